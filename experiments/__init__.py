@@ -1,0 +1,1 @@
+"""Grids of runs, the engine that finishes them, and the one command-line entry."""

@@ -1,0 +1,135 @@
+"""From finished runs to a grid's records, and from records to tables and figures."""
+
+import csv
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from experiments.folders import read_json, run_folder, run_id, serving_folder
+from experiments.grids.grid import Grid, Spec
+from experiments.runs import is_done
+from experiments.version import RESULTS_VERSION
+from research.config import Config
+from research.report.curves import temperature_figure
+from research.report.figures import arms_figure
+from research.report.pictures import Drawing, save_figure
+from research.report.rows import Row
+from research.report.storage import load_records, read_header, save_records, unpack
+from research.report.table_files import write_report
+from research.report.tradeoff import tradeoff_figure
+from research.types import InputError
+
+__all__ = ["FIGURES", "collect", "file_name", "records_path", "report"]
+
+FIGURES: dict[str, dict[str, Callable[[pd.DataFrame], Drawing]]] = {
+    "ssb": {"arms": arms_figure},
+    "temperature": {"curves": temperature_figure, "tradeoff": tradeoff_figure},
+}
+
+
+def file_name(grid: str, split: str) -> str:
+    """The grid's name in files: with the split where it isn't the default one."""
+    return grid if split == Config().split else f"{grid}-{split}"
+
+
+def records_path(out: Path, dataset: str, grid: str, split: str) -> Path:
+    """Where a grid's records lie under an output folder."""
+    return out / "records" / dataset / f"{file_name(grid, split)}.npz"
+
+
+def collect(
+    grid: Grid, specs: list[Spec], out: Path, digest: str, quick: bool
+) -> tuple[Path, int, int]:
+    """Gathers the runs of the specs into one file of records.
+
+    Args:
+      grid: the grid.
+      specs: its cells, their configs prepared.
+      out: the output folder.
+      digest: of the data.
+      quick: noted in the file: a quick run is no result.
+
+    Returns:
+      its path; how many cells have no finished run; how many runs in the grid's folder
+      aren't among the specs and were ignored.
+    """
+    base = specs[0].config
+    rows = [_row(spec, grid.name, out, digest) for spec in specs]
+    path = records_path(out, base.dataset, grid.name, base.split)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    header = {
+        "results_version": RESULTS_VERSION,
+        "grid": grid.name,
+        "dataset": base.dataset,
+        "split": base.split,
+        "quick": quick,
+        "data_digest": digest,
+    }
+    save_records(path, rows, header)
+    known = {run_id(spec.config, digest) for spec in specs}
+    folder = out / "runs" / base.dataset / grid.name
+    others = [p for p in folder.glob("*/") if p.name not in known]
+    return path, sum(row.record is None for row in rows), len(others)
+
+
+def _row(spec: Spec, grid: str, out: Path, digest: str) -> Row:
+    config = spec.config
+    folder = run_folder(out, config.dataset, grid, run_id(config, digest))
+    if not is_done(config, folder):
+        failed = folder / "failed.json"
+        reason = read_json(failed)["reason"] if failed.is_file() else "not run"
+        return Row(spec.arm, spec.swept, spec.seed, None, reason)
+    where = serving_folder(folder, config)
+    with np.load(where / "per_user.npz", allow_pickle=False) as arrays:
+        record = unpack(dict(arrays))
+    return Row(spec.arm, spec.swept, spec.seed, record, "", _history(where))
+
+
+def _history(where: Path) -> dict[str, list[float]] | None:
+    path = where / "history.csv"
+    if not path.is_file():
+        return None
+    with path.open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    names: list[str] = list(lines[0]) if lines else []
+    return {n: [float(r[n]) if r[n] else math.nan for r in lines] for n in names}
+
+
+def report(grid: Grid, records: Path, out: Path) -> tuple[pd.DataFrame, list[Path]]:
+    """Writes the grid's tables and figures under ``out`` from a file of records.
+
+    Raises:
+      InputError: the file is missing, or was written by another RESULTS_VERSION.
+    """
+    header = read_header(records)
+    if header.get("results_version") != RESULTS_VERSION:
+        raise InputError(
+            f"{records}: records of results version {header.get('results_version')}, "
+            f"this is version {RESULTS_VERSION}: run the grid again"
+        )
+    rows = load_records(records)
+    name, dataset = file_name(grid.name, header["split"]), header["dataset"]
+    path = out / "tables" / dataset / name
+    frame = write_report(
+        rows, grid.reference, path, grid.question, list(grid.swept), _notes(header)
+    )
+    written = [path.with_name(f"{name}.csv"), path.with_name(f"{name}.md")]
+    for what, draw in FIGURES.get(grid.name, {}).items():
+        drawing = draw(frame)
+        target = out / "figures" / dataset / f"{name}-{what}"
+        written += save_figure(drawing.figure, drawing.points, target)
+    return frame, written
+
+
+def _notes(header: dict[str, Any]) -> list[str]:
+    note = (
+        f"{header['dataset']}, split {header['split']}, fitted on train + validation, "
+        f"judged on test; data {header['data_digest'][:12]}, "
+        f"results version {header['results_version']}."
+    )
+    quick = ["A quick run: two epochs. It shows that everything works, and no result."]
+    return [note, *(quick if header["quick"] else [])]

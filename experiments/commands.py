@@ -1,0 +1,222 @@
+"""The commands: list, run, train, report, check. Each returns an exit status."""
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from experiments.collect import collect, file_name, records_path, report
+from experiments.display import beside_committed, display
+from experiments.engine import cores, run_here, run_in_workers
+from experiments.folders import serving_folder, writable
+from experiments.grids import GRIDS
+from experiments.grids.grid import Grid, Spec, expand
+from experiments.runs import locate, ratings_of
+from experiments.tasks import Task, plan
+from research.choose import choose
+from research.config import Config
+from research.data import DATASETS
+from research.report.table_files import read_table
+from research.types import InputError
+
+__all__ = ["Check", "List", "Report", "Run", "Train"]
+
+RESULTS = Path("results")
+FAILED, FINISHED = 1, 0
+
+
+@dataclass(frozen=True)
+class List:
+    """Every grid: its question, its runs, its expected time."""
+
+    def __call__(self) -> int:
+        """Prints the table of grids."""
+        table = Table("grid", "question", "arms", "runs", "minutes on 2 cores")
+        for grid in GRIDS.values():
+            runs = len(expand(grid, Config()))
+            table.add_row(
+                grid.name, grid.question, str(len(grid.arms)), str(runs), grid.minutes
+            )
+        Console().print(table)
+        return FINISHED
+
+
+@dataclass(frozen=True)
+class Run:
+    """Finish a grid: train what is missing, then write its tables and figures."""
+
+    grid: tyro.conf.Positional[str]
+    """Name of the grid (see list)."""
+    dataset: str = "ml-100k"
+    """Data set."""
+    split: str = "ratio"
+    """Split: ratio, last or time."""
+    data_dir: str | None = None
+    """Folder that holds the GroupLens folders or zips; it must have the data set."""
+    seeds: int | None = None
+    """Number of seeds; default: the grid's own."""
+    arms: tuple[str, ...] = ()
+    """Only these arms of the grid."""
+    quick: bool = False
+    """A smoke run: every arm, two epochs, few swept values, one seed."""
+    out: Path = Path("out")
+    """Output folder."""
+    engine: str = "local"
+    """What runs the runs: local."""
+    jobs: int | None = None
+    """Worker processes of one core each (default: one a core); 1 is in process."""
+
+    def __call__(self) -> int:
+        """Runs and reports."""
+        grid = choose(self.grid, GRIDS, "grid")
+        choose(self.engine, {"local": None}, "engine")
+        if self.jobs is not None and self.jobs < 1:
+            raise InputError(f"jobs is {self.jobs}: it must be at least 1")
+        choose(self.dataset, DATASETS, "data set")
+        base = Config(dataset=self.dataset, split=self.split)
+        specs = expand(grid, base, self.seeds, self.arms, self.quick)
+        out = _checked(self.out)
+        specs, tasks, runs = plan(specs, grid.name, out, self.data_dir)
+        writable(out)
+        _announce(grid.name, runs, len(tasks))
+        failed = _finish(tasks, self.data_dir, self.jobs)
+        digest = ratings_of(self.dataset, self.data_dir).digest
+        path, missing, ignored = collect(grid, specs, out, digest, self.quick)
+        frame, written = report(grid, path, out)
+        if ignored:
+            print(f"{ignored} other runs in the grid's folder were ignored")
+        print(*(f"wrote {name}" for name in written), sep="\n")
+        self._compare(grid, frame)
+        return FAILED if failed or missing else FINISHED
+
+    def _compare(self, grid: Grid, frame: pd.DataFrame) -> None:
+        name = f"{file_name(grid.name, self.split)}.csv"
+        committed = RESULTS / "tables" / self.dataset / name
+        if self.quick:
+            print("a quick run: its numbers are no results, and aren't compared")
+        elif committed.is_file() and self.out.resolve() != RESULTS.resolve():
+            beside_committed(frame, read_table(committed))
+
+
+@dataclass(frozen=True)
+class Train:
+    """One run: a grid of one. Any field of the config is a flag."""
+
+    config: tyro.conf.OmitArgPrefixes[Config]
+    data_dir: str | None = None
+    """Folder that holds the GroupLens folders or zips; it must have the data set."""
+    out: Path = Path("out")
+    """Output folder."""
+
+    def __call__(self) -> int:
+        """Trains, evaluates and prints the metrics at 20."""
+        choose(self.config.dataset, DATASETS, "data set")
+        out = _checked(self.out)
+        spec = Spec("train", {}, self.config.seed, self.config)
+        (spec,), tasks, runs = plan([spec], "train", out, self.data_dir)
+        writable(out)
+        _announce("train", runs, len(tasks))
+        failed = _finish(tasks, self.data_dir, jobs=1)
+        digest = ratings_of(spec.config.dataset, self.data_dir).digest
+        _, folder = locate(spec.config, "train", out, digest)
+        folder = serving_folder(folder, spec.config)
+        print(f"files in {folder}")
+        return FAILED if failed else FINISHED
+
+
+@dataclass(frozen=True)
+class Report:
+    """Tables and figures anew, from the records under the output folder."""
+
+    grids: tyro.conf.Positional[tuple[str, ...]] = ()
+    """Names of grids; default: all that have records."""
+    dataset: str = "ml-100k"
+    """Data set."""
+    split: str = "ratio"
+    """Split."""
+    out: Path = Path("out")
+    """Output folder."""
+
+    def __call__(self) -> int:
+        """Writes them."""
+        choose(self.dataset, DATASETS, "data set")
+        names = self.grids or tuple(
+            name
+            for name in GRIDS
+            if records_path(self.out, self.dataset, name, self.split).is_file()
+        )
+        if not names:
+            raise InputError(f"no records of any grid under {self.out / 'records'}")
+        for name in names:
+            grid = choose(name, GRIDS, "grid")
+            path = records_path(self.out, self.dataset, name, self.split)
+            _, written = report(grid, path, self.out)
+            print(*(f"wrote {name}" for name in written), sep="\n")
+        return FINISHED
+
+
+@dataclass(frozen=True)
+class Check:
+    """Derive the committed tables and figures' points from the committed records."""
+
+    results: Path = RESULTS
+    """Folder of committed results."""
+
+    def __call__(self) -> int:
+        """Compares file by file; exit status 1 on any difference."""
+        found = sorted((self.results / "records").glob("*/*.npz"))
+        if not found:
+            raise InputError(f"no records under {self.results / 'records'}")
+        different = 0
+        with tempfile.TemporaryDirectory() as scratch:
+            for path in found:
+                grid = choose(_grid_of(path.stem), GRIDS, "grid")
+                _, written = report(grid, path, Path(scratch))
+                for new in written:
+                    if new.suffix not in (".csv", ".md"):
+                        continue
+                    name = new.relative_to(scratch)
+                    old = self.results / name
+                    same = old.is_file() and old.read_text() == new.read_text()
+                    different += not same
+                    print(f"{'same' if same else 'DIFFERENT'}  {name}")
+        return FAILED if different else FINISHED
+
+
+def _grid_of(stem: str) -> str:
+    """The grid in a file's name, which may end in a split."""
+    named = [name for name in GRIDS if stem == name or stem.startswith(f"{name}-")]
+    return max(named, key=len, default=stem)
+
+
+def _checked(out: Path) -> Path:
+    """The folder, if something could be written there; nothing is written yet."""
+    if out.exists() and not out.is_dir():
+        raise InputError(f"output folder {out} is a file")
+    return out
+
+
+def _announce(grid: str, runs: int, to_do: int) -> None:
+    if to_do:
+        print(f"{grid}: {runs} runs, {runs - to_do} finished already, {to_do} to do")
+    else:
+        print(f"{grid}: all {runs} runs are finished already, nothing to train")
+
+
+def _finish(tasks: list[Task], data_dir: str | None, jobs: int | None) -> int:
+    """Does the tasks under a display; returns how many failed."""
+    import jax
+
+    workers = len(cores()) if jobs is None else jobs
+    if jax.default_backend() != "cpu":
+        workers = 1
+    with display(len(tasks)) as shown:
+        if workers == 1:
+            run_here(tasks, data_dir, shown.finished, shown.running)
+        else:
+            run_in_workers(tasks, data_dir, shown.finished, shown.running, workers)
+        return shown.failed

@@ -1,0 +1,170 @@
+"""Finishes tasks: in this process, or in worker processes of one core each.
+
+On a CPU the steps of a small model gain little from a second core, while two runs side
+by side do: so each worker is bound to a core of its own, and prefers tasks of a shape
+it has compiled already.
+"""
+
+import multiprocessing
+import os
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable
+from multiprocessing.connection import Connection, wait
+from typing import NamedTuple
+
+from experiments.folders import write_json
+from experiments.runs import execute
+from experiments.tasks import Task
+from research.config import Config
+
+__all__ = ["Outcome", "cores", "run_here", "run_in_workers"]
+
+
+class Outcome(NamedTuple):
+    """How a task ended: a line on its result, or failed."""
+
+    task: Task
+    line: str
+    failed: bool
+    seconds: float
+
+
+Finished = Callable[[Outcome], None]
+Running = Callable[[str], None]
+
+
+def cores() -> list[int]:
+    """The processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
+def attempt(task: Task, data_dir: str | None, running: Running, place: str) -> Outcome:
+    """Does one task; an error of any kind is a failed outcome with its reason."""
+    start = time.perf_counter()
+
+    def progress(line: str) -> None:
+        running(f"{task.name}: {line}")
+
+    try:
+        line = execute(task.config, task.priors, task.folder, data_dir, progress, place)
+    except Exception as error:
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{os.path.basename(last.filename)}:{last.lineno}"
+        line = f"failed: {type(error).__name__} at {where}: {error}".splitlines()[0]
+        write_json(task.folder / "failed.json", {"reason": line[len("failed: ") :]})
+    seconds = time.perf_counter() - start
+    return Outcome(task, line, line.startswith("failed"), seconds)
+
+
+def run_here(
+    tasks: list[Task], data_dir: str | None, finished: Finished, running: Running
+) -> None:
+    """All tasks in this process, one after the other, tasks of one shape together."""
+    for task in sorted(tasks, key=lambda task: repr(task.shape)):
+        finished(attempt(task, data_dir, running, "in process"))
+
+
+def run_in_workers(
+    tasks: list[Task],
+    data_dir: str | None,
+    finished: Finished,
+    running: Running,
+    jobs: int,
+) -> None:
+    """The tasks over ``jobs`` worker processes, each bound to one core.
+
+    A worker that dies takes only its own task with it: that task is marked failed and
+    another worker takes over.
+    """
+    pending: dict[Config, list[Task]] = {}
+    for task in tasks:
+        pending.setdefault(task.shape, []).append(task)
+    available, users = cores(), Counter[Config]()
+    workers = [
+        _Worker(available[n % len(available)], data_dir)
+        for n in range(min(jobs, len(tasks)))
+    ]
+    try:
+        for worker in workers:
+            worker.give(pending, users)
+        while busy := [worker for worker in workers if worker.task]:
+            for ready in wait([worker.pipe for worker in busy]):
+                worker = next(w for w in busy if w.pipe is ready)
+                message = worker.receive()
+                if isinstance(message, str):
+                    running(message)
+                    continue
+                finished(message)
+                worker.give(pending, users)
+    finally:
+        for worker in workers:
+            worker.stop()
+
+
+class _Worker:
+    """A process, the pipe to it, and what it is doing."""
+
+    def __init__(self, core: int, data_dir: str | None) -> None:
+        self.core, self.data_dir = core, data_dir
+        self.task: Task | None = None
+        self.shape: Config | None = None
+        self._start()
+
+    def _start(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.pipe, theirs = context.Pipe()
+        self.process = context.Process(
+            target=_serve, args=(theirs, self.core, self.data_dir), daemon=True
+        )
+        self.process.start()
+        theirs.close()
+
+    def give(self, pending: dict[Config, list[Task]], users: Counter[Config]) -> None:
+        """Hands over the next task: of the same shape, else of the one least shared."""
+        self.task = None
+        if not pending:
+            return
+        if self.shape not in pending:
+            # The largest of the shapes that the fewest workers have compiled.
+            self.shape = min(pending, key=lambda s: (users[s], -len(pending[s])))
+            users[self.shape] += 1
+        assert self.shape is not None
+        self.task = pending[self.shape].pop(0)
+        if not pending[self.shape]:
+            del pending[self.shape]
+        self.pipe.send(self.task)
+
+    def receive(self) -> str | Outcome:
+        """A line on what is running, or an outcome; a death is an outcome too."""
+        assert self.task is not None
+        try:
+            message: str | Outcome = self.pipe.recv()
+            return message
+        except (EOFError, ConnectionError):
+            self.process.join()
+            reason = f"worker died (exit code {self.process.exitcode})"
+            write_json(self.task.folder / "failed.json", {"reason": reason})
+            outcome = Outcome(self.task, f"failed: {reason}", True, 0.0)
+            self._start()
+            return outcome
+
+    def stop(self) -> None:
+        """Ends the process."""
+        self.process.terminate()
+        self.process.join()
+
+
+def _serve(pipe: Connection, core: int, data_dir: str | None) -> None:
+    """The worker: bound to its core before jax counts them, then task after task."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {core})
+    while True:
+        try:
+            task = pipe.recv()
+        except (EOFError, KeyboardInterrupt):
+            return
+        pipe.send(attempt(task, data_dir, pipe.send, f"worker on core {core}"))

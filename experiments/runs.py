@@ -1,0 +1,225 @@
+"""One run, from its config to its files: the only place that joins the stages."""
+
+import csv
+import dataclasses
+import functools
+import math
+import platform
+import subprocess
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from experiments.folders import (
+    finished,
+    run_folder,
+    run_id,
+    serving_folder,
+    whole,
+    write_json,
+)
+from experiments.version import RESULTS_VERSION
+from research.baselines import BASELINES
+from research.config import Config
+from research.data import load
+from research.evaluate.record import evaluate
+from research.evaluate.scorers import Scorer, dot_product
+from research.evaluate.top_k import rank_scores, seen_items_of
+from research.events import catalogue
+from research.positives import candidate_counts, log_share, user_item
+from research.report.record_metrics import summary
+from research.report.storage import pack
+from research.splits import fold
+from research.train.loop import NotFinite, Trained, train
+from research.types import Fold, Ratings, Record
+
+__all__ = ["execute", "fold_of", "is_done", "locate", "ratings_of", "score", "serve"]
+
+KS = (10, 20, 50, 100)
+Progress = Callable[[str], None]
+
+
+@functools.lru_cache(maxsize=2)
+def ratings_of(dataset: str, data_dir: str | None) -> Ratings:
+    """The data set, read once a process."""
+    return load(dataset, data_dir)
+
+
+@functools.lru_cache(maxsize=4)
+def _fold(
+    dataset: str, data_dir: str | None, threshold: float, salt: int, library: str,
+    split: str, fit_on: str,
+) -> Fold:  # fmt: skip
+    ratings = ratings_of(dataset, data_dir)
+    return fold(catalogue(ratings, threshold, salt, library), split, fit_on)
+
+
+def fold_of(config: Config, data_dir: str | None = None) -> Fold:
+    """The phase that a config fits on and is judged by, made once a process."""
+    return _fold(
+        config.dataset, data_dir, config.threshold, config.tie_salt, config.library,
+        config.split, config.fit_on,
+    )  # fmt: skip
+
+
+def locate(config: Config, grid: str, out: Path, digest: str) -> tuple[str, Path]:
+    """The run's id, and the folder it is or will be in."""
+    identity = run_id(config, digest)
+    return identity, run_folder(out, config.dataset, grid, identity)
+
+
+def score(config: Config, fold: Fold, scorer: Scorer) -> Record:
+    """Ranks the whole catalogue for every evaluated user; keeps what tables need."""
+    lists = rank_scores(scorer, fold.fitted.n_items, *seen_items_of(fold), k=max(KS))
+    return evaluate(fold, lists, KS)
+
+
+def serve(config: Config, fold: Fold, users: np.ndarray, items: np.ndarray) -> Scorer:
+    """score / temperature + prior * log q, with q the fitted click share."""
+    counts = candidate_counts(user_item(fold.fitted), fold.fitted.n_items)
+    bias = config.prior * log_share(counts)
+    return dot_product(users, items, bias, 1.0 / config.temperature)
+
+
+def execute(
+    config: Config,
+    priors: tuple[float, ...],
+    folder: Path,
+    data_dir: str | None = None,
+    progress: Progress = lambda line: None,
+    place: str = "in process",
+) -> str:
+    """Trains (unless its vectors are there), evaluates under each prior, writes files.
+
+    Args:
+      config: the run, its features named.
+      priors: serving priors to evaluate; each is a row of the same run.
+      folder: where the run's files go.
+      data_dir: as on the command line.
+      progress: told a short line after each epoch.
+      place: where it runs, for env.json.
+
+    Returns:
+      A short line on the result, or on why the run failed (also in failed.json).
+    """
+    held = fold_of(config, data_dir)
+    digest = ratings_of(config.dataset, data_dir).digest
+    try:
+        scorer_of, seconds, history = _scorers(config, held, folder, progress)
+    except NotFinite as error:
+        write_json(folder / "failed.json", {"reason": str(error)})
+        return f"failed: {error}"
+    line = ""
+    for prior in sorted(priors, key=abs, reverse=True):
+        served = dataclasses.replace(config, prior=prior)
+        record = score(served, held, scorer_of(served))
+        where = serving_folder(folder, served)
+        _write_arrays(where / "per_user.npz", pack(record))
+        write_json(where / "config.json", served)
+        write_json(where / "env.json", {**environment(digest, place), **seconds})
+        if history:
+            _write_history(where / "history.csv", history)
+        numbers = summary(record)
+        line = f"R@20 {numbers['recall'][20]:.4f}"
+        write_json(where / "metrics.json", _json_numbers(numbers))
+    (folder / "failed.json").unlink(missing_ok=True)
+    return line
+
+
+def _scorers(
+    config: Config, held: Fold, folder: Path, progress: Progress
+) -> tuple[Callable[[Config], Scorer], dict[str, float], list[dict[str, float]]]:
+    """(config with its prior) -> scorer; seconds; history. Trains if it must."""
+    if config.model != "two-tower":
+        options = {"l2": config.ease_l2} if config.model == "ease" else {}
+        scorer = BASELINES[config.model](held, **options)
+        return lambda served: scorer, {}, []
+    vectors = folder / "vectors.npz"
+    if vectors.is_file():
+        with np.load(vectors) as stored:
+            users, items = stored["users"], stored["items"]
+        return lambda served: serve(served, held, users, items), {}, []
+
+    def on_epoch(epoch: int, row: dict[str, float]) -> None:
+        progress(f"epoch {epoch}/{config.epochs} loss {row['loss']:.3f}")
+
+    validate = _validation(config, held) if config.evaluate_every else None
+    done: Trained = train(config, held, on_epoch, validate)
+    arrays = {"users": done.user_vectors, "items": done.item_vectors}
+    _write_arrays(vectors, arrays)
+    seconds = {"compile_seconds": done.compile_seconds, "run_seconds": done.seconds}
+    return (
+        lambda served: serve(served, held, done.user_vectors, done.item_vectors),
+        seconds,
+        done.history,
+    )
+
+
+def _validation(
+    config: Config, held: Fold
+) -> Callable[[np.ndarray, np.ndarray], dict[str, float]]:
+    def validate(users: np.ndarray, items: np.ndarray) -> dict[str, float]:
+        numbers = summary(score(config, held, serve(config, held, users, items)))
+        return {f"{m}@20": numbers[m][20] for m in ("ndcg", "recall", "coverage")}
+
+    return validate
+
+
+def environment(digest: str, place: str) -> dict[str, Any]:
+    """What a reader needs to trust or to repeat a number."""
+    import jax
+
+    names = ("jax", "jaxlib", "flax", "optax", "numpy", "scipy", "pandas")
+    return {
+        "results_version": RESULTS_VERSION,
+        "commit": _git("rev-parse", "HEAD"),
+        "dirty": bool(_git("status", "--porcelain", "--untracked-files=no")),
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in names},
+        "device": jax.devices()[0].device_kind,
+        "processor": platform.machine(),
+        "place": place,
+        "data_digest": digest,
+    }
+
+
+@functools.lru_cache
+def _git(*words: str) -> str:
+    here = Path(__file__).parent
+    try:
+        done = subprocess.run(
+            ("git", *words), cwd=here, capture_output=True, text=True, check=False
+        )
+    except OSError:
+        return "unknown"
+    return done.stdout.strip() if done.returncode == 0 else "unknown"
+
+
+def _write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    with whole(path) as part, part.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays)
+
+
+def _write_history(path: Path, history: list[dict[str, float]]) -> None:
+    """A row an epoch; a metric that wasn't measured in it is an empty cell."""
+    names = list(dict.fromkeys(name for row in history for name in row))
+    with whole(path) as part, part.open("w", newline="") as file:
+        writer = csv.DictWriter(file, names, restval="", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({n: f"{v:.7g}" for n, v in row.items()} for row in history)
+
+
+def _json_numbers(numbers: dict[str, dict[int, float]]) -> dict[str, dict[int, Any]]:
+    """JSON has no NaN: a value that nothing counts towards is null."""
+    return {
+        metric: {k: None if math.isnan(v) else v for k, v in values.items()}
+        for metric, values in numbers.items()
+    }
+
+
+def is_done(config: Config, folder: Path) -> bool:
+    """Whether the run's metrics under its serving fields are there."""
+    return finished(folder) and finished(serving_folder(folder, config))

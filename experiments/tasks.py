@@ -1,0 +1,105 @@
+"""From the cells of a grid to the runs that are still to be done."""
+
+import dataclasses
+from pathlib import Path
+from typing import NamedTuple
+
+from experiments.grids.grid import Spec
+from experiments.runs import KS, fold_of, is_done, locate, ratings_of
+from research.choose import choose
+from research.config import Config, structure, validate
+from research.losses import LOSSES
+from research.negatives import make_sources
+from research.splits import SPLITS
+from research.towers.history import ENCODERS
+from research.train.world import resolve_features
+from research.types import InputError
+
+__all__ = ["MODELS", "Task", "plan", "prepare"]
+
+MODELS = ("two-tower", "popularity", "ease")
+
+
+class Task(NamedTuple):
+    """A run to do: its config, the serving priors asked of it, its folder, a name."""
+
+    config: Config
+    priors: tuple[float, ...]
+    folder: Path
+    name: str
+
+    @property
+    def shape(self) -> Config:
+        """Tasks of one shape share a compilation."""
+        return structure(self.config)
+
+
+def prepare(config: Config, data_dir: str | None) -> Config:
+    """Checks a config against the registries and its data; names its features.
+
+    A baseline has no seed and no batch: whatever can't matter is set to its default,
+    so that it is one run however many seeds a grid has.
+
+    Raises:
+      InputError: anything that can't be meant, before any training starts.
+    """
+    validate(config)
+    choose(config.model, dict.fromkeys(MODELS), "model")
+    choose(config.split, SPLITS, "split")
+    choose(config.loss, LOSSES, "loss")
+    choose(config.encoder, ENCODERS, "history encoder")
+    make_sources(config.negatives)
+    fold = fold_of(config, data_dir)
+    if max(KS) > fold.fitted.n_items:
+        raise InputError(
+            f"k = {max(KS)} is above the number of items ({fold.fitted.n_items})"
+        )
+    if config.model != "two-tower":
+        kept = ("dataset", "split", "fit_on", "threshold", "tie_salt", "library")
+        values = {name: getattr(config, name) for name in (*kept, "model")}
+        if config.model == "ease":
+            small = config.dataset in ("ml-100k", "ml-latest-small")
+            values["ease_l2"] = config.ease_l2 or (100.0 if small else 300.0)
+        return Config(**values)
+    if config.batch > len(fold.fitted.item):
+        raise InputError(
+            f"batch {config.batch} is larger than the fitted part "
+            f"({len(fold.fitted.item)} pairs)"
+        )
+    return resolve_features(config, fold)
+
+
+def plan(
+    specs: list[Spec], grid: str, out: Path, data_dir: str | None
+) -> tuple[list[Spec], list[Task], int]:
+    """What is to be done for the cells of a grid.
+
+    Returns:
+      the specs with their configs prepared; a task for each run with something
+      missing; the number of runs, finished ones included.
+    """
+    prepared = [s._replace(config=prepare(s.config, data_dir)) for s in specs]
+    wanted: dict[str, dict[float, Spec]] = {}
+    for spec in prepared:
+        digest = ratings_of(spec.config.dataset, data_dir).digest
+        identity, _ = locate(spec.config, grid, out, digest)
+        wanted.setdefault(identity, {})[spec.config.prior] = spec
+    tasks = []
+    for by_prior in wanted.values():
+        spec = next(iter(by_prior.values()))
+        digest = ratings_of(spec.config.dataset, data_dir).digest
+        folder = locate(spec.config, grid, out, digest)[1]
+        missing = [p for p, s in by_prior.items() if not is_done(s.config, folder)]
+        if missing:
+            # metrics.json marks the run as finished, so prior 0 is always among them.
+            priors = tuple(dict.fromkeys([0.0, *missing]))
+            base = dataclasses.replace(spec.config, prior=0.0)
+            tasks.append(Task(base, priors, folder, label(spec)))
+    return prepared, tasks, len(wanted)
+
+
+def label(spec: Spec) -> str:
+    """A run's name for a person: arm, swept values, seed."""
+    swept = [f"{name} {value:g}" for name, value in spec.swept.items()]
+    seed = [f"seed {spec.seed}"] if spec.config.model == "two-tower" else []
+    return " ".join([spec.arm, *swept, *seed])

@@ -1,0 +1,156 @@
+"""One flat, frozen description of a run: its fields are the command line's flags.
+
+Swept fields (TRACED) are arguments of the compiled epoch, so one compilation serves
+every value of them; serving fields (SERVING) only re-score finished vectors; all the
+others are structure and make a compilation of their own.
+"""
+
+import dataclasses
+import math
+from dataclasses import dataclass
+
+from research.types import InputError
+
+__all__ = ["SERVING", "TRACED", "Config", "structure", "training_fields", "validate"]
+
+
+@dataclass(frozen=True)
+class Config:
+    """Every choice of a run. Defaults are the reference recipe."""
+
+    dataset: str = "ml-100k"
+    """Data set: ml-100k, ml-1m, ml-latest-small, ml-20m, ml-25m."""
+    split: str = "ratio"
+    """Split: ratio (each user's last 10 % / 10 %), last, or time (global)."""
+    fit_on: str = "train+validation"
+    """Phase: train (judged on validation) or train+validation (judged on test)."""
+    threshold: float = 4.0
+    """A rating at or above it is a positive."""
+    tie_salt: int = 0
+    """Salt of the hash that breaks ties in time."""
+    library: str = "clicked"
+    """Candidates: clicked (items with a positive) or all (the whole item table)."""
+
+    model: str = "two-tower"
+    """Model: two-tower, or a baseline that needs no seed (popularity, ease)."""
+    user_features: tuple[str, ...] | None = None
+    """User features: id gender age occupation zip. Default: what the data set has, but id."""
+    item_features: tuple[str, ...] | None = None
+    """Item features: id genres year. Default: what the data set has."""
+    history: int = 50
+    """Length of the history: the user's last positives before the event."""
+    encoder: str = "mean"
+    """History encoder: mean, or none."""
+
+    dim: int = 64
+    """Dimension of the vectors whose dot product is the score."""
+    user_hidden: tuple[int, ...] = (128,)
+    """Widths of the hidden layers of the user tower."""
+    item_hidden: tuple[int, ...] = (128,)
+    """Widths of the hidden layers of the item tower."""
+    output: str = "cosine"
+    """Tower output: cosine (L2-normalised) or dot (as it comes)."""
+    dropout: float = 0.2
+    """Share of the user tower's input that is dropped in training."""
+
+    negatives: tuple[str, ...] = ("in-batch",)
+    """Sources of negatives, as NAME or NAME:DRAWS, united in one candidate set."""
+    alpha: float = 1.0
+    """Power of the click count in the popularity source: 0 flat, 1 the click share."""
+    logq: float = 0.0
+    """Strength of the log q correction in training: 0 is none, 1 is whole."""
+    correct_positive: bool = True
+    """Whether the positive's logit is corrected too."""
+    leave_own_out: bool = False
+    """Whether q is Q / (1 - Q of the row's positive)."""
+    expected_count: bool = False
+    """Whether negatives are corrected by n q (the count expected in n draws), not q."""
+    mask_same_item: bool = False
+    """Whether a negative column holding the row's own positive is masked."""
+    mask_user_positives: bool = False
+    """Whether negatives among the user's other fitted positives are masked."""
+
+    loss: str = "sampled-softmax"
+    """Loss, by its name in the registry."""
+    temperature: float = 0.1
+    """Divides the score."""
+
+    batch: int = 512
+    """Rows of a batch."""
+    epochs: int = 20
+    """Passes over the fitted pairs."""
+    learning_rate: float = 1e-3
+    """Step size of adamw."""
+    weight_decay: float = 1e-5
+    """Decoupled weight decay of adamw."""
+    evaluate_every: int = 0
+    """Epochs between validations when fitting on train (0: at the end only)."""
+    seed: int = 0
+    """Seed of initial values, batch order, negatives and dropout."""
+
+    ease_l2: float | None = None
+    """Ridge penalty of EASE; default 100 on the small data sets, 300 on the others."""
+
+    prior: float = 0.0
+    """Serving prior alpha: lists are ranked by score / temperature + alpha * log q."""
+
+
+TRACED = ("logq", "alpha", "temperature", "learning_rate", "weight_decay", "dropout")
+SERVING = ("prior",)
+# Neither structure nor swept: what a compiled epoch doesn't depend on at all.
+_OUTSIDE = ("seed", "epochs", "evaluate_every", "dataset", "split", "fit_on")
+
+
+def structure(config: Config) -> Config:
+    """The config with everything swept or outside set to its default: a cache key."""
+    blank = Config()
+    names = TRACED + SERVING + _OUTSIDE + ("threshold", "tie_salt", "library")
+    return dataclasses.replace(config, **{n: getattr(blank, n) for n in names})
+
+
+def training_fields(config: Config) -> dict[str, object]:
+    """The fields that decide what is trained: all but the serving ones."""
+    fields = dataclasses.asdict(config)
+    return {name: fields[name] for name in fields if name not in SERVING}
+
+
+def validate(config: Config) -> Config:
+    """Returns the config, or raises InputError for a value that can't be meant."""
+    positive = ("temperature", "learning_rate")
+    for name in positive + (
+        "logq",
+        "alpha",
+        "weight_decay",
+        "dropout",
+        "prior",
+        "threshold",
+    ):
+        value = getattr(config, name)
+        if not math.isfinite(value):
+            raise InputError(f"{name} is {value}: it must be finite")
+    for name in positive:
+        if getattr(config, name) <= 0:
+            raise InputError(f"{name} is {getattr(config, name):g}: it must be above 0")
+    if not 0 <= config.dropout < 1:
+        raise InputError(f"dropout is {config.dropout:g}: it must be in [0, 1)")
+    if not 0 <= config.alpha <= 2:
+        raise InputError(f"alpha is {config.alpha:g}: it must be in [0, 2]")
+    if config.weight_decay < 0:
+        raise InputError(f"weight_decay is {config.weight_decay:g}: it must be >= 0")
+    for name in ("batch", "epochs", "dim"):
+        if getattr(config, name) < 1:
+            raise InputError(
+                f"{name} is {getattr(config, name)}: it must be at least 1"
+            )
+    for name in ("history", "evaluate_every", "seed", "tie_salt"):
+        if getattr(config, name) < 0:
+            raise InputError(f"{name} is {getattr(config, name)}: it must be >= 0")
+    if any(width < 1 for width in config.user_hidden + config.item_hidden):
+        raise InputError("a hidden layer's width is below 1")
+    if config.output not in ("cosine", "dot"):
+        raise InputError(f"unknown output '{config.output}': choose cosine or dot")
+    if config.evaluate_every and config.fit_on != "train":
+        raise InputError(
+            "evaluate_every needs --fit-on train: no choice is made when reporting"
+        )
+    return config

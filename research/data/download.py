@@ -1,0 +1,148 @@
+"""The archive as tensorflow-datasets knows it: its address, size and checksum.
+
+Its download manager fetches and verifies the archive without TensorFlow (only its own
+preparation of records needs that); the members are then read from the archive itself.
+"""
+
+import logging
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+from research.data.cache import set_aside
+from research.data.notices import say
+from research.types import InputError
+
+__all__ = ["Archive", "Unavailable", "download", "registered"]
+
+CONNECT_SECONDS = 10.0  # for one attempt: the manager itself would try for minutes
+
+
+class Unavailable(Exception):
+    """A source can't be reached or lacks the data set: the next one is asked."""
+
+
+class Archive(NamedTuple):
+    """What is known of an archive before it is fetched: size in bytes, sha256."""
+
+    url: str
+    size: int
+    checksum: str
+
+
+def registered(name: str) -> Archive:
+    """The archive of a data set in tensorflow-datasets' own register of checksums.
+
+    Raises:
+      Unavailable: tensorflow-datasets isn't there, or doesn't know the data set.
+    """
+    try:
+        from tensorflow_datasets.structured.movielens import Movielens
+    except ImportError as error:
+        raise Unavailable(f"tensorflow-datasets can't be imported ({error})") from None
+    for url, info in Movielens.url_infos.items():
+        if urlsplit(url).path.endswith(f"/{name}.zip"):
+            return Archive(url, int(info.size), info.checksum)
+    raise Unavailable(f"tensorflow-datasets doesn't know {name}")
+
+
+def download(name: str, archive: Archive, folder: Path, rejected: Path) -> Path:
+    """Fetches an archive and verifies its size and checksum.
+
+    Args:
+      name: of the data set.
+      archive: what to fetch and what it must be.
+      folder: an empty folder to fetch into.
+      rejected: where a file is kept that isn't what it must be.
+
+    Returns:
+      The verified archive, in the folder.
+
+    Raises:
+      Unavailable: the host can't be reached, or broke off.
+      InputError: what arrived has another size or checksum; it is kept aside.
+    """
+    _reach(archive.url)
+    from tensorflow_datasets.core.download import DownloadManager
+    from tensorflow_datasets.core.download.checksums import UrlInfo
+    from tensorflow_datasets.core.download.download_manager import (
+        NonMatchingChecksumError,
+    )
+    from tensorflow_datasets.core.utils import Size
+
+    info = UrlInfo(Size(archive.size), archive.checksum, f"{name}.zip")
+    say(f"downloading {archive.url} ({archive.size / 2**20:.1f} MiB) ...")
+    try:
+        with _quiet():
+            manager = DownloadManager(
+                download_dir=folder,
+                url_infos={archive.url: info},
+                dataset_name=name,
+                force_checksums_validation=True,
+            )
+            return Path(manager.download(archive.url))
+    except NonMatchingChecksumError:
+        found = max(_arrived(folder), key=lambda path: path.stat().st_size)
+        size = found.stat().st_size
+        kept = set_aside(found.rename(folder / f"{name}.zip"), rejected)
+        what = (
+            f"{size} bytes instead of {archive.size}"
+            if size != archive.size
+            else f"a sha256 other than {archive.checksum[:12]}..."
+        )
+        raise InputError(
+            f"{archive.url}: the download has {what}; not used, kept as {kept}"
+        ) from None
+    except Exception as error:  # whatever requests, urllib3 and the manager may raise
+        for part in _arrived(folder):
+            set_aside(part.rename(folder / f"{name}.zip"), rejected)
+        raise Unavailable(f"{archive.url}: {_first_line(error)}") from None
+
+
+def _reach(url: str) -> None:
+    """Asks for the host once, with a limit; a proxy would do the asking itself."""
+    parts = urlsplit(url)
+    host, scheme = parts.hostname or "", parts.scheme
+    if scheme in getproxies() and not proxy_bypass(host):
+        return
+    port = parts.port or (443 if scheme == "https" else 80)
+    try:
+        socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError:
+        raise Unavailable(f"the host {host} can't be resolved") from None
+    try:
+        socket.create_connection((host, port), timeout=CONNECT_SECONDS).close()
+    except OSError as error:
+        raise Unavailable(
+            f"the host {host} can't be reached ({error.strerror or error})"
+        ) from None
+
+
+def _arrived(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).strip().splitlines()[0]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps the manager's log off stderr, and its bars if nobody watches."""
+    from tensorflow_datasets.core.utils import tqdm_utils
+
+    tqdm_utils.display_progress_bar(sys.stderr.isatty())
+    loggers = [logging.getLogger(name) for name in ("absl", "urllib3")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels):
+            logger.setLevel(level)

@@ -1,0 +1,1 @@
+"""The report stage: tables with intervals, figures and stored records, from runs."""

@@ -1,0 +1,151 @@
+"""A table in Markdown: one row an arm at one cut-off, the best bold, ties marked."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import pandas as pd
+
+from research.report.tables import swept_columns
+
+__all__ = ["markdown"]
+
+DAGGER = "†"
+EMPTY = "-"
+
+
+class Column(NamedTuple):
+    """A column of the Markdown table: its metric, its heading, how numbers look."""
+
+    metric: str
+    heading: str
+    form: str
+    interval: bool = False
+
+
+COLUMNS = (
+    Column("recall", "R@{k}", ".4f", interval=True),
+    Column("ndcg", "N@{k}", ".4f", interval=True),
+    Column("recall_item", "item recall", ".4f"),
+    Column("recall_head", "head", ".3f"),
+    Column("recall_torso", "torso", ".3f"),
+    Column("recall_tail", "tail", ".3f"),
+    Column("coverage", "coverage", ".3f"),
+    Column("gini", "Gini", ".3f"),
+    Column("ild", "ILD", ".3f"),
+    Column("novelty", "novelty", ".2f"),
+    Column("train_count", "train count", ".1f"),
+    Column("cold_slots_2", "cold slots", ".4f"),
+)
+
+
+def markdown(
+    frame: pd.DataFrame,
+    title: str,
+    marked: "pd.Series[str] | None" = None,
+    notes: Sequence[str] = (),
+    k: int = 20,
+) -> str:
+    """Returns a long table as Markdown, one row an (arm, swept value) at cut-off k.
+
+    ``marked`` is aligned with the frame: "best" is set in bold, "tie" gets a dagger.
+    A cell of a failed run says so, the first of its row with the reason.
+
+    Raises:
+      ValueError: the table has no such cut-off.
+    """
+    at_k = frame[frame.k == k].assign(mark="" if marked is None else marked)
+    if at_k.empty:
+        raise ValueError(f"the table has no cut-off {k}")
+    swept = swept_columns(frame)
+    against = next((name for name in frame.against if name), "")
+    headings = [column.heading.format(k=k) for column in COLUMNS]
+    if against:
+        headings.insert(1, f"Δ {headings[0]}")
+    lines = [
+        _line(["arm", *swept, *headings]),
+        _line(["---", *["--:"] * (len(swept) + len(headings))]),
+    ]
+    for values, cell in at_k.groupby(["arm", *swept], sort=False, dropna=False):
+        first = [f"`{values[0]}`", *(_number(value, "g") for value in values[1:])]
+        lines.append(_line([*first, *_cells(cell.set_index("metric"), bool(against))]))
+    paragraphs = [*notes, *_footnotes(at_k, against, k)]
+    return "\n".join([f"# {title}", "", *lines, "", "\n\n".join(paragraphs), ""])
+
+
+def _cells(cell: pd.DataFrame, with_delta: bool) -> list[str]:
+    """Returns the cells of one row, its long rows indexed by metric."""
+    note = str(cell.note.iloc[0])
+    if note.startswith("failed"):
+        return [note, *["failed"] * (len(COLUMNS) - 1 + with_delta)]
+    out = []
+    for column in COLUMNS:
+        row = cell.loc[column.metric] if column.metric in cell.index else None
+        out.append(EMPTY if row is None else _value(row, column))
+        if with_delta and column is COLUMNS[0]:
+            assert row is not None  # every table has recall at each of its cut-offs
+            delta = [_number(row[name], "+.4f") for name in DELTA]
+            out.append(EMPTY if delta[0] == EMPTY else _interval(*delta))
+    return out
+
+
+DELTA = ("delta", "delta_low", "delta_high")
+
+
+def _value(row: "pd.Series[float]", column: Column) -> str:
+    text = _number(row["mean"], column.form)
+    if row["mark"] == "best":
+        text = f"**{text}**"
+    elif row["mark"] == "tie":
+        text += DAGGER
+    if not column.interval:
+        return text
+    return _interval(text, *(_number(row[end], column.form) for end in ("low", "high")))
+
+
+def _interval(mean: str, low: str, high: str) -> str:
+    return mean if low == EMPTY else f"{mean} [{low}, {high}]"
+
+
+def _number(value: float, form: str) -> str:
+    """Returns a number in a format, a hyphen for none.
+
+    >>> _number(0.25, ".3f"), _number(float("nan"), ".3f")
+    ('0.250', '-')
+    """
+    return EMPTY if pd.isna(value) else format(value, form)
+
+
+def _line(cells: Sequence[str]) -> str:
+    """Returns a line of a Markdown table, with what would break it made harmless.
+
+    >>> _line(["a|b", "c"])
+    '| a\\\\|b | c |'
+    """
+    clean = (" ".join(cell.split()).replace("|", "\\|") for cell in cells)
+    return f"| {' | '.join(clean)} |"
+
+
+def _footnotes(at_k: pd.DataFrame, against: str, k: int) -> list[str]:
+    done = at_k[at_k.seeds > 0]
+    counts = "no run finished"
+    if len(done):
+        seeds, users = done.seeds.max(), done[done.metric == "recall"].users.max()
+        counts = f"{seeds} seed{'' if seeds == 1 else 's'}, {users} users"
+    out = [
+        f"Cut-off {k}; {counts}; [low, high] is a 95 % interval over users and seeds."
+    ]
+    if against:
+        out.append(f"Δ: paired difference from `{against}` by user and seed.")
+    if (at_k.mark == "best").any():
+        out.append(
+            f"**Bold**: the best of its column. {DAGGER}: not distinguishable from it"
+            " (the paired 95 % interval of the difference from the best includes zero)."
+            " Columns without bold describe the lists; neither end is the better one."
+        )
+    out.append(
+        "item recall: mean over items of the share of their test users reached."
+        " head, torso, tail: recall within each third of the fitted clicks, by item"
+        " popularity. cold slots: share of slots given to items with at most 2 fitted"
+        " clicks."
+    )
+    return out

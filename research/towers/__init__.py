@@ -1,0 +1,1 @@
+"""Tables outside, towers apart: rows and dense features of one side in, vectors out."""

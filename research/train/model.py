@@ -1,0 +1,142 @@
+"""The two towers of a config, from ids to vectors: what training and serving share."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, Key
+
+from research.config import Config
+from research.losses import LOSSES
+from research.rng import stream
+from research.towers.inputs import ItemInput, UserInput
+from research.towers.tables import (
+    init_tables,
+    item_input,
+    item_lookup,
+    look_up,
+    user_input,
+    user_lookup,
+)
+from research.towers.towers import ItemTower, UserTower
+from research.train.world import World
+
+__all__ = ["Model", "Params", "make_model"]
+
+Params = dict[str, Any]
+
+
+class Model(NamedTuple):
+    """The pure functions of a config's two towers. Structure only: no array is kept."""
+
+    user: UserTower
+    item: ItemTower
+    history: int
+    dim: int
+
+    def init(
+        self, key: Key[Array, ""], sizes: dict[str, int], world: World, loss: str
+    ) -> Params:
+        """Parameters: tables by name, the two nets, and what the loss learns."""
+        tables = init_tables(stream(key, "tables"), sizes, self.dim)
+        one = jnp.zeros((1,), jnp.int32)
+        user = self.user_input(tables, world, one, one)
+        item = self.item_input(tables, world, one)
+        return {
+            "tables": tables,
+            "user": self.user.init(stream(key, "user tower"), user, 0.0, None),
+            "item": self.item.init(stream(key, "item tower"), item),
+            "loss": {n: jnp.array(v) for n, v in LOSSES[loss].trainable.items()},
+        }
+
+    def user_input(
+        self,
+        tables: dict[str, Float[Array, "..."]],
+        world: World,
+        entity: Int[Array, " b"],
+        position: Int[Array, " b"],
+    ) -> UserInput:
+        """Looks up what the user tower needs for users at positions."""
+        lookup = user_lookup(
+            world.users, world.item, world.offsets, entity, position, self.history
+        )
+        return user_input(look_up(tables, lookup.ids), lookup, self.dim)
+
+    def item_input(
+        self,
+        tables: dict[str, Float[Array, "..."]],
+        world: World,
+        ids: Int[Array, " c"],
+    ) -> ItemInput:
+        """Looks up what the item tower needs for items."""
+        lookup = item_lookup(world.items, ids)
+        return item_input(look_up(tables, lookup.ids), lookup)
+
+    def serve_users(
+        self,
+        params: Params,
+        world: World,
+        entity: Int[Array, " b"],
+        position: Int[Array, " b"],
+    ) -> Float[Array, "b d"]:
+        """User vectors for serving: the history is what stands before the position."""
+        given = self.user_input(params["tables"], world, entity, position)
+        vectors: Array = self.user.apply(params["user"], given, 0.0, None)  # type: ignore[assignment]
+        return vectors
+
+    def serve_items(
+        self, params: Params, world: World, ids: Int[Array, " c"]
+    ) -> Float[Array, "c d"]:
+        """Item vectors for serving."""
+        given = self.item_input(params["tables"], world, ids)
+        vectors: Array = self.item.apply(params["item"], given)  # type: ignore[assignment]
+        return vectors
+
+
+def make_model(config: Config) -> Model:
+    """The model of a config's structure."""
+    cosine = config.output == "cosine"
+    used = config.history if config.encoder != "none" else 0
+    return Model(
+        user=UserTower(config.encoder, config.user_hidden, config.dim, cosine),
+        item=ItemTower(config.item_hidden, config.dim, cosine),
+        history=used,
+        dim=config.dim,
+    )
+
+
+def serve_all(
+    model: Model,
+    params: Params,
+    world: World,
+    entity: Int[Array, " v"],
+    tile: int = 512,
+) -> tuple[Float[Array, "v d"], Float[Array, "i d"]]:
+    """Vectors of the users at the end of their fitted events, and of all items.
+
+    Rows are encoded in tiles of constant shape, so that how many are asked for at
+    once doesn't change a bit of any.
+    """
+    n_items = world.pool.counts.shape[0]
+    users = _tiled(
+        lambda ids: _serve_users(model, params, world, ids, world.offsets[ids + 1]),
+        entity,
+        tile,
+    )
+    items = _tiled(
+        lambda ids: _serve_items(model, params, world, ids),
+        jnp.arange(n_items, dtype=jnp.int32),
+        tile,
+    )
+    return users, items
+
+
+_serve_users = jax.jit(Model.serve_users, static_argnums=0)
+_serve_items = jax.jit(Model.serve_items, static_argnums=0)
+
+
+def _tiled(encode: Any, ids: Int[Array, " n"], tile: int) -> Float[Array, "n d"]:
+    n = ids.shape[0]
+    padded = jnp.concatenate([ids, jnp.zeros((-n % tile,), ids.dtype)])
+    parts = [encode(padded[i : i + tile]) for i in range(0, len(padded), tile)]
+    return jnp.concatenate(parts)[:n]

@@ -1,0 +1,117 @@
+"""A fold as device arrays: everything the compiled epoch reads but never writes."""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Int
+
+from research.config import Config
+from research.corrections import Known
+from research.features import (
+    Features,
+    available,
+    item_features,
+    resolve,
+    user_features,
+)
+from research.negatives.source import Batch, Pool
+from research.positives import candidate_counts, log_share, user_item
+from research.towers.tables import HISTORY, SideArrays
+from research.types import Fold, InputError
+
+__all__ = ["World", "build_world", "resolve_features"]
+
+MAX_BITS = 1 << 29  # bytes: half a gibibyte holds 160,000 users by 27,000 items
+
+
+class World(NamedTuple):
+    """Events, features and pairs of a fold on the device.
+
+    item [e] and offsets [u + 1] are the fitted events; known is who has what, empty
+    where no mask needs it.
+    """
+
+    item: Int[Array, " e"]
+    offsets: Int[Array, " u1"]
+    users: SideArrays
+    items: SideArrays
+    pairs: Batch
+    pool: Pool
+    known: Known
+
+
+def resolve_features(config: Config, fold: Fold) -> Config:
+    """The config with its features named: those asked for, else what the data set has.
+
+    The user's id is used on demand only: on MovieLens the history says it better.
+
+    Raises:
+      InputError: a feature is asked for that the data set lacks, or a tower is left
+        with nothing to go by.
+    """
+    has_user, has_item = available(fold.fitted)
+    user = resolve(config.user_features, has_user, has_user[1:], "user")
+    item = resolve(config.item_features, has_item, has_item, "item")
+    if not user and (config.encoder == "none" or config.history == 0):
+        raise InputError("the user tower has neither a history nor a feature")
+    if not item:
+        raise InputError("the item tower has no feature")
+    return config.__class__(
+        **{**config.__dict__, "user_features": user, "item_features": item}
+    )
+
+
+def build_world(config: Config, fold: Fold) -> tuple[World, dict[str, int]]:
+    """The fold on the device, and the number of rows of each embedding table.
+
+    Raises:
+      InputError: see resolve_features.
+    """
+    config = resolve_features(config, fold)
+    fitted = fold.fitted
+    pairs = user_item(fitted)
+    counts = candidate_counts(pairs, fitted.n_items)
+    users = user_features(fitted.users, config.user_features or ())
+    items = item_features(fitted.items, config.item_features or ())
+    sizes = {**users.sizes, **items.sizes}
+    if config.encoder != "none" and config.history:
+        sizes[HISTORY] = fitted.n_items
+    world = World(
+        item=jnp.asarray(fitted.item),
+        offsets=jnp.asarray(fitted.offsets, dtype=jnp.int32),
+        users=_side(users),
+        items=_side(items),
+        pairs=Batch(*(jnp.asarray(column) for column in pairs)),
+        pool=Pool(jnp.asarray(counts, jnp.float32), jnp.asarray(log_share(counts))),
+        known=_known(fold, config.mask_user_positives),
+    )
+    return world, sizes
+
+
+def _side(features: Features) -> SideArrays:
+    codes = {name: jnp.asarray(code) for name, code in features.codes.items()}
+    return SideArrays(codes, jnp.asarray(features.dense))
+
+
+def _known(fold: Fold, needed: bool) -> Known:
+    """Who has what: as bits where that takes at most MAX_BITS bytes, else sorted ids."""
+    fitted = fold.fitted
+    rows, words = fitted.n_users, -(-fitted.n_items // 32)
+    if not needed:
+        rows, words = 0, 0
+    if rows * words * 4 <= MAX_BITS:
+        bits = np.zeros((rows, words), np.uint32)
+        if needed:
+            word, bit = (
+                fitted.item >> 5,
+                np.uint32(1) << (fitted.item & 31).astype("u4"),
+            )
+            np.bitwise_or.at(bits, (fitted.user, word), bit)
+        return Known(jnp.asarray(bits), jnp.zeros((rows, 0), jnp.int32))
+    n = np.diff(fitted.offsets)
+    ids = np.full((rows, int(n.max())), fitted.n_items, np.int32)
+    by_item = np.lexsort((fitted.item, fitted.user))
+    column = np.arange(len(fitted.item)) - fitted.offsets[fitted.user]
+    ids[fitted.user, column] = fitted.item[by_item]
+    return Known(jnp.zeros((rows, 0), jnp.uint32), jnp.asarray(ids))

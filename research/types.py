@@ -1,0 +1,174 @@
+"""Records that pass between the stages, and the check that guards a stage's entry.
+
+Conventions, once for all files: the last axis of a score is candidates (``c``),
+the leading one the batch (``b``); ``u`` users, ``i`` items, ``e`` events, ``h``
+held-out positives, ``d`` dimension, ``k`` cut-off, ``s`` steps. ``keep`` is True
+for what is allowed; ``log_q`` is the log of a sampling probability; a *score* is
+before temperature and correction, a *logit* after.
+
+Records are NamedTuples, so that jax takes them apart by itself under jit, vmap
+and scan. NamedTuples aren't checked by a decorator: ``check(record)`` compares
+each field with its annotation, and a stage calls it on what it is given.
+"""
+
+from typing import Any, NamedTuple, TypeVar, get_type_hints
+
+from jaxtyping import Bool, Float, Int, UInt8
+from numpy import ndarray
+
+__all__ = [
+    "BANDS",
+    "Events",
+    "Fold",
+    "InputError",
+    "Items",
+    "Ratings",
+    "Record",
+    "Users",
+    "check",
+]
+
+BANDS = ("head", "torso", "tail")
+
+
+class InputError(Exception):
+    """Bad input from the person at the keyboard: one line, exit status 2."""
+
+
+class Users(NamedTuple):
+    """User table, rows sorted by raw id; a column the source lacks is None.
+
+    gender is "M", "F"; age is the age in years as the source gives it (MovieLens 1M
+    gives the lower end of a bucket); strings are empty where unknown.
+    """
+
+    id: Int[ndarray, " u"]
+    gender: ndarray | None
+    age: Int[ndarray, " u"] | None
+    occupation: ndarray | None
+    zip: ndarray | None
+
+
+class Items(NamedTuple):
+    """Item table, rows sorted by raw id: title without year, year (0 unknown), genres.
+
+    genres is multi-hot over genre_names (sorted); an item without genre has none set.
+    """
+
+    id: Int[ndarray, " i"]
+    title: ndarray
+    year: Int[ndarray, " i"]
+    genres: Bool[ndarray, "i g"]
+    genre_names: tuple[str, ...]
+
+
+class Ratings(NamedTuple):
+    """A data set: ratings as columns, sorted by (user, item); its two tables; its digest.
+
+    user and item are rows of the tables (contiguous); timestamp is in seconds.
+    """
+
+    name: str
+    user: Int[ndarray, " n"]
+    item: Int[ndarray, " n"]
+    rating: Float[ndarray, " n"]
+    timestamp: Int[ndarray, " n"]
+    users: Users
+    items: Items
+    digest: str
+
+
+class Events(NamedTuple):
+    """Positives sorted by (user, order in time).
+
+    User u has rows offsets[u]:offsets[u + 1]. user and item are catalogue indices: an item's is the rank of its hash, a user's
+    the rank of its raw id. The tables are cut to the catalogue, in index order.
+    """
+
+    user: Int[ndarray, " e"]
+    item: Int[ndarray, " e"]
+    rating: Float[ndarray, " e"]
+    timestamp: Int[ndarray, " e"]
+    order: Int[ndarray, " e"]
+    offsets: Int[ndarray, " u1"]
+    users: Users
+    items: Items
+
+    @property
+    def n_users(self) -> int:
+        """Number of users of the catalogue."""
+        return len(self.users.id)
+
+    @property
+    def n_items(self) -> int:
+        """Number of items of the catalogue."""
+        return len(self.items.id)
+
+
+class Fold(NamedTuple):
+    """One phase: the events it fits on, and the positives it is judged by.
+
+    fitted alone feeds counts, log q, features, histories, what is seen and the
+    popularity bands. held_user, held_item are sorted by user; evaluated lists the
+    users with at least one fitted and one held-out positive, ascending.
+    """
+
+    fitted: Events
+    held_user: Int[ndarray, " h"]
+    held_item: Int[ndarray, " h"]
+    evaluated: Int[ndarray, " v"]
+
+
+class Record(NamedTuple):
+    """What a run leaves behind for every table and figure, a few kilobytes.
+
+    Held-out positives of the evaluated users are listed by user (ascending), then by
+    rank; rank counts from 0 and is capped: 100 means not among the first 100.
+    band is 0, 1, 2 for BANDS. exposure[k, i] counts the top-k lists that hold item i,
+    for the cut-offs ``ks``. The four per-user columns are at cut-off 20.
+    """
+
+    ks: Int[ndarray, " k"]
+    held: Int[ndarray, " v"]
+    rank: UInt8[ndarray, " h"]
+    band: UInt8[ndarray, " h"]
+    exposure: Int[ndarray, "k i"]
+    item_counts: Int[ndarray, " i"]
+    ild: Float[ndarray, " v"]
+    novelty: Float[ndarray, " v"]
+    train_count: Float[ndarray, " v"]
+    recall_item: Float[ndarray, " v"]
+
+
+T = TypeVar("T")
+
+
+def check(record: T) -> T:
+    """Returns the record after comparing each field with its annotation.
+
+    Array axes share names across the fields of one record, as in a jaxtyped
+    function. Raises TypeError naming the record, the field and what it holds.
+    """
+    from jaxtyping import jaxtyped
+
+    hints: dict[str, Any] = get_type_hints(type(record))
+    with jaxtyped("context"):
+        for name, hint in hints.items():
+            value = getattr(record, name)
+            if not _fits(value, hint):
+                found = (
+                    f"{value.dtype}{list(value.shape)}"
+                    if hasattr(value, "shape")
+                    else type(value).__name__
+                )
+                raise TypeError(
+                    f"{type(record).__name__}.{name}: {found} is not {hint}"
+                )
+    return record
+
+
+def _fits(value: object, hint: Any) -> bool:
+    try:
+        return isinstance(value, hint)
+    except TypeError:  # a parameterised generic such as tuple[str, ...]
+        return isinstance(value, getattr(hint, "__origin__", object))

@@ -1,0 +1,35 @@
+from collections import Counter
+
+import numpy as np
+
+from research.baselines import popularity
+from research.evaluate import rank_scores, seen_items_of
+from tests.evaluate.made import random_fold
+
+
+def test_scores_are_the_clicks_of_the_fitted_part():
+    fold = random_fold()
+    clicks = Counter(fold.fitted.item.tolist())
+    scores = popularity(fold)(slice(3, 5), slice(10, 150))
+    expected = [float(clicks[i]) for i in range(10, 150)]
+    assert scores.tolist() == [expected, expected]
+
+
+def test_lists_fall_in_count_then_rise_in_index_and_hold_nothing_seen():
+    fold = random_fold()
+    clicks = Counter(fold.fitted.item.tolist())
+    offsets, seen = seen_items_of(fold)
+    lists = rank_scores(popularity(fold), fold.fitted.n_items, offsets, seen, k=60)
+    for v, shown in enumerate(lists.tolist()):
+        own = set(seen[offsets[v] : offsets[v + 1]].tolist())
+        left = sorted(set(range(150)) - own, key=lambda i: (-clicks[i], i))
+        assert shown == left[:60]
+
+
+def test_the_held_out_part_is_not_looked_at():
+    fold = random_fold()
+    other = fold._replace(held_item=fold.held_item[::-1].copy())
+    every = slice(0, 150)
+    np.testing.assert_array_equal(
+        popularity(fold)(slice(0, 1), every), popularity(other)(slice(0, 1), every)
+    )

@@ -1,0 +1,160 @@
+"""The path through tensorflow-datasets, against a real server on 127.0.0.1."""
+
+import hashlib
+import socket
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import urlsplit
+
+import pytest
+
+from research.data import DATASETS, download, load, sources
+from research.data.download import Archive, Unavailable, registered
+from research.types import InputError
+from tests.data.miniature import write_100k, write_csv, zipped
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        server = self.server
+        server.asked.append(self.path)
+        self.send_response(server.status)
+        self.send_header("Content-Length", str(server.announced or len(server.body)))
+        self.end_headers()
+        self.wfile.write(server.body)
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def server():
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as served:
+        served.body, served.announced, served.status, served.asked = b"", 0, 200, []
+        thread = threading.Thread(target=served.serve_forever, args=(0.01,))
+        thread.start()
+        yield served
+        served.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def archive(server, tmp_path, monkeypatch):
+    """ml-20m in miniature on the server, registered with its size and checksum."""
+    body = zipped(write_csv(tmp_path, "ml-20m"), "ml-20m", tmp_path / "z").read_bytes()
+    server.body = body
+    url = f"http://127.0.0.1:{server.server_port}/datasets/ml-20m.zip"
+    record = Archive(url, len(body), hashlib.sha256(body).hexdigest())
+    monkeypatch.setattr(sources, "registered", lambda name: record)
+    return record
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_fetched_verified_read_and_kept(archive, server, cache, tmp_path, capsys):
+    ratings = load("ml-20m")
+    assert ratings.digest == load("ml-20m", str(tmp_path)).digest
+    assert names(cache) == [f"ml-20m-{ratings.digest}.npz"]
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == f"downloading {archive.url} (0.0 MiB) ...\n"
+    assert load("ml-20m").digest == ratings.digest
+    assert server.asked == ["/datasets/ml-20m.zip"]  # the second time from the cache
+
+
+@pytest.mark.parametrize(
+    ("body", "what"),
+    [
+        (lambda body: body[:-1] + b"?", "a sha256 other than"),
+        (lambda body: body[:-9], "bytes instead of"),
+        (lambda body: body + b"?", "bytes instead of"),
+        (lambda body: b"<html>please log in</html>", "bytes instead of"),
+    ],
+)
+def test_another_file_is_kept_aside_and_not_used(body, what, archive, server, cache):
+    server.body = body(server.body)
+    with pytest.raises(InputError) as caught:
+        load("ml-20m")
+    kept = cache / "ml-20m.zip.rejected"
+    assert str(caught.value).startswith(f"{archive.url}: the download has ")
+    assert what in str(caught.value)
+    assert str(caught.value).endswith(f"not used, kept as {kept}")
+    assert kept.read_bytes() == server.body
+    assert names(cache) == [kept.name]
+
+
+def test_a_transfer_that_breaks_off(archive, server, cache, capsys):
+    server.body, server.announced = server.body[:200], len(server.body)
+    with pytest.raises(InputError, match=r"^ml-20m: no source has it; tried "):
+        load("ml-20m")
+    assert f"ml-20m: {archive.url}: " in capsys.readouterr().err
+    assert names(cache) == ["ml-20m.zip.rejected"]
+
+
+def test_a_server_without_the_file(archive, server, cache):
+    server.status = 404
+    with pytest.raises(InputError, match="404"):
+        load("ml-20m")
+    assert names(cache) == []
+
+
+def test_the_right_archive_with_the_wrong_inside(
+    archive, server, tmp_path, monkeypatch
+):
+    body = zipped(write_100k(tmp_path), "ml-100k", tmp_path).read_bytes()
+    server.body = body
+    record = Archive(archive.url, len(body), hashlib.sha256(body).hexdigest())
+    monkeypatch.setattr(sources, "registered", lambda name: record)
+    with pytest.raises(InputError, match=r"ml-20m/ratings\.csv: not there"):
+        load("ml-20m")
+
+
+def test_nobody_listens(monkeypatch, tmp_path):
+    with socket.socket() as held:  # bound, not listening: refused at once
+        held.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{held.getsockname()[1]}/ml-20m.zip"
+        with pytest.raises(Unavailable, match=r"127\.0\.0\.1 can't be reached"):
+            download.download("ml-20m", Archive(url, 1, "0"), tmp_path, tmp_path)
+
+
+def test_a_host_without_an_address_is_given_up_at_once(monkeypatch, tmp_path, capsys):
+    asked = []
+
+    def unresolved(host, port, **options):
+        asked.append(host)
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unresolved)
+    record = Archive("http://films.invalid/ml-20m.zip", 1, "0")
+    monkeypatch.setattr(sources, "registered", lambda name: record)
+    with pytest.raises(InputError, match=r"films\.invalid can't be resolved"):
+        load("ml-20m")
+    assert asked == ["films.invalid"]
+    first = capsys.readouterr().err.splitlines()[0]
+    assert first == (
+        "ml-20m: the host films.invalid can't be resolved; going on to the next source"
+    )
+
+
+def test_a_proxy_is_asked_instead(archive, server, monkeypatch, tmp_path):
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{server.server_port}")
+    url = "http://films.invalid/ml-20m.zip"
+    record = Archive(url, archive.size, archive.checksum)
+    path = download.download("ml-20m", record, tmp_path / "d", tmp_path)
+    assert path.read_bytes() == server.body
+    assert server.asked == [url]
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_every_set_is_registered(name):
+    record = registered(name)
+    assert urlsplit(record.url).path.endswith(f"/{name}.zip")
+    assert record.size > 500_000
+    assert len(bytes.fromhex(record.checksum)) == 32
+
+
+def test_an_unregistered_set():
+    with pytest.raises(Unavailable, match="doesn't know ml-10m"):
+        registered("ml-10m")

@@ -1,0 +1,108 @@
+import numpy as np
+import pytest
+
+from research.data import DATASETS, load
+from tests.data.miniature import FILMS, RATINGS, USERS, write_1m, write_100k, write_csv
+
+CSV_SETS = ["ml-latest-small", "ml-20m", "ml-25m"]
+WRITE = {
+    "ml-100k": write_100k,
+    "ml-1m": write_1m,
+    **{name: lambda root, name=name: write_csv(root, name) for name in CSV_SETS},
+}
+
+
+def rows(ratings):
+    """(user, item, rating, timestamp) by raw id, in the order of the data set."""
+    return list(
+        zip(
+            ratings.users.id[ratings.user].tolist(),
+            ratings.items.id[ratings.item].tolist(),
+            ratings.rating.tolist(),
+            ratings.timestamp.tolist(),
+        )
+    )
+
+
+def film_rows(items):
+    for item, title, year, flags in zip(
+        items.id, items.title, items.year, items.genres
+    ):
+        genres = tuple(name for name, flag in zip(items.genre_names, flags) if flag)
+        yield int(item), str(title), int(year), genres
+
+
+def test_every_named_set_has_a_reader():
+    assert list(WRITE) == list(DATASETS)
+
+
+@pytest.mark.parametrize("name", WRITE)
+def test_ratings_are_sorted_and_films_are_normalised(name, tmp_path):
+    ratings = load(name, str(WRITE[name](tmp_path)))
+    less = 0.5 if name in CSV_SETS else 0
+    assert rows(ratings) == sorted((u, i, r - less, t) for u, i, r, t in RATINGS)
+    assert ratings.name == name
+    assert ratings.user.dtype == ratings.item.dtype == np.int32
+    if name == "ml-1m":  # its titles all have a year
+        assert list(film_rows(ratings.items))[1] == FILMS[1]
+    else:
+        assert list(film_rows(ratings.items)) == list(FILMS)
+    assert ratings.items.genre_names == (
+        *("Animation", "Children's", "Comedy", "Drama", "Musical", "War"),
+    )
+
+
+def test_100k_has_demographics(tmp_path):
+    users = load("ml-100k", str(write_100k(tmp_path))).users
+    columns = (users.id, users.age, users.gender, users.occupation, users.zip)
+    assert list(zip(*(column.tolist() for column in columns))) == list(USERS)
+
+
+def test_1m_keeps_the_code_of_an_occupation(tmp_path):
+    users = load("ml-1m", str(write_1m(tmp_path))).users
+    assert users.occupation.tolist() == ["0", "1", "2"]
+    assert users.age.tolist() == [24, 53, 33]
+    assert users.gender.tolist() == ["M", "F", "F"]
+    assert users.zip.tolist() == ["85711", "94043", "T8H1N"]
+
+
+@pytest.mark.parametrize("name", CSV_SETS)
+def test_newer_sets_have_no_demographics(name, tmp_path):
+    users = load(name, str(write_csv(tmp_path, name))).users
+    assert users.id.tolist() == [1, 2, 7]
+    assert users[1:] == (None, None, None, None)
+
+
+def test_windows_line_ends_blank_lines_and_a_byte_order_mark(tmp_path):
+    folder = write_csv(tmp_path, "ml-20m") / "ml-20m"
+    before = load("ml-20m", str(tmp_path)).digest
+    for file in ("ratings.csv", "movies.csv"):
+        text = (folder / file).read_text("utf-8").replace("\n", "\r\n") + "\r\n"
+        (folder / file).write_bytes(b"\xef\xbb\xbf" + text.encode())
+    assert load("ml-20m", str(tmp_path)).digest == before
+
+
+def test_columns_of_a_csv_go_by_name(tmp_path):
+    folder = write_csv(tmp_path, "ml-20m") / "ml-20m"
+    before = load("ml-20m", str(tmp_path)).digest
+    lines = (folder / "ratings.csv").read_text().splitlines()
+    turned = [",".join(reversed([*line.split(","), "extra"])) for line in lines]
+    (folder / "ratings.csv").write_text("\n".join(turned))
+    assert load("ml-20m", str(tmp_path)).digest == before
+
+
+def test_an_old_set_encoded_anew_as_utf8_is_the_same(tmp_path):
+    before = load("ml-100k", str(write_100k(tmp_path))).digest
+    path = tmp_path / "ml-100k" / "u.item"
+    path.write_text(path.read_text("latin-1"), "utf-8")
+    assert load("ml-100k", str(tmp_path)).digest == before
+
+
+def test_a_large_file_says_that_it_is_read(tmp_path, monkeypatch, capsys):
+    write_100k(tmp_path)
+    load("ml-100k", str(tmp_path))
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr("research.data.rating_file.SAY_ABOVE", 10)
+    load("ml-100k", str(tmp_path))
+    path = tmp_path / "ml-100k" / "u.data"
+    assert capsys.readouterr() == ("", f"reading {path} ...\n")

@@ -1,0 +1,198 @@
+"""The record against a slow, plain reading of its definitions."""
+
+import math
+
+import numpy as np
+import pytest
+
+from research.evaluate.record import evaluate
+from research.types import Fold, InputError, check
+from tests.evaluate.made import fold_of, random_fold
+
+TOP = 20
+
+
+def random_lists(fold: Fold, seed: int = 0) -> np.ndarray:
+    """100 distinct slots a user; the first user has 7 items, the second 1, third 0."""
+    rng = np.random.default_rng(seed)
+    n_items = fold.fitted.n_items
+    lists = np.stack([rng.permutation(n_items)[:100] for _ in fold.evaluated])
+    for v, filled in enumerate((7, 1, 0)):
+        lists[v, filled:] = n_items
+    return lists
+
+
+def held_by(fold: Fold) -> list[list[int]]:
+    """Each evaluated user's held-out items."""
+    pairs = list(zip(fold.held_user.tolist(), fold.held_item.tolist(), strict=True))
+    return [[i for u, i in pairs if u == user] for user in fold.evaluated.tolist()]
+
+
+def slow_distance(a: np.ndarray, b: np.ndarray) -> float:
+    size = math.sqrt(sum(a.tolist())) * math.sqrt(sum(b.tolist()))
+    both = sum(x and y for x, y in zip(a.tolist(), b.tolist(), strict=True))
+    return 1.0 if size == 0 else 1.0 - both / size
+
+
+def mean(values: list[float]) -> float:
+    return sum(values) / len(values) if values else math.nan
+
+
+@pytest.fixture(scope="module")
+def made() -> tuple[Fold, np.ndarray]:
+    fold = random_fold()
+    return fold, random_lists(fold)
+
+
+def test_ranks_by_user_then_by_rank_with_their_bands(made):
+    fold, lists = made
+    record = evaluate(fold, lists)
+    counts = [fold.fitted.item.tolist().count(i) for i in range(fold.fitted.n_items)]
+    start = 0
+    for v, items in enumerate(held_by(fold)):
+        row = lists[v].tolist()
+        expected = sorted(
+            (row.index(i) if i in row else 100, band_of(counts, i)) for i in items
+        )
+        end = start + len(items)
+        got = list(
+            zip(record.rank[start:end].tolist(), record.band[start:end].tolist())
+        )
+        assert record.held[v] == len(items)
+        assert [rank for rank, _ in got] == [rank for rank, _ in expected]
+        assert sorted(got) == expected
+        start = end
+    assert start == len(record.rank) == len(record.band)
+    assert 0 < (record.rank < 100).sum() < start
+
+
+def band_of(counts: list[int], item: int) -> int:
+    before = sum(c for c in counts if c > counts[item])
+    return 2 if counts[item] == 0 else min(2, 3 * before // sum(counts))
+
+
+def test_exposure_counts_the_lists_that_show_an_item(made):
+    fold, lists = made
+    record = evaluate(fold, lists, ks=(10, 100))
+    assert record.ks.tolist() == [10, 100]
+    for row, k in zip(record.exposure, (10, 100), strict=True):
+        for item in range(fold.fitted.n_items):
+            assert row[item] == sum(item in shown[:k] for shown in lists.tolist())
+
+
+def test_columns_at_20(made):
+    fold, lists = made
+    record = evaluate(fold, lists)
+    n_items, genres = fold.fitted.n_items, fold.fitted.items.genres
+    clicked = fold.fitted.item.tolist()
+    counts = [clicked.count(i) for i in range(n_items)]
+    assert record.item_counts.tolist() == counts
+    assert min(counts) == 0  # the guard of novelty is needed
+    assert not genres.any(axis=1).all()  # an item without genre
+    for v in range(len(fold.evaluated)):
+        shown = [i for i in lists[v, :TOP].tolist() if i < n_items]
+        distances = [
+            slow_distance(genres[i], genres[j]) for i in shown for j in shown if i != j
+        ]
+        bits = [-math.log2(max(counts[i], 1) / len(clicked)) for i in shown]
+        clicks = [float(counts[i]) for i in shown]
+        np.testing.assert_allclose(record.ild[v], mean(distances), rtol=1e-12)
+        np.testing.assert_allclose(record.novelty[v], mean(bits), rtol=1e-12)
+        np.testing.assert_allclose(record.train_count[v], mean(clicks), rtol=1e-12)
+
+
+def test_mean_of_recall_item_is_the_mean_over_items_of_their_users_reached(made):
+    fold, lists = made
+    record = evaluate(fold, lists)
+    holders: dict[int, list[int]] = {}
+    for v, items in enumerate(held_by(fold)):
+        for item in items:
+            holders.setdefault(item, []).append(v)
+    reached = {
+        item: mean([float(item in lists[v, :TOP]) for v in users])
+        for item, users in holders.items()
+    }
+    assert mean(record.recall_item.tolist()) == pytest.approx(
+        mean(list(reached.values())), rel=1e-12
+    )
+    for v, items in enumerate(held_by(fold)):
+        own = sum((i in lists[v, :TOP]) / len(holders[i]) for i in items)
+        expected = len(fold.evaluated) / len(holders) * own
+        assert record.recall_item[v] == pytest.approx(expected, rel=1e-12)
+
+
+def test_a_world_of_four_items_by_hand():
+    genres = np.array([[1, 1], [1, 0], [0, 1], [0, 0]], bool)
+    fitted = [(0, 0), (1, 0), (1, 1), (2, 0)]  # item 0 three clicks, item 1 one
+    held = [(0, 1), (0, 3), (1, 3)]  # user 2 holds nothing out: not evaluated
+    fold = fold_of(fitted, held, 3, genres)
+    lists = np.array([[3, 2, 1, 4], [2, 4, 4, 4]])
+    record = evaluate(fold, lists, ks=(1, 3))
+    assert record.held.tolist() == [2, 1]
+    assert record.rank.tolist() == [0, 2, 100]
+    assert record.band.tolist() == [2, 2, 2]
+    assert record.exposure.tolist() == [[0, 0, 1, 1], [0, 1, 2, 1]]
+    assert record.ild[0] == 1.0  # no two of the three share a genre
+    assert math.isnan(record.ild[1])  # one item has no distance
+    # item 1 has one of four clicks, items 2 and 3 count as if they had one
+    assert record.novelty.tolist() == [2.0, 2.0]
+    assert record.train_count.tolist() == [pytest.approx(1 / 3), 0.0]
+    # item 1 is reached for its one user, item 3 for one of two: (1 + 1/2) / 2
+    assert record.recall_item.tolist() == [2 / 2 * (1 + 1 / 2), 0.0]
+    shared = evaluate(fold, np.array([[0, 1, 2, 4], [0, 4, 4, 4]]), ks=(1,))
+    assert shared.ild[0] == pytest.approx(1 - 2 * (2 / math.sqrt(2)) / 6)
+
+
+def test_held_out_positives_of_users_not_evaluated_are_left_out(made):
+    fold, lists = made
+    record = evaluate(fold, lists)
+    dropped = ~np.isin(fold.held_user, fold.evaluated)
+    assert dropped.any()
+    assert len(record.rank) == len(fold.held_user) - dropped.sum()
+
+
+def test_a_record_depends_on_the_lists_and_not_on_the_order_of_held_out_rows(made):
+    fold, lists = made
+    turned = np.lexsort((-fold.held_item, fold.held_user))
+    other = fold._replace(
+        held_user=fold.held_user[turned], held_item=fold.held_item[turned]
+    )
+    for a, b in zip(evaluate(fold, lists), evaluate(other, lists), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_record_keeps_its_types(made):
+    record = check(evaluate(*made))
+    assert record.rank.dtype == record.band.dtype == np.uint8
+
+
+def test_a_cut_off_above_the_number_of_items_is_named():
+    fold = random_fold(n_users=12, n_items=37)
+    lists = np.tile(np.arange(37), (len(fold.evaluated), 1))
+    with pytest.raises(
+        InputError, match=r"^k = 50 is above the number of items \(37\)$"
+    ):
+        evaluate(fold, lists)
+    assert evaluate(fold, lists, ks=(10, 37)).exposure.shape == (2, 37)
+
+
+def test_a_catalogue_below_20_items_has_all_its_columns():
+    fold = random_fold(n_users=12, n_items=15)
+    lists = np.tile(np.arange(15), (len(fold.evaluated), 1))
+    record = evaluate(fold, lists, ks=(10,))
+    np.testing.assert_allclose(record.train_count, record.item_counts.mean())
+    assert (record.rank < 15).all()  # everything is listed, so everything is found
+
+
+@pytest.mark.parametrize("k", [0, 101])
+def test_a_cut_off_that_no_record_holds_is_refused(made, k):
+    with pytest.raises(InputError, match=f"k = {k}"):
+        evaluate(*made, ks=(k,))
+
+
+def test_lists_that_are_not_those_of_the_users_are_refused(made):
+    fold, lists = made
+    with pytest.raises(ValueError, match="slots each"):
+        evaluate(fold, lists[:, :99])
+    with pytest.raises(ValueError, match="users are evaluated"):
+        evaluate(fold, lists[1:])

@@ -1,0 +1,199 @@
+"""Ranking against a full sort, and what must not change it."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jax import monitoring
+
+from research.evaluate.scorers import CHUNK, TILE, dot_product
+from research.evaluate.top_k import rank_scores, seen_items_of, top_k
+from tests.evaluate.made import random_fold
+
+
+def full_sort(scores: np.ndarray, seen: list[list[int]], k: int) -> np.ndarray:
+    """The definition: all unseen items, sorted by falling score, then by index."""
+    n_items = scores.shape[1]
+    lists = np.full((len(scores), k), n_items)
+    for user, row in enumerate(scores.tolist()):
+        left = [i for i in set(range(n_items)) - set(seen[user]) if row[i] > -np.inf]
+        best = sorted(left, key=lambda i: (-row[i], i))[:k]
+        lists[user, : len(best)] = best
+    return lists
+
+
+def ragged(seen: list[list[int]]) -> tuple[np.ndarray, np.ndarray]:
+    offsets = np.cumsum([0, *map(len, seen)])
+    return offsets, np.array([i for items in seen for i in items], np.int32)
+
+
+def given_scores(scores: np.ndarray):
+    return lambda users, items: scores[users, items]
+
+
+def random_seen(rng, n_users: int, n_items: int, most: int) -> list[list[int]]:
+    sizes = rng.integers(0, most + 1, size=n_users)
+    return [rng.choice(n_items, size=n, replace=False).tolist() for n in sizes]
+
+
+@pytest.mark.parametrize(
+    ("n_users", "n_items", "k"),
+    [
+        (1, 1, 1),
+        (3, 37, 100),  # fewer items than slots
+        (TILE + 1, 130, 20),  # a tile of one user
+        (5, 2 * CHUNK + 9, 100),  # three chunks, the last shorter than the list
+    ],
+)
+def test_top_k_is_the_head_of_a_full_sort_ties_to_the_lower_index(n_users, n_items, k):
+    rng = np.random.default_rng(0)
+    # small whole numbers: float32 is exact, and nearly every score has a tie
+    users = rng.integers(-2, 3, size=(n_users, 3)).astype(np.float32)
+    items = rng.integers(-2, 3, size=(n_items, 3)).astype(np.float32)
+    seen = random_seen(rng, n_users, n_items, min(n_items, 60))
+    lists = top_k(users, items, None, *ragged(seen), k=k)
+    np.testing.assert_array_equal(lists, full_sort(users @ items.T, seen, k))
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.integers(1, 12).flatmap(
+        lambda n: st.tuples(
+            st.lists(
+                st.lists(
+                    st.sampled_from([-np.inf, -1.0, -0.0, 0.0, 1.0, np.inf]),
+                    min_size=n,
+                    max_size=n,
+                ),
+                min_size=1,
+                max_size=4,
+            ),
+            st.lists(st.integers(0, n - 1), max_size=n),
+        )
+    ),
+    st.integers(1, 14),
+)
+def test_any_scores_with_ties_and_infinities_are_ranked_as_by_a_sort(world, k):
+    scores, seen_by_all = np.array(world[0]), world[1]
+    seen = [seen_by_all] * len(scores)
+    lists = rank_scores(given_scores(scores), scores.shape[1], *ragged(seen), k=k)
+    np.testing.assert_array_equal(lists, full_sort(scores, seen, k))
+
+
+def test_scale_and_bias_are_the_serving_prior():
+    rng = np.random.default_rng(1)
+    users = rng.integers(-3, 4, size=(20, 4)).astype(np.float32)
+    items = rng.integers(-3, 4, size=(150, 4)).astype(np.float32)
+    log_q = rng.integers(-9, 0, size=150).astype(np.float32)
+    seen = random_seen(rng, 20, 150, 30)
+    lists = top_k(users, items, 0.5 * log_q, *ragged(seen), k=50, scale=1 / 0.25)
+    expected = users @ items.T / 0.25 + 0.5 * log_q
+    np.testing.assert_array_equal(lists, full_sort(expected, seen, 50))
+    without = top_k(users, items, None, *ragged(seen), k=50)
+    assert (lists != without).any()
+
+
+def test_what_has_no_unseen_item_left_is_filled_with_the_number_of_items():
+    items = np.ones((4, 1), np.float32)
+    seen = [[0, 1, 2, 3], [2, 0], []]
+    lists = top_k(np.ones((3, 1), np.float32), items, None, *ragged(seen), k=3)
+    assert lists.tolist() == [[4, 4, 4], [1, 3, 4], [0, 1, 2]]
+
+
+def test_scores_in_double_precision_are_not_rounded():
+    scores = np.array([[1.0, 1.0 + 1e-12, 1.0 - 1e-12]])
+    lists = rank_scores(given_scores(scores), 3, *ragged([[]]), k=3)
+    assert lists.tolist() == [[1, 0, 2]]
+
+
+@pytest.mark.parametrize("batch", [1, 7, TILE, 300])
+def test_no_batch_size_changes_a_bit(batch):
+    rng = np.random.default_rng(2)
+    n_users, n_items = 310, 500
+    users = rng.normal(size=(n_users, 64)).astype(np.float32)
+    items = rng.normal(size=(n_items, 64)).astype(np.float32)
+    bias = rng.normal(size=n_items).astype(np.float32)
+    whole = dot_product(users, items, bias, scale=10.0)
+    scores = np.concatenate(
+        [
+            whole(slice(s, min(s + TILE, n_users)), slice(0, n_items))
+            for s in range(0, n_users, TILE)
+        ]
+    )
+    seen = random_seen(rng, n_users, n_items, 50)
+    lists = top_k(users, items, bias, *ragged(seen), scale=10.0)
+    for start in range(0, n_users, batch):
+        part = slice(start, start + batch)
+        height = len(users[part])
+        scorer = dot_product(users[part], items, bias, scale=10.0)
+        first = min(height, TILE)
+        np.testing.assert_array_equal(
+            scorer(slice(0, first), slice(0, n_items)), scores[part][:first]
+        )
+        alone = top_k(users[part], items, bias, *ragged(seen[part]), scale=10.0)
+        np.testing.assert_array_equal(alone, lists[part])
+
+
+def test_a_scorer_is_asked_for_every_cell_once_and_for_no_more_than_a_tile_at_once():
+    n_users, n_items = 2 * TILE + 3, CHUNK + 5
+    asked = np.zeros((n_users, n_items), np.int32)
+
+    def scorer(users, items):
+        assert users.stop - users.start <= TILE
+        assert items.stop - items.start <= CHUNK
+        asked[users, items] += 1
+        return np.zeros((users.stop - users.start, items.stop - items.start))
+
+    rank_scores(scorer, n_items, np.zeros(n_users + 1, np.int64), np.empty(0, np.int32))
+    assert (asked == 1).all()
+
+
+def test_one_compilation_serves_every_temperature_prior_and_number_of_users():
+    compiled = []
+
+    def listener(event: str, seconds: float, **_: object) -> None:
+        if "backend_compile" in event:
+            compiled.append(event)
+
+    monitoring.register_event_duration_secs_listener(listener)
+    try:
+        rng = np.random.default_rng(3)
+        items = rng.normal(size=(70, 19)).astype(np.float32)  # 19: in no other test
+        for n_users, scale in [(3, 1.0), (700, 1.0), (700, 5.0), (700, 20.0)]:
+            users = rng.normal(size=(n_users, 19)).astype(np.float32)
+            bias = rng.normal(size=70).astype(np.float32)
+            top_k(users, items, bias, *ragged([[]] * n_users), scale=scale)
+            top_k(users, items, None, *ragged([[]] * n_users), scale=scale)
+    finally:
+        monitoring.unregister_event_duration_listener(listener)
+    assert len(compiled) == 1
+
+
+def test_vectors_may_be_on_the_device():
+    users, items = np.eye(3, dtype=np.float32), np.eye(3, dtype=np.float32)
+    lists = top_k(jnp.asarray(users), jnp.asarray(items), None, *ragged([[]] * 3), k=1)
+    assert lists.tolist() == [[0], [1], [2]]
+
+
+@pytest.mark.parametrize("user", [0, 1])
+def test_a_score_that_is_not_a_number_is_refused(user):
+    scores = np.zeros((2, 300))
+    scores[user, 7] = np.nan
+    with pytest.raises(ValueError, match="not a number"):
+        rank_scores(given_scores(scores), 300, *ragged([[], []]), k=5)
+
+
+def test_a_list_without_slots_is_refused():
+    with pytest.raises(ValueError, match="k = 0"):
+        rank_scores(given_scores(np.zeros((1, 2))), 2, *ragged([[]]), k=0)
+
+
+def test_seen_is_what_each_evaluated_user_has_in_the_fitted_part():
+    fold = random_fold()
+    offsets, items = seen_items_of(fold)
+    assert len(fold.evaluated) < fold.fitted.n_users  # some user is left out
+    assert len(offsets) == len(fold.evaluated) + 1
+    for v, user in enumerate(fold.evaluated):
+        expected = fold.fitted.item[fold.fitted.user == user]
+        assert items[offsets[v] : offsets[v + 1]].tolist() == expected.tolist()

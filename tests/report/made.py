@@ -1,0 +1,101 @@
+"""Made records: what a run might leave behind, without training anything."""
+
+import numpy as np
+
+from research.report.rows import Row
+from research.types import Record
+
+KS = np.array([10, 20, 50, 100])
+
+
+def made_record(
+    seed: int,
+    users: int = 40,
+    items: int = 60,
+    reach: float = 0.25,
+    popularity: float = 0.5,
+    world: int = 0,
+) -> Record:
+    """A record in which a positive is in the first 20 with probability about ``reach``.
+
+    ``world`` fixes users, positives and item counts, which the arms of one table share;
+    ``seed`` draws the rest. ``popularity`` in 0 to 1 steers what is recommended.
+    """
+    fixed, rng = np.random.default_rng(world), np.random.default_rng([seed, world])
+    counts = np.sort(fixed.zipf(1.3, items).clip(0, 300))[::-1] - 1
+    held = fixed.integers(1, 12, users)
+    band = fixed.choice(3, held.sum(), p=[0.5, 0.3, 0.2])
+    ease = fixed.normal(0, 0.5, held.sum())  # some positives are easy for every arm
+    scale = 20 / -np.log1p(-reach)
+    rank = rng.exponential(scale, held.sum()) * np.exp(ease)
+    user = np.repeat(np.arange(users), held)
+    order = np.lexsort((rank, user))
+    rank, band = np.minimum(rank[order], 100), band[order]
+    liking = (counts + 1.0) ** (4 * popularity - 2)
+    exposure = np.stack(
+        [rng.multinomial(users * k, liking / liking.sum()) for k in KS]
+    ).clip(0, users)
+    hits = np.bincount(user, rank < 20, users) / held
+    shown = (exposure[1] @ counts) / exposure[1].sum()
+    return Record(
+        ks=KS,
+        held=held,
+        rank=rank.astype(np.uint8),
+        band=band.astype(np.uint8),
+        exposure=exposure,
+        item_counts=counts,
+        ild=rng.normal(0.9 - 0.3 * popularity, 0.03, users).astype(np.float16),
+        novelty=rng.normal(11 - 4 * popularity, 0.3, users).astype(np.float16),
+        train_count=(shown * rng.uniform(0.8, 1.2, users)).astype(np.float16),
+        recall_item=(hits * rng.uniform(0.2, 0.6, users)).astype(np.float16),
+    )
+
+
+ARMS = {
+    "in-batch": (0.12, 0.2),
+    "in-batch+logq": (0.23, 0.6),
+    "full-softmax": (0.24, 0.6),
+    "popularity": (0.11, 1.0),
+}
+
+
+def made_rows(seeds: int = 3, **sizes: int) -> list[Row]:
+    """A grid of four arms; popularity is deterministic, the same at each seed."""
+    return [
+        Row(
+            arm,
+            {},
+            seed,
+            made_record(
+                0 if arm == "popularity" else 100 * n + seed,
+                reach=reach,
+                popularity=popularity,
+                **sizes,
+            ),
+        )
+        for n, (arm, (reach, popularity)) in enumerate(ARMS.items())
+        for seed in range(seeds)
+    ]
+
+
+def swept_rows(
+    temperatures: tuple[float, ...] = (0.05, 0.1, 0.2, 0.5),
+    seeds: int = 3,
+    **sizes: int,
+) -> list[Row]:
+    """A temperature grid of three arms, each best at 0.2."""
+    rows = []
+    for n, arm in enumerate(["in-batch", "in-batch+logq", "full-softmax"]):
+        for t, temperature in enumerate(temperatures):
+            off = np.log(temperature / 0.2)
+            reach = (0.13 if n == 0 else 0.25) * np.exp(-0.06 * off**2)
+            popular = (0.2 if n == 0 else 0.55) + 0.08 * (1 if n else 0.1) * off
+            for seed in range(seeds):
+                record = made_record(
+                    1000 * n + 10 * t + seed,
+                    reach=float(reach),
+                    popularity=float(np.clip(popular, 0, 1)),
+                    **sizes,
+                )
+                rows.append(Row(arm, {"temperature": temperature}, seed, record))
+    return rows

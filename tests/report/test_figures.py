@@ -1,0 +1,232 @@
+"""Figures: labelled, with their points, the same bytes, and no label over another."""
+
+import io
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from research.report.curves import temperature_figure
+from research.report.figures import arms_figure
+from research.report.palette import ARMS, look
+from research.report.pictures import save_figure
+from research.report.rows import Row
+from research.report.tables import table, wide
+from research.report.tradeoff import tradeoff_figure
+from tests.report.made import made_record, made_rows, swept_rows
+
+FAILED = "loss not finite at step 412"
+
+
+@pytest.fixture(scope="module")
+def arms():
+    rows = made_rows()
+    rows += [Row("lost", {}, seed, None, FAILED) for seed in range(3)]
+    return table(rows, "in-batch")
+
+
+@pytest.fixture(scope="module")
+def sweep():
+    rows = swept_rows()
+    rows += [Row("popularity", {}, seed, made_record(0)) for seed in range(3)]
+    rows[4] = rows[4]._replace(record=None, reason=FAILED)
+    return table(rows, "in-batch")
+
+
+@pytest.fixture(scope="module")
+def drawings(arms, sweep):
+    return {
+        "arms": arms_figure(arms),
+        "temperature": temperature_figure(sweep),
+        "tradeoff": tradeoff_figure(sweep),
+    }
+
+
+def words(figure):
+    """All texts of a figure, as it would be printed."""
+    return [t.get_text() for t in figure.findobj(lambda o: hasattr(o, "get_text"))]
+
+
+def boxes(axes):
+    renderer = axes.figure.canvas.get_renderer()
+    return [text.get_window_extent(renderer) for text in axes.texts]
+
+
+@pytest.mark.parametrize("name", ["arms", "temperature", "tradeoff"])
+def test_saved_with_its_points_and_the_same_bytes(drawings, tmp_path, name):
+    drawing = drawings[name]
+    first = save_figure(*drawing, tmp_path / "f.1")
+    assert [p.name for p in first] == ["f.1.svg", "f.1.png", "f.1.csv"]
+    contents = [path.read_bytes() for path in first]
+    assert contents[1].startswith(b"\x89PNG")
+    assert b"<dc:date>" not in contents[0]
+    assert [p.read_bytes() for p in save_figure(*drawing, tmp_path / "f.1")] == contents
+    read = pd.read_csv(io.BytesIO(contents[2]))
+    assert list(read.columns) == list(drawing.points.columns)
+    assert len(list(tmp_path.iterdir())) == 3
+    assert drawing._repr_png_() == contents[1]
+
+
+def test_drawn_again_it_is_the_same(arms, drawings, tmp_path):
+    one = save_figure(*drawings["arms"], tmp_path / "one")
+    two = save_figure(*arms_figure(arms), tmp_path / "two")
+    for a, b in zip(one, two, strict=True):
+        assert a.read_bytes() == b.read_bytes()
+
+
+@pytest.mark.parametrize(("x", "y"), [("", "recall"), ("temperature", "")])
+def test_axes_without_a_label_are_refused(tmp_path, x, y):
+    figure = Figure()
+    axes = figure.subplots()
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    with pytest.raises(ValueError, match="no label on " + ("y" if x else "x")):
+        save_figure(figure, pd.DataFrame(), tmp_path / "f")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_shared_axis_is_labelled_once(tmp_path):
+    figure = Figure()
+    upper, lower = figure.subplots(2, sharex=True)
+    lower.set_xlabel("temperature")
+    upper.set_ylabel("recall")
+    with pytest.raises(ValueError, match="axes 1 have no label on y"):
+        save_figure(figure, pd.DataFrame(), tmp_path / "f")
+    lower.set_ylabel("coverage")
+    assert len(save_figure(figure, pd.DataFrame({"a": [1]}), tmp_path / "f")) == 3
+    with pytest.raises(ValueError, match="no axes"):
+        save_figure(Figure(), pd.DataFrame(), tmp_path / "f")
+
+
+def test_points_are_the_tables(drawings, arms, sweep):
+    pd.testing.assert_frame_equal(
+        drawings["arms"].points, wide(arms, ["recall", "train_count"], 20)
+    )
+    points = drawings["tradeoff"].points.set_index(["arm", "temperature"])
+    row = sweep[
+        (sweep.arm == "full-softmax")
+        & (sweep.metric == "coverage")
+        & (sweep.k == 20)
+        & (sweep.temperature == 0.2)
+    ].iloc[0]
+    found = points.loc[("full-softmax", 0.2)]
+    assert found.coverage == row["mean"]
+    assert found.coverage_low == row["low"]
+
+
+def test_every_arm_is_named_once_in_its_colour(drawings):
+    figure = drawings["arms"].figure
+    axes = figure.axes[0]
+    named = {text.get_text(): text.get_color() for text in axes.texts}
+    assert named == {
+        "in-batch (reference)": look("in-batch").ink,
+        "in-batch+logq": look("in-batch+logq").ink,
+        "full-softmax": look("full-softmax").ink,
+        "popularity": look("popularity").ink,
+    }
+    assert f"not shown: lost, failed: {FAILED} (seeds 0, 1, 2)" in axes.get_xlabel()
+    points = drawings["arms"].points.dropna(subset=["recall"])
+    best = points.loc[points.recall.idxmax()]
+    assert f"{best.recall:.3f}" in axes.get_title(loc="left")
+
+
+@pytest.mark.parametrize("name", ["arms", "tradeoff"])
+def test_no_label_lies_over_another_or_outside(drawings, name):
+    for axes in drawings[name].figure.axes:
+        found = boxes(axes)
+        assert len(found) >= 4
+        window = axes.get_window_extent()
+        for n, box in enumerate(found):
+            assert window.x0 <= box.x0 <= box.x1 <= window.x1 + 0.5
+            assert not any(box.overlaps(other) for other in found[:n])
+
+
+def test_curves_say_what_failed_and_keep_the_gap(drawings):
+    for name in ("temperature", "tradeoff"):
+        texts = words(drawings[name].figure)
+        assert any(f"temperature 0.1, failed: {FAILED}" in text for text in texts)
+        points = drawings[name].points
+        gap = points[(points.arm == "in-batch") & (points.temperature == 0.1)]
+        assert gap.recall.isna().all()
+    panel = drawings["temperature"].figure.axes[0]
+    line = next(line for line in panel.lines if line.get_label() == "in-batch")
+    assert np.isnan(line.get_ydata()).sum() == 1
+    assert panel.get_xscale() == "log"
+
+
+def test_temperature_panels(drawings):
+    figure = drawings["temperature"].figure
+    labels = [axes.get_ylabel() for axes in figure.axes]
+    assert [label.split("@")[0].split(",")[0] for label in labels] == [
+        "recall",
+        "item recall",
+        "coverage",
+        "mean train count",
+    ]
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert legend == ["in-batch", "in-batch+logq", "full-softmax", "popularity"]
+
+
+def test_ends_and_peak_of_each_curve_are_written(drawings):
+    axes = drawings["tradeoff"].figure.axes[0]
+    for arm in ("in-batch+logq", "full-softmax"):
+        written = [t.get_text() for t in axes.texts if t.get_color() == look(arm).ink]
+        line = drawings["tradeoff"].points.query("arm == @arm")
+        peak = line.temperature[line.recall.idxmax()]
+        assert {"0.05", "0.5", f"{peak:g}"} <= set(written)
+
+
+def test_sweeps_that_cannot_be_drawn_are_refused(arms, sweep):
+    with pytest.raises(ValueError, match="does not sweep temperature"):
+        temperature_figure(arms)
+    twice = pd.concat([sweep, sweep])
+    with pytest.raises(ValueError, match="several points"):
+        tradeoff_figure(twice)
+
+
+def test_one_seed_has_no_bands_for_the_whole_set_and_is_drawn(tmp_path):
+    frame = table(swept_rows(seeds=1), "in-batch")
+    for n, figure in enumerate((temperature_figure, tradeoff_figure, arms_figure)):
+        drawing = figure(frame)
+        assert len(save_figure(*drawing, tmp_path / str(n))) == 3
+        assert drawing.points.recall_low.notna().all()
+    assert temperature_figure(frame).points.coverage_low.isna().all()
+
+
+def test_a_grid_that_failed_whole_is_a_figure_that_says_so(tmp_path):
+    lost = [row._replace(record=None, reason=FAILED) for row in swept_rows(seeds=1)]
+    frame = table(lost, "in-batch")
+    for n, figure in enumerate((temperature_figure, tradeoff_figure, arms_figure)):
+        drawing = figure(frame)
+        assert len(save_figure(*drawing, tmp_path / str(n))) == 3
+        texts = "\n".join(words(drawing.figure))
+        assert "No run finished" in texts
+        assert texts.count("not shown:") == 3
+        assert "and 9 more" in texts
+
+
+def test_title_can_be_given(arms, sweep):
+    assert "Mine" in words(arms_figure(arms, "Mine").figure)
+    assert "Mine" in words(temperature_figure(sweep, "Mine").figure)
+    assert "Mine" in words(tradeoff_figure(sweep, "Mine").figure)
+
+
+def test_no_two_arms_look_alike():
+    assert len({look(arm).colour for arm in ARMS}) == len(ARMS)
+    assert len(set(ARMS.values())) == len(ARMS)
+    assert look("my-loss") == look("my-loss")
+    assert len({look(f"loss-{n}") for n in range(20)}) > 8
+
+
+def test_ink_reads_on_white():
+    def luminance(colour):
+        parts = [int(colour[n : n + 2], 16) / 255 for n in (1, 3, 5)]
+        linear = [
+            p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts
+        ]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    assert luminance(ARMS["in-batch+prior"].colour) > 0.2
+    for arm in ARMS.values():
+        assert 1.05 / (luminance(arm.ink) + 0.05) > 4.45

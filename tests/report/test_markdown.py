@@ -1,0 +1,98 @@
+"""The Markdown table: marks, holes, and what it says about itself."""
+
+import numpy as np
+import pytest
+
+from research.report.cells import measure
+from research.report.markdown import markdown
+from research.report.tables import marks, table
+from tests.report.made import made_rows, swept_rows
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return made_rows()
+
+
+def parsed(text):
+    """The table's cells as {arm: {heading: cell}}."""
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    cells = [
+        [cell.strip() for cell in line.strip("|").replace("\\|", "/").split("|")]
+        for line in lines
+    ]
+    assert len({len(line) for line in cells}) == 1
+    return {line[0].strip("`"): dict(zip(cells[0], line)) for line in cells[2:]}
+
+
+def shown(rows, **kwargs):
+    text = markdown(table(rows, "in-batch"), "SSB", marks(measure(rows)), **kwargs)
+    return text, parsed(text)
+
+
+def test_one_row_an_arm_with_every_column(rows):
+    text, cells = shown(rows, notes=["ml-100k, split ratio."])
+    assert text.startswith("# SSB\n")
+    assert list(cells) == ["in-batch", "in-batch+logq", "full-softmax", "popularity"]
+    headings = "arm|R@20|Δ R@20|N@20|item recall|head|torso|tail|coverage|Gini|ILD"
+    headings += "|novelty|train count|cold slots"
+    assert list(cells["in-batch"]) == headings.split("|")
+    assert "ml-100k, split ratio." in text
+    assert "3 seeds, 40 users" in text
+
+
+def test_the_best_is_bold_and_its_ties_have_a_dagger(rows):
+    frame = table(rows, "in-batch")
+    text, cells = shown(rows)
+    bold = [arm for arm, row in cells.items() if row["R@20"].startswith("**")]
+    recall = frame[(frame.metric == "recall") & (frame.k == 20)]
+    assert bold == [recall.arm[recall["mean"].idxmax()]]
+    tied = [arm for arm, row in cells.items() if "†" in row["R@20"]]
+    assert tied == [arm for arm in ("in-batch+logq", "full-softmax") if arm not in bold]
+    assert not any("**" in row["coverage"] for row in cells.values())
+    assert "includes zero" in text
+
+
+def test_intervals_and_differences_are_the_tables(rows):
+    frame = table(rows, "in-batch")
+    _, cells = shown(rows)
+    row = frame[
+        (frame.arm == "popularity") & (frame.metric == "recall") & (frame.k == 20)
+    ].iloc[0]
+    ends = f"{row['mean']:.4f} [{row['low']:.4f}, {row['high']:.4f}]"
+    assert cells["popularity"]["R@20"] == ends
+    delta = f"{row['delta']:+.4f} [{row['delta_low']:+.4f}, {row['delta_high']:+.4f}]"
+    assert cells["popularity"]["Δ R@20"] == delta
+    assert cells["in-batch"]["Δ R@20"] == "-"
+
+
+def test_a_failed_row_says_why_and_breaks_nothing(rows):
+    holed = [
+        row._replace(record=None, reason="a | b\nc") if row.arm == "popularity" else row
+        for row in rows
+    ]
+    text, cells = shown(holed)
+    assert cells["popularity"]["R@20"] == "failed: a / b c (seeds 0, 1, 2)"
+    assert cells["popularity"]["coverage"] == "failed"
+    assert "a \\| b c" in text
+
+
+def test_without_marks_nothing_is_bold(rows):
+    text = markdown(table(rows, "in-batch"), "SSB")
+    assert "**" not in text
+    assert "†" not in text
+
+
+def test_swept_values_and_another_cut_off():
+    text = markdown(table(swept_rows(), "in-batch"), "T", k=10)
+    assert "| arm | temperature | R@10 |" in text
+    assert "| `full-softmax` | 0.05 |" in text
+    assert all(row["ILD"] == "-" for row in parsed(text).values())
+    with pytest.raises(ValueError, match="no cut-off 11"):
+        markdown(table(made_rows(), "in-batch"), "T", k=11)
+
+
+def test_without_a_reference_there_is_no_difference(rows):
+    text = markdown(table(rows, "absent"), "T")
+    assert "Δ" not in text
+    assert np.all([len(row) == 13 for row in parsed(text).values()])

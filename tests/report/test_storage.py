@@ -1,0 +1,148 @@
+"""Stored records: what comes back, how large it is, and that bytes don't wander."""
+
+import os
+import time
+
+import numpy as np
+import pytest
+
+from research.report.npz import read_arrays, write_arrays
+from research.report.rows import Row
+from research.report.storage import (
+    load_records,
+    pack,
+    read_header,
+    save_records,
+    unpack,
+)
+from research.report.tables import table
+from research.types import InputError, Record, check
+from tests.report.made import made_record, made_rows
+
+
+def same(a, b):
+    for name in Record._fields:
+        x, y = getattr(a, name), getattr(b, name)
+        assert x.dtype == y.dtype, name
+        np.testing.assert_array_equal(x, y, err_msg=name)
+
+
+def test_packed_record_comes_back():
+    record = made_record(0)
+    check(unpack(pack(record)))
+    same(unpack(pack(record)), record)
+    assert pack(record)["exposure"].dtype == np.uint8
+    wide = record._replace(exposure=record.exposure + 70_000, item_counts=record.ks)
+    assert pack(wide)["exposure"].dtype == np.uint32
+    same(unpack(pack(wide)), wide)
+
+
+def test_columns_are_halved_and_an_overflow_is_told():
+    record = made_record(0)
+    fine = record._replace(novelty=np.full(len(record.held), 1 / 3))
+    assert unpack(pack(fine)).novelty[0] == np.float16(1 / 3)
+    missing = record._replace(ild=record.ild * np.nan)
+    assert np.isnan(unpack(pack(missing)).ild).all()
+    large = record._replace(train_count=np.full(len(record.held), 70_000.0))
+    with pytest.raises(ValueError, match=r"train_count: 70000\.0 overflows"):
+        pack(large)
+    with pytest.raises(ValueError, match="item_counts: the count -1"):
+        pack(record._replace(item_counts=record.item_counts - 1))
+
+
+def test_rows_come_back(tmp_path):
+    curve = {"loss": [1.0, 0.1, float("nan")], "step": [10.0, 20.0, 30.0]}
+    rows = [
+        *made_rows(),
+        Row("swept", {"temperature": 0.1, "alpha": -1.0}, 7, made_record(5), "", curve),
+        Row("lost", {}, 0, None, "loss not finite at step 412", {}),
+    ]
+    path = save_records(tmp_path / "grid.npz", rows, {"results_version": 3})
+    loaded = load_records(path)
+    for before, after in zip(rows, loaded, strict=True):
+        assert before._replace(record=None, history=None) == after._replace(
+            record=None, history=None
+        )
+        assert (before.record is None) == (after.record is None)
+        if before.record is not None:
+            same(before.record, after.record)
+    assert loaded[-1].history == {}
+    assert loaded[0].history is None
+    stored = {name: np.float32(values).tolist() for name, values in curve.items()}
+    np.testing.assert_equal(loaded[-2].history, stored)
+    assert read_header(path) == {"results_version": 3}
+    assert table(loaded[:12], "in-batch").equals(table(rows[:12], "in-batch"))
+
+
+def test_saving_what_was_loaded_gives_the_same_bytes(tmp_path, monkeypatch):
+    rows = made_rows()
+    first = save_records(tmp_path / "a.npz", rows)
+    monkeypatch.setattr(time, "time", lambda: 2e9)
+    monkeypatch.setattr(time, "localtime", lambda *_: time.gmtime(2e9))
+    second = save_records(tmp_path / "b.npz", load_records(first))
+    assert first.read_bytes() == second.read_bytes()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.npz", "b.npz"]
+
+
+def test_what_rows_share_is_stored_once(tmp_path):
+    record = made_record(0, users=500, items=900)
+    one = save_records(tmp_path / "1.npz", [Row("a", {}, 0, record)])
+    rows = [Row("a", {}, seed, record) for seed in range(5)]
+    five = save_records(tmp_path / "5.npz", rows)
+    assert five.stat().st_size < 1.05 * one.stat().st_size
+    other = made_record(1, users=500, items=900)
+    two = save_records(tmp_path / "2.npz", [rows[0], Row("a", {}, 1, other)])
+    names = read_arrays(two)
+    shared = ("ks", "held", "item_counts")
+    assert len(names) == 1 + 2 * len(Record._fields) - len(shared)
+
+
+def test_a_run_is_small(tmp_path):
+    record = made_record(0, users=942, items=1447)
+    path = save_records(tmp_path / "r.npz", [Row("a", {}, 0, record)])
+    assert path.stat().st_size < 20_000
+    assert sum(values.nbytes for values in pack(record).values()) > 25_000
+
+
+def test_a_failed_write_leaves_what_was_there(tmp_path, monkeypatch):
+    path = save_records(tmp_path / "a.npz", made_rows())
+    before = path.read_bytes()
+
+    def full(*_):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(OSError, match="no space"):
+        save_records(path, [])
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["a.npz"]
+
+
+@pytest.mark.parametrize("content", [b"", b"no zip", b"PK\x03\x04 cut short"])
+def test_other_files_are_refused_in_one_line(tmp_path, content):
+    path = tmp_path / "x.npz"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"x\.npz: not readable"):
+        load_records(path)
+
+
+def test_arrays_that_are_no_records_are_refused(tmp_path):
+    path = write_arrays(tmp_path / "x.npz", {"a": np.zeros(3)})
+    with pytest.raises(InputError, match=r"x\.npz: not a file of records"):
+        load_records(path)
+    with pytest.raises(InputError, match=r"x\.npz: not a file of records"):
+        read_header(path)
+    with pytest.raises(InputError, match="not readable"):
+        load_records(tmp_path / "absent.npz")
+    np.savez(tmp_path / "pickled.npz", rows=np.array([{}], dtype=object))
+    with pytest.raises(InputError, match="not readable"):
+        load_records(tmp_path / "pickled.npz")
+
+
+def test_truncated_file_is_refused(tmp_path):
+    path = save_records(tmp_path / "a.npz", made_rows())
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="not readable"):
+        load_records(path)

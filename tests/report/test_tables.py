@@ -1,0 +1,226 @@
+"""The long table: its columns, its pairs, its holes, its file."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from research.report.cells import measure
+from research.report.intervals import crossed, over_seeds, paired
+from research.report.record_metrics import METRICS, Key, per_user, whole_set
+from research.report.rows import Row
+from research.report.table_files import (
+    csv_text,
+    read_table,
+    write_report,
+    write_table,
+)
+from research.report.tables import marks, table, wide
+from tests.report.made import made_record, made_rows, swept_rows
+
+COLUMNS = ["arm", "metric", "k", "mean", "low", "high", "seeds", "users"]
+TAIL = ["against", "delta", "delta_low", "delta_high", "note"]
+SWEPT = ["temperature"]
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return made_rows()
+
+
+@pytest.fixture(scope="module")
+def frame(rows):
+    return table(rows, "in-batch")
+
+
+def cell(frame, arm, metric, k=20):
+    found = frame[(frame.arm == arm) & (frame.metric == metric) & (frame.k == k)]
+    assert len(found) == 1
+    return found.iloc[0]
+
+
+def values(rows, arm, key):
+    records = [row.record for row in rows if row.arm == arm]
+    return np.stack([per_user(record)[key] for record in records], axis=1)
+
+
+def broken(rows, arm, seed, reason="loss not finite at step 412"):
+    return [
+        row._replace(record=None, reason=reason)
+        if (row.arm, row.seed) == (arm, seed)
+        else row
+        for row in rows
+    ]
+
+
+def test_columns_and_rows(rows, frame):
+    assert list(frame.columns) == COLUMNS + TAIL
+    assert list(dict.fromkeys(frame.arm)) == list(dict.fromkeys(r.arm for r in rows))
+    assert list(dict.fromkeys(frame.metric)) == list(METRICS)
+    assert set(frame.k[frame.metric == "mrr"]) == {10, 20, 50, 100}
+    assert set(frame.k[frame.metric == "train_count"]) == {20}
+    assert set(frame.seeds) == {3}
+
+
+@pytest.mark.parametrize("metric", ["recall", "recall_tail", "novelty"])
+def test_per_user_numbers_are_the_crossed_bootstrap(rows, frame, metric):
+    arm, reference = (
+        values(rows, name, Key(metric, 20)) for name in ("full-softmax", "in-batch")
+    )
+    row = cell(frame, "full-softmax", metric)
+    expected = crossed(arm)
+    assert tuple(row[["mean", "low", "high"]]) == pytest.approx(expected, rel=1e-5)
+    delta = tuple(row[["delta", "delta_low", "delta_high"]])
+    assert delta == pytest.approx(paired(arm, reference), rel=1e-5)
+    assert row["users"] == (~np.isnan(arm[:, 0])).sum()
+    assert row["against"] == "in-batch"
+
+
+def test_whole_set_numbers_are_t_over_seeds(rows, frame):
+    key = Key("coverage", 10)
+    arm, reference = (
+        np.array([whole_set(r.record)[key] for r in rows if r.arm == name])
+        for name in ("full-softmax", "in-batch")
+    )
+    row = cell(frame, "full-softmax", "coverage", 10)
+    found = tuple(row[["mean", "low", "high"]])
+    assert found == pytest.approx(over_seeds(arm), rel=1e-5)
+    delta = tuple(row[["delta", "delta_low", "delta_high"]])
+    assert delta == pytest.approx(over_seeds(arm - reference), rel=1e-5)
+
+
+def test_two_seeds_have_no_interval_for_the_whole_set():
+    frame = table(made_rows(seeds=2), "in-batch")
+    row = cell(frame, "full-softmax", "gini")
+    assert row[["low", "high", "delta_low", "delta_high"]].isna().all()
+    assert not np.isnan(row["mean"])
+    assert not np.isnan(cell(frame, "full-softmax", "recall")["low"])
+
+
+def test_the_reference_is_not_compared_with_itself(frame):
+    own = frame[frame.arm == "in-batch"]
+    assert (own.against == "").all()
+    assert own.delta.isna().all()
+    assert (frame[frame.arm != "in-batch"].against == "in-batch").all()
+
+
+def test_swept_values_are_paired_at_the_same_value():
+    rows = swept_rows()
+    rows += [Row("popularity", {}, s, made_record(0)) for s in range(3)]
+    frame = table(rows, "in-batch", SWEPT)
+    assert list(frame.columns) == COLUMNS + SWEPT + TAIL
+    assert frame.temperature[frame.arm == "popularity"].isna().all()
+    assert (frame.against[frame.arm == "popularity"] == "").all()
+    at = wide(frame, ["recall"], 20)
+    means = at.set_index(["arm", "temperature"]).recall
+    part = frame[(frame.metric == "recall") & (frame.k == 20)]
+    for row in part[part.arm == "full-softmax"].itertuples():
+        reference = means["in-batch", row.temperature]
+        assert row.delta == pytest.approx(row.mean - reference, abs=3e-6)
+    pd.testing.assert_frame_equal(frame, table(rows, "in-batch"))
+
+
+def test_order_of_runs_changes_nothing_but_the_order_of_arms(rows, frame):
+    turned = table(rows[::-1], "in-batch")
+    order = ["arm", "metric", "k"]
+    pd.testing.assert_frame_equal(
+        turned.sort_values(order, ignore_index=True),
+        frame.sort_values(order, ignore_index=True),
+    )
+
+
+def test_a_hole_is_a_hole(rows, frame):
+    holed = table(broken(rows, "full-softmax", 1), "in-batch")
+    lost = holed[holed.arm == "full-softmax"]
+    assert len(lost) == (frame.arm == "full-softmax").sum()
+    numbers = ["mean", "low", "high", "delta", "delta_low", "delta_high"]
+    assert lost[numbers].isna().all(axis=None)
+    assert (lost.note == "failed: loss not finite at step 412 (seed 1)").all()
+    assert (lost.seeds == 0).all()
+    others = frame[frame.arm != "full-softmax"]
+    pd.testing.assert_frame_equal(holed[holed.arm != "full-softmax"], others)
+
+
+def test_a_hole_in_the_reference_leaves_no_difference(rows):
+    holed = table(broken(broken(rows, "in-batch", 0), "in-batch", 2), "in-batch")
+    row = cell(holed, "full-softmax", "recall")
+    assert row["note"] == (
+        "no difference: in-batch failed: loss not finite at step 412 (seeds 0, 2)"
+    )
+    assert np.isnan(row["delta"])
+    assert row["against"] == ""
+    assert row["mean"] > 0
+
+
+def test_all_failed_is_still_a_table(rows):
+    lost = table([row._replace(record=None, reason="") for row in rows], "in-batch")
+    assert (lost.note == "failed: no reason given (seeds 0, 1, 2)").all()
+    assert set(lost.metric) == set(METRICS)
+
+
+def test_a_band_without_positives_says_so(rows):
+    bare = [
+        row._replace(record=row.record._replace(band=row.record.band * 0))
+        for row in rows
+    ]
+    row = cell(table(bare, "in-batch"), "full-softmax", "recall_tail")
+    assert np.isnan(row["mean"])
+    assert row["users"] == 0
+    assert row["note"] == "no user counts"
+
+
+def test_the_file_read_back_is_the_table(tmp_path, rows):
+    frame = table(broken(rows, "popularity", 0, reason='a, "b" | c'), "in-batch")
+    write_table(frame, tmp_path / "a.b", "Title")
+    path = tmp_path / "a.b.csv"
+    pd.testing.assert_frame_equal(read_table(path), frame, check_exact=True)
+    assert csv_text(read_table(path)) == path.read_text()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.b.csv", "a.b.md"]
+
+
+def test_an_arm_may_have_an_odd_name(tmp_path):
+    rows = [Row(arm, {}, 0, made_record(0)) for arm in ("nan", "null", "1")]
+    frame = table(rows, "null")
+    write_table(frame, tmp_path / "t", "Title")
+    assert list(dict.fromkeys(read_table(tmp_path / "t.csv").arm)) == [
+        "nan",
+        "null",
+        "1",
+    ]
+
+
+def test_marks_are_best_and_what_its_paired_interval_includes(rows, frame):
+    marked = marks(measure(rows))
+    assert len(marked) == len(frame)
+    recall = frame[(frame.metric == "recall") & (frame.k == 20)]
+    best = recall.loc[recall["mean"].idxmax()]
+    of_best = values(rows, best.arm, Key("recall", 20))
+    for row in recall.itertuples():
+        gap = paired(values(rows, row.arm, Key("recall", 20)), of_best)
+        tied = "tie" if gap.low <= 0 <= gap.high else ""
+        assert marked[row.Index] == ("best" if row.arm == best.arm else tied)
+    assert sorted(set(marked[recall.index])) == ["", "best", "tie"]
+    assert set(marked[frame.metric.isin(["coverage", "train_count"])]) == {""}
+
+
+def test_report_gives_what_table_gives(tmp_path, rows, frame):
+    found = write_report(rows, "in-batch", tmp_path / "deep" / "t", "Title")
+    pd.testing.assert_frame_equal(found, frame)
+    first = [(tmp_path / "deep" / f"t.{kind}").read_bytes() for kind in ("csv", "md")]
+    write_report(rows, "in-batch", tmp_path / "deep" / "t", "Title")
+    again = [(tmp_path / "deep" / f"t.{kind}").read_bytes() for kind in ("csv", "md")]
+    assert first == again
+
+
+def test_runs_that_are_not_one_table_are_refused(rows):
+    with pytest.raises(ValueError, match=r"seed twice among \[0, 0, 1, 2\]"):
+        table([*rows, rows[0]], "in-batch")
+    with pytest.raises(ValueError, match=r"seeds \[0, 1, 2\], popularity \[0, 1\]"):
+        table(rows[:-1], "in-batch")
+    fewer = rows[0].record._replace(ks=np.array([10, 20, 50, 99]))
+    with pytest.raises(ValueError, match="cut-offs"):
+        table([rows[0]._replace(record=fewer), *rows[1:]], "in-batch")
+    other = [Row("other", {}, s, made_record(s, users=39)) for s in range(3)]
+    with pytest.raises(ValueError, match="39 users, in-batch over 40"):
+        table([*rows, *other], "in-batch")
+    with pytest.raises(ValueError, match="different users"):
+        table([*other[:2], other[2]._replace(record=made_record(1))], "other")
