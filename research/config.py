@@ -34,7 +34,7 @@ class Config:
     model: str = "two-tower"
     """Model: two-tower, or a baseline that needs no seed (popularity, ease)."""
     user_features: tuple[str, ...] | None = None
-    """User features: id gender age occupation zip. Default: what the data set has, but id."""
+    """User features: id gender age occupation zip. Default: all there are, but id."""
     item_features: tuple[str, ...] | None = None
     """Item features: id genres year. Default: what the data set has."""
     history: int = 50

@@ -12,7 +12,7 @@ __all__ = ["Known", "LogQ", "keep_columns", "log_q_parts"]
 
 
 class LogQ(NamedTuple):
-    """log q of a candidate set, never as a ``[b, c]`` array: three parts that are added.
+    """log q of a candidate set in three parts that are added: never a ``[b, c]`` array.
 
     columns of each block, [c] or [b, k]; own [b], the positive's value; row [b], a
     shift of all of a row's negatives.

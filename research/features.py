@@ -20,7 +20,7 @@ AGE_BUCKETS = (18, 25, 35, 45, 50, 56)  # the lower ends that MovieLens 1M uses
 
 
 class Features(NamedTuple):
-    """One side's features: codes[name] [n] into a table of sizes[name] rows; dense [n, f]."""
+    """One side's features: codes [n] into a table of so many sizes; dense [n, f]."""
 
     codes: dict[str, Int[ndarray, " n"]]
     sizes: dict[str, int]
@@ -58,7 +58,8 @@ def resolve(
     for name in asked or ():
         if name not in has:
             raise InputError(
-                f"{side} feature '{name}' is not in this data set: it has {' '.join(has)}"
+                f"{side} feature '{name}' is not in this data set: "
+                f"it has {' '.join(has)}"
             )
     return default if asked is None else asked
 

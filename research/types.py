@@ -63,7 +63,7 @@ class Items(NamedTuple):
 
 
 class Ratings(NamedTuple):
-    """A data set: ratings as columns, sorted by (user, item); its two tables; its digest.
+    """A data set: ratings as columns sorted by (user, item), two tables, a digest.
 
     user and item are rows of the tables (contiguous); timestamp is in seconds.
     """
@@ -81,8 +81,9 @@ class Ratings(NamedTuple):
 class Events(NamedTuple):
     """Positives sorted by (user, order in time).
 
-    User u has rows offsets[u]:offsets[u + 1]. user and item are catalogue indices: an item's is the rank of its hash, a user's
-    the rank of its raw id. The tables are cut to the catalogue, in index order.
+    User u has rows offsets[u]:offsets[u + 1]. user and item are catalogue indices: an
+    item's is the rank of its hash, a user's the rank of its raw id. The tables are cut
+    to the catalogue, in index order.
     """
 
     user: Int[ndarray, " e"]

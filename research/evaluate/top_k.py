@@ -111,6 +111,7 @@ def _rank_tile(
 ) -> Int[np.ndarray, "t k"]:
     """Ranks one tile of users, chunk after chunk: the best so far against the new."""
     height = rows.stop - rows.start
+    # k empty slots to begin with: being first, they outrank all that scores -inf
     best = np.full((height, k), -np.inf, np.float32)
     ids = np.full((height, k), n_items, np.int32)
     for start in range(0, n_items, CHUNK):
@@ -125,7 +126,6 @@ def _rank_tile(
         order = np.argsort(-best, axis=1, kind="stable")[:, :k]
         best = np.take_along_axis(best, order, 1)
         ids = np.take_along_axis(ids, order, 1)
-    ids[np.isneginf(best)] = n_items
     return ids
 
 

@@ -13,7 +13,7 @@ __all__ = ["Dense", "Negatives"]
 
 
 class Negatives(Protocol):
-    """Logits of the negatives of b rows; a loss written with these is blocked for free."""
+    """Logits of the negatives of b rows, through reducers over kept columns."""
 
     def logsumexp(self, scale: float | Float[Array, ""] = 1.0) -> Float[Array, " b"]:
         """log sum over kept columns of exp(scale * z); -inf where none is kept."""

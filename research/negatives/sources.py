@@ -1,4 +1,4 @@
-"""Sources without memory: the batch itself, uniform, popularity^alpha, the catalogue."""
+"""Sources without memory: the batch, uniform, popularity^alpha, the catalogue."""
 
 import jax
 import jax.numpy as jnp

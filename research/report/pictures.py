@@ -118,8 +118,8 @@ def label_points(
     """Writes a text beside each point of an axes, and returns which found no room.
 
     Points [n, 2] and obstacles [m, 4], boxes around which half a marker is kept free,
-    are in data coordinates. Call it
-    last: it freezes the layout and the limits, since labels are placed in print units.
+    are in data coordinates. Call it last: it freezes the layout and the limits, since
+    labels are placed in print units.
     """
     figure = axes.figure
     assert isinstance(figure, Figure)
@@ -134,7 +134,7 @@ def label_points(
     window = axes.get_window_extent()
     spots = place(
         axes.transData.transform(points) * unit,
-        np.array([(box.width * unit, box.height * unit) for box in extents]),
+        np.reshape([(box.width, box.height) for box in extents], (-1, 2)) * unit,
         corners,
         np.array(window.extents) * unit,
         reach,

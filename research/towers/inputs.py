@@ -1,4 +1,4 @@
-"""What each tower may be given. The two types share no field that holds the other side."""
+"""What each tower may be given: two types, and neither can hold the other side."""
 
 from typing import NamedTuple
 

@@ -15,9 +15,10 @@ from research.batches import epoch_batches
 from research.config import TRACED, Config, structure
 from research.losses import LOSSES
 from research.negatives import make_sources
+from research.negatives.source import Hyper
 from research.train.model import Model, Params, make_model, serve_all
 from research.train.optimiser import init_dense
-from research.train.step import Hyper, TrainState, make_step
+from research.train.step import TrainState, make_step
 from research.train.world import World, build_world, resolve_features
 from research.types import Fold
 

@@ -1,4 +1,4 @@
-"""One training step: draw, encode, score, correct, mask, lose, move."""
+"""One training step: draw, look up, encode, score, lose, move."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -7,29 +7,29 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
+from research.candidates import candidate_logits, rows_known, split_blocks
 from research.config import Config
-from research.corrections import LogQ, keep_columns, log_q_parts
-from research.logits import logits
 from research.losses import LOSSES
-from research.losses.negatives import Dense
 from research.negatives import make_sources
-from research.negatives.mixture import total_draws, union_log_q
-from research.negatives.source import Batch, Drawn, Source
+from research.negatives.source import Batch, Drawn, Hyper, Source
 from research.rng import stream
 from research.towers.tables import (
+    ItemLookup,
+    Rows,
+    UserLookup,
     item_input,
     item_lookup,
     look_up,
     user_input,
     user_lookup,
 )
-from research.train.model import Params, make_model
+from research.train.model import Model, Params, make_model
 from research.train.optimiser import Touched, apply_dense
 from research.train.world import World
 
-__all__ = ["Hyper", "TrainState", "make_step"]
+__all__ = ["Step", "TrainState", "make_step"]
 
-Hyper = dict[str, Float[Array, ""]]
+Diagnostics = dict[str, Float[Array, ""]]
 
 
 class TrainState(NamedTuple):
@@ -42,165 +42,125 @@ class TrainState(NamedTuple):
     step: Int[Array, ""]
 
 
+class Drawing(NamedTuple):
+    """A step's pairs, the negatives drawn for them, and which rows all that needs."""
+
+    batch: Batch
+    drawn: tuple[Drawn, ...]
+    users: UserLookup
+    items: ItemLookup
+
+
 Step = Callable[
-    [TrainState, Int[Array, " b"], Hyper, World],
-    tuple[TrainState, dict[str, Float[Array, ""]]],
+    [TrainState, Int[Array, " b"], Hyper, World], tuple[TrainState, Diagnostics]
 ]
 
 
 def make_step(config: Config) -> Step:
-    """The step of a config's structure: (state, pair indices [b], hyper, world) -> ."""
+    """The step of a config's structure: (state, indices [b] of pairs, hyper, world).
+
+    It differentiates with respect to the nets and to the rows looked up, so that the
+    optimiser knows which rows of the tables were touched.
+    """
     model, sources = make_model(config), make_sources(config.negatives)
+    objective = _make_objective(config, model, sources)
 
     def step(
         state: TrainState, index: Int[Array, " b"], hyper: Hyper, world: World
-    ) -> tuple[TrainState, dict[str, Float[Array, ""]]]:
+    ) -> tuple[TrainState, Diagnostics]:
         key = jax.random.fold_in(state.key, state.step)
-        batch = Batch(*(column[index] for column in world.pairs))
-        drawn = tuple(
-            source.draw(stream(key, f"{b} {source.name}"), batch, memory, world.pool)
-            for b, (source, memory) in enumerate(zip(sources, state.sources))
-        )
-        fresh = [
-            d.ids.reshape(-1) for s, d in zip(sources, drawn) if s.origin == "fresh"
-        ]
-        candidates = jnp.concatenate([batch.candidate, *fresh])
-        users = user_lookup(
-            world.users, world.item, world.offsets, batch.query, batch.position,
-            model.history,
-        )  # fmt: skip
-        items = item_lookup(world.items, candidates)
+        drawing = _draw(model, sources, state, index, world, key)
         tables = state.params["tables"]
-        rows = look_up(tables, users.ids), look_up(tables, items.ids)
+        user_rows = look_up(tables, drawing.users.ids)
+        item_rows = look_up(tables, drawing.items.ids)
         nets = {name: state.params[name] for name in ("user", "item", "loss")}
-
-        def objective(nets: Params, rows: Any) -> tuple[Float[Array, ""], Any]:
-            query = model.user.apply(
-                nets["user"],
-                user_input(rows[0], users, model.dim),
-                hyper["dropout"],
-                stream(key, "dropout"),
-            )
-            vectors = model.item.apply(nets["item"], item_input(rows[1], items))
-            blocks = _split(vectors, sources, drawn, index.shape[0])
-            positive, negatives = candidate_logits(
-                config,
-                sources,
-                state.sources,
-                batch,
-                drawn,
-                query,
-                blocks,
-                hyper,
-                world,
-            )
-            values = LOSSES[config.loss].fn(
-                positive, negatives, {**hyper, **nets["loss"]}
-            )
-            loss = jnp.mean(batch.weight * values)
-            masked = 1.0 - jnp.mean(negatives.count()) / negatives.z.shape[1]
-            return loss, (vectors[: index.shape[0]], masked)
-
-        (loss, (encoded, masked)), grads = jax.value_and_grad(
-            objective, argnums=(0, 1), has_aux=True
-        )(nets, rows)
+        (_, (seen, encoded)), (net_grads, user_grads, item_grads) = jax.value_and_grad(
+            objective, argnums=(0, 1, 2), has_aux=True
+        )(nets, user_rows, item_rows, drawing, state.sources, hyper, world, key)
         touched = [
-            Touched(table, lookup.ids[table], side[table])
-            for lookup, side in zip((users, items), grads[1])
-            for table in side
+            Touched(table, lookup.ids[table], grads[table])
+            for lookup, grads in (
+                (drawing.users, user_grads),
+                (drawing.items, item_grads),
+            )
+            for table in grads
         ]
         params, optimiser = apply_dense(
-            state.params, grads[0], touched, state.optimiser, hyper
+            state.params, net_grads, touched, state.optimiser, hyper
         )
         memories = tuple(
-            source.update(memory, batch, encoded)
-            for source, memory in zip(sources, state.sources)
+            source.update(memory, drawing.batch, encoded)
+            for source, memory in zip(sources, state.sources, strict=True)
         )
-        after = TrainState(params, optimiser, memories, state.key, state.step + 1)
-        return after, {"loss": loss, "masked": masked}
+        return TrainState(params, optimiser, memories, state.key, state.step + 1), seen
 
     return step
 
 
-def candidate_logits(
-    config: Config,
+def _draw(
+    model: Model,
     sources: tuple[Source, ...],
-    memories: tuple[Any, ...],
-    batch: Batch,
-    drawn: tuple[Drawn, ...],
-    query: Float[Array, "b d"],
-    blocks: tuple[Float[Array, "..."], ...],
-    hyper: Hyper,
+    state: TrainState,
+    index: Int[Array, " b"],
     world: World,
-) -> tuple[Float[Array, " b"], Dense]:
-    """Logits of the positives [b] and of all blocks' columns.
-
-    blocks[0] holds the positives' vectors [b, d]; blocks[1 + n] those of source n,
-    [c, d] or [b, k, d].
-    """
-    size = batch.candidate.shape[0]
-    parts = _log_q(config, sources, memories, batch, drawn, world)
-    temperature, strength = hyper["temperature"], hyper["logq"]
-    score = jnp.sum(query * blocks[0], axis=1)
-    positive = logits(score, temperature, strength, parts.own)
-    known = None
-    if config.mask_user_positives:
-        known = jax.tree.map(lambda rows: rows[batch.query], world.known)
-    columns, keeps = [], []
-    for source, block, vectors, log_q in zip(sources, drawn, blocks[1:], parts.columns):
-        shared = vectors.ndim == 2
-        score = (
-            query @ vectors.T if shared else jnp.einsum("bd,bkd->bk", query, vectors)
-        )
-        wide = log_q[None, :] if shared else log_q
-        columns.append(logits(score, temperature, strength, wide + parts.row[:, None]))
-        keeps.append(
-            keep_columns(source, block, batch.candidate, known, config.mask_same_item)
-        )
-    assert positive.shape == (size,)
-    return positive, Dense(jnp.concatenate(columns, 1), jnp.concatenate(keeps, 1))
-
-
-def _log_q(
-    config: Config,
-    sources: tuple[Source, ...],
-    memories: tuple[Any, ...],
-    batch: Batch,
-    drawn: tuple[Drawn, ...],
-    world: World,
-) -> LogQ:
-    size = batch.candidate.shape[0]
-
-    def of(ids: Int[Array, "..."]) -> Float[Array, "..."]:
-        return union_log_q(ids, sources, memories, world.pool, size)
-
-    return log_q_parts(
-        tuple(of(block.ids) for block in drawn),
-        of(batch.candidate),
-        total_draws(sources, memories, world.pool, size),
-        config.correct_positive,
-        config.leave_own_out,
-        config.expected_count,
+    key: Key[Array, ""],
+) -> Drawing:
+    batch = Batch(*(column[index] for column in world.pairs))
+    drawn = tuple(
+        source.draw(stream(key, f"{n} {source.name}"), batch, memory, world.pool)
+        for n, (source, memory) in enumerate(zip(sources, state.sources, strict=True))
     )
+    fresh = [
+        block.ids.reshape(-1)
+        for source, block in zip(sources, drawn, strict=True)
+        if source.origin == "fresh"
+    ]
+    users = user_lookup(
+        world.users,
+        world.item,
+        world.offsets,
+        batch.query,
+        batch.position,
+        model.history,
+    )
+    items = item_lookup(world.items, jnp.concatenate([batch.candidate, *fresh]))
+    return Drawing(batch, drawn, users, items)
 
 
-def _split(
-    vectors: Float[Array, "n d"],
-    sources: tuple[Source, ...],
-    drawn: tuple[Drawn, ...],
-    size: int,
-) -> tuple[Float[Array, "..."], ...]:
-    """The positives' vectors, then each source's, out of one pass of the item tower."""
-    blocks, at = [vectors[:size]], size
-    for source, block in zip(sources, drawn):
-        if source.origin == "batch":
-            blocks.append(vectors[:size])
-        elif source.origin == "stored":
-            assert block.vectors is not None
-            blocks.append(block.vectors)
-        else:
-            n = block.ids.size
-            shape = (*block.ids.shape, vectors.shape[-1])
-            blocks.append(vectors[at : at + n].reshape(shape))
-            at += n
-    return tuple(blocks)
+def _make_objective(
+    config: Config, model: Model, sources: tuple[Source, ...]
+) -> Callable[..., tuple[Float[Array, ""], Any]]:
+    loss = LOSSES[config.loss]
+
+    def objective(
+        nets: Params,
+        user_rows: Rows,
+        item_rows: Rows,
+        drawing: Drawing,
+        memories: tuple[Any, ...],
+        hyper: Hyper,
+        world: World,
+        key: Key[Array, ""],
+    ) -> tuple[Float[Array, ""], tuple[Diagnostics, Float[Array, "b d"]]]:
+        batch = drawing.batch
+        given = user_input(user_rows, drawing.users, model.dim)
+        query: Array = model.user.apply(  # type: ignore[assignment]
+            nets["user"], given, hyper["dropout"], stream(key, "dropout")
+        )
+        vectors: Array = model.item.apply(  # type: ignore[assignment]
+            nets["item"], item_input(item_rows, drawing.items)
+        )
+        size = batch.candidate.shape[0]
+        blocks = split_blocks(vectors, sources, memories, drawing.drawn, size)
+        known = None
+        if config.mask_user_positives:
+            known = rows_known(world.known, batch.query)
+        positive, negatives = candidate_logits(
+            config, query, vectors[:size], blocks, batch, world.pool, known, hyper
+        )
+        values = loss.fn(positive, negatives, {**hyper, **nets["loss"]})
+        mean = jnp.mean(batch.weight * values)
+        masked = 1.0 - jnp.mean(negatives.count()) / negatives.z.shape[1]
+        return mean, ({"loss": mean, "masked": masked}, vectors[:size])
+
+    return objective

@@ -95,7 +95,7 @@ def _side(features: Features) -> SideArrays:
 
 
 def _known(fold: Fold, needed: bool) -> Known:
-    """Who has what: as bits where that takes at most MAX_BITS bytes, else sorted ids."""
+    """Who has what: bits where they take at most MAX_BITS bytes, else sorted ids."""
     fitted = fold.fitted
     rows, words = fitted.n_users, -(-fitted.n_items // 32)
     if not needed:

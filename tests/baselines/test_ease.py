@@ -6,7 +6,7 @@ from scipy import sparse
 
 from research.baselines.ease import ease, item_weights
 from research.types import InputError
-from tests.evaluate.made import random_fold
+from tests.evaluate.made import fold_of, random_fold
 
 
 def clicks_of(fold) -> np.ndarray:
@@ -42,6 +42,14 @@ def test_scores_are_the_evaluated_users_clicks_times_the_weights():
     expected = clicks[fold.evaluated] @ ridge_by_column(clicks, 5.0)
     scores = ease(fold, l2=5.0)(slice(2, 9), slice(4, 40))
     np.testing.assert_allclose(scores, expected[2:9, 4:], atol=1e-10)
+
+
+def test_an_item_clicked_twice_by_a_user_is_clicked():
+    once, held = [(0, 0), (0, 1), (1, 1), (1, 2)], [(0, 2), (1, 0)]
+    rows, every = slice(0, 2), slice(0, 3)
+    twice = fold_of([*once, (0, 1)], held, 2, np.ones((3, 1), bool))
+    scores = ease(fold_of(once, held, 2, np.ones((3, 1), bool)), l2=1.0)(rows, every)
+    np.testing.assert_array_equal(ease(twice, l2=1.0)(rows, every), scores)
 
 
 def test_no_tile_changes_a_bit():

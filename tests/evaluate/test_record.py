@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from research.evaluate.record import evaluate
+from research.evaluate.record import evaluate, ranks
 from research.types import Fold, InputError, check
 from tests.evaluate.made import fold_of, random_fold
 
@@ -141,6 +141,12 @@ def test_a_world_of_four_items_by_hand():
     assert record.recall_item.tolist() == [2 / 2 * (1 + 1 / 2), 0.0]
     shared = evaluate(fold, np.array([[0, 1, 2, 4], [0, 4, 4, 4]]), ks=(1,))
     assert shared.ild[0] == pytest.approx(1 - 2 * (2 / math.sqrt(2)) / 6)
+
+
+def test_an_empty_slot_is_no_item_of_the_next_user():
+    user, item = np.array([0, 1, 1]), np.array([3, 0, 2])
+    lists = np.array([[3, 4], [2, 4]])  # of 4 items: user 0's last slot is empty
+    assert ranks(user, item, lists, n_items=4).tolist() == [0, 100, 0]
 
 
 def test_held_out_positives_of_users_not_evaluated_are_left_out(made):

@@ -1,0 +1,41 @@
+# Every target works alone on a machine that has Python 3.11+ and make.
+PYTHON ?= python3
+QUICK ?=
+BIN := .venv/bin
+READY := .venv/.ready
+RUN := $(BIN)/python -m experiments run
+
+.PHONY: ablations results test test-all format clean
+
+ablations: $(READY)
+	$(RUN) ssb $(if $(QUICK),--quick)
+	$(RUN) temperature $(if $(QUICK),--quick)
+
+# The committed tables and figures anew, with 5 seeds; what is finished stays.
+results: $(READY)
+	$(RUN) ssb --seeds 5 --out results
+	$(RUN) temperature --seeds 5 --out results
+
+test: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q
+
+test-all: test
+	$(BIN)/python -m pytest -q -m slow
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf .venv out
+
+# Not compiled on install: what is imported compiles by itself, the rest need not.
+$(READY): requirements.lock
+	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11+ is needed"'
+	$(PYTHON) -m venv .venv
+	@echo "installing into .venv (about a minute)"
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-compile -r requirements.lock
+	touch $@

@@ -1,0 +1,6 @@
+"""Strict JAX in every test: a silent broadcast or promotion is an error."""
+
+import jax
+
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_numpy_dtype_promotion", "strict")
