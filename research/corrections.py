@@ -81,7 +81,7 @@ def keep_columns(
       mask_same_item: mask every column that holds the row's own positive.
     """
     b, ids = candidate.shape[0], drawn.ids
-    wide = ids if ids.ndim == 2 else jnp.broadcast_to(ids, (b, ids.shape[0]))
+    wide = ids if ids.ndim == 2 else jnp.broadcast_to(ids[None, :], (b, ids.shape[0]))
     own = wide == candidate[:, None]
     keep = jnp.ones(wide.shape, bool)
     if source.own == "diagonal":
@@ -95,13 +95,14 @@ def keep_columns(
 
 def _is_known(known: Known, ids: Int[Array, "..."]) -> Bool[Array, "b c"]:
     if known.bits.shape[1]:
+        shared = ids.ndim == 1
         word, bit = ids >> 5, (ids & 31).astype(jnp.uint32)
-        found = (
+        words = (
             known.bits[:, word]
-            if ids.ndim == 1
+            if shared
             else jnp.take_along_axis(known.bits, word, axis=1)
         )
-        return (found >> bit) & jnp.uint32(1) == 1
+        return (words >> (bit[None, :] if shared else bit)) & jnp.uint32(1) == 1
     wide = jnp.broadcast_to(ids, (known.ids.shape[0], ids.shape[-1]))
     return jax.vmap(_contains)(known.ids, wide)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +12,7 @@ from jaxtyping import Array, Bool, Float
 __all__ = ["Dense", "Negatives"]
 
 
+@runtime_checkable
 class Negatives(Protocol):
     """Logits of the negatives of b rows, through reducers over kept columns."""
 

@@ -83,7 +83,8 @@ def user_lookup(
       position: the event before which the history ends.
       length: how many items are looked back at.
     """
-    at = position[:, None] - 1 - jnp.arange(length, dtype=position.dtype)
+    back = jnp.arange(1, length + 1, dtype=position.dtype)
+    at = position[:, None] - back[None, :]
     keep = at >= offsets[entity][:, None]
     ids = {name: code[entity] for name, code in side.codes.items()}
     if length:

@@ -184,6 +184,13 @@ def test_a_score_that_is_not_a_number_is_refused(user):
         rank_scores(given_scores(scores), 300, *ragged([[], []]), k=5)
 
 
+@pytest.mark.parametrize("n_users", [1, 3])
+def test_seen_items_of_other_users_are_refused(n_users):
+    vectors = np.ones((2, 4), np.float32)
+    with pytest.raises(ValueError, match="for 2 users"):
+        top_k(vectors, vectors, None, *ragged([[]] * n_users))
+
+
 def test_a_list_without_slots_is_refused():
     with pytest.raises(ValueError, match="k = 0"):
         rank_scores(given_scores(np.zeros((1, 2))), 2, *ragged([[]]), k=0)

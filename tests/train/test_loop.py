@@ -1,0 +1,107 @@
+"""The training loop: one compilation a sweep, the same digits a seed."""
+
+import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import jax
+import numpy as np
+import pytest
+
+from experiments.arms import ARMS, arm
+from research.config import Config
+from research.train.loop import NotFinite, compiled_epoch, train
+from tests.world import made_fold
+
+SMALL = Config(batch=64, epochs=2, history=5, dim=8, user_hidden=(8,), item_hidden=(8,))
+TRAINED = sorted(name for name in ARMS if arm(name).model == "two-tower")
+
+
+@contextmanager
+def compilations() -> Iterator[list[str]]:
+    """Names of what the backend compiles within."""
+    seen: list[str] = []
+
+    def listen(event: str, seconds: float, **about: object) -> None:
+        if "backend_compile" in event:
+            seen.append(str(about.get("fun_name", "")))
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        yield seen
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_every_arm_trains(name):
+    done = train(arm(name, SMALL), made_fold())
+    losses = [row["loss"] for row in done.history]
+    assert losses[-1] < losses[0]
+    assert np.isfinite(done.user_vectors).all()
+    np.testing.assert_allclose(np.linalg.norm(done.item_vectors, axis=1), 1, rtol=1e-5)
+
+
+def test_one_compilation_of_the_epoch_over_temperatures_strengths_and_seeds():
+    compiled_epoch.cache_clear()
+    fold = made_fold()
+    train(arm("in-batch", SMALL), fold)  # all that surrounds the epoch compiles here
+    compiled_epoch.cache_clear()
+    with compilations() as seen:
+        for temperature in (0.05, 0.1, 1.0):
+            for seed in (0, 1):
+                config = arm("in-batch+logq", SMALL)
+                train(
+                    dataclasses.replace(config, temperature=temperature, seed=seed),
+                    fold,
+                )
+        for strength in (0.0, 0.5):
+            train(dataclasses.replace(SMALL, logq=strength, dropout=0.1), fold)
+    assert sum("epoch" in name for name in seen) == 1, seen
+    assert len(seen) == 1, seen
+
+
+def test_a_seed_repeats_to_the_last_digit_and_another_differs():
+    fold = made_fold()
+    one, again = train(SMALL, fold), train(SMALL, fold)
+    other = train(dataclasses.replace(SMALL, seed=1), fold)
+    assert np.array_equal(one.user_vectors, again.user_vectors)
+    assert np.array_equal(one.item_vectors, again.item_vectors)
+    assert one.history == again.history
+    assert not np.array_equal(one.item_vectors, other.item_vectors)
+
+
+def test_a_constant_log_q_changes_nothing():
+    """uniform-softmax: its log q is the same number everywhere."""
+    fold = made_fold()
+    with_q = train(arm("uniform-softmax", SMALL), fold)
+    without = train(dataclasses.replace(arm("uniform-softmax", SMALL), logq=0.0), fold)
+    np.testing.assert_allclose(with_q.item_vectors, without.item_vectors, atol=2e-4)
+
+
+def test_temperature_reaches_the_model():
+    fold = made_fold()
+    one = train(SMALL, fold)
+    other = train(dataclasses.replace(SMALL, temperature=0.5), fold)
+    assert not np.allclose(one.item_vectors, other.item_vectors, atol=1e-3)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step():
+    config = dataclasses.replace(SMALL, learning_rate=1e38, output="dot", epochs=4)
+    with pytest.raises(NotFinite, match=r"loss not finite at step \d+"):
+        train(config, made_fold())
+
+
+def test_the_best_validated_parameters_are_kept():
+    fold = made_fold(fit_on="train")
+    values = iter([0.1, 0.9, 0.2])
+    kept = []
+
+    def validate(users, items):
+        kept.append(items)
+        return {"ndcg@20": next(values)}
+
+    config = dataclasses.replace(SMALL, epochs=3, fit_on="train", evaluate_every=1)
+    done = train(config, fold, validate=validate)
+    assert np.array_equal(done.item_vectors, kept[1])
+    assert [row["ndcg@20"] for row in done.history] == [0.1, 0.9, 0.2]
