@@ -1,5 +1,8 @@
 """The one command line: python -m experiments {list,run,train,report,check}."""
 
+import contextlib
+import io
+import re
 import sys
 from typing import Annotated
 
@@ -7,6 +10,7 @@ import tyro
 
 from experiments.arms import arm
 from experiments.commands import Check, List, Report, Run, Train
+from research.choose import choose
 from research.config import Config
 from research.types import InputError
 
@@ -16,6 +20,7 @@ Command = (
     | Annotated[Report, tyro.conf.subcommand("report")]
     | Annotated[Check, tyro.conf.subcommand("check")]
 )
+COMMANDS = ("list", "run", "train", "report", "check")
 
 
 def main(words: list[str] | None = None) -> int:
@@ -35,15 +40,42 @@ def main(words: list[str] | None = None) -> int:
 
 
 def _parse(words: list[str]) -> List | Run | Train | Report | Check:
+    if words and not words[0].startswith("-"):
+        choose(words[0], dict.fromkeys(COMMANDS), "command")
     start, words = _take_arm(words) if words[:1] == ["train"] else (Config(), words)
     train = Annotated[Train, tyro.conf.subcommand("train", default=Train(start))]
-    return tyro.cli(
-        Command | train,
-        prog="python -m experiments",
-        description="A loss laboratory for two-tower retrieval.",
-        args=words,
-        config=(tyro.conf.OmitSubcommandPrefixes,),
-    )
+    told = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(told):
+            return tyro.cli(
+                Command | train,
+                prog="python -m experiments",
+                description="A loss laboratory for two-tower retrieval.",
+                args=words,
+                config=(tyro.conf.OmitSubcommandPrefixes,),
+            )
+    except SystemExit as end:
+        if end.code:  # zero after --help
+            raise InputError(_one_line(told.getvalue())) from None
+        raise
+
+
+def _one_line(box: str) -> str:
+    """What tyro draws in a box as one line: its first part, and the nearest flag.
+
+    >>> _one_line("╭─ Bad ─╮\\n│ No │\\n│ ─── │\\n│ Perhaps you meant: │\\n│ --k INT │")
+    'No (nearest: --k)'
+    """
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", box)
+    lines = [
+        line.strip("│ ")
+        for line in plain.splitlines()
+        if not line.startswith(("╭", "╰"))
+    ]
+    rules = [n for n, line in enumerate(lines) if line and not line.strip("─")]
+    first = " ".join(" ".join(lines[: rules[0] if rules else None]).split())
+    near = re.search(r"Perhaps you meant: *\n(--[\w-]+)", "\n".join(lines))
+    return first + (f" (nearest: {near[1]})" if near else "")
 
 
 def _take_arm(words: list[str]) -> tuple[Config, list[str]]:
@@ -52,7 +84,7 @@ def _take_arm(words: list[str]) -> tuple[Config, list[str]]:
     if "--arm" not in words:
         return Config(), words
     at = words.index("--arm")
-    if at + 1 == len(words):
+    if at + 1 == len(words) or words[at + 1].startswith("--"):
         raise InputError("--arm needs the name of an arm")
     return arm(words[at + 1]), words[:at] + words[at + 2 :]
 

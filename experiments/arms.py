@@ -9,6 +9,13 @@ from research.config import Config
 __all__ = ["ARMS", "arm"]
 
 _UNIFORM = "uniform:1024"
+_EXACT: dict[str, dict[str, Any]] = {
+    "in-batch+logq": {"logq": 1.0},
+    "full-softmax": {"negatives": ("catalogue",)},
+}
+_MOVING: dict[str, dict[str, Any]] = {
+    "scheduled": {"temperature": 0.3, "temperature_end": 0.1},
+}
 _ID_ONLY: dict[str, Any] = {"user_features": (), "item_features": ("id",)}
 
 ARMS: dict[str, dict[str, Any]] = {
@@ -36,6 +43,58 @@ ARMS: dict[str, dict[str, Any]] = {
     "in-batch+logq+same-item": {"logq": 1.0, "mask_same_item": True},
     "in-batch+logq+mask": {"logq": 1.0, "mask_user_positives": True},
     "full-softmax+mask": {"negatives": ("catalogue",), "mask_user_positives": True},
+    # What negatives are drawn from, and which of those drawn are used.
+    "in-batch-part+logq": {"negatives": ("in-batch-part:63",), "logq": 1.0},
+    "extra+logq": {"negatives": ("in-batch", "extra:1024"), "logq": 1.0},
+    "hardest": {"negatives": ("in-batch", _UNIFORM), "hardest": 10},
+    "rank-band": {"negatives": ("uniform:1000", "rank-band:10")},
+    # Caches, of positives and of items; the third is the paper's, with the q it stored.
+    "fifo-cache+logq": {"negatives": ("in-batch", "fifo-cache:4096"), "logq": 1.0},
+    "vector-cache+logq": {"negatives": ("in-batch", "vector-cache:1024"), "logq": 1.0},
+    "fifo-cache-stored+logq": {
+        "negatives": ("in-batch", "fifo-cache-stored:4096"),
+        "logq": 1.0,
+        "frequency": "streaming",
+    },
+    "fifo-cache+logq-streaming": {
+        "negatives": ("in-batch", "fifo-cache:4096"),
+        "logq": 1.0,
+        "frequency": "streaming",
+    },
+    # Corrections.
+    "in-batch+logq-streaming": {"logq": 1.0, "frequency": "streaming"},
+    "in-batch+logq-distinct": {
+        "logq": 1.0,
+        "duplicates": "inclusion",
+        "mask_same_item": True,
+    },
+    "weighted-softmax+logq": {
+        "loss": "weighted-softmax",
+        "logq": 1.0,
+        "correct_positive": False,
+        "leave_own_out": True,
+        "expected_count": True,
+        "mask_same_item": True,
+    },
+    # One loss each; those of many negatives are corrected, as uncorrected they compare
+    # draws and not losses.
+    "decoupled-softmax+logq": {"loss": "decoupled-softmax", "logq": 1.0},
+    "debiased+logq": {"loss": "debiased", "logq": 1.0},
+    "hard-negative+logq": {"loss": "hard-negative", "logq": 1.0},
+    "bilateral-softmax+logq": {"loss": "bilateral-softmax", "logq": 1.0},
+    "bpr": {"loss": "bpr", "negatives": ("uniform-per-row:1",)},
+    "bpr-mean": {"loss": "bpr", "negatives": (_UNIFORM,)},
+    "hinge": {"loss": "hinge", "negatives": (_UNIFORM,)},
+    "cosine-contrastive": {"loss": "cosine-contrastive", "negatives": (_UNIFORM,)},
+    "gbce": {"loss": "gbce", "negatives": ("uniform-per-row:8",)},
+    "siglip": {"loss": "siglip"},
+    "align-uniform": {"loss": "align-uniform"},
+    # Temperatures that move.
+    **{
+        f"{name}-{kind}": {**changes, "temperature_kind": kind, **_MOVING.get(kind, {})}
+        for name, changes in _EXACT.items()
+        for kind in ("learned", "scheduled", "per-user", "by-popularity")
+    },
     # Without demographics, genres and year.
     "in-batch+logq-id-only": {"logq": 1.0, **_ID_ONLY},
     "full-softmax-id-only": {"negatives": ("catalogue",), **_ID_ONLY},

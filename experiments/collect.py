@@ -12,9 +12,11 @@ import pandas as pd
 from experiments.folders import read_json, run_folder, run_id, serving_folder
 from experiments.grids.grid import Grid, Spec
 from experiments.runs import is_done
+from experiments.simulated import SIMULATED, report_curves
 from experiments.version import RESULTS_VERSION
 from research.config import Config
 from research.report.curves import temperature_figure
+from research.report.dots import dots_figure
 from research.report.figures import arms_figure
 from research.report.pictures import Drawing, save_figure
 from research.report.rows import Row
@@ -23,11 +25,14 @@ from research.report.table_files import write_report
 from research.report.tradeoff import tradeoff_figure
 from research.types import InputError
 
-__all__ = ["FIGURES", "collect", "file_name", "records_path", "report"]
+__all__ = ["FIGURES", "collect", "file_name", "place", "records_path", "report"]
 
 FIGURES: dict[str, dict[str, Callable[[pd.DataFrame], Drawing]]] = {
     "ssb": {"arms": arms_figure},
     "temperature": {"curves": temperature_figure, "tradeoff": tradeoff_figure},
+    "negatives": {"arms": dots_figure},
+    "cache": {"arms": dots_figure},
+    "correction": {"arms": dots_figure},
 }
 
 
@@ -39,6 +44,11 @@ def file_name(grid: str, split: str) -> str:
 def records_path(out: Path, dataset: str, grid: str, split: str) -> Path:
     """Where a grid's records lie under an output folder."""
     return out / "records" / dataset / f"{file_name(grid, split)}.npz"
+
+
+def place(grid: Grid, dataset: str) -> str:
+    """The folder of a grid's results: the data set's, or that of what needs none."""
+    return dataset if grid.runner is None else SIMULATED
 
 
 def collect(
@@ -86,11 +96,11 @@ def _row(spec: Spec, grid: str, out: Path, digest: str) -> Row:
     where = serving_folder(folder, config)
     with np.load(where / "per_user.npz", allow_pickle=False) as arrays:
         record = unpack(dict(arrays))
-    return Row(spec.arm, spec.swept, spec.seed, record, "", _history(where))
+    return Row(spec.arm, spec.swept, spec.seed, record, "", _history(folder))
 
 
-def _history(where: Path) -> dict[str, list[float]] | None:
-    path = where / "history.csv"
+def _history(folder: Path) -> dict[str, list[float]] | None:
+    path = folder / "history.csv"
     if not path.is_file():
         return None
     with path.open(newline="") as file:
@@ -112,10 +122,12 @@ def report(grid: Grid, records: Path, out: Path) -> tuple[pd.DataFrame, list[Pat
             f"this is version {RESULTS_VERSION}: run the grid again"
         )
     rows = load_records(records)
+    if grid.runner is not None:
+        return report_curves(grid, rows, header, out)
     name, dataset = file_name(grid.name, header["split"]), header["dataset"]
     path = out / "tables" / dataset / name
     frame = write_report(
-        rows, grid.reference, path, grid.question, list(grid.swept), _notes(header)
+        rows, grid.reference, path, grid.question, grid.fields, _notes(header)
     )
     written = [path.with_name(f"{name}.csv"), path.with_name(f"{name}.md")]
     for what, draw in FIGURES.get(grid.name, {}).items():

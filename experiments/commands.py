@@ -9,18 +9,20 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from experiments.collect import collect, file_name, records_path, report
+from experiments.collect import collect, file_name, place, records_path, report
 from experiments.display import beside_committed, display
 from experiments.engine import cores, run_here, run_in_workers
-from experiments.folders import serving_folder, writable
+from experiments.folders import read_json, serving_folder, writable
 from experiments.grids import GRIDS
 from experiments.grids.grid import Grid, Spec, expand
 from experiments.runs import locate, ratings_of
+from experiments.simulated import SIMULATED, simulate
 from experiments.tasks import Task, plan
 from research.choose import choose
 from research.config import Config
 from research.data import DATASETS
 from research.report.table_files import read_table
+from research.splits import SPLITS
 from research.types import InputError
 
 __all__ = ["Check", "List", "Report", "Run", "Train"]
@@ -80,6 +82,11 @@ class Run:
         base = Config(dataset=self.dataset, split=self.split)
         specs = expand(grid, base, self.seeds, self.arms, self.quick)
         out = _checked(self.out)
+        if grid.runner is not None:
+            path = records_path(writable(out), SIMULATED, grid.name, Config().split)
+            _, written = report(grid, simulate(grid, specs, path, self.quick), out)
+            print(*(f"wrote {name}" for name in written), sep="\n")
+            return FINISHED
         specs, tasks, runs = plan(specs, grid.name, out, self.data_dir)
         writable(out)
         _announce(grid.name, runs, len(tasks))
@@ -104,7 +111,10 @@ class Run:
 
 @dataclass(frozen=True)
 class Train:
-    """One run: a grid of one. Any field of the config is a flag."""
+    """One run: a grid of one. Any field of the config is a flag.
+
+    --arm NAME starts from a named arm; flags change it from there.
+    """
 
     config: tyro.conf.OmitArgPrefixes[Config]
     data_dir: str | None = None
@@ -124,6 +134,8 @@ class Train:
         digest = ratings_of(spec.config.dataset, self.data_dir).digest
         _, folder = locate(spec.config, "train", out, digest)
         folder = serving_folder(folder, spec.config)
+        if not failed:
+            _print_metrics(folder)
         print(f"files in {folder}")
         return FAILED if failed else FINISHED
 
@@ -144,19 +156,21 @@ class Report:
     def __call__(self) -> int:
         """Writes them."""
         choose(self.dataset, DATASETS, "data set")
+        choose(self.split, SPLITS, "split")
         names = self.grids or tuple(
-            name
-            for name in GRIDS
-            if records_path(self.out, self.dataset, name, self.split).is_file()
+            name for name, grid in GRIDS.items() if self._records(grid).is_file()
         )
         if not names:
             raise InputError(f"no records of any grid under {self.out / 'records'}")
         for name in names:
             grid = choose(name, GRIDS, "grid")
-            path = records_path(self.out, self.dataset, name, self.split)
-            _, written = report(grid, path, self.out)
+            _, written = report(grid, self._records(grid), self.out)
             print(*(f"wrote {name}" for name in written), sep="\n")
         return FINISHED
+
+    def _records(self, grid: Grid) -> Path:
+        folder = place(grid, self.dataset)
+        return records_path(self.out, folder, grid.name, self.split)
 
 
 @dataclass(frozen=True)
@@ -205,6 +219,13 @@ def _announce(grid: str, runs: int, to_do: int) -> None:
         print(f"{grid}: {runs} runs, {runs - to_do} finished already, {to_do} to do")
     else:
         print(f"{grid}: all {runs} runs are finished already, nothing to train")
+
+
+def _print_metrics(folder: Path) -> None:
+    """One metric a line, at cut-off 20."""
+    for metric, values in read_json(folder / "metrics.json").items():
+        value = values.get("20")
+        print(f"{metric}@20 {'none' if value is None else f'{value:.4f}'}")
 
 
 def _finish(tasks: list[Task], data_dir: str | None, jobs: int | None) -> int:

@@ -2,8 +2,9 @@
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pandas as pd
 from rich.console import Console
@@ -79,15 +80,22 @@ def beside_committed(frame: pd.DataFrame, committed: pd.DataFrame) -> None:
     for name in (*keys, "here", "committed", "95 % interval", "inside"):
         table.add_column(name, justify="left" if name == "arm" else "right")
     for row in here.to_dict("records"):
-        inside = row["low_committed"] <= row["mean"] <= row["high_committed"]
         table.add_row(
             *(row["arm"] if key == "arm" else f"{row[key]:g}" for key in keys),
             f"{row['mean']:.4f}",
-            f"{row['mean_committed']:.4f}",
-            f"[{row['low_committed']:.4f}, {row['high_committed']:.4f}]",
-            "yes" if inside else "no",
+            *_committed(row),
         )
     Console(width=None if sys.stdout.isatty() else 100).print(table)
+
+
+def _committed(row: dict[Hashable, Any]) -> tuple[str, str, str]:
+    """The committed mean, its interval, and whether the mean here lies inside."""
+    low, high = row["low_committed"], row["high_committed"]
+    if not row["mean_committed"] > 0:
+        return "-", "-", "not committed"
+    inside = low <= row["mean"] <= high
+    interval = f"[{low:.4f}, {high:.4f}]"
+    return f"{row['mean_committed']:.4f}", interval, "yes" if inside else "no"
 
 
 def _recall(frame: pd.DataFrame) -> pd.DataFrame:

@@ -121,4 +121,7 @@ def writable(out: Path) -> Path:
     except OSError as error:
         reason = error.strerror or error
         raise InputError(f"output folder {out} can't be written: {reason}") from None
+    for name in ("runs", "records", "tables", "figures"):
+        if (out / name).exists() and not (out / name).is_dir():
+            raise InputError(f"{out / name} can't be written to: it is a file")
     return out

@@ -4,15 +4,13 @@ import csv
 import dataclasses
 import functools
 import math
-import platform
-import subprocess
-from collections.abc import Callable
-from importlib.metadata import version
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from experiments.environment import environment
 from experiments.folders import (
     finished,
     run_folder,
@@ -21,7 +19,6 @@ from experiments.folders import (
     whole,
     write_json,
 )
-from experiments.version import RESULTS_VERSION
 from research.baselines import BASELINES
 from research.config import Config
 from research.data import load
@@ -36,7 +33,16 @@ from research.splits import fold
 from research.train.loop import NotFinite, Trained, train
 from research.types import Fold, Ratings, Record
 
-__all__ = ["execute", "fold_of", "is_done", "locate", "ratings_of", "score", "serve"]
+__all__ = [
+    "baseline",
+    "execute",
+    "fold_of",
+    "is_done",
+    "locate",
+    "ratings_of",
+    "score",
+    "serve",
+]
 
 KS = (10, 20, 50, 100)
 Progress = Callable[[str], None]
@@ -77,11 +83,26 @@ def score(config: Config, fold: Fold, scorer: Scorer) -> Record:
     return evaluate(fold, lists, KS)
 
 
-def serve(config: Config, fold: Fold, users: np.ndarray, items: np.ndarray) -> Scorer:
-    """score / temperature + prior * log q, with q the fitted click share."""
+def serve(
+    config: Config,
+    fold: Fold,
+    users: np.ndarray,
+    items: np.ndarray,
+    temperature: float | None = None,
+) -> Scorer:
+    """score / temperature + prior * log q, with q the fitted click share.
+
+    temperature is what a run learned (Trained.temperature); default the config's.
+    """
     counts = candidate_counts(user_item(fold.fitted), fold.fitted.n_items)
     bias = config.prior * log_share(counts)
-    return dot_product(users, items, bias, 1.0 / config.temperature)
+    return dot_product(users, items, bias, 1.0 / (temperature or config.temperature))
+
+
+def baseline(config: Config, fold: Fold) -> Scorer:
+    """The scorer of a config's baseline, fitted."""
+    options = {"l2": config.ease_l2} if config.model == "ease" else {}
+    return BASELINES[config.model](fold, **options)
 
 
 def execute(
@@ -108,7 +129,7 @@ def execute(
     held = fold_of(config, data_dir)
     digest = ratings_of(config.dataset, data_dir).digest
     try:
-        scorer_of, seconds, history = _scorers(config, held, folder, progress)
+        scorer_of, seconds = _scorers(config, held, folder, progress)
     except NotFinite as error:
         write_json(folder / "failed.json", {"reason": str(error)})
         return f"failed: {error}"
@@ -120,8 +141,6 @@ def execute(
         _write_arrays(where / "per_user.npz", pack(record))
         write_json(where / "config.json", served)
         write_json(where / "env.json", {**environment(digest, place), **seconds})
-        if history:
-            _write_history(where / "history.csv", history)
         numbers = summary(record)
         line = f"R@20 {numbers['recall'][20]:.4f}"
         write_json(where / "metrics.json", _json_numbers(numbers))
@@ -131,31 +150,40 @@ def execute(
 
 def _scorers(
     config: Config, held: Fold, folder: Path, progress: Progress
-) -> tuple[Callable[[Config], Scorer], dict[str, float], list[dict[str, float]]]:
-    """(config with its prior) -> scorer; seconds; history. Trains if it must."""
+) -> tuple[Callable[[Config], Scorer], dict[str, float]]:
+    """(config with its prior) -> scorer; seconds. Trains if it must."""
     if config.model != "two-tower":
-        options = {"l2": config.ease_l2} if config.model == "ease" else {}
-        scorer = BASELINES[config.model](held, **options)
-        return lambda served: scorer, {}, []
+        scorer = baseline(config, held)
+        return lambda served: scorer, {}
     vectors = folder / "vectors.npz"
     if vectors.is_file():
         with np.load(vectors) as stored:
-            users, items = stored["users"], stored["items"]
-        return lambda served: serve(served, held, users, items), {}, []
+            arrays = dict(stored)
+        return lambda served: _serve_stored(served, held, arrays), {}
 
     def on_epoch(epoch: int, row: dict[str, float]) -> None:
         progress(f"epoch {epoch}/{config.epochs} loss {row['loss']:.3f}")
 
     validate = _validation(config, held) if config.evaluate_every else None
     done: Trained = train(config, held, on_epoch, validate)
-    arrays = {"users": done.user_vectors, "items": done.item_vectors}
+    # The vectors mark the training as done, so they are written last.
+    _write_history(folder / "history.csv", done.history)
+    arrays = {
+        "users": done.user_vectors,
+        "items": done.item_vectors,
+        "temperature": np.float64(done.temperature),
+    }
     _write_arrays(vectors, arrays)
     seconds = {"compile_seconds": done.compile_seconds, "run_seconds": done.seconds}
-    return (
-        lambda served: serve(served, held, done.user_vectors, done.item_vectors),
-        seconds,
-        done.history,
-    )
+    return lambda served: _serve_stored(served, held, arrays), seconds
+
+
+def _serve_stored(
+    config: Config, held: Fold, arrays: Mapping[str, np.ndarray]
+) -> Scorer:
+    learned = arrays.get("temperature")
+    temperature = config.temperature if learned is None else float(learned)
+    return serve(config, held, arrays["users"], arrays["items"], temperature)
 
 
 def _validation(
@@ -166,36 +194,6 @@ def _validation(
         return {f"{m}@20": numbers[m][20] for m in ("ndcg", "recall", "coverage")}
 
     return validate
-
-
-def environment(digest: str, place: str) -> dict[str, Any]:
-    """What a reader needs to trust or to repeat a number."""
-    import jax
-
-    names = ("jax", "jaxlib", "flax", "optax", "numpy", "scipy", "pandas")
-    return {
-        "results_version": RESULTS_VERSION,
-        "commit": _git("rev-parse", "HEAD"),
-        "dirty": bool(_git("status", "--porcelain", "--untracked-files=no")),
-        "python": platform.python_version(),
-        "packages": {name: version(name) for name in names},
-        "device": jax.devices()[0].device_kind,
-        "processor": platform.machine(),
-        "place": place,
-        "data_digest": digest,
-    }
-
-
-@functools.lru_cache
-def _git(*words: str) -> str:
-    here = Path(__file__).parent
-    try:
-        done = subprocess.run(
-            ("git", *words), cwd=here, capture_output=True, text=True, check=False
-        )
-    except OSError:
-        return "unknown"
-    return done.stdout.strip() if done.returncode == 0 else "unknown"
 
 
 def _write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:

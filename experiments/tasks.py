@@ -4,13 +4,17 @@ import dataclasses
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
+from experiments.folders import finished
 from experiments.grids.grid import Spec
 from experiments.runs import KS, fold_of, is_done, locate, ratings_of
 from research.choose import choose
 from research.config import Config, structure, validate
-from research.losses import LOSSES
-from research.negatives import make_sources
+from research.losses.checks import check_loss
+from research.negatives import Size, check_negatives, make_sources
 from research.splits import SPLITS
+from research.temperature import check_temperature
 from research.towers.history import ENCODERS
 from research.train.world import resolve_features
 from research.types import InputError
@@ -46,9 +50,10 @@ def prepare(config: Config, data_dir: str | None) -> Config:
     validate(config)
     choose(config.model, dict.fromkeys(MODELS), "model")
     choose(config.split, SPLITS, "split")
-    choose(config.loss, LOSSES, "loss")
+    check_loss(config)
+    check_temperature(config)
     choose(config.encoder, ENCODERS, "history encoder")
-    make_sources(config.negatives)
+    make_sources(config.negatives, config)
     fold = fold_of(config, data_dir)
     if max(KS) > fold.fitted.n_items:
         raise InputError(
@@ -66,6 +71,9 @@ def prepare(config: Config, data_dir: str | None) -> Config:
             f"batch {config.batch} is larger than the fitted part "
             f"({len(fold.fitted.item)} pairs)"
         )
+    items = fold.fitted.item
+    size = Size(fold.fitted.n_items, len(np.unique(items)), len(items))
+    check_negatives(config, size)
     return resolve_features(config, fold)
 
 
@@ -91,8 +99,9 @@ def plan(
         folder = locate(spec.config, grid, out, digest)[1]
         missing = [p for p, s in by_prior.items() if not is_done(s.config, folder)]
         if missing:
-            # metrics.json marks the run as finished, so prior 0 is always among them.
-            priors = tuple(dict.fromkeys([0.0, *missing]))
+            # metrics.json marks the run as finished: without it, prior 0 is due too.
+            due = [] if finished(folder) else [0.0]
+            priors = tuple(dict.fromkeys([*due, *missing]))
             base = dataclasses.replace(spec.config, prior=0.0)
             tasks.append(Task(base, priors, folder, label(spec)))
     return prepared, tasks, len(wanted)

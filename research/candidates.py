@@ -4,16 +4,33 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from research.config import Config
-from research.corrections import Known, LogQ, keep_columns, log_q_parts
+from research.corrections import (
+    Known,
+    LogQ,
+    first_of_each,
+    keep_columns,
+    log_q_parts,
+)
 from research.logits import logits
 from research.losses.negatives import Dense
-from research.negatives.mixture import total_draws, union_log_q
+from research.negatives.mixture import (
+    total_draws,
+    union_log_inclusion,
+    union_log_q,
+)
 from research.negatives.source import Batch, Drawn, Hyper, Pool, Source
+from research.temperature import Temperature
 
-__all__ = ["Block", "candidate_logits", "rows_known", "split_blocks"]
+__all__ = [
+    "Block",
+    "candidate_logits",
+    "masked_share",
+    "rows_known",
+    "split_blocks",
+]
 
 
 class Block(NamedTuple):
@@ -65,6 +82,7 @@ def candidate_logits(
     pool: Pool,
     known: Known | None,
     hyper: Hyper,
+    temperature: Temperature | None = None,
 ) -> tuple[Float[Array, " b"], Dense]:
     """Logits of the positives [b], and of all blocks' columns with what is kept.
 
@@ -77,10 +95,13 @@ def candidate_logits(
       pool: what the sources draw from.
       known: the rows' known positives where they are to be masked, else None.
       hyper: temperature and logq (the strength of the correction), traced.
+      temperature: of the step; default the one in hyper, for every score.
     """
     parts = _log_q(config, blocks, batch, pool)
-    temperature, strength = hyper["temperature"], hyper["logq"]
-    own = logits(jnp.sum(query * positive, axis=1), temperature, strength, parts.own)
+    temperature = temperature or Temperature(hyper["temperature"])
+    strength = hyper["logq"]
+    score = jnp.sum(query * positive, axis=1)
+    own = logits(score, temperature.own(batch.candidate), strength, parts.own)
     columns, keeps = [], []
     for block, log_q in zip(blocks, parts.columns, strict=True):
         if block.vectors.ndim == 2:
@@ -88,13 +109,47 @@ def candidate_logits(
         else:
             score = jnp.einsum("bd,bkd->bk", query, block.vectors)
         wide = log_q + parts.row[:, None]
-        columns.append(logits(score, temperature, strength, wide))
+        divisor = temperature.columns(block.drawn.ids)
+        columns.append(logits(score, divisor, strength, wide))
         keeps.append(
             keep_columns(
                 block.source, block.drawn, batch.candidate, known, config.mask_same_item
             )
         )
-    return own, Dense(jnp.concatenate(columns, axis=1), jnp.concatenate(keeps, axis=1))
+    keep = jnp.concatenate(keeps, axis=1)
+    if config.duplicates == "inclusion":
+        keep = keep & _distinct(blocks, batch.candidate.shape[0])
+    return own, Dense(jnp.concatenate(columns, axis=1), keep)
+
+
+def masked_share(keep: Bool[Array, "b c"], blocks: tuple[Block, ...]) -> Array:
+    """Share of a row's usable columns that it may not use, a mean over the rows.
+
+    Its own column and, where columns are de-duplicated, repeats are among them; what
+    can't be used by any mask's doing (a cold cache, a part left out) isn't counted.
+    """
+    usable = jnp.zeros(())
+    for block in blocks:
+        kept = block.drawn.kept
+        if kept is None:
+            usable = usable + float(block.drawn.ids.shape[-1])
+        else:
+            usable = usable + jnp.sum(kept) / (len(kept) if kept.ndim == 2 else 1)
+    mean = jnp.sum(keep) / keep.shape[0]
+    return 1.0 - jnp.where(usable > 0, mean / jnp.maximum(usable, 1.0), 1.0)
+
+
+def _distinct(blocks: tuple[Block, ...], rows: int) -> Bool[Array, "b c"]:
+    """True where a column is the first of its item that a row has drawn."""
+    ids, usable, own, at = [], [], None, 0
+    for block in blocks:
+        wide, kept = block.drawn.ids, block.drawn.kept
+        ids.append(wide)
+        usable.append(jnp.ones(wide.shape, bool) if kept is None else kept)
+        if block.source.own == "diagonal":
+            own = at + jnp.arange(rows, dtype=jnp.int32)
+        at += wide.shape[0]
+    return first_of_each(jnp.concatenate(ids), jnp.concatenate(usable), own)
 
 
 def _log_q(config: Config, blocks: tuple[Block, ...], batch: Batch, pool: Pool) -> LogQ:
@@ -102,11 +157,20 @@ def _log_q(config: Config, blocks: tuple[Block, ...], batch: Batch, pool: Pool) 
     memories = tuple(block.memory for block in blocks)
     size = batch.candidate.shape[0]
 
+    union = union_log_inclusion if config.duplicates == "inclusion" else union_log_q
+    # Where nobody knows q there is no correction (checks.py), so any number will do.
+    known = all(source.log_q is not None for source in sources)
+
     def of(ids: Int[Array, "..."]) -> Float[Array, "..."]:
-        return union_log_q(ids, sources, memories, pool, size)
+        if not known:
+            return jnp.zeros(ids.shape)
+        return union(ids, sources, memories, pool, size)
 
     return log_q_parts(
-        tuple(of(block.drawn.ids) for block in blocks),
+        tuple(
+            of(block.drawn.ids) if block.drawn.log_q is None else block.drawn.log_q
+            for block in blocks
+        ),
         of(batch.candidate),
         total_draws(sources, memories, pool, size),
         config.correct_positive,

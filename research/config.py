@@ -9,9 +9,18 @@ import dataclasses
 import math
 from dataclasses import dataclass
 
+from research.choose import choose
 from research.types import InputError
 
-__all__ = ["SERVING", "TRACED", "Config", "structure", "training_fields", "validate"]
+__all__ = [
+    "REFERENCE",
+    "SERVING",
+    "TRACED",
+    "Config",
+    "structure",
+    "training_fields",
+    "validate",
+]
 
 
 @dataclass(frozen=True)
@@ -55,8 +64,20 @@ class Config:
 
     negatives: tuple[str, ...] = ("in-batch",)
     """Sources of negatives, as NAME or NAME:DRAWS, united in one candidate set."""
+    draws: int = 0
+    """Draws of each source that has a number, in place of it (0: as the name says)."""
     alpha: float = 1.0
     """Power of the click count in the popularity source: 0 flat, 1 the click share."""
+    mix: float = 1.0
+    """Share of the source extra that is uniform; the rest is popularity^alpha."""
+    warmup: int = 0
+    """Steps before a cache is used; it has to hold enough, too."""
+    hardest: int = 0
+    """Only so many negatives of a row, those of highest logit (0: all of them)."""
+    band_low: int = 101
+    """First rank that the source rank-band draws from."""
+    band_high: int = 500
+    """Last rank that the source rank-band draws from."""
     logq: float = 0.0
     """Strength of the log q correction in training: 0 is none, 1 is whole."""
     correct_positive: bool = True
@@ -65,6 +86,16 @@ class Config:
     """Whether q is Q / (1 - Q of the row's positive)."""
     expected_count: bool = False
     """Whether negatives are corrected by n q (the count expected in n draws), not q."""
+    duplicates: str = "keep"
+    """Columns of one item: keep (q is per draw), or inclusion (one, q of being in)."""
+    frequency: str = "exact"
+    """Click share behind log q: exact, or streaming (estimated while training)."""
+    frequency_rate: float = 0.01
+    """Rate of the streaming estimate's moving average."""
+    hashes: int = 1
+    """Hash functions of the streaming estimate."""
+    buckets: int = 65536
+    """Buckets of the streaming estimate, over all its hashes."""
     mask_same_item: bool = False
     """Whether a negative column holding the row's own positive is masked."""
     mask_user_positives: bool = False
@@ -72,8 +103,24 @@ class Config:
 
     loss: str = "sampled-softmax"
     """Loss, by its name in the registry."""
+    hyper: tuple[str, ...] = ()
+    """The loss's own values, as NAME=VALUE; the others keep their defaults."""
     temperature: float = 0.1
-    """Divides the score."""
+    """Divides the score; where it moves, its value at the start."""
+    temperature_kind: str = "fixed"
+    """Temperature: fixed, learned, scheduled, per-user or by-popularity."""
+    temperature_low: float = 0.01
+    """Least temperature that is learned, or that a user or an item gets."""
+    temperature_high: float = 1.0
+    """Largest such temperature."""
+    temperature_end: float = 0.05
+    """Where a scheduled temperature ends, after the last epoch."""
+    temperature_schedule: str = "cosine"
+    """How it gets there: linear or cosine."""
+    temperature_power: float = 0.1
+    """Power of the click share that makes up an item's temperature by popularity."""
+    temperature_spread: float = 1.0
+    """Nats of a user's loss over the mean that count as one in a per-user one."""
 
     batch: int = 512
     """Rows of a batch."""
@@ -95,16 +142,28 @@ class Config:
     """Serving prior alpha: lists are ranked by score / temperature + alpha * log q."""
 
 
-TRACED = ("logq", "alpha", "temperature", "learning_rate", "weight_decay", "dropout")
+REFERENCE = Config()
+TRACED = (
+    *("logq", "alpha", "mix", "warmup", "frequency_rate"),
+    *("temperature", "learning_rate", "weight_decay", "dropout"),
+    *("temperature_low", "temperature_high", "temperature_end"),
+    *("temperature_power", "temperature_spread"),
+)
 SERVING = ("prior",)
+_CHOICES = {
+    "output": ("cosine", "dot"),
+    "duplicates": ("keep", "inclusion"),
+    "frequency": ("exact", "streaming"),
+}
 # Neither structure nor swept: what a compiled epoch doesn't depend on at all.
 _OUTSIDE = ("seed", "epochs", "evaluate_every", "dataset", "split", "fit_on")
+_DATA = ("threshold", "tie_salt", "library")
 
 
 def structure(config: Config) -> Config:
     """The config with everything swept or outside set to its default: a cache key."""
     blank = Config()
-    names = TRACED + SERVING + _OUTSIDE + ("threshold", "tie_salt", "library")
+    names = TRACED + SERVING + _OUTSIDE + ("hyper", *_DATA)
     return dataclasses.replace(config, **{n: getattr(blank, n) for n in names})
 
 
@@ -120,6 +179,8 @@ def validate(config: Config) -> Config:
     for name in positive + (
         "logq",
         "alpha",
+        "mix",
+        "frequency_rate",
         "weight_decay",
         "dropout",
         "prior",
@@ -135,20 +196,37 @@ def validate(config: Config) -> Config:
         raise InputError(f"dropout is {config.dropout:g}: it must be in [0, 1)")
     if not 0 <= config.alpha <= 2:
         raise InputError(f"alpha is {config.alpha:g}: it must be in [0, 2]")
+    if not 0 <= config.mix <= 1:
+        raise InputError(f"mix is {config.mix:g}: it must be in [0, 1]")
+    if not 0 < config.frequency_rate < 1:
+        rate = config.frequency_rate
+        raise InputError(f"frequency_rate is {rate:g}: it must be in (0, 1)")
     if config.weight_decay < 0:
         raise InputError(f"weight_decay is {config.weight_decay:g}: it must be >= 0")
-    for name in ("batch", "epochs", "dim"):
+    for name in ("batch", "epochs", "dim", "hashes", "band_low"):
         if getattr(config, name) < 1:
             raise InputError(
                 f"{name} is {getattr(config, name)}: it must be at least 1"
             )
-    for name in ("history", "evaluate_every", "seed", "tie_salt"):
+    for name in (
+        *("history", "evaluate_every", "seed", "tie_salt"),
+        *("draws", "warmup", "hardest"),
+    ):
         if getattr(config, name) < 0:
             raise InputError(f"{name} is {getattr(config, name)}: it must be >= 0")
     if any(width < 1 for width in config.user_hidden + config.item_hidden):
         raise InputError("a hidden layer's width is below 1")
-    if config.output not in ("cosine", "dot"):
-        raise InputError(f"unknown output '{config.output}': choose cosine or dot")
+    if config.buckets < config.hashes:
+        raise InputError(
+            f"buckets is {config.buckets}: {config.hashes} hashes need one each"
+        )
+    if config.band_high < config.band_low:
+        raise InputError(
+            f"band_high is {config.band_high}: it must be at least band_low "
+            f"({config.band_low})"
+        )
+    for name, choices in _CHOICES.items():
+        choose(getattr(config, name), dict.fromkeys(choices), name)
     if config.evaluate_every and config.fit_on != "train":
         raise InputError(
             "evaluate_every needs --fit-on train: no choice is made when reporting"

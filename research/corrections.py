@@ -8,7 +8,7 @@ from jaxtyping import Array, Bool, Float, Int, UInt32
 
 from research.negatives.source import Drawn, Source
 
-__all__ = ["Known", "LogQ", "keep_columns", "log_q_parts"]
+__all__ = ["Known", "LogQ", "first_of_each", "keep_columns", "log_q_parts"]
 
 
 class LogQ(NamedTuple):
@@ -71,7 +71,7 @@ def keep_columns(
     known: Known | None,
     mask_same_item: bool,
 ) -> Bool[Array, "b c"]:
-    """True where a block's column is a negative of the row.
+    """True where a block's column is a negative of the row, and can be used.
 
     Args:
       source: the block's source; its ``own`` column is never a negative.
@@ -88,9 +88,42 @@ def keep_columns(
         keep = ~jnp.eye(b, dtype=bool)
     if source.own == "id" or mask_same_item:
         keep = keep & ~own
+    if drawn.kept is not None:
+        keep = keep & (drawn.kept if drawn.kept.ndim == 2 else drawn.kept[None, :])
     if known is not None:
         keep = keep & (own | ~_is_known(known, wide if ids.ndim == 2 else ids))
     return keep
+
+
+def first_of_each(
+    ids: Int[Array, " c"], usable: Bool[Array, " c"], own: Int[Array, " b"] | None
+) -> Bool[Array, "b c"]:
+    """True for the first column of each id, as a row sees them; [1, c] without own.
+
+    Args:
+      ids: of all blocks' columns, shared by the rows.
+      usable: a column that isn't stands for no id.
+      own: each row's own column, which is no draw of the row: the first of its id is
+        the next one.
+
+    >>> ids, usable = jnp.array([7, 5, 7]), jnp.ones(3, bool)
+    >>> first_of_each(ids, usable, jnp.array([0, 1])).tolist()
+    [[True, True, True], [True, True, False]]
+    """
+    c = ids.shape[0]
+    column = jnp.arange(c, dtype=jnp.int32)
+    # An id of its own for what can't be used: below 0, where there are no others.
+    order = jnp.argsort(jnp.where(usable, ids, -1 - column), stable=True)
+    ordered = jnp.where(usable, ids, -1 - column)[order]
+    again = ordered[1:] == ordered[:-1]
+    repeat = jnp.concatenate([jnp.zeros(1, bool), again])
+    third = jnp.concatenate([jnp.zeros(2, bool), again[1:] & again[:-1]])[:c]
+    first = jnp.zeros(c, bool).at[order].set(~repeat)[None, :]
+    if own is None:
+        return first
+    second = jnp.zeros(c, bool).at[order].set(repeat & ~third)
+    before = jnp.zeros(c, jnp.int32).at[order].set(jnp.roll(order, 1).astype(jnp.int32))
+    return first | (second[None, :] & (before[None, :] == own[:, None]))
 
 
 def _is_known(known: Known, ids: Int[Array, "..."]) -> Bool[Array, "b c"]:

@@ -68,41 +68,52 @@ def catalogue(
             f"{ratings.name}: no rating is at or above the threshold {threshold:g}"
         )
     user, item = ratings.user[positive], ratings.item[positive]
-    timestamp, rating = ratings.timestamp[positive], ratings.rating[positive]
+    timestamp = ratings.timestamp[positive]
     users_kept = np.unique(user)
     items_kept = (
         np.unique(item)
         if library == "clicked"
         else np.arange(len(ratings.items.id), dtype=np.int64)
     )
-    user_index = np.full(len(ratings.users.id), -1, np.int32)
-    user_index[users_kept] = np.arange(len(users_kept), dtype=np.int32)
-
+    user = _rank_of(users_kept, len(ratings.users.id))[user]
     raw_item = ratings.items.id[items_kept].astype(np.int64)
     by_hash = np.argsort(pair_hash(np.zeros_like(raw_item), raw_item), kind="stable")
     items_kept = items_kept[by_hash]
-    item_index = np.full(len(ratings.items.id), -1, np.int32)
-    item_index[items_kept] = np.arange(len(items_kept), dtype=np.int32)
-
-    tie = pair_hash(
-        ratings.users.id[user].astype(np.int64),
-        ratings.items.id[item].astype(np.int64),
+    item = _rank_of(items_kept, len(ratings.items.id))[item]
+    order = _order(
+        timestamp,
+        ratings.users.id[users_kept].astype(np.int64)[user],
+        ratings.items.id[items_kept].astype(np.int64)[item],
         tie_salt,
     )
-    order = np.empty(len(user), np.int64)
-    order[np.lexsort((tie, timestamp))] = np.arange(len(user))
-    rows = np.lexsort((order, user_index[user]))
-    columns = Events(
-        user=user_index[user][rows],
-        item=item_index[item][rows],
-        rating=rating[rows].astype(np.float32),
+    rows = np.lexsort((order, user))
+    return Events(
+        user=user[rows],
+        item=item[rows],
+        rating=ratings.rating[positive][rows].astype(np.float32),
         timestamp=timestamp[rows].astype(np.int64),
         order=order[rows],
-        offsets=np.zeros(1, np.int64),
+        offsets=_offsets(user, len(users_kept)),
         users=_take_users(ratings.users, users_kept),
         items=_take_items(ratings.items, items_kept),
     )
-    return columns._replace(offsets=_offsets(columns.user, len(users_kept)))
+
+
+def _rank_of(kept: np.ndarray, n: int) -> np.ndarray:
+    """For each of n rows its place among the kept ones, -1 where it isn't kept."""
+    place = np.full(n, -1, np.int32)
+    place[kept] = np.arange(len(kept), dtype=np.int32)
+    return place
+
+
+def _order(
+    timestamp: np.ndarray, raw_user: np.ndarray, raw_item: np.ndarray, salt: int
+) -> np.ndarray:
+    """Position of each event in time, ties broken by the hash of its raw ids."""
+    order = np.empty(len(timestamp), np.int64)
+    by_time = np.lexsort((pair_hash(raw_user, raw_item, salt), timestamp))
+    order[by_time] = np.arange(len(timestamp))
+    return order
 
 
 def take_events(events: Events, keep: np.ndarray) -> Events:

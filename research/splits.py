@@ -9,6 +9,7 @@ items and bands.
 
 import numpy as np
 
+from research.choose import choose
 from research.events import take_events
 from research.types import Events, Fold, InputError, check
 
@@ -57,7 +58,7 @@ def fold(
     """
     if fit_on not in FIT_ON:
         raise InputError(f"unknown fit_on '{fit_on}': choose {' or '.join(FIT_ON)}")
-    part = SPLITS[split](events)
+    part = choose(split, SPLITS, "split")(events)
     judged_by = VALIDATION if fit_on == "train" else TEST
     fitted = take_events(events, part < judged_by)
     held = take_events(events, part == judged_by)

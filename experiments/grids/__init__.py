@@ -1,9 +1,21 @@
 """The registry of grids: one file a question."""
 
+from experiments.grids.cache import CACHE
+from experiments.grids.correction import CORRECTION
+from experiments.grids.frequency import FREQUENCY
 from experiments.grids.grid import Grid
+from experiments.grids.learned_temperature import LEARNED_TEMPERATURE
+from experiments.grids.losses import LOSSES, LOSSES_CHOICE
+from experiments.grids.negatives import NEGATIVES
 from experiments.grids.ssb import SSB
 from experiments.grids.temperature import TEMPERATURE
 
 __all__ = ["GRIDS"]
 
-GRIDS: dict[str, Grid] = {grid.name: grid for grid in (SSB, TEMPERATURE)}
+GRIDS: dict[str, Grid] = {
+    grid.name: grid
+    for grid in (
+        *(SSB, TEMPERATURE, NEGATIVES, CACHE, CORRECTION, FREQUENCY),
+        *(LOSSES, LOSSES_CHOICE, LEARNED_TEMPERATURE),
+    )
+}

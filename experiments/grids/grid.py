@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from experiments.arms import arm
@@ -13,13 +14,20 @@ __all__ = ["Grid", "Spec", "expand"]
 
 QUICK_EPOCHS = 2
 QUICK_VALUES = 2
+QUICK_WARMUP = 10  # steps, so that a cache has its turn in two epochs
+
+Sweep = dict[str, tuple[float, ...]]
 
 
 class Grid(NamedTuple):
     """A named grid.
 
     arms are names in ARMS; every combination of the swept values makes a run of each
-    arm and seed; deltas in the tables are taken from the reference arm.
+    arm and seed; deltas in the tables are taken from the reference arm. An arm that
+    ``apart`` names has its own sweeps, one after the other, in place of the common one
+    ({} is a run with nothing swept); they may be of structure, numbers or switches.
+    runner, where a grid trains nothing, makes a run's curves out of its config. changes
+    are made to every run, beneath its arm's.
     """
 
     name: str
@@ -28,7 +36,18 @@ class Grid(NamedTuple):
     reference: str
     seeds: int
     minutes: str
-    swept: dict[str, tuple[float, ...]]
+    swept: Sweep
+    apart: dict[str, tuple[Sweep, ...]] = {}  # noqa: RUF012 - never written to
+    runner: Callable[[Config], dict[str, list[float]]] | None = None
+    changes: dict[str, Any] = {}  # noqa: RUF012 - never written to
+
+    @property
+    def fields(self) -> list[str]:
+        """Every field that some arm sweeps, in order of appearance."""
+        own = [sweep for sweeps in self.apart.values() for sweep in sweeps]
+        return list(
+            dict.fromkeys(name for sweep in (self.swept, *own) for name in sweep)
+        )
 
 
 class Spec(NamedTuple):
@@ -57,13 +76,14 @@ def expand(
       base: data set, split and whatever else all runs share.
       seeds: number of seeds (0, 1, ...); default the grid's own, or 1 when quick.
       arms: only these arms; default all.
-      quick: two epochs, the first and the last swept value, one seed.
+      quick: two epochs, the first and the last value of a sweep, one seed.
 
     Raises:
       InputError: an arm isn't one of the grid's, or seeds is below 1.
     """
     for name in arms:
         choose(name, dict.fromkeys(grid.arms), f"arm of grid {grid.name}")
+    base = dataclasses.replace(base, **grid.changes)
     n = seeds if seeds is not None else (1 if quick else grid.seeds)
     if n < 1:
         raise InputError(f"seeds is {n}: it must be at least 1")
@@ -71,19 +91,32 @@ def expand(
     for name in grid.arms:
         if arms and name not in arms:
             continue
-        for values in itertools.product(*_values(grid, quick)):
-            swept = dict(zip(grid.swept, values))
+        for swept in _cells(grid, name, quick):
             for seed in range(n):
-                changes: dict[str, Any] = {**swept, "seed": seed}
-                if quick:
-                    changes["epochs"] = QUICK_EPOCHS
-                config = dataclasses.replace(arm(name, base), **changes)
-                specs.append(Spec(name, swept, seed, config))
-    return specs
-
-
-def _values(grid: Grid, quick: bool) -> list[tuple[float, ...]]:
+                specs.append(Spec(name, swept, seed, _config(name, base, swept, seed)))
     if not quick:
-        return list(grid.swept.values())
-    step = {n: max(1, len(v) - 1) for n, v in grid.swept.items()}
-    return [v[:: step[n]][:QUICK_VALUES] for n, v in grid.swept.items()]
+        return specs
+    return [spec._replace(config=_quick(spec.config)) for spec in specs]
+
+
+def _cells(grid: Grid, name: str, quick: bool) -> list[dict[str, float]]:
+    """The combinations of an arm's swept values; of each sweep two when quick."""
+    cells = []
+    for sweep in grid.apart.get(name, (grid.swept,)):
+        combined = [
+            dict(zip(sweep, values)) for values in itertools.product(*sweep.values())
+        ]
+        step = max(1, len(combined) - 1)
+        cells += combined[::step][:QUICK_VALUES] if quick else combined
+    return cells
+
+
+def _config(name: str, base: Config, swept: dict[str, float], seed: int) -> Config:
+    """The arm's config with its swept values, each in its field's own type."""
+    typed: dict[str, Any] = {n: type(getattr(base, n))(v) for n, v in swept.items()}
+    return dataclasses.replace(arm(name, base), **typed, seed=seed)
+
+
+def _quick(config: Config) -> Config:
+    warmup = min(config.warmup, QUICK_WARMUP)
+    return dataclasses.replace(config, epochs=QUICK_EPOCHS, warmup=warmup)

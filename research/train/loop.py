@@ -10,19 +10,23 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from research import rng
 from research.batches import epoch_batches
-from research.config import TRACED, Config, structure
-from research.losses import LOSSES
+from research.config import Config, structure
+from research.data.notices import say
+from research.frequency import log_q_error
+from research.losses.checks import check_loss
 from research.negatives import make_sources
 from research.negatives.source import Hyper
+from research.temperature import check_temperature, learned_end, narrow_range
+from research.train.health import collapse, health
 from research.train.model import Model, Params, make_model, serve_all
-from research.train.optimiser import init_dense
-from research.train.step import TrainState, make_step
+from research.train.start import check_weights, init_state, traced_values
+from research.train.step import TrainState, make_step, with_estimate
 from research.train.world import World, build_world, resolve_features
 from research.types import Fold
+from research.user_temperature import UserTemperatures, refresh_users
 
-__all__ = ["NotFinite", "Trained", "compiled_epoch", "train"]
+__all__ = ["NotFinite", "Trained", "compiled_epoch", "traced_values", "train"]
 
 
 class NotFinite(Exception):
@@ -32,9 +36,11 @@ class NotFinite(Exception):
 class Trained(NamedTuple):
     """A finished run: vectors of fold.evaluated users and of all items; the way there.
 
-    history has a row an epoch: epoch, step, loss, masked, and validation metrics where
-    they were asked for. seconds counts training without the first epoch, which
-    compiles; compile_seconds is that first epoch.
+    history has a row an epoch: epoch, step, loss, masked, temperature (at its end; a
+    mean over rows where each has its own), the numbers of Health, log_q_error where the
+    click share is estimated, and validation metrics where they were asked for. seconds
+    counts training without the first epoch, which compiles; compile_seconds is that
+    first epoch. temperature is what serving divides by.
     """
 
     config: Config
@@ -44,6 +50,7 @@ class Trained(NamedTuple):
     history: list[dict[str, float]]
     compile_seconds: float
     seconds: float
+    temperature: float
 
 
 @functools.lru_cache(maxsize=64)
@@ -65,33 +72,6 @@ def compiled_epoch(shape: Config) -> Callable[..., tuple[TrainState, Any]]:
     return jax.jit(epoch, donate_argnums=0)
 
 
-def traced_values(config: Config) -> Hyper:
-    """The swept fields and the loss's own as float32 scalars on the device."""
-    values = {name: getattr(config, name) for name in TRACED}
-    values |= {
-        name: default for name, (default, _) in LOSSES[config.loss].hyper.items()
-    }
-    return {name: jnp.float32(value) for name, value in values.items()}
-
-
-def init_state(
-    config: Config, model: Model, world: World, sizes: dict[str, int]
-) -> TrainState:
-    """The state before the first step; the seed decides it."""
-    key = rng.root(config.seed)
-    params = model.init(rng.stream(key, "init"), sizes, world, config.loss)
-    hyper = traced_values(config)
-    return TrainState(
-        params=params,
-        optimiser=init_dense(params),
-        sources=tuple(
-            s.init(world.pool, hyper) for s in make_sources(config.negatives)
-        ),
-        key=rng.stream(key, "steps"),
-        step=jnp.int32(0),
-    )
-
-
 def train(
     config: Config,
     fold: Fold,
@@ -108,22 +88,32 @@ def train(
         epochs; the parameters with the best first metric are kept. Only for choosing.
 
     Raises:
-      InputError: the config asks for what the fold lacks.
+      InputError: the config asks for what the fold lacks, or for a loss or a
+        temperature that can't be meant.
       NotFinite: a loss was not finite.
     """
+    check_loss(config)
+    check_temperature(config)
     config = resolve_features(config, fold)
     world, sizes = build_world(config, fold)
+    check_weights(world)
+    _warn(narrow_range(config, np.asarray(world.pool.counts)))
     model = make_model(config)
     epoch_of = compiled_epoch(structure(config))
     state = init_state(config, model, world, sizes)
     hyper, entity = traced_values(config), jnp.asarray(fold.evaluated, dtype=jnp.int32)
     history: list[dict[str, float]] = []
-    best, kept = -np.inf, None
+    best, kept, alarm = -np.inf, None, None
     clock, first = time.perf_counter(), 0.0
     for epoch in range(1, config.epochs + 1):
         batches = epoch_batches(len(fold.fitted.item), config.batch, config.seed, epoch)
+        state = refreshed(config, model, state, world)
         state, steps = epoch_of(state, batches, hyper, world)
         row = _row(epoch, steps)
+        row |= health(model, state.params, world, batches[-1])
+        row |= _about(config, state, world, hyper)
+        if alarm is None and (alarm := collapse(row)):
+            say(alarm)
         if validate and config.evaluate_every and epoch % config.evaluate_every == 0:
             users, items = serve_all(model, state.params, world, entity)
             metrics = validate(np.asarray(users), np.asarray(items))
@@ -139,7 +129,48 @@ def train(
     users, items = serve_all(model, params, world, entity)
     vectors = np.asarray(users), np.asarray(items)
     seconds = time.perf_counter() - clock - first
-    return Trained(config, params, *vectors, history, first, seconds)
+    served = learned_end(config, params["loss"])
+    return Trained(config, params, *vectors, history, first, seconds, served)
+
+
+def refreshed(
+    config: Config, model: Model, state: TrainState, world: World
+) -> TrainState:
+    """The state before an epoch, with what follows the model made anew.
+
+    That is the users' temperatures, and sources such as bands of ranks.
+    """
+    if isinstance(state.temperatures, UserTemperatures):
+        state = state._replace(temperatures=refresh_users(state.temperatures, config))
+    sources = make_sources(config.negatives, config)
+    if all(source.refresh is None for source in sources):
+        return state
+    queries = jnp.arange(world.offsets.shape[0] - 1, dtype=jnp.int32)
+    users, items = serve_all(model, state.params, world, queries)
+    memories = tuple(
+        memory if source.refresh is None else source.refresh(memory, users, items)
+        for source, memory in zip(sources, state.sources, strict=True)
+    )
+    return state._replace(sources=memories)
+
+
+def _about(
+    config: Config, state: TrainState, world: World, hyper: Hyper
+) -> dict[str, float]:
+    """What an epoch left behind, of the things that only some runs learn."""
+    found = {}
+    if config.temperature_kind == "learned":
+        found["temperature"] = learned_end(config, state.params["loss"])
+    if config.frequency == "streaming":
+        log_q = with_estimate(world, state, config.batch, hyper).pool.log_share
+        found["log_q_error"] = float(log_q_error(log_q, world.pool.counts))
+    return found
+
+
+@functools.cache  # once a process, however many runs of a grid it concerns
+def _warn(line: str | None) -> None:
+    if line:
+        say(line)
 
 
 def _row(epoch: int, steps: dict[str, Float[Array, " s"]]) -> dict[str, float]:
@@ -148,5 +179,6 @@ def _row(epoch: int, steps: dict[str, Float[Array, " s"]]) -> dict[str, float]:
     bad = np.flatnonzero(~np.isfinite(values["loss"]))
     if len(bad):
         raise NotFinite(f"loss not finite at step {(epoch - 1) * n + int(bad[0])}")
-    means = {name: float(value.mean()) for name, value in values.items()}
-    return {"epoch": float(epoch), "step": float(epoch * n), **means}
+    row = {name: float(value.mean()) for name, value in values.items()}
+    row["temperature"] = float(values["temperature"][-1])
+    return {"epoch": float(epoch), "step": float(epoch * n), **row}

@@ -21,7 +21,7 @@ from research.towers.tables import (
 from research.towers.towers import ItemTower, UserTower
 from research.train.world import World
 
-__all__ = ["Model", "Params", "make_model"]
+__all__ = ["Model", "Params", "make_model", "serve_all", "serve_pairs"]
 
 Params = dict[str, Any]
 
@@ -129,6 +129,17 @@ def serve_all(
         tile,
     )
     return users, items
+
+
+def serve_pairs(
+    model: Model, params: Params, world: World, index: Int[Any, " n"]
+) -> tuple[Float[Array, "n d"], Float[Array, "n d"]]:
+    """Vectors of the pairs with these indices: the user just before, and the item."""
+    pairs = world.pairs
+    users = _serve_users(
+        model, params, world, pairs.query[index], pairs.position[index]
+    )
+    return users, _serve_items(model, params, world, pairs.candidate[index])
 
 
 _serve_users = jax.jit(Model.serve_users, static_argnums=0)

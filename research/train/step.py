@@ -7,12 +7,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
-from research.candidates import candidate_logits, rows_known, split_blocks
+from research.candidates import split_blocks
 from research.config import Config
-from research.losses import LOSSES
+from research.frequency import Estimate, log_share_estimate, observe
+from research.losses import Context
 from research.negatives import make_sources
 from research.negatives.source import Batch, Drawn, Hyper, Source
 from research.rng import stream
+from research.temperature import Temperature, project, temperature_of
 from research.towers.tables import (
     ItemLookup,
     Rows,
@@ -24,8 +26,10 @@ from research.towers.tables import (
     user_lookup,
 )
 from research.train.model import Model, Params, make_model
+from research.train.objective import make_lose
 from research.train.optimiser import Touched, apply_dense
 from research.train.world import World
+from research.user_temperature import UserTemperatures, observe_users
 
 __all__ = ["Step", "TrainState", "make_step"]
 
@@ -33,11 +37,17 @@ Diagnostics = dict[str, Float[Array, ""]]
 
 
 class TrainState(NamedTuple):
-    """What a step takes in and gives out; step counts from 0 over the whole run."""
+    """What a step takes in and gives out; step counts from 0 over the whole run.
+
+    frequency is empty where the click share is exact, temperatures where users have
+    none of their own.
+    """
 
     params: Params
     optimiser: Any
     sources: tuple[Any, ...]
+    frequency: Estimate | tuple[()]
+    temperatures: UserTemperatures | tuple[()]
     key: Key[Array, ""]
     step: Int[Array, ""]
 
@@ -62,21 +72,24 @@ def make_step(config: Config) -> Step:
     It differentiates with respect to the nets and to the rows looked up, so that the
     optimiser knows which rows of the tables were touched.
     """
-    model, sources = make_model(config), make_sources(config.negatives)
+    model, sources = make_model(config), make_sources(config.negatives, config)
     objective = _make_objective(config, model, sources)
 
     def step(
         state: TrainState, index: Int[Array, " b"], hyper: Hyper, world: World
     ) -> tuple[TrainState, Diagnostics]:
         key = jax.random.fold_in(state.key, state.step)
+        world = with_estimate(world, state, len(index), hyper)
         drawing = _draw(model, sources, state, index, world, key)
         tables = state.params["tables"]
         user_rows = look_up(tables, drawing.users.ids)
         item_rows = look_up(tables, drawing.items.ids)
         nets = {name: state.params[name] for name in ("user", "item", "loss")}
-        (_, (seen, encoded)), (net_grads, user_grads, item_grads) = jax.value_and_grad(
-            objective, argnums=(0, 1, 2), has_aux=True
-        )(nets, user_rows, item_rows, drawing, state.sources, hyper, world, key)
+        (_, (seen, encoded, lost)), (net_grads, user_grads, item_grads) = (
+            jax.value_and_grad(objective, argnums=(0, 1, 2), has_aux=True)(
+                nets, user_rows, item_rows, drawing, state, hyper, world, key
+            )
+        )
         touched = [
             Touched(table, lookup.ids[table], grads[table])
             for lookup, grads in (
@@ -88,13 +101,32 @@ def make_step(config: Config) -> Step:
         params, optimiser = apply_dense(
             state.params, net_grads, touched, state.optimiser, hyper
         )
+        params["loss"] = project(params["loss"], hyper)
         memories = tuple(
-            source.update(memory, drawing.batch, encoded)
+            source.update(memory, drawing.batch, encoded, world.pool)
             for source, memory in zip(sources, state.sources, strict=True)
         )
-        return TrainState(params, optimiser, memories, state.key, state.step + 1), seen
+        frequency = state.frequency
+        if isinstance(frequency, Estimate):
+            frequency = observe(
+                frequency, drawing.batch.candidate, state.step, hyper["frequency_rate"]
+            )
+        temperatures = observe_users(state.temperatures, drawing.batch.query, lost)
+        after = (params, optimiser, memories, frequency, temperatures)
+        return TrainState(*after, state.key, state.step + 1), seen
 
     return step
+
+
+def with_estimate(world: World, state: TrainState, batch: int, hyper: Hyper) -> World:
+    """The world with its click share as estimated before this step, if it is to be."""
+    if not isinstance(state.frequency, Estimate):
+        return world
+    pool, rate = world.pool, hyper["frequency_rate"]
+    log_share = log_share_estimate(
+        state.frequency, len(pool.counts), state.step, batch, rate, pool.floor
+    )
+    return world._replace(pool=pool._replace(log_share=log_share))
 
 
 def _draw(
@@ -130,18 +162,20 @@ def _draw(
 def _make_objective(
     config: Config, model: Model, sources: tuple[Source, ...]
 ) -> Callable[..., tuple[Float[Array, ""], Any]]:
-    loss = LOSSES[config.loss]
+    lose = make_lose(config)
 
     def objective(
         nets: Params,
         user_rows: Rows,
         item_rows: Rows,
         drawing: Drawing,
-        memories: tuple[Any, ...],
+        state: TrainState,
         hyper: Hyper,
         world: World,
         key: Key[Array, ""],
-    ) -> tuple[Float[Array, ""], tuple[Diagnostics, Float[Array, "b d"]]]:
+    ) -> tuple[
+        Float[Array, ""], tuple[Diagnostics, Float[Array, "b d"], Float[Array, " b"]]
+    ]:
         batch = drawing.batch
         given = user_input(user_rows, drawing.users, model.dim)
         query: Array = model.user.apply(  # type: ignore[assignment]
@@ -151,16 +185,31 @@ def _make_objective(
             nets["item"], item_input(item_rows, drawing.items)
         )
         size = batch.candidate.shape[0]
-        blocks = split_blocks(vectors, sources, memories, drawing.drawn, size)
-        known = None
-        if config.mask_user_positives:
-            known = rows_known(world.known, batch.query)
-        positive, negatives = candidate_logits(
-            config, query, vectors[:size], blocks, batch, world.pool, known, hyper
+        blocks = split_blocks(vectors, sources, state.sources, drawing.drawn, size)
+        steps = hyper["epochs"] * (world.pairs.candidate.shape[0] // size)
+        temperature = temperature_of(
+            config,
+            hyper,
+            nets["loss"],
+            state.temperatures,
+            batch,
+            world.pool,
+            state.step.astype(jnp.float32) / jnp.maximum(steps - 1.0, 1.0),
         )
-        values = loss.fn(positive, negatives, {**hyper, **nets["loss"]})
+        pair = Context(query, vectors[:size])
+        told = {**hyper, **nets["loss"]}
+        values, masked = lose(pair, blocks, batch, world, told, temperature)
+        lost = values
+        if config.temperature_kind == "per-user":
+            # Users are compared at one temperature, whatever they have now.
+            common = Temperature(hyper["temperature"])
+            lost, _ = lose(pair, blocks, batch, world, told, common)
         mean = jnp.mean(batch.weight * values)
-        masked = 1.0 - jnp.mean(negatives.count()) / negatives.z.shape[1]
-        return mean, ({"loss": mean, "masked": masked}, vectors[:size])
+        seen = {
+            "loss": mean,
+            "masked": masked,
+            "temperature": jnp.mean(temperature.row),
+        }
+        return mean, (seen, vectors[:size], lost)
 
     return objective

@@ -1,0 +1,67 @@
+"""The temperature of each loss in the grid losses, and the command that chose it.
+
+    python -m experiments run losses-choice --out out
+    python -m experiments.chosen out                 prints what to write below
+
+The values below are still starting points, guessed before any record chose them. The
+choice is, for each arm of the same sweep, on train judged by validation, the one with
+the highest mean NDCG@20; the smaller one where two are equal.
+"""
+
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from research.report.table_files import read_table
+
+__all__ = ["CHOSEN", "best"]
+
+CHOSEN: dict[str, float] = {
+    "in-batch+logq": 0.15,
+    "uniform-softmax": 0.15,
+    "full-softmax": 0.15,
+    "decoupled-softmax+logq": 0.15,
+    "debiased+logq": 0.15,
+    "hard-negative+logq": 0.2,
+    "bilateral-softmax+logq": 0.15,
+    "bpr": 0.1,
+    "bpr-mean": 0.1,
+    "hinge": 0.1,
+    "cosine-contrastive": 0.5,
+    "pointwise-sigmoid": 0.1,
+    "binary-nce": 0.15,
+    "gbce": 0.1,
+    "siglip": 0.1,
+}
+
+
+def best(frame: pd.DataFrame) -> dict[str, float]:
+    """The temperature with the highest mean NDCG@20 of each arm of a long table.
+
+    >>> best(pd.DataFrame({"arm": ["a", "a"], "metric": ["ndcg"] * 2, "k": [20, 20],
+    ...                    "temperature": [0.1, 0.2], "mean": [0.3, 0.4]}))
+    {'a': 0.2}
+    """
+    rows = frame[(frame["metric"] == "ndcg") & (frame["k"] == 20)]
+    rows = rows.dropna(subset=["mean", "temperature"])
+    rows = rows.sort_values(["mean", "temperature"], ascending=[False, True])
+    first = rows.drop_duplicates("arm").sort_index()
+    return dict(zip(first["arm"], map(float, first["temperature"])))
+
+
+def main(words: list[str]) -> int:
+    """Prints the table's choice, an arm a line, beside what is committed."""
+    path = Path(*words[:1], "tables", "ml-100k", "losses-choice.csv")
+    if not path.is_file():
+        print(f"error: no {path}: run the grid losses-choice first", file=sys.stderr)
+        return 2
+    found = best(read_table(path))
+    for name, temperature in found.items():
+        same = "" if CHOSEN.get(name) == temperature else f"  # was {CHOSEN.get(name)}"
+        print(f'    "{name}": {temperature:g},{same}')
+    return 0 if found == CHOSEN else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:] or ["out"]))

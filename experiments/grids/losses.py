@@ -1,0 +1,44 @@
+"""Which loss ranks best, each at the temperature that suits it?
+
+Listwise losses weigh a negative by how hard it is, pairwise ones compare it with the
+positive, pointwise ones judge it alone. All have the same towers, batches and number of
+steps; ``losses-choice`` gives each the same nine temperatures on train and validation,
+and ``losses`` reports each at its own best (experiments/chosen.py). For hinge and
+cosine-contrastive a temperature is a margin in disguise.
+
+    python -m experiments run losses-choice        about 20 minutes on 2 cores, 1 seed
+    python -m experiments run losses-choice --quick  about 2 minutes
+    python -m experiments.chosen out               the temperatures that it chose
+    python -m experiments run losses               about 15 minutes on 2 cores, 5 seeds
+    python -m experiments run losses --quick       about 2 minutes
+
+Expect on MovieLens 100K: R@20 about 0.24 for full-softmax, and every corrected softmax
+within 0.01 of it; one negative a row (bpr) clearly below.
+"""
+
+from experiments.chosen import CHOSEN
+from experiments.grids.grid import Grid
+
+_QUESTION = "Which loss ranks best, each at the temperature that suits it?"
+
+LOSSES = Grid(
+    name="losses",
+    question=_QUESTION,
+    arms=(*CHOSEN, "align-uniform"),
+    reference="full-softmax",
+    seeds=5,
+    minutes="15",
+    swept={},
+    apart={name: ({"temperature": (value,)},) for name, value in CHOSEN.items()},
+)
+
+LOSSES_CHOICE = Grid(
+    name="losses-choice",
+    question="At which temperature is each loss best on validation?",
+    arms=tuple(CHOSEN),
+    reference="full-softmax",
+    seeds=1,
+    minutes="20",
+    swept={"temperature": (0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0)},
+    changes={"fit_on": "train"},
+)

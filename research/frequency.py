@@ -1,0 +1,130 @@
+"""How often an item is in a batch, estimated while training, for a stream of pairs.
+
+An item that comes up once in g steps has a probability 1 / g to be in a batch; its gap
+g is averaged over time in hashed arrays  [yi2019, algorithms 2 and 3]. That is
+P(at least one in a batch), p = 1 - (1 - q)^B, and not the probability q of one draw.
+"""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+__all__ = [
+    "Estimate",
+    "at_least_one",
+    "buckets_of",
+    "init_estimate",
+    "log_q_error",
+    "log_share_estimate",
+    "observe",
+    "per_draw",
+]
+
+UNKNOWN = 0.0  # of a gap: none was observed yet
+NEVER = -1  # of a step
+
+
+class Estimate(NamedTuple):
+    """For each of m hashes and h buckets the last step seen, and the average gap.
+
+    The arrays A and B of [yi2019, algorithm 2], m times.
+    """
+
+    last: Int[Array, "m h"]
+    gap: Float[Array, "m h"]
+
+
+def init_estimate(
+    hashes: int, buckets: int, last: int = NEVER, gap: float = UNKNOWN
+) -> Estimate:
+    """The state before the first step; ``buckets`` is over all hashes together.
+
+    Differs from the paper by default: its start (last 0, gap 100) makes a first gap out
+    of the time before an item was ever seen, here the first observed gap starts.
+    """
+    shape = (hashes, buckets // hashes)
+    return Estimate(jnp.full(shape, last, jnp.int32), jnp.full(shape, gap, jnp.float32))
+
+
+def buckets_of(ids: Int[Array, " n"], estimate: Estimate) -> Int[Array, "m n"]:
+    """The bucket of each id under each hash: the mixer of [steele2014], 32 bits."""
+    hashes, buckets = estimate.last.shape
+    salt = jnp.arange(1, hashes + 1, dtype=jnp.uint32) * jnp.uint32(0x9E3779B9)
+    x = ids.astype(jnp.uint32)[None, :] + salt[:, None]
+    for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):
+        x = (x ^ (x >> shift)) * jnp.uint32(factor)
+    return ((x ^ (x >> 16)) % jnp.uint32(buckets)).astype(jnp.int32)
+
+
+def observe(
+    estimate: Estimate,
+    ids: Int[Array, " b"],
+    step: Int[Array, ""],
+    rate: Float[Array, ""],
+) -> Estimate:
+    """The state after a step that held these ids.
+
+    B[h] <- (1 - rate) B[h] + rate (t - A[h]),  A[h] <- t   [yi2019, algorithm 2]
+
+    Differs from the paper: an item twice in a step, or two in one bucket, count once,
+    as all read the state before the step; a second gap of 0 would pull B down. An
+    item's first observed gap is taken whole.
+    """
+    at = buckets_of(ids, estimate)
+    rows = jnp.arange(at.shape[0], dtype=jnp.int32)[:, None]
+    last, gap = estimate.last[rows, at], estimate.gap[rows, at]
+    new = (step - last).astype(jnp.float32)
+    average = jnp.where(gap == UNKNOWN, new, (1.0 - rate) * gap + rate * new)
+    average = jnp.where(last == NEVER, UNKNOWN, average)
+    return Estimate(
+        estimate.last.at[rows, at].set(step), estimate.gap.at[rows, at].set(average)
+    )
+
+
+def at_least_one(
+    estimate: Estimate, ids: Int[Array, " n"], step: Int[Array, ""]
+) -> Float[Array, " n"]:
+    """p of each id to be in a batch: 1 / max over hashes of B  [yi2019, algorithm 3].
+
+    A collision shortens a gap, so the longest is the least wrong. ``step`` counts from
+    0: an id with no observed gap came up at most once in as many steps, so 1 / step.
+    """
+    at = buckets_of(ids, estimate)
+    rows = jnp.arange(at.shape[0], dtype=jnp.int32)[:, None]
+    gap = estimate.gap[rows, at]
+    waited = jnp.maximum(step.astype(jnp.float32), 1.0)
+    longest = jnp.where(jnp.any(gap == UNKNOWN, axis=0), waited, jnp.max(gap, axis=0))
+    return 1.0 / longest
+
+
+def per_draw(p: Float[Array, " n"], batch: int) -> Float[Array, " n"]:
+    """q of one draw out of p of a batch: q = 1 - (1 - p)^(1 / batch).
+
+    >>> round(float(per_draw(jnp.array([0.75]), 2)[0]), 6)  # 1 - (1 / 4)^(1 / 2)
+    0.5
+    """
+    return -jnp.expm1(jnp.log1p(-p) / batch)
+
+
+def log_share_estimate(
+    estimate: Estimate, items: int, step: Int[Array, ""], batch: int,
+    rate: Float[Array, ""], floor: Float[Array, ""],
+) -> Float[Array, " i"]:  # fmt: skip
+    """log q of all items as estimated so far, in place of the exact click share.
+
+    p of an item in every batch is 1, whatever its q. An average over some 2 / rate gaps
+    can't tell a mean gap from 1 more finely than rate / 2, so p stops there.
+    """
+    ids = jnp.arange(items, dtype=jnp.int32)
+    p = jnp.minimum(at_least_one(estimate, ids, step), 1.0 - rate / 2.0)
+    return jnp.maximum(jnp.log(per_draw(p, batch)), floor)
+
+
+def log_q_error(
+    log_q: Float[Array, " i"], counts: Float[Array, " i"]
+) -> Float[Array, ""]:
+    """Mean over the fitted pairs of |log q - log of the exact share|, in nats."""
+    share = counts / jnp.sum(counts)
+    exact = jnp.log(jnp.where(counts > 0, share, 1.0))
+    return jnp.sum(share * jnp.abs(log_q - exact))

@@ -1,0 +1,79 @@
+"""Losses of a whole batch against itself."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from research.losses.entry import Context, Hyper
+from research.losses.negatives import Negatives
+from research.towers.towers import normalise
+
+__all__ = ["align_uniform", "log_uniformity", "siglip"]
+
+POTENTIAL = 2.0  # t of the Gaussian potential  [wang2020, section 4]
+
+
+def siglip(
+    positive: Float[Array, " b"], negatives: Negatives, hyper: Hyper
+) -> Float[Array, " b"]:
+    """Sigmoid loss over all pairs of a batch, with a learned scale and bias.
+
+    loss_b = softplus(-(a z_p + bias)) + sum_j softplus(a z_bj + bias)
+    [zhai2023, algorithm 1]
+
+    a = exp(hyper["log_scale"]) starts at 1, so 1 / temperature is the paper's initial
+    scale (10, at .1); bias starts at -10, as a batch has many more negatives. The mean
+    over rows is the paper's sum over B. Use when: a probability of a pair is wanted
+    from the batch alone. Watch: the scale multiplies a correction by log q too.
+
+    >>> from research.losses.negatives import Dense
+    >>> z = Dense(jnp.zeros((1, 3)), jnp.ones((1, 3), bool))
+    >>> learned = {"log_scale": jnp.array(0.0), "bias": jnp.array(0.0)}
+    >>> round(float(siglip(jnp.zeros(1), z, learned)[0]), 4)  # 4 log 2
+    2.7726
+    """
+    scale, bias = jnp.exp(hyper["log_scale"]), hyper["bias"]
+    total = negatives.sum(lambda z: jax.nn.softplus(scale * z + bias))
+    value = jax.nn.softplus(-(scale * positive + bias)) + total
+    return jnp.where(negatives.count() > 0, value, 0.0)
+
+
+def align_uniform(
+    positive: Float[Array, " b"], negatives: Negatives, hyper: Hyper, context: Context
+) -> Float[Array, " b"]:
+    """Alignment of pairs plus uniformity of both sides: no negatives, no temperature.
+
+    loss_b = |u_b - v_b|^2 + gamma (uniformity(u) + uniformity(v)) / 2
+    uniformity(x) = log mean over pairs of exp(-2 |x - x'|^2)  [wang2022, section 4]
+
+    gamma is hyper["uniformity"]; vectors are normalised first; the uniformity of the
+    batch is in every row, so that the mean over rows is the paper's loss. No
+    difference. Use when: nothing may depend on how negatives are drawn. Watch: a batch
+    is drawn by popularity, so uniformity spreads what is popular; gamma decides all.
+
+    >>> from research.losses.negatives import Dense
+    >>> z = Dense(jnp.zeros((2, 2)), jnp.ones((2, 2), bool))
+    >>> pair = Context(jnp.eye(2), jnp.eye(2))  # distance 0 in a pair, 2 between them
+    >>> gamma = {"uniformity": jnp.array(1.0)}
+    >>> align_uniform(jnp.zeros(2), z, gamma, pair).tolist()  # 0 + log exp(-2 * 2)
+    [-4.0, -4.0]
+    """
+    query, item = normalise(context.query), normalise(context.positive)
+    align = jnp.sum((query - item) ** 2, axis=1)
+    spread = (log_uniformity(query) + log_uniformity(item)) / 2.0
+    return align + hyper["uniformity"] * spread
+
+
+def log_uniformity(vectors: Float[Array, "b d"]) -> Float[Array, ""]:
+    """log mean over the pairs of rows of exp(-2 |x - x'|^2); 0 for a single row.
+
+    Rows have length 1 or 0. Twice the same vector is a pair like any other.
+    """
+    b = vectors.shape[0]
+    square = jnp.sum(vectors * vectors, axis=1)
+    distance = square[:, None] + square[None, :] - 2.0 * vectors @ vectors.T
+    other = ~jnp.eye(b, dtype=bool)
+    energy = jnp.where(other, -POTENTIAL * distance, -jnp.inf)
+    if b < 2:
+        return jnp.zeros((), vectors.dtype)
+    return jax.nn.logsumexp(energy) - jnp.log(float(b * (b - 1)))

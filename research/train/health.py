@@ -1,0 +1,86 @@
+"""Is a model still alive? A few numbers an epoch on the batch that it saw last."""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from research.losses.square import log_uniformity
+from research.towers.towers import normalise
+from research.train.model import Model, Params, serve_pairs
+from research.train.world import World
+
+__all__ = ["COLLAPSED", "Health", "collapse", "health", "measure"]
+
+COLLAPSED = 0.99  # mean pairwise cosine of users above which all get the same list
+ROWS = 512
+
+
+class Health(NamedTuple):
+    """Of a sample of pairs; all but the norms and the spread are of unit vectors.
+
+    user_norm, item_norm: mean length. alignment: mean squared distance of a pair;
+    user_uniformity, item_uniformity: log mean of exp(-2 |x - x'|^2)  [wang2020].
+    user_cosine: mean over pairs of users. score_spread: standard deviation of a user's
+    scores over the items, a mean over users.
+    """
+
+    user_norm: Float[Array, ""]
+    item_norm: Float[Array, ""]
+    alignment: Float[Array, ""]
+    user_uniformity: Float[Array, ""]
+    item_uniformity: Float[Array, ""]
+    user_cosine: Float[Array, ""]
+    score_spread: Float[Array, ""]
+
+
+def health(
+    model: Model, params: Params, world: World, index: Int[np.ndarray, " b"]
+) -> dict[str, float]:
+    """The numbers on at most 512 of the pairs with these indices, as serving sees them.
+
+    Users are taken just before the pair's event, without dropout.
+    """
+    n = min(len(index), ROWS)
+    # One shape for every batch size, so that serving and this share a compilation.
+    users, items = serve_pairs(model, params, world, np.resize(index[:n], ROWS))
+    found = jax.device_get(_measured(users, items, n))
+    return {name: float(value) for name, value in found._asdict().items()}
+
+
+def measure(users: Float[Array, "b d"], items: Float[Array, "b d"]) -> Health:
+    """The numbers for pairs of vectors."""
+    unit, other = normalise(users), normalise(items)
+    b = users.shape[0]
+    cosines = jnp.sum(jnp.sum(unit, axis=0) ** 2) - jnp.sum(unit * unit)
+    return Health(
+        user_norm=jnp.mean(jnp.linalg.norm(users, axis=1)),
+        item_norm=jnp.mean(jnp.linalg.norm(items, axis=1)),
+        alignment=jnp.mean(jnp.sum((unit - other) ** 2, axis=1)),
+        user_uniformity=log_uniformity(unit),
+        item_uniformity=log_uniformity(other),
+        user_cosine=cosines / max(b * (b - 1), 1),
+        score_spread=jnp.mean(jnp.std(users @ items.T, axis=1)),
+    )
+
+
+@functools.partial(jax.jit, static_argnums=2)
+def _measured(users: Float[Array, "b d"], items: Float[Array, "b d"], n: int) -> Health:
+    return measure(users[:n], items[:n])
+
+
+def collapse(found: dict[str, float]) -> str | None:
+    """A line where users have become one, else None.
+
+    >>> collapse({"epoch": 3.0, "user_cosine": 0.5}) is None
+    True
+    """
+    if found["user_cosine"] <= COLLAPSED:
+        return None
+    return (
+        f"collapsed: after epoch {found['epoch']:.0f} the mean cosine of two users is "
+        f"{found['user_cosine']:.3f}: everyone gets the same list"
+    )

@@ -1,0 +1,60 @@
+"""The small world's arms, and estimates of them by sampling."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from research.config import Config
+from research.diagnostics.enumeration import SmallWorld, draw_laws, enumerated
+from research.diagnostics.estimates import Estimate
+from research.diagnostics.forms import FORMS, form_config, form_sources
+from research.diagnostics.gradients import Probed, draw_rows, probed, score_gradient
+from research.negatives.source import Batch, Source
+
+Ids = tuple[jax.Array, ...]
+
+
+def small_arm(
+    world: SmallWorld,
+    name: str,
+    n: int,
+    masked: bool = False,
+    sources: tuple[Source, ...] | None = None,
+    **changes: float,
+) -> Probed:
+    """A form on the small world, with a mutation of its config or its sources."""
+    config = form_config(name, n, masked)
+    if changes:
+        config = Config(**{**config.__dict__, **changes})
+    return probed(config, world.pool, sources or form_sources(name, config))
+
+
+def exactly(
+    worlds: tuple[SmallWorld, SmallWorld], name: str, n: int, arm: Probed
+) -> tuple[Estimate, Estimate]:
+    """The arm's bias at the truth and away, by enumeration of what the form draws."""
+    names = FORMS[name].sources
+    own_out = arm.config.leave_own_out and not arm.config.mask_same_item
+    laws = draw_laws(names, worlds[0], own_out)
+    return enumerated(arm, (n // len(names),) * len(names), laws, worlds)
+
+
+def pairs_of(world: SmallWorld) -> Batch:
+    """Pairs whose candidates have the pool's counts, rounded."""
+    counts = np.asarray(world.pool.counts).round().astype(int)
+    candidate = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
+    zero = jnp.zeros(len(candidate), jnp.int32)
+    return Batch(zero, zero, jnp.asarray(candidate), jnp.ones(len(candidate)))
+
+
+def sampled_gradient(
+    world: SmallWorld, arm: Probed, user: int, positive: int, rows: int, seed: int = 0
+) -> np.ndarray:
+    """Gradients of many rows of one user and positive, each with draws of its own."""
+    own = jnp.full(rows, positive, jnp.int32)
+    scores = jnp.broadcast_to(world.scores[user], (rows, world.scores.shape[1]))
+    ids = draw_rows(
+        jax.random.key(seed), arm, pairs_of(world), own, world.pool,
+        leave_own_out=arm.config.leave_own_out,
+    )  # fmt: skip
+    return np.asarray(score_gradient(arm, scores, own, ids, world.pool))

@@ -1,0 +1,78 @@
+"""A made MovieLens folder, tiny arms and grids, and the command line in process."""
+
+import pytest
+
+from experiments.__main__ import main
+from experiments.arms import ARMS
+from experiments.grids import GRIDS
+from experiments.grids.grid import Grid
+from tests.experiments.made import (
+    TINY,
+    Called,
+    write_made_100k,
+    write_made_latest_small,
+)
+
+
+@pytest.fixture(autouse=True)
+def own_place(monkeypatch, tmp_path):
+    """No cache and no hint of the person's; tiny arms and grids beside the real ones.
+
+    ``results/`` is looked for in the working directory: here there is none.
+    """
+    monkeypatch.setenv("TWO_TOWER_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("MOVIELENS_DIR", raising=False)
+    for name, changes in TINY.items():
+        monkeypatch.setitem(ARMS, name, changes)
+    for grid in _grids():
+        monkeypatch.setitem(GRIDS, grid.name, grid)
+
+
+def _grids() -> list[Grid]:
+    shared = {"question": "?", "minutes": "0", "seeds": 2}
+    arms = ("popularity", "tiny", "tiny+prior", "tiny+logq")
+    values = {"temperature": (0.05, 0.1, 1.0)}
+    return [
+        Grid(name="few", arms=arms, reference="tiny", swept={}, **shared),
+        Grid(name="warm", arms=arms[:2], reference="tiny", swept=values, **shared),
+        Grid(
+            name="holed",
+            arms=("tiny", "exploding"),
+            reference="tiny",
+            swept={},
+            **shared,
+        ),
+        Grid(
+            name="killed",
+            arms=("tiny", "tiny-long", "tiny+logq"),
+            reference="tiny",
+            swept={},
+            **{**shared, "seeds": 1},
+        ),
+    ]
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory):
+    """A folder that holds the made ml-100k and ml-latest-small."""
+    root = tmp_path_factory.mktemp("grouplens")
+    write_made_100k(root)
+    write_made_latest_small(root)
+    return root
+
+
+@pytest.fixture
+def call(capsys, data):
+    """Calls the command line on the made data: its exit status, stdout and stderr."""
+
+    def call(*words) -> Called:
+        words = [str(word) for word in words]
+        if words[0] in ("run", "train") and "--data-dir" not in words:
+            words += ["--data-dir", str(data)]
+        if words[0] == "run" and "--jobs" not in words:
+            words += ["--jobs", "1"]
+        capsys.readouterr()
+        status = main(words)
+        return Called(status, *capsys.readouterr())
+
+    return call

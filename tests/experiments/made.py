@@ -1,0 +1,112 @@
+"""Made data in GroupLens's layouts, large enough to train on, and a tiny recipe."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from tests.data.miniature import FLAGS, write_100k
+
+N_USERS, N_ITEMS, A_USER = 60, 130, 18
+WORKS = ("writer", "other", "artist")
+
+SMALL = {
+    "user_features": (),
+    "item_features": ("id",),
+    "history": 5,
+    "dim": 8,
+    "user_hidden": (8,),
+    "item_hidden": (8,),
+    "batch": 128,
+    "epochs": 2,
+}
+# One shape, so that all of them together compile one epoch.
+TINY = {
+    "tiny": SMALL,
+    "tiny+prior": {**SMALL, "prior": 1.0},
+    "tiny+logq": {**SMALL, "logq": 1.0},
+    "tiny-long": {**SMALL, "epochs": 250},
+    "exploding": {**SMALL, "learning_rate": 1e38},
+}
+
+
+class Called(NamedTuple):
+    """What a call of the command line gave."""
+
+    status: int
+    out: str
+    err: str
+
+
+def made_ratings(
+    items: int = N_ITEMS, users: int = N_USERS, each: int = A_USER
+) -> list[tuple[int, int, int, int]]:
+    """(user, item, stars, seconds): popularity falls with the id, few times tie.
+
+    Every item is a positive of somebody.
+    """
+    draw = np.random.default_rng(0)
+    weight = 1.0 / np.arange(1, items + 1)
+    rows = []
+    for user in range(1, users + 1):
+        chosen = draw.choice(items, each, replace=False, p=weight / weight.sum())
+        own = [item for item in range(items) if item % users == user - 1]
+        for item in dict.fromkeys([*own, *(int(item) for item in chosen)]):
+            stars = 4 + (user + item) % 2 if item in own or (user + item) % 9 else 3
+            rows.append((user, item + 1, stars, int(draw.integers(10**9))))
+    return rows
+
+
+def made_films(items: int = N_ITEMS) -> list[tuple]:
+    return [
+        (i, f"Film {i}", 1950 + i % 40, (FLAGS[1 + i % 18], FLAGS[1 + i % 7]))
+        for i in range(1, items + 1)
+    ]
+
+
+def made_users(users: int = N_USERS) -> list[tuple]:
+    return [
+        (u, 20 + u % 40, "MF"[u % 2], WORKS[u % 3], f"{10000 + u}")
+        for u in range(1, users + 1)
+    ]
+
+
+def write_made_100k(root: Path, items: int = N_ITEMS) -> Path:
+    """A folder that holds an ml-100k; with demographics, genres and years."""
+    return write_100k(root, made_ratings(items), made_films(items), made_users())
+
+
+def write_larger_100k(root: Path) -> Path:
+    """An ml-100k with the positives and items that the real grids ask for."""
+    ratings = made_ratings(items=1400, users=500, each=60)
+    return write_100k(root, ratings, made_films(1400), made_users(500))
+
+
+def write_made_latest_small(root: Path) -> Path:
+    """A folder that holds an ml-latest-small: the same ratings, no demographics."""
+    folder = root / "ml-latest-small"
+    folder.mkdir(parents=True)
+    lines = [f"{u},{i},{float(r)},{t}\n" for u, i, r, t in made_ratings()]
+    (folder / "ratings.csv").write_text(
+        "userId,movieId,rating,timestamp\n" + "".join(lines)
+    )
+    lines = [
+        f"{i},{title} ({year}),{'|'.join(dict.fromkeys(genres))}\n"
+        for i, title, year, genres in made_films()
+    ]
+    (folder / "movies.csv").write_text("movieId,title,genres\n" + "".join(lines))
+    return root
+
+
+def contents(folder: Path, pattern: str = "**/*") -> dict[str, bytes]:
+    """Every file under a folder: its path there, its bytes."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.glob(pattern))
+        if path.is_file()
+    }
+
+
+def runs_of(out: Path, grid: str, dataset: str = "ml-100k") -> list[Path]:
+    """The folders of a grid's runs."""
+    return sorted((out / "runs" / dataset / grid).glob("*/"))

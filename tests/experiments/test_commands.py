@@ -1,0 +1,229 @@
+"""The commands as a person meets them: what they list, accept, print and draw."""
+
+import dataclasses
+import os
+import pty
+import re
+import select
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from experiments import commands, tasks
+from experiments.__main__ import COMMANDS, _parse, main
+from experiments.arms import ARMS, arm
+from experiments.folders import read_json
+from experiments.grids import GRIDS
+from experiments.grids.grid import expand
+from experiments.tasks import MODELS
+from research.config import SERVING, TRACED, Config
+from research.data import DATASETS
+from research.losses import LOSSES
+from research.negatives import SOURCES
+from research.splits import SPLITS
+from tests.experiments.made import TINY, runs_of, write_larger_100k
+
+ROOT = Path(__file__).parents[2]
+OWN = ("few", "warm", "holed", "killed")
+GRID_NAMES = [name for name in GRIDS if name not in OWN]
+ARM_NAMES = [name for name in ARMS if name not in TINY]
+FIELDS = dataclasses.fields(Config)
+
+
+def helped(capsys, *words) -> str:
+    """The help of a command, its boxes undone."""
+    with pytest.raises(SystemExit) as end:
+        main([*words, "--help"])
+    assert not end.value.code
+    out, err = capsys.readouterr()
+    assert err == ""
+    return " ".join(re.sub(r"[│╭╮╰╯─]", " ", out).split())
+
+
+def test_the_help_names_every_command(capsys):
+    text = helped(capsys)
+    for name in COMMANDS:
+        assert re.search(rf"\b{name}\b", text)
+    for command in COMMANDS:
+        assert "Output folder" in helped(capsys, command) or command in (
+            "list",
+            "check",
+        )
+
+
+def test_every_field_of_the_config_is_a_flag_with_its_help(capsys):
+    text = helped(capsys, "train")
+    source = (ROOT / "research" / "config.py").read_text()
+    for field in FIELDS:
+        assert re.search(rf"--{field.name.replace('_', '-')}[ ,]", text)
+        (about,) = re.findall(rf'\n    {field.name}: .*\n    """(.*)"""\n', source)
+        assert len(about) > 10
+        assert about in text
+
+
+@pytest.mark.parametrize(
+    "command", [commands.Run, commands.Train, commands.Report, commands.Check]
+)
+def test_every_flag_of_a_command_has_a_help(command, capsys):
+    text = helped(capsys, command.__name__.lower())
+    for field in dataclasses.fields(command):
+        if field.name in ("config", "grid", "grids"):
+            continue
+        flag = f"--{field.name.replace('_', '-')}"
+        # the flag, its other forms, what it takes, then words up to the default
+        pattern = (
+            rf"{flag}(, --\S+)*( \S*[A-Z]\S*)*( \[\S+ \.\.\.\]\])? [A-Z][^-]{{6,}} ?\("
+        )
+        assert re.search(pattern, text), flag
+
+
+def test_list_shows_every_grid(capsys):
+    assert main(["list"]) == 0
+    out = capsys.readouterr().out
+    for name, grid in GRIDS.items():
+        assert name in out
+        assert grid.question.split()[0] in out
+        assert str(len(expand(grid, Config()))) in out
+
+
+def test_the_grids_are_the_named_ones():
+    assert {"ssb", "temperature"} <= set(GRID_NAMES)
+    for name, grid in GRIDS.items():
+        assert grid.name == name
+        assert set(grid.arms) <= set(ARMS)
+        assert grid.reference in grid.arms
+        assert set(grid.swept) <= set(TRACED + SERVING)
+
+
+@pytest.mark.parametrize("name", ARM_NAMES)
+def test_train_starts_from_every_arm(name):
+    for words in (["train", "--arm", name], ["train", f"--arm={name}"]):
+        assert _parse(words).config == arm(name)
+    changed = _parse(["train", "--arm", name, "--temperature", "0.3"]).config
+    assert changed == dataclasses.replace(arm(name), temperature=0.3)
+
+
+def test_train_without_an_arm_is_the_reference_recipe():
+    assert _parse(["train"]).config == Config()
+
+
+@pytest.mark.parametrize(
+    ("registry", "flag"),
+    [
+        (DATASETS, "dataset"),
+        (SPLITS, "split"),
+        (LOSSES, "loss"),
+        (SOURCES, "negatives"),
+        (tasks.ENCODERS, "encoder"),
+        (dict.fromkeys(MODELS), "model"),
+    ],
+)
+def test_the_choices_are_the_keys_of_the_registry(registry, flag, call, tmp_path):
+    called = call("train", f"--{flag}", "zzz", "--out", tmp_path / "out")
+    choices = called.err.split(": choose ")[1].removeprefix("from ")
+    listed = re.sub(r" \(nearest: .*", "", choices.strip()).split(", ")
+    assert sorted(listed) == sorted(registry)
+
+
+@pytest.fixture(scope="module")
+def larger(tmp_path_factory):
+    return write_larger_100k(tmp_path_factory.mktemp("larger"))
+
+
+@pytest.mark.parametrize("name", GRID_NAMES)
+def test_every_cell_of_a_grid_can_be_prepared(name, larger):
+    """A quick grid keeps every arm, with one seed and the ends of what is swept."""
+    grid = GRIDS[name]
+    specs = expand(grid, Config(), quick=True)
+    assert {spec.arm for spec in specs} == set(grid.arms)
+    assert {spec.seed for spec in specs} == {0}
+    assert {spec.config.epochs for spec in specs} == {2}
+    assert len(specs) <= len(expand(grid, Config(), seeds=1))
+    for spec in specs:
+        tasks.prepare(spec.config, str(larger))
+
+
+def test_plain_lines_without_a_terminal(call, tmp_path):
+    words = ("run", "few", "--seeds", "1", "--arms", "popularity", "tiny")
+    called = call(*words, "--out", tmp_path)
+    assert called.err == ""
+    assert "\x1b" not in called.out
+    lines = called.out.splitlines()
+    assert lines[0] == "few: 2 runs, 0 finished already, 2 to do"
+    pattern = r"\[{}/2\] \S+( seed 0)?: R@20 0\.\d{{4}} \([\d.]+ s\), \d+ (s|min) left"
+    for n in (1, 2):
+        assert re.fullmatch(pattern.format(n), lines[n])
+    assert lines[2].endswith(" 0 s left")
+    assert lines[3:] == [
+        f"wrote {tmp_path / 'tables' / 'ml-100k' / name}"
+        for name in ("few.csv", "few.md")
+    ]
+
+
+def test_train_prints_the_metrics_at_20(call, tmp_path):
+    for _ in range(2):  # trained, then found
+        called = call("train", "--arm", "tiny+prior", "--out", tmp_path)
+        assert called.status == 0
+        (run,) = runs_of(tmp_path, "train")
+        assert f"files in {run / 'prior+1'}" in called.out
+        numbers = read_json(run / "prior+1" / "metrics.json")
+        for metric in ("recall", "ndcg", "coverage"):
+            assert f"{metric}@20 {numbers[metric]['20']:.4f}\n" in called.out
+
+
+def in_a_process(*words, **options):
+    """The command line as a process of its own."""
+    command = [sys.executable, "-m", "experiments", *(str(word) for word in words)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, **options)
+
+
+def test_exit_status_and_streams_of_the_process(tmp_path):
+    done = in_a_process("run", "sbb", "--out", tmp_path / "out", check=False)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert re.fullmatch(r"error: unknown grid 'sbb'.*ssb.*\n", done.stderr)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_live_display_on_a_terminal(data, tmp_path):
+    """In a pseudo-terminal: a bar, runs done of all, and the line of the last run."""
+    ours, theirs = pty.openpty()
+    words = ["run", "ssb", "--quick", "--arms", "popularity", "--jobs", "1"]
+    words += ["--data-dir", str(data), "--out", str(tmp_path)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "experiments", *words],
+        cwd=ROOT,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "120", "LINES": "40"},
+    )
+    os.close(theirs)
+    text = _read_until_closed(ours)
+    assert process.wait() == 0
+    assert "\x1b[" in text  # it moves the cursor: live
+    plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text)
+    assert "1/1" in plain
+    assert "left" in plain
+    assert re.search(r"popularity: R@20 0\.\d{4}", plain)
+    assert "[1/1]" not in plain
+    assert "Traceback" not in plain
+
+
+def _read_until_closed(terminal: int, seconds: float = 120) -> str:
+    end, parts = time.monotonic() + seconds, []
+    while time.monotonic() < end:
+        if not select.select([terminal], [], [], 1.0)[0]:
+            continue
+        try:
+            part = os.read(terminal, 1 << 16)
+        except OSError:  # how Linux says that the other end is closed
+            break
+        if not part:
+            break
+        parts.append(part)
+    os.close(terminal)
+    return b"".join(parts).decode(errors="replace")

@@ -1,0 +1,189 @@
+"""What a grid trains, and what it finds finished already."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+from experiments import runs
+from experiments.folders import read_json
+from tests.experiments.made import contents, runs_of
+
+RESULTS = ("metrics.json", "per_user.npz", "config.json", "history.csv")
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """The configs given to the training loop, in turn."""
+    configs = []
+    inner = runs.train
+
+    def train(config, *rest):
+        configs.append(config)
+        return inner(config, *rest)
+
+    monkeypatch.setattr(runs, "train", train)
+    return configs
+
+
+def digits(out, names=RESULTS):
+    """The files whose bytes a repetition must not change."""
+    files = contents(out / "runs")
+    return {path: data for path, data in files.items() if path.endswith(names)}
+
+
+def test_a_finished_grid_trains_nothing_and_says_so(call, tmp_path, trained):
+    first = call("run", "few", "--out", tmp_path)
+    assert first.status == 0
+    # popularity, and two seeds of the one model that tiny and tiny+prior share
+    assert "few: 5 runs, 0 finished already, 5 to do" in first.out
+    assert len(trained) == 4
+    before = contents(tmp_path)
+    second = call("run", "few", "--out", tmp_path)
+    assert second.status == 0
+    assert "few: all 5 runs are finished already, nothing to train" in second.out
+    assert "[1/" not in second.out
+    assert len(trained) == 4
+    after = contents(tmp_path)
+    assert after.keys() == before.keys()
+    derived = [name for name in after if name.endswith((".csv", ".md", ".npz", "json"))]
+    assert {n: after[n] for n in derived} == {n: before[n] for n in derived}
+
+
+@pytest.mark.parametrize(
+    "lost", [("metrics.json",), ("metrics.json", "vectors.npz"), None]
+)
+def test_a_killed_run_alone_is_done_again(lost, call, tmp_path, trained):
+    assert call("run", "few", "--out", tmp_path).status == 0
+    before = contents(tmp_path)
+    victim = next(
+        folder
+        for folder in runs_of(tmp_path, "few")
+        if read_json(folder / "config.json")["logq"] == 1.0
+    )
+    for name in lost or ():
+        (victim / name).unlink()
+    if lost is None:  # killed before anything was written
+        shutil.rmtree(victim)
+    trained.clear()
+    again = call("run", "few", "--out", tmp_path)
+    assert again.status == 0
+    assert "few: 5 runs, 4 finished already, 1 to do" in again.out
+    assert "[1/1] tiny+logq" in again.out
+    assert len(trained) == (0 if lost == ("metrics.json",) else 1)
+    after = contents(tmp_path)
+    changed = {name for name in before if before[name] != after[name]}
+    assert not {name for name in changed if not name.endswith("env.json")}
+    assert after.keys() == before.keys()
+
+
+def test_a_run_killed_between_vectors_and_history_keeps_its_history(
+    call, tmp_path, monkeypatch
+):
+    words = ("run", "few", "--arms", "tiny", "--seeds", "1")
+    assert call(*words, "--out", tmp_path / "whole").status == 0
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, "score", killed)
+        stopped = call(*words, "--out", tmp_path / "cut")
+    assert stopped.status == 130
+    assert stopped.err.count("\n") == 1
+    assert "run again to go on" in stopped.err
+    assert call(*words, "--out", tmp_path / "cut").status == 0
+    assert digits(tmp_path / "cut") == digits(tmp_path / "whole")
+    records = "records/ml-100k/few.npz"
+    assert (tmp_path / "cut" / records).read_bytes() == (
+        tmp_path / "whole" / records
+    ).read_bytes()
+
+
+def test_a_serving_arm_shares_the_training_run(call, tmp_path, trained):
+    words = ("run", "few", "--seeds", "1", "--out", tmp_path, "--arms")
+    assert call(*words, "tiny").status == 0
+    (folder,) = runs_of(tmp_path, "few")
+    before = contents(folder)
+    served = call(*words, "tiny", "tiny+prior")
+    assert served.status == 0
+    assert "1 runs, 0 finished already, 1 to do" in served.out
+    assert len(trained) == 1  # the vectors were there
+    assert runs_of(tmp_path, "few") == [folder]
+    after = contents(folder)
+    assert {name: after[name] for name in before} == before
+    (prior,) = folder.glob("prior*")
+    assert read_json(prior / "config.json")["prior"] == 1.0
+    plain, biased = (read_json(f / "metrics.json") for f in (folder, prior))
+    assert biased["train_count"]["20"] > plain["train_count"]["20"]
+
+
+def test_a_serving_arm_alone_gives_the_same_files(call, tmp_path, trained):
+    words = ("run", "few", "--seeds", "1", "--arms")
+    assert call(*words, "tiny+prior", "--out", tmp_path / "alone").status == 0
+    assert call(*words, "tiny", "tiny+prior", "--out", tmp_path / "both").status == 0
+    assert len(trained) == 2
+    assert digits(tmp_path / "alone") == digits(tmp_path / "both")
+
+
+def test_a_baseline_is_one_run_whatever_the_number_of_seeds(call, tmp_path):
+    words = ("run", "few", "--arms", "popularity", "--seeds", "7", "--out", tmp_path)
+    called = call(*words)
+    assert called.status == 0
+    assert "few: 1 runs, 0 finished already, 1 to do" in called.out
+    assert "[1/1] popularity: R@20 0." in called.out  # no seed in its name
+    assert len(runs_of(tmp_path, "few")) == 1
+
+
+def test_a_run_of_another_grid_is_found(call, tmp_path, trained):
+    """temperature 0.1 is the default, and so the very run of the other grid."""
+    words = ("--seeds", "1", "--out", tmp_path, "--arms", "popularity", "tiny")
+    assert call("run", "few", *words).status == 0
+    assert len(trained) == 1
+    called = call("run", "warm", *words)
+    assert called.status == 0
+    assert "warm: 4 runs, 2 finished already, 2 to do" in called.out
+    assert [config.temperature for config in trained[1:]] == [0.05, 1.0]
+    assert len(runs_of(tmp_path, "few")) == 2
+    assert len(runs_of(tmp_path, "warm")) == 2
+    assert "3 finished" not in called.out
+    # and train, a grid of one, finds it too
+    found = call("train", "--arm", "tiny", "--out", tmp_path)
+    assert "train: all 1 runs are finished already, nothing to train" in found.out
+    assert str(runs_of(tmp_path, "few")[0].parent) in found.out
+    assert len(trained) == 3
+
+
+def test_the_same_seed_gives_the_same_bytes(call, tmp_path):
+    for name in ("one", "two"):
+        words = ("run", "few", "--arms", "tiny", "tiny+prior", "--out", tmp_path / name)
+        assert call(*words).status == 0
+    one, two = digits(tmp_path / "one"), digits(tmp_path / "two")
+    # two seeds: four files, and three for what each is served with a prior
+    assert len(one) == 14
+    assert one == two
+    records = "records/ml-100k/few.npz"
+    assert (tmp_path / "one" / records).read_bytes() == (
+        tmp_path / "two" / records
+    ).read_bytes()
+
+
+def test_two_seeds_differ(call, tmp_path):
+    words = ("run", "few", "--arms", "tiny", "--seeds", "2", "--out", tmp_path)
+    assert call(*words).status == 0
+    first, second = (np.load(f / "vectors.npz") for f in runs_of(tmp_path, "few"))
+    with first, second:
+        assert not np.array_equal(first["items"], second["items"])
+
+
+def test_a_seed_of_train_is_the_same_run_as_a_grids(call, tmp_path):
+    words = ("run", "few", "--arms", "tiny", "--seeds", "2", "--out", tmp_path / "run")
+    assert call(*words).status == 0
+    out = tmp_path / "train"
+    assert call("train", "--arm", "tiny", "--seed", "1", "--out", out).status == 0
+    (alone,) = runs_of(out, "train")
+    same = {folder.name: folder for folder in runs_of(tmp_path / "run", "few")}
+    files = {name: contents(folder) for name, folder in same.items()}
+    assert alone.name in files
+    for name in RESULTS:
+        assert files[alone.name][name] == contents(alone)[name]

@@ -1,0 +1,270 @@
+"""The table of a grid: its columns, its holes, what it leaves out, and the check."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from experiments import commands, runs
+from experiments.__main__ import main
+from experiments.arms import ARMS
+from experiments.folders import read_json
+from experiments.grids import GRIDS
+from experiments.version import RESULTS_VERSION
+from research.report.storage import read_header
+from research.report.table_files import read_table
+from tests.experiments.made import SMALL, contents, runs_of
+
+BEFORE = ["arm", "metric", "k", "mean", "low", "high", "seeds", "users"]
+AFTER = ["against", "delta", "delta_low", "delta_high", "note"]  # note: why a hole
+METRICS = {
+    "recall", "ndcg", "hit", "mrr", "recall_head", "recall_torso", "recall_tail",
+    "recall_item", "coverage", "gini", "ild", "novelty", "train_count",
+}  # fmt: skip
+COMMITTED = Path(__file__).parents[2] / "results"
+
+
+@pytest.fixture
+def tables(call, tmp_path):
+    """Runs a grid; gives what it printed and its table."""
+
+    def tables(grid, *words) -> tuple:
+        called = call("run", grid, "--out", tmp_path, *words)
+        path = tmp_path / "tables" / "ml-100k" / f"{grid}.csv"
+        return called, read_table(path)
+
+    return tables
+
+
+def test_columns_without_a_swept_field(tables, tmp_path):
+    called, frame = tables("few", "--seeds", "2")
+    assert called.status == 0
+    assert list(frame.columns) == [*BEFORE, *AFTER]
+    assert set(frame["metric"]) >= METRICS
+    assert set(frame["k"]) == {10, 20, 50, 100}
+    assert list(dict.fromkeys(frame["arm"])) == [
+        "popularity", "tiny", "tiny+prior", "tiny+logq",
+    ]  # fmt: skip
+    # a baseline, one run, counts as many seeds as the others
+    assert set(frame["seeds"]) == {2}
+    recall = frame[(frame.metric == "recall") & (frame.k == 20)]
+    others = recall[recall.arm != "tiny"]
+    assert set(others["against"]) == {"tiny"}
+    means = recall.set_index("arm")["mean"]
+    for row in others.itertuples():
+        assert row.delta == pytest.approx(means[row.arm] - means["tiny"], abs=1e-5)
+        assert row.delta_low <= row.delta <= row.delta_high
+    assert (tmp_path / "tables" / "ml-100k" / "few.md").is_file()
+
+
+def test_columns_with_a_swept_field(tables):
+    _, frame = tables("warm", "--seeds", "1")
+    assert list(frame.columns) == [*BEFORE, "temperature", *AFTER]
+    assert set(frame["arm"]) == {"popularity", "tiny"}  # never a swept value
+    tiny = frame[(frame.arm == "tiny") & (frame.metric == "recall") & (frame.k == 20)]
+    assert list(tiny["temperature"]) == [0.05, 0.1, 1.0]
+
+
+def test_the_means_are_those_of_the_runs(tables, tmp_path):
+    _, frame = tables("few", "--seeds", "2", "--arms", "tiny")
+    numbers = [read_json(f / "metrics.json") for f in runs_of(tmp_path, "few")]
+    for metric in ("recall", "ndcg", "coverage", "recall_item"):
+        for k in (10, 20, 50, 100):
+            values = [n[metric][str(k)] for n in numbers if str(k) in n[metric]]
+            row = frame[(frame.metric == metric) & (frame.k == k)]
+            assert len(row) == bool(values)
+            if values:
+                # the record holds recall_item in half precision
+                assert row["mean"].item() == pytest.approx(
+                    sum(values) / len(values), rel=1e-3
+                )
+
+
+def test_a_split_is_part_of_the_name(call, tmp_path):
+    words = ("--arms", "popularity", "--split", "last", "--out", tmp_path)
+    assert call("run", "few", *words).status == 0
+    names = contents(tmp_path / "tables")
+    assert set(names) == {"ml-100k/few-last.csv", "ml-100k/few-last.md"}
+    assert "split last" in names["ml-100k/few-last.md"].decode()
+    assert call("report", "few", *words[2:]).status == 0
+
+
+def test_other_runs_are_counted_on_one_line(tables):
+    called, frame = tables("few", "--seeds", "2", "--arms", "popularity", "tiny")
+    assert "ignored" not in called.out
+    called, frame = tables("few", "--seeds", "1", "--arms", "popularity")
+    (line,) = [text for text in called.out.splitlines() if "ignored" in text]
+    assert line == "2 other runs in the grid's folder were ignored"
+    assert set(frame["arm"]) == {"popularity"}
+    assert set(frame["seeds"]) == {1}
+
+
+def test_a_loss_that_isnt_finite_is_a_hole_with_its_reason(tables, tmp_path):
+    called, frame = tables("holed", "--seeds", "1")
+    assert called.status == 1
+    failed = [f for f in runs_of(tmp_path, "holed") if (f / "failed.json").is_file()]
+    (folder,) = failed
+    reason = read_json(folder / "failed.json")["reason"]
+    assert reason.startswith("loss not finite at step ")
+    assert reason.removeprefix("loss not finite at step ").isdigit()
+    assert not (folder / "metrics.json").exists()
+    assert f"exploding seed 0: failed: {reason}" in called.out
+    assert "tiny seed 0: R@20" in called.out  # the other arm finishes
+    exploding = frame[frame.arm == "exploding"]
+    assert len(exploding) > 0
+    assert exploding["mean"].isna().all()
+    assert set(exploding["seeds"]) == {0}
+    assert frame[frame.arm == "tiny"]["mean"].notna().any()
+    text = (tmp_path / "tables" / "ml-100k" / "holed.md").read_text()
+    (row,) = [line for line in text.splitlines() if "exploding" in line]
+    assert f"failed: {reason}" in row
+    # a failed run isn't a finished one: it alone is tried again
+    again, _ = tables("holed", "--seeds", "1")
+    assert again.status == 1
+    assert "holed: 2 runs, 1 finished already, 1 to do" in again.out
+
+
+def test_train_fails_with_the_step(call, tmp_path):
+    words = ("train", "--arm", "tiny", "--output", "dot", "--learning-rate", "1e38")
+    called = call(*words, "--out", tmp_path)
+    assert called.status == 1
+    assert "failed: loss not finite at step " in called.out
+    assert called.err == ""
+    (folder,) = runs_of(tmp_path, "train")
+    assert list(contents(folder)) == ["failed.json"]
+
+
+def test_a_run_that_succeeds_is_failed_no_more(call, tmp_path, monkeypatch):
+    words = ("run", "few", "--arms", "tiny", "--seeds", "1", "--out", tmp_path)
+
+    def broken(*_):
+        raise MemoryError("none left\nat all")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, "train", broken)
+        called = call(*words)
+    assert called.status == 1
+    assert "failed: MemoryError" in called.out
+    assert "none left" in called.out
+    (folder,) = runs_of(tmp_path, "few")
+    assert "none left" in read_json(folder / "failed.json")["reason"]
+    assert call(*words).status == 0
+    assert not (folder / "failed.json").exists()
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory, data):
+    """A smoke run of the grid ssb, its arms tiny: two, and one served with a prior."""
+    out = tmp_path_factory.mktemp("results")
+    words = "run ssb --quick --jobs 1 --arms popularity in-batch in-batch+prior"
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("in-batch", "in-batch+prior"):
+            patch.setitem(ARMS, name, {**SMALL, **ARMS[name]})
+        assert main([*words.split(), "--data-dir", str(data), "--out", str(out)]) == 0
+    return out
+
+
+def test_a_quick_run_says_that_it_is_one(results):
+    files = contents(results, "tables/**/*") | contents(results, "figures/**/*")
+    assert set(files) == {
+        "tables/ml-100k/ssb.csv",
+        "tables/ml-100k/ssb.md",
+        "figures/ml-100k/ssb-arms.svg",
+        "figures/ml-100k/ssb-arms.png",
+        "figures/ml-100k/ssb-arms.csv",
+    }
+    assert "A quick run" in files["tables/ml-100k/ssb.md"].decode()
+    for folder in runs_of(results, "ssb"):
+        config = read_json(folder / "config.json")
+        assert config["model"] == "popularity" or config["epochs"] == 2
+        assert config["seed"] == 0
+
+
+def test_check_passes_on_what_was_derived(results, call):
+    called = call("check", "--results", results)
+    assert called.status == 0
+    assert sorted(called.out.splitlines()) == [
+        "same  figures/ml-100k/ssb-arms.csv",
+        "same  tables/ml-100k/ssb.csv",
+        "same  tables/ml-100k/ssb.md",
+    ]
+
+
+@pytest.mark.parametrize(
+    "name", ["tables/ml-100k/ssb.csv", "figures/ml-100k/ssb-arms.csv"]
+)
+def test_check_fails_on_one_digit(name, results, call):
+    path = results / name
+    whole = path.read_text()
+    at = max(n for n, char in enumerate(whole) if char.isdigit())
+    try:
+        digit = str((int(whole[at]) + 1) % 10)
+        path.write_text(whole[:at] + digit + whole[at + 1 :])
+        called = call("check", "--results", results)
+    finally:
+        path.write_text(whole)
+    assert called.status == 1
+    assert f"DIFFERENT  {name}" in called.out
+    assert called.out.count("same") == 2
+
+
+def test_check_fails_on_a_table_that_isnt_there(results, call):
+    path = results / "tables" / "ml-100k" / "ssb.md"
+    whole = path.read_bytes()
+    try:
+        path.unlink()
+        assert call("check", "--results", results).status == 1
+    finally:
+        path.write_bytes(whole)
+
+
+def test_the_committed_results_pass_the_check(call):
+    records = sorted((COMMITTED / "records").glob("*/*.npz"))
+    assert records, "results/records is committed"
+    called = call("check", "--results", COMMITTED)
+    assert "DIFFERENT" not in called.out
+    assert called.status == 0
+    assert called.out.count("same") >= 2 * len(records)
+
+
+@pytest.mark.parametrize("grid", ["ssb", "temperature"])
+def test_the_committed_results_are_whole(grid):
+    """Five seeds of every arm, none failed, no smoke run; no table without records."""
+    path = COMMITTED / "records" / "ml-100k" / f"{grid}.npz"
+    header = read_header(path)
+    assert header["results_version"] == RESULTS_VERSION
+    assert not header["quick"]
+    frame = read_table(COMMITTED / "tables" / "ml-100k" / f"{grid}.csv")
+    assert set(frame["arm"]) == set(GRIDS[grid].arms)
+    assert set(frame["seeds"]) == {5}
+    assert frame["mean"].notna().all()
+    recorded = {(p.parent.name, p.stem) for p in COMMITTED.glob("records/*/*.npz")}
+    assert {(p.parent.name, p.stem) for p in COMMITTED.glob("tables/*/*")} == recorded
+
+
+def test_report_derives_the_same_files_anew(results, call):
+    before = contents(results, "tables/**/*") | contents(results, "figures/**/*.csv")
+    for name in before:
+        (results / name).unlink()
+    called = call("report", "--out", results)
+    assert called.status == 0
+    assert called.out.count("wrote ") == 5
+    after = contents(results, "tables/**/*") | contents(results, "figures/**/*.csv")
+    assert after == before
+
+
+def test_a_run_is_shown_beside_the_committed_values(
+    results, call, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(commands, "RESULTS", results)
+    path = results / "tables" / "ml-100k" / "few.csv"
+    frame = pd.read_csv(results / "tables" / "ml-100k" / "ssb.csv")
+    frame.to_csv(path, index=False)
+    try:
+        words = ("run", "few", "--arms", "popularity", "tiny", "--seeds", "1")
+        called = call(*words, "--out", tmp_path)
+    finally:
+        path.unlink()
+    assert "here and as committed" in called.out
+    rows = [line for line in called.out.splitlines() if "popularity" in line]
+    assert "yes" in rows[-1]  # the same data: the same value

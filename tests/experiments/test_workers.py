@@ -1,0 +1,73 @@
+"""Worker processes: the same digits as in process, and a death costs one run."""
+
+import os
+import signal
+
+import pytest
+
+from experiments import display, engine
+from experiments.folders import read_json
+from tests.experiments.made import contents, runs_of
+
+
+@pytest.fixture
+def workers(monkeypatch):
+    """Every worker that was given something to do."""
+    seen = []
+    inner = engine._Worker.give
+
+    def give(self, *rest):
+        if self not in seen:
+            seen.append(self)
+        inner(self, *rest)
+
+    monkeypatch.setattr(engine._Worker, "give", give)
+    return seen
+
+
+def test_a_killed_worker_costs_its_run_alone(call, tmp_path, workers, monkeypatch):
+    killed = []
+
+    def running(self, line):
+        if killed or not line.startswith("tiny-long seed 0: epoch"):
+            return
+        (worker,) = (w for w in workers if w.task and w.task.name == "tiny-long seed 0")
+        killed.append(worker.process.pid)
+        os.kill(worker.process.pid, signal.SIGKILL)
+
+    monkeypatch.setattr(display.Display, "running", running)
+    words = ("run", "killed", "--out", tmp_path / "two")
+    called = call(*words, "--jobs", "2")
+    assert killed, called
+    assert called.status == 1
+    assert called.err == ""
+    assert "tiny-long seed 0: failed: worker died (exit code -9)" in called.out
+    assert "tiny seed 0: R@20" in called.out
+    assert "tiny+logq seed 0: R@20" in called.out
+    folders = runs_of(tmp_path / "two", "killed")
+    (victim,) = (f for f in folders if (f / "failed.json").is_file())
+    assert read_json(victim / "failed.json") == {"reason": "worker died (exit code -9)"}
+    table = tmp_path / "two" / "tables" / "ml-100k" / "killed.md"
+    assert "failed: worker died (exit code -9)" in table.read_text()
+
+    again = call(*words, "--jobs", "1")
+    assert again.status == 0
+    assert "killed: 3 runs, 2 finished already, 1 to do" in again.out
+    assert not (victim / "failed.json").exists()
+
+    # Whoever ran it, on one core or on all: the same bytes.
+    assert call("run", "killed", "--out", tmp_path / "one", "--jobs", "1").status == 0
+    names = ("metrics.json", "per_user.npz", "config.json", "history.csv")
+    one, two = (
+        {n: data for n, data in contents(tmp_path / where).items() if n.endswith(names)}
+        for where in ("one", "two")
+    )
+    assert one == two
+    records = "records/ml-100k/killed.npz"
+    assert (tmp_path / "one" / records).read_bytes() == (
+        tmp_path / "two" / records
+    ).read_bytes()
+    places = {
+        read_json(f / "env.json")["place"] for f in runs_of(tmp_path / "two", "killed")
+    }
+    assert any(place.startswith("worker on core ") for place in places)

@@ -1,0 +1,93 @@
+"""Laws of losses, each a check that raises AssertionError where it is broken.
+
+A loss declares those it obeys; test_laws holds it to them, and to breaking the others.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from research.logits import logits
+from research.losses import MASK, ORDER, SHIFT, UNIFORM_Q, Context, Loss
+from research.losses.negatives import Dense
+
+B, C, D = 4, 6, 3
+TEMPERATURE, ITEMS = 0.5, 20.0
+
+_draw = np.random.default_rng(0)
+POSITIVE = _draw.normal(0, 1.5, B).astype(np.float32)
+Z = _draw.normal(0, 1.5, (B, C)).astype(np.float32)
+KEEP = np.array([[1, 1, 0, 1, 1, 1], [0, 1, 1, 1, 0, 1], [1] * 6, [0, 0, 1, 0, 0, 0]])
+KEEP = KEEP.astype(bool)
+QUERY, ITEM = _draw.normal(0, 1, (2, B, D)).astype(np.float32)
+
+
+def hyper_of(loss: Loss) -> dict[str, jax.Array]:
+    """What reaches a loss, at its defaults."""
+    values = {name: default for name, (default, _) in loss.hyper.items()}
+    values |= loss.trainable | {"temperature": TEMPERATURE, "items": ITEMS}
+    return {name: jnp.float32(value) for name, value in values.items()}
+
+
+def losses(
+    loss: Loss,
+    positive: np.ndarray | jax.Array = POSITIVE,
+    z: np.ndarray | jax.Array = Z,
+    keep: np.ndarray | jax.Array = KEEP,
+) -> jax.Array:
+    """The loss of each row, [b]; the vectors behind the logits are always the same."""
+    negatives = Dense(jnp.asarray(z), jnp.asarray(keep))
+    pair = Context(jnp.asarray(QUERY), jnp.asarray(ITEM))
+    return loss(jnp.asarray(positive), negatives, hyper_of(loss), pair)
+
+
+def close(one: jax.Array, other: jax.Array) -> None:
+    np.testing.assert_allclose(one, other, rtol=2e-5, atol=2e-5)
+
+
+def shift(loss: Loss) -> None:
+    """A constant on all of a row's logits changes nothing, and its own for each row."""
+    by = np.array([-3.0, 0.5, 2.0, 7.0], np.float32)
+    close(losses(loss, POSITIVE + by, Z + by[:, None]), losses(loss))
+
+
+def order(loss: Loss) -> None:
+    """The order of the columns doesn't matter."""
+    for seed in range(3):
+        to = np.random.default_rng(seed).permutation(C)
+        close(losses(loss, z=Z[:, to], keep=KEEP[:, to]), losses(loss))
+
+
+def mask(loss: Loss) -> None:
+    """A column that isn't kept is as if it weren't there; nothing flows back to it."""
+    whole = losses(loss)
+    for b in (0, 3):
+        there = np.flatnonzero(KEEP[b])
+        alone = losses(loss, z=Z[:, there], keep=np.ones_like(KEEP[:, there]))
+        close(alone[b], whole[b])
+    wild = np.where(KEEP, Z, np.float32(1e4) * np.sign(Z))
+    np.testing.assert_array_equal(losses(loss, z=wild), whole)
+    grad = jax.grad(lambda z: jnp.sum(losses(loss, z=z)))
+    for z in (Z, wild):
+        assert (np.asarray(grad(jnp.asarray(z)))[~KEEP] == 0).all()
+
+
+def uniform_q(loss: Loss) -> None:
+    """Through the logits: where q is the same everywhere, it changes nothing."""
+    found = []
+    for strength in (0.0, 1.0):
+        t, s, log_q = jnp.float32(TEMPERATURE), jnp.float32(strength), -np.log(50.0)
+        own = logits(jnp.asarray(POSITIVE), t, s, jnp.full(B, log_q))
+        z = logits(jnp.asarray(Z), t, s, jnp.full((1, C), log_q))
+        found.append(losses(loss, own, z))
+    close(found[1], found[0])
+
+
+LAWS: dict[str, Callable[[Loss], None]] = {
+    SHIFT: shift,
+    ORDER: order,
+    MASK: mask,
+    UNIFORM_Q: uniform_q,
+}

@@ -1,0 +1,162 @@
+"""Losses beside public implementations, or the authors' formula in NumPy."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+import rax
+
+from research.losses import LOSSES, Context
+from research.losses.negatives import Dense
+from research.towers.towers import normalise
+
+B, C, D = 5, 7, 4
+DRAW = np.random.default_rng(0)
+UNIT_USERS, UNIT_ITEMS = (
+    v / np.linalg.norm(v, axis=1, keepdims=True) for v in DRAW.normal(size=(2, B, D))
+)
+POSITIVE = DRAW.normal(size=B)
+Z = DRAW.normal(size=(B, C))
+KEEP = DRAW.random((B, C)) < 0.7
+KEEP[:, 0] = True
+N = KEEP.sum(1)
+
+
+def ours(name, z=Z, keep=KEEP, positive=POSITIVE, **changes):
+    entry = LOSSES[name]
+    values = {n: default for n, (default, _) in entry.hyper.items()}
+    values |= entry.trainable | {"temperature": 0.3, "items": 50.0} | changes
+    hyper = {n: jnp.float32(v) for n, v in values.items()}
+    logits = Dense(jnp.array(z, jnp.float32), jnp.array(keep))
+    pair = Context(*(jnp.array(v, jnp.float32) for v in (UNIT_USERS, UNIT_ITEMS)))
+    return np.asarray(entry(jnp.array(positive, jnp.float32), logits, hyper, pair))
+
+
+def listed():
+    """The positive first, then its negatives: scores, labels, where; [b, 1 + c]."""
+    scores = np.concatenate([POSITIVE[:, None], Z], axis=1).astype(np.float32)
+    where = np.concatenate([np.ones((B, 1), bool), KEEP], axis=1)
+    labels = np.zeros_like(scores)
+    labels[:, 0] = 1.0
+    return scores, labels, where
+
+
+def a_row(loss, **options):
+    """A rax loss of each row by itself, summed over its items."""
+    scores, labels, where = (jnp.array(x) for x in listed())
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        rows = [
+            loss(s, y, where=w, reduce_fn=jnp.sum, **options)
+            for s, y, w in zip(scores, labels, where)
+        ]
+    return np.array(rows)
+
+
+def close(found, expected):
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_sampled_softmax_is_optax_cross_entropy_and_rax_softmax():
+    scores, labels, where = (jnp.array(x) for x in listed())
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        theirs = optax.losses.softmax_cross_entropy(scores, labels, where=where)
+    close(ours("sampled-softmax"), theirs)
+    close(ours("sampled-softmax"), a_row(rax.softmax_loss))
+
+
+def test_bpr_is_rax_pairwise_logistic():
+    close(ours("bpr") * N, a_row(rax.pairwise_logistic_loss))
+
+
+def test_hinge_is_rax_pairwise_hinge():
+    close(ours("hinge") * N, a_row(rax.pairwise_hinge_loss))
+
+
+def test_hinge_of_unit_vectors_is_optax_triplet_margin_on_squared_distances():
+    """|u - p|^2 - |u - n|^2 + m = 2 (s_n - s_p) + m."""
+    other = np.roll(UNIT_ITEMS, 1, axis=0)
+    score = np.sum(UNIT_USERS * other, axis=1)
+    positive = np.sum(UNIT_USERS * UNIT_ITEMS, axis=1)
+    square = [np.sum((UNIT_USERS - v) ** 2, axis=1) for v in (UNIT_ITEMS, other)]
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        # On a line at the squared distances, so that these are its distances.
+        theirs = optax.losses.triplet_margin_loss(
+            jnp.zeros((B, 1)),
+            jnp.array(square[0], jnp.float32)[:, None],
+            jnp.array(square[1], jnp.float32)[:, None],
+            margin=0.6,
+            eps=0.0,
+        )
+    found = ours("hinge", score[:, None], np.ones((B, 1), bool), positive, margin=0.3)
+    close(2 * found, theirs)
+
+
+@pytest.mark.parametrize("name", ["sigmoid", "binary-nce", "siglip"])
+def test_pointwise_losses_are_optax_sigmoid_cross_entropy(name):
+    bias, scale = 0.4, 1.5 if name == "siglip" else 1.0
+    scores, labels, where = listed()
+    with jax.numpy_dtype_promotion("standard"):
+        each = optax.losses.sigmoid_binary_cross_entropy(
+            jnp.array(scale * scores + bias), jnp.array(labels)
+        )
+    each = np.where(where, each, 0.0)
+    negatives = each[:, 1:].sum(1) / (N if name == "sigmoid" else 1)
+    learned = {"bias": bias}
+    if name == "siglip":
+        learned["log_scale"] = np.log(scale)
+    close(ours(name, **learned), each[:, 0] + negatives)
+
+
+def contrastive(reweighted, share):
+    """As in the authors' code, in exponentials; the floor is ours."""
+    positive = np.exp(POSITIVE)
+    left = (-share * N * positive + reweighted) / (1 - share)
+    left = np.maximum(left, N * np.exp(POSITIVE - 2 / 0.3))
+    return -np.log(positive / (positive + left))
+
+
+def test_debiased_and_hard_negative_are_their_formula():
+    e = np.where(KEEP, np.exp(Z), 0.0)
+    share = {"positive_share": 0.15}
+    close(ours("debiased", **share), contrastive(e.sum(1), 0.15))
+    for hardness in (0.5, 2.0):
+        weight = np.where(KEEP, np.exp(hardness * Z), 0.0)
+        reweighted = (weight * e).sum(1) / (weight.sum(1) / N)
+        found = ours("hard-negative", hardness=hardness, **share)
+        close(found, contrastive(reweighted, 0.15))
+
+
+def test_bilateral_and_decoupled_are_their_formula():
+    e = np.where(KEEP, np.exp(Z), 0.0).sum(1)
+    close(ours("decoupled-softmax"), -np.log(np.exp(POSITIVE) / e))
+    close(ours("bilateral-softmax", power=1.3), -np.log(np.exp(POSITIVE) / e**1.3))
+
+
+def test_cosine_contrastive_is_its_formula():
+    over = np.where(KEEP, np.maximum(0, Z - 0.2), 0.0)
+    found = ours("cosine-contrastive", threshold=0.2, negative_weight=3.0)
+    close(found, (1 - POSITIVE) + 3.0 * over.sum(1) / N)
+
+
+def test_gbce_is_its_formula():
+    def sigma(x):
+        return 1 / (1 + np.exp(-x))
+
+    rate = N / 49.0
+    beta = rate * (0.9 * (1 - 1 / rate) + 1 / rate)
+    negatives = np.where(KEEP, np.log(1 - sigma(Z + 0.2)), 0.0).sum(1)
+    expected = -(np.log(sigma(POSITIVE + 0.2) ** beta) + negatives) / (N + 1)
+    close(ours("gbce", calibration=0.9, bias=0.2), expected)
+
+
+def test_align_uniform_is_its_formula():
+    def uniformity(x):
+        pairs = [np.sum((x[i] - x[j]) ** 2) for i in range(B) for j in range(i)]
+        return np.log(np.mean(np.exp(-2 * np.array(pairs))))
+
+    align = np.sum((UNIT_USERS - UNIT_ITEMS) ** 2, axis=1)
+    spread = (uniformity(UNIT_USERS) + uniformity(UNIT_ITEMS)) / 2
+    close(ours("align-uniform", uniformity=0.7), align + 0.7 * spread)
+    scaled = normalise(jnp.array(3 * UNIT_USERS, jnp.float32))
+    close(scaled, UNIT_USERS)

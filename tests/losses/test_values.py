@@ -1,0 +1,246 @@
+"""Each loss against its formula in math, its gradient, its limits, its bad input."""
+
+import dataclasses
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from research.config import TRACED, Config
+from research.losses import LOSSES, Context
+from research.losses.checks import check_loss, hyper_values
+from research.losses.entry import DENSE, NEGATIVES, SQUARE, VECTORS
+from research.losses.negatives import Dense
+from research.types import InputError
+
+TEMPERATURE, ITEMS = 0.5, 20.0
+Z = [[0.5, -1.0, 9.0], [2.0, 0.25, -0.5]]
+KEEP = [[True, True, False], [True, True, True]]
+POSITIVE = [0.3, 1.5]
+USERS, FILMS = [[1.0, 0.0], [0.6, 0.8]], [[0.8, 0.6], [0.0, 1.0]]
+ROWS = [(p, [z for z, k in zip(*row) if k]) for p, row in zip(POSITIVE, zip(Z, KEEP))]
+
+
+def hyper_of(name, **changes):
+    """What reaches a loss in training, at its defaults."""
+    entry = LOSSES[name]
+    values = {n: default for n, (default, _) in entry.hyper.items()}
+    values |= entry.trainable | {"temperature": TEMPERATURE, "items": ITEMS} | changes
+    return {n: jnp.asarray(v, dtype=float) for n, v in values.items()}
+
+
+def losses_of(name, positive=POSITIVE, z=Z, keep=KEEP, **changes):
+    pair = Context(jnp.array(USERS), jnp.array(FILMS))
+    negatives = Dense(jnp.asarray(z), jnp.array(keep))
+    hyper = hyper_of(name, **changes)
+    return LOSSES[name](jnp.asarray(positive), negatives, hyper, pair)
+
+
+def softplus(x):
+    return math.log1p(math.exp(x))
+
+
+def debiased(p, total, n, share=0.1):
+    left = (total - n * share * math.exp(p)) / (1 - share)
+    least = n * math.exp(p - 2 / TEMPERATURE)
+    return math.log(math.exp(p) + max(left, least)) - p
+
+
+def harder(p, zs, hardness=1.0):
+    weights = [math.exp(hardness * z) for z in zs]
+    mean = sum(weights) / len(zs)
+    return sum(w / mean * math.exp(z) for w, z in zip(weights, zs))
+
+
+def log_sum(zs):
+    return math.log(sum(math.exp(z) for z in zs))
+
+
+def weighted(p, zs):
+    share = math.exp(p) / (math.exp(p) + math.exp(log_sum(zs)))
+    return (1 - share) * (log_sum(zs) - p)
+
+
+def gbce(p, zs):
+    beta = 1 - 0.75 * (1 - len(zs) / (ITEMS - 1))
+    return (beta * softplus(-p) + sum(map(softplus, zs))) / (len(zs) + 1)
+
+
+def ccl(p, zs):
+    return 1 - p + 10 * sum(max(0.0, z - 0.9) for z in zs) / len(zs)
+
+
+HAND = {
+    "sampled-softmax": lambda p, zs: math.log(math.exp(p) + math.exp(log_sum(zs))) - p,
+    "decoupled-softmax": lambda p, zs: log_sum(zs) - p,
+    "weighted-softmax": weighted,
+    "debiased": lambda p, zs: debiased(p, math.exp(log_sum(zs)), len(zs)),
+    "hard-negative": lambda p, zs: debiased(p, harder(p, zs), len(zs)),
+    "bilateral-softmax": lambda p, zs: 1.06 * log_sum(zs) - p,
+    "bpr": lambda p, zs: sum(softplus(z - p) for z in zs) / len(zs),
+    "hinge": lambda p, zs: sum(max(0.0, 1 + z - p) for z in zs) / len(zs),
+    "cosine-contrastive": ccl,
+    "sigmoid": lambda p, zs: softplus(-p) + sum(map(softplus, zs)) / len(zs),
+    "binary-nce": lambda p, zs: softplus(-p) + sum(map(softplus, zs)),
+    "gbce": gbce,
+    "siglip": lambda p, zs: softplus(10 - p) + sum(softplus(z - 10) for z in zs),
+}
+# One pair of users at squared distance .8, one of films at .8, pairs at .4 and .4.
+ALIGN_UNIFORM = 0.4 - 2 * 0.8
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_value_by_hand(name):
+    expected = [ALIGN_UNIFORM] * 2
+    if name != "align-uniform":
+        expected = [HAND[name](p, zs) for p, zs in ROWS]
+    np.testing.assert_allclose(losses_of(name), expected, rtol=2e-6)
+
+
+def test_the_floor_of_the_debiased_holds_where_false_negatives_are_all():
+    (value, _) = losses_of("debiased", positive=[5.0, 0.0], positive_share=0.5)
+    assert math.isclose(value, math.log1p(2 * math.exp(-4)), rel_tol=1e-5)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_gradient_against_finite_differences_in_64_bit(name):
+    trainable = LOSSES[name].trainable
+    with jax.enable_x64(True):
+        start = [jnp.array(POSITIVE), jnp.array(Z), jnp.array(list(trainable.values()))]
+
+        def total(positive, z, learned):
+            values = losses_of(name, positive, z, **dict(zip(trainable, learned)))
+            return jnp.sum(jnp.array([1.0, 2.0]) * values)
+
+        if name == "weighted-softmax":  # its weight is detached: so must the check be
+            keep = jnp.array(KEEP)
+            weight = jax.nn.sigmoid(Dense(start[1], keep).logsumexp() - start[0])
+
+            def plain(positive, z, learned):
+                odds = Dense(z, keep).logsumexp() - positive
+                return jnp.sum(jnp.array([1.0, 2.0]) * weight * odds)
+        else:
+            plain = total
+        found, plain = jax.grad(total, argnums=(0, 1, 2))(*start), jax.jit(plain)
+        step = 1e-6
+        for n, value in enumerate(start):
+            for at in np.ndindex(value.shape):
+                ends = []
+                for sign in (1.0, -1.0):
+                    moved = list(start)
+                    moved[n] = value.at[at].add(sign * step)
+                    ends.append(float(plain(*moved)))
+                slope = (ends[0] - ends[1]) / (2 * step)
+                assert float(found[n][at]) == pytest.approx(slope, rel=1e-6, abs=1e-8)
+
+
+@pytest.mark.parametrize("name", [n for n in LOSSES if n != "align-uniform"])
+def test_a_row_without_a_negative_has_neither_loss_nor_gradient(name):
+    keep = [[False] * 3, [True] * 3]
+
+    def total(positive, z):
+        return jnp.sum(losses_of(name, positive, z, keep))
+
+    value = losses_of(name, keep=keep)
+    grads = jax.grad(total, argnums=(0, 1))(jnp.array(POSITIVE), jnp.array(Z))
+    assert value[0] == 0
+    assert value[1] != 0
+    assert float(grads[0][0]) == 0
+    assert not grads[1][0].any()
+    assert all(np.isfinite(grad).all() for grad in grads)
+
+
+def over(scores):
+    return sum(max(0.0, x) for x in scores)
+
+
+# loss as the temperature goes to infinity; temperature * loss as it goes to 0.
+LIMITS = {
+    "sampled-softmax": (math.log(4), lambda p, s: max(0.0, max(s) - p)),
+    "decoupled-softmax": (math.log(3), lambda p, s: max(s) - p),
+    "bilateral-softmax": (1.06 * math.log(3), lambda p, s: 1.06 * max(s) - p),
+    "bpr": (math.log(2), lambda p, s: sum(max(0, x - p) for x in s) / 3),
+    "hinge": (1.0, lambda p, s: sum(max(0, x - p) for x in s) / 3),
+    "sigmoid": (2 * math.log(2), lambda p, s: max(0, -p) + over(s) / 3),
+    "binary-nce": (4 * math.log(2), lambda p, s: max(0, -p) + over(s)),
+    "hard-negative": (math.log(4), lambda p, s: max(0.0, max(s) - p)),
+    "debiased": (math.log(4), lambda p, s: max(0.0, max(s) - p)),
+}
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_limits_of_the_temperature(name):
+    """Wide: all negatives count alike. Narrow: the hardest, or each that is over."""
+    p, s = -0.2, [0.7, -0.4, 0.1]
+    at_infinity, at_zero = LIMITS[name]
+    found = {}
+    for temperature in (1e-4, 1e5):
+        z = (np.array([s, s]) / temperature).astype(np.float32)
+        positive = np.array([p, p], np.float32) / np.float32(temperature)
+        keep = [[True] * 3] * 2
+        value = losses_of(name, positive, z, keep, temperature=temperature)
+        found[temperature] = float(value[0])
+    assert found[1e5] == pytest.approx(at_infinity, rel=1e-4)
+    assert 1e-4 * found[1e-4] == pytest.approx(at_zero(p, s), rel=1e-3)
+
+
+def test_special_cases_are_the_plain_loss():
+    plain = losses_of("decoupled-softmax")
+    np.testing.assert_allclose(losses_of("bilateral-softmax", power=1.0), plain, 1e-6)
+    plain = losses_of("sampled-softmax")
+    np.testing.assert_allclose(losses_of("debiased", positive_share=0.0), plain, 1e-6)
+    off = {"positive_share": 0.0, "hardness": 0.0}
+    np.testing.assert_allclose(losses_of("hard-negative", **off), plain, 1e-6)
+    np.testing.assert_allclose(
+        losses_of("siglip", bias=0.0), losses_of("binary-nce"), 1e-6
+    )
+
+
+def test_names_in_the_registry_are_free_and_needs_are_known():
+    for name, entry in LOSSES.items():
+        own = {*entry.hyper, *entry.trainable}
+        assert not own & {*TRACED, "epochs", "items"}, name
+        assert not entry.hyper.keys() & entry.trainable.keys(), name
+        assert entry.needs <= {NEGATIVES, DENSE, VECTORS, SQUARE}, name
+
+
+def test_hyper_is_read_from_text():
+    config = Config(loss="hard-negative", hyper=("hardness=0.5",))
+    assert hyper_values(config) == {"positive_share": 0.1, "hardness": 0.5}
+
+
+BAD = {
+    "unknown hyper of hinge 'margn' (nearest: margin)": {"hyper": ("margn=1",)},
+    "expected margin=NUMBER": {"hyper": ("margin=nan",)},
+    "expected margin=NUMBER, a finite": {"hyper": ("margin=inf",)},
+    "'margin': expected": {"hyper": ("margin",)},
+    "'margin=x': expected": {"hyper": ("margin=x",)},
+    "hyper names margin twice": {"hyper": ("margin=1", "margin=2")},
+    "sampled-softmax has none": {"loss": "sampled-softmax", "hyper": ("margin=1",)},
+    "unknown loss 'bpt' (nearest: bpr)": {"loss": "bpt"},
+    "bpr needs a negative: in-batch with batch 1": {"loss": "bpr", "batch": 1},
+    "bpr needs a negative: name a source": {"loss": "bpr", "negatives": ()},
+    "siglip judges all pairs of a batch: it takes in-batch negatives alone": {
+        "loss": "siglip",
+        "negatives": ("in-batch", "fifo-cache:1024"),
+    },
+    "siglip judges all pairs of a batch: hardest": {"loss": "siglip", "hardest": 5},
+    "logq 1 with siglip": {"loss": "siglip", "logq": 1.0},
+    "align-uniform uses no negatives": {
+        "loss": "align-uniform",
+        "negatives": ("uniform:8",),
+    },
+    "align-uniform sees vectors": {"loss": "align-uniform", "logq": 1.0},
+    "align-uniform compares the rows": {"loss": "align-uniform", "batch": 1},
+}
+
+
+@pytest.mark.parametrize("line", BAD)
+def test_what_a_loss_cannot_use_is_refused(line):
+    config = dataclasses.replace(Config(loss="hinge"), **BAD[line])
+    with pytest.raises(InputError) as error:
+        check_loss(config)
+    assert line in str(error.value)
+    assert "\n" not in str(error.value)

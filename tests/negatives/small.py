@@ -1,0 +1,116 @@
+"""A world of six items: what sources draw from, and the laws they should draw by.
+
+The laws are written down here once more, in NumPy, and share no code with the sources.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from research.candidates import Block, candidate_logits
+from research.config import TRACED, Config
+from research.corrections import Known
+from research.losses.negatives import Dense
+from research.negatives import make_sources
+from research.negatives.source import Batch, Drawn, Pool, Source
+from research.positives import log_share
+
+COUNTS = np.array([7, 1, 0, 3, 2, 11])  # item 2 was never clicked
+CLICKED = np.array([7, 1, 4, 3, 2, 11])
+BATCH = 4
+
+Law = Callable[[np.ndarray, Config], np.ndarray]
+
+
+def click_share(counts: np.ndarray, config: Config) -> np.ndarray:
+    return counts / counts.sum()
+
+
+def flat(counts: np.ndarray, config: Config) -> np.ndarray:
+    return np.full(len(counts), 1 / len(counts))
+
+
+def power(counts: np.ndarray, config: Config) -> np.ndarray:
+    weight = np.array([float(c) ** config.alpha if c else 0.0 for c in counts])
+    return weight / weight.sum()
+
+
+def some_flat(counts: np.ndarray, config: Config) -> np.ndarray:
+    m = config.mix
+    return m * flat(counts, config) + (1 - m) * power(counts, config)
+
+
+LAWS: dict[str, Law] = {
+    "in-batch": click_share,
+    "in-batch-part": click_share,
+    "uniform": flat,
+    "uniform-per-row": flat,
+    "popularity": power,
+    "extra": some_flat,
+    "catalogue": flat,
+}
+
+
+def hyper_of(config: Config) -> dict[str, jnp.ndarray]:
+    """What is swept, as it reaches sources and logits."""
+    return {name: jnp.float32(getattr(config, name)) for name in TRACED}
+
+
+def pool_of(counts: np.ndarray = COUNTS) -> Pool:
+    return Pool(jnp.asarray(counts, jnp.float32), jnp.asarray(log_share(counts)))
+
+
+def batch_of(candidate: list[int] | np.ndarray) -> Batch:
+    """A batch of those positives, row b of query b."""
+    n = len(candidate)
+    rows = jnp.arange(n, dtype=jnp.int32)
+    return Batch(rows, rows, jnp.asarray(candidate, jnp.int32), jnp.ones(n))
+
+
+def ready(config: Config, pool: Pool) -> tuple[tuple[Source, ...], tuple[Any, ...]]:
+    """The sources of a config, and their states before the first step."""
+    sources = make_sources(config.negatives, config)
+    return sources, tuple(s.init(pool, hyper_of(config)) for s in sources)
+
+
+def blocks_of(
+    config: Config,
+    pool: Pool,
+    ids: tuple[np.ndarray, ...],
+    vectors: np.ndarray,
+) -> tuple[Block, ...]:
+    """Blocks as if each source had drawn these ids; vectors of the items, [i, d]."""
+    sources, states = ready(config, pool)
+    blocks = []
+    for source, state, drawn in zip(sources, states, ids, strict=True):
+        at = jnp.asarray(drawn, jnp.int32)
+        blocks.append(Block(source, state, Drawn(at), jnp.asarray(vectors)[at]))
+    return tuple(blocks)
+
+
+def logits_of(
+    config: Config,
+    query: np.ndarray,
+    vectors: np.ndarray,
+    candidate: list[int] | np.ndarray,
+    ids: tuple[np.ndarray, ...],
+    pool: Pool,
+    known: Known | None = None,
+) -> tuple[jnp.ndarray, Dense]:
+    """candidate_logits of a config for ids given by hand.
+
+    query [b, d] and vectors [i, d] may be traced.
+    """
+    batch, items = batch_of(candidate), jnp.asarray(vectors)
+    return candidate_logits(
+        config,
+        jnp.asarray(query),
+        items[batch.candidate],
+        blocks_of(config, pool, ids, vectors),
+        batch,
+        pool,
+        known,
+        hyper_of(config),
+    )

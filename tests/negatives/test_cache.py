@@ -1,0 +1,284 @@
+"""Caches: what they hold, when they are warm, and that nothing flows back into them."""
+
+import re
+import time
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import stats
+
+from experiments.runs import fold_of
+from research.batches import epoch_batches
+from research.candidates import Block, candidate_logits, masked_share
+from research.config import Config
+from research.negatives import SOURCES
+from research.negatives.caches import fifo_cache, vector_cache
+from research.train.loop import compiled_epoch, init_state, traced_values, train
+from research.train.model import make_model
+from research.train.world import build_world, resolve_features
+from tests.negatives.small import COUNTS, batch_of, pool_of, ready
+from tests.world import made_fold
+
+DIM = 3
+ALL = jnp.arange(len(COUNTS), dtype=jnp.int32)
+
+
+def config_of(*negatives: str, batch: int = 4, **changes) -> Config:
+    return Config(batch=batch, dim=DIM, negatives=negatives, **changes)
+
+
+def vectors_at(step: int, candidate: np.ndarray) -> jnp.ndarray:
+    """A vector that says of which item it is, and when it was made."""
+    about = np.stack([candidate, np.full(len(candidate), step)], axis=1)
+    return jnp.asarray(np.pad(about, ((0, 0), (0, DIM - 2))), jnp.float32)
+
+
+def filled(config: Config, candidates: np.ndarray, pool=None):
+    """A cache after these batches [s, b]."""
+    pool = pool or pool_of()
+    (source,), (state,) = ready(config, pool)
+    for step, row in enumerate(candidates):
+        state = source.update(state, batch_of(row), vectors_at(step, row), pool)
+    return source, state, pool
+
+
+@pytest.mark.parametrize("size", [8, 10, 4])
+def test_a_fifo_holds_the_last_positives_and_their_vectors(size):
+    """Also where batches straddle the end of the ring."""
+    draw = np.random.default_rng(0)
+    candidates = draw.integers(0, len(COUNTS), (7, 4))
+    source, state, pool = filled(config_of(f"fifo-cache:{size}"), candidates)
+    drawn = source.draw(jax.random.key(0), batch_of([0]), state, pool)
+    steps = np.repeat(np.arange(7), 4)
+    last = list(zip(candidates.ravel(), steps, strict=True))[-size:]
+    held = list(zip(np.asarray(drawn.ids), np.asarray(drawn.vectors)[:, 1]))
+    assert sorted(held) == sorted(last)
+    assert np.array_equal(drawn.vectors[:, 0], drawn.ids)
+
+
+@pytest.mark.parametrize(
+    ("spec", "warmup", "first"),
+    [
+        ("fifo-cache:10", 0, 3),  # full after 3 batches of 4
+        ("fifo-cache:8", 0, 2),
+        ("fifo-cache:8", 5, 5),
+        ("vector-cache:5", 0, 2),
+        ("vector-cache:5", 4, 4),
+    ],
+)
+def test_a_cache_draws_nothing_until_it_is_warm(spec, warmup, first):
+    candidates = np.array([[0, 1, 2, 3], [4, 5, 0, 1]] * 4)
+    for steps in range(7):
+        config = config_of(spec, warmup=warmup)
+        source, state, pool = filled(config, candidates[:steps])
+        drawn = source.draw(jax.random.key(0), batch_of([0]), state, pool)
+        warm = steps >= first
+        assert drawn.kept.tolist() == [warm] * len(drawn.ids), steps
+        number = int(spec.partition(":")[2])
+        assert float(source.draws(state, pool, 4)) == warm * number
+
+
+@pytest.mark.parametrize("spec", ["fifo-cache:8", "vector-cache:5"])
+def test_a_cold_cache_changes_no_logit_and_is_no_masked_cell(spec):
+    """Weight 0 in the mixture without 0 / 0, no column kept."""
+    rng = np.random.default_rng(1)
+    pool, batch = pool_of(), batch_of([0, 5, 3, 5])
+    query, items = rng.normal(size=(4, DIM)), rng.normal(size=(len(COUNTS), DIM))
+    items = jnp.asarray(items, jnp.float32)
+
+    def logits(*negatives: str):
+        config = config_of(*negatives, logq=1.0, expected_count=True)
+        sources, states = ready(config, pool)
+        blocks = []
+        for source, state in zip(sources, states, strict=True):
+            drawn = source.draw(jax.random.key(0), batch, state, pool)
+            blocks.append(Block(source, state, drawn, items[drawn.ids]))
+        own, dense = candidate_logits(
+            config, jnp.asarray(query, jnp.float32), items[batch.candidate],
+            tuple(blocks), batch, pool, None, traced_values(config),
+        )  # fmt: skip
+        return own, dense.logsumexp(), masked_share(dense.keep, tuple(blocks))
+
+    for with_cache, without in zip(logits("in-batch", spec), logits("in-batch")):
+        np.testing.assert_allclose(with_cache, without, rtol=1e-6)
+    own, total, masked = logits(spec)  # nothing at all is drawn
+    assert np.isfinite(own).all()
+    assert (total == -np.inf).all()
+    assert masked == 0.0
+
+
+def test_a_vector_cache_keeps_the_latest_vector_of_each_item():
+    candidates = np.array([[0, 1, 1, 3], [0, 5, 5, 5], [3, 3, 1, 1]])
+    source, state, pool = filled(config_of("vector-cache:4"), candidates)
+    assert state.held.tolist() == [True, True, False, True, False, True]
+    many = vector_cache(100, Config(batch=4, dim=DIM))
+    drawn = many.draw(jax.random.key(0), batch_of([0]), state, pool)
+    stored = dict(
+        zip(drawn.ids.tolist(), np.asarray(drawn.vectors)[:, :2], strict=True)
+    )
+    assert sorted(stored) == [0, 1, 3, 5]
+    latest = {0: 1.0, 1: 2.0, 3: 2.0, 5: 1.0}
+    for item, step in latest.items():
+        assert stored[item].tolist() == [item, step]
+    q = np.exp(source.log_q(ALL, state, pool))
+    np.testing.assert_allclose(q, [0.25, 0.25, 0, 0.25, 0, 0.25], rtol=1e-6)
+
+
+def test_nothing_flows_back_into_stored_vectors():
+    """Neither when they are drawn nor when they are stored."""
+    for spec in ("fifo-cache:4", "vector-cache:4"):
+        candidates = np.array([[0, 1, 3, 5]])
+        source, state, pool = filled(config_of(spec), candidates)
+        batch = batch_of(candidates[0])
+
+        def total(stored, fresh, source=source, state=state, pool=pool, batch=batch):
+            state = source.update(state._replace(vectors=stored), batch, fresh, pool)
+            drawn = source.draw(jax.random.key(0), batch, state, pool)
+            return jnp.sum(jnp.exp(drawn.vectors))
+
+        fresh = vectors_at(1, candidates[0])
+        grads = jax.grad(total, argnums=(0, 1))(state.vectors, fresh)
+        assert all((g == 0.0).all() for g in grads)
+
+
+@pytest.fixture(scope="module")
+def hundred_k() -> np.ndarray:
+    """Items of the fitted pairs of MovieLens 100K."""
+    return fold_of(Config()).fitted.item
+
+
+def test_draws_of_a_frozen_cache_are_uniform_over_what_it_holds(hundred_k):
+    """Chi-square over 200,000 draws, fixed seed; and it would tell the click share."""
+    counts = np.bincount(hundred_k)
+    pool = pool_of(counts)
+    source = vector_cache(200_000, Config(dim=1))
+    held = np.bincount(hundred_k[:3000], minlength=len(counts)) > 0
+    state = source.init(pool, traced_values(Config()))._replace(held=jnp.asarray(held))
+    ids = source.draw(jax.random.key(7), batch_of([0]), state, pool).ids
+    seen = np.bincount(np.asarray(ids), minlength=len(counts))
+    assert seen[~held].sum() == 0
+    assert stats.chisquare(seen[held]).pvalue > 0.01
+    share = counts[held] / counts[held].sum() * len(ids)
+    assert stats.chisquare(seen[held], share).pvalue < 1e-6
+    q = np.exp(source.log_q(jnp.arange(len(counts)), state, pool))
+    np.testing.assert_allclose(q[held], 1 / held.sum(), rtol=1e-5)
+    assert (q[~held] == 0).all()
+
+
+def test_a_fifo_is_filled_by_the_click_share(hundred_k):
+    """By total variation on 100K: as near to it as independent draws, far from flat."""
+    counts = np.bincount(hundred_k)
+    pool, size = pool_of(counts), 8192
+    source = fifo_cache(size, Config(dim=1))
+    state = source.init(pool, traced_values(Config()))
+    order = epoch_batches(len(hundred_k), 512, seed=0, epoch=1)
+    update = jax.jit(source.update)
+    for index in order[:40]:
+        batch = batch_of(hundred_k[index])
+        state = update(state, batch, jnp.zeros((512, 1)), pool)
+    share = counts / counts.sum()
+    ids = source.draw(jax.random.key(0), batch_of([0]), state, pool).ids
+    held = np.bincount(np.asarray(ids), minlength=len(counts)) / size
+
+    def variation(p: np.ndarray) -> float:
+        return float(np.abs(p - share).sum() / 2)
+
+    draw = np.random.default_rng(0)
+    independent = [variation(draw.multinomial(size, share) / size) for _ in range(20)]
+    assert variation(held) < max(independent)
+    assert variation(np.full(len(counts), 1 / len(counts))) > 3 * max(independent)
+    q = np.exp(source.log_q(jnp.arange(len(counts)), state, pool))
+    np.testing.assert_allclose(q[counts > 0], share[counts > 0], rtol=1e-5)
+
+
+def test_the_stored_q_is_that_of_when_it_was_stored():
+    config = config_of("fifo-cache-stored:8")
+    source, state, pool = filled(config, np.array([[0, 1, 3, 5], [5, 5, 0, 0]]))
+    now = pool._replace(log_share=jnp.zeros(len(COUNTS)))
+    drawn = source.draw(jax.random.key(0), batch_of([0]), state, now)
+    np.testing.assert_allclose(drawn.log_q, pool.log_share[drawn.ids])
+    assert (source.log_q(ALL, state, now) == 0.0).all()
+
+
+@pytest.mark.parametrize(
+    ("spec", "frequency"),
+    [
+        ("fifo-cache-stored:100", "streaming"),
+        ("vector-cache:40", "exact"),
+    ],
+)
+def test_caches_train(spec, frequency):
+    config = Config(
+        batch=64, epochs=3, history=5, dim=8, user_hidden=(8,), item_hidden=(8,),
+        negatives=("in-batch", spec), logq=1.0, frequency=frequency, warmup=5,
+    )  # fmt: skip
+    done = train(config, made_fold())
+    assert all(np.isfinite(row["loss"]) for row in done.history)
+    assert done.history[-1]["loss"] < done.history[0]["loss"] + 1.0
+    assert all(0 < row["masked"] < 0.05 for row in done.history)  # its own column
+
+
+def test_an_epoch_updates_the_bank_in_place():
+    """No copy of it in what the compiler made of the scan."""
+    config = Config(
+        batch=64, history=5, dim=8, user_hidden=(8,), item_hidden=(8,),
+        negatives=("in-batch", "fifo-cache:192"),
+    )  # fmt: skip
+    config = resolve_features(config, made_fold())
+    world, sizes = build_world(config, made_fold())
+    state = init_state(config, make_model(config), world, sizes)
+    batches = jnp.zeros((3, 64), jnp.int32)
+    lowered = compiled_epoch(config).lower(state, batches, traced_values(config), world)
+    text = lowered.compile().as_text()
+    assert re.search(r"f32\[192,8\]\S* dynamic-update-slice\(", text)
+    assert not re.search(r"f32\[192,8\]\S* copy\(", text)
+
+
+@pytest.mark.slow
+def test_a_cache_costs_little_over_a_constant_array_and_half_of_a_larger_batch(
+    monkeypatch,
+):
+    """Processor time of a step of the reference recipe, measured by turns."""
+    m = 8192
+    cached = Config(negatives=("in-batch", f"fifo-cache:{m}"), logq=1.0)
+    cache = _stepper(cached)
+
+    def unmoved(draws, config):
+        return fifo_cache(draws, config)._replace(
+            update=lambda ring, batch, vectors, pool: ring._replace(
+                steps=ring.steps + 1
+            )
+        )
+
+    monkeypatch.setitem(SOURCES, "fifo-cache", unmoved)
+    constant = _stepper(cached)
+    larger = _stepper(Config(batch=512 + m, logq=1.0))
+    times = np.array([[run() for run in (cache, constant, larger)] for _ in range(7)])
+    ours, still, large = np.median(times, axis=0)
+    print(f"cache {ours:.4f} s, constant {still:.4f} s, batch B + M {large:.4f} s")
+    assert ours < 1.15 * still
+    assert ours < 0.5 * large
+
+
+def _stepper(config: Config, steps: int = 5) -> Callable[[], float]:
+    """A function that does a few steps and says how long one took the processor."""
+    fold = fold_of(Config())
+    config = resolve_features(config, fold)
+    world, sizes = build_world(config, fold)
+    states = [init_state(config, make_model(config), world, sizes)]
+    fitted = len(fold.fitted.item)
+    batches = jnp.asarray(epoch_batches(fitted, config.batch, 0, 1)[:steps])
+    hyper = traced_values(config)
+    compiled_epoch.cache_clear()
+    epoch_of = compiled_epoch(config)
+
+    def run() -> float:
+        start = time.process_time()
+        states[0], _ = jax.block_until_ready(epoch_of(states[0], batches, hyper, world))
+        return (time.process_time() - start) / len(batches)
+
+    run()  # compiles
+    return run

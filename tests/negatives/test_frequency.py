@@ -1,0 +1,170 @@
+"""The streaming estimate: the published algorithms, their traps, what they reach."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments.arms import arm
+from research.config import Config
+from research.frequency import (
+    Estimate,
+    at_least_one,
+    buckets_of,
+    init_estimate,
+    log_q_error,
+    log_share_estimate,
+    observe,
+    per_draw,
+)
+from research.frequency_simulation import BATCH, in_a_batch, simulate, weights
+from research.train.loop import train
+from tests.world import made_fold
+
+RATE = jnp.float32(0.1)
+STEP = jax.jit(observe)
+
+
+def observed(estimate: Estimate, batches, rate=RATE) -> Estimate:
+    for t, ids in enumerate(batches):
+        estimate = STEP(estimate, jnp.asarray(ids, jnp.int32), jnp.int32(t), rate)
+    return estimate
+
+
+def test_the_average_gap_is_that_of_the_published_loop():
+    """Algorithm 2 in plain Python, an item once a step, begun at its first gap."""
+    draw = np.random.default_rng(0)
+    batches = [draw.integers(0, 8, 6) for _ in range(60)]
+    last, gap = {}, {}
+    for t, ids in enumerate(batches):
+        for y in set(ids.tolist()):
+            if y in gap:
+                gap[y] = 0.9 * gap[y] + 0.1 * (t - last[y])
+            elif y in last:
+                gap[y] = float(t - last[y])
+            last[y] = t
+    estimate = observed(init_estimate(1, 100_003), batches)
+    ids = jnp.arange(8, dtype=jnp.int32)
+    assert len(set(buckets_of(ids, estimate)[0].tolist())) == 8
+    p = at_least_one(estimate, ids, jnp.int32(60))
+    np.testing.assert_allclose(p, [1 / gap[y] for y in range(8)], rtol=1e-5)
+
+
+def test_an_item_twice_in_a_step_counts_once():
+    one = observed(init_estimate(2, 1000), [[3, 5], [3], [3, 5]])
+    two = observed(init_estimate(2, 1000), [[3, 3, 5, 3], [3, 3], [5, 5, 3]])
+    assert all((a == b).all() for a, b in zip(one, two, strict=True))
+
+
+def test_the_estimate_starts_at_the_first_observed_gap():
+    """And not at the time before an item was ever seen."""
+    estimate = observed(init_estimate(1, 1000), [[9]] * 50 + [[4], [9], [4]])
+    ids = jnp.array([4, 9, 7], jnp.int32)
+    p = at_least_one(estimate, ids, jnp.int32(53))
+    gap_of_9 = 0.9 * 1 + 0.1 * 2
+    np.testing.assert_allclose(p, [1 / 2, 1 / gap_of_9, 1 / 53], rtol=1e-5)
+
+
+def test_several_hashes_take_the_longest_gap():
+    """Algorithm 3: a collision shortens a gap."""
+    estimate = init_estimate(3, 300)
+    ids = jnp.array([11], jnp.int32)
+    at = buckets_of(ids, estimate)[:, 0]
+    gap = estimate.gap.at[jnp.arange(3), at].set(jnp.array([4.0, 10.0, 2.0]))
+    p = at_least_one(estimate._replace(gap=gap), ids, jnp.int32(99))
+    np.testing.assert_allclose(p, [0.1], rtol=1e-6)
+
+
+def test_buckets_are_over_all_hashes_and_hashes_differ():
+    estimate = init_estimate(4, 5000)
+    assert estimate.gap.shape == (4, 1250)
+    at = np.asarray(buckets_of(jnp.arange(5000, dtype=jnp.int32), estimate))
+    assert at.min() >= 0
+    assert at.max() < 1250
+    for row in at:  # near the 1 - 1 / e of a random function, per bucket
+        assert np.bincount(row, minlength=1250).max() < 25
+    assert np.mean(at[0] == at[1]) < 0.01
+
+
+def test_p_of_a_batch_and_q_of_a_draw_convert_into_each_other():
+    q = np.array([0.5, 0.01, 1e-4, 1e-7])
+    p = 1 - (1 - q) ** 512
+    np.testing.assert_allclose(per_draw(jnp.asarray(p, jnp.float32), 512)[1:3],
+                               q[1:3], rtol=2e-3)  # fmt: skip
+    assert abs(float(per_draw(jnp.array([0.0]), 512)[0])) == 0.0
+
+
+def test_an_item_in_every_batch_has_a_finite_q():
+    estimate = observed(init_estimate(1, 100), [[0]] * 100)
+    floor = jnp.log(jnp.float32(1e-6))
+    log_q = log_share_estimate(estimate, 2, jnp.int32(100), 4, RATE, floor)
+    assert np.isfinite(log_q).all()
+    np.testing.assert_allclose(np.exp(log_q[0]), 1 - 0.05**0.25, rtol=1e-4)
+    assert log_q[1] > floor
+
+
+def test_the_estimate_nears_the_exact_share():
+    """Pairs in batches of 32, drawn from a fixed law: an error below 0.1 nats."""
+    share = 1 / np.arange(10, 210)
+    share /= share.sum()
+    draw = np.random.default_rng(0)
+    batches = jnp.asarray(draw.choice(200, size=(4000, 32), p=share), jnp.int32)
+    rate = jnp.float32(0.01)
+
+    def step(estimate, row):
+        return observe(estimate, row[1], row[0], rate), None
+
+    times = jnp.arange(4000, dtype=jnp.int32)
+    start = init_estimate(2, 20_000)
+    estimate, _ = jax.lax.scan(step, start, (times, batches))
+    args = (200, jnp.int32(4000), 32, rate, jnp.float32(-20.0))
+    counts = jnp.asarray(share * 1e6, jnp.float32)
+    error = float(log_q_error(log_share_estimate(estimate, *args), counts))
+    assert error < 0.1
+    # p of being in a batch, taken for q of a draw, is another law.
+    p = at_least_one(estimate, jnp.arange(200, dtype=jnp.int32), jnp.int32(4000))
+    assert float(log_q_error(jnp.log(p), counts)) > 2.0
+
+
+def test_the_simulations_truth_is_the_share_of_batches_that_hold_an_item():
+    draw = np.random.default_rng(0)
+    weight = weights()[0]
+    with np.errstate(divide="ignore"):
+        noise = draw.gumbel(size=(3000, len(weight))) + np.log(weight)
+    rang = np.argpartition(-noise, BATCH, axis=1)[:, :BATCH]
+    found = np.bincount(rang.ravel(), minlength=len(weight)) / 3000
+    p = np.asarray(in_a_batch(weight, BATCH))
+    assert p.sum() == pytest.approx(BATCH, rel=1e-4)
+    assert p[0] == 0.0
+    assert np.abs(found - p).max() < 5 * np.sqrt(0.25 / 3000)
+    assert abs(found[-100:].mean() - p[-100:].mean()) < 0.005
+
+
+def test_the_simulation_says_what_the_paper_says():
+    """A higher rate follows a shift faster and settles higher; more hashes, lower."""
+    error = {
+        (hashes, rate): np.array(simulate(hashes, rate, seed=0)["error"])
+        for hashes, rate in ((1, 0.01), (4, 0.01), (4, 0.05))
+    }
+    settled, shifted = 99, 105
+    assert error[4, 0.01][settled] < 0.7 * error[1, 0.01][settled]
+    assert error[4, 0.05][shifted] < 0.7 * error[4, 0.01][shifted]
+    assert error[4, 0.05][settled] > 1.2 * error[4, 0.01][settled]
+    assert error[4, 0.01][100] > 10 * error[4, 0.01][settled]
+
+
+def test_it_runs_inside_the_loop_and_its_error_is_logged():
+    small = Config(
+        batch=64, epochs=4, history=5, dim=8, user_hidden=(8,), item_hidden=(8,)
+    )
+    config = dataclasses.replace(
+        arm("in-batch+logq-streaming", small), frequency_rate=0.05
+    )
+    done = train(config, made_fold())
+    errors = [row["log_q_error"] for row in done.history]
+    assert errors[-1] < 0.4
+    assert errors[-1] < errors[0]
+    exact = train(arm("in-batch+logq", small), made_fold())
+    assert "log_q_error" not in exact.history[0]

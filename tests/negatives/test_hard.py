@@ -1,0 +1,101 @@
+"""Hard negatives: the hardest of what was drawn, bands of ranks, no q for either."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments.arms import arm
+from research.config import Config
+from research.losses.negatives import Dense
+from research.negatives import Size, check_negatives, make_sources
+from research.negatives.hard import hardest, rank_bands
+from research.train.loop import init_state, refreshed, train
+from research.train.model import make_model
+from research.train.world import build_world, resolve_features
+from research.types import InputError
+from tests.negatives.small import batch_of, pool_of
+from tests.world import made_fold
+
+SMALL = Config(batch=64, epochs=2, history=5, dim=8, user_hidden=(8,), item_hidden=(8,))
+SIZE = Size(items=1000, clicked=900, pairs=40_000)
+
+
+def test_the_hardest_are_the_highest_of_those_kept():
+    draw = np.random.default_rng(0)
+    z, keep = draw.normal(size=(6, 9)), draw.random((6, 9)) < 0.6
+    keep[5] = False
+    dense = Dense(jnp.asarray(z, jnp.float32), jnp.asarray(keep))
+    chosen = hardest(dense, 3)
+    assert chosen.z.shape == (6, 3)
+    for row in range(6):
+        best = np.sort(z[row, keep[row]])[::-1][:3]
+        found = np.asarray(chosen.z[row])[np.asarray(chosen.keep[row])]
+        np.testing.assert_allclose(found, best, rtol=1e-6)
+
+
+def test_only_the_chosen_have_a_gradient():
+    z = jnp.array([[1.0, 5.0, 3.0, 9.0]])
+    keep = jnp.array([[True, True, True, False]])
+    grad = jax.grad(lambda z: jnp.sum(hardest(Dense(z, keep), 2).logsumexp()))(z)
+    assert (np.asarray(grad) != 0).tolist() == [[False, True, True, False]]
+
+
+def test_a_band_holds_the_ranks_asked_for():
+    draw = np.random.default_rng(0)
+    users = draw.normal(size=(300, 4)).astype(np.float32)
+    items = draw.normal(size=(50, 4)).astype(np.float32)
+    order = np.argsort(-(users @ items.T), axis=1, kind="stable")
+    bands = rank_bands(jnp.asarray(users), jnp.asarray(items), 11, 20)
+    assert np.array_equal(bands, order[:, 10:20])
+    # Ties go to the lower index.
+    flat = rank_bands(jnp.zeros((1, 4)), jnp.asarray(items), 3, 5)
+    assert flat.tolist() == [[2, 3, 4]]
+
+
+def test_a_row_draws_from_its_own_querys_band():
+    (source,) = make_sources(("rank-band:40",), SMALL)
+    bands = jnp.array([[1, 2], [3, 4], [5, 0]], jnp.int32)
+    batch = batch_of([0, 0, 0])
+    ids = source.draw(jax.random.key(0), batch, bands, pool_of()).ids
+    assert [set(np.unique(row)) for row in np.asarray(ids)] == [{1, 2}, {3, 4}, {5, 0}]
+
+
+def test_bands_are_ranked_anew_by_the_current_model():
+    config = dataclasses.replace(arm("rank-band", SMALL), band_low=5, band_high=9)
+    config = resolve_features(config, made_fold())
+    world, sizes = build_world(config, made_fold())
+    model = make_model(config)
+    state = refreshed(config, model, init_state(config, model, world, sizes), world)
+    bands = state.sources[1]
+    assert bands.shape == (made_fold().fitted.n_users, 5)
+    item = jax.tree.map(lambda leaf: -leaf, state.params["tables"])
+    moved = state._replace(params={**state.params, "tables": item})
+    again = refreshed(config, model, moved, world).sources[1]
+    assert not np.array_equal(bands, again)
+    done = train(config, made_fold())
+    assert done.history[-1]["loss"] < done.history[0]["loss"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"negatives": ("uniform:100", "rank-band:10"), "logq": 1.0}, "unknown"),
+        ({"hardest": 10, "logq": 0.5}, "unknown"),
+        ({"negatives": ("rank-band:10",), "band_high": 1001}, "there are 1000 items"),
+        ({"negatives": ("uniform:8",), "hardest": 9}, "only 8 negatives"),
+    ],
+)
+def test_what_hard_negatives_can_not_do_is_refused_in_one_line(changes, line):
+    with pytest.raises(InputError, match=line) as error:
+        check_negatives(Config(**changes), SIZE)
+    assert "\n" not in str(error.value)
+
+
+def test_uncorrected_hard_negatives_are_not_refused():
+    check_negatives(arm("rank-band"), SIZE)
+    check_negatives(arm("hardest"), SIZE)
+    (source,) = make_sources(("rank-band:10",))
+    assert source.log_q is None

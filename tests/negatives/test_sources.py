@@ -1,0 +1,265 @@
+"""Each source draws by the law that its log q names."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import stats
+
+from research.batches import epoch_batches
+from research.config import Config
+from research.corrections import keep_columns
+from research.negatives import SOURCES, make_sources
+from research.positives import candidate_counts, log_share, user_item
+from research.types import InputError
+from tests.negatives.small import BATCH, CLICKED, COUNTS, LAWS, batch_of, pool_of, ready
+from tests.world import made_fold
+
+SIZED = sorted(set(LAWS) - {"in-batch", "in-batch-part", "catalogue"})
+DRAWS = 200_000
+ALPHAS = (0.0, 0.5, 1.0)
+
+
+def config_of(*names: str, **changes: object) -> Config:
+    return dataclasses.replace(Config(batch=BATCH), negatives=names, **changes)
+
+
+def q_of(config: Config, counts: np.ndarray) -> np.ndarray:
+    (source,), (state,) = ready(config, pool_of(counts))
+    ids = jnp.arange(len(counts), dtype=jnp.int32)
+    return np.exp(np.asarray(source.log_q(ids, state, pool_of(counts)), np.float64))
+
+
+def spec(name: str, draws: int = 3) -> str:
+    return name if name in ("in-batch", "catalogue") else f"{name}:{draws}"
+
+
+@pytest.mark.parametrize("name", sorted(LAWS))
+@pytest.mark.parametrize(("alpha", "mix"), [(0.0, 0.25), (0.5, 1.0), (1.0, 0.0)])
+def test_log_q_is_the_law(name, alpha, mix):
+    config = config_of(spec(name), alpha=alpha, mix=mix)
+    q, law = q_of(config, COUNTS), LAWS[name](COUNTS, config)
+    drawn = law > 0
+    np.testing.assert_allclose(q[drawn], law[drawn], rtol=2e-6)
+    np.testing.assert_allclose(q[drawn].sum(), 1.0, rtol=2e-6)
+
+
+@pytest.mark.parametrize("name", sorted(LAWS))
+def test_log_q_is_finite_for_what_was_never_clicked(name):
+    config = config_of(spec(name), mix=0.5)
+    for counts in (COUNTS, np.array([0, 0, 5, 1, 0, 2]), np.array([3, 0, 0, 0, 0, 0])):
+        q = q_of(config, counts)
+        assert (q > 0).all()
+        assert np.isfinite(np.log(q)).all()
+    floor = q_of(config_of("in-batch"), COUNTS)[2]
+    np.testing.assert_allclose(floor, 0.3 / COUNTS.sum(), rtol=1e-6)
+
+
+def test_every_batch_of_independent_pairs_gives_the_click_share():
+    """In-batch by enumeration: all 8^3 batches of three pairs, every row's columns."""
+    counts = np.array([4, 1, 0, 3])
+    pairs = np.repeat(np.arange(4), counts)
+    every = pairs[np.stack(np.meshgrid(*[np.arange(8)] * 3), -1).reshape(-1, 3)]
+    pool = pool_of(counts)
+    (source,), (state,) = ready(config_of("in-batch"), pool)
+
+    def columns(candidate):  # type: ignore[no-untyped-def]
+        batch = batch_of(np.zeros(3, np.int32))._replace(candidate=candidate)
+        drawn = source.draw(jax.random.key(0), batch, state, pool)
+        return drawn.ids, keep_columns(source, drawn, candidate, None, False)
+
+    ids, keep = jax.vmap(columns)(jnp.asarray(every, jnp.int32))
+    assert keep.sum() == 512 * 3 * 2  # a row has the other two
+    for row in range(3):
+        seen = np.asarray(ids)[np.asarray(keep)[:, row]]
+        share = np.bincount(seen, minlength=4) / len(seen)
+        np.testing.assert_allclose(share, counts / 8, rtol=1e-12)
+
+
+@pytest.mark.parametrize("alpha", ALPHAS)
+def test_popularity_by_all_values_of_its_uniform_number(alpha, monkeypatch):
+    n = 240_000
+    grid = jnp.asarray((np.arange(n) + 0.5) / n, jnp.float32)
+    monkeypatch.setattr(jax.random, "uniform", lambda key, shape: grid)
+    config = config_of(f"popularity:{n}", alpha=alpha)
+    pool = pool_of()
+    (source,), (state,) = ready(config, pool)
+    ids = source.draw(jax.random.key(0), batch_of([0]), state, pool).ids
+    share = np.bincount(np.asarray(ids), minlength=6) / n
+    np.testing.assert_allclose(share, LAWS["popularity"](COUNTS, config), atol=6e-6)
+    assert share[2] == 0
+
+
+def test_the_largest_uniform_number_draws_an_item_that_was_clicked(monkeypatch):
+    ends = jnp.array([0.0, 1.0 - 2.0**-23], jnp.float32)
+    monkeypatch.setattr(jax.random, "uniform", lambda key, shape: ends)
+    draw = np.random.default_rng(0)
+    for _ in range(50):
+        counts = draw.integers(0, 40, 30)
+        counts[:2] = counts[-3:] = 0
+        counts[2] = counts[-4] = 1
+        pool = pool_of(counts)
+        (source,), (state,) = ready(config_of("popularity:2"), pool)
+        ids = source.draw(jax.random.key(0), batch_of([0]), state, pool).ids
+        assert ids.tolist() == [2, 26]
+
+
+def test_the_last_item_has_its_own_q_and_is_not_all_that_is_drawn():
+    config = config_of("popularity:1000")
+    counts = np.array([5, 3, 2])
+    np.testing.assert_allclose(q_of(config, counts), [0.5, 0.3, 0.2], rtol=1e-6)
+    pool = pool_of(counts)
+    (source,), (state,) = ready(config, pool)
+    ids = source.draw(jax.random.key(0), batch_of([0]), state, pool).ids
+    assert 140 < int(jnp.sum(ids == 2)) < 260
+
+
+ZIPF = np.maximum(np.round(3000 / np.arange(1, 121)), 1).astype(int)
+ZIPF[[7, 60, 119]] = 0
+
+
+def p_value(seen: np.ndarray, law: np.ndarray) -> float:
+    """Of Pearson's chi-square, over what the law can draw."""
+    can = law > 0
+    if seen[~can].any():
+        return 0.0
+    return float(stats.chisquare(seen[can], law[can] * seen.sum()).pvalue)
+
+
+def drawn_of(name: str, config: Config) -> np.ndarray:
+    pool = pool_of(ZIPF)
+    (source,), (state,) = ready(config, pool)
+    ids = source.draw(jax.random.key(3), batch_of([0]), state, pool).ids
+    return np.bincount(np.asarray(ids).ravel(), minlength=len(ZIPF))
+
+
+@pytest.mark.parametrize("alpha", ALPHAS)
+@pytest.mark.parametrize("name", SIZED)
+def test_draws_follow_the_law_by_chi_square(name, alpha):
+    config = config_of(f"{name}:{DRAWS}", alpha=alpha, mix=0.4)
+    seen = drawn_of(name, config)
+    assert seen.sum() == DRAWS
+    assert p_value(seen, LAWS[name](ZIPF, config)) > 1e-3
+
+
+@pytest.mark.parametrize(("name", "other"), [("popularity", 0.9), ("extra", 0.9)])
+def test_the_chi_square_would_tell_a_slightly_wrong_law(name, other):
+    config = config_of(f"{name}:{DRAWS}", alpha=1.0, mix=0.4)
+    wrong = LAWS[name](ZIPF, dataclasses.replace(config, alpha=other))
+    assert p_value(drawn_of(name, config), wrong) < 1e-6
+
+
+def test_shuffled_batches_draw_by_the_click_share_by_chi_square():
+    """In-batch as training has it: without replacement within an epoch."""
+    pairs = np.repeat(np.arange(len(ZIPF)), ZIPF)
+    others = [epoch_batches(len(pairs), 2, 0, e)[:, 1] for e in range(1, 26)]
+    seen = np.bincount(pairs[np.concatenate(others)], minlength=len(ZIPF))
+    assert seen.sum() > DRAWS * 0.9
+    assert p_value(seen, LAWS["in-batch"](ZIPF, Config())) > 1e-3
+    assert p_value(seen, LAWS["popularity"](ZIPF, Config(alpha=0.95))) < 1e-6
+
+
+@pytest.mark.parametrize("name", SIZED)
+def test_two_keys_differ_and_one_repeats(name):
+    pool = pool_of()
+    (source,), (state,) = ready(config_of(f"{name}:50", mix=0.5), pool)
+
+    def ids(seed: int) -> list[int]:
+        key = jax.random.key(seed)
+        return source.draw(key, batch_of([0, 1]), state, pool).ids.ravel().tolist()
+
+    assert ids(0) == ids(0)
+    assert ids(0) != ids(1)
+
+
+def test_rows_draw_their_own_where_the_name_says_so():
+    pool = pool_of()
+    (source,), (state,) = ready(config_of("uniform-per-row:50"), pool)
+    ids = source.draw(jax.random.key(0), batch_of([0, 1, 2]), state, pool).ids
+    assert ids.shape == (3, 50)
+    assert ids[0].tolist() != ids[1].tolist()
+
+
+def test_the_catalogue_holds_each_item_once():
+    pool = pool_of()
+    (source,), (state,) = ready(config_of("catalogue"), pool)
+    ids = source.draw(jax.random.key(0), batch_of([0]), state, pool).ids
+    assert sorted(ids.tolist()) == list(range(6))
+
+
+def test_a_part_of_the_batch_gives_each_row_as_many_other_columns():
+    pool, batch = pool_of(), batch_of([0, 1, 3, 5])
+    (source,), (state,) = ready(config_of("in-batch-part:2"), pool)
+
+    def kept(key):  # type: ignore[no-untyped-def]
+        drawn = source.draw(key, batch, state, pool)
+        return keep_columns(source, drawn, batch.candidate, None, False)
+
+    keep = np.asarray(jax.vmap(kept)(jax.random.split(jax.random.key(0), 600)))
+    assert (keep.sum(axis=2) == 2).all()
+    often = keep.mean(axis=0)
+    assert (np.diag(often) == 0).all()
+    np.testing.assert_allclose(often[~np.eye(4, dtype=bool)], 2 / 3, atol=0.08)
+
+
+@pytest.mark.parametrize("name", sorted(LAWS))
+def test_draws_are_those_that_a_row_sees(name):
+    pool, batch = pool_of(CLICKED), batch_of([0, 1, 3, 5])
+    (source,), (state,) = ready(
+        config_of(spec(name, 3 if "part" in name else 50)), pool
+    )
+    said = float(source.draws(state, pool, BATCH))
+    drawn = source.draw(jax.random.key(0), batch, state, pool)
+    keep = keep_columns(source, drawn, batch.candidate, None, False)
+    own = name == "catalogue"  # it draws the positive too, and the row's mask drops it
+    assert keep.sum(axis=1).tolist() == [said - own] * BATCH
+
+
+def test_in_batch_draws_one_fewer_than_the_batch():
+    pool = pool_of()
+    for size in (2, 64, 512):
+        (source,), (state,) = ready(config_of("in-batch"), pool)
+        assert float(source.draws(state, pool, size)) == size - 1
+
+
+def test_the_click_share_is_taken_over_the_pairs_candidates():
+    fitted = made_fold().fitted
+    pairs = user_item(fitted)
+    counts = candidate_counts(pairs, fitted.n_items)
+    for item in range(fitted.n_items):
+        assert counts[item] == (fitted.item == item).sum()
+    np.testing.assert_allclose(
+        np.exp(log_share(counts))[counts > 0],
+        counts[counts > 0] / len(pairs.candidate),
+        rtol=1e-6,
+    )
+
+
+@pytest.mark.parametrize(
+    ("specs", "line"),
+    [
+        ((), "no source of negatives"),
+        (("uniform",), "uniform needs a number of draws"),
+        (("uniform:0",), "uniform needs a number of draws"),
+        (("uniform:x",), "uniform needs a number of draws"),
+        (("uniform:-3",), "uniform needs a number of draws"),
+        (("in-batch:3",), "in-batch takes no number"),
+        (("catalogue:3",), "catalogue takes no number"),
+        (("in-bach",), "nearest: in-batch"),
+    ],
+)
+def test_what_names_no_source_is_bad_input(specs, line):
+    with pytest.raises(InputError, match=line) as raised:
+        make_sources(specs)
+    assert "\n" not in str(raised.value)
+
+
+def test_every_source_is_called_what_the_registry_calls_it():
+    config = config_of()
+    names = [
+        make_sources((spec(name, BATCH - 1 if "part" in name else 8),), config)[0].name
+        for name in SOURCES
+    ]
+    assert names == list(SOURCES)

@@ -1,0 +1,151 @@
+"""Unions with caches, and the probability to be in a set: by enumeration of draws."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from research.config import Config
+from research.corrections import first_of_each
+from research.negatives.mixture import union_log_inclusion, union_log_q
+from research.negatives.source import Batch
+from tests.negatives.small import CLICKED, COUNTS, batch_of, pool_of, ready
+
+ITEMS = jnp.arange(len(COUNTS), dtype=jnp.int32)
+SHARE = CLICKED / CLICKED.sum()
+
+
+def after(config: Config, batches: np.ndarray):
+    """Sources and their states after these batches, [s, b] or stacked [n, s, b]."""
+    pool = pool_of(CLICKED)
+    sources, start = ready(config, pool)
+
+    def run(rows):
+        def step(states, row):
+            zeros = jnp.zeros(row.shape, jnp.int32)
+            batch = Batch(zeros, zeros, row, jnp.ones(row.shape))
+            vectors = jnp.zeros((row.shape[0], config.dim))
+            return tuple(
+                s.update(m, batch, vectors, pool)
+                for s, m in zip(sources, states, strict=True)
+            ), None
+
+        return jax.lax.scan(step, start, rows)[0]
+
+    rows = jnp.asarray(batches, jnp.int32)
+    return sources, (jax.vmap(run)(rows) if rows.ndim == 3 else run(rows)), pool
+
+
+def sequences(length: int) -> tuple[np.ndarray, np.ndarray]:
+    """Every sequence of pairs drawn independently, and its probability."""
+    every = np.array(list(itertools.product(range(len(COUNTS)), repeat=length)))
+    return every, np.prod(SHARE[every], axis=1)
+
+
+def test_a_fifo_after_every_sequence_of_batches_holds_the_click_share():
+    """Six items, two batches of two: all 6^4 fillings, by the real update."""
+    every, chance = sequences(4)
+    config = Config(batch=2, dim=1, negatives=("fifo-cache:4",))
+    (source,), (ring,), pool = after(config, every.reshape(-1, 2, 2))
+    ids = jax.vmap(
+        lambda one: source.draw(jax.random.key(0), batch_of([0, 0]), one, pool).ids
+    )(ring)
+    held = np.asarray(jax.nn.one_hot(ids, len(COUNTS))).mean(axis=1)
+    law = chance @ held
+    np.testing.assert_allclose(law, SHARE, atol=1e-6)
+    one = jax.tree.map(lambda leaf: leaf[0], ring)
+    np.testing.assert_allclose(np.exp(source.log_q(ITEMS, one, pool)), law, atol=1e-6)
+    assert np.abs(law - 1 / len(COUNTS)).max() > 0.1  # 1 / size is another law
+
+
+def test_the_union_with_a_fifo_counts_its_slots():
+    """In-batch, uniform and FIFO: expected share of an id among all columns drawn."""
+    config = Config(batch=2, dim=1, negatives=("in-batch", "uniform:3", "fifo-cache:4"))
+    sources, states, pool = after(config, np.array([[0, 1], [2, 3]]))
+    law = np.exp(union_log_q(ITEMS, sources, states, pool, 2))
+    columns = [SHARE] * 1 + [np.full(6, 1 / 6)] * 3 + [SHARE] * 4
+    np.testing.assert_allclose(law, np.mean(columns, axis=0), rtol=1e-5)
+
+
+def test_the_union_with_a_vector_cache_counts_draws_and_not_its_size():
+    """Given what it holds: 1 in-batch draw, 2 of the 4 it holds."""
+    config = Config(batch=2, dim=1, negatives=("in-batch", "vector-cache:2"))
+    sources, states, pool = after(config, np.array([[0, 1], [3, 5], [0, 0]]))
+    law = np.exp(union_log_q(ITEMS, sources, states, pool, 2))
+    held = np.isin(np.arange(6), [0, 1, 3, 5]) / 4
+    np.testing.assert_allclose(law, (SHARE + 2 * held) / 3, rtol=1e-5)
+    by_size = (SHARE + 4 * held) / 5
+    assert np.abs(law - by_size).max() > 0.01
+
+
+def test_before_it_is_warm_a_cache_weighs_nothing():
+    for spec in ("fifo-cache:6", "vector-cache:4"):
+        config = Config(batch=2, dim=1, negatives=("in-batch", spec, "uniform:2"))
+        sources, states, pool = after(config, np.array([[0, 1]]))
+        law = np.exp(union_log_q(ITEMS, sources, states, pool, 2))
+        np.testing.assert_allclose(law, (SHARE + 2 / 6) / 3, rtol=1e-5)
+
+
+def test_what_no_source_can_draw_has_the_floor():
+    config = Config(batch=2, dim=1, negatives=("vector-cache:2",))
+    sources, states, pool = after(config, np.array([[0, 1]]))
+    law = np.exp(union_log_q(ITEMS, sources, states, pool, 2))
+    floor = 0.3 / CLICKED.sum()
+    np.testing.assert_allclose(law, [0.5, 0.5] + [floor] * 4, rtol=1e-5)
+
+
+@pytest.mark.parametrize("alpha", [0.5, 2.0])
+def test_the_probability_to_be_in_a_set_by_every_outcome(alpha):
+    """In-batch with two other rows, a popularity^alpha draw and two uniform ones."""
+    config = Config(
+        batch=3,
+        alpha=alpha,
+        negatives=("in-batch", "popularity:1", "uniform:2"),
+    )
+    pool = pool_of(CLICKED)
+    sources, states = ready(config, pool)
+    power = CLICKED**alpha / (CLICKED**alpha).sum()
+    laws = [SHARE, SHARE, power, np.full(6, 1 / 6), np.full(6, 1 / 6)]
+    inside = np.zeros(6)
+    for outcome in itertools.product(range(6), repeat=5):
+        chance = np.prod([law[j] for law, j in zip(laws, outcome, strict=True)])
+        inside[list(set(outcome))] += chance
+    found = np.exp(union_log_inclusion(ITEMS, sources, states, pool, 3))
+    np.testing.assert_allclose(found, inside, rtol=1e-5)
+
+
+def test_one_source_is_in_with_the_published_probability():
+    config = Config(batch=4, negatives=("in-batch",))
+    pool = pool_of(CLICKED)
+    sources, states = ready(config, pool)
+    found = np.exp(union_log_inclusion(ITEMS, sources, states, pool, 4))
+    np.testing.assert_allclose(found, 1 - (1 - SHARE) ** 3, rtol=1e-5)
+
+
+def test_the_first_column_of_each_id_as_each_row_sees_it():
+    """Against loops, over random columns with repeats and unusable ones."""
+    draw = np.random.default_rng(0)
+    for _ in range(20):
+        ids = draw.integers(0, 5, 12)
+        usable = draw.random(12) < 0.7
+        own = np.arange(4) + 2
+        found = first_of_each(
+            jnp.asarray(ids, jnp.int32),
+            jnp.asarray(usable),
+            jnp.asarray(own, jnp.int32),
+        )
+        for row, mine in enumerate(own):
+            seen: set[int] = set()
+            for column in range(12):
+                if not usable[column] or column == mine:
+                    continue
+                assert bool(found[row, column]) == (ids[column] not in seen)
+                seen.add(ids[column])
+        shared = first_of_each(jnp.asarray(ids, jnp.int32), jnp.asarray(usable), None)
+        assert shared.shape == (1, 12)
+        firsts = [n for n in range(12) if usable[n]]
+        firsts = [n for n in firsts if ids[n] not in {ids[m] for m in firsts if m < n}]
+        assert [n for n in firsts if shared[0, n]] == firsts
+        assert sum(bool(shared[0, n]) for n in range(12) if usable[n]) == len(firsts)

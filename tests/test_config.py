@@ -1,0 +1,133 @@
+"""One config: what is refused, and which fields make a compilation of their own."""
+
+import dataclasses
+import math
+
+import pytest
+
+from research.choose import choose
+from research.config import (
+    REFERENCE,
+    SERVING,
+    TRACED,
+    Config,
+    structure,
+    training_fields,
+    validate,
+)
+from research.types import InputError
+
+FIELDS = {field.name for field in dataclasses.fields(Config)}
+
+REFUSED = {
+    "temperature": (0.0, -0.1, math.nan, math.inf),
+    "learning_rate": (0.0, -1.0, math.nan, math.inf),
+    "logq": (math.nan, math.inf, -math.inf),
+    "prior": (math.nan, math.inf),
+    "threshold": (math.nan, math.inf),
+    "dropout": (-0.1, 1.0, math.nan),
+    "alpha": (-0.1, 2.1, math.nan),
+    "weight_decay": (-1e-9, math.inf),
+    "batch": (0, -1),
+    "epochs": (0,),
+    "dim": (0,),
+    "history": (-1,),
+    "evaluate_every": (-1,),
+    "seed": (-1,),
+    "tie_salt": (-1,),
+    "user_hidden": ((0,), (16, 0)),
+    "item_hidden": ((-4,),),
+    "output": ("cosin", ""),
+}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [(f, v) for f, values in REFUSED.items() for v in values]
+)
+def test_what_cannot_be_meant_is_refused_in_one_line(field, value):
+    with pytest.raises(InputError) as raised:
+        validate(dataclasses.replace(REFERENCE, **{field: value}))
+    line = str(raised.value)
+    assert "\n" not in line
+    assert (field if not field.endswith("hidden") else "hidden") in line
+
+
+ACCEPTED = [
+    {},
+    {"temperature": 1e-3},
+    {"dropout": 0.0},
+    {"alpha": 0.0},
+    {"alpha": 2.0},
+    {"weight_decay": 0.0},
+    {"history": 0},
+    {"user_hidden": (), "item_hidden": ()},
+    {"output": "dot"},
+    {"logq": -1.0},
+    {"fit_on": "train", "evaluate_every": 1},
+]
+
+
+@pytest.mark.parametrize("changes", ACCEPTED, ids=str)
+def test_what_can_be_meant_comes_back_as_it_is(changes):
+    config = dataclasses.replace(REFERENCE, **changes)
+    assert validate(config) == config
+
+
+def test_no_choice_is_made_when_reporting():
+    with pytest.raises(InputError, match="evaluate_every needs --fit-on train"):
+        validate(Config(evaluate_every=1))
+
+
+def changed(name: str) -> Config:
+    """The reference with another value of one field, not necessarily a sane one."""
+    value = getattr(REFERENCE, name)
+    if isinstance(value, bool):
+        other: object = not value
+    elif isinstance(value, (int, float)):
+        other = value + 1
+    elif isinstance(value, str):
+        other = value + "x"
+    elif value is None:
+        other = 3.0 if name == "ease_l2" else ("id",)
+    else:
+        other = (*value, *value) or ("name=1",)
+    return dataclasses.replace(REFERENCE, **{name: other})
+
+
+OUTSIDE = {
+    *("dataset", "split", "fit_on", "threshold", "tie_salt", "library"),
+    *("epochs", "evaluate_every", "seed", "hyper"),
+}
+
+
+@pytest.mark.parametrize("name", sorted(FIELDS))
+def test_a_compilation_is_shared_exactly_where_the_structure_is(name):
+    shared = name in TRACED or name in SERVING or name in OUTSIDE
+    assert (structure(changed(name)) == structure(REFERENCE)) is shared
+
+
+@pytest.mark.parametrize("name", sorted(FIELDS))
+def test_a_field_trains_another_run_unless_it_only_serves(name):
+    one, other = training_fields(REFERENCE), training_fields(changed(name))
+    assert (one == other) is (name in SERVING)
+
+
+def test_temperature_strength_rate_and_alpha_are_swept_not_structure():
+    assert {"temperature", "logq", "learning_rate", "alpha", "dropout"} <= set(TRACED)
+    assert set(TRACED) | set(SERVING) <= FIELDS
+
+
+def test_a_config_cannot_be_written_to():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        REFERENCE.temperature = 0.2  # type: ignore[misc]
+
+
+def test_choose_names_the_choices_and_the_nearest():
+    registry = {"ratio": 1, "last": 2, "time": 3}
+    assert choose("last", registry, "split") == 2
+    with pytest.raises(InputError) as raised:
+        choose("ration", registry, "split")
+    line = "unknown split 'ration' (nearest: ratio): choose last, ratio, time"
+    assert str(raised.value) == line
+    with pytest.raises(InputError, match="unknown split 'zzzzz': choose"):
+        choose("zzzzz", registry, "split")

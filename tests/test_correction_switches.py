@@ -1,0 +1,218 @@
+"""Switches of the correction: what each is, what cancels, and what is refused."""
+
+import dataclasses
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments.arms import arm
+from research.config import Config, validate
+from research.losses import LOSSES
+from research.losses.negatives import Dense
+from research.negatives import Size, check_negatives
+from research.train.loop import compiled_epoch, train
+from research.types import InputError
+from tests.negatives.small import CLICKED, logits_of, pool_of
+from tests.train.test_loop import SMALL, compilations
+from tests.world import made_fold
+
+SHARE = CLICKED / CLICKED.sum()
+CANDIDATE = [0, 5, 3, 5, 0]
+DRAW = np.random.default_rng(0)
+QUERY = DRAW.normal(size=(5, 3)).astype(np.float32)
+ITEMS = DRAW.normal(size=(6, 3)).astype(np.float32)
+TAU = 0.7
+SIZE = Size(items=1000, clicked=900, pairs=40_000)
+
+
+def config_of(**changes) -> Config:
+    return Config(batch=5, dim=3, logq=1.0, temperature=TAU, **changes)
+
+
+def in_batch_logits(config: Config) -> tuple[jnp.ndarray, Dense]:
+    ids = (np.array(CANDIDATE),)
+    return logits_of(config, QUERY, ITEMS, CANDIDATE, ids, pool_of(CLICKED))
+
+
+def test_inclusion_by_loops():
+    """Each row sees each item once, at score / tau - log(1 - (1 - q)^4)."""
+    config = config_of(duplicates="inclusion")
+    own, dense = in_batch_logits(config)
+    inside = 1 - (1 - SHARE) ** 4
+    for row, mine in enumerate(CANDIDATE):
+        others = {CANDIDATE[c] for c in range(5) if c != row}
+        score = ITEMS @ QUERY[row] / TAU
+        np.testing.assert_allclose(
+            own[row], score[mine] - np.log(inside[mine]), rtol=2e-5
+        )
+        expected = sorted(score[j] - np.log(inside[j]) for j in others)
+        found = sorted(np.asarray(dense.z[row])[np.asarray(dense.keep[row])])
+        np.testing.assert_allclose(found, expected, rtol=2e-5)
+
+
+def test_inclusion_with_the_same_item_masked_leaves_the_others_alone():
+    config = config_of(duplicates="inclusion", mask_same_item=True)
+    _, dense = in_batch_logits(config)
+    others = [len(set(CANDIDATE) - {mine}) for mine in CANDIDATE]
+    assert dense.count().tolist() == others
+
+
+def gradients(loss: str, config: Config, weight: float = 1.0) -> np.ndarray:
+    """Of the total loss with respect to the items' vectors."""
+
+    def total(items):
+        own, dense = logits_of(
+            config, QUERY, items, CANDIDATE, (np.array(CANDIDATE),), pool_of(CLICKED)
+        )
+        return jnp.sum(LOSSES[loss].fn(own, dense, {}))
+
+    return np.asarray(jax.grad(total)(jnp.asarray(ITEMS)))
+
+
+SWITCHES = list(itertools.product((False, True), repeat=2))
+
+
+@pytest.mark.parametrize(("own", "count"), SWITCHES)
+def test_where_the_positive_is_corrected_row_shifts_cancel(own, count):
+    """Five distinct forms among the eight: what grid ``correction`` shows."""
+    plain = gradients("sampled-softmax", config_of())
+    config = config_of(leave_own_out=own, expected_count=count)
+    np.testing.assert_allclose(
+        gradients("sampled-softmax", config), plain, rtol=1e-4, atol=1e-6
+    )
+
+
+def test_where_the_positive_is_not_corrected_all_four_differ():
+    found = [
+        gradients(
+            "sampled-softmax",
+            config_of(correct_positive=False, leave_own_out=own, expected_count=count),
+        )
+        for own, count in SWITCHES
+    ]
+    for one, other in itertools.combinations(found, 2):
+        assert np.abs(one - other).max() > 1e-3
+
+
+def test_the_weighted_loss_has_the_gradient_of_its_switches():
+    """The form of 2025 is softmax with the positive uncorrected, Q / (1 - Q), 1 / n."""
+    config = config_of(
+        correct_positive=False,
+        leave_own_out=True,
+        expected_count=True,
+        mask_same_item=True,
+    )
+    weighted = gradients("weighted-softmax", config)
+    np.testing.assert_allclose(
+        weighted, gradients("sampled-softmax", config), rtol=1e-4, atol=1e-6
+    )
+    other = gradients("sampled-softmax", config_of(mask_same_item=True))
+    assert np.abs(weighted - other).max() > 1e-3
+
+
+def test_the_weighted_loss_by_its_formula():
+    own, dense = in_batch_logits(config_of(correct_positive=False))
+    values = LOSSES["weighted-softmax"].fn(own, dense, {})
+    for row in range(5):
+        z = np.asarray(dense.z[row], float)[np.asarray(dense.keep[row])]
+        p = np.exp(own[row]) / (np.exp(own[row]) + np.exp(z).sum())
+        expected = -(1 - p) * (own[row] - np.log(np.exp(z).sum()))
+        np.testing.assert_allclose(values[row], expected, rtol=1e-4)
+
+
+def test_a_row_without_negatives_has_no_weighted_loss_and_no_gradient():
+    def total(z):
+        dense = Dense(z[None, 1:], jnp.zeros((1, 2), bool))
+        return jnp.sum(LOSSES["weighted-softmax"].fn(z[:1], dense, {}))
+
+    value, grad = jax.value_and_grad(total)(jnp.array([1.0, 2.0, 3.0]))
+    assert value == 0.0
+    assert (grad == 0.0).all()
+
+
+def test_uniform_columns_are_not_corrected_by_the_unigram():
+    """The union's q: 4 of the batch, 2 uniform; the peers' bug is q = click share."""
+    config = config_of(negatives=("in-batch", "uniform:2"))
+    ids = (np.array(CANDIDATE), np.array([1, 2]))
+    _, dense = logits_of(config, QUERY, ITEMS, CANDIDATE, ids, pool_of(CLICKED))
+    _, plain = logits_of(
+        dataclasses.replace(config, logq=0.0),
+        QUERY, ITEMS, CANDIDATE, ids, pool_of(CLICKED),
+    )  # fmt: skip
+    columns = np.concatenate(ids)
+    q = (4 * SHARE + 2 / 6) / 6
+    found = np.asarray(plain.z - dense.z)
+    np.testing.assert_allclose(found, np.tile(np.log(q[columns]), (5, 1)), rtol=1e-4)
+    assert np.abs(found - np.log(SHARE[columns])).max() > 0.3
+
+
+def test_one_compilation_over_everything_that_is_swept():
+    config = dataclasses.replace(
+        SMALL,
+        negatives=("in-batch", "extra:16", "fifo-cache:64"),
+        frequency="streaming",
+        epochs=1,
+    )
+    fold = made_fold()
+    train(config, fold)  # all that surrounds the epoch compiles here
+    compiled_epoch.cache_clear()
+    swept = {"logq": 0.0, "alpha": 0.0, "mix": 0.0, "temperature": 0.05}
+    late = {"logq": 0.5, "alpha": 2.0, "mix": 0.5, "warmup": 8, "frequency_rate": 0.05}
+    with compilations() as seen:
+        for changes in ({}, swept, late):
+            done = train(dataclasses.replace(config, **changes), fold)
+            assert np.isfinite(done.history[-1]["loss"])
+    assert sum("epoch" in name for name in seen) == 1, seen
+    assert len(seen) == 1, seen
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"negatives": ("fifo-cache:511",)}, r"smaller than a batch \(512\)"),
+        ({"negatives": ("vector-cache:901",)}, "more than it can hold"),
+        ({"negatives": ("fifo-cache:900000",)}, "never full"),
+        (
+            {"negatives": ("in-batch", "fifo-cache:512"), "warmup": 9999},
+            "draws nothing",
+        ),
+        ({"negatives": ("in-batch",), "batch": 1}, "draws nothing"),
+        ({"negatives": ("uniform:0",)}, "needs a number of draws"),
+        ({"negatives": ("in-batch-part:512",)}, "holds 511 others"),
+        (
+            {"negatives": ("uniform:8", "fifo-cache-stored:512"), "logq": 1.0},
+            "no mixture",
+        ),
+        ({"duplicates": "inclusion", "expected_count": True}, "counts draws already"),
+        ({"duplicates": "inclusion", "leave_own_out": True}, "counts draws already"),
+        (
+            {"duplicates": "inclusion", "negatives": ("uniform-per-row:4",)},
+            "differ by row",
+        ),
+        ({"alpha": 2.1}, r"in \[0, 2\]"),
+        ({"alpha": -0.1}, r"in \[0, 2\]"),
+        ({"hashes": 0}, "hashes is 0"),
+        ({"hashes": 9, "buckets": 8}, "need one each"),
+        ({"mix": 1.5}, r"in \[0, 1\]"),
+        ({"frequency_rate": 0.0}, "frequency_rate"),
+        ({"frequency": "streamed"}, "nearest: streaming"),
+        ({"duplicates": "drop"}, "unknown duplicates"),
+        ({"band_low": 9, "band_high": 8}, "band_high is 8"),
+        ({"draws": -1}, "draws is -1"),
+    ],
+)
+def test_what_can_not_be_meant_is_refused_in_one_line(changes, line):
+    with pytest.raises(InputError, match=line) as error:
+        check_negatives(validate(Config(**changes)), SIZE)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["fifo-cache+logq", "vector-cache+logq", "fifo-cache-stored+logq", "extra+logq"],
+)
+def test_named_arms_are_not_refused(name):
+    check_negatives(validate(arm(name)), Size(items=1447, clicked=1383, pairs=49_426))

@@ -1,0 +1,229 @@
+"""Which ratings are events, in which order, under which index."""
+
+import numpy as np
+import pytest
+
+from research.baselines import popularity
+from research.evaluate import rank_scores, seen_items_of
+from research.events import catalogue, pair_hash, splitmix64, take_events
+from research.splits import SPLITS, fold
+from research.types import Events, InputError, Ratings, Users
+from tests.world import made_ratings
+
+WORD = (1 << 64) - 1
+
+
+def mix(x: int) -> int:
+    """SplitMix64 in Python's integers."""
+    z = (x + 0x9E3779B97F4A7C15) & WORD
+    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & WORD
+    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & WORD
+    return z ^ (z >> 31)
+
+
+def h(user: int, item: int, salt: int = 0) -> int:
+    return mix(mix(salt) ^ (user * 2**32 + item))
+
+
+def tied(step: int = 50) -> Ratings:
+    """Many ratings of a user share their second."""
+    ratings = made_ratings()
+    return ratings._replace(timestamp=ratings.timestamp // step * step)
+
+
+def raw_pairs(events: Events) -> list[tuple[int, int]]:
+    users, items = events.users.id[events.user], events.items.id[events.item]
+    return list(zip(users.tolist(), items.tolist(), strict=True))
+
+
+def renumbered(ratings: Ratings, seed: int) -> Ratings:
+    """The same data under other rows: tables permuted, raw ids kept."""
+    draw = np.random.default_rng(seed)
+    old_user = draw.permutation(len(ratings.users.id))
+    old_item = draw.permutation(len(ratings.items.id))
+    user = np.argsort(old_user)[ratings.user].astype(np.int32)
+    item = np.argsort(old_item)[ratings.item].astype(np.int32)
+    rows = np.lexsort((item, user))
+    items = ratings.items
+    return ratings._replace(
+        user=user[rows],
+        item=item[rows],
+        rating=ratings.rating[rows],
+        timestamp=ratings.timestamp[rows],
+        users=Users(*(column[old_user] for column in ratings.users)),
+        items=items._replace(
+            id=items.id[old_item],
+            title=items.title[old_item],
+            year=items.year[old_item],
+            genres=items.genres[old_item],
+        ),
+    )
+
+
+def test_splitmix64_at_its_reference_values():
+    # The first three outputs of the reference generator from seed 0.
+    states = np.arange(3, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    assert [int(x) for x in splitmix64(states)] == [
+        16294208416658607535,
+        7960286522194355700,
+        487617019471545679,
+    ]
+
+
+def test_splitmix64_wraps_as_64_bit_integers_do():
+    draw = np.random.default_rng(0)
+    states = draw.integers(0, WORD, 200, dtype=np.uint64, endpoint=True)
+    states[:2] = 0, WORD
+    assert [int(x) for x in splitmix64(states)] == [mix(int(x)) for x in states]
+
+
+def test_pair_hash_at_its_reference_values():
+    assert int(pair_hash(np.array([1]), np.array([2]))[0]) == 7251516417173249049
+    assert int(pair_hash(np.array([0]), np.array([50]))[0]) == 4462681227423337289
+    assert int(pair_hash(np.array([7]), np.array([9]), 3)[0]) == h(7, 9, 3)
+
+
+@pytest.mark.parametrize("salt", [0, 1, 2])
+def test_events_stand_by_user_then_time_then_hash(salt):
+    ratings = tied()
+    rows = [
+        (int(ratings.users.id[u]), int(t), int(ratings.items.id[i]))
+        for u, i, t, r in zip(
+            ratings.user, ratings.item, ratings.timestamp, ratings.rating, strict=True
+        )
+        if r >= 4
+    ]
+    expected = sorted(rows, key=lambda row: (row[0], row[1], h(row[0], row[2], salt)))
+    events = catalogue(ratings, tie_salt=salt)
+    assert raw_pairs(events) == [(u, i) for u, _, i in expected]
+    assert events.timestamp.tolist() == [t for _, t, _ in expected]
+    by_time = sorted(rows, key=lambda row: (row[1], h(row[0], row[2], salt)))
+    in_time = np.argsort(events.order)
+    assert [raw_pairs(events)[e] for e in in_time] == [(u, i) for u, _, i in by_time]
+    assert sorted(events.order.tolist()) == list(range(len(rows)))
+
+
+def test_an_items_index_is_the_rank_of_its_hash_a_users_that_of_its_raw_id():
+    events = catalogue(made_ratings())
+    hashes = [h(0, int(i)) for i in events.items.id]
+    assert hashes == sorted(hashes)
+    assert events.items.id.tolist() != sorted(events.items.id.tolist())
+    assert events.users.id.tolist() == sorted(events.users.id.tolist())
+
+
+def test_the_index_of_an_item_does_not_follow_the_salt_of_ties():
+    one, other = catalogue(tied(), tie_salt=0), catalogue(tied(), tie_salt=1)
+    np.testing.assert_array_equal(one.items.id, other.items.id)
+
+
+def test_the_tables_are_cut_in_index_order():
+    ratings = made_ratings()
+    events = catalogue(ratings)
+    row = {int(raw): n for n, raw in enumerate(ratings.items.id)}
+    for index, raw in enumerate(events.items.id.tolist()):
+        assert events.items.title[index] == ratings.items.title[row[raw]]
+        assert events.items.year[index] == ratings.items.year[row[raw]]
+        assert (events.items.genres[index] == ratings.items.genres[row[raw]]).all()
+    who = {int(raw): n for n, raw in enumerate(ratings.users.id)}
+    ages = [ratings.users.age[who[raw]] for raw in events.users.id.tolist()]
+    assert events.users.age.tolist() == ages
+
+
+@pytest.mark.parametrize("split", sorted(SPLITS))
+@pytest.mark.parametrize("seed", [0, 1])
+def test_renumbering_changes_neither_the_split_nor_popularitys_lists(split, seed):
+    def told(ratings: Ratings) -> tuple[dict, dict]:
+        events = catalogue(ratings)
+        parts = SPLITS[split](events).tolist()
+        phase = fold(events, split)
+        offsets, seen = seen_items_of(phase)
+        n = events.n_items
+        lists = rank_scores(popularity(phase), n, offsets, seen, k=20)
+        shown = dict(
+            zip(
+                events.users.id[phase.evaluated].tolist(),
+                events.items.id[lists].tolist(),
+                strict=True,
+            )
+        )
+        return dict(zip(raw_pairs(events), parts, strict=True)), shown
+
+    ratings = tied()
+    other = renumbered(ratings, seed)
+    assert not np.array_equal(ratings.users.id, other.users.id)
+    assert told(ratings) == told(other)
+
+
+def test_the_salt_of_ties_moves_only_what_is_tied():
+    one, other = catalogue(tied(), tie_salt=0), catalogue(tied(), tie_salt=1)
+    np.testing.assert_array_equal(one.timestamp, other.timestamp)
+    np.testing.assert_array_equal(one.user, other.user)
+    moved = np.flatnonzero(one.item != other.item)
+    assert len(moved)
+
+    def groups(events: Events) -> dict[tuple[int, int], set[int]]:
+        found: dict[tuple[int, int], set[int]] = {}
+        for u, t, i in zip(events.user, events.timestamp, events.item, strict=True):
+            found.setdefault((int(u), int(t)), set()).add(int(i))
+        return found
+
+    assert groups(one) == groups(other)
+    assert all(len(groups(one)[one.user[e], one.timestamp[e]]) > 1 for e in moved)
+
+
+def test_without_ties_the_salt_changes_nothing():
+    ratings = made_ratings()
+    when = np.random.default_rng(0).permutation(len(ratings.user))
+    ratings = ratings._replace(timestamp=when.astype(np.int64))
+    one, other = catalogue(ratings, tie_salt=0), catalogue(ratings, tie_salt=5)
+    np.testing.assert_array_equal(one.item, other.item)
+    np.testing.assert_array_equal(one.order, other.order)
+
+
+@pytest.mark.parametrize("threshold", [3.0, 3.5, 4.0, 5.0])
+def test_a_rating_at_the_threshold_is_a_positive(threshold):
+    ratings = made_ratings()
+    events = catalogue(ratings, threshold)
+    assert len(events.user) == sum(r >= threshold for r in ratings.rating.tolist())
+    assert events.rating.min() == np.ceil(threshold)
+
+
+def few(rating: list[float]) -> Ratings:
+    """The first ratings of the made world; all others are below any threshold."""
+    ratings = made_ratings()
+    low = np.ones(len(ratings.rating), np.float32)
+    low[: len(rating)] = rating
+    return ratings._replace(rating=low)
+
+
+def test_the_library_is_what_was_clicked_or_all():
+    ratings = few([5, 4, 3])
+    clicked, whole = catalogue(ratings), catalogue(ratings, library="all")
+    assert clicked.n_users == whole.n_users == 1
+    raw = ratings.items.id[ratings.item[:2]].tolist()
+    assert sorted(clicked.items.id.tolist()) == sorted(raw)
+    assert sorted(whole.items.id.tolist()) == sorted(ratings.items.id.tolist())
+    hashes = [h(0, int(i)) for i in whole.items.id]
+    assert hashes == sorted(hashes)
+    assert raw_pairs(clicked) == raw_pairs(whole)
+
+
+def test_no_positive_is_bad_input():
+    with pytest.raises(InputError, match="made: no rating is at or above"):
+        catalogue(made_ratings(), threshold=5.5)
+
+
+def test_an_unknown_library_is_bad_input():
+    with pytest.raises(InputError, match="unknown library 'most'"):
+        catalogue(made_ratings(), library="most")
+
+
+def test_taking_events_keeps_users_without_any():
+    events = catalogue(made_ratings())
+    left = take_events(events, events.user != 3)
+    assert left.offsets[3] == left.offsets[4]
+    for u in (0, 2, 4, events.n_users - 1):
+        a = events.item[events.offsets[u] : events.offsets[u + 1]]
+        b = left.item[left.offsets[u] : left.offsets[u + 1]]
+        np.testing.assert_array_equal(a, b)
+    assert left.n_items == events.n_items

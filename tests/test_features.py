@@ -1,0 +1,190 @@
+"""Features: codes that fit their tables, and nothing from the future."""
+
+import jax
+import numpy as np
+import pytest
+
+from research.config import Config
+from research.events import catalogue
+from research.features import available, item_features, resolve, user_features
+from research.splits import SPLITS, TEST, TRAIN, fold
+from research.train.world import build_world, resolve_features
+from research.types import InputError, Ratings, Users
+from tests.world import made_fold, made_ratings
+
+USER = ("id", "gender", "age", "occupation", "zip")
+ITEM = ("id", "genres", "year")
+
+
+def without_demographics() -> Ratings:
+    ratings = made_ratings()
+    users = Users(ratings.users.id, None, None, None, None)
+    return ratings._replace(users=users)
+
+
+def test_codes_are_within_their_tables_and_use_each_row():
+    events = catalogue(made_ratings())
+    both = (user_features(events.users, USER), item_features(events.items, ITEM))
+    for side, n in zip(both, (events.n_users, events.n_items), strict=True):
+        assert set(side.codes) == set(side.sizes)
+        for name, code in side.codes.items():
+            assert code.shape == (n,)
+            assert code.min() >= 0
+            assert code.max() < side.sizes[name], name
+        assert len(side.dense) == n
+
+
+def test_equal_values_share_a_code_and_others_do_not():
+    users = catalogue(made_ratings()).users
+    codes = user_features(users, USER).codes
+    for name, column in (("gender", users.gender), ("occupation", users.occupation)):
+        same = column[:, None] == column[None, :]
+        np.testing.assert_array_equal(codes[name][:, None] == codes[name][None], same)
+
+
+def test_ages_fall_into_the_buckets_of_movielens_1m():
+    users = catalogue(made_ratings()).users
+    ages = np.array([1, 17, 18, 24, 25, 34, 35, 44, 45, 49, 50, 55, 56, 99])
+    few = Users(np.arange(14), None, ages, None, None)
+    expected = [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6]
+    assert user_features(few, ("age",)).codes["age"].tolist() == expected
+    assert user_features(users, ("age",)).sizes["age"] <= 7
+
+
+def test_a_zip_counts_by_its_first_digit_and_letters_are_one_place():
+    zips = np.array(["12345", "19999", "2000", "V3N4P", "E2A4H", ""])
+    users = Users(np.arange(6), None, None, None, zips)
+    code = user_features(users, ("zip",)).codes["zip"].tolist()
+    assert code[0] == code[1] != code[2]
+    assert code[3] == code[4] == code[5]
+    assert len(set(code)) == 3
+
+
+def test_decades_and_the_unknown_year():
+    items = catalogue(made_ratings()).items
+    years = np.zeros(len(items.id), np.int32)
+    years[:4] = 1990, 1999, 2000, 1989
+    code = item_features(items._replace(year=years), ("year",)).codes["decade"]
+    assert code[0] == code[1]
+    assert len({int(code[0]), int(code[2]), int(code[3]), int(code[4])}) == 4
+
+
+def test_genres_are_given_as_they_are_or_not_at_all():
+    items = catalogue(made_ratings()).items
+    np.testing.assert_array_equal(item_features(items, ITEM).dense, items.genres)
+    assert item_features(items, ("id",)).dense.shape == (len(items.id), 0)
+
+
+def test_only_what_is_named_is_used():
+    events = catalogue(made_ratings())
+    assert set(user_features(events.users, ("age",)).codes) == {"age"}
+    assert set(item_features(events.items, ("year",)).codes) == {"decade"}
+
+
+def test_what_is_there_is_found():
+    assert available(catalogue(made_ratings())) == (USER, ITEM)
+    user, item = available(catalogue(without_demographics()))
+    assert user == ("id",)
+    assert item == ITEM
+    ratings = made_ratings()
+    n = len(ratings.items.id)
+    items = ratings.items._replace(year=np.zeros(n, int), genres=np.zeros((n, 0), bool))
+    assert available(catalogue(ratings._replace(items=items)))[1] == ("id",)
+
+
+@pytest.mark.parametrize("name", USER[1:])
+def test_a_missing_feature_is_refused_when_it_is_named(name):
+    phase = fold(catalogue(without_demographics()))
+    with pytest.raises(InputError, match=f"user feature '{name}' is not in this"):
+        resolve_features(Config(user_features=("id", name)), phase)
+
+
+def test_the_default_is_what_the_data_set_has_but_the_users_id():
+    config = resolve_features(Config(), made_fold())
+    assert config.user_features == USER[1:]
+    assert config.item_features == ITEM
+    config = resolve_features(Config(), fold(catalogue(without_demographics())))
+    assert config.user_features == ()
+    assert config.item_features == ITEM
+    assert resolve(("id",), USER, USER[1:], "user") == ("id",)
+    assert resolve((), USER, USER[1:], "user") == ()
+
+
+def test_a_tower_needs_something_to_go_by():
+    phase = made_fold()
+    with pytest.raises(InputError, match="neither a history nor a feature"):
+        resolve_features(Config(user_features=(), encoder="none"), phase)
+    with pytest.raises(InputError, match="neither a history nor a feature"):
+        resolve_features(Config(user_features=(), history=0), phase)
+    with pytest.raises(InputError, match="item tower has no feature"):
+        resolve_features(Config(item_features=()), phase)
+
+
+def distinct_times(seed: int = 0) -> Ratings:
+    ratings = made_ratings()
+    when = np.random.default_rng(seed).permutation(len(ratings.user))
+    return ratings._replace(timestamp=when.astype(np.int64))
+
+
+def shuffled_future(ratings: Ratings, split: str, from_part: int, seed: int) -> Ratings:
+    """Held-out events with each other's items, and a user's with each other's times.
+
+    Items change hands only where neither user has rated the other's.
+    """
+    draw = np.random.default_rng(seed)
+    events = catalogue(ratings, library="all")
+    future = SPLITS[split](events) >= from_part
+    held = {
+        (int(events.users.id[u]), int(events.items.id[i]))
+        for u, i in zip(events.user[future], events.item[future], strict=True)
+    }
+    item, when = ratings.item.copy(), ratings.timestamp.copy()
+    raw_user, raw_item = ratings.users.id[ratings.user], ratings.items.id[ratings.item]
+    at = np.array(
+        [
+            n
+            for n, pair in enumerate(
+                zip(raw_user.tolist(), raw_item.tolist(), strict=True)
+            )
+            if pair in held
+        ]
+    )
+    for u in np.unique(ratings.user[at]):
+        own = at[ratings.user[at] == u]
+        when[own] = draw.permutation(when[own])
+    rated = {
+        u: set(item[ratings.user == u].tolist()) for u in np.unique(ratings.user[at])
+    }
+    for a, b in draw.choice(at, (5 * len(at), 2)):
+        u, v, i, j = ratings.user[a], ratings.user[b], int(item[a]), int(item[b])
+        if u != v and j not in rated[u] and i not in rated[v]:
+            item[a], item[b] = j, i
+            rated[u] = rated[u] - {i} | {j}
+            rated[v] = rated[v] - {j} | {i}
+    rows = np.lexsort((item, ratings.user))
+    return ratings._replace(
+        item=item[rows], timestamp=when[rows], rating=ratings.rating[rows]
+    )
+
+
+@pytest.mark.parametrize("fit_on", ["train", "train+validation"])
+@pytest.mark.parametrize("split", ["ratio", "last"])
+def test_shuffling_the_future_changes_nothing_that_is_fitted(split, fit_on):
+    ratings = distinct_times()
+    first = TRAIN + 1 if fit_on == "train" else TEST
+    other = shuffled_future(ratings, split, first, seed=1)
+    config = Config(mask_user_positives=True, user_features=USER)
+
+    def made(data: Ratings):  # type: ignore[no-untyped-def]
+        phase = fold(catalogue(data, library="all"), split, fit_on)
+        return phase, build_world(config, phase)
+
+    (one, (before, sizes)), (two, (after, same_sizes)) = made(ratings), made(other)
+    moved = one.held_item != two.held_item
+    assert moved.mean() > 0.5  # the future did change
+    assert sizes == same_sizes
+    assert jax.tree.structure(before) == jax.tree.structure(after)
+    for a, b in zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True):
+        np.testing.assert_array_equal(a, b)
+    for a, b in zip(one.fitted[:6], two.fitted[:6], strict=True):
+        np.testing.assert_array_equal(a, b)

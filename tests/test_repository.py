@@ -1,0 +1,278 @@
+"""What the repository says of itself: paths, commands, sizes, versions."""
+
+import ast
+import contextlib
+import importlib
+import importlib.util
+import io
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+from experiments.__main__ import COMMANDS, main
+from experiments.grids import GRIDS
+from experiments.grids.grid import Grid
+from research.data import DATASETS
+
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+PAGES = [README, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+CODE = sorted(
+    p for top in ("research", "experiments") for p in (ROOT / top).rglob("*.py")
+)
+FOLDERS = ("research", "experiments", "results", "docs", "notebooks", "tests", ".ci")
+MAX_MODULE, MAX_FUNCTION = 250, 60
+
+pages = pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+modules = pytest.mark.parametrize(
+    "module", CODE, ids=lambda p: str(p.relative_to(ROOT))
+)
+
+
+def code_of(page: Path) -> list[str]:
+    """What a page shows as code: every line of its blocks, every span in backticks."""
+    text = page.read_text()
+    blocks = re.findall(r"^ *```\w*\n(.*?)^ *```", text, re.S | re.M)
+    text = re.sub(r"^ *```\w*\n.*?^ *```", "", text, flags=re.S | re.M)
+    lines = [line for block in blocks for line in block.splitlines()]
+    return lines + re.findall(r"`([^`\n]+)`", text)
+
+
+def test_the_readme_is_there_and_has_code():
+    assert len(code_of(README)) > 20
+
+
+@pages
+def test_paths_in_code_exist(page):
+    found = []
+    for code in code_of(page):
+        for word in re.findall(r"[\w.*/+-]+", code):
+            top = word.split("/")[0]
+            named = re.fullmatch(r"[A-Z]{4,}\.\w+|requirements[\w-]*\.\w+", word)
+            if ("/" in word and top in FOLDERS) or named or word == "pyproject.toml":
+                found.append(word.rstrip("."))
+    missing = [path for path in found if not list(ROOT.glob(path.rstrip("/")))]
+    assert not missing
+
+
+@pages
+def test_links_lead_somewhere(page):
+    links = re.findall(r"\]\(([^)#\s]+)", page.read_text())
+    missing = [
+        link
+        for link in links
+        if not link.startswith(("http://", "https://", "mailto:"))
+        and not (page.parent / link).exists()
+    ]
+    assert not missing
+
+
+@pages
+def test_make_targets_exist(page):
+    targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.M)
+    named = {
+        name
+        for code in code_of(page)
+        for name in re.findall(r"^\s*(?:\w+=\w+ )?make ([a-z][\w-]*)", code)
+    }
+    assert named <= set(targets)
+    if page == README:
+        assert {"ablations", "test"} <= named
+
+
+def test_ci_runs_the_readmes_test_command():
+    assert re.search(r"^exec make test$", (ROOT / ".ci" / "run").read_text(), re.M)
+    assert "make test" in [code.split("  ")[0].strip() for code in code_of(README)]
+
+
+def commands_of(page: Path) -> list[list[str]]:
+    """The words of each call of the command line, continuation lines joined."""
+    calls = []
+    for code in code_of(page):
+        if match := re.search(r"python3? -m (experiments\b.*)", code):
+            calls.append(match[1])
+        elif calls and re.match(r"\s{12,}\[", code):
+            calls[-1] += " " + code.strip()
+    return [re.split(r"\s{3,}(?!\[)", call)[0].split()[1:] for call in calls]
+
+
+@pytest.fixture(scope="module")
+def helps():
+    """The help of every command."""
+    texts = {}
+    for command in COMMANDS:
+        text = io.StringIO()
+        with contextlib.redirect_stdout(text), pytest.raises(SystemExit):
+            main([command, "--help"])
+        texts[command] = text.getvalue()
+    return texts
+
+
+@pages
+def test_commands_and_flags_exist(page, helps):
+    for words in commands_of(page):
+        if not words:
+            continue
+        command = words[0]
+        assert command in COMMANDS
+        flags = re.findall(r"--[\w-]+", " ".join(words))
+        if command == "train":
+            flags = [flag for flag in flags if flag != "--arm"]  # taken before tyro
+        missing = [flag for flag in flags if flag not in helps[command]]
+        assert not missing
+        if command == "run" and words[1].islower():
+            assert words[1] in GRIDS
+
+
+def test_the_readme_names_every_command_and_data_set():
+    assert {words[0] for words in commands_of(README) if words} >= set(COMMANDS)
+    text = README.read_text()
+    assert all(f"`{name}`" in text for name in DATASETS)
+
+
+@pages
+def test_module_names_exist(page):
+    named = set()
+    for code in code_of(page):
+        named |= set(re.findall(r"-m ([a-z_]\w*(?:\.\w+)*)", code))
+        named |= set(re.findall(r"^(?:from|import) ([a-z_][\w.]*)", code))
+        named |= set(re.findall(r"^((?:research|experiments)(?:\.\w+)+)$", code))
+    assert not [name for name in named if not importlib.util.find_spec(name)]
+
+
+@pytest.mark.parametrize(
+    "page", [README, ROOT / "docs" / "adding-a-loss.md"], ids=lambda p: p.name
+)
+def test_the_loss_of_the_documentation_works(page):
+    """Mean of max(0, z_j - z_p + 1/2) over kept columns; 0 where none is kept."""
+    import jax
+    import jax.numpy as jnp
+
+    from research.losses.negatives import Dense
+
+    block = re.search(
+        r"```python\n(def margin.*?)\n(?:\n\w|```)", page.read_text(), re.S
+    )
+    assert block
+    names: dict = {"jnp": jnp, "jax": jax}
+    exec(block[1], names)
+    z = jnp.array([[0.25, 1.25, 9.0], [3.0, 3.0, 3.0]])
+    keep = jnp.array([[True, True, False], [False, False, False]])
+    loss = names["margin"](
+        jnp.array([1.0, 1.0]), Dense(z, keep), {"margin": jnp.float32(0.5)}
+    )
+    # row 1: 0.25 - 1 + 0.5 < 0 and 1.25 - 1 + 0.5 = 0.75, over two columns
+    assert loss.tolist() == [0.375, 0.0]
+
+
+@modules
+def test_sizes(module):
+    text = module.read_text()
+    assert len(text.splitlines()) <= MAX_MODULE
+    long = [
+        f"{node.name}: {node.end_lineno - node.lineno + 1} lines"
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and node.end_lineno - node.lineno + 1 > MAX_FUNCTION
+    ]
+    assert not long
+
+
+def test_no_module_swallows_everything():
+    names = {
+        part for path in CODE for part in path.relative_to(ROOT).with_suffix("").parts
+    }
+    assert not names & {"utils", "helpers", "misc", "common", "base", "manager"}
+
+
+def texts() -> list[Path]:
+    paths = [path for path in ROOT.iterdir() if path.is_file()]
+    for top in FOLDERS:
+        paths += [path for path in (ROOT / top).rglob("*") if path.is_file()]
+    left_out = ("__pycache__", "runs", ".ipynb_checkpoints")
+    return [p for p in paths if not set(left_out) & set(p.relative_to(ROOT).parts)]
+
+
+def test_no_path_of_a_machine():
+    pattern = re.compile(r"(?<![\w.])/(work|home|root|Users)/\w|\b[A-Z]:\\\w")
+    found = []
+    for path in texts():
+        try:
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            continue
+        if match := pattern.search(text):
+            found.append(f"{path.relative_to(ROOT)}: {match[0]}")
+    assert not found
+
+
+def test_every_grid_says_its_command_its_time_and_what_to_expect():
+    found = {}
+    for path in sorted((ROOT / "experiments" / "grids").glob("*.py")):
+        if path.stem in ("__init__", "grid"):
+            continue
+        name = f"experiments.grids.{path.stem}"
+        module = importlib.import_module(name)
+        grids = [value for value in vars(module).values() if isinstance(value, Grid)]
+        assert grids, name
+        for grid in grids:
+            found[grid.name] = module.__doc__ or ""
+    assert set(found) == set(GRIDS)
+    for name, text in found.items():
+        assert f"python -m experiments run {name} " in text
+        assert f"python -m experiments run {name} --quick" in text
+        assert re.search(r"about .*minute", text)
+        assert "Expect" in text
+
+
+def requirements(name: str) -> list[Requirement]:
+    text = (ROOT / name).read_text()
+    lines = [line.partition("#")[0].strip() for line in text.splitlines()]
+    return [Requirement(line) for line in lines if line and not line.startswith("-")]
+
+
+def canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
+def test_the_lock_satisfies_the_floors(name):
+    lock = {}
+    for pinned in requirements("requirements.lock"):
+        (spec,) = pinned.specifier
+        assert spec.operator == "=="
+        lock[canonical(pinned.name)] = Version(spec.version)
+    for floor in requirements(name):
+        assert floor.specifier, f"{floor.name} has no floor"
+        assert lock[canonical(floor.name)] in floor.specifier
+
+
+def test_what_is_imported_is_required():
+    """Each third-party module that the code imports is a line of requirements.txt."""
+    ours = {"research", "experiments"}
+    found = set()
+    for path in CODE:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                found |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                found.add((node.module or "").split(".")[0])
+    third = {canonical(name) for name in found - ours - set(sys.stdlib_module_names)}
+    required = {canonical(r.name) for r in requirements("requirements.txt")}
+    extras = {"ray", "sklearn", "implicit"}
+    assert third - extras <= required
+
+
+def test_pyproject_parses_and_agrees_with_the_makefile():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    floor = project["project"]["requires-python"].removeprefix(">=")
+    assert floor == project["tool"]["mypy"]["python_version"]
+    assert project["tool"]["ruff"]["target-version"] == f"py{floor.replace('.', '')}"
+    assert f"Python {floor}+" in (ROOT / "Makefile").read_text()
+    assert f"Python {floor}+" in README.read_text()
+    assert project["tool"]["pytest"]["ini_options"]["filterwarnings"] == ["error"]

@@ -1,0 +1,291 @@
+"""The temperature: what it is in each step, its bounds, its path, and who is warned."""
+
+import dataclasses
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.special import lambertw
+
+from experiments.runs import serve
+from research.config import Config
+from research.negatives.source import Batch, Pool
+from research.positives import log_share
+from research.temperature import (
+    Temperature,
+    check_temperature,
+    narrow_range,
+    project,
+    temperature_of,
+)
+from research.train import loop, start
+from research.train.loop import compiled_epoch, traced_values, train
+from research.train.world import build_world
+from research.types import InputError
+from research.user_temperature import (
+    UserTemperatures,
+    init_users,
+    observe_users,
+    refresh_users,
+)
+from tests.train.test_loop import compilations
+from tests.world import made_fold
+
+SMALL = Config(batch=64, epochs=3, history=5, dim=8, user_hidden=(8,), item_hidden=(8,))
+COUNTS = np.array([8.0, 4.0, 2.0, 1.0, 0.0], np.float32)
+
+
+def small(**changes):
+    return dataclasses.replace(SMALL, **changes)
+
+
+def temperature_at(config, progress=0.0, learned=None, users=()):
+    ids = jnp.array([1, 0], jnp.int32)
+    batch = Batch(ids, ids, ids, jnp.ones(2))
+    share = np.maximum(COUNTS, 0.3) / COUNTS.sum()
+    pool = Pool(jnp.array(COUNTS), jnp.log(jnp.array(share)))
+    hyper, progress = traced_values(config), jnp.float32(progress)
+    return temperature_of(config, hyper, learned or {}, users, batch, pool, progress)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "halfway", "quarter"),
+    [("linear", 0.25, 0.325), ("cosine", 0.25, 0.25 + 0.15 * math.cos(math.pi / 4))],
+)
+def test_a_schedule_runs_from_the_temperature_to_its_end(schedule, halfway, quarter):
+    config = small(
+        temperature=0.4,
+        temperature_end=0.1,
+        temperature_kind="scheduled",
+        temperature_schedule=schedule,
+    )
+    expected = {0.0: 0.4, 0.25: quarter, 0.5: halfway, 1.0: 0.1}
+    for progress, value in expected.items():
+        assert float(temperature_at(config, progress).row) == pytest.approx(value, 1e-5)
+
+
+def test_by_popularity_is_a_power_of_the_click_share_around_the_average_click():
+    config = small(temperature=0.2, temperature_kind="by-popularity")
+    config = dataclasses.replace(config, temperature_power=0.5)
+    item = np.asarray(temperature_at(config).item)
+    np.testing.assert_allclose(item[0] / item[2], math.sqrt(8 / 2), rtol=1e-5)
+    mean = np.sum(COUNTS * np.log(item)) / COUNTS.sum()
+    assert math.exp(mean) == pytest.approx(0.2, rel=1e-5)
+    tight = dataclasses.replace(config, temperature_low=0.19, temperature_high=0.21)
+    item = np.asarray(temperature_at(tight).item)
+    assert item.min() == pytest.approx(0.19)
+    assert item.max() == pytest.approx(0.21)
+
+
+def test_temperatures_broadcast_over_rows_and_columns():
+    ids, own = jnp.array([2, 0, 1]), jnp.array([1, 0])
+    scalar = Temperature(jnp.array(0.5))
+    assert scalar.own(own).shape == scalar.columns(ids).shape == ()
+    rows = Temperature(jnp.array([0.5, 0.25]))
+    assert rows.own(own).tolist() == [0.5, 0.25]
+    assert rows.columns(ids).shape == (2, 1)
+    items = Temperature(jnp.array(0.5), jnp.array([1.0, 2.0, 4.0]))
+    assert items.own(own).tolist() == [2.0, 1.0]
+    assert items.columns(ids).tolist() == [[4.0, 1.0, 2.0]]
+    assert items.columns(ids[None, :]).tolist() == [[4.0, 1.0, 2.0]]
+
+
+def test_each_user_has_the_temperature_of_its_loss():
+    config = small(temperature=0.1, temperature_kind="per-user", temperature_high=0.25)
+    users = init_users(config, 5)
+    assert isinstance(users, UserTemperatures)
+    assert np.allclose(users.temperature, 0.1)
+    query = jnp.array([0, 0, 1, 2, 3])
+    users = observe_users(users, query, jnp.array([1.0, 3.0, 3.0, 0.0, 7.0]))
+    found = refresh_users(users, config)  # means 2, 3, 0, 7, none: over 3 by -1, 0, ...
+    one = 0.1 * math.exp(-1)
+    new = [one, 0.1, one, 0.25, 0.1]  # W(-1/e) = -1, W(0) = 0, bounded, unseen
+    np.testing.assert_allclose(found.temperature, new, rtol=1e-4)
+    assert not found.loss.any()
+    wide = dataclasses.replace(config, temperature_high=1.0, temperature_spread=4.0)
+    w = math.log(float(refresh_users(users, wide).temperature[3]) / 0.1)
+    assert w * math.exp(w) == pytest.approx(1.0, rel=1e-5)  # (7 - 3) / 4
+    assert w == pytest.approx(lambertw(1.0).real, rel=1e-5)
+    row = temperature_at(config, users=found).row
+    np.testing.assert_allclose(row, [0.1, one], rtol=1e-4)
+
+
+def test_a_learned_temperature_is_projected_into_its_bounds():
+    config = small(temperature_kind="learned", temperature_low=0.05)
+    hyper = traced_values(config)
+    for start_at, end in ((0.01, 0.05), (0.3, 0.3), (7.0, 1.0)):
+        learned = {"log_temperature": jnp.float32(math.log(start_at)), "bias": hyper}
+        kept = project(learned, hyper)["log_temperature"]
+        assert math.exp(kept) == pytest.approx(end, rel=1e-5)
+        assert float(temperature_at(config, learned={"log_temperature": kept}).row) == (
+            pytest.approx(end, rel=1e-5)
+        )
+    assert project({}, hyper) == {}
+
+
+def test_a_learned_temperature_moves_stays_within_and_is_what_serving_divides_by():
+    fold = made_fold()
+    config = small(temperature_kind="learned", learning_rate=0.05, prior=1.0)
+    done = train(config, fold)
+    path = [row["temperature"] for row in done.history]
+    assert len({0.1, *path}) == 4
+    assert all(0.01 <= t <= 1.0 for t in path)
+    assert done.temperature == path[-1]
+    log_t = float(done.params["loss"]["log_temperature"])
+    assert math.exp(log_t) == pytest.approx(path[-1])
+    tight = {"temperature_low": 0.0999, "temperature_high": 0.1001}
+    bounded = train(dataclasses.replace(config, **tight), fold)
+    for row in bounded.history:
+        assert 0.0998 < row["temperature"] < 0.1002
+    vectors = done.user_vectors, done.item_vectors
+    users, items = slice(0, 2), slice(0, len(vectors[1]))
+    bias = log_share(np.bincount(fold.fitted.item, minlength=fold.fitted.n_items))
+    for told, temperature in (((done.temperature,), done.temperature), ((), 0.1)):
+        scores = np.asarray(serve(config, fold, *vectors, *told)(users, items))
+        expected = vectors[0][users] @ vectors[1].T / temperature + bias
+        np.testing.assert_allclose(scores[:2, items], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_scheduled_temperature_ends_at_its_end_and_others_are_logged():
+    fold = made_fold()
+    config = small(temperature_kind="scheduled", temperature_end=0.3)
+    path = [row["temperature"] for row in train(config, fold).history]
+    assert path == sorted(path)
+    assert path[-1] == pytest.approx(0.3, rel=1e-5)
+    path = [row["temperature"] for row in train(small(epochs=1), fold).history]
+    assert path == [pytest.approx(0.1)]
+
+
+def test_users_temperatures_are_refreshed_between_epochs():
+    fold = made_fold()
+    config = small(temperature_kind="per-user")
+    path = [row["temperature"] for row in train(config, fold).history]
+    assert path[0] == pytest.approx(0.1)
+    assert path[1] != pytest.approx(0.1, rel=1e-3)
+    # With a spread that nothing reaches they stay, and so does the run.
+    still = train(dataclasses.replace(config, temperature_spread=1e9), fold)
+    plain = train(SMALL, fold)
+    np.testing.assert_allclose(still.item_vectors, plain.item_vectors, atol=1e-4)
+
+
+def test_one_compilation_over_all_that_is_traced():
+    fold = made_fold()
+    config = small(
+        temperature_kind="by-popularity", loss="hinge", hyper=("margin=0.5",), epochs=1
+    )
+    train(config, fold)
+    compiled_epoch.cache_clear()
+    values = (
+        {"hyper": ("margin=2",)},
+        {"hyper": ()},
+        {"temperature_low": 0.02, "temperature_high": 0.5},
+        {"temperature_power": 0.0, "temperature_spread": 2.0, "temperature_end": 0.2},
+        {"temperature": 0.3, "epochs": 2},
+    )
+    found = []
+    with compilations() as seen:
+        for changes in values:
+            done = train(dataclasses.replace(config, **changes), fold)
+            found.append(done.history[0]["loss"])
+    assert sum("epoch" in name for name in seen) == 1, seen
+    assert len(seen) == 1, seen
+    assert len(set(found)) == len(found)
+
+
+BAD = {
+    "unknown temperature_kind 'lernt'": {"temperature_kind": "lernt"},
+    "unknown schedule 'log'": {"temperature_schedule": "log"},
+    "temperature_low is 2: it must be below temperature_high (1)": {
+        "temperature_low": 2.0
+    },
+    "temperature_low is 1: it must be below": {"temperature_low": 1.0},
+    "temperature_end is 0: it must be above 0": {"temperature_end": 0.0},
+    "temperature_power is nan: it must be finite": {"temperature_power": math.nan},
+    "temperature_high is inf: it must be finite": {"temperature_high": math.inf},
+    "temperature is 2: learned starts between": {
+        "temperature": 2.0,
+        "temperature_kind": "learned",
+    },
+}
+
+
+@pytest.mark.parametrize("line", BAD)
+def test_bad_temperatures_are_refused_before_training(line, monkeypatch):
+    monkeypatch.setattr(loop, "build_world", None)  # what comes next would fail
+    config = small(**BAD[line])
+    with pytest.raises(InputError, match=r".") as error:
+        check_temperature(config)
+    assert line in str(error.value)
+    with pytest.raises(InputError):
+        train(config, made_fold())
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -1.0])
+def test_bad_weights_are_refused(value):
+    world, _ = build_world(SMALL, made_fold())
+    start.check_weights(world)
+    weight = world.pairs.weight.at[3].set(value)
+    world = world._replace(pairs=world.pairs._replace(weight=weight))
+    with pytest.raises(InputError, match="the weight of pair 3 is"):
+        start.check_weights(world)
+    none = world.pairs._replace(weight=jnp.zeros_like(weight))
+    with pytest.raises(InputError, match="all weights"):
+        start.check_weights(world._replace(pairs=none))
+
+
+def test_weights_weigh_the_positives(monkeypatch):
+    """A weight of 0 for half the pairs is not a weight of 1."""
+    fold = made_fold()
+    plain = train(small(epochs=1), fold)
+    whole = loop.build_world
+
+    def halved(config, fold):
+        world, sizes = whole(config, fold)
+        weight = np.arange(len(world.pairs.weight)) % 2 * np.float32(2)
+        pairs = world.pairs._replace(weight=jnp.asarray(weight, jnp.float32))
+        return world._replace(pairs=pairs), sizes
+
+    monkeypatch.setattr(loop, "build_world", halved)
+    other = train(small(epochs=1), fold)
+    assert not np.allclose(plain.item_vectors, other.item_vectors, atol=1e-4)
+
+
+def test_a_range_too_narrow_for_popularity_is_said():
+    config = small(logq=1.0, temperature=1.0)  # 2 nats against log 8 = 2.08
+    line = narrow_range(config, COUNTS)
+    assert line is not None
+    assert "span 2.0 nats, the catalogue's log popularity 2.1" in line
+    assert "0.96 would do" in line
+    assert "\n" not in line
+    for changes in ({"temperature": 0.9}, {"logq": 0.0}, {"output": "dot"}):
+        assert narrow_range(dataclasses.replace(config, **changes), COUNTS) is None
+    scheduled = {"temperature_kind": "scheduled", "temperature_end": 0.5}
+    assert narrow_range(dataclasses.replace(config, **scheduled), COUNTS) is None
+
+
+def test_the_range_is_said_once_a_process(capsys):
+    loop._warn.cache_clear()
+    fold = made_fold()
+    config = small(logq=1.0, temperature=3.0, epochs=1)
+    train(config, fold)
+    train(config, fold)
+    assert capsys.readouterr().err.count("cosine logits span") == 1
+
+
+def test_the_gradient_of_a_learned_temperature_in_64_bit():
+    """d/d log t of a softmax is the loss's slope along its scores, with the sign."""
+    with jax.enable_x64(True):
+        s = jnp.array([0.4, -0.2, 0.1])
+
+        def loss(log_t):
+            z = s / jnp.exp(log_t)
+            return jax.nn.logsumexp(z) - z[0]
+
+        at, step = jnp.array(math.log(0.3)), 1e-6
+        slope = (loss(at + step) - loss(at - step)) / (2 * step)
+        z = s / 0.3
+        by_hand = z[0] - jnp.sum(jax.nn.softmax(z) * z)
+        assert float(jax.grad(loss)(at)) == pytest.approx(float(slope), rel=1e-6)
+        assert float(by_hand) == pytest.approx(float(slope), rel=1e-6)

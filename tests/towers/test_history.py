@@ -1,0 +1,120 @@
+"""Histories: what is gathered, against a slow reading in Python."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from research.config import Config
+from research.towers.history import Mean
+from research.towers.tables import HISTORY, SideArrays, UserLookup, user_lookup
+from research.train.world import build_world
+from research.types import Events
+from tests.world import made_fold
+
+LENGTH = 5
+LOOK_UP = jax.jit(user_lookup, static_argnums=5)
+
+
+def gathered(
+    fitted: Events, item: np.ndarray, entity: np.ndarray, position: np.ndarray
+) -> UserLookup:
+    none = jnp.zeros((fitted.n_users, 0))
+    return LOOK_UP(
+        SideArrays({}, none),
+        jnp.asarray(item),
+        jnp.asarray(fitted.offsets, jnp.int32),
+        jnp.asarray(entity, jnp.int32),
+        jnp.asarray(position, jnp.int32),
+        LENGTH,
+    )
+
+
+def lists(found: UserLookup) -> list[list[int]]:
+    ids, keep = np.asarray(found.ids[HISTORY]), np.asarray(found.keep)
+    return [row[kept].tolist() for row, kept in zip(ids, keep, strict=True)]
+
+
+def every_position() -> tuple[Events, np.ndarray, np.ndarray]:
+    """Each event, and each user's end."""
+    fitted = made_fold().fitted
+    entity = np.concatenate([fitted.user, np.arange(fitted.n_users)])
+    position = np.concatenate([np.arange(len(fitted.user)), fitted.offsets[1:]])
+    return fitted, entity, position
+
+
+def test_the_gather_is_the_last_items_before_the_position_latest_first():
+    fitted, entity, position = every_position()
+    found = lists(gathered(fitted, fitted.item, entity, position))
+    for u, at, seen in zip(entity.tolist(), position.tolist(), found, strict=True):
+        own = fitted.item[fitted.offsets[u] : at].tolist()
+        assert seen == own[::-1][:LENGTH]
+
+
+def test_nothing_at_or_after_the_position_and_no_other_user_is_seen():
+    """Every other event is given an item that nobody has."""
+    fitted, entity, position = every_position()
+    before = lists(gathered(fitted, fitted.item, entity, position))
+    for row in range(0, len(entity), 97):
+        u, at = int(entity[row]), int(position[row])
+        poisoned = np.full_like(fitted.item, -1)
+        start = fitted.offsets[u]
+        poisoned[start:at] = fitted.item[start:at]
+        found = gathered(fitted, poisoned, entity, position)
+        assert lists(found)[row] == before[row]
+
+
+def test_the_first_event_of_a_user_has_no_history():
+    fitted = made_fold().fitted
+    first = fitted.offsets[:-1]
+    users = np.arange(fitted.n_users)
+    assert not gathered(fitted, fitted.item, users, first).keep.any()
+
+
+def test_a_history_of_length_none_needs_no_rows():
+    fitted = made_fold().fitted
+    found = user_lookup(
+        SideArrays({}, jnp.zeros((fitted.n_users, 0))),
+        jnp.asarray(fitted.item),
+        jnp.asarray(fitted.offsets, jnp.int32),
+        jnp.array([0, 1]),
+        jnp.array([3, 40]),
+        0,
+    )
+    assert HISTORY not in found.ids
+    assert found.keep.shape == (2, 0)
+
+
+def test_evaluation_sees_all_that_is_fitted_and_no_more():
+    """World's events are the fitted ones: a position at the end sees the last."""
+    phase = made_fold(fit_on="train")
+    world, _ = build_world(Config(), phase)
+    assert world.item.shape == (len(phase.fitted.item),)
+    users = phase.evaluated
+    ends = phase.fitted.offsets[users + 1]
+    found = lists(gathered(phase.fitted, np.asarray(world.item), users, ends))
+    for u, seen in zip(users.tolist(), found, strict=True):
+        held = set(phase.held_item[phase.held_user == u].tolist())
+        assert not held & set(seen)
+        assert seen[0] == phase.fitted.item[phase.fitted.offsets[u + 1] - 1]
+
+
+def test_the_mean_is_over_the_rows_that_are_there():
+    rows = np.random.default_rng(0).normal(size=(4, 3, 2)).astype(np.float32)
+    keep = np.array([[1, 1, 1], [1, 0, 0], [0, 1, 1], [0, 0, 0]], bool)
+    given = jnp.asarray(rows), jnp.asarray(keep)
+    mean = Mean().apply({}, *given)
+    for b in range(3):
+        np.testing.assert_allclose(mean[b], rows[b][keep[b]].mean(axis=0), rtol=1e-5)
+    assert mean[3].tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e4])
+def test_an_empty_history_has_a_finite_gradient_of_zero(scale):
+    rows = scale * jnp.ones((2, 3, 2))
+    keep = jnp.array([[False] * 3, [True, False, True]])
+    grad = jax.grad(lambda rows: jnp.sum(Mean().apply({}, rows, keep) ** 2))(rows)
+    assert jnp.isfinite(grad).all()
+    assert (grad[0] == 0).all()
+    assert (grad[1, 1] == 0).all()
+    assert (grad[1, 0] != 0).all()
