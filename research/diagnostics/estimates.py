@@ -111,6 +111,6 @@ def _root(value: float) -> float:
 
 
 def _cosine(norm: float, along: float, square: float) -> float:
-    """The cosine of f + e and f, from |f|^2, <e, f> and |e|^2."""
+    """The cosine of f + e and f, from |f|^2, <e, f> and |e|^2; noise can't lift it."""
     length = max(norm + 2 * along + square, 1e-30)
-    return float((norm + along) / np.sqrt(norm * length))
+    return float(np.clip((norm + along) / np.sqrt(norm * length), -1.0, 1.0))

@@ -53,8 +53,13 @@ def sampled_gradient(
     """Gradients of many rows of one user and positive, each with draws of its own."""
     own = jnp.full(rows, positive, jnp.int32)
     scores = jnp.broadcast_to(world.scores[user], (rows, world.scores.shape[1]))
-    ids = draw_rows(
-        jax.random.key(seed), arm, pairs_of(world), own, world.pool,
-        leave_own_out=arm.config.leave_own_out,
-    )  # fmt: skip
-    return np.asarray(score_gradient(arm, scores, own, ids, world.pool))
+
+    @jax.jit
+    def run(key: jax.Array) -> jax.Array:
+        ids = draw_rows(
+            key, arm, pairs_of(world), own, world.pool,
+            leave_own_out=arm.config.leave_own_out,
+        )  # fmt: skip
+        return score_gradient(arm, scores, own, ids, world.pool)
+
+    return np.asarray(run(jax.random.key(seed)))

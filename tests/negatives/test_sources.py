@@ -11,9 +11,7 @@ from scipy import stats
 from research.batches import epoch_batches
 from research.config import Config
 from research.corrections import keep_columns
-from research.negatives import SOURCES, make_sources
 from research.positives import candidate_counts, log_share, user_item
-from research.types import InputError
 from tests.negatives.small import BATCH, CLICKED, COUNTS, LAWS, batch_of, pool_of, ready
 from tests.world import made_fold
 
@@ -235,31 +233,3 @@ def test_the_click_share_is_taken_over_the_pairs_candidates():
         counts[counts > 0] / len(pairs.candidate),
         rtol=1e-6,
     )
-
-
-@pytest.mark.parametrize(
-    ("specs", "line"),
-    [
-        ((), "no source of negatives"),
-        (("uniform",), "uniform needs a number of draws"),
-        (("uniform:0",), "uniform needs a number of draws"),
-        (("uniform:x",), "uniform needs a number of draws"),
-        (("uniform:-3",), "uniform needs a number of draws"),
-        (("in-batch:3",), "in-batch takes no number"),
-        (("catalogue:3",), "catalogue takes no number"),
-        (("in-bach",), "nearest: in-batch"),
-    ],
-)
-def test_what_names_no_source_is_bad_input(specs, line):
-    with pytest.raises(InputError, match=line) as raised:
-        make_sources(specs)
-    assert "\n" not in str(raised.value)
-
-
-def test_every_source_is_called_what_the_registry_calls_it():
-    config = config_of()
-    names = [
-        make_sources((spec(name, BATCH - 1 if "part" in name else 8),), config)[0].name
-        for name in SOURCES
-    ]
-    assert names == list(SOURCES)
