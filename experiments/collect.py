@@ -115,6 +115,8 @@ def report(grid: Grid, records: Path, out: Path) -> tuple[pd.DataFrame, list[Pat
     Raises:
       InputError: the file is missing, or was written by another RESULTS_VERSION.
     """
+    if grid.study is not None:
+        return pd.DataFrame(), grid.study.report(records, out)
     header = read_header(records)
     if header.get("results_version") != RESULTS_VERSION:
         raise InputError(

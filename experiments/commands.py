@@ -80,8 +80,14 @@ class Run:
             raise InputError(f"jobs is {self.jobs}: it must be at least 1")
         choose(self.dataset, DATASETS, "data set")
         base = Config(dataset=self.dataset, split=self.split)
-        specs = expand(grid, base, self.seeds, self.arms, self.quick)
         out = _checked(self.out)
+        if grid.study is not None:
+            records = grid.study.run(
+                writable(out), self.dataset, self.data_dir, self.quick, print
+            )
+            print(f"wrote {records}, and its tables and figures")
+            return FINISHED
+        specs = expand(grid, base, self.seeds, self.arms, self.quick)
         if grid.runner is not None:
             path = records_path(writable(out), SIMULATED, grid.name, Config().split)
             _, written = report(grid, simulate(grid, specs, path, self.quick), out)

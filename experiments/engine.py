@@ -5,6 +5,7 @@ by side do: so each worker is bound to a core of its own, and prefers tasks of a
 it has compiled already.
 """
 
+import contextlib
 import multiprocessing
 import os
 import time
@@ -51,6 +52,8 @@ def attempt(task: Task, data_dir: str | None, running: Running, place: str) -> O
 
     try:
         line = execute(task.config, task.priors, task.folder, data_dir, progress, place)
+    except BrokenPipeError:
+        raise  # whoever asked is gone: the run is unfinished, not failed
     except Exception as error:
         last = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{os.path.basename(last.filename)}:{last.lineno}"
@@ -162,9 +165,7 @@ def _serve(pipe: Connection, core: int, data_dir: str | None) -> None:
     """The worker: bound to its core before jax counts them, then task after task."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {core})
-    while True:
-        try:
+    with contextlib.suppress(EOFError, BrokenPipeError, KeyboardInterrupt):
+        while True:
             task = pipe.recv()
-        except (EOFError, KeyboardInterrupt):
-            return
-        pipe.send(attempt(task, data_dir, pipe.send, f"worker on core {core}"))
+            pipe.send(attempt(task, data_dir, pipe.send, f"worker on core {core}"))

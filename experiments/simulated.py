@@ -86,7 +86,7 @@ def _table(grid: Grid, rows: Sequence[Row]) -> pd.DataFrame:
             line |= {"k": int(step), "seeds": len(runs), "users": 0}
             lines.append(line | dict(zip(grid.fields, values)))
     frame = pd.DataFrame(lines, columns=[*LEADING, *grid.fields, *TRAILING])
-    return frame.fillna({"against": "", "note": ""})
+    return frame.assign(against="", note="")
 
 
 def _markdown(grid: Grid, frame: pd.DataFrame, header: dict[str, Any]) -> str:

@@ -7,6 +7,7 @@ from experiments.grids.grid import Grid
 from experiments.grids.learned_temperature import LEARNED_TEMPERATURE
 from experiments.grids.losses import LOSSES, LOSSES_CHOICE
 from experiments.grids.negatives import NEGATIVES
+from experiments.grids.probe import PROBE
 from experiments.grids.ssb import SSB
 from experiments.grids.temperature import TEMPERATURE
 
@@ -15,7 +16,7 @@ __all__ = ["GRIDS"]
 GRIDS: dict[str, Grid] = {
     grid.name: grid
     for grid in (
-        *(SSB, TEMPERATURE, NEGATIVES, CACHE, CORRECTION, FREQUENCY),
+        *(SSB, TEMPERATURE, NEGATIVES, CACHE, CORRECTION, FREQUENCY, PROBE),
         *(LOSSES, LOSSES_CHOICE, LEARNED_TEMPERATURE),
     )
 }

@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from experiments.arms import arm
@@ -10,13 +11,24 @@ from research.choose import choose
 from research.config import Config
 from research.types import InputError
 
-__all__ = ["Grid", "Spec", "expand"]
+__all__ = ["Grid", "Spec", "Study", "expand"]
 
 QUICK_EPOCHS = 2
 QUICK_VALUES = 2
 QUICK_WARMUP = 10  # steps, so that a cache has its turn in two epochs
 
 Sweep = dict[str, tuple[float, ...]]
+
+
+class Study(NamedTuple):
+    """A grid that isn't made of runs: it measures, and writes what it found.
+
+    run(out, dataset, data_dir, quick, progress) -> its file of records;
+    report(records, out) -> the tables and figures made from them.
+    """
+
+    run: Callable[[Path, str, str | None, bool, Callable[[str], None]], Path]
+    report: Callable[[Path, Path], list[Path]]
 
 
 class Grid(NamedTuple):
@@ -26,8 +38,8 @@ class Grid(NamedTuple):
     arm and seed; deltas in the tables are taken from the reference arm. An arm that
     ``apart`` names has its own sweeps, one after the other, in place of the common one
     ({} is a run with nothing swept); they may be of structure, numbers or switches.
-    runner, where a grid trains nothing, makes a run's curves out of its config. changes
-    are made to every run, beneath its arm's.
+    runner, where a grid trains nothing, makes a run's curves out of its config; study
+    stands in for runs altogether. changes are made to every run, beneath its arm's.
     """
 
     name: str
@@ -40,6 +52,7 @@ class Grid(NamedTuple):
     apart: dict[str, tuple[Sweep, ...]] = {}  # noqa: RUF012 - never written to
     runner: Callable[[Config], dict[str, list[float]]] | None = None
     changes: dict[str, Any] = {}  # noqa: RUF012 - never written to
+    study: Study | None = None
 
     @property
     def fields(self) -> list[str]:

@@ -48,9 +48,9 @@ def table(
 
     Columns: arm, metric, k, mean, low, high, seeds, users; one a swept field; against,
     delta, delta_low, delta_high: the paired difference from the reference arm at the
-    same swept value, empty where it has none; note. A cell with a failed run has no
-    mean, 0 seeds and the note "failed: <reason> (seed n)". Numbers carry 6 significant
-    digits, so that the file read back is the table.
+    same swept value, else where it has none swept, else empty; note. A cell with a
+    failed run has no mean, 0 seeds and the note "failed: <reason> (seed n)". Numbers
+    carry 6 significant digits, so that the file read back is the table.
 
     Raises:
       ValueError: runs that don't make one table; see ``measure``.
@@ -63,9 +63,10 @@ def long_form(
 ) -> pd.DataFrame:
     """Returns the long table of measured cells; see ``table``."""
     references = {cell.swept: cell for cell in cells if cell.arm == reference}
+    unswept: tuple[float | None, ...] = (None,) * len(swept)
     lines: list[dict[str, object]] = []
     for cell in cells:
-        other = references.get(cell.swept)
+        other = references.get(cell.swept) or references.get(unswept)
         for key in cell_keys(cells):
             line: dict[str, object] = {
                 "arm": cell.arm,

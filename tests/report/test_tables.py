@@ -224,3 +224,17 @@ def test_runs_that_are_not_one_table_are_refused(rows):
         table([*rows, *other], "in-batch")
     with pytest.raises(ValueError, match="different users"):
         table([*other[:2], other[2]._replace(record=made_record(1))], "other")
+
+
+def test_a_swept_cell_without_its_own_reference_is_held_against_the_unswept_one():
+    rows = [
+        Row("base", {}, 0, made_record(seed=0)),
+        Row("other", {"draws": 64.0}, 0, made_record(seed=1)),
+        Row("other", {"draws": 256.0}, 0, made_record(seed=2)),
+    ]
+    frame = table(rows, "base", ["draws"])
+    recall = frame[(frame.metric == "recall") & (frame.k == 20)].set_index("draws")
+    assert list(recall.against.loc[[64.0, 256.0]]) == ["base", "base"]
+    base = recall[recall.arm == "base"]["mean"].iloc[0]
+    gap = recall.loc[64.0, "mean"] - base
+    assert abs(recall.loc[64.0, "delta"] - gap) < 1e-5
