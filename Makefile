@@ -15,6 +15,7 @@ ablations: $(READY)
 results: $(READY)
 	$(RUN) ssb --seeds 5 --out results
 	$(RUN) temperature --seeds 5 --out results
+	$(RUN) negatives --seeds 5 --out results
 	$(RUN) frequency --out results
 	$(RUN) probe --out results
 
