@@ -58,7 +58,8 @@ def measure(rows: Sequence[Row], swept: Sequence[str] = ()) -> list[Cell]:
     arms = {arm: n for n, arm in enumerate(dict.fromkeys(row.arm for row in rows))}
     groups: dict[tuple[str, tuple[float | None, ...]], list[Row]] = {}
     for row in rows:
-        value = tuple(row.swept.get(name) for name in fields)
+        found = (row.swept.get(name) for name in fields)
+        value = tuple(None if v is None else float(v) for v in found)  # 64 is 64.0
         groups.setdefault((row.arm, value), []).append(row)
     _check(groups)
     ordered = sorted(groups.items(), key=lambda group: arms[group[0][0]])

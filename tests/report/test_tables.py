@@ -229,8 +229,8 @@ def test_runs_that_are_not_one_table_are_refused(rows):
 def test_a_swept_cell_without_its_own_reference_is_held_against_the_unswept_one():
     rows = [
         Row("base", {}, 0, made_record(seed=0)),
-        Row("other", {"draws": 64.0}, 0, made_record(seed=1)),
-        Row("other", {"draws": 256.0}, 0, made_record(seed=2)),
+        Row("other", {"draws": 64}, 0, made_record(seed=1)),
+        Row("other", {"draws": 256}, 0, made_record(seed=2)),
     ]
     frame = table(rows, "base", ["draws"])
     recall = frame[(frame.metric == "recall") & (frame.k == 20)].set_index("draws")
