@@ -1,4 +1,4 @@
-"""Facts of SCIENCE.md and CONTRACTS.md, by enumeration of every draw on six items."""
+"""What is known of the bias, by enumeration of every draw on six items."""
 
 import itertools
 
