@@ -61,6 +61,22 @@ ARMS: dict[str, dict[str, Any]] = {
         "logq": 1.0,
         "frequency": "streaming",
     },
+    # The push that stored vectors lack, put back on the batch's; and taken away.
+    "fifo-cache+logq+push": {
+        "negatives": ("in-batch", "fifo-cache:4096"),
+        "logq": 1.0,
+        "item_push": "balanced",
+    },
+    "vector-cache+logq+push": {
+        "negatives": ("in-batch", "vector-cache:1024"),
+        "logq": 1.0,
+        "item_push": "balanced",
+    },
+    "mixed-popularity+logq-stopped": {
+        "negatives": ("in-batch", "popularity:1024"),
+        "logq": 1.0,
+        "item_push": "batch",
+    },
     # Corrections.
     "in-batch+logq-streaming": {"logq": 1.0, "frequency": "streaming"},
     "in-batch+logq-distinct": {

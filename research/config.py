@@ -74,6 +74,9 @@ class Config:
     """Steps before a cache is used; it has to hold enough, too."""
     hardest: int = 0
     """Only so many negatives of a row, those of highest logit (0: all of them)."""
+    item_push: str = "drawn"
+    """Columns whose items are pushed away: drawn (all but stored ones), batch, or
+    balanced (the batch's, for all)."""
     band_low: int = 101
     """First rank that the source rank-band draws from."""
     band_high: int = 500
@@ -154,6 +157,7 @@ _CHOICES = {
     "output": ("cosine", "dot"),
     "duplicates": ("keep", "inclusion"),
     "frequency": ("exact", "streaming"),
+    "item_push": ("drawn", "batch", "balanced"),
 }
 # Neither structure nor swept: what a compiled epoch doesn't depend on at all.
 _OUTSIDE = ("seed", "epochs", "evaluate_every", "dataset", "split", "fit_on")

@@ -34,10 +34,12 @@ def check_sources(
     Raises:
       InputError: unknown q under a correction; a cache that holds less than is drawn
         from it, or is never warm; a stored q in a union; a band or a selection wider
-        than what there is; inclusion with what it can't be combined with.
+        than what there is; inclusion with what it can't be combined with; a push by
+        the batch where it isn't a source, or where its share isn't known.
     """
     _known_q(config, sources)
     _stored_alone(sources)
+    _somebody_pushes(config, sources)
     for source, draws in zip(sources, columns, strict=True):
         if source.name in _CACHES:
             _warms_up(config, source.name, draws, size)
@@ -79,6 +81,22 @@ def _stored_alone(sources: tuple[Source, ...]) -> None:
             f"fifo-cache-stored in a union with {', '.join(others) or 'itself'}: a q "
             f"stored with a column gives no mixture; use fifo-cache"
         )
+
+
+def _somebody_pushes(config: Config, sources: tuple[Source, ...]) -> None:
+    if config.item_push == "drawn":
+        return
+    if all(source.origin != "batch" for source in sources):
+        raise InputError(
+            f"item_push {config.item_push} without in-batch negatives: nothing would "
+            f"push an item away"
+        )
+    for source in sources:
+        if config.item_push == "balanced" and source.log_q is None:
+            raise InputError(
+                f"item_push balanced with {source.name}: its q is unknown, and so its "
+                f"share of the push"
+            )
 
 
 def _warms_up(config: Config, name: str, draws: int, size: Size) -> None:

@@ -13,6 +13,7 @@ from research.frequency import Estimate, log_share_estimate, observe
 from research.losses import Context
 from research.negatives import make_sources
 from research.negatives.source import Batch, Drawn, Hyper, Source
+from research.push import push
 from research.rng import stream
 from research.temperature import Temperature, project, temperature_of
 from research.towers.tables import (
@@ -186,6 +187,7 @@ def _make_objective(
         )
         size = batch.candidate.shape[0]
         blocks = split_blocks(vectors, sources, state.sources, drawing.drawn, size)
+        blocks = push(config, blocks, world.pool, size)
         steps = hyper["epochs"] * (world.pairs.candidate.shape[0] // size)
         temperature = temperature_of(
             config,
