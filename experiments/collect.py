@@ -76,6 +76,7 @@ def collect(
         "grid": grid.name,
         "dataset": base.dataset,
         "split": base.split,
+        "fit_on": base.fit_on,
         "quick": quick,
         "data_digest": digest,
     }
@@ -140,9 +141,13 @@ def report(grid: Grid, records: Path, out: Path) -> tuple[pd.DataFrame, list[Pat
 
 
 def _notes(header: dict[str, Any]) -> list[str]:
+    # A file that doesn't name its phase is older than the choice on validation.
+    choosing = header.get("fit_on") == "train"
+    fitted = "train" if choosing else "train + validation"
+    judged = "validation" if choosing else "test"
     note = (
-        f"{header['dataset']}, split {header['split']}, fitted on train + validation, "
-        f"judged on test; data {header['data_digest'][:12]}, "
+        f"{header['dataset']}, split {header['split']}, fitted on {fitted}, "
+        f"judged on {judged}; data {header['data_digest'][:12]}, "
         f"results version {header['results_version']}."
     )
     quick = ["A quick run: two epochs. It shows that everything works, and no result."]

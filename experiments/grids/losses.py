@@ -8,11 +8,10 @@ cosine-contrastive a temperature is a margin in disguise.
 
     python -m experiments run losses-choice        about 20 minutes on 2 cores, 1 seed
     python -m experiments run losses-choice --quick  about 2 minutes
-    python -m experiments.chosen out               the temperatures that it chose
+    python -m experiments.chosen out               prints the temperatures that it chose
     python -m experiments run losses               about 15 minutes on 2 cores, 5 seeds
     python -m experiments run losses --quick       about 2 minutes
 
-No record is committed yet.
 Expect on MovieLens 100K: R@20 about 0.24 for full-softmax, and every corrected softmax
 within 0.01 of it; one negative a row (bpr) clearly below.
 """
