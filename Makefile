@@ -16,6 +16,8 @@ results: $(READY)
 	$(RUN) ssb --seeds 5 --out results
 	$(RUN) temperature --seeds 5 --out results
 	$(RUN) negatives --seeds 5 --out results
+	$(RUN) correction --seeds 5 --out results
+	$(RUN) losses-choice --out results
 	$(RUN) frequency --out results
 	$(RUN) probe --out results
 

@@ -1,5 +1,6 @@
 """The figure of many cells, a line each: recall, and how popular its lists are."""
 
+import textwrap
 from collections.abc import Hashable
 from typing import Any
 
@@ -8,13 +9,18 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from research.report.figures import CUTOFF, heading, unfinished
+from research.report.figures import CUTOFF, LINE, unfinished
 from research.report.palette import look
 from research.report.pictures import STYLE, Drawing, blank
 from research.report.tables import swept_columns, wide
 
 __all__ = ["dots_figure"]
 
+SWITCHES = {  # by a mark each, so that many of them on leave room for the panels
+    "correct_positive": "pos",
+    "leave_own_out": "own",
+    "expected_count": "n",
+}
 PANELS = {
     "recall": f"recall@{CUTOFF}, 95 % interval",
     "train_count": f"mean train count, top {CUTOFF}",
@@ -42,13 +48,16 @@ def dots_figure(frame: pd.DataFrame, title: str | None = None) -> Drawing:
         names = [_name(row, swept) for row in shown.to_dict("records")]
         panels[0].set_yticks(range(len(shown)), names)
         panels[0].set_ylabel("arm and swept values")
+        for axes in panels:
+            axes.locator_params(axis="x", nbins=5)
         panels[0].set_ylim(len(shown) - 0.4, -0.6)
         best = "No run finished"
         if len(shown):
             row = shown.loc[shown.recall.idxmax()].to_dict()
             best = f"{_name(row, swept)}: highest recall, {row['recall']:.3f}"
-        heading(panels[0], title or best)
-        foot = unfinished(points, swept)
+        text = textwrap.fill(title or best, LINE)
+        figure.suptitle(text, x=0.01, ha="left", fontsize=10.5, fontweight="bold")
+        foot = [*_legend(shown), *unfinished(points, swept)]
         if foot:
             figure.supxlabel("\n".join(foot), fontsize=9.5, x=0.01, ha="left")
     return Drawing(figure, points)
@@ -72,5 +81,14 @@ def _dots(axes: Axes, shown: pd.DataFrame, metric: str) -> None:
 
 
 def _name(row: dict[Hashable, Any], swept: list[str]) -> str:
-    values = [f"{field} {row[field]:g}" for field in swept if not pd.isna(row[field])]
-    return ", ".join([str(row["arm"]), *values])
+    """The arm, its swept values, and those of its switches that are on."""
+    known = [field for field in swept if not pd.isna(row[field])]
+    values = [f"{field} {row[field]:g}" for field in known if field not in SWITCHES]
+    on = [f" +{SWITCHES[f]}" for f in known if f in SWITCHES and row[f]]
+    return ", ".join([str(row["arm"]), *values]) + "".join(on)
+
+
+def _legend(shown: pd.DataFrame) -> list[str]:
+    """What the marks of the switches stand for, where there are any."""
+    found = [f"+{SWITCHES[name]}: {name}" for name in SWITCHES if name in shown]
+    return ["; ".join(found)] if found else []
