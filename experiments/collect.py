@@ -16,6 +16,7 @@ from experiments.simulated import SIMULATED, report_curves
 from experiments.version import RESULTS_VERSION
 from research.config import Config
 from research.report.curves import temperature_figure
+from research.report.diversity import diversity_figure
 from research.report.dots import dots_figure
 from research.report.figures import arms_figure
 from research.report.pictures import Drawing, save_figure
@@ -29,7 +30,11 @@ __all__ = ["FIGURES", "collect", "file_name", "place", "records_path", "report"]
 
 FIGURES: dict[str, dict[str, Callable[[pd.DataFrame], Drawing]]] = {
     "ssb": {"arms": arms_figure},
-    "temperature": {"curves": temperature_figure, "tradeoff": tradeoff_figure},
+    "temperature": {
+        "curves": temperature_figure,
+        "tradeoff": tradeoff_figure,
+        "diversity": diversity_figure,
+    },
     "negatives": {"arms": dots_figure},
     "cache": {"arms": dots_figure},
     "correction": {"arms": dots_figure},

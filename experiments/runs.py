@@ -80,7 +80,7 @@ def locate(config: Config, grid: str, out: Path, digest: str) -> tuple[str, Path
 def score(config: Config, fold: Fold, scorer: Scorer) -> Record:
     """Ranks the whole catalogue for every evaluated user; keeps what tables need."""
     lists = rank_scores(scorer, fold.fitted.n_items, *seen_items_of(fold), k=max(KS))
-    return evaluate(fold, lists, KS)
+    return evaluate(fold, lists, KS, scorer)
 
 
 def serve(

@@ -126,7 +126,12 @@ class Record(NamedTuple):
     Held-out positives of the evaluated users are listed by user (ascending), then by
     rank; rank counts from 0 and is capped: 100 means not among the first 100.
     band is 0, 1, 2 for BANDS. exposure[k, i] counts the top-k lists that hold item i,
-    for the cut-offs ``ks``. The four per-user columns are at cut-off 20.
+    for the cut-offs ``ks``. The per-user columns are at cut-off 20.
+
+    The last four may be None: expansion (1 where a held-out positive has only genres
+    foreign to its user) and outside_genres where the data have no genres, repulsion
+    where only lists were evaluated, and all four, with distinct (how many of the top-k
+    lists differ), in a record of before they were measured.
     """
 
     ks: Int[ndarray, " k"]
@@ -139,6 +144,10 @@ class Record(NamedTuple):
     novelty: Float[ndarray, " v"]
     train_count: Float[ndarray, " v"]
     recall_item: Float[ndarray, " v"]
+    expansion: UInt8[ndarray, " h"] | None = None
+    outside_genres: Float[ndarray, " v"] | None = None
+    repulsion: Float[ndarray, " v"] | None = None
+    distinct: Int[ndarray, " k"] | None = None
 
 
 T = TypeVar("T")

@@ -2,9 +2,10 @@
 
 The common account: a small temperature is precise, a large one diverse. Contrastive
 theory says the opposite of the coverage of the catalogue. Eight temperatures by the
-uncorrected, the corrected and the exact softmax.
+uncorrected, the corrected, the mixed and the exact softmax; and each kind of diversity
+by itself: within a list, across users, novelty, and the expansion of interests.
 
-    python -m experiments run temperature          about 5 minutes on 2 cores, 1 seed
+    python -m experiments run temperature          about 7 minutes on 2 cores, 1 seed
     python -m experiments run temperature --quick  about half a minute
 
 Expect on MovieLens 100K: R@20 of a correct loss peaks near 0.15 to 0.2 while its
@@ -16,9 +17,9 @@ from experiments.grids.grid import Grid
 TEMPERATURE = Grid(
     name="temperature",
     question="What does the temperature trade between precision and diversity?",
-    arms=("in-batch", "in-batch+logq", "full-softmax"),
+    arms=("in-batch", "in-batch+logq", "mixed+logq", "full-softmax"),
     reference="in-batch",
     seeds=1,
-    minutes="5",
+    minutes="7",
     swept={"temperature": (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0)},
 )

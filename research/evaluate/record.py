@@ -10,6 +10,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
 from research.evaluate.bands import bands
+from research.evaluate.expansion import foreign_genres, is_expansion, outside_share
+from research.evaluate.repulsion import repulsion
+from research.evaluate.scorers import Scorer
 from research.types import Fold, InputError, Record, check
 
 __all__ = ["DEFAULT_KS", "DEPTH", "SHORT", "evaluate"]
@@ -20,7 +23,10 @@ SHORT = 20  # the cut-off of ild, novelty, train_count and recall_item
 
 
 def evaluate(
-    fold: Fold, lists: Int[np.ndarray, "v k"], ks: Sequence[int] = DEFAULT_KS
+    fold: Fold,
+    lists: Int[np.ndarray, "v k"],
+    ks: Sequence[int] = DEFAULT_KS,
+    scorer: Scorer | None = None,
 ) -> Record:
     """The record of one run: ranks of the held-out positives, and what was shown.
 
@@ -33,12 +39,14 @@ def evaluate(
     evaluated users and I distinct items held out by them: its mean over users is the
     mean over items of the share of their test users reached. Where a list has fewer
     than 20 items, the means are over those it has; NaN where it has none (two for ild).
+    Foreign genres are defined in ``expansion``, repulsion in ``repulsion``.
 
     Args:
       fold: the phase; counts and bands come from its fitted part alone.
       lists: top-k of fold.evaluated, best first, [v, k], at least 100 slots a user or
         as many as there are items.
       ks: cut-offs, from 1 to 100.
+      scorer: what the lists were made from; without it there is no repulsion.
 
     Raises:
       InputError: a cut-off is above the number of items, or not in 1 to 100.
@@ -48,17 +56,12 @@ def evaluate(
     n_items, n_users = fold.fitted.n_items, len(fold.evaluated)
     _check_shapes(ks, lists.shape, n_users, n_items)
     counts = np.bincount(fold.fitted.item, minlength=n_items)
-    judged = np.isin(fold.held_user, fold.evaluated)
-    user = np.searchsorted(fold.evaluated, fold.held_user[judged])
-    item = fold.held_item[judged]
-    rank = ranks(user, item, lists[:, :DEPTH], n_items)
-    # what shares a rank, the misses, by item: equal lists leave equal records
-    order = np.lexsort((item, rank, user))
-    user, item, rank = user[order], item[order], rank[order]
+    user, item, rank = _held_out(fold, lists)
     short = lists[:, :SHORT]
     filled = short < n_items
     shown = np.where(filled, short, 0)  # any item: ``filled`` keeps it out of all sums
     share = np.maximum(counts, 1) / counts.sum()
+    genres, foreign = fold.fitted.items.genres, foreign_genres(fold)
     return check(
         Record(
             ks=np.array(ks, np.int64),
@@ -67,12 +70,29 @@ def evaluate(
             band=bands(counts)[item],
             exposure=np.stack([_exposure(lists[:, :k], n_items) for k in ks]),
             item_counts=counts,
-            ild=_intra_list_distance(fold.fitted.items.genres, shown, filled),
+            ild=_intra_list_distance(genres, shown, filled),
             novelty=_mean_of_list(-np.log2(share)[shown], filled),
             train_count=_mean_of_list(counts[shown].astype(np.float64), filled),
             recall_item=_item_balanced(user, item, rank < SHORT, n_users),
+            expansion=is_expansion(genres, foreign, user, item),
+            outside_genres=outside_share(genres, foreign, shown, filled),
+            repulsion=None if scorer is None else repulsion(fold, scorer),
+            distinct=np.array([len(np.unique(lists[:, :k], axis=0)) for k in ks]),
         )
     )
+
+
+def _held_out(
+    fold: Fold, lists: Int[np.ndarray, "v k"]
+) -> tuple[Int[np.ndarray, " h"], Int[np.ndarray, " h"], UInt8[np.ndarray, " h"]]:
+    """Row of lists, item and rank of each held-out positive, by user, then by rank."""
+    judged = np.isin(fold.held_user, fold.evaluated)
+    user = np.searchsorted(fold.evaluated, fold.held_user[judged])
+    item = fold.held_item[judged]
+    rank = ranks(user, item, lists[:, :DEPTH], fold.fitted.n_items)
+    # what shares a rank, the misses, by item: equal lists leave equal records
+    order = np.lexsort((item, rank, user))
+    return user[order], item[order], rank[order]
 
 
 def ranks(

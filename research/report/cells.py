@@ -11,6 +11,7 @@ from research.report.intervals import Interval, bounds, over_seeds, resample
 from research.report.record_metrics import (
     PER_USER,
     Key,
+    absent,
     keys,
     mean_counted,
     per_user,
@@ -67,11 +68,14 @@ def measure(rows: Sequence[Row], swept: Sequence[str] = ()) -> list[Cell]:
 
 
 def cell_keys(cells: Sequence[Cell]) -> list[Key]:
-    """Returns the metrics and cut-offs of a table, from its first cell with values."""
-    for cell in cells:
-        if cell.means:
-            return list(cell.means)
-    return keys(np.array(DEFAULT_KS))
+    """Returns the metrics and cut-offs of a table: what all cells with values have.
+
+    Cells differ where records of before a metric was measured stand beside new ones.
+    """
+    measured = [cell.means for cell in cells if cell.means]
+    if not measured:
+        return keys(np.array(DEFAULT_KS))
+    return [key for key in measured[0] if all(key in means for means in measured)]
 
 
 def estimate(cell: Cell, key: Key) -> Interval:
@@ -154,7 +158,9 @@ def _values(
     records: list[Record],
 ) -> tuple[dict[Key, ndarray], dict[Key, ndarray], dict[Key, int]]:
     by_seed = [per_user(record) for record in records]
-    names = [key for key in keys(records[0].ks) if key.metric in PER_USER]
+    lacking = set[str]().union(*(absent(record) for record in records))
+    every = keys(records[0].ks, lacking)
+    names = [key for key in every if key.metric in PER_USER]
     values = np.stack(
         [np.stack([seed[key] for seed in by_seed], axis=1) for key in names], axis=2
     )
@@ -162,7 +168,7 @@ def _values(
     whole = [whole_set(record) for record in records]
     means: dict[Key, ndarray] = {}
     users: dict[Key, int] = {}
-    for key in keys(records[0].ks):
+    for key in every:
         if key in by_seed[0]:
             column = values[:, :, names.index(key)]
             means[key] = np.array([mean_counted(seed) for seed in column.T])

@@ -14,7 +14,15 @@ from research.report.palette import look
 from research.report.pictures import STYLE, Drawing, blank
 from research.report.tables import wide
 
-__all__ = ["NAMES", "along", "around", "leading_curve", "temperature_figure"]
+__all__ = [
+    "NAMES",
+    "along",
+    "around",
+    "band",
+    "leading_curve",
+    "temperature_figure",
+    "ticks",
+]
 
 NAMES = {
     "recall": f"recall@{CUTOFF}",
@@ -45,9 +53,9 @@ def temperature_figure(
         figure, axes = blank(6.0, nrows=2, ncols=2, sharex=True)
         for panel, metric in zip(axes.flat, PANELS, strict=True):
             for arm, line in points.groupby("arm", sort=False):
-                _band(panel, line, metric, swept, str(arm))
+                band(panel, line, metric, swept, str(arm))
             panel.set_ylabel(NAMES[metric])
-        _ticks(axes[0, 0], points[swept][points.recall.notna()])
+        ticks(axes[0, 0], points[swept][points.recall.notna()])
         for panel in axes[1]:
             panel.set_xlabel(swept)
         around(figure, axes[0, 0], title or _peak(points, swept), points, swept)
@@ -70,7 +78,8 @@ def along(frame: pd.DataFrame, metrics: Sequence[str], swept: str) -> pd.DataFra
     return points.loc[order.index].reset_index(drop=True)
 
 
-def _band(axes: Axes, line: pd.DataFrame, metric: str, swept: str, arm: str) -> None:
+def band(axes: Axes, line: pd.DataFrame, metric: str, swept: str, arm: str) -> None:
+    """Draws an arm's line and band along a swept value; a level where it has none."""
     colour, marker = look(arm)
     if line[swept].isna().all():
         level = line[metric].iloc[0]
@@ -96,10 +105,13 @@ def _band(axes: Axes, line: pd.DataFrame, metric: str, swept: str, arm: str) -> 
     )
 
 
-def _ticks(axes: Axes, values: "pd.Series[float]") -> None:
+def ticks(
+    axes: Axes, values: "pd.Series[float]", steps: Sequence[float] = (1.0, 2.0, 5.0)
+) -> None:
+    """Sets the ticks of the swept values; logarithmic if all are positive."""
     if values.min() > 0:
         axes.set_xscale("log")
-        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.xaxis.set_major_locator(LogLocator(subs=steps))
         axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
 

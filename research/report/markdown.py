@@ -35,7 +35,12 @@ COLUMNS = (
     Column("novelty", "novelty", ".2f"),
     Column("train_count", "train count", ".1f"),
     Column("cold_slots_2", "cold slots", ".4f"),
+    Column("recall_expansion", "expansion", ".3f"),
+    Column("outside_genres", "outside", ".3f"),
+    Column("repulsion", "repulsion", ".3f"),
 )
+# Metrics that a table may lack altogether: without genres, or from older records.
+OPTIONAL = ("recall_expansion", "outside_genres", "repulsion")
 
 
 def markdown(
@@ -58,7 +63,9 @@ def markdown(
         raise ValueError(f"the table has no cut-off {k}")
     swept = swept_columns(frame)
     against = next((name for name in frame.against if name), "")
-    headings = [column.heading.format(k=k) for column in COLUMNS]
+    present = set(at_k.metric)
+    columns = [c for c in COLUMNS if c.metric in present or c.metric not in OPTIONAL]
+    headings = [column.heading.format(k=k) for column in columns]
     if against:
         headings.insert(1, f"Δ {headings[0]}")
     lines = [
@@ -67,21 +74,24 @@ def markdown(
     ]
     for values, cell in at_k.groupby(["arm", *swept], sort=False, dropna=False):
         first = [f"`{values[0]}`", *(_number(value, "g") for value in values[1:])]
-        lines.append(_line([*first, *_cells(cell.set_index("metric"), bool(against))]))
+        cells = _cells(cell.set_index("metric"), columns, bool(against))
+        lines.append(_line([*first, *cells]))
     paragraphs = [*notes, *_footnotes(at_k, against, k)]
     return "\n".join([f"# {title}", "", *lines, "", "\n\n".join(paragraphs), ""])
 
 
-def _cells(cell: pd.DataFrame, with_delta: bool) -> list[str]:
+def _cells(
+    cell: pd.DataFrame, columns: Sequence[Column], with_delta: bool
+) -> list[str]:
     """Returns the cells of one row, its long rows indexed by metric."""
     note = str(cell.note.iloc[0])
     if note.startswith("failed"):
-        return [note, *["failed"] * (len(COLUMNS) - 1 + with_delta)]
+        return [note, *["failed"] * (len(columns) - 1 + with_delta)]
     out = []
-    for column in COLUMNS:
+    for column in columns:
         row = cell.loc[column.metric] if column.metric in cell.index else None
         out.append(EMPTY if row is None else _value(row, column))
-        if with_delta and column is COLUMNS[0]:
+        if with_delta and column is columns[0]:
             assert row is not None  # every table has recall at each of its cut-offs
             delta = [_number(row[name], "+.4f") for name in DELTA]
             out.append(EMPTY if delta[0] == EMPTY else _interval(*delta))
@@ -148,4 +158,11 @@ def _footnotes(at_k: pd.DataFrame, against: str, k: int) -> list[str]:
         " popularity. cold slots: share of slots given to items with at most 2 fitted"
         " clicks."
     )
+    if set(at_k.metric) >= set(OPTIONAL):
+        out.append(
+            "expansion: recall of the positives whose genres are all foreign to the"
+            " user (under 5 % of the user's own). outside: share of the lists' genres"
+            " that are foreign. repulsion: mean share of unseen items ranked above a"
+            " held-out positive; 0 is the top."
+        )
     return out

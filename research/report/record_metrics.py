@@ -5,6 +5,7 @@ cut-offs, ``i`` items of the catalogue. A rank counts from 0 and is capped at 10
 A metric is keyed by (name, cut-off). NaN marks a user whom a metric doesn't count.
 """
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +21,7 @@ __all__ = [
     "PER_USER",
     "WHOLE_SET",
     "Key",
+    "absent",
     "keys",
     "per_user",
     "summary",
@@ -29,13 +31,30 @@ __all__ = [
 CAP = 100  # a record's ranks stop here, so no cut-off above it can be computed
 COLUMN_CUTOFF = 20  # the cut-off of the columns a record holds ready-made
 BAND_METRICS = tuple(f"recall_{band}" for band in BANDS)
-COLUMNS = ("recall_item", "ild", "novelty", "train_count")
-PER_USER = ("recall", "ndcg", "hit", "mrr", *BAND_METRICS, *COLUMNS)
-WHOLE_SET = ("coverage", "gini", "entropy", "cold_slots_0", "cold_slots_2")
+COLUMNS = (
+    *("recall_item", "ild", "novelty", "train_count"),
+    *("outside_genres", "repulsion"),
+)
+PER_USER = (
+    *("recall", "ndcg", "hit", "mrr", *BAND_METRICS, "recall_expansion"),
+    *COLUMNS,
+)
+WHOLE_SET = (
+    *("coverage", "gini", "entropy", "cold_slots_0", "cold_slots_2"),
+    "distinct_lists",
+)
+# What a record may lack, and the metric that is then absent, not zero.
+OPTIONAL = {
+    "expansion": "recall_expansion",
+    "outside_genres": "outside_genres",
+    "repulsion": "repulsion",
+    "distinct": "distinct_lists",
+}
 METRICS = (
     *("recall", "ndcg", "hit", "mrr", *BAND_METRICS, "recall_item"),
     *("coverage", "gini", "entropy", "ild", "novelty", "train_count"),
     *("cold_slots_0", "cold_slots_2"),
+    *("recall_expansion", "outside_genres", "repulsion", "distinct_lists"),
 )
 
 
@@ -46,8 +65,15 @@ class Key(NamedTuple):
     k: int
 
 
-def keys(ks: Int[ndarray, " k"]) -> list[Key]:
+def absent(record: Record) -> set[str]:
+    """Returns the metrics that the record has no column for."""
+    return {m for field, m in OPTIONAL.items() if getattr(record, field) is None}
+
+
+def keys(ks: Int[ndarray, " k"], without: Collection[str] = ()) -> list[Key]:
     """Returns every metric at every cut-off it has, in the order of tables.
+
+    ``without`` names metrics that are left out.
 
     >>> [key.k for key in keys(np.array([10, 20])) if key.metric in ("hit", "ild")]
     [10, 20, 20]
@@ -56,6 +82,7 @@ def keys(ks: Int[ndarray, " k"]) -> list[Key]:
     return [
         Key(name, k)
         for name in METRICS
+        if name not in without
         for k in ([COLUMN_CUTOFF] if name in COLUMNS else cutoffs)
     ]
 
@@ -68,7 +95,9 @@ def per_user(record: Record) -> dict[Key, Float[ndarray, " v"]]:
     else 0; ndcg = sum over r < k of 1/log2(r + 2), divided by the same sum over the
     min(k, n) first ranks; recall_head, _torso, _tail = recall over the positives of
     that popularity band, NaN for a user who has none. recall_item, ild, novelty
-    [castells2011] and train_count are the record's own columns, at cut-off 20.
+    [castells2011], train_count, outside_genres and repulsion are the record's own
+    columns, at cut-off 20. recall_expansion = recall over the positives of foreign
+    genres, NaN for a user who has none. What the record lacks is left out.
 
     Raises:
       ValueError: a cut-off outside 1 to 100, or positives that don't add up.
@@ -86,7 +115,10 @@ def per_user(record: Record) -> dict[Key, Float[ndarray, " v"]]:
     first = np.minimum.reduceat(rank, np.cumsum(held) - held) if len(held) else held
     gain = 1 / np.log2(np.arange(CAP + 1) + 2)
     ideal = np.concatenate([[0.0], np.cumsum(gain)])
-    of_band = [_by_user(users, record.band == b, held) for b in range(len(BANDS))]
+    groups = {name: record.band == b for b, name in enumerate(BAND_METRICS)}
+    if record.expansion is not None:
+        groups["recall_expansion"] = record.expansion == 1
+    of_group = {name: _by_user(users, mine, held) for name, mine in groups.items()}
     out: dict[Key, ndarray] = {}
     for k in ks.tolist():
         top = rank < k
@@ -95,14 +127,12 @@ def per_user(record: Record) -> dict[Key, Float[ndarray, " v"]]:
         out[Key("ndcg", k)] = dcg / ideal[np.minimum(k, held)]
         out[Key("hit", k)] = (first < k).astype(np.float64)
         out[Key("mrr", k)] = np.where(first < k, 1 / (first + 1.0), 0.0)
-        for b, name in enumerate(BAND_METRICS):
-            hits = _by_user(users, top & (record.band == b), held)
-            some = of_band[b] > 0
-            out[Key(name, k)] = np.where(
-                some, hits / np.where(some, of_band[b], 1), np.nan
-            )
+        for name, mine in groups.items():
+            hits, n = _by_user(users, top & mine, held), of_group[name]
+            out[Key(name, k)] = np.where(n > 0, hits / np.where(n > 0, n, 1), np.nan)
     for name in COLUMNS:
-        out[Key(name, COLUMN_CUTOFF)] = getattr(record, name).astype(np.float64)
+        if (column := getattr(record, name)) is not None:
+            out[Key(name, COLUMN_CUTOFF)] = column.astype(np.float64)
     return out
 
 
@@ -113,10 +143,13 @@ def whole_set(record: Record) -> dict[Key, float]:
     coverage = |{j: p(j) > 0}| / n; entropy = -sum p log2 p, in bits;
     gini = sum_j (2j - n - 1) p_(j) / (n - 1), p ascending over the whole catalogue;
     cold_slots_0, cold_slots_2 = share of slots given to items with 0, with at most 2
-    fitted clicks. All are NaN where nothing was recommended.
+    fitted clicks. All are NaN where nothing was recommended. distinct_lists = distinct
+    top-k lists / users, left out where the record lacks it.
     """
     out: dict[Key, float] = {}
-    for k, exposure in zip(record.ks.tolist(), record.exposure, strict=True):
+    for n, (k, exposure) in enumerate(
+        zip(record.ks.tolist(), record.exposure, strict=True)
+    ):
         slots = exposure.sum()
         p = exposure / slots if slots else np.full(len(exposure), np.nan)
         shown = float(np.mean(exposure > 0)) if slots else float("nan")
@@ -129,6 +162,9 @@ def whole_set(record: Record) -> dict[Key, float]:
             out[Key(f"cold_slots_{most}", k)] = (
                 float(p[cold].sum()) if slots else np.nan
             )
+        if record.distinct is not None:
+            different = record.distinct[n] / max(len(record.held), 1)
+            out[Key("distinct_lists", k)] = float(different) if slots else np.nan
     return out
 
 
@@ -155,7 +191,7 @@ def summary(record: Record) -> dict[str, dict[int, float]]:
     means = {key: mean_counted(values) for key, values in per_user(record).items()}
     values = means | whole_set(record)
     out: dict[str, dict[int, float]] = {}
-    for key in keys(record.ks):
+    for key in keys(record.ks, absent(record)):
         out.setdefault(key.metric, {})[key.k] = values[key]
     return out
 

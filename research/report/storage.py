@@ -27,9 +27,12 @@ __all__ = [
     "unpack",
 ]
 
-HALF = ("ild", "novelty", "train_count", "recall_item")
-BYTE = ("rank", "band")
-COUNTS = ("ks", "held", "exposure", "item_counts")
+HALF = (
+    *("ild", "novelty", "train_count", "recall_item"),
+    *("outside_genres", "repulsion"),
+)
+BYTE = ("rank", "band", "expansion")
+COUNTS = ("ks", "held", "exposure", "item_counts", "distinct")
 HEADER = "rows"
 LAYOUT = 1
 
@@ -38,13 +41,15 @@ def pack(record: Record) -> dict[str, ndarray]:
     """Returns a record's arrays in the types that are stored, by field name.
 
     Per-user columns become float16, ranks and bands uint8, counts the least unsigned
-    type that holds them.
+    type that holds them. What a record lacks is left out.
 
     Raises:
       ValueError: a negative count, or a column that float16 can't hold.
     """
     out: dict[str, ndarray] = {}
     for name, values in record._asdict().items():
+        if values is None:
+            continue
         if name in HALF:
             with np.errstate(over="ignore"):  # told below, with the field's name
                 out[name] = values.astype("<f2")
@@ -66,14 +71,16 @@ def unpack(arrays: Mapping[str, ndarray]) -> Record:
     """Returns the record of stored arrays, its counts as int64.
 
     Raises:
-      KeyError: a field is missing.
+      KeyError: a field is missing that every record has.
     """
+    optional = Record._field_defaults.keys() - arrays.keys()
     return Record(
         **{
             name: np.asarray(arrays[name]).astype(np.int64)
             if name in COUNTS
             else np.asarray(arrays[name])
             for name in Record._fields
+            if name not in optional
         }
     )
 

@@ -38,6 +38,7 @@ NUMBER = "%.6g"  # finer than any interval here, coarser than what machines diff
 DIRECTED = (
     *("recall", "ndcg", "hit", "mrr"),
     *("recall_head", "recall_torso", "recall_tail", "recall_item"),
+    "recall_expansion",
 )
 
 

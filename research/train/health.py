@@ -13,9 +13,11 @@ from research.towers.towers import normalise
 from research.train.model import Model, Params, serve_pairs
 from research.train.world import World
 
-__all__ = ["COLLAPSED", "Health", "collapse", "health", "measure"]
+__all__ = ["COLLAPSED", "DISTINCT", "Health", "collapse", "health", "measure"]
 
 COLLAPSED = 0.99  # mean pairwise cosine of users above which all get the same list
+DISTINCT = 0.05  # share of distinct lists below which most get one of a few
+TOP = 20
 ROWS = 512
 
 
@@ -25,7 +27,9 @@ class Health(NamedTuple):
     user_norm, item_norm: mean length. alignment: mean squared distance of a pair;
     user_uniformity, item_uniformity: log mean of exp(-2 |x - x'|^2)  [wang2020].
     user_cosine: mean over pairs of users. score_spread: standard deviation of a user's
-    scores over the items, a mean over users.
+    scores over the items, a mean over users. distinct_lists: of the users' lists of 20
+    among the sample's items, the share that no earlier user has; nothing that was seen
+    is removed, so one ranking for all gives 1 / b.
     """
 
     user_norm: Float[Array, ""]
@@ -35,6 +39,7 @@ class Health(NamedTuple):
     item_uniformity: Float[Array, ""]
     user_cosine: Float[Array, ""]
     score_spread: Float[Array, ""]
+    distinct_lists: Float[Array, ""]
 
 
 def health(
@@ -55,6 +60,7 @@ def measure(users: Float[Array, "b d"], items: Float[Array, "b d"]) -> Health:
     """The numbers for pairs of vectors."""
     unit, other = normalise(users), normalise(items)
     b = users.shape[0]
+    scores = users @ items.T
     cosines = jnp.sum(jnp.sum(unit, axis=0) ** 2) - jnp.sum(unit * unit)
     return Health(
         user_norm=jnp.mean(jnp.linalg.norm(users, axis=1)),
@@ -63,8 +69,15 @@ def measure(users: Float[Array, "b d"], items: Float[Array, "b d"]) -> Health:
         user_uniformity=log_uniformity(unit),
         item_uniformity=log_uniformity(other),
         user_cosine=cosines / max(b * (b - 1), 1),
-        score_spread=jnp.mean(jnp.std(users @ items.T, axis=1)),
+        score_spread=jnp.mean(jnp.std(scores, axis=1)),
+        distinct_lists=_distinct(jax.lax.top_k(scores, min(TOP, b))[1]),
     )
+
+
+def _distinct(lists: Int[Array, "b k"]) -> Float[Array, ""]:
+    """Share of rows that equal no earlier row."""
+    same = jnp.all(lists[:, None, :] == lists[None, :, :], axis=2)
+    return 1 - jnp.mean(jnp.any(jnp.tril(same, -1), axis=1).astype(jnp.float32))
 
 
 @functools.partial(jax.jit, static_argnums=2)
@@ -73,14 +86,20 @@ def _measured(users: Float[Array, "b d"], items: Float[Array, "b d"], n: int) ->
 
 
 def collapse(found: dict[str, float]) -> str | None:
-    """A line where users have become one, else None.
+    """A line where users, or their lists, have become one, else None.
 
-    >>> collapse({"epoch": 3.0, "user_cosine": 0.5}) is None
+    >>> collapse({"epoch": 3.0, "user_cosine": 0.5, "distinct_lists": 0.9}) is None
     True
     """
-    if found["user_cosine"] <= COLLAPSED:
-        return None
-    return (
-        f"collapsed: after epoch {found['epoch']:.0f} the mean cosine of two users is "
-        f"{found['user_cosine']:.3f}: everyone gets the same list"
-    )
+    after = f"collapsed: after epoch {found['epoch']:.0f}"
+    if found["user_cosine"] > COLLAPSED:
+        return (
+            f"{after} the mean cosine of two users is {found['user_cosine']:.3f}: "
+            "everyone gets the same list"
+        )
+    if found["distinct_lists"] < DISTINCT:
+        return (
+            f"{after} {found['distinct_lists']:.1%} of the users' lists are distinct: "
+            "most users get the same few"
+        )
+    return None

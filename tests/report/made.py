@@ -48,6 +48,10 @@ def made_record(
         novelty=rng.normal(11 - 4 * popularity, 0.3, users).astype(np.float16),
         train_count=(shown * rng.uniform(0.8, 1.2, users)).astype(np.float16),
         recall_item=(hits * rng.uniform(0.2, 0.6, users)).astype(np.float16),
+        expansion=(fixed.random(held.sum()) < 0.1).astype(np.uint8),
+        outside_genres=rng.uniform(0.1, 0.3, users).astype(np.float16),
+        repulsion=rng.uniform(0.0, 0.4, users).astype(np.float16),
+        distinct=rng.integers(1, users, len(KS)),
     )
 
 

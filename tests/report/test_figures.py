@@ -8,6 +8,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from research.report.curves import temperature_figure
+from research.report.diversity import diversity_figure
 from research.report.figures import arms_figure
 from research.report.palette import ARMS, look
 from research.report.pictures import save_figure
@@ -40,6 +41,7 @@ def drawings(arms, sweep):
         "arms": arms_figure(arms),
         "temperature": temperature_figure(sweep),
         "tradeoff": tradeoff_figure(sweep),
+        "diversity": diversity_figure(sweep),
     }
 
 
@@ -53,7 +55,7 @@ def boxes(axes):
     return [text.get_window_extent(renderer) for text in axes.texts]
 
 
-@pytest.mark.parametrize("name", ["arms", "temperature", "tradeoff"])
+@pytest.mark.parametrize("name", ["arms", "temperature", "tradeoff", "diversity"])
 def test_saved_with_its_points_and_the_same_bytes(drawings, tmp_path, name):
     drawing = drawings[name]
     first = save_figure(*drawing, tmp_path / "f.1")
@@ -66,6 +68,18 @@ def test_saved_with_its_points_and_the_same_bytes(drawings, tmp_path, name):
     assert list(read.columns) == list(drawing.points.columns)
     assert len(list(tmp_path.iterdir())) == 3
     assert drawing._repr_png_() == contents[1]
+
+
+def test_diversity_has_a_panel_a_metric_that_the_table_has(sweep, drawings):
+    figure = drawings["diversity"].figure
+    titles = [axes.get_title(loc="left") for axes in figure.axes]
+    assert titles[0] == "Recall@20"
+    assert {"Foreign recall@20", "Foreign genres shown", "Repulsion"} <= set(titles)
+    absent = ("recall_expansion", "outside_genres", "repulsion")
+    without = diversity_figure(sweep[~sweep.metric.isin(absent)]).figure
+    assert [a.get_title(loc="left") for a in without.axes] == titles[:-3]
+    line = figure.axes[0].get_lines()[0]
+    assert line.get_color() == look("in-batch").colour
 
 
 def test_drawn_again_it_is_the_same(arms, drawings, tmp_path):

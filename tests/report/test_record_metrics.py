@@ -38,6 +38,10 @@ def record_of(ranks, bands, exposure, counts, ks=(2, 20)):
         novelty=column + 1,
         train_count=column + 2,
         recall_item=column + 3,
+        expansion=np.array([b == 2 for user in bands for b in user], np.uint8),
+        outside_genres=column + 4,
+        repulsion=column + 5,
+        distinct=np.arange(1, len(ks) + 1),
     )
 
 
@@ -89,6 +93,9 @@ def test_values_by_hand(by_hand):
     np.testing.assert_array_equal(found[Key("recall_head", 2)], [1, 1 / 2, np.nan])
     np.testing.assert_array_equal(found[Key("recall_torso", 2)], [np.nan, 0, 0])
     np.testing.assert_array_equal(found[Key("recall_tail", 20)], [1, np.nan, np.nan])
+    expansion = found[Key("recall_expansion", 2)], found[Key("recall_expansion", 20)]
+    np.testing.assert_array_equal(expansion[0], [0, np.nan, np.nan])
+    np.testing.assert_array_equal(expansion[1], [1, np.nan, np.nan])
 
 
 def test_whole_set_by_hand(by_hand):
@@ -101,6 +108,8 @@ def test_whole_set_by_hand(by_hand):
     halves, thirds, sixths = 0.5, math.log2(3) / 3, math.log2(6) / 6
     assert found[Key("entropy", 2)] == pytest.approx(halves + thirds + sixths)
     assert found[Key("entropy", 20)] == pytest.approx(2)
+    assert found[Key("distinct_lists", 2)] == pytest.approx(1 / 3)
+    assert found[Key("distinct_lists", 20)] == pytest.approx(2 / 3)
     assert found[Key("cold_slots_0", 2)] == pytest.approx(1 / 6)
     assert found[Key("cold_slots_2", 2)] == pytest.approx(3 / 6)
     assert found[Key("cold_slots_2", 20)] == pytest.approx(6 / 12)

@@ -23,6 +23,9 @@ from tests.report.made import made_record, made_rows
 def same(a, b):
     for name in Record._fields:
         x, y = getattr(a, name), getattr(b, name)
+        if x is None or y is None:
+            assert x is y, name
+            continue
         assert x.dtype == y.dtype, name
         np.testing.assert_array_equal(x, y, err_msg=name)
 
@@ -35,6 +38,35 @@ def test_packed_record_comes_back():
     wide = record._replace(exposure=record.exposure + 70_000, item_counts=record.ks)
     assert pack(wide)["exposure"].dtype == np.uint32
     same(unpack(pack(wide)), wide)
+
+
+OPTIONAL = ("expansion", "outside_genres", "repulsion", "distinct")
+METRICS = ("recall_expansion", "outside_genres", "repulsion", "distinct_lists")
+
+
+def test_a_record_of_before_these_columns_still_loads_and_reports(tmp_path):
+    rows = made_rows()
+    older = [
+        row._replace(record=row.record._replace(**dict.fromkeys(OPTIONAL)))
+        for row in rows
+    ]
+    assert not set(OPTIONAL) & pack(older[0].record).keys()
+    loaded = load_records(save_records(tmp_path / "old.npz", older))
+    for before, after in zip(older, loaded, strict=True):
+        same(before.record, check(after.record))
+    frame, newer = table(loaded, "in-batch"), table(rows, "in-batch")
+    assert set(newer.metric) - set(frame.metric) == set(METRICS)  # absent, not zero
+    there = newer[~newer.metric.isin(METRICS)].reset_index(drop=True)
+    assert frame.equals(there)
+    mixed = table([*loaded[:3], *rows[3:]], "in-batch")
+    assert mixed[["arm", "metric", "k"]].equals(frame[["arm", "metric", "k"]])
+
+
+def test_a_record_without_what_every_record_has_is_refused():
+    arrays = pack(made_record(0))
+    del arrays["ild"]
+    with pytest.raises(KeyError):
+        unpack(arrays)
 
 
 def test_columns_are_halved_and_an_overflow_is_told():
@@ -93,13 +125,16 @@ def test_what_rows_share_is_stored_once(tmp_path):
     other = made_record(1, users=500, items=900)
     two = save_records(tmp_path / "2.npz", [rows[0], Row("a", {}, 1, other)])
     names = read_arrays(two)
-    shared = ("ks", "held", "item_counts")
+    shared = ("ks", "held", "item_counts", "expansion")
     assert len(names) == 1 + 2 * len(Record._fields) - len(shared)
 
 
 def test_a_run_is_small(tmp_path):
     record = made_record(0, users=942, items=1447)
     path = save_records(tmp_path / "r.npz", [Row("a", {}, 0, record)])
+    assert path.stat().st_size < 25_000
+    older = record._replace(**dict.fromkeys(OPTIONAL))
+    path = save_records(tmp_path / "r.npz", [Row("a", {}, 0, older)])
     assert path.stat().st_size < 20_000
     assert sum(values.nbytes for values in pack(record).values()) > 25_000
 

@@ -27,15 +27,34 @@ def test_numbers_by_hand():
     assert float(found.user_uniformity) == pytest.approx(pair, rel=1e-6)
     assert float(found.item_uniformity) == pytest.approx(pair, rel=1e-6)
     assert float(found.user_cosine) == pytest.approx(1 / 3)
+    # Three items: 0, 1, 2; 1, 2, 0 (as 2 scores more); 0, 1, 2 again.
+    assert float(found.distinct_lists) == pytest.approx(2 / 3)
     spread = [np.std([6, 0, 0]), np.std([0, 2, 4]), np.std([6, 0, 0])]
     assert float(found.score_spread) == pytest.approx(np.mean(spread), rel=1e-6)
 
 
 def test_one_user_for_all_is_an_alarm():
     found = measure(jnp.ones((4, 3)), jnp.eye(4, 3))
-    line = collapse({"epoch": 2.0, "user_cosine": float(found.user_cosine)})
+    row = {name: float(value) for name, value in found._asdict().items()}
+    line = collapse({"epoch": 2.0, **row})
     assert line is not None
     assert "after epoch 2 the mean cosine of two users is 1.000" in line
+
+
+def test_one_list_for_all_is_an_alarm_though_users_differ():
+    """Users far apart in direction, whose scores put the items in one order."""
+    angle = jnp.linspace(0, 1.4, 64)
+    users = jnp.stack([jnp.cos(angle), jnp.sin(angle)], axis=1)
+    items = jnp.linspace(1, 2, 64)[:, None] * jnp.ones((1, 2))
+    row = {
+        name: float(value) for name, value in measure(users, items)._asdict().items()
+    }
+    assert row["user_cosine"] < 0.95
+    assert row["distinct_lists"] == pytest.approx(1 / 64)
+    line = collapse({"epoch": 2.0, **row})
+    assert line is not None
+    assert "after epoch 2 1.6% of the users' lists are distinct" in line
+    assert collapse({"epoch": 2.0, **row, "distinct_lists": 0.5}) is None
 
 
 def test_every_epoch_has_them_and_the_alarm_is_said_once(capsys, monkeypatch):
