@@ -11,8 +11,8 @@ by the probability to be in the batch; ``same-item`` masks the row's own.
 
 Expect on MovieLens 100K: R@20 0.13 uncorrected and 0.23 to 0.245 for every corrected
 form at either batch. Leaving the positive uncorrected costs 0.005 to 0.009 at n = 63,
-and nothing that is seen at n = 511; the 1 / n and q / (1 - q_p) change nothing. The forms
-are told apart by the probe (research/diagnostics), not by recall.
+and nothing that is seen at n = 511; the 1 / n and q / (1 - q_p) change nothing. The
+forms are told apart by the probe (research/diagnostics), not by recall.
 """
 
 from experiments.grids.grid import Grid, Sweep
