@@ -5,7 +5,7 @@ and each way to draw and to correct negatives is held against the exact gradient
 same rows. Two questions, two columns: is the expected gradient zero at the truth; is it
 faithful to the full softmax away from it.
 
-    python -m experiments run probe                about 4 minutes on 2 cores
+    python -m experiments run probe                about 8 minutes on 2 cores
     python -m experiments run probe --quick        about 1 minute
 
 Expect on MovieLens 100K at n = 1,024, gradient of the item vectors: uncorrected
@@ -22,7 +22,7 @@ PROBE = Grid(
     arms=(),
     reference="",
     seeds=1,
-    minutes="4",
+    minutes="8",
     swept={},
     study=Study(run_probe, report_probe),
 )

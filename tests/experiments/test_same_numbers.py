@@ -1,0 +1,35 @@
+"""A loss chosen on the command line and in a notebook's cell is the same run."""
+
+import json
+
+import pytest
+
+CELL = """
+import dataclasses
+from experiments.arms import arm
+from experiments.compare import compare
+from research.report.record_metrics import summary
+
+base = arm("tiny")
+changed = dataclasses.replace(
+    base, loss="hinge", negatives=("uniform:16",), temperature=0.3, seed=1
+)
+rows = compare({"mine": changed}, seeds=2, data_dir=data_dir)
+"""
+
+
+@pytest.mark.parametrize("loss", ["hinge", "sampled-softmax"])
+def test_a_loss_gives_the_same_numbers_from_both(call, data, tmp_path, loss):
+    called = call(
+        *("train", "--arm", "tiny", "--loss", loss, "--negatives", "uniform:16"),
+        *("--temperature", 0.3, "--seed", 1, "--out", tmp_path),
+    )
+    assert called.status == 0, called.err
+    (found,) = tmp_path.glob("runs/*/train/*/metrics.json")
+    told = json.loads(found.read_text())
+    names = {"data_dir": str(data)}
+    exec(CELL.replace("hinge", loss), names)
+    first, second = (names["summary"](row.record) for row in names["rows"])
+    of_cell = json.loads(json.dumps(second))
+    assert of_cell == told
+    assert first["recall"] != second["recall"]  # another seed is another run
