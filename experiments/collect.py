@@ -53,6 +53,8 @@ def records_path(out: Path, dataset: str, grid: str, split: str) -> Path:
 
 def place(grid: Grid, dataset: str) -> str:
     """The folder of a grid's results: the data set's, or that of what needs none."""
+    if grid.study is not None:
+        return grid.study.place or dataset
     return dataset if grid.runner is None else SIMULATED
 
 

@@ -2,6 +2,7 @@
 
 from experiments.grids.cache import CACHE
 from experiments.grids.correction import CORRECTION
+from experiments.grids.exposure import EXPOSURE
 from experiments.grids.frequency import FREQUENCY
 from experiments.grids.grid import Grid
 from experiments.grids.learned_temperature import LEARNED_TEMPERATURE
@@ -17,6 +18,7 @@ GRIDS: dict[str, Grid] = {
     grid.name: grid
     for grid in (
         *(SSB, TEMPERATURE, NEGATIVES, CACHE, CORRECTION, FREQUENCY, PROBE),
+        EXPOSURE,
         *(LOSSES, LOSSES_CHOICE, LEARNED_TEMPERATURE),
     )
 }

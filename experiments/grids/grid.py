@@ -24,11 +24,13 @@ class Study(NamedTuple):
     """A grid that isn't made of runs: it measures, and writes what it found.
 
     run(out, dataset, data_dir, quick, progress) -> its file of records;
-    report(records, out) -> the tables and figures made from them.
+    report(records, out) -> the tables and figures made from them. place is the folder
+    of its results where that isn't the data set's.
     """
 
     run: Callable[[Path, str, str | None, bool, Callable[[str], None]], Path]
     report: Callable[[Path, Path], list[Path]]
+    place: str | None = None
 
 
 class Grid(NamedTuple):

@@ -1,0 +1,169 @@
+"""A made world of any size, in which the truth is known: who likes what, who saw what.
+
+Item i belongs to a group; user u has a taste for groups, every item a quality and an
+exposure, both of Zipf's form. A click is drawn from
+
+    p(i | u) proportional to exp(taste <x_u, m_g(i)> + quality_i) exposure_i,
+
+and what u would choose, were everything shown to everybody alike, is the exponent: the
+relevance. Both are exact for any pair, and a click is drawn in O(log) of the sizes,
+since a user's taste is the same for a whole group.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from research.types import Events, Fold, InputError, Items, Users, check
+
+__all__ = [
+    "Synthetic",
+    "draw_clicks",
+    "log_clicks",
+    "made_fold",
+    "make_synthetic",
+    "relevance",
+]
+
+CHUNK = 4096  # users drawn for at once
+RANK = 8
+
+
+class Synthetic(NamedTuple):
+    """The world: tastes, groups, and two logarithms an item.
+
+    Items are sorted by group: those of group g are starts[g]:starts[g + 1].
+    """
+
+    users: Float[np.ndarray, "u r"]
+    groups: Float[np.ndarray, "g r"]
+    starts: Int[np.ndarray, " g1"]
+    quality: Float[np.ndarray, " i"]
+    exposure: Float[np.ndarray, " i"]
+
+    @property
+    def group(self) -> Int[np.ndarray, " i"]:
+        """The group of each item."""
+        return np.repeat(np.arange(len(self.groups)), np.diff(self.starts))
+
+
+def make_synthetic(
+    users: int,
+    items: int,
+    groups: int = 64,
+    taste: float = 2.0,
+    quality: float = 1.0,
+    exposure: float = 0.0,
+    seed: int = 0,
+) -> Synthetic:
+    """A world of that size.
+
+    Args:
+      users: how many.
+      items: how many.
+      groups: how many groups they fall into, of sizes as equal as can be.
+      taste: standard deviation of a user's liking of the groups, in nats.
+      quality: Zipf exponent of the items' quality: log of it is -quality log rank.
+      exposure: the same of their exposure, in an order of its own.
+      seed: decides all of it.
+
+    Raises:
+      InputError: a size below 1, more groups than items, an exponent below 0.
+    """
+    if min(users, items, groups) < 1 or groups > items:
+        raise InputError(
+            f"a world of {users} users and {items} items in {groups} groups: every "
+            f"user, item and group needs to be there"
+        )
+    for name, value in (("taste", taste), ("quality", quality), ("exposure", exposure)):
+        if not (np.isfinite(value) and value >= 0):
+            raise InputError(f"{name} is {value:g}: it must be finite and >= 0")
+    draw = np.random.default_rng(seed)
+    x = draw.standard_normal((users, RANK), np.float32)
+    m = draw.standard_normal((groups, RANK), np.float32)
+    m *= taste / np.linalg.norm(m, axis=1, keepdims=True)
+    log_rank = np.log(np.arange(1, items + 1))
+    return check(
+        Synthetic(
+            users=x,
+            groups=m,
+            starts=np.linspace(0, items, groups + 1).astype(np.int64),
+            quality=-quality * draw.permutation(log_rank),
+            exposure=-exposure * draw.permutation(log_rank),
+        )
+    )
+
+
+def relevance(world: Synthetic, rows: slice = slice(None)) -> Float[np.ndarray, "t i"]:
+    """The log of what these users would choose by, up to a constant a user."""
+    liking = world.users[rows] @ world.groups.T
+    return liking[:, world.group] + world.quality
+
+
+def log_clicks(world: Synthetic, rows: slice = slice(None)) -> Float[np.ndarray, "t i"]:
+    """log p(i | u), exact: relevance and exposure, normalised over the items."""
+    score = relevance(world, rows) + world.exposure
+    top = score.max(axis=1, keepdims=True)
+    return score - top - np.log(np.exp(score - top).sum(axis=1, keepdims=True))
+
+
+def draw_clicks(
+    world: Synthetic, each: int, seed: int = 0
+) -> Iterator[Int[np.ndarray, "t n"]]:
+    """Clicks of all users, ``each`` a user, a chunk of users at a time.
+
+    A million users' clicks never lie in memory at once unless the caller keeps them.
+    """
+    draw = np.random.default_rng(seed)
+    mass = np.exp(world.quality + world.exposure)
+    upto = np.concatenate([[0.0], np.cumsum(mass)])
+    edges = upto[world.starts]
+    for start in range(0, len(world.users), CHUNK):
+        liking = world.users[start : start + CHUNK] @ world.groups.T
+        weight = np.exp(liking.astype(np.float64)) * np.diff(edges)
+        cdf = np.cumsum(weight, axis=1)
+        cdf /= cdf[:, -1:]
+        # Row t's distribution lies in (t, t + 1]: one search serves all rows.
+        row = np.arange(len(cdf))[:, None]
+        at = row + draw.random((len(cdf), each))
+        flat = np.searchsorted((cdf + row).ravel(), at, side="right")
+        group = np.minimum(flat - row * cdf.shape[1], cdf.shape[1] - 1)
+        inside = edges[group] + draw.random(group.shape) * (
+            edges[group + 1] - edges[group]
+        )
+        item = np.searchsorted(upto, inside, side="right") - 1
+        # Rounding may step over a group's edge, never over more.
+        yield np.clip(item, world.starts[group], world.starts[group + 1] - 1).astype(
+            np.int32
+        )
+
+
+def made_fold(world: Synthetic, each: int, seed: int = 0) -> Fold:
+    """A phase fitted on ``each`` clicks a user; each user's last is held out."""
+    clicks = np.concatenate(list(draw_clicks(world, each + 1, seed)))
+    fitted, held = clicks[:, :each], clicks[:, each]
+    users, items = len(clicks), len(world.quality)
+    n = users * each
+    return Fold(
+        fitted=Events(
+            user=np.repeat(np.arange(users), each),
+            item=fitted.ravel().astype(np.int64),
+            rating=np.ones(n, np.float32),
+            timestamp=np.tile(np.arange(each), users),
+            order=np.arange(n),
+            offsets=np.arange(users + 1) * each,
+            users=Users(np.arange(users), None, None, None, None),
+            items=Items(
+                id=np.arange(items),
+                title=np.array([""] * items),
+                year=np.zeros(items, np.int64),
+                genres=np.zeros((items, 0), bool),
+                genre_names=(),
+            ),
+        ),
+        held_user=np.arange(users),
+        held_item=held.astype(np.int64),
+        evaluated=np.arange(users),
+    )
