@@ -19,6 +19,8 @@ from research.report.curves import temperature_figure
 from research.report.diversity import diversity_figure
 from research.report.dots import dots_figure
 from research.report.figures import arms_figure
+from research.report.frontier import write_frontier
+from research.report.frontier_figures import frontier_figure, serving_figure
 from research.report.pictures import Drawing, save_figure
 from research.report.rows import Row
 from research.report.storage import load_records, read_header, save_records, unpack
@@ -35,9 +37,15 @@ FIGURES: dict[str, dict[str, Callable[[pd.DataFrame], Drawing]]] = {
         "tradeoff": tradeoff_figure,
         "diversity": diversity_figure,
     },
+    "frontier": {"diversity": frontier_figure, "serving": serving_figure},
     "negatives": {"arms": dots_figure},
     "cache": {"arms": dots_figure},
     "correction": {"arms": dots_figure},
+}
+
+# Further tables of a grid, from its records and its long table, at a path.
+TABLES: dict[str, Callable[[list[Row], pd.DataFrame, Path], list[Path]]] = {
+    "frontier": write_frontier,
 }
 
 
@@ -140,6 +148,8 @@ def report(grid: Grid, records: Path, out: Path) -> tuple[pd.DataFrame, list[Pat
         rows, grid.reference, path, grid.question, grid.fields, _notes(header)
     )
     written = [path.with_name(f"{name}.csv"), path.with_name(f"{name}.md")]
+    if grid.name in TABLES:
+        written += TABLES[grid.name](rows, frame, path)
     for what, draw in FIGURES.get(grid.name, {}).items():
         drawing = draw(frame)
         target = out / "figures" / dataset / f"{name}-{what}"

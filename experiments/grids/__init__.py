@@ -4,6 +4,7 @@ from experiments.grids.cache import CACHE
 from experiments.grids.correction import CORRECTION
 from experiments.grids.exposure import EXPOSURE
 from experiments.grids.frequency import FREQUENCY
+from experiments.grids.frontier import FRONTIER
 from experiments.grids.grid import Grid
 from experiments.grids.learned_temperature import LEARNED_TEMPERATURE
 from experiments.grids.losses import LOSSES, LOSSES_CHOICE
@@ -19,6 +20,6 @@ GRIDS: dict[str, Grid] = {
     for grid in (
         *(SSB, TEMPERATURE, NEGATIVES, CACHE, CORRECTION, FREQUENCY, PROBE),
         EXPOSURE,
-        *(LOSSES, LOSSES_CHOICE, LEARNED_TEMPERATURE),
+        *(LOSSES, LOSSES_CHOICE, LEARNED_TEMPERATURE, FRONTIER),
     )
 }

@@ -1,0 +1,43 @@
+"""Which arm wins at a requested precision, and does any beat a knob when serving?
+
+Arms and temperatures in one picture: recall against each kind of diversity, with the
+Pareto front. On it the line to beat: one trained model, in-batch at temperature 0.1
+with and without log q in the loss, served with score / temperature + alpha log q for
+alpha from -1 to 1, which costs nothing. A mitigation is better only where it lies
+outside that line at equal popularity of what it recommends.
+
+    python -m experiments run frontier             about 14 minutes on 2 cores, 5 seeds
+    python -m experiments run frontier --quick     about 2 minutes
+
+No record is committed yet.
+Expect on MovieLens 100K: the highest R@20, about 0.25, from a corrected softmax at
+temperature 0.2 or with the user's positives masked; at equal popularity most arms lie
+on the line of in-batch+logq, and on item recall the order of the arms turns round.
+"""
+
+from experiments.grids.grid import Grid, Sweep
+
+_ALPHAS = (-1.0, -0.75, -0.5, -0.25, 0.0, 0.25, 0.5, 0.75, 1.0)
+_LINE: Sweep = {"temperature": (0.1,), "prior": _ALPHAS}
+_WIDE, _TWO = (0.05, 0.1, 0.2), (0.1, 0.2)
+_APART: dict[str, tuple[Sweep, ...]] = {
+    "in-batch": ({"temperature": _WIDE}, _LINE),
+    "in-batch+logq": ({"temperature": _WIDE}, _LINE),
+    "in-batch+logq+mask": ({"temperature": _TWO},),
+    "mixed+logq": ({"temperature": _WIDE},),
+    "full-softmax": ({"temperature": _WIDE},),
+    "hardest": ({"temperature": _TWO},),
+    "bpr-mean": ({"temperature": _TWO},),
+    "pointwise-sigmoid": ({"temperature": _TWO},),
+}
+
+FRONTIER = Grid(
+    name="frontier",
+    question="Which arm wins at a requested precision, and does any beat a prior?",
+    arms=tuple(_APART),
+    reference="in-batch+logq",
+    seeds=5,
+    minutes="14",
+    swept={},
+    apart=_APART,
+)
