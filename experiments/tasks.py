@@ -10,7 +10,8 @@ from experiments.folders import finished
 from experiments.grids.grid import Spec
 from experiments.runs import KS, fold_of, is_done, locate, ratings_of
 from research.choose import choose
-from research.config import Config, structure, validate
+from research.config import Config, structure
+from research.config_checks import validate
 from research.losses.checks import check_loss
 from research.negatives import Size, check_negatives, make_sources
 from research.splits import SPLITS

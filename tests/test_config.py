@@ -13,8 +13,8 @@ from research.config import (
     Config,
     structure,
     training_fields,
-    validate,
 )
+from research.config_checks import validate
 from research.types import InputError
 
 FIELDS = {field.name for field in dataclasses.fields(Config)}

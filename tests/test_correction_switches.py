@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from experiments.arms import arm
-from research.config import Config, validate
+from research.config import Config
+from research.config_checks import validate
 from research.losses import LOSSES
 from research.losses.negatives import Dense
 from research.negatives import Size, check_negatives
