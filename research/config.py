@@ -72,7 +72,7 @@ class Config:
     hardest: int = 0
     """Only so many negatives of a row, those of highest logit (0: all of them)."""
     item_push: str = "drawn"
-    """Columns that push items: drawn (all but stored), batch, balanced (batch for all)."""
+    """Columns that push items: drawn (all but stored ones), batch, or balanced."""
     band_low: int = 101
     """First rank that the source rank-band draws from."""
     band_high: int = 500
