@@ -1,6 +1,5 @@
-"""The commands: list, run, train, report, check. Each returns an exit status."""
+"""The commands that run: list, run, train. Each returns an exit status."""
 
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from experiments.collect import collect, file_name, place, records_path, report
+from experiments.collect import collect, file_name, records_path, report
 from experiments.display import beside_committed, display
 from experiments.engine import cores, run_here, run_in_workers
 from experiments.folders import read_json, serving_folder, writable
@@ -22,10 +21,9 @@ from research.choose import choose
 from research.config import Config
 from research.data import DATASETS
 from research.report.table_files import read_table
-from research.splits import SPLITS
 from research.types import InputError
 
-__all__ = ["Check", "List", "Report", "Run", "Train"]
+__all__ = ["FAILED", "FINISHED", "RESULTS", "List", "Run", "Train"]
 
 RESULTS = Path("results")
 FAILED, FINISHED = 1, 0
@@ -144,73 +142,6 @@ class Train:
             _print_metrics(folder)
         print(f"files in {folder}")
         return FAILED if failed else FINISHED
-
-
-@dataclass(frozen=True)
-class Report:
-    """Tables and figures anew, from the records under the output folder."""
-
-    grids: tyro.conf.Positional[tuple[str, ...]] = ()
-    """Names of grids; default: all that have records."""
-    dataset: str = "ml-100k"
-    """Data set."""
-    split: str = "ratio"
-    """Split."""
-    out: Path = Path("out")
-    """Output folder."""
-
-    def __call__(self) -> int:
-        """Writes them."""
-        choose(self.dataset, DATASETS, "data set")
-        choose(self.split, SPLITS, "split")
-        names = self.grids or tuple(
-            name for name, grid in GRIDS.items() if self._records(grid).is_file()
-        )
-        if not names:
-            raise InputError(f"no records of any grid under {self.out / 'records'}")
-        for name in names:
-            grid = choose(name, GRIDS, "grid")
-            _, written = report(grid, self._records(grid), self.out)
-            print(*(f"wrote {name}" for name in written), sep="\n")
-        return FINISHED
-
-    def _records(self, grid: Grid) -> Path:
-        folder = place(grid, self.dataset)
-        return records_path(self.out, folder, grid.name, self.split)
-
-
-@dataclass(frozen=True)
-class Check:
-    """Derive the committed tables and figures' points from the committed records."""
-
-    results: Path = RESULTS
-    """Folder of committed results."""
-
-    def __call__(self) -> int:
-        """Compares file by file; exit status 1 on any difference."""
-        found = sorted((self.results / "records").glob("*/*.npz"))
-        if not found:
-            raise InputError(f"no records under {self.results / 'records'}")
-        different = 0
-        with tempfile.TemporaryDirectory() as scratch:
-            for path in found:
-                grid = choose(_grid_of(path.stem), GRIDS, "grid")
-                _, written = report(grid, path, Path(scratch))
-                for new in written:
-                    if new.suffix not in (".csv", ".md"):
-                        continue
-                    name = new.relative_to(scratch)
-                    old = self.results / name
-                    same = old.is_file() and old.read_text() == new.read_text()
-                    different += not same
-                    print(f"{'same' if same else 'DIFFERENT'}  {name}")
-        return FAILED if different else FINISHED
-
-
-def _grid_of(stem: str) -> str:
-    """The grid in a file's name, which may end in a split."""
-    named = [name for name in GRIDS if stem == name or stem.startswith(f"{name}-")]
-    return max(named, key=len, default=stem)
 
 
 def _checked(out: Path) -> Path:

@@ -7,7 +7,6 @@ them.
 
 import dataclasses
 import itertools
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,13 +17,10 @@ from numpy import ndarray
 
 from experiments.arms import arm
 from experiments.simulated import SIMULATED
-from experiments.version import RESULTS_VERSION
-from research.config import Config
+from experiments.study_records import load_study, records_path, save_study
 from research.data.synthetic import Synthetic, made_fold, make_synthetic, relevance
-from research.report.npz import read_arrays, write_arrays
 from research.report.phase import Phase, write_phase
 from research.train.loop import train
-from research.types import InputError
 
 __all__ = ["ARMS", "recovered", "report_exposure", "run_exposure"]
 
@@ -42,7 +38,6 @@ RECIPE: dict[str, Any] = {
     "epochs": 12,
     "learning_rate": 3e-3,
 }
-HEADER = "rows"  # as in the records of grids, so that read_header opens both
 
 
 def recovered(
@@ -94,22 +89,13 @@ def run_exposure(
             f"quality {quality:g}, exposure {exposure:g}, seed {seed}: recovered "
             + ", ".join(f"{n} {found[a, q, e, seed]:.3f}" for a, n in enumerate(ARMS))
         )
-    header = {
-        "results_version": RESULTS_VERSION,
-        "grid": NAME,
-        "dataset": SIMULATED,
-        "split": Config().split,
-        "quick": quick,
-        "data_digest": "",
-        "arms": list(ARMS),
-    }
-    text = json.dumps({"layout": 1, "header": header}).encode()
-    arrays = {
-        HEADER: np.frombuffer(text, np.uint8),
-        "recovered": found.astype("<f4"),
-        "spreads": np.array(spreads, "<f4"),
-    }
-    path = write_arrays(out / "records" / SIMULATED / f"{NAME}.npz", arrays)
+    path = save_study(
+        records_path(out, SIMULATED, NAME),
+        {"recovered": found.astype("<f4"), "spreads": np.array(spreads, "<f4")},
+        SIMULATED,
+        quick,
+        arms=list(ARMS),
+    )
     report_exposure(path, out)
     return path
 
@@ -120,14 +106,7 @@ def report_exposure(records: Path, out: Path) -> list[Path]:
     Raises:
       InputError: no such file, or of another RESULTS_VERSION.
     """
-    arrays = read_arrays(records)
-    header = json.loads(arrays[HEADER].tobytes().decode())["header"]
-    version = header.get("results_version")
-    if version != RESULTS_VERSION:
-        raise InputError(
-            f"{records}: records of results version {version}, "
-            f"this is version {RESULTS_VERSION}: run the grid again"
-        )
+    header, arrays = load_study(records)
     spreads = tuple(float(x) for x in arrays["spreads"])
     phase = Phase(tuple(header["arms"]), spreads, arrays["recovered"].astype(float))
     table, figure = (out / what / SIMULATED / NAME for what in ("tables", "figures"))

@@ -4,11 +4,7 @@ No run is judged here: a model is taken untrained and after 10 epochs of full so
 and each way to draw and to correct negatives is held against the exact gradient at the
 same rows.
 
-    about 3 minutes on 2 cores; quick about half a minute
-
-Expect on MovieLens 100K at n = 1,024, gradient of the item vectors: uncorrected
-in-batch above 70 % off and pushed towards what is unpopular, every form with its right
-q below 6 %; at the truth Yi's form is at zero for every n.
+Times and what to expect: experiments/grids/probe.py.
 """
 
 import dataclasses
@@ -20,6 +16,7 @@ import numpy as np
 
 from experiments.arms import arm
 from experiments.runs import fold_of, ratings_of
+from experiments.study_records import records_path, refuse_other_version
 from experiments.version import RESULTS_VERSION
 from research.config import Config
 from research.diagnostics.archive import Archive, load_archive, save_archive
@@ -31,9 +28,8 @@ from research.diagnostics.forms import FORMS
 from research.diagnostics.negatives import Seen, seen
 from research.train.model import Model, Params, make_model
 from research.train.world import World, build_world, resolve_features
-from research.types import InputError
 
-__all__ = ["probe_records", "report_probe", "run_probe"]
+__all__ = ["report_probe", "run_probe"]
 
 NAME = "probe"
 MASKED = ("in-batch", "in-batch+logq", "importance", "leave-own-out", "mixed+logq")
@@ -62,11 +58,6 @@ class Size(NamedTuple):
 
 FULL = Size(512, 20, (4, 16, 64, 256, 1024), (16, 1024), (2, 4, 6), 10)
 QUICK = Size(128, 3, (1024,), (), (2,), 1)
-
-
-def probe_records(out: Path, dataset: str) -> Path:
-    """Where the probe's records lie under an output folder."""
-    return out / "records" / dataset / f"{NAME}.npz"
 
 
 def run_probe(
@@ -116,7 +107,7 @@ def run_probe(
         counts=counts,
         drifts=drifts,
     )
-    path = save_archive(probe_records(out, dataset), archive)
+    path = save_archive(records_path(out, dataset, NAME), archive)
     report_probe(path, out)
     return path
 
@@ -128,12 +119,7 @@ def report_probe(records: Path, out: Path) -> list[Path]:
       InputError: no such file, not the probe's, or of another RESULTS_VERSION.
     """
     archive = load_archive(records)
-    version = archive.header.get("results_version")
-    if version != RESULTS_VERSION:
-        raise InputError(
-            f"{records}: records of results version {version}, "
-            f"this is version {RESULTS_VERSION}: run the grid again"
-        )
+    refuse_other_version(records, archive.header)
     dataset = archive.header["dataset"]
     places = [out / what / dataset / NAME for what in ("tables", "figures")]
     return write_findings(archive, *places)

@@ -9,6 +9,7 @@ from experiments.grids.grid import Grid
 from experiments.grids.history import HISTORY, HISTORY_TIES
 from experiments.grids.learned_temperature import LEARNED_TEMPERATURE
 from experiments.grids.losses import LOSSES, LOSSES_CHOICE
+from experiments.grids.magnifier import MAGNIFIER
 from experiments.grids.negatives import NEGATIVES
 from experiments.grids.probe import PROBE
 from experiments.grids.ssb import SSB
@@ -20,7 +21,7 @@ GRIDS: dict[str, Grid] = {
     grid.name: grid
     for grid in (
         *(SSB, TEMPERATURE, NEGATIVES, CACHE, CORRECTION, FREQUENCY, PROBE),
-        EXPOSURE,
+        *(EXPOSURE, MAGNIFIER),
         *(LOSSES, LOSSES_CHOICE, LEARNED_TEMPERATURE, FRONTIER),
         *(HISTORY, HISTORY_TIES),
     )

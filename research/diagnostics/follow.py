@@ -36,7 +36,8 @@ def follow(
     """The parameters before and after training, and how far item vectors moved.
 
     The steps are those of ``train``, but for an epoch's last few where CHUNK leaves a
-    tail. Items without a fitted click are left out: no cache of positives holds them.
+    tail; an epoch of fewer steps is one chunk. Items without a fitted click are left
+    out: no cache of positives holds them.
 
     Returns:
       parameters by "untrained" and "trained"; by lag in steps, the steps and the drift.
@@ -47,15 +48,16 @@ def follow(
     every = jnp.arange(world.pool.counts.shape[0], dtype=jnp.int32)
     items_of = jax.jit(lambda params: model.serve_items(params, world, every))
     snapshots = [np.asarray(items_of(state.params))]
+    chunk = min(CHUNK, len(fold.fitted.item) // config.batch)
     for epoch in range(1, config.epochs + 1):
         batches = epoch_batches(len(fold.fitted.item), config.batch, config.seed, epoch)
-        for at in range(0, len(batches) - CHUNK + 1, CHUNK):
-            state, seen = epoch_of(state, batches[at : at + CHUNK], hyper, world)
+        for at in range(0, len(batches) - chunk + 1, chunk):
+            state, seen = epoch_of(state, batches[at : at + chunk], hyper, world)
             snapshots.append(np.asarray(items_of(state.params)))
         progress(f"epoch {epoch}: loss {float(np.mean(seen['loss'])):.3f}")
     vectors = np.stack(snapshots)[:, np.asarray(world.pool.counts) > 0]
     drifts = {
-        CHUNK * lag: (CHUNK * np.arange(lag, len(vectors)), drift(vectors, lag))
+        chunk * lag: (chunk * np.arange(lag, len(vectors)), drift(vectors, lag))
         for lag in LAGS
         if lag < len(vectors)
     }

@@ -1,0 +1,74 @@
+"""The share of the hardest negatives: autodiff, the formula, and its limits."""
+
+import dataclasses
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments.arms import arm
+from experiments.magnifier import run_magnifier
+from research.config import Config
+from research.diagnostics.magnifier import formula_share, measured_share
+from research.report.magnifier import Magnifier, magnifier_frame
+from research.train.world import build_world, resolve_features
+from tests.world import made_fold
+
+KS = (1, 3)
+
+
+@pytest.fixture(scope="module")
+def world():
+    fold = made_fold()
+    return build_world(resolve_features(Config(), fold), fold)[0]
+
+
+@pytest.mark.parametrize("temperature", [0.05, 0.3, 1.0])
+def test_what_autodiff_measures_is_what_the_formula_says(world, temperature):
+    items = world.pool.counts.shape[0]
+    cosines = jnp.asarray(np.random.default_rng(0).uniform(-1, 1, (6, items)))
+    positive = jnp.array([0, 1, 2, 3, 4, 5])
+    config = dataclasses.replace(arm("full-softmax"), temperature=temperature)
+    measured = measured_share(config, cosines, positive, world.pairs, world.pool, KS)
+    closed = formula_share(cosines, positive, temperature, KS)
+    np.testing.assert_allclose(measured, closed, rtol=1e-4)
+
+
+def test_a_small_temperature_leaves_one_negative_and_a_large_one_spares_none():
+    cosines = jnp.array([[0.9, 0.8, 0.1, -0.4, 0.7]])
+    positive = jnp.array([0])
+    flat = formula_share(cosines, positive, 1e4, KS)
+    np.testing.assert_allclose(formula_share(cosines, positive, 1e-3, (1,)), 1.0)
+    np.testing.assert_allclose(flat, [[0.25, 0.75]], rtol=1e-3)
+
+
+def test_the_positive_is_no_negative_however_high_it_scores():
+    low, high = jnp.array([[-0.9, 0.8, 0.1]]), jnp.array([[0.9, 0.8, 0.1]])
+    shares = [formula_share(c, jnp.array([0]), 0.1, (1,)) for c in (low, high)]
+    np.testing.assert_array_equal(*shares)
+
+
+def test_the_frame_has_a_row_for_each_model_temperature_and_k():
+    shares = np.arange(2 * 2 * 2 * 3).reshape(2, 2, 2, 3) / 24
+    found = Magnifier(("untrained", "trained"), (0.1, 1.0), KS, shares, shares / 2)
+    frame = magnifier_frame(found)
+    assert len(frame) == 8
+    row = frame[(frame.model == "trained") & (frame.temperature == 0.1)].iloc[0]
+    assert row["mean"] == pytest.approx(shares[1, 0, 0].mean())
+    assert row.formula == pytest.approx(shares[1, 0, 0].mean() / 2)
+    assert row.low < row["mean"] < row.high
+
+
+def test_a_quick_study_writes_its_records_table_and_figure(tmp_path, monkeypatch):
+    """On the made fold: the study's own path from towers to files."""
+    monkeypatch.setattr("experiments.magnifier.fold_of", lambda *_: made_fold())
+    monkeypatch.setattr("experiments.magnifier.KS", KS)
+    digest = type("Ratings", (), {"digest": "made"})
+    monkeypatch.setattr("experiments.magnifier.ratings_of", lambda *_: digest)
+    lines: list[str] = []
+    records = run_magnifier(tmp_path, "ml-100k", None, True, lines.append)
+    assert records.is_file()
+    assert len(lines) == 2
+    table = (tmp_path / "tables/ml-100k/magnifier.md").read_text()
+    assert "A quick run" in table
+    assert (tmp_path / "figures/ml-100k/magnifier.png").stat().st_size > 10_000
