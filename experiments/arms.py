@@ -3,8 +3,8 @@
 import dataclasses
 from typing import Any
 
-from research.baselines import BASELINES
 from experiments.tower_arms import TOWER_ARMS
+from research.baselines import BASELINES
 from research.choose import choose
 from research.config import Config
 
