@@ -27,6 +27,7 @@ from research.types import InputError
 __all__ = ["FAILED", "FINISHED", "RESULTS", "List", "Run", "Train"]
 
 RESULTS = Path("results")
+ENGINES = ("local", "ray")
 FAILED, FINISHED = 1, 0
 
 
@@ -67,14 +68,20 @@ class Run:
     out: Path = Path("out")
     """Output folder."""
     engine: str = "local"
-    """What runs the runs: local."""
+    """What runs the runs: local (this machine's cores) or ray (a Ray cluster)."""
+    ray_address: str | None = None
+    """HOST:PORT of a running Ray cluster; default: one on this machine's cores."""
     jobs: int | None = None
     """Worker processes of one core each (default: one a core); 1 is in process."""
 
     def __call__(self) -> int:
         """Runs and reports."""
         grid = choose(self.grid, GRIDS, "grid")
-        choose(self.engine, {"local": None}, "engine")
+        choose(self.engine, dict.fromkeys(ENGINES), "engine")
+        if self.engine != "ray" and self.ray_address is not None:
+            raise InputError("--ray-address needs --engine ray")
+        if self.engine == "ray" and (grid.study or grid.runner):
+            raise InputError(f"grid {grid.name} isn't made of runs: --engine local")
         if self.jobs is not None and self.jobs < 1:
             raise InputError(f"jobs is {self.jobs}: it must be at least 1")
         choose(self.dataset, DATASETS, "data set")
@@ -95,7 +102,10 @@ class Run:
         specs, tasks, runs = plan(specs, grid.name, out, self.data_dir)
         writable(out)
         _announce(grid.name, runs, len(tasks))
-        failed = _finish(tasks, self.data_dir, self.jobs)
+        if self.engine == "ray":
+            failed = _finish_on_ray(tasks, self.data_dir, self.ray_address)
+        else:
+            failed = _finish(tasks, self.data_dir, self.jobs)
         digest = ratings_of(self.dataset, self.data_dir).digest
         path, missing, ignored = collect(grid, specs, out, digest, self.quick)
         frame, written = report(grid, path, out)
@@ -186,4 +196,14 @@ def _finish(tasks: list[Task], data_dir: str | None, jobs: int | None) -> int:
             run_here(tasks, data_dir, shown.finished, shown.running)
         else:
             run_in_workers(tasks, data_dir, shown.finished, shown.running, workers)
+        return shown.failed
+
+
+def _finish_on_ray(tasks: list[Task], data_dir: str | None, address: str | None) -> int:
+    """Does the tasks on a Ray cluster; returns how many failed."""
+    from experiments.ray_engine import run_on_ray
+
+    with display(len(tasks)) as shown:
+        if tasks:
+            run_on_ray(tasks, data_dir, shown.finished, shown.running, address)
         return shown.failed

@@ -19,6 +19,7 @@ from research.negatives import make_sources
 from research.negatives.source import Hyper
 from research.temperature import check_temperature, learned_end, narrow_range
 from research.train.health import collapse, health
+from research.train.mesh import spread_over
 from research.train.model import Model, Params, make_model, serve_all
 from research.train.start import check_weights, init_state, traced_values
 from research.train.step import TrainState, make_step, with_estimate
@@ -77,6 +78,7 @@ def train(
     fold: Fold,
     on_epoch: Callable[[int, dict[str, float]], None] = lambda epoch, row: None,
     validate: Callable[[np.ndarray, np.ndarray], dict[str, float]] | None = None,
+    devices: int = 1,
 ) -> Trained:
     """Trains one run and encodes the evaluated users and the whole catalogue.
 
@@ -86,29 +88,34 @@ def train(
       on_epoch: told the epoch (from 1) and the row of history just made.
       validate: (user vectors, item vectors) -> metrics, called every evaluate_every
         epochs; the parameters with the best first metric are kept. Only for choosing.
+      devices: how many share each batch (research/train/mesh.py).
 
     Raises:
-      InputError: the config asks for what the fold lacks, or for a loss or a
-        temperature that can't be meant.
+      InputError: the config asks for what the fold lacks, or for a loss, a temperature
+        or a number of devices that can't be meant.
       NotFinite: a loss was not finite.
     """
     check_loss(config)
     check_temperature(config)
-    config = resolve_features(config, fold)
+    config, spread = resolve_features(config, fold), spread_over(devices, config.batch)
     world, sizes = build_world(config, fold)
     check_weights(world)
     _warn(narrow_range(config, np.asarray(world.pool.counts)))
     model = make_model(config)
     epoch_of = compiled_epoch(structure(config))
     state = init_state(config, model, world, sizes)
-    hyper, entity = traced_values(config), jnp.asarray(fold.evaluated, dtype=jnp.int32)
+    world = spread.world(world)
+    hyper, entity = (
+        traced_values(config),
+        spread.copy(np.asarray(fold.evaluated, np.int32)),
+    )
     history: list[dict[str, float]] = []
     best, kept, alarm = -np.inf, None, None
     clock, first = time.perf_counter(), 0.0
     for epoch in range(1, config.epochs + 1):
         batches = epoch_batches(len(fold.fitted.item), config.batch, config.seed, epoch)
-        state = refreshed(config, model, state, world)
-        state, steps = epoch_of(state, batches, hyper, world)
+        state = refreshed(config, model, spread.state(state), world)
+        state, steps = epoch_of(state, spread.batches(batches), hyper, world)
         row = _row(epoch, steps)
         row |= health(model, state.params, world, batches[-1])
         row |= _about(config, state, world, hyper)

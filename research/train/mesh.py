@@ -1,0 +1,112 @@
+"""One run over many devices: rows of a batch apart, in-batch negatives in common.
+
+The step isn't written anew: the compiler splits it, given where its arrays lie. A
+batch's rows are divided among the devices, nets are copied, large tables and their
+moments are divided by row. Every row still meets every other row's item vector, which
+the compiler gathers, so that negatives, losses and gradients are those of one device
+but for the order of sums. Devices may belong to several processes.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array, Int
+
+from research.train.step import TrainState
+from research.train.world import World
+from research.types import InputError
+
+__all__ = ["LARGE", "Spread", "spread_over"]
+
+AXIS = "data"
+LARGE = 100_000  # rows from which a table is divided; a copy of less is no burden
+
+
+class Spread(NamedTuple):
+    """Where a run's arrays lie; mesh None is the one default device."""
+
+    mesh: Mesh | None
+    large: int
+
+    def state(self, state: TrainState) -> TrainState:
+        """The state in its place: large tables by row, all else everywhere.
+
+        Tables are filled up with rows of zeros that no id looks up.
+        """
+        if self.mesh is None:
+            return state
+        params, optimiser = jax.tree.map(self._filled, (state.params, state.optimiser))
+        state = state._replace(params=params, optimiser=optimiser)
+        placed: TrainState = jax.tree.map(self._put, state)
+        return placed
+
+    def world(self, world: World) -> World:
+        """The world on every device."""
+        if self.mesh is None:
+            return world
+        everywhere: World = jax.tree.map(self.copy, world)
+        return everywhere
+
+    def batches(self, batches: Int[np.ndarray, "s b"]) -> Int[Any, "s b"]:
+        """Indices [steps, rows] with the rows divided."""
+        if self.mesh is None:
+            return batches
+        by_row = NamedSharding(self.mesh, PartitionSpec(None, AXIS))
+        return jax.device_put(np.asarray(batches), by_row)
+
+    def copy(self, array: Any) -> Array:
+        """An array on every device."""
+        if self.mesh is None:
+            return jnp.asarray(array)
+        return jax.device_put(array, NamedSharding(self.mesh, PartitionSpec()))
+
+    def _divided(self, leaf: Any) -> bool:
+        return leaf.ndim == 2 and leaf.shape[0] >= self.large
+
+    def _filled(self, leaf: Any) -> Any:
+        assert self.mesh is not None
+        missing = -leaf.shape[0] % self.mesh.size if leaf.ndim else 0
+        if not missing or not self._divided(leaf):
+            return leaf
+        return jnp.concatenate([leaf, jnp.zeros((missing, leaf.shape[1]), leaf.dtype)])
+
+    def _put(self, leaf: Any) -> Any:
+        assert self.mesh is not None
+        by_row = self._divided(leaf) and leaf.shape[0] % self.mesh.size == 0
+        spec = PartitionSpec(AXIS) if by_row else PartitionSpec()
+        return jax.device_put(leaf, NamedSharding(self.mesh, spec))
+
+
+def spread_over(devices: int, batch: int, large: int = LARGE) -> Spread:
+    """The placement over so many devices, of all processes together.
+
+    Args:
+      devices: how many; 1 is the default device, and changes nothing.
+      batch: rows of a batch.
+      large: rows from which a table is divided.
+
+    Raises:
+      InputError: there are fewer devices, not all of each process are used, or the
+        batch can't be divided evenly.
+    """
+    if devices < 1:
+        raise InputError(f"devices is {devices}: it must be at least 1")
+    have = jax.devices()
+    if devices > len(have):
+        raise InputError(f"devices is {devices}: there are {len(have)} ({have[0]}, …)")
+    if jax.process_count() > 1 and devices < len(have):
+        raise InputError(
+            f"devices is {devices}: {jax.process_count()} processes have {len(have)}, "
+            "and all must take part"
+        )
+    if batch % devices:
+        raise InputError(f"batch {batch} can't be divided among {devices} devices")
+    if devices == 1:
+        return Spread(None, large)
+    mesh = jax.make_mesh(
+        (devices,), (AXIS,), axis_types=(AxisType.Auto,), devices=have[:devices]
+    )
+    return Spread(mesh, large)

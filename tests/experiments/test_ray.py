@@ -1,0 +1,126 @@
+"""A grid on a real Ray cluster of two nodes, one of which is killed midway."""
+
+import importlib
+import socket
+import sys
+import time
+
+import pytest
+
+from experiments.engine import run_here
+from experiments.grids import GRIDS
+from experiments.grids.grid import expand
+from experiments.ray_engine import run_on_ray
+from experiments.tasks import plan
+from research.config import Config
+from research.types import InputError
+from tests.experiments.made import contents, runs_of
+
+NOTHING = {"finished": lambda outcome: None, "running": lambda line: None}
+
+
+def test_ray_is_imported_only_where_it_is_asked_for(call):
+    assert "ray" not in sys.modules
+    call("list")
+    assert "ray" not in sys.modules
+
+
+def test_without_ray_the_engine_says_what_to_install(call, tmp_path, monkeypatch):
+    def missing(name: str):
+        raise ImportError(name)
+
+    monkeypatch.setattr("experiments.ray_engine.importlib.import_module", missing)
+    called = call("run", "few", "--engine", "ray", "--out", tmp_path / "out")
+    assert called.status == 2
+    assert "pip install -r requirements-ray.txt" in called.err
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (("few", "--ray-address", "127.0.0.1:1"), "--ray-address needs --engine ray"),
+        (("probe", "--engine", "ray"), "isn't made of runs"),
+        (("frequency", "--engine", "ray"), "isn't made of runs"),
+        (("few", "--engine", "slurm"), "engine"),
+    ],
+)
+def test_what_ray_has_no_use_for_is_refused(call, tmp_path, words, reason):
+    called = call("run", *words, "--out", tmp_path / "out")
+    assert called.status == 2
+    assert reason in called.err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("address", ["nowhere", "127.0.0.1:x", "127.0.0.1:"])
+def test_an_address_that_is_none_is_refused(address):
+    with pytest.raises(InputError, match="HOST:PORT"):
+        run_on_ray([], None, address=address, **NOTHING)
+
+
+@pytest.mark.slow
+def test_an_address_that_does_not_answer_is_refused_within_a_minute():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    start = time.monotonic()
+    with pytest.raises(InputError, match="no cluster answers"):
+        run_on_ray([], None, address=f"127.0.0.1:{port}", **NOTHING)
+    assert time.monotonic() - start < 60
+
+
+@pytest.mark.slow
+def test_an_address_where_something_else_listens_is_refused_within_a_minute():
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+        start = time.monotonic()
+        with pytest.raises(InputError, match="ray address"):
+            run_on_ray([], None, address=address, **NOTHING)
+        assert time.monotonic() - start < 60
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")
+def test_a_node_that_is_killed_costs_nothing_but_time(data, tmp_path, monkeypatch):
+    """Every run ends, with the bytes it has on one core in process; none is lost."""
+    monkeypatch.setenv("RAY_raylet_start_wait_time_s", "120")  # a busy machine
+    cluster_utils = importlib.import_module("ray.cluster_utils")
+    base, data_dir = Config(dataset="ml-100k"), str(data)
+    specs = expand(GRIDS["killed"], base, seeds=2)
+    tasks = {
+        where: plan(specs, "killed", tmp_path / where, data_dir)[1]
+        for where in ("ray", "here")
+    }
+    cluster = cluster_utils.Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 1}
+    )
+    node = cluster.add_node(num_cpus=1)
+    outcomes, lines, killed = [], [], []
+
+    def running(line: str) -> None:
+        lines.append(line)
+        if "on 2 machines" in line and outcomes and not killed:
+            killed.append(node)
+            cluster.remove_node(node, allow_graceful=False)
+
+    try:
+        run_on_ray(tasks["ray"], data_dir, outcomes.append, running, cluster.address)
+    finally:
+        cluster.shutdown()
+    assert any("on 2 machines" in line for line in lines)
+    assert killed
+    assert "on 1 machines" in lines[-1]
+    assert len(outcomes) == len(tasks["ray"])
+    assert not any(outcome.failed for outcome in outcomes)
+    assert {o.task for o in outcomes} == set(tasks["ray"])
+    assert not plan(specs, "killed", tmp_path / "ray", data_dir)[1]
+    run_here(tasks["here"], data_dir, **NOTHING)
+    names = ("metrics.json", "per_user.npz", "config.json", "history.csv")
+    on_ray, here = (
+        {n: d for n, d in contents(tmp_path / where).items() if n.endswith(names)}
+        for where in ("ray", "here")
+    )
+    assert on_ray == here
+    assert len(runs_of(tmp_path / "ray", "killed")) == len(tasks["ray"])

@@ -1,0 +1,63 @@
+"""A program: a few steps on 1 and on 8 devices, printed as JSON. See test_mesh.py.
+
+Devices are counted when jax starts, so this needs a process of its own.
+"""
+
+import dataclasses
+import json
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.arms import arm
+from research.batches import epoch_batches
+from research.config import structure
+from research.train.loop import compiled_epoch, traced_values
+from research.train.mesh import spread_over
+from research.train.model import make_model
+from research.train.start import init_state
+from research.train.world import build_world, resolve_features
+from tests.world import made_fold
+
+SMALL = {"dim": 16, "user_hidden": (16,), "item_hidden": (16,), "batch": 64}
+LARGE = 100  # rows: the made tables are large
+
+
+def steps(name: str, devices: int, several: int):
+    """(losses of some steps, the gradient of the first one as Adam saw it, spread)."""
+    fold = made_fold()
+    config = resolve_features(
+        dataclasses.replace(arm(name), **SMALL, history=10, user_features=("id",)), fold
+    )
+    spread = spread_over(devices, config.batch, LARGE)
+    world, sizes = build_world(config, fold)
+    state = init_state(config, make_model(config), world, sizes)
+    world, hyper = spread.world(world), traced_values(config)
+    batches = epoch_batches(len(fold.fitted.item), config.batch, 0, 1)[:several]
+    epoch = compiled_epoch(structure(config))
+    after, _ = epoch(spread.state(state), spread.batches(batches[:1]), hyper, world)
+    state = init_state(config, make_model(config), world, sizes)
+    first = jax.tree.map(lambda m: m / 0.1, after.optimiser.mu)
+    _, seen = epoch(spread.state(state), spread.batches(batches), hyper, world)
+    table = after.params["tables"]["item"]
+    rows = table.sharding.shard_shape(table.shape)[0]
+    return np.asarray(seen["loss"]), first, rows / table.shape[0]
+
+
+def compared(name: str, devices: int) -> dict[str, float]:
+    """The largest differences from one device, relative to the largest value."""
+    one, many = (steps(name, n, 8) for n in (1, devices))
+    worst = 0.0
+    for a, b in zip(jax.tree.leaves(one[1]), jax.tree.leaves(many[1]), strict=True):
+        a, b = np.asarray(a), np.asarray(b)[: len(a)] if a.ndim else np.asarray(b)
+        worst = max(worst, float(np.abs(a - b).max() / max(np.abs(a).max(), 1e-8)))
+    loss = float(np.abs(one[0] - many[0]).max() / np.abs(one[0]).max())
+    return {"loss": loss, "gradient": worst, "share": many[2]}
+
+
+if __name__ == "__main__":
+    jnp.zeros(1)
+    found = {name: compared(name, int(sys.argv[1])) for name in sys.argv[2:]}
+    print(json.dumps(found))

@@ -1,0 +1,51 @@
+"""One run over 8 virtual devices: the losses and gradients of one device."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from research.train.mesh import spread_over
+from research.types import InputError
+
+ARMS = ("in-batch+logq+mask", "full-softmax")
+
+
+def run_on(devices: int, *words: str) -> subprocess.CompletedProcess[str]:
+    """The program in a process of its own, which counts that many devices."""
+    flags = f"--xla_force_host_platform_device_count={devices}"
+    return subprocess.run(
+        [sys.executable, "-m", "tests.train.spread_run", *words],
+        env={**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_eight_devices_have_the_losses_and_gradients_of_one():
+    done = run_on(8, "8", *ARMS)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert set(found) == set(ARMS)
+    for name, numbers in found.items():
+        assert numbers["loss"] < 1e-5, name
+        assert numbers["gradient"] < 1e-5, name
+        assert numbers["share"] == 1 / 8, "each device has an eighth of a large table"
+
+
+@pytest.mark.parametrize(
+    ("devices", "batch", "reason"),
+    [(0, 64, "at least 1"), (4_096, 4_096, "there are"), (1_000_000, 64, "there are")],
+)
+def test_devices_that_are_not_there_are_refused(devices, batch, reason):
+    with pytest.raises(InputError, match=reason):
+        spread_over(devices, batch)
+
+
+def test_a_batch_that_the_devices_do_not_divide_is_refused():
+    done = run_on(3, "3", "in-batch")
+    assert done.returncode != 0
+    assert "batch 64 can't be divided among 3 devices" in done.stderr
