@@ -102,11 +102,15 @@ def train(
     epoch_of = compiled_epoch(structure(config))
     state = init_state(config, model, world, sizes)
     hyper, entity = traced_values(config), jnp.asarray(fold.evaluated, dtype=jnp.int32)
+    window = None
+    if config.batch_order == "time":
+        window = np.asarray(world.timed.window[world.pairs.position])
     history: list[dict[str, float]] = []
     best, kept, alarm = -np.inf, None, None
     clock, first = time.perf_counter(), 0.0
     for epoch in range(1, config.epochs + 1):
-        batches = epoch_batches(len(fold.fitted.item), config.batch, config.seed, epoch)
+        n = len(fold.fitted.item)
+        batches = epoch_batches(n, config.batch, config.seed, epoch, window)
         state = refreshed(config, model, state, world)
         state, steps = epoch_of(state, batches, hyper, world)
         row = _row(epoch, steps)
