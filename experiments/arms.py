@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any
 
 from experiments.tower_arms import TOWER_ARMS
+from research.baselines import BASELINES
 from research.choose import choose
 from research.config import Config
 
@@ -20,9 +21,8 @@ _MOVING: dict[str, dict[str, Any]] = {
 _ID_ONLY: dict[str, Any] = {"user_features": (), "item_features": ("id",)}
 
 ARMS: dict[str, dict[str, Any]] = {
-    # Rows that need no seed.
-    "popularity": {"model": "popularity"},
-    "ease": {"model": "ease"},
+    # The models to beat, each with the options that its choice left as defaults.
+    **{name: {"model": name} for name in BASELINES},
     # The 2 x 2 of {uniform, in-batch} by {sigmoid, softmax}, and corrected pointwise.
     "pointwise-sigmoid": {"loss": "sigmoid", "negatives": ("uniform-per-row:8",)},
     "in-batch-sigmoid": {"loss": "sigmoid"},

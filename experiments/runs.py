@@ -19,7 +19,7 @@ from experiments.folders import (
     whole,
     write_json,
 )
-from research.baselines import BASELINES
+from research.baselines import BASELINES, option_values
 from research.config import Config
 from research.data import load
 from research.evaluate.record import evaluate
@@ -103,8 +103,9 @@ def serve(
 
 def baseline(config: Config, fold: Fold) -> Scorer:
     """The scorer of a config's baseline, fitted."""
-    options = {"l2": config.ease_l2} if config.model == "ease" else {}
-    return BASELINES[config.model](fold, **options)
+    entry = BASELINES[config.model]
+    values = option_values(config.model, entry, config.baseline)
+    return entry.fit(fold, values, config.seed)
 
 
 def execute(

@@ -9,6 +9,7 @@ import numpy as np
 from experiments.folders import finished
 from experiments.grids.grid import Spec
 from experiments.runs import KS, fold_of, is_done, locate, ratings_of
+from research.baselines import BASELINES, option_values
 from research.choose import choose
 from research.config import Config, structure
 from research.config_checks import validate
@@ -22,7 +23,9 @@ from research.types import InputError
 
 __all__ = ["MODELS", "Task", "plan", "prepare"]
 
-MODELS = ("two-tower", "popularity", "ease")
+TOWERS = "two-tower"
+MODELS = (TOWERS, *BASELINES)
+SMALL = ("ml-100k", "ml-latest-small")
 
 
 class Task(NamedTuple):
@@ -42,8 +45,8 @@ class Task(NamedTuple):
 def prepare(config: Config, data_dir: str | None) -> Config:
     """Checks a config against the registries and its data; names its features.
 
-    A baseline has no seed and no batch: whatever can't matter is set to its default,
-    so that it is one run however many seeds a grid has.
+    A baseline has no batch, and most have no seed: whatever can't matter is set to its
+    default, so that what draws nothing is one run however many seeds a grid has.
 
     Raises:
       InputError: anything that can't be meant, before any training starts.
@@ -62,13 +65,12 @@ def prepare(config: Config, data_dir: str | None) -> Config:
         raise InputError(
             f"k = {max(KS)} is above the number of items ({fold.fitted.n_items})"
         )
-    if config.model != "two-tower":
-        kept = ("dataset", "split", "fit_on", "threshold", "tie_salt", "library")
-        values = {name: getattr(config, name) for name in (*kept, "model")}
-        if config.model == "ease":
-            small = config.dataset in ("ml-100k", "ml-latest-small")
-            values["ease_l2"] = config.ease_l2 or (100.0 if small else 300.0)
-        return Config(**values)
+    if config.model != TOWERS:
+        return _baseline(config)
+    if config.baseline:
+        raise InputError(
+            f"baseline {' '.join(config.baseline)}: model {TOWERS} has none to set"
+        )
     if config.batch > len(fold.fitted.item):
         raise InputError(
             f"batch {config.batch} is larger than the fitted part "
@@ -78,6 +80,19 @@ def prepare(config: Config, data_dir: str | None) -> Config:
     size = Size(fold.fitted.n_items, len(np.unique(items)), len(items))
     check_negatives(config, size)
     return resolve_features(config, fold)
+
+
+def _baseline(config: Config) -> Config:
+    """The config of a baseline: its own values named, all else at its default."""
+    entry = BASELINES[config.model]
+    large = config.dataset not in SMALL
+    values = option_values(config.model, entry, config.baseline, large)
+    kept = ("dataset", "split", "fit_on", "threshold", "tie_salt", "library", "model")
+    return Config(
+        **{name: getattr(config, name) for name in kept},
+        baseline=tuple(f"{name}={value:.12g}" for name, value in values.items()),
+        seed=config.seed if entry.seeded else 0,
+    )
 
 
 def plan(
@@ -113,5 +128,7 @@ def plan(
 def label(spec: Spec) -> str:
     """A run's name for a person: arm, swept values, seed."""
     swept = [f"{name} {value:g}" for name, value in spec.swept.items()]
-    seed = [f"seed {spec.seed}"] if spec.config.model == "two-tower" else []
+    model = spec.config.model
+    seeded = model == TOWERS or BASELINES[model].seeded
+    seed = [f"seed {spec.seed}"] if seeded else []
     return " ".join([spec.arm, *swept, *seed])

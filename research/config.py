@@ -36,7 +36,9 @@ class Config:
     """Candidates: clicked (items with a positive) or all (the whole item table)."""
 
     model: str = "two-tower"
-    """Model: two-tower, or a baseline that needs no seed (popularity, ease)."""
+    """Model: two-tower, or a baseline by its name, such as popularity or ease."""
+    baseline: tuple[str, ...] = ()
+    """The baseline's own values, as NAME=VALUE; the others keep their defaults."""
     user_features: tuple[str, ...] | None = None
     """User features: id gender age occupation zip genre-profile history-age. Default:
     gender age occupation zip, where the data set has them."""
@@ -79,8 +81,7 @@ class Config:
     hardest: int = 0
     """Only so many negatives of a row, those of highest logit (0: all of them)."""
     item_push: str = "drawn"
-    """Columns whose items are pushed away: drawn (all but stored ones), batch, or
-    balanced (the batch's, for all)."""
+    """Columns that push items: drawn (all but stored ones), batch, or balanced."""
     band_low: int = 101
     """First rank that the source rank-band draws from."""
     band_high: int = 500
@@ -144,9 +145,6 @@ class Config:
     """Epochs between validations when fitting on train (0: at the end only)."""
     seed: int = 0
     """Seed of initial values, batch order, negatives and dropout."""
-
-    ease_l2: float | None = None
-    """Ridge penalty of EASE; default 100 on the small data sets, 300 on the others."""
 
     prior: float = 0.0
     """Serving prior alpha: lists are ranked by score / temperature + alpha * log q."""

@@ -91,7 +91,7 @@ def changed(name: str) -> Config:
     elif isinstance(value, str):
         other = value + "x"
     elif value is None:
-        other = 3.0 if name == "ease_l2" else ("id",)
+        other = ("id",)
     else:
         other = (*value, *value) or ("name=1",)
     return dataclasses.replace(REFERENCE, **{name: other})

@@ -1,15 +1,29 @@
-"""Models fitted without gradient steps, ranked like any other: a name, a scorer.
+"""Models to beat, fitted apart from the towers and ranked like any other.
 
-scorer = BASELINES["popularity"](fold)
+values = option_values("ease", BASELINES["ease"], ("l2=200",))
+scorer = BASELINES["ease"].fit(fold, values, seed=0)
 lists = rank_scores(scorer, fold.fitted.n_items, *seen_items_of(fold))
 """
 
-from collections.abc import Callable
+from research.baselines.ease import EASE
+from research.baselines.entry import Baseline, Option, option_values
+from research.baselines.factors import BPR_MF, IALS
+from research.baselines.fm import FM
+from research.baselines.item2vec import ITEM2VEC
+from research.baselines.neighbours import ITEM_KNN
+from research.baselines.popularity import POPULARITY, RECENT_POPULARITY
+from research.baselines.slim import SLIM
 
-from research.baselines.ease import ease
-from research.baselines.popularity import popularity
-from research.evaluate.scorers import Scorer
+__all__ = ["BASELINES", "Baseline", "Option", "option_values"]
 
-__all__ = ["BASELINES", "ease", "popularity"]
-
-BASELINES: dict[str, Callable[..., Scorer]] = {"ease": ease, "popularity": popularity}
+BASELINES: dict[str, Baseline] = {
+    "popularity": POPULARITY,
+    "recent-popularity": RECENT_POPULARITY,
+    "item-knn": ITEM_KNN,
+    "ease": EASE,
+    "slim": SLIM,
+    "ials": IALS,
+    "bpr-mf": BPR_MF,
+    "item2vec": ITEM2VEC,
+    "fm": FM,
+}

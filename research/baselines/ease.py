@@ -4,10 +4,12 @@ import numpy as np
 from jaxtyping import Float
 from scipy import sparse
 
+from research.baselines.entry import Baseline, Option, Values
+from research.baselines.linear import clicks_of, sum_over_clicks
 from research.evaluate.scorers import Scorer
 from research.types import Fold, InputError
 
-__all__ = ["ease", "item_weights"]
+__all__ = ["EASE", "ease", "item_weights"]
 
 
 def item_weights(
@@ -40,14 +42,13 @@ def item_weights(
     return weights
 
 
-def ease(fold: Fold, l2: float = 100.0) -> Scorer:
+def ease(fold: Fold, options: Values, seed: int = 0) -> Scorer:
     """EASE on the fold's fitted part: score(u, i) = sum of B_ji over u's clicks j.
-
-    On MovieLens, l2 = 100 suits 100K and 300 suits 1M.
 
     Args:
       fold: the phase; every user of its fitted part is learnt from.
-      l2: strength of the ridge penalty, above 0.
+      options: l2, the strength of the ridge penalty.
+      seed: not used.
 
     Returns:
       a scorer of fold.evaluated, float64.
@@ -55,17 +56,8 @@ def ease(fold: Fold, l2: float = 100.0) -> Scorer:
     Raises:
       InputError: l2 is not a finite number above 0.
     """
-    fitted = fold.fitted
-    clicks = sparse.csr_array(
-        (np.ones(len(fitted.item)), (fitted.user, fitted.item)),
-        shape=(fitted.n_users, fitted.n_items),
-    )
-    clicks.data[:] = 1.0  # an item clicked twice is clicked
-    weights = item_weights(clicks, l2)
-    of_evaluated = clicks[fold.evaluated]
+    weights = item_weights(clicks_of(fold), options["l2"])
+    return sum_over_clicks(fold, weights)
 
-    def scores(users: slice, items: slice) -> np.ndarray:
-        # sparse by dense adds up each user's rows in turn: no tile changes a bit
-        return of_evaluated[users] @ weights[:, items]
 
-    return scores
+EASE = Baseline(ease, {"l2": Option(100.0, "ridge penalty", above=True, large=300.0)})

@@ -1,11 +1,10 @@
 """What a loss is told and what it can't use, settled before any training."""
 
-import math
-
 from research.choose import choose
 from research.config import Config
 from research.losses import LOSSES
 from research.losses.entry import NEGATIVES, SQUARE, VECTORS
+from research.options import named_values
 from research.types import InputError
 
 __all__ = ["check_loss", "hyper_values"]
@@ -23,23 +22,8 @@ def hyper_values(config: Config) -> dict[str, float]:
     {'margin': 0.5}
     """
     known = choose(config.loss, LOSSES, "loss").hyper
-    values = {name: default for name, (default, _) in known.items()}
-    seen: set[str] = set()
-    for given in config.hyper:
-        name, equals, text = given.partition("=")
-        if not known:
-            raise InputError(f"hyper {given}: {config.loss} has none to set")
-        choose(name, known, f"hyper of {config.loss}")
-        if name in seen:
-            raise InputError(f"hyper names {name} twice")
-        try:
-            values[name] = float(text) if equals else math.nan
-        except ValueError:
-            values[name] = math.nan
-        if not math.isfinite(values[name]):
-            raise InputError(f"hyper '{given}': expected {name}=NUMBER, a finite one")
-        seen.add(name)
-    return values
+    defaults = {name: default for name, (default, _) in known.items()}
+    return named_values(config.hyper, defaults, "hyper", config.loss)
 
 
 def check_loss(config: Config) -> None:

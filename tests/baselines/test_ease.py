@@ -40,7 +40,7 @@ def test_scores_are_the_evaluated_users_clicks_times_the_weights():
     fold = random_fold(n_items=40)
     clicks = clicks_of(fold)
     expected = clicks[fold.evaluated] @ ridge_by_column(clicks, 5.0)
-    scores = ease(fold, l2=5.0)(slice(2, 9), slice(4, 40))
+    scores = ease(fold, {"l2": 5.0})(slice(2, 9), slice(4, 40))
     np.testing.assert_allclose(scores, expected[2:9, 4:], atol=1e-10)
 
 
@@ -48,13 +48,15 @@ def test_an_item_clicked_twice_by_a_user_is_clicked():
     once, held = [(0, 0), (0, 1), (1, 1), (1, 2)], [(0, 2), (1, 0)]
     rows, every = slice(0, 2), slice(0, 3)
     twice = fold_of([*once, (0, 1)], held, 2, np.ones((3, 1), bool))
-    scores = ease(fold_of(once, held, 2, np.ones((3, 1), bool)), l2=1.0)(rows, every)
-    np.testing.assert_array_equal(ease(twice, l2=1.0)(rows, every), scores)
+    scores = ease(fold_of(once, held, 2, np.ones((3, 1), bool)), {"l2": 1.0})(
+        rows, every
+    )
+    np.testing.assert_array_equal(ease(twice, {"l2": 1.0})(rows, every), scores)
 
 
 def test_no_tile_changes_a_bit():
     fold = random_fold()
-    scorer, every = ease(fold), slice(0, 150)
+    scorer, every = ease(fold, {"l2": 100.0}), slice(0, 150)
     whole = scorer(slice(0, len(fold.evaluated)), every)
     for v in range(len(fold.evaluated)):
         np.testing.assert_array_equal(scorer(slice(v, v + 1), every)[0], whole[v])
@@ -64,7 +66,7 @@ def test_an_item_never_clicked_scores_zero():
     fold = random_fold()
     never = np.bincount(fold.fitted.item, minlength=150) == 0
     assert never.any()
-    scores = ease(fold)(slice(0, len(fold.evaluated)), slice(0, 150))
+    scores = ease(fold, {"l2": 100.0})(slice(0, len(fold.evaluated)), slice(0, 150))
     assert (scores[:, never] == 0).all()
     assert (scores[:, ~never] != 0).any()
 
@@ -72,4 +74,4 @@ def test_an_item_never_clicked_scores_zero():
 @pytest.mark.parametrize("l2", [0.0, -1.0, float("nan"), float("inf")])
 def test_a_penalty_that_is_not_above_zero_is_refused(l2):
     with pytest.raises(InputError, match="l2 = "):
-        ease(random_fold(), l2=l2)
+        ease(random_fold(), {"l2": l2})

@@ -107,6 +107,14 @@ VALUES = {
     "no draws": (("train", "--negatives", "uniform:0"), ("'uniform:0'",)),
     "threshold": (("train", "--threshold", "9"), ("threshold", "9")),
     "batch": (("train", "--batch", "5000"), ("batch 5000", "fitted part", "pairs")),
+    "a baseline's value": (
+        ("train", "--model", "ease", "--baseline", "l2=0"),
+        ("l2=0 of ease", "above 0"),
+    ),
+    "a baseline's value for towers": (
+        ("train", "--baseline", "l2=3"),
+        ("baseline l2=3", "two-tower has none"),
+    ),
     "nothing to go by": (
         ("train", "--encoder", "none", "--user-features"),
         ("user tower",),

@@ -1,0 +1,101 @@
+"""Which options suit each baseline, judged on validation as the towers' were.
+
+    python -m experiments.baseline_choice ml-100k             all: about 40 minutes
+    python -m experiments.baseline_choice ml-100k ease fm     only these
+
+Every combination below is fitted on train and judged on validation, the highest
+NDCG@20 first. The options' defaults (research/baselines/) are the best ones of ml-100k;
+ease has its own default on the larger data sets. --data-dir DIR as on the command line.
+"""
+
+import itertools
+import sys
+import time
+from collections.abc import Iterator
+
+from experiments.runs import KS, fold_of
+from experiments.tasks import SMALL
+from research.baselines import BASELINES, option_values
+from research.choose import choose
+from research.config import Config
+from research.data import DATASETS
+from research.evaluate.record import evaluate
+from research.evaluate.top_k import rank_scores, seen_items_of
+from research.report.record_metrics import summary
+from research.types import Fold, InputError
+
+__all__ = ["TRIED", "judged"]
+
+TRIED: dict[str, dict[str, tuple[float, ...]]] = {
+    "recent-popularity": {"days": (7, 14, 30, 60, 90, 120, 180)},
+    "item-knn": {
+        "shrink": (0, 5, 10, 20, 50, 100),
+        "neighbours": (20, 50, 100, 200, 500, 2000),
+    },
+    "ease": {"l2": (30, 50, 100, 200, 300, 500)},
+    "slim": {"l1": (0.5, 1, 2, 4, 8), "l2": (10, 30, 100, 300)},
+    "ials": {
+        "factors": (16, 32, 64),
+        "regularization": (3, 10, 30, 100),
+        "alpha": (2, 5, 10, 20),
+    },
+    "bpr-mf": {
+        "factors": (32, 64),
+        "iterations": (100, 200, 400),
+        "learning_rate": (0.01, 0.03),
+        "regularization": (0.003, 0.01, 0.03),
+    },
+    "item2vec": {
+        "epochs": (5, 10, 20, 40),
+        "window": (0, 10),
+        "power": (0.75, 1.0),
+        "prior": (0.5, 1.0),
+    },
+    "fm": {
+        "epochs": (10, 20, 40),
+        "learning_rate": (0.001, 0.003),
+        "l2": (0.0003, 0.001, 0.003, 0.01),
+    },
+}
+
+
+def judged(name: str, fold: Fold, large: bool) -> Iterator[tuple[float, str]]:
+    """NDCG@20 on validation of each combination of a baseline, and its words."""
+    entry, tried = BASELINES[name], TRIED[name]
+    seen = seen_items_of(fold)
+    for values in itertools.product(*tried.values()):
+        words = tuple(f"{n}={v:g}" for n, v in zip(tried, values, strict=True))
+        scorer = entry.fit(fold, option_values(name, entry, words, large), 0)
+        lists = rank_scores(scorer, fold.fitted.n_items, *seen, k=max(KS))
+        yield summary(evaluate(fold, lists, KS))["ndcg"][20], " ".join(words)
+
+
+def main(words: list[str]) -> int:
+    """Prints a line a combination, then each baseline's best."""
+    data_dir = None
+    if "--data-dir" in words:
+        at = words.index("--data-dir")
+        data_dir, words = words[at + 1], words[:at] + words[at + 2 :]
+    dataset, names = words[0], words[1:] or list(TRIED)
+    choose(dataset, DATASETS, "data set")
+    for name in names:
+        choose(name, TRIED, "baseline with options")
+    fold = fold_of(Config(dataset=dataset, fit_on="train"), data_dir)
+    for name in names:
+        found = []
+        clock = time.perf_counter()
+        for ndcg, options in judged(name, fold, dataset not in SMALL):
+            found.append((ndcg, options))
+            seconds, clock = time.perf_counter() - clock, time.perf_counter()
+            print(f"{name}: {ndcg:.4f} {options} ({seconds:.1f} s)", flush=True)
+        ndcg, options = max(found)
+        print(f"{name}: best {ndcg:.4f} {options}", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:] or ["ml-100k"]))
+    except (InputError, IndexError) as error:
+        print(f"error: {error or 'a value is missing'}", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,105 @@
+"""Matrix factorisations of the library implicit, on one thread: a seed repeats."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from scipy import sparse
+
+from research.baselines.entry import Baseline, Option, Values
+from research.baselines.linear import clicks_of
+from research.evaluate.scorers import Scorer, dot_product
+from research.types import Fold
+
+__all__ = ["BPR_MF", "IALS", "bpr_mf", "ials"]
+
+
+def ials(fold: Fold, options: Values, seed: int = 0) -> Scorer:
+    """Alternating least squares on all cells, clicked ones weighing alpha [hu2008].
+
+    Minimises sum over all (u, i) of c_ui (p_ui - <x_u, y_i>)^2 + regularization
+    (|X|^2 + |Y|^2), p = 1 and c = alpha where clicked, else p = 0 and c = 1.
+
+    Args:
+      fold: the phase.
+      options: factors, iterations, regularization, alpha.
+      seed: of the initial values.
+
+    Returns:
+      a scorer of fold.evaluated.
+    """
+    from implicit.cpu.als import AlternatingLeastSquares
+
+    return _fitted(
+        fold,
+        AlternatingLeastSquares,
+        factors=int(options["factors"]),
+        regularization=options["regularization"],
+        alpha=options["alpha"],
+        iterations=int(options["iterations"]),
+        random_state=seed,
+    )
+
+
+def bpr_mf(fold: Fold, options: Values, seed: int = 0) -> Scorer:
+    """Matrix factorisation by pairwise ranking, with an item bias [rendle2009].
+
+    Stochastic steps up log sigmoid(s_ui - s_uj) for a click i and an item j that u
+    did not click. Differs from the paper: j is drawn by its clicks, not uniformly.
+
+    Args:
+      fold: the phase.
+      options: factors, iterations, learning_rate, regularization.
+      seed: of the initial values and draws.
+
+    Returns:
+      a scorer of fold.evaluated.
+    """
+    from implicit.cpu.bpr import BayesianPersonalizedRanking
+
+    return _fitted(
+        fold,
+        BayesianPersonalizedRanking,
+        factors=int(options["factors"]),
+        learning_rate=options["learning_rate"],
+        regularization=options["regularization"],
+        iterations=int(options["iterations"]),
+        random_state=seed,
+    )
+
+
+def _fitted(fold: Fold, kind: Callable[..., Any], **options: Any) -> Scorer:
+    """Fits a model of implicit; its bias, if any, is a column of its factors."""
+    from threadpoolctl import threadpool_limits
+
+    clicks = sparse.csr_matrix(clicks_of(fold), dtype=np.float32)
+    with threadpool_limits(1, "blas"):
+        model = kind(**options, num_threads=1)
+        model.fit(clicks, show_progress=False)
+    users: Float[np.ndarray, "u d"] = model.user_factors
+    return dot_product(users[fold.evaluated], model.item_factors)
+
+
+_FACTORS = Option(64, "length of a vector", least=1, whole=True)
+
+IALS = Baseline(
+    ials,
+    {
+        "factors": _FACTORS,
+        "iterations": Option(15, "rounds over users and items", least=1, whole=True),
+        "regularization": Option(0.01, "L2 penalty of a vector"),
+        "alpha": Option(1.0, "weight of a clicked cell", above=True),
+    },
+    seeded=True,
+)
+BPR_MF = Baseline(
+    bpr_mf,
+    {
+        "factors": _FACTORS,
+        "iterations": Option(100, "passes over the clicks", least=1, whole=True),
+        "learning_rate": Option(0.01, "size of a step", above=True),
+        "regularization": Option(0.01, "L2 penalty of what a step moves"),
+    },
+    seeded=True,
+)

@@ -1,0 +1,155 @@
+"""Item2Vec: skip-gram with negative sampling over histories, as if they were sentences.
+
+Own code: gensim has the algorithm for words, with a vocabulary, a text format and
+threads of its own; here a history is an array already.
+"""
+
+from collections.abc import Iterator
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from research.baselines.descent import descend, in_batches
+from research.baselines.entry import Baseline, Option, Values
+from research.evaluate.scorers import Scorer, dot_product
+from research.rng import generator
+from research.types import Events, Fold
+
+__all__ = ["ITEM2VEC", "item2vec", "partners", "skip_gram_loss"]
+
+BATCH = 2048
+SCALE = 0.1  # of the initial values, over the square root of the length
+
+
+def item2vec(fold: Fold, options: Values, seed: int = 0) -> Scorer:
+    """Vectors of items that share histories; a user is the mean of its last items'.
+
+    v_i and w_j are moved to raise log sigmoid(v_i w_j) for partners i, j in a history,
+    and to lower it for j drawn from p_n, clicks^power [mikolov2013, eq. 4; barkan2016].
+    At the optimum v_i w_j = log p(j | i) - log(k p_n(j)), so that score(u, j) =
+    mean of v_i w_j over u's last items + prior * log p_n(j) ranks by log p(j | i) at
+    prior 1. Differs from the paper: that ranks by the cosine of v_i and v_j, and
+    subsamples frequent items; here each click draws equally many partners, where all
+    pairs of a history would weigh users by its square.
+
+    Args:
+      fold: the phase; histories are its fitted part.
+      options: see ITEM2VEC.
+      seed: of initial values, partners and draws.
+
+    Returns:
+      a scorer of fold.evaluated.
+    """
+    fitted, dim = fold.fitted, int(options["dim"])
+    draw = generator(seed, "item2vec")
+    scale = SCALE / np.sqrt(dim)
+    shape = (fitted.n_items, dim)
+    start = {
+        name: jnp.asarray(draw.normal(0.0, scale, shape), jnp.float32)
+        for name in ("given", "found")
+    }
+    noise = _noise(fitted, options["power"])
+    epochs = _epochs(fitted, options, noise, seed)
+    found = descend(skip_gram_loss, start, epochs, options["learning_rate"])
+    users = _mean_of_last(found["given"], fold, int(options["history"]))
+    bias = options["prior"] * np.log(noise)
+    return dot_product(users, found["found"], bias)
+
+
+def skip_gram_loss(
+    params: dict[str, Float[Array, "i d"]],
+    batch: tuple[Int[Array, " b"], Int[Array, " b"], Int[Array, "b k"]],
+) -> Float[Array, ""]:
+    """Mean over b of -log sigmoid(v w) - sum over k of log sigmoid(-v w_k).
+
+    Args:
+      params: given, the vectors v, and found, the vectors w.
+      batch: item, its partner, the items drawn against it.
+    """
+    item, partner, drawn = batch
+    given = params["given"][item]
+    together = jnp.sum(given * params["found"][partner], axis=1)
+    apart = jnp.einsum("bd,bkd->bk", given, params["found"][drawn])
+    lost = jax.nn.softplus(-together) + jax.nn.softplus(apart).sum(axis=1)
+    return jnp.mean(lost)
+
+
+def partners(
+    fitted: Events, window: int, draw: np.random.Generator
+) -> tuple[Int[np.ndarray, " e"], Bool[np.ndarray, " e"]]:
+    """For each event another of its user's, drawn evenly from those in the window.
+
+    Args:
+      fitted: the events.
+      window: at most so many places away; 0 is the whole history.
+      draw: what it is drawn with.
+
+    Returns:
+      an event's partner, and whether it has one: a user's only event has none.
+    """
+    at = np.arange(len(fitted.user))
+    low, high = fitted.offsets[fitted.user], fitted.offsets[fitted.user + 1]
+    if window:
+        low, high = np.maximum(low, at - window), np.minimum(high, at + window + 1)
+    others = high - low - 1
+    place = low + (draw.random(len(at)) * others).astype(np.int64)
+    place += place >= at  # the event itself is left out
+    return np.where(others > 0, place, at), others > 0
+
+
+def _epochs(
+    fitted: Events, options: Values, noise: Float[np.ndarray, " i"], seed: int
+) -> Iterator[tuple[np.ndarray, ...]]:
+    """Of each epoch: items, partners and draws against them, shuffled, in batches."""
+    edges, k = np.cumsum(noise), int(options["negatives"])
+    for epoch in range(int(options["epochs"])):
+        draw = generator(seed, "item2vec epochs", epoch)
+        item, partner = [], []
+        for _ in range(int(options["partners"])):
+            other, there = partners(fitted, int(options["window"]), draw)
+            item.append(fitted.item[there])
+            partner.append(fitted.item[other[there]])
+        order = draw.permutation(sum(map(len, item)))
+        drawn = np.searchsorted(edges, draw.random((len(order), k)) * edges[-1])
+        columns = (np.concatenate(item)[order], np.concatenate(partner)[order], drawn)
+        yield in_batches(tuple(c.astype(np.int32) for c in columns), BATCH)
+
+
+def _noise(fitted: Events, power: float) -> Float[np.ndarray, " i"]:
+    """The share of each item among the draws; an unclicked one counts 0.3 clicks."""
+    clicks = np.bincount(fitted.item, minlength=fitted.n_items)
+    weight = np.maximum(clicks, 0.3) ** power
+    return weight / weight.sum()
+
+
+def _mean_of_last(
+    vectors: Float[np.ndarray, "i d"], fold: Fold, history: int
+) -> Float[np.ndarray, "v d"]:
+    """The mean vector of each evaluated user's last items; all of them for 0."""
+    fitted = fold.fitted
+    ends = fitted.offsets[1:][fold.evaluated]
+    starts = fitted.offsets[fold.evaluated]
+    if history:
+        starts = np.maximum(starts, ends - history)
+    sums = np.concatenate((np.zeros((1, vectors.shape[1])), vectors[fitted.item]))
+    sums = np.cumsum(sums, axis=0, dtype=np.float64)
+    return (sums[ends] - sums[starts]) / (ends - starts)[:, None]
+
+
+ITEM2VEC = Baseline(
+    item2vec,
+    {
+        "dim": Option(64, "length of a vector", least=1, whole=True),
+        "epochs": Option(20, "passes over the clicks", least=1, whole=True),
+        "window": Option(0, "places to a partner; 0: whole history", whole=True),
+        "partners": Option(4, "of a click, in each pass", least=1, whole=True),
+        "negatives": Option(5, "draws against a partner", least=1, whole=True),
+        "power": Option(0.75, "of the clicks that draws are made by"),
+        "learning_rate": Option(0.003, "size of a step", above=True),
+        "history": Option(0, "last items that make a user; 0: all", whole=True),
+        "prior": Option(1.0, "of log p_n when ranking"),
+    },
+    seeded=True,
+)

@@ -1,0 +1,40 @@
+"""A baseline as a run: its values named, a run a seed where it draws; its choice."""
+
+import dataclasses
+
+import pytest
+
+from experiments import baseline_choice
+from experiments.arms import arm
+from experiments.tasks import prepare
+from research.baselines import BASELINES
+
+
+@pytest.mark.parametrize("name", sorted(BASELINES))
+def test_what_draws_nothing_is_one_run_however_many_seeds(name, data):
+    one, other = (
+        prepare(dataclasses.replace(arm(name), seed=seed, batch=7 + seed), str(data))
+        for seed in (3, 4)
+    )
+    assert (one == other) is (not BASELINES[name].seeded)
+    assert dataclasses.replace(one, seed=0) == dataclasses.replace(other, seed=0)
+    assert len(one.baseline) == len(BASELINES[name].options)
+    assert prepare(one, str(data)) == one
+
+
+def test_every_option_tried_is_one_that_may_be_given():
+    for name, tried in baseline_choice.TRIED.items():
+        assert set(tried) <= set(BASELINES[name].options)
+    unchosen = {name for name in BASELINES if not BASELINES[name].options}
+    assert set(BASELINES) == set(baseline_choice.TRIED) | unchosen
+
+
+def test_the_choice_prints_each_combination_and_the_best(data, capsys, monkeypatch):
+    monkeypatch.setitem(baseline_choice.TRIED, "ease", {"l2": (1.0, 50.0)})
+    assert baseline_choice.main(["ml-100k", "ease", "--data-dir", str(data)]) == 0
+    *lines, best = capsys.readouterr().out.splitlines()
+    found = {line.split()[2]: float(line.split()[1]) for line in lines}
+    assert set(found) == {"l2=1", "l2=50"}
+    assert found["l2=1"] != found["l2=50"]
+    winner = max(found, key=found.__getitem__)
+    assert best == f"ease: best {found[winner]:.4f} {winner}"
