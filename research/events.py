@@ -82,16 +82,11 @@ def catalogue(
     by_hash = np.argsort(pair_hash(np.zeros_like(raw_item), raw_item), kind="stable")
     items_kept = items_kept[by_hash]
     item = _rank_of(items_kept, len(ratings.items.id))[item]
-    order = _order(
-        timestamp,
-        ratings.users.id[users_kept].astype(np.int64)[user],
-        ratings.items.id[items_kept].astype(np.int64)[item],
-        tie_salt,
-    )
+    raw_user = ratings.users.id[ratings.user[positive]].astype(np.int64)
+    raw_item = ratings.items.id[ratings.item[positive]].astype(np.int64)
+    order = _order(timestamp, raw_user, raw_item, tie_salt)
     rows = np.lexsort((order, user))
-    rated = None
-    if with_rated and not positive.all():
-        rated = _rated(ratings, users_kept, items_kept, positive, tie_salt)
+    kept = users_kept, items_kept
     return Events(
         user=user[rows],
         item=item[rows],
@@ -101,7 +96,7 @@ def catalogue(
         offsets=_offsets(user, len(users_kept)),
         users=_take_users(ratings.users, users_kept),
         items=_take_items(ratings.items, items_kept),
-        rated=rated,
+        rated=_rated(ratings, *kept, positive, tie_salt) if with_rated else None,
     )
 
 
@@ -111,8 +106,13 @@ def _rated(
     items_kept: np.ndarray,
     positive: np.ndarray,
     salt: int,
-) -> Rated:
-    """Every rating of a kept item by a kept user, in the order that events have."""
+) -> Rated | None:
+    """Every rating of a kept item by a kept user, in the order that events have.
+
+    None where all are positive: what is told by the others can't be told.
+    """
+    if positive.all():
+        return None
     user = _rank_of(users_kept, len(ratings.users.id))[ratings.user]
     item = _rank_of(items_kept, len(ratings.items.id))[ratings.item]
     there = np.flatnonzero((user >= 0) & (item >= 0))

@@ -102,15 +102,11 @@ def train(
     epoch_of = compiled_epoch(structure(config))
     state = init_state(config, model, world, sizes)
     hyper, entity = traced_values(config), jnp.asarray(fold.evaluated, dtype=jnp.int32)
-    window = None
-    if config.batch_order == "time":
-        window = np.asarray(world.timed.window[world.pairs.position])
     history: list[dict[str, float]] = []
     best, kept, alarm = -np.inf, None, None
     clock, first = time.perf_counter(), 0.0
     for epoch in range(1, config.epochs + 1):
-        n = len(fold.fitted.item)
-        batches = epoch_batches(n, config.batch, config.seed, epoch, window)
+        batches = _batches(config, world, epoch)
         state = refreshed(config, model, state, world)
         state, steps = epoch_of(state, batches, hyper, world)
         row = _row(epoch, steps)
@@ -135,6 +131,14 @@ def train(
     seconds = time.perf_counter() - clock - first
     served = learned_end(config, params["loss"])
     return Trained(config, params, *vectors, history, first, seconds, served)
+
+
+def _batches(config: Config, world: World, epoch: int) -> Int[np.ndarray, "s b"]:
+    window = None
+    if config.batch_order == "time":
+        window = np.asarray(world.timed.window[world.pairs.position])
+    n = world.pairs.candidate.shape[0]
+    return epoch_batches(n, config.batch, config.seed, epoch, window)
 
 
 def refreshed(
