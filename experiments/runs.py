@@ -26,6 +26,7 @@ from research.evaluate.record import evaluate
 from research.evaluate.scorers import Scorer, dot_product
 from research.evaluate.top_k import rank_scores, seen_items_of
 from research.events import catalogue
+from research.features import needs_rated
 from research.positives import candidate_counts, log_share, user_item
 from research.report.record_metrics import summary
 from research.report.storage import pack
@@ -57,17 +58,18 @@ def ratings_of(dataset: str, data_dir: str | None) -> Ratings:
 @functools.lru_cache(maxsize=4)
 def _fold(
     dataset: str, data_dir: str | None, threshold: float, salt: int, library: str,
-    split: str, fit_on: str,
+    split: str, fit_on: str, with_rated: bool,
 ) -> Fold:  # fmt: skip
     ratings = ratings_of(dataset, data_dir)
-    return fold(catalogue(ratings, threshold, salt, library), split, fit_on)
+    events = catalogue(ratings, threshold, salt, library, with_rated)
+    return fold(events, split, fit_on)
 
 
 def fold_of(config: Config, data_dir: str | None = None) -> Fold:
     """The phase that a config fits on and is judged by, made once a process."""
     return _fold(
         config.dataset, data_dir, config.threshold, config.tie_salt, config.library,
-        config.split, config.fit_on,
+        config.split, config.fit_on, needs_rated(config),
     )  # fmt: skip
 
 

@@ -21,6 +21,49 @@ _HISTORY: dict[str, dict[str, Any]] = {
     },
 }
 
+_USER = ("gender", "age", "occupation", "zip")
+_ITEM = ("id", "genres", "year")
+_FEATURES: dict[str, dict[str, Any]] = {
+    # One more than the reference has.
+    "features+user-id": {"user_features": (*_USER, "id")},
+    "features+genre-profile": {"user_features": (*_USER, "genre-profile")},
+    "features+history-age": {"user_features": (*_USER, "history-age")},
+    "features+title": {"item_features": (*_ITEM, "title")},
+    "features+profile": {"item_features": (*_ITEM, "profile")},
+    "features+dynamic": {"item_features": (*_ITEM, "dynamic")},
+    # What dynamic asks for, without it.
+    "features+time-order": {"batch_order": "time"},
+    # One less.
+    "features-demographics": {"user_features": ()},
+    "features-history": {"encoder": "none"},
+    "features-item-id": {"item_features": ("genres", "year")},
+    "features-genres": {"item_features": ("id", "year")},
+    "features-year": {"item_features": ("id", "genres")},
+    # All that keep the batches as they are, but the user's id.
+    "features-all": {
+        "user_features": (*_USER, "genre-profile", "history-age"),
+        "item_features": (*_ITEM, "title", "profile"),
+    },
+}
+
+# Hidden layers of both towers, or of one.
+_DEPTH: dict[str, dict[str, Any]] = {
+    f"layers-{name}": {"user_hidden": widths, "item_hidden": widths}
+    for name, widths in {
+        "none": (),
+        "64": (64,),
+        "256": (256,),
+        "512": (512,),
+        "128-128": (128, 128),
+        "256-128": (256, 128),
+        "128-128-128": (128, 128, 128),
+    }.items()
+} | {
+    "layers-none-of-user": {"user_hidden": ()},
+    "layers-none-of-item": {"item_hidden": ()},
+}
+
 TOWER_ARMS: dict[str, dict[str, Any]] = {
-    name: {"logq": 1.0, **changes} for name, changes in _HISTORY.items()
+    name: {"logq": 1.0, **changes}
+    for name, changes in (_HISTORY | _FEATURES | _DEPTH).items()
 }

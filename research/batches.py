@@ -9,8 +9,23 @@ from research.types import InputError
 __all__ = ["epoch_batches"]
 
 
-def epoch_batches(n: int, batch: int, seed: int, epoch: int) -> Int[np.ndarray, "s b"]:
+def epoch_batches(
+    n: int,
+    batch: int,
+    seed: int,
+    epoch: int,
+    window: Int[np.ndarray, " n"] | None = None,
+) -> Int[np.ndarray, "s b"]:
     """A new shuffle of n pairs for this epoch; the tail that fills no batch is dropped.
+
+    Args:
+      n: how many pairs.
+      batch: rows of a batch.
+      seed: of the run.
+      epoch: which shuffle.
+      window: the window of time of each pair; with it batches go through time, and
+        only pairs of one window are shuffled. Then what is dropped is cut off at both
+        ends, by chance, lest the latest pairs are never seen.
 
     Raises:
       InputError: the batch is larger than the number of pairs.
@@ -21,5 +36,9 @@ def epoch_batches(n: int, batch: int, seed: int, epoch: int) -> Int[np.ndarray, 
     if batch > n:
         raise InputError(f"batch {batch} is larger than the fitted part ({n} pairs)")
     steps = n // batch
-    order = generator(seed, "batches", epoch).permutation(n)
+    draw = generator(seed, "batches", epoch)
+    order = draw.permutation(n)
+    if window is not None:
+        order = order[np.argsort(window[order], kind="stable")]
+        order = order[draw.integers(n - steps * batch + 1) :]
     return order[: steps * batch].reshape(steps, batch).astype(np.int32)

@@ -40,9 +40,15 @@ class Config:
     baseline: tuple[str, ...] = ()
     """The baseline's own values, as NAME=VALUE; the others keep their defaults."""
     user_features: tuple[str, ...] | None = None
-    """User features: id gender age occupation zip. Default: all there are, but id."""
+    """User features: id gender age occupation zip genre-profile history-age. Default:
+    gender age occupation zip, where the data set has them."""
     item_features: tuple[str, ...] | None = None
-    """Item features: id genres year. Default: what the data set has."""
+    """Item features: id genres year title profile dynamic array. Default: id genres
+    year, where the data set has them, and the array where a file is given."""
+    item_array: str = ""
+    """File of item vectors: .npy, a row an item by ascending id; .npz, ids, vectors."""
+    window_days: float = 7.0
+    """Width of the windows of time of the item feature dynamic and of --batch-order."""
     history: int = 50
     """Length of the history: the user's last positives before the event; what is
     longer than any user's is cut to the longest."""
@@ -126,6 +132,9 @@ class Config:
 
     batch: int = 512
     """Rows of a batch."""
+    batch_order: str = "shuffled"
+    """Order of the pairs in an epoch: shuffled, or time (window after window, shuffled
+    within each; the item feature dynamic needs it)."""
     epochs: int = 20
     """Passes over the fitted pairs."""
     learning_rate: float = 1e-3
@@ -151,7 +160,7 @@ TRACED = (
 SERVING = ("prior",)
 # Neither structure nor swept: what a compiled epoch doesn't depend on at all.
 _OUTSIDE = ("seed", "epochs", "evaluate_every", "dataset", "split", "fit_on")
-_DATA = ("threshold", "tie_salt", "library")
+_DATA = ("threshold", "tie_salt", "library", "item_array", "window_days", "batch_order")
 
 
 def structure(config: Config) -> Config:

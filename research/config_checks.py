@@ -11,6 +11,7 @@ __all__ = ["validate"]
 _CHOICES = {
     "output": ("cosine", "dot"),
     "history_order": ("time", "shuffled"),
+    "batch_order": ("shuffled", "time"),
     "duplicates": ("keep", "inclusion"),
     "frequency": ("exact", "streaming"),
     "item_push": ("drawn", "batch", "balanced"),
@@ -19,7 +20,7 @@ _CHOICES = {
 
 def validate(config: Config) -> Config:
     """Returns the config, or raises InputError for a value that can't be meant."""
-    positive = ("temperature", "learning_rate")
+    positive = ("temperature", "learning_rate", "window_days")
     for name in positive + (
         "logq",
         "alpha",

@@ -8,7 +8,7 @@ never by the id itself nor by the order of a file.
 import numpy as np
 from jaxtyping import Int, UInt64
 
-from research.types import Events, InputError, Items, Ratings, Users
+from research.types import Events, InputError, Items, Rated, Ratings, Users
 
 __all__ = ["catalogue", "pair_hash", "splitmix64", "take_events"]
 
@@ -44,6 +44,7 @@ def catalogue(
     threshold: float = 4.0,
     tie_salt: int = 0,
     library: str = "clicked",
+    with_rated: bool = False,
 ) -> Events:
     """Keeps the positives, numbers users and items anew, sorts by user and time.
 
@@ -53,6 +54,7 @@ def catalogue(
       tie_salt: salt of the hash that breaks ties in time.
       library: "clicked", the items with at least one positive in the data set;
         "all", every item of the item table (never-clicked ones are candidates too).
+      with_rated: whether ratings below the threshold are kept beside, for profiles.
 
     Returns:
       Events; ``order`` is the position in time over all events, ties broken.
@@ -80,13 +82,11 @@ def catalogue(
     by_hash = np.argsort(pair_hash(np.zeros_like(raw_item), raw_item), kind="stable")
     items_kept = items_kept[by_hash]
     item = _rank_of(items_kept, len(ratings.items.id))[item]
-    order = _order(
-        timestamp,
-        ratings.users.id[users_kept].astype(np.int64)[user],
-        ratings.items.id[items_kept].astype(np.int64)[item],
-        tie_salt,
-    )
+    raw_user = ratings.users.id[ratings.user[positive]].astype(np.int64)
+    raw_item = ratings.items.id[ratings.item[positive]].astype(np.int64)
+    order = _order(timestamp, raw_user, raw_item, tie_salt)
     rows = np.lexsort((order, user))
+    kept = users_kept, items_kept
     return Events(
         user=user[rows],
         item=item[rows],
@@ -96,6 +96,39 @@ def catalogue(
         offsets=_offsets(user, len(users_kept)),
         users=_take_users(ratings.users, users_kept),
         items=_take_items(ratings.items, items_kept),
+        rated=_rated(ratings, *kept, positive, tie_salt) if with_rated else None,
+    )
+
+
+def _rated(
+    ratings: Ratings,
+    users_kept: np.ndarray,
+    items_kept: np.ndarray,
+    positive: np.ndarray,
+    salt: int,
+) -> Rated | None:
+    """Every rating of a kept item by a kept user, in the order that events have.
+
+    None where all are positive: what is told by the others can't be told.
+    """
+    if positive.all():
+        return None
+    user = _rank_of(users_kept, len(ratings.users.id))[ratings.user]
+    item = _rank_of(items_kept, len(ratings.items.id))[ratings.item]
+    there = np.flatnonzero((user >= 0) & (item >= 0))
+    order = _order(
+        ratings.timestamp[there],
+        ratings.users.id[ratings.user[there]].astype(np.int64),
+        ratings.items.id[ratings.item[there]].astype(np.int64),
+        salt,
+    )
+    rows = there[np.lexsort((order, user[there]))]
+    return Rated(
+        user=user[rows],
+        item=item[rows],
+        rating=ratings.rating[rows].astype(np.float32),
+        timestamp=ratings.timestamp[rows].astype(np.int64),
+        positive=positive[rows],
     )
 
 

@@ -11,12 +11,30 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 
+from research.config import Config
+from research.content import load_array, title_vectors
+from research.profiles import item_profile
 from research.types import Events, InputError, Items, Users
 
-__all__ = ["Features", "available", "item_features", "resolve", "user_features"]
+__all__ = [
+    "AGE",
+    "DEFAULT_ITEM",
+    "DEFAULT_USER",
+    "Features",
+    "available",
+    "item_content",
+    "item_features",
+    "needs_rated",
+    "resolve",
+    "user_features",
+]
 
 ZIP_OTHER = "-"
 AGE_BUCKETS = (18, 25, 35, 45, 50, 56)  # the lower ends that MovieLens 1M uses
+AGE = "history-age"
+DEFAULT_USER = ("gender", "age", "occupation", "zip")
+DEFAULT_ITEM = ("id", "genres", "year", "array")
+_RATED = ("genre-profile", "profile", "dynamic")
 
 
 class Features(NamedTuple):
@@ -27,21 +45,34 @@ class Features(NamedTuple):
     dense: Float[ndarray, "n f"]
 
 
-def available(events: Events) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The user and the item features that the data set has."""
-    users, items = events.users, events.items
-    user = ["id"]
-    user += [
-        n
-        for n in ("gender", "age", "occupation", "zip")
-        if getattr(users, n) is not None
-    ]
-    item = ["id"]
-    if items.genres.shape[1]:
-        item.append("genres")
-    if (items.year > 0).any():
-        item.append("year")
-    return tuple(user), tuple(item)
+def needs_rated(config: Config) -> bool:
+    """Whether a feature asks for the ratings below the threshold."""
+    named = (*(config.user_features or ()), *(config.item_features or ()))
+    return any(name in _RATED for name in named)
+
+
+def available(
+    events: Events, item_array: str = ""
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The user and the item features that the data set has.
+
+    Profiles and rates ask for ratings below the threshold: with none, they are absent.
+    """
+    users, items, rated = events.users, events.items, events.rated is not None
+    has_genres = items.genres.shape[1] > 0
+    user = [n for n in DEFAULT_USER if getattr(users, n) is not None]
+    profile = ["genre-profile"] if rated and has_genres else []
+    item = {
+        "id": True,
+        "genres": has_genres,
+        "year": bool((items.year > 0).any()),
+        "title": any(str(title) for title in items.title),
+        "profile": rated,
+        "dynamic": rated,
+        "array": bool(item_array),
+    }
+    there = tuple(name for name, found in item.items() if found)
+    return ("id", *user, *profile, AGE), there
 
 
 def resolve(
@@ -50,7 +81,7 @@ def resolve(
     default: tuple[str, ...],
     side: str,
 ) -> tuple[str, ...]:
-    """The names to use: those asked for, else the default.
+    """The names to use: those asked for, else those of the default that are there.
 
     Raises:
       InputError: a name asked for that the data set lacks.
@@ -61,7 +92,9 @@ def resolve(
                 f"{side} feature '{name}' is not in this data set: "
                 f"it has {' '.join(has)}"
             )
-    return default if asked is None else asked
+    if asked is not None:
+        return asked
+    return tuple(name for name in default if name in has)
 
 
 def user_features(users: Users, names: tuple[str, ...]) -> Features:
@@ -90,6 +123,20 @@ def item_features(items: Items, names: tuple[str, ...]) -> Features:
         codes["decade"] = _codes(np.where(items.year > 0, items.year // 10, 0))
     width = items.genres.shape[1] if "genres" in names else 0
     return _side(codes, items.genres[:, :width].astype(np.float32))
+
+
+def item_content(
+    events: Events, names: tuple[str, ...], item_array: str
+) -> Float[ndarray, "i f"]:
+    """What is known of items beside their table's codes: title, profile, array."""
+    parts = [np.zeros((events.n_items, 0), np.float32)]
+    if "title" in names:
+        parts.append(title_vectors(events.items))
+    if "profile" in names:
+        parts.append(item_profile(events))
+    if "array" in names:
+        parts.append(load_array(item_array, events.items))
+    return np.concatenate(parts, axis=1)
 
 
 def _codes(column: np.ndarray) -> np.ndarray:

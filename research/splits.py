@@ -11,7 +11,7 @@ import numpy as np
 
 from research.choose import choose
 from research.events import take_events
-from research.types import Events, Fold, InputError, check
+from research.types import Events, Fold, InputError, Rated, check
 
 __all__ = ["FIT_ON", "SPLITS", "TEST", "TRAIN", "VALIDATION", "fold"]
 
@@ -60,7 +60,7 @@ def fold(
         raise InputError(f"unknown fit_on '{fit_on}': choose {' or '.join(FIT_ON)}")
     part = choose(split, SPLITS, "split")(events)
     judged_by = VALIDATION if fit_on == "train" else TEST
-    fitted = take_events(events, part < judged_by)
+    fitted = _cut_rated(take_events(events, part < judged_by))
     held = take_events(events, part == judged_by)
     has = (np.diff(fitted.offsets) > 0) & (np.diff(held.offsets) > 0)
     evaluated = np.flatnonzero(has)
@@ -76,3 +76,17 @@ def fold(
             evaluated=evaluated,
         )
     )
+
+
+def _cut_rated(fitted: Events) -> Events:
+    """Of all ratings those that come before a fitted positive of their user or are one.
+
+    What a user rated after its last fitted positive is as late as what is held out.
+    """
+    if fitted.rated is None:
+        return fitted
+    rated = fitted.rated
+    before = np.cumsum(rated.positive) - rated.positive
+    first = np.searchsorted(rated.user, rated.user, side="left")
+    kept = before - before[first] < np.diff(fitted.offsets)[rated.user]
+    return fitted._replace(rated=Rated(*(column[kept] for column in rated)))

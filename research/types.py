@@ -22,6 +22,7 @@ __all__ = [
     "Fold",
     "InputError",
     "Items",
+    "Rated",
     "Ratings",
     "Record",
     "Users",
@@ -78,12 +79,26 @@ class Ratings(NamedTuple):
     digest: str
 
 
+class Rated(NamedTuple):
+    """All ratings among a catalogue, sorted by (user, order in time) as its events are.
+
+    The positive ones are the events, in their order.
+    """
+
+    user: Int[ndarray, " n"]
+    item: Int[ndarray, " n"]
+    rating: Float[ndarray, " n"]
+    timestamp: Int[ndarray, " n"]
+    positive: Bool[ndarray, " n"]
+
+
 class Events(NamedTuple):
     """Positives sorted by (user, order in time).
 
     User u has rows offsets[u]:offsets[u + 1]. user and item are catalogue indices: an
     item's is the rank of its hash, a user's the rank of its raw id. The tables are cut
-    to the catalogue, in index order.
+    to the catalogue, in index order. rated is there where a feature needs what was
+    rated below the threshold too.
     """
 
     user: Int[ndarray, " e"]
@@ -94,6 +109,7 @@ class Events(NamedTuple):
     offsets: Int[ndarray, " u1"]
     users: Users
     items: Items
+    rated: Rated | None = None
 
     @property
     def n_users(self) -> int:

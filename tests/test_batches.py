@@ -54,3 +54,18 @@ def test_host_streams_are_told_apart_by_name_seed_and_index():
     values = [generator(*case).random() for case in cases]
     assert len(set(values)) == len(values)
     assert generator(0, "a", 2).random() == values[-1]
+
+
+def test_batches_through_time_are_shuffled_within_a_window_only():
+    window = np.random.default_rng(0).integers(0, 9, 1000)
+    first, second = (epoch_batches(1000, 64, 0, epoch, window) for epoch in (1, 2))
+    for batches in (first, second):
+        assert batches.shape == (15, 64)
+        assert (np.diff(window[batches.ravel()]) >= 0).all()
+        assert len(np.unique(batches)) == batches.size
+    assert not np.array_equal(first, second)
+    # What is left over is cut at both ends: the latest pairs aren't always missing.
+    drawn = [window[epoch_batches(1000, 64, 0, epoch, window)] for epoch in range(20)]
+    latest = [int((batches == 8).sum()) for batches in drawn]
+    assert min(latest) > 0
+    assert max(latest) > min(latest)

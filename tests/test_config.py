@@ -38,6 +38,9 @@ REFUSED = {
     "user_hidden": ((0,), (16, 0)),
     "item_hidden": ((-4,),),
     "output": ("cosin", ""),
+    "window_days": (0.0, -1.0, math.nan),
+    "batch_order": ("by-time",),
+    "history_order": ("random",),
 }
 
 
@@ -97,6 +100,7 @@ def changed(name: str) -> Config:
 OUTSIDE = {
     *("dataset", "split", "fit_on", "threshold", "tie_salt", "library"),
     *("epochs", "evaluate_every", "seed", "hyper"),
+    *("item_array", "window_days", "batch_order"),
 }
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from research.baselines import popularity
+from research.baselines.popularity import popularity
 from research.evaluate import rank_scores, seen_items_of
 from research.events import catalogue, pair_hash, splitmix64, take_events
 from research.splits import SPLITS, fold
@@ -138,7 +138,7 @@ def test_renumbering_changes_neither_the_split_nor_popularitys_lists(split, seed
         phase = fold(events, split)
         offsets, seen = seen_items_of(phase)
         n = events.n_items
-        lists = rank_scores(popularity(phase), n, offsets, seen, k=20)
+        lists = rank_scores(popularity(phase, {}), n, offsets, seen, k=20)
         shown = dict(
             zip(
                 events.users.id[phase.evaluated].tolist(),

@@ -82,14 +82,41 @@ def test_only_what_is_named_is_used():
 
 
 def test_what_is_there_is_found():
-    assert available(catalogue(made_ratings())) == (USER, ITEM)
-    user, item = available(catalogue(without_demographics()))
-    assert user == ("id",)
-    assert item == ITEM
+    always = ("history-age",)
+    user, item = available(catalogue(made_ratings()))
+    assert user == (*USER, *always)
+    assert item == (*ITEM, "title")
+    user, item = available(catalogue(made_ratings(), with_rated=True), "a file")
+    assert user == (*USER, "genre-profile", *always)
+    assert item == (*ITEM, "title", "profile", "dynamic", "array")
+    assert available(catalogue(without_demographics()))[0] == ("id", *always)
     ratings = made_ratings()
     n = len(ratings.items.id)
-    items = ratings.items._replace(year=np.zeros(n, int), genres=np.zeros((n, 0), bool))
-    assert available(catalogue(ratings._replace(items=items)))[1] == ("id",)
+    items = ratings.items._replace(
+        year=np.zeros(n, int), genres=np.zeros((n, 0), bool), title=np.array([""] * n)
+    )
+    user, item = available(catalogue(ratings._replace(items=items), with_rated=True))
+    assert item == ("id", "profile", "dynamic")
+    assert "genre-profile" not in user
+
+
+def test_where_every_rating_is_a_positive_there_is_no_rate_of_positives():
+    ratings = made_ratings()
+    events = catalogue(ratings, threshold=3.0, with_rated=True)
+    assert events.rated is None
+    user, item = available(events)
+    assert not {"genre-profile", "profile", "dynamic"} & {*user, *item}
+    with pytest.raises(InputError, match="item feature 'dynamic' is not in this"):
+        resolve_features(Config(item_features=("id", "dynamic")), fold(events))
+
+
+@pytest.mark.parametrize(
+    ("side", "name"), [("user", "genres"), ("user", "dynamic"), ("item", "age")]
+)
+def test_a_feature_of_the_other_side_cannot_be_named(side, name):
+    phase = fold(catalogue(made_ratings(), with_rated=True))
+    with pytest.raises(InputError, match=f"{side} feature '{name}' is not in this"):
+        resolve_features(Config(**{f"{side}_features": ("id", name)}), phase)
 
 
 @pytest.mark.parametrize("name", USER[1:])
@@ -173,10 +200,16 @@ def test_shuffling_the_future_changes_nothing_that_is_fitted(split, fit_on):
     ratings = distinct_times()
     first = TRAIN + 1 if fit_on == "train" else TEST
     other = shuffled_future(ratings, split, first, seed=1)
-    config = Config(mask_user_positives=True, user_features=USER)
+    config = Config(
+        mask_user_positives=True,
+        user_features=(*USER, "genre-profile", "history-age"),
+        item_features=(*ITEM, "profile", "dynamic"),
+        window_days=1e-3,
+    )
 
     def made(data: Ratings):  # type: ignore[no-untyped-def]
-        phase = fold(catalogue(data, library="all"), split, fit_on)
+        events = catalogue(data, library="all", with_rated=True)
+        phase = fold(events, split, fit_on)
         return phase, build_world(config, phase)
 
     (one, (before, sizes)), (two, (after, same_sizes)) = made(ratings), made(other)

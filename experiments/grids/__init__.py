@@ -2,7 +2,9 @@
 
 from experiments.grids.cache import CACHE
 from experiments.grids.correction import CORRECTION
+from experiments.grids.depth import DEPTH
 from experiments.grids.exposure import EXPOSURE
+from experiments.grids.features import FEATURES
 from experiments.grids.frequency import FREQUENCY
 from experiments.grids.frontier import FRONTIER
 from experiments.grids.grid import Grid
@@ -23,6 +25,6 @@ GRIDS: dict[str, Grid] = {
         *(SSB, TEMPERATURE, NEGATIVES, CACHE, CORRECTION, FREQUENCY, PROBE),
         *(EXPOSURE, MAGNIFIER),
         *(LOSSES, LOSSES_CHOICE, LEARNED_TEMPERATURE, FRONTIER),
-        *(HISTORY, HISTORY_TIES),
+        *(HISTORY, HISTORY_TIES, FEATURES, DEPTH),
     )
 }

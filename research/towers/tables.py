@@ -10,12 +10,15 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key, UInt32
 
+from research.features import AGE
 from research.rng import stream
 from research.towers.inputs import ItemInput, UserInput
 
 __all__ = [
+    "AGES",
     "ItemLookup",
     "SideArrays",
+    "Timed",
     "UserLookup",
     "init_tables",
     "item_input",
@@ -28,6 +31,7 @@ __all__ = [
 INIT_SCALE = 0.05
 CODE_DIM = 16  # width of the tables of the few-valued codes
 HISTORY = "history"
+AGES = 32  # buckets of the age of a click: by the length of its seconds in bits
 
 Rows = dict[str, Float[Array, "..."]]
 
@@ -37,6 +41,21 @@ class SideArrays(NamedTuple):
 
     codes: dict[str, Int[Array, " n"]]
     dense: Float[Array, "n f"]
+
+
+class Timed(NamedTuple):
+    """What a query is told that depends on its time; of width 0 where it isn't used.
+
+    seconds [e] is when the fitted events were, window [e] in which window of time.
+    profile has a row for each event of a user and for its end, at position + user;
+    recent[w] is what is known of items in window w (of what is over by then), its last
+    row what serving knows.
+    """
+
+    seconds: Int[Array, " e"]
+    window: Int[Array, " w"]
+    profile: Float[Array, "p g"]
+    recent: Float[Array, "w1 i f"]
 
 
 class UserLookup(NamedTuple):
@@ -57,10 +76,10 @@ class ItemLookup(NamedTuple):
 def init_tables(
     key: Key[Array, ""], sizes: dict[str, int], dim: int
 ) -> dict[str, Float[Array, "rows _"]]:
-    """Normal rows of scale 0.05: user, item and history of width dim, codes of 16."""
+    """Normal rows of scale 0.05: of width dim for ids and the history, else of 16."""
     tables = {}
     for name, rows in sizes.items():
-        width = dim if name in ("user", "item", HISTORY) else CODE_DIM
+        width = dim if name in ("user", "item", HISTORY, AGE) else CODE_DIM
         tables[name] = INIT_SCALE * jax.random.normal(stream(key, name), (rows, width))
     return tables
 
@@ -73,6 +92,7 @@ def user_lookup(
     position: Int[Array, " b"],
     length: int,
     shuffled: bool = False,
+    timed: Timed | None = None,
 ) -> UserLookup:
     """The last ``length`` items before position, latest first, and the user's codes.
 
@@ -84,6 +104,7 @@ def user_lookup(
       position: the event before which the history ends.
       length: how many items are looked back at.
       shuffled: the same items, in an order that the position decides by a hash.
+      timed: what depends on the position's time.
     """
     back = jnp.arange(1, length + 1, dtype=position.dtype)
     at = position[:, None] - back[None, :]
@@ -94,9 +115,19 @@ def user_lookup(
         order = jnp.argsort(jnp.where(keep, mixed, jnp.uint32(2**32 - 1)), axis=1)
         at = jnp.take_along_axis(at, order, axis=1)
     ids = {name: code[entity] for name, code in side.codes.items()}
+    at = jnp.where(keep, at, 0)
     if length:
-        ids[HISTORY] = item[jnp.where(keep, at, 0)]
-    return UserLookup(ids=ids, keep=keep, dense=side.dense[entity])
+        ids[HISTORY] = item[at]
+    dense = side.dense[entity]
+    if timed is not None and timed.profile.shape[1]:
+        known = timed.profile[position + entity]
+        dense = jnp.concatenate([dense, known], axis=1)
+    if timed is not None and timed.seconds.shape[0]:
+        # Since the latest click: when a list is asked for is not in the data.
+        latest = timed.seconds[jnp.maximum(position - 1, 0)]
+        age = jnp.maximum(latest[:, None] - timed.seconds[at], 0)
+        ids[AGE] = 32 - jax.lax.clz(age)
+    return UserLookup(ids=ids, keep=keep, dense=dense)
 
 
 def _mixed(at: Int[Array, "b l"], position: Int[Array, "b 1"]) -> UInt32[Array, "b l"]:
@@ -107,9 +138,27 @@ def _mixed(at: Int[Array, "b l"], position: Int[Array, "b 1"]) -> UInt32[Array, 
     return (x ^ (x >> 16)) >> 1
 
 
-def item_lookup(side: SideArrays, ids: Int[Array, " c"]) -> ItemLookup:
-    """The codes and dense features of the items."""
-    return ItemLookup({n: code[ids] for n, code in side.codes.items()}, side.dense[ids])
+def item_lookup(
+    side: SideArrays,
+    ids: Int[Array, " c"],
+    timed: Timed | None = None,
+    position: Int[Array, " b"] | None = None,
+) -> ItemLookup:
+    """The codes and dense features of the items.
+
+    Args:
+      side: the item features.
+      ids: the items.
+      timed: what depends on the time.
+      position: events of a batch: items are as they were known before the earliest
+        window among them began. None is serving: as they are known in the end.
+    """
+    dense = side.dense[ids]
+    if timed is not None and timed.recent.shape[2]:
+        last = timed.recent.shape[0] - 1
+        row = last if position is None else jnp.min(timed.window[position])
+        dense = jnp.concatenate([dense, timed.recent[row][ids]], axis=1)
+    return ItemLookup({n: code[ids] for n, code in side.codes.items()}, dense)
 
 
 def look_up(tables: Rows, ids: dict[str, Int[Array, "..."]]) -> Rows:
@@ -119,9 +168,11 @@ def look_up(tables: Rows, ids: dict[str, Int[Array, "..."]]) -> Rows:
 
 def user_input(rows: Rows, lookup: UserLookup, dim: int) -> UserInput:
     """What the user tower is given."""
-    others = {name: row for name, row in rows.items() if name != HISTORY}
-    empty = jnp.zeros((lookup.keep.shape[0], 0, dim))
-    return UserInput(rows.get(HISTORY, empty), lookup.keep, others, lookup.dense)
+    others = {name: row for name, row in rows.items() if name not in (HISTORY, AGE)}
+    history = rows.get(HISTORY, jnp.zeros((lookup.keep.shape[0], 0, dim)))
+    if AGE in rows:
+        history = history + rows[AGE]
+    return UserInput(history, lookup.keep, others, lookup.dense)
 
 
 def item_input(rows: Rows, lookup: ItemLookup) -> ItemInput:

@@ -113,7 +113,7 @@ def train(
     best, kept, alarm = -np.inf, None, None
     clock, first = time.perf_counter(), 0.0
     for epoch in range(1, config.epochs + 1):
-        batches = epoch_batches(len(fold.fitted.item), config.batch, config.seed, epoch)
+        batches = _batches(config, world, epoch)
         state = refreshed(config, model, spread.state(state), world)
         state, steps = epoch_of(state, spread.batches(batches), hyper, world)
         row = _row(epoch, steps)
@@ -138,6 +138,14 @@ def train(
     seconds = time.perf_counter() - clock - first
     served = learned_end(config, params["loss"])
     return Trained(config, params, *vectors, history, first, seconds, served)
+
+
+def _batches(config: Config, world: World, epoch: int) -> Int[np.ndarray, "s b"]:
+    window = None
+    if config.batch_order == "time":
+        window = np.asarray(world.timed.window[world.pairs.position])
+    n = world.pairs.candidate.shape[0]
+    return epoch_batches(n, config.batch, config.seed, epoch, window)
 
 
 def refreshed(

@@ -63,6 +63,7 @@ class Model(NamedTuple):
             position,
             self.history,
             self.shuffled,
+            world.timed,
         )
 
     def user_input(
@@ -83,7 +84,7 @@ class Model(NamedTuple):
         ids: Int[Array, " c"],
     ) -> ItemInput:
         """Looks up what the item tower needs for items."""
-        lookup = item_lookup(world.items, ids)
+        lookup = item_lookup(world.items, ids, world.timed)
         return item_input(look_up(tables, lookup.ids), lookup)
 
     def serve_users(

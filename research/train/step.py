@@ -148,7 +148,8 @@ def _draw(
         if source.origin == "fresh"
     ]
     users = model.look_at(world, batch.query, batch.position)
-    items = item_lookup(world.items, jnp.concatenate([batch.candidate, *fresh]))
+    wanted = jnp.concatenate([batch.candidate, *fresh])
+    items = item_lookup(world.items, wanted, world.timed, batch.position)
     return Drawing(batch, drawn, users, items)
 
 

@@ -8,18 +8,24 @@ import numpy as np
 from jaxtyping import Array, Int
 
 from research.config import Config
+from research.content import check_titles, stamped
 from research.corrections import Known
 from research.features import (
+    AGE,
+    DEFAULT_ITEM,
+    DEFAULT_USER,
     Features,
     available,
+    item_content,
     item_features,
     resolve,
     user_features,
 )
 from research.negatives.source import Batch, Pool
 from research.positives import candidate_counts, log_share, user_item
-from research.towers.tables import HISTORY, SideArrays
-from research.types import Fold, InputError
+from research.profiles import genre_profile, recent, windows
+from research.towers.tables import AGES, HISTORY, SideArrays, Timed
+from research.types import Events, Fold, InputError
 
 __all__ = ["World", "build_world", "resolve_features"]
 
@@ -29,14 +35,15 @@ MAX_BITS = 1 << 29  # bytes: half a gibibyte holds 160,000 users by 27,000 items
 class World(NamedTuple):
     """Events, features and pairs of a fold on the device.
 
-    item [e] and offsets [u + 1] are the fitted events; known is who has what, empty
-    where no mask needs it.
+    item [e] and offsets [u + 1] are the fitted events; timed is what depends on a
+    query's time; known is who has what, empty where no mask needs it.
     """
 
     item: Int[Array, " e"]
     offsets: Int[Array, " u1"]
     users: SideArrays
     items: SideArrays
+    timed: Timed
     pairs: Batch
     pool: Pool
     known: Known
@@ -52,14 +59,21 @@ def resolve_features(config: Config, fold: Fold) -> Config:
       InputError: a feature is asked for that the data set lacks, a tower is left with
         nothing to go by, or an encoder with nothing to ask by.
     """
-    has_user, has_item = available(fold.fitted)
-    user = resolve(config.user_features, has_user, has_user[1:], "user")
-    item = resolve(config.item_features, has_item, has_item, "item")
-    if not user and (config.encoder == "none" or config.history == 0):
+    has_user, has_item = available(fold.fitted, config.item_array)
+    user = resolve(config.user_features, has_user, DEFAULT_USER, "user")
+    item = resolve(config.item_features, has_item, DEFAULT_ITEM, "item")
+    told = [name for name in user if name != AGE]
+    if not told and (config.encoder == "none" or config.history == 0):
         raise InputError("the user tower has neither a history nor a feature")
+    if AGE in user and (config.encoder == "none" or config.history == 0):
+        raise InputError(f"user feature '{AGE}' needs a history: there is none")
     if not item:
         raise InputError("the item tower has no feature")
-    if config.encoder == "profile" and not user:
+    if config.item_array and "array" not in item:
+        raise InputError("item_array names a file: name 'array' in item_features too")
+    if "title" in item:
+        check_titles(fold.fitted.items)
+    if config.encoder == "profile" and not told:
         raise InputError(
             "encoder profile attends by the user's features: there is none"
         )
@@ -70,7 +84,9 @@ def resolve_features(config: Config, fold: Fold) -> Config:
         config,
         user_features=user,
         item_features=item,
+        item_array=stamped(config.item_array),
         history=min(config.history, longest),
+        batch_order="time" if "dynamic" in item else config.batch_order,
     )
 
 
@@ -85,15 +101,21 @@ def build_world(config: Config, fold: Fold) -> tuple[World, dict[str, int]]:
     pairs = user_item(fitted)
     counts = candidate_counts(pairs, fitted.n_items)
     users = user_features(fitted.users, config.user_features or ())
-    items = item_features(fitted.items, config.item_features or ())
+    named = config.item_features or ()
+    items = item_features(fitted.items, named)
+    content = item_content(fitted, named, config.item_array)
+    items = items._replace(dense=np.concatenate([items.dense, content], axis=1))
     sizes = {**users.sizes, **items.sizes}
     if config.encoder != "none" and config.history:
         sizes[HISTORY] = fitted.n_items
+    if AGE in (config.user_features or ()):
+        sizes[AGE] = AGES
     world = World(
         item=jnp.asarray(fitted.item),
         offsets=jnp.asarray(fitted.offsets, dtype=jnp.int32),
         users=_side(users),
         items=_side(items),
+        timed=_timed(config, fitted),
         pairs=Batch(*(jnp.asarray(column) for column in pairs)),
         pool=Pool(jnp.asarray(counts, jnp.float32), jnp.asarray(log_share(counts))),
         known=_known(fold, config.mask_user_positives),
@@ -104,6 +126,23 @@ def build_world(config: Config, fold: Fold) -> tuple[World, dict[str, int]]:
 def _side(features: Features) -> SideArrays:
     codes = {name: jnp.asarray(code) for name, code in features.codes.items()}
     return SideArrays(codes, jnp.asarray(features.dense))
+
+
+def _timed(config: Config, fitted: Events) -> Timed:
+    """What depends on time, of width 0 where the config doesn't use it."""
+    user, item = config.user_features or (), config.item_features or ()
+    seconds, window = np.zeros(0, np.int32), np.zeros(0, np.int32)
+    profile = np.zeros((1, 0), np.float32)
+    values = np.zeros((1, fitted.n_items, 0), np.float32)
+    if AGE in user:
+        seconds = (fitted.timestamp - fitted.timestamp.min()).astype(np.int32)
+    if config.batch_order == "time":
+        window = windows(fitted, config.window_days).astype(np.int32)
+    if "genre-profile" in user:
+        profile = genre_profile(fitted)
+    if "dynamic" in item:
+        values = recent(fitted, config.window_days)
+    return Timed(*(jnp.asarray(part) for part in (seconds, window, profile, values)))
 
 
 def _known(fold: Fold, needed: bool) -> Known:

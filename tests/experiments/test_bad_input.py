@@ -119,6 +119,23 @@ VALUES = {
         ("train", "--encoder", "none", "--user-features"),
         ("user tower",),
     ),
+    "an array that isn't there": (
+        ("train", "--item-array", "nowhere.npy"),
+        ("nowhere.npy", "No such file"),
+    ),
+    "an array that isn't named": (
+        ("train", "--item-features", "id", "array"),
+        ("item feature 'array'",),
+    ),
+    "a feature of the other side": (
+        ("train", "--user-features", "year"),
+        ("user feature 'year'",),
+    ),
+    "ages of no history": (
+        ("train", "--user-features", "age", "history-age", "--history", "0"),
+        ("history-age", "needs a history"),
+    ),
+    "window": (("train", "--window-days", "0"), ("window_days is 0", "above 0")),
     "a word for a number": (("run", "few", "--seeds", "abc"), ("--seeds", "'abc'")),
     "a word for a number in train": (
         ("train", "--seed", "abc"),

@@ -102,7 +102,7 @@ def test_a_node_that_is_killed_costs_nothing_but_time(data, tmp_path, monkeypatc
     def running(line: str) -> None:
         lines.append(line)
         if "on 2 machines" in line and outcomes and not killed:
-            killed.append(node)
+            killed.append(len(outcomes))
             cluster.remove_node(node, allow_graceful=False)
 
     try:
@@ -110,8 +110,8 @@ def test_a_node_that_is_killed_costs_nothing_but_time(data, tmp_path, monkeypatc
     finally:
         cluster.shutdown()
     assert any("on 2 machines" in line for line in lines)
-    assert killed
-    assert "on 1 machines" in lines[-1]
+    # Both nodes of one core were at work, so that one run was lost and done again.
+    assert killed[0] <= len(tasks["ray"]) - 2
     assert len(outcomes) == len(tasks["ray"])
     assert not any(outcome.failed for outcome in outcomes)
     assert {o.task for o in outcomes} == set(tasks["ray"])

@@ -1,0 +1,40 @@
+"""What is each feature worth, added to the reference or taken from it?
+
+The reference has the history, demographics, and the item's id, genres and year. One is
+added: the user's id, its rate of positives a genre, the age of each click; title words,
+mean rating and count, what an item was given in the week before. Or one is left out.
+``dynamic`` needs batches that go through time, and ``features+time-order`` is those
+batches alone: what to hold it against.
+
+Profiles and rates need ratings below the threshold, demographics a data set that has
+them: elsewhere choose arms with --arms.
+
+    python -m experiments run features             about 15 minutes on 2 cores, 5 seeds
+    python -m experiments run features --quick     about 3 minutes
+
+No record is committed yet.
+Expect on MovieLens 100K: R@20 about 0.25, and most features within 0.01 of nothing;
+the history is the one that can't be missed, and batches through time cost more than
+``dynamic`` brings.
+"""
+
+from experiments.grids.grid import Grid
+
+FEATURES = Grid(
+    name="features",
+    question="What is each feature worth, added or left out?",
+    arms=(
+        "in-batch+logq",
+        *("features+user-id", "features+genre-profile", "features+history-age"),
+        *("features+title", "features+profile"),
+        *("features+time-order", "features+dynamic"),
+        *("features-demographics", "features-history", "features-item-id"),
+        *("features-genres", "features-year", "in-batch+logq-id-only"),
+        "features-all",
+    ),
+    reference="in-batch+logq",
+    seeds=5,
+    minutes="15",
+    swept={},
+    changes={"temperature": 0.2},  # of in-batch+logq in experiments/chosen.py
+)

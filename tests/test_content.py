@@ -1,0 +1,122 @@
+"""Vectors that items bring along: titles, and arrays of anyone's."""
+
+import numpy as np
+import pytest
+
+from research.config import Config
+from research.content import load_array, stamped, title_vectors
+from research.events import catalogue
+from research.splits import fold
+from research.train.world import build_world, resolve_features
+from research.types import InputError
+from tests.world import made_ratings
+
+ITEMS = catalogue(made_ratings()).items
+N = len(ITEMS.id)
+VECTORS = np.random.default_rng(0).normal(size=(N, 3)).astype(np.float32)
+BY_ID = np.argsort(ITEMS.id)
+
+
+def write(path, **arrays):
+    np.savez(path, **arrays)
+    return str(path)
+
+
+def test_a_row_goes_to_the_item_of_its_id(tmp_path):
+    plain = tmp_path / "vectors.npy"
+    np.save(plain, VECTORS[BY_ID])
+    ids = np.concatenate([ITEMS.id, [10**6]])
+    extra = np.concatenate([VECTORS, np.full((1, 3), np.nan)])
+    named = write(tmp_path / "vectors.npz", ids=ids, vectors=extra)
+    scale = np.sqrt((VECTORS**2).sum(axis=1).mean())
+    for name in (str(plain), named, stamped(named)):
+        found = load_array(name, ITEMS)
+        np.testing.assert_allclose(found, VECTORS / scale, rtol=1e-5)
+
+
+def with_nan():
+    return np.where(np.arange(N)[:, None] == 4, np.nan, VECTORS)
+
+
+REFUSED = {
+    "short": (
+        lambda p: np.save(p, VECTORS[1:]),
+        f"{N - 1} rows, the catalogue has {N}",
+    ),
+    "long": (lambda p: np.save(p, np.ones((N + 1, 2))), f"{N + 1} rows"),
+    "flat": (lambda p: np.save(p, np.ones(N)), "expected a row of numbers"),
+    "no column": (lambda p: np.save(p, np.ones((N, 0))), "expected a row of numbers"),
+    "text": (lambda p: np.save(p, np.full((N, 2), "a")), "expected numbers"),
+    "not a number": (lambda p: np.save(p, with_nan()), "isn't finite"),
+    "not an array": (lambda p: p.write_text("a,b\n"), "not an array"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_file_that_cannot_be_meant_is_refused(case, tmp_path):
+    path = tmp_path / "vectors.npy"
+    make, reason = REFUSED[case]
+    make(path)
+    with pytest.raises(InputError, match=reason) as raised:
+        load_array(str(path), ITEMS)
+    assert str(path) in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_ids_that_are_missing_or_twice_are_refused(tmp_path):
+    path = tmp_path / "vectors.npz"
+    name = write(path, ids=ITEMS.id[1:], vectors=VECTORS[1:])
+    with pytest.raises(InputError, match=f"no row for 1 items, item {ITEMS.id[0]}"):
+        load_array(name, ITEMS)
+    name = write(
+        path, ids=np.append(ITEMS.id, ITEMS.id[0]), vectors=np.ones((N + 1, 2))
+    )
+    with pytest.raises(InputError, match="an id has two rows"):
+        load_array(name, ITEMS)
+    name = write(path, rows=VECTORS)
+    with pytest.raises(InputError, match="named ids and vectors"):
+        load_array(name, ITEMS)
+    with pytest.raises(InputError, match="No such file"):
+        stamped(str(tmp_path / "nowhere.npy"))
+
+
+def test_a_run_knows_its_file_by_what_it_holds(tmp_path):
+    path = tmp_path / "vectors.npy"
+    np.save(path, VECTORS)
+    first = stamped(str(path))
+    assert stamped(first) == first
+    np.save(path, VECTORS + 1)
+    assert stamped(str(path)) != first
+    with pytest.raises(InputError, match="has changed"):
+        load_array(first, ITEMS)
+
+
+def test_the_array_is_a_feature_like_another(tmp_path):
+    path = tmp_path / "vectors.npy"
+    np.save(path, VECTORS[BY_ID])
+    phase = fold(catalogue(made_ratings()))
+    config = resolve_features(Config(item_array=str(path)), phase)
+    assert config.item_features == ("id", "genres", "year", "array")
+    assert config.item_array == stamped(str(path))
+    world, _ = build_world(config, phase)
+    np.testing.assert_array_equal(
+        world.items.dense[:, 4:], load_array(str(path), ITEMS)
+    )
+    with pytest.raises(InputError, match="name 'array' in item_features too"):
+        resolve_features(Config(item_array=str(path), item_features=("id",)), phase)
+    with pytest.raises(InputError, match="item feature 'array' is not in this"):
+        resolve_features(Config(item_features=("id", "array")), phase)
+
+
+def test_titles_with_the_same_words_are_alike():
+    pytest.importorskip("sklearn")
+    titles = [f"Film {n % 40}" for n in range(N)]
+    titles[:3] = ["Star Wars", "Star Wars", "Return of the Jedi, Star Wars"]
+    items = ITEMS._replace(title=np.array(titles))
+    found = title_vectors(items)
+    np.testing.assert_array_equal(found, title_vectors(items))
+    assert found.shape == (N, 32)
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, rtol=1e-4)
+    alike = found @ found[0]
+    assert alike[1] == pytest.approx(1, abs=1e-5)
+    assert alike[2] > max(alike[3:]) + 0.1
