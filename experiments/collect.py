@@ -41,6 +41,7 @@ FIGURES: dict[str, dict[str, Callable[[pd.DataFrame], Drawing]]] = {
     "negatives": {"arms": dots_figure},
     "cache": {"arms": dots_figure},
     "correction": {"arms": dots_figure},
+    "baselines": {"arms": dots_figure},
 }
 
 # Further tables of a grid, from its records and its long table, at a path.

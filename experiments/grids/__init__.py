@@ -1,5 +1,6 @@
 """The registry of grids: one file a question."""
 
+from experiments.grids.baselines import BASELINE_GRID
 from experiments.grids.cache import CACHE
 from experiments.grids.correction import CORRECTION
 from experiments.grids.exposure import EXPOSURE
@@ -22,5 +23,6 @@ GRIDS: dict[str, Grid] = {
         *(SSB, TEMPERATURE, NEGATIVES, CACHE, CORRECTION, FREQUENCY, PROBE),
         *(EXPOSURE, MAGNIFIER),
         *(LOSSES, LOSSES_CHOICE, LEARNED_TEMPERATURE, FRONTIER),
+        BASELINE_GRID,
     )
 }
