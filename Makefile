@@ -16,10 +16,12 @@ results: $(READY)
 	$(RUN) ssb --seeds 5 --out results
 	$(RUN) temperature --seeds 5 --out results
 	$(RUN) negatives --seeds 5 --out results
+	$(RUN) cache --seeds 5 --out results
 	$(RUN) correction --seeds 5 --out results
 	$(RUN) losses-choice --out results
 	$(RUN) frequency --out results
 	$(RUN) probe --out results
+	$(RUN) magnifier --out results
 
 test: $(READY)
 	$(BIN)/ruff check .

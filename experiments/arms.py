@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any
 
+from experiments.tower_arms import TOWER_ARMS
 from research.baselines import BASELINES
 from research.choose import choose
 from research.config import Config
@@ -114,6 +115,7 @@ ARMS: dict[str, dict[str, Any]] = {
     # Without demographics, genres and year.
     "in-batch+logq-id-only": {"logq": 1.0, **_ID_ONLY},
     "full-softmax-id-only": {"negatives": ("catalogue",), **_ID_ONLY},
+    **TOWER_ARMS,
 }
 
 

@@ -11,10 +11,11 @@ from rich.table import Table
 from experiments.collect import collect, file_name, records_path, report
 from experiments.display import beside_committed, display
 from experiments.engine import cores, run_here, run_in_workers
+from experiments.export import check_export, export
 from experiments.folders import read_json, serving_folder, writable
 from experiments.grids import GRIDS
 from experiments.grids.grid import Grid, Spec, expand
-from experiments.runs import locate, ratings_of
+from experiments.runs import fold_of, locate, ratings_of
 from experiments.simulated import SIMULATED, simulate
 from experiments.tasks import Task, plan
 from research.choose import choose
@@ -125,10 +126,14 @@ class Train:
     """Folder that holds the GroupLens folders or zips; it must have the data set."""
     out: Path = Path("out")
     """Output folder."""
+    export: Path | None = None
+    """Folder to write the user and item vectors to, with the data set's own ids."""
 
     def __call__(self) -> int:
         """Trains, evaluates and prints the metrics at 20."""
         choose(self.config.dataset, DATASETS, "data set")
+        if self.export is not None:
+            check_export(self.config, self.export)
         out = _checked(self.out)
         spec = Spec("train", {}, self.config.seed, self.config)
         (spec,), tasks, runs = plan([spec], "train", out, self.data_dir)
@@ -136,11 +141,15 @@ class Train:
         _announce("train", runs, len(tasks))
         failed = _finish(tasks, self.data_dir, jobs=1)
         digest = ratings_of(spec.config.dataset, self.data_dir).digest
-        _, folder = locate(spec.config, "train", out, digest)
-        folder = serving_folder(folder, spec.config)
+        _, run = locate(spec.config, "train", out, digest)
+        folder = serving_folder(run, spec.config)
         if not failed:
             _print_metrics(folder)
         print(f"files in {folder}")
+        if not failed and self.export is not None:
+            held = fold_of(spec.config, self.data_dir)
+            written = export(spec.config, held, run, digest, self.export)
+            print(*(f"wrote {name}" for name in written), sep="\n")
         return FAILED if failed else FINISHED
 
 

@@ -17,7 +17,7 @@ from research.losses.checks import check_loss
 from research.negatives import Size, check_negatives, make_sources
 from research.splits import SPLITS
 from research.temperature import check_temperature
-from research.towers.history import ENCODERS
+from research.towers.history import ENCODERS, REFUSED
 from research.train.world import resolve_features
 from research.types import InputError
 
@@ -56,6 +56,8 @@ def prepare(config: Config, data_dir: str | None) -> Config:
     choose(config.split, SPLITS, "split")
     check_loss(config)
     check_temperature(config)
+    if config.encoder in REFUSED:
+        raise InputError(f"encoder {config.encoder}: {REFUSED[config.encoder]}")
     choose(config.encoder, ENCODERS, "history encoder")
     make_sources(config.negatives, config)
     fold = fold_of(config, data_dir)

@@ -44,9 +44,12 @@ class Config:
     item_features: tuple[str, ...] | None = None
     """Item features: id genres year. Default: what the data set has."""
     history: int = 50
-    """Length of the history: the user's last positives before the event."""
+    """Length of the history: the user's last positives before the event; what is
+    longer than any user's is cut to the longest."""
+    history_order: str = "time"
+    """Order of the history: time, or shuffled (the same items: does order matter?)."""
     encoder: str = "mean"
-    """History encoder: mean, or none."""
+    """History encoder: none, mean, profile, last-click, learned or self-attention."""
 
     dim: int = 64
     """Dimension of the vectors whose dot product is the score."""

@@ -10,6 +10,7 @@ __all__ = ["validate"]
 
 _CHOICES = {
     "output": ("cosine", "dot"),
+    "history_order": ("time", "shuffled"),
     "duplicates": ("keep", "inclusion"),
     "frequency": ("exact", "streaming"),
     "item_push": ("drawn", "batch", "balanced"),

@@ -7,6 +7,7 @@ from experiments.grids.exposure import EXPOSURE
 from experiments.grids.frequency import FREQUENCY
 from experiments.grids.frontier import FRONTIER
 from experiments.grids.grid import Grid
+from experiments.grids.history import HISTORY, HISTORY_TIES
 from experiments.grids.learned_temperature import LEARNED_TEMPERATURE
 from experiments.grids.losses import LOSSES, LOSSES_CHOICE
 from experiments.grids.magnifier import MAGNIFIER
@@ -24,5 +25,6 @@ GRIDS: dict[str, Grid] = {
         *(EXPOSURE, MAGNIFIER),
         *(LOSSES, LOSSES_CHOICE, LEARNED_TEMPERATURE, FRONTIER),
         BASELINE_GRID,
+        *(HISTORY, HISTORY_TIES),
     )
 }

@@ -56,8 +56,8 @@ def magnifier_figure(found: Magnifier) -> Drawing:
         last = frame[(frame.model == found.models[-1]) & (frame.k == found.ks[1])]
         ends = last.sort_values("temperature")["mean"].to_numpy()
         figure.suptitle(
-            f"The {found.ks[1]} hardest negatives get {ends[0]:.0%} of the gradient at "
-            f"{min(found.temperatures):g}, {ends[-1]:.0%} at "
+            f"After training, the {found.ks[1]} hardest negatives get {ends[0]:.0%} of "
+            f"the gradient at {min(found.temperatures):g}, {ends[-1]:.0%} at "
             f"{max(found.temperatures):g}\n(lines: the softmax's formula; marks: "
             "measured by autodiff)",
             x=0.01,

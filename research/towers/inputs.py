@@ -2,13 +2,17 @@
 
 from typing import NamedTuple
 
+import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-__all__ = ["ItemInput", "UserInput"]
+__all__ = ["ItemInput", "UserInput", "profile"]
 
 
 class UserInput(NamedTuple):
-    """A user at a position: rows of its history (latest first), of its codes, dense."""
+    """A user at a position: rows of its history (latest first), of its codes, dense.
+
+    keep is True where there is a history: its first columns, as many as there are.
+    """
 
     history: Float[Array, "b l d"]
     keep: Bool[Array, "b l"]
@@ -21,3 +25,9 @@ class ItemInput(NamedTuple):
 
     rows: dict[str, Float[Array, "c _"]]
     dense: Float[Array, "c g"]
+
+
+def profile(user: UserInput) -> Float[Array, "b p"]:
+    """All that is known of the user beside the history, side by side."""
+    parts = [user.rows[name] for name in sorted(user.rows)]
+    return jnp.concatenate([*parts, user.dense], axis=1)

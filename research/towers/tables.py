@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Array, Bool, Float, Int, Key, UInt32
 
 from research.rng import stream
 from research.towers.inputs import ItemInput, UserInput
@@ -72,6 +72,7 @@ def user_lookup(
     entity: Int[Array, " b"],
     position: Int[Array, " b"],
     length: int,
+    shuffled: bool = False,
 ) -> UserLookup:
     """The last ``length`` items before position, latest first, and the user's codes.
 
@@ -82,14 +83,28 @@ def user_lookup(
       entity: the user of each query.
       position: the event before which the history ends.
       length: how many items are looked back at.
+      shuffled: the same items, in an order that the position decides by a hash.
     """
     back = jnp.arange(1, length + 1, dtype=position.dtype)
     at = position[:, None] - back[None, :]
     keep = at >= offsets[entity][:, None]
+    if shuffled:
+        # What isn't there has the largest hash, so that it stays behind.
+        mixed = _mixed(at, position[:, None])
+        order = jnp.argsort(jnp.where(keep, mixed, jnp.uint32(2**32 - 1)), axis=1)
+        at = jnp.take_along_axis(at, order, axis=1)
     ids = {name: code[entity] for name, code in side.codes.items()}
     if length:
         ids[HISTORY] = item[jnp.where(keep, at, 0)]
     return UserLookup(ids=ids, keep=keep, dense=side.dense[entity])
+
+
+def _mixed(at: Int[Array, "b l"], position: Int[Array, "b 1"]) -> UInt32[Array, "b l"]:
+    """A number below 2^32 - 1 for each event seen from a position [murmur3's mixer]."""
+    x = at.astype(jnp.uint32) * jnp.uint32(0x9E3779B1) + position.astype(jnp.uint32)
+    for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):
+        x = (x ^ (x >> shift)) * jnp.uint32(factor)
+    return (x ^ (x >> 16)) >> 1
 
 
 def item_lookup(side: SideArrays, ids: Int[Array, " c"]) -> ItemLookup:

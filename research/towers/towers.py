@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from research.towers.history import ENCODERS
-from research.towers.inputs import ItemInput, UserInput
+from research.towers.inputs import ItemInput, UserInput, profile
 
 __all__ = ["ItemTower", "UserTower", "normalise"]
 
@@ -56,11 +56,10 @@ class UserTower(nn.Module):
 
         The rate of dropout is an argument, so that a sweep over it compiles once.
         """
-        parts = [user.rows[name] for name in sorted(user.rows)] + [user.dense]
+        x = profile(user)
         encoder = ENCODERS[self.encoder]
         if encoder is not None:
-            parts = [encoder()(user.history, user.keep)] + parts
-        x = jnp.concatenate(parts, axis=1)
+            x = jnp.concatenate([encoder()(user), x], axis=1)
         if key is not None:
             # 16 random bits a value are enough for a rate, and half the work of 32.
             bits = jax.random.bits(key, x.shape, jnp.uint16).astype(jnp.float32)

@@ -11,6 +11,7 @@ from research.losses import LOSSES
 from research.rng import stream
 from research.towers.inputs import ItemInput, UserInput
 from research.towers.tables import (
+    UserLookup,
     init_tables,
     item_input,
     item_lookup,
@@ -32,6 +33,7 @@ class Model(NamedTuple):
     user: UserTower
     item: ItemTower
     history: int
+    shuffled: bool
     dim: int
 
     def init(
@@ -49,6 +51,20 @@ class Model(NamedTuple):
             "loss": {n: jnp.array(v) for n, v in LOSSES[loss].trainable.items()},
         }
 
+    def look_at(
+        self, world: World, entity: Int[Array, " b"], position: Int[Array, " b"]
+    ) -> UserLookup:
+        """Which rows users at positions need."""
+        return user_lookup(
+            world.users,
+            world.item,
+            world.offsets,
+            entity,
+            position,
+            self.history,
+            self.shuffled,
+        )
+
     def user_input(
         self,
         tables: dict[str, Float[Array, "..."]],
@@ -57,9 +73,7 @@ class Model(NamedTuple):
         position: Int[Array, " b"],
     ) -> UserInput:
         """Looks up what the user tower needs for users at positions."""
-        lookup = user_lookup(
-            world.users, world.item, world.offsets, entity, position, self.history
-        )
+        lookup = self.look_at(world, entity, position)
         return user_input(look_up(tables, lookup.ids), lookup, self.dim)
 
     def item_input(
@@ -101,6 +115,7 @@ def make_model(config: Config) -> Model:
         user=UserTower(config.encoder, config.user_hidden, config.dim, cosine),
         item=ItemTower(config.item_hidden, config.dim, cosine),
         history=used,
+        shuffled=config.history_order == "shuffled",
         dim=config.dim,
     )
 

@@ -24,7 +24,6 @@ from research.towers.tables import (
     item_lookup,
     look_up,
     user_input,
-    user_lookup,
 )
 from research.train.model import Model, Params, make_model
 from research.train.objective import make_lose
@@ -148,14 +147,7 @@ def _draw(
         for source, block in zip(sources, drawn, strict=True)
         if source.origin == "fresh"
     ]
-    users = user_lookup(
-        world.users,
-        world.item,
-        world.offsets,
-        batch.query,
-        batch.position,
-        model.history,
-    )
+    users = model.look_at(world, batch.query, batch.position)
     items = item_lookup(world.items, jnp.concatenate([batch.candidate, *fresh]))
     return Drawing(batch, drawn, users, items)
 

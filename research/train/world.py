@@ -1,5 +1,6 @@
 """A fold as device arrays: everything the compiled epoch reads but never writes."""
 
+import dataclasses
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -44,11 +45,12 @@ class World(NamedTuple):
 def resolve_features(config: Config, fold: Fold) -> Config:
     """The config with its features named: those asked for, else what the data set has.
 
-    The user's id is used on demand only: on MovieLens the history says it better.
+    The user's id is used on demand only: on MovieLens the history says it better. A
+    history longer than any user's is cut to the longest: the rest would be empty.
 
     Raises:
-      InputError: a feature is asked for that the data set lacks, or a tower is left
-        with nothing to go by.
+      InputError: a feature is asked for that the data set lacks, a tower is left with
+        nothing to go by, or an encoder with nothing to ask by.
     """
     has_user, has_item = available(fold.fitted)
     user = resolve(config.user_features, has_user, has_user[1:], "user")
@@ -57,8 +59,18 @@ def resolve_features(config: Config, fold: Fold) -> Config:
         raise InputError("the user tower has neither a history nor a feature")
     if not item:
         raise InputError("the item tower has no feature")
-    return config.__class__(
-        **{**config.__dict__, "user_features": user, "item_features": item}
+    if config.encoder == "profile" and not user:
+        raise InputError(
+            "encoder profile attends by the user's features: there is none"
+        )
+    if config.encoder not in ("none", "mean") and config.history == 0:
+        raise InputError(f"encoder {config.encoder} needs a history: history is 0")
+    longest = int(np.diff(fold.fitted.offsets).max())
+    return dataclasses.replace(
+        config,
+        user_features=user,
+        item_features=item,
+        history=min(config.history, longest),
     )
 
 

@@ -56,6 +56,10 @@ NAMES = {
         ("unknown loss", "nearest: sampled-softmax", "sigmoid"),
     ),
     "encoder": (("train", "--encoder", "meen"), ("'meen'", "nearest: mean", "none")),
+    "encoder that sees the item": (
+        ("train", "--encoder", "target-attention"),
+        ("target-attention", "joins the towers"),
+    ),
     "source": (
         ("train", "--negatives", "unifrom:9"),
         ("unknown source of negatives 'unifrom'", "nearest: uniform", "in-batch"),

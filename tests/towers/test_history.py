@@ -3,21 +3,23 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 from research.config import Config
-from research.towers.history import Mean
 from research.towers.tables import HISTORY, SideArrays, UserLookup, user_lookup
 from research.train.world import build_world
 from research.types import Events
 from tests.world import made_fold
 
 LENGTH = 5
-LOOK_UP = jax.jit(user_lookup, static_argnums=5)
+LOOK_UP = jax.jit(user_lookup, static_argnums=(5, 6))
 
 
 def gathered(
-    fitted: Events, item: np.ndarray, entity: np.ndarray, position: np.ndarray
+    fitted: Events,
+    item: np.ndarray,
+    entity: np.ndarray,
+    position: np.ndarray,
+    shuffled: bool = False,
 ) -> UserLookup:
     none = jnp.zeros((fitted.n_users, 0))
     return LOOK_UP(
@@ -27,6 +29,7 @@ def gathered(
         jnp.asarray(entity, jnp.int32),
         jnp.asarray(position, jnp.int32),
         LENGTH,
+        shuffled,
     )
 
 
@@ -99,22 +102,16 @@ def test_evaluation_sees_all_that_is_fitted_and_no_more():
         assert seen[0] == phase.fitted.item[phase.fitted.offsets[u + 1] - 1]
 
 
-def test_the_mean_is_over_the_rows_that_are_there():
-    rows = np.random.default_rng(0).normal(size=(4, 3, 2)).astype(np.float32)
-    keep = np.array([[1, 1, 1], [1, 0, 0], [0, 1, 1], [0, 0, 0]], bool)
-    given = jnp.asarray(rows), jnp.asarray(keep)
-    mean = Mean().apply({}, *given)
-    for b in range(3):
-        np.testing.assert_allclose(mean[b], rows[b][keep[b]].mean(axis=0), rtol=1e-5)
-    assert mean[3].tolist() == [0.0, 0.0]
-
-
-@pytest.mark.parametrize("scale", [1.0, 1e4])
-def test_an_empty_history_has_a_finite_gradient_of_zero(scale):
-    rows = scale * jnp.ones((2, 3, 2))
-    keep = jnp.array([[False] * 3, [True, False, True]])
-    grad = jax.grad(lambda rows: jnp.sum(Mean().apply({}, rows, keep) ** 2))(rows)
-    assert jnp.isfinite(grad).all()
-    assert (grad[0] == 0).all()
-    assert (grad[1, 1] == 0).all()
-    assert (grad[1, 0] != 0).all()
+def test_a_shuffled_history_is_the_same_items_in_another_order():
+    fitted, entity, position = every_position()
+    whole = lists(gathered(fitted, fitted.item, entity, position))
+    shuffled = lists(gathered(fitted, fitted.item, entity, position, shuffled=True))
+    again = lists(gathered(fitted, fitted.item, entity, position, shuffled=True))
+    assert shuffled == again
+    assert [sorted(row) for row in shuffled] == [sorted(row) for row in whole]
+    full = [n for n, row in enumerate(whole) if len(row) == LENGTH]
+    # Each item comes first about as often: 1 in 5 is the latest.
+    latest = [shuffled[n][0] == whole[n][0] for n in full]
+    oldest = [shuffled[n][0] == whole[n][-1] for n in full]
+    assert 0.15 < np.mean(latest) < 0.25
+    assert 0.15 < np.mean(oldest) < 0.25

@@ -1,0 +1,130 @@
+"""Exported vectors: what a nearest-neighbour library finds in them are the lists."""
+
+import dataclasses
+import json
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments import export as module
+from experiments.arms import arm
+from experiments.export import FILES, exported
+from experiments.runs import KS, fold_of, serve
+from experiments.tasks import prepare
+from research.evaluate.top_k import rank_scores, seen_items_of
+from research.train.loop import train
+from research.train.model import make_model
+from research.train.world import build_world
+from tests.experiments.made import contents, runs_of
+from tests.experiments.test_bad_input import refused
+
+K = 20
+
+
+def loaded(folder):
+    """The three files of an export."""
+    users, items = (dict(np.load(folder / name)) for name in FILES[:2])
+    return users, items, json.loads((folder / FILES[2]).read_text())
+
+
+def nearest(users, items, metric, k):
+    """Raw ids of each user's k nearest items, as scikit-learn finds them."""
+    neighbors = pytest.importorskip("sklearn.neighbors")
+    how = "cosine" if metric == "cosine" else lambda a, b: -np.dot(a, b)
+    index = neighbors.NearestNeighbors(n_neighbors=k, metric=how, algorithm="brute")
+    found = index.fit(items["vectors"]).kneighbors(users["vectors"])
+    return items["ids"][found[1]]
+
+
+def lists_of(name, folder, data, seen):
+    """The run's own lists, in raw ids: with what was seen, or without it."""
+    config = prepare(arm(name), str(data))
+    fold = fold_of(config, str(data))
+    arrays = np.load(folder / "vectors.npz")
+    scorer = serve(config, fold, arrays["users"], arrays["items"], config.temperature)
+    offsets, ids = seen_items_of(fold)
+    if seen:
+        offsets, ids = np.zeros_like(offsets), ids[:0]
+    found = rank_scores(scorer, fold.fitted.n_items, offsets, ids, k=max(KS))
+    return fold.fitted.items.id[found[:, :K]]
+
+
+@pytest.mark.parametrize("name", ["tiny", "tiny+prior"])
+def test_a_library_finds_the_runs_lists(name, call, data, tmp_path):
+    target = tmp_path / "deep" / "vectors"
+    called = call("train", "--arm", name, "--out", tmp_path, "--export", target)
+    assert called.status == 0, called.err
+    assert sorted(contents(target)) == sorted(FILES)
+    assert all(f"wrote {target / file}" in called.out for file in FILES)
+    users, items, meta = loaded(target)
+    assert meta["metric"] == ("cosine" if name == "tiny" else "inner product")
+    assert (meta["users"], meta["items"]) == (len(users["ids"]), len(items["ids"]))
+    (run,) = runs_of(tmp_path, "train")
+    assert meta["run"] == run.name
+    every = nearest(users, items, meta["metric"], len(items["ids"]))
+    np.testing.assert_array_equal(every[:, :K], lists_of(name, run, data, True))
+    unseen = []
+    for row, ids in enumerate(every):
+        start, end = users["seen_offsets"][row : row + 2]
+        kept = ids[~np.isin(ids, users["seen_ids"][start:end])]
+        unseen.append(kept[:K])
+    np.testing.assert_array_equal(unseen, lists_of(name, run, data, False))
+
+
+@pytest.mark.parametrize("prior", [0.0, 0.5])
+def test_scores_from_the_two_arrays_are_the_models_pair_by_pair(prior, data):
+    """The item vectors are made once, and serve every user."""
+    config = dataclasses.replace(prepare(arm("tiny"), str(data)), prior=prior)
+    fold = fold_of(config, str(data))
+    done = train(config, fold)
+    given = done.user_vectors, done.item_vectors, done.temperature
+    users, items = exported(config, fold, *given)
+    scores = users["vectors"] @ items["vectors"].T / done.temperature
+    model, (world, _) = make_model(config), build_world(config, fold)
+    share = np.maximum(np.bincount(fold.fitted.item, minlength=99), 0.3)
+    share /= len(fold.fitted.item)
+    for row, item in ((0, 3), (7, 0), (20, 50)):
+        user = jnp.asarray(fold.evaluated[row : row + 1], jnp.int32)
+        end = world.offsets[user + 1]
+        u = model.serve_users(done.params, world, user, end)[0]
+        v = model.serve_items(done.params, world, jnp.array([item], jnp.int32))[0]
+        own = float(u @ v) / config.temperature + prior * np.log(share[item])
+        assert scores[row, item] == pytest.approx(own, abs=1e-4)
+        assert items["ids"][item] == fold.fitted.items.id[item]
+
+
+def test_an_export_is_made_anew_from_a_finished_run(call, tmp_path):
+    words = ("train", "--arm", "tiny", "--out", tmp_path, "--export", tmp_path / "v")
+    assert call(*words).status == 0
+    first = contents(tmp_path / "v")
+    (tmp_path / "v" / "notes.txt").write_text("mine")
+    called = call(*words)
+    assert "nothing to train" in called.out
+    assert contents(tmp_path / "v") == {**first, "notes.txt": b"mine"}
+
+
+def test_a_write_that_fails_leaves_no_file(call, tmp_path, monkeypatch):
+    words = ("train", "--arm", "tiny", "--out", tmp_path, "--export", tmp_path / "v")
+    assert call(*words).status == 0
+
+    def full(path, value):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module, "write_json", full)
+    refused_line = call(*words)
+    assert refused_line.status == 2
+    assert "No space left on device" in refused_line.err
+    assert contents(tmp_path / "v") == {}
+
+
+def test_what_cannot_be_exported_is_refused_before_training(call, tmp_path):
+    file = tmp_path / "file"
+    file.write_text("in the way")
+    words = ("train", "--out", tmp_path / "out", "--arm")
+    for there in (file, file / "below"):
+        called = call(*words, "tiny", "--export", there)
+        refused(called, "export folder", str(there), "can't be written")
+    called = call(*words, "popularity", "--export", tmp_path / "v")
+    refused(called, "popularity has no vectors")
+    assert contents(tmp_path) == {"file": b"in the way"}
