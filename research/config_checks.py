@@ -4,11 +4,13 @@ import math
 
 from research.choose import choose
 from research.config import Config
+from research.halves import HALVES
 from research.types import InputError
 
 __all__ = ["validate"]
 
 _CHOICES = {
+    "halves": HALVES,
     "output": ("cosine", "dot"),
     "history_order": ("time", "shuffled"),
     "duplicates": ("keep", "inclusion"),
@@ -19,7 +21,7 @@ _CHOICES = {
 
 def validate(config: Config) -> Config:
     """Returns the config, or raises InputError for a value that can't be meant."""
-    positive = ("temperature", "learning_rate")
+    positive = ("temperature", "learning_rate", "session_gap")
     for name in positive + (
         "logq",
         "alpha",

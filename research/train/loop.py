@@ -17,12 +17,14 @@ from research.frequency import log_q_error
 from research.losses.checks import check_loss
 from research.negatives import make_sources
 from research.negatives.source import Hyper
+from research.positives import check_positives
+from research.retrieval import Asked, asked
 from research.temperature import check_temperature, learned_end, narrow_range
 from research.train.health import collapse, health
 from research.train.model import Model, Params, make_model, serve_all
 from research.train.start import check_weights, init_state, traced_values
 from research.train.step import TrainState, make_step, with_estimate
-from research.train.world import World, build_world, resolve_features
+from research.train.world import World, bare, build_world, resolve_features
 from research.types import Fold
 from research.user_temperature import UserTemperatures, refresh_users
 
@@ -35,6 +37,9 @@ class NotFinite(Exception):
 
 class Trained(NamedTuple):
     """A finished run: vectors of fold.evaluated users and of all items; the way there.
+
+    Where positives aren't user-item, they are of the queries and the candidates that
+    the task asks for (research/retrieval.py).
 
     history has a row an epoch: epoch, step, loss, masked, temperature (at its end; a
     mean over rows where each has its own), the numbers of Health, log_q_error where the
@@ -92,21 +97,22 @@ def train(
         temperature that can't be meant.
       NotFinite: a loss was not finite.
     """
-    check_loss(config)
-    check_temperature(config)
+    for check in (check_loss, check_temperature, check_positives):
+        check(config)
     config = resolve_features(config, fold)
     world, sizes = build_world(config, fold)
+    task, n_pairs = asked(config, fold), len(world.pairs.query)
     check_weights(world)
     _warn(narrow_range(config, np.asarray(world.pool.counts)))
     model = make_model(config)
     epoch_of = compiled_epoch(structure(config))
     state = init_state(config, model, world, sizes)
-    hyper, entity = traced_values(config), jnp.asarray(fold.evaluated, dtype=jnp.int32)
+    hyper = traced_values(config)
     history: list[dict[str, float]] = []
     best, kept, alarm = -np.inf, None, None
     clock, first = time.perf_counter(), 0.0
     for epoch in range(1, config.epochs + 1):
-        batches = epoch_batches(len(fold.fitted.item), config.batch, config.seed, epoch)
+        batches = epoch_batches(n_pairs, config.batch, config.seed, epoch)
         state = refreshed(config, model, state, world)
         state, steps = epoch_of(state, batches, hyper, world)
         row = _row(epoch, steps)
@@ -115,7 +121,7 @@ def train(
         if alarm is None and (alarm := collapse(row)):
             say(alarm)
         if validate and config.evaluate_every and epoch % config.evaluate_every == 0:
-            users, items = serve_all(model, state.params, world, entity)
+            users, items = serve_task(model, state.params, world, task)
             metrics = validate(np.asarray(users), np.asarray(items))
             row |= metrics
             if next(iter(metrics.values())) > best:
@@ -126,11 +132,24 @@ def train(
             first = time.perf_counter() - clock
         on_epoch(epoch, row)
     params = state.params if kept is None else kept
-    users, items = serve_all(model, params, world, entity)
+    users, items = serve_task(model, params, world, task)
     vectors = np.asarray(users), np.asarray(items)
     seconds = time.perf_counter() - clock - first
     served = learned_end(config, params["loss"])
     return Trained(config, params, *vectors, history, first, seconds, served)
+
+
+def serve_task(
+    model: Model, params: Params, world: World, task: Asked
+) -> tuple[Array, Array]:
+    """Vectors of a task's queries and candidates, from the histories that it gives."""
+    if task.histories is not None:
+        item, offsets = (jnp.asarray(part, jnp.int32) for part in task.histories)
+        users = bare(len(offsets) - 1)
+        world = world._replace(item=item, offsets=offsets, users=users)
+    queries = jnp.asarray(task.queries, jnp.int32)
+    candidates = jnp.asarray(task.candidates, jnp.int32)
+    return serve_all(model, params, world, queries, candidates)
 
 
 def refreshed(
