@@ -42,6 +42,8 @@ FIGURES: dict[str, dict[str, Callable[[pd.DataFrame], Drawing]]] = {
     "cache": {"arms": dots_figure},
     "correction": {"arms": dots_figure},
     "baselines": {"arms": dots_figure},
+    "positives": {"arms": dots_figure},
+    "positives-users": {"arms": dots_figure},
 }
 
 # Further tables of a grid, from its records and its long table, at a path.

@@ -12,6 +12,7 @@ from experiments.grids.learned_temperature import LEARNED_TEMPERATURE
 from experiments.grids.losses import LOSSES, LOSSES_CHOICE
 from experiments.grids.magnifier import MAGNIFIER
 from experiments.grids.negatives import NEGATIVES
+from experiments.grids.positives import POSITIVES, POSITIVES_USERS
 from experiments.grids.probe import PROBE
 from experiments.grids.ssb import SSB
 from experiments.grids.temperature import TEMPERATURE
@@ -24,7 +25,7 @@ GRIDS: dict[str, Grid] = {
         *(SSB, TEMPERATURE, NEGATIVES, CACHE, CORRECTION, FREQUENCY, PROBE),
         *(EXPOSURE, MAGNIFIER),
         *(LOSSES, LOSSES_CHOICE, LEARNED_TEMPERATURE, FRONTIER),
-        BASELINE_GRID,
+        *(BASELINE_GRID, POSITIVES, POSITIVES_USERS),
         *(HISTORY, HISTORY_TIES),
     )
 }

@@ -49,7 +49,7 @@ def bpr_mf(fold: Fold, options: Values, seed: int = 0) -> Scorer:
 
     Stochastic steps up log sigmoid(s_ui - s_uj) for a click i and an item j that u
     did not click. Differs from the paper: j is drawn by its clicks, not uniformly, so
-    that s_ui tends to log p(i | u) - log q_i as in-batch negatives make it; prior * log q
+    that s_ui tends to log p(i | u) - log q_i, as with in-batch negatives; prior * log q
     is added back when ranking.
 
     Args:
@@ -92,25 +92,23 @@ def _fitted(
     return dot_product(users[fold.evaluated], model.item_factors, bias)
 
 
-_FACTORS = Option(64, "length of a vector", least=1, whole=True)
-
 IALS = Baseline(
     ials,
     {
-        "factors": _FACTORS,
+        "factors": Option(256, "length of a vector", least=1, whole=True),
         "iterations": Option(15, "rounds over users and items", least=1, whole=True),
-        "regularization": Option(0.01, "L2 penalty of a vector"),
-        "alpha": Option(1.0, "weight of a clicked cell", above=True),
+        "regularization": Option(15.0, "L2 penalty of a vector"),
+        "alpha": Option(3.0, "weight of a clicked cell", above=True),
     },
     seeded=True,
 )
 BPR_MF = Baseline(
     bpr_mf,
     {
-        "factors": _FACTORS,
-        "iterations": Option(100, "passes over the clicks", least=1, whole=True),
+        "factors": Option(32, "length of a vector", least=1, whole=True),
+        "iterations": Option(400, "passes over the clicks", least=1, whole=True),
         "learning_rate": Option(0.01, "size of a step", above=True),
-        "regularization": Option(0.01, "L2 penalty of what a step moves"),
+        "regularization": Option(0.03, "L2 penalty of what a step moves"),
         "prior": Option(1.0, "of log q when ranking"),
     },
     seeded=True,
