@@ -44,6 +44,8 @@ ARMS: dict[str, dict[str, Any]] = {
     "in-batch+logq+same-item": {"logq": 1.0, "mask_same_item": True},
     "in-batch+logq+mask": {"logq": 1.0, "mask_user_positives": True},
     "full-softmax+mask": {"negatives": ("catalogue",), "mask_user_positives": True},
+    # Only where positives are user-user does it matter.
+    "full-softmax+time-halves": {"negatives": ("catalogue",), "halves": "time"},
     # What negatives are drawn from, and which of those drawn are used.
     "in-batch-part+logq": {"negatives": ("in-batch-part:63",), "logq": 1.0},
     "extra+logq": {"negatives": ("in-batch", "extra:1024"), "logq": 1.0},

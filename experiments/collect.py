@@ -41,6 +41,9 @@ FIGURES: dict[str, dict[str, Callable[[pd.DataFrame], Drawing]]] = {
     "negatives": {"arms": dots_figure},
     "cache": {"arms": dots_figure},
     "correction": {"arms": dots_figure},
+    "baselines": {"arms": dots_figure},
+    "positives": {"arms": dots_figure},
+    "positives-users": {"arms": dots_figure},
 }
 
 # Further tables of a grid, from its records and its long table, at a path.

@@ -26,7 +26,7 @@ from experiments.folders import whole, write_json
 from experiments.version import RESULTS_VERSION
 from research.config import Config
 from research.evaluate.top_k import seen_items_of
-from research.positives import candidate_counts, log_share, user_item
+from research.positives import USER_ITEM, candidate_counts, log_share, user_item
 from research.types import Fold, InputError
 
 __all__ = ["FILES", "check_export", "export", "exported"]
@@ -42,6 +42,10 @@ def check_export(config: Config, folder: Path) -> None:
     """
     if config.model != "two-tower":
         raise InputError(f"model {config.model} has no vectors to export")
+    if config.positives != USER_ITEM:
+        raise InputError(
+            f"positives {config.positives}: only users and items are exported"
+        )
     there = folder
     while not there.exists():
         there = there.parent

@@ -30,6 +30,7 @@ from research.features import needs_rated
 from research.positives import candidate_counts, log_share, user_item
 from research.report.record_metrics import summary
 from research.report.storage import pack
+from research.retrieval import asked
 from research.splits import fold
 from research.train.loop import NotFinite, Trained, train
 from research.types import Fold, Ratings, Record
@@ -80,7 +81,8 @@ def locate(config: Config, grid: str, out: Path, digest: str) -> tuple[str, Path
 
 
 def score(config: Config, fold: Fold, scorer: Scorer) -> Record:
-    """Ranks the whole catalogue for every evaluated user; keeps what tables need."""
+    """Ranks all candidates for every query of the task; keeps what tables need."""
+    fold = asked(config, fold).fold
     lists = rank_scores(scorer, fold.fitted.n_items, *seen_items_of(fold), k=max(KS))
     return evaluate(fold, lists, KS, scorer)
 
@@ -92,11 +94,12 @@ def serve(
     items: np.ndarray,
     temperature: float | None = None,
 ) -> Scorer:
-    """score / temperature + prior * log q, with q the fitted click share.
+    """score / temperature + prior * log q, with q the share of the fitted clicks.
 
     temperature is what a run learned (Trained.temperature); default the config's.
     """
-    counts = candidate_counts(user_item(fold.fitted), fold.fitted.n_items)
+    fitted = asked(config, fold).fold.fitted
+    counts = candidate_counts(user_item(fitted), fitted.n_items)
     bias = config.prior * log_share(counts)
     return dot_product(users, items, bias, 1.0 / (temperature or config.temperature))
 

@@ -15,6 +15,8 @@ from research.config import Config, structure
 from research.config_checks import validate
 from research.losses.checks import check_loss
 from research.negatives import Size, check_negatives, make_sources
+from research.positives import USER_ITEM, USER_USER, check_positives, make_positives
+from research.retrieval import asked
 from research.splits import SPLITS
 from research.temperature import check_temperature
 from research.towers.history import ENCODERS, REFUSED
@@ -56,28 +58,35 @@ def prepare(config: Config, data_dir: str | None) -> Config:
     choose(config.split, SPLITS, "split")
     check_loss(config)
     check_temperature(config)
+    check_positives(config)
     if config.encoder in REFUSED:
         raise InputError(f"encoder {config.encoder}: {REFUSED[config.encoder]}")
     choose(config.encoder, ENCODERS, "history encoder")
     make_sources(config.negatives, config)
     fold = fold_of(config, data_dir)
-    if max(KS) > fold.fitted.n_items:
+    if config.model != TOWERS and config.positives != USER_ITEM:
         raise InputError(
-            f"k = {max(KS)} is above the number of items ({fold.fitted.n_items})"
+            f"model {config.model} with positives {config.positives}: the baselines "
+            f"rank items for users"
         )
+    n = asked(config, fold).fold.fitted.n_items
+    if max(KS) > n:
+        what = "users" if config.positives == USER_USER else "items"
+        raise InputError(f"k = {max(KS)} is above the number of {what} ({n})")
     if config.model != TOWERS:
         return _baseline(config)
     if config.baseline:
         raise InputError(
             f"baseline {' '.join(config.baseline)}: model {TOWERS} has none to set"
         )
-    if config.batch > len(fold.fitted.item):
+    found = make_positives(config, fold.fitted)
+    candidate = found.pairs.candidate
+    if config.batch > len(candidate):
         raise InputError(
             f"batch {config.batch} is larger than the fitted part "
-            f"({len(fold.fitted.item)} pairs)"
+            f"({len(candidate)} pairs)"
         )
-    items = fold.fitted.item
-    size = Size(fold.fitted.n_items, len(np.unique(items)), len(items))
+    size = Size(found.candidates, len(np.unique(candidate)), len(candidate))
     check_negatives(config, size)
     return resolve_features(config, fold)
 

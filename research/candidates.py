@@ -22,6 +22,7 @@ from research.negatives.mixture import (
     union_log_q,
 )
 from research.negatives.source import Batch, Drawn, Hyper, Pool, Source
+from research.positives import USER_ITEM
 from research.temperature import Temperature
 
 __all__ = [
@@ -113,7 +114,12 @@ def candidate_logits(
         columns.append(logits(score, divisor, strength, wide))
         keeps.append(
             keep_columns(
-                block.source, block.drawn, batch.candidate, known, config.mask_same_item
+                block.source,
+                block.drawn,
+                batch.candidate,
+                known,
+                config.mask_same_item,
+                None if config.positives == USER_ITEM else batch.query,
             )
         )
     keep = jnp.concatenate(keeps, axis=1)

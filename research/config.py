@@ -34,6 +34,12 @@ class Config:
     """Salt of the hash that breaks ties in time."""
     library: str = "clicked"
     """Candidates: clicked (items with a positive) or all (the whole item table)."""
+    positives: str = "user-item"
+    """Kind of positives: user-item, item-item (of a session) or user-user (halves)."""
+    session_gap: float = 1.0
+    """Hours without a click that end a session, where positives are item-item."""
+    halves: str = "time"
+    """How a history is cut in two, where positives are user-user: time or random."""
 
     model: str = "two-tower"
     """Model: two-tower, or a baseline by its name, such as popularity or ease."""

@@ -4,11 +4,13 @@ import math
 
 from research.choose import choose
 from research.config import Config
+from research.halves import HALVES
 from research.types import InputError
 
 __all__ = ["validate"]
 
 _CHOICES = {
+    "halves": HALVES,
     "output": ("cosine", "dot"),
     "history_order": ("time", "shuffled"),
     "batch_order": ("shuffled", "time"),
@@ -20,7 +22,7 @@ _CHOICES = {
 
 def validate(config: Config) -> Config:
     """Returns the config, or raises InputError for a value that can't be meant."""
-    positive = ("temperature", "learning_rate", "window_days")
+    positive = ("temperature", "learning_rate", "window_days", "session_gap")
     for name in positive + (
         "logq",
         "alpha",

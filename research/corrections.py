@@ -70,6 +70,7 @@ def keep_columns(
     candidate: Int[Array, " b"],
     known: Known | None,
     mask_same_item: bool,
+    query: Int[Array, " b"] | None = None,
 ) -> Bool[Array, "b c"]:
     """True where a block's column is a negative of the row, and can be used.
 
@@ -79,6 +80,8 @@ def keep_columns(
       candidate: each row's positive.
       known: the rows' known positives, all but the candidate to be masked, or None.
       mask_same_item: mask every column that holds the row's own positive.
+      query: each row's query where it is of one kind with the candidates: its list
+        leaves it out, so no column that holds it is a negative.
     """
     b, ids = candidate.shape[0], drawn.ids
     wide = ids if ids.ndim == 2 else jnp.broadcast_to(ids[None, :], (b, ids.shape[0]))
@@ -88,6 +91,8 @@ def keep_columns(
         keep = ~jnp.eye(b, dtype=bool)
     if source.own == "id" or mask_same_item:
         keep = keep & ~own
+    if query is not None:
+        keep = keep & (wide != query[:, None])
     if drawn.kept is not None:
         keep = keep & (drawn.kept if drawn.kept.ndim == 2 else drawn.kept[None, :])
     if known is not None:

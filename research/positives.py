@@ -1,18 +1,40 @@
 """From events to training pairs: a query entity at a position, and what it should find.
 
-The query and the candidate need not be a user and an item; counts and log q are taken
-over the pairs' candidates.
+The query and the candidate need not be a user and an item: they may be two items of a
+session, or two halves of a user's history. Counts and log q are taken over the pairs'
+candidates.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 
-from research.types import Events
+from research.choose import choose
+from research.config import Config
+from research.halves import halves
+from research.sessions import Clicks, session_pairs
+from research.types import Events, InputError
 
-__all__ = ["POSITIVES", "Pairs", "candidate_counts", "log_share", "user_item"]
+__all__ = [
+    "ITEM_ITEM",
+    "POSITIVES",
+    "USER_ITEM",
+    "USER_USER",
+    "Kind",
+    "Pairs",
+    "Positives",
+    "candidate_counts",
+    "check_positives",
+    "log_share",
+    "make_positives",
+    "user_item",
+]
+
+USER_ITEM, ITEM_ITEM, USER_USER = "user-item", "item-item", "user-user"
+TIMED = ("history-age", "genre-profile", "dynamic")  # features by an event's time
 
 
 class Pairs(NamedTuple):
@@ -38,6 +60,63 @@ def user_item(fitted: Events) -> Pairs:
     )
 
 
+class Positives(NamedTuple):
+    """Pairs, and the events that histories are looked up in.
+
+    The history of a query or candidate that is a user, or a half of one, is in
+    item[offsets[entity] : offsets[entity + 1]]. candidates is how many there are.
+    """
+
+    pairs: Pairs
+    item: Int[ndarray, " e"]
+    offsets: Int[ndarray, " u1"]
+    candidates: int
+
+
+class Kind(NamedTuple):
+    """Which tower encodes the query and which the candidate; how pairs are made."""
+
+    query: str
+    candidate: str
+    make: Callable[[Config, Events], Positives]
+
+
+def make_positives(config: Config, fitted: Events) -> Positives:
+    """What a run trains on: the pairs of its kind of positives."""
+    return POSITIVES[config.positives].make(config, fitted)
+
+
+def _user_item(config: Config, fitted: Events) -> Positives:
+    return Positives(user_item(fitted), fitted.item, fitted.offsets, fitted.n_items)
+
+
+def _item_item(config: Config, fitted: Events) -> Positives:
+    """Each event's item, and items of the same session (see session_pairs)."""
+    raw = fitted.users.id[fitted.user], fitted.items.id[fitted.item]
+    clicks = Clicks(*raw, fitted.timestamp)
+    query, candidate = session_pairs(clicks, config.session_gap)
+    pairs = Pairs(
+        query=fitted.item[query].astype(np.int32),
+        position=query.astype(np.int32),
+        candidate=fitted.item[candidate].astype(np.int32),
+        weight=np.ones(len(query), np.float32),
+    )
+    return Positives(pairs, fitted.item, fitted.offsets, fitted.n_items)
+
+
+def _user_user(config: Config, fitted: Events) -> Positives:
+    """Each half of a user's events, and the other half (see halves)."""
+    found = halves(fitted, config.halves)
+    query = np.arange(len(found.offsets) - 1, dtype=np.int32)
+    pairs = Pairs(
+        query=query,
+        position=found.offsets[1:].astype(np.int32),
+        candidate=query ^ 1,
+        weight=np.ones(len(query), np.float32),
+    )
+    return Positives(pairs, found.item, found.offsets, len(query))
+
+
 def candidate_counts(pairs: Pairs, n: int) -> Int[ndarray, " n"]:
     """How often each of n candidates stands in the pairs."""
     return np.bincount(pairs.candidate, minlength=n)
@@ -55,4 +134,65 @@ def log_share(counts: Int[ndarray, " n"]) -> Float[ndarray, " n"]:
     return np.log(np.maximum(counts, 0.3) / counts.sum()).astype(np.float32)
 
 
-POSITIVES = {"user-item": user_item}
+def check_positives(config: Config) -> None:
+    """Refuses what a kind of positives can't be trained with.
+
+    Raises:
+      InputError: an unknown kind; or a switch, a source, a temperature, a feature or
+        an encoder that goes by the query's being a user who ranks items.
+    """
+    choose(config.positives, POSITIVES, "kind of positives")
+    if config.positives == USER_ITEM:
+        return
+    kind = config.positives
+    if config.mask_user_positives:
+        raise InputError(
+            f"mask_user_positives with positives {kind}: it masks items that the query "
+            f"has, and the query is no user with items to find"
+        )
+    if config.temperature_kind == "per-user":
+        raise InputError(
+            f"temperature_kind per-user with positives {kind}: the query is no user"
+        )
+    for spec in config.negatives:
+        if spec.partition(":")[0] == "rank-band":
+            raise InputError(
+                f"{spec} with positives {kind}: rank-band ranks items for users"
+            )
+    _check_timed(config)
+    if kind == USER_USER:
+        _check_halves(config)
+
+
+def _check_timed(config: Config) -> None:
+    kind = config.positives
+    named = (*(config.user_features or ()), *(config.item_features or ()))
+    for name in TIMED:
+        if name in named:
+            raise InputError(
+                f"feature '{name}' with positives {kind}: it goes by the time of a "
+                f"user's event"
+            )
+    if config.batch_order == "time":
+        raise InputError(
+            f"batch_order time with positives {kind}: their pairs have no one time"
+        )
+
+
+def _check_halves(config: Config) -> None:
+    if config.user_features:
+        raise InputError(
+            f"user feature '{config.user_features[0]}' with positives user-user: what "
+            f"is constant for a user names the other half; leave user_features empty"
+        )
+    if config.encoder == "none" or config.history == 0:
+        raise InputError(
+            "positives user-user needs a history: it is all that a half consists of"
+        )
+
+
+POSITIVES: dict[str, Kind] = {
+    USER_ITEM: Kind("user", "item", _user_item),
+    ITEM_ITEM: Kind("item", "item", _item_item),
+    USER_USER: Kind("user", "user", _user_user),
+}

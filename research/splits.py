@@ -74,6 +74,7 @@ def fold(
             held_user=held.user,
             held_item=held.item,
             evaluated=evaluated,
+            held_time=held.timestamp,
         )
     )
 

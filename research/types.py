@@ -126,14 +126,18 @@ class Fold(NamedTuple):
     """One phase: the events it fits on, and the positives it is judged by.
 
     fitted alone feeds counts, log q, features, histories, what is seen and the
-    popularity bands. held_user, held_item are sorted by user; evaluated lists the
-    users with at least one fitted and one held-out positive, ascending.
+    popularity bands. held_user, held_item are sorted by user, and held_time (seconds)
+    goes with them; evaluated lists the users with at least one fitted and one held-out
+    positive, ascending. removed, offsets [v + 1] and items, is what their lists leave
+    out where that isn't the fitted positives (research/retrieval.py).
     """
 
     fitted: Events
     held_user: Int[ndarray, " h"]
     held_item: Int[ndarray, " h"]
     evaluated: Int[ndarray, " v"]
+    held_time: Int[ndarray, " h"] | None = None
+    removed: tuple[Int[ndarray, " v1"], Int[ndarray, " s"]] | None = None
 
 
 class Record(NamedTuple):

@@ -10,6 +10,7 @@ from scipy import sparse
 from research.baselines.entry import Baseline, Option, Values
 from research.baselines.linear import clicks_of
 from research.evaluate.scorers import Scorer, dot_product
+from research.positives import log_share
 from research.types import Fold
 
 __all__ = ["BPR_MF", "IALS", "bpr_mf", "ials"]
@@ -34,6 +35,7 @@ def ials(fold: Fold, options: Values, seed: int = 0) -> Scorer:
     return _fitted(
         fold,
         AlternatingLeastSquares,
+        None,
         factors=int(options["factors"]),
         regularization=options["regularization"],
         alpha=options["alpha"],
@@ -46,11 +48,13 @@ def bpr_mf(fold: Fold, options: Values, seed: int = 0) -> Scorer:
     """Matrix factorisation by pairwise ranking, with an item bias [rendle2009].
 
     Stochastic steps up log sigmoid(s_ui - s_uj) for a click i and an item j that u
-    did not click. Differs from the paper: j is drawn by its clicks, not uniformly.
+    did not click. Differs from the paper: j is drawn by its clicks, not uniformly, so
+    that s_ui tends to log p(i | u) - log q_i, as with in-batch negatives; prior * log q
+    is added back when ranking.
 
     Args:
       fold: the phase.
-      options: factors, iterations, learning_rate, regularization.
+      options: factors, iterations, learning_rate, regularization, prior.
       seed: of the initial values and draws.
 
     Returns:
@@ -58,9 +62,11 @@ def bpr_mf(fold: Fold, options: Values, seed: int = 0) -> Scorer:
     """
     from implicit.cpu.bpr import BayesianPersonalizedRanking
 
+    clicks = np.bincount(fold.fitted.item, minlength=fold.fitted.n_items)
     return _fitted(
         fold,
         BayesianPersonalizedRanking,
+        options["prior"] * log_share(clicks),
         factors=int(options["factors"]),
         learning_rate=options["learning_rate"],
         regularization=options["regularization"],
@@ -69,7 +75,12 @@ def bpr_mf(fold: Fold, options: Values, seed: int = 0) -> Scorer:
     )
 
 
-def _fitted(fold: Fold, kind: Callable[..., Any], **options: Any) -> Scorer:
+def _fitted(
+    fold: Fold,
+    kind: Callable[..., Any],
+    bias: Float[np.ndarray, " i"] | None,
+    **options: Any,
+) -> Scorer:
     """Fits a model of implicit; its bias, if any, is a column of its factors."""
     from threadpoolctl import threadpool_limits
 
@@ -78,28 +89,27 @@ def _fitted(fold: Fold, kind: Callable[..., Any], **options: Any) -> Scorer:
         model = kind(**options, num_threads=1)
         model.fit(clicks, show_progress=False)
     users: Float[np.ndarray, "u d"] = model.user_factors
-    return dot_product(users[fold.evaluated], model.item_factors)
+    return dot_product(users[fold.evaluated], model.item_factors, bias)
 
-
-_FACTORS = Option(64, "length of a vector", least=1, whole=True)
 
 IALS = Baseline(
     ials,
     {
-        "factors": _FACTORS,
+        "factors": Option(256, "length of a vector", least=1, whole=True),
         "iterations": Option(15, "rounds over users and items", least=1, whole=True),
-        "regularization": Option(0.01, "L2 penalty of a vector"),
-        "alpha": Option(1.0, "weight of a clicked cell", above=True),
+        "regularization": Option(15.0, "L2 penalty of a vector"),
+        "alpha": Option(3.0, "weight of a clicked cell", above=True),
     },
     seeded=True,
 )
 BPR_MF = Baseline(
     bpr_mf,
     {
-        "factors": _FACTORS,
-        "iterations": Option(100, "passes over the clicks", least=1, whole=True),
+        "factors": Option(32, "length of a vector", least=1, whole=True),
+        "iterations": Option(400, "passes over the clicks", least=1, whole=True),
         "learning_rate": Option(0.01, "size of a step", above=True),
-        "regularization": Option(0.01, "L2 penalty of what a step moves"),
+        "regularization": Option(0.03, "L2 penalty of what a step moves"),
+        "prior": Option(1.0, "of log q when ranking"),
     },
     seeded=True,
 )

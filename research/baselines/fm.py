@@ -158,7 +158,7 @@ FM = Baseline(
         "epochs": Option(20, "passes over the clicks", least=1, whole=True),
         "negatives": Option(4, "draws against a click", least=1, whole=True),
         "learning_rate": Option(0.003, "size of a step", above=True),
-        "l2": Option(0.001, "penalty on what a batch uses"),
+        "l2": Option(0.003, "penalty on what a batch uses"),
     },
     seeded=True,
 )

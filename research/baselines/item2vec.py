@@ -142,14 +142,14 @@ ITEM2VEC = Baseline(
     item2vec,
     {
         "dim": Option(64, "length of a vector", least=1, whole=True),
-        "epochs": Option(20, "passes over the clicks", least=1, whole=True),
-        "window": Option(0, "places to a partner; 0: whole history", whole=True),
+        "epochs": Option(40, "passes over the clicks", least=1, whole=True),
+        "window": Option(10, "places to a partner; 0: whole history", whole=True),
         "partners": Option(4, "of a click, in each pass", least=1, whole=True),
         "negatives": Option(5, "draws against a partner", least=1, whole=True),
-        "power": Option(0.75, "of the clicks that draws are made by"),
+        "power": Option(1.0, "of the clicks that draws are made by"),
         "learning_rate": Option(0.003, "size of a step", above=True),
         "history": Option(0, "last items that make a user; 0: all", whole=True),
-        "prior": Option(1.0, "of log p_n when ranking"),
+        "prior": Option(0.5, "of log p_n when ranking"),
     },
     seeded=True,
 )

@@ -61,7 +61,7 @@ def item_knn(fold: Fold, options: Values, seed: int = 0) -> Scorer:
 ITEM_KNN = Baseline(
     item_knn,
     {
-        "shrink": Option(10.0, "added to the norms"),
-        "neighbours": Option(100, "neighbours of an item", least=1, whole=True),
+        "shrink": Option(0.0, "added to the norms"),
+        "neighbours": Option(20, "neighbours of an item", least=1, whole=True),
     },
 )

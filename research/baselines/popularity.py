@@ -62,5 +62,5 @@ def _same_for_all(value: Float[np.ndarray, " i"]) -> Scorer:
 
 POPULARITY = Baseline(popularity, {})
 RECENT_POPULARITY = Baseline(
-    recent_popularity, {"days": Option(30.0, "length of the window", above=True)}
+    recent_popularity, {"days": Option(180.0, "length of the window", above=True)}
 )

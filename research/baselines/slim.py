@@ -75,7 +75,7 @@ def slim(fold: Fold, options: Values, seed: int = 0) -> Scorer:
 SLIM = Baseline(
     slim,
     {
-        "l1": Option(1.0, "strength of the L1 penalty", above=True),
-        "l2": Option(10.0, "strength of the L2 penalty"),
+        "l1": Option(2.0, "strength of the L1 penalty", above=True),
+        "l2": Option(30.0, "strength of the L2 penalty"),
     },
 )

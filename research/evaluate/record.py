@@ -153,7 +153,12 @@ def _intra_list_distance(
     shown: Int[np.ndarray, "v k"],
     filled: Bool[np.ndarray, "v k"],
 ) -> Float[np.ndarray, " v"]:
-    """1 - mean cosine over pairs, by sum_{i != j} cos = |sum g|^2 - sum |g|^2."""
+    """1 - mean cosine over pairs, by sum_{i != j} cos = |sum g|^2 - sum |g|^2.
+
+    NaN where what is shown is no items but users, which have no genres.
+    """
+    if not genres.shape[1]:
+        return np.full(len(shown), np.nan)
     size = np.sqrt(genres.sum(axis=1, keepdims=True))
     unit = genres / np.maximum(size, 1.0)  # a row without genre stays 0
     total = np.einsum("vk,vkg->vg", filled.astype(np.float64), unit[shown])

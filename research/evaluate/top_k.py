@@ -27,10 +27,14 @@ THREADS = min(os.cpu_count() or 1, 8)
 def seen_items_of(fold: Fold) -> tuple[Int[np.ndarray, " v1"], Int[np.ndarray, " s"]]:
     """What the evaluated users have seen: the positives of the part fitted on.
 
+    Where the fold says what else to remove, it is that.
+
     Returns:
       offsets [v + 1] and items [s]; the v-th evaluated user has seen
       items[offsets[v] : offsets[v + 1]].
     """
+    if fold.removed is not None:
+        return fold.removed
     starts = fold.fitted.offsets[fold.evaluated]
     counts = fold.fitted.offsets[fold.evaluated + 1] - starts
     offsets = np.concatenate(([0], np.cumsum(counts)))

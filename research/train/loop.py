@@ -17,13 +17,15 @@ from research.frequency import log_q_error
 from research.losses.checks import check_loss
 from research.negatives import make_sources
 from research.negatives.source import Hyper
+from research.positives import check_positives
+from research.retrieval import Asked, asked
 from research.temperature import check_temperature, learned_end, narrow_range
 from research.train.health import collapse, health
 from research.train.mesh import spread_over
 from research.train.model import Model, Params, make_model, serve_all
 from research.train.start import check_weights, init_state, traced_values
 from research.train.step import TrainState, make_step, with_estimate
-from research.train.world import World, build_world, resolve_features
+from research.train.world import World, bare, build_world, resolve_features
 from research.types import Fold
 from research.user_temperature import UserTemperatures, refresh_users
 
@@ -36,6 +38,9 @@ class NotFinite(Exception):
 
 class Trained(NamedTuple):
     """A finished run: vectors of fold.evaluated users and of all items; the way there.
+
+    Where positives aren't user-item, they are of the queries and the candidates that
+    the task asks for (research/retrieval.py).
 
     history has a row an epoch: epoch, step, loss, masked, temperature (at its end; a
     mean over rows where each has its own), the numbers of Health, log_q_error where the
@@ -95,20 +100,17 @@ def train(
         or a number of devices that can't be meant.
       NotFinite: a loss was not finite.
     """
-    check_loss(config)
-    check_temperature(config)
+    for check in (check_loss, check_temperature, check_positives):
+        check(config)
     config, spread = resolve_features(config, fold), spread_over(devices, config.batch)
     world, sizes = build_world(config, fold)
+    task = asked(config, fold)
     check_weights(world)
     _warn(narrow_range(config, np.asarray(world.pool.counts)))
     model = make_model(config)
     epoch_of = compiled_epoch(structure(config))
     state = init_state(config, model, world, sizes)
-    world = spread.world(world)
-    hyper, entity = (
-        traced_values(config),
-        spread.copy(np.asarray(fold.evaluated, np.int32)),
-    )
+    world, hyper = spread.world(world), traced_values(config)
     history: list[dict[str, float]] = []
     best, kept, alarm = -np.inf, None, None
     clock, first = time.perf_counter(), 0.0
@@ -122,7 +124,7 @@ def train(
         if alarm is None and (alarm := collapse(row)):
             say(alarm)
         if validate and config.evaluate_every and epoch % config.evaluate_every == 0:
-            users, items = serve_all(model, state.params, world, entity)
+            users, items = serve_task(model, state.params, world, task)
             metrics = validate(np.asarray(users), np.asarray(items))
             row |= metrics
             if next(iter(metrics.values())) > best:
@@ -133,7 +135,7 @@ def train(
             first = time.perf_counter() - clock
         on_epoch(epoch, row)
     params = state.params if kept is None else kept
-    users, items = serve_all(model, params, world, entity)
+    users, items = serve_task(model, params, world, task)
     vectors = np.asarray(users), np.asarray(items)
     seconds = time.perf_counter() - clock - first
     served = learned_end(config, params["loss"])
@@ -146,6 +148,19 @@ def _batches(config: Config, world: World, epoch: int) -> Int[np.ndarray, "s b"]
         window = np.asarray(world.timed.window[world.pairs.position])
     n = world.pairs.candidate.shape[0]
     return epoch_batches(n, config.batch, config.seed, epoch, window)
+
+
+def serve_task(
+    model: Model, params: Params, world: World, task: Asked
+) -> tuple[Array, Array]:
+    """Vectors of a task's queries and candidates, from the histories that it gives."""
+    if task.histories is not None:
+        item, offsets = (jnp.asarray(part, jnp.int32) for part in task.histories)
+        users = bare(len(offsets) - 1)
+        world = world._replace(item=item, offsets=offsets, users=users)
+    queries = jnp.asarray(task.queries, jnp.int32)
+    candidates = jnp.asarray(task.candidates, jnp.int32)
+    return serve_all(model, params, world, queries, candidates)
 
 
 def refreshed(

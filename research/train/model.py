@@ -1,5 +1,6 @@
 """The two towers of a config, from ids to vectors: what training and serving share."""
 
+import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -8,6 +9,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from research.config import Config
 from research.losses import LOSSES
+from research.positives import POSITIVES
 from research.rng import stream
 from research.towers.inputs import ItemInput, UserInput
 from research.towers.tables import (
@@ -28,13 +30,18 @@ Params = dict[str, Any]
 
 
 class Model(NamedTuple):
-    """The pure functions of a config's two towers. Structure only: no array is kept."""
+    """The pure functions of a config's two towers. Structure only: no array is kept.
+
+    query and candidate name the towers that encode them: user or item.
+    """
 
     user: UserTower
     item: ItemTower
     history: int
     shuffled: bool
     dim: int
+    query: str = "user"
+    candidate: str = "item"
 
     def init(
         self, key: Key[Array, ""], sizes: dict[str, int], world: World, loss: str
@@ -118,6 +125,8 @@ def make_model(config: Config) -> Model:
         history=used,
         shuffled=config.history_order == "shuffled",
         dim=config.dim,
+        query=POSITIVES[config.positives].query,
+        candidate=POSITIVES[config.positives].candidate,
     )
 
 
@@ -125,37 +134,53 @@ def serve_all(
     model: Model,
     params: Params,
     world: World,
-    entity: Int[Array, " v"],
+    queries: Int[Array, " v"],
+    candidates: Int[Array, " i"] | None = None,
     tile: int = 512,
 ) -> tuple[Float[Array, "v d"], Float[Array, "i d"]]:
-    """Vectors of the users at the end of their fitted events, and of all items.
+    """Vectors of the queries and of the candidates (default: all), users at their end.
 
     Rows are encoded in tiles of constant shape, so that how many are asked for at
     once doesn't change a bit of any.
     """
-    n_items = world.pool.counts.shape[0]
-    users = _tiled(
-        lambda ids: _serve_users(model, params, world, ids, world.offsets[ids + 1]),
-        entity,
-        tile,
+    if candidates is None:
+        candidates = jnp.arange(world.pool.counts.shape[0], dtype=jnp.int32)
+
+    def whole(side: str, ids: Int[Array, " n"]) -> Float[Array, "n d"]:
+        return _serve(model, side, params, world, ids)
+
+    return (
+        _tiled(functools.partial(whole, model.query), queries, tile),
+        _tiled(functools.partial(whole, model.candidate), candidates, tile),
     )
-    items = _tiled(
-        lambda ids: _serve_items(model, params, world, ids),
-        jnp.arange(n_items, dtype=jnp.int32),
-        tile,
-    )
-    return users, items
 
 
 def serve_pairs(
     model: Model, params: Params, world: World, index: Int[Any, " n"]
 ) -> tuple[Float[Array, "n d"], Float[Array, "n d"]]:
-    """Vectors of the pairs with these indices: the user just before, and the item."""
-    pairs = world.pairs
-    users = _serve_users(
-        model, params, world, pairs.query[index], pairs.position[index]
+    """Vectors of the pairs with these indices: a user just before, and the item.
+
+    What else is a query or a candidate is taken at its end.
+    """
+    query, candidate = world.pairs.query[index], world.pairs.candidate[index]
+    return (
+        _serve(model, model.query, params, world, query, world.pairs.position[index]),
+        _serve(model, model.candidate, params, world, candidate),
     )
-    return users, _serve_items(model, params, world, pairs.candidate[index])
+
+
+def _serve(
+    model: Model,
+    side: str,
+    params: Params,
+    world: World,
+    ids: Int[Array, " n"],
+    position: Int[Array, " n"] | None = None,
+) -> Float[Array, "n d"]:
+    if side == "item":
+        return _serve_items(model, params, world, ids)
+    at = world.offsets[ids + 1] if position is None else position
+    return _serve_users(model, params, world, ids, at)
 
 
 _serve_users = jax.jit(Model.serve_users, static_argnums=0)

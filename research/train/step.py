@@ -16,18 +16,11 @@ from research.negatives.source import Batch, Drawn, Hyper, Source
 from research.push import push
 from research.rng import stream
 from research.temperature import Temperature, project, temperature_of
-from research.towers.tables import (
-    ItemLookup,
-    Rows,
-    UserLookup,
-    item_input,
-    item_lookup,
-    look_up,
-    user_input,
-)
+from research.towers.tables import Rows, look_up
 from research.train.model import Model, Params, make_model
 from research.train.objective import make_lose
 from research.train.optimiser import Touched, apply_dense
+from research.train.sides import Lookup, candidate_lookup, encode, query_lookup
 from research.train.world import World
 from research.user_temperature import UserTemperatures, observe_users
 
@@ -57,8 +50,8 @@ class Drawing(NamedTuple):
 
     batch: Batch
     drawn: tuple[Drawn, ...]
-    users: UserLookup
-    items: ItemLookup
+    queries: Lookup
+    candidates: Lookup
 
 
 Step = Callable[
@@ -82,19 +75,16 @@ def make_step(config: Config) -> Step:
         world = with_estimate(world, state, len(index), hyper)
         drawing = _draw(model, sources, state, index, world, key)
         tables = state.params["tables"]
-        user_rows = look_up(tables, drawing.users.ids)
-        item_rows = look_up(tables, drawing.items.ids)
+        query_rows = look_up(tables, drawing.queries.ids)
+        candidate_rows = look_up(tables, drawing.candidates.ids)
         nets = {name: state.params[name] for name in ("user", "item", "loss")}
-        (_, (seen, encoded, lost)), (net_grads, user_grads, item_grads) = (
-            jax.value_and_grad(objective, argnums=(0, 1, 2), has_aux=True)(
-                nets, user_rows, item_rows, drawing, state, hyper, world, key
-            )
-        )
+        (_, (seen, encoded, lost)), (net_grads, *row_grads) = jax.value_and_grad(
+            objective, argnums=(0, 1, 2), has_aux=True
+        )(nets, query_rows, candidate_rows, drawing, state, hyper, world, key)
         touched = [
             Touched(table, lookup.ids[table], grads[table])
-            for lookup, grads in (
-                (drawing.users, user_grads),
-                (drawing.items, item_grads),
+            for lookup, grads in zip(
+                (drawing.queries, drawing.candidates), row_grads, strict=True
             )
             for table in grads
         ]
@@ -147,10 +137,10 @@ def _draw(
         for source, block in zip(sources, drawn, strict=True)
         if source.origin == "fresh"
     ]
-    users = model.look_at(world, batch.query, batch.position)
+    queries = query_lookup(model, world, batch.query, batch.position)
     wanted = jnp.concatenate([batch.candidate, *fresh])
-    items = item_lookup(world.items, wanted, world.timed, batch.position)
-    return Drawing(batch, drawn, users, items)
+    items = candidate_lookup(model, world, wanted, batch.position)
+    return Drawing(batch, drawn, queries, items)
 
 
 def _make_objective(
@@ -160,8 +150,8 @@ def _make_objective(
 
     def objective(
         nets: Params,
-        user_rows: Rows,
-        item_rows: Rows,
+        query_rows: Rows,
+        candidate_rows: Rows,
         drawing: Drawing,
         state: TrainState,
         hyper: Hyper,
@@ -171,13 +161,10 @@ def _make_objective(
         Float[Array, ""], tuple[Diagnostics, Float[Array, "b d"], Float[Array, " b"]]
     ]:
         batch = drawing.batch
-        given = user_input(user_rows, drawing.users, model.dim)
-        query: Array = model.user.apply(  # type: ignore[assignment]
-            nets["user"], given, hyper["dropout"], stream(key, "dropout")
-        )
-        vectors: Array = model.item.apply(  # type: ignore[assignment]
-            nets["item"], item_input(item_rows, drawing.items)
-        )
+        rate, given = hyper["dropout"], stream(key, "dropout")
+        query = encode(model, nets, query_rows, drawing.queries, rate, given)
+        other = stream(key, "candidate dropout")
+        vectors = encode(model, nets, candidate_rows, drawing.candidates, rate, other)
         size = batch.candidate.shape[0]
         blocks = split_blocks(vectors, sources, state.sources, drawing.drawn, size)
         blocks = push(config, blocks, world.pool, size)

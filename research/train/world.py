@@ -22,12 +22,17 @@ from research.features import (
     user_features,
 )
 from research.negatives.source import Batch, Pool
-from research.positives import candidate_counts, log_share, user_item
+from research.positives import (
+    USER_USER,
+    candidate_counts,
+    log_share,
+    make_positives,
+)
 from research.profiles import genre_profile, recent, windows
 from research.towers.tables import AGES, HISTORY, SideArrays, Timed
 from research.types import Events, Fold, InputError
 
-__all__ = ["World", "build_world", "resolve_features"]
+__all__ = ["World", "bare", "build_world", "resolve_features"]
 
 MAX_BITS = 1 << 29  # bytes: half a gibibyte holds 160,000 users by 27,000 items
 
@@ -35,8 +40,9 @@ MAX_BITS = 1 << 29  # bytes: half a gibibyte holds 160,000 users by 27,000 items
 class World(NamedTuple):
     """Events, features and pairs of a fold on the device.
 
-    item [e] and offsets [u + 1] are the fitted events; timed is what depends on a
-    query's time; known is who has what, empty where no mask needs it.
+    item [e] and offsets [u + 1] are the events that histories are looked up in: the
+    fitted ones, by user, or by half where a half stands for the user. timed is what
+    depends on a query's time; known is who has what, empty where no mask needs it.
     """
 
     item: Int[Array, " e"]
@@ -60,7 +66,8 @@ def resolve_features(config: Config, fold: Fold) -> Config:
         nothing to go by, or an encoder with nothing to ask by.
     """
     has_user, has_item = available(fold.fitted, config.item_array)
-    user = resolve(config.user_features, has_user, DEFAULT_USER, "user")
+    default = () if config.positives == USER_USER else DEFAULT_USER
+    user = resolve(config.user_features, has_user, default, "user")
     item = resolve(config.item_features, has_item, DEFAULT_ITEM, "item")
     told = [name for name in user if name != AGE]
     if not told and (config.encoder == "none" or config.history == 0):
@@ -98,8 +105,8 @@ def build_world(config: Config, fold: Fold) -> tuple[World, dict[str, int]]:
     """
     config = resolve_features(config, fold)
     fitted = fold.fitted
-    pairs = user_item(fitted)
-    counts = candidate_counts(pairs, fitted.n_items)
+    found, halved = make_positives(config, fitted), config.positives == USER_USER
+    counts = candidate_counts(found.pairs, found.candidates)
     users = user_features(fitted.users, config.user_features or ())
     named = config.item_features or ()
     items = item_features(fitted.items, named)
@@ -111,16 +118,21 @@ def build_world(config: Config, fold: Fold) -> tuple[World, dict[str, int]]:
     if AGE in (config.user_features or ()):
         sizes[AGE] = AGES
     world = World(
-        item=jnp.asarray(fitted.item),
-        offsets=jnp.asarray(fitted.offsets, dtype=jnp.int32),
-        users=_side(users),
+        item=jnp.asarray(found.item),
+        offsets=jnp.asarray(found.offsets, dtype=jnp.int32),
+        users=bare(len(found.offsets) - 1) if halved else _side(users),
         items=_side(items),
         timed=_timed(config, fitted),
-        pairs=Batch(*(jnp.asarray(column) for column in pairs)),
+        pairs=Batch(*(jnp.asarray(column) for column in found.pairs)),
         pool=Pool(jnp.asarray(counts, jnp.float32), jnp.asarray(log_share(counts))),
         known=_known(fold, config.mask_user_positives),
     )
     return world, sizes
+
+
+def bare(rows: int) -> SideArrays:
+    """A side of which nothing is known but what its histories tell."""
+    return SideArrays({}, jnp.zeros((rows, 0)))
 
 
 def _side(features: Features) -> SideArrays:

@@ -58,7 +58,7 @@ def test_scores_tend_to_the_log_of_how_often_items_go_together():
     single = [(user + k, k) for k in range(3)]  # the users asked for have one click
     held = [(user + k, (k + 1) % 3) for k in range(3)]
     fold = fold_of(pairs + single, held, user + 3, np.ones((3, 1), bool))
-    words = ("dim=4", "epochs=400", "learning_rate=0.02", "negatives=3")
+    words = ("dim=4", "epochs=400", "learning_rate=0.02", "negatives=3", "power=0.75")
     values = option_values("item2vec", BASELINES["item2vec"], (*words, "prior=1"))
     scores = item2vec(fold, values, 0)(slice(0, 3), slice(0, 3))
     share = np.exp(scores + math.log(3))  # of j given i: the k draws are shared out

@@ -115,6 +115,27 @@ VALUES = {
         ("train", "--baseline", "l2=3"),
         ("baseline l2=3", "two-tower has none"),
     ),
+    "session gap": (
+        ("train", "--positives", "item-item", "--session-gap", "0"),
+        ("session_gap is 0", "above 0"),
+    ),
+    "halves": (("train", "--halves", "tme"), ("'tme'", "nearest: time")),
+    "a kind of positives": (
+        ("train", "--positives", "item-itm"),
+        ("kind of positives 'item-itm'", "nearest: item-item"),
+    ),
+    "a baseline for other positives": (
+        ("train", "--model", "ease", "--positives", "item-item"),
+        ("model ease with positives item-item", "rank items for users"),
+    ),
+    "a feature that names the other half": (
+        ("train", "--positives", "user-user", "--user-features", "age"),
+        ("'age' with positives user-user",),
+    ),
+    "fewer users than a list is long": (
+        ("train", "--positives", "user-user"),
+        ("k = 100", "number of users"),
+    ),
     "nothing to go by": (
         ("train", "--encoder", "none", "--user-features"),
         ("user tower",),

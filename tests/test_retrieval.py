@@ -1,0 +1,191 @@
+"""What each kind of positives is trained on and judged by, on a made world."""
+
+import dataclasses
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments.runs import serve
+from research.config import Config
+from research.corrections import keep_columns
+from research.evaluate import rank_scores, seen_items_of
+from research.negatives import make_sources
+from research.negatives.source import Drawn
+from research.positives import make_positives
+from research.retrieval import asked
+from research.sessions import Clicks, sessions
+from research.train.loop import serve_task, train
+from research.train.model import make_model
+from research.train.start import init_state
+from research.train.world import build_world, resolve_features
+from research.types import InputError
+from tests.world import made_fold
+
+SMALL = Config(
+    batch=32,
+    epochs=3,
+    history=10,
+    dim=8,
+    user_hidden=(16,),
+    item_hidden=(16,),
+    item_features=("id",),
+    learning_rate=0.01,
+)
+ITEMS = dataclasses.replace(SMALL, positives="item-item", session_gap=0.005, logq=1.0)
+USERS = dataclasses.replace(
+    SMALL, positives="user-user", batch=16, negatives=("catalogue",), history=30
+)
+
+
+def test_item_item_trains_on_items_of_one_session():
+    fitted = made_fold().fitted
+    raw = fitted.users.id[fitted.user], fitted.items.id[fitted.item]
+    of = sessions(Clicks(*raw, fitted.timestamp), ITEMS.session_gap)
+    together = {
+        (int(a), int(b))
+        for s in set(of)
+        for a in fitted.item[of == s]
+        for b in fitted.item[of == s]
+        if a != b
+    }
+    pairs = make_positives(ITEMS, fitted).pairs
+    found = set(zip(pairs.query.tolist(), pairs.candidate.tolist()))
+    assert found <= together
+    assert len(found) > 0.5 * len(together)
+    assert (fitted.item[pairs.position] == pairs.query).all()
+
+
+def test_item_item_asks_for_held_out_items_of_one_session_and_not_for_the_query():
+    fold = made_fold()
+    task = asked(ITEMS, fold)
+    assert (task.fold.evaluated == task.queries).all()
+    held = {}
+    for user, item, time in zip(fold.held_user, fold.held_item, fold.held_time):
+        held.setdefault(int(user), []).append((int(time), int(item)))
+    gap = ITEMS.session_gap * 3600
+    for query, wanted in zip(task.fold.held_user, task.fold.held_item):
+        assert query != wanted
+        assert any(
+            {query, wanted} <= {item for _, item in clicks}
+            and max(t for t, _ in clicks) - min(t for t, _ in clicks) < 500
+            for clicks in held.values()
+        )
+    assert gap < 500  # some held-out items of a user are of different sessions
+    offsets, removed = seen_items_of(task.fold)
+    assert (removed == task.queries).all()
+    assert (np.diff(offsets) == 1).all()
+
+
+def test_user_user_asks_for_the_held_out_part_among_those_of_all_users():
+    fold = made_fold()
+    task = asked(USERS, fold)
+    item, offsets = task.histories
+    for v, user in enumerate(fold.evaluated):
+        query, candidate = task.queries[v], task.candidates[v]
+        first = item[offsets[query] : offsets[query + 1]]
+        second = item[offsets[candidate] : offsets[candidate + 1]]
+        mine = fold.fitted.item[fold.fitted.user == user]
+        assert first.tolist() == mine.tolist()
+        assert second.tolist() == fold.held_item[fold.held_user == user].tolist()
+    assert task.fold.fitted.n_items == len(fold.evaluated)
+    assert task.fold.held_item.tolist() == list(range(len(fold.evaluated)))
+
+
+def test_user_user_trains_each_half_on_the_other():
+    pairs, _, offsets, n = make_positives(USERS, made_fold().fitted)
+    assert n == 2 * 60
+    assert set(zip(pairs.query.tolist(), pairs.candidate.tolist())) == {
+        (h, h ^ 1) for h in range(n)
+    }
+    assert (pairs.position == offsets[pairs.query + 1]).all()
+
+
+def vectors(config: Config):
+    """Of an untrained model: the task, its queries' vectors, its candidates'."""
+    fold = made_fold()
+    config = resolve_features(config, fold)
+    world, sizes = build_world(config, fold)
+    model = make_model(config)
+    params = init_state(config, model, world, sizes).params
+    task = asked(config, fold)
+    return task, *map(np.asarray, serve_task(model, params, world, task))
+
+
+def test_both_sides_of_a_pair_go_through_one_tower():
+    task, queries, candidates = vectors(ITEMS)
+    np.testing.assert_array_equal(queries, candidates[task.queries])
+    task, queries, candidates = vectors(USERS)
+    assert queries.shape == candidates.shape
+    assert not np.allclose(queries, candidates)
+    # a user-item model of the same seed has the same user tower, given no feature
+    same = dataclasses.replace(USERS, positives="user-item", user_features=())
+    np.testing.assert_allclose(queries, vectors(same)[1], atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["in-batch", "uniform:40", "catalogue"])
+def test_a_column_that_holds_the_query_is_no_negative(name):
+    (source,) = make_sources((name,), dataclasses.replace(SMALL, batch=3))
+    ids = jnp.array([4, 5, 6]) if name == "in-batch" else jnp.arange(40) % 20
+    candidate, query = jnp.array([4, 5, 6]), jnp.array([5, 1, 9])
+    plain = keep_columns(source, Drawn(ids), candidate, None, False)
+    keep = keep_columns(source, Drawn(ids), candidate, None, False, query)
+    held = np.asarray(ids)[None, :] == np.asarray(query)[:, None]
+    np.testing.assert_array_equal(keep, np.asarray(plain) & ~held)
+    assert held.any()
+
+
+def lists_of(config: Config):
+    """A trained model's task and its lists of 20."""
+    fold = made_fold()
+    done = train(config, fold)
+    assert done.history[-1]["loss"] < done.history[0]["loss"]
+    task = asked(config, fold).fold
+    assert done.user_vectors.shape[0] == len(task.evaluated)
+    assert done.item_vectors.shape[0] == task.fitted.n_items
+    scorer = serve(config, fold, done.user_vectors, done.item_vectors)
+    offsets, removed = seen_items_of(task)
+    return task, rank_scores(scorer, task.fitted.n_items, offsets, removed, k=20)
+
+
+def test_a_trained_item_item_model_finds_more_than_chance_and_never_the_query():
+    task, lists = lists_of(dataclasses.replace(ITEMS, epochs=6))
+    assert not (lists == task.evaluated[:, None]).any()
+    hits = [
+        np.isin(task.held_item[task.held_user == q], shown).mean()
+        for q, shown in zip(task.evaluated, lists)
+    ]
+    assert np.mean(hits) > 1.25 * 20 / task.fitted.n_items
+
+
+def test_a_trained_user_user_model_finds_users_of_the_same_taste():
+    """Users alternate between two tastes; by chance half of a list shares one's own."""
+    task, lists = lists_of(dataclasses.replace(USERS, epochs=20, halves="random"))
+    same = (lists % 2) == (task.evaluated % 2)[:, None]
+    assert same.mean() > 0.58
+
+
+REFUSED = {
+    "mask": ({"mask_user_positives": True}, "no user with items"),
+    "temperature": ({"temperature_kind": "per-user"}, "per-user"),
+    "band": ({"negatives": ("uniform:9", "rank-band:5")}, "rank-band:5"),
+    "user feature": ({"user_features": ("gender",)}, "names the other half"),
+    "history": ({"history": 0}, "needs a history"),
+    "kind": ({"positives": "user-usr"}, "nearest: user-user"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_a_kind_cannot_be_trained_with_is_refused_with_the_reason(case):
+    changes, part = REFUSED[case]
+    with pytest.raises(InputError, match=part) as raised:
+        train(dataclasses.replace(USERS, **changes), made_fold())
+    assert "\n" not in str(raised.value)
+
+
+def test_no_held_out_session_of_two_is_refused():
+    apart = dataclasses.replace(ITEMS, session_gap=1e-9)
+    fold = made_fold()
+    fold = fold._replace(held_time=np.arange(len(fold.held_item)) * 10)
+    with pytest.raises(InputError, match="no held-out session"):
+        asked(apart, fold)
