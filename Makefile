@@ -9,7 +9,7 @@ RUN := $(BIN)/python -m experiments run
 
 ablations: $(READY)
 	$(RUN) ssb $(if $(QUICK),--quick)
-	$(RUN) temperature $(if $(QUICK),--quick)
+	$(RUN) temperature --arms in-batch in-batch+logq full-softmax $(if $(QUICK),--quick)
 
 # The committed tables and figures anew, with 5 seeds; what is finished stays.
 results: $(READY)
@@ -19,9 +19,13 @@ results: $(READY)
 	$(RUN) cache --seeds 5 --out results
 	$(RUN) correction --seeds 5 --out results
 	$(RUN) losses-choice --out results
+	$(RUN) losses --seeds 5 --out results
+	$(RUN) learned-temperature --seeds 5 --out results
+	$(RUN) frontier --seeds 5 --out results
 	$(RUN) frequency --out results
 	$(RUN) probe --out results
 	$(RUN) magnifier --out results
+	$(RUN) exposure --out results
 
 test: $(READY)
 	$(BIN)/ruff check .
