@@ -50,8 +50,8 @@ class UserLookup(NamedTuple):
 class ItemLookup(NamedTuple):
     """Which row of which table a set of items needs, and what needs no table."""
 
-    ids: dict[str, Int[Array, " c"]]
-    dense: Float[Array, "c g"]
+    ids: dict[str, Int[Array, "*c"]]
+    dense: Float[Array, "*c g"]
 
 
 def init_tables(
@@ -92,7 +92,7 @@ def user_lookup(
     return UserLookup(ids=ids, keep=keep, dense=side.dense[entity])
 
 
-def item_lookup(side: SideArrays, ids: Int[Array, " c"]) -> ItemLookup:
+def item_lookup(side: SideArrays, ids: Int[Array, "*c"]) -> ItemLookup:
     """The codes and dense features of the items."""
     return ItemLookup({n: code[ids] for n, code in side.codes.items()}, side.dense[ids])
 

@@ -7,28 +7,22 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
-from research.candidates import split_blocks
+from research.candidates import Block, Unencoded, split_blocks
 from research.config import Config
 from research.frequency import Estimate, log_share_estimate, observe
 from research.losses import Context
 from research.negatives import make_sources
-from research.negatives.source import Batch, Drawn, Hyper, Source
+from research.negatives.source import Hyper, Source
+from research.negatives.whole import held_whole
 from research.push import push
 from research.rng import stream
 from research.temperature import Temperature, project, temperature_of
-from research.towers.tables import (
-    ItemLookup,
-    Rows,
-    UserLookup,
-    item_input,
-    item_lookup,
-    look_up,
-    user_input,
-    user_lookup,
-)
+from research.towers.inputs import ItemInput
+from research.towers.tables import Rows, item_input, look_up, user_input
+from research.train.drawing import Drawing, draw, touched_rows
 from research.train.model import Model, Params, make_model
 from research.train.objective import make_lose
-from research.train.optimiser import Touched, apply_dense
+from research.train.optimiser import apply_dense
 from research.train.world import World
 from research.user_temperature import UserTemperatures, observe_users
 
@@ -53,15 +47,6 @@ class TrainState(NamedTuple):
     step: Int[Array, ""]
 
 
-class Drawing(NamedTuple):
-    """A step's pairs, the negatives drawn for them, and which rows all that needs."""
-
-    batch: Batch
-    drawn: tuple[Drawn, ...]
-    users: UserLookup
-    items: ItemLookup
-
-
 Step = Callable[
     [TrainState, Int[Array, " b"], Hyper, World], tuple[TrainState, Diagnostics]
 ]
@@ -75,30 +60,23 @@ def make_step(config: Config) -> Step:
     """
     model, sources = make_model(config), make_sources(config.negatives, config)
     objective = _make_objective(config, model, sources)
+    whole = held_whole(config)
 
     def step(
         state: TrainState, index: Int[Array, " b"], hyper: Hyper, world: World
     ) -> tuple[TrainState, Diagnostics]:
         key = jax.random.fold_in(state.key, state.step)
         world = with_estimate(world, state, len(index), hyper)
-        drawing = _draw(model, sources, state, index, world, key)
+        drawing = draw(model, sources, whole, state.sources, index, world, key)
         tables = state.params["tables"]
         user_rows = look_up(tables, drawing.users.ids)
         item_rows = look_up(tables, drawing.items.ids)
+        wide_rows = tuple(w and look_up(tables, w.ids) for w in drawing.wide)
         nets = {name: state.params[name] for name in ("user", "item", "loss")}
-        (_, (seen, encoded, lost)), (net_grads, user_grads, item_grads) = (
-            jax.value_and_grad(objective, argnums=(0, 1, 2), has_aux=True)(
-                nets, user_rows, item_rows, drawing, state, hyper, world, key
-            )
-        )
-        touched = [
-            Touched(table, lookup.ids[table], grads[table])
-            for lookup, grads in (
-                (drawing.users, user_grads),
-                (drawing.items, item_grads),
-            )
-            for table in grads
-        ]
+        (_, (seen, encoded, lost)), (net_grads, *row_grads) = jax.value_and_grad(
+            objective, argnums=(0, 1, 2, 3), has_aux=True
+        )(nets, user_rows, item_rows, wide_rows, drawing, state, hyper, world, key)
+        touched = touched_rows(drawing, *row_grads)
         params, optimiser = apply_dense(
             state.params, net_grads, touched, state.optimiser, hyper
         )
@@ -130,36 +108,6 @@ def with_estimate(world: World, state: TrainState, batch: int, hyper: Hyper) -> 
     return world._replace(pool=pool._replace(log_share=log_share))
 
 
-def _draw(
-    model: Model,
-    sources: tuple[Source, ...],
-    state: TrainState,
-    index: Int[Array, " b"],
-    world: World,
-    key: Key[Array, ""],
-) -> Drawing:
-    batch = Batch(*(column[index] for column in world.pairs))
-    drawn = tuple(
-        source.draw(stream(key, f"{n} {source.name}"), batch, memory, world.pool)
-        for n, (source, memory) in enumerate(zip(sources, state.sources, strict=True))
-    )
-    fresh = [
-        block.ids.reshape(-1)
-        for source, block in zip(sources, drawn, strict=True)
-        if source.origin == "fresh"
-    ]
-    users = user_lookup(
-        world.users,
-        world.item,
-        world.offsets,
-        batch.query,
-        batch.position,
-        model.history,
-    )
-    items = item_lookup(world.items, jnp.concatenate([batch.candidate, *fresh]))
-    return Drawing(batch, drawn, users, items)
-
-
 def _make_objective(
     config: Config, model: Model, sources: tuple[Source, ...]
 ) -> Callable[..., tuple[Float[Array, ""], Any]]:
@@ -169,6 +117,7 @@ def _make_objective(
         nets: Params,
         user_rows: Rows,
         item_rows: Rows,
+        wide_rows: tuple[Rows | None, ...],
         drawing: Drawing,
         state: TrainState,
         hyper: Hyper,
@@ -182,11 +131,10 @@ def _make_objective(
         query: Array = model.user.apply(  # type: ignore[assignment]
             nets["user"], given, hyper["dropout"], stream(key, "dropout")
         )
-        vectors: Array = model.item.apply(  # type: ignore[assignment]
-            nets["item"], item_input(item_rows, drawing.items)
-        )
         size = batch.candidate.shape[0]
-        blocks = split_blocks(vectors, sources, state.sources, drawing.drawn, size)
+        positive, blocks = _encode_items(
+            model, sources, nets["item"], item_rows, wide_rows, drawing, state
+        )
         blocks = push(config, blocks, world.pool, size)
         steps = hyper["epochs"] * (world.pairs.candidate.shape[0] // size)
         temperature = temperature_of(
@@ -198,7 +146,7 @@ def _make_objective(
             world.pool,
             state.step.astype(jnp.float32) / jnp.maximum(steps - 1.0, 1.0),
         )
-        pair = Context(query, vectors[:size])
+        pair = Context(query, positive)
         told = {**hyper, **nets["loss"]}
         values, masked = lose(pair, blocks, batch, world, told, temperature)
         lost = values
@@ -212,6 +160,31 @@ def _make_objective(
             "masked": masked,
             "temperature": jnp.mean(temperature.row),
         }
-        return mean, (seen, vectors[:size], lost)
+        return mean, (seen, positive, lost)
 
     return objective
+
+
+def _encode_items(
+    model: Model,
+    sources: tuple[Source, ...],
+    net: Params,
+    rows: Rows,
+    wide_rows: tuple[Rows | None, ...],
+    drawing: Drawing,
+    state: TrainState,
+) -> tuple[Float[Array, "b d"], tuple[Block, ...]]:
+    """Vectors of the positives, and the sources' blocks."""
+
+    def encode(items: ItemInput) -> Float[Array, "n d"]:
+        return model.item.apply(net, items)  # type: ignore[return-value]
+
+    vectors = encode(item_input(rows, drawing.items))
+    size = drawing.batch.candidate.shape[0]
+    later = tuple(
+        Unencoded(lookup, found, encode) if lookup and found is not None else None
+        for lookup, found in zip(drawing.wide, wide_rows, strict=True)
+    )
+    drawn = drawing.drawn
+    blocks = split_blocks(vectors, sources, state.sources, drawn, size, later)
+    return vectors[:size], blocks
