@@ -1,5 +1,6 @@
 """One candidate set a row: scores of all blocks, corrected, masked, side by side."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -15,7 +16,7 @@ from research.corrections import (
     log_q_parts,
 )
 from research.logits import logits
-from research.losses.negatives import Dense
+from research.losses.negatives import Dense, Negatives
 from research.negatives.mixture import (
     total_draws,
     union_log_inclusion,
@@ -24,14 +25,27 @@ from research.negatives.mixture import (
 from research.negatives.source import Batch, Drawn, Hyper, Pool, Source
 from research.positives import USER_ITEM
 from research.temperature import Temperature
+from research.towers.inputs import ItemInput
+from research.towers.tables import ItemLookup, Rows
 
 __all__ = [
     "Block",
+    "Unencoded",
+    "block_log_q",
+    "block_logits",
     "candidate_logits",
     "masked_share",
     "rows_known",
     "split_blocks",
 ]
+
+
+class Unencoded(NamedTuple):
+    """Items too many to encode at once, in chunks [k, n] whose end may be padding."""
+
+    lookup: ItemLookup
+    rows: Rows
+    encode: Callable[[ItemInput], Float[Array, "n d"]]
 
 
 class Block(NamedTuple):
@@ -40,7 +54,7 @@ class Block(NamedTuple):
     source: Source
     memory: Any
     drawn: Drawn
-    vectors: Float[Array, "..."]
+    vectors: Float[Array, "..."] | Unencoded
 
 
 def split_blocks(
@@ -49,6 +63,7 @@ def split_blocks(
     memories: tuple[Any, ...],
     drawn: tuple[Drawn, ...],
     size: int,
+    wide: tuple[Unencoded | None, ...] = (),
 ) -> tuple[Block, ...]:
     """Each source's block out of one pass of the candidate tower.
 
@@ -58,10 +73,17 @@ def split_blocks(
       memories: the sources' states.
       drawn: what they drew.
       size: number of positives.
+      wide: for each source what is left to be encoded later, if anything is.
     """
     blocks, at = [], size
-    for source, memory, block in zip(sources, memories, drawn, strict=True):
-        if source.origin == "batch":
+    wide = wide or (None,) * len(sources)
+    for source, memory, block, later in zip(
+        sources, memories, drawn, wide, strict=True
+    ):
+        own: Array | Unencoded
+        if later is not None:
+            own = later
+        elif source.origin == "batch":
             own = vectors[:size]
         elif source.origin == "stored":
             assert block.vectors is not None
@@ -98,20 +120,16 @@ def candidate_logits(
       hyper: temperature and logq (the strength of the correction), traced.
       temperature: of the step; default the one in hyper, for every score.
     """
-    parts = _log_q(config, blocks, batch, pool)
+    parts = block_log_q(config, blocks, batch, pool)
     temperature = temperature or Temperature(hyper["temperature"])
     strength = hyper["logq"]
     score = jnp.sum(query * positive, axis=1)
     own = logits(score, temperature.own(batch.candidate), strength, parts.own)
     columns, keeps = [], []
     for block, log_q in zip(blocks, parts.columns, strict=True):
-        if block.vectors.ndim == 2:
-            score, log_q = query @ block.vectors.T, log_q[None, :]
-        else:
-            score = jnp.einsum("bd,bkd->bk", query, block.vectors)
-        wide = log_q + parts.row[:, None]
-        divisor = temperature.columns(block.drawn.ids)
-        columns.append(logits(score, divisor, strength, wide))
+        columns.append(
+            block_logits(query, block, log_q, parts.row, strength, temperature)
+        )
         keeps.append(
             keep_columns(
                 block.source,
@@ -128,7 +146,25 @@ def candidate_logits(
     return own, Dense(jnp.concatenate(columns, axis=1), keep)
 
 
-def masked_share(keep: Bool[Array, "b c"], blocks: tuple[Block, ...]) -> Array:
+def block_logits(
+    query: Float[Array, "b d"],
+    block: Block,
+    log_q: Float[Array, "..."],
+    row: Float[Array, " b"],
+    strength: Float[Array, ""],
+    temperature: Temperature,
+) -> Float[Array, "b c"]:
+    """Logits of one block's columns, for its part of log q and the rows' shift."""
+    assert not isinstance(block.vectors, Unencoded)
+    if block.vectors.ndim == 2:
+        score, log_q = query @ block.vectors.T, log_q[None, :]
+    else:
+        score = jnp.einsum("bd,bkd->bk", query, block.vectors)
+    divisor = temperature.columns(block.drawn.ids)
+    return logits(score, divisor, strength, log_q + row[:, None])
+
+
+def masked_share(negatives: Negatives, blocks: tuple[Block, ...]) -> Array:
     """Share of a row's usable columns that it may not use, a mean over the rows.
 
     Its own column and, where columns are de-duplicated, repeats are among them; what
@@ -141,7 +177,8 @@ def masked_share(keep: Bool[Array, "b c"], blocks: tuple[Block, ...]) -> Array:
             usable = usable + float(block.drawn.ids.shape[-1])
         else:
             usable = usable + jnp.sum(kept) / (len(kept) if kept.ndim == 2 else 1)
-    mean = jnp.sum(keep) / keep.shape[0]
+    count = negatives.count()
+    mean = jnp.sum(count) / count.shape[0]
     return 1.0 - jnp.where(usable > 0, mean / jnp.maximum(usable, 1.0), 1.0)
 
 
@@ -158,7 +195,10 @@ def _distinct(blocks: tuple[Block, ...], rows: int) -> Bool[Array, "b c"]:
     return first_of_each(jnp.concatenate(ids), jnp.concatenate(usable), own)
 
 
-def _log_q(config: Config, blocks: tuple[Block, ...], batch: Batch, pool: Pool) -> LogQ:
+def block_log_q(
+    config: Config, blocks: tuple[Block, ...], batch: Batch, pool: Pool
+) -> LogQ:
+    """log q of the positives and of each block's columns, in the config's form."""
     sources = tuple(block.source for block in blocks)
     memories = tuple(block.memory for block in blocks)
     size = batch.candidate.shape[0]

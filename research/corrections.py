@@ -8,7 +8,14 @@ from jaxtyping import Array, Bool, Float, Int, UInt32
 
 from research.negatives.source import Drawn, Source
 
-__all__ = ["Known", "LogQ", "first_of_each", "keep_columns", "log_q_parts"]
+__all__ = [
+    "Known",
+    "LogQ",
+    "first_of_each",
+    "is_known",
+    "keep_columns",
+    "log_q_parts",
+]
 
 
 class LogQ(NamedTuple):
@@ -96,7 +103,7 @@ def keep_columns(
     if drawn.kept is not None:
         keep = keep & (drawn.kept if drawn.kept.ndim == 2 else drawn.kept[None, :])
     if known is not None:
-        keep = keep & (own | ~_is_known(known, wide if ids.ndim == 2 else ids))
+        keep = keep & (own | ~is_known(known, wide if ids.ndim == 2 else ids))
     return keep
 
 
@@ -131,7 +138,8 @@ def first_of_each(
     return first | (second[None, :] & (before[None, :] == own[:, None]))
 
 
-def _is_known(known: Known, ids: Int[Array, "..."]) -> Bool[Array, "b c"]:
+def is_known(known: Known, ids: Int[Array, "..."]) -> Bool[Array, "b c"]:
+    """True where a row has the item: ids [c], or [b, c] a row its own."""
     if known.bits.shape[1]:
         shared = ids.ndim == 1
         word, bit = ids >> 5, (ids & 31).astype(jnp.uint32)

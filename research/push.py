@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from research.candidates import Block
+from research.candidates import Block, Unencoded
 from research.config import Config
 from research.negatives.mixture import total_draws, union_log_q
 from research.negatives.source import Pool
@@ -39,6 +39,7 @@ def push(
         return blocks
     pushed = []
     for block in blocks:
+        assert not isinstance(block.vectors, Unencoded)  # push needs them whole
         still = jax.lax.stop_gradient(block.vectors)
         if block.source.origin != "batch":
             pushed.append(block._replace(vectors=still))

@@ -244,4 +244,4 @@ def test_the_share_masked_counts_what_a_row_may_not_use():
         for b, p in enumerate(CANDIDATE)
     ]
     expected = sum(lost) / (4 * 9)
-    assert math.isclose(float(masked_share(dense.keep, blocks)), expected, rel_tol=1e-5)
+    assert math.isclose(float(masked_share(dense, blocks)), expected, rel_tol=1e-5)

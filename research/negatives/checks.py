@@ -4,11 +4,14 @@ from typing import NamedTuple
 
 from research.config import Config
 from research.negatives.source import Source
+from research.negatives.whole import held_whole
 from research.types import InputError
 
 __all__ = ["Size", "check_sources"]
 
 _CACHES = ("fifo-cache", "fifo-cache-stored", "vector-cache")
+# Bytes of logits that a step may hold: some four arrays of their size are alive.
+_MOST = 1 << 31
 _PER_ROW = ("uniform-per-row", "in-batch-part", "rank-band")
 
 
@@ -35,11 +38,13 @@ def check_sources(
       InputError: unknown q under a correction; a cache that holds less than is drawn
         from it, or is never warm; a stored q in a union; a band or a selection wider
         than what there is; inclusion with what it can't be combined with; a push by
-        the batch where it isn't a source, or where its share isn't known.
+        the batch where it isn't a source, or where its share isn't known; more logits
+        than can be held, where a switch needs them all at once.
     """
     _known_q(config, sources)
     _stored_alone(sources)
     _somebody_pushes(config, sources)
+    _fits(config, sum(columns))
     for source, draws in zip(sources, columns, strict=True):
         if source.name in _CACHES:
             _warms_up(config, source.name, draws, size)
@@ -97,6 +102,15 @@ def _somebody_pushes(config: Config, sources: tuple[Source, ...]) -> None:
                 f"item_push balanced with {source.name}: its q is unknown, and so its "
                 f"share of the push"
             )
+
+
+def _fits(config: Config, columns: int) -> None:
+    reason, size = held_whole(config), 4 * config.batch * columns
+    if reason and size > _MOST:
+        raise InputError(
+            f"{reason} needs all {config.batch} x {columns} logits at once, "
+            f"{size / 2**30:.1f} GiB: take fewer rows or negatives"
+        )
 
 
 def _warms_up(config: Config, name: str, draws: int, size: Size) -> None:

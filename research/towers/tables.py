@@ -69,8 +69,8 @@ class UserLookup(NamedTuple):
 class ItemLookup(NamedTuple):
     """Which row of which table a set of items needs, and what needs no table."""
 
-    ids: dict[str, Int[Array, " c"]]
-    dense: Float[Array, "c g"]
+    ids: dict[str, Int[Array, "*c"]]
+    dense: Float[Array, "*c g"]
 
 
 def init_tables(
@@ -140,7 +140,7 @@ def _mixed(at: Int[Array, "b l"], position: Int[Array, "b 1"]) -> UInt32[Array, 
 
 def item_lookup(
     side: SideArrays,
-    ids: Int[Array, " c"],
+    ids: Int[Array, "*c"],
     timed: Timed | None = None,
     position: Int[Array, " b"] | None = None,
 ) -> ItemLookup:

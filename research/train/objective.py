@@ -6,11 +6,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from research.blocking import blocked_logits, is_blocked
 from research.candidates import Block, candidate_logits, masked_share, rows_known
 from research.config import Config
 from research.losses import LOSSES, Context
+from research.losses.negatives import Dense, Negatives
 from research.negatives.hard import hardest
 from research.negatives.source import Batch, Hyper
+from research.negatives.whole import held_whole
 from research.temperature import Temperature
 from research.train.world import World
 
@@ -24,7 +27,7 @@ def make_lose(
 
     pair and blocks hold the vectors; hyper is what is traced and what the loss learns.
     """
-    loss = LOSSES[config.loss]
+    loss, whole = LOSSES[config.loss], held_whole(config)
 
     def lose(
         pair: Context,
@@ -37,11 +40,16 @@ def make_lose(
         known = None
         if config.mask_user_positives:
             known = rows_known(world.known, batch.query)
-        positive, negatives = candidate_logits(
-            config, *pair, blocks, batch, world.pool, known, hyper, temperature
-        )
-        masked = masked_share(negatives.keep, blocks)
+        columns = sum(block.drawn.ids.shape[-1] for block in blocks)
+        given = (*pair, blocks, batch, world.pool, known, hyper, temperature)
+        negatives: Negatives
+        if is_blocked(whole, batch.candidate.shape[0], columns):
+            positive, negatives = blocked_logits(config, *given)
+        else:
+            positive, negatives = candidate_logits(config, *given)
+        masked = masked_share(negatives, blocks)
         if config.hardest:
+            assert isinstance(negatives, Dense)
             negatives = hardest(negatives, config.hardest)
         common = jax.lax.stop_gradient(jnp.mean(temperature.row))
         items = jnp.float32(world.pool.counts.shape[0])

@@ -7,20 +7,23 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
-from research.candidates import split_blocks
+from research.candidates import Unencoded, split_blocks
 from research.config import Config
 from research.frequency import Estimate, log_share_estimate, observe
 from research.losses import Context
 from research.negatives import make_sources
-from research.negatives.source import Batch, Drawn, Hyper, Source
+from research.negatives.source import Hyper, Source
+from research.negatives.whole import held_whole
 from research.push import push
 from research.rng import stream
 from research.temperature import Temperature, project, temperature_of
+from research.towers.inputs import ItemInput
 from research.towers.tables import Rows, look_up
+from research.train.drawing import Drawing, draw, touched_rows
 from research.train.model import Model, Params, make_model
 from research.train.objective import make_lose
-from research.train.optimiser import Touched, apply_dense
-from research.train.sides import Lookup, candidate_lookup, encode, query_lookup
+from research.train.optimiser import apply_dense
+from research.train.sides import encode
 from research.train.world import World
 from research.user_temperature import UserTemperatures, observe_users
 
@@ -45,15 +48,6 @@ class TrainState(NamedTuple):
     step: Int[Array, ""]
 
 
-class Drawing(NamedTuple):
-    """A step's pairs, the negatives drawn for them, and which rows all that needs."""
-
-    batch: Batch
-    drawn: tuple[Drawn, ...]
-    queries: Lookup
-    candidates: Lookup
-
-
 Step = Callable[
     [TrainState, Int[Array, " b"], Hyper, World], tuple[TrainState, Diagnostics]
 ]
@@ -67,27 +61,24 @@ def make_step(config: Config) -> Step:
     """
     model, sources = make_model(config), make_sources(config.negatives, config)
     objective = _make_objective(config, model, sources)
+    whole = held_whole(config)
 
     def step(
         state: TrainState, index: Int[Array, " b"], hyper: Hyper, world: World
     ) -> tuple[TrainState, Diagnostics]:
         key = jax.random.fold_in(state.key, state.step)
         world = with_estimate(world, state, len(index), hyper)
-        drawing = _draw(model, sources, state, index, world, key)
+        drawing = draw(model, sources, whole, state.sources, index, world, key)
         tables = state.params["tables"]
         query_rows = look_up(tables, drawing.queries.ids)
         candidate_rows = look_up(tables, drawing.candidates.ids)
+        wide_rows = tuple(w and look_up(tables, w.ids) for w in drawing.wide)
         nets = {name: state.params[name] for name in ("user", "item", "loss")}
+        rows = query_rows, candidate_rows, wide_rows
         (_, (seen, encoded, lost)), (net_grads, *row_grads) = jax.value_and_grad(
-            objective, argnums=(0, 1, 2), has_aux=True
-        )(nets, query_rows, candidate_rows, drawing, state, hyper, world, key)
-        touched = [
-            Touched(table, lookup.ids[table], grads[table])
-            for lookup, grads in zip(
-                (drawing.queries, drawing.candidates), row_grads, strict=True
-            )
-            for table in grads
-        ]
+            objective, argnums=(0, 1, 2, 3), has_aux=True
+        )(nets, *rows, drawing, state, hyper, world, key)
+        touched = touched_rows(drawing, *row_grads)
         params, optimiser = apply_dense(
             state.params, net_grads, touched, state.optimiser, hyper
         )
@@ -119,30 +110,6 @@ def with_estimate(world: World, state: TrainState, batch: int, hyper: Hyper) -> 
     return world._replace(pool=pool._replace(log_share=log_share))
 
 
-def _draw(
-    model: Model,
-    sources: tuple[Source, ...],
-    state: TrainState,
-    index: Int[Array, " b"],
-    world: World,
-    key: Key[Array, ""],
-) -> Drawing:
-    batch = Batch(*(column[index] for column in world.pairs))
-    drawn = tuple(
-        source.draw(stream(key, f"{n} {source.name}"), batch, memory, world.pool)
-        for n, (source, memory) in enumerate(zip(sources, state.sources, strict=True))
-    )
-    fresh = [
-        block.ids.reshape(-1)
-        for source, block in zip(sources, drawn, strict=True)
-        if source.origin == "fresh"
-    ]
-    queries = query_lookup(model, world, batch.query, batch.position)
-    wanted = jnp.concatenate([batch.candidate, *fresh])
-    items = candidate_lookup(model, world, wanted, batch.position)
-    return Drawing(batch, drawn, queries, items)
-
-
 def _make_objective(
     config: Config, model: Model, sources: tuple[Source, ...]
 ) -> Callable[..., tuple[Float[Array, ""], Any]]:
@@ -152,6 +119,7 @@ def _make_objective(
         nets: Params,
         query_rows: Rows,
         candidate_rows: Rows,
+        wide_rows: tuple[Rows | None, ...],
         drawing: Drawing,
         state: TrainState,
         hyper: Hyper,
@@ -166,7 +134,10 @@ def _make_objective(
         other = stream(key, "candidate dropout")
         vectors = encode(model, nets, candidate_rows, drawing.candidates, rate, other)
         size = batch.candidate.shape[0]
-        blocks = split_blocks(vectors, sources, state.sources, drawing.drawn, size)
+        later = _unencoded(model, nets["item"], wide_rows, drawing)
+        blocks = split_blocks(
+            vectors, sources, state.sources, drawing.drawn, size, later
+        )
         blocks = push(config, blocks, world.pool, size)
         steps = hyper["epochs"] * (world.pairs.candidate.shape[0] // size)
         temperature = temperature_of(
@@ -195,3 +166,17 @@ def _make_objective(
         return mean, (seen, vectors[:size], lost)
 
     return objective
+
+
+def _unencoded(
+    model: Model, net: Params, wide_rows: tuple[Rows | None, ...], drawing: Drawing
+) -> tuple[Unencoded | None, ...]:
+    """For each source the items that are encoded block by block, if any are."""
+
+    def encode_items(items: ItemInput) -> Float[Array, "n d"]:
+        return model.item.apply(net, items)  # type: ignore[return-value]
+
+    return tuple(
+        Unencoded(lookup, rows, encode_items) if lookup and rows is not None else None
+        for lookup, rows in zip(drawing.wide, wide_rows, strict=True)
+    )

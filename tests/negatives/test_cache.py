@@ -100,7 +100,7 @@ def test_a_cold_cache_changes_no_logit_and_is_no_masked_cell(spec):
             config, jnp.asarray(query, jnp.float32), items[batch.candidate],
             tuple(blocks), batch, pool, None, traced_values(config),
         )  # fmt: skip
-        return own, dense.logsumexp(), masked_share(dense.keep, tuple(blocks))
+        return own, dense.logsumexp(), masked_share(dense, tuple(blocks))
 
     for with_cache, without in zip(logits("in-batch", spec), logits("in-batch")):
         np.testing.assert_allclose(with_cache, without, rtol=1e-6)

@@ -86,6 +86,10 @@ def test_bands_are_ranked_anew_by_the_current_model():
         ({"hardest": 10, "logq": 0.5}, "unknown"),
         ({"negatives": ("rank-band:10",), "band_high": 1001}, "there are 1000 items"),
         ({"negatives": ("uniform:8",), "hardest": 9}, "only 8 negatives"),
+        (
+            {"negatives": ("uniform:2000000",), "hardest": 9},
+            "hardest 9 needs all 512 x 2000000 logits at once, 3.8 GiB",
+        ),
     ],
 )
 def test_what_hard_negatives_can_not_do_is_refused_in_one_line(changes, line):

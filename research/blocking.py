@@ -1,0 +1,148 @@
+"""When logits are too many to be held, and how they are then had: block by block."""
+
+from typing import Any
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from research.candidates import Block, Unencoded, block_log_q, block_logits
+from research.config import Config
+from research.corrections import Known, LogQ, keep_columns
+from research.logits import logits
+from research.losses.blocked import Blocked, Union, Wide, chunked
+from research.losses.negatives import Dense, Negatives
+from research.losses.one_pass import Columns, Foretold, Rows, keep_of
+from research.negatives.source import Batch, Hyper, Pool
+from research.temperature import Temperature
+from research.towers.tables import item_input
+
+__all__ = ["blocked_logits", "is_blocked", "is_wide", "width"]
+
+CELLS = 1 << 23  # logits of a step above which they come in blocks
+ENCODED = 1 << 16  # columns of a source above which the tower runs inside a block
+AT_ONCE = 1 << 22  # logits of one such block
+
+
+def is_blocked(held_whole: str | None, rows: int, columns: int) -> bool:
+    """Whether a step's logits come in blocks; held_whole is a reason why they can't."""
+    return held_whole is None and rows * columns > CELLS
+
+
+def is_wide(held_whole: str | None, rows: int, columns: int) -> bool:
+    """Whether one source's fresh columns, shared by the rows, are encoded in blocks."""
+    return is_blocked(held_whole, rows, columns) and columns > ENCODED
+
+
+def width(rows: int) -> int:
+    """Columns of a block of so many rows."""
+    return max(AT_ONCE // rows, 128)
+
+
+def blocked_logits(
+    config: Config,
+    query: Float[Array, "b d"],
+    positive: Float[Array, "b d"],
+    blocks: tuple[Block, ...],
+    batch: Batch,
+    pool: Pool,
+    known: Known | None,
+    hyper: Hyper,
+    temperature: Temperature,
+) -> tuple[Float[Array, " b"], Union]:
+    """What ``candidate_logits`` gives, without a [b, c] array of the shared columns.
+
+    Arguments are as there. Blocks with columns of each row's own are held whole: they
+    are as narrow as their vectors allow.
+    """
+    parts = block_log_q(config, blocks, batch, pool)
+    strength = hyper["logq"]
+    score = jnp.sum(query * positive, axis=1)
+    own = logits(score, temperature.own(batch.candidate), strength, parts.own)
+    rows = Rows(jnp.arange(len(query), dtype=jnp.int32), batch.candidate, known)
+    found: list[Negatives] = []
+    shared: list[tuple[Block, Array]] = []
+    for block, log_q in zip(blocks, parts.columns, strict=True):
+        if isinstance(block.vectors, Unencoded):
+            encoded = block, block.vectors, log_q
+            found.append(
+                _unencoded(config, query, *encoded, rows, parts, strength, temperature)
+            )
+        elif _own_columns(block):
+            z = block_logits(query, block, log_q, parts.row, strength, temperature)
+            same = config.mask_same_item
+            keep = keep_columns(block.source, block.drawn, batch.candidate, known, same)
+            found.append(Dense(z, keep))
+        else:
+            shared.append((block, log_q))
+    if shared:
+        told = Foretold(own + strength * parts.row, batch.weight)
+        shift = -strength * parts.row
+        given = _folded(query, shared, strength, temperature)
+        columns = [_columns(config, block, len(query)) for block, _ in shared]
+        whole = Columns(*(jnp.concatenate(field) for field in zip(*columns)))
+        found.append(Wide(*given, shift, rows, whole, told, width(len(query))))
+    return own, Union(tuple(found))
+
+
+def _own_columns(block: Block) -> bool:
+    """Whether rows differ in what they may use of it, beyond masks by id and place."""
+    kept = block.drawn.kept
+    return block.drawn.ids.ndim == 2 or (kept is not None and kept.ndim == 2)
+
+
+def _folded(
+    query: Array,
+    shared: list[tuple[Block, Array]],
+    strength: Array,
+    temperature: Temperature,
+) -> tuple[Array, Array, Array]:
+    """Query, vectors and bias with <query, vectors> + bias the logits, but for a shift.
+
+    The order is that of ``logits``: the temperature divides the score, not log q.
+    """
+    vectors = jnp.concatenate([block.vectors for block, _ in shared])  # type: ignore[misc]
+    log_q = jnp.concatenate([log_q for _, log_q in shared])
+    if temperature.item is not None:
+        ids = jnp.concatenate([block.drawn.ids for block, _ in shared])
+        vectors = vectors / temperature.item[ids][:, None]
+    else:
+        row = temperature.row
+        query = query / (row[:, None] if row.ndim else row)
+    return query, vectors, -strength * log_q
+
+
+def _columns(config: Config, block: Block, rows: int) -> Columns:
+    source, ids, kept = block.source, block.drawn.ids, block.drawn.kept
+    by_place, by_item = source.own == "diagonal", source.own == "id"
+    place = (
+        jnp.arange(len(ids), dtype=jnp.int32) if by_place else jnp.full_like(ids, -1)
+    )
+    item = ids if by_item or config.mask_same_item else jnp.full_like(ids, -1)
+    usable = jnp.ones(ids.shape, bool) if kept is None else kept
+    return Columns(place, item, ids, usable)
+
+
+def _unencoded(
+    config: Config,
+    query: Array,
+    block: Block,
+    items: Unencoded,
+    log_q: Array,
+    rows: Rows,
+    parts: LogQ,
+    strength: Array,
+    temperature: Temperature,
+) -> Blocked:
+    """Columns with the item tower inside a block: their vectors never lie together."""
+
+    def one(chunk: Any) -> tuple[Array, Array]:
+        columns, log_q, lookup, table_rows = chunk
+        vectors = items.encode(item_input(table_rows, lookup))
+        wide = log_q[None, :] + parts.row[:, None]
+        divisor = temperature.columns(columns.ids)
+        z = logits(query @ vectors.T, divisor, strength, wide)
+        return z, (keep_of(rows, columns) & columns.usable[:, None]).T
+
+    n = items.lookup.dense.shape[1]
+    columns = chunked((_columns(config, block, len(query)), log_q), n)
+    return Blocked(len(query), one, (*columns, items.lookup, items.rows))

@@ -1,0 +1,159 @@
+"""Negatives too many to hold: the reducers of Dense, over columns that come in blocks.
+
+A loss that is written with reducers needs nothing changed. Each block is made, reduced
+and forgotten, and made again in the backward pass, so memory is that of one block.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Bool, Float
+
+from research.losses.negatives import Dense, Negatives
+from research.losses.one_pass import Columns, Foretold, Rows, keep_of, log_sum_exp
+
+__all__ = ["Blocked", "Union", "Wide", "chunked"]
+
+Reduced = Float[Array, " b"]
+
+
+@dataclass(frozen=True)
+class Blocked:
+    """Columns in blocks.
+
+    Attributes:
+      rows: b.
+      block: one slice of chunks -> logits and mask, both [b, n].
+      chunks: arrays with the blocks as their first axis.
+    """
+
+    rows: int
+    block: Callable[[Any], tuple[Float[Array, "b n"], Bool[Array, "b n"]]]
+    chunks: Any
+
+    def logsumexp(self, scale: float | Float[Array, ""] = 1.0) -> Reduced:
+        """log sum over kept columns of exp(scale * z); -inf where none is kept."""
+
+        def add(so_far: tuple[Array, Array], chunk: Any) -> tuple[Array, Array]:
+            old, total = so_far
+            z, keep = self.block(chunk)
+            z = jnp.where(keep, z * scale, -jnp.inf)
+            top = lax.stop_gradient(jnp.maximum(old, jnp.max(z, axis=1)))
+            new = jnp.sum(jnp.exp(z - top[:, None]), axis=1)
+            return top, total * jnp.exp(old - top) + new
+
+        # The lowest number, and not -inf, so that no difference of tops is undefined.
+        lowest = jnp.full(self.rows, jnp.finfo(jnp.float32).min)
+        top, total = self._fold(add, (lowest, jnp.zeros(self.rows)))
+        some = total > 0
+        return jnp.where(some, jnp.log(jnp.where(some, total, 1.0)) + top, -jnp.inf)
+
+    def sum(self, f: Callable[[Array], Array]) -> Reduced:
+        """Sum over kept columns of f(z), f elementwise."""
+
+        def add(so_far: Array, chunk: Any) -> Array:
+            return so_far + Dense(*self.block(chunk)).sum(f)
+
+        return self._fold(add, jnp.zeros(self.rows))
+
+    def count(self) -> Reduced:
+        """How many columns are kept."""
+
+        def add(so_far: Array, chunk: Any) -> Array:
+            return so_far + Dense(*self.block(chunk)).count()
+
+        return self._fold(add, jnp.zeros(self.rows))
+
+    def _fold(self, add: Callable[[Any, Any], Any], start: Any) -> Any:
+        step = jax.checkpoint(add, prevent_cse=False)
+        return lax.scan(lambda at, chunk: (step(at, chunk), None), start, self.chunks)[
+            0
+        ]
+
+
+@dataclass(frozen=True)
+class Wide:
+    """Columns whose vectors are at hand and shared by all rows.
+
+    z = <query, vectors> + bias + shift: query [b, d], vectors [c, d] and bias [c] as in
+    ``log_sum_exp``; shift [b] is the rest of a row's correction.
+    """
+
+    query: Float[Array, "b d"]
+    vectors: Float[Array, "c d"]
+    bias: Float[Array, " c"]
+    shift: Float[Array, " b"]
+    rows: Rows
+    columns: Columns
+    foretold: Foretold
+    width: int
+
+    def logsumexp(self, scale: float | Float[Array, ""] = 1.0) -> Reduced:
+        """log sum over kept columns of exp(scale * z); -inf where none is kept."""
+        found = log_sum_exp(
+            self.query * scale,
+            self.vectors,
+            self.bias * scale,
+            self.rows,
+            self.columns,
+            self.foretold,
+        )
+        return found + scale * self.shift
+
+    def sum(self, f: Callable[[Array], Array]) -> Reduced:
+        """Sum over kept columns of f(z), f elementwise."""
+        return self._blocked().sum(f)
+
+    def count(self) -> Reduced:
+        """How many columns are kept."""
+        return self._blocked().count()
+
+    def _blocked(self) -> Blocked:
+        def block(chunk: Any) -> tuple[Array, Array]:
+            vectors, bias, columns = chunk
+            z = self.query @ vectors.T + (bias[None, :] + self.shift[:, None])
+            return z, (keep_of(self.rows, columns) & columns.usable[:, None]).T
+
+        given = (self.vectors, self.bias, self.columns)
+        return Blocked(self.query.shape[0], block, chunked(given, self.width))
+
+
+@dataclass(frozen=True)
+class Union:
+    """Negatives of several kinds as one set."""
+
+    parts: tuple[Negatives, ...]
+
+    def logsumexp(self, scale: float | Float[Array, ""] = 1.0) -> Reduced:
+        """log sum over kept columns of exp(scale * z); -inf where none is kept."""
+        found = jnp.stack([part.logsumexp(scale) for part in self.parts], axis=1)
+        return Dense(found, jnp.isfinite(found)).logsumexp()
+
+    def sum(self, f: Callable[[Array], Array]) -> Reduced:
+        """Sum over kept columns of f(z), f elementwise."""
+        total = self.parts[0].sum(f)
+        for part in self.parts[1:]:
+            total = total + part.sum(f)
+        return total
+
+    def count(self) -> Reduced:
+        """How many columns are kept."""
+        total = self.parts[0].count()
+        for part in self.parts[1:]:
+            total = total + part.count()
+        return total
+
+
+def chunked(arrays: Any, width: int) -> Any:
+    """Arrays [c, ...] as [blocks, width, ...]; zeros and False fill the last block."""
+
+    def cut(x: Array) -> Array:
+        blocks, rest = -(-x.shape[0] // width), x.shape[1:]
+        x = jnp.pad(x, [(0, blocks * width - x.shape[0])] + [(0, 0)] * len(rest))
+        return x.reshape(blocks, width, *rest)
+
+    return jax.tree.map(cut, arrays)

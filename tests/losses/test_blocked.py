@@ -1,0 +1,181 @@
+"""Blocked negatives against dense ones: the same losses and the same gradients."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from research import blocking
+from research.candidates import Block, candidate_logits
+from research.config import Config
+from research.corrections import Known
+from research.losses import LOSSES, Context, one_pass
+from research.negatives.source import Batch, Drawn
+from research.temperature import Temperature
+from tests.negatives.small import hyper_of, pool_of, ready
+
+B, ITEMS, D = 13, 40, 5
+DRAW = np.random.default_rng(3)
+CANDIDATE = DRAW.integers(0, ITEMS, B)
+UNIFORM = DRAW.integers(0, ITEMS, 29)
+QUERY = DRAW.normal(0, 1, (B, D)).astype(np.float32)
+VECTORS = DRAW.normal(0, 1, (ITEMS, D)).astype(np.float32)
+WEIGHT = DRAW.uniform(0.2, 2, B).astype(np.float32)
+POOL = pool_of(DRAW.integers(1, 30, ITEMS))
+KEPT = DRAW.random(29) < 0.7
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch):
+    """Blocks of 4 rows or 8 columns, which divide neither 13 rows nor 42 columns."""
+    monkeypatch.setattr(one_pass, "ROWS", 4)
+    monkeypatch.setattr(blocking, "width", lambda rows: 8)
+
+
+def known_of(form: str) -> Known:
+    """Three items a row, the positive among them: as bits, or as sorted ids."""
+    own = np.sort(np.stack([(CANDIDATE + n) % ITEMS for n in (0, 3, 11)], axis=1))
+    if form == "ids":
+        return Known(jnp.zeros((B, 0), jnp.uint32), jnp.asarray(own, jnp.int32))
+    bits = np.zeros((B, -(-ITEMS // 32)), np.uint32)
+    for row, item in zip(np.repeat(np.arange(B), 3), own.ravel(), strict=True):
+        bits[row, item >> 5] |= np.uint32(1) << np.uint32(item & 31)
+    return Known(jnp.asarray(bits), jnp.zeros((B, 0), jnp.int32))
+
+
+def both(
+    config: Config,
+    losses: tuple[str, ...] = ("sampled-softmax",),
+    known: Known | None = None,
+    temperature: Temperature | None = None,
+) -> list[Any]:
+    """Losses, counts, and the gradients of the losses' sum: dense, then blocked."""
+    sources, states = ready(config, POOL)
+    columns = (CANDIDATE, UNIFORM, DRAW.integers(0, ITEMS, (B, 3)))
+    batch = Batch(
+        *jnp.asarray(np.arange(2 * B).reshape(2, B), jnp.int32),
+        jnp.asarray(CANDIDATE, jnp.int32),
+        jnp.asarray(WEIGHT),
+    )
+    hyper = hyper_of(config) | {"items": jnp.float32(ITEMS)}
+    for loss in losses:
+        own = {n: v for n, (v, _) in LOSSES[loss].hyper.items()}
+        own |= LOSSES[loss].trainable
+        hyper |= {name: jnp.float32(value) for name, value in own.items()}
+    divisor = temperature or Temperature(hyper["temperature"])
+
+    def total(
+        query: jax.Array, vectors: jax.Array, blocked: bool
+    ) -> tuple[jax.Array, Any]:
+        blocks = []
+        for source, state, ids in zip(sources, states, columns):
+            kept = jnp.asarray(KEPT) if len(ids) == len(KEPT) else None
+            drawn = Drawn(jnp.asarray(ids, jnp.int32), kept=kept)
+            blocks.append(Block(source, state, drawn, vectors[drawn.ids]))
+        make = blocking.blocked_logits if blocked else candidate_logits
+        positive = vectors[batch.candidate]
+        own, negatives = make(
+            config, query, positive, tuple(blocks), batch, POOL, known, hyper, divisor
+        )
+        pair = Context(query, positive)
+        values = {n: LOSSES[n](own, negatives, hyper, pair) for n in losses}
+        total = sum(jnp.mean(batch.weight * value) for value in values.values())
+        return total, (values, negatives.count())
+
+    found = []
+    for blocked in (False, True):
+        (_, values), grads = jax.jit(
+            jax.value_and_grad(total, argnums=(0, 1), has_aux=True), static_argnums=2
+        )(jnp.asarray(QUERY), jnp.asarray(VECTORS), blocked)
+        found.append((values, grads))
+    return found
+
+
+def agree(found: list[Any]) -> None:
+    for dense, blocked in zip(*map(jax.tree.leaves, found), strict=True):
+        np.testing.assert_allclose(blocked, dense, rtol=1e-5, atol=1e-5)
+    assert np.abs(found[0][1][1]).max() > 0.01  # there is a gradient to agree on
+
+
+SHARED = Config(
+    negatives=("in-batch", "uniform:29"), logq=1.0, temperature=0.4, batch=B, dim=D
+)
+
+
+def test_every_loss_agrees_with_the_dense_one():
+    agree(both(SHARED, tuple(LOSSES)))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"mask_same_item": True},
+        {"leave_own_out": True, "correct_positive": False},
+        {"expected_count": True},
+        {"negatives": ("in-batch", "uniform:29", "uniform-per-row:3")},
+        {"negatives": ("in-batch-part:5", "uniform:29")},
+    ],
+    ids=lambda changes: " ".join(changes),
+)
+def test_every_correction_and_source_agrees(changes):
+    agree(both(dataclasses.replace(SHARED, **changes)))
+
+
+@pytest.mark.parametrize("form", ["bits", "ids"])
+def test_the_users_positives_are_masked_in_blocks_too(form):
+    found = both(SHARED, known=known_of(form))
+    agree(found)
+    assert (found[1][0][1] < both(SHARED)[1][0][1]).any()
+
+
+@pytest.mark.parametrize("kind", ["row", "item"])
+def test_a_temperature_of_each_row_or_item_agrees(kind):
+    row = jnp.asarray(DRAW.uniform(0.2, 1, B), jnp.float32)
+    item = jnp.asarray(DRAW.uniform(0.2, 1, ITEMS), jnp.float32)
+    divisor = Temperature(row) if kind == "row" else Temperature(row[0], item)
+    agree(both(SHARED, temperature=divisor))
+
+
+def test_a_row_with_nothing_kept_has_neither_loss_nor_gradient():
+    query, vectors = jnp.asarray(QUERY), jnp.asarray(VECTORS)
+    lost = jnp.arange(ITEMS, dtype=jnp.int32)
+    columns = one_pass.Columns(lost - 2 * lost, lost - lost, lost, lost >= 0)
+    candidate = jnp.asarray(np.where(np.arange(B) == 5, 0, 1), jnp.int32)
+    rows = one_pass.Rows(jnp.arange(B, dtype=jnp.int32) + 1, candidate, None)
+    told = one_pass.Foretold(jnp.zeros(B), jnp.ones(B))
+
+    def total(query: jax.Array, vectors: jax.Array) -> tuple[jax.Array, jax.Array]:
+        bias = jnp.zeros(ITEMS)
+        found = one_pass.log_sum_exp(query, vectors, bias, rows, columns, told)
+        return jnp.sum(jnp.logaddexp(0.0, found)), found
+
+    (_, found), (to_query, to_vectors) = jax.value_and_grad(
+        total, argnums=(0, 1), has_aux=True
+    )(query, vectors)
+    assert np.isneginf(found[5])
+    assert np.isfinite(np.delete(found, 5)).all()
+    assert (to_query[5] == 0).all()
+    assert np.isfinite(to_vectors).all()
+
+
+def test_logits_are_never_held_whole():
+    """The memory that a step asks for grows with the rows, not with rows by columns."""
+    b, c, d = 256, 1 << 15, 8
+    ids = jnp.arange(c, dtype=jnp.int32)
+    columns = one_pass.Columns(ids - c, ids - c, ids, ids >= 0)
+    place = jnp.arange(b, dtype=jnp.int32)
+    rows = one_pass.Rows(place, place, None)
+
+    def total(query: jax.Array, vectors: jax.Array) -> jax.Array:
+        told = one_pass.Foretold(jnp.zeros(b), jnp.ones(b))
+        bias = jnp.zeros(c)
+        found = one_pass.log_sum_exp(query, vectors, bias, rows, columns, told)
+        return jnp.sum(found)
+
+    compiled = jax.jit(jax.value_and_grad(total, argnums=(0, 1)))
+    given = jnp.ones((b, d)), jnp.ones((c, d))
+    about = compiled.lower(*given).compile().memory_analysis()
+    assert about.temp_size_in_bytes < 4 * b * c / 2

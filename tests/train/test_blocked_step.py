@@ -1,0 +1,38 @@
+"""Training with the item tower inside a block, against training with all at hand."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from research import blocking
+from research.config import Config
+from research.losses import one_pass
+from research.train import drawing
+from research.train.loop import compiled_epoch, train
+from tests.world import made_fold
+
+SMALL = Config(batch=64, epochs=1, history=5, dim=8, user_hidden=(8,), item_hidden=(8,))
+
+
+@pytest.mark.parametrize("encoded", [1 << 16, 8], ids=["at hand", "inside"])
+def test_an_epoch_in_blocks_is_the_epoch(monkeypatch, encoded):
+    config = dataclasses.replace(
+        SMALL,
+        negatives=("in-batch", "catalogue"),
+        logq=1.0,
+        mask_same_item=True,
+        mask_user_positives=True,
+    )
+    fold = made_fold()
+    whole = train(config, fold)
+    monkeypatch.setattr(blocking, "CELLS", 0)
+    monkeypatch.setattr(blocking, "ENCODED", encoded)
+    monkeypatch.setattr(drawing, "width", lambda rows: 48)
+    monkeypatch.setattr(one_pass, "ROWS", 16)
+    compiled_epoch.cache_clear()
+    blocked = train(config, fold)
+    compiled_epoch.cache_clear()
+    np.testing.assert_allclose(blocked.item_vectors, whole.item_vectors, atol=1e-4)
+    for name in ("loss", "masked"):
+        assert np.isclose(blocked.history[0][name], whole.history[0][name], rtol=1e-5)
