@@ -61,8 +61,8 @@ def formula_share(
     exp(1) + exp(0).
 
     >>> cosines = jnp.array([[0.5, 1.0, 0.0]])
-    >>> formula_share(cosines, jnp.array([0]), 1.0, (1,)).round(4).tolist()
-    [[0.7311000227928162]]
+    >>> print(f"{formula_share(cosines, jnp.array([0]), 1.0, (1,))[0, 0]:.4f}")
+    0.7311
     """
     negative = _negative(cosines, positive)
     weight = jax.nn.softmax(cosines / temperature, axis=1, where=negative)

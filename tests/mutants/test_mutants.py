@@ -34,12 +34,12 @@ def divided_twice(score, temperature, strength, log_q):  # type: ignore[no-untyp
     return LOGITS(score / temperature, temperature, strength, log_q)
 
 
-def nothing_masked(source, drawn, candidate, known, mask_same_item):  # type: ignore[no-untyped-def]
-    return jnp.ones_like(KEEP(source, drawn, candidate, known, mask_same_item))
+def nothing_masked(*given):  # type: ignore[no-untyped-def]
+    return jnp.ones_like(KEEP(*given))
 
 
-def same_item_always_masked(source, drawn, candidate, known, mask_same_item):  # type: ignore[no-untyped-def]
-    return KEEP(source, drawn, candidate, known, True)
+def same_item_always_masked(source, drawn, candidate, known, mask_same_item, *query):  # type: ignore[no-untyped-def]
+    return KEEP(source, drawn, candidate, known, True, *query)
 
 
 def unigram_everywhere(ids, sources, states, pool, batch_size):  # type: ignore[no-untyped-def]
