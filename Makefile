@@ -34,6 +34,7 @@ test: $(READY)
 	$(BIN)/python -m pytest -q -n auto
 
 test-all: test
+	$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements-ray.txt
 	$(BIN)/python -m pytest -q -m slow
 
 format: $(READY)
