@@ -20,7 +20,11 @@ from research.report.diversity import diversity_figure
 from research.report.dots import dots_figure
 from research.report.figures import arms_figure
 from research.report.frontier import write_frontier
-from research.report.frontier_figures import frontier_figure, serving_figure
+from research.report.frontier_figures import (
+    frontier_figure,
+    item_frontier_figure,
+    serving_figure,
+)
 from research.report.pictures import Drawing, save_figure
 from research.report.rows import Row
 from research.report.storage import load_records, read_header, save_records, unpack
@@ -37,7 +41,11 @@ FIGURES: dict[str, dict[str, Callable[[pd.DataFrame], Drawing]]] = {
         "tradeoff": tradeoff_figure,
         "diversity": diversity_figure,
     },
-    "frontier": {"diversity": frontier_figure, "serving": serving_figure},
+    "frontier": {
+        "diversity": frontier_figure,
+        "diversity-item": item_frontier_figure,
+        "serving": serving_figure,
+    },
     "negatives": {"arms": dots_figure},
     "cache": {"arms": dots_figure},
     "correction": {"arms": dots_figure},

@@ -15,20 +15,23 @@ from research.report.pictures import STYLE, Drawing, blank
 from research.report.serving_line import PRIOR
 from research.report.tables import wide
 
-__all__ = ["frontier_figure", "serving_figure"]
+__all__ = ["frontier_figure", "item_frontier_figure", "serving_figure"]
 
 PALE = 0.25
 JUDGED = {"recall": f"recall@{CUTOFF}", "recall_item": f"item recall@{CUTOFF}"}
 
 
-def frontier_figure(frame: pd.DataFrame, title: str | None = None) -> Drawing:
+def frontier_figure(
+    frame: pd.DataFrame, title: str | None = None, judged: str = "recall"
+) -> Drawing:
     """Draws recall@20 against each kind of diversity, an arm and temperature a point.
 
     The Pareto front of the trained arms is dashed, what it dominates is pale; the
-    serving lines are drawn thin. Further right and up is better on both.
+    serving lines are drawn thin. Further right and up is better on both. judged is the
+    metric upwards.
     """
     kinds = kinds_of(frame)
-    points = wide(frame, ["recall", *kinds], CUTOFF)
+    points = wide(frame, [judged, *kinds], CUTOFF)
     trained, rows = points[points[PRIOR].isna()], -(-len(kinds) // 3)
     with matplotlib.rc_context(STYLE):
         figure, axes = blank(1.3 + 2.1 * rows, nrows=rows, ncols=3, sharey=True)
@@ -36,19 +39,24 @@ def frontier_figure(frame: pd.DataFrame, title: str | None = None) -> Drawing:
             figure.delaxes(panel)
         fronts = []
         for panel, kind in zip(axes.flat, kinds):
-            on = pareto(trained[kind].to_numpy(), trained.recall.to_numpy())
+            on = pareto(trained[kind].to_numpy(), trained[judged].to_numpy())
             fronts.append(set(trained.arm[on]))
             front = trained[on].sort_values(kind)
-            panel.plot(front[kind], front.recall, "--", color="#777777", linewidth=1.1)
-            _lines(panel, points, kind, "recall")
-            _points(panel, trained, kind, "recall", on)
+            panel.plot(front[kind], front[judged], "--", color="#777777", linewidth=1.1)
+            _lines(panel, points, kind, judged)
+            _points(panel, trained, kind, judged, on)
             panel.set_xlabel(KINDS[kind], fontsize=9.5)
         for panel in axes[:, 0]:
-            panel.set_ylabel(JUDGED["recall"])
+            panel.set_ylabel(JUDGED[judged])
         always = [arm for arm in dict.fromkeys(trained.arm) if _in_all(arm, fronts)]
         said = " and ".join(always) or "no arm"
-        _around(figure, trained, title or f"On every front of precision: {said}")
+        _around(figure, trained, title or f"On every front of {JUDGED[judged]}: {said}")
     return Drawing(figure, points)
+
+
+def item_frontier_figure(frame: pd.DataFrame) -> Drawing:
+    """The same with item-balanced recall, which popularity doesn't buy."""
+    return frontier_figure(frame, judged="recall_item")
 
 
 def serving_figure(frame: pd.DataFrame, title: str | None = None) -> Drawing:
