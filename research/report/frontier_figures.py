@@ -84,7 +84,7 @@ def serving_figure(frame: pd.DataFrame, title: str | None = None) -> Drawing:
             panel.set_xlabel(f"mean train count, top {CUTOFF}")
             panel.set_ylabel(JUDGED[metric])
         said = (
-            f"Above the serving prior at equal popularity: {counts[0]} of"
+            f"By its mean above the serving prior at equal popularity: {counts[0]} of"
             f" {len(trained)} cells in recall, {counts[1]} in item recall"
         )
         _around(figure, trained, title or said)

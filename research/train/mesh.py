@@ -4,7 +4,7 @@ The step isn't written anew: the compiler splits it, given where its arrays lie.
 batch's rows are divided among the devices, nets are copied, large tables and their
 moments are divided by row. Every row still meets every other row's item vector, which
 the compiler gathers, so that negatives, losses and gradients are those of one device
-but for the order of sums. Devices may belong to several processes.
+but for the order of sums.
 """
 
 from typing import Any, NamedTuple
@@ -81,7 +81,7 @@ class Spread(NamedTuple):
 
 
 def spread_over(devices: int, batch: int, large: int = LARGE) -> Spread:
-    """The placement over so many devices, of all processes together.
+    """The placement over so many devices of this process.
 
     Args:
       devices: how many; 1 is the default device, and changes nothing.
@@ -89,19 +89,13 @@ def spread_over(devices: int, batch: int, large: int = LARGE) -> Spread:
       large: rows from which a table is divided.
 
     Raises:
-      InputError: there are fewer devices, not all of each process are used, or the
-        batch can't be divided evenly.
+      InputError: there are fewer devices, or the batch can't be divided evenly.
     """
     if devices < 1:
         raise InputError(f"devices is {devices}: it must be at least 1")
     have = jax.devices()
     if devices > len(have):
         raise InputError(f"devices is {devices}: there are {len(have)} ({have[0]}, …)")
-    if jax.process_count() > 1 and devices < len(have):
-        raise InputError(
-            f"devices is {devices}: {jax.process_count()} processes have {len(have)}, "
-            "and all must take part"
-        )
     if batch % devices:
         raise InputError(f"batch {batch} can't be divided among {devices} devices")
     if devices == 1:
