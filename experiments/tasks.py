@@ -20,6 +20,7 @@ from research.retrieval import asked
 from research.splits import SPLITS
 from research.temperature import check_temperature
 from research.towers.history import ENCODERS, REFUSED
+from research.train.optimiser import OPTIMISERS
 from research.train.world import resolve_features
 from research.types import InputError
 
@@ -59,6 +60,7 @@ def prepare(config: Config, data_dir: str | None) -> Config:
     check_loss(config)
     check_temperature(config)
     check_positives(config)
+    choose(config.optimiser, OPTIMISERS, "optimiser")
     if config.encoder in REFUSED:
         raise InputError(f"encoder {config.encoder}: {REFUSED[config.encoder]}")
     choose(config.encoder, ENCODERS, "history encoder")
