@@ -113,10 +113,12 @@ def train(
     history: list[dict[str, float]] = []
     best, kept, alarm = -np.inf, None, None
     clock, first = time.perf_counter(), 0.0
+    batches = _batches(config, world, 1)
     for epoch in range(1, config.epochs + 1):
-        batches = _batches(config, world, epoch)
         state = refreshed(config, model, spread.state(state), world)
         state, steps = epoch_of(state, spread.batches(batches), hyper, world)
+        # The device is at work: the next epoch's indices are ready before it is done.
+        later = _batches(config, world, epoch + 1) if epoch < config.epochs else batches
         row = _row(epoch, steps) | health(model, state.params, world, batches[-1])
         row |= _about(config, state, world, hyper)
         if alarm is None and (alarm := collapse(row)):
@@ -132,6 +134,7 @@ def train(
         if epoch == 1:
             first = time.perf_counter() - clock
         on_epoch(epoch, row)
+        batches = later
     params = state.params if kept is None else kept
     users, items = serve_task(model, params, world, task)
     vectors = np.asarray(users), np.asarray(items)
