@@ -43,14 +43,15 @@ def validate(config: Config) -> Config:
         raise InputError(f"dropout is {config.dropout:g}: it must be in [0, 1)")
     if not 0 <= config.alpha <= 2:
         raise InputError(f"alpha is {config.alpha:g}: it must be in [0, 2]")
-    if not 0 <= config.mix <= 1:
-        raise InputError(f"mix is {config.mix:g}: it must be in [0, 1]")
+    for name in ("mix", "search_noise"):
+        if not 0 <= (value := getattr(config, name)) <= 1:
+            raise InputError(f"{name} is {value:g}: it must be in [0, 1]")
     if not 0 < config.frequency_rate < 1:
         rate = config.frequency_rate
         raise InputError(f"frequency_rate is {rate:g}: it must be in (0, 1)")
     if config.weight_decay < 0:
         raise InputError(f"weight_decay is {config.weight_decay:g}: it must be >= 0")
-    for name in ("batch", "epochs", "dim", "hashes", "band_low"):
+    for name in ("batch", "epochs", "dim", "hashes", "band_low", "search_words"):
         if getattr(config, name) < 1:
             raise InputError(
                 f"{name} is {getattr(config, name)}: it must be at least 1"
