@@ -17,6 +17,7 @@ from research.losses.checks import check_loss
 from research.negatives import Size, check_negatives, make_sources
 from research.positives import USER_ITEM, USER_USER, check_positives, make_positives
 from research.retrieval import asked
+from research.search import check_search
 from research.splits import SPLITS
 from research.temperature import check_temperature
 from research.towers.history import ENCODERS, REFUSED
@@ -69,6 +70,7 @@ def prepare(config: Config, data_dir: str | None) -> Config:
     if config.encoder in REFUSED:
         raise InputError(f"encoder {config.encoder}: {REFUSED[config.encoder]}")
     choose(config.encoder, ENCODERS, "history encoder")
+    check_search(config)
     make_sources(config.negatives, config)
     fold = fold_of(config, data_dir)
     if config.model != TOWERS and config.positives != USER_ITEM:

@@ -10,6 +10,7 @@ _HISTORY: dict[str, dict[str, Any]] = {
     "encoder-profile": {"encoder": "profile"},
     "encoder-last-click": {"encoder": "last-click"},
     "encoder-self-attention": {"encoder": "self-attention"},
+    "encoder-query": {"encoder": "query", "search": "simulated"},
     # The same items in an order that says nothing: what is the order worth?
     "encoder-last-click-shuffled": {
         "encoder": "last-click",

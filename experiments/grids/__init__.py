@@ -16,6 +16,7 @@ from experiments.grids.magnifier import MAGNIFIER
 from experiments.grids.negatives import NEGATIVES
 from experiments.grids.positives import POSITIVES, POSITIVES_USERS
 from experiments.grids.probe import PROBE
+from experiments.grids.search import SEARCH
 from experiments.grids.ssb import SSB
 from experiments.grids.temperature import TEMPERATURE
 
@@ -28,6 +29,6 @@ GRIDS: dict[str, Grid] = {
         *(EXPOSURE, MAGNIFIER),
         *(LOSSES, LOSSES_CHOICE, LEARNED_TEMPERATURE, FRONTIER),
         *(BASELINE_GRID, POSITIVES, POSITIVES_USERS),
-        *(HISTORY, HISTORY_TIES, FEATURES, DEPTH),
+        *(HISTORY, HISTORY_TIES, SEARCH, FEATURES, DEPTH),
     )
 }

@@ -19,6 +19,7 @@ from research.negatives import make_sources
 from research.negatives.source import Hyper
 from research.positives import check_positives
 from research.retrieval import Asked, asked
+from research.search import check_search
 from research.temperature import check_temperature, learned_end, narrow_range
 from research.train.health import collapse, health
 from research.train.mesh import spread_over
@@ -100,7 +101,7 @@ def train(
         or a number of devices that can't be meant.
       NotFinite: a loss was not finite.
     """
-    for check in (check_loss, check_temperature, check_positives):
+    for check in (check_loss, check_temperature, check_positives, check_search):
         check(config)
     config, spread = resolve_features(config, fold), spread_over(devices, config.batch)
     world, sizes = build_world(config, fold)
@@ -161,6 +162,11 @@ def serve_task(
         world = world._replace(item=item, offsets=offsets, users=users)
     queries = jnp.asarray(task.queries, jnp.int32)
     candidates = jnp.asarray(task.candidates, jnp.int32)
+    if task.words is not None:
+        # Training never had the rows at a user's end: what is searched for is held out.
+        ends = world.offsets[queries + 1] + queries
+        words = world.timed.words.at[ends].set(jnp.asarray(task.words))
+        world = world._replace(timed=world.timed._replace(words=words))
     return serve_all(model, params, world, queries, candidates)
 
 
