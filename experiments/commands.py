@@ -17,7 +17,7 @@ from experiments.grids import GRIDS
 from experiments.grids.grid import Grid, Spec, expand
 from experiments.runs import fold_of, locate, ratings_of
 from experiments.simulated import SIMULATED, simulate
-from experiments.tasks import Task, plan
+from experiments.tasks import Task, check_devices, plan
 from research.choose import choose
 from research.config import Config
 from research.data import DATASETS
@@ -138,6 +138,9 @@ class Train:
     """Output folder."""
     export: Path | None = None
     """Folder to write the user and item vectors to, with the data set's own ids."""
+    devices: int = 1
+    """Devices that share each batch. The run is the same run: its numbers agree to 1e-5
+    with those of one device."""
 
     def __call__(self) -> int:
         """Trains, evaluates and prints the metrics at 20."""
@@ -147,6 +150,8 @@ class Train:
         out = _checked(self.out)
         spec = Spec("train", {}, self.config.seed, self.config)
         (spec,), tasks, runs = plan([spec], "train", out, self.data_dir)
+        check_devices(spec.config, self.devices)
+        tasks = [task._replace(devices=self.devices) for task in tasks]
         writable(out)
         _announce("train", runs, len(tasks))
         failed = _finish(tasks, self.data_dir, jobs=1)

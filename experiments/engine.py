@@ -51,7 +51,8 @@ def attempt(task: Task, data_dir: str | None, running: Running, place: str) -> O
         running(f"{task.name}: {line}")
 
     try:
-        line = execute(task.config, task.priors, task.folder, data_dir, progress, place)
+        what = task.config, task.priors, task.folder
+        line = execute(*what, data_dir, progress, place, task.devices)
     except BrokenPipeError:
         raise  # whoever asked is gone: the run is unfinished, not failed
     except Exception as error:

@@ -118,6 +118,7 @@ def execute(
     data_dir: str | None = None,
     progress: Progress = lambda line: None,
     place: str = "in process",
+    devices: int = 1,
 ) -> str:
     """Trains (unless its vectors are there), evaluates under each prior, writes files.
 
@@ -128,6 +129,7 @@ def execute(
       data_dir: as on the command line.
       progress: told a short line after each epoch.
       place: where it runs, for env.json.
+      devices: how many share each batch, for env.json too.
 
     Returns:
       A short line on the result, or on why the run failed (also in failed.json).
@@ -135,7 +137,7 @@ def execute(
     held = fold_of(config, data_dir)
     digest = ratings_of(config.dataset, data_dir).digest
     try:
-        scorer_of, seconds = _scorers(config, held, folder, progress)
+        scorer_of, seconds = _scorers(config, held, folder, progress, devices)
     except NotFinite as error:
         write_json(folder / "failed.json", {"reason": str(error)})
         return f"failed: {error}"
@@ -146,7 +148,8 @@ def execute(
         where = serving_folder(folder, served)
         _write_arrays(where / "per_user.npz", pack(record))
         write_json(where / "config.json", served)
-        write_json(where / "env.json", {**environment(digest, place), **seconds})
+        told = {**environment(digest, place), "devices": devices, **seconds}
+        write_json(where / "env.json", told)
         numbers = summary(record)
         line = f"R@20 {numbers['recall'][20]:.4f}"
         write_json(where / "metrics.json", _json_numbers(numbers))
@@ -155,7 +158,7 @@ def execute(
 
 
 def _scorers(
-    config: Config, held: Fold, folder: Path, progress: Progress
+    config: Config, held: Fold, folder: Path, progress: Progress, devices: int
 ) -> tuple[Callable[[Config], Scorer], dict[str, float]]:
     """(config with its prior) -> scorer; seconds. Trains if it must."""
     if config.model != "two-tower":
@@ -171,7 +174,7 @@ def _scorers(
         progress(f"epoch {epoch}/{config.epochs} loss {row['loss']:.3f}")
 
     validate = _validation(config, held) if config.evaluate_every else None
-    done: Trained = train(config, held, on_epoch, validate)
+    done: Trained = train(config, held, on_epoch, validate, devices)
     # The vectors mark the training as done, so they are written last.
     _write_history(folder / "history.csv", done.history)
     arrays = {

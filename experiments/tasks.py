@@ -20,10 +20,12 @@ from research.retrieval import asked
 from research.splits import SPLITS
 from research.temperature import check_temperature
 from research.towers.history import ENCODERS, REFUSED
+from research.train.mesh import spread_over
+from research.train.optimiser import OPTIMISERS
 from research.train.world import resolve_features
 from research.types import InputError
 
-__all__ = ["MODELS", "Task", "plan", "prepare"]
+__all__ = ["MODELS", "Task", "check_devices", "plan", "prepare"]
 
 TOWERS = "two-tower"
 MODELS = (TOWERS, *BASELINES)
@@ -31,12 +33,16 @@ SMALL = ("ml-100k", "ml-latest-small")
 
 
 class Task(NamedTuple):
-    """A run to do: its config, the serving priors asked of it, its folder, a name."""
+    """A run to do: its config, the serving priors asked of it, its folder, a name.
+
+    devices is how many share each batch (research/train/mesh.py).
+    """
 
     config: Config
     priors: tuple[float, ...]
     folder: Path
     name: str
+    devices: int = 1
 
     @property
     def shape(self) -> Config:
@@ -59,6 +65,7 @@ def prepare(config: Config, data_dir: str | None) -> Config:
     check_loss(config)
     check_temperature(config)
     check_positives(config)
+    choose(config.optimiser, OPTIMISERS, "optimiser")
     if config.encoder in REFUSED:
         raise InputError(f"encoder {config.encoder}: {REFUSED[config.encoder]}")
     choose(config.encoder, ENCODERS, "history encoder")
@@ -89,6 +96,17 @@ def prepare(config: Config, data_dir: str | None) -> Config:
     size = Size(found.candidates, len(np.unique(candidate)), len(candidate))
     check_negatives(config, size)
     return resolve_features(config, fold)
+
+
+def check_devices(config: Config, devices: int) -> None:
+    """Looks whether so many devices could share the run's batches.
+
+    Raises:
+      InputError: a baseline has no batches; and see spread_over.
+    """
+    if devices != 1 and config.model != TOWERS:
+        raise InputError(f"devices is {devices}: model {config.model} uses only one")
+    spread_over(devices, config.batch)
 
 
 def _baseline(config: Config) -> Config:

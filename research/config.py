@@ -143,10 +143,14 @@ class Config:
     within each; the item feature dynamic needs it)."""
     epochs: int = 20
     """Passes over the fitted pairs."""
+    optimiser: str = "adamw"
+    """Optimiser: adamw, or for tables' touched rows lazy-adam or rowwise-adagrad."""
     learning_rate: float = 1e-3
-    """Step size of adamw."""
+    """Step size."""
+    table_rate: float = 1.0
+    """Step size of the embedding tables, as a multiple of learning_rate."""
     weight_decay: float = 1e-5
-    """Decoupled weight decay of adamw."""
+    """Decoupled weight decay."""
     evaluate_every: int = 0
     """Epochs between validations when fitting on train (0: at the end only)."""
     seed: int = 0
@@ -159,7 +163,7 @@ class Config:
 REFERENCE = Config()
 TRACED = (
     *("logq", "alpha", "mix", "warmup", "frequency_rate"),
-    *("temperature", "learning_rate", "weight_decay", "dropout"),
+    *("temperature", "learning_rate", "table_rate", "weight_decay", "dropout"),
     *("temperature_low", "temperature_high", "temperature_end"),
     *("temperature_power", "temperature_spread"),
 )

@@ -18,27 +18,22 @@ _CHOICES = {
     "frequency": ("exact", "streaming"),
     "item_push": ("drawn", "batch", "balanced"),
 }
+_POSITIVE = (
+    *("temperature", "learning_rate", "table_rate", "window_days", "session_gap"),
+)
+_FINITE = (
+    *("logq", "alpha", "mix", "frequency_rate", "weight_decay", "dropout"),
+    *("prior", "threshold"),
+)
+_AT_LEAST_1 = ("batch", "epochs", "dim", "hashes", "band_low")
+_AT_LEAST_0 = (
+    *("history", "evaluate_every", "seed", "tie_salt", "draws", "warmup", "hardest"),
+)
 
 
 def validate(config: Config) -> Config:
     """Returns the config, or raises InputError for a value that can't be meant."""
-    positive = ("temperature", "learning_rate", "window_days", "session_gap")
-    for name in positive + (
-        "logq",
-        "alpha",
-        "mix",
-        "frequency_rate",
-        "weight_decay",
-        "dropout",
-        "prior",
-        "threshold",
-    ):
-        value = getattr(config, name)
-        if not math.isfinite(value):
-            raise InputError(f"{name} is {value}: it must be finite")
-    for name in positive:
-        if getattr(config, name) <= 0:
-            raise InputError(f"{name} is {getattr(config, name):g}: it must be above 0")
+    _check_signs(config)
     if not 0 <= config.dropout < 1:
         raise InputError(f"dropout is {config.dropout:g}: it must be in [0, 1)")
     if not 0 <= config.alpha <= 2:
@@ -50,17 +45,6 @@ def validate(config: Config) -> Config:
         raise InputError(f"frequency_rate is {rate:g}: it must be in (0, 1)")
     if config.weight_decay < 0:
         raise InputError(f"weight_decay is {config.weight_decay:g}: it must be >= 0")
-    for name in ("batch", "epochs", "dim", "hashes", "band_low"):
-        if getattr(config, name) < 1:
-            raise InputError(
-                f"{name} is {getattr(config, name)}: it must be at least 1"
-            )
-    for name in (
-        *("history", "evaluate_every", "seed", "tie_salt"),
-        *("draws", "warmup", "hardest"),
-    ):
-        if getattr(config, name) < 0:
-            raise InputError(f"{name} is {getattr(config, name)}: it must be >= 0")
     if any(width < 1 for width in config.user_hidden + config.item_hidden):
         raise InputError("a hidden layer's width is below 1")
     if config.buckets < config.hashes:
@@ -79,3 +63,21 @@ def validate(config: Config) -> Config:
             "evaluate_every needs --fit-on train: no choice is made when reporting"
         )
     return config
+
+
+def _check_signs(config: Config) -> None:
+    for name in _POSITIVE + _FINITE:
+        value = getattr(config, name)
+        if not math.isfinite(value):
+            raise InputError(f"{name} is {value}: it must be finite")
+    for name in _POSITIVE:
+        if getattr(config, name) <= 0:
+            raise InputError(f"{name} is {getattr(config, name):g}: it must be above 0")
+    for name in _AT_LEAST_1:
+        if getattr(config, name) < 1:
+            raise InputError(
+                f"{name} is {getattr(config, name)}: it must be at least 1"
+            )
+    for name in _AT_LEAST_0:
+        if getattr(config, name) < 0:
+            raise InputError(f"{name} is {getattr(config, name)}: it must be >= 0")

@@ -11,8 +11,8 @@ from research.negatives.source import Batch, Drawn, Source
 from research.rng import stream
 from research.towers.tables import ItemLookup, Rows, item_lookup
 from research.train.model import Model
-from research.train.optimiser import Touched
 from research.train.sides import Lookup, candidate_lookup, query_lookup
+from research.train.touched import Touched
 from research.train.world import World
 
 __all__ = ["Drawing", "draw", "touched_rows"]

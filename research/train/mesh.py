@@ -93,13 +93,13 @@ def spread_over(devices: int, batch: int, large: int = LARGE) -> Spread:
     """
     if devices < 1:
         raise InputError(f"devices is {devices}: it must be at least 1")
+    if devices == 1:
+        return Spread(None, large)
     have = jax.devices()
     if devices > len(have):
         raise InputError(f"devices is {devices}: there are {len(have)} ({have[0]}, …)")
     if batch % devices:
         raise InputError(f"batch {batch} can't be divided among {devices} devices")
-    if devices == 1:
-        return Spread(None, large)
     mesh = jax.make_mesh(
         (devices,), (AXIS,), axis_types=(AxisType.Auto,), devices=have[:devices]
     )

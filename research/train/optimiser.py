@@ -1,23 +1,25 @@
 """How parameters move: the optimiser owns the scatter of row gradients into tables."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Int
 
-__all__ = ["Touched", "apply_dense", "init_dense"]
+from research.train.row_rules import LAZY_ADAM, ROWWISE_ADAGRAD, RowRule
+from research.train.row_sparse import apply_rows, init_rows
+from research.train.touched import Hyper, Touched
 
-Hyper = dict[str, Float[Array, ""]]
+__all__ = ["OPTIMISERS", "Optimiser", "apply_dense", "init_dense"]
 
 
-class Touched(NamedTuple):
-    """Gradient with respect to the rows of one table that a step looked up."""
+class Optimiser(NamedTuple):
+    """init(params) makes the state; apply is one step, as in apply_dense."""
 
-    table: str
-    ids: Int[Array, "..."]
-    grads: Float[Array, "... d"]
+    init: Callable[[Any], Any]
+    apply: Callable[[Any, Any, list[Touched], Any, Hyper], tuple[Any, Any]]
 
 
 def init_dense(params: Any) -> optax.OptState:
@@ -40,7 +42,7 @@ def apply_dense(
       nets: gradients of the other groups.
       touched: row gradients; rows looked up twice are summed first.
       state: of init_dense.
-      hyper: learning_rate and weight_decay, traced.
+      hyper: learning_rate, weight_decay and table_rate, traced.
     """
     tables = {n: jnp.zeros_like(t) for n, t in params["tables"].items()}
     for t in touched:
@@ -50,5 +52,24 @@ def apply_dense(
     rate, decay = hyper["learning_rate"], hyper["weight_decay"]
     with jax.numpy_dtype_promotion("standard"):
         updates, state = optax.scale_by_adam().update(grads, state)
-    params = jax.tree.map(lambda p, u: p - rate * (u + decay * p), params, updates)
-    return params, state
+    rates = dict.fromkeys(nets, rate) | {"tables": rate * hyper["table_rate"]}
+    moved = {
+        name: jax.tree.map(
+            lambda p, u, r=rates[name]: p - r * (u + decay * p),
+            params[name],
+            updates[name],
+        )
+        for name in rates
+    }
+    return moved, state
+
+
+def _row_sparse(rule: RowRule) -> Optimiser:
+    return Optimiser(partial(init_rows, rule), partial(apply_rows, rule))
+
+
+OPTIMISERS: dict[str, Optimiser] = {
+    "adamw": Optimiser(init_dense, apply_dense),
+    "lazy-adam": _row_sparse(LAZY_ADAM),
+    "rowwise-adagrad": _row_sparse(ROWWISE_ADAGRAD),
+}

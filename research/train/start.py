@@ -11,7 +11,7 @@ from research.negatives import make_sources
 from research.negatives.source import Hyper
 from research.temperature import learned_start
 from research.train.model import Model
-from research.train.optimiser import init_dense
+from research.train.optimiser import OPTIMISERS
 from research.train.step import TrainState
 from research.train.world import World
 from research.types import InputError
@@ -38,7 +38,7 @@ def init_state(
     hyper = traced_values(config)
     return TrainState(
         params=params,
-        optimiser=init_dense(params),
+        optimiser=OPTIMISERS[config.optimiser].init(params),
         sources=tuple(
             s.init(world.pool, hyper) for s in make_sources(config.negatives, config)
         ),

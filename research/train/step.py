@@ -22,7 +22,7 @@ from research.towers.tables import Rows, look_up
 from research.train.drawing import Drawing, draw, touched_rows
 from research.train.model import Model, Params, make_model
 from research.train.objective import make_lose
-from research.train.optimiser import apply_dense
+from research.train.optimiser import OPTIMISERS
 from research.train.sides import encode
 from research.train.world import World
 from research.user_temperature import UserTemperatures, observe_users
@@ -61,6 +61,7 @@ def make_step(config: Config) -> Step:
     """
     model, sources = make_model(config), make_sources(config.negatives, config)
     objective = _make_objective(config, model, sources)
+    optimiser = OPTIMISERS[config.optimiser]
     whole = held_whole(config)
 
     def step(
@@ -79,7 +80,7 @@ def make_step(config: Config) -> Step:
             objective, argnums=(0, 1, 2, 3), has_aux=True
         )(nets, *rows, drawing, state, hyper, world, key)
         touched = touched_rows(drawing, *row_grads)
-        params, optimiser = apply_dense(
+        params, moments = optimiser.apply(
             state.params, net_grads, touched, state.optimiser, hyper
         )
         params["loss"] = project(params["loss"], hyper)
@@ -93,7 +94,7 @@ def make_step(config: Config) -> Step:
                 frequency, drawing.batch.candidate, state.step, hyper["frequency_rate"]
             )
         temperatures = observe_users(state.temperatures, drawing.batch.query, lost)
-        after = (params, optimiser, memories, frequency, temperatures)
+        after = (params, moments, memories, frequency, temperatures)
         return TrainState(*after, state.key, state.step + 1), seen
 
     return step

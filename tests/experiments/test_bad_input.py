@@ -158,6 +158,15 @@ VALUES = {
     ),
     "window": (("train", "--window-days", "0"), ("window_days is 0", "above 0")),
     "a word for a number": (("run", "few", "--seeds", "abc"), ("--seeds", "'abc'")),
+    "no device": (("train", "--devices", "0"), ("devices is 0", "at least 1")),
+    "devices that aren't there": (
+        ("train", "--devices", "4096"),
+        ("devices is 4096", "there are 1"),
+    ),
+    "devices of a baseline": (
+        ("train", "--model", "popularity", "--devices", "2"),
+        ("devices is 2", "model popularity"),
+    ),
     "a word for a number in train": (
         ("train", "--seed", "abc"),
         ("--seed", "'abc'"),
@@ -176,6 +185,13 @@ def test_a_value_that_cant_be_meant(case, call, tmp_path):
     words, parts = VALUES[case]
     out = () if words[0] == "list" else ("--out", tmp_path / "out")
     refused(call(*words, *out), *parts)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_batch_that_the_devices_do_not_divide(call, tmp_path, monkeypatch):
+    monkeypatch.setattr("research.train.mesh.jax.devices", lambda: ["cpu"] * 3)
+    words = ("train", "--arm", "tiny", "--devices", "3", "--out", tmp_path / "out")
+    refused(call(*words), "batch 128", "3 devices")
     assert not (tmp_path / "out").exists()
 
 

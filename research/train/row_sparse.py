@@ -1,0 +1,149 @@
+"""Optimisers that move only those rows of a table that a step touched.
+
+A step's rows are made distinct without sorting and without anything as long as a table
+being cleared: each looked-up row writes its place into the table's own index and reads
+back who wrote last. The distinct rows are then moved a chunk at a time, so that a step
+costs by what it touches, however long the table is.
+
+A row whose summed gradient is exactly 0 counts as untouched: filled-up histories and
+chunks look rows up that they don't use.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int
+
+from research.train.row_rules import RowRule
+from research.train.touched import Hyper, Touched
+
+__all__ = ["apply_rows", "distinct", "init_rows"]
+
+CHUNK = 1_024  # rows moved at once
+
+
+class Table(NamedTuple):
+    """What is kept for a table: a memory a row, and places that find doubles."""
+
+    memory: Float[Array, "rows _"]
+    places: Int[Array, " rows"]
+
+
+class RowState(NamedTuple):
+    """State of a row-sparse optimiser: adam's for the nets, one a table."""
+
+    nets: optax.OptState
+    tables: dict[str, Table]
+    steps: Int[Array, ""]
+
+
+def init_rows(rule: RowRule, params: Any) -> RowState:
+    """The state before the first step."""
+    nets = {name: group for name, group in params.items() if name != "tables"}
+    tables = {
+        name: Table(
+            jnp.zeros((len(table), rule.width(table.shape[1]))),
+            jnp.zeros(len(table), jnp.int32),
+        )
+        for name, table in params["tables"].items()
+    }
+    with jax.numpy_dtype_promotion("standard"):
+        return RowState(optax.scale_by_adam().init(nets), tables, jnp.int32(0))
+
+
+def apply_rows(
+    rule: RowRule,
+    params: Any,
+    nets: Any,
+    touched: list[Touched],
+    state: RowState,
+    hyper: Hyper,
+) -> tuple[Any, RowState]:
+    """One step: AdamW on the nets, the rule on touched rows.
+
+    Rows decay only when they are touched. Arguments as in apply_dense; the tables'
+    rate is table_rate times the learning rate.
+    """
+    rate, decay = hyper["learning_rate"], hyper["weight_decay"]
+    table_rate = rate * hyper["table_rate"]
+    with jax.numpy_dtype_promotion("standard"):
+        updates, net_state = optax.scale_by_adam().update(nets, state.nets)
+    moved = {
+        name: jax.tree.map(
+            lambda p, u: p - rate * (u + decay * p), params[name], updates[name]
+        )
+        for name in nets
+    }
+    count = state.steps + 1
+    tables, kept = dict(params["tables"]), dict(state.tables)
+    for name in tables:
+        mine = [t for t in touched if t.table == name]
+        if not mine:
+            continue
+        ids = jnp.concatenate([t.ids.reshape(-1) for t in mine])
+        grads = jnp.concatenate(
+            [t.grads.reshape(len(t.ids.reshape(-1)), -1) for t in mine]
+        )
+        tables[name], kept[name] = _moved(
+            rule, tables[name], kept[name], ids, grads, count, table_rate, decay
+        )
+    return {**moved, "tables": tables}, RowState(net_state, kept, count)
+
+
+def distinct(
+    ids: Int[Array, " n"], grads: Float[Array, "n d"], index: Int[Array, " rows"]
+) -> tuple[Int[Array, " n"], Float[Array, "n d"], Int[Array, ""], Int[Array, " rows"]]:
+    """Each row once, in front, with its gradients summed.
+
+    Args:
+      ids: rows looked up, some more than once.
+      grads: the gradient of each lookup.
+      index: of any content; where a row is looked up, it is written before it is read.
+
+    Returns:
+      (distinct ids, then fillers past any table; their gradients; how many; the index).
+    """
+    place = jnp.arange(ids.shape[0], dtype=jnp.int32)
+    index = index.at[ids].set(place)
+    leader = index[ids]  # one place for each row, whichever was written last
+    leads = leader == place
+    rank = jnp.cumsum(leads, dtype=jnp.int32) - 1
+    sums = jnp.zeros_like(grads).at[rank[leader]].add(grads)
+    past = jnp.iinfo(jnp.int32).max
+    rows = jnp.full_like(ids, past)
+    rows = rows.at[jnp.where(leads, rank, past)].set(ids, mode="drop")
+    return rows, sums, rank[-1] + 1, index
+
+
+def _moved(
+    rule: RowRule,
+    table: Float[Array, "rows d"],
+    kept: Table,
+    ids: Int[Array, " n"],
+    grads: Float[Array, "n d"],
+    count: Int[Array, ""],
+    rate: Float[Array, ""],
+    decay: Float[Array, ""],
+) -> tuple[Float[Array, "rows d"], Table]:
+    missing = -ids.shape[0] % CHUNK
+    ids = jnp.pad(ids, (0, missing), mode="edge")
+    grads = jnp.pad(grads, ((0, missing), (0, 0)))
+    rows, sums, number, index = distinct(ids, grads, kept.places)
+
+    def move(chunk: Array, state: tuple[Array, Array]) -> tuple[Array, Array]:
+        table, memory = state
+        at = jax.lax.dynamic_slice_in_dim(rows, chunk * CHUNK, CHUNK)
+        grad = jax.lax.dynamic_slice_in_dim(sums, chunk * CHUNK, CHUNK)
+        at = jnp.where(jnp.any(grad != 0, axis=1), at, jnp.iinfo(jnp.int32).max)
+        old = memory.at[at].get(mode="fill", fill_value=0)
+        new, update = rule.move(grad, old, count)
+        row = table.at[at].get(mode="fill", fill_value=0)
+        change = -rate * (update + decay * row)
+        memory = memory.at[at].set(new, mode="drop")
+        return table.at[at].set(row + change, mode="drop"), memory
+
+    chunks = (number + CHUNK - 1) // CHUNK
+    table, memory = jax.lax.fori_loop(0, chunks, move, (table, kept.memory))
+    return table, Table(memory, index)
