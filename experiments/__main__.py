@@ -9,7 +9,8 @@ from typing import Annotated
 import tyro
 
 from experiments.arms import arm
-from experiments.commands import List, Run, Train
+from experiments.commands import List, Run
+from experiments.one_run import Train
 from experiments.reporting import Check, Report
 from research.choose import choose
 from research.config import Config
