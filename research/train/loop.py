@@ -126,7 +126,7 @@ def train(
             say(alarm)
         if validate and config.evaluate_every and epoch % config.evaluate_every == 0:
             users, items = serve_task(model, state.params, world, task)
-            metrics = validate(np.asarray(users), np.asarray(items))
+            metrics = validate(spread.host(users), spread.host(items))
             row |= metrics
             if next(iter(metrics.values())) > best:
                 best = next(iter(metrics.values()))
@@ -138,7 +138,7 @@ def train(
         batches = later
     params = state.params if kept is None else kept
     users, items = serve_task(model, params, world, task)
-    vectors = np.asarray(users), np.asarray(items)
+    vectors = spread.host(users), spread.host(items)
     seconds = time.perf_counter() - clock - first
     served = learned_end(config, params["loss"])
     return Trained(config, params, *vectors, history, first, seconds, served)
