@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 RUN := $(BIN)/python -m experiments run
 
-.PHONY: ablations results test test-all format clean
+.PHONY: ablations results bench-peers test test-all format clean
 
 ablations: $(READY)
 	$(RUN) ssb $(if $(QUICK),--quick)
@@ -27,6 +27,11 @@ results: $(READY)
 	$(RUN) magnifier --out results
 	$(RUN) exposure --out results
 
+# PyTorch and TensorFlow in an environment of their own, then all benchmarks beside
+# them. MOVIELENS_DIR names a folder with ml-1m, as for every command.
+bench-peers: $(READY) .venv-peers/.ready
+	$(BIN)/python -m experiments bench --out results $(if $(QUICK),--quick)
+
 test: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -42,7 +47,7 @@ format: $(READY)
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf .venv out
+	rm -rf .venv .venv-peers out
 
 # Not compiled on install: what is imported compiles by itself, the rest need not.
 $(READY): requirements.lock
@@ -50,4 +55,12 @@ $(READY): requirements.lock
 	$(PYTHON) -m venv .venv
 	@echo "installing into .venv (about a minute)"
 	$(BIN)/python -m pip install -q --disable-pip-version-check --no-compile -r requirements.lock
+	touch $@
+
+# The index's PyTorch for Linux brings CUDA libraries (some 5 GB), used or not: where a
+# CPU build is at hand, pip is told so by its own settings (PIP_FIND_LINKS).
+.venv-peers/.ready: requirements-peers.txt
+	$(PYTHON) -m venv .venv-peers
+	@echo "installing into .venv-peers (some minutes)"
+	.venv-peers/bin/python -m pip install -q --disable-pip-version-check --no-compile -r requirements-peers.txt
 	touch $@

@@ -1,4 +1,4 @@
-"""The one command line: python -m experiments {list,run,train,report,check}."""
+"""The one command line: python -m experiments {list,run,train,report,check,bench}."""
 
 import contextlib
 import io
@@ -9,7 +9,9 @@ from typing import Annotated
 import tyro
 
 from experiments.arms import arm
-from experiments.commands import List, Run, Train
+from experiments.bench.command import Bench
+from experiments.commands import List, Run
+from experiments.one_run import Train
 from experiments.reporting import Check, Report
 from research.choose import choose
 from research.config import Config
@@ -20,8 +22,9 @@ Command = (
     | Annotated[Run, tyro.conf.subcommand("run")]
     | Annotated[Report, tyro.conf.subcommand("report")]
     | Annotated[Check, tyro.conf.subcommand("check")]
+    | Annotated[Bench, tyro.conf.subcommand("bench")]
 )
-COMMANDS = ("list", "run", "train", "report", "check")
+COMMANDS = ("list", "run", "train", "report", "check", "bench")
 
 
 def main(words: list[str] | None = None) -> int:
@@ -40,7 +43,7 @@ def main(words: list[str] | None = None) -> int:
         return 130
 
 
-def _parse(words: list[str]) -> List | Run | Train | Report | Check:
+def _parse(words: list[str]) -> List | Run | Train | Report | Check | Bench:
     if words and not words[0].startswith("-"):
         choose(words[0], dict.fromkeys(COMMANDS), "command")
     start, words = _take_arm(words) if words[:1] == ["train"] else (Config(), words)

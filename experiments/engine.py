@@ -15,10 +15,12 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection, wait
 from typing import NamedTuple
 
+from experiments.compiled import keep_compiled
 from experiments.folders import write_json
 from experiments.runs import execute
 from experiments.tasks import Task
 from research.config import Config
+from research.data.cache import default_root
 
 __all__ = ["Outcome", "cores", "run_here", "run_in_workers"]
 
@@ -46,6 +48,7 @@ def cores() -> list[int]:
 def attempt(task: Task, data_dir: str | None, running: Running, place: str) -> Outcome:
     """Does one task; an error of any kind is a failed outcome with its reason."""
     start = time.perf_counter()
+    keep_compiled(default_root())
 
     def progress(line: str) -> None:
         running(f"{task.name}: {line}")

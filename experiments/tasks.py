@@ -26,7 +26,7 @@ from research.train.optimiser import OPTIMISERS
 from research.train.world import resolve_features
 from research.types import InputError
 
-__all__ = ["MODELS", "Task", "check_devices", "plan", "prepare"]
+__all__ = ["MODELS", "TOWERS", "Task", "check_devices", "label", "plan", "prepare"]
 
 TOWERS = "two-tower"
 MODELS = (TOWERS, *BASELINES)

@@ -114,17 +114,19 @@ def train(
     history: list[dict[str, float]] = []
     best, kept, alarm = -np.inf, None, None
     clock, first = time.perf_counter(), 0.0
+    batches = _batches(config, world, 1)
     for epoch in range(1, config.epochs + 1):
-        batches = _batches(config, world, epoch)
         state = refreshed(config, model, spread.state(state), world)
         state, steps = epoch_of(state, spread.batches(batches), hyper, world)
+        # The device is at work: the next epoch's indices are ready before it is done.
+        later = _batches(config, world, epoch + 1) if epoch < config.epochs else batches
         row = _row(epoch, steps) | health(model, state.params, world, batches[-1])
         row |= _about(config, state, world, hyper)
         if alarm is None and (alarm := collapse(row)):
             say(alarm)
         if validate and config.evaluate_every and epoch % config.evaluate_every == 0:
             users, items = serve_task(model, state.params, world, task)
-            metrics = validate(np.asarray(users), np.asarray(items))
+            metrics = validate(spread.host(users), spread.host(items))
             row |= metrics
             if next(iter(metrics.values())) > best:
                 best = next(iter(metrics.values()))
@@ -133,9 +135,10 @@ def train(
         if epoch == 1:
             first = time.perf_counter() - clock
         on_epoch(epoch, row)
+        batches = later
     params = state.params if kept is None else kept
     users, items = serve_task(model, params, world, task)
-    vectors = np.asarray(users), np.asarray(items)
+    vectors = spread.host(users), spread.host(items)
     seconds = time.perf_counter() - clock - first
     served = learned_end(config, params["loss"])
     return Trained(config, params, *vectors, history, first, seconds, served)

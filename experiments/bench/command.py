@@ -1,0 +1,62 @@
+"""The command bench: runs benchmarks, writes their files and the page of all."""
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from experiments.bench.found import Found, Target, save_found
+from experiments.bench.registry import BENCHMARKS
+from experiments.bench.setting import PEERS, Setting
+from experiments.bench.tables import write_page
+from experiments.folders import writable
+from research.choose import choose
+from research.types import InputError
+
+__all__ = ["Bench"]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Speed and memory, beside PyTorch and TensorFlow Recommenders where installed."""
+
+    only: tuple[str, ...] = ()
+    """Names of benchmarks; default: all."""
+    data_dir: str | None = None
+    """Folder that holds ml-1m (and ml-100k); without it a source is looked for, and a
+    made world of the same size stands in where there is none."""
+    out: Path = Path("out")
+    """Output folder."""
+    quick: bool = False
+    """A smoke run: tiny made worlds, a few steps: no result."""
+    peers: bool = True
+    """Whether the other frameworks are measured (make bench-peers installs them)."""
+
+    def __call__(self) -> int:
+        """Runs, writes and says what was asked and seen."""
+        chosen = [choose(name, BENCHMARKS, "benchmark") for name in self.only]
+        folder = writable(self.out) / "benchmarks"
+        if folder.exists() and not folder.is_dir():
+            raise InputError(f"{folder} can't be written to: it is a file")
+        peers = PEERS if self.peers and PEERS.is_file() else None
+        with tempfile.TemporaryDirectory() as scratch:
+            setting = Setting(self.quick, self.data_dir, peers, Path(scratch), _say)
+            for run in chosen or BENCHMARKS.values():
+                found = run(setting)
+                print(f"wrote {save_found(found, folder)}")
+                print(*_lines(found), sep="\n")
+        print(f"wrote {write_page(folder, tuple(BENCHMARKS))}")
+        return 0
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _lines(found: Found) -> list[str]:
+    return [_line(target) for target in found.targets]
+
+
+def _line(target: Target) -> str:
+    seen = "not measured" if target.seen is None else f"{target.seen:.3g}"
+    sign = "at least" if target.at_least else "at most"
+    return f"  {target.what}: {seen} ({sign} {target.asked:g} {target.unit} asked)"

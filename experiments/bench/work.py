@@ -1,0 +1,137 @@
+"""The work that all sides do: one model, one data set, one order of batches.
+
+The user's tower knows its id and the mean of its last 20 positives, the item's tower
+its id; both are an MLP of 128 and 64, to vectors of length 1. In-batch softmax over
+score / 0.1 - log q, the row's own item masked elsewhere, Adam at 1e-3. Each side begins
+with the same parameters and sees the same batches, so the losses of its first steps
+tell whether it is the same work.
+"""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy import ndarray
+
+from experiments.runs import fold_of
+from research.batches import epoch_batches
+from research.config import Config
+from research.data.synthetic import made_fold, make_synthetic
+from research.train.loop import traced_values
+from research.train.model import make_model
+from research.train.start import init_state
+from research.train.world import World, build_world
+from research.types import Fold, InputError
+
+__all__ = ["SIZES", "TOWERS", "Work", "find_work", "save_arrays", "work_of"]
+
+TOWERS = Config(
+    user_features=("id",),
+    item_features=("id",),
+    history=20,
+    dropout=0.0,
+    weight_decay=0.0,
+    logq=1.0,
+    mask_same_item=True,
+    epochs=1,
+)
+# Users, items and positives a user of the world that is made where the data are not
+# at hand: those of the data set.
+SIZES = {"ml-1m": (6038, 3533, 76), "ml-100k": (942, 1447, 52), "tiny": (300, 200, 12)}
+_SPLITS = {"ml-1m": ("time", "train"), "ml-100k": ("ratio", "train+validation")}
+
+
+class Work(NamedTuple):
+    """The data of a comparison: where they are from, and what is fitted."""
+
+    dataset: str
+    made: bool
+    fold: Fold
+
+    def about(self) -> dict[str, Any]:
+        """What a reader is told of it."""
+        fitted = self.fold.fitted
+        return {
+            "data": f"made world of the size of {self.dataset}"
+            if self.made
+            else self.dataset,
+            "users": fitted.n_users,
+            "items": fitted.n_items,
+            "examples": len(fitted.item),
+        }
+
+
+def find_work(dataset: str, data_dir: str | None, needed: bool = True) -> Work:
+    """The data set where a source has it, else a made world of its size.
+
+    Args:
+      dataset: ml-1m or ml-100k; tiny is always made.
+      data_dir: as on the command line.
+      needed: whether a folder that lacks the data set is an error.
+
+    Raises:
+      InputError: data_dir was given, and lacks what is needed.
+    """
+    if dataset == "tiny":
+        return work_of(dataset, True, None)
+    for place in (data_dir, None) if not needed else (data_dir,):
+        try:
+            return work_of(dataset, False, place)
+        except InputError:
+            if place is not None and needed:
+                raise
+    return work_of(dataset, True, None)
+
+
+def work_of(dataset: str, made: bool, data_dir: str | None) -> Work:
+    """That data set, or the world made in its place."""
+    if made:
+        users, items, each = SIZES[dataset]
+        return Work(dataset, made, made_fold(make_synthetic(users, items), each))
+    split, fit_on = _SPLITS[dataset]
+    asked = Config(dataset=dataset, split=split, fit_on=fit_on)
+    return Work(dataset, made, fold_of(asked, data_dir))
+
+
+def save_arrays(work: Work, batches: tuple[int, ...], path: Path) -> Path:
+    """Writes what the peers need as one .npz, whose names are their contract.
+
+    user, item [n] and history [n, 20] (latest first, the number of items where there
+    is none) are the examples; log_q [i] is the log of an item's share of them;
+    batches_<B> [steps, B] are the examples of each step. user_table, item_table,
+    history_table, and kernel and bias of <tower>_0 and <tower>_1 are the parameters
+    at the start; a kernel is [in, out].
+    """
+    world, sizes = build_world(TOWERS, work.fold)
+    state = init_state(TOWERS, make_model(TOWERS), world, sizes)
+    n = len(world.pairs.candidate)
+    arrays = {
+        "user": np.asarray(world.pairs.query),
+        "item": np.asarray(world.pairs.candidate),
+        "history": _histories(world),
+        "log_q": np.asarray(world.pool.log_share),
+        "temperature": np.asarray(traced_values(TOWERS)["temperature"]),
+        **{f"batches_{b}": epoch_batches(n, b, 0, 1) for b in batches},
+        **_parameters(state.params),
+    }
+    np.savez(path, allow_pickle=False, **arrays)
+    return path
+
+
+def _histories(world: World) -> ndarray:
+    position, user = np.asarray(world.pairs.position), np.asarray(world.pairs.query)
+    item, offsets = np.asarray(world.item), np.asarray(world.offsets)
+    at = position[:, None] - np.arange(1, TOWERS.history + 1)[None, :]
+    there = at >= offsets[user][:, None]
+    none = len(world.pool.counts)
+    return np.where(there, item[np.where(there, at, 0)], none).astype(np.int32)
+
+
+def _parameters(params: dict[str, Any]) -> dict[str, ndarray]:
+    found = {f"{name}_table": np.asarray(t) for name, t in params["tables"].items()}
+    for tower in ("user", "item"):
+        (layers,) = params[tower]["params"].values()
+        for n, name in enumerate(sorted(layers)):
+            found[f"{tower}_{n}_kernel"] = np.asarray(layers[name]["kernel"])
+            found[f"{tower}_{n}_bias"] = np.asarray(layers[name]["bias"])
+    return found

@@ -1,0 +1,157 @@
+"""The benchmarks: their files and page, their arithmetic, and sides that fail."""
+
+import ast
+import json
+import py_compile
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from experiments.bench.found import Found, Row, Target, load_found, ratio, save_found
+from experiments.bench.registry import BENCHMARKS
+from experiments.bench.sides import Failed, Here, Process, Turns, take_turns
+from experiments.bench.tables import page_of
+from experiments.bench.work import find_work, save_arrays
+from research.types import InputError
+
+PEERS = Path(__file__).parents[2] / "experiments" / "bench" / "peers"
+ROWS = (
+    Row("a", "ours", "steps/s", (10.0, 30.0, 20.0), {"peak MiB": 5.0}),
+    Row("a", "theirs", "steps/s", (4.0, 5.0, 6.0)),
+    Row("a", "broken", note="failed: exit code 1"),
+)
+
+
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory):
+    """Where a quick run of all benchmarks, without peers, wrote."""
+    from experiments.__main__ import main
+
+    out = tmp_path_factory.mktemp("bench")
+    assert main(["bench", "--quick", "--no-peers", "--out", str(out)]) == 0
+    return out / "benchmarks"
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_a_quick_run_writes_what_it_measured(quick, name):
+    found = load_found(quick / f"{name}.json")
+    assert found.benchmark == name
+    assert found.setting["quick"]
+    assert found.setting["machine"]["cores"] >= 1
+    assert any(row.values for row in found.rows)
+    for row in found.rows:
+        assert all(np.isfinite(value) and value > 0 for value in row.values)
+        assert row.values or row.note
+
+
+def test_the_page_is_made_of_the_files(quick):
+    page = (quick / "README.md").read_text()
+    assert page == page_of(quick, tuple(BENCHMARKS))
+    assert all(f"## {name}\n" in page for name in BENCHMARKS)
+    assert page.count("its numbers are no results") == len(BENCHMARKS)
+
+
+def test_ratios_are_of_medians_of_one_case():
+    assert ratio(ROWS, "a", "ours", "theirs") == 4.0
+    assert ratio(ROWS, "a", "ours", "broken") is None
+    assert ratio(ROWS, "b", "ours", "theirs") is None
+
+
+@pytest.mark.parametrize(
+    ("at_least", "seen", "met"),
+    [(True, 4.0, True), (True, 3.0, False), (False, 3.0, True), (False, 4.0, False)],
+)
+def test_a_target_is_met_from_its_side(at_least, seen, met):
+    assert Target("x", 3.5, at_least, seen).met is met
+    assert Target("x", 3.5, at_least, None).met is None
+
+
+def test_a_file_says_what_was_asked_beside_what_was_seen(tmp_path):
+    targets = (Target("ours over theirs", 3.5, True, 3.0), Target("y", 1, False, None))
+    setting = {
+        **{"quick": False, "date": "2020-01-01", "device": "cpu"},
+        "machine": {"processor": "p", "cores": 2, "memory GiB": 1.0},
+        "packages": {"jax": "0"},
+    }
+    save_found(Found("train", "What.", ROWS, targets, setting), tmp_path)
+    told = json.loads((tmp_path / "train.json").read_text())
+    assert [row["median"] for row in told["rows"]] == [20.0, 5.0, None]
+    assert [target["met"] for target in told["targets"]] == [False, None]
+    page = page_of(tmp_path, ("train", "absent"))
+    assert "| a | ours | 20 steps/s [10, 30] | 5 |  |" in page
+    assert "| a | broken |  |  | failed: exit code 1 |" in page
+    assert "| ours over theirs | at least 3.5 times | 3 | not met |" in page
+    assert "| y | at most 1 times | not measured |  |" in page
+
+
+def test_sides_take_turns_and_one_that_fails_stops_nobody():
+    asked = []
+
+    def side(name, last):
+        def answers():
+            for n in range(last):
+                asked.append(name)
+                yield {"n": n}
+            raise Failed("no more")
+
+        return lambda: Here(answers())
+
+    found = take_turns({"a": side("a", 9), "b": side("b", 2), "c": side("c", 0)}, 3)
+    assert asked == ["a", "b", "a", "b", "a", "a"]
+    assert found["a"] == Turns({"n": 0}, [{"n": 1}, {"n": 2}, {"n": 3}], {})
+    assert found["b"] == found["c"] == "no more"
+
+
+def test_a_process_that_dies_says_why():
+    side = Process(Path(sys.executable), "experiments.bench.absent", {})
+    with pytest.raises(Failed, match=r"exit code 1: .*No module named"):
+        side.ask()
+    assert side.close() == {}
+
+
+def test_the_peers_see_the_examples_that_training_sees(tmp_path):
+    work = find_work("tiny", None)
+    with np.load(save_arrays(work, (64,), tmp_path / "work.npz")) as file:
+        arrays = dict(file)
+    fitted = work.fold.fitted
+    n, none = len(fitted.item), fitted.n_items
+    np.testing.assert_array_equal(arrays["user"], fitted.user)
+    np.testing.assert_array_equal(arrays["item"], fitted.item)
+    for at in (0, 1, 11, 12, n - 1):
+        before = fitted.item[fitted.offsets[fitted.user[at]] : at][::-1][:20]
+        there = arrays["history"][at, : len(before)]
+        np.testing.assert_array_equal(there, before)
+        assert (arrays["history"][at, len(before) :] == none).all()
+    share = np.bincount(fitted.item, minlength=none) / n
+    clicked = share > 0
+    given = np.exp(arrays["log_q"][clicked])
+    np.testing.assert_allclose(given, share[clicked], rtol=1e-5)
+    order = arrays["batches_64"]
+    assert len(np.unique(order)) == order.size == n // 64 * 64
+
+
+@pytest.mark.parametrize("path", sorted(PEERS.glob("*.py")), ids=lambda p: p.stem)
+def test_peers_compile_and_use_nothing_of_jax(path, tmp_path):
+    py_compile.compile(str(path), cfile=str(tmp_path / "x.pyc"), doraise=True)
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom):
+            names = [node.module]
+        for name in names:
+            assert name.split(".")[0] not in ("jax", "research")
+            assert not name.startswith("experiments") or name.endswith("protocol")
+
+
+def test_an_unknown_benchmark_is_refused(call):
+    called = call("bench", "--only", "tarin")
+    assert called.status == 2
+    assert called.err.count("\n") == 1
+    assert "tarin" in called.err
+    assert "train" in called.err
+
+
+def test_a_folder_without_the_data_set_is_refused(tmp_path):
+    with pytest.raises(InputError, match="ml-1m isn't in the data folder"):
+        find_work("ml-1m", str(tmp_path))
