@@ -1,6 +1,6 @@
 """The registry of grids: one file a question."""
 
-from experiments.grids.baselines import BASELINE_GRID
+from experiments.grids.baselines import BASELINE_GRID, TOWERS_CHOICE
 from experiments.grids.cache import CACHE
 from experiments.grids.correction import CORRECTION
 from experiments.grids.depth import DEPTH
@@ -28,7 +28,7 @@ GRIDS: dict[str, Grid] = {
         *(SSB, TEMPERATURE, NEGATIVES, CACHE, CORRECTION, FREQUENCY, PROBE),
         *(EXPOSURE, MAGNIFIER),
         *(LOSSES, LOSSES_CHOICE, LEARNED_TEMPERATURE, FRONTIER),
-        *(BASELINE_GRID, POSITIVES, POSITIVES_USERS),
+        *(BASELINE_GRID, TOWERS_CHOICE, POSITIVES, POSITIVES_USERS),
         *(HISTORY, HISTORY_TIES, SEARCH, FEATURES, DEPTH),
     )
 }
