@@ -84,9 +84,12 @@ def find_work(dataset: str, data_dir: str | None, needed: bool = True) -> Work:
 
 
 def work_of(dataset: str, made: bool, data_dir: str | None) -> Work:
-    """That data set, or the world made in its place."""
+    """That data set, or the world made in its place.
+
+    Where it is made, USERSxITEMSxEACH is a name too.
+    """
     if made:
-        users, items, each = SIZES[dataset]
+        users, items, each = SIZES.get(dataset) or map(int, dataset.split("x"))
         return Work(dataset, made, made_fold(make_synthetic(users, items), each))
     split, fit_on = _SPLITS[dataset]
     asked = Config(dataset=dataset, split=split, fit_on=fit_on)
