@@ -11,6 +11,8 @@ import numpy as np
 from experiments.bench.loss_alone import loss_portions
 from experiments.bench.memory import beyond
 from experiments.bench.protocol import Answers, serve
+from experiments.bench.ranking import rank_portions
+from experiments.bench.sweep_side import engine_portions, run_portions
 from experiments.bench.work import TOWERS, work_of
 from research.batches import epoch_batches
 from research.config import Config, structure
@@ -87,7 +89,13 @@ def _fixed(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-TASKS = {"train": train_steps, "loss": loss_portions}
+TASKS = {
+    "train": train_steps,
+    "loss": loss_portions,
+    "rank": rank_portions,
+    "runs": run_portions,
+    "engine": engine_portions,
+}
 
 if __name__ == "__main__":
     serve(TASKS)
