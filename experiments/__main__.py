@@ -10,7 +10,8 @@ import tyro
 
 from experiments.arms import arm
 from experiments.bench.command import Bench
-from experiments.commands import List, Run, Train
+from experiments.commands import List, Run
+from experiments.one_run import Train
 from experiments.reporting import Check, Report
 from research.choose import choose
 from research.config import Config

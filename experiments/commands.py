@@ -1,4 +1,4 @@
-"""The commands that run: list, run, train. Each returns an exit status."""
+"""The commands over grids: list and run. Each returns an exit status."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,20 +11,28 @@ from rich.table import Table
 from experiments.collect import collect, file_name, records_path, report
 from experiments.display import beside_committed, display
 from experiments.engine import cores, run_here, run_in_workers
-from experiments.export import check_export, export
-from experiments.folders import read_json, serving_folder, writable
+from experiments.folders import writable
 from experiments.grids import GRIDS
-from experiments.grids.grid import Grid, Spec, expand
-from experiments.runs import fold_of, locate, ratings_of
+from experiments.grids.grid import Grid, expand
+from experiments.runs import ratings_of
 from experiments.simulated import SIMULATED, simulate
-from experiments.tasks import Task, check_devices, plan
+from experiments.tasks import Task, plan
 from research.choose import choose
 from research.config import Config
 from research.data import DATASETS
 from research.report.table_files import read_table
 from research.types import InputError
 
-__all__ = ["FAILED", "FINISHED", "RESULTS", "List", "Run", "Train"]
+__all__ = [
+    "FAILED",
+    "FINISHED",
+    "RESULTS",
+    "List",
+    "Run",
+    "announce",
+    "checked",
+    "finish",
+]
 
 RESULTS = Path("results")
 ENGINES = ("local", "ray")
@@ -86,7 +94,7 @@ class Run:
             raise InputError(f"jobs is {self.jobs}: it must be at least 1")
         choose(self.dataset, DATASETS, "data set")
         base = Config(dataset=self.dataset, split=self.split)
-        out = _checked(self.out)
+        out = checked(self.out)
         if grid.study is not None:
             records = grid.study.run(
                 writable(out), self.dataset, self.data_dir, self.quick, print
@@ -101,11 +109,11 @@ class Run:
             return FINISHED
         specs, tasks, runs = plan(specs, grid.name, out, self.data_dir)
         writable(out)
-        _announce(grid.name, runs, len(tasks))
+        announce(grid.name, runs, len(tasks))
         if self.engine == "ray":
             failed = _finish_on_ray(tasks, self.data_dir, self.ray_address)
         else:
-            failed = _finish(tasks, self.data_dir, self.jobs)
+            failed = finish(tasks, self.data_dir, self.jobs)
         digest = ratings_of(self.dataset, self.data_dir).digest
         path, missing, ignored = collect(grid, specs, out, digest, self.quick)
         frame, written = report(grid, path, out)
@@ -124,72 +132,22 @@ class Run:
             beside_committed(frame, read_table(committed))
 
 
-@dataclass(frozen=True)
-class Train:
-    """One run: a grid of one. Any field of the config is a flag.
-
-    --arm NAME starts from a named arm; flags change it from there.
-    """
-
-    config: tyro.conf.OmitArgPrefixes[Config]
-    data_dir: str | None = None
-    """Folder that holds the GroupLens folders or zips; it must have the data set."""
-    out: Path = Path("out")
-    """Output folder."""
-    export: Path | None = None
-    """Folder to write the user and item vectors to, with the data set's own ids."""
-    devices: int = 1
-    """Devices that share each batch. The run is the same run: its numbers agree to 1e-5
-    with those of one device."""
-
-    def __call__(self) -> int:
-        """Trains, evaluates and prints the metrics at 20."""
-        choose(self.config.dataset, DATASETS, "data set")
-        if self.export is not None:
-            check_export(self.config, self.export)
-        out = _checked(self.out)
-        spec = Spec("train", {}, self.config.seed, self.config)
-        (spec,), tasks, runs = plan([spec], "train", out, self.data_dir)
-        check_devices(spec.config, self.devices)
-        tasks = [task._replace(devices=self.devices) for task in tasks]
-        writable(out)
-        _announce("train", runs, len(tasks))
-        failed = _finish(tasks, self.data_dir, jobs=1)
-        digest = ratings_of(spec.config.dataset, self.data_dir).digest
-        _, run = locate(spec.config, "train", out, digest)
-        folder = serving_folder(run, spec.config)
-        if not failed:
-            _print_metrics(folder)
-        print(f"files in {folder}")
-        if not failed and self.export is not None:
-            held = fold_of(spec.config, self.data_dir)
-            written = export(spec.config, held, run, digest, self.export)
-            print(*(f"wrote {name}" for name in written), sep="\n")
-        return FAILED if failed else FINISHED
-
-
-def _checked(out: Path) -> Path:
+def checked(out: Path) -> Path:
     """The folder, if something could be written there; nothing is written yet."""
     if out.exists() and not out.is_dir():
         raise InputError(f"output folder {out} is a file")
     return out
 
 
-def _announce(grid: str, runs: int, to_do: int) -> None:
+def announce(grid: str, runs: int, to_do: int) -> None:
+    """Says how many runs there are, and how many of them are still to be done."""
     if to_do:
         print(f"{grid}: {runs} runs, {runs - to_do} finished already, {to_do} to do")
     else:
         print(f"{grid}: all {runs} runs are finished already, nothing to train")
 
 
-def _print_metrics(folder: Path) -> None:
-    """One metric a line, at cut-off 20."""
-    for metric, values in read_json(folder / "metrics.json").items():
-        value = values.get("20")
-        print(f"{metric}@20 {'none' if value is None else f'{value:.4f}'}")
-
-
-def _finish(tasks: list[Task], data_dir: str | None, jobs: int | None) -> int:
+def finish(tasks: list[Task], data_dir: str | None, jobs: int | None) -> int:
     """Does the tasks under a display; returns how many failed."""
     import jax
 

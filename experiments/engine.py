@@ -15,10 +15,12 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection, wait
 from typing import NamedTuple
 
+from experiments.compiled import keep_compiled
 from experiments.folders import write_json
 from experiments.runs import execute
 from experiments.tasks import Task
 from research.config import Config
+from research.data.cache import default_root
 
 __all__ = ["Outcome", "cores", "run_here", "run_in_workers"]
 
@@ -32,6 +34,7 @@ class Outcome(NamedTuple):
     seconds: float
 
 
+PATIENCE = 10.0  # seconds for an idle worker to end by itself
 Finished = Callable[[Outcome], None]
 Running = Callable[[str], None]
 
@@ -46,6 +49,7 @@ def cores() -> list[int]:
 def attempt(task: Task, data_dir: str | None, running: Running, place: str) -> Outcome:
     """Does one task; an error of any kind is a failed outcome with its reason."""
     start = time.perf_counter()
+    keep_compiled(default_root())
 
     def progress(line: str) -> None:
         running(f"{task.name}: {line}")
@@ -157,7 +161,10 @@ class _Worker:
             return outcome
 
     def stop(self) -> None:
-        """Ends the process."""
+        """Ends the process: by itself, so that its libraries tidy up, if it is idle."""
+        self.pipe.close()
+        if self.task is None:
+            self.process.join(PATIENCE)
         self.process.terminate()
         self.process.join()
 

@@ -15,14 +15,13 @@ log q) still holds.
 """
 
 import contextlib
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from experiments.folders import whole, write_json
+from experiments.folders import check_writable, whole, write_json
 from experiments.version import RESULTS_VERSION
 from research.config import Config
 from research.evaluate.top_k import seen_items_of
@@ -46,17 +45,7 @@ def check_export(config: Config, folder: Path) -> None:
         raise InputError(
             f"positives {config.positives}: only users and items are exported"
         )
-    there = folder
-    while not there.exists():
-        there = there.parent
-    try:
-        with tempfile.TemporaryFile(dir=there):
-            pass
-    except OSError as error:
-        reason = error.strerror or error
-        raise InputError(
-            f"export folder {folder} can't be written: {there}: {reason}"
-        ) from None
+    check_writable(folder, "export")
 
 
 def exported(

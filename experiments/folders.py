@@ -5,6 +5,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from research.config import Config, training_fields
 from research.types import InputError
 
 __all__ = [
+    "check_writable",
     "finished",
     "read_json",
     "run_folder",
@@ -105,6 +107,25 @@ def whole(path: Path) -> Iterator[Path]:
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def check_writable(folder: Path, what: str) -> None:
+    """Looks whether the folder could be made and written to; makes nothing.
+
+    Raises:
+      InputError: it couldn't.
+    """
+    there = folder
+    while not there.exists():
+        there = there.parent
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        reason = error.strerror or error
+        raise InputError(
+            f"{what} folder {folder} can't be written: {there}: {reason}"
+        ) from None
 
 
 def writable(out: Path) -> Path:

@@ -17,6 +17,7 @@ from research.losses.checks import check_loss
 from research.negatives import Size, check_negatives, make_sources
 from research.positives import USER_ITEM, USER_USER, check_positives, make_positives
 from research.retrieval import asked
+from research.search import check_search
 from research.splits import SPLITS
 from research.temperature import check_temperature
 from research.towers.history import ENCODERS, REFUSED
@@ -25,7 +26,7 @@ from research.train.optimiser import OPTIMISERS
 from research.train.world import resolve_features
 from research.types import InputError
 
-__all__ = ["MODELS", "Task", "check_devices", "plan", "prepare"]
+__all__ = ["MODELS", "TOWERS", "Task", "check_devices", "label", "plan", "prepare"]
 
 TOWERS = "two-tower"
 MODELS = (TOWERS, *BASELINES)
@@ -69,6 +70,7 @@ def prepare(config: Config, data_dir: str | None) -> Config:
     if config.encoder in REFUSED:
         raise InputError(f"encoder {config.encoder}: {REFUSED[config.encoder]}")
     choose(config.encoder, ENCODERS, "history encoder")
+    check_search(config)
     make_sources(config.negatives, config)
     fold = fold_of(config, data_dir)
     if config.model != TOWERS and config.positives != USER_ITEM:

@@ -61,7 +61,15 @@ class Config:
     history_order: str = "time"
     """Order of the history: time, or shuffled (the same items: does order matter?)."""
     encoder: str = "mean"
-    """History encoder: none, mean, profile, last-click, learned or self-attention."""
+    """History encoder: none, mean, profile, last-click, learned, self-attention or
+    query (which takes the words of a search)."""
+    search: str = ""
+    """Words for the encoder query: simulated (from the title and genres of what is to
+    be found: they see it), or a .csv file with columns user, item and query."""
+    search_words: int = 4
+    """Words of a search: as many are simulated, of a file so many are read."""
+    search_noise: float = 0.5
+    """Probability that a simulated word is one of any item, and not of the target."""
 
     dim: int = 64
     """Dimension of the vectors whose dot product is the score."""
@@ -170,7 +178,10 @@ TRACED = (
 SERVING = ("prior",)
 # Neither structure nor swept: what a compiled epoch doesn't depend on at all.
 _OUTSIDE = ("seed", "epochs", "evaluate_every", "dataset", "split", "fit_on")
-_DATA = ("threshold", "tie_salt", "library", "item_array", "window_days", "batch_order")
+_DATA = (
+    *("threshold", "tie_salt", "library", "item_array", "window_days", "batch_order"),
+    *("search", "search_words", "search_noise"),
+)
 
 
 def structure(config: Config) -> Config:

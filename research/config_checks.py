@@ -25,7 +25,7 @@ _FINITE = (
     *("logq", "alpha", "mix", "frequency_rate", "weight_decay", "dropout"),
     *("prior", "threshold"),
 )
-_AT_LEAST_1 = ("batch", "epochs", "dim", "hashes", "band_low")
+_AT_LEAST_1 = ("batch", "epochs", "dim", "hashes", "band_low", "search_words")
 _AT_LEAST_0 = (
     *("history", "evaluate_every", "seed", "tie_salt", "draws", "warmup", "hardest"),
 )
@@ -38,8 +38,9 @@ def validate(config: Config) -> Config:
         raise InputError(f"dropout is {config.dropout:g}: it must be in [0, 1)")
     if not 0 <= config.alpha <= 2:
         raise InputError(f"alpha is {config.alpha:g}: it must be in [0, 2]")
-    if not 0 <= config.mix <= 1:
-        raise InputError(f"mix is {config.mix:g}: it must be in [0, 1]")
+    for name in ("mix", "search_noise"):
+        if not 0 <= (value := getattr(config, name)) <= 1:
+            raise InputError(f"{name} is {value:g}: it must be in [0, 1]")
     if not 0 < config.frequency_rate < 1:
         rate = config.frequency_rate
         raise InputError(f"frequency_rate is {rate:g}: it must be in (0, 1)")

@@ -16,6 +16,7 @@ from research.config import Config
 from research.events import take_events
 from research.halves import Halves, parts
 from research.positives import ITEM_ITEM, USER_ITEM
+from research.search import held_words
 from research.sessions import Clicks, session_pairs
 from research.types import Fold, InputError, Items, check
 
@@ -27,13 +28,15 @@ class Asked(NamedTuple):
 
     fold.evaluated are the queries and fold.held_item what each should find among
     fold.fitted.n_items candidates. queries and candidates are the ids that the towers
-    know these by; histories replaces the fitted events where they are of others.
+    know these by; histories replaces the fitted events where they are of others. words
+    are those that each query searches by, None where nobody searches.
     """
 
     fold: Fold
     queries: Int[ndarray, " v"]
     candidates: Int[ndarray, " i"]
     histories: Halves | None = None
+    words: Int[ndarray, "v w"] | None = None
 
 
 def asked(config: Config, fold: Fold) -> Asked:
@@ -43,7 +46,9 @@ def asked(config: Config, fold: Fold) -> Asked:
       InputError: no held-out session has two items.
     """
     if config.positives == USER_ITEM:
-        return Asked(fold, fold.evaluated, np.arange(fold.fitted.n_items))
+        words = held_words(config, fold) if config.search else None
+        candidates = np.arange(fold.fitted.n_items)
+        return Asked(fold, fold.evaluated, candidates, words=words)
     if config.positives == ITEM_ITEM:
         return _same_session(fold, config.session_gap)
     return _other_half(fold)

@@ -4,3 +4,5 @@ import jax
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
+# Tests count compilations, so none may come from an earlier process.
+jax.config.update("jax_enable_compilation_cache", False)

@@ -41,6 +41,8 @@ REFUSED = {
     "window_days": (0.0, -1.0, math.nan),
     "batch_order": ("by-time",),
     "history_order": ("random",),
+    "search_noise": (-0.1, 1.1, math.nan),
+    "search_words": (0, -1),
 }
 
 
@@ -101,6 +103,7 @@ OUTSIDE = {
     *("dataset", "split", "fit_on", "threshold", "tie_salt", "library"),
     *("epochs", "evaluate_every", "seed", "hyper"),
     *("item_array", "window_days", "batch_order"),
+    *("search", "search_words", "search_noise"),
 }
 
 

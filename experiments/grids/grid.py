@@ -41,7 +41,8 @@ class Grid(NamedTuple):
     ``apart`` names has its own sweeps, one after the other, in place of the common one
     ({} is a run with nothing swept); they may be of structure, numbers or switches.
     runner, where a grid trains nothing, makes a run's curves out of its config; study
-    stands in for runs altogether. changes are made to every run, beneath its arm's.
+    stands in for runs altogether. changes are made to every run, beneath its arm's; so
+    are, where the data set is the one named, those of on.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Grid(NamedTuple):
     apart: dict[str, tuple[Sweep, ...]] = {}  # noqa: RUF012 - never written to
     runner: Callable[[Config], dict[str, list[float]]] | None = None
     changes: dict[str, Any] = {}  # noqa: RUF012 - never written to
+    on: dict[str, dict[str, Any]] = {}  # noqa: RUF012 - never written to
     study: Study | None = None
 
     @property
@@ -98,7 +100,8 @@ def expand(
     """
     for name in arms:
         choose(name, dict.fromkeys(grid.arms), f"arm of grid {grid.name}")
-    base = dataclasses.replace(base, **grid.changes)
+    changes = grid.changes | grid.on.get(base.dataset, {})
+    base = dataclasses.replace(base, **changes)
     n = seeds if seeds is not None else (1 if quick else grid.seeds)
     if n < 1:
         raise InputError(f"seeds is {n}: it must be at least 1")

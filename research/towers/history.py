@@ -2,8 +2,9 @@
 
 Each is a Flax module of ``UserInput -> [b, e]``, of the user's side alone: none can see
 a candidate, and attention by the candidate, which would join the towers, has no place
-in the registry. An empty history is encoded as zeros by all of them, with a gradient of
-zero. Rows come latest first, l of them; keep says which are there.
+in the registry. An empty history is encoded as zeros by all of them (the words of a
+search stand beside it), with a gradient of zero. Rows come latest first, l of them;
+keep says which are there.
 
 Attention is a_t = softmax_t(<q, W_k h_t> / sqrt(d)) over the rows that are there, and
 gives sum_t a_t h_t. There is no W_v: the user tower's first layer follows at once, and
@@ -153,6 +154,28 @@ class SelfAttention(nn.Module):
         return jnp.where(user.keep[:, :1], x[:, 0], 0.0)
 
 
+class Query(nn.Module):
+    """The words of a search, beside what they attend to in the history.
+
+    [w; sum_t a_t h_t], w the mean of the words that are there, a_t = softmax_t(<W_q w,
+    W_k h_t> / sqrt(d)). Without a word w is zeros and the history is averaged. It is
+    what last-click does, with a search in place of the click.
+    """
+
+    @nn.compact
+    def __call__(self, user: UserInput) -> Float[Array, "b e"]:
+        """Returns one row a query, of twice the width."""
+        assert user.words is not None  # a config without a search is refused
+        d = user.history.shape[2]
+        there = user.words.there.astype(user.history.dtype)
+        total = _pooled(there, user.words.rows)
+        asked = total / jnp.maximum(there.sum(axis=1, keepdims=True), 1.0)
+        query = nn.Dense(d, use_bias=False, name="query")(asked)
+        keys = nn.Dense(d, use_bias=False, name="key")(user.history)
+        found = _pooled(attend(query, keys, user.keep), user.history)
+        return jnp.concatenate([asked, found], axis=1)
+
+
 ENCODERS: dict[str, type[nn.Module] | None] = {
     "none": None,
     "mean": Mean,
@@ -160,4 +183,5 @@ ENCODERS: dict[str, type[nn.Module] | None] = {
     "last-click": LastClick,
     "learned": Learned,
     "self-attention": SelfAttention,
+    "query": Query,
 }

@@ -12,10 +12,11 @@ from jaxtyping import Array, Bool, Float, Int, Key, UInt32
 
 from research.features import AGE
 from research.rng import stream
-from research.towers.inputs import ItemInput, UserInput
+from research.towers.inputs import ItemInput, UserInput, Words
 
 __all__ = [
     "AGES",
+    "WORDS",
     "ItemLookup",
     "SideArrays",
     "Timed",
@@ -31,6 +32,8 @@ __all__ = [
 INIT_SCALE = 0.05
 CODE_DIM = 16  # width of the tables of the few-valued codes
 HISTORY = "history"
+WORDS = "words"
+_WIDE = ("user", "item", HISTORY, AGE, WORDS)  # tables of width dim
 AGES = 32  # buckets of the age of a click: by the length of its seconds in bits
 
 Rows = dict[str, Float[Array, "..."]]
@@ -49,13 +52,15 @@ class Timed(NamedTuple):
     seconds [e] is when the fitted events were, window [e] in which window of time.
     profile has a row for each event of a user and for its end, at position + user;
     recent[w] is what is known of items in window w (of what is over by then), its last
-    row what serving knows.
+    row what serving knows. words has the rows of the words of each event's search, and
+    of the search at a user's end, at position + user; 0 is no word.
     """
 
     seconds: Int[Array, " e"]
     window: Int[Array, " w"]
     profile: Float[Array, "p g"]
     recent: Float[Array, "w1 i f"]
+    words: Int[Array, "p n"]
 
 
 class UserLookup(NamedTuple):
@@ -76,10 +81,10 @@ class ItemLookup(NamedTuple):
 def init_tables(
     key: Key[Array, ""], sizes: dict[str, int], dim: int
 ) -> dict[str, Float[Array, "rows _"]]:
-    """Normal rows of scale 0.05: of width dim for ids and the history, else of 16."""
+    """Normal rows of scale 0.05: of width dim for ids and words, else of 16."""
     tables = {}
     for name, rows in sizes.items():
-        width = dim if name in ("user", "item", HISTORY, AGE) else CODE_DIM
+        width = dim if name in _WIDE else CODE_DIM
         tables[name] = INIT_SCALE * jax.random.normal(stream(key, name), (rows, width))
     return tables
 
@@ -127,6 +132,8 @@ def user_lookup(
         latest = timed.seconds[jnp.maximum(position - 1, 0)]
         age = jnp.maximum(latest[:, None] - timed.seconds[at], 0)
         ids[AGE] = 32 - jax.lax.clz(age)
+    if timed is not None and timed.words.shape[1]:
+        ids[WORDS] = timed.words[position + entity]
     return UserLookup(ids=ids, keep=keep, dense=dense)
 
 
@@ -168,11 +175,13 @@ def look_up(tables: Rows, ids: dict[str, Int[Array, "..."]]) -> Rows:
 
 def user_input(rows: Rows, lookup: UserLookup, dim: int) -> UserInput:
     """What the user tower is given."""
-    others = {name: row for name, row in rows.items() if name not in (HISTORY, AGE)}
+    apart = (HISTORY, AGE, WORDS)
+    others = {name: row for name, row in rows.items() if name not in apart}
     history = rows.get(HISTORY, jnp.zeros((lookup.keep.shape[0], 0, dim)))
     if AGE in rows:
         history = history + rows[AGE]
-    return UserInput(history, lookup.keep, others, lookup.dense)
+    words = Words(rows[WORDS], lookup.ids[WORDS] > 0) if WORDS in rows else None
+    return UserInput(history, lookup.keep, others, lookup.dense, words)
 
 
 def item_input(rows: Rows, lookup: ItemLookup) -> ItemInput:

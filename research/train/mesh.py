@@ -5,6 +5,9 @@ batch's rows are divided among the devices, nets are copied, large tables and th
 moments are divided by row. Every row still meets every other row's item vector, which
 the compiler gathers, so that negatives, losses and gradients are those of one device
 but for the order of sums.
+
+The devices may be those of several processes. Each of them then holds the whole world
+on its host, and gives its own devices their part of it.
 """
 
 from typing import Any, NamedTuple
@@ -55,13 +58,17 @@ class Spread(NamedTuple):
         if self.mesh is None:
             return batches
         by_row = NamedSharding(self.mesh, PartitionSpec(None, AXIS))
-        return jax.device_put(np.asarray(batches), by_row)
+        return _place(np.asarray(batches), by_row)
 
     def copy(self, array: Any) -> Array:
         """An array on every device."""
         if self.mesh is None:
             return jnp.asarray(array)
-        return jax.device_put(array, NamedSharding(self.mesh, PartitionSpec()))
+        return _place(array, NamedSharding(self.mesh, PartitionSpec()))
+
+    def host(self, array: Any) -> np.ndarray:
+        """The whole array on the host, whichever device holds which part of it."""
+        return np.asarray(array if array.is_fully_addressable else self.copy(array))
 
     def _divided(self, leaf: Any) -> bool:
         return leaf.ndim == 2 and leaf.shape[0] >= self.large
@@ -77,11 +84,22 @@ class Spread(NamedTuple):
         assert self.mesh is not None
         by_row = self._divided(leaf) and leaf.shape[0] % self.mesh.size == 0
         spec = PartitionSpec(AXIS) if by_row else PartitionSpec()
-        return jax.device_put(leaf, NamedSharding(self.mesh, spec))
+        return _place(leaf, NamedSharding(self.mesh, spec))
+
+
+def _place(array: Any, where: NamedSharding) -> Any:
+    """The array there; an array of this process is the same one in every other."""
+    if where.is_fully_addressable or not getattr(array, "is_fully_addressable", True):
+        return jax.device_put(array, where)
+    if jnp.issubdtype(array.dtype, jax.dtypes.prng_key):
+        bits = _place(jax.random.key_data(array), where)
+        return jax.random.wrap_key_data(bits, impl=jax.random.key_impl(array))
+    held = np.asarray(array)
+    return jax.make_array_from_callback(held.shape, where, lambda index: held[index])
 
 
 def spread_over(devices: int, batch: int, large: int = LARGE) -> Spread:
-    """The placement over so many devices of this process.
+    """The placement over so many devices, of all processes that take part.
 
     Args:
       devices: how many; 1 is the default device, and changes nothing.

@@ -29,7 +29,8 @@ from research.positives import (
     make_positives,
 )
 from research.profiles import genre_profile, recent, windows
-from research.towers.tables import AGES, HISTORY, SideArrays, Timed
+from research.search import QUERY, VOCABULARY, resolve_search, search_words
+from research.towers.tables import AGES, HISTORY, WORDS, SideArrays, Timed
 from research.types import Events, Fold, InputError
 
 __all__ = ["World", "bare", "build_world", "resolve_features"]
@@ -86,12 +87,14 @@ def resolve_features(config: Config, fold: Fold) -> Config:
         )
     if config.encoder not in ("none", "mean") and config.history == 0:
         raise InputError(f"encoder {config.encoder} needs a history: history is 0")
+    search = resolve_search(config, fold)
     longest = int(np.diff(fold.fitted.offsets).max())
     return dataclasses.replace(
         config,
         user_features=user,
         item_features=item,
         item_array=stamped(config.item_array),
+        search=search,
         history=min(config.history, longest),
         batch_order="time" if "dynamic" in item else config.batch_order,
     )
@@ -117,6 +120,8 @@ def build_world(config: Config, fold: Fold) -> tuple[World, dict[str, int]]:
         sizes[HISTORY] = fitted.n_items
     if AGE in (config.user_features or ()):
         sizes[AGE] = AGES
+    if config.encoder == QUERY:
+        sizes[WORDS] = VOCABULARY
     world = World(
         item=jnp.asarray(found.item),
         offsets=jnp.asarray(found.offsets, dtype=jnp.int32),
@@ -154,7 +159,11 @@ def _timed(config: Config, fitted: Events) -> Timed:
         profile = genre_profile(fitted)
     if "dynamic" in item:
         values = recent(fitted, config.window_days)
-    return Timed(*(jnp.asarray(part) for part in (seconds, window, profile, values)))
+    words = np.zeros((1, 0), np.int32)
+    if config.search:
+        words = search_words(config, fitted)
+    parts = (seconds, window, profile, values, words)
+    return Timed(*(jnp.asarray(part) for part in parts))
 
 
 def _known(fold: Fold, needed: bool) -> Known:

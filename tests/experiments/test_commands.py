@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments import commands, reporting, tasks
+from experiments import commands, one_run, reporting, tasks
 from experiments.__main__ import COMMANDS, _parse, main
 from experiments.arms import ARMS, arm
 from experiments.folders import read_json
@@ -66,7 +66,7 @@ def test_every_field_of_the_config_is_a_flag_with_its_help(capsys):
 
 
 @pytest.mark.parametrize(
-    "command", [commands.Run, commands.Train, reporting.Report, reporting.Check]
+    "command", [commands.Run, one_run.Train, reporting.Report, reporting.Check]
 )
 def test_every_flag_of_a_command_has_a_help(command, capsys):
     text = helped(capsys, command.__name__.lower())

@@ -11,29 +11,35 @@ import pytest
 
 from research.config import Config
 from research.towers.history import ENCODERS, REFUSED
-from research.towers.inputs import UserInput
+from research.towers.inputs import UserInput, Words
 from research.train.loop import train
 from research.train.model import make_model
 from research.train.world import resolve_features
 from research.types import InputError
 from tests.world import made_fold
 
-B, L, D = 5, 7, 4
+B, L, D, W = 5, 7, 4, 2
 KEPT = (7, 3, 1, 0, 6)
 NAMES = sorted(name for name, encoder in ENCODERS.items() if encoder is not None)
 ORDERED = ("last-click", "profile", "self-attention")
 
 
 def users(seed: int = 0, kept: tuple[int, ...] = KEPT) -> UserInput:
-    """Users with histories of these lengths; where nothing is there, rows are 1e3."""
+    """Users with histories of these lengths; where nothing is there, rows are 1e3.
+
+    Who has no history has no search either; who has a short one, as few words.
+    """
     draw = np.random.default_rng(seed)
     keep = np.arange(L)[None, :] < np.array(kept)[:, None]
     rows = np.where(keep[..., None], draw.normal(size=(len(kept), L, D)), 1e3)
+    there = keep[:, :W]
+    words = np.where(there[..., None], draw.normal(size=(len(kept), W, D)), 1e3)
     return UserInput(
         history=jnp.asarray(rows, jnp.float32),
         keep=jnp.asarray(keep),
         rows={"age": jnp.asarray(draw.normal(size=(len(kept), 3)), jnp.float32)},
         dense=jnp.asarray(draw.normal(size=(len(kept), 2)), jnp.float32),
+        words=Words(jnp.asarray(words, jnp.float32), jnp.asarray(there)),
     )
 
 
@@ -150,6 +156,27 @@ def test_the_learned_query_is_one_for_all():
     rows = np.asarray(given.history)[1, :3]
     weight = weights(np.asarray(query), rows @ np.asarray(key))
     np.testing.assert_allclose(encode(params, given)[1], weight @ rows, rtol=1e-4)
+
+
+def test_the_search_by_hand():
+    encode, params = made("query")
+    given = users()
+    out = np.asarray(encode(params, given))
+    w_query, w_key = (
+        np.asarray(params["params"][n]["kernel"]) for n in ("query", "key")
+    )
+    for row, n in ((0, 7), (1, 3), (2, 1)):
+        words = np.asarray(given.words.rows)[row, : min(n, W)].mean(axis=0)
+        rows = np.asarray(given.history)[row, :n]
+        weight = weights(words @ w_query, rows @ w_key)
+        expected = np.concatenate([words, weight @ rows])
+        np.testing.assert_allclose(out[row], expected, rtol=1e-4, atol=1e-5)
+    # Who types nothing has a history that is averaged.
+    silent = Words(given.words.rows, jnp.zeros((B, W), bool))
+    rows = np.asarray(given.history)[1, :3]
+    expected = np.concatenate([np.zeros(D), rows.mean(axis=0)])
+    out = encode(params, given._replace(words=silent))
+    np.testing.assert_allclose(out[1], expected, rtol=1e-5, atol=1e-6)
 
 
 def test_self_attention_is_causal():

@@ -1,0 +1,69 @@
+"""What one process compiled, the next one reads back."""
+
+import os
+import subprocess
+import sys
+
+import jax
+import pytest
+
+from experiments.compiled import keep_compiled
+
+PROGRAM = """
+import sys
+from pathlib import Path
+import jax
+import jax.numpy as jnp
+from experiments.compiled import keep_compiled
+
+hits = []
+jax.monitoring.register_event_listener(lambda event, **about: hits.append(event))
+keep_compiled(Path(sys.argv[1]))
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+print(jax.jit(lambda x: jnp.sin(x) @ x)(jnp.eye(7)).sum())
+print(sum("compilation_cache/cache_hits" in event for event in hits))
+"""
+
+
+def result(folder) -> tuple[str, int]:
+    env = {k: v for k, v in os.environ.items() if k != "JAX_COMPILATION_CACHE_DIR"}
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(folder)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=env,
+    )
+    value, hits = done.stdout.split()
+    return value, int(hits)
+
+
+def test_a_second_process_reads_what_the_first_compiled(tmp_path):
+    first, second = result(tmp_path), result(tmp_path)
+    assert first[1] == 0
+    assert second[1] > 0
+    assert first[0] == second[0]
+
+
+@pytest.fixture
+def unset():
+    before = jax.config.jax_compilation_cache_dir
+    jax.config.update("jax_compilation_cache_dir", None)
+    yield
+    jax.config.update("jax_compilation_cache_dir", before)
+
+
+@pytest.mark.usefixtures("unset")
+def test_a_folder_that_cannot_be_made_costs_a_line(tmp_path, capsys):
+    (tmp_path / "compiled").write_text("a file")
+    keep_compiled(tmp_path)
+    assert "compiled programs aren't kept" in capsys.readouterr().err
+    assert jax.config.jax_compilation_cache_dir is None
+
+
+@pytest.mark.usefixtures("unset")
+def test_a_folder_that_jax_was_told_of_stays(tmp_path):
+    jax.config.update("jax_compilation_cache_dir", str(tmp_path / "mine"))
+    keep_compiled(tmp_path)
+    assert jax.config.jax_compilation_cache_dir == str(tmp_path / "mine")
+    assert not (tmp_path / "compiled").exists()

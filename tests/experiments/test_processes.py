@@ -1,0 +1,201 @@
+"""Processes that train one run together: how they meet, and their numbers."""
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from experiments import meeting
+from experiments.meeting import meet
+from research.types import InputError
+from tests.experiments.made import contents
+from tests.experiments.test_bad_input import refused
+from tests.experiments.test_devices import WORDS, vectors_of
+
+RUN = {"run": "0123456789ab"}
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+        return port
+
+
+def all_at(address, *given, patience=20.0):
+    """What meet gives or raises in each process: (number, of how many, said, go)."""
+    found = [None] * len(given)
+
+    def one(at, number, processes, said, go):
+        try:
+            found[at] = meet(number, processes, address, said, go, patience)
+        except InputError as error:
+            found[at] = str(error)
+
+    threads = [
+        threading.Thread(target=one, args=(at, *what)) for at, what in enumerate(given)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return found
+
+
+@pytest.fixture
+def address():
+    return f"127.0.0.1:{free_port()}"
+
+
+@pytest.mark.parametrize("go", [True, False])
+def test_all_are_told_what_the_first_has_in_mind(address, go):
+    given = [(n, 3, RUN, go if n == 0 else not go) for n in (2, 0, 1)]
+    assert all_at(address, *given) == [go, go, go]
+
+
+@pytest.mark.parametrize(
+    ("second", "parts"),
+    [
+        ((1, 2, {"run": "ba9876543210"}, True), ("run is ba98", "0123", "process 1")),
+        ((1, 3, RUN, True), ("processes is 3 in process 1 and 2",)),
+        ((2, 3, RUN, True), ("process 2 too many",)),
+    ],
+)
+def test_who_has_something_else_in_mind_is_refused(address, second, parts):
+    found = all_at(address, (0, 2, RUN, True), second)
+    assert found[0] == found[1], "both are told the same"
+    assert all(part in found[0] for part in parts)
+
+
+def test_a_process_that_is_there_twice_is_refused(address):
+    twice = [(1, 3, RUN, True)] * 2
+    found = all_at(address, (0, 3, RUN, True), *twice)
+    assert found == ["there is a process 1 too many"] * 3
+
+
+def test_who_never_comes_is_named_to_all_who_wait(address):
+    found = all_at(address, (0, 3, RUN, True), (2, 3, RUN, True), patience=0.5)
+    assert found == ["process 1 of 3 hasn't come within 0.5 s"] * 2
+
+
+def test_a_stranger_at_the_port_is_let_go(address):
+    host, port = address.split(":")
+
+    def strange():
+        for _ in range(100):
+            try:
+                with socket.create_connection((host, int(port)), timeout=5) as line:
+                    line.sendall(b"GET / HTTP/1.1\r\n\r\n")
+                    return line.recv(10)
+            except ConnectionRefusedError:
+                time.sleep(0.02)
+
+    stranger = threading.Thread(target=strange)
+    stranger.start()
+    time.sleep(0.1)
+    assert all_at(address, (0, 2, RUN, True), (1, 2, RUN, True)) == [True, True]
+    stranger.join()
+
+
+def test_a_coordinator_that_does_not_answer(address):
+    (found,) = all_at(address, (1, 2, RUN, True), patience=0.3)
+    assert found.startswith(f"coordinator {address} doesn't answer")
+    (found,) = all_at("no.such.host.invalid:80", (1, 2, RUN, True), patience=0.3)
+    assert "coordinator no.such.host.invalid:80 doesn't answer" in found
+
+
+def test_what_answers_may_be_no_process_of_ours(address):
+    host, port = address.split(":")
+    with socket.create_server((host, int(port))) as door:
+        (found,) = all_at(address, (0, 2, RUN, True))
+        assert f"coordinator {address}: process 0 can't listen there" in found
+
+        def answer():
+            line, _ = door.accept()
+            with line:
+                line.sendall(b"220 mail ready\r\n")
+
+        other = threading.Thread(target=answer)
+        other.start()
+        (found,) = all_at(address, (1, 2, RUN, True))
+        other.join()
+    assert found == (
+        f"coordinator {address}: what answers there is no process 0 of this run"
+    )
+
+
+BAD = {
+    "no process": (("--processes", "0"), ("processes is 0", "at least 1")),
+    "not one of them": (
+        ("--processes", "2", "--process-id", "2", "--coordinator", "h:1"),
+        ("process_id is 2", "[0, 2)"),
+    ),
+    "no address": (("--processes", "2"), ("2 processes", "HOST:PORT")),
+    "an address alone": (("--coordinator", "h:1"), ("--processes above 1",)),
+    "no port": (
+        ("--processes", "2", "--coordinator", "here"),
+        ("'here'", "HOST:PORT"),
+    ),
+    "a port that can't be": (
+        ("--processes", "2", "--coordinator", "here:65536"),
+        ("'here:65536'", "HOST:PORT"),
+    ),
+    "devices counted too": (
+        ("--processes", "2", "--coordinator", "h:1", "--devices", "2"),
+        ("devices is 2", "--processes"),
+    ),
+    "a baseline": (
+        ("--processes", "2", "--coordinator", "h:1", "--model", "popularity"),
+        ("processes is 2", "model popularity"),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_place_that_cant_be_meant(case, call, tmp_path):
+    words, parts = BAD[case]
+    start = ("train",) if case == "a baseline" else ("train", "--arm", "tiny")
+    refused(call(*start, *words, "--out", tmp_path / "out"), *parts)
+    assert contents(tmp_path) == {}
+
+
+def test_a_process_that_waits_in_vain_writes_nothing(
+    call, tmp_path, address, monkeypatch
+):
+    monkeypatch.setattr(meeting.meet, "__defaults__", (0.3,))
+    words = ("train", "--arm", "tiny", "--processes", "2", "--coordinator", address)
+    words += ("--out", tmp_path / "out")
+    refused(call(*words), "process 1 of 2 hasn't come")
+    refused(call(*words, "--process-id", "1"), address, "doesn't answer")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_two_processes_give_the_vectors_of_one(call, data, tmp_path, address):
+    words = [sys.executable, "-m", "experiments", *WORDS, "--data-dir", str(data)]
+    words += ["--processes", "2", "--coordinator", address]
+    started = [
+        subprocess.Popen(
+            [*words, "--process-id", str(n), "--out", str(tmp_path / str(n))],
+            env={**os.environ, "JAX_PLATFORMS": "cpu"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for n in range(2)
+    ]
+    told = [process.communicate() for process in started]
+    assert [process.returncode for process in started] == [0, 0], told
+    assert not (tmp_path / "1").exists(), "process 0 alone writes"
+    assert call(*WORDS, "--out", tmp_path / "one").status == 0
+    (_, found), (_, expected) = (vectors_of(tmp_path / name) for name in ("0", "one"))
+    for side in ("users", "items"):
+        np.testing.assert_allclose(found[side], expected[side], atol=1e-5)
+    # A process that comes to a run that is finished has nothing to do.
+    again = call(*WORDS, "--out", tmp_path / "0")
+    assert "finished already" in again.out
