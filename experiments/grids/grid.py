@@ -42,6 +42,7 @@ class Grid(NamedTuple):
     ({} is a run with nothing swept); they may be of structure, numbers or switches.
     runner, where a grid trains nothing, makes a run's curves out of its config; study
     stands in for runs altogether. changes are made to every run, beneath its arm's.
+    note stands under its tables: what their numbers must not be taken for.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Grid(NamedTuple):
     runner: Callable[[Config], dict[str, list[float]]] | None = None
     changes: dict[str, Any] = {}  # noqa: RUF012 - never written to
     study: Study | None = None
+    note: str = ""
 
     @property
     def fields(self) -> list[str]:
