@@ -43,6 +43,7 @@ class Grid(NamedTuple):
     runner, where a grid trains nothing, makes a run's curves out of its config; study
     stands in for runs altogether. changes are made to every run, beneath its arm's; so
     are, where the data set is the one named, those of on.
+    note stands under its tables: what their numbers must not be taken for.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Grid(NamedTuple):
     changes: dict[str, Any] = {}  # noqa: RUF012 - never written to
     on: dict[str, dict[str, Any]] = {}  # noqa: RUF012 - never written to
     study: Study | None = None
+    note: str = ""
 
     @property
     def fields(self) -> list[str]:
