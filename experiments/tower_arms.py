@@ -64,7 +64,31 @@ _DEPTH: dict[str, dict[str, Any]] = {
     "layers-none-of-item": {"item_hidden": ()},
 }
 
+# The towers that were best on validation (the grid towers-choice), and each of their
+# choices undone.
+_CHOSEN: dict[str, Any] = {
+    "negatives": ("catalogue",),
+    "mask_user_positives": True,
+    "temperature": 0.15,
+    "history": 200,
+    "dim": 128,
+    "user_hidden": (256,),
+    "item_hidden": (256,),
+    "dropout": 0.1,
+}
+_UNDONE: dict[str, dict[str, Any]] = {
+    "temperature-0.2": {"temperature": 0.2},
+    "history-50": {"history": 50},
+    "dim-64": {"dim": 64},
+    "hidden-128": {"user_hidden": (128,), "item_hidden": (128,)},
+    "dropout-0.2": {"dropout": 0.2},
+}
+CHOICE: dict[str, dict[str, Any]] = {
+    "chosen-towers": _CHOSEN,
+    **{f"chosen-towers+{name}": _CHOSEN | back for name, back in _UNDONE.items()},
+}
+
 TOWER_ARMS: dict[str, dict[str, Any]] = {
     name: {"logq": 1.0, **changes}
     for name, changes in (_HISTORY | _FEATURES | _DEPTH).items()
-}
+} | CHOICE

@@ -53,9 +53,9 @@ class Pairs(NamedTuple):
 def user_item(fitted: Events) -> Pairs:
     """Each fitted positive: the user just before the event, and the event's item."""
     return Pairs(
-        query=fitted.user.astype(np.int32),
+        query=fitted.user.astype(np.int32, copy=False),
         position=np.arange(len(fitted.user), dtype=np.int32),
-        candidate=fitted.item.astype(np.int32),
+        candidate=fitted.item.astype(np.int32, copy=False),
         weight=np.ones(len(fitted.user), np.float32),
     )
 

@@ -8,7 +8,11 @@ from typing import Any
 import jax
 import numpy as np
 
+from experiments.bench.loss_alone import loss_portions
+from experiments.bench.memory import beyond
 from experiments.bench.protocol import Answers, serve
+from experiments.bench.ranking import rank_portions
+from experiments.bench.sweep_side import engine_portions, run_portions
 from experiments.bench.work import TOWERS, work_of
 from research.batches import epoch_batches
 from research.config import Config, structure
@@ -18,7 +22,7 @@ from research.train.start import init_state
 from research.train.world import build_world
 from research.types import Fold
 
-__all__ = ["portions", "train_steps"]
+__all__ = ["TASKS", "portions", "train_steps"]
 
 COMPARED = 5  # steps whose losses all sides tell
 
@@ -26,7 +30,8 @@ COMPARED = 5  # steps whose losses all sides tell
 def train_steps(told: dict[str, Any]) -> Answers:
     """Steps of training on the work, a portion at a time."""
     work = work_of(told["dataset"], told["made"], told["data_dir"])
-    config = dataclasses.replace(TOWERS, batch=told["batch"], **told["changes"])
+    changes = {name: _fixed(value) for name, value in told["changes"].items()}
+    config = dataclasses.replace(TOWERS, batch=told["batch"], **changes)
     yield from portions(config, work.fold, told["steps"])
 
 
@@ -43,18 +48,18 @@ def portions(config: Config, fold: Fold, steps: int) -> Answers:
     hyper = traced_values(config)
     epoch_of: Any = compiled_epoch(structure(config))  # jit, which can be lowered
     parts = _cycle(config, len(world.pairs.candidate), steps)
-    jax.block_until_ready((state, world))
+    part = jax.block_until_ready((state, world)) and next(parts)
     clock = time.perf_counter()
-    compiled = epoch_of.lower(state, next(parts), hyper, world).compile()
+    compiled = epoch_of.lower(state, part, hyper, world).compile()
     compile_seconds = time.perf_counter() - clock
-    planned = compiled.memory_analysis()
-    parts = _cycle(config, len(world.pairs.candidate), steps)
-    state, seen = compiled(state, next(parts), hyper, world)
+    planned, held = compiled.memory_analysis(), _bytes((state.params, state.optimiser))
+    (state, seen), step = beyond(lambda: compiled(state, part, hyper, world))
     yield {
         "compile_seconds": compile_seconds,
         "losses": np.asarray(seen["loss"])[:COMPARED].tolist(),
-        "state_bytes": _bytes((state.params, state.optimiser)),
-        "planned_bytes": 0 if planned is None else planned.temp_size_in_bytes,
+        "state_bytes": held,
+        "planned_bytes": None if planned is None else planned.temp_size_in_bytes,
+        "step_bytes": step,
         "versions": {"jax": jax.__version__},
     }
     while True:
@@ -71,8 +76,7 @@ def _bytes(tree: Any) -> int:
 def _cycle(config: Config, examples: int, steps: int) -> Iterator[np.ndarray]:
     """Portions of the first epoch's batches, from its start again when it ends."""
     batches = epoch_batches(examples, config.batch, config.seed, 1)
-    steps = min(steps, len(batches))
-    at = 0
+    steps, at = min(steps, len(batches)), 0
     while True:
         if at + steps > len(batches):
             at = 0
@@ -80,7 +84,18 @@ def _cycle(config: Config, examples: int, steps: int) -> Iterator[np.ndarray]:
         at += steps
 
 
-TASKS = {"train": train_steps}
+def _fixed(value: Any) -> Any:
+    """JSON has lists where a config has tuples."""
+    return tuple(value) if isinstance(value, list) else value
+
+
+TASKS = {
+    "train": train_steps,
+    "loss": loss_portions,
+    "rank": rank_portions,
+    "runs": run_portions,
+    "engine": engine_portions,
+}
 
 if __name__ == "__main__":
     serve(TASKS)

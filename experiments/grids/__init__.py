@@ -1,6 +1,6 @@
 """The registry of grids: one file a question."""
 
-from experiments.grids.baselines import BASELINE_GRID
+from experiments.grids.baselines import BASELINE_GRID, TOWERS_CHOICE
 from experiments.grids.cache import CACHE
 from experiments.grids.correction import CORRECTION
 from experiments.grids.depth import DEPTH
@@ -14,6 +14,7 @@ from experiments.grids.learned_temperature import LEARNED_TEMPERATURE
 from experiments.grids.losses import LOSSES, LOSSES_CHOICE
 from experiments.grids.magnifier import MAGNIFIER
 from experiments.grids.negatives import NEGATIVES
+from experiments.grids.optimisers import OPTIMISERS
 from experiments.grids.positives import POSITIVES, POSITIVES_USERS
 from experiments.grids.probe import PROBE
 from experiments.grids.search import SEARCH
@@ -28,7 +29,7 @@ GRIDS: dict[str, Grid] = {
         *(SSB, TEMPERATURE, NEGATIVES, CACHE, CORRECTION, FREQUENCY, PROBE),
         *(EXPOSURE, MAGNIFIER),
         *(LOSSES, LOSSES_CHOICE, LEARNED_TEMPERATURE, FRONTIER),
-        *(BASELINE_GRID, POSITIVES, POSITIVES_USERS),
-        *(HISTORY, HISTORY_TIES, SEARCH, FEATURES, DEPTH),
+        *(BASELINE_GRID, TOWERS_CHOICE, POSITIVES, POSITIVES_USERS),
+        *(HISTORY, HISTORY_TIES, SEARCH, FEATURES, DEPTH, OPTIMISERS),
     )
 }

@@ -14,6 +14,7 @@ for slim, ials and ease, 0.20 to 0.23 for the others, and 0.11 for the popularit
 """
 
 from experiments.grids.grid import Grid
+from experiments.tower_arms import CHOICE
 from research.baselines import BASELINES
 
 BASELINE_GRID = Grid(
@@ -25,11 +26,24 @@ BASELINE_GRID = Grid(
         "mixed+logq",
         "full-softmax",
         "full-softmax+mask",
+        "chosen-towers",
     ),
-    reference="full-softmax",
+    reference="chosen-towers",
     seeds=5,
     minutes="6",
     swept={},
     apart={"mixed+logq": ({"temperature": (0.15,)},)},
     changes={"temperature": 0.2},
+    on={"ml-1m": {"batch": 1024, "epochs": 10}},
+)
+
+TOWERS_CHOICE = Grid(
+    name="towers-choice",
+    question="Which towers are best on validation?",
+    arms=("in-batch+logq+mask", "full-softmax+mask", *CHOICE),
+    reference="chosen-towers",
+    seeds=3,
+    minutes="9",
+    swept={},
+    changes={"temperature": 0.2, "fit_on": "train"},
 )

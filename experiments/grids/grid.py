@@ -41,8 +41,9 @@ class Grid(NamedTuple):
     ``apart`` names has its own sweeps, one after the other, in place of the common one
     ({} is a run with nothing swept); they may be of structure, numbers or switches.
     runner, where a grid trains nothing, makes a run's curves out of its config; study
-    stands in for runs altogether. changes are made to every run, beneath its arm's.
-    note stands under its tables: what their numbers must not be taken for.
+    stands in for runs altogether. changes are made to every run, beneath its arm's; so
+    are, where the data set is the one named, those of on. note stands under its tables:
+    what their numbers must not be taken for.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Grid(NamedTuple):
     apart: dict[str, tuple[Sweep, ...]] = {}  # noqa: RUF012 - never written to
     runner: Callable[[Config], dict[str, list[float]]] | None = None
     changes: dict[str, Any] = {}  # noqa: RUF012 - never written to
+    on: dict[str, dict[str, Any]] = {}  # noqa: RUF012 - never written to
     study: Study | None = None
     note: str = ""
 
@@ -100,7 +102,8 @@ def expand(
     """
     for name in arms:
         choose(name, dict.fromkeys(grid.arms), f"arm of grid {grid.name}")
-    base = dataclasses.replace(base, **grid.changes)
+    changes = grid.changes | grid.on.get(base.dataset, {})
+    base = dataclasses.replace(base, **changes)
     n = seeds if seeds is not None else (1 if quick else grid.seeds)
     if n < 1:
         raise InputError(f"seeds is {n}: it must be at least 1")

@@ -20,11 +20,14 @@ from research.types import Events, Fold, InputError, Items, Users, check
 
 __all__ = [
     "Synthetic",
+    "clicks_at",
+    "cumulated",
     "draw_clicks",
     "log_clicks",
     "made_fold",
     "make_synthetic",
     "relevance",
+    "without_features",
 ]
 
 CHUNK = 4096  # users drawn for at once
@@ -116,28 +119,60 @@ def draw_clicks(
 
     A million users' clicks never lie in memory at once unless the caller keeps them.
     """
-    draw = np.random.default_rng(seed)
-    mass = np.exp(world.quality + world.exposure)
-    upto = np.concatenate([[0.0], np.cumsum(mass)])
-    edges = upto[world.starts]
+    draw, upto = np.random.default_rng(seed), cumulated(world)
     for start in range(0, len(world.users), CHUNK):
-        liking = world.users[start : start + CHUNK] @ world.groups.T
-        weight = np.exp(liking.astype(np.float64)) * np.diff(edges)
-        cdf = np.cumsum(weight, axis=1)
-        cdf /= cdf[:, -1:]
-        # Row t's distribution lies in (t, t + 1]: one search serves all rows.
-        row = np.arange(len(cdf))[:, None]
-        at = row + draw.random((len(cdf), each))
-        flat = np.searchsorted((cdf + row).ravel(), at, side="right")
-        group = np.minimum(flat - row * cdf.shape[1], cdf.shape[1] - 1)
-        inside = edges[group] + draw.random(group.shape) * (
-            edges[group + 1] - edges[group]
-        )
-        item = np.searchsorted(upto, inside, side="right") - 1
-        # Rounding may step over a group's edge, never over more.
-        yield np.clip(item, world.starts[group], world.starts[group + 1] - 1).astype(
-            np.int32
-        )
+        rows = slice(start, start + CHUNK)
+        shape = len(world.users[rows]), each
+        yield clicks_at(world, upto, rows, draw.random(shape), draw.random(shape))
+
+
+def cumulated(world: Synthetic) -> Float[np.ndarray, " i1"]:
+    """The mass that items bring to a click, of all before each item, and of all."""
+    mass = np.exp(world.quality + world.exposure)
+    return np.concatenate([[0.0], np.cumsum(mass)])
+
+
+def clicks_at(
+    world: Synthetic,
+    upto: Float[np.ndarray, " i1"],
+    rows: slice,
+    which: Float[np.ndarray, "t n"],
+    within: Float[np.ndarray, "t n"],
+) -> Int[np.ndarray, "t n"]:
+    """The clicks of some users that uniform numbers in [0, 1) stand for.
+
+    Args:
+      world: the world.
+      upto: of ``cumulated``.
+      rows: the users.
+      which: decides each click's group.
+      within: decides which item of the group.
+    """
+    edges = upto[world.starts]
+    liking = world.users[rows] @ world.groups.T
+    weight = np.exp(liking.astype(np.float64)) * np.diff(edges)
+    cdf = np.cumsum(weight, axis=1)
+    cdf /= cdf[:, -1:]
+    # Row t's distribution lies in (t, t + 1]: one search serves all rows.
+    row = np.arange(len(cdf))[:, None]
+    flat = np.searchsorted((cdf + row).ravel(), row + which, side="right")
+    group = np.minimum(flat - row * cdf.shape[1], cdf.shape[1] - 1)
+    inside = edges[group] + within * (edges[group + 1] - edges[group])
+    item = np.searchsorted(upto, inside, side="right") - 1
+    # Rounding may step over a group's edge, never over more.
+    item = np.clip(item, world.starts[group], world.starts[group + 1] - 1)
+    return item.astype(np.int32)
+
+
+def without_features(items: int) -> Items:
+    """A table of so many items of which nothing but the id is known."""
+    return Items(
+        id=np.arange(items),
+        title=np.full(items, ""),
+        year=np.zeros(items, np.int64),
+        genres=np.zeros((items, 0), bool),
+        genre_names=(),
+    )
 
 
 def made_fold(world: Synthetic, each: int, seed: int = 0) -> Fold:
@@ -155,13 +190,7 @@ def made_fold(world: Synthetic, each: int, seed: int = 0) -> Fold:
             order=np.arange(n),
             offsets=np.arange(users + 1) * each,
             users=Users(np.arange(users), None, None, None, None),
-            items=Items(
-                id=np.arange(items),
-                title=np.array([""] * items),
-                year=np.zeros(items, np.int64),
-                genres=np.zeros((items, 0), bool),
-                genre_names=(),
-            ),
+            items=without_features(items),
         ),
         held_user=np.arange(users),
         held_item=held.astype(np.int64),

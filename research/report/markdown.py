@@ -14,7 +14,10 @@ EMPTY = "-"
 
 
 class Column(NamedTuple):
-    """A column of the Markdown table: its metric, its heading, how numbers look."""
+    """A column of the Markdown table: its metric, its heading, how numbers look.
+
+    With an interval it also has a column of paired differences, where there are any.
+    """
 
     metric: str
     heading: str
@@ -67,7 +70,11 @@ def markdown(
     columns = [c for c in COLUMNS if c.metric in present or c.metric not in OPTIONAL]
     headings = [column.heading.format(k=k) for column in columns]
     if against:
-        headings.insert(1, f"Δ {headings[0]}")
+        headings = [
+            name
+            for column, heading in zip(columns, headings, strict=True)
+            for name in (heading, *([f"Δ {heading}"] if column.interval else []))
+        ]
     lines = [
         _line(["arm", *swept, *headings]),
         _line(["---", *["--:"] * (len(swept) + len(headings))]),
@@ -86,13 +93,14 @@ def _cells(
     """Returns the cells of one row, its long rows indexed by metric."""
     note = str(cell.note.iloc[0])
     if note.startswith("failed"):
-        return [note, *["failed"] * (len(columns) - 1 + with_delta)]
+        deltas = sum(column.interval for column in columns) if with_delta else 0
+        return [note, *["failed"] * (len(columns) - 1 + deltas)]
     out = []
     for column in columns:
         row = cell.loc[column.metric] if column.metric in cell.index else None
         out.append(EMPTY if row is None else _value(row, column))
-        if with_delta and column is columns[0]:
-            assert row is not None  # every table has recall at each of its cut-offs
+        if with_delta and column.interval:
+            assert row is not None  # every table has these two at each of its cut-offs
             delta = [_number(row[name], "+.4f") for name in DELTA]
             out.append(EMPTY if delta[0] == EMPTY else _interval(*delta))
     return out

@@ -22,7 +22,7 @@ from research.retrieval import Asked, asked
 from research.search import check_search
 from research.temperature import check_temperature, learned_end, narrow_range
 from research.train.health import collapse, health
-from research.train.mesh import spread_over
+from research.train.mesh import Spread, spread_over
 from research.train.model import Model, Params, make_model, serve_all
 from research.train.start import check_weights, init_state, traced_values
 from research.train.step import TrainState, make_step, with_estimate
@@ -114,34 +114,38 @@ def train(
     history: list[dict[str, float]] = []
     best, kept, alarm = -np.inf, None, None
     clock, first = time.perf_counter(), 0.0
-    batches = _batches(config, world, 1)
+    indices = (_batches(config, world, n + 1) for n in range(config.epochs))
+    batches = next(indices)
     for epoch in range(1, config.epochs + 1):
         state = refreshed(config, model, spread.state(state), world)
         state, steps = epoch_of(state, spread.batches(batches), hyper, world)
         # The device is at work: the next epoch's indices are ready before it is done.
-        later = _batches(config, world, epoch + 1) if epoch < config.epochs else batches
+        later = next(indices, batches)
         row = _row(epoch, steps) | health(model, state.params, world, batches[-1])
         row |= _about(config, state, world, hyper)
         if alarm is None and (alarm := collapse(row)):
             say(alarm)
         if validate and config.evaluate_every and epoch % config.evaluate_every == 0:
-            users, items = serve_task(model, state.params, world, task)
-            metrics = validate(spread.host(users), spread.host(items))
+            metrics = validate(*_served(model, state.params, world, task, spread))
             row |= metrics
-            if next(iter(metrics.values())) > best:
-                best = next(iter(metrics.values()))
-                kept = jax.tree.map(jnp.copy, state.params)
+            if (value := next(iter(metrics.values()))) > best:
+                best, kept = value, jax.tree.map(jnp.copy, state.params)
         history.append(row)
-        if epoch == 1:
-            first = time.perf_counter() - clock
+        first = first or time.perf_counter() - clock
         on_epoch(epoch, row)
         batches = later
     params = state.params if kept is None else kept
-    users, items = serve_task(model, params, world, task)
-    vectors = spread.host(users), spread.host(items)
+    vectors = _served(model, params, world, task, spread)
     seconds = time.perf_counter() - clock - first
     served = learned_end(config, params["loss"])
     return Trained(config, params, *vectors, history, first, seconds, served)
+
+
+def _served(
+    model: Model, params: Params, world: World, task: Asked, spread: Spread
+) -> tuple[np.ndarray, np.ndarray]:
+    users, items = serve_task(model, params, world, task)
+    return spread.host(users), spread.host(items)
 
 
 def _batches(config: Config, world: World, epoch: int) -> Int[np.ndarray, "s b"]:

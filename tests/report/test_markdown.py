@@ -34,7 +34,9 @@ def test_one_row_an_arm_with_every_column(rows):
     text, cells = shown(rows, notes=["ml-100k, split ratio."])
     assert text.startswith("# SSB\n")
     assert list(cells) == ["in-batch", "in-batch+logq", "full-softmax", "popularity"]
-    headings = "arm|R@20|Δ R@20|N@20|item recall|head|torso|tail|coverage|Gini|ILD"
+    headings = (
+        "arm|R@20|Δ R@20|N@20|Δ N@20|item recall|head|torso|tail|coverage|Gini|ILD"
+    )
     headings += "|novelty|train count|cold slots|expansion|outside|repulsion"
     assert list(cells["in-batch"]) == headings.split("|")
     assert "ml-100k, split ratio." in text

@@ -1,6 +1,8 @@
 """A program: a few steps on 1 and on 8 devices, printed as JSON. See test_mesh.py.
 
-Devices are counted when jax starts, so this needs a process of its own.
+Devices are counted when jax starts, so this needs a process of its own. It is given
+names of arms; "blocked NAME" has all of the arm's logits come in blocks, and "lazy-adam
+NAME" moves only the rows that a step touched.
 """
 
 import dataclasses
@@ -12,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.arms import arm
+from research import blocking
 from research.batches import epoch_batches
 from research.config import structure
 from research.train.loop import compiled_epoch, traced_values
@@ -23,14 +26,23 @@ from tests.world import made_fold
 
 SMALL = {"dim": 16, "user_hidden": (16,), "item_hidden": (16,), "batch": 64}
 LARGE = 100  # rows: the made tables are large
+USUAL = {name: getattr(blocking, name) for name in ("CELLS", "ENCODED", "AT_ONCE")}
 
 
-def steps(name: str, devices: int, several: int):
-    """(losses of some steps, the gradient of the first one as Adam saw it, spread)."""
-    fold = made_fold()
-    config = resolve_features(
-        dataclasses.replace(arm(name), **SMALL, history=10, user_features=("id",)), fold
-    )
+def steps(case: str, devices: int, several: int):
+    """(losses of some steps, the gradient of the first one as Adam saw it, spread).
+
+    Of a row-sparse optimiser the parameters after the first step, in place of the
+    gradient.
+    """
+    fold, (*how, name) = made_fold(), case.split(" ")
+    changes = {**SMALL, "history": 10, "user_features": ("id",)}
+    changes |= {"optimiser": "lazy-adam"} if "lazy-adam" in how else {}
+    # An epoch is kept by its config, which doesn't say how wide its blocks are.
+    compiled_epoch.cache_clear()
+    for limit, usual in USUAL.items():
+        setattr(blocking, limit, 1 if "blocked" in how else usual)
+    config = resolve_features(dataclasses.replace(arm(name), **changes), fold)
     spread = spread_over(devices, config.batch, LARGE)
     world, sizes = build_world(config, fold)
     state = init_state(config, make_model(config), world, sizes)
@@ -39,7 +51,9 @@ def steps(name: str, devices: int, several: int):
     epoch = compiled_epoch(structure(config))
     after, _ = epoch(spread.state(state), spread.batches(batches[:1]), hyper, world)
     state = init_state(config, make_model(config), world, sizes)
-    first = jax.tree.map(lambda m: m / 0.1, after.optimiser.mu)
+    first = after.params
+    if config.optimiser == "adamw":
+        first = jax.tree.map(lambda m: m / 0.1, after.optimiser.mu)
     _, seen = epoch(spread.state(state), spread.batches(batches), hyper, world)
     table = after.params["tables"]["item"]
     rows = table.sharding.shard_shape(table.shape)[0]
