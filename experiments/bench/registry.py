@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from experiments.bench.catalogue import run_catalogue, run_full_softmax
+from experiments.bench.cost import run_cost
 from experiments.bench.evaluation import run_evaluation
 from experiments.bench.found import Found
 from experiments.bench.losses import run_losses
@@ -19,4 +20,5 @@ BENCHMARKS: dict[str, Callable[[Setting], Found]] = {
     "full-softmax-memory": run_full_softmax,
     "sweep": run_sweep,
     "evaluation": run_evaluation,
+    "cost": run_cost,
 }

@@ -7,6 +7,7 @@ with the same parameters and sees the same batches, so the losses of its first s
 tell whether it is the same work.
 """
 
+import dataclasses
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,6 +31,7 @@ __all__ = [
     "TOWERS",
     "TRAINING",
     "Work",
+    "changed",
     "find_work",
     "save_arrays",
     "work_of",
@@ -72,6 +74,15 @@ class Work(NamedTuple):
             "items": fitted.n_items,
             "examples": len(fitted.item),
         }
+
+
+def changed(base: Config, changes: dict[str, Any]) -> Config:
+    """The config with changes that came as JSON, which has lists for tuples."""
+    told: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in changes.items()
+    }
+    return dataclasses.replace(base, **told)
 
 
 def find_work(dataset: str, data_dir: str | None, phase: str = TRAINING) -> Work:
