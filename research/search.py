@@ -18,7 +18,7 @@ from jaxtyping import Int, UInt64
 from numpy import ndarray
 
 from research.config import Config
-from research.content import stamped
+from research.content import stamped, unstamped
 from research.data.notices import say
 from research.events import pair_hash, splitmix64
 from research.positives import USER_ITEM
@@ -102,15 +102,16 @@ def resolve_search(config: Config, fold: Fold) -> str:
         "fitted": search_words(config, fold.fitted)[_event_rows(fold.fitted)],
         "judged": held_words(config, fold),
     }
+    path = unstamped(config.search)
     there = {name: int((words[:, 0] > 0).sum()) for name, words in found.items()}
     for name, n in there.items():
         if not n:
             raise InputError(
-                f"{config.search}: no query for any of the {len(found[name])} {name} "
+                f"{path}: no query for any of the {len(found[name])} {name} "
                 f"pairs of user and item"
             )
     _say_once(
-        f"{config.search}: a query for {there['fitted']} of {len(found['fitted'])} "
+        f"{path}: a query for {there['fitted']} of {len(found['fitted'])} "
         f"fitted pairs, for {there['judged']} of {len(found['judged'])} judged"
     )
     return stamped(config.search)
