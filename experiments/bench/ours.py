@@ -7,7 +7,11 @@ from experiments.bench.loss_alone import loss_portions
 from experiments.bench.protocol import Answers, serve
 from experiments.bench.ranking import rank_portions
 from experiments.bench.stepping import portions
-from experiments.bench.sweep_side import engine_portions, run_portions
+from experiments.bench.sweep_side import (
+    at_once_portions,
+    engine_portions,
+    run_portions,
+)
 from experiments.bench.work import TOWERS, changed, work_of
 
 __all__ = ["TASKS", "train_steps"]
@@ -25,6 +29,7 @@ TASKS = {
     "loss": loss_portions,
     "rank": rank_portions,
     "runs": run_portions,
+    "at once": at_once_portions,
     "engine": engine_portions,
     "cost": cost_portions,
 }

@@ -20,6 +20,7 @@ SEEDS, EPOCHS, BATCH = 3, 20, 512
 ASKED = 2.5
 MEASURED = 4  # runs of a side that runs them one after the other
 OURS, ENGINE = "this project, one process", "this project, a worker a core"
+AT_ONCE = "this project, a seed's runs in one program"
 TFRS = "TensorFlow Recommenders, a fit a run"
 
 
@@ -45,6 +46,7 @@ def run_sweep(setting: Setting) -> Found:
     start = ours(setting, {**told, "task": "runs"})
     rows = [_extrapolated(case, OURS, start, runs, measured)]
     setting.say(f"sweep: {OURS} measured")
+    rows.append(_at_once(setting, told, case))
     if not quick:
         rows += [_engine(setting, work, told, case), *_peers(setting, work, told, case)]
     targets = [
@@ -80,6 +82,21 @@ def _extrapolated(
         )
     whole = ready + seconds[0] + (runs - 1) * later
     return Row(case, side, "s", (whole,), more, f"from {measured} runs")
+
+
+def _at_once(setting: Setting, told: dict[str, Any], case: str) -> Row:
+    """The row of all temperatures of a seed mapped over in one program (jax.vmap)."""
+    epochs = 2 if setting.quick else 3
+    try:
+        given = {**told, "epochs": epochs, "task": "at once"}
+        ready, seconds, _ = _timed(ours(setting, given), epochs)
+    except Failed as error:
+        return Row(case, AT_ONCE, note=f"failed: {error}")
+    later = statistics.median(seconds[1:])
+    whole = ready + seconds[0] + (SEEDS * told["epochs"] - 1) * later
+    setting.say(f"sweep: {AT_ONCE} measured")
+    note = f"from {epochs} epochs of {len(TEMPERATURES)} runs"
+    return Row(case, AT_ONCE, "s", (whole,), {"start-up s": ready}, note)
 
 
 def _engine(setting: Setting, work: Work, told: dict[str, Any], case: str) -> Row:

@@ -2,19 +2,27 @@
 
 import dataclasses
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.monitoring
+import jax.numpy as jnp
+import numpy as np
 
 from experiments.bench.protocol import Answers
 from experiments.bench.work import RANKING, TOWERS, work_of
 from experiments.engine import Outcome, cores, run_in_workers
 from experiments.tasks import Task
-from research.config import Config
-from research.train.loop import train
+from research.batches import epoch_batches
+from research.config import Config, structure
+from research.train.loop import compiled_epoch, traced_values, train
+from research.train.model import make_model
+from research.train.start import init_state
+from research.train.world import build_world
 
-__all__ = ["engine_portions", "run_portions", "swept"]
+__all__ = ["at_once_portions", "engine_portions", "run_portions", "swept"]
 
 COMPILED = "/jax/core/compile/backend_compile_duration"
 
@@ -46,6 +54,28 @@ def run_portions(told: dict[str, Any]) -> Answers:
         before = len(compiled)
         train(config, fold)
         yield {"compiled": len(compiled) - before}
+
+
+def at_once_portions(told: dict[str, Any]) -> Answers:
+    """An epoch of all temperatures of a seed each time, in one program."""
+    fold = work_of(told["dataset"], told["made"], told["data_dir"], RANKING).fold
+    configs = swept({**told, "seeds": 1})
+    world, sizes = build_world(configs[0], fold)
+    model = make_model(configs[0])
+    state = _stack([init_state(config, model, world, sizes) for config in configs])
+    hyper = _stack([traced_values(config) for config in configs])
+    one: Callable[..., Any] = compiled_epoch(structure(configs[0]))
+    epoch = jax.jit(jax.vmap(one, in_axes=(0, None, 0, None)), donate_argnums=0)
+    examples = len(world.pairs.candidate)
+    yield {}
+    for n in range(1, 1 + told["epochs"]):
+        batches = epoch_batches(examples, configs[0].batch, configs[0].seed, n)
+        state, seen = epoch(state, np.asarray(batches), hyper, world)
+        yield {"loss": float(jax.block_until_ready(seen["loss"]).mean())}
+
+
+def _stack(trees: list[Any]) -> Any:
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
 
 
 def engine_portions(told: dict[str, Any]) -> Answers:
