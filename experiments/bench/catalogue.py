@@ -1,11 +1,12 @@
 """The benchmarks catalogue and full-softmax-memory: what a million items cost."""
 
+from collections.abc import Callable
 from typing import Any
 
-from experiments.bench.asking import alone, ours
+from experiments.bench.asking import ours
 from experiments.bench.found import Found, Row, Target
 from experiments.bench.setting import Setting
-from experiments.bench.sides import Failed, Turns
+from experiments.bench.sides import Side, Turns, take_turns
 
 __all__ = ["run_catalogue", "run_full_softmax"]
 
@@ -15,23 +16,26 @@ SMALL, LARGE = "6038x3533x20", "1000000x1000000x20"
 SHORT = "6038x1000000x76"
 TINY, SMALLER = "300x200x12", "300x400x12"
 ASKED, MEMORY = 1.2, 1.5
+REPEATS = 7
 
 
 def run_catalogue(setting: Setting) -> Found:
     """Seconds a step by each optimiser, in a small world and in a large one."""
-    worlds = (TINY, SMALLER) if setting.quick else (SMALL, LARGE)
+    small, large = (TINY, SMALLER) if setting.quick else (SMALL, LARGE)
     rows: list[Row] = []
     targets: list[Target] = []
     optimisers = OPTIMISERS[:1] if setting.quick else OPTIMISERS
     for optimiser in optimisers:
-        for world in worlds:
-            steps = 3 if optimiser == "adamw" and world == LARGE else 20
-            turns = _measured(setting, world, steps, {"optimiser": optimiser})
-            rows.append(_row(world, optimiser, turns))
-            setting.say(f"catalogue: {optimiser} in {world} measured")
-        small, large = (row.median for row in rows[-2:])
+        steps = {small: 60, large: 3 if optimiser == "adamw" else 60}
+        changes = {"optimiser": optimiser}
+        sides = {w: _side(setting, w, n, changes) for w, n in steps.items()}
+        found = take_turns(sides, 2 if setting.quick else REPEATS)
+        pair = [_row(world, optimiser, turns) for world, turns in found.items()]
+        rows += pair
+        setting.say(f"catalogue: {optimiser} measured")
         if optimiser != "adamw" and not setting.quick:
-            seen = large / small if small and large else None
+            low, high = (row.median for row in pair)
+            seen = high / low if low and high else None
             what = f"{optimiser}: a step in the large world over one in the small"
             targets.append(Target(what, ASKED, False, seen))
     about = (
@@ -45,8 +49,8 @@ def run_catalogue(setting: Setting) -> Found:
 def run_full_softmax(setting: Setting) -> Found:
     """Memory of an exact softmax over a million items."""
     world = TINY if setting.quick else SHORT
-    turns = _measured(setting, world, 1, {"negatives": ["catalogue"]}, repeats=2)
-    row = _row(world, "adamw", turns)
+    side = _side(setting, world, 1, {"negatives": ["catalogue"]})
+    row = _row(world, "adamw", take_turns({"adamw": side}, 2)["adamw"])
     seen = row.more.get("step MiB")
     target = Target(
         "peak memory of a step beyond parameters and optimiser state",
@@ -61,21 +65,17 @@ def run_full_softmax(setting: Setting) -> Found:
     return Found("full-softmax-memory", about, (row,), targets, setting.told())
 
 
-def _measured(
-    setting: Setting,
-    world: str,
-    steps: int,
-    changes: dict[str, Any],
-    repeats: int = 5,
-) -> Turns | str:
-    told = {
-        **{"task": "train", "dataset": world, "made": True, "data_dir": None},
-        **{"batch": 64 if setting.quick else 1024, "steps": steps, "changes": changes},
-    }
-    try:
-        return alone(ours(setting, told), 2 if setting.quick else repeats)
-    except Failed as error:
-        return str(error)
+def _side(
+    setting: Setting, world: str, steps: int, changes: dict[str, Any]
+) -> Callable[[], Side]:
+    return ours(
+        setting,
+        {
+            **{"task": "train", "dataset": world, "made": True, "data_dir": None},
+            **{"batch": 64 if setting.quick else 1024, "steps": steps},
+            "changes": changes,
+        },
+    )
 
 
 def _row(world: str, side: str, turns: Turns | str) -> Row:

@@ -14,8 +14,9 @@ from research.config import structure
 __all__ = ["Case", "arm_cases", "run_cost"]
 
 BATCH, DRAWS = 1024, 1024
-# Arms that only change what the towers are given or how wide they are.
-LEFT_OUT = ("features", "layers", "chosen")
+# Arms that only change what the towers are given or how wide they are, and what moves
+# a temperature in the same way as over in-batch negatives.
+LEFT_OUT = ("features", "layers", "chosen", "full-softmax-")
 CATALOGUES = (3_533, 30_000, 300_000)
 
 
@@ -46,7 +47,8 @@ def run_cost(setting: Setting) -> Found:
         f"arm has the towers of the benchmark train, batch {BATCH:,}, and draws "
         f"{DRAWS:,} negatives wherever it draws any (a union with the batch's own has "
         "both); in-batch negatives are the batch's. Arms of one compilation share a "
-        "row. Arms that only change features or layers are left out."
+        "row. Arms that only change features or layers are left out, and temperatures "
+        "that move stand with in-batch negatives alone."
     )
     return Found("cost", about, tuple(rows), (), setting.told(work))
 

@@ -15,7 +15,7 @@ from research.negatives import Size, check_negatives
 from research.train.world import resolve_features
 from research.types import Fold, InputError
 
-__all__ = ["PLAIN", "cost_portions", "negatives_of"]
+__all__ = ["PLAIN", "cost_portions", "negatives_of", "possible"]
 
 # The towers of the benchmarks, with every switch as an arm finds it.
 PLAIN = dataclasses.replace(TOWERS, logq=0.0, mask_same_item=False)
@@ -27,7 +27,7 @@ def cost_portions(told: dict[str, Any]) -> Answers:
     yield {}
     for changes in told["cases"]:
         try:
-            config = _possible(changed(PLAIN, changes), fold)
+            config = possible(changed(PLAIN, changes), fold)
         except InputError as error:
             yield {"refused": str(error)}
             continue
@@ -55,7 +55,7 @@ def negatives_of(config: Config, items: int) -> int:
     return total
 
 
-def _possible(config: Config, fold: Fold) -> Config:
+def possible(config: Config, fold: Fold) -> Config:
     """The config as it can be run on the fold.
 
     What can't take so many draws keeps those that its arm names.

@@ -7,6 +7,8 @@ from typing import Any
 
 import jax
 
+from experiments.bench.protocol import peak_bytes
+
 __all__ = ["beyond"]
 
 _RESET = Path("/proc/self/clear_refs")
@@ -37,6 +39,7 @@ def _held(forget: bool) -> tuple[int, int] | None:
         return stats["bytes_in_use"], stats["peak_bytes_in_use"]
     try:
         if forget:
+            peak_bytes()  # keeps what is about to be forgotten
             descriptor = os.open(_RESET, os.O_WRONLY)
             os.write(descriptor, b"5")
             os.close(descriptor)

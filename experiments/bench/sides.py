@@ -67,7 +67,7 @@ class Process:
             stderr=self._errors,
             text=True,
         )
-        self._asked = False
+        self._asked = self._silent = False
 
     def ask(self) -> dict[str, Any]:
         """The next answer.
@@ -109,7 +109,7 @@ class Process:
 
     def _answer(self) -> dict[str, Any]:
         assert self._process.stdout is not None
-        timer = threading.Timer(PATIENCE, self._process.kill)
+        timer = threading.Timer(PATIENCE, self._give_up)
         timer.start()
         try:
             for line in self._process.stdout:
@@ -120,8 +120,14 @@ class Process:
             timer.cancel()
         raise Failed(self._reason())
 
+    def _give_up(self) -> None:
+        self._silent = True
+        self._process.kill()
+
     def _reason(self) -> str:
         code = self._process.wait()
+        if self._silent:
+            return f"no answer within {PATIENCE:g} s"
         self._errors.seek(0)
         lines = [line.strip() for line in self._errors if line.strip()]
         return f"exit code {code}: {lines[-1][:200] if lines else 'no reason given'}"

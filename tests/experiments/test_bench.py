@@ -7,14 +7,19 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
+from experiments.bench.cost import arm_cases
+from experiments.bench.cost_side import PLAIN, negatives_of, possible
 from experiments.bench.found import Found, Row, Target, load_found, ratio, save_found
+from experiments.bench.memory import beyond
+from experiments.bench.protocol import peak_bytes
 from experiments.bench.registry import BENCHMARKS
 from experiments.bench.sides import Failed, Here, Process, Turns, take_turns
 from experiments.bench.tables import page_of
-from experiments.bench.work import find_work, save_arrays
+from experiments.bench.work import changed, find_work, save_arrays, work_of
 from research.types import InputError
 
 PEERS = Path(__file__).parents[2] / "experiments" / "bench" / "peers"
@@ -150,6 +155,35 @@ def test_peers_compile_and_use_nothing_of_jax(path, tmp_path):
         for name in names:
             assert name.split(".")[0] not in ("jax", "research")
             assert not name.startswith("experiments") or name.endswith("protocol")
+
+
+def test_every_arm_of_the_cost_table_can_be_run():
+    """But for the one that asks for titles, which a made world lacks."""
+    fold = work_of("6038x3533x2", True, None).fold
+    cases, refused = arm_cases(), []
+    for case in cases:
+        try:
+            config = possible(changed(PLAIN, case.changes), fold)
+        except InputError:
+            refused.append(case.name)
+            continue
+        assert negatives_of(config, fold.fitted.n_items) >= 63
+    assert refused == ["encoder-query"]
+    named = {case.name for case in cases}
+    assert {"in-batch", "uniform-softmax", "pointwise-sigmoid", "full-softmax"} <= named
+
+
+def test_a_call_is_seen_to_take_what_it_takes_beyond_what_is_there():
+    """64 MiB and more: what the allocator always asks the system for anew."""
+
+    def twice() -> jax.Array:
+        part = jax.numpy.ones(1 << 24)
+        return jax.numpy.concatenate([part, part])
+
+    made, rose = beyond(twice)
+    assert made.nbytes == 1 << 27
+    assert rose is None or 1 << 27 <= rose < 1 << 29
+    assert peak_bytes() > made.nbytes
 
 
 def test_an_unknown_benchmark_is_refused(call):
