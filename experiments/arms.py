@@ -40,6 +40,9 @@ ARMS: dict[str, dict[str, Any]] = {
         "logq": 1.0,
     },
     "full-softmax": {"negatives": ("catalogue",)},
+    # Optimisers that move the touched rows of the tables.
+    "lazy-adam": {"logq": 1.0, "optimiser": "lazy-adam"},
+    "rowwise-adagrad": {"logq": 1.0, "optimiser": "rowwise-adagrad"},
     # Masks, each a switch.
     "in-batch+logq+same-item": {"logq": 1.0, "mask_same_item": True},
     "in-batch+logq+mask": {"logq": 1.0, "mask_user_positives": True},

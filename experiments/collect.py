@@ -1,6 +1,7 @@
 """From finished runs to a grid's records, and from records to tables and figures."""
 
 import csv
+import functools
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -34,6 +35,8 @@ from research.types import InputError
 
 __all__ = ["FIGURES", "collect", "file_name", "place", "records_path", "report"]
 
+_SEARCH = "Simulated words see the target: recall falls as more of them are replaced"
+
 FIGURES: dict[str, dict[str, Callable[[pd.DataFrame], Drawing]]] = {
     "ssb": {"arms": arms_figure},
     "temperature": {
@@ -52,6 +55,7 @@ FIGURES: dict[str, dict[str, Callable[[pd.DataFrame], Drawing]]] = {
     "baselines": {"arms": dots_figure},
     "positives": {"arms": dots_figure},
     "positives-users": {"arms": dots_figure},
+    "search": {"arms": functools.partial(dots_figure, title=_SEARCH)},
 }
 
 # Further tables of a grid, from its records and its long table, at a path.
@@ -155,9 +159,8 @@ def report(grid: Grid, records: Path, out: Path) -> tuple[pd.DataFrame, list[Pat
         return report_curves(grid, rows, header, out)
     name, dataset = file_name(grid.name, header["split"]), header["dataset"]
     path = out / "tables" / dataset / name
-    frame = write_report(
-        rows, grid.reference, path, grid.question, grid.fields, _notes(header)
-    )
+    notes = [*_notes(header), *([grid.note] if grid.note else [])]
+    frame = write_report(rows, grid.reference, path, grid.question, grid.fields, notes)
     written = [path.with_name(f"{name}.csv"), path.with_name(f"{name}.md")]
     if grid.name in TABLES:
         written += TABLES[grid.name](rows, frame, path)

@@ -34,6 +34,7 @@ class Outcome(NamedTuple):
     seconds: float
 
 
+PATIENCE = 10.0  # seconds for an idle worker to end by itself
 Finished = Callable[[Outcome], None]
 Running = Callable[[str], None]
 
@@ -160,7 +161,10 @@ class _Worker:
             return outcome
 
     def stop(self) -> None:
-        """Ends the process."""
+        """Ends the process: by itself, so that its libraries tidy up, if it is idle."""
+        self.pipe.close()
+        if self.task is None:
+            self.process.join(PATIENCE)
         self.process.terminate()
         self.process.join()
 

@@ -1,86 +1,38 @@
-"""This project's side: its own compiled epoch, asked for some steps at a time."""
+"""This project's side: what it can be asked for."""
 
-import dataclasses
-import time
-from collections.abc import Iterator
 from typing import Any
 
-import jax
-import numpy as np
-
+from experiments.bench.cost_side import cost_portions
+from experiments.bench.loss_alone import loss_portions
 from experiments.bench.protocol import Answers, serve
-from experiments.bench.work import TOWERS, work_of
-from research.batches import epoch_batches
-from research.config import Config, structure
-from research.train.loop import compiled_epoch, traced_values
-from research.train.model import make_model
-from research.train.start import init_state
-from research.train.world import build_world
-from research.types import Fold
+from experiments.bench.ranking import rank_portions
+from experiments.bench.stepping import portions
+from experiments.bench.sweep_side import (
+    at_once_portions,
+    engine_portions,
+    run_portions,
+)
+from experiments.bench.work import TOWERS, changed, work_of
 
-__all__ = ["portions", "train_steps"]
-
-COMPARED = 5  # steps whose losses all sides tell
+__all__ = ["TASKS", "train_steps"]
 
 
 def train_steps(told: dict[str, Any]) -> Answers:
     """Steps of training on the work, a portion at a time."""
     work = work_of(told["dataset"], told["made"], told["data_dir"])
-    config = dataclasses.replace(TOWERS, batch=told["batch"], **told["changes"])
+    config = changed(TOWERS, {"batch": told["batch"], **told["changes"]})
     yield from portions(config, work.fold, told["steps"])
 
 
-def portions(config: Config, fold: Fold, steps: int) -> Answers:
-    """Gets ready and compiles, then runs ``steps`` steps each time it is asked.
-
-    Args:
-      config: the run; its features are named.
-      fold: the phase.
-      steps: of a portion; the first of all is part of getting ready.
-    """
-    world, sizes = build_world(config, fold)
-    state = init_state(config, make_model(config), world, sizes)
-    hyper = traced_values(config)
-    epoch_of: Any = compiled_epoch(structure(config))  # jit, which can be lowered
-    parts = _cycle(config, len(world.pairs.candidate), steps)
-    jax.block_until_ready((state, world))
-    clock = time.perf_counter()
-    compiled = epoch_of.lower(state, next(parts), hyper, world).compile()
-    compile_seconds = time.perf_counter() - clock
-    planned = compiled.memory_analysis()
-    parts = _cycle(config, len(world.pairs.candidate), steps)
-    state, seen = compiled(state, next(parts), hyper, world)
-    yield {
-        "compile_seconds": compile_seconds,
-        "losses": np.asarray(seen["loss"])[:COMPARED].tolist(),
-        "state_bytes": _bytes((state.params, state.optimiser)),
-        "planned_bytes": 0 if planned is None else planned.temp_size_in_bytes,
-        "versions": {"jax": jax.__version__},
-    }
-    while True:
-        part = next(parts)
-        clock = time.perf_counter()
-        state, _ = jax.block_until_ready(compiled(state, part, hyper, world))
-        yield {"seconds": time.perf_counter() - clock, "steps": len(part)}
-
-
-def _bytes(tree: Any) -> int:
-    return sum(leaf.nbytes for leaf in jax.tree.leaves(tree))
-
-
-def _cycle(config: Config, examples: int, steps: int) -> Iterator[np.ndarray]:
-    """Portions of the first epoch's batches, from its start again when it ends."""
-    batches = epoch_batches(examples, config.batch, config.seed, 1)
-    steps = min(steps, len(batches))
-    at = 0
-    while True:
-        if at + steps > len(batches):
-            at = 0
-        yield batches[at : at + steps]
-        at += steps
-
-
-TASKS = {"train": train_steps}
+TASKS = {
+    "train": train_steps,
+    "loss": loss_portions,
+    "rank": rank_portions,
+    "runs": run_portions,
+    "at once": at_once_portions,
+    "engine": engine_portions,
+    "cost": cost_portions,
+}
 
 if __name__ == "__main__":
     serve(TASKS)

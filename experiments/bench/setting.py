@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from experiments.bench.work import Work, find_work
+from experiments.bench.work import TRAINING, Work, find_work
 from experiments.environment import environment
 
 __all__ = ["PEERS", "Setting", "machine"]
@@ -33,9 +33,9 @@ class Setting(NamedTuple):
     scratch: Path
     say: Callable[[str], None]
 
-    def work(self, dataset: str, needed: bool = True) -> Work:
+    def work(self, dataset: str, phase: str = TRAINING) -> Work:
         """The data of a comparison; see find_work."""
-        return find_work("tiny" if self.quick else dataset, self.data_dir, needed)
+        return find_work("tiny" if self.quick else dataset, self.data_dir, phase)
 
     def told(self, work: Work | None = None) -> dict[str, Any]:
         """What a reader is told."""

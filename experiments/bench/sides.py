@@ -13,7 +13,7 @@ from experiments.bench.protocol import AGAIN, Answers
 
 __all__ = ["Failed", "Here", "Process", "Side", "Turns", "own", "take_turns"]
 
-PATIENCE = 300.0  # seconds without an answer after which a side is given up
+PATIENCE = 1200.0  # seconds without an answer after which a side is given up
 
 
 class Failed(Exception):

@@ -1,84 +1,93 @@
 """Steps a second on the same work: this project, PyTorch, TensorFlow Recommenders."""
 
-from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
+from experiments.bench.asking import ours, peer
 from experiments.bench.found import Found, Row, Target, ratio
-from experiments.bench.ours import train_steps
 from experiments.bench.setting import Setting
-from experiments.bench.sides import Here, Process, Side, Turns, own, take_turns
+from experiments.bench.sides import Turns, take_turns
 from experiments.bench.work import Work, save_arrays
 
-__all__ = ["EAGER", "OURS", "TFRS", "row_of", "run_training"]
+__all__ = ["row_of", "run_training"]
 
-OURS, EAGER, COMPILED, TFRS = (
-    "this project",
-    "PyTorch, eager",
-    "PyTorch, compiled",
-    "TensorFlow Recommenders",
-)
 STEPS = {1024: 60, 4096: 8}
 REPEATS = 5
-ASKED = {1024: {EAGER: 3.5, TFRS: 2.5}, 4096: {EAGER: 5.0, TFRS: 2.5}}
+
+
+class Player(NamedTuple):
+    """A side: its name, its module (none: this project), what else it is told."""
+
+    name: str
+    module: str | None
+    told: dict[str, Any]
+
+
+OURS = Player("this project", None, {})
+EAGER = Player("PyTorch, eager", "torch_peer", {})
+COMPILED = Player("PyTorch, compiled", "torch_peer", {"compiled": True})
+TFRS = Player("TensorFlow Recommenders", "tfrs_peer", {})
+DENSE = (OURS, EAGER, COMPILED, TFRS)
+LAZY, ROWWISE = (
+    Player(f"this project, {name}", None, {"changes": {"optimiser": name}})
+    for name in ("lazy-adam", "rowwise-adagrad")
+)
+SPARSE_ADAM = Player("PyTorch, SparseAdam", "torch_peer", {"sparse": True})
+ADAGRAD = Player("TensorFlow Recommenders, Adagrad", "tfrs_peer", {"sparse": True})
+SPARSE = (LAZY, ROWWISE, SPARSE_ADAM, ADAGRAD)
+# How many times another side, at each batch.
+ASKED = {
+    "dense Adam": ((OURS, EAGER, (3.5, 5.0)), (OURS, TFRS, (2.5, 2.5))),
+    "rows touched": ((LAZY, SPARSE_ADAM, (3.5, 5.0)), (ROWWISE, ADAGRAD, (2.5, 2.5))),
+}
 
 
 def run_training(setting: Setting) -> Found:
-    """Dense Adam at each batch, the sides in turns."""
+    """Adam over everything, then each side's own optimiser of touched rows."""
     work = setting.work("ml-1m")
     steps = {64: 4} if setting.quick else STEPS
     path = save_arrays(work, tuple(steps), setting.scratch / "work.npz")
     rows: list[Row] = []
     targets: list[Target] = []
-    told_of = setting.told(work)
-    for batch, n in steps.items():
-        told = {"work": str(path), "batch": batch, "steps": n}
-        sides = _sides(setting, work, told)
-        found = take_turns(sides, 2 if setting.quick else REPEATS)
-        case = f"batch {batch:,}, dense Adam"
-        rows += [
-            row_of(case, name, turns, found[OURS]) for name, turns in found.items()
-        ]
-        for other, asked in ASKED.get(batch, {}).items():
-            seen = ratio(tuple(rows), case, OURS, other)
-            targets.append(Target(f"{case}: {OURS} over {other}", asked, True, seen))
-        setting.say(f"train: {case} measured")
+    about_setting = setting.told(work)
+    for at, (batch, n) in enumerate(steps.items()):
+        told = {"task": "train", "work": str(path), "batch": batch, "steps": n}
+        kinds: dict[str, tuple[Player, ...]] = {"dense Adam": DENSE}
+        if not setting.quick:
+            kinds["rows touched"] = SPARSE
+        for kind, players in kinds.items():
+            case = f"batch {batch:,}, {kind}"
+            sides = {
+                player.name: _start(setting, work, player, told)
+                for player in players
+                if player.module is None or setting.peers is not None
+            }
+            found = take_turns(sides, 2 if setting.quick else REPEATS)
+            for name, turns in found.items():
+                same_rule = kind == "dense Adam"
+                reference = found[players[0].name] if same_rule else ""
+                rows.append(row_of(case, name, turns, reference))
+                if isinstance(turns, Turns):
+                    about_setting["packages"] |= turns.ready["versions"]
+            if not setting.quick:
+                for side, other, asked in ASKED[kind]:
+                    seen = ratio(tuple(rows), case, side.name, other.name)
+                    what = f"{case}: {side.name} over {other.name}"
+                    targets.append(Target(what, asked[at], True, seen))
+            setting.say(f"train: {case} measured")
     about = (
         "In-batch softmax with log q and the row's own item masked; user tower of an "
-        "id and the mean of 20 clicks, item tower of an id, 128 and 64 wide, Adam. "
-        "Every side starts from the same parameters and sees the same batches."
+        "id and the mean of 20 clicks, item tower of an id, 128 and 64 wide. Every "
+        "side starts from the same parameters and sees the same batches: loss apart is "
+        "by how much the losses of the first 5 steps differ at most."
     )
-    return Found("train", about, tuple(rows), tuple(targets), told_of)
+    return Found("train", about, tuple(rows), tuple(targets), about_setting)
 
 
-def _sides(
-    setting: Setting, work: Work, told: dict[str, Any]
-) -> dict[str, Callable[[], Side]]:
-    ours = {
-        **{"task": "train", "dataset": work.dataset, "made": work.made, "changes": {}},
-        **{"data_dir": setting.data_dir, **told},
-    }
-    sides: dict[str, Callable[[], Side]] = {OURS: lambda: _ours(setting, ours)}
-    peers = {
-        EAGER: ("torch_peer", {}),
-        COMPILED: ("torch_peer", {"compiled": True}),
-        TFRS: ("tfrs_peer", {}),
-    }
-    for name, (module, changes) in peers.items():
-        if setting.peers is not None:
-            sides[name] = _start(setting, module, {"task": "train", **told, **changes})
-    return sides
-
-
-def _start(setting: Setting, module: str, told: dict[str, Any]) -> Callable[[], Side]:
-    assert setting.peers is not None
-    python = setting.peers
-    return lambda: Process(python, f"experiments.bench.peers.{module}", told)
-
-
-def _ours(setting: Setting, told: dict[str, Any]) -> Side:
-    if setting.quick:
-        return Here(train_steps(told))
-    return own("experiments.bench.ours", told)
+def _start(setting: Setting, work: Work, player: Player, told: dict[str, Any]) -> Any:
+    if player.module is not None:
+        return peer(setting, player.module, {**told, **player.told})
+    place = {"dataset": work.dataset, "made": work.made, "data_dir": setting.data_dir}
+    return ours(setting, {"changes": {}, **told, **place, **player.told})
 
 
 def row_of(case: str, side: str, turns: Turns | str, reference: Turns | str) -> Row:

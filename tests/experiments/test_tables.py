@@ -8,13 +8,14 @@ import pytest
 from experiments import commands, runs
 from experiments.__main__ import main
 from experiments.arms import ARMS
-from experiments.collect import TABLES
+from experiments.collect import TABLES, report
 from experiments.folders import read_json
 from experiments.grids import GRIDS
 from experiments.version import RESULTS_VERSION
-from research.report.storage import read_header
+from research.report.storage import read_header, save_records
 from research.report.table_files import read_table
 from tests.experiments.made import SMALL, contents, runs_of
+from tests.report.made import made_rows
 
 BEFORE = ["arm", "metric", "k", "mean", "low", "high", "seeds", "users"]
 AFTER = ["against", "delta", "delta_low", "delta_high", "note"]  # note: why a hole
@@ -277,3 +278,17 @@ def test_a_run_is_shown_beside_the_committed_values(
     assert "here and as committed" in called.out
     rows = [line for line in called.out.splitlines() if "popularity" in line]
     assert "yes" in rows[-1]  # the same data: the same value
+
+
+def test_what_a_grid_must_not_be_taken_for_stands_under_its_table(tmp_path):
+    grid = GRIDS["search"]._replace(reference="in-batch")
+    assert "made from the target" in grid.note
+    header = {"results_version": RESULTS_VERSION, "dataset": "ml-100k", "quick": False}
+    header |= {"split": "last", "data_digest": "0" * 64}
+    records = tmp_path / "made.npz"
+    save_records(records, made_rows(seeds=1), header)
+    for name in ("few", "other"):  # neither has figures
+        note = {"few": "", "other": grid.note}[name]
+        report(grid._replace(name=name, note=note), records, tmp_path)
+        text = (tmp_path / "tables" / "ml-100k" / f"{name}-last.md").read_text()
+        assert (f"\n{grid.note}\n" in text) is bool(note)
