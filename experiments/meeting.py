@@ -1,21 +1,31 @@
 """How several processes come together before any of them computes: a meeting.
 
 A line of JSON each way: who comes says which process it is and what it has in mind,
-and process 0 tells all of them how it goes on, or why it doesn't.
+and process 0 tells all of them how it goes on, or why it doesn't. The connections stay
+open, so that process 0 sees the others leave.
 """
 
+import contextlib
 import json
 import socket
 import time
+from typing import NamedTuple
 
 from research.types import InputError
 
-__all__ = ["PATIENCE", "Said", "meet"]
+__all__ = ["PATIENCE", "Met", "Said", "meet", "part"]
 
 PATIENCE = 45.0  # seconds for the others to come
 ANSWER = 5.0  # seconds for who has come to say who it is
 LINE = 1 << 16
 Said = dict[str, object]
+
+
+class Met(NamedTuple):
+    """What process 0 was given for go; its connections to the others, or one to it."""
+
+    go: bool
+    lines: tuple[socket.socket, ...]
 
 
 def meet(
@@ -25,7 +35,7 @@ def meet(
     said: Said,
     go: bool,
     patience: float = PATIENCE,
-) -> bool:
+) -> Met:
     """All processes come together at process 0, and hear from it how it goes on.
 
     Args:
@@ -37,7 +47,7 @@ def meet(
       patience: seconds for the others to come.
 
     Returns:
-      What process 0 was given for go.
+      What came of it; ``part`` ends it.
 
     Raises:
       InputError: somebody never came, came twice, or has something else in mind.
@@ -45,19 +55,32 @@ def meet(
     host, _, port = address.rpartition(":")
     where, said = (host, int(port)), {"processes": processes, **said}
     if process:
-        return _come(where, {"process": process, **said}, patience)
+        line, go = _come(where, {"process": process, **said}, patience)
+        return Met(go, (line,))
     present: dict[int, socket.socket] = {}
     try:
         with _listen(where) as door:
             _wait_for_all(door, present, said, processes, patience)
     except InputError as error:
         _tell(present, {"refused": str(error)})
+        part(tuple(present.values()), patience=0.0)
         raise
     _tell(present, {"go": go})
-    return go
+    return Met(go, tuple(present.values()))
 
 
-def _come(where: tuple[str, int], said: Said, patience: float) -> bool:
+def part(lines: tuple[socket.socket, ...], patience: float) -> None:
+    """Waits so many seconds for those at the other ends to leave, then leaves too."""
+    until = time.monotonic() + patience
+    for line in lines:
+        with line, contextlib.suppress(OSError):
+            line.settimeout(max(until - time.monotonic(), 0.01))
+            line.recv(1)  # nothing is said any more: this returns when it closes
+
+
+def _come(
+    where: tuple[str, int], said: Said, patience: float
+) -> tuple[socket.socket, bool]:
     """Any process but the first: says who it is, and is told how it goes on."""
     what = _name(where)
     until = time.monotonic() + patience
@@ -71,20 +94,18 @@ def _come(where: tuple[str, int], said: Said, patience: float) -> bool:
                 reason = error.strerror or error
                 raise InputError(f"{what} doesn't answer: {reason}") from None
             time.sleep(0.2)  # it may start later
-    with line:
-        # It waits for the others as long, and then says so.
-        line.settimeout(patience + ANSWER)
-        heard = None
-        try:
-            line.sendall(_packed(said))
-            heard = _heard(line)
-        except OSError:
-            pass
-    if heard is None or not {"go", "refused"} & set(heard):
-        raise InputError(f"{what}: what answers there is no process 0 of this run")
-    if "refused" in heard:
+    # It waits for the others as long, and then says so.
+    line.settimeout(patience + ANSWER)
+    heard = None
+    with contextlib.suppress(OSError):
+        line.sendall(_packed(said))
+        heard = _heard(line)
+    if heard is not None and "go" in heard:
+        return line, bool(heard["go"])
+    line.close()
+    if heard is not None and "refused" in heard:
         raise InputError(str(heard["refused"]))
-    return bool(heard["go"])
+    raise InputError(f"{what}: what answers there is no process 0 of this run")
 
 
 def _listen(where: tuple[str, int]) -> socket.socket:
@@ -139,11 +160,8 @@ def _name(where: tuple[str, int]) -> str:
 
 def _tell(present: dict[int, socket.socket], what: Said) -> None:
     for line in present.values():
-        with line:
-            try:
-                line.sendall(_packed(what))
-            except OSError:
-                continue  # it is gone: JAX finds that out
+        with contextlib.suppress(OSError):  # it is gone: JAX finds that out
+            line.sendall(_packed(what))
 
 
 def _packed(what: Said) -> bytes:

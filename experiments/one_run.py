@@ -1,6 +1,8 @@
 """The command train: one run, on one device, on many, or by several processes."""
 
+import contextlib
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,17 +61,15 @@ class Train:
         (spec,), tasks, runs = plan([spec], "train", out, self.data_dir)
         digest = ratings_of(spec.config.dataset, self.data_dir).digest
         identity, run = locate(spec.config, "train", out, digest)
-        devices = self.devices
-        if place.processes > 1:
-            left = bool(tasks) and not (run / "vectors.npz").is_file()
-            devices = self._together(place, spec, identity, left)
-        check_devices(spec.config, devices)
-        if place.process_id:
-            return self._follow(spec, devices)
-        tasks = [task._replace(devices=devices) for task in tasks]
-        writable(out)
-        announce("train", runs, len(tasks))
-        failed = finish(tasks, self.data_dir, jobs=1)
+        left = bool(tasks) and not (run / "vectors.npz").is_file()
+        with self._devices(place, spec, identity, left) as devices:
+            check_devices(spec.config, devices)
+            if place.process_id:
+                return self._follow(spec, devices)
+            tasks = [task._replace(devices=devices) for task in tasks]
+            writable(out)
+            announce("train", runs, len(tasks))
+            failed = finish(tasks, self.data_dir, jobs=1)
         folder = serving_folder(run, spec.config)
         if not failed:
             _print_metrics(folder)
@@ -80,8 +80,14 @@ class Train:
             print(*(f"wrote {name}" for name in written), sep="\n")
         return FAILED if failed else FINISHED
 
-    def _together(self, place: Place, spec: Spec, identity: str, left: bool) -> int:
-        """Joins the other processes; returns how many devices train, 1 for none."""
+    @contextlib.contextmanager
+    def _devices(
+        self, place: Place, spec: Spec, identity: str, left: bool
+    ) -> Iterator[int]:
+        """How many devices train, 1 for none; with several processes, among them."""
+        if place.processes == 1:
+            yield self.devices
+            return
         if self.devices != 1:
             raise InputError(
                 f"devices is {self.devices}: with --processes all devices take part"
@@ -95,7 +101,8 @@ class Train:
         import jax
 
         said: Said = {"run": identity, "jax": jax.__version__}
-        return jax.device_count() if join(place, said, left) else 1
+        with join(place, said, left) as go:
+            yield jax.device_count() if go else 1
 
     def _follow(self, spec: Spec, devices: int) -> int:
         """Trains as process 0 does; what is written goes with the folder."""

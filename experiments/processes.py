@@ -6,9 +6,11 @@ the address that JAX then takes over (meeting.py). Whatever makes them unequal i
 there, before anything is computed or written.
 """
 
+import contextlib
+from collections.abc import Iterator
 from typing import NamedTuple
 
-from experiments.meeting import PATIENCE, Said, meet
+from experiments.meeting import PATIENCE, Said, meet, part
 from research.types import InputError
 
 __all__ = ["Place", "check_place", "join"]
@@ -44,18 +46,19 @@ def check_place(place: Place) -> None:
         raise InputError(f"coordinator {coordinator!r}: it must be HOST:PORT")
 
 
-def join(place: Place, said: Said, go: bool) -> bool:
+@contextlib.contextmanager
+def join(place: Place, said: Said, go: bool) -> Iterator[bool]:
     """Meets the others; then, if the first has something to train, joins their devices.
 
     Must come before anything is computed. A process that is lost later on fails the run
-    of the others.
+    of the others. Process 0 goes last: where it was, JAX has the others meet.
 
     Args:
       place: of this process.
       said: what all of them must have in common.
       go: of process 0, whether there is something to train.
 
-    Returns:
+    Yields:
       What process 0 was given for go.
 
     Raises:
@@ -63,16 +66,23 @@ def join(place: Place, said: Said, go: bool) -> bool:
     """
     processes, own, coordinator = place
     assert coordinator is not None
-    go = meet(own, processes, coordinator, said, go)
-    if go:
-        import jax
+    met = meet(own, processes, coordinator, said, go)
+    if not met.go:
+        part(met.lines, patience=0.0)
+        yield False
+        return
+    import jax
 
-        # Without it JAX ends this process as soon as another is lost or is done.
-        jax.config.update("jax_enable_recoverability", True)
-        jax.config.update("jax_cpu_collectives_implementation", "gloo")
-        jax.distributed.initialize(
-            coordinator, processes, own,
-            initialization_timeout=int(PATIENCE),
-            coordinator_bind_address=coordinator,
-        )  # fmt: skip
-    return go
+    # Without it JAX ends this process as soon as another is lost.
+    jax.config.update("jax_enable_recoverability", True)
+    jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    jax.distributed.initialize(
+        coordinator, processes, own,
+        initialization_timeout=int(PATIENCE), coordinator_bind_address=coordinator,
+    )  # fmt: skip
+    try:
+        yield True
+    finally:
+        if own:
+            jax.distributed.shutdown()
+        part(met.lines, patience=0.0 if own else PATIENCE)

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from experiments import meeting
-from experiments.meeting import meet
+from experiments.meeting import meet, part
 from research.types import InputError
-from tests.experiments.made import contents
+from tests.experiments.made import contents, runs_of
 from tests.experiments.test_bad_input import refused
 from tests.experiments.test_devices import WORDS, vectors_of
 
@@ -33,7 +33,9 @@ def all_at(address, *given, patience=20.0):
 
     def one(at, number, processes, said, go):
         try:
-            found[at] = meet(number, processes, address, said, go, patience)
+            met = meet(number, processes, address, said, go, patience)
+            part(met.lines, 0.0 if number else patience)
+            found[at] = met.go
         except InputError as error:
             found[at] = str(error)
 
@@ -129,6 +131,22 @@ def test_what_answers_may_be_no_process_of_ours(address):
     )
 
 
+def test_process_0_leaves_last(address):
+    left = []
+
+    def stays():
+        met = meet(1, 2, address, RUN, True)
+        time.sleep(0.3)
+        left.append(time.monotonic())
+        part(met.lines, 0.0)
+
+    other = threading.Thread(target=stays)
+    other.start()
+    part(meet(0, 2, address, RUN, True).lines, 20.0)
+    assert time.monotonic() >= left[0]
+    other.join()
+
+
 BAD = {
     "no process": (("--processes", "0"), ("processes is 0", "at least 1")),
     "not one of them": (
@@ -175,27 +193,42 @@ def test_a_process_that_waits_in_vain_writes_nothing(
     assert not (tmp_path / "out").exists()
 
 
+def started(address, number, data, out, *words):
+    """One of two processes, which run by themselves."""
+    call = [sys.executable, "-m", "experiments", *WORDS, "--data-dir", str(data)]
+    place = ["--processes", "2", "--process-id", str(number), "--coordinator", address]
+    return subprocess.Popen(
+        [*call, *place, "--out", str(out), *words],
+        env={**os.environ, "JAX_PLATFORMS": "cpu"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
 @pytest.mark.slow
 def test_two_processes_give_the_vectors_of_one(call, data, tmp_path, address):
-    words = [sys.executable, "-m", "experiments", *WORDS, "--data-dir", str(data)]
-    words += ["--processes", "2", "--coordinator", address]
-    started = [
-        subprocess.Popen(
-            [*words, "--process-id", str(n), "--out", str(tmp_path / str(n))],
-            env={**os.environ, "JAX_PLATFORMS": "cpu"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for n in range(2)
-    ]
-    told = [process.communicate() for process in started]
-    assert [process.returncode for process in started] == [0, 0], told
+    both = [started(address, n, data, tmp_path / str(n)) for n in range(2)]
+    told = [process.communicate() for process in both]
+    assert [process.returncode for process in both] == [0, 0], told
     assert not (tmp_path / "1").exists(), "process 0 alone writes"
     assert call(*WORDS, "--out", tmp_path / "one").status == 0
     (_, found), (_, expected) = (vectors_of(tmp_path / name) for name in ("0", "one"))
     for side in ("users", "items"):
         np.testing.assert_allclose(found[side], expected[side], atol=1e-5)
-    # A process that comes to a run that is finished has nothing to do.
     again = call(*WORDS, "--out", tmp_path / "0")
-    assert "finished already" in again.out
+    assert "finished already" in again.out, "it is the same run"
+
+
+@pytest.mark.slow
+def test_a_process_that_is_lost_fails_the_run_of_the_other(data, tmp_path, address):
+    words = ("--epochs", "100000")
+    both = [started(address, n, data, tmp_path / str(n), *words) for n in range(2)]
+    assert both[1].stdout.readline().startswith("[Gloo]"), "they have begun to train"
+    both[1].kill()
+    both[1].communicate()
+    told, complaint = both[0].communicate(timeout=300)
+    assert both[0].returncode == 1, complaint
+    assert "failed: " in told
+    (folder,) = runs_of(tmp_path / "0", "train")
+    assert sorted(contents(folder)) == ["failed.json"]
