@@ -15,11 +15,16 @@ REPEATS = 5
 
 
 class Player(NamedTuple):
-    """A side: its name, its module (none: this project), what else it is told."""
+    """A side: its name, its module (none: this project), what else it is told.
+
+    same is whether it moves by the rule of the first of its table, so that their losses
+    can be compared.
+    """
 
     name: str
     module: str | None
     told: dict[str, Any]
+    same: bool = True
 
 
 OURS = Player("this project", None, {})
@@ -28,11 +33,13 @@ COMPILED = Player("PyTorch, compiled", "torch_peer", {"compiled": True})
 TFRS = Player("TensorFlow Recommenders", "tfrs_peer", {})
 DENSE = (OURS, EAGER, COMPILED, TFRS)
 LAZY, ROWWISE = (
-    Player(f"this project, {name}", None, {"changes": {"optimiser": name}})
-    for name in ("lazy-adam", "rowwise-adagrad")
+    Player(f"this project, {name}", None, {"changes": {"optimiser": name}}, same)
+    for name, same in (("lazy-adam", True), ("rowwise-adagrad", False))
 )
 SPARSE_ADAM = Player("PyTorch, SparseAdam", "torch_peer", {"sparse": True})
-ADAGRAD = Player("TensorFlow Recommenders, Adagrad", "tfrs_peer", {"sparse": True})
+ADAGRAD = Player(
+    "TensorFlow Recommenders, Adagrad", "tfrs_peer", {"sparse": True}, False
+)
 SPARSE = (LAZY, ROWWISE, SPARSE_ADAM, ADAGRAD)
 # How many times another side, at each batch.
 ASKED = {
@@ -62,9 +69,9 @@ def run_training(setting: Setting) -> Found:
                 if player.module is None or setting.peers is not None
             }
             found = take_turns(sides, 2 if setting.quick else REPEATS)
+            same = {player.name for player in players if player.same}
             for name, turns in found.items():
-                same_rule = kind == "dense Adam"
-                reference = found[players[0].name] if same_rule else ""
+                reference = found[players[0].name] if name in same else ""
                 rows.append(row_of(case, name, turns, reference))
                 if isinstance(turns, Turns):
                     about_setting["packages"] |= turns.ready["versions"]
