@@ -55,6 +55,12 @@ FIGURES: dict[str, dict[str, Callable[[pd.DataFrame], Drawing]]] = {
     "baselines": {"arms": dots_figure},
     "positives": {"arms": dots_figure},
     "positives-users": {"arms": dots_figure},
+    "towers-choice": {"arms": dots_figure},
+    "history": {"arms": dots_figure},
+    "history-ties": {"arms": dots_figure},
+    "features": {"arms": dots_figure},
+    "depth": {"arms": dots_figure},
+    "optimisers": {"arms": dots_figure},
     "search": {"arms": functools.partial(dots_figure, title=_SEARCH)},
 }
 
