@@ -76,6 +76,8 @@ def join(place: Place, said: Said, go: bool) -> Iterator[bool]:
     # Without it JAX ends this process as soon as another is lost.
     jax.config.update("jax_enable_recoverability", True)
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    # Gloo waits 30 s: who has kept a program would be ahead of who must compile it.
+    jax.config.update("jax_enable_compilation_cache", False)
     jax.distributed.initialize(
         coordinator, processes, own,
         initialization_timeout=int(PATIENCE), coordinator_bind_address=coordinator,

@@ -154,11 +154,11 @@ class Config:
     optimiser: str = "adamw"
     """Optimiser: adamw, or for tables' touched rows lazy-adam or rowwise-adagrad."""
     learning_rate: float = 1e-3
-    """Step size."""
+    """Step size of the optimiser."""
     table_rate: float = 1.0
     """Step size of the embedding tables, as a multiple of learning_rate."""
     weight_decay: float = 1e-5
-    """Decoupled weight decay."""
+    """Decoupled weight decay; row-sparse, of the rows that a step touched."""
     evaluate_every: int = 0
     """Epochs between validations when fitting on train (0: at the end only)."""
     seed: int = 0

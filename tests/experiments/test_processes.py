@@ -212,6 +212,7 @@ def test_two_processes_give_the_vectors_of_one(call, data, tmp_path, address):
     told = [process.communicate() for process in both]
     assert [process.returncode for process in both] == [0, 0], told
     assert not (tmp_path / "1").exists(), "process 0 alone writes"
+    assert not any(tmp_path.glob("cache/compiled/*")), "no process is to be ahead"
     assert call(*WORDS, "--out", tmp_path / "one").status == 0
     (_, found), (_, expected) = (vectors_of(tmp_path / name) for name in ("0", "one"))
     for side in ("users", "items"):
