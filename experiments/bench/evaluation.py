@@ -27,8 +27,7 @@ def run_evaluation(setting: Setting) -> Found:
     work = setting.work("ml-1m", RANKING)
     path = _save_vectors(work, setting.scratch / "vectors.npz")
     told: dict[str, Any] = {"task": "rank", "work": str(path)}
-    place = {"dataset": work.dataset, "made": work.made, "data_dir": setting.data_dir}
-    sides = {OURS: ours(setting, {**told, **place})}
+    sides = {OURS: ours(setting, {**told, **work.told()})}
     if setting.peers is not None:
         for name, layer in ((STREAMING, "streaming"), (BRUTE, "brute-force")):
             sides[name] = peer(setting, "tfrs_peer", {**told, "layer": layer})

@@ -18,10 +18,7 @@ FULL, AS_IS = "its three products, at full speed", "its three products, as they 
 def run_losses(setting: Setting) -> Found:
     """Each form at each batch."""
     work = setting.work("ml-1m")
-    told: dict[str, Any] = {
-        **{"task": "loss", "dataset": work.dataset, "made": work.made},
-        "data_dir": setting.data_dir,
-    }
+    told: dict[str, Any] = {"task": "loss", **work.told()}
     rows: list[Row] = []
     targets: list[Target] = []
     for batch in (32,) if setting.quick else BATCHES:

@@ -37,7 +37,7 @@ def run_sweep(setting: Setting) -> Found:
     work = setting.work("ml-100k", RANKING)
     quick = setting.quick
     told = {
-        **{"dataset": work.dataset, "made": work.made, "data_dir": setting.data_dir},
+        **work.told(),
         **{"temperatures": TEMPERATURES, "seeds": SEEDS, "epochs": EPOCHS},
         **({"batch": BATCH} if not quick else {"batch": 64, "epochs": 1}),
     }

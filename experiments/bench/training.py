@@ -93,8 +93,7 @@ def run_training(setting: Setting) -> Found:
 def _start(setting: Setting, work: Work, player: Player, told: dict[str, Any]) -> Any:
     if player.module is not None:
         return peer(setting, player.module, {**told, **player.told})
-    place = {"dataset": work.dataset, "made": work.made, "data_dir": setting.data_dir}
-    return ours(setting, {"changes": {}, **told, **place, **player.told})
+    return ours(setting, {"changes": {}, **told, **work.told(), **player.told})
 
 
 def row_of(case: str, side: str, turns: Turns | str, reference: Turns | str) -> Row:

@@ -58,11 +58,19 @@ SIZES = {"ml-1m": (6038, 3533, 76), "ml-100k": (942, 1447, 52), "tiny": (300, 20
 
 
 class Work(NamedTuple):
-    """The data of a comparison: a data set's name, whether it is made, the phase."""
+    """The data of a comparison: a data set's name, whether it is made, the phase.
+
+    place is the folder that has it, None where it comes from the usual sources.
+    """
 
     dataset: str
     made: bool
     fold: Fold
+    place: str | None = None
+
+    def told(self) -> dict[str, Any]:
+        """What a side is told, to read the same."""
+        return {"dataset": self.dataset, "made": self.made, "data_dir": self.place}
 
     def about(self) -> dict[str, Any]:
         """What a reader is told of it."""
@@ -118,7 +126,7 @@ def work_of(
         return Work(dataset, made, made_fold(make_synthetic(users, items), each))
     split, fit_on = PHASES[phase]
     asked = Config(dataset=dataset, split=split, fit_on=fit_on)
-    return Work(dataset, made, fold_of(asked, data_dir))
+    return Work(dataset, made, fold_of(asked, data_dir), data_dir)
 
 
 def save_arrays(work: Work, batches: tuple[int, ...], path: Path) -> Path:

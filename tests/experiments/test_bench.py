@@ -194,6 +194,21 @@ def test_an_unknown_benchmark_is_refused(call):
     assert "train" in called.err
 
 
+def test_a_side_is_told_where_the_data_were_found(monkeypatch, tmp_path):
+    """ml-100k may be elsewhere than in the folder that has ml-1m."""
+    fold = work_of("tiny", True, None).fold
+
+    def fold_of(config, data_dir):
+        if data_dir is not None and config.dataset == "ml-100k":
+            raise InputError("not there")
+        return fold
+
+    monkeypatch.setattr("experiments.bench.work.fold_of", fold_of)
+    told = find_work("ml-100k", str(tmp_path)).told()
+    assert told == {"dataset": "ml-100k", "made": False, "data_dir": None}
+    assert find_work("ml-1m", str(tmp_path)).told()["data_dir"] == str(tmp_path)
+
+
 def test_a_folder_without_the_data_set_is_refused(tmp_path):
     with pytest.raises(InputError, match="ml-1m isn't in the data folder"):
         find_work("ml-1m", str(tmp_path))
