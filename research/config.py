@@ -185,10 +185,16 @@ _DATA = (
 
 
 def structure(config: Config) -> Config:
-    """The config with everything swept or outside set to its default: a cache key."""
+    """The config with everything swept or outside set to its default: a cache key.
+
+    Dropout of exactly 0 stays: no random numbers are then drawn for it.
+    """
     blank = Config()
     names = TRACED + SERVING + _OUTSIDE + ("hyper", *_DATA)
-    return dataclasses.replace(config, **{n: getattr(blank, n) for n in names})
+    defaults = {name: getattr(blank, name) for name in names}
+    if config.dropout == 0:
+        defaults["dropout"] = 0.0
+    return dataclasses.replace(config, **defaults)
 
 
 def training_fields(config: Config) -> dict[str, object]:

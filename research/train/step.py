@@ -130,10 +130,11 @@ def _make_objective(
         Float[Array, ""], tuple[Diagnostics, Float[Array, "b d"], Float[Array, " b"]]
     ]:
         batch = drawing.batch
-        rate, given = hyper["dropout"], stream(key, "dropout")
-        query = encode(model, nets, query_rows, drawing.queries, rate, given)
-        other = stream(key, "candidate dropout")
-        vectors = encode(model, nets, candidate_rows, drawing.candidates, rate, other)
+        rate, first, second = hyper["dropout"], None, None
+        if config.dropout:  # the structure's: 0 only where it is never dropped
+            first, second = stream(key, "dropout"), stream(key, "candidate dropout")
+        query = encode(model, nets, query_rows, drawing.queries, rate, first)
+        vectors = encode(model, nets, candidate_rows, drawing.candidates, rate, second)
         size = batch.candidate.shape[0]
         later = _unencoded(model, nets["item"], wide_rows, drawing)
         blocks = split_blocks(
