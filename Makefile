@@ -22,6 +22,16 @@ results: $(READY)
 	$(RUN) losses --seeds 5 --out results
 	$(RUN) learned-temperature --seeds 5 --out results
 	$(RUN) frontier --seeds 5 --out results
+	$(RUN) towers-choice --out results
+	$(RUN) baselines --seeds 5 --out results
+	$(RUN) positives --seeds 5 --out results
+	$(RUN) positives-users --seeds 5 --out results
+	$(RUN) history --seeds 5 --out results --arms in-batch+logq encoder-none \
+	  encoder-learned encoder-profile encoder-last-click encoder-last-click-shuffled
+	$(RUN) history-ties --out results
+	$(RUN) features --seeds 5 --out results
+	$(RUN) depth --seeds 5 --out results
+	$(RUN) optimisers --seeds 5 --out results
 	$(RUN) frequency --out results
 	$(RUN) probe --out results
 	$(RUN) magnifier --out results

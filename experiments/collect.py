@@ -28,6 +28,7 @@ from research.report.frontier_figures import (
 )
 from research.report.pictures import Drawing, save_figure
 from research.report.rows import Row
+from research.report.salts import write_over_salts
 from research.report.storage import load_records, read_header, save_records, unpack
 from research.report.table_files import write_report
 from research.report.tradeoff import tradeoff_figure
@@ -67,6 +68,7 @@ FIGURES: dict[str, dict[str, Callable[[pd.DataFrame], Drawing]]] = {
 # Further tables of a grid, from its records and its long table, at a path.
 TABLES: dict[str, Callable[[list[Row], pd.DataFrame, Path], list[Path]]] = {
     "frontier": write_frontier,
+    "history-ties": write_over_salts,
 }
 
 

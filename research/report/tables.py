@@ -131,7 +131,9 @@ def marks(cells: Sequence[Cell]) -> "pd.Series[str]":
     """Returns "best", "tie" or "" for each row of the cells' long table, in its order.
 
     Only metrics with a better end are marked, at each cut-off. A tie is a cell whose
-    paired 95 % interval against the best cell includes zero.
+    paired 95 % interval against the best cell includes zero. Nothing is marked where
+    cells are over different users, as where a sweep changes what is held out: there is
+    no pairing.
     """
     found: dict[tuple[int, Key], str] = {}
     for key in cell_keys(cells):
@@ -142,7 +144,7 @@ def marks(cells: Sequence[Cell]) -> "pd.Series[str]":
             for n, cell in enumerate(cells)
             if not cell.failed and cell.users[key]
         }
-        if not means:
+        if len({cells[n].users[key] for n in means}) != 1:
             continue
         best = max(means, key=means.__getitem__)
         for n in means:

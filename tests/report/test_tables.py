@@ -238,3 +238,11 @@ def test_a_swept_cell_without_its_own_reference_is_held_against_the_unswept_one(
     base = recall[recall.arm == "base"]["mean"].iloc[0]
     gap = recall.loc[64.0, "mean"] - base
     assert abs(recall.loc[64.0, "delta"] - gap) < 1e-5
+
+
+def test_nothing_is_marked_where_cells_are_over_different_users():
+    rows = made_rows()
+    other = [row._replace(arm="other", record=made_record(7, users=30)) for row in rows]
+    cells = measure([*rows[:3], *other[:3]])
+    assert set(marks(cells)) == {""}
+    assert {"best"} < set(marks(measure(rows)))
