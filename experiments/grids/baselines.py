@@ -16,7 +16,7 @@ its epochs 10. The committed records have 3 seeds there, of the baselines and of
 in-batch+logq, which recalls 0.180 and is clear of them all; ease 0.158.
 Expect on MovieLens 100K: R@20 0.273 and NDCG@20 0.173 for chosen-towers, clear of all
 else; 0.25 for the reference towers, 0.24 for slim, ials and ease, 0.20 to 0.23 for the
-others, and 0.11 for the popularities. Expect in towers-choice NDCG@20 0.187 to 0.190 for
+others, 0.11 for the popularities. Expect in towers-choice NDCG@20 0.187 to 0.190 for
 chosen-towers whichever part is undone, and 0.180 for the reference towers.
 """
 
