@@ -8,9 +8,9 @@ of 1,682 rows is moved as fast whole.
     python -m experiments run optimisers           about 6 minutes on 2 cores, 5 seeds
     python -m experiments run optimisers --quick   about 1 minute
 
-Expect on MovieLens 100K: R@20 0.254 for the dense one and for lazy-adam at the same step
-size, 0.259 at three times it; 0.254 to 0.256 for rowwise-adagrad from 30 times on, less
-below. The best and the dense one are not distinguishable.
+Expect on MovieLens 100K: R@20 0.254 for the dense one and for lazy-adam at its step
+size, 0.259 at three times that; 0.254 to 0.256 for rowwise-adagrad from 30 times on,
+less below. The best and the dense one are not distinguishable.
 """
 
 from experiments.grids.grid import Grid
