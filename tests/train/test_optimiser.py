@@ -126,6 +126,23 @@ def test_a_step_leaves_rows_alone_that_it_did_not_use(name):
         assert set(np.flatnonzero(memory.any(axis=1)).tolist()) == rows
 
 
+@pytest.mark.parametrize("name", SPARSE)
+def test_a_row_whose_gradient_is_zero_is_not_touched(name):
+    optimiser, params = OPTIMISERS[name], params_of(9)
+    state = optimiser.init(params)
+    # Row 3 cancels out, row 5 is looked up and not used, row 7 moves.
+    ids = jnp.asarray([3, 7, 3, 5], jnp.int32)
+    grads = jnp.asarray([[1.0] * 4, [2.0] * 4, [-1.0] * 4, [0.0] * 4])
+    nets = {"user": {"w": jnp.zeros((3, 2))}}
+    after, state = optimiser.apply(
+        params, nets, [Touched("item", ids, grads)], state, HYPER
+    )
+    old, new = (np.asarray(p["tables"]["item"]) for p in (params, after))
+    assert np.flatnonzero((old != new).any(axis=1)).tolist() == [7]
+    memory = np.asarray(state.tables["item"].memory)
+    assert np.flatnonzero(memory.any(axis=1)).tolist() == [7]
+
+
 def test_history_slots_that_are_empty_touch_nothing():
     # The first pairs of users have no history, yet each slot looks up some row.
     before, after, index, world = epoch_of("lazy-adam", 1)
