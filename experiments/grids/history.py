@@ -2,8 +2,8 @@
 
 The reference averages the last 50 clicks. ``encoder-none`` has demographics alone; the
 others attend by a learned query, by the user's profile (SDM), by the last click (the
-part of CDR that keeps the towers apart), or by all clicks to each other. Two are shown
-beside the same encoder over a shuffled history: MovieLens gives the order in which a
+part of CDR that keeps the towers apart), or by all clicks to each other. The last
+click stands beside itself over a shuffled history: MovieLens gives the order in which a
 session's films were rated, so part of what an order tells is how the site listed films.
 
 The answer depends on the question: ``ratio`` asks for a tenth of the history at once,
