@@ -9,28 +9,34 @@ from research.candidates import Block, Unencoded, block_log_q, block_logits
 from research.config import Config
 from research.corrections import Known, LogQ, keep_columns
 from research.logits import logits
-from research.losses.blocked import Blocked, Union, Wide, chunked
+from research.losses import LOSSES
+from research.losses.blocked import Blocked, Union, Wide
+from research.losses.columns import Columns, Rows, chunked, keep_of
 from research.losses.negatives import Dense, Negatives
-from research.losses.one_pass import Columns, Foretold, Rows, keep_of
+from research.losses.one_pass import Foretold
 from research.negatives.source import Batch, Hyper, Pool
+from research.negatives.whole import held_whole
 from research.temperature import Temperature
 from research.towers.tables import item_input
 
 __all__ = ["blocked_logits", "is_blocked", "is_wide", "width"]
 
-CELLS = 1 << 23  # logits of a step above which they come in blocks
+# Logits of a step from which they come in blocks: from the first where the loss has all
+# it needs of them in one pass (Loss.one_pass), which is then the faster way.
+ONE_PASS, CELLS = 1 << 20, 1 << 23
 ENCODED = 1 << 16  # columns of a source above which the tower runs inside a block
 AT_ONCE = 1 << 22  # logits of one such block
 
 
-def is_blocked(held_whole: str | None, rows: int, columns: int) -> bool:
-    """Whether a step's logits come in blocks; held_whole is a reason why they can't."""
-    return held_whole is None and rows * columns > CELLS
+def is_blocked(config: Config, rows: int, columns: int) -> bool:
+    """Whether a step's logits come in blocks."""
+    enough = ONE_PASS if LOSSES[config.loss].one_pass else CELLS
+    return held_whole(config) is None and rows * columns >= enough
 
 
-def is_wide(held_whole: str | None, rows: int, columns: int) -> bool:
+def is_wide(config: Config, rows: int, columns: int) -> bool:
     """Whether one source's fresh columns, shared by the rows, are encoded in blocks."""
-    return is_blocked(held_whole, rows, columns) and columns > ENCODED
+    return is_blocked(config, rows, columns) and columns > ENCODED
 
 
 def width(rows: int) -> int:
@@ -78,9 +84,8 @@ def blocked_logits(
         told = Foretold(own + strength * parts.row, batch.weight)
         shift = -strength * parts.row
         given = _folded(query, shared, strength, temperature)
-        columns = [_columns(config, block, len(query)) for block, _ in shared]
-        whole = Columns(*(jnp.concatenate(field) for field in zip(*columns)))
-        found.append(Wide(*given, shift, rows, whole, told, width(len(query))))
+        columns = _columns(config, [block for block, _ in shared])
+        found.append(Wide(*given, shift, rows, columns, told, width(len(query))))
     return own, Union(tuple(found))
 
 
@@ -111,15 +116,28 @@ def _folded(
     return query, vectors, -strength * log_q
 
 
-def _columns(config: Config, block: Block, rows: int) -> Columns:
-    source, ids, kept = block.source, block.drawn.ids, block.drawn.kept
-    by_place, by_item = source.own == "diagonal", source.own == "id"
-    place = (
-        jnp.arange(len(ids), dtype=jnp.int32) if by_place else jnp.full_like(ids, -1)
-    )
-    item = ids if by_item or config.mask_same_item else jnp.full_like(ids, -1)
-    usable = jnp.ones(ids.shape, bool) if kept is None else kept
-    return Columns(place, item, ids, usable)
+def _columns(config: Config, blocks: list[Block]) -> Columns:
+    """Blocks side by side, without the kind of mask that none of them needs."""
+    same, drawn = config.mask_same_item, [block.drawn for block in blocks]
+    own = [block.source.own for block in blocks]
+    nobody = [jnp.full_like(part.ids, -1) for part in drawn]
+    place = item = None
+    if "diagonal" in own and not same:  # same masks a row's own column with the others
+        places = [jnp.arange(len(part.ids), dtype=jnp.int32) for part in drawn]
+        place = _where([kind == "diagonal" for kind in own], places, nobody)
+    if "id" in own or same:
+        ids = [part.ids for part in drawn]
+        item = _where([kind == "id" or same for kind in own], ids, nobody)
+    usable = [
+        jnp.ones(part.ids.shape, bool) if part.kept is None else part.kept
+        for part in drawn
+    ]
+    held = jnp.concatenate([part.ids for part in drawn])
+    return Columns(place, item, held, jnp.concatenate(usable))
+
+
+def _where(chosen: list[bool], some: list[Array], others: list[Array]) -> Array:
+    return jnp.concatenate([a if c else b for c, a, b in zip(chosen, some, others)])
 
 
 def _unencoded(
@@ -144,5 +162,5 @@ def _unencoded(
         return z, (keep_of(rows, columns) & columns.usable[:, None]).T
 
     n = items.lookup.dense.shape[1]
-    columns = chunked((_columns(config, block, len(query)), log_q), n)
+    columns = chunked((_columns(config, [block]), log_q), n)
     return Blocked(len(query), one, (*columns, items.lookup, items.rows))

@@ -18,7 +18,6 @@ from research.config import Config
 from research.losses import LOSSES, Context
 from research.negatives import make_sources
 from research.negatives.source import Batch, Pool
-from research.negatives.whole import held_whole
 from research.temperature import Temperature
 from research.towers.towers import normalise
 from research.train.start import traced_values
@@ -56,7 +55,7 @@ def loss_portions(told: dict[str, Any]) -> Answers:
     clock = time.perf_counter()
     for run, left, right in forms.values():
         jax.block_until_ready(run(left, right))
-    chosen = is_blocked(held_whole(config), config.batch, config.batch)
+    chosen = is_blocked(config, config.batch, config.batch)
     flops = 3 * 2 * config.batch**2 * config.dim
     yield {
         "compile_seconds": time.perf_counter() - clock,

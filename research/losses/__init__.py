@@ -30,7 +30,7 @@ _POINTWISE = frozenset({ORDER, MASK})
 _SHARE = (0.1, "share of the negatives that are positives in truth")
 
 LOSSES: dict[str, Loss] = {
-    "sampled-softmax": Loss(sampled_softmax, laws=_LISTWISE),
+    "sampled-softmax": Loss(sampled_softmax, laws=_LISTWISE, one_pass=True),
     "decoupled-softmax": Loss(decoupled_softmax, laws=_LISTWISE),
     "debiased": Loss(debiased, {"positive_share": _SHARE}, laws=_LISTWISE),
     "hard-negative": Loss(

@@ -13,10 +13,11 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float
 
+from research.losses.columns import Columns, Rows, chunked, keep_of, kept_count
 from research.losses.negatives import Dense, Negatives
-from research.losses.one_pass import Columns, Foretold, Rows, keep_of, log_sum_exp
+from research.losses.one_pass import Foretold, log_sum_exp
 
-__all__ = ["Blocked", "Union", "Wide", "chunked"]
+__all__ = ["Blocked", "Union", "Wide"]
 
 Reduced = Float[Array, " b"]
 
@@ -110,7 +111,7 @@ class Wide:
 
     def count(self) -> Reduced:
         """How many columns are kept."""
-        return self._blocked().count()
+        return kept_count(self.rows, self.columns)
 
     def _blocked(self) -> Blocked:
         def block(chunk: Any) -> tuple[Array, Array]:
@@ -146,14 +147,3 @@ class Union:
         for part in self.parts[1:]:
             total = total + part.count()
         return total
-
-
-def chunked(arrays: Any, width: int) -> Any:
-    """Arrays [c, ...] as [blocks, width, ...]; zeros and False fill the last block."""
-
-    def cut(x: Array) -> Array:
-        blocks, rest = -(-x.shape[0] // width), x.shape[1:]
-        x = jnp.pad(x, [(0, blocks * width - x.shape[0])] + [(0, 0)] * len(rest))
-        return x.reshape(blocks, width, *rest)
-
-    return jax.tree.map(cut, arrays)

@@ -56,6 +56,8 @@ class Loss(NamedTuple):
       needs: what a run must offer, of the four above.
       laws: those of tests/losses that it obeys: each declared one is tested to hold,
         each other to be violated.
+      one_pass: its gradient is in proportion to a softmax over the positive and the
+        negatives, so that blocks of logits are seen once only (one_pass.py).
     """
 
     fn: Callable[..., Float[Array, " b"]]
@@ -63,6 +65,7 @@ class Loss(NamedTuple):
     trainable: dict[str, float] = {}  # noqa: RUF012
     needs: frozenset[str] = frozenset({NEGATIVES})
     laws: frozenset[str] = frozenset()
+    one_pass: bool = False
 
     def __call__(
         self,

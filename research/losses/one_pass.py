@@ -9,38 +9,14 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float
 
-from research.corrections import Known, is_known
+from research.losses.columns import Columns, Rows, chunked, keep_of, rows_at_once
 
-__all__ = ["Columns", "Foretold", "Rows", "keep_of", "log_sum_exp"]
+__all__ = ["Foretold", "log_sum_exp"]
 
-# Logits of a block: 2 MiB, a core's cache. More than 128 rows gained nothing.
-CELLS, ROWS = 1 << 19, 128
 # Relative to the largest: what rounding moves a cotangent by, at logits up to 64.
 SAME = 1e-5
-
-
-class Columns(NamedTuple):
-    """Columns that all rows share, of whichever source.
-
-    place is the row whose own column it is (-1: nobody's); item is what the column
-    holds where it is masked for rows with that positive (-1: for none); ids is what it
-    holds anyway; usable is False for what no row may use.
-    """
-
-    place: Int[Array, "*c"]
-    item: Int[Array, "*c"]
-    ids: Int[Array, "*c"]
-    usable: Bool[Array, "*c"]
-
-
-class Rows(NamedTuple):
-    """Rows: where they stand in the batch, their positives, and what they know."""
-
-    place: Int[Array, " b"]
-    candidate: Int[Array, " b"]
-    known: Known | None
 
 
 class Foretold(NamedTuple):
@@ -53,16 +29,6 @@ class Foretold(NamedTuple):
 
     anchor: Float[Array, " b"]
     weight: Float[Array, " b"]
-
-
-def keep_of(rows: Rows, columns: Columns) -> Bool[Array, "c b"]:
-    """True where a column is a negative of the row, usable or not."""
-    keep = columns.place[:, None] != rows.place[None, :]
-    keep = keep & (columns.item[:, None] != rows.candidate[None, :])
-    if rows.known is not None:
-        own = columns.ids[:, None] == rows.candidate[None, :]
-        keep = keep & (own | ~is_known(rows.known, columns.ids).T)
-    return keep
 
 
 @jax.custom_vjp
@@ -91,8 +57,8 @@ def log_sum_exp(
         _, total, top = _exponentials(vectors, bias, columns, block[0], block[1])
         return none, _log(total, top)
 
-    n = _rows_at_once(query, vectors)
-    found = lax.scan(body, None, _blocks((query, rows), n))[1]
+    n = rows_at_once(query.shape[0], vectors.shape[0])
+    found = lax.scan(body, None, chunked((query, rows), n))[1]
     return found.reshape(-1)[: query.shape[0]]
 
 
@@ -110,9 +76,9 @@ def _forward(
         pushed = pushed + p @ (at * (one * expected)[:, None])
         return pushed, (found, expected, pulled)
 
-    n = _rows_at_once(query, vectors)
+    n = rows_at_once(query.shape[0], vectors.shape[0])
     pushed, rest = lax.scan(
-        body, jnp.zeros_like(vectors), _blocks((query, rows, told), n)
+        body, jnp.zeros_like(vectors), chunked((query, rows, told), n)
     )
     b = query.shape[0]
     found, expected, pulled = (x.reshape(-1, *x.shape[2:])[:b] for x in rest)
@@ -136,9 +102,9 @@ def _backward(kept: Any, given: Array) -> tuple[Any, ...]:
             weight = weight / jnp.where(total > 0, total, 1.0)
             return pushed + p @ (at * weight[:, None]), None
 
-        n = _rows_at_once(query, vectors)
+        n = rows_at_once(query.shape[0], vectors.shape[0])
         start = jnp.zeros_like(vectors)
-        return lax.scan(body, start, _blocks((query, rows, given), n))[0]
+        return lax.scan(body, start, chunked((query, rows, given), n))[0]
 
     as_told = off <= SAME * jnp.max(jnp.abs(given))
     to_vectors = lax.cond(as_told, lambda: pushed * ratio, again)
@@ -164,18 +130,3 @@ def _exponentials(
 def _log(total: Array, top: Array) -> Array:
     some = total > 0
     return jnp.where(some, jnp.log(jnp.where(some, total, 1.0)) + top, -jnp.inf)
-
-
-def _rows_at_once(query: Array, vectors: Array) -> int:
-    return min(query.shape[0], ROWS, max(CELLS // vectors.shape[0], 8))
-
-
-def _blocks(arrays: Any, n: int) -> Any:
-    """Arrays [b, ...] as [steps, n, ...]; rows of zeros fill the last block."""
-
-    def cut(x: Array) -> Array:
-        steps, rest = -(-x.shape[0] // n), x.shape[1:]
-        x = jnp.pad(x, [(0, steps * n - x.shape[0])] + [(0, 0)] * len(rest))
-        return x.reshape(steps, n, *rest)
-
-    return jax.tree.map(cut, arrays)

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from research.towers.inputs import UserInput, profile
+from research.towers.pooling import pooled
 
 __all__ = ["ENCODERS", "REFUSED", "attend"]
 
@@ -50,12 +51,6 @@ def attend(
     return jnp.where(keep, weight, 0.0)
 
 
-def _pooled(
-    weight: Float[Array, "b l"], history: Float[Array, "b l d"]
-) -> Float[Array, "b d"]:
-    return jnp.einsum("bl,bld->bd", weight, history)
-
-
 class Mean(nn.Module):
     """Mean of the rows that are there  [covington2016]."""
 
@@ -63,7 +58,7 @@ class Mean(nn.Module):
     def __call__(self, user: UserInput) -> Float[Array, "b d"]:
         """Returns one row a query."""
         weight = user.keep.astype(user.history.dtype)
-        total = _pooled(weight, user.history)
+        total = pooled(weight, user.history)
         return total / jnp.maximum(weight.sum(axis=1, keepdims=True), 1.0)
 
 
@@ -84,9 +79,9 @@ class Profile(nn.Module):
         query = jnp.tanh(nn.Dense(d, name="query")(known))
         recent, there = user.history[:, :SHORT], user.keep[:, :SHORT]
         keys = nn.Dense(d, use_bias=False, name="short")(recent)
-        short = _pooled(attend(query, keys, there), recent)
+        short = pooled(attend(query, keys, there), recent)
         keys = nn.Dense(d, use_bias=False, name="long")(user.history)
-        long = _pooled(attend(query, keys, user.keep), user.history)
+        long = pooled(attend(query, keys, user.keep), user.history)
         given = jnp.concatenate([short, long, known], axis=1)
         gate = nn.sigmoid(nn.Dense(d, name="gate")(given))
         return gate * short + (1.0 - gate) * long
@@ -110,7 +105,7 @@ class LastClick(nn.Module):
         query = nn.Dense(d, use_bias=False, name="query")(last)
         keys = nn.Dense(d, use_bias=False, name="key")(earlier)
         weight = attend(query, keys, user.keep[:, 1:])
-        return jnp.concatenate([last, _pooled(weight, earlier)], axis=1)
+        return jnp.concatenate([last, pooled(weight, earlier)], axis=1)
 
 
 class Learned(nn.Module):
@@ -123,7 +118,7 @@ class Learned(nn.Module):
         query = self.param("query", nn.initializers.normal(1.0), (d,))
         keys = nn.Dense(d, use_bias=False, name="key")(user.history)
         wide = jnp.broadcast_to(query, (b, d))
-        return _pooled(attend(wide, keys, user.keep), user.history)
+        return pooled(attend(wide, keys, user.keep), user.history)
 
 
 class SelfAttention(nn.Module):
@@ -168,11 +163,11 @@ class Query(nn.Module):
         assert user.words is not None  # a config without a search is refused
         d = user.history.shape[2]
         there = user.words.there.astype(user.history.dtype)
-        total = _pooled(there, user.words.rows)
+        total = pooled(there, user.words.rows)
         asked = total / jnp.maximum(there.sum(axis=1, keepdims=True), 1.0)
         query = nn.Dense(d, use_bias=False, name="query")(asked)
         keys = nn.Dense(d, use_bias=False, name="key")(user.history)
-        found = _pooled(attend(query, keys, user.keep), user.history)
+        found = pooled(attend(query, keys, user.keep), user.history)
         return jnp.concatenate([asked, found], axis=1)
 
 

@@ -13,6 +13,7 @@ from jaxtyping import Array, Bool, Float, Int, Key, UInt32
 from research.features import AGE
 from research.rng import stream
 from research.towers.inputs import ItemInput, UserInput, Words
+from research.towers.pooling import rows_of
 
 __all__ = [
     "AGES",
@@ -170,7 +171,7 @@ def item_lookup(
 
 def look_up(tables: Rows, ids: dict[str, Int[Array, "..."]]) -> Rows:
     """The rows, by table."""
-    return {name: tables[name][index] for name, index in ids.items()}
+    return {name: rows_of(tables[name], index) for name, index in ids.items()}
 
 
 def user_input(rows: Rows, lookup: UserLookup, dim: int) -> UserInput:

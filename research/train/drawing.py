@@ -6,7 +6,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Int, Key
 
 from research.blocking import is_wide, width
-from research.losses.blocked import chunked
+from research.config import Config
+from research.losses.columns import chunked
 from research.negatives.source import Batch, Drawn, Source
 from research.rng import stream
 from research.towers.tables import ItemLookup, Rows, item_lookup
@@ -34,7 +35,7 @@ class Drawing(NamedTuple):
 def draw(
     model: Model,
     sources: tuple[Source, ...],
-    whole: str | None,
+    config: Config,
     memories: tuple[Any, ...],
     index: Int[Array, " b"],
     world: World,
@@ -45,7 +46,7 @@ def draw(
     Args:
       model: whose history is to be filled.
       sources: of negatives; each has a random stream of its own.
-      whole: why all logits are needed at once, if they are (negatives/whole.py).
+      config: the run's, which decides what is encoded in blocks.
       memories: the sources' states.
       index: of the step's pairs.
       world: where they are.
@@ -61,7 +62,7 @@ def draw(
     for source, block in zip(sources, drawn, strict=True):
         later = None
         if source.origin == "fresh":
-            if block.ids.ndim == 1 and is_wide(whole, len(index), len(block.ids)):
+            if block.ids.ndim == 1 and is_wide(config, len(index), len(block.ids)):
                 chunks = chunked(block.ids, width(len(index)))
                 later = item_lookup(world.items, chunks, world.timed, batch.position)
             else:

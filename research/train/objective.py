@@ -13,7 +13,6 @@ from research.losses import LOSSES, Context
 from research.losses.negatives import Dense, Negatives
 from research.negatives.hard import hardest
 from research.negatives.source import Batch, Hyper
-from research.negatives.whole import held_whole
 from research.temperature import Temperature
 from research.train.world import World
 
@@ -27,7 +26,7 @@ def make_lose(
 
     pair and blocks hold the vectors; hyper is what is traced and what the loss learns.
     """
-    loss, whole = LOSSES[config.loss], held_whole(config)
+    loss = LOSSES[config.loss]
 
     def lose(
         pair: Context,
@@ -43,7 +42,7 @@ def make_lose(
         columns = sum(block.drawn.ids.shape[-1] for block in blocks)
         given = (*pair, blocks, batch, world.pool, known, hyper, temperature)
         negatives: Negatives
-        if is_blocked(whole, batch.candidate.shape[0], columns):
+        if is_blocked(config, batch.candidate.shape[0], columns):
             positive, negatives = blocked_logits(config, *given)
         else:
             positive, negatives = candidate_logits(config, *given)

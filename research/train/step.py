@@ -13,7 +13,6 @@ from research.frequency import Estimate, log_share_estimate, observe
 from research.losses import Context
 from research.negatives import make_sources
 from research.negatives.source import Hyper, Source
-from research.negatives.whole import held_whole
 from research.push import push
 from research.rng import stream
 from research.temperature import Temperature, project, temperature_of
@@ -62,14 +61,13 @@ def make_step(config: Config) -> Step:
     model, sources = make_model(config), make_sources(config.negatives, config)
     objective = _make_objective(config, model, sources)
     optimiser = OPTIMISERS[config.optimiser]
-    whole = held_whole(config)
 
     def step(
         state: TrainState, index: Int[Array, " b"], hyper: Hyper, world: World
     ) -> tuple[TrainState, Diagnostics]:
         key = jax.random.fold_in(state.key, state.step)
         world = with_estimate(world, state, len(index), hyper)
-        drawing = draw(model, sources, whole, state.sources, index, world, key)
+        drawing = draw(model, sources, config, state.sources, index, world, key)
         tables = state.params["tables"]
         query_rows = look_up(tables, drawing.queries.ids)
         candidate_rows = look_up(tables, drawing.candidates.ids)

@@ -12,7 +12,8 @@ from research import blocking
 from research.candidates import Block, candidate_logits
 from research.config import Config
 from research.corrections import Known
-from research.losses import LOSSES, Context, one_pass
+from research.losses import LOSSES, Context, columns, one_pass
+from research.losses.columns import Columns, Rows
 from research.negatives.source import Batch, Drawn
 from research.temperature import Temperature
 from tests.negatives.small import hyper_of, pool_of, ready
@@ -30,8 +31,8 @@ KEPT = DRAW.random(29) < 0.7
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
-    """Blocks of 4 rows or 8 columns, which divide neither 13 rows nor 42 columns."""
-    monkeypatch.setattr(one_pass, "ROWS", 4)
+    """Blocks of 8 rows or 8 columns, which divide neither 13 rows nor 42 columns."""
+    monkeypatch.setattr(columns, "CELLS", 1)
     monkeypatch.setattr(blocking, "width", lambda rows: 8)
 
 
@@ -142,9 +143,9 @@ def test_a_temperature_of_each_row_or_item_agrees(kind):
 def test_a_row_with_nothing_kept_has_neither_loss_nor_gradient():
     query, vectors = jnp.asarray(QUERY), jnp.asarray(VECTORS)
     lost = jnp.arange(ITEMS, dtype=jnp.int32)
-    columns = one_pass.Columns(lost - 2 * lost, lost - lost, lost, lost >= 0)
+    columns = Columns(lost - 2 * lost, lost - lost, lost, lost >= 0)
     candidate = jnp.asarray(np.where(np.arange(B) == 5, 0, 1), jnp.int32)
-    rows = one_pass.Rows(jnp.arange(B, dtype=jnp.int32) + 1, candidate, None)
+    rows = Rows(jnp.arange(B, dtype=jnp.int32) + 1, candidate, None)
     told = one_pass.Foretold(jnp.zeros(B), jnp.ones(B))
 
     def total(query: jax.Array, vectors: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -163,11 +164,11 @@ def test_a_row_with_nothing_kept_has_neither_loss_nor_gradient():
 
 def test_logits_are_never_held_whole():
     """The memory that a step asks for grows with the rows, not with rows by columns."""
-    b, c, d = 256, 1 << 15, 8
+    b, c, d = 1024, 1 << 15, 8
     ids = jnp.arange(c, dtype=jnp.int32)
-    columns = one_pass.Columns(ids - c, ids - c, ids, ids >= 0)
+    columns = Columns(ids - c, ids - c, ids, ids >= 0)
     place = jnp.arange(b, dtype=jnp.int32)
-    rows = one_pass.Rows(place, place, None)
+    rows = Rows(place, place, None)
 
     def total(query: jax.Array, vectors: jax.Array) -> jax.Array:
         told = one_pass.Foretold(jnp.zeros(b), jnp.ones(b))
@@ -179,3 +180,36 @@ def test_logits_are_never_held_whole():
     given = jnp.ones((b, d)), jnp.ones((c, d))
     about = compiled.lower(*given).compile().memory_analysis()
     assert about.temp_size_in_bytes < 4 * b * c / 2
+
+
+@dataclasses.dataclass
+class Reduced:
+    """Negatives of which nothing can be asked but the one log-sum-exp."""
+
+    found: jax.Array
+
+    def logsumexp(self, scale: float = 1.0) -> jax.Array:
+        assert scale == 1.0
+        return self.found
+
+    def sum(self, f: Any) -> jax.Array:
+        raise AssertionError("another pass")
+
+    def count(self) -> jax.Array:
+        raise AssertionError("another pass")
+
+
+@pytest.mark.parametrize("name", [n for n, loss in LOSSES.items() if loss.one_pass])
+def test_the_gradient_of_a_loss_in_one_pass_is_as_foretold(name):
+    """Otherwise blocks are seen twice, and it had better be held whole for longer."""
+    positive, found = jnp.asarray(DRAW.normal(0, 2, (2, B)), jnp.float32)
+
+    context = Context(jnp.asarray(QUERY), jnp.asarray(QUERY))
+
+    def total(found: jax.Array) -> jax.Array:
+        values = LOSSES[name](positive, Reduced(found), {}, context)
+        return jnp.sum(jnp.asarray(WEIGHT) * values)
+
+    foretold = jnp.asarray(WEIGHT) * jax.nn.sigmoid(found - positive)
+    ratio = jax.grad(total)(found) / foretold
+    np.testing.assert_allclose(ratio, ratio[0], rtol=one_pass.SAME)

@@ -26,7 +26,10 @@ from tests.world import made_fold
 
 SMALL = {"dim": 16, "user_hidden": (16,), "item_hidden": (16,), "batch": 64}
 LARGE = 100  # rows: the made tables are large
-USUAL = {name: getattr(blocking, name) for name in ("CELLS", "ENCODED", "AT_ONCE")}
+USUAL = {
+    name: getattr(blocking, name)
+    for name in ("ONE_PASS", "CELLS", "ENCODED", "AT_ONCE")
+}
 
 
 def steps(case: str, devices: int, several: int):

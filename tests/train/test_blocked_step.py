@@ -7,7 +7,7 @@ import pytest
 
 from research import blocking
 from research.config import Config
-from research.losses import one_pass
+from research.losses import columns
 from research.train import drawing
 from research.train.loop import compiled_epoch, train
 from tests.world import made_fold
@@ -26,10 +26,10 @@ def test_an_epoch_in_blocks_is_the_epoch(monkeypatch, encoded):
     )
     fold = made_fold()
     whole = train(config, fold)
-    monkeypatch.setattr(blocking, "CELLS", 0)
+    monkeypatch.setattr(blocking, "ONE_PASS", 0)
     monkeypatch.setattr(blocking, "ENCODED", encoded)
     monkeypatch.setattr(drawing, "width", lambda rows: 48)
-    monkeypatch.setattr(one_pass, "ROWS", 16)
+    monkeypatch.setattr(columns, "CELLS", 1)
     compiled_epoch.cache_clear()
     blocked = train(config, fold)
     compiled_epoch.cache_clear()

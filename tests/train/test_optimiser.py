@@ -10,6 +10,7 @@ import pytest
 from experiments.arms import arm
 from experiments.tasks import prepare
 from research.config import Config, structure
+from research.train import row_sparse
 from research.train.loop import compiled_epoch, traced_values, train
 from research.train.model import make_model
 from research.train.optimiser import OPTIMISERS
@@ -49,6 +50,13 @@ def steps_of(name: str, rows: int, lookups: list[np.ndarray]) -> dict:
     return params
 
 
+@pytest.fixture(params=[0, 100], ids=["row by row", "whole"])
+def moved(request, monkeypatch):
+    """How tables are moved, whatever their size."""
+    monkeypatch.setattr(row_sparse, "WHOLE", request.param)
+
+
+@pytest.mark.usefixtures("moved")
 def test_lazy_adam_is_adamw_where_every_row_is_touched():
     rng = np.random.default_rng(2)
     # Every row once, and 3,000 more: doubles, in more than one chunk of rows.
@@ -61,6 +69,7 @@ def test_lazy_adam_is_adamw_where_every_row_is_touched():
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.usefixtures("moved")
 def test_rowwise_adagrad_is_its_definition():
     rng = np.random.default_rng(3)
     lookups = [rng.integers(0, 9, 6) for _ in range(4)]
@@ -103,6 +112,8 @@ def epoch_of(name: str, steps: int):
     def start():
         return init_state(config, make_model(config), world, sizes)
 
+    # An epoch is kept by its config, which doesn't say how tables are moved.
+    compiled_epoch.cache_clear()
     index = jnp.arange(steps * 64, dtype=jnp.int32).reshape(steps, 64)
     after, _ = compiled_epoch(structure(config))(
         start(), index, traced_values(config), world
@@ -110,6 +121,7 @@ def epoch_of(name: str, steps: int):
     return start(), after, index, world
 
 
+@pytest.mark.usefixtures("moved")
 @pytest.mark.parametrize("name", SPARSE)
 def test_a_step_leaves_rows_alone_that_it_did_not_use(name):
     before, after, index, world = epoch_of(name, 1)
@@ -126,6 +138,7 @@ def test_a_step_leaves_rows_alone_that_it_did_not_use(name):
         assert set(np.flatnonzero(memory.any(axis=1)).tolist()) == rows
 
 
+@pytest.mark.usefixtures("moved")
 @pytest.mark.parametrize("name", SPARSE)
 def test_a_row_whose_gradient_is_zero_is_not_touched(name):
     optimiser, params = OPTIMISERS[name], params_of(9)
