@@ -14,6 +14,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Float
 
 from research.losses.columns import Columns, Rows, chunked, keep_of, kept_count
+from research.losses.devices import by_rows
 from research.losses.negatives import Dense, Negatives
 from research.losses.one_pass import Foretold, log_sum_exp
 
@@ -95,7 +96,7 @@ class Wide:
 
     def logsumexp(self, scale: float | Float[Array, ""] = 1.0) -> Reduced:
         """log sum over kept columns of exp(scale * z); -inf where none is kept."""
-        found = log_sum_exp(
+        found = by_rows(log_sum_exp, "rwwrwr")(
             self.query * scale,
             self.vectors,
             self.bias * scale,
@@ -111,7 +112,7 @@ class Wide:
 
     def count(self) -> Reduced:
         """How many columns are kept."""
-        return kept_count(self.rows, self.columns)
+        return by_rows(kept_count, "rw")(self.rows, self.columns)
 
     def _blocked(self) -> Blocked:
         def block(chunk: Any) -> tuple[Array, Array]:

@@ -118,7 +118,8 @@ def train(
     batches = next(indices)
     for epoch in range(1, config.epochs + 1):
         state = refreshed(config, model, spread.state(state), world)
-        state, steps = epoch_of(state, spread.batches(batches), hyper, world)
+        with spread.here():
+            state, steps = epoch_of(state, spread.batches(batches), hyper, world)
         # The device is at work: the next epoch's indices are ready before it is done.
         later = next(indices, batches)
         row = _row(epoch, steps) | health(model, state.params, world, batches[-1])

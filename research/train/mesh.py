@@ -4,12 +4,14 @@ The step isn't written anew: the compiler splits it, given where its arrays lie.
 batch's rows are divided among the devices, nets are copied, large tables and their
 moments are divided by row. Every row still meets every other row's item vector, which
 the compiler gathers, so that negatives, losses and gradients are those of one device
-but for the order of sums.
+but for the order of sums. Logits in blocks are the exception: there each device is told
+to loop over its own rows (losses/devices.py).
 
 The devices may be those of several processes. Each of them then holds the whole world
 on its host, and gives its own devices their part of it.
 """
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 import jax
@@ -18,13 +20,13 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Int
 
+from research.losses.devices import ROWS
 from research.train.step import TrainState
 from research.train.world import World
 from research.types import InputError
 
 __all__ = ["LARGE", "Spread", "spread_over"]
 
-AXIS = "data"
 LARGE = 100_000  # rows from which a table is divided; a copy of less is no burden
 
 
@@ -57,7 +59,7 @@ class Spread(NamedTuple):
         """Indices [steps, rows] with the rows divided."""
         if self.mesh is None:
             return batches
-        by_row = NamedSharding(self.mesh, PartitionSpec(None, AXIS))
+        by_row = NamedSharding(self.mesh, PartitionSpec(None, ROWS))
         return _place(np.asarray(batches), by_row)
 
     def copy(self, array: Any) -> Array:
@@ -69,6 +71,10 @@ class Spread(NamedTuple):
     def host(self, array: Any) -> np.ndarray:
         """The whole array on the host, whichever device holds which part of it."""
         return np.asarray(array if array.is_fully_addressable else self.copy(array))
+
+    def here(self) -> AbstractContextManager[Any]:
+        """Within it, what is traced knows over which devices rows are divided."""
+        return nullcontext() if self.mesh is None else jax.set_mesh(self.mesh)
 
     def _divided(self, leaf: Any) -> bool:
         return leaf.ndim == 2 and leaf.shape[0] >= self.large
@@ -83,7 +89,7 @@ class Spread(NamedTuple):
     def _put(self, leaf: Any) -> Any:
         assert self.mesh is not None
         by_row = self._divided(leaf) and leaf.shape[0] % self.mesh.size == 0
-        spec = PartitionSpec(AXIS) if by_row else PartitionSpec()
+        spec = PartitionSpec(ROWS) if by_row else PartitionSpec()
         return _place(leaf, NamedSharding(self.mesh, spec))
 
 
@@ -119,6 +125,6 @@ def spread_over(devices: int, batch: int, large: int = LARGE) -> Spread:
     if batch % devices:
         raise InputError(f"batch {batch} can't be divided among {devices} devices")
     mesh = jax.make_mesh(
-        (devices,), (AXIS,), axis_types=(AxisType.Auto,), devices=have[:devices]
+        (devices,), (ROWS,), axis_types=(AxisType.Auto,), devices=have[:devices]
     )
     return Spread(mesh, large)

@@ -52,12 +52,14 @@ def steps(case: str, devices: int, several: int):
     world, hyper = spread.world(world), traced_values(config)
     batches = epoch_batches(len(fold.fitted.item), config.batch, 0, 1)[:several]
     epoch = compiled_epoch(structure(config))
-    after, _ = epoch(spread.state(state), spread.batches(batches[:1]), hyper, world)
+    with spread.here():
+        after, _ = epoch(spread.state(state), spread.batches(batches[:1]), hyper, world)
     state = init_state(config, make_model(config), world, sizes)
     first = after.params
     if config.optimiser == "adamw":
         first = jax.tree.map(lambda m: m / 0.1, after.optimiser.mu)
-    _, seen = epoch(spread.state(state), spread.batches(batches), hyper, world)
+    with spread.here():
+        _, seen = epoch(spread.state(state), spread.batches(batches), hyper, world)
     table = after.params["tables"]["item"]
     rows = table.sharding.shard_shape(table.shape)[0]
     return np.asarray(seen["loss"]), first, rows / table.shape[0]

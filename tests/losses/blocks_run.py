@@ -1,0 +1,61 @@
+"""A program: the one pass over 8 devices, printed as JSON. See test_devices.py."""
+
+import json
+import re
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+
+from research.losses import columns
+from research.losses.columns import Columns, Rows
+from research.losses.devices import ROWS, by_rows
+from research.losses.one_pass import Foretold, log_sum_exp
+
+B, C, D = 512, 512, 16
+TALK = re.compile(r"= \S+ (all-reduce|all-gather|all-to-all|collective-permute)")
+
+
+def total(query, vectors, candidate, told):
+    """A softmax's loss, with the rows left to the compiler or told apart."""
+    rows = Rows(jnp.arange(B, dtype=jnp.int32), candidate, None)
+    shared = Columns(None, candidate, candidate, jnp.ones(C, bool))
+    foretold = Foretold(jnp.zeros(B), jnp.ones(B))
+    pass_over = by_rows(log_sum_exp, "rwwrwr") if told else log_sum_exp
+    found = pass_over(query, vectors, jnp.zeros(C), rows, shared, foretold)
+    return jnp.mean(jnp.logaddexp(0.0, found))
+
+
+def talks_in_loops(program: str) -> int:
+    """How often devices wait for each other within the loops of a program."""
+    parts = re.split(r"\n(?=[%A-Z])", program)
+    bodies = set(re.findall(r"body=(%[\w.\-]+)", program))
+    names = [part.split(" ", 1)[0] for part in parts]
+    return sum(
+        len(TALK.findall(part)) for name, part in zip(names, parts) if name in bodies
+    )
+
+
+def main() -> None:
+    """Prints, rows told apart or not: talk in loops, and how far from one device."""
+    columns.CELLS = 1  # 8 rows a block, so that each device has several
+    keys = jax.random.split(jax.random.key(0), 3)
+    query, vectors = (jax.random.normal(key, (B, D)) for key in keys[:2])
+    given = query, vectors, jax.random.randint(keys[2], (B,), 0, 100)
+    step = jax.jit(jax.value_and_grad(total, argnums=(0, 1)), static_argnums=3)
+    one = step(*given, False)
+    mesh = jax.make_mesh((8,), (ROWS,), axis_types=(AxisType.Auto,))
+    spread = jax.device_put(given, NamedSharding(mesh, PartitionSpec(ROWS)))
+    found = {}
+    for told in (False, True):
+        with jax.set_mesh(mesh):
+            program = step.lower(*spread, told).compile()
+            many = jax.device_get(program(*spread))
+        pairs = zip(jax.tree.leaves(one), jax.tree.leaves(many), strict=True)
+        apart = max(float(abs(a - b).max()) for a, b in pairs)
+        found[str(told)] = {"talks": talks_in_loops(program.as_text()), "apart": apart}
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
