@@ -36,6 +36,7 @@ __all__ = [
 
 RESULTS = Path("results")
 ENGINES = ("local", "ray")
+AT_ONCE = 8  # on an accelerator; no accelerator was at hand to measure what is best
 FAILED, FINISHED = 1, 0
 
 
@@ -81,6 +82,8 @@ class Run:
     """HOST:PORT of a running Ray cluster; default: one on this machine's cores."""
     jobs: int | None = None
     """Worker processes of one core each (default: one a core); 1 is in process."""
+    at_once: int | None = None
+    """Runs alike that one program trains (default: 1 on a CPU, else 8)."""
 
     def __call__(self) -> int:
         """Runs and reports."""
@@ -92,6 +95,12 @@ class Run:
             raise InputError(f"grid {grid.name} isn't made of runs: --engine local")
         if self.jobs is not None and self.jobs < 1:
             raise InputError(f"jobs is {self.jobs}: it must be at least 1")
+        if self.at_once is not None and self.at_once < 1:
+            raise InputError(f"at_once is {self.at_once}: it must be at least 1")
+        if (self.at_once or 1) > 1 and (self.engine == "ray" or (self.jobs or 1) > 1):
+            raise InputError(
+                f"at_once is {self.at_once}: it needs --engine local and --jobs 1"
+            )
         choose(self.dataset, DATASETS, "data set")
         base = Config(dataset=self.dataset, split=self.split)
         out = checked(self.out)
@@ -113,7 +122,7 @@ class Run:
         if self.engine == "ray":
             failed = _finish_on_ray(tasks, self.data_dir, self.ray_address)
         else:
-            failed = finish(tasks, self.data_dir, self.jobs)
+            failed = finish(tasks, self.data_dir, self.jobs, self.at_once)
         digest = ratings_of(self.dataset, self.data_dir).digest
         path, missing, ignored = collect(grid, specs, out, digest, self.quick)
         frame, written = report(grid, path, out)
@@ -147,16 +156,23 @@ def announce(grid: str, runs: int, to_do: int) -> None:
         print(f"{grid}: all {runs} runs are finished already, nothing to train")
 
 
-def finish(tasks: list[Task], data_dir: str | None, jobs: int | None) -> int:
+def finish(
+    tasks: list[Task],
+    data_dir: str | None,
+    jobs: int | None,
+    at_once: int | None = None,
+) -> int:
     """Does the tasks under a display; returns how many failed."""
     import jax
 
     workers = len(cores()) if jobs is None else jobs
-    if jax.default_backend() != "cpu":
+    on_cpu = jax.default_backend() == "cpu"
+    at_once = at_once or (1 if on_cpu else AT_ONCE)
+    if at_once > 1 or not on_cpu:
         workers = 1
     with display(len(tasks)) as shown:
         if workers == 1:
-            run_here(tasks, data_dir, shown.finished, shown.running)
+            run_here(tasks, data_dir, shown.finished, shown.running, at_once)
         else:
             run_in_workers(tasks, data_dir, shown.finished, shown.running, workers)
         return shown.failed

@@ -11,16 +11,18 @@ import os
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection, wait
 from typing import NamedTuple
 
+from experiments.at_once import groups, train_group
 from experiments.compiled import keep_compiled
 from experiments.folders import write_json
 from experiments.runs import execute
 from experiments.tasks import Task
 from research.config import Config
 from research.data.cache import default_root
+from research.train.loop import NotFinite, Trained
 
 __all__ = ["Outcome", "cores", "run_here", "run_in_workers"]
 
@@ -46,7 +48,13 @@ def cores() -> list[int]:
     return list(range(os.cpu_count() or 1))
 
 
-def attempt(task: Task, data_dir: str | None, running: Running, place: str) -> Outcome:
+def attempt(
+    task: Task,
+    data_dir: str | None,
+    running: Running,
+    place: str,
+    done: Trained | NotFinite | None = None,
+) -> Outcome:
     """Does one task; an error of any kind is a failed outcome with its reason."""
     start = time.perf_counter()
     keep_compiled(default_root())
@@ -56,24 +64,50 @@ def attempt(task: Task, data_dir: str | None, running: Running, place: str) -> O
 
     try:
         what = task.config, task.priors, task.folder
-        line = execute(*what, data_dir, progress, place, task.devices)
+        line = execute(*what, data_dir, progress, place, task.devices, done)
     except BrokenPipeError:
         raise  # whoever asked is gone: the run is unfinished, not failed
     except Exception as error:
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        where = f"{os.path.basename(last.filename)}:{last.lineno}"
-        line = f"failed: {type(error).__name__} at {where}: {error}".splitlines()[0]
-        write_json(task.folder / "failed.json", {"reason": line[len("failed: ") :]})
+        line = _failed(task, error)
     seconds = time.perf_counter() - start
     return Outcome(task, line, line.startswith("failed"), seconds)
 
 
+def _failed(task: Task, error: Exception) -> str:
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{os.path.basename(last.filename)}:{last.lineno}"
+    reason = f"{type(error).__name__} at {where}: {error}".splitlines()[0]
+    write_json(task.folder / "failed.json", {"reason": reason})
+    return f"failed: {reason}"
+
+
 def run_here(
-    tasks: list[Task], data_dir: str | None, finished: Finished, running: Running
+    tasks: list[Task],
+    data_dir: str | None,
+    finished: Finished,
+    running: Running,
+    at_once: int = 1,
 ) -> None:
-    """All tasks in this process, one after the other, tasks of one shape together."""
-    for task in sorted(tasks, key=lambda task: repr(task.shape)):
-        finished(attempt(task, data_dir, running, "in process"))
+    """All tasks in this process, one after the other, tasks of one shape together.
+
+    With at_once above 1, up to so many that are alike are trained in one program.
+    """
+    keep_compiled(default_root())
+    for group in groups(tasks, at_once):
+        start = time.perf_counter()
+        done: Sequence[Trained | NotFinite | None] = [None] * len(group)
+        if len(group) > 1:
+            try:
+                done = train_group(group, data_dir, running)
+            except Exception as error:
+                seconds = (time.perf_counter() - start) / len(group)
+                for task in group:
+                    finished(Outcome(task, _failed(task, error), True, seconds))
+                continue
+        each = (time.perf_counter() - start) / len(group)
+        for task, trained in zip(group, done, strict=True):
+            outcome = attempt(task, data_dir, running, "in process", trained)
+            finished(outcome._replace(seconds=outcome.seconds + each))
 
 
 def run_in_workers(

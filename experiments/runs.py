@@ -119,6 +119,7 @@ def execute(
     progress: Progress = lambda line: None,
     place: str = "in process",
     devices: int = 1,
+    done: Trained | NotFinite | None = None,
 ) -> str:
     """Trains (unless its vectors are there), evaluates under each prior, writes files.
 
@@ -130,6 +131,7 @@ def execute(
       progress: told a short line after each epoch.
       place: where it runs, for env.json.
       devices: how many share each batch, for env.json too.
+      done: what came of its training, where it was trained with others.
 
     Returns:
       A short line on the result, or on why the run failed (also in failed.json).
@@ -137,7 +139,7 @@ def execute(
     held = fold_of(config, data_dir)
     digest = ratings_of(config.dataset, data_dir).digest
     try:
-        scorer_of, seconds = _scorers(config, held, folder, progress, devices)
+        scorer_of, seconds = _scorers(config, held, folder, progress, devices, done)
     except NotFinite as error:
         write_json(folder / "failed.json", {"reason": str(error)})
         return f"failed: {error}"
@@ -158,7 +160,12 @@ def execute(
 
 
 def _scorers(
-    config: Config, held: Fold, folder: Path, progress: Progress, devices: int
+    config: Config,
+    held: Fold,
+    folder: Path,
+    progress: Progress,
+    devices: int,
+    done: Trained | NotFinite | None,
 ) -> tuple[Callable[[Config], Scorer], dict[str, float]]:
     """(config with its prior) -> scorer; seconds. Trains if it must."""
     if config.model != "two-tower":
@@ -173,8 +180,11 @@ def _scorers(
     def on_epoch(epoch: int, row: dict[str, float]) -> None:
         progress(f"epoch {epoch}/{config.epochs} loss {row['loss']:.3f}")
 
-    validate = _validation(config, held) if config.evaluate_every else None
-    done: Trained = train(config, held, on_epoch, validate, devices)
+    if isinstance(done, NotFinite):
+        raise done
+    if done is None:
+        validate = _validation(config, held) if config.evaluate_every else None
+        done = train(config, held, on_epoch, validate, devices)
     # The vectors mark the training as done, so they are written last.
     _write_history(folder / "history.csv", done.history)
     arrays = {

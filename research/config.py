@@ -197,6 +197,16 @@ def structure(config: Config) -> Config:
     return dataclasses.replace(config, **defaults)
 
 
+def alike(config: Config) -> Config:
+    """The config without what runs of one program may differ in: a key of such runs."""
+    blank = Config()
+    names = (*TRACED, *SERVING, "hyper", "seed")
+    defaults = {name: getattr(blank, name) for name in names}
+    if config.dropout == 0:
+        defaults["dropout"] = 0.0
+    return dataclasses.replace(config, **defaults)
+
+
 def training_fields(config: Config) -> dict[str, object]:
     """The fields that decide what is trained: all but the serving ones."""
     fields = dataclasses.asdict(config)

@@ -15,8 +15,9 @@ from research.negatives.source import Drawn
 from research.positives import make_positives
 from research.retrieval import asked
 from research.sessions import Clicks, sessions
-from research.train.loop import serve_task, train
+from research.train.loop import train
 from research.train.model import make_model
+from research.train.serving import serve_task
 from research.train.start import init_state
 from research.train.world import build_world, resolve_features
 from research.types import InputError

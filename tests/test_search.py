@@ -25,8 +25,9 @@ from research.search import (
 from research.search_file import read_searches
 from research.splits import fold
 from research.towers.tables import WORDS, init_tables
-from research.train.loop import Trained, serve_task, train
+from research.train.loop import Trained, train
 from research.train.model import make_model
+from research.train.serving import serve_task
 from research.train.world import World, build_world, resolve_features
 from research.types import Fold, InputError
 from tests.world import made_fold, made_ratings

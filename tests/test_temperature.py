@@ -21,7 +21,8 @@ from research.temperature import (
     temperature_of,
 )
 from research.train import loop, start
-from research.train.loop import compiled_epoch, traced_values, train
+from research.train.loop import compiled_epoch, train
+from research.train.start import traced_values
 from research.train.world import build_world
 from research.types import InputError
 from research.user_temperature import (

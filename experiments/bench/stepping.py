@@ -11,9 +11,10 @@ from experiments.bench.memory import beyond
 from experiments.bench.protocol import Answers
 from research.batches import epoch_batches
 from research.config import Config, structure
-from research.train.loop import compiled_epoch, refreshed, traced_values
+from research.train.course import refreshed
+from research.train.loop import compiled_epoch
 from research.train.model import make_model
-from research.train.start import init_state
+from research.train.start import init_state, traced_values
 from research.train.world import build_world
 from research.types import Fold
 

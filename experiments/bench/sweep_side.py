@@ -2,7 +2,6 @@
 
 import dataclasses
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,9 @@ from experiments.engine import Outcome, cores, run_in_workers
 from experiments.tasks import Task
 from research.batches import epoch_batches
 from research.config import Config, structure
-from research.train.loop import compiled_epoch, traced_values, train
+from research.train.loop import compiled_epoch, train
 from research.train.model import make_model
-from research.train.start import init_state
+from research.train.start import init_state, traced_values
 from research.train.world import build_world
 
 __all__ = ["at_once_portions", "engine_portions", "run_portions", "swept"]
@@ -64,13 +63,12 @@ def at_once_portions(told: dict[str, Any]) -> Answers:
     model = make_model(configs[0])
     state = _stack([init_state(config, model, world, sizes) for config in configs])
     hyper = _stack([traced_values(config) for config in configs])
-    one: Callable[..., Any] = compiled_epoch(structure(configs[0]))
-    epoch = jax.jit(jax.vmap(one, in_axes=(0, None, 0, None)), donate_argnums=0)
+    epoch = compiled_epoch(structure(configs[0]), len(configs))
     examples = len(world.pairs.candidate)
     yield {}
     for n in range(1, 1 + told["epochs"]):
         batches = epoch_batches(examples, configs[0].batch, configs[0].seed, n)
-        state, seen = epoch(state, np.asarray(batches), hyper, world)
+        state, seen = epoch(state, np.stack([batches] * len(configs)), hyper, world)
         yield {"loss": float(jax.block_until_ready(seen["loss"]).mean())}
 
 

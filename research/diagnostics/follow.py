@@ -11,9 +11,9 @@ from numpy import ndarray
 from research.batches import epoch_batches
 from research.config import Config, structure
 from research.diagnostics.negatives import drift
-from research.train.loop import compiled_epoch, traced_values
+from research.train.loop import compiled_epoch
 from research.train.model import Model, Params
-from research.train.start import init_state
+from research.train.start import init_state, traced_values
 from research.train.world import World
 from research.types import Fold
 

@@ -10,31 +10,34 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from research.batches import epoch_batches
-from research.config import Config, structure
-from research.data.notices import say
-from research.frequency import log_q_error
+from research.config import Config, alike, structure
 from research.losses.checks import check_loss
-from research.negatives import make_sources
 from research.negatives.source import Hyper
 from research.positives import check_positives
-from research.retrieval import Asked, asked
+from research.retrieval import asked
 from research.search import check_search
-from research.temperature import check_temperature, learned_end, narrow_range
-from research.train.health import collapse, health
+from research.temperature import check_temperature, learned_end
+from research.train.course import Course, NotFinite, refreshed
 from research.train.mesh import Spread, spread_over
-from research.train.model import Model, Params, make_model, serve_all
+from research.train.model import Model, Params, make_model
+from research.train.serving import serve_task
 from research.train.start import check_weights, init_state, traced_values
-from research.train.step import TrainState, make_step, with_estimate
-from research.train.world import World, bare, build_world, resolve_features
+from research.train.step import TrainState, make_step
+from research.train.world import World, build_world, resolve_features
 from research.types import Fold
-from research.user_temperature import UserTemperatures, refresh_users
 
-__all__ = ["NotFinite", "Trained", "compiled_epoch", "traced_values", "train"]
+__all__ = [
+    "NotFinite",
+    "Trained",
+    "compiled_epoch",
+    "traced_values",
+    "train",
+    "train_together",
+]
 
 
-class NotFinite(Exception):
-    """A loss was not finite; the message names the step."""
+# (user vectors, item vectors) -> metrics
+Validate = Callable[[np.ndarray, np.ndarray], dict[str, float]]
 
 
 class Trained(NamedTuple):
@@ -61,11 +64,15 @@ class Trained(NamedTuple):
 
 
 @functools.lru_cache(maxsize=64)
-def compiled_epoch(shape: Config) -> Callable[..., tuple[TrainState, Any]]:
+def compiled_epoch(
+    shape: Config, runs: int = 1
+) -> Callable[..., tuple[TrainState, Any]]:
     """An epoch of that structure: a scan over [steps, batch], compiled once.
 
     (state, batches, hyper, world) -> (state, diagnostics [steps]). Everything swept is
-    in hyper, so all temperatures and seeds of an arm share it.
+    in hyper, so all temperatures and seeds of an arm share it. With runs above 1 it is
+    mapped over so many of them in one program: all arguments but the world, and both
+    results, have the runs as their first axis.
     """
     step = make_step(shape)
 
@@ -76,14 +83,16 @@ def compiled_epoch(shape: Config) -> Callable[..., tuple[TrainState, Any]]:
             lambda state, index: step(state, index, hyper, world), state, batches
         )
 
-    return jax.jit(epoch, donate_argnums=0)
+    if runs == 1:
+        return jax.jit(epoch, donate_argnums=0)
+    return jax.jit(jax.vmap(epoch, in_axes=(0, 0, 0, None)), donate_argnums=0)
 
 
 def train(
     config: Config,
     fold: Fold,
     on_epoch: Callable[[int, dict[str, float]], None] = lambda epoch, row: None,
-    validate: Callable[[np.ndarray, np.ndarray], dict[str, float]] | None = None,
+    validate: Validate | None = None,
     devices: int = 1,
 ) -> Trained:
     """Trains one run and encodes the evaluated users and the whole catalogue.
@@ -101,126 +110,128 @@ def train(
         or a number of devices that can't be meant.
       NotFinite: a loss was not finite.
     """
-    for check in (check_loss, check_temperature, check_positives, check_search):
-        check(config)
-    config, spread = resolve_features(config, fold), spread_over(devices, config.batch)
-    world, sizes = build_world(config, fold)
-    check_weights(world)
-    _warn(narrow_range(config, np.asarray(world.pool.counts)))
-    task, model = asked(config, fold), make_model(config)
-    epoch_of = compiled_epoch(structure(config))
-    state = init_state(config, model, world, sizes)
-    world, hyper = spread.world(world), traced_values(config)
-    history: list[dict[str, float]] = []
-    best, kept, alarm = -np.inf, None, None
-    clock, first = time.perf_counter(), 0.0
-    indices = (_batches(config, world, n + 1) for n in range(config.epochs))
-    batches = next(indices)
-    for epoch in range(1, config.epochs + 1):
-        state = refreshed(config, model, spread.state(state), world)
-        with spread.here():
-            state, steps = epoch_of(state, spread.batches(batches), hyper, world)
-        # The device is at work: the next epoch's indices are ready before it is done.
-        later = next(indices, batches)
-        row = _row(epoch, steps) | health(model, state.params, world, batches[-1])
-        row |= _about(config, state, world, hyper)
-        if alarm is None and (alarm := collapse(row)):
-            say(alarm)
-        if validate and config.evaluate_every and epoch % config.evaluate_every == 0:
-            metrics = validate(*_served(model, state.params, world, task, spread))
-            row |= metrics
-            if (value := next(iter(metrics.values()))) > best:
-                best, kept = value, jax.tree.map(jnp.copy, state.params)
-        history.append(row)
-        first = first or time.perf_counter() - clock
+
+    def told(run: int, epoch: int, row: dict[str, float]) -> None:
         on_epoch(epoch, row)
-        batches = later
-    params = state.params if kept is None else kept
-    vectors = _served(model, params, world, task, spread)
-    seconds = time.perf_counter() - clock - first
-    served = learned_end(config, params["loss"])
-    return Trained(config, params, *vectors, history, first, seconds, served)
 
-
-def _served(
-    model: Model, params: Params, world: World, task: Asked, spread: Spread
-) -> tuple[np.ndarray, np.ndarray]:
-    users, items = serve_task(model, params, world, task)
-    return spread.host(users), spread.host(items)
-
-
-def _batches(config: Config, world: World, epoch: int) -> Int[np.ndarray, "s b"]:
-    window = None
-    if config.batch_order == "time":
-        window = np.asarray(world.timed.window[world.pairs.position])
-    n = world.pairs.candidate.shape[0]
-    return epoch_batches(n, config.batch, config.seed, epoch, window)
-
-
-def serve_task(
-    model: Model, params: Params, world: World, task: Asked
-) -> tuple[Array, Array]:
-    """Vectors of a task's queries and candidates, from the histories that it gives."""
-    if task.histories is not None:
-        item, offsets = (jnp.asarray(part, jnp.int32) for part in task.histories)
-        users = bare(len(offsets) - 1)
-        world = world._replace(item=item, offsets=offsets, users=users)
-    queries = jnp.asarray(task.queries, jnp.int32)
-    candidates = jnp.asarray(task.candidates, jnp.int32)
-    if task.words is not None:
-        # Training never had the rows at a user's end: what is searched for is held out.
-        ends = world.offsets[queries + 1] + queries
-        words = world.timed.words.at[ends].set(jnp.asarray(task.words))
-        world = world._replace(timed=world.timed._replace(words=words))
-    return serve_all(model, params, world, queries, candidates)
-
-
-def refreshed(
-    config: Config, model: Model, state: TrainState, world: World
-) -> TrainState:
-    """The state before an epoch, with what follows the model made anew.
-
-    That is the users' temperatures, and sources such as bands of ranks.
-    """
-    if isinstance(state.temperatures, UserTemperatures):
-        state = state._replace(temperatures=refresh_users(state.temperatures, config))
-    sources = make_sources(config.negatives, config)
-    if all(source.refresh is None for source in sources):
-        return state
-    queries = jnp.arange(world.offsets.shape[0] - 1, dtype=jnp.int32)
-    users, items = serve_all(model, state.params, world, queries)
-    memories = tuple(
-        memory if source.refresh is None else source.refresh(memory, users, items)
-        for source, memory in zip(sources, state.sources, strict=True)
-    )
-    return state._replace(sources=memories)
-
-
-def _about(
-    config: Config, state: TrainState, world: World, hyper: Hyper
-) -> dict[str, float]:
-    """What an epoch left behind, of the things that only some runs learn."""
-    found = {}
-    if config.temperature_kind == "learned":
-        found["temperature"] = learned_end(config, state.params["loss"])
-    if config.frequency == "streaming":
-        log_q = with_estimate(world, state, config.batch, hyper).pool.log_share
-        found["log_q_error"] = float(log_q_error(log_q, world.pool.counts))
+    (found,) = train_together([config], fold, told, validate, devices)
+    if isinstance(found, NotFinite):
+        raise found
     return found
 
 
-@functools.cache  # once a process, however many runs of a grid it concerns
-def _warn(line: str | None) -> None:
-    if line:
-        say(line)
+def train_together(
+    configs: list[Config],
+    fold: Fold,
+    on_epoch: Callable[[int, int, dict[str, float]], None] = lambda run, epoch, r: None,
+    validate: Validate | None = None,
+    devices: int = 1,
+) -> list[Trained | NotFinite]:
+    """Trains runs that are alike in one program, each as ``train`` would.
+
+    On an accelerator that a single run doesn't fill this takes less time than one after
+    the other; on a CPU it takes more. seconds are shared out evenly.
+
+    Args:
+      configs: the runs; their ``alike`` is the same.
+      fold: as in ``train``.
+      on_epoch: told which of the runs, the epoch and the row.
+      validate: as in ``train``.
+      devices: as in ``train``; more than one make one run at a time.
+
+    Returns:
+      What came of each; a run whose loss wasn't finite takes no other with it.
+
+    Raises:
+      InputError: as in ``train``.
+      ValueError: the runs differ in more than one program can have.
+    """
+    configs = [_checked(config, fold) for config in configs]
+    config = configs[0]
+    if any(alike(other) != alike(config) for other in configs):
+        raise ValueError("runs of one program differ in swept fields and seed only")
+    if devices > 1 and len(configs) > 1:
+        raise ValueError("over several devices there is one run at a time")
+    spread = spread_over(devices, config.batch)
+    world, sizes = build_world(config, fold)
+    check_weights(world)
+    task, model = asked(config, fold), make_model(config)
+    courses = [Course(c, init_state(c, model, world, sizes), world) for c in configs]
+    world = spread.world(world)
+
+    def serve(params: Params) -> tuple[np.ndarray, np.ndarray]:
+        users, items = serve_task(model, params, world, task)
+        return spread.host(users), spread.host(items)
+
+    clock, first = time.perf_counter(), 0.0
+    for epoch in range(1, config.epochs + 1):
+        measure = None
+        if validate and config.evaluate_every and epoch % config.evaluate_every == 0:
+            measure = functools.partial(_measured, validate, serve)
+        steps_of = _one_epoch(courses, model, world, spread)
+        for run, (course, steps) in enumerate(zip(courses, steps_of, strict=True)):
+            if row := course.take(steps, model, world, measure):
+                first = first or time.perf_counter() - clock
+                on_epoch(run, epoch, row)
+        if all(course.lost for course in courses):
+            break
+    vectors = [None if course.lost else serve(course.params) for course in courses]
+    seconds = (time.perf_counter() - clock - first) / len(courses)
+    return [
+        _trained(course, own, first / len(courses), seconds)
+        for course, own in zip(courses, vectors, strict=True)
+    ]
 
 
-def _row(epoch: int, steps: dict[str, Float[Array, " s"]]) -> dict[str, float]:
-    values = {name: np.asarray(value) for name, value in steps.items()}
-    n = len(values["loss"])
-    bad = np.flatnonzero(~np.isfinite(values["loss"]))
-    if len(bad):
-        raise NotFinite(f"loss not finite at step {(epoch - 1) * n + int(bad[0])}")
-    row = {name: float(value.mean()) for name, value in values.items()}
-    row["temperature"] = float(values["temperature"][-1])
-    return {"epoch": float(epoch), "step": float(epoch * n), **row}
+def _checked(config: Config, fold: Fold) -> Config:
+    for check in (check_loss, check_temperature, check_positives, check_search):
+        check(config)
+    return resolve_features(config, fold)
+
+
+def _one_epoch(
+    courses: list[Course], model: Model, world: World, spread: Spread
+) -> list[dict[str, Float[Array, " s"]]]:
+    """Moves every run by an epoch; the diagnostics of each one's steps."""
+    for course in courses:
+        state = spread.state(course.state)
+        course.state = refreshed(course.config, model, state, world)
+    given = [(c.state, spread.batches(c.batches), c.hyper) for c in courses]
+    epoch_of = compiled_epoch(structure(courses[0].config), len(courses))
+    with spread.here():
+        if len(courses) == 1:
+            after = [epoch_of(*given[0], world)]
+        else:
+            stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *given)
+            whole = epoch_of(*stacked, world)
+            after = [_nth(whole, n) for n in range(len(courses))]
+    for course, (state, _) in zip(courses, after, strict=True):
+        course.state = state
+        course.look_ahead()
+    return [steps for _, steps in after]
+
+
+def _nth(tree: Any, n: int) -> Any:
+    return jax.tree.map(lambda leaf: leaf[n], tree)
+
+
+def _measured(
+    validate: Validate,
+    serve: Callable[[Params], tuple[np.ndarray, np.ndarray]],
+    params: Params,
+) -> dict[str, float]:
+    return validate(*serve(params))
+
+
+def _trained(
+    course: Course,
+    vectors: tuple[np.ndarray, np.ndarray] | None,
+    compile_seconds: float,
+    seconds: float,
+) -> Trained | NotFinite:
+    if course.lost or vectors is None:
+        assert course.lost is not None
+        return course.lost
+    config, params, history = course.config, course.params, course.history
+    times = compile_seconds, seconds, learned_end(config, params["loss"])
+    return Trained(config, params, *vectors, history, *times)

@@ -86,6 +86,15 @@ VALUES = {
     "no seeds": (("run", "few", "--seeds", "0"), ("seeds is 0", "at least 1")),
     "seeds below 0": (("run", "few", "--seeds", "-3"), ("seeds is -3",)),
     "no jobs": (("run", "few", "--jobs", "0"), ("jobs is 0", "at least 1")),
+    "none at once": (("run", "few", "--at-once", "0"), ("at_once is 0", "at least 1")),
+    "at once in workers": (
+        ("run", "few", "--at-once", "2", "--jobs", "2"),
+        ("at_once is 2", "--jobs 1"),
+    ),
+    "at once on ray": (
+        ("run", "few", "--at-once", "2", "--engine", "ray"),
+        ("at_once is 2", "--engine local"),
+    ),
     "temperature 0": (("train", "--temperature", "0"), ("temperature is 0", "above 0")),
     "temperature -1": (("train", "--temperature", "-1"), ("temperature is -1",)),
     "temperature nan": (

@@ -16,8 +16,9 @@ from research.candidates import Block, candidate_logits, masked_share
 from research.config import Config
 from research.negatives import SOURCES
 from research.negatives.caches import fifo_cache, vector_cache
-from research.train.loop import compiled_epoch, init_state, traced_values, train
+from research.train.loop import compiled_epoch, train
 from research.train.model import make_model
+from research.train.start import init_state, traced_values
 from research.train.world import build_world, resolve_features
 from tests.negatives.small import COUNTS, batch_of, pool_of, ready
 from tests.world import made_fold

@@ -11,7 +11,7 @@ import pytest
 from experiments.arms import ARMS, arm
 from experiments.tower_arms import TOWER_ARMS
 from research.config import Config
-from research.train.loop import NotFinite, compiled_epoch, train
+from research.train.loop import NotFinite, compiled_epoch, train, train_together
 from tests.world import made_fold
 
 SMALL = Config(batch=64, epochs=2, history=5, dim=8, user_hidden=(8,), item_hidden=(8,))
@@ -109,3 +109,38 @@ def test_the_best_validated_parameters_are_kept():
     done = train(config, fold, validate=validate)
     assert np.array_equal(done.item_vectors, kept[1])
     assert [row["ndcg@20"] for row in done.history] == [0.1, 0.9, 0.2]
+
+
+@pytest.mark.parametrize("optimiser", ["adamw", "lazy-adam"])
+def test_runs_of_one_program_are_the_runs(optimiser):
+    fold, base = made_fold(), dataclasses.replace(SMALL, logq=1.0, optimiser=optimiser)
+    configs = [
+        dataclasses.replace(base, temperature=temperature, seed=seed)
+        for temperature, seed in ((0.1, 0), (0.5, 0), (0.1, 1))
+    ]
+    told: list[tuple[int, int]] = []
+    together = train_together(
+        configs, fold, lambda n, epoch, row: told.append((n, epoch))
+    )
+    assert told == [(n, epoch) for epoch in (1, 2) for n in range(3)]
+    for config, found in zip(configs, together, strict=True):
+        alone = train(config, fold)
+        assert found.config == alone.config
+        np.testing.assert_allclose(found.user_vectors, alone.user_vectors, atol=1e-4)
+        np.testing.assert_allclose(found.item_vectors, alone.item_vectors, atol=1e-4)
+        for row, other in zip(found.history, alone.history, strict=True):
+            assert row == pytest.approx(other, rel=1e-3, abs=1e-4)
+
+
+def test_a_run_that_is_lost_takes_no_other_of_its_program_with_it():
+    fold = made_fold()
+    configs = [dataclasses.replace(SMALL, learning_rate=r) for r in (1e-3, 1e30, 1e-3)]
+    one, lost, other = train_together(configs, fold)
+    assert isinstance(lost, NotFinite)
+    assert np.isfinite(one.item_vectors).all()
+    assert np.array_equal(one.item_vectors, other.item_vectors)
+
+
+def test_runs_that_differ_in_more_are_not_of_one_program():
+    with pytest.raises(ValueError, match="swept fields and seed only"):
+        train_together([SMALL, dataclasses.replace(SMALL, tie_salt=1)], made_fold())
