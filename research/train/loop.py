@@ -129,14 +129,13 @@ def train_together(
 ) -> list[Trained | NotFinite]:
     """Trains runs that are alike in one program, each as ``train`` would.
 
-    On an accelerator that a single run doesn't fill this takes less time than one after
-    the other; on a CPU it takes more. seconds are shared out evenly.
+    For a device that a single run doesn't fill; on a CPU it takes longer than one after
+    the other. seconds are shared out evenly.
 
     Args:
       configs: the runs; their ``alike`` is the same.
-      fold: as in ``train``.
+      fold: as in ``train``, and so is validate.
       on_epoch: told which of the runs, the epoch and the row.
-      validate: as in ``train``.
       devices: as in ``train``; more than one make one run at a time.
 
     Returns:
