@@ -29,6 +29,7 @@ results: $(READY)
 	$(RUN) history --seeds 5 --out results --arms in-batch+logq encoder-none \
 	  encoder-learned encoder-profile encoder-last-click encoder-last-click-shuffled
 	$(RUN) history-ties --out results
+	$(RUN) search --out results
 	$(RUN) features --seeds 5 --out results
 	$(RUN) depth --seeds 5 --out results
 	$(RUN) optimisers --seeds 5 --out results

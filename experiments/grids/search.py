@@ -9,12 +9,12 @@ the words say nothing: that cell is the control, and shows what useless words co
 
 The split is ``last``: one target a user, one search.
 
-    python -m experiments run search               about 20 minutes on 2 cores, 5 seeds
+    python -m experiments run search               about 10 minutes on 2 cores, 5 seeds
     python -m experiments run search --quick       about 1 minute
 
-No record is committed yet.
-Expect on MovieLens 100K, ``last`` (one seed of each was run): R@20 about 0.94 at noise
-0, 0.60 at 0.5, 0.25 at 0.9, 0.20 at 1; 0.26 for the mean of the history, 0.14 without.
+Expect on MovieLens 100K, ``last``: R@20 0.934 at noise 0, 0.616 at 0.5, 0.241 at 0.9 and
+0.201 at 1, against 0.249 for the mean of the history and 0.150 without one. Words that
+say nothing cost 0.048 [0.030, 0.068]; at 0.9 they neither cost nor help recall.
 """
 
 from experiments.grids.grid import Grid
@@ -25,7 +25,7 @@ SEARCH = Grid(
     arms=("in-batch+logq", "encoder-none", "encoder-query"),
     reference="in-batch+logq",
     seeds=5,
-    minutes="20",
+    minutes="10",
     swept={},
     apart={"encoder-query": ({"search_noise": (0.0, 0.5, 0.9, 1.0)},)},
     # The temperature of in-batch+logq in experiments/chosen.py.

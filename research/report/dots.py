@@ -34,7 +34,7 @@ def dots_figure(frame: pd.DataFrame, title: str | None = None) -> Drawing:
 
     Args:
       frame: a long table, as ``table`` or ``read_table`` give it.
-      title: what the figure says; without one, which cell leads.
+      title: what the figure says; without one, which cell leads, and by how much.
     """
     swept = swept_columns(frame)
     points = wide(frame, list(PANELS), CUTOFF)
@@ -51,16 +51,26 @@ def dots_figure(frame: pd.DataFrame, title: str | None = None) -> Drawing:
         for axes in panels:
             axes.locator_params(axis="x", nbins=5)
         panels[0].set_ylim(len(shown) - 0.4, -0.6)
-        best = "No run finished"
-        if len(shown):
-            row = shown.loc[shown.recall.idxmax()].to_dict()
-            best = f"{_name(row, swept)}: highest recall, {row['recall']:.3f}"
-        text = textwrap.fill(title or best, LINE)
+        text = textwrap.fill(title or _leader(frame, swept), LINE)
         figure.suptitle(text, x=0.01, ha="left", fontsize=10.5, fontweight="bold")
         foot = [*_legend(shown), *unfinished(points, swept)]
         if foot:
             figure.supxlabel("\n".join(foot), fontsize=9.5, x=0.01, ha="left")
     return Drawing(figure, points)
+
+
+def _leader(frame: pd.DataFrame, swept: list[str]) -> str:
+    """Which cell recalls most, and whether that is clear of the reference."""
+    recall = frame[(frame.metric == "recall") & (frame.k == CUTOFF)]
+    if recall["mean"].isna().all():
+        return "No run finished"
+    best = recall.loc[recall["mean"].idxmax()].to_dict()
+    text = f"{_name(best, swept)}: highest recall, {best['mean']:.3f}"
+    if pd.isna(best["delta"]):
+        return text
+    low, high = best["delta_low"], best["delta_high"]
+    gap = f"{best['delta']:+.3f} [{low:+.3f}, {high:+.3f}]"
+    return f"{text}; {gap} over {best['against']}"
 
 
 def _dots(axes: Axes, shown: pd.DataFrame, metric: str) -> None:

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from research.report.curves import temperature_figure
 from research.report.diversity import diversity_figure
+from research.report.dots import dots_figure
 from research.report.figures import arms_figure
 from research.report.palette import ARMS, look
 from research.report.pictures import save_figure
@@ -244,3 +245,17 @@ def test_ink_reads_on_white():
     assert luminance(ARMS["in-batch+prior"].colour) > 0.2
     for arm in ARMS.values():
         assert 1.05 / (luminance(arm.ink) + 0.05) > 4.45
+
+
+def test_a_line_a_cell_says_whether_the_leader_is_clear_of_the_reference(arms):
+    drawn = dots_figure(arms)
+    title = drawn.figure.get_suptitle().replace("\n", " ")
+    row = arms[
+        (arms.arm == "full-softmax") & (arms.metric == "recall") & (arms.k == 20)
+    ]
+    best = row.iloc[0]
+    assert title.startswith(f"full-softmax: highest recall, {best['mean']:.3f}; ")
+    gap = f"{best.delta:+.3f} [{best.delta_low:+.3f}, {best.delta_high:+.3f}]"
+    assert title.endswith(f"{gap} over in-batch")
+    alone = dots_figure(table(made_rows(), "full-softmax")).figure.get_suptitle()
+    assert alone == f"full-softmax: highest recall, {best['mean']:.3f}"
