@@ -12,8 +12,8 @@ The split is ``last``: one target a user, one search.
     python -m experiments run search               about 10 minutes on 2 cores, 5 seeds
     python -m experiments run search --quick       about 1 minute
 
-Expect on MovieLens 100K, ``last``: R@20 0.934 at noise 0, 0.616 at 0.5, 0.241 at 0.9 and
-0.201 at 1, against 0.249 for the mean of the history and 0.150 without one. Words that
+Expect on MovieLens 100K, ``last``: R@20 0.934 at noise 0, 0.616 at 0.5, 0.241 at 0.9,
+0.201 at 1; 0.249 for the mean of the history, 0.150 without one. Words that
 say nothing cost 0.048 [0.030, 0.068]; at 0.9 they neither cost nor help recall.
 """
 
