@@ -35,8 +35,12 @@ def is_blocked(config: Config, rows: int, columns: int) -> bool:
 
 
 def is_wide(config: Config, rows: int, columns: int) -> bool:
-    """Whether one source's fresh columns, shared by the rows, are encoded in blocks."""
-    return is_blocked(config, rows, columns) and columns > ENCODED
+    """Whether one source's fresh columns, shared by the rows, are encoded in blocks.
+
+    Then a block's logits are made twice, so one pass is no reason for it.
+    """
+    many = rows * columns >= CELLS and columns > ENCODED
+    return many and held_whole(config) is None
 
 
 def width(rows: int) -> int:

@@ -27,6 +27,7 @@ def test_an_epoch_in_blocks_is_the_epoch(monkeypatch, encoded):
     fold = made_fold()
     whole = train(config, fold)
     monkeypatch.setattr(blocking, "ONE_PASS", 0)
+    monkeypatch.setattr(blocking, "CELLS", 0)
     monkeypatch.setattr(blocking, "ENCODED", encoded)
     monkeypatch.setattr(drawing, "width", lambda rows: 48)
     monkeypatch.setattr(columns, "CELLS", 1)
