@@ -1,6 +1,7 @@
 """The sides of a comparison, one process each, measured in turns: A B C, A B C."""
 
 import json
+import signal
 import subprocess
 import sys
 import tempfile
@@ -76,9 +77,13 @@ class Process:
           Failed: the process ended, or has been silent for too long.
         """
         if self._asked:
+            self._process.send_signal(signal.SIGCONT)
             self._tell(AGAIN)
         self._asked = True
-        return self._answer()
+        answer = self._answer()
+        # Until it is asked again: a framework's idle threads may go on working.
+        self._process.send_signal(signal.SIGSTOP)
+        return answer
 
     def close(self) -> dict[str, Any]:
         """Ends the process.
@@ -88,6 +93,7 @@ class Process:
         """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
+        self._process.send_signal(signal.SIGCONT)
         try:
             self._process.stdin.close()
             end = self._answer()

@@ -10,7 +10,7 @@ from experiments.bench.work import Work, save_arrays
 
 __all__ = ["row_of", "run_training"]
 
-STEPS = {1024: 60, 4096: 8}
+STEPS = {1024: 120, 4096: 16}
 REPEATS = 5
 
 

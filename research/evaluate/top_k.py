@@ -4,9 +4,9 @@ One mechanism ranks everything: a ``Scorer`` gives scores for a tile of users an
 chunk of items, the selection keeps each user's best k. The matrix of all users by all
 items never exists. Conventions as in ``scorers``; ``k`` is the length of a list.
 
-The selection is NumPy's, on the host: a partition finds the k best, and what ties with
-the last of them is settled by index. With AVX-512 that takes a sixth of lax.top_k's
-time on two cores (MovieLens 1M, top 100: 0.08 s against 0.5).
+The selection is NumPy's, on the host: a bound leaves few columns of a row, and those
+are sorted, equal scores by index. With AVX-512 that takes a sixth of lax.top_k's time
+on two cores (MovieLens 1M, top 100: 0.08 s against 0.5).
 """
 
 import os
@@ -20,6 +20,7 @@ from research.types import Fold
 
 __all__ = ["rank_scores", "seen_items_of", "top_k"]
 
+GROUPS = 4  # of columns, a slot of the list
 # Each holds some 15 MB; the scores' matrix product brings threads of its own.
 THREADS = min(os.cpu_count() or 1, 8)
 
@@ -132,38 +133,58 @@ def _rank_tile(
         scores = np.array(scorer(rows, columns))
         here = (seen_column >= columns.start) & (seen_column < columns.stop)
         scores[seen_row[here], seen_column[here] - start] = -np.inf
-        chosen = _select(scores, min(k, scores.shape[1]))
-        best = np.concatenate([best, np.take_along_axis(scores, chosen, 1)], axis=1)
-        ids = np.concatenate([ids, chosen.astype(np.int32) + np.int32(start)], axis=1)
-        # Stable, and earlier chunks stand first: equal scores stay in order of index.
-        order = np.argsort(-best, axis=1, kind="stable")[:, :k]
+        columns_of, scores_of = _candidates(scores, min(k, scores.shape[1]))
+        best = np.concatenate([best, scores_of], axis=1)
+        ids = np.concatenate([ids, columns_of + np.int32(start)], axis=1)
+        # Earlier chunks stand first: equal scores stay in order of index.
+        order = _descending(best)[:, :k]
         best = np.take_along_axis(best, order, 1)
         ids = np.take_along_axis(ids, order, 1)
     return ids
 
 
-def _select(scores: Float[np.ndarray, "t c"], k: int) -> Int[np.ndarray, "t k"]:
-    """Columns of each row's k largest scores, ties to the lower, in order of column."""
-    start = scores.shape[1] - k
-    chosen = np.sort(np.argpartition(scores, start, axis=1)[:, start:], axis=1)
-    value = np.take_along_axis(scores, chosen, 1)
-    if np.isnan(value).any():  # NumPy sorts them last
+def _descending(scores: Float[np.ndarray, "t m"]) -> Int[np.ndarray, "t m"]:
+    """The order of each row from its largest score on, equal scores by place."""
+    if scores.dtype != np.float32:
+        return np.argsort(-scores, axis=1, kind="stable")
+    # The bits of a float, those of a negative one flipped, are in the order of floats:
+    # with the place below them they are sorted as one number, five times as fast.
+    bits = (scores + np.float32(0)).view(np.int32)  # -0 becomes 0
+    bits ^= (bits >> 31) & np.int32(2**31 - 1)
+    keys = (~bits).astype(np.int64) << 32 | np.arange(scores.shape[1])
+    keys.sort(axis=1)
+    return keys & (2**32 - 1)
+
+
+def _candidates(
+    scores: Float[np.ndarray, "t c"], k: int
+) -> tuple[Int[np.ndarray, "t m"], Float[np.ndarray, "t m"]]:
+    """Columns that hold each row's k largest scores, in order of column, and no -inf.
+
+    The k-th largest of the maxima of groups of columns is a bound that k columns reach
+    and, with many groups, few others do; what ties with it is among them.
+
+    Returns:
+      the columns, and their scores: -inf where a row has fewer than the others.
+    """
+    height, width = scores.shape
+    size = max(width // (GROUPS * k), 1)
+    groups = width // size
+    tops = scores[:, :groups].copy()
+    for n in range(1, size):
+        np.maximum(tops, scores[:, n * groups : (n + 1) * groups], out=tops)
+    if np.isnan(tops).any() or np.isnan(scores[:, size * groups :]).any():
         raise ValueError("a score is not a number")
-    last = value.min(axis=1, keepdims=True)
-    # The partition takes any of those that tie for the last places.
-    here = np.count_nonzero(value == last, axis=1)
-    more = np.count_nonzero(scores == last, axis=1) > here
-    if more.any():
-        chosen[more] = _settle(scores[more], last[more], k)
-    return chosen
-
-
-def _settle(
-    scores: Float[np.ndarray, "t c"], last: Float[np.ndarray, "t 1"], k: int
-) -> Int[np.ndarray, "t k"]:
-    """The columns above the k-th largest score, then the lowest that equal it."""
-    tied = scores == last
-    above = scores > last
-    room = k - np.count_nonzero(above, axis=1)
-    keep = above | (tied & (np.cumsum(tied, axis=1) <= room[:, None]))
-    return np.nonzero(keep)[1].reshape(-1, k)
+    bound = np.partition(tops, groups - k, axis=1)[:, groups - k, None]
+    reached = scores >= bound
+    if np.isneginf(bound).any():
+        reached &= scores > -np.inf
+    flat = np.flatnonzero(reached)  # thrice as fast as nonzero
+    row, column = np.divmod(flat, width)
+    counts = np.bincount(row, minlength=height)
+    place = np.arange(len(flat)) - np.repeat(np.cumsum(counts) - counts, counts)
+    columns = np.zeros((height, counts.max(initial=0)), np.int32)
+    values = np.full(columns.shape, -np.inf, scores.dtype)
+    columns[row, place] = column
+    values[row, place] = scores.ravel()[flat]
+    return columns, values
