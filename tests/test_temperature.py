@@ -267,7 +267,7 @@ def test_a_range_too_narrow_for_popularity_is_said():
 
 
 def test_the_range_is_said_once_a_process(capsys):
-    loop._warn.cache_clear()
+    course._warn.cache_clear()
     fold = made_fold()
     config = small(logq=1.0, temperature=3.0, epochs=1)
     train(config, fold)
