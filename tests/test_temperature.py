@@ -20,7 +20,7 @@ from research.temperature import (
     project,
     temperature_of,
 )
-from research.train import loop, start
+from research.train import course, loop, start
 from research.train.loop import compiled_epoch, train
 from research.train.start import traced_values
 from research.train.world import build_world
