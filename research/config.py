@@ -189,18 +189,16 @@ def structure(config: Config) -> Config:
 
     Dropout of exactly 0 stays: no random numbers are then drawn for it.
     """
-    blank = Config()
-    names = TRACED + SERVING + _OUTSIDE + ("hyper", *_DATA)
-    defaults = {name: getattr(blank, name) for name in names}
-    if config.dropout == 0:
-        defaults["dropout"] = 0.0
-    return dataclasses.replace(config, **defaults)
+    return _without(config, (*TRACED, *SERVING, *_OUTSIDE, "hyper", *_DATA))
 
 
 def alike(config: Config) -> Config:
     """The config without what runs of one program may differ in: a key of such runs."""
+    return _without(config, (*TRACED, *SERVING, "hyper", "seed"))
+
+
+def _without(config: Config, names: tuple[str, ...]) -> Config:
     blank = Config()
-    names = (*TRACED, *SERVING, "hyper", "seed")
     defaults = {name: getattr(blank, name) for name in names}
     if config.dropout == 0:
         defaults["dropout"] = 0.0
