@@ -17,6 +17,8 @@ __all__ = ["Foretold", "log_sum_exp"]
 
 # Relative to the largest: what rounding moves a cotangent by, at logits up to 64.
 SAME = 1e-5
+# How far below the bound an exponent may lie: exp(-80) is no denormal number.
+NEAR = 80.0
 
 
 class Foretold(NamedTuple):
@@ -29,6 +31,14 @@ class Foretold(NamedTuple):
 
     anchor: Float[Array, " b"]
     weight: Float[Array, " b"]
+
+
+class _Reach(NamedTuple):
+    """What is known of all logits before they are there: of usable columns only."""
+
+    longest: Float[Array, ""]  # norm of a vector
+    most: Float[Array, ""]  # bias
+    least: Float[Array, ""]
 
 
 @jax.custom_vjp
@@ -53,8 +63,10 @@ def log_sum_exp(
       foretold: see Foretold; no value depends on it.
     """
 
+    reach = _reach(vectors, bias, columns)
+
     def body(none: None, block: Any) -> tuple[None, Array]:
-        _, total, top = _exponentials(vectors, bias, columns, block[0], block[1])
+        _, total, top = _exponentials(vectors, bias, columns, reach, *block)
         return none, _log(total, top)
 
     n = rows_at_once(query.shape[0], vectors.shape[0])
@@ -65,14 +77,18 @@ def log_sum_exp(
 def _forward(
     query: Array, vectors: Array, bias: Array, rows: Rows, columns: Columns, told: Any
 ) -> tuple[Array, Any]:
+    reach = _reach(vectors, bias, columns)
+    # Transposed here and not by the product: so it is one that runs on all cores.
+    across = lax.optimization_barrier(vectors.T)
+
     def body(pushed: Array, block: Any) -> tuple[Array, tuple[Array, Array, Array]]:
         at, row, (anchor, weight) = block
-        p, total, top = _exponentials(vectors, bias, columns, at, row)
+        p, total, top = _exponentials(vectors, bias, columns, reach, at, row)
         found = _log(total, top)
         one = jnp.where(total > 0, 1.0 / jnp.where(total > 0, total, 1.0), 0.0)
         expected = weight * jnp.exp(found - jnp.logaddexp(anchor, found))
         expected = jnp.where(total > 0, expected, 0.0)
-        pulled = (vectors.T @ p * one[None, :]).T
+        pulled = (across @ p * one[None, :]).T
         pushed = pushed + p @ (at * (one * expected)[:, None])
         return pushed, (found, expected, pulled)
 
@@ -96,9 +112,11 @@ def _backward(kept: Any, given: Array) -> tuple[Any, ...]:
     off = jnp.max(jnp.abs(given - ratio * expected))
 
     def again() -> Array:
+        reach = _reach(vectors, bias, columns)
+
         def body(pushed: Array, block: Any) -> tuple[Array, None]:
             at, row, weight = block
-            p, total, _ = _exponentials(vectors, bias, columns, at, row)
+            p, total, _ = _exponentials(vectors, bias, columns, reach, at, row)
             weight = weight / jnp.where(total > 0, total, 1.0)
             return pushed + p @ (at * weight[:, None]), None
 
@@ -114,16 +132,44 @@ def _backward(kept: Any, given: Array) -> tuple[Any, ...]:
 log_sum_exp.defvjp(_forward, _backward)
 
 
+def _reach(vectors: Array, bias: Array, columns: Columns) -> _Reach:
+    squares = jnp.sum(jnp.square(vectors), axis=1)
+    return _Reach(
+        jnp.sqrt(jnp.max(jnp.where(columns.usable, squares, 0.0))),
+        jnp.max(jnp.where(columns.usable, bias, -jnp.inf)),
+        jnp.min(jnp.where(columns.usable, bias, jnp.inf)),
+    )
+
+
 def _exponentials(
-    vectors: Array, bias: Array, columns: Columns, query: Array, rows: Rows
+    vectors: Array,
+    bias: Array,
+    columns: Columns,
+    reach: _Reach,
+    query: Array,
+    rows: Rows,
 ) -> tuple[Float[Array, "c n"], Float[Array, " n"], Float[Array, " n"]]:
-    """exp(z - top), its sum, and top. A column a row: that way round is the faster."""
+    """exp(z - top), its sum, and top. A column a row: that way round is the faster.
+
+    top is no less than the largest z: by Cauchy and Schwarz where that leaves every
+    exponent in range, which saves to look for it; else the largest itself.
+    """
     usable = jnp.where(columns.usable, bias, -jnp.inf)
-    z = vectors @ query.T + usable[:, None]
-    z = jnp.where(keep_of(rows, columns), z, -jnp.inf)
-    top = jnp.max(z, axis=0)
-    top = jnp.where(jnp.isfinite(top), top, 0.0)
-    p = jnp.exp(z - top[None, :])
+    product = vectors @ query.T
+
+    def logits() -> Array:
+        z = product + usable[:, None]
+        return jnp.where(keep_of(rows, columns), z, -jnp.inf)
+
+    def largest() -> Array:
+        top = jnp.max(logits(), axis=0)
+        return jnp.where(jnp.isfinite(top), top, 0.0)
+
+    far = reach.longest * jnp.linalg.norm(query, axis=1)
+    spread = reach.most - reach.least  # negative where no column is usable
+    near = (spread >= 0) & (2 * jnp.max(far) + spread < NEAR)
+    top = lax.cond(near, lambda: far + reach.most, largest)
+    p = jnp.exp(logits() - top[None, :])
     return p, jnp.sum(p, axis=0), top
 
 

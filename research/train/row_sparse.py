@@ -23,7 +23,7 @@ from research.train.touched import Hyper, Touched
 
 __all__ = ["apply_rows", "distinct", "init_rows"]
 
-CHUNK = 1_024  # rows moved at once
+CHUNK = 256  # rows moved at once: few enough to stay in the cache meanwhile
 WHOLE = 1  # rows a lookup up to which a table is moved whole
 PAST = jnp.iinfo(jnp.int32).max  # beyond any table: dropped when written
 
@@ -97,14 +97,20 @@ def apply_rows(
 
 
 def distinct(
-    ids: Int[Array, " n"], grads: Float[Array, "n d"], index: Int[Array, " rows"]
-) -> tuple[Int[Array, " n"], Float[Array, "n d"], Int[Array, ""], Int[Array, " rows"]]:
+    ids: Int[Array, " n"],
+    grads: Float[Array, "n d"],
+    index: Int[Array, " rows"],
+    size: int,
+) -> tuple[
+    Int[Array, " size"], Float[Array, "size d"], Int[Array, ""], Int[Array, " rows"]
+]:
     """Each row once, in front, with its gradients summed.
 
     Args:
       ids: rows looked up, some more than once.
       grads: the gradient of each lookup.
       index: of any content; where a row is looked up, it is written before it is read.
+      size: of the first two results, n or more.
 
     Returns:
       (distinct ids, then fillers past any table; their gradients; how many; the index).
@@ -114,8 +120,8 @@ def distinct(
     leader = index[ids]  # one place for each row, whichever was written last
     leads = leader == place
     rank = jnp.cumsum(leads, dtype=jnp.int32) - 1
-    sums = jnp.zeros_like(grads).at[rank[leader]].add(grads)
-    rows = jnp.full_like(ids, PAST)
+    sums = jnp.zeros((size, grads.shape[1])).at[rank[leader]].add(grads)
+    rows = jnp.full(size, PAST, ids.dtype)
     rows = rows.at[jnp.where(leads, rank, PAST)].set(ids, mode="drop")
     return rows, sums, rank[-1] + 1, index
 
@@ -142,10 +148,8 @@ def _moved(
         table = jnp.where(used, new[0], table)
         return table, kept._replace(memory=jnp.where(used, new[1], kept.memory))
 
-    missing = -ids.shape[0] % CHUNK
-    ids = jnp.pad(ids, (0, missing), mode="edge")
-    grads = jnp.pad(grads, ((0, missing), (0, 0)))
-    rows, sums, number, index = distinct(ids, grads, kept.places)
+    size = -(-ids.shape[0] // CHUNK) * CHUNK
+    rows, sums, number, index = distinct(ids, grads, kept.places, size)
 
     def move(chunk: Array, state: tuple[Array, Array]) -> tuple[Array, Array]:
         table, memory = state

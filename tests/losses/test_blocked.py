@@ -162,6 +162,55 @@ def test_a_row_with_nothing_kept_has_neither_loss_nor_gradient():
     assert np.isfinite(to_vectors).all()
 
 
+@pytest.mark.parametrize("length", [0.1, 3.0, 30.0, 1e4])
+def test_logits_may_lie_as_far_apart_as_they_like(length):
+    """A bound on the logits stands in for the largest only where it is close enough.
+
+    The last row's vector is opposite to all others, so that its logits lie twice its
+    length below the bound.
+    """
+    along = jnp.abs(jnp.asarray(VECTORS))
+    along = along / jnp.linalg.norm(along, axis=1, keepdims=True)
+    query = length * jnp.concatenate([along[: B - 1], -along[:1]])
+    ids = jnp.arange(len(VECTORS), dtype=jnp.int32)
+    columns = Columns(None, ids, ids, ids != 3)
+    candidate = jnp.arange(B, dtype=jnp.int32)
+    rows = Rows(candidate, candidate, None)
+    bias = -jnp.linspace(0.0, 9.0, len(VECTORS))
+    told = one_pass.Foretold(jnp.zeros(B), jnp.ones(B))
+
+    def in_blocks(query: jax.Array, vectors: jax.Array) -> jax.Array:
+        return one_pass.log_sum_exp(query, vectors, bias, rows, columns, told)
+
+    def dense(query: jax.Array, vectors: jax.Array) -> jax.Array:
+        z = query @ vectors.T + bias[None, :]
+        kept = (candidate[:, None] != ids[None, :]) & (ids != 3)[None, :]
+        return jax.nn.logsumexp(jnp.where(kept, z, -jnp.inf), axis=1)
+
+    given = jnp.linspace(-1.0, 2.0, B)
+    found, pull = jax.vjp(in_blocks, query, along)
+    wanted, pull_dense = jax.vjp(dense, query, along)
+    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
+    for one, other in zip(pull(given), pull_dense(given), strict=True):
+        scale = np.abs(other).max()
+        np.testing.assert_allclose(one, other, atol=3e-5 * scale)
+
+
+def test_without_a_usable_column_no_row_has_a_loss():
+    none = jnp.zeros(ITEMS, jnp.int32)
+    columns = Columns(None, none, none, none > 0)
+    rows = Rows(jnp.arange(B), jnp.ones(B, jnp.int32), None)
+    told = one_pass.Foretold(jnp.zeros(B), jnp.ones(B))
+    found, pull = jax.vjp(
+        lambda q, v: one_pass.log_sum_exp(q, v, jnp.zeros(ITEMS), rows, columns, told),
+        jnp.asarray(QUERY),
+        jnp.asarray(VECTORS),
+    )
+    assert np.isneginf(found).all()
+    for gradient in pull(jnp.ones(B)):
+        assert (gradient == 0).all()
+
+
 def test_logits_are_never_held_whole():
     """The memory that a step asks for grows with the rows, not with rows by columns."""
     b, c, d = 1024, 1 << 15, 8

@@ -92,8 +92,13 @@ def test_distinct_sums_the_gradients_of_a_row_whatever_was_in_the_index():
     ids, grads = rng.integers(0, 50, 40), rng.normal(size=(40, 3)).astype(np.float32)
     index = rng.integers(-5, 5_000, 50)
     rows, sums, number, _ = distinct(
-        jnp.asarray(ids, jnp.int32), jnp.asarray(grads), jnp.asarray(index, jnp.int32)
+        jnp.asarray(ids, jnp.int32),
+        jnp.asarray(grads),
+        jnp.asarray(index, jnp.int32),
+        size=48,
     )
+    assert rows.shape == (48,)
+    assert sums.shape == (48, 3)
     assert number == len(set(ids))
     assert set(rows[:number].tolist()) == set(ids)
     assert int(rows[number:].min()) > 50
