@@ -90,8 +90,9 @@ def _looked_up(rows: Rows, columns: Columns) -> Float[Array, " b"]:
     kept = jnp.full(rows.place.shape, jnp.sum(columns.usable, dtype=jnp.int32))
     for masks, own in _masks(rows, columns):
         ordered = jnp.sort(jnp.where(columns.usable, masks, -1))
-        past = jnp.searchsorted(ordered, own, side="right")
-        kept = kept - (past - jnp.searchsorted(ordered, own, side="left"))
+        ends = jnp.searchsorted(ordered, jnp.concatenate([own, own + 1]))
+        first, past = jnp.split(ends, 2)
+        kept = kept - (past - first)
     return kept.astype(jnp.float32)
 
 

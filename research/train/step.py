@@ -68,6 +68,8 @@ def make_step(config: Config) -> Step:
         key = jax.random.fold_in(state.key, state.step)
         world = with_estimate(world, state, len(index), hyper)
         drawing = draw(model, sources, config, state.sources, index, world, key)
+        # Drawn once: the compiler would look histories up again for the optimiser.
+        drawing = jax.lax.optimization_barrier(drawing)
         tables = state.params["tables"]
         query_rows = look_up(tables, drawing.queries.ids)
         candidate_rows = look_up(tables, drawing.candidates.ids)
