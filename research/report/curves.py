@@ -1,6 +1,5 @@
 """The figure of a swept value: recall, diversity and popularity along it."""
 
-import textwrap
 from collections.abc import Sequence
 
 import matplotlib
@@ -9,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from research.report.figures import CUTOFF, LINE, unfinished
+from research.report.figures import CUTOFF, folded, unfinished
 from research.report.palette import look
 from research.report.pictures import STYLE, Drawing, blank
 from research.report.tables import wide
@@ -127,7 +126,7 @@ def around(
         loc="outside upper left",
         ncols=3 if max(map(len, labels)) > NARROW else 4,
         frameon=False,
-        title=textwrap.fill(title, LINE),
+        title=folded(title),
         title_fontproperties={"weight": "bold", "size": 10.5},
         alignment="left",
     )

@@ -1,6 +1,5 @@
 """The figure of many cells, a line each: recall, and how popular its lists are."""
 
-import textwrap
 from collections.abc import Hashable
 from typing import Any
 
@@ -9,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from research.report.figures import CUTOFF, LINE, unfinished
+from research.report.figures import CUTOFF, folded, unfinished
 from research.report.palette import look
 from research.report.pictures import STYLE, Drawing, blank
 from research.report.tables import swept_columns, wide
@@ -51,7 +50,7 @@ def dots_figure(frame: pd.DataFrame, title: str | None = None) -> Drawing:
         for axes in panels:
             axes.locator_params(axis="x", nbins=5)
         panels[0].set_ylim(len(shown) - 0.4, -0.6)
-        text = textwrap.fill(title or _leader(frame, swept), LINE)
+        text = folded(title or _leader(frame, swept))
         figure.suptitle(text, x=0.01, ha="left", fontsize=10.5, fontweight="bold")
         foot = [*_legend(shown), *unfinished(points, swept)]
         if foot:

@@ -13,7 +13,7 @@ from research.report.palette import look
 from research.report.pictures import STYLE, Drawing, blank, label_points
 from research.report.tables import swept_columns, wide
 
-__all__ = ["CUTOFF", "arms_figure", "heading", "unfinished"]
+__all__ = ["CUTOFF", "arms_figure", "folded", "heading", "unfinished"]
 
 CUTOFF = 20  # of all figures: that of the columns which a record holds ready-made
 LINE = 80  # characters of a heading that fit the width
@@ -50,7 +50,16 @@ def arms_figure(frame: pd.DataFrame, title: str | None = None) -> Drawing:
 
 def heading(axes: Axes, text: str) -> None:
     """Sets what a figure says over its left edge, in as many lines as it takes."""
-    axes.set_title(textwrap.fill(text, LINE), loc="left", fontweight="bold", pad=10)
+    axes.set_title(folded(text), loc="left", fontweight="bold", pad=10)
+
+
+def folded(text: str, width: int = LINE) -> str:
+    """The text in lines of that many characters; a hyphenated name stays whole.
+
+    >>> folded("over in-batch+logq", 13)
+    'over\\nin-batch+logq'
+    """
+    return textwrap.fill(text, width, break_on_hyphens=False)
 
 
 def unfinished(points: pd.DataFrame, swept: Sequence[str]) -> list[str]:
@@ -66,7 +75,7 @@ def unfinished(points: pd.DataFrame, swept: Sequence[str]) -> list[str]:
             *lines[: NOTES - 1],
             f"and {len(lines) - NOTES + 1} more; see the table",
         ]
-    return [textwrap.fill(line, PLAIN) for line in lines]
+    return [folded(line, PLAIN) for line in lines]
 
 
 def _name(row: dict[Hashable, Any], swept: Sequence[str]) -> str:

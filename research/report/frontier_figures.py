@@ -1,14 +1,12 @@
 """The frontier drawn: recall against each kind of diversity, and the serving line."""
 
-import textwrap
-
 import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from research.report.figures import CUTOFF, LINE
+from research.report.figures import CUTOFF, folded
 from research.report.frontier import KINDS, kinds_of, pareto
 from research.report.palette import look
 from research.report.pictures import STYLE, Drawing, blank
@@ -149,7 +147,7 @@ def _around(figure: Figure, points: pd.DataFrame, title: str) -> None:
         loc="outside upper left",
         ncols=3,
         frameon=False,
-        title=textwrap.fill(title, LINE),
+        title=folded(title),
         title_fontproperties={"weight": "bold", "size": 10.5},
         alignment="left",
     )
