@@ -62,7 +62,6 @@ def log_sum_exp(
       columns: see Columns.
       foretold: see Foretold; no value depends on it.
     """
-
     reach = _reach(vectors, bias, columns)
 
     def body(none: None, block: Any) -> tuple[None, Array]:
@@ -78,7 +77,7 @@ def _forward(
     query: Array, vectors: Array, bias: Array, rows: Rows, columns: Columns, told: Any
 ) -> tuple[Array, Any]:
     reach = _reach(vectors, bias, columns)
-    # Transposed here and not by the product: so it is one that runs on all cores.
+    # Transposed apart from the product, which then runs on all cores.
     across = lax.optimization_barrier(vectors.T)
 
     def body(pushed: Array, block: Any) -> tuple[Array, tuple[Array, Array, Array]]:

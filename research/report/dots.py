@@ -46,7 +46,7 @@ def dots_figure(frame: pd.DataFrame, title: str | None = None) -> Drawing:
             axes.set_xlabel(label)
         names = [_name(row, swept) for row in shown.to_dict("records")]
         panels[0].set_yticks(range(len(shown)), names)
-        panels[0].set_ylabel("arm and swept values")
+        panels[0].set_ylabel("arm and swept values" if swept else "arm")
         for axes in panels:
             axes.locator_params(axis="x", nbins=5)
         panels[0].set_ylim(len(shown) - 0.4, -0.6)
