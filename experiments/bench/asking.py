@@ -1,5 +1,6 @@
 """How a benchmark starts a side: this project's, or a peer's where it is installed."""
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -21,7 +22,9 @@ def peer(setting: Setting, module: str, told: dict[str, Any]) -> Callable[[], Si
     """A peer's side, by the name of its module."""
     assert setting.peers is not None
     python = setting.peers
-    return lambda: Process(python, f"experiments.bench.peers.{module}", told)
+    # What this project tells XLA isn't told to a peer that has an XLA of its own.
+    env = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
+    return lambda: Process(python, f"experiments.bench.peers.{module}", told, env)
 
 
 def alone(start: Callable[[], Side], repeats: int) -> Turns:

@@ -10,7 +10,15 @@ from experiments.bench.sides import Side, Turns, take_turns
 
 __all__ = ["run_catalogue", "run_full_softmax"]
 
-OPTIMISERS = ("lazy-adam", "rowwise-adagrad", "adamw")
+DENSE = "adamw"
+CASES = (
+    (1024, "lazy-adam"),
+    (1024, "rowwise-adagrad"),
+    (4096, "lazy-adam"),
+    (4096, "rowwise-adagrad"),
+    (1024, DENSE),
+)
+QUICK = ((64, "lazy-adam"),)
 # Users, items, clicks a user: as many clicks in both, so histories are as full.
 SMALL, LARGE = "6038x3533x20", "1000000x1000000x20"
 SHORT = "6038x1000000x76"
@@ -21,36 +29,42 @@ REPEATS = 7
 
 def run_catalogue(setting: Setting) -> Found:
     """Seconds a step by each optimiser, in a small world and in a large one."""
-    small, large = (TINY, SMALLER) if setting.quick else (SMALL, LARGE)
     rows: list[Row] = []
     targets: list[Target] = []
-    optimisers = OPTIMISERS[:1] if setting.quick else OPTIMISERS
-    for optimiser in optimisers:
-        steps = {small: 60, large: 3 if optimiser == "adamw" else 60}
-        changes = {"optimiser": optimiser}
-        sides = {w: _side(setting, w, n, changes) for w, n in steps.items()}
-        found = take_turns(sides, 2 if setting.quick else REPEATS)
-        pair = [_row(world, optimiser, turns) for world, turns in found.items()]
+    for batch, optimiser in QUICK if setting.quick else CASES:
+        pair = _pair(setting, batch, optimiser)
         rows += pair
-        setting.say(f"catalogue: {optimiser} measured")
-        if optimiser != "adamw" and not setting.quick:
+        setting.say(f"catalogue: batch {batch:,}, {optimiser} measured")
+        if optimiser != DENSE and not setting.quick:
             low, high = (row.median for row in pair)
             seen = high / low if low and high else None
-            what = f"{optimiser}: a step in the large world over one in the small"
+            what = f"batch {batch:,}, {optimiser}: the large world over the small"
             targets.append(Target(what, ASKED, False, seen))
     about = (
-        "A step of the work of the benchmark train, batch 1,024, in made worlds of "
-        "20 clicks a user. adamw moves every row in every step; the others move the "
-        "rows that a step touched."
+        "A step of the work of the benchmark train in made worlds of 20 clicks a user. "
+        "adamw moves every row in every step; the others move the rows that a step "
+        "touched."
     )
     return Found("catalogue", about, tuple(rows), tuple(targets), setting.told())
+
+
+def _pair(setting: Setting, batch: int, optimiser: str) -> list[Row]:
+    """The small world and the large one, in turn."""
+    small, large = (TINY, SMALLER) if setting.quick else (SMALL, LARGE)
+    often = 60 * 1024 // max(batch, 1024)
+    steps = {small: often, large: 3 if optimiser == DENSE else often}
+    changes = {"optimiser": optimiser}
+    sides = {w: _side(setting, w, batch, n, changes) for w, n in steps.items()}
+    found = take_turns(sides, 2 if setting.quick else REPEATS)
+    return [_row(w, f"batch {batch:,}, {optimiser}", t) for w, t in found.items()]
 
 
 def run_full_softmax(setting: Setting) -> Found:
     """Memory of an exact softmax over a million items."""
     world = TINY if setting.quick else SHORT
-    side = _side(setting, world, 1, {"negatives": ["catalogue"]})
-    row = _row(world, "adamw", take_turns({"adamw": side}, 2)["adamw"])
+    batch = 64 if setting.quick else 1024
+    side = _side(setting, world, batch, 1, {"negatives": ["catalogue"]})
+    row = _row(world, DENSE, take_turns({DENSE: side}, 2)[DENSE])
     seen = row.more.get("step MiB")
     target = Target(
         "peak memory of a step beyond parameters and optimiser state",
@@ -66,14 +80,13 @@ def run_full_softmax(setting: Setting) -> Found:
 
 
 def _side(
-    setting: Setting, world: str, steps: int, changes: dict[str, Any]
+    setting: Setting, world: str, batch: int, steps: int, changes: dict[str, Any]
 ) -> Callable[[], Side]:
     return ours(
         setting,
         {
             **{"task": "train", "dataset": world, "made": True, "data_dir": None},
-            **{"batch": 64 if setting.quick else 1024, "steps": steps},
-            "changes": changes,
+            **{"batch": batch, "steps": steps, "changes": changes},
         },
     )
 

@@ -59,7 +59,13 @@ class Here:
 class Process:
     """A side in a fresh process: an interpreter, a module, and what it is told."""
 
-    def __init__(self, python: Path, module: str, told: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        python: Path,
+        module: str,
+        told: Mapping[str, Any],
+        env: Mapping[str, str] | None = None,
+    ) -> None:
         self._errors: IO[str] = tempfile.TemporaryFile("w+")  # noqa: SIM115
         self._process = subprocess.Popen(
             [str(python), "-m", module, json.dumps(told)],
@@ -67,6 +73,7 @@ class Process:
             stdout=subprocess.PIPE,
             stderr=self._errors,
             text=True,
+            env=env,
         )
         self._asked = self._silent = False
 

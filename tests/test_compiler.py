@@ -1,0 +1,48 @@
+import os
+import re
+import subprocess
+import sys
+
+LOOK_UP = """
+import jax, jax.numpy as jnp
+{first}
+jax.jit(lambda table, ids: table[ids])(jnp.ones((4000, 64)), jnp.arange(512))
+print(__import__("os").environ.get("XLA_FLAGS", ""))
+"""
+VECTORS = re.compile(r"load <(\d+) x float>")
+
+
+def compiled(folder, first, flags=""):
+    """What a fresh process compiled of a look-up, and its XLA_FLAGS at the end."""
+    told = subprocess.run(
+        [sys.executable, "-c", LOOK_UP.format(first=first)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={
+            **os.environ,
+            "JAX_PLATFORMS": "cpu",
+            "XLA_FLAGS": f"--xla_dump_to={folder} {flags}",
+        },
+    )
+    code = [path.read_text() for path in folder.glob("*gather*ir-with-opt.ll")]
+    assert code
+    return "\n".join(code), told.stdout.split()
+
+
+def test_rows_are_looked_up_by_vectors_once_research_is_imported(tmp_path):
+    code, flags = compiled(tmp_path, "import research")
+    assert VECTORS.search(code)
+    assert f"--xla_dump_to={tmp_path}" in flags
+
+
+def test_without_it_they_are_looked_up_number_by_number(tmp_path):
+    code, _ = compiled(tmp_path, "")
+    assert not VECTORS.search(code)
+
+
+def test_a_flag_that_is_set_stays(tmp_path):
+    own = "--xla_cpu_prefer_vector_width=128"
+    code, flags = compiled(tmp_path, "import research", own)
+    assert {int(width) for width in VECTORS.findall(code)} == {4}
+    assert [flag for flag in flags if "vector_width" in flag] == [own]
