@@ -16,7 +16,8 @@ def tell_compiler() -> None:
     XLA would write a loop over the numbers of a row out number by number, and so many
     instructions stand between two rows that one is waited for before the next is asked
     for. As a loop of vectors, a look-up in a table that is too large for the caches
-    takes a quarter of the time. No result changes, and other devices read neither flag.
+    takes a quarter of the time. Results move by rounding at most, and other devices
+    read neither flag.
 
     XLA reads its flags once, when it first compiles: this is for the import of
     research, and comes too late where jax has already computed something.
