@@ -2,7 +2,11 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
+import pytest
+
+CPU = Path("/proc/cpuinfo")
 LOOK_UP = """
 import jax, jax.numpy as jnp
 {first}
@@ -34,6 +38,15 @@ def test_rows_are_looked_up_by_vectors_once_research_is_imported(tmp_path):
     code, flags = compiled(tmp_path, "import research")
     assert VECTORS.search(code)
     assert f"--xla_dump_to={tmp_path}" in flags
+
+
+@pytest.mark.skipif(
+    not CPU.is_file() or "avx512f" not in CPU.read_text(),
+    reason="a processor without vectors of 512 bits",
+)
+def test_vectors_are_as_wide_as_the_processor_has_them(tmp_path):
+    code, _ = compiled(tmp_path, "import research")
+    assert {int(width) for width in VECTORS.findall(code)} == {16}
 
 
 def test_without_it_they_are_looked_up_number_by_number(tmp_path):
