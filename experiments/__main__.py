@@ -10,12 +10,10 @@ import tyro
 
 from experiments.arms import arm
 from experiments.bench.command import Bench
-from experiments.commands import List, Run
-from experiments.one_run import Train
-from experiments.reporting import Check, Report
-from research.choose import choose
+from experiments.commands import Check, List, Report, Run
+from experiments.train import Train
 from research.config import Config
-from research.types import InputError
+from research.types import InputError, choose
 
 Command = (
     Annotated[List, tyro.conf.subcommand("list")]

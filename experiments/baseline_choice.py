@@ -13,16 +13,15 @@ import sys
 import time
 from collections.abc import Iterator
 
+from experiments.plan import SMALL
 from experiments.runs import KS, fold_of
-from experiments.tasks import SMALL
 from research.baselines import BASELINES, option_values
-from research.choose import choose
 from research.config import Config
 from research.data import DATASETS
+from research.evaluate.metrics import summary
 from research.evaluate.record import evaluate
 from research.evaluate.top_k import rank_scores, seen_items_of
-from research.report.record_metrics import summary
-from research.types import Fold, InputError
+from research.types import Fold, InputError, choose
 
 __all__ = ["TRIED", "judged"]
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from research.report.table_files import read_table
+from research.report.pages import read_table
 
 __all__ = ["CHOSEN", "best"]
 

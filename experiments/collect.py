@@ -10,28 +10,29 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from experiments.folders import read_json, run_folder, run_id, serving_folder
-from experiments.grids.grid import Grid, Spec
+from experiments.folders import (
+    RESULTS_VERSION,
+    read_json,
+    run_folder,
+    run_id,
+    serving_folder,
+)
+from experiments.grid import Grid, Spec
 from experiments.runs import is_done
-from experiments.simulated import SIMULATED, report_curves
-from experiments.version import RESULTS_VERSION
+from experiments.studies.curves import SIMULATED, report_curves
 from research.config import Config
-from research.report.curves import temperature_figure
-from research.report.diversity import diversity_figure
-from research.report.dots import dots_figure
-from research.report.figures import arms_figure
+from research.report.arms import arms_figure, dots_figure
 from research.report.frontier import write_frontier
 from research.report.frontier_figures import (
     frontier_figure,
     item_frontier_figure,
     serving_figure,
 )
+from research.report.pages import write_report
 from research.report.pictures import Drawing, save_figure
-from research.report.rows import Row
+from research.report.records import Row, load_records, read_header, save_records, unpack
 from research.report.salts import write_over_salts
-from research.report.storage import load_records, read_header, save_records, unpack
-from research.report.table_files import write_report
-from research.report.tradeoff import tradeoff_figure
+from research.report.sweeps import diversity_figure, temperature_figure, tradeoff_figure
 from research.types import InputError
 
 __all__ = ["FIGURES", "collect", "file_name", "place", "records_path", "report"]

@@ -1,5 +1,6 @@
 """The commands over grids: list and run. Each returns an exit status."""
 
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,26 +9,28 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from experiments.collect import collect, file_name, records_path, report
-from experiments.display import beside_committed, display
-from experiments.engine import cores, run_here, run_in_workers
+from experiments.collect import collect, file_name, place, records_path, report
+from experiments.engine.display import beside_committed, display
+from experiments.engine.local import cores, run_here, run_in_workers
 from experiments.folders import writable
+from experiments.grid import Grid, expand
 from experiments.grids import GRIDS
-from experiments.grids.grid import Grid, expand
+from experiments.plan import Task, plan
 from experiments.runs import ratings_of
-from experiments.simulated import SIMULATED, simulate
-from experiments.tasks import Task, plan
-from research.choose import choose
+from experiments.studies.curves import SIMULATED, simulate
 from research.config import Config
 from research.data import DATASETS
-from research.report.table_files import read_table
-from research.types import InputError
+from research.events import SPLITS
+from research.report.pages import read_table
+from research.types import InputError, choose
 
 __all__ = [
     "FAILED",
     "FINISHED",
     "RESULTS",
+    "Check",
     "List",
+    "Report",
     "Run",
     "announce",
     "checked",
@@ -180,9 +183,76 @@ def finish(
 
 def _finish_on_ray(tasks: list[Task], data_dir: str | None, address: str | None) -> int:
     """Does the tasks on a Ray cluster; returns how many failed."""
-    from experiments.ray_engine import run_on_ray
+    from experiments.engine.ray import run_on_ray
 
     with display(len(tasks)) as shown:
         if tasks:
             run_on_ray(tasks, data_dir, shown.finished, shown.running, address)
         return shown.failed
+
+
+@dataclass(frozen=True)
+class Report:
+    """Tables and figures anew, from the records under the output folder."""
+
+    grids: tyro.conf.Positional[tuple[str, ...]] = ()
+    """Names of grids; default: all that have records."""
+    dataset: str = "ml-100k"
+    """Data set."""
+    split: str = "ratio"
+    """Split."""
+    out: Path = Path("out")
+    """Output folder."""
+
+    def __call__(self) -> int:
+        """Writes them."""
+        choose(self.dataset, DATASETS, "data set")
+        choose(self.split, SPLITS, "split")
+        names = self.grids or tuple(
+            name for name, grid in GRIDS.items() if self._records(grid).is_file()
+        )
+        if not names:
+            raise InputError(f"no records of any grid under {self.out / 'records'}")
+        for name in names:
+            grid = choose(name, GRIDS, "grid")
+            _, written = report(grid, self._records(grid), self.out)
+            print(*(f"wrote {name}" for name in written), sep="\n")
+        return FINISHED
+
+    def _records(self, grid: Grid) -> Path:
+        folder = place(grid, self.dataset)
+        return records_path(self.out, folder, grid.name, self.split)
+
+
+@dataclass(frozen=True)
+class Check:
+    """Derive the committed tables and figures' points from the committed records."""
+
+    results: Path = RESULTS
+    """Folder of committed results."""
+
+    def __call__(self) -> int:
+        """Compares file by file; exit status 1 on any difference."""
+        found = sorted((self.results / "records").glob("*/*.npz"))
+        if not found:
+            raise InputError(f"no records under {self.results / 'records'}")
+        different = 0
+        with tempfile.TemporaryDirectory() as scratch:
+            for path in found:
+                grid = choose(_grid_of(path.stem), GRIDS, "grid")
+                _, written = report(grid, path, Path(scratch))
+                for new in written:
+                    if new.suffix not in (".csv", ".md"):
+                        continue
+                    name = new.relative_to(scratch)
+                    old = self.results / name
+                    same = old.is_file() and old.read_text() == new.read_text()
+                    different += not same
+                    print(f"{'same' if same else 'DIFFERENT'}  {name}")
+        return FAILED if different else FINISHED
+
+
+def _grid_of(stem: str) -> str:
+    """The grid in a file's name, which may end in a split."""
+    named = [name for name in GRIDS if stem == name or stem.startswith(f"{name}-")]
+    return max(named, key=len, default=stem)

@@ -3,10 +3,10 @@
 import time
 from collections.abc import Mapping
 
+from experiments.plan import prepare
 from experiments.runs import baseline, fold_of, score, serve
-from experiments.tasks import prepare
 from research.config import Config
-from research.report.rows import Row
+from research.report.records import Row
 from research.train.loop import train
 
 __all__ = ["compare"]

@@ -21,8 +21,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from experiments.folders import check_writable, whole, write_json
-from experiments.version import RESULTS_VERSION
+from experiments.folders import RESULTS_VERSION, check_writable, whole, write_json
 from research.config import Config
 from research.evaluate.top_k import seen_items_of
 from research.positives import USER_ITEM, candidate_counts, log_share, user_item

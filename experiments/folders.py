@@ -2,21 +2,30 @@
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import json
 import os
+import platform
+import subprocess
 import tempfile
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from experiments.version import RESULTS_VERSION
+import jax
+
 from research.config import Config, training_fields
+from research.notices import say
 from research.types import InputError
 
 __all__ = [
+    "RESULTS_VERSION",
     "check_writable",
+    "environment",
     "finished",
+    "keep_compiled",
     "read_json",
     "run_folder",
     "run_id",
@@ -24,6 +33,8 @@ __all__ = [
     "writable",
     "write_json",
 ]
+
+RESULTS_VERSION = 1
 
 
 def run_id(config: Config, digest: str) -> str:
@@ -146,3 +157,51 @@ def writable(out: Path) -> Path:
         if (out / name).exists() and not (out / name).is_dir():
             raise InputError(f"{out / name} can't be written to: it is a file")
     return out
+
+
+def environment(digest: str, place: str) -> dict[str, Any]:
+    """What a reader needs to trust or to repeat a number."""
+    import jax
+
+    names = ("jax", "jaxlib", "flax", "optax", "numpy", "scipy", "pandas")
+    return {
+        "results_version": RESULTS_VERSION,
+        "commit": _git("rev-parse", "HEAD"),
+        "dirty": bool(_git("status", "--porcelain", "--untracked-files=no")),
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in names},
+        "device": jax.devices()[0].device_kind,
+        "processor": platform.machine(),
+        "place": place,
+        "data_digest": digest,
+    }
+
+
+@functools.lru_cache
+def _git(*words: str) -> str:
+    here = Path(__file__).parent
+    try:
+        done = subprocess.run(
+            ("git", *words), cwd=here, capture_output=True, text=True, check=False
+        )
+    except OSError:
+        return "unknown"
+    return done.stdout.strip() if done.returncode == 0 else "unknown"
+
+
+def keep_compiled(root: Path) -> None:
+    """Whatever takes over a second to compile is kept in root/compiled.
+
+    A folder that jax is told of otherwise (JAX_COMPILATION_CACHE_DIR) is used instead.
+    What is read back is the program that was compiled: results are the same. A folder
+    that can't be made costs only a line. Nothing there is needed: delete it freely.
+    """
+    if getattr(jax.config, "jax_compilation_cache_dir", None):
+        return
+    folder = root / "compiled"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        say(f"compiled programs aren't kept: {folder}: {error.strerror}")
+        return
+    jax.config.update("jax_compilation_cache_dir", str(folder))

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from experiments.environment import environment
 from experiments.folders import (
+    environment,
     finished,
     run_folder,
     run_id,
@@ -22,16 +22,14 @@ from experiments.folders import (
 from research.baselines import BASELINES, option_values
 from research.config import Config
 from research.data import load
+from research.evaluate.metrics import summary
 from research.evaluate.record import evaluate
-from research.evaluate.scorers import Scorer, dot_product
-from research.evaluate.top_k import rank_scores, seen_items_of
-from research.events import catalogue
+from research.evaluate.top_k import Scorer, dot_product, rank_scores, seen_items_of
+from research.events import catalogue, fold
 from research.features import needs_rated
 from research.positives import candidate_counts, log_share, user_item
-from research.report.record_metrics import summary
-from research.report.storage import pack
-from research.retrieval import asked
-from research.splits import fold
+from research.positives.tasks import asked
+from research.report.records import pack
 from research.train.loop import NotFinite, Trained, train
 from research.types import Fold, Ratings, Record
 

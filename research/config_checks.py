@@ -2,10 +2,9 @@
 
 import math
 
-from research.choose import choose
 from research.config import Config
-from research.halves import HALVES
-from research.types import InputError
+from research.positives.pairs import HALVES
+from research.types import InputError, choose
 
 __all__ = ["validate"]
 

@@ -11,6 +11,8 @@ and scan. NamedTuples aren't checked by a decorator: ``check(record)`` compares
 each field with its annotation, and a stage calls it on what it is given.
 """
 
+import difflib
+from collections.abc import Mapping
 from typing import Any, NamedTuple, TypeVar, get_type_hints
 
 from jaxtyping import Bool, Float, Int, UInt8
@@ -27,6 +29,7 @@ __all__ = [
     "Record",
     "Users",
     "check",
+    "choose",
 ]
 
 BANDS = ("head", "torso", "tail")
@@ -129,7 +132,7 @@ class Fold(NamedTuple):
     popularity bands. held_user, held_item are sorted by user, and held_time (seconds)
     goes with them; evaluated lists the users with at least one fitted and one held-out
     positive, ascending. removed, offsets [v + 1] and items, is what their lists leave
-    out where that isn't the fitted positives (research/retrieval.py).
+    out where that isn't the fitted positives (research/positives/tasks.py).
     """
 
     fitted: Events
@@ -202,3 +205,25 @@ def _fits(value: object, hint: Any) -> bool:
         return isinstance(value, hint)
     except TypeError:  # a parameterised generic such as tuple[str, ...]
         return isinstance(value, getattr(hint, "__origin__", object))
+
+
+CHOOSE_T = TypeVar("CHOOSE_T")
+
+
+def choose(name: str, registry: Mapping[str, CHOOSE_T], what: str) -> CHOOSE_T:
+    """The entry of that name.
+
+    Raises:
+      InputError: there is none; the line names the choices and the nearest.
+
+    >>> choose("lst", {"last": 1, "ratio": 2}, "split")
+    Traceback (most recent call last):
+    research.types.InputError: unknown split 'lst' (nearest: last): choose last, ratio
+    """
+    if name in registry:
+        return registry[name]
+    near = difflib.get_close_matches(name, registry, n=1, cutoff=0.4)
+    hint = f" (nearest: {near[0]})" if near else ""
+    raise InputError(
+        f"unknown {what} '{name}'{hint}: choose {', '.join(sorted(registry))}"
+    )

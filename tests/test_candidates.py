@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from research.candidates import candidate_logits, masked_share, split_blocks
+from research.logits.candidates import candidate_logits, masked_share, split_blocks
 from research.losses import LOSSES
 from research.negatives.source import Drawn
 from tests.mutants.oracles import (

@@ -5,7 +5,6 @@ import math
 
 import pytest
 
-from research.choose import choose
 from research.config import (
     REFERENCE,
     SERVING,
@@ -15,7 +14,7 @@ from research.config import (
     training_fields,
 )
 from research.config_checks import validate
-from research.types import InputError
+from research.types import InputError, choose
 
 FIELDS = {field.name for field in dataclasses.fields(Config)}
 

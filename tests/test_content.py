@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 from research.config import Config
-from research.content import load_array, stamped, title_vectors
-from research.events import catalogue
-from research.splits import fold
+from research.events import catalogue, fold
+from research.features.content import load_array, stamped, title_vectors
 from research.train.world import build_world, resolve_features
 from research.types import InputError
 from tests.world import made_ratings

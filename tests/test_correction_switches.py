@@ -11,8 +11,8 @@ import pytest
 from experiments.arms import arm
 from research.config import Config
 from research.config_checks import validate
+from research.logits.reducers import Dense
 from research.losses import LOSSES
-from research.losses.negatives import Dense
 from research.negatives import Size, check_negatives
 from research.train.loop import compiled_epoch, train
 from research.types import InputError

@@ -6,9 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from research.candidates import rows_known
 from research.config import Config
-from research.corrections import Known, keep_columns, log_q_parts
+from research.logits.candidates import rows_known
+from research.logits.corrections import Known, keep_columns, log_q_parts
 from research.negatives import make_sources
 from research.negatives.source import Drawn
 from research.train import world

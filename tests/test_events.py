@@ -3,10 +3,9 @@
 import numpy as np
 import pytest
 
-from research.baselines.popularity import popularity
+from research.baselines.items import popularity
 from research.evaluate import rank_scores, seen_items_of
-from research.events import catalogue, pair_hash, splitmix64, take_events
-from research.splits import SPLITS, fold
+from research.events import SPLITS, catalogue, fold, pair_hash, splitmix64, take_events
 from research.types import Events, InputError, Ratings, Users
 from tests.world import made_ratings
 

@@ -5,9 +5,8 @@ import numpy as np
 import pytest
 
 from research.config import Config
-from research.events import catalogue
+from research.events import SPLITS, TEST, TRAIN, catalogue, fold
 from research.features import available, item_features, resolve, user_features
-from research.splits import SPLITS, TEST, TRAIN, fold
 from research.train.world import build_world, resolve_features
 from research.types import InputError, Ratings, Users
 from tests.world import made_fold, made_ratings

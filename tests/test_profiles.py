@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 
 from research.config import Config
-from research.events import catalogue
-from research.profiles import PRIOR, genre_profile, item_profile, recent, windows
-from research.splits import fold
-from research.towers.tables import AGES
+from research.events import catalogue, fold
+from research.features.timed import PRIOR, genre_profile, item_profile, recent, windows
+from research.towers.inputs import AGES
 from research.train.loop import train
 from research.train.model import make_model
 from research.train.world import build_world, resolve_features
@@ -181,7 +180,7 @@ def test_a_batch_sees_items_as_before_its_earliest_window_and_serving_as_last():
     phase = fold(catalogue(made_ratings(), with_rated=True))
     config = resolve_features(CONFIG, phase)
     world, _ = build_world(config, phase)
-    from research.towers.tables import item_lookup
+    from research.towers.inputs import item_lookup
 
     ids = jnp.arange(9, dtype=jnp.int32)
     window = np.asarray(world.timed.window)

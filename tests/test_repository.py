@@ -15,8 +15,8 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 from experiments.__main__ import COMMANDS, main
+from experiments.grid import Grid
 from experiments.grids import GRIDS
-from experiments.grids.grid import Grid
 from research.data import DATASETS
 
 ROOT = Path(__file__).parents[1]
@@ -153,7 +153,7 @@ def test_the_loss_of_the_documentation_works(page):
     import jax
     import jax.numpy as jnp
 
-    from research.losses.negatives import Dense
+    from research.logits.reducers import Dense
 
     block = re.search(
         r"```python\n(def margin.*?)\n(?:\n\w|```)", page.read_text(), re.S

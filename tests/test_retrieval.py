@@ -8,17 +8,16 @@ import pytest
 
 from experiments.runs import serve
 from research.config import Config
-from research.corrections import keep_columns
 from research.evaluate import rank_scores, seen_items_of
+from research.logits.corrections import keep_columns
 from research.negatives import make_sources
 from research.negatives.source import Drawn
 from research.positives import make_positives
-from research.retrieval import asked
-from research.sessions import Clicks, sessions
+from research.positives.pairs import Clicks, sessions
+from research.positives.tasks import asked
 from research.train.loop import train
-from research.train.model import make_model
-from research.train.serving import serve_task
-from research.train.start import init_state
+from research.train.model import make_model, serve_task
+from research.train.run_state import init_state
 from research.train.world import build_world, resolve_features
 from research.types import InputError
 from tests.world import made_fold

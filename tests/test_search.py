@@ -11,23 +11,21 @@ import pytest
 
 from experiments.export import exported
 from research.config import Config
-from research.events import catalogue
-from research.retrieval import asked
-from research.rng import root, stream
-from research.search import (
+from research.events import catalogue, fold
+from research.features.search import (
     VOCABULARY,
     check_search,
     held_words,
+    read_searches,
     resolve_search,
     search_words,
     word_rows,
 )
-from research.search_file import read_searches
-from research.splits import fold
-from research.towers.tables import WORDS, init_tables
+from research.positives.tasks import asked
+from research.rng import root, stream
+from research.towers.inputs import WORDS, init_tables
 from research.train.loop import Trained, train
-from research.train.model import make_model
-from research.train.serving import serve_task
+from research.train.model import make_model, serve_task
 from research.train.world import World, build_world, resolve_features
 from research.types import Fold, InputError
 from tests.world import made_fold, made_ratings

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from research.events import catalogue
-from research.splits import SPLITS, TEST, TRAIN, VALIDATION, fold
+from research.events import SPLITS, TEST, TRAIN, VALIDATION, catalogue, fold
 from research.types import Events, Fold, InputError, Items, Ratings, Users
 from tests.world import made_ratings
 

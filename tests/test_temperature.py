@@ -15,22 +15,22 @@ from research.negatives.source import Batch, Pool
 from research.positives import log_share
 from research.temperature import (
     Temperature,
+    UserTemperatures,
     check_temperature,
+    init_users,
     narrow_range,
+    observe_users,
     project,
+    refresh_users,
     temperature_of,
 )
-from research.train import course, loop, start
+from research.train import loop
+from research.train import run_state as course
+from research.train import run_state as start
 from research.train.loop import compiled_epoch, train
-from research.train.start import traced_values
+from research.train.run_state import traced_values
 from research.train.world import build_world
 from research.types import InputError
-from research.user_temperature import (
-    UserTemperatures,
-    init_users,
-    observe_users,
-    refresh_users,
-)
 from tests.train.test_loop import compilations
 from tests.world import made_fold
 

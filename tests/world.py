@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from research.events import catalogue
-from research.splits import fold
+from research.events import catalogue, fold
 from research.types import Fold, Items, Ratings, Users
 
 

@@ -3,9 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-from experiments.bench.asking import ours
 from experiments.bench.found import Found, Row, Target
-from experiments.bench.setting import Setting
+from experiments.bench.setting import Setting, ours
 from experiments.bench.sides import Side, Turns, take_turns
 
 __all__ = ["run_catalogue", "run_full_softmax"]

@@ -1,18 +1,31 @@
 """The command bench: runs benchmarks, writes their files and the page of all."""
 
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from experiments.bench.catalogue import run_catalogue, run_full_softmax
+from experiments.bench.cost import run_cost
 from experiments.bench.found import Found, Target, save_found
-from experiments.bench.registry import BENCHMARKS
 from experiments.bench.setting import PEERS, Setting
+from experiments.bench.speed import run_evaluation, run_losses, run_training
+from experiments.bench.sweep import run_sweep
 from experiments.bench.tables import write_page
 from experiments.folders import writable
-from research.choose import choose
-from research.types import InputError
+from research.types import InputError, choose
 
-__all__ = ["Bench"]
+__all__ = ["BENCHMARKS", "Bench"]
+
+BENCHMARKS: dict[str, Callable[[Setting], Found]] = {
+    "train": run_training,
+    "loss": run_losses,
+    "catalogue": run_catalogue,
+    "full-softmax-memory": run_full_softmax,
+    "sweep": run_sweep,
+    "evaluation": run_evaluation,
+    "cost": run_cost,
+}
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,9 @@ import dataclasses
 from typing import Any, NamedTuple
 
 from experiments.arms import ARMS
-from experiments.bench.asking import ours
-from experiments.bench.cost_side import PLAIN
 from experiments.bench.found import Found, Row
-from experiments.bench.setting import Setting
+from experiments.bench.ours import PLAIN
+from experiments.bench.setting import Setting, ours
 from experiments.bench.sides import Failed
 from research.config import structure
 

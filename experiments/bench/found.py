@@ -5,7 +5,7 @@ import statistics
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from research.report.files import replace
+from research.files import replace
 
 __all__ = ["Found", "Row", "Target", "load_found", "ratio", "save_found"]
 

@@ -8,10 +8,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from experiments.bench.ours import TASKS
+from experiments.bench.sides import Here, Process, Side, Turns, own
 from experiments.bench.work import TRAINING, Work, find_work
-from experiments.environment import environment
+from experiments.folders import environment
 
-__all__ = ["PEERS", "Setting", "machine"]
+__all__ = ["PEERS", "Setting", "alone", "machine", "ours", "peer"]
 
 PEERS = Path(".venv-peers") / "bin" / "python"
 
@@ -81,3 +83,34 @@ def _memory() -> int:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (ValueError, OSError, AttributeError):
         return 0
+
+
+def ours(setting: Setting, told: dict[str, Any]) -> Callable[[], Side]:
+    """This project's side: in a fresh process, or in this one for a quick run."""
+    if setting.quick:
+        return lambda: Here(TASKS[told["task"]](told))
+    return lambda: own("experiments.bench.ours", told)
+
+
+def peer(setting: Setting, module: str, told: dict[str, Any]) -> Callable[[], Side]:
+    """A peer's side, by the name of its module."""
+    assert setting.peers is not None
+    python = setting.peers
+    # What this project tells XLA isn't told to a peer that has an XLA of its own.
+    env = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
+    return lambda: Process(python, f"experiments.bench.peers.{module}", told, env)
+
+
+def alone(start: Callable[[], Side], repeats: int) -> Turns:
+    """All portions of one side.
+
+    Raises:
+      Failed: it couldn't.
+    """
+    side = start()
+    try:
+        ready = side.ask()
+        portions = [side.ask() for _ in range(repeats)]
+    finally:
+        end = side.close()
+    return Turns(ready, portions, end)

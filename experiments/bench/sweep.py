@@ -7,9 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments.bench.asking import ours, peer
 from experiments.bench.found import Found, Row, Target, ratio
-from experiments.bench.setting import Setting
+from experiments.bench.setting import Setting, ours, peer
 from experiments.bench.sides import Failed, Side
 from experiments.bench.work import RANKING, Work, save_arrays
 

@@ -10,15 +10,15 @@ import jax.monitoring
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.bench.protocol import Answers
+from experiments.bench.sides import Answers
 from experiments.bench.work import RANKING, TOWERS, work_of
-from experiments.engine import Outcome, cores, run_in_workers
-from experiments.tasks import Task
+from experiments.engine.local import Outcome, cores, run_in_workers
+from experiments.plan import Task
 from research.batches import epoch_batches
 from research.config import Config, structure
 from research.train.loop import compiled_epoch, train
 from research.train.model import make_model
-from research.train.start import init_state, traced_values
+from research.train.run_state import init_state, traced_values
 from research.train.world import build_world
 
 __all__ = ["at_once_portions", "engine_portions", "run_portions", "swept"]

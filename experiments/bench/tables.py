@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.bench.found import Found, Row, Target, load_found
-from research.report.files import replace
+from research.files import replace
 
 __all__ = ["page_of", "section", "write_page"]
 

@@ -19,7 +19,7 @@ from research.batches import epoch_batches
 from research.config import Config
 from research.data.synthetic import made_fold, make_synthetic
 from research.train.model import make_model
-from research.train.start import init_state, traced_values
+from research.train.run_state import init_state, traced_values
 from research.train.world import World, build_world
 from research.types import Fold, InputError
 

@@ -1,5 +1,6 @@
 """The registry of grids: one file a question."""
 
+from experiments.grid import Grid
 from experiments.grids.baselines import BASELINE_GRID, TOWERS_CHOICE
 from experiments.grids.cache import CACHE
 from experiments.grids.correction import CORRECTION
@@ -8,7 +9,6 @@ from experiments.grids.exposure import EXPOSURE
 from experiments.grids.features import FEATURES
 from experiments.grids.frequency import FREQUENCY
 from experiments.grids.frontier import FRONTIER
-from experiments.grids.grid import Grid
 from experiments.grids.history import HISTORY, HISTORY_TIES
 from experiments.grids.learned_temperature import LEARNED_TEMPERATURE
 from experiments.grids.losses import LOSSES, LOSSES_CHOICE

@@ -21,8 +21,8 @@ others, 0.11 for the popularities. Expect in towers-choice NDCG@20 0.187 to 0.19
 chosen-towers whichever part is undone, and 0.180 for the reference towers.
 """
 
-from experiments.grids.grid import Grid
-from experiments.tower_arms import CHOICE
+from experiments.arms import CHOICE
+from experiments.grid import Grid
 from research.baselines import BASELINES
 
 BASELINE_GRID = Grid(

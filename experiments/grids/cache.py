@@ -9,8 +9,8 @@ when it was stored: it can differ only while q is being estimated.
 
 Cached vectors take no gradient: an item is pulled by its positives in full, and pushed
 away by the batch's share of the negatives only. ``push`` puts the rest of the push on
-the batch's columns (research/push.py); ``stopped`` is the control, fresh columns whose
-gradient is stopped: what it loses, staleness doesn't explain.
+the batch's columns (research/logits/candidates.py); ``stopped`` is the control, fresh
+columns whose gradient is stopped: what it loses, staleness doesn't explain.
 
     python -m experiments run cache                about 20 minutes on 2 cores, 5 seeds
     python -m experiments run cache --quick        about 1 minute
@@ -20,7 +20,7 @@ published, down to 0.003 with 8,192 vectors, and 0.129 for the stopped control; 
 0.244 with the push, none of which is clear of doing without a cache.
 """
 
-from experiments.grids.grid import Grid
+from experiments.grid import Grid
 
 CACHE = Grid(
     name="cache",

@@ -15,7 +15,7 @@ and nothing that is seen at n = 511; the 1 / n and q / (1 - q_p) change nothing.
 forms are told apart by the probe (research/diagnostics), not by recall.
 """
 
-from experiments.grids.grid import Grid, Sweep
+from experiments.grid import Grid, Sweep
 
 SIZES: Sweep = {"batch": (64, 512)}
 SWITCHES: Sweep = {

@@ -11,7 +11,7 @@ Expect on MovieLens 100K: R@20 0.254, and nothing clear of it for any other dept
 width; without layers in the user tower 0.240 to 0.243, which is clear of it.
 """
 
-from experiments.grids.grid import Grid
+from experiments.grid import Grid
 
 DEPTH = Grid(
     name="depth",

@@ -12,9 +12,9 @@ Expect the corrected model to recover 0.65 to 0.7 of the truly best 20 without e
 bias, and the uncorrected one to be ahead where exposure spreads more than quality.
 """
 
-from experiments.exposure import ARMS, report_exposure, run_exposure
-from experiments.grids.grid import Grid, Study
-from experiments.simulated import SIMULATED
+from experiments.grid import Grid, Study
+from experiments.studies.curves import SIMULATED
+from experiments.studies.exposure import ARMS, report_exposure, run_exposure
 
 EXPOSURE = Grid(
     name="exposure",

@@ -18,7 +18,7 @@ history 0.138, without the item's id 0.126; nothing else is missed. Batches thro
 cost 0.013, and ``dynamic`` brings nothing back.
 """
 
-from experiments.grids.grid import Grid
+from experiments.grid import Grid
 
 FEATURES = Grid(
     name="features",

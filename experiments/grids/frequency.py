@@ -11,13 +11,13 @@ Expect: a higher rate follows faster and settles at a higher error; more hashes 
 lower (at rate 0.01: 0.14 with one, 0.05 with four, at step 20,000).
 """
 
-from experiments.grids.grid import Grid
+from experiments.grid import Grid
 from research.config import Config
 
 
 def curves(config: Config) -> dict[str, list[float]]:
     """One simulation: its step and error, as columns."""
-    from research.frequency_simulation import simulate
+    from experiments.studies.frequency import simulate
 
     return simulate(config.hashes, config.frequency_rate, config.seed)
 

@@ -15,7 +15,7 @@ above the line by 0.01, most others on it, pointwise losses below it. On item re
 exact softmax at 0.1 and the masked one at 0.2 lie above.
 """
 
-from experiments.grids.grid import Grid, Sweep
+from experiments.grid import Grid, Sweep
 
 _ALPHAS = (-1.0, -0.75, -0.5, -0.25, 0.0, 0.25, 0.5, 0.75, 1.0)
 _LINE: Sweep = {"temperature": (0.1,), "prior": _ALPHAS}

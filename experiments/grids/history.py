@@ -29,7 +29,7 @@ click, 0.180 for the mean, 0.171 shuffled.
 
 from typing import Any
 
-from experiments.grids.grid import Grid, Sweep
+from experiments.grid import Grid, Sweep
 
 _TEMPERATURE = {"temperature": 0.2}  # of in-batch+logq in experiments/chosen.py
 # A step an example less often, as there are ten times as many.

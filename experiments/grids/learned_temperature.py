@@ -14,7 +14,7 @@ start (20 epochs from 0.1 end at 0.05, from 1 at 0.2) and ranks below 0.15 kept 
 by popularity, or falling, is as good as fixed, one a user is not.
 """
 
-from experiments.grids.grid import Grid, Sweep
+from experiments.grid import Grid, Sweep
 
 _KINDS: dict[str, tuple[float, ...]] = {
     "": (0.1, 0.15),

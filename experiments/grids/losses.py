@@ -17,7 +17,7 @@ within 0.01 of it; one negative a row (bpr) clearly below.
 """
 
 from experiments.chosen import CHOSEN
-from experiments.grids.grid import Grid
+from experiments.grid import Grid
 
 _QUESTION = "Which loss ranks best, each at the temperature that suits it?"
 

@@ -12,8 +12,8 @@ Expect on MovieLens 100K, trained: the 10 hardest of 1,446 get about 87 % of the
 gradient at temperature 0.02, 20 % at 0.1 and 1.2 % at 1, where all weigh the same.
 """
 
-from experiments.grids.grid import Grid, Study
-from experiments.magnifier import report_magnifier, run_magnifier
+from experiments.grid import Grid, Study
+from experiments.studies.magnifier import report_magnifier, run_magnifier
 
 MAGNIFIER = Grid(
     name="magnifier",

@@ -15,7 +15,7 @@ negatives to 4,607, at batch 64 to 1,024, whatever they are drawn from; a rank b
 in 100 changes nothing, the 10 hardest alone ruin it (0.06).
 """
 
-from experiments.grids.grid import Grid
+from experiments.grid import Grid
 
 NEGATIVES = Grid(
     name="negatives",

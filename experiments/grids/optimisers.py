@@ -13,7 +13,7 @@ size, 0.259 at three times that; 0.254 to 0.256 for rowwise-adagrad from 30 time
 less below. The best and the dense one are not distinguishable.
 """
 
-from experiments.grids.grid import Grid
+from experiments.grid import Grid
 
 OPTIMISERS = Grid(
     name="optimisers",

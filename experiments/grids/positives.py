@@ -20,7 +20,7 @@ random halves, whichever the negatives, and 0.076 for halves by time; 20 of 942 
 chance would be 0.021.
 """
 
-from experiments.grids.grid import Grid
+from experiments.grid import Grid
 
 POSITIVES = Grid(
     name="positives",

@@ -13,8 +13,8 @@ in-batch above 50 % off and pushed towards what is unpopular, every form with it
 q below 6 %; at the truth Yi's form is at zero for every n.
 """
 
-from experiments.grids.grid import Grid, Study
-from experiments.probe import report_probe, run_probe
+from experiments.grid import Grid, Study
+from experiments.studies.probe.run import report_probe, run_probe
 
 PROBE = Grid(
     name="probe",

@@ -17,7 +17,7 @@ Expect on MovieLens 100K, ``last``: R@20 0.934 at noise 0, 0.616 at 0.5, 0.241 a
 say nothing cost 0.048 [0.030, 0.068]; at 0.9 they neither cost nor help recall.
 """
 
-from experiments.grids.grid import Grid
+from experiments.grid import Grid
 
 SEARCH = Grid(
     name="search",

@@ -13,7 +13,7 @@ for full-softmax; the top 20 of in-batch has a mean train count of about 36, tha
 full-softmax about 110.
 """
 
-from experiments.grids.grid import Grid
+from experiments.grid import Grid
 
 SSB = Grid(
     name="ssb",

@@ -12,7 +12,7 @@ Expect on MovieLens 100K: R@20 of a correct loss peaks near 0.15 to 0.2 while it
 coverage FALLS as the temperature rises, from about 0.75 to 0.4.
 """
 
-from experiments.grids.grid import Grid
+from experiments.grid import Grid
 
 TEMPERATURE = Grid(
     name="temperature",

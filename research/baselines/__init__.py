@@ -5,14 +5,12 @@ scorer = BASELINES["ease"].fit(fold, values, seed=0)
 lists = rank_scores(scorer, fold.fitted.n_items, *seen_items_of(fold))
 """
 
-from research.baselines.ease import EASE
 from research.baselines.entry import Baseline, Option, option_values
 from research.baselines.factors import BPR_MF, IALS
 from research.baselines.fm import FM
 from research.baselines.item2vec import ITEM2VEC
-from research.baselines.neighbours import ITEM_KNN
-from research.baselines.popularity import POPULARITY, RECENT_POPULARITY
-from research.baselines.slim import SLIM
+from research.baselines.items import ITEM_KNN, POPULARITY, RECENT_POPULARITY
+from research.baselines.linear import EASE, SLIM
 
 __all__ = ["BASELINES", "Baseline", "Option", "option_values"]
 

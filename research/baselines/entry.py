@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from research.evaluate.scorers import Scorer
-from research.options import named_values
+from research.config import named_values
+from research.evaluate.top_k import Scorer
 from research.types import Fold, InputError
 
 __all__ = ["Baseline", "Option", "Values", "option_values"]

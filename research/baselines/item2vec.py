@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from research.baselines.descent import descend, in_batches
 from research.baselines.entry import Baseline, Option, Values
-from research.evaluate.scorers import Scorer, dot_product
+from research.baselines.factors import descend, in_batches
+from research.evaluate.top_k import Scorer, dot_product
 from research.rng import generator
 from research.types import Events, Fold
 

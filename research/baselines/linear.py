@@ -1,13 +1,25 @@
 """Models of items alone: a user's score is a sum of weights over what it clicked."""
 
+import warnings
+
 import numpy as np
 from jaxtyping import Float
 from scipy import sparse
 
-from research.evaluate.scorers import Scorer
-from research.types import Fold
+from research.baselines.entry import Baseline, Option, Values
+from research.evaluate.top_k import Scorer
+from research.types import Fold, InputError
 
-__all__ = ["clicks_of", "sum_over_clicks"]
+__all__ = [
+    "EASE",
+    "SLIM",
+    "clicks_of",
+    "ease",
+    "item_weights",
+    "slim",
+    "sparse_weights",
+    "sum_over_clicks",
+]
 
 
 def clicks_of(fold: Fold) -> sparse.csr_array:
@@ -38,3 +50,123 @@ def sum_over_clicks(
         return found.toarray() if sparse.issparse(found) else found
 
     return scores
+
+
+def item_weights(
+    clicks: sparse.csr_array, l2: float = 100.0
+) -> Float[np.ndarray, "i i"]:
+    """The weights B that best rebuild every user's clicks from the user's other clicks.
+
+    B minimises |X - X B|^2 + l2 |B|^2 with diag(B) = 0, X [u, i] the clicks:
+    P = (X^T X + l2 I)^-1, B = I - P diag(1 / diag P)  [steck2019, eq. 8]. No
+    difference from the paper. Dense in items: 8 i^2 bytes, i^3 operations, float64.
+
+    Args:
+      clicks: X, a row a user.
+      l2: strength of the ridge penalty, above 0.
+
+    Raises:
+      InputError: l2 is not a finite number above 0.
+
+    >>> X = sparse.csr_array(np.array([[1.0, 1.0], [1.0, 0.0]]))
+    >>> item_weights(X, l2=1.0).round(6).tolist()  # 1 / (2 + l2), 1 / (1 + l2)
+    [[0.0, 0.333333], [0.5, 0.0]]
+    """
+    if not 0 < l2 < np.inf:
+        raise InputError(f"l2 = {l2:g}: EASE needs a finite penalty above 0")
+    gram = (clicks.T @ clicks).toarray()
+    gram[np.diag_indices_from(gram)] += l2
+    inverse = np.linalg.inv(gram)
+    weights = -inverse / np.diag(inverse)
+    np.fill_diagonal(weights, 0.0)
+    return weights
+
+
+def ease(fold: Fold, options: Values, seed: int = 0) -> Scorer:
+    """EASE on the fold's fitted part: score(u, i) = sum of B_ji over u's clicks j.
+
+    Args:
+      fold: the phase; every user of its fitted part is learnt from.
+      options: l2, the strength of the ridge penalty.
+      seed: not used.
+
+    Returns:
+      a scorer of fold.evaluated, float64.
+
+    Raises:
+      InputError: l2 is not a finite number above 0.
+    """
+    weights = item_weights(clicks_of(fold), options["l2"])
+    return sum_over_clicks(fold, weights)
+
+
+EASE = Baseline(ease, {"l2": Option(100.0, "ridge penalty", above=True, large=300.0)})
+
+
+SWEEPS = 100  # over the coordinates of a column, at most
+TOLERANCE = 1e-3
+
+
+def sparse_weights(clicks: sparse.csr_array, l1: float, l2: float) -> sparse.csc_array:
+    """Few non-negative weights that rebuild each item's clicks from the others'.
+
+    W minimises |X - X W|^2 / 2 + l2 |W|^2 / 2 + l1 |W|_1 with W >= 0, diag(W) = 0
+    [ning2011, eq. 3]. No difference from the paper. Coordinate descent on sparse
+    columns, to a duality gap of 1e-3 of each column's own clicks.
+
+    Args:
+      clicks: X [users, items], 0 or 1.
+      l1: strength of what makes weights few.
+      l2: strength of the ridge penalty.
+
+    Returns:
+      W [clicked item, scored item].
+    """
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import ElasticNet
+
+    columns = sparse.csc_matrix(clicks)
+    n_users, n_items = columns.shape
+    net = ElasticNet(
+        alpha=(l1 + l2) / n_users,
+        l1_ratio=l1 / (l1 + l2),
+        positive=True,
+        fit_intercept=False,
+        copy_X=False,
+        max_iter=SWEEPS,
+        tol=TOLERANCE,
+    )
+    found = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        for j in range(n_items):
+            own = slice(columns.indptr[j], columns.indptr[j + 1])
+            target = np.zeros(n_users)
+            target[columns.indices[own]] = 1.0
+            kept = columns.data[own].copy()
+            columns.data[own] = 0.0  # an item doesn't explain itself
+            net.fit(columns, target)
+            columns.data[own] = kept
+            found.append(sparse.csc_array(net.coef_[:, None]))
+    return sparse.hstack(found, format="csc")
+
+
+def slim(fold: Fold, options: Values, seed: int = 0) -> Scorer:
+    """SLIM on the fold's fitted part: score(u, i) = sum of W_ji over u's clicks j.
+
+    Args:
+      fold: the phase.
+      options: l1 and l2.
+      seed: not used.
+    """
+    weights = sparse_weights(clicks_of(fold), options["l1"], options["l2"])
+    return sum_over_clicks(fold, weights)
+
+
+SLIM = Baseline(
+    slim,
+    {
+        "l1": Option(2.0, "strength of the L1 penalty", above=True),
+        "l2": Option(30.0, "strength of the L2 penalty"),
+    },
+)

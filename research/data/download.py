@@ -6,6 +6,7 @@ preparation of records needs that); the members are then read from the archive i
 
 import logging
 import socket
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,10 +16,18 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from research.data.cache import set_aside
-from research.data.notices import say
+from research.data.places import Place
+from research.notices import say
 from research.types import InputError
 
-__all__ = ["Archive", "Unavailable", "download", "registered"]
+__all__ = [
+    "Archive",
+    "Unavailable",
+    "download",
+    "fetch_wheel",
+    "place_in",
+    "registered",
+]
 
 CONNECT_SECONDS = 10.0  # for one attempt: the manager itself would try for minutes
 
@@ -146,3 +155,38 @@ def _quiet() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels):
             logger.setLevel(level)
+
+
+REQUIREMENT = "recbole==1.2.1"
+INSIDE = "recbole/dataset_example/ml-100k/"
+SECONDS = 300  # the wheel has 2 MiB
+RETRIES = 2  # pip's own 5 take half a minute where there is no network
+
+
+def fetch_wheel(folder: Path) -> Path:
+    """Fetches the wheel into a folder.
+
+    Raises:
+      Unavailable: pip isn't there, finds no index, or takes too long.
+    """
+    say(f"downloading {REQUIREMENT} for its copy of ml-100k ...")
+    command = [sys.executable, "-m", "pip", "download", REQUIREMENT]
+    command += ["--no-deps", "--only-binary", ":all:", "--dest", str(folder)]
+    command += ["--quiet", "--retries", str(RETRIES), "--disable-pip-version-check"]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=SECONDS, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise Unavailable(f"pip download {REQUIREMENT}: {error}") from None
+    wheels = sorted(folder.glob("*.whl"))
+    if done.returncode or not wheels:
+        lines = [line for line in done.stderr.splitlines() if line.strip()]
+        reason = lines[-1].strip() if lines else f"exit status {done.returncode}"
+        raise Unavailable(f"pip download {REQUIREMENT}: {reason}")
+    return wheels[0]
+
+
+def place_in(wheel: Path) -> Place:
+    """Where in the wheel the data set's files lie."""
+    return Place(wheel, INSIDE)

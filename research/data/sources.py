@@ -10,12 +10,16 @@ from research.data.cache import (
     workspace,
     write_cached,
 )
-from research.data.datasets import DataSet, choose
-from research.data.download import Unavailable, download, registered
-from research.data.layouts import LAYOUTS, read
-from research.data.notices import say
-from research.data.places import Place, find
-from research.data.wheel import fetch_wheel, place_in
+from research.data.download import (
+    Unavailable,
+    download,
+    fetch_wheel,
+    place_in,
+    registered,
+)
+from research.data.formats import LAYOUTS, read
+from research.data.places import DataSet, Place, choose, find
+from research.notices import say
 from research.types import InputError, Ratings, check
 
 __all__ = ["load"]

@@ -7,10 +7,14 @@
 A model that isn't a dot product offers a ``Scorer`` and goes through ``rank_scores``.
 """
 
-from research.evaluate.bands import bands
-from research.evaluate.record import DEFAULT_KS, evaluate
-from research.evaluate.scorers import Scorer, dot_product
-from research.evaluate.top_k import rank_scores, seen_items_of, top_k
+from research.evaluate.record import DEFAULT_KS, bands, evaluate
+from research.evaluate.top_k import (
+    Scorer,
+    dot_product,
+    rank_scores,
+    seen_items_of,
+    top_k,
+)
 
 __all__ = [
     "DEFAULT_KS",

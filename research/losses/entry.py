@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from jaxtyping import Array, Float
 
-from research.losses.negatives import Negatives
+from research.logits.reducers import Negatives
 
 __all__ = [
     "DENSE",

@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from research.logits.reducers import Negatives
 from research.losses.entry import Hyper
-from research.losses.negatives import Negatives
 
 __all__ = ["bpr", "hinge"]
 
@@ -22,7 +22,7 @@ def bpr(
     that everybody knows. Watch: it weighs the whole ranking, not its head; an easy
     negative still fills the batch.
 
-    >>> from research.losses.negatives import Dense
+    >>> from research.logits.reducers import Dense
     >>> z = Dense(jnp.zeros((1, 3)), jnp.ones((1, 3), bool))
     >>> round(float(bpr(jnp.zeros(1), z, {})[0]), 4)  # log 2
     0.6931
@@ -45,7 +45,7 @@ def hinge(
     Watch: what is beyond the margin gives no gradient, so random negatives soon say
     nothing.
 
-    >>> from research.losses.negatives import Dense
+    >>> from research.logits.reducers import Dense
     >>> z = Dense(jnp.array([[0.5, -3.0]]), jnp.ones((1, 2), bool))
     >>> float(hinge(jnp.zeros(1), z, {"margin": jnp.array(1.0)})[0])  # (1.5 + 0) / 2
     0.75

@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from research.logits.reducers import Negatives
 from research.losses.entry import Hyper
-from research.losses.negatives import Negatives
 
 __all__ = ["binary_nce", "cosine_contrastive", "gbce", "sigmoid"]
 
@@ -23,7 +23,7 @@ def sigmoid(
     estimation [gutmann2010]: sigmoid(s - log(k q)); use the sum then (binary_nce).
     Use when: a probability is wanted. Watch: an easy negative still counts.
 
-    >>> from research.losses.negatives import Dense
+    >>> from research.logits.reducers import Dense
     >>> z = Dense(jnp.zeros((1, 3)), jnp.ones((1, 3), bool))
     >>> bias = {"bias": jnp.zeros(())}
     >>> round(float(sigmoid(jnp.zeros(1), z, bias)[0]), 4)  # 2 log 2
@@ -48,7 +48,7 @@ def binary_nce(
     learned number in place of a log partition function for each context. Use when: the
     corrected pointwise loss is wanted. Watch: uncorrected, it isn't NCE.
 
-    >>> from research.losses.negatives import Dense
+    >>> from research.logits.reducers import Dense
     >>> z = Dense(jnp.zeros((1, 3)), jnp.ones((1, 3), bool))
     >>> bias = {"bias": jnp.zeros(())}
     >>> round(float(binary_nce(jnp.zeros(1), z, bias)[0]), 4)  # 4 log 2
@@ -74,7 +74,7 @@ def gbce(
     all. Use when: k negatives are drawn uniformly. Watch: it answers the number of
     negatives, not a skew in how they are drawn.
 
-    >>> from research.losses.negatives import Dense
+    >>> from research.logits.reducers import Dense
     >>> z = Dense(jnp.zeros((1, 3)), jnp.ones((1, 3), bool))
     >>> hyper = {"calibration": 1.0, "items": 7.0, "bias": 0.0}
     >>> hyper = {name: jnp.array(value) for name, value in hyper.items()}
@@ -101,7 +101,7 @@ def cosine_contrastive(
     temperature, and divides the loss. Use when: negatives are many and uniform. Watch:
     the pull never ends, so m and w alone keep vectors from falling together.
 
-    >>> from research.losses.negatives import Dense
+    >>> from research.logits.reducers import Dense
     >>> z = Dense(jnp.array([[1.0, 0.0]]), jnp.ones((1, 2), bool))
     >>> hyper = {"threshold": jnp.array(0.5), "negative_weight": jnp.array(4.0)}
     >>> float(cosine_contrastive(jnp.zeros(1), z, hyper)[0])  # 1 + 4 (.5 + 0) / 2

@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from research.logits.reducers import Negatives
 from research.losses.entry import Context, Hyper
-from research.losses.negatives import Negatives
 from research.towers.towers import normalise
 
 __all__ = ["align_uniform", "log_uniformity", "siglip"]
@@ -26,7 +26,7 @@ def siglip(
     over rows is the paper's sum over B. Use when: a probability of a pair is wanted
     from the batch alone. Watch: the scale multiplies a correction by log q too.
 
-    >>> from research.losses.negatives import Dense
+    >>> from research.logits.reducers import Dense
     >>> z = Dense(jnp.zeros((1, 3)), jnp.ones((1, 3), bool))
     >>> learned = {"log_scale": jnp.array(0.0), "bias": jnp.array(0.0)}
     >>> round(float(siglip(jnp.zeros(1), z, learned)[0]), 4)  # 4 log 2
@@ -51,7 +51,7 @@ def align_uniform(
     difference. Use when: nothing may depend on how negatives are drawn. Watch: a batch
     is drawn by popularity, so uniformity spreads what is popular; gamma decides all.
 
-    >>> from research.losses.negatives import Dense
+    >>> from research.logits.reducers import Dense
     >>> z = Dense(jnp.zeros((2, 2)), jnp.ones((2, 2), bool))
     >>> pair = Context(jnp.eye(2), jnp.eye(2))  # distance 0 in a pair, 2 between them
     >>> gamma = {"uniformity": jnp.array(1.0)}

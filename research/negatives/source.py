@@ -25,7 +25,7 @@ class Pool(NamedTuple):
     """What sources draw from: how often each candidate stands in the fitted pairs.
 
     log_share is log q of one draw from the pairs: exact, or as estimated so far
-    (research/frequency.py).
+    (research/negatives/frequency.py).
     """
 
     counts: Float[Array, " i"]

@@ -2,19 +2,123 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float
 from numpy import ndarray
 
-from research.report.files import beside, replace
-from research.report.rows import Row
-from research.report.serving_line import JUDGED, POPULARITY, PRIOR, judge, verdict
-from research.report.table_files import csv_text
+from research.evaluate.metrics import Key, mean_counted, per_user
+from research.files import beside, replace
+from research.report.intervals import bounds, resample
+from research.report.pages import csv_text
+from research.report.records import Row
 from research.report.tables import swept_columns, wide
 
-__all__ = ["KINDS", "cell_name", "kinds_of", "pareto", "winners", "write_frontier"]
+__all__ = [
+    "KINDS",
+    "PRIOR",
+    "cell_name",
+    "judge",
+    "kinds_of",
+    "pareto",
+    "verdict",
+    "winners",
+    "write_frontier",
+]
+
+PRIOR = "prior"
+CUTOFF = 20
+JUDGED = ("recall", "recall_item")
+POPULARITY = "train_count"
+
+
+class Measured(NamedTuple):
+    """A cell's means [m] and shared resamples [r, m] of JUDGED and POPULARITY."""
+
+    mean: Float[ndarray, " m"]
+    draws: Float[ndarray, "r m"]
+
+
+def judge(rows: Sequence[Row]) -> pd.DataFrame:
+    """Returns each cell without a prior against each serving line, a row a metric.
+
+    Columns: arm, its swept values, metric, train_count, value; line (the arm served
+    with a prior), line_value (the line's at that train count, linear between alphas),
+    delta, low, high: their difference with its 95 % interval, users and seeds resampled
+    together for both, and the interpolation done anew in each resample. Without numbers
+    where the line doesn't reach that train count. Cells with a failed run are left out.
+    """
+    cells = _cells(rows)
+    lines: dict[str, list[Measured]] = {}
+    for (arm, swept), cell in cells.items():
+        if PRIOR in dict(swept):
+            lines.setdefault(arm, []).append(cell)
+    out = []
+    for (arm, swept), cell in cells.items():
+        if PRIOR in dict(swept):
+            continue
+        for m, metric in enumerate(JUDGED):
+            first = {"arm": arm, **dict(swept), "metric": metric}
+            first |= {POPULARITY: cell.mean[-1], "value": cell.mean[m]}
+            for name, line in lines.items():
+                out.append({**first, "line": name, **_against(cell, line, m)})
+    fields = list(dict.fromkeys(f for row in rows for f in row.swept if f != PRIOR))
+    names = ["arm", *fields, "metric", POPULARITY, "value", "line", "line_value"]
+    return pd.DataFrame(out, columns=[*names, "delta", "low", "high"])
+
+
+def _cells(
+    rows: Sequence[Row],
+) -> dict[tuple[str, tuple[tuple[str, float], ...]], Measured]:
+    groups: dict[tuple[str, tuple[tuple[str, float], ...]], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row.arm, tuple(row.swept.items())), []).append(row)
+    names = [Key(metric, CUTOFF) for metric in (*JUDGED, POPULARITY)]
+    cells = {}
+    for key, runs in groups.items():
+        records = [r.record for r in sorted(runs, key=lambda r: r.seed) if r.record]
+        if len(records) < len(runs):
+            continue
+        found = [per_user(record) for record in records]
+        values = np.stack(
+            [np.stack([by[name] for by in found], axis=1) for name in names], axis=2
+        )
+        means = [mean_counted(values[..., m].ravel()) for m in range(len(names))]
+        cells[key] = Measured(np.array(means), resample(values))
+    return cells
+
+
+def _against(cell: Measured, line: Sequence[Measured], m: int) -> dict[str, float]:
+    ordered = sorted(line, key=lambda point: point.mean[-1])
+    x = np.array([point.mean[-1] for point in ordered])
+    if not x[0] <= cell.mean[-1] <= x[-1]:
+        return dict.fromkeys(("line_value", "delta", "low", "high"), np.nan)
+    value = np.interp(cell.mean[-1], x, [point.mean[m] for point in ordered])
+    xs = np.stack([point.draws[:, -1] for point in ordered], axis=1)
+    ys = np.stack([point.draws[:, m] for point in ordered], axis=1)
+    drawn = [np.interp(a, b, c) for a, b, c in zip(cell.draws[:, -1], xs, ys)]
+    low, high = bounds((cell.draws[:, m] - np.array(drawn))[:, None])[:, 0]
+    found: dict[str, Any] = {"line_value": value, "delta": cell.mean[m] - value}
+    return {name: float(v) for name, v in (found | {"low": low, "high": high}).items()}
+
+
+def verdict(against: pd.DataFrame) -> str:
+    """What the rows of one cell and metric say together, a row a line.
+
+    "better" asks for an interval above zero against every line that reaches the cell.
+
+    >>> verdict(pd.DataFrame({"low": [0.01, float("nan")], "high": [0.02] * 2}))
+    'better'
+    """
+    reached = against.dropna(subset=["low"])
+    if reached.empty:
+        return "out of reach"
+    if (reached.low > 0).all():
+        return "better"
+    return "worse" if (reached.high < 0).any() else "on the line"
+
 
 # Kinds of diversity of which more is more diverse, and what an axis calls them.
 KINDS = {
@@ -25,7 +129,7 @@ KINDS = {
     "outside_genres": "foreign genres shown (share)",
     "recall_expansion": "recall on foreign genres",
 }
-CUTOFF = 20
+FRONTIER_CUTOFF = 20
 LEVELS = (1.0, 0.98, 0.95, 0.9, 0.8, 0.7, 0.5)  # of the highest recall
 
 
@@ -56,7 +160,7 @@ def winners(frame: pd.DataFrame) -> pd.DataFrame:
     asked for), kind, arm, the swept values, recall, value. Served cells compete too.
     """
     kinds, fields = kinds_of(frame), swept_columns(frame)
-    points = wide(frame, ["recall", *kinds], CUTOFF).dropna(subset=["recall"])
+    points = wide(frame, ["recall", *kinds], FRONTIER_CUTOFF).dropna(subset=["recall"])
     out = []
     for level in LEVELS:
         least = level * points.recall.max()
@@ -111,7 +215,7 @@ def _winners_text(won: pd.DataFrame, fields: list[str]) -> str:
             for row in rows.to_dict("records")
         }
         lines.append([f"{least:.3f}", *(cells.get(kind, "-") for kind in kinds)])
-    head = [f"recall@{CUTOFF} at least", *(KINDS[kind] for kind in kinds)]
+    head = [f"recall@{FRONTIER_CUTOFF} at least", *(KINDS[kind] for kind in kinds)]
     note = (
         "Of all arms, temperatures and serving priors with that recall, the one with"
         " the highest mean of each kind. Close ones are not told apart."
@@ -133,7 +237,11 @@ def _line_text(judged: pd.DataFrame) -> str:
             for r in rows.itertuples(index=False)
         ]
         named = "recall" if first["metric"] == JUDGED[0] else "item recall"
-        values = [f"{first[POPULARITY]:.0f}", f"{named}@{CUTOFF}", f"{first.value:.4f}"]
+        values = [
+            f"{first[POPULARITY]:.0f}",
+            f"{named}@{FRONTIER_CUTOFF}",
+            f"{first.value:.4f}",
+        ]
         lines.append([cell, *values, *deltas, verdict(rows)])
     note = (
         "Difference from the serving line at the arm's own mean train count, with its"

@@ -6,11 +6,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from research.report.figures import CUTOFF, folded
-from research.report.frontier import KINDS, kinds_of, pareto
-from research.report.palette import look
-from research.report.pictures import STYLE, Drawing, blank
-from research.report.serving_line import PRIOR
+from research.report.arms import CUTOFF, folded
+from research.report.frontier import KINDS, PRIOR, kinds_of, pareto
+from research.report.pictures import STYLE, Drawing, blank, look
 from research.report.tables import wide
 
 __all__ = ["frontier_figure", "item_frontier_figure", "serving_figure"]

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from research.report.files import beside, replace
+from research.files import beside, replace
 from research.report.intervals import over_seeds
-from research.report.rows import Row
-from research.report.table_files import csv_text
+from research.report.pages import csv_text
+from research.report.records import Row
 
 __all__ = ["over_salts", "write_over_salts"]
 

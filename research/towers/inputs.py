@@ -2,10 +2,33 @@
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int, Key, UInt32
 
-__all__ = ["ItemInput", "UserInput", "Words", "profile"]
+from research.features import AGE
+from research.rng import stream
+
+__all__ = [
+    "AGES",
+    "WORDS",
+    "ItemInput",
+    "ItemLookup",
+    "SideArrays",
+    "Timed",
+    "UserInput",
+    "UserLookup",
+    "Words",
+    "init_tables",
+    "item_input",
+    "item_lookup",
+    "look_up",
+    "pooled",
+    "profile",
+    "rows_of",
+    "user_input",
+    "user_lookup",
+]
 
 
 class Words(NamedTuple):
@@ -40,3 +63,207 @@ def profile(user: UserInput) -> Float[Array, "b p"]:
     """All that is known of the user beside the history, side by side."""
     parts = [user.rows[name] for name in sorted(user.rows)]
     return jnp.concatenate([*parts, user.dense], axis=1)
+
+
+SHORT = 32  # columns that are looked up one at a time
+
+
+def rows_of(
+    table: Float[Array, "rows d"], ids: Int[Array, "..."]
+) -> Float[Array, "... d"]:
+    """The table's rows of the ids."""
+    if ids.ndim != 2 or not 0 < ids.shape[1] <= SHORT:
+        return table[ids]
+    columns = [table[ids[:, at]] for at in range(ids.shape[1])]
+    return jnp.stack(columns, axis=1)
+
+
+@jax.custom_vjp
+def pooled(
+    weight: Float[Array, "b l"], history: Float[Array, "b l d"]
+) -> Float[Array, "b d"]:
+    """Sum over l of weight * history.
+
+    >>> pooled(jnp.array([[1.0, 2.0]]), jnp.array([[[3.0], [4.0]]])).tolist()
+    [[11.0]]
+    """
+    if not 0 < history.shape[1] <= SHORT:
+        return jnp.einsum("bl,bld->bd", weight, history)
+    total = weight[:, :1] * history[:, 0]
+    for at in range(1, history.shape[1]):
+        total = total + weight[:, at, None] * history[:, at]
+    return total
+
+
+def _forward(weight: Array, history: Array) -> tuple[Array, tuple[Array, Array]]:
+    return pooled(weight, history), (weight, history)
+
+
+def _backward(kept: tuple[Array, Array], given: Array) -> tuple[Array, Array]:
+    # By hand: the gradient of each column is a sum of arrays as large as the history.
+    weight, history = kept
+    to_weight = jnp.einsum("bd,bld->bl", given, history)
+    return to_weight, weight[:, :, None] * given[:, None, :]
+
+
+pooled.defvjp(_forward, _backward)
+
+
+INIT_SCALE = 0.05
+CODE_DIM = 16  # width of the tables of the few-valued codes
+HISTORY = "history"
+WORDS = "words"
+_WIDE = ("user", "item", HISTORY, AGE, WORDS)  # tables of width dim
+AGES = 32  # buckets of the age of a click: by the length of its seconds in bits
+
+Rows = dict[str, Float[Array, "..."]]
+
+
+class SideArrays(NamedTuple):
+    """One side's features on the device: codes[name] [n] and dense [n, f]."""
+
+    codes: dict[str, Int[Array, " n"]]
+    dense: Float[Array, "n f"]
+
+
+class Timed(NamedTuple):
+    """What a query is told that depends on its time; of width 0 where it isn't used.
+
+    seconds [e] is when the fitted events were, window [e] in which window of time.
+    profile has a row for each event of a user and for its end, at position + user;
+    recent[w] is what is known of items in window w (of what is over by then), its last
+    row what serving knows. words has the rows of the words of each event's search, and
+    of the search at a user's end, at position + user; 0 is no word.
+    """
+
+    seconds: Int[Array, " e"]
+    window: Int[Array, " w"]
+    profile: Float[Array, "p g"]
+    recent: Float[Array, "w1 i f"]
+    words: Int[Array, "p n"]
+
+
+class UserLookup(NamedTuple):
+    """Which row of which table a batch of users needs, and what needs no table."""
+
+    ids: dict[str, Int[Array, "..."]]
+    keep: Bool[Array, "b l"]
+    dense: Float[Array, "b f"]
+
+
+class ItemLookup(NamedTuple):
+    """Which row of which table a set of items needs, and what needs no table."""
+
+    ids: dict[str, Int[Array, "*c"]]
+    dense: Float[Array, "*c g"]
+
+
+def init_tables(
+    key: Key[Array, ""], sizes: dict[str, int], dim: int
+) -> dict[str, Float[Array, "rows _"]]:
+    """Normal rows of scale 0.05: of width dim for ids and words, else of 16."""
+    tables = {}
+    for name, rows in sizes.items():
+        width = dim if name in _WIDE else CODE_DIM
+        tables[name] = INIT_SCALE * jax.random.normal(stream(key, name), (rows, width))
+    return tables
+
+
+def user_lookup(
+    side: SideArrays,
+    item: Int[Array, " e"],
+    offsets: Int[Array, " u1"],
+    entity: Int[Array, " b"],
+    position: Int[Array, " b"],
+    length: int,
+    shuffled: bool = False,
+    timed: Timed | None = None,
+) -> UserLookup:
+    """The last ``length`` items before position, latest first, and the user's codes.
+
+    Args:
+      side: the user features.
+      item: the item of each fitted event, sorted by user and time.
+      offsets: where each user's events begin.
+      entity: the user of each query.
+      position: the event before which the history ends.
+      length: how many items are looked back at.
+      shuffled: the same items, in an order that the position decides by a hash.
+      timed: what depends on the position's time.
+    """
+    back = jnp.arange(1, length + 1, dtype=position.dtype)
+    at = position[:, None] - back[None, :]
+    keep = at >= offsets[entity][:, None]
+    if shuffled:
+        # What isn't there has the largest hash, so that it stays behind.
+        mixed = _mixed(at, position[:, None])
+        order = jnp.argsort(jnp.where(keep, mixed, jnp.uint32(2**32 - 1)), axis=1)
+        at = jnp.take_along_axis(at, order, axis=1)
+    ids = {name: code[entity] for name, code in side.codes.items()}
+    at = jnp.where(keep, at, 0)
+    if length:
+        ids[HISTORY] = item[at]
+    dense = side.dense[entity]
+    if timed is not None and timed.profile.shape[1]:
+        known = timed.profile[position + entity]
+        dense = jnp.concatenate([dense, known], axis=1)
+    if timed is not None and timed.seconds.shape[0]:
+        # Since the latest click: when a list is asked for is not in the data.
+        latest = timed.seconds[jnp.maximum(position - 1, 0)]
+        age = jnp.maximum(latest[:, None] - timed.seconds[at], 0)
+        ids[AGE] = 32 - jax.lax.clz(age)
+    if timed is not None and timed.words.shape[1]:
+        ids[WORDS] = timed.words[position + entity]
+    return UserLookup(ids=ids, keep=keep, dense=dense)
+
+
+def _mixed(at: Int[Array, "b l"], position: Int[Array, "b 1"]) -> UInt32[Array, "b l"]:
+    """A number below 2^32 - 1 for each event seen from a position [murmur3's mixer]."""
+    x = at.astype(jnp.uint32) * jnp.uint32(0x9E3779B1) + position.astype(jnp.uint32)
+    for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):
+        x = (x ^ (x >> shift)) * jnp.uint32(factor)
+    return (x ^ (x >> 16)) >> 1
+
+
+def item_lookup(
+    side: SideArrays,
+    ids: Int[Array, "*c"],
+    timed: Timed | None = None,
+    position: Int[Array, " b"] | None = None,
+) -> ItemLookup:
+    """The codes and dense features of the items.
+
+    Args:
+      side: the item features.
+      ids: the items.
+      timed: what depends on the time.
+      position: events of a batch: items are as they were known before the earliest
+        window among them began. None is serving: as they are known in the end.
+    """
+    dense = side.dense[ids]
+    if timed is not None and timed.recent.shape[2]:
+        last = timed.recent.shape[0] - 1
+        row = last if position is None else jnp.min(timed.window[position])
+        dense = jnp.concatenate([dense, timed.recent[row][ids]], axis=1)
+    return ItemLookup({n: code[ids] for n, code in side.codes.items()}, dense)
+
+
+def look_up(tables: Rows, ids: dict[str, Int[Array, "..."]]) -> Rows:
+    """The rows, by table."""
+    return {name: rows_of(tables[name], index) for name, index in ids.items()}
+
+
+def user_input(rows: Rows, lookup: UserLookup, dim: int) -> UserInput:
+    """What the user tower is given."""
+    apart = (HISTORY, AGE, WORDS)
+    others = {name: row for name, row in rows.items() if name not in apart}
+    history = rows.get(HISTORY, jnp.zeros((lookup.keep.shape[0], 0, dim)))
+    if AGE in rows:
+        history = history + rows[AGE]
+    words = Words(rows[WORDS], lookup.ids[WORDS] > 0) if WORDS in rows else None
+    return UserInput(history, lookup.keep, others, lookup.dense, words)
+
+
+def item_input(rows: Rows, lookup: ItemLookup) -> ItemInput:
+    """What the item tower is given."""
+    return ItemInput(rows, lookup.dense)

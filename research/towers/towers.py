@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from research.towers.history import ENCODERS
+from research.towers.encoders import ENCODERS
 from research.towers.inputs import ItemInput, UserInput, profile
 
 __all__ = ["ItemTower", "UserTower", "normalise"]

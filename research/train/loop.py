@@ -11,17 +11,22 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from research.config import Config, alike, structure
-from research.losses.checks import check_loss
+from research.features.search import check_search
+from research.losses import check_loss
 from research.negatives.source import Hyper
 from research.positives import check_positives
-from research.retrieval import asked
-from research.search import check_search
+from research.positives.tasks import asked
 from research.temperature import check_temperature, learned_end
-from research.train.course import Course, NotFinite, refreshed
 from research.train.mesh import Spread, spread_over
-from research.train.model import Model, Params, make_model
-from research.train.serving import serve_task
-from research.train.start import check_weights, init_state, traced_values
+from research.train.model import Model, Params, make_model, serve_task
+from research.train.run_state import (
+    Course,
+    NotFinite,
+    check_weights,
+    init_state,
+    refreshed,
+    traced_values,
+)
 from research.train.step import TrainState, make_step
 from research.train.world import World, build_world, resolve_features
 from research.types import Fold
@@ -35,7 +40,6 @@ __all__ = [
     "train_together",
 ]
 
-
 # (user vectors, item vectors) -> metrics
 Validate = Callable[[np.ndarray, np.ndarray], dict[str, float]]
 
@@ -44,7 +48,7 @@ class Trained(NamedTuple):
     """A finished run: vectors of fold.evaluated users and of all items; the way there.
 
     Where positives aren't user-item, they are of the queries and the candidates that
-    the task asks for (research/retrieval.py).
+    the task asks for (research/positives/tasks.py).
 
     history has a row an epoch: epoch, step, loss, masked, temperature (at its end; a
     mean over rows where each has its own), the numbers of Health, log_q_error where the

@@ -20,7 +20,7 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Int
 
-from research.losses.devices import ROWS
+from research.logits.blocked import ROWS
 from research.train.step import TrainState
 from research.train.world import World
 from research.types import InputError

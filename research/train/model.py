@@ -10,9 +10,13 @@ from jaxtyping import Array, Float, Int, Key
 from research.config import Config
 from research.losses import LOSSES
 from research.positives import POSITIVES
+from research.positives.tasks import Asked
 from research.rng import stream
-from research.towers.inputs import ItemInput, UserInput
-from research.towers.tables import (
+from research.towers.inputs import (
+    ItemInput,
+    ItemLookup,
+    Rows,
+    UserInput,
     UserLookup,
     init_tables,
     item_input,
@@ -22,9 +26,20 @@ from research.towers.tables import (
     user_lookup,
 )
 from research.towers.towers import ItemTower, UserTower
-from research.train.world import World
+from research.train.world import World, bare
 
-__all__ = ["Model", "Params", "make_model", "serve_all", "serve_pairs"]
+__all__ = [
+    "Lookup",
+    "Model",
+    "Params",
+    "candidate_lookup",
+    "encode",
+    "make_model",
+    "query_lookup",
+    "serve_all",
+    "serve_pairs",
+    "serve_task",
+]
 
 Params = dict[str, Any]
 
@@ -192,3 +207,64 @@ def _tiled(encode: Any, ids: Int[Array, " n"], tile: int) -> Float[Array, "n d"]
     padded = jnp.concatenate([ids, jnp.zeros((-n % tile,), ids.dtype)])
     parts = [encode(padded[i : i + tile]) for i in range(0, len(padded), tile)]
     return jnp.concatenate(parts)[:n]
+
+
+Lookup = UserLookup | ItemLookup
+
+
+def query_lookup(
+    model: Model, world: World, ids: Int[Array, " b"], position: Int[Array, " b"]
+) -> Lookup:
+    """Which rows the queries need; a user's history is what stands before position."""
+    if model.query == "item":
+        return item_lookup(world.items, ids)
+    return model.look_at(world, ids, position)
+
+
+def candidate_lookup(
+    model: Model, world: World, ids: Int[Array, " c"], position: Int[Array, " b"]
+) -> Lookup:
+    """Which rows the candidates need, at the time of the batch's events.
+
+    Of a candidate that is a user, the whole history.
+    """
+    if model.candidate == "item":
+        return item_lookup(world.items, ids, world.timed, position)
+    return model.look_at(world, ids, world.offsets[ids + 1])
+
+
+def encode(
+    model: Model,
+    nets: Params,
+    rows: Rows,
+    lookup: Lookup,
+    dropout: Float[Array, ""] | float,
+    key: jax.Array | None,
+) -> Float[Array, "n d"]:
+    """Vectors by the tower that the lookup is for; only the user's drops its input."""
+    vectors: Any
+    if isinstance(lookup, UserLookup):
+        given = user_input(rows, lookup, model.dim)
+        vectors = model.user.apply(nets["user"], given, dropout, key)
+    else:
+        vectors = model.item.apply(nets["item"], item_input(rows, lookup))
+    found: Float[Array, "n d"] = vectors
+    return found
+
+
+def serve_task(
+    model: Model, params: Params, world: World, task: Asked
+) -> tuple[Array, Array]:
+    """Vectors of a task's queries and candidates, from the histories that it gives."""
+    if task.histories is not None:
+        item, offsets = (jnp.asarray(part, jnp.int32) for part in task.histories)
+        users = bare(len(offsets) - 1)
+        world = world._replace(item=item, offsets=offsets, users=users)
+    queries = jnp.asarray(task.queries, jnp.int32)
+    candidates = jnp.asarray(task.candidates, jnp.int32)
+    if task.words is not None:
+        # Training never had the rows at a user's end: what is searched for is held out.
+        ends = world.offsets[queries + 1] + queries
+        words = world.timed.words.at[ends].set(jnp.asarray(task.words))
+        world = world._replace(timed=world.timed._replace(words=words))
+    return serve_all(model, params, world, queries, candidates)

@@ -7,26 +7,166 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
-from research.candidates import Unencoded, split_blocks
 from research.config import Config
-from research.frequency import Estimate, log_share_estimate, observe
-from research.losses import Context
+from research.logits.candidates import (
+    Block,
+    Unencoded,
+    candidate_logits,
+    hardest,
+    masked_share,
+    push,
+    rows_known,
+    split_blocks,
+)
+from research.logits.plan import blocked_logits, is_blocked, is_wide, width
+from research.logits.reducers import Dense, Negatives, chunked
+from research.losses import LOSSES, Context
 from research.negatives import make_sources
-from research.negatives.source import Hyper, Source
-from research.push import push
+from research.negatives.frequency import Estimate, log_share_estimate, observe
+from research.negatives.source import Batch, Drawn, Hyper, Source
 from research.rng import stream
-from research.temperature import Temperature, project, temperature_of
-from research.towers.inputs import ItemInput
-from research.towers.tables import Rows, look_up
-from research.train.drawing import Drawing, draw, touched_rows
-from research.train.model import Model, Params, make_model
-from research.train.objective import make_lose
-from research.train.optimiser import OPTIMISERS
-from research.train.sides import encode
+from research.temperature import (
+    Temperature,
+    UserTemperatures,
+    observe_users,
+    project,
+    temperature_of,
+)
+from research.towers.inputs import ItemInput, ItemLookup, Rows, item_lookup, look_up
+from research.train.model import (
+    Lookup,
+    Model,
+    Params,
+    candidate_lookup,
+    encode,
+    make_model,
+    query_lookup,
+)
+from research.train.optimiser import OPTIMISERS, Touched
 from research.train.world import World
-from research.user_temperature import UserTemperatures, observe_users
 
-__all__ = ["Step", "TrainState", "make_step"]
+__all__ = [
+    "Drawing",
+    "Step",
+    "TrainState",
+    "draw",
+    "make_lose",
+    "make_step",
+    "touched_rows",
+]
+
+
+class Drawing(NamedTuple):
+    """A step's pairs, the negatives drawn for them, and which rows all that needs.
+
+    wide has for each source, in chunks, the items that are encoded block by block.
+    """
+
+    batch: Batch
+    drawn: tuple[Drawn, ...]
+    queries: Lookup
+    candidates: Lookup
+    wide: tuple[ItemLookup | None, ...]
+
+
+def draw(
+    model: Model,
+    sources: tuple[Source, ...],
+    config: Config,
+    memories: tuple[Any, ...],
+    index: Int[Array, " b"],
+    world: World,
+    key: Key[Array, ""],
+) -> Drawing:
+    """Draws a step's negatives, and says which rows of which tables it all needs.
+
+    Args:
+      model: whose history is to be filled.
+      sources: of negatives; each has a random stream of its own.
+      config: the run's, which decides what is encoded in blocks.
+      memories: the sources' states.
+      index: of the step's pairs.
+      world: where they are.
+      key: of the step.
+    """
+    batch = Batch(*(column[index] for column in world.pairs))
+    drawn = tuple(
+        source.draw(stream(key, f"{n} {source.name}"), batch, memory, world.pool)
+        for n, (source, memory) in enumerate(zip(sources, memories, strict=True))
+    )
+    fresh: list[Array] = []
+    wide: list[ItemLookup | None] = []
+    for source, block in zip(sources, drawn, strict=True):
+        later = None
+        if source.origin == "fresh":
+            if block.ids.ndim == 1 and is_wide(config, len(index), len(block.ids)):
+                chunks = chunked(block.ids, width(len(index)))
+                later = item_lookup(world.items, chunks, world.timed, batch.position)
+            else:
+                fresh.append(block.ids.reshape(-1))
+        wide.append(later)
+    queries = query_lookup(model, world, batch.query, batch.position)
+    wanted = jnp.concatenate([batch.candidate, *fresh])
+    candidates = candidate_lookup(model, world, wanted, batch.position)
+    return Drawing(batch, drawn, queries, candidates, tuple(wide))
+
+
+def touched_rows(
+    drawing: Drawing, queries: Rows, candidates: Rows, wide: tuple[Rows | None, ...]
+) -> list[Touched]:
+    """The gradients of all rows that the step looked up."""
+    looked_up = [
+        (drawing.queries.ids, queries),
+        (drawing.candidates.ids, candidates),
+    ]
+    for lookup, rows in zip(drawing.wide, wide, strict=True):
+        if lookup is not None and rows is not None:
+            looked_up.append((lookup.ids, rows))
+    return [
+        Touched(table, ids[table], rows[table])
+        for ids, rows in looked_up
+        for table in rows
+    ]
+
+
+def make_lose(
+    config: Config,
+) -> Callable[..., tuple[Float[Array, " b"], Float[Array, ""]]]:
+    """(pair, blocks, batch, world, hyper, temperature) -> losses [b], share masked.
+
+    pair and blocks hold the vectors; hyper is what is traced and what the loss learns.
+    """
+    loss = LOSSES[config.loss]
+
+    def lose(
+        pair: Context,
+        blocks: tuple[Block, ...],
+        batch: Batch,
+        world: World,
+        hyper: Hyper,
+        temperature: Temperature,
+    ) -> tuple[Float[Array, " b"], Float[Array, ""]]:
+        known = None
+        if config.mask_user_positives:
+            known = rows_known(world.known, batch.query)
+        columns = sum(block.drawn.ids.shape[-1] for block in blocks)
+        given = (*pair, blocks, batch, world.pool, known, hyper, temperature)
+        negatives: Negatives
+        if is_blocked(config, batch.candidate.shape[0], columns):
+            positive, negatives = blocked_logits(config, *given)
+        else:
+            positive, negatives = candidate_logits(config, *given)
+        masked = masked_share(negatives, blocks)
+        if config.hardest:
+            assert isinstance(negatives, Dense)
+            negatives = hardest(negatives, config.hardest)
+        common = jax.lax.stop_gradient(jnp.mean(temperature.row))
+        items = jnp.float32(world.pool.counts.shape[0])
+        told = {**hyper, "temperature": common, "items": items}
+        return loss(positive, negatives, told, pair), masked
+
+    return lose
+
 
 Diagnostics = dict[str, Float[Array, ""]]
 

@@ -8,8 +8,6 @@ import numpy as np
 from jaxtyping import Array, Int
 
 from research.config import Config
-from research.content import check_titles, stamped
-from research.corrections import Known
 from research.features import (
     AGE,
     DEFAULT_ITEM,
@@ -21,16 +19,13 @@ from research.features import (
     resolve,
     user_features,
 )
+from research.features.content import check_titles, stamped
+from research.features.search import QUERY, VOCABULARY, resolve_search, search_words
+from research.features.timed import genre_profile, recent, windows
+from research.logits.corrections import Known
 from research.negatives.source import Batch, Pool
-from research.positives import (
-    USER_USER,
-    candidate_counts,
-    log_share,
-    make_positives,
-)
-from research.profiles import genre_profile, recent, windows
-from research.search import QUERY, VOCABULARY, resolve_search, search_words
-from research.towers.tables import AGES, HISTORY, WORDS, SideArrays, Timed
+from research.positives import USER_USER, candidate_counts, log_share, make_positives
+from research.towers.inputs import AGES, HISTORY, WORDS, SideArrays, Timed
 from research.types import Events, Fold, InputError
 
 __all__ = ["World", "bare", "build_world", "resolve_features"]

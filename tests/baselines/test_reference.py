@@ -10,8 +10,7 @@ import pytest
 from research.baselines import BASELINES, option_values
 from research.data import load
 from research.evaluate import evaluate, rank_scores, seen_items_of
-from research.events import catalogue
-from research.splits import fold
+from research.events import catalogue, fold
 from research.types import Ratings, Record
 
 # split, salt of ties, held-out positives, {baseline: (recall@20, ndcg@20)}

@@ -5,8 +5,13 @@ import numpy as np
 import pytest
 
 from research.data import load
-from research.data.cache import default_root, read_cached, set_aside, write_cached
-from research.data.digest import flatten
+from research.data.cache import (
+    default_root,
+    flatten,
+    read_cached,
+    set_aside,
+    write_cached,
+)
 from tests.data.miniature import write_100k, write_csv
 
 

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from research.data import load
-from research.data.digest import digest, digest_of, flatten, restore
-from research.data.layouts import read
+from research.data.cache import digest, digest_of, flatten, restore
+from research.data.download import place_in
+from research.data.formats import read
 from research.data.places import Place
-from research.data.wheel import place_in
 from tests.data.miniature import (
     FILMS,
     RATINGS,

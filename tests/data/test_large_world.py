@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from research.data.large_world import large_fold, large_world
-from research.data.synthetic import log_clicks, make_synthetic
+from research.data.synthetic import large_fold, large_world, log_clicks, make_synthetic
 from research.types import InputError, check
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from research.data.normalise import multi_hot, rows_of, title_and_year
+from research.data.tables import multi_hot, rows_of, title_and_year
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,7 @@ def test_a_large_file_says_that_it_is_read(tmp_path, monkeypatch, capsys):
     write_100k(tmp_path)
     load("ml-100k", str(tmp_path))
     assert capsys.readouterr().err == ""
-    monkeypatch.setattr("research.data.rating_file.SAY_ABOVE", 10)
+    monkeypatch.setattr("research.data.readers.SAY_ABOVE", 10)
     load("ml-100k", str(tmp_path))
     path = tmp_path / "ml-100k" / "u.data"
     assert capsys.readouterr() == ("", f"reading {path} ...\n")

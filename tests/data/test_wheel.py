@@ -4,7 +4,8 @@ import sys
 
 import pytest
 
-from research.data import DATASETS, load, wheel
+from research.data import DATASETS, load
+from research.data import download as wheel
 from research.types import InputError
 from tests.data.miniature import RATINGS, wheel_files, write_100k, write_wheel
 

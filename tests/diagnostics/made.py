@@ -4,11 +4,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.studies.probe.enumeration import SmallWorld, draw_laws, enumerated
+from experiments.studies.probe.estimates import Estimate
+from experiments.studies.probe.forms import FORMS, form_config, form_sources
+from experiments.studies.probe.gradients import (
+    Probed,
+    draw_rows,
+    probed,
+    score_gradient,
+)
 from research.config import Config
-from research.diagnostics.enumeration import SmallWorld, draw_laws, enumerated
-from research.diagnostics.estimates import Estimate
-from research.diagnostics.forms import FORMS, form_config, form_sources
-from research.diagnostics.gradients import Probed, draw_rows, probed, score_gradient
 from research.negatives.source import Batch, Source
 
 Ids = tuple[jax.Array, ...]

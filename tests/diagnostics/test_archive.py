@@ -3,16 +3,16 @@
 import numpy as np
 import pytest
 
-from research.diagnostics.archive import Archive, load_archive, save_archive
-from research.diagnostics.bed import TARGETS
-from research.diagnostics.bench import FAITHFUL, SMALL, ZERO, Cell
-from research.diagnostics.bias import Probe
-from research.diagnostics.estimates import Estimate, products
-from research.diagnostics.findings import write_findings
-from research.diagnostics.forms import FORMS
-from research.diagnostics.negatives import Seen
-from research.diagnostics.tables import bias_table, page, seen_table
-from research.report.npz import write_arrays
+from experiments.studies.probe.archive import Archive, load_archive, save_archive
+from experiments.studies.probe.bias import Probe
+from experiments.studies.probe.estimates import Estimate, products
+from experiments.studies.probe.forms import FORMS
+from experiments.studies.probe.negatives import Seen
+from experiments.studies.probe.points import TARGETS
+from experiments.studies.probe.run import write_findings
+from experiments.studies.probe.runner import FAITHFUL, SMALL, ZERO, Cell
+from experiments.studies.probe.tables import bias_table, page, seen_table
+from research.files import write_arrays
 from research.types import InputError
 
 

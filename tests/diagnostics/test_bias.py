@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 
 from experiments.arms import arm as arm_of
+from experiments.studies.probe.bias import draw_many, make_drawer, prepare, probe
+from experiments.studies.probe.estimates import estimate
+from experiments.studies.probe.gradients import full_gradient, probed
+from experiments.studies.probe.points import deciles, make_bed, project
+from experiments.studies.probe.runner import FAITHFUL, ZERO, Bench, Cell
 from research.config import Config
-from research.diagnostics.bed import deciles, make_bed, project
-from research.diagnostics.bench import FAITHFUL, ZERO, Bench, Cell
-from research.diagnostics.bias import draw_many, make_drawer, prepare, probe
-from research.diagnostics.estimates import estimate
-from research.diagnostics.gradients import full_gradient, probed
 from research.losses import LOSSES
 from research.losses.entry import VECTORS
 from research.train.model import make_model
-from research.train.start import init_state
+from research.train.run_state import init_state
 from research.train.world import build_world, resolve_features
 from tests.world import made_fold
 

@@ -7,15 +7,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from research.diagnostics.enumeration import (
+from experiments.studies.probe.enumeration import (
     draw_laws,
     expected,
     multisets,
     small_world,
 )
-from research.diagnostics.forms import form_sources
-from research.diagnostics.gradients import score_gradient
-from research.negatives.mixture import union_log_q
+from experiments.studies.probe.forms import form_sources
+from experiments.studies.probe.gradients import score_gradient
+from research.negatives.union import union_log_q
 from tests.diagnostics.made import exactly, sampled_gradient, small_arm
 
 WORLDS = small_world(True), small_world(False)

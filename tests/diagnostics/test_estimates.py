@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from research.diagnostics.estimates import estimate, exact, products
+from experiments.studies.probe.estimates import estimate, exact, products
 
 
 def made(bias, noise, m=40, size=400, seed=0):

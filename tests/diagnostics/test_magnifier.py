@@ -7,10 +7,14 @@ import numpy as np
 import pytest
 
 from experiments.arms import arm
-from experiments.magnifier import run_magnifier
+from experiments.studies.magnifier import (
+    Magnifier,
+    formula_share,
+    magnifier_frame,
+    measured_share,
+    run_magnifier,
+)
 from research.config import Config
-from research.diagnostics.magnifier import formula_share, measured_share
-from research.report.magnifier import Magnifier, magnifier_frame
 from research.train.world import build_world, resolve_features
 from tests.world import made_fold
 
@@ -61,10 +65,10 @@ def test_the_frame_has_a_row_for_each_model_temperature_and_k():
 
 def test_a_quick_study_writes_its_records_table_and_figure(tmp_path, monkeypatch):
     """On the made fold: the study's own path from towers to files."""
-    monkeypatch.setattr("experiments.magnifier.fold_of", lambda *_: made_fold())
-    monkeypatch.setattr("experiments.magnifier.KS", KS)
+    monkeypatch.setattr("experiments.studies.magnifier.fold_of", lambda *_: made_fold())
+    monkeypatch.setattr("experiments.studies.magnifier.KS", KS)
     digest = type("Ratings", (), {"digest": "made"})
-    monkeypatch.setattr("experiments.magnifier.ratings_of", lambda *_: digest)
+    monkeypatch.setattr("experiments.studies.magnifier.ratings_of", lambda *_: digest)
     lines: list[str] = []
     records = run_magnifier(tmp_path, "ml-100k", None, True, lines.append)
     assert records.is_file()

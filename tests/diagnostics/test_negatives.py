@@ -5,10 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
+from experiments.studies.probe.negatives import band_shares, drift, library_shares, seen
 from research.config import Config
-from research.diagnostics.negatives import band_shares, drift, library_shares, seen
 from research.train.model import make_model
-from research.train.start import init_state
+from research.train.run_state import init_state
 from research.train.world import build_world, resolve_features
 from tests.world import made_fold
 

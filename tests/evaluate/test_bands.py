@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from research.evaluate.bands import bands
+from research.evaluate.record import bands
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,9 @@
 import numpy as np
 import pytest
 
-from research.evaluate.expansion import foreign_genres
+from research.evaluate.metrics import foreign_genres, repulsion
 from research.evaluate.record import evaluate
-from research.evaluate.repulsion import repulsion
-from research.evaluate.scorers import dot_product
-from research.evaluate.top_k import rank_scores, seen_items_of
+from research.evaluate.top_k import dot_product, rank_scores, seen_items_of
 from tests.evaluate.made import fold_of, random_fold
 
 # Items 0 to 19 are drama, 20 is comedy, 21 comedy and war, 22 war, 23 drama and war,

@@ -7,8 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax import monitoring
 
-from research.evaluate.scorers import CHUNK, TILE, dot_product
-from research.evaluate.top_k import rank_scores, seen_items_of, top_k
+from research.evaluate.top_k import (
+    CHUNK,
+    TILE,
+    dot_product,
+    rank_scores,
+    seen_items_of,
+    top_k,
+)
 from tests.evaluate.made import random_fold
 
 

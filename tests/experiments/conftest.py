@@ -4,8 +4,8 @@ import pytest
 
 from experiments.__main__ import main
 from experiments.arms import ARMS
+from experiments.grid import Grid
 from experiments.grids import GRIDS
-from experiments.grids.grid import Grid
 from tests.experiments.made import (
     TINY,
     Called,

@@ -83,7 +83,7 @@ def test_what_breaks_a_program_fails_its_runs_with_the_reason(
     def broken(*_):
         raise MemoryError("no room for 4 runs")
 
-    monkeypatch.setattr("experiments.at_once.train_together", broken)
+    monkeypatch.setattr("experiments.engine.local.train_together", broken)
     called = call("run", "warm", "--out", tmp_path / "out", "--at-once", "4")
     assert called.status == 1
     assert called.err == ""

@@ -4,9 +4,8 @@ import json
 
 import pytest
 
-from experiments.folders import read_json, write_json
-from experiments.version import RESULTS_VERSION
-from research.report.storage import load_records, read_header, save_records
+from experiments.folders import RESULTS_VERSION, read_json, write_json
+from research.report.records import load_records, read_header, save_records
 from tests.experiments.made import contents, runs_of, write_made_100k
 
 

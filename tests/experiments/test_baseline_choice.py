@@ -6,7 +6,7 @@ import pytest
 
 from experiments import baseline_choice
 from experiments.arms import arm
-from experiments.tasks import prepare
+from experiments.plan import prepare
 from research.baselines import BASELINES
 
 

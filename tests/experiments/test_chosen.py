@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from experiments.chosen import CHOSEN, best, main
-from research.report.table_files import read_table
+from research.report.pages import read_table
 
 RESULTS = Path(__file__).parents[2] / "results"
 

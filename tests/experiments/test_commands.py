@@ -12,18 +12,21 @@ from pathlib import Path
 
 import pytest
 
-from experiments import commands, one_run, reporting, tasks
+from experiments import commands
+from experiments import commands as reporting
+from experiments import plan as tasks
+from experiments import train as one_run
 from experiments.__main__ import COMMANDS, _parse, main
 from experiments.arms import ARMS, arm
 from experiments.folders import read_json
+from experiments.grid import expand
 from experiments.grids import GRIDS
-from experiments.grids.grid import expand
-from experiments.tasks import MODELS
+from experiments.plan import MODELS
 from research.config import SERVING, TRACED, Config
 from research.data import DATASETS
+from research.events import SPLITS
 from research.losses import LOSSES
 from research.negatives import SOURCES
-from research.splits import SPLITS
 from tests.experiments.made import TINY, runs_of, write_larger_100k
 
 ROOT = Path(__file__).parents[2]

@@ -10,8 +10,8 @@ import pytest
 from experiments import export as module
 from experiments.arms import arm
 from experiments.export import FILES, exported
+from experiments.plan import prepare
 from experiments.runs import KS, fold_of, serve
-from experiments.tasks import prepare
 from research.evaluate.top_k import rank_scores, seen_items_of
 from research.train.loop import train
 from research.train.model import make_model

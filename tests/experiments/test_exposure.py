@@ -3,9 +3,17 @@
 import numpy as np
 import pytest
 
-from experiments.exposure import CLICKS, GROUPS, ITEMS, USERS, _trained, recovered
+from experiments.studies.exposure import (
+    CLICKS,
+    GROUPS,
+    ITEMS,
+    USERS,
+    Phase,
+    _trained,
+    phase_frame,
+    recovered,
+)
 from research.data.synthetic import make_synthetic, relevance
-from research.report.phase import Phase, phase_frame
 
 MARGIN = 0.2  # of the truly best 20, fixed before any run
 

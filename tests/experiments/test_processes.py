@@ -10,8 +10,8 @@ import time
 import numpy as np
 import pytest
 
-from experiments import meeting
-from experiments.meeting import meet, part
+from experiments.engine.local import meeting
+from experiments.engine.meeting import meet, part
 from research.types import InputError
 from tests.experiments.made import contents, runs_of
 from tests.experiments.test_bad_input import refused

@@ -7,11 +7,11 @@ import time
 
 import pytest
 
-from experiments.engine import run_here
+from experiments.engine.local import run_here
+from experiments.engine.ray import run_on_ray
+from experiments.grid import expand
 from experiments.grids import GRIDS
-from experiments.grids.grid import expand
-from experiments.ray_engine import run_on_ray
-from experiments.tasks import plan
+from experiments.plan import plan
 from research.config import Config
 from research.types import InputError
 from tests.experiments.made import contents, runs_of
@@ -29,7 +29,7 @@ def test_without_ray_the_engine_says_what_to_install(call, tmp_path, monkeypatch
     def missing(name: str):
         raise ImportError(name)
 
-    monkeypatch.setattr("experiments.ray_engine.importlib.import_module", missing)
+    monkeypatch.setattr("experiments.engine.ray.importlib.import_module", missing)
     called = call("run", "few", "--engine", "ray", "--out", tmp_path / "out")
     assert called.status == 2
     assert "pip install -r requirements-ray.txt" in called.err

@@ -8,7 +8,7 @@ CELL = """
 import dataclasses
 from experiments.arms import arm
 from experiments.compare import compare
-from research.report.record_metrics import summary
+from research.evaluate.metrics import summary
 
 base = arm("tiny")
 changed = dataclasses.replace(

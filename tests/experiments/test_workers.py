@@ -5,7 +5,8 @@ import signal
 
 import pytest
 
-from experiments import display, engine
+from experiments.engine.local import display
+from experiments.engine.local import local as engine
 from experiments.folders import read_json
 from tests.experiments.made import contents, runs_of
 

@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from research.losses import columns
-from research.losses.columns import Columns, Rows
-from research.losses.devices import ROWS, by_rows
-from research.losses.one_pass import Foretold, log_sum_exp
+from research.logits import reducers as columns
+from research.logits.blocked import ROWS, by_rows
+from research.logits.one_pass import Foretold, log_sum_exp
+from research.logits.reducers import Columns, Rows
 
 B, C, D = 512, 512, 16
 TALK = re.compile(r"= \S+ (all-reduce|all-gather|all-to-all|collective-permute)")

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from research.logits import logits
+from research.logits.reducers import Dense
 from research.losses import MASK, ORDER, SHIFT, UNIFORM_Q, Context, Loss
-from research.losses.negatives import Dense
 
 B, C, D = 4, 6, 3
 TEMPERATURE, ITEMS = 0.5, 20.0

@@ -8,11 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from research import blocking
-from research.candidates import Block, candidate_logits
 from research.config import Config
-from research.corrections import Known
-from research.losses import LOSSES, Context, columns
+from research.logits import plan as blocking
+from research.logits import reducers as columns
+from research.logits.candidates import Block, candidate_logits
+from research.logits.corrections import Known
+from research.losses import LOSSES, Context
 from research.negatives.source import Batch, Drawn
 from research.temperature import Temperature
 from tests.negatives.small import hyper_of, pool_of, ready

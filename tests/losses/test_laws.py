@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from research.logits.reducers import Dense
 from research.losses import LOSSES, MASK, ORDER, SHIFT, Loss
 from research.losses.entry import NEGATIVES
-from research.losses.negatives import Dense
 from tests.losses.laws import KEEP, LAWS, POSITIVE, B, C, Z, losses
 
 NAMES = sorted(LOSSES)

@@ -8,8 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from research.losses import LOSSES, Context, columns, one_pass
-from research.losses.columns import Columns, Rows
+from research.logits import one_pass
+from research.logits import reducers as columns
+from research.logits.reducers import Columns, Rows
+from research.losses import LOSSES, Context
 
 B, ITEMS, D = 13, 40, 5
 DRAW = np.random.default_rng(3)

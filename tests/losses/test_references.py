@@ -7,8 +7,8 @@ import optax
 import pytest
 import rax
 
+from research.logits.reducers import Dense
 from research.losses import LOSSES, Context
-from research.losses.negatives import Dense
 from research.towers.towers import normalise
 
 B, C, D = 5, 7, 4

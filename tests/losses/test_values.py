@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 
 from research.config import TRACED, Config
-from research.losses import LOSSES, Context
-from research.losses.checks import check_loss, hyper_values
+from research.logits.reducers import Dense
+from research.losses import LOSSES, Context, check_loss, hyper_values
 from research.losses.entry import DENSE, NEGATIVES, SQUARE, VECTORS
-from research.losses.negatives import Dense
 from research.types import InputError
 
 TEMPERATURE, ITEMS = 0.5, 20.0

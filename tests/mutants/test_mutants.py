@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from research import candidates, corrections
 from research import losses as registry
+from research.logits import candidates, corrections
 from tests.mutants.oracles import ORACLES
 
 LOGITS, KEEP = candidates.logits, candidates.keep_columns

@@ -9,10 +9,10 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from research.candidates import Block, candidate_logits
 from research.config import TRACED, Config
-from research.corrections import Known
-from research.losses.negatives import Dense
+from research.logits.candidates import Block, candidate_logits
+from research.logits.corrections import Known
+from research.logits.reducers import Dense
 from research.negatives import make_sources
 from research.negatives.source import Batch, Drawn, Pool, Source
 from research.positives import log_share

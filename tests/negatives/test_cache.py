@@ -12,13 +12,13 @@ from scipy import stats
 
 from experiments.runs import fold_of
 from research.batches import epoch_batches
-from research.candidates import Block, candidate_logits, masked_share
 from research.config import Config
+from research.logits.candidates import Block, candidate_logits, masked_share
 from research.negatives import SOURCES
 from research.negatives.caches import fifo_cache, vector_cache
 from research.train.loop import compiled_epoch, train
 from research.train.model import make_model
-from research.train.start import init_state, traced_values
+from research.train.run_state import init_state, traced_values
 from research.train.world import build_world, resolve_features
 from tests.negatives.small import COUNTS, batch_of, pool_of, ready
 from tests.world import made_fold

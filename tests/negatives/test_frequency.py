@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from experiments.arms import arm
+from experiments.studies.frequency import BATCH, in_a_batch, simulate, weights
 from research.config import Config
-from research.frequency import (
+from research.negatives.frequency import (
     Estimate,
     at_least_one,
     buckets_of,
@@ -19,7 +20,6 @@ from research.frequency import (
     observe,
     per_draw,
 )
-from research.frequency_simulation import BATCH, in_a_batch, simulate, weights
 from research.train.loop import train
 from tests.world import made_fold
 

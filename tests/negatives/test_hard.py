@@ -9,13 +9,13 @@ import pytest
 
 from experiments.arms import arm
 from research.config import Config
-from research.losses.negatives import Dense
+from research.logits.candidates import hardest
+from research.logits.reducers import Dense
 from research.negatives import Size, check_negatives, make_sources
-from research.negatives.hard import hardest, rank_bands
-from research.train.course import refreshed
+from research.negatives.bands import rank_bands
 from research.train.loop import train
 from research.train.model import make_model
-from research.train.start import init_state
+from research.train.run_state import init_state, refreshed
 from research.train.world import build_world, resolve_features
 from research.types import InputError
 from tests.negatives.small import batch_of, pool_of

@@ -10,11 +10,10 @@ import numpy as np
 import pytest
 
 from experiments.arms import arm
-from research.candidates import Block, candidate_logits
 from research.config import Config
+from research.logits.candidates import Block, candidate_logits, push
 from research.negatives import Size, check_negatives
 from research.negatives.source import Drawn
-from research.push import push
 from research.types import InputError
 from tests.negatives.small import COUNTS, batch_of, hyper_of, pool_of, ready
 

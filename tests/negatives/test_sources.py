@@ -10,7 +10,7 @@ from scipy import stats
 
 from research.batches import epoch_batches
 from research.config import Config
-from research.corrections import keep_columns
+from research.logits.corrections import keep_columns
 from research.positives import candidate_counts, log_share, user_item
 from tests.negatives.small import BATCH, CLICKED, COUNTS, LAWS, batch_of, pool_of, ready
 from tests.world import made_fold

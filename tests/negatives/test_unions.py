@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from research.config import Config
-from research.corrections import first_of_each
-from research.negatives.mixture import union_log_inclusion, union_log_q
+from research.logits.corrections import first_of_each
 from research.negatives.source import Batch
+from research.negatives.union import union_log_inclusion, union_log_q
 from tests.negatives.small import CLICKED, COUNTS, batch_of, pool_of, ready
 
 ITEMS = jnp.arange(len(COUNTS), dtype=jnp.int32)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from research.report.rows import Row
+from research.report.records import Row
 from research.types import Record
 
 KS = np.array([10, 20, 50, 100])

@@ -7,15 +7,11 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from research.report.curves import temperature_figure
-from research.report.diversity import diversity_figure
-from research.report.dots import dots_figure
-from research.report.figures import arms_figure
-from research.report.palette import ARMS, look
-from research.report.pictures import save_figure
-from research.report.rows import Row
+from research.report.arms import arms_figure, dots_figure
+from research.report.pictures import ARMS, look, save_figure
+from research.report.records import Row
+from research.report.sweeps import diversity_figure, temperature_figure, tradeoff_figure
 from research.report.tables import table, wide
-from research.report.tradeoff import tradeoff_figure
 from tests.report.made import made_record, made_rows, swept_rows
 
 FAILED = "loss not finite at step 412"

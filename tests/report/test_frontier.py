@@ -4,11 +4,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from research.report.frontier import KINDS, pareto, winners, write_frontier
+from research.report.frontier import (
+    KINDS,
+    judge,
+    pareto,
+    verdict,
+    winners,
+    write_frontier,
+)
 from research.report.frontier_figures import frontier_figure, serving_figure
 from research.report.pictures import save_figure
-from research.report.rows import Row
-from research.report.serving_line import judge, verdict
+from research.report.records import Row
 from research.report.tables import table
 from tests.report.made import KS, made_record
 

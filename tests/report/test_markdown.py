@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from research.report.cells import measure
-from research.report.markdown import markdown
-from research.report.tables import marks, table
+from research.report.pages import markdown
+from research.report.tables import marks, measure, table
 from tests.report.made import made_rows, swept_rows
 
 

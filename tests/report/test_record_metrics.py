@@ -10,7 +10,7 @@ import rax
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from research.report.record_metrics import (
+from research.evaluate.metrics import (
     METRICS,
     Key,
     gini,

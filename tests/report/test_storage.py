@@ -6,9 +6,9 @@ import time
 import numpy as np
 import pytest
 
-from research.report.npz import read_arrays, write_arrays
-from research.report.rows import Row
-from research.report.storage import (
+from research.files import read_arrays, write_arrays
+from research.report.records import (
+    Row,
     load_records,
     pack,
     read_header,

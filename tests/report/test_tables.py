@@ -4,17 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from research.report.cells import measure
+from research.evaluate.metrics import METRICS, Key, per_user, whole_set
 from research.report.intervals import crossed, over_seeds, paired
-from research.report.record_metrics import METRICS, Key, per_user, whole_set
-from research.report.rows import Row
-from research.report.table_files import (
-    csv_text,
-    read_table,
-    write_report,
-    write_table,
-)
-from research.report.tables import marks, table, wide
+from research.report.pages import csv_text, read_table, write_report, write_table
+from research.report.records import Row
+from research.report.tables import marks, measure, table, wide
 from tests.report.made import made_record, made_rows, swept_rows
 
 COLUMNS = ["arm", "metric", "k", "mean", "low", "high", "seeds", "users"]

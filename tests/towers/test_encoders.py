@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from research.config import Config
-from research.towers.history import ENCODERS, REFUSED
+from research.towers.encoders import ENCODERS, REFUSED
 from research.towers.inputs import UserInput, Words
 from research.train.loop import train
 from research.train.model import make_model
@@ -181,7 +181,7 @@ def test_the_search_by_hand():
 
 def test_self_attention_is_causal():
     """What the last click is told of an older one doesn't depend on a newer one."""
-    from research.towers.history import SelfAttention
+    from research.towers.encoders import SelfAttention
 
     encoder = SelfAttention()
     _, params = made("self-attention")

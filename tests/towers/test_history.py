@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from research.config import Config
-from research.towers.tables import HISTORY, SideArrays, UserLookup, user_lookup
+from research.towers.inputs import HISTORY, SideArrays, UserLookup, user_lookup
 from research.train.world import build_world
 from research.types import Events
 from tests.world import made_fold

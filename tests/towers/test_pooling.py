@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from research.towers.pooling import SHORT, pooled, rows_of
+from research.towers.inputs import SHORT, pooled, rows_of
 
 
 @pytest.mark.parametrize("length", [1, 5, SHORT, SHORT + 1])

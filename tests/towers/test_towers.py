@@ -10,8 +10,7 @@ import pytest
 from jaxtyping import TypeCheckError
 
 from research.config import Config
-from research.towers.inputs import ItemInput, UserInput
-from research.towers.tables import init_tables
+from research.towers.inputs import ItemInput, UserInput, init_tables
 from research.towers.towers import ItemTower, UserTower, normalise
 from research.train.model import Model, Params, make_model, serve_all
 from research.train.world import World, build_world, resolve_features

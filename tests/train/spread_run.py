@@ -14,13 +14,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.arms import arm
-from research import blocking
 from research.batches import epoch_batches
 from research.config import structure
+from research.logits import plan as blocking
 from research.train.loop import compiled_epoch
 from research.train.mesh import spread_over
 from research.train.model import make_model
-from research.train.start import init_state, traced_values
+from research.train.run_state import init_state, traced_values
 from research.train.world import build_world, resolve_features
 from tests.world import made_fold
 

@@ -5,10 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from research import blocking
 from research.config import Config
-from research.losses import columns
-from research.train import drawing
+from research.logits import plan as blocking
+from research.logits import reducers as columns
+from research.train import step as drawing
 from research.train.loop import compiled_epoch, train
 from tests.world import made_fold
 

@@ -8,8 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from experiments.arms import ARMS, arm
-from experiments.tower_arms import TOWER_ARMS
+from experiments.arms import ARMS, TOWER_ARMS, arm
 from research.config import Config
 from research.train.loop import NotFinite, compiled_epoch, train, train_together
 from tests.world import made_fold

@@ -8,15 +8,13 @@ import numpy as np
 import pytest
 
 from experiments.arms import arm
-from experiments.tasks import prepare
+from experiments.plan import prepare
 from research.config import Config, structure
-from research.train import row_sparse
+from research.train import optimiser as row_sparse
 from research.train.loop import compiled_epoch, train
 from research.train.model import make_model
-from research.train.optimiser import OPTIMISERS
-from research.train.row_sparse import distinct
-from research.train.start import init_state, traced_values
-from research.train.touched import Touched
+from research.train.optimiser import OPTIMISERS, Touched, distinct
+from research.train.run_state import init_state, traced_values
 from research.train.world import build_world, resolve_features
 from research.types import InputError
 from tests.world import made_fold

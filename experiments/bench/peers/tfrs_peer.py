@@ -11,14 +11,15 @@ import os
 import time
 from typing import Any
 
-os.environ["TF_USE_LEGACY_KERAS"] = "1"  # what TFRS is written for
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
 import numpy as np
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
-from experiments.bench.protocol import Answers, serve
+from experiments.bench.sides import Answers, serve
+
+os.environ["TF_USE_LEGACY_KERAS"] = "1"  # what TFRS is written for
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
 
 COMPARED = 5
 K = 100

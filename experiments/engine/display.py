@@ -1,0 +1,112 @@
+"""What a person sees of a grid: a live display, or plain lines without a terminal."""
+
+import sys
+import time
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pandas as pd
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from experiments.engine.local import Outcome
+
+__all__ = ["Display", "beside_committed", "display"]
+
+
+class Display:
+    """Told of what runs and what ended; shows runs done, time left, the last metric."""
+
+    def __init__(self, total: int, live: Progress | None) -> None:
+        self.total, self.done, self.failed = total, 0, 0
+        self.start = time.perf_counter()
+        self.live = live
+        self.bar = live.add_task("starting", total=total) if live else None
+
+    def running(self, line: str) -> None:
+        """A run has come further."""
+        if self.live and self.bar is not None:
+            self.live.update(self.bar, description=line)
+
+    def finished(self, outcome: Outcome) -> None:
+        """A run has ended."""
+        self.done += 1
+        self.failed += outcome.failed
+        line = f"{outcome.task.name}: {outcome.line} ({outcome.seconds:.1f} s)"
+        if self.live and self.bar is not None:
+            self.live.update(self.bar, advance=1, description=line)
+            if outcome.failed:
+                self.live.console.print(line, markup=False)
+            return
+        spent = time.perf_counter() - self.start
+        left = spent / self.done * (self.total - self.done)
+        print(f"[{self.done}/{self.total}] {line}, {_time(left)} left", flush=True)
+
+
+@contextmanager
+def display(total: int) -> Iterator[Display]:
+    """The display of ``total`` runs, live only on a terminal."""
+    if not sys.stdout.isatty():
+        yield Display(total, None)
+        return
+    columns = (
+        BarColumn(24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.description}", markup=False),
+    )
+    with Progress(*columns) as live:
+        yield Display(total, live)
+
+
+def beside_committed(frame: pd.DataFrame, committed: pd.DataFrame) -> None:
+    """Prints each arm's recall@20 beside the committed interval."""
+    keys = ["arm", *(n for n in _swept(frame) if n in committed.columns)]
+    here = _recall(frame).merge(
+        _recall(committed), on=keys, how="left", suffixes=("", "_committed")
+    )
+    table = Table(title="recall@20, here and as committed in results/")
+    for name in (*keys, "here", "committed", "95 % interval", "inside"):
+        table.add_column(name, justify="left" if name == "arm" else "right")
+    for row in here.to_dict("records"):
+        table.add_row(
+            *(row["arm"] if key == "arm" else f"{row[key]:g}" for key in keys),
+            f"{row['mean']:.4f}",
+            *_committed(row),
+        )
+    Console(width=None if sys.stdout.isatty() else 100).print(table)
+
+
+def _committed(row: dict[Hashable, Any]) -> tuple[str, str, str]:
+    """The committed mean, its interval, and whether the mean here lies inside."""
+    low, high = row["low_committed"], row["high_committed"]
+    if not row["mean_committed"] > 0:
+        return "-", "-", "not committed"
+    inside = low <= row["mean"] <= high
+    interval = f"[{low:.4f}, {high:.4f}]"
+    return f"{row['mean_committed']:.4f}", interval, "yes" if inside else "no"
+
+
+def _recall(frame: pd.DataFrame) -> pd.DataFrame:
+    at = frame[(frame.metric == "recall") & (frame.k == 20)]
+    return at[["arm", *_swept(frame), "mean", "low", "high"]]
+
+
+def _swept(frame: pd.DataFrame) -> list[str]:
+    names = list(frame.columns)
+    return names[names.index("users") + 1 : names.index("against")]
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"

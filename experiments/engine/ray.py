@@ -1,0 +1,171 @@
+"""Finishes tasks on a Ray cluster: a task a core, anywhere, again if a machine dies.
+
+Nothing is shared between machines but the code, which travels with the job, and a run's
+files, which come back in one piece and are written here: a machine that dies midway
+leaves nothing behind. Each machine finds the data as the command line does.
+"""
+
+import importlib
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from experiments.engine.local import Finished, Outcome, Running, attempt
+from experiments.folders import write_json
+from experiments.plan import Task
+from research.files import replace
+from research.types import InputError
+
+__all__ = ["run_on_ray"]
+
+RETRIES = 3  # after the death of a worker or of its machine
+PATIENCE = 10.0  # seconds for a port to answer
+DEADLINE = 45.0  # seconds to join a cluster
+PULSE = 5.0  # seconds between two looks at how many machines there are
+LAST = "metrics.json"  # marks a run as finished, so it is written when all else is
+Files = dict[str, bytes]
+
+
+def run_on_ray(
+    tasks: list[Task],
+    data_dir: str | None,
+    finished: Finished,
+    running: Running,
+    address: str | None = None,
+) -> None:
+    """All tasks on the cluster at the address, or on one started here.
+
+    Args:
+      tasks: what to do.
+      data_dir: as on the command line; a path on every machine of the cluster.
+      finished: told each outcome, in the order of their ends.
+      running: told how many machines are at work.
+      address: HOST:PORT of a running cluster; default: one on this machine's cores.
+
+    Raises:
+      InputError: Ray isn't installed, or the address doesn't answer.
+    """
+    ray = _import_ray()
+    _connect(ray, address)
+    try:
+        _finish(ray, tasks, data_dir, finished, running)
+    finally:
+        ray.shutdown()
+
+
+def _import_ray() -> ModuleType:
+    try:
+        return importlib.import_module("ray")
+    except ImportError:
+        raise InputError(
+            "--engine ray needs Ray: pip install -r requirements-ray.txt"
+        ) from None
+
+
+def _connect(ray: ModuleType, address: str | None) -> None:
+    """Joins the cluster at the address, or starts one."""
+    root = Path(__file__).parent.parent
+    code = {"py_modules": [str(root / name) for name in ("research", "experiments")]}
+    if address is not None:
+        _answers(address)
+    try:
+        ray.init(
+            address=address,
+            runtime_env=code,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level="ERROR",
+        )
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"ray address {address}: {reason}") from None
+
+
+def _answers(address: str) -> None:
+    """Refuses an address where no cluster is.
+
+    Ray itself never gives up on a port where something else listens, so that a process
+    of its own tries to join first, and has a deadline.
+    """
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal():
+        raise InputError(f"ray address {address!r}: it must be HOST:PORT")
+    try:
+        socket.create_connection((host, int(port)), timeout=PATIENCE).close()
+    except (OSError, OverflowError) as error:
+        reason = f"no cluster answers at ray address {address} ({error})"
+        raise InputError(reason) from None
+    join = "import sys, ray; ray.init(address=sys.argv[1])"
+    words = [sys.executable, "-c", join, address]
+    try:
+        subprocess.run(words, capture_output=True, check=True, timeout=DEADLINE)
+    except subprocess.TimeoutExpired:
+        reason = f"no cluster at ray address {address}: no answer in {DEADLINE:g} s"
+        raise InputError(reason) from None
+    except subprocess.CalledProcessError as error:
+        last = error.stderr.decode(errors="replace").strip().splitlines()[-1]
+        raise InputError(f"ray address {address}: {last}") from None
+
+
+def _finish(
+    ray: Any,
+    tasks: list[Task],
+    data_dir: str | None,
+    finished: Finished,
+    running: Running,
+) -> None:
+    remote = ray.remote(num_cpus=1, max_retries=RETRIES)(_do)
+    waiting = {
+        remote.remote(task, data_dir, _files(task.folder)): task
+        for task in sorted(tasks, key=lambda task: repr(task.shape))
+    }
+    while waiting:
+        done, _ = ray.wait(list(waiting), timeout=PULSE)
+        alive = sum(node["Alive"] for node in ray.nodes())
+        running(f"{len(waiting) - len(done)} runs to go on {alive} machines")
+        for reference in done:
+            task = waiting.pop(reference)
+            finished(_gather(ray, reference, task))
+
+
+def _gather(ray: Any, reference: Any, task: Task) -> Outcome:
+    """The outcome of one task, its files written here."""
+    try:
+        outcome, files = ray.get(reference)
+    except ray.exceptions.RayError as error:
+        reason = f"{type(error).__name__} after {RETRIES} more tries"
+        write_json(task.folder / "failed.json", {"reason": reason})
+        return Outcome(task, f"failed: {reason}", True, 0.0)
+    for name in sorted(files, key=lambda name: (Path(name).name == LAST, name)):
+        replace(task.folder / name, files[name])
+    if not outcome.failed:
+        (task.folder / "failed.json").unlink(missing_ok=True)
+    result: Outcome = outcome._replace(task=task)
+    return result
+
+
+def _do(task: Task, data_dir: str | None, files: Files) -> tuple[Outcome, Files]:
+    """On a machine of the cluster: the task in a folder of its own."""
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        for name, content in files.items():
+            replace(folder / name, content)
+        moved = task._replace(folder=folder)
+        outcome = attempt(moved, data_dir, lambda line: None, "ray")
+        after = _files(folder)
+    return outcome, {n: c for n, c in after.items() if files.get(n) != c}
+
+
+def _files(folder: Path) -> Files:
+    """The contents of a folder's files, by path within it."""
+    if not folder.is_dir():
+        return {}
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.suffix != ".part"
+    }

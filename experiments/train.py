@@ -1,0 +1,121 @@
+"""The command train: one run, on one device, on many, or by several processes."""
+
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from experiments.commands import FAILED, FINISHED, announce, checked, finish
+from experiments.engine.meeting import Said
+from experiments.engine.processes import Place, check_place, join
+from experiments.export import check_export, export
+from experiments.folders import check_writable, read_json, serving_folder, writable
+from experiments.grid import Spec
+from experiments.plan import TOWERS, Task, check_devices, label, plan
+from experiments.runs import fold_of, locate, ratings_of
+from research.config import Config
+from research.data import DATASETS
+from research.types import InputError, choose
+
+__all__ = ["Train"]
+
+
+@dataclass(frozen=True)
+class Train:
+    """One run: a grid of one. Any field of the config is a flag.
+
+    --arm NAME starts from a named arm; flags change it from there.
+    """
+
+    config: tyro.conf.OmitArgPrefixes[Config]
+    data_dir: str | None = None
+    """Folder that holds the GroupLens folders or zips; it must have the data set."""
+    out: Path = Path("out")
+    """Output folder."""
+    export: Path | None = None
+    """Folder to write the user and item vectors to, with the data set's own ids."""
+    devices: int = 1
+    """Devices that share each batch. They make no other run: its numbers agree with
+    those of one device to a hundred thousandth."""
+
+    processes: int = 1
+    """Processes that train the run together, each given this same command."""
+    process_id: int = 0
+    """Which of the processes this is, from 0, the one that writes the files."""
+    coordinator: str | None = None
+    """HOST:PORT, an address of process 0, where the processes meet."""
+
+    def __call__(self) -> int:
+        """Trains, evaluates and prints the metrics at 20."""
+        choose(self.config.dataset, DATASETS, "data set")
+        place = Place(self.processes, self.process_id, self.coordinator)
+        check_place(place)
+        if self.export is not None:
+            check_export(self.config, self.export)
+        out = checked(self.out)
+        spec = Spec("train", {}, self.config.seed, self.config)
+        (spec,), tasks, runs = plan([spec], "train", out, self.data_dir)
+        digest = ratings_of(spec.config.dataset, self.data_dir).digest
+        identity, run = locate(spec.config, "train", out, digest)
+        left = bool(tasks) and not (run / "vectors.npz").is_file()
+        with self._devices(place, spec, identity, left) as devices:
+            check_devices(spec.config, devices)
+            if place.process_id:
+                return self._follow(spec, devices)
+            tasks = [task._replace(devices=devices) for task in tasks]
+            writable(out)
+            announce("train", runs, len(tasks))
+            failed = finish(tasks, self.data_dir, jobs=1)
+        folder = serving_folder(run, spec.config)
+        if not failed:
+            _print_metrics(folder)
+        print(f"files in {folder}")
+        if not failed and self.export is not None:
+            held = fold_of(spec.config, self.data_dir)
+            written = export(spec.config, held, run, digest, self.export)
+            print(*(f"wrote {name}" for name in written), sep="\n")
+        return FAILED if failed else FINISHED
+
+    @contextlib.contextmanager
+    def _devices(
+        self, place: Place, spec: Spec, identity: str, left: bool
+    ) -> Iterator[int]:
+        """How many devices train, 1 for none; with several processes, among them."""
+        if place.processes == 1:
+            yield self.devices
+            return
+        if self.devices != 1:
+            raise InputError(
+                f"devices is {self.devices}: with --processes all devices take part"
+            )
+        if spec.config.model != TOWERS:
+            raise InputError(
+                f"processes is {place.processes}: model {spec.config.model} uses one"
+            )
+        if place.process_id == 0:
+            check_writable(self.out, "output")
+        import jax
+
+        said: Said = {"run": identity, "jax": jax.__version__}
+        with join(place, said, left) as go:
+            yield jax.device_count() if go else 1
+
+    def _follow(self, spec: Spec, devices: int) -> int:
+        """Trains as process 0 does; what is written goes with the folder."""
+        if devices == 1:
+            print("process 0 has nothing left to train")
+            return FINISHED
+        with tempfile.TemporaryDirectory() as scratch:
+            name = f"process {self.process_id}: {label(spec)}"
+            task = Task(spec.config, (0.0,), Path(scratch), name, devices)
+            return FAILED if finish([task], self.data_dir, jobs=1) else FINISHED
+
+
+def _print_metrics(folder: Path) -> None:
+    """One metric a line, at cut-off 20."""
+    for metric, values in read_json(folder / "metrics.json").items():
+        value = values.get("20")
+        print(f"{metric}@20 {'none' if value is None else f'{value:.4f}'}")

@@ -1,0 +1,295 @@
+"""Lines of a table as fields, each with the "file:line" that a complaint names.
+
+GroupLens wrote the older sets (100K, 1M) in latin-1 and the newer ones in UTF-8.
+"""
+
+import csv
+import io
+import re
+from collections.abc import Container, Iterator
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+from numpy import ndarray
+
+from research.data.places import Place
+from research.notices import say
+from research.types import InputError
+
+__all__ = [
+    "ID_LIMIT",
+    "Line",
+    "RatingColumns",
+    "RatingFile",
+    "csv_fields",
+    "fields_of",
+    "line_of",
+    "malformed",
+    "new_id",
+    "read_ratings",
+]
+
+ID_LIMIT = 2**31  # ids are hashed as 32-bit halves of a pair
+SHOWN = 60  # characters of a line that a message repeats
+
+Line = tuple[str, list[str]]  # "file:line" and the line's fields
+
+
+def malformed(where: str, expected: str, found: str) -> InputError:
+    """The one form of every complaint about a row; where is "file:line"."""
+    shown = repr(found if len(found) <= SHOWN else found[:SHOWN] + "...")
+    return InputError(f"{where}: expected {expected}, found {shown}")
+
+
+def new_id(where: str, kind: str, text: str, known: Container[int]) -> int:
+    """The id a field holds.
+
+    Raises:
+      InputError: it isn't a whole number below 2**31, or is one of those known.
+    """
+    if not re.fullmatch(r"[0-9]+", text) or int(text) >= ID_LIMIT:
+        raise malformed(where, f"{kind}, a whole number below 2^31", text)
+    if int(text) in known:
+        raise malformed(where, f"{kind} not seen before", text)
+    return int(text)
+
+
+def _text(place: Place, file: str, latin: bool) -> str:
+    with place.open(file) as stream:
+        data = stream.read()
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        # Copies of the old sets re-encoded as UTF-8 exist; latin-1 with an accent in
+        # it isn't valid UTF-8, so trying UTF-8 first tells the two apart.
+        if latin:
+            return data.decode("latin-1")
+        where = f"{place.label(file)}:{data.count(bytes([10]), 0, error.start) + 1}"
+        raise malformed(where, "UTF-8", f"byte {data[error.start]:#x}") from None
+
+
+def fields_of(
+    place: Place, file: str, separator: str, count: int, header: bool = False
+) -> Iterator[Line]:
+    """The lines of a file, cut into fields; blank lines are passed over.
+
+    Args:
+      place: has the file.
+      file: its name.
+      separator: between fields.
+      count: how many fields a line has.
+      header: the first line names the columns (and the file is UTF-8).
+
+    Raises:
+      InputError: a line has another number of fields, or there are none.
+    """
+    # Only "\n" ends a line: splitlines() would cut titles at latin-1's 0x85.
+    lines = _text(place, file, latin=not header).split("\n")
+    empty = True
+    for number, line in enumerate(lines, start=1):
+        where, line = f"{place.label(file)}:{number}", line.rstrip("\r")
+        if not line or (header and number == 1):
+            continue
+        fields = line.split(separator)
+        if len(fields) != count:
+            name = "tabs" if separator == "\t" else f"'{separator}'"
+            raise malformed(where, f"{count} fields between {name}", line)
+        empty = False
+        yield where, fields
+    if empty:
+        raise InputError(f"{place.label(file)}:1: expected rows of a table, found none")
+
+
+def csv_fields(place: Place, file: str, header: list[str]) -> Iterator[Line]:
+    """The rows of a quoted csv file in UTF-8 whose header begins as given.
+
+    Raises:
+      InputError: the header is another, a row has more or fewer fields than it, or
+        the text isn't UTF-8.
+    """
+    reader = csv.reader(io.StringIO(_text(place, file, latin=False), newline=""))
+    found = next(reader, [])
+    if found[: len(header)] != header:
+        where = f"{place.label(file)}:1"
+        raise malformed(where, f"columns {','.join(header)}", ",".join(found))
+    while True:
+        try:
+            fields = next(reader, None)
+        except csv.Error as error:
+            where = f"{place.label(file)}:{reader.line_num}"
+            raise malformed(where, "a row of csv", str(error)) from None
+        if fields is None:
+            return
+        where = f"{place.label(file)}:{reader.line_num}"
+        if fields and len(fields) != len(found):
+            raise malformed(where, f"{len(found)} fields", ",".join(fields))
+        if fields:
+            yield where, fields
+
+
+LOWEST, HIGHEST = 0.5, 5.0
+SAY_ABOVE = 50 * 2**20  # bytes: what takes long enough to wonder
+FIELDS = ("a user id", "an item id", "a rating", "a timestamp")
+
+
+class RatingFile(NamedTuple):
+    r"""One file of ratings: its name, what separates fields, its columns' names.
+
+    separator is a tab, "::" or ","; header names the columns of user, item, rating
+    and timestamp, None if the file has no header and just these four, in this order.
+    """
+
+    file: str
+    separator: str
+    header: tuple[str, str, str, str] | None = None
+
+
+class RatingColumns(NamedTuple):
+    """Ratings in the order of the file: raw ids, stars, seconds."""
+
+    user: Int[ndarray, " n"]
+    item: Int[ndarray, " n"]
+    rating: Float[ndarray, " n"]
+    timestamp: Int[ndarray, " n"]
+
+
+def read_ratings(place: Place, source: RatingFile) -> RatingColumns:
+    """Reads the file of ratings as columns.
+
+    Raises:
+      InputError: naming file and line, where the file is empty, a row hasn't its four
+        fields, an id isn't a whole number below 2**31, a rating isn't a number from
+        0.5 to 5, or a timestamp isn't a whole number of seconds from 0 on.
+    """
+    import pyarrow
+
+    names = _names(place, source)
+    if place.size(source.file) > SAY_ABOVE:
+        say(f"reading {place.label(source.file)} ...")
+    try:
+        columns = _fast(place, source, names)
+    except pyarrow.ArrowInvalid as error:
+        raise _first_problem(place, source, names, str(error)) from None
+    if columns is None or not _plausible(columns):
+        raise _first_problem(place, source, names, "a value out of range")
+    return columns
+
+
+def line_of(place: Place, source: RatingFile, row: int) -> str:
+    """ "file:line" of a row counted from 0; slow, for messages."""
+    for at, (number, _) in enumerate(_lines(place, source)):
+        if at == row:
+            return f"{place.label(source.file)}:{number}"
+    return place.label(source.file)
+
+
+def _names(place: Place, source: RatingFile) -> list[str]:
+    """The names of the file's columns, after a look at how it begins."""
+    where = f"{place.label(source.file)}:1"
+    if next(_lines(place, source), None) is None:
+        raise InputError(f"{where}: expected ratings, found none")
+    if source.header is None:
+        return list("uirt")
+    with place.open(source.file) as stream:
+        first = stream.readline().decode("utf-8-sig", "replace")
+    names = _split(first.rstrip("\r\n"), source.separator)
+    if any(names.count(name) != 1 for name in source.header):
+        raise malformed(where, f"columns {', '.join(source.header)}", ",".join(names))
+    return names
+
+
+def _fast(place: Place, source: RatingFile, names: list[str]) -> RatingColumns | None:
+    """The columns as the columnar reader gives them; None if a field is empty."""
+    import pyarrow as pa
+    import pyarrow.csv as pacsv
+
+    wanted = list(source.header or names)
+    numbers = (pa.int64(), pa.int64(), pa.float32(), pa.int64())
+    types: dict[str, pa.DataType] = dict(zip(wanted, numbers))
+    if source.separator == "::":
+        # The reader separates by one character: every second column is the nothing
+        # between two colons, and typed so that anything else there is an error.
+        gaps = ["gap1", "gap2", "gap3"]
+        names = [names[0], gaps[0], names[1], gaps[1], names[2], gaps[2], names[3]]
+        types |= dict.fromkeys(gaps, pa.null())
+    with place.open(source.file) as stream:
+        table = pacsv.read_csv(
+            pa.PythonFile(stream, mode="r"),
+            pacsv.ReadOptions(column_names=names, skip_rows=1 if source.header else 0),
+            pacsv.ParseOptions(
+                delimiter=source.separator[0],
+                quote_char='"' if source.separator == "," else False,
+            ),
+            pacsv.ConvertOptions(
+                column_types=types, include_columns=list(types), null_values=[""]
+            ),
+        )
+    columns = [table[name] for name in wanted]
+    if any(column.null_count for column in columns):
+        return None
+    return RatingColumns(*(column.to_numpy() for column in columns))
+
+
+def _plausible(columns: RatingColumns) -> bool:
+    ids = np.concatenate([_range(columns.user), _range(columns.item)])
+    # A NaN makes both comparisons of its range false.
+    lowest, highest = _range(columns.rating)
+    return bool(
+        ids.min() >= 0
+        and ids.max() < ID_LIMIT
+        and lowest >= LOWEST
+        and highest <= HIGHEST
+        and columns.timestamp.min() >= 0
+    )
+
+
+def _range(column: ndarray) -> ndarray:
+    return np.array([column.min(), column.max()])
+
+
+def _lines(place: Place, source: RatingFile) -> Iterator[tuple[int, str]]:
+    """Number (from 1) and text of each line that holds a rating, blank ones passed."""
+    with place.open(source.file) as stream:
+        for number, raw in enumerate(stream, start=1):
+            line = raw.decode("utf-8-sig", "replace").rstrip("\r\n")
+            if line and not (number == 1 and source.header):
+                yield number, line
+
+
+def _split(line: str, separator: str) -> list[str]:
+    if separator == ",":
+        return next(csv.reader([line]))
+    return line.split(separator)
+
+
+def _first_problem(
+    place: Place, source: RatingFile, names: list[str], reason: str
+) -> InputError:
+    at = [names.index(name) for name in source.header or names]
+    for number, line in _lines(place, source):
+        where = f"{place.label(source.file)}:{number}"
+        fields = _split(line, source.separator)
+        if len(fields) != len(names):
+            separator = {"\t": "tabs"}.get(source.separator, f"'{source.separator}'")
+            return malformed(where, f"{len(names)} fields between {separator}", line)
+        values = [fields[index].strip() for index in at]
+        for kind, value in zip(FIELDS, values):
+            if expected := _expected(kind, value):
+                return malformed(where, expected, value)
+    return InputError(f"{place.label(source.file)}: can't be read ({reason})")
+
+
+def _expected(kind: str, value: str) -> str | None:
+    """What a field should have been, None if it is that."""
+    if kind == "a rating":
+        try:
+            good = LOWEST <= float(value) <= HIGHEST
+        except ValueError:
+            good = False
+        return None if good else f"a rating from {LOWEST:g} to {HIGHEST:g}"
+    if kind == "a timestamp":
+        good = bool(re.fullmatch(r"[0-9]+", value)) and int(value) < 2**63
+        return None if good else "a timestamp, whole seconds from 0 on"
+    good = bool(re.fullmatch(r"[0-9]+", value)) and int(value) < ID_LIMIT
+    return None if good else f"{kind}, a whole number below 2^31"

@@ -1,0 +1,251 @@
+"""Search words: what a user typed before clicking, told to the user's side.
+
+MovieLens has no searches, so they are simulated from the target itself: words of its
+title and genres, some of them replaced. Such words see the target. What they bring
+shows what a tower makes of a query of a given quality, and is no estimate of a search
+engine. Own words come from a file (research/features/search.py).
+
+A word is a row of a table by a hash of its letters: nothing has to be fitted, and the
+words of a file need not be known beforehand. Row 0 is no word.
+"""
+
+import functools
+import re
+import zlib
+from collections.abc import Iterable
+
+import numpy as np
+from jaxtyping import Int, UInt64
+from numpy import ndarray
+
+from research.config import Config
+from research.data.places import Place
+from research.data.readers import csv_fields, malformed, new_id
+from research.events import pair_hash, splitmix64
+from research.features.content import stamped, unstamped
+from research.notices import say
+from research.positives import USER_ITEM
+from research.types import Events, Fold, InputError, Items
+
+__all__ = [
+    "COLUMNS",
+    "QUERY",
+    "SIMULATED",
+    "VOCABULARY",
+    "check_search",
+    "held_words",
+    "read_searches",
+    "resolve_search",
+    "search_words",
+    "word_rows",
+]
+
+COLUMNS = ["user", "item", "query"]
+
+
+@functools.lru_cache(maxsize=2)
+def read_searches(name: str) -> dict[tuple[int, int], str]:
+    """The query of each (user, item), by the data set's own ids.
+
+    A comma-separated file in UTF-8 whose header begins with user, item and query;
+    further columns are passed over. Pairs that aren't positives do no harm.
+
+    Args:
+      name: the file with the stamp of its content (research/features/content.py), so
+        that what was read before holds as long as the file does.
+
+    Raises:
+      InputError: naming file and line, where the header is another, a row has more or
+        fewer fields, an id isn't a whole number below 2**31, or a pair has two
+        queries; or the file isn't text.
+    """
+    path = unstamped(name)
+    found: dict[tuple[int, int], str] = {}
+    for where, fields in csv_fields(Place(path.parent), path.name, COLUMNS):
+        user, item, query = (field.strip() for field in fields[:3])
+        pair = (
+            new_id(where, "a user id", user, ()),
+            new_id(where, "an item id", item, ()),
+        )
+        if pair in found:
+            raise malformed(where, "a pair not seen before", f"{user},{item}")
+        found[pair] = query
+    return found
+
+
+QUERY = "query"  # the encoder that takes words
+SIMULATED = "simulated"
+VOCABULARY = 8192  # rows; the titles of MovieLens 100K have 2,100 different words
+SALT = 2  # of the hash that draws words: not that of ties or of sessions
+_WORD = re.compile(r"[^\W_]+")
+_said: set[str] = set()
+
+
+def word_rows(text: str) -> list[int]:
+    """The rows of a text's words, in order, each word once: letters and digits.
+
+    >>> word_rows("Sci-Fi, sci fi") == word_rows("SCI FI"), word_rows("...")
+    (True, [])
+    """
+    words = dict.fromkeys(_WORD.findall(text.lower()))
+    return [zlib.crc32(word.encode()) % (VOCABULARY - 1) + 1 for word in words]
+
+
+def check_search(config: Config) -> None:
+    """Refuses a config's search that can't be meant, before any data is read.
+
+    Raises:
+      InputError: words without the encoder that takes them, or the encoder without;
+        positives or negatives that have no search.
+    """
+    if config.encoder != QUERY:
+        if config.search:
+            raise InputError(
+                f"search {config.search} with encoder {config.encoder}: only encoder "
+                f"{QUERY} takes words"
+            )
+        return
+    if not config.search:
+        raise InputError(
+            f"encoder {QUERY} needs search words: search is {SIMULATED}, or a file"
+        )
+    if config.positives != USER_ITEM:
+        raise InputError(
+            f"encoder {QUERY} with positives {config.positives}: only a user searches "
+            f"for an item"
+        )
+    for spec in config.negatives:
+        if spec.partition(":")[0] == "rank-band":
+            raise InputError(
+                f"{spec} with encoder {QUERY}: rank-band ranks items for users who "
+                f"search for nothing"
+            )
+
+
+def resolve_search(config: Config, fold: Fold) -> str:
+    """The config's search, a file with its stamp, once there are words in it.
+
+    Raises:
+      InputError: the data set has no words to simulate by, or the file is of another
+        form or has no words for what is fitted or for what is judged.
+    """
+    check_search(config)
+    if config.search == SIMULATED:
+        _vocabulary(fold.fitted.items)
+        return SIMULATED
+    if not config.search:
+        return ""
+    found = {
+        "fitted": search_words(config, fold.fitted)[_event_rows(fold.fitted)],
+        "judged": held_words(config, fold),
+    }
+    path = unstamped(config.search)
+    there = {name: int((words[:, 0] > 0).sum()) for name, words in found.items()}
+    for name, n in there.items():
+        if not n:
+            raise InputError(
+                f"{path}: no query for any of the {len(found[name])} {name} "
+                f"pairs of user and item"
+            )
+    _say_once(
+        f"{path}: a query for {there['fitted']} of {len(found['fitted'])} "
+        f"fitted pairs, for {there['judged']} of {len(found['judged'])} judged"
+    )
+    return stamped(config.search)
+
+
+def _say_once(line: str) -> None:
+    """Once a process, however many runs of a grid it concerns."""
+    if line not in _said:
+        _said.add(line)
+        say(line)
+
+
+def search_words(config: Config, fitted: Events) -> Int[ndarray, "p w"]:
+    """The words of the search before each fitted event; row position + user.
+
+    A user with n events has n + 1 rows. The last is of a search that training knows
+    nothing of, and has no words.
+    """
+    rows = np.zeros((len(fitted.user) + fitted.n_users, config.search_words), np.int32)
+    rows[_event_rows(fitted)] = _words(config, fitted, fitted.user, fitted.item)
+    return rows
+
+
+def held_words(config: Config, fold: Fold) -> Int[ndarray, "v w"]:
+    """The words that each evaluated user is judged by: one search a user.
+
+    It is the search for the first of its held-out items, in order of time.
+    """
+    first = np.searchsorted(fold.held_user, fold.evaluated)
+    return _words(config, fold.fitted, fold.evaluated, fold.held_item[first])
+
+
+def _event_rows(fitted: Events) -> Int[ndarray, " e"]:
+    return np.arange(len(fitted.user)) + fitted.user
+
+
+def _words(
+    config: Config, fitted: Events, user: Int[ndarray, " n"], item: Int[ndarray, " n"]
+) -> Int[ndarray, "n w"]:
+    """The words of the search that ended in each pair; 0 behind the last."""
+    raw_user, raw_item = fitted.users.id[user], fitted.items.id[item]
+    if config.search == SIMULATED:
+        event = pair_hash(raw_user, raw_item, SALT)
+        return _simulated(config, fitted.items, event, item)
+    words = np.zeros((len(user), config.search_words), np.int32)
+    queries = read_searches(stamped(config.search))
+    for n, pair in enumerate(zip(raw_user.tolist(), raw_item.tolist(), strict=True)):
+        found = word_rows(queries.get(pair, ""))[: config.search_words]
+        words[n, : len(found)] = found
+    return words
+
+
+def _simulated(
+    config: Config,
+    items: Items,
+    event: UInt64[ndarray, " n"],
+    item: Int[ndarray, " n"],
+) -> Int[ndarray, "n w"]:
+    """Each word is drawn evenly from the target's, or from those of any item.
+
+    The latter with probability search_noise, the item being drawn evenly from the
+    catalogue; so at noise 1 words and target are independent. What is drawn depends on
+    user and item alone, not on the split or on the seed, and a larger noise replaces
+    what a smaller one does and more. An item without words has an empty search.
+    """
+    words, offsets = _vocabulary(items)
+    n = np.diff(offsets)
+    spoken = np.flatnonzero(n)
+    columns = []
+    for slot in range(config.search_words):
+        replaced, other, which = (
+            splitmix64(event + np.uint64(3 * slot + part)) for part in range(3)
+        )
+        noise = (replaced >> np.uint64(11)).astype(np.float64) / 2**53
+        any_item = spoken[other % np.uint64(len(spoken))]
+        source = np.where(noise < config.search_noise, any_item, item)
+        place = which % np.maximum(n[source], 1).astype(np.uint64)
+        columns.append(words[offsets[source] + place.astype(np.int64)])
+    heard = np.stack(columns, axis=1)
+    return np.where(n[item][:, None] > 0, heard, 0).astype(np.int32)
+
+
+def _vocabulary(items: Items) -> tuple[Int[ndarray, " w"], Int[ndarray, " i1"]]:
+    """Item i's words are words[offsets[i] : offsets[i + 1]]: title, then genres.
+
+    One 0 stands behind them all, for an item without words that comes last.
+    """
+    rows = [word_rows(text) for text in _texts(items)]
+    offsets = np.concatenate(([0], np.cumsum([len(row) for row in rows])))
+    if not offsets[-1]:
+        raise InputError(
+            f"search {SIMULATED} needs titles or genres: this data set has neither"
+        )
+    return np.array([*(word for row in rows for word in row), 0]), offsets
+
+
+def _texts(items: Items) -> Iterable[str]:
+    for title, genres in zip(items.title, items.genres, strict=True):
+        named = (items.genre_names[g] for g in np.flatnonzero(genres))
+        yield " ".join([str(title), *named])

@@ -1,0 +1,116 @@
+"""What each kind of positives is judged by: who asks, among whom, for what.
+
+user-item: a user's held-out items among all items, what it has seen removed.
+item-item: items of the same held-out sessions, for each item of one, among all items
+but itself. user-user: the held-out part of a user's history among the held-out parts
+of all evaluated users, given the fitted part.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Int
+from numpy import ndarray
+
+from research.config import Config
+from research.events import take_events
+from research.features.search import held_words
+from research.positives import ITEM_ITEM, USER_ITEM
+from research.positives.pairs import Clicks, Halves, parts, session_pairs
+from research.types import Fold, InputError, Items, check
+
+__all__ = ["Asked", "asked"]
+
+
+class Asked(NamedTuple):
+    """A retrieval task: fold is it in the words of users and items.
+
+    fold.evaluated are the queries and fold.held_item what each should find among
+    fold.fitted.n_items candidates. queries and candidates are the ids that the towers
+    know these by; histories replaces the fitted events where they are of others. words
+    are those that each query searches by, None where nobody searches.
+    """
+
+    fold: Fold
+    queries: Int[ndarray, " v"]
+    candidates: Int[ndarray, " i"]
+    histories: Halves | None = None
+    words: Int[ndarray, "v w"] | None = None
+
+
+def asked(config: Config, fold: Fold) -> Asked:
+    """The task of a config's kind of positives on a phase.
+
+    Raises:
+      InputError: no held-out session has two items.
+    """
+    if config.positives == USER_ITEM:
+        words = held_words(config, fold) if config.search else None
+        candidates = np.arange(fold.fitted.n_items)
+        return Asked(fold, fold.evaluated, candidates, words=words)
+    if config.positives == ITEM_ITEM:
+        return _same_session(fold, config.session_gap)
+    return _other_half(fold)
+
+
+def _same_session(fold: Fold, gap: float) -> Asked:
+    """Queries are items with a fitted click: the others' vectors have learnt nothing.
+
+    A session of n held-out events gives each of its items min(4, n - 1) others, as in
+    training; an item asks once, for all that its sessions gave it.
+    """
+    fitted, n_items = fold.fitted, fold.fitted.n_items
+    assert fold.held_time is not None  # a fold of splits.fold has it
+    raw = fitted.users.id[fold.held_user], fitted.items.id[fold.held_item]
+    one, other = session_pairs(Clicks(*raw, fold.held_time), gap)
+    query, candidate = fold.held_item[one], fold.held_item[other]
+    known = np.bincount(fitted.item, minlength=n_items) > 0
+    code = np.unique(query.astype(np.int64) * n_items + candidate)
+    code = code[known[code // n_items] & (code // n_items != code % n_items)]
+    if not len(code):
+        raise InputError(
+            f"session_gap {gap:g}: no held-out session has two items to pair"
+        )
+    queries = np.unique(code // n_items)
+    itself = (np.arange(len(queries) + 1), queries.astype(fitted.item.dtype))
+    judged = fold._replace(
+        held_user=(code // n_items).astype(fold.held_user.dtype),
+        held_item=(code % n_items).astype(fold.held_item.dtype),
+        held_time=None,
+        evaluated=queries,
+        removed=itself,
+    )
+    return Asked(check(judged), queries, np.arange(n_items))
+
+
+def _other_half(fold: Fold) -> Asked:
+    """Queries and candidates are the evaluated users: those with both parts.
+
+    The task looks ahead in time. Two halves of the fitted part would ask for what was
+    trained on, and the held-out part is the half that nobody trained on.
+    """
+    users, n = fold.evaluated, len(fold.evaluated)
+    fitted = take_events(fold.fitted, np.isin(fold.fitted.user, users))
+    who = np.arange(n)
+    table = Items(
+        id=fitted.users.id[users],
+        title=np.full(n, ""),
+        year=np.zeros(n, np.int32),
+        genres=np.zeros((n, 0), bool),
+        genre_names=(),
+    )
+    item = np.searchsorted(users, fitted.user).astype(fitted.item.dtype)
+    judged = Fold(
+        fitted=fitted._replace(item=item, items=table),
+        held_user=who,
+        held_item=who,
+        evaluated=who,
+        removed=(np.zeros(n + 1, np.int64), np.zeros(0, fitted.item.dtype)),
+    )
+    both = (
+        np.concatenate([fold.fitted.user, fold.held_user]),
+        np.concatenate([fold.fitted.item, fold.held_item]),
+    )
+    second = np.arange(len(both[0])) >= len(fold.fitted.user)
+    histories = parts(*both, second, users)
+    return Asked(check(judged), 2 * who, 2 * who + 1, histories)

@@ -1,0 +1,223 @@
+"""What a run begins with: its swept values on the device, and its first state."""
+
+import functools
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from research import rng
+from research.batches import epoch_batches
+from research.config import TRACED, Config
+from research.losses import hyper_values
+from research.negatives import make_sources
+from research.negatives.frequency import init_estimate, log_q_error
+from research.negatives.source import Hyper
+from research.notices import say
+from research.temperature import (
+    UserTemperatures,
+    init_users,
+    learned_end,
+    learned_start,
+    narrow_range,
+    refresh_users,
+)
+from research.train.health import collapse, health
+from research.train.model import Model, Params, serve_all
+from research.train.optimiser import OPTIMISERS
+from research.train.step import TrainState, with_estimate
+from research.train.world import World
+from research.types import InputError
+
+__all__ = [
+    "Course",
+    "NotFinite",
+    "check_weights",
+    "init_state",
+    "refreshed",
+    "traced_values",
+]
+
+
+def traced_values(config: Config) -> Hyper:
+    """The swept fields and the loss's own as float32 scalars on the device."""
+    values = {name: getattr(config, name) for name in TRACED}
+    values |= hyper_values(config)
+    values["epochs"] = config.epochs  # a schedule runs over all of them
+    return {name: jnp.float32(value) for name, value in values.items()}
+
+
+def init_state(
+    config: Config, model: Model, world: World, sizes: dict[str, int]
+) -> TrainState:
+    """The state before the first step; the seed decides it."""
+    key = rng.root(config.seed)
+    params = model.init(rng.stream(key, "init"), sizes, world, config.loss)
+    params["loss"] |= learned_start(config)
+    hyper = traced_values(config)
+    return TrainState(
+        params=params,
+        optimiser=OPTIMISERS[config.optimiser].init(params),
+        sources=tuple(
+            s.init(world.pool, hyper) for s in make_sources(config.negatives, config)
+        ),
+        frequency=init_estimate(config.hashes, config.buckets)
+        if config.frequency == "streaming"
+        else (),
+        temperatures=init_users(config, world.offsets.shape[0] - 1),
+        key=rng.stream(key, "steps"),
+        step=jnp.int32(0),
+    )
+
+
+def check_weights(world: World) -> None:
+    """Looks at the weights of the positives.
+
+    Raises:
+      InputError: one is negative, not finite, or all are 0.
+    """
+    weight = np.asarray(world.pairs.weight)
+    bad = np.flatnonzero(~np.isfinite(weight) | (weight < 0))
+    if len(bad):
+        raise InputError(
+            f"the weight of pair {bad[0]} is {weight[bad[0]]}: it must be finite and "
+            f"not below 0"
+        )
+    if not weight.any():
+        raise InputError("all weights of the pairs are 0: there is nothing to learn")
+
+
+class NotFinite(Exception):
+    """A loss was not finite; the message names the step."""
+
+
+class Course:
+    """What differs between runs that one program trains.
+
+    Attributes:
+      config: the run.
+      state: after the last epoch.
+      batches: the indices [steps, batch] of the epoch to come, or of the one at work.
+      hyper: what is swept.
+      history: a row an epoch.
+      lost: why it is of no use any more, if it isn't.
+    """
+
+    def __init__(self, config: Config, state: TrainState, world: World) -> None:
+        self.config, self.state = config, state
+        self.hyper: Hyper = traced_values(config)
+        self.history: list[dict[str, float]] = []
+        self.lost: NotFinite | None = None
+        self._indices = (_indices(config, world, n + 1) for n in range(config.epochs))
+        self.batches = self._later = next(self._indices)
+        self._best, self._kept = -np.inf, None
+        self._alarmed = False
+        _warn(narrow_range(config, np.asarray(world.pool.counts)))
+
+    @property
+    def params(self) -> Params:
+        """The best parameters where they were measured, else the last."""
+        return self.state.params if self._kept is None else self._kept
+
+    def look_ahead(self) -> None:
+        """Makes the next epoch's indices; the device is at work meanwhile."""
+        self._later = next(self._indices, self.batches)
+
+    def take(
+        self,
+        steps: dict[str, Float[Array, " s"]],
+        model: Model,
+        world: World,
+        measure: Callable[[Params], dict[str, float]] | None,
+    ) -> dict[str, float] | None:
+        """Takes in the epoch that led to state: its row of history; None if it is lost.
+
+        Args:
+          steps: diagnostics of the epoch's steps.
+          model: as everywhere.
+          world: as everywhere.
+          measure: metrics of parameters, where they are due after this epoch; those
+            with the best first one are kept.
+        """
+        if self.lost is None:
+            self.lost = _not_finite(len(self.history), steps)
+        if self.lost is not None:
+            return None
+        row = _row(len(self.history) + 1, steps)
+        row |= health(model, self.state.params, world, self.batches[-1])
+        row |= self._about(world)
+        if not self._alarmed and (alarm := collapse(row)):
+            say(alarm)
+            self._alarmed = True
+        if measure is not None:
+            metrics = measure(self.state.params)
+            row |= metrics
+            if (value := next(iter(metrics.values()))) > self._best:
+                self._best = value
+                self._kept = jax.tree.map(jnp.copy, self.state.params)
+        self.history.append(row)
+        self.batches = self._later
+        return row
+
+    def _about(self, world: World) -> dict[str, float]:
+        """What an epoch left behind, of the things that only some runs learn."""
+        config, found = self.config, {}
+        if config.temperature_kind == "learned":
+            found["temperature"] = learned_end(config, self.state.params["loss"])
+        if config.frequency == "streaming":
+            estimated = with_estimate(world, self.state, config.batch, self.hyper)
+            error = log_q_error(estimated.pool.log_share, world.pool.counts)
+            found["log_q_error"] = float(error)
+        return found
+
+
+def _indices(config: Config, world: World, epoch: int) -> Int[np.ndarray, "s b"]:
+    """The batches of an epoch, by position among the pairs."""
+    window = None
+    if config.batch_order == "time":
+        window = np.asarray(world.timed.window[world.pairs.position])
+    n = world.pairs.candidate.shape[0]
+    return epoch_batches(n, config.batch, config.seed, epoch, window)
+
+
+def refreshed(
+    config: Config, model: Model, state: TrainState, world: World
+) -> TrainState:
+    """The state before an epoch, with what follows the model made anew.
+
+    That is the users' temperatures, and sources such as bands of ranks.
+    """
+    if isinstance(state.temperatures, UserTemperatures):
+        state = state._replace(temperatures=refresh_users(state.temperatures, config))
+    sources = make_sources(config.negatives, config)
+    if all(source.refresh is None for source in sources):
+        return state
+    queries = jnp.arange(world.offsets.shape[0] - 1, dtype=jnp.int32)
+    users, items = serve_all(model, state.params, world, queries)
+    memories = tuple(
+        memory if source.refresh is None else source.refresh(memory, users, items)
+        for source, memory in zip(sources, state.sources, strict=True)
+    )
+    return state._replace(sources=memories)
+
+
+@functools.cache  # once a process, however many runs of a grid it concerns
+def _warn(line: str | None) -> None:
+    if line:
+        say(line)
+
+
+def _not_finite(epochs: int, steps: dict[str, Float[Array, " s"]]) -> NotFinite | None:
+    loss = np.asarray(steps["loss"])
+    bad = np.flatnonzero(~np.isfinite(loss))
+    step = epochs * len(loss) + int(bad[0]) if len(bad) else None
+    return None if step is None else NotFinite(f"loss not finite at step {step}")
+
+
+def _row(epoch: int, steps: dict[str, Float[Array, " s"]]) -> dict[str, float]:
+    values = {name: np.asarray(value) for name, value in steps.items()}
+    row = {name: float(value.mean()) for name, value in values.items()}
+    row["temperature"] = float(values["temperature"][-1])
+    return {"epoch": float(epoch), "step": float(epoch * len(values["loss"])), **row}
