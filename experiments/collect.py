@@ -17,7 +17,7 @@ from experiments.folders import (
     run_id,
     serving_folder,
 )
-from experiments.grid import Grid, Spec
+from experiments.grid import Cell, Grid
 from experiments.runs import is_done
 from experiments.studies.curves import SIMULATED, report_curves
 from research.config import Config
@@ -30,7 +30,13 @@ from research.report.frontier_figures import (
 )
 from research.report.pages import write_report
 from research.report.pictures import Drawing, save_figure
-from research.report.records import Row, load_records, read_header, save_records, unpack
+from research.report.records import (
+    RunResult,
+    load_records,
+    read_header,
+    save_records,
+    unpack,
+)
 from research.report.salts import write_over_salts
 from research.report.sweeps import diversity_figure, temperature_figure, tradeoff_figure
 from research.types import InputError
@@ -67,7 +73,7 @@ FIGURES: dict[str, dict[str, Callable[[pd.DataFrame], Drawing]]] = {
 }
 
 # Further tables of a grid, from its records and its long table, at a path.
-TABLES: dict[str, Callable[[list[Row], pd.DataFrame, Path], list[Path]]] = {
+TABLES: dict[str, Callable[[list[RunResult], pd.DataFrame, Path], list[Path]]] = {
     "frontier": write_frontier,
     "history-ties": write_over_salts,
 }
@@ -91,23 +97,23 @@ def place(grid: Grid, dataset: str) -> str:
 
 
 def collect(
-    grid: Grid, specs: list[Spec], out: Path, digest: str, quick: bool
+    grid: Grid, cells: list[Cell], out: Path, digest: str, quick: bool
 ) -> tuple[Path, int, int]:
-    """Gathers the runs of the specs into one file of records.
+    """Gathers the runs of the cells into one file of records.
 
     Args:
       grid: the grid.
-      specs: its cells, their configs prepared.
+      cells: its cells, their configs prepared.
       out: the output folder.
       digest: of the data.
       quick: noted in the file: a quick run is no result.
 
     Returns:
       its path; how many cells have no finished run; how many runs in the grid's folder
-      aren't among the specs and were ignored.
+      aren't among the cells and were ignored.
     """
-    base = specs[0].config
-    rows = [_row(spec, grid.name, out, digest) for spec in specs]
+    base = cells[0].config
+    rows = [_row(cell, grid.name, out, digest) for cell in cells]
     path = records_path(out, base.dataset, grid.name, base.split)
     path.parent.mkdir(parents=True, exist_ok=True)
     header = {
@@ -120,23 +126,23 @@ def collect(
         "data_digest": digest,
     }
     save_records(path, rows, header)
-    known = {run_id(spec.config, digest) for spec in specs}
+    known = {run_id(cell.config, digest) for cell in cells}
     folder = out / "runs" / base.dataset / grid.name
     others = [p for p in folder.glob("*/") if p.name not in known]
     return path, sum(row.record is None for row in rows), len(others)
 
 
-def _row(spec: Spec, grid: str, out: Path, digest: str) -> Row:
-    config = spec.config
+def _row(cell: Cell, grid: str, out: Path, digest: str) -> RunResult:
+    config = cell.config
     folder = run_folder(out, config.dataset, grid, run_id(config, digest))
     if not is_done(config, folder):
         failed = folder / "failed.json"
         reason = read_json(failed)["reason"] if failed.is_file() else "not run"
-        return Row(spec.arm, spec.swept, spec.seed, None, reason)
+        return RunResult(cell.arm, cell.swept, cell.seed, None, reason)
     where = serving_folder(folder, config)
     with np.load(where / "per_user.npz", allow_pickle=False) as arrays:
         record = unpack(dict(arrays))
-    return Row(spec.arm, spec.swept, spec.seed, record, "", _history(folder))
+    return RunResult(cell.arm, cell.swept, cell.seed, record, "", _history(folder))
 
 
 def _history(folder: Path) -> dict[str, list[float]] | None:

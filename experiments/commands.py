@@ -113,13 +113,13 @@ class Run:
             )
             print(f"wrote {records}, and its tables and figures")
             return FINISHED
-        specs = expand(grid, base, self.seeds, self.arms, self.quick)
+        cells = expand(grid, base, self.seeds, self.arms, self.quick)
         if grid.runner is not None:
             path = records_path(writable(out), SIMULATED, grid.name, Config().split)
-            _, written = report(grid, simulate(grid, specs, path, self.quick), out)
+            _, written = report(grid, simulate(grid, cells, path, self.quick), out)
             print(*(f"wrote {name}" for name in written), sep="\n")
             return FINISHED
-        specs, tasks, runs = plan(specs, grid.name, out, self.data_dir)
+        cells, tasks, runs = plan(cells, grid.name, out, self.data_dir)
         writable(out)
         announce(grid.name, runs, len(tasks))
         if self.engine == "ray":
@@ -127,7 +127,7 @@ class Run:
         else:
             failed = finish(tasks, self.data_dir, self.jobs, self.at_once)
         digest = ratings_of(self.dataset, self.data_dir).digest
-        path, missing, ignored = collect(grid, specs, out, digest, self.quick)
+        path, missing, ignored = collect(grid, cells, out, digest, self.quick)
         frame, written = report(grid, path, out)
         if ignored:
             print(f"{ignored} other runs in the grid's folder were ignored")

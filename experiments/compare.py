@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from experiments.plan import prepare
 from experiments.runs import baseline, fold_of, score, serve
 from research.config import Config
-from research.report.records import Row
+from research.report.records import RunResult
 from research.train.loop import train
 
 __all__ = ["compare"]
@@ -14,7 +14,7 @@ __all__ = ["compare"]
 
 def compare(
     configs: Mapping[str, Config], seeds: int = 1, data_dir: str | None = None
-) -> list[Row]:
+) -> list[RunResult]:
     """A row for each config and seed, as a grid's, for ``table`` and the figures.
 
     Args:
@@ -36,12 +36,12 @@ def compare(
     return rows
 
 
-def _row(name: str, config: Config, seed: int, data_dir: str | None) -> Row:
+def _row(name: str, config: Config, seed: int, data_dir: str | None) -> RunResult:
     ready = prepare(config.__class__(**{**config.__dict__, "seed": seed}), data_dir)
     fold = fold_of(ready, data_dir)
     if ready.model != "two-tower":
-        return Row(name, {}, seed, score(ready, fold, baseline(ready, fold)))
+        return RunResult(name, {}, seed, score(ready, fold, baseline(ready, fold)))
     done = train(ready, fold)
     vectors = done.user_vectors, done.item_vectors
     scorer = serve(ready, fold, *vectors, done.temperature)
-    return Row(name, {}, seed, score(ready, fold, scorer))
+    return RunResult(name, {}, seed, score(ready, fold, scorer))

@@ -10,7 +10,7 @@ from experiments.arms import arm
 from research.config import Config
 from research.types import InputError, choose
 
-__all__ = ["Grid", "Spec", "Study", "expand"]
+__all__ = ["Cell", "Grid", "Study", "expand"]
 
 QUICK_EPOCHS = 2
 QUICK_VALUES = 2
@@ -68,7 +68,7 @@ class Grid(NamedTuple):
         )
 
 
-class Spec(NamedTuple):
+class Cell(NamedTuple):
     """One cell of a grid and a seed: the arm's name, its swept values, its config.
 
     The config of a baseline has no seed of its own: all its seeds are one run.
@@ -86,7 +86,7 @@ def expand(
     seeds: int | None = None,
     arms: tuple[str, ...] = (),
     quick: bool = False,
-) -> list[Spec]:
+) -> list[Cell]:
     """Every run of the grid, in the order of its arms.
 
     Args:
@@ -106,16 +106,16 @@ def expand(
     n = seeds if seeds is not None else (1 if quick else grid.seeds)
     if n < 1:
         raise InputError(f"seeds is {n}: it must be at least 1")
-    specs = []
+    cells = []
     for name in grid.arms:
         if arms and name not in arms:
             continue
         for swept in _cells(grid, name, quick):
             for seed in range(n):
-                specs.append(Spec(name, swept, seed, _config(name, base, swept, seed)))
+                cells.append(Cell(name, swept, seed, _config(name, base, swept, seed)))
     if not quick:
-        return specs
-    return [spec._replace(config=_quick(spec.config)) for spec in specs]
+        return cells
+    return [cell._replace(config=_quick(cell.config)) for cell in cells]
 
 
 def _cells(grid: Grid, name: str, quick: bool) -> list[dict[str, float]]:

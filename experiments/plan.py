@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from experiments.folders import finished
-from experiments.grid import Spec
+from experiments.grid import Cell
 from experiments.runs import KS, fold_of, is_done, locate, ratings_of
 from research.baselines import BASELINES, option_values
 from research.config import Config, structure
@@ -20,7 +20,7 @@ from research.positives import USER_ITEM, USER_USER, check_positives, make_posit
 from research.positives.tasks import asked
 from research.temperature import check_temperature
 from research.towers.encoders import ENCODERS, REFUSED
-from research.train.mesh import spread_over
+from research.train.mesh import placement_over
 from research.train.optimiser import OPTIMISERS
 from research.train.world import resolve_features
 from research.types import InputError, choose
@@ -103,11 +103,11 @@ def check_devices(config: Config, devices: int) -> None:
     """Looks whether so many devices could share the run's batches.
 
     Raises:
-      InputError: a baseline has no batches; and see spread_over.
+      InputError: a baseline has no batches; and see placement_over.
     """
     if devices != 1 and config.model != TOWERS:
         raise InputError(f"devices is {devices}: model {config.model} uses only one")
-    spread_over(devices, config.batch)
+    placement_over(devices, config.batch)
 
 
 def _baseline(config: Config) -> Config:
@@ -124,39 +124,39 @@ def _baseline(config: Config) -> Config:
 
 
 def plan(
-    specs: list[Spec], grid: str, out: Path, data_dir: str | None
-) -> tuple[list[Spec], list[Task], int]:
+    cells: list[Cell], grid: str, out: Path, data_dir: str | None
+) -> tuple[list[Cell], list[Task], int]:
     """What is to be done for the cells of a grid.
 
     Returns:
-      the specs with their configs prepared; a task for each run with something
+      the cells with their configs prepared; a task for each run with something
       missing; the number of runs, finished ones included.
     """
-    prepared = [s._replace(config=prepare(s.config, data_dir)) for s in specs]
-    wanted: dict[str, dict[float, Spec]] = {}
-    for spec in prepared:
-        digest = ratings_of(spec.config.dataset, data_dir).digest
-        identity, _ = locate(spec.config, grid, out, digest)
-        wanted.setdefault(identity, {})[spec.config.prior] = spec
+    prepared = [s._replace(config=prepare(s.config, data_dir)) for s in cells]
+    wanted: dict[str, dict[float, Cell]] = {}
+    for cell in prepared:
+        digest = ratings_of(cell.config.dataset, data_dir).digest
+        identity, _ = locate(cell.config, grid, out, digest)
+        wanted.setdefault(identity, {})[cell.config.prior] = cell
     tasks = []
     for by_prior in wanted.values():
-        spec = next(iter(by_prior.values()))
-        digest = ratings_of(spec.config.dataset, data_dir).digest
-        folder = locate(spec.config, grid, out, digest)[1]
+        cell = next(iter(by_prior.values()))
+        digest = ratings_of(cell.config.dataset, data_dir).digest
+        folder = locate(cell.config, grid, out, digest)[1]
         missing = [p for p, s in by_prior.items() if not is_done(s.config, folder)]
         if missing:
             # metrics.json marks the run as finished: without it, prior 0 is due too.
             due = [] if finished(folder) else [0.0]
             priors = tuple(dict.fromkeys([*due, *missing]))
-            base = dataclasses.replace(spec.config, prior=0.0)
-            tasks.append(Task(base, priors, folder, label(spec)))
+            base = dataclasses.replace(cell.config, prior=0.0)
+            tasks.append(Task(base, priors, folder, label(cell)))
     return prepared, tasks, len(wanted)
 
 
-def label(spec: Spec) -> str:
+def label(cell: Cell) -> str:
     """A run's name for a person: arm, swept values, seed."""
-    swept = [f"{name} {value:g}" for name, value in spec.swept.items()]
-    model = spec.config.model
+    swept = [f"{name} {value:g}" for name, value in cell.swept.items()]
+    model = cell.config.model
     seeded = model == TOWERS or BASELINES[model].seeded
-    seed = [f"seed {spec.seed}"] if seeded else []
-    return " ".join([spec.arm, *swept, *seed])
+    seed = [f"seed {cell.seed}"] if seeded else []
+    return " ".join([cell.arm, *swept, *seed])

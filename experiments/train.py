@@ -13,7 +13,7 @@ from experiments.engine.meeting import Said
 from experiments.engine.processes import Place, check_place, join
 from experiments.export import check_export, export
 from experiments.folders import check_writable, read_json, serving_folder, writable
-from experiments.grid import Spec
+from experiments.grid import Cell
 from experiments.plan import TOWERS, Task, check_devices, label, plan
 from experiments.runs import fold_of, locate, ratings_of
 from research.config import Config
@@ -56,32 +56,32 @@ class Train:
         if self.export is not None:
             check_export(self.config, self.export)
         out = checked(self.out)
-        spec = Spec("train", {}, self.config.seed, self.config)
-        (spec,), tasks, runs = plan([spec], "train", out, self.data_dir)
-        digest = ratings_of(spec.config.dataset, self.data_dir).digest
-        identity, run = locate(spec.config, "train", out, digest)
+        cell = Cell("train", {}, self.config.seed, self.config)
+        (cell,), tasks, runs = plan([cell], "train", out, self.data_dir)
+        digest = ratings_of(cell.config.dataset, self.data_dir).digest
+        identity, run = locate(cell.config, "train", out, digest)
         left = bool(tasks) and not (run / "vectors.npz").is_file()
-        with self._devices(place, spec, identity, left) as devices:
-            check_devices(spec.config, devices)
+        with self._devices(place, cell, identity, left) as devices:
+            check_devices(cell.config, devices)
             if place.process_id:
-                return self._follow(spec, devices)
+                return self._follow(cell, devices)
             tasks = [task._replace(devices=devices) for task in tasks]
             writable(out)
             announce("train", runs, len(tasks))
             failed = finish(tasks, self.data_dir, jobs=1)
-        folder = serving_folder(run, spec.config)
+        folder = serving_folder(run, cell.config)
         if not failed:
             _print_metrics(folder)
         print(f"files in {folder}")
         if not failed and self.export is not None:
-            held = fold_of(spec.config, self.data_dir)
-            written = export(spec.config, held, run, digest, self.export)
+            held = fold_of(cell.config, self.data_dir)
+            written = export(cell.config, held, run, digest, self.export)
             print(*(f"wrote {name}" for name in written), sep="\n")
         return FAILED if failed else FINISHED
 
     @contextlib.contextmanager
     def _devices(
-        self, place: Place, spec: Spec, identity: str, left: bool
+        self, place: Place, cell: Cell, identity: str, left: bool
     ) -> Iterator[int]:
         """How many devices train, 1 for none; with several processes, among them."""
         if place.processes == 1:
@@ -91,9 +91,9 @@ class Train:
             raise InputError(
                 f"devices is {self.devices}: with --processes all devices take part"
             )
-        if spec.config.model != TOWERS:
+        if cell.config.model != TOWERS:
             raise InputError(
-                f"processes is {place.processes}: model {spec.config.model} uses one"
+                f"processes is {place.processes}: model {cell.config.model} uses one"
             )
         if place.process_id == 0:
             check_writable(self.out, "output")
@@ -103,14 +103,14 @@ class Train:
         with join(place, said, left) as go:
             yield jax.device_count() if go else 1
 
-    def _follow(self, spec: Spec, devices: int) -> int:
+    def _follow(self, cell: Cell, devices: int) -> int:
         """Trains as process 0 does; what is written goes with the folder."""
         if devices == 1:
             print("process 0 has nothing left to train")
             return FINISHED
         with tempfile.TemporaryDirectory() as scratch:
-            name = f"process {self.process_id}: {label(spec)}"
-            task = Task(spec.config, (0.0,), Path(scratch), name, devices)
+            name = f"process {self.process_id}: {label(cell)}"
+            task = Task(cell.config, (0.0,), Path(scratch), name, devices)
             return FAILED if finish([task], self.data_dir, jobs=1) else FINISHED
 
 

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from experiments.bench.sides import Answers, peak_bytes, serve
+from experiments.bench.protocol import Answers, peak_bytes, serve
 from experiments.bench.sweep_side import at_once_portions, engine_portions, run_portions
 from experiments.bench.work import RANKING, TOWERS, changed, work_of
 from experiments.runs import KS, score
@@ -26,7 +26,7 @@ from research.evaluate.metrics import summary
 from research.evaluate.top_k import seen_items_of, top_k
 from research.logits.candidates import Block, candidate_logits
 from research.logits.plan import blocked_logits, is_blocked
-from research.losses import LOSSES, Context
+from research.losses import LOSSES, PairVectors
 from research.negatives import Size, check_negatives, make_sources
 from research.negatives.source import Batch, Pool
 from research.temperature import Temperature
@@ -225,7 +225,7 @@ def _gradient(
         given = (query, vectors, blocks, batch, pool, None, hyper, temperature)
         positive, negatives = make(config, *given)
         told = {**hyper, "items": jnp.float32(pool.counts.shape[0])}
-        pair = Context(query, vectors)
+        pair = PairVectors(query, vectors)
         return jnp.mean(LOSSES[config.loss](positive, negatives, told, pair))
 
     return jax.jit(jax.value_and_grad(lose, argnums=(0, 1)))

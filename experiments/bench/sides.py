@@ -1,69 +1,18 @@
 """The sides of a comparison, one process each, measured in turns: A B C, A B C."""
 
 import json
-import resource
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any, NamedTuple, Protocol
 
-__all__ = [
-    "AGAIN",
-    "Answers",
-    "Failed",
-    "Here",
-    "Process",
-    "Side",
-    "Turns",
-    "own",
-    "peak_bytes",
-    "serve",
-    "take_turns",
-]
+from experiments.bench.protocol import AGAIN, Answers
 
-AGAIN = "again"
-Answers = Iterator[dict[str, Any]]
-_peak = 0  # what was seen so far: the system's peak may be made to start anew
-
-
-def serve(tasks: Mapping[str, Callable[[dict[str, Any]], Answers]]) -> None:
-    """Runs one side: its first argument is what it is told, as JSON.
-
-    The task's first answer is about getting ready, each further one about a portion;
-    when its input ends, the peak of memory follows.
-    """
-    told = json.loads(sys.argv[1])
-    answers = tasks[told["task"]](told)
-    _say(next(answers))
-    for line in sys.stdin:
-        if line.strip() == AGAIN:
-            _say(next(answers))
-    _say({"peak_bytes": peak_bytes()})
-
-
-def peak_bytes() -> int:
-    """The most memory that this process has had resident.
-
-    Linux's own account of it, as getrusage counts the parent's until exec, too.
-    """
-    global _peak
-    try:
-        lines = Path("/proc/self/status").read_text().splitlines()
-        told = next(line for line in lines if line.startswith("VmHWM"))
-        _peak = max(_peak, int(told.split()[1]) * 1024)
-    except (OSError, StopIteration):
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        _peak = peak if sys.platform == "darwin" else peak * 1024
-    return _peak
-
-
-def _say(answer: dict[str, Any]) -> None:
-    print(json.dumps(answer), flush=True)
-
+__all__ = ["Failed", "Here", "Process", "Side", "Turns", "own", "take_turns"]
 
 PATIENCE = 1200.0  # seconds without an answer after which a side is given up
 

@@ -10,9 +10,9 @@ import jax.monitoring
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.bench.sides import Answers
+from experiments.bench.protocol import Answers
 from experiments.bench.work import RANKING, TOWERS, work_of
-from experiments.engine.local import Outcome, cores, run_in_workers
+from experiments.engine.local import RunStatus, cores, run_in_workers
 from experiments.plan import Task
 from research.batches import epoch_batches
 from research.config import Config, structure
@@ -81,7 +81,7 @@ def engine_portions(told: dict[str, Any]) -> Answers:
     yield {}
     failed: list[str] = []
 
-    def finished(outcome: Outcome) -> None:
+    def finished(outcome: RunStatus) -> None:
         if outcome.failed:
             failed.append(outcome.line)
 

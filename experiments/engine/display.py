@@ -18,7 +18,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from experiments.engine.local import Outcome
+from experiments.engine.local import RunStatus
 
 __all__ = ["Display", "beside_committed", "display"]
 
@@ -37,7 +37,7 @@ class Display:
         if self.live and self.bar is not None:
             self.live.update(self.bar, description=line)
 
-    def finished(self, outcome: Outcome) -> None:
+    def finished(self, outcome: RunStatus) -> None:
         """A run has ended."""
         self.done += 1
         self.failed += outcome.failed

@@ -21,7 +21,7 @@ from research.config import Config, alike
 from research.data.cache import default_root
 from research.train.loop import NotFinite, Trained, train_together
 
-__all__ = ["Outcome", "cores", "groups", "run_here", "run_in_workers", "train_group"]
+__all__ = ["RunStatus", "cores", "groups", "run_here", "run_in_workers", "train_group"]
 
 
 def groups(tasks: list[Task], at_once: int) -> Iterator[list[Task]]:
@@ -61,7 +61,7 @@ def train_group(
     return train_together(configs, fold_of(configs[0], data_dir), on_epoch)
 
 
-class Outcome(NamedTuple):
+class RunStatus(NamedTuple):
     """How a task ended: a line on its result, or failed."""
 
     task: Task
@@ -71,7 +71,7 @@ class Outcome(NamedTuple):
 
 
 PATIENCE = 10.0  # seconds for an idle worker to end by itself
-Finished = Callable[[Outcome], None]
+Finished = Callable[[RunStatus], None]
 Running = Callable[[str], None]
 
 
@@ -88,7 +88,7 @@ def attempt(
     running: Running,
     place: str,
     done: Trained | NotFinite | None = None,
-) -> Outcome:
+) -> RunStatus:
     """Does one task; an error of any kind is a failed outcome with its reason."""
     start = time.perf_counter()
     keep_compiled(default_root())
@@ -104,7 +104,7 @@ def attempt(
     except Exception as error:
         line = _failed(task, error)
     seconds = time.perf_counter() - start
-    return Outcome(task, line, line.startswith("failed"), seconds)
+    return RunStatus(task, line, line.startswith("failed"), seconds)
 
 
 def _failed(task: Task, error: Exception) -> str:
@@ -136,7 +136,7 @@ def run_here(
             except Exception as error:
                 seconds = (time.perf_counter() - start) / len(group)
                 for task in group:
-                    finished(Outcome(task, _failed(task, error), True, seconds))
+                    finished(RunStatus(task, _failed(task, error), True, seconds))
                 continue
         each = (time.perf_counter() - start) / len(group)
         for task, trained in zip(group, done, strict=True):
@@ -214,17 +214,17 @@ class _Worker:
             del pending[self.shape]
         self.pipe.send(self.task)
 
-    def receive(self) -> str | Outcome:
+    def receive(self) -> str | RunStatus:
         """A line on what is running, or an outcome; a death is an outcome too."""
         assert self.task is not None
         try:
-            message: str | Outcome = self.pipe.recv()
+            message: str | RunStatus = self.pipe.recv()
             return message
         except (EOFError, ConnectionError):
             self.process.join()
             reason = f"worker died (exit code {self.process.exitcode})"
             write_json(self.task.folder / "failed.json", {"reason": reason})
-            outcome = Outcome(self.task, f"failed: {reason}", True, 0.0)
+            outcome = RunStatus(self.task, f"failed: {reason}", True, 0.0)
             self._start()
             return outcome
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from experiments.engine.local import Finished, Outcome, Running, attempt
+from experiments.engine.local import Finished, Running, RunStatus, attempt
 from experiments.folders import write_json
 from experiments.plan import Task
 from research.files import replace
@@ -132,23 +132,23 @@ def _finish(
             finished(_gather(ray, reference, task))
 
 
-def _gather(ray: Any, reference: Any, task: Task) -> Outcome:
+def _gather(ray: Any, reference: Any, task: Task) -> RunStatus:
     """The outcome of one task, its files written here."""
     try:
         outcome, files = ray.get(reference)
     except ray.exceptions.RayError as error:
         reason = f"{type(error).__name__} after {RETRIES} more tries"
         write_json(task.folder / "failed.json", {"reason": reason})
-        return Outcome(task, f"failed: {reason}", True, 0.0)
+        return RunStatus(task, f"failed: {reason}", True, 0.0)
     for name in sorted(files, key=lambda name: (Path(name).name == LAST, name)):
         replace(task.folder / name, files[name])
     if not outcome.failed:
         (task.folder / "failed.json").unlink(missing_ok=True)
-    result: Outcome = outcome._replace(task=task)
+    result: RunStatus = outcome._replace(task=task)
     return result
 
 
-def _do(task: Task, data_dir: str | None, files: Files) -> tuple[Outcome, Files]:
+def _do(task: Task, data_dir: str | None, files: Files) -> tuple[RunStatus, Files]:
     """On a machine of the cluster: the task in a folder of its own."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)

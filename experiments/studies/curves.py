@@ -12,14 +12,14 @@ import numpy as np
 import pandas as pd
 
 from experiments.folders import RESULTS_VERSION
-from experiments.grid import Grid, Spec
+from experiments.grid import Cell, Grid
 from experiments.studies.frequency import error_figure
 from research.config import Config
 from research.files import beside, replace
 from research.report.intervals import over_seeds
 from research.report.pages import csv_text
 from research.report.pictures import save_figure
-from research.report.records import Row, save_records
+from research.report.records import RunResult, save_records
 from research.report.tables import LEADING, TRAILING
 
 __all__ = ["SIMULATED", "report_curves", "simulate"]
@@ -27,16 +27,16 @@ __all__ = ["SIMULATED", "report_curves", "simulate"]
 SIMULATED = "simulated"
 
 
-def simulate(grid: Grid, specs: Sequence[Spec], path: Path, quick: bool) -> Path:
+def simulate(grid: Grid, cells: Sequence[Cell], path: Path, quick: bool) -> Path:
     """Runs every cell of the grid, and writes their curves as one file of records."""
     assert grid.runner is not None
     rows = []
-    for n, spec in enumerate(specs, 1):
-        curves = grid.runner(spec.config)
-        rows.append(Row(spec.arm, spec.swept, spec.seed, None, "", curves))
-        swept = " ".join(f"{name} {value:g}" for name, value in spec.swept.items())
+    for n, cell in enumerate(cells, 1):
+        curves = grid.runner(cell.config)
+        rows.append(RunResult(cell.arm, cell.swept, cell.seed, None, "", curves))
+        swept = " ".join(f"{name} {value:g}" for name, value in cell.swept.items())
         last = curves["error"][-1]
-        line = f"[{n}/{len(specs)}] {swept} seed {spec.seed}: error {last:.4f}"
+        line = f"[{n}/{len(cells)}] {swept} seed {cell.seed}: error {last:.4f}"
         print(line, flush=True)
     header = {
         "results_version": RESULTS_VERSION,
@@ -51,7 +51,7 @@ def simulate(grid: Grid, specs: Sequence[Spec], path: Path, quick: bool) -> Path
 
 
 def report_curves(
-    grid: Grid, rows: Sequence[Row], header: dict[str, Any], out: Path
+    grid: Grid, rows: Sequence[RunResult], header: dict[str, Any], out: Path
 ) -> tuple[pd.DataFrame, list[Path]]:
     """Writes the table (error at each step, over seeds) and the figure of the curves.
 
@@ -71,8 +71,8 @@ def report_curves(
     ]
 
 
-def _table(grid: Grid, rows: Sequence[Row]) -> pd.DataFrame:
-    cells: dict[tuple[float, ...], list[Row]] = {}
+def _table(grid: Grid, rows: Sequence[RunResult]) -> pd.DataFrame:
+    cells: dict[tuple[float, ...], list[RunResult]] = {}
     for row in rows:
         cells.setdefault(tuple(row.swept[n] for n in grid.fields), []).append(row)
     lines = []

@@ -29,7 +29,7 @@ from experiments.arms import arm
 from experiments.runs import fold_of, ratings_of
 from experiments.studies.probe.follow import follow
 from experiments.studies.probe.gradients import draw_rows, probed, score_gradient
-from experiments.studies.probe.points import make_bed
+from experiments.studies.probe.points import make_point
 from experiments.studies.records import load_study, records_path, save_study
 from research.config import Config
 from research.files import beside, replace
@@ -315,8 +315,8 @@ def _shares(
     models, _ = follow(config, fold, model, world, sizes)
     out = {}
     for name, params in models.items():
-        bed = make_bed(model, params, world, 1.0, rows, config.seed)
-        cosines, positive = bed.scores, bed.positive
+        point = make_point(model, params, world, 1.0, rows, config.seed)
+        cosines, positive = point.scores, point.positive
         shares = []
         for value in temperatures:
             at = dataclasses.replace(config, temperature=value)

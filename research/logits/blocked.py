@@ -14,7 +14,7 @@ from jax import lax
 from jax.sharding import PartitionSpec
 from jaxtyping import Array, Bool, Float
 
-from research.logits.one_pass import Foretold, log_sum_exp
+from research.logits.one_pass import ExpectedCotangent, log_sum_exp
 from research.logits.reducers import (
     Columns,
     Dense,
@@ -123,7 +123,7 @@ class Wide:
     shift: Float[Array, " b"]
     rows: Rows
     columns: Columns
-    foretold: Foretold
+    expected: ExpectedCotangent
     width: int
 
     def logsumexp(self, scale: float | Float[Array, ""] = 1.0) -> Reduced:
@@ -134,7 +134,7 @@ class Wide:
             self.bias * scale,
             self.rows,
             self.columns,
-            self.foretold,
+            self.expected,
         )
         return found + scale * self.shift
 

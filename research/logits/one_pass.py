@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 
 from research.logits.reducers import Columns, Rows, chunked, keep_of, rows_at_once
 
-__all__ = ["Foretold", "log_sum_exp"]
+__all__ = ["ExpectedCotangent", "log_sum_exp"]
 
 # Relative to the largest: what rounding moves a cotangent by, at logits up to 64.
 SAME = 1e-5
@@ -21,7 +21,7 @@ SAME = 1e-5
 NEAR = 80.0
 
 
-class Foretold(NamedTuple):
+class ExpectedCotangent(NamedTuple):
     """What the cotangent of a row's log-sum-exp will be in proportion to.
 
     weight * exp(lse) / (exp(lse) + exp(anchor)), as a softmax with the positive's logit
@@ -48,7 +48,7 @@ def log_sum_exp(
     bias: Float[Array, " c"],
     rows: Rows,
     columns: Columns,
-    foretold: Foretold,
+    expected: ExpectedCotangent,
 ) -> Float[Array, " b"]:
     """log sum over kept columns j of exp(<query_b, vectors_j> + bias_j); -inf for none.
 
@@ -60,7 +60,7 @@ def log_sum_exp(
       bias: what else a logit holds that is the same in all rows: -strength log q.
       rows: see Rows.
       columns: see Columns.
-      foretold: see Foretold; no value depends on it.
+      expected: see ExpectedCotangent; no value depends on it.
     """
     reach = _reach(vectors, bias, columns)
 

@@ -10,7 +10,7 @@ from research.logits import logits
 from research.logits.blocked import Blocked, Union, Wide
 from research.logits.candidates import Block, Unencoded, block_log_q, block_logits
 from research.logits.corrections import Known, LogQ, keep_columns
-from research.logits.one_pass import Foretold
+from research.logits.one_pass import ExpectedCotangent
 from research.logits.reducers import Columns, Dense, Negatives, Rows, chunked, keep_of
 from research.losses import LOSSES
 from research.negatives import held_whole
@@ -84,7 +84,7 @@ def blocked_logits(
         else:
             shared.append((block, log_q))
     if shared:
-        told = Foretold(own + strength * parts.row, batch.weight)
+        told = ExpectedCotangent(own + strength * parts.row, batch.weight)
         shift = -strength * parts.row
         given = _folded(query, shared, strength, temperature)
         columns = _columns(config, [block for block, _ in shared])

@@ -9,8 +9,8 @@ from research.losses.entry import (
     SQUARE,
     UNIFORM_Q,
     VECTORS,
-    Context,
     Loss,
+    PairVectors,
 )
 from research.losses.pairwise import bpr, hinge
 from research.losses.pointwise import binary_nce, cosine_contrastive, gbce, sigmoid
@@ -31,8 +31,8 @@ __all__ = [
     "ORDER",
     "SHIFT",
     "UNIFORM_Q",
-    "Context",
     "Loss",
+    "PairVectors",
     "check_loss",
     "hyper_values",
 ]

@@ -16,9 +16,9 @@ __all__ = [
     "SQUARE",
     "UNIFORM_Q",
     "VECTORS",
-    "Context",
     "Hyper",
     "Loss",
+    "PairVectors",
 ]
 
 Hyper = dict[str, Float[Array, ""]]
@@ -32,11 +32,11 @@ UNIFORM_Q = "a constant log q changes nothing"
 # Needs, compared with a config before any training (checks.py).
 NEGATIVES = "negatives"  # at least one a row
 DENSE = "dense"  # logits held whole, not in blocks
-VECTORS = "vectors"  # a Context as a fourth argument
+VECTORS = "vectors"  # a PairVectors as a fourth argument
 SQUARE = "square batch"  # the batch against itself, and nothing else
 
 
-class Context(NamedTuple):
+class PairVectors(NamedTuple):
     """Vectors behind the logits, for the entries that need them: row b is a pair."""
 
     query: Float[Array, "b d"]
@@ -47,7 +47,7 @@ class Loss(NamedTuple):
     """A registry entry.
 
     Attributes:
-      fn: (positive [b], negatives, hyper) -> [b], with a Context behind where needs
+      fn: (positive [b], negatives, hyper) -> [b], with a PairVectors behind where needs
         has "vectors". hyper holds, beside the entry's own, temperature (the run's) and
         items (the size of the library).
       hyper: what may be set and swept without compiling anew: name -> (default, help).
@@ -72,7 +72,7 @@ class Loss(NamedTuple):
         positive: Float[Array, " b"],
         negatives: Negatives,
         hyper: Hyper,
-        context: Context,
+        context: PairVectors,
     ) -> Float[Array, " b"]:
         """The loss of each row; the context goes only to an entry that needs it."""
         if VECTORS in self.needs:

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from research.logits.reducers import Negatives
-from research.losses.entry import Context, Hyper
+from research.losses.entry import Hyper, PairVectors
 from research.towers.towers import normalise
 
 __all__ = ["align_uniform", "log_uniformity", "siglip"]
@@ -39,7 +39,10 @@ def siglip(
 
 
 def align_uniform(
-    positive: Float[Array, " b"], negatives: Negatives, hyper: Hyper, context: Context
+    positive: Float[Array, " b"],
+    negatives: Negatives,
+    hyper: Hyper,
+    context: PairVectors,
 ) -> Float[Array, " b"]:
     """Alignment of pairs plus uniformity of both sides: no negatives, no temperature.
 
@@ -53,7 +56,7 @@ def align_uniform(
 
     >>> from research.logits.reducers import Dense
     >>> z = Dense(jnp.zeros((2, 2)), jnp.ones((2, 2), bool))
-    >>> pair = Context(jnp.eye(2), jnp.eye(2))  # distance 0 in a pair, 2 between them
+    >>> pair = PairVectors(jnp.eye(2), jnp.eye(2))  # distance 0 in a pair, else 2
     >>> gamma = {"uniformity": jnp.array(1.0)}
     >>> align_uniform(jnp.zeros(2), z, gamma, pair).tolist()  # 0 + log exp(-2 * 2)
     [-4.0, -4.0]

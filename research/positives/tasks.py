@@ -19,10 +19,10 @@ from research.positives import ITEM_ITEM, USER_ITEM
 from research.positives.pairs import Clicks, Halves, parts, session_pairs
 from research.types import Fold, InputError, Items, check
 
-__all__ = ["Asked", "asked"]
+__all__ = ["RetrievalTask", "asked"]
 
 
-class Asked(NamedTuple):
+class RetrievalTask(NamedTuple):
     """A retrieval task: fold is it in the words of users and items.
 
     fold.evaluated are the queries and fold.held_item what each should find among
@@ -38,7 +38,7 @@ class Asked(NamedTuple):
     words: Int[ndarray, "v w"] | None = None
 
 
-def asked(config: Config, fold: Fold) -> Asked:
+def asked(config: Config, fold: Fold) -> RetrievalTask:
     """The task of a config's kind of positives on a phase.
 
     Raises:
@@ -47,13 +47,13 @@ def asked(config: Config, fold: Fold) -> Asked:
     if config.positives == USER_ITEM:
         words = held_words(config, fold) if config.search else None
         candidates = np.arange(fold.fitted.n_items)
-        return Asked(fold, fold.evaluated, candidates, words=words)
+        return RetrievalTask(fold, fold.evaluated, candidates, words=words)
     if config.positives == ITEM_ITEM:
         return _same_session(fold, config.session_gap)
     return _other_half(fold)
 
 
-def _same_session(fold: Fold, gap: float) -> Asked:
+def _same_session(fold: Fold, gap: float) -> RetrievalTask:
     """Queries are items with a fitted click: the others' vectors have learnt nothing.
 
     A session of n held-out events gives each of its items min(4, n - 1) others, as in
@@ -80,10 +80,10 @@ def _same_session(fold: Fold, gap: float) -> Asked:
         evaluated=queries,
         removed=itself,
     )
-    return Asked(check(judged), queries, np.arange(n_items))
+    return RetrievalTask(check(judged), queries, np.arange(n_items))
 
 
-def _other_half(fold: Fold) -> Asked:
+def _other_half(fold: Fold) -> RetrievalTask:
     """Queries and candidates are the evaluated users: those with both parts.
 
     The task looks ahead in time. Two halves of the fitted part would ask for what was
@@ -113,4 +113,4 @@ def _other_half(fold: Fold) -> Asked:
     )
     second = np.arange(len(both[0])) >= len(fold.fitted.user)
     histories = parts(*both, second, users)
-    return Asked(check(judged), 2 * who, 2 * who + 1, histories)
+    return RetrievalTask(check(judged), 2 * who, 2 * who + 1, histories)

@@ -13,7 +13,7 @@ from research.evaluate.metrics import Key, mean_counted, per_user
 from research.files import beside, replace
 from research.report.intervals import bounds, resample
 from research.report.pages import csv_text
-from research.report.records import Row
+from research.report.records import RunResult
 from research.report.tables import swept_columns, wide
 
 __all__ = [
@@ -41,7 +41,7 @@ class Measured(NamedTuple):
     draws: Float[ndarray, "r m"]
 
 
-def judge(rows: Sequence[Row]) -> pd.DataFrame:
+def judge(rows: Sequence[RunResult]) -> pd.DataFrame:
     """Returns each cell without a prior against each serving line, a row a metric.
 
     Columns: arm, its swept values, metric, train_count, value; line (the arm served
@@ -70,9 +70,9 @@ def judge(rows: Sequence[Row]) -> pd.DataFrame:
 
 
 def _cells(
-    rows: Sequence[Row],
+    rows: Sequence[RunResult],
 ) -> dict[tuple[str, tuple[tuple[str, float], ...]], Measured]:
-    groups: dict[tuple[str, tuple[tuple[str, float], ...]], list[Row]] = {}
+    groups: dict[tuple[str, tuple[tuple[str, float], ...]], list[RunResult]] = {}
     for row in rows:
         groups.setdefault((row.arm, tuple(row.swept.items())), []).append(row)
     names = [Key(metric, CUTOFF) for metric in (*JUDGED, POPULARITY)]
@@ -188,7 +188,9 @@ def cell_name(arm: str, values: dict[str, float]) -> str:
     return f"`{arm}`" + ", ".join([*at, *(f"{n} {v:g}" for n, v in there.items())])
 
 
-def write_frontier(rows: Sequence[Row], frame: pd.DataFrame, path: Path) -> list[Path]:
+def write_frontier(
+    rows: Sequence[RunResult], frame: pd.DataFrame, path: Path
+) -> list[Path]:
     """Writes <path>-winners and <path>-line, each as .csv and .md."""
     won, judged = winners(frame), judge(rows)
     texts = {

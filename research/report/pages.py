@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from research.files import beside, replace
-from research.report.records import Row
+from research.report.records import RunResult
 from research.report.tables import (
     NUMBER,
     TEXT,
@@ -66,7 +66,7 @@ def write_table(
 
 
 def write_report(
-    rows: Sequence[Row],
+    rows: Sequence[RunResult],
     reference: str,
     path: Path,
     title: str,

@@ -12,10 +12,10 @@ from numpy import ndarray
 from research.files import read_arrays, write_arrays
 from research.types import InputError, Record
 
-__all__ = ["Row", "load_records", "pack", "read_header", "save_records", "unpack"]
+__all__ = ["RunResult", "load_records", "pack", "read_header", "save_records", "unpack"]
 
 
-class Row(NamedTuple):
+class RunResult(NamedTuple):
     """One run of a grid.
 
     ``arm`` never holds a swept value: those are in ``swept``, by field name, with the
@@ -92,7 +92,7 @@ def unpack(arrays: Mapping[str, ndarray]) -> Record:
 
 
 def save_records(
-    path: Path, rows: Sequence[Row], header: Mapping[str, Any] | None = None
+    path: Path, rows: Sequence[RunResult], header: Mapping[str, Any] | None = None
 ) -> Path:
     """Writes the rows of a grid as one file, whole or not at all, and returns its path.
 
@@ -132,7 +132,7 @@ def save_records(
     return write_arrays(path, {HEADER: np.frombuffer(text.encode(), np.uint8)} | arrays)
 
 
-def load_records(path: Path) -> list[Row]:
+def load_records(path: Path) -> list[RunResult]:
     """Returns the rows in a file that ``save_records`` wrote, in its order.
 
     Raises:
@@ -141,7 +141,7 @@ def load_records(path: Path) -> list[Row]:
     arrays = read_arrays(path)
     try:
         return [
-            Row(
+            RunResult(
                 arm=line["arm"],
                 swept=line["swept"],
                 seed=line["seed"],

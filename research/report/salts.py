@@ -9,7 +9,7 @@ import pandas as pd
 from research.files import beside, replace
 from research.report.intervals import over_seeds
 from research.report.pages import csv_text
-from research.report.records import Row
+from research.report.records import RunResult
 
 __all__ = ["over_salts", "write_over_salts"]
 
@@ -39,7 +39,7 @@ def over_salts(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def write_over_salts(
-    rows: Sequence[Row], frame: pd.DataFrame, path: Path
+    rows: Sequence[RunResult], frame: pd.DataFrame, path: Path
 ) -> list[Path]:
     """Writes <path>-over-salts.csv and .md."""
     found = over_salts(frame)

@@ -18,7 +18,7 @@ from research.evaluate.metrics import (
     whole_set,
 )
 from research.report.intervals import Interval, bounds, over_seeds, resample
-from research.report.records import Row
+from research.report.records import RunResult
 from research.types import Record
 
 __all__ = [
@@ -28,7 +28,7 @@ __all__ = [
     "TEXT",
     "TRAILING",
     "WHOLE",
-    "Cell",
+    "CellSummary",
     "cell_keys",
     "compare",
     "estimate",
@@ -44,7 +44,7 @@ __all__ = [
 DEFAULT_KS = (10, 20, 50, 100)  # of a table in which every run failed
 
 
-class Cell(NamedTuple):
+class CellSummary(NamedTuple):
     """One arm at one swept value: what its runs say, or why they say nothing.
 
     ``swept`` is in the order of the table's fields, None where the arm lacks one.
@@ -62,12 +62,12 @@ class Cell(NamedTuple):
     failed: str
 
 
-def swept_fields(rows: Sequence[Row], swept: Sequence[str] = ()) -> list[str]:
+def swept_fields(rows: Sequence[RunResult], swept: Sequence[str] = ()) -> list[str]:
     """Returns the swept fields named, then any other that the rows carry."""
     return list(dict.fromkeys([*swept, *(name for row in rows for name in row.swept)]))
 
 
-def measure(rows: Sequence[Row], swept: Sequence[str] = ()) -> list[Cell]:
+def measure(rows: Sequence[RunResult], swept: Sequence[str] = ()) -> list[CellSummary]:
     """Returns a cell for each (arm, swept value), arms in order of first appearance.
 
     Raises:
@@ -76,7 +76,7 @@ def measure(rows: Sequence[Row], swept: Sequence[str] = ()) -> list[Cell]:
     """
     fields = swept_fields(rows, swept)
     arms = {arm: n for n, arm in enumerate(dict.fromkeys(row.arm for row in rows))}
-    groups: dict[tuple[str, tuple[float | None, ...]], list[Row]] = {}
+    groups: dict[tuple[str, tuple[float | None, ...]], list[RunResult]] = {}
     for row in rows:
         found = (row.swept.get(name) for name in fields)
         value = tuple(None if v is None else float(v) for v in found)  # 64 is 64.0
@@ -86,7 +86,7 @@ def measure(rows: Sequence[Row], swept: Sequence[str] = ()) -> list[Cell]:
     return [_cell(arm, value, runs) for (arm, value), runs in ordered]
 
 
-def cell_keys(cells: Sequence[Cell]) -> list[Key]:
+def cell_keys(cells: Sequence[CellSummary]) -> list[Key]:
     """Returns the metrics and cut-offs of a table: what all cells with values have.
 
     Cells differ where records of before a metric was measured stand beside new ones.
@@ -97,7 +97,7 @@ def cell_keys(cells: Sequence[Cell]) -> list[Key]:
     return [key for key in measured[0] if all(key in means for means in measured)]
 
 
-def estimate(cell: Cell, key: Key) -> Interval:
+def estimate(cell: CellSummary, key: Key) -> Interval:
     """Returns a cell's mean and interval in one metric."""
     if key not in cell.draws:
         return over_seeds(cell.means[key])
@@ -105,7 +105,7 @@ def estimate(cell: Cell, key: Key) -> Interval:
     return Interval(mean_counted(cell.means[key]), float(low), float(high))
 
 
-def compare(cell: Cell, other: Cell, key: Key) -> Interval:
+def compare(cell: CellSummary, other: CellSummary, key: Key) -> Interval:
     """Returns the paired difference of two cells, cell - other, with its interval.
 
     Per-user metrics are paired by user and seed through the resamples they share,
@@ -127,7 +127,7 @@ def compare(cell: Cell, other: Cell, key: Key) -> Interval:
     return Interval(mean, float(low), float(high))
 
 
-def _check(groups: dict[tuple[str, tuple[float | None, ...]], list[Row]]) -> None:
+def _check(groups: dict[tuple[str, tuple[float | None, ...]], list[RunResult]]) -> None:
     seeds: dict[tuple[int, ...], str] = {}
     ks: dict[tuple[int, ...], str] = {}
     for (arm, value), runs in groups.items():
@@ -146,19 +146,21 @@ def _check(groups: dict[tuple[str, tuple[float | None, ...]], list[Row]]) -> Non
             )
 
 
-def _cell(arm: str, value: tuple[float | None, ...], runs: list[Row]) -> Cell:
+def _cell(
+    arm: str, value: tuple[float | None, ...], runs: list[RunResult]
+) -> CellSummary:
     runs = sorted(runs, key=lambda row: row.seed)
     seeds = tuple(row.seed for row in runs)
     records = [row.record for row in runs if row.record is not None]
     if len(records) < len(runs):
-        return Cell(arm, value, seeds, {}, {}, {}, _why(runs))
+        return CellSummary(arm, value, seeds, {}, {}, {}, _why(runs))
     if len({len(record.held) for record in records}) > 1:
         raise ValueError(f"{arm} {value}: its seeds are over different users")
     means, draws, users = _values(records)
-    return Cell(arm, value, seeds, means, draws, users, "")
+    return CellSummary(arm, value, seeds, means, draws, users, "")
 
 
-def _why(runs: list[Row]) -> str:
+def _why(runs: list[RunResult]) -> str:
     """Returns "failed: <reason> (seed n)", seeds of one reason together."""
     reasons: dict[str, list[str]] = {}
     for row in runs:
@@ -212,7 +214,7 @@ DIRECTED = (
 
 
 def table(
-    rows: Sequence[Row], reference: str, swept: Sequence[str] = ()
+    rows: Sequence[RunResult], reference: str, swept: Sequence[str] = ()
 ) -> pd.DataFrame:
     """Returns the long table of a grid: one row an (arm, swept value, metric, cut-off).
 
@@ -229,7 +231,7 @@ def table(
 
 
 def long_form(
-    cells: Sequence[Cell], reference: str, swept: Sequence[str]
+    cells: Sequence[CellSummary], reference: str, swept: Sequence[str]
 ) -> pd.DataFrame:
     """Returns the long table of measured cells; see ``table``."""
     references = {cell.swept: cell for cell in cells if cell.arm == reference}
@@ -249,7 +251,7 @@ def long_form(
     return _typed(pd.DataFrame(lines, columns=[*LEADING, *swept, *TRAILING]))
 
 
-def _numbers(cell: Cell, key: Key) -> dict[str, object]:
+def _numbers(cell: CellSummary, key: Key) -> dict[str, object]:
     if cell.failed:
         return {"seeds": 0, "users": 0, "note": cell.failed}
     users = cell.users[key]
@@ -258,7 +260,9 @@ def _numbers(cell: Cell, key: Key) -> dict[str, object]:
     return estimate(cell, key)._asdict() | counts
 
 
-def _difference(cell: Cell, other: Cell | None, key: Key) -> dict[str, object]:
+def _difference(
+    cell: CellSummary, other: CellSummary | None, key: Key
+) -> dict[str, object]:
     if other is None or other is cell or cell.failed:
         return {}
     if other.failed:
@@ -296,7 +300,7 @@ def swept_columns(frame: pd.DataFrame) -> list[str]:
     return [name for name in frame.columns if name not in (*LEADING, *TRAILING)]
 
 
-def marks(cells: Sequence[Cell]) -> "pd.Series[str]":
+def marks(cells: Sequence[CellSummary]) -> "pd.Series[str]":
     """Returns "best", "tie" or "" for each row of the cells' long table, in its order.
 
     Only metrics with a better end are marked, at each cut-off. A tie is a cell whose

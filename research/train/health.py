@@ -22,7 +22,7 @@ ROWS = 512
 
 
 class Health(NamedTuple):
-    """Of a sample of pairs; all but the norms and the spread are of unit vectors.
+    """Of a sample of pairs; all but the norms and the placement are of unit vectors.
 
     user_norm, item_norm: mean length. alignment: mean squared distance of a pair;
     user_uniformity, item_uniformity: log mean of exp(-2 |x - x'|^2)  [wang2020].

@@ -17,11 +17,11 @@ from research.negatives.source import Hyper
 from research.positives import check_positives
 from research.positives.tasks import asked
 from research.temperature import check_temperature, learned_end
-from research.train.mesh import Spread, spread_over
+from research.train.mesh import Placement, placement_over
 from research.train.model import Model, Params, make_model, serve_task
 from research.train.run_state import (
-    Course,
     NotFinite,
+    RunState,
     check_weights,
     init_state,
     refreshed,
@@ -155,34 +155,34 @@ def train_together(
         raise ValueError("runs of one program differ in swept fields and seed only")
     if devices > 1 and len(configs) > 1:
         raise ValueError("over several devices there is one run at a time")
-    spread = spread_over(devices, config.batch)
+    placement = placement_over(devices, config.batch)
     world, sizes = build_world(config, fold)
     check_weights(world)
     task, model = asked(config, fold), make_model(config)
-    courses = [Course(c, init_state(c, model, world, sizes), world) for c in configs]
-    world = spread.world(world)
+    runs = [RunState(c, init_state(c, model, world, sizes), world) for c in configs]
+    world = placement.world(world)
 
     def serve(params: Params) -> tuple[np.ndarray, np.ndarray]:
         users, items = serve_task(model, params, world, task)
-        return spread.host(users), spread.host(items)
+        return placement.host(users), placement.host(items)
 
     clock, first = time.perf_counter(), 0.0
     for epoch in range(1, config.epochs + 1):
         measure = None
         if validate and config.evaluate_every and epoch % config.evaluate_every == 0:
             measure = functools.partial(_measured, validate, serve)
-        steps_of = _one_epoch(courses, model, world, spread)
-        for run, (course, steps) in enumerate(zip(courses, steps_of, strict=True)):
-            if row := course.take(steps, model, world, measure):
+        steps_of = _one_epoch(runs, model, world, placement)
+        for number, (run, steps) in enumerate(zip(runs, steps_of, strict=True)):
+            if row := run.take(steps, model, world, measure):
                 first = first or time.perf_counter() - clock
-                on_epoch(run, epoch, row)
-        if all(course.lost for course in courses):
+                on_epoch(number, epoch, row)
+        if all(run.failure for run in runs):
             break
-    vectors = [None if course.lost else serve(course.params) for course in courses]
-    seconds = (time.perf_counter() - clock - first) / len(courses)
+    vectors = [None if run.failure else serve(run.params) for run in runs]
+    seconds = (time.perf_counter() - clock - first) / len(runs)
     return [
-        _trained(course, own, first / len(courses), seconds)
-        for course, own in zip(courses, vectors, strict=True)
+        _trained(run, own, first / len(runs), seconds)
+        for run, own in zip(runs, vectors, strict=True)
     ]
 
 
@@ -193,24 +193,24 @@ def _checked(config: Config, fold: Fold) -> Config:
 
 
 def _one_epoch(
-    courses: list[Course], model: Model, world: World, spread: Spread
+    runs: list[RunState], model: Model, world: World, placement: Placement
 ) -> list[dict[str, Float[Array, " s"]]]:
     """Moves every run by an epoch; the diagnostics of each one's steps."""
-    for course in courses:
-        state = spread.state(course.state)
-        course.state = refreshed(course.config, model, state, world)
-    given = [(c.state, spread.batches(c.batches), c.hyper) for c in courses]
-    epoch_of = compiled_epoch(structure(courses[0].config), len(courses))
-    with spread.here():
-        if len(courses) == 1:
+    for run in runs:
+        state = placement.state(run.state)
+        run.state = refreshed(run.config, model, state, world)
+    given = [(c.state, placement.batches(c.batches), c.hyper) for c in runs]
+    epoch_of = compiled_epoch(structure(runs[0].config), len(runs))
+    with placement.here():
+        if len(runs) == 1:
             after = [epoch_of(*given[0], world)]
         else:
             stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *given)
             whole = epoch_of(*stacked, world)
-            after = [_nth(whole, n) for n in range(len(courses))]
-    for course, (state, _) in zip(courses, after, strict=True):
-        course.state = state
-        course.look_ahead()
+            after = [_nth(whole, n) for n in range(len(runs))]
+    for run, (state, _) in zip(runs, after, strict=True):
+        run.state = state
+        run.look_ahead()
     return [steps for _, steps in after]
 
 
@@ -227,14 +227,14 @@ def _measured(
 
 
 def _trained(
-    course: Course,
+    run: RunState,
     vectors: tuple[np.ndarray, np.ndarray] | None,
     compile_seconds: float,
     seconds: float,
 ) -> Trained | NotFinite:
-    if course.lost or vectors is None:
-        assert course.lost is not None
-        return course.lost
-    config, params, history = course.config, course.params, course.history
+    if run.failure or vectors is None:
+        assert run.failure is not None
+        return run.failure
+    config, params, history = run.config, run.params, run.history
     times = compile_seconds, seconds, learned_end(config, params["loss"])
     return Trained(config, params, *vectors, history, *times)

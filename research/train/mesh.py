@@ -25,12 +25,12 @@ from research.train.step import TrainState
 from research.train.world import World
 from research.types import InputError
 
-__all__ = ["LARGE", "Spread", "spread_over"]
+__all__ = ["LARGE", "Placement", "placement_over"]
 
 LARGE = 100_000  # rows from which a table is divided; a copy of less is no burden
 
 
-class Spread(NamedTuple):
+class Placement(NamedTuple):
     """Where a run's arrays lie; mesh None is the one default device."""
 
     mesh: Mesh | None
@@ -104,7 +104,7 @@ def _place(array: Any, where: NamedSharding) -> Any:
     return jax.make_array_from_callback(held.shape, where, lambda index: held[index])
 
 
-def spread_over(devices: int, batch: int, large: int = LARGE) -> Spread:
+def placement_over(devices: int, batch: int, large: int = LARGE) -> Placement:
     """The placement over so many devices, of all processes that take part.
 
     Args:
@@ -118,7 +118,7 @@ def spread_over(devices: int, batch: int, large: int = LARGE) -> Spread:
     if devices < 1:
         raise InputError(f"devices is {devices}: it must be at least 1")
     if devices == 1:
-        return Spread(None, large)
+        return Placement(None, large)
     have = jax.devices()
     if devices > len(have):
         raise InputError(f"devices is {devices}: there are {len(have)} ({have[0]}, …)")
@@ -127,4 +127,4 @@ def spread_over(devices: int, batch: int, large: int = LARGE) -> Spread:
     mesh = jax.make_mesh(
         (devices,), (ROWS,), axis_types=(AxisType.Auto,), devices=have[:devices]
     )
-    return Spread(mesh, large)
+    return Placement(mesh, large)

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Int, Key
 from research.config import Config
 from research.losses import LOSSES
 from research.positives import POSITIVES
-from research.positives.tasks import Asked
+from research.positives.tasks import RetrievalTask
 from research.rng import stream
 from research.towers.inputs import (
     ItemInput,
@@ -253,7 +253,7 @@ def encode(
 
 
 def serve_task(
-    model: Model, params: Params, world: World, task: Asked
+    model: Model, params: Params, world: World, task: RetrievalTask
 ) -> tuple[Array, Array]:
     """Vectors of a task's queries and candidates, from the histories that it gives."""
     if task.histories is not None:

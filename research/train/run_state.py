@@ -32,8 +32,8 @@ from research.train.world import World
 from research.types import InputError
 
 __all__ = [
-    "Course",
     "NotFinite",
+    "RunState",
     "check_weights",
     "init_state",
     "refreshed",
@@ -93,7 +93,7 @@ class NotFinite(Exception):
     """A loss was not finite; the message names the step."""
 
 
-class Course:
+class RunState:
     """What differs between runs that one program trains.
 
     Attributes:
@@ -102,14 +102,14 @@ class Course:
       batches: the indices [steps, batch] of the epoch to come, or of the one at work.
       hyper: what is swept.
       history: a row an epoch.
-      lost: why it is of no use any more, if it isn't.
+      failure: why it is of no use any more, if it isn't.
     """
 
     def __init__(self, config: Config, state: TrainState, world: World) -> None:
         self.config, self.state = config, state
         self.hyper: Hyper = traced_values(config)
         self.history: list[dict[str, float]] = []
-        self.lost: NotFinite | None = None
+        self.failure: NotFinite | None = None
         self._indices = (_indices(config, world, n + 1) for n in range(config.epochs))
         self.batches = self._later = next(self._indices)
         self._best, self._kept = -np.inf, None
@@ -132,7 +132,7 @@ class Course:
         world: World,
         measure: Callable[[Params], dict[str, float]] | None,
     ) -> dict[str, float] | None:
-        """Takes in the epoch that led to state: its row of history; None if it is lost.
+        """Takes in the epoch that led to state: its row of history; None if it failed.
 
         Args:
           steps: diagnostics of the epoch's steps.
@@ -141,9 +141,9 @@ class Course:
           measure: metrics of parameters, where they are due after this epoch; those
             with the best first one are kept.
         """
-        if self.lost is None:
-            self.lost = _not_finite(len(self.history), steps)
-        if self.lost is not None:
+        if self.failure is None:
+            self.failure = _not_finite(len(self.history), steps)
+        if self.failure is not None:
             return None
         row = _row(len(self.history) + 1, steps)
         row |= health(model, self.state.params, world, self.batches[-1])

@@ -20,7 +20,7 @@ from research.logits.candidates import (
 )
 from research.logits.plan import blocked_logits, is_blocked, is_wide, width
 from research.logits.reducers import Dense, Negatives, chunked
-from research.losses import LOSSES, Context
+from research.losses import LOSSES, PairVectors
 from research.negatives import make_sources
 from research.negatives.frequency import Estimate, log_share_estimate, observe
 from research.negatives.source import Batch, Drawn, Hyper, Source
@@ -139,7 +139,7 @@ def make_lose(
     loss = LOSSES[config.loss]
 
     def lose(
-        pair: Context,
+        pair: PairVectors,
         blocks: tuple[Block, ...],
         batch: Batch,
         world: World,
@@ -291,7 +291,7 @@ def _make_objective(
             world.pool,
             state.step.astype(jnp.float32) / jnp.maximum(steps - 1.0, 1.0),
         )
-        pair = Context(query, vectors[:size])
+        pair = PairVectors(query, vectors[:size])
         told = {**hyper, **nets["loss"]}
         values, masked = lose(pair, blocks, batch, world, told, temperature)
         lost = values

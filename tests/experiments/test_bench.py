@@ -15,7 +15,8 @@ from experiments.bench.command import BENCHMARKS
 from experiments.bench.cost import arm_cases
 from experiments.bench.found import Found, Row, Target, load_found, ratio, save_found
 from experiments.bench.ours import PLAIN, beyond, negatives_of, possible
-from experiments.bench.sides import Failed, Here, Process, Turns, peak_bytes, take_turns
+from experiments.bench.protocol import peak_bytes
+from experiments.bench.sides import Failed, Here, Process, Turns, take_turns
 from experiments.bench.tables import page_of
 from experiments.bench.work import changed, find_work, save_arrays, work_of
 from research.types import InputError

@@ -141,14 +141,14 @@ def larger(tmp_path_factory):
 def test_every_cell_of_a_grid_can_be_prepared(name, larger):
     """A quick grid keeps every arm, with one seed and the ends of what is swept."""
     grid = GRIDS[name]
-    specs = expand(grid, Config(), quick=True)
-    assert {spec.arm for spec in specs} == set(grid.arms)
-    assert {spec.seed for spec in specs} == {0}
-    assert {spec.config.epochs for spec in specs} == {2}
-    assert len(specs) <= len(expand(grid, Config(), seeds=1))
-    for spec in specs:
+    cells = expand(grid, Config(), quick=True)
+    assert {cell.arm for cell in cells} == set(grid.arms)
+    assert {cell.seed for cell in cells} == {0}
+    assert {cell.config.epochs for cell in cells} == {2}
+    assert len(cells) <= len(expand(grid, Config(), seeds=1))
+    for cell in cells:
         # The made clicks lie years apart: one session a user, else there are no pairs.
-        config = dataclasses.replace(spec.config, session_gap=1e6)
+        config = dataclasses.replace(cell.config, session_gap=1e6)
         tasks.prepare(config, str(larger))
 
 

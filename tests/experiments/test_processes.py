@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pytest
 
-from experiments.engine.local import meeting
+from experiments.engine import meeting
 from experiments.engine.meeting import meet, part
 from research.types import InputError
 from tests.experiments.made import contents, runs_of

@@ -88,9 +88,9 @@ def test_a_node_that_is_killed_costs_nothing_but_time(data, tmp_path, monkeypatc
     monkeypatch.setenv("RAY_raylet_start_wait_time_s", "120")  # a busy machine
     cluster_utils = importlib.import_module("ray.cluster_utils")
     base, data_dir = Config(dataset="ml-100k"), str(data)
-    specs = expand(GRIDS["killed"], base, seeds=2)
+    cells = expand(GRIDS["killed"], base, seeds=2)
     tasks = {
-        where: plan(specs, "killed", tmp_path / where, data_dir)[1]
+        where: plan(cells, "killed", tmp_path / where, data_dir)[1]
         for where in ("ray", "here")
     }
     cluster = cluster_utils.Cluster(
@@ -115,7 +115,7 @@ def test_a_node_that_is_killed_costs_nothing_but_time(data, tmp_path, monkeypatc
     assert len(outcomes) == len(tasks["ray"])
     assert not any(outcome.failed for outcome in outcomes)
     assert {o.task for o in outcomes} == set(tasks["ray"])
-    assert not plan(specs, "killed", tmp_path / "ray", data_dir)[1]
+    assert not plan(cells, "killed", tmp_path / "ray", data_dir)[1]
     run_here(tasks["here"], data_dir, **NOTHING)
     names = ("metrics.json", "per_user.npz", "config.json", "history.csv")
     on_ray, here = (

@@ -5,8 +5,8 @@ import signal
 
 import pytest
 
-from experiments.engine.local import display
-from experiments.engine.local import local as engine
+from experiments.engine import display
+from experiments.engine import local as engine
 from experiments.folders import read_json
 from tests.experiments.made import contents, runs_of
 

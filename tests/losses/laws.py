@@ -11,7 +11,7 @@ import numpy as np
 
 from research.logits import logits
 from research.logits.reducers import Dense
-from research.losses import MASK, ORDER, SHIFT, UNIFORM_Q, Context, Loss
+from research.losses import MASK, ORDER, SHIFT, UNIFORM_Q, Loss, PairVectors
 
 B, C, D = 4, 6, 3
 TEMPERATURE, ITEMS = 0.5, 20.0
@@ -39,7 +39,7 @@ def losses(
 ) -> jax.Array:
     """The loss of each row, [b]; the vectors behind the logits are always the same."""
     negatives = Dense(jnp.asarray(z), jnp.asarray(keep))
-    pair = Context(jnp.asarray(QUERY), jnp.asarray(ITEM))
+    pair = PairVectors(jnp.asarray(QUERY), jnp.asarray(ITEM))
     return loss(jnp.asarray(positive), negatives, hyper_of(loss), pair)
 
 

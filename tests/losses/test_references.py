@@ -8,7 +8,7 @@ import pytest
 import rax
 
 from research.logits.reducers import Dense
-from research.losses import LOSSES, Context
+from research.losses import LOSSES, PairVectors
 from research.towers.towers import normalise
 
 B, C, D = 5, 7, 4
@@ -29,7 +29,7 @@ def ours(name, z=Z, keep=KEEP, positive=POSITIVE, **changes):
     values |= entry.trainable | {"temperature": 0.3, "items": 50.0} | changes
     hyper = {n: jnp.float32(v) for n, v in values.items()}
     logits = Dense(jnp.array(z, jnp.float32), jnp.array(keep))
-    pair = Context(*(jnp.array(v, jnp.float32) for v in (UNIT_USERS, UNIT_ITEMS)))
+    pair = PairVectors(*(jnp.array(v, jnp.float32) for v in (UNIT_USERS, UNIT_ITEMS)))
     return np.asarray(entry(jnp.array(positive, jnp.float32), logits, hyper, pair))
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from research.config import TRACED, Config
 from research.logits.reducers import Dense
-from research.losses import LOSSES, Context, check_loss, hyper_values
+from research.losses import LOSSES, PairVectors, check_loss, hyper_values
 from research.losses.entry import DENSE, NEGATIVES, SQUARE, VECTORS
 from research.types import InputError
 
@@ -31,7 +31,7 @@ def hyper_of(name, **changes):
 
 
 def losses_of(name, positive=POSITIVE, z=Z, keep=KEEP, **changes):
-    pair = Context(jnp.array(USERS), jnp.array(FILMS))
+    pair = PairVectors(jnp.array(USERS), jnp.array(FILMS))
     negatives = Dense(jnp.asarray(z), jnp.array(keep))
     hyper = hyper_of(name, **changes)
     return LOSSES[name](jnp.asarray(positive), negatives, hyper, pair)

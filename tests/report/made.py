@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from research.report.records import Row
+from research.report.records import RunResult
 from research.types import Record
 
 KS = np.array([10, 20, 50, 100])
@@ -63,10 +63,10 @@ ARMS = {
 }
 
 
-def made_rows(seeds: int = 3, **sizes: int) -> list[Row]:
+def made_rows(seeds: int = 3, **sizes: int) -> list[RunResult]:
     """A grid of four arms; popularity is deterministic, the same at each seed."""
     return [
-        Row(
+        RunResult(
             arm,
             {},
             seed,
@@ -86,7 +86,7 @@ def swept_rows(
     temperatures: tuple[float, ...] = (0.05, 0.1, 0.2, 0.5),
     seeds: int = 3,
     **sizes: int,
-) -> list[Row]:
+) -> list[RunResult]:
     """A temperature grid of three arms, each best at 0.2."""
     rows = []
     for n, arm in enumerate(["in-batch", "in-batch+logq", "full-softmax"]):
@@ -101,5 +101,5 @@ def swept_rows(
                     popularity=float(np.clip(popular, 0, 1)),
                     **sizes,
                 )
-                rows.append(Row(arm, {"temperature": temperature}, seed, record))
+                rows.append(RunResult(arm, {"temperature": temperature}, seed, record))
     return rows

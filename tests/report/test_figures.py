@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from research.report.arms import arms_figure, dots_figure
 from research.report.pictures import ARMS, look, save_figure
-from research.report.records import Row
+from research.report.records import RunResult
 from research.report.sweeps import diversity_figure, temperature_figure, tradeoff_figure
 from research.report.tables import table, wide
 from tests.report.made import made_record, made_rows, swept_rows
@@ -20,14 +20,14 @@ FAILED = "loss not finite at step 412"
 @pytest.fixture(scope="module")
 def arms():
     rows = made_rows()
-    rows += [Row("lost", {}, seed, None, FAILED) for seed in range(3)]
+    rows += [RunResult("lost", {}, seed, None, FAILED) for seed in range(3)]
     return table(rows, "in-batch")
 
 
 @pytest.fixture(scope="module")
 def sweep():
     rows = swept_rows()
-    rows += [Row("popularity", {}, seed, made_record(0)) for seed in range(3)]
+    rows += [RunResult("popularity", {}, seed, made_record(0)) for seed in range(3)]
     rows[4] = rows[4]._replace(record=None, reason=FAILED)
     return table(rows, "in-batch")
 

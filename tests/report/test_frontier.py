@@ -14,7 +14,7 @@ from research.report.frontier import (
 )
 from research.report.frontier_figures import frontier_figure, serving_figure
 from research.report.pictures import save_figure
-from research.report.records import Row
+from research.report.records import RunResult
 from research.report.tables import table
 from tests.report.made import KS, made_record
 
@@ -48,9 +48,11 @@ def rows():
     for seed in range(3):
         for alpha, count, recall in line:
             swept = {"temperature": 0.1, "prior": alpha}
-            out.append(Row("served", swept, seed, record(recall, count)))
+            out.append(RunResult("served", swept, seed, record(recall, count)))
         for arm, (count, recall) in arms.items():
-            out.append(Row(arm, {"temperature": 0.2}, seed, record(recall, count)))
+            out.append(
+                RunResult(arm, {"temperature": 0.2}, seed, record(recall, count))
+            )
     return out
 
 

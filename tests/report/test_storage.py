@@ -8,7 +8,7 @@ import pytest
 
 from research.files import read_arrays, write_arrays
 from research.report.records import (
-    Row,
+    RunResult,
     load_records,
     pack,
     read_header,
@@ -86,8 +86,10 @@ def test_rows_come_back(tmp_path):
     curve = {"loss": [1.0, 0.1, float("nan")], "step": [10.0, 20.0, 30.0]}
     rows = [
         *made_rows(),
-        Row("swept", {"temperature": 0.1, "alpha": -1.0}, 7, made_record(5), "", curve),
-        Row("lost", {}, 0, None, "loss not finite at step 412", {}),
+        RunResult(
+            "swept", {"temperature": 0.1, "alpha": -1.0}, 7, made_record(5), "", curve
+        ),
+        RunResult("lost", {}, 0, None, "loss not finite at step 412", {}),
     ]
     path = save_records(tmp_path / "grid.npz", rows, {"results_version": 3})
     loaded = load_records(path)
@@ -118,12 +120,12 @@ def test_saving_what_was_loaded_gives_the_same_bytes(tmp_path, monkeypatch):
 
 def test_what_rows_share_is_stored_once(tmp_path):
     record = made_record(0, users=500, items=900)
-    one = save_records(tmp_path / "1.npz", [Row("a", {}, 0, record)])
-    rows = [Row("a", {}, seed, record) for seed in range(5)]
+    one = save_records(tmp_path / "1.npz", [RunResult("a", {}, 0, record)])
+    rows = [RunResult("a", {}, seed, record) for seed in range(5)]
     five = save_records(tmp_path / "5.npz", rows)
     assert five.stat().st_size < 1.05 * one.stat().st_size
     other = made_record(1, users=500, items=900)
-    two = save_records(tmp_path / "2.npz", [rows[0], Row("a", {}, 1, other)])
+    two = save_records(tmp_path / "2.npz", [rows[0], RunResult("a", {}, 1, other)])
     names = read_arrays(two)
     shared = ("ks", "held", "item_counts", "expansion")
     assert len(names) == 1 + 2 * len(Record._fields) - len(shared)
@@ -131,10 +133,10 @@ def test_what_rows_share_is_stored_once(tmp_path):
 
 def test_a_run_is_small(tmp_path):
     record = made_record(0, users=942, items=1447)
-    path = save_records(tmp_path / "r.npz", [Row("a", {}, 0, record)])
+    path = save_records(tmp_path / "r.npz", [RunResult("a", {}, 0, record)])
     assert path.stat().st_size < 25_000
     older = record._replace(**dict.fromkeys(OPTIONAL))
-    path = save_records(tmp_path / "r.npz", [Row("a", {}, 0, older)])
+    path = save_records(tmp_path / "r.npz", [RunResult("a", {}, 0, older)])
     assert path.stat().st_size < 20_000
     assert sum(values.nbytes for values in pack(record).values()) > 25_000
 

@@ -7,7 +7,7 @@ import pytest
 from research.evaluate.metrics import METRICS, Key, per_user, whole_set
 from research.report.intervals import crossed, over_seeds, paired
 from research.report.pages import csv_text, read_table, write_report, write_table
-from research.report.records import Row
+from research.report.records import RunResult
 from research.report.tables import marks, measure, table, wide
 from tests.report.made import made_record, made_rows, swept_rows
 
@@ -99,7 +99,7 @@ def test_the_reference_is_not_compared_with_itself(frame):
 
 def test_swept_values_are_paired_at_the_same_value():
     rows = swept_rows()
-    rows += [Row("popularity", {}, s, made_record(0)) for s in range(3)]
+    rows += [RunResult("popularity", {}, s, made_record(0)) for s in range(3)]
     frame = table(rows, "in-batch", SWEPT)
     assert list(frame.columns) == COLUMNS + SWEPT + TAIL
     assert frame.temperature[frame.arm == "popularity"].isna().all()
@@ -172,7 +172,7 @@ def test_the_file_read_back_is_the_table(tmp_path, rows):
 
 
 def test_an_arm_may_have_an_odd_name(tmp_path):
-    rows = [Row(arm, {}, 0, made_record(0)) for arm in ("nan", "null", "1")]
+    rows = [RunResult(arm, {}, 0, made_record(0)) for arm in ("nan", "null", "1")]
     frame = table(rows, "null")
     write_table(frame, tmp_path / "t", "Title")
     assert list(dict.fromkeys(read_table(tmp_path / "t.csv").arm)) == [
@@ -213,7 +213,7 @@ def test_runs_that_are_not_one_table_are_refused(rows):
     fewer = rows[0].record._replace(ks=np.array([10, 20, 50, 99]))
     with pytest.raises(ValueError, match="cut-offs"):
         table([rows[0]._replace(record=fewer), *rows[1:]], "in-batch")
-    other = [Row("other", {}, s, made_record(s, users=39)) for s in range(3)]
+    other = [RunResult("other", {}, s, made_record(s, users=39)) for s in range(3)]
     with pytest.raises(ValueError, match="39 users, in-batch over 40"):
         table([*rows, *other], "in-batch")
     with pytest.raises(ValueError, match="different users"):
@@ -222,9 +222,9 @@ def test_runs_that_are_not_one_table_are_refused(rows):
 
 def test_a_swept_cell_without_its_own_reference_is_held_against_the_unswept_one():
     rows = [
-        Row("base", {}, 0, made_record(seed=0)),
-        Row("other", {"draws": 64}, 0, made_record(seed=1)),
-        Row("other", {"draws": 256}, 0, made_record(seed=2)),
+        RunResult("base", {}, 0, made_record(seed=0)),
+        RunResult("other", {"draws": 64}, 0, made_record(seed=1)),
+        RunResult("other", {"draws": 256}, 0, made_record(seed=2)),
     ]
     frame = table(rows, "base", ["draws"])
     recall = frame[(frame.metric == "recall") & (frame.k == 20)].set_index("draws")

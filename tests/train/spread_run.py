@@ -18,7 +18,7 @@ from research.batches import epoch_batches
 from research.config import structure
 from research.logits import plan as blocking
 from research.train.loop import compiled_epoch
-from research.train.mesh import spread_over
+from research.train.mesh import placement_over
 from research.train.model import make_model
 from research.train.run_state import init_state, traced_values
 from research.train.world import build_world, resolve_features
@@ -46,20 +46,24 @@ def steps(case: str, devices: int, several: int):
     for limit, usual in USUAL.items():
         setattr(blocking, limit, 1 if "blocked" in how else usual)
     config = resolve_features(dataclasses.replace(arm(name), **changes), fold)
-    spread = spread_over(devices, config.batch, LARGE)
+    placement = placement_over(devices, config.batch, LARGE)
     world, sizes = build_world(config, fold)
     state = init_state(config, make_model(config), world, sizes)
-    world, hyper = spread.world(world), traced_values(config)
+    world, hyper = placement.world(world), traced_values(config)
     batches = epoch_batches(len(fold.fitted.item), config.batch, 0, 1)[:several]
     epoch = compiled_epoch(structure(config))
-    with spread.here():
-        after, _ = epoch(spread.state(state), spread.batches(batches[:1]), hyper, world)
+    with placement.here():
+        after, _ = epoch(
+            placement.state(state), placement.batches(batches[:1]), hyper, world
+        )
     state = init_state(config, make_model(config), world, sizes)
     first = after.params
     if config.optimiser == "adamw":
         first = jax.tree.map(lambda m: m / 0.1, after.optimiser.mu)
-    with spread.here():
-        _, seen = epoch(spread.state(state), spread.batches(batches), hyper, world)
+    with placement.here():
+        _, seen = epoch(
+            placement.state(state), placement.batches(batches), hyper, world
+        )
     table = after.params["tables"]["item"]
     rows = table.sharding.shard_shape(table.shape)[0]
     return np.asarray(seen["loss"]), first, rows / table.shape[0]

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from research.train.mesh import spread_over
+from research.train.mesh import placement_over
 from research.types import InputError
 
 ARMS = ("in-batch+logq+mask",)
@@ -49,10 +49,10 @@ def test_eight_devices_have_the_losses_and_gradients_of_one(cases):
 )
 def test_devices_that_are_not_there_are_refused(devices, batch, reason):
     with pytest.raises(InputError, match=reason):
-        spread_over(devices, batch)
+        placement_over(devices, batch)
 
 
 def test_a_batch_that_the_devices_do_not_divide_is_refused(monkeypatch):
     monkeypatch.setattr("research.train.mesh.jax.devices", lambda: ["cpu"] * 3)
     with pytest.raises(InputError, match="batch 64 can't be divided among 3 devices"):
-        spread_over(3, 64)
+        placement_over(3, 64)

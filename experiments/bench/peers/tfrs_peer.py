@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
-from experiments.bench.sides import Answers, serve
+from experiments.bench.protocol import Answers, serve
 
 os.environ["TF_USE_LEGACY_KERAS"] = "1"  # what TFRS is written for
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from experiments.bench.sides import Answers, serve
+from experiments.bench.protocol import Answers, serve
 
 COMPARED = 5
 

@@ -13,7 +13,7 @@ from experiments.studies.probe.bias import Probe
 from experiments.studies.probe.estimates import Estimate, Products
 from experiments.studies.probe.negatives import Seen
 from experiments.studies.probe.points import TARGETS
-from experiments.studies.probe.runner import Cell, Measured
+from experiments.studies.probe.runner import Measured, Measurement
 from research.files import read_arrays, write_arrays
 from research.types import InputError
 
@@ -32,7 +32,7 @@ class Archive(NamedTuple):
 
     header: dict[str, Any]
     measured: list[Measured]
-    enumerated: list[tuple[Cell, Estimate]]
+    enumerated: list[tuple[Measurement, Estimate]]
     seen: dict[str, dict[str, Seen]]
     counts: Int[ndarray, " i"]
     drifts: dict[int, tuple[Int[ndarray, " s"], Float[ndarray, " s"]]]
@@ -91,7 +91,7 @@ def load_archive(path: Path) -> Archive:
             header=dict(content["header"]),
             measured=[_measured(arrays, n, c) for n, c in enumerate(content["cells"])],
             enumerated=[
-                (Cell(*cell), Estimate(*(float(x) for x in row)))
+                (Measurement(*cell), Estimate(*(float(x) for x in row)))
                 for cell, row in zip(
                     content["enumerated"], arrays["enumerated"], strict=True
                 )
@@ -119,7 +119,7 @@ def _measured(arrays: Mapping[str, ndarray], n: int, line: list[Any]) -> Measure
         )
         for t, target in enumerate(TARGETS)
     }
-    return Cell(*cell), Probe(kept, arrays["signed"][n].astype(np.float64))
+    return Measurement(*cell), Probe(kept, arrays["signed"][n].astype(np.float64))
 
 
 def _seen(

@@ -21,7 +21,7 @@ from experiments.studies.probe.gradients import (
     full_gradient,
     score_gradient,
 )
-from experiments.studies.probe.points import TARGETS, Bed, project, signed
+from experiments.studies.probe.points import TARGETS, ProbePoint, project, signed
 from research import rng
 from research.negatives.source import Pool
 from research.train.world import World
@@ -43,7 +43,7 @@ class Probe(NamedTuple):
 
 
 class Draws(NamedTuple):
-    """m draws for the rows of a bed: positives, and wide blocks of ids by source.
+    """m draws for the rows of a point: positives, and wide blocks of ids by source.
 
     at_truth: the positives were drawn from the model's own softmax.
     """
@@ -94,19 +94,21 @@ def make_drawer(
 
 
 def draw_many(
-    bed: Bed, drawer: Drawer, m: int, at_truth: bool = False, seed: int = 0
+    point: ProbePoint, drawer: Drawer, m: int, at_truth: bool = False, seed: int = 0
 ) -> Draws:
     """Makes m independent draws; with one seed, arms of a family see the same ones.
 
     Args:
-      bed: the rows.
+      point: the rows.
       drawer: as made by make_drawer.
       m: how many.
       at_truth: positives from the model's softmax, else those of the rows.
       seed: of the draws.
     """
     keys = jax.random.split(rng.stream(rng.root(seed), "probe"), m)
-    drawn = [drawer(at_truth, k, bed.scores, bed.positive, bed.world) for k in keys]
+    drawn = [
+        drawer(at_truth, k, point.scores, point.positive, point.world) for k in keys
+    ]
     return Draws([p for p, _ in drawn], [ids for _, ids in drawn], at_truth)
 
 
@@ -142,8 +144,8 @@ def prepare(arm: Probed, width: int, max_repeats: int = MAX_REPEATS) -> Prepared
     return Prepared(arm, repeats, error)
 
 
-def probe(bed: Bed, prepared: Prepared, draws: Draws) -> Probe:
-    """Measures an arm at a bed over draws.
+def probe(point: ProbePoint, prepared: Prepared, draws: Draws) -> Probe:
+    """Measures an arm at a point over draws.
 
     The reference is the exact gradient of the rows. At the truth its expectation is
     zero: the same reference is kept, so that the two questions have one scale, and the
@@ -153,10 +155,10 @@ def probe(bed: Bed, prepared: Prepared, draws: Draws) -> Probe:
     rows = []
     by_decile = []
     for positive, ids in zip(draws.positive, draws.ids, strict=True):
-        error = prepared.error(bed.scores, positive, ids, bed.world.pool)
-        rows.append({k: np.asarray(v) for k, v in project(bed, error).items()})
-        by_decile.append(np.asarray(signed(bed, error)))
-    reference = project(bed, full_gradient(bed.scores, bed.positive))
+        error = prepared.error(point.scores, positive, ids, point.world.pool)
+        rows.append({k: np.asarray(v) for k, v in project(point, error).items()})
+        by_decile.append(np.asarray(signed(point, error)))
+    reference = project(point, full_gradient(point.scores, point.positive))
     return Probe(
         products={
             target: products(

@@ -18,7 +18,15 @@ from research.negatives.source import Batch
 from research.train.model import Model, Params
 from research.train.world import World
 
-__all__ = ["DECILES", "TARGETS", "Bed", "deciles", "make_bed", "project", "signed"]
+__all__ = [
+    "DECILES",
+    "TARGETS",
+    "ProbePoint",
+    "deciles",
+    "make_point",
+    "project",
+    "signed",
+]
 
 DECILES = 10
 SCORED = 256  # rows whose scores are kept one by one: the others add no precision
@@ -28,7 +36,7 @@ TARGETS = ("scores", "items", "towers")
 Projected = dict[str, Float[Array, " p"]]
 
 
-class Bed(NamedTuple):
+class ProbePoint(NamedTuple):
     """A model at fixed rows: vectors, scores over temperature, and the way back.
 
     pull(cotangent of user and of item vectors) is the gradient of all parameters.
@@ -55,7 +63,7 @@ def deciles(counts: Int[ndarray, " i"]) -> Int[ndarray, " i"]:
     return (rank * DECILES // len(counts)).astype(np.int32)
 
 
-def make_bed(
+def make_point(
     model: Model,
     params: Params,
     world: World,
@@ -63,7 +71,7 @@ def make_bed(
     rows: int = 1024,
     seed: int = 0,
     only_fitted: bool = False,
-) -> Bed:
+) -> ProbePoint:
     """The model at a sample of the fitted pairs, as it serves: without dropout.
 
     Args:
@@ -92,7 +100,7 @@ def make_bed(
     scores = users @ items.T / temperature
     if only_fitted:
         scores = jnp.where(world.pool.counts[None, :] > 0, scores, NEVER)
-    return Bed(
+    return ProbePoint(
         users=users,
         items=items,
         scores=scores,
@@ -105,12 +113,12 @@ def make_bed(
 
 
 @jax.jit
-def project(bed: Bed, gradient: Float[Array, "b i"]) -> Projected:
+def project(point: ProbePoint, gradient: Float[Array, "b i"]) -> Projected:
     """One gradient with respect to the scores as one to each target, mean over rows."""
     mean = gradient / gradient.shape[0]
-    to_users = mean @ bed.items / bed.temperature
-    to_items = mean.T @ bed.users / bed.temperature
-    (to_params,) = bed.pull((to_users, to_items))
+    to_users = mean @ point.items / point.temperature
+    to_items = mean.T @ point.users / point.temperature
+    (to_params,) = point.pull((to_users, to_items))
     return {
         "scores": gradient[:SCORED].ravel() / min(SCORED, gradient.shape[0]),
         "items": to_items.ravel(),
@@ -119,6 +127,6 @@ def project(bed: Bed, gradient: Float[Array, "b i"]) -> Projected:
 
 
 @jax.jit
-def signed(bed: Bed, gradient: Float[Array, "b i"]) -> Float[Array, "10"]:
+def signed(point: ProbePoint, gradient: Float[Array, "b i"]) -> Float[Array, "10"]:
     """By popularity decile: the sum over its items, mean over rows."""
-    return jax.ops.segment_sum(gradient.mean(axis=0), bed.decile, DECILES)
+    return jax.ops.segment_sum(gradient.mean(axis=0), point.decile, DECILES)

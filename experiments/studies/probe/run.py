@@ -21,8 +21,14 @@ from experiments.studies.probe.figures import (
 from experiments.studies.probe.follow import follow
 from experiments.studies.probe.forms import FORMS
 from experiments.studies.probe.negatives import Seen, seen
-from experiments.studies.probe.points import make_bed
-from experiments.studies.probe.runner import FAITHFUL, ZERO, Bench, Cell, enumerate_all
+from experiments.studies.probe.points import make_point
+from experiments.studies.probe.runner import (
+    FAITHFUL,
+    ZERO,
+    Measurement,
+    ProbeRunner,
+    enumerate_all,
+)
 from experiments.studies.probe.tables import (
     bias_table,
     decile_table,
@@ -125,15 +131,15 @@ def run_probe(
     world, sizes = build_world(config, fold)
     model, counts = make_model(config), np.asarray(world.pool.counts, np.int64)
     models, drifts = follow(config, fold, model, world, sizes, progress)
-    bench, measured = Bench(config, world.pool), []
+    runner, measured = ProbeRunner(config, world.pool), []
     for name, params in models.items():
         for library in ("fitted",) if quick else ("fitted", "whole"):
             only = library == "fitted"
-            bed = make_bed(
+            point = make_point(
                 model, params, world, config.temperature, size.rows, only_fitted=only
             )
             cells = _cells(dataset, name, library, size)
-            for cell, found in bench.measure(bed, cells, size.draws):
+            for cell, found in runner.measure(point, cells, size.draws):
                 measured.append((cell, found))
                 progress(f"{name}, {library}: {cell.form} n {cell.n} {cell.question}")
     archive = Archive(
@@ -162,7 +168,7 @@ def report_probe(records: Path, out: Path) -> list[Path]:
     return write_findings(archive, *places)
 
 
-def _cells(dataset: str, model: str, library: str, size: Size) -> list[Cell]:
+def _cells(dataset: str, model: str, library: str, size: Size) -> list[Measurement]:
     """Every form against n where the library is fitted; at the largest n elsewhere."""
     questions, largest = (FAITHFUL, ZERO), max(size.sizes)
     grid = [
@@ -177,7 +183,7 @@ def _cells(dataset: str, model: str, library: str, size: Size) -> list[Cell]:
         grid = [g for g in grid if g[3] == largest and not g[1]]
     else:
         grid += [(f, False, "shared", largest, FAITHFUL) for f in list(FORMS)[:2]]
-    return [Cell(dataset, model, library, *rest) for rest in grid]
+    return [Measurement(dataset, model, library, *rest) for rest in grid]
 
 
 def _seen(

@@ -1,4 +1,4 @@
-"""Many arms on one bench: which cells are measured, sharing draws and compilations."""
+"""Many arms on one runner: which cells are measured, sharing draws and compilations."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
@@ -16,11 +16,19 @@ from experiments.studies.probe.enumeration import draw_laws, enumerated, small_w
 from experiments.studies.probe.estimates import Estimate
 from experiments.studies.probe.forms import FORMS, form_config, form_sources
 from experiments.studies.probe.gradients import Probed, probed
-from experiments.studies.probe.points import Bed
+from experiments.studies.probe.points import ProbePoint
 from research.config import Config
 from research.negatives.source import Pool
 
-__all__ = ["FAITHFUL", "SMALL", "ZERO", "Bench", "Cell", "Measured", "enumerate_all"]
+__all__ = [
+    "FAITHFUL",
+    "SMALL",
+    "ZERO",
+    "Measured",
+    "Measurement",
+    "ProbeRunner",
+    "enumerate_all",
+]
 
 FAITHFUL = "faithful"  # positives as fitted: is E[g] the exact softmax's gradient?
 ZERO = "zero at truth"  # positives from the model: is E[g] zero?
@@ -28,7 +36,7 @@ SMALL = "6 items"
 WIDTH = 1024
 
 
-class Cell(NamedTuple):
+class Measurement(NamedTuple):
     """What is measured, and where.
 
     Attributes:
@@ -52,37 +60,39 @@ class Cell(NamedTuple):
     question: str
 
 
-Measured = tuple[Cell, Probe]
+Measured = tuple[Measurement, Probe]
 
 
-class Bench:
-    """Prepares arms once and measures them at many beds."""
+class ProbeRunner:
+    """Prepares arms once and measures them at many points."""
 
     def __init__(self, base: Config, pool: Pool, width: int = WIDTH) -> None:
         self._base, self._pool, self._width = base, pool, width
         self._arms: dict[tuple[str, bool, int], Prepared] = {}
         self._drawers: dict[tuple[tuple[str, ...], bool, bool], Drawer] = {}
 
-    def measure(self, bed: Bed, cells: Sequence[Cell], m: int) -> Iterator[Measured]:
-        """Yields each cell's probe; cells of one bed, in any order.
+    def measure(
+        self, point: ProbePoint, cells: Sequence[Measurement], m: int
+    ) -> Iterator[Measured]:
+        """Yields each cell's probe; cells of one point, in any order.
 
         Cells that draw alike come together and see the same draws.
         """
-        families: dict[tuple[tuple[str, ...], bool, bool, str], list[Cell]] = {}
+        families: dict[tuple[tuple[str, ...], bool, bool, str], list[Measurement]] = {}
         for cell in cells:
             families.setdefault((*self._family(cell), cell.question), []).append(cell)
         for (names, own_out, shared, question), members in families.items():
             drawer = self._drawer(names, own_out, shared)
-            draws = draw_many(bed, drawer, m, question == ZERO)
+            draws = draw_many(point, drawer, m, question == ZERO)
             for cell in members:
-                yield cell, probe(bed, self._arm(cell), draws)
+                yield cell, probe(point, self._arm(cell), draws)
 
-    def _family(self, cell: Cell) -> tuple[tuple[str, ...], bool, bool]:
+    def _family(self, cell: Measurement) -> tuple[tuple[str, ...], bool, bool]:
         form = FORMS[cell.form]
         own_out = bool(form.changes.get("leave_own_out")) and not cell.masked
         return form.sources, own_out, cell.drawn == "shared"
 
-    def _arm(self, cell: Cell) -> Prepared:
+    def _arm(self, cell: Measurement) -> Prepared:
         key = (cell.form, cell.masked, cell.n)
         if key not in self._arms:
             arm = _probed(cell.form, cell.n, cell.masked, self._base, self._pool)
@@ -108,7 +118,7 @@ def enumerate_all(
     sizes: Sequence[int],
     base: Config | None = None,
     progress: Callable[[str], None] = lambda line: None,
-) -> list[tuple[Cell, Estimate]]:
+) -> list[tuple[Measurement, Estimate]]:
     """Every form on the small world by enumeration, with and without the mask.
 
     A form that leaves the row's own positive out draws from the rest; masked, it draws
@@ -126,6 +136,6 @@ def enumerate_all(
                 found = enumerated(arm, each, laws, worlds)
                 for question, estimate in zip((ZERO, FAITHFUL), found, strict=True):
                     cell = (SMALL, "made", "whole", name, masked, "per row", n)
-                    out.append((Cell(*cell, question), estimate))
+                    out.append((Measurement(*cell, question), estimate))
         progress(f"enumerated {name}")
     return out

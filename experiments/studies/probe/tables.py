@@ -10,7 +10,7 @@ from experiments.studies.probe.archive import Archive
 from experiments.studies.probe.estimates import Estimate, estimate
 from experiments.studies.probe.forms import FORMS
 from experiments.studies.probe.negatives import band_shares, library_shares
-from experiments.studies.probe.runner import FAITHFUL, SMALL, ZERO, Cell
+from experiments.studies.probe.runner import FAITHFUL, SMALL, ZERO, Measurement
 from research.types import BANDS
 
 __all__ = ["bias_table", "decile_table", "drift_table", "page", "seen_table"]
@@ -30,7 +30,7 @@ def bias_table(archive: Archive) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _row(cell: Cell, target: str, found: Estimate) -> dict[str, Any]:
+def _row(cell: Measurement, target: str, found: Estimate) -> dict[str, Any]:
     about = {**cell._asdict(), "masked": "yes" if cell.masked else "no"}
     exact = "yes" if FORMS[cell.form].exact else "no"
     return {**about, "q exact": exact, "target": target, **found._asdict()}

@@ -11,7 +11,7 @@ import pytest
 from research.logits import one_pass
 from research.logits import reducers as columns
 from research.logits.reducers import Columns, Rows
-from research.losses import LOSSES, Context
+from research.losses import LOSSES, PairVectors
 
 B, ITEMS, D = 13, 40, 5
 DRAW = np.random.default_rng(3)
@@ -32,7 +32,7 @@ def test_a_row_with_nothing_kept_has_neither_loss_nor_gradient():
     columns = Columns(lost - 2 * lost, lost - lost, lost, lost >= 0)
     candidate = jnp.asarray(np.where(np.arange(B) == 5, 0, 1), jnp.int32)
     rows = Rows(jnp.arange(B, dtype=jnp.int32) + 1, candidate, None)
-    told = one_pass.Foretold(jnp.zeros(B), jnp.ones(B))
+    told = one_pass.ExpectedCotangent(jnp.zeros(B), jnp.ones(B))
 
     def total(query: jax.Array, vectors: jax.Array) -> tuple[jax.Array, jax.Array]:
         bias = jnp.zeros(ITEMS)
@@ -63,7 +63,7 @@ def test_logits_may_lie_as_far_apart_as_they_like(length):
     candidate = jnp.arange(B, dtype=jnp.int32)
     rows = Rows(candidate, candidate, None)
     bias = -jnp.linspace(0.0, 9.0, len(VECTORS))
-    told = one_pass.Foretold(jnp.zeros(B), jnp.ones(B))
+    told = one_pass.ExpectedCotangent(jnp.zeros(B), jnp.ones(B))
 
     def in_blocks(query: jax.Array, vectors: jax.Array) -> jax.Array:
         return one_pass.log_sum_exp(query, vectors, bias, rows, columns, told)
@@ -86,7 +86,7 @@ def test_without_a_usable_column_no_row_has_a_loss():
     none = jnp.zeros(ITEMS, jnp.int32)
     columns = Columns(None, none, none, none > 0)
     rows = Rows(jnp.arange(B), jnp.ones(B, jnp.int32), None)
-    told = one_pass.Foretold(jnp.zeros(B), jnp.ones(B))
+    told = one_pass.ExpectedCotangent(jnp.zeros(B), jnp.ones(B))
     found, pull = jax.vjp(
         lambda q, v: one_pass.log_sum_exp(q, v, jnp.zeros(ITEMS), rows, columns, told),
         jnp.asarray(QUERY),
@@ -106,7 +106,7 @@ def test_logits_are_never_held_whole():
     rows = Rows(place, place, None)
 
     def total(query: jax.Array, vectors: jax.Array) -> jax.Array:
-        told = one_pass.Foretold(jnp.zeros(b), jnp.ones(b))
+        told = one_pass.ExpectedCotangent(jnp.zeros(b), jnp.ones(b))
         bias = jnp.zeros(c)
         found = one_pass.log_sum_exp(query, vectors, bias, rows, columns, told)
         return jnp.sum(found)
@@ -139,12 +139,12 @@ def test_the_gradient_of_a_loss_in_one_pass_is_as_foretold(name):
     """Otherwise blocks are seen twice, and it had better be held whole for longer."""
     positive, found = jnp.asarray(DRAW.normal(0, 2, (2, B)), jnp.float32)
 
-    context = Context(jnp.asarray(QUERY), jnp.asarray(QUERY))
+    context = PairVectors(jnp.asarray(QUERY), jnp.asarray(QUERY))
 
     def total(found: jax.Array) -> jax.Array:
         values = LOSSES[name](positive, Reduced(found), {}, context)
         return jnp.sum(jnp.asarray(WEIGHT) * values)
 
-    foretold = jnp.asarray(WEIGHT) * jax.nn.sigmoid(found - positive)
-    ratio = jax.grad(total)(found) / foretold
+    expected = jnp.asarray(WEIGHT) * jax.nn.sigmoid(found - positive)
+    ratio = jax.grad(total)(found) / expected
     np.testing.assert_allclose(ratio, ratio[0], rtol=one_pass.SAME)

@@ -9,7 +9,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from research.logits import reducers as columns
 from research.logits.blocked import ROWS, by_rows
-from research.logits.one_pass import Foretold, log_sum_exp
+from research.logits.one_pass import ExpectedCotangent, log_sum_exp
 from research.logits.reducers import Columns, Rows
 
 B, C, D = 512, 512, 16
@@ -20,9 +20,9 @@ def total(query, vectors, candidate, told):
     """A softmax's loss, with the rows left to the compiler or told apart."""
     rows = Rows(jnp.arange(B, dtype=jnp.int32), candidate, None)
     shared = Columns(None, candidate, candidate, jnp.ones(C, bool))
-    foretold = Foretold(jnp.zeros(B), jnp.ones(B))
+    expected = ExpectedCotangent(jnp.zeros(B), jnp.ones(B))
     pass_over = by_rows(log_sum_exp, "rwwrwr") if told else log_sum_exp
-    found = pass_over(query, vectors, jnp.zeros(C), rows, shared, foretold)
+    found = pass_over(query, vectors, jnp.zeros(C), rows, shared, expected)
     return jnp.mean(jnp.logaddexp(0.0, found))
 
 

@@ -9,7 +9,7 @@ import sys
 def test_devices_loop_over_their_own_rows_alone():
     flags = "--xla_force_host_platform_device_count=8"
     done = subprocess.run(
-        [sys.executable, "-m", "tests.losses.blocks_run"],
+        [sys.executable, "-m", "tests.logits.blocks_run"],
         env={**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"},
         capture_output=True,
         text=True,

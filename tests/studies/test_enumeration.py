@@ -16,7 +16,7 @@ from experiments.studies.probe.enumeration import (
 from experiments.studies.probe.forms import form_sources
 from experiments.studies.probe.gradients import score_gradient
 from research.negatives.union import union_log_q
-from tests.diagnostics.made import exactly, sampled_gradient, small_arm
+from tests.studies.made import exactly, sampled_gradient, small_arm
 
 WORLDS = small_world(True), small_world(False)
 

@@ -13,7 +13,7 @@ from research.logits import plan as blocking
 from research.logits import reducers as columns
 from research.logits.candidates import Block, candidate_logits
 from research.logits.corrections import Known
-from research.losses import LOSSES, Context
+from research.losses import LOSSES, PairVectors
 from research.negatives.source import Batch, Drawn
 from research.temperature import Temperature
 from tests.negatives.small import hyper_of, pool_of, ready
@@ -81,7 +81,7 @@ def both(
         own, negatives = make(
             config, query, positive, tuple(blocks), batch, POOL, known, hyper, divisor
         )
-        pair = Context(query, positive)
+        pair = PairVectors(query, positive)
         values = {n: LOSSES[n](own, negatives, hyper, pair) for n in losses}
         total = sum(jnp.mean(batch.weight * value) for value in values.values())
         return total, (values, negatives.count())

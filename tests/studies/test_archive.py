@@ -10,7 +10,7 @@ from experiments.studies.probe.forms import FORMS
 from experiments.studies.probe.negatives import Seen
 from experiments.studies.probe.points import TARGETS
 from experiments.studies.probe.run import write_findings
-from experiments.studies.probe.runner import FAITHFUL, SMALL, ZERO, Cell
+from experiments.studies.probe.runner import FAITHFUL, SMALL, ZERO, Measurement
 from experiments.studies.probe.tables import bias_table, page, seen_table
 from research.files import write_arrays
 from research.types import InputError
@@ -27,14 +27,17 @@ def made_archive():
         return cell, Probe(kept, draw.normal(size=(4, 10)))
 
     cells = [
-        Cell("made", model, "fitted", form, False, "per row", n, question)
+        Measurement("made", model, "fitted", form, False, "per row", n, question)
         for model in ("untrained", "trained")
         for form in FORMS
         for n in (16, 64)
         for question in (ZERO, FAITHFUL)
     ]
     small = [
-        (Cell(SMALL, "made", "whole", f, m, "per row", n, ZERO), Estimate(0.1, 0, 1, 2))
+        (
+            Measurement(SMALL, "made", "whole", f, m, "per row", n, ZERO),
+            Estimate(0.1, 0, 1, 2),
+        )
         for f in FORMS
         for m in (False, True)
         for n in (2, 4)

@@ -11,8 +11,8 @@ from experiments.arms import arm as arm_of
 from experiments.studies.probe.bias import draw_many, make_drawer, prepare, probe
 from experiments.studies.probe.estimates import estimate
 from experiments.studies.probe.gradients import full_gradient, probed
-from experiments.studies.probe.points import deciles, make_bed, project
-from experiments.studies.probe.runner import FAITHFUL, ZERO, Bench, Cell
+from experiments.studies.probe.points import deciles, make_point, project
+from experiments.studies.probe.runner import FAITHFUL, ZERO, Measurement, ProbeRunner
 from research.config import Config
 from research.losses import LOSSES
 from research.losses.entry import VECTORS
@@ -25,19 +25,19 @@ N = 64
 
 
 @pytest.fixture(scope="module")
-def bed():
+def point():
     fold = made_fold()
     config = resolve_features(Config(dim=8, user_hidden=(8,), item_hidden=(8,)), fold)
     world, sizes = build_world(config, fold)
     model = make_model(config)
     params = init_state(config, model, world, sizes).params
     # Warm, so that a few draws are enough for the forms with the right q.
-    return make_bed(model, params, world, 0.5, rows=256, only_fitted=True)
+    return make_point(model, params, world, 0.5, rows=256, only_fitted=True)
 
 
 @pytest.fixture(scope="module")
-def found(bed):
-    bench = Bench(Config(), bed.world.pool, width=N)
+def found(point):
+    runner = ProbeRunner(Config(), point.world.pool, width=N)
     forms = [
         ("in-batch", FAITHFUL),
         ("in-batch+logq", FAITHFUL),
@@ -45,10 +45,10 @@ def found(bed):
     ]
     forms += [("mixed-unigram-q", FAITHFUL), ("mixed+logq", FAITHFUL)]
     cells = [
-        Cell("made", "untrained", "fitted", form, False, "per row", N, question)
+        Measurement("made", "untrained", "fitted", form, False, "per row", N, question)
         for form, question in forms
     ]
-    return {(c.form, c.question): p for c, p in bench.measure(bed, cells, m=6)}
+    return {(c.form, c.question): p for c, p in runner.measure(point, cells, m=6)}
 
 
 def test_uncorrected_in_batch_pushes_popular_items_down(found):
@@ -84,25 +84,25 @@ def test_yi_is_at_zero_at_the_truth(found):
     assert np.isnan(found.cosine)
 
 
-def test_the_catalogue_is_the_exact_softmax(bed):
+def test_the_catalogue_is_the_exact_softmax(point):
     config = dataclasses.replace(arm_of("full-softmax"), batch=2)
-    arm = probed(config, bed.world.pool)
-    ready = prepare(arm, width=bed.scores.shape[1])
-    one = probe(bed, ready, draw_many(bed, make_drawer(arm), 3))
+    arm = probed(config, point.world.pool)
+    ready = prepare(arm, width=point.scores.shape[1])
+    one = probe(point, ready, draw_many(point, make_drawer(arm), 3))
     for kept in one.products.values():
         assert estimate(kept).bias < 1e-4
     assert np.abs(one.signed).max() < 1e-6
 
 
-def test_the_way_back_is_the_gradient_of_the_loss(bed):
+def test_the_way_back_is_the_gradient_of_the_loss(point):
     def loss(items):
-        scores = bed.users @ items.T / bed.temperature
-        never = bed.world.pool.counts[None, :] > 0
+        scores = point.users @ items.T / point.temperature
+        never = point.world.pool.counts[None, :] > 0
         logp = jax.nn.log_softmax(jnp.where(never, scores, -1e6), axis=1)
-        return -jnp.mean(jnp.take_along_axis(logp, bed.positive[:, None], axis=1))
+        return -jnp.mean(jnp.take_along_axis(logp, point.positive[:, None], axis=1))
 
-    got = project(bed, full_gradient(bed.scores, bed.positive))["items"]
-    np.testing.assert_allclose(got, jax.grad(loss)(bed.items).ravel(), atol=1e-6)
+    got = project(point, full_gradient(point.scores, point.positive))["items"]
+    np.testing.assert_allclose(got, jax.grad(loss)(point.items).ravel(), atol=1e-6)
 
 
 def test_deciles_hold_a_tenth_each_and_the_most_clicked_first():
@@ -112,7 +112,7 @@ def test_deciles_hold_a_tenth_each_and_the_most_clicked_first():
     assert counts[tenth == 0].min() >= counts[tenth == 9].max()
 
 
-def test_a_loss_that_needs_vectors_is_refused(bed):
+def test_a_loss_that_needs_vectors_is_refused(point):
     name = next(name for name, loss in LOSSES.items() if VECTORS in loss.needs)
     with pytest.raises(ValueError, match="scores alone"):
-        probed(dataclasses.replace(Config(), loss=name), bed.world.pool)
+        probed(dataclasses.replace(Config(), loss=name), point.world.pool)
