@@ -13,14 +13,14 @@ import sys
 import time
 from collections.abc import Iterator
 
-from experiments.plan import SMALL
-from experiments.runs import KS, fold_of
+from experiments.inputs import KS, fold_of
 from research.baselines import BASELINES, option_values
 from research.config import Config
 from research.data import DATASETS
 from research.evaluate.metrics import summary
 from research.evaluate.record import evaluate
 from research.evaluate.top_k import rank_scores, seen_items_of
+from research.prepare import is_large
 from research.types import Fold, InputError, choose
 
 __all__ = ["TRIED", "judged"]
@@ -64,7 +64,7 @@ def judged(name: str, fold: Fold, large: bool) -> Iterator[tuple[float, str]]:
     seen = seen_items_of(fold)
     for values in itertools.product(*tried.values()):
         words = tuple(f"{n}={v:g}" for n, v in zip(tried, values, strict=True))
-        scorer = entry.fit(fold, option_values(name, entry, words, large), 0)
+        scorer = entry.fit(fold, option_values(name, words, large), 0)
         lists = rank_scores(scorer, fold.fitted.n_items, *seen, k=max(KS))
         yield summary(evaluate(fold, lists, KS))["ndcg"][20], " ".join(words)
 
@@ -83,7 +83,7 @@ def main(words: list[str]) -> int:
     for name in names:
         found = []
         clock = time.perf_counter()
-        for ndcg, options in judged(name, fold, dataset not in SMALL):
+        for ndcg, options in judged(name, fold, is_large(fold)):
             found.append((ndcg, options))
             seconds, clock = time.perf_counter() - clock, time.perf_counter()
             print(f"{name}: {ndcg:.4f} {options} ({seconds:.1f} s)", flush=True)

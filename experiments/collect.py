@@ -18,7 +18,7 @@ from experiments.folders import (
     serving_folder,
 )
 from experiments.grid import Cell, Grid
-from experiments.runs import is_done
+from experiments.plan import is_done
 from experiments.studies.curves import SIMULATED, report_curves
 from research.config import Config
 from research.report.arms import arms_figure, dots_figure

@@ -15,8 +15,8 @@ from experiments.engine.local import cores, run_here, run_in_workers
 from experiments.folders import writable
 from experiments.grid import Grid, expand
 from experiments.grids import GRIDS
+from experiments.inputs import ratings_of
 from experiments.plan import Task, plan
-from experiments.runs import ratings_of
 from experiments.studies.curves import SIMULATED, simulate
 from research.config import Config
 from research.data import DATASETS

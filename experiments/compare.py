@@ -1,13 +1,15 @@
 """Trains a few configs in this process and hands over their rows: a grid in a cell."""
 
+import dataclasses
 import time
 from collections.abc import Mapping
 
-from experiments.plan import prepare
-from experiments.runs import baseline, fold_of, score, serve
+from experiments.inputs import prepared_run
+from experiments.runs import baseline, score, serve
 from research.config import Config
+from research.prepare import is_towers
 from research.report.records import RunResult
-from research.train.loop import train
+from research.train.loop import NotFinite, train_together
 
 __all__ = ["compare"]
 
@@ -30,18 +32,19 @@ def compare(
     for name, config in configs.items():
         for seed in range(seeds):
             start = time.perf_counter()
-            rows.append(_row(name, config, seed, data_dir))
+            rows.append(_result(name, config, seed, data_dir))
             seconds = time.perf_counter() - start
             print(f"{name}, seed {seed}: {seconds:.1f} s", flush=True)
     return rows
 
 
-def _row(name: str, config: Config, seed: int, data_dir: str | None) -> RunResult:
-    ready = prepare(config.__class__(**{**config.__dict__, "seed": seed}), data_dir)
-    fold = fold_of(ready, data_dir)
-    if ready.model != "two-tower":
-        return RunResult(name, {}, seed, score(ready, fold, baseline(ready, fold)))
-    done = train(ready, fold)
-    vectors = done.user_vectors, done.item_vectors
-    scorer = serve(ready, fold, *vectors, done.temperature)
-    return RunResult(name, {}, seed, score(ready, fold, scorer))
+def _result(name: str, config: Config, seed: int, data_dir: str | None) -> RunResult:
+    run = prepared_run(dataclasses.replace(config, seed=seed), data_dir)
+    if not is_towers(config):
+        return RunResult(name, {}, seed, score(run, baseline(run)))
+    (trained,) = train_together([run])
+    if isinstance(trained, NotFinite):
+        raise trained
+    vectors = trained.user_vectors, trained.item_vectors
+    scorer = serve(run, *vectors, trained.temperature, config.prior)
+    return RunResult(name, {}, seed, score(run, scorer))

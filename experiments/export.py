@@ -24,7 +24,8 @@ from jaxtyping import Float
 from experiments.folders import RESULTS_VERSION, check_writable, whole, write_json
 from research.config import Config
 from research.evaluate.top_k import seen_items_of
-from research.positives import USER_ITEM, candidate_counts, log_share, user_item
+from research.positives import POSITIVES, candidate_counts, log_share, user_item
+from research.prepare import is_towers
 from research.types import Fold, InputError
 
 __all__ = ["FILES", "check_export", "export", "exported"]
@@ -38,9 +39,9 @@ def check_export(config: Config, folder: Path) -> None:
     Raises:
       InputError: the model has no vectors, or the folder can't be made or written to.
     """
-    if config.model != "two-tower":
+    if not is_towers(config):
         raise InputError(f"model {config.model} has no vectors to export")
-    if config.positives != USER_ITEM:
+    if not POSITIVES.choose(config.positives).ranks_items:
         raise InputError(
             f"positives {config.positives}: only users and items are exported"
         )

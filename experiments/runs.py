@@ -2,7 +2,6 @@
 
 import csv
 import dataclasses
-import functools
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,101 +11,70 @@ import numpy as np
 
 from experiments.folders import (
     environment,
-    finished,
-    run_folder,
-    run_id,
     serving_folder,
     whole,
     write_json,
 )
+from experiments.inputs import KS, fold_of, prepared_run, ratings_of
 from research.baselines import BASELINES, option_values
 from research.config import Config
-from research.data import load
 from research.evaluate.metrics import summary
 from research.evaluate.record import evaluate
 from research.evaluate.top_k import Scorer, dot_product, rank_scores, seen_items_of
-from research.events import catalogue, fold
-from research.features import needs_rated
 from research.positives import candidate_counts, log_share, user_item
-from research.positives.tasks import asked
+from research.prepare import Prepared, is_towers
 from research.report.records import pack
-from research.train.loop import NotFinite, Trained, train
-from research.types import Fold, Ratings, Record
+from research.train.loop import NotFinite, Trained, train_together
+from research.types import Record
 
 __all__ = [
+    "KS",
     "baseline",
     "execute",
     "fold_of",
-    "is_done",
-    "locate",
     "ratings_of",
     "score",
     "serve",
 ]
 
-KS = (10, 20, 50, 100)
 Progress = Callable[[str], None]
 
 
-@functools.lru_cache(maxsize=2)
-def ratings_of(dataset: str, data_dir: str | None) -> Ratings:
-    """The data set, read once a process."""
-    return load(dataset, data_dir)
-
-
-@functools.lru_cache(maxsize=4)
-def _fold(
-    dataset: str, data_dir: str | None, threshold: float, salt: int, library: str,
-    split: str, fit_on: str, with_rated: bool,
-) -> Fold:  # fmt: skip
-    ratings = ratings_of(dataset, data_dir)
-    events = catalogue(ratings, threshold, salt, library, with_rated)
-    return fold(events, split, fit_on)
-
-
-def fold_of(config: Config, data_dir: str | None = None) -> Fold:
-    """The phase that a config fits on and is judged by, made once a process."""
-    return _fold(
-        config.dataset, data_dir, config.threshold, config.tie_salt, config.library,
-        config.split, config.fit_on, needs_rated(config),
-    )  # fmt: skip
-
-
-def locate(config: Config, grid: str, out: Path, digest: str) -> tuple[str, Path]:
-    """The run's id, and the folder it is or will be in."""
-    identity = run_id(config, digest)
-    return identity, run_folder(out, config.dataset, grid, identity)
-
-
-def score(config: Config, fold: Fold, scorer: Scorer) -> Record:
+def score(run: Prepared, scorer: Scorer) -> Record:
     """Ranks all candidates for every query of the task; keeps what tables need."""
-    fold = asked(config, fold).fold
+    fold = run.task.fold
     lists = rank_scores(scorer, fold.fitted.n_items, *seen_items_of(fold), k=max(KS))
     return evaluate(fold, lists, KS, scorer)
 
 
 def serve(
-    config: Config,
-    fold: Fold,
+    run: Prepared,
     users: np.ndarray,
     items: np.ndarray,
     temperature: float | None = None,
+    prior: float = 0.0,
 ) -> Scorer:
-    """score / temperature + prior * log q, with q the share of the fitted clicks.
+    """score / temperature + prior * log q, with q the share of the training clicks.
 
-    temperature is what a run learned (Trained.temperature); default the config's.
+    Args:
+      run: the run.
+      users: vectors of the task's queries, [v, d].
+      items: vectors of its candidates, [i, d].
+      temperature: what the run learned (Trained.temperature); default the config's.
+      prior: strength of the popularity prior.
     """
-    fitted = asked(config, fold).fold.fitted
+    fitted = run.task.fold.fitted
     counts = candidate_counts(user_item(fitted), fitted.n_items)
-    bias = config.prior * log_share(counts)
-    return dot_product(users, items, bias, 1.0 / (temperature or config.temperature))
+    divisor = temperature or run.config.temperature
+    return dot_product(users, items, prior * log_share(counts), 1.0 / divisor)
 
 
-def baseline(config: Config, fold: Fold) -> Scorer:
+def baseline(run: Prepared) -> Scorer:
     """The scorer of a config's baseline, fitted."""
-    entry = BASELINES[config.model]
-    values = option_values(config.model, entry, config.baseline)
-    return entry.fit(fold, values, config.seed)
+    config = run.config
+    values = option_values(config.model, config.baseline)
+    scorer: Scorer = BASELINES[config.model].fit(run.fold, values, config.seed)
+    return scorer
 
 
 def execute(
@@ -134,17 +102,17 @@ def execute(
     Returns:
       A short line on the result, or on why the run failed (also in failed.json).
     """
-    held = fold_of(config, data_dir)
+    run = prepared_run(config, data_dir)
     digest = ratings_of(config.dataset, data_dir).digest
     try:
-        scorer_of, seconds = _scorers(config, held, folder, progress, devices, done)
+        scorer_of, seconds = _scorers(run, folder, progress, devices, done)
     except NotFinite as error:
         write_json(folder / "failed.json", {"reason": str(error)})
         return f"failed: {error}"
     line = ""
     for prior in sorted(priors, key=abs, reverse=True):
         served = dataclasses.replace(config, prior=prior)
-        record = score(served, held, scorer_of(served))
+        record = score(run, scorer_of(prior))
         where = serving_folder(folder, served)
         _write_arrays(where / "per_user.npz", pack(record))
         write_json(where / "config.json", served)
@@ -158,31 +126,31 @@ def execute(
 
 
 def _scorers(
-    config: Config,
-    held: Fold,
+    run: Prepared,
     folder: Path,
     progress: Progress,
     devices: int,
     done: Trained | NotFinite | None,
-) -> tuple[Callable[[Config], Scorer], dict[str, float]]:
-    """(config with its prior) -> scorer; seconds. Trains if it must."""
-    if config.model != "two-tower":
-        scorer = baseline(config, held)
-        return lambda served: scorer, {}
+) -> tuple[Callable[[float], Scorer], dict[str, float]]:
+    """prior -> scorer; seconds. Trains if it must."""
+    config = run.config
+    if not is_towers(config):
+        scorer = baseline(run)
+        return lambda prior: scorer, {}
     vectors = folder / "vectors.npz"
     if vectors.is_file():
         with np.load(vectors) as stored:
             arrays = dict(stored)
-        return lambda served: _serve_stored(served, held, arrays), {}
+        return lambda prior: _serve_stored(run, prior, arrays), {}
 
-    def on_epoch(epoch: int, row: dict[str, float]) -> None:
+    def on_epoch(number: int, epoch: int, row: dict[str, float]) -> None:
         progress(f"epoch {epoch}/{config.epochs} loss {row['loss']:.3f}")
 
+    if done is None:
+        validate = _validation(run) if config.evaluate_every else None
+        (done,) = train_together([run], on_epoch, validate, devices)
     if isinstance(done, NotFinite):
         raise done
-    if done is None:
-        validate = _validation(config, held) if config.evaluate_every else None
-        done = train(config, held, on_epoch, validate, devices)
     # The vectors mark the training as done, so they are written last.
     _write_history(folder / "history.csv", done.history)
     arrays = {
@@ -192,22 +160,22 @@ def _scorers(
     }
     _write_arrays(vectors, arrays)
     seconds = {"compile_seconds": done.compile_seconds, "run_seconds": done.seconds}
-    return lambda served: _serve_stored(served, held, arrays), seconds
+    return lambda prior: _serve_stored(run, prior, arrays), seconds
 
 
 def _serve_stored(
-    config: Config, held: Fold, arrays: Mapping[str, np.ndarray]
+    run: Prepared, prior: float, arrays: Mapping[str, np.ndarray]
 ) -> Scorer:
     learned = arrays.get("temperature")
-    temperature = config.temperature if learned is None else float(learned)
-    return serve(config, held, arrays["users"], arrays["items"], temperature)
+    temperature = None if learned is None else float(learned)
+    return serve(run, arrays["users"], arrays["items"], temperature, prior)
 
 
 def _validation(
-    config: Config, held: Fold
+    run: Prepared,
 ) -> Callable[[np.ndarray, np.ndarray], dict[str, float]]:
     def validate(users: np.ndarray, items: np.ndarray) -> dict[str, float]:
-        numbers = summary(score(config, held, serve(config, held, users, items)))
+        numbers = summary(score(run, serve(run, users, items)))
         return {f"{m}@20": numbers[m][20] for m in ("ndcg", "recall", "coverage")}
 
     return validate
@@ -233,8 +201,3 @@ def _json_numbers(numbers: dict[str, dict[int, float]]) -> dict[str, dict[int, A
         metric: {k: None if math.isnan(v) else v for k, v in values.items()}
         for metric, values in numbers.items()
     }
-
-
-def is_done(config: Config, folder: Path) -> bool:
-    """Whether the run's metrics under its serving fields are there."""
-    return finished(folder) and finished(serving_folder(folder, config))

@@ -14,10 +14,11 @@ from experiments.engine.processes import Place, check_place, join
 from experiments.export import check_export, export
 from experiments.folders import check_writable, read_json, serving_folder, writable
 from experiments.grid import Cell
-from experiments.plan import TOWERS, Task, check_devices, label, plan
-from experiments.runs import fold_of, locate, ratings_of
+from experiments.inputs import fold_of, ratings_of
+from experiments.plan import Task, check_devices, label, locate, plan
 from research.config import Config
 from research.data import DATASETS
+from research.prepare import is_towers
 from research.types import InputError, choose
 
 __all__ = ["Train"]
@@ -91,7 +92,7 @@ class Train:
             raise InputError(
                 f"devices is {self.devices}: with --processes all devices take part"
             )
-        if cell.config.model != TOWERS:
+        if not is_towers(cell.config):
             raise InputError(
                 f"processes is {place.processes}: model {cell.config.model} uses one"
             )

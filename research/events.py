@@ -8,6 +8,7 @@ never by the id itself nor by the order of a file.
 import numpy as np
 from jaxtyping import Int, UInt64
 
+from research.registry import Registry
 from research.types import (
     Events,
     Fold,
@@ -17,7 +18,6 @@ from research.types import (
     Ratings,
     Users,
     check,
-    choose,
 )
 
 __all__ = [
@@ -234,7 +234,7 @@ def _cut(k: np.ndarray, n: np.ndarray) -> np.ndarray:
     return np.where(10 * k <= 8 * n, TRAIN, np.where(10 * k <= 9 * n, VALIDATION, TEST))
 
 
-SPLITS = {"last": last, "ratio": ratio, "time": time}
+SPLITS = Registry("split", {"last": last, "ratio": ratio, "time": time})
 
 
 def fold(
@@ -252,7 +252,7 @@ def fold(
     """
     if fit_on not in FIT_ON:
         raise InputError(f"unknown fit_on '{fit_on}': choose {' or '.join(FIT_ON)}")
-    part = choose(split, SPLITS, "split")(events)
+    part = SPLITS.choose(split)(events)
     judged_by = VALIDATION if fit_on == "train" else TEST
     fitted = _cut_rated(take_events(events, part < judged_by))
     held = take_events(events, part == judged_by)

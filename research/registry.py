@@ -5,16 +5,19 @@ an entry may hold a ``deferred`` function: a reference that imports its module o
 first call. An entry added from outside (a notebook, a test) holds the function itself.
 """
 
-import difflib
+import ast
 import importlib
+import importlib.util
+import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from research.types import InputError
+from research.types import choose
 
-__all__ = ["Deferred", "Registry", "deferred"]
+__all__ = ["Deferred", "Registry", "deferred", "summary"]
 
 T = TypeVar("T")
 
@@ -32,17 +35,11 @@ class Registry(dict[str, T], Generic[T]):
         Raises:
           InputError: there is none; the line names the choices and the nearest.
 
-        >>> Registry("split", {"last": 1, "ratio": 2}).choose("lst")
+        >>> Registry("cut", {"last": 1, "ratio": 2}).choose("lst")
         Traceback (most recent call last):
-        research.types.InputError: unknown split 'lst' (nearest: last): choose last, ratio
+        research.types.InputError: unknown cut 'lst' (nearest: last): choose last, ratio
         """
-        if name in self:
-            return self[name]
-        near = difflib.get_close_matches(name, self, n=1, cutoff=0.4)
-        hint = f" (nearest: {near[0]})" if near else ""
-        raise InputError(
-            f"unknown {self.what} '{name}'{hint}: choose {', '.join(sorted(self))}"
-        )
+        return choose(name, self, self.what)
 
     @contextmanager
     def added(self, name: str, entry: T) -> Iterator[T]:
@@ -87,3 +84,28 @@ def deferred(path: str) -> Deferred:
     """
     module, _, name = path.partition(":")
     return Deferred(module, name)
+
+
+def summary(function: Callable[..., Any] | Deferred) -> str:
+    """The first line of a function's docstring, without importing a deferred one.
+
+    >>> summary(deferred("research.registry:summary"))[:37]
+    "The first line of a function's docstr"
+    """
+    if isinstance(function, Deferred):
+        spec = importlib.util.find_spec(function.module)
+        assert spec is not None
+        assert spec.origin is not None
+        tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+        kinds = (ast.FunctionDef, ast.ClassDef)
+        text = next(
+            (
+                ast.get_docstring(node)
+                for node in tree.body
+                if isinstance(node, kinds) and node.name == function.name
+            ),
+            None,
+        )
+    else:
+        text = inspect.getdoc(function)
+    return (text or "").partition("\n")[0]

@@ -22,6 +22,7 @@ __all__ = [
     "BANDS",
     "Events",
     "Fold",
+    "Hyper",
     "InputError",
     "Items",
     "Rated",
@@ -33,6 +34,8 @@ __all__ = [
 ]
 
 BANDS = ("head", "torso", "tail")
+
+Hyper = dict[str, Any]  # a float32 scalar for each name, traced
 
 
 class InputError(Exception):

@@ -4,6 +4,7 @@ import dataclasses
 import math
 
 import pytest
+from research.config_checks import validate
 
 from research.config import (
     REFERENCE,
@@ -13,7 +14,6 @@ from research.config import (
     structure,
     training_fields,
 )
-from research.config_checks import validate
 from research.types import InputError, choose
 
 FIELDS = {field.name for field in dataclasses.fields(Config)}

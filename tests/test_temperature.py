@@ -13,6 +13,7 @@ from experiments.runs import serve
 from research.config import Config
 from research.negatives.source import Batch, Pool
 from research.positives import log_share
+from research.prepare import prepare
 from research.temperature import (
     Temperature,
     UserTemperatures,
@@ -29,7 +30,6 @@ from research.train import run_state as course
 from research.train import run_state as start
 from research.train.loop import compiled_epoch, train
 from research.train.run_state import traced_values
-from research.train.world import build_world
 from research.types import InputError
 from tests.train.test_loop import compilations
 from tests.world import made_fold
@@ -225,7 +225,7 @@ def test_bad_temperatures_are_refused_before_training(line, monkeypatch):
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -1.0])
 def test_bad_weights_are_refused(value):
-    world, _ = build_world(SMALL, made_fold())
+    world, _ = prepare(SMALL, made_fold()).world
     start.check_weights(world)
     weight = world.pairs.weight.at[3].set(value)
     world = world._replace(pairs=world.pairs._replace(weight=weight))

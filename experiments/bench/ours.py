@@ -21,20 +21,19 @@ from experiments.runs import serve as scorer_of
 from research import rng
 from research.batches import epoch_batches
 from research.config import Config, structure
-from research.config_checks import validate
 from research.evaluate.metrics import summary
 from research.evaluate.top_k import seen_items_of, top_k
 from research.logits.candidates import Block, candidate_logits
 from research.logits.plan import blocked_logits, is_blocked
-from research.losses import LOSSES, PairVectors
+from research.losses import LOSSES
+from research.losses.square import PairVectors
 from research.negatives import Size, check_negatives, make_sources
 from research.negatives.source import Batch, Pool
-from research.temperature import Temperature
+from research.prepare import prepare
+from research.temperature.kinds import Temperature
 from research.towers.towers import normalise
 from research.train.loop import compiled_epoch
-from research.train.model import make_model
 from research.train.run_state import init_state, refreshed, traced_values
-from research.train.world import build_world, resolve_features
 from research.types import Fold, InputError
 
 __all__ = [
@@ -101,10 +100,9 @@ def portions(config: Config, fold: Fold, steps: int) -> Answers:
       fold: the phase.
       steps: of a portion; the first of all is part of getting ready.
     """
-    world, sizes = build_world(config, fold)
-    model = make_model(config)
-    state = init_state(config, model, world, sizes)
-    state = refreshed(config, model, state, world)  # as before any epoch
+    run = prepare(config, fold)
+    world, sizes = run.world
+    state = refreshed(run, init_state(run, world, sizes), world)  # as before an epoch
     hyper = traced_values(config)
     epoch_of: Any = compiled_epoch(structure(config))  # jit, which can be lowered
     parts = _cycle(config, len(world.pairs.candidate), steps)
@@ -149,13 +147,13 @@ def rank_portions(told: dict[str, Any]) -> Answers:
     fold = work_of(told["dataset"], told["made"], told["data_dir"], RANKING).fold
     with np.load(told["work"]) as file:
         users, items = file["users"], file["items"]
-    config, seen = Config(), seen_items_of(fold)
+    run, seen = prepare(Config(), fold), seen_items_of(fold)
 
     def once() -> dict[str, float]:
         clock = time.perf_counter()
         top_k(users, items, None, *seen, k=max(KS))
         ranked = time.perf_counter()
-        summary(score(config, fold, scorer_of(config, fold, users, items)))
+        summary(score(run, scorer_of(run, users, items)))
         return {"rank": ranked - clock, "metrics": time.perf_counter() - ranked}
 
     yield {"compile_seconds": sum(once().values())}
@@ -170,7 +168,7 @@ def loss_portions(told: dict[str, Any]) -> Answers:
     """Milliseconds of each form of the loss, one after the other, at a batch."""
     config = dataclasses.replace(TOWERS, batch=told["batch"])
     work = work_of(told["dataset"], told["made"], told["data_dir"])
-    world, _ = build_world(config, work.fold)
+    world, _ = prepare(config, work.fold).world
     # The examples in steps of a prime, so that a batch isn't one user's.
     index = jnp.arange(config.batch, dtype=jnp.int32) * 7919
     index = index % len(world.pairs.candidate)
@@ -289,13 +287,13 @@ def possible(config: Config, fold: Fold) -> Config:
     """
     candidate = fold.fitted.item
     size = Size(fold.fitted.n_items, len(np.unique(candidate)), len(candidate))
-    validate(config)
+    config.check()
     try:
         check_negatives(config, size)
     except InputError:
         config = dataclasses.replace(config, draws=0)
         check_negatives(config, size)
-    return resolve_features(config, fold)
+    return prepare(config, fold).config
 
 
 def _per_row(config: Config) -> bool:

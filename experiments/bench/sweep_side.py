@@ -16,10 +16,9 @@ from experiments.engine.local import RunStatus, cores, run_in_workers
 from experiments.plan import Task
 from research.batches import epoch_batches
 from research.config import Config, structure
+from research.prepare import prepare
 from research.train.loop import compiled_epoch, train
-from research.train.model import make_model
 from research.train.run_state import init_state, traced_values
-from research.train.world import build_world
 
 __all__ = ["at_once_portions", "engine_portions", "run_portions", "swept"]
 
@@ -59,9 +58,9 @@ def at_once_portions(told: dict[str, Any]) -> Answers:
     """An epoch of all temperatures of a seed each time, in one program."""
     fold = work_of(told["dataset"], told["made"], told["data_dir"], RANKING).fold
     configs = swept({**told, "seeds": 1})
-    world, sizes = build_world(configs[0], fold)
-    model = make_model(configs[0])
-    state = _stack([init_state(config, model, world, sizes) for config in configs])
+    runs = [prepare(config, fold) for config in configs]
+    world, sizes = runs[0].world
+    state = _stack([init_state(run, world, sizes) for run in runs])
     hyper = _stack([traced_values(config) for config in configs])
     epoch = compiled_epoch(structure(configs[0]), len(configs))
     examples = len(world.pairs.candidate)

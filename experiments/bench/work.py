@@ -18,9 +18,9 @@ from experiments.runs import fold_of
 from research.batches import epoch_batches
 from research.config import Config
 from research.data.synthetic import made_fold, make_synthetic
-from research.train.model import make_model
+from research.prepare import prepare
 from research.train.run_state import init_state, traced_values
-from research.train.world import World, build_world
+from research.train.world import World
 from research.types import Fold, InputError
 
 __all__ = [
@@ -137,8 +137,9 @@ def save_arrays(work: Work, batches: tuple[int, ...], path: Path) -> Path:
     history_table, and kernel and bias of <tower>_0 and <tower>_1 are the parameters
     at the start; a kernel is [in, out].
     """
-    world, sizes = build_world(TOWERS, work.fold)
-    state = init_state(TOWERS, make_model(TOWERS), world, sizes)
+    run = prepare(TOWERS, work.fold)
+    world, sizes = run.world
+    state = init_state(run, world, sizes)
     n = len(world.pairs.candidate)
     arrays = {
         "user": np.asarray(world.pairs.query),

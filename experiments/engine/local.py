@@ -15,10 +15,12 @@ from multiprocessing.connection import Connection, wait
 from typing import NamedTuple
 
 from experiments.folders import keep_compiled, write_json
-from experiments.plan import TOWERS, Task
-from experiments.runs import execute, fold_of
+from experiments.inputs import prepared_run
+from experiments.plan import Task
+from experiments.runs import execute
 from research.config import Config, alike
 from research.data.cache import default_root
+from research.prepare import is_towers
 from research.train.loop import NotFinite, Trained, train_together
 
 __all__ = ["RunStatus", "cores", "groups", "run_here", "run_in_workers", "train_group"]
@@ -43,7 +45,7 @@ def groups(tasks: list[Task], at_once: int) -> Iterator[list[Task]]:
 
 def _can(task: Task) -> bool:
     stored = (task.folder / "vectors.npz").is_file()
-    plain = task.config.model == TOWERS and not task.config.evaluate_every
+    plain = is_towers(task.config) and not task.config.evaluate_every
     return plain and task.devices == 1 and not stored
 
 
@@ -58,7 +60,8 @@ def train_group(
             of = f"epoch {epoch}/{configs[0].epochs} of {len(tasks)} runs at once"
             running(f"{tasks[0].name} and others: {of}")
 
-    return train_together(configs, fold_of(configs[0], data_dir), on_epoch)
+    runs = [prepared_run(config, data_dir) for config in configs]
+    return train_together(runs, on_epoch)
 
 
 class RunStatus(NamedTuple):

@@ -34,11 +34,10 @@ from experiments.studies.records import load_study, records_path, save_study
 from research.config import Config
 from research.files import beside, replace
 from research.negatives.source import Batch, Pool
+from research.prepare import prepare
 from research.report.intervals import over_seeds
 from research.report.pages import csv_text
 from research.report.pictures import SPARE_COLOURS, STYLE, Drawing, blank, save_figure
-from research.train.model import make_model
-from research.train.world import build_world, resolve_features
 
 __all__ = [
     "Magnifier",
@@ -308,11 +307,9 @@ def _shares(
     config: Config, data_dir: str | None, temperatures: tuple[float, ...], rows: int
 ) -> dict[str, np.ndarray]:
     """By model: (measured, formula) by temperature by k, means over rows."""
-    fold = fold_of(config, data_dir)
-    config = resolve_features(config, fold)
-    world, sizes = build_world(config, fold)
-    model = make_model(config)
-    models, _ = follow(config, fold, model, world, sizes)
+    run = prepare(config, fold_of(config, data_dir))
+    config, model, (world, _) = run.config, run.model, run.world
+    models, _ = follow(run)
     out = {}
     for name, params in models.items():
         point = make_point(model, params, world, 1.0, rows, config.seed)

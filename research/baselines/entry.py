@@ -1,13 +1,12 @@
 """What a baseline is to the rest: a function that fits it, its options, its seeds."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from research.config import named_values
-from research.evaluate.top_k import Scorer
 from research.types import Fold, InputError
 
-__all__ = ["Baseline", "Option", "Values", "option_values"]
+__all__ = ["Baseline", "Option", "Values", "values_of"]
 
 Values = Mapping[str, float]
 
@@ -27,20 +26,26 @@ class Option(NamedTuple):
 
 
 class Baseline(NamedTuple):
-    """fit(fold, options, seed) -> a scorer of fold.evaluated.
+    """fit(fold, options, seed) -> a Scorer (research/evaluate) of fold.evaluated.
 
     A baseline with ``seeded`` draws random numbers, and is run once a seed.
     """
 
-    fit: Callable[[Fold, Values, int], Scorer]
+    fit: Callable[[Fold, Values, int], Any]
     options: dict[str, Option]
     seeded: bool = False
 
 
-def option_values(
-    name: str, baseline: Baseline, given: Sequence[str], large: bool = False
+def values_of(
+    name: str, baseline: Baseline, words: Sequence[str], large: bool
 ) -> dict[str, float]:
     """The options of a baseline: its defaults, with what is given as NAME=VALUE.
+
+    Args:
+      name: of the baseline, for messages.
+      baseline: its entry.
+      words: such as "l2=200".
+      large: whether the data set has a million ratings or more.
 
     Raises:
       InputError: see named_values; or a value below what the option allows.
@@ -50,7 +55,7 @@ def option_values(
         n: float(o.default if o.large is None or not large else o.large)
         for n, o in options.items()
     }
-    values = named_values(given, defaults, "baseline", name)
+    values = named_values(words, defaults, "baseline", name)
     for n, value in values.items():
         option = options[n]
         if value < option.least or (option.above and value == option.least):

@@ -11,13 +11,13 @@ import optax
 from jaxtyping import Array, Float
 from scipy import sparse
 
-from research.baselines.entry import Baseline, Option, Values
+from research.baselines.entry import Values
 from research.baselines.linear import clicks_of
 from research.evaluate.top_k import Scorer, dot_product
 from research.positives import log_share
 from research.types import Fold
 
-__all__ = ["BPR_MF", "IALS", "bpr_mf", "descend", "ials", "in_batches"]
+__all__ = ["bpr_mf", "descend", "ials", "in_batches"]
 
 Params = dict[str, Array]
 
@@ -149,26 +149,3 @@ def _fitted(
         model.fit(clicks, show_progress=False)
     users: Float[np.ndarray, "u d"] = model.user_factors
     return dot_product(users[fold.evaluated], model.item_factors, bias)
-
-
-IALS = Baseline(
-    ials,
-    {
-        "factors": Option(256, "length of a vector", least=1, whole=True),
-        "iterations": Option(15, "rounds over users and items", least=1, whole=True),
-        "regularization": Option(15.0, "L2 penalty of a vector"),
-        "alpha": Option(3.0, "weight of a clicked cell", above=True),
-    },
-    seeded=True,
-)
-BPR_MF = Baseline(
-    bpr_mf,
-    {
-        "factors": Option(32, "length of a vector", least=1, whole=True),
-        "iterations": Option(400, "passes over the clicks", least=1, whole=True),
-        "learning_rate": Option(0.01, "size of a step", above=True),
-        "regularization": Option(0.03, "L2 penalty of what a step moves"),
-        "prior": Option(1.0, "of log q when ranking"),
-    },
-    seeded=True,
-)

@@ -12,14 +12,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Float32, Int
 
-from research.baselines.entry import Baseline, Option, Values
+from research.baselines.entry import Values
 from research.baselines.factors import descend, in_batches
 from research.evaluate.top_k import Scorer, dot_product
 from research.features import Features, available, item_features, user_features
 from research.rng import generator
 from research.types import Fold
 
-__all__ = ["FM", "Sides", "factorisation_machine", "machine_vectors", "pairwise_loss"]
+__all__ = ["Sides", "factorisation_machine", "machine_vectors", "pairwise_loss"]
 
 BATCH = 2048
 SCALE = 0.1  # of the initial values, over the square root of the length
@@ -149,16 +149,3 @@ def _multi_hot(features: Features) -> Float32[Array, "n f"]:
     for name, code in features.codes.items():
         blocks.append(np.eye(features.sizes[name], dtype=np.float32)[code])
     return jnp.asarray(np.concatenate(blocks, axis=1))
-
-
-FM = Baseline(
-    factorisation_machine,
-    {
-        "dim": Option(64, "length of a vector", least=1, whole=True),
-        "epochs": Option(20, "passes over the clicks", least=1, whole=True),
-        "negatives": Option(4, "draws against a click", least=1, whole=True),
-        "learning_rate": Option(0.003, "size of a step", above=True),
-        "l2": Option(0.003, "penalty on what a batch uses"),
-    },
-    seeded=True,
-)

@@ -11,13 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from research.baselines.entry import Baseline, Option, Values
+from research.baselines.entry import Values
 from research.baselines.factors import descend, in_batches
 from research.evaluate.top_k import Scorer, dot_product
 from research.rng import generator
 from research.types import Events, Fold
 
-__all__ = ["ITEM2VEC", "item2vec", "partners", "skip_gram_loss"]
+__all__ = ["item2vec", "partners", "skip_gram_loss"]
 
 BATCH = 2048
 SCALE = 0.1  # of the initial values, over the square root of the length
@@ -136,20 +136,3 @@ def _mean_of_last(
     sums = np.concatenate((np.zeros((1, vectors.shape[1])), vectors[fitted.item]))
     sums = np.cumsum(sums, axis=0, dtype=np.float64)
     return (sums[ends] - sums[starts]) / (ends - starts)[:, None]
-
-
-ITEM2VEC = Baseline(
-    item2vec,
-    {
-        "dim": Option(64, "length of a vector", least=1, whole=True),
-        "epochs": Option(40, "passes over the clicks", least=1, whole=True),
-        "window": Option(10, "places to a partner; 0: whole history", whole=True),
-        "partners": Option(4, "of a click, in each pass", least=1, whole=True),
-        "negatives": Option(5, "draws against a partner", least=1, whole=True),
-        "power": Option(1.0, "of the clicks that draws are made by"),
-        "learning_rate": Option(0.003, "size of a step", above=True),
-        "history": Option(0, "last items that make a user; 0: all", whole=True),
-        "prior": Option(0.5, "of log p_n when ranking"),
-    },
-    seeded=True,
-)

@@ -4,15 +4,12 @@ import numpy as np
 from jaxtyping import Float
 from scipy import sparse
 
-from research.baselines.entry import Baseline, Option, Values
+from research.baselines.entry import Values
 from research.baselines.linear import clicks_of, sum_over_clicks
 from research.evaluate.top_k import Scorer
 from research.types import Fold
 
 __all__ = [
-    "ITEM_KNN",
-    "POPULARITY",
-    "RECENT_POPULARITY",
     "item_knn",
     "neighbour_weights",
     "popularity",
@@ -70,12 +67,6 @@ def _same_for_all(value: Float[np.ndarray, " i"]) -> Scorer:
     return scores
 
 
-POPULARITY = Baseline(popularity, {})
-RECENT_POPULARITY = Baseline(
-    recent_popularity, {"days": Option(180.0, "length of the window", above=True)}
-)
-
-
 def neighbour_weights(
     clicks: sparse.csr_array, shrink: float, neighbours: int
 ) -> Float[np.ndarray, "i i"]:
@@ -120,12 +111,3 @@ def item_knn(fold: Fold, options: Values, seed: int = 0) -> Scorer:
     """
     shrink, neighbours = options["shrink"], int(options["neighbours"])
     return sum_over_clicks(fold, neighbour_weights(clicks_of(fold), shrink, neighbours))
-
-
-ITEM_KNN = Baseline(
-    item_knn,
-    {
-        "shrink": Option(0.0, "added to the norms"),
-        "neighbours": Option(20, "neighbours of an item", least=1, whole=True),
-    },
-)

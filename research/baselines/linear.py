@@ -6,13 +6,11 @@ import numpy as np
 from jaxtyping import Float
 from scipy import sparse
 
-from research.baselines.entry import Baseline, Option, Values
+from research.baselines.entry import Values
 from research.evaluate.top_k import Scorer
 from research.types import Fold, InputError
 
 __all__ = [
-    "EASE",
-    "SLIM",
     "clicks_of",
     "ease",
     "item_weights",
@@ -100,9 +98,6 @@ def ease(fold: Fold, options: Values, seed: int = 0) -> Scorer:
     return sum_over_clicks(fold, weights)
 
 
-EASE = Baseline(ease, {"l2": Option(100.0, "ridge penalty", above=True, large=300.0)})
-
-
 SWEEPS = 100  # over the coordinates of a column, at most
 TOLERANCE = 1e-3
 
@@ -161,12 +156,3 @@ def slim(fold: Fold, options: Values, seed: int = 0) -> Scorer:
     """
     weights = sparse_weights(clicks_of(fold), options["l1"], options["l2"])
     return sum_over_clicks(fold, weights)
-
-
-SLIM = Baseline(
-    slim,
-    {
-        "l1": Option(2.0, "strength of the L1 penalty", above=True),
-        "l2": Option(30.0, "strength of the L2 penalty"),
-    },
-)

@@ -24,7 +24,6 @@ from research.data.readers import csv_fields, malformed, new_id
 from research.events import pair_hash, splitmix64
 from research.features.content import stamped, unstamped
 from research.notices import say
-from research.positives import USER_ITEM
 from research.types import Events, Fold, InputError, Items
 
 __all__ = [
@@ -32,7 +31,6 @@ __all__ = [
     "QUERY",
     "SIMULATED",
     "VOCABULARY",
-    "check_search",
     "held_words",
     "read_searches",
     "resolve_search",
@@ -91,37 +89,6 @@ def word_rows(text: str) -> list[int]:
     return [zlib.crc32(word.encode()) % (VOCABULARY - 1) + 1 for word in words]
 
 
-def check_search(config: Config) -> None:
-    """Refuses a config's search that can't be meant, before any data is read.
-
-    Raises:
-      InputError: words without the encoder that takes them, or the encoder without;
-        positives or negatives that have no search.
-    """
-    if config.encoder != QUERY:
-        if config.search:
-            raise InputError(
-                f"search {config.search} with encoder {config.encoder}: only encoder "
-                f"{QUERY} takes words"
-            )
-        return
-    if not config.search:
-        raise InputError(
-            f"encoder {QUERY} needs search words: search is {SIMULATED}, or a file"
-        )
-    if config.positives != USER_ITEM:
-        raise InputError(
-            f"encoder {QUERY} with positives {config.positives}: only a user searches "
-            f"for an item"
-        )
-    for spec in config.negatives:
-        if spec.partition(":")[0] == "rank-band":
-            raise InputError(
-                f"{spec} with encoder {QUERY}: rank-band ranks items for users who "
-                f"search for nothing"
-            )
-
-
 def resolve_search(config: Config, fold: Fold) -> str:
     """The config's search, a file with its stamp, once there are words in it.
 
@@ -129,7 +96,6 @@ def resolve_search(config: Config, fold: Fold) -> str:
       InputError: the data set has no words to simulate by, or the file is of another
         form or has no words for what is fitted or for what is judged.
     """
-    check_search(config)
     if config.search == SIMULATED:
         _vocabulary(fold.fitted.items)
         return SIMULATED

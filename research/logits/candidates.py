@@ -19,8 +19,8 @@ from research.logits.corrections import (
 from research.logits.reducers import Dense, Negatives
 from research.negatives.source import Batch, Drawn, Hyper, Pool, Source
 from research.negatives.union import total_draws, union_log_inclusion, union_log_q
-from research.positives import USER_ITEM
-from research.temperature import Temperature
+from research.positives import POSITIVES
+from research.temperature.kinds import Temperature
 from research.towers.inputs import ItemInput, ItemLookup, Rows
 
 __all__ = [
@@ -135,7 +135,7 @@ def candidate_logits(
                 batch.candidate,
                 known,
                 config.mask_same_item,
-                None if config.positives == USER_ITEM else batch.query,
+                None if POSITIVES[config.positives].ranks_items else batch.query,
             )
         )
     keep = jnp.concatenate(keeps, axis=1)

@@ -15,7 +15,7 @@ from research.logits.reducers import Columns, Dense, Negatives, Rows, chunked, k
 from research.losses import LOSSES
 from research.negatives import held_whole
 from research.negatives.source import Batch, Hyper, Pool
-from research.temperature import Temperature
+from research.temperature.kinds import Temperature
 from research.towers.inputs import item_input
 
 __all__ = ["blocked_logits", "is_blocked", "is_wide", "width"]

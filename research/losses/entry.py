@@ -1,11 +1,7 @@
 """What the registry keeps of a loss, and what the tests may ask of it."""
 
 from collections.abc import Callable
-from typing import NamedTuple
-
-from jaxtyping import Array, Float
-
-from research.logits.reducers import Negatives
+from typing import Any, NamedTuple
 
 __all__ = [
     "DENSE",
@@ -16,12 +12,8 @@ __all__ = [
     "SQUARE",
     "UNIFORM_Q",
     "VECTORS",
-    "Hyper",
     "Loss",
-    "PairVectors",
 ]
-
-Hyper = dict[str, Float[Array, ""]]
 
 # Laws, tested over the registry.
 SHIFT = "shift invariant"
@@ -32,24 +24,17 @@ UNIFORM_Q = "a constant log q changes nothing"
 # Needs, compared with a config before any training (checks.py).
 NEGATIVES = "negatives"  # at least one a row
 DENSE = "dense"  # logits held whole, not in blocks
-VECTORS = "vectors"  # a PairVectors as a fourth argument
+VECTORS = "vectors"  # PairVectors as a fourth argument
 SQUARE = "square batch"  # the batch against itself, and nothing else
 
 
-class PairVectors(NamedTuple):
-    """Vectors behind the logits, for the entries that need them: row b is a pair."""
-
-    query: Float[Array, "b d"]
-    positive: Float[Array, "b d"]
-
-
 class Loss(NamedTuple):
-    """A registry entry.
+    """An entry of the registry of losses.
 
     Attributes:
-      fn: (positive [b], negatives, hyper) -> [b], with a PairVectors behind where needs
-        has "vectors". hyper holds, beside the entry's own, temperature (the run's) and
-        items (the size of the library).
+      fn: (positive [b], negatives, hyper) -> [b], with PairVectors as a fourth argument
+        where needs has "vectors". hyper holds, beside the entry's own values,
+        temperature (the run's) and items (the size of the catalogue).
       hyper: what may be set and swept without compiling anew: name -> (default, help).
       trainable: what is learned with the towers: name -> initial value; it reaches fn
         through hyper.
@@ -60,21 +45,25 @@ class Loss(NamedTuple):
         negatives, so that blocks of logits are seen once only (one_pass.py).
     """
 
-    fn: Callable[..., Float[Array, " b"]]
+    fn: Callable[..., Any]
     hyper: dict[str, tuple[float, str]] = {}  # noqa: RUF012 - never written to
     trainable: dict[str, float] = {}  # noqa: RUF012
     needs: frozenset[str] = frozenset({NEGATIVES})
     laws: frozenset[str] = frozenset()
     one_pass: bool = False
 
-    def __call__(
-        self,
-        positive: Float[Array, " b"],
-        negatives: Negatives,
-        hyper: Hyper,
-        context: PairVectors,
-    ) -> Float[Array, " b"]:
-        """The loss of each row; the context goes only to an entry that needs it."""
+    def __call__(self, positive: Any, negatives: Any, hyper: Any, pair: Any) -> Any:
+        """The loss of each row.
+
+        Args:
+          positive: logits of the rows' positives, [b].
+          negatives: their negatives (research/logits/reducers.py).
+          hyper: scalars by name, traced.
+          pair: PairVectors, which go only to an entry that needs them.
+
+        Returns:
+          [b].
+        """
         if VECTORS in self.needs:
-            return self.fn(positive, negatives, hyper, context)
+            return self.fn(positive, negatives, hyper, pair)
         return self.fn(positive, negatives, hyper)

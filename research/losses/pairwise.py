@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from research.logits.reducers import Negatives
-from research.losses.entry import Hyper
+from research.types import Hyper
 
 __all__ = ["bpr", "hinge"]
 

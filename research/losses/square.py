@@ -1,16 +1,25 @@
 """Losses of a whole batch against itself."""
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from research.logits.reducers import Negatives
-from research.losses.entry import Hyper, PairVectors
 from research.towers.towers import normalise
+from research.types import Hyper
 
-__all__ = ["align_uniform", "log_uniformity", "siglip"]
+__all__ = ["PairVectors", "align_uniform", "log_uniformity", "siglip"]
 
 POTENTIAL = 2.0  # t of the Gaussian potential  [wang2020, section 4]
+
+
+class PairVectors(NamedTuple):
+    """Vectors behind the logits, for losses that need them: row b is one pair."""
+
+    query: Float[Array, "b d"]
+    positive: Float[Array, "b d"]
 
 
 def siglip(

@@ -18,7 +18,6 @@ from jaxtyping import Array, Bool, Float, Int, Key, Shaped
 
 from research.config import REFERENCE, Config
 from research.negatives.source import Batch, Drawn, Hyper, Pool, Source
-from research.types import InputError
 
 __all__ = ["Latest", "Ring", "fifo_cache", "fifo_cache_stored", "vector_cache"]
 
@@ -61,15 +60,7 @@ def fifo_cache(draws: int, config: Config = REFERENCE) -> Source:
     [wang2021, eq. 9], and neither 1 / size nor anything flatter: a FIFO adds draws, and
     doesn't change what is drawn from. Differs from the paper: the q of now is used in
     place of the one at enqueue (fifo_cache_stored), as the mixture needs q of any id.
-
-    Raises:
-      InputError: the bank is smaller than a batch.
     """
-    if draws < config.batch:
-        raise InputError(
-            f"fifo-cache:{draws} is smaller than a batch ({config.batch}): "
-            f"each step would overwrite it all"
-        )
 
     def init(pool: Pool, hyper: Hyper) -> Ring:
         return Ring(

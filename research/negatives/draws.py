@@ -6,7 +6,6 @@ from jaxtyping import Array, Float, Int, Key
 
 from research.config import REFERENCE, Config
 from research.negatives.source import Drawn, Hyper, Pool, Source, stateless
-from research.types import InputError
 
 __all__ = [
     "catalogue",
@@ -26,8 +25,6 @@ def in_batch(draws: int, config: Config = REFERENCE) -> Source:
     Differs from the paper: q is per draw and not the probability to be in a batch,
     which matches keeping duplicate columns.
     """
-    if config.batch < 2:
-        raise InputError("in-batch draws nothing: a batch of 1 has no other rows")
     return Source(
         name="in-batch",
         origin="batch",
@@ -46,11 +43,6 @@ def in_batch_part(draws: int, config: Config = REFERENCE) -> Source:
     distinct distances around the batch, drawn anew each step: one [b, b] mask over
     scores that are there anyway. q is that of in-batch.
     """
-    if draws > config.batch - 1:
-        raise InputError(
-            f"in-batch-part:{draws}: a batch of {config.batch} "
-            f"holds {config.batch - 1} others"
-        )
 
     def draw(key, batch, state, pool):  # type: ignore[no-untyped-def]
         b = batch.candidate.shape[0]

@@ -6,10 +6,11 @@ from typing import Any, Literal, NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
-__all__ = ["Batch", "Drawn", "Pool", "Source"]
+from research.types import Hyper
+
+__all__ = ["Batch", "Drawn", "Hyper", "Pool", "Source"]
 
 State = Any
-Hyper = dict[str, Float[Array, ""]]
 
 
 class Batch(NamedTuple):

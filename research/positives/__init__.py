@@ -6,7 +6,7 @@ candidates.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -14,13 +14,13 @@ from numpy import ndarray
 
 from research.config import Config
 from research.positives.pairs import Clicks, halves, session_pairs
-from research.types import Events, InputError, choose
+from research.registry import Registry, deferred
+from research.temperature import kind_of
+from research.towers import takes_words, uses_history
+from research.types import Events, InputError
 
 __all__ = [
-    "ITEM_ITEM",
     "POSITIVES",
-    "USER_ITEM",
-    "USER_USER",
     "Kind",
     "Pairs",
     "Positives",
@@ -31,7 +31,6 @@ __all__ = [
     "user_item",
 ]
 
-USER_ITEM, ITEM_ITEM, USER_USER = "user-item", "item-item", "user-user"
 TIMED = ("history-age", "genre-profile", "dynamic")  # features by an event's time
 
 
@@ -72,11 +71,25 @@ class Positives(NamedTuple):
 
 
 class Kind(NamedTuple):
-    """Which tower encodes the query and which the candidate; how pairs are made."""
+    """An entry of the registry: pairs to train on, and the task they are judged by.
+
+    Attributes:
+      query: the tower that encodes the query: "user" or "item".
+      candidate: the tower that encodes the candidate.
+      make: (config, training part) -> Positives.
+      task: (config, fold) -> RetrievalTask (research/positives/tasks.py).
+      ranks_items: whether queries are users who look for items; else a query may be
+        among the candidates, and is left out of its own.
+      history_alone: whether a query is known by its history alone, so that a feature
+        of the user would name the answer.
+    """
 
     query: str
     candidate: str
     make: Callable[[Config, Events], Positives]
+    task: Callable[..., Any]
+    ranks_items: bool = False
+    history_alone: bool = False
 
 
 def make_positives(config: Config, fitted: Events) -> Positives:
@@ -136,61 +149,82 @@ def check_positives(config: Config) -> None:
     """Refuses what a kind of positives can't be trained with.
 
     Raises:
-      InputError: an unknown kind; or a switch, a source, a temperature, a feature or
-        an encoder that goes by the query's being a user who ranks items.
+      InputError: an unknown kind; or a switch, a temperature, a feature or an encoder
+        that needs a query who is a user and ranks items.
     """
-    choose(config.positives, POSITIVES, "kind of positives")
-    if config.positives == USER_ITEM:
+    name, kind = config.positives, POSITIVES.choose(config.positives)
+    if kind.ranks_items:
         return
-    kind = config.positives
     if config.mask_user_positives:
         raise InputError(
-            f"mask_user_positives with positives {kind}: it masks items that the query "
+            f"mask_user_positives with positives {name}: it masks items that the query "
             f"has, and the query is no user with items to find"
         )
-    if config.temperature_kind == "per-user":
+    if kind_of(config).init is not None:
         raise InputError(
-            f"temperature_kind per-user with positives {kind}: the query is no user"
+            f"temperature_kind {config.temperature_kind} with positives {name}: the "
+            f"query is no user"
         )
-    for spec in config.negatives:
-        if spec.partition(":")[0] == "rank-band":
-            raise InputError(
-                f"{spec} with positives {kind}: rank-band ranks items for users"
-            )
+    if takes_words(config):
+        raise InputError(
+            f"encoder {config.encoder} with positives {name}: only a user searches for "
+            f"an item"
+        )
     _check_timed(config)
-    if kind == USER_USER:
-        _check_halves(config)
+    if kind.history_alone:
+        _check_history_alone(config)
 
 
 def _check_timed(config: Config) -> None:
-    kind = config.positives
     named = (*(config.user_features or ()), *(config.item_features or ()))
     for name in TIMED:
         if name in named:
             raise InputError(
-                f"feature '{name}' with positives {kind}: it goes by the time of a "
-                f"user's event"
+                f"feature '{name}' with positives {config.positives}: it goes by the "
+                f"time of a user's event"
             )
     if config.batch_order == "time":
         raise InputError(
-            f"batch_order time with positives {kind}: their pairs have no one time"
+            f"batch_order time with positives {config.positives}: their pairs have no "
+            f"one time"
         )
 
 
-def _check_halves(config: Config) -> None:
+def _check_history_alone(config: Config) -> None:
     if config.user_features:
         raise InputError(
-            f"user feature '{config.user_features[0]}' with positives user-user: what "
-            f"is constant for a user names the other half; leave user_features empty"
+            f"user feature '{config.user_features[0]}' with positives "
+            f"{config.positives}: what is constant for a user names the other half; "
+            f"leave user_features empty"
         )
-    if config.encoder == "none" or config.history == 0:
+    if not uses_history(config):
         raise InputError(
-            "positives user-user needs a history: it is all that a half consists of"
+            f"positives {config.positives} needs a history: it is all that a half "
+            f"consists of"
         )
 
 
-POSITIVES: dict[str, Kind] = {
-    USER_ITEM: Kind("user", "item", _user_item),
-    ITEM_ITEM: Kind("item", "item", _item_item),
-    USER_USER: Kind("user", "user", _user_user),
-}
+_TASKS = "research.positives.tasks"
+
+POSITIVES: Registry[Kind] = Registry(
+    "kind of positives",
+    {
+        "user-item": Kind(
+            "user",
+            "item",
+            _user_item,
+            deferred(f"{_TASKS}:held_out_items"),
+            ranks_items=True,
+        ),
+        "item-item": Kind(
+            "item", "item", _item_item, deferred(f"{_TASKS}:same_session")
+        ),
+        "user-user": Kind(
+            "user",
+            "user",
+            _user_user,
+            deferred(f"{_TASKS}:other_half"),
+            history_alone=True,
+        ),
+    },
+)

@@ -1,4 +1,4 @@
-"""What each kind of positives is judged by: who asks, among whom, for what.
+"""The retrieval task of each kind of positives: queries, candidates, what is relevant.
 
 user-item: a user's held-out items among all items, what it has seen removed.
 item-item: items of the same held-out sessions, for each item of one, among all items
@@ -15,11 +15,17 @@ from numpy import ndarray
 from research.config import Config
 from research.events import take_events
 from research.features.search import held_words
-from research.positives import ITEM_ITEM, USER_ITEM
+from research.positives import POSITIVES
 from research.positives.pairs import Clicks, Halves, parts, session_pairs
 from research.types import Fold, InputError, Items, check
 
-__all__ = ["RetrievalTask", "asked"]
+__all__ = [
+    "RetrievalTask",
+    "held_out_items",
+    "other_half",
+    "retrieval_task",
+    "same_session",
+]
 
 
 class RetrievalTask(NamedTuple):
@@ -38,28 +44,32 @@ class RetrievalTask(NamedTuple):
     words: Int[ndarray, "v w"] | None = None
 
 
-def asked(config: Config, fold: Fold) -> RetrievalTask:
+def retrieval_task(config: Config, fold: Fold) -> RetrievalTask:
     """The task of a config's kind of positives on a phase.
 
     Raises:
       InputError: no held-out session has two items.
     """
-    if config.positives == USER_ITEM:
-        words = held_words(config, fold) if config.search else None
-        candidates = np.arange(fold.fitted.n_items)
-        return RetrievalTask(fold, fold.evaluated, candidates, words=words)
-    if config.positives == ITEM_ITEM:
-        return _same_session(fold, config.session_gap)
-    return _other_half(fold)
+    task: RetrievalTask = POSITIVES.choose(config.positives).task(config, fold)
+    return task
 
 
-def _same_session(fold: Fold, gap: float) -> RetrievalTask:
-    """Queries are items with a fitted click: the others' vectors have learnt nothing.
+def held_out_items(config: Config, fold: Fold) -> RetrievalTask:
+    """A user's held-out items among all items, its training positives removed."""
+    words = held_words(config, fold) if config.search else None
+    candidates = np.arange(fold.fitted.n_items)
+    return RetrievalTask(fold, fold.evaluated, candidates, words=words)
+
+
+def same_session(config: Config, fold: Fold) -> RetrievalTask:
+    """Items of the same held-out sessions, among all items but the query itself.
+
+    Queries are items with a fitted click: the others' vectors have learnt nothing.
 
     A session of n held-out events gives each of its items min(4, n - 1) others, as in
     training; an item asks once, for all that its sessions gave it.
     """
-    fitted, n_items = fold.fitted, fold.fitted.n_items
+    fitted, n_items, gap = fold.fitted, fold.fitted.n_items, config.session_gap
     assert fold.held_time is not None  # a fold of splits.fold has it
     raw = fitted.users.id[fold.held_user], fitted.items.id[fold.held_item]
     one, other = session_pairs(Clicks(*raw, fold.held_time), gap)
@@ -83,8 +93,10 @@ def _same_session(fold: Fold, gap: float) -> RetrievalTask:
     return RetrievalTask(check(judged), queries, np.arange(n_items))
 
 
-def _other_half(fold: Fold) -> RetrievalTask:
-    """Queries and candidates are the evaluated users: those with both parts.
+def other_half(config: Config, fold: Fold) -> RetrievalTask:
+    """A user's held-out part among those of all evaluated users, by the fitted part.
+
+    Queries and candidates are the evaluated users: those with both parts.
 
     The task looks ahead in time. Two halves of the fitted part would ask for what was
     trained on, and the held-out part is the half that nobody trained on.

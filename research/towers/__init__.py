@@ -1,1 +1,84 @@
-"""Tables outside, towers apart: rows and dense features of one side in, vectors out."""
+"""The registry of history encoders; the towers stay apart until one dot product."""
+
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+from research.fields import FeatureFields
+from research.registry import Registry, deferred
+from research.types import InputError
+
+__all__ = ["ENCODERS", "Encoder", "check_encoder", "takes_words", "uses_history"]
+
+
+class Encoder(NamedTuple):
+    """An entry of the registry: how a user's last positives become one vector.
+
+    Attributes:
+      module: a Flax module of ``UserInput -> [b, e]`` (research/towers/encoders.py);
+        None for a tower without a history.
+      history: "none" (reads no history), "optional" or "required".
+      profile: whether it attends by the user's features, and so needs one.
+      words: whether it reads the words of a search.
+    """
+
+    module: Callable[..., Any] | None
+    history: Literal["none", "optional", "required"] = "required"
+    profile: bool = False
+    words: bool = False
+
+
+ENCODERS: Registry[Encoder] = Registry(
+    "history encoder",
+    {
+        "none": Encoder(None, history="none"),
+        "mean": Encoder(deferred("research.towers.encoders:Mean"), history="optional"),
+        "profile": Encoder(deferred("research.towers.encoders:Profile"), profile=True),
+        "last-click": Encoder(deferred("research.towers.encoders:LastClick")),
+        "learned": Encoder(deferred("research.towers.encoders:Learned")),
+        "self-attention": Encoder(deferred("research.towers.encoders:SelfAttention")),
+        "query": Encoder(deferred("research.towers.encoders:Query"), words=True),
+    },
+)
+
+_REFUSED = {
+    "target-attention": (
+        "attention by the candidate joins the towers: a user's vector would be another "
+        "for every item, and no index of items could serve it; last-click, profile and "
+        "query attend from the user's side"
+    )
+}
+
+
+def uses_history(config: FeatureFields) -> bool:
+    """Whether the user tower reads a history at all."""
+    return ENCODERS.choose(config.encoder).history != "none" and config.history > 0
+
+
+def takes_words(config: FeatureFields) -> bool:
+    """Whether the user tower reads the words of a search."""
+    return ENCODERS.choose(config.encoder).words
+
+
+def check_encoder(config: FeatureFields) -> None:
+    """Compares the encoder with the other fields of the user's input.
+
+    Raises:
+      InputError: an unknown encoder, one that would join the towers, one that needs a
+        history where there is none, or words where none are read.
+    """
+    name = config.encoder
+    if name in _REFUSED:
+        raise InputError(f"encoder {name}: {_REFUSED[name]}")
+    encoder = ENCODERS.choose(name)
+    if encoder.history == "required" and config.history == 0:
+        raise InputError(f"encoder {name} needs a history: history is 0")
+    if config.search and not encoder.words:
+        taking = " ".join(n for n, entry in ENCODERS.items() if entry.words)
+        raise InputError(
+            f"search {config.search} with encoder {name}: only encoder {taking} takes "
+            f"words"
+        )
+    if encoder.words and not config.search:
+        raise InputError(
+            f"encoder {name} needs search words: search is simulated, or a file"
+        )

@@ -20,21 +20,21 @@ from jaxtyping import Array, Bool, Float
 
 from research.towers.inputs import UserInput, pooled, profile
 
-__all__ = ["ENCODERS", "REFUSED", "attend"]
+__all__ = [
+    "LastClick",
+    "Learned",
+    "Mean",
+    "Profile",
+    "Query",
+    "SelfAttention",
+    "attend",
+]
 
 SHORT = 5  # rows of the short-term interest: a MovieLens user has one session only
 HEADS = 4  # as [lv2019sdm] has
 BLOCKS = 2  # [kang2018]
 POSITION_SCALE = 0.05  # that of the rows which positions are added to
 ABSENT = -1e9  # a logit whose softmax is 0, and finite where all are absent
-
-REFUSED = {
-    "target-attention": (
-        "attention by the candidate joins the towers: a user's vector would be another "
-        "for every item, and no index of items could serve it; last-click, profile and "
-        "query attend from the user's side"
-    )
-}
 
 
 def attend(
@@ -168,14 +168,3 @@ class Query(nn.Module):
         keys = nn.Dense(d, use_bias=False, name="key")(user.history)
         found = pooled(attend(query, keys, user.keep), user.history)
         return jnp.concatenate([asked, found], axis=1)
-
-
-ENCODERS: dict[str, type[nn.Module] | None] = {
-    "none": None,
-    "mean": Mean,
-    "profile": Profile,
-    "last-click": LastClick,
-    "learned": Learned,
-    "self-attention": SelfAttention,
-    "query": Query,
-}

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from research.towers.encoders import ENCODERS
+from research.towers import ENCODERS
 from research.towers.inputs import ItemInput, UserInput, profile
 
 __all__ = ["ItemTower", "UserTower", "normalise"]
@@ -57,7 +57,7 @@ class UserTower(nn.Module):
         The rate of dropout is an argument, so that a sweep over it compiles once.
         """
         x = profile(user)
-        encoder = ENCODERS[self.encoder]
+        encoder = ENCODERS[self.encoder].module
         if encoder is not None:
             x = jnp.concatenate([encoder()(user), x], axis=1)
         if key is not None:

@@ -2,7 +2,7 @@
 
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -11,14 +11,11 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from research.config import Config, alike, structure
-from research.features.search import check_search
-from research.losses import check_loss
 from research.negatives.source import Hyper
-from research.positives import check_positives
-from research.positives.tasks import asked
-from research.temperature import check_temperature, learned_end
+from research.prepare import Prepared, prepare
+from research.temperature import kind_of
 from research.train.mesh import Placement, placement_over
-from research.train.model import Model, Params, make_model, serve_task
+from research.train.model import Params, serve_task
 from research.train.run_state import (
     NotFinite,
     RunState,
@@ -28,7 +25,7 @@ from research.train.run_state import (
     traced_values,
 )
 from research.train.step import TrainState, make_step
-from research.train.world import World, build_world, resolve_features
+from research.train.world import World
 from research.types import Fold
 
 __all__ = [
@@ -103,30 +100,30 @@ def train(
 
     Args:
       config: the run; its features may be left to the data set.
-      fold: the phase; only its fitted part is read here.
-      on_epoch: told the epoch (from 1) and the row of history just made.
+      fold: the phase; only its training part is read here.
+      on_epoch: called with the epoch (from 1) and the row of history just made.
       validate: (user vectors, item vectors) -> metrics, called every evaluate_every
         epochs; the parameters with the best first metric are kept. Only for choosing.
       devices: how many share each batch (research/train/mesh.py).
 
     Raises:
-      InputError: the config asks for what the fold lacks, or for a loss, a temperature
-        or a number of devices that can't be meant.
+      InputError: the config can't be meant (research/prepare.py), or a number of
+        devices.
       NotFinite: a loss was not finite.
     """
 
-    def told(run: int, epoch: int, row: dict[str, float]) -> None:
+    def on_row(run: int, epoch: int, row: dict[str, float]) -> None:
         on_epoch(epoch, row)
 
-    (found,) = train_together([config], fold, told, validate, devices)
-    if isinstance(found, NotFinite):
-        raise found
-    return found
+    run = prepare(config, fold)
+    (result,) = train_together([run], on_row, validate, devices)
+    if isinstance(result, NotFinite):
+        raise result
+    return result
 
 
 def train_together(
-    configs: list[Config],
-    fold: Fold,
+    prepared: Sequence[Prepared],
     on_epoch: Callable[[int, int, dict[str, float]], None] = lambda run, epoch, r: None,
     validate: Validate | None = None,
     devices: int = 1,
@@ -137,29 +134,28 @@ def train_together(
     the other. seconds are shared out evenly.
 
     Args:
-      configs: the runs; their ``alike`` is the same.
-      fold: as in ``train``, and so is validate.
-      on_epoch: told which of the runs, the epoch and the row.
+      prepared: the runs, on one fold; the ``alike`` of their configs is the same.
+      on_epoch: called with the number of the run, the epoch and the row.
+      validate: as in ``train``.
       devices: as in ``train``; more than one make one run at a time.
 
     Returns:
       What came of each; a run whose loss wasn't finite takes no other with it.
 
     Raises:
-      InputError: as in ``train``.
+      InputError: the number of devices, or the weights of the pairs.
       ValueError: the runs differ in more than one program can have.
     """
-    configs = [_checked(config, fold) for config in configs]
-    config = configs[0]
-    if any(alike(other) != alike(config) for other in configs):
+    first_run = prepared[0]
+    config, task, model = first_run.config, first_run.task, first_run.model
+    if any(alike(other.config) != alike(config) for other in prepared):
         raise ValueError("runs of one program differ in swept fields and seed only")
-    if devices > 1 and len(configs) > 1:
+    if devices > 1 and len(prepared) > 1:
         raise ValueError("over several devices there is one run at a time")
     placement = placement_over(devices, config.batch)
-    world, sizes = build_world(config, fold)
+    world, sizes = first_run.world
     check_weights(world)
-    task, model = asked(config, fold), make_model(config)
-    runs = [RunState(c, init_state(c, model, world, sizes), world) for c in configs]
+    runs = [RunState(run, init_state(run, world, sizes), world) for run in prepared]
     world = placement.world(world)
 
     def serve(params: Params) -> tuple[np.ndarray, np.ndarray]:
@@ -171,7 +167,7 @@ def train_together(
         measure = None
         if validate and config.evaluate_every and epoch % config.evaluate_every == 0:
             measure = functools.partial(_measured, validate, serve)
-        steps_of = _one_epoch(runs, model, world, placement)
+        steps_of = _one_epoch(runs, world, placement)
         for number, (run, steps) in enumerate(zip(runs, steps_of, strict=True)):
             if row := run.take(steps, model, world, measure):
                 first = first or time.perf_counter() - clock
@@ -181,24 +177,18 @@ def train_together(
     vectors = [None if run.failure else serve(run.params) for run in runs]
     seconds = (time.perf_counter() - clock - first) / len(runs)
     return [
-        _trained(run, own, first / len(runs), seconds)
-        for run, own in zip(runs, vectors, strict=True)
+        _trained(run, pair, first / len(runs), seconds)
+        for run, pair in zip(runs, vectors, strict=True)
     ]
 
 
-def _checked(config: Config, fold: Fold) -> Config:
-    for check in (check_loss, check_temperature, check_positives, check_search):
-        check(config)
-    return resolve_features(config, fold)
-
-
 def _one_epoch(
-    runs: list[RunState], model: Model, world: World, placement: Placement
+    runs: list[RunState], world: World, placement: Placement
 ) -> list[dict[str, Float[Array, " s"]]]:
     """Moves every run by an epoch; the diagnostics of each one's steps."""
     for run in runs:
         state = placement.state(run.state)
-        run.state = refreshed(run.config, model, state, world)
+        run.state = refreshed(run.run, state, world)
     given = [(c.state, placement.batches(c.batches), c.hyper) for c in runs]
     epoch_of = compiled_epoch(structure(runs[0].config), len(runs))
     with placement.here():
@@ -236,5 +226,6 @@ def _trained(
         assert run.failure is not None
         return run.failure
     config, params, history = run.config, run.params, run.history
-    times = compile_seconds, seconds, learned_end(config, params["loss"])
+    temperature = kind_of(config).end(config, params["loss"])
+    times = compile_seconds, seconds, temperature
     return Trained(config, params, *vectors, history, *times)

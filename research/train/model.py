@@ -12,6 +12,7 @@ from research.losses import LOSSES
 from research.positives import POSITIVES
 from research.positives.tasks import RetrievalTask
 from research.rng import stream
+from research.towers import uses_history
 from research.towers.inputs import (
     ItemInput,
     ItemLookup,
@@ -133,7 +134,7 @@ class Model(NamedTuple):
 def make_model(config: Config) -> Model:
     """The model of a config's structure."""
     cosine = config.output == "cosine"
-    used = config.history if config.encoder != "none" else 0
+    used = config.history if uses_history(config) else 0
     return Model(
         user=UserTower(config.encoder, config.user_hidden, config.dim, cosine),
         item=ItemTower(config.item_hidden, config.dim, cosine),

@@ -9,6 +9,8 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int
 
+from research.registry import Registry
+
 __all__ = [
     "LAZY_ADAM",
     "OPTIMISERS",
@@ -278,8 +280,11 @@ def _row_sparse(rule: RowRule) -> Optimiser:
     return Optimiser(partial(init_rows, rule), partial(apply_rows, rule))
 
 
-OPTIMISERS: dict[str, Optimiser] = {
-    "adamw": Optimiser(init_dense, apply_dense),
-    "lazy-adam": _row_sparse(LAZY_ADAM),
-    "rowwise-adagrad": _row_sparse(ROWWISE_ADAGRAD),
-}
+OPTIMISERS: Registry[Optimiser] = Registry(
+    "optimiser",
+    {
+        "adamw": Optimiser(init_dense, apply_dense),
+        "lazy-adam": _row_sparse(LAZY_ADAM),
+        "rowwise-adagrad": _row_sparse(ROWWISE_ADAGRAD),
+    },
+)

@@ -10,20 +10,13 @@ from jaxtyping import Array, Float, Int
 
 from research import rng
 from research.batches import epoch_batches
-from research.config import TRACED, Config
+from research.config import Config, swept_fields
 from research.losses import hyper_values
-from research.negatives import make_sources
 from research.negatives.frequency import init_estimate, log_q_error
 from research.negatives.source import Hyper
 from research.notices import say
-from research.temperature import (
-    UserTemperatures,
-    init_users,
-    learned_end,
-    learned_start,
-    narrow_range,
-    refresh_users,
-)
+from research.prepare import Prepared
+from research.temperature import kind_of, narrow_range
 from research.train.health import collapse, health
 from research.train.model import Model, Params, serve_all
 from research.train.optimiser import OPTIMISERS
@@ -43,30 +36,34 @@ __all__ = [
 
 def traced_values(config: Config) -> Hyper:
     """The swept fields and the loss's own as float32 scalars on the device."""
-    values = {name: getattr(config, name) for name in TRACED}
+    values = {name: getattr(config, name) for name in swept_fields()}
     values |= hyper_values(config)
     values["epochs"] = config.epochs  # a schedule runs over all of them
     return {name: jnp.float32(value) for name, value in values.items()}
 
 
-def init_state(
-    config: Config, model: Model, world: World, sizes: dict[str, int]
-) -> TrainState:
-    """The state before the first step; the seed decides it."""
+def init_state(run: Prepared, world: World, sizes: dict[str, int]) -> TrainState:
+    """The state before the first step; the seed decides it.
+
+    Args:
+      run: the run.
+      world: its fold on the device.
+      sizes: rows of each embedding table.
+    """
+    config = run.config
     key = rng.root(config.seed)
-    params = model.init(rng.stream(key, "init"), sizes, world, config.loss)
-    params["loss"] |= learned_start(config)
+    params = run.model.init(rng.stream(key, "init"), sizes, world, config.loss)
+    params["loss"] |= kind_of(config).start(config)
     hyper = traced_values(config)
+    init_users, users = kind_of(config).init, world.offsets.shape[0] - 1
     return TrainState(
         params=params,
         optimiser=OPTIMISERS[config.optimiser].init(params),
-        sources=tuple(
-            s.init(world.pool, hyper) for s in make_sources(config.negatives, config)
-        ),
+        sources=tuple(source.init(world.pool, hyper) for source in run.sources),
         frequency=init_estimate(config.hashes, config.buckets)
         if config.frequency == "streaming"
         else (),
-        temperatures=init_users(config, world.offsets.shape[0] - 1),
+        temperatures=() if init_users is None else init_users(config, users),
         key=rng.stream(key, "steps"),
         step=jnp.int32(0),
     )
@@ -97,7 +94,8 @@ class RunState:
     """What differs between runs that one program trains.
 
     Attributes:
-      config: the run.
+      run: the run, prepared.
+      config: its config.
       state: after the last epoch.
       batches: the indices [steps, batch] of the epoch to come, or of the one at work.
       hyper: what is swept.
@@ -105,8 +103,9 @@ class RunState:
       failure: why it is of no use any more, if it isn't.
     """
 
-    def __init__(self, config: Config, state: TrainState, world: World) -> None:
-        self.config, self.state = config, state
+    def __init__(self, run: Prepared, state: TrainState, world: World) -> None:
+        self.run, self.config, self.state = run, run.config, state
+        config = run.config
         self.hyper: Hyper = traced_values(config)
         self.history: list[dict[str, float]] = []
         self.failure: NotFinite | None = None
@@ -164,8 +163,8 @@ class RunState:
     def _about(self, world: World) -> dict[str, float]:
         """What an epoch left behind, of the things that only some runs learn."""
         config, found = self.config, {}
-        if config.temperature_kind == "learned":
-            found["temperature"] = learned_end(config, self.state.params["loss"])
+        if (kind := kind_of(config)).learned:
+            found["temperature"] = kind.end(config, self.state.params["loss"])
         if config.frequency == "streaming":
             estimated = with_estimate(world, self.state, config.batch, self.hyper)
             error = log_q_error(estimated.pool.log_share, world.pool.counts)
@@ -182,25 +181,28 @@ def _indices(config: Config, world: World, epoch: int) -> Int[np.ndarray, "s b"]
     return epoch_batches(n, config.batch, config.seed, epoch, window)
 
 
-def refreshed(
-    config: Config, model: Model, state: TrainState, world: World
-) -> TrainState:
+def refreshed(run: Prepared, state: TrainState, world: World) -> TrainState:
     """The state before an epoch, with what follows the model made anew.
 
     That is the users' temperatures, and sources such as bands of ranks.
+
+    Args:
+      run: the run.
+      state: after the last epoch.
+      world: the fold on the device.
     """
-    if isinstance(state.temperatures, UserTemperatures):
-        state = state._replace(temperatures=refresh_users(state.temperatures, config))
-    sources = make_sources(config.negatives, config)
-    if all(source.refresh is None for source in sources):
+    refresh = kind_of(run.config).refresh
+    if refresh is not None:
+        state = state._replace(temperatures=refresh(state.temperatures, run.config))
+    if all(source.refresh is None for source in run.sources):
         return state
     queries = jnp.arange(world.offsets.shape[0] - 1, dtype=jnp.int32)
-    users, items = serve_all(model, state.params, world, queries)
-    memories = tuple(
-        memory if source.refresh is None else source.refresh(memory, users, items)
-        for source, memory in zip(sources, state.sources, strict=True)
+    users, items = serve_all(run.model, state.params, world, queries)
+    source_states = tuple(
+        kept if source.refresh is None else source.refresh(kept, users, items)
+        for source, kept in zip(run.sources, state.sources, strict=True)
     )
-    return state._replace(sources=memories)
+    return state._replace(sources=source_states)
 
 
 @functools.cache  # once a process, however many runs of a grid it concerns

@@ -20,18 +20,14 @@ from research.logits.candidates import (
 )
 from research.logits.plan import blocked_logits, is_blocked, is_wide, width
 from research.logits.reducers import Dense, Negatives, chunked
-from research.losses import LOSSES, PairVectors
+from research.losses import LOSSES
+from research.losses.square import PairVectors
 from research.negatives import make_sources
 from research.negatives.frequency import Estimate, log_share_estimate, observe
 from research.negatives.source import Batch, Drawn, Hyper, Source
 from research.rng import stream
-from research.temperature import (
-    Temperature,
-    UserTemperatures,
-    observe_users,
-    project,
-    temperature_of,
-)
+from research.temperature import kind_of
+from research.temperature.kinds import Moment, Temperature, UserTemperatures
 from research.towers.inputs import ItemInput, ItemLookup, Rows, item_lookup, look_up
 from research.train.model import (
     Lookup,
@@ -200,7 +196,7 @@ def make_step(config: Config) -> Step:
     """
     model, sources = make_model(config), make_sources(config.negatives, config)
     objective = _make_objective(config, model, sources)
-    optimiser = OPTIMISERS[config.optimiser]
+    optimiser, kind = OPTIMISERS[config.optimiser], kind_of(config)
 
     def step(
         state: TrainState, index: Int[Array, " b"], hyper: Hyper, world: World
@@ -223,7 +219,7 @@ def make_step(config: Config) -> Step:
         params, moments = optimiser.apply(
             state.params, net_grads, touched, state.optimiser, hyper
         )
-        params["loss"] = project(params["loss"], hyper)
+        params["loss"] = kind.project(params["loss"], hyper)
         memories = tuple(
             source.update(memory, drawing.batch, encoded, world.pool)
             for source, memory in zip(sources, state.sources, strict=True)
@@ -233,7 +229,9 @@ def make_step(config: Config) -> Step:
             frequency = observe(
                 frequency, drawing.batch.candidate, state.step, hyper["frequency_rate"]
             )
-        temperatures = observe_users(state.temperatures, drawing.batch.query, lost)
+        temperatures = state.temperatures
+        if kind.observe is not None:
+            temperatures = kind.observe(temperatures, drawing.batch.query, lost)
         after = (params, moments, memories, frequency, temperatures)
         return TrainState(*after, state.key, state.step + 1), seen
 
@@ -254,7 +252,7 @@ def with_estimate(world: World, state: TrainState, batch: int, hyper: Hyper) -> 
 def _make_objective(
     config: Config, model: Model, sources: tuple[Source, ...]
 ) -> Callable[..., tuple[Float[Array, ""], Any]]:
-    lose = make_lose(config)
+    lose, kind = make_lose(config), kind_of(config)
 
     def objective(
         nets: Params,
@@ -282,20 +280,15 @@ def _make_objective(
         )
         blocks = push(config, blocks, world.pool, size)
         steps = hyper["epochs"] * (world.pairs.candidate.shape[0] // size)
-        temperature = temperature_of(
-            config,
-            hyper,
-            nets["loss"],
-            state.temperatures,
-            batch,
-            world.pool,
-            state.step.astype(jnp.float32) / jnp.maximum(steps - 1.0, 1.0),
-        )
+        progress = state.step.astype(jnp.float32) / jnp.maximum(steps - 1.0, 1.0)
+        learned, users = nets["loss"], state.temperatures
+        moment = Moment(config, learned, users, batch, world.pool, progress)
+        temperature = kind.at(moment, hyper)
         pair = PairVectors(query, vectors[:size])
         told = {**hyper, **nets["loss"]}
         values, masked = lose(pair, blocks, batch, world, told, temperature)
         lost = values
-        if config.temperature_kind == "per-user":
+        if kind.observe is not None:
             # Users are compared at one temperature, whatever they have now.
             common = Temperature(hyper["temperature"])
             lost, _ = lose(pair, blocks, batch, world, told, common)

@@ -1,6 +1,5 @@
 """A fold as device arrays: everything the compiled epoch reads but never writes."""
 
-import dataclasses
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -10,25 +9,21 @@ from jaxtyping import Array, Int
 from research.config import Config
 from research.features import (
     AGE,
-    DEFAULT_ITEM,
-    DEFAULT_USER,
     Features,
-    available,
     item_content,
     item_features,
-    resolve,
     user_features,
 )
-from research.features.content import check_titles, stamped
-from research.features.search import QUERY, VOCABULARY, resolve_search, search_words
+from research.features.search import VOCABULARY, search_words
 from research.features.timed import genre_profile, recent, windows
 from research.logits.corrections import Known
 from research.negatives.source import Batch, Pool
-from research.positives import USER_USER, candidate_counts, log_share, make_positives
+from research.positives import POSITIVES, Positives, candidate_counts, log_share
+from research.towers import takes_words, uses_history
 from research.towers.inputs import AGES, HISTORY, WORDS, SideArrays, Timed
-from research.types import Events, Fold, InputError
+from research.types import Events, Fold
 
-__all__ = ["World", "bare", "build_world", "resolve_features"]
+__all__ = ["World", "bare", "build_world"]
 
 MAX_BITS = 1 << 29  # bytes: half a gibibyte holds 160,000 users by 27,000 items
 
@@ -51,79 +46,38 @@ class World(NamedTuple):
     known: Known
 
 
-def resolve_features(config: Config, fold: Fold) -> Config:
-    """The config with its features named: those asked for, else what the data set has.
-
-    The user's id is used on demand only: on MovieLens the history says it better. A
-    history longer than any user's is cut to the longest: the rest would be empty.
-
-    Raises:
-      InputError: a feature is asked for that the data set lacks, a tower is left with
-        nothing to go by, or an encoder with nothing to ask by.
-    """
-    has_user, has_item = available(fold.fitted, config.item_array)
-    default = () if config.positives == USER_USER else DEFAULT_USER
-    user = resolve(config.user_features, has_user, default, "user")
-    item = resolve(config.item_features, has_item, DEFAULT_ITEM, "item")
-    told = [name for name in user if name != AGE]
-    if not told and (config.encoder == "none" or config.history == 0):
-        raise InputError("the user tower has neither a history nor a feature")
-    if AGE in user and (config.encoder == "none" or config.history == 0):
-        raise InputError(f"user feature '{AGE}' needs a history: there is none")
-    if not item:
-        raise InputError("the item tower has no feature")
-    if config.item_array and "array" not in item:
-        raise InputError("item_array names a file: name 'array' in item_features too")
-    if "title" in item:
-        check_titles(fold.fitted.items)
-    if config.encoder == "profile" and not told:
-        raise InputError(
-            "encoder profile attends by the user's features: there is none"
-        )
-    if config.encoder not in ("none", "mean") and config.history == 0:
-        raise InputError(f"encoder {config.encoder} needs a history: history is 0")
-    search = resolve_search(config, fold)
-    longest = int(np.diff(fold.fitted.offsets).max())
-    return dataclasses.replace(
-        config,
-        user_features=user,
-        item_features=item,
-        item_array=stamped(config.item_array),
-        search=search,
-        history=min(config.history, longest),
-        batch_order="time" if "dynamic" in item else config.batch_order,
-    )
-
-
-def build_world(config: Config, fold: Fold) -> tuple[World, dict[str, int]]:
+def build_world(
+    config: Config, fold: Fold, positives: Positives
+) -> tuple[World, dict[str, int]]:
     """The fold on the device, and the number of rows of each embedding table.
 
-    Raises:
-      InputError: see resolve_features.
+    Args:
+      config: the run, its features named (research/prepare.py).
+      fold: the phase; only its training part is read here.
+      positives: the pairs of the training part.
     """
-    config = resolve_features(config, fold)
     fitted = fold.fitted
-    found, halved = make_positives(config, fitted), config.positives == USER_USER
-    counts = candidate_counts(found.pairs, found.candidates)
+    counts = candidate_counts(positives.pairs, positives.candidates)
     users = user_features(fitted.users, config.user_features or ())
     named = config.item_features or ()
     items = item_features(fitted.items, named)
     content = item_content(fitted, named, config.item_array)
     items = items._replace(dense=np.concatenate([items.dense, content], axis=1))
     sizes = {**users.sizes, **items.sizes}
-    if config.encoder != "none" and config.history:
+    if uses_history(config):
         sizes[HISTORY] = fitted.n_items
     if AGE in (config.user_features or ()):
         sizes[AGE] = AGES
-    if config.encoder == QUERY:
+    if takes_words(config):
         sizes[WORDS] = VOCABULARY
+    alone = POSITIVES[config.positives].history_alone
     world = World(
-        item=jnp.asarray(found.item),
-        offsets=jnp.asarray(found.offsets, dtype=jnp.int32),
-        users=bare(len(found.offsets) - 1) if halved else _side(users),
+        item=jnp.asarray(positives.item),
+        offsets=jnp.asarray(positives.offsets, dtype=jnp.int32),
+        users=bare(len(positives.offsets) - 1) if alone else _side(users),
         items=_side(items),
         timed=_timed(config, fitted),
-        pairs=Batch(*(jnp.asarray(column) for column in found.pairs)),
+        pairs=Batch(*(jnp.asarray(column) for column in positives.pairs)),
         pool=Pool(jnp.asarray(counts, jnp.float32), jnp.asarray(log_share(counts))),
         known=_known(fold, config.mask_user_positives),
     )

@@ -5,7 +5,7 @@ import math
 import jax.numpy as jnp
 import numpy as np
 
-from research.baselines import BASELINES, option_values
+from research.baselines import option_values
 from research.baselines.item2vec import item2vec, partners, skip_gram_loss
 from tests.evaluate.made import events, fold_of
 
@@ -59,7 +59,7 @@ def test_scores_tend_to_the_log_of_how_often_items_go_together():
     held = [(user + k, (k + 1) % 3) for k in range(3)]
     fold = fold_of(pairs + single, held, user + 3, np.ones((3, 1), bool))
     words = ("dim=4", "epochs=400", "learning_rate=0.02", "negatives=3", "power=0.75")
-    values = option_values("item2vec", BASELINES["item2vec"], (*words, "prior=1"))
+    values = option_values("item2vec", (*words, "prior=1"))
     scores = item2vec(fold, values, 0)(slice(0, 3), slice(0, 3))
     share = np.exp(scores + math.log(3))  # of j given i: the k draws are shared out
     expected = np.array([[0, 300, 100], [300, 0, 200], [100, 200, 0]], float)

@@ -23,7 +23,7 @@ SEEDED = [name for name in NAMES if BASELINES[name].seeded]
 
 def fitted(name: str, fold: Fold, seed: int = 0):
     baseline = BASELINES[name]
-    values = option_values(name, baseline, SMALL.get(name, ()))
+    values = option_values(name, SMALL.get(name, ()))
     return baseline.fit(fold, values, seed)
 
 
@@ -101,12 +101,12 @@ REFUSED = {
 )
 def test_an_option_that_cant_be_meant_is_refused_in_one_line(name, word, part):
     with pytest.raises(InputError) as raised:
-        option_values(name, BASELINES[name], (word,))
+        option_values(name, (word,))
     assert part in str(raised.value)
     assert "\n" not in str(raised.value)
 
 
 def test_the_default_of_ease_is_larger_on_the_larger_data_sets():
-    assert option_values("ease", BASELINES["ease"], ()) == {"l2": 100.0}
-    assert option_values("ease", BASELINES["ease"], (), large=True) == {"l2": 300.0}
-    assert option_values("ease", BASELINES["ease"], ("l2=7",), True) == {"l2": 7.0}
+    assert option_values("ease", ()) == {"l2": 100.0}
+    assert option_values("ease", (), large=True) == {"l2": 300.0}
+    assert option_values("ease", ("l2=7",), True) == {"l2": 7.0}

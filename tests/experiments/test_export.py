@@ -15,7 +15,6 @@ from experiments.runs import KS, fold_of, serve
 from research.evaluate.top_k import rank_scores, seen_items_of
 from research.train.loop import train
 from research.train.model import make_model
-from research.train.world import build_world
 from tests.experiments.made import contents, runs_of
 from tests.experiments.test_bad_input import refused
 
@@ -81,7 +80,7 @@ def test_scores_from_the_two_arrays_are_the_models_pair_by_pair(prior, data):
     given = done.user_vectors, done.item_vectors, done.temperature
     users, items = exported(config, fold, *given)
     scores = users["vectors"] @ items["vectors"].T / done.temperature
-    model, (world, _) = make_model(config), build_world(config, fold)
+    model, (world, _) = make_model(config), prepare(config, fold).world
     share = np.maximum(np.bincount(fold.fitted.item, minlength=99), 0.3)
     share /= len(fold.fitted.item)
     for row, item in ((0, 3), (7, 0), (20, 50)):

@@ -6,7 +6,7 @@ import pytest
 from research.config import Config
 from research.events import catalogue, fold
 from research.features.content import load_array, stamped, title_vectors
-from research.train.world import build_world, resolve_features
+from research.prepare import prepare
 from research.types import InputError
 from tests.world import made_ratings
 
@@ -94,17 +94,17 @@ def test_the_array_is_a_feature_like_another(tmp_path):
     path = tmp_path / "vectors.npy"
     np.save(path, VECTORS[BY_ID])
     phase = fold(catalogue(made_ratings()))
-    config = resolve_features(Config(item_array=str(path)), phase)
+    config = prepare(Config(item_array=str(path)), phase).config
     assert config.item_features == ("id", "genres", "year", "array")
     assert config.item_array == stamped(str(path))
-    world, _ = build_world(config, phase)
+    world, _ = prepare(config, phase).world
     np.testing.assert_array_equal(
         world.items.dense[:, 4:], load_array(str(path), ITEMS)
     )
     with pytest.raises(InputError, match="name 'array' in item_features too"):
-        resolve_features(Config(item_array=str(path), item_features=("id",)), phase)
+        prepare(Config(item_array=str(path), item_features=("id",)), phase)
     with pytest.raises(InputError, match="item feature 'array' is not in this"):
-        resolve_features(Config(item_features=("id", "array")), phase)
+        prepare(Config(item_features=("id", "array")), phase)
 
 
 def test_titles_with_the_same_words_are_alike():

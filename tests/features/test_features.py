@@ -7,7 +7,7 @@ import pytest
 from research.config import Config
 from research.events import SPLITS, TEST, TRAIN, catalogue, fold
 from research.features import available, item_features, resolve, user_features
-from research.train.world import build_world, resolve_features
+from research.prepare import prepare
 from research.types import InputError, Ratings, Users
 from tests.world import made_fold, made_ratings
 
@@ -106,7 +106,7 @@ def test_where_every_rating_is_a_positive_there_is_no_rate_of_positives():
     user, item = available(events)
     assert not {"genre-profile", "profile", "dynamic"} & {*user, *item}
     with pytest.raises(InputError, match="item feature 'dynamic' is not in this"):
-        resolve_features(Config(item_features=("id", "dynamic")), fold(events))
+        prepare(Config(item_features=("id", "dynamic")), fold(events))
 
 
 @pytest.mark.parametrize(
@@ -115,18 +115,18 @@ def test_where_every_rating_is_a_positive_there_is_no_rate_of_positives():
 def test_a_feature_of_the_other_side_cannot_be_named(side, name):
     phase = fold(catalogue(made_ratings(), with_rated=True))
     with pytest.raises(InputError, match=f"{side} feature '{name}' is not in this"):
-        resolve_features(Config(**{f"{side}_features": ("id", name)}), phase)
+        prepare(Config(**{f"{side}_features": ("id", name)}), phase)
 
 
 @pytest.mark.parametrize("name", USER[1:])
 def test_a_missing_feature_is_refused_when_it_is_named(name):
     phase = fold(catalogue(without_demographics()))
     with pytest.raises(InputError, match=f"user feature '{name}' is not in this"):
-        resolve_features(Config(user_features=("id", name)), phase)
+        prepare(Config(user_features=("id", name)), phase)
 
 
 def test_the_default_is_what_the_data_set_has_but_the_users_id():
-    config = resolve_features(Config(), made_fold())
+    config = prepare(Config(), made_fold()).config
     assert config.user_features == USER[1:]
     assert config.item_features == ITEM
     config = resolve_features(Config(), fold(catalogue(without_demographics())))
@@ -139,11 +139,11 @@ def test_the_default_is_what_the_data_set_has_but_the_users_id():
 def test_a_tower_needs_something_to_go_by():
     phase = made_fold()
     with pytest.raises(InputError, match="neither a history nor a feature"):
-        resolve_features(Config(user_features=(), encoder="none"), phase)
+        prepare(Config(user_features=(), encoder="none"), phase)
     with pytest.raises(InputError, match="neither a history nor a feature"):
-        resolve_features(Config(user_features=(), history=0), phase)
+        prepare(Config(user_features=(), history=0), phase)
     with pytest.raises(InputError, match="item tower has no feature"):
-        resolve_features(Config(item_features=()), phase)
+        prepare(Config(item_features=()), phase)
 
 
 def distinct_times(seed: int = 0) -> Ratings:
@@ -209,7 +209,7 @@ def test_shuffling_the_future_changes_nothing_that_is_fitted(split, fit_on):
     def made(data: Ratings):  # type: ignore[no-untyped-def]
         events = catalogue(data, library="all", with_rated=True)
         phase = fold(events, split, fit_on)
-        return phase, build_world(config, phase)
+        return phase, prepare(config, phase).world
 
     (one, (before, sizes)), (two, (after, same_sizes)) = made(ratings), made(other)
     moved = one.held_item != two.held_item

@@ -21,12 +21,13 @@ from research.features.search import (
     search_words,
     word_rows,
 )
-from research.positives.tasks import asked
+from research.positives.tasks import retrieval_task
+from research.prepare import prepare
 from research.rng import root, stream
 from research.towers.inputs import WORDS, init_tables
 from research.train.loop import Trained, train
 from research.train.model import make_model, serve_task
-from research.train.world import World, build_world, resolve_features
+from research.train.world import World
 from research.types import Fold, InputError
 from tests.world import made_fold, made_ratings
 
@@ -116,7 +117,7 @@ def test_a_user_is_judged_by_a_search_for_the_first_item_held_out():
     for row, user in zip(words.tolist(), phase.evaluated.tolist(), strict=True):
         first = phase.held_item[phase.held_user == user][0]
         assert set(row) <= of[first]
-    np.testing.assert_array_equal(asked(given, phase).words, words)
+    np.testing.assert_array_equal(retrieval_task(given, phase).words, words)
 
 
 def test_training_never_has_the_words_of_what_is_held_out():
@@ -145,12 +146,12 @@ def trained() -> tuple[Trained, Fold, World]:
     """A short run that takes searches, its phase, and its phase on the device."""
     phase = made_fold("last")
     done = train(SEARCH, phase)
-    return done, phase, build_world(done.config, phase)[0]
+    return done, phase, prepare(done.config, phase).world[0]
 
 
 def test_a_search_moves_its_users_vector_and_no_other():
     done, phase, world = trained()
-    model, task = make_model(done.config), asked(done.config, phase)
+    model, task = make_model(done.config), retrieval_task(done.config, phase)
     users, items = serve_task(model, done.params, world, task)
     np.testing.assert_array_equal(users, done.user_vectors)
     words = task.words.copy()
@@ -201,11 +202,11 @@ def test_a_search_that_says_something_finds_more_than_one_that_does_not():
 
 def test_other_encoders_have_neither_words_nor_their_table():
     phase = made_fold("last")
-    given = resolve_features(config(encoder="mean", search=""), phase)
-    world, sizes = build_world(given, phase)
+    given = prepare(config(encoder="mean", search=""), phase).config
+    world, sizes = prepare(given, phase).world
     assert WORDS not in sizes
     assert world.timed.words.shape[1] == 0
-    assert asked(given, phase).words is None
+    assert retrieval_task(given, phase).words is None
     one = jnp.zeros(1, jnp.int32)
     assert WORDS not in make_model(given).look_at(world, one, one).ids
 

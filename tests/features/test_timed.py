@@ -9,10 +9,10 @@ import pytest
 from research.config import Config
 from research.events import catalogue, fold
 from research.features.timed import PRIOR, genre_profile, item_profile, recent, windows
+from research.prepare import prepare
 from research.towers.inputs import AGES
 from research.train.loop import train
 from research.train.model import make_model
-from research.train.world import build_world, resolve_features
 from research.types import Events, Ratings
 from tests.world import made_ratings
 
@@ -139,13 +139,13 @@ def test_nothing_that_a_query_is_told_depends_on_what_comes_after_it():
     other = phase._replace(fitted=later_items_changed(phase.fitted, cut))
     moved = phase.fitted.item != other.fitted.item
     assert moved.sum() > 100
-    config = resolve_features(config, phase)
+    config = prepare(config, phase).config
     model = make_model(config)
     early = np.flatnonzero(phase.fitted.timestamp < cut)[::7]
     late = np.flatnonzero(phase.fitted.timestamp >= cut + 200)[::7]
     told = []
     for one in (phase, other):
-        world, _ = build_world(config, one)
+        world, _ = prepare(config, one).world
         rows = []
         for at in (early, late):
             position = jnp.asarray(at, jnp.int32)
@@ -163,8 +163,8 @@ def test_nothing_that_a_query_is_told_depends_on_what_comes_after_it():
 
 def test_the_age_of_a_click_is_since_the_latest_one_in_powers_of_two():
     phase = fold(catalogue(made_ratings(), with_rated=True))
-    config = resolve_features(CONFIG, phase)
-    world, sizes = build_world(config, phase)
+    config = prepare(CONFIG, phase).config
+    world, sizes = prepare(config, phase).world
     assert sizes["history-age"] == AGES
     events = phase.fitted
     position = jnp.asarray(events.offsets[1:6], jnp.int32)
@@ -178,8 +178,8 @@ def test_the_age_of_a_click_is_since_the_latest_one_in_powers_of_two():
 
 def test_a_batch_sees_items_as_before_its_earliest_window_and_serving_as_last():
     phase = fold(catalogue(made_ratings(), with_rated=True))
-    config = resolve_features(CONFIG, phase)
-    world, _ = build_world(config, phase)
+    config = prepare(CONFIG, phase).config
+    world, _ = prepare(config, phase).world
     from research.towers.inputs import item_lookup
 
     ids = jnp.arange(9, dtype=jnp.int32)
@@ -193,7 +193,7 @@ def test_a_batch_sees_items_as_before_its_earliest_window_and_serving_as_last():
 
 def test_a_run_with_all_that_depends_on_time():
     phase = fold(catalogue(made_ratings(), with_rated=True))
-    config = resolve_features(CONFIG, phase)
+    config = prepare(CONFIG, phase).config
     assert config.batch_order == "time"  # the feature dynamic asks for it
     done = train(config, phase)
     losses = [row["loss"] for row in done.history]

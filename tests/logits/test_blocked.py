@@ -13,7 +13,8 @@ from research.logits import plan as blocking
 from research.logits import reducers as columns
 from research.logits.candidates import Block, candidate_logits
 from research.logits.corrections import Known
-from research.losses import LOSSES, PairVectors
+from research.losses import LOSSES
+from research.losses.square import PairVectors
 from research.negatives.source import Batch, Drawn
 from research.temperature import Temperature
 from tests.negatives.small import hyper_of, pool_of, ready

@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from research.config_checks import validate
 
 from experiments.arms import arm
 from research.config import Config
-from research.config_checks import validate
 from research.logits.reducers import Dense
 from research.losses import LOSSES
 from research.negatives import Size, check_negatives

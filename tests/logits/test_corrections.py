@@ -11,6 +11,7 @@ from research.logits.candidates import rows_known
 from research.logits.corrections import Known, keep_columns, log_q_parts
 from research.negatives import make_sources
 from research.negatives.source import Drawn
+from research.prepare import prepare
 from research.train import world
 from tests.world import made_fold
 
@@ -116,9 +117,9 @@ def test_what_can_not_be_used_is_no_negative_of_any_row(name, ids):
 def test_both_forms_of_who_has_what_agree_on_a_real_fold(monkeypatch):
     phase = made_fold()
     config = Config(mask_user_positives=True)
-    as_bits = world.build_world(config, phase)[0].known
+    as_bits = prepare(config, phase).world[0].known
     monkeypatch.setattr(world, "MAX_BITS", 0)
-    as_ids = world.build_world(config, phase)[0].known
+    as_ids = prepare(config, phase).world[0].known
     assert as_bits.bits.shape[1]
     assert not as_bits.ids.shape[1]
     assert as_ids.ids.shape[1]
@@ -140,5 +141,5 @@ def test_both_forms_of_who_has_what_agree_on_a_real_fold(monkeypatch):
 
 
 def test_who_has_what_is_not_made_where_no_mask_needs_it():
-    known = world.build_world(Config(), made_fold())[0].known
+    known = prepare(Config(), made_fold()).world[0].known
     assert known.bits.size == known.ids.size == 0

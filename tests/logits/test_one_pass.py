@@ -11,7 +11,8 @@ import pytest
 from research.logits import one_pass
 from research.logits import reducers as columns
 from research.logits.reducers import Columns, Rows
-from research.losses import LOSSES, PairVectors
+from research.losses import LOSSES
+from research.losses.square import PairVectors
 
 B, ITEMS, D = 13, 40, 5
 DRAW = np.random.default_rng(3)

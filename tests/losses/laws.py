@@ -11,7 +11,8 @@ import numpy as np
 
 from research.logits import logits
 from research.logits.reducers import Dense
-from research.losses import MASK, ORDER, SHIFT, UNIFORM_Q, Loss, PairVectors
+from research.losses import MASK, ORDER, SHIFT, UNIFORM_Q, Loss
+from research.losses.square import PairVectors
 
 B, C, D = 4, 6, 3
 TEMPERATURE, ITEMS = 0.5, 20.0

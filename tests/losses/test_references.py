@@ -8,7 +8,8 @@ import pytest
 import rax
 
 from research.logits.reducers import Dense
-from research.losses import LOSSES, PairVectors
+from research.losses import LOSSES
+from research.losses.square import PairVectors
 from research.towers.towers import normalise
 
 B, C, D = 5, 7, 4

@@ -10,8 +10,9 @@ import pytest
 
 from research.config import TRACED, Config
 from research.logits.reducers import Dense
-from research.losses import LOSSES, PairVectors, check_loss, hyper_values
+from research.losses import LOSSES, check_loss, hyper_values
 from research.losses.entry import DENSE, NEGATIVES, SQUARE, VECTORS
+from research.losses.square import PairVectors
 from research.types import InputError
 
 TEMPERATURE, ITEMS = 0.5, 20.0

@@ -13,10 +13,10 @@ from research.logits.candidates import hardest
 from research.logits.reducers import Dense
 from research.negatives import Size, check_negatives, make_sources
 from research.negatives.bands import rank_bands
+from research.prepare import prepare
 from research.train.loop import train
 from research.train.model import make_model
 from research.train.run_state import init_state, refreshed
-from research.train.world import build_world, resolve_features
 from research.types import InputError
 from tests.negatives.small import batch_of, pool_of
 from tests.world import made_fold
@@ -67,8 +67,8 @@ def test_a_row_draws_from_its_own_querys_band():
 
 def test_bands_are_ranked_anew_by_the_current_model():
     config = dataclasses.replace(arm("rank-band", SMALL), band_low=5, band_high=9)
-    config = resolve_features(config, made_fold())
-    world, sizes = build_world(config, made_fold())
+    config = prepare(config, made_fold()).config
+    world, sizes = prepare(config, made_fold()).world
     model = make_model(config)
     state = refreshed(config, model, init_state(config, model, world, sizes), world)
     bands = state.sources[1]

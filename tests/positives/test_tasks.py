@@ -14,11 +14,11 @@ from research.negatives import make_sources
 from research.negatives.source import Drawn
 from research.positives import make_positives
 from research.positives.pairs import Clicks, sessions
-from research.positives.tasks import asked
+from research.positives.tasks import retrieval_task
+from research.prepare import prepare
 from research.train.loop import train
 from research.train.model import make_model, serve_task
 from research.train.run_state import init_state
-from research.train.world import build_world, resolve_features
 from research.types import InputError
 from tests.world import made_fold
 
@@ -58,7 +58,7 @@ def test_item_item_trains_on_items_of_one_session():
 
 def test_item_item_asks_for_held_out_items_of_one_session_and_not_for_the_query():
     fold = made_fold()
-    task = asked(ITEMS, fold)
+    task = retrieval_task(ITEMS, fold)
     assert (task.fold.evaluated == task.queries).all()
     held = {}
     for user, item, time in zip(fold.held_user, fold.held_item, fold.held_time):
@@ -79,7 +79,7 @@ def test_item_item_asks_for_held_out_items_of_one_session_and_not_for_the_query(
 
 def test_user_user_asks_for_the_held_out_part_among_those_of_all_users():
     fold = made_fold()
-    task = asked(USERS, fold)
+    task = retrieval_task(USERS, fold)
     item, offsets = task.histories
     for v, user in enumerate(fold.evaluated):
         query, candidate = task.queries[v], task.candidates[v]
@@ -104,11 +104,11 @@ def test_user_user_trains_each_half_on_the_other():
 def vectors(config: Config):
     """Of an untrained model: the task, its queries' vectors, its candidates'."""
     fold = made_fold()
-    config = resolve_features(config, fold)
-    world, sizes = build_world(config, fold)
+    config = prepare(config, fold).config
+    world, sizes = prepare(config, fold).world
     model = make_model(config)
     params = init_state(config, model, world, sizes).params
-    task = asked(config, fold)
+    task = retrieval_task(config, fold)
     return task, *map(np.asarray, serve_task(model, params, world, task))
 
 
@@ -140,7 +140,7 @@ def lists_of(config: Config):
     fold = made_fold()
     done = train(config, fold)
     assert done.history[-1]["loss"] < done.history[0]["loss"]
-    task = asked(config, fold).fold
+    task = retrieval_task(config, fold).fold
     assert done.user_vectors.shape[0] == len(task.evaluated)
     assert done.item_vectors.shape[0] == task.fitted.n_items
     scorer = serve(config, fold, done.user_vectors, done.item_vectors)
@@ -188,4 +188,4 @@ def test_no_held_out_session_of_two_is_refused():
     fold = made_fold()
     fold = fold._replace(held_time=np.arange(len(fold.held_item)) * 10)
     with pytest.raises(InputError, match="no held-out session"):
-        asked(apart, fold)
+        retrieval_task(apart, fold)

@@ -16,9 +16,9 @@ from experiments.studies.probe.runner import FAITHFUL, ZERO, Measurement, ProbeR
 from research.config import Config
 from research.losses import LOSSES
 from research.losses.entry import VECTORS
+from research.prepare import prepare
 from research.train.model import make_model
 from research.train.run_state import init_state
-from research.train.world import build_world, resolve_features
 from tests.world import made_fold
 
 N = 64
@@ -27,8 +27,8 @@ N = 64
 @pytest.fixture(scope="module")
 def point():
     fold = made_fold()
-    config = resolve_features(Config(dim=8, user_hidden=(8,), item_hidden=(8,)), fold)
-    world, sizes = build_world(config, fold)
+    config = prepare(Config(dim=8, user_hidden=(8,), item_hidden=(8,)), fold).config
+    world, sizes = prepare(config, fold).world
     model = make_model(config)
     params = init_state(config, model, world, sizes).params
     # Warm, so that a few draws are enough for the forms with the right q.

@@ -15,7 +15,7 @@ from experiments.studies.magnifier import (
     run_magnifier,
 )
 from research.config import Config
-from research.train.world import build_world, resolve_features
+from research.prepare import prepare
 from tests.world import made_fold
 
 KS = (1, 3)
@@ -24,7 +24,7 @@ KS = (1, 3)
 @pytest.fixture(scope="module")
 def world():
     fold = made_fold()
-    return build_world(resolve_features(Config(), fold), fold)[0]
+    return build_world(prepare(Config(), fold).config, fold)[0]
 
 
 @pytest.mark.parametrize("temperature", [0.05, 0.3, 1.0])

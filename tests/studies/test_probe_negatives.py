@@ -7,9 +7,9 @@ import pytest
 
 from experiments.studies.probe.negatives import band_shares, drift, library_shares, seen
 from research.config import Config
+from research.prepare import prepare
 from research.train.model import make_model
 from research.train.run_state import init_state
-from research.train.world import build_world, resolve_features
 from tests.world import made_fold
 
 
@@ -17,11 +17,11 @@ from tests.world import made_fold
 def looked():
     fold = made_fold()
     config = Config(dim=8, user_hidden=(8,), item_hidden=(8,), batch=64)
-    config = resolve_features(config, fold)
+    config = prepare(config, fold).config
     config = dataclasses.replace(
         config, negatives=("in-batch", "uniform:63", "uniform-per-row:8")
     )
-    world, sizes = build_world(config, fold)
+    world, sizes = prepare(config, fold).world
     model = make_model(config)
     params = init_state(config, model, world, sizes).params
     counts = np.asarray(world.pool.counts).astype(int)

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from research.config import Config
+from research.prepare import prepare
 from research.towers.encoders import ENCODERS, REFUSED
 from research.towers.inputs import UserInput, Words
 from research.train.loop import train
 from research.train.model import make_model
-from research.train.world import resolve_features
 from research.types import InputError
 from tests.world import made_fold
 
@@ -228,13 +228,13 @@ def test_attention_by_the_candidate_is_refused_with_the_reason():
 )
 def test_an_encoder_with_nothing_to_ask_by_is_refused(changes, reason):
     with pytest.raises(InputError, match=reason):
-        resolve_features(Config(**changes), made_fold())
+        prepare(Config(**changes), made_fold())
 
 
 def test_a_history_longer_than_any_users_is_cut_to_the_longest():
     phase = made_fold()
     longest = int(np.diff(phase.fitted.offsets).max())
-    config = resolve_features(Config(history=10**6, encoder="self-attention"), phase)
+    config = prepare(Config(history=10**6, encoder="self-attention"), phase).config
     assert config.history == longest
     assert make_model(config).history == longest
-    assert resolve_features(Config(history=longest - 1), phase).history == longest - 1
+    assert prepare(Config(history=longest - 1), phase).config.history == longest - 1

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from research.config import Config
+from research.prepare import prepare
 from research.towers.inputs import HISTORY, SideArrays, UserLookup, user_lookup
-from research.train.world import build_world
 from research.types import Events
 from tests.world import made_fold
 
@@ -91,7 +91,7 @@ def test_a_history_of_length_none_needs_no_rows():
 def test_evaluation_sees_all_that_is_fitted_and_no_more():
     """World's events are the fitted ones: a position at the end sees the last."""
     phase = made_fold(fit_on="train")
-    world, _ = build_world(Config(), phase)
+    world, _ = prepare(Config(), phase).world
     assert world.item.shape == (len(phase.fitted.item),)
     users = phase.evaluated
     ends = phase.fitted.offsets[users + 1]

@@ -10,10 +10,11 @@ import pytest
 from jaxtyping import TypeCheckError
 
 from research.config import Config
+from research.prepare import prepare
 from research.towers.inputs import ItemInput, UserInput, init_tables
 from research.towers.towers import ItemTower, UserTower, normalise
 from research.train.model import Model, Params, make_model, serve_all
-from research.train.world import World, build_world, resolve_features
+from research.train.world import World
 from tests.world import made_fold
 
 SMALL = Config(history=4, dim=6, user_hidden=(8,), item_hidden=(8,))
@@ -23,8 +24,8 @@ SMALL = Config(history=4, dim=6, user_hidden=(8,), item_hidden=(8,))
 def made(**changes: Any) -> tuple[Model, Params, World]:
     """The towers of a config on the made world, with parameters of the right shape."""
     phase = made_fold()
-    config = resolve_features(Config(**{**SMALL.__dict__, **changes}), phase)
-    world, sizes = build_world(config, phase)
+    config = prepare(Config(**{**SMALL.__dict__, **changes}), phase).config
+    world, sizes = prepare(config, phase).world
     model = make_model(config)
     shapes = jax.eval_shape(
         lambda: model.init(jax.random.key(0), sizes, world, config.loss)

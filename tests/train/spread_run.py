@@ -17,11 +17,11 @@ from experiments.arms import arm
 from research.batches import epoch_batches
 from research.config import structure
 from research.logits import plan as blocking
+from research.prepare import prepare
 from research.train.loop import compiled_epoch
 from research.train.mesh import placement_over
 from research.train.model import make_model
 from research.train.run_state import init_state, traced_values
-from research.train.world import build_world, resolve_features
 from tests.world import made_fold
 
 SMALL = {"dim": 16, "user_hidden": (16,), "item_hidden": (16,), "batch": 64}
@@ -45,9 +45,9 @@ def steps(case: str, devices: int, several: int):
     compiled_epoch.cache_clear()
     for limit, usual in USUAL.items():
         setattr(blocking, limit, 1 if "blocked" in how else usual)
-    config = resolve_features(dataclasses.replace(arm(name), **changes), fold)
+    config = prepare(dataclasses.replace(arm(name), **changes), fold).config
     placement = placement_over(devices, config.batch, LARGE)
-    world, sizes = build_world(config, fold)
+    world, sizes = prepare(config, fold).world
     state = init_state(config, make_model(config), world, sizes)
     world, hyper = placement.world(world), traced_values(config)
     batches = epoch_batches(len(fold.fitted.item), config.batch, 0, 1)[:several]

@@ -15,7 +15,6 @@ from research.train.loop import compiled_epoch, train
 from research.train.model import make_model
 from research.train.optimiser import OPTIMISERS, Touched, distinct
 from research.train.run_state import init_state, traced_values
-from research.train.world import build_world, resolve_features
 from research.types import InputError
 from tests.world import made_fold
 
@@ -109,8 +108,8 @@ def epoch_of(name: str, steps: int):
     """(state before, state after so many steps, the pairs of those steps, world)."""
     fold = made_fold()
     config = dataclasses.replace(SMALL, optimiser=name, user_features=("id",))
-    config = resolve_features(config, fold)
-    world, sizes = build_world(config, fold)
+    config = prepare(config, fold).config
+    world, sizes = prepare(config, fold).world
 
     def start():
         return init_state(config, make_model(config), world, sizes)

@@ -10,12 +10,11 @@ from numpy import ndarray
 
 from experiments.studies.probe.negatives import drift
 from research.batches import epoch_batches
-from research.config import Config, structure
+from research.config import structure
+from research.prepare import Prepared
 from research.train.loop import compiled_epoch
-from research.train.model import Model, Params
+from research.train.model import Params
 from research.train.run_state import init_state, traced_values
-from research.train.world import World
-from research.types import Fold
 
 __all__ = ["Drifts", "follow"]
 
@@ -26,11 +25,7 @@ Drifts = dict[int, tuple[Int[ndarray, " s"], Float[ndarray, " s"]]]
 
 
 def follow(
-    config: Config,
-    fold: Fold,
-    model: Model,
-    world: World,
-    sizes: dict[str, int],
+    run: Prepared,
     progress: Callable[[str], None] = lambda line: None,
 ) -> tuple[dict[str, Params], Drifts]:
     """The parameters before and after training, and how far item vectors moved.
@@ -42,7 +37,8 @@ def follow(
     Returns:
       parameters by "untrained" and "trained"; by lag in steps, the steps and the drift.
     """
-    state = init_state(config, model, world, sizes)
+    config, fold, model, (world, sizes) = run.config, run.fold, run.model, run.world
+    state = init_state(run, world, sizes)
     before = jax.tree.map(jnp.copy, state.params)  # the epoch takes its state over
     epoch_of, hyper = compiled_epoch(structure(config)), traced_values(config)
     every = jnp.arange(world.pool.counts.shape[0], dtype=jnp.int32)

@@ -39,10 +39,11 @@ from experiments.studies.probe.tables import (
 from experiments.studies.records import records_path, refuse_other_version
 from research.config import Config
 from research.files import beside, replace
+from research.prepare import prepare
 from research.report.pages import csv_text
 from research.report.pictures import save_figure
-from research.train.model import Model, Params, make_model
-from research.train.world import World, build_world, resolve_features
+from research.train.model import Model, Params
+from research.train.world import World
 
 __all__ = ["report_probe", "run_probe", "write_findings"]
 
@@ -125,12 +126,11 @@ def run_probe(
     size = QUICK if quick else FULL
     config = Config(dataset=dataset)
     fold = fold_of(config, data_dir)
-    config = dataclasses.replace(
-        arm("full-softmax", resolve_features(config, fold)), epochs=size.epochs
-    )
-    world, sizes = build_world(config, fold)
-    model, counts = make_model(config), np.asarray(world.pool.counts, np.int64)
-    models, drifts = follow(config, fold, model, world, sizes, progress)
+    config = dataclasses.replace(arm("full-softmax", config), epochs=size.epochs)
+    run = prepare(config, fold)
+    config, model, (world, _) = run.config, run.model, run.world
+    counts = np.asarray(world.pool.counts, np.int64)
+    models, drifts = follow(run, progress)
     runner, measured = ProbeRunner(config, world.pool), []
     for name, params in models.items():
         for library in ("fitted",) if quick else ("fitted", "whole"):

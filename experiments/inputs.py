@@ -1,0 +1,57 @@
+"""The data of a run and the run made ready, each made once per process."""
+
+import functools
+
+from research.config import Config
+from research.data import load
+from research.events import catalogue, fold
+from research.features import needs_rated
+from research.positives import POSITIVES
+from research.prepare import Prepared, check_config, prepare
+from research.types import Fold, InputError, Ratings
+
+__all__ = ["KS", "fold_of", "prepared_run", "ratings_of"]
+
+KS = (10, 20, 50, 100)
+
+
+@functools.lru_cache(maxsize=2)
+def ratings_of(dataset: str, data_dir: str | None) -> Ratings:
+    """The data set, read once per process."""
+    return load(dataset, data_dir)
+
+
+@functools.lru_cache(maxsize=4)
+def _fold(
+    dataset: str, data_dir: str | None, threshold: float, salt: int, library: str,
+    split: str, fit_on: str, with_rated: bool,
+) -> Fold:  # fmt: skip
+    ratings = ratings_of(dataset, data_dir)
+    events = catalogue(ratings, threshold, salt, library, with_rated)
+    return fold(events, split, fit_on)
+
+
+def fold_of(config: Config, data_dir: str | None = None) -> Fold:
+    """The phase that a config fits on and is judged by, made once per process."""
+    return _fold(
+        config.dataset, data_dir, config.threshold, config.tie_salt, config.library,
+        config.split, config.fit_on, needs_rated(config),
+    )  # fmt: skip
+
+
+@functools.lru_cache(maxsize=1024)
+def prepared_run(config: Config, data_dir: str | None = None) -> Prepared:
+    """The run made ready on its data (research/prepare.py), once per process.
+
+    Raises:
+      InputError: anything that can't be meant, before any training starts.
+    """
+    check_config(config)
+    run = prepare(config, fold_of(config, data_dir))
+    n = run.task.fold.fitted.n_items
+    if max(KS) > n:
+        what = "items"
+        if POSITIVES[config.positives].candidate == "user":
+            what = "users"
+        raise InputError(f"k = {max(KS)} is above the number of {what} ({n})")
+    return run

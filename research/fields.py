@@ -1,0 +1,290 @@
+"""The fields of a run, a group for each stage, with their help and their checks.
+
+The string below a field is its help on the command line. Marks (research/marks.py) say
+which role it has for a compiled run and which values it may hold; what two fields of
+one group must keep to each other is in the group's ``check``. What a stage's registry
+has to say about several groups is checked by research/prepare.py.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from research.marks import (
+    HOST,
+    HYPER,
+    SERVING,
+    SWEPT,
+    Choice,
+    Named,
+    Range,
+    check_marks,
+)
+from research.types import InputError
+
+__all__ = [
+    "CorrectionFields",
+    "DataFields",
+    "FeatureFields",
+    "LossFields",
+    "ModelFields",
+    "NegativeFields",
+    "ServingFields",
+    "TemperatureFields",
+    "TowerFields",
+    "TrainFields",
+]
+
+_ABOVE_0, _AT_LEAST_0, _AT_LEAST_1 = Range(0, open="low"), Range(0), Range(1)
+
+
+class Group:
+    """A group of fields; ``check`` refuses values that can't be meant."""
+
+    def check(self) -> None:
+        """Compares each field with its marks.
+
+        Raises:
+          InputError: the first field that can't be meant, in one line.
+        """
+        for cls in type(self).__mro__:
+            if "__dataclass_fields__" in cls.__dict__:
+                check_marks(self, cls)
+                return
+
+
+@dataclass(frozen=True)
+class DataFields(Group):
+    """Which data, which part of it is fitted, and what counts as a pair."""
+
+    dataset: Annotated[str, HOST] = "ml-100k"
+    """Data set: ml-100k, ml-1m, ml-latest-small, ml-20m, ml-25m."""
+    split: Annotated[str, HOST, Named("research.events:SPLITS")] = "ratio"
+    """Split: ratio (each user's last 10 % / 10 %), last, or time (global)."""
+    fit_on: Annotated[str, HOST, Choice("train", "train+validation")] = (
+        "train+validation"
+    )
+    """Phase: train (judged on validation) or train+validation (judged on test)."""
+    threshold: Annotated[float, HOST] = 4.0
+    """A rating at or above it is a positive."""
+    tie_salt: Annotated[int, HOST, _AT_LEAST_0] = 0
+    """Salt of the hash that breaks ties in time."""
+    library: Annotated[str, HOST, Choice("clicked", "all")] = "clicked"
+    """Catalogue: clicked (items with a positive) or all (the whole item table)."""
+    positives: Annotated[str, Named("research.positives:POSITIVES")] = "user-item"
+    """Kind of positives: user-item, item-item (of a session) or user-user (halves)."""
+    session_gap: Annotated[float, _ABOVE_0] = 1.0
+    """Hours without a click that end a session, where positives are item-item."""
+    halves: Annotated[str, Choice("time", "random")] = "time"
+    """How a history is cut in two, where positives are user-user: time or random."""
+
+
+@dataclass(frozen=True)
+class ModelFields(Group):
+    """Which model is fitted: the two towers, or a baseline with its own values."""
+
+    model: str = "two-tower"
+    """Model: two-tower, or a baseline by its name, such as popularity or ease."""
+    baseline: tuple[str, ...] = ()
+    """The baseline's own values, as NAME=VALUE; the others keep their defaults."""
+
+
+@dataclass(frozen=True)
+class FeatureFields(Group):
+    """What each tower reads about its own side."""
+
+    user_features: tuple[str, ...] | None = None
+    """User features: id gender age occupation zip genre-profile history-age. Default:
+    gender age occupation zip, where the data set has them."""
+    item_features: tuple[str, ...] | None = None
+    """Item features: id genres year title profile dynamic array. Default: id genres
+    year, where the data set has them, and the array where a file is given."""
+    item_array: Annotated[str, HOST] = ""
+    """File of item vectors: .npy, one row per item by ascending id; .npz, ids and
+    vectors."""
+    window_days: Annotated[float, HOST, _ABOVE_0] = 7.0
+    """Width in days of the windows of the item feature dynamic and of --batch-order."""
+    history: Annotated[int, _AT_LEAST_0] = 50
+    """Length of the history: the user's last positives before the event; cut to the
+    longest history of the data set."""
+    history_order: Annotated[str, Choice("time", "shuffled")] = "time"
+    """Order of the history: time, or shuffled (the same items: does order matter?)."""
+    encoder: Annotated[str, Named("research.towers:ENCODERS")] = "mean"
+    """History encoder."""
+    search: Annotated[str, HOST] = ""
+    """Words for the encoder query: simulated (from the text of the held-out item, which
+    they therefore reveal), or a .csv file with columns user, item and query."""
+    search_words: Annotated[int, HOST, _AT_LEAST_1] = 4
+    """Words per search: how many are simulated, or read from a file."""
+    search_noise: Annotated[float, HOST, Range(0, 1)] = 0.5
+    """Probability that a simulated word is one of any item, and not of the target."""
+
+
+@dataclass(frozen=True)
+class TowerFields(Group):
+    """The shape of the two towers."""
+
+    dim: Annotated[int, _AT_LEAST_1] = 64
+    """Dimension of the vectors whose dot product is the score."""
+    user_hidden: tuple[int, ...] = (128,)
+    """Widths of the hidden layers of the user tower."""
+    item_hidden: tuple[int, ...] = (128,)
+    """Widths of the hidden layers of the item tower."""
+    output: Annotated[str, Choice("cosine", "dot")] = "cosine"
+    """Tower output: cosine (L2-normalised) or dot (as it comes)."""
+    dropout: Annotated[float, SWEPT, Range(0, 1, "high")] = 0.2
+    """Share of the user tower's input that is dropped in training."""
+
+    def check(self) -> None:
+        """As every group; hidden layers need at least one unit."""
+        super().check()
+        if any(width < 1 for width in self.user_hidden + self.item_hidden):
+            raise InputError("a hidden layer's width is below 1")
+
+
+@dataclass(frozen=True)
+class NegativeFields(Group):
+    """Where negatives come from."""
+
+    negatives: tuple[str, ...] = ("in-batch",)
+    """Sources of negatives, as NAME or NAME:DRAWS, united in one candidate set."""
+    draws: Annotated[int, _AT_LEAST_0] = 0
+    """Draws of each source that has a number, in place of it (0: as the name says)."""
+    alpha: Annotated[float, SWEPT, Range(0, 2)] = 1.0
+    """Power of the click count in the popularity source: 0 flat, 1 the click share."""
+    mix: Annotated[float, SWEPT, Range(0, 1)] = 1.0
+    """Share of the source extra that is uniform; the rest is popularity^alpha."""
+    warmup: Annotated[int, SWEPT, _AT_LEAST_0] = 0
+    """Steps before a cache is used; it must also be full enough."""
+    hardest: Annotated[int, _AT_LEAST_0] = 0
+    """Number of negatives per row to keep, those of highest logit (0: all of them)."""
+    item_push: Annotated[str, Choice("drawn", "batch", "balanced")] = "drawn"
+    """Columns whose repulsive gradient reaches items: drawn (all but stored ones),
+    batch, or balanced."""
+    band_low: Annotated[int, _AT_LEAST_1] = 101
+    """First rank that the source rank-band draws from."""
+    band_high: int = 500
+    """Last rank that the source rank-band draws from."""
+
+    def check(self) -> None:
+        """As every group; the band of ranks must not be empty."""
+        super().check()
+        if self.band_high < self.band_low:
+            raise InputError(
+                f"band_high is {self.band_high}: it must be at least band_low "
+                f"({self.band_low})"
+            )
+
+
+@dataclass(frozen=True)
+class CorrectionFields(Group):
+    """How negatives are corrected for being sampled, and which are masked."""
+
+    logq: Annotated[float, SWEPT] = 0.0
+    """Strength of the log q correction in training: 0 is none, 1 is whole."""
+    correct_positive: bool = True
+    """Whether the positive's logit is corrected too."""
+    leave_own_out: bool = False
+    """Whether q is Q / (1 - Q of the row's positive)."""
+    expected_count: bool = False
+    """Whether negatives are corrected by n q (the count expected in n draws), not q."""
+    duplicates: Annotated[str, Choice("keep", "inclusion")] = "keep"
+    """Columns of one item: keep (q is per draw), or inclusion (one, q of being in)."""
+    frequency: Annotated[str, Choice("exact", "streaming")] = "exact"
+    """Click share behind log q: exact, or streaming (estimated while training)."""
+    frequency_rate: Annotated[float, SWEPT, Range(0, 1, "both")] = 0.01
+    """Rate of the streaming estimate's moving average."""
+    hashes: Annotated[int, _AT_LEAST_1] = 1
+    """Hash functions of the streaming estimate."""
+    buckets: int = 65536
+    """Buckets of the streaming estimate, over all its hashes."""
+    mask_same_item: bool = False
+    """Whether a negative column holding the row's own positive is masked."""
+    mask_user_positives: bool = False
+    """Whether negatives among the user's other positives of the training part are
+    masked."""
+
+    def check(self) -> None:
+        """As every group; each hash function needs a bucket."""
+        super().check()
+        if self.buckets < self.hashes:
+            raise InputError(
+                f"buckets is {self.buckets}: {self.hashes} hashes need one each"
+            )
+
+
+@dataclass(frozen=True)
+class LossFields(Group):
+    """Which loss, with its own values."""
+
+    loss: Annotated[str, Named("research.losses:LOSSES")] = "sampled-softmax"
+    """Loss."""
+    hyper: Annotated[tuple[str, ...], HYPER] = ()
+    """The loss's own values, as NAME=VALUE; the others keep their defaults."""
+
+
+@dataclass(frozen=True)
+class TemperatureFields(Group):
+    """What divides the score."""
+
+    temperature: Annotated[float, SWEPT, _ABOVE_0] = 0.1
+    """Divides the score; where it moves, its value at the start."""
+    temperature_kind: Annotated[str, Named("research.temperature:TEMPERATURES")] = (
+        "fixed"
+    )
+    """Kind of temperature."""
+    temperature_low: Annotated[float, SWEPT, _ABOVE_0] = 0.01
+    """Least temperature that is learned, or that a user or an item gets."""
+    temperature_high: Annotated[float, SWEPT, _ABOVE_0] = 1.0
+    """Largest such temperature."""
+    temperature_end: Annotated[float, SWEPT, _ABOVE_0] = 0.05
+    """Where a scheduled temperature ends, after the last epoch."""
+    temperature_schedule: Annotated[str, Choice("linear", "cosine")] = "cosine"
+    """How it gets there: linear or cosine."""
+    temperature_power: Annotated[float, SWEPT] = 0.1
+    """Power of the click share that makes up an item's temperature by popularity."""
+    temperature_spread: Annotated[float, SWEPT, _ABOVE_0] = 1.0
+    """Nats of a user's loss over the mean that count as one in a per-user one."""
+
+    def check(self) -> None:
+        """As every group; the bounds must be in order."""
+        super().check()
+        low, high = self.temperature_low, self.temperature_high
+        if low >= high:
+            raise InputError(
+                f"temperature_low is {low:g}: it must be below temperature_high "
+                f"({high:g})"
+            )
+
+
+@dataclass(frozen=True)
+class TrainFields(Group):
+    """How long and how fast the parameters move."""
+
+    batch: Annotated[int, _AT_LEAST_1] = 512
+    """Rows of a batch."""
+    batch_order: Annotated[str, HOST, Choice("shuffled", "time")] = "shuffled"
+    """Order of the pairs in an epoch: shuffled, or time (window after window, shuffled
+    within each; the item feature dynamic needs it)."""
+    epochs: Annotated[int, HOST, _AT_LEAST_1] = 20
+    """Passes over the pairs of the training part."""
+    optimiser: Annotated[str, Named("research.train.optimiser:OPTIMISERS")] = "adamw"
+    """Optimiser."""
+    learning_rate: Annotated[float, SWEPT, _ABOVE_0] = 1e-3
+    """Step size of the optimiser."""
+    table_rate: Annotated[float, SWEPT, _ABOVE_0] = 1.0
+    """Step size of the embedding tables, as a multiple of learning_rate."""
+    weight_decay: Annotated[float, SWEPT, _AT_LEAST_0] = 1e-5
+    """Decoupled weight decay; row-sparse, of the rows that a step touched."""
+    evaluate_every: Annotated[int, HOST, _AT_LEAST_0] = 0
+    """Epochs between validations when fitting on train (0: at the end only)."""
+    seed: Annotated[int, HOST, _AT_LEAST_0] = 0
+    """Seed of initial values, batch order, negatives and dropout."""
+
+
+@dataclass(frozen=True)
+class ServingFields(Group):
+    """What is added when serving, after training."""
+
+    prior: Annotated[float, SERVING] = 0.0
+    """Popularity prior when serving, alpha: lists are ranked by score / temperature
+    + alpha * log q."""

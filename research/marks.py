@@ -1,0 +1,146 @@
+"""Marks on the fields of a config: what a field is to a run, and what it may hold."""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, get_args, get_origin, get_type_hints
+
+from research.registry import Deferred, Registry, deferred
+from research.types import InputError, choose
+
+__all__ = [
+    "HOST",
+    "HYPER",
+    "SERVING",
+    "SWEPT",
+    "Choice",
+    "Named",
+    "Range",
+    "check_marks",
+    "marked",
+]
+
+
+@dataclass(frozen=True)
+class Role:
+    """What a field is to a compiled run; a field without a role is structure."""
+
+    name: str
+
+
+SWEPT = Role("swept")  # an argument of the compiled epoch: no compilation of its own
+HYPER = Role("hyper")  # the loss's own values, which are swept by their names
+SERVING = Role("serving")  # only re-scores finished vectors
+HOST = Role("host")  # decides data, order or length; no compiled epoch depends on it
+
+
+@dataclass(frozen=True)
+class Range:
+    """Bounds of a number; an end in ``open`` is itself outside.
+
+    Attributes:
+      low: the least value.
+      high: the largest value, None for no limit.
+      open: "", "low", "high" or "both".
+    """
+
+    low: float
+    high: float | None = None
+    open: str = ""
+
+    def check(self, name: str, value: float) -> None:
+        """Raises InputError for a value outside."""
+        low_ok = value > self.low if self.open in ("low", "both") else value >= self.low
+        high_ok = self.high is None or (
+            value < self.high if self.open in ("high", "both") else value <= self.high
+        )
+        if not (low_ok and high_ok):
+            raise InputError(f"{name} is {value:g}: it must be {self}")
+
+    def __str__(self) -> str:
+        """The bounds in words or as an interval.
+
+        >>> str(Range(0, open="low")), str(Range(0, 1, "high")), str(Range(1))
+        ('above 0', 'in [0, 1)', 'at least 1')
+        """
+        if self.high is None:
+            return f"{'above' if self.open else 'at least'} {self.low:g}"
+        left = "(" if self.open in ("low", "both") else "["
+        right = ")" if self.open in ("high", "both") else "]"
+        return f"in {left}{self.low:g}, {self.high:g}{right}"
+
+
+class Choice:
+    """One of a few words that need no registry."""
+
+    def __init__(self, *words: str) -> None:
+        self.words = words
+
+    def check(self, name: str, value: str) -> None:
+        """Raises InputError for another word."""
+        choose(value, dict.fromkeys(self.words), name)
+
+
+@dataclass(frozen=True)
+class Named:
+    """The name of an entry of a registry, by the registry's "module:NAME"."""
+
+    path: str
+
+    @property
+    def registry(self) -> Registry[Any]:
+        """The registry, imported when asked for: it imports the config in turn."""
+        reference: Deferred = deferred(self.path)
+        found: Registry[Any] = reference.load()  # type: ignore[assignment]
+        return found
+
+    def check(self, name: str, value: str) -> None:
+        """Raises InputError for a name that isn't registered."""
+        self.registry.choose(value)
+
+
+@functools.cache
+def _marks(cls: type) -> dict[str, tuple[Any, ...]]:
+    """The marks of each field of a dataclass, by the field's name."""
+    hints = get_type_hints(cls, include_extras=True)
+    return {
+        field.name: get_args(hints[field.name])[1:]
+        if get_origin(hints[field.name]) is not None
+        and hasattr(hints[field.name], "__metadata__")
+        else ()
+        for field in dataclasses.fields(cls)
+    }
+
+
+def marked(cls: type, *wanted: Role) -> tuple[str, ...]:
+    """The names of the fields of a dataclass that have one of these roles."""
+    return tuple(
+        name for name, marks in _marks(cls).items() if any(m in wanted for m in marks)
+    )
+
+
+def marks_of(cls: type, kind: type) -> Iterator[tuple[str, Any]]:
+    """Each field's name with its mark of that kind, for the fields that have one."""
+    for name, marks in _marks(cls).items():
+        yield from ((name, mark) for mark in marks if isinstance(mark, kind))
+
+
+def check_marks(group: Any, cls: type) -> None:
+    """Compares the fields that a group declares with their marks.
+
+    Args:
+      group: a config, or one group of its fields.
+      cls: the dataclass whose own fields are checked.
+
+    Raises:
+      InputError: a number that isn't finite or is out of bounds, or an unknown name.
+    """
+    for field in dataclasses.fields(cls):
+        value = getattr(group, field.name)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise InputError(f"{field.name} is {value}: it must be finite")
+        for mark in _marks(cls)[field.name]:
+            if isinstance(mark, Range | Choice | Named):
+                mark.check(field.name, value)

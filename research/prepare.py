@@ -1,0 +1,197 @@
+"""A run made ready: its config checked once, its features named, its parts at hand.
+
+``prepare`` needs neither JAX nor pandas, so that whatever can't be meant is refused
+before anything heavy is imported; the parts that need JAX are made when first read.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from research.baselines import BASELINES, option_values
+from research.config import Config
+from research.features import AGE, DEFAULT_ITEM, DEFAULT_USER, available, resolve
+from research.features.content import check_titles, stamped
+from research.features.search import resolve_search
+from research.losses import check_loss
+from research.negatives import Size, check_negatives, make_sources
+from research.positives import (
+    POSITIVES,
+    Positives,
+    check_positives,
+    make_positives,
+)
+from research.positives.tasks import RetrievalTask, retrieval_task
+from research.temperature import check_temperature
+from research.towers import ENCODERS, check_encoder, uses_history
+from research.types import Fold, InputError, choose
+
+if TYPE_CHECKING:
+    from research.negatives.source import Source
+    from research.train.model import Model
+    from research.train.world import World
+
+__all__ = ["TOWERS", "Prepared", "check_config", "is_large", "is_towers", "prepare"]
+
+TOWERS = "two-tower"  # the model that is trained here; every other is a baseline
+_LARGE = 400_000  # positives from which some options of baselines have other defaults
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A run made ready, for the loop and for whatever serves or measures it.
+
+    Attributes:
+      config: the run, its features named and its history cut to the data.
+      fold: the phase that it fits and is judged by.
+      task: what is retrieved for whom (research/positives/tasks.py).
+      positives: the pairs of the training part; None for a baseline.
+    """
+
+    config: Config
+    fold: Fold
+    task: RetrievalTask
+    positives: Positives | None
+
+    @cached_property
+    def model(self) -> "Model":
+        """The two towers."""
+        from research.train.model import make_model
+
+        return make_model(self.config)
+
+    @cached_property
+    def sources(self) -> "tuple[Source, ...]":
+        """The sources of negatives."""
+        return make_sources(self.config.negatives, self.config)
+
+    @cached_property
+    def world(self) -> "tuple[World, dict[str, int]]":
+        """The fold on the device, and the number of rows of each embedding table."""
+        from research.train.world import build_world
+
+        assert self.positives is not None
+        return build_world(self.config, self.fold, self.positives)
+
+
+def is_towers(config: Config) -> bool:
+    """Whether the model is the two towers and no baseline."""
+    return config.model == TOWERS
+
+
+def is_large(fold: Fold) -> bool:
+    """Whether a data set counts as large, for the defaults of baselines."""
+    return len(fold.fitted.item) + len(fold.held_item) >= _LARGE
+
+
+def check_config(config: Config) -> None:
+    """Refuses a config that can't be meant, whatever the data.
+
+    Raises:
+      InputError: the first reason, in one line.
+    """
+    config.check()
+    choose(config.model, {TOWERS: None, **BASELINES}, "model")
+    check_loss(config)
+    check_temperature(config)
+    check_positives(config)
+    check_encoder(config)
+    check_negatives(config)
+    if is_towers(config):
+        if config.baseline:
+            raise InputError(
+                f"baseline {' '.join(config.baseline)}: model {TOWERS} has none to set"
+            )
+    else:
+        option_values(config.model, config.baseline)
+        if not POSITIVES[config.positives].ranks_items:
+            raise InputError(
+                f"model {config.model} with positives {config.positives}: the "
+                f"baselines rank items for users"
+            )
+
+
+def prepare(config: Config, fold: Fold) -> Prepared:
+    """Checks a config against the registries and its data; names its features.
+
+    A baseline has no batch, and most have no seed: whatever can't matter is set to its
+    default, so that what draws nothing is one run however many seeds a grid has.
+
+    Args:
+      config: the run; features that it leaves open are those that the data set has.
+      fold: its phase (research/events.py).
+
+    Raises:
+      InputError: anything that can't be meant, before any training starts.
+    """
+    check_config(config)
+    task = retrieval_task(config, fold)
+    if not is_towers(config):
+        return Prepared(_baseline(config, fold), fold, task, None)
+    positives = make_positives(config, fold.fitted)
+    candidate = positives.pairs.candidate
+    if config.batch > len(candidate):
+        raise InputError(
+            f"batch {config.batch} is larger than the fitted part "
+            f"({len(candidate)} pairs)"
+        )
+    clicked = len(np.unique(candidate))
+    check_negatives(config, Size(positives.candidates, clicked, len(candidate)))
+    return Prepared(_with_features(config, fold), fold, task, positives)
+
+
+def _baseline(config: Config, fold: Fold) -> Config:
+    """The config of a baseline: its own values named, all else at its default."""
+    entry = BASELINES[config.model]
+    values = option_values(config.model, config.baseline, is_large(fold))
+    kept = ("dataset", "split", "fit_on", "threshold", "tie_salt", "library", "model")
+    return Config(
+        **{name: getattr(config, name) for name in kept},
+        baseline=tuple(f"{name}={value:.12g}" for name, value in values.items()),
+        seed=config.seed if entry.seeded else 0,
+    )
+
+
+def _with_features(config: Config, fold: Fold) -> Config:
+    """The config with its features named: those asked for, else what the data set has.
+
+    The user's id is used on demand only: on MovieLens the history says it better. A
+    history longer than any user's is cut to the longest: the rest would be empty.
+
+    Raises:
+      InputError: a feature is asked for that the data set lacks, a tower is left with
+        nothing to go by, or an encoder with nothing to ask by.
+    """
+    has_user, has_item = available(fold.fitted, config.item_array)
+    default = () if POSITIVES[config.positives].history_alone else DEFAULT_USER
+    user = resolve(config.user_features, has_user, default, "user")
+    item = resolve(config.item_features, has_item, DEFAULT_ITEM, "item")
+    static = [name for name in user if name != AGE]
+    if not static and not uses_history(config):
+        raise InputError("the user tower has neither a history nor a feature")
+    if AGE in user and not uses_history(config):
+        raise InputError(f"user feature '{AGE}' needs a history: there is none")
+    if not item:
+        raise InputError("the item tower has no feature")
+    if config.item_array and "array" not in item:
+        raise InputError("item_array names a file: name 'array' in item_features too")
+    if "title" in item:
+        check_titles(fold.fitted.items)
+    if ENCODERS[config.encoder].profile and not static:
+        raise InputError(
+            f"encoder {config.encoder} attends by the user's features: there is none"
+        )
+    search = resolve_search(config, fold)
+    longest = int(np.diff(fold.fitted.offsets).max())
+    return dataclasses.replace(
+        config,
+        user_features=user,
+        item_features=item,
+        item_array=stamped(config.item_array),
+        search=search,
+        history=min(config.history, longest),
+        batch_order="time" if "dynamic" in item else config.batch_order,
+    )

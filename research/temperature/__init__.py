@@ -1,0 +1,130 @@
+"""The registry of temperatures: what divides the score, and how it moves."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from research.config import Config
+from research.fields import TemperatureFields
+from research.registry import Registry, deferred
+from research.types import InputError
+
+__all__ = [
+    "TEMPERATURES",
+    "TemperatureKind",
+    "check_temperature",
+    "kind_of",
+    "narrow_range",
+]
+
+
+class TemperatureKind(NamedTuple):
+    """An entry of the registry: how the temperature of a step comes about.
+
+    Attributes:
+      at: (Moment, hyper) -> Temperature of a step (research/temperature/kinds.py).
+      lowest: config -> the least temperature that a score may be divided by.
+      start: config -> what is learned, by name; it joins params["loss"].
+      project: (learned, hyper) -> the learned values within their bounds after a step.
+      end: (config, learned) -> the temperature that serving divides by.
+      init: (config, users) -> state of the users, where each has a temperature.
+      observe: (state, queries [b], losses [b]) -> the state after a step; the losses
+        are measured at the config's temperature, common to all users.
+      refresh: (state, config) -> the state before an epoch.
+      bounded: whether it stays between temperature_low and temperature_high.
+      learned: whether its value at the end of each epoch is worth a column.
+    """
+
+    at: Callable[..., Any]
+    lowest: Callable[[Config], float] = lambda config: config.temperature
+    start: Callable[[Config], dict[str, Any]] = lambda config: {}
+    project: Callable[[dict[str, Any], Any], dict[str, Any]] = lambda learned, hyper: (
+        learned
+    )
+    end: Callable[[Config, dict[str, Any]], float] = lambda config, learned: (
+        config.temperature
+    )
+    init: Callable[[Config, int], Any] | None = None
+    observe: Callable[[Any, Any, Any], Any] | None = None
+    refresh: Callable[[Any, Config], Any] | None = None
+    bounded: bool = False
+    learned: bool = False
+
+
+_KINDS = "research.temperature.kinds"
+
+TEMPERATURES: Registry[TemperatureKind] = Registry(
+    "temperature_kind",
+    {
+        "fixed": TemperatureKind(deferred(f"{_KINDS}:fixed")),
+        "learned": TemperatureKind(
+            deferred(f"{_KINDS}:learned"),
+            lowest=lambda config: config.temperature_low,
+            start=deferred(f"{_KINDS}:learned_start"),
+            project=deferred(f"{_KINDS}:within_bounds"),
+            end=deferred(f"{_KINDS}:learned_end"),
+            bounded=True,
+            learned=True,
+        ),
+        "scheduled": TemperatureKind(
+            deferred(f"{_KINDS}:scheduled"),
+            lowest=lambda config: config.temperature_end,
+        ),
+        "per-user": TemperatureKind(
+            deferred(f"{_KINDS}:per_user"),
+            init=deferred(f"{_KINDS}:init_users"),
+            observe=deferred(f"{_KINDS}:observe_users"),
+            refresh=deferred(f"{_KINDS}:refresh_users"),
+            bounded=True,
+        ),
+        "by-popularity": TemperatureKind(
+            deferred(f"{_KINDS}:by_popularity"), bounded=True
+        ),
+    },
+)
+
+
+def kind_of(config: TemperatureFields) -> TemperatureKind:
+    """The entry of a config's temperature_kind."""
+    return TEMPERATURES.choose(config.temperature_kind)
+
+
+def check_temperature(config: TemperatureFields) -> None:
+    """Refuses a start outside the bounds of a temperature that moves within them.
+
+    Raises:
+      InputError: an unknown kind, or such a start.
+    """
+    low, high = config.temperature_low, config.temperature_high
+    if kind_of(config).bounded and not low <= config.temperature <= high:
+        raise InputError(
+            f"temperature is {config.temperature:g}: {config.temperature_kind} starts "
+            f"between temperature_low ({low:g}) and temperature_high ({high:g})"
+        )
+
+
+def narrow_range(config: Config, counts: Float[np.ndarray, " i"]) -> str | None:
+    """A line where cosines can't express the catalogue's popularity, else None.
+
+    Cosine logits span 2 / temperature. Trained under log q they have to tell
+    log p(y|u), popularity included; where that spans more, the head is short-changed.
+
+    Args:
+      config: its output, logq and temperature.
+      counts: pairs per item of the training part.
+    """
+    if config.output != "cosine" or config.logq <= 0:
+        return None
+    clicked = counts[counts > 0]
+    spread = float(np.log(clicked.max() / clicked.min()))
+    temperature = kind_of(config).lowest(config)
+    if 2.0 / temperature >= spread:
+        return None
+    return (
+        f"warning: at temperature {temperature:g} cosine logits span "
+        f"{2.0 / temperature:.1f} nats, the catalogue's log popularity {spread:.1f}: "
+        f"under log q the head will be recommended too little; "
+        f"{2.0 / spread:.2f} would do"
+    )
