@@ -1,36 +1,43 @@
-"""The one command line: python -m experiments {list,run,train,report,check,bench}."""
+"""The one command line: python -m experiments {list,run,train,report,check,bench}.
+
+Only the module of the command that is called is imported, so that a list, a help text
+or a refusal waits for nothing heavy.
+"""
 
 import contextlib
+import importlib
 import io
 import re
 import sys
-from typing import Annotated
+from typing import Any
 
 import tyro
 
-from experiments.arms import arm
-from experiments.bench.command import Bench
-from experiments.commands import Check, List, Report, Run
-from experiments.train import Train
-from research.config import Config
 from research.types import InputError, choose
 
-Command = (
-    Annotated[List, tyro.conf.subcommand("list")]
-    | Annotated[Run, tyro.conf.subcommand("run")]
-    | Annotated[Report, tyro.conf.subcommand("report")]
-    | Annotated[Check, tyro.conf.subcommand("check")]
-    | Annotated[Bench, tyro.conf.subcommand("bench")]
-)
-COMMANDS = ("list", "run", "train", "report", "check", "bench")
+__all__ = ["COMMANDS", "main"]
+
+# Each command: the module and class that hold its flags, and what it does.
+COMMANDS: dict[str, tuple[str, str, str]] = {
+    "list": ("experiments.listing", "List", "grids, or the names of a registry"),
+    "run": ("experiments.commands", "Run", "finish a grid, write tables and figures"),
+    "train": ("experiments.train", "Train", "one run; any field of the config"),
+    "report": ("experiments.commands", "Report", "tables and figures from records"),
+    "check": ("experiments.commands", "Check", "derive results/ anew and compare"),
+    "bench": ("experiments.bench.command", "Bench", "speed and memory, beside peers"),
+}
+PROGRAM = "python -m experiments"
 
 
 def main(words: list[str] | None = None) -> int:
     """Runs one command; returns 0, 1 (a run failed) or 2 (bad input)."""
     words = sys.argv[1:] if words is None else words
     try:
-        command = _parse(words)
-        return command()
+        if not words or words[0] in ("-h", "--help"):
+            print(_overview())
+            return 0 if words else 2
+        command: int = parse(words)()
+        return command
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -41,24 +48,32 @@ def main(words: list[str] | None = None) -> int:
         return 130
 
 
-def _parse(words: list[str]) -> List | Run | Train | Report | Check | Bench:
-    if words and not words[0].startswith("-"):
-        choose(words[0], dict.fromkeys(COMMANDS), "command")
-    start, words = _take_arm(words) if words[:1] == ["train"] else (Config(), words)
-    train = Annotated[Train, tyro.conf.subcommand("train", default=Train(start))]
-    told = io.StringIO()
+def _overview() -> str:
+    lines = [f"usage: {PROGRAM} COMMAND [--help]", ""]
+    lines += [f"  {name:8}{about}" for name, (_, _, about) in COMMANDS.items()]
+    return "\n".join(lines)
+
+
+def parse(words: list[str]) -> Any:
+    """The command that the words ask for, its flags read.
+
+    Raises:
+      InputError: an unknown command or flag, or a value of another type.
+    """
+    module, name, _ = choose(words[0], COMMANDS, "command")
+    command = getattr(importlib.import_module(module), name)
+    rest, default = words[1:], None
+    if hasattr(command, "from_words"):  # train --arm NAME changes the defaults
+        default, rest = command.from_words(rest)
+    message = io.StringIO()
     try:
-        with contextlib.redirect_stderr(told):
+        with contextlib.redirect_stderr(message):
             return tyro.cli(
-                Command | train,
-                prog="python -m experiments",
-                description="A loss laboratory for two-tower retrieval.",
-                args=words,
-                config=(tyro.conf.OmitSubcommandPrefixes,),
+                command, args=rest, default=default, prog=f"{PROGRAM} {words[0]}"
             )
     except SystemExit as end:
         if end.code:  # zero after --help
-            raise InputError(_one_line(told.getvalue())) from None
+            raise InputError(_one_line(message.getvalue())) from None
         raise
 
 
@@ -78,21 +93,6 @@ def _one_line(box: str) -> str:
     first = " ".join(" ".join(lines[: rules[0] if rules else None]).split())
     near = re.search(r"Perhaps you meant: *\n(--[\w-]+)", "\n".join(lines))
     return first + (f" (nearest: {near[1]})" if near else "")
-
-
-def _take_arm(words: list[str]) -> tuple[Config, list[str]]:
-    """train --arm NAME starts from a named arm: its values are the flags' defaults."""
-    words = [part for word in words for part in _halves(word)]
-    if "--arm" not in words:
-        return Config(), words
-    at = words.index("--arm")
-    if at + 1 == len(words) or words[at + 1].startswith("--"):
-        raise InputError("--arm needs the name of an arm")
-    return arm(words[at + 1]), words[:at] + words[at + 2 :]
-
-
-def _halves(word: str) -> list[str]:
-    return word.split("=", 1) if word.startswith("--arm=") else [word]
 
 
 if __name__ == "__main__":

@@ -6,8 +6,6 @@ from pathlib import Path
 
 import pandas as pd
 import tyro
-from rich.console import Console
-from rich.table import Table
 
 from experiments.collect import collect, file_name, place, records_path, report
 from experiments.engine.display import beside_committed, display
@@ -29,7 +27,6 @@ __all__ = [
     "FINISHED",
     "RESULTS",
     "Check",
-    "List",
     "Report",
     "Run",
     "announce",
@@ -41,22 +38,6 @@ RESULTS = Path("results")
 ENGINES = ("local", "ray")
 AT_ONCE = 8  # on an accelerator; no accelerator was at hand to measure what is best
 FAILED, FINISHED = 1, 0
-
-
-@dataclass(frozen=True)
-class List:
-    """Every grid: its question, its runs, its expected time."""
-
-    def __call__(self) -> int:
-        """Prints the table of grids."""
-        table = Table("grid", "question", "arms", "runs", "minutes on 2 cores")
-        for grid in GRIDS.values():
-            runs = len(expand(grid, Config()))
-            table.add_row(
-                grid.name, grid.question, str(len(grid.arms)), str(runs), grid.minutes
-            )
-        Console().print(table)
-        return FINISHED
 
 
 @dataclass(frozen=True)

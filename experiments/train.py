@@ -1,6 +1,7 @@
 """The command train: one run, on one device, on many, or by several processes."""
 
 import contextlib
+import dataclasses
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,18 +9,19 @@ from pathlib import Path
 
 import tyro
 
+from experiments.arms import arm
 from experiments.commands import FAILED, FINISHED, announce, checked, finish
 from experiments.engine.meeting import Said
 from experiments.engine.processes import Place, check_place, join
 from experiments.export import check_export, export
+from experiments.flags import FlagConfig, plain
 from experiments.folders import check_writable, read_json, serving_folder, writable
 from experiments.grid import Cell
 from experiments.inputs import fold_of, ratings_of
 from experiments.plan import Task, check_devices, label, locate, plan
 from research.config import Config
-from research.data import DATASETS
-from research.prepare import is_towers
-from research.types import InputError, choose
+from research.prepare import check_config, is_towers
+from research.types import InputError
 
 __all__ = ["Train"]
 
@@ -31,7 +33,7 @@ class Train:
     --arm NAME starts from a named arm; flags change it from there.
     """
 
-    config: tyro.conf.OmitArgPrefixes[Config]
+    config: tyro.conf.OmitArgPrefixes[FlagConfig]  # type: ignore[valid-type]
     data_dir: str | None = None
     """Folder that holds the GroupLens folders or zips; it must have the data set."""
     out: Path = Path("out")
@@ -49,15 +51,23 @@ class Train:
     coordinator: str | None = None
     """HOST:PORT, an address of process 0, where the processes meet."""
 
+    @classmethod
+    def from_words(cls, words: list[str]) -> "tuple[Train, list[str]]":
+        """The defaults of the flags, which --arm NAME changes, and the other words."""
+        config, words = _take_arm(words)
+        values = {f.name: getattr(config, f.name) for f in dataclasses.fields(Config)}
+        return cls(FlagConfig(**values)), words
+
     def __call__(self) -> int:
         """Trains, evaluates and prints the metrics at 20."""
-        choose(self.config.dataset, DATASETS, "data set")
+        config = plain(self.config)
+        check_config(config)
         place = Place(self.processes, self.process_id, self.coordinator)
         check_place(place)
         if self.export is not None:
-            check_export(self.config, self.export)
+            check_export(config, self.export)
         out = checked(self.out)
-        cell = Cell("train", {}, self.config.seed, self.config)
+        cell = Cell("train", {}, config.seed, config)
         (cell,), tasks, runs = plan([cell], "train", out, self.data_dir)
         digest = ratings_of(cell.config.dataset, self.data_dir).digest
         identity, run = locate(cell.config, "train", out, digest)
@@ -120,3 +130,18 @@ def _print_metrics(folder: Path) -> None:
     for metric, values in read_json(folder / "metrics.json").items():
         value = values.get("20")
         print(f"{metric}@20 {'none' if value is None else f'{value:.4f}'}")
+
+
+def _take_arm(words: list[str]) -> tuple[Config, list[str]]:
+    """train --arm NAME starts from a named arm: its values are the flags' defaults."""
+    words = [part for word in words for part in _split_arm(word)]
+    if "--arm" not in words:
+        return Config(), words
+    at = words.index("--arm")
+    if at + 1 == len(words) or words[at + 1].startswith("--"):
+        raise InputError("--arm needs the name of an arm")
+    return arm(words[at + 1]), words[:at] + words[at + 2 :]
+
+
+def _split_arm(word: str) -> list[str]:
+    return word.split("=", 1) if word.startswith("--arm=") else [word]

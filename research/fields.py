@@ -34,7 +34,7 @@ __all__ = [
     "TrainFields",
 ]
 
-_ABOVE_0, _AT_LEAST_0, _AT_LEAST_1 = Range(0, open="low"), Range(0), Range(1)
+_ABOVE_0, _AT_LEAST_0, _AT_LEAST_1 = Range(0.0, open="low"), Range(0.0), Range(1.0)
 
 
 class Group:
@@ -115,7 +115,7 @@ class FeatureFields(Group):
     they therefore reveal), or a .csv file with columns user, item and query."""
     search_words: Annotated[int, HOST, _AT_LEAST_1] = 4
     """Words per search: how many are simulated, or read from a file."""
-    search_noise: Annotated[float, HOST, Range(0, 1)] = 0.5
+    search_noise: Annotated[float, HOST, Range(0.0, 1.0)] = 0.5
     """Probability that a simulated word is one of any item, and not of the target."""
 
 
@@ -131,7 +131,7 @@ class TowerFields(Group):
     """Widths of the hidden layers of the item tower."""
     output: Annotated[str, Choice("cosine", "dot")] = "cosine"
     """Tower output: cosine (L2-normalised) or dot (as it comes)."""
-    dropout: Annotated[float, SWEPT, Range(0, 1, "high")] = 0.2
+    dropout: Annotated[float, SWEPT, Range(0.0, 1.0, "high")] = 0.2
     """Share of the user tower's input that is dropped in training."""
 
     def check(self) -> None:
@@ -149,9 +149,9 @@ class NegativeFields(Group):
     """Sources of negatives, as NAME or NAME:DRAWS, united in one candidate set."""
     draws: Annotated[int, _AT_LEAST_0] = 0
     """Draws of each source that has a number, in place of it (0: as the name says)."""
-    alpha: Annotated[float, SWEPT, Range(0, 2)] = 1.0
+    alpha: Annotated[float, SWEPT, Range(0.0, 2.0)] = 1.0
     """Power of the click count in the popularity source: 0 flat, 1 the click share."""
-    mix: Annotated[float, SWEPT, Range(0, 1)] = 1.0
+    mix: Annotated[float, SWEPT, Range(0.0, 1.0)] = 1.0
     """Share of the source extra that is uniform; the rest is popularity^alpha."""
     warmup: Annotated[int, SWEPT, _AT_LEAST_0] = 0
     """Steps before a cache is used; it must also be full enough."""
@@ -191,7 +191,7 @@ class CorrectionFields(Group):
     """Columns of one item: keep (q is per draw), or inclusion (one, q of being in)."""
     frequency: Annotated[str, Choice("exact", "streaming")] = "exact"
     """Click share behind log q: exact, or streaming (estimated while training)."""
-    frequency_rate: Annotated[float, SWEPT, Range(0, 1, "both")] = 0.01
+    frequency_rate: Annotated[float, SWEPT, Range(0.0, 1.0, "both")] = 0.01
     """Rate of the streaming estimate's moving average."""
     hashes: Annotated[int, _AT_LEAST_1] = 1
     """Hash functions of the streaming estimate."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, get_args, get_origin, get_type_hints
 
-from research.registry import Deferred, Registry, deferred
+from research.registry import Registry, deferred
 from research.types import InputError, choose
 
 __all__ = [
@@ -50,7 +50,7 @@ class Range:
     high: float | None = None
     open: str = ""
 
-    def check(self, name: str, value: float) -> None:
+    def check(self, name: str, value: float | int) -> None:
         """Raises InputError for a value outside."""
         low_ok = value > self.low if self.open in ("low", "both") else value >= self.low
         high_ok = self.high is None or (
@@ -62,8 +62,8 @@ class Range:
     def __str__(self) -> str:
         """The bounds in words or as an interval.
 
-        >>> str(Range(0, open="low")), str(Range(0, 1, "high")), str(Range(1))
-        ('above 0', 'in [0, 1)', 'at least 1')
+        >>> str(Range(0.0, open="low")), str(Range(0.0, 1.0, "high"))
+        ('above 0', 'in [0, 1)')
         """
         if self.high is None:
             return f"{'above' if self.open else 'at least'} {self.low:g}"
@@ -92,9 +92,8 @@ class Named:
     @property
     def registry(self) -> Registry[Any]:
         """The registry, imported when asked for: it imports the config in turn."""
-        reference: Deferred = deferred(self.path)
-        found: Registry[Any] = reference.load()  # type: ignore[assignment]
-        return found
+        registry: Registry[Any] = deferred(self.path).load()
+        return registry
 
     def check(self, name: str, value: str) -> None:
         """Raises InputError for a name that isn't registered."""

@@ -64,12 +64,9 @@ class Deferred:
     module: str
     name: str
 
-    def load(self) -> Callable[..., Any]:
+    def load(self) -> Any:
         """The function itself; a test loads every one, so a wrong name fails early."""
-        function: Callable[..., Any] = getattr(
-            importlib.import_module(self.module), self.name
-        )
-        return function
+        return getattr(importlib.import_module(self.module), self.name)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Calls the function."""

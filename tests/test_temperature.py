@@ -13,21 +13,19 @@ from experiments.runs import serve
 from research.config import Config
 from research.negatives.source import Batch, Pool
 from research.positives import log_share
-from research.prepare import prepare
-from research.temperature import (
+from research.prepare import check_config, prepare
+from research.temperature import kind_of, narrow_range
+from research.temperature.kinds import (
+    Moment,
     Temperature,
     UserTemperatures,
-    check_temperature,
     init_users,
-    narrow_range,
     observe_users,
-    project,
     refresh_users,
-    temperature_of,
 )
-from research.train import loop
 from research.train import run_state as course
 from research.train import run_state as start
+from research.train import world as world_stage
 from research.train.loop import compiled_epoch, train
 from research.train.run_state import traced_values
 from research.types import InputError
@@ -48,7 +46,8 @@ def temperature_at(config, progress=0.0, learned=None, users=()):
     share = np.maximum(COUNTS, 0.3) / COUNTS.sum()
     pool = Pool(jnp.array(COUNTS), jnp.log(jnp.array(share)))
     hyper, progress = traced_values(config), jnp.float32(progress)
-    return temperature_of(config, hyper, learned or {}, users, batch, pool, progress)
+    moment = Moment(config, learned or {}, users, batch, pool, progress)
+    return kind_of(config).at(moment, hyper)
 
 
 @pytest.mark.parametrize(
@@ -118,12 +117,12 @@ def test_a_learned_temperature_is_projected_into_its_bounds():
     hyper = traced_values(config)
     for start_at, end in ((0.01, 0.05), (0.3, 0.3), (7.0, 1.0)):
         learned = {"log_temperature": jnp.float32(math.log(start_at)), "bias": hyper}
-        kept = project(learned, hyper)["log_temperature"]
+        kept = kind_of(config).project(learned, hyper)["log_temperature"]
         assert math.exp(kept) == pytest.approx(end, rel=1e-5)
         assert float(temperature_at(config, learned={"log_temperature": kept}).row) == (
             pytest.approx(end, rel=1e-5)
         )
-    assert project({}, hyper) == {}
+    assert kind_of(small()).project({}, hyper) == {}
 
 
 def test_a_learned_temperature_moves_stays_within_and_is_what_serving_divides_by():
@@ -144,7 +143,7 @@ def test_a_learned_temperature_moves_stays_within_and_is_what_serving_divides_by
     users, items = slice(0, 2), slice(0, len(vectors[1]))
     bias = log_share(np.bincount(fold.fitted.item, minlength=fold.fitted.n_items))
     for told, temperature in (((done.temperature,), done.temperature), ((), 0.1)):
-        scores = np.asarray(serve(config, fold, *vectors, *told)(users, items))
+        scores = np.asarray(serve(prepare(config, fold), *vectors, *told)(users, items))
         expected = vectors[0][users] @ vectors[1].T / temperature + bias
         np.testing.assert_allclose(scores[:2, items], expected, rtol=1e-4, atol=1e-4)
 
@@ -213,11 +212,10 @@ BAD = {
 
 
 @pytest.mark.parametrize("line", BAD)
-def test_bad_temperatures_are_refused_before_training(line, monkeypatch):
-    monkeypatch.setattr(loop, "build_world", None)  # what comes next would fail
+def test_bad_temperatures_are_refused_before_training(line):
     config = small(**BAD[line])
     with pytest.raises(InputError, match=r".") as error:
-        check_temperature(config)
+        check_config(config)
     assert line in str(error.value)
     with pytest.raises(InputError):
         train(config, made_fold())
@@ -240,15 +238,15 @@ def test_weights_weigh_the_positives(monkeypatch):
     """A weight of 0 for half the pairs is not a weight of 1."""
     fold = made_fold()
     plain = train(small(epochs=1), fold)
-    whole = loop.build_world
+    whole = world_stage.build_world
 
-    def halved(config, fold):
-        world, sizes = whole(config, fold)
+    def halved(config, fold, positives):
+        world, sizes = whole(config, fold, positives)
         weight = np.arange(len(world.pairs.weight)) % 2 * np.float32(2)
         pairs = world.pairs._replace(weight=jnp.asarray(weight, jnp.float32))
         return world._replace(pairs=pairs), sizes
 
-    monkeypatch.setattr(loop, "build_world", halved)
+    monkeypatch.setattr(world_stage, "build_world", halved)
     other = train(small(epochs=1), fold)
     assert not np.allclose(plain.item_vectors, other.item_vectors, atol=1e-4)
 

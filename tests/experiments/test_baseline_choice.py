@@ -6,20 +6,22 @@ import pytest
 
 from experiments import baseline_choice
 from experiments.arms import arm
-from experiments.plan import prepare
+from experiments.inputs import prepared_run
 from research.baselines import BASELINES
 
 
 @pytest.mark.parametrize("name", sorted(BASELINES))
 def test_what_draws_nothing_is_one_run_however_many_seeds(name, data):
     one, other = (
-        prepare(dataclasses.replace(arm(name), seed=seed, batch=7 + seed), str(data))
+        prepared_run(
+            dataclasses.replace(arm(name), seed=seed, batch=7 + seed), str(data)
+        ).config
         for seed in (3, 4)
     )
     assert (one == other) is (not BASELINES[name].seeded)
     assert dataclasses.replace(one, seed=0) == dataclasses.replace(other, seed=0)
     assert len(one.baseline) == len(BASELINES[name].options)
-    assert prepare(one, str(data)) == one
+    assert prepared_run(one, str(data)).config == one
 
 
 def test_every_option_tried_is_one_that_may_be_given():

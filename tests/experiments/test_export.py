@@ -10,11 +10,10 @@ import pytest
 from experiments import export as module
 from experiments.arms import arm
 from experiments.export import FILES, exported
-from experiments.plan import prepare
-from experiments.runs import KS, fold_of, serve
+from experiments.inputs import prepared_run
+from experiments.runs import KS, serve
 from research.evaluate.top_k import rank_scores, seen_items_of
 from research.train.loop import train
-from research.train.model import make_model
 from tests.experiments.made import contents, runs_of
 from tests.experiments.test_bad_input import refused
 
@@ -38,10 +37,10 @@ def nearest(users, items, metric, k):
 
 def lists_of(name, folder, data, seen):
     """The run's own lists, in raw ids: with what was seen, or without it."""
-    config = prepare(arm(name), str(data))
-    fold = fold_of(config, str(data))
+    run = prepared_run(arm(name), str(data))
+    fold = run.fold
     arrays = np.load(folder / "vectors.npz")
-    scorer = serve(config, fold, arrays["users"], arrays["items"], config.temperature)
+    scorer = serve(run, arrays["users"], arrays["items"])
     offsets, ids = seen_items_of(fold)
     if seen:
         offsets, ids = np.zeros_like(offsets), ids[:0]
@@ -74,13 +73,13 @@ def test_a_library_finds_the_runs_lists(name, call, data, tmp_path):
 @pytest.mark.parametrize("prior", [0.0, 0.5])
 def test_scores_from_the_two_arrays_are_the_models_pair_by_pair(prior, data):
     """The item vectors are made once, and serve every user."""
-    config = dataclasses.replace(prepare(arm("tiny"), str(data)), prior=prior)
-    fold = fold_of(config, str(data))
+    run = prepared_run(dataclasses.replace(arm("tiny"), prior=prior), str(data))
+    config, fold = run.config, run.fold
     done = train(config, fold)
     given = done.user_vectors, done.item_vectors, done.temperature
     users, items = exported(config, fold, *given)
     scores = users["vectors"] @ items["vectors"].T / done.temperature
-    model, (world, _) = make_model(config), prepare(config, fold).world
+    model, (world, _) = run.model, run.world
     share = np.maximum(np.bincount(fold.fitted.item, minlength=99), 0.3)
     share /= len(fold.fitted.item)
     for row, item in ((0, 3), (7, 0), (20, 50)):

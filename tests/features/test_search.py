@@ -14,7 +14,6 @@ from research.config import Config
 from research.events import catalogue, fold
 from research.features.search import (
     VOCABULARY,
-    check_search,
     held_words,
     read_searches,
     resolve_search,
@@ -22,7 +21,7 @@ from research.features.search import (
     word_rows,
 )
 from research.positives.tasks import retrieval_task
-from research.prepare import prepare
+from research.prepare import check_config, prepare
 from research.rng import root, stream
 from research.towers.inputs import WORDS, init_tables
 from research.train.loop import Trained, train
@@ -307,7 +306,7 @@ def test_a_file_with_nothing_to_judge_by_is_refused(file):
 )
 def test_what_has_no_search_is_refused(changes, reason):
     with pytest.raises(InputError, match=reason):
-        check_search(config(**changes))
+        check_config(config(**changes))
     with pytest.raises(InputError, match=reason):
         train(config(**changes), made_fold("last"))
 

@@ -163,8 +163,8 @@ def test_nothing_that_a_query_is_told_depends_on_what_comes_after_it():
 
 def test_the_age_of_a_click_is_since_the_latest_one_in_powers_of_two():
     phase = fold(catalogue(made_ratings(), with_rated=True))
-    config = prepare(CONFIG, phase).config
-    world, sizes = prepare(config, phase).world
+    run = prepare(CONFIG, phase)
+    config, (world, sizes) = run.config, run.world
     assert sizes["history-age"] == AGES
     events = phase.fitted
     position = jnp.asarray(events.offsets[1:6], jnp.int32)
@@ -178,8 +178,8 @@ def test_the_age_of_a_click_is_since_the_latest_one_in_powers_of_two():
 
 def test_a_batch_sees_items_as_before_its_earliest_window_and_serving_as_last():
     phase = fold(catalogue(made_ratings(), with_rated=True))
-    config = prepare(CONFIG, phase).config
-    world, _ = prepare(config, phase).world
+    run = prepare(CONFIG, phase)
+    world, _ = run.world
     from research.towers.inputs import item_lookup
 
     ids = jnp.arange(9, dtype=jnp.int32)

@@ -16,7 +16,7 @@ from research.logits.corrections import Known
 from research.losses import LOSSES
 from research.losses.square import PairVectors
 from research.negatives.source import Batch, Drawn
-from research.temperature import Temperature
+from research.temperature.kinds import Temperature
 from tests.negatives.small import hyper_of, pool_of, ready
 
 B, ITEMS, D = 13, 40, 5

@@ -7,13 +7,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from research.config_checks import validate
 
 from experiments.arms import arm
 from research.config import Config
 from research.logits.reducers import Dense
 from research.losses import LOSSES
 from research.negatives import Size, check_negatives
+from research.prepare import check_config
 from research.train.loop import compiled_epoch, train
 from research.types import InputError
 from tests.negatives.small import CLICKED, logits_of, pool_of
@@ -170,6 +170,11 @@ def test_one_compilation_over_everything_that_is_swept():
     assert len(seen) == 1, seen
 
 
+def checked(config):
+    check_config(config)
+    check_negatives(config, SIZE)
+
+
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
@@ -207,7 +212,7 @@ def test_one_compilation_over_everything_that_is_swept():
 )
 def test_what_can_not_be_meant_is_refused_in_one_line(changes, line):
     with pytest.raises(InputError, match=line) as error:
-        check_negatives(validate(Config(**changes)), SIZE)
+        checked(Config(**changes))
     assert "\n" not in str(error.value)
 
 
@@ -216,4 +221,5 @@ def test_what_can_not_be_meant_is_refused_in_one_line(changes, line):
     ["fifo-cache+logq", "vector-cache+logq", "fifo-cache-stored+logq", "extra+logq"],
 )
 def test_named_arms_are_not_refused(name):
-    check_negatives(validate(arm(name)), Size(items=1447, clicked=1383, pairs=49_426))
+    check_config(arm(name))
+    check_negatives(arm(name), Size(items=1447, clicked=1383, pairs=49_426))

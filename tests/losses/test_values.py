@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from research.config import TRACED, Config
+from research.config import Config, swept_fields
 from research.logits.reducers import Dense
 from research.losses import LOSSES, check_loss, hyper_values
 from research.losses.entry import DENSE, NEGATIVES, SQUARE, VECTORS
@@ -201,7 +201,7 @@ def test_special_cases_are_the_plain_loss():
 def test_names_in_the_registry_are_free_and_needs_are_known():
     for name, entry in LOSSES.items():
         own = {*entry.hyper, *entry.trainable}
-        assert not own & {*TRACED, "epochs", "items"}, name
+        assert not own & {*swept_fields(), "epochs", "items"}, name
         assert not entry.hyper.keys() & entry.trainable.keys(), name
         assert entry.needs <= {NEGATIVES, DENSE, VECTORS, SQUARE}, name
 

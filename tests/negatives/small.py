@@ -9,7 +9,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from research.config import TRACED, Config
+from research.config import Config, swept_fields
 from research.logits.candidates import Block, candidate_logits
 from research.logits.corrections import Known
 from research.logits.reducers import Dense
@@ -55,7 +55,7 @@ LAWS: dict[str, Law] = {
 
 def hyper_of(config: Config) -> dict[str, jnp.ndarray]:
     """What is swept, as it reaches sources and logits."""
-    return {name: jnp.float32(getattr(config, name)) for name in TRACED}
+    return {name: jnp.float32(getattr(config, name)) for name in swept_fields()}
 
 
 def pool_of(counts: np.ndarray = COUNTS) -> Pool:

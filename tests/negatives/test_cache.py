@@ -18,7 +18,6 @@ from research.negatives import SOURCES
 from research.negatives.caches import fifo_cache, vector_cache
 from research.prepare import prepare
 from research.train.loop import compiled_epoch, train
-from research.train.model import make_model
 from research.train.run_state import init_state, traced_values
 from tests.negatives.small import COUNTS, batch_of, pool_of, ready
 from tests.world import made_fold
@@ -228,9 +227,9 @@ def test_an_epoch_updates_the_bank_in_place():
         batch=64, history=5, dim=8, user_hidden=(8,), item_hidden=(8,),
         negatives=("in-batch", "fifo-cache:192"),
     )  # fmt: skip
-    config = prepare(config, made_fold()).config
-    world, sizes = prepare(config, made_fold()).world
-    state = init_state(config, make_model(config), world, sizes)
+    run = prepare(config, made_fold())
+    config, (world, sizes) = run.config, run.world
+    state = init_state(run, world, sizes)
     batches = jnp.zeros((3, 64), jnp.int32)
     lowered = compiled_epoch(config).lower(state, batches, traced_values(config), world)
     text = lowered.compile().as_text()
@@ -267,9 +266,9 @@ def test_a_cache_costs_little_over_a_constant_array_and_half_of_a_larger_batch(
 def _stepper(config: Config, steps: int = 5) -> Callable[[], float]:
     """A function that does a few steps and says how long one took the processor."""
     fold = fold_of(Config())
-    config = prepare(config, fold).config
-    world, sizes = prepare(config, fold).world
-    states = [init_state(config, make_model(config), world, sizes)]
+    run = prepare(config, fold)
+    config, (world, sizes) = run.config, run.world
+    states = [init_state(run, world, sizes)]
     fitted = len(fold.fitted.item)
     batches = jnp.asarray(epoch_batches(fitted, config.batch, 0, 1)[:steps])
     hyper = traced_values(config)

@@ -15,7 +15,6 @@ from research.negatives import Size, check_negatives, make_sources
 from research.negatives.bands import rank_bands
 from research.prepare import prepare
 from research.train.loop import train
-from research.train.model import make_model
 from research.train.run_state import init_state, refreshed
 from research.types import InputError
 from tests.negatives.small import batch_of, pool_of
@@ -67,15 +66,14 @@ def test_a_row_draws_from_its_own_querys_band():
 
 def test_bands_are_ranked_anew_by_the_current_model():
     config = dataclasses.replace(arm("rank-band", SMALL), band_low=5, band_high=9)
-    config = prepare(config, made_fold()).config
-    world, sizes = prepare(config, made_fold()).world
-    model = make_model(config)
-    state = refreshed(config, model, init_state(config, model, world, sizes), world)
+    run = prepare(config, made_fold())
+    config, (world, sizes) = run.config, run.world
+    state = refreshed(run, init_state(run, world, sizes), world)
     bands = state.sources[1]
     assert bands.shape == (made_fold().fitted.n_users, 5)
     item = jax.tree.map(lambda leaf: -leaf, state.params["tables"])
     moved = state._replace(params={**state.params, "tables": item})
-    again = refreshed(config, model, moved, world).sources[1]
+    again = refreshed(run, moved, world).sources[1]
     assert not np.array_equal(bands, again)
     done = train(config, made_fold())
     assert done.history[-1]["loss"] < done.history[0]["loss"]

@@ -17,7 +17,7 @@ from research.positives.pairs import Clicks, sessions
 from research.positives.tasks import retrieval_task
 from research.prepare import prepare
 from research.train.loop import train
-from research.train.model import make_model, serve_task
+from research.train.model import serve_task
 from research.train.run_state import init_state
 from research.types import InputError
 from tests.world import made_fold
@@ -104,10 +104,10 @@ def test_user_user_trains_each_half_on_the_other():
 def vectors(config: Config):
     """Of an untrained model: the task, its queries' vectors, its candidates'."""
     fold = made_fold()
-    config = prepare(config, fold).config
-    world, sizes = prepare(config, fold).world
-    model = make_model(config)
-    params = init_state(config, model, world, sizes).params
+    run = prepare(config, fold)
+    config, (world, sizes) = run.config, run.world
+    model = run.model
+    params = init_state(run, world, sizes).params
     task = retrieval_task(config, fold)
     return task, *map(np.asarray, serve_task(model, params, world, task))
 
@@ -143,7 +143,7 @@ def lists_of(config: Config):
     task = retrieval_task(config, fold).fold
     assert done.user_vectors.shape[0] == len(task.evaluated)
     assert done.item_vectors.shape[0] == task.fitted.n_items
-    scorer = serve(config, fold, done.user_vectors, done.item_vectors)
+    scorer = serve(prepare(config, fold), done.user_vectors, done.item_vectors)
     offsets, removed = seen_items_of(task)
     return task, rank_scores(scorer, task.fitted.n_items, offsets, removed, k=20)
 

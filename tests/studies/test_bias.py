@@ -16,8 +16,7 @@ from experiments.studies.probe.runner import FAITHFUL, ZERO, Measurement, ProbeR
 from research.config import Config
 from research.losses import LOSSES
 from research.losses.entry import VECTORS
-from research.prepare import prepare
-from research.train.model import make_model
+from research.prepare import prepare as prepare_run
 from research.train.run_state import init_state
 from tests.world import made_fold
 
@@ -27,10 +26,10 @@ N = 64
 @pytest.fixture(scope="module")
 def point():
     fold = made_fold()
-    config = prepare(Config(dim=8, user_hidden=(8,), item_hidden=(8,)), fold).config
-    world, sizes = prepare(config, fold).world
-    model = make_model(config)
-    params = init_state(config, model, world, sizes).params
+    run = prepare_run(Config(dim=8, user_hidden=(8,), item_hidden=(8,)), fold)
+    world, sizes = run.world
+    model = run.model
+    params = init_state(run, world, sizes).params
     # Warm, so that a few draws are enough for the forms with the right q.
     return make_point(model, params, world, 0.5, rows=256, only_fitted=True)
 

@@ -24,7 +24,7 @@ KS = (1, 3)
 @pytest.fixture(scope="module")
 def world():
     fold = made_fold()
-    return build_world(prepare(Config(), fold).config, fold)[0]
+    return prepare(Config(), fold).world[0]
 
 
 @pytest.mark.parametrize("temperature", [0.05, 0.3, 1.0])

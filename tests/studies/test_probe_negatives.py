@@ -8,7 +8,6 @@ import pytest
 from experiments.studies.probe.negatives import band_shares, drift, library_shares, seen
 from research.config import Config
 from research.prepare import prepare
-from research.train.model import make_model
 from research.train.run_state import init_state
 from tests.world import made_fold
 
@@ -17,13 +16,13 @@ from tests.world import made_fold
 def looked():
     fold = made_fold()
     config = Config(dim=8, user_hidden=(8,), item_hidden=(8,), batch=64)
-    config = prepare(config, fold).config
     config = dataclasses.replace(
         config, negatives=("in-batch", "uniform:63", "uniform-per-row:8")
     )
-    world, sizes = prepare(config, fold).world
-    model = make_model(config)
-    params = init_state(config, model, world, sizes).params
+    run = prepare(config, fold)
+    config, (world, sizes) = run.config, run.world
+    model = run.model
+    params = init_state(run, world, sizes).params
     counts = np.asarray(world.pool.counts).astype(int)
     return seen(config, model, params, world), counts
 

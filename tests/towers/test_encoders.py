@@ -11,7 +11,7 @@ import pytest
 
 from research.config import Config
 from research.prepare import prepare
-from research.towers.encoders import ENCODERS, REFUSED
+from research.towers import ENCODERS
 from research.towers.inputs import UserInput, Words
 from research.train.loop import train
 from research.train.model import make_model
@@ -20,7 +20,7 @@ from tests.world import made_fold
 
 B, L, D, W = 5, 7, 4, 2
 KEPT = (7, 3, 1, 0, 6)
-NAMES = sorted(name for name, encoder in ENCODERS.items() if encoder is not None)
+NAMES = sorted(name for name, entry in ENCODERS.items() if entry.module)
 ORDERED = ("last-click", "profile", "self-attention")
 
 
@@ -46,7 +46,7 @@ def users(seed: int = 0, kept: tuple[int, ...] = KEPT) -> UserInput:
 @functools.cache
 def made(name: str) -> tuple[Any, Any]:
     """An encoder's function, jitted, and parameters of a size that shows."""
-    encoder = ENCODERS[name]()
+    encoder = ENCODERS[name].module()
     params = encoder.init(jax.random.key(0), users())
     draw = np.random.default_rng(1)
     params = jax.tree.map(
@@ -215,8 +215,9 @@ def test_an_encoder_learns_in_the_loop():
 
 
 def test_attention_by_the_candidate_is_refused_with_the_reason():
-    assert not set(REFUSED) & set(ENCODERS)
-    assert "joins the towers" in REFUSED["target-attention"]
+    assert "target-attention" not in ENCODERS
+    with pytest.raises(InputError, match="joins the towers"):
+        check_config(Config(encoder="target-attention"))
 
 
 @pytest.mark.parametrize(

@@ -24,8 +24,8 @@ SMALL = Config(history=4, dim=6, user_hidden=(8,), item_hidden=(8,))
 def made(**changes: Any) -> tuple[Model, Params, World]:
     """The towers of a config on the made world, with parameters of the right shape."""
     phase = made_fold()
-    config = prepare(Config(**{**SMALL.__dict__, **changes}), phase).config
-    world, sizes = prepare(config, phase).world
+    run = prepare(Config(**{**SMALL.__dict__, **changes}), phase)
+    config, (world, sizes) = run.config, run.world
     model = make_model(config)
     shapes = jax.eval_shape(
         lambda: model.init(jax.random.key(0), sizes, world, config.loss)

@@ -20,7 +20,6 @@ from research.logits import plan as blocking
 from research.prepare import prepare
 from research.train.loop import compiled_epoch
 from research.train.mesh import placement_over
-from research.train.model import make_model
 from research.train.run_state import init_state, traced_values
 from tests.world import made_fold
 
@@ -48,7 +47,7 @@ def steps(case: str, devices: int, several: int):
     config = prepare(dataclasses.replace(arm(name), **changes), fold).config
     placement = placement_over(devices, config.batch, LARGE)
     world, sizes = prepare(config, fold).world
-    state = init_state(config, make_model(config), world, sizes)
+    state = init_state(run, world, sizes)
     world, hyper = placement.world(world), traced_values(config)
     batches = epoch_batches(len(fold.fitted.item), config.batch, 0, 1)[:several]
     epoch = compiled_epoch(structure(config))
@@ -56,7 +55,7 @@ def steps(case: str, devices: int, several: int):
         after, _ = epoch(
             placement.state(state), placement.batches(batches[:1]), hyper, world
         )
-    state = init_state(config, make_model(config), world, sizes)
+    state = init_state(run, world, sizes)
     first = after.params
     if config.optimiser == "adamw":
         first = jax.tree.map(lambda m: m / 0.1, after.optimiser.mu)

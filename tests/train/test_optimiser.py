@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 
 from experiments.arms import arm
-from experiments.plan import prepare
 from research.config import Config, structure
+from research.prepare import check_config, prepare
 from research.train import optimiser as row_sparse
 from research.train.loop import compiled_epoch, train
-from research.train.model import make_model
 from research.train.optimiser import OPTIMISERS, Touched, distinct
 from research.train.run_state import init_state, traced_values
 from research.types import InputError
@@ -108,11 +107,11 @@ def epoch_of(name: str, steps: int):
     """(state before, state after so many steps, the pairs of those steps, world)."""
     fold = made_fold()
     config = dataclasses.replace(SMALL, optimiser=name, user_features=("id",))
-    config = prepare(config, fold).config
-    world, sizes = prepare(config, fold).world
+    run = prepare(config, fold)
+    config, (world, sizes) = run.config, run.world
 
     def start():
-        return init_state(config, make_model(config), world, sizes)
+        return init_state(run, world, sizes)
 
     # An epoch is kept by its config, which doesn't say how tables are moved.
     compiled_epoch.cache_clear()
@@ -181,4 +180,4 @@ def test_row_sparse_optimisers_learn(name):
 
 def test_an_optimiser_that_is_not_there_is_refused():
     with pytest.raises(InputError, match="unknown optimiser 'lazyadam'"):
-        prepare(dataclasses.replace(arm("in-batch"), optimiser="lazyadam"), None)
+        check_config(dataclasses.replace(arm("in-batch"), optimiser="lazyadam"))

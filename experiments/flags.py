@@ -1,0 +1,66 @@
+"""The fields of a config as flags, with the names that each registry offers as help."""
+
+import ast
+import dataclasses
+import functools
+import inspect
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+import tyro
+
+from experiments.registries import described
+from research import fields
+from research.config import Config
+from research.marks import Named, marks_of
+
+__all__ = ["FlagConfig", "help_of", "plain"]
+
+
+@functools.cache
+def help_of() -> dict[str, str]:
+    """The help of each field: the string below it, and the entries of its registry."""
+    source = Path(inspect.getfile(fields)).read_text(encoding="utf-8")
+    texts: dict[str, str] = {}
+    for group in ast.parse(source).body:
+        if not isinstance(group, ast.ClassDef):
+            continue
+        for at, node in enumerate(group.body[:-1]):
+            below = group.body[at + 1]
+            if (
+                isinstance(node, ast.AnnAssign)
+                and isinstance(node.target, ast.Name)
+                and isinstance(below, ast.Expr)
+                and isinstance(below.value, ast.Constant)
+            ):
+                texts[node.target.id] = " ".join(str(below.value.value).split())
+    for name, mark in marks_of(Config, Named):
+        entries = described(mark.registry)
+        texts[name] += " One of: " + ", ".join(entries) + "."
+    return texts
+
+
+def _flag_config() -> type[Config]:
+    """Config with its help where tyro looks for it."""
+    hints, helps = get_type_hints(Config), help_of()
+    columns: list[tuple[str, Any, Any]] = [
+        (
+            field.name,
+            Annotated[hints[field.name], tyro.conf.arg(help=helps[field.name])],
+            dataclasses.field(default=field.default),
+        )
+        for field in dataclasses.fields(Config)
+    ]
+    made: type[Config] = dataclasses.make_dataclass(
+        "FlagConfig", columns, bases=(Config,), frozen=True
+    )
+    return made
+
+
+FlagConfig = _flag_config()
+
+
+def plain(config: Config) -> Config:
+    """The same values as a Config, whichever subclass held them."""
+    values = {f.name: getattr(config, f.name) for f in dataclasses.fields(Config)}
+    return Config(**values)

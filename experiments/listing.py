@@ -1,0 +1,57 @@
+"""The command list: grids, a grid's arms, or the entries of a registry."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from experiments.arms import ARMS
+from experiments.grid import Grid, expand
+from experiments.grids import GRIDS
+from experiments.registries import REGISTRIES, about, described
+from research.config import Config
+from research.types import choose
+
+__all__ = ["List"]
+
+
+@dataclass(frozen=True)
+class List:
+    """Every grid with its question, runs and time; or the names that can be used."""
+
+    what: tyro.conf.Positional[str] = "grids"
+    """grids, the name of a grid, or losses, sources, features, encoders, metrics, arms,
+    baselines, temperatures, positives, datasets."""
+
+    def __call__(self) -> int:
+        """Prints a table."""
+        known: dict[str, Any] = {"grids": GRIDS, **REGISTRIES, **GRIDS}
+        entry = choose(self.what, known, "list")
+        if self.what == "grids":
+            table = _grids()
+        elif isinstance(entry, Grid):
+            table = _arms(entry)
+        else:
+            table = Table("name", "what it is")
+            for text, (_, value) in zip(described(entry), entry.items(), strict=True):
+                table.add_row(text, about(value))
+        Console().print(table)
+        return 0
+
+
+def _grids() -> Table:
+    table = Table("grid", "question", "arms", "runs", "minutes on 2 cores")
+    for grid in GRIDS.values():
+        runs = len(expand(grid, Config()))
+        arms = f"{len(grid.arms)}: {' '.join(grid.arms)}" if grid.arms else "0"
+        table.add_row(grid.name, grid.question, arms, str(runs), grid.minutes)
+    return table
+
+
+def _arms(grid: Grid) -> Table:
+    table = Table("arm", "what it changes", title=grid.question)
+    for name in grid.arms:
+        table.add_row(name, about(ARMS[name]) or "the reference recipe")
+    return table

@@ -1,0 +1,70 @@
+"""Every registry by the word that ``list`` takes, and its entries in words."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from experiments.arms import ARMS
+from research.baselines import BASELINES, Baseline
+from research.data import DATASETS
+from research.losses import LOSSES, Loss
+from research.negatives import SOURCES, SourceEntry
+from research.positives import POSITIVES
+from research.registry import Deferred, summary
+from research.temperature import TEMPERATURES
+from research.towers import ENCODERS
+
+__all__ = ["REGISTRIES", "about", "described", "values_of"]
+
+REGISTRIES: dict[str, Mapping[str, Any]] = {
+    "losses": LOSSES,
+    "sources": SOURCES,
+    "encoders": ENCODERS,
+    "temperatures": TEMPERATURES,
+    "baselines": BASELINES,
+    "positives": POSITIVES,
+    "datasets": DATASETS,
+    "arms": ARMS,
+}
+
+
+def values_of(entry: Any) -> dict[str, float]:
+    """The values of its own that an entry takes as NAME=VALUE, with their defaults."""
+    if isinstance(entry, Loss):
+        return {name: default for name, (default, _) in entry.hyper.items()}
+    if isinstance(entry, Baseline):
+        return {name: option.default for name, option in entry.options.items()}
+    return {}
+
+
+def described(registry: Mapping[str, Any]) -> list[str]:
+    """The names of a registry, each with its own values.
+
+    >>> [text for text in described(LOSSES) if text.startswith("hinge")]
+    ['hinge (margin=1)']
+    """
+    lines = []
+    for name, entry in registry.items():
+        values = " ".join(f"{n}={v:g}" for n, v in values_of(entry).items())
+        number = isinstance(entry, SourceEntry) and entry.columns in ("draws", "part")
+        lines.append(
+            f"{name}{':DRAWS' if number else ''}{f' ({values})' if values else ''}"
+        )
+    return lines
+
+
+def about(entry: Any) -> str:
+    """What an entry is, in one line."""
+    if isinstance(entry, dict):  # an arm: what it changes
+        return " ".join(f"{name}={_word(value)}" for name, value in entry.items())
+    for name in ("help", "description", "question"):
+        if text := getattr(entry, name, ""):
+            return str(text)
+    for name in ("fn", "make", "module", "at", "fit", "run"):
+        function: Callable[..., Any] | Deferred | None = getattr(entry, name, None)
+        if function is not None:
+            return summary(function)
+    return ""
+
+
+def _word(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
