@@ -22,17 +22,19 @@ class List:
     """Every grid with its question, runs and time; or the names that can be used."""
 
     what: tyro.conf.Positional[str] = "grids"
-    """grids, the name of a grid, or losses, sources, features, encoders, metrics, arms,
-    baselines, temperatures, positives, datasets."""
+    """grids, losses, sources, features, encoders, metrics, arms, baselines, temperatures,
+    positives or datasets."""
+    grid: str = ""
+    """A grid whose arms are listed, with what each changes."""
 
     def __call__(self) -> int:
         """Prints a table."""
-        known: dict[str, Any] = {"grids": GRIDS, **REGISTRIES, **GRIDS}
+        known: dict[str, Any] = {"grids": GRIDS, **REGISTRIES}
         entry = choose(self.what, known, "list")
-        if self.what == "grids":
+        if self.grid:
+            table = _arms(choose(self.grid, GRIDS, "grid"))
+        elif self.what == "grids":
             table = _grids()
-        elif isinstance(entry, Grid):
-            table = _arms(entry)
         else:
             table = Table("name", "what it is")
             for text, (_, value) in zip(described(entry), entry.items(), strict=True):

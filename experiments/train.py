@@ -34,6 +34,7 @@ class Train:
     """
 
     config: tyro.conf.OmitArgPrefixes[FlagConfig]  # type: ignore[valid-type]
+    """The run."""
     data_dir: str | None = None
     """Folder that holds the GroupLens folders or zips; it must have the data set."""
     out: Path = Path("out")
