@@ -1,4 +1,4 @@
-"""What each kind of positives is judged by: who asks, among whom, for what.
+"""The retrieval task of each kind of positives: queries, candidates, what is relevant.
 
 user-item: a user's held-out items among all items, what it has seen removed.
 item-item: items of the same held-out sessions, for each item of one, among all items
@@ -23,12 +23,15 @@ __all__ = ["RetrievalTask", "asked"]
 
 
 class RetrievalTask(NamedTuple):
-    """A retrieval task: fold is it in the words of users and items.
+    """A retrieval task: what is retrieved for whom, and by which vectors.
 
-    fold.evaluated are the queries and fold.held_item what each should find among
-    fold.fitted.n_items candidates. queries and candidates are the ids that the towers
-    know these by; histories replaces the fitted events where they are of others. words
-    are those that each query searches by, None where nobody searches.
+    Attributes:
+      fold: the task in terms of users and items: fold.evaluated are the queries,
+        fold.held_item their relevant items among fold.fitted.n_items candidates.
+      queries: the towers' ids of the queries, [v].
+      candidates: the towers' ids of the candidates, [i].
+      histories: events of the entities, where these are not the training part's users.
+      words: the words that each query searches by; None without a search.
     """
 
     fold: Fold
