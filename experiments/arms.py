@@ -1,4 +1,4 @@
-"""Named arms: what each changes against the reference recipe, and nothing else."""
+"""Named arms: the config changes of each against the reference recipe."""
 
 import dataclasses
 from typing import Any
@@ -16,7 +16,7 @@ _HISTORY: dict[str, dict[str, Any]] = {
     "encoder-last-click": {"encoder": "last-click"},
     "encoder-self-attention": {"encoder": "self-attention"},
     "encoder-query": {"encoder": "query", "search": "simulated"},
-    # The same items in an order that says nothing: what is the order worth?
+    # The same items in random order: controls for what the order contributes.
     "encoder-last-click-shuffled": {
         "encoder": "last-click",
         "history_order": "shuffled",
@@ -30,29 +30,29 @@ _HISTORY: dict[str, dict[str, Any]] = {
 _USER = ("gender", "age", "occupation", "zip")
 _ITEM = ("id", "genres", "year")
 _FEATURES: dict[str, dict[str, Any]] = {
-    # One more than the reference has.
+    # One feature more than the reference recipe.
     "features+user-id": {"user_features": (*_USER, "id")},
     "features+genre-profile": {"user_features": (*_USER, "genre-profile")},
     "features+history-age": {"user_features": (*_USER, "history-age")},
     "features+title": {"item_features": (*_ITEM, "title")},
     "features+profile": {"item_features": (*_ITEM, "profile")},
     "features+dynamic": {"item_features": (*_ITEM, "dynamic")},
-    # What dynamic asks for, without it.
+    # The order of batches that dynamic needs, without dynamic: its control.
     "features+time-order": {"batch_order": "time"},
-    # One less.
+    # One feature less.
     "features-demographics": {"user_features": ()},
     "features-history": {"encoder": "none"},
     "features-item-id": {"item_features": ("genres", "year")},
     "features-genres": {"item_features": ("id", "year")},
     "features-year": {"item_features": ("id", "genres")},
-    # All that keep the batches as they are, but the user's id.
+    # All features that do not change the order of batches, except the user's id.
     "features-all": {
         "user_features": (*_USER, "genre-profile", "history-age"),
         "item_features": (*_ITEM, "title", "profile"),
     },
 }
 
-# Hidden layers of both towers, or of one.
+# Hidden layers of both towers, or of one tower.
 _DEPTH: dict[str, dict[str, Any]] = {
     f"layers-{name}": {"user_hidden": widths, "item_hidden": widths}
     for name, widths in {
@@ -69,8 +69,8 @@ _DEPTH: dict[str, dict[str, Any]] = {
     "layers-none-of-item": {"item_hidden": ()},
 }
 
-# The towers that were best on validation (the grid towers-choice), and each of their
-# choices undone.
+# The towers chosen on validation (the grid towers-choice), and the same towers with one
+# choice undone.
 _CHOSEN: dict[str, Any] = {
     "negatives": ("catalogue",),
     "mask_user_positives": True,
@@ -110,20 +110,20 @@ _MOVING: dict[str, dict[str, Any]] = {
 _ID_ONLY: dict[str, Any] = {"user_features": (), "item_features": ("id",)}
 
 ARMS: dict[str, dict[str, Any]] = {
-    # The models to beat, each with the options that its choice left as defaults.
+    # Baselines, with their default options (experiments/baseline_choice.py).
     **{name: {"model": name} for name in BASELINES},
-    # The 2 x 2 of {uniform, in-batch} by {sigmoid, softmax}, and corrected pointwise.
+    # {uniform, in-batch} by {sigmoid, softmax}, and the corrected pointwise loss.
     "pointwise-sigmoid": {"loss": "sigmoid", "negatives": ("uniform-per-row:8",)},
     "in-batch-sigmoid": {"loss": "sigmoid"},
     "binary-nce": {"loss": "binary-nce", "logq": 1.0, "expected_count": True},
     "uniform-softmax": {"negatives": (_UNIFORM,), "logq": 1.0},
-    # The question of the grid ssb: in-batch negatives and what mends them.
+    # The question of the grid ssb: in-batch negatives and their corrections.
     "in-batch": {},
     "in-batch+prior": {"prior": 1.0},
     "in-batch+logq": {"logq": 1.0},
     "mixed": {"negatives": ("in-batch", _UNIFORM)},
     "mixed+logq": {"negatives": ("in-batch", _UNIFORM), "logq": 1.0},
-    # As many extra columns, drawn from the click share: is it the number or the kind?
+    # As many extra columns, drawn from the click share: number or distribution?
     "mixed-popularity+logq": {
         "negatives": ("in-batch", "popularity:1024"),
         "logq": 1.0,
@@ -132,18 +132,18 @@ ARMS: dict[str, dict[str, Any]] = {
     # Optimisers that move the touched rows of the tables.
     "lazy-adam": {"logq": 1.0, "optimiser": "lazy-adam"},
     "rowwise-adagrad": {"logq": 1.0, "optimiser": "rowwise-adagrad"},
-    # Masks, each a switch.
+    # Masks.
     "in-batch+logq+same-item": {"logq": 1.0, "mask_same_item": True},
     "in-batch+logq+mask": {"logq": 1.0, "mask_user_positives": True},
     "full-softmax+mask": {"negatives": ("catalogue",), "mask_user_positives": True},
-    # Only where positives are user-user does it matter.
+    # Differs from full-softmax only for user-user positives.
     "full-softmax+time-halves": {"negatives": ("catalogue",), "halves": "time"},
-    # What negatives are drawn from, and which of those drawn are used.
+    # Other sources of negatives, and a selection of the hardest drawn.
     "in-batch-part+logq": {"negatives": ("in-batch-part:63",), "logq": 1.0},
     "extra+logq": {"negatives": ("in-batch", "extra:1024"), "logq": 1.0},
     "hardest": {"negatives": ("in-batch", _UNIFORM), "hardest": 10},
     "rank-band": {"negatives": ("uniform:1000", "rank-band:10")},
-    # Caches, of positives and of items; the third is the paper's, with the q it stored.
+    # Caches of positives and of items; the third stores q, as in [wang2021].
     "fifo-cache+logq": {"negatives": ("in-batch", "fifo-cache:4096"), "logq": 1.0},
     "vector-cache+logq": {"negatives": ("in-batch", "vector-cache:1024"), "logq": 1.0},
     "fifo-cache-stored+logq": {
@@ -156,7 +156,8 @@ ARMS: dict[str, dict[str, Any]] = {
         "logq": 1.0,
         "frequency": "streaming",
     },
-    # The push that stored vectors lack, put back on the batch's; and taken away.
+    # The repulsive gradient that stored vectors lack, restored on the batch's columns;
+    # and, as a control, fresh columns whose gradient is stopped.
     "fifo-cache+logq+push": {
         "negatives": ("in-batch", "fifo-cache:4096"),
         "logq": 1.0,
@@ -187,8 +188,8 @@ ARMS: dict[str, dict[str, Any]] = {
         "expected_count": True,
         "mask_same_item": True,
     },
-    # One loss each; those of many negatives are corrected, as uncorrected they compare
-    # draws and not losses.
+    # One loss each. Losses of many negatives are corrected: without correction the
+    # comparison would be one of sampling distributions, not of losses.
     "decoupled-softmax+logq": {"loss": "decoupled-softmax", "logq": 1.0},
     "debiased+logq": {"loss": "debiased", "logq": 1.0},
     "hard-negative+logq": {"loss": "hard-negative", "logq": 1.0},

@@ -21,6 +21,7 @@ from research.data import DATASETS
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
+EXTENDING, REFERENCES = ROOT / "docs" / "extending.md", ROOT / "docs" / "references.md"
 PAGES = [README, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 CODE = sorted(
     p for top in ("research", "experiments") for p in (ROOT / top).rglob("*.py")
@@ -126,7 +127,8 @@ def test_commands_and_flags_exist(page, helps):
         missing = [flag for flag in flags if flag not in helps[command]]
         assert not missing
         if command == "run" and words[1].islower():
-            assert words[1] in GRIDS
+            added = f'GRIDS["{words[1]}"]', f'STUDIES["{words[1]}"]'  # by the page
+            assert words[1] in GRIDS or any(a in page.read_text() for a in added)
 
 
 def test_the_readme_names_every_command_and_data_set():
@@ -145,29 +147,54 @@ def test_module_names_exist(page):
     assert not [name for name in named if not importlib.util.find_spec(name)]
 
 
-@pytest.mark.parametrize(
-    "page", [README, ROOT / "docs" / "adding-a-loss.md"], ids=lambda p: p.name
-)
+@pytest.mark.parametrize("page", [README, EXTENDING], ids=lambda p: p.name)
 def test_the_loss_of_the_documentation_works(page):
     """Mean of max(0, z_j - z_p + 1/2) over kept columns; 0 where none is kept."""
-    import jax
     import jax.numpy as jnp
 
     from research.logits.reducers import Dense
+    from research.losses import LOSSES, Loss
 
-    block = re.search(
-        r"```python\n(def margin.*?)\n(?:\n\w|```)", page.read_text(), re.S
-    )
-    assert block
-    names: dict = {"jnp": jnp, "jax": jax}
-    exec(block[1], names)
+    blocks = re.findall(r"^```python\n(.*?)^```", page.read_text(), re.S | re.M)
+    (block,) = [block for block in blocks if "def margin" in block]
+    try:
+        exec(block, {"jnp": jnp, "LOSSES": LOSSES, "Loss": Loss})
+        loss = LOSSES["margin"]
+    finally:
+        LOSSES.pop("margin", None)
     z = jnp.array([[0.25, 1.25, 9.0], [3.0, 3.0, 3.0]])
     keep = jnp.array([[True, True, False], [False, False, False]])
-    loss = names["margin"](
-        jnp.array([1.0, 1.0]), Dense(z, keep), {"margin": jnp.float32(0.5)}
-    )
+    hyper = {name: jnp.float32(value) for name, (value, _) in loss.hyper.items()}
+    value = loss.fn(jnp.array([1.0, 1.0]), Dense(z, keep), hyper)
     # row 1: 0.25 - 1 + 0.5 < 0 and 1.25 - 1 + 0.5 = 0.75, over two columns
-    assert loss.tolist() == [0.375, 0.0]
+    assert value.tolist() == [0.375, 0.0]
+
+
+def keys_in(text: str) -> set[str]:
+    """Citation keys such as [name2020] or [name2020, eq. 4; other2021]."""
+    brackets = re.findall(r"\[([a-z]+(?:19|20)\d\d[a-z]*\b[^\][]{0,80})\]", text)
+    return {
+        key
+        for bracket in brackets
+        for key in re.findall(r"\b[a-z]+(?:19|20)\d\d[a-z]*\b", bracket)
+    }
+
+
+def test_every_citation_key_resolves_and_every_reference_is_cited():
+    entries = re.findall(
+        r'^- <a id="(\w+)"></a>\*\*(\w+)\*\*', REFERENCES.read_text(), re.M
+    )
+    assert all(anchor == key for anchor, key in entries)
+    listed = [key for key, _ in entries]
+    assert listed == sorted(set(listed))
+    cited = {
+        path.relative_to(ROOT): keys_in(path.read_text())
+        for path in [*CODE, *PAGES, *(ROOT / "tests").rglob("*.py")]
+        if path not in (REFERENCES, Path(__file__))
+    }
+    missing = {str(path): keys - set(listed) for path, keys in cited.items()}
+    assert not {path: keys for path, keys in missing.items() if keys}
+    assert not set(listed) - set().union(*cited.values())
 
 
 @modules

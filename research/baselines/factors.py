@@ -1,4 +1,4 @@
-"""Matrix factorisations of the library implicit, on one thread: a seed repeats."""
+"""Matrix factorisations by the package implicit, on one thread so that seeds repeat."""
 
 import functools
 from collections.abc import Callable, Iterable
@@ -23,9 +23,9 @@ Params = dict[str, Array]
 
 
 def in_batches(columns: tuple[np.ndarray, ...], batch: int) -> tuple[np.ndarray, ...]:
-    """Each column [n, ...] as [steps, batch, ...]; a tail that fills none is dropped.
+    """Each column [n, ...] as [steps, batch, ...], without an incomplete last batch.
 
-    A batch larger than n is one of n.
+    A batch larger than n becomes one of n.
     """
     n = len(columns[0])
     batch = min(batch, n)
@@ -42,14 +42,17 @@ def descend(
     learning_rate: float,
     *fixed: Any,
 ) -> dict[str, np.ndarray]:
-    """Params after a step of Adam [kingma2015] for each row of each epoch's columns.
+    """Parameters after one step of Adam [kingma2015] per batch of each epoch.
 
     Args:
-      loss: (params, columns of a batch, *fixed) -> what is to fall.
-      params: where it starts.
+      loss: (params, columns of a batch, *fixed) -> the scalar to minimise.
+      params: initial values, by name.
       epochs: columns [steps, batch, ...] of each epoch, all of one shape.
-      learning_rate: size of a step.
-      fixed: arrays that the loss reads and nothing moves.
+      learning_rate: step size.
+      fixed: constant arrays that the loss reads.
+
+    Returns:
+      the parameters by name, as NumPy arrays.
     """
     with jax.numpy_dtype_promotion("standard"):
         carry = (params, optax.scale_by_adam().init(params))
@@ -62,7 +65,7 @@ def descend(
 def _epoch(
     loss: Callable[..., Any], carry: Any, columns: Any, rate: Array, fixed: Any
 ) -> Any:
-    """A scan over the epoch's batches, compiled once a loss and shape."""
+    """Scans over the epoch's batches; compiled once per loss and shape."""
 
     def step(carry: Any, batch: Any) -> tuple[Any, None]:
         params, state = carry
@@ -76,15 +79,15 @@ def _epoch(
 
 
 def ials(fold: Fold, options: Values, seed: int = 0) -> Scorer:
-    """Alternating least squares on all cells, clicked ones weighing alpha [hu2008].
+    """Alternating least squares over all cells; clicked ones weigh alpha [hu2008].
 
     Minimises sum over all (u, i) of c_ui (p_ui - <x_u, y_i>)^2 + regularization
     (|X|^2 + |Y|^2), p = 1 and c = alpha where clicked, else p = 0 and c = 1.
 
     Args:
-      fold: the phase.
+      fold: the phase; its training part is fitted.
       options: factors, iterations, regularization, alpha.
-      seed: of the initial values.
+      seed: seed of the initial values.
 
     Returns:
       a scorer of fold.evaluated.
@@ -106,15 +109,15 @@ def ials(fold: Fold, options: Values, seed: int = 0) -> Scorer:
 def bpr_mf(fold: Fold, options: Values, seed: int = 0) -> Scorer:
     """Matrix factorisation by pairwise ranking, with an item bias [rendle2009].
 
-    Stochastic steps up log sigmoid(s_ui - s_uj) for a click i and an item j that u
-    did not click. Differs from the paper: j is drawn by its clicks, not uniformly, so
-    that s_ui tends to log p(i | u) - log q_i, as with in-batch negatives; prior * log q
-    is added back when ranking.
+    Stochastic gradient ascent on log sigmoid(s_ui - s_uj) for a click i and an item j
+    that u did not click. Differs from the paper: j is drawn in proportion to its
+    clicks, not uniformly, so that s_ui tends to log p(i | u) - log q_i, as with
+    in-batch negatives; prior * log q is added back when ranking.
 
     Args:
-      fold: the phase.
+      fold: the phase; its training part is fitted.
       options: factors, iterations, learning_rate, regularization, prior.
-      seed: of the initial values and draws.
+      seed: seed of the initial values and draws.
 
     Returns:
       a scorer of fold.evaluated.
@@ -140,7 +143,7 @@ def _fitted(
     bias: Float[np.ndarray, " i"] | None,
     **options: Any,
 ) -> Scorer:
-    """Fits a model of implicit; its bias, if any, is a column of its factors."""
+    """Fits a model of implicit and adds ``bias`` [i] to its scores, if there is one."""
     from threadpoolctl import threadpool_limits
 
     clicks = sparse.csr_matrix(clicks_of(fold), dtype=np.float32)

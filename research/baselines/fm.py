@@ -1,7 +1,7 @@
-"""A factorisation machine over ids and features, as a recall model: a dot product.
+"""A factorisation machine over ids and features, as a dot product for retrieval.
 
-Own code: the kept libraries of factorisation machines score one (user, item) row at a
-time, which ranks no catalogue.
+Own code: the maintained packages of factorisation machines score one (user, item) row
+at a time, which is too slow to rank a catalogue.
 """
 
 from collections.abc import Iterator, Mapping
@@ -26,25 +26,25 @@ SCALE = 0.1  # of the initial values, over the square root of the length
 
 
 class Sides(NamedTuple):
-    """What is known of each user and item beside its id: multi-hot [n, f]."""
+    """Features of each user and item besides the id: multi-hot, [n, f]."""
 
     users: Float32[Array, "u f"]
     items: Float32[Array, "i g"]
 
 
 def factorisation_machine(fold: Fold, options: Values, seed: int = 0) -> Scorer:
-    """y = <w, x> + sum over f < g of <v_f, v_g> x_f x_g [rendle2010, eq. 1], ranked.
+    """Factorisation machine: y = <w, x> + sum_(f < g) <v_f, v_g> x_f x_g.
 
-    x holds the user's id and features and the item's id and features. What only the
-    user's part makes up is the same for all items, so y ranks as the dot product of
-    two sums of vectors plus a bias of the item: machine_vectors. Fitted by pairwise
-    ranking against items drawn uniformly [rendle2009], by Adam. Differs from the paper
-    in that loss, and in the draws that the user has clicked, which weigh nothing.
+    x holds the ids and features of the user and the item [rendle2010, eq. 1]. Terms of
+    the user alone are the same for all items, so y ranks like the dot product of two
+    sums of vectors plus a bias of the item: see machine_vectors. Fitted with Adam by
+    pairwise ranking against items drawn uniformly [rendle2009]. Differs from the paper:
+    that loss, in which draws that the user has clicked have weight 0.
 
     Args:
-      fold: the phase.
-      options: see FM.
-      seed: of initial values, order and draws.
+      fold: the phase; its training part is fitted.
+      options: dim, epochs, negatives, learning_rate, l2.
+      seed: seed of the initial values, the order and the draws.
 
     Returns:
       a scorer of fold.evaluated.
@@ -79,11 +79,17 @@ def machine_vectors(
     user: Int[Array | np.ndarray, " b"],
     item: Int[Array | np.ndarray, " c"],
 ) -> tuple[Float[Array, "b d"], Float[Array, "c d"], Float[Array, " c"]]:
-    """U, I and bias: y of a user and an item is <U, I> + bias + what no item changes.
+    """Vectors U, I and a bias with y = <U, I> + bias + a constant of the user.
 
-    U and I are the sums of the side's vectors. bias is the item's first-order terms
-    and its pairs among themselves, (|I|^2 - sum of |v_g|^2 x_g^2) / 2 [rendle2010,
-    lemma 3.1].
+    U and I are the sums of a side's vectors. The bias holds the item's first-order
+    terms and the pairs of its own features, (|I|^2 - sum_g |v_g|^2 x_g^2) / 2
+    [rendle2010, lemma 3.1].
+
+    Args:
+      params: parameters of the machine, by name.
+      sides: features of all users and items.
+      user: indices of users, [b].
+      item: indices of items, [c].
     """
     known_user, known_item = sides.users[user], sides.items[item]
     own = jnp.asarray(params["item"])[item]
@@ -103,13 +109,14 @@ def pairwise_loss(
     sides: Sides,
     l2: Float[Array, ""],
 ) -> Float[Array, ""]:
-    """Mean of -weight log sigmoid(y_ui - y_uj), and l2 times the squares used.
+    """Mean of -weight log sigmoid(y_ui - y_uj) plus an L2 penalty.
 
     Args:
-      params: of the machine.
-      batch: user, its item, an item drawn against it, 0 where that is the user's too.
-      sides: features.
-      l2: strength of the penalty on the vectors and biases of the items at hand.
+      params: parameters of the machine, by name.
+      batch: user, clicked item i, drawn item j, and weight: 0 where the user clicked j,
+        else 1; [b] each.
+      sides: features of all users and items.
+      l2: weight of the squared vectors and biases used in the batch.
     """
     user, item, drawn, weight = batch
     users, ours, our_bias = machine_vectors(params, sides, user, item)
@@ -120,7 +127,7 @@ def pairwise_loss(
 
 
 def _epochs(fold: Fold, options: Values, seed: int) -> Iterator[tuple[np.ndarray, ...]]:
-    """Of each epoch: each click with so many draws against it, shuffled, in batches."""
+    """Shuffled batches of each epoch: every click with its draws, and their weights."""
     fitted, times = fold.fitted, int(options["negatives"])
     user, item = np.tile(fitted.user, times), np.tile(fitted.item, times)
     clicked = np.unique(fitted.user.astype(np.int64) * fitted.n_items + fitted.item)

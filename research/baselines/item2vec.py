@@ -1,7 +1,7 @@
-"""Item2Vec: skip-gram with negative sampling over histories, as if they were sentences.
+"""Item2Vec: skip-gram with negative sampling over histories instead of sentences.
 
-Own code: gensim has the algorithm for words, with a vocabulary, a text format and
-threads of its own; here a history is an array already.
+Own code: gensim implements the algorithm for words, with its own vocabulary, text
+format and threads; here histories are arrays.
 """
 
 from collections.abc import Iterator
@@ -24,20 +24,21 @@ SCALE = 0.1  # of the initial values, over the square root of the length
 
 
 def item2vec(fold: Fold, options: Values, seed: int = 0) -> Scorer:
-    """Vectors of items that share histories; a user is the mean of its last items'.
+    """Item2Vec vectors; a user is the mean vector of the last items.
 
-    v_i and w_j are moved to raise log sigmoid(v_i w_j) for partners i, j in a history,
-    and to lower it for j drawn from p_n, clicks^power [mikolov2013, eq. 4; barkan2016].
-    At the optimum v_i w_j = log p(j | i) - log(k p_n(j)), so that score(u, j) =
-    mean of v_i w_j over u's last items + prior * log p_n(j) ranks by log p(j | i) at
-    prior 1. Differs from the paper: that ranks by the cosine of v_i and v_j, and
-    subsamples frequent items; here each click draws equally many partners, where all
-    pairs of a history would weigh users by its square.
+    Training raises log sigmoid(v_i w_j) for partners i, j of one history and lowers it
+    for j drawn from p_n, clicks^power [mikolov2013, eq. 4; barkan2016]. At the optimum
+    v_i w_j = log p(j | i) - log(k p_n(j)), so that score(u, j) = mean of v_i w_j over
+    u's last items + prior * log p_n(j) ranks by log p(j | i) at prior 1. Differs from
+    the paper, which ranks by the cosine of v_i and v_j and subsamples frequent items:
+    here each click draws equally many partners, because all pairs of a history would
+    weight users by the square of its length.
 
     Args:
-      fold: the phase; histories are its fitted part.
-      options: see ITEM2VEC.
-      seed: of initial values, partners and draws.
+      fold: the phase; histories are its training part.
+      options: dim, epochs, window, partners, negatives, power, learning_rate, history,
+        prior.
+      seed: seed of the initial values, partners and draws.
 
     Returns:
       a scorer of fold.evaluated.
@@ -62,11 +63,11 @@ def skip_gram_loss(
     params: dict[str, Float[Array, "i d"]],
     batch: tuple[Int[Array, " b"], Int[Array, " b"], Int[Array, "b k"]],
 ) -> Float[Array, ""]:
-    """Mean over b of -log sigmoid(v w) - sum over k of log sigmoid(-v w_k).
+    """Skip-gram loss: mean over b of -log sigmoid(v w) - sum_k log sigmoid(-v w_k).
 
     Args:
-      params: given, the vectors v, and found, the vectors w.
-      batch: item, its partner, the items drawn against it.
+      params: input vectors v ("given") and output vectors w ("found").
+      batch: item [b], its partner [b], and the items drawn against it [b, k].
     """
     item, partner, drawn = batch
     given = params["given"][item]
@@ -79,15 +80,15 @@ def skip_gram_loss(
 def partners(
     fitted: Events, window: int, draw: np.random.Generator
 ) -> tuple[Int[np.ndarray, " e"], Bool[np.ndarray, " e"]]:
-    """For each event another of its user's, drawn evenly from those in the window.
+    """Draws a partner for each event, evenly from the user's other events in a window.
 
     Args:
-      fitted: the events.
-      window: at most so many places away; 0 is the whole history.
-      draw: what it is drawn with.
+      fitted: the events of the training part, [e].
+      window: largest distance in the history, in events; 0 is the whole history.
+      draw: random generator.
 
     Returns:
-      an event's partner, and whether it has one: a user's only event has none.
+      the partner's index, and whether there is one: a user's only event has none.
     """
     at = np.arange(len(fitted.user))
     low, high = fitted.offsets[fitted.user], fitted.offsets[fitted.user + 1]
@@ -102,7 +103,7 @@ def partners(
 def _epochs(
     fitted: Events, options: Values, noise: Float[np.ndarray, " i"], seed: int
 ) -> Iterator[tuple[np.ndarray, ...]]:
-    """Of each epoch: items, partners and draws against them, shuffled, in batches."""
+    """Shuffled batches of each epoch: items, partners and negative draws."""
     edges, k = np.cumsum(noise), int(options["negatives"])
     for epoch in range(int(options["epochs"])):
         draw = generator(seed, "item2vec epochs", epoch)
@@ -118,7 +119,7 @@ def _epochs(
 
 
 def _noise(fitted: Events, power: float) -> Float[np.ndarray, " i"]:
-    """The share of each item among the draws; an unclicked one counts 0.3 clicks."""
+    """Probability of each item in a draw; one without clicks counts as 0.3 clicks."""
     clicks = np.bincount(fitted.item, minlength=fitted.n_items)
     weight = np.maximum(clicks, 0.3) ** power
     return weight / weight.sum()
@@ -127,7 +128,7 @@ def _noise(fitted: Events, power: float) -> Float[np.ndarray, " i"]:
 def _mean_of_last(
     vectors: Float[np.ndarray, "i d"], fold: Fold, history: int
 ) -> Float[np.ndarray, "v d"]:
-    """The mean vector of each evaluated user's last items; all of them for 0."""
+    """Mean vector of each evaluated user's last ``history`` items; 0 means all."""
     fitted = fold.fitted
     ends = fitted.offsets[1:][fold.evaluated]
     starts = fitted.offsets[fold.evaluated]

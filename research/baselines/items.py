@@ -1,4 +1,4 @@
-"""Rows that need no training: what most people click, ever or lately, for all."""
+"""Baselines from counts: popularity, recent popularity and nearest items."""
 
 import numpy as np
 from jaxtyping import Float
@@ -20,32 +20,32 @@ DAY = 86_400  # seconds
 
 
 def popularity(fold: Fold, options: Values, seed: int = 0) -> Scorer:
-    """Scores an item by its clicks in the fitted part, the same for every user.
+    """Scores an item by its clicks in the training part, the same for every user.
 
-    Equal counts are ranked by index, which is a hash of the item: neither age nor
+    Equal counts are ranked by index, which is a hash of the item, so neither age nor
     place in a file decides.
 
     Args:
       fold: the phase.
-      options: there are none.
+      options: empty.
       seed: not used.
 
     Returns:
-      a scorer of fold.evaluated; float64, since counts above 2^24 aren't exact in less.
+      a scorer of fold.evaluated; float64, as float32 is not exact above 2^24.
     """
     return _same_for_all(_counts(fold, np.ones(len(fold.fitted.item), bool)))
 
 
 def recent_popularity(fold: Fold, options: Values, seed: int = 0) -> Scorer:
-    """Scores an item by its clicks in the last days of the fitted part [ji2020].
+    """Scores an item by its clicks in the last days of the training part [ji2020].
 
-    Items with equally many are ranked by all their clicks. One window for all users,
-    ending with the last fitted click of anyone; where a split cuts each user's own
-    history, that is later than most users' last click.
+    Items with equally many are ranked by all their clicks. All users share one window,
+    which ends with the last training click of any user; with a per-user split that is
+    later than most users' last click.
 
     Args:
       fold: the phase.
-      options: days, the length of the window.
+      options: days, the length of the window in days.
       seed: not used.
     """
     time = fold.fitted.timestamp
@@ -70,16 +70,16 @@ def _same_for_all(value: Float[np.ndarray, " i"]) -> Scorer:
 def neighbour_weights(
     clicks: sparse.csr_array, shrink: float, neighbours: int
 ) -> Float[np.ndarray, "i i"]:
-    """Each item's nearest others under n_ij / (sqrt(n_i n_j) + shrink).
+    """Similarities n_ij / (sqrt(n_i n_j) + shrink) of each item's nearest neighbours.
 
-    n_ij users clicked both. Own library: implicit has the cosine, but no shrinkage,
-    without which an item with one click is as sure of its neighbours as one with many
+    n_ij users clicked both. Own code: implicit has the cosine without shrinkage, which
+    makes an item with one click as similar to its neighbours as one with many
     [sarwar2001; dacrema2019, section 3.2]. Dense in items: 8 i^2 bytes.
 
     Args:
       clicks: X [users, items], 0 or 1.
-      shrink: pulls the likeness of rare items towards 0.
-      neighbours: how many others an item keeps; equally near ones by lower index.
+      shrink: shrinks the similarities of rare items towards 0, in clicks.
+      neighbours: neighbours per item; ties go to the lower index.
 
     Returns:
       weights [clicked item, scored item]: column i holds the neighbours of i.
@@ -102,7 +102,7 @@ def neighbour_weights(
 
 
 def item_knn(fold: Fold, options: Values, seed: int = 0) -> Scorer:
-    """score(u, i) = sum of i's likeness to those of its neighbours that u clicked.
+    """Item-kNN: the summed similarity of i to those of its neighbours that u clicked.
 
     Args:
       fold: the phase.

@@ -1,4 +1,4 @@
-"""Models of items alone: a user's score is a sum of weights over what it clicked."""
+"""Linear item models: a user's score is the sum of weights over the clicked items."""
 
 import warnings
 
@@ -21,7 +21,7 @@ __all__ = [
 
 
 def clicks_of(fold: Fold) -> sparse.csr_array:
-    """X [users, items], float64: 1 where the user clicked the item, once or often."""
+    """Click matrix X [users, items], float64: 1 for one or more clicks, else 0."""
     fitted = fold.fitted
     clicks = sparse.csr_array(
         (np.ones(len(fitted.item)), (fitted.user, fitted.item)),
@@ -34,11 +34,11 @@ def clicks_of(fold: Fold) -> sparse.csr_array:
 def sum_over_clicks(
     fold: Fold, weights: Float[np.ndarray, "i i"] | sparse.csc_array
 ) -> Scorer:
-    """score(u, i) = sum of weights[j, i] over u's clicks j, for fold.evaluated.
+    """Scorer of fold.evaluated: the sum of weights[j, i] over u's clicked items j.
 
     Args:
-      fold: the phase; its fitted part is what users clicked.
-      weights: [items, items], from the clicked to the scored one.
+      fold: the phase; users' clicks are those of its training part.
+      weights: [clicked item, scored item].
     """
     clicks = clicks_of(fold)[fold.evaluated]
 
@@ -53,15 +53,15 @@ def sum_over_clicks(
 def item_weights(
     clicks: sparse.csr_array, l2: float = 100.0
 ) -> Float[np.ndarray, "i i"]:
-    """The weights B that best rebuild every user's clicks from the user's other clicks.
+    """EASE weights B, which predict each user's clicks from the user's other clicks.
 
     B minimises |X - X B|^2 + l2 |B|^2 with diag(B) = 0, X [u, i] the clicks:
     P = (X^T X + l2 I)^-1, B = I - P diag(1 / diag P)  [steck2019, eq. 8]. No
     difference from the paper. Dense in items: 8 i^2 bytes, i^3 operations, float64.
 
     Args:
-      clicks: X, a row a user.
-      l2: strength of the ridge penalty, above 0.
+      clicks: X [users, items], 0 or 1.
+      l2: ridge penalty, above 0.
 
     Raises:
       InputError: l2 is not a finite number above 0.
@@ -81,11 +81,11 @@ def item_weights(
 
 
 def ease(fold: Fold, options: Values, seed: int = 0) -> Scorer:
-    """EASE on the fold's fitted part: score(u, i) = sum of B_ji over u's clicks j.
+    """EASE on the training part: score(u, i) is the sum of B_ji over u's clicks j.
 
     Args:
-      fold: the phase; every user of its fitted part is learnt from.
-      options: l2, the strength of the ridge penalty.
+      fold: the phase; all users of its training part are used.
+      options: l2, the ridge penalty.
       seed: not used.
 
     Returns:
@@ -103,7 +103,7 @@ TOLERANCE = 1e-3
 
 
 def sparse_weights(clicks: sparse.csr_array, l1: float, l2: float) -> sparse.csc_array:
-    """Few non-negative weights that rebuild each item's clicks from the others'.
+    """SLIM weights W: sparse, non-negative, predicting each item from the others.
 
     W minimises |X - X W|^2 / 2 + l2 |W|^2 / 2 + l1 |W|_1 with W >= 0, diag(W) = 0
     [ning2011, eq. 3]. No difference from the paper. Coordinate descent on sparse
@@ -111,8 +111,8 @@ def sparse_weights(clicks: sparse.csr_array, l1: float, l2: float) -> sparse.csc
 
     Args:
       clicks: X [users, items], 0 or 1.
-      l1: strength of what makes weights few.
-      l2: strength of the ridge penalty.
+      l1: L1 penalty, which makes weights sparse.
+      l2: ridge penalty.
 
     Returns:
       W [clicked item, scored item].
@@ -147,11 +147,11 @@ def sparse_weights(clicks: sparse.csr_array, l1: float, l2: float) -> sparse.csc
 
 
 def slim(fold: Fold, options: Values, seed: int = 0) -> Scorer:
-    """SLIM on the fold's fitted part: score(u, i) = sum of W_ji over u's clicks j.
+    """SLIM on the training part: score(u, i) is the sum of W_ji over u's clicks j.
 
     Args:
-      fold: the phase.
-      options: l1 and l2.
+      fold: the phase; all users of its training part are used.
+      options: l1 and l2, the penalties.
       seed: not used.
     """
     weights = sparse_weights(clicks_of(fold), options["l1"], options["l2"])

@@ -13,14 +13,19 @@ __all__ = ["bpr", "hinge"]
 def bpr(
     positive: Float[Array, " b"], negatives: Negatives, hyper: Hyper
 ) -> Float[Array, " b"]:
-    """Bayesian personalised ranking, a mean over all negatives kept.
+    """Bayesian personalised ranking, a mean over the unmasked negatives.
 
     loss_b = (1 / k_b) sum_j softplus(z_bj - z_p)  [rendle2009, section 4.1]
 
-    The paper has one negative a triple: that is the source uniform-per-row:1. Differs
-    from it: no L2 term, as decay is the optimiser's. Use when: a baseline is wanted
-    that everybody knows. Watch: it weighs the whole ranking, not its head; an easy
-    negative still fills the batch.
+    The paper's single negative per row is the source uniform-per-row:1. Differs from
+    the paper: no L2 term, as weight decay belongs to the optimiser. Use when: a
+    well-known reference is needed. Watch: it optimises the whole ranking, not its head;
+    easy negatives contribute almost no gradient.
+
+    Args:
+      positive: logits of the positives, [b].
+      negatives: reducers over the rows' negatives.
+      hyper: no value is used.
 
     >>> from research.logits.reducers import Dense
     >>> z = Dense(jnp.zeros((1, 3)), jnp.ones((1, 3), bool))
@@ -35,15 +40,20 @@ def bpr(
 def hinge(
     positive: Float[Array, " b"], negatives: Negatives, hyper: Hyper
 ) -> Float[Array, " b"]:
-    """Triplet margin, a mean over all negatives kept.
+    """Triplet margin loss, a mean over the unmasked negatives.
 
     loss_b = (1 / k_b) sum_j max(0, margin + z_bj - z_p)  [schroff2015, section 3.1]
 
-    margin is hyper["margin"], in logits: of unit vectors it is the triplet loss on
-    squared distances with margin 2 temperature margin, halved and over the temperature.
-    Differs from the paper: no pull term. Use when: a fixed gap is all that is asked.
-    Watch: what is beyond the margin gives no gradient, so random negatives soon say
+    For unit vectors it is the triplet loss on squared distances with the margin
+    2 temperature margin, divided by 2 temperature. Differs from the paper: a mean over
+    all negatives instead of selected triplets. Use when: a fixed gap suffices. Watch:
+    negatives beyond the margin have no gradient, so random negatives soon contribute
     nothing.
+
+    Args:
+      positive: logits of the positives, [b].
+      negatives: reducers over the rows' negatives.
+      hyper: margin, in logits.
 
     >>> from research.logits.reducers import Dense
     >>> z = Dense(jnp.array([[0.5, -3.0]]), jnp.ones((1, 2), bool))

@@ -1,4 +1,4 @@
-"""Pointwise losses: each pair of query and candidate is judged alone."""
+"""Pointwise losses: each pair of a query and a candidate is judged alone."""
 
 import jax
 import jax.numpy as jnp
@@ -13,15 +13,20 @@ __all__ = ["binary_nce", "cosine_contrastive", "gbce", "sigmoid"]
 def sigmoid(
     positive: Float[Array, " b"], negatives: Negatives, hyper: Hyper
 ) -> Float[Array, " b"]:
-    """Binary cross-entropy of the positive and the mean of its negatives.
+    """Binary cross-entropy of the positive, plus the mean over its negatives.
 
     loss_b = softplus(-(z_p + bias)) + (1 / k_b) sum_j softplus(z_bj + bias)
 
-    bias is learned (hyper["bias"]): cosine logits can't shift by themselves. Divided
-    by the number k_b of negatives kept, so that its size doesn't depend on k. With
-    logits corrected by the expected count k q it is binary noise-contrastive
-    estimation [gutmann2010]: sigmoid(s - log(k q)); use the sum then (binary_nce).
-    Use when: a probability is wanted. Watch: an easy negative still counts.
+    The bias is learned, because cosine logits cannot shift by themselves. The sum is
+    divided by the number k_b of negatives, so that its size does not depend on k. For
+    logits corrected by the expected count k q, sigmoid(s - log(k q)) with the sum is
+    noise-contrastive estimation [gutmann2010]: see binary_nce. Use when: a probability
+    is needed. Watch: easy negatives still count.
+
+    Args:
+      positive: logits of the positives, [b].
+      negatives: reducers over the rows' negatives.
+      hyper: bias, learned, in logits.
 
     >>> from research.logits.reducers import Dense
     >>> z = Dense(jnp.zeros((1, 3)), jnp.ones((1, 3), bool))
@@ -39,14 +44,20 @@ def sigmoid(
 def binary_nce(
     positive: Float[Array, " b"], negatives: Negatives, hyper: Hyper
 ) -> Float[Array, " b"]:
-    """Binary noise-contrastive estimation: data against k draws of noise.
+    """Binary noise-contrastive estimation: the positive against k draws of noise.
 
     loss_b = softplus(-(z_p + bias)) + sum_j softplus(z_bj + bias)  [gutmann2010, eq. 3]
 
-    With logits z = s / temperature - log(k q) for the positive too (expected_count),
-    the optimum is s / temperature + bias = log p. Differs from the paper: bias is one
-    learned number in place of a log partition function for each context. Use when: the
-    corrected pointwise loss is wanted. Watch: uncorrected, it isn't NCE.
+    With logits z = s / temperature - log(k q), the positive's included
+    (expected_count), the optimum is s / temperature + bias = log p. Differs from the
+    paper: one learned bias instead of a log partition function per context. Use when:
+    the pointwise loss is to be corrected. Watch: uncorrected, it is not NCE; the bias
+    starts at 0 and may need many steps to reach -log(items).
+
+    Args:
+      positive: logits of the positives, [b].
+      negatives: reducers over the rows' negatives.
+      hyper: bias, learned, in logits.
 
     >>> from research.logits.reducers import Dense
     >>> z = Dense(jnp.zeros((1, 3)), jnp.ones((1, 3), bool))
@@ -63,16 +74,21 @@ def binary_nce(
 def gbce(
     positive: Float[Array, " b"], negatives: Negatives, hyper: Hyper
 ) -> Float[Array, " b"]:
-    """Binary cross-entropy with the positive's probability raised to a power.
+    """Binary cross-entropy with the positive's probability raised to a power (gBCE).
 
     loss_b = (beta softplus(-z_p) + sum_j softplus(z_bj)) / (k_b + 1),
     beta = 1 - t (1 - rate), rate = k_b / (items - 1)  [petrov2023, as in its code]
 
-    t is hyper["calibration"]: sampling k of all negatives makes a model overconfident,
-    and t says how much of that is taken out. Differs from the paper: logits have a
-    learned bias, as cosines can't shift by themselves; more draws than items count as
-    all. Use when: k negatives are drawn uniformly. Watch: it answers the number of
-    negatives, not a skew in how they are drawn.
+    Sampling k of all negatives makes a model overconfident; the calibration t removes
+    this effect in part (0: not at all, 1: entirely). Differs from the paper: a learned
+    bias, because cosine logits cannot shift by themselves; more draws than items count
+    as all items. Use when: k negatives are drawn uniformly. Watch: it corrects for the
+    number of negatives, not for their distribution.
+
+    Args:
+      positive: logits of the positives, [b].
+      negatives: reducers over the rows' negatives.
+      hyper: calibration t in [0, 1]; items, the size of the catalogue; bias, learned.
 
     >>> from research.logits.reducers import Dense
     >>> z = Dense(jnp.zeros((1, 3)), jnp.ones((1, 3), bool))
@@ -92,14 +108,19 @@ def gbce(
 def cosine_contrastive(
     positive: Float[Array, " b"], negatives: Negatives, hyper: Hyper
 ) -> Float[Array, " b"]:
-    """The loss of SimpleX: a pull on the positive, a hinge on each negative.
+    """Cosine contrastive loss (SimpleX): linear in the positive, a hinge per negative.
 
     loss_b = (1 - z_p) + (w / k_b) sum_j max(0, z_bj - m)  [mao2021, section 3]
 
-    m is hyper["threshold"], w hyper["negative_weight"]. With cosine and temperature 1
-    it is the paper's; another temperature only moves the threshold, to m times the
-    temperature, and divides the loss. Use when: negatives are many and uniform. Watch:
-    the pull never ends, so m and w alone keep vectors from falling together.
+    With cosine similarity and temperature 1 it is the paper's loss; another temperature
+    moves the threshold to m times the temperature and divides the loss by it. Use when:
+    negatives are many and uniform. Watch: the attraction never ends, so only m and w
+    prevent a collapse.
+
+    Args:
+      positive: logits of the positives, [b].
+      negatives: reducers over the rows' negatives.
+      hyper: threshold m, in logits; negative_weight w.
 
     >>> from research.logits.reducers import Dense
     >>> z = Dense(jnp.array([[1.0, 0.0]]), jnp.ones((1, 2), bool))

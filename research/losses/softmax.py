@@ -24,10 +24,15 @@ def sampled_softmax(
 
     loss_b = log(exp(z_p) + sum_j exp(z_bj)) - z_p  [yi2019, eq. 3-4]
 
-    Differs from the paper: no reward weight here; weights are applied to what every
-    loss returns. With every other item of the catalogue as a negative it is the exact
-    softmax. Use when: a ranking is wanted. Watch: uncorrected, it learns
+    Differs from the paper: no reward weight here; weights are applied to the value of
+    every loss. With every other item of the catalogue as a negative it is the full
+    softmax. Use when: the goal is a ranking. Watch: uncorrected, it learns
     log p(y|u) - log q(y).
+
+    Args:
+      positive: logits of the positives, [b].
+      negatives: reducers over the rows' negatives.
+      hyper: no value is used.
 
     >>> from research.logits.reducers import Dense
     >>> z = Dense(jnp.zeros((1, 3)), jnp.ones((1, 3), bool))
@@ -44,10 +49,15 @@ def decoupled_softmax(
 
     loss_b = log sum_j exp(z_bj) - z_p  [yeh2022, section 3]
 
-    Differs from the paper: one view, so one term. The gradient on the positive is 1
-    whatever its rank: what couples a row's gradient to how easy it is has gone.
-    Use when: batches are small. Watch: it has no lower bound; a well-learned pair
-    pulls as hard as a new one.
+    Differs from the paper: one view, so one term. The positive's logit has gradient -1
+    whatever its rank, so easy rows contribute as much as hard ones. Use when: batches
+    are small. Watch: it has no lower bound, and a well-learned pair is attracted as
+    strongly as a new one.
+
+    Args:
+      positive: logits of the positives, [b].
+      negatives: reducers over the rows' negatives.
+      hyper: no value is used.
 
     >>> from research.logits.reducers import Dense
     >>> z = Dense(jnp.zeros((1, 3)), jnp.ones((1, 3), bool))
@@ -64,11 +74,15 @@ def bilateral_softmax(
 
     loss_b = power log sum_j exp(z_bj) - z_p  [wu2024, as in its code]
 
-    power is hyper["power"], the ratio of a temperature of the positives to that of the
-    negatives; 1 is the decoupled softmax. Differs from the paper: the sum of its code's
-    mode "reweight"; each row has one positive, so their log-mean-exp is the positive.
-    Use when: clicks are noisy. Watch: a constant added to all logits changes it, so
-    with a correction the power weighs log q too.
+    A power of 1 is the decoupled softmax. Differs from the paper: the sum of its code's
+    mode "reweight"; each row has one positive, so the log-mean-exp of the positives is
+    that positive. Use when: clicks are noisy. Watch: a constant added to all logits
+    changes it, so with a correction the power also scales log q.
+
+    Args:
+      positive: logits of the positives, [b].
+      negatives: reducers over the rows' negatives.
+      hyper: power, the ratio of the positives' temperature to the negatives'.
 
     >>> from research.logits.reducers import Dense
     >>> z = Dense(jnp.zeros((1, 3)), jnp.ones((1, 3), bool))
@@ -92,17 +106,22 @@ def _against(
 def weighted_softmax(
     positive: Float[Array, " b"], negatives: Negatives, hyper: Hyper
 ) -> Float[Array, " b"]:
-    """Log odds of the positive against its negatives, weighted by 1 - P, detached.
+    """Log odds of the positive against its negatives, with a detached weight 1 - P.
 
     loss_b = -sg(1 - P_b) (z_p - log sum_j exp(z_bj)),
     P_b = exp(z_p) / (exp(z_p) + sum_j exp(z_bj))   [khrylchenko2025]
 
-    The paper's form has the positive uncorrected, q = Q / (1 - Q_p), the 1 / n kept and
-    the same item masked: switches of the corrections, not of this loss. Its gradient is
-    that of sampled_softmax on the same logits, so what the paper adds is in those
-    switches; only the value differs, and may be negative. Differs from the paper's
-    code: log-sum-exp in place of exp and a clamp.
-    Watch: the value says nothing of progress.
+    sg stops the gradient. The paper's estimator leaves the positive uncorrected, uses
+    q = Q / (1 - Q_p) and the factor 1 / n, and masks the same item: switches of the
+    corrections, not of this loss. The gradient is that of sampled_softmax on the same
+    logits, so those switches are all that the paper adds; only the value differs, and
+    may be negative. Differs from the paper's code: log-sum-exp instead of exp and a
+    clamp. Use when: the paper is reproduced. Watch: the value does not show progress.
+
+    Args:
+      positive: logits of the positives, [b].
+      negatives: reducers over the rows' negatives.
+      hyper: no value is used.
 
     >>> from research.logits.reducers import Dense
     >>> z = Dense(jnp.zeros((1, 3)), jnp.ones((1, 3), bool))
@@ -115,23 +134,28 @@ def weighted_softmax(
     return -jax.lax.stop_gradient(jax.nn.sigmoid(-odds)) * odds
 
 
-NEAR = -1e-6  # log of a share this near to 1 leaves nothing to take the log of
+NEAR = -1e-6  # log of a share; nearer to 0, too little is left to take a log of
 
 
 def debiased(
     positive: Float[Array, " b"], negatives: Negatives, hyper: Hyper
 ) -> Float[Array, " b"]:
-    """Softmax less what false negatives are expected to add to it.
+    """Softmax minus the expected contribution of false negatives.
 
     loss_b = log(exp(z_p) + G) - z_p,
     G = max((sum_j exp(z_bj) - n t exp(z_p)) / (1 - t), floor)  [chuang2020, section 4]
 
-    t is hyper["positive_share"], n the number of negatives kept; 0 gives the sampled
-    softmax. Differs from the paper: one positive a row stands for its M; the floor is
-    n exp(z_p - 2 / temperature), the least that cosines allow beside z_p, in place of
+    n is the number k_b of negatives; t = 0 gives the sampled softmax. Differs from the
+    paper: one positive per row stands for its M; the floor is n exp(z_p - 2 /
+    temperature), the least that cosines allow beside z_p, instead of
     n exp(-1 / temperature), so that a correction by a constant still changes nothing.
-    Use when: negatives are drawn by popularity from users who like much. Watch: where
-    the floor holds, the row has no gradient.
+    Use when: negatives are drawn by popularity and users have many positives. Watch: a
+    row at the floor has no gradient.
+
+    Args:
+      positive: logits of the positives, [b].
+      negatives: reducers over the rows' negatives.
+      hyper: positive_share, t in [0, 1); temperature, that of the run.
 
     >>> from research.logits.reducers import Dense
     >>> z = Dense(jnp.zeros((1, 3)), jnp.ones((1, 3), bool))
@@ -145,15 +169,21 @@ def debiased(
 def hard_negative(
     positive: Float[Array, " b"], negatives: Negatives, hyper: Hyper
 ) -> Float[Array, " b"]:
-    """The debiased softmax with each negative weighted by how hard it is.
+    """Debiased softmax whose negatives are weighted by their hardness.
 
     sum_j exp(z_bj) becomes sum_j w_bj exp(z_bj),
     w_bj = exp(hardness z_bj) / mean_j exp(hardness z_bj)  [robinson2021, section 3]
 
-    Then as in ``debiased``, whose deviations hold here too. In logs it is
-    log n + logsumexp((1 + hardness) z) - logsumexp(hardness z): two reducers. As in the
-    authors' code the weights carry gradient. Use when: most negatives are easy. Watch:
-    hardness works much like a smaller temperature; false negatives are the hardest.
+    The rest is ``debiased``, with the same deviations from the paper. In logs the sum
+    is log n + logsumexp((1 + hardness) z) - logsumexp(hardness z): two reducers. As in
+    the authors' code, the gradient flows through the weights. Use when: most negatives
+    are easy. Watch: hardness acts much like a smaller temperature, and false negatives
+    are the hardest.
+
+    Args:
+      positive: logits of the positives, [b].
+      negatives: reducers over the rows' negatives.
+      hyper: hardness, 0 for equal weights; positive_share and temperature.
 
     >>> from research.logits.reducers import Dense
     >>> z = Dense(jnp.log(jnp.array([[1.0, 3.0]])), jnp.ones((1, 2), bool))
@@ -176,12 +206,12 @@ def _less_false(
     total: Float[Array, " b"],
     hyper: Hyper,
 ) -> Float[Array, " b"]:
-    """The loss for log of the negatives' sum, in logs throughout."""
+    """Debiased loss [b] from ``total`` [b], the log of the negatives' sum."""
     share, n = hyper["positive_share"], negatives.count()
     some = n > 0
     log_n = jnp.log(jnp.where(some, n, 1.0))
     total = jnp.where(some, total, 0.0)
-    # log of the part of the sum that false negatives are expected to be.
+    # log of the expected share of false negatives in the sum
     part = jnp.log(share) + log_n + positive - total
     left = part < NEAR
     rest = jnp.log1p(-jnp.exp(jnp.where(left, part, -1.0))) - jnp.log1p(-share)

@@ -25,15 +25,21 @@ class PairVectors(NamedTuple):
 def siglip(
     positive: Float[Array, " b"], negatives: Negatives, hyper: Hyper
 ) -> Float[Array, " b"]:
-    """Sigmoid loss over all pairs of a batch, with a learned scale and bias.
+    """Sigmoid loss over all pairs of a batch, with a learned scale and bias (SigLIP).
 
     loss_b = softplus(-(a z_p + bias)) + sum_j softplus(a z_bj + bias)
     [zhai2023, algorithm 1]
 
-    a = exp(hyper["log_scale"]) starts at 1, so 1 / temperature is the paper's initial
-    scale (10, at .1); bias starts at -10, as a batch has many more negatives. The mean
-    over rows is the paper's sum over B. Use when: a probability of a pair is wanted
-    from the batch alone. Watch: the scale multiplies a correction by log q too.
+    a = exp(log_scale) starts at 1, so 1 / temperature is the paper's initial scale (10
+    at temperature .1); the bias starts at -10, because most pairs of a batch are
+    negatives. The mean over rows is the paper's sum divided by B. Use when: a pair's
+    probability is needed from in-batch negatives alone. Watch: the scale would also
+    multiply log q.
+
+    Args:
+      positive: logits of the positives, [b].
+      negatives: reducers over the rows' negatives.
+      hyper: log_scale and bias, both learned.
 
     >>> from research.logits.reducers import Dense
     >>> z = Dense(jnp.zeros((1, 3)), jnp.ones((1, 3), bool))
@@ -53,15 +59,21 @@ def align_uniform(
     hyper: Hyper,
     context: PairVectors,
 ) -> Float[Array, " b"]:
-    """Alignment of pairs plus uniformity of both sides: no negatives, no temperature.
+    """Alignment of pairs plus uniformity of both sides, without negatives (DirectAU).
 
     loss_b = |u_b - v_b|^2 + gamma (uniformity(u) + uniformity(v)) / 2
     uniformity(x) = log mean over pairs of exp(-2 |x - x'|^2)  [wang2022, section 4]
 
-    gamma is hyper["uniformity"]; vectors are normalised first; the uniformity of the
-    batch is in every row, so that the mean over rows is the paper's loss. No
-    difference. Use when: nothing may depend on how negatives are drawn. Watch: a batch
-    is drawn by popularity, so uniformity spreads what is popular; gamma decides all.
+    Vectors are normalised first. Every row holds the uniformity of the whole batch, so
+    that the mean over rows is the paper's loss; no difference from the paper. Use when:
+    no negatives are to be drawn. Watch: batches follow popularity, so uniformity mostly
+    spreads popular items; the result depends strongly on gamma.
+
+    Args:
+      positive: not used, [b].
+      negatives: not used.
+      hyper: uniformity, the weight gamma.
+      context: vectors of the pairs, [b, d] each.
 
     >>> from research.logits.reducers import Dense
     >>> z = Dense(jnp.zeros((2, 2)), jnp.ones((2, 2), bool))
@@ -77,9 +89,9 @@ def align_uniform(
 
 
 def log_uniformity(vectors: Float[Array, "b d"]) -> Float[Array, ""]:
-    """log mean over the pairs of rows of exp(-2 |x - x'|^2); 0 for a single row.
+    """Log mean over pairs of rows of exp(-2 |x - x'|^2); 0 for a single row.
 
-    Rows have length 1 or 0. Twice the same vector is a pair like any other.
+    Rows have length 1 or 0. Two equal rows are a pair like any other.
     """
     b = vectors.shape[0]
     square = jnp.sum(vectors * vectors, axis=1)

@@ -1,4 +1,4 @@
-"""From events to training pairs: a query entity at a position, and what it should find.
+"""Training pairs from events: a query at a position, and the candidate to retrieve.
 
 The query and the candidate need not be a user and an item: they may be two items of a
 session, or two halves of a user's history. Counts and log q are taken over the pairs'
@@ -35,10 +35,10 @@ TIMED = ("history-age", "genre-profile", "dynamic")  # features by an event's ti
 
 
 class Pairs(NamedTuple):
-    """Query entity and its position among the events, candidate and weight; [n] each.
+    """Query entity, its position among the events, candidate and weight; [n] each.
 
-    The history of a query is what stands before its position among the entity's
-    events, so a position equal to the entity's end sees all of them.
+    The history of a query is the entity's events before the position, so a position
+    equal to the entity's end sees all of them.
     """
 
     query: Int[ndarray, " n"]
@@ -48,7 +48,7 @@ class Pairs(NamedTuple):
 
 
 def user_item(fitted: Events) -> Pairs:
-    """Each fitted positive: the user just before the event, and the event's item."""
+    """One pair per training click: the user just before the event, and its item."""
     return Pairs(
         query=fitted.user.astype(np.int32, copy=False),
         position=np.arange(len(fitted.user), dtype=np.int32),
@@ -58,10 +58,10 @@ def user_item(fitted: Events) -> Pairs:
 
 
 class Positives(NamedTuple):
-    """Pairs, and the events that histories are looked up in.
+    """Pairs, and the events in which histories are looked up.
 
-    The history of a query or candidate that is a user, or a half of one, is in
-    item[offsets[entity] : offsets[entity + 1]]. candidates is how many there are.
+    The history of an entity that is a user, or half of one, is
+    item[offsets[entity] : offsets[entity + 1]]. candidates is the number of candidates.
     """
 
     pairs: Pairs
@@ -129,15 +129,15 @@ def _user_user(config: Config, fitted: Events) -> Positives:
 
 
 def candidate_counts(pairs: Pairs, n: int) -> Int[ndarray, " n"]:
-    """How often each of n candidates stands in the pairs."""
+    """Number of pairs of each of n candidates."""
     return np.bincount(pairs.candidate, minlength=n)
 
 
 def log_share(counts: Int[ndarray, " n"]) -> Float[ndarray, " n"]:
-    """log q of one draw from the pairs, with a finite floor  [yi2019, section 3.2].
+    """Log q of one draw from the pairs, with a finite floor  [yi2019, section 3.2].
 
-    A candidate that no pair holds counts as 0.3 of a pair: in-batch sampling never
-    draws it, but another source of a mixture may, and a serving prior ranks it.
+    A candidate without a pair counts as 0.3 of a pair: in-batch sampling never draws
+    it, but another source of a union may, and a popularity prior ranks it.
 
     >>> [round(float(x), 4) for x in log_share(np.array([3, 1, 0]))]  # 3/4, 1/4, 0.3/4
     [-0.2877, -1.3863, -2.5903]

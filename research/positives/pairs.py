@@ -1,4 +1,4 @@
-"""One user's history as two, each of which stands for the user."""
+"""Pairs of one kind: two halves of a user's history, and items of one session."""
 
 from typing import NamedTuple
 
@@ -21,11 +21,11 @@ __all__ = [
 ]
 
 HALVES = ("time", "random")
-SALT = 2  # of the hash behind random halves: not that of ties in time
+SALT = 2  # salt of the hash behind random halves; ties in time have another
 
 
 class Halves(NamedTuple):
-    """Histories two by two: 2k and 2k + 1 are those of one user.
+    """Histories in pairs: halves 2k and 2k + 1 belong to one user.
 
     Half h has the items item[offsets[h] : offsets[h + 1]], in order of time.
     """
@@ -37,13 +37,13 @@ class Halves(NamedTuple):
 def halves(events: Events, by: str) -> Halves:
     """Two halves of each user's events; a user with a single event has none.
 
-    By time, the first floor(n / 2) and the rest; by random, as many, those of lowest
-    hash: the same for every run. A user with one event would leave a half empty, and
-    an empty history tells nothing of anyone, so there is no half of it.
+    By time, the first half holds the floor(n / 2) earliest events; by random, equally
+    many of lowest hash, the same in every run. A single event would leave one half
+    empty, and an empty history says nothing about its user.
 
     Args:
-      events: what is cut.
-      by: a name in HALVES.
+      events: the events to divide.
+      by: a name in HALVES: "time" or "random".
     """
     n = np.diff(events.offsets)
     rank = np.arange(len(events.user)) - events.offsets[events.user]
@@ -63,13 +63,13 @@ def parts(
     second: ndarray,
     kept: Int[ndarray, " k"],
 ) -> Halves:
-    """The events of the kept users, by user and half, in the order given within.
+    """Events of the selected users, grouped by user and half, in their original order.
 
     Args:
-      user: of each event.
-      item: of each event.
-      second: [e], whether it is of the second half.
-      kept: users, ascending; the others' events are left out.
+      user: user of each event, [e].
+      item: item of each event, [e].
+      second: whether the event belongs to the second half, bool [e].
+      kept: the selected users, ascending, [k]; events of other users are dropped.
     """
     there = np.isin(user, kept)
     half = 2 * np.searchsorted(kept, user[there]) + second[there]
@@ -79,12 +79,12 @@ def parts(
 
 
 HOUR = 3600  # seconds
-PARTNERS = 4  # of an event, at most
-SESSIONS_SALT = 1  # of the hash that settles partners: not that of ties in time
+PARTNERS = 4  # per event, at most
+SESSIONS_SALT = 1  # salt of the hash that chooses partners; ties in time have another
 
 
 class Clicks(NamedTuple):
-    """Events sorted by (user, time): user and item as raw ids, time in seconds."""
+    """Events sorted by (user, time), [e] each: raw ids of both, time in seconds."""
 
     user: Int[ndarray, " e"]
     item: Int[ndarray, " e"]
@@ -92,7 +92,7 @@ class Clicks(NamedTuple):
 
 
 def sessions(clicks: Clicks, gap: float) -> Int[ndarray, " e"]:
-    """The session of each event, counted from 0: a new one after more than gap hours.
+    """Session number of each event, from 0; a gap of more than ``gap`` hours ends one.
 
     >>> time = np.array([0, 3600, 9000, 9000])
     >>> user = np.array([1, 1, 1, 2])
@@ -107,16 +107,16 @@ def sessions(clicks: Clicks, gap: float) -> Int[ndarray, " e"]:
 def session_pairs(
     clicks: Clicks, gap: float
 ) -> tuple[Int[ndarray, " n"], Int[ndarray, " n"]]:
-    """Pairs of events of one session, the query's index and the candidate's.
+    """Pairs of events of one session: indices of the queries and of the candidates.
 
-    A session of n events stands on a circle in the order of a hash; each event is the
-    query for the next min(4, n - 1) and the candidate for as many. All n (n - 1) pairs
-    would give a session of 800, which MovieLens has, the weight of 6,400 of ten; and
-    the hash gives every run the same pairs. An event alone gives none.
+    A session of n events is arranged in a circle by a hash; each event is the query for
+    the next min(4, n - 1) events, and thus the candidate equally often. All n (n - 1)
+    pairs would give a session of 800 events, which MovieLens has, the weight of 7,100
+    sessions of ten. The hash gives every run the same pairs. A single event gives none.
 
     Args:
-      clicks: the events.
-      gap: hours that end a session.
+      clicks: the events, [e].
+      gap: hours without an event that end a session.
     """
     of = sessions(clicks, gap)
     n = np.bincount(of)[of] if len(of) else of

@@ -29,12 +29,15 @@ __all__ = [
 
 
 class RetrievalTask(NamedTuple):
-    """A retrieval task: fold is it in the words of users and items.
+    """A retrieval task: what is retrieved for whom, and by which vectors.
 
-    fold.evaluated are the queries and fold.held_item what each should find among
-    fold.fitted.n_items candidates. queries and candidates are the ids that the towers
-    know these by; histories replaces the fitted events where they are of others. words
-    are those that each query searches by, None where nobody searches.
+    Attributes:
+      fold: the task in terms of users and items: fold.evaluated are the queries,
+        fold.held_item their relevant items among fold.fitted.n_items candidates.
+      queries: the towers' ids of the queries, [v].
+      candidates: the towers' ids of the candidates, [i].
+      histories: events of the entities, where these are not the training part's users.
+      words: the words that each query searches by; None without a search.
     """
 
     fold: Fold
