@@ -13,6 +13,7 @@ from typing import Any
 
 import tyro
 
+from research.compiler import set_xla_flags
 from research.types import InputError, choose
 
 __all__ = ["COMMANDS", "main"]
@@ -32,6 +33,7 @@ PROGRAM = "python -m experiments"
 def main(words: list[str] | None = None) -> int:
     """Runs one command; returns 0, 1 (a run failed) or 2 (bad input)."""
     words = sys.argv[1:] if words is None else words
+    set_xla_flags()
     try:
         if not words or words[0] in ("-h", "--help"):
             print(_overview())

@@ -22,8 +22,8 @@ class List:
     """Every grid with its question, runs and time; or the names that can be used."""
 
     what: tyro.conf.Positional[str] = "grids"
-    """grids, losses, sources, features, encoders, metrics, arms, baselines, temperatures,
-    positives or datasets."""
+    """grids, losses, sources, features, encoders, metrics, arms, baselines,
+    temperatures, positives or datasets."""
     grid: str = ""
     """A grid whose arms are listed, with what each changes."""
 

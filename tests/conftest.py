@@ -2,6 +2,10 @@
 
 import jax
 
+from research.compiler import set_xla_flags
+
+set_xla_flags()  # as the command line does
+
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 # Tests count compilations, so none may come from an earlier process.

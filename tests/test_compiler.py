@@ -13,6 +13,7 @@ import jax, jax.numpy as jnp
 jax.jit(lambda table, ids: table[ids])(jnp.ones((4000, 64)), jnp.arange(512))
 print(__import__("os").environ.get("XLA_FLAGS", ""))
 """
+SET = "from research import set_xla_flags; set_xla_flags()"
 VECTORS = re.compile(r"load <(\d+) x float>")
 
 
@@ -34,8 +35,8 @@ def compiled(folder, first, flags=""):
     return "\n".join(code), told.stdout.split()
 
 
-def test_rows_are_looked_up_by_vectors_once_research_is_imported(tmp_path):
-    code, flags = compiled(tmp_path, "import research")
+def test_rows_are_looked_up_by_vectors_once_the_flags_are_set(tmp_path):
+    code, flags = compiled(tmp_path, SET)
     assert VECTORS.search(code)
     assert f"--xla_dump_to={tmp_path}" in flags
 
@@ -45,17 +46,17 @@ def test_rows_are_looked_up_by_vectors_once_research_is_imported(tmp_path):
     reason="a processor without vectors of 512 bits",
 )
 def test_vectors_are_as_wide_as_the_processor_has_them(tmp_path):
-    code, _ = compiled(tmp_path, "import research")
+    code, _ = compiled(tmp_path, SET)
     assert {int(width) for width in VECTORS.findall(code)} == {16}
 
 
-def test_without_it_they_are_looked_up_number_by_number(tmp_path):
-    code, _ = compiled(tmp_path, "")
+def test_importing_the_library_alone_changes_nothing(tmp_path):
+    code, _ = compiled(tmp_path, "import research")
     assert not VECTORS.search(code)
 
 
 def test_a_flag_that_is_set_stays(tmp_path):
     own = "--xla_cpu_prefer_vector_width=128"
-    code, flags = compiled(tmp_path, "import research", own)
+    code, flags = compiled(tmp_path, SET, own)
     assert {int(width) for width in VECTORS.findall(code)} == {4}
     assert [flag for flag in flags if "vector_width" in flag] == [own]

@@ -1,0 +1,111 @@
+"""Every module imports by itself, and importing one changes nothing in the process."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from research.registry import Deferred
+
+ROOT = Path(__file__).parents[1]
+PEERS = "experiments.bench.peers."
+
+
+def _modules():
+    for top in ("research", "experiments"):
+        for path in sorted((ROOT / top).rglob("*.py")):
+            name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+            if not name.startswith(PEERS):
+                yield name.removesuffix(".__init__")
+
+
+MODULES = list(_modules())
+
+# A child per module of one process that has the heavy libraries loaded already.
+ALONE = """
+import json, os, sys, traceback
+import jax, flax.linen, optax, matplotlib, pandas, scipy.stats, tyro
+failures = {}
+for name in sys.argv[1:]:
+    reader, writer = os.pipe()
+    if os.fork() == 0:
+        before = dict(os.environ), dict(jax.config.values)
+        try:
+            __import__(name)
+            after = dict(os.environ), dict(jax.config.values)
+            line = "" if after == before else "changed the environment or JAX's config"
+        except BaseException:
+            line = traceback.format_exc().strip().splitlines()[-1]
+        os.write(writer, line.encode())
+        os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader) as told:
+        if line := told.read():
+            failures[name] = line
+    os.wait()
+print(json.dumps(failures))
+"""
+
+
+def test_every_module_imports_by_itself_and_changes_nothing():
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", ALONE, *MODULES],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(done.stdout.splitlines()[-1]) == {}
+
+
+LIGHT = """
+import sys
+import {modules}
+heavy = {{"jax", "pandas", "matplotlib", "flax", "scipy", "pyarrow"}} & set(sys.modules)
+assert not heavy, heavy
+"""
+
+
+@pytest.mark.parametrize(
+    "modules",
+    [
+        "research",
+        "research.prepare, experiments.inputs",
+        "experiments.listing, experiments.commands, experiments.train",
+    ],
+)
+def test_what_lists_and_refuses_loads_nothing_heavy(modules):
+    done = subprocess.run(
+        [sys.executable, "-c", LIGHT.format(modules=modules)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def _deferred(value, seen):
+    """Every deferred reference inside a registry's entry."""
+    if id(value) in seen:
+        return
+    seen.add(id(value))
+    if isinstance(value, Deferred):
+        yield value
+    elif isinstance(value, dict):
+        for part in value.values():
+            yield from _deferred(part, seen)
+    elif isinstance(value, tuple):
+        for part in value:
+            yield from _deferred(part, seen)
+
+
+def test_every_deferred_reference_leads_to_a_function():
+    from experiments.registries import REGISTRIES
+
+    found = list(_deferred(dict(REGISTRIES), set()))
+    assert len(found) > 40
+    for reference in found:
+        assert callable(reference.load()), reference
