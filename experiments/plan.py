@@ -25,14 +25,14 @@ from research.train.optimiser import OPTIMISERS
 from research.train.world import resolve_features
 from research.types import InputError, choose
 
-__all__ = ["MODELS", "TOWERS", "Task", "check_devices", "label", "plan", "prepare"]
+__all__ = ["MODELS", "TOWERS", "Run", "check_devices", "label", "plan", "prepare"]
 
 TOWERS = "two-tower"
 MODELS = (TOWERS, *BASELINES)
 SMALL = ("ml-100k", "ml-latest-small")
 
 
-class Task(NamedTuple):
+class Run(NamedTuple):
     """A run to do: its config, the serving priors asked of it, its folder, a name.
 
     devices is how many share each batch (research/train/mesh.py).
@@ -46,7 +46,7 @@ class Task(NamedTuple):
 
     @property
     def shape(self) -> Config:
-        """Tasks of one shape share a compilation."""
+        """Runs of one shape share a compilation."""
         return structure(self.config)
 
 
@@ -125,12 +125,12 @@ def _baseline(config: Config) -> Config:
 
 def plan(
     cells: list[Cell], grid: str, out: Path, data_dir: str | None
-) -> tuple[list[Cell], list[Task], int]:
+) -> tuple[list[Cell], list[Run], int]:
     """What is to be done for the cells of a grid.
 
     Returns:
-      the cells with their configs prepared; a task for each run with something
-      missing; the number of runs, finished ones included.
+      the cells with their configs prepared; the runs with something missing; the
+      number of all runs, finished ones included.
     """
     prepared = [s._replace(config=prepare(s.config, data_dir)) for s in cells]
     wanted: dict[str, dict[float, Cell]] = {}
@@ -138,7 +138,7 @@ def plan(
         digest = ratings_of(cell.config.dataset, data_dir).digest
         identity, _ = locate(cell.config, grid, out, digest)
         wanted.setdefault(identity, {})[cell.config.prior] = cell
-    tasks = []
+    runs = []
     for by_prior in wanted.values():
         cell = next(iter(by_prior.values()))
         digest = ratings_of(cell.config.dataset, data_dir).digest
@@ -149,8 +149,8 @@ def plan(
             due = [] if finished(folder) else [0.0]
             priors = tuple(dict.fromkeys([*due, *missing]))
             base = dataclasses.replace(cell.config, prior=0.0)
-            tasks.append(Task(base, priors, folder, label(cell)))
-    return prepared, tasks, len(wanted)
+            runs.append(Run(base, priors, folder, label(cell)))
+    return prepared, runs, len(wanted)
 
 
 def label(cell: Cell) -> str:

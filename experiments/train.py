@@ -14,7 +14,7 @@ from experiments.engine.processes import Place, check_place, join
 from experiments.export import check_export, export
 from experiments.folders import check_writable, read_json, serving_folder, writable
 from experiments.grid import Cell
-from experiments.plan import TOWERS, Task, check_devices, label, plan
+from experiments.plan import TOWERS, Run, check_devices, label, plan
 from experiments.runs import fold_of, locate, ratings_of
 from research.config import Config
 from research.data import DATASETS
@@ -57,25 +57,25 @@ class Train:
             check_export(self.config, self.export)
         out = checked(self.out)
         cell = Cell("train", {}, self.config.seed, self.config)
-        (cell,), tasks, runs = plan([cell], "train", out, self.data_dir)
+        (cell,), runs, total = plan([cell], "train", out, self.data_dir)
         digest = ratings_of(cell.config.dataset, self.data_dir).digest
-        identity, run = locate(cell.config, "train", out, digest)
-        left = bool(tasks) and not (run / "vectors.npz").is_file()
+        identity, where = locate(cell.config, "train", out, digest)
+        left = bool(runs) and not (where / "vectors.npz").is_file()
         with self._devices(place, cell, identity, left) as devices:
             check_devices(cell.config, devices)
             if place.process_id:
                 return self._follow(cell, devices)
-            tasks = [task._replace(devices=devices) for task in tasks]
+            runs = [run._replace(devices=devices) for run in runs]
             writable(out)
-            announce("train", runs, len(tasks))
-            failed = finish(tasks, self.data_dir, jobs=1)
-        folder = serving_folder(run, cell.config)
+            announce("train", total, len(runs))
+            failed = finish(runs, self.data_dir, jobs=1)
+        folder = serving_folder(where, cell.config)
         if not failed:
             _print_metrics(folder)
         print(f"files in {folder}")
         if not failed and self.export is not None:
             held = fold_of(cell.config, self.data_dir)
-            written = export(cell.config, held, run, digest, self.export)
+            written = export(cell.config, held, where, digest, self.export)
             print(*(f"wrote {name}" for name in written), sep="\n")
         return FAILED if failed else FINISHED
 
@@ -110,8 +110,8 @@ class Train:
             return FINISHED
         with tempfile.TemporaryDirectory() as scratch:
             name = f"process {self.process_id}: {label(cell)}"
-            task = Task(cell.config, (0.0,), Path(scratch), name, devices)
-            return FAILED if finish([task], self.data_dir, jobs=1) else FINISHED
+            run = Run(cell.config, (0.0,), Path(scratch), name, devices)
+            return FAILED if finish([run], self.data_dir, jobs=1) else FINISHED
 
 
 def _print_metrics(folder: Path) -> None:
