@@ -21,7 +21,7 @@ from research.positives.tasks import asked
 from research.temperature import check_temperature
 from research.towers.encoders import ENCODERS, REFUSED
 from research.train.mesh import placement_over
-from research.train.optimiser import OPTIMISERS
+from research.train.optimisers import OPTIMISERS
 from research.train.world import resolve_features
 from research.types import InputError, choose
 
@@ -65,7 +65,7 @@ def prepare(config: Config, data_dir: str | None) -> Config:
     check_loss(config)
     check_temperature(config)
     check_positives(config)
-    choose(config.optimiser, OPTIMISERS, "optimiser")
+    OPTIMISERS.choose(config.optimiser)
     if config.encoder in REFUSED:
         raise InputError(f"encoder {config.encoder}: {REFUSED[config.encoder]}")
     choose(config.encoder, ENCODERS, "history encoder")

@@ -26,7 +26,8 @@ from research.temperature import (
 )
 from research.train.health import collapse, health
 from research.train.model import Model, Params, serve_all
-from research.train.optimiser import OPTIMISERS
+from research.train.optimiser import init_optimiser
+from research.train.optimisers import OPTIMISERS
 from research.train.step import TrainState, with_estimate
 from research.train.world import World
 from research.types import InputError
@@ -59,7 +60,7 @@ def init_state(
     hyper = traced_values(config)
     return TrainState(
         params=params,
-        optimiser=OPTIMISERS[config.optimiser].init(params),
+        optimiser=init_optimiser(OPTIMISERS[config.optimiser], params),
         sources=tuple(
             s.init(world.pool, hyper) for s in make_sources(config.negatives, config)
         ),
