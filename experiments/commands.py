@@ -14,7 +14,8 @@ from experiments.folders import writable
 from experiments.grid import Grid, expand
 from experiments.grids import GRIDS
 from experiments.inputs import ratings_of
-from experiments.plan import Task, plan
+from experiments.plan import Run as PlannedRun
+from experiments.plan import plan
 from experiments.studies.curves import SIMULATED, simulate
 from research.config import Config
 from research.data import DATASETS
@@ -100,13 +101,13 @@ class Run:
             _, written = report(grid, simulate(grid, cells, path, self.quick), out)
             print(*(f"wrote {name}" for name in written), sep="\n")
             return FINISHED
-        cells, tasks, runs = plan(cells, grid.name, out, self.data_dir)
+        cells, runs, total = plan(cells, grid.name, out, self.data_dir)
         writable(out)
-        announce(grid.name, runs, len(tasks))
+        announce(grid.name, total, len(runs))
         if self.engine == "ray":
-            failed = _finish_on_ray(tasks, self.data_dir, self.ray_address)
+            failed = _finish_on_ray(runs, self.data_dir, self.ray_address)
         else:
-            failed = finish(tasks, self.data_dir, self.jobs, self.at_once)
+            failed = finish(runs, self.data_dir, self.jobs, self.at_once)
         digest = ratings_of(self.dataset, self.data_dir).digest
         path, missing, ignored = collect(grid, cells, out, digest, self.quick)
         frame, written = report(grid, path, out)
@@ -141,12 +142,12 @@ def announce(grid: str, runs: int, to_do: int) -> None:
 
 
 def finish(
-    tasks: list[Task],
+    runs: list[PlannedRun],
     data_dir: str | None,
     jobs: int | None,
     at_once: int | None = None,
 ) -> int:
-    """Does the tasks under a display; returns how many failed."""
+    """Does the runs under a display; returns how many failed."""
     import jax
 
     workers = len(cores()) if jobs is None else jobs
@@ -154,21 +155,23 @@ def finish(
     at_once = at_once or (1 if on_cpu else AT_ONCE)
     if at_once > 1 or not on_cpu:
         workers = 1
-    with display(len(tasks)) as shown:
+    with display(len(runs)) as shown:
         if workers == 1:
-            run_here(tasks, data_dir, shown.finished, shown.running, at_once)
+            run_here(runs, data_dir, shown.finished, shown.running, at_once)
         else:
-            run_in_workers(tasks, data_dir, shown.finished, shown.running, workers)
+            run_in_workers(runs, data_dir, shown.finished, shown.running, workers)
         return shown.failed
 
 
-def _finish_on_ray(tasks: list[Task], data_dir: str | None, address: str | None) -> int:
-    """Does the tasks on a Ray cluster; returns how many failed."""
+def _finish_on_ray(
+    runs: list[PlannedRun], data_dir: str | None, address: str | None
+) -> int:
+    """Does the runs on a Ray cluster; returns how many failed."""
     from experiments.engine.ray import run_on_ray
 
-    with display(len(tasks)) as shown:
-        if tasks:
-            run_on_ray(tasks, data_dir, shown.finished, shown.running, address)
+    with display(len(runs)) as shown:
+        if runs:
+            run_on_ray(runs, data_dir, shown.finished, shown.running, address)
         return shown.failed
 
 

@@ -12,10 +12,10 @@ from research.config import Config, structure
 from research.prepare import check_config, is_towers
 from research.types import InputError
 
-__all__ = ["Task", "check_devices", "is_done", "label", "locate", "plan"]
+__all__ = ["Run", "check_devices", "is_done", "label", "locate", "plan"]
 
 
-class Task(NamedTuple):
+class Run(NamedTuple):
     """A run to do: its config, the serving priors asked of it, its folder, a name.
 
     devices is how many share each batch (research/train/mesh.py).
@@ -29,7 +29,7 @@ class Task(NamedTuple):
 
     @property
     def shape(self) -> Config:
-        """Tasks of one shape share a compilation."""
+        """Runs of one shape share a compilation."""
         return structure(self.config)
 
 
@@ -59,12 +59,12 @@ def check_devices(config: Config, devices: int) -> None:
 
 def plan(
     cells: list[Cell], grid: str, out: Path, data_dir: str | None
-) -> tuple[list[Cell], list[Task], int]:
+) -> tuple[list[Cell], list[Run], int]:
     """What is to be done for the cells of a grid.
 
     Returns:
-      the cells with their configs prepared; a task for each run with something
-      missing; the number of runs, finished ones included.
+      the cells with their configs prepared; the runs with something missing; the
+      number of all runs, finished ones included.
     """
     for cell in cells:  # what needs no data is refused before any is read
         check_config(cell.config)
@@ -77,7 +77,7 @@ def plan(
         digest = ratings_of(cell.config.dataset, data_dir).digest
         identity, _ = locate(cell.config, grid, out, digest)
         wanted.setdefault(identity, {})[cell.config.prior] = cell
-    tasks = []
+    runs = []
     for by_prior in wanted.values():
         cell = next(iter(by_prior.values()))
         digest = ratings_of(cell.config.dataset, data_dir).digest
@@ -88,8 +88,8 @@ def plan(
             due = [] if finished(folder) else [0.0]
             priors = tuple(dict.fromkeys([*due, *missing]))
             base = dataclasses.replace(cell.config, prior=0.0)
-            tasks.append(Task(base, priors, folder, label(cell)))
-    return prepared, tasks, len(wanted)
+            runs.append(Run(base, priors, folder, label(cell)))
+    return prepared, runs, len(wanted)
 
 
 def label(cell: Cell) -> str:

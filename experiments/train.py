@@ -18,7 +18,7 @@ from experiments.flags import FlagConfig, plain
 from experiments.folders import check_writable, read_json, serving_folder, writable
 from experiments.grid import Cell
 from experiments.inputs import fold_of, ratings_of
-from experiments.plan import Task, check_devices, label, locate, plan
+from experiments.plan import Run, check_devices, label, locate, plan
 from research.config import Config
 from research.prepare import check_config, is_towers
 from research.types import InputError
@@ -69,25 +69,25 @@ class Train:
             check_export(config, self.export)
         out = checked(self.out)
         cell = Cell("train", {}, config.seed, config)
-        (cell,), tasks, runs = plan([cell], "train", out, self.data_dir)
+        (cell,), runs, total = plan([cell], "train", out, self.data_dir)
         digest = ratings_of(cell.config.dataset, self.data_dir).digest
-        identity, run = locate(cell.config, "train", out, digest)
-        left = bool(tasks) and not (run / "vectors.npz").is_file()
+        identity, where = locate(cell.config, "train", out, digest)
+        left = bool(runs) and not (where / "vectors.npz").is_file()
         with self._devices(place, cell, identity, left) as devices:
             check_devices(cell.config, devices)
             if place.process_id:
                 return self._follow(cell, devices)
-            tasks = [task._replace(devices=devices) for task in tasks]
+            runs = [run._replace(devices=devices) for run in runs]
             writable(out)
-            announce("train", runs, len(tasks))
-            failed = finish(tasks, self.data_dir, jobs=1)
-        folder = serving_folder(run, cell.config)
+            announce("train", total, len(runs))
+            failed = finish(runs, self.data_dir, jobs=1)
+        folder = serving_folder(where, cell.config)
         if not failed:
             _print_metrics(folder)
         print(f"files in {folder}")
         if not failed and self.export is not None:
             held = fold_of(cell.config, self.data_dir)
-            written = export(cell.config, held, run, digest, self.export)
+            written = export(cell.config, held, where, digest, self.export)
             print(*(f"wrote {name}" for name in written), sep="\n")
         return FAILED if failed else FINISHED
 
@@ -122,8 +122,8 @@ class Train:
             return FINISHED
         with tempfile.TemporaryDirectory() as scratch:
             name = f"process {self.process_id}: {label(cell)}"
-            task = Task(cell.config, (0.0,), Path(scratch), name, devices)
-            return FAILED if finish([task], self.data_dir, jobs=1) else FINISHED
+            run = Run(cell.config, (0.0,), Path(scratch), name, devices)
+            return FAILED if finish([run], self.data_dir, jobs=1) else FINISHED
 
 
 def _print_metrics(folder: Path) -> None:

@@ -267,7 +267,7 @@ class TrainFields(Group):
     within each; the item feature dynamic needs it)."""
     epochs: Annotated[int, HOST, _AT_LEAST_1] = 20
     """Passes over the pairs of the training part."""
-    optimiser: Annotated[str, Named("research.train.optimiser:OPTIMISERS")] = "adamw"
+    optimiser: Annotated[str, Named("research.train.optimisers:OPTIMISERS")] = "adamw"
     """Optimiser."""
     learning_rate: Annotated[float, SWEPT, _ABOVE_0] = 1e-3
     """Step size of the optimiser."""

@@ -13,7 +13,7 @@ import numpy as np
 from experiments.bench.protocol import Answers
 from experiments.bench.work import RANKING, TOWERS, work_of
 from experiments.engine.local import RunStatus, cores, run_in_workers
-from experiments.plan import Task
+from experiments.plan import Run
 from research.batches import epoch_batches
 from research.config import Config, structure
 from research.prepare import prepare
@@ -80,15 +80,15 @@ def engine_portions(told: dict[str, Any]) -> Answers:
     yield {}
     failed: list[str] = []
 
-    def finished(outcome: RunStatus) -> None:
-        if outcome.failed:
-            failed.append(outcome.line)
+    def finished(status: RunStatus) -> None:
+        if status.failed:
+            failed.append(status.line)
 
     with tempfile.TemporaryDirectory() as scratch:
-        tasks = [
-            Task(config, (0.0,), Path(scratch) / str(n), f"run {n}")
+        runs = [
+            Run(config, (0.0,), Path(scratch) / str(n), f"run {n}")
             for n, config in enumerate(swept(told))
         ]
         workers = len(cores())
-        run_in_workers(tasks, told["data_dir"], finished, lambda line: None, workers)
+        run_in_workers(runs, told["data_dir"], finished, lambda line: None, workers)
     yield {"failed": failed, "workers": workers}

@@ -37,14 +37,14 @@ class Display:
         if self.live and self.bar is not None:
             self.live.update(self.bar, description=line)
 
-    def finished(self, outcome: RunStatus) -> None:
+    def finished(self, status: RunStatus) -> None:
         """A run has ended."""
         self.done += 1
-        self.failed += outcome.failed
-        line = f"{outcome.task.name}: {outcome.line} ({outcome.seconds:.1f} s)"
+        self.failed += status.failed
+        line = f"{status.run.name}: {status.line} ({status.seconds:.1f} s)"
         if self.live and self.bar is not None:
             self.live.update(self.bar, advance=1, description=line)
-            if outcome.failed:
+            if status.failed:
                 self.live.console.print(line, markup=False)
             return
         spent = time.perf_counter() - self.start

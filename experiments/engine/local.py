@@ -1,7 +1,8 @@
-"""Runs that are alike, trained in one program: for devices that one run doesn't fill.
+"""Finishes runs on this machine: in this process, or over a worker process a core.
 
-On two CPU cores this is the slower way (results/benchmarks, sweep); on an accelerator
-small runs leave most of the device idle, and the program is compiled for all of them.
+In this process, runs that are alike may be trained in one program. On two CPU cores
+that is the slower way (results/benchmarks, sweep); on an accelerator small runs leave
+most of the device idle, and the program is compiled once for all of them.
 """
 
 import contextlib
@@ -16,66 +17,84 @@ from typing import NamedTuple
 
 from experiments.folders import keep_compiled, write_json
 from experiments.inputs import prepared_run
-from experiments.plan import Task
+from experiments.plan import Run
 from experiments.runs import execute
 from research.config import Config, alike
 from research.data.cache import default_root
 from research.prepare import is_towers
 from research.train.loop import NotFinite, Trained, train_together
 
-__all__ = ["RunStatus", "cores", "groups", "run_here", "run_in_workers", "train_group"]
+__all__ = [
+    "Finished",
+    "RunStatus",
+    "Running",
+    "attempt",
+    "cores",
+    "groups",
+    "run_failed",
+    "run_here",
+    "run_in_workers",
+    "train_group",
+]
 
-
-def groups(tasks: list[Task], at_once: int) -> Iterator[list[Task]]:
-    """The tasks, up to ``at_once`` of those that are alike in a group.
-
-    What has been trained already, has no towers, or is measured on the way stays alone.
-    """
-    waiting: dict[Config, list[Task]] = {}
-    for task in sorted(tasks, key=lambda task: repr(task.shape)):
-        if at_once == 1 or not _can(task):
-            yield [task]
-            continue
-        group = waiting.setdefault(alike(task.config), [])
-        group.append(task)
-        if len(group) == at_once:
-            yield waiting.pop(alike(task.config))
-    yield from waiting.values()
-
-
-def _can(task: Task) -> bool:
-    stored = (task.folder / "vectors.npz").is_file()
-    plain = is_towers(task.config) and not task.config.evaluate_every
-    return plain and task.devices == 1 and not stored
-
-
-def train_group(
-    tasks: list[Task], data_dir: str | None, running: Callable[[str], None]
-) -> list[Trained | NotFinite]:
-    """What came of each task's training."""
-    configs = [task.config for task in tasks]
-
-    def on_epoch(run: int, epoch: int, row: dict[str, float]) -> None:
-        if run == 0:
-            of = f"epoch {epoch}/{configs[0].epochs} of {len(tasks)} runs at once"
-            running(f"{tasks[0].name} and others: {of}")
-
-    runs = [prepared_run(config, data_dir) for config in configs]
-    return train_together(runs, on_epoch)
+PATIENCE = 10.0  # seconds for an idle worker to end by itself
 
 
 class RunStatus(NamedTuple):
-    """How a task ended: a line on its result, or failed."""
+    """How a run ended: a line on its result, or on why it failed."""
 
-    task: Task
+    run: Run
     line: str
     failed: bool
     seconds: float
 
 
-PATIENCE = 10.0  # seconds for an idle worker to end by itself
 Finished = Callable[[RunStatus], None]
 Running = Callable[[str], None]
+
+
+def run_failed(run: Run, reason: str, seconds: float = 0.0) -> RunStatus:
+    """The status of a run that failed, its reason written to its folder."""
+    write_json(run.folder / "failed.json", {"reason": reason})
+    return RunStatus(run, f"failed: {reason}", True, seconds)
+
+
+def groups(runs: list[Run], at_once: int) -> Iterator[list[Run]]:
+    """The runs, up to ``at_once`` of those that are alike in a group.
+
+    What has been trained already, has no towers, or is measured on the way stays alone.
+    """
+    waiting: dict[Config, list[Run]] = {}
+    for run in sorted(runs, key=lambda run: repr(run.shape)):
+        if at_once == 1 or not _can_be_grouped(run):
+            yield [run]
+            continue
+        group = waiting.setdefault(alike(run.config), [])
+        group.append(run)
+        if len(group) == at_once:
+            yield waiting.pop(alike(run.config))
+    yield from waiting.values()
+
+
+def _can_be_grouped(run: Run) -> bool:
+    stored = (run.folder / "vectors.npz").is_file()
+    plain = is_towers(run.config) and not run.config.evaluate_every
+    return plain and run.devices == 1 and not stored
+
+
+def train_group(
+    runs: list[Run], data_dir: str | None, running: Running
+) -> list[Trained | NotFinite]:
+    """What came of each run's training."""
+    configs = [run.config for run in runs]
+
+    def on_epoch(number: int, epoch: int, row: dict[str, float]) -> None:
+        if number == 0:
+            of = f"epoch {epoch}/{configs[0].epochs} of {len(runs)} runs at once"
+            running(f"{runs[0].name} and others: {of}")
+
+    prepared = [prepared_run(config, data_dir) for config in configs]
+    return train_together(prepared, on_epoch)
 
 
 def cores() -> list[int]:
@@ -86,51 +105,51 @@ def cores() -> list[int]:
 
 
 def attempt(
-    task: Task,
+    run: Run,
     data_dir: str | None,
     running: Running,
     place: str,
     done: Trained | NotFinite | None = None,
 ) -> RunStatus:
-    """Does one task; an error of any kind is a failed outcome with its reason."""
+    """Does one run; an error of any kind is a failed status with its reason."""
     start = time.perf_counter()
     keep_compiled(default_root())
 
     def progress(line: str) -> None:
-        running(f"{task.name}: {line}")
+        running(f"{run.name}: {line}")
 
     try:
-        what = task.config, task.priors, task.folder
-        line = execute(*what, data_dir, progress, place, task.devices, done)
+        line = execute(
+            run.config, run.priors, run.folder, data_dir, progress, place, run.devices,
+            done,
+        )  # fmt: skip
     except BrokenPipeError:
-        raise  # whoever asked is gone: the run is unfinished, not failed
+        raise  # the parent process is gone: the run is unfinished, not failed
     except Exception as error:
-        line = _failed(task, error)
+        return run_failed(run, _reason(error), time.perf_counter() - start)
     seconds = time.perf_counter() - start
-    return RunStatus(task, line, line.startswith("failed"), seconds)
+    return RunStatus(run, line, line.startswith("failed"), seconds)
 
 
-def _failed(task: Task, error: Exception) -> str:
+def _reason(error: Exception) -> str:
     last = traceback.extract_tb(error.__traceback__)[-1]
     where = f"{os.path.basename(last.filename)}:{last.lineno}"
-    reason = f"{type(error).__name__} at {where}: {error}".splitlines()[0]
-    write_json(task.folder / "failed.json", {"reason": reason})
-    return f"failed: {reason}"
+    return f"{type(error).__name__} at {where}: {error}".splitlines()[0]
 
 
 def run_here(
-    tasks: list[Task],
+    runs: list[Run],
     data_dir: str | None,
     finished: Finished,
     running: Running,
     at_once: int = 1,
 ) -> None:
-    """All tasks in this process, one after the other, tasks of one shape together.
+    """All runs in this process, one after the other, runs of one shape together.
 
     With at_once above 1, up to so many that are alike are trained in one program.
     """
     keep_compiled(default_root())
-    for group in groups(tasks, at_once):
+    for group in groups(runs, at_once):
         start = time.perf_counter()
         done: Sequence[Trained | NotFinite | None] = [None] * len(group)
         if len(group) > 1:
@@ -138,39 +157,39 @@ def run_here(
                 done = train_group(group, data_dir, running)
             except Exception as error:
                 seconds = (time.perf_counter() - start) / len(group)
-                for task in group:
-                    finished(RunStatus(task, _failed(task, error), True, seconds))
+                for run in group:
+                    finished(run_failed(run, _reason(error), seconds))
                 continue
         each = (time.perf_counter() - start) / len(group)
-        for task, trained in zip(group, done, strict=True):
-            outcome = attempt(task, data_dir, running, "in process", trained)
-            finished(outcome._replace(seconds=outcome.seconds + each))
+        for run, trained in zip(group, done, strict=True):
+            status = attempt(run, data_dir, running, "in process", trained)
+            finished(status._replace(seconds=status.seconds + each))
 
 
 def run_in_workers(
-    tasks: list[Task],
+    runs: list[Run],
     data_dir: str | None,
     finished: Finished,
     running: Running,
     jobs: int,
 ) -> None:
-    """The tasks over ``jobs`` worker processes, each bound to one core.
+    """The runs over ``jobs`` worker processes, each bound to one core.
 
-    A worker that dies takes only its own task with it: that task is marked failed and
+    A worker that dies takes only its own run with it: that run is marked failed and
     another worker takes over.
     """
-    pending: dict[Config, list[Task]] = {}
-    for task in tasks:
-        pending.setdefault(task.shape, []).append(task)
+    pending: dict[Config, list[Run]] = {}
+    for run in runs:
+        pending.setdefault(run.shape, []).append(run)
     available, users = cores(), Counter[Config]()
     workers = [
         _Worker(available[n % len(available)], data_dir)
-        for n in range(min(jobs, len(tasks)))
+        for n in range(min(jobs, len(runs)))
     ]
     try:
         for worker in workers:
             worker.give(pending, users)
-        while busy := [worker for worker in workers if worker.task]:
+        while busy := [worker for worker in workers if worker.run]:
             for ready in wait([worker.pipe for worker in busy]):
                 worker = next(w for w in busy if w.pipe is ready)
                 message = worker.receive()
@@ -189,7 +208,7 @@ class _Worker:
 
     def __init__(self, core: int, data_dir: str | None) -> None:
         self.core, self.data_dir = core, data_dir
-        self.task: Task | None = None
+        self.run: Run | None = None
         self.shape: Config | None = None
         self._start()
 
@@ -202,9 +221,9 @@ class _Worker:
         self.process.start()
         theirs.close()
 
-    def give(self, pending: dict[Config, list[Task]], users: Counter[Config]) -> None:
-        """Hands over the next task: of the same shape, else of the one least shared."""
-        self.task = None
+    def give(self, pending: dict[Config, list[Run]], users: Counter[Config]) -> None:
+        """Hands over the next run: of the same shape, else of the one least shared."""
+        self.run = None
         if not pending:
             return
         if self.shape not in pending:
@@ -212,39 +231,37 @@ class _Worker:
             self.shape = min(pending, key=lambda s: (users[s], -len(pending[s])))
             users[self.shape] += 1
         assert self.shape is not None
-        self.task = pending[self.shape].pop(0)
+        self.run = pending[self.shape].pop(0)
         if not pending[self.shape]:
             del pending[self.shape]
-        self.pipe.send(self.task)
+        self.pipe.send(self.run)
 
     def receive(self) -> str | RunStatus:
-        """A line on what is running, or an outcome; a death is an outcome too."""
-        assert self.task is not None
+        """A line on what is running, or how the run ended; a death is an end too."""
+        assert self.run is not None
         try:
             message: str | RunStatus = self.pipe.recv()
             return message
         except (EOFError, ConnectionError):
             self.process.join()
             reason = f"worker died (exit code {self.process.exitcode})"
-            write_json(self.task.folder / "failed.json", {"reason": reason})
-            outcome = RunStatus(self.task, f"failed: {reason}", True, 0.0)
             self._start()
-            return outcome
+            return run_failed(self.run, reason)
 
     def stop(self) -> None:
         """Ends the process: by itself, so that its libraries tidy up, if it is idle."""
         self.pipe.close()
-        if self.task is None:
+        if self.run is None:
             self.process.join(PATIENCE)
         self.process.terminate()
         self.process.join()
 
 
 def _serve(pipe: Connection, core: int, data_dir: str | None) -> None:
-    """The worker: bound to its core before jax counts them, then task after task."""
+    """The worker: bound to its core before jax counts them, then run after run."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {core})
     with contextlib.suppress(EOFError, BrokenPipeError, KeyboardInterrupt):
         while True:
-            task = pipe.recv()
-            pipe.send(attempt(task, data_dir, pipe.send, f"worker on core {core}"))
+            run = pipe.recv()
+            pipe.send(attempt(run, data_dir, pipe.send, f"worker on core {core}"))

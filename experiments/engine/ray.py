@@ -1,4 +1,4 @@
-"""Finishes tasks on a Ray cluster: a task a core, anywhere, again if a machine dies.
+"""Finishes runs on a Ray cluster: a run a core, anywhere, again if a machine dies.
 
 Nothing is shared between machines but the code, which travels with the job, and a run's
 files, which come back in one piece and are written here: a machine that dies midway
@@ -14,9 +14,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from experiments.engine.local import Finished, Running, RunStatus, attempt
-from experiments.folders import write_json
-from experiments.plan import Task
+from experiments.engine.local import Finished, Running, RunStatus, attempt, run_failed
+from experiments.plan import Run
 from research.files import replace
 from research.types import InputError
 
@@ -31,19 +30,19 @@ Files = dict[str, bytes]
 
 
 def run_on_ray(
-    tasks: list[Task],
+    runs: list[Run],
     data_dir: str | None,
     finished: Finished,
     running: Running,
     address: str | None = None,
 ) -> None:
-    """All tasks on the cluster at the address, or on one started here.
+    """All runs on the cluster at the address, or on one started here.
 
     Args:
-      tasks: what to do.
+      runs: what to do.
       data_dir: as on the command line; a path on every machine of the cluster.
-      finished: told each outcome, in the order of their ends.
-      running: told how many machines are at work.
+      finished: called with each status, in the order of their ends.
+      running: called with how many machines are at work.
       address: HOST:PORT of a running cluster; default: one on this machine's cores.
 
     Raises:
@@ -52,7 +51,7 @@ def run_on_ray(
     ray = _import_ray()
     _connect(ray, address)
     try:
-        _finish(ray, tasks, data_dir, finished, running)
+        _finish(ray, runs, data_dir, finished, running)
     finally:
         ray.shutdown()
 
@@ -113,51 +112,50 @@ def _answers(address: str) -> None:
 
 def _finish(
     ray: Any,
-    tasks: list[Task],
+    runs: list[Run],
     data_dir: str | None,
     finished: Finished,
     running: Running,
 ) -> None:
     remote = ray.remote(num_cpus=1, max_retries=RETRIES)(_do)
     waiting = {
-        remote.remote(task, data_dir, _files(task.folder)): task
-        for task in sorted(tasks, key=lambda task: repr(task.shape))
+        remote.remote(run, data_dir, _files(run.folder)): run
+        for run in sorted(runs, key=lambda run: repr(run.shape))
     }
     while waiting:
         done, _ = ray.wait(list(waiting), timeout=PULSE)
         alive = sum(node["Alive"] for node in ray.nodes())
         running(f"{len(waiting) - len(done)} runs to go on {alive} machines")
         for reference in done:
-            task = waiting.pop(reference)
-            finished(_gather(ray, reference, task))
+            run = waiting.pop(reference)
+            finished(_gather(ray, reference, run))
 
 
-def _gather(ray: Any, reference: Any, task: Task) -> RunStatus:
-    """The outcome of one task, its files written here."""
+def _gather(ray: Any, reference: Any, run: Run) -> RunStatus:
+    """How one run ended, its files written here."""
     try:
-        outcome, files = ray.get(reference)
+        status, files = ray.get(reference)
     except ray.exceptions.RayError as error:
         reason = f"{type(error).__name__} after {RETRIES} more tries"
-        write_json(task.folder / "failed.json", {"reason": reason})
-        return RunStatus(task, f"failed: {reason}", True, 0.0)
+        return run_failed(run, reason)
     for name in sorted(files, key=lambda name: (Path(name).name == LAST, name)):
-        replace(task.folder / name, files[name])
-    if not outcome.failed:
-        (task.folder / "failed.json").unlink(missing_ok=True)
-    result: RunStatus = outcome._replace(task=task)
+        replace(run.folder / name, files[name])
+    if not status.failed:
+        (run.folder / "failed.json").unlink(missing_ok=True)
+    result: RunStatus = status._replace(run=run)
     return result
 
 
-def _do(task: Task, data_dir: str | None, files: Files) -> tuple[RunStatus, Files]:
-    """On a machine of the cluster: the task in a folder of its own."""
+def _do(run: Run, data_dir: str | None, files: Files) -> tuple[RunStatus, Files]:
+    """On a machine of the cluster: the run in a folder of its own."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         for name, content in files.items():
             replace(folder / name, content)
-        moved = task._replace(folder=folder)
-        outcome = attempt(moved, data_dir, lambda line: None, "ray")
+        moved = run._replace(folder=folder)
+        status = attempt(moved, data_dir, lambda line: None, "ray")
         after = _files(folder)
-    return outcome, {n: c for n, c in after.items() if files.get(n) != c}
+    return status, {n: c for n, c in after.items() if files.get(n) != c}
 
 
 def _files(folder: Path) -> Files:

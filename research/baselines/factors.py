@@ -55,7 +55,7 @@ def descend(
       the parameters by name, as NumPy arrays.
     """
     with jax.numpy_dtype_promotion("standard"):
-        carry = (params, optax.scale_by_adam().init(params))
+        carry = (params, optax.adam(learning_rate).init(params))
     for columns in epochs:
         carry = _epoch(loss, carry, columns, jnp.float32(learning_rate), fixed)
     return {name: np.asarray(value) for name, value in carry[0].items()}
@@ -71,9 +71,8 @@ def _epoch(
         params, state = carry
         grads = jax.grad(loss)(params, batch, *fixed)
         with jax.numpy_dtype_promotion("standard"):
-            updates, state = optax.scale_by_adam().update(grads, state)
-        moved = jax.tree.map(lambda p, u: p - rate * u, params, updates)
-        return (moved, state), None
+            updates, state = optax.adam(rate).update(grads, state)
+            return (optax.apply_updates(params, updates), state), None
 
     return jax.lax.scan(step, carry, columns)[0]
 

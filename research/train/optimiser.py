@@ -1,7 +1,9 @@
-"""How parameters move: the optimiser owns the scatter of row gradients into tables."""
+"""How parameters move: optax transformations of the nets, of tables, of touched rows.
 
-from collections.abc import Callable
-from functools import partial
+The optimiser owns the scatter of row gradients into tables.
+"""
+
+from functools import reduce
 from typing import Any, NamedTuple
 
 import jax
@@ -9,24 +11,26 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int
 
-from research.registry import Registry
+from research.train.optimisers import Optimiser
 
 __all__ = [
-    "LAZY_ADAM",
-    "OPTIMISERS",
-    "ROWWISE_ADAGRAD",
     "Hyper",
-    "Optimiser",
-    "RowRule",
+    "OptimiserState",
+    "TableState",
     "Touched",
-    "apply_dense",
-    "apply_rows",
     "distinct",
-    "init_dense",
-    "init_rows",
+    "init_optimiser",
+    "move",
+    "scale_by_row_adam",
+    "scale_by_row_rss",
 ]
 
 Hyper = dict[str, Float[Array, ""]]
+Scalar = Float[Array, ""] | float
+EPSILON = 1e-8
+FIRST, SECOND = 0.9, 0.999  # decay of Adam's moments
+CHUNK = 256  # rows moved at once: few enough to stay in the cache meanwhile
+PAST = jnp.iinfo(jnp.int32).max  # beyond any table: dropped when written
 
 
 class Touched(NamedTuple):
@@ -37,124 +41,158 @@ class Touched(NamedTuple):
     grads: Float[Array, "... d"]
 
 
-EPSILON = 1e-8
-FIRST, SECOND = 0.9, 0.999  # decay of adam's moments
+class TableState(NamedTuple):
+    """State of a table of touched rows: the chain's, and places that find doubles."""
 
-Rows = Float[Array, "r _"]
-
-
-class RowRule(NamedTuple):
-    """How a touched row moves.
-
-    Its memory has width(d) numbers for a row of d. move takes the gradients and the
-    memories of rows and the number of steps so far, this one included; it returns the
-    memories and the updates, to be multiplied by the learning rate and subtracted.
-    """
-
-    width: Callable[[int], int]
-    move: Callable[[Rows, Rows, Int[Array, ""]], tuple[Rows, Rows]]
-
-
-def _adam(grads: Rows, memory: Rows, count: Int[Array, ""]) -> tuple[Rows, Rows]:
-    first, second = jnp.split(memory, 2, axis=1)
-    first = FIRST * first + (1 - FIRST) * grads
-    second = SECOND * second + (1 - SECOND) * jnp.square(grads)
-    steps = count.astype(jnp.float32)
-    mean, square = first / (1 - FIRST**steps), second / (1 - SECOND**steps)
-    update = mean / (jnp.sqrt(square) + EPSILON)
-    return jnp.concatenate([first, second], axis=1), update
-
-
-def _adagrad(grads: Rows, memory: Rows, _: Int[Array, ""]) -> tuple[Rows, Rows]:
-    memory = memory + jnp.mean(jnp.square(grads), axis=1, keepdims=True)
-    return memory, grads / (jnp.sqrt(memory) + EPSILON)
-
-
-LAZY_ADAM = RowRule(lambda d: 2 * d, _adam)
-"""Adam [kingma2015] on touched rows; moments of the others stay as they are.
-
-Bias is corrected by the number of steps of the run, as in TensorFlow Addons' LazyAdam,
-so where every row is touched in every step this is AdamW.
-"""
-
-ROWWISE_ADAGRAD = RowRule(lambda d: 1, _adagrad)
-"""Adagrad with one sum of squares a row, their mean over it [lerer2019].
-
-It starts from 0, and a row that isn't touched would not move in the dense form either.
-"""
-
-
-CHUNK = 256  # rows moved at once: few enough to stay in the cache meanwhile
-WHOLE = 1  # rows a lookup up to which a table is moved whole
-PAST = jnp.iinfo(jnp.int32).max  # beyond any table: dropped when written
-
-
-class Table(NamedTuple):
-    """What is kept for a table: a memory a row, and places that find doubles."""
-
-    memory: Float[Array, "rows _"]
+    chain: optax.OptState
     places: Int[Array, " rows"]
 
 
-class RowState(NamedTuple):
-    """State of a row-sparse optimiser: adam's for the nets, one a table."""
+class OptimiserState(NamedTuple):
+    """State of the nets, and of all tables; with touched rows, of each by its name."""
 
     nets: optax.OptState
-    tables: dict[str, Table]
+    tables: Any
+
+
+class RowAdamState(NamedTuple):
+    """Steps so far, and both moments of a row side by side: one lookup reads both."""
+
     steps: Int[Array, ""]
+    moments: Float[Array, "rows _"]
 
 
-def init_rows(rule: RowRule, params: Any) -> RowState:
+def scale_by_row_adam() -> optax.GradientTransformation:
+    """Adam [kingma2015], as optax.scale_by_adam, with its state in one array.
+
+    Moments of the rows that aren't touched stay as they are. Bias is corrected by the
+    number of steps of the run, as in TensorFlow Addons' LazyAdam, so where every row is
+    touched in every step this is Adam.
+    """
+
+    def init(table: Float[Array, "rows d"]) -> RowAdamState:
+        rows, d = table.shape
+        return RowAdamState(jnp.int32(0), jnp.zeros((rows, 2 * d)))
+
+    def update(
+        grads: Float[Array, "r d"], state: RowAdamState, _: Any = None
+    ) -> tuple[Float[Array, "r d"], RowAdamState]:
+        first, second = jnp.split(state.moments, 2, axis=1)
+        first = FIRST * first + (1 - FIRST) * grads
+        second = SECOND * second + (1 - SECOND) * jnp.square(grads)
+        steps = state.steps + 1
+        power = steps.astype(jnp.float32)
+        mean, square = first / (1 - FIRST**power), second / (1 - SECOND**power)
+        moments = jnp.concatenate([first, second], axis=1)
+        return mean / (jnp.sqrt(square) + EPSILON), RowAdamState(steps, moments)
+
+    return optax.GradientTransformation(init, update)
+
+
+def scale_by_row_rss() -> optax.GradientTransformation:
+    """Adagrad with one sum of squares a row, their mean over it [lerer2019].
+
+    It starts from 0, and a row that isn't touched would not move in the dense form
+    either.
+    """
+
+    def init(table: Float[Array, "rows d"]) -> Float[Array, "rows 1"]:
+        return jnp.zeros((len(table), 1))
+
+    def update(
+        grads: Float[Array, "r d"], sums: Float[Array, "r 1"], _: Any = None
+    ) -> tuple[Float[Array, "r d"], Float[Array, "r 1"]]:
+        sums = sums + jnp.mean(jnp.square(grads), axis=1, keepdims=True)
+        return grads / (jnp.sqrt(sums) + EPSILON), sums
+
+    return optax.GradientTransformation(init, update)
+
+
+def _chain(
+    direction: optax.GradientTransformation, rate: Scalar = 0.0, decay: Scalar = 0.0
+) -> optax.GradientTransformation:
+    """Direction, weight decay, learning rate; what is traced isn't in the state."""
+    return optax.chain(
+        direction,
+        optax.add_decayed_weights(decay),
+        optax.scale_by_learning_rate(rate),
+    )
+
+
+def init_optimiser(optimiser: Optimiser, params: Any) -> OptimiserState:
     """The state before the first step."""
     nets = {name: group for name, group in params.items() if name != "tables"}
-    tables = {
-        name: Table(
-            jnp.zeros((len(table), rule.width(table.shape[1]))),
-            jnp.zeros(len(table), jnp.int32),
-        )
-        for name, table in params["tables"].items()
-    }
+    tables = _chain(optimiser.tables())
     with jax.numpy_dtype_promotion("standard"):
-        return RowState(optax.scale_by_adam().init(nets), tables, jnp.int32(0))
+        net_state = _chain(optimiser.nets()).init(nets)
+        if not optimiser.touched_only:
+            return OptimiserState(net_state, tables.init(params["tables"]))
+        by_table = {
+            name: TableState(tables.init(table), jnp.zeros(len(table), jnp.int32))
+            for name, table in params["tables"].items()
+        }
+    return OptimiserState(net_state, by_table)
 
 
-def apply_rows(
-    rule: RowRule,
+def move(
+    optimiser: Optimiser,
     params: Any,
     nets: Any,
     touched: list[Touched],
-    state: RowState,
+    state: OptimiserState,
     hyper: Hyper,
-) -> tuple[Any, RowState]:
-    """One step: AdamW on the nets, the rule on touched rows.
+) -> tuple[Any, OptimiserState]:
+    """Parameters and state after one step.
 
-    Rows decay only when they are touched. Arguments as in apply_dense; the tables'
-    rate is table_rate times the learning rate.
+    Args:
+      optimiser: of the run.
+      params: {"tables": ..., other groups}.
+      nets: gradients of the other groups.
+      touched: row gradients; rows looked up twice are summed first.
+      state: before the step.
+      hyper: learning_rate, weight_decay and table_rate, traced. The rate of the tables
+        is table_rate times the learning rate.
     """
     rate, decay = hyper["learning_rate"], hyper["weight_decay"]
-    table_rate = rate * hyper["table_rate"]
+    old_nets = {name: params[name] for name in nets}
     with jax.numpy_dtype_promotion("standard"):
-        updates, net_state = optax.scale_by_adam().update(nets, state.nets)
-    moved = {
-        name: jax.tree.map(
-            lambda p, u: p - rate * (u + decay * p), params[name], updates[name]
-        )
-        for name in nets
-    }
-    count = state.steps + 1
-    tables, kept = dict(params["tables"]), dict(state.tables)
-    for name in tables:
-        mine = [t for t in touched if t.table == name]
-        if not mine:
-            continue
-        ids = jnp.concatenate([t.ids.reshape(-1) for t in mine])
-        grads = jnp.concatenate(
-            [t.grads.reshape(len(t.ids.reshape(-1)), -1) for t in mine]
-        )
-        tables[name], kept[name] = _moved(
-            rule, tables[name], kept[name], ids, grads, count, table_rate, decay
-        )
-    return {**moved, "tables": tables}, RowState(net_state, kept, count)
+        chain = _chain(optimiser.nets(), rate, decay)
+        new_nets, net_state = _moved(chain, old_nets, nets, state.nets)
+        chain = _chain(optimiser.tables(), rate * hyper["table_rate"], decay)
+        tables, kept = params["tables"], state.tables
+        by_table = {n: [t for t in touched if t.table == n] for n in tables}
+        if optimiser.touched_only:
+            after = {
+                name: _move_rows(chain, tables[name], mine, kept[name], optimiser.whole)
+                for name, mine in by_table.items()
+                if mine
+            }
+            tables = tables | {name: table for name, (table, _) in after.items()}
+            kept = kept | {name: rest for name, (_, rest) in after.items()}
+        else:
+            grads = {name: _summed(tables[name], by_table[name]) for name in tables}
+            tables, kept = _moved(chain, tables, grads, kept)
+    return {**new_nets, "tables": tables}, OptimiserState(net_state, kept)
+
+
+def _moved(
+    chain: optax.GradientTransformation, params: Any, grads: Any, state: Any
+) -> tuple[Any, Any]:
+    updates, state = chain.update(grads, state, params)
+    return optax.apply_updates(params, updates), state
+
+
+def _summed(
+    table: Float[Array, "rows d"], touched: list[Touched]
+) -> Float[Array, "rows d"]:
+    """The gradient of a whole table."""
+    return reduce(
+        lambda sums, t: sums.at[t.ids.reshape(-1)].add(
+            t.grads.reshape(-1, t.grads.shape[-1])
+        ),
+        touched,
+        jnp.zeros_like(table),
+    )
 
 
 def distinct(
@@ -187,104 +225,52 @@ def distinct(
     return rows, sums, rank[-1] + 1, index
 
 
-def _moved(
-    rule: RowRule,
+def _move_rows(
+    chain: optax.GradientTransformation,
     table: Float[Array, "rows d"],
-    kept: Table,
-    ids: Int[Array, " n"],
-    grads: Float[Array, "n d"],
-    count: Int[Array, ""],
-    rate: Float[Array, ""],
-    decay: Float[Array, ""],
-) -> tuple[Float[Array, "rows d"], Table]:
-    def moved(grad: Array, row: Array, memory: Array) -> tuple[Array, Array]:
-        memory, update = rule.move(grad, memory, count)
-        return row - rate * (update + decay * row), memory
-
-    if WHOLE * ids.shape[0] >= len(table):
+    touched: list[Touched],
+    state: TableState,
+    whole: int,
+) -> tuple[Float[Array, "rows d"], TableState]:
+    """The rows with a gradient move; scalars of the chain's state count every step."""
+    if whole * sum(t.ids.size for t in touched) >= len(table):
         # Most rows are touched: they are moved where they stand.
-        sums = jnp.zeros_like(table).at[ids].add(grads)
-        new = moved(sums, table, kept.memory)
+        sums = _summed(table, touched)
         used = jnp.any(sums != 0, axis=1, keepdims=True)
-        table = jnp.where(used, new[0], table)
-        return table, kept._replace(memory=jnp.where(used, new[1], kept.memory))
+        table, inner = jax.tree.map(
+            lambda new, old: jnp.where(used, new, old) if old.ndim else new,
+            _moved(chain, table, sums, state.chain),
+            (table, state.chain),
+        )
+        return table, state._replace(chain=inner)
 
+    ids = jnp.concatenate([t.ids.reshape(-1) for t in touched])
+    grads = jnp.concatenate([t.grads.reshape(-1, table.shape[1]) for t in touched])
     size = -(-ids.shape[0] // CHUNK) * CHUNK
-    rows, sums, number, index = distinct(ids, grads, kept.places, size)
+    rows, sums, number, places = distinct(ids, grads, state.places, size)
 
-    def move(chunk: Array, state: tuple[Array, Array]) -> tuple[Array, Array]:
-        table, memory = state
+    def move_chunk(chunk: Array, carry: tuple[Array, Any]) -> tuple[Array, Any]:
         at = jax.lax.dynamic_slice_in_dim(rows, chunk * CHUNK, CHUNK)
         grad = jax.lax.dynamic_slice_in_dim(sums, chunk * CHUNK, CHUNK)
         at = jnp.where(jnp.any(grad != 0, axis=1), at, PAST)
-        old = memory.at[at].get(mode="fill", fill_value=0)
-        row, new = moved(grad, table.at[at].get(mode="fill", fill_value=0), old)
-        memory = memory.at[at].set(new, mode="drop")
-        return table.at[at].set(row, mode="drop"), memory
+        row, inner = jax.tree.map(
+            lambda all_rows, before: (
+                all_rows.at[at].get(mode="fill", fill_value=0)
+                if all_rows.ndim
+                else before
+            ),
+            carry,
+            (table, state.chain),
+        )
+        moved: tuple[Array, Any] = jax.tree.map(
+            lambda all_rows, new: (
+                all_rows.at[at].set(new, mode="drop") if all_rows.ndim else new
+            ),
+            carry,
+            _moved(chain, row, grad, inner),
+        )
+        return moved
 
     chunks = (number + CHUNK - 1) // CHUNK
-    table, memory = jax.lax.fori_loop(0, chunks, move, (table, kept.memory))
-    return table, Table(memory, index)
-
-
-class Optimiser(NamedTuple):
-    """init(params) makes the state; apply is one step, as in apply_dense."""
-
-    init: Callable[[Any], Any]
-    apply: Callable[[Any, Any, list[Touched], Any, Hyper], tuple[Any, Any]]
-
-
-def init_dense(params: Any) -> optax.OptState:
-    """State of adam over all parameters, tables included."""
-    with jax.numpy_dtype_promotion("standard"):
-        return optax.scale_by_adam().init(params)
-
-
-def apply_dense(
-    params: Any,
-    nets: Any,
-    touched: list[Touched],
-    state: optax.OptState,
-    hyper: Hyper,
-) -> tuple[Any, optax.OptState]:
-    """One step of AdamW [loshchilov2019] on every parameter.
-
-    Args:
-      params: {"tables": ..., other groups}.
-      nets: gradients of the other groups.
-      touched: row gradients; rows looked up twice are summed first.
-      state: of init_dense.
-      hyper: learning_rate, weight_decay and table_rate, traced.
-    """
-    tables = {n: jnp.zeros_like(t) for n, t in params["tables"].items()}
-    for t in touched:
-        rows = t.grads.reshape(-1, t.grads.shape[-1])
-        tables[t.table] = tables[t.table].at[t.ids.reshape(-1)].add(rows)
-    grads = {**nets, "tables": tables}
-    rate, decay = hyper["learning_rate"], hyper["weight_decay"]
-    with jax.numpy_dtype_promotion("standard"):
-        updates, state = optax.scale_by_adam().update(grads, state)
-    rates = dict.fromkeys(nets, rate) | {"tables": rate * hyper["table_rate"]}
-    moved = {
-        name: jax.tree.map(
-            lambda p, u, r=rates[name]: p - r * (u + decay * p),
-            params[name],
-            updates[name],
-        )
-        for name in rates
-    }
-    return moved, state
-
-
-def _row_sparse(rule: RowRule) -> Optimiser:
-    return Optimiser(partial(init_rows, rule), partial(apply_rows, rule))
-
-
-OPTIMISERS: Registry[Optimiser] = Registry(
-    "optimiser",
-    {
-        "adamw": Optimiser(init_dense, apply_dense),
-        "lazy-adam": _row_sparse(LAZY_ADAM),
-        "rowwise-adagrad": _row_sparse(ROWWISE_ADAGRAD),
-    },
-)
+    table, inner = jax.lax.fori_loop(0, chunks, move_chunk, (table, state.chain))
+    return table, TableState(inner, places)

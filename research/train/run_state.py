@@ -19,7 +19,8 @@ from research.prepare import Prepared
 from research.temperature import kind_of, narrow_range
 from research.train.health import collapse, health
 from research.train.model import Model, Params, serve_all
-from research.train.optimiser import OPTIMISERS
+from research.train.optimiser import init_optimiser
+from research.train.optimisers import OPTIMISERS
 from research.train.step import TrainState, with_estimate
 from research.train.world import World
 from research.types import InputError
@@ -58,7 +59,7 @@ def init_state(run: Prepared, world: World, sizes: dict[str, int]) -> TrainState
     init_users, users = kind_of(config).init, world.offsets.shape[0] - 1
     return TrainState(
         params=params,
-        optimiser=OPTIMISERS[config.optimiser].init(params),
+        optimiser=init_optimiser(OPTIMISERS[config.optimiser], params),
         sources=tuple(source.init(world.pool, hyper) for source in run.sources),
         frequency=init_estimate(config.hashes, config.buckets)
         if config.frequency == "streaming"

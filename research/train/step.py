@@ -38,7 +38,8 @@ from research.train.model import (
     make_model,
     query_lookup,
 )
-from research.train.optimiser import OPTIMISERS, Touched
+from research.train.optimiser import OptimiserState, Touched, move
+from research.train.optimisers import OPTIMISERS
 from research.train.world import World
 
 __all__ = [
@@ -175,7 +176,7 @@ class TrainState(NamedTuple):
     """
 
     params: Params
-    optimiser: Any
+    optimiser: OptimiserState
     sources: tuple[Any, ...]
     frequency: Estimate | tuple[()]
     temperatures: UserTemperatures | tuple[()]
@@ -216,8 +217,8 @@ def make_step(config: Config) -> Step:
             objective, argnums=(0, 1, 2, 3), has_aux=True
         )(nets, *rows, drawing, state, hyper, world, key)
         touched = touched_rows(drawing, *row_grads)
-        params, moments = optimiser.apply(
-            state.params, net_grads, touched, state.optimiser, hyper
+        params, moments = move(
+            optimiser, state.params, net_grads, touched, state.optimiser, hyper
         )
         params["loss"] = kind.project(params["loss"], hyper)
         memories = tuple(

@@ -16,7 +16,7 @@ from research.config import Config
 from research.types import InputError
 from tests.experiments.made import contents, runs_of
 
-NOTHING = {"finished": lambda outcome: None, "running": lambda line: None}
+NOTHING = {"finished": lambda status: None, "running": lambda line: None}
 
 
 def test_ray_is_imported_only_where_it_is_asked_for(call):
@@ -89,7 +89,7 @@ def test_a_node_that_is_killed_costs_nothing_but_time(data, tmp_path, monkeypatc
     cluster_utils = importlib.import_module("ray.cluster_utils")
     base, data_dir = Config(dataset="ml-100k"), str(data)
     cells = expand(GRIDS["killed"], base, seeds=2)
-    tasks = {
+    runs = {
         where: plan(cells, "killed", tmp_path / where, data_dir)[1]
         for where in ("ray", "here")
     }
@@ -97,30 +97,30 @@ def test_a_node_that_is_killed_costs_nothing_but_time(data, tmp_path, monkeypatc
         initialize_head=True, head_node_args={"num_cpus": 1}
     )
     node = cluster.add_node(num_cpus=1)
-    outcomes, lines, killed = [], [], []
+    statuses, lines, killed = [], [], []
 
     def running(line: str) -> None:
         lines.append(line)
-        if "on 2 machines" in line and outcomes and not killed:
-            killed.append(len(outcomes))
+        if "on 2 machines" in line and statuses and not killed:
+            killed.append(len(statuses))
             cluster.remove_node(node, allow_graceful=False)
 
     try:
-        run_on_ray(tasks["ray"], data_dir, outcomes.append, running, cluster.address)
+        run_on_ray(runs["ray"], data_dir, statuses.append, running, cluster.address)
     finally:
         cluster.shutdown()
     assert any("on 2 machines" in line for line in lines)
     # Both nodes of one core were at work, so that one run was lost and done again.
-    assert killed[0] <= len(tasks["ray"]) - 2
-    assert len(outcomes) == len(tasks["ray"])
-    assert not any(outcome.failed for outcome in outcomes)
-    assert {o.task for o in outcomes} == set(tasks["ray"])
+    assert killed[0] <= len(runs["ray"]) - 2
+    assert len(statuses) == len(runs["ray"])
+    assert not any(status.failed for status in statuses)
+    assert {s.run for s in statuses} == set(runs["ray"])
     assert not plan(cells, "killed", tmp_path / "ray", data_dir)[1]
-    run_here(tasks["here"], data_dir, **NOTHING)
+    run_here(runs["here"], data_dir, **NOTHING)
     names = ("metrics.json", "per_user.npz", "config.json", "history.csv")
     on_ray, here = (
         {n: d for n, d in contents(tmp_path / where).items() if n.endswith(names)}
         for where in ("ray", "here")
     )
     assert on_ray == here
-    assert len(runs_of(tmp_path / "ray", "killed")) == len(tasks["ray"])
+    assert len(runs_of(tmp_path / "ray", "killed")) == len(runs["ray"])

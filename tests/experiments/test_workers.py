@@ -32,7 +32,7 @@ def test_a_killed_worker_costs_its_run_alone(call, tmp_path, workers, monkeypatc
     def running(self, line):
         if killed or not line.startswith("tiny-long seed 0: epoch"):
             return
-        (worker,) = (w for w in workers if w.task and w.task.name == "tiny-long seed 0")
+        (worker,) = (w for w in workers if w.run and w.run.name == "tiny-long seed 0")
         killed.append(worker.process.pid)
         os.kill(worker.process.pid, signal.SIGKILL)
 

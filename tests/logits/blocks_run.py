@@ -45,12 +45,12 @@ def main() -> None:
     step = jax.jit(jax.value_and_grad(total, argnums=(0, 1)), static_argnums=3)
     one = step(*given, False)
     mesh = jax.make_mesh((8,), (ROWS,), axis_types=(AxisType.Auto,))
-    spread = jax.device_put(given, NamedSharding(mesh, PartitionSpec(ROWS)))
+    placed = jax.device_put(given, NamedSharding(mesh, PartitionSpec(ROWS)))
     found = {}
     for told in (False, True):
         with jax.set_mesh(mesh):
-            program = step.lower(*spread, told).compile()
-            many = jax.device_get(program(*spread))
+            program = step.lower(*placed, told).compile()
+            many = jax.device_get(program(*placed))
         pairs = zip(jax.tree.leaves(one), jax.tree.leaves(many), strict=True)
         apart = max(float(abs(a - b).max()) for a, b in pairs)
         found[str(told)] = {"talks": talks_in_loops(program.as_text()), "apart": apart}

@@ -1,18 +1,22 @@
 """Row-sparse optimisers: what is touched moves as in the dense one, no other row."""
 
+import contextlib
 import dataclasses
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from experiments.arms import arm
 from research.config import Config, structure
 from research.prepare import check_config, prepare
-from research.train import optimiser as row_sparse
 from research.train.loop import compiled_epoch, train
-from research.train.optimiser import OPTIMISERS, Touched, distinct
+from research.train.optimiser import Touched, distinct, init_optimiser, move
+from research.train.optimisers import OPTIMISERS, Optimiser
 from research.train.run_state import init_state, traced_values
 from research.types import InputError
 from tests.world import made_fold
@@ -37,39 +41,42 @@ def params_of(rows: int) -> dict:
 def steps_of(name: str, rows: int, lookups: list[np.ndarray]) -> dict:
     """Parameters after a step for each set of lookups, gradients made from them."""
     optimiser, params = OPTIMISERS[name], params_of(rows)
-    state, rng = optimiser.init(params), np.random.default_rng(1)
+    state, rng = init_optimiser(optimiser, params), np.random.default_rng(1)
     for ids in lookups:
         grads = jnp.asarray(rng.normal(size=(len(ids), 4)), jnp.float32)
         touched = [Touched("item", jnp.asarray(ids, jnp.int32), grads)]
         nets = {"user": {"w": jnp.asarray(rng.normal(size=(3, 2)), jnp.float32)}}
-        params, state = optimiser.apply(params, nets, touched, state, HYPER)
+        params, state = move(optimiser, params, nets, touched, state, HYPER)
     return params
 
 
 @pytest.fixture(params=[0, 100], ids=["row by row", "whole"])
-def moved(request, monkeypatch):
-    """How tables are moved, whatever their size."""
-    monkeypatch.setattr(row_sparse, "WHOLE", request.param)
+def moved(request):
+    """Names of optimisers that move tables so, whatever their size, by plain name."""
+    with contextlib.ExitStack() as stack:
+        for name in SPARSE:
+            entry = dataclasses.replace(OPTIMISERS[name], whole=request.param)
+            stack.enter_context(OPTIMISERS.added(f"{name} moved", entry))
+        yield {name: f"{name} moved" for name in SPARSE}
+    compiled_epoch.cache_clear()  # an epoch is stored by its config, names included
 
 
-@pytest.mark.usefixtures("moved")
-def test_lazy_adam_is_adamw_where_every_row_is_touched():
+def test_lazy_adam_is_adamw_where_every_row_is_touched(moved):
     rng = np.random.default_rng(2)
     # Every row once, and 3,000 more: doubles, in more than one chunk of rows.
     lookups = [
         np.concatenate([rng.permutation(1_500), rng.integers(0, 1_500, 3_000)])
         for _ in range(5)
     ]
-    lazy, dense = (steps_of(n, 1_500, lookups) for n in ("lazy-adam", "adamw"))
+    lazy, dense = (steps_of(n, 1_500, lookups) for n in (moved["lazy-adam"], "adamw"))
     for one, other in zip(jax.tree.leaves(lazy), jax.tree.leaves(dense), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.usefixtures("moved")
-def test_rowwise_adagrad_is_its_definition():
+def test_rowwise_adagrad_is_its_definition(moved):
     rng = np.random.default_rng(3)
     lookups = [rng.integers(0, 9, 6) for _ in range(4)]
-    found = steps_of("rowwise-adagrad", 9, lookups)["tables"]["item"]
+    found = steps_of(moved["rowwise-adagrad"], 9, lookups)["tables"]["item"]
     table, squares = np.asarray(params_of(9)["tables"]["item"], np.float64), np.zeros(9)
     rng = np.random.default_rng(1)
     for ids in lookups:
@@ -103,6 +110,12 @@ def test_distinct_sums_the_gradients_of_a_row_whatever_was_in_the_index():
     assert not sums[number:].any()
 
 
+def rows_with_memory(state, table: str) -> list[int]:
+    """Rows of a table of which the optimiser's state is no longer as at the start."""
+    (memory,) = (m for m in jax.tree.leaves(state.tables[table].chain) if m.ndim)
+    return np.flatnonzero(np.asarray(memory).any(axis=1)).tolist()
+
+
 def epoch_of(name: str, steps: int):
     """(state before, state after so many steps, the pairs of those steps, world)."""
     fold = made_fold()
@@ -113,8 +126,6 @@ def epoch_of(name: str, steps: int):
     def start():
         return init_state(run, world, sizes)
 
-    # An epoch is kept by its config, which doesn't say how tables are moved.
-    compiled_epoch.cache_clear()
     index = jnp.arange(steps * 64, dtype=jnp.int32).reshape(steps, 64)
     after, _ = compiled_epoch(structure(config))(
         start(), index, traced_values(config), world
@@ -122,39 +133,33 @@ def epoch_of(name: str, steps: int):
     return start(), after, index, world
 
 
-@pytest.mark.usefixtures("moved")
 @pytest.mark.parametrize("name", SPARSE)
-def test_a_step_leaves_rows_alone_that_it_did_not_use(name):
-    before, after, index, world = epoch_of(name, 1)
+def test_a_step_leaves_rows_alone_that_it_did_not_use(name, moved):
+    before, after, index, world = epoch_of(moved[name], 1)
     used = {
         "user": set(np.asarray(world.pairs.query[index[0]]).tolist()),
         "item": set(np.asarray(world.pairs.candidate[index[0]]).tolist()),
     }
     for table, rows in used.items():
         old, new = (np.asarray(s.params["tables"][table]) for s in (before, after))
-        moved = set(np.flatnonzero((old != new).any(axis=1)).tolist())
-        memory = np.asarray(after.optimiser.tables[table].memory)
-        assert moved == rows
+        assert set(np.flatnonzero((old != new).any(axis=1)).tolist()) == rows
         assert len(rows) < len(old)
-        assert set(np.flatnonzero(memory.any(axis=1)).tolist()) == rows
+        assert rows_with_memory(after.optimiser, table) == sorted(rows)
 
 
-@pytest.mark.usefixtures("moved")
 @pytest.mark.parametrize("name", SPARSE)
-def test_a_row_whose_gradient_is_zero_is_not_touched(name):
-    optimiser, params = OPTIMISERS[name], params_of(9)
-    state = optimiser.init(params)
+def test_a_row_whose_gradient_is_zero_is_not_touched(name, moved):
+    optimiser, params = OPTIMISERS[moved[name]], params_of(9)
+    state = init_optimiser(optimiser, params)
     # Row 3 cancels out, row 5 is looked up and not used, row 7 moves.
     ids = jnp.asarray([3, 7, 3, 5], jnp.int32)
     grads = jnp.asarray([[1.0] * 4, [2.0] * 4, [-1.0] * 4, [0.0] * 4])
     nets = {"user": {"w": jnp.zeros((3, 2))}}
-    after, state = optimiser.apply(
-        params, nets, [Touched("item", ids, grads)], state, HYPER
-    )
+    touched = [Touched("item", ids, grads)]
+    after, state = move(optimiser, params, nets, touched, state, HYPER)
     old, new = (np.asarray(p["tables"]["item"]) for p in (params, after))
     assert np.flatnonzero((old != new).any(axis=1)).tolist() == [7]
-    memory = np.asarray(state.tables["item"].memory)
-    assert np.flatnonzero(memory.any(axis=1)).tolist() == [7]
+    assert rows_with_memory(state, "item") == [7]
 
 
 def test_history_slots_that_are_empty_touch_nothing():
@@ -181,3 +186,36 @@ def test_row_sparse_optimisers_learn(name):
 def test_an_optimiser_that_is_not_there_is_refused():
     with pytest.raises(InputError, match="unknown optimiser 'lazyadam'"):
         check_config(dataclasses.replace(arm("in-batch"), optimiser="lazyadam"))
+
+
+@pytest.mark.parametrize("touched_only", [False, True])
+def test_an_optimiser_from_outside_is_an_entry_of_optax_transformations(touched_only):
+    """Plain gradient descent: by hand, and in a run of the training loop."""
+    entry = Optimiser("SGD", optax.identity, optax.identity, touched_only)
+    ids = np.array([0, 2, 2])
+    name = f"sgd, touched only: {touched_only}"
+    with OPTIMISERS.added(name, entry):
+        after = steps_of(name, 4, [ids])
+        config = dataclasses.replace(SMALL, optimiser=name, learning_rate=0.5)
+        losses = [row["loss"] for row in train(config, made_fold()).history]
+    before, rng = params_of(4), np.random.default_rng(1)
+    grads, of_net = rng.normal(size=(3, 4)), rng.normal(size=(3, 2))
+    table = np.asarray(before["tables"]["item"])
+    sums = np.stack([grads[ids == row].sum(axis=0) for row in range(4)])
+    new = table - 0.01 * 2.0 * (sums + 0.1 * table)
+    if touched_only:
+        new[[1, 3]] = table[[1, 3]]
+    np.testing.assert_allclose(after["tables"]["item"], new, rtol=1e-5)
+    np.testing.assert_allclose(after["user"]["w"], 1 - 0.01 * (of_net + 0.1), rtol=1e-5)
+    assert losses[-1] < losses[0]
+
+
+def test_names_of_optimisers_need_no_jax():
+    code = (
+        "import sys, research.train.optimisers as o; print(*o.OPTIMISERS, *sys.modules)"
+    )
+    words = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert words[:3] == ["adamw", "lazy-adam", "rowwise-adagrad"]
+    assert not {"jax", "optax"} & set(words[3:])

@@ -32,10 +32,10 @@ USUAL = {
 
 
 def steps(case: str, devices: int, several: int):
-    """(losses of some steps, the gradient of the first one as Adam saw it, spread).
+    """Losses of some steps, the first gradient as Adam saw it, and a device's share.
 
     Of a row-sparse optimiser the parameters after the first step, in place of the
-    gradient.
+    gradient. The share is that of the rows of a large table which one device holds.
     """
     fold, (*how, name) = made_fold(), case.split(" ")
     changes = {**SMALL, "history": 10, "user_features": ("id",)}
@@ -58,7 +58,8 @@ def steps(case: str, devices: int, several: int):
     state = init_state(run, world, sizes)
     first = after.params
     if config.optimiser == "adamw":
-        first = jax.tree.map(lambda m: m / 0.1, after.optimiser.mu)
+        moments = (group[0].mu for group in after.optimiser)
+        first = jax.tree.map(lambda m: m / 0.1, tuple(moments))
     with placement.here():
         _, seen = epoch(
             placement.state(state), placement.batches(batches), hyper, world

@@ -1,0 +1,53 @@
+"""Registry of the optimisers. Reading it needs neither JAX nor optax."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from research.registry import Registry, deferred
+
+__all__ = ["OPTIMISERS", "Optimiser"]
+
+
+ADAM = deferred("optax:scale_by_adam")
+
+
+@dataclass(frozen=True)
+class Optimiser:
+    """Two optax transformations, of the nets and of the embedding tables.
+
+    Each gives the direction of a step; weight decay and the learning rate follow it
+    (research/train/optimiser.py).
+
+    Attributes:
+      help: one line.
+      tables: makes the transformation of a table. Where only touched rows move, it must
+        treat rows alone: arrays of its state have a row per row of the table.
+      nets: makes the transformation of everything else.
+      touched_only: whether only the rows that a step looked up move and decay.
+      whole: rows a lookup up to which a table of touched rows is moved as a whole.
+    """
+
+    help: str
+    tables: Callable[[], Any]
+    nets: Callable[[], Any] = ADAM
+    touched_only: bool = False
+    whole: int = 1
+
+
+OPTIMISERS: Registry[Optimiser] = Registry(
+    "optimiser",
+    {
+        "adamw": Optimiser("AdamW on every parameter [loshchilov2019]", ADAM),
+        "lazy-adam": Optimiser(
+            "Adam on the rows that a step looked up, AdamW on the nets [kingma2015]",
+            tables=deferred("research.train.optimiser:scale_by_row_adam"),
+            touched_only=True,
+        ),
+        "rowwise-adagrad": Optimiser(
+            "Adagrad with one sum of squares a row, AdamW on the nets [lerer2019]",
+            tables=deferred("research.train.optimiser:scale_by_row_rss"),
+            touched_only=True,
+        ),
+    },
+)
