@@ -9,15 +9,15 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from experiments.collect import collect, file_name, place, records_path, report
+from experiments.collect import collect, report
 from experiments.engine.display import beside_committed, display
 from experiments.engine.local import cores, run_here, run_in_workers
-from experiments.folders import writable
+from experiments.folders import file_name, records_path, writable
 from experiments.grid import Grid, expand
-from experiments.grids import GRIDS
+from experiments.lookup import experiments, find, find_by_file
 from experiments.plan import Task, plan
 from experiments.runs import ratings_of
-from experiments.studies.curves import SIMULATED, simulate
+from experiments.studies import Study, StudyOptions
 from research.config import Config
 from research.data import DATASETS
 from research.events import SPLITS
@@ -45,26 +45,29 @@ FAILED, FINISHED = 1, 0
 
 @dataclass(frozen=True)
 class List:
-    """Every grid: its question, its runs, its expected time."""
+    """Every grid and study: its question, its runs, its expected time."""
 
     def __call__(self) -> int:
-        """Prints the table of grids."""
+        """Prints the table of grids and, without arms and runs, studies."""
         table = Table("grid", "question", "arms", "runs", "minutes on 2 cores")
-        for grid in GRIDS.values():
-            runs = len(expand(grid, Config()))
-            table.add_row(
-                grid.name, grid.question, str(len(grid.arms)), str(runs), grid.minutes
-            )
+        for name, one in experiments().items():
+            sizes = ("-", "-")
+            if isinstance(one, Grid):
+                sizes = str(len(one.arms)), str(len(expand(one, Config())))
+            table.add_row(name, one.question, *sizes, one.minutes)
         Console().print(table)
         return FINISHED
 
 
 @dataclass(frozen=True)
 class Run:
-    """Finish a grid: train what is missing, then write its tables and figures."""
+    """Finish a grid: train what is missing, then write its tables and figures.
+
+    A study, which isn't made of training runs, is run from the beginning.
+    """
 
     grid: tyro.conf.Positional[str]
-    """Name of the grid (see list)."""
+    """Name of the grid or study (see list)."""
     dataset: str = "ml-100k"
     """Data set."""
     split: str = "ratio"
@@ -72,7 +75,7 @@ class Run:
     data_dir: str | None = None
     """Folder that holds the GroupLens folders or zips; it must have the data set."""
     seeds: int | None = None
-    """Number of seeds; default: the grid's own."""
+    """Number of seeds; default: that of the grid or study."""
     arms: tuple[str, ...] = ()
     """Only these arms of the grid."""
     quick: bool = False
@@ -90,12 +93,10 @@ class Run:
 
     def __call__(self) -> int:
         """Runs and reports."""
-        grid = choose(self.grid, GRIDS, "grid")
+        chosen = find(self.grid)
         choose(self.engine, dict.fromkeys(ENGINES), "engine")
         if self.engine != "ray" and self.ray_address is not None:
             raise InputError("--ray-address needs --engine ray")
-        if self.engine == "ray" and (grid.study or grid.runner):
-            raise InputError(f"grid {grid.name} isn't made of runs: --engine local")
         if self.jobs is not None and self.jobs < 1:
             raise InputError(f"jobs is {self.jobs}: it must be at least 1")
         if self.at_once is not None and self.at_once < 1:
@@ -105,20 +106,27 @@ class Run:
                 f"at_once is {self.at_once}: it needs --engine local and --jobs 1"
             )
         choose(self.dataset, DATASETS, "data set")
-        base = Config(dataset=self.dataset, split=self.split)
         out = checked(self.out)
-        if grid.study is not None:
-            records = grid.study.run(
-                writable(out), self.dataset, self.data_dir, self.quick, print
-            )
-            print(f"wrote {records}, and its tables and figures")
-            return FINISHED
+        if isinstance(chosen, Study):
+            return self._run_study(chosen, out)
+        return self._run_grid(chosen, out)
+
+    def _run_study(self, study: Study, out: Path) -> int:
+        if self.engine == "ray":
+            raise InputError(f"study {study.name} isn't made of runs: --engine local")
+        for flag, value in (("arms", self.arms), ("split", self.split)):
+            if value != getattr(Run, flag):
+                raise InputError(f"study {study.name} has no use for --{flag}")
+        seeds = study.repetitions(self.seeds, self.quick)
+        given = (writable(out), self.dataset, self.data_dir, seeds, self.quick, _say)
+        records = study.run(StudyOptions(*given))
+        written = study.report(records, out)
+        print(*(f"wrote {name}" for name in (records, *written)), sep="\n")
+        return FINISHED
+
+    def _run_grid(self, grid: Grid, out: Path) -> int:
+        base = Config(dataset=self.dataset, split=self.split)
         cells = expand(grid, base, self.seeds, self.arms, self.quick)
-        if grid.runner is not None:
-            path = records_path(writable(out), SIMULATED, grid.name, Config().split)
-            _, written = report(grid, simulate(grid, cells, path, self.quick), out)
-            print(*(f"wrote {name}" for name in written), sep="\n")
-            return FINISHED
         cells, tasks, runs = plan(cells, grid.name, out, self.data_dir)
         writable(out)
         announce(grid.name, runs, len(tasks))
@@ -142,6 +150,10 @@ class Run:
             print("a quick run: its numbers are no results, and aren't compared")
         elif committed.is_file() and self.out.resolve() != RESULTS.resolve():
             beside_committed(frame, read_table(committed))
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
 
 
 def checked(out: Path) -> Path:
@@ -196,7 +208,7 @@ class Report:
     """Tables and figures anew, from the records under the output folder."""
 
     grids: tyro.conf.Positional[tuple[str, ...]] = ()
-    """Names of grids; default: all that have records."""
+    """Names of grids and studies; default: all that have records."""
     dataset: str = "ml-100k"
     """Data set."""
     split: str = "ratio"
@@ -208,20 +220,25 @@ class Report:
         """Writes them."""
         choose(self.dataset, DATASETS, "data set")
         choose(self.split, SPLITS, "split")
-        names = self.grids or tuple(
-            name for name, grid in GRIDS.items() if self._records(grid).is_file()
-        )
-        if not names:
+        chosen = [find(name) for name in self.grids] or [
+            one for one in experiments().values() if self._records(one).is_file()
+        ]
+        if not chosen:
             raise InputError(f"no records of any grid under {self.out / 'records'}")
-        for name in names:
-            grid = choose(name, GRIDS, "grid")
-            _, written = report(grid, self._records(grid), self.out)
-            print(*(f"wrote {name}" for name in written), sep="\n")
+        for one in chosen:
+            written = _reported(one, self._records(one), self.out)
+            print(*(f"wrote {path}" for path in written), sep="\n")
         return FINISHED
 
-    def _records(self, grid: Grid) -> Path:
-        folder = place(grid, self.dataset)
-        return records_path(self.out, folder, grid.name, self.split)
+    def _records(self, one: Grid | Study) -> Path:
+        return records_path(self.out, one.folder(self.dataset), one.name, self.split)
+
+
+def _reported(one: Grid | Study, records: Path, out: Path) -> list[Path]:
+    """Writes the tables and figures of a grid or a study; returns their paths."""
+    if isinstance(one, Study):
+        return one.report(records, out)
+    return report(one, records, out)[1]
 
 
 @dataclass(frozen=True)
@@ -239,9 +256,8 @@ class Check:
         different = 0
         with tempfile.TemporaryDirectory() as scratch:
             for path in found:
-                grid = choose(_grid_of(path.stem), GRIDS, "grid")
-                _, written = report(grid, path, Path(scratch))
-                for new in written:
+                one = find_by_file(path.stem)
+                for new in _reported(one, path, Path(scratch)):
                     if new.suffix not in (".csv", ".md"):
                         continue
                     name = new.relative_to(scratch)
@@ -250,9 +266,3 @@ class Check:
                     different += not same
                     print(f"{'same' if same else 'DIFFERENT'}  {name}")
         return FAILED if different else FINISHED
-
-
-def _grid_of(stem: str) -> str:
-    """The grid in a file's name, which may end in a split."""
-    named = [name for name in GRIDS if stem == name or stem.startswith(f"{name}-")]
-    return max(named, key=len, default=stem)

@@ -9,7 +9,7 @@ import os
 import platform
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,14 @@ from research.types import InputError
 
 __all__ = [
     "RESULTS_VERSION",
+    "check_version",
     "check_writable",
     "environment",
+    "file_name",
     "finished",
     "keep_compiled",
     "read_json",
+    "records_path",
     "run_folder",
     "run_id",
     "serving_folder",
@@ -83,6 +86,37 @@ def finished(folder: Path) -> bool:
             f"this is version {RESULTS_VERSION}: choose another --out"
         )
     return True
+
+
+def file_name(name: str, split: str) -> str:
+    """A grid's name in files: with the split where it isn't the default one."""
+    return name if split == Config().split else f"{name}-{split}"
+
+
+def records_path(out: Path, dataset: str, name: str, split: str = Config.split) -> Path:
+    """Where the records of a grid or a study lie.
+
+    Args:
+      out: the output folder.
+      dataset: the folder of its results.
+      name: of the grid or the study.
+      split: of a grid.
+    """
+    return out / "records" / dataset / f"{file_name(name, split)}.npz"
+
+
+def check_version(path: Path, header: Mapping[str, Any]) -> None:
+    """Looks whether records are of this RESULTS_VERSION.
+
+    Raises:
+      InputError: they are of another.
+    """
+    version = header.get("results_version")
+    if version != RESULTS_VERSION:
+        raise InputError(
+            f"{path}: records of results version {version}, "
+            f"this is version {RESULTS_VERSION}: run the grid again"
+        )
 
 
 def read_json(path: Path) -> dict[str, Any]:

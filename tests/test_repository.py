@@ -17,6 +17,8 @@ from packaging.version import Version
 from experiments.__main__ import COMMANDS, main
 from experiments.grid import Grid
 from experiments.grids import GRIDS
+from experiments.lookup import experiments
+from experiments.studies import STUDIES
 from research.data import DATASETS
 
 ROOT = Path(__file__).parents[1]
@@ -126,7 +128,7 @@ def test_commands_and_flags_exist(page, helps):
         missing = [flag for flag in flags if flag not in helps[command]]
         assert not missing
         if command == "run" and words[1].islower():
-            assert words[1] in GRIDS
+            assert words[1] in experiments()
 
 
 def test_the_readme_names_every_command_and_data_set():
@@ -211,10 +213,10 @@ def test_no_path_of_a_machine():
     assert not found
 
 
-def test_every_grid_says_its_command_its_time_and_what_to_expect():
+def test_every_grid_and_study_says_its_command_its_time_and_what_to_expect():
     found = {}
     for path in sorted((ROOT / "experiments" / "grids").glob("*.py")):
-        if path.stem in ("__init__", "grid"):
+        if path.stem == "__init__":
             continue
         name = f"experiments.grids.{path.stem}"
         module = importlib.import_module(name)
@@ -223,6 +225,8 @@ def test_every_grid_says_its_command_its_time_and_what_to_expect():
         for grid in grids:
             found[grid.name] = module.__doc__ or ""
     assert set(found) == set(GRIDS)
+    for name in STUDIES:
+        found[name] = importlib.import_module(f"experiments.studies.{name}").__doc__
     for name, text in found.items():
         assert f"python -m experiments run {name} " in text
         assert f"python -m experiments run {name} --quick" in text
