@@ -9,7 +9,7 @@ import os
 import platform
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -20,13 +20,21 @@ from research.config import Config, training_fields
 from research.notices import say
 from research.types import InputError
 
+FINISHED, FAILED = 0, 1  # exit statuses
+
 __all__ = [
+    "FAILED",
+    "FINISHED",
     "RESULTS_VERSION",
+    "check_version",
     "check_writable",
+    "checked",
     "environment",
+    "file_name",
     "finished",
     "keep_compiled",
     "read_json",
+    "records_path",
     "run_folder",
     "run_id",
     "serving_folder",
@@ -85,6 +93,37 @@ def finished(folder: Path) -> bool:
     return True
 
 
+def file_name(name: str, split: str) -> str:
+    """A grid's name in files: with the split where it isn't the default one."""
+    return name if split == Config().split else f"{name}-{split}"
+
+
+def records_path(out: Path, dataset: str, name: str, split: str = Config.split) -> Path:
+    """Where the records of a grid or a study lie.
+
+    Args:
+      out: the output folder.
+      dataset: the folder of its results.
+      name: of the grid or the study.
+      split: of a grid.
+    """
+    return out / "records" / dataset / f"{file_name(name, split)}.npz"
+
+
+def check_version(path: Path, header: Mapping[str, Any]) -> None:
+    """Looks whether records are of this RESULTS_VERSION.
+
+    Raises:
+      InputError: they are of another.
+    """
+    version = header.get("results_version")
+    if version != RESULTS_VERSION:
+        raise InputError(
+            f"{path}: records of results version {version}, "
+            f"this is version {RESULTS_VERSION}: run the grid again"
+        )
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """The object in the file.
 
@@ -137,6 +176,17 @@ def check_writable(folder: Path, what: str) -> None:
         raise InputError(
             f"{what} folder {folder} can't be written: {there}: {reason}"
         ) from None
+
+
+def checked(out: Path) -> Path:
+    """The output folder, if something could be written there; nothing is written yet.
+
+    Raises:
+      InputError: it is a file.
+    """
+    if out.exists() and not out.is_dir():
+        raise InputError(f"output folder {out} is a file")
+    return out
 
 
 def writable(out: Path) -> Path:
