@@ -26,7 +26,7 @@ from research.evaluate.metrics import summary
 from research.evaluate.record import evaluate
 from research.evaluate.top_k import Scorer, dot_product, rank_scores, seen_items_of
 from research.events import catalogue, fold
-from research.features import needs_rated
+from research.features.sides import needs_rated
 from research.positives import candidate_counts, log_share, user_item
 from research.positives.tasks import asked
 from research.report.records import pack

@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 
 from research.config import Config
+from research.features.sides import timed_names
 from research.positives.pairs import Clicks, halves, session_pairs
 from research.types import Events, InputError, choose
 
@@ -32,7 +33,6 @@ __all__ = [
 ]
 
 USER_ITEM, ITEM_ITEM, USER_USER = "user-item", "item-item", "user-user"
-TIMED = ("history-age", "genre-profile", "dynamic")  # features by an event's time
 
 
 class Pairs(NamedTuple):
@@ -164,13 +164,11 @@ def check_positives(config: Config) -> None:
 
 def _check_timed(config: Config) -> None:
     kind = config.positives
-    named = (*(config.user_features or ()), *(config.item_features or ()))
-    for name in TIMED:
-        if name in named:
-            raise InputError(
-                f"feature '{name}' with positives {kind}: it goes by the time of a "
-                f"user's event"
-            )
+    for name in timed_names(config):
+        raise InputError(
+            f"feature '{name}' with positives {kind}: it goes by the time of a "
+            f"user's event"
+        )
     if config.batch_order == "time":
         raise InputError(
             f"batch_order time with positives {kind}: their pairs have no one time"

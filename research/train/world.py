@@ -9,23 +9,34 @@ from jaxtyping import Array, Int
 
 from research.config import Config
 from research.features import (
-    AGE,
-    DEFAULT_ITEM,
-    DEFAULT_USER,
-    Features,
-    available,
-    item_content,
-    item_features,
-    resolve,
-    user_features,
+    CLICK_TIMES,
+    ITEM,
+    PER_EVENT,
+    PER_WINDOW,
+    USER,
+    Feature,
 )
-from research.features.content import check_titles, stamped
+from research.features.content import stamped
 from research.features.search import QUERY, VOCABULARY, resolve_search, search_words
-from research.features.timed import genre_profile, recent, windows
+from research.features.sides import (
+    Features,
+    choose_features,
+    made_features,
+    resolve_sides,
+    static_features,
+)
+from research.features.timed import windows
 from research.logits.corrections import Known
 from research.negatives.source import Batch, Pool
 from research.positives import USER_USER, candidate_counts, log_share, make_positives
-from research.towers.inputs import AGES, HISTORY, WORDS, SideArrays, Timed
+from research.towers.inputs import (
+    AGES,
+    CLICK_AGE,
+    HISTORY,
+    WORDS,
+    SideArrays,
+    Timed,
+)
 from research.types import Events, Fold, InputError
 
 __all__ = ["World", "bare", "build_world", "resolve_features"]
@@ -61,22 +72,10 @@ def resolve_features(config: Config, fold: Fold) -> Config:
       InputError: a feature is asked for that the data set lacks, a tower is left with
         nothing to go by, or an encoder with nothing to ask by.
     """
-    has_user, has_item = available(fold.fitted, config.item_array)
-    default = () if config.positives == USER_USER else DEFAULT_USER
-    user = resolve(config.user_features, has_user, default, "user")
-    item = resolve(config.item_features, has_item, DEFAULT_ITEM, "item")
-    told = [name for name in user if name != AGE]
-    if not told and (config.encoder == "none" or config.history == 0):
-        raise InputError("the user tower has neither a history nor a feature")
-    if AGE in user and (config.encoder == "none" or config.history == 0):
-        raise InputError(f"user feature '{AGE}' needs a history: there is none")
-    if not item:
-        raise InputError("the item tower has no feature")
-    if config.item_array and "array" not in item:
-        raise InputError("item_array names a file: name 'array' in item_features too")
-    if "title" in item:
-        check_titles(fold.fitted.items)
-    if config.encoder == "profile" and not told:
+    if config.positives == USER_USER and config.user_features is None:
+        config = dataclasses.replace(config, user_features=())
+    users, items = resolve_sides(config, fold.fitted)
+    if config.encoder == "profile" and all(f.needs_history for f in users.values()):
         raise InputError(
             "encoder profile attends by the user's features: there is none"
         )
@@ -84,14 +83,15 @@ def resolve_features(config: Config, fold: Fold) -> Config:
         raise InputError(f"encoder {config.encoder} needs a history: history is 0")
     search = resolve_search(config, fold)
     longest = int(np.diff(fold.fitted.offsets).max())
+    in_time = any(feature.needs_time_order for feature in items.values())
     return dataclasses.replace(
         config,
-        user_features=user,
-        item_features=item,
+        user_features=tuple(users),
+        item_features=tuple(items),
         item_array=stamped(config.item_array),
         search=search,
         history=min(config.history, longest),
-        batch_order="time" if "dynamic" in item else config.batch_order,
+        batch_order="time" if in_time else config.batch_order,
     )
 
 
@@ -105,16 +105,17 @@ def build_world(config: Config, fold: Fold) -> tuple[World, dict[str, int]]:
     fitted = fold.fitted
     found, halved = make_positives(config, fitted), config.positives == USER_USER
     counts = candidate_counts(found.pairs, found.candidates)
-    users = user_features(fitted.users, config.user_features or ())
-    named = config.item_features or ()
-    items = item_features(fitted.items, named)
-    content = item_content(fitted, named, config.item_array)
-    items = items._replace(dense=np.concatenate([items.dense, content], axis=1))
+    chosen = {side: choose_features(side, fitted, config) for side in (USER, ITEM)}
+    users, items = (
+        static_features(side, features, fitted, config)
+        for side, features in chosen.items()
+    )
+    timed = _timed(config, fitted, chosen)
     sizes = {**users.sizes, **items.sizes}
     if config.encoder != "none" and config.history:
         sizes[HISTORY] = fitted.n_items
-    if AGE in (config.user_features or ()):
-        sizes[AGE] = AGES
+    if timed.seconds.shape[0]:
+        sizes[CLICK_AGE] = AGES
     if config.encoder == QUERY:
         sizes[WORDS] = VOCABULARY
     world = World(
@@ -122,7 +123,7 @@ def build_world(config: Config, fold: Fold) -> tuple[World, dict[str, int]]:
         offsets=jnp.asarray(found.offsets, dtype=jnp.int32),
         users=bare(len(found.offsets) - 1) if halved else _side(users),
         items=_side(items),
-        timed=_timed(config, fitted),
+        timed=timed,
         pairs=Batch(*(jnp.asarray(column) for column in found.pairs)),
         pool=Pool(jnp.asarray(counts, jnp.float32), jnp.asarray(log_share(counts))),
         known=_known(fold, config.mask_user_positives),
@@ -140,24 +141,28 @@ def _side(features: Features) -> SideArrays:
     return SideArrays(codes, jnp.asarray(features.dense))
 
 
-def _timed(config: Config, fitted: Events) -> Timed:
+def _timed(
+    config: Config, fitted: Events, chosen: dict[str, dict[str, Feature]]
+) -> Timed:
     """What depends on time, of width 0 where the config doesn't use it."""
-    user, item = config.user_features or (), config.item_features or ()
-    seconds, window = np.zeros(0, np.int32), np.zeros(0, np.int32)
-    profile = np.zeros((1, 0), np.float32)
-    values = np.zeros((1, fitted.n_items, 0), np.float32)
-    if AGE in user:
-        seconds = (fitted.timestamp - fitted.timestamp.min()).astype(np.int32)
+
+    def made(gives: str, side: str) -> list[np.ndarray]:
+        return [*made_features(gives, side, chosen[side], fitted, config).values()]
+
+    seconds, profiles = made(CLICK_TIMES, USER), made(PER_EVENT, USER)
+    values = made(PER_WINDOW, ITEM) or [np.zeros((1, fitted.n_items, 0), np.float32)]
+    window, words = np.zeros(0, np.int32), np.zeros((1, 0), np.int32)
     if config.batch_order == "time":
         window = windows(fitted, config.window_days).astype(np.int32)
-    if "genre-profile" in user:
-        profile = genre_profile(fitted)
-    if "dynamic" in item:
-        values = recent(fitted, config.window_days)
-    words = np.zeros((1, 0), np.int32)
     if config.search:
         words = search_words(config, fitted)
-    parts = (seconds, window, profile, values, words)
+    parts = (
+        seconds[0] if seconds else np.zeros(0, np.int32),
+        window,
+        np.concatenate(profiles or [np.zeros((1, 0), np.float32)], axis=1),
+        np.concatenate(values, axis=2),
+        words,
+    )
     return Timed(*(jnp.asarray(part) for part in parts))
 
 
