@@ -10,7 +10,7 @@ imported on the first call.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from jaxtyping import Int
@@ -48,7 +48,7 @@ USER, ITEM = "user", "item"
 # What a feature's function returns, of n users or items, u users and e fitted events:
 STATIC = "static"  # Codes, or numbers [n, f]
 PER_EVENT = "per event"  # [e + u, f]: before each event of a user, then at its end
-CLICK_TIMES = "click times"  # [e]: seconds; how long before the latest has a row
+CLICK_TIMES = "click times"  # [e]: seconds; needs a history, and adds to its rows
 PER_WINDOW = "per window"  # [w + 1, n, f]: row w is known when window w begins
 _SIDE_OF = {PER_EVENT: USER, CLICK_TIMES: USER, PER_WINDOW: ITEM}
 
@@ -79,6 +79,9 @@ class Request(NamedTuple):
         return self.table.columns[self.name]
 
 
+_TABLE = "{side} {name}"
+
+
 @dataclass(frozen=True)
 class Feature:
     """What a tower may know of its side: one line of help, one function.
@@ -87,7 +90,8 @@ class Feature:
       help: what it is, for lists of features.
       sides: USER, ITEM or both.
       make: the function of a Request; ``gives`` says what it returns.
-      gives: STATIC, PER_EVENT, CLICK_TIMES or PER_WINDOW.
+      gives: STATIC, PER_EVENT, CLICK_TIMES or PER_WINDOW. The last sets the batches in
+        order of time, window after window.
       kind: the kind of the column of the feature's name that it reads, "" for none.
       default: the sides on which it is used where the config names no features.
       table: name of the embedding table of its codes; decides the initial values.
@@ -103,7 +107,7 @@ class Feature:
     gives: str = STATIC
     kind: str = ""
     default: tuple[str, ...] = ()
-    table: str = "{side} {name}"
+    table: str = _TABLE
     rated: bool = False
     file: bool = False
     available: Callable[[Events, Config], bool] = lambda events, config: True
@@ -118,133 +122,65 @@ class Feature:
         if self.gives != STATIC and self.sides != (_SIDE_OF.get(self.gives),):
             raise ValueError(f"{self.gives!r} of {' and '.join(self.sides)}")
 
-    @property
-    def needs_history(self) -> bool:
-        """Whether it says something of each click of a history, and nothing without."""
-        return self.gives == CLICK_TIMES
 
-    @property
-    def needs_time_order(self) -> bool:
-        """Whether batches have to go through time, window by window."""
-        return self.gives == PER_WINDOW
+def _feature(help: str, sides: tuple[str, ...], make: str, **fields: Any) -> Feature:
+    return Feature(help, sides, deferred("research.features." + make), **fields)
 
 
-_BOTH = (USER, ITEM)
-_CONTENT, _TIMED = "research.features.content:", "research.features.timed:"
-
-COLUMN_FEATURES: dict[str, Feature] = {
-    CATEGORY: Feature(
-        "a row of an embedding table for each category",
-        _BOTH,
-        deferred(_CONTENT + "category"),
-        kind=CATEGORY,
-        default=_BOTH,
-    ),
-    NUMBER: Feature(
-        "the number, standardised; where some are missing, 0 and a flag beside it",
-        _BOTH,
-        deferred(_CONTENT + "number"),
-        kind=NUMBER,
-        default=_BOTH,
-    ),
-    CATEGORIES: Feature(
-        "a flag for each category",
-        _BOTH,
-        deferred(_CONTENT + "categories"),
-        kind=CATEGORIES,
-        default=_BOTH,
-    ),
-    TEXT: Feature(
-        "hashed words and pairs of words, weighed by rarity, 32 dimensions of an SVD",
-        _BOTH,
-        deferred(_CONTENT + "text_vectors"),
-        kind=TEXT,
-        check=deferred(_CONTENT + "check_text"),
-    ),
-}
-
-
-def _of_column(
-    kind: str, side: str, help: str, function: str = "", table: str = ""
+def _column(
+    kind: str, sides: tuple[str, ...], help: str, make: str, table: str = _TABLE
 ) -> Feature:
-    """A column's own feature: another function than its kind has, or another table.
-
-    Args:
-      kind: of the column.
-      side: whose column it is.
-      help: as Feature has it.
-      function: of research/features/content.py; "" is that of the kind.
-      table: of the codes; "" is that of other columns.
-    """
-    other = COLUMN_FEATURES[kind]
-    return replace(
-        other,
-        help=help,
-        sides=(side,),
-        make=deferred(_CONTENT + function) if function else other.make,
-        default=(side,) if other.default else (),
-        table=table or other.table,
-    )
+    """The feature of a column; a text is no default, and checks what it needs."""
+    check = deferred("research.features.content:check_text")
+    fields: dict[str, Any] = {"check": check} if kind == TEXT else {"default": sides}
+    return _feature(help, sides, f"content:{make}", kind=kind, table=table, **fields)
 
 
+_BOTH, _USER, _ITEM = (USER, ITEM), (USER,), (ITEM,)
+COLUMN_FEATURES = {
+    CATEGORY: _column(CATEGORY, _BOTH, "a code for each category", "category"),
+    NUMBER: _column(NUMBER, _BOTH, "standardised, and whether it is missing", "number"),
+    CATEGORIES: _column(CATEGORIES, _BOTH, "a flag for each category", "categories"),
+    TEXT: _column(TEXT, _BOTH, "words, 32 dimensions of an SVD", "text_vectors"),
+}
 # The order is that of numbers side by side: it decides which initial values they meet.
 FEATURES: Registry[Feature] = Registry(
     "feature",
     {
-        "id": Feature(
-            "a row of its own of an embedding table",
-            _BOTH,
-            deferred(_CONTENT + "identity"),
-            default=(ITEM,),
-            table="{side}",
+        "id": _feature(
+            "a code of its own", _BOTH, "content:identity",
+            default=_ITEM, table="{side}",
         ),
-        "age": _of_column(
-            NUMBER, USER, "age in the classes of MovieLens 1M", "age_class", "age"
-        ),
-        "zip": _of_column(
-            CATEGORY, USER, "first digit of the zip code", "first_digit", "zip"
-        ),
-        "gender": _of_column(CATEGORY, USER, "gender", table="gender"),
-        "occupation": _of_column(CATEGORY, USER, "occupation", table="occupation"),
-        "genre-profile": Feature(
+        "age": _column(NUMBER, _USER, "age in seven classes", "age_class", "age"),
+        "zip": _column(CATEGORY, _USER, "its first digit", "first_digit", "zip"),
+        "gender": _column(CATEGORY, _USER, "gender", "category", "gender"),
+        "occupation": _column(CATEGORY, _USER, "occupation", "category", "occupation"),
+        "genre-profile": _feature(
             "rate of positives among the user's ratings of each genre so far",
-            (USER,),
-            deferred(_TIMED + "genre_profile"),
-            PER_EVENT,
-            rated=True,
+            _USER, "timed:genre_profile", gives=PER_EVENT, rated=True,
             available=lambda events, config: bool(events.items.topics().any()),
         ),
-        "history-age": Feature(
+        "history-age": _feature(
             "seconds from each click to the latest one, in powers of two",
-            (USER,),
-            deferred(_TIMED + "click_seconds"),
-            CLICK_TIMES,
+            _USER, "timed:click_seconds", gives=CLICK_TIMES,
         ),
-        "genres": _of_column(CATEGORIES, ITEM, "a flag for each genre"),
-        "year": _of_column(NUMBER, ITEM, "decade", "decade", "decade"),
-        "title": _of_column(TEXT, ITEM, "words of the title, 32 dimensions of an SVD"),
-        "profile": Feature(
+        "genres": _column(CATEGORIES, _ITEM, "a flag for each genre", "categories"),
+        "year": _column(NUMBER, _ITEM, "its decade", "decade", "decade"),
+        "title": _column(TEXT, _ITEM, "words, 32 dimensions of an SVD", "text_vectors"),
+        "profile": _feature(
             "mean rating and log(1 + ratings) in the fitted part",
-            (ITEM,),
-            deferred(_TIMED + "item_profile"),
-            rated=True,
+            _ITEM, "timed:item_profile", rated=True,
         ),
-        "dynamic": Feature(
+        "dynamic": _feature(
             "log(1 + positives) and rate of positives in the last window that is over",
-            (ITEM,),
-            deferred(_TIMED + "recent"),
-            PER_WINDOW,
-            rated=True,
+            _ITEM, "timed:recent", gives=PER_WINDOW, rated=True,
         ),
-        "array": Feature(
+        "array": _feature(
             "vectors from the file item_array",
-            (ITEM,),
-            deferred(_CONTENT + "item_array"),
-            default=(ITEM,),
-            file=True,
+            _ITEM, "content:item_array", default=_ITEM, file=True,
         ),
     },
-)
+)  # fmt: skip
 
 
 def feature_of(table: Table, name: str, side: str) -> Feature | None:

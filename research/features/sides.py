@@ -9,6 +9,7 @@ from numpy import ndarray
 
 from research.config import Config
 from research.features import (
+    CLICK_TIMES,
     FEATURES,
     ITEM,
     STATIC,
@@ -72,19 +73,26 @@ def choose_features(side: str, events: Events, config: Config) -> dict[str, Feat
 
 
 def resolve_sides(
-    config: Config, events: Events
+    config: Config, events: Events, with_history: bool
 ) -> tuple[dict[str, Feature], dict[str, Feature]]:
     """The user and the item features of a run, after all checks of them.
+
+    Args:
+      config: of the run.
+      events: the fitted part.
+      with_history: whether the user tower reads a history.
 
     Raises:
       InputError: a feature that the data set lacks or that can't be made, or a tower
         with nothing to go by.
     """
     users, items = (choose_features(side, events, config) for side in (USER, ITEM))
-    of_clicks = [name for name, feature in users.items() if feature.needs_history]
+    of_clicks = [
+        name for name, feature in users.items() if feature.gives == CLICK_TIMES
+    ]
     if len(of_clicks) > 1:
         raise InputError(f"user features {' and '.join(of_clicks)}: name one of them")
-    if config.encoder == "none" or config.history == 0:
+    if not with_history:
         if len(users) == len(of_clicks):
             raise InputError("the user tower has neither a history nor a feature")
         for name in of_clicks:

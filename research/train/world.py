@@ -74,8 +74,10 @@ def resolve_features(config: Config, fold: Fold) -> Config:
     """
     if config.positives == USER_USER and config.user_features is None:
         config = dataclasses.replace(config, user_features=())
-    users, items = resolve_sides(config, fold.fitted)
-    if config.encoder == "profile" and all(f.needs_history for f in users.values()):
+    with_history = config.encoder != "none" and config.history > 0
+    users, items = resolve_sides(config, fold.fitted, with_history)
+    beside = [f for f in users.values() if f.gives != CLICK_TIMES]
+    if config.encoder == "profile" and not beside:
         raise InputError(
             "encoder profile attends by the user's features: there is none"
         )
@@ -83,7 +85,7 @@ def resolve_features(config: Config, fold: Fold) -> Config:
         raise InputError(f"encoder {config.encoder} needs a history: history is 0")
     search = resolve_search(config, fold)
     longest = int(np.diff(fold.fitted.offsets).max())
-    in_time = any(feature.needs_time_order for feature in items.values())
+    in_time = any(f.gives == PER_WINDOW for f in items.values())
     return dataclasses.replace(
         config,
         user_features=tuple(users),

@@ -1,7 +1,9 @@
 """Features from outside: an entry of a test's own, and columns that no entry names."""
 
 import ast
+import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -279,3 +281,17 @@ def test_only_data_and_features_know_the_columns_of_movielens():
             if isinstance(name, str) and name in known:
                 found.append(f"{path.name}:{node.lineno} {name}")
     assert not found
+
+
+def test_the_feature_of_the_docs_is_a_feature():
+    page = Path(__file__).parents[2] / "docs" / "towers.md"
+    code = re.findall(r"```python\n(.*?)```", page.read_text(), re.S)
+    (code,) = [text for text in code if "FEATURES" in text]
+    names: dict[str, Any] = {}
+    try:
+        exec(code, names)
+        assert names["FEATURES"] is FEATURES
+        done = train(Config(item_features=("id", "toy"), **SMALL), made_fold())
+        assert np.isfinite(done.item_vectors).all()
+    finally:
+        FEATURES.pop("toy", None)
