@@ -5,7 +5,7 @@ import functools
 from research.config import Config
 from research.data import load
 from research.events import catalogue, fold
-from research.features import needs_rated
+from research.features.sides import needs_rated
 from research.positives import POSITIVES
 from research.prepare import Prepared, check_config, prepare
 from research.types import Fold, InputError, Ratings
