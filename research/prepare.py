@@ -94,12 +94,12 @@ def check_config(config: Config) -> None:
     Raises:
       InputError: the first reason, in one line.
     """
+    check_encoder(config)  # first, as it says why some names are refused
     config.check()
     choose(config.model, {TOWERS: None, **BASELINES}, "model")
     check_loss(config)
     check_temperature(config)
     check_positives(config)
-    check_encoder(config)
     check_negatives(config)
     if is_towers(config):
         if config.baseline:
@@ -115,7 +115,7 @@ def check_config(config: Config) -> None:
             )
 
 
-def prepare(config: Config, fold: Fold) -> Prepared:
+def prepare(config: Config, fold: Fold, depth: int = 0) -> Prepared:
     """Checks a config against the registries and its data; names its features.
 
     A baseline has no batch, and most have no seed: whatever can't matter is set to its
@@ -124,12 +124,17 @@ def prepare(config: Config, fold: Fold) -> Prepared:
     Args:
       config: the run; features that it leaves open are those that the data set has.
       fold: its phase (research/events.py).
+      depth: length of the longest list that will be ranked.
 
     Raises:
       InputError: anything that can't be meant, before any training starts.
     """
     check_config(config)
     task = retrieval_task(config, fold)
+    candidates = task.fold.fitted.n_items
+    if depth > candidates:
+        what = f"{POSITIVES[config.positives].candidate}s"
+        raise InputError(f"k = {depth} is above the number of {what} ({candidates})")
     if not is_towers(config):
         return Prepared(_baseline(config, fold), fold, task, None)
     positives = make_positives(config, fold.fitted)
