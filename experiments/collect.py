@@ -7,12 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from experiments.folders import (
     RESULTS_VERSION,
-    read_json,
+    check_version,
     run_folder,
     run_id,
     serving_folder,
@@ -21,6 +20,7 @@ from experiments.grid import Cell, Grid
 from experiments.plan import is_done
 from experiments.studies.curves import SIMULATED, report_curves
 from research.config import Config
+from research.files import read_arrays, read_json
 from research.report.arms import arms_figure, dots_figure
 from research.report.frontier import write_frontier
 from research.report.frontier_figures import (
@@ -39,7 +39,6 @@ from research.report.records import (
 )
 from research.report.salts import write_over_salts
 from research.report.sweeps import diversity_figure, temperature_figure, tradeoff_figure
-from research.types import InputError
 
 __all__ = ["FIGURES", "collect", "file_name", "place", "records_path", "report"]
 
@@ -140,8 +139,7 @@ def _row(cell: Cell, grid: str, out: Path, digest: str) -> RunResult:
         reason = read_json(failed)["reason"] if failed.is_file() else "not run"
         return RunResult(cell.arm, cell.swept, cell.seed, None, reason)
     where = serving_folder(folder, config)
-    with np.load(where / "per_user.npz", allow_pickle=False) as arrays:
-        record = unpack(dict(arrays))
+    record = unpack(read_arrays(where / "per_user.npz"))
     return RunResult(cell.arm, cell.swept, cell.seed, record, "", _history(folder))
 
 
@@ -164,11 +162,7 @@ def report(grid: Grid, records: Path, out: Path) -> tuple[pd.DataFrame, list[Pat
     if grid.study is not None:
         return pd.DataFrame(), grid.study.report(records, out)
     header = read_header(records)
-    if header.get("results_version") != RESULTS_VERSION:
-        raise InputError(
-            f"{records}: records of results version {header.get('results_version')}, "
-            f"this is version {RESULTS_VERSION}: run the grid again"
-        )
+    check_version(records, header)
     rows = load_records(records)
     if grid.runner is not None:
         return report_curves(grid, rows, header, out)

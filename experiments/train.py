@@ -15,11 +15,12 @@ from experiments.engine.meeting import Said
 from experiments.engine.processes import Place, check_place, join
 from experiments.export import check_export, export
 from experiments.flags import FlagConfig, plain
-from experiments.folders import check_writable, read_json, serving_folder, writable
+from experiments.folders import check_writable, serving_folder, writable
 from experiments.grid import Cell
 from experiments.inputs import fold_of, ratings_of
 from experiments.plan import Run, check_devices, label, locate, plan
 from research.config import Config
+from research.files import read_json
 from research.prepare import check_config, is_towers
 from research.types import InputError
 

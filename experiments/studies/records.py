@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from experiments.folders import RESULTS_VERSION
+from experiments.folders import RESULTS_VERSION, check_version
 from research.config import Config
 from research.files import read_arrays, write_arrays
 from research.types import InputError
 
-__all__ = ["load_study", "records_path", "refuse_other_version", "save_study"]
+__all__ = ["load_study", "records_path", "save_study"]
 
 HEADER = "rows"  # as in the records of grids, so that read_header opens both
 
@@ -65,15 +65,5 @@ def load_study(path: Path) -> tuple[dict[str, Any], dict[str, ndarray]]:
         header = dict(json.loads(arrays.pop(HEADER).tobytes().decode())["header"])
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: not the records of a study ({error!r})") from error
-    refuse_other_version(path, header)
+    check_version(path, header)
     return header, arrays
-
-
-def refuse_other_version(path: Path, header: Mapping[str, Any]) -> None:
-    """Raises InputError where the records are of another RESULTS_VERSION."""
-    version = header.get("results_version")
-    if version != RESULTS_VERSION:
-        raise InputError(
-            f"{path}: records of results version {version}, "
-            f"this is version {RESULTS_VERSION}: run the grid again"
-        )

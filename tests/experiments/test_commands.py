@@ -18,13 +18,13 @@ from experiments import plan as tasks
 from experiments import train as one_run
 from experiments.__main__ import COMMANDS, _parse, main
 from experiments.arms import ARMS, arm
-from experiments.folders import read_json
 from experiments.grid import expand
 from experiments.grids import GRIDS
 from experiments.plan import MODELS
 from research.config import SERVING, TRACED, Config
 from research.data import DATASETS
 from research.events import SPLITS
+from research.files import read_json
 from research.losses import LOSSES
 from research.negatives import SOURCES
 from tests.experiments.made import TINY, runs_of, write_larger_100k

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from experiments.arms import arm
-from experiments.folders import RESULTS_VERSION
+from experiments.folders import RESULTS_VERSION, check_version
 from experiments.runs import fold_of, ratings_of
 from experiments.studies.probe.archive import Archive, load_archive, save_archive
 from experiments.studies.probe.figures import (
@@ -36,7 +36,7 @@ from experiments.studies.probe.tables import (
     page,
     seen_table,
 )
-from experiments.studies.records import records_path, refuse_other_version
+from experiments.studies.records import records_path
 from research.config import Config
 from research.files import beside, replace
 from research.prepare import prepare
@@ -162,7 +162,7 @@ def report_probe(records: Path, out: Path) -> list[Path]:
       InputError: no such file, not the probe's, or of another RESULTS_VERSION.
     """
     archive = load_archive(records)
-    refuse_other_version(records, archive.header)
+    check_version(records, archive.header)
     dataset = archive.header["dataset"]
     places = [out / what / dataset / NAME for what in ("tables", "figures")]
     return write_findings(archive, *places)
