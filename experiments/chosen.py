@@ -11,10 +11,10 @@ sweep: cosine-contrastive at 1, the temperature at which its margin is as publis
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pandas as pd
-
-from research.report.pages import read_table
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["CHOSEN", "best"]
 
@@ -37,9 +37,10 @@ CHOSEN: dict[str, float] = {
 }
 
 
-def best(frame: pd.DataFrame) -> dict[str, float]:
+def best(frame: "pd.DataFrame") -> dict[str, float]:
     """The temperature with the highest mean NDCG@20 of each arm of a long table.
 
+    >>> import pandas as pd
     >>> best(pd.DataFrame({"arm": ["a", "a"], "metric": ["ndcg"] * 2, "k": [20, 20],
     ...                    "temperature": [0.1, 0.2], "mean": [0.3, 0.4]}))
     {'a': 0.2}
@@ -53,6 +54,8 @@ def best(frame: pd.DataFrame) -> dict[str, float]:
 
 def main(words: list[str]) -> int:
     """Prints the table's choice, an arm a line, beside what is committed."""
+    from research.report.pages import read_table
+
     path = Path(*words[:1], "tables", "ml-100k", "losses-choice.csv")
     if not path.is_file():
         print(f"error: no {path}: run the grid losses-choice first", file=sys.stderr)

@@ -12,14 +12,14 @@ import pandas as pd
 from experiments.folders import (
     RESULTS_VERSION,
     check_version,
+    file_name,
+    records_path,
     run_folder,
     run_id,
     serving_folder,
 )
 from experiments.grid import Cell, Grid
 from experiments.plan import is_done
-from experiments.studies.curves import SIMULATED, report_curves
-from research.config import Config
 from research.files import read_arrays, read_json
 from research.report.arms import arms_figure, dots_figure
 from research.report.frontier import write_frontier
@@ -40,7 +40,7 @@ from research.report.records import (
 from research.report.salts import write_over_salts
 from research.report.sweeps import diversity_figure, temperature_figure, tradeoff_figure
 
-__all__ = ["FIGURES", "collect", "file_name", "place", "records_path", "report"]
+__all__ = ["FIGURES", "TABLES", "collect", "report"]
 
 _SEARCH = "Simulated words see the target: recall falls as more of them are replaced"
 
@@ -76,23 +76,6 @@ TABLES: dict[str, Callable[[list[RunResult], pd.DataFrame, Path], list[Path]]] =
     "frontier": write_frontier,
     "history-ties": write_over_salts,
 }
-
-
-def file_name(grid: str, split: str) -> str:
-    """The grid's name in files: with the split where it isn't the default one."""
-    return grid if split == Config().split else f"{grid}-{split}"
-
-
-def records_path(out: Path, dataset: str, grid: str, split: str) -> Path:
-    """Where a grid's records lie under an output folder."""
-    return out / "records" / dataset / f"{file_name(grid, split)}.npz"
-
-
-def place(grid: Grid, dataset: str) -> str:
-    """The folder of a grid's results: the data set's, or that of what needs none."""
-    if grid.study is not None:
-        return grid.study.place or dataset
-    return dataset if grid.runner is None else SIMULATED
 
 
 def collect(
@@ -159,17 +142,15 @@ def report(grid: Grid, records: Path, out: Path) -> tuple[pd.DataFrame, list[Pat
     Raises:
       InputError: the file is missing, or was written by another RESULTS_VERSION.
     """
-    if grid.study is not None:
-        return pd.DataFrame(), grid.study.report(records, out)
     header = read_header(records)
     check_version(records, header)
     rows = load_records(records)
-    if grid.runner is not None:
-        return report_curves(grid, rows, header, out)
     name, dataset = file_name(grid.name, header["split"]), header["dataset"]
     path = out / "tables" / dataset / name
     notes = [*_notes(header), *([grid.note] if grid.note else [])]
-    frame = write_report(rows, grid.reference, path, grid.question, grid.fields, notes)
+    frame = write_report(
+        rows, grid.reference, path, grid.question, grid.swept_fields, notes
+    )
     written = [path.with_name(f"{name}.csv"), path.with_name(f"{name}.md")]
     if grid.name in TABLES:
         written += TABLES[grid.name](rows, frame, path)

@@ -12,16 +12,22 @@ from research.files import read_json
 from research.types import InputError
 
 __all__ = [
+    "FAILED",
+    "FINISHED",
     "RESULTS_VERSION",
     "check_version",
     "check_writable",
+    "checked",
+    "file_name",
     "finished",
+    "records_path",
     "run_folder",
     "run_id",
     "serving_folder",
     "writable",
 ]
 
+FINISHED, FAILED = 0, 1  # exit statuses
 RESULTS_VERSION = 1  # part of every run's id, and of every file of records
 
 
@@ -89,6 +95,23 @@ def finished(folder: Path) -> bool:
     return True
 
 
+def file_name(name: str, split: str) -> str:
+    """A grid's name in files: with the split where it isn't the default one."""
+    return name if split == Config().split else f"{name}-{split}"
+
+
+def records_path(out: Path, dataset: str, name: str, split: str = Config.split) -> Path:
+    """Where the records of a grid or a study lie.
+
+    Args:
+      out: the output folder.
+      dataset: the folder of its results.
+      name: of the grid or the study.
+      split: of a grid.
+    """
+    return out / "records" / dataset / f"{file_name(name, split)}.npz"
+
+
 def check_writable(folder: Path, what: str) -> None:
     """Looks whether the folder could be made and written to; makes nothing.
 
@@ -106,6 +129,17 @@ def check_writable(folder: Path, what: str) -> None:
         raise InputError(
             f"{what} folder {folder} can't be written: {there}: {reason}"
         ) from None
+
+
+def checked(out: Path) -> Path:
+    """The output folder, if something could be written there; nothing is written yet.
+
+    Raises:
+      InputError: it is a file.
+    """
+    if out.exists() and not out.is_dir():
+        raise InputError(f"output folder {out} is a file")
+    return out
 
 
 def writable(out: Path) -> Path:

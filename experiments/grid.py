@@ -2,15 +2,13 @@
 
 import dataclasses
 import itertools
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from experiments.arms import arm
 from research.config import Config
 from research.types import InputError, choose
 
-__all__ = ["Cell", "Grid", "Study", "expand"]
+__all__ = ["Cell", "Grid", "Sweep", "expand"]
 
 QUICK_EPOCHS = 2
 QUICK_VALUES = 2
@@ -19,53 +17,49 @@ QUICK_WARMUP = 10  # steps, so that a cache has its turn in two epochs
 Sweep = dict[str, tuple[float, ...]]
 
 
-class Study(NamedTuple):
-    """A grid that isn't made of runs: it measures, and writes what it found.
-
-    run(out, dataset, data_dir, quick, progress) -> its file of records;
-    report(records, out) -> the tables and figures made from them. place is the folder
-    of its results where that isn't the data set's.
-    """
-
-    run: Callable[[Path, str, str | None, bool, Callable[[str], None]], Path]
-    report: Callable[[Path, Path], list[Path]]
-    place: str | None = None
-
-
 class Grid(NamedTuple):
-    """A named grid.
+    """A named grid: a question that training runs answer.
 
-    arms are names in ARMS; every combination of the swept values makes a run of each
-    arm and seed; deltas in the tables are taken from the reference arm. An arm that
-    ``apart`` names has its own sweeps, one after the other, in place of the common one
-    ({} is a run with nothing swept); they may be of structure, numbers or switches.
-    runner, where a grid trains nothing, makes a run's curves out of its config; study
-    stands in for runs altogether. changes are made to every run, beneath its arm's; so
-    are, where the data set is the one named, those of on. note stands under its tables:
-    what their numbers must not be taken for.
+    Every combination of the swept values makes a run of each arm and seed.
+
+    Attributes:
+      name: unique among grids and studies; files are named after it.
+      question: the title of its tables.
+      arms: names in ARMS.
+      reference: the arm that differences in the tables are taken from.
+      minutes: how long it takes on 2 cores.
+      seeds: how many seeds each combination is trained with.
+      swept: values by the name of the field, for every arm without sweeps of its own.
+      arm_sweeps: an arm's own sweeps, one after the other, instead of the common one
+        ({} is a run with nothing swept); they may be of structure, numbers or switches.
+      changes: made to every run, beneath those of its arm.
+      dataset_changes: further ones, by the name of the data set.
+      note: stands under the tables: what their numbers must not be taken for.
     """
 
     name: str
     question: str
     arms: tuple[str, ...]
     reference: str
-    seeds: int
     minutes: str
-    swept: Sweep
-    apart: dict[str, tuple[Sweep, ...]] = {}  # noqa: RUF012 - never written to
-    runner: Callable[[Config], dict[str, list[float]]] | None = None
+    seeds: int = 5
+    swept: Sweep = {}  # noqa: RUF012 - never written to
+    arm_sweeps: dict[str, tuple[Sweep, ...]] = {}  # noqa: RUF012 - never written to
     changes: dict[str, Any] = {}  # noqa: RUF012 - never written to
-    on: dict[str, dict[str, Any]] = {}  # noqa: RUF012 - never written to
-    study: Study | None = None
+    dataset_changes: dict[str, dict[str, Any]] = {}  # noqa: RUF012 - never written to
     note: str = ""
 
     @property
-    def fields(self) -> list[str]:
+    def swept_fields(self) -> list[str]:
         """Every field that some arm sweeps, in order of appearance."""
-        own = [sweep for sweeps in self.apart.values() for sweep in sweeps]
+        own = [sweep for sweeps in self.arm_sweeps.values() for sweep in sweeps]
         return list(
             dict.fromkeys(name for sweep in (self.swept, *own) for name in sweep)
         )
+
+    def folder(self, dataset: str) -> str:
+        """The folder of its results: that of the data set."""
+        return dataset
 
 
 class Cell(NamedTuple):
@@ -101,7 +95,7 @@ def expand(
     """
     for name in arms:
         choose(name, dict.fromkeys(grid.arms), f"arm of grid {grid.name}")
-    changes = grid.changes | grid.on.get(base.dataset, {})
+    changes = grid.changes | grid.dataset_changes.get(base.dataset, {})
     base = dataclasses.replace(base, **changes)
     n = seeds if seeds is not None else (1 if quick else grid.seeds)
     if n < 1:
@@ -110,7 +104,7 @@ def expand(
     for name in grid.arms:
         if arms and name not in arms:
             continue
-        for swept in _cells(grid, name, quick):
+        for swept in _combinations(grid, name, quick):
             for seed in range(n):
                 cells.append(Cell(name, swept, seed, _config(name, base, swept, seed)))
     if not quick:
@@ -118,10 +112,10 @@ def expand(
     return [cell._replace(config=_quick(cell.config)) for cell in cells]
 
 
-def _cells(grid: Grid, name: str, quick: bool) -> list[dict[str, float]]:
+def _combinations(grid: Grid, name: str, quick: bool) -> list[dict[str, float]]:
     """The combinations of an arm's swept values; of each sweep two when quick."""
     cells = []
-    for sweep in grid.apart.get(name, (grid.swept,)):
+    for sweep in grid.arm_sweeps.get(name, (grid.swept,)):
         combined = [
             dict(zip(sweep, values)) for values in itertools.product(*sweep.values())
         ]

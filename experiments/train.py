@@ -10,12 +10,19 @@ from pathlib import Path
 import tyro
 
 from experiments.arms import arm
-from experiments.commands import FAILED, FINISHED, announce, checked, finish
 from experiments.engine.meeting import Said
 from experiments.engine.processes import Place, check_place, join
 from experiments.export import check_export, export
+from experiments.finish import announce, finish
 from experiments.flags import FlagConfig, plain
-from experiments.folders import check_writable, serving_folder, writable
+from experiments.folders import (
+    FAILED,
+    FINISHED,
+    check_writable,
+    checked,
+    serving_folder,
+    writable,
+)
 from experiments.grid import Cell
 from experiments.inputs import fold_of, ratings_of
 from experiments.plan import Run, check_devices, label, locate, plan

@@ -17,6 +17,8 @@ from packaging.version import Version
 from experiments.__main__ import COMMANDS, main
 from experiments.grid import Grid
 from experiments.grids import GRIDS
+from experiments.lookup import experiments
+from experiments.studies import STUDIES
 from research.data import DATASETS
 
 ROOT = Path(__file__).parents[1]
@@ -128,7 +130,9 @@ def test_commands_and_flags_exist(page, helps):
         assert not missing
         if command == "run" and words[1].islower():
             added = f'GRIDS["{words[1]}"]', f'STUDIES["{words[1]}"]'  # by the page
-            assert words[1] in GRIDS or any(a in page.read_text() for a in added)
+            assert words[1] in experiments() or any(
+                a in page.read_text() for a in added
+            )
 
 
 def test_the_readme_names_every_command_and_data_set():
@@ -238,10 +242,10 @@ def test_no_path_of_a_machine():
     assert not found
 
 
-def test_every_grid_says_its_command_its_time_and_what_to_expect():
+def test_every_grid_and_study_says_its_command_its_time_and_what_to_expect():
     found = {}
     for path in sorted((ROOT / "experiments" / "grids").glob("*.py")):
-        if path.stem in ("__init__", "grid"):
+        if path.stem == "__init__":
             continue
         name = f"experiments.grids.{path.stem}"
         module = importlib.import_module(name)
@@ -250,6 +254,8 @@ def test_every_grid_says_its_command_its_time_and_what_to_expect():
         for grid in grids:
             found[grid.name] = module.__doc__ or ""
     assert set(found) == set(GRIDS)
+    for name in STUDIES:
+        found[name] = importlib.import_module(f"experiments.studies.{name}").__doc__
     for name, text in found.items():
         assert f"python -m experiments run {name} " in text
         assert f"python -m experiments run {name} --quick" in text

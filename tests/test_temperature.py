@@ -142,8 +142,10 @@ def test_a_learned_temperature_moves_stays_within_and_is_what_serving_divides_by
     vectors = done.user_vectors, done.item_vectors
     users, items = slice(0, 2), slice(0, len(vectors[1]))
     bias = log_share(np.bincount(fold.fitted.item, minlength=fold.fitted.n_items))
-    for told, temperature in (((done.temperature,), done.temperature), ((), 0.1)):
-        scores = np.asarray(serve(prepare(config, fold), *vectors, *told)(users, items))
+    run, prior = prepare(config, fold), config.prior
+    for learned, temperature in ((done.temperature, done.temperature), (None, 0.1)):
+        scorer = serve(run, *vectors, learned, prior)
+        scores = np.asarray(scorer(users, items))
         expected = vectors[0][users] @ vectors[1].T / temperature + bias
         np.testing.assert_allclose(scores[:2, items], expected, rtol=1e-4, atol=1e-4)
 
@@ -196,7 +198,7 @@ def test_one_compilation_over_all_that_is_traced():
 
 BAD = {
     "unknown temperature_kind 'lernt'": {"temperature_kind": "lernt"},
-    "unknown schedule 'log'": {"temperature_schedule": "log"},
+    "unknown temperature_schedule 'log'": {"temperature_schedule": "log"},
     "temperature_low is 2: it must be below temperature_high (1)": {
         "temperature_low": 2.0
     },

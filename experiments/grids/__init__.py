@@ -5,31 +5,30 @@ from experiments.grids.baselines import BASELINE_GRID, TOWERS_CHOICE
 from experiments.grids.cache import CACHE
 from experiments.grids.correction import CORRECTION
 from experiments.grids.depth import DEPTH
-from experiments.grids.exposure import EXPOSURE
 from experiments.grids.features import FEATURES
-from experiments.grids.frequency import FREQUENCY
 from experiments.grids.frontier import FRONTIER
 from experiments.grids.history import HISTORY, HISTORY_TIES
 from experiments.grids.learned_temperature import LEARNED_TEMPERATURE
 from experiments.grids.losses import LOSSES, LOSSES_CHOICE
-from experiments.grids.magnifier import MAGNIFIER
 from experiments.grids.negatives import NEGATIVES
 from experiments.grids.optimisers import OPTIMISERS
 from experiments.grids.positives import POSITIVES, POSITIVES_USERS
-from experiments.grids.probe import PROBE
 from experiments.grids.search import SEARCH
 from experiments.grids.ssb import SSB
 from experiments.grids.temperature import TEMPERATURE
+from research.registry import Registry
 
 __all__ = ["GRIDS"]
 
-GRIDS: dict[str, Grid] = {
-    grid.name: grid
-    for grid in (
-        *(SSB, TEMPERATURE, NEGATIVES, CACHE, CORRECTION, FREQUENCY, PROBE),
-        *(EXPOSURE, MAGNIFIER),
-        *(LOSSES, LOSSES_CHOICE, LEARNED_TEMPERATURE, FRONTIER),
-        *(BASELINE_GRID, TOWERS_CHOICE, POSITIVES, POSITIVES_USERS),
-        *(HISTORY, HISTORY_TIES, SEARCH, FEATURES, DEPTH, OPTIMISERS),
-    )
-}
+GRIDS: Registry[Grid] = Registry(
+    "grid",
+    {
+        grid.name: grid
+        for grid in (
+            *(SSB, TEMPERATURE, NEGATIVES, CACHE, CORRECTION),
+            *(LOSSES, LOSSES_CHOICE, LEARNED_TEMPERATURE, FRONTIER),
+            *(BASELINE_GRID, TOWERS_CHOICE, POSITIVES, POSITIVES_USERS),
+            *(HISTORY, HISTORY_TIES, SEARCH, FEATURES, DEPTH, OPTIMISERS),
+        )
+    },
+)

@@ -37,12 +37,10 @@ BASELINE_GRID = Grid(
         "chosen-towers",
     ),
     reference="chosen-towers",
-    seeds=5,
     minutes="8",
-    swept={},
-    apart={"mixed+logq": ({"temperature": (0.15,)},)},
+    arm_sweeps={"mixed+logq": ({"temperature": (0.15,)},)},
     changes={"temperature": 0.2},
-    on={"ml-1m": {"batch": 1024, "epochs": 10}},
+    dataset_changes={"ml-1m": {"batch": 1024, "epochs": 10}},
 )
 
 TOWERS_CHOICE = Grid(
@@ -52,6 +50,5 @@ TOWERS_CHOICE = Grid(
     reference="chosen-towers",
     seeds=1,
     minutes="4",
-    swept={},
     changes={"temperature": 0.2, "fit_on": "train"},
 )

@@ -38,10 +38,8 @@ CACHE = Grid(
         "fifo-cache-stored+logq",
     ),
     reference="in-batch+logq",
-    seeds=5,
     minutes="20",
-    swept={},
-    apart={
+    arm_sweeps={
         "in-batch+logq": ({},),
         "fifo-cache+logq": (
             {"draws": (1024, 4096, 8192)},

@@ -12,7 +12,7 @@ by the probability to be in the batch; ``same-item`` masks the row's own.
 Expect on MovieLens 100K: R@20 0.13 uncorrected and 0.23 to 0.245 for every corrected
 form at either batch. Leaving the positive uncorrected costs 0.005 to 0.009 at n = 63,
 and nothing that is seen at n = 511; the 1 / n and q / (1 - q_p) change nothing. The
-forms are told apart by the probe (research/diagnostics), not by recall.
+forms are told apart by the study ``probe``, not by recall.
 """
 
 from experiments.grid import Grid, Sweep
@@ -43,10 +43,8 @@ CORRECTION = Grid(
         "full-softmax",
     ),
     reference="in-batch",
-    seeds=5,
     minutes="15",
-    swept={},
-    apart={
+    arm_sweeps={
         "in-batch": (SIZES,),
         "in-batch+logq": (
             {"batch": (64,), **SWITCHES},

@@ -18,6 +18,7 @@ history 0.138, without the item's id 0.126; nothing else is missed. Batches thro
 cost 0.013, and ``dynamic`` brings nothing back.
 """
 
+from experiments.chosen import CHOSEN
 from experiments.grid import Grid
 
 FEATURES = Grid(
@@ -33,8 +34,6 @@ FEATURES = Grid(
         "features-all",
     ),
     reference="in-batch+logq",
-    seeds=5,
     minutes="15",
-    swept={},
-    changes={"temperature": 0.2},  # of in-batch+logq in experiments/chosen.py
+    changes={"temperature": CHOSEN["in-batch+logq"]},
 )

@@ -20,7 +20,7 @@ from experiments.grid import Grid, Sweep
 _ALPHAS = (-1.0, -0.75, -0.5, -0.25, 0.0, 0.25, 0.5, 0.75, 1.0)
 _LINE: Sweep = {"temperature": (0.1,), "prior": _ALPHAS}
 _WIDE, _TWO = (0.05, 0.1, 0.2), (0.1, 0.2)
-_APART: dict[str, tuple[Sweep, ...]] = {
+_SWEEPS: dict[str, tuple[Sweep, ...]] = {
     "in-batch": ({"temperature": _WIDE}, _LINE),
     "in-batch+logq": ({"temperature": _WIDE}, _LINE),
     "in-batch+logq+mask": ({"temperature": _TWO},),
@@ -34,10 +34,8 @@ _APART: dict[str, tuple[Sweep, ...]] = {
 FRONTIER = Grid(
     name="frontier",
     question="Which arm wins at a requested precision, and does any beat a prior?",
-    arms=tuple(_APART),
+    arms=tuple(_SWEEPS),
     reference="in-batch+logq",
-    seeds=5,
     minutes="14",
-    swept={},
-    apart=_APART,
+    arm_sweeps=_SWEEPS,
 )

@@ -29,9 +29,10 @@ click, 0.180 for the mean, 0.171 shuffled.
 
 from typing import Any
 
+from experiments.chosen import CHOSEN
 from experiments.grid import Grid, Sweep
 
-_TEMPERATURE = {"temperature": 0.2}  # of in-batch+logq in experiments/chosen.py
+_TEMPERATURE = {"temperature": CHOSEN["in-batch+logq"]}
 # A step an example less often, as there are ten times as many.
 _LARGE: dict[str, dict[str, Any]] = {"ml-1m": {"batch": 1024, "epochs": 8}}
 _SALTS: Sweep = {"tie_salt": (0, 1, 2, 3, 4)}
@@ -49,11 +50,9 @@ HISTORY = Grid(
         "encoder-self-attention",
     ),
     reference="in-batch+logq",
-    seeds=5,
     minutes="40",
-    swept={},
     changes=_TEMPERATURE,
-    on=_LARGE,
+    dataset_changes=_LARGE,
 )
 
 HISTORY_TIES = Grid(
@@ -63,7 +62,6 @@ HISTORY_TIES = Grid(
     reference="in-batch+logq",
     seeds=2,
     minutes="8",
-    swept={},
-    apart={name: (_SALTS,) for name in _NEXT},
+    arm_sweeps={name: (_SALTS,) for name in _NEXT},
     changes={**_TEMPERATURE, "split": "last"},
 )

@@ -23,7 +23,7 @@ _KINDS: dict[str, tuple[float, ...]] = {
     "-per-user": (0.1, 0.15),
     "-by-popularity": (0.1, 0.15),
 }
-_APART: dict[str, tuple[Sweep, ...]] = {
+_SWEEPS: dict[str, tuple[Sweep, ...]] = {
     f"{base}{kind}": ({"temperature": values},)
     for base in ("in-batch+logq", "full-softmax")
     for kind, values in _KINDS.items()
@@ -32,10 +32,8 @@ _APART: dict[str, tuple[Sweep, ...]] = {
 LEARNED_TEMPERATURE = Grid(
     name="learned-temperature",
     question="Does a temperature that moves beat a fixed one?",
-    arms=tuple(_APART),
+    arms=tuple(_SWEEPS),
     reference="in-batch+logq",
-    seeds=5,
     minutes="15",
-    swept={},
-    apart=_APART,
+    arm_sweeps=_SWEEPS,
 )

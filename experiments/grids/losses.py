@@ -26,10 +26,8 @@ LOSSES = Grid(
     question=_QUESTION,
     arms=(*CHOSEN, "align-uniform"),
     reference="full-softmax",
-    seeds=5,
     minutes="15",
-    swept={},
-    apart={name: ({"temperature": (value,)},) for name, value in CHOSEN.items()},
+    arm_sweeps={name: ({"temperature": (value,)},) for name, value in CHOSEN.items()},
 )
 
 LOSSES_CHOICE = Grid(

@@ -31,10 +31,8 @@ NEGATIVES = Grid(
         "hardest",
     ),
     reference="in-batch+logq",
-    seeds=5,
     minutes="10",
-    swept={},
-    apart={
+    arm_sweeps={
         "in-batch+logq": ({}, {"batch": (64, 256, 1024)}),
         "in-batch-part+logq": ({"draws": (63, 255)},),
         "mixed+logq": ({"draws": (64, 256, 1024, 4096)},),

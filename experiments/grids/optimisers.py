@@ -13,6 +13,7 @@ size, 0.259 at three times that; 0.254 to 0.256 for rowwise-adagrad from 30 time
 less below. The best and the dense one are not distinguishable.
 """
 
+from experiments.chosen import CHOSEN
 from experiments.grid import Grid
 
 OPTIMISERS = Grid(
@@ -20,13 +21,10 @@ OPTIMISERS = Grid(
     question="Do row-sparse optimisers find the same model as the dense one?",
     arms=("in-batch+logq", "lazy-adam", "rowwise-adagrad"),
     reference="in-batch+logq",
-    seeds=5,
     minutes="6",
-    swept={},
-    apart={
+    arm_sweeps={
         "lazy-adam": ({"table_rate": (0.3, 1.0, 3.0)},),
         "rowwise-adagrad": ({"table_rate": (3.0, 10.0, 30.0, 100.0)},),
     },
-    # The temperature of in-batch+logq in experiments/chosen.py.
-    changes={"temperature": 0.2},
+    changes={"temperature": CHOSEN["in-batch+logq"]},
 )

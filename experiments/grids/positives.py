@@ -30,9 +30,7 @@ POSITIVES = Grid(
         *("uniform-softmax", "full-softmax"),
     ),
     reference="full-softmax",
-    seeds=5,
     minutes="6",
-    swept={},
     changes={"positives": "item-item", "epochs": 5, "temperature": 0.2},
 )
 
@@ -44,9 +42,7 @@ POSITIVES_USERS = Grid(
         *("full-softmax", "full-softmax+time-halves"),
     ),
     reference="full-softmax",
-    seeds=5,
     minutes="1",
-    swept={},
     changes={
         "positives": "user-user",
         "halves": "random",

@@ -17,6 +17,7 @@ Expect on MovieLens 100K, ``last``: R@20 0.934 at noise 0, 0.616 at 0.5, 0.241 a
 say nothing cost 0.048 [0.030, 0.068]; at 0.9 they neither cost nor help recall.
 """
 
+from experiments.chosen import CHOSEN
 from experiments.grid import Grid
 
 SEARCH = Grid(
@@ -24,12 +25,9 @@ SEARCH = Grid(
     question="What does a tower make of a search, by how much the search says?",
     arms=("in-batch+logq", "encoder-none", "encoder-query"),
     reference="in-batch+logq",
-    seeds=5,
     minutes="10",
-    swept={},
-    apart={"encoder-query": ({"search_noise": (0.0, 0.5, 0.9, 1.0)},)},
-    # The temperature of in-batch+logq in experiments/chosen.py.
-    changes={"temperature": 0.2, "split": "last"},
+    arm_sweeps={"encoder-query": ({"search_noise": (0.0, 0.5, 0.9, 1.0)},)},
+    changes={"temperature": CHOSEN["in-batch+logq"], "split": "last"},
     note=(
         "The words of `encoder-query` are made from the target: its recall is no "
         "estimate of a search engine's, and compares with no other encoder's."

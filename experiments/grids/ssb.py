@@ -41,5 +41,4 @@ SSB = Grid(
     reference="in-batch",
     seeds=3,
     minutes="7",
-    swept={},
 )

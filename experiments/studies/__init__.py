@@ -1,1 +1,123 @@
-"""TODO."""
+"""The registry of studies: questions that a grid of training runs can't answer.
+
+Each is a module or a package of its own, named as the study, whose docstring says the
+question, the command and what to expect. It is imported only when the study runs.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from research.registry import Registry, deferred
+from research.types import InputError
+
+__all__ = ["SIMULATED", "STUDIES", "Study", "StudyOptions"]
+
+SIMULATED = "simulated"
+
+
+class StudyOptions(NamedTuple):
+    """What a study is run with; each takes the options it has a use for.
+
+    Attributes:
+      out: the output folder.
+      dataset: whose pairs and catalogue.
+      data_dir: as on the command line.
+      seeds: how many repetitions, with the seeds 0, 1, ...
+      quick: a smoke run, as small as shows that everything works: no result.
+      progress: called with a short line now and then.
+    """
+
+    out: Path
+    dataset: str = "ml-100k"
+    data_dir: str | None = None
+    seeds: int = 1
+    quick: bool = False
+    progress: Callable[[str], None] = lambda line: None
+
+
+class Study(NamedTuple):
+    """A named study, which measures something itself and writes it as its records.
+
+    Attributes:
+      name: unique among grids and studies; files are named after it.
+      question: the title of its tables.
+      minutes: how long it takes on 2 cores.
+      run: measures, and returns its file of records.
+      report: writes tables and figures under a folder, from a file of records alone.
+      seeds: how many seeds it is repeated with; None where it has no use for them.
+      place: the folder of its results where that isn't the data set's.
+    """
+
+    name: str
+    question: str
+    minutes: str
+    run: Callable[[StudyOptions], Path]
+    report: Callable[[Path, Path], list[Path]]
+    seeds: int | None = None
+    place: str | None = None
+
+    def folder(self, dataset: str) -> str:
+        """The folder of its results."""
+        return self.place or dataset
+
+    def repetitions(self, seeds: int | None, quick: bool) -> int:
+        """How many seeds a run takes.
+
+        Args:
+          seeds: what is asked for; default the study's own number.
+          quick: one seed, unless more are asked for.
+
+        Raises:
+          InputError: below 1, or the study has no use for seeds.
+        """
+        if seeds is not None and self.seeds is None:
+            raise InputError(f"study {self.name} has no use for --seeds")
+        n = seeds if seeds is not None else (1 if quick else self.seeds or 1)
+        if n < 1:
+            raise InputError(f"seeds is {n}: it must be at least 1")
+        return n
+
+
+STUDIES: Registry[Study] = Registry(
+    "study",
+    {
+        study.name: study
+        for study in (
+            Study(
+                name="frequency",
+                question="How fast does the streaming estimate follow a shift, at what "
+                "error?",
+                minutes="3",
+                run=deferred("experiments.studies.frequency:run_frequency"),
+                report=deferred("experiments.studies.frequency:report_frequency"),
+                seeds=5,
+                place=SIMULATED,
+            ),
+            Study(
+                name="probe",
+                question="How much of the sampling bias does each correction leave?",
+                minutes="8",
+                run=deferred("experiments.studies.probe.run:run_probe"),
+                report=deferred("experiments.studies.probe.run:report_probe"),
+            ),
+            Study(
+                name="exposure",
+                question="When does log q find what users would choose?",
+                minutes="6",
+                run=deferred("experiments.studies.exposure:run_exposure"),
+                report=deferred("experiments.studies.exposure:report_exposure"),
+                seeds=3,
+                place=SIMULATED,
+            ),
+            Study(
+                name="magnifier",
+                question="Whom does the gradient fall on, at which temperature?",
+                minutes="2",
+                run=deferred("experiments.studies.magnifier:run_magnifier"),
+                report=deferred("experiments.studies.magnifier:report_magnifier"),
+                seeds=5,
+            ),
+        )
+    },
+)

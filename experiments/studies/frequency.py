@@ -1,9 +1,22 @@
-"""The simulation of [yi2019]: a distribution that shifts under the estimate.
+"""How fast does the streaming estimate of frequency follow a shift, and at what error?
 
-A thousand items, batches of 128 without replacement, q_i ~ i^2 and after step 10,000
-q_i ~ (999 - i)^2; error = 1 / (2 |B|) sum_i |p_i estimated - p_i|, where p_i is the
-probability that item i is in a batch.
+The simulation of [yi2019]: 1,000 items, batches of 128 without replacement, q_i ~ i^2
+and after step 10,000 q_i ~ (999 - i)^2. The rate of the moving average and the number
+of hashes, over 5,000 buckets in all, are swept. Nothing is trained.
+
+    error = 1 / (2 |B|) sum_i |p_i estimated - p_i|,  p_i = P(item i is in a batch)
+
+    python -m experiments run frequency            about 3 minutes on 2 cores, 5 seeds
+    python -m experiments run frequency --quick    about 10 seconds
+
+Expect: a higher rate follows faster and settles at a higher error; more hashes settle
+lower (at rate 0.01: 0.14 with one, 0.05 with four, at step 20,000).
 """
+
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,24 +25,84 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Array, Float, Key
 from matplotlib.axes import Axes
+from scipy.optimize import brentq
 
+from experiments.folders import check_version, records_path
+from experiments.studies import SIMULATED, STUDIES, StudyOptions
+from experiments.studies.files import (
+    markdown_page,
+    markdown_table,
+    study_header,
+    write_report,
+)
 from research import rng
 from research.negatives.frequency import Estimate, at_least_one, init_estimate, observe
+from research.report.intervals import over_seeds
+from research.report.pages import csv_text
 from research.report.pictures import SPARE_COLOURS, STYLE, Drawing, blank
+from research.report.records import RunResult, load_records, read_header, save_records
+from research.report.tables import LEADING, TRAILING
 
 __all__ = [
-    "BUCKETS",
-    "SHIFT",
-    "STEPS",
+    "BATCH",
     "error_figure",
     "in_a_batch",
+    "report_frequency",
+    "run_frequency",
     "simulate",
     "weights",
 ]
 
+NAME = "frequency"
+ARM = "in-batch+logq-streaming"  # the arm whose log q the estimate is
+SWEEP: dict[str, tuple[float, ...]] = {
+    "hashes": (1, 2, 4),
+    "frequency_rate": (0.002, 0.01, 0.05),
+}
 ITEMS, BATCH, BUCKETS = 1000, 128, 5000
 SHIFT, STEPS, EVERY = 10_000, 20_000, 100
 START = {"last": 0, "gap": 100.0}  # the paper's
+
+
+def run_frequency(options: StudyOptions) -> Path:
+    """Simulates each number of hashes at each rate; returns the file of records.
+
+    A quick run keeps the first and the last combination.
+    """
+    combined = [
+        dict(zip(SWEEP, values)) for values in itertools.product(*SWEEP.values())
+    ]
+    cells = [
+        (swept, seed)
+        for swept in (combined[:: len(combined) - 1] if options.quick else combined)
+        for seed in range(options.seeds)
+    ]
+    rows = []
+    for n, (swept, seed) in enumerate(cells, 1):
+        curves = simulate(int(swept["hashes"]), swept["frequency_rate"], seed)
+        rows.append(RunResult(ARM, swept, seed, None, "", curves))
+        values = " ".join(f"{name} {value:g}" for name, value in swept.items())
+        error = f"error {curves['error'][-1]:.4f}"
+        options.progress(f"[{n}/{len(cells)}] {values} seed {seed}: {error}")
+    path = records_path(options.out, SIMULATED, NAME)
+    return save_records(path, rows, study_header(NAME, SIMULATED, options.quick))
+
+
+def report_frequency(records: Path, out: Path) -> list[Path]:
+    """Writes the table (error at each step, over seeds) and the figure of the curves.
+
+    The columns are those of every grid's table; k is the step, and no user is counted.
+
+    Raises:
+      InputError: no such file, or of another RESULTS_VERSION.
+    """
+    header = read_header(records)
+    check_version(records, header)
+    frame = _table(load_records(records))
+    texts = {".csv": csv_text(frame), ".md": _markdown(frame, header)}
+    return write_report(
+        out, header, texts, {"-error": error_figure(frame, header["quick"])}
+    )
 
 
 def simulate(hashes: int, rate: float, seed: int) -> dict[str, list[float]]:
@@ -66,12 +139,13 @@ def in_a_batch(weight: Float[np.ndarray, " i"], batch: int) -> Float[Array, " i"
     >>> [round(float(p), 4) for p in in_a_batch(np.array([1.0, 1.0, 0.0]), 1)]
     [0.5, 0.5, 0.0]
     """
-    low, high = 0.0, 1e3 * batch / weight.sum()
-    for _ in range(100):  # bisection to the last bit
-        middle = (low + high) / 2
-        few = np.sum(-np.expm1(-weight * middle)) < batch
-        low, high = (middle, high) if few else (low, middle)
-    return jnp.asarray(-np.expm1(-weight * low), jnp.float32)
+    weight = weight * batch / weight.sum()  # so that t is of the order of 1
+
+    def excess(t: float) -> float:
+        return float(np.sum(-np.expm1(-weight * t)) - batch)
+
+    t = brentq(excess, 0.0, 1e3, xtol=1e-15)
+    return jnp.asarray(-np.expm1(-weight * t), jnp.float32)
 
 
 @jax.jit
@@ -100,6 +174,43 @@ def _run(
     return jax.lax.scan(block, estimate, starts)[1]
 
 
+def _table(rows: Sequence[RunResult]) -> pd.DataFrame:
+    cells: dict[tuple[float, ...], list[RunResult]] = {}
+    for row in rows:
+        cells.setdefault(tuple(row.swept[n] for n in SWEEP), []).append(row)
+    lines = []
+    for values, runs in cells.items():
+        curves = [run.history or {} for run in runs]
+        errors = np.array([curve["error"] for curve in curves])
+        for n, step in enumerate(curves[0]["step"]):
+            line: dict[str, Any] = {"arm": runs[0].arm, "metric": "error"}
+            line |= over_seeds(errors[:, n])._asdict()
+            line |= {"k": int(step), "seeds": len(runs), "users": 0}
+            lines.append(line | dict(zip(SWEEP, values)))
+    frame = pd.DataFrame(lines, columns=[*LEADING, *SWEEP, *TRAILING])
+    return frame.assign(against="", note="")
+
+
+def _markdown(frame: pd.DataFrame, header: dict[str, Any]) -> str:
+    """The error at the middle and at the end, one row per combination."""
+    last = int(frame.k.max())
+    ends = [last // 2, last]
+    rows = []
+    for values, cell in frame[frame.k.isin(ends)].groupby(list(SWEEP), sort=False):
+        errors = [
+            f"{row.mean:.4f} [{row.low:.4f}, {row.high:.4f}]"
+            for row in cell.itertuples(index=False)
+        ]
+        rows.append([*(f"{value:g}" for value in values), *errors])
+    heads = [*SWEEP, *(f"error at step {k:,}" for k in ends)]
+    note = (
+        f"Mean and 95 % t interval over {int(frame.seeds.max())} seeds; "
+        f"results version {header['results_version']}."
+    )
+    parts = [markdown_table(heads, rows), note]
+    return markdown_page(STUDIES[NAME].question, parts, header["quick"])
+
+
 DASHES = ("solid", (0, (5, 2)), (0, (2, 1.5)), "dashdot")
 
 
@@ -110,7 +221,7 @@ def error_figure(frame: pd.DataFrame, quick: bool = False) -> Drawing:
       frame: a long table with k as the step, and columns hashes and frequency_rate.
       quick: said in the heading.
     """
-    points = frame[["hashes", "frequency_rate", "k", "mean", "low", "high"]]
+    points = frame[[*SWEEP, "k", "mean", "low", "high"]]
     points = points.rename(columns={"k": "step", "mean": "error"})
     rates = sorted(points.frequency_rate.unique())
     few, rate = points.hashes.min(), rates[len(rates) // 2]

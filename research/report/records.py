@@ -12,7 +12,16 @@ from numpy import ndarray
 from research.files import read_arrays, write_arrays
 from research.types import InputError, Record
 
-__all__ = ["RunResult", "load_records", "pack", "read_header", "save_records", "unpack"]
+__all__ = [
+    "RunResult",
+    "load_content",
+    "load_records",
+    "pack",
+    "read_header",
+    "save_content",
+    "save_records",
+    "unpack",
+]
 
 
 class RunResult(NamedTuple):
@@ -39,7 +48,7 @@ HALF = (
 )
 BYTE = ("rank", "band", "expansion")
 COUNTS = ("ks", "held", "exposure", "item_counts", "distinct")
-HEADER = "rows"
+HEADER = "rows"  # the array that holds the JSON content, whatever a file records
 LAYOUT = 1
 
 
@@ -128,8 +137,7 @@ def save_records(
                 else {name: stored(values) for name, values in history.items()},
             }
         )
-    text = json.dumps({"layout": LAYOUT, "header": dict(header or {}), "rows": lines})
-    return write_arrays(path, {HEADER: np.frombuffer(text.encode(), np.uint8)} | arrays)
+    return save_content(path, {"header": dict(header or {}), "rows": lines}, arrays)
 
 
 def load_records(path: Path) -> list[RunResult]:
@@ -138,7 +146,7 @@ def load_records(path: Path) -> list[RunResult]:
     Raises:
       InputError: no such file, or not a file of records.
     """
-    arrays = read_arrays(path)
+    content, arrays = load_content(path)
     try:
         return [
             RunResult(
@@ -153,7 +161,7 @@ def load_records(path: Path) -> list[RunResult]:
                 if line["history"] is None
                 else {name: arrays[a].tolist() for name, a in line["history"].items()},
             )
-            for line in _json(arrays)["rows"]
+            for line in content["rows"]
         ]
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: not a file of records ({error!r})") from error
@@ -165,14 +173,37 @@ def read_header(path: Path) -> dict[str, Any]:
     Raises:
       InputError: no such file, or not a file of records.
     """
+    header: dict[str, Any] = load_content(path)[0]["header"]
+    return header
+
+
+def save_content(
+    path: Path, content: Mapping[str, Any], arrays: Mapping[str, ndarray]
+) -> Path:
+    """Writes a file of records: JSON content and arrays, the same bytes each time.
+
+    Args:
+      path: where; written whole or not at all.
+      content: JSON with at least a "header", an object.
+      arrays: whatever the content refers to by name.
+    """
+    text = json.dumps({"layout": LAYOUT, **content})
+    json_bytes = np.frombuffer(text.encode(), np.uint8)
+    return write_arrays(path, {HEADER: json_bytes, **arrays})
+
+
+def load_content(path: Path) -> tuple[dict[str, Any], dict[str, ndarray]]:
+    """Returns the JSON content and the arrays of a file that save_content wrote.
+
+    Raises:
+      InputError: no such file, or not a file of records.
+    """
+    arrays = read_arrays(path)
     try:
-        return dict(_json(read_arrays(path))["header"])
+        content = dict(json.loads(arrays.pop(HEADER).tobytes().decode()))
+        if content.pop("layout") != LAYOUT:
+            raise ValueError(f"another layout than {LAYOUT}, which this code reads")
+        content["header"] = dict(content["header"])
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: not a file of records ({error!r})") from error
-
-
-def _json(arrays: Mapping[str, ndarray]) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(arrays[HEADER].tobytes().decode())
-    if content["layout"] != LAYOUT:
-        raise ValueError(f"layout {content['layout']}, this code reads {LAYOUT}")
-    return content
+    return content, arrays

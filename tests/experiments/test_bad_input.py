@@ -197,6 +197,10 @@ VALUES = {
         ("--temprature", "nearest: --temperature"),
     ),
     "no grid": (("run",), ("grid",)),
+    "arms of a study": (("run", "probe", "--arms", "in-batch"), ("probe", "--arms")),
+    "split of a study": (("run", "probe", "--split", "last"), ("probe", "--split")),
+    "seeds of a study without": (("run", "probe", "--seeds", "2"), ("--seeds",)),
+    "no seeds of a study": (("run", "exposure", "--seeds", "0"), ("seeds is 0",)),
     "a word too many": (("list", "ssb"), ("ssb",)),
 }
 

@@ -20,7 +20,9 @@ from experiments.__main__ import COMMANDS, _parse, main
 from experiments.arms import ARMS, arm
 from experiments.grid import expand
 from experiments.grids import GRIDS
+from experiments.lookup import experiments, find_by_file
 from experiments.plan import MODELS
+from experiments.studies import STUDIES
 from research.config import SERVING, TRACED, Config
 from research.data import DATASETS
 from research.events import SPLITS
@@ -84,13 +86,14 @@ def test_every_flag_of_a_command_has_a_help(command, capsys):
         assert re.search(pattern, text), flag
 
 
-def test_list_shows_every_grid(capsys):
+def test_list_shows_every_grid_and_study(capsys):
     assert main(["list"]) == 0
     out = capsys.readouterr().out
-    for name, grid in GRIDS.items():
+    for name, one in experiments().items():
         assert name in out
-        assert grid.question.split()[0] in out
-        assert str(len(expand(grid, Config()))) in out
+        assert one.question.split()[0] in out
+        if name in GRIDS:
+            assert str(len(expand(one, Config()))) in out
 
 
 def test_the_grids_are_the_named_ones():
@@ -98,8 +101,26 @@ def test_the_grids_are_the_named_ones():
     for name, grid in GRIDS.items():
         assert grid.name == name
         assert set(grid.arms) <= set(ARMS)
-        assert grid.reference in grid.arms or grid.study
+        assert grid.reference in grid.arms
         assert set(grid.swept) <= set(TRACED + SERVING)
+
+
+def test_the_studies_are_the_named_ones():
+    assert set(STUDIES) == {"exposure", "frequency", "magnifier", "probe"}
+    assert not set(STUDIES) & set(GRIDS)
+    for name, study in STUDIES.items():
+        assert study.name == name
+        for function in (study.run, study.report):
+            assert callable(function.load())
+
+
+def test_a_file_is_of_the_longest_name_that_it_starts_with():
+    for stem, name in {
+        "history-ties-last": "history-ties",
+        "history-last": "history",
+        "probe": "probe",
+    }.items():
+        assert find_by_file(stem).name == name
 
 
 @pytest.mark.parametrize("name", ARM_NAMES)
@@ -137,7 +158,7 @@ def larger(tmp_path_factory):
     return write_larger_100k(tmp_path_factory.mktemp("larger"))
 
 
-@pytest.mark.parametrize("name", [n for n in GRID_NAMES if not GRIDS[n].study])
+@pytest.mark.parametrize("name", GRID_NAMES)
 def test_every_cell_of_a_grid_can_be_prepared(name, larger):
     """A quick grid keeps every arm, with one seed and the ends of what is swept."""
     grid = GRIDS[name]

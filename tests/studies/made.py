@@ -4,13 +4,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.studies.probe.enumeration import SmallWorld, draw_laws, enumerated
-from experiments.studies.probe.estimates import Estimate
-from experiments.studies.probe.forms import FORMS, form_config, form_sources
-from experiments.studies.probe.gradients import (
-    Probed,
+from experiments.studies.probe.estimates import (
+    BiasEstimate,
+    SmallWorld,
+    draw_laws,
+    enumerated_bias,
+)
+from experiments.studies.probe.estimators import (
+    ESTIMATORS,
+    ProbedArm,
     draw_rows,
-    probed,
+    estimator_config,
+    estimator_sources,
+    probed_arm,
     score_gradient,
 )
 from research.config import Config
@@ -26,22 +32,22 @@ def small_arm(
     masked: bool = False,
     sources: tuple[Source, ...] | None = None,
     **changes: float,
-) -> Probed:
-    """A form on the small world, with a mutation of its config or its sources."""
-    config = form_config(name, n, masked)
+) -> ProbedArm:
+    """An estimator on the small world, with a mutation of its config or its sources."""
+    config = estimator_config(name, n, masked)
     if changes:
         config = Config(**{**config.__dict__, **changes})
-    return probed(config, world.pool, sources or form_sources(name, config))
+    return probed_arm(config, world.pool, sources or estimator_sources(name, config))
 
 
 def exactly(
-    worlds: tuple[SmallWorld, SmallWorld], name: str, n: int, arm: Probed
-) -> tuple[Estimate, Estimate]:
-    """The arm's bias at the truth and away, by enumeration of what the form draws."""
-    names = FORMS[name].sources
+    worlds: tuple[SmallWorld, SmallWorld], name: str, n: int, arm: ProbedArm
+) -> tuple[BiasEstimate, BiasEstimate]:
+    """The arm's bias at the truth and away, by enumeration of its draws."""
+    names = ESTIMATORS[name].sources
     own_out = arm.config.leave_own_out and not arm.config.mask_same_item
     laws = draw_laws(names, worlds[0], own_out)
-    return enumerated(arm, (n // len(names),) * len(names), laws, worlds)
+    return enumerated_bias(arm, (n // len(names),) * len(names), laws, worlds)
 
 
 def pairs_of(world: SmallWorld) -> Batch:
@@ -53,7 +59,12 @@ def pairs_of(world: SmallWorld) -> Batch:
 
 
 def sampled_gradient(
-    world: SmallWorld, arm: Probed, user: int, positive: int, rows: int, seed: int = 0
+    world: SmallWorld,
+    arm: ProbedArm,
+    user: int,
+    positive: int,
+    rows: int,
+    seed: int = 0,
 ) -> np.ndarray:
     """Gradients of many rows of one user and positive, each with draws of its own."""
     own = jnp.full(rows, positive, jnp.int32)

@@ -8,15 +8,22 @@ import numpy as np
 import pytest
 
 from experiments.arms import arm as arm_of
-from experiments.studies.probe.bias import draw_many, make_drawer, prepare, probe
-from experiments.studies.probe.estimates import estimate
-from experiments.studies.probe.gradients import full_gradient, probed
-from experiments.studies.probe.points import deciles, make_point, project
-from experiments.studies.probe.runner import FAITHFUL, ZERO, Measurement, ProbeRunner
+from experiments.studies.probe.archive import FAITHFUL, ZERO, Measurement
+from experiments.studies.probe.bias import (
+    compile_error,
+    deciles,
+    draw_many,
+    make_drawer,
+    make_point,
+    probe,
+    project,
+)
+from experiments.studies.probe.estimates import estimate_bias
+from experiments.studies.probe.estimators import full_gradient, probed_arm
+from experiments.studies.probe.run import ProbeRunner
 from research.config import Config
 from research.losses import LOSSES
 from research.losses.entry import VECTORS
-from research.prepare import prepare as prepare_run
 from research.train.run_state import init_state
 from tests.world import made_fold
 
@@ -26,11 +33,11 @@ N = 64
 @pytest.fixture(scope="module")
 def point():
     fold = made_fold()
-    run = prepare_run(Config(dim=8, user_hidden=(8,), item_hidden=(8,)), fold)
+    run = prepare(Config(dim=8, user_hidden=(8,), item_hidden=(8,)), fold)
     world, sizes = run.world
     model = run.model
     params = init_state(run, world, sizes).params
-    # Warm, so that a few draws are enough for the forms with the right q.
+    # Warm, so that a few draws are enough for the estimators with the right q.
     return make_point(model, params, world, 0.5, rows=256, only_fitted=True)
 
 
@@ -47,7 +54,7 @@ def found(point):
         Measurement("made", "untrained", "fitted", form, False, "per row", N, question)
         for form, question in forms
     ]
-    return {(c.form, c.question): p for c, p in runner.measure(point, cells, m=6)}
+    return {(c.estimator, c.question): p for c, p in runner.measure(point, cells, m=6)}
 
 
 def test_uncorrected_in_batch_pushes_popular_items_down(found):
@@ -67,7 +74,7 @@ def test_the_unigram_q_of_uniform_draws_pushes_unpopular_items_down(found):
 @pytest.mark.parametrize("target", ["scores", "items", "towers"])
 def test_the_probe_ranks_wrong_above_right(found, target):
     bias = {
-        key: estimate(one.products[target], key[1] == FAITHFUL).bias
+        key: estimate_bias(one.products[target], key[1] == FAITHFUL).bias
         for key, one in found.items()
     }
     for wrong, right in (
@@ -78,18 +85,18 @@ def test_the_probe_ranks_wrong_above_right(found, target):
 
 
 def test_yi_is_at_zero_at_the_truth(found):
-    found = estimate(found["in-batch+logq", ZERO].products["items"], False)
+    found = estimate_bias(found["in-batch+logq", ZERO].products["items"], False)
     assert found.bias < 3 * found.error + 1e-3
     assert np.isnan(found.cosine)
 
 
 def test_the_catalogue_is_the_exact_softmax(point):
     config = dataclasses.replace(arm_of("full-softmax"), batch=2)
-    arm = probed(config, point.world.pool)
-    ready = prepare(arm, width=point.scores.shape[1])
+    arm = probed_arm(config, point.world.pool)
+    ready = compile_error(arm, width=point.scores.shape[1])
     one = probe(point, ready, draw_many(point, make_drawer(arm), 3))
     for kept in one.products.values():
-        assert estimate(kept).bias < 1e-4
+        assert estimate_bias(kept).bias < 1e-4
     assert np.abs(one.signed).max() < 1e-6
 
 
@@ -114,4 +121,4 @@ def test_deciles_hold_a_tenth_each_and_the_most_clicked_first():
 def test_a_loss_that_needs_vectors_is_refused(point):
     name = next(name for name, loss in LOSSES.items() if VECTORS in loss.needs)
     with pytest.raises(ValueError, match="scores alone"):
-        probed(dataclasses.replace(Config(), loss=name), point.world.pool)
+        probed_arm(dataclasses.replace(Config(), loss=name), point.world.pool)

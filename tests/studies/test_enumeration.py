@@ -7,14 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.studies.probe.enumeration import (
+from experiments.studies.probe.estimates import (
     draw_laws,
-    expected,
+    expected_error,
     multisets,
     small_world,
 )
-from experiments.studies.probe.forms import form_sources
-from experiments.studies.probe.gradients import score_gradient
+from experiments.studies.probe.estimators import estimator_sources, score_gradient
 from research.negatives.union import union_log_q
 from tests.studies.made import exactly, sampled_gradient, small_arm
 
@@ -36,7 +35,7 @@ def test_the_same_item_mask_leaves_a_bias_that_grows_with_n():
     assert 0.01 < zero[0] < zero[1] < zero[2] < 0.3
 
 
-def test_away_from_the_truth_no_form_is_faithful_at_small_n():
+def test_away_from_the_truth_no_estimator_is_faithful_at_small_n():
     for name in ("in-batch+logq", "importance", "leave-own-out"):
         two, six = (
             exactly(WORLDS, name, n, small_arm(WORLDS[0], name, n))[1] for n in (2, 6)
@@ -55,7 +54,7 @@ def test_uncorrected_is_biased_everywhere():
 def test_multisets_stand_for_all_sequences():
     arm = small_arm(WORLDS[0], "in-batch+logq", 2)
     laws = draw_laws(("in-batch",), WORLDS[1])
-    (mean, second) = expected(arm, WORLDS[1:], (2,), laws)[0]
+    (mean, second) = expected_error(arm, WORLDS[1:], (2,), laws)[0]
     ids = np.array(list(itertools.product(range(6), repeat=2)), np.int32)
     chance = laws[0][0][ids].prod(axis=1)
     run = jax.jit(
@@ -78,7 +77,7 @@ def test_multisets_stand_for_all_sequences():
 
 def test_the_union_q_is_the_mixture_that_is_drawn():
     arm = small_arm(WORLDS[0], "mixed+logq", 6)
-    said = union_log_q(jnp.arange(6), arm.sources, arm.memories, WORLDS[0].pool, 0)
+    said = union_log_q(jnp.arange(6), arm.sources, arm.source_states, WORLDS[0].pool, 0)
     share, flat = draw_laws(("in-batch", "uniform"), WORLDS[0])
     np.testing.assert_allclose(np.exp(said), (share[0] + flat[0]) / 2, rtol=1e-5)
 
@@ -90,7 +89,7 @@ def test_sampled_draws_agree_with_enumeration_within_their_error(name):
     world = WORLDS[1]._replace(
         scores=WORLDS[1].scores[:1], law=np.eye(6)[2:3]
     )  # one user, one positive
-    (mean, _) = expected(arm, (world,), (4,), laws)[0]
+    (mean, _) = expected_error(arm, (world,), (4,), laws)[0]
     full = np.exp(world.scores[0]) / np.exp(world.scores[0]).sum() - np.eye(6)[2]
     g = sampled_gradient(world, arm, 0, 2, rows=20_000)
     error = g.std(axis=0) / np.sqrt(len(g))
@@ -107,7 +106,9 @@ def test_sampled_draws_agree_with_enumeration_within_their_error(name):
 )
 def test_a_wrong_q_is_found_at_the_truth(name, n, changes):
     if changes == "unigram":
-        wrong = form_sources("mixed-unigram-q", small_arm(WORLDS[0], name, n).config)
+        wrong = estimator_sources(
+            "mixed-unigram-q", small_arm(WORLDS[0], name, n).config
+        )
         arm = small_arm(WORLDS[0], name, n, sources=wrong)
     else:
         arm = small_arm(WORLDS[0], name, n, **changes)

@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 
 from experiments.arms import arm
+from experiments.studies import StudyOptions
 from experiments.studies.magnifier import (
     Magnifier,
     formula_share,
     magnifier_frame,
     measured_share,
+    report_magnifier,
     run_magnifier,
 )
 from research.config import Config
@@ -70,8 +72,9 @@ def test_a_quick_study_writes_its_records_table_and_figure(tmp_path, monkeypatch
     digest = type("Ratings", (), {"digest": "made"})
     monkeypatch.setattr("experiments.studies.magnifier.ratings_of", lambda *_: digest)
     lines: list[str] = []
-    records = run_magnifier(tmp_path, "ml-100k", None, True, lines.append)
-    assert records.is_file()
+    options = StudyOptions(tmp_path, quick=True, progress=lines.append)
+    report_magnifier(run_magnifier(options), tmp_path)
+    assert (tmp_path / "records/ml-100k/magnifier.npz").is_file()
     assert len(lines) == 2
     table = (tmp_path / "tables/ml-100k/magnifier.md").read_text()
     assert "A quick run" in table

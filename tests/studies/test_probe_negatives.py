@@ -5,7 +5,12 @@ import dataclasses
 import numpy as np
 import pytest
 
-from experiments.studies.probe.negatives import band_shares, drift, library_shares, seen
+from experiments.studies.probe.negatives import (
+    band_shares,
+    catalogue_shares,
+    drift,
+    sample_sources,
+)
 from research.config import Config
 from research.prepare import prepare
 from research.train.run_state import init_state
@@ -24,12 +29,12 @@ def looked():
     model = run.model
     params = init_state(run, world, sizes).params
     counts = np.asarray(world.pool.counts).astype(int)
-    return seen(config, model, params, world), counts
+    return sample_sources(config, model, params, world), counts
 
 
 def test_in_batch_is_head_and_uniform_is_the_library(looked):
     found, counts = looked
-    library = library_shares(counts)
+    library = catalogue_shares(counts)
     in_batch = band_shares(found["in-batch"].counts, counts)
     uniform = band_shares(found["uniform:63"].counts, counts)
     per_row = band_shares(found["uniform-per-row:8"].counts, counts)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from research.config import Config
-from research.prepare import prepare
+from research.prepare import check_config, prepare
 from research.towers import ENCODERS
 from research.towers.inputs import UserInput, Words
 from research.train.loop import train

@@ -1,60 +1,119 @@
-"""What the probe measured, as plain arrays: tables and figures are made of it."""
+"""What the probe measured: as a file of records, as long tables, and as a page."""
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+import pandas as pd
+from jaxtyping import Int
 from numpy import ndarray
 
-from experiments.studies.probe.bias import Probe
-from experiments.studies.probe.estimates import Estimate, Products
-from experiments.studies.probe.negatives import Seen
-from experiments.studies.probe.points import TARGETS
-from experiments.studies.probe.runner import Measured, Measurement
-from research.files import read_arrays, write_arrays
-from research.types import InputError
+from experiments.studies.files import (
+    load_study,
+    markdown_page,
+    markdown_table,
+    save_study,
+)
+from experiments.studies.probe.bias import TARGETS, Probe
+from experiments.studies.probe.estimates import BiasEstimate, Products, estimate_bias
+from experiments.studies.probe.estimators import ESTIMATORS
+from experiments.studies.probe.negatives import (
+    Drifts,
+    SourceSample,
+    band_shares,
+    catalogue_shares,
+)
+from research.types import BANDS, InputError
 
-__all__ = ["Archive", "load_archive", "save_archive"]
+__all__ = [
+    "FAITHFUL",
+    "PER_ROW",
+    "SMALL",
+    "ZERO",
+    "Archive",
+    "Measurement",
+    "bias_table",
+    "decile_table",
+    "drift_table",
+    "load_archive",
+    "negatives_table",
+    "page",
+    "save_archive",
+]
 
-LAYOUT = 1
-HEADER = "rows"  # as in the records of grids, so that read_header opens both
+FAITHFUL = "faithful"  # fitted positives: is E[g] the gradient of the full softmax?
+ZERO = "zero at truth"  # positives from the model: is E[g] zero?
+SMALL = "6 items"
+PER_ROW = "per row"
+LIBRARY = "library"
+
+
+class Measurement(NamedTuple):
+    """What is measured, and where.
+
+    Attributes:
+      world: "6 items" (enumerated) or the data set.
+      model: "untrained", "trained", or "made" on the 6 items.
+      library: the catalogue: "fitted" (items with a fitted click) or "whole".
+      estimator: as in ESTIMATORS.
+      masked: whether columns that hold the row's own positive are masked.
+      drawn: "per row", or "shared" by all rows.
+      n: draws a row.
+      question: FAITHFUL or ZERO.
+    """
+
+    world: str
+    model: str
+    library: str
+    estimator: str
+    masked: bool
+    drawn: str
+    n: int
+    question: str
+
+    def columns(self) -> dict[str, Any]:
+        """Its columns in the tables, where the estimator is called a form."""
+        names = {"estimator": "form"}
+        values = {names.get(name, name): v for name, v in self._asdict().items()}
+        return {**values, "masked": "yes" if self.masked else "no"}
 
 
 class Archive(NamedTuple):
-    """Everything a run of the probe found.
+    """Everything that a run of the probe measured.
 
-    seen is by model, then by source; counts [i] are the fitted clicks; drifts is by lag
-    in steps, at the steps of the same length.
+    Attributes:
+      header: as of every file of records.
+      measured: from draws.
+      enumerated: on the 6 items.
+      negatives: a sample of each source, by model and source.
+      counts: fitted clicks of the items.
+      drifts: of the item vectors, see ``Followed``.
     """
 
     header: dict[str, Any]
-    measured: list[Measured]
-    enumerated: list[tuple[Measurement, Estimate]]
-    seen: dict[str, dict[str, Seen]]
+    measured: list[tuple[Measurement, Probe]]
+    enumerated: list[tuple[Measurement, BiasEstimate]]
+    negatives: dict[str, dict[str, SourceSample]]
     counts: Int[ndarray, " i"]
-    drifts: dict[int, tuple[Int[ndarray, " s"], Float[ndarray, " s"]]]
+    drifts: Drifts
 
 
-def save_archive(path: Path, archive: Archive) -> Path:
-    """Writes an archive as one file, whole or not at all, the same bytes each time."""
+def save_archive(out: Path, archive: Archive) -> Path:
+    """Writes the records under an output folder; the same bytes each time."""
     probes = [probe for _, probe in archive.measured]
-    by_target = [[p.products[t] for t in TARGETS] for p in probes]
+    inner = [[probe.products[t] for t in TARGETS] for probe in probes]
     arrays = {
-        "own": _stack([[k.own for k in row] for row in by_target]),
-        "all": _stack([[k.all for k in row] for row in by_target]),
-        "along": _stack([[k.along for k in row] for row in by_target]),
-        "norm": np.array([[k.norm for k in row] for row in by_target], "<f8"),
-        "signed": np.array([p.signed for p in probes], "<f2"),
+        "own": np.array([[p.squared for p in row] for row in inner], "<f4"),
+        "all": np.array([[p.with_sum for p in row] for row in inner], "<f4"),
+        "along": np.array([[p.with_reference for p in row] for row in inner], "<f4"),
+        "norm": np.array([[p.norm for p in row] for row in inner], "<f8"),
+        "signed": np.array([probe.signed for probe in probes], "<f2"),
         "enumerated": np.array([tuple(e) for _, e in archive.enumerated], "<f8"),
         "counts": archive.counts.astype("<i4"),
     }
     lines: list[list[Any]] = []
     content: dict[str, Any] = {
-        "layout": LAYOUT,
-        "header": archive.header,
         "cells": [
             [*cell, probe.products[TARGETS[0]].repeats]
             for cell, probe in archive.measured
@@ -63,40 +122,42 @@ def save_archive(path: Path, archive: Archive) -> Path:
         "seen": lines,
         "lags": sorted(archive.drifts),
     }
-    for model, sources in archive.seen.items():
-        for source, found in sources.items():
+    for model, samples in archive.negatives.items():
+        for source, (counts, *numbers) in samples.items():
             name = f"seen{len(lines)}"
-            arrays[name] = found.counts.astype("<i4")
-            numbers = [found.score, found.positive_score, found.above]
+            arrays[name] = counts.astype("<i4")
             lines.append([model, source, name, *numbers])
     for lag, (steps, drift) in archive.drifts.items():
         arrays[f"steps{lag}"] = np.asarray(steps, "<i4")
         arrays[f"drift{lag}"] = np.asarray(drift, "<f4")
-    text = np.frombuffer(json.dumps(content).encode(), np.uint8)
-    return write_arrays(path, {HEADER: text} | arrays)
+    return save_study(out, archive.header, arrays, content)
 
 
 def load_archive(path: Path) -> Archive:
-    """Returns the archive in a file that save_archive wrote.
+    """The archive in a file that save_archive wrote.
 
     Raises:
-      InputError: no such file, or not one of the probe's.
+      InputError: no such file, not the probe's, or of another RESULTS_VERSION.
     """
-    arrays = read_arrays(path)
+    content, arrays = load_study(path)
     try:
-        content = json.loads(arrays[HEADER].tobytes().decode())
-        if content["layout"] != LAYOUT or "cells" not in content:
-            raise ValueError(f"layout {content['layout']} of another kind")
+        negatives: dict[str, dict[str, SourceSample]] = {}
+        for model, source, name, *numbers in content["seen"]:
+            sample = SourceSample(arrays[name].astype(np.int64), *numbers)
+            negatives.setdefault(model, {})[source] = sample
         return Archive(
-            header=dict(content["header"]),
-            measured=[_measured(arrays, n, c) for n, c in enumerate(content["cells"])],
+            header=content["header"],
+            measured=[
+                (Measurement(*cell), _probe(arrays, n, int(repeats)))
+                for n, (*cell, repeats) in enumerate(content["cells"])
+            ],
             enumerated=[
-                (Measurement(*cell), Estimate(*(float(x) for x in row)))
+                (Measurement(*cell), BiasEstimate(*map(float, row)))
                 for cell, row in zip(
                     content["enumerated"], arrays["enumerated"], strict=True
                 )
             ],
-            seen=_seen(arrays, content["seen"]),
+            negatives=negatives,
             counts=arrays["counts"].astype(np.int64),
             drifts={
                 lag: (arrays[f"steps{lag}"], arrays[f"drift{lag}"])
@@ -107,30 +168,175 @@ def load_archive(path: Path) -> Archive:
         raise InputError(f"{path}: not a file of the probe ({error!r})") from error
 
 
-def _measured(arrays: Mapping[str, ndarray], n: int, line: list[Any]) -> Measured:
-    *cell, repeats = line
-    kept = {
+def _probe(arrays: Mapping[str, ndarray], n: int, repeats: int) -> Probe:
+    inner = {
         target: Products(
-            own=arrays["own"][n, t].astype(np.float64),
-            all=arrays["all"][n, t].astype(np.float64),
-            along=arrays["along"][n, t].astype(np.float64),
+            squared=arrays["own"][n, t].astype(np.float64),
+            with_sum=arrays["all"][n, t].astype(np.float64),
+            with_reference=arrays["along"][n, t].astype(np.float64),
             norm=float(arrays["norm"][n, t]),
-            repeats=int(repeats),
+            repeats=repeats,
         )
         for t, target in enumerate(TARGETS)
     }
-    return Measurement(*cell), Probe(kept, arrays["signed"][n].astype(np.float64))
+    return Probe(inner, arrays["signed"][n].astype(np.float64))
 
 
-def _seen(
-    arrays: Mapping[str, ndarray], lines: Sequence[list[Any]]
-) -> dict[str, dict[str, Seen]]:
-    out: dict[str, dict[str, Seen]] = {}
-    for model, source, name, *numbers in lines:
-        counts = arrays[name].astype(np.int64)
-        out.setdefault(model, {})[source] = Seen(counts, *numbers)
-    return out
+def bias_table(archive: Archive) -> pd.DataFrame:
+    """One row per measurement and target: bias, standard error, cosine, variance."""
+    estimates = [
+        (cell, target, estimate_bias(inner, cell.question == FAITHFUL))
+        for cell, probe in archive.measured
+        for target, inner in probe.products.items()
+    ]
+    estimates += [(cell, "scores", one) for cell, one in archive.enumerated]
+    return pd.DataFrame(
+        {
+            **cell.columns(),
+            "q exact": "yes" if ESTIMATORS[cell.estimator].exact else "no",
+            "target": target,
+            **one._asdict(),
+        }
+        for cell, target, one in estimates
+    )
 
 
-def _stack(parts: Sequence[Any]) -> ndarray:
-    return np.array(parts, dtype="<f4")
+def decile_table(archive: Archive) -> pd.DataFrame:
+    """Signed error by popularity decile (1 the most clicked), with standard errors.
+
+    Of the measurements with the largest n: the others show the same with more noise.
+    """
+    largest = max(cell.n for cell, _ in archive.measured)
+    rows = []
+    for cell, probe in archive.measured:
+        if cell.n != largest:
+            continue
+        errors = probe.signed.std(axis=0, ddof=1) / np.sqrt(len(probe.signed))
+        for n, (mean, error) in enumerate(zip(probe.signed.mean(axis=0), errors), 1):
+            rows.append({**cell.columns(), "decile": n, "signed": mean, "error": error})
+    return pd.DataFrame(rows)
+
+
+def negatives_table(archive: Archive) -> pd.DataFrame:
+    """One row per model and source, the catalogue first: bands, items, scores."""
+    names = [f"share_{band}" for band in BANDS]
+    first = {
+        "model": "",
+        "source": LIBRARY,
+        **dict(zip(names, catalogue_shares(archive.counts))),
+        "distinct": len(archive.counts),
+    }
+    rows: list[dict[str, Any]] = [first]
+    for model, samples in archive.negatives.items():
+        for source, sample in samples.items():
+            rows.append(
+                {
+                    "model": model,
+                    "source": source,
+                    **dict(zip(names, band_shares(sample.counts, archive.counts))),
+                    "distinct": sample.distinct,
+                    "score": sample.score,
+                    "positive_score": sample.positive_score,
+                    "above": sample.above,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def drift_table(archive: Archive) -> pd.DataFrame:
+    """One row per lag and step: mean over items of the distance moved in the lag."""
+    rows = [
+        {"lag": lag, "step": int(step), "drift": float(value)}
+        for lag, (steps, drift) in sorted(archive.drifts.items())
+        for step, value in zip(steps, drift, strict=True)
+    ]
+    return pd.DataFrame(rows)
+
+
+def page(archive: Archive, bias: pd.DataFrame, negatives: pd.DataFrame) -> str:
+    """The tables in Markdown: bias at the largest n, against n, and the negatives.
+
+    Args:
+      archive: what was measured.
+      bias: from ``bias_table``.
+      negatives: from ``negatives_table``.
+    """
+    shown = bias[(bias.drawn == PER_ROW) & (bias.masked == "no")]
+    real, small = shown[shown.world != SMALL], shown[shown.world == SMALL]
+    header, n = archive.header, int(real.n.max())
+    about = (
+        f"{header['dataset']}, {header['rows']} fitted pairs, n = {n} negatives drawn "
+        "for each row anew; gradient with respect to the item vectors, in % of the "
+        "exact softmax's at the same rows. bias ± one standard error over the draws. "
+        "The library is what has a fitted click. Zero at the truth: positives drawn "
+        "from the model itself (of the 6 items: in % of the positives' pull). "
+        "Faithful: the fitted positives, against the exact softmax."
+    )
+    of_items = real[real.target == "items"]
+    trained = of_items[(of_items.model == "trained") & (of_items.library == "fitted")]
+    every_draw = "6 items, every draw enumerated, gradient of the scores"
+    parts = [
+        about,
+        _at_n(of_items[of_items.n == n]),
+        _against_n(small, every_draw),
+        _against_n(trained, "trained, gradient of the item vectors"),
+        _negatives(negatives),
+    ]
+    title = "What does each correction leave of the sampling bias?"
+    return markdown_page(title, parts, header["quick"])
+
+
+def _at_n(rows: pd.DataFrame) -> str:
+    """The bias of each estimator by model and question, one row per estimator."""
+    keys = [(m, q) for m in ("untrained", "trained") for q in (ZERO, FAITHFUL)]
+    heads = ["form", "q is right", *(f"{m}: {q}" for m, q in keys)]
+    heads += ["trained: noise of a draw", "trained, whole library: faithful"]
+    lines = []
+    for name, estimator in ESTIMATORS.items():
+        by_key = {
+            (row.library, row.model, row.question): row
+            for row in rows[rows.form == name].itertuples()
+        }
+        last = by_key.get(("fitted", *keys[3]))
+        lines.append(
+            [
+                f"`{name}`",
+                "yes" if estimator.exact else "no",
+                *(_bias(by_key.get(("fitted", *key))) for key in keys),
+                "-" if last is None else f"{100 * np.sqrt(last.variance):.1f}",
+                _bias(by_key.get(("whole", *keys[3]))),
+            ]
+        )
+    return markdown_table(heads, lines)
+
+
+def _bias(row: Any) -> str:
+    return "-" if row is None else f"{100 * row.bias:.1f} ± {100 * row.error:.1f}"
+
+
+def _against_n(rows: pd.DataFrame, what: str) -> str:
+    """The bias of each estimator by question and n, one row per estimator."""
+    keys = [(q, n) for q in (ZERO, FAITHFUL) for n in sorted(rows.n.unique())]
+    lines = []
+    for name in ESTIMATORS:
+        bias = rows[rows.form == name].set_index(["question", "n"]).bias
+        cells = (f"{100 * bias[key]:.2f}" if key in bias.index else "-" for key in keys)
+        lines.append([f"`{name}`", *cells])
+    heads = [f"bias in %: {what}", *(f"{q}, n = {n}" for q, n in keys)]
+    return markdown_table(heads, lines)
+
+
+def _negatives(table: pd.DataFrame) -> str:
+    names = ("distinct items", "mean score", "above positive")
+    lines = []
+    for row in table.to_dict("records"):
+        shares = [f"{row[f'share_{band}']:.3f}" for band in BANDS]
+        numbers = [row.get(name) for name in ("score", "above")]
+        lines.append(
+            [
+                *(row["model"] or "-", f"`{row['source']}`", *shares),
+                str(row["distinct"]),
+                *("-" if pd.isna(value) else f"{value:.3f}" for value in numbers),
+            ]
+        )
+    return markdown_table(["model", "source", *BANDS, *names], lines)

@@ -1,34 +1,155 @@
-"""The probe: how far an arm's expected gradient is from the exact softmax's.
+"""How far an arm's expected gradient is from the full softmax's, at a model's point.
 
 Rows are fixed, negatives drawn anew: E is over draws, and over positives where these
-are drawn from the model itself, the world in which the model is the truth.
+are drawn from the model itself, the case in which the model is the truth. Gradients
+with respect to item vectors and to all parameters are linear in the one with respect to
+the scores, so one draw of negatives gives all three.
 """
 
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int, Key
 from numpy import ndarray
 
 from experiments.studies.probe.estimates import Products, products
-from experiments.studies.probe.gradients import (
-    Probed,
+from experiments.studies.probe.estimators import (
+    ProbedArm,
     draw_rows,
     full_gradient,
     score_gradient,
 )
-from experiments.studies.probe.points import TARGETS, ProbePoint, project, signed
 from research import rng
-from research.negatives.source import Pool
+from research.negatives.source import Batch, Pool
+from research.train.model import Model, Params
 from research.train.world import World
 
-__all__ = ["Draws", "Prepared", "Probe", "draw_many", "make_drawer", "prepare", "probe"]
+__all__ = [
+    "DECILES",
+    "TARGETS",
+    "CompiledError",
+    "Draw",
+    "Drawer",
+    "Probe",
+    "ProbePoint",
+    "compile_error",
+    "deciles",
+    "draw_many",
+    "make_drawer",
+    "make_point",
+    "probe",
+    "project",
+    "signed",
+]
 
+DECILES = 10
+SCORED = 256  # rows whose scores are stored one by one: the others add no precision
+NEVER = -1e6  # a score whose weight is zero, far from what overflows
+TARGETS = ("scores", "items", "towers")
 MAX_REPEATS = 8  # gradients averaged in one replicate where n is small
+
+Projected = dict[str, Float[Array, " p"]]
+
+
+class ProbePoint(NamedTuple):
+    """A model at fixed rows: vectors, scores over temperature, and the way back.
+
+    pull(cotangent of user and of item vectors) is the gradient of all parameters.
+    """
+
+    users: Float[Array, "b d"]
+    items: Float[Array, "i d"]
+    scores: Float[Array, "b i"]
+    positive: Int[Array, " b"]
+    temperature: float
+    pull: Any
+    decile: Int[Array, " i"]
+    world: World
+
+
+def deciles(counts: Int[ndarray, " i"]) -> Int[ndarray, " i"]:
+    """Tenths of the items by fitted clicks, 0 the most clicked; ties to the lower id.
+
+    >>> deciles(np.arange(20)).tolist()[:4]
+    [9, 9, 8, 8]
+    """
+    rank = np.empty(len(counts), np.int32)
+    rank[np.argsort(-counts, kind="stable")] = np.arange(len(counts))
+    return (rank * DECILES // len(counts)).astype(np.int32)
+
+
+def make_point(
+    model: Model,
+    params: Params,
+    world: World,
+    temperature: float,
+    rows: int = 1024,
+    seed: int = 0,
+    only_fitted: bool = False,
+) -> ProbePoint:
+    """The model at a sample of the fitted pairs, as it serves: without dropout.
+
+    Args:
+      model: the towers.
+      params: their parameters.
+      world: the fold.
+      temperature: of the logits.
+      rows: how many pairs.
+      seed: of the sample.
+      only_fitted: the catalogue is what has a fitted click: all others score -1e6. What
+        was never clicked is never an in-batch negative, whatever the correction, so
+        its mass under the model is a bias of its own.
+    """
+    n = world.pairs.candidate.shape[0]
+    chosen = rng.generator(seed, "probe").choice(n, min(rows, n), replace=False)
+    batch = Batch(*(column[jnp.asarray(np.sort(chosen))] for column in world.pairs))
+    every = jnp.arange(world.pool.counts.shape[0], dtype=jnp.int32)
+
+    def towers(params: Params) -> tuple[Float[Array, "b d"], Float[Array, "i d"]]:
+        return (
+            model.serve_users(params, world, batch.query, batch.position),
+            model.serve_items(params, world, every),
+        )
+
+    (users, items), back = jax.vjp(towers, params)
+    scores = users @ items.T / temperature
+    if only_fitted:
+        scores = jnp.where(world.pool.counts[None, :] > 0, scores, NEVER)
+    return ProbePoint(
+        users=users,
+        items=items,
+        scores=scores,
+        positive=batch.candidate,
+        temperature=temperature,
+        pull=back,
+        decile=jnp.asarray(deciles(np.asarray(world.pool.counts, np.int64))),
+        world=world,
+    )
+
+
+@jax.jit
+def project(point: ProbePoint, gradient: Float[Array, "b i"]) -> Projected:
+    """One gradient with respect to the scores as one to each target, mean over rows."""
+    mean = gradient / gradient.shape[0]
+    to_users = mean @ point.items / point.temperature
+    to_items = mean.T @ point.users / point.temperature
+    (to_params,) = point.pull((to_users, to_items))
+    return {
+        "scores": gradient[:SCORED].ravel() / min(SCORED, gradient.shape[0]),
+        "items": to_items.ravel(),
+        "towers": ravel_pytree(to_params)[0],
+    }
+
+
+@jax.jit
+def signed(point: ProbePoint, gradient: Float[Array, "b i"]) -> Float[Array, "10"]:
+    """By popularity decile: the sum over its items, mean over rows."""
+    return jax.ops.segment_sum(gradient.mean(axis=0), point.decile, DECILES)
 
 
 class Probe(NamedTuple):
@@ -42,30 +163,23 @@ class Probe(NamedTuple):
     signed: Float[ndarray, "m 10"]
 
 
-class Draws(NamedTuple):
-    """m draws for the rows of a point: positives, and wide blocks of ids by source.
+# One draw for the rows of a point: positives, and a wide block of ids per source.
+Draw = tuple[Int[Array, " b"], tuple[Int[Array, "b w"], ...]]
+Drawer = Callable[..., Draw]
 
-    at_truth: the positives were drawn from the model's own softmax.
+
+class CompiledError(NamedTuple):
+    """An arm's error, (scores, positive, wide ids, pool) -> [b, i].
+
+    repeats is the number of gradients that it averages.
     """
 
-    positive: list[Int[Array, " b"]]
-    ids: list[tuple[Int[Array, "b w"], ...]]
-    at_truth: bool
-
-
-Drawer = Callable[..., tuple[Int[Array, " b"], tuple[Int[Array, "b w"], ...]]]
-
-
-class Prepared(NamedTuple):
-    """An arm and its compiled error: (scores, positive, wide ids, pool) -> [b, i]."""
-
-    arm: Probed
     repeats: int
     error: Callable[..., Float[Array, "b i"]]
 
 
 def make_drawer(
-    arm: Probed, shared: bool = False, leave_own_out: bool = False
+    arm: ProbedArm, shared: bool = False, leave_own_out: bool = False
 ) -> Drawer:
     """Compiles the draws of a family of arms: those whose blocks are parts of this one.
 
@@ -82,46 +196,45 @@ def make_drawer(
         scores: Float[Array, "b i"],
         positive: Int[Array, " b"],
         world: World,
-    ) -> tuple[Int[Array, " b"], tuple[Int[Array, "b w"], ...]]:
+    ) -> Draw:
         if at_truth:
             positive = jax.random.categorical(rng.stream(key, "positive"), scores)
             positive = positive.astype(jnp.int32)
         key = rng.stream(key, "negatives")
-        given = (arm, world.pairs, positive, world.pool, shared, leave_own_out)
-        return positive, draw_rows(key, *given)
+        return positive, draw_rows(
+            key, arm, world.pairs, positive, world.pool, shared, leave_own_out
+        )
 
     return drawer
 
 
 def draw_many(
-    point: ProbePoint, drawer: Drawer, m: int, at_truth: bool = False, seed: int = 0
-) -> Draws:
-    """Makes m independent draws; with one seed, arms of a family see the same ones.
+    point: ProbePoint, drawer: Drawer, m: int, at_truth: bool = False
+) -> list[Draw]:
+    """Makes m independent draws, always the same ones for all arms of a family.
 
     Args:
       point: the rows.
       drawer: as made by make_drawer.
       m: how many.
       at_truth: positives from the model's softmax, else those of the rows.
-      seed: of the draws.
     """
-    keys = jax.random.split(rng.stream(rng.root(seed), "probe"), m)
-    drawn = [
-        drawer(at_truth, k, point.scores, point.positive, point.world) for k in keys
-    ]
-    return Draws([p for p, _ in drawn], [ids for _, ids in drawn], at_truth)
+    keys = jax.random.split(rng.stream(rng.root(0), "probe"), m)
+    rows = point.scores, point.positive, point.world
+    return [drawer(at_truth, key, *rows) for key in keys]
 
 
-def prepare(arm: Probed, width: int, max_repeats: int = MAX_REPEATS) -> Prepared:
-    """Compiles an arm's error for blocks of ``width`` ids a source, used up in turns.
+def compile_error(arm: ProbedArm, width: int) -> CompiledError:
+    """Compiles an arm's error for wide blocks of ids, used up in turns.
 
-    An arm that needs n of them averages up to width / n gradients in one replicate.
+    An arm that needs n of ``width`` ids per source and row averages up to width / n
+    gradients in one replicate.
     """
     needs = [
         int(s.draws(m, None, 0))  # type: ignore[arg-type]
-        for s, m in zip(arm.sources, arm.memories, strict=True)
+        for s, m in zip(arm.sources, arm.source_states, strict=True)
     ]
-    repeats = max(1, min(width // max(needs), max_repeats))
+    repeats = max(1, min(width // max(needs), MAX_REPEATS))
 
     @jax.jit
     def error(
@@ -141,21 +254,26 @@ def prepare(arm: Probed, width: int, max_repeats: int = MAX_REPEATS) -> Prepared
         total = jax.lax.scan(add, jnp.zeros_like(scores), turns)[0]
         return total / repeats - full_gradient(scores, positive)
 
-    return Prepared(arm, repeats, error)
+    return CompiledError(repeats, error)
 
 
-def probe(point: ProbePoint, prepared: Prepared, draws: Draws) -> Probe:
+def probe(point: ProbePoint, compiled: CompiledError, draws: list[Draw]) -> Probe:
     """Measures an arm at a point over draws.
 
     The reference is the exact gradient of the rows. At the truth its expectation is
-    zero: the same reference is kept, so that the two questions have one scale, and the
-    exact gradient of the positives drawn is taken off each draw, which lowers the noise
-    and not the mean. There the cosine means nothing.
+    zero: the same reference is used, so that the two questions have one scale, and the
+    exact gradient of the sampled positives is taken off each draw, which lowers the
+    noise and not the mean. There the cosine means nothing.
+
+    Args:
+      point: the model and its rows.
+      compiled: the arm's error.
+      draws: made for the point, by a drawer of the arm's family.
     """
     rows = []
     by_decile = []
-    for positive, ids in zip(draws.positive, draws.ids, strict=True):
-        error = prepared.error(point.scores, positive, ids, point.world.pool)
+    for positive, ids in draws:
+        error = compiled.error(point.scores, positive, ids, point.world.pool)
         rows.append({k: np.asarray(v) for k, v in project(point, error).items()})
         by_decile.append(np.asarray(signed(point, error)))
     reference = project(point, full_gradient(point.scores, point.positive))
@@ -164,7 +282,7 @@ def probe(point: ProbePoint, prepared: Prepared, draws: Draws) -> Probe:
             target: products(
                 np.stack([row[target] for row in rows]),
                 np.asarray(reference[target]),
-                prepared.repeats,
+                compiled.repeats,
             )
             for target in TARGETS
         },

@@ -1,39 +1,74 @@
-"""From repeated draws of a gradient to its bias and variance, each with its error.
+"""Bias and variance of an estimated gradient: from repeated draws, and by enumeration.
 
-The squared norm of a mean of noisy vectors is too large by the noise. The mean inner
-product of two different draws is not: what is kept of m draws e_1 .. e_m of the error
-g - g_full is their inner products, a few numbers whatever the size of the gradient.
+From draws: the squared norm of a mean of noisy vectors is too large by the noise. The
+mean inner product of two different draws is not: what is stored of m draws e_1 .. e_m
+of the error g - g_full is their inner products, a few numbers whatever the size of the
+gradient.
+
+By enumeration, on synthetic data of a few items: draws from one source are
+exchangeable, so a multiset of ids stands for all its orders: its probability is the
+multinomial one. 6 draws of 6 items are 462 multisets, not 46,656 sequences.
 """
 
+import itertools
+import math
 from typing import NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float, Int
 from numpy import ndarray
 
-__all__ = ["Estimate", "Products", "estimate", "exact", "products"]
+from experiments.studies.probe.estimators import (
+    ProbedArm,
+    full_gradient,
+    score_gradient,
+)
+from research.negatives.source import Pool
+from research.positives import log_share
+
+__all__ = [
+    "BiasEstimate",
+    "Products",
+    "SmallWorld",
+    "draw_laws",
+    "enumerated_bias",
+    "estimate_bias",
+    "exact_bias",
+    "expected_error",
+    "multisets",
+    "products",
+    "small_world",
+]
 
 
 class Products(NamedTuple):
     """Inner products of m independent draws of an error e, and of a reference f.
 
-    own is |e_m|^2, all is <e_m, sum of all e>, along is <e_m, f>, norm is |f|^2;
-    repeats is how many independent gradients were averaged in each e_m.
+    Attributes:
+      squared: |e_m|^2.
+      with_sum: <e_m, sum of all e>.
+      with_reference: <e_m, f>.
+      norm: |f|^2.
+      repeats: how many independent gradients were averaged in each e_m.
     """
 
-    own: Float[ndarray, " m"]
-    all: Float[ndarray, " m"]
-    along: Float[ndarray, " m"]
+    squared: Float[ndarray, " m"]
+    with_sum: Float[ndarray, " m"]
+    with_reference: Float[ndarray, " m"]
     norm: float
     repeats: int
 
 
-class Estimate(NamedTuple):
+class BiasEstimate(NamedTuple):
     """How far an expected gradient is from the exact one, and how noisy a draw is.
 
-    bias is |E[g] - g_full| / |f|, error one standard error of it, cosine that of E[g]
-    and g_full (NaN where f isn't g_full), variance the trace of the covariance of one
-    gradient over |f|^2.
+    Attributes:
+      bias: |E[g] - g_full| / |f|.
+      error: one standard error of the bias.
+      cosine: of E[g] and g_full; NaN where f isn't g_full.
+      variance: trace of the covariance of one gradient, over |f|^2.
     """
 
     bias: float
@@ -45,63 +80,79 @@ class Estimate(NamedTuple):
 def products(
     errors: Float[ndarray, "m p"], reference: Float[ndarray, " p"], repeats: int = 1
 ) -> Products:
-    """Returns what is kept of m draws of the error."""
+    """What is stored of m draws of the error.
+
+    Args:
+      errors: e_1 .. e_m.
+      reference: f.
+      repeats: how many independent gradients were averaged in each error.
+    """
     e, f = errors.astype(np.float64), reference.astype(np.float64)
     return Products(
-        own=np.einsum("mp,mp->m", e, e),
-        all=e @ e.sum(axis=0),
-        along=e @ f,
+        squared=np.einsum("mp,mp->m", e, e),
+        with_sum=e @ e.sum(axis=0),
+        with_reference=e @ f,
         norm=float(f @ f),
         repeats=repeats,
     )
 
 
-def estimate(kept: Products, against_full: bool = True) -> Estimate:
-    """Returns bias and variance, freed of the noise in the norm.
+def estimate_bias(inner: Products, against_full: bool = True) -> BiasEstimate:
+    """Bias and variance, freed of the noise in the norm.
 
     bias^2 = sum_{a != b} <e_a, e_b> / (m (m - 1)) / |f|^2, a U-statistic, whose
     standard error is its jackknife [arvesen1969]; below zero it counts as zero. The
     error of the bias itself is how far it moves with bias^2 one such error up or down,
     whichever is more: it stays finite where the bias is zero.
 
+    Args:
+      inner: the inner products of the draws.
+      against_full: whether the reference is g_full, so that there is a cosine.
+
     Raises:
       ValueError: fewer than 3 draws.
     """
-    m = len(kept.own)
+    m = len(inner.squared)
     if m < 3:
         raise ValueError(f"{m} draws: an error needs at least 3")
-    others = kept.all - kept.own
+    others = inner.with_sum - inner.squared
     square = others.sum() / (m * (m - 1))
     left_out = (others.sum() - 2 * others) / ((m - 1) * (m - 2))
     spread = _root((m - 1) / m * np.sum((left_out - left_out.mean()) ** 2))
-    variance = max(float(kept.own.mean() - square), 0.0) * kept.repeats
+    variance = max(float(inner.squared.mean() - square), 0.0) * inner.repeats
     bias = _root(square)
     up, down = _root(bias**2 + spread) - bias, bias - _root(bias**2 - spread)
-    cosine = _cosine(kept.norm, float(kept.along.mean()), square)
-    scale = _root(kept.norm)
-    return Estimate(
+    cosine = _cosine(inner.norm, float(inner.with_reference.mean()), square)
+    scale = _root(inner.norm)
+    return BiasEstimate(
         bias=bias / scale,
         error=max(up, down) / scale,
         cosine=cosine if against_full else float("nan"),
-        variance=variance / kept.norm,
+        variance=variance / inner.norm,
     )
 
 
-def exact(
+def exact_bias(
     error: Float[ndarray, " p"],
     second: float,
     reference: Float[ndarray, " p"],
     against_full: bool = True,
-) -> Estimate:
-    """Returns the same from an enumeration: E[e], E|e|^2 and f; there is no error."""
+) -> BiasEstimate:
+    """The same from an enumeration, without an error.
+
+    Args:
+      error: E[e].
+      second: E|e|^2.
+      reference: f.
+      against_full: whether the reference is g_full, so that there is a cosine.
+    """
     e, f = error.astype(np.float64), reference.astype(np.float64)
     norm = float(f @ f)
-    return Estimate(
+    cosine = _cosine(norm, float(e @ f), float(e @ e))
+    return BiasEstimate(
         bias=float(np.sqrt(e @ e / norm)),
         error=0.0,
-        cosine=_cosine(norm, float(e @ f), float(e @ e))
-        if against_full
-        else float("nan"),
+        cosine=cosine if against_full else float("nan"),
         variance=max(second - float(e @ e), 0.0) / norm,
     )
 
@@ -114,3 +165,163 @@ def _cosine(norm: float, along: float, square: float) -> float:
     """The cosine of f + e and f, from |f|^2, <e, f> and |e|^2; noise can't lift it."""
     length = max(norm + 2 * along + square, 1e-30)
     return float(np.clip((norm + along) / np.sqrt(norm * length), -1.0, 1.0))
+
+
+class SmallWorld(NamedTuple):
+    """Scores over temperature of a model [u, i], the law of positives [u, i], a pool.
+
+    At the truth, law is softmax(scores). The pool's click share is the mean of the law
+    over users, to three digits, so in-batch draws are from its own positives.
+    """
+
+    scores: Float[ndarray, "u i"]
+    law: Float[ndarray, "u i"]
+    pool: Pool
+
+
+def small_world(
+    at_truth: bool = True, users: int = 3, items: int = 6, seed: int = 0
+) -> SmallWorld:
+    """Synthetic data with a popular item or two.
+
+    Args:
+      at_truth: whether the scores are those of the law, else others.
+      users: how many.
+      items: how many.
+      seed: of law and scores.
+    """
+    draw = np.random.default_rng(seed)
+    popular = np.linspace(1.0, -1.0, items)
+    truth = popular + draw.normal(0, 1, (users, items))
+    law = _softmax(truth)
+    scores = truth if at_truth else draw.normal(0, 1, (users, items))
+    counts = np.rint(1000 * law.mean(axis=0)).astype(np.int64)
+    pool = Pool(jnp.asarray(counts, jnp.float32), jnp.asarray(log_share(counts)))
+    return SmallWorld(scores.astype(np.float32), law, pool)
+
+
+def multisets(n: int, items: int) -> tuple[Int[ndarray, "k n"], Float[ndarray, " k"]]:
+    """Every multiset of n ids below items, and how many sequences are that multiset.
+
+    >>> ids, orders = multisets(2, 3)
+    >>> len(ids), int(orders.sum())
+    (6, 9)
+    """
+    ids = np.array(
+        list(itertools.combinations_with_replacement(range(items), n)), np.int32
+    )
+    orders = [
+        math.factorial(n) // math.prod(math.factorial(c) for c in np.bincount(row))
+        for row in ids
+    ]
+    return ids, np.array(orders, np.float64)
+
+
+def expected_error(
+    arm: ProbedArm,
+    worlds: tuple[SmallWorld, ...],
+    draws: tuple[int, ...],
+    laws: tuple[Float[ndarray, "i i"], ...],
+) -> list[tuple[Float[ndarray, "u i"], float]]:
+    """E[g - g_full] over positives and draws, [u, i], and E|g - g_full|^2, of a row.
+
+    Args:
+      arm: made by probed_arm.
+      worlds: sharing their pool (one compilation serves them all).
+      draws: how many of each source.
+      laws: of each source, the probability of a draw [positive, item]: what is really
+        drawn, whatever the arm believes.
+    """
+    items = worlds[0].scores.shape[1]
+    every = [multisets(n, items) for n in draws]
+    at = [c.ravel() for c in np.meshgrid(*(np.arange(len(o)) for _, o in every))]
+    ids = tuple(jnp.asarray(i[a]) for (i, _), a in zip(every, at))
+    run = jax.jit(lambda s, p: _error(arm, s, p, ids, worlds[0].pool))
+    weight = np.ones((items, len(at[0])))
+    for (i, orders), a, law in zip(every, at, laws):
+        weight *= (orders * np.prod(law[:, i], axis=2))[:, a]
+    out = []
+    for scores, law, _ in worlds:
+        mean, second = np.zeros(scores.shape), 0.0
+        for u, p in np.ndindex(scores.shape):
+            row = jnp.broadcast_to(scores[u], (len(at[0]), items))
+            own = jnp.full(len(at[0]), p, jnp.int32)
+            error = np.asarray(run(row, own), np.float64)
+            share = law[u, p] / len(scores) * weight[p]
+            mean[u] += share @ error
+            second += float(share @ (error**2).sum(axis=1))
+        out.append((mean, second))
+    return out
+
+
+def _error(
+    arm: ProbedArm,
+    scores: Float[Array, "b i"],
+    positive: Int[Array, " b"],
+    ids: tuple[Int[Array, "b n"], ...],
+    pool: Pool,
+) -> Float[Array, "b i"]:
+    sampled = score_gradient(arm, scores, positive, ids, pool)
+    return sampled - full_gradient(scores, positive)
+
+
+def draw_laws(
+    names: tuple[str, ...], world: SmallWorld, leave_own_out: bool = False
+) -> tuple[Float[ndarray, "i i"], ...]:
+    """The law of each source's draws, [positive, item], independent of its own code.
+
+    in-batch draws by the click share, uniform evenly; without the row's own positive
+    the rest is scaled up.
+
+    Args:
+      names: of sources.
+      world: whose clicks and items.
+      leave_own_out: whether no draw is the row's own positive.
+
+    >>> world = small_world()
+    >>> float(draw_laws(("uniform",), world, leave_own_out=True)[0][0, 1])
+    0.2
+    """
+    items = world.scores.shape[1]
+    counts = np.asarray(world.pool.counts, np.float64)
+    laws = {"in-batch": counts / counts.sum(), "uniform": np.full(items, 1 / items)}
+    out = []
+    for name in names:
+        law = np.tile(laws[name], (items, 1))
+        if leave_own_out:
+            law = law * (1 - np.eye(items))
+            law = law / law.sum(axis=1, keepdims=True)
+        out.append(law)
+    return tuple(out)
+
+
+def enumerated_bias(
+    arm: ProbedArm,
+    draws: tuple[int, ...],
+    laws: tuple[Float[ndarray, "i i"], ...],
+    worlds: tuple[SmallWorld, SmallWorld] | None = None,
+) -> tuple[BiasEstimate, BiasEstimate]:
+    """Bias of an arm on the small data set, at the truth and away, without error.
+
+    The reference is the exact gradient; at the truth that is zero, and the reference is
+    the pull alone, E[d(-s_p)/ds] = -law: the bias is the share of it that is left.
+
+    Args:
+      arm: made by probed_arm for their pool.
+      draws: how many of each source.
+      laws: as made by draw_laws.
+      worlds: at the truth and away; default small_world().
+    """
+    truth, away = worlds or (small_world(True), small_world(False))
+    at_truth, elsewhere = expected_error(arm, (truth, away), draws, laws)
+    pull = truth.law / len(truth.law)
+    full = _softmax(away.scores) / len(away.law) - away.law / len(away.law)
+    return (
+        exact_bias(at_truth[0].ravel(), at_truth[1], pull.ravel(), against_full=False),
+        exact_bias(elsewhere[0].ravel(), elsewhere[1], full.ravel()),
+    )
+
+
+def _softmax(scores: Float[ndarray, "u i"]) -> Float[ndarray, "u i"]:
+    weight = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return np.asarray(weight / weight.sum(axis=1, keepdims=True), np.float64)

@@ -7,9 +7,11 @@ import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 
-from experiments.studies.probe.runner import FAITHFUL, SMALL, ZERO
+from experiments.studies.files import HEADING
+from experiments.studies.probe.archive import FAITHFUL, PER_ROW, SMALL, ZERO
 from research.report.pictures import STYLE, Drawing, blank, look
 from research.types import BANDS
 
@@ -23,13 +25,13 @@ __all__ = [
 
 FLOOR = 0.1  # percent: below it a bias is drawn at the edge
 MODELS = ("untrained", "trained")
-MASKED = "in-batch+logq"  # the form whose mask is shown
+MASKED = "in-batch+logq"  # the estimator whose mask is shown
 WRONG = "#b3261e"
 PLAIN = "#333333"
 
 
 def ranking_figure(frame: pd.DataFrame) -> Drawing:
-    """Ranks the forms by bias and by variance, before (hollow) and after training.
+    """Ranks the estimators by bias and by variance, before (hollow) and after training.
 
     Three panels at the largest n: what is left at the truth, how far from the exact
     softmax away from it, and the noise of one draw; all in percent of the gradient.
@@ -55,9 +57,7 @@ def ranking_figure(frame: pd.DataFrame) -> Drawing:
         axes[0].set_yticks(range(len(order)), order)
         _colour_labels(axes[0], points, order)
         axes[0].set_ylabel("form (red: a wrong one)")
-        figure.suptitle(
-            _finding(points), x=0.01, ha="left", fontsize=10.5, fontweight="bold"
-        )
+        figure.suptitle(_finding(points), **HEADING)
     return Drawing(figure, points.reset_index(drop=True))
 
 
@@ -73,7 +73,7 @@ def _finding(points: pd.DataFrame) -> str:
 
 def _main(frame: pd.DataFrame) -> pd.DataFrame:
     rows = frame[(frame.world != SMALL) & (frame.library == "fitted")]
-    return rows[(rows.drawn == "per row") & (rows.masked == "no")]
+    return rows[(rows.drawn == PER_ROW) & (rows.masked == "no")]
 
 
 def _ranked(axes: Axes, rows: pd.DataFrame, order: Sequence[str], what: str) -> None:
@@ -100,6 +100,16 @@ def _ranked(axes: Axes, rows: pd.DataFrame, order: Sequence[str], what: str) -> 
     axes.xaxis.set_minor_locator(NullLocator())
 
 
+def _legend(figure: Figure, axes: Axes, title: str, **options: Any) -> None:
+    """The legend of an axes above the figure, with its heading."""
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(
+        handles, labels, loc="outside upper left", frameon=False, title=title,
+        title_fontproperties={"weight": "bold", "size": 10.5}, alignment="left",
+        **options,
+    )  # fmt: skip
+
+
 def _percent(x: float, _: Any) -> str:
     return f"≤{FLOOR:g}" if x == FLOOR else f"{x:g}"
 
@@ -111,12 +121,12 @@ def _colour_labels(axes: Axes, points: pd.DataFrame, order: Sequence[str]) -> No
 
 
 def deciles_figure(table: pd.DataFrame) -> Drawing:
-    """Draws where each form pushes: signed error by popularity decile of the items.
+    """Draws where each estimator pushes: signed error by popularity decile of items.
 
     Above zero an item's score is pushed down more than the exact softmax would.
     """
     points = table[(table.library == "fitted") & (table.masked == "no")]
-    points = points[(points.drawn == "per row") & (points.question == FAITHFUL)]
+    points = points[(points.drawn == PER_ROW) & (points.question == FAITHFUL)]
     points = points[points.n == points.n.max()].reset_index(drop=True)
     with matplotlib.rc_context(STYLE):
         figure, axes = blank(3.9, ncols=2, sharey=True)
@@ -127,13 +137,8 @@ def deciles_figure(table: pd.DataFrame) -> Drawing:
             panel.set_xlabel(f"{model}: popularity decile (1 most clicked)")
             panel.set_xticks([1, 3, 5, 7, 10])
         axes[0].set_ylabel("extra push down (% of a row's push)")
-        handles, labels = axes[0].get_legend_handles_labels()
-        figure.legend(
-            handles, labels, loc="outside upper left", ncols=4, frameon=False,
-            title="Uncorrected in-batch pushes popular items down; the right q doesn't",
-            title_fontproperties={"weight": "bold", "size": 10.5}, alignment="left",
-            fontsize=8.5, columnspacing=1.2,
-        )  # fmt: skip
+        title = "Uncorrected in-batch pushes popular items down; the right q doesn't"
+        _legend(figure, axes[0], title, ncols=4, fontsize=8.5, columnspacing=1.2)
     return Drawing(figure, points)
 
 
@@ -174,13 +179,8 @@ def sizes_figure(frame: pd.DataFrame) -> Drawing:
             sizes = sorted(part.n.unique())
             panel.set_xticks(sizes, [f"{n:,}" for n in sizes])
             panel.xaxis.set_minor_locator(NullLocator())
-        handles, labels = axes[1].get_legend_handles_labels()
-        figure.legend(
-            handles, labels, loc="outside upper left", ncols=4, frameon=False,
-            title="More draws remove the bias of a right q; without log q it stays",
-            title_fontproperties={"weight": "bold", "size": 10.5}, alignment="left",
-            fontsize=8.5, columnspacing=1.2,
-        )  # fmt: skip
+        title = "More draws remove the bias of a right q; without log q it stays"
+        _legend(figure, axes[1], title, ncols=4, fontsize=8.5, columnspacing=1.2)
     shown = small[(small.masked == "no") | (small.form == MASKED)]
     return Drawing(figure, pd.concat([shown, real]).reset_index(drop=True))
 
@@ -202,7 +202,7 @@ LINES = ("#4292c6", "#08519c", "#000000")
 
 
 def bands_figure(table: pd.DataFrame) -> Drawing:
-    """Draws the shares of head, torso and tail of each source, below the library's.
+    """Draws the shares of head, torso and tail of each source, below the catalogue's.
 
     Sources are drawn under the trained model; beside each bar stand its distinct items.
     """
@@ -231,12 +231,8 @@ def bands_figure(table: pd.DataFrame) -> Drawing:
         axes.set_xlabel("share of draws in one epoch (%); right: distinct items drawn")
         axes.set_ylabel("drawn from")
         axes.grid(False)
-        handles, labels = axes.get_legend_handles_labels()
-        figure.legend(
-            handles, labels, loc="outside upper left", ncols=3, frameon=False,
-            title="In-batch and FIFO negatives are popular, uniform ones the library",
-            title_fontproperties={"weight": "bold", "size": 10.5}, alignment="left",
-        )  # fmt: skip
+        title = "In-batch and FIFO negatives are popular, uniform ones the library"
+        _legend(figure, axes, title, ncols=3)
     return Drawing(figure, points)
 
 

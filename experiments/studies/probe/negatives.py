@@ -1,5 +1,6 @@
 """What negatives look like: how popular, how many different, how hard, how stale."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -10,25 +11,44 @@ from numpy import ndarray
 
 from research import rng
 from research.batches import epoch_batches
-from research.config import Config
+from research.config import Config, structure
 from research.evaluate.record import bands
 from research.negatives import make_sources
 from research.negatives.source import Batch, Source
+from research.prepare import Prepared
+from research.train.loop import compiled_epoch
 from research.train.model import Model, Params, serve_all
-from research.train.run_state import traced_values
+from research.train.run_state import init_state, traced_values
 from research.train.world import World
 from research.types import BANDS
 
-__all__ = ["Seen", "band_shares", "drift", "library_shares", "seen"]
+__all__ = [
+    "Drifts",
+    "Followed",
+    "SourceSample",
+    "band_shares",
+    "catalogue_shares",
+    "drift",
+    "follow",
+    "sample_sources",
+]
+
+CHUNK = 12  # steps between two snapshots: an epoch of 100K has 96
+LAGS = (1, 4, 16)  # snapshots
+
+Drifts = dict[int, tuple[Int[ndarray, " s"], Float[ndarray, " s"]]]
 
 
-class Seen(NamedTuple):
-    """One source over one epoch: counts [i] of each item among its draws, and scores.
+class SourceSample(NamedTuple):
+    """One source over one epoch: its draws by item, and their scores.
 
-    score is the mean over rows of the cosine (or dot product) of a row and its
-    negatives, positive_score that of its positive; above is the share of negatives that
-    score above the row's positive. Draws of the row's own positive aren't counted in
-    the three.
+    Draws of the row's own positive aren't counted in the last three.
+
+    Attributes:
+      counts: how often each item is drawn.
+      score: mean over rows of the cosine (or dot product) of a row and its negatives.
+      positive_score: that of the row's positive.
+      above: the share of negatives that score above the row's positive.
     """
 
     counts: Int[ndarray, " i"]
@@ -43,19 +63,19 @@ class Seen(NamedTuple):
 
 
 def band_shares(
-    drawn: Int[ndarray, " i"], counts: Int[ndarray, " i"]
+    draws: Int[ndarray, " i"], counts: Int[ndarray, " i"]
 ) -> Float[ndarray, "3"]:
-    """Shares of head, torso and tail (by fitted clicks) among what was drawn.
+    """Shares of head, torso and tail (by fitted clicks) among an item's draws.
 
     >>> band_shares(np.array([2, 1, 1, 0, 0]), np.array([4, 2, 2, 1, 0])).tolist()
     [0.5, 0.5, 0.0]
     """
-    each = np.bincount(bands(counts), weights=drawn, minlength=len(BANDS))
-    return np.asarray(each / max(drawn.sum(), 1))
+    each = np.bincount(bands(counts), weights=draws, minlength=len(BANDS))
+    return np.asarray(each / max(draws.sum(), 1))
 
 
-def library_shares(counts: Int[ndarray, " i"]) -> Float[ndarray, "3"]:
-    """Shares of head, torso and tail among the items themselves."""
+def catalogue_shares(counts: Int[ndarray, " i"]) -> Float[ndarray, "3"]:
+    """Shares of head, torso and tail among the items of the catalogue."""
     return band_shares(np.ones(len(counts), np.int64), counts)
 
 
@@ -74,9 +94,9 @@ def drift(vectors: Float[ndarray, "t i d"], lag: int) -> Float[ndarray, " s"]:
     return np.asarray(moved.mean(axis=1))
 
 
-def seen(
-    config: Config, model: Model, params: Params, world: World, epoch: int = 1
-) -> dict[str, Seen]:
+def sample_sources(
+    config: Config, model: Model, params: Params, world: World
+) -> dict[str, SourceSample]:
     """Draws each source of an arm through one epoch of batches, with a model as it is.
 
     Nothing is trained: caches are filled with the model's own vectors.
@@ -86,31 +106,30 @@ def seen(
       model: the towers.
       params: their parameters.
       world: the fold.
-      epoch: which shuffle of the pairs.
     """
     n = world.pairs.candidate.shape[0]
-    batches = jnp.asarray(epoch_batches(n, config.batch, config.seed, epoch))
+    batches = jnp.asarray(epoch_batches(n, config.batch, config.seed, 1))
     ids = jnp.arange(world.pool.counts.shape[0], dtype=jnp.int32)
     items = jax.jit(lambda p: model.serve_items(p, world, ids))(params)
-    out = {}
+    samples = {}
     hyper = traced_values(config)
     queries = jnp.arange(world.offsets.shape[0] - 1, dtype=jnp.int32)
     for spec, source in zip(config.negatives, make_sources(config.negatives, config)):
-        memory = source.init(world.pool, hyper)
+        state = source.init(world.pool, hyper)
         if source.refresh is not None:
-            memory = source.refresh(memory, *serve_all(model, params, world, queries))
+            state = source.refresh(state, *serve_all(model, params, world, queries))
         run = jax.jit(_through_epoch, static_argnums=(0, 1))
         key = rng.stream(rng.root(config.seed), f"seen {source.name}")
-        got = run(source, model, params, items, memory, batches, world, key)
-        counts, scores, kept = (np.asarray(part) for part in got)
+        sums = run(source, model, params, items, state, batches, world, key)
+        counts, scores, columns = (np.asarray(part) for part in sums)
         score, positive, above = scores.sum(axis=0)
-        out[spec] = Seen(
+        samples[spec] = SourceSample(
             counts.sum(axis=0),
-            float(score / max(kept.sum(), 1)),
+            float(score / max(columns.sum(), 1)),
             float(positive / batches.size),
-            float(above / max(kept.sum(), 1)),
+            float(above / max(columns.sum(), 1)),
         )
-    return out
+    return samples
 
 
 def _rows_that_see(
@@ -125,15 +144,15 @@ def _through_epoch(
     model: Model,
     params: Params,
     items: Float[Array, "i d"],
-    memory: Any,
+    state: Any,
     batches: Int[Array, "s b"],
     world: World,
     key: Array,
 ) -> tuple[Int[Array, "s i"], Float[Array, "s 3"], Float[Array, " s"]]:
     def step(carry, index):  # type: ignore[no-untyped-def]
-        memory, at = carry
+        state, at = carry
         batch = Batch(*(column[index] for column in world.pairs))
-        drawn = source.draw(jax.random.fold_in(key, at), batch, memory, world.pool)
+        drawn = source.draw(jax.random.fold_in(key, at), batch, state, world.pool)
         users = model.serve_users(params, world, batch.query, batch.position)
         every = users @ items.T
         wide = jnp.broadcast_to(drawn.ids, (index.shape[0], drawn.ids.shape[-1]))
@@ -151,7 +170,56 @@ def _through_epoch(
         )
         counts = jnp.zeros(items.shape[0], jnp.int32)
         counts = counts.at[drawn.ids].add(_rows_that_see(keep, drawn.ids))
-        memory = source.update(memory, batch, items[batch.candidate], world.pool)
-        return (memory, at + 1), (counts, sums, jnp.sum(keep))
+        state = source.update(state, batch, items[batch.candidate], world.pool)
+        return (state, at + 1), (counts, sums, jnp.sum(keep))
 
-    return jax.lax.scan(step, (memory, jnp.int32(0)), batches)[1]
+    return jax.lax.scan(step, (state, jnp.int32(0)), batches)[1]
+
+
+class Followed(NamedTuple):
+    """A run that was trained with its item vectors noted on the way.
+
+    Attributes:
+      params: the parameters by "untrained" and "trained".
+      drifts: by lag in steps, the steps and how far item vectors moved within the lag.
+    """
+
+    params: dict[str, Params]
+    drifts: Drifts
+
+
+def follow(
+    run: Prepared, progress: Callable[[str], None] = lambda line: None
+) -> Followed:
+    """Trains, with the item vectors noted on the way.
+
+    The steps are those of ``train``, but for an epoch's last few where CHUNK leaves a
+    tail; an epoch of fewer steps is one chunk. Items without a fitted click are left
+    out: no cache of positives holds them.
+
+    Args:
+      run: the run.
+      progress: called with a line per epoch.
+    """
+    config, fold, model, (world, sizes) = run.config, run.fold, run.model, run.world
+    state = init_state(run, world, sizes)
+    before = jax.tree.map(jnp.copy, state.params)  # the epoch takes its state over
+    epoch_of, hyper = compiled_epoch(structure(config)), traced_values(config)
+    every = jnp.arange(world.pool.counts.shape[0], dtype=jnp.int32)
+    items_of = jax.jit(lambda params: model.serve_items(params, world, every))
+    snapshots = [np.asarray(items_of(state.params))]
+    chunk = min(CHUNK, len(fold.fitted.item) // config.batch)
+    for epoch in range(1, config.epochs + 1):
+        batches = epoch_batches(len(fold.fitted.item), config.batch, config.seed, epoch)
+        for at in range(0, len(batches) - chunk + 1, chunk):
+            state, diagnostics = epoch_of(state, batches[at : at + chunk], hyper, world)
+            snapshots.append(np.asarray(items_of(state.params)))
+        progress(f"epoch {epoch}: loss {float(np.mean(diagnostics['loss'])):.3f}")
+    vectors = np.stack(snapshots)[:, np.asarray(world.pool.counts) > 0]
+    drifts = {
+        chunk * lag: (chunk * np.arange(lag, len(vectors)), drift(vectors, lag))
+        for lag in LAGS
+        if lag < len(vectors)
+    }
+    params = {"untrained": before, "trained": state.params}
+    return Followed(params, drifts)

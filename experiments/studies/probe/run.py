@@ -1,16 +1,55 @@
-"""The probe's files: tables, a page, and figures, all from an archive."""
+"""Runs the probe: which estimators are measured where, and the files made of that."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from experiments.arms import arm
-from experiments.folders import RESULTS_VERSION, check_version
 from experiments.runs import fold_of, ratings_of
-from experiments.studies.probe.archive import Archive, load_archive, save_archive
+from experiments.studies import StudyOptions
+from experiments.studies.files import study_header, write_report
+from experiments.studies.probe.archive import (
+    FAITHFUL,
+    PER_ROW,
+    SMALL,
+    ZERO,
+    Archive,
+    Measurement,
+    bias_table,
+    decile_table,
+    drift_table,
+    load_archive,
+    negatives_table,
+    page,
+    save_archive,
+)
+from experiments.studies.probe.bias import (
+    CompiledError,
+    Drawer,
+    Probe,
+    ProbePoint,
+    compile_error,
+    draw_many,
+    make_drawer,
+    make_point,
+    probe,
+)
+from experiments.studies.probe.estimates import (
+    BiasEstimate,
+    draw_laws,
+    enumerated_bias,
+    small_world,
+)
+from experiments.studies.probe.estimators import (
+    ESTIMATORS,
+    ProbedArm,
+    estimator_config,
+    estimator_sources,
+    probed_arm,
+)
 from experiments.studies.probe.figures import (
     bands_figure,
     deciles_figure,
@@ -18,65 +57,18 @@ from experiments.studies.probe.figures import (
     ranking_figure,
     sizes_figure,
 )
-from experiments.studies.probe.follow import follow
-from experiments.studies.probe.forms import FORMS
-from experiments.studies.probe.negatives import Seen, seen
-from experiments.studies.probe.points import make_point
-from experiments.studies.probe.runner import (
-    FAITHFUL,
-    ZERO,
-    Measurement,
-    ProbeRunner,
-    enumerate_all,
-)
-from experiments.studies.probe.tables import (
-    bias_table,
-    decile_table,
-    drift_table,
-    page,
-    seen_table,
-)
-from experiments.studies.records import records_path
+from experiments.studies.probe.negatives import follow, sample_sources
 from research.config import Config
-from research.files import beside, replace
+from research.negatives.source import Pool
 from research.prepare import prepare
 from research.report.pages import csv_text
-from research.report.pictures import save_figure
-from research.train.model import Model, Params
-from research.train.world import World
 
-__all__ = ["report_probe", "run_probe", "write_findings"]
-
-
-def write_findings(archive: Archive, table: Path, figure: Path) -> list[Path]:
-    """Writes <table>.csv, -deciles.csv, -negatives.csv, .md and <figure>-*.
-
-    Returns:
-      The files, each whole; the same archive gives the same bytes.
-    """
-    bias, deciles = bias_table(archive), decile_table(archive)
-    negatives, moved = seen_table(archive), drift_table(archive)
-    texts = {
-        ".csv": csv_text(bias),
-        "-deciles.csv": csv_text(deciles),
-        "-negatives.csv": csv_text(negatives),
-        ".md": page(archive, bias, negatives),
-    }
-    written = [replace(beside(table, end), t.encode()) for end, t in texts.items()]
-    for what, drawing in (
-        ("ranking", ranking_figure(bias)),
-        ("deciles", deciles_figure(deciles)),
-        ("sizes", sizes_figure(bias)),
-        ("bands", bands_figure(negatives)),
-        ("drift", drift_figure(moved)),
-    ):
-        target = beside(figure, f"-{what}")
-        written += save_figure(drawing.figure, drawing.points, target)
-    return written
-
+__all__ = ["ProbeRunner", "enumerate_all", "report_probe", "run_probe"]
 
 NAME = "probe"
+WIDTH = 1024
 MASKED = ("in-batch", "in-batch+logq", "importance", "leave-own-out", "mixed+logq")
+SHARED = ("in-batch", "in-batch+logq")
 SOURCES = (
     "in-batch",
     "popularity:511",  # alpha is 0.5
@@ -85,8 +77,6 @@ SOURCES = (
     "vector-cache:511",
     "rank-band:511",
 )
-
-Progress = Callable[[str], None]
 
 
 class Size(NamedTuple):
@@ -104,55 +94,49 @@ FULL = Size(512, 20, (4, 16, 64, 256, 1024), (16, 1024), (2, 4, 6), 10)
 QUICK = Size(128, 3, (1024,), (), (2,), 1)
 
 
-def run_probe(
-    out: Path,
-    dataset: str = "ml-100k",
-    data_dir: str | None = None,
-    quick: bool = False,
-    progress: Progress = lambda line: None,
-) -> Path:
-    """Runs the probe and writes its records, tables and figures under out.
+def run_probe(options: StudyOptions) -> Path:
+    """Measures every estimator at the untrained and the trained model.
 
-    Args:
-      out: the output folder.
-      dataset: whose pairs and catalogue.
-      data_dir: as on the command line.
-      quick: every form, but few rows and draws, one n, one epoch: no result.
-      progress: told a short line as it goes on.
+    A quick run has every estimator, but few rows and draws, one n and one epoch.
 
     Returns:
       The file of records, from which ``report_probe`` makes the rest.
     """
-    size = QUICK if quick else FULL
+    dataset, data_dir, progress = options.dataset, options.data_dir, options.progress
+    size = QUICK if options.quick else FULL
     config = Config(dataset=dataset)
     fold = fold_of(config, data_dir)
     config = dataclasses.replace(arm("full-softmax", config), epochs=size.epochs)
     run = prepare(config, fold)
     config, model, (world, _) = run.config, run.model, run.world
-    counts = np.asarray(world.pool.counts, np.int64)
     models, drifts = follow(run, progress)
     runner, measured = ProbeRunner(config, world.pool), []
     for name, params in models.items():
-        for library in ("fitted",) if quick else ("fitted", "whole"):
+        for library in ("fitted",) if options.quick else ("fitted", "whole"):
             only = library == "fitted"
             point = make_point(
                 model, params, world, config.temperature, size.rows, only_fitted=only
             )
             cells = _cells(dataset, name, library, size)
-            for cell, found in runner.measure(point, cells, size.draws):
-                measured.append((cell, found))
-                progress(f"{name}, {library}: {cell.form} n {cell.n} {cell.question}")
+            for cell, result in runner.measure(point, cells, size.draws):
+                measured.append((cell, result))
+                what = f"{cell.estimator} n {cell.n} {cell.question}"
+                progress(f"{name}, {library}: {what}")
+    digest = ratings_of(dataset, data_dir).digest
+    counts = {"rows": size.rows, "draws": size.draws}
+    sampled = dataclasses.replace(config, alpha=0.5, negatives=SOURCES)
     archive = Archive(
-        header=_header(config, ratings_of(dataset, data_dir).digest, quick, size),
+        header=study_header(NAME, dataset, options.quick, digest, **counts),
         measured=measured,
         enumerated=enumerate_all(size.small, config, progress),
-        seen={m: _seen(config, model, p, world) for m, p in models.items()},
-        counts=counts,
+        negatives={
+            name: sample_sources(sampled, model, params, world)
+            for name, params in models.items()
+        },
+        counts=np.asarray(world.pool.counts, np.int64),
         drifts=drifts,
     )
-    path = save_archive(records_path(out, dataset, NAME), archive)
-    report_probe(path, out)
-    return path
+    return save_archive(options.out, archive)
 
 
 def report_probe(records: Path, out: Path) -> list[Path]:
@@ -162,45 +146,134 @@ def report_probe(records: Path, out: Path) -> list[Path]:
       InputError: no such file, not the probe's, or of another RESULTS_VERSION.
     """
     archive = load_archive(records)
-    check_version(records, archive.header)
-    dataset = archive.header["dataset"]
-    places = [out / what / dataset / NAME for what in ("tables", "figures")]
-    return write_findings(archive, *places)
+    bias, deciles = bias_table(archive), decile_table(archive)
+    negatives = negatives_table(archive)
+    texts = {
+        ".csv": csv_text(bias),
+        "-deciles.csv": csv_text(deciles),
+        "-negatives.csv": csv_text(negatives),
+        ".md": page(archive, bias, negatives),
+    }
+    drawings = {
+        "-ranking": ranking_figure(bias),
+        "-deciles": deciles_figure(deciles),
+        "-sizes": sizes_figure(bias),
+        "-bands": bands_figure(negatives),
+        "-drift": drift_figure(drift_table(archive)),
+    }
+    return write_report(out, archive.header, texts, drawings)
 
 
 def _cells(dataset: str, model: str, library: str, size: Size) -> list[Measurement]:
-    """Every form against n where the library is fitted; at the largest n elsewhere."""
-    questions, largest = (FAITHFUL, ZERO), max(size.sizes)
-    grid = [
-        (form, masked, "per row", n, question)
-        for form in FORMS
+    """Every estimator against n on the fitted items; at the largest n elsewhere."""
+    largest = max(size.sizes)
+    cells = [
+        Measurement(dataset, model, library, name, masked, PER_ROW, n, question)
+        for name in ESTIMATORS
         for masked in (False, True)
-        if not masked or form in MASKED
+        if not masked or name in MASKED
         for n in (size.masked_sizes if masked else size.sizes)
-        for question in questions
+        for question in (FAITHFUL, ZERO)
     ]
     if library == "whole":
-        grid = [g for g in grid if g[3] == largest and not g[1]]
-    else:
-        grid += [(f, False, "shared", largest, FAITHFUL) for f in list(FORMS)[:2]]
-    return [Measurement(dataset, model, library, *rest) for rest in grid]
+        return [cell for cell in cells if cell.n == largest and not cell.masked]
+    return cells + [
+        Measurement(dataset, model, library, name, False, "shared", largest, FAITHFUL)
+        for name in SHARED
+    ]
 
 
-def _seen(
-    config: Config, model: Model, params: Params, world: World
-) -> dict[str, Seen]:
-    base = dataclasses.replace(config, alpha=0.5, negatives=SOURCES)
-    return seen(base, model, params, world)
+class ProbeRunner:
+    """Measures estimators at many points; each is compiled once.
+
+    Args:
+      base: what all arms share.
+      pool: what negatives are drawn from.
+      width: the most draws per row.
+    """
+
+    def __init__(self, base: Config, pool: Pool, width: int = WIDTH) -> None:
+        self._base, self._pool, self._width = base, pool, width
+        self._errors: dict[tuple[str, bool, int], CompiledError] = {}
+        self._drawers: dict[tuple[tuple[str, ...], bool, bool], Drawer] = {}
+
+    def measure(
+        self, point: ProbePoint, cells: Sequence[Measurement], m: int
+    ) -> Iterator[tuple[Measurement, Probe]]:
+        """Yields what is measured for each cell, those that draw alike together.
+
+        These see the same draws.
+
+        Args:
+          point: where.
+          cells: of that point, in any order.
+          m: how many draws.
+        """
+        families: dict[tuple[tuple[str, ...], bool, bool, str], list[Measurement]] = {}
+        for cell in cells:
+            families.setdefault((*self._family(cell), cell.question), []).append(cell)
+        for (names, own_out, shared, question), members in families.items():
+            drawer = self._drawer(names, own_out, shared)
+            draws = draw_many(point, drawer, m, question == ZERO)
+            for cell in members:
+                yield cell, probe(point, self._error(cell), draws)
+
+    def _family(self, cell: Measurement) -> tuple[tuple[str, ...], bool, bool]:
+        estimator = ESTIMATORS[cell.estimator]
+        own_out = bool(estimator.changes.get("leave_own_out")) and not cell.masked
+        return estimator.sources, own_out, cell.drawn == "shared"
+
+    def _error(self, cell: Measurement) -> CompiledError:
+        key = (cell.estimator, cell.masked, cell.n)
+        if key not in self._errors:
+            arm = _arm(cell.estimator, cell.n, cell.masked, self._base, self._pool)
+            width = self._width // len(ESTIMATORS[cell.estimator].sources)
+            self._errors[key] = compile_error(arm, width)
+        return self._errors[key]
+
+    def _drawer(self, names: tuple[str, ...], own_out: bool, shared: bool) -> Drawer:
+        key = (names, own_out, shared)
+        if key not in self._drawers:
+            first = next(n for n, one in ESTIMATORS.items() if one.sources == names)
+            widest = _arm(first, self._width, False, self._base, self._pool)
+            self._drawers[key] = make_drawer(widest, shared, own_out)
+        return self._drawers[key]
 
 
-def _header(config: Config, digest: str, quick: bool, size: Size) -> dict[str, Any]:
-    return {
-        "results_version": RESULTS_VERSION,
-        "grid": NAME,
-        "dataset": config.dataset,
-        "split": config.split,
-        "quick": quick,
-        "data_digest": digest,
-        "rows": size.rows,
-        "draws": size.draws,
-    }
+def _arm(name: str, n: int, masked: bool, base: Config, pool: Pool) -> ProbedArm:
+    config = estimator_config(name, n, masked, base)
+    return probed_arm(config, pool, estimator_sources(name, config))
+
+
+def enumerate_all(
+    sizes: Sequence[int],
+    base: Config | None = None,
+    progress: Callable[[str], None] = lambda line: None,
+) -> list[tuple[Measurement, BiasEstimate]]:
+    """Every estimator on the 6 items by enumeration, with and without the mask.
+
+    An estimator that leaves the row's own positive out draws from the rest; masked, it
+    draws from everything and drops it, as training does.
+
+    Args:
+      sizes: numbers of draws per row.
+      base: what all arms share; default the reference recipe.
+      progress: called with a line per estimator.
+    """
+    worlds = small_world(True), small_world(False)
+    measured = []
+    for name, estimator in ESTIMATORS.items():
+        for masked in (False, True):
+            for n in sizes:
+                arm = _arm(name, n, masked, base or Config(), worlds[0].pool)
+                own_out = arm.config.leave_own_out and not masked
+                laws = draw_laws(estimator.sources, worlds[0], own_out)
+                each = (n // len(estimator.sources),) * len(estimator.sources)
+                both = enumerated_bias(arm, each, laws, worlds)
+                cell = (SMALL, "made", "whole", name, masked, PER_ROW, n)
+                measured += [
+                    (Measurement(*cell, question), estimate)
+                    for question, estimate in zip((ZERO, FAITHFUL), both, strict=True)
+                ]
+        progress(f"enumerated {name}")
+    return measured

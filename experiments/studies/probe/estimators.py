@@ -1,10 +1,12 @@
-"""The gradient that one draw of negatives gives, and the exact one, row by row.
+"""The estimators that are compared, and the gradient that one draw gives each of them.
 
-Everything is with respect to the logits' scores s = u . v / temperature, [b, i]: what
-item vectors and towers get is linear in it (see bias). Logits, masks and the loss
-are those of training, on scores in place of vectors.
+An estimator is a way to draw negatives and to correct the softmax over them: sources,
+switches, a log q. Gradients are with respect to the scores s = u . v / temperature,
+[b, i], row by row: what item vectors and towers get is linear in them (see bias).
+Logits, masks and the loss are those of training, on scores in place of vectors.
 """
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
@@ -19,25 +21,132 @@ from research.losses.entry import VECTORS
 from research.negatives import make_sources
 from research.negatives.source import Batch, Drawn, Hyper, Pool, Source
 from research.train.run_state import traced_values
+from research.types import choose
 
-__all__ = ["Probed", "draw_rows", "full_gradient", "probed", "score_gradient"]
+__all__ = [
+    "ESTIMATORS",
+    "Estimator",
+    "ProbedArm",
+    "draw_rows",
+    "estimator_config",
+    "estimator_sources",
+    "full_gradient",
+    "probed_arm",
+    "score_gradient",
+]
 
 
-class Probed(NamedTuple):
+class Estimator(NamedTuple):
+    """One way to correct one way to draw.
+
+    Attributes:
+      sources: names of sources without their numbers; n is shared out evenly.
+      changes: switches of the config.
+      exact: whether the q is the one that the negatives were drawn by.
+      about: the weight of a negative with score s in the softmax, in words.
+      unigram: correct every column by the click share alone, whatever drew it.
+    """
+
+    sources: tuple[str, ...]
+    changes: dict[str, Any]
+    exact: bool
+    about: str
+    unigram: bool = False
+
+
+_IMPORTANCE = {"logq": 1.0, "correct_positive": False, "expected_count": True}
+_IN_BATCH = ("in-batch",)
+_MIXED = ("in-batch", "uniform")
+
+ESTIMATORS: dict[str, Estimator] = {
+    "in-batch": Estimator(_IN_BATCH, {}, False, "exp s"),
+    "in-batch+logq": Estimator(
+        _IN_BATCH, {"logq": 1.0}, True, "exp(s - log q), the positive's too [yi2019]"
+    ),
+    "importance": Estimator(
+        _IN_BATCH, _IMPORTANCE, True, "exp(s - log(n q)), the positive exp(s_p)"
+    ),
+    "leave-own-out": Estimator(
+        _IN_BATCH,
+        {**_IMPORTANCE, "leave_own_out": True},
+        True,
+        "exp(s - log(n q / (1 - q_p))), the positive exp(s_p) [khrylchenko2025]",
+    ),
+    "uniform-softmax": Estimator(
+        ("uniform",), {"logq": 1.0}, True, "exp(s - log(1 / I))"
+    ),
+    "mixed+logq": Estimator(_MIXED, {"logq": 1.0}, True, "exp(s - log Q') [yang2020]"),
+    "mixed-unigram-q": Estimator(
+        _MIXED, {"logq": 1.0}, False, "exp(s - log q) on uniform draws too", True
+    ),
+    "positive-forgotten": Estimator(
+        _IN_BATCH,
+        {"logq": 1.0, "correct_positive": False},
+        False,
+        "exp(s - log q), the positive exp(s_p)",
+    ),
+}
+
+
+def estimator_config(
+    name: str, n: int, masked: bool = False, base: Config | None = None
+) -> Config:
+    """The config of an estimator with n draws per row.
+
+    In-batch draws of a batch of B are B - 1, so the config's batch is that plus one.
+
+    Args:
+      name: of the estimator.
+      n: draws of all its sources together.
+      masked: whether columns that hold the row's own positive are masked.
+      base: everything else; default the reference recipe.
+
+    Raises:
+      InputError: no estimator has that name.
+      ValueError: n can't be shared out evenly.
+
+    >>> config = estimator_config("mixed+logq", 64)
+    >>> config.negatives, config.batch
+    (('in-batch', 'uniform:32'), 33)
+    """
+    estimator = choose(name, ESTIMATORS, "estimator")
+    each, left = divmod(n, len(estimator.sources))
+    if left or n < 1:
+        raise ValueError(f"{n} draws can't be shared out to {len(estimator.sources)}")
+    specs = tuple(s if s == "in-batch" else f"{s}:{each}" for s in estimator.sources)
+    return dataclasses.replace(
+        base or Config(),
+        negatives=specs,
+        batch=each + 1,
+        loss="sampled-softmax",
+        mask_same_item=masked,
+        **{"logq": 0.0, **estimator.changes},
+    )
+
+
+def estimator_sources(name: str, config: Config) -> tuple[Source, ...]:
+    """The sources of an estimator; with a unigram q all of them say the click share."""
+    sources = make_sources(config.negatives, config)
+    if not choose(name, ESTIMATORS, "estimator").unigram:
+        return sources
+    (in_batch,) = make_sources(("in-batch",), config)
+    return tuple(source._replace(log_q=in_batch.log_q) for source in sources)
+
+
+class ProbedArm(NamedTuple):
     """An arm made ready: its sources as they look when each row draws its own."""
 
     config: Config
     sources: tuple[Source, ...]
-    memories: tuple[Any, ...]
+    source_states: tuple[Any, ...]
     hyper: Hyper
 
 
-def probed(
+def probed_arm(
     config: Config,
     pool: Pool,
     sources: tuple[Source, ...] | None = None,
-    memories: tuple[Any, ...] | None = None,
-) -> Probed:
+) -> ProbedArm:
     """Makes an arm's sources ready for draws that don't depend on the row.
 
     In-batch negatives become config.batch - 1 draws from the fitted pairs, so no column
@@ -46,8 +155,7 @@ def probed(
     Args:
       config: the arm.
       pool: what the sources draw from.
-      sources: those of the config unless given (a wrong log q, for instance).
-      memories: the sources' states; default as before the first step.
+      sources: default those of the config; another may say a wrong log q.
 
     Raises:
       ValueError: the loss needs vectors, so it has no gradient by scores alone.
@@ -57,15 +165,15 @@ def probed(
         raise ValueError(f"{config.loss} is no function of the scores alone")
     hyper = traced_values(config)
     sources = sources or make_sources(config.negatives, config)
-    memories = memories or tuple(s.init(pool, hyper) for s in sources)
+    states = tuple(source.init(pool, hyper) for source in sources)
     ready = []
-    for source, memory in zip(sources, memories, strict=True):
-        draws = source.draws(memory, pool, config.batch)
+    for source, state in zip(sources, states, strict=True):
+        draws = source.draws(state, pool, config.batch)
         own: Literal["id", "none"] = "id" if source.own == "id" else "none"
         ready.append(source._replace(own=own, draws=_always(draws)))
     trainable = {n: jnp.float32(v) for n, v in loss.trainable.items()}
     items = {"items": jnp.float32(len(pool.counts))}
-    return Probed(config, tuple(ready), memories, {**hyper, **items, **trainable})
+    return ProbedArm(config, tuple(ready), states, {**hyper, **items, **trainable})
 
 
 def _always(draws: Float[Array, ""]) -> Callable[..., Float[Array, ""]]:
@@ -74,7 +182,7 @@ def _always(draws: Float[Array, ""]) -> Callable[..., Float[Array, ""]]:
 
 def draw_rows(
     key: Key[Array, ""],
-    arm: Probed,
+    arm: ProbedArm,
     pairs: Batch,
     positive: Int[Array, " b"],
     pool: Pool,
@@ -85,7 +193,7 @@ def draw_rows(
 
     Args:
       key: of this draw.
-      arm: made by ``probed``.
+      arm: made by ``probed_arm``.
       pairs: the fitted pairs, from which in-batch negatives are drawn one by one.
       positive: of each row.
       pool: what the sources draw from.
@@ -93,13 +201,14 @@ def draw_rows(
       leave_own_out: draw anew what is the row's positive.
     """
     out = []
-    for n, (source, memory) in enumerate(zip(arm.sources, arm.memories, strict=True)):
+    sources = zip(arm.sources, arm.source_states, strict=True)
+    for n, (source, state) in enumerate(sources):
 
-        def one(key: Key[Array, ""], source=source, memory=memory):  # type: ignore[no-untyped-def]
+        def one(key: Key[Array, ""], source=source, state=state):  # type: ignore[no-untyped-def]
             size = arm.config.batch - 1 if source.origin == "batch" else 1
             index = jax.random.randint(key, (size,), 0, pairs.candidate.shape[0])
             batch = Batch(*(column[index] for column in pairs))
-            return source.draw(key, batch, memory, pool).ids.reshape(-1)
+            return source.draw(key, batch, state, pool).ids.reshape(-1)
 
         def rows(key: Key[Array, ""], one=one):  # type: ignore[no-untyped-def]
             if not shared:
@@ -130,7 +239,7 @@ def _without(key, ids, positive, rows):  # type: ignore[no-untyped-def]
 
 
 def score_gradient(
-    arm: Probed,
+    arm: ProbedArm,
     scores: Float[Array, "b i"],
     positive: Int[Array, " b"],
     ids: tuple[Int[Array, "b n"], ...],
@@ -150,7 +259,7 @@ def score_gradient(
         own = jnp.take_along_axis(raw, positive[:, None], axis=1)
         blocks = tuple(
             Block(s, m, Drawn(i), jnp.take_along_axis(raw, i, axis=1)[..., None])
-            for s, m, i in zip(arm.sources, arm.memories, ids, strict=True)
+            for s, m, i in zip(arm.sources, arm.source_states, ids, strict=True)
         )
         one = jnp.ones((n, 1))  # a query of one dimension, so that vectors are scores
         values = candidate_logits(

@@ -1,0 +1,35 @@
+"""Grids and studies by name: where every command looks for what it is asked to do."""
+
+from experiments.grid import Grid
+from experiments.grids import GRIDS
+from experiments.studies import STUDIES, Study
+from research.types import choose
+
+__all__ = ["experiments", "find", "find_by_file"]
+
+
+def experiments() -> dict[str, Grid | Study]:
+    """Every grid and every study by its name, those added from outside included."""
+    return {**GRIDS, **STUDIES}
+
+
+def find(name: str) -> Grid | Study:
+    """The grid or the study of that name.
+
+    Raises:
+      InputError: there is none; the line names the choices and the nearest.
+    """
+    return choose(name, experiments(), "grid")
+
+
+def find_by_file(stem: str) -> Grid | Study:
+    """The grid or the study that a file is of: its name, with or without a split.
+
+    Raises:
+      InputError: there is none.
+
+    >>> find_by_file("history-ties-last").name
+    'history-ties'
+    """
+    names = [n for n in experiments() if stem == n or stem.startswith(f"{n}-")]
+    return find(max(names, key=len, default=stem))
