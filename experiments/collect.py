@@ -7,14 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from experiments.folders import (
     RESULTS_VERSION,
     check_version,
     file_name,
-    read_json,
     records_path,
     run_folder,
     run_id,
@@ -22,6 +20,7 @@ from experiments.folders import (
 )
 from experiments.grid import Cell, Grid
 from experiments.plan import is_done
+from research.files import read_arrays, read_json
 from research.report.arms import arms_figure, dots_figure
 from research.report.frontier import write_frontier
 from research.report.frontier_figures import (
@@ -123,8 +122,7 @@ def _row(cell: Cell, grid: str, out: Path, digest: str) -> RunResult:
         reason = read_json(failed)["reason"] if failed.is_file() else "not run"
         return RunResult(cell.arm, cell.swept, cell.seed, None, reason)
     where = serving_folder(folder, config)
-    with np.load(where / "per_user.npz", allow_pickle=False) as arrays:
-        record = unpack(dict(arrays))
+    record = unpack(read_arrays(where / "per_user.npz"))
     return RunResult(cell.arm, cell.swept, cell.seed, record, "", _history(folder))
 
 

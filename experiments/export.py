@@ -21,9 +21,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from experiments.folders import RESULTS_VERSION, check_writable, whole, write_json
+from experiments.folders import RESULTS_VERSION, check_writable
 from research.config import Config
 from research.evaluate.top_k import seen_items_of
+from research.files import read_arrays, write_arrays, write_json
 from research.positives import POSITIVES, candidate_counts, log_share, user_item
 from research.prepare import is_towers
 from research.types import Fold, InputError
@@ -96,13 +97,12 @@ def export(
     Raises:
       InputError: the run's vectors are gone, or the folder can't be written to.
     """
-    try:
-        with np.load(run / "vectors.npz") as stored:
-            arrays = dict(stored)
-    except OSError:
+    vectors = run / "vectors.npz"
+    if not vectors.is_file():
         raise InputError(
             f"{run} has no vectors.npz: remove the folder to train the run again"
-        ) from None
+        )
+    arrays = read_arrays(vectors)
     learned = arrays.get("temperature")
     temperature = config.temperature if learned is None else float(learned)
     users, items = exported(config, fold, arrays["users"], arrays["items"], temperature)
@@ -123,8 +123,8 @@ def export(
     try:
         for path in paths:
             path.unlink(missing_ok=True)
-        _write(paths[0], users)
-        _write(paths[1], items)
+        write_arrays(paths[0], users, level=0)
+        write_arrays(paths[1], items, level=0)
         write_json(paths[2], meta)
     except OSError as error:
         for path in paths:
@@ -133,8 +133,3 @@ def export(
         reason = error.strerror or error
         raise InputError(f"export folder {folder} can't be written: {reason}") from None
     return paths
-
-
-def _write(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    with whole(path) as part, part.open("wb") as file:
-        np.savez(file, allow_pickle=False, **arrays)

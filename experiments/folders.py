@@ -1,26 +1,15 @@
-"""Where a run's files lie, what makes it finished, and how files are written whole."""
+"""A run's id, the folder its files lie in, and what makes it finished."""
 
-import contextlib
-import dataclasses
-import functools
 import hashlib
 import json
-import os
-import platform
-import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
-from importlib.metadata import version
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import jax
-
 from research.config import Config, training_fields
-from research.notices import say
+from research.files import read_json
 from research.types import InputError
-
-FINISHED, FAILED = 0, 1  # exit statuses
 
 __all__ = [
     "FAILED",
@@ -29,20 +18,38 @@ __all__ = [
     "check_version",
     "check_writable",
     "checked",
-    "environment",
     "file_name",
     "finished",
-    "keep_compiled",
-    "read_json",
     "records_path",
     "run_folder",
     "run_id",
     "serving_folder",
     "writable",
-    "write_json",
 ]
 
-RESULTS_VERSION = 1
+FINISHED, FAILED = 0, 1  # exit statuses
+RESULTS_VERSION = 1  # part of every run's id, and of every file of records
+
+
+def check_version(
+    path: Path, header: Mapping[str, Any], remedy: str = "run the grid again"
+) -> None:
+    """Refuses records of another RESULTS_VERSION.
+
+    Args:
+      path: where they are.
+      header: what they say about themselves.
+      remedy: what the person should do instead.
+
+    Raises:
+      InputError: they are of another version.
+    """
+    version = header.get("results_version")
+    if version != RESULTS_VERSION:
+        raise InputError(
+            f"{path}: records of results version {version}, "
+            f"this is version {RESULTS_VERSION}: {remedy}"
+        )
 
 
 def run_id(config: Config, digest: str) -> str:
@@ -84,12 +91,7 @@ def finished(folder: Path) -> bool:
     """
     if not (folder / "metrics.json").is_file():
         return False
-    env = read_json(folder / "env.json")
-    if env.get("results_version") != RESULTS_VERSION:
-        raise InputError(
-            f"{folder}: a record of results version {env.get('results_version')}, "
-            f"this is version {RESULTS_VERSION}: choose another --out"
-        )
+    check_version(folder, read_json(folder / "env.json"), "choose another --out")
     return True
 
 
@@ -108,55 +110,6 @@ def records_path(out: Path, dataset: str, name: str, split: str = Config.split) 
       split: of a grid.
     """
     return out / "records" / dataset / f"{file_name(name, split)}.npz"
-
-
-def check_version(path: Path, header: Mapping[str, Any]) -> None:
-    """Looks whether records are of this RESULTS_VERSION.
-
-    Raises:
-      InputError: they are of another.
-    """
-    version = header.get("results_version")
-    if version != RESULTS_VERSION:
-        raise InputError(
-            f"{path}: records of results version {version}, "
-            f"this is version {RESULTS_VERSION}: run the grid again"
-        )
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """The object in the file.
-
-    Raises:
-      InputError: the file is missing or isn't a JSON object.
-    """
-    try:
-        value = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not readable as JSON ({error})") from None
-    if not isinstance(value, dict):
-        raise InputError(f"{path}: expected a JSON object")
-    return value
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Writes the value whole or not at all; dataclasses become objects."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        value = dataclasses.asdict(value)
-    with whole(path) as part:
-        part.write_text(json.dumps(value, indent=1, sort_keys=True) + "\n")
-
-
-@contextlib.contextmanager
-def whole(path: Path) -> Iterator[Path]:
-    """A path to write to, which takes the name ``path`` once everything is written."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        yield part
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def check_writable(folder: Path, what: str) -> None:
@@ -195,63 +148,9 @@ def writable(out: Path) -> Path:
     Raises:
       InputError: it can't be made or written to.
     """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        probe = out / f".{os.getpid()}.part"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        reason = error.strerror or error
-        raise InputError(f"output folder {out} can't be written: {reason}") from None
+    check_writable(out, "output")
+    out.mkdir(parents=True, exist_ok=True)
     for name in ("runs", "records", "tables", "figures"):
         if (out / name).exists() and not (out / name).is_dir():
             raise InputError(f"{out / name} can't be written to: it is a file")
     return out
-
-
-def environment(digest: str, place: str) -> dict[str, Any]:
-    """What a reader needs to trust or to repeat a number."""
-    import jax
-
-    names = ("jax", "jaxlib", "flax", "optax", "numpy", "scipy", "pandas")
-    return {
-        "results_version": RESULTS_VERSION,
-        "commit": _git("rev-parse", "HEAD"),
-        "dirty": bool(_git("status", "--porcelain", "--untracked-files=no")),
-        "python": platform.python_version(),
-        "packages": {name: version(name) for name in names},
-        "device": jax.devices()[0].device_kind,
-        "processor": platform.machine(),
-        "place": place,
-        "data_digest": digest,
-    }
-
-
-@functools.lru_cache
-def _git(*words: str) -> str:
-    here = Path(__file__).parent
-    try:
-        done = subprocess.run(
-            ("git", *words), cwd=here, capture_output=True, text=True, check=False
-        )
-    except OSError:
-        return "unknown"
-    return done.stdout.strip() if done.returncode == 0 else "unknown"
-
-
-def keep_compiled(root: Path) -> None:
-    """Whatever takes over a second to compile is kept in root/compiled.
-
-    A folder that jax is told of otherwise (JAX_COMPILATION_CACHE_DIR) is used instead.
-    What is read back is the program that was compiled: results are the same. A folder
-    that can't be made costs only a line. Nothing there is needed: delete it freely.
-    """
-    if getattr(jax.config, "jax_compilation_cache_dir", None):
-        return
-    folder = root / "compiled"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        say(f"compiled programs aren't kept: {folder}: {error.strerror}")
-        return
-    jax.config.update("jax_compilation_cache_dir", str(folder))

@@ -1,6 +1,5 @@
 """One run, from its config to its files: the only place that joins the stages."""
 
-import csv
 import dataclasses
 import math
 from collections.abc import Callable, Mapping
@@ -9,18 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from experiments.folders import (
-    environment,
-    serving_folder,
-    whole,
-    write_json,
-)
+from experiments.environment import environment
+from experiments.folders import serving_folder
 from experiments.inputs import KS, fold_of, prepared_run, ratings_of
 from research.baselines import BASELINES, option_values
 from research.config import Config
 from research.evaluate.metrics import summary
 from research.evaluate.record import evaluate
 from research.evaluate.top_k import Scorer, dot_product, rank_scores, seen_items_of
+from research.files import read_arrays, write_arrays, write_csv, write_json
 from research.positives import candidate_counts, log_share, user_item
 from research.prepare import Prepared, is_towers
 from research.report.records import pack
@@ -114,7 +110,7 @@ def execute(
         served = dataclasses.replace(config, prior=prior)
         record = score(run, scorer_of(prior))
         where = serving_folder(folder, served)
-        _write_arrays(where / "per_user.npz", pack(record))
+        write_arrays(where / "per_user.npz", pack(record))
         write_json(where / "config.json", served)
         told = {**environment(digest, place), "devices": devices, **seconds}
         write_json(where / "env.json", told)
@@ -139,8 +135,7 @@ def _scorers(
         return lambda prior: scorer, {}
     vectors = folder / "vectors.npz"
     if vectors.is_file():
-        with np.load(vectors) as stored:
-            arrays = dict(stored)
+        arrays = read_arrays(vectors)
         return lambda prior: _serve_stored(run, prior, arrays), {}
 
     def on_epoch(number: int, epoch: int, row: dict[str, float]) -> None:
@@ -152,13 +147,13 @@ def _scorers(
     if isinstance(done, NotFinite):
         raise done
     # The vectors mark the training as done, so they are written last.
-    _write_history(folder / "history.csv", done.history)
+    write_csv(folder / "history.csv", done.history)
     arrays = {
         "users": done.user_vectors,
         "items": done.item_vectors,
-        "temperature": np.float64(done.temperature),
+        "temperature": np.array(done.temperature),
     }
-    _write_arrays(vectors, arrays)
+    write_arrays(vectors, arrays)
     seconds = {"compile_seconds": done.compile_seconds, "run_seconds": done.seconds}
     return lambda prior: _serve_stored(run, prior, arrays), seconds
 
@@ -179,20 +174,6 @@ def _validation(
         return {f"{m}@20": numbers[m][20] for m in ("ndcg", "recall", "coverage")}
 
     return validate
-
-
-def _write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    with whole(path) as part, part.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **arrays)
-
-
-def _write_history(path: Path, history: list[dict[str, float]]) -> None:
-    """A row an epoch; a metric that wasn't measured in it is an empty cell."""
-    names = list(dict.fromkeys(name for row in history for name in row))
-    with whole(path) as part, part.open("w", newline="") as file:
-        writer = csv.DictWriter(file, names, restval="", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({n: f"{v:.7g}" for n, v in row.items()} for row in history)
 
 
 def _json_numbers(numbers: dict[str, dict[int, float]]) -> dict[str, dict[int, Any]]:

@@ -20,7 +20,6 @@ from experiments.folders import (
     FINISHED,
     check_writable,
     checked,
-    read_json,
     serving_folder,
     writable,
 )
@@ -28,6 +27,7 @@ from experiments.grid import Cell
 from experiments.inputs import fold_of, ratings_of
 from experiments.plan import Run, check_devices, label, locate, plan
 from research.config import Config
+from research.files import read_json
 from research.prepare import check_config, is_towers
 from research.types import InputError
 

@@ -1,18 +1,34 @@
-"""Files that are whole or absent: written beside their place, then renamed into it."""
+"""The one writer of files: whole or absent, and the same bytes for the same content.
 
+A file is written beside its place, then renamed into it.
+"""
+
+import csv
+import dataclasses
 import io
+import json
 import os
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy import ndarray
 
 from research.types import InputError
 
-__all__ = ["beside", "read_arrays", "replace", "write_arrays"]
+__all__ = [
+    "beside",
+    "read_arrays",
+    "read_json",
+    "replace",
+    "write_arrays",
+    "write_csv",
+    "write_json",
+]
 
 
 def beside(path: Path, suffix: str) -> Path:
@@ -24,40 +40,87 @@ def beside(path: Path, suffix: str) -> Path:
     return path.parent / (path.name + suffix)
 
 
-def replace(path: Path, content: bytes) -> Path:
-    """Writes a file so that a reader sees all of it or what was there before.
+@contextmanager
+def _whole(path: Path) -> Iterator[BinaryIO]:
+    """An open file that takes its name once it is complete.
 
-    Two processes that write the same file don't meet: each has a part of its own.
+    A reader sees all of it or what was there before. Two processes that write the same
+    file don't meet: each has a part of its own.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = beside(path, f".{os.getpid()}.part")
     try:
-        part.write_bytes(content)
+        with part.open("wb") as file:
+            yield file
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def replace(path: Path, content: bytes) -> Path:
+    """Writes a file of these bytes."""
+    with _whole(path) as file:
+        file.write(content)
     return path
+
+
+def write_json(path: Path, value: Any) -> Path:
+    """Writes a value as JSON with sorted keys; dataclasses become objects."""
+    text = json.dumps(value, indent=1, sort_keys=True, default=dataclasses.asdict)
+    return replace(path, f"{text}\n".encode())
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in the file.
+
+    Raises:
+      InputError: the file is missing or isn't a JSON object.
+    """
+    try:
+        value = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: not readable as JSON ({error})") from None
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: expected a JSON object")
+    return value
+
+
+def write_csv(path: Path, rows: Sequence[Mapping[str, float]]) -> Path:
+    """Writes rows of numbers under the union of their columns, to 7 digits.
+
+    A column that a row lacks is an empty cell.
+    """
+    text = io.StringIO()
+    columns = dict.fromkeys(name for row in rows for name in row)
+    writer = csv.DictWriter(text, list(columns), restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({n: f"{v:.7g}" for n, v in row.items()} for row in rows)
+    return replace(path, text.getvalue().encode())
 
 
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the first time a zip can hold
 UNIX = 3  # else the zip says which system wrote it
-LEVEL = 9
+DAMAGED = (zipfile.BadZipFile, zlib.error)
 
 
-def write_arrays(path: Path, arrays: Mapping[str, ndarray]) -> Path:
-    """Writes arrays as a compressed .npz whose bytes depend on nothing but them."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
+def write_arrays(path: Path, arrays: Mapping[str, ndarray], level: int = 9) -> Path:
+    """Writes arrays as an .npz whose bytes depend on nothing but them.
+
+    Args:
+      path: of the file.
+      arrays: by name, of any shape; arrays of Python objects are refused.
+      level: of compression, from 0 (none: quickest to write and to read) to 9.
+    """
+    with _whole(path) as file, zipfile.ZipFile(file, "w") as archive:
         for name, values in arrays.items():
             member = io.BytesIO()
-            np.lib.format.write_array(
-                member, np.ascontiguousarray(values), allow_pickle=False
-            )
+            contiguous = np.asarray(values, order="C")
+            np.lib.format.write_array(member, contiguous, allow_pickle=False)
             info = zipfile.ZipInfo(f"{name}.npy", EPOCH)
             info.create_system = UNIX
-            info.compress_type = zipfile.ZIP_DEFLATED
-            archive.writestr(info, member.getvalue(), compresslevel=LEVEL)
-    return replace(path, buffer.getvalue())
+            info.compress_type = zipfile.ZIP_DEFLATED if level else zipfile.ZIP_STORED
+            archive.writestr(info, member.getbuffer(), compresslevel=level)
+    return path
 
 
 def read_arrays(path: Path) -> dict[str, ndarray]:
@@ -67,8 +130,7 @@ def read_arrays(path: Path) -> dict[str, ndarray]:
       InputError: no such file, or one that can't be read as arrays.
     """
     try:
-        # from bytes, since numpy leaves a file open that turns out to be no zip
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, TypeError, ValueError, EOFError, *DAMAGED) as error:
         raise InputError(f"{path}: not readable as arrays ({error})") from error

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from experiments.bench.ours import TASKS
 from experiments.bench.sides import Here, Process, Side, Turns, own
 from experiments.bench.work import TRAINING, Work, find_work
-from experiments.folders import environment
+from experiments.environment import environment
 
 __all__ = ["PEERS", "Setting", "alone", "machine", "ours", "peer"]
 

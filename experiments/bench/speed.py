@@ -10,6 +10,7 @@ from experiments.bench.found import Found, Row, Target, ratio
 from experiments.bench.setting import Setting, alone, ours, peer
 from experiments.bench.sides import Failed, Turns, take_turns
 from experiments.bench.work import RANKING, Work, save_arrays
+from research.files import write_arrays
 
 __all__ = ["row_of", "run_evaluation", "run_losses", "run_training"]
 
@@ -202,8 +203,8 @@ def _save_vectors(work: Work, path: Path) -> Path:
 
     users, items = made(len(fold.evaluated)), made(fold.fitted.n_items)
     held = fold.held_item[np.searchsorted(fold.held_user, fold.evaluated)]
-    np.savez(path, allow_pickle=False, users=users, items=items, held=held)
-    return path
+    arrays = {"users": users, "items": items, "held": held}
+    return write_arrays(path, arrays, level=0)
 
 
 def _row(case: str, side: str, turns: Turns | str, what: str) -> Row:

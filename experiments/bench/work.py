@@ -18,6 +18,7 @@ from experiments.runs import fold_of
 from research.batches import epoch_batches
 from research.config import Config
 from research.data.synthetic import made_fold, make_synthetic
+from research.files import write_arrays
 from research.prepare import prepare
 from research.train.run_state import init_state, traced_values
 from research.train.world import World
@@ -150,8 +151,7 @@ def save_arrays(work: Work, batches: tuple[int, ...], path: Path) -> Path:
         **{f"batches_{b}": epoch_batches(n, b, 0, 1) for b in batches},
         **_parameters(state.params),
     }
-    np.savez(path, allow_pickle=False, **arrays)
-    return path
+    return write_arrays(path, arrays, level=0)
 
 
 def _histories(world: World) -> ndarray:

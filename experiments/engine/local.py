@@ -15,12 +15,13 @@ from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from typing import NamedTuple
 
-from experiments.folders import keep_compiled, write_json
+from experiments.environment import keep_compiled
 from experiments.inputs import prepared_run
 from experiments.plan import Run
 from experiments.runs import execute
 from research.config import Config, alike
 from research.data.cache import default_root
+from research.files import write_json
 from research.prepare import is_towers
 from research.train.loop import NotFinite, Trained, train_together
 

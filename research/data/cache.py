@@ -1,7 +1,6 @@
 """What was downloaded once: parsed columns on disk, each file named by its digest.
 
-A file is written beside its name and moved there whole; it is read without pickle and
-believed only if its columns still have the digest it is named by.
+A file is believed only if its columns still have the digest it is named by.
 """
 
 import hashlib
@@ -15,6 +14,7 @@ import numpy as np
 from numpy import ndarray
 
 from research.data.tables import multi_hot, rows_of, zero_as_missing
+from research.files import read_arrays, write_arrays
 from research.notices import say
 from research.types import (
     CATEGORIES,
@@ -193,9 +193,7 @@ def read_cached(root: Path, name: str) -> Ratings | None:
     for path in files:
         expected = path.stem[-64:]
         try:
-            # allow_pickle is off by default; said because it must stay so.
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                ratings = restore(name, {key: arrays[key] for key in arrays.files})
+            ratings = restore(name, read_arrays(path))
             if ratings.digest == expected:
                 return ratings
             reason = (
@@ -211,15 +209,7 @@ def write_cached(root: Path, ratings: Ratings) -> None:
     """Keeps a data set for later; a cache that can't be written costs only a line."""
     target = root / f"{ratings.name}-{ratings.digest}.npz"
     try:
-        root.mkdir(parents=True, exist_ok=True)
-        handle, part = tempfile.mkstemp(".part", f"{ratings.name}-", root)
-        try:
-            with os.fdopen(handle, "wb") as stream:
-                np.savez(stream, allow_pickle=False, **flatten(ratings))
-            os.replace(part, target)
-        except BaseException:
-            Path(part).unlink(missing_ok=True)
-            raise
+        write_arrays(target, flatten(ratings), level=0)
     except OSError as error:
         say(f"{ratings.name}: no copy is kept in {root} ({error.strerror or error})")
 

@@ -4,7 +4,7 @@ import csv
 
 import pytest
 
-from experiments.folders import read_json
+from research.files import read_json
 from research.train import loop
 from tests.experiments.made import runs_of
 

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from experiments.folders import RESULTS_VERSION, read_json, write_json
+from experiments.folders import RESULTS_VERSION
+from research.files import read_json, write_json
 from research.report.records import load_records, read_header, save_records
 from tests.experiments.made import contents, runs_of, write_made_100k
 

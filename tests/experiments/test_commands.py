@@ -16,7 +16,6 @@ from experiments import commands
 from experiments import train as one_run
 from experiments.__main__ import COMMANDS, main, parse
 from experiments.arms import ARMS, arm
-from experiments.folders import read_json
 from experiments.grid import expand
 from experiments.grids import GRIDS
 from experiments.inputs import prepared_run
@@ -26,6 +25,7 @@ from research.baselines import BASELINES
 from research.config import Config, swept_fields
 from research.data import DATASETS
 from research.events import SPLITS
+from research.files import read_json
 from research.losses import LOSSES
 from research.marks import SERVING, marked
 from research.negatives import SOURCES

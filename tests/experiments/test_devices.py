@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from experiments import runs
-from experiments.folders import read_json
+from research.files import read_json
 from research.train.loop import NotFinite
 
 # Of no arm of the tests' own: another process doesn't know those.

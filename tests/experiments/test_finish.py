@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from experiments import runs
-from experiments.folders import read_json
+from research.files import read_json
 from tests.experiments.made import contents, runs_of
 
 RESULTS = ("metrics.json", "per_user.npz", "config.json", "history.csv")

@@ -9,9 +9,10 @@ from experiments import commands, runs
 from experiments.__main__ import main
 from experiments.arms import ARMS
 from experiments.collect import TABLES, report
-from experiments.folders import RESULTS_VERSION, read_json
+from experiments.folders import RESULTS_VERSION
 from experiments.grids import GRIDS
 from experiments.studies import STUDIES
+from research.files import read_json
 from research.report.pages import read_table
 from research.report.records import read_header, save_records
 from tests.experiments.made import SMALL, contents, runs_of

@@ -9,7 +9,6 @@ import pandas as pd
 import pytest
 
 from experiments.collect import FIGURES
-from experiments.folders import read_json
 from experiments.grid import Grid
 from experiments.grids import GRIDS
 from experiments.lookup import find
@@ -23,6 +22,7 @@ from experiments.studies.files import (
     write_report,
 )
 from research.data import load
+from research.files import read_json
 from research.report.arms import dots_figure
 from research.report.pages import csv_text, read_table
 from research.report.pictures import Drawing, blank

@@ -7,7 +7,7 @@ import pytest
 
 from experiments.engine import display
 from experiments.engine import local as engine
-from experiments.folders import read_json
+from research.files import read_json
 from tests.experiments.made import contents, runs_of
 
 

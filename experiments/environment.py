@@ -1,0 +1,68 @@
+"""What a run depends on beside its config: versions, device, compiled programs."""
+
+import functools
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from experiments.folders import RESULTS_VERSION
+from research.notices import say
+
+__all__ = ["environment", "keep_compiled"]
+
+
+def environment(digest: str, place: str) -> dict[str, Any]:
+    """What a reader needs to trust or to repeat a number.
+
+    Args:
+      digest: of the data.
+      place: where the run was done, such as "in process".
+    """
+    import jax
+
+    names = ("jax", "jaxlib", "flax", "optax", "numpy", "scipy", "pandas")
+    return {
+        "results_version": RESULTS_VERSION,
+        "commit": _git("rev-parse", "HEAD"),
+        "dirty": bool(_git("status", "--porcelain", "--untracked-files=no")),
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in names},
+        "device": jax.devices()[0].device_kind,
+        "processor": platform.machine(),
+        "place": place,
+        "data_digest": digest,
+    }
+
+
+@functools.lru_cache
+def _git(*words: str) -> str:
+    here = Path(__file__).parent
+    try:
+        done = subprocess.run(
+            ("git", *words), cwd=here, capture_output=True, text=True, check=False
+        )
+    except OSError:
+        return "unknown"
+    return done.stdout.strip() if done.returncode == 0 else "unknown"
+
+
+def keep_compiled(root: Path) -> None:
+    """Whatever takes over a second to compile is kept in root/compiled.
+
+    A folder that JAX is told of otherwise (JAX_COMPILATION_CACHE_DIR) is used instead.
+    What is read back is the program that was compiled: results are the same. A folder
+    that can't be made costs only a line. Nothing there is needed: delete it freely.
+    """
+    import jax
+
+    if getattr(jax.config, "jax_compilation_cache_dir", None):
+        return
+    folder = root / "compiled"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        say(f"compiled programs aren't kept: {folder}: {error.strerror}")
+        return
+    jax.config.update("jax_compilation_cache_dir", str(folder))
