@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 
 from experiments.plan import SMALL
-from experiments.runs import KS, fold_of
+from experiments.runs import fold_of
 from research.baselines import BASELINES, option_values
 from research.config import Config
 from research.data import DATASETS
@@ -65,8 +65,8 @@ def judged(name: str, fold: Fold, large: bool) -> Iterator[tuple[float, str]]:
     for values in itertools.product(*tried.values()):
         words = tuple(f"{n}={v:g}" for n, v in zip(tried, values, strict=True))
         scorer = entry.fit(fold, option_values(name, entry, words, large), 0)
-        lists = rank_scores(scorer, fold.fitted.n_items, *seen, k=max(KS))
-        yield summary(evaluate(fold, lists, KS))["ndcg"][20], " ".join(words)
+        lists = rank_scores(scorer, fold.fitted.n_items, *seen)
+        yield summary(evaluate(fold, lists))["ndcg"][20], " ".join(words)
 
 
 def main(words: list[str]) -> int:

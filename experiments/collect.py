@@ -1,35 +1,22 @@
 """From finished runs to a grid's records, and from records to tables and figures."""
 
 import csv
-import functools
 import math
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from experiments.folders import (
-    RESULTS_VERSION,
     read_json,
     run_folder,
     run_id,
     serving_folder,
 )
-from experiments.grid import Cell, Grid
+from experiments.grid import SIMULATED, Cell, Grid
 from experiments.runs import is_done
-from experiments.studies.curves import SIMULATED, report_curves
 from research.config import Config
-from research.report.arms import arms_figure, dots_figure
-from research.report.frontier import write_frontier
-from research.report.frontier_figures import (
-    frontier_figure,
-    item_frontier_figure,
-    serving_figure,
-)
-from research.report.pages import write_report
-from research.report.pictures import Drawing, save_figure
+from research.report import records as stored
 from research.report.records import (
     RunResult,
     load_records,
@@ -37,46 +24,11 @@ from research.report.records import (
     save_records,
     unpack,
 )
-from research.report.salts import write_over_salts
-from research.report.sweeps import diversity_figure, temperature_figure, tradeoff_figure
-from research.types import InputError
 
-__all__ = ["FIGURES", "collect", "file_name", "place", "records_path", "report"]
+if TYPE_CHECKING:
+    import pandas as pd
 
-_SEARCH = "Simulated words see the target: recall falls as more of them are replaced"
-
-FIGURES: dict[str, dict[str, Callable[[pd.DataFrame], Drawing]]] = {
-    "ssb": {"arms": arms_figure},
-    "temperature": {
-        "curves": temperature_figure,
-        "tradeoff": tradeoff_figure,
-        "diversity": diversity_figure,
-    },
-    "frontier": {
-        "diversity": frontier_figure,
-        "diversity-item": item_frontier_figure,
-        "serving": serving_figure,
-    },
-    "negatives": {"arms": dots_figure},
-    "cache": {"arms": dots_figure},
-    "correction": {"arms": dots_figure},
-    "baselines": {"arms": dots_figure},
-    "positives": {"arms": dots_figure},
-    "positives-users": {"arms": dots_figure},
-    "towers-choice": {"arms": dots_figure},
-    "history": {"arms": dots_figure},
-    "history-ties": {"arms": dots_figure},
-    "features": {"arms": dots_figure},
-    "depth": {"arms": dots_figure},
-    "optimisers": {"arms": dots_figure},
-    "search": {"arms": functools.partial(dots_figure, title=_SEARCH)},
-}
-
-# Further tables of a grid, from its records and its long table, at a path.
-TABLES: dict[str, Callable[[list[RunResult], pd.DataFrame, Path], list[Path]]] = {
-    "frontier": write_frontier,
-    "history-ties": write_over_salts,
-}
+__all__ = ["collect", "file_name", "place", "records_path", "report"]
 
 
 def file_name(grid: str, split: str) -> str:
@@ -86,7 +38,7 @@ def file_name(grid: str, split: str) -> str:
 
 def records_path(out: Path, dataset: str, grid: str, split: str) -> Path:
     """Where a grid's records lie under an output folder."""
-    return out / "records" / dataset / f"{file_name(grid, split)}.npz"
+    return stored.records_path(out, dataset, file_name(grid, split))
 
 
 def place(grid: Grid, dataset: str) -> str:
@@ -113,11 +65,9 @@ def collect(
       aren't among the cells and were ignored.
     """
     base = cells[0].config
-    rows = [_row(cell, grid.name, out, digest) for cell in cells]
+    results = [_result(cell, grid.name, out, digest) for cell in cells]
     path = records_path(out, base.dataset, grid.name, base.split)
-    path.parent.mkdir(parents=True, exist_ok=True)
     header = {
-        "results_version": RESULTS_VERSION,
         "grid": grid.name,
         "dataset": base.dataset,
         "split": base.split,
@@ -125,14 +75,14 @@ def collect(
         "quick": quick,
         "data_digest": digest,
     }
-    save_records(path, rows, header)
+    save_records(path, results, header)
     known = {run_id(cell.config, digest) for cell in cells}
     folder = out / "runs" / base.dataset / grid.name
     others = [p for p in folder.glob("*/") if p.name not in known]
-    return path, sum(row.record is None for row in rows), len(others)
+    return path, sum(result.record is None for result in results), len(others)
 
 
-def _row(cell: Cell, grid: str, out: Path, digest: str) -> RunResult:
+def _result(cell: Cell, grid: str, out: Path, digest: str) -> RunResult:
     config = cell.config
     folder = run_folder(out, config.dataset, grid, run_id(config, digest))
     if not is_done(config, folder):
@@ -155,34 +105,41 @@ def _history(folder: Path) -> dict[str, list[float]] | None:
     return {n: [float(r[n]) if r[n] else math.nan for r in lines] for n in names}
 
 
-def report(grid: Grid, records: Path, out: Path) -> tuple[pd.DataFrame, list[Path]]:
+def report(grid: Grid, records: Path, out: Path) -> tuple["pd.DataFrame", list[Path]]:
     """Writes the grid's tables and figures under ``out`` from a file of records.
+
+    Returns:
+      its long table; the files.
 
     Raises:
       InputError: the file is missing, or was written by another RESULTS_VERSION.
     """
+    # what makes frames and draws loads here alone: other commands don't wait for it
+    import pandas as pd
+
+    from experiments.studies.curves import report_curves
+    from research.report.pages import write_report
+    from research.report.pictures import save_figure
+
     if grid.study is not None:
         return pd.DataFrame(), grid.study.report(records, out)
-    header = read_header(records)
-    if header.get("results_version") != RESULTS_VERSION:
-        raise InputError(
-            f"{records}: records of results version {header.get('results_version')}, "
-            f"this is version {RESULTS_VERSION}: run the grid again"
-        )
-    rows = load_records(records)
+    header, results = read_header(records), load_records(records)
     if grid.runner is not None:
-        return report_curves(grid, rows, header, out)
+        return report_curves(grid, results, header, out)
     name, dataset = file_name(grid.name, header["split"]), header["dataset"]
     path = out / "tables" / dataset / name
     notes = [*_notes(header), *([grid.note] if grid.note else [])]
-    frame = write_report(rows, grid.reference, path, grid.question, grid.fields, notes)
+    frame = write_report(
+        results, grid.reference, path, grid.question, grid.fields, notes
+    )
     written = [path.with_name(f"{name}.csv"), path.with_name(f"{name}.md")]
-    if grid.name in TABLES:
-        written += TABLES[grid.name](rows, frame, path)
-    for what, draw in FIGURES.get(grid.name, {}).items():
-        drawing = draw(frame)
-        target = out / "figures" / dataset / f"{name}-{what}"
-        written += save_figure(drawing.figure, drawing.points, target)
+    for write in grid.tables:
+        written += write(results, frame, path)
+    for what, draw in grid.figures.items():
+        figure, points = draw(frame)
+        written += save_figure(
+            figure, points, out / "figures" / dataset / f"{name}-{what}"
+        )
     return frame, written
 
 

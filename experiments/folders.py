@@ -18,6 +18,7 @@ import jax
 
 from research.config import Config, training_fields
 from research.notices import say
+from research.report.records import RESULTS_VERSION
 from research.types import InputError
 
 __all__ = [
@@ -33,8 +34,6 @@ __all__ = [
     "writable",
     "write_json",
 ]
-
-RESULTS_VERSION = 1
 
 
 def run_id(config: Config, digest: str) -> str:

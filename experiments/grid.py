@@ -8,15 +8,23 @@ from typing import Any, NamedTuple
 
 from experiments.arms import arm
 from research.config import Config
+from research.registry import deferred
 from research.types import InputError, choose
 
-__all__ = ["Cell", "Grid", "Study", "expand"]
+__all__ = ["ARMS_FIGURE", "SIMULATED", "Cell", "Grid", "Study", "expand"]
 
 QUICK_EPOCHS = 2
 QUICK_VALUES = 2
 QUICK_WARMUP = 10  # steps, so that a cache has its turn in two epochs
 
 Sweep = dict[str, tuple[float, ...]]
+
+
+SIMULATED = "simulated"  # the data set, in folders, of grids that need none
+# What a grid shows that names no figures: each arm and swept value on its own line.
+ARMS_FIGURE: dict[str, Callable[..., Any]] = {
+    "arms": deferred("research.report.arms:dots_figure")
+}
 
 
 class Study(NamedTuple):
@@ -43,6 +51,12 @@ class Grid(NamedTuple):
     stands in for runs altogether. changes are made to every run, beneath its arm's; so
     are, where the data set is the one named, those of on. note stands under its tables:
     what their numbers must not be taken for.
+
+    figures are functions of its long table, each of a Drawing, by what the names of
+    their files end in; {} for none. tables write further tables: functions of its
+    results, its long table and that table's path (without an end), each of the paths
+    it wrote. Both are ``deferred``, so that naming them loads neither matplotlib nor
+    pandas.
     """
 
     name: str
@@ -58,6 +72,8 @@ class Grid(NamedTuple):
     on: dict[str, dict[str, Any]] = {}  # noqa: RUF012 - never written to
     study: Study | None = None
     note: str = ""
+    figures: dict[str, Callable[..., Any]] = ARMS_FIGURE
+    tables: tuple[Callable[..., list[Path]], ...] = ()
 
     @property
     def fields(self) -> list[str]:

@@ -22,6 +22,7 @@ from experiments.folders import (
 from research.baselines import BASELINES, option_values
 from research.config import Config
 from research.data import load
+from research.evaluate.metrics import DEFAULT_KS as KS
 from research.evaluate.metrics import summary
 from research.evaluate.record import evaluate
 from research.evaluate.top_k import Scorer, dot_product, rank_scores, seen_items_of
@@ -44,7 +45,6 @@ __all__ = [
     "serve",
 ]
 
-KS = (10, 20, 50, 100)
 Progress = Callable[[str], None]
 
 

@@ -30,6 +30,7 @@ click, 0.180 for the mean, 0.171 shuffled.
 from typing import Any
 
 from experiments.grid import Grid, Sweep
+from research.registry import deferred
 
 _TEMPERATURE = {"temperature": 0.2}  # of in-batch+logq in experiments/chosen.py
 # A step an example less often, as there are ten times as many.
@@ -66,4 +67,5 @@ HISTORY_TIES = Grid(
     swept={},
     apart={name: (_SALTS,) for name in _NEXT},
     changes={**_TEMPERATURE, "split": "last"},
+    tables=(deferred("research.report.salts:write_over_salts"),),
 )

@@ -38,4 +38,5 @@ LEARNED_TEMPERATURE = Grid(
     minutes="15",
     swept={},
     apart=_APART,
+    figures={},
 )

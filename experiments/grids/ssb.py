@@ -14,6 +14,7 @@ full-softmax about 110.
 """
 
 from experiments.grid import Grid
+from research.registry import deferred
 
 SSB = Grid(
     name="ssb",
@@ -42,4 +43,5 @@ SSB = Grid(
     seeds=3,
     minutes="7",
     swept={},
+    figures={"arms": deferred("research.report.arms:arms_figure")},
 )

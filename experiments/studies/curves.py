@@ -11,20 +11,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from experiments.folders import RESULTS_VERSION
-from experiments.grid import Cell, Grid
+from experiments.grid import SIMULATED, Cell, Grid
 from experiments.studies.frequency import error_figure
-from research.config import Config
-from research.files import beside, replace
 from research.report.intervals import over_seeds
-from research.report.pages import csv_text
+from research.report.pages import (
+    interval_text,
+    markdown_page,
+    markdown_table,
+    write_texts,
+)
 from research.report.pictures import save_figure
-from research.report.records import RunResult, save_records
+from research.report.records import RunResult, save_records, study_header
 from research.report.tables import LEADING, TRAILING
 
 __all__ = ["SIMULATED", "report_curves", "simulate"]
-
-SIMULATED = "simulated"
 
 
 def simulate(grid: Grid, cells: Sequence[Cell], path: Path, quick: bool) -> Path:
@@ -38,16 +38,7 @@ def simulate(grid: Grid, cells: Sequence[Cell], path: Path, quick: bool) -> Path
         last = curves["error"][-1]
         line = f"[{n}/{len(cells)}] {swept} seed {cell.seed}: error {last:.4f}"
         print(line, flush=True)
-    header = {
-        "results_version": RESULTS_VERSION,
-        "grid": grid.name,
-        "dataset": SIMULATED,
-        "split": Config().split,
-        "quick": quick,
-        "data_digest": "",
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return save_records(path, rows, header)
+    return save_records(path, rows, study_header(grid.name, SIMULATED, quick))
 
 
 def report_curves(
@@ -61,8 +52,7 @@ def report_curves(
     path = out / "tables" / header["dataset"] / grid.name
     drawing = error_figure(frame, header["quick"])
     return frame, [
-        replace(beside(path, ".csv"), csv_text(frame).encode()),
-        replace(beside(path, ".md"), _markdown(grid, frame, header).encode()),
+        *write_texts(path, {".csv": frame, ".md": _page(grid, frame, header)}),
         *save_figure(
             drawing.figure,
             drawing.points,
@@ -88,20 +78,24 @@ def _table(grid: Grid, rows: Sequence[RunResult]) -> pd.DataFrame:
     return frame.assign(against="", note="")
 
 
-def _markdown(grid: Grid, frame: pd.DataFrame, header: dict[str, Any]) -> str:
-    """The error at the middle and at the end, a row a cell."""
+def _page(grid: Grid, frame: pd.DataFrame, header: dict[str, Any]) -> str:
+    """The error at the middle and at the end, one row per cell."""
     last = int(frame.k.max())
     ends = [last // 2, last]
-    names = [*grid.fields, *(f"error at step {k:,}" for k in ends)]
-    lines = [f"# {grid.question}", "", "| " + " | ".join(names) + " |"]
-    lines.append("|" + " --- |" * len(names))
-    for values, cell in frame[frame.k.isin(ends)].groupby(grid.fields, sort=False):
-        cells = [f"{value:g}" for value in values]
-        cells += [
-            f"{row.mean:.4f} [{row.low:.4f}, {row.high:.4f}]"
-            for row in cell.itertuples(index=False)
+    headings = [*grid.fields, *(f"error at step {k:,}" for k in ends)]
+    rows = [
+        [
+            *(f"{value:g}" for value in values),
+            *(
+                interval_text(row.mean, row.low, row.high, ".4f")
+                for row in cell.itertuples(index=False)
+            ),
         ]
-        lines.append("| " + " | ".join(cells) + " |")
-    seeds = int(frame.seeds.max())
-    note = f"Mean and 95 % t interval over {seeds} seeds; results version "
-    return "\n".join([*lines, "", f"{note}{header['results_version']}.", ""])
+        for values, cell in frame[frame.k.isin(ends)].groupby(grid.fields, sort=False)
+    ]
+    return markdown_page(
+        grid.question,
+        markdown_table(headings, rows),
+        f"Mean and 95 % t interval over {int(frame.seeds.max())} seeds; results version"
+        f" {header['results_version']}.",
+    )

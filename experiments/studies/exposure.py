@@ -19,12 +19,22 @@ from numpy import ndarray
 
 from experiments.arms import arm
 from experiments.studies.curves import SIMULATED
-from experiments.studies.records import load_study, records_path, save_study
 from research.data.synthetic import Synthetic, made_fold, make_synthetic, relevance
-from research.files import beside, replace
 from research.report.intervals import over_seeds
-from research.report.pages import csv_text
-from research.report.pictures import STYLE, Drawing, blank, save_figure
+from research.report.pages import (
+    QUICK,
+    interval_text,
+    markdown_page,
+    markdown_table,
+    write_texts,
+)
+from research.report.pictures import STYLE, Drawing, above, blank, save_figure
+from research.report.records import (
+    load_stored,
+    records_path,
+    save_stored,
+    study_header,
+)
 from research.train.loop import train
 
 __all__ = [
@@ -92,15 +102,12 @@ def phase_figure(phase: Phase) -> Drawing:
         bar = figure.colorbar(image, ax=axes, label=f"gain of {phase.arms[1]}")
         bar.ax.set_xlabel(" ")
         best, worst = frame.loc[frame.gain.idxmax()], frame.loc[frame.gain.idxmin()]
-        figure.suptitle(
+        above(
+            figure,
             f"Correct where clicks follow quality ({best.gain:+.2f}),\n"
             f"not where they follow exposure ({worst.gain:+.2f})"
             if worst.gain < 0
             else "The correction helps in every world",
-            x=0.01,
-            ha="left",
-            fontsize=10.5,
-            fontweight="bold",
         )
     return Drawing(figure, frame)
 
@@ -108,25 +115,25 @@ def phase_figure(phase: Phase) -> Drawing:
 def write_phase(phase: Phase, table: Path, figure: Path, quick: bool) -> list[Path]:
     """Writes <table>.csv, <table>.md, and the figure's three files."""
     frame, drawing = phase_frame(phase), phase_figure(phase)
-    first = ["quality", "exposure", *phase.arms, "gain [95 %]"]
-    lines = [
-        "# When does log q find what users would choose?",
-        "",
+    headings = ["quality", "exposure", *phase.arms, "gain [95 %]"]
+    rows = [
+        [
+            f"{row['quality']:g}",
+            f"{row['exposure']:g}",
+            *(f"{row[name]:.3f}" for name in phase.arms),
+            interval_text(row["gain"], row["gain_low"], row["gain_high"], "+.3f"),
+        ]
+        for row in frame.to_dict("records")
+    ]
+    page = markdown_page(
+        "When does log q find what users would choose?",
         "Share of each user's 20 truly most relevant items among the 20 recommended,"
         " in made worlds; 95 % t intervals over seeds of the paired gain.",
-        "",
-        "| " + " | ".join(first) + " |",
-        "|" + " --: |" * len(first),
-    ]
-    for row in frame.to_dict("records"):
-        means = " | ".join(f"{row[name]:.3f}" for name in phase.arms)
-        gain = f"{row['gain']:+.3f} [{row['gain_low']:+.3f}, {row['gain_high']:+.3f}]"
-        lines.append(f"| {row['quality']:g} | {row['exposure']:g} | {means} | {gain} |")
-    if quick:
-        lines += ["", "A quick run: it shows that everything works, and no result."]
+        markdown_table(headings, rows, left=0),
+        QUICK if quick else "",
+    )
     return [
-        replace(beside(table, ".csv"), csv_text(frame).encode()),
-        replace(beside(table, ".md"), ("\n".join(lines) + "\n").encode()),
+        *write_texts(table, {".csv": frame, ".md": page}),
         *save_figure(drawing.figure, drawing.points, figure.with_name("exposure-gain")),
     ]
 
@@ -196,12 +203,10 @@ def run_exposure(
             f"quality {quality:g}, exposure {exposure:g}, seed {seed}: recovered "
             + ", ".join(f"{n} {found[a, q, e, seed]:.3f}" for a, n in enumerate(ARMS))
         )
-    path = save_study(
+    path = save_stored(
         records_path(out, SIMULATED, NAME),
+        study_header(NAME, SIMULATED, quick, arms=list(ARMS)),
         {"recovered": found.astype("<f4"), "spreads": np.array(spreads, "<f4")},
-        SIMULATED,
-        quick,
-        arms=list(ARMS),
     )
     report_exposure(path, out)
     return path
@@ -213,7 +218,7 @@ def report_exposure(records: Path, out: Path) -> list[Path]:
     Raises:
       InputError: no such file, or of another RESULTS_VERSION.
     """
-    header, arrays = load_study(records)
+    header, _, arrays = load_stored(records)
     spreads = tuple(float(x) for x in arrays["spreads"])
     phase = Phase(tuple(header["arms"]), spreads, arrays["recovered"].astype(float))
     table, figure = (out / what / SIMULATED / NAME for what in ("tables", "figures"))

@@ -30,13 +30,30 @@ from experiments.runs import fold_of, ratings_of
 from experiments.studies.probe.follow import follow
 from experiments.studies.probe.gradients import draw_rows, probed, score_gradient
 from experiments.studies.probe.points import make_point
-from experiments.studies.records import load_study, records_path, save_study
 from research.config import Config
-from research.files import beside, replace
 from research.negatives.source import Batch, Pool
 from research.report.intervals import over_seeds
-from research.report.pages import csv_text
-from research.report.pictures import SPARE_COLOURS, STYLE, Drawing, blank, save_figure
+from research.report.pages import (
+    QUICK,
+    interval_text,
+    markdown_page,
+    markdown_table,
+    write_texts,
+)
+from research.report.pictures import (
+    SPARE_COLOURS,
+    STYLE,
+    Drawing,
+    above,
+    blank,
+    save_figure,
+)
+from research.report.records import (
+    load_stored,
+    records_path,
+    save_stored,
+    study_header,
+)
 from research.train.model import make_model
 from research.train.world import build_world, resolve_features
 
@@ -151,15 +168,12 @@ def magnifier_figure(found: Magnifier) -> Drawing:
         panels[0].set_ylabel("share of the gradient on negatives")
         last = frame[(frame.model == found.models[-1]) & (frame.k == found.ks[1])]
         ends = last.sort_values("temperature")["mean"].to_numpy()
-        figure.suptitle(
+        above(
+            figure,
             f"After training, the {found.ks[1]} hardest negatives get {ends[0]:.0%} of "
             f"the gradient at {min(found.temperatures):g}, {ends[-1]:.0%} at "
             f"{max(found.temperatures):g}\n(lines: the softmax's formula; marks: "
             "measured by autodiff)",
-            x=0.01,
-            ha="left",
-            fontsize=10.5,
-            fontweight="bold",
         )
     return Drawing(figure, frame)
 
@@ -196,33 +210,29 @@ def write_magnifier(
     frame, drawing = magnifier_frame(found), magnifier_figure(found)
     names = [f"{model}, hardest {k}" for model in found.models for k in found.ks]
     gap = float(np.abs(found.measured - found.formula).max())
-    lines = [
-        "# Whom does the gradient fall on, at which temperature?",
-        "",
+    rows = [
+        [
+            f"{value:g}",
+            *(
+                interval_text(row.mean, row.low, row.high, ".3f")
+                for row in cells.itertuples(index=False)
+            ),
+        ]
+        for value, cells in frame.groupby("temperature")
+    ]
+    page = markdown_page(
+        "Whom does the gradient fall on, at which temperature?",
         "Share of the gradient on a row's negatives, the whole catalogue, that its"
         " hardest ones get. Mean and 95 % t interval over"
         f" {found.measured.shape[-1]} seeds; trained by full-softmax at 0.1. Measured"
         f" and formula differ by at most {gap:.1e}.",
-        "",
-        "| " + " | ".join(["temperature", *names]) + " |",
-        "|" + " --: |" * (len(names) + 1),
-    ]
-    for value, rows in frame.groupby("temperature"):
-        cells = [_cell(row) for row in rows.itertuples(index=False)]
-        lines.append("| " + " | ".join([f"{value:g}", *cells]) + " |")
-    if quick:
-        lines += ["", "A quick run: it shows that everything works, and no result."]
+        markdown_table(["temperature", *names], rows, left=0),
+        QUICK if quick else "",
+    )
     return [
-        replace(beside(table, ".csv"), csv_text(frame).encode()),
-        replace(beside(table, ".md"), ("\n".join(lines) + "\n").encode()),
+        *write_texts(table, {".csv": frame, ".md": page}),
         *save_figure(drawing.figure, drawing.points, figure.with_name("magnifier")),
     ]
-
-
-def _cell(row: Any) -> str:
-    if np.isnan(row.low):
-        return f"{row.mean:.3f}"
-    return f"{row.mean:.3f} [{row.low:.3f}, {row.high:.3f}]"
 
 
 NAME = "magnifier"
@@ -268,17 +278,15 @@ def run_magnifier(
                 f"seed {seed}, {name}: the 10 hardest get {first[0]:.3f} of the "
                 f"gradient at {low:g}, {first[-1]:.3f} at {high:g}"
             )
-    path = save_study(
+    digest = ratings_of(dataset, data_dir).digest
+    path = save_stored(
         records_path(out, dataset, NAME),
+        study_header(NAME, dataset, quick, digest, rows=rows),
         {
             "measured": found[0].astype("<f4"),
             "formula": found[1].astype("<f4"),
             "temperatures": np.array(temperatures, "<f4"),
         },
-        dataset,
-        quick,
-        ratings_of(dataset, data_dir).digest,
-        rows=rows,
     )
     report_magnifier(path, out)
     return path
@@ -290,7 +298,7 @@ def report_magnifier(records: Path, out: Path) -> list[Path]:
     Raises:
       InputError: no such file, or of another RESULTS_VERSION.
     """
-    header, arrays = load_study(records)
+    header, _, arrays = load_stored(records)
     found = Magnifier(
         models=MODELS,
         temperatures=tuple(round(float(t), 6) for t in arrays["temperatures"]),

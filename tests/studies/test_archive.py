@@ -76,5 +76,5 @@ def test_the_page_says_what_is_right_and_what_is_measured():
 
 def test_another_file_is_refused(tmp_path):
     path = write_arrays(tmp_path / "x.npz", {"rows": np.zeros(3, np.uint8)})
-    with pytest.raises(InputError, match="not a file of the probe"):
+    with pytest.raises(InputError, match="not a file of records"):
         load_archive(path)

@@ -1,6 +1,5 @@
 """What the probe measured, as plain arrays: tables and figures are made of it."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,13 +13,10 @@ from experiments.studies.probe.estimates import Estimate, Products
 from experiments.studies.probe.negatives import Seen
 from experiments.studies.probe.points import TARGETS
 from experiments.studies.probe.runner import Measured, Measurement
-from research.files import read_arrays, write_arrays
+from research.report.records import load_stored, save_stored
 from research.types import InputError
 
 __all__ = ["Archive", "load_archive", "save_archive"]
-
-LAYOUT = 1
-HEADER = "rows"  # as in the records of grids, so that read_header opens both
 
 
 class Archive(NamedTuple):
@@ -53,8 +49,6 @@ def save_archive(path: Path, archive: Archive) -> Path:
     }
     lines: list[list[Any]] = []
     content: dict[str, Any] = {
-        "layout": LAYOUT,
-        "header": archive.header,
         "cells": [
             [*cell, probe.products[TARGETS[0]].repeats]
             for cell, probe in archive.measured
@@ -72,23 +66,19 @@ def save_archive(path: Path, archive: Archive) -> Path:
     for lag, (steps, drift) in archive.drifts.items():
         arrays[f"steps{lag}"] = np.asarray(steps, "<i4")
         arrays[f"drift{lag}"] = np.asarray(drift, "<f4")
-    text = np.frombuffer(json.dumps(content).encode(), np.uint8)
-    return write_arrays(path, {HEADER: text} | arrays)
+    return save_stored(path, archive.header, arrays, **content)
 
 
 def load_archive(path: Path) -> Archive:
     """Returns the archive in a file that save_archive wrote.
 
     Raises:
-      InputError: no such file, or not one of the probe's.
+      InputError: see ``load_stored``; or the file is not one of the probe's.
     """
-    arrays = read_arrays(path)
+    header, content, arrays = load_stored(path, "cells")
     try:
-        content = json.loads(arrays[HEADER].tobytes().decode())
-        if content["layout"] != LAYOUT or "cells" not in content:
-            raise ValueError(f"layout {content['layout']} of another kind")
         return Archive(
-            header=dict(content["header"]),
+            header=header,
             measured=[_measured(arrays, n, c) for n, c in enumerate(content["cells"])],
             enumerated=[
                 (Measurement(*cell), Estimate(*(float(x) for x in row)))
@@ -104,7 +94,7 @@ def load_archive(path: Path) -> Archive:
             },
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: not a file of the probe ({error!r})") from error
+        raise InputError(f"{path}: not a file of records ({error!r})") from error
 
 
 def _measured(arrays: Mapping[str, ndarray], n: int, line: list[Any]) -> Measured:

@@ -3,12 +3,11 @@
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from experiments.arms import arm
-from experiments.folders import RESULTS_VERSION
 from experiments.runs import fold_of, ratings_of
 from experiments.studies.probe.archive import Archive, load_archive, save_archive
 from experiments.studies.probe.figures import (
@@ -36,11 +35,11 @@ from experiments.studies.probe.tables import (
     page,
     seen_table,
 )
-from experiments.studies.records import records_path, refuse_other_version
 from research.config import Config
-from research.files import beside, replace
-from research.report.pages import csv_text
+from research.files import beside
+from research.report.pages import write_texts
 from research.report.pictures import save_figure
+from research.report.records import records_path, study_header
 from research.train.model import Model, Params, make_model
 from research.train.world import World, build_world, resolve_features
 
@@ -56,12 +55,12 @@ def write_findings(archive: Archive, table: Path, figure: Path) -> list[Path]:
     bias, deciles = bias_table(archive), decile_table(archive)
     negatives, moved = seen_table(archive), drift_table(archive)
     texts = {
-        ".csv": csv_text(bias),
-        "-deciles.csv": csv_text(deciles),
-        "-negatives.csv": csv_text(negatives),
+        ".csv": bias,
+        "-deciles.csv": deciles,
+        "-negatives.csv": negatives,
         ".md": page(archive, bias, negatives),
     }
-    written = [replace(beside(table, end), t.encode()) for end, t in texts.items()]
+    written = write_texts(table, texts)
     for what, drawing in (
         ("ranking", ranking_figure(bias)),
         ("deciles", deciles_figure(deciles)),
@@ -142,8 +141,10 @@ def run_probe(
             for cell, found in runner.measure(point, cells, size.draws):
                 measured.append((cell, found))
                 progress(f"{name}, {library}: {cell.form} n {cell.n} {cell.question}")
+    digest = ratings_of(dataset, data_dir).digest
+    about = {"rows": size.rows, "draws": size.draws}
     archive = Archive(
-        header=_header(config, ratings_of(dataset, data_dir).digest, quick, size),
+        header=study_header(NAME, dataset, quick, digest, **about),
         measured=measured,
         enumerated=enumerate_all(size.small, config, progress),
         seen={m: _seen(config, model, p, world) for m, p in models.items()},
@@ -162,7 +163,6 @@ def report_probe(records: Path, out: Path) -> list[Path]:
       InputError: no such file, not the probe's, or of another RESULTS_VERSION.
     """
     archive = load_archive(records)
-    refuse_other_version(records, archive.header)
     dataset = archive.header["dataset"]
     places = [out / what / dataset / NAME for what in ("tables", "figures")]
     return write_findings(archive, *places)
@@ -191,16 +191,3 @@ def _seen(
 ) -> dict[str, Seen]:
     base = dataclasses.replace(config, alpha=0.5, negatives=SOURCES)
     return seen(base, model, params, world)
-
-
-def _header(config: Config, digest: str, quick: bool, size: Size) -> dict[str, Any]:
-    return {
-        "results_version": RESULTS_VERSION,
-        "grid": NAME,
-        "dataset": config.dataset,
-        "split": config.split,
-        "quick": quick,
-        "data_digest": digest,
-        "rows": size.rows,
-        "draws": size.draws,
-    }

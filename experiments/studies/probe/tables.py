@@ -1,6 +1,5 @@
 """The probe's tables: long for programs, and one page for people."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,13 @@ from experiments.studies.probe.estimates import Estimate, estimate
 from experiments.studies.probe.forms import FORMS
 from experiments.studies.probe.negatives import band_shares, library_shares
 from experiments.studies.probe.runner import FAITHFUL, SMALL, ZERO, Measurement
+from research.report.pages import (
+    EMPTY,
+    QUICK,
+    markdown_page,
+    markdown_table,
+    number_text,
+)
 from research.types import BANDS
 
 __all__ = ["bias_table", "decile_table", "drift_table", "page", "seen_table"]
@@ -93,104 +99,82 @@ def drift_table(archive: Archive) -> pd.DataFrame:
 
 
 def page(archive: Archive, frame: pd.DataFrame, seen: pd.DataFrame) -> str:
-    """The tables in Markdown: bias at the largest n, against n, and the negatives."""
+    """The tables in Markdown: bias at the largest n, against n, and the negatives.
+
+    Args:
+      archive: what the probe measured.
+      frame: of ``bias_table``.
+      seen: of ``seen_table``.
+    """
     shown = frame[(frame.drawn == PER_ROW) & (frame.masked == "no")]
     real = shown[shown.world != SMALL]
     n = int(real.n.max())
     header = archive.header
-    quick = ["A quick run: it shows that everything works, and no result.", ""]
-    lines = [
-        "# What does each correction leave of the sampling bias?",
-        "",
+    return markdown_page(
+        "What does each correction leave of the sampling bias?",
         f"{header['dataset']}, {header['rows']} fitted pairs, n = {n} negatives drawn "
         "for each row anew; gradient with respect to the item vectors, in % of the "
         "exact softmax's at the same rows. bias ± one standard error over the draws. "
         "The library is what has a fitted click. Zero at the truth: positives drawn "
         "from the model itself (of the 6 items: in % of the positives' pull). "
         "Faithful: the fitted positives, against the exact softmax.",
-        "",
-        *(quick if header["quick"] else []),
-        *_bias_lines(real[(real.n == n) & (real.target == "items")]),
-        "",
-        *_against_n(shown, n),
-        "",
-        *_seen_lines(seen),
-        "",
-    ]
-    return "\n".join(lines)
+        QUICK if header["quick"] else "",
+        _at_largest_n(real[(real.n == n) & (real.target == "items")]),
+        _against_n(
+            shown[(shown.world == SMALL) & (shown.model == "made")],
+            ("scores", "6 items, every draw enumerated, gradient of the scores"),
+        ),
+        _against_n(
+            real[(real.model == "trained") & (real.library == "fitted")],
+            ("items", "trained, gradient of the item vectors"),
+        ),
+        _negatives(seen),
+    )
 
 
-def _bias_lines(at_n: pd.DataFrame) -> list[str]:
+def _at_largest_n(at_n: pd.DataFrame) -> str:
     keys = [(m, q) for m in ("untrained", "trained") for q in (ZERO, FAITHFUL)]
     heads = ["form", "q is right", *(f"{m}: {q}" for m, q in keys)]
     heads += ["trained: noise of a draw", "trained, whole library: faithful"]
-    lines = [_line(heads), _line(["---"] * len(heads))]
+    lines = []
     for form in FORMS:
         rows = at_n[at_n.form == form]
         fitted = rows[rows.library == "fitted"]
         cells = [_cell(fitted, m, q) for m, q in keys]
         last = fitted[(fitted.model == "trained") & (fitted.question == FAITHFUL)]
         noise = [f"{100 * np.sqrt(v):.1f}" for v in last.variance]
-        cells += [*(noise or ["-"]), _cell(rows[rows.library == "whole"], *keys[3])]
-        lines.append(_line([f"`{form}`", "yes" if FORMS[form].exact else "no", *cells]))
-    return lines
+        cells += [*(noise or [EMPTY]), _cell(rows[rows.library == "whole"], *keys[3])]
+        lines.append([f"`{form}`", "yes" if FORMS[form].exact else "no", *cells])
+    return markdown_table(heads, lines)
 
 
 def _cell(rows: pd.DataFrame, model: str, question: str) -> str:
     found = rows[(rows.model == model) & (rows.question == question)]
     text = [f"{100 * r.bias:.1f} ± {100 * r.error:.1f}" for r in found.itertuples()]
-    return text[0] if text else "-"
+    return text[0] if text else EMPTY
 
 
-def _against_n(shown: pd.DataFrame, largest: int) -> list[str]:
-    """Bias against n: the small world exactly, the real one trained."""
+def _against_n(part: pd.DataFrame, what: tuple[str, str]) -> str:
+    """Bias against n: the target of the gradients, and how the heading calls it."""
+    target, words = what
+    part = part[part.target == target]
+    keys = [(q, n) for q in (ZERO, FAITHFUL) for n in sorted(part.n.unique())]
+    heads = [f"bias in %: {words}", *(f"{q}, n = {n}" for q, n in keys)]
     lines = []
-    for world, target, what in (
-        (SMALL, "scores", "6 items, every draw enumerated, gradient of the scores"),
-        (None, "items", "trained, gradient of the item vectors"),
-    ):
-        part = shown[shown.world == SMALL] if world else shown[shown.world != SMALL]
-        part = part[(part.target == target) & part.model.isin(["made", "trained"])]
-        part = part[(part.library == "fitted") | (part.world == SMALL)]
-        sizes = sorted(part.n.unique())
-        heads = [
-            "bias in %: " + what,
-            *(f"{q}, n = {n}" for q in (ZERO, FAITHFUL) for n in sizes),
-        ]
-        lines += [_line(heads), _line(["---"] * len(heads))]
-        for form in FORMS:
-            rows = part[part.form == form].set_index(["question", "n"]).bias
-            cells = [
-                f"{100 * rows[q, n]:.2f}" if (q, n) in rows.index else "-"
-                for q in (ZERO, FAITHFUL)
-                for n in sizes
-            ]
-            lines.append(_line([f"`{form}`", *cells]))
-        lines.append("")
-    return lines[:-1]
+    for form in FORMS:
+        bias = part[part.form == form].set_index(["question", "n"]).bias
+        cells = [f"{100 * bias[k]:.2f}" if k in bias.index else EMPTY for k in keys]
+        lines.append([f"`{form}`", *cells])
+    return markdown_table(heads, lines)
 
 
-def _seen_lines(seen: pd.DataFrame) -> list[str]:
-    heads = [
-        "model",
-        "source",
-        *BANDS,
-        "distinct items",
-        "mean score",
-        "above positive",
-    ]
-    lines = [_line(heads), _line(["---"] * len(heads))]
+def _negatives(seen: pd.DataFrame) -> str:
+    heads = ["model", "source", *BANDS]
+    heads += ["distinct items", "mean score", "above positive"]
+    lines = []
     for row in seen.to_dict("records"):
         shares = [f"{row[f'share_{band}']:.3f}" for band in BANDS]
-        numbers = [_number(row.get(k)) for k in ("score", "above")]
-        cells = [row["model"] or "-", f"`{row['source']}`", *shares]
-        lines.append(_line([*cells, str(row["distinct"]), *numbers]))
-    return lines
-
-
-def _number(value: Any) -> str:
-    return "-" if value is None or pd.isna(value) else f"{value:.3f}"
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+        numbers = [number_text(row.get(k, np.nan), ".3f") for k in ("score", "above")]
+        cells = [row["model"] or EMPTY, f"`{row['source']}`", *shares]
+        lines.append([*cells, str(row["distinct"]), *numbers])
+    return markdown_table(heads, lines)
