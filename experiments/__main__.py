@@ -4,6 +4,7 @@ import contextlib
 import io
 import re
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import tyro
@@ -11,6 +12,7 @@ import tyro
 from experiments.arms import arm
 from experiments.bench.command import Bench
 from experiments.commands import Check, List, Report, Run
+from experiments.installation import conflict
 from experiments.train import Train
 from research.config import Config
 from research.types import InputError, choose
@@ -28,6 +30,9 @@ COMMANDS = ("list", "run", "train", "report", "check", "bench")
 def main(words: list[str] | None = None) -> int:
     """Runs one command; returns 0, 1 (a run failed) or 2 (bad input)."""
     words = sys.argv[1:] if words is None else words
+    if line := conflict(Path.cwd()):
+        print(f"error: {line}", file=sys.stderr)
+        return 2
     try:
         command = _parse(words)
         return command()
