@@ -18,8 +18,6 @@ from experiments.installation import conflict
 from research.compiler import set_xla_flags
 from research.types import InputError, choose
 
-__all__ = ["COMMANDS", "main"]
-
 # Each command: the module and class that hold its flags, and what it does.
 COMMANDS: dict[str, tuple[str, str, str]] = {
     "list": ("experiments.listing", "List", "grids, or the names of a registry"),

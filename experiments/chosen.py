@@ -16,8 +16,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["CHOSEN", "best"]
-
 CHOSEN: dict[str, float] = {
     "in-batch+logq": 0.2,
     "uniform-softmax": 0.15,

@@ -9,8 +9,6 @@ from research.features.sides import needs_rated
 from research.prepare import Prepared, check_config, prepare
 from research.types import Fold, Ratings
 
-__all__ = ["KS", "fold_of", "prepared_run", "ratings_of"]
-
 KS = (10, 20, 50, 100)
 
 

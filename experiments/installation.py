@@ -3,8 +3,6 @@
 from importlib.util import find_spec
 from pathlib import Path
 
-__all__ = ["conflict"]
-
 
 def conflict(here: Path) -> str | None:
     """Describes two copies of the project that are mixed up, in one line.

@@ -18,19 +18,6 @@ from research.types import (
     check,
 )
 
-__all__ = [
-    "FIT_ON",
-    "SPLITS",
-    "TEST",
-    "TRAIN",
-    "VALIDATION",
-    "catalogue",
-    "fold",
-    "pair_hash",
-    "splitmix64",
-    "take_events",
-]
-
 LIBRARIES = ("clicked", "all")
 
 

@@ -10,8 +10,6 @@ import jax
 import numpy as np
 from jaxtyping import Array, Key
 
-__all__ = ["generator", "root", "stream"]
-
 
 def root(seed: int) -> Key[Array, ""]:
     """The run's key."""

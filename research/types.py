@@ -21,25 +21,6 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 from numpy import ndarray
 
-__all__ = [
-    "BANDS",
-    "CATEGORIES",
-    "CATEGORY",
-    "NUMBER",
-    "TEXT",
-    "Column",
-    "Events",
-    "Fold",
-    "Hyper",
-    "InputError",
-    "Rated",
-    "Ratings",
-    "Record",
-    "Table",
-    "check",
-    "choose",
-]
-
 BANDS = ("head", "torso", "tail")
 
 Hyper = dict[str, Any]  # a float32 scalar for each name, traced

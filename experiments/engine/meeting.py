@@ -13,8 +13,6 @@ from typing import NamedTuple
 
 from research.types import InputError
 
-__all__ = ["PATIENCE", "Met", "Said", "meet", "part"]
-
 PATIENCE = 45.0  # seconds for the others to come
 ANSWER = 5.0  # seconds for who has come to say who it is
 LINE = 1 << 16

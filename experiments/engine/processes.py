@@ -13,8 +13,6 @@ from typing import NamedTuple
 from experiments.engine.meeting import PATIENCE, Said, meet, part
 from research.types import InputError
 
-__all__ = ["Place", "check_place", "join"]
-
 
 class Place(NamedTuple):
     """A process's place: how many there are, which one it is, where they meet."""

@@ -10,8 +10,6 @@ from research.logits.reducers import Negatives
 from research.towers.towers import normalise
 from research.types import Hyper
 
-__all__ = ["PairVectors", "align_uniform", "log_uniformity", "siglip"]
-
 POTENTIAL = 2.0  # t of the Gaussian potential  [wang2020, section 4]
 
 

@@ -9,17 +9,6 @@ from numpy import ndarray
 from research.events import pair_hash
 from research.types import Events
 
-__all__ = [
-    "HALVES",
-    "PARTNERS",
-    "Clicks",
-    "Halves",
-    "halves",
-    "parts",
-    "session_pairs",
-    "sessions",
-]
-
 HALVES = ("time", "random")
 SALT = 2  # salt of the hash behind random halves; ties in time have another
 

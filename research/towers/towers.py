@@ -8,8 +8,6 @@ from jaxtyping import Array, Float
 from research.towers import ENCODERS
 from research.towers.inputs import ItemInput, UserInput, profile
 
-__all__ = ["ItemTower", "UserTower", "normalise"]
-
 
 def normalise(vectors: Float[Array, "n d"]) -> Float[Array, "n d"]:
     """Rows of length 1; a zero row stays zero, with a finite gradient.

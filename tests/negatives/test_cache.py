@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from experiments.runs import fold_of
+from experiments.inputs import fold_of
 from research.batches import epoch_batches
 from research.config import Config
 from research.logits.candidates import Block, candidate_logits, masked_share
