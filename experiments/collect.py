@@ -9,6 +9,7 @@ import pandas as pd
 
 from experiments.folders import (
     file_name,
+    id_of,
     records_path,
     run_folder,
     run_id,
@@ -58,7 +59,7 @@ def collect(
     save_records(path, results, header)
     known = {run_id(cell.config, digest) for cell in cells}
     folder = out / "runs" / base.dataset / grid.name
-    others = [p for p in folder.glob("*/") if p.name not in known]
+    others = [p for p in folder.glob("*/") if id_of(p) not in known]
     return path, sum(result.record is None for result in results), len(others)
 
 

@@ -9,6 +9,7 @@ from experiments.engine.display import beside_committed, display
 from experiments.engine.local import cores, run_here, run_in_workers
 from experiments.folders import writable
 from experiments.grid import Cell, Grid
+from experiments.index import write_index
 from experiments.inputs import ratings_of
 from experiments.plan import Run, plan
 from research.report.pages import read_table
@@ -86,6 +87,7 @@ def finish_grid(
         failed = _finish_on_ray(runs, data_dir, engine.ray_address)
     else:
         failed = finish(runs, data_dir, engine.jobs, engine.at_once)
+    write_index(out)
     digest = ratings_of(cells[0].config.dataset, data_dir).digest
     path, missing, ignored = collect(grid, cells, out, digest, quick)
     frame, written = report(grid, path, out)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import tempfile
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from research.report.records import RESULTS_VERSION
 from research.types import InputError
 
 FINISHED, FAILED = 0, 1  # exit statuses
+ID_LENGTH = 12  # hex digits of a run's id
 
 
 def run_id(config: Config, digest: str) -> str:
@@ -25,18 +27,37 @@ def run_id(config: Config, digest: str) -> str:
         "results_version": RESULTS_VERSION,
     }
     text = json.dumps(what, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+    return hashlib.sha256(text.encode()).hexdigest()[:ID_LENGTH]
 
 
-def run_folder(out: Path, dataset: str, grid: str, identity: str) -> Path:
-    """The run's folder: where it is finished, in this grid or another, else new."""
+def run_folder(
+    out: Path, dataset: str, grid: str, identity: str, label: str = ""
+) -> Path:
+    """The run's folder: where it is finished or begun, else a new one.
+
+    A folder is named after its run's label and ends in the id, by which it is found.
+
+    Args:
+      out: the output folder.
+      dataset: of the run.
+      grid: that asks for the run; a finished run of another grid serves it too.
+      identity: the run's id.
+      label: names a new folder, as in "in-batch seed 0".
+    """
     runs = out / "runs" / dataset
-    own = runs / grid / identity
-    if not finished(own):
-        for other in sorted(runs.glob(f"*/{identity}")):
-            if finished(other):
-                return other
-    return own
+    begun = sorted((runs / grid).glob(f"*{identity}"))
+    for folder in (*begun, *sorted(runs.glob(f"*/*{identity}"))):
+        if finished(folder):
+            return folder
+    if begun:
+        return begun[0]
+    name = re.sub(r"[^A-Za-z0-9+.=_]+", "-", label)
+    return runs / grid / "-".join(filter(None, (name, identity)))
+
+
+def id_of(folder: Path) -> str:
+    """The run's id at the end of its folder's name."""
+    return folder.name[-ID_LENGTH:]
 
 
 def serving_folder(folder: Path, config: Config) -> Path:

@@ -1,6 +1,7 @@
 """From the cells of a grid to the runs that are still to be done."""
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,9 +15,15 @@ from research.types import InputError
 
 
 class Run(NamedTuple):
-    """A run to do: its config, the serving priors asked of it, its folder, a name.
+    """A run to do.
 
-    devices is how many share each batch (research/train/mesh.py).
+    Attributes:
+      config: with prior 0.
+      priors: popularity priors to serve it with.
+      folder: of its files.
+      name: for a person: arm, swept values, seed.
+      devices: how many share each batch (research/train/mesh.py).
+      arms: the arm that asks for each prior.
     """
 
     config: Config
@@ -24,6 +31,7 @@ class Run(NamedTuple):
     folder: Path
     name: str
     devices: int = 1
+    arms: Mapping[float, str] = {}
 
     @property
     def shape(self) -> Config:
@@ -31,10 +39,11 @@ class Run(NamedTuple):
         return structure(self.config)
 
 
-def locate(config: Config, grid: str, out: Path, digest: str) -> tuple[str, Path]:
-    """The run's id, and the folder it is or will be in."""
-    identity = run_id(config, digest)
-    return identity, run_folder(out, config.dataset, grid, identity)
+def locate(cell: Cell, grid: str, out: Path, digest: str) -> tuple[str, Path]:
+    """The id of a prepared cell's run, and the folder it is or will be in."""
+    identity = run_id(cell.config, digest)
+    folder = run_folder(out, cell.config.dataset, grid, identity, label(cell))
+    return identity, folder
 
 
 def is_done(config: Config, folder: Path) -> bool:
@@ -73,20 +82,21 @@ def plan(
     wanted: dict[str, dict[float, Cell]] = {}
     for cell in prepared:
         digest = ratings_of(cell.config.dataset, data_dir).digest
-        identity, _ = locate(cell.config, grid, out, digest)
+        identity = run_id(cell.config, digest)
         wanted.setdefault(identity, {})[cell.config.prior] = cell
     runs = []
     for by_prior in wanted.values():
         cell = next(iter(by_prior.values()))
         digest = ratings_of(cell.config.dataset, data_dir).digest
-        folder = locate(cell.config, grid, out, digest)[1]
+        folder = locate(cell, grid, out, digest)[1]
         missing = [p for p, s in by_prior.items() if not is_done(s.config, folder)]
         if missing:
             # metrics.json marks the run as finished: without it, prior 0 is due too.
             due = [] if finished(folder) else [0.0]
             priors = tuple(dict.fromkeys([*due, *missing]))
             base = dataclasses.replace(cell.config, prior=0.0)
-            runs.append(Run(base, priors, folder, label(cell)))
+            arms = {prior: cell.arm for prior, cell in by_prior.items()}
+            runs.append(Run(base, priors, folder, label(cell), arms=arms))
     return prepared, runs, len(wanted)
 
 

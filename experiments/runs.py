@@ -11,8 +11,8 @@ import numpy as np
 from experiments.environment import environment
 from experiments.folders import serving_folder
 from experiments.inputs import KS, prepared_run, ratings_of
+from experiments.plan import Run
 from research.baselines import BASELINES, option_values
-from research.config import Config
 from research.evaluate.metrics import summary
 from research.evaluate.record import evaluate
 from research.evaluate.top_k import Scorer, dot_product, rank_scores, seen_items_of
@@ -64,46 +64,42 @@ def baseline(run: Prepared) -> Scorer:
 
 
 def execute(
-    config: Config,
-    priors: tuple[float, ...],
-    folder: Path,
+    run: Run,
     data_dir: str | None = None,
     progress: Progress = lambda line: None,
     place: str = "in process",
-    devices: int = 1,
     done: Trained | NotFinite | None = None,
 ) -> str:
     """Trains (unless its vectors are there), evaluates under each prior, writes files.
 
     Args:
-      config: the run, its features named.
-      priors: serving priors to evaluate; each is a row of the same run.
-      folder: where the run's files go.
+      run: what to do, its features named.
       data_dir: as on the command line.
-      progress: told a short line after each epoch.
+      progress: called with a short line after each epoch.
       place: where it runs, for env.json.
-      devices: how many share each batch, for env.json too.
       done: what came of its training, where it was trained with others.
 
     Returns:
       A short line on the result, or on why the run failed (also in failed.json).
     """
-    run = prepared_run(config, data_dir)
+    config, folder = run.config, run.folder
+    prepared = prepared_run(config, data_dir)
     digest = ratings_of(config.dataset, data_dir).digest
     try:
-        scorer_of, seconds = _scorers(run, folder, progress, devices, done)
+        scorer_of, seconds = _scorers(prepared, folder, progress, run.devices, done)
     except NotFinite as error:
         write_json(folder / "failed.json", {"reason": str(error)})
         return f"failed: {error}"
     line = ""
-    for prior in sorted(priors, key=abs, reverse=True):
+    for prior in sorted(run.priors, key=abs, reverse=True):
         served = dataclasses.replace(config, prior=prior)
-        record = score(run, scorer_of(prior))
+        record = score(prepared, scorer_of(prior))
         where = serving_folder(folder, served)
         write_arrays(where / "per_user.npz", pack(record))
-        write_json(where / "config.json", served)
-        told = {**environment(digest, place), "devices": devices, **seconds}
-        write_json(where / "env.json", told)
+        about = {"arm": run.arms.get(prior, ""), **dataclasses.asdict(served)}
+        write_json(where / "config.json", about)
+        about = {**environment(digest, place), "devices": run.devices, **seconds}
+        write_json(where / "env.json", about)
         numbers = summary(record)
         line = f"R@20 {numbers['recall'][20]:.4f}"
         write_json(where / "metrics.json", _json_numbers(numbers))

@@ -24,6 +24,7 @@ from experiments.folders import (
     writable,
 )
 from experiments.grid import Cell
+from experiments.index import write_index
 from experiments.inputs import fold_of, ratings_of
 from experiments.plan import Run, check_devices, label, locate, plan
 from research.config import Config
@@ -77,7 +78,7 @@ class Train:
         cell = Cell("train", {}, config.seed, config)
         (cell,), runs, total = plan([cell], "train", out, self.data_dir)
         digest = ratings_of(cell.config.dataset, self.data_dir).digest
-        identity, where = locate(cell.config, "train", out, digest)
+        identity, where = locate(cell, "train", out, digest)
         left = bool(runs) and not (where / "vectors.npz").is_file()
         with self._devices(place, cell, identity, left) as devices:
             check_devices(cell.config, devices)
@@ -87,6 +88,7 @@ class Train:
             writable(out)
             announce("train", total, len(runs))
             failed = finish(runs, self.data_dir, jobs=1)
+            write_index(out)
         folder = serving_folder(where, cell.config)
         if not failed:
             _print_metrics(folder)

@@ -75,8 +75,8 @@ def read_json(path: Path) -> dict[str, Any]:
     return value
 
 
-def write_csv(path: Path, rows: Sequence[Mapping[str, float]]) -> Path:
-    """Writes rows of numbers under the union of their columns, to 7 digits.
+def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
+    """Writes rows under the union of their columns, numbers to 7 digits.
 
     A column that a row lacks is an empty cell.
     """
@@ -84,7 +84,10 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, float]]) -> Path:
     columns = dict.fromkeys(name for row in rows for name in row)
     writer = csv.DictWriter(text, list(columns), restval="", lineterminator="\n")
     writer.writeheader()
-    writer.writerows({n: f"{v:.7g}" for n, v in row.items()} for row in rows)
+    writer.writerows(
+        {n: f"{v:.7g}" if isinstance(v, float) else v for n, v in row.items()}
+        for row in rows
+    )
     return replace(path, text.getvalue().encode())
 
 

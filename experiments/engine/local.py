@@ -107,10 +107,7 @@ def attempt(
         running(f"{run.name}: {line}")
 
     try:
-        line = execute(
-            run.config, run.priors, run.folder, data_dir, progress, place, run.devices,
-            done,
-        )  # fmt: skip
+        line = execute(run, data_dir, progress, place, done)
     except BrokenPipeError:
         raise  # the parent process is gone: the run is unfinished, not failed
     except Exception as error:

@@ -1,5 +1,7 @@
 """What a grid trains, and what it finds finished already."""
 
+import csv
+import re
 import shutil
 
 import numpy as np
@@ -30,6 +32,16 @@ def digits(out, names=RESULTS):
     """The files whose bytes a repetition must not change."""
     files = contents(out / "runs")
     return {path: data for path, data in files.items() if path.endswith(names)}
+
+
+def by_id(files):
+    """The same files by the run's id, without the arm that asked for the run first."""
+    return {
+        re.sub(r"[^/]*-([0-9a-f]{12})/", r"\1/", path): b"\n".join(
+            line for line in data.splitlines() if not line.startswith(b' "arm": ')
+        )
+        for path, data in files.items()
+    }
 
 
 def test_a_finished_grid_trains_nothing_and_says_so(call, tmp_path, trained):
@@ -123,7 +135,9 @@ def test_a_serving_arm_alone_gives_the_same_files(call, tmp_path, trained):
     assert call(*words, "tiny+prior", "--out", tmp_path / "alone").status == 0
     assert call(*words, "tiny", "tiny+prior", "--out", tmp_path / "both").status == 0
     assert len(trained) == 2
-    assert digits(tmp_path / "alone") == digits(tmp_path / "both")
+    alone, both = (by_id(digits(tmp_path / name)) for name in ("alone", "both"))
+    assert len(alone) == 7
+    assert alone == both
 
 
 def test_a_baseline_is_one_run_whatever_the_number_of_seeds(call, tmp_path):
@@ -181,9 +195,31 @@ def test_a_seed_of_train_is_the_same_run_as_a_grids(call, tmp_path):
     assert call(*words).status == 0
     out = tmp_path / "train"
     assert call("train", "--arm", "tiny", "--seed", "1", "--out", out).status == 0
-    (alone,) = runs_of(out, "train")
-    same = {folder.name: folder for folder in runs_of(tmp_path / "run", "few")}
-    files = {name: contents(folder) for name, folder in same.items()}
-    assert alone.name in files
-    for name in RESULTS:
-        assert files[alone.name][name] == contents(alone)[name]
+    alone = by_id(digits(out))
+    grid = by_id(digits(tmp_path / "run"))
+    assert len(alone) == len(RESULTS)
+    for path, data in alone.items():
+        assert grid[path.replace("/train/", "/few/")] == data
+
+
+def test_folders_carry_names_and_an_index_lists_the_runs(call, tmp_path):
+    arms = ("popularity", "tiny", "tiny+prior")
+    assert call("run", "few", "--arms", *arms, "--out", tmp_path).status == 0
+    names = [folder.name[:-13] for folder in runs_of(tmp_path, "few")]
+    assert names == ["popularity", "tiny-seed-0", "tiny-seed-1"]
+    with (tmp_path / "runs" / "index.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {(row["arm"], row["seed"], row["prior"]) for row in rows} == {
+        ("popularity", "0", "0"),
+        *((arm, seed, prior) for arm, prior in (("tiny", "0"), ("tiny+prior", "1"))
+          for seed in ("0", "1")),
+    }  # fmt: skip
+    for row in rows:
+        served = tmp_path / "runs" / row["folder"]
+        config, metrics = (
+            read_json(served / name) for name in ("config.json", "metrics.json")
+        )
+        assert config["arm"] == row["arm"]
+        assert row["state"] == "finished"
+        assert row["run"] in row["folder"]
+        assert float(row["recall"]) == pytest.approx(metrics["recall"]["20"], rel=1e-6)

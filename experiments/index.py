@@ -1,0 +1,46 @@
+"""The list of all runs under an output folder: out/runs/index.csv."""
+
+from pathlib import Path
+
+from experiments.folders import id_of
+from research.files import read_json, write_csv
+from research.types import InputError
+
+
+def write_index(out: Path) -> Path:
+    """Writes one row per run and popularity prior, with the arm's and the grid's name.
+
+    Columns: run, dataset, grid, arm, seed, prior, state (finished, failed or begun),
+    recall (at 20), folder. A file that can't be read makes the state "unreadable".
+    """
+    runs = out / "runs"
+    rows = []
+    for folder in sorted(runs.glob("*/*/*/")):
+        for served in (folder, *sorted(folder.glob("prior*/"))):
+            rows.append(_row(runs, folder, served))
+    return write_csv(runs / "index.csv", rows)
+
+
+def _row(runs: Path, folder: Path, served: Path) -> dict[str, str | float]:
+    dataset, grid, _ = folder.relative_to(runs).parts
+    row: dict[str, str | float] = {
+        "run": id_of(folder),
+        "dataset": dataset,
+        "grid": grid,
+        "arm": "",
+        "seed": "",
+        "prior": "",
+        "state": "failed" if (served / "failed.json").is_file() else "begun",
+        "recall": "",
+        "folder": str(served.relative_to(runs)),
+    }
+    try:
+        if (served / "config.json").is_file():
+            config = read_json(served / "config.json")
+            row |= {name: config.get(name, "") for name in ("arm", "seed", "prior")}
+        if (served / "metrics.json").is_file():
+            recall = read_json(served / "metrics.json")["recall"]["20"]
+            row |= {"state": "finished", "recall": "" if recall is None else recall}
+    except (InputError, KeyError, TypeError):
+        row["state"] = "unreadable"
+    return row
