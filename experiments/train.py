@@ -10,7 +10,6 @@ from pathlib import Path
 import tyro
 
 from experiments.arms import arm
-from experiments.engine.meeting import Said
 from experiments.engine.processes import Place, check_place, join
 from experiments.export import check_export, export
 from experiments.finish import announce, finish
@@ -119,8 +118,8 @@ class Train:
             check_writable(self.out, "output")
         import jax
 
-        said: Said = {"run": identity, "jax": jax.__version__}
-        with join(place, said, left) as go:
+        common = {"run": identity, "jax": jax.__version__}
+        with join(place, common, left) as go:
             yield jax.device_count() if go else 1
 
     def _follow(self, cell: Cell, devices: int) -> int:
