@@ -5,10 +5,9 @@ import functools
 from research.config import Config
 from research.data import load
 from research.events import catalogue, fold
-from research.features import needs_rated
-from research.positives import POSITIVES
+from research.features.sides import needs_rated
 from research.prepare import Prepared, check_config, prepare
-from research.types import Fold, InputError, Ratings
+from research.types import Fold, Ratings
 
 __all__ = ["KS", "fold_of", "prepared_run", "ratings_of"]
 
@@ -47,11 +46,4 @@ def prepared_run(config: Config, data_dir: str | None = None) -> Prepared:
       InputError: anything that can't be meant, before any training starts.
     """
     check_config(config)
-    run = prepare(config, fold_of(config, data_dir))
-    n = run.task.fold.fitted.n_items
-    if max(KS) > n:
-        what = "items"
-        if POSITIVES[config.positives].candidate == "user":
-            what = "users"
-        raise InputError(f"k = {max(KS)} is above the number of {what} ({n})")
-    return run
+    return prepare(config, fold_of(config, data_dir), depth=max(KS))

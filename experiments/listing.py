@@ -5,11 +5,12 @@ from typing import Any
 
 import tyro
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from experiments.arms import ARMS
 from experiments.grid import Grid, expand
 from experiments.grids import GRIDS
+from experiments.lookup import experiments
 from experiments.registries import REGISTRIES, about, described
 from research.config import Config
 from research.types import choose
@@ -44,11 +45,14 @@ class List:
 
 
 def _grids() -> Table:
-    table = Table("grid", "question", "arms", "runs", "minutes on 2 cores")
-    for grid in GRIDS.values():
-        runs = len(expand(grid, Config()))
-        arms = f"{len(grid.arms)}: {' '.join(grid.arms)}" if grid.arms else "0"
-        table.add_row(grid.name, grid.question, arms, str(runs), grid.minutes)
+    first = Column("grid or study", no_wrap=True)
+    table = Table(first, "question", "arms", "runs", "minutes on 2 cores")
+    for name, one in experiments().items():
+        arms, runs = "-", "-"
+        if isinstance(one, Grid):
+            arms = f"{len(one.arms)}: {' '.join(one.arms)}"
+            runs = str(len(expand(one, Config())))
+        table.add_row(name, one.question, arms, runs, one.minutes)
     return table
 
 

@@ -6,20 +6,24 @@ from typing import Any
 from experiments.arms import ARMS
 from research.baselines import BASELINES, Baseline
 from research.data import DATASETS
+from research.features import FEATURES
 from research.losses import LOSSES, Loss
 from research.negatives import SOURCES, SourceEntry
 from research.positives import POSITIVES
 from research.registry import Deferred, summary
 from research.temperature import TEMPERATURES
 from research.towers import ENCODERS
+from research.train.optimisers import OPTIMISERS
 
 __all__ = ["REGISTRIES", "about", "described", "values_of"]
 
 REGISTRIES: dict[str, Mapping[str, Any]] = {
     "losses": LOSSES,
     "sources": SOURCES,
+    "features": FEATURES,
     "encoders": ENCODERS,
     "temperatures": TEMPERATURES,
+    "optimisers": OPTIMISERS,
     "baselines": BASELINES,
     "positives": POSITIVES,
     "datasets": DATASETS,

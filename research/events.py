@@ -13,10 +13,8 @@ from research.types import (
     Events,
     Fold,
     InputError,
-    Items,
     Rated,
     Ratings,
-    Users,
     check,
 )
 
@@ -92,50 +90,51 @@ def catalogue(
         )
     user, item = ratings.user[positive], ratings.item[positive]
     timestamp = ratings.timestamp[positive]
-    users_kept = np.unique(user)
-    items_kept = (
+    user_rows = np.unique(user)
+    item_rows = (
         np.unique(item)
         if library == "clicked"
         else np.arange(len(ratings.items.id), dtype=np.int64)
     )
-    user = _rank_of(users_kept, len(ratings.users.id))[user]
-    raw_item = ratings.items.id[items_kept].astype(np.int64)
+    user = _rank_of(user_rows, len(ratings.users.id))[user]
+    raw_item = ratings.items.id[item_rows].astype(np.int64)
     by_hash = np.argsort(pair_hash(np.zeros_like(raw_item), raw_item), kind="stable")
-    items_kept = items_kept[by_hash]
-    item = _rank_of(items_kept, len(ratings.items.id))[item]
+    item_rows = item_rows[by_hash]
+    item = _rank_of(item_rows, len(ratings.items.id))[item]
     raw_user = ratings.users.id[ratings.user[positive]].astype(np.int64)
     raw_item = ratings.items.id[ratings.item[positive]].astype(np.int64)
     order = _order(timestamp, raw_user, raw_item, tie_salt)
     rows = np.lexsort((order, user))
-    kept = users_kept, items_kept
     return Events(
         user=user[rows],
         item=item[rows],
         rating=ratings.rating[positive][rows].astype(np.float32),
         timestamp=timestamp[rows].astype(np.int64),
         order=order[rows],
-        offsets=_offsets(user, len(users_kept)),
-        users=_take_users(ratings.users, users_kept),
-        items=_take_items(ratings.items, items_kept),
-        rated=_rated(ratings, *kept, positive, tie_salt) if with_rated else None,
+        offsets=_offsets(user, len(user_rows)),
+        users=ratings.users.take(user_rows),
+        items=ratings.items.take(item_rows),
+        rated=_rated(ratings, user_rows, item_rows, positive, tie_salt)
+        if with_rated
+        else None,
     )
 
 
 def _rated(
     ratings: Ratings,
-    users_kept: np.ndarray,
-    items_kept: np.ndarray,
+    user_rows: np.ndarray,
+    item_rows: np.ndarray,
     positive: np.ndarray,
     salt: int,
 ) -> Rated | None:
-    """Every rating of a kept item by a kept user, in the order that events have.
+    """Every rating of a catalogue's item by its users, in the order that events have.
 
-    None where all are positive: what is told by the others can't be told.
+    None where all are positive: there are no rates of positives then.
     """
     if positive.all():
         return None
-    user = _rank_of(users_kept, len(ratings.users.id))[ratings.user]
-    item = _rank_of(items_kept, len(ratings.items.id))[ratings.item]
+    user = _rank_of(user_rows, len(ratings.users.id))[ratings.user]
+    item = _rank_of(item_rows, len(ratings.items.id))[ratings.item]
     there = np.flatnonzero((user >= 0) & (item >= 0))
     order = _order(
         ratings.timestamp[there],
@@ -153,10 +152,10 @@ def _rated(
     )
 
 
-def _rank_of(kept: np.ndarray, n: int) -> np.ndarray:
-    """For each of n rows its place among the kept ones, -1 where it isn't kept."""
+def _rank_of(rows: np.ndarray, n: int) -> np.ndarray:
+    """For each of n rows of a table its place among ``rows``, -1 where it isn't one."""
     place = np.full(n, -1, np.int32)
-    place[kept] = np.arange(len(kept), dtype=np.int32)
+    place[rows] = np.arange(len(rows), dtype=np.int32)
     return place
 
 
@@ -185,28 +184,6 @@ def take_events(events: Events, keep: np.ndarray) -> Events:
 
 def _offsets(user: np.ndarray, n_users: int) -> np.ndarray:
     return np.concatenate(([0], np.cumsum(np.bincount(user, minlength=n_users))))
-
-
-def _take_users(users: Users, rows: np.ndarray) -> Users:
-    def cut(column: np.ndarray | None) -> np.ndarray | None:
-        return None if column is None else column[rows]
-
-    return Users(
-        users.id[rows],
-        cut(users.gender),
-        cut(users.age),
-        cut(users.occupation),
-        cut(users.zip),
-    )
-
-
-def _take_items(items: Items, rows: np.ndarray) -> Items:
-    return items._replace(
-        id=items.id[rows],
-        title=items.title[rows],
-        year=items.year[rows],
-        genres=items.genres[rows],
-    )
 
 
 TRAIN, VALIDATION, TEST = 0, 1, 2

@@ -217,7 +217,7 @@ class LossFields(Group):
     """Which loss, with its own values."""
 
     loss: Annotated[str, Named("research.losses:LOSSES")] = "sampled-softmax"
-    """Loss."""
+    """Loss that trains the towers."""
     hyper: Annotated[tuple[str, ...], HYPER] = ()
     """The loss's own values, as NAME=VALUE; the others keep their defaults."""
 
@@ -268,7 +268,7 @@ class TrainFields(Group):
     epochs: Annotated[int, HOST, _AT_LEAST_1] = 20
     """Passes over the pairs of the training part."""
     optimiser: Annotated[str, Named("research.train.optimisers:OPTIMISERS")] = "adamw"
-    """Optimiser."""
+    """Optimiser of all parameters."""
     learning_rate: Annotated[float, SWEPT, _ABOVE_0] = 1e-3
     """Step size of the optimiser."""
     table_rate: Annotated[float, SWEPT, _ABOVE_0] = 1.0

@@ -13,9 +13,10 @@ import numpy as np
 
 from research.baselines import BASELINES, option_values
 from research.config import Config
-from research.features import AGE, DEFAULT_ITEM, DEFAULT_USER, available, resolve
-from research.features.content import check_titles, stamped
+from research.features import CLICK_TIMES, PER_WINDOW
+from research.features.content import stamped
 from research.features.search import resolve_search
+from research.features.sides import resolve_sides
 from research.losses import check_loss
 from research.negatives import Size, check_negatives, make_sources
 from research.positives import (
@@ -93,12 +94,12 @@ def check_config(config: Config) -> None:
     Raises:
       InputError: the first reason, in one line.
     """
+    check_encoder(config)  # first, as it says why some names are refused
     config.check()
     choose(config.model, {TOWERS: None, **BASELINES}, "model")
     check_loss(config)
     check_temperature(config)
     check_positives(config)
-    check_encoder(config)
     check_negatives(config)
     if is_towers(config):
         if config.baseline:
@@ -114,7 +115,7 @@ def check_config(config: Config) -> None:
             )
 
 
-def prepare(config: Config, fold: Fold) -> Prepared:
+def prepare(config: Config, fold: Fold, depth: int = 0) -> Prepared:
     """Checks a config against the registries and its data; names its features.
 
     A baseline has no batch, and most have no seed: whatever can't matter is set to its
@@ -123,12 +124,17 @@ def prepare(config: Config, fold: Fold) -> Prepared:
     Args:
       config: the run; features that it leaves open are those that the data set has.
       fold: its phase (research/events.py).
+      depth: length of the longest list that will be ranked.
 
     Raises:
       InputError: anything that can't be meant, before any training starts.
     """
     check_config(config)
     task = retrieval_task(config, fold)
+    candidates = task.fold.fitted.n_items
+    if depth > candidates:
+        what = f"{POSITIVES[config.positives].candidate}s"
+        raise InputError(f"k = {depth} is above the number of {what} ({candidates})")
     if not is_towers(config):
         return Prepared(_baseline(config, fold), fold, task, None)
     positives = make_positives(config, fold.fitted)
@@ -165,33 +171,23 @@ def _with_features(config: Config, fold: Fold) -> Config:
       InputError: a feature is asked for that the data set lacks, a tower is left with
         nothing to go by, or an encoder with nothing to ask by.
     """
-    has_user, has_item = available(fold.fitted, config.item_array)
-    default = () if POSITIVES[config.positives].history_alone else DEFAULT_USER
-    user = resolve(config.user_features, has_user, default, "user")
-    item = resolve(config.item_features, has_item, DEFAULT_ITEM, "item")
-    static = [name for name in user if name != AGE]
-    if not static and not uses_history(config):
-        raise InputError("the user tower has neither a history nor a feature")
-    if AGE in user and not uses_history(config):
-        raise InputError(f"user feature '{AGE}' needs a history: there is none")
-    if not item:
-        raise InputError("the item tower has no feature")
-    if config.item_array and "array" not in item:
-        raise InputError("item_array names a file: name 'array' in item_features too")
-    if "title" in item:
-        check_titles(fold.fitted.items)
+    if POSITIVES[config.positives].history_alone and config.user_features is None:
+        config = dataclasses.replace(config, user_features=())
+    users, items = resolve_sides(config, fold.fitted, uses_history(config))
+    static = [feature for feature in users.values() if feature.gives != CLICK_TIMES]
     if ENCODERS[config.encoder].profile and not static:
         raise InputError(
             f"encoder {config.encoder} attends by the user's features: there is none"
         )
     search = resolve_search(config, fold)
     longest = int(np.diff(fold.fitted.offsets).max())
+    in_time = any(feature.gives == PER_WINDOW for feature in items.values())
     return dataclasses.replace(
         config,
-        user_features=user,
-        item_features=item,
+        user_features=tuple(users),
+        item_features=tuple(items),
         item_array=stamped(config.item_array),
         search=search,
         history=min(config.history, longest),
-        batch_order="time" if "dynamic" in item else config.batch_order,
+        batch_order="time" if in_time else config.batch_order,
     )

@@ -11,24 +11,31 @@ and scan. NamedTuples aren't checked by a decorator: ``check(record)`` compares
 each field with its annotation, and a stage calls it on what it is given.
 """
 
+import dataclasses
 import difflib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar, get_type_hints
 
+import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 from numpy import ndarray
 
 __all__ = [
     "BANDS",
+    "CATEGORIES",
+    "CATEGORY",
+    "NUMBER",
+    "TEXT",
+    "Column",
     "Events",
     "Fold",
     "Hyper",
     "InputError",
-    "Items",
     "Rated",
     "Ratings",
     "Record",
-    "Users",
+    "Table",
     "check",
     "choose",
 ]
@@ -42,31 +49,79 @@ class InputError(Exception):
     """Bad input from the person at the keyboard: one line, exit status 2."""
 
 
-class Users(NamedTuple):
-    """User table, rows sorted by raw id; a column the source lacks is None.
+# Kinds of columns.
+CATEGORY, NUMBER, CATEGORIES, TEXT = "category", "number", "categories", "text"
+_TYPES = {CATEGORY: "Uiu", NUMBER: "fiu", CATEGORIES: "b", TEXT: "U"}  # of the values
 
-    gender is "M", "F"; age is the age in years as the source gives it (MovieLens 1M
-    gives the lower end of a bucket); strings are empty where unknown.
+
+@dataclass(frozen=True, eq=False)
+class Column:
+    """A named property of users or items: its kind, and a value for each row.
+
+    The values of each kind, and the value that says that a row has none:
+
+    - ``category``: strings or whole-number codes [n]; "" or a negative code.
+    - ``number``: numbers [n]; NaN.
+    - ``categories``: any number of categories a row, as flags [n, g] over their sorted
+      ``names``, which hold no "|"; no flag set.
+    - ``text``: strings [n]; "".
     """
 
-    id: Int[ndarray, " u"]
-    gender: ndarray | None
-    age: Int[ndarray, " u"] | None
-    occupation: ndarray | None
-    zip: ndarray | None
+    kind: str
+    values: ndarray
+    names: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Compares values and names with the kind.
+
+        Raises:
+          ValueError: they aren't values of the kind, or there is no such kind.
+        """
+        shape, dtype = self.values.shape, self.values.dtype
+        width = (len(self.names),) if self.kind == CATEGORIES else ()
+        if dtype.kind not in _TYPES.get(self.kind, "") or shape[1:] != width:
+            raise ValueError(f"a column of kind {self.kind!r}: values {dtype}{shape}")
+        if any("|" in name for name in self.names) or sorted(self.names) != [
+            *dict.fromkeys(self.names)
+        ]:
+            raise ValueError(f"names of categories: {self.names}")
+
+    @property
+    def missing(self) -> Bool[ndarray, " n"]:
+        """Which rows have no value."""
+        values = self.values
+        if self.kind == CATEGORIES:
+            return np.logical_not(values.any(axis=1))
+        if self.kind == NUMBER:
+            return np.isnan(values)
+        return np.asarray(values == "" if values.dtype.kind == "U" else values < 0)
 
 
-class Items(NamedTuple):
-    """Item table, rows sorted by raw id: title without year, year (0 unknown), genres.
+class Table(NamedTuple):
+    """Users or items: their raw ids and, by name, the columns that the source has.
 
-    genres is multi-hot over genre_names (sorted); an item without genre has none set.
+    Tables of a data set are sorted by id. The order of the columns is the source's.
     """
 
-    id: Int[ndarray, " i"]
-    title: ndarray
-    year: Int[ndarray, " i"]
-    genres: Bool[ndarray, "i g"]
-    genre_names: tuple[str, ...]
+    id: Int[ndarray, " n"]
+    columns: Mapping[str, Column]
+
+    def take(self, rows: Int[ndarray, " t"]) -> "Table":
+        """The table of these rows, in this order."""
+        columns = {
+            name: dataclasses.replace(column, values=column.values[rows])
+            for name, column in self.columns.items()
+        }
+        return Table(self.id[rows], columns)
+
+    def of_kind(self, kind: str) -> list[Column]:
+        """The columns of a kind, in order."""
+        return [column for column in self.columns.values() if column.kind == kind]
+
+    def topics(self) -> Bool[ndarray, "n g"]:
+        """What items are about: the first column of categories, of width 0 without."""
+        found = self.of_kind(CATEGORIES)
+        return found[0].values if found else np.zeros((len(self.id), 0), np.bool_)
 
 
 class Ratings(NamedTuple):
@@ -80,8 +135,8 @@ class Ratings(NamedTuple):
     item: Int[ndarray, " n"]
     rating: Float[ndarray, " n"]
     timestamp: Int[ndarray, " n"]
-    users: Users
-    items: Items
+    users: Table
+    items: Table
     digest: str
 
 
@@ -113,8 +168,8 @@ class Events(NamedTuple):
     timestamp: Int[ndarray, " e"]
     order: Int[ndarray, " e"]
     offsets: Int[ndarray, " u1"]
-    users: Users
-    items: Items
+    users: Table
+    items: Table
     rated: Rated | None = None
 
     @property
@@ -126,6 +181,10 @@ class Events(NamedTuple):
     def n_items(self) -> int:
         """Number of items of the catalogue."""
         return len(self.items.id)
+
+    def table(self, side: str) -> Table:
+        """The table of a side, "user" or "item"."""
+        return {"user": self.users, "item": self.items}[side]
 
 
 class Fold(NamedTuple):

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from research.events import SPLITS, TEST, TRAIN, VALIDATION, catalogue, fold
-from research.types import Events, Fold, InputError, Items, Ratings, Users
+from research.types import Events, Fold, InputError, Ratings, Table
 from tests.world import made_ratings
 
 PHASES = ("train", "train+validation")
@@ -25,14 +25,8 @@ def ratings_of(rows: list[tuple[int, int, int]]) -> Ratings:
         item=np.array([i for (_, i), _ in rows], np.int32),
         rating=np.full(len(rows), 5.0, np.float32),
         timestamp=np.array([t for _, t in rows], np.int64),
-        users=Users(np.arange(users) + 1, None, None, None, None),
-        items=Items(
-            np.arange(items) + 1,
-            np.array([str(i) for i in range(items)]),
-            np.zeros(items, np.int32),
-            np.zeros((items, 0), bool),
-            (),
-        ),
+        users=Table(np.arange(users) + 1, {}),
+        items=Table(np.arange(items) + 1, {}),
         digest="0" * 64,
     )
 

@@ -3,7 +3,16 @@
 import numpy as np
 
 from research.events import catalogue, fold
-from research.types import Fold, Items, Ratings, Users
+from research.types import (
+    CATEGORIES,
+    CATEGORY,
+    NUMBER,
+    TEXT,
+    Column,
+    Fold,
+    Ratings,
+    Table,
+)
 
 
 def made_ratings(users: int = 60, items: int = 130, seed: int = 0) -> Ratings:
@@ -19,29 +28,43 @@ def made_ratings(users: int = 60, items: int = 130, seed: int = 0) -> Ratings:
         item += list(chosen)
     order = np.lexsort((item, user))
     n = len(user)
-    genres = np.eye(4, dtype=bool)[np.arange(items) % 4]
     return Ratings(
         name="made",
         user=np.array(user, np.int32)[order],
         item=np.array(item, np.int32)[order],
         rating=draw.integers(3, 6, n).astype(np.float32),
         timestamp=draw.integers(0, 500, n).astype(np.int64),
-        users=Users(
-            id=np.arange(users) * 3 + 5,
-            gender=np.array(["M", "F"])[np.arange(users) % 2],
-            age=20 + np.arange(users) % 40,
-            occupation=np.array(["a", "b", "c"])[np.arange(users) % 3],
-            zip=np.array([f"{u % 10}0000" for u in range(users)]),
-        ),
-        items=Items(
-            id=np.arange(items) * 7 + 2,
-            title=np.array([f"Film {i}" for i in range(items)]),
-            year=np.where(np.arange(items) % 9 == 0, 0, 1950 + np.arange(items) % 50),
-            genres=genres,
-            genre_names=("A", "B", "C", "D"),
-        ),
+        users=Table(np.arange(users) * 3 + 5, made_users(users)),
+        items=Table(np.arange(items) * 7 + 2, made_items(items)),
         digest="0" * 64,
     )
+
+
+def made_users(n: int) -> dict[str, Column]:
+    """The columns of MovieLens' user table."""
+    at = np.arange(n)
+    return {
+        "gender": Column(CATEGORY, np.array(["M", "F"])[at % 2]),
+        "age": Column(NUMBER, 20 + at % 40),
+        "occupation": Column(CATEGORY, np.array(["a", "b", "c"])[at % 3]),
+        "zip": Column(CATEGORY, np.array([f"{u % 10}0000" for u in range(n)])),
+    }
+
+
+def made_items(n: int) -> dict[str, Column]:
+    """The columns of MovieLens' item table; every ninth year is missing."""
+    at, genres = np.arange(n), np.eye(4, dtype=bool)
+    return {
+        "genres": Column(CATEGORIES, genres[at % 4], ("A", "B", "C", "D")),
+        "year": Column(NUMBER, np.where(at % 9 == 0, np.nan, 1950 + at % 50)),
+        "title": Column(TEXT, np.array([f"Film {i}" for i in range(n)])),
+    }
+
+
+def with_columns(table: Table, **columns: Column | None) -> Table:
+    """The table with other columns of these names; without one that is None."""
+    changed = {**table.columns, **columns}
+    return table._replace(columns={n: c for n, c in changed.items() if c is not None})
 
 
 def made_fold(split: str = "ratio", fit_on: str = "train+validation") -> Fold:

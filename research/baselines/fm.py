@@ -14,10 +14,12 @@ from jaxtyping import Array, Float, Float32, Int
 
 from research.baselines.entry import Values
 from research.baselines.factors import descend, in_batches
+from research.config import REFERENCE
 from research.evaluate.top_k import Scorer, dot_product
-from research.features import Features, available, item_features, user_features
+from research.features import ITEM, USER
+from research.features.sides import Features, available, static_features
 from research.rng import generator
-from research.types import Fold
+from research.types import TEXT, Fold
 
 __all__ = ["Sides", "factorisation_machine", "machine_vectors", "pairwise_loss"]
 
@@ -143,12 +145,14 @@ def _epochs(fold: Fold, options: Values, seed: int) -> Iterator[tuple[np.ndarray
 
 
 def _sides(fold: Fold) -> Sides:
-    """All the features that the data set has, ids apart."""
-    fitted = fold.fitted
-    has_user, has_item = available(fitted)
-    users = user_features(fitted.users, has_user[1:])
-    items = item_features(fitted.items, has_item[1:])
-    return Sides(_multi_hot(users), _multi_hot(items))
+    """The features of all columns but texts."""
+    sides = []
+    for side in (USER, ITEM):
+        features = available(side, fold.fitted, REFERENCE)
+        plain = {n: f for n, f in features.items() if f.kind not in ("", TEXT)}
+        made = static_features(side, plain, fold.fitted, REFERENCE)
+        sides.append(_multi_hot(made))
+    return Sides(*sides)
 
 
 def _multi_hot(features: Features) -> Float32[Array, "n f"]:

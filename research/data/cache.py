@@ -13,10 +13,18 @@ from pathlib import Path
 import numpy as np
 from numpy import ndarray
 
-from research.data.tables import multi_hot, rows_of
+from research.data.tables import multi_hot, rows_of, zero_as_missing
 from research.files import read_arrays, write_arrays
 from research.notices import say
-from research.types import Items, Ratings, Users
+from research.types import (
+    CATEGORIES,
+    CATEGORY,
+    NUMBER,
+    TEXT,
+    Column,
+    Ratings,
+    Table,
+)
 
 __all__ = [
     "default_root",
@@ -31,13 +39,6 @@ __all__ = [
 ]
 
 VERSION = b"two-tower ratings 1\n"
-_TEXTS = (
-    "users.gender",
-    "users.occupation",
-    "users.zip",
-    "items.title",
-    "items.genres",
-)
 
 
 def digest(ratings: Ratings) -> str:
@@ -58,29 +59,57 @@ def digest_of(columns: dict[str, ndarray]) -> str:
     return hasher.hexdigest()
 
 
+# The columns of MovieLens in the order of its tables. Their flat names don't say their
+# kind, and 0 is written for a missing number: digests are older than the kinds.
+_MOVIELENS = {
+    "users.gender": CATEGORY,
+    "users.age": NUMBER,
+    "users.occupation": CATEGORY,
+    "users.zip": CATEGORY,
+    "items.genres": CATEGORIES,
+    "items.year": NUMBER,
+    "items.title": TEXT,
+}
+INT32 = 2**31
+
+
 def flatten(ratings: Ratings) -> dict[str, ndarray]:
-    """The data set as named one-dimensional columns; one it lacks isn't there."""
+    """The data set as named one-dimensional columns; one it lacks isn't there.
+
+    The flat name of a table's column is SIDE.NAME:KIND, with ".utf8" and ".ends" for
+    the bytes and the ends of strings; that of a column of MovieLens is SIDE.NAME.
+    """
     users, items = ratings.users, ratings.items
-    names = np.array(items.genre_names, np.str_)
-    genres = ["|".join(names[flags]) for flags in items.genres]
     columns = {
         "ratings.user": users.id.astype("<u4")[ratings.user],
         "ratings.item": items.id.astype("<u4")[ratings.item],
         "ratings.rating": ratings.rating.astype("<f4", copy=False),
         "ratings.timestamp": ratings.timestamp.astype("<i8", copy=False),
-        "users.id": users.id.astype("<u4"),
-        "items.id": items.id.astype("<u4"),
-        "items.year": items.year.astype("<i4"),
-        **_pack("items.title", items.title.tolist()),
-        **_pack("items.genres", genres),
     }
-    if users.age is not None:
-        columns["users.age"] = users.age.astype("<i4")
-    for name in ("gender", "occupation", "zip"):
-        column = getattr(users, name)
-        if column is not None:
-            columns |= _pack(f"users.{name}", column.tolist())
+    for side, table in (("users", users), ("items", items)):
+        columns[f"{side}.id"] = table.id.astype("<u4")
+        for name, column in table.columns.items():
+            columns |= _flat_column(f"{side}.{name}", column)
     return columns
+
+
+def _flat_column(key: str, column: Column) -> dict[str, ndarray]:
+    kind, values, missing = column.kind, column.values, column.missing
+    movielens, name = _MOVIELENS.get(key) == kind, f"{key}:{kind}"
+    if kind == NUMBER:
+        there = values[~missing]
+        if movielens and ((there > 0) & (there < INT32) & (there % 1 == 0)).all():
+            return {key: np.where(missing, 0, values).astype("<i4")}
+        return {name: values.astype("<f8")}
+    if values.dtype.kind in "iu":
+        return {name: values.astype("<i8")}
+    names = np.array(column.names, np.str_)
+    strings = (
+        ["|".join(names[flags]) for flags in values]
+        if kind == CATEGORIES
+        else values.tolist()
+    )
+    return _pack(key if movielens else name, strings)
 
 
 def restore(name: str, columns: dict[str, ndarray]) -> Ratings:
@@ -89,23 +118,7 @@ def restore(name: str, columns: dict[str, ndarray]) -> Ratings:
     Raises:
       KeyError, ValueError, UnicodeDecodeError: the columns aren't such columns.
     """
-    texts = {text: _unpack(text, columns) for text in _TEXTS if _has(text, columns)}
-    genres, genre_names = multi_hot(texts["items.genres"].tolist())
-    age = columns.get("users.age")
-    users = Users(
-        id=columns["users.id"].astype(np.int64),
-        gender=texts.get("users.gender"),
-        age=None if age is None else age.astype(np.int32),
-        occupation=texts.get("users.occupation"),
-        zip=texts.get("users.zip"),
-    )
-    items = Items(
-        id=columns["items.id"].astype(np.int64),
-        title=texts["items.title"],
-        year=columns["items.year"].astype(np.int32),
-        genres=genres,
-        genre_names=genre_names,
-    )
+    users, items = _table("users", columns), _table("items", columns)
     return Ratings(
         name=name,
         user=rows_of(columns["ratings.user"].astype(np.int64), users.id),
@@ -118,8 +131,29 @@ def restore(name: str, columns: dict[str, ndarray]) -> Ratings:
     )
 
 
-def _has(name: str, columns: dict[str, ndarray]) -> bool:
-    return f"{name}.ends" in columns
+def _table(side: str, columns: dict[str, ndarray]) -> Table:
+    flat = [key for key in columns if key.startswith(f"{side}.")]
+    flat.remove(f"{side}.id")
+    keys = [key.removesuffix(".ends").removesuffix(".utf8") for key in flat]
+    kinds = {key: kind for key, kind in _MOVIELENS.items() if key in keys}
+    kinds |= {key: key.rpartition(":")[2] for key in keys if key not in _MOVIELENS}
+    restored = {
+        key.removeprefix(f"{side}.").removesuffix(f":{kind}"): _column(
+            key, kind, columns
+        )
+        for key, kind in kinds.items()
+    }
+    return Table(columns[f"{side}.id"].astype(np.int64), restored)
+
+
+def _column(key: str, kind: str, columns: dict[str, ndarray]) -> Column:
+    if key in columns:
+        values = columns[key]
+        return Column(kind, zero_as_missing(values) if key in _MOVIELENS else values)
+    strings = _unpack(key, columns)
+    if kind == CATEGORIES:
+        return Column(kind, *multi_hot(strings.tolist()))
+    return Column(kind, strings)
 
 
 def _pack(name: str, strings: list[str]) -> dict[str, ndarray]:

@@ -4,13 +4,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
-from research.data import tables as item_tables
-from research.data import tables as user_tables
+import numpy as np
+
+from research.data import tables
 from research.data.cache import digest
 from research.data.places import Place
 from research.data.readers import RatingFile, line_of, read_ratings
-from research.data.tables import item_table, sort_ratings, user_table, users_of
-from research.types import InputError, Ratings
+from research.types import InputError, Ratings, Table
 
 __all__ = ["LAYOUTS", "Layout", "read"]
 
@@ -20,8 +20,8 @@ class Layout(NamedTuple):
 
     ratings: RatingFile
     files: tuple[str, ...]
-    users: Callable[[Place], list[user_tables.UserRow]] | None
-    items: Callable[[Place], list[item_tables.ItemRow]]
+    users: Callable[[Place], list[tables.UserRow]] | None
+    items: Callable[[Place], list[tables.ItemRow]]
 
 
 _CSV_HEADER = ("userId", "movieId", "rating", "timestamp")
@@ -31,26 +31,26 @@ LAYOUTS: dict[str, Layout] = {
     "100k": Layout(
         RatingFile("u.data", "\t"),
         ("u.data", "u.user", "u.item"),
-        user_tables.read_u_user,
-        item_tables.read_u_item,
+        tables.read_u_user,
+        tables.read_u_item,
     ),
     "1m": Layout(
         RatingFile("ratings.dat", "::"),
         ("ratings.dat", "users.dat", "movies.dat"),
-        user_tables.read_users_dat,
-        item_tables.read_movies_dat,
+        tables.read_users_dat,
+        tables.read_movies_dat,
     ),
     "csv": Layout(
         RatingFile("ratings.csv", ",", _CSV_HEADER),
         ("ratings.csv", "movies.csv"),
         None,
-        item_tables.read_movies_csv,
+        tables.read_movies_csv,
     ),
     "wheel": Layout(
         RatingFile("ml-100k.inter", "\t", _WHEEL_HEADER),
         ("ml-100k.inter", "ml-100k.user", "ml-100k.item"),
-        user_tables.read_users,
-        item_tables.read_items,
+        tables.read_users,
+        tables.read_items,
     ),
 }
 
@@ -74,9 +74,12 @@ def read(name: str, place: Place, layout: str) -> Ratings:
                 f"{place.label(file)}: not there, or the archive is damaged"
             )
     columns = read_ratings(place, files.ratings)
-    items = item_table(files.items(place))
-    users = user_table(files.users(place)) if files.users else users_of(columns.user)
+    items = tables.item_table(files.items(place))
+    if files.users:
+        users = tables.user_table(files.users(place))
+    else:
+        users = Table(np.unique(columns.user), {})
     line = partial(line_of, place, files.ratings)
-    user, item, rating, timestamp = sort_ratings(columns, users, items, line)
+    user, item, rating, timestamp = tables.sort_ratings(columns, users, items, line)
     ratings = Ratings(name, user, item, rating, timestamp, users, items, digest="")
     return ratings._replace(digest=digest(ratings))

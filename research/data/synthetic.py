@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from research.types import Events, Fold, InputError, Items, Users, check
+from research.types import Events, Fold, InputError, Table, check
 
 __all__ = [
     "Synthetic",
@@ -31,7 +31,6 @@ __all__ = [
     "made_fold",
     "make_synthetic",
     "relevance",
-    "without_features",
 ]
 
 CHUNK = 4096  # users drawn for at once
@@ -168,17 +167,6 @@ def clicks_at(
     return item.astype(np.int32)
 
 
-def without_features(items: int) -> Items:
-    """A table of so many items of which nothing but the id is known."""
-    return Items(
-        id=np.arange(items),
-        title=np.full(items, ""),
-        year=np.zeros(items, np.int64),
-        genres=np.zeros((items, 0), bool),
-        genre_names=(),
-    )
-
-
 def made_fold(world: Synthetic, each: int, seed: int = 0) -> Fold:
     """A phase fitted on ``each`` clicks a user; each user's last is held out."""
     clicks = np.concatenate(list(draw_clicks(world, each + 1, seed)))
@@ -193,8 +181,8 @@ def made_fold(world: Synthetic, each: int, seed: int = 0) -> Fold:
             timestamp=np.tile(np.arange(each), users),
             order=np.arange(n),
             offsets=np.arange(users + 1) * each,
-            users=Users(np.arange(users), None, None, None, None),
-            items=without_features(items),
+            users=Table(np.arange(users), {}),
+            items=Table(np.arange(items), {}),
         ),
         held_user=np.arange(users),
         held_item=held.astype(np.int64),
@@ -280,8 +268,8 @@ def large_fold(
             timestamp=place,
             order=place,
             offsets=offsets,
-            users=Users(np.arange(users), None, None, None, None),
-            items=without_features(items),
+            users=Table(np.arange(users), {}),
+            items=Table(np.arange(items), {}),
         ),
         held_user=np.arange(users, dtype=np.int32),
         held_item=held,

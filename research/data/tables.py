@@ -1,11 +1,11 @@
-"""The tables of films, line by line: they are small, and errors name a line."""
+"""MovieLens' tables of users and films: read line by line, so that errors name one."""
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Int, Int32
+from jaxtyping import Bool, Float, Int, Int32
 from numpy import ndarray
 
 from research.data.places import Place
@@ -17,10 +17,11 @@ from research.data.readers import (
     malformed,
     new_id,
 )
-from research.types import Items, Users
+from research.types import CATEGORIES, CATEGORY, NUMBER, TEXT, Column, Table
 
 __all__ = [
     "GENRE_FLAGS",
+    "NO_GENRE",
     "ItemRow",
     "UserRow",
     "item_table",
@@ -36,30 +37,14 @@ __all__ = [
     "sort_ratings",
     "title_and_year",
     "user_table",
-    "users_of",
+    "zero_as_missing",
 ]
 
 # The order of the flags in u.item, which GroupLens's u.genre gives.
 GENRE_FLAGS = (
-    "unknown",
-    "Action",
-    "Adventure",
-    "Animation",
-    "Children's",
-    "Comedy",
-    "Crime",
-    "Documentary",
-    "Drama",
-    "Fantasy",
-    "Film-Noir",
-    "Horror",
-    "Musical",
-    "Mystery",
-    "Romance",
-    "Sci-Fi",
-    "Thriller",
-    "War",
-    "Western",
+    *("unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime"),
+    *("Documentary", "Drama", "Fantasy", "Film-Noir", "Horror", "Musical", "Mystery"),
+    *("Romance", "Sci-Fi", "Thriller", "War", "Western"),
 )
 
 
@@ -189,54 +174,55 @@ def title_and_year(title: str, source_year: str = "") -> tuple[str, int]:
     return title.strip(), year
 
 
-def user_table(rows: Sequence[UserRow]) -> Users:
+def user_table(rows: Sequence[UserRow]) -> Table:
     """The user table, sorted by raw id."""
     rows = sorted(rows)
-    return Users(
-        id=np.array([row.id for row in rows], np.int64),
-        gender=np.array([row.gender for row in rows], np.str_),
-        age=np.array([row.age for row in rows], np.int32),
-        occupation=np.array([row.occupation for row in rows], np.str_),
-        zip=np.array([row.zip for row in rows], np.str_),
-    )
+    ids = np.array([row.id for row in rows], np.int64)
+    columns = {
+        "gender": Column(CATEGORY, np.array([row.gender for row in rows], np.str_)),
+        "age": Column(NUMBER, np.array([row.age for row in rows], np.float64)),
+        "occupation": Column(CATEGORY, np.array([r.occupation for r in rows], np.str_)),
+        "zip": Column(CATEGORY, np.array([row.zip for row in rows], np.str_)),
+    }
+    return Table(ids, columns)
 
 
-def users_of(user: Int[ndarray, " n"]) -> Users:
-    """The user table of a source without one: who rated, nothing else known."""
-    return Users(np.unique(user), gender=None, age=None, occupation=None, zip=None)
-
-
-def item_table(rows: Sequence[ItemRow]) -> Items:
+def item_table(rows: Sequence[ItemRow]) -> Table:
     """The item table, sorted by raw id; see ``title_and_year`` and ``multi_hot``."""
     rows = sorted(rows)
-    named = [title_and_year(row.title, row.year) for row in rows]
-    genres, names = multi_hot(["|".join(row.genres) for row in rows])
-    return Items(
-        id=np.array([row.id for row in rows], np.int64),
-        title=np.array([title for title, _ in named], np.str_),
-        year=np.array([year for _, year in named], np.int32),
-        genres=genres,
-        genre_names=names,
-    )
+    titles, years = zip(*(title_and_year(row.title, row.year) for row in rows))
+    genres = multi_hot(["|".join(row.genres) for row in rows], NO_GENRE)
+    columns = {
+        "genres": Column(CATEGORIES, *genres),
+        "year": Column(NUMBER, zero_as_missing(np.array(years))),
+        "title": Column(TEXT, np.array(titles, np.str_)),
+    }
+    return Table(np.array([row.id for row in rows], np.int64), columns)
+
+
+def zero_as_missing(values: Int[ndarray, " n"]) -> Float[ndarray, " n"]:
+    """Numbers of which 0 says that there is none, with NaN in its place."""
+    return np.where(values == 0, np.nan, values)
 
 
 def multi_hot(
-    joined: Sequence[str],
+    joined: Sequence[str], none: Collection[str] = ("",)
 ) -> tuple[Bool[ndarray, "i g"], tuple[str, ...]]:
-    """Genres "A|B" of each film as flags [i, g] over the sorted names that occur.
+    """Categories "A|B" of each row as flags [i, g] over the sorted names that occur.
 
-    >>> multi_hot(["War|Drama", "(no genres listed)", "Drama"])[1]
+    Args:
+      joined: the names of each row, with "|" between them.
+      none: what stands for no category; "" has to be among them.
+
+    >>> multi_hot(["War|Drama", "(no genres listed)", "Drama"], NO_GENRE)[1]
     ('Drama', 'War')
     """
-    split = [
-        {genre.strip() for genre in genres.split("|")} - set(NO_GENRE)
-        for genres in joined
-    ]
+    split = [{name.strip() for name in row.split("|")} - set(none) for row in joined]
     names = tuple(sorted(set().union(*split)))
     column = {name: at for at, name in enumerate(names)}
     flags = np.zeros((len(split), len(names)), np.bool_)
-    for row, genres in enumerate(split):
-        flags[row, [column[genre] for genre in genres]] = True
+    for row, present in enumerate(split):
+        flags[row, [column[name] for name in present]] = True
     return flags, names
 
 
@@ -255,7 +241,7 @@ def rows_of(
 
 
 def sort_ratings(
-    columns: RatingColumns, users: Users, items: Items, line: Callable[[int], str]
+    columns: RatingColumns, users: Table, items: Table, line: Callable[[int], str]
 ) -> RatingColumns:
     """Ratings sorted by (user, item), ids replaced by rows of the tables (int32).
 

@@ -44,7 +44,7 @@ def foreign_genres(fold: Fold) -> Bool[np.ndarray, "v g"] | None:
     With c_ug the user's fitted positives of genre g: c_ug < 0.05 sum_g c_ug, or
     c_ug = 0.
     """
-    genres = fold.fitted.items.genres
+    genres = fold.fitted.items.topics()
     if not genres.any():
         return None
     offsets, items = seen_items_of(fold)

@@ -91,7 +91,7 @@ def evaluate(
     filled = short < n_items
     shown = np.where(filled, short, 0)  # any item: ``filled`` keeps it out of all sums
     share = np.maximum(counts, 1) / counts.sum()
-    genres, foreign = fold.fitted.items.genres, foreign_genres(fold)
+    genres, foreign = fold.fitted.items.topics(), foreign_genres(fold)
     return check(
         Record(
             ks=np.array(ks, np.int64),

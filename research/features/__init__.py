@@ -1,151 +1,196 @@
-"""What a tower may know of its own side, as arrays of fixed shape.
+"""What the towers may know of users and items: the registry, and columns by their kind.
 
-Two kinds of feature: a code looks up a row of a table (occupation, decade), a dense
-one is used as it is (genres, multi-hot). The two sides are separate types all the way
-to the towers: nothing of the other side fits into a tower's argument.
+A feature belongs to a side, users or items. The two sides stay separate types all the
+way to the towers: nothing of the other side fits into a tower's argument. A name is
+looked up in ``FEATURES``; any other column of the side's table is a feature by its kind
+(``COLUMN_FEATURES``), so that a data set's own columns need no entry.
+
+Reading names and help needs neither JAX nor scikit-learn: what makes the arrays is
+imported on the first call.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
-import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from numpy import ndarray
 
 from research.config import Config
-from research.features.content import load_array, title_vectors
-from research.features.timed import item_profile
-from research.types import Events, InputError, Items, Users
+from research.registry import Registry, deferred
+from research.types import (
+    CATEGORIES,
+    CATEGORY,
+    NUMBER,
+    TEXT,
+    Column,
+    Events,
+    Table,
+)
 
 __all__ = [
-    "AGE",
-    "DEFAULT_ITEM",
-    "DEFAULT_USER",
-    "Features",
-    "available",
-    "item_content",
-    "item_features",
-    "needs_rated",
-    "resolve",
-    "user_features",
+    "CLICK_TIMES",
+    "COLUMN_FEATURES",
+    "FEATURES",
+    "ITEM",
+    "PER_EVENT",
+    "PER_WINDOW",
+    "STATIC",
+    "USER",
+    "Codes",
+    "Feature",
+    "Request",
+    "feature_of",
 ]
 
-ZIP_OTHER = "-"
-AGE_BUCKETS = (18, 25, 35, 45, 50, 56)  # the lower ends that MovieLens 1M uses
-AGE = "history-age"
-DEFAULT_USER = ("gender", "age", "occupation", "zip")
-DEFAULT_ITEM = ("id", "genres", "year", "array")
-_RATED = ("genre-profile", "profile", "dynamic")
+USER, ITEM = "user", "item"
+
+# What a feature's function returns, of n users or items, u users and e fitted events:
+STATIC = "static"  # Codes, or numbers [n, f]
+PER_EVENT = "per event"  # [e + u, f]: before each event of a user, then at its end
+CLICK_TIMES = "click times"  # [e]: seconds; needs a history, and adds to its rows
+PER_WINDOW = "per window"  # [w + 1, n, f]: row w is known when window w begins
+_SIDE_OF = {PER_EVENT: USER, CLICK_TIMES: USER, PER_WINDOW: ITEM}
 
 
-class Features(NamedTuple):
-    """One side's features: codes [n] into a table of so many sizes; dense [n, f]."""
+class Codes(NamedTuple):
+    """The row of an embedding table of each user or item, and the table's rows."""
 
-    codes: dict[str, Int[ndarray, " n"]]
-    sizes: dict[str, int]
-    dense: Float[ndarray, "n f"]
-
-
-def needs_rated(config: Config) -> bool:
-    """Whether a feature asks for the ratings below the threshold."""
-    named = (*(config.user_features or ()), *(config.item_features or ()))
-    return any(name in _RATED for name in named)
+    code: Int[ndarray, " n"]
+    rows: int
 
 
-def available(
-    events: Events, item_array: str = ""
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The user and the item features that the data set has.
+class Request(NamedTuple):
+    """What a feature is made from: its name and side, the fitted events, the config."""
 
-    Profiles and rates ask for ratings below the threshold: with none, they are absent.
+    name: str
+    side: str
+    events: Events
+    config: Config
+
+    @property
+    def table(self) -> Table:
+        """The table of the side."""
+        return self.events.table(self.side)
+
+    @property
+    def column(self) -> Column:
+        """The column of the feature's name."""
+        return self.table.columns[self.name]
+
+
+_TABLE = "{side} {name}"
+
+
+@dataclass(frozen=True)
+class Feature:
+    """What a tower may know of its side: one line of help, one function.
+
+    Args:
+      help: what it is, for lists of features.
+      sides: USER, ITEM or both.
+      make: the function of a Request; ``gives`` says what it returns.
+      gives: STATIC, PER_EVENT, CLICK_TIMES or PER_WINDOW. The last sets the batches in
+        order of time, window after window.
+      kind: the kind of the column of the feature's name that it reads, "" for none.
+      default: the sides on which it is used where the config names no features.
+      table: name of the embedding table of its codes; decides the initial values.
+      rated: whether it needs the ratings below the threshold.
+      file: whether it needs the config's item_array.
+      available: whether the events and the config have what else it needs.
+      check: refuses, by an InputError, what would only fail in ``make``.
     """
-    users, items, rated = events.users, events.items, events.rated is not None
-    has_genres = items.genres.shape[1] > 0
-    user = [n for n in DEFAULT_USER if getattr(users, n) is not None]
-    profile = ["genre-profile"] if rated and has_genres else []
-    item = {
-        "id": True,
-        "genres": has_genres,
-        "year": bool((items.year > 0).any()),
-        "title": any(str(title) for title in items.title),
-        "profile": rated,
-        "dynamic": rated,
-        "array": bool(item_array),
-    }
-    there = tuple(name for name, found in item.items() if found)
-    return ("id", *user, *profile, AGE), there
+
+    help: str
+    sides: tuple[str, ...]
+    make: Callable[[Request], Any]
+    gives: str = STATIC
+    kind: str = ""
+    default: tuple[str, ...] = ()
+    table: str = _TABLE
+    rated: bool = False
+    file: bool = False
+    available: Callable[[Events, Config], bool] = lambda events, config: True
+    check: Callable[[Request], None] = lambda request: None
+
+    def __post_init__(self) -> None:
+        """Compares what it gives with its sides.
+
+        Raises:
+          ValueError: a side that can't take it.
+        """
+        if self.gives != STATIC and self.sides != (_SIDE_OF.get(self.gives),):
+            raise ValueError(f"{self.gives!r} of {' and '.join(self.sides)}")
 
 
-def resolve(
-    asked: tuple[str, ...] | None,
-    has: tuple[str, ...],
-    default: tuple[str, ...],
-    side: str,
-) -> tuple[str, ...]:
-    """The names to use: those asked for, else those of the default that are there.
+def _feature(help: str, sides: tuple[str, ...], make: str, **fields: Any) -> Feature:
+    return Feature(help, sides, deferred("research.features." + make), **fields)
 
-    Raises:
-      InputError: a name asked for that the data set lacks.
+
+def _column(
+    kind: str, sides: tuple[str, ...], help: str, make: str, table: str = _TABLE
+) -> Feature:
+    """The feature of a column; a text is no default, and checks what it needs."""
+    check = deferred("research.features.content:check_text")
+    fields: dict[str, Any] = {"check": check} if kind == TEXT else {"default": sides}
+    return _feature(help, sides, f"content:{make}", kind=kind, table=table, **fields)
+
+
+_BOTH, _USER, _ITEM = (USER, ITEM), (USER,), (ITEM,)
+COLUMN_FEATURES = {
+    CATEGORY: _column(CATEGORY, _BOTH, "a code for each category", "category"),
+    NUMBER: _column(NUMBER, _BOTH, "standardised, and whether it is missing", "number"),
+    CATEGORIES: _column(CATEGORIES, _BOTH, "a flag for each category", "categories"),
+    TEXT: _column(TEXT, _BOTH, "words, 32 dimensions of an SVD", "text_vectors"),
+}
+# The order is that of numbers side by side: it decides which initial values they meet.
+FEATURES: Registry[Feature] = Registry(
+    "feature",
+    {
+        "id": _feature(
+            "a code of its own", _BOTH, "content:identity",
+            default=_ITEM, table="{side}",
+        ),
+        "age": _column(NUMBER, _USER, "age in seven classes", "age_class", "age"),
+        "zip": _column(CATEGORY, _USER, "its first digit", "first_digit", "zip"),
+        "gender": _column(CATEGORY, _USER, "gender", "category", "gender"),
+        "occupation": _column(CATEGORY, _USER, "occupation", "category", "occupation"),
+        "genre-profile": _feature(
+            "rate of positives among the user's ratings of each genre so far",
+            _USER, "timed:genre_profile", gives=PER_EVENT, rated=True,
+            available=lambda events, config: bool(events.items.topics().any()),
+        ),
+        "history-age": _feature(
+            "seconds from each click to the latest one, in powers of two",
+            _USER, "timed:click_seconds", gives=CLICK_TIMES,
+        ),
+        "genres": _column(CATEGORIES, _ITEM, "a flag for each genre", "categories"),
+        "year": _column(NUMBER, _ITEM, "its decade", "decade", "decade"),
+        "title": _column(TEXT, _ITEM, "words, 32 dimensions of an SVD", "text_vectors"),
+        "profile": _feature(
+            "mean rating and log(1 + ratings) in the fitted part",
+            _ITEM, "timed:item_profile", rated=True,
+        ),
+        "dynamic": _feature(
+            "log(1 + positives) and rate of positives in the last window that is over",
+            _ITEM, "timed:recent", gives=PER_WINDOW, rated=True,
+        ),
+        "array": _feature(
+            "vectors from the file item_array",
+            _ITEM, "content:item_array", default=_ITEM, file=True,
+        ),
+    },
+)  # fmt: skip
+
+
+def feature_of(table: Table, name: str, side: str) -> Feature | None:
+    """The registry's feature of that name, else that of the column's kind.
+
+    A registered feature that reads a column needs one of its kind. None where the
+    registry has no such feature of the side and the table no such column.
     """
-    for name in asked or ():
-        if name not in has:
-            raise InputError(
-                f"{side} feature '{name}' is not in this data set: "
-                f"it has {' '.join(has)}"
-            )
-    if asked is not None:
-        return asked
-    return tuple(name for name in default if name in has)
-
-
-def user_features(users: Users, names: tuple[str, ...]) -> Features:
-    """Codes of gender, age bucket, occupation, zip's first digit, and the user's id."""
-    codes: dict[str, np.ndarray] = {}
-    if "id" in names:
-        codes["user"] = np.arange(len(users.id))
-    if "age" in names and users.age is not None:
-        codes["age"] = np.digitize(users.age, AGE_BUCKETS)
-    if "zip" in names and users.zip is not None:
-        first = np.array([z[:1] if z[:1].isdigit() else ZIP_OTHER for z in users.zip])
-        codes["zip"] = _codes(first)
-    for name in ("gender", "occupation"):
-        column = getattr(users, name)
-        if name in names and column is not None:
-            codes[name] = _codes(column)
-    return _side(codes, np.zeros((len(users.id), 0), np.float32))
-
-
-def item_features(items: Items, names: tuple[str, ...]) -> Features:
-    """Codes of the item's id and decade (0: unknown); genres, multi-hot."""
-    codes: dict[str, np.ndarray] = {}
-    if "id" in names:
-        codes["item"] = np.arange(len(items.id))
-    if "year" in names:
-        codes["decade"] = _codes(np.where(items.year > 0, items.year // 10, 0))
-    width = items.genres.shape[1] if "genres" in names else 0
-    return _side(codes, items.genres[:, :width].astype(np.float32))
-
-
-def item_content(
-    events: Events, names: tuple[str, ...], item_array: str
-) -> Float[ndarray, "i f"]:
-    """What is known of items beside their table's codes: title, profile, array."""
-    parts = [np.zeros((events.n_items, 0), np.float32)]
-    if "title" in names:
-        parts.append(title_vectors(events.items))
-    if "profile" in names:
-        parts.append(item_profile(events))
-    if "array" in names:
-        parts.append(load_array(item_array, events.items))
-    return np.concatenate(parts, axis=1)
-
-
-def _codes(column: np.ndarray) -> np.ndarray:
-    return np.unique(column, return_inverse=True)[1]
-
-
-def _side(codes: dict[str, np.ndarray], dense: np.ndarray) -> Features:
-    sizes = {name: int(code.max()) + 1 for name, code in codes.items()}
-    if "user" in codes or "item" in codes:
-        name = "user" if "user" in codes else "item"
-        sizes[name] = len(codes[name])
-    return Features({n: c.astype(np.int32) for n, c in codes.items()}, sizes, dense)
+    entry, column = FEATURES.get(name), table.columns.get(name)
+    kind = column.kind if column else None
+    if entry and side in entry.sides and entry.kind in ("", kind):
+        return entry
+    return COLUMN_FEATURES[column.kind] if column else None

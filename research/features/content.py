@@ -1,4 +1,4 @@
-"""Vectors of what an item is: its title's words, or an array that someone brings."""
+"""What columns and files say of users and items: codes, numbers, vectors."""
 
 import hashlib
 import importlib.util
@@ -10,53 +10,124 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from research.types import InputError, Items
+from research.features import Codes, Request
+from research.types import InputError, Table
 
-__all__ = ["check_titles", "load_array", "stamped", "title_vectors"]
+__all__ = [
+    "age_class",
+    "categories",
+    "category",
+    "check_text",
+    "decade",
+    "first_digit",
+    "identity",
+    "item_array",
+    "load_array",
+    "number",
+    "stamped",
+    "text_vectors",
+    "unstamped",
+]
 
-TITLE_DIM = 32
-TITLE_HASHES = 4096
+AGE_CLASSES = (18, 25, 35, 45, 50, 56)  # years: the lower ends that MovieLens 1M uses
+NO_DIGIT = "-"
+TEXT_DIM = 32
+TEXT_HASHES = 4096
 _STAMP = re.compile(r"^(.*)#([0-9a-f]{12})$")
 
 
-def check_titles(items: Items) -> None:
-    """Looks whether titles can be made into vectors.
+def identity(request: Request) -> Codes:
+    """A row for each user or item."""
+    n = len(request.table.id)
+    return Codes(np.arange(n), n)
+
+
+def category(request: Request) -> Codes:
+    """A row for each category that occurs; a missing one has a row too."""
+    return _codes(request.column.values)
+
+
+def age_class(request: Request) -> Codes:
+    """A row for each class of age, and one behind them where the age is missing."""
+    column = request.column
+    code = np.digitize(column.values, AGE_CLASSES)
+    code[column.missing] = len(AGE_CLASSES) + 1
+    return Codes(code, int(code.max()) + 1)
+
+
+def first_digit(request: Request) -> Codes:
+    """A row for each first digit, and one for all that begins otherwise."""
+    values = request.column.values.astype(np.str_)
+    return _codes(np.array([v[:1] if v[:1].isdigit() else NO_DIGIT for v in values]))
+
+
+def decade(request: Request) -> Codes:
+    """A row for each decade that occurs; a missing year counts as one."""
+    column = request.column
+    return _codes(np.where(column.missing, 0, column.values) // 10)
+
+
+def number(request: Request) -> Float[ndarray, "n f"]:
+    """Numbers of mean 0 and standard deviation 1, missing ones being 0.
+
+    A second column, there where some are missing, is 1 for these.
+    """
+    column = request.column
+    missing, values = column.missing, column.values.astype(np.float64)
+    scale = max(float(values[~missing].std()), 1e-9)
+    scaled = np.where(missing, 0.0, (values - values[~missing].mean()) / scale)
+    columns = [scaled, missing] if missing.any() else [scaled]
+    return np.stack(columns, axis=1).astype(np.float32)
+
+
+def categories(request: Request) -> Float[ndarray, "n g"]:
+    """A column for each category, 1 where it is among the row's."""
+    return request.column.values.astype(np.float32)
+
+
+def _codes(values: ndarray) -> Codes:
+    present, code = np.unique(values, return_inverse=True)
+    return Codes(code, len(present))
+
+
+def check_text(request: Request) -> None:
+    """Looks whether texts can be made into vectors.
 
     Raises:
-      InputError: scikit-learn isn't installed, or there are too few items.
+      InputError: scikit-learn isn't installed, or there are too few rows.
     """
+    needs = f"{request.side} feature '{request.name}' needs"
     if importlib.util.find_spec("sklearn") is None:
-        raise InputError("item feature 'title' needs scikit-learn: install it")
-    if len(items.id) <= TITLE_DIM:
-        raise InputError(f"item feature 'title' needs more than {TITLE_DIM} items")
+        raise InputError(f"{needs} scikit-learn: install it")
+    if len(request.table.id) <= TEXT_DIM:
+        raise InputError(f"{needs} more than {TEXT_DIM} {request.side}s")
 
 
-def title_vectors(items: Items) -> Float[ndarray, "i d"]:
-    """Titles as hashed words and pairs of words, by a truncated SVD; rows of length 1.
+def text_vectors(request: Request) -> Float[ndarray, "n d"]:
+    """Texts as hashed words and pairs of words, by a truncated SVD; rows of length 1.
 
-    Words are weighed by how rare they are among the titles. The same titles give the
-    same vectors: the SVD's start is fixed. A title without words has a row of zeros.
+    Words are weighed by how rare they are among the texts. The same texts give the
+    same vectors: the SVD's start is fixed. A text without words has a row of zeros.
 
     Raises:
-      InputError: scikit-learn isn't installed, or there are too few titles.
+      InputError: see check_text.
     """
-    try:
-        from sklearn.decomposition import TruncatedSVD
-        from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
-    except ImportError:
-        raise InputError(
-            "item feature 'title' needs scikit-learn: install it"
-        ) from None
-    titles = [str(title) for title in items.title]
-    if len(titles) <= TITLE_DIM:
-        raise InputError(f"item feature 'title' needs more than {TITLE_DIM} items")
+    check_text(request)
+    from sklearn.decomposition import TruncatedSVD
+    from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
+
     hashed = HashingVectorizer(
-        n_features=TITLE_HASHES, ngram_range=(1, 2), alternate_sign=False, norm=None
-    ).transform(titles)
+        n_features=TEXT_HASHES, ngram_range=(1, 2), alternate_sign=False, norm=None
+    ).transform(request.column.values.tolist())
     weighed = TfidfTransformer().fit_transform(hashed)
-    found = TruncatedSVD(TITLE_DIM, random_state=0).fit_transform(weighed)
-    length = np.linalg.norm(found, axis=1, keepdims=True)
-    return (found / np.maximum(length, 1e-9)).astype(np.float32)
+    vectors = TruncatedSVD(TEXT_DIM, random_state=0).fit_transform(weighed)
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return (vectors / np.maximum(length, 1e-9)).astype(np.float32)
+
+
+def item_array(request: Request) -> Float[ndarray, "i d"]:
+    """The vectors of the config's file of them; see load_array."""
+    return load_array(request.config.item_array, request.events.items)
 
 
 def stamped(name: str) -> str:
@@ -78,11 +149,11 @@ def unstamped(name: str) -> Path:
     Raises:
       InputError: it holds something else by now, or can't be read.
     """
-    found = _STAMP.match(name)
-    if found is None:
+    parts = _STAMP.match(name)
+    if parts is None:
         return Path(name)
-    path = Path(found[1])
-    if _digest(path) != found[2]:
+    path = Path(parts[1])
+    if _digest(path) != parts[2]:
         raise InputError(f"{path} has changed since the run was described")
     return path
 
@@ -94,7 +165,7 @@ def _digest(path: Path) -> str:
         raise InputError(f"{path}: {error.strerror or error}") from None
 
 
-def load_array(name: str, items: Items) -> Float[ndarray, "i d"]:
+def load_array(name: str, items: Table) -> Float[ndarray, "i d"]:
     """Vectors of text, of images, of anything: a row an item, in the items' order.
 
     A .npy file has a row for each item of the catalogue, by ascending id. A .npz file
@@ -126,7 +197,7 @@ def load_array(name: str, items: Items) -> Float[ndarray, "i d"]:
     return _rows(path, vectors, ids, items)
 
 
-def _rows(path: Path, vectors: ndarray, ids: ndarray, items: Items) -> ndarray:
+def _rows(path: Path, vectors: ndarray, ids: ndarray, items: Table) -> ndarray:
     if vectors.ndim != 2 or not vectors.shape[1] or vectors.shape[:1] != ids.shape:
         raise InputError(
             f"{path}: vectors of shape {list(vectors.shape)} for {ids.size} ids: "

@@ -24,7 +24,7 @@ from research.data.readers import csv_fields, malformed, new_id
 from research.events import pair_hash, splitmix64
 from research.features.content import stamped, unstamped
 from research.notices import say
-from research.types import Events, Fold, InputError, Items
+from research.types import CATEGORIES, TEXT, Events, Fold, InputError, Table
 
 __all__ = [
     "COLUMNS",
@@ -169,7 +169,7 @@ def _words(
 
 def _simulated(
     config: Config,
-    items: Items,
+    items: Table,
     event: UInt64[ndarray, " n"],
     item: Int[ndarray, " n"],
 ) -> Int[ndarray, "n w"]:
@@ -197,7 +197,7 @@ def _simulated(
     return np.where(n[item][:, None] > 0, heard, 0).astype(np.int32)
 
 
-def _vocabulary(items: Items) -> tuple[Int[ndarray, " w"], Int[ndarray, " i1"]]:
+def _vocabulary(items: Table) -> tuple[Int[ndarray, " w"], Int[ndarray, " i1"]]:
     """Item i's words are words[offsets[i] : offsets[i + 1]]: title, then genres.
 
     One 0 stands behind them all, for an item without words that comes last.
@@ -211,7 +211,11 @@ def _vocabulary(items: Items) -> tuple[Int[ndarray, " w"], Int[ndarray, " i1"]]:
     return np.array([*(word for row in rows for word in row), 0]), offsets
 
 
-def _texts(items: Items) -> Iterable[str]:
-    for title, genres in zip(items.title, items.genres, strict=True):
-        named = (items.genre_names[g] for g in np.flatnonzero(genres))
-        yield " ".join([str(title), *named])
+def _texts(items: Table) -> Iterable[str]:
+    """All texts of each item, then the names of all its categories."""
+    texts, flags = items.of_kind(TEXT), items.of_kind(CATEGORIES)
+    for row in range(len(items.id)):
+        words = [str(column.values[row]) for column in texts]
+        for column in flags:
+            words += [column.names[g] for g in np.flatnonzero(column.values[row])]
+        yield " ".join(words)

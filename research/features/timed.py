@@ -10,22 +10,23 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 
+from research.features import Request
 from research.types import Events, InputError, Rated
 
-__all__ = ["genre_profile", "item_profile", "recent", "windows"]
+__all__ = ["click_seconds", "genre_profile", "item_profile", "recent", "windows"]
 
 PRIOR = 4.0  # ratings
 DAY = 86400  # seconds
 
 
-def genre_profile(events: Events) -> Float[ndarray, "p g"]:
+def genre_profile(request: Request) -> Float[ndarray, "p g"]:
     """The user's rate of positives a genre before each of its events, and at its end.
 
     Row position + user: a user with n events has n + 1 rows. Counted is every rating
     that comes before the event in the user's order, positive or not.
     """
-    rated = _rated(events)
-    genres = events.items.genres[rated.item]
+    events, rated = request.events, _rated(request.events)
+    genres = events.items.topics()[rated.item]
     rate = rated.positive.mean()
     before, positives = (
         np.cumsum(np.pad(part, ((1, 0), (0, 0))), axis=0, dtype=np.int32)
@@ -40,16 +41,22 @@ def genre_profile(events: Events) -> Float[ndarray, "p g"]:
     row[events.offsets[1:] + np.arange(n_users)] = ends
     user = np.repeat(np.arange(n_users), np.diff(events.offsets) + 1)
     start = np.searchsorted(rated.user, user, side="left")
-    seen, liked = before[row] - before[start], positives[row] - positives[start]
-    return ((liked + PRIOR * rate) / (seen + PRIOR)).astype(np.float32)
+    n, liked = before[row] - before[start], positives[row] - positives[start]
+    return ((liked + PRIOR * rate) / (n + PRIOR)).astype(np.float32)
 
 
-def item_profile(events: Events) -> Float[ndarray, "i 2"]:
+def click_seconds(request: Request) -> Int[ndarray, " e"]:
+    """When the fitted events were, in seconds from the first."""
+    timestamp = request.events.timestamp
+    return (timestamp - timestamp.min()).astype(np.int32)
+
+
+def item_profile(request: Request) -> Float[ndarray, "i 2"]:
     """Mean rating, in stars from the mean of all, and log(1 + ratings), in the part.
 
     The mean is of the item's ratings and of ``PRIOR`` more at the mean of all.
     """
-    rated = _rated(events)
+    events, rated = request.events, _rated(request.events)
     n = np.bincount(rated.item, minlength=events.n_items)
     total = np.bincount(
         rated.item, weights=rated.rating - rated.rating.mean(), minlength=events.n_items
@@ -62,20 +69,21 @@ def windows(events: Events, days: float) -> Int[ndarray, " e"]:
     return _window(events, days, events.timestamp)
 
 
-def recent(events: Events, days: float) -> Float[ndarray, "w i 2"]:
-    """What each item was given in each window of time.
+def recent(request: Request) -> Float[ndarray, "w i 2"]:
+    """Positives of each item, and their rate, in each window of window_days.
 
     Row w + 1 is of window w: (log(1 + positives), rate of positives). Row 0 is of the
     time before all of them, when nothing was known. A query in window w may look at
     window w - 1, the last that is over, and so at row w.
     """
+    events, days = request.events, request.config.window_days
     rated = _rated(events)
     window = _window(events, days, rated.timestamp)
     n_windows = int(windows(events, days).max()) + 1
-    kept = window >= 0  # what was rated before the first positive is in no window
-    cell = window[kept] * events.n_items + rated.item[kept]
+    inside = window >= 0  # a rating before the first positive is in no window
+    cell = window[inside] * events.n_items + rated.item[inside]
     shape = (n_windows, events.n_items)
-    size, positive = n_windows * events.n_items, rated.positive[kept]
+    size, positive = n_windows * events.n_items, rated.positive[inside]
     n = np.bincount(cell, minlength=size).reshape(shape)
     liked = np.bincount(cell[positive], minlength=size).reshape(shape)
     rate = rated.positive.mean()

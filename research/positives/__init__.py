@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 
 from research.config import Config
+from research.features.sides import timed_names
 from research.positives.pairs import Clicks, halves, session_pairs
 from research.registry import Registry, deferred
 from research.temperature import kind_of
@@ -30,8 +31,6 @@ __all__ = [
     "make_positives",
     "user_item",
 ]
-
-TIMED = ("history-age", "genre-profile", "dynamic")  # features by an event's time
 
 
 class Pairs(NamedTuple):
@@ -176,13 +175,11 @@ def check_positives(config: Config) -> None:
 
 
 def _check_timed(config: Config) -> None:
-    named = (*(config.user_features or ()), *(config.item_features or ()))
-    for name in TIMED:
-        if name in named:
-            raise InputError(
-                f"feature '{name}' with positives {config.positives}: it goes by the "
-                f"time of a user's event"
-            )
+    for name in timed_names(config):
+        raise InputError(
+            f"feature '{name}' with positives {config.positives}: it goes by the "
+            f"time of a user's event"
+        )
     if config.batch_order == "time":
         raise InputError(
             f"batch_order time with positives {config.positives}: their pairs have no "

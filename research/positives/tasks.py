@@ -17,7 +17,7 @@ from research.events import take_events
 from research.features.search import held_words
 from research.positives import POSITIVES
 from research.positives.pairs import Clicks, Halves, parts, session_pairs
-from research.types import Fold, InputError, Items, check
+from research.types import Fold, InputError, Table, check
 
 __all__ = [
     "RetrievalTask",
@@ -107,13 +107,7 @@ def other_half(config: Config, fold: Fold) -> RetrievalTask:
     users, n = fold.evaluated, len(fold.evaluated)
     fitted = take_events(fold.fitted, np.isin(fold.fitted.user, users))
     who = np.arange(n)
-    table = Items(
-        id=fitted.users.id[users],
-        title=np.full(n, ""),
-        year=np.zeros(n, np.int32),
-        genres=np.zeros((n, 0), bool),
-        genre_names=(),
-    )
+    table = Table(fitted.users.id[users], {})
     item = np.searchsorted(users, fitted.user).astype(fitted.item.dtype)
     judged = Fold(
         fitted=fitted._replace(item=item, items=table),

@@ -6,11 +6,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key, UInt32
 
-from research.features import AGE
 from research.rng import stream
 
 __all__ = [
     "AGES",
+    "CLICK_AGE",
+    "HISTORY",
     "WORDS",
     "ItemInput",
     "ItemLookup",
@@ -113,7 +114,8 @@ INIT_SCALE = 0.05
 CODE_DIM = 16  # width of the tables of the few-valued codes
 HISTORY = "history"
 WORDS = "words"
-_WIDE = ("user", "item", HISTORY, AGE, WORDS)  # tables of width dim
+CLICK_AGE = "history-age"
+_WIDE = ("user", "item", HISTORY, CLICK_AGE, WORDS)  # tables of width dim
 AGES = 32  # buckets of the age of a click: by the length of its seconds in bits
 
 Rows = dict[str, Float[Array, "..."]]
@@ -211,7 +213,7 @@ def user_lookup(
         # Since the latest click: when a list is asked for is not in the data.
         latest = timed.seconds[jnp.maximum(position - 1, 0)]
         age = jnp.maximum(latest[:, None] - timed.seconds[at], 0)
-        ids[AGE] = 32 - jax.lax.clz(age)
+        ids[CLICK_AGE] = 32 - jax.lax.clz(age)
     if timed is not None and timed.words.shape[1]:
         ids[WORDS] = timed.words[position + entity]
     return UserLookup(ids=ids, keep=keep, dense=dense)
@@ -255,11 +257,11 @@ def look_up(tables: Rows, ids: dict[str, Int[Array, "..."]]) -> Rows:
 
 def user_input(rows: Rows, lookup: UserLookup, dim: int) -> UserInput:
     """What the user tower is given."""
-    apart = (HISTORY, AGE, WORDS)
+    apart = (HISTORY, CLICK_AGE, WORDS)
     others = {name: row for name, row in rows.items() if name not in apart}
     history = rows.get(HISTORY, jnp.zeros((lookup.keep.shape[0], 0, dim)))
-    if AGE in rows:
-        history = history + rows[AGE]
+    if CLICK_AGE in rows:
+        history = history + rows[CLICK_AGE]
     words = Words(rows[WORDS], lookup.ids[WORDS] > 0) if WORDS in rows else None
     return UserInput(history, lookup.keep, others, lookup.dense, words)
 

@@ -8,19 +8,33 @@ from jaxtyping import Array, Int
 
 from research.config import Config
 from research.features import (
-    AGE,
-    Features,
-    item_content,
-    item_features,
-    user_features,
+    CLICK_TIMES,
+    ITEM,
+    PER_EVENT,
+    PER_WINDOW,
+    USER,
+    Feature,
 )
 from research.features.search import VOCABULARY, search_words
-from research.features.timed import genre_profile, recent, windows
+from research.features.sides import (
+    Features,
+    choose_features,
+    made_features,
+    static_features,
+)
+from research.features.timed import windows
 from research.logits.corrections import Known
 from research.negatives.source import Batch, Pool
 from research.positives import POSITIVES, Positives, candidate_counts, log_share
 from research.towers import takes_words, uses_history
-from research.towers.inputs import AGES, HISTORY, WORDS, SideArrays, Timed
+from research.towers.inputs import (
+    AGES,
+    CLICK_AGE,
+    HISTORY,
+    WORDS,
+    SideArrays,
+    Timed,
+)
 from research.types import Events, Fold
 
 __all__ = ["World", "bare", "build_world"]
@@ -58,16 +72,17 @@ def build_world(
     """
     fitted = fold.fitted
     counts = candidate_counts(positives.pairs, positives.candidates)
-    users = user_features(fitted.users, config.user_features or ())
-    named = config.item_features or ()
-    items = item_features(fitted.items, named)
-    content = item_content(fitted, named, config.item_array)
-    items = items._replace(dense=np.concatenate([items.dense, content], axis=1))
+    chosen = {side: choose_features(side, fitted, config) for side in (USER, ITEM)}
+    users, items = (
+        static_features(side, features, fitted, config)
+        for side, features in chosen.items()
+    )
+    timed = _timed(config, fitted, chosen)
     sizes = {**users.sizes, **items.sizes}
     if uses_history(config):
         sizes[HISTORY] = fitted.n_items
-    if AGE in (config.user_features or ()):
-        sizes[AGE] = AGES
+    if timed.seconds.shape[0]:
+        sizes[CLICK_AGE] = AGES
     if takes_words(config):
         sizes[WORDS] = VOCABULARY
     alone = POSITIVES[config.positives].history_alone
@@ -76,7 +91,7 @@ def build_world(
         offsets=jnp.asarray(positives.offsets, dtype=jnp.int32),
         users=bare(len(positives.offsets) - 1) if alone else _side(users),
         items=_side(items),
-        timed=_timed(config, fitted),
+        timed=timed,
         pairs=Batch(*(jnp.asarray(column) for column in positives.pairs)),
         pool=Pool(jnp.asarray(counts, jnp.float32), jnp.asarray(log_share(counts))),
         known=_known(fold, config.mask_user_positives),
@@ -94,24 +109,28 @@ def _side(features: Features) -> SideArrays:
     return SideArrays(codes, jnp.asarray(features.dense))
 
 
-def _timed(config: Config, fitted: Events) -> Timed:
+def _timed(
+    config: Config, fitted: Events, chosen: dict[str, dict[str, Feature]]
+) -> Timed:
     """What depends on time, of width 0 where the config doesn't use it."""
-    user, item = config.user_features or (), config.item_features or ()
-    seconds, window = np.zeros(0, np.int32), np.zeros(0, np.int32)
-    profile = np.zeros((1, 0), np.float32)
-    values = np.zeros((1, fitted.n_items, 0), np.float32)
-    if AGE in user:
-        seconds = (fitted.timestamp - fitted.timestamp.min()).astype(np.int32)
+
+    def made(gives: str, side: str) -> list[np.ndarray]:
+        return [*made_features(gives, side, chosen[side], fitted, config).values()]
+
+    seconds, profiles = made(CLICK_TIMES, USER), made(PER_EVENT, USER)
+    values = made(PER_WINDOW, ITEM) or [np.zeros((1, fitted.n_items, 0), np.float32)]
+    window, words = np.zeros(0, np.int32), np.zeros((1, 0), np.int32)
     if config.batch_order == "time":
         window = windows(fitted, config.window_days).astype(np.int32)
-    if "genre-profile" in user:
-        profile = genre_profile(fitted)
-    if "dynamic" in item:
-        values = recent(fitted, config.window_days)
-    words = np.zeros((1, 0), np.int32)
     if config.search:
         words = search_words(config, fitted)
-    parts = (seconds, window, profile, values, words)
+    parts = (
+        seconds[0] if seconds else np.zeros(0, np.int32),
+        window,
+        np.concatenate(profiles or [np.zeros((1, 0), np.float32)], axis=1),
+        np.concatenate(values, axis=2),
+        words,
+    )
     return Timed(*(jnp.asarray(part) for part in parts))
 
 

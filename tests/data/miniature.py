@@ -3,6 +3,10 @@
 import zipfile
 from pathlib import Path
 
+import numpy as np
+
+from research.types import Table
+
 # id, age, gender, occupation, zip
 USERS = (
     (1, 24, "M", "technician", "85711"),
@@ -150,3 +154,15 @@ def zipped(root: Path, name: str, target: Path) -> Path:
         for file in sorted((root / name).iterdir()):
             archive.write(file, f"{name}/{file.name}")
     return path
+
+
+def assert_same_table(one: Table, other: Table) -> None:
+    """The same ids and the same columns, in the same order, of the same types."""
+    np.testing.assert_array_equal(one.id, other.id)
+    assert one.id.dtype == other.id.dtype
+    assert list(one.columns) == list(other.columns)
+    for name, left in one.columns.items():
+        right = other.columns[name]
+        assert (left.kind, left.names) == (right.kind, right.names)
+        assert left.values.dtype == right.values.dtype
+        np.testing.assert_array_equal(left.values, right.values)

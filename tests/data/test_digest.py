@@ -1,3 +1,4 @@
+import dataclasses
 import random
 import zipfile
 
@@ -9,10 +10,12 @@ from research.data.cache import digest, digest_of, flatten, restore
 from research.data.download import place_in
 from research.data.formats import read
 from research.data.places import Place
+from research.types import CATEGORIES, CATEGORY, NUMBER, TEXT, Column
 from tests.data.miniature import (
     FILMS,
     RATINGS,
     USERS,
+    assert_same_table,
     wheel_files,
     write_1m,
     write_100k,
@@ -20,6 +23,7 @@ from tests.data.miniature import (
     write_wheel,
     zipped,
 )
+from tests.world import with_columns
 
 
 @pytest.fixture
@@ -30,7 +34,9 @@ def ratings(tmp_path):
 def test_grouplens_and_the_wheel_give_one_digest(ratings, tmp_path):
     other = read("ml-100k", place_in(write_wheel(tmp_path)), "wheel")
     assert other.digest == ratings.digest
-    assert other.items.title.tolist() == [title for _, title, *_ in FILMS]
+    assert other.items.columns["title"].values.tolist() == [
+        title for _, title, *_ in FILMS
+    ]
 
 
 def test_a_folder_and_its_zip_give_one_digest(ratings, tmp_path):
@@ -45,17 +51,23 @@ def test_the_order_of_the_files_is_nothing(seed, ratings, tmp_path):
     assert other.digest == ratings.digest
 
 
+def with_values(table, name, values):
+    column = dataclasses.replace(table.columns[name], values=values)
+    return with_columns(table, **{name: column})
+
+
 def test_types_and_the_name_are_nothing(ratings):
     users, items = ratings.users, ratings.items
+    users = with_values(users, "zip", users.columns["zip"].values.astype("<U99"))
+    ages = users.columns["age"].values.astype(np.int16)
+    years = items.columns["year"].values.astype(np.float32)
     wide = ratings._replace(
         name="another",
         user=ratings.user.astype(np.int64),
         rating=ratings.rating.astype(np.float64),
         timestamp=ratings.timestamp.astype(np.int32),
-        users=users._replace(
-            id=users.id.astype(np.uint16), zip=users.zip.astype("<U99")
-        ),
-        items=items._replace(year=items.year.astype(np.int64)),
+        users=with_values(users, "age", ages)._replace(id=users.id.astype(np.uint16)),
+        items=with_values(items, "year", years),
     )
     assert digest(wide) == ratings.digest
 
@@ -66,21 +78,30 @@ def change(column, row=0, value=9):
     return changed
 
 
+def changed_user(ratings, name, *values):
+    values = change(ratings.users.columns[name].values, *values)
+    return ratings._replace(users=with_values(ratings.users, name, values))
+
+
+def changed_item(ratings, name, *values):
+    values = change(ratings.items.columns[name].values, *values)
+    return ratings._replace(items=with_values(ratings.items, name, values))
+
+
 @pytest.mark.parametrize(
     "edit",
     [
         lambda r: r._replace(rating=change(r.rating)),
         lambda r: r._replace(timestamp=change(r.timestamp)),
         lambda r: r._replace(item=change(r.item, 0, 2)),
-        lambda r: r._replace(users=r.users._replace(age=change(r.users.age))),
-        lambda r: r._replace(users=r.users._replace(zip=change(r.users.zip, 0, "1"))),
-        lambda r: r._replace(users=r.users._replace(gender=None)),
+        lambda r: changed_user(r, "age"),
+        lambda r: changed_user(r, "age", 0, np.nan),
+        lambda r: changed_user(r, "zip", 0, "1"),
+        lambda r: r._replace(users=with_columns(r.users, gender=None)),
         lambda r: r._replace(users=r.users._replace(id=change(r.users.id, 2))),
-        lambda r: r._replace(items=r.items._replace(year=change(r.items.year))),
-        lambda r: r._replace(
-            items=r.items._replace(title=change(r.items.title, 3, "?"))
-        ),
-        lambda r: r._replace(items=r.items._replace(genres=~r.items.genres)),
+        lambda r: changed_item(r, "year"),
+        lambda r: changed_item(r, "title", 3, "?"),
+        lambda r: changed_item(r, "genres", 0, True),
     ],
 )
 def test_whatever_else_changes_is_seen(edit, ratings):
@@ -88,11 +109,52 @@ def test_whatever_else_changes_is_seen(edit, ratings):
 
 
 def test_text_that_moves_between_rows_is_seen(ratings):
-    moved = ratings.items.title.copy()
+    titles = ratings.items.columns["title"].values
+    moved = titles.copy()
     moved[0], moved[1] = "Toy StoryM", "isérables, Les"
-    assert "".join(moved) == "".join(ratings.items.title)
-    other = ratings._replace(items=ratings.items._replace(title=moved))
+    assert "".join(moved) == "".join(titles)
+    other = ratings._replace(items=with_values(ratings.items, "title", moved))
     assert digest(other) != ratings.digest
+
+
+OTHER_COLUMNS = {
+    "colour": Column(CATEGORY, np.array(["red", "", "red"])),
+    "shop": Column(CATEGORY, np.array([2, -1, 0])),
+    "price": Column(NUMBER, np.array([0.5, np.nan, -3.0])),
+    "tags": Column(
+        CATEGORIES, np.array([[1, 1], [0, 0], [0, 1]], bool), ("(none)", "unknown")
+    ),
+    "words": Column(TEXT, np.array(["a b", "", "a|b"])),
+}
+
+
+def test_any_columns_restore_the_table(ratings):
+    users = with_columns(ratings.users, **OTHER_COLUMNS)
+    assert set(users.columns) > set(OTHER_COLUMNS)
+    before = ratings._replace(users=users)
+    after = restore("ml-100k", flatten(before))
+    assert_same_table(after.users, users)
+    assert after.digest == digest(before)
+
+
+@pytest.mark.parametrize(
+    "values", [[24.5, 53, 33], [24, 0, 33], [24, -1, 33], [2.0**31, 1, 1]]
+)
+def test_an_age_that_movielens_has_not_is_restored_too(ratings, values):
+    users = with_values(ratings.users, "age", np.array(values))
+    after = restore("ml-100k", flatten(ratings._replace(users=users)))
+    np.testing.assert_array_equal(after.users.columns["age"].values, values)
+
+
+def test_the_kind_of_a_column_is_part_of_the_digest(ratings):
+    words = np.array(["a", "b", "c"])
+    digests = {
+        digest(
+            ratings._replace(users=with_columns(ratings.users, gender=Column(k, words)))
+        )
+        for k in (CATEGORY, TEXT)
+    }
+    assert len(digests) == 2
 
 
 def test_the_digest_of_the_miniature_is_what_it_was(ratings):
@@ -117,15 +179,12 @@ def test_flat_columns_restore_the_data_set(name, tmp_path):
     write_csv(tmp_path, "ml-20m")
     before = load(name, str(tmp_path))
     after = restore(name, flatten(before))
-    for one, other in (
-        (before[:5], after[:5]),
-        (before.users, after.users),
-        (before.items, after.items),
-    ):
-        for left, right in zip(one, other):
-            assert type(left) is type(right)
-            assert np.array_equal(left, right)
-            assert getattr(left, "dtype", None) == getattr(right, "dtype", None)
+    for left, right in zip(before[:5], after[:5]):
+        assert type(left) is type(right)
+        assert np.array_equal(left, right)
+        assert getattr(left, "dtype", None) == getattr(right, "dtype", None)
+    assert_same_table(before.users, after.users)
+    assert_same_table(before.items, after.items)
     assert after.digest == before.digest
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from research.data.tables import multi_hot, rows_of, title_and_year
+from research.data.tables import NO_GENRE, multi_hot, rows_of, title_and_year
 
 
 @pytest.mark.parametrize(
@@ -28,14 +28,14 @@ def test_title_and_year(title, source_year, expected):
 
 def test_genres_are_flags_over_the_sorted_names_that_occur():
     flags, names = multi_hot(
-        ["War|Drama", "unknown", "(no genres listed)", "", "Drama"]
+        ["War|Drama", "unknown", "(no genres listed)", "", "Drama"], NO_GENRE
     )
     assert names == ("Drama", "War")
     assert flags.tolist() == [[1, 1], [0, 0], [0, 0], [0, 0], [1, 0]]
 
 
 def test_no_genre_at_all():
-    flags, names = multi_hot(["", "unknown"])
+    flags, names = multi_hot(["", "unknown"], NO_GENRE)
     assert names == ()
     assert flags.shape == (2, 0)
 

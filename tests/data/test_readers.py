@@ -25,11 +25,14 @@ def rows(ratings):
 
 
 def film_rows(items):
+    columns = items.columns
+    assert list(columns) == ["genres", "year", "title"]
     for item, title, year, flags in zip(
-        items.id, items.title, items.year, items.genres
+        items.id,
+        *(columns["title"].values, columns["year"].values, columns["genres"].values),
     ):
-        genres = tuple(name for name, flag in zip(items.genre_names, flags) if flag)
-        yield int(item), str(title), int(year), genres
+        genres = tuple(n for n, flag in zip(columns["genres"].names, flags) if flag)
+        yield int(item), str(title), 0 if np.isnan(year) else int(year), genres
 
 
 def test_every_named_set_has_a_reader():
@@ -47,30 +50,34 @@ def test_ratings_are_sorted_and_films_are_normalised(name, tmp_path):
         assert list(film_rows(ratings.items))[1] == FILMS[1]
     else:
         assert list(film_rows(ratings.items)) == list(FILMS)
-    assert ratings.items.genre_names == (
+    assert ratings.items.columns["genres"].names == (
         *("Animation", "Children's", "Comedy", "Drama", "Musical", "War"),
     )
 
 
 def test_100k_has_demographics(tmp_path):
     users = load("ml-100k", str(write_100k(tmp_path))).users
-    columns = (users.id, users.age, users.gender, users.occupation, users.zip)
-    assert list(zip(*(column.tolist() for column in columns))) == list(USERS)
+    assert list(users.columns) == ["gender", "age", "occupation", "zip"]
+    values = [
+        users.columns[n].values.tolist() for n in ("age", "gender", "occupation", "zip")
+    ]
+    assert list(zip(users.id.tolist(), *values)) == list(USERS)
 
 
 def test_1m_keeps_the_code_of_an_occupation(tmp_path):
     users = load("ml-1m", str(write_1m(tmp_path))).users
-    assert users.occupation.tolist() == ["0", "1", "2"]
-    assert users.age.tolist() == [24, 53, 33]
-    assert users.gender.tolist() == ["M", "F", "F"]
-    assert users.zip.tolist() == ["85711", "94043", "T8H1N"]
+    values = {name: column.values.tolist() for name, column in users.columns.items()}
+    assert values["occupation"] == ["0", "1", "2"]
+    assert values["age"] == [24, 53, 33]
+    assert values["gender"] == ["M", "F", "F"]
+    assert values["zip"] == ["85711", "94043", "T8H1N"]
 
 
 @pytest.mark.parametrize("name", CSV_SETS)
 def test_newer_sets_have_no_demographics(name, tmp_path):
     users = load(name, str(write_csv(tmp_path, name))).users
     assert users.id.tolist() == [1, 2, 7]
-    assert users[1:] == (None, None, None, None)
+    assert users.columns == {}
 
 
 def test_windows_line_ends_blank_lines_and_a_byte_order_mark(tmp_path):

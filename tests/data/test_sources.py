@@ -179,10 +179,13 @@ def test_ml_100k_as_a_person_gets_it(monkeypatch):
     positive = ratings.rating >= 4
     assert len(np.unique(ratings.user[positive])) == 942
     assert len(np.unique(ratings.item[positive])) == 1447
-    assert len(ratings.items.genre_names) == 18
+    columns = ratings.items.columns
+    assert len(columns["genres"].names) == 18
     odd = np.searchsorted(ratings.items.id, [267, 1412])
-    assert ratings.items.title[odd].tolist() == [
+    assert columns["title"].values[odd].tolist() == [
         "unknown",
         "Land Before Time III: The Time of the Great Giving",
     ]
-    assert ratings.items.year[odd].tolist() == [0, 1995]
+    years = columns["year"]
+    assert years.missing[odd].tolist() == [True, False]
+    assert years.values[odd[1]] == 1995

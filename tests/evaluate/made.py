@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from research.types import Events, Fold, Items, Users, check
+from research.types import CATEGORIES, Column, Events, Fold, Table, check
 
 
 def events(pairs: list[tuple[int, int]], n_users: int, genres: np.ndarray) -> Events:
@@ -10,6 +10,7 @@ def events(pairs: list[tuple[int, int]], n_users: int, genres: np.ndarray) -> Ev
     pairs = sorted(pairs, key=lambda pair: pair[0])
     user = np.array([u for u, _ in pairs], np.int32)
     n_items, e = len(genres), len(pairs)
+    names = tuple(f"genre {g}" for g in range(genres.shape[1]))
     offsets = np.concatenate(([0], np.cumsum(np.bincount(user, minlength=n_users))))
     return check(
         Events(
@@ -19,13 +20,10 @@ def events(pairs: list[tuple[int, int]], n_users: int, genres: np.ndarray) -> Ev
             timestamp=np.arange(e),
             order=np.arange(e),
             offsets=offsets,
-            users=Users(np.arange(n_users) + 1, None, None, None, None),
-            items=Items(
-                id=np.arange(n_items) + 1,
-                title=np.array([f"film {i}" for i in range(n_items)]),
-                year=np.zeros(n_items, np.int32),
-                genres=genres,
-                genre_names=tuple(f"genre {g}" for g in range(genres.shape[1])),
+            users=Table(np.arange(n_users) + 1, {}),
+            items=Table(
+                np.arange(n_items) + 1,
+                {"genres": Column(CATEGORIES, genres, names)},
             ),
         )
     )

@@ -83,7 +83,7 @@ def test_exposure_counts_the_lists_that_show_an_item(made):
 def test_columns_at_20(made):
     fold, lists = made
     record = evaluate(fold, lists)
-    n_items, genres = fold.fitted.n_items, fold.fitted.items.genres
+    n_items, genres = fold.fitted.n_items, fold.fitted.items.topics()
     clicked = fold.fitted.item.tolist()
     counts = [clicked.count(i) for i in range(n_items)]
     assert record.item_counts.tolist() == counts

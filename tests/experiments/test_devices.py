@@ -27,11 +27,11 @@ def vectors_of(out):
 def test_training_is_told_how_many_devices(call, tmp_path, monkeypatch):
     told = []
 
-    def train(config, held, on_epoch, validate, devices):
+    def train(prepared, on_epoch, validate, devices):
         told.append(devices)
-        raise NotFinite("seen enough")
+        return [NotFinite("seen enough")]
 
-    monkeypatch.setattr(runs, "train", train)
+    monkeypatch.setattr(runs, "train_together", train)
     monkeypatch.setattr("research.train.mesh.jax.devices", lambda: ["cpu"] * 4)
     monkeypatch.setattr("research.train.mesh.jax.make_mesh", lambda *a, **k: None)
     for words in ((), ("--devices", "4")):

@@ -16,13 +16,13 @@ RESULTS = ("metrics.json", "per_user.npz", "config.json", "history.csv")
 def trained(monkeypatch):
     """The configs given to the training loop, in turn."""
     configs = []
-    inner = runs.train
+    inner = runs.train_together
 
-    def train(config, *rest):
-        configs.append(config)
-        return inner(config, *rest)
+    def train(prepared, *rest):
+        configs.extend(run.config for run in prepared)
+        return inner(prepared, *rest)
 
-    monkeypatch.setattr(runs, "train", train)
+    monkeypatch.setattr(runs, "train_together", train)
     return configs
 
 

@@ -5,10 +5,11 @@ import pytest
 
 from research.config import Config
 from research.events import catalogue, fold
-from research.features.content import load_array, stamped, title_vectors
+from research.features import Request
+from research.features.content import load_array, stamped, text_vectors
 from research.prepare import prepare
-from research.types import InputError
-from tests.world import made_ratings
+from research.types import TEXT, Column, InputError
+from tests.world import made_ratings, with_columns
 
 ITEMS = catalogue(made_ratings()).items
 N = len(ITEMS.id)
@@ -107,15 +108,31 @@ def test_the_array_is_a_feature_like_another(tmp_path):
         prepare(Config(item_features=("id", "array")), phase)
 
 
+def vectors_of(titles: list[str]) -> np.ndarray:
+    """The vectors of the titles of the made items."""
+    items = with_columns(ITEMS, title=Column(TEXT, np.array(titles)))
+    events = catalogue(made_ratings())._replace(items=items)
+    return text_vectors(Request("title", "item", events, Config()))
+
+
 def test_titles_with_the_same_words_are_alike():
     pytest.importorskip("sklearn")
     titles = [f"Film {n % 40}" for n in range(N)]
     titles[:3] = ["Star Wars", "Star Wars", "Return of the Jedi, Star Wars"]
-    items = ITEMS._replace(title=np.array(titles))
-    found = title_vectors(items)
-    np.testing.assert_array_equal(found, title_vectors(items))
+    found = vectors_of(titles)
+    np.testing.assert_array_equal(found, vectors_of(titles))
     assert found.shape == (N, 32)
     np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, rtol=1e-4)
     alike = found @ found[0]
     assert alike[1] == pytest.approx(1, abs=1e-5)
     assert alike[2] > max(alike[3:]) + 0.1
+
+
+def test_texts_need_scikit_learn_and_more_rows_than_dimensions(monkeypatch):
+    phase = fold(catalogue(made_ratings(items=32)))
+    config = Config(item_features=("id", "title"))
+    with pytest.raises(InputError, match="item feature 'title' needs more than 32 ite"):
+        prepare(config, phase)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(InputError, match="item feature 'title' needs scikit-learn"):
+        prepare(config, fold(catalogue(made_ratings())))

@@ -4,12 +4,29 @@ import jax
 import numpy as np
 import pytest
 
-from research.config import Config
+from research.config import REFERENCE, Config
 from research.events import SPLITS, TEST, TRAIN, catalogue, fold
-from research.features import available, item_features, resolve, user_features
+from research.features import ITEM as ITEMS
+from research.features import USER as USERS
+from research.features.sides import (
+    Features,
+    available,
+    choose_features,
+    static_features,
+)
 from research.prepare import prepare
-from research.types import InputError, Ratings, Users
-from tests.world import made_fold, made_ratings
+from research.types import (
+    CATEGORIES,
+    CATEGORY,
+    NUMBER,
+    TEXT,
+    Column,
+    Events,
+    InputError,
+    Ratings,
+    Table,
+)
+from tests.world import made_fold, made_ratings, with_columns
 
 USER = ("id", "gender", "age", "occupation", "zip")
 ITEM = ("id", "genres", "year")
@@ -17,13 +34,27 @@ ITEM = ("id", "genres", "year")
 
 def without_demographics() -> Ratings:
     ratings = made_ratings()
-    users = Users(ratings.users.id, None, None, None, None)
-    return ratings._replace(users=users)
+    return ratings._replace(users=Table(ratings.users.id, {}))
+
+
+def static(side: str, events: Events, *names: str) -> Features:
+    """The static features of these names."""
+    config = Config(**{f"{side}_features": names})
+    features = choose_features(side, events, config)
+    return static_features(side, features, events, config)
+
+
+def codes_of(side: str, name: str, column: Column) -> Features:
+    """The feature of that name, of as many users or items as the column has rows."""
+    ratings, n = made_ratings(), len(column.values)
+    events = catalogue(ratings)
+    table = Table(np.arange(n), {name: column})
+    return static(side, events._replace(**{f"{side}s": table}), name)
 
 
 def test_codes_are_within_their_tables_and_use_each_row():
     events = catalogue(made_ratings())
-    both = (user_features(events.users, USER), item_features(events.items, ITEM))
+    both = (static("user", events, *USER), static("item", events, *ITEM))
     for side, n in zip(both, (events.n_users, events.n_items), strict=True):
         assert set(side.codes) == set(side.sizes)
         for name, code in side.codes.items():
@@ -33,68 +64,84 @@ def test_codes_are_within_their_tables_and_use_each_row():
         assert len(side.dense) == n
 
 
+def test_tables_have_the_names_that_decide_their_initial_values():
+    events = catalogue(made_ratings())
+    users, items = static("user", events, *USER), static("item", events, *ITEM)
+    assert set(users.codes) == {"user", "gender", "age", "occupation", "zip"}
+    assert set(items.codes) == {"item", "decade"}
+
+
 def test_equal_values_share_a_code_and_others_do_not():
-    users = catalogue(made_ratings()).users
-    codes = user_features(users, USER).codes
-    for name, column in (("gender", users.gender), ("occupation", users.occupation)):
+    events = catalogue(made_ratings())
+    codes = static("user", events, *USER).codes
+    for name in ("gender", "occupation"):
+        column = events.users.columns[name].values
         same = column[:, None] == column[None, :]
         np.testing.assert_array_equal(codes[name][:, None] == codes[name][None], same)
 
 
 def test_ages_fall_into_the_buckets_of_movielens_1m():
-    users = catalogue(made_ratings()).users
-    ages = np.array([1, 17, 18, 24, 25, 34, 35, 44, 45, 49, 50, 55, 56, 99])
-    few = Users(np.arange(14), None, ages, None, None)
-    expected = [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6]
-    assert user_features(few, ("age",)).codes["age"].tolist() == expected
-    assert user_features(users, ("age",)).sizes["age"] <= 7
+    ages = np.array([1, 17, 18, 24, 25, 34, 35, 44, 45, 49, 50, 55, 56, 99, np.nan])
+    expected = [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7]
+    features = codes_of("user", "age", Column(NUMBER, ages))
+    assert features.codes["age"].tolist() == expected
+    assert features.sizes["age"] == 8
+    assert static("user", catalogue(made_ratings()), "age").sizes["age"] <= 7
 
 
 def test_a_zip_counts_by_its_first_digit_and_letters_are_one_place():
     zips = np.array(["12345", "19999", "2000", "V3N4P", "E2A4H", ""])
-    users = Users(np.arange(6), None, None, None, zips)
-    code = user_features(users, ("zip",)).codes["zip"].tolist()
+    code = codes_of("user", "zip", Column(CATEGORY, zips)).codes["zip"].tolist()
     assert code[0] == code[1] != code[2]
     assert code[3] == code[4] == code[5]
     assert len(set(code)) == 3
 
 
 def test_decades_and_the_unknown_year():
-    items = catalogue(made_ratings()).items
-    years = np.zeros(len(items.id), np.int32)
-    years[:4] = 1990, 1999, 2000, 1989
-    code = item_features(items._replace(year=years), ("year",)).codes["decade"]
+    years = Column(NUMBER, np.array([1990, 1999, 2000, 1989, np.nan, np.nan]))
+    code = codes_of("item", "year", years).codes["decade"].tolist()
     assert code[0] == code[1]
-    assert len({int(code[0]), int(code[2]), int(code[3]), int(code[4])}) == 4
+    assert code[4] == code[5]
+    assert len(set(code)) == 4
 
 
 def test_genres_are_given_as_they_are_or_not_at_all():
-    items = catalogue(made_ratings()).items
-    np.testing.assert_array_equal(item_features(items, ITEM).dense, items.genres)
-    assert item_features(items, ("id",)).dense.shape == (len(items.id), 0)
+    events = catalogue(made_ratings())
+    genres = events.items.columns["genres"].values
+    np.testing.assert_array_equal(static("item", events, *ITEM).dense, genres)
+    assert static("item", events, "id").dense.shape == (events.n_items, 0)
 
 
 def test_only_what_is_named_is_used():
     events = catalogue(made_ratings())
-    assert set(user_features(events.users, ("age",)).codes) == {"age"}
-    assert set(item_features(events.items, ("year",)).codes) == {"decade"}
+    assert set(static("user", events, "age").codes) == {"age"}
+    assert set(static("item", events, "year").codes) == {"decade"}
+
+
+def names(events: Events, config: Config = REFERENCE) -> tuple[tuple[str, ...], ...]:
+    """The user and the item features that can be had."""
+    return tuple(tuple(available(side, events, config)) for side in (USERS, ITEMS))
 
 
 def test_what_is_there_is_found():
     always = ("history-age",)
-    user, item = available(catalogue(made_ratings()))
+    user, item = names(catalogue(made_ratings()))
     assert user == (*USER, *always)
     assert item == (*ITEM, "title")
-    user, item = available(catalogue(made_ratings(), with_rated=True), "a file")
+    whole = catalogue(made_ratings(), with_rated=True)
+    user, item = names(whole, Config(item_array="a file"))
     assert user == (*USER, "genre-profile", *always)
     assert item == (*ITEM, "title", "profile", "dynamic", "array")
-    assert available(catalogue(without_demographics()))[0] == ("id", *always)
+    assert names(catalogue(without_demographics()))[0] == ("id", *always)
     ratings = made_ratings()
     n = len(ratings.items.id)
-    items = ratings.items._replace(
-        year=np.zeros(n, int), genres=np.zeros((n, 0), bool), title=np.array([""] * n)
+    items = with_columns(
+        ratings.items,
+        year=Column(NUMBER, np.full(n, np.nan)),
+        genres=Column(CATEGORIES, np.zeros((n, 0), bool)),
+        title=Column(TEXT, np.array([""] * n)),
     )
-    user, item = available(catalogue(ratings._replace(items=items), with_rated=True))
+    user, item = names(catalogue(ratings._replace(items=items), with_rated=True))
     assert item == ("id", "profile", "dynamic")
     assert "genre-profile" not in user
 
@@ -103,7 +150,7 @@ def test_where_every_rating_is_a_positive_there_is_no_rate_of_positives():
     ratings = made_ratings()
     events = catalogue(ratings, threshold=3.0, with_rated=True)
     assert events.rated is None
-    user, item = available(events)
+    user, item = names(events)
     assert not {"genre-profile", "profile", "dynamic"} & {*user, *item}
     with pytest.raises(InputError, match="item feature 'dynamic' is not in this"):
         prepare(Config(item_features=("id", "dynamic")), fold(events))
@@ -132,8 +179,9 @@ def test_the_default_is_what_the_data_set_has_but_the_users_id():
     config = resolve_features(Config(), fold(catalogue(without_demographics())))
     assert config.user_features == ()
     assert config.item_features == ITEM
-    assert resolve(("id",), USER, USER[1:], "user") == ("id",)
-    assert resolve((), USER, USER[1:], "user") == ()
+    config = prepare(Config(user_features=("id",)), made_fold()).config
+    assert config.user_features == ("id",)
+    assert prepare(Config(user_features=()), made_fold()).config.user_features == ()
 
 
 def test_a_tower_needs_something_to_go_by():

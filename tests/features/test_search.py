@@ -27,8 +27,8 @@ from research.towers.inputs import WORDS, init_tables
 from research.train.loop import Trained, train
 from research.train.model import make_model, serve_task
 from research.train.world import World
-from research.types import Fold, InputError
-from tests.world import made_fold, made_ratings
+from research.types import TEXT, Column, Fold, InputError
+from tests.world import made_fold, made_ratings, with_columns
 
 SEARCH = Config(
     **{"encoder": "query", "search": "simulated", "split": "last", "batch": 128},
@@ -49,8 +49,9 @@ def event_words(given: Config, phase: Fold) -> np.ndarray:
 def own(phase: Fold) -> list[set[int]]:
     """The words of each item: its title's and its genre's."""
     items = phase.fitted.items
-    genre = np.array(items.genre_names)[items.genres.argmax(axis=1)]
-    return [set(word_rows(f"{t} {g}")) for t, g in zip(items.title, genre, strict=True)]
+    genres, titles = items.columns["genres"], items.columns["title"].values
+    genre = np.array(genres.names)[genres.values.argmax(axis=1)]
+    return [set(word_rows(f"{t} {g}")) for t, g in zip(titles, genre, strict=True)]
 
 
 def from_target(given: Config, phase: Fold) -> np.ndarray:
@@ -225,12 +226,13 @@ def file(tmp_path):
 def searches(phase: Fold, skip: int = 0) -> str:
     """A file with the title of what each positive found; some pairs aren't in it."""
     fitted = phase.fitted
+    titles = fitted.items.columns["title"].values
     pairs = [
         *zip(fitted.user.tolist(), fitted.item.tolist(), strict=True),
         *zip(phase.held_user.tolist(), phase.held_item.tolist(), strict=True),
     ]
     rows = [
-        f'{fitted.users.id[u]},{fitted.items.id[i]},"The {fitted.items.title[i]}, now!"'
+        f'{fitted.users.id[u]},{fitted.items.id[i]},"The {titles[i]}, now!"'
         for u, i in pairs[skip:]
     ]
     return "\n".join(["user,item,query", *rows, "999999,1,of nobody"])
@@ -245,7 +247,7 @@ def test_a_file_gives_the_words_of_its_queries(file, capsys):
     assert f"a query for {n - 25} of {n} fitted pairs" in line
     words = event_words(given, phase)
     assert (words[:25] == 0).all()
-    titles = phase.fitted.items.title
+    titles = phase.fitted.items.columns["title"].values
     for row, item in zip(words[25:].tolist(), phase.fitted.item[25:], strict=True):
         assert row == word_rows(f"the {titles[item]} now")[:3]
     held = held_words(given, phase)
@@ -313,15 +315,15 @@ def test_what_has_no_search_is_refused(changes, reason):
 
 def test_a_data_set_without_words_is_refused():
     ratings = made_ratings()
-    items = ratings.items._replace(
-        title=np.full(130, "..."), genres=np.zeros((130, 0), bool), genre_names=()
-    )
+    dots = Column(TEXT, np.full(130, "..."))
+    items = with_columns(ratings.items, title=dots, genres=None)
     phase = fold(catalogue(ratings._replace(items=items)), "last")
     with pytest.raises(InputError, match="needs titles or genres"):
         resolve_search(SEARCH, phase)
     # An item without words is searched for without any; the others aren't.
-    title = np.array(["", *made_ratings().items.title[1:]])
-    few = ratings._replace(items=items._replace(title=title))
+    titles = ["", *ratings.items.columns["title"].values[1:]]
+    items = with_columns(items, title=Column(TEXT, np.array(titles)))
+    few = ratings._replace(items=items)
     phase = fold(catalogue(few), "last")
     mute = phase.fitted.items.id[phase.fitted.item] == few.items.id[0]
     words = event_words(config(search_noise=1.0), phase)

@@ -8,6 +8,7 @@ import pytest
 
 from research.config import Config
 from research.events import catalogue, fold
+from research.features import Request
 from research.features.timed import PRIOR, genre_profile, item_profile, recent, windows
 from research.prepare import prepare
 from research.towers.inputs import AGES
@@ -17,6 +18,13 @@ from research.types import Events, Ratings
 from tests.world import made_ratings
 
 DAYS = 50 / 86400  # the made times are 0 to 499 seconds: ten windows
+CONFIG = Config(
+    user_features=("genre-profile", "history-age"),
+    item_features=("id", "dynamic"),
+    window_days=DAYS,
+    **{"batch": 64, "epochs": 3, "history": 5, "dim": 8},
+    **{"user_hidden": (8,), "item_hidden": (8,)},
+)
 
 
 def fitted(split: str = "ratio", ratings: Ratings | None = None) -> Events:
@@ -52,9 +60,14 @@ def test_all_ratings_before_the_last_fitted_positive_are_there():
     assert before <= own.sum() <= before + 3  # ties in time go either way
 
 
+def asked(events: Events) -> Request:
+    return Request("any", "user", events, CONFIG)
+
+
 def test_the_genre_profile_is_the_rate_before_the_event():
     events = fitted()
-    found, rated = genre_profile(events), events.rated
+    found, rated = genre_profile(asked(events)), events.rated
+    genres = events.items.topics()
     rate = rated.positive.mean()
     assert found.shape == (len(events.item) + events.n_users, 4)
     for user in (0, 11, 59):
@@ -65,7 +78,7 @@ def test_the_genre_profile_is_the_rate_before_the_event():
             before = own[:end]
             row = found[events.offsets[user] + n + user]
             for genre in range(4):
-                of = [r for r in before if events.items.genres[rated.item[r], genre]]
+                of = [r for r in before if genres[rated.item[r], genre]]
                 liked = sum(bool(rated.positive[r]) for r in of)
                 expected = (liked + PRIOR * rate) / (len(of) + PRIOR)
                 assert row[genre] == pytest.approx(expected, rel=1e-5)
@@ -73,7 +86,7 @@ def test_the_genre_profile_is_the_rate_before_the_event():
 
 def test_the_item_profile_is_the_mean_rating_and_how_many():
     events = fitted()
-    found, rated = item_profile(events), events.rated
+    found, rated = item_profile(asked(events)), events.rated
     for item in (0, 5, 77):
         own = rated.rating[rated.item == item]
         mean = (own - rated.rating.mean()).sum() / (len(own) + PRIOR)
@@ -93,7 +106,7 @@ def test_windows_are_counted_back_from_the_last_event():
 
 def test_what_was_recent_is_of_the_window_before():
     events = fitted()
-    found, rated = recent(events, DAYS), events.rated
+    found, rated = recent(asked(events)), events.rated
     rate, end = rated.positive.mean(), events.timestamp.max()
     n_windows = int(windows(events, DAYS).max()) + 1
     assert found.shape == (n_windows + 1, events.n_items, 2)
@@ -108,15 +121,6 @@ def test_what_was_recent_is_of_the_window_before():
             assert found[row, item, 0] == pytest.approx(np.log1p(liked), rel=1e-5)
             share = (liked + PRIOR * rate) / (own.sum() + PRIOR)
             assert found[row, item, 1] == pytest.approx(share, rel=1e-5)
-
-
-CONFIG = Config(
-    user_features=("genre-profile", "history-age"),
-    item_features=("id", "dynamic"),
-    window_days=DAYS,
-    **{"batch": 64, "epochs": 3, "history": 5, "dim": 8},
-    **{"user_hidden": (8,), "item_hidden": (8,)},
-)
 
 
 def later_items_changed(events: Events, when: int) -> Events:
