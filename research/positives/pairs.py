@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Int
 from numpy import ndarray
 
-from research.events import pair_hash
+from research.rng import HALVES_SALT, SESSIONS_SALT, pair_hash
 from research.types import Events
 
 __all__ = [
@@ -21,7 +21,6 @@ __all__ = [
 ]
 
 HALVES = ("time", "random")
-SALT = 2  # salt of the hash behind random halves; ties in time have another
 
 
 class Halves(NamedTuple):
@@ -49,7 +48,7 @@ def halves(events: Events, by: str) -> Halves:
     rank = np.arange(len(events.user)) - events.offsets[events.user]
     if by == "random":
         code = pair_hash(
-            events.users.id[events.user], events.items.id[events.item], SALT
+            events.users.id[events.user], events.items.id[events.item], HALVES_SALT
         )
         order = np.lexsort((code, events.user))
         rank[order] = rank.copy()
@@ -80,7 +79,6 @@ def parts(
 
 HOUR = 3600  # seconds
 PARTNERS = 4  # per event, at most
-SESSIONS_SALT = 1  # salt of the hash that chooses partners; ties in time have another
 
 
 class Clicks(NamedTuple):
