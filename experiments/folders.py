@@ -3,19 +3,17 @@
 import hashlib
 import json
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from research.config import Config, training_fields
 from research.files import read_json
+from research.report.records import RESULTS_VERSION
 from research.types import InputError
 
 __all__ = [
     "FAILED",
     "FINISHED",
     "RESULTS_VERSION",
-    "check_version",
     "check_writable",
     "checked",
     "file_name",
@@ -28,28 +26,6 @@ __all__ = [
 ]
 
 FINISHED, FAILED = 0, 1  # exit statuses
-RESULTS_VERSION = 1  # part of every run's id, and of every file of records
-
-
-def check_version(
-    path: Path, header: Mapping[str, Any], remedy: str = "run the grid again"
-) -> None:
-    """Refuses records of another RESULTS_VERSION.
-
-    Args:
-      path: where they are.
-      header: what they say about themselves.
-      remedy: what the person should do instead.
-
-    Raises:
-      InputError: they are of another version.
-    """
-    version = header.get("results_version")
-    if version != RESULTS_VERSION:
-        raise InputError(
-            f"{path}: records of results version {version}, "
-            f"this is version {RESULTS_VERSION}: {remedy}"
-        )
 
 
 def run_id(config: Config, digest: str) -> str:
@@ -91,7 +67,12 @@ def finished(folder: Path) -> bool:
     """
     if not (folder / "metrics.json").is_file():
         return False
-    check_version(folder, read_json(folder / "env.json"), "choose another --out")
+    version = read_json(folder / "env.json").get("results_version")
+    if version != RESULTS_VERSION:
+        raise InputError(
+            f"{folder}: a record of results version {version}, "
+            f"this is version {RESULTS_VERSION}: choose another --out"
+        )
     return True
 
 

@@ -2,19 +2,28 @@
 
 import dataclasses
 import itertools
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from experiments.arms import arm
 from research.config import Config
+from research.registry import deferred
 from research.types import InputError, choose
 
-__all__ = ["Cell", "Grid", "Sweep", "expand"]
+__all__ = ["ARMS_FIGURE", "Cell", "Grid", "Sweep", "expand"]
 
 QUICK_EPOCHS = 2
 QUICK_VALUES = 2
 QUICK_WARMUP = 10  # steps, so that a cache has its turn in two epochs
 
 Sweep = dict[str, tuple[float, ...]]
+
+
+# What a grid shows that names no figures: each arm and swept value on its own line.
+ARMS_FIGURE: dict[str, Callable[..., Any]] = {
+    "arms": deferred("research.report.arms:dots_figure")
+}
 
 
 class Grid(NamedTuple):
@@ -35,6 +44,11 @@ class Grid(NamedTuple):
       changes: made to every run, beneath those of its arm.
       dataset_changes: further ones, by the name of the data set.
       note: stands under the tables: what their numbers must not be taken for.
+      figures: functions of its long table, each of a Drawing, by what the names of
+        their files end in; {} for none. They are ``deferred``, as tables are, so that
+        naming them loads neither matplotlib nor pandas.
+      tables: write further tables: functions of its results, its long table and that
+        table's path (without an end), each of the paths it wrote.
     """
 
     name: str
@@ -48,6 +62,8 @@ class Grid(NamedTuple):
     changes: dict[str, Any] = {}  # noqa: RUF012 - never written to
     dataset_changes: dict[str, dict[str, Any]] = {}  # noqa: RUF012 - never written to
     note: str = ""
+    figures: dict[str, Callable[..., Any]] = ARMS_FIGURE
+    tables: tuple[Callable[..., list[Path]], ...] = ()
 
     @property
     def swept_fields(self) -> list[str]:

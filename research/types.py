@@ -211,12 +211,12 @@ class Record(NamedTuple):
     Held-out positives of the evaluated users are listed by user (ascending), then by
     rank; rank counts from 0 and is capped: 100 means not among the first 100.
     band is 0, 1, 2 for BANDS. exposure[k, i] counts the top-k lists that hold item i,
-    for the cut-offs ``ks``. The per-user columns are at cut-off 20.
+    for the cut-offs ``ks``.
 
-    The last four may be None: expansion (1 where a held-out positive has only genres
-    foreign to its user) and outside_genres where the data have no genres, repulsion
-    where only lists were evaluated, and all four, with distinct (how many of the top-k
-    lists differ), in a record of before they were measured.
+    ``columns`` holds by name whatever else was measured of the lists, for the metrics
+    that need it (research/evaluate/metrics.py): [v] a value per user, [h] a value per
+    held-out positive, or [k] a value per cut-off. A column is absent where it could not
+    be measured, and from records that are older than its metric.
     """
 
     ks: Int[ndarray, " k"]
@@ -225,14 +225,7 @@ class Record(NamedTuple):
     band: UInt8[ndarray, " h"]
     exposure: Int[ndarray, "k i"]
     item_counts: Int[ndarray, " i"]
-    ild: Float[ndarray, " v"]
-    novelty: Float[ndarray, " v"]
-    train_count: Float[ndarray, " v"]
-    recall_item: Float[ndarray, " v"]
-    expansion: UInt8[ndarray, " h"] | None = None
-    outside_genres: Float[ndarray, " v"] | None = None
-    repulsion: Float[ndarray, " v"] | None = None
-    distinct: Int[ndarray, " k"] | None = None
+    columns: dict[str, ndarray]
 
 
 T = TypeVar("T")

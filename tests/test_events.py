@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from research.baselines.items import popularity
-from research.evaluate import rank_scores, seen_items_of
+from research.evaluate.top_k import rank_scores, seen_items_of
 from research.events import SPLITS, catalogue, fold, take_events
 from research.rng import pair_hash, splitmix64
 from research.types import Events, InputError, Ratings

@@ -6,6 +6,7 @@ from typing import Any
 
 from experiments.bench.found import Found, Row, Target, load_found
 from research.files import replace
+from research.report.pages import markdown_page, markdown_table
 
 __all__ = ["page_of", "section", "write_page"]
 
@@ -26,28 +27,25 @@ def page_of(folder: Path, order: Sequence[str]) -> str:
     """
     there = [folder / f"{name}.json" for name in order]
     found = [load_found(path) for path in there if path.is_file()]
-    lines = [
-        "# Benchmarks",
-        "",
+    return markdown_page(
+        "Benchmarks",
         "Written by `python -m experiments bench` from the files beside it. Medians "
         "over repeats, the least and the largest in brackets; sides of one case took "
         "turns. Compilation is apart from what is timed.",
-    ]
-    for one in found:
-        lines += ["", *section(one)]
-    return "\n".join(lines) + "\n"
+        *(block for one in found for block in section(one)),
+    )
 
 
 def section(found: Found) -> list[str]:
-    """A benchmark's lines: what was done, where, what was seen, what was asked."""
+    """A benchmark's blocks: what was done, where, what was seen, what was asked."""
     names = list(dict.fromkeys(name for row in found.rows for name in row.more))
     rows = [_cells(row, names) for row in found.rows]
-    lines = [f"## {found.benchmark}", "", found.about, "", _where(found.setting), ""]
-    lines += _table(["case", "side", "median", *names, "note"], rows)
+    blocks = [f"## {found.benchmark}", found.about, _where(found.setting)]
+    blocks.append(markdown_table(["case", "side", "median", *names, "note"], rows))
     if found.targets:
         asked = [_asked(target) for target in found.targets]
-        lines += ["", *_table(["asked of", "asked", "seen", ""], asked)]
-    return lines
+        blocks.append(markdown_table(["asked of", "asked", "seen", ""], asked))
+    return blocks
 
 
 def _where(setting: dict[str, Any]) -> str:
@@ -82,11 +80,6 @@ def _asked(target: Target) -> list[str]:
     seen = "not measured" if target.seen is None else _number(target.seen)
     met = {True: "met", False: "not met", None: ""}[target.met]
     return [target.what, f"{sign} {target.asked:g} {target.unit}", seen, met]
-
-
-def _table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    lines = [names, ["---"] * len(names), *rows]
-    return ["| " + " | ".join(line) + " |" for line in lines]
 
 
 def _number(value: float) -> str:

@@ -15,7 +15,10 @@ above the line by 0.01, most others on it, pointwise losses below it. On item re
 exact softmax at 0.1 and the masked one at 0.2 lie above.
 """
 
+import functools
+
 from experiments.grid import Grid, Sweep
+from research.registry import deferred
 
 _ALPHAS = (-1.0, -0.75, -0.5, -0.25, 0.0, 0.25, 0.5, 0.75, 1.0)
 _LINE: Sweep = {"temperature": (0.1,), "prior": _ALPHAS}
@@ -31,6 +34,8 @@ _SWEEPS: dict[str, tuple[Sweep, ...]] = {
     "pointwise-sigmoid": ({"temperature": _TWO},),
 }
 
+_FIGURE = deferred("research.report.frontier:frontier_figure")
+
 FRONTIER = Grid(
     name="frontier",
     question="Which arm wins at a requested precision, and does any beat a prior?",
@@ -38,4 +43,10 @@ FRONTIER = Grid(
     reference="in-batch+logq",
     minutes="14",
     arm_sweeps=_SWEEPS,
+    figures={
+        "diversity": _FIGURE,
+        "diversity-item": functools.partial(_FIGURE, judged="recall_item"),
+        "serving": deferred("research.report.frontier:serving_figure"),
+    },
+    tables=(deferred("research.report.frontier:write_frontier"),),
 )

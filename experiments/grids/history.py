@@ -31,6 +31,7 @@ from typing import Any
 
 from experiments.chosen import CHOSEN
 from experiments.grid import Grid, Sweep
+from research.registry import deferred
 
 _TEMPERATURE = {"temperature": CHOSEN["in-batch+logq"]}
 # A step an example less often, as there are ten times as many.
@@ -64,4 +65,5 @@ HISTORY_TIES = Grid(
     minutes="8",
     arm_sweeps={name: (_SALTS,) for name in _NEXT},
     changes={**_TEMPERATURE, "split": "last"},
+    tables=(deferred("research.report.salts:write_over_salts"),),
 )

@@ -36,4 +36,5 @@ LEARNED_TEMPERATURE = Grid(
     reference="in-batch+logq",
     minutes="15",
     arm_sweeps=_SWEEPS,
+    figures={},
 )

@@ -28,6 +28,7 @@ LOSSES = Grid(
     reference="full-softmax",
     minutes="15",
     arm_sweeps={name: ({"temperature": (value,)},) for name, value in CHOSEN.items()},
+    figures={},
 )
 
 LOSSES_CHOICE = Grid(
@@ -39,4 +40,5 @@ LOSSES_CHOICE = Grid(
     minutes="20",
     swept={"temperature": (0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0)},
     changes={"fit_on": "train"},
+    figures={},
 )

@@ -17,8 +17,12 @@ Expect on MovieLens 100K, ``last``: R@20 0.934 at noise 0, 0.616 at 0.5, 0.241 a
 say nothing cost 0.048 [0.030, 0.068]; at 0.9 they neither cost nor help recall.
 """
 
+import functools
+
 from experiments.chosen import CHOSEN
-from experiments.grid import Grid
+from experiments.grid import ARMS_FIGURE, Grid
+
+_TITLE = "Simulated words see the target: recall falls as more of them are replaced"
 
 SEARCH = Grid(
     name="search",
@@ -32,4 +36,5 @@ SEARCH = Grid(
         "The words of `encoder-query` are made from the target: its recall is no "
         "estimate of a search engine's, and compares with no other encoder's."
     ),
+    figures={"arms": functools.partial(ARMS_FIGURE["arms"], title=_TITLE)},
 )

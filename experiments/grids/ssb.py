@@ -14,6 +14,7 @@ full-softmax about 110.
 """
 
 from experiments.grid import Grid
+from research.registry import deferred
 
 SSB = Grid(
     name="ssb",
@@ -41,4 +42,5 @@ SSB = Grid(
     reference="in-batch",
     seeds=3,
     minutes="7",
+    figures={"arms": deferred("research.report.arms:arms_figure")},
 )

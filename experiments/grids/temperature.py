@@ -13,6 +13,7 @@ coverage FALLS as the temperature rises, from about 0.75 to 0.4.
 """
 
 from experiments.grid import Grid
+from research.registry import deferred
 
 TEMPERATURE = Grid(
     name="temperature",
@@ -22,4 +23,9 @@ TEMPERATURE = Grid(
     seeds=1,
     minutes="7",
     swept={"temperature": (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0)},
+    figures={
+        "curves": deferred("research.report.sweeps:temperature_figure"),
+        "tradeoff": deferred("research.report.sweeps:tradeoff_figure"),
+        "diversity": deferred("research.report.sweeps:diversity_figure"),
+    },
 )

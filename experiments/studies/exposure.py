@@ -26,19 +26,12 @@ from numpy import ndarray
 
 from experiments.arms import arm
 from experiments.studies import SIMULATED, STUDIES, StudyOptions
-from experiments.studies.files import (
-    HEADING,
-    load_study,
-    markdown_page,
-    markdown_table,
-    save_study,
-    study_header,
-    write_report,
-)
+from experiments.studies.files import save_study, write_report
 from research.data.synthetic import Synthetic, made_fold, make_synthetic, relevance
 from research.report.intervals import over_seeds
-from research.report.pages import csv_text
-from research.report.pictures import STYLE, Drawing, blank
+from research.report.pages import QUICK, csv_text, markdown_page, markdown_table
+from research.report.pictures import STYLE, Drawing, above, blank
+from research.report.records import load_stored, study_header
 from research.train.loop import train
 
 __all__ = [
@@ -106,12 +99,12 @@ def phase_figure(phase: Phase) -> Drawing:
         bar = figure.colorbar(image, ax=axes, label=f"gain of {phase.arms[1]}")
         bar.ax.set_xlabel(" ")
         best, worst = frame.loc[frame.gain.idxmax()], frame.loc[frame.gain.idxmin()]
-        figure.suptitle(
+        above(
+            figure,
             f"Correct where clicks follow quality ({best.gain:+.2f}),\n"
             f"not where they follow exposure ({worst.gain:+.2f})"
             if worst.gain < 0
             else "The correction helps in every world",
-            **HEADING,
         )
     return Drawing(figure, frame)
 
@@ -135,8 +128,8 @@ def phase_page(phase: Phase, frame: pd.DataFrame, quick: bool) -> str:
         "Share of each user's 20 truly most relevant items among the 20 recommended, "
         "in made worlds; 95 % t intervals over seeds of the paired gain."
     )
-    table = markdown_table(heads, rows, rule="--:")
-    return markdown_page(STUDIES[NAME].question, [about, table], quick)
+    table = markdown_table(heads, rows, left=0)
+    return markdown_page(STUDIES[NAME].question, about, table, QUICK if quick else "")
 
 
 NAME = "exposure"
@@ -206,8 +199,8 @@ def report_exposure(records: Path, out: Path) -> list[Path]:
     Raises:
       InputError: no such file, or of another RESULTS_VERSION.
     """
-    content, arrays = load_study(records)
-    header, spreads = content["header"], tuple(float(x) for x in arrays["spreads"])
+    header, _, arrays = load_stored(records)
+    spreads = tuple(float(x) for x in arrays["spreads"])
     phase = Phase(tuple(header["arms"]), spreads, arrays["recovered"].astype(float))
     frame = phase_frame(phase)
     texts = {".csv": csv_text(frame), ".md": phase_page(phase, frame, header["quick"])}

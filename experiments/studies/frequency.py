@@ -27,20 +27,21 @@ from jaxtyping import Array, Float, Key
 from matplotlib.axes import Axes
 from scipy.optimize import brentq
 
-from experiments.folders import check_version, records_path
+from experiments.folders import records_path
 from experiments.studies import SIMULATED, STUDIES, StudyOptions
-from experiments.studies.files import (
-    markdown_page,
-    markdown_table,
-    study_header,
-    write_report,
-)
+from experiments.studies.files import write_report
 from research import rng
 from research.negatives.frequency import Estimate, at_least_one, init_estimate, observe
 from research.report.intervals import over_seeds
-from research.report.pages import csv_text
+from research.report.pages import QUICK, csv_text, markdown_page, markdown_table
 from research.report.pictures import SPARE_COLOURS, STYLE, Drawing, blank
-from research.report.records import RunResult, load_records, read_header, save_records
+from research.report.records import (
+    RunResult,
+    load_records,
+    read_header,
+    save_records,
+    study_header,
+)
 from research.report.tables import LEADING, TRAILING
 
 __all__ = [
@@ -97,7 +98,6 @@ def report_frequency(records: Path, out: Path) -> list[Path]:
       InputError: no such file, or of another RESULTS_VERSION.
     """
     header = read_header(records)
-    check_version(records, header)
     frame = _table(load_records(records))
     texts = {".csv": csv_text(frame), ".md": _markdown(frame, header)}
     return write_report(
@@ -208,7 +208,9 @@ def _markdown(frame: pd.DataFrame, header: dict[str, Any]) -> str:
         f"results version {header['results_version']}."
     )
     parts = [markdown_table(heads, rows), note]
-    return markdown_page(STUDIES[NAME].question, parts, header["quick"])
+    return markdown_page(
+        STUDIES[NAME].question, *parts, QUICK if header["quick"] else ""
+    )
 
 
 DASHES = ("solid", (0, (5, 2)), (0, (2, 1.5)), "dashdot")

@@ -35,15 +35,7 @@ from numpy import ndarray
 from experiments.arms import arm
 from experiments.runs import fold_of, ratings_of
 from experiments.studies import STUDIES, StudyOptions
-from experiments.studies.files import (
-    HEADING,
-    load_study,
-    markdown_page,
-    markdown_table,
-    save_study,
-    study_header,
-    write_report,
-)
+from experiments.studies.files import save_study, write_report
 from experiments.studies.probe.bias import make_point
 from experiments.studies.probe.estimators import draw_rows, probed_arm, score_gradient
 from experiments.studies.probe.negatives import follow
@@ -51,8 +43,9 @@ from research.config import Config
 from research.negatives.source import Batch, Pool
 from research.prepare import prepare
 from research.report.intervals import over_seeds
-from research.report.pages import csv_text
-from research.report.pictures import SPARE_COLOURS, STYLE, Drawing, blank
+from research.report.pages import QUICK, csv_text, markdown_page, markdown_table
+from research.report.pictures import SPARE_COLOURS, STYLE, Drawing, above, blank
+from research.report.records import load_stored, study_header
 
 __all__ = [
     "Magnifier",
@@ -165,12 +158,12 @@ def magnifier_figure(shares: Magnifier) -> Drawing:
         panels[0].set_ylabel("share of the gradient on negatives")
         last = frame[(frame.model == shares.models[-1]) & (frame.k == shares.ks[1])]
         ends = last.sort_values("temperature")["mean"].to_numpy()
-        figure.suptitle(
+        above(
+            figure,
             f"After training, the {shares.ks[1]} hardest negatives get {ends[0]:.0%} "
             f"of the gradient at {min(shares.temperatures):g}, {ends[-1]:.0%} at "
             f"{max(shares.temperatures):g}\n(lines: the softmax's formula; marks: "
             "measured by autodiff)",
-            **HEADING,
         )
     return Drawing(figure, frame)
 
@@ -220,8 +213,8 @@ def magnifier_page(shares: Magnifier, frame: pd.DataFrame, quick: bool) -> str:
         "seeds; trained by full-softmax at 0.1. Measured and formula differ by at most "
         f"{gap:.1e}."
     )
-    table = markdown_table(["temperature", *names], rows, rule="--:")
-    return markdown_page(STUDIES[NAME].question, [about, table], quick)
+    table = markdown_table(["temperature", *names], rows, left=0)
+    return markdown_page(STUDIES[NAME].question, about, table, QUICK if quick else "")
 
 
 def _cell(row: Any) -> str:
@@ -281,7 +274,7 @@ def report_magnifier(records: Path, out: Path) -> list[Path]:
     Raises:
       InputError: no such file, or of another RESULTS_VERSION.
     """
-    content, arrays = load_study(records)
+    header, _, arrays = load_stored(records)
     shares = Magnifier(
         models=MODELS,
         temperatures=tuple(round(float(t), 6) for t in arrays["temperatures"]),
@@ -289,7 +282,7 @@ def report_magnifier(records: Path, out: Path) -> list[Path]:
         measured=arrays["measured"].astype(float),
         formula=arrays["formula"].astype(float),
     )
-    frame, header = magnifier_frame(shares), content["header"]
+    frame = magnifier_frame(shares)
     texts = {
         ".csv": csv_text(frame),
         ".md": magnifier_page(shares, frame, header["quick"]),

@@ -1,191 +1,100 @@
-"""Interest expansion: what is recommended, and found, outside a user's own genres.
+"""The metrics: one entry each, which says everything that tables and figures ask.
 
-Conventions as in ``record``; ``g`` genres. A genre is *foreign* to a user where it
-makes up less than 5 % of the genres of the user's fitted positives, each positive
-counted once in each of its genres. That includes every genre the user never touched.
+A metric that a record's ranks, bands and exposure suffice for is a function and an
+entry. One that needs more has a second function, which measures a column of the record
+while the lists are at hand (research/evaluate/record.py).
+
+Conventions: ``v`` evaluated users, ``h`` their held-out positives, ``i`` items, ``k`` a
+cut-off. For a user u with held-out positives H_u, n = |H_u|; rank r counts from 0.
 """
 
-from collections.abc import Collection
-from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Float
 from numpy import ndarray
 
-from research.evaluate.top_k import CHUNK, THREADS, TILE, Scorer, seen_items_of
-from research.types import BANDS, Fold, Record
+from research.evaluate import formulas
+from research.registry import Registry, deferred
+from research.types import BANDS, Record
 
 __all__ = [
-    "CAP",
-    "COLUMN_CUTOFF",
+    "CUTOFF",
+    "DEFAULT_KS",
     "METRICS",
-    "PER_USER",
-    "RARE",
-    "WHOLE_SET",
     "Key",
-    "absent",
-    "foreign_genres",
-    "is_expansion",
+    "Metric",
+    "available",
     "keys",
-    "outside_share",
+    "mean_counted",
+    "metric_values",
     "per_user",
-    "repulsion",
     "summary",
     "whole_set",
 ]
 
-RARE = 0.05  # of MovieLens's 18 genres, equal shares would be 5.6 % each
+CUTOFF = 20  # of the columns that a record holds ready-made, of pages and of figures
+DEFAULT_KS = (10, 20, 50, 100)
 
 
-def foreign_genres(fold: Fold) -> Bool[np.ndarray, "v g"] | None:
-    """The genres foreign to each evaluated user; None where no item has a genre.
-
-    With c_ug the user's fitted positives of genre g: c_ug < 0.05 sum_g c_ug, or
-    c_ug = 0.
-    """
-    genres = fold.fitted.items.topics()
-    if not genres.any():
-        return None
-    offsets, items = seen_items_of(fold)
-    n_users = len(offsets) - 1
-    user = np.repeat(np.arange(n_users), np.diff(offsets))
-    # a genre at a time: [v, g] is small, a row of genres for each event is not
-    counts = [
-        np.bincount(user[genres[items, g]], minlength=n_users)
-        for g in range(genres.shape[1])
-    ]
-    profile = np.stack(counts, axis=1)
-    return (profile < RARE * profile.sum(axis=1, keepdims=True)) | (profile == 0)
-
-
-def is_expansion(
-    genres: Bool[np.ndarray, "i g"],
-    foreign: Bool[np.ndarray, "v g"] | None,
-    user: Int[np.ndarray, " h"],
-    item: Int[np.ndarray, " h"],
-) -> UInt8[np.ndarray, " h"] | None:
-    """1 where the item has a genre and all its genres are foreign to the user, else 0.
-
-    None where ``foreign`` is: absent, not zero.
-
-    >>> genres = np.array([[True, False], [True, True], [False, False]])
-    >>> foreign, user = np.array([[True, False]]), np.zeros(3, int)
-    >>> is_expansion(genres, foreign, user, np.arange(3)).tolist()
-    [1, 0, 0]
-    """
-    if foreign is None:
-        return None
-    of_item = genres[item]
-    familiar = (of_item & ~foreign[user]).any(axis=1)
-    return (of_item.any(axis=1) & ~familiar).astype(np.uint8)
-
-
-def outside_share(
-    genres: Bool[np.ndarray, "i g"],
-    foreign: Bool[np.ndarray, "v g"] | None,
-    shown: Int[np.ndarray, "v k"],
-    filled: Bool[np.ndarray, "v k"],
-) -> Float[np.ndarray, " v"] | None:
-    """The share of a list's genres, counted slot by slot, that are foreign to its user.
-
-    An item of two genres counts twice, one without a genre not at all; NaN where no
-    item of the list has a genre. None where ``foreign`` is.
-
-    >>> genres, foreign = np.eye(2, dtype=bool), np.array([[True, False]])
-    >>> lists = np.array([[0, 1, 1, 0]])
-    >>> outside_share(genres, foreign, lists, np.array([[True, True, True, False]]))
-    array([0.33333333])
-    """
-    if foreign is None:
-        return None
-    n_users, n_genres = foreign.shape
-    counts = np.zeros((n_users, n_genres))
-    for slot in range(shown.shape[1]):  # never [v, k, g]
-        counts += genres[shown[:, slot]] & filled[:, slot, None]
-    total = counts.sum(axis=1)
-    outside = np.where(foreign, counts, 0.0).sum(axis=1)
-    return np.where(total > 0, outside / np.maximum(total, 1), np.nan)
-
-
-def repulsion(fold: Fold, scorer: Scorer) -> Float[np.ndarray, " v"]:
-    """Mean over a user's held-out positives of the share of unseen items above them.
-
-    share = (#{j: s_j > s_i} + 1/2 #{j != i: s_j = s_i}) / (n - 1), over the n unseen
-    items j, which are all but the user's fitted positives: 0 is the top, 1 the bottom,
-    and equal scores for all give 1/2. One minus it is the user's area under the ROC
-    curve, with the user's other held-out positives among the negatives.
+@dataclass(frozen=True)
+class Metric:
+    """A metric: how it is computed, and how tables, pages and figures show it.
 
     Args:
-      fold: the phase; the rows of the scorer are fold.evaluated.
-      scorer: scores of the users for the whole catalogue.
-
-    Returns:
-      [v], NaN for a user with fewer than two unseen items.
+      help: what it is, in one line.
+      label: its name on an axis; ``{k}`` stands for the cut-off.
+      compute: (record, k) -> a value per user, [v], or one number for all lists; by
+        default the column itself. NaN for a user whom it does not count: which users it
+        counts must not depend on the run, or arms cannot be paired.
+      per_user: whether it has a value per user; else it is of all lists together.
+      better: which end is better; "neither" for what only describes lists, which is
+        not marked on a page.
+      unit: of the axis, where it has one.
+      heading: of its column on a Markdown page; without one it is in the CSV alone.
+      number: format of its numbers on a page.
+      leading: whether its column stands before those that aren't.
+      interval: whether a page gives its interval and its paired difference.
+      footnote: a paragraph below a page. Metrics may share one: it is printed where all
+        of them are shown.
+      cutoffs: those it is computed at; none are all that a record has.
+      column: the record's column it needs; it is absent where a record lacks that.
+      measure: Evaluation -> that column, or None where it can't be measured.
     """
-    n_items = fold.fitted.n_items
-    offsets, seen = seen_items_of(fold)
-    judged = np.isin(fold.held_user, fold.evaluated)
-    item = fold.held_item[judged]
-    user = np.searchsorted(fold.evaluated, fold.held_user[judged])
-    starts = np.searchsorted(user, np.arange(len(fold.evaluated) + 1))
 
-    def of_tile(first: int) -> Float[np.ndarray, " t"]:
-        rows = slice(first, min(first + TILE, len(fold.evaluated)))
-        scores = _scores(scorer, rows, n_items)
-        shares = np.full(len(scores), np.nan)
-        for n, v in enumerate(range(rows.start, rows.stop)):
-            held = scores[n, item[starts[v] : starts[v + 1]]]
-            others = np.delete(scores[n], seen[offsets[v] : offsets[v + 1]])
-            if len(others) < 2:
-                continue
-            above = (others > held[:, None]).sum(axis=1)
-            level = (others == held[:, None]).sum(axis=1) - 1  # itself is no other
-            shares[n] = np.mean((above + level / 2) / (len(others) - 1))
-        return shares
+    help: str
+    label: str
+    compute: Callable[[Record, int], Any] | None = None
+    per_user: bool = True
+    better: Literal["higher", "lower", "neither"] = "neither"
+    unit: str = ""
+    heading: str = ""
+    number: str = ".3f"
+    leading: bool = False
+    interval: bool = False
+    footnote: str = ""
+    cutoffs: tuple[int, ...] = ()
+    column: str = ""
+    measure: Callable[[Any], ndarray | None] | None = None
 
-    with ThreadPoolExecutor(max_workers=THREADS) as pool:
-        tiles = list(pool.map(of_tile, range(0, len(fold.evaluated), TILE)))
-    return np.concatenate([np.empty(0), *tiles])
+    def __post_init__(self) -> None:
+        if not self.column and (self.compute is None or self.measure is not None):
+            raise ValueError(f"{self.label}: name the column that it needs")
 
+    def title(self, k: int) -> str:
+        """Its name at cut-off k, without a unit."""
+        return self.label.format(k=k)
 
-def _scores(scorer: Scorer, rows: slice, n_items: int) -> Float[np.ndarray, "t i"]:
-    """A tile's scores for the whole catalogue, chunk after chunk."""
-    chunks = [
-        scorer(rows, slice(start, min(start + CHUNK, n_items)))
-        for start in range(0, n_items, CHUNK)
-    ]
-    return np.concatenate(chunks, axis=1)
+    def axis(self, k: int) -> str:
+        """The label of an axis at cut-off k, with the unit."""
+        return f"{self.title(k)} ({self.unit})" if self.unit else self.title(k)
 
-
-CAP = 100  # a record's ranks stop here, so no cut-off above it can be computed
-COLUMN_CUTOFF = 20  # the cut-off of the columns a record holds ready-made
-BAND_METRICS = tuple(f"recall_{band}" for band in BANDS)
-COLUMNS = (
-    *("recall_item", "ild", "novelty", "train_count"),
-    *("outside_genres", "repulsion"),
-)
-PER_USER = (
-    *("recall", "ndcg", "hit", "mrr", *BAND_METRICS, "recall_expansion"),
-    *COLUMNS,
-)
-WHOLE_SET = (
-    *("coverage", "gini", "entropy", "cold_slots_0", "cold_slots_2"),
-    "distinct_lists",
-)
-# What a record may lack, and the metric that is then absent, not zero.
-OPTIONAL = {
-    "expansion": "recall_expansion",
-    "outside_genres": "outside_genres",
-    "repulsion": "repulsion",
-    "distinct": "distinct_lists",
-}
-METRICS = (
-    *("recall", "ndcg", "hit", "mrr", *BAND_METRICS, "recall_item"),
-    *("coverage", "gini", "entropy", "ild", "novelty", "train_count"),
-    *("cold_slots_0", "cold_slots_2"),
-    *("recall_expansion", "outside_genres", "repulsion", "distinct_lists"),
-)
+    def column_heading(self, k: int) -> str:
+        """The heading of its column on a Markdown page at cut-off k."""
+        return self.heading.format(k=k)
 
 
 class Key(NamedTuple):
@@ -195,139 +104,99 @@ class Key(NamedTuple):
     k: int
 
 
-def absent(record: Record) -> set[str]:
-    """Returns the metrics that the record has no column for."""
-    return {m for field, m in OPTIONAL.items() if getattr(record, field) is None}
+def keys(ks: Sequence[int], names: Collection[str] | None = None) -> list[Key]:
+    """Every metric at every cut-off it has, in the order of tables.
 
+    Args:
+      ks: cut-offs of the records.
+      names: metrics that are kept; default all.
 
-def keys(ks: Int[ndarray, " k"], without: Collection[str] = ()) -> list[Key]:
-    """Returns every metric at every cut-off it has, in the order of tables.
-
-    ``without`` names metrics that are left out.
-
-    >>> [key.k for key in keys(np.array([10, 20])) if key.metric in ("hit", "ild")]
+    >>> [key.k for key in keys((10, 20)) if key.metric in ("hit", "ild")]
     [10, 20, 20]
     """
-    cutoffs = [int(k) for k in ks]
     return [
         Key(name, k)
-        for name in METRICS
-        if name not in without
-        for k in ([COLUMN_CUTOFF] if name in COLUMNS else cutoffs)
+        for name, metric in METRICS.items()
+        if names is None or name in names
+        for k in metric.cutoffs or ks
     ]
 
 
-def per_user(record: Record) -> dict[Key, Float[ndarray, " v"]]:
-    """Returns each per-user metric at each cut-off, unreduced, float64 ``[v]``.
+def available(record: Record) -> list[str]:
+    """The metrics whose column, if they need one, the record has."""
+    return [
+        name
+        for name, metric in METRICS.items()
+        if not metric.column or metric.column in record.columns
+    ]
 
-    With H_u the user's held-out positives, n = |H_u|, rank r from 0:
-    recall = |{r < k}| / n; hit = [some r < k]; mrr = 1 / (1 + min r) if min r < k
-    else 0; ndcg = sum over r < k of 1/log2(r + 2), divided by the same sum over the
-    min(k, n) first ranks; recall_head, _torso, _tail = recall over the positives of
-    that popularity band, NaN for a user who has none. recall_item, ild, novelty
-    [castells2011], train_count, outside_genres and repulsion are the record's own
-    columns, at cut-off 20. recall_expansion = recall over the positives of foreign
-    genres, NaN for a user who has none. What the record lacks is left out.
+
+def metric_values(record: Record, key: Key) -> Any:
+    """A metric at a cut-off: [v] in float64, or a number where it is of all lists.
+
+    Raises:
+      ValueError: a metric per user did not give a value per user.
+    """
+    metric, (name, k) = METRICS[key.metric], key
+    if metric.compute is not None:
+        values = metric.compute(record, k)
+    elif metric.per_user:
+        values = record.columns[metric.column].astype(np.float64)
+    else:
+        values = record.columns[metric.column][record.ks.tolist().index(k)]
+    if not metric.per_user:
+        return float(values)
+    if values.shape != record.held.shape:
+        raise ValueError(
+            f"metric {name}: {list(values.shape)} values for {len(record.held)} users"
+        )
+    return values
+
+
+def per_user(record: Record) -> dict[Key, Float[ndarray, " v"]]:
+    """Each metric per user that the record has, at each cut-off, unreduced.
 
     Raises:
       ValueError: a cut-off outside 1 to 100, or positives that don't add up.
     """
-    ks, held = record.ks, record.held.astype(np.int64)
-    if np.any(ks < 1) or np.any(ks > CAP):
-        raise ValueError(f"cut-offs {ks.tolist()}: a record holds ranks 1 to {CAP}")
+    ks, held = record.ks, record.held
+    if np.any(ks < 1) or np.any(ks > formulas.DEPTH):
+        raise ValueError(
+            f"cut-offs {ks.tolist()}: a record holds ranks 1 to {formulas.DEPTH}"
+        )
     if held.sum() != len(record.rank) or np.any(held < 1):
         raise ValueError(
             f"{len(record.rank)} ranks for {int(held.sum())} held-out positives,"
             f" {int((held < 1).sum())} users without any"
         )
-    users = np.repeat(np.arange(len(held)), held)
-    rank = record.rank.astype(np.int64)
-    first = np.minimum.reduceat(rank, np.cumsum(held) - held) if len(held) else held
-    gain = 1 / np.log2(np.arange(CAP + 1) + 2)
-    ideal = np.concatenate([[0.0], np.cumsum(gain)])
-    groups = {name: record.band == b for b, name in enumerate(BAND_METRICS)}
-    if record.expansion is not None:
-        groups["recall_expansion"] = record.expansion == 1
-    of_group = {name: _by_user(users, mine, held) for name, mine in groups.items()}
-    out: dict[Key, ndarray] = {}
-    for k in ks.tolist():
-        top = rank < k
-        out[Key("recall", k)] = _by_user(users, top, held) / held
-        dcg = _by_user(users, np.where(top, gain[rank], 0.0), held)
-        out[Key("ndcg", k)] = dcg / ideal[np.minimum(k, held)]
-        out[Key("hit", k)] = (first < k).astype(np.float64)
-        out[Key("mrr", k)] = np.where(first < k, 1 / (first + 1.0), 0.0)
-        for name, mine in groups.items():
-            hits, n = _by_user(users, top & mine, held), of_group[name]
-            out[Key(name, k)] = np.where(n > 0, hits / np.where(n > 0, n, 1), np.nan)
-    for name in COLUMNS:
-        if (column := getattr(record, name)) is not None:
-            out[Key(name, COLUMN_CUTOFF)] = column.astype(np.float64)
-    return out
+    return _values(record, per_user=True)
 
 
 def whole_set(record: Record) -> dict[Key, float]:
-    """Returns the metrics of all lists taken together, at each cut-off.
-
-    With p(j) item j's share of the slots and n items in the catalogue:
-    coverage = |{j: p(j) > 0}| / n; entropy = -sum p log2 p, in bits;
-    gini = sum_j (2j - n - 1) p_(j) / (n - 1), p ascending over the whole catalogue;
-    cold_slots_0, cold_slots_2 = share of slots given to items with 0, with at most 2
-    fitted clicks. All are NaN where nothing was recommended. distinct_lists = distinct
-    top-k lists / users, left out where the record lacks it.
-    """
-    out: dict[Key, float] = {}
-    for n, (k, exposure) in enumerate(
-        zip(record.ks.tolist(), record.exposure, strict=True)
-    ):
-        slots = exposure.sum()
-        p = exposure / slots if slots else np.full(len(exposure), np.nan)
-        shown = float(np.mean(exposure > 0)) if slots else float("nan")
-        out[Key("coverage", k)] = shown
-        out[Key("gini", k)] = gini(p)
-        # where p is 0 the term is 0; the 1 only keeps the logarithm quiet
-        out[Key("entropy", k)] = float(-np.sum(p * np.log2(np.where(p == 0, 1.0, p))))
-        for most in (0, 2):
-            cold = record.item_counts <= most
-            out[Key(f"cold_slots_{most}", k)] = (
-                float(p[cold].sum()) if slots else np.nan
-            )
-        if record.distinct is not None:
-            different = record.distinct[n] / max(len(record.held), 1)
-            out[Key("distinct_lists", k)] = float(different) if slots else np.nan
-    return out
+    """Each metric of all lists together that the record has, at each cut-off."""
+    return _values(record, per_user=False)
 
 
-def gini(share: Float[ndarray, " i"]) -> float:
-    """Returns the Gini index of shares that sum to 1: 0 equal, 1 all on one item.
-
-    sum_j (2j - n - 1) p_(j) / (n - 1), p ascending, over all n items, shown or not.
-
-    >>> gini(np.array([0.0, 0.0, 1.0])), gini(np.array([0.25, 0.25, 0.5]))
-    (1.0, 0.25)
-    """
-    n = len(share)
-    if n < 2:
-        return 0.0
-    weight = 2 * np.arange(1, n + 1) - n - 1
-    return float(weight @ np.sort(share) / (n - 1))
+def _values(record: Record, per_user: bool) -> dict[Key, Any]:
+    names = [n for n in available(record) if METRICS[n].per_user == per_user]
+    return {key: metric_values(record, key) for key in keys(record.ks.tolist(), names)}
 
 
 def summary(record: Record) -> dict[str, dict[int, float]]:
-    """Returns {metric: {cut-off: value}}: means over users, and whole-set metrics.
+    """{metric: {cut-off: value}}: means over users, and metrics of all lists together.
 
     A value is NaN where no user counts.
     """
     means = {key: mean_counted(values) for key, values in per_user(record).items()}
     values = means | whole_set(record)
     out: dict[str, dict[int, float]] = {}
-    for key in keys(record.ks, absent(record)):
+    for key in keys(record.ks.tolist(), available(record)):
         out.setdefault(key.metric, {})[key.k] = values[key]
     return out
 
 
 def mean_counted(values: Float[ndarray, " v"]) -> float:
-    """Returns the mean over the users who count, NaN without any.
+    """The mean over the users who count, NaN without any.
 
     >>> mean_counted(np.array([1.0, np.nan, 0.0]))
     0.5
@@ -336,7 +205,183 @@ def mean_counted(values: Float[ndarray, " v"]) -> float:
     return float(counted.mean()) if len(counted) else float("nan")
 
 
-def _by_user(
-    users: Int[ndarray, " h"], values: ndarray, held: Int[ndarray, " v"]
-) -> Float[ndarray, " v"]:
-    return np.bincount(users, weights=values, minlength=len(held)).astype(np.float64)
+_BALANCE = (
+    "item recall: mean over items of the share of their test users reached. head,"
+    " torso, tail: recall within each third of the fitted clicks, by item popularity."
+    " cold slots: share of slots given to items with at most 2 fitted clicks."
+)
+_INTERESTS = (
+    "expansion: recall of the positives whose genres are all foreign to the user (under"
+    " 5 % of the user's own). outside: share of the lists' genres that are foreign."
+    " repulsion: mean share of unseen items ranked above a held-out positive; 0 is the"
+    " top."
+)
+
+# In the order of the long table.
+METRICS: Registry[Metric] = Registry(
+    "metric",
+    {
+        "recall": Metric(
+            help="share of a user's held-out positives that are in the list",
+            label="recall@{k}",
+            compute=formulas.recall,
+            better="higher",
+            heading="R@{k}",
+            number=".4f",
+            leading=True,
+            interval=True,
+        ),
+        "ndcg": Metric(
+            help="discounted gain of the hits, as a share of the highest possible",
+            label="NDCG@{k}",
+            compute=formulas.ndcg,
+            better="higher",
+            heading="N@{k}",
+            number=".4f",
+            leading=True,
+            interval=True,
+        ),
+        "hit": Metric(
+            help="whether the list holds any held-out positive",
+            label="hit rate@{k}",
+            compute=formulas.hit,
+            better="higher",
+        ),
+        "mrr": Metric(
+            help="reciprocal rank of the first hit, 0 without one",
+            label="MRR@{k}",
+            compute=formulas.mrr,
+            better="higher",
+        ),
+        **{
+            f"recall_{band}": Metric(
+                help=f"recall of the held-out positives in the popularity band {band}",
+                label=f"{band} recall@{{k}}",
+                compute=partial(formulas.recall_of_band, band=n),
+                better="higher",
+                heading=band,
+                footnote=_BALANCE,
+            )
+            for n, band in enumerate(BANDS)
+        },
+        "recall_item": Metric(
+            help="item-averaged recall: mean over items of the share of users reached",
+            label="item recall@{k}",
+            better="higher",
+            heading="item recall",
+            number=".4f",
+            leading=True,
+            footnote=_BALANCE,
+            cutoffs=(CUTOFF,),
+            column="recall_item",
+            measure=deferred("research.evaluate.record:item_balanced"),
+        ),
+        "coverage": Metric(
+            help="share of the catalogue that is shown to anyone",
+            label="coverage",
+            compute=formulas.coverage,
+            per_user=False,
+            unit="share of items",
+            heading="coverage",
+        ),
+        "gini": Metric(
+            help="Gini index of exposure over the whole catalogue",
+            label="Gini of exposure",
+            compute=formulas.gini,
+            per_user=False,
+            unit="1: all on one item",
+            heading="Gini",
+        ),
+        "entropy": Metric(
+            help="entropy of exposure over the catalogue",
+            label="entropy of exposure",
+            compute=formulas.entropy,
+            per_user=False,
+            unit="bits",
+        ),
+        "ild": Metric(
+            help="intra-list distance: mean over pairs of 1 - cosine of their genres",
+            label="genre distance within a list",
+            heading="ILD",
+            cutoffs=(CUTOFF,),
+            column="ild",
+            measure=deferred("research.evaluate.record:intra_list_distance"),
+        ),
+        "novelty": Metric(
+            help="mean of -log2 of the shown items' share of the fitted clicks",
+            label="novelty",
+            unit="bits",
+            heading="novelty",
+            number=".2f",
+            cutoffs=(CUTOFF,),
+            column="novelty",
+            measure=deferred("research.evaluate.record:novelty"),
+        ),
+        "train_count": Metric(
+            help="average recommendation popularity (ARP): mean fitted clicks shown",
+            label="mean train count, top {k}",
+            unit="training clicks an item",
+            heading="train count",
+            number=".1f",
+            cutoffs=(CUTOFF,),
+            column="train_count",
+            measure=deferred("research.evaluate.record:train_count"),
+        ),
+        "cold_slots_0": Metric(
+            help="share of slots given to items without a fitted click",
+            label="slots of unclicked items",
+            compute=partial(formulas.cold_slots, most=0),
+            per_user=False,
+            unit="share",
+        ),
+        "cold_slots_2": Metric(
+            help="share of slots given to items with at most 2 fitted clicks",
+            label="slots of cold items",
+            compute=partial(formulas.cold_slots, most=2),
+            per_user=False,
+            unit="share",
+            heading="cold slots",
+            number=".4f",
+            footnote=_BALANCE,
+        ),
+        "recall_expansion": Metric(
+            help="recall of the held-out positives whose genres are all unfamiliar",
+            label="recall on foreign genres",
+            compute=formulas.recall_of_expansion,
+            better="higher",
+            heading="expansion",
+            footnote=_INTERESTS,
+            column="expansion",
+            measure=deferred("research.evaluate.record:is_expansion"),
+        ),
+        "outside_genres": Metric(
+            help="share of a list's genres that are unfamiliar to its user",
+            label="foreign genres shown",
+            unit="share",
+            heading="outside",
+            footnote=_INTERESTS,
+            cutoffs=(CUTOFF,),
+            column="outside_genres",
+            measure=deferred("research.evaluate.record:outside_share"),
+        ),
+        "repulsion": Metric(
+            help="1 - AUC: share of unseen items that score above a held-out positive",
+            label="repulsion",
+            unit="unseen ranked above",
+            heading="repulsion",
+            footnote=_INTERESTS,
+            cutoffs=(CUTOFF,),
+            column="repulsion",
+            measure=deferred("research.evaluate.record:repulsion"),
+        ),
+        "distinct_lists": Metric(
+            help="distinct lists, divided by the users",
+            label="distinct lists",
+            compute=formulas.distinct_lists,
+            per_user=False,
+            unit="share of users",
+            column="distinct",
+            measure=deferred("research.evaluate.record:distinct"),
+        ),
+    },
+)

@@ -1,24 +1,41 @@
 """From top-k lists to the record of a run: what every table and figure is made of.
 
-Conventions: ``v`` evaluated users, ``h`` their held-out positives, ``k`` slots of a
-list or cut-offs, ``i`` items of the catalogue. A slot that holds n_items is empty.
+Below ``evaluate`` are the functions that measure a record's columns, each for an entry
+of METRICS. Conventions: ``v`` evaluated users, ``h`` their held-out positives, ``k``
+slots of a list or cut-offs, ``i`` items of the catalogue, ``g`` genres. A slot that
+holds n_items is empty. Columns of lists are of the first 20 slots; where a list has
+fewer items, they are over those it has, and NaN where it has none.
 """
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
-from research.evaluate.metrics import (
-    foreign_genres,
-    is_expansion,
-    outside_share,
-    repulsion,
-)
-from research.evaluate.top_k import Scorer
+from research.evaluate.formulas import DEPTH
+from research.evaluate.metrics import CUTOFF, DEFAULT_KS, METRICS
+from research.evaluate.top_k import CHUNK, THREADS, TILE, Scorer, seen_items_of
 from research.types import BANDS, Fold, InputError, Record, check
 
-__all__ = ["DEFAULT_KS", "DEPTH", "SHORT", "bands", "evaluate"]
+__all__ = [
+    "UNFAMILIAR",
+    "Evaluation",
+    "bands",
+    "distinct",
+    "evaluate",
+    "foreign_genres",
+    "intra_list_distance",
+    "is_expansion",
+    "item_balanced",
+    "novelty",
+    "outside_share",
+    "ranks",
+    "repulsion",
+    "train_count",
+]
 
 
 def bands(item_counts: Int[np.ndarray, " i"]) -> UInt8[np.ndarray, " i"]:
@@ -47,9 +64,53 @@ def bands(item_counts: Int[np.ndarray, " i"]) -> UInt8[np.ndarray, " i"]:
     return band[group].astype(np.uint8)
 
 
-DEFAULT_KS = (10, 20, 50, 100)
-DEPTH = 100  # ranks are recorded down to here, so no cut-off can be above it
-SHORT = 20  # the cut-off of ild, novelty, train_count and recall_item
+@dataclass(frozen=True)
+class Evaluation:
+    """A run's lists beside the phase they are judged by: what columns are measured of.
+
+    Args:
+      fold: the phase; counts and bands come from its fitted part alone.
+      lists: top-k of fold.evaluated, best first, [v, k].
+      ks: cut-offs of the record.
+      user: row of lists of each held-out positive, [h], by user, then by rank.
+      item: the held-out positives, [h].
+      rank: their places in the lists, from 0; DEPTH where they aren't listed, [h].
+      scorer: what the lists were made from, where that is at hand.
+    """
+
+    fold: Fold
+    lists: Int[np.ndarray, "v k"]
+    ks: Sequence[int]
+    user: Int[np.ndarray, " h"]
+    item: Int[np.ndarray, " h"]
+    rank: UInt8[np.ndarray, " h"]
+    scorer: Scorer | None = None
+
+    @cached_property
+    def counts(self) -> Int[np.ndarray, " i"]:
+        """Fitted clicks of each item."""
+        fitted = self.fold.fitted
+        return np.bincount(fitted.item, minlength=fitted.n_items)
+
+    @property
+    def filled(self) -> Bool[np.ndarray, "v k"]:
+        """Which of the first 20 slots hold an item."""
+        return self.lists[:, :CUTOFF] < self.fold.fitted.n_items
+
+    @property
+    def shown(self) -> Int[np.ndarray, "v k"]:
+        """The items of the first 20 slots; any item where a slot is not ``filled``."""
+        return np.where(self.filled, self.lists[:, :CUTOFF], 0)
+
+    @property
+    def genres(self) -> Bool[np.ndarray, "i g"]:
+        """The items' genres, multi-hot."""
+        return self.fold.fitted.items.topics()
+
+    @cached_property
+    def foreign(self) -> Bool[np.ndarray, "v g"] | None:
+        """The genres foreign to each user; see ``foreign_genres``."""
+        return foreign_genres(self.fold)
 
 
 def evaluate(
@@ -60,16 +121,7 @@ def evaluate(
 ) -> Record:
     """The record of one run: ranks of the held-out positives, and what was shown.
 
-    ild = 1 / (K (K - 1)) sum_{i != j} 1 - cos(g_i, g_j) over the multi-hot genres g of
-    the first K = 20 items [ziegler2005]; an item without genre has cosine 0 with every
-    other, so distance 1. novelty = mean of -log2(max(n_i, 1) / sum n) over the same
-    items, n the fitted counts [castells2011]; an item never clicked counts as clicked
-    once. train_count = mean of n_i. recall_item of user u = U / I * sum over u's
-    held-out items of [rank < 20] / (evaluated users who hold the item out), with U
-    evaluated users and I distinct items held out by them: its mean over users is the
-    mean over items of the share of their test users reached. Where a list has fewer
-    than 20 items, the means are over those it has; NaN where it has none (two for ild).
-    Foreign genres are defined in ``expansion``, repulsion in ``repulsion``.
+    Every metric of METRICS that is measured adds its column, where it can be.
 
     Args:
       fold: the phase; counts and bands come from its fitted part alone.
@@ -85,29 +137,26 @@ def evaluate(
     check(fold)
     n_items, n_users = fold.fitted.n_items, len(fold.evaluated)
     _check_shapes(ks, lists.shape, n_users, n_items)
-    counts = np.bincount(fold.fitted.item, minlength=n_items)
-    user, item, rank = _held_out(fold, lists)
-    short = lists[:, :SHORT]
-    filled = short < n_items
-    shown = np.where(filled, short, 0)  # any item: ``filled`` keeps it out of all sums
-    share = np.maximum(counts, 1) / counts.sum()
-    genres, foreign = fold.fitted.items.topics(), foreign_genres(fold)
+    run = Evaluation(fold, lists, ks, *_held_out(fold, lists), scorer)
+    measured = {
+        metric.column: metric.measure(run)
+        for metric in METRICS.values()
+        if metric.measure is not None
+    }
     return check(
         Record(
             ks=np.array(ks, np.int64),
-            held=np.bincount(user, minlength=n_users),
-            rank=rank,
-            band=bands(counts)[item],
-            exposure=np.stack([_exposure(lists[:, :k], n_items) for k in ks]),
-            item_counts=counts,
-            ild=_intra_list_distance(genres, shown, filled),
-            novelty=_mean_of_list(-np.log2(share)[shown], filled),
-            train_count=_mean_of_list(counts[shown].astype(np.float64), filled),
-            recall_item=_item_balanced(user, item, rank < SHORT, n_users),
-            expansion=is_expansion(genres, foreign, user, item),
-            outside_genres=outside_share(genres, foreign, shown, filled),
-            repulsion=None if scorer is None else repulsion(fold, scorer),
-            distinct=np.array([len(np.unique(lists[:, :k], axis=0)) for k in ks]),
+            held=np.bincount(run.user, minlength=n_users),
+            rank=run.rank,
+            band=bands(run.counts)[run.item],
+            exposure=np.stack(
+                [
+                    np.bincount(lists[:, :k].ravel(), minlength=n_items + 1)[:n_items]
+                    for k in ks
+                ]
+            ),
+            item_counts=run.counts,
+            columns={n: found for n, found in measured.items() if found is not None},
         )
     )
 
@@ -166,27 +215,15 @@ def _check_shapes(
         )
 
 
-def _exposure(lists: Int[np.ndarray, "v k"], n_items: int) -> Int[np.ndarray, " i"]:
-    return np.bincount(lists.ravel(), minlength=n_items + 1)[:n_items]
+def intra_list_distance(run: Evaluation) -> Float[np.ndarray, " v"]:
+    """1 / (K (K - 1)) sum_{i != j} 1 - cos(g_i, g_j) over multi-hot genres g.
 
-
-def _mean_of_list(
-    values: Float[np.ndarray, "v k"], filled: Bool[np.ndarray, "v k"]
-) -> Float[np.ndarray, " v"]:
-    n = filled.sum(axis=1)
-    total = np.where(filled, values, 0.0).sum(axis=1)
-    return np.where(n > 0, total / np.maximum(n, 1), np.nan)
-
-
-def _intra_list_distance(
-    genres: Bool[np.ndarray, "i g"],
-    shown: Int[np.ndarray, "v k"],
-    filled: Bool[np.ndarray, "v k"],
-) -> Float[np.ndarray, " v"]:
-    """1 - mean cosine over pairs, by sum_{i != j} cos = |sum g|^2 - sum |g|^2.
-
-    NaN where what is shown is no items but users, which have no genres.
+    [ziegler2005], over the K <= 20 items of a list; an item without genre has cosine 0
+    with every other, so distance 1. By sum_{i != j} cos = |sum g|^2 - sum |g|^2. NaN
+    for fewer than two items, and where what is shown is no items but users, which have
+    no genres.
     """
+    genres, shown, filled = run.genres, run.shown, run.filled
     if not genres.shape[1]:
         return np.full(len(shown), np.nan)
     size = np.sqrt(genres.sum(axis=1, keepdims=True))
@@ -199,12 +236,137 @@ def _intra_list_distance(
     return np.where(pairs > 0, 1.0 - cosines / np.maximum(pairs, 1), np.nan)
 
 
-def _item_balanced(
-    user: Int[np.ndarray, " h"],
-    item: Int[np.ndarray, " h"],
-    hit: Bool[np.ndarray, " h"],
-    n_users: int,
+def novelty(run: Evaluation) -> Float[np.ndarray, " v"]:
+    """Mean of -log2(max(n_i, 1) / sum n), n the fitted counts [castells2011].
+
+    An item never clicked counts as clicked once.
+    """
+    share = np.maximum(run.counts, 1) / run.counts.sum()
+    return _mean_of_list(-np.log2(share)[run.shown], run.filled)
+
+
+def train_count(run: Evaluation) -> Float[np.ndarray, " v"]:
+    """Mean of the fitted clicks of the items shown."""
+    return _mean_of_list(run.counts[run.shown].astype(np.float64), run.filled)
+
+
+def _mean_of_list(
+    values: Float[np.ndarray, "v k"], filled: Bool[np.ndarray, "v k"]
 ) -> Float[np.ndarray, " v"]:
-    _, group, test_users = np.unique(item, return_inverse=True, return_counts=True)
-    reached = np.bincount(user, weights=hit / test_users[group], minlength=n_users)
+    n = filled.sum(axis=1)
+    total = np.where(filled, values, 0.0).sum(axis=1)
+    return np.where(n > 0, total / np.maximum(n, 1), np.nan)
+
+
+def item_balanced(run: Evaluation) -> Float[np.ndarray, " v"]:
+    """U / I * sum over u's held-out items of [rank < 20] / (users who hold it out).
+
+    Of the U evaluated users and the I distinct items held out by them: its mean over
+    users is the mean over items of the share of their test users reached.
+    """
+    n_users = len(run.lists)
+    _, group, test_users = np.unique(run.item, return_inverse=True, return_counts=True)
+    weights = (run.rank < CUTOFF) / test_users[group]
+    reached = np.bincount(run.user, weights=weights, minlength=n_users)
     return reached * n_users / max(len(test_users), 1)
+
+
+def distinct(run: Evaluation) -> Int[np.ndarray, " k"]:
+    """How many of the top-k lists differ, for each cut-off of the record."""
+    return np.array([len(np.unique(run.lists[:, :k], axis=0)) for k in run.ks])
+
+
+# Below this share of a user's genre counts, a genre is foreign to the user: of
+# MovieLens's 18 genres, equal shares would be 5.6 % each.
+UNFAMILIAR = 0.05
+
+
+def foreign_genres(fold: Fold) -> Bool[np.ndarray, "v g"] | None:
+    """The genres foreign to each evaluated user; None where no item has a genre.
+
+    With c_ug the user's fitted positives of genre g: c_ug < 0.05 sum_g c_ug, or
+    c_ug = 0.
+    """
+    genres = fold.fitted.items.topics()
+    if not genres.any():
+        return None
+    offsets, items = seen_items_of(fold)
+    n_users = len(offsets) - 1
+    user = np.repeat(np.arange(n_users), np.diff(offsets))
+    # a genre at a time: [v, g] is small, a row of genres for each event is not
+    counts = [
+        np.bincount(user[genres[items, g]], minlength=n_users)
+        for g in range(genres.shape[1])
+    ]
+    profile = np.stack(counts, axis=1)
+    return (profile < UNFAMILIAR * profile.sum(axis=1, keepdims=True)) | (profile == 0)
+
+
+def is_expansion(run: Evaluation) -> UInt8[np.ndarray, " h"] | None:
+    """1 where a held-out item has a genre and all its genres are foreign to the user.
+
+    None where no item has a genre: absent, not zero.
+    """
+    if run.foreign is None:
+        return None
+    of_item = run.genres[run.item]
+    familiar = (of_item & ~run.foreign[run.user]).any(axis=1)
+    return (of_item.any(axis=1) & ~familiar).astype(np.uint8)
+
+
+def outside_share(run: Evaluation) -> Float[np.ndarray, " v"] | None:
+    """The share of a list's genres, counted slot by slot, that are foreign to its user.
+
+    An item of two genres counts twice, one without a genre not at all; NaN where no
+    item of the list has a genre. None where no item of the catalogue has one.
+    """
+    if run.foreign is None:
+        return None
+    shown, filled, counts = run.shown, run.filled, np.zeros(run.foreign.shape)
+    for slot in range(shown.shape[1]):  # never [v, k, g]
+        counts += run.genres[shown[:, slot]] & filled[:, slot, None]
+    total = counts.sum(axis=1)
+    outside = np.where(run.foreign, counts, 0.0).sum(axis=1)
+    return np.where(total > 0, outside / np.maximum(total, 1), np.nan)
+
+
+def repulsion(run: Evaluation) -> Float[np.ndarray, " v"] | None:
+    """Mean over a user's held-out positives of the share of unseen items above them.
+
+    share = (#{j: s_j > s_i} + 1/2 #{j != i: s_j = s_i}) / (n - 1), over the n unseen
+    items j, which are all but the user's fitted positives: 0 is the top, 1 the bottom,
+    and equal scores for all give 1/2. One minus it is the user's area under the ROC
+    curve, with the user's other held-out positives among the negatives. NaN for a user
+    with fewer than two unseen items; None where only lists are evaluated.
+    """
+    if (scorer := run.scorer) is None:
+        return None
+    fold, n_users, n_items = run.fold, len(run.lists), run.fold.fitted.n_items
+    offsets, seen = seen_items_of(fold)
+    # not by rank, as run.item is: a mean depends on the order in its last digit
+    judged = np.isin(fold.held_user, fold.evaluated)
+    item = fold.held_item[judged]
+    user = np.searchsorted(fold.evaluated, fold.held_user[judged])
+    starts = np.searchsorted(user, np.arange(n_users + 1))
+
+    def of_tile(first: int) -> Float[np.ndarray, " t"]:
+        rows = slice(first, min(first + TILE, n_users))
+        chunks = [
+            scorer(rows, slice(start, min(start + CHUNK, n_items)))
+            for start in range(0, n_items, CHUNK)
+        ]
+        scores = np.concatenate(chunks, axis=1)
+        shares = np.full(len(scores), np.nan)
+        for n, v in enumerate(range(rows.start, rows.stop)):
+            held = scores[n, item[starts[v] : starts[v + 1]]]
+            others = np.delete(scores[n], seen[offsets[v] : offsets[v + 1]])
+            if len(others) < 2:
+                continue
+            above = (others > held[:, None]).sum(axis=1)
+            level = (others == held[:, None]).sum(axis=1) - 1  # itself is no other
+            shares[n] = np.mean((above + level / 2) / (len(others) - 1))
+        return shares
+
+    with ThreadPoolExecutor(max_workers=THREADS) as pool:
+        tiles = list(pool.map(of_tile, range(0, n_users, TILE)))
+    return np.concatenate([np.empty(0), *tiles])

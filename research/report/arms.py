@@ -1,6 +1,5 @@
-"""The figure of a grid's arms: what they reach, and how popular what they show is."""
+"""The figures of a grid's arms: two metrics against each other, or on lines apart."""
 
-import textwrap
 from collections.abc import Hashable, Sequence
 from typing import Any
 
@@ -9,66 +8,72 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from research.report.pictures import STYLE, Drawing, blank, label_points, look
-from research.report.tables import swept_columns, wide
+from research.evaluate.metrics import CUTOFF, METRICS
+from research.report.pictures import (
+    STYLE,
+    Drawing,
+    above,
+    blank,
+    error_bars,
+    folded,
+    label_points,
+    look,
+    notes_below,
+)
+from research.report.tables import UNMEASURED, swept_columns, wide
 
-__all__ = ["CUTOFF", "arms_figure", "dots_figure", "folded", "heading", "unfinished"]
+__all__ = ["arms_figure", "dots_figure", "leading_place", "unfinished"]
 
-CUTOFF = 20  # of all figures: that of the columns which a record holds ready-made
-LINE = 80  # characters of a heading that fit the width
-PLAIN = 95  # and of a note
+PLAIN = 95  # characters of a note that fit the width
 NOTES = 4  # below a figure, so that they leave room for it
-RECALL = f"recall@{CUTOFF}, with 95 % interval"
-SHOWN = f"mean train count of the top {CUTOFF} (training clicks an item)"
 
 
-def arms_figure(frame: pd.DataFrame, title: str | None = None) -> Drawing:
-    """Draws recall@20 with its interval against the mean train count of the top 20.
+def arms_figure(
+    frame: pd.DataFrame,
+    title: str | None = None,
+    across: str = "train_count",
+    up: str = "recall",
+) -> Drawing:
+    """Draws one metric with its interval against another, at cut-off 20.
 
-    One point an arm (and swept value, if the table has any), named beside it; a ring
+    One point per arm (and swept value, if the table has any), named beside it; a ring
     and a dashed line mark the reference arm. What failed is named below the axis.
 
     Args:
       frame: a long table, as ``table`` or ``read_table`` give it.
       title: what the figure says; without one, which arm leads and by how much.
+      across: the metric along the horizontal axis.
+      up: the metric along the vertical one.
     """
-    points = wide(frame, ["recall", "train_count"], CUTOFF)
-    shown = points.dropna(subset=["recall", "train_count"]).reset_index(drop=True)
+    points = wide(frame, [up, across], CUTOFF)
+    shown = points.dropna(subset=[up, across]).reset_index(drop=True)
     reference = next((name for name in frame.against if name), "")
+    swept = swept_columns(frame)
     with matplotlib.rc_context(STYLE):
         figure, axes = blank(5.0)
         for row in shown.to_dict("records"):
-            _point(axes, row, row["arm"] == reference)
-        axes.set_ylabel(RECALL)
-        axes.set_xlabel("\n".join([SHOWN, *unfinished(points, swept_columns(frame))]))
+            _point(axes, row, (across, up), row["arm"] == reference)
+        axes.set_ylabel(f"{METRICS[up].axis(CUTOFF)}, with 95 % interval")
+        notes = unfinished(points, swept)
+        axes.set_xlabel("\n".join([METRICS[across].axis(CUTOFF), *notes]))
         axes.margins(x=0.1, y=0.08)
-        heading(axes, title or _leader(shown, reference))
-        _name_points(axes, shown, swept_columns(frame), reference)
+        heading = folded(title or _leader(shown, up, reference))
+        axes.set_title(heading, loc="left", fontweight="bold", pad=10)
+        _name_points(axes, shown, (across, up), swept, reference)
     return Drawing(figure, points)
 
 
-def heading(axes: Axes, text: str) -> None:
-    """Sets what a figure says over its left edge, in as many lines as it takes."""
-    axes.set_title(folded(text), loc="left", fontweight="bold", pad=10)
-
-
-def folded(text: str, width: int = LINE) -> str:
-    """The text in lines of that many characters; a hyphenated name stays whole.
-
-    >>> folded("over in-batch+logq", 13)
-    'over\\nin-batch+logq'
-    """
-    return textwrap.fill(text, width, break_on_hyphens=False)
-
-
 def unfinished(points: pd.DataFrame, swept: Sequence[str]) -> list[str]:
-    """Returns a line for each point that failed: a figure must not hide a hole.
+    """A line for each point that has no value: a figure must not hide a hole.
 
     >>> unfinished(pd.DataFrame({"arm": ["a"], "note": ["failed: why (seed 1)"]}), [])
     ['not shown: a, failed: why (seed 1)']
     """
-    failed = points[points.note.str.startswith("failed")].to_dict("records")
-    lines = [f"not shown: {_name(row, swept)}, {row['note']}" for row in failed]
+    holes = points.note.str.startswith("failed") | points.note.str.contains(UNMEASURED)
+    lines = [
+        f"not shown: {_name(row, swept)}, {row['note']}"
+        for row in points[holes].to_dict("records")
+    ]
     if len(lines) > NOTES:
         lines = [
             *lines[: NOTES - 1],
@@ -82,25 +87,34 @@ def _name(row: dict[Hashable, Any], swept: Sequence[str]) -> str:
     return ", ".join([str(row["arm"]), *values])
 
 
-def _leader(shown: pd.DataFrame, reference: str) -> str:
+def leading_place(values: "pd.Series[float]", metric: str) -> tuple[str, Any]:
+    """Which end of a metric leads, "highest" or "lowest", and the label there."""
+    if METRICS[metric].better == "lower":
+        return "lowest", values.idxmin()
+    return "highest", values.idxmax()
+
+
+def _leader(shown: pd.DataFrame, metric: str, reference: str) -> str:
     if shown.empty:
         return "No run finished"
-    best = shown.loc[shown.recall.idxmax()]
-    text = f"{best.arm} has the highest recall@{CUTOFF}, {best.recall:.3f}"
-    against = shown[shown.arm == reference].recall
-    if len(against) != 1 or best.arm == reference:
+    end, place = leading_place(shown[metric], metric)
+    arm, value = shown.arm[place], shown[metric][place]
+    text = f"{arm} has the {end} {METRICS[metric].title(CUTOFF)}, {value:.3f}"
+    against = shown[shown.arm == reference][metric]
+    if len(against) != 1 or arm == reference:
         return text
-    return f"{text}: {best.recall - against.iloc[0]:+.3f} over {reference}"
+    return f"{text}: {value - against.iloc[0]:+.3f} over {reference}"
 
 
-def _point(axes: Axes, row: dict[Hashable, Any], is_reference: bool) -> None:
+def _point(
+    axes: Axes, row: dict[Hashable, Any], names: tuple[str, str], is_reference: bool
+) -> None:
     arm = look(str(row["arm"]))
-    x, y = row["train_count"], row["recall"]
-    reach = np.array([[y - row["recall_low"]], [row["recall_high"] - y]])
+    x, y = (row[name] for name in names)
     axes.errorbar(
         x,
         y,
-        np.maximum(reach, 0),  # a percentile interval need not hold its mean
+        error_bars(row, names[1]),
         color=arm.colour,
         marker=arm.marker,
         markeredgecolor="white",
@@ -118,27 +132,32 @@ def _point(axes: Axes, row: dict[Hashable, Any], is_reference: bool) -> None:
 
 
 def _name_points(
-    axes: Axes, shown: pd.DataFrame, swept: Sequence[str], reference: str
+    axes: Axes,
+    shown: pd.DataFrame,
+    names: tuple[str, str],
+    swept: Sequence[str],
+    reference: str,
 ) -> None:
     """Writes each arm's name; one that finds no room stands in a legend outside."""
-    names = [
+    texts = [
         _name(row, swept) + (" (reference)" if row["arm"] == reference else "")
         for row in shown.to_dict("records")
     ]
+    across, up = names
     ends = axes.get_xlim()
-    bars = shown[["train_count", "recall_low", "train_count", "recall_high"]].to_numpy()
-    lines = shown[shown.arm == reference].recall
+    bars = shown[[across, f"{up}_low", across, f"{up}_high"]].to_numpy()
+    lines = shown[shown.arm == reference][up]
     level = np.array([[ends[0], y, ends[1], y] for y in lines]).reshape(-1, 4)
     missing = label_points(
         axes,
-        shown[["train_count", "recall"]].to_numpy(),
-        names,
+        shown[[across, up]].to_numpy(),
+        texts,
         [look(arm).ink for arm in shown.arm],
         np.concatenate([bars, level]),
     )
     for n in missing:
         arm = look(shown.arm[n])
-        axes.plot([], [], arm.marker, color=arm.colour, label=names[n])
+        axes.plot([], [], arm.marker, color=arm.colour, label=texts[n])
     if missing:
         axes.legend(loc="best")
 
@@ -148,13 +167,13 @@ SWITCHES = {  # by a mark each, so that many of them on leave room for the panel
     "leave_own_out": "own",
     "expected_count": "n",
 }
-PANELS = {
-    "recall": f"recall@{CUTOFF}, 95 % interval",
-    "train_count": f"mean train count, top {CUTOFF}",
-}
 
 
-def dots_figure(frame: pd.DataFrame, title: str | None = None) -> Drawing:
+def dots_figure(
+    frame: pd.DataFrame,
+    title: str | None = None,
+    metrics: Sequence[str] = ("recall", "train_count"),
+) -> Drawing:
     """Draws each arm and swept value on a line of its own, in the table's order.
 
     For grids whose arms sweep different fields, so that no one axis holds them all.
@@ -162,37 +181,39 @@ def dots_figure(frame: pd.DataFrame, title: str | None = None) -> Drawing:
     Args:
       frame: a long table, as ``table`` or ``read_table`` give it.
       title: what the figure says; without one, which cell leads, and by how much.
+      metrics: of the panels; the first one decides which cell leads.
     """
     swept = swept_columns(frame)
-    points = wide(frame, list(PANELS), CUTOFF)
-    shown = points.dropna(subset=["recall"]).reset_index(drop=True)
+    points = wide(frame, metrics, CUTOFF)
+    shown = points.dropna(subset=[metrics[0]]).reset_index(drop=True)
     with matplotlib.rc_context(STYLE):
         height = 1.4 + 0.24 * len(shown)
-        figure, panels = blank(height, ncols=2, sharey=True)
-        for axes, (metric, label) in zip(panels, PANELS.items(), strict=True):
+        figure, panels = blank(height, ncols=len(metrics), sharey=True, squeeze=False)
+        panels = panels[0]
+        for axes, metric in zip(panels, metrics, strict=True):
             _dots(axes, shown, metric)
-            axes.set_xlabel(label)
+            interval = ", 95 % interval" if metric == metrics[0] else ""
+            axes.set_xlabel(METRICS[metric].title(CUTOFF) + interval)
         names = [_dots_name(row, swept) for row in shown.to_dict("records")]
         panels[0].set_yticks(range(len(shown)), names)
         panels[0].set_ylabel("arm and swept values" if swept else "arm")
         for axes in panels:
             axes.locator_params(axis="x", nbins=5)
         panels[0].set_ylim(len(shown) - 0.4, -0.6)
-        text = folded(title or _dots_leader(frame, swept))
-        figure.suptitle(text, x=0.01, ha="left", fontsize=10.5, fontweight="bold")
-        foot = [*_legend(shown), *unfinished(points, swept)]
-        if foot:
-            figure.supxlabel("\n".join(foot), fontsize=9.5, x=0.01, ha="left")
+        above(figure, folded(title or _dots_leader(frame, metrics[0], swept)))
+        notes_below(figure, [*_legend(shown), *unfinished(points, swept)])
     return Drawing(figure, points)
 
 
-def _dots_leader(frame: pd.DataFrame, swept: list[str]) -> str:
-    """Which cell recalls most, and whether that is clear of the reference."""
-    recall = frame[(frame.metric == "recall") & (frame.k == CUTOFF)]
-    if recall["mean"].isna().all():
+def _dots_leader(frame: pd.DataFrame, metric: str, swept: list[str]) -> str:
+    """Which cell leads in a metric, and the interval of its lead over the reference."""
+    cells = frame[(frame.metric == metric) & (frame.k == CUTOFF)]
+    if cells["mean"].isna().all():
         return "No run finished"
-    best = recall.loc[recall["mean"].idxmax()].to_dict()
-    text = f"{_dots_name(best, swept)}: highest recall, {best['mean']:.3f}"
+    end, place = leading_place(cells["mean"], metric)
+    best, name = cells.loc[place].to_dict(), METRICS[metric].title(CUTOFF)
+    name = name.removesuffix(f"@{CUTOFF}")
+    text = f"{_dots_name(best, swept)}: {end} {name}, {best['mean']:.3f}"
     if pd.isna(best["delta"]):
         return text
     low, high = best["delta_low"], best["delta_high"]
@@ -202,14 +223,11 @@ def _dots_leader(frame: pd.DataFrame, swept: list[str]) -> str:
 
 def _dots(axes: Axes, shown: pd.DataFrame, metric: str) -> None:
     for n, row in enumerate(shown.to_dict("records")):
-        arm, mean = look(str(row["arm"])), row[metric]
-        reach = np.array(
-            [[mean - row[f"{metric}_low"]], [row[f"{metric}_high"] - mean]]
-        )
+        arm = look(str(row["arm"]))
         axes.errorbar(
-            mean,
+            row[metric],
             n,
-            xerr=np.maximum(reach, 0),  # a percentile interval need not hold its mean
+            xerr=error_bars(row, metric),
             color=arm.colour,
             marker=arm.marker,
             markersize=6,
@@ -220,12 +238,12 @@ def _dots(axes: Axes, shown: pd.DataFrame, metric: str) -> None:
 def _dots_name(row: dict[Hashable, Any], swept: list[str]) -> str:
     """The arm, its swept values, and those of its switches that are on."""
     known = [field for field in swept if not pd.isna(row[field])]
-    values = [f"{field} {row[field]:g}" for field in known if field not in SWITCHES]
+    plain = [field for field in known if field not in SWITCHES]
     on = [f" +{SWITCHES[f]}" for f in known if f in SWITCHES and row[f]]
-    return ", ".join([str(row["arm"]), *values]) + "".join(on)
+    return _name(row, plain) + "".join(on)
 
 
 def _legend(shown: pd.DataFrame) -> list[str]:
     """What the marks of the switches stand for, where there are any."""
-    found = [f"+{SWITCHES[name]}: {name}" for name in SWITCHES if name in shown]
-    return ["; ".join(found)] if found else []
+    marks = [f"+{SWITCHES[name]}: {name}" for name in SWITCHES if name in shown]
+    return ["; ".join(marks)] if marks else []

@@ -2,36 +2,64 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+import matplotlib
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from numpy import ndarray
 
-from research.evaluate.metrics import Key, mean_counted, per_user
-from research.files import beside, replace
+from research.evaluate.metrics import (
+    CUTOFF,
+    METRICS,
+    Key,
+    mean_counted,
+    metric_values,
+)
 from research.report.intervals import bounds, resample
-from research.report.pages import csv_text
+from research.report.pages import (
+    EMPTY,
+    interval_text,
+    markdown_page,
+    markdown_table,
+    write_texts,
+)
+from research.report.pictures import (
+    STYLE,
+    Drawing,
+    blank,
+    error_bars,
+    legend_above,
+    look,
+)
 from research.report.records import RunResult
-from research.report.tables import swept_columns, wide
+from research.report.tables import swept_columns, swept_fields, wide
 
 __all__ = [
     "KINDS",
     "PRIOR",
     "cell_name",
+    "frontier_figure",
     "judge",
     "kinds_of",
     "pareto",
+    "serving_figure",
     "verdict",
     "winners",
     "write_frontier",
 ]
 
 PRIOR = "prior"
-CUTOFF = 20
 JUDGED = ("recall", "recall_item")
 POPULARITY = "train_count"
+# Kinds of diversity of which more is more diverse.
+KINDS = ("coverage", "entropy", "ild", "novelty", "outside_genres", "recall_expansion")
+
+
+CellName = tuple[str, tuple[tuple[str, float], ...]]  # the arm, its swept values
 
 
 class Measured(NamedTuple):
@@ -41,8 +69,8 @@ class Measured(NamedTuple):
     draws: Float[ndarray, "r m"]
 
 
-def judge(rows: Sequence[RunResult]) -> pd.DataFrame:
-    """Returns each cell without a prior against each serving line, a row a metric.
+def judge(results: Sequence[RunResult]) -> pd.DataFrame:
+    """Each cell without a prior against each serving line, one row per metric.
 
     Columns: arm, its swept values, metric, train_count, value; line (the arm served
     with a prior), line_value (the line's at that train count, linear between alphas),
@@ -50,7 +78,7 @@ def judge(rows: Sequence[RunResult]) -> pd.DataFrame:
     together for both, and the interpolation done anew in each resample. Without numbers
     where the line doesn't reach that train count. Cells with a failed run are left out.
     """
-    cells = _cells(rows)
+    cells = _cells(results)
     lines: dict[str, list[Measured]] = {}
     for (arm, swept), cell in cells.items():
         if PRIOR in dict(swept):
@@ -64,29 +92,26 @@ def judge(rows: Sequence[RunResult]) -> pd.DataFrame:
             first |= {POPULARITY: cell.mean[-1], "value": cell.mean[m]}
             for name, line in lines.items():
                 out.append({**first, "line": name, **_against(cell, line, m)})
-    fields = list(dict.fromkeys(f for row in rows for f in row.swept if f != PRIOR))
+    fields = [name for name in swept_fields(results) if name != PRIOR]
     names = ["arm", *fields, "metric", POPULARITY, "value", "line", "line_value"]
     return pd.DataFrame(out, columns=[*names, "delta", "low", "high"])
 
 
-def _cells(
-    rows: Sequence[RunResult],
-) -> dict[tuple[str, tuple[tuple[str, float], ...]], Measured]:
-    groups: dict[tuple[str, tuple[tuple[str, float], ...]], list[RunResult]] = {}
-    for row in rows:
-        groups.setdefault((row.arm, tuple(row.swept.items())), []).append(row)
-    names = [Key(metric, CUTOFF) for metric in (*JUDGED, POPULARITY)]
+def _cells(results: Sequence[RunResult]) -> dict[CellName, Measured]:
+    groups: dict[CellName, list[RunResult]] = {}
+    for result in results:
+        name = result.arm, tuple(result.swept.items())
+        groups.setdefault(name, []).append(result)
+    keys = [Key(metric, CUTOFF) for metric in (*JUDGED, POPULARITY)]
     cells = {}
-    for key, runs in groups.items():
+    for name, runs in groups.items():
         records = [r.record for r in sorted(runs, key=lambda r: r.seed) if r.record]
         if len(records) < len(runs):
             continue
-        found = [per_user(record) for record in records]
-        values = np.stack(
-            [np.stack([by[name] for by in found], axis=1) for name in names], axis=2
-        )
-        means = [mean_counted(values[..., m].ravel()) for m in range(len(names))]
-        cells[key] = Measured(np.array(means), resample(values))
+        by_seed = [[metric_values(record, key) for key in keys] for record in records]
+        values = np.array(by_seed).transpose(2, 0, 1)
+        means = [mean_counted(values[..., m].ravel()) for m in range(len(keys))]
+        cells[name] = Measured(np.array(means), resample(values))
     return cells
 
 
@@ -100,12 +125,12 @@ def _against(cell: Measured, line: Sequence[Measured], m: int) -> dict[str, floa
     ys = np.stack([point.draws[:, m] for point in ordered], axis=1)
     drawn = [np.interp(a, b, c) for a, b, c in zip(cell.draws[:, -1], xs, ys)]
     low, high = bounds((cell.draws[:, m] - np.array(drawn))[:, None])[:, 0]
-    found: dict[str, Any] = {"line_value": value, "delta": cell.mean[m] - value}
-    return {name: float(v) for name, v in (found | {"low": low, "high": high}).items()}
+    numbers = {"line_value": value, "delta": cell.mean[m] - value}
+    return {n: float(v) for n, v in (numbers | {"low": low, "high": high}).items()}
 
 
 def verdict(against: pd.DataFrame) -> str:
-    """What the rows of one cell and metric say together, a row a line.
+    """What the rows of one cell and metric say together, one row per serving line.
 
     "better" asks for an interval above zero against every line that reaches the cell.
 
@@ -120,26 +145,16 @@ def verdict(against: pd.DataFrame) -> str:
     return "worse" if (reached.high < 0).any() else "on the line"
 
 
-# Kinds of diversity of which more is more diverse, and what an axis calls them.
-KINDS = {
-    "coverage": "coverage (share of items)",
-    "entropy": "entropy of exposure (bits)",
-    "ild": "genre distance within a list",
-    "novelty": "novelty (bits)",
-    "outside_genres": "foreign genres shown (share)",
-    "recall_expansion": "recall on foreign genres",
-}
-FRONTIER_CUTOFF = 20
 LEVELS = (1.0, 0.98, 0.95, 0.9, 0.8, 0.7, 0.5)  # of the highest recall
 
 
 def kinds_of(frame: pd.DataFrame) -> list[str]:
-    """Returns the kinds of diversity that a long table has."""
+    """The kinds of diversity that a long table has."""
     return [name for name in KINDS if name in set(frame.metric)]
 
 
 def pareto(x: Float[ndarray, " n"], y: Float[ndarray, " n"]) -> Bool[ndarray, " n"]:
-    """Returns which points no other point beats: more is better on both axes.
+    """Which points no other point beats: more is better on both axes.
 
     A point is beaten by one that is at least as good on both and better on one; of
     equal points all stay. A point without a value is never on the front.
@@ -154,13 +169,13 @@ def pareto(x: Float[ndarray, " n"], y: Float[ndarray, " n"]) -> Bool[ndarray, " 
 
 
 def winners(frame: pd.DataFrame) -> pd.DataFrame:
-    """Returns who is most diverse among those with at least a requested recall@20.
+    """Who is most diverse among those with at least a requested recall@20.
 
-    A row a level and kind: level (a share of the highest recall), least (the recall
+    One row per level and kind: level (a share of the highest recall), least (the recall
     asked for), kind, arm, the swept values, recall, value. Served cells compete too.
     """
     kinds, fields = kinds_of(frame), swept_columns(frame)
-    points = wide(frame, ["recall", *kinds], FRONTIER_CUTOFF).dropna(subset=["recall"])
+    points = wide(frame, ["recall", *kinds], CUTOFF).dropna(subset=["recall"])
     out = []
     for level in LEVELS:
         least = level * points.recall.max()
@@ -176,7 +191,7 @@ def winners(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def cell_name(arm: str, values: dict[str, float]) -> str:
-    """Returns how a table names a cell.
+    """How a table names a cell.
 
     >>> cell_name("in-batch", {"temperature": 0.1, "prior": -0.5})
     '`in-batch` at 0.1, prior -0.5'
@@ -189,26 +204,26 @@ def cell_name(arm: str, values: dict[str, float]) -> str:
 
 
 def write_frontier(
-    rows: Sequence[RunResult], frame: pd.DataFrame, path: Path
+    results: Sequence[RunResult], frame: pd.DataFrame, path: Path
 ) -> list[Path]:
-    """Writes <path>-winners and <path>-line, each as .csv and .md."""
-    won, judged = winners(frame), judge(rows)
+    """Writes <path>-winners and <path>-line, each as .csv and .md.
+
+    Args:
+      results: of the grid.
+      frame: its long table.
+      path: of that table, without its end.
+    """
+    won, judged = winners(frame), judge(results)
     texts = {
-        "-winners.csv": csv_text(won),
-        "-winners.md": _winners_text(won, swept_columns(frame)),
-        "-line.csv": csv_text(judged),
-        "-line.md": _line_text(judged),
+        "-winners.csv": won,
+        "-winners.md": _winners_page(won, swept_columns(frame)),
+        "-line.csv": judged,
+        "-line.md": _line_page(judged),
     }
-    return [replace(beside(path, name), text.encode()) for name, text in texts.items()]
+    return write_texts(path, texts)
 
 
-def _table(title: str, head: list[str], lines: list[list[str]], note: str) -> str:
-    rows = [head, ["---"] * len(head), *lines]
-    text = ["| " + " | ".join(row) + " |" for row in rows]
-    return "\n".join([f"# {title}", "", *text, "", note, ""])
-
-
-def _winners_text(won: pd.DataFrame, fields: list[str]) -> str:
+def _winners_page(won: pd.DataFrame, fields: list[str]) -> str:
     kinds, lines = list(dict.fromkeys(won.kind)), []
     for least, rows in won.groupby("least", sort=False):
         cells = {
@@ -216,38 +231,166 @@ def _winners_text(won: pd.DataFrame, fields: list[str]) -> str:
             f" {row['value']:.3f}"
             for row in rows.to_dict("records")
         }
-        lines.append([f"{least:.3f}", *(cells.get(kind, "-") for kind in kinds)])
-    head = [f"recall@{FRONTIER_CUTOFF} at least", *(KINDS[kind] for kind in kinds)]
-    note = (
+        lines.append([f"{least:.3f}", *(cells.get(kind, EMPTY) for kind in kinds)])
+    headings = [f"{METRICS['recall'].title(CUTOFF)} at least"]
+    headings += [METRICS[kind].axis(CUTOFF) for kind in kinds]
+    return markdown_page(
+        "Which arm wins at a requested precision?",
+        markdown_table(headings, lines),
         "Of all arms, temperatures and serving priors with that recall, the one with"
-        " the highest mean of each kind. Close ones are not told apart."
+        " the highest mean of each kind. Close ones are not told apart.",
     )
-    return _table("Which arm wins at a requested precision?", head, lines, note)
 
 
-def _line_text(judged: pd.DataFrame) -> str:
+def _line_page(judged: pd.DataFrame) -> str:
     fields = [n for n in judged.columns[1 : list(judged.columns).index("metric")]]
     names = list(dict.fromkeys(judged.line))
-    head = ["arm", "mean train count", "metric", "value"]
-    head += [*(f"against `{name}` + prior" for name in names), "verdict"]
+    headings = ["arm", f"mean {METRICS[POPULARITY].heading}", "metric", "value"]
+    headings += [*(f"against `{name}` + prior" for name in names), "verdict"]
     lines = []
     for _, rows in judged.groupby(["arm", *fields, "metric"], sort=False, dropna=False):
         first = rows.iloc[0]
-        cell = cell_name(first["arm"], {f: first[f] for f in fields if f != PRIOR})
-        deltas = [
-            "-" if pd.isna(r.delta) else f"{r.delta:+.4f} [{r.low:+.4f}, {r.high:+.4f}]"
-            for r in rows.itertuples(index=False)
-        ]
-        named = "recall" if first["metric"] == JUDGED[0] else "item recall"
-        values = [
-            f"{first[POPULARITY]:.0f}",
-            f"{named}@{FRONTIER_CUTOFF}",
-            f"{first.value:.4f}",
-        ]
-        lines.append([cell, *values, *deltas, verdict(rows)])
-    note = (
+        lines.append(
+            [
+                cell_name(first["arm"], {f: first[f] for f in fields if f != PRIOR}),
+                f"{first[POPULARITY]:.0f}",
+                METRICS[first["metric"]].title(CUTOFF),
+                f"{first.value:.4f}",
+                *(
+                    interval_text(row.delta, row.low, row.high, "+.4f")
+                    for row in rows.itertuples(index=False)
+                ),
+                verdict(rows),
+            ]
+        )
+    return markdown_page(
+        "Does an arm beat the serving prior?",
+        markdown_table(headings, lines),
         "Difference from the serving line at the arm's own mean train count, with its"
         " 95 % interval over users and seeds; - where the line doesn't reach that"
-        " popularity. better: above every line that does."
+        " popularity. better: above every line that does.",
     )
-    return _table("Does an arm beat the serving prior?", head, lines, note)
+
+
+PALE = 0.25
+
+
+def frontier_figure(
+    frame: pd.DataFrame, title: str | None = None, judged: str = "recall"
+) -> Drawing:
+    """Draws recall@20 against each kind of diversity, an arm and temperature a point.
+
+    The Pareto front of the trained arms is dashed, what it dominates is pale; the
+    serving lines are drawn thin. Further right and up is better on both.
+
+    Args:
+      frame: a long table with the swept prior.
+      title: what the figure says; without one, which arms are on every front.
+      judged: the metric upwards. Item recall is what popularity doesn't buy.
+    """
+    kinds = kinds_of(frame)
+    points = wide(frame, [judged, *kinds], CUTOFF)
+    trained, rows = points[points[PRIOR].isna()], -(-len(kinds) // 3)
+    with matplotlib.rc_context(STYLE):
+        figure, axes = blank(1.3 + 2.1 * rows, nrows=rows, ncols=3, sharey=True)
+        for panel in axes.flat[len(kinds) :]:
+            figure.delaxes(panel)
+        fronts = []
+        for panel, kind in zip(axes.flat, kinds):
+            on = pareto(trained[kind].to_numpy(), trained[judged].to_numpy())
+            fronts.append(set(trained.arm[on]))
+            front = trained[on].sort_values(kind)
+            panel.plot(front[kind], front[judged], "--", color="#777777", linewidth=1.1)
+            _lines(panel, points, kind, judged)
+            _points(panel, trained, kind, judged, on)
+            panel.set_xlabel(METRICS[kind].axis(CUTOFF), fontsize=9.5)
+        for panel in axes[:, 0]:
+            panel.set_ylabel(METRICS[judged].title(CUTOFF))
+        arms = dict.fromkeys(trained.arm)
+        always = [arm for arm in arms if all(arm in front for front in fronts)]
+        said = " and ".join(always) or "no arm"
+        front = f"On every front of {METRICS[judged].title(CUTOFF)}"
+        _around(figure, trained, title or f"{front}: {said}")
+    return Drawing(figure, points)
+
+
+def serving_figure(frame: pd.DataFrame, title: str | None = None) -> Drawing:
+    """Draws recall and item recall against the popularity of what is recommended.
+
+    The lines are the two models served with a prior from -1 to 1; an arm that lies
+    above every line reaching its popularity is solid, the others are pale.
+    """
+    points = wide(frame, [*JUDGED, POPULARITY], CUTOFF)
+    trained = points[points[PRIOR].isna()]
+    with matplotlib.rc_context(STYLE):
+        figure, axes = blank(4.3, ncols=2)
+        counts = []
+        for panel, metric in zip(axes, JUDGED, strict=True):
+            lines = _lines(panel, points, POPULARITY, metric)
+            above = np.array(
+                [
+                    _outside(lines, row[POPULARITY], row[metric])
+                    for row in trained.to_dict("records")
+                ],
+                dtype=bool,
+            )
+            counts.append(int(above.sum()))
+            _points(panel, trained, POPULARITY, metric, above)
+            panel.set_xlabel(METRICS[POPULARITY].title(CUTOFF))
+            panel.set_ylabel(METRICS[metric].title(CUTOFF))
+        said = (
+            f"By its mean above the serving prior at equal popularity: {counts[0]} of"
+            f" {len(trained)} cells in recall, {counts[1]} in item recall"
+        )
+        _around(figure, trained, title or said)
+    return Drawing(figure, points)
+
+
+def _lines(
+    axes: Axes, points: pd.DataFrame, x: str, y: str
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Draws each serving line; returns their points, sorted along x."""
+    out = []
+    served = points.dropna(subset=[PRIOR, x, y])
+    for arm, line in served.groupby("arm", sort=False):
+        colour = look(str(arm)).colour
+        line = line.sort_values(PRIOR)
+        axes.plot(line[x], line[y], color=colour, linewidth=1.3, zorder=1.5)
+        ordered = line.sort_values(x)
+        out.append((ordered[x].to_numpy(), ordered[y].to_numpy()))
+    return out
+
+
+def _outside(lines: list[tuple[np.ndarray, np.ndarray]], x: float, y: float) -> bool:
+    """Whether a point lies above every line that reaches it, and some line does."""
+    at = [np.interp(x, *line, left=np.nan, right=np.nan) for line in lines]
+    reached = [value for value in at if not np.isnan(value)]
+    return bool(reached) and all(y > value for value in reached)
+
+
+def _points(
+    axes: Axes, points: pd.DataFrame, x: str, y: str, strong: np.ndarray
+) -> None:
+    for row, solid in zip(points.to_dict("records"), strong, strict=True):
+        arm, alpha = look(str(row["arm"])), 1.0 if solid else PALE
+        axes.errorbar(
+            row[x],
+            row[y],
+            error_bars(row, y),
+            color=arm.colour,
+            marker=arm.marker,
+            markeredgecolor="white",
+            markeredgewidth=0.5,
+            elinewidth=0.9,
+            alpha=alpha,
+            zorder=3 if solid else 2,
+        )
+
+
+def _around(figure: Figure, points: pd.DataFrame, title: str) -> None:
+    axes, handles = figure.axes[0], []
+    for arm in dict.fromkeys(points.arm):
+        style = look(arm)
+        handles += axes.plot([], [], style.marker, color=style.colour, label=arm)
+    handles += axes.plot([], [], color="#777777", label="served with a prior, -1 to 1")
+    legend_above(figure, handles, title, 3)

@@ -1,11 +1,11 @@
-"""The files of a table: CSV in full, Markdown at one cut-off for people."""
+"""Pages for people, in Markdown, and the files of tables: CSV in full beside a page."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import pandas as pd
 
+from research.evaluate.metrics import CUTOFF, METRICS, Metric
 from research.files import beside, replace
 from research.report.records import RunResult
 from research.report.tables import (
@@ -15,15 +15,92 @@ from research.report.tables import (
     long_form,
     marks,
     measure,
+    not_measured,
     swept_columns,
     swept_fields,
 )
 
-__all__ = ["csv_text", "markdown", "read_table", "write_report", "write_table"]
+__all__ = [
+    "EMPTY",
+    "QUICK",
+    "csv_text",
+    "interval_text",
+    "markdown",
+    "markdown_page",
+    "markdown_table",
+    "number_text",
+    "read_table",
+    "write_report",
+    "write_table",
+    "write_texts",
+]
+
+DAGGER = "†"
+EMPTY = "-"
+QUICK = "A quick run: it shows that everything works, and no result."
+
+
+def markdown_table(
+    headings: Sequence[str], rows: Iterable[Sequence[str]], left: int | None = None
+) -> str:
+    """A Markdown table, with what would break it made harmless.
+
+    Args:
+      headings: of the columns.
+      rows: the cells of each row, as text.
+      left: how many columns, from the first on, are of text; the others are set to the
+        right, as numbers are. Default all.
+
+    >>> print(markdown_table(["arm", "R@20"], [["a|b", "0.25"]], left=1))
+    | arm | R@20 |
+    | --- | --: |
+    | a\\|b | 0.25 |
+    """
+    left = len(headings) if left is None else left
+    rule = ["---"] * left + ["--:"] * (len(headings) - left)
+    clean = [
+        [" ".join(cell.split()).replace("|", "\\|") for cell in cells]
+        for cells in (headings, rule, *rows)
+    ]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in clean)
+
+
+def markdown_page(title: str, *blocks: str) -> str:
+    """A page: its title, then tables and paragraphs with an empty line between them.
+
+    >>> markdown_page("T", "one", "", "two")
+    '# T\\n\\none\\n\\ntwo\\n'
+    """
+    return "\n\n".join([f"# {title}", *filter(None, blocks)]) + "\n"
+
+
+def number_text(value: float, form: str) -> str:
+    """A number in a format, a hyphen for none.
+
+    >>> number_text(0.25, ".3f"), number_text(float("nan"), ".3f")
+    ('0.250', '-')
+    """
+    return EMPTY if pd.isna(value) else format(value, form)
+
+
+def interval_text(mean: float | str, low: float, high: float, form: str) -> str:
+    """A mean and the ends of its interval, where it has one.
+
+    Args:
+      mean: a number, or its text.
+      low: the lower end.
+      high: the upper end.
+      form: format of each number.
+
+    >>> interval_text(0.25, 0.2, 0.3, "+.2f")
+    '+0.25 [+0.20, +0.30]'
+    """
+    text = mean if isinstance(mean, str) else number_text(mean, form)
+    return text if pd.isna(low) else f"{text} [{low:{form}}, {high:{form}}]"
 
 
 def csv_text(frame: pd.DataFrame) -> str:
-    """Returns the frame as CSV: 6 significant digits, empty where there is no value.
+    """The frame as CSV: 6 significant digits, empty where there is no value.
 
     >>> csv_text(pd.DataFrame({"mean": [1 / 3, float("nan")], "k": [20, 20]}))
     'mean,k\\n0.333333,20\\n,20\\n'
@@ -33,7 +110,7 @@ def csv_text(frame: pd.DataFrame) -> str:
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """Returns the long table in a CSV file, exactly as ``table`` gave it."""
+    """The long table in a CSV file, exactly as ``table`` gave it."""
     # As text first: an arm may be called "nan", and float() rounds as it was written.
     frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
     for name in frame.columns:
@@ -45,77 +122,70 @@ def read_table(path: Path) -> pd.DataFrame:
     return frame
 
 
+def write_texts(path: Path, texts: Mapping[str, str | pd.DataFrame]) -> list[Path]:
+    """Writes texts, and frames as CSV, beside each other, each whole or not at all.
+
+    Args:
+      path: what their names begin with.
+      texts: by what their names end in.
+    """
+    return [
+        replace(
+            beside(path, end),
+            (text if isinstance(text, str) else csv_text(text)).encode(),
+        )
+        for end, text in texts.items()
+    ]
+
+
 def write_table(
     frame: pd.DataFrame,
     path: Path,
     title: str,
     marked: "pd.Series[str] | None" = None,
     notes: Sequence[str] = (),
-    k: int = 20,
+    k: int = CUTOFF,
 ) -> list[Path]:
-    """Writes a long table as <path>.csv and <path>.md, each whole or not at all.
+    """Writes a long table as <path>.csv and <path>.md.
 
-    Without ``marked`` (see ``marks``) the Markdown has neither bold nor daggers, since
-    what is distinguishable from the best can't be told from means and intervals.
+    Args:
+      frame: the long table.
+      path: of the files, without their ends.
+      title: of the page.
+      marked: see ``marks``. Without it the page has neither bold nor daggers, since
+        what differs from the best can't be told from means and intervals.
+      notes: paragraphs below the table, before the page's own.
+      k: the page's cut-off.
     """
-    text = markdown(frame, title, marked, notes, k)
-    return [
-        replace(beside(path, ".csv"), csv_text(frame).encode()),
-        replace(beside(path, ".md"), text.encode()),
-    ]
+    page = markdown(frame, title, marked, notes, k)
+    return write_texts(path, {".csv": frame, ".md": page})
 
 
 def write_report(
-    rows: Sequence[RunResult],
+    results: Sequence[RunResult],
     reference: str,
     path: Path,
     title: str,
     swept: Sequence[str] = (),
     notes: Sequence[str] = (),
-    k: int = 20,
+    k: int = CUTOFF,
 ) -> pd.DataFrame:
-    """Measures a grid's runs once, writes its table's files, and returns the table."""
-    cells = measure(rows, swept)
-    frame = long_form(cells, reference, swept_fields(rows, swept))
+    """Measures a grid's runs once, writes its table's files, and returns the table.
+
+    Args:
+      results: of the runs.
+      reference: the arm that differences are taken from.
+      path: as in ``write_table``, as are title, notes and k.
+      title: of the page.
+      swept: fields whose columns come first.
+      notes: paragraphs below the table.
+      k: the page's cut-off.
+    """
+    cells = measure(results, swept)
+    frame = long_form(cells, reference, swept_fields(results, swept))
+    notes = [*notes, *not_measured(results)]
     write_table(frame, path, title, marks(cells), notes, k)
     return frame
-
-
-DAGGER = "†"
-EMPTY = "-"
-
-
-class Column(NamedTuple):
-    """A column of the Markdown table: its metric, its heading, how numbers look.
-
-    With an interval it also has a column of paired differences, where there are any.
-    """
-
-    metric: str
-    heading: str
-    form: str
-    interval: bool = False
-
-
-COLUMNS = (
-    Column("recall", "R@{k}", ".4f", interval=True),
-    Column("ndcg", "N@{k}", ".4f", interval=True),
-    Column("recall_item", "item recall", ".4f"),
-    Column("recall_head", "head", ".3f"),
-    Column("recall_torso", "torso", ".3f"),
-    Column("recall_tail", "tail", ".3f"),
-    Column("coverage", "coverage", ".3f"),
-    Column("gini", "Gini", ".3f"),
-    Column("ild", "ILD", ".3f"),
-    Column("novelty", "novelty", ".2f"),
-    Column("train_count", "train count", ".1f"),
-    Column("cold_slots_2", "cold slots", ".4f"),
-    Column("recall_expansion", "expansion", ".3f"),
-    Column("outside_genres", "outside", ".3f"),
-    Column("repulsion", "repulsion", ".3f"),
-)
-# Metrics that a table may lack altogether: without genres, or from older records.
-OPTIONAL = ("recall_expansion", "outside_genres", "repulsion")
 
 
 def markdown(
@@ -123,12 +193,18 @@ def markdown(
     title: str,
     marked: "pd.Series[str] | None" = None,
     notes: Sequence[str] = (),
-    k: int = 20,
+    k: int = CUTOFF,
 ) -> str:
-    """Returns a long table as Markdown, one row an (arm, swept value) at cut-off k.
+    """A long table as Markdown, one row per (arm, swept value) at cut-off k.
 
-    ``marked`` is aligned with the frame: "best" is set in bold, "tie" gets a dagger.
     A cell of a failed run says so, the first of its row with the reason.
+
+    Args:
+      frame: the long table.
+      title: of the page.
+      marked: aligned with the frame: "best" is set in bold, "tie" gets a dagger.
+      notes: paragraphs below the table, before the page's own.
+      k: the cut-off.
 
     Raises:
       ValueError: the table has no such cut-off.
@@ -138,88 +214,59 @@ def markdown(
         raise ValueError(f"the table has no cut-off {k}")
     swept = swept_columns(frame)
     against = next((name for name in frame.against if name), "")
-    present = set(at_k.metric)
-    columns = [c for c in COLUMNS if c.metric in present or c.metric not in OPTIONAL]
-    headings = [column.heading.format(k=k) for column in columns]
-    if against:
-        headings = [
-            name
-            for column, heading in zip(columns, headings, strict=True)
-            for name in (heading, *([f"Δ {heading}"] if column.interval else []))
-        ]
-    lines = [
-        _line(["arm", *swept, *headings]),
-        _line(["---", *["--:"] * (len(swept) + len(headings))]),
-    ]
+    present = set(frame.metric)
+    headed = {n: m for n, m in METRICS.items() if m.heading and n in present}
+    shown = dict(sorted(headed.items(), key=lambda entry: not entry[1].leading))
+    headings = ["arm", *swept]
+    for metric in shown.values():
+        heading = metric.column_heading(k)
+        delta = [f"Δ {heading}"] if against and metric.interval else []
+        headings += [heading, *delta]
+    rows = []
     for values, cell in at_k.groupby(["arm", *swept], sort=False, dropna=False):
-        first = [f"`{values[0]}`", *(_number(value, "g") for value in values[1:])]
-        cells = _cells(cell.set_index("metric"), columns, bool(against))
-        lines.append(_line([*first, *cells]))
-    paragraphs = [*notes, *_footnotes(at_k, against, k)]
-    return "\n".join([f"# {title}", "", *lines, "", "\n\n".join(paragraphs), ""])
+        first = [f"`{values[0]}`", *(number_text(value, "g") for value in values[1:])]
+        numbers = _cells(cell.set_index("metric"), shown, bool(against))
+        # the reason of a failed run, then its other cells
+        numbers += ["failed"] * (len(headings) - len(first) - len(numbers))
+        rows.append([*first, *numbers])
+    table = markdown_table(headings, rows, left=1)
+    return markdown_page(title, table, *notes, *_footnotes(at_k, shown, against, k))
 
 
 def _cells(
-    cell: pd.DataFrame, columns: Sequence[Column], with_delta: bool
+    cell: pd.DataFrame, shown: Mapping[str, Metric], with_delta: bool
 ) -> list[str]:
-    """Returns the cells of one row, its long rows indexed by metric."""
+    """The cells of one row, its long rows indexed by metric; of a failed run, one."""
     note = str(cell.note.iloc[0])
     if note.startswith("failed"):
-        deltas = sum(column.interval for column in columns) if with_delta else 0
-        return [note, *["failed"] * (len(columns) - 1 + deltas)]
+        return [note]
     out = []
-    for column in columns:
-        row = cell.loc[column.metric] if column.metric in cell.index else None
-        out.append(EMPTY if row is None else _value(row, column))
-        if with_delta and column.interval:
-            assert row is not None  # every table has these two at each of its cut-offs
-            delta = [_number(row[name], "+.4f") for name in DELTA]
-            out.append(EMPTY if delta[0] == EMPTY else _interval(*delta))
+    for name, metric in shown.items():
+        if name not in cell.index:
+            out.append(EMPTY)
+            continue
+        row, form = cell.loc[name], metric.number
+        text = number_text(row["mean"], form)
+        if row["mark"] == "best":
+            text = f"**{text}**"
+        elif row["mark"] == "tie":
+            text += DAGGER
+        if metric.interval:
+            text = interval_text(text, row["low"], row["high"], form)
+        out.append(text)
+        if metric.interval and with_delta:
+            delta = row["delta"], row["delta_low"], row["delta_high"]
+            out.append(interval_text(*delta, f"+{form}"))
     return out
 
 
-DELTA = ("delta", "delta_low", "delta_high")
-
-
-def _value(row: "pd.Series[float]", column: Column) -> str:
-    text = _number(row["mean"], column.form)
-    if row["mark"] == "best":
-        text = f"**{text}**"
-    elif row["mark"] == "tie":
-        text += DAGGER
-    if not column.interval:
-        return text
-    return _interval(text, *(_number(row[end], column.form) for end in ("low", "high")))
-
-
-def _interval(mean: str, low: str, high: str) -> str:
-    return mean if low == EMPTY else f"{mean} [{low}, {high}]"
-
-
-def _number(value: float, form: str) -> str:
-    """Returns a number in a format, a hyphen for none.
-
-    >>> _number(0.25, ".3f"), _number(float("nan"), ".3f")
-    ('0.250', '-')
-    """
-    return EMPTY if pd.isna(value) else format(value, form)
-
-
-def _line(cells: Sequence[str]) -> str:
-    """Returns a line of a Markdown table, with what would break it made harmless.
-
-    >>> _line(["a|b", "c"])
-    '| a\\\\|b | c |'
-    """
-    clean = (" ".join(cell.split()).replace("|", "\\|") for cell in cells)
-    return f"| {' | '.join(clean)} |"
-
-
-def _footnotes(at_k: pd.DataFrame, against: str, k: int) -> list[str]:
+def _footnotes(
+    at_k: pd.DataFrame, shown: Mapping[str, Metric], against: str, k: int
+) -> list[str]:
     done = at_k[at_k.seeds > 0]
     counts = "no run finished"
     if len(done):
-        seeds, users = done.seeds.max(), done[done.metric == "recall"].users.max()
+        seeds, users = done.seeds.max(), done.users.max()
         counts = f"{seeds} seed{'' if seeds == 1 else 's'}, {users} users"
     out = [
         f"Cut-off {k}; {counts}; [low, high] is a 95 % interval over users and seeds."
@@ -232,17 +279,7 @@ def _footnotes(at_k: pd.DataFrame, against: str, k: int) -> list[str]:
             " (the paired 95 % interval of the difference from the best includes zero)."
             " Columns without bold describe the lists; neither end is the better one."
         )
-    out.append(
-        "item recall: mean over items of the share of their test users reached."
-        " head, torso, tail: recall within each third of the fitted clicks, by item"
-        " popularity. cold slots: share of slots given to items with at most 2 fitted"
-        " clicks."
-    )
-    if set(at_k.metric) >= set(OPTIONAL):
-        out.append(
-            "expansion: recall of the positives whose genres are all foreign to the"
-            " user (under 5 % of the user's own). outside: share of the lists' genres"
-            " that are foreign. repulsion: mean share of unseen items ranked above a"
-            " held-out positive; 0 is the top."
-        )
+    for text in dict.fromkeys(metric.footnote for metric in METRICS.values()):
+        if text and all(n in shown for n, m in METRICS.items() if m.footnote == text):
+            out.append(text)
     return out

@@ -1,8 +1,9 @@
 """Figures as files: one style, one way to save, and no figure without labels."""
 
 import io
+import textwrap
 import zlib
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,9 +25,14 @@ __all__ = [
     "WIDTH",
     "Drawing",
     "Look",
+    "above",
     "blank",
+    "error_bars",
+    "folded",
     "label_points",
+    "legend_above",
     "look",
+    "notes_below",
     "save_figure",
 ]
 
@@ -53,7 +59,7 @@ class Look(NamedTuple):
 
 
 def _contrast_on_white(rgb: list[float]) -> float:
-    """Returns the contrast ratio of WCAG 2.2, 1 (white itself) to 21 (black)."""
+    """The contrast ratio of WCAG 2.2, 1 (white itself) to 21 (black)."""
     linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in rgb]
     return 1.05 / (0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2] + 0.05)
 
@@ -84,7 +90,7 @@ SPARE_MARKERS = ("H", "8", "P", "X", "d", "p", "v")
 
 
 def look(arm: str) -> Look:
-    """Returns how an arm is drawn; an unknown one gets a look from its name alone.
+    """How an arm is drawn; an unknown one gets a look from its name alone.
 
     >>> look("full-softmax")
     Look(colour='#000000', marker='o')
@@ -137,10 +143,67 @@ class Drawing(NamedTuple):
 
 
 def blank(height: float, **panels: Any) -> tuple[Figure, Any]:
-    """Returns a figure of the common width and its axes, without pyplot's state."""
+    """A figure of the common width and its axes, without pyplot's state."""
     figure = Figure(figsize=(WIDTH, height), dpi=DPI, layout="constrained")
     FigureCanvasAgg(figure)
     return figure, figure.subplots(**panels)
+
+
+LINE = 80  # characters of a heading that fit the width
+
+
+def folded(text: str, width: int = LINE) -> str:
+    """The text in lines of that many characters; a hyphenated name stays whole.
+
+    >>> folded("over in-batch+logq", 13)
+    'over\\nin-batch+logq'
+    """
+    return textwrap.fill(text, width, break_on_hyphens=False)
+
+
+def above(figure: Figure, text: str) -> None:
+    """Sets what a figure says over its left edge, in the lines the text has."""
+    figure.suptitle(text, x=0.01, ha="left", fontsize=10.5, fontweight="bold")
+
+
+def legend_above(
+    figure: Figure, handles: Sequence[Any], title: str, ncols: int
+) -> None:
+    """Sets the heading and a legend above the panels.
+
+    Args:
+      figure: of the panels.
+      handles: what the legend names, by their own labels.
+      title: what the figure says.
+      ncols: entries of the legend beside each other.
+    """
+    figure.legend(
+        handles=handles,
+        loc="outside upper left",
+        ncols=ncols,
+        frameon=False,
+        title=folded(title),
+        title_fontproperties={"weight": "bold", "size": 10.5},
+        alignment="left",
+    )
+
+
+def notes_below(figure: Figure, lines: Sequence[str]) -> None:
+    """Sets notes below the panels, where there are any."""
+    if lines:
+        figure.supxlabel("\n".join(lines), fontsize=9.5, x=0.01, ha="left")
+
+
+def error_bars(row: Mapping[Hashable, Any], metric: str) -> np.ndarray:
+    """The lengths of a point's interval, below and above its mean, [2, 1].
+
+    >>> error_bars({"recall": 0.5, "recall_low": 0.25, "recall_high": 1.0}, "recall")
+    array([[0.25],
+           [0.5 ]])
+    """
+    mean = row[metric]
+    reach = np.array([[mean - row[f"{metric}_low"]], [row[f"{metric}_high"] - mean]])
+    return np.maximum(reach, 0)  # a percentile interval need not hold its mean
 
 
 def save_figure(figure: Figure, points: pd.DataFrame, path: Path) -> list[Path]:

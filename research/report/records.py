@@ -1,4 +1,9 @@
-"""What the report stage is given: one row a run, finished or failed."""
+"""The only reader and writer of records: a header, and the results of runs or arrays.
+
+A file is an .npz of the same bytes for the same content. Its array ``rows`` is JSON:
+the layout, the header (results version, grid, data set, ...), and what is to be made
+of the other arrays. Records of a grid list one result per run there.
+"""
 
 import hashlib
 import json
@@ -9,19 +14,109 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy import ndarray
 
+from research.config import Config
 from research.files import read_arrays, write_arrays
 from research.types import InputError, Record
 
 __all__ = [
+    "RESULTS_VERSION",
     "RunResult",
-    "load_content",
+    "Stored",
     "load_records",
+    "load_stored",
     "pack",
     "read_header",
-    "save_content",
+    "records_path",
     "save_records",
+    "save_stored",
+    "study_header",
     "unpack",
 ]
+
+RESULTS_VERSION = 1  # of all numbers: records and runs compare only within one
+LAYOUT = 1
+CONTENT = "rows"
+
+
+class Stored(NamedTuple):
+    """A file of records: its header, what else its JSON holds, its other arrays."""
+
+    header: dict[str, Any]
+    content: dict[str, Any]
+    arrays: dict[str, ndarray]
+
+
+def records_path(out: Path, dataset: str, name: str) -> Path:
+    """Where the records of that name lie under an output folder."""
+    return out / "records" / dataset / f"{name}.npz"
+
+
+def study_header(
+    name: str, dataset: str, quick: bool, digest: str = "", **more: Any
+) -> dict[str, Any]:
+    """The header of what is no grid of runs.
+
+    Args:
+      name: of the study, and of its file.
+      dataset: where it was measured.
+      quick: whether it was a quick run.
+      digest: of the data, where there are any.
+      more: further entries.
+    """
+    where = {"grid": name, "dataset": dataset, "split": Config().split}
+    return {**where, "quick": quick, "data_digest": digest, **more}
+
+
+def save_stored(
+    path: Path,
+    header: Mapping[str, Any],
+    arrays: Mapping[str, ndarray],
+    **content: Any,
+) -> Path:
+    """Writes a file of records, whole or not at all, and returns its path.
+
+    Args:
+      path: from ``records_path``.
+      header: whatever JSON names the content; RESULTS_VERSION is put before it.
+      arrays: by name.
+      content: further JSON, which says what the arrays are.
+    """
+    header = {"results_version": RESULTS_VERSION, **header}
+    text = json.dumps({"layout": LAYOUT, "header": header, **content}).encode()
+    return write_arrays(path, {CONTENT: np.frombuffer(text, np.uint8), **arrays})
+
+
+def load_stored(path: Path, *needs: str) -> Stored:
+    """Reads a file of records.
+
+    Args:
+      path: of the file.
+      needs: entries that its content must have; they tell kinds of records apart.
+
+    Raises:
+      InputError: no such file, not such records, or of another RESULTS_VERSION.
+    """
+    arrays = read_arrays(path)
+    try:
+        content = json.loads(arrays.pop(CONTENT).tobytes().decode())
+        layout, header = content.pop("layout"), dict(content.pop("header"))
+        if layout != LAYOUT:
+            raise ValueError(f"layout {layout}, this code reads {LAYOUT}")
+        if missing := [name for name in needs if name not in content]:
+            raise ValueError(f"no {' and no '.join(missing)}")
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: not a file of records ({error!r})") from error
+    if header.get("results_version") != RESULTS_VERSION:
+        raise InputError(
+            f"{path}: records of results version {header.get('results_version')}, "
+            f"this is version {RESULTS_VERSION}: run the grid again"
+        )
+    return Stored(header, content, arrays)
+
+
+def read_header(path: Path) -> dict[str, Any]:
+    """The header of a file of records; see ``load_stored`` for what is refused."""
+    return load_stored(path).header
 
 
 class RunResult(NamedTuple):
@@ -31,7 +126,7 @@ class RunResult(NamedTuple):
     same keys over one table (an arm that has no such field leaves it out). A failed
     run has no record, and ``reason`` says why ("loss not finite at step 412").
     Deterministic arms come with the same record at each seed. ``history`` is the
-    training curve by column name, one value an evaluation.
+    training curve by column name, one value per evaluation.
     """
 
     arm: str
@@ -42,168 +137,125 @@ class RunResult(NamedTuple):
     history: dict[str, list[float]] | None = None
 
 
-HALF = (
-    *("ild", "novelty", "train_count", "recall_item"),
-    *("outside_genres", "repulsion"),
-)
-BYTE = ("rank", "band", "expansion")
-COUNTS = ("ks", "held", "exposure", "item_counts", "distinct")
-HEADER = "rows"  # the array that holds the JSON content, whatever a file records
-LAYOUT = 1
+BYTE = ("rank", "band")
+# The first columns that records had keep their order, and equal runs their bytes.
+FIRST = ("ild", "novelty", "train_count", "recall_item")
 
 
 def pack(record: Record) -> dict[str, ndarray]:
-    """Returns a record's arrays in the types that are stored, by field name.
+    """The arrays of a record in the types that are stored, by name.
 
-    Per-user columns become float16, ranks and bands uint8, counts the least unsigned
-    type that holds them. What a record lacks is left out.
+    Numbers become float16; ranks, bands and counts the least unsigned type that holds
+    them. The record's columns stand beside its fields.
 
     Raises:
       ValueError: a negative count, or a column that float16 can't hold.
     """
-    out: dict[str, ndarray] = {}
-    for name, values in record._asdict().items():
-        if values is None:
-            continue
-        if name in HALF:
-            with np.errstate(over="ignore"):  # told below, with the field's name
-                out[name] = values.astype("<f2")
-            if np.any(np.isinf(out[name]) & np.isfinite(values)):
-                raise ValueError(
-                    f"{name}: {np.nanmax(np.abs(values))} overflows float16"
-                )
-        elif name in BYTE:
-            out[name] = values.astype(np.uint8)
-        else:
-            if values.size and values.min() < 0:
-                raise ValueError(f"{name}: the count {values.min()} is negative")
-            least = np.min_scalar_type(values.max() if values.size else 0)
-            out[name] = values.astype(least.newbyteorder("<"))
-    return out
+    fields = record._asdict()
+    columns = fields.pop("columns")
+    order = dict.fromkeys([*(name for name in FIRST if name in columns), *columns])
+    return {
+        name: _packed(name, values)
+        for name, values in (fields | {name: columns[name] for name in order}).items()
+    }
+
+
+def _packed(name: str, values: ndarray) -> ndarray:
+    if np.issubdtype(values.dtype, np.floating):
+        with np.errstate(over="ignore"):  # refused below, with the column's name
+            half = values.astype("<f2")
+        if np.any(np.isinf(half) & np.isfinite(values)):
+            raise ValueError(f"{name}: {np.nanmax(np.abs(values))} overflows float16")
+        return half
+    if name in BYTE:
+        return values.astype(np.uint8)
+    if values.size and values.min() < 0:
+        raise ValueError(f"{name}: the count {values.min()} is negative")
+    least = np.min_scalar_type(values.max() if values.size else 0)
+    return values.astype(least.newbyteorder("<"))
 
 
 def unpack(arrays: Mapping[str, ndarray]) -> Record:
-    """Returns the record of stored arrays, its counts as int64.
+    """The record of stored arrays, its counts as int64.
 
     Raises:
       KeyError: a field is missing that every record has.
     """
-    optional = Record._field_defaults.keys() - arrays.keys()
-    return Record(
-        **{
-            name: np.asarray(arrays[name]).astype(np.int64)
-            if name in COUNTS
-            else np.asarray(arrays[name])
-            for name in Record._fields
-            if name not in optional
-        }
-    )
+    wide = {
+        name: values.astype(np.int64)
+        if values.dtype.kind in "iu" and name not in BYTE
+        else np.asarray(values)
+        for name, values in arrays.items()
+    }
+    fields = [name for name in Record._fields if name != "columns"]
+    own = {name: wide.pop(name) for name in fields}
+    return Record(**own, columns=wide)
 
 
 def save_records(
-    path: Path, rows: Sequence[RunResult], header: Mapping[str, Any] | None = None
+    path: Path, results: Sequence[RunResult], header: Mapping[str, Any] | None = None
 ) -> Path:
-    """Writes the rows of a grid as one file, whole or not at all, and returns its path.
+    """Writes the results of a grid as one file, and returns its path.
 
-    ``header`` is whatever JSON the caller wants beside them (a results version, a
-    digest); ``read_header`` gives it back.
+    Args:
+      path: of the file.
+      results: of all runs; what they share is stored once.
+      header: as in ``save_stored``.
     """
     arrays: dict[str, ndarray] = {}
     names: dict[str, str] = {}
 
-    def stored(values: ndarray) -> str:
-        digest = hashlib.sha256(values.tobytes())
-        digest.update(f"{values.dtype.str}{values.shape}".encode())
-        name = names.setdefault(digest.hexdigest(), f"a{len(names)}")
-        arrays.setdefault(name, values)
-        return name
+    def stored(parts: Mapping[str, ndarray]) -> dict[str, str]:
+        """The names under which the arrays are stored, by their own."""
+        out = {}
+        for part, values in parts.items():
+            digest = hashlib.sha256(values.tobytes())
+            digest.update(f"{values.dtype.str}{values.shape}".encode())
+            name = names.setdefault(digest.hexdigest(), f"a{len(names)}")
+            arrays.setdefault(name, values)
+            out[part] = name
+        return out
 
     lines = []
-    for row in rows:
-        record = {} if row.record is None else pack(row.record)
-        history = {
-            name: np.asarray(curve, "<f4")
-            for name, curve in (row.history or {}).items()
+    for result in results:
+        record = {} if result.record is None else pack(result.record)
+        line = {
+            "arm": result.arm,
+            "swept": result.swept,
+            "seed": result.seed,
+            "reason": result.reason,
+            "record": stored(record),
+            "history": None,
         }
-        lines.append(
-            {
-                "arm": row.arm,
-                "swept": row.swept,
-                "seed": row.seed,
-                "reason": row.reason,
-                "record": {name: stored(values) for name, values in record.items()},
-                "history": None
-                if row.history is None
-                else {name: stored(values) for name, values in history.items()},
-            }
-        )
-    return save_content(path, {"header": dict(header or {}), "rows": lines}, arrays)
+        if (curves := result.history) is not None:
+            line["history"] = stored(
+                {n: np.asarray(c, "<f4") for n, c in curves.items()}
+            )
+        lines.append(line)
+    return save_stored(path, header or {}, arrays, rows=lines)
 
 
 def load_records(path: Path) -> list[RunResult]:
-    """Returns the rows in a file that ``save_records`` wrote, in its order.
+    """The results in a file that ``save_records`` wrote, in its order.
 
     Raises:
-      InputError: no such file, or not a file of records.
+      InputError: see ``load_stored``.
     """
-    content, arrays = load_content(path)
+    _, content, arrays = load_stored(path, "rows")
     try:
-        return [
-            RunResult(
-                arm=line["arm"],
-                swept=line["swept"],
-                seed=line["seed"],
-                record=unpack({f: arrays[a] for f, a in line["record"].items()})
-                if line["record"]
-                else None,
-                reason=line["reason"],
-                history=None
-                if line["history"] is None
-                else {name: arrays[a].tolist() for name, a in line["history"].items()},
-            )
-            for line in content["rows"]
-        ]
+        return [_result(line, arrays) for line in content["rows"]]
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: not a file of records ({error!r})") from error
 
 
-def read_header(path: Path) -> dict[str, Any]:
-    """Returns the caller's header of a file of records.
-
-    Raises:
-      InputError: no such file, or not a file of records.
-    """
-    header: dict[str, Any] = load_content(path)[0]["header"]
-    return header
-
-
-def save_content(
-    path: Path, content: Mapping[str, Any], arrays: Mapping[str, ndarray]
-) -> Path:
-    """Writes a file of records: JSON content and arrays, the same bytes each time.
-
-    Args:
-      path: where; written whole or not at all.
-      content: JSON with at least a "header", an object.
-      arrays: whatever the content refers to by name.
-    """
-    text = json.dumps({"layout": LAYOUT, **content})
-    json_bytes = np.frombuffer(text.encode(), np.uint8)
-    return write_arrays(path, {HEADER: json_bytes, **arrays})
-
-
-def load_content(path: Path) -> tuple[dict[str, Any], dict[str, ndarray]]:
-    """Returns the JSON content and the arrays of a file that save_content wrote.
-
-    Raises:
-      InputError: no such file, or not a file of records.
-    """
-    arrays = read_arrays(path)
-    try:
-        content = dict(json.loads(arrays.pop(HEADER).tobytes().decode()))
-        if content.pop("layout") != LAYOUT:
-            raise ValueError(f"another layout than {LAYOUT}, which this code reads")
-        content["header"] = dict(content["header"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: not a file of records ({error!r})") from error
-    return content, arrays
+def _result(line: dict[str, Any], arrays: Mapping[str, ndarray]) -> RunResult:
+    record, history = line.pop("record"), line.pop("history")
+    return RunResult(
+        **line,
+        record=unpack({name: arrays[a] for name, a in record.items()})
+        if record
+        else None,
+        history=None
+        if history is None
+        else {name: arrays[a].tolist() for name, a in history.items()},
+    )

@@ -1,4 +1,4 @@
-"""The figure of a swept value: recall, diversity and popularity along it."""
+"""The figures of a swept value: recall, diversity and popularity along it."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -10,62 +10,113 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from research.report.arms import CUTOFF, folded, unfinished
-from research.report.pictures import STYLE, Drawing, blank, label_points, look
+from research.evaluate.metrics import CUTOFF, METRICS
+from research.report.arms import leading_place, unfinished
+from research.report.pictures import (
+    STYLE,
+    Drawing,
+    blank,
+    label_points,
+    legend_above,
+    look,
+    notes_below,
+)
 from research.report.tables import wide
 
-__all__ = [
-    "NAMES",
-    "along",
-    "around",
-    "band",
-    "diversity_figure",
-    "leading_curve",
-    "temperature_figure",
-    "ticks",
-    "tradeoff_figure",
-]
+__all__ = ["along", "diversity_figure", "temperature_figure", "tradeoff_figure"]
 
-NAMES = {
-    "recall": f"recall@{CUTOFF}",
-    "recall_item": f"item recall@{CUTOFF}",
-    "coverage": f"coverage@{CUTOFF} (share of items)",
-    "train_count": f"mean train count, top {CUTOFF}",
-    "ild": f"intra-list distance@{CUTOFF}",
-}
-PANELS = ("recall", "recall_item", "coverage", "train_count")
 NARROW = 16  # characters of an arm's name, of which four fit beside each other
 
 
 def temperature_figure(
-    frame: pd.DataFrame, title: str | None = None, swept: str = "temperature"
+    frame: pd.DataFrame,
+    title: str | None = None,
+    swept: str = "temperature",
+    metrics: Sequence[str] = ("recall", "recall_item", "coverage", "train_count"),
 ) -> Drawing:
     """Draws recall, item recall, coverage and popularity along a swept value.
 
-    Small multiples with one line an arm and its 95 % band; an arm without the swept
+    Small multiples with one line per arm and its 95 % band; an arm without the swept
     field is a dashed level. What failed leaves a gap, and is named below.
 
     Args:
       frame: a long table with the swept column.
       title: what the figure says; without one, where recall peaks.
       swept: the column along the horizontal axis, logarithmic if all are positive.
+      metrics: of the panels.
     """
-    points = along(frame, PANELS, swept)
+    return _panels(frame, title, swept, metrics, columns=2, height=2.5)
+
+
+def diversity_figure(
+    frame: pd.DataFrame,
+    title: str | None = None,
+    swept: str = "temperature",
+    metrics: Sequence[str] = (
+        *("recall", "recall_item", "coverage", "gini", "ild", "novelty"),
+        *("outside_genres", "recall_expansion", "repulsion"),
+    ),
+) -> Drawing:
+    """Draws recall and each kind of diversity at 20 along a swept value, bands 95 %.
+
+    A kind that the table lacks (data without genres) has no panel.
+
+    Args:
+      frame: a long table with the swept column.
+      title: what the figure says; without one, what rises and what falls.
+      swept: the column along the horizontal axis.
+      metrics: of the panels.
+    """
+    return _panels(frame, title, swept, metrics, columns=3, height=1.75)
+
+
+def _panels(
+    frame: pd.DataFrame,
+    title: str | None,
+    swept: str,
+    metrics: Sequence[str],
+    columns: int,
+    height: float,
+) -> Drawing:
+    """A panel for each metric that the table has, along the swept value.
+
+    Args:
+      frame: a long table with the swept column.
+      title: what the figure says, or None.
+      swept: the column along the horizontal axis.
+      metrics: of the panels; the first one decides which arm leads.
+      columns: panels beside each other.
+      height: of a panel, in inches.
+    """
+    shown = [name for name in metrics if name in set(frame.metric)]
+    points = along(frame, shown, swept)
+    rows = -(-len(shown) // columns)
     with matplotlib.rc_context(STYLE):
-        figure, axes = blank(6.0, nrows=2, ncols=2, sharex=True)
-        for panel, metric in zip(axes.flat, PANELS, strict=True):
+        shape = {"nrows": rows, "ncols": columns, "sharex": True, "squeeze": False}
+        figure, axes = blank(1.0 + height * rows, **shape)
+        for panel in axes.flat[len(shown) :]:
+            figure.delaxes(panel)
+        for n, (panel, metric) in enumerate(zip(axes.flat, shown)):
             for arm, line in points.groupby("arm", sort=False):
-                band(panel, line, metric, swept, str(arm))
-            panel.set_ylabel(NAMES[metric])
-        ticks(axes[0, 0], points[swept][points.recall.notna()])
-        for panel in axes[1]:
-            panel.set_xlabel(swept)
-        around(figure, axes[0, 0], title or _peak(points, swept), points, swept)
+                _band(panel, line, metric, swept, str(arm))
+            entry = METRICS[metric]
+            name = entry.title(CUTOFF)
+            unit = "mean over users" if entry.per_user else "of all lists"
+            panel.set_title(name[0].upper() + name[1:], loc="left")
+            panel.set_ylabel(entry.unit or unit, fontsize=9.5)
+            if n + columns >= len(shown):
+                panel.set_xlabel(swept)
+                panel.tick_params(labelbottom=True)
+        # of a decade, as many as the width has room for
+        steps = (1.0, 2.0, 5.0) if columns < 3 else (1.0, 3.0)
+        first = axes.flat[0]
+        _ticks(first, points[swept][points[shown[0]].notna()], steps)
+        _around(figure, first, title or _trade(points, shown, swept), points, swept)
     return Drawing(figure, points)
 
 
 def along(frame: pd.DataFrame, metrics: Sequence[str], swept: str) -> pd.DataFrame:
-    """Returns the metrics by arm, in the table's order, then by rising swept value.
+    """The metrics by arm, in the table's order, then by rising swept value.
 
     Raises:
       ValueError: no such column, or several points of an arm at one of its values.
@@ -80,7 +131,7 @@ def along(frame: pd.DataFrame, metrics: Sequence[str], swept: str) -> pd.DataFra
     return points.loc[order.index].reset_index(drop=True)
 
 
-def band(axes: Axes, line: pd.DataFrame, metric: str, swept: str, arm: str) -> None:
+def _band(axes: Axes, line: pd.DataFrame, metric: str, swept: str, arm: str) -> None:
     """Draws an arm's line and band along a swept value; a level where it has none."""
     colour, marker = look(arm)
     if line[swept].isna().all():
@@ -107,7 +158,7 @@ def band(axes: Axes, line: pd.DataFrame, metric: str, swept: str, arm: str) -> N
     )
 
 
-def ticks(
+def _ticks(
     axes: Axes, values: "pd.Series[float]", steps: Sequence[float] = (1.0, 2.0, 5.0)
 ) -> None:
     """Sets the ticks of the swept values; logarithmic if all are positive."""
@@ -118,117 +169,47 @@ def ticks(
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
 
 
-def around(
+def _around(
     figure: Figure, axes: Axes, title: str, points: pd.DataFrame, swept: str
 ) -> None:
     """Sets the heading and the arms' legend above the panels, what failed below."""
     handles, labels = axes.get_legend_handles_labels()
-    figure.legend(
-        handles,
-        labels,
-        loc="outside upper left",
-        ncols=3 if max(map(len, labels)) > NARROW else 4,
-        frameon=False,
-        title=folded(title),
-        title_fontproperties={"weight": "bold", "size": 10.5},
-        alignment="left",
-    )
-    foot = unfinished(points, [swept])
-    if foot:
-        figure.supxlabel("\n".join(foot), fontsize=9.5, x=0.01, ha="left")
+    legend_above(figure, handles, title, 3 if max(map(len, labels)) > NARROW else 4)
+    notes_below(figure, unfinished(points, [swept]))
 
 
-def leading_curve(points: pd.DataFrame, swept: str) -> pd.DataFrame | None:
-    """Returns the curve of the arm whose recall goes highest, None if none ran."""
-    curves = points.dropna(subset=["recall", swept])
+def _leading_curve(
+    points: pd.DataFrame, metric: str, swept: str
+) -> pd.DataFrame | None:
+    """The curve of the arm that leads in a metric somewhere, None if none ran."""
+    curves = points.dropna(subset=[metric, swept])
     if curves.empty:
         return None
-    arm = curves.arm[curves.recall.idxmax()]
+    arm = curves.arm[leading_place(curves[metric], metric)[1]]
     return curves[curves.arm == arm]
 
 
-def _peak(points: pd.DataFrame, swept: str) -> str:
-    line = leading_curve(points, swept)
+def _trade(points: pd.DataFrame, metrics: Sequence[str], swept: str) -> str:
+    """Where the leading arm peaks, and what goes up or down along the swept value."""
+    first, *others = metrics
+    line = _leading_curve(points, first, swept)
     if line is None:
         return "No run finished"
-    top, first, last = line.loc[line.recall.idxmax()], line.iloc[0], line.iloc[-1]
-    change = "falls" if last.coverage < first.coverage else "rises"
-    return (
-        f"{top.arm} recalls most at {swept} {top[swept]:g}; from {first[swept]:g} to"
-        f" {last[swept]:g} its coverage {change} from {first.coverage:.2f} to"
-        f" {last.coverage:.2f}"
-    )
-
-
-COLUMNS = 3
-DIVERSITY_NARROW = (
-    1.0,
-    3.0,
-)  # steps of a decade, of which a third of the width has room
-# What a panel shows, its unit, and how a heading calls it.
-DIVERSITY_PANELS = {
-    "recall": ("Recall@20", "of held-out clicks", ""),
-    "recall_item": ("Item recall@20", "mean over items", ""),
-    "coverage": ("Coverage", "share of items", "coverage"),
-    "gini": ("Gini of exposure", "1: all on one item", ""),
-    "ild": ("Distance within a list", "1 - genre cosine", "distance in a list"),
-    "novelty": ("Novelty", "bits", "novelty"),
-    "outside_genres": ("Foreign genres shown", "of genres shown", "foreign genres"),
-    "recall_expansion": ("Foreign recall@20", "of foreign clicks", "their recall"),
-    "repulsion": ("Repulsion", "unseen ranked above", "repulsion"),
-}
-
-
-def diversity_figure(
-    frame: pd.DataFrame, title: str | None = None, swept: str = "temperature"
-) -> Drawing:
-    """Draws recall and each kind of diversity at 20 along a swept value, bands 95 %.
-
-    A kind that the table lacks (data without genres) has no panel.
-
-    Args:
-      frame: a long table with the swept column.
-      title: what the figure says; without one, what rises and what falls.
-      swept: the column along the horizontal axis.
-    """
-    shown = [name for name in DIVERSITY_PANELS if name in set(frame.metric)]
-    points = along(frame, shown, swept)
-    rows = -(-len(shown) // COLUMNS)
-    with matplotlib.rc_context(STYLE):
-        figure, axes = blank(1.0 + 1.75 * rows, nrows=rows, ncols=COLUMNS, sharex=True)
-        for panel in axes.flat[len(shown) :]:
-            figure.delaxes(panel)
-        for n, (panel, metric) in enumerate(zip(axes.flat, shown)):
-            for arm, line in points.groupby("arm", sort=False):
-                band(panel, line, metric, swept, str(arm))
-            name, unit, _ = DIVERSITY_PANELS[metric]
-            panel.set_title(name, loc="left")
-            panel.set_ylabel(unit, fontsize=9.5)
-            if n + COLUMNS >= len(shown):
-                panel.set_xlabel(swept)
-                panel.tick_params(labelbottom=True)
-        first = axes.flat[0]
-        ticks(first, points[swept][points.recall.notna()], DIVERSITY_NARROW)
-        around(figure, first, title or _trade(points, shown, swept), points, swept)
-    return Drawing(figure, points)
-
-
-def _trade(points: pd.DataFrame, shown: list[str], swept: str) -> str:
-    """From the first to the last swept value of the leading arm: what goes where."""
-    line = leading_curve(points, swept)
-    if line is None:
-        return "No run finished"
-    first, last = line.iloc[0], line.iloc[-1]
-    names = [name for name in shown if DIVERSITY_PANELS[name][2]]
-    up = [name for name in names if last[name] > first[name]]
-    down = [name for name in names if last[name] < first[name]]
-    ends = f"{swept} {first[swept]:g} to {last[swept]:g}"
-    said = [
-        f"{verb} {', '.join(DIVERSITY_PANELS[name][2] for name in some)}"
-        for verb, some in (("raises", up), ("lowers", down))
-        if some
-    ]
-    return f"{line.arm.iloc[0]}: {ends} {' and '.join(said)}"
+    start, end = line.iloc[0], line.iloc[-1]
+    up: list[str] = []
+    down: list[str] = []
+    for name in others:
+        if not METRICS[name].leading and start[name] != end[name]:
+            words = METRICS[name].heading or METRICS[name].title(CUTOFF)
+            (up if end[name] > start[name] else down).append(words)
+    changes = [f"raises {', '.join(up)}"] if up else []
+    changes += [f"lowers {', '.join(down)}"] if down else []
+    where, place = leading_place(line[first], first)
+    peak = f"{where} {METRICS[first].title(CUTOFF)} at {swept} {line[swept][place]:g}"
+    text = f"{line.arm.iloc[0]}: {peak}"
+    if not changes:
+        return text
+    return f"{text}; {start[swept]:g} to {end[swept]:g} {' and '.join(changes)}"
 
 
 DIVERSITY = ("coverage", "ild")
@@ -238,7 +219,7 @@ NEAR = 14.0  # the farthest that a swept value stands from its point, in points
 def tradeoff_figure(
     frame: pd.DataFrame, title: str | None = None, swept: str = "temperature"
 ) -> Drawing:
-    """Draws recall@20 against coverage@20 and against intra-list distance.
+    """Draws recall@20 against coverage and against the distance within a list.
 
     The points of an arm are joined along the swept value, which is written beside as
     many of them as there is room for, ends and peak first.
@@ -253,27 +234,27 @@ def tradeoff_figure(
         figure, axes = blank(4.6, ncols=2, sharey=True)
         for panel, metric in zip(axes, DIVERSITY, strict=True):
             for arm, line in points.groupby("arm", sort=False):
-                drawn = look(str(arm))
+                style = look(str(arm))
                 panel.plot(
                     line[metric],
                     line.recall,
-                    color=drawn.colour,
-                    marker=drawn.marker,
+                    color=style.colour,
+                    marker=style.marker,
                     markeredgecolor="white",
                     markeredgewidth=0.5,
                     label=arm,
                 )
-            panel.set_xlabel(NAMES[metric])
+            panel.set_xlabel(METRICS[metric].axis(CUTOFF))
             panel.margins(0.12)
-        axes[0].set_ylabel(NAMES["recall"])
-        around(figure, axes[0], title or _tradeoff_trade(points, swept), points, swept)
+        axes[0].set_ylabel(METRICS["recall"].axis(CUTOFF))
+        _around(figure, axes[0], title or _widest(points, swept), points, swept)
         for panel, metric in zip(axes, DIVERSITY, strict=True):
             _write_values(panel, points, metric, swept)
     return Drawing(figure, points)
 
 
-def _tradeoff_trade(points: pd.DataFrame, swept: str) -> str:
-    line = leading_curve(points, swept)
+def _widest(points: pd.DataFrame, swept: str) -> str:
+    line = _leading_curve(points, "recall", swept)
     if line is None:
         return "No run finished"
     top, widest = line.loc[line.recall.idxmax()], line.loc[line.coverage.idxmax()]

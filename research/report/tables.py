@@ -9,9 +9,10 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from research.evaluate.metrics import (
-    PER_USER,
+    DEFAULT_KS,
+    METRICS,
     Key,
-    absent,
+    available,
     keys,
     mean_counted,
     per_user,
@@ -22,11 +23,11 @@ from research.report.records import RunResult
 from research.types import Record
 
 __all__ = [
-    "DIRECTED",
     "LEADING",
     "NUMBER",
     "TEXT",
     "TRAILING",
+    "UNMEASURED",
     "WHOLE",
     "CellSummary",
     "cell_keys",
@@ -35,13 +36,15 @@ __all__ = [
     "long_form",
     "marks",
     "measure",
+    "not_measured",
     "swept_columns",
     "swept_fields",
     "table",
     "wide",
 ]
 
-DEFAULT_KS = (10, 20, 50, 100)  # of a table in which every run failed
+
+UNMEASURED = "not measured"  # how the note of a cell without a metric begins
 
 
 class CellSummary(NamedTuple):
@@ -51,6 +54,8 @@ class CellSummary(NamedTuple):
     ``means`` [s] holds each metric of each seed, ``draws`` [r] the crossed resamples of
     the per-user ones, ``users`` how many users it is over. ``failed`` is empty unless
     a run failed; then there are no values, since fewer seeds would be another number.
+    For the same reason a metric has none that some of the runs lack: ``lacking`` says
+    by its name how many.
     """
 
     arm: str
@@ -59,46 +64,75 @@ class CellSummary(NamedTuple):
     means: dict[Key, Float[ndarray, " s"]]
     draws: dict[Key, Float[ndarray, " r"]]
     users: dict[Key, int]
+    lacking: dict[str, int]
     failed: str
 
+    def hole(self, key: Key) -> str:
+        """Why the cell has no value of a metric; "" where it has one."""
+        if self.failed or key in self.means:
+            return self.failed
+        return f"{UNMEASURED} in {self.lacking[key.metric]} of {len(self.seeds)} runs"
 
-def swept_fields(rows: Sequence[RunResult], swept: Sequence[str] = ()) -> list[str]:
-    """Returns the swept fields named, then any other that the rows carry."""
-    return list(dict.fromkeys([*swept, *(name for row in rows for name in row.swept)]))
+
+def swept_fields(results: Sequence[RunResult], swept: Sequence[str] = ()) -> list[str]:
+    """The swept fields named, then any other that the results carry."""
+    names = (name for result in results for name in result.swept)
+    return list(dict.fromkeys([*swept, *names]))
 
 
-def measure(rows: Sequence[RunResult], swept: Sequence[str] = ()) -> list[CellSummary]:
-    """Returns a cell for each (arm, swept value), arms in order of first appearance.
+def measure(
+    results: Sequence[RunResult], swept: Sequence[str] = ()
+) -> list[CellSummary]:
+    """A cell for each (arm, swept value), arms in order of first appearance.
 
     Raises:
       ValueError: a run given twice; arms with different seeds; records with different
         cut-offs.
     """
-    fields = swept_fields(rows, swept)
-    arms = {arm: n for n, arm in enumerate(dict.fromkeys(row.arm for row in rows))}
+    fields = swept_fields(results, swept)
+    arms = {arm: n for n, arm in enumerate(dict.fromkeys(r.arm for r in results))}
     groups: dict[tuple[str, tuple[float | None, ...]], list[RunResult]] = {}
-    for row in rows:
-        found = (row.swept.get(name) for name in fields)
-        value = tuple(None if v is None else float(v) for v in found)  # 64 is 64.0
-        groups.setdefault((row.arm, value), []).append(row)
+    for result in results:
+        values = (result.swept.get(name) for name in fields)
+        value = tuple(None if v is None else float(v) for v in values)  # 64 is 64.0
+        groups.setdefault((result.arm, value), []).append(result)
     _check(groups)
     ordered = sorted(groups.items(), key=lambda group: arms[group[0][0]])
     return [_cell(arm, value, runs) for (arm, value), runs in ordered]
 
 
 def cell_keys(cells: Sequence[CellSummary]) -> list[Key]:
-    """Returns the metrics and cut-offs of a table: what all cells with values have.
+    """The metrics and cut-offs of a table: what any run has.
 
-    Cells differ where records of before a metric was measured stand beside new ones.
+    Cells lack a metric where they are older than it, or their data have no such thing.
     """
-    measured = [cell.means for cell in cells if cell.means]
-    if not measured:
-        return keys(np.array(DEFAULT_KS))
-    return [key for key in measured[0] if all(key in means for means in measured)]
+    done = [cell for cell in cells if not cell.failed]
+    if not done:
+        return keys(DEFAULT_KS)
+    ks = dict.fromkeys(k for name, k in done[0].means if not METRICS[name].cutoffs)
+    some = {
+        name
+        for name in METRICS
+        for cell in done
+        if cell.lacking.get(name, 0) < len(cell.seeds)
+    }
+    return keys(list(ks), some)
+
+
+def not_measured(results: Sequence[RunResult]) -> list[str]:
+    """A line for each metric that some of the runs have and others lack."""
+    records = [result.record for result in results if result.record is not None]
+    lines = []
+    for name, metric in METRICS.items():
+        lacking = sum(name not in available(record) for record in records)
+        if 0 < lacking < len(records):
+            words = metric.heading or name
+            lines.append(f"{words}: not measured in {lacking} of {len(records)} runs.")
+    return lines
 
 
 def estimate(cell: CellSummary, key: Key) -> Interval:
-    """Returns a cell's mean and interval in one metric."""
+    """A cell's mean and interval in one metric."""
     if key not in cell.draws:
         return over_seeds(cell.means[key])
     low, high = bounds(cell.draws[key][:, None])[:, 0]
@@ -106,7 +140,7 @@ def estimate(cell: CellSummary, key: Key) -> Interval:
 
 
 def compare(cell: CellSummary, other: CellSummary, key: Key) -> Interval:
-    """Returns the paired difference of two cells, cell - other, with its interval.
+    """The paired difference of two cells, cell - other, with its interval.
 
     Per-user metrics are paired by user and seed through the resamples they share,
     whole-set metrics by seed.
@@ -131,16 +165,16 @@ def _check(groups: dict[tuple[str, tuple[float | None, ...]], list[RunResult]]) 
     seeds: dict[tuple[int, ...], str] = {}
     ks: dict[tuple[int, ...], str] = {}
     for (arm, value), runs in groups.items():
-        of_arm = tuple(sorted(row.seed for row in runs))
+        of_arm = tuple(sorted(run.seed for run in runs))
         if len(set(of_arm)) < len(of_arm):
             raise ValueError(f"{arm} {value}: a seed twice among {list(of_arm)}")
         seeds.setdefault(of_arm, arm)
-        for row in runs:
-            if row.record is not None:
-                ks.setdefault(tuple(row.record.ks.tolist()), arm)
-    for what, found in (("seeds", seeds), ("cut-offs", ks)):
-        if len(found) > 1:
-            (a, first), (b, second) = list(found.items())[:2]
+        for run in runs:
+            if run.record is not None:
+                ks.setdefault(tuple(run.record.ks.tolist()), arm)
+    for what, by_value in (("seeds", seeds), ("cut-offs", ks)):
+        if len(by_value) > 1:
+            (a, first), (b, second) = list(by_value.items())[:2]
             raise ValueError(
                 f"{first} has {what} {list(a)}, {second} {list(b)}: not one table"
             )
@@ -149,25 +183,23 @@ def _check(groups: dict[tuple[str, tuple[float | None, ...]], list[RunResult]]) 
 def _cell(
     arm: str, value: tuple[float | None, ...], runs: list[RunResult]
 ) -> CellSummary:
-    runs = sorted(runs, key=lambda row: row.seed)
-    seeds = tuple(row.seed for row in runs)
-    records = [row.record for row in runs if row.record is not None]
+    runs = sorted(runs, key=lambda run: run.seed)
+    seeds = tuple(run.seed for run in runs)
+    records = [run.record for run in runs if run.record is not None]
     if len(records) < len(runs):
-        return CellSummary(arm, value, seeds, {}, {}, {}, _why(runs))
+        return CellSummary(arm, value, seeds, {}, {}, {}, {}, _why(runs))
     if len({len(record.held) for record in records}) > 1:
         raise ValueError(f"{arm} {value}: its seeds are over different users")
-    means, draws, users = _values(records)
-    return CellSummary(arm, value, seeds, means, draws, users, "")
+    return CellSummary(arm, value, seeds, *_values(records), "")
 
 
 def _why(runs: list[RunResult]) -> str:
-    """Returns "failed: <reason> (seed n)", seeds of one reason together."""
+    """The words "failed: <reason> (seed n)", seeds of one reason together."""
     reasons: dict[str, list[str]] = {}
-    for row in runs:
-        if row.record is None:
-            reasons.setdefault(row.reason or "no reason given", []).append(
-                str(row.seed)
-            )
+    for run in runs:
+        if run.record is None:
+            reason = run.reason or "no reason given"
+            reasons.setdefault(reason, []).append(str(run.seed))
     parts = [
         f"{reason} ({'seed' if len(seeds) == 1 else 'seeds'} {', '.join(seeds)})"
         for reason, seeds in reasons.items()
@@ -177,16 +209,18 @@ def _why(runs: list[RunResult]) -> str:
 
 def _values(
     records: list[Record],
-) -> tuple[dict[Key, ndarray], dict[Key, ndarray], dict[Key, int]]:
+) -> tuple[dict[Key, ndarray], dict[Key, ndarray], dict[Key, int], dict[str, int]]:
+    """Means, draws, users and lacking of a cell."""
+    has = [available(record) for record in records]
+    lacking = {name: sum(name not in names for names in has) for name in METRICS}
+    every = keys(records[0].ks.tolist(), [n for n in METRICS if not lacking[n]])
     by_seed = [per_user(record) for record in records]
-    lacking = set[str]().union(*(absent(record) for record in records))
-    every = keys(records[0].ks, lacking)
-    names = [key for key in every if key.metric in PER_USER]
+    whole = [whole_set(record) for record in records]
+    names = [key for key in every if METRICS[key.metric].per_user]
     values = np.stack(
         [np.stack([seed[key] for seed in by_seed], axis=1) for key in names], axis=2
     )
     draws = resample(values)
-    whole = [whole_set(record) for record in records]
     means: dict[Key, ndarray] = {}
     users: dict[Key, int] = {}
     for key in every:
@@ -197,7 +231,7 @@ def _values(
         else:
             means[key] = np.array([seed[key] for seed in whole])
             users[key] = len(values)
-    return means, {key: draws[:, m] for m, key in enumerate(names)}, users
+    return means, {key: draws[:, m] for m, key in enumerate(names)}, users, lacking
 
 
 LEADING = ["arm", "metric", "k", "mean", "low", "high", "seeds", "users"]
@@ -205,46 +239,38 @@ TRAILING = ["against", "delta", "delta_low", "delta_high", "note"]
 TEXT = ("arm", "metric", "against", "note")
 WHOLE = ("k", "seeds", "users")
 NUMBER = "%.6g"  # finer than any interval here, coarser than what machines differ in
-# Metrics in which more is better. The others describe lists, and neither end is good.
-DIRECTED = (
-    *("recall", "ndcg", "hit", "mrr"),
-    *("recall_head", "recall_torso", "recall_tail", "recall_item"),
-    "recall_expansion",
-)
 
 
 def table(
-    rows: Sequence[RunResult], reference: str, swept: Sequence[str] = ()
+    results: Sequence[RunResult], reference: str, swept: Sequence[str] = ()
 ) -> pd.DataFrame:
-    """Returns the long table of a grid: one row an (arm, swept value, metric, cut-off).
+    """The long table of a grid: one row per (arm, swept value, metric, cut-off).
 
     Columns: arm, metric, k, mean, low, high, seeds, users; one a swept field; against,
     delta, delta_low, delta_high: the paired difference from the reference arm at the
     same swept value, else where it has none swept, else empty; note. A cell with a
-    failed run has no mean, 0 seeds and the note "failed: <reason> (seed n)". Numbers
-    carry 6 significant digits, so that the file read back is the table.
+    failed run has no mean, 0 seeds and the note "failed: <reason> (seed n)"; one that
+    lacks a metric which others have, "not measured in n of m runs". Numbers carry 6
+    significant digits, so that the file read back is the table.
 
     Raises:
       ValueError: runs that don't make one table; see ``measure``.
     """
-    return long_form(measure(rows, swept), reference, swept_fields(rows, swept))
+    return long_form(measure(results, swept), reference, swept_fields(results, swept))
 
 
 def long_form(
     cells: Sequence[CellSummary], reference: str, swept: Sequence[str]
 ) -> pd.DataFrame:
-    """Returns the long table of measured cells; see ``table``."""
+    """The long table of measured cells; see ``table``."""
     references = {cell.swept: cell for cell in cells if cell.arm == reference}
     unswept: tuple[float | None, ...] = (None,) * len(swept)
+    every = cell_keys(cells)
     lines: list[dict[str, object]] = []
     for cell in cells:
         other = references.get(cell.swept) or references.get(unswept)
-        for key in cell_keys(cells):
-            line: dict[str, object] = {
-                "arm": cell.arm,
-                "metric": key.metric,
-                "k": key.k,
-            }
+        for key in every:
+            line: dict[str, object] = {"arm": cell.arm, **key._asdict()}
             line |= dict(zip(swept, cell.swept, strict=True))
             line |= _numbers(cell, key) | _difference(cell, other, key)
             lines.append(line)
@@ -252,8 +278,8 @@ def long_form(
 
 
 def _numbers(cell: CellSummary, key: Key) -> dict[str, object]:
-    if cell.failed:
-        return {"seeds": 0, "users": 0, "note": cell.failed}
+    if hole := cell.hole(key):
+        return {"seeds": 0, "users": 0, "note": hole}
     users = cell.users[key]
     note = "" if users else "no user counts"
     counts = {"seeds": len(cell.seeds), "users": users, "note": note}
@@ -263,10 +289,14 @@ def _numbers(cell: CellSummary, key: Key) -> dict[str, object]:
 def _difference(
     cell: CellSummary, other: CellSummary | None, key: Key
 ) -> dict[str, object]:
-    if other is None or other is cell or cell.failed:
+    if other is None or other is cell or cell.hole(key):
         return {}
-    if other.failed:
-        return {"note": f"no difference: {other.arm} {other.failed}"}
+    if hole := other.hole(key):
+        return {"note": f"no difference: {other.arm} {hole}"}
+    counted, others = cell.users[key], other.users[key]
+    if counted != others and max(cell.users.values()) == max(other.users.values()):
+        note = f"no difference: counts {counted} users, {other.arm} {others}"
+        return {"note": note}
     delta = compare(cell, other, key)
     return {
         "against": other.arm,
@@ -277,7 +307,7 @@ def _difference(
 
 
 def _typed(frame: pd.DataFrame) -> pd.DataFrame:
-    """Returns the frame in the types and the digits that its file gives back."""
+    """The frame in the types and the digits that its file gives back."""
     out = {}
     for name in frame.columns:
         if name in TEXT:
@@ -292,7 +322,7 @@ def _typed(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def swept_columns(frame: pd.DataFrame) -> list[str]:
-    """Returns the names of a long table's swept fields.
+    """The names of a long table's swept fields.
 
     >>> swept_columns(pd.DataFrame(columns=[*LEADING, "temperature", *TRAILING]))
     ['temperature']
@@ -301,38 +331,40 @@ def swept_columns(frame: pd.DataFrame) -> list[str]:
 
 
 def marks(cells: Sequence[CellSummary]) -> "pd.Series[str]":
-    """Returns "best", "tie" or "" for each row of the cells' long table, in its order.
+    """The mark of each row of the cells' long table: "best", "tie" or "".
 
     Only metrics with a better end are marked, at each cut-off. A tie is a cell whose
     paired 95 % interval against the best cell includes zero. Nothing is marked where
     cells are over different users, as where a sweep changes what is held out: there is
     no pairing.
     """
-    found: dict[tuple[int, Key], str] = {}
-    for key in cell_keys(cells):
-        if key.metric not in DIRECTED:
-            continue
+    marked: dict[tuple[int, Key], str] = {}
+    every = cell_keys(cells)
+    for key in every:
+        better = METRICS[key.metric].better
         means = {
             n: mean_counted(cell.means[key])
             for n, cell in enumerate(cells)
-            if not cell.failed and cell.users[key]
+            if not cell.hole(key) and cell.users[key]
         }
-        if len({cells[n].users[key] for n in means}) != 1:
+        if better == "neither" or len({cells[n].users[key] for n in means}) != 1:
             continue
-        best = max(means, key=means.__getitem__)
+        end = max if better == "higher" else min
+        best = end(means, key=means.__getitem__)
         for n in means:
             gap = compare(cells[n], cells[best], key)
             if gap.low <= 0 <= gap.high:
-                found[n, key] = "best" if n == best else "tie"
-    order = [(n, key) for n in range(len(cells)) for key in cell_keys(cells)]
-    return pd.Series([found.get(place, "") for place in order], dtype=str)
+                marked[n, key] = "best" if n == best else "tie"
+    order = [(n, key) for n in range(len(cells)) for key in every]
+    return pd.Series([marked.get(place, "") for place in order], dtype=str)
 
 
 def wide(frame: pd.DataFrame, metrics: Sequence[str], k: int) -> pd.DataFrame:
-    """Returns one row an (arm, swept value), in the table's order, at one cut-off.
+    """One row per (arm, swept value), in the table's order, at one cut-off.
 
     Columns: arm, the swept fields, then for each metric its mean under its own name,
-    <metric>_low and <metric>_high; note says why a row has no values.
+    <metric>_low and <metric>_high; note says why a row has no values, or which of them
+    was not measured.
     """
     swept = swept_columns(frame)
     out: pd.DataFrame | None = None
@@ -340,10 +372,13 @@ def wide(frame: pd.DataFrame, metrics: Sequence[str], k: int) -> pd.DataFrame:
         part = frame[(frame.metric == metric) & (frame.k == k)].reset_index(drop=True)
         if out is None:
             out = part[["arm", *swept, "note"]].copy()
+            out["note"] = out.note.mask(out.note.str.startswith(UNMEASURED), "")
         elif len(part) != len(out):
             raise ValueError(f"the table lacks {metric}@{k} for some arm")
         for source, name in (("mean", ""), ("low", "_low"), ("high", "_high")):
             out[metric + name] = part[source]
+        missing = part.note.str.startswith(UNMEASURED) & ~out.note.astype(bool)
+        out["note"] = out.note.mask(missing, f"{metric} " + part.note)
     if out is None or out.empty:
         raise ValueError(f"the table has no {metrics[0] if metrics else ''}@{k}")
     return out[[name for name in out.columns if name != "note"] + ["note"]]

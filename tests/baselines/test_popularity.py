@@ -3,7 +3,7 @@ from collections import Counter
 import numpy as np
 
 from research.baselines.items import DAY, popularity, recent_popularity
-from research.evaluate import rank_scores, seen_items_of
+from research.evaluate.top_k import rank_scores, seen_items_of
 from tests.evaluate.made import fold_of, random_fold
 
 GENRES = np.ones((5, 1), bool)

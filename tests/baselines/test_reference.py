@@ -9,7 +9,8 @@ import pytest
 
 from research.baselines import BASELINES, option_values
 from research.data import load
-from research.evaluate import evaluate, rank_scores, seen_items_of
+from research.evaluate.record import evaluate
+from research.evaluate.top_k import rank_scores, seen_items_of
 from research.events import catalogue, fold
 from research.types import Ratings, Record
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from research.baselines import BASELINES, option_values
-from research.evaluate import rank_scores, seen_items_of
+from research.evaluate.top_k import rank_scores, seen_items_of
 from research.types import Fold, InputError
 from tests.world import made_fold
 

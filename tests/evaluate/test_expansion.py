@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from research.evaluate.metrics import foreign_genres, repulsion
-from research.evaluate.record import evaluate
+from research.evaluate.record import evaluate, foreign_genres
 from research.evaluate.top_k import dot_product, rank_scores, seen_items_of
 from tests.evaluate.made import fold_of, random_fold
 
@@ -42,7 +41,7 @@ def test_expansion_asks_that_every_genre_is_foreign():
     fold = world()
     record = evaluate(fold, lists_of(fold, [22, 24, 19], [23]), ks=(1, 3))
     # user 0: 22 is war alone; 21 and 23 hold a genre of the user's, 24 has none
-    assert record.expansion.tolist() == [1, 0, 0, 0, 0, 0, 1]
+    assert record.columns["expansion"].tolist() == [1, 0, 0, 0, 0, 0, 1]
     assert record.rank.tolist() == [0, 1, 2, 100, 100, 0, 100]
 
 
@@ -50,28 +49,34 @@ def test_outside_counts_genres_slot_by_slot():
     fold = world()
     record = evaluate(fold, lists_of(fold, [21, 22, 24, 19], [24]), ks=(1,))
     # comedy and war, war, none, drama: two of four; then a list without any genre
-    np.testing.assert_array_equal(record.outside_genres, [2 / 4, np.nan])
+    np.testing.assert_array_equal(record.columns["outside_genres"], [2 / 4, np.nan])
 
 
 def test_without_genres_they_are_absent():
     fold = fold_of([(0, 0)], [(0, 1)], 1, np.zeros((3, 2), bool))
     record = evaluate(fold, lists_of(fold, [1, 2]), ks=(1,))
-    assert record.expansion is None
-    assert record.outside_genres is None
-    assert record.repulsion is None  # no scorer was given
-    assert record.distinct.tolist() == [1]
+    # neither expansion and outside_genres nor repulsion, since no scorer is at hand
+    measured = {"ild", "novelty", "train_count", "recall_item", "distinct"}
+    assert set(record.columns) == measured
+    assert record.columns["distinct"].tolist() == [1]
 
 
 def test_distinct_counts_lists_that_differ():
     fold = world()
     record = evaluate(fold, lists_of(fold, [24, 22], [24, 23]), ks=(1, 2))
-    assert record.distinct.tolist() == [1, 2]
+    assert record.columns["distinct"].tolist() == [1, 2]
 
 
 def scorer_of(rows):
     """A scorer of given scores: one-hot users times a matrix of items."""
     scores = np.asarray(rows, np.float32)
     return dot_product(np.eye(len(scores)), scores.T)
+
+
+def repulsion(fold, scorer):
+    """The column, which depends on the scores and not on the lists."""
+    lists = rank_scores(scorer, fold.fitted.n_items, *seen_items_of(fold))
+    return evaluate(fold, lists, ks=(1,), scorer=scorer).columns["repulsion"]
 
 
 def test_repulsion_by_hand():

@@ -10,15 +10,17 @@ import rax
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from research.evaluate.formulas import gini_index
 from research.evaluate.metrics import (
     METRICS,
     Key,
-    gini,
+    Metric,
     keys,
     per_user,
     summary,
     whole_set,
 )
+from research.registry import Deferred
 from research.types import BANDS, Record, check
 from tests.report.made import KS
 
@@ -34,14 +36,16 @@ def record_of(ranks, bands, exposure, counts, ks=(2, 20)):
         band=np.array([b for user in bands for b in user], np.uint8),
         exposure=np.array(exposure),
         item_counts=np.array(counts),
-        ild=column,
-        novelty=column + 1,
-        train_count=column + 2,
-        recall_item=column + 3,
-        expansion=np.array([b == 2 for user in bands for b in user], np.uint8),
-        outside_genres=column + 4,
-        repulsion=column + 5,
-        distinct=np.arange(1, len(ks) + 1),
+        columns={
+            "ild": column,
+            "novelty": column + 1,
+            "train_count": column + 2,
+            "recall_item": column + 3,
+            "expansion": np.array([b == 2 for user in bands for b in user], np.uint8),
+            "outside_genres": column + 4,
+            "repulsion": column + 5,
+            "distinct": np.arange(1, len(ks) + 1),
+        },
     )
 
 
@@ -117,8 +121,8 @@ def test_whole_set_by_hand(by_hand):
 
 def test_gini_counts_items_never_shown():
     shown = np.array([0.5, 0.5])
-    assert gini(shown) == 0
-    assert gini(np.concatenate([np.zeros(2), shown])) == pytest.approx(2 / 3)
+    assert gini_index(shown) == 0
+    assert gini_index(np.concatenate([np.zeros(2), shown])) == pytest.approx(2 / 3)
 
 
 @given(
@@ -174,8 +178,8 @@ def test_columns_are_at_20_alone_and_come_as_recorded(by_hand):
 
 def test_keys_are_what_the_two_functions_give(by_hand):
     both = [*per_user(by_hand), *whole_set(by_hand)]
-    assert sorted(both) == sorted(keys(by_hand.ks))
-    assert list(dict.fromkeys(key.metric for key in keys(KS))) == list(METRICS)
+    assert sorted(both) == sorted(keys(by_hand.ks.tolist()))
+    assert list(dict.fromkeys(key.metric for key in keys(KS.tolist()))) == list(METRICS)
 
 
 def test_summary_leaves_out_users_who_do_not_count(by_hand):
@@ -204,3 +208,33 @@ def test_nothing_recommended_is_not_zero(by_hand):
 def test_records_that_do_not_add_up_are_refused(by_hand, change, words):
     with pytest.raises(ValueError, match=words):
         per_user(by_hand._replace(**change))
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_an_entry_loads_what_it_names_and_says_what_it_is(name):
+    metric = METRICS[name]
+    assert metric.help
+    assert metric.axis(20)
+    if metric.measure is not None:
+        assert isinstance(metric.measure, Deferred)
+        assert callable(metric.measure.load())
+
+
+def test_a_metric_is_absent_where_its_column_is(by_hand):
+    columns = {n: c for n, c in by_hand.columns.items() if n != "repulsion"}
+    older = by_hand._replace(columns=columns)
+    assert set(summary(by_hand)) - set(summary(older)) == {"repulsion"}
+
+
+def test_an_entry_that_cannot_be_computed_is_refused():
+    with pytest.raises(ValueError, match="toy: name the column"):
+        Metric(help="?", label="toy")
+
+
+def test_a_metric_per_user_gives_a_value_per_user(by_hand):
+    wrong = Metric(help="?", label="toy", compute=lambda record, k: np.zeros(2))
+    with (
+        METRICS.added("toy", wrong),
+        pytest.raises(ValueError, match=r"toy: \[2\] values for 3 users"),
+    ):
+        per_user(by_hand)

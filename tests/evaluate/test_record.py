@@ -96,9 +96,13 @@ def test_columns_at_20(made):
         ]
         bits = [-math.log2(max(counts[i], 1) / len(clicked)) for i in shown]
         clicks = [float(counts[i]) for i in shown]
-        np.testing.assert_allclose(record.ild[v], mean(distances), rtol=1e-12)
-        np.testing.assert_allclose(record.novelty[v], mean(bits), rtol=1e-12)
-        np.testing.assert_allclose(record.train_count[v], mean(clicks), rtol=1e-12)
+        np.testing.assert_allclose(
+            record.columns["ild"][v], mean(distances), rtol=1e-12
+        )
+        np.testing.assert_allclose(record.columns["novelty"][v], mean(bits), rtol=1e-12)
+        np.testing.assert_allclose(
+            record.columns["train_count"][v], mean(clicks), rtol=1e-12
+        )
 
 
 def test_mean_of_recall_item_is_the_mean_over_items_of_their_users_reached(made):
@@ -112,13 +116,13 @@ def test_mean_of_recall_item_is_the_mean_over_items_of_their_users_reached(made)
         item: mean([float(item in lists[v, :TOP]) for v in users])
         for item, users in holders.items()
     }
-    assert mean(record.recall_item.tolist()) == pytest.approx(
+    assert mean(record.columns["recall_item"].tolist()) == pytest.approx(
         mean(list(reached.values())), rel=1e-12
     )
     for v, items in enumerate(held_by(fold)):
         own = sum((i in lists[v, :TOP]) / len(holders[i]) for i in items)
         expected = len(fold.evaluated) / len(holders) * own
-        assert record.recall_item[v] == pytest.approx(expected, rel=1e-12)
+        assert record.columns["recall_item"][v] == pytest.approx(expected, rel=1e-12)
 
 
 def test_a_world_of_four_items_by_hand():
@@ -132,15 +136,15 @@ def test_a_world_of_four_items_by_hand():
     assert record.rank.tolist() == [0, 2, 100]
     assert record.band.tolist() == [2, 2, 2]
     assert record.exposure.tolist() == [[0, 0, 1, 1], [0, 1, 2, 1]]
-    assert record.ild[0] == 1.0  # no two of the three share a genre
-    assert math.isnan(record.ild[1])  # one item has no distance
+    assert record.columns["ild"][0] == 1.0  # no two of the three share a genre
+    assert math.isnan(record.columns["ild"][1])  # one item has no distance
     # item 1 has one of four clicks, items 2 and 3 count as if they had one
-    assert record.novelty.tolist() == [2.0, 2.0]
-    assert record.train_count.tolist() == [pytest.approx(1 / 3), 0.0]
+    assert record.columns["novelty"].tolist() == [2.0, 2.0]
+    assert record.columns["train_count"].tolist() == [pytest.approx(1 / 3), 0.0]
     # item 1 is reached for its one user, item 3 for one of two: (1 + 1/2) / 2
-    assert record.recall_item.tolist() == [2 / 2 * (1 + 1 / 2), 0.0]
+    assert record.columns["recall_item"].tolist() == [2 / 2 * (1 + 1 / 2), 0.0]
     shared = evaluate(fold, np.array([[0, 1, 2, 4], [0, 4, 4, 4]]), ks=(1,))
-    assert shared.ild[0] == pytest.approx(1 - 2 * (2 / math.sqrt(2)) / 6)
+    assert shared.columns["ild"][0] == pytest.approx(1 - 2 * (2 / math.sqrt(2)) / 6)
 
 
 def test_an_empty_slot_is_no_item_of_the_next_user():
@@ -163,8 +167,11 @@ def test_a_record_depends_on_the_lists_and_not_on_the_order_of_held_out_rows(mad
     other = fold._replace(
         held_user=fold.held_user[turned], held_item=fold.held_item[turned]
     )
-    for a, b in zip(evaluate(fold, lists), evaluate(other, lists), strict=True):
-        np.testing.assert_array_equal(a, b)
+    one, two = (evaluate(f, lists)._asdict() for f in (fold, other))
+    one, two = (fields | fields.pop("columns") for fields in (one, two))
+    assert one.keys() == two.keys()
+    for name, values in one.items():
+        np.testing.assert_array_equal(values, two[name], err_msg=name)
 
 
 def test_a_record_keeps_its_types(made):
@@ -186,7 +193,7 @@ def test_a_catalogue_below_20_items_has_all_its_columns():
     fold = random_fold(n_users=12, n_items=15)
     lists = np.tile(np.arange(15), (len(fold.evaluated), 1))
     record = evaluate(fold, lists, ks=(10,))
-    np.testing.assert_allclose(record.train_count, record.item_counts.mean())
+    np.testing.assert_allclose(record.columns["train_count"], record.item_counts.mean())
     assert (record.rank < 15).all()  # everything is listed, so everything is found
 
 

@@ -8,13 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.collect import FIGURES
 from experiments.grid import Grid
 from experiments.grids import GRIDS
 from experiments.lookup import find
 from experiments.studies import STUDIES, Study, StudyOptions
 from experiments.studies.files import (
-    load_study,
     markdown_page,
     markdown_table,
     save_study,
@@ -23,10 +21,20 @@ from experiments.studies.files import (
 )
 from research.data import load
 from research.files import read_json
-from research.report.arms import dots_figure
-from research.report.pages import csv_text, read_table
+from research.report.pages import (
+    QUICK,
+    csv_text,
+    markdown_page,
+    markdown_table,
+    read_table,
+)
 from research.report.pictures import Drawing, blank
-from research.report.records import load_records, read_header
+from research.report.records import (
+    load_records,
+    load_stored,
+    read_header,
+    study_header,
+)
 from research.types import InputError
 from tests.experiments.made import contents, runs_of
 
@@ -54,18 +62,16 @@ def run_toy(options: StudyOptions) -> Path:
 
 
 def report_toy(records: Path, out: Path) -> list[Path]:
-    content, arrays = load_study(records)
+    header, _, arrays = load_stored(records)
     frame = pd.DataFrame({"rank": np.arange(len(arrays["counts"])), **arrays})
     figure, axes = blank(3.0)
     axes.plot(frame["rank"], frame["counts"])
     axes.set(xlabel="item", ylabel="ratings")
     total = str(frame["counts"].sum())
     table = markdown_table(["items", "ratings"], [[str(len(frame)), total]])
-    page = markdown_page("How many ratings?", [table], content["header"]["quick"])
+    page = markdown_page("How many ratings?", table, QUICK if header["quick"] else "")
     texts = {".csv": csv_text(frame), ".md": page}
-    return write_report(
-        out, content["header"], texts, {"-items": Drawing(figure, frame)}
-    )
+    return write_report(out, header, texts, {"-items": Drawing(figure, frame)})
 
 
 TOY_STUDY = Study(
@@ -91,10 +97,7 @@ def reported_again(call, out: Path, name: str) -> None:
     assert f"same  tables/ml-100k/{name}.csv" in checked.out
 
 
-def test_a_grid_from_outside_runs_from_training_to_its_figure(
-    call, tmp_path, monkeypatch
-):
-    monkeypatch.setitem(FIGURES, "toy-grid", {"arms": dots_figure})
+def test_a_grid_from_outside_runs_from_training_to_its_figure(call, tmp_path):
     with GRIDS.added("toy-grid", TOY_GRID):
         assert "toy-grid" in call("list").out
         assert call("run", "toy-grid", "--out", tmp_path).status == 0

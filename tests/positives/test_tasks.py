@@ -8,7 +8,7 @@ import pytest
 
 from experiments.runs import serve
 from research.config import Config
-from research.evaluate import rank_scores, seen_items_of
+from research.evaluate.top_k import rank_scores, seen_items_of
 from research.logits.corrections import keep_columns
 from research.negatives import make_sources
 from research.negatives.source import Drawn

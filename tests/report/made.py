@@ -44,15 +44,31 @@ def made_record(
         band=band.astype(np.uint8),
         exposure=exposure,
         item_counts=counts,
-        ild=rng.normal(0.9 - 0.3 * popularity, 0.03, users).astype(np.float16),
-        novelty=rng.normal(11 - 4 * popularity, 0.3, users).astype(np.float16),
-        train_count=(shown * rng.uniform(0.8, 1.2, users)).astype(np.float16),
-        recall_item=(hits * rng.uniform(0.2, 0.6, users)).astype(np.float16),
-        expansion=(fixed.random(held.sum()) < 0.1).astype(np.uint8),
-        outside_genres=rng.uniform(0.1, 0.3, users).astype(np.float16),
-        repulsion=rng.uniform(0.0, 0.4, users).astype(np.float16),
-        distinct=rng.integers(1, users, len(KS)),
+        columns={
+            "ild": half(rng.normal(0.9 - 0.3 * popularity, 0.03, users)),
+            "novelty": half(rng.normal(11 - 4 * popularity, 0.3, users)),
+            "train_count": half(shown * rng.uniform(0.8, 1.2, users)),
+            "recall_item": half(hits * rng.uniform(0.2, 0.6, users)),
+            "expansion": (fixed.random(held.sum()) < 0.1).astype(np.int64),
+            "outside_genres": half(rng.uniform(0.1, 0.3, users)),
+            "repulsion": half(rng.uniform(0.0, 0.4, users)),
+            "distinct": rng.integers(1, users, len(KS)),
+        },
     )
+
+
+def half(values: np.ndarray) -> np.ndarray:
+    return values.astype(np.float16)
+
+
+def without(results: list[RunResult], *columns: str) -> list[RunResult]:
+    """The results with these columns taken from their records."""
+    out = []
+    for result in results:
+        record = result.record
+        others = {n: c for n, c in record.columns.items() if n not in columns}
+        out.append(result._replace(record=record._replace(columns=others)))
+    return out
 
 
 ARMS = {

@@ -6,13 +6,14 @@ import pytest
 
 from research.report.frontier import (
     KINDS,
+    frontier_figure,
     judge,
     pareto,
+    serving_figure,
     verdict,
     winners,
     write_frontier,
 )
-from research.report.frontier_figures import frontier_figure, serving_figure
 from research.report.pictures import save_figure
 from research.report.records import RunResult
 from research.report.tables import table
@@ -29,9 +30,12 @@ def record(recall, train_count, users=6):
         held=np.full(users, 2),
         rank=np.tile(np.array(RANKS[recall], np.uint8), users),
         band=np.zeros(2 * users, np.uint8),
-        expansion=np.zeros(2 * users, np.uint8),
-        train_count=np.full(users, train_count, np.float16),
-        recall_item=np.full(users, recall / 2, np.float16),
+        columns=made.columns
+        | {
+            "expansion": np.zeros(2 * users, np.uint8),
+            "train_count": np.full(users, train_count, np.float16),
+            "recall_item": np.full(users, recall / 2, np.float16),
+        },
     )
 
 
@@ -76,11 +80,11 @@ def test_an_arm_is_held_against_the_line_at_its_own_popularity():
 
 
 def test_better_asks_for_every_line_that_reaches_the_arm():
-    second = [
-        row._replace(arm="other", record=record(1.0, row.record.train_count[0]))
-        for row in rows()
-        if row.arm == "served"
-    ]
+    second = []
+    for result in rows():
+        if result.arm == "served":
+            count = result.record.columns["train_count"][0]
+            second.append(result._replace(arm="other", record=record(1.0, count)))
     judged = judge([*rows(), *second])
     above = judged[(judged.arm == "above") & (judged.metric == "recall")]
     assert list(above.line) == ["served", "other"]

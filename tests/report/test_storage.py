@@ -8,26 +8,32 @@ import pytest
 
 from research.files import read_arrays, write_arrays
 from research.report.records import (
+    RESULTS_VERSION,
     RunResult,
     load_records,
+    load_stored,
     pack,
     read_header,
     save_records,
+    save_stored,
     unpack,
 )
 from research.report.tables import table
-from research.types import InputError, Record, check
-from tests.report.made import made_record, made_rows
+from research.types import InputError, check
+from tests.report.made import made_record, made_rows, without
+
+
+def fields(record):
+    """A record's arrays by name, its columns among them."""
+    return {**record._asdict(), **record.columns, "columns": None}
 
 
 def same(a, b):
-    for name in Record._fields:
-        x, y = getattr(a, name), getattr(b, name)
-        if x is None or y is None:
-            assert x is y, name
-            continue
-        assert x.dtype == y.dtype, name
-        np.testing.assert_array_equal(x, y, err_msg=name)
+    one, two = fields(a), fields(b)
+    assert list(one) == list(two)
+    for name in one.keys() - {"columns"}:
+        assert one[name].dtype == two[name].dtype, name
+        np.testing.assert_array_equal(one[name], two[name], err_msg=name)
 
 
 def test_packed_record_comes_back():
@@ -46,10 +52,7 @@ METRICS = ("recall_expansion", "outside_genres", "repulsion", "distinct_lists")
 
 def test_a_record_of_before_these_columns_still_loads_and_reports(tmp_path):
     rows = made_rows()
-    older = [
-        row._replace(record=row.record._replace(**dict.fromkeys(OPTIONAL)))
-        for row in rows
-    ]
+    older = without(rows, *OPTIONAL)
     assert not set(OPTIONAL) & pack(older[0].record).keys()
     loaded = load_records(save_records(tmp_path / "old.npz", older))
     for before, after in zip(older, loaded, strict=True):
@@ -58,24 +61,26 @@ def test_a_record_of_before_these_columns_still_loads_and_reports(tmp_path):
     assert set(newer.metric) - set(frame.metric) == set(METRICS)  # absent, not zero
     there = newer[~newer.metric.isin(METRICS)].reset_index(drop=True)
     assert frame.equals(there)
-    mixed = table([*loaded[:3], *rows[3:]], "in-batch")
-    assert mixed[["arm", "metric", "k"]].equals(frame[["arm", "metric", "k"]])
 
 
 def test_a_record_without_what_every_record_has_is_refused():
     arrays = pack(made_record(0))
-    del arrays["ild"]
+    del arrays["exposure"]
     with pytest.raises(KeyError):
         unpack(arrays)
 
 
 def test_columns_are_halved_and_an_overflow_is_told():
     record = made_record(0)
-    fine = record._replace(novelty=np.full(len(record.held), 1 / 3))
-    assert unpack(pack(fine)).novelty[0] == np.float16(1 / 3)
-    missing = record._replace(ild=record.ild * np.nan)
-    assert np.isnan(unpack(pack(missing)).ild).all()
-    large = record._replace(train_count=np.full(len(record.held), 70_000.0))
+
+    def changed(**columns):
+        return record._replace(columns=record.columns | columns)
+
+    fine = changed(novelty=np.full(len(record.held), 1 / 3))
+    assert unpack(pack(fine)).columns["novelty"][0] == np.float16(1 / 3)
+    missing = changed(ild=record.columns["ild"] * np.nan)
+    assert np.isnan(unpack(pack(missing)).columns["ild"]).all()
+    large = changed(train_count=np.full(len(record.held), 70_000.0))
     with pytest.raises(ValueError, match=r"train_count: 70000\.0 overflows"):
         pack(large)
     with pytest.raises(ValueError, match="item_counts: the count -1"):
@@ -91,7 +96,7 @@ def test_rows_come_back(tmp_path):
         ),
         RunResult("lost", {}, 0, None, "loss not finite at step 412", {}),
     ]
-    path = save_records(tmp_path / "grid.npz", rows, {"results_version": 3})
+    path = save_records(tmp_path / "grid.npz", rows, {"grid": "made"})
     loaded = load_records(path)
     for before, after in zip(rows, loaded, strict=True):
         assert before._replace(record=None, history=None) == after._replace(
@@ -104,7 +109,8 @@ def test_rows_come_back(tmp_path):
     assert loaded[0].history is None
     stored = {name: np.float32(values).tolist() for name, values in curve.items()}
     np.testing.assert_equal(loaded[-2].history, stored)
-    assert read_header(path) == {"results_version": 3}
+    header = {"results_version": RESULTS_VERSION, "grid": "made"}
+    assert read_header(path) == header
     assert table(loaded[:12], "in-batch").equals(table(rows[:12], "in-batch"))
 
 
@@ -128,15 +134,15 @@ def test_what_rows_share_is_stored_once(tmp_path):
     two = save_records(tmp_path / "2.npz", [rows[0], RunResult("a", {}, 1, other)])
     names = read_arrays(two)
     shared = ("ks", "held", "item_counts", "expansion")
-    assert len(names) == 1 + 2 * len(Record._fields) - len(shared)
+    assert len(names) == 1 + 2 * len(pack(record)) - len(shared)
 
 
 def test_a_run_is_small(tmp_path):
     record = made_record(0, users=942, items=1447)
     path = save_records(tmp_path / "r.npz", [RunResult("a", {}, 0, record)])
     assert path.stat().st_size < 25_000
-    older = record._replace(**dict.fromkeys(OPTIONAL))
-    path = save_records(tmp_path / "r.npz", [RunResult("a", {}, 0, older)])
+    older = without([RunResult("a", {}, 0, record)], *OPTIONAL)
+    path = save_records(tmp_path / "r.npz", older)
     assert path.stat().st_size < 20_000
     assert sum(values.nbytes for values in pack(record).values()) > 25_000
 
@@ -183,3 +189,33 @@ def test_truncated_file_is_refused(tmp_path):
     path.write_bytes(content)
     with pytest.raises(InputError, match="not readable"):
         load_records(path)
+
+
+def test_records_of_another_version_are_refused_whatever_they_hold(tmp_path):
+    header = {"results_version": RESULTS_VERSION + 1}
+    words = f"results version {RESULTS_VERSION + 1}, this is version {RESULTS_VERSION}"
+    grid = save_records(tmp_path / "grid.npz", made_rows(), header)
+    study = save_stored(tmp_path / "study.npz", header, {"a": np.zeros(2)})
+    for path, load in ((grid, load_records), (study, load_stored), (grid, read_header)):
+        with pytest.raises(InputError, match=words):
+            load(path)
+
+
+def test_a_study_is_no_grid(tmp_path):
+    path = save_stored(tmp_path / "x.npz", {}, {"a": np.arange(3)}, lags=[1, 2])
+    stored = load_stored(path, "lags")
+    assert stored.content == {"lags": [1, 2]}
+    assert stored.arrays["a"].tolist() == [0, 1, 2]
+    with pytest.raises(InputError, match=r"x\.npz: not a file of records .*no rows"):
+        load_records(path)
+
+
+def test_a_column_of_any_name_comes_back(tmp_path):
+    record = made_record(0)
+    other = {"toy": np.linspace(0, 1, len(record.held)), "toys": np.arange(4)}
+    run = RunResult("a", {}, 0, record._replace(columns=record.columns | other))
+    (loaded,) = load_records(save_records(tmp_path / "a.npz", [run]))
+    found = loaded.record.columns
+    assert list(found) == [*record.columns, "toy", "toys"]
+    np.testing.assert_array_equal(found["toy"], other["toy"].astype(np.float16))
+    assert found["toys"].tolist() == [0, 1, 2, 3]

@@ -9,12 +9,7 @@ import pandas as pd
 from jaxtyping import Int
 from numpy import ndarray
 
-from experiments.studies.files import (
-    load_study,
-    markdown_page,
-    markdown_table,
-    save_study,
-)
+from experiments.studies.files import save_study
 from experiments.studies.probe.bias import TARGETS, Probe
 from experiments.studies.probe.estimates import BiasEstimate, Products, estimate_bias
 from experiments.studies.probe.estimators import ESTIMATORS
@@ -24,6 +19,8 @@ from experiments.studies.probe.negatives import (
     band_shares,
     catalogue_shares,
 )
+from research.report.pages import QUICK, markdown_page, markdown_table
+from research.report.records import load_stored
 from research.types import BANDS, InputError
 
 __all__ = [
@@ -139,14 +136,14 @@ def load_archive(path: Path) -> Archive:
     Raises:
       InputError: no such file, not the probe's, or of another RESULTS_VERSION.
     """
-    content, arrays = load_study(path)
+    header, content, arrays = load_stored(path, "cells")
     try:
         negatives: dict[str, dict[str, SourceSample]] = {}
         for model, source, name, *numbers in content["seen"]:
             sample = SourceSample(arrays[name].astype(np.int64), *numbers)
             negatives.setdefault(model, {})[source] = sample
         return Archive(
-            header=content["header"],
+            header=header,
             measured=[
                 (Measurement(*cell), _probe(arrays, n, int(repeats)))
                 for n, (*cell, repeats) in enumerate(content["cells"])
@@ -283,7 +280,7 @@ def page(archive: Archive, bias: pd.DataFrame, negatives: pd.DataFrame) -> str:
         _negatives(negatives),
     ]
     title = "What does each correction leave of the sampling bias?"
-    return markdown_page(title, parts, header["quick"])
+    return markdown_page(title, *parts, QUICK if header["quick"] else "")
 
 
 def _at_n(rows: pd.DataFrame) -> str:

@@ -10,9 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 
-from experiments.studies.files import HEADING
 from experiments.studies.probe.archive import FAITHFUL, PER_ROW, SMALL, ZERO
-from research.report.pictures import STYLE, Drawing, blank, look
+from research.report.pictures import STYLE, Drawing, above, blank, look
 from research.types import BANDS
 
 __all__ = [
@@ -57,7 +56,7 @@ def ranking_figure(frame: pd.DataFrame) -> Drawing:
         axes[0].set_yticks(range(len(order)), order)
         _colour_labels(axes[0], points, order)
         axes[0].set_ylabel("form (red: a wrong one)")
-        figure.suptitle(_finding(points), **HEADING)
+        above(figure, _finding(points))
     return Drawing(figure, points.reset_index(drop=True))
 
 

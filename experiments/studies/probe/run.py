@@ -10,7 +10,7 @@ import numpy as np
 from experiments.arms import arm
 from experiments.runs import fold_of, ratings_of
 from experiments.studies import StudyOptions
-from experiments.studies.files import study_header, write_report
+from experiments.studies.files import write_report
 from experiments.studies.probe.archive import (
     FAITHFUL,
     PER_ROW,
@@ -62,6 +62,7 @@ from research.config import Config
 from research.negatives.source import Pool
 from research.prepare import prepare
 from research.report.pages import csv_text
+from research.report.records import study_header
 
 __all__ = ["ProbeRunner", "enumerate_all", "report_probe", "run_probe"]
 

@@ -1,0 +1,158 @@
+"""The metrics that ranks, bands and exposure suffice for: (record, k) -> value.
+
+Conventions: ``v`` evaluated users, ``h`` their held-out positives, ``i`` items, ``k`` a
+cut-off. For a user with n held-out positives, rank r counts from 0. A value per user is
+[v], NaN for a user whom the metric does not count; one of all lists is a number, NaN
+where nothing was recommended.
+"""
+
+import numpy as np
+from jaxtyping import Bool, Float
+from numpy import ndarray
+
+from research.types import Record
+
+__all__ = [
+    "DEPTH",
+    "cold_slots",
+    "coverage",
+    "distinct_lists",
+    "entropy",
+    "gini",
+    "gini_index",
+    "hit",
+    "mrr",
+    "ndcg",
+    "recall",
+    "recall_among",
+    "recall_of_band",
+    "recall_of_expansion",
+]
+
+DEPTH = 100  # a record's ranks stop here, so no cut-off above it can be computed
+
+
+def recall(record: Record, k: int) -> Float[ndarray, " v"]:
+    """|{r < k}| / n."""
+    return _by_user(record, record.rank < k) / record.held
+
+
+def ndcg(record: Record, k: int) -> Float[ndarray, " v"]:
+    """Sum over r < k of 1 / log2(r + 2), over the same sum of min(k, n) first ranks."""
+    gain = 1 / np.log2(np.arange(DEPTH + 1) + 2)
+    ideal = np.concatenate([[0.0], np.cumsum(gain)])
+    found = _by_user(record, np.where(record.rank < k, gain[record.rank], 0.0))
+    return found / ideal[np.minimum(k, record.held)]
+
+
+def hit(record: Record, k: int) -> Float[ndarray, " v"]:
+    """1 where some r < k, else 0."""
+    return (_first(record) < k).astype(np.float64)
+
+
+def mrr(record: Record, k: int) -> Float[ndarray, " v"]:
+    """1 / (1 + min r) where min r < k, else 0."""
+    first = _first(record)
+    return np.where(first < k, 1 / (first + 1.0), 0.0)
+
+
+def recall_among(
+    record: Record, k: int, among: Bool[ndarray, " h"]
+) -> Float[ndarray, " v"]:
+    """Recall over some of the held-out positives, NaN for a user who has none.
+
+    Args:
+      record: of the run.
+      k: the cut-off.
+      among: which of the record's held-out positives count, [h].
+    """
+    hits, n = _by_user(record, (record.rank < k) & among), _by_user(record, among)
+    return np.where(n > 0, hits / np.where(n > 0, n, 1), np.nan)
+
+
+def recall_of_band(record: Record, k: int, band: int) -> Float[ndarray, " v"]:
+    """Recall over the positives of a popularity band (0, 1, 2 for types.BANDS)."""
+    return recall_among(record, k, record.band == band)
+
+
+def recall_of_expansion(record: Record, k: int) -> Float[ndarray, " v"]:
+    """Recall over the positives whose genres are all unfamiliar to the user."""
+    return recall_among(record, k, record.columns["expansion"] == 1)
+
+
+def coverage(record: Record, k: int) -> float:
+    """|{j: p(j) > 0}| / n, with p(j) item j's share of the slots and n all items."""
+    exposure = _exposure(record, k)
+    return float(np.mean(exposure > 0)) if exposure.any() else float("nan")
+
+
+def gini(record: Record, k: int) -> float:
+    """The Gini index of p over the whole catalogue; see ``gini_index``."""
+    return gini_index(_shares(record, k))
+
+
+def entropy(record: Record, k: int) -> float:
+    """- sum_j p(j) log2 p(j), in bits."""
+    p = _shares(record, k)
+    # where p is 0 the term is 0; the 1 only keeps the logarithm quiet
+    return float(-np.sum(p * np.log2(np.where(p == 0, 1.0, p))))
+
+
+def cold_slots(record: Record, k: int, most: int) -> float:
+    """The share of slots given to items with at most so many fitted clicks."""
+    exposure = _exposure(record, k)
+    cold = record.item_counts <= most
+    return float(_shares(record, k)[cold].sum()) if exposure.any() else float("nan")
+
+
+def distinct_lists(record: Record, k: int) -> float:
+    """Lists that differ, divided by the users."""
+    distinct = record.columns["distinct"][_place(record, k)]
+    share = float(distinct / max(len(record.held), 1))
+    return share if _exposure(record, k).any() else float("nan")
+
+
+def gini_index(share: Float[ndarray, " i"]) -> float:
+    """The Gini index of shares that sum to 1: 0 equal, 1 all on one item.
+
+    sum_j (2j - n - 1) p_(j) / (n - 1), p ascending, over all n items, shown or not.
+
+    >>> gini_index(np.array([0.0, 0.0, 1.0])), gini_index(np.array([0.25, 0.25, 0.5]))
+    (1.0, 0.25)
+    """
+    n = len(share)
+    if n < 2:
+        return 0.0
+    weight = 2 * np.arange(1, n + 1) - n - 1
+    return float(weight @ np.sort(share) / (n - 1))
+
+
+def _by_user(record: Record, values: ndarray) -> Float[ndarray, " v"]:
+    """Sums of values [h] over each user's held-out positives."""
+    user = np.repeat(np.arange(len(record.held)), record.held)
+    summed = np.bincount(user, weights=values, minlength=len(record.held))
+    return summed.astype(np.float64)
+
+
+def _first(record: Record) -> ndarray:
+    """Each user's least rank [v]."""
+    if not len(record.held):
+        return record.held
+    starts = np.cumsum(record.held) - record.held
+    return np.minimum.reduceat(record.rank.astype(np.int64), starts)
+
+
+def _place(record: Record, k: int) -> int:
+    """Which of the record's cut-offs k is."""
+    return record.ks.tolist().index(k)
+
+
+def _exposure(record: Record, k: int) -> ndarray:
+    return record.exposure[_place(record, k)]
+
+
+def _shares(record: Record, k: int) -> Float[ndarray, " i"]:
+    """Each item's share of the slots; NaN where nothing was recommended."""
+    exposure = _exposure(record, k)
+    slots = exposure.sum()
+    return exposure / slots if slots else np.full(len(exposure), np.nan)
