@@ -4,14 +4,13 @@ import functools
 
 from research.config import Config
 from research.data import load
+from research.evaluate.formulas import DEPTH
 from research.events import catalogue, fold
 from research.features.sides import needs_rated
 from research.prepare import Prepared, check_config, prepare
 from research.types import Fold, Ratings
 
-__all__ = ["KS", "fold_of", "prepared_run", "ratings_of"]
-
-KS = (10, 20, 50, 100)
+__all__ = ["fold_of", "prepared_run", "ratings_of"]
 
 
 @functools.lru_cache(maxsize=2)
@@ -46,4 +45,4 @@ def prepared_run(config: Config, data_dir: str | None = None) -> Prepared:
       InputError: anything that can't be meant, before any training starts.
     """
     check_config(config)
-    return prepare(config, fold_of(config, data_dir), depth=max(KS))
+    return prepare(config, fold_of(config, data_dir), DEPTH)

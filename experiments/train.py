@@ -26,6 +26,7 @@ from experiments.grid import Cell
 from experiments.inputs import fold_of, ratings_of
 from experiments.plan import Run, check_devices, label, locate, plan
 from research.config import Config
+from research.evaluate.metrics import CUTOFF
 from research.files import read_json
 from research.prepare import check_config, is_towers
 from research.types import InputError
@@ -136,8 +137,8 @@ class Train:
 def _print_metrics(folder: Path) -> None:
     """One metric a line, at cut-off 20."""
     for metric, values in read_json(folder / "metrics.json").items():
-        value = values.get("20")
-        print(f"{metric}@20 {'none' if value is None else f'{value:.4f}'}")
+        value = values.get(str(CUTOFF))
+        print(f"{metric}@{CUTOFF} {'none' if value is None else f'{value:.4f}'}")
 
 
 def _take_arm(words: list[str]) -> tuple[Config, list[str]]:

@@ -27,6 +27,7 @@ __all__ = [
     "CATEGORY",
     "NUMBER",
     "TEXT",
+    "UNSEEN",
     "Column",
     "Events",
     "Fold",
@@ -41,6 +42,10 @@ __all__ = [
 ]
 
 BANDS = ("head", "torso", "tail")
+
+# Pairs that a candidate without any counts as, so that its log q is finite: fewer than
+# one, so that none is rarer. The papers leave this open; the value is this project's.
+UNSEEN = 0.3
 
 Hyper = dict[str, Any]  # a float32 scalar for each name, traced
 

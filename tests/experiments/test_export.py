@@ -11,7 +11,7 @@ from experiments import export as module
 from experiments.arms import arm
 from experiments.export import FILES, exported
 from experiments.inputs import prepared_run
-from experiments.runs import KS, serve
+from experiments.runs import serve
 from research.evaluate.top_k import rank_scores, seen_items_of
 from research.train.loop import train
 from tests.experiments.made import contents, runs_of
@@ -44,7 +44,7 @@ def lists_of(name, folder, data, seen):
     offsets, ids = seen_items_of(fold)
     if seen:
         offsets, ids = np.zeros_like(offsets), ids[:0]
-    found = rank_scores(scorer, fold.fitted.n_items, offsets, ids, k=max(KS))
+    found = rank_scores(scorer, fold.fitted.n_items, offsets, ids)
     return fold.fitted.items.id[found[:, :K]]
 
 
