@@ -1,11 +1,13 @@
 # Every target works alone on a machine that has Python 3.11+ and make.
 PYTHON ?= python3
 QUICK ?=
+LAB ?=
 BIN := .venv/bin
+PIP := -m pip install -q --disable-pip-version-check --no-compile
 READY := .venv/.ready
 RUN := $(BIN)/python -m experiments run
 
-.PHONY: ablations results bench-peers test test-all format clean
+.PHONY: ablations results notebook bench-peers test test-all format clean
 
 ablations: $(READY)
 	$(RUN) ssb $(if $(QUICK),--quick)
@@ -38,6 +40,13 @@ results: $(READY)
 	$(RUN) magnifier --out results
 	$(RUN) exposure --out results
 
+# JupyterLab, installed into .venv and opened in notebooks/; LAB holds further words for
+# it, as in make notebook LAB="--no-browser --port 9999".
+notebook: $(READY)
+	@echo "installing JupyterLab into .venv (the first time about a minute)"
+	$(BIN)/python $(PIP) -r requirements-notebook.txt -c requirements.lock
+	cd notebooks && ../$(BIN)/python -m jupyterlab $(LAB)
+
 # PyTorch and TensorFlow in an environment of their own, then all benchmarks beside
 # them. MOVIELENS_DIR names a folder with ml-1m, as for every command.
 bench-peers: $(READY) .venv-peers/.ready
@@ -50,7 +59,7 @@ test: $(READY)
 	$(BIN)/python -m pytest -q -n auto
 
 test-all: test
-	$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements-ray.txt
+	$(BIN)/python $(PIP) -r requirements-ray.txt
 	$(BIN)/python -m pytest -q -m slow
 
 format: $(READY)
@@ -60,12 +69,15 @@ format: $(READY)
 clean:
 	rm -rf .venv .venv-peers out
 
-# Not compiled on install: what is imported compiles by itself, the rest need not.
-$(READY): requirements.lock
+# The exact packages, then the project itself where it lies, so that it is imported
+# from every folder: notebooks/, too. Not compiled on install: what is imported compiles
+# by itself, the rest need not.
+$(READY): requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11+ is needed"'
 	$(PYTHON) -m venv .venv
 	@echo "installing into .venv (about a minute)"
-	$(BIN)/python -m pip install -q --disable-pip-version-check --no-compile -r requirements.lock
+	$(BIN)/python $(PIP) -r requirements.lock
+	$(BIN)/python $(PIP) --no-deps --no-build-isolation -e .
 	touch $@
 
 # The index's PyTorch for Linux brings CUDA libraries (some 5 GB), used or not: where a
@@ -73,5 +85,5 @@ $(READY): requirements.lock
 .venv-peers/.ready: requirements-peers.txt
 	$(PYTHON) -m venv .venv-peers
 	@echo "installing into .venv-peers (some minutes)"
-	.venv-peers/bin/python -m pip install -q --disable-pip-version-check --no-compile -r requirements-peers.txt
+	.venv-peers/bin/python $(PIP) -r requirements-peers.txt
 	touch $@

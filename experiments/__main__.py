@@ -9,14 +9,14 @@ import importlib
 import io
 import re
 import sys
+from pathlib import Path
 from typing import Any
 
 import tyro
 
+from experiments.installation import conflict
 from research.compiler import set_xla_flags
 from research.types import InputError, choose
-
-__all__ = ["COMMANDS", "main"]
 
 # Each command: the module and class that hold its flags, and what it does.
 COMMANDS: dict[str, tuple[str, str, str]] = {
@@ -33,6 +33,9 @@ PROGRAM = "python -m experiments"
 def main(words: list[str] | None = None) -> int:
     """Runs one command; returns 0, 1 (a run failed) or 2 (bad input)."""
     words = sys.argv[1:] if words is None else words
+    if line := conflict(Path.cwd()):
+        print(f"error: {line}", file=sys.stderr)
+        return 2
     set_xla_flags()
     try:
         if not words or words[0] in ("-h", "--help"):

@@ -7,8 +7,6 @@ from research.baselines import BASELINES
 from research.config import Config
 from research.types import choose
 
-__all__ = ["ARMS", "TOWER_ARMS", "arm"]
-
 _HISTORY: dict[str, dict[str, Any]] = {
     "encoder-none": {"encoder": "none"},
     "encoder-learned": {"encoder": "learned"},

@@ -23,8 +23,6 @@ from research.evaluate.top_k import rank_scores, seen_items_of
 from research.prepare import is_large
 from research.types import Fold, InputError, choose
 
-__all__ = ["TRIED", "judged"]
-
 TRIED: dict[str, dict[str, tuple[float, ...]]] = {
     "recent-popularity": {"days": (7, 14, 30, 60, 90, 120, 180)},
     "item-knn": {

@@ -18,8 +18,6 @@ from research.evaluate.metrics import CUTOFF
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["CHOSEN", "best"]
-
 CHOSEN: dict[str, float] = {
     "in-batch+logq": 0.2,
     "uniform-softmax": 0.15,

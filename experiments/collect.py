@@ -27,8 +27,6 @@ from research.report.records import (
     unpack,
 )
 
-__all__ = ["collect", "report"]
-
 
 def collect(
     grid: Grid, cells: list[Cell], out: Path, digest: str, quick: bool

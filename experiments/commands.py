@@ -28,8 +28,6 @@ from research.events import SPLITS
 from research.prepare import check_config
 from research.types import InputError, choose
 
-__all__ = ["RESULTS", "Check", "Report", "Run"]
-
 RESULTS = Path("results")
 
 

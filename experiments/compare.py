@@ -11,8 +11,6 @@ from research.prepare import is_towers
 from research.report.records import RunResult
 from research.train.loop import NotFinite, train_together
 
-__all__ = ["compare"]
-
 
 def compare(
     configs: Mapping[str, Config], seeds: int = 1, data_dir: str | None = None

@@ -10,8 +10,6 @@ from typing import Any
 from experiments.folders import RESULTS_VERSION
 from research.notices import say
 
-__all__ = ["environment", "keep_compiled"]
-
 
 def environment(digest: str, place: str) -> dict[str, Any]:
     """What a reader needs to trust or to repeat a number.

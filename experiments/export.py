@@ -29,8 +29,6 @@ from research.positives import POSITIVES, candidate_counts, log_share, user_item
 from research.prepare import is_towers
 from research.types import Fold, InputError
 
-__all__ = ["FILES", "check_export", "export", "exported"]
-
 FILES = ("users.npz", "items.npz", "meta.json")
 
 

@@ -13,8 +13,6 @@ from experiments.inputs import ratings_of
 from experiments.plan import Run, plan
 from research.report.pages import read_table
 
-__all__ = ["announce", "finish", "finish_grid"]
-
 AT_ONCE = 8  # on an accelerator; no accelerator was at hand to measure what is best
 
 

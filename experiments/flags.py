@@ -14,8 +14,6 @@ from research import fields
 from research.config import Config
 from research.marks import Named, marks_of
 
-__all__ = ["FlagConfig", "help_of", "plain"]
-
 
 @functools.cache
 def help_of() -> dict[str, str]:

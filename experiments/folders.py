@@ -10,21 +10,6 @@ from research.files import read_json
 from research.report.records import RESULTS_VERSION
 from research.types import InputError
 
-__all__ = [
-    "FAILED",
-    "FINISHED",
-    "RESULTS_VERSION",
-    "check_writable",
-    "checked",
-    "file_name",
-    "finished",
-    "records_path",
-    "run_folder",
-    "run_id",
-    "serving_folder",
-    "writable",
-]
-
 FINISHED, FAILED = 0, 1  # exit statuses
 
 

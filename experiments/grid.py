@@ -11,8 +11,6 @@ from research.config import Config
 from research.registry import deferred
 from research.types import InputError, choose
 
-__all__ = ["ARMS_FIGURE", "Cell", "Grid", "Sweep", "expand"]
-
 QUICK_EPOCHS = 2
 QUICK_VALUES = 2
 QUICK_WARMUP = 10  # steps, so that a cache has its turn in two epochs

@@ -10,8 +10,6 @@ from research.features.sides import needs_rated
 from research.prepare import Prepared, check_config, prepare
 from research.types import Fold, Ratings
 
-__all__ = ["fold_of", "prepared_run", "ratings_of"]
-
 
 @functools.lru_cache(maxsize=2)
 def ratings_of(dataset: str, data_dir: str | None) -> Ratings:

@@ -15,8 +15,6 @@ from experiments.registries import REGISTRIES, about, described
 from research.config import Config
 from research.types import choose
 
-__all__ = ["List"]
-
 
 @dataclass(frozen=True)
 class List:

@@ -5,8 +5,6 @@ from experiments.grids import GRIDS
 from experiments.studies import STUDIES, Study
 from research.types import choose
 
-__all__ = ["experiments", "find", "find_by_file"]
-
 
 def experiments() -> dict[str, Grid | Study]:
     """Every grid and every study by its name, those added from outside included."""

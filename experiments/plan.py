@@ -12,8 +12,6 @@ from research.config import Config, structure
 from research.prepare import check_config, is_towers
 from research.types import InputError
 
-__all__ = ["Run", "check_devices", "is_done", "label", "locate", "plan"]
-
 
 class Run(NamedTuple):
     """A run to do: its config, the serving priors asked of it, its folder, a name.

@@ -15,8 +15,6 @@ from research.temperature import TEMPERATURES
 from research.towers import ENCODERS
 from research.train.optimisers import OPTIMISERS
 
-__all__ = ["REGISTRIES", "about", "described", "values_of"]
-
 REGISTRIES: dict[str, Mapping[str, Any]] = {
     "losses": LOSSES,
     "sources": SOURCES,

@@ -10,7 +10,7 @@ import numpy as np
 
 from experiments.environment import environment
 from experiments.folders import serving_folder
-from experiments.inputs import fold_of, prepared_run, ratings_of
+from experiments.inputs import prepared_run, ratings_of
 from research.baselines import BASELINES, option_values
 from research.config import Config
 from research.evaluate.metrics import CUTOFF, summary
@@ -22,15 +22,6 @@ from research.prepare import Prepared, is_towers
 from research.report.records import pack
 from research.train.loop import NotFinite, Trained, train_together
 from research.types import Record
-
-__all__ = [
-    "baseline",
-    "execute",
-    "fold_of",
-    "ratings_of",
-    "score",
-    "serve",
-]
 
 Progress = Callable[[str], None]
 

@@ -31,8 +31,6 @@ from research.files import read_json
 from research.prepare import check_config, is_towers
 from research.types import InputError
 
-__all__ = ["Train"]
-
 
 @dataclass(frozen=True)
 class Train:

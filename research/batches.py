@@ -6,8 +6,6 @@ from jaxtyping import Int
 from research.rng import generator
 from research.types import InputError
 
-__all__ = ["epoch_batches"]
-
 
 def epoch_batches(
     n: int,

@@ -2,8 +2,6 @@
 
 import os
 
-__all__ = ["set_xla_flags"]
-
 WANTED = {
     "--xla_backend_extra_options": "xla_cpu_disable_loop_unrolling",
     "--xla_cpu_prefer_vector_width": "512",

@@ -27,17 +27,6 @@ from research.fields import (
 from research.marks import HOST, HYPER, SERVING, SWEPT, Role, marked
 from research.types import InputError, choose
 
-__all__ = [
-    "GROUPS",
-    "REFERENCE",
-    "Config",
-    "alike",
-    "named_values",
-    "structure",
-    "swept_fields",
-    "training_fields",
-]
-
 GROUPS = (
     DataFields,
     ModelFields,

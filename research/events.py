@@ -18,17 +18,6 @@ from research.types import (
     check,
 )
 
-__all__ = [
-    "FIT_ON",
-    "SPLITS",
-    "TEST",
-    "TRAIN",
-    "VALIDATION",
-    "catalogue",
-    "fold",
-    "take_events",
-]
-
 LIBRARIES = ("clicked", "all")
 
 

@@ -21,19 +21,6 @@ from research.marks import (
 )
 from research.types import InputError
 
-__all__ = [
-    "CorrectionFields",
-    "DataFields",
-    "FeatureFields",
-    "LossFields",
-    "ModelFields",
-    "NegativeFields",
-    "ServingFields",
-    "TemperatureFields",
-    "TowerFields",
-    "TrainFields",
-]
-
 _ABOVE_0, _AT_LEAST_0, _AT_LEAST_1 = Range(0.0, open="low"), Range(0.0), Range(1.0)
 
 

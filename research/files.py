@@ -20,16 +20,6 @@ from numpy import ndarray
 
 from research.types import InputError
 
-__all__ = [
-    "beside",
-    "read_arrays",
-    "read_json",
-    "replace",
-    "write_arrays",
-    "write_csv",
-    "write_json",
-]
-
 
 def beside(path: Path, suffix: str) -> Path:
     """Returns the path with a suffix added; a dot in its name is part of the name.

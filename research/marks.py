@@ -10,18 +10,6 @@ from typing import Any, get_args, get_origin, get_type_hints
 from research.registry import Registry, deferred
 from research.types import InputError, choose
 
-__all__ = [
-    "HOST",
-    "HYPER",
-    "SERVING",
-    "SWEPT",
-    "Choice",
-    "Named",
-    "Range",
-    "check_marks",
-    "marked",
-]
-
 
 @dataclass(frozen=True)
 class Role:

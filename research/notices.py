@@ -2,8 +2,6 @@
 
 import sys
 
-__all__ = ["say"]
-
 
 def say(line: str) -> None:
     """Prints one line on stderr, at once."""

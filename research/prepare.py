@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from research.train.model import Model
     from research.train.world import World
 
-__all__ = ["TOWERS", "Prepared", "check_config", "is_large", "is_towers", "prepare"]
-
 TOWERS = "two-tower"  # the model that is trained here; every other is a baseline
 _LARGE = 400_000  # positives from which some options of baselines have other defaults
 

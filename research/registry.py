@@ -17,8 +17,6 @@ from typing import Any, Generic, TypeVar
 
 from research.types import choose
 
-__all__ = ["Deferred", "Registry", "deferred", "summary"]
-
 T = TypeVar("T")
 
 

@@ -11,19 +11,6 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int, Key, UInt32, UInt64
 
-__all__ = [
-    "HALVES_SALT",
-    "INDEX_SALT",
-    "SESSIONS_SALT",
-    "WORDS_SALT",
-    "generator",
-    "mix32",
-    "pair_hash",
-    "root",
-    "splitmix64",
-    "stream",
-]
-
 # Salts of pair_hash by purpose; ties in time have the config's tie_salt. Two purposes
 # may share a salt where nothing depends on both hashes.
 INDEX_SALT = 0  # an item's index in the catalogue

@@ -21,26 +21,6 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 from numpy import ndarray
 
-__all__ = [
-    "BANDS",
-    "CATEGORIES",
-    "CATEGORY",
-    "NUMBER",
-    "TEXT",
-    "UNSEEN",
-    "Column",
-    "Events",
-    "Fold",
-    "Hyper",
-    "InputError",
-    "Rated",
-    "Ratings",
-    "Record",
-    "Table",
-    "check",
-    "choose",
-]
-
 BANDS = ("head", "torso", "tail")
 
 # Pairs that a candidate without any counts as, so that its log q is finite: fewer than

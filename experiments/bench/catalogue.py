@@ -7,8 +7,6 @@ from experiments.bench.found import Found, Row, Target
 from experiments.bench.setting import Setting, ours
 from experiments.bench.sides import Side, Turns, take_turns
 
-__all__ = ["run_catalogue", "run_full_softmax"]
-
 DENSE = "adamw"
 CASES = (
     (1024, "lazy-adam"),

@@ -15,8 +15,6 @@ from experiments.bench.tables import write_page
 from experiments.folders import writable
 from research.types import InputError, choose
 
-__all__ = ["BENCHMARKS", "Bench"]
-
 BENCHMARKS: dict[str, Callable[[Setting], Found]] = {
     "train": run_training,
     "loss": run_losses,

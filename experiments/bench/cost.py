@@ -10,8 +10,6 @@ from experiments.bench.setting import Setting, ours
 from experiments.bench.sides import Failed
 from research.config import structure
 
-__all__ = ["Case", "arm_cases", "run_cost"]
-
 BATCH, DRAWS = 1024, 1024
 # Arms that only change what the towers are given or how wide they are, and what moves
 # a temperature in the same way as over in-batch negatives.

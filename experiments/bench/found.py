@@ -7,8 +7,6 @@ from typing import Any, NamedTuple
 
 from research.files import replace
 
-__all__ = ["Found", "Row", "Target", "load_found", "ratio", "save_found"]
-
 
 class Row(NamedTuple):
     """One side of one case: a value a repeat, and what else is known of it.

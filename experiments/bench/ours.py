@@ -36,19 +36,6 @@ from research.train.loop import compiled_epoch
 from research.train.run_state import init_state, refreshed, traced_values
 from research.types import Fold, InputError
 
-__all__ = [
-    "PLAIN",
-    "TASKS",
-    "beyond",
-    "cost_portions",
-    "loss_portions",
-    "negatives_of",
-    "portions",
-    "possible",
-    "rank_portions",
-    "train_steps",
-]
-
 _RESET = Path("/proc/self/clear_refs")
 _STATUS = Path("/proc/self/status")
 

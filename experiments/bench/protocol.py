@@ -11,8 +11,6 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["AGAIN", "Answers", "peak_bytes", "serve"]
-
 AGAIN = "again"
 Answers = Iterator[dict[str, Any]]
 _peak = 0  # what was seen so far: the system's peak may be made to start anew

@@ -13,8 +13,6 @@ from experiments.bench.sides import Here, Process, Side, Turns, own
 from experiments.bench.work import TRAINING, Work, find_work
 from experiments.environment import environment
 
-__all__ = ["PEERS", "Setting", "alone", "machine", "ours", "peer"]
-
 PEERS = Path(".venv-peers") / "bin" / "python"
 
 

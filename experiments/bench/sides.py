@@ -12,8 +12,6 @@ from typing import IO, Any, NamedTuple, Protocol
 
 from experiments.bench.protocol import AGAIN, Answers
 
-__all__ = ["Failed", "Here", "Process", "Side", "Turns", "own", "take_turns"]
-
 PATIENCE = 1200.0  # seconds without an answer after which a side is given up
 
 

@@ -12,8 +12,6 @@ from experiments.bench.sides import Failed, Turns, take_turns
 from experiments.bench.work import RANKING, Work, save_arrays
 from research.files import write_arrays
 
-__all__ = ["row_of", "run_evaluation", "run_losses", "run_training"]
-
 STEPS = {1024: 120, 4096: 16}
 REPEATS = 5
 

@@ -12,8 +12,6 @@ from experiments.bench.setting import Setting, ours, peer
 from experiments.bench.sides import Failed, Side
 from experiments.bench.work import RANKING, Work, save_arrays
 
-__all__ = ["run_sweep"]
-
 TEMPERATURES = tuple(np.geomspace(0.05, 1.0, 12).round(3).tolist())
 SEEDS, EPOCHS, BATCH = 3, 20, 512
 ASKED = 2.5

@@ -20,8 +20,6 @@ from research.prepare import prepare
 from research.train.loop import compiled_epoch, train
 from research.train.run_state import init_state, traced_values
 
-__all__ = ["at_once_portions", "engine_portions", "run_portions", "swept"]
-
 COMPILED = "/jax/core/compile/backend_compile_duration"
 
 

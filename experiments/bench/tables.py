@@ -8,8 +8,6 @@ from experiments.bench.found import Found, Row, Target, load_found
 from research.files import replace
 from research.report.pages import markdown_page, markdown_table
 
-__all__ = ["page_of", "section", "write_page"]
-
 QUICK = "A quick run: its numbers are no results."
 
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy import ndarray
 
-from experiments.runs import fold_of
+from experiments.inputs import fold_of
 from research.batches import epoch_batches
 from research.config import Config
 from research.data.synthetic import made_fold, make_synthetic
@@ -23,19 +23,6 @@ from research.prepare import prepare
 from research.train.run_state import init_state, traced_values
 from research.train.world import World
 from research.types import Fold, InputError
-
-__all__ = [
-    "PHASES",
-    "RANKING",
-    "SIZES",
-    "TOWERS",
-    "TRAINING",
-    "Work",
-    "changed",
-    "find_work",
-    "save_arrays",
-    "work_of",
-]
 
 TOWERS = Config(
     user_features=("id",),

@@ -21,8 +21,6 @@ from rich.table import Table
 from experiments.engine.local import RunStatus
 from research.evaluate.metrics import CUTOFF
 
-__all__ = ["Display", "beside_committed", "display"]
-
 
 class Display:
     """Told of what runs and what ended; shows runs done, time left, the last metric."""

@@ -25,19 +25,6 @@ from research.files import write_json
 from research.prepare import is_towers
 from research.train.loop import NotFinite, Trained, train_together
 
-__all__ = [
-    "Finished",
-    "RunStatus",
-    "Running",
-    "attempt",
-    "cores",
-    "groups",
-    "run_failed",
-    "run_here",
-    "run_in_workers",
-    "train_group",
-]
-
 PATIENCE = 10.0  # seconds for an idle worker to end by itself
 
 

@@ -18,8 +18,6 @@ from typing import Any, NamedTuple
 
 from research.types import InputError
 
-__all__ = ["Place", "check_place", "join", "meet"]
-
 PATIENCE = 45.0  # seconds for the other processes to come, and at the end to leave
 ANSWER = 5.0  # seconds for a process that has connected to say which one it is
 LINE = 1 << 16  # bytes

@@ -19,8 +19,6 @@ from experiments.plan import Run
 from research.files import replace
 from research.types import InputError
 
-__all__ = ["run_on_ray"]
-
 RETRIES = 3  # after the death of a worker or of its machine
 PATIENCE = 10.0  # seconds for a port to answer
 DEADLINE = 45.0  # seconds to join a cluster

@@ -34,17 +34,6 @@ from research.report.pictures import STYLE, Drawing, above, blank
 from research.report.records import load_stored, study_header
 from research.train.loop import train
 
-__all__ = [
-    "ARMS",
-    "Phase",
-    "phase_figure",
-    "phase_frame",
-    "phase_page",
-    "recovered",
-    "report_exposure",
-    "run_exposure",
-]
-
 
 class Phase(NamedTuple):
     """recovered [arm, quality, exposure, seed] at the spreads of both; two arms.

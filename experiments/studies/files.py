@@ -15,8 +15,6 @@ from research.report.pages import write_texts
 from research.report.pictures import Drawing, save_figure
 from research.report.records import save_stored
 
-__all__ = ["save_study", "write_report"]
-
 
 def save_study(
     out: Path,

@@ -44,16 +44,6 @@ from research.report.records import (
 )
 from research.report.tables import LEADING, TRAILING
 
-__all__ = [
-    "BATCH",
-    "error_figure",
-    "in_a_batch",
-    "report_frequency",
-    "run_frequency",
-    "simulate",
-    "weights",
-]
-
 NAME = "frequency"
 ARM = "in-batch+logq-streaming"  # the arm whose log q the estimate is
 SWEEP: dict[str, tuple[float, ...]] = {

@@ -33,7 +33,7 @@ from matplotlib.axes import Axes
 from numpy import ndarray
 
 from experiments.arms import arm
-from experiments.runs import fold_of, ratings_of
+from experiments.inputs import fold_of, ratings_of
 from experiments.studies import STUDIES, StudyOptions
 from experiments.studies.files import save_study, write_report
 from experiments.studies.probe.bias import make_point
@@ -46,17 +46,6 @@ from research.report.intervals import over_seeds
 from research.report.pages import QUICK, csv_text, markdown_page, markdown_table
 from research.report.pictures import SPARE_COLOURS, STYLE, Drawing, above, blank
 from research.report.records import load_stored, study_header
-
-__all__ = [
-    "Magnifier",
-    "formula_share",
-    "magnifier_figure",
-    "magnifier_frame",
-    "magnifier_page",
-    "measured_share",
-    "report_magnifier",
-    "run_magnifier",
-]
 
 
 def measured_share(

@@ -6,8 +6,6 @@ from typing import Any, NamedTuple
 from research.config import named_values
 from research.types import Fold, InputError
 
-__all__ = ["Baseline", "Option", "Values", "values_of"]
-
 Values = Mapping[str, float]
 
 

@@ -17,8 +17,6 @@ from research.evaluate.top_k import Scorer, dot_product
 from research.positives import log_share
 from research.types import Fold
 
-__all__ = ["bpr_mf", "descend", "ials", "in_batches"]
-
 Params = dict[str, Array]
 
 

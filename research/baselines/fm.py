@@ -21,8 +21,6 @@ from research.features.sides import Features, available, static_features
 from research.rng import generator
 from research.types import TEXT, Fold
 
-__all__ = ["Sides", "factorisation_machine", "machine_vectors", "pairwise_loss"]
-
 BATCH = 2048
 SCALE = 0.1  # of the initial values, over the square root of the length
 

@@ -17,8 +17,6 @@ from research.evaluate.top_k import Scorer, dot_product
 from research.rng import generator
 from research.types import UNSEEN, Events, Fold
 
-__all__ = ["item2vec", "partners", "skip_gram_loss"]
-
 BATCH = 2048
 SCALE = 0.1  # of the initial values, over the square root of the length
 

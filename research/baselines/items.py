@@ -9,13 +9,6 @@ from research.baselines.linear import clicks_of, sum_over_clicks
 from research.evaluate.top_k import Scorer
 from research.types import Fold
 
-__all__ = [
-    "item_knn",
-    "neighbour_weights",
-    "popularity",
-    "recent_popularity",
-]
-
 DAY = 86_400  # seconds
 
 

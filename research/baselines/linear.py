@@ -10,15 +10,6 @@ from research.baselines.entry import Values
 from research.evaluate.top_k import Scorer
 from research.types import Fold, InputError
 
-__all__ = [
-    "clicks_of",
-    "ease",
-    "item_weights",
-    "slim",
-    "sparse_weights",
-    "sum_over_clicks",
-]
-
 
 def clicks_of(fold: Fold) -> sparse.csr_array:
     """Click matrix X [users, items], float64: 1 for one or more clicks, else 0."""

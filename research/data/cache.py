@@ -26,18 +26,6 @@ from research.types import (
     Table,
 )
 
-__all__ = [
-    "default_root",
-    "digest",
-    "digest_of",
-    "flatten",
-    "read_cached",
-    "restore",
-    "set_aside",
-    "workspace",
-    "write_cached",
-]
-
 VERSION = b"two-tower ratings 1\n"
 
 

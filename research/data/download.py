@@ -20,15 +20,6 @@ from research.data.places import Place
 from research.notices import say
 from research.types import InputError
 
-__all__ = [
-    "Archive",
-    "Unavailable",
-    "download",
-    "fetch_wheel",
-    "place_in",
-    "registered",
-]
-
 CONNECT_SECONDS = 10.0  # for one attempt: the manager itself would try for minutes
 
 

@@ -12,8 +12,6 @@ from research.data.places import Place
 from research.data.readers import RatingFile, line_of, read_ratings
 from research.types import InputError, Ratings, Table
 
-__all__ = ["LAYOUTS", "Layout", "read"]
-
 
 class Layout(NamedTuple):
     """Files of one layout; users is None where the source has no user table."""

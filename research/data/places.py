@@ -10,8 +10,6 @@ from typing import IO, NamedTuple
 
 from research.types import InputError
 
-__all__ = ["DATASETS", "DataSet", "Place", "choose", "find"]
-
 
 class DataSet(NamedTuple):
     """A data set's name, what it is, the layout of its files.

@@ -17,19 +17,6 @@ from research.data.places import Place
 from research.notices import say
 from research.types import InputError
 
-__all__ = [
-    "ID_LIMIT",
-    "Line",
-    "RatingColumns",
-    "RatingFile",
-    "csv_fields",
-    "fields_of",
-    "line_of",
-    "malformed",
-    "new_id",
-    "read_ratings",
-]
-
 ID_LIMIT = 2**31  # ids are hashed as 32-bit halves of a pair
 SHOWN = 60  # characters of a line that a message repeats
 

@@ -22,8 +22,6 @@ from research.data.places import DataSet, Place, choose, find
 from research.notices import say
 from research.types import InputError, Ratings, check
 
-__all__ = ["load"]
-
 
 def load(name: str, data_dir: str | None = None, cache: Path | None = None) -> Ratings:
     """Loads a data set from the first source that has it.

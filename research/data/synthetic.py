@@ -19,20 +19,6 @@ from jaxtyping import Float, Int
 
 from research.types import Events, Fold, InputError, Table, check
 
-__all__ = [
-    "Synthetic",
-    "clicks_at",
-    "clicks_of",
-    "cumulated",
-    "draw_clicks",
-    "large_fold",
-    "large_world",
-    "log_clicks",
-    "made_fold",
-    "make_synthetic",
-    "relevance",
-]
-
 CHUNK = 4096  # users drawn for at once
 RANK = 8
 

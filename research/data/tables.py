@@ -19,27 +19,6 @@ from research.data.readers import (
 )
 from research.types import CATEGORIES, CATEGORY, NUMBER, TEXT, Column, Table
 
-__all__ = [
-    "GENRE_FLAGS",
-    "NO_GENRE",
-    "ItemRow",
-    "UserRow",
-    "item_table",
-    "multi_hot",
-    "read_items",
-    "read_movies_csv",
-    "read_movies_dat",
-    "read_u_item",
-    "read_u_user",
-    "read_users",
-    "read_users_dat",
-    "rows_of",
-    "sort_ratings",
-    "title_and_year",
-    "user_table",
-    "zero_as_missing",
-]
-
 # The order of the flags in u.item, which GroupLens's u.genre gives.
 GENRE_FLAGS = (
     *("unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime"),

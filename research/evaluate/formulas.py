@@ -12,23 +12,6 @@ from numpy import ndarray
 
 from research.types import Record
 
-__all__ = [
-    "DEPTH",
-    "cold_slots",
-    "coverage",
-    "distinct_lists",
-    "entropy",
-    "gini",
-    "gini_index",
-    "hit",
-    "mrr",
-    "ndcg",
-    "recall",
-    "recall_among",
-    "recall_of_band",
-    "recall_of_expansion",
-]
-
 DEPTH = 100  # a record's ranks stop here, so no cut-off above it can be computed
 
 

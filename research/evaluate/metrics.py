@@ -21,21 +21,6 @@ from research.evaluate import formulas
 from research.registry import Registry, deferred
 from research.types import BANDS, Record
 
-__all__ = [
-    "CUTOFF",
-    "DEFAULT_KS",
-    "METRICS",
-    "Key",
-    "Metric",
-    "available",
-    "keys",
-    "mean_counted",
-    "metric_values",
-    "per_user",
-    "summary",
-    "whole_set",
-]
-
 CUTOFF = 20  # of the columns that a record holds ready-made, of pages and of figures
 DEFAULT_KS = (10, 20, 50, 100)
 

@@ -20,23 +20,6 @@ from research.evaluate.metrics import CUTOFF, DEFAULT_KS, METRICS
 from research.evaluate.top_k import CHUNK, THREADS, TILE, Scorer, seen_items_of
 from research.types import BANDS, Fold, InputError, Record, check
 
-__all__ = [
-    "UNFAMILIAR",
-    "Evaluation",
-    "bands",
-    "distinct",
-    "evaluate",
-    "foreign_genres",
-    "intra_list_distance",
-    "is_expansion",
-    "item_balanced",
-    "novelty",
-    "outside_share",
-    "ranks",
-    "repulsion",
-    "train_count",
-]
-
 
 def bands(item_counts: Int[np.ndarray, " i"]) -> UInt8[np.ndarray, " i"]:
     """The popularity band of each item: 0 head, 1 torso, 2 tail (types.BANDS).

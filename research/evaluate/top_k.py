@@ -21,16 +21,6 @@ from jaxtyping import Array, Float, Float32, Int
 from research.evaluate.formulas import DEPTH
 from research.types import Fold
 
-__all__ = [
-    "CHUNK",
-    "TILE",
-    "Scorer",
-    "dot_product",
-    "rank_scores",
-    "seen_items_of",
-    "top_k",
-]
-
 TILE = 256  # users scored at once; with CHUNK, 4 MiB of scores: about a core's cache
 CHUNK = 4096  # items scored at once
 LANES = 128  # a smaller catalogue is one chunk, padded to a multiple of this

@@ -13,22 +13,6 @@ from numpy import ndarray
 from research.features import Codes, Request
 from research.types import InputError, Table
 
-__all__ = [
-    "age_class",
-    "categories",
-    "category",
-    "check_text",
-    "decade",
-    "first_digit",
-    "identity",
-    "item_array",
-    "load_array",
-    "number",
-    "stamped",
-    "text_vectors",
-    "unstamped",
-]
-
 AGE_CLASSES = (18, 25, 35, 45, 50, 56)  # years: the lower ends that MovieLens 1M uses
 NO_DIGIT = "-"
 TEXT_DIM = 32

@@ -26,18 +26,6 @@ from research.notices import say
 from research.rng import WORDS_SALT, pair_hash, splitmix64
 from research.types import CATEGORIES, TEXT, Events, Fold, InputError, Table
 
-__all__ = [
-    "COLUMNS",
-    "QUERY",
-    "SIMULATED",
-    "VOCABULARY",
-    "held_words",
-    "read_searches",
-    "resolve_search",
-    "search_words",
-    "word_rows",
-]
-
 COLUMNS = ["user", "item", "query"]
 
 

@@ -21,17 +21,6 @@ from research.features import (
 )
 from research.types import Events, InputError
 
-__all__ = [
-    "Features",
-    "available",
-    "choose_features",
-    "made_features",
-    "needs_rated",
-    "resolve_sides",
-    "static_features",
-    "timed_names",
-]
-
 
 def available(side: str, events: Events, config: Config) -> dict[str, Feature]:
     """The features of a side that can be had, by name: id, columns, all others.

@@ -13,8 +13,6 @@ from numpy import ndarray
 from research.features import Request
 from research.types import Events, InputError, Rated
 
-__all__ = ["click_seconds", "genre_profile", "item_profile", "recent", "windows"]
-
 PRIOR = 4.0  # ratings
 DAY = 86400  # seconds
 

@@ -25,8 +25,6 @@ from research.logits.reducers import (
     kept_count,
 )
 
-__all__ = ["ROWS", "Blocked", "Union", "Wide", "by_rows"]
-
 ROWS = "data"  # the axis of the mesh along which a batch's rows are divided
 
 

@@ -23,20 +23,6 @@ from research.positives import POSITIVES
 from research.temperature.kinds import Temperature
 from research.towers.inputs import ItemInput, ItemLookup, Rows
 
-__all__ = [
-    "Block",
-    "Unencoded",
-    "block_log_q",
-    "block_logits",
-    "candidate_logits",
-    "hardest",
-    "masked_share",
-    "push",
-    "push_weight",
-    "rows_known",
-    "split_blocks",
-]
-
 
 class Unencoded(NamedTuple):
     """Items too many to encode at once, in chunks [k, n] whose end may be padding."""

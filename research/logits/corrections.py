@@ -8,8 +8,6 @@ from jaxtyping import Array, Bool, Float, Int, UInt32
 
 from research.negatives.source import Drawn, Source
 
-__all__ = ["Known", "LogQ", "first_of_each", "is_known", "keep_columns", "log_q_parts"]
-
 
 class LogQ(NamedTuple):
     """log q of a candidate set in three parts that are added: never a ``[b, c]`` array.

@@ -13,8 +13,6 @@ from jaxtyping import Array, Float
 
 from research.logits.reducers import Columns, Rows, chunked, keep_of, rows_at_once
 
-__all__ = ["ExpectedCotangent", "log_sum_exp"]
-
 # Relative to the largest: what rounding moves a cotangent by, at logits up to 64.
 SAME = 1e-5
 # How far below the bound an exponent may lie: exp(-80) is no denormal number.

@@ -18,8 +18,6 @@ from research.negatives.source import Batch, Hyper, Pool
 from research.temperature.kinds import Temperature
 from research.towers.inputs import item_input
 
-__all__ = ["blocked_logits", "is_blocked", "is_wide", "width"]
-
 # Logits of a step from which they come in blocks: from the first where the loss has all
 # it needs of them in one pass (Loss.one_pass), which is then the faster way.
 ONE_PASS, CELLS = 1 << 20, 1 << 23

@@ -11,17 +11,6 @@ from jaxtyping import Array, Bool, Float, Int
 
 from research.logits.corrections import Known, is_known
 
-__all__ = [
-    "Columns",
-    "Dense",
-    "Negatives",
-    "Rows",
-    "chunked",
-    "keep_of",
-    "kept_count",
-    "rows_at_once",
-]
-
 
 @runtime_checkable
 class Negatives(Protocol):

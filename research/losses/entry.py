@@ -3,18 +3,6 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-__all__ = [
-    "DENSE",
-    "MASK",
-    "NEGATIVES",
-    "ORDER",
-    "SHIFT",
-    "SQUARE",
-    "UNIFORM_Q",
-    "VECTORS",
-    "Loss",
-]
-
 # Laws, tested over the registry.
 SHIFT = "shift invariant"
 ORDER = "permutation invariant"

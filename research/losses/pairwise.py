@@ -7,8 +7,6 @@ from jaxtyping import Array, Float
 from research.logits.reducers import Negatives
 from research.types import Hyper
 
-__all__ = ["bpr", "hinge"]
-
 
 def bpr(
     positive: Float[Array, " b"], negatives: Negatives, hyper: Hyper

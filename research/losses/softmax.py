@@ -7,15 +7,6 @@ from jaxtyping import Array, Float
 from research.logits.reducers import Negatives
 from research.types import Hyper
 
-__all__ = [
-    "bilateral_softmax",
-    "debiased",
-    "decoupled_softmax",
-    "hard_negative",
-    "sampled_softmax",
-    "weighted_softmax",
-]
-
 
 def sampled_softmax(
     positive: Float[Array, " b"], negatives: Negatives, hyper: Hyper

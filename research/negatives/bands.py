@@ -15,8 +15,6 @@ from jaxtyping import Array, Float, Int, Key
 from research.config import REFERENCE, Config
 from research.negatives.source import Batch, Drawn, Hyper, Pool, Source, State
 
-__all__ = ["rank_band", "rank_bands"]
-
 
 def rank_band(draws: int, config: Config = REFERENCE) -> Source:
     """For each row ``draws`` items from ranks band_low to band_high of its own list.

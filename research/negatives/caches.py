@@ -19,8 +19,6 @@ from jaxtyping import Array, Bool, Float, Int, Key, Shaped
 from research.config import REFERENCE, Config
 from research.negatives.source import Batch, Drawn, Hyper, Pool, Source
 
-__all__ = ["Latest", "Ring", "fifo_cache", "fifo_cache_stored", "vector_cache"]
-
 
 class Ring(NamedTuple):
     """The last m positives: vectors, ids, log q at enqueue.

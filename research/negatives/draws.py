@@ -7,16 +7,6 @@ from jaxtyping import Array, Float, Int, Key
 from research.config import REFERENCE, Config
 from research.negatives.source import Drawn, Hyper, Pool, Source, stateless
 
-__all__ = [
-    "catalogue",
-    "extra",
-    "in_batch",
-    "in_batch_part",
-    "popularity",
-    "uniform",
-    "uniform_per_row",
-]
-
 
 def in_batch(draws: int, config: Config = REFERENCE) -> Source:
     """The other rows' positives: B - 1 draws from the click share, at no cost.

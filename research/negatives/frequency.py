@@ -12,17 +12,6 @@ from jaxtyping import Array, Float, Int
 
 from research.rng import mix32
 
-__all__ = [
-    "Estimate",
-    "at_least_one",
-    "buckets_of",
-    "init_estimate",
-    "log_q_error",
-    "log_share_estimate",
-    "observe",
-    "per_draw",
-]
-
 UNKNOWN = 0.0  # of a gap: none was observed yet
 NEVER = -1  # of a step
 

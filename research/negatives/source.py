@@ -8,8 +8,6 @@ from jaxtyping import Array, Bool, Float, Int, Key
 
 from research.types import UNSEEN, Hyper
 
-__all__ = ["Batch", "Drawn", "Hyper", "Pool", "Source"]
-
 State = Any
 
 

@@ -6,8 +6,6 @@ from jaxtyping import Array, Float, Int
 
 from research.negatives.source import Pool, Source, State
 
-__all__ = ["total_draws", "union_log_inclusion", "union_log_q"]
-
 
 def total_draws(
     sources: tuple[Source, ...], states: tuple[State, ...], pool: Pool, batch_size: int

@@ -9,17 +9,6 @@ from numpy import ndarray
 from research.rng import HALVES_SALT, SESSIONS_SALT, pair_hash
 from research.types import Events
 
-__all__ = [
-    "HALVES",
-    "PARTNERS",
-    "Clicks",
-    "Halves",
-    "halves",
-    "parts",
-    "session_pairs",
-    "sessions",
-]
-
 HALVES = ("time", "random")
 
 

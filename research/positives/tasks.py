@@ -19,14 +19,6 @@ from research.positives import POSITIVES
 from research.positives.pairs import Clicks, Halves, parts, session_pairs
 from research.types import Fold, InputError, Table, check
 
-__all__ = [
-    "RetrievalTask",
-    "held_out_items",
-    "other_half",
-    "retrieval_task",
-    "same_session",
-]
-
 
 class RetrievalTask(NamedTuple):
     """A retrieval task: what is retrieved for whom, and by which vectors.

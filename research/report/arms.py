@@ -22,8 +22,6 @@ from research.report.pictures import (
 )
 from research.report.tables import UNMEASURED, swept_columns, wide
 
-__all__ = ["arms_figure", "dots_figure", "leading_place", "unfinished"]
-
 PLAIN = 95  # characters of a note that fit the width
 NOTES = 4  # below a figure, so that they leave room for it
 

@@ -38,20 +38,6 @@ from research.report.pictures import (
 from research.report.records import RunResult
 from research.report.tables import swept_columns, swept_fields, wide
 
-__all__ = [
-    "KINDS",
-    "PRIOR",
-    "cell_name",
-    "frontier_figure",
-    "judge",
-    "kinds_of",
-    "pareto",
-    "serving_figure",
-    "verdict",
-    "winners",
-    "write_frontier",
-]
-
 PRIOR = "prior"
 JUDGED = ("recall", "recall_item")
 POPULARITY = "train_count"

@@ -19,18 +19,6 @@ from jaxtyping import Float, UInt8
 from numpy import ndarray
 from scipy import stats
 
-__all__ = [
-    "RESAMPLES",
-    "Interval",
-    "bounds",
-    "crossed",
-    "over_seeds",
-    "paired",
-    "resample",
-    "seed_weights",
-    "user_weights",
-]
-
 RESAMPLES = 2000  # moves an end of a 95 % interval by some 3 % of its half-width
 TAIL = 2.5  # percent outside a 95 % interval, at each end
 MIN_SEEDS = 3  # fewer have no spread worth a t interval (t at 1 degree is 12.7)

@@ -20,21 +20,6 @@ from research.report.tables import (
     swept_fields,
 )
 
-__all__ = [
-    "EMPTY",
-    "QUICK",
-    "csv_text",
-    "interval_text",
-    "markdown",
-    "markdown_page",
-    "markdown_table",
-    "number_text",
-    "read_table",
-    "write_report",
-    "write_table",
-    "write_texts",
-]
-
 DAGGER = "†"
 EMPTY = "-"
 QUICK = "A quick run: it shows that everything works, and no result."

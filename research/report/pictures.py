@@ -19,23 +19,6 @@ from research.files import beside, replace
 from research.report.pages import csv_text
 from research.report.placement import BESIDE, ORDERS, place
 
-__all__ = [
-    "ARMS",
-    "STYLE",
-    "WIDTH",
-    "Drawing",
-    "Look",
-    "above",
-    "blank",
-    "error_bars",
-    "folded",
-    "label_points",
-    "legend_above",
-    "look",
-    "notes_below",
-    "save_figure",
-]
-
 READABLE = 4.5  # the contrast WCAG 2.2 asks of text, at level AA
 
 

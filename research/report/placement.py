@@ -11,8 +11,6 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
-__all__ = ["BESIDE", "ORDERS", "Spot", "place"]
-
 BESIDE = 8.0  # from an anchor to a label that needs no leader, in points
 DISTANCES = (BESIDE, 14.0, 20.0, 28.0, 38.0, 50.0, 64.0, 80.0, 98.0, 120.0, 145.0)
 # Right of a point reads best, then left, above, below, then the slants between.

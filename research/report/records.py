@@ -18,21 +18,6 @@ from research.config import Config
 from research.files import read_arrays, write_arrays
 from research.types import InputError, Record
 
-__all__ = [
-    "RESULTS_VERSION",
-    "RunResult",
-    "Stored",
-    "load_records",
-    "load_stored",
-    "pack",
-    "read_header",
-    "records_path",
-    "save_records",
-    "save_stored",
-    "study_header",
-    "unpack",
-]
-
 RESULTS_VERSION = 1  # of all numbers: records and runs compare only within one
 LAYOUT = 1
 CONTENT = "rows"

@@ -16,8 +16,6 @@ from research.report.pages import (
 )
 from research.report.records import RunResult
 
-__all__ = ["over_salts", "write_over_salts"]
-
 SALT = "tie_salt"
 
 

@@ -23,8 +23,6 @@ from research.report.pictures import (
 )
 from research.report.tables import wide
 
-__all__ = ["along", "diversity_figure", "temperature_figure", "tradeoff_figure"]
-
 NARROW = 16  # characters of an arm's name, of which four fit beside each other
 
 

@@ -22,28 +22,6 @@ from research.report.intervals import Interval, bounds, over_seeds, resample
 from research.report.records import RunResult
 from research.types import Record
 
-__all__ = [
-    "LEADING",
-    "NUMBER",
-    "TEXT",
-    "TRAILING",
-    "UNMEASURED",
-    "WHOLE",
-    "CellSummary",
-    "cell_keys",
-    "compare",
-    "estimate",
-    "long_form",
-    "marks",
-    "measure",
-    "not_measured",
-    "swept_columns",
-    "swept_fields",
-    "table",
-    "wide",
-]
-
-
 UNMEASURED = "not measured"  # how the note of a cell without a metric begins
 
 

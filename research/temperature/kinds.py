@@ -12,23 +12,6 @@ from research.config import Config
 from research.negatives.source import Batch, Pool
 from research.types import Hyper
 
-__all__ = [
-    "Moment",
-    "Temperature",
-    "UserTemperatures",
-    "by_popularity",
-    "fixed",
-    "init_users",
-    "learned",
-    "learned_end",
-    "learned_start",
-    "observe_users",
-    "per_user",
-    "refresh_users",
-    "scheduled",
-    "within_bounds",
-]
-
 BRANCH = -math.exp(-1.0)  # Lambert's W is real from here on
 LEARNED = "log_temperature"
 

@@ -20,16 +20,6 @@ from jaxtyping import Array, Bool, Float
 
 from research.towers.inputs import UserInput, pooled, profile
 
-__all__ = [
-    "LastClick",
-    "Learned",
-    "Mean",
-    "Profile",
-    "Query",
-    "SelfAttention",
-    "attend",
-]
-
 SHORT = 5  # rows of the short-term interest: a MovieLens user has one session only
 HEADS = 4  # as [lv2019sdm] has
 BLOCKS = 2  # [kang2018]

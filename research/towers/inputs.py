@@ -8,29 +8,6 @@ from jaxtyping import Array, Bool, Float, Int, Key, UInt32
 
 from research.rng import mix32, stream
 
-__all__ = [
-    "AGES",
-    "CLICK_AGE",
-    "HISTORY",
-    "WORDS",
-    "ItemInput",
-    "ItemLookup",
-    "SideArrays",
-    "Timed",
-    "UserInput",
-    "UserLookup",
-    "Words",
-    "init_tables",
-    "item_input",
-    "item_lookup",
-    "look_up",
-    "pooled",
-    "profile",
-    "rows_of",
-    "user_input",
-    "user_lookup",
-]
-
 
 class Words(NamedTuple):
     """The words of a search, as rows; there is True where there is one."""

@@ -14,8 +14,6 @@ from research.towers.towers import normalise
 from research.train.model import Model, Params, serve_pairs
 from research.train.world import World
 
-__all__ = ["COLLAPSED", "DISTINCT", "Health", "collapse", "health", "measure"]
-
 COLLAPSED = 0.99  # mean pairwise cosine of users above which all get the same list
 DISTINCT = 0.05  # share of distinct lists below which most get one of a few
 ROWS = 512

@@ -22,20 +22,10 @@ from research.train.run_state import (
     check_weights,
     init_state,
     refreshed,
-    traced_values,
 )
 from research.train.step import TrainState, make_step
 from research.train.world import World
 from research.types import Fold
-
-__all__ = [
-    "NotFinite",
-    "Trained",
-    "compiled_epoch",
-    "traced_values",
-    "train",
-    "train_together",
-]
 
 # (user vectors, item vectors) -> metrics
 Validate = Callable[[np.ndarray, np.ndarray], dict[str, float]]

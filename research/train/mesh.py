@@ -25,8 +25,6 @@ from research.train.step import TrainState
 from research.train.world import World
 from research.types import InputError
 
-__all__ = ["LARGE", "Placement", "placement_over"]
-
 LARGE = 100_000  # rows from which a table is divided; a copy of less is no burden
 
 

@@ -29,19 +29,6 @@ from research.towers.inputs import (
 from research.towers.towers import ItemTower, UserTower
 from research.train.world import World, bare
 
-__all__ = [
-    "Lookup",
-    "Model",
-    "Params",
-    "candidate_lookup",
-    "encode",
-    "make_model",
-    "query_lookup",
-    "serve_all",
-    "serve_pairs",
-    "serve_task",
-]
-
 Params = dict[str, Any]
 
 

@@ -13,18 +13,6 @@ from jaxtyping import Array, Float, Int
 
 from research.train.optimisers import Optimiser
 
-__all__ = [
-    "Hyper",
-    "OptimiserState",
-    "TableState",
-    "Touched",
-    "distinct",
-    "init_optimiser",
-    "move",
-    "scale_by_row_adam",
-    "scale_by_row_rss",
-]
-
 Hyper = dict[str, Float[Array, ""]]
 Scalar = Float[Array, ""] | float
 EPSILON = 1e-8

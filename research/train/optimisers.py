@@ -6,9 +6,6 @@ from typing import Any
 
 from research.registry import Registry, deferred
 
-__all__ = ["OPTIMISERS", "Optimiser"]
-
-
 ADAM = deferred("optax:scale_by_adam")
 
 

@@ -25,15 +25,6 @@ from research.train.step import TrainState, with_estimate
 from research.train.world import World
 from research.types import InputError
 
-__all__ = [
-    "NotFinite",
-    "RunState",
-    "check_weights",
-    "init_state",
-    "refreshed",
-    "traced_values",
-]
-
 
 def traced_values(config: Config) -> Hyper:
     """The swept fields and the loss's own as float32 scalars on the device."""

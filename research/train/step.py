@@ -42,16 +42,6 @@ from research.train.optimiser import OptimiserState, Touched, move
 from research.train.optimisers import OPTIMISERS
 from research.train.world import World
 
-__all__ = [
-    "Drawing",
-    "Step",
-    "TrainState",
-    "draw",
-    "make_lose",
-    "make_step",
-    "touched_rows",
-]
-
 
 class Drawing(NamedTuple):
     """A step's pairs, the negatives drawn for them, and which rows all that needs.

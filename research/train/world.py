@@ -37,8 +37,6 @@ from research.towers.inputs import (
 )
 from research.types import Events, Fold
 
-__all__ = ["World", "bare", "build_world"]
-
 MAX_BITS = 1 << 29  # bytes: half a gibibyte holds 160,000 users by 27,000 items
 
 

@@ -14,6 +14,7 @@ from experiments.inputs import prepared_run
 from experiments.runs import serve
 from research.evaluate.top_k import rank_scores, seen_items_of
 from research.train.loop import train
+from tests.evaluate.near import assert_same_lists
 from tests.experiments.made import contents, runs_of
 from tests.experiments.test_bad_input import refused
 
@@ -36,16 +37,21 @@ def nearest(users, items, metric, k):
 
 
 def lists_of(name, folder, data, seen):
-    """The run's own lists, in raw ids: with what was seen, or without it."""
+    """The run's own lists, with what was seen or without it, and its scores.
+
+    In the order of the catalogue's raw ids, which come third.
+    """
     run = prepared_run(arm(name), str(data))
     fold = run.fold
     arrays = np.load(folder / "vectors.npz")
-    scorer = serve(run, arrays["users"], arrays["items"])
+    scorer = serve(run, arrays["users"], arrays["items"], prior=arm(name).prior)
     offsets, ids = seen_items_of(fold)
+    scores = scorer(slice(0, len(fold.evaluated)), slice(0, fold.fitted.n_items)).copy()
     if seen:
         offsets, ids = np.zeros_like(offsets), ids[:0]
+    scores[np.repeat(np.arange(len(scores)), np.diff(offsets)), ids] = -np.inf
     found = rank_scores(scorer, fold.fitted.n_items, offsets, ids)
-    return fold.fitted.items.id[found[:, :K]]
+    return found[:, :K], scores, fold.fitted.items.id
 
 
 @pytest.mark.parametrize("name", ["tiny", "tiny+prior"])
@@ -61,13 +67,17 @@ def test_a_library_finds_the_runs_lists(name, call, data, tmp_path):
     (run,) = runs_of(tmp_path, "train")
     assert meta["run"] == run.name
     every = nearest(users, items, meta["metric"], len(items["ids"]))
-    np.testing.assert_array_equal(every[:, :K], lists_of(name, run, data, True))
     unseen = []
     for row, ids in enumerate(every):
         start, end = users["seen_offsets"][row : row + 2]
         kept = ids[~np.isin(ids, users["seen_ids"][start:end])]
         unseen.append(kept[:K])
-    np.testing.assert_array_equal(unseen, lists_of(name, run, data, False))
+    for found, seen in ((every[:, :K], True), (np.array(unseen), False)):
+        expected, scores, catalogue = lists_of(name, run, data, seen)
+        by_id = np.argsort(catalogue)
+        index = by_id[np.searchsorted(catalogue, found, sorter=by_id)]
+        np.testing.assert_array_equal(catalogue[index], found)
+        assert_same_lists(index, expected, scores)
 
 
 @pytest.mark.parametrize("prior", [0.0, 0.5])

@@ -12,13 +12,7 @@ from experiments.grid import Grid
 from experiments.grids import GRIDS
 from experiments.lookup import find
 from experiments.studies import STUDIES, Study, StudyOptions
-from experiments.studies.files import (
-    markdown_page,
-    markdown_table,
-    save_study,
-    study_header,
-    write_report,
-)
+from experiments.studies.files import save_study, write_report
 from research.data import load
 from research.files import read_json
 from research.report.pages import (

@@ -114,13 +114,13 @@ def vectors(config: Config):
 
 def test_both_sides_of_a_pair_go_through_one_tower():
     task, queries, candidates = vectors(ITEMS)
-    np.testing.assert_array_equal(queries, candidates[task.queries])
+    np.testing.assert_allclose(queries, candidates[task.queries], atol=1e-5)
     task, queries, candidates = vectors(USERS)
     assert queries.shape == candidates.shape
     assert not np.allclose(queries, candidates)
     # a user-item model of the same seed has the same user tower, given no feature
     same = dataclasses.replace(USERS, positives="user-item", user_features=())
-    np.testing.assert_allclose(queries, vectors(same)[1], atol=1e-6)
+    np.testing.assert_allclose(queries, vectors(same)[1], atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["in-batch", "uniform:40", "catalogue"])
@@ -135,8 +135,12 @@ def test_a_column_that_holds_the_query_is_no_negative(name):
     assert held.any()
 
 
-def lists_of(config: Config):
-    """A trained model's task and its lists of 20."""
+def judged(config: Config):
+    """A trained model's task, its lists of 20, and where each candidate stands.
+
+    A place is the share of a query's candidates that score lower, [v, i]; a half by
+    chance.
+    """
     fold = made_fold()
     done = train(config, fold)
     assert done.history[-1]["loss"] < done.history[0]["loss"]
@@ -145,24 +149,24 @@ def lists_of(config: Config):
     assert done.item_vectors.shape[0] == task.fitted.n_items
     scorer = serve(prepare(config, fold), done.user_vectors, done.item_vectors)
     offsets, removed = seen_items_of(task)
-    return task, rank_scores(scorer, task.fitted.n_items, offsets, removed, k=20)
+    n = task.fitted.n_items
+    scores = scorer(slice(0, len(task.evaluated)), slice(0, n))
+    place = scores.argsort(axis=1).argsort(axis=1) / (n - 1)
+    return task, rank_scores(scorer, n, offsets, removed, k=20), place
 
 
 def test_a_trained_item_item_model_finds_more_than_chance_and_never_the_query():
-    task, lists = lists_of(dataclasses.replace(ITEMS, epochs=6))
+    task, lists, place = judged(dataclasses.replace(ITEMS, epochs=6))
     assert not (lists == task.evaluated[:, None]).any()
-    hits = [
-        np.isin(task.held_item[task.held_user == q], shown).mean()
-        for q, shown in zip(task.evaluated, lists)
-    ]
-    assert np.mean(hits) > 1.25 * 20 / task.fitted.n_items
+    row = np.searchsorted(task.evaluated, task.held_user)
+    assert place[row, task.held_item].mean() > 0.55
 
 
 def test_a_trained_user_user_model_finds_users_of_the_same_taste():
-    """Users alternate between two tastes; by chance half of a list shares one's own."""
-    task, lists = lists_of(dataclasses.replace(USERS, epochs=20, halves="random"))
-    same = (lists % 2) == (task.evaluated % 2)[:, None]
-    assert same.mean() > 0.58
+    """Users alternate between two tastes."""
+    task, _, place = judged(dataclasses.replace(USERS, epochs=20, halves="random"))
+    same = np.arange(place.shape[1]) % 2 == (task.evaluated % 2)[:, None]
+    assert place[same].mean() > place[~same].mean() + 0.05
 
 
 REFUSED = {

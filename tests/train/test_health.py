@@ -19,8 +19,8 @@ def test_numbers_by_hand():
     users = jnp.array([[2.0, 0.0], [0.0, 2.0], [2.0, 0.0]])
     items = jnp.array([[3.0, 0.0], [0.0, 1.0], [0.0, 2.0]])
     found = measure(users, items)
-    assert float(found.user_norm) == 2
-    assert float(found.item_norm) == 2
+    assert float(found.user_norm) == pytest.approx(2)
+    assert float(found.item_norm) == pytest.approx(2)
     assert float(found.alignment) == pytest.approx((0 + 0 + 2) / 3)
     # Of three pairs of users one is the same (distance 0), two are at 2.
     pair = math.log((1 + 2 * math.exp(-4)) / 3)

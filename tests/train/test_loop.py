@@ -14,6 +14,9 @@ from research.train.loop import NotFinite, compiled_epoch, train, train_together
 from tests.world import made_fold
 
 SMALL = Config(batch=64, epochs=2, history=5, dim=8, user_hidden=(8,), item_hidden=(8,))
+# Towers without a ReLU, near whose kink training would magnify rounding: what two
+# programs train agrees in float32.
+LINEAR = dataclasses.replace(SMALL, user_hidden=(), item_hidden=())
 # What differs in its towers alone is trained in the tests of what it differs by.
 TRAINED = sorted(
     name for name in ARMS if arm(name).model == "two-tower" and name not in TOWER_ARMS
@@ -77,9 +80,13 @@ def test_a_seed_repeats_to_the_last_digit_and_another_differs():
 def test_a_constant_log_q_changes_nothing():
     """uniform-softmax: its log q is the same number everywhere."""
     fold = made_fold()
-    with_q = train(arm("uniform-softmax", SMALL), fold)
-    without = train(dataclasses.replace(arm("uniform-softmax", SMALL), logq=0.0), fold)
-    np.testing.assert_allclose(with_q.item_vectors, without.item_vectors, atol=2e-4)
+    config = arm("uniform-softmax", LINEAR)
+    with_q, without = (
+        train(dataclasses.replace(config, logq=strength), fold)
+        for strength in (config.logq, 0.0)
+    )
+    assert config.logq == 1.0
+    np.testing.assert_allclose(with_q.item_vectors, without.item_vectors, atol=1e-4)
 
 
 def test_temperature_reaches_the_model():
@@ -112,7 +119,8 @@ def test_the_best_validated_parameters_are_kept():
 
 @pytest.mark.parametrize("optimiser", ["adamw", "lazy-adam"])
 def test_runs_of_one_program_are_the_runs(optimiser):
-    fold, base = made_fold(), dataclasses.replace(SMALL, logq=1.0, optimiser=optimiser)
+    fold = made_fold()
+    base = dataclasses.replace(LINEAR, logq=1.0, optimiser=optimiser)
     configs = [
         dataclasses.replace(base, temperature=temperature, seed=seed)
         for temperature, seed in ((0.1, 0), (0.5, 0), (0.1, 1))
@@ -125,19 +133,23 @@ def test_runs_of_one_program_are_the_runs(optimiser):
     for config, found in zip(configs, together, strict=True):
         alone = train(config, fold)
         assert found.config == alone.config
-        np.testing.assert_allclose(found.user_vectors, alone.user_vectors, atol=1e-4)
-        np.testing.assert_allclose(found.item_vectors, alone.item_vectors, atol=1e-4)
+        np.testing.assert_allclose(found.user_vectors, alone.user_vectors, atol=1e-5)
+        np.testing.assert_allclose(found.item_vectors, alone.item_vectors, atol=1e-5)
         for row, other in zip(found.history, alone.history, strict=True):
-            assert row == pytest.approx(other, rel=1e-3, abs=1e-4)
+            # How many lists differ is a count: one pair of near ties changes it.
+            assert row.pop("distinct_lists") > 0
+            del other["distinct_lists"]
+            assert row == pytest.approx(other, rel=1e-4, abs=1e-5)
 
 
 def test_a_run_that_is_lost_takes_no_other_of_its_program_with_it():
     fold = made_fold()
-    configs = [dataclasses.replace(SMALL, learning_rate=r) for r in (1e-3, 1e30, 1e-3)]
+    configs = [dataclasses.replace(LINEAR, learning_rate=r) for r in (1e-3, 1e30, 1e-3)]
     one, lost, other = train_together(configs, fold)
     assert isinstance(lost, NotFinite)
-    assert np.isfinite(one.item_vectors).all()
-    assert np.array_equal(one.item_vectors, other.item_vectors)
+    alone = train(configs[0], fold)
+    for found in (one, other):
+        np.testing.assert_allclose(found.item_vectors, alone.item_vectors, atol=1e-5)
 
 
 def test_runs_that_differ_in_more_are_not_of_one_program():

@@ -21,7 +21,8 @@ OTHERS = (
 
 def run_on(devices: int, *words: str) -> subprocess.CompletedProcess[str]:
     """The program in a process of its own, which counts that many devices."""
-    flags = f"--xla_force_host_platform_device_count={devices}"
+    flags = os.environ.get("XLA_FLAGS", "")
+    flags += f" --xla_force_host_platform_device_count={devices}"
     return subprocess.run(
         [sys.executable, "-m", "tests.train.placement_run", *words],
         env={**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"},

@@ -23,22 +23,6 @@ from research.report.pages import QUICK, markdown_page, markdown_table
 from research.report.records import load_stored
 from research.types import BANDS, InputError
 
-__all__ = [
-    "FAITHFUL",
-    "PER_ROW",
-    "SMALL",
-    "ZERO",
-    "Archive",
-    "Measurement",
-    "bias_table",
-    "decile_table",
-    "drift_table",
-    "load_archive",
-    "negatives_table",
-    "page",
-    "save_archive",
-]
-
 FAITHFUL = "faithful"  # fitted positives: is E[g] the gradient of the full softmax?
 ZERO = "zero at truth"  # positives from the model: is E[g] zero?
 SMALL = "6 items"

@@ -29,24 +29,6 @@ from research.negatives.source import Batch, Pool
 from research.train.model import Model, Params
 from research.train.world import World
 
-__all__ = [
-    "DECILES",
-    "TARGETS",
-    "CompiledError",
-    "Draw",
-    "Drawer",
-    "Probe",
-    "ProbePoint",
-    "compile_error",
-    "deciles",
-    "draw_many",
-    "make_drawer",
-    "make_point",
-    "probe",
-    "project",
-    "signed",
-]
-
 DECILES = 10
 SCORED = 256  # rows whose scores are stored one by one: the others add no precision
 NEVER = -1e6  # a score whose weight is zero, far from what overflows

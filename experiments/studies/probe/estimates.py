@@ -28,20 +28,6 @@ from experiments.studies.probe.estimators import (
 from research.negatives.source import Pool
 from research.positives import log_share
 
-__all__ = [
-    "BiasEstimate",
-    "Products",
-    "SmallWorld",
-    "draw_laws",
-    "enumerated_bias",
-    "estimate_bias",
-    "exact_bias",
-    "expected_error",
-    "multisets",
-    "products",
-    "small_world",
-]
-
 
 class Products(NamedTuple):
     """Inner products of m independent draws of an error e, and of a reference f.

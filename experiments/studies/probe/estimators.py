@@ -23,18 +23,6 @@ from research.negatives.source import Batch, Drawn, Hyper, Pool, Source
 from research.train.run_state import traced_values
 from research.types import choose
 
-__all__ = [
-    "ESTIMATORS",
-    "Estimator",
-    "ProbedArm",
-    "draw_rows",
-    "estimator_config",
-    "estimator_sources",
-    "full_gradient",
-    "probed_arm",
-    "score_gradient",
-]
-
 
 class Estimator(NamedTuple):
     """One way to correct one way to draw.

@@ -14,14 +14,6 @@ from experiments.studies.probe.archive import FAITHFUL, PER_ROW, SMALL, ZERO
 from research.report.pictures import STYLE, Drawing, above, blank, look
 from research.types import BANDS
 
-__all__ = [
-    "bands_figure",
-    "deciles_figure",
-    "drift_figure",
-    "ranking_figure",
-    "sizes_figure",
-]
-
 FLOOR = 0.1  # percent: below it a bias is drawn at the edge
 MODELS = ("untrained", "trained")
 MASKED = "in-batch+logq"  # the estimator whose mask is shown

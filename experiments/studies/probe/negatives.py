@@ -22,17 +22,6 @@ from research.train.run_state import init_state, traced_values
 from research.train.world import World
 from research.types import BANDS
 
-__all__ = [
-    "Drifts",
-    "Followed",
-    "SourceSample",
-    "band_shares",
-    "catalogue_shares",
-    "drift",
-    "follow",
-    "sample_sources",
-]
-
 CHUNK = 12  # steps between two snapshots: an epoch of 100K has 96
 LAGS = (1, 4, 16)  # snapshots
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from experiments.arms import arm
-from experiments.runs import fold_of, ratings_of
+from experiments.inputs import fold_of, ratings_of
 from experiments.studies import StudyOptions
 from experiments.studies.files import write_report
 from experiments.studies.probe.archive import (
@@ -63,8 +63,6 @@ from research.negatives.source import Pool
 from research.prepare import prepare
 from research.report.pages import csv_text
 from research.report.records import study_header
-
-__all__ = ["ProbeRunner", "enumerate_all", "report_probe", "run_probe"]
 
 NAME = "probe"
 WIDTH = 1024

@@ -1,0 +1,63 @@
+"""Two copies of the project, one at hand and one installed: one line, exit status 2."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from experiments import installation
+from tests.experiments.test_bad_input import refused
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def clone(tmp_path):
+    """A folder with the looks of another clone of the project, and one below it."""
+    for file in ("experiments/__main__.py", "research/__init__.py"):
+        path = tmp_path / "clone" / file
+        path.parent.mkdir(parents=True)
+        path.touch()
+    (tmp_path / "clone" / "notebooks").mkdir()
+    return tmp_path / "clone"
+
+
+@pytest.mark.parametrize("below", [".", "notebooks"])
+def test_a_clone_that_is_not_the_one_imported_is_refused(
+    below, call, clone, monkeypatch
+):
+    monkeypatch.chdir(clone / below)
+    words = (str(clone), str(ROOT), "run make")
+    for command in (("list",), ("run", "ssb")):
+        refused(call(*command), *words)
+
+
+@pytest.mark.parametrize("folder", [ROOT, ROOT / "notebooks", Path("/")])
+def test_a_single_copy_is_used_from_anywhere(folder, call, monkeypatch):
+    monkeypatch.chdir(folder)
+    assert call("list").status == 0
+
+
+def test_packages_of_two_copies_are_refused(call, clone, monkeypatch):
+    found = {"research": clone, "experiments": ROOT}
+    monkeypatch.setattr(installation, "_folder_of", found.__getitem__)
+    refused(call("list"), f"research is imported from {clone}", str(ROOT), "run make")
+
+
+def test_packages_of_two_copies_are_found_apart(clone):
+    """In a process of its own: research of a clone, experiments of this one."""
+    (clone / "experiments" / "__main__.py").unlink()
+    (clone / "experiments").rmdir()
+    program = "from pathlib import Path\nfrom experiments.installation import conflict"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{program}\nprint(conflict(Path('/')))"],
+        cwd=clone,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(clone), str(ROOT)])},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert str(clone) in done.stdout
+    assert str(ROOT) in done.stdout
