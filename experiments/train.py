@@ -12,7 +12,6 @@ import tyro
 from experiments.arms import arm
 from experiments.engine.processes import Place, check_place, join
 from experiments.export import check_export, export
-from experiments.finish import announce, finish
 from experiments.flags import FlagConfig, plain
 from experiments.folders import (
     FAILED,
@@ -85,6 +84,8 @@ class Train:
                 return self._follow(cell, devices)
             runs = [run._replace(devices=devices) for run in runs]
             writable(out)
+            from experiments.finish import announce, finish
+
             announce("train", total, len(runs))
             failed = finish(runs, self.data_dir, jobs=1)
         folder = serving_folder(where, cell.config)
@@ -126,6 +127,8 @@ class Train:
         if devices == 1:
             print("process 0 has nothing left to train")
             return FINISHED
+        from experiments.finish import finish
+
         with tempfile.TemporaryDirectory() as scratch:
             name = f"process {self.process_id}: {label(cell)}"
             run = Run(cell.config, (0.0,), Path(scratch), name, devices)
