@@ -121,14 +121,13 @@ def meet(
     """
     common = {"processes": place.processes, **common}
     if place.process_id:
-        with _come(place, common, patience) as go:
-            yield go
+        with _connection(place, patience) as line:
+            yield _come(line, place, common)
         return
     present: Connections = {}
     try:
         try:
-            with _listen(place) as door:
-                _wait_for_all(door, present, common, patience)
+            _wait_for_all(place, present, common, patience)
         except InputError as error:
             _tell(present, refused=str(error))
             raise
@@ -142,83 +141,76 @@ def meet(
             line.close()
 
 
-@contextlib.contextmanager
-def _come(
-    place: Place, common: Mapping[str, object], patience: float
-) -> Iterator[bool]:
-    """Any process but the first: says which one it is, and is told how it goes on."""
+def _connection(place: Place, patience: float) -> socket.socket:
+    """A connection to process 0, which may start later."""
     until = time.monotonic() + patience
     while True:
         left = max(until - time.monotonic(), 0.1)
         try:
             line = socket.create_connection(place.address, timeout=left)
-            break
+            # Process 0 waits for the others as long, and then says so.
+            line.settimeout(patience + ANSWER)
+            return line
         except OSError as error:
             if time.monotonic() + 0.2 > until or isinstance(error, socket.gaierror):
-                reason = error.strerror or error
-                raise InputError(
-                    f"coordinator {place.coordinator} doesn't answer: {reason}"
-                ) from None
-            time.sleep(0.2)  # it may start later
-    with line:
-        # Process 0 waits for the others as long, and then says so.
-        line.settimeout(patience + ANSWER)
-        _tell({0: line}, process=place.process_id, **common)
-        answer = _heard(line)
-        if "refused" in answer:
-            raise InputError(answer["refused"])
-        if "go" not in answer:
-            raise InputError(
-                f"coordinator {place.coordinator}: what answers there is no process 0 "
-                f"of this run"
-            )
-        yield answer["go"]
+                raise _refusal(place, " doesn't answer", error) from None
+            time.sleep(0.2)
 
 
-def _listen(place: Place) -> socket.socket:
-    try:
-        return socket.create_server(place.address)
-    except OSError as error:
-        raise InputError(
-            f"coordinator {place.coordinator}: process 0 can't listen there: "
-            f"{error.strerror or error}"
-        ) from None
+def _come(line: socket.socket, place: Place, common: Mapping[str, object]) -> bool:
+    """Tells process 0 which process this is; returns what it was given for go."""
+    _tell({0: line}, process=place.process_id, **common)
+    answer = _heard(line)
+    if "go" in answer:
+        return bool(answer["go"])
+    raise InputError(
+        answer.get("refused")
+        or f"coordinator {place.coordinator}: what answers there is no process 0 of "
+        f"this run"
+    )
 
 
 def _wait_for_all(
-    door: socket.socket,
-    present: Connections,
-    common: Mapping[str, Any],
-    patience: float,
+    place: Place, present: Connections, common: Mapping[str, object], patience: float
 ) -> None:
     """Fills present with a connection to each other process."""
-    until, processes = time.monotonic() + patience, common["processes"]
-    while len(present) < processes - 1:
-        door.settimeout(max(until - time.monotonic(), 0.01))
-        try:
-            line, _ = door.accept()
-        except TimeoutError:
-            missing = sorted(set(range(1, processes)) - set(present))
-            raise InputError(
-                f"process {' '.join(map(str, missing))} of {processes} hasn't come "
-                f"within {patience:g} s"
-            ) from None
-        line.settimeout(ANSWER)
-        heard = _heard(line)
-        number = heard.get("process")
-        if not isinstance(number, int):
-            line.close()  # somebody else's: a port is open to all
-            continue
-        first = number not in present
-        present[number if first else -1] = line
-        if not first or not 0 < number < processes:
-            raise InputError(f"there is a process {number} too many")
-        for name, value in common.items():
-            if heard.get(name) != value:
+    until = time.monotonic() + patience
+    try:
+        door = socket.create_server(place.address)
+    except OSError as error:
+        raise _refusal(place, ": process 0 can't listen there", error) from None
+    with door:
+        while len(present) < place.processes - 1:
+            door.settimeout(max(until - time.monotonic(), 0.01))
+            try:
+                line, _ = door.accept()
+            except TimeoutError:
+                missing = sorted(set(range(1, place.processes)) - set(present))
                 raise InputError(
-                    f"{name} is {heard.get(name)} in process {number} and {value} in "
-                    f"process 0: they must be given the same run"
-                )
+                    f"process {' '.join(map(str, missing))} of {place.processes} "
+                    f"hasn't come within {patience:g} s"
+                ) from None
+            line.settimeout(ANSWER)
+            heard = _heard(line)
+            number = heard.get("process")
+            if not isinstance(number, int):
+                line.close()  # somebody else's: a port is open to all
+                continue
+            first = number not in present
+            present[number if first else -1] = line
+            if not first or not 0 < number < place.processes:
+                raise InputError(f"there is a process {number} too many")
+            for name, value in common.items():
+                if heard.get(name) != value:
+                    raise InputError(
+                        f"{name} is {heard.get(name)} in process {number} and {value} "
+                        f"in process 0: they must be given the same run"
+                    )
+
+
+def _refusal(place: Place, what: str, error: OSError) -> InputError:
+    reason = error.strerror or error
+    return InputError(f"coordinator {place.coordinator}{what}: {reason}")
 
 
 def _wait_for_leave(present: Connections, patience: float) -> None:
