@@ -13,11 +13,11 @@ import sys
 import time
 from collections.abc import Iterator
 
-from experiments.inputs import KS, fold_of
+from experiments.inputs import fold_of
 from research.baselines import BASELINES, option_values
 from research.config import Config
 from research.data import DATASETS
-from research.evaluate.metrics import summary
+from research.evaluate.metrics import CUTOFF, summary
 from research.evaluate.record import evaluate
 from research.evaluate.top_k import rank_scores, seen_items_of
 from research.prepare import is_large
@@ -63,8 +63,8 @@ def judged(name: str, fold: Fold, large: bool) -> Iterator[tuple[float, str]]:
     for values in itertools.product(*tried.values()):
         words = tuple(f"{n}={v:g}" for n, v in zip(tried, values, strict=True))
         scorer = entry.fit(fold, option_values(name, words, large), 0)
-        lists = rank_scores(scorer, fold.fitted.n_items, *seen, k=max(KS))
-        yield summary(evaluate(fold, lists, KS))["ndcg"][20], " ".join(words)
+        lists = rank_scores(scorer, fold.fitted.n_items, *seen)
+        yield summary(evaluate(fold, lists))["ndcg"][CUTOFF], " ".join(words)
 
 
 def main(words: list[str]) -> int:

@@ -13,6 +13,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from research.evaluate.metrics import CUTOFF
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -43,7 +45,7 @@ def best(frame: "pd.DataFrame") -> dict[str, float]:
     ...                    "temperature": [0.1, 0.2], "mean": [0.3, 0.4]}))
     {'a': 0.2}
     """
-    rows = frame[(frame["metric"] == "ndcg") & (frame["k"] == 20)]
+    rows = frame[(frame["metric"] == "ndcg") & (frame["k"] == CUTOFF)]
     rows = rows.dropna(subset=["mean", "temperature"])
     rows = rows.sort_values(["mean", "temperature"], ascending=[False, True])
     first = rows.drop_duplicates("arm").sort_index()

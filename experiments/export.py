@@ -23,7 +23,6 @@ from jaxtyping import Float
 
 from experiments.folders import RESULTS_VERSION, check_writable
 from research.config import Config
-from research.evaluate.top_k import seen_items_of
 from research.files import read_arrays, write_arrays, write_json
 from research.positives import POSITIVES, candidate_counts, log_share, user_item
 from research.prepare import is_towers
@@ -63,6 +62,8 @@ def exported(
       items: item vectors.
       temperature: what serving divides by.
     """
+    from research.evaluate.top_k import seen_items_of
+
     if config.prior:
         counts = candidate_counts(user_item(fold.fitted), fold.fitted.n_items)
         bias = temperature * config.prior * log_share(counts)

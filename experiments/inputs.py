@@ -4,12 +4,11 @@ import functools
 
 from research.config import Config
 from research.data import load
+from research.evaluate.formulas import DEPTH
 from research.events import catalogue, fold
 from research.features.sides import needs_rated
 from research.prepare import Prepared, check_config, prepare
 from research.types import Fold, Ratings
-
-KS = (10, 20, 50, 100)
 
 
 @functools.lru_cache(maxsize=2)
@@ -44,4 +43,4 @@ def prepared_run(config: Config, data_dir: str | None = None) -> Prepared:
       InputError: anything that can't be meant, before any training starts.
     """
     check_config(config)
-    return prepare(config, fold_of(config, data_dir), depth=max(KS))
+    return prepare(config, fold_of(config, data_dir), DEPTH)

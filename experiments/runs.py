@@ -10,10 +10,10 @@ import numpy as np
 
 from experiments.environment import environment
 from experiments.folders import serving_folder
-from experiments.inputs import KS, prepared_run, ratings_of
+from experiments.inputs import prepared_run, ratings_of
 from experiments.plan import Run
 from research.baselines import BASELINES, option_values
-from research.evaluate.metrics import summary
+from research.evaluate.metrics import CUTOFF, summary
 from research.evaluate.record import evaluate
 from research.evaluate.top_k import Scorer, dot_product, rank_scores, seen_items_of
 from research.files import read_arrays, write_arrays, write_csv, write_json
@@ -29,8 +29,8 @@ Progress = Callable[[str], None]
 def score(run: Prepared, scorer: Scorer) -> Record:
     """Ranks all candidates for every query of the task; keeps what tables need."""
     fold = run.task.fold
-    lists = rank_scores(scorer, fold.fitted.n_items, *seen_items_of(fold), k=max(KS))
-    return evaluate(fold, lists, KS, scorer)
+    lists = rank_scores(scorer, fold.fitted.n_items, *seen_items_of(fold))
+    return evaluate(fold, lists, scorer=scorer)
 
 
 def serve(
@@ -101,7 +101,7 @@ def execute(
         about = {**environment(digest, place), "devices": run.devices, **seconds}
         write_json(where / "env.json", about)
         numbers = summary(record)
-        line = f"R@20 {numbers['recall'][20]:.4f}"
+        line = f"R@{CUTOFF} {numbers['recall'][CUTOFF]:.4f}"
         write_json(where / "metrics.json", _json_numbers(numbers))
     (folder / "failed.json").unlink(missing_ok=True)
     return line
@@ -157,7 +157,8 @@ def _validation(
 ) -> Callable[[np.ndarray, np.ndarray], dict[str, float]]:
     def validate(users: np.ndarray, items: np.ndarray) -> dict[str, float]:
         numbers = summary(score(run, serve(run, users, items)))
-        return {f"{m}@20": numbers[m][20] for m in ("ndcg", "recall", "coverage")}
+        shown = ("ndcg", "recall", "coverage")
+        return {f"{name}@{CUTOFF}": numbers[name][CUTOFF] for name in shown}
 
     return validate
 

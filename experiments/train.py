@@ -10,10 +10,8 @@ from pathlib import Path
 import tyro
 
 from experiments.arms import arm
-from experiments.engine.meeting import Said
 from experiments.engine.processes import Place, check_place, join
 from experiments.export import check_export, export
-from experiments.finish import announce, finish
 from experiments.flags import FlagConfig, plain
 from experiments.folders import (
     FAILED,
@@ -28,6 +26,7 @@ from experiments.index import write_index
 from experiments.inputs import fold_of, ratings_of
 from experiments.plan import Run, check_devices, label, locate, plan
 from research.config import Config
+from research.evaluate.metrics import CUTOFF
 from research.files import read_json
 from research.prepare import check_config, is_towers
 from research.types import InputError
@@ -86,6 +85,8 @@ class Train:
                 return self._follow(cell, devices)
             runs = [run._replace(devices=devices) for run in runs]
             writable(out)
+            from experiments.finish import announce, finish
+
             announce("train", total, len(runs))
             failed = finish(runs, self.data_dir, jobs=1)
             write_index(out)
@@ -119,8 +120,8 @@ class Train:
             check_writable(self.out, "output")
         import jax
 
-        said: Said = {"run": identity, "jax": jax.__version__}
-        with join(place, said, left) as go:
+        common = {"run": identity, "jax": jax.__version__}
+        with join(place, common, left) as go:
             yield jax.device_count() if go else 1
 
     def _follow(self, cell: Cell, devices: int) -> int:
@@ -128,6 +129,8 @@ class Train:
         if devices == 1:
             print("process 0 has nothing left to train")
             return FINISHED
+        from experiments.finish import finish
+
         with tempfile.TemporaryDirectory() as scratch:
             name = f"process {self.process_id}: {label(cell)}"
             run = Run(cell.config, (0.0,), Path(scratch), name, devices)
@@ -137,8 +140,8 @@ class Train:
 def _print_metrics(folder: Path) -> None:
     """One metric a line, at cut-off 20."""
     for metric, values in read_json(folder / "metrics.json").items():
-        value = values.get("20")
-        print(f"{metric}@20 {'none' if value is None else f'{value:.4f}'}")
+        value = values.get(str(CUTOFF))
+        print(f"{metric}@{CUTOFF} {'none' if value is None else f'{value:.4f}'}")
 
 
 def _take_arm(words: list[str]) -> tuple[Config, list[str]]:

@@ -6,9 +6,9 @@ never by the id itself nor by the order of a file.
 """
 
 import numpy as np
-from jaxtyping import Int, UInt64
 
 from research.registry import Registry
+from research.rng import INDEX_SALT, pair_hash
 from research.types import (
     Events,
     Fold,
@@ -19,30 +19,6 @@ from research.types import (
 )
 
 LIBRARIES = ("clicked", "all")
-
-
-def splitmix64(x: UInt64[np.ndarray, " n"]) -> UInt64[np.ndarray, " n"]:
-    """One output of the SplitMix64 generator for each state x [steele2014].
-
-    >>> int(splitmix64(np.zeros(1, np.uint64))[0])
-    16294208416658607535
-    """
-    z = x + np.uint64(0x9E3779B97F4A7C15)
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return z ^ (z >> np.uint64(31))
-
-
-def pair_hash(
-    user: Int[np.ndarray, " n"], item: Int[np.ndarray, " n"], salt: int = 0
-) -> UInt64[np.ndarray, " n"]:
-    """h(u, i) = splitmix64(splitmix64(salt) xor (u * 2^32 + i)) over raw ids.
-
-    >>> int(pair_hash(np.array([1]), np.array([2]))[0])
-    7251516417173249049
-    """
-    pair = user.astype(np.uint64) * np.uint64(2**32) + item.astype(np.uint64)
-    return splitmix64(splitmix64(np.array([salt], np.uint64)) ^ pair)
 
 
 def catalogue(
@@ -85,7 +61,9 @@ def catalogue(
     )
     user = _rank_of(user_rows, len(ratings.users.id))[user]
     raw_item = ratings.items.id[item_rows].astype(np.int64)
-    by_hash = np.argsort(pair_hash(np.zeros_like(raw_item), raw_item), kind="stable")
+    by_hash = np.argsort(
+        pair_hash(np.zeros_like(raw_item), raw_item, INDEX_SALT), kind="stable"
+    )
     item_rows = item_rows[by_hash]
     item = _rank_of(item_rows, len(ratings.items.id))[item]
     raw_user = ratings.users.id[ratings.user[positive]].astype(np.int64)

@@ -23,6 +23,10 @@ from numpy import ndarray
 
 BANDS = ("head", "torso", "tail")
 
+# Pairs that a candidate without any counts as, so that its log q is finite: fewer than
+# one, so that none is rarer. The papers leave this open; the value is this project's.
+UNSEEN = 0.3
+
 Hyper = dict[str, Any]  # a float32 scalar for each name, traced
 
 

@@ -16,7 +16,7 @@ from jaxtyping import Array, Float
 from experiments.bench.protocol import Answers, peak_bytes, serve
 from experiments.bench.sweep_side import at_once_portions, engine_portions, run_portions
 from experiments.bench.work import RANKING, TOWERS, changed, work_of
-from experiments.runs import KS, score
+from experiments.runs import score
 from experiments.runs import serve as scorer_of
 from research import rng
 from research.batches import epoch_batches
@@ -138,7 +138,7 @@ def rank_portions(told: dict[str, Any]) -> Answers:
 
     def once() -> dict[str, float]:
         clock = time.perf_counter()
-        top_k(users, items, None, *seen, k=max(KS))
+        top_k(users, items, None, *seen)
         ranked = time.perf_counter()
         summary(score(run, scorer_of(run, users, items)))
         return {"rank": ranked - clock, "metrics": time.perf_counter() - ranked}

@@ -19,6 +19,7 @@ from rich.progress import (
 from rich.table import Table
 
 from experiments.engine.local import RunStatus
+from research.evaluate.metrics import CUTOFF
 
 
 class Display:
@@ -74,7 +75,7 @@ def beside_committed(frame: pd.DataFrame, committed: pd.DataFrame) -> None:
     here = _recall(frame).merge(
         _recall(committed), on=keys, how="left", suffixes=("", "_committed")
     )
-    table = Table(title="recall@20, here and as committed in results/")
+    table = Table(title=f"recall@{CUTOFF}, here and as committed in results/")
     for name in (*keys, "here", "committed", "95 % interval", "inside"):
         table.add_column(name, justify="left" if name == "arm" else "right")
     for row in here.to_dict("records"):
@@ -97,7 +98,7 @@ def _committed(row: dict[Hashable, Any]) -> tuple[str, str, str]:
 
 
 def _recall(frame: pd.DataFrame) -> pd.DataFrame:
-    at = frame[(frame.metric == "recall") & (frame.k == 20)]
+    at = frame[(frame.metric == "recall") & (frame.k == CUTOFF)]
     return at[["arm", *_swept(frame), "mean", "low", "high"]]
 
 

@@ -15,7 +15,7 @@ from research.baselines.entry import Values
 from research.baselines.factors import descend, in_batches
 from research.evaluate.top_k import Scorer, dot_product
 from research.rng import generator
-from research.types import Events, Fold
+from research.types import UNSEEN, Events, Fold
 
 BATCH = 2048
 SCALE = 0.1  # of the initial values, over the square root of the length
@@ -117,9 +117,9 @@ def _epochs(
 
 
 def _noise(fitted: Events, power: float) -> Float[np.ndarray, " i"]:
-    """Probability of each item in a draw; one without clicks counts as 0.3 clicks."""
+    """Probability of each item in a draw; one without clicks has UNSEEN."""
     clicks = np.bincount(fitted.item, minlength=fitted.n_items)
-    weight = np.maximum(clicks, 0.3) ** power
+    weight = np.maximum(clicks, UNSEEN) ** power
     return weight / weight.sum()
 
 

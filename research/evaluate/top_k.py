@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Float32, Int
 
+from research.evaluate.formulas import DEPTH
 from research.types import Fold
 
 TILE = 256  # users scored at once; with CHUNK, 4 MiB of scores: about a core's cache
@@ -120,7 +121,7 @@ def top_k(
     bias: Float[Array | np.ndarray, " i"] | None,
     seen_offsets: Int[np.ndarray, " v1"],
     seen_items: Int[np.ndarray, " s"],
-    k: int = 100,
+    k: int = DEPTH,
     scale: float = 1.0,
 ) -> Int[np.ndarray, "v k"]:
     """Each user's k best unseen items under <user, item> * scale + bias, best first.
@@ -149,7 +150,7 @@ def rank_scores(
     n_items: int,
     seen_offsets: Int[np.ndarray, " v1"],
     seen_items: Int[np.ndarray, " s"],
-    k: int = 100,
+    k: int = DEPTH,
 ) -> Int[np.ndarray, "v k"]:
     """Each user's k best unseen items under a scorer, best first.
 

@@ -21,9 +21,9 @@ from numpy import ndarray
 from research.config import Config
 from research.data.places import Place
 from research.data.readers import csv_fields, malformed, new_id
-from research.events import pair_hash, splitmix64
 from research.features.content import stamped, unstamped
 from research.notices import say
+from research.rng import WORDS_SALT, pair_hash, splitmix64
 from research.types import CATEGORIES, TEXT, Events, Fold, InputError, Table
 
 COLUMNS = ["user", "item", "query"]
@@ -62,7 +62,6 @@ def read_searches(name: str) -> dict[tuple[int, int], str]:
 QUERY = "query"  # the encoder that takes words
 SIMULATED = "simulated"
 VOCABULARY = 8192  # rows; the titles of MovieLens 100K have 2,100 different words
-SALT = 2  # of the hash that draws words: not that of ties or of sessions
 _WORD = re.compile(r"[^\W_]+")
 _said: set[str] = set()
 
@@ -145,7 +144,7 @@ def _words(
     """The words of the search that ended in each pair; 0 behind the last."""
     raw_user, raw_item = fitted.users.id[user], fitted.items.id[item]
     if config.search == SIMULATED:
-        event = pair_hash(raw_user, raw_item, SALT)
+        event = pair_hash(raw_user, raw_item, WORDS_SALT)
         return _simulated(config, fitted.items, event, item)
     words = np.zeros((len(user), config.search_words), np.int32)
     queries = read_searches(stamped(config.search))

@@ -10,6 +10,8 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from research.rng import mix32
+
 UNKNOWN = 0.0  # of a gap: none was observed yet
 NEVER = -1  # of a step
 
@@ -37,13 +39,12 @@ def init_estimate(
 
 
 def buckets_of(ids: Int[Array, " n"], estimate: Estimate) -> Int[Array, "m n"]:
-    """The bucket of each id under each hash: the mixer of [steele2014], 32 bits."""
+    """The bucket of each id under each hash."""
     hashes, buckets = estimate.last.shape
     salt = jnp.arange(1, hashes + 1, dtype=jnp.uint32) * jnp.uint32(0x9E3779B9)
     x = ids.astype(jnp.uint32)[None, :] + salt[:, None]
-    for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):
-        x = (x ^ (x >> shift)) * jnp.uint32(factor)
-    return ((x ^ (x >> 16)) % jnp.uint32(buckets)).astype(jnp.int32)
+    at: Array = (mix32(x) % jnp.uint32(buckets)).astype(jnp.int32)
+    return at
 
 
 def observe(

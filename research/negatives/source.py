@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from research.types import Hyper
+from research.types import UNSEEN, Hyper
 
 State = Any
 
@@ -32,8 +32,8 @@ class Pool(NamedTuple):
 
     @property
     def floor(self) -> Float[Array, ""]:
-        """log(.3 / n): the log q of what n pairs never held, so that it is finite."""
-        return jnp.log(0.3 / jnp.sum(self.counts))
+        """log(UNSEEN / n): the log q of what none of n pairs holds, which is finite."""
+        return jnp.log(UNSEEN / jnp.sum(self.counts))
 
 
 class Drawn(NamedTuple):

@@ -18,7 +18,7 @@ from research.positives.pairs import Clicks, halves, session_pairs
 from research.registry import Registry, deferred
 from research.temperature import kind_of
 from research.towers import takes_words, uses_history
-from research.types import Events, InputError
+from research.types import UNSEEN, Events, InputError
 
 __all__ = [
     "POSITIVES",
@@ -135,13 +135,13 @@ def candidate_counts(pairs: Pairs, n: int) -> Int[ndarray, " n"]:
 def log_share(counts: Int[ndarray, " n"]) -> Float[ndarray, " n"]:
     """Log q of one draw from the pairs, with a finite floor  [yi2019, section 3.2].
 
-    A candidate without a pair counts as 0.3 of a pair: in-batch sampling never draws
-    it, but another source of a union may, and a popularity prior ranks it.
+    A candidate without a pair counts as UNSEEN pairs: in-batch sampling never draws it,
+    but another source of a union may, and a popularity prior ranks it.
 
     >>> [round(float(x), 4) for x in log_share(np.array([3, 1, 0]))]  # 3/4, 1/4, 0.3/4
     [-0.2877, -1.3863, -2.5903]
     """
-    return np.log(np.maximum(counts, 0.3) / counts.sum()).astype(np.float32)
+    return np.log(np.maximum(counts, UNSEEN) / counts.sum()).astype(np.float32)
 
 
 def check_positives(config: Config) -> None:

@@ -6,11 +6,10 @@ import numpy as np
 from jaxtyping import Int
 from numpy import ndarray
 
-from research.events import pair_hash
+from research.rng import HALVES_SALT, SESSIONS_SALT, pair_hash
 from research.types import Events
 
 HALVES = ("time", "random")
-SALT = 2  # salt of the hash behind random halves; ties in time have another
 
 
 class Halves(NamedTuple):
@@ -38,7 +37,7 @@ def halves(events: Events, by: str) -> Halves:
     rank = np.arange(len(events.user)) - events.offsets[events.user]
     if by == "random":
         code = pair_hash(
-            events.users.id[events.user], events.items.id[events.item], SALT
+            events.users.id[events.user], events.items.id[events.item], HALVES_SALT
         )
         order = np.lexsort((code, events.user))
         rank[order] = rank.copy()
@@ -69,7 +68,6 @@ def parts(
 
 HOUR = 3600  # seconds
 PARTNERS = 4  # per event, at most
-SESSIONS_SALT = 1  # salt of the hash that chooses partners; ties in time have another
 
 
 class Clicks(NamedTuple):

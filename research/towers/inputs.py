@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key, UInt32
 
-from research.rng import stream
+from research.rng import mix32, stream
 
 
 class Words(NamedTuple):
@@ -197,11 +197,10 @@ def user_lookup(
 
 
 def _mixed(at: Int[Array, "b l"], position: Int[Array, "b 1"]) -> UInt32[Array, "b l"]:
-    """A number below 2^32 - 1 for each event seen from a position [murmur3's mixer]."""
+    """A number below 2^32 - 1 for each event seen from a position."""
     x = at.astype(jnp.uint32) * jnp.uint32(0x9E3779B1) + position.astype(jnp.uint32)
-    for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):
-        x = (x ^ (x >> shift)) * jnp.uint32(factor)
-    return (x ^ (x >> 16)) >> 1
+    mixed: Array = mix32(x) >> 1
+    return mixed
 
 
 def item_lookup(

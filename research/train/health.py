@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from research.evaluate.metrics import CUTOFF
 from research.losses.square import log_uniformity
 from research.towers.towers import normalise
 from research.train.model import Model, Params, serve_pairs
@@ -15,7 +16,6 @@ from research.train.world import World
 
 COLLAPSED = 0.99  # mean pairwise cosine of users above which all get the same list
 DISTINCT = 0.05  # share of distinct lists below which most get one of a few
-TOP = 20
 ROWS = 512
 
 
@@ -68,7 +68,7 @@ def measure(users: Float[Array, "b d"], items: Float[Array, "b d"]) -> Health:
         item_uniformity=log_uniformity(other),
         user_cosine=cosines / max(b * (b - 1), 1),
         score_spread=jnp.mean(jnp.std(scores, axis=1)),
-        distinct_lists=_distinct(jax.lax.top_k(scores, min(TOP, b))[1]),
+        distinct_lists=_distinct(jax.lax.top_k(scores, min(CUTOFF, b))[1]),
     )
 
 

@@ -11,7 +11,7 @@ from experiments import export as module
 from experiments.arms import arm
 from experiments.export import FILES, exported
 from experiments.inputs import prepared_run
-from experiments.runs import KS, serve
+from experiments.runs import serve
 from research.evaluate.top_k import rank_scores, seen_items_of
 from research.train.loop import train
 from tests.evaluate.near import assert_same_lists
@@ -44,13 +44,13 @@ def lists_of(name, folder, data, seen):
     run = prepared_run(arm(name), str(data))
     fold = run.fold
     arrays = np.load(folder / "vectors.npz")
-    scorer = serve(run, arrays["users"], arrays["items"])
+    scorer = serve(run, arrays["users"], arrays["items"], prior=arm(name).prior)
     offsets, ids = seen_items_of(fold)
     scores = scorer(slice(0, len(fold.evaluated)), slice(0, fold.fitted.n_items)).copy()
     if seen:
         offsets, ids = np.zeros_like(offsets), ids[:0]
     scores[np.repeat(np.arange(len(scores)), np.diff(offsets)), ids] = -np.inf
-    found = rank_scores(scorer, fold.fitted.n_items, offsets, ids, k=max(KS))
+    found = rank_scores(scorer, fold.fitted.n_items, offsets, ids)
     return found[:, :K], scores, fold.fitted.items.id
 
 

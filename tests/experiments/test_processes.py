@@ -10,8 +10,8 @@ import time
 import numpy as np
 import pytest
 
-from experiments.engine import meeting
-from experiments.engine.meeting import meet, part
+from experiments.engine import processes as module
+from experiments.engine.processes import Place, meet
 from research.types import InputError
 from tests.experiments.made import contents, runs_of
 from tests.experiments.test_bad_input import refused
@@ -28,14 +28,14 @@ def free_port() -> int:
 
 
 def all_at(address, *given, patience=20.0):
-    """What meet gives or raises in each process: (number, of how many, said, go)."""
+    """What meet gives or raises in each process: (number, of how many, common, go)."""
     found = [None] * len(given)
 
-    def one(at, number, processes, said, go):
+    def one(at, number, processes, common, go):
         try:
-            met = meet(number, processes, address, said, go, patience)
-            part(met.lines, 0.0 if number else patience)
-            found[at] = met.go
+            place = Place(processes, number, address)
+            with meet(place, common, go, patience) as found[at]:
+                pass
         except InputError as error:
             found[at] = str(error)
 
@@ -135,14 +135,14 @@ def test_process_0_leaves_last(address):
     left = []
 
     def stays():
-        met = meet(1, 2, address, RUN, True)
-        time.sleep(0.3)
-        left.append(time.monotonic())
-        part(met.lines, 0.0)
+        with meet(Place(2, 1, address), RUN, True, 20.0):
+            time.sleep(0.3)
+            left.append(time.monotonic())
 
     other = threading.Thread(target=stays)
     other.start()
-    part(meet(0, 2, address, RUN, True).lines, 20.0)
+    with meet(Place(2, 0, address), RUN, True, 20.0):
+        pass
     assert time.monotonic() >= left[0]
     other.join()
 
@@ -185,7 +185,7 @@ def test_a_place_that_cant_be_meant(case, call, tmp_path):
 def test_a_process_that_waits_in_vain_writes_nothing(
     call, tmp_path, address, monkeypatch
 ):
-    monkeypatch.setattr(meeting.meet, "__defaults__", (0.3,))
+    monkeypatch.setattr(module, "PATIENCE", 0.3)
     words = ("train", "--arm", "tiny", "--processes", "2", "--coordinator", address)
     words += ("--out", tmp_path / "out")
     refused(call(*words), "process 1 of 2 hasn't come")

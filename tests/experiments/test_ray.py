@@ -26,8 +26,12 @@ def test_ray_is_imported_only_where_it_is_asked_for(call):
 
 
 def test_without_ray_the_engine_says_what_to_install(call, tmp_path, monkeypatch):
+    inner = importlib.import_module
+
     def missing(name: str):
-        raise ImportError(name)
+        if name == "ray":
+            raise ImportError(name)
+        return inner(name)
 
     monkeypatch.setattr("experiments.engine.ray.importlib.import_module", missing)
     called = call("run", "few", "--engine", "ray", "--out", tmp_path / "out")

@@ -44,9 +44,9 @@ def steps(case: str, devices: int, several: int):
     compiled_epoch.cache_clear()
     for limit, usual in USUAL.items():
         setattr(blocking, limit, 1 if "blocked" in how else usual)
-    config = prepare(dataclasses.replace(arm(name), **changes), fold).config
+    run = prepare(dataclasses.replace(arm(name), **changes), fold)
+    config, (world, sizes) = run.config, run.world
     placement = placement_over(devices, config.batch, LARGE)
-    world, sizes = prepare(config, fold).world
     state = init_state(run, world, sizes)
     world, hyper = placement.world(world), traced_values(config)
     batches = epoch_batches(len(fold.fitted.item), config.batch, 0, 1)[:several]
