@@ -9,8 +9,8 @@ from jaxtyping import Array, Float, Int
 from scipy.special import lambertw
 
 from research.config import Config
-from research.negatives.source import Batch, Hyper, Pool
-from research.types import InputError, choose
+from research.negatives.source import Hyper, Pool
+from research.types import InputError, Pairs, choose
 
 __all__ = [
     "KINDS",
@@ -111,7 +111,7 @@ def temperature_of(
     hyper: Hyper,
     learned: dict[str, Float[Array, ""]],
     users: UserTemperatures | tuple[()],
-    batch: Batch,
+    batch: Pairs,
     pool: Pool,
     progress: Float[Array, ""],
 ) -> Temperature:

@@ -24,6 +24,7 @@ __all__ = [
     "Fold",
     "InputError",
     "Items",
+    "Pairs",
     "Rated",
     "Ratings",
     "Record",
@@ -141,6 +142,20 @@ class Fold(NamedTuple):
     evaluated: Int[ndarray, " v"]
     held_time: Int[ndarray, " h"] | None = None
     removed: tuple[Int[ndarray, " v1"], Int[ndarray, " s"]] | None = None
+
+
+class Pairs(NamedTuple):
+    """Training pairs, on the host or the device: columns of an epoch or of a batch.
+
+    query is an entity and position its place among the events: the history of a query
+    is what stands before its position among the entity's events, so a position equal to
+    the entity's end sees all of them.
+    """
+
+    query: Int[Any, " n"]
+    position: Int[Any, " n"]
+    candidate: Int[Any, " n"]
+    weight: Float[Any, " n"]
 
 
 class Record(NamedTuple):

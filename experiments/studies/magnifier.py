@@ -33,12 +33,13 @@ from experiments.studies.probe.points import make_point
 from experiments.studies.records import load_study, records_path, save_study
 from research.config import Config
 from research.files import beside, replace
-from research.negatives.source import Batch, Pool
+from research.negatives.source import Pool
 from research.report.intervals import over_seeds
 from research.report.pages import csv_text
 from research.report.pictures import SPARE_COLOURS, STYLE, Drawing, blank, save_figure
 from research.train.model import make_model
 from research.train.world import build_world, resolve_features
+from research.types import Pairs
 
 __all__ = [
     "Magnifier",
@@ -56,7 +57,7 @@ def measured_share(
     config: Config,
     cosines: Float[Array, "b i"],
     positive: Int[Array, " b"],
-    pairs: Batch,
+    pairs: Pairs,
     pool: Pool,
     ks: Sequence[int],
 ) -> Float[Array, "b k"]:

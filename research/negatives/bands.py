@@ -13,7 +13,8 @@ from jax import lax
 from jaxtyping import Array, Float, Int, Key
 
 from research.config import REFERENCE, Config
-from research.negatives.source import Batch, Drawn, Hyper, Pool, Source, State
+from research.negatives.source import Drawn, Hyper, Pool, Source, SourceState
+from research.types import Pairs
 
 __all__ = ["rank_band", "rank_bands"]
 
@@ -27,11 +28,11 @@ def rank_band(draws: int, config: Config = REFERENCE) -> Source:
     the end of its fitted events, whichever of its events a row is about.
     """
 
-    def init(pool: Pool, hyper: Hyper) -> State:
+    def init(pool: Pool, hyper: Hyper) -> SourceState:
         return jnp.zeros((0, 0), jnp.int32)  # until refreshed: ranking needs a model
 
     def draw(
-        key: Key[Array, ""], batch: Batch, bands: Int[Array, "u w"], pool: Pool
+        key: Key[Array, ""], batch: Pairs, bands: Int[Array, "u w"], pool: Pool
     ) -> Drawn:
         shape = (batch.query.shape[0], draws)
         at = jax.random.randint(key, shape, 0, bands.shape[1])

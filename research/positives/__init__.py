@@ -14,7 +14,7 @@ from numpy import ndarray
 
 from research.config import Config
 from research.positives.pairs import Clicks, halves, session_pairs
-from research.types import Events, InputError, choose
+from research.types import Events, InputError, Pairs, choose
 
 __all__ = [
     "ITEM_ITEM",
@@ -22,7 +22,6 @@ __all__ = [
     "USER_ITEM",
     "USER_USER",
     "Kind",
-    "Pairs",
     "Positives",
     "candidate_counts",
     "check_positives",
@@ -33,19 +32,6 @@ __all__ = [
 
 USER_ITEM, ITEM_ITEM, USER_USER = "user-item", "item-item", "user-user"
 TIMED = ("history-age", "genre-profile", "dynamic")  # features by an event's time
-
-
-class Pairs(NamedTuple):
-    """Query entity and its position among the events, candidate and weight; [n] each.
-
-    The history of a query is what stands before its position among the entity's
-    events, so a position equal to the entity's end sees all of them.
-    """
-
-    query: Int[ndarray, " n"]
-    position: Int[ndarray, " n"]
-    candidate: Int[ndarray, " n"]
-    weight: Float[ndarray, " n"]
 
 
 def user_item(fitted: Events) -> Pairs:

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Int
 
 from research.config import Config, alike, structure
 from research.features.search import check_search
+from research.logits.plan import LIMITS, Limits
 from research.losses import check_loss
 from research.negatives.source import Hyper
 from research.positives import check_positives
@@ -69,16 +70,16 @@ class Trained(NamedTuple):
 
 @functools.lru_cache(maxsize=64)
 def compiled_epoch(
-    shape: Config, runs: int = 1
+    shape: Config, runs: int = 1, limits: Limits = LIMITS
 ) -> Callable[..., tuple[TrainState, Any]]:
     """An epoch of that structure: a scan over [steps, batch], compiled once.
 
     (state, batches, hyper, world) -> (state, diagnostics [steps]). Everything swept is
     in hyper, so all temperatures and seeds of an arm share it. With runs above 1 it is
     mapped over so many of them in one program: all arguments but the world, and both
-    results, have the runs as their first axis.
+    results, have the runs as their first axis. limits decide how its logits are made.
     """
-    step = make_step(shape)
+    step = make_step(shape, limits)
 
     def epoch(
         state: TrainState, batches: Int[Array, "s b"], hyper: Hyper, world: World

@@ -60,7 +60,7 @@ def init_state(
     return TrainState(
         params=params,
         optimiser=OPTIMISERS[config.optimiser].init(params),
-        sources=tuple(
+        source_states=tuple(
             s.init(world.pool, hyper) for s in make_sources(config.negatives, config)
         ),
         frequency=init_estimate(config.hashes, config.buckets)
@@ -196,11 +196,11 @@ def refreshed(
         return state
     queries = jnp.arange(world.offsets.shape[0] - 1, dtype=jnp.int32)
     users, items = serve_all(model, state.params, world, queries)
-    memories = tuple(
-        memory if source.refresh is None else source.refresh(memory, users, items)
-        for source, memory in zip(sources, state.sources, strict=True)
+    source_states = tuple(
+        before if source.refresh is None else source.refresh(before, users, items)
+        for source, before in zip(sources, state.source_states, strict=True)
     )
-    return state._replace(sources=memories)
+    return state._replace(source_states=source_states)
 
 
 @functools.cache  # once a process, however many runs of a grid it concerns

@@ -22,11 +22,11 @@ from research.features import (
 from research.features.content import check_titles, stamped
 from research.features.search import QUERY, VOCABULARY, resolve_search, search_words
 from research.features.timed import genre_profile, recent, windows
-from research.logits.corrections import Known
-from research.negatives.source import Batch, Pool
+from research.logits import Known
+from research.negatives.source import Pool
 from research.positives import USER_USER, candidate_counts, log_share, make_positives
 from research.towers.inputs import AGES, HISTORY, WORDS, SideArrays, Timed
-from research.types import Events, Fold, InputError
+from research.types import Events, Fold, InputError, Pairs
 
 __all__ = ["World", "bare", "build_world", "resolve_features"]
 
@@ -46,7 +46,7 @@ class World(NamedTuple):
     users: SideArrays
     items: SideArrays
     timed: Timed
-    pairs: Batch
+    pairs: Pairs
     pool: Pool
     known: Known
 
@@ -123,7 +123,7 @@ def build_world(config: Config, fold: Fold) -> tuple[World, dict[str, int]]:
         users=bare(len(found.offsets) - 1) if halved else _side(users),
         items=_side(items),
         timed=_timed(config, fitted),
-        pairs=Batch(*(jnp.asarray(column) for column in found.pairs)),
+        pairs=Pairs(*(jnp.asarray(column) for column in found.pairs)),
         pool=Pool(jnp.asarray(counts, jnp.float32), jnp.asarray(log_share(counts))),
         known=_known(fold, config.mask_user_positives),
     )

@@ -15,7 +15,7 @@ from experiments.studies.probe.enumeration import (
 )
 from experiments.studies.probe.forms import form_sources
 from experiments.studies.probe.gradients import score_gradient
-from research.negatives.union import union_log_q
+from research.negatives.source import union_log_q
 from tests.studies.made import exactly, sampled_gradient, small_arm
 
 WORLDS = small_world(True), small_world(False)

@@ -17,8 +17,9 @@ from research.logits.candidates import Block, candidate_logits
 from research.losses import LOSSES
 from research.losses.entry import VECTORS
 from research.negatives import make_sources
-from research.negatives.source import Batch, Drawn, Hyper, Pool, Source
+from research.negatives.source import Drawn, Hyper, Pool, Source
 from research.train.run_state import traced_values
+from research.types import Pairs
 
 __all__ = ["Probed", "draw_rows", "full_gradient", "probed", "score_gradient"]
 
@@ -75,7 +76,7 @@ def _always(draws: Float[Array, ""]) -> Callable[..., Float[Array, ""]]:
 def draw_rows(
     key: Key[Array, ""],
     arm: Probed,
-    pairs: Batch,
+    pairs: Pairs,
     positive: Int[Array, " b"],
     pool: Pool,
     shared: bool = False,
@@ -98,7 +99,7 @@ def draw_rows(
         def one(key: Key[Array, ""], source=source, memory=memory):  # type: ignore[no-untyped-def]
             size = arm.config.batch - 1 if source.origin == "batch" else 1
             index = jax.random.randint(key, (size,), 0, pairs.candidate.shape[0])
-            batch = Batch(*(column[index] for column in pairs))
+            batch = Pairs(*(column[index] for column in pairs))
             return source.draw(key, batch, memory, pool).ids.reshape(-1)
 
         def rows(key: Key[Array, ""], one=one):  # type: ignore[no-untyped-def]
@@ -143,7 +144,7 @@ def score_gradient(
     """
     loss, n = LOSSES[arm.config.loss], positive.shape[0]
     empty = jnp.zeros(n, jnp.int32)
-    batch = Batch(empty, empty, positive, jnp.ones(n))
+    batch = Pairs(empty, empty, positive, jnp.ones(n))
 
     def total(scores: Float[Array, "b i"]) -> Float[Array, ""]:
         raw = scores * arm.hyper["temperature"]

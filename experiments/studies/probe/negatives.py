@@ -13,11 +13,11 @@ from research.batches import epoch_batches
 from research.config import Config
 from research.evaluate.record import bands
 from research.negatives import make_sources
-from research.negatives.source import Batch, Source
+from research.negatives.source import Source
 from research.train.model import Model, Params, serve_all
 from research.train.run_state import traced_values
 from research.train.world import World
-from research.types import BANDS
+from research.types import BANDS, Pairs
 
 __all__ = ["Seen", "band_shares", "drift", "library_shares", "seen"]
 
@@ -132,7 +132,7 @@ def _through_epoch(
 ) -> tuple[Int[Array, "s i"], Float[Array, "s 3"], Float[Array, " s"]]:
     def step(carry, index):  # type: ignore[no-untyped-def]
         memory, at = carry
-        batch = Batch(*(column[index] for column in world.pairs))
+        batch = Pairs(*(column[index] for column in world.pairs))
         drawn = source.draw(jax.random.fold_in(key, at), batch, memory, world.pool)
         users = model.serve_users(params, world, batch.query, batch.position)
         every = users @ items.T

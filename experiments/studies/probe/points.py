@@ -14,9 +14,9 @@ from jaxtyping import Array, Float, Int
 from numpy import ndarray
 
 from research import rng
-from research.negatives.source import Batch
 from research.train.model import Model, Params
 from research.train.world import World
+from research.types import Pairs
 
 __all__ = [
     "DECILES",
@@ -87,7 +87,7 @@ def make_point(
     """
     n = world.pairs.candidate.shape[0]
     chosen = rng.generator(seed, "probe").choice(n, min(rows, n), replace=False)
-    batch = Batch(*(column[jnp.asarray(np.sort(chosen))] for column in world.pairs))
+    batch = Pairs(*(column[jnp.asarray(np.sort(chosen))] for column in world.pairs))
     every = jnp.arange(world.pool.counts.shape[0], dtype=jnp.int32)
 
     def towers(params: Params) -> tuple[Float[Array, "b d"], Float[Array, "i d"]]:
