@@ -25,9 +25,9 @@ from research.config_checks import validate
 from research.evaluate.metrics import summary
 from research.evaluate.top_k import seen_items_of, top_k
 from research.logits.candidates import Block, candidate_logits
-from research.logits.plan import LIMITS, WHOLE, Plan, choose_plan
+from research.logits.reducers import WHOLE, Limits, Plan, choose_plan
 from research.losses import LOSSES, PairVectors
-from research.negatives import Size, check_negatives, make_sources
+from research.negatives import Size, check_negatives, held_whole, make_sources
 from research.negatives.source import Pool
 from research.temperature import Temperature
 from research.towers.towers import normalise
@@ -180,8 +180,10 @@ def loss_portions(told: dict[str, Any]) -> Answers:
     query, vectors = (normalise(jax.random.normal(key, shape)) for key in keys[:2])
     side = min(LARGE, 8 * config.batch)
     square = jax.random.normal(keys[2], (side, side))
-    always = dataclasses.replace(LIMITS, one_pass=0)
-    in_blocks = choose_plan(config, config.batch, config.batch, True, limits=always)
+    always = Limits(one_pass=0)
+    in_blocks = choose_plan(
+        config.batch, config.batch, whole=False, one_pass=True, limits=always
+    )
     dense, blocked = (
         _gradient(config, batch, world.pool, plan) for plan in (WHOLE, in_blocks)
     )
@@ -194,8 +196,12 @@ def loss_portions(told: dict[str, Any]) -> Answers:
     clock = time.perf_counter()
     for run, left, right in forms.values():
         jax.block_until_ready(run(left, right))
-    one_pass = LOSSES[config.loss].one_pass
-    chosen = choose_plan(config, config.batch, config.batch, one_pass)
+    chosen = choose_plan(
+        config.batch,
+        config.batch,
+        whole=held_whole(config) is not None,
+        one_pass=LOSSES[config.loss].one_pass,
+    )
     flops = 3 * 2 * config.batch**2 * config.dim
     yield {
         "compile_seconds": time.perf_counter() - clock,

@@ -21,6 +21,7 @@ __all__ = [
     "first_of_each",
     "is_known",
     "keep_columns",
+    "log_of_total",
     "log_q_parts",
     "logits",
     "masked_ids",
@@ -200,3 +201,11 @@ def first_of_each(
     second = jnp.zeros(c, bool).at[order].set(repeat & ~third)
     before = jnp.zeros(c, jnp.int32).at[order].set(jnp.roll(order, 1).astype(jnp.int32))
     return first | (second[None, :] & (before[None, :] == own[:, None]))
+
+
+def log_of_total(
+    total: Float[Array, " b"], top: Float[Array, " b"]
+) -> Float[Array, " b"]:
+    """log(total) + top, for a total of exp(z - top); -inf where the total is 0."""
+    some = total > 0
+    return jnp.where(some, jnp.log(jnp.where(some, total, 1.0)) + top, -jnp.inf)

@@ -1,6 +1,7 @@
 """The one path from vectors to logits: all columns scored, corrected and masked."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -19,14 +20,23 @@ from research.logits import (
     logits,
 )
 from research.logits.one_pass import ExpectedCotangent, chunked
-from research.logits.plan import WHOLE, Plan
-from research.logits.reducers import Blocked, Dense, Negatives, Shared, Union
+from research.logits.reducers import (
+    WHOLE,
+    Blocked,
+    Dense,
+    Negatives,
+    Plan,
+    Shared,
+    Union,
+)
 from research.negatives.source import (
     Drawn,
     Hyper,
     Pool,
     Source,
+    Sources,
     SourceState,
+    SourceStates,
     total_draws,
     union_log_inclusion,
     union_log_q,
@@ -40,12 +50,10 @@ from research.types import Pairs
 __all__ = [
     "Block",
     "LazyItems",
-    "block_log_q",
     "candidate_logits",
     "columns_of",
     "masked_share",
     "push",
-    "side_by_side",
     "split_blocks",
 ]
 
@@ -55,7 +63,7 @@ class LazyItems(NamedTuple):
 
     lookup: ItemLookup
     rows: TableRows
-    encode: Callable[[ItemInput], Float[Array, "n d"]]
+    encode: Callable[[ItemInput], Any]  # the tower: vectors [n, d]
 
 
 class Block(NamedTuple):
@@ -67,16 +75,13 @@ class Block(NamedTuple):
     vectors: Float[Array, "..."] | LazyItems  # [c, d], or [b, k, d] of each row's own
 
 
-_Part = tuple[Float[Array, "..."] | LazyItems, Columns, Float[Array, "..."]]
-
-
 def split_blocks(
     vectors: Float[Array, "n d"],
-    sources: tuple[Source, ...],
-    source_states: tuple[SourceState, ...],
+    sources: Sources,
+    source_states: SourceStates,
     drawn: tuple[Drawn, ...],
     size: int,
-    lazy_items: tuple[LazyItems | None, ...] = (),
+    lazy_items: Mapping[int, LazyItems] = MappingProxyType({}),
 ) -> tuple[Block, ...]:
     """Each source's block out of one pass of the candidate tower.
 
@@ -86,26 +91,18 @@ def split_blocks(
       source_states: the sources' states.
       drawn: what they drew.
       size: number of positives.
-      lazy_items: for each source what is left to be encoded later, if anything is.
+      lazy_items: by the number of the source, what is yet to be encoded.
     """
     blocks, at = [], size
-    lazy_items = lazy_items or (None,) * len(sources)
-    for source, state, block, lazy in zip(
-        sources, source_states, drawn, lazy_items, strict=True
-    ):
-        columns: Array | LazyItems
-        if lazy is not None:
-            columns = lazy
-        elif source.origin == "batch":
+    for n, (source, block) in enumerate(zip(sources, drawn, strict=True)):
+        columns = lazy_items.get(n, block.vectors)
+        if source.origin == "batch":
             columns = vectors[:size]
-        elif source.origin == "stored":
-            assert block.vectors is not None
-            columns = block.vectors
-        else:
+        elif columns is None:
             columns = vectors[at : at + block.ids.size]
             columns = columns.reshape((*block.ids.shape, vectors.shape[-1]))
             at += block.ids.size
-        blocks.append(Block(source, state, block, columns))
+        blocks.append(Block(source, source_states[n], block, columns))
     return tuple(blocks)
 
 
@@ -135,7 +132,7 @@ def candidate_logits(
       temperature: of the step; default the one in hyper, for every score.
       plan: which logits are held; where they are held whole, the negatives are Dense.
     """
-    log_q = block_log_q(config, blocks, pairs, pool)
+    log_q = _block_log_q(config, blocks, pairs, pool)
     temperature = temperature or Temperature(hyper["temperature"])
     strength, divisor = hyper["logq"], temperature.own(pairs.candidate)
     score = jnp.sum(query * positive, axis=1)
@@ -145,7 +142,8 @@ def candidate_logits(
     rows = Rows(place, pairs.candidate, known, entity)
     batch = _Batch(query, rows, strength, log_q.shift, temperature)
     columns = [columns_of(b.source, b.drawn, config.mask_same_item) for b in blocks]
-    parts = list(zip([b.vectors for b in blocks], columns, log_q.columns, strict=True))
+    vectors = [block.vectors for block in blocks]
+    parts = list(zip(vectors, columns, log_q.columns, strict=True))
     anchor = positive_logits + strength * log_q.shift
     expected = ExpectedCotangent(anchor, pairs.weight)
     negatives = _negatives(batch, parts, expected, plan)
@@ -156,7 +154,7 @@ def candidate_logits(
 
 
 class _Batch(NamedTuple):
-    """What the logits of all blocks have in common."""
+    """What the logits of all blocks have in common; each method makes some of them."""
 
     query: Float[Array, "b d"]
     rows: Rows
@@ -164,9 +162,56 @@ class _Batch(NamedTuple):
     shift: Float[Array, " b"]
     temperature: Temperature
 
+    def held(self, vectors: Array, columns: Columns, log_q: Array) -> Dense:
+        """Held whole: vectors [c, d], or [b, k, d] of each row's own."""
+        if vectors.ndim == 2:
+            score, log_q = self.query @ vectors.T, log_q[None, :]
+        else:
+            score = jnp.einsum("bd,bkd->bk", self.query, vectors)
+        divisor = self.temperature.columns(columns.ids)
+        z = logits(score, divisor, self.strength, log_q + self.shift[:, None])
+        return Dense(z, keep_columns(self.rows, columns))
+
+    def encoded_inside(
+        self, items: LazyItems, columns: Columns, log_q: Array
+    ) -> Blocked:
+        """With the item tower inside a block: vectors never lie together."""
+
+        def block(chunk: Any) -> Dense:
+            columns, log_q, lookup, table_rows = chunk
+            vectors = items.encode(item_input(table_rows, lookup))
+            return self.held(vectors, columns, log_q)
+
+        chunks = chunked((columns, log_q), items.lookup.dense.shape[1])
+        return Blocked(len(self.query), block, (*chunks, items.lookup, items.rows))
+
+    def shared(
+        self,
+        parts: list[tuple[Array, Columns, Array]],
+        expected: ExpectedCotangent,
+        plan: Plan,
+    ) -> Shared:
+        """Of columns that all rows share, with the temperature in the vectors.
+
+        The order is that of ``logits``: the temperature divides the score, not log q.
+        """
+        vectors = jnp.concatenate([part[0] for part in parts])
+        columns = _side_by_side([part[1] for part in parts])
+        bias = -self.strength * jnp.concatenate([part[2] for part in parts])
+        query, shift = self.query, -self.strength * self.shift
+        row, item = self.temperature
+        if item is not None:
+            vectors = vectors / item[columns.ids][:, None]
+        else:
+            query = query / (row[:, None] if row.ndim else row)
+        return Shared(query, vectors, bias, shift, self.rows, columns, expected, plan)
+
 
 def _negatives(
-    batch: _Batch, parts: list[_Part], expected: ExpectedCotangent, plan: Plan
+    batch: _Batch,
+    parts: list[tuple[Array | LazyItems, Columns, Array]],
+    expected: ExpectedCotangent,
+    plan: Plan,
 ) -> Negatives:
     """The blocks of all sources: one block where the plan is so, else their union.
 
@@ -177,9 +222,9 @@ def _negatives(
     shared: list[tuple[Array, Columns, Array]] = []
     for vectors, columns, log_q in parts:
         if isinstance(vectors, LazyItems):
-            blocks.append(_encoded_inside(batch, vectors, columns, log_q))
+            blocks.append(batch.encoded_inside(vectors, columns, log_q))
         elif plan.whole or columns.ids.ndim == 2 or columns.usable.ndim == 2:
-            blocks.append(_held(batch, vectors, columns, log_q))
+            blocks.append(batch.held(vectors, columns, log_q))
         else:
             shared.append((vectors, columns, log_q))
     if plan.whole:
@@ -187,62 +232,8 @@ def _negatives(
         z = jnp.concatenate([block.z for block in held], axis=1)
         return Dense(z, jnp.concatenate([block.keep for block in held], axis=1))
     if shared:
-        blocks.append(_shared(batch, shared, expected, plan))
+        blocks.append(batch.shared(shared, expected, plan))
     return Union(tuple(blocks))
-
-
-def _held(
-    batch: _Batch,
-    vectors: Float[Array, "..."],
-    columns: Columns,
-    log_q: Float[Array, "..."],
-) -> Dense:
-    """Logits and mask of columns: vectors [c, d], or [b, k, d] of each row's own."""
-    if vectors.ndim == 2:
-        score, log_q = batch.query @ vectors.T, log_q[None, :]
-    else:
-        score = jnp.einsum("bd,bkd->bk", batch.query, vectors)
-    divisor = batch.temperature.columns(columns.ids)
-    z = logits(score, divisor, batch.strength, log_q + batch.shift[:, None])
-    return Dense(z, keep_columns(batch.rows, columns))
-
-
-def _encoded_inside(
-    batch: _Batch, items: LazyItems, columns: Columns, log_q: Array
-) -> Blocked:
-    """Columns with the item tower inside a block: their vectors never lie together."""
-
-    def block(chunk: Any) -> Dense:
-        columns, log_q, lookup, table_rows = chunk
-        vectors = items.encode(item_input(table_rows, lookup))
-        return _held(batch, vectors, columns, log_q)
-
-    n = items.lookup.dense.shape[1]
-    chunks = chunked((side_by_side([columns]), log_q), n)
-    return Blocked(len(batch.query), block, (*chunks, items.lookup, items.rows))
-
-
-def _shared(
-    batch: _Batch,
-    parts: list[tuple[Array, Columns, Array]],
-    expected: ExpectedCotangent,
-    plan: Plan,
-) -> Shared:
-    """Columns that all rows share, side by side, the temperature in the vectors.
-
-    The order is that of ``logits``: the temperature divides the score, not log q.
-    """
-    vectors = jnp.concatenate([part[0] for part in parts])
-    columns = side_by_side([part[1] for part in parts])
-    log_q = jnp.concatenate([part[2] for part in parts])
-    query, rows, strength, shift, temperature = batch
-    if temperature.item is not None:
-        vectors = vectors / temperature.item[columns.ids][:, None]
-    else:
-        row = temperature.row
-        query = query / (row[:, None] if row.ndim else row)
-    bias, shift = -strength * log_q, -strength * shift
-    return Shared(query, vectors, bias, shift, rows, columns, expected, plan)
 
 
 def columns_of(source: Source, drawn: Drawn, mask_same_item: bool) -> Columns:
@@ -261,7 +252,7 @@ def columns_of(source: Source, drawn: Drawn, mask_same_item: bool) -> Columns:
     return Columns(drawn.ids, place, drawn.ids if by_item else None, usable)
 
 
-def side_by_side(parts: list[Columns]) -> Columns:
+def _side_by_side(parts: list[Columns]) -> Columns:
     """Shared columns of several blocks; a mask that none of them has stays None."""
 
     def joined(arrays: list[Array | None]) -> Array | None:
@@ -299,7 +290,7 @@ def masked_share(negatives: Negatives, blocks: tuple[Block, ...]) -> Array:
 
 def _distinct(blocks: tuple[Block, ...], columns: list[Columns]) -> Array:
     """True where a column is the first of its item that a row has drawn, [b, c]."""
-    every, own, at = side_by_side(columns), None, 0
+    every, own, at = _side_by_side(columns), None, 0
     for block in blocks:
         count = block.drawn.ids.shape[0]
         if block.source.own == "diagonal":
@@ -308,7 +299,7 @@ def _distinct(blocks: tuple[Block, ...], columns: list[Columns]) -> Array:
     return first_of_each(every.ids, every.usable, own)
 
 
-def block_log_q(
+def _block_log_q(
     config: Config, blocks: tuple[Block, ...], pairs: Pairs, pool: Pool
 ) -> LogQ:
     """log q of the positives and of each block's columns, in the config's form."""
@@ -317,7 +308,7 @@ def block_log_q(
     size = pairs.candidate.shape[0]
 
     union = union_log_inclusion if config.duplicates == "inclusion" else union_log_q
-    # Where nobody knows q there is no correction (checks.py), so any number will do.
+    # Where q is unknown there is no correction (check_negatives): any number will do.
     known = all(source.log_q is not None for source in sources)
 
     def of(ids: Int[Array, "..."]) -> Float[Array, "..."]:

@@ -13,15 +13,9 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from research.logits import Columns, Rows, keep_columns, masked_ids
+from research.logits import Columns, Rows, keep_columns, log_of_total, masked_ids
 
-__all__ = [
-    "ExpectedCotangent",
-    "chunked",
-    "kept_count",
-    "log_of_total",
-    "log_sum_exp",
-]
+__all__ = ["ExpectedCotangent", "chunked", "kept_count", "log_sum_exp"]
 
 # Relative to the largest: what rounding moves a cotangent by, at logits up to 64.
 SAME = 1e-5
@@ -96,29 +90,29 @@ def _forward(
     # Transposed apart from the product, which then runs on all cores.
     across = lax.optimization_barrier(vectors.T)
 
-    def body(pushed: Array, block: Any) -> tuple[Array, tuple[Array, Array, Array]]:
-        at, row, (anchor, weight) = block
-        p, total, top = _exponentials(vectors, bias, columns, reach, at, row)
+    def body(to_vectors: Array, block: Any) -> tuple[Array, tuple[Array, ...]]:
+        queries, row, (anchor, weight) = block
+        p, total, top = _exponentials(vectors, bias, columns, reach, queries, row)
         value = log_of_total(total, top)
         one = jnp.where(total > 0, 1.0 / jnp.where(total > 0, total, 1.0), 0.0)
         cotangent = weight * jnp.exp(value - jnp.logaddexp(anchor, value))
         cotangent = jnp.where(total > 0, cotangent, 0.0)
-        pulled = (across @ p * one[None, :]).T
-        pushed = pushed + p @ (at * (one * cotangent)[:, None])
-        return pushed, (value, cotangent, pulled)
+        to_query = (across @ p * one[None, :]).T
+        to_vectors = to_vectors + p @ (queries * (one * cotangent)[:, None])
+        return to_vectors, (value, cotangent, to_query)
 
     b = query.shape[0]
     n = _rows_at_once(b, vectors.shape[0], row_block)
     blocks = chunked((query, rows, expected), n)
-    pushed, rest = lax.scan(body, jnp.zeros_like(vectors), blocks)
-    value, cotangent, pulled = (x.reshape(-1, *x.shape[2:])[:b] for x in rest)
+    to_vectors, rest = lax.scan(body, jnp.zeros_like(vectors), blocks)
+    value, cotangent, to_query = (x.reshape(-1, *x.shape[2:])[:b] for x in rest)
     inputs = query, vectors, bias, rows, columns
-    return value, (inputs, (value, cotangent, pulled, pushed))
+    return value, (inputs, (value, cotangent, to_query, to_vectors))
 
 
 def _backward(row_block: int, residuals: Any, cotangent: Array) -> tuple[Any, ...]:
     (query, vectors, bias, rows, columns), results = residuals
-    value, expected, pulled, pushed = results
+    value, expected, to_query, _ = results
     cotangent = jnp.where(jnp.isfinite(value), cotangent, 0.0)
     total = jnp.sum(expected)
     ratio = jnp.sum(cotangent) / jnp.where(total == 0, 1.0, total)
@@ -127,19 +121,19 @@ def _backward(row_block: int, residuals: Any, cotangent: Array) -> tuple[Any, ..
     def again() -> Array:
         reach = _reach(vectors, bias, columns)
 
-        def body(pushed: Array, block: Any) -> tuple[Array, None]:
-            at, row, weight = block
-            p, total, _ = _exponentials(vectors, bias, columns, reach, at, row)
+        def body(to_vectors: Array, block: Any) -> tuple[Array, None]:
+            queries, row, weight = block
+            p, total, _ = _exponentials(vectors, bias, columns, reach, queries, row)
             weight = weight / jnp.where(total > 0, total, 1.0)
-            return pushed + p @ (at * weight[:, None]), None
+            return to_vectors + p @ (queries * weight[:, None]), None
 
         n = _rows_at_once(query.shape[0], vectors.shape[0], row_block)
         start = jnp.zeros_like(vectors)
         return lax.scan(body, start, chunked((query, rows, cotangent), n))[0]
 
     as_expected = off <= SAME * jnp.max(jnp.abs(cotangent))
-    to_vectors = lax.cond(as_expected, lambda: pushed * ratio, again)
-    return cotangent[:, None] * pulled, to_vectors, None, None, None, None
+    to_vectors = lax.cond(as_expected, lambda: results[-1] * ratio, again)
+    return cotangent[:, None] * to_query, to_vectors, None, None, None, None
 
 
 log_sum_exp.defvjp(_forward, _backward)
@@ -185,14 +179,6 @@ def _exponentials(
     top = lax.cond(near, lambda: far + reach.most, largest)
     p = jnp.exp(logits() - top[None, :])
     return p, jnp.sum(p, axis=0), top
-
-
-def log_of_total(
-    total: Float[Array, " b"], top: Float[Array, " b"]
-) -> Float[Array, " b"]:
-    """log(total) + top, for a total of exp(z - top); -inf where the total is 0."""
-    some = total > 0
-    return jnp.where(some, jnp.log(jnp.where(some, total, 1.0)) + top, -jnp.inf)
 
 
 def kept_count(rows: Rows, columns: Columns, row_block: int) -> Float[Array, " b"]:

@@ -9,7 +9,7 @@ import functools
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,26 +17,101 @@ from jax import lax
 from jax.sharding import PartitionSpec
 from jaxtyping import Array, Bool, Float
 
-from research.logits import Columns, Rows, keep_columns
+from research.logits import Columns, Rows, keep_columns, log_of_total
 from research.logits.one_pass import (
     ExpectedCotangent,
     chunked,
     kept_count,
-    log_of_total,
     log_sum_exp,
 )
-from research.logits.plan import Plan
 
 __all__ = [
+    "LIMITS",
     "ROWS",
+    "WHOLE",
     "Blocked",
     "Dense",
+    "Limits",
     "Negatives",
+    "Plan",
     "Shared",
     "Union",
     "by_rows",
+    "choose_plan",
     "hardest",
 ]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Sizes from which logits come in blocks, and sizes of the blocks."""
+
+    # Logits of a step (rows by columns) from which they come in blocks. Where the loss
+    # needs one pass over them (Loss.one_pass), blocks are faster from early on.
+    one_pass: int = 1 << 20
+    several_passes: int = 1 << 23
+    encoded: int = 1 << 16  # columns of a source above which the tower runs in a block
+    column_block: int = 1 << 22  # logits of a block of columns
+    fewest_columns: int = 128  # of such a block
+    # Logits of a block of rows, 8 MiB: products of few rows are slow, and so is what is
+    # larger than the caches. Of 2^18 to 2^22 the fastest at 1,024 to 8,192 rows.
+    row_block: int = 1 << 21
+
+
+LIMITS = Limits()
+
+
+class Plan(NamedTuple):
+    """How a step's logits are made."""
+
+    columns: int = 0  # of a block; 0: one block of all
+    row_block: int = LIMITS.row_block  # logits at once where one pass is all it takes
+    inside: tuple[bool, ...] = ()  # of each source: whether a block encodes its columns
+
+    @property
+    def whole(self) -> bool:
+        """Whether all logits are held at once, [b, c]."""
+        return self.columns == 0
+
+
+WHOLE = Plan()
+
+
+def choose_plan(
+    rows: int,
+    columns: int,
+    fresh: tuple[int, ...] = (),
+    *,
+    whole: bool,
+    one_pass: bool,
+    limits: Limits = LIMITS,
+) -> Plan:
+    """The plan of a step.
+
+    Args:
+      rows: of the batch.
+      columns: of all sources together.
+      fresh: for each source the number of columns, shared by the rows, that the item
+        tower encodes in the step; 0 where it encodes none.
+      whole: whether a switch needs all logits at once (negatives.held_whole).
+      one_pass: whether one pass over the logits is all that the loss needs.
+      limits: sizes that decide.
+
+    >>> choose_plan(4096, 4096, whole=False, one_pass=True).columns
+    1024
+    >>> choose_plan(4096, 4096, whole=True, one_pass=True) == WHOLE
+    True
+    """
+    enough = limits.one_pass if one_pass else limits.several_passes
+    if whole or rows * columns < enough:
+        return Plan(0, limits.row_block, (False,) * len(fresh))
+    # Encoded inside, a block's logits are made twice: one pass is no reason for it.
+    inside = tuple(
+        rows * n >= limits.several_passes and n > limits.encoded for n in fresh
+    )
+    block = max(limits.column_block // rows, limits.fewest_columns)
+    return Plan(block, limits.row_block, inside)
+
 
 Reduced = Float[Array, " b"]
 
@@ -103,8 +178,8 @@ def hardest(negatives: Dense, k: int) -> Dense:
     >>> hardest(Dense(z, jnp.array([[True, True, True, False]])), 2).z.tolist()
     [[3.0, 2.0]]
     """
-    kept = jnp.where(negatives.keep, lax.stop_gradient(negatives.z), -jnp.inf)
-    at = lax.top_k(kept, k)[1]
+    ranked = jnp.where(negatives.keep, lax.stop_gradient(negatives.z), -jnp.inf)
+    at = lax.top_k(ranked, k)[1]
     return Dense(
         jnp.take_along_axis(negatives.z, at, axis=1),
         jnp.take_along_axis(negatives.keep, at, axis=1),

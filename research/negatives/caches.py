@@ -1,4 +1,4 @@
-"""Sources that remember: a ring of past positives, and the latest vector of each item.
+"""Sources with a state: a ring of past positives, and the latest vector of each item.
 
 Both hand out stored vectors, so a thousand more negatives cost a product of matrices
 and no pass of the item tower. Nothing flows back into what is stored. Until a cache is
@@ -145,7 +145,7 @@ def vector_cache(draws: int, config: Config = REFERENCE) -> Source:
 
     q_j = 1 / size for an id it holds, 0 for any other. Unlike a FIFO it draws rare
     items as often as popular ones: mixed negatives [yang2020] with stale vectors.
-    Drawing takes a pass over the library's flags, O(I), and none over its vectors.
+    Drawing takes a pass over the catalogue's flags, O(I), and none over its vectors.
     """
 
     def init(pool: Pool, hyper: Hyper) -> Latest:

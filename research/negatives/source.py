@@ -94,7 +94,7 @@ class Source(NamedTuple):
 
 
 def stateless(pool: Pool, hyper: Hyper) -> SourceState:
-    """The empty state of a source that remembers nothing."""
+    """The empty state of a source that needs none."""
     return ()
 
 

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int
 
 from research.config import Config, alike, structure
 from research.features.search import check_search
-from research.logits.plan import LIMITS, Limits
+from research.logits.reducers import LIMITS, Limits
 from research.losses import check_loss
 from research.negatives.source import Hyper
 from research.positives import check_positives
@@ -75,9 +75,13 @@ def compiled_epoch(
     """An epoch of that structure: a scan over [steps, batch], compiled once.
 
     (state, batches, hyper, world) -> (state, diagnostics [steps]). Everything swept is
-    in hyper, so all temperatures and seeds of an arm share it. With runs above 1 it is
-    mapped over so many of them in one program: all arguments but the world, and both
-    results, have the runs as their first axis. limits decide how its logits are made.
+    in hyper, so all temperatures and seeds of an arm share it.
+
+    Args:
+      shape: the structure of a config.
+      runs: with more than 1 the epoch is mapped over so many of them in one program:
+        all arguments but the world, and both results, have the runs as first axis.
+      limits: sizes from which logits come in blocks.
     """
     step = make_step(shape, limits)
 

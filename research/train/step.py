@@ -19,12 +19,11 @@ from research.logits.candidates import (
     split_blocks,
 )
 from research.logits.one_pass import chunked
-from research.logits.plan import LIMITS, Limits, Plan, choose_plan
-from research.logits.reducers import Dense, hardest
+from research.logits.reducers import LIMITS, Dense, Limits, Plan, choose_plan, hardest
 from research.losses import LOSSES, PairVectors
-from research.negatives import make_sources
+from research.negatives import held_whole, make_sources
 from research.negatives.frequency import Estimate, log_share_estimate, observe
-from research.negatives.source import Drawn, Hyper, Source, SourceStates
+from research.negatives.source import Drawn, Hyper, Sources, SourceStates
 from research.rng import stream
 from research.temperature import (
     Temperature,
@@ -33,7 +32,7 @@ from research.temperature import (
     project,
     temperature_of,
 )
-from research.towers.inputs import ItemInput, ItemLookup, Rows, item_lookup, look_up
+from research.towers.inputs import ItemLookup, Rows, item_lookup, look_up
 from research.train.model import (
     Lookup,
     Model,
@@ -47,24 +46,27 @@ from research.train.optimiser import OPTIMISERS, Touched
 from research.train.world import World
 from research.types import Pairs
 
-__all__ = ["Step", "TrainState", "make_step", "with_estimate"]
+__all__ = ["Step", "TrainState", "make_step", "row_losses", "with_estimate"]
 
 
 class Drawing(NamedTuple):
-    """A step's pairs, the negatives drawn for them, and which rows all that needs.
-
-    lookups are of the queries, of the candidates that are encoded at once, and, in
-    chunks, of each source's items that are encoded block by block.
-    """
+    """A step's pairs, the negatives drawn for them, and which rows all that needs."""
 
     batch: Pairs
     drawn: tuple[Drawn, ...]
-    lookups: tuple[Lookup, ...]
+    queries: Lookup
+    candidates: Lookup
+    lazy: dict[int, ItemLookup]  # by source: items in chunks, encoded block by block
+
+    @property
+    def lookups(self) -> tuple[Lookup, ...]:
+        """All of them, in the order in which their rows' gradients are added."""
+        return (self.queries, self.candidates, *self.lazy.values())
 
 
 def _draw(
     model: Model,
-    sources: tuple[Source, ...],
+    sources: Sources,
     source_states: SourceStates,
     index: Int[Array, " b"],
     world: World,
@@ -89,29 +91,28 @@ def _draw(
         for n, (source, state) in enumerate(zip(sources, source_states, strict=True))
     )
     fresh = [source.origin == "fresh" for source in sources]
-    shared = [
+    shared = tuple(
         len(block.ids) if encoded and block.ids.ndim == 1 else 0
         for encoded, block in zip(fresh, drawn, strict=True)
-    ]
-    columns = sum(block.ids.shape[-1] for block in drawn)
-    plan = choose(len(index), columns, fresh=tuple(shared))
-    at_once, lazy = [batch.candidate], []
-    for encoded, inside, block in zip(fresh, plan.inside, drawn, strict=True):
-        if inside:
-            chunks = chunked(block.ids, plan.columns)
-            lazy.append(item_lookup(world.items, chunks, world.timed, batch.position))
-        elif encoded:
+    )
+    plan = choose(len(index), sum(block.ids.shape[-1] for block in drawn), shared)
+    at_once, lazy = [batch.candidate], {}
+    for n, block in enumerate(drawn):
+        if plan.inside[n]:
+            ids = chunked(block.ids, plan.columns)
+            lazy[n] = item_lookup(world.items, ids, world.timed, batch.position)
+        elif fresh[n]:
             at_once.append(block.ids.reshape(-1))
     queries = query_lookup(model, world, batch.query, batch.position)
     ids = jnp.concatenate(at_once)
     candidates = candidate_lookup(model, world, ids, batch.position)
-    return Drawing(batch, drawn, (queries, candidates, *lazy)), plan
+    return Drawing(batch, drawn, queries, candidates, lazy), plan
 
 
 def row_losses(
     config: Config,
     plan: Plan,
-    pair: PairVectors,
+    vectors: PairVectors,
     blocks: tuple[Block, ...],
     batch: Pairs,
     world: World,
@@ -123,7 +124,7 @@ def row_losses(
     Args:
       config: the loss, and the switches of correction and masks.
       plan: how the logits are made.
-      pair: vectors of queries and positives.
+      vectors: of queries and positives.
       blocks: columns of all sources.
       batch: the rows.
       world: the pool and the known positives.
@@ -134,7 +135,7 @@ def row_losses(
     if config.mask_user_positives:
         known = rows_known(world.known, batch.query)
     positive, negatives = candidate_logits(
-        config, *pair, blocks, batch, world.pool, known, hyper, temperature, plan
+        config, *vectors, blocks, batch, world.pool, known, hyper, temperature, plan
     )
     masked = masked_share(negatives, blocks)
     if config.hardest:
@@ -143,7 +144,7 @@ def row_losses(
     common = jax.lax.stop_gradient(jnp.mean(temperature.row))
     items = jnp.float32(world.pool.counts.shape[0])
     hyper = {**hyper, "temperature": common, "items": items}
-    return LOSSES[config.loss](positive, negatives, hyper, pair), masked
+    return LOSSES[config.loss](positive, negatives, hyper, vectors), masked
 
 
 Diagnostics = dict[str, Float[Array, ""]]
@@ -178,7 +179,8 @@ def make_step(config: Config, limits: Limits = LIMITS) -> Step:
     """
     model, sources = make_model(config), make_sources(config.negatives, config)
     optimiser, loss = OPTIMISERS[config.optimiser], LOSSES[config.loss]
-    choose = partial(choose_plan, config, one_pass=loss.one_pass, limits=limits)
+    whole = held_whole(config) is not None
+    choose = partial(choose_plan, whole=whole, one_pass=loss.one_pass, limits=limits)
     objective = _make_objective(config, model, sources)
 
     def step(
@@ -223,7 +225,14 @@ def make_step(config: Config, limits: Limits = LIMITS) -> Step:
 
 
 def with_estimate(world: World, state: TrainState, batch: int, hyper: Hyper) -> World:
-    """The world with its click share as estimated before this step, if it is to be."""
+    """The world with its click share as estimated before this step, if it is to be.
+
+    Args:
+      world: with the exact share.
+      state: with the estimate, where the share is estimated.
+      batch: rows of a step.
+      hyper: frequency_rate, traced.
+    """
     if not isinstance(state.frequency, Estimate):
         return world
     pool, rate = world.pool, hyper["frequency_rate"]
@@ -234,7 +243,7 @@ def with_estimate(world: World, state: TrainState, batch: int, hyper: Hyper) -> 
 
 
 def _make_objective(
-    config: Config, model: Model, sources: tuple[Source, ...]
+    config: Config, model: Model, sources: Sources
 ) -> Callable[..., tuple[Float[Array, ""], Any]]:
     """(nets, rows looked up, drawing, plan, state, hyper, world, key) -> mean loss.
 
@@ -255,13 +264,14 @@ def _make_objective(
         Float[Array, ""], tuple[Diagnostics, Float[Array, "b d"], Float[Array, " b"]]
     ]:
         batch, size = drawing.batch, drawing.batch.candidate.shape[0]
-        (queries, candidates, *_), rate = drawing.lookups, hyper["dropout"]
-        first, second = None, None
+        rate, first, second = hyper["dropout"], None, None
         if config.dropout:  # the structure's: 0 only where it is never dropped
             first, second = stream(key, "dropout"), stream(key, "candidate dropout")
-        query = encode(model, nets, rows[0], queries, rate, first)
-        vectors = encode(model, nets, rows[1], candidates, rate, second)
-        lazy = _lazy_items(model, nets["item"], rows, drawing, plan)
+        query = encode(model, nets, rows[0], drawing.queries, rate, first)
+        vectors = encode(model, nets, rows[1], drawing.candidates, rate, second)
+        encode_items = partial(model.item.apply, nets["item"])
+        inside = zip(drawing.lazy.items(), rows[2:], strict=True)
+        lazy = {n: LazyItems(ids, at, encode_items) for (n, ids), at in inside}
         blocks = split_blocks(
             vectors, sources, state.source_states, drawing.drawn, size, lazy
         )
@@ -272,35 +282,15 @@ def _make_objective(
         temperature = temperature_of(
             config, hyper, learned, users, batch, world.pool, progress
         )
-        pair = PairVectors(query, vectors[:size])
-        arguments = config, plan, pair, blocks, batch, world, {**hyper, **learned}
+        both, traced = PairVectors(query, vectors[:size]), {**hyper, **learned}
+        arguments = config, plan, both, blocks, batch, world, traced
         losses, masked = row_losses(*arguments, temperature)
         comparable = losses
         if config.temperature_kind == "per-user":
             # Users are compared at one temperature, whatever they have now.
             comparable, _ = row_losses(*arguments, Temperature(hyper["temperature"]))
-        mean = jnp.mean(batch.weight * losses)
-        diagnostics = {
-            "loss": mean,
-            "masked": masked,
-            "temperature": jnp.mean(temperature.row),
-        }
-        return mean, (diagnostics, vectors[:size], comparable)
+        mean, common = jnp.mean(batch.weight * losses), jnp.mean(temperature.row)
+        diagnostics = {"loss": mean, "masked": masked, "temperature": common}
+        return mean, (diagnostics, both.positive, comparable)
 
     return objective
-
-
-def _lazy_items(
-    model: Model, net: Params, rows: tuple[Rows, ...], drawing: Drawing, plan: Plan
-) -> tuple[LazyItems | None, ...]:
-    """For each source the items that are encoded block by block, if any are."""
-
-    def encode_items(items: ItemInput) -> Float[Array, "n d"]:
-        return model.item.apply(net, items)  # type: ignore[return-value]
-
-    lazy = (
-        LazyItems(lookup, looked_up, encode_items)
-        for lookup, looked_up in zip(drawing.lookups[2:], rows[2:], strict=True)
-        if isinstance(lookup, ItemLookup)
-    )
-    return tuple(next(lazy) if inside else None for inside in plan.inside)

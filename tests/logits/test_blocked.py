@@ -11,7 +11,7 @@ import pytest
 from research.config import Config
 from research.logits import Known
 from research.logits.candidates import Block, candidate_logits
-from research.logits.plan import WHOLE, Plan
+from research.logits.reducers import WHOLE, Plan
 from research.losses import LOSSES, PairVectors
 from research.negatives.source import Drawn
 from research.temperature import Temperature

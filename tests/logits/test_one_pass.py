@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from research.logits import Columns, Rows, one_pass
-from research.logits.plan import LIMITS
-from research.logits.reducers import Negatives
+from research.logits.reducers import LIMITS, Negatives
 from research.losses import LOSSES, PairVectors
 
 B, ITEMS, D = 13, 40, 5

@@ -16,7 +16,7 @@ import numpy as np
 from experiments.arms import arm
 from research.batches import epoch_batches
 from research.config import structure
-from research.logits.plan import LIMITS, Limits
+from research.logits.reducers import LIMITS, Limits
 from research.train.loop import compiled_epoch
 from research.train.mesh import placement_over
 from research.train.model import make_model

@@ -8,7 +8,7 @@ import pytest
 
 from research.batches import epoch_batches
 from research.config import Config, structure
-from research.logits.plan import LIMITS, Limits
+from research.logits.reducers import LIMITS, Limits
 from research.train.loop import compiled_epoch
 from research.train.model import make_model, serve_all
 from research.train.run_state import init_state, traced_values
