@@ -138,6 +138,20 @@ class Rated(NamedTuple):
     positive: Bool[ndarray, " n"]
 
 
+class Pairs(NamedTuple):
+    """Training pairs, on the host or the device: columns of an epoch or of a batch.
+
+    query is an entity and position its place among the events: the history of a query
+    is what stands before its position among the entity's events, so a position equal to
+    the entity's end sees all of them.
+    """
+
+    query: Int[Any, " n"]
+    position: Int[Any, " n"]
+    candidate: Int[Any, " n"]
+    weight: Float[Any, " n"]
+
+
 class Events(NamedTuple):
     """Positives sorted by (user, order in time).
 

@@ -11,7 +11,7 @@ from scipy.special import lambertw
 
 from experiments.runs import serve
 from research.config import Config
-from research.negatives.source import Batch, Pool
+from research.negatives.source import Pool
 from research.positives import log_share
 from research.prepare import check_config, prepare
 from research.temperature import kind_of, narrow_range
@@ -42,7 +42,7 @@ def small(**changes):
 
 def temperature_at(config, progress=0.0, learned=None, users=()):
     ids = jnp.array([1, 0], jnp.int32)
-    batch = Batch(ids, ids, ids, jnp.ones(2))
+    batch = Pairs(ids, ids, ids, jnp.ones(2))
     share = np.maximum(COUNTS, 0.3) / COUNTS.sum()
     pool = Pool(jnp.array(COUNTS), jnp.log(jnp.array(share)))
     hyper, progress = traced_values(config), jnp.float32(progress)

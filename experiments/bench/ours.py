@@ -24,17 +24,17 @@ from research.config import Config, structure
 from research.evaluate.metrics import summary
 from research.evaluate.top_k import seen_items_of, top_k
 from research.logits.candidates import Block, candidate_logits
-from research.logits.plan import blocked_logits, is_blocked
+from research.logits.reducers import WHOLE, Limits, Plan, choose_plan
 from research.losses import LOSSES
 from research.losses.square import PairVectors
-from research.negatives import Size, check_negatives, make_sources
-from research.negatives.source import Batch, Pool
+from research.negatives import Size, check_negatives, held_whole, make_sources
+from research.negatives.source import Pool
 from research.prepare import prepare
 from research.temperature.kinds import Temperature
 from research.towers.towers import normalise
 from research.train.loop import compiled_epoch
 from research.train.run_state import init_state, refreshed, traced_values
-from research.types import Fold, InputError
+from research.types import Fold, InputError, Pairs
 
 _RESET = Path("/proc/self/clear_refs")
 _STATUS = Path("/proc/self/status")
@@ -159,15 +159,18 @@ def loss_portions(told: dict[str, Any]) -> Answers:
     # The examples in steps of a prime, so that a batch isn't one user's.
     index = jnp.arange(config.batch, dtype=jnp.int32) * 7919
     index = index % len(world.pairs.candidate)
-    batch = Batch(*(column[index] for column in world.pairs))
+    batch = Pairs(*(column[index] for column in world.pairs))
     keys = jax.random.split(rng.root(0), 3)
     shape = (config.batch, config.dim)
     query, vectors = (normalise(jax.random.normal(key, shape)) for key in keys[:2])
     side = min(LARGE, 8 * config.batch)
     square = jax.random.normal(keys[2], (side, side))
+    always = Limits(one_pass=0)
+    in_blocks = choose_plan(
+        config.batch, config.batch, whole=False, one_pass=True, limits=always
+    )
     dense, blocked = (
-        _gradient(config, batch, world.pool, make)
-        for make in (candidate_logits, blocked_logits)
+        _gradient(config, batch, world.pool, plan) for plan in (WHOLE, in_blocks)
     )
     forms: dict[str, tuple[Callable[..., Any], Array, Array]] = {
         "dense": (dense, query, vectors),
@@ -178,11 +181,16 @@ def loss_portions(told: dict[str, Any]) -> Answers:
     clock = time.perf_counter()
     for run, left, right in forms.values():
         jax.block_until_ready(run(left, right))
-    chosen = is_blocked(config, config.batch, config.batch)
+    chosen = choose_plan(
+        config.batch,
+        config.batch,
+        whole=held_whole(config) is not None,
+        one_pass=LOSSES[config.loss].one_pass,
+    )
     flops = 3 * 2 * config.batch**2 * config.dim
     yield {
         "compile_seconds": time.perf_counter() - clock,
-        "chosen": "blocked" if chosen else "dense",
+        "chosen": "dense" if chosen.whole else "blocked",
         "full_speed": flops / (2 * side**3),  # of the large product's time
     }
     while True:
@@ -195,25 +203,26 @@ def loss_portions(told: dict[str, Any]) -> Answers:
 
 
 def _gradient(
-    config: Config, batch: Batch, pool: Pool, make: Callable[..., Any]
+    config: Config, batch: Pairs, pool: Pool, plan: Plan
 ) -> Callable[..., Any]:
-    """(query, vectors) -> mean loss and both gradients, with logits made that way."""
+    """(query, vectors) -> mean loss and both gradients, by that plan."""
     (source,), hyper = make_sources(config.negatives, config), traced_values(config)
-    memory = source.init(pool, hyper)
-    drawn = source.draw(rng.root(0), batch, memory, pool)
+    source_state = source.init(pool, hyper)
+    drawn = source.draw(rng.root(0), batch, source_state, pool)
     temperature = Temperature(hyper["temperature"])
 
-    def lose(
+    def mean_loss(
         query: Float[Array, "b d"], vectors: Float[Array, "b d"]
     ) -> Float[Array, ""]:
-        blocks = (Block(source, memory, drawn, vectors),)
-        given = (query, vectors, blocks, batch, pool, None, hyper, temperature)
-        positive, negatives = make(config, *given)
-        told = {**hyper, "items": jnp.float32(pool.counts.shape[0])}
         pair = PairVectors(query, vectors)
-        return jnp.mean(LOSSES[config.loss](positive, negatives, told, pair))
+        blocks = (Block(source, source_state, drawn, vectors),)
+        positive, negatives = candidate_logits(
+            config, *pair, blocks, batch, pool, None, hyper, temperature, plan
+        )
+        traced = {**hyper, "items": jnp.float32(pool.counts.shape[0])}
+        return jnp.mean(LOSSES[config.loss](positive, negatives, traced, pair))
 
-    return jax.jit(jax.value_and_grad(lose, argnums=(0, 1)))
+    return jax.jit(jax.value_and_grad(mean_loss, argnums=(0, 1)))
 
 
 @jax.jit

@@ -40,19 +40,20 @@ from experiments.studies.probe.bias import make_point
 from experiments.studies.probe.estimators import draw_rows, probed_arm, score_gradient
 from experiments.studies.probe.negatives import follow
 from research.config import Config
-from research.negatives.source import Batch, Pool
+from research.negatives.source import Pool
 from research.prepare import prepare
 from research.report.intervals import over_seeds
 from research.report.pages import QUICK, csv_text, markdown_page, markdown_table
 from research.report.pictures import SPARE_COLOURS, STYLE, Drawing, above, blank
 from research.report.records import load_stored, study_header
+from research.types import Pairs
 
 
 def measured_share(
     config: Config,
     cosines: Float[Array, "b i"],
     positive: Int[Array, " b"],
-    pairs: Batch,
+    pairs: Pairs,
     pool: Pool,
     ks: Sequence[int],
 ) -> Float[Array, "b k"]:

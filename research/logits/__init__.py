@@ -1,13 +1,32 @@
-"""The one place where a score becomes a logit, in the one order of operations.
+"""From scores to logits: the one order of operations, its correction and its masks.
 
 normalise (in the towers), divide by the temperature, subtract strength * log q, mask
 with where(keep, z, -inf); then comes the loss. Dividing the correction by the
 temperature too would multiply it by 1 / temperature: at 0.05, twenty times too much.
 """
 
-from jaxtyping import Array, Float
+from typing import NamedTuple
 
-__all__ = ["logits"]
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, UInt32
+
+from research.config import Config
+
+__all__ = [
+    "Columns",
+    "Known",
+    "LogQ",
+    "Rows",
+    "first_of_each",
+    "is_known",
+    "keep_columns",
+    "log_of_total",
+    "log_q_parts",
+    "logits",
+    "masked_ids",
+    "rows_known",
+]
 
 
 def logits(
@@ -30,3 +49,163 @@ def logits(
     3.0
     """
     return score / temperature - strength * log_q
+
+
+class LogQ(NamedTuple):
+    """log q of a candidate set in three parts that are added: never a [b, c] array."""
+
+    columns: tuple[Float[Array, "..."], ...]  # of each block, [c] or [b, k]
+    positive: Float[Array, " b"]
+    shift: Float[Array, " b"]  # of all negatives of a row
+
+
+def log_q_parts(
+    config: Config,
+    columns: tuple[Float[Array, "..."], ...],
+    positive: Float[Array, " b"],
+    draws: Float[Array, ""],
+) -> LogQ:
+    """Applies the switches on which the published corrections differ.
+
+    Args:
+      config: correct_positive: subtract from the positive's logit too  [yi2019, eq. 4];
+        not doing so is the importance-sampling form  [yang2020, eq. 5].
+        leave_own_out: negatives are drawn from what isn't the row's positive, so
+        q = Q / (1 - Q_p)  [khrylchenko2025].
+        expected_count: correct by N q, the count expected, which keeps the 1 / N of an
+        estimate of the partition function.
+      columns: log Q' of each block's ids.
+      positive: log Q' of each row's positive.
+      draws: N, the number of draws that a row sees.
+    """
+    shift = jnp.zeros_like(positive)
+    if config.leave_own_out:
+        shift = shift - jnp.log1p(-jnp.exp(positive))
+    if config.expected_count:
+        shift = shift + jnp.log(draws)
+    if config.correct_positive:
+        return LogQ(columns, positive + shift, shift)
+    return LogQ(columns, jnp.zeros_like(positive), shift)
+
+
+class Known(NamedTuple):
+    """The items of each query in the training part, in one form; the other is empty."""
+
+    bits: UInt32[Array, "u w"]  # one per item: fast, where the table of all fits
+    ids: Int[Array, "u s"]  # ascending, padded with the number of items: small
+
+
+def rows_known(known: Known, query: Int[Array, " b"]) -> Known:
+    """The known positives of these queries."""
+    return jax.tree.map(lambda rows: rows[query], known)
+
+
+def is_known(known: Known, ids: Int[Array, "..."]) -> Bool[Array, "b c"]:
+    """True where an item is a known positive of a row.
+
+    Args:
+      known: of the b rows.
+      ids: [c], shared by the rows, or [b, c].
+    """
+    if known.bits.shape[1]:
+        shared = ids.ndim == 1
+        word, bit = ids >> 5, (ids & 31).astype(jnp.uint32)
+        words = (
+            known.bits[:, word]
+            if shared
+            else jnp.take_along_axis(known.bits, word, axis=1)
+        )
+        return (words >> (bit[None, :] if shared else bit)) & jnp.uint32(1) == 1
+    wide = jnp.broadcast_to(ids, (known.ids.shape[0], ids.shape[-1]))
+    return jax.vmap(_contains)(known.ids, wide)
+
+
+def _contains(ids: Int[Array, " s"], wanted: Int[Array, " c"]) -> Bool[Array, " c"]:
+    at = jnp.searchsorted(ids, wanted)
+    return ids[jnp.minimum(at, ids.shape[0] - 1)] == wanted
+
+
+class Rows(NamedTuple):
+    """What decides which columns a row may use."""
+
+    place: Int[Array, " b"]  # in the batch
+    positive: Int[Array, " b"]
+    known: Known | None = None  # items to be masked, all but the positive
+    # Of one kind with the candidates, a query is no negative of its own row.
+    query: Int[Array, " b"] | None = None
+
+
+class Columns(NamedTuple):
+    """What columns hold, [c], or [b, k] in columns of each row's own.
+
+    place and item are None where they mask nothing: comparing every row with every
+    column is a good part of what logits in blocks cost. A column has one of the two.
+    """
+
+    ids: Int[Array, "..."]
+    place: Int[Array, " c"] | None  # of the row whose positive it is; -1: no row's
+    item: Int[Array, "..."] | None  # masked for rows with that positive; -1: for none
+    usable: Bool[Array, "..."]  # by any row; or [b, c], by that row
+
+
+def keep_columns(rows: Rows, columns: Columns) -> Bool[Array, "b c"]:
+    """True where a column is a negative of the row, and can be used."""
+    shape = rows.place.shape[0], columns.ids.shape[-1]
+    keep = jnp.broadcast_to(_by_row(columns.usable), shape)
+    for ids, own in masked_ids(rows, columns):
+        keep = keep & (_by_row(ids) != own[:, None])
+    if rows.known is not None:
+        same = _by_row(columns.ids) == rows.positive[:, None]
+        keep = keep & (same | ~is_known(rows.known, columns.ids))
+    return keep
+
+
+def masked_ids(rows: Rows, columns: Columns) -> list[tuple[Array, Array]]:
+    """What columns are masked by, [c] or [b, k], and the rows' values, [b]."""
+    pairs = [(columns.place, rows.place), (columns.item, rows.positive)]
+    if rows.query is not None:
+        pairs.append((columns.ids, rows.query))
+    return [(ids, own) for ids, own in pairs if ids is not None]
+
+
+def _by_row(array: Array) -> Array:
+    return array if array.ndim == 2 else array[None, :]
+
+
+def first_of_each(
+    ids: Int[Array, " c"], usable: Bool[Array, " c"], own: Int[Array, " b"] | None
+) -> Bool[Array, "b c"]:
+    """True for the first column of each id, as a row sees them; [1, c] without own.
+
+    Args:
+      ids: of all blocks' columns, shared by the rows.
+      usable: a column that isn't stands for no id.
+      own: each row's own column, which is no draw of the row: the first of its id is
+        the next one.
+
+    >>> ids, usable = jnp.array([7, 5, 7]), jnp.ones(3, bool)
+    >>> first_of_each(ids, usable, jnp.array([0, 1])).tolist()
+    [[True, True, True], [True, True, False]]
+    """
+    c = ids.shape[0]
+    column = jnp.arange(c, dtype=jnp.int32)
+    # An id of its own for what can't be used: below 0, where there are no others.
+    order = jnp.argsort(jnp.where(usable, ids, -1 - column), stable=True)
+    ordered = jnp.where(usable, ids, -1 - column)[order]
+    again = ordered[1:] == ordered[:-1]
+    repeat = jnp.concatenate([jnp.zeros(1, bool), again])
+    third = jnp.concatenate([jnp.zeros(2, bool), again[1:] & again[:-1]])[:c]
+    first = jnp.zeros(c, bool).at[order].set(~repeat)[None, :]
+    if own is None:
+        return first
+    second = jnp.zeros(c, bool).at[order].set(repeat & ~third)
+    before = jnp.zeros(c, jnp.int32).at[order].set(jnp.roll(order, 1).astype(jnp.int32))
+    return first | (second[None, :] & (before[None, :] == own[:, None]))
+
+
+def log_of_total(
+    total: Float[Array, " b"], top: Float[Array, " b"]
+) -> Float[Array, " b"]:
+    """log(total) + top, for a total of exp(z - top); -inf where the total is 0."""
+    some = total > 0
+    return jnp.where(some, jnp.log(jnp.where(some, total, 1.0)) + top, -jnp.inf)

@@ -1,82 +1,98 @@
-"""One candidate set a row: scores of all blocks, corrected, masked, side by side."""
+"""The one path from vectors to logits: all columns scored, corrected and masked."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
 
 from research.config import Config
-from research.logits import logits
-from research.logits.corrections import (
+from research.logits import (
+    Columns,
     Known,
     LogQ,
+    Rows,
     first_of_each,
     keep_columns,
     log_q_parts,
+    logits,
 )
-from research.logits.reducers import Dense, Negatives
-from research.negatives.source import Batch, Drawn, Hyper, Pool, Source
-from research.negatives.union import total_draws, union_log_inclusion, union_log_q
+from research.logits.one_pass import ExpectedCotangent, chunked
+from research.logits.reducers import (
+    WHOLE,
+    Blocked,
+    Dense,
+    Negatives,
+    Plan,
+    Shared,
+    Union,
+)
+from research.negatives.source import (
+    Drawn,
+    Hyper,
+    Pool,
+    Source,
+    Sources,
+    SourceState,
+    SourceStates,
+    total_draws,
+    union_log_inclusion,
+    union_log_q,
+)
 from research.positives import POSITIVES
 from research.temperature.kinds import Temperature
-from research.towers.inputs import ItemInput, ItemLookup, Rows
+from research.towers.inputs import ItemInput, ItemLookup, item_input
+from research.towers.inputs import Rows as TableRows
+from research.types import Pairs
 
 
-class Unencoded(NamedTuple):
+class LazyItems(NamedTuple):
     """Items too many to encode at once, in chunks [k, n] whose end may be padding."""
 
     lookup: ItemLookup
-    rows: Rows
-    encode: Callable[[ItemInput], Float[Array, "n d"]]
+    rows: TableRows
+    encode: Callable[[ItemInput], Any]  # the tower: vectors [n, d]
 
 
 class Block(NamedTuple):
-    """What one source gave in this step; vectors [c, d], or [b, k, d] a row its own."""
+    """Columns of one source in this step."""
 
     source: Source
-    memory: Any
+    source_state: SourceState
     drawn: Drawn
-    vectors: Float[Array, "..."] | Unencoded
+    vectors: Float[Array, "..."] | LazyItems  # [c, d], or [b, k, d] of each row's own
 
 
 def split_blocks(
     vectors: Float[Array, "n d"],
-    sources: tuple[Source, ...],
-    memories: tuple[Any, ...],
+    sources: Sources,
+    source_states: SourceStates,
     drawn: tuple[Drawn, ...],
     size: int,
-    wide: tuple[Unencoded | None, ...] = (),
+    lazy_items: Mapping[int, LazyItems] = MappingProxyType({}),
 ) -> tuple[Block, ...]:
     """Each source's block out of one pass of the candidate tower.
 
     Args:
       vectors: of the positives (the first ``size``), then of each fresh block's ids.
       sources: of the blocks.
-      memories: the sources' states.
+      source_states: the sources' states.
       drawn: what they drew.
       size: number of positives.
-      wide: for each source what is left to be encoded later, if anything is.
+      lazy_items: by the number of the source, what is yet to be encoded.
     """
     blocks, at = [], size
-    wide = wide or (None,) * len(sources)
-    for source, memory, block, later in zip(
-        sources, memories, drawn, wide, strict=True
-    ):
-        own: Array | Unencoded
-        if later is not None:
-            own = later
-        elif source.origin == "batch":
-            own = vectors[:size]
-        elif source.origin == "stored":
-            assert block.vectors is not None
-            own = block.vectors
-        else:
-            own = vectors[at : at + block.ids.size]
-            own = own.reshape((*block.ids.shape, vectors.shape[-1]))
+    for n, (source, block) in enumerate(zip(sources, drawn, strict=True)):
+        columns = lazy_items.get(n, block.vectors)
+        if source.origin == "batch":
+            columns = vectors[:size]
+        elif columns is None:
+            columns = vectors[at : at + block.ids.size]
+            columns = columns.reshape((*block.ids.shape, vectors.shape[-1]))
             at += block.ids.size
-        blocks.append(Block(source, memory, block, own))
+        blocks.append(Block(source, source_states[n], block, columns))
     return tuple(blocks)
 
 
@@ -85,86 +101,164 @@ def candidate_logits(
     query: Float[Array, "b d"],
     positive: Float[Array, "b d"],
     blocks: tuple[Block, ...],
-    batch: Batch,
+    pairs: Pairs,
     pool: Pool,
     known: Known | None,
     hyper: Hyper,
     temperature: Temperature | None = None,
-) -> tuple[Float[Array, " b"], Dense]:
-    """Logits of the positives [b], and of all blocks' columns with what is kept.
+    plan: Plan = WHOLE,
+) -> tuple[Float[Array, " b"], Negatives]:
+    """Logits of the positives [b], and those of the negatives through reducers.
 
     Args:
       config: the switches of correction and masks.
       query: query vectors.
-      positive: vectors of each row's positive.
-      blocks: of all sources.
-      batch: ids of the rows' queries and positives.
+      positive: vectors of the rows' positives.
+      blocks: columns of all sources.
+      pairs: the rows.
       pool: what the sources draw from.
       known: the rows' known positives where they are to be masked, else None.
       hyper: temperature and logq (the strength of the correction), traced.
       temperature: of the step; default the one in hyper, for every score.
+      plan: which logits are held; where they are held whole, the negatives are Dense.
     """
-    parts = block_log_q(config, blocks, batch, pool)
+    log_q = _block_log_q(config, blocks, pairs, pool)
     temperature = temperature or Temperature(hyper["temperature"])
-    strength = hyper["logq"]
+    strength, divisor = hyper["logq"], temperature.own(pairs.candidate)
     score = jnp.sum(query * positive, axis=1)
-    own = logits(score, temperature.own(batch.candidate), strength, parts.own)
-    columns, keeps = [], []
-    for block, log_q in zip(blocks, parts.columns, strict=True):
-        columns.append(
-            block_logits(query, block, log_q, parts.row, strength, temperature)
-        )
-        keeps.append(
-            keep_columns(
-                block.source,
-                block.drawn,
-                batch.candidate,
-                known,
-                config.mask_same_item,
-                None if POSITIVES[config.positives].ranks_items else batch.query,
-            )
-        )
-    keep = jnp.concatenate(keeps, axis=1)
+    positive_logits = logits(score, divisor, strength, log_q.positive)
+    place = jnp.arange(query.shape[0], dtype=jnp.int32)
+    ranks_items = POSITIVES[config.positives].ranks_items
+    entity = None if ranks_items else pairs.query
+    rows = Rows(place, pairs.candidate, known, entity)
+    batch = _Batch(query, rows, strength, log_q.shift, temperature)
+    columns = [columns_of(b.source, b.drawn, config.mask_same_item) for b in blocks]
+    vectors = [block.vectors for block in blocks]
+    parts = list(zip(vectors, columns, log_q.columns, strict=True))
+    anchor = positive_logits + strength * log_q.shift
+    expected = ExpectedCotangent(anchor, pairs.weight)
+    negatives = _negatives(batch, parts, expected, plan)
     if config.duplicates == "inclusion":
-        keep = keep & _distinct(blocks, batch.candidate.shape[0])
-    return own, Dense(jnp.concatenate(columns, axis=1), keep)
+        assert isinstance(negatives, Dense)  # so choose_plan has it
+        negatives = Dense(negatives.z, negatives.keep & _distinct(blocks, columns))
+    return positive_logits, negatives
 
 
-def hardest(negatives: Dense, k: int) -> Dense:
-    """The k negatives of highest logit of each row, among those kept: [b, k].
+class _Batch(NamedTuple):
+    """What the logits of all blocks have in common; each method makes some of them."""
 
-    Online hard negatives as in [huang2020]. Differs from the paper: they
-    are taken from whatever was drawn, not from the batch alone. Which are chosen has
-    no gradient; their logits have. A row with fewer than k kept has the rest masked.
+    query: Float[Array, "b d"]
+    rows: Rows
+    strength: Float[Array, ""]
+    shift: Float[Array, " b"]
+    temperature: Temperature
 
-    >>> z = jnp.array([[1.0, 3.0, 2.0, 9.0]])
-    >>> hardest(Dense(z, jnp.array([[True, True, True, False]])), 2).z.tolist()
-    [[3.0, 2.0]]
+    def held(self, vectors: Array, columns: Columns, log_q: Array) -> Dense:
+        """Held whole: vectors [c, d], or [b, k, d] of each row's own."""
+        if vectors.ndim == 2:
+            score, log_q = self.query @ vectors.T, log_q[None, :]
+        else:
+            score = jnp.einsum("bd,bkd->bk", self.query, vectors)
+        divisor = self.temperature.columns(columns.ids)
+        z = logits(score, divisor, self.strength, log_q + self.shift[:, None])
+        return Dense(z, keep_columns(self.rows, columns))
+
+    def encoded_inside(
+        self, items: LazyItems, columns: Columns, log_q: Array
+    ) -> Blocked:
+        """With the item tower inside a block: vectors never lie together."""
+
+        def block(chunk: Any) -> Dense:
+            columns, log_q, lookup, table_rows = chunk
+            vectors = items.encode(item_input(table_rows, lookup))
+            return self.held(vectors, columns, log_q)
+
+        chunks = chunked((columns, log_q), items.lookup.dense.shape[1])
+        return Blocked(len(self.query), block, (*chunks, items.lookup, items.rows))
+
+    def shared(
+        self,
+        parts: list[tuple[Array, Columns, Array]],
+        expected: ExpectedCotangent,
+        plan: Plan,
+    ) -> Shared:
+        """Of columns that all rows share, with the temperature in the vectors.
+
+        The order is that of ``logits``: the temperature divides the score, not log q.
+        """
+        vectors = jnp.concatenate([part[0] for part in parts])
+        columns = _side_by_side([part[1] for part in parts])
+        bias = -self.strength * jnp.concatenate([part[2] for part in parts])
+        query, shift = self.query, -self.strength * self.shift
+        row, item = self.temperature
+        if item is not None:
+            vectors = vectors / item[columns.ids][:, None]
+        else:
+            query = query / (row[:, None] if row.ndim else row)
+        return Shared(query, vectors, bias, shift, self.rows, columns, expected, plan)
+
+
+def _negatives(
+    batch: _Batch,
+    parts: list[tuple[Array | LazyItems, Columns, Array]],
+    expected: ExpectedCotangent,
+    plan: Plan,
+) -> Negatives:
+    """The blocks of all sources: one block where the plan is so, else their union.
+
+    Columns of each row's own are held in any case: they are as narrow as their vectors
+    allow. Of the columns that rows share there is then no [b, c] array.
     """
-    open_ = jnp.where(negatives.keep, jax.lax.stop_gradient(negatives.z), -jnp.inf)
-    at = jax.lax.top_k(open_, k)[1]
-    return Dense(
-        jnp.take_along_axis(negatives.z, at, axis=1),
-        jnp.take_along_axis(negatives.keep, at, axis=1),
+    blocks: list[Negatives] = []
+    shared: list[tuple[Array, Columns, Array]] = []
+    for vectors, columns, log_q in parts:
+        if isinstance(vectors, LazyItems):
+            blocks.append(batch.encoded_inside(vectors, columns, log_q))
+        elif plan.whole or columns.ids.ndim == 2 or columns.usable.ndim == 2:
+            blocks.append(batch.held(vectors, columns, log_q))
+        else:
+            shared.append((vectors, columns, log_q))
+    if plan.whole:
+        held = [block for block in blocks if isinstance(block, Dense)]
+        z = jnp.concatenate([block.z for block in held], axis=1)
+        return Dense(z, jnp.concatenate([block.keep for block in held], axis=1))
+    if shared:
+        blocks.append(batch.shared(shared, expected, plan))
+    return Union(tuple(blocks))
+
+
+def columns_of(source: Source, drawn: Drawn, mask_same_item: bool) -> Columns:
+    """What a block's columns hold, and what they are masked by.
+
+    Args:
+      source: the block's source; its ``own`` column of a row is never a negative.
+      drawn: the block.
+      mask_same_item: mask every column that holds the row's positive.
+    """
+    by_item = source.own == "id" or mask_same_item
+    # Masked by item, a row's own column is masked with the others of that item.
+    by_place = source.own == "diagonal" and not by_item
+    place = jnp.arange(drawn.ids.shape[0], dtype=jnp.int32) if by_place else None
+    usable = jnp.ones(drawn.ids.shape, bool) if drawn.kept is None else drawn.kept
+    return Columns(drawn.ids, place, drawn.ids if by_item else None, usable)
+
+
+def _side_by_side(parts: list[Columns]) -> Columns:
+    """Shared columns of several blocks; a mask that none of them has stays None."""
+
+    def joined(arrays: list[Array | None]) -> Array | None:
+        if all(array is None for array in arrays):
+            return None
+        nobody = [jnp.full_like(part.ids, -1) for part in parts]
+        filled = [b if a is None else a for a, b in zip(arrays, nobody, strict=True)]
+        return jnp.concatenate(filled)
+
+    return Columns(
+        jnp.concatenate([part.ids for part in parts]),
+        joined([part.place for part in parts]),
+        joined([part.item for part in parts]),
+        jnp.concatenate([part.usable for part in parts]),
     )
-
-
-def block_logits(
-    query: Float[Array, "b d"],
-    block: Block,
-    log_q: Float[Array, "..."],
-    row: Float[Array, " b"],
-    strength: Float[Array, ""],
-    temperature: Temperature,
-) -> Float[Array, "b c"]:
-    """Logits of one block's columns, for its part of log q and the rows' shift."""
-    assert not isinstance(block.vectors, Unencoded)
-    if block.vectors.ndim == 2:
-        score, log_q = query @ block.vectors.T, log_q[None, :]
-    else:
-        score = jnp.einsum("bd,bkd->bk", query, block.vectors)
-    divisor = temperature.columns(block.drawn.ids)
-    return logits(score, divisor, strength, log_q + row[:, None])
 
 
 def masked_share(negatives: Negatives, blocks: tuple[Block, ...]) -> Array:
@@ -185,52 +279,40 @@ def masked_share(negatives: Negatives, blocks: tuple[Block, ...]) -> Array:
     return 1.0 - jnp.where(usable > 0, mean / jnp.maximum(usable, 1.0), 1.0)
 
 
-def _distinct(blocks: tuple[Block, ...], rows: int) -> Bool[Array, "b c"]:
-    """True where a column is the first of its item that a row has drawn."""
-    ids, usable, own, at = [], [], None, 0
+def _distinct(blocks: tuple[Block, ...], columns: list[Columns]) -> Array:
+    """True where a column is the first of its item that a row has drawn, [b, c]."""
+    every, own, at = _side_by_side(columns), None, 0
     for block in blocks:
-        wide, kept = block.drawn.ids, block.drawn.kept
-        ids.append(wide)
-        usable.append(jnp.ones(wide.shape, bool) if kept is None else kept)
+        count = block.drawn.ids.shape[0]
         if block.source.own == "diagonal":
-            own = at + jnp.arange(rows, dtype=jnp.int32)
-        at += wide.shape[0]
-    return first_of_each(jnp.concatenate(ids), jnp.concatenate(usable), own)
+            own = at + jnp.arange(count, dtype=jnp.int32)
+        at += count
+    return first_of_each(every.ids, every.usable, own)
 
 
-def block_log_q(
-    config: Config, blocks: tuple[Block, ...], batch: Batch, pool: Pool
+def _block_log_q(
+    config: Config, blocks: tuple[Block, ...], pairs: Pairs, pool: Pool
 ) -> LogQ:
     """log q of the positives and of each block's columns, in the config's form."""
     sources = tuple(block.source for block in blocks)
-    memories = tuple(block.memory for block in blocks)
-    size = batch.candidate.shape[0]
+    source_states = tuple(block.source_state for block in blocks)
+    size = pairs.candidate.shape[0]
 
     union = union_log_inclusion if config.duplicates == "inclusion" else union_log_q
-    # Where nobody knows q there is no correction (checks.py), so any number will do.
+    # Where q is unknown there is no correction (check_negatives): any number will do.
     known = all(source.log_q is not None for source in sources)
 
     def of(ids: Int[Array, "..."]) -> Float[Array, "..."]:
         if not known:
             return jnp.zeros(ids.shape)
-        return union(ids, sources, memories, pool, size)
+        return union(ids, sources, source_states, pool, size)
 
-    return log_q_parts(
-        tuple(
-            of(block.drawn.ids) if block.drawn.log_q is None else block.drawn.log_q
-            for block in blocks
-        ),
-        of(batch.candidate),
-        total_draws(sources, memories, pool, size),
-        config.correct_positive,
-        config.leave_own_out,
-        config.expected_count,
+    columns = tuple(
+        of(block.drawn.ids) if block.drawn.log_q is None else block.drawn.log_q
+        for block in blocks
     )
-
-
-def rows_known(known: Known, query: Int[Array, " b"]) -> Known:
-    """The known positives of these queries."""
-    return jax.tree.map(lambda rows: rows[query], known)
+    draws = total_draws(sources, source_states, pool, size)
+    return log_q_parts(config, columns, of(pairs.candidate), draws)
 
 
 def push(
@@ -239,49 +321,41 @@ def push(
     """The blocks with the gradient of their items' vectors as the config wants it.
 
     Scores, losses and the queries' gradients are the same under every choice.
+    Under item_push drawn the blocks stay as they are; under batch every column but the
+    batch's has its gradient stopped; under balanced too, and the batch's is weighted by
+    N Q'(j) / (n q(j)): columns of j expected in all, over those in the batch.
+
+    n and q are of the batch's draws, N and Q' of the union. For a FIFO, which draws as
+    the batch does, the weight is N / n, and the mean gradient over the ways in which a
+    set of columns can fall into batch and bank is that of encoding them all. For other
+    sources that holds to O(1 / N), and the weight of an item that the batch seldom
+    holds is large. Own form: the papers on caches [wang2020xbm, wang2021] leave the
+    push out. While a cache is cold the weight is 1.
 
     Args:
-      config: item_push: drawn leaves the blocks alone; batch stops the gradient of
-        every column that isn't the batch's; balanced does too, and weighs the batch's
-        by push_weight.
+      config: its item_push.
       blocks: of all sources.
       pool: what the sources draw from.
       batch_size: number of rows.
     """
     if config.item_push == "drawn":
         return blocks
+
+    def log_expected(ids: Array, union: list[Block]) -> Array:
+        sources = tuple(b.source for b in union), tuple(b.source_state for b in union)
+        draws = total_draws(*sources, pool, batch_size)
+        return jnp.log(draws) + union_log_q(ids, *sources, pool, batch_size)
+
+    in_batch = [block for block in blocks if block.source.origin == "batch"]
     pushed = []
     for block in blocks:
-        assert not isinstance(block.vectors, Unencoded)  # push needs them whole
-        still = jax.lax.stop_gradient(block.vectors)
-        if block.source.origin != "batch":
-            pushed.append(block._replace(vectors=still))
-        elif config.item_push == "balanced":
-            weight = push_weight(block.drawn.ids, blocks, pool, batch_size)[:, None]
-            moving = still + weight * (block.vectors - still)
-            pushed.append(block._replace(vectors=moving))
-        else:
-            pushed.append(block)
+        assert not isinstance(block.vectors, LazyItems)  # choose_plan encodes them
+        vectors = jax.lax.stop_gradient(block.vectors)
+        if block.source.origin == "batch" and config.item_push == "balanced":
+            ids = block.drawn.ids
+            weight = log_expected(ids, [*blocks]) - log_expected(ids, in_batch)
+            vectors = vectors + jnp.exp(weight)[:, None] * (block.vectors - vectors)
+        elif block.source.origin == "batch":
+            vectors = block.vectors
+        pushed.append(block._replace(vectors=vectors))
     return tuple(pushed)
-
-
-def push_weight(
-    ids: Int[Array, " c"], blocks: tuple[Block, ...], pool: Pool, batch_size: int
-) -> Float[Array, " c"]:
-    """N Q'(j) / (n q(j)): columns of j expected in all, over those in the batch.
-
-    n and q are of the batch's draws, N and Q' of the union (negatives/mixture.py). For
-    a FIFO, which draws as the batch does, it is N / n, and the mean gradient over the
-    ways in which a set of columns can fall into batch and bank is that of encoding them
-    all. For other sources that holds to O(1 / N), and the weight of an item that the
-    batch seldom holds is large. Own form: the papers on caches [wang2020xbm, wang2021]
-    leave the push out. While a cache is cold the weight is 1.
-    """
-    own = tuple(block for block in blocks if block.source.origin == "batch")
-
-    def log_expected(of: tuple[Block, ...]) -> Array:
-        union = (tuple(b.source for b in of), tuple(b.memory for b in of))
-        draws = total_draws(*union, pool, batch_size)
-        return jnp.log(draws) + union_log_q(ids, *union, pool, batch_size)
-
-    return jnp.exp(log_expected(blocks) - log_expected(own))

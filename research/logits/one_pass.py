@@ -1,9 +1,11 @@
-"""The log-sum-exp of many columns, its gradient made in the same pass over them.
+"""Reductions of many shared columns, a block of rows at a time.
 
-A block of rows is scored, reduced, and multiplied back into both gradients while its
-logits lie in the cache; what is kept for the backward pass is as small as the vectors.
+For the log-sum-exp a block of rows is scored, reduced, and multiplied back into both
+gradients while its logits lie in the cache; what is kept for the backward pass is as
+small as the vectors.
 """
 
+import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -11,7 +13,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from research.logits.reducers import Columns, Rows, chunked, keep_of, rows_at_once
+from research.logits import Columns, Rows, keep_columns, log_of_total, masked_ids
 
 # Relative to the largest: what rounding moves a cotangent by, at logits up to 64.
 SAME = 1e-5
@@ -20,7 +22,7 @@ NEAR = 80.0
 
 
 class ExpectedCotangent(NamedTuple):
-    """What the cotangent of a row's log-sum-exp will be in proportion to.
+    """What the cotangent of a row's log-sum-exp is expected to be in proportion to.
 
     weight * exp(lse) / (exp(lse) + exp(anchor)), as a softmax with the positive's logit
     for an anchor has it. Where it turns out otherwise the gradient is computed again:
@@ -32,14 +34,14 @@ class ExpectedCotangent(NamedTuple):
 
 
 class _Reach(NamedTuple):
-    """What is known of all logits before they are there: of usable columns only."""
+    """Bounds of all logits of usable columns, known before any logit is made."""
 
     longest: Float[Array, ""]  # norm of a vector
     most: Float[Array, ""]  # bias
     least: Float[Array, ""]
 
 
-@jax.custom_vjp
+@functools.partial(jax.custom_vjp, nondiff_argnums=(6,))
 def log_sum_exp(
     query: Float[Array, "b d"],
     vectors: Float[Array, "c d"],
@@ -47,6 +49,7 @@ def log_sum_exp(
     rows: Rows,
     columns: Columns,
     expected: ExpectedCotangent,
+    row_block: int,
 ) -> Float[Array, " b"]:
     """log sum over kept columns j of exp(<query_b, vectors_j> + bias_j); -inf for none.
 
@@ -56,74 +59,79 @@ def log_sum_exp(
       query: over the rows' temperature.
       vectors: over the columns' temperature, where they have one.
       bias: what else a logit holds that is the same in all rows: -strength log q.
-      rows: see Rows.
-      columns: see Columns.
-      expected: see ExpectedCotangent; no value depends on it.
+      rows: what rows are masked by.
+      columns: what columns are masked by.
+      expected: the cotangent that saves a second pass; no value depends on it.
+      row_block: logits that are made at once.
     """
     reach = _reach(vectors, bias, columns)
 
     def body(none: None, block: Any) -> tuple[None, Array]:
         _, total, top = _exponentials(vectors, bias, columns, reach, *block)
-        return none, _log(total, top)
+        return none, log_of_total(total, top)
 
-    n = rows_at_once(query.shape[0], vectors.shape[0])
-    found = lax.scan(body, None, chunked((query, rows), n))[1]
-    return found.reshape(-1)[: query.shape[0]]
+    b = query.shape[0]
+    blocks = chunked((query, rows), _rows_at_once(b, vectors.shape[0], row_block))
+    return lax.scan(body, None, blocks)[1].reshape(-1)[:b]
 
 
 def _forward(
-    query: Array, vectors: Array, bias: Array, rows: Rows, columns: Columns, told: Any
+    query: Array,
+    vectors: Array,
+    bias: Array,
+    rows: Rows,
+    columns: Columns,
+    expected: ExpectedCotangent,
+    row_block: int,
 ) -> tuple[Array, Any]:
     reach = _reach(vectors, bias, columns)
     # Transposed apart from the product, which then runs on all cores.
     across = lax.optimization_barrier(vectors.T)
 
-    def body(pushed: Array, block: Any) -> tuple[Array, tuple[Array, Array, Array]]:
-        at, row, (anchor, weight) = block
-        p, total, top = _exponentials(vectors, bias, columns, reach, at, row)
-        found = _log(total, top)
+    def body(to_vectors: Array, block: Any) -> tuple[Array, tuple[Array, ...]]:
+        queries, row, (anchor, weight) = block
+        p, total, top = _exponentials(vectors, bias, columns, reach, queries, row)
+        value = log_of_total(total, top)
         one = jnp.where(total > 0, 1.0 / jnp.where(total > 0, total, 1.0), 0.0)
-        expected = weight * jnp.exp(found - jnp.logaddexp(anchor, found))
-        expected = jnp.where(total > 0, expected, 0.0)
-        pulled = (across @ p * one[None, :]).T
-        pushed = pushed + p @ (at * (one * expected)[:, None])
-        return pushed, (found, expected, pulled)
+        cotangent = weight * jnp.exp(value - jnp.logaddexp(anchor, value))
+        cotangent = jnp.where(total > 0, cotangent, 0.0)
+        to_query = (across @ p * one[None, :]).T
+        to_vectors = to_vectors + p @ (queries * (one * cotangent)[:, None])
+        return to_vectors, (value, cotangent, to_query)
 
-    n = rows_at_once(query.shape[0], vectors.shape[0])
-    pushed, rest = lax.scan(
-        body, jnp.zeros_like(vectors), chunked((query, rows, told), n)
-    )
     b = query.shape[0]
-    found, expected, pulled = (x.reshape(-1, *x.shape[2:])[:b] for x in rest)
-    return found, (
-        (query, vectors, bias, rows, columns),
-        (found, expected, pulled, pushed),
-    )
+    n = _rows_at_once(b, vectors.shape[0], row_block)
+    blocks = chunked((query, rows, expected), n)
+    to_vectors, rest = lax.scan(body, jnp.zeros_like(vectors), blocks)
+    value, cotangent, to_query = (x.reshape(-1, *x.shape[2:])[:b] for x in rest)
+    inputs = query, vectors, bias, rows, columns
+    return value, (inputs, (value, cotangent, to_query, to_vectors))
 
 
-def _backward(kept: Any, given: Array) -> tuple[Any, ...]:
-    (query, vectors, bias, rows, columns), (found, expected, pulled, pushed) = kept
-    given = jnp.where(jnp.isfinite(found), given, 0.0)
+def _backward(row_block: int, residuals: Any, cotangent: Array) -> tuple[Any, ...]:
+    (query, vectors, bias, rows, columns), results = residuals
+    value, expected, to_query, _ = results
+    cotangent = jnp.where(jnp.isfinite(value), cotangent, 0.0)
     total = jnp.sum(expected)
-    ratio = jnp.sum(given) / jnp.where(total == 0, 1.0, total)
-    off = jnp.max(jnp.abs(given - ratio * expected))
+    ratio = jnp.sum(cotangent) / jnp.where(total == 0, 1.0, total)
+    off = jnp.max(jnp.abs(cotangent - ratio * expected))
 
     def again() -> Array:
         reach = _reach(vectors, bias, columns)
 
-        def body(pushed: Array, block: Any) -> tuple[Array, None]:
-            at, row, weight = block
-            p, total, _ = _exponentials(vectors, bias, columns, reach, at, row)
+        def body(to_vectors: Array, block: Any) -> tuple[Array, None]:
+            queries, row, weight = block
+            p, total, _ = _exponentials(vectors, bias, columns, reach, queries, row)
             weight = weight / jnp.where(total > 0, total, 1.0)
-            return pushed + p @ (at * weight[:, None]), None
+            return to_vectors + p @ (queries * weight[:, None]), None
 
-        n = rows_at_once(query.shape[0], vectors.shape[0])
+        n = _rows_at_once(query.shape[0], vectors.shape[0], row_block)
         start = jnp.zeros_like(vectors)
-        return lax.scan(body, start, chunked((query, rows, given), n))[0]
+        return lax.scan(body, start, chunked((query, rows, cotangent), n))[0]
 
-    as_told = off <= SAME * jnp.max(jnp.abs(given))
-    to_vectors = lax.cond(as_told, lambda: pushed * ratio, again)
-    return given[:, None] * pulled, to_vectors, None, None, None, None
+    as_expected = off <= SAME * jnp.max(jnp.abs(cotangent))
+    to_vectors = lax.cond(as_expected, lambda: results[-1] * ratio, again)
+    return cotangent[:, None] * to_query, to_vectors, None, None, None, None
 
 
 log_sum_exp.defvjp(_forward, _backward)
@@ -146,7 +154,7 @@ def _exponentials(
     query: Array,
     rows: Rows,
 ) -> tuple[Float[Array, "c n"], Float[Array, " n"], Float[Array, " n"]]:
-    """exp(z - top), its sum, and top. A column a row: that way round is the faster.
+    """exp(z - top), its sum, and top. Rows of [c, n] are columns: the faster way round.
 
     top is no less than the largest z: by Cauchy and Schwarz where that leaves every
     exponent in range, which saves to look for it; else the largest itself.
@@ -156,7 +164,8 @@ def _exponentials(
 
     def logits() -> Array:
         z = product + usable[:, None]
-        return jnp.where(keep_of(rows, columns), z, -jnp.inf)
+        masked = columns._replace(usable=jnp.ones_like(columns.usable))
+        return jnp.where(keep_columns(rows, masked).T, z, -jnp.inf)
 
     def largest() -> Array:
         top = jnp.max(logits(), axis=0)
@@ -170,6 +179,52 @@ def _exponentials(
     return p, jnp.sum(p, axis=0), top
 
 
-def _log(total: Array, top: Array) -> Array:
-    some = total > 0
-    return jnp.where(some, jnp.log(jnp.where(some, total, 1.0)) + top, -jnp.inf)
+def kept_count(rows: Rows, columns: Columns, row_block: int) -> Float[Array, " b"]:
+    """How many usable columns are a row's negatives.
+
+    Args:
+      rows: what rows are masked by.
+      columns: what columns are masked by.
+      row_block: comparisons that are made at once.
+    """
+    if rows.known is None and rows.query is None:
+        return _looked_up(rows, columns)
+
+    def body(none: None, block: Rows) -> tuple[None, Array]:
+        keep = keep_columns(block, columns)
+        return none, jnp.sum(keep, axis=1, dtype=jnp.float32)
+
+    b = rows.place.shape[0]
+    n = _rows_at_once(b, columns.ids.shape[0], row_block)
+    return lax.scan(body, None, chunked(rows, n))[1].reshape(-1)[:b]
+
+
+def _looked_up(rows: Rows, columns: Columns) -> Float[Array, " b"]:
+    """The count where no column has two masks, without comparing all with all.
+
+    What masks a column is put in order, and a row looks up how often it has its own.
+    """
+    count = jnp.full(rows.place.shape, jnp.sum(columns.usable, dtype=jnp.int32))
+    for ids, own in masked_ids(rows, columns):
+        ordered = jnp.sort(jnp.where(columns.usable, ids, -1))
+        ends = jnp.searchsorted(ordered, jnp.concatenate([own, own + 1]))
+        first, past = jnp.split(ends, 2)
+        count = count - (past - first)
+    return count.astype(jnp.float32)
+
+
+def _rows_at_once(rows: int, columns: int, row_block: int) -> int:
+    """Rows of a block: as even as it goes, so that the last one isn't filled up."""
+    blocks = -(-rows // max(row_block // columns, 8))
+    return -(-rows // blocks)
+
+
+def chunked(arrays: Any, n: int) -> Any:
+    """Arrays [b, ...] as [blocks, n, ...]; zeros and False fill the last block."""
+
+    def cut(x: Array) -> Array:
+        steps, rest = -(-x.shape[0] // n), x.shape[1:]
+        x = jnp.pad(x, [(0, steps * n - x.shape[0])] + [(0, 0)] * len(rest))
+        return x.reshape(steps, n, *rest)
+
+    return jax.tree.map(cut, arrays)

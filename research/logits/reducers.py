@@ -1,43 +1,134 @@
-"""How a loss sees its negatives: through reducers over the columns that are kept."""
+"""How a loss sees its negatives: through reducers over the columns that are kept.
 
+A loss written with reducers works with logits that are held whole and with logits too
+many to hold: a block is made, reduced and forgotten, and made again in the backward
+pass, so that memory is that of one block.
+"""
+
+import functools
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Bool, Float, Int
+from jax.sharding import PartitionSpec
+from jaxtyping import Array, Bool, Float
 
-from research.logits.corrections import Known, is_known
+from research.logits import Columns, Rows, keep_columns, log_of_total
+from research.logits.one_pass import (
+    ExpectedCotangent,
+    chunked,
+    kept_count,
+    log_sum_exp,
+)
 
 
-@runtime_checkable
-class Negatives(Protocol):
-    """Logits of the negatives of b rows, through reducers over kept columns."""
+@dataclass(frozen=True)
+class Limits:
+    """Sizes from which logits come in blocks, and sizes of the blocks."""
 
-    def logsumexp(self, scale: float | Float[Array, ""] = 1.0) -> Float[Array, " b"]:
+    # Logits of a step (rows by columns) from which they come in blocks. Where the loss
+    # needs one pass over them (Loss.one_pass), blocks are faster from early on.
+    one_pass: int = 1 << 20
+    several_passes: int = 1 << 23
+    encoded: int = 1 << 16  # columns of a source above which the tower runs in a block
+    column_block: int = 1 << 22  # logits of a block of columns
+    fewest_columns: int = 128  # of such a block
+    # Logits of a block of rows, 8 MiB: products of few rows are slow, and so is what is
+    # larger than the caches. Of 2^18 to 2^22 the fastest at 1,024 to 8,192 rows.
+    row_block: int = 1 << 21
+
+
+LIMITS = Limits()
+
+
+class Plan(NamedTuple):
+    """How a step's logits are made."""
+
+    columns: int = 0  # of a block; 0: one block of all
+    row_block: int = LIMITS.row_block  # logits at once where one pass is all it takes
+    inside: tuple[bool, ...] = ()  # of each source: whether a block encodes its columns
+
+    @property
+    def whole(self) -> bool:
+        """Whether all logits are held at once, [b, c]."""
+        return self.columns == 0
+
+
+WHOLE = Plan()
+
+
+def choose_plan(
+    rows: int,
+    columns: int,
+    fresh: tuple[int, ...] = (),
+    *,
+    whole: bool,
+    one_pass: bool,
+    limits: Limits = LIMITS,
+) -> Plan:
+    """The plan of a step.
+
+    Args:
+      rows: of the batch.
+      columns: of all sources together.
+      fresh: for each source the number of columns, shared by the rows, that the item
+        tower encodes in the step; 0 where it encodes none.
+      whole: whether a switch needs all logits at once (negatives.held_whole).
+      one_pass: whether one pass over the logits is all that the loss needs.
+      limits: sizes that decide.
+
+    >>> choose_plan(4096, 4096, whole=False, one_pass=True).columns
+    1024
+    >>> choose_plan(4096, 4096, whole=True, one_pass=True) == WHOLE
+    True
+    """
+    enough = limits.one_pass if one_pass else limits.several_passes
+    if whole or rows * columns < enough:
+        return Plan(0, limits.row_block, (False,) * len(fresh))
+    # Encoded inside, a block's logits are made twice: one pass is no reason for it.
+    inside = tuple(
+        rows * n >= limits.several_passes and n > limits.encoded for n in fresh
+    )
+    block = max(limits.column_block // rows, limits.fewest_columns)
+    return Plan(block, limits.row_block, inside)
+
+
+Reduced = Float[Array, " b"]
+
+
+class Negatives:
+    """Logits of the negatives of b rows, through reducers over the kept columns."""
+
+    def logsumexp(self, scale: float | Float[Array, ""] = 1.0) -> Reduced:
         """log sum over kept columns of exp(scale * z); -inf where none is kept."""
-        ...
+        raise NotImplementedError
 
-    def sum(self, f: Callable[[Array], Array]) -> Float[Array, " b"]:
+    def sum(self, f: Callable[[Array], Array]) -> Reduced:
         """Sum over kept columns of f(z), f elementwise."""
-        ...
+        return self._total(lambda block: block.sum(f))
 
-    def count(self) -> Float[Array, " b"]:
+    def count(self) -> Reduced:
         """How many columns are kept."""
-        ...
+        return self._total(Dense.count)
+
+    def _total(self, reduce: Callable[["Dense"], Reduced]) -> Reduced:
+        """Sum over blocks of what becomes of each."""
+        raise NotImplementedError
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class Dense:
-    """Logits z and mask keep, both ``[b, c]``, held whole."""
+class Dense(Negatives):
+    """Logits z and mask keep, both [b, c], held whole."""
 
     z: Float[Array, "b c"]
     keep: Bool[Array, "b c"]
 
-    def logsumexp(self, scale: float | Float[Array, ""] = 1.0) -> Float[Array, " b"]:
+    def logsumexp(self, scale: float | Float[Array, ""] = 1.0) -> Reduced:
         """log sum over kept columns of exp(scale * z); -inf where none is kept.
 
         A masked column has weight exactly 0 and gradient exactly 0; so has every
@@ -46,108 +137,168 @@ class Dense:
         z = jnp.where(self.keep, self.z * scale, -jnp.inf)
         top = lax.stop_gradient(jnp.max(z, axis=1, initial=-jnp.inf))
         top = jnp.where(jnp.isfinite(top), top, 0.0)
-        total = jnp.sum(jnp.exp(z - top[:, None]), axis=1)
-        some = total > 0
-        return jnp.where(some, jnp.log(jnp.where(some, total, 1.0)) + top, -jnp.inf)
+        return log_of_total(jnp.sum(jnp.exp(z - top[:, None]), axis=1), top)
 
-    def sum(self, f: Callable[[Array], Array]) -> Float[Array, " b"]:
+    def sum(self, f: Callable[[Array], Array]) -> Reduced:
         """Sum over kept columns of f(z), f elementwise."""
         # f sees 0 in place of what is masked, so that no infinity reaches its gradient.
         return jnp.sum(
             jnp.where(self.keep, f(jnp.where(self.keep, self.z, 0.0)), 0.0), axis=1
         )
 
-    def count(self) -> Float[Array, " b"]:
+    def count(self) -> Reduced:
         """How many columns are kept."""
         return jnp.sum(self.keep, axis=1).astype(self.z.dtype)
 
 
-# Logits of a block, 8 MiB: products of few rows are slow, and what is larger than the
-# caches is too. Of 2^18 to 2^22 this was the fastest at 1,024, 4,096 and 8,192 rows.
-CELLS = 1 << 21
+def hardest(negatives: Dense, k: int) -> Dense:
+    """The k negatives of highest logit of each row, among those kept: [b, k].
+
+    Online hard negatives as in [huang2020]. Differs from the paper: they
+    are taken from whatever was drawn, not from the batch alone. Which are chosen has
+    no gradient; their logits have. A row with fewer than k kept has the rest masked.
+
+    >>> z = jnp.array([[1.0, 3.0, 2.0, 9.0]])
+    >>> hardest(Dense(z, jnp.array([[True, True, True, False]])), 2).z.tolist()
+    [[3.0, 2.0]]
+    """
+    ranked = jnp.where(negatives.keep, lax.stop_gradient(negatives.z), -jnp.inf)
+    at = lax.top_k(ranked, k)[1]
+    return Dense(
+        jnp.take_along_axis(negatives.z, at, axis=1),
+        jnp.take_along_axis(negatives.keep, at, axis=1),
+    )
 
 
-class Columns(NamedTuple):
-    """Columns that all rows share, of whichever source.
+@dataclass(frozen=True)
+class Blocked(Negatives):
+    """Logits of columns in blocks.
 
-    place is the row whose own column it is (-1: nobody's); item is what the column
-    holds where it is masked for rows with that positive (-1: for none). A column has
-    one of them at most, and either is None where no column has any: comparing every
-    row with every column is a good part of what a loss in blocks costs. ids is what
-    the column holds anyway; usable is False for what no row may use.
+    Attributes:
+      rows: b.
+      block: one slice of chunks -> its logits and mask.
+      chunks: arrays with the blocks as their first axis.
     """
 
-    place: Int[Array, "*c"] | None
-    item: Int[Array, "*c"] | None
-    ids: Int[Array, "*c"]
-    usable: Bool[Array, "*c"]
+    rows: int
+    block: Callable[[Any], Dense]
+    chunks: Any
+
+    def logsumexp(self, scale: float | Float[Array, ""] = 1.0) -> Reduced:
+        """log sum over kept columns of exp(scale * z); -inf where none is kept."""
+
+        def add(so_far: tuple[Array, Array], chunk: Any) -> tuple[Array, Array]:
+            old, total = so_far
+            block = self.block(chunk)
+            z = jnp.where(block.keep, block.z * scale, -jnp.inf)
+            top = lax.stop_gradient(jnp.maximum(old, jnp.max(z, axis=1)))
+            new = jnp.sum(jnp.exp(z - top[:, None]), axis=1)
+            return top, total * jnp.exp(old - top) + new
+
+        # The lowest number, and not -inf, so that no difference of tops is undefined.
+        lowest = jnp.full(self.rows, jnp.finfo(jnp.float32).min)
+        top, total = self._fold(add, (lowest, jnp.zeros(self.rows)))
+        return log_of_total(total, top)
+
+    def _total(self, reduce: Callable[[Dense], Reduced]) -> Reduced:
+        def add(so_far: Array, chunk: Any) -> Array:
+            return so_far + reduce(self.block(chunk))
+
+        total: Array = self._fold(add, jnp.zeros(self.rows))
+        return total
+
+    def _fold(self, add: Callable[[Any, Any], Any], start: Any) -> Any:
+        step = jax.checkpoint(add, prevent_cse=False)
+        return lax.scan(lambda at, chunk: (step(at, chunk), None), start, self.chunks)[
+            0
+        ]
 
 
-class Rows(NamedTuple):
-    """Rows: where they stand in the batch, their positives, and what they know."""
+@dataclass(frozen=True)
+class Shared(Negatives):
+    """Columns that all rows share, whose vectors are at hand.
 
-    place: Int[Array, " b"]
-    candidate: Int[Array, " b"]
-    known: Known | None
-
-
-def keep_of(rows: Rows, columns: Columns) -> Bool[Array, "c b"]:
-    """True where a column is a negative of the row, usable or not."""
-    keep = jnp.ones((columns.ids.shape[0], rows.place.shape[0]), bool)
-    for masks, own in _masks(rows, columns):
-        keep = keep & (masks[:, None] != own[None, :])
-    if rows.known is not None:
-        same = columns.ids[:, None] == rows.candidate[None, :]
-        keep = keep & (same | ~is_known(rows.known, columns.ids).T)
-    return keep
-
-
-def kept_count(rows: Rows, columns: Columns) -> Float[Array, " b"]:
-    """How many usable columns are a row's negatives."""
-    if rows.known is None:
-        return _looked_up(rows, columns)
-
-    def body(none: None, block: Rows) -> tuple[None, Array]:
-        keep = keep_of(block, columns) & columns.usable[:, None]
-        return none, jnp.sum(keep, axis=0, dtype=jnp.float32)
-
-    b = rows.place.shape[0]
-    n = rows_at_once(b, columns.ids.shape[0])
-    return lax.scan(body, None, chunked(rows, n))[1].reshape(-1)[:b]
-
-
-def rows_at_once(rows: int, columns: int) -> int:
-    """Rows of a block: as even as it goes, so that the last one isn't filled up."""
-    blocks = -(-rows // max(CELLS // columns, 8))
-    return -(-rows // blocks)
-
-
-def chunked(arrays: Any, n: int) -> Any:
-    """Arrays [b, ...] as [blocks, n, ...]; zeros and False fill the last block."""
-
-    def cut(x: Array) -> Array:
-        steps, rest = -(-x.shape[0] // n), x.shape[1:]
-        x = jnp.pad(x, [(0, steps * n - x.shape[0])] + [(0, 0)] * len(rest))
-        return x.reshape(steps, n, *rest)
-
-    return jax.tree.map(cut, arrays)
-
-
-def _looked_up(rows: Rows, columns: Columns) -> Float[Array, " b"]:
-    """The count where rows know nothing, without comparing all with all.
-
-    What masks a column is put in order, and a row looks up how often it has its own.
+    z = <query, vectors> + bias + shift, with query, vectors and bias as in
+    ``log_sum_exp``; shift is the rows' part of the correction.
     """
-    kept = jnp.full(rows.place.shape, jnp.sum(columns.usable, dtype=jnp.int32))
-    for masks, own in _masks(rows, columns):
-        ordered = jnp.sort(jnp.where(columns.usable, masks, -1))
-        ends = jnp.searchsorted(ordered, jnp.concatenate([own, own + 1]))
-        first, past = jnp.split(ends, 2)
-        kept = kept - (past - first)
-    return kept.astype(jnp.float32)
+
+    query: Float[Array, "b d"]
+    vectors: Float[Array, "c d"]
+    bias: Float[Array, " c"]
+    shift: Float[Array, " b"]
+    rows: Rows
+    columns: Columns
+    expected: ExpectedCotangent
+    plan: Plan
+
+    def logsumexp(self, scale: float | Float[Array, ""] = 1.0) -> Reduced:
+        """log sum over kept columns of exp(scale * z); -inf where none is kept."""
+        reduce = functools.partial(log_sum_exp, row_block=self.plan.row_block)
+        unshifted = by_rows(reduce, "rwwrwr")(
+            self.query * scale,
+            self.vectors,
+            self.bias * scale,
+            self.rows,
+            self.columns,
+            self.expected,
+        )
+        return unshifted + scale * self.shift
+
+    def count(self) -> Reduced:
+        """How many columns are kept."""
+        count = functools.partial(kept_count, row_block=self.plan.row_block)
+        return by_rows(count, "rw")(self.rows, self.columns)
+
+    def _total(self, reduce: Callable[[Dense], Reduced]) -> Reduced:
+        def block(chunk: Any) -> Dense:
+            vectors, bias, columns = chunk
+            z = self.query @ vectors.T + (bias[None, :] + self.shift[:, None])
+            return Dense(z, keep_columns(self.rows, columns))
+
+        chunks = chunked((self.vectors, self.bias, self.columns), self.plan.columns)
+        return Blocked(len(self.query), block, chunks)._total(reduce)
 
 
-def _masks(rows: Rows, columns: Columns) -> list[tuple[Array, Array]]:
-    """What columns are masked by, and what rows have for it to be compared with."""
-    pairs = ((columns.place, rows.place), (columns.item, rows.candidate))
-    return [(masks, own) for masks, own in pairs if masks is not None]
+@dataclass(frozen=True)
+class Union(Negatives):
+    """Negatives of several kinds as one set."""
+
+    parts: tuple[Negatives, ...]
+
+    def logsumexp(self, scale: float | Float[Array, ""] = 1.0) -> Reduced:
+        """log sum over kept columns of exp(scale * z); -inf where none is kept."""
+        each = jnp.stack([part.logsumexp(scale) for part in self.parts], axis=1)
+        return Dense(each, jnp.isfinite(each)).logsumexp()
+
+    def sum(self, f: Callable[[Array], Array]) -> Reduced:
+        """Sum over kept columns of f(z), f elementwise."""
+        return functools.reduce(operator.add, [part.sum(f) for part in self.parts])
+
+    def count(self) -> Reduced:
+        """How many columns are kept."""
+        return functools.reduce(operator.add, [part.count() for part in self.parts])
+
+
+ROWS = "data"  # the axis of the mesh along which a batch's rows are divided
+
+
+def by_rows(function: Callable[..., Any], divided: str) -> Callable[..., Any]:
+    """The function, on each device of the mesh in use for that device's rows.
+
+    Args:
+      function: its result has the rows first; no row depends on another.
+      divided: a letter per argument: r where rows come first in it, w where every
+        device needs the whole. Gradients of the latter are summed over the devices.
+
+    Returns:
+      The function itself where no mesh is in use (``jax.set_mesh``).
+    """
+    if jax.sharding.get_abstract_mesh().empty:
+        return function
+    specs = {"r": PartitionSpec(ROWS), "w": PartitionSpec()}
+    return jax.shard_map(
+        function,
+        in_specs=tuple(specs[letter] for letter in divided),
+        out_specs=specs["r"],
+        check_vma=False,  # the sums that a loop starts with are the same everywhere
+    )

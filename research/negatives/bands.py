@@ -13,7 +13,8 @@ from jax import lax
 from jaxtyping import Array, Float, Int, Key
 
 from research.config import REFERENCE, Config
-from research.negatives.source import Batch, Drawn, Hyper, Pool, Source, State
+from research.negatives.source import Drawn, Hyper, Pool, Source, SourceState
+from research.types import Pairs
 
 
 def rank_band(draws: int, config: Config = REFERENCE) -> Source:
@@ -25,11 +26,11 @@ def rank_band(draws: int, config: Config = REFERENCE) -> Source:
     the end of its fitted events, whichever of its events a row is about.
     """
 
-    def init(pool: Pool, hyper: Hyper) -> State:
+    def init(pool: Pool, hyper: Hyper) -> SourceState:
         return jnp.zeros((0, 0), jnp.int32)  # until refreshed: ranking needs a model
 
     def draw(
-        key: Key[Array, ""], batch: Batch, bands: Int[Array, "u w"], pool: Pool
+        key: Key[Array, ""], batch: Pairs, bands: Int[Array, "u w"], pool: Pool
     ) -> Drawn:
         shape = (batch.query.shape[0], draws)
         at = jax.random.randint(key, shape, 0, bands.shape[1])
@@ -56,6 +57,12 @@ def rank_bands(
     """Items of ranks low to high (from 1, ends included) of each user by dot product.
 
     Users are ranked in turn, so that no [u, i] array is held.
+
+    Args:
+      users: their vectors.
+      items: vectors of the catalogue.
+      low: first rank of the band.
+      high: last rank; at most the number of items.
 
     >>> items = jnp.array([[1.0], [3.0], [2.0], [0.0]])
     >>> rank_bands(jnp.ones((1, 1)), items, 2, 3).tolist()

@@ -1,4 +1,4 @@
-"""Sources that remember: a ring of past positives, and the latest vector of each item.
+"""Sources with a state: a ring of past positives, and the latest vector of each item.
 
 Both hand out stored vectors, so a thousand more negatives cost a product of matrices
 and no pass of the item tower. Nothing flows back into what is stored. Until a cache is
@@ -17,7 +17,8 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int, Key, Shaped
 
 from research.config import REFERENCE, Config
-from research.negatives.source import Batch, Drawn, Hyper, Pool, Source
+from research.negatives.source import Drawn, Hyper, Pool, Source
+from research.types import Pairs
 
 
 class Ring(NamedTuple):
@@ -77,13 +78,13 @@ def fifo_cache(draws: int, config: Config = REFERENCE) -> Source:
         full = ring.steps >= -(-draws // config.batch)
         return full & (ring.steps.astype(jnp.float32) >= ring.warmup)
 
-    def draw(key: Key[Array, ""], batch: Batch, ring: Ring, pool: Pool) -> Drawn:
+    def draw(key: Key[Array, ""], batch: Pairs, ring: Ring, pool: Pool) -> Drawn:
         ring = _written(ring)
         kept = jnp.broadcast_to(warm(ring), (draws,))
         return Drawn(ring.ids, lax.stop_gradient(ring.vectors), kept)
 
     def update(
-        ring: Ring, batch: Batch, vectors: Float[Array, "b d"], pool: Pool
+        ring: Ring, batch: Pairs, vectors: Float[Array, "b d"], pool: Pool
     ) -> Ring:
         return _written(ring)._replace(
             next_vectors=lax.stop_gradient(vectors),
@@ -113,7 +114,7 @@ def fifo_cache_stored(draws: int, config: Config = REFERENCE) -> Source:
     """
     plain = fifo_cache(draws, config)
 
-    def draw(key: Key[Array, ""], batch: Batch, ring: Ring, pool: Pool) -> Drawn:
+    def draw(key: Key[Array, ""], batch: Pairs, ring: Ring, pool: Pool) -> Drawn:
         stored = _written(ring).log_q
         return plain.draw(key, batch, ring, pool)._replace(log_q=stored)
 
@@ -134,7 +135,7 @@ def vector_cache(draws: int, config: Config = REFERENCE) -> Source:
 
     q_j = 1 / size for an id it holds, 0 for any other. Unlike a FIFO it draws rare
     items as often as popular ones: mixed negatives [yang2020] with stale vectors.
-    Drawing takes a pass over the library's flags, O(I), and none over its vectors.
+    Drawing takes a pass over the catalogue's flags, O(I), and none over its vectors.
     """
 
     def init(pool: Pool, hyper: Hyper) -> Latest:
@@ -152,7 +153,7 @@ def vector_cache(draws: int, config: Config = REFERENCE) -> Source:
         late = cache.steps.astype(jnp.float32) >= cache.warmup
         return (_size(cache) >= draws) & late
 
-    def draw(key: Key[Array, ""], batch: Batch, cache: Latest, pool: Pool) -> Drawn:
+    def draw(key: Key[Array, ""], batch: Pairs, cache: Latest, pool: Pool) -> Drawn:
         upto = jnp.cumsum(cache.held, dtype=jnp.int32)
         nth = jax.random.randint(key, (draws,), 0, jnp.maximum(upto[-1], 1))
         ids = jnp.searchsorted(upto, nth, side="right").astype(jnp.int32)
@@ -161,7 +162,7 @@ def vector_cache(draws: int, config: Config = REFERENCE) -> Source:
         return Drawn(ids, vectors, jnp.broadcast_to(warm(cache), (draws,)))
 
     def update(
-        cache: Latest, batch: Batch, vectors: Float[Array, "b d"], pool: Pool
+        cache: Latest, batch: Pairs, vectors: Float[Array, "b d"], pool: Pool
     ) -> Latest:
         return cache._replace(
             vectors=_latest(cache),

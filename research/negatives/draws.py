@@ -1,4 +1,4 @@
-"""Sources without memory: the batch, uniform, popularity^alpha, the catalogue."""
+"""Sources without a state: the batch, uniform, popularity^alpha, the catalogue."""
 
 import jax
 import jax.numpy as jnp
@@ -50,7 +50,7 @@ def in_batch_part(draws: int, config: Config = REFERENCE) -> Source:
 
 
 def uniform(draws: int, config: Config = REFERENCE) -> Source:
-    """Draws from the whole library with replacement, shared by all rows  [yang2020]."""
+    """Draws from the catalogue with replacement, shared by all rows  [yang2020]."""
 
     def draw(key, batch, state, pool):  # type: ignore[no-untyped-def]
         return Drawn(jax.random.randint(key, (draws,), 0, pool.counts.shape[0]))

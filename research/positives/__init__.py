@@ -18,12 +18,11 @@ from research.positives.pairs import Clicks, halves, session_pairs
 from research.registry import Registry, deferred
 from research.temperature import kind_of
 from research.towers import takes_words, uses_history
-from research.types import UNSEEN, Events, InputError
+from research.types import UNSEEN, Events, InputError, Pairs
 
 __all__ = [
     "POSITIVES",
     "Kind",
-    "Pairs",
     "Positives",
     "candidate_counts",
     "check_positives",
@@ -31,19 +30,6 @@ __all__ = [
     "make_positives",
     "user_item",
 ]
-
-
-class Pairs(NamedTuple):
-    """Query entity, its position among the events, candidate and weight; [n] each.
-
-    The history of a query is the entity's events before the position, so a position
-    equal to the entity's end sees all of them.
-    """
-
-    query: Int[ndarray, " n"]
-    position: Int[ndarray, " n"]
-    candidate: Int[ndarray, " n"]
-    weight: Float[ndarray, " n"]
 
 
 def user_item(fitted: Events) -> Pairs:

@@ -9,8 +9,8 @@ from jaxtyping import Array, Float, Int
 from scipy.special import lambertw
 
 from research.config import Config
-from research.negatives.source import Batch, Pool
-from research.types import Hyper
+from research.negatives.source import Pool
+from research.types import Hyper, Pairs
 
 BRANCH = -math.exp(-1.0)  # Lambert's W is real from here on
 LEARNED = "log_temperature"
@@ -57,7 +57,7 @@ class Moment(NamedTuple):
     config: Config
     learned: dict[str, Float[Array, ""]]
     users: UserTemperatures | tuple[()]
-    pairs: Batch
+    pairs: Pairs
     pool: Pool
     progress: Float[Array, ""]
 

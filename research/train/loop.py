@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from research.config import Config, alike, structure
+from research.logits.reducers import LIMITS, Limits
 from research.negatives.source import Hyper
 from research.prepare import Prepared, prepare
 from research.temperature import kind_of
@@ -56,16 +57,20 @@ class Trained(NamedTuple):
 
 @functools.lru_cache(maxsize=64)
 def compiled_epoch(
-    shape: Config, runs: int = 1
+    shape: Config, runs: int = 1, limits: Limits = LIMITS
 ) -> Callable[..., tuple[TrainState, Any]]:
     """An epoch of that structure: a scan over [steps, batch], compiled once.
 
     (state, batches, hyper, world) -> (state, diagnostics [steps]). Everything swept is
-    in hyper, so all temperatures and seeds of an arm share it. With runs above 1 it is
-    mapped over so many of them in one program: all arguments but the world, and both
-    results, have the runs as their first axis.
+    in hyper, so all temperatures and seeds of an arm share it.
+
+    Args:
+      shape: the structure of a config.
+      runs: with more than 1 the epoch is mapped over so many of them in one program:
+        all arguments but the world, and both results, have the runs as first axis.
+      limits: sizes from which logits come in blocks.
     """
-    step = make_step(shape)
+    step = make_step(shape, limits)
 
     def epoch(
         state: TrainState, batches: Int[Array, "s b"], hyper: Hyper, world: World

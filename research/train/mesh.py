@@ -5,7 +5,7 @@ batch's rows are divided among the devices, nets are copied, large tables and th
 moments are divided by row. Every row still meets every other row's item vector, which
 the compiler gathers, so that negatives, losses and gradients are those of one device
 but for the order of sums. Logits in blocks are the exception: there each device is told
-to loop over its own rows (losses/devices.py).
+to loop over its own rows (``by_rows`` of research/logits/reducers.py).
 
 The devices may be those of several processes. Each of them then holds the whole world
 on its host, and gives its own devices their part of it.
@@ -20,7 +20,7 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Int
 
-from research.logits.blocked import ROWS
+from research.logits.reducers import ROWS
 from research.train.step import TrainState
 from research.train.world import World
 from research.types import InputError

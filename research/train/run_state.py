@@ -51,7 +51,7 @@ def init_state(run: Prepared, world: World, sizes: dict[str, int]) -> TrainState
     return TrainState(
         params=params,
         optimiser=init_optimiser(OPTIMISERS[config.optimiser], params),
-        sources=tuple(source.init(world.pool, hyper) for source in run.sources),
+        source_states=tuple(source.init(world.pool, hyper) for source in run.sources),
         frequency=init_estimate(config.hashes, config.buckets)
         if config.frequency == "streaming"
         else (),
@@ -192,9 +192,9 @@ def refreshed(run: Prepared, state: TrainState, world: World) -> TrainState:
     users, items = serve_all(run.model, state.params, world, queries)
     source_states = tuple(
         kept if source.refresh is None else source.refresh(kept, users, items)
-        for source, kept in zip(run.sources, state.sources, strict=True)
+        for source, kept in zip(run.sources, state.source_states, strict=True)
     )
-    return state._replace(sources=source_states)
+    return state._replace(source_states=source_states)
 
 
 @functools.cache  # once a process, however many runs of a grid it concerns

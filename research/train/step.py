@@ -1,6 +1,7 @@
-"""One training step: draw, look up, encode, score, lose, move."""
+"""One training step: draw, look up, encode, score, take the loss, update."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -8,27 +9,26 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
 from research.config import Config
+from research.logits import rows_known
 from research.logits.candidates import (
     Block,
-    Unencoded,
+    LazyItems,
     candidate_logits,
-    hardest,
     masked_share,
     push,
-    rows_known,
     split_blocks,
 )
-from research.logits.plan import blocked_logits, is_blocked, is_wide, width
-from research.logits.reducers import Dense, Negatives, chunked
+from research.logits.one_pass import chunked
+from research.logits.reducers import LIMITS, Dense, Limits, Plan, choose_plan, hardest
 from research.losses import LOSSES
 from research.losses.square import PairVectors
-from research.negatives import make_sources
+from research.negatives import held_whole, make_sources
 from research.negatives.frequency import Estimate, log_share_estimate, observe
-from research.negatives.source import Batch, Drawn, Hyper, Source
+from research.negatives.source import Drawn, Sources, SourceStates
 from research.rng import stream
 from research.temperature import kind_of
 from research.temperature.kinds import Moment, Temperature, UserTemperatures
-from research.towers.inputs import ItemInput, ItemLookup, Rows, item_lookup, look_up
+from research.towers.inputs import ItemLookup, Rows, item_lookup, look_up
 from research.train.model import (
     Lookup,
     Model,
@@ -41,125 +41,112 @@ from research.train.model import (
 from research.train.optimiser import OptimiserState, Touched, move
 from research.train.optimisers import OPTIMISERS
 from research.train.world import World
+from research.types import Hyper, Pairs
 
 
 class Drawing(NamedTuple):
-    """A step's pairs, the negatives drawn for them, and which rows all that needs.
+    """A step's pairs, the negatives drawn for them, and which rows all that needs."""
 
-    wide has for each source, in chunks, the items that are encoded block by block.
-    """
-
-    batch: Batch
+    batch: Pairs
     drawn: tuple[Drawn, ...]
     queries: Lookup
     candidates: Lookup
-    wide: tuple[ItemLookup | None, ...]
+    lazy: dict[int, ItemLookup]  # by source: items in chunks, encoded block by block
+
+    @property
+    def lookups(self) -> tuple[Lookup, ...]:
+        """All of them, in the order in which their rows' gradients are added."""
+        return (self.queries, self.candidates, *self.lazy.values())
 
 
-def draw(
+def _draw(
     model: Model,
-    sources: tuple[Source, ...],
-    config: Config,
-    memories: tuple[Any, ...],
+    sources: Sources,
+    source_states: SourceStates,
     index: Int[Array, " b"],
     world: World,
     key: Key[Array, ""],
-) -> Drawing:
-    """Draws a step's negatives, and says which rows of which tables it all needs.
+    choose: Callable[..., Plan],
+) -> tuple[Drawing, Plan]:
+    """Draws a step's negatives and plans its logits.
 
     Args:
-      model: whose history is to be filled.
+      model: whose histories are to be filled.
       sources: of negatives; each has a random stream of its own.
-      config: the run's, which decides what is encoded in blocks.
-      memories: the sources' states.
+      source_states: the sources' states.
       index: of the step's pairs.
       world: where they are.
       key: of the step.
+      choose: makes the plan of the numbers of rows, of all columns, and of each
+        source's columns that could be encoded block by block.
     """
-    batch = Batch(*(column[index] for column in world.pairs))
+    batch = Pairs(*(column[index] for column in world.pairs))
     drawn = tuple(
-        source.draw(stream(key, f"{n} {source.name}"), batch, memory, world.pool)
-        for n, (source, memory) in enumerate(zip(sources, memories, strict=True))
+        source.draw(stream(key, f"{n} {source.name}"), batch, state, world.pool)
+        for n, (source, state) in enumerate(zip(sources, source_states, strict=True))
     )
-    fresh: list[Array] = []
-    wide: list[ItemLookup | None] = []
-    for source, block in zip(sources, drawn, strict=True):
-        later = None
-        if source.origin == "fresh":
-            if block.ids.ndim == 1 and is_wide(config, len(index), len(block.ids)):
-                chunks = chunked(block.ids, width(len(index)))
-                later = item_lookup(world.items, chunks, world.timed, batch.position)
-            else:
-                fresh.append(block.ids.reshape(-1))
-        wide.append(later)
+    fresh = [source.origin == "fresh" for source in sources]
+    shared = tuple(
+        len(block.ids) if encoded and block.ids.ndim == 1 else 0
+        for encoded, block in zip(fresh, drawn, strict=True)
+    )
+    plan = choose(len(index), sum(block.ids.shape[-1] for block in drawn), shared)
+    at_once, lazy = [batch.candidate], {}
+    for n, block in enumerate(drawn):
+        if plan.inside[n]:
+            ids = chunked(block.ids, plan.columns)
+            lazy[n] = item_lookup(world.items, ids, world.timed, batch.position)
+        elif fresh[n]:
+            at_once.append(block.ids.reshape(-1))
     queries = query_lookup(model, world, batch.query, batch.position)
-    wanted = jnp.concatenate([batch.candidate, *fresh])
-    candidates = candidate_lookup(model, world, wanted, batch.position)
-    return Drawing(batch, drawn, queries, candidates, tuple(wide))
+    ids = jnp.concatenate(at_once)
+    candidates = candidate_lookup(model, world, ids, batch.position)
+    return Drawing(batch, drawn, queries, candidates, lazy), plan
 
 
-def touched_rows(
-    drawing: Drawing, queries: Rows, candidates: Rows, wide: tuple[Rows | None, ...]
-) -> list[Touched]:
-    """The gradients of all rows that the step looked up."""
-    looked_up = [
-        (drawing.queries.ids, queries),
-        (drawing.candidates.ids, candidates),
-    ]
-    for lookup, rows in zip(drawing.wide, wide, strict=True):
-        if lookup is not None and rows is not None:
-            looked_up.append((lookup.ids, rows))
-    return [
-        Touched(table, ids[table], rows[table])
-        for ids, rows in looked_up
-        for table in rows
-    ]
-
-
-def make_lose(
+def row_losses(
     config: Config,
-) -> Callable[..., tuple[Float[Array, " b"], Float[Array, ""]]]:
-    """(pair, blocks, batch, world, hyper, temperature) -> losses [b], share masked.
+    plan: Plan,
+    vectors: PairVectors,
+    blocks: tuple[Block, ...],
+    batch: Pairs,
+    world: World,
+    hyper: Hyper,
+    temperature: Temperature,
+) -> tuple[Float[Array, " b"], Float[Array, ""]]:
+    """The loss of each row, and the share of columns masked.
 
-    pair and blocks hold the vectors; hyper is what is traced and what the loss learns.
+    Args:
+      config: the loss, and the switches of correction and masks.
+      plan: how the logits are made.
+      vectors: of queries and positives.
+      blocks: columns of all sources.
+      batch: the rows.
+      world: the pool and the known positives.
+      hyper: what is traced, and what the loss learns.
+      temperature: of the step.
     """
-    loss = LOSSES[config.loss]
-
-    def lose(
-        pair: PairVectors,
-        blocks: tuple[Block, ...],
-        batch: Batch,
-        world: World,
-        hyper: Hyper,
-        temperature: Temperature,
-    ) -> tuple[Float[Array, " b"], Float[Array, ""]]:
-        known = None
-        if config.mask_user_positives:
-            known = rows_known(world.known, batch.query)
-        columns = sum(block.drawn.ids.shape[-1] for block in blocks)
-        given = (*pair, blocks, batch, world.pool, known, hyper, temperature)
-        negatives: Negatives
-        if is_blocked(config, batch.candidate.shape[0], columns):
-            positive, negatives = blocked_logits(config, *given)
-        else:
-            positive, negatives = candidate_logits(config, *given)
-        masked = masked_share(negatives, blocks)
-        if config.hardest:
-            assert isinstance(negatives, Dense)
-            negatives = hardest(negatives, config.hardest)
-        common = jax.lax.stop_gradient(jnp.mean(temperature.row))
-        items = jnp.float32(world.pool.counts.shape[0])
-        told = {**hyper, "temperature": common, "items": items}
-        return loss(positive, negatives, told, pair), masked
-
-    return lose
+    known = None
+    if config.mask_user_positives:
+        known = rows_known(world.known, batch.query)
+    positive, negatives = candidate_logits(
+        config, *vectors, blocks, batch, world.pool, known, hyper, temperature, plan
+    )
+    masked = masked_share(negatives, blocks)
+    if config.hardest:
+        assert isinstance(negatives, Dense)
+        negatives = hardest(negatives, config.hardest)
+    common = jax.lax.stop_gradient(jnp.mean(temperature.row))
+    items = jnp.float32(world.pool.counts.shape[0])
+    hyper = {**hyper, "temperature": common, "items": items}
+    return LOSSES[config.loss](positive, negatives, hyper, vectors), masked
 
 
 Diagnostics = dict[str, Float[Array, ""]]
 
 
 class TrainState(NamedTuple):
-    """What a step takes in and gives out; step counts from 0 over the whole run.
+    """State between two steps; step counts from 0 over the whole run.
 
     frequency is empty where the click share is exact, temperatures where users have
     none of their own.
@@ -167,7 +154,7 @@ class TrainState(NamedTuple):
 
     params: Params
     optimiser: OptimiserState
-    sources: tuple[Any, ...]
+    source_states: SourceStates
     frequency: Estimate | tuple[()]
     temperatures: UserTemperatures | tuple[()]
     key: Key[Array, ""]
@@ -179,58 +166,71 @@ Step = Callable[
 ]
 
 
-def make_step(config: Config) -> Step:
+def make_step(config: Config, limits: Limits = LIMITS) -> Step:
     """The step of a config's structure: (state, indices [b] of pairs, hyper, world).
 
     It differentiates with respect to the nets and to the rows looked up, so that the
     optimiser knows which rows of the tables were touched.
     """
     model, sources = make_model(config), make_sources(config.negatives, config)
+    optimiser, loss = OPTIMISERS[config.optimiser], LOSSES[config.loss]
+    kind = kind_of(config)
+    whole = held_whole(config) is not None
+    choose = partial(choose_plan, whole=whole, one_pass=loss.one_pass, limits=limits)
     objective = _make_objective(config, model, sources)
-    optimiser, kind = OPTIMISERS[config.optimiser], kind_of(config)
 
     def step(
         state: TrainState, index: Int[Array, " b"], hyper: Hyper, world: World
     ) -> tuple[TrainState, Diagnostics]:
         key = jax.random.fold_in(state.key, state.step)
         world = with_estimate(world, state, len(index), hyper)
-        drawing = draw(model, sources, config, state.sources, index, world, key)
+        drawing, plan = _draw(
+            model, sources, state.source_states, index, world, key, choose
+        )
         # Drawn once: the compiler would look histories up again for the optimiser.
         drawing = jax.lax.optimization_barrier(drawing)
-        tables = state.params["tables"]
-        query_rows = look_up(tables, drawing.queries.ids)
-        candidate_rows = look_up(tables, drawing.candidates.ids)
-        wide_rows = tuple(w and look_up(tables, w.ids) for w in drawing.wide)
+        rows = tuple(look_up(state.params["tables"], l.ids) for l in drawing.lookups)
         nets = {name: state.params[name] for name in ("user", "item", "loss")}
-        rows = query_rows, candidate_rows, wide_rows
-        (_, (seen, encoded, lost)), (net_grads, *row_grads) = jax.value_and_grad(
-            objective, argnums=(0, 1, 2, 3), has_aux=True
-        )(nets, *rows, drawing, state, hyper, world, key)
-        touched = touched_rows(drawing, *row_grads)
+        (_, (diagnostics, positive, losses)), (net_grads, row_grads) = (
+            jax.value_and_grad(objective, argnums=(0, 1), has_aux=True)(
+                nets, rows, drawing, plan, state, hyper, world, key
+            )
+        )
+        touched = [
+            Touched(table, lookup.ids[table], grads[table])
+            for lookup, grads in zip(drawing.lookups, row_grads, strict=True)
+            for table in grads
+        ]
         params, moments = move(
             optimiser, state.params, net_grads, touched, state.optimiser, hyper
         )
         params["loss"] = kind.project(params["loss"], hyper)
-        memories = tuple(
-            source.update(memory, drawing.batch, encoded, world.pool)
-            for source, memory in zip(sources, state.sources, strict=True)
+        batch, frequency = drawing.batch, state.frequency
+        source_states = tuple(
+            source.update(source_state, batch, positive, world.pool)
+            for source, source_state in zip(sources, state.source_states, strict=True)
         )
-        frequency = state.frequency
         if isinstance(frequency, Estimate):
-            frequency = observe(
-                frequency, drawing.batch.candidate, state.step, hyper["frequency_rate"]
-            )
+            rate = hyper["frequency_rate"]
+            frequency = observe(frequency, batch.candidate, state.step, rate)
         temperatures = state.temperatures
         if kind.observe is not None:
-            temperatures = kind.observe(temperatures, drawing.batch.query, lost)
-        after = (params, moments, memories, frequency, temperatures)
-        return TrainState(*after, state.key, state.step + 1), seen
+            temperatures = kind.observe(temperatures, batch.query, losses)
+        after = (params, moments, source_states, frequency, temperatures)
+        return TrainState(*after, state.key, state.step + 1), diagnostics
 
     return step
 
 
 def with_estimate(world: World, state: TrainState, batch: int, hyper: Hyper) -> World:
-    """The world with its click share as estimated before this step, if it is to be."""
+    """The world with its click share as estimated before this step, if it is to be.
+
+    Args:
+      world: with the exact share.
+      state: with the estimate, where the share is estimated.
+      batch: rows of a step.
+      hyper: frequency_rate, traced.
+    """
     if not isinstance(state.frequency, Estimate):
         return world
     pool, rate = world.pool, hyper["frequency_rate"]
@@ -241,16 +241,21 @@ def with_estimate(world: World, state: TrainState, batch: int, hyper: Hyper) -> 
 
 
 def _make_objective(
-    config: Config, model: Model, sources: tuple[Source, ...]
+    config: Config, model: Model, sources: Sources
 ) -> Callable[..., tuple[Float[Array, ""], Any]]:
-    lose, kind = make_lose(config), kind_of(config)
+    """(nets, rows looked up, drawing, plan, state, hyper, world, key) -> mean loss.
+
+    Beside the mean it returns diagnostics, the positives' vectors, and the rows' losses
+    by which users are compared.
+    """
+
+    kind = kind_of(config)
 
     def objective(
         nets: Params,
-        query_rows: Rows,
-        candidate_rows: Rows,
-        wide_rows: tuple[Rows | None, ...],
+        rows: tuple[Rows, ...],
         drawing: Drawing,
+        plan: Plan,
         state: TrainState,
         hyper: Hyper,
         world: World,
@@ -258,16 +263,17 @@ def _make_objective(
     ) -> tuple[
         Float[Array, ""], tuple[Diagnostics, Float[Array, "b d"], Float[Array, " b"]]
     ]:
-        batch = drawing.batch
+        batch, size = drawing.batch, drawing.batch.candidate.shape[0]
         rate, first, second = hyper["dropout"], None, None
         if config.dropout:  # the structure's: 0 only where it is never dropped
             first, second = stream(key, "dropout"), stream(key, "candidate dropout")
-        query = encode(model, nets, query_rows, drawing.queries, rate, first)
-        vectors = encode(model, nets, candidate_rows, drawing.candidates, rate, second)
-        size = batch.candidate.shape[0]
-        later = _unencoded(model, nets["item"], wide_rows, drawing)
+        query = encode(model, nets, rows[0], drawing.queries, rate, first)
+        vectors = encode(model, nets, rows[1], drawing.candidates, rate, second)
+        encode_items = partial(model.item.apply, nets["item"])
+        inside = zip(drawing.lazy.items(), rows[2:], strict=True)
+        lazy = {n: LazyItems(ids, at, encode_items) for (n, ids), at in inside}
         blocks = split_blocks(
-            vectors, sources, state.sources, drawing.drawn, size, later
+            vectors, sources, state.source_states, drawing.drawn, size, lazy
         )
         blocks = push(config, blocks, world.pool, size)
         steps = hyper["epochs"] * (world.pairs.candidate.shape[0] // size)
@@ -275,34 +281,15 @@ def _make_objective(
         learned, users = nets["loss"], state.temperatures
         moment = Moment(config, learned, users, batch, world.pool, progress)
         temperature = kind.at(moment, hyper)
-        pair = PairVectors(query, vectors[:size])
-        told = {**hyper, **nets["loss"]}
-        values, masked = lose(pair, blocks, batch, world, told, temperature)
-        lost = values
+        both, traced = PairVectors(query, vectors[:size]), {**hyper, **learned}
+        arguments = config, plan, both, blocks, batch, world, traced
+        losses, masked = row_losses(*arguments, temperature)
+        comparable = losses
         if kind.observe is not None:
             # Users are compared at one temperature, whatever they have now.
-            common = Temperature(hyper["temperature"])
-            lost, _ = lose(pair, blocks, batch, world, told, common)
-        mean = jnp.mean(batch.weight * values)
-        seen = {
-            "loss": mean,
-            "masked": masked,
-            "temperature": jnp.mean(temperature.row),
-        }
-        return mean, (seen, vectors[:size], lost)
+            comparable, _ = row_losses(*arguments, Temperature(hyper["temperature"]))
+        mean, common = jnp.mean(batch.weight * losses), jnp.mean(temperature.row)
+        diagnostics = {"loss": mean, "masked": masked, "temperature": common}
+        return mean, (diagnostics, both.positive, comparable)
 
     return objective
-
-
-def _unencoded(
-    model: Model, net: Params, wide_rows: tuple[Rows | None, ...], drawing: Drawing
-) -> tuple[Unencoded | None, ...]:
-    """For each source the items that are encoded block by block, if any are."""
-
-    def encode_items(items: ItemInput) -> Float[Array, "n d"]:
-        return model.item.apply(net, items)  # type: ignore[return-value]
-
-    return tuple(
-        Unencoded(lookup, rows, encode_items) if lookup and rows is not None else None
-        for lookup, rows in zip(drawing.wide, wide_rows, strict=True)
-    )

@@ -23,8 +23,8 @@ from research.features.sides import (
     static_features,
 )
 from research.features.timed import windows
-from research.logits.corrections import Known
-from research.negatives.source import Batch, Pool
+from research.logits import Known
+from research.negatives.source import Pool
 from research.positives import POSITIVES, Positives, candidate_counts, log_share
 from research.towers import takes_words, uses_history
 from research.towers.inputs import (
@@ -35,7 +35,7 @@ from research.towers.inputs import (
     SideArrays,
     Timed,
 )
-from research.types import Events, Fold
+from research.types import Events, Fold, Pairs
 
 MAX_BITS = 1 << 29  # bytes: half a gibibyte holds 160,000 users by 27,000 items
 
@@ -53,7 +53,7 @@ class World(NamedTuple):
     users: SideArrays
     items: SideArrays
     timed: Timed
-    pairs: Batch
+    pairs: Pairs
     pool: Pool
     known: Known
 
@@ -90,7 +90,7 @@ def build_world(
         users=bare(len(positives.offsets) - 1) if alone else _side(users),
         items=_side(items),
         timed=timed,
-        pairs=Batch(*(jnp.asarray(column) for column in positives.pairs)),
+        pairs=Pairs(*(jnp.asarray(column) for column in positives.pairs)),
         pool=Pool(jnp.asarray(counts, jnp.float32), jnp.asarray(log_share(counts))),
         known=_known(fold, config.mask_user_positives),
     )

@@ -1,5 +1,6 @@
 """A program: the one pass over 8 devices, printed as JSON. See test_devices.py."""
 
+import functools
 import json
 import re
 
@@ -7,22 +8,23 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from research.logits import reducers as columns
-from research.logits.blocked import ROWS, by_rows
+from research.logits import Columns, Rows
 from research.logits.one_pass import ExpectedCotangent, log_sum_exp
-from research.logits.reducers import Columns, Rows
+from research.logits.reducers import ROWS, by_rows
 
 B, C, D = 512, 512, 16
 TALK = re.compile(r"= \S+ (all-reduce|all-gather|all-to-all|collective-permute)")
 
 
-def total(query, vectors, candidate, told):
-    """A softmax's loss, with the rows left to the compiler or told apart."""
+def total(query, vectors, candidate, apart):
+    """A softmax's loss, with the rows left to the compiler or divided by name."""
     rows = Rows(jnp.arange(B, dtype=jnp.int32), candidate, None)
-    shared = Columns(None, candidate, candidate, jnp.ones(C, bool))
+    shared = Columns(candidate, None, candidate, jnp.ones(C, bool))
     expected = ExpectedCotangent(jnp.zeros(B), jnp.ones(B))
-    pass_over = by_rows(log_sum_exp, "rwwrwr") if told else log_sum_exp
-    found = pass_over(query, vectors, jnp.zeros(C), rows, shared, expected)
+    # 8 rows a block, so that each device has several.
+    reduce = functools.partial(log_sum_exp, row_block=1)
+    reduce = by_rows(reduce, "rwwrwr") if apart else reduce
+    found = reduce(query, vectors, jnp.zeros(C), rows, shared, expected)
     return jnp.mean(jnp.logaddexp(0.0, found))
 
 
@@ -38,7 +40,6 @@ def talks_in_loops(program: str) -> int:
 
 def main() -> None:
     """Prints, rows told apart or not: talk in loops, and how far from one device."""
-    columns.CELLS = 1  # 8 rows a block, so that each device has several
     keys = jax.random.split(jax.random.key(0), 3)
     query, vectors = (jax.random.normal(key, (B, D)) for key in keys[:2])
     given = query, vectors, jax.random.randint(keys[2], (B,), 0, 100)

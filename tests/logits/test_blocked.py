@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from research.config import Config
-from research.logits import plan as blocking
-from research.logits import reducers as columns
+from research.logits import Known
 from research.logits.candidates import Block, candidate_logits
-from research.logits.corrections import Known
+from research.logits.reducers import WHOLE, Plan
 from research.losses import LOSSES
 from research.losses.square import PairVectors
-from research.negatives.source import Batch, Drawn
+from research.negatives.source import Drawn
 from research.temperature.kinds import Temperature
+from research.types import Pairs
 from tests.negatives.small import hyper_of, pool_of, ready
 
 B, ITEMS, D = 13, 40, 5
@@ -28,13 +28,8 @@ VECTORS = DRAW.normal(0, 1, (ITEMS, D)).astype(np.float32)
 WEIGHT = DRAW.uniform(0.2, 2, B).astype(np.float32)
 POOL = pool_of(DRAW.integers(1, 30, ITEMS))
 KEPT = DRAW.random(29) < 0.7
-
-
-@pytest.fixture(autouse=True)
-def small_blocks(monkeypatch):
-    """Blocks of 8 rows or 8 columns, which divide neither 13 rows nor 42 columns."""
-    monkeypatch.setattr(columns, "CELLS", 1)
-    monkeypatch.setattr(blocking, "width", lambda rows: 8)
+# Blocks of 8 columns or 8 rows, which divide neither 42 columns nor 13 rows.
+SMALL = Plan(columns=8, row_block=1)
 
 
 def known_of(form: str) -> Known:
@@ -57,7 +52,7 @@ def both(
     """Losses, counts, and the gradients of the losses' sum: dense, then blocked."""
     sources, states = ready(config, POOL)
     columns = (CANDIDATE, UNIFORM, DRAW.integers(0, ITEMS, (B, 3)))
-    batch = Batch(
+    batch = Pairs(
         *jnp.asarray(np.arange(2 * B).reshape(2, B), jnp.int32),
         jnp.asarray(CANDIDATE, jnp.int32),
         jnp.asarray(WEIGHT),
@@ -70,28 +65,26 @@ def both(
     divisor = temperature or Temperature(hyper["temperature"])
 
     def total(
-        query: jax.Array, vectors: jax.Array, blocked: bool
+        query: jax.Array, vectors: jax.Array, plan: Plan
     ) -> tuple[jax.Array, Any]:
         blocks = []
         for source, state, ids in zip(sources, states, columns):
             kept = jnp.asarray(KEPT) if len(ids) == len(KEPT) else None
             drawn = Drawn(jnp.asarray(ids, jnp.int32), kept=kept)
             blocks.append(Block(source, state, drawn, vectors[drawn.ids]))
-        make = blocking.blocked_logits if blocked else candidate_logits
-        positive = vectors[batch.candidate]
-        own, negatives = make(
-            config, query, positive, tuple(blocks), batch, POOL, known, hyper, divisor
+        pair, made = PairVectors(query, vectors[batch.candidate]), tuple(blocks)
+        own, negatives = candidate_logits(
+            config, *pair, made, batch, POOL, known, hyper, divisor, plan
         )
-        pair = PairVectors(query, positive)
         values = {n: LOSSES[n](own, negatives, hyper, pair) for n in losses}
         total = sum(jnp.mean(batch.weight * value) for value in values.values())
         return total, (values, negatives.count())
 
     found = []
-    for blocked in (False, True):
+    for plan in (WHOLE, SMALL):
         (_, values), grads = jax.jit(
             jax.value_and_grad(total, argnums=(0, 1), has_aux=True), static_argnums=2
-        )(jnp.asarray(QUERY), jnp.asarray(VECTORS), blocked)
+        )(jnp.asarray(QUERY), jnp.asarray(VECTORS), plan)
         found.append((values, grads))
     return found
 

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from research.config import Config
-from research.logits.candidates import rows_known
-from research.logits.corrections import Known, keep_columns, log_q_parts
+from research.logits import Known, log_q_parts, rows_known
 from research.negatives import make_sources
 from research.negatives.source import Drawn
 from research.prepare import prepare
 from research.train import world
+from tests.negatives.small import negatives_of
 from tests.world import made_fold
 
 OWN = np.log([0.5, 0.2]).astype(np.float32)
@@ -24,21 +24,19 @@ N = 7.0
 @pytest.mark.parametrize("own_out", [True, False])
 @pytest.mark.parametrize("count", [True, False])
 def test_the_switches_by_hand(correct, own_out, count):
+    config = Config(
+        correct_positive=correct, leave_own_out=own_out, expected_count=count
+    )
     parts = log_q_parts(
-        (jnp.asarray(COLUMNS),),
-        jnp.asarray(OWN),
-        jnp.float32(N),
-        correct,
-        own_out,
-        count,
+        config, (jnp.asarray(COLUMNS),), jnp.asarray(OWN), jnp.float32(N)
     )
     np.testing.assert_array_equal(parts.columns[0], COLUMNS)
     for b, q in enumerate((0.5, 0.2)):
         # A negative's q: Q / (1 - Q_p), times n where the count is what is expected.
         row = (N if count else 1.0) / ((1 - q) if own_out else 1.0)
-        assert math.isclose(float(parts.row[b]), math.log(row), abs_tol=1e-6)
+        assert math.isclose(float(parts.shift[b]), math.log(row), abs_tol=1e-6)
         own = math.log(q * row) if correct else 0.0
-        assert math.isclose(float(parts.own[b]), own, abs_tol=1e-6)
+        assert math.isclose(float(parts.positive[b]), own, abs_tol=1e-6)
 
 
 CANDIDATE = np.array([0, 3, 0, 5])
@@ -51,7 +49,7 @@ def kept(name, ids, mask_same_item=False, known=None, usable=None):  # type: ign
     (source,) = make_sources((name,), config)
     drawn = Drawn(jnp.asarray(ids, jnp.int32), kept=usable)
     rows = jnp.asarray(CANDIDATE, jnp.int32)
-    return np.asarray(keep_columns(source, drawn, rows, known, mask_same_item))
+    return np.asarray(negatives_of(source, drawn, rows, known, mask_same_item))
 
 
 BLOCKS = [
@@ -133,7 +131,7 @@ def test_both_forms_of_who_has_what_agree_on_a_real_fold(monkeypatch):
     for known in (as_bits, as_ids):
         rows = rows_known(known, jnp.asarray(users, jnp.int32))
         own = jnp.asarray(candidate, jnp.int32)
-        found.append(np.asarray(keep_columns(source, drawn, own, rows, False)))
+        found.append(np.asarray(negatives_of(source, drawn, own, rows)))
     np.testing.assert_array_equal(*found)
     for b, u in enumerate(users):
         has = set(fitted.item[fitted.offsets[u] : fitted.offsets[u + 1]].tolist())

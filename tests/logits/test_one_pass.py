@@ -8,9 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from research.logits import one_pass
-from research.logits import reducers as columns
-from research.logits.reducers import Columns, Rows
+from research.logits import Columns, Rows, one_pass
+from research.logits.reducers import LIMITS, Negatives
 from research.losses import LOSSES
 from research.losses.square import PairVectors
 
@@ -19,25 +18,22 @@ DRAW = np.random.default_rng(3)
 QUERY = DRAW.normal(0, 1, (B, D)).astype(np.float32)
 VECTORS = DRAW.normal(0, 1, (ITEMS, D)).astype(np.float32)
 WEIGHT = DRAW.uniform(0.2, 2, B).astype(np.float32)
-
-
-@pytest.fixture(autouse=True)
-def small_blocks(monkeypatch):
-    """Blocks of 8 rows, which don't divide 13."""
-    monkeypatch.setattr(columns, "CELLS", 1)
+SMALL = 1  # blocks of 8 rows, which don't divide 13
 
 
 def test_a_row_with_nothing_kept_has_neither_loss_nor_gradient():
     query, vectors = jnp.asarray(QUERY), jnp.asarray(VECTORS)
     lost = jnp.arange(ITEMS, dtype=jnp.int32)
-    columns = Columns(lost - 2 * lost, lost - lost, lost, lost >= 0)
+    columns = Columns(lost, lost - 2 * lost, lost - lost, lost >= 0)
     candidate = jnp.asarray(np.where(np.arange(B) == 5, 0, 1), jnp.int32)
     rows = Rows(jnp.arange(B, dtype=jnp.int32) + 1, candidate, None)
-    told = one_pass.ExpectedCotangent(jnp.zeros(B), jnp.ones(B))
+    expected = one_pass.ExpectedCotangent(jnp.zeros(B), jnp.ones(B))
 
     def total(query: jax.Array, vectors: jax.Array) -> tuple[jax.Array, jax.Array]:
         bias = jnp.zeros(ITEMS)
-        found = one_pass.log_sum_exp(query, vectors, bias, rows, columns, told)
+        found = one_pass.log_sum_exp(
+            query, vectors, bias, rows, columns, expected, SMALL
+        )
         return jnp.sum(jnp.logaddexp(0.0, found)), found
 
     (_, found), (to_query, to_vectors) = jax.value_and_grad(
@@ -60,14 +56,16 @@ def test_logits_may_lie_as_far_apart_as_they_like(length):
     along = along / jnp.linalg.norm(along, axis=1, keepdims=True)
     query = length * jnp.concatenate([along[: B - 1], -along[:1]])
     ids = jnp.arange(len(VECTORS), dtype=jnp.int32)
-    columns = Columns(None, ids, ids, ids != 3)
+    columns = Columns(ids, None, ids, ids != 3)
     candidate = jnp.arange(B, dtype=jnp.int32)
     rows = Rows(candidate, candidate, None)
     bias = -jnp.linspace(0.0, 9.0, len(VECTORS))
-    told = one_pass.ExpectedCotangent(jnp.zeros(B), jnp.ones(B))
+    expected = one_pass.ExpectedCotangent(jnp.zeros(B), jnp.ones(B))
 
     def in_blocks(query: jax.Array, vectors: jax.Array) -> jax.Array:
-        return one_pass.log_sum_exp(query, vectors, bias, rows, columns, told)
+        return one_pass.log_sum_exp(
+            query, vectors, bias, rows, columns, expected, SMALL
+        )
 
     def dense(query: jax.Array, vectors: jax.Array) -> jax.Array:
         z = query @ vectors.T + bias[None, :]
@@ -85,11 +83,13 @@ def test_logits_may_lie_as_far_apart_as_they_like(length):
 
 def test_without_a_usable_column_no_row_has_a_loss():
     none = jnp.zeros(ITEMS, jnp.int32)
-    columns = Columns(None, none, none, none > 0)
+    columns = Columns(none, None, none, none > 0)
     rows = Rows(jnp.arange(B), jnp.ones(B, jnp.int32), None)
-    told = one_pass.ExpectedCotangent(jnp.zeros(B), jnp.ones(B))
+    expected = one_pass.ExpectedCotangent(jnp.zeros(B), jnp.ones(B))
     found, pull = jax.vjp(
-        lambda q, v: one_pass.log_sum_exp(q, v, jnp.zeros(ITEMS), rows, columns, told),
+        lambda q, v: one_pass.log_sum_exp(
+            q, v, jnp.zeros(ITEMS), rows, columns, expected, SMALL
+        ),
         jnp.asarray(QUERY),
         jnp.asarray(VECTORS),
     )
@@ -102,15 +102,17 @@ def test_logits_are_never_held_whole():
     """The memory that a step asks for grows with the rows, not with rows by columns."""
     b, c, d = 1024, 1 << 15, 8
     ids = jnp.arange(c, dtype=jnp.int32)
-    columns = Columns(ids - c, ids - c, ids, ids >= 0)
+    columns = Columns(ids, ids - c, ids - c, ids >= 0)
     place = jnp.arange(b, dtype=jnp.int32)
     rows = Rows(place, place, None)
 
     def total(query: jax.Array, vectors: jax.Array) -> jax.Array:
-        told = one_pass.ExpectedCotangent(jnp.zeros(b), jnp.ones(b))
+        expected = one_pass.ExpectedCotangent(jnp.zeros(b), jnp.ones(b))
         bias = jnp.zeros(c)
-        found = one_pass.log_sum_exp(query, vectors, bias, rows, columns, told)
-        return jnp.sum(found)
+        size = LIMITS.row_block
+        return jnp.sum(
+            one_pass.log_sum_exp(query, vectors, bias, rows, columns, expected, size)
+        )
 
     compiled = jax.jit(jax.value_and_grad(total, argnums=(0, 1)))
     given = jnp.ones((b, d)), jnp.ones((c, d))
@@ -119,7 +121,7 @@ def test_logits_are_never_held_whole():
 
 
 @dataclasses.dataclass
-class Reduced:
+class Reduced(Negatives):
     """Negatives of which nothing can be asked but the one log-sum-exp."""
 
     found: jax.Array
@@ -136,7 +138,7 @@ class Reduced:
 
 
 @pytest.mark.parametrize("name", [n for n, loss in LOSSES.items() if loss.one_pass])
-def test_the_gradient_of_a_loss_in_one_pass_is_as_foretold(name):
+def test_the_gradient_of_a_loss_in_one_pass_is_as_expected(name):
     """Otherwise blocks are seen twice, and it had better be held whole for longer."""
     positive, found = jnp.asarray(DRAW.normal(0, 2, (2, B)), jnp.float32)
 

@@ -1,5 +1,6 @@
 """Each mutant of the way from scores to a loss is caught, and by which oracle."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -7,12 +8,14 @@ import jax
 import jax.numpy as jnp
 import pytest
 
+from research import logits as definitions
 from research import losses as registry
-from research.logits import candidates, corrections
+from research.logits import candidates
 from tests.mutants.oracles import ORACLES
 
 LOGITS, KEEP = candidates.logits, candidates.keep_columns
 UNION, PARTS = candidates.union_log_q, candidates.log_q_parts
+COLUMNS = candidates.columns_of
 LOSS = registry.LOSSES["sampled-softmax"]
 
 Patch = tuple[Any, str, Any]
@@ -38,8 +41,8 @@ def nothing_masked(*given):  # type: ignore[no-untyped-def]
     return jnp.ones_like(KEEP(*given))
 
 
-def same_item_always_masked(source, drawn, candidate, known, mask_same_item, *query):  # type: ignore[no-untyped-def]
-    return KEEP(source, drawn, candidate, known, True, *query)
+def same_item_always_masked(source, drawn, mask_same_item):  # type: ignore[no-untyped-def]
+    return COLUMNS(source, drawn, True)
 
 
 def unigram_everywhere(ids, sources, states, pool, batch_size):  # type: ignore[no-untyped-def]
@@ -50,8 +53,8 @@ def batch_counted_whole(ids, sources, states, pool, batch_size):  # type: ignore
     return UNION(ids, sources, states, pool, batch_size + 1)
 
 
-def positive_uncorrected(columns, own, draws, *switches):  # type: ignore[no-untyped-def]
-    return PARTS(columns, own, draws, False, *switches[1:])
+def positive_uncorrected(config, *log_q):  # type: ignore[no-untyped-def]
+    return PARTS(dataclasses.replace(config, correct_positive=False), *log_q)
 
 
 def positive_twice(positive, negatives, hyper):  # type: ignore[no-untyped-def]
@@ -95,7 +98,7 @@ MUTANTS: dict[str, tuple[Patch, set[str]]] = {
         {"mixture by loops", "masked mixture by loops", "exact softmax"},
     ),
     "same item masked unasked": (
-        (candidates, "keep_columns", same_item_always_masked),
+        (candidates, "columns_of", same_item_always_masked),
         {"mixture by loops", "zero at the truth"},
     ),
     "unigram q for the uniform half": (
@@ -145,5 +148,5 @@ def test_a_mutant_is_caught(mutant, oracle, monkeypatch):
 
 
 def test_what_is_patched_is_what_the_stages_define():
-    assert candidates.keep_columns is corrections.keep_columns
-    assert candidates.log_q_parts is corrections.log_q_parts
+    for name in ("logits", "keep_columns", "log_q_parts"):
+        assert getattr(candidates, name) is getattr(definitions, name)

@@ -10,12 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from research.config import Config, swept_fields
-from research.logits.candidates import Block, candidate_logits
-from research.logits.corrections import Known
+from research.logits import Known, Rows, keep_columns
+from research.logits.candidates import Block, candidate_logits, columns_of
 from research.logits.reducers import Dense
 from research.negatives import make_sources
-from research.negatives.source import Batch, Drawn, Pool, Source
+from research.negatives.source import Drawn, Pool, Source
 from research.positives import log_share
+from research.types import Pairs
 
 COUNTS = np.array([7, 1, 0, 3, 2, 11])  # item 2 was never clicked
 CLICKED = np.array([7, 1, 4, 3, 2, 11])
@@ -62,17 +63,30 @@ def pool_of(counts: np.ndarray = COUNTS) -> Pool:
     return Pool(jnp.asarray(counts, jnp.float32), jnp.asarray(log_share(counts)))
 
 
-def batch_of(candidate: list[int] | np.ndarray) -> Batch:
+def batch_of(candidate: list[int] | np.ndarray) -> Pairs:
     """A batch of those positives, row b of query b."""
     n = len(candidate)
     rows = jnp.arange(n, dtype=jnp.int32)
-    return Batch(rows, rows, jnp.asarray(candidate, jnp.int32), jnp.ones(n))
+    return Pairs(rows, rows, jnp.asarray(candidate, jnp.int32), jnp.ones(n))
 
 
 def ready(config: Config, pool: Pool) -> tuple[tuple[Source, ...], tuple[Any, ...]]:
     """The sources of a config, and their states before the first step."""
     sources = make_sources(config.negatives, config)
     return sources, tuple(s.init(pool, hyper_of(config)) for s in sources)
+
+
+def negatives_of(
+    source: Source,
+    drawn: Drawn,
+    candidate: jnp.ndarray,
+    known: Known | None = None,
+    mask_same_item: bool = False,
+    query: jnp.ndarray | None = None,
+) -> jnp.ndarray:
+    """True where a drawn column is a negative of the row, [b, c]."""
+    rows = Rows(jnp.arange(candidate.shape[0]), candidate, known, query)
+    return keep_columns(rows, columns_of(source, drawn, mask_same_item))
 
 
 def blocks_of(

@@ -9,8 +9,7 @@ import pytest
 
 from experiments.arms import arm
 from research.config import Config
-from research.logits.candidates import hardest
-from research.logits.reducers import Dense
+from research.logits.reducers import Dense, hardest
 from research.negatives import Size, check_negatives, make_sources
 from research.negatives.bands import rank_bands
 from research.prepare import prepare
@@ -71,7 +70,7 @@ def test_bands_are_ranked_anew_by_the_current_model():
     run = prepare(config, made_fold())
     config, (world, sizes) = run.config, run.world
     state = refreshed(run, init_state(run, world, sizes), world)
-    bands = state.sources[1]
+    bands = state.source_states[1]
     assert bands.shape == (made_fold().fitted.n_users, 5)
     item = jax.tree.map(lambda leaf: -leaf, state.params["tables"])
     moved = state._replace(params={**state.params, "tables": item})

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from research.config import Config
-from research.negatives.union import total_draws, union_log_q
+from research.negatives.source import total_draws, union_log_q
 from tests.negatives.small import BATCH, COUNTS, LAWS, pool_of, ready
 
 ALPHA, MIX = 0.5, 0.3

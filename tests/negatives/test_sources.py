@@ -10,9 +10,17 @@ from scipy import stats
 
 from research.batches import epoch_batches
 from research.config import Config
-from research.logits.corrections import keep_columns
 from research.positives import candidate_counts, log_share, user_item
-from tests.negatives.small import BATCH, CLICKED, COUNTS, LAWS, batch_of, pool_of, ready
+from tests.negatives.small import (
+    BATCH,
+    CLICKED,
+    COUNTS,
+    LAWS,
+    batch_of,
+    negatives_of,
+    pool_of,
+    ready,
+)
 from tests.world import made_fold
 
 SIZED = sorted(set(LAWS) - {"in-batch", "in-batch-part", "catalogue"})
@@ -66,7 +74,7 @@ def test_every_batch_of_independent_pairs_gives_the_click_share():
     def columns(candidate):  # type: ignore[no-untyped-def]
         batch = batch_of(np.zeros(3, np.int32))._replace(candidate=candidate)
         drawn = source.draw(jax.random.key(0), batch, state, pool)
-        return drawn.ids, keep_columns(source, drawn, candidate, None, False)
+        return drawn.ids, negatives_of(source, drawn, candidate)
 
     ids, keep = jax.vmap(columns)(jnp.asarray(every, jnp.int32))
     assert keep.sum() == 512 * 3 * 2  # a row has the other two
@@ -193,7 +201,7 @@ def test_a_part_of_the_batch_gives_each_row_as_many_other_columns():
 
     def kept(key):  # type: ignore[no-untyped-def]
         drawn = source.draw(key, batch, state, pool)
-        return keep_columns(source, drawn, batch.candidate, None, False)
+        return negatives_of(source, drawn, batch.candidate)
 
     keep = np.asarray(jax.vmap(kept)(jax.random.split(jax.random.key(0), 600)))
     assert (keep.sum(axis=2) == 2).all()
@@ -210,7 +218,7 @@ def test_draws_are_those_that_a_row_sees(name):
     )
     said = float(source.draws(state, pool, BATCH))
     drawn = source.draw(jax.random.key(0), batch, state, pool)
-    keep = keep_columns(source, drawn, batch.candidate, None, False)
+    keep = negatives_of(source, drawn, batch.candidate)
     own = name == "catalogue"  # it draws the positive too, and the row's mask drops it
     assert keep.sum(axis=1).tolist() == [said - own] * BATCH
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from research.config import Config
-from research.logits.corrections import first_of_each
-from research.negatives.source import Batch
-from research.negatives.union import union_log_inclusion, union_log_q
+from research.logits import first_of_each
+from research.negatives.source import union_log_inclusion, union_log_q
+from research.types import Pairs
 from tests.negatives.small import CLICKED, COUNTS, batch_of, pool_of, ready
 
 ITEMS = jnp.arange(len(COUNTS), dtype=jnp.int32)
@@ -25,7 +25,7 @@ def after(config: Config, batches: np.ndarray):
     def run(rows):
         def step(states, row):
             zeros = jnp.zeros(row.shape, jnp.int32)
-            batch = Batch(zeros, zeros, row, jnp.ones(row.shape))
+            batch = Pairs(zeros, zeros, row, jnp.ones(row.shape))
             vectors = jnp.zeros((row.shape[0], config.dim))
             return tuple(
                 s.update(m, batch, vectors, pool)

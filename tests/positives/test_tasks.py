@@ -9,7 +9,6 @@ import pytest
 from experiments.runs import serve
 from research.config import Config
 from research.evaluate.top_k import rank_scores, seen_items_of
-from research.logits.corrections import keep_columns
 from research.negatives import make_sources
 from research.negatives.source import Drawn
 from research.positives import make_positives
@@ -128,8 +127,8 @@ def test_a_column_that_holds_the_query_is_no_negative(name):
     (source,) = make_sources((name,), dataclasses.replace(SMALL, batch=3))
     ids = jnp.array([4, 5, 6]) if name == "in-batch" else jnp.arange(40) % 20
     candidate, query = jnp.array([4, 5, 6]), jnp.array([5, 1, 9])
-    plain = keep_columns(source, Drawn(ids), candidate, None, False)
-    keep = keep_columns(source, Drawn(ids), candidate, None, False, query)
+    plain = negatives_of(source, Drawn(ids), candidate)
+    keep = negatives_of(source, Drawn(ids), candidate, query=query)
     held = np.asarray(ids)[None, :] == np.asarray(query)[:, None]
     np.testing.assert_array_equal(keep, np.asarray(plain) & ~held)
     assert held.any()

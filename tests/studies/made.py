@@ -20,7 +20,7 @@ from experiments.studies.probe.estimators import (
     score_gradient,
 )
 from research.config import Config
-from research.negatives.source import Batch, Source
+from research.negatives.source import Source
 
 Ids = tuple[jax.Array, ...]
 
@@ -50,12 +50,12 @@ def exactly(
     return enumerated_bias(arm, (n // len(names),) * len(names), laws, worlds)
 
 
-def pairs_of(world: SmallWorld) -> Batch:
+def pairs_of(world: SmallWorld) -> Pairs:
     """Pairs whose candidates have the pool's counts, rounded."""
     counts = np.asarray(world.pool.counts).round().astype(int)
     candidate = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
     zero = jnp.zeros(len(candidate), jnp.int32)
-    return Batch(zero, zero, jnp.asarray(candidate), jnp.ones(len(candidate)))
+    return Pairs(zero, zero, jnp.asarray(candidate), jnp.ones(len(candidate)))
 
 
 def sampled_gradient(

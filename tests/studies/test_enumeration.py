@@ -14,7 +14,7 @@ from experiments.studies.probe.estimates import (
     small_world,
 )
 from experiments.studies.probe.estimators import estimator_sources, score_gradient
-from research.negatives.union import union_log_q
+from research.negatives.source import union_log_q
 from tests.studies.made import exactly, sampled_gradient, small_arm
 
 WORLDS = small_world(True), small_world(False)

@@ -16,7 +16,7 @@ import numpy as np
 from experiments.arms import arm
 from research.batches import epoch_batches
 from research.config import structure
-from research.logits import plan as blocking
+from research.logits.reducers import LIMITS, Limits
 from research.prepare import prepare
 from research.train.loop import compiled_epoch
 from research.train.mesh import placement_over
@@ -25,10 +25,7 @@ from tests.world import made_fold
 
 SMALL = {"dim": 16, "user_hidden": (16,), "item_hidden": (16,), "batch": 64}
 LARGE = 100  # rows: the made tables are large
-USUAL = {
-    name: getattr(blocking, name)
-    for name in ("ONE_PASS", "CELLS", "ENCODED", "AT_ONCE")
-}
+IN_BLOCKS = Limits(one_pass=1, several_passes=1, encoded=1, column_block=1)
 
 
 def steps(case: str, devices: int, several: int):
@@ -40,17 +37,14 @@ def steps(case: str, devices: int, several: int):
     fold, (*how, name) = made_fold(), case.split(" ")
     changes = {**SMALL, "history": 10, "user_features": ("id",)}
     changes |= {"optimiser": "lazy-adam"} if "lazy-adam" in how else {}
-    # An epoch is kept by its config, which doesn't say how wide its blocks are.
-    compiled_epoch.cache_clear()
-    for limit, usual in USUAL.items():
-        setattr(blocking, limit, 1 if "blocked" in how else usual)
     run = prepare(dataclasses.replace(arm(name), **changes), fold)
     config, (world, sizes) = run.config, run.world
     placement = placement_over(devices, config.batch, LARGE)
     state = init_state(run, world, sizes)
     world, hyper = placement.world(world), traced_values(config)
     batches = epoch_batches(len(fold.fitted.item), config.batch, 0, 1)[:several]
-    epoch = compiled_epoch(structure(config))
+    limits = IN_BLOCKS if "blocked" in how else LIMITS
+    epoch = compiled_epoch(structure(config), limits=limits)
     with placement.here():
         after, _ = epoch(
             placement.state(state), placement.batches(batches[:1]), hyper, world

@@ -1,46 +1,53 @@
-"""Training with the item tower inside a block, against training with all at hand."""
+"""An epoch with logits in blocks, against one with all of them held."""
 
 import dataclasses
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from research.config import Config
-from research.logits import plan as blocking
-from research.logits import reducers as columns
-from research.train import step as drawing
-from research.train.loop import compiled_epoch, train
+from research.batches import epoch_batches
+from research.config import Config, structure
+from research.logits.reducers import LIMITS, Limits
+from research.prepare import prepare
+from research.train.loop import compiled_epoch
+from research.train.model import serve_all
+from research.train.run_state import init_state, traced_values
 from tests.world import made_fold
 
 # Without a ReLU, near whose kink training would magnify rounding.
-SMALL = Config(batch=64, epochs=1, history=5, dim=8, user_hidden=(), item_hidden=())
-
-
-CONFIG = dataclasses.replace(
-    SMALL,
+SMALL = Config(
+    batch=64,
+    history=5,
+    dim=8,
+    user_hidden=(),
+    item_hidden=(),
     negatives=("in-batch", "catalogue"),
     logq=1.0,
     mask_same_item=True,
     mask_user_positives=True,
 )
+# Blocks of 48 columns, or of 8 rows.
+IN_BLOCKS = Limits(0, 0, column_block=48 * 64, fewest_columns=1, row_block=1)
 
 
-@pytest.fixture(scope="module")
-def whole():
-    """A run with all logits at hand."""
-    return train(CONFIG, made_fold())
-
-
-@pytest.mark.parametrize("encoded", [1 << 16, 8], ids=["at hand", "inside"])
-def test_an_epoch_in_blocks_is_the_epoch(monkeypatch, whole, encoded):
-    monkeypatch.setattr(blocking, "ONE_PASS", 0)
-    monkeypatch.setattr(blocking, "CELLS", 0)
-    monkeypatch.setattr(blocking, "ENCODED", encoded)
-    monkeypatch.setattr(drawing, "width", lambda rows: 48)
-    monkeypatch.setattr(columns, "CELLS", 1)
-    compiled_epoch.cache_clear()
-    blocked = train(CONFIG, made_fold())
-    compiled_epoch.cache_clear()
-    np.testing.assert_allclose(blocked.item_vectors, whole.item_vectors, atol=1e-5)
+@pytest.mark.parametrize("encoded", [1 << 16, 8], ids=["before", "inside"])
+def test_an_epoch_in_blocks_is_the_epoch(encoded):
+    """With the item tower run before the blocks, or inside them."""
+    fold = made_fold()
+    run = prepare(SMALL, fold)
+    config, model, (world, sizes) = run.config, run.model, run.world
+    batches = epoch_batches(len(world.pairs.candidate), config.batch, 0, 1)
+    users = jnp.arange(fold.fitted.n_users, dtype=jnp.int32)
+    found = []
+    for limits in (LIMITS, dataclasses.replace(IN_BLOCKS, encoded=encoded)):
+        state = init_state(run, world, sizes)
+        epoch_of = compiled_epoch(structure(config), limits=limits)
+        after, diagnostics = epoch_of(state, batches, traced_values(config), world)
+        found.append((*serve_all(model, after.params, world, users), diagnostics))
+    whole, blocked = found
+    np.testing.assert_allclose(blocked[0], whole[0], atol=1e-4)
+    np.testing.assert_allclose(blocked[1], whole[1], atol=1e-4)
     for name in ("loss", "masked"):
-        assert np.isclose(blocked.history[0][name], whole.history[0][name], rtol=1e-5)
+        one, other = (np.mean(part[2][name]) for part in found)
+        np.testing.assert_allclose(other, one, rtol=1e-5)

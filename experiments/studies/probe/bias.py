@@ -25,9 +25,10 @@ from experiments.studies.probe.estimators import (
     score_gradient,
 )
 from research import rng
-from research.negatives.source import Batch, Pool
+from research.negatives.source import Pool
 from research.train.model import Model, Params
 from research.train.world import World
+from research.types import Pairs
 
 DECILES = 10
 SCORED = 256  # rows whose scores are stored one by one: the others add no precision
@@ -89,7 +90,7 @@ def make_point(
     """
     n = world.pairs.candidate.shape[0]
     chosen = rng.generator(seed, "probe").choice(n, min(rows, n), replace=False)
-    batch = Batch(*(column[jnp.asarray(np.sort(chosen))] for column in world.pairs))
+    batch = Pairs(*(column[jnp.asarray(np.sort(chosen))] for column in world.pairs))
     every = jnp.arange(world.pool.counts.shape[0], dtype=jnp.int32)
 
     def towers(params: Params) -> tuple[Float[Array, "b d"], Float[Array, "i d"]]:

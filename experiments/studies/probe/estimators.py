@@ -19,9 +19,9 @@ from research.logits.candidates import Block, candidate_logits
 from research.losses import LOSSES
 from research.losses.entry import VECTORS
 from research.negatives import make_sources
-from research.negatives.source import Batch, Drawn, Hyper, Pool, Source
+from research.negatives.source import Drawn, Hyper, Pool, Source
 from research.train.run_state import traced_values
-from research.types import choose
+from research.types import Pairs, choose
 
 
 class Estimator(NamedTuple):
@@ -171,7 +171,7 @@ def _always(draws: Float[Array, ""]) -> Callable[..., Float[Array, ""]]:
 def draw_rows(
     key: Key[Array, ""],
     arm: ProbedArm,
-    pairs: Batch,
+    pairs: Pairs,
     positive: Int[Array, " b"],
     pool: Pool,
     shared: bool = False,
@@ -195,7 +195,7 @@ def draw_rows(
         def one(key: Key[Array, ""], source=source, state=state):  # type: ignore[no-untyped-def]
             size = arm.config.batch - 1 if source.origin == "batch" else 1
             index = jax.random.randint(key, (size,), 0, pairs.candidate.shape[0])
-            batch = Batch(*(column[index] for column in pairs))
+            batch = Pairs(*(column[index] for column in pairs))
             return source.draw(key, batch, state, pool).ids.reshape(-1)
 
         def rows(key: Key[Array, ""], one=one):  # type: ignore[no-untyped-def]
@@ -240,7 +240,7 @@ def score_gradient(
     """
     loss, n = LOSSES[arm.config.loss], positive.shape[0]
     empty = jnp.zeros(n, jnp.int32)
-    batch = Batch(empty, empty, positive, jnp.ones(n))
+    batch = Pairs(empty, empty, positive, jnp.ones(n))
 
     def total(scores: Float[Array, "b i"]) -> Float[Array, ""]:
         raw = scores * arm.hyper["temperature"]

@@ -14,13 +14,13 @@ from research.batches import epoch_batches
 from research.config import Config, structure
 from research.evaluate.record import bands
 from research.negatives import make_sources
-from research.negatives.source import Batch, Source
+from research.negatives.source import Source
 from research.prepare import Prepared
 from research.train.loop import compiled_epoch
 from research.train.model import Model, Params, serve_all
 from research.train.run_state import init_state, traced_values
 from research.train.world import World
-from research.types import BANDS
+from research.types import BANDS, Pairs
 
 CHUNK = 12  # steps between two snapshots: an epoch of 100K has 96
 LAGS = (1, 4, 16)  # snapshots
@@ -140,7 +140,7 @@ def _through_epoch(
 ) -> tuple[Int[Array, "s i"], Float[Array, "s 3"], Float[Array, " s"]]:
     def step(carry, index):  # type: ignore[no-untyped-def]
         state, at = carry
-        batch = Batch(*(column[index] for column in world.pairs))
+        batch = Pairs(*(column[index] for column in world.pairs))
         drawn = source.draw(jax.random.fold_in(key, at), batch, state, world.pool)
         users = model.serve_users(params, world, batch.query, batch.position)
         every = users @ items.T
