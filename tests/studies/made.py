@@ -21,6 +21,7 @@ from experiments.studies.probe.estimators import (
 )
 from research.config import Config
 from research.negatives.source import Source
+from research.types import Pairs
 
 Ids = tuple[jax.Array, ...]
 
