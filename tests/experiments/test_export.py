@@ -44,7 +44,7 @@ def lists_of(name, folder, data, seen):
     run = prepared_run(arm(name), str(data))
     fold = run.fold
     arrays = np.load(folder / "vectors.npz")
-    scorer = serve(run, arrays["users"], arrays["items"], prior=arm(name).prior)
+    scorer = serve(run, arrays["users"], arrays["items"], prior=run.config.prior)
     offsets, ids = seen_items_of(fold)
     scores = scorer(slice(0, len(fold.evaluated)), slice(0, fold.fitted.n_items)).copy()
     if seen:

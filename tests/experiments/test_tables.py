@@ -13,7 +13,7 @@ from experiments.grids import GRIDS
 from experiments.studies import STUDIES
 from research.files import read_json
 from research.report.pages import read_table
-from research.report.records import read_header, save_records
+from research.report.records import RESULTS_VERSION, read_header, save_records
 from tests.experiments.made import SMALL, contents, runs_of
 from tests.report.made import made_rows
 
@@ -143,7 +143,7 @@ def test_a_run_that_succeeds_is_failed_no_more(call, tmp_path, monkeypatch):
         raise MemoryError("none left\nat all")
 
     with monkeypatch.context() as patch:
-        patch.setattr(runs, "train", broken)
+        patch.setattr(runs, "train_together", broken)
         called = call(*words)
     assert called.status == 1
     assert "failed: MemoryError" in called.out
