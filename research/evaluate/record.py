@@ -51,14 +51,10 @@ def bands(item_counts: Int[np.ndarray, " i"]) -> UInt8[np.ndarray, " i"]:
 class Evaluation:
     """A run's lists beside the phase they are judged by: what columns are measured of.
 
-    Args:
-      fold: the phase; counts and bands come from its fitted part alone.
-      lists: top-k of fold.evaluated, best first, [v, k].
-      ks: cut-offs of the record.
-      user: row of lists of each held-out positive, [h], by user, then by rank.
-      item: the held-out positives, [h].
-      rank: their places in the lists, from 0; DEPTH where they aren't listed, [h].
-      scorer: what the lists were made from, where that is at hand.
+    lists are the top-k of fold.evaluated, best first, and ks the record's cut-offs.
+    user (a row of lists), item and rank (from 0; DEPTH where it isn't listed) are of
+    the held-out positives, by user, then by rank. scorer is what the lists were made
+    from, where that is at hand.
     """
 
     fold: Fold
@@ -121,23 +117,15 @@ def evaluate(
     n_items, n_users = fold.fitted.n_items, len(fold.evaluated)
     _check_shapes(ks, lists.shape, n_users, n_items)
     run = Evaluation(fold, lists, ks, *_held_out(fold, lists), scorer)
-    measured = {
-        metric.column: metric.measure(run)
-        for metric in METRICS.values()
-        if metric.measure is not None
-    }
+    measured = {m.column: m.measure(run) for m in METRICS.values() if m.measure}
+    exposure = [np.bincount(lists[:, :k].ravel(), minlength=n_items + 1) for k in ks]
     return check(
         Record(
             ks=np.array(ks, np.int64),
             held=np.bincount(run.user, minlength=n_users),
             rank=run.rank,
             band=bands(run.counts)[run.item],
-            exposure=np.stack(
-                [
-                    np.bincount(lists[:, :k].ravel(), minlength=n_items + 1)[:n_items]
-                    for k in ks
-                ]
-            ),
+            exposure=np.stack(exposure)[:, :n_items],
             item_counts=run.counts,
             columns={n: found for n, found in measured.items() if found is not None},
         )
@@ -198,7 +186,7 @@ def _check_shapes(
         )
 
 
-def intra_list_distance(run: Evaluation) -> Float[np.ndarray, " v"]:
+def ild(run: Evaluation) -> Float[np.ndarray, " v"]:
     """1 / (K (K - 1)) sum_{i != j} 1 - cos(g_i, g_j) over multi-hot genres g.
 
     [ziegler2005], over the K <= 20 items of a list; an item without genre has cosine 0
@@ -241,7 +229,7 @@ def _mean_of_list(
     return np.where(n > 0, total / np.maximum(n, 1), np.nan)
 
 
-def item_balanced(run: Evaluation) -> Float[np.ndarray, " v"]:
+def recall_item(run: Evaluation) -> Float[np.ndarray, " v"]:
     """U / I * sum over u's held-out items of [rank < 20] / (users who hold it out).
 
     Of the U evaluated users and the I distinct items held out by them: its mean over
@@ -285,7 +273,7 @@ def foreign_genres(fold: Fold) -> Bool[np.ndarray, "v g"] | None:
     return (profile < UNFAMILIAR * profile.sum(axis=1, keepdims=True)) | (profile == 0)
 
 
-def is_expansion(run: Evaluation) -> UInt8[np.ndarray, " h"] | None:
+def expansion(run: Evaluation) -> UInt8[np.ndarray, " h"] | None:
     """1 where a held-out item has a genre and all its genres are foreign to the user.
 
     None where no item has a genre: absent, not zero.
@@ -297,7 +285,7 @@ def is_expansion(run: Evaluation) -> UInt8[np.ndarray, " h"] | None:
     return (of_item.any(axis=1) & ~familiar).astype(np.uint8)
 
 
-def outside_share(run: Evaluation) -> Float[np.ndarray, " v"] | None:
+def outside_genres(run: Evaluation) -> Float[np.ndarray, " v"] | None:
     """The share of a list's genres, counted slot by slot, that are foreign to its user.
 
     An item of two genres counts twice, one without a genre not at all; NaN where no

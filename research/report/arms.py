@@ -9,12 +9,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from research.evaluate.metrics import CUTOFF, METRICS
+from research.report.pages import interval_text
 from research.report.pictures import (
     STYLE,
     Drawing,
     above,
     blank,
-    error_bars,
+    draw_point,
     folded,
     label_points,
     look,
@@ -49,14 +50,20 @@ def arms_figure(
     swept = swept_columns(frame)
     with matplotlib.rc_context(STYLE):
         figure, axes = blank(5.0)
+        style: dict[str, Any] = {"markeredgecolor": "white", "markeredgewidth": 0.6}
         for row in shown.to_dict("records"):
-            _point(axes, row, (across, up), row["arm"] == reference)
+            x, y, colour = row[across], row[up], look(str(row["arm"])).colour
+            draw_point(axes, row, (x, y), up, markersize=8, elinewidth=1.2, **style)
+            if row["arm"] == reference:
+                ring = {"facecolors": "none", "edgecolors": colour, "linewidths": 1.5}
+                axes.scatter(x, y, s=196, **ring)
+                dashes = {"linestyle": (0, (4, 4)), "linewidth": 0.9, "zorder": 1}
+                axes.axhline(y, color=colour, **dashes)
         axes.set_ylabel(f"{METRICS[up].axis(CUTOFF)}, with 95 % interval")
         notes = unfinished(points, swept)
         axes.set_xlabel("\n".join([METRICS[across].axis(CUTOFF), *notes]))
         axes.margins(x=0.1, y=0.08)
-        heading = folded(title or _leader(shown, up, reference))
-        axes.set_title(heading, loc="left", fontweight="bold", pad=10)
+        above(figure, folded(title or _leader(frame, up, swept)))
         _name_points(axes, shown, (across, up), swept, reference)
     return Drawing(figure, points)
 
@@ -90,43 +97,6 @@ def leading_place(values: "pd.Series[float]", metric: str) -> tuple[str, Any]:
     if METRICS[metric].better == "lower":
         return "lowest", values.idxmin()
     return "highest", values.idxmax()
-
-
-def _leader(shown: pd.DataFrame, metric: str, reference: str) -> str:
-    if shown.empty:
-        return "No run finished"
-    end, place = leading_place(shown[metric], metric)
-    arm, value = shown.arm[place], shown[metric][place]
-    text = f"{arm} has the {end} {METRICS[metric].title(CUTOFF)}, {value:.3f}"
-    against = shown[shown.arm == reference][metric]
-    if len(against) != 1 or arm == reference:
-        return text
-    return f"{text}: {value - against.iloc[0]:+.3f} over {reference}"
-
-
-def _point(
-    axes: Axes, row: dict[Hashable, Any], names: tuple[str, str], is_reference: bool
-) -> None:
-    arm = look(str(row["arm"]))
-    x, y = (row[name] for name in names)
-    axes.errorbar(
-        x,
-        y,
-        error_bars(row, names[1]),
-        color=arm.colour,
-        marker=arm.marker,
-        markeredgecolor="white",
-        markeredgewidth=0.6,
-        markersize=8,
-        elinewidth=1.2,
-    )
-    if is_reference:
-        axes.scatter(
-            x, y, s=196, facecolors="none", edgecolors=arm.colour, linewidths=1.5
-        )
-        axes.axhline(
-            y, color=arm.colour, linewidth=0.9, linestyle=(0, (4, 4)), zorder=1
-        )
 
 
 def _name_points(
@@ -189,21 +159,23 @@ def dots_figure(
         figure, panels = blank(height, ncols=len(metrics), sharey=True, squeeze=False)
         panels = panels[0]
         for axes, metric in zip(panels, metrics, strict=True):
-            _dots(axes, shown, metric)
+            for n, row in enumerate(shown.to_dict("records")):
+                at = row[metric], float(n)
+                draw_point(axes, row, at, metric, True, markersize=6, elinewidth=1.2)
             interval = ", 95 % interval" if metric == metrics[0] else ""
             axes.set_xlabel(METRICS[metric].title(CUTOFF) + interval)
-        names = [_dots_name(row, swept) for row in shown.to_dict("records")]
+        names = [_short_name(row, swept) for row in shown.to_dict("records")]
         panels[0].set_yticks(range(len(shown)), names)
         panels[0].set_ylabel("arm and swept values" if swept else "arm")
         for axes in panels:
             axes.locator_params(axis="x", nbins=5)
         panels[0].set_ylim(len(shown) - 0.4, -0.6)
-        above(figure, folded(title or _dots_leader(frame, metrics[0], swept)))
+        above(figure, folded(title or _leader(frame, metrics[0], swept)))
         notes_below(figure, [*_legend(shown), *unfinished(points, swept)])
     return Drawing(figure, points)
 
 
-def _dots_leader(frame: pd.DataFrame, metric: str, swept: list[str]) -> str:
+def _leader(frame: pd.DataFrame, metric: str, swept: list[str]) -> str:
     """Which cell leads in a metric, and the interval of its lead over the reference."""
     cells = frame[(frame.metric == metric) & (frame.k == CUTOFF)]
     if cells["mean"].isna().all():
@@ -211,29 +183,14 @@ def _dots_leader(frame: pd.DataFrame, metric: str, swept: list[str]) -> str:
     end, place = leading_place(cells["mean"], metric)
     best, name = cells.loc[place].to_dict(), METRICS[metric].title(CUTOFF)
     name = name.removesuffix(f"@{CUTOFF}")
-    text = f"{_dots_name(best, swept)}: {end} {name}, {best['mean']:.3f}"
+    text = f"{_short_name(best, swept)}: {end} {name}, {best['mean']:.3f}"
     if pd.isna(best["delta"]):
         return text
-    low, high = best["delta_low"], best["delta_high"]
-    gap = f"{best['delta']:+.3f} [{low:+.3f}, {high:+.3f}]"
-    return f"{text}; {gap} over {best['against']}"
+    gap = (best["delta"], best["delta_low"], best["delta_high"], "+.3f")
+    return f"{text}; {interval_text(*gap)} over {best['against']}"
 
 
-def _dots(axes: Axes, shown: pd.DataFrame, metric: str) -> None:
-    for n, row in enumerate(shown.to_dict("records")):
-        arm = look(str(row["arm"]))
-        axes.errorbar(
-            row[metric],
-            n,
-            xerr=error_bars(row, metric),
-            color=arm.colour,
-            marker=arm.marker,
-            markersize=6,
-            elinewidth=1.2,
-        )
-
-
-def _dots_name(row: dict[Hashable, Any], swept: list[str]) -> str:
+def _short_name(row: dict[Hashable, Any], swept: list[str]) -> str:
     """The arm, its swept values, and those of its switches that are on."""
     known = [field for field in swept if not pd.isna(row[field])]
     plain = [field for field in known if field not in SWITCHES]

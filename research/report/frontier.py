@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
@@ -12,13 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy import ndarray
 
-from research.evaluate.metrics import (
-    CUTOFF,
-    METRICS,
-    Key,
-    mean_counted,
-    metric_values,
-)
+from research.evaluate.metrics import CUTOFF, METRICS, mean_counted
 from research.report.intervals import bounds, resample
 from research.report.pages import (
     EMPTY,
@@ -31,7 +25,7 @@ from research.report.pictures import (
     STYLE,
     Drawing,
     blank,
-    error_bars,
+    draw_point,
     legend_above,
     look,
 )
@@ -88,15 +82,15 @@ def _cells(results: Sequence[RunResult]) -> dict[CellName, Measured]:
     for result in results:
         name = result.arm, tuple(result.swept.items())
         groups.setdefault(name, []).append(result)
-    keys = [Key(metric, CUTOFF) for metric in (*JUDGED, POPULARITY)]
+    metrics = [METRICS[name] for name in (*JUDGED, POPULARITY)]
     cells = {}
     for name, runs in groups.items():
         records = [r.record for r in sorted(runs, key=lambda r: r.seed) if r.record]
         if len(records) < len(runs):
             continue
-        by_seed = [[metric_values(record, key) for key in keys] for record in records]
+        by_seed = [[m.of(record, CUTOFF) for m in metrics] for record in records]
         values = np.array(by_seed).transpose(2, 0, 1)
-        means = [mean_counted(values[..., m].ravel()) for m in range(len(keys))]
+        means = [mean_counted(values[..., m].ravel()) for m in range(len(metrics))]
         cells[name] = Measured(np.array(means), resample(values))
     return cells
 
@@ -231,7 +225,7 @@ def _winners_page(won: pd.DataFrame, fields: list[str]) -> str:
 def _line_page(judged: pd.DataFrame) -> str:
     fields = [n for n in judged.columns[1 : list(judged.columns).index("metric")]]
     names = list(dict.fromkeys(judged.line))
-    headings = ["arm", f"mean {METRICS[POPULARITY].heading}", "metric", "value"]
+    headings = ["arm", f"mean {METRICS[POPULARITY].heading(CUTOFF)}", "metric", "value"]
     headings += [*(f"against `{name}` + prior" for name in names), "verdict"]
     lines = []
     for _, rows in judged.groupby(["arm", *fields, "metric"], sort=False, dropna=False):
@@ -358,19 +352,9 @@ def _points(
     axes: Axes, points: pd.DataFrame, x: str, y: str, strong: np.ndarray
 ) -> None:
     for row, solid in zip(points.to_dict("records"), strong, strict=True):
-        arm, alpha = look(str(row["arm"])), 1.0 if solid else PALE
-        axes.errorbar(
-            row[x],
-            row[y],
-            error_bars(row, y),
-            color=arm.colour,
-            marker=arm.marker,
-            markeredgecolor="white",
-            markeredgewidth=0.5,
-            elinewidth=0.9,
-            alpha=alpha,
-            zorder=3 if solid else 2,
-        )
+        style: dict[str, Any] = {"markeredgecolor": "white", "markeredgewidth": 0.5}
+        style |= {"alpha": 1.0 if solid else PALE, "zorder": 3 if solid else 2}
+        draw_point(axes, row, (row[x], row[y]), y, elinewidth=0.9, **style)
 
 
 def _around(figure: Figure, points: pd.DataFrame, title: str) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from research.evaluate.metrics import CUTOFF, METRICS, Metric
+from research.evaluate.metrics import CUTOFF, METRICS, PageColumn
 from research.files import beside, replace
 from research.report.records import RunResult
 from research.report.tables import (
@@ -123,29 +123,6 @@ def write_texts(path: Path, texts: Mapping[str, str | pd.DataFrame]) -> list[Pat
     ]
 
 
-def write_table(
-    frame: pd.DataFrame,
-    path: Path,
-    title: str,
-    marked: "pd.Series[str] | None" = None,
-    notes: Sequence[str] = (),
-    k: int = CUTOFF,
-) -> list[Path]:
-    """Writes a long table as <path>.csv and <path>.md.
-
-    Args:
-      frame: the long table.
-      path: of the files, without their ends.
-      title: of the page.
-      marked: see ``marks``. Without it the page has neither bold nor daggers, since
-        what differs from the best can't be told from means and intervals.
-      notes: paragraphs below the table, before the page's own.
-      k: the page's cut-off.
-    """
-    page = markdown(frame, title, marked, notes, k)
-    return write_texts(path, {".csv": frame, ".md": page})
-
-
 def write_report(
     results: Sequence[RunResult],
     reference: str,
@@ -155,12 +132,12 @@ def write_report(
     notes: Sequence[str] = (),
     k: int = CUTOFF,
 ) -> pd.DataFrame:
-    """Measures a grid's runs once, writes its table's files, and returns the table.
+    """Measures a grid's runs once, writes <path>.csv and .md, and returns the table.
 
     Args:
       results: of the runs.
       reference: the arm that differences are taken from.
-      path: as in ``write_table``, as are title, notes and k.
+      path: of the files, without their ends.
       title: of the page.
       swept: fields whose columns come first.
       notes: paragraphs below the table.
@@ -169,7 +146,8 @@ def write_report(
     cells = measure(results, swept)
     frame = long_form(cells, reference, swept_fields(results, swept))
     notes = [*notes, *not_measured(results)]
-    write_table(frame, path, title, marks(cells), notes, k)
+    page = markdown(frame, title, marks(cells), notes, k)
+    write_texts(path, {".csv": frame, ".md": page})
     return frame
 
 
@@ -200,12 +178,12 @@ def markdown(
     swept = swept_columns(frame)
     against = next((name for name in frame.against if name), "")
     present = set(frame.metric)
-    headed = {n: m for n, m in METRICS.items() if m.heading and n in present}
-    shown = dict(sorted(headed.items(), key=lambda entry: not entry[1].leading))
+    paged = {n: m.page for n, m in METRICS.items() if m.page and n in present}
+    shown = dict(sorted(paged.items(), key=lambda entry: not entry[1].leading))
     headings = ["arm", *swept]
-    for metric in shown.values():
-        heading = metric.column_heading(k)
-        delta = [f"Δ {heading}"] if against and metric.interval else []
+    for column in shown.values():
+        heading = column.heading.format(k=k)
+        delta = [f"Δ {heading}"] if against and column.interval else []
         headings += [heading, *delta]
     rows = []
     for values, cell in at_k.groupby(["arm", *swept], sort=False, dropna=False):
@@ -219,34 +197,34 @@ def markdown(
 
 
 def _cells(
-    cell: pd.DataFrame, shown: Mapping[str, Metric], with_delta: bool
+    cell: pd.DataFrame, shown: Mapping[str, PageColumn], with_delta: bool
 ) -> list[str]:
     """The cells of one row, its long rows indexed by metric; of a failed run, one."""
     note = str(cell.note.iloc[0])
     if note.startswith("failed"):
         return [note]
     out = []
-    for name, metric in shown.items():
-        if name not in cell.index:
+    for name, column in shown.items():
+        if name not in cell.index:  # none at this cut-off
             out.append(EMPTY)
             continue
-        row, form = cell.loc[name], metric.number
+        row, form = cell.loc[name], column.number
         text = number_text(row["mean"], form)
         if row["mark"] == "best":
             text = f"**{text}**"
         elif row["mark"] == "tie":
             text += DAGGER
-        if metric.interval:
+        if column.interval:
             text = interval_text(text, row["low"], row["high"], form)
         out.append(text)
-        if metric.interval and with_delta:
+        if column.interval and with_delta:
             delta = row["delta"], row["delta_low"], row["delta_high"]
             out.append(interval_text(*delta, f"+{form}"))
     return out
 
 
 def _footnotes(
-    at_k: pd.DataFrame, shown: Mapping[str, Metric], against: str, k: int
+    at_k: pd.DataFrame, shown: Mapping[str, PageColumn], against: str, k: int
 ) -> list[str]:
     done = at_k[at_k.seeds > 0]
     counts = "no run finished"
@@ -264,7 +242,7 @@ def _footnotes(
             " (the paired 95 % interval of the difference from the best includes zero)."
             " Columns without bold describe the lists; neither end is the better one."
         )
-    for text in dict.fromkeys(metric.footnote for metric in METRICS.values()):
-        if text and all(n in shown for n, m in METRICS.items() if m.footnote == text):
-            out.append(text)
-    return out
+    columns = {name: metric.page for name, metric in METRICS.items() if metric.page}
+    hidden = {c.footnote for name, c in columns.items() if name not in shown}
+    notes = dict.fromkeys(column.footnote for column in shown.values())
+    return [*out, *(note for note in notes if note not in hidden)]

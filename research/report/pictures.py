@@ -177,16 +177,29 @@ def notes_below(figure: Figure, lines: Sequence[str]) -> None:
         figure.supxlabel("\n".join(lines), fontsize=9.5, x=0.01, ha="left")
 
 
-def error_bars(row: Mapping[Hashable, Any], metric: str) -> np.ndarray:
-    """The lengths of a point's interval, below and above its mean, [2, 1].
+def draw_point(
+    axes: Axes,
+    row: Mapping[Hashable, Any],
+    at: tuple[float, float],
+    metric: str,
+    lying: bool = False,
+    **style: Any,
+) -> None:
+    """Draws an arm's point in its look, with the interval of a metric.
 
-    >>> error_bars({"recall": 0.5, "recall_low": 0.25, "recall_high": 1.0}, "recall")
-    array([[0.25],
-           [0.5 ]])
+    Args:
+      axes: to draw on.
+      row: of ``wide``'s frame.
+      at: the point.
+      metric: whose interval it is.
+      lying: whether the interval lies along the horizontal axis.
+      style: further arguments of matplotlib's errorbar.
     """
-    mean = row[metric]
+    arm, mean = look(str(row["arm"])), row[metric]
     reach = np.array([[mean - row[f"{metric}_low"]], [row[f"{metric}_high"] - mean]])
-    return np.maximum(reach, 0)  # a percentile interval need not hold its mean
+    # a percentile interval need not hold its mean
+    style["xerr" if lying else "yerr"] = np.maximum(reach, 0)
+    axes.errorbar(*at, color=arm.colour, marker=arm.marker, **style)
 
 
 def save_figure(figure: Figure, points: pd.DataFrame, path: Path) -> list[Path]:

@@ -136,13 +136,10 @@ def pack(record: Record) -> dict[str, ndarray]:
     Raises:
       ValueError: a negative count, or a column that float16 can't hold.
     """
-    fields = record._asdict()
-    columns = fields.pop("columns")
-    order = dict.fromkeys([*(name for name in FIRST if name in columns), *columns])
-    return {
-        name: _packed(name, values)
-        for name, values in (fields | {name: columns[name] for name in order}).items()
-    }
+    arrays = record._asdict()
+    columns = arrays.pop("columns")
+    arrays |= {name: columns[name] for name in FIRST if name in columns} | columns
+    return {name: _packed(name, values) for name, values in arrays.items()}
 
 
 def _packed(name: str, values: ndarray) -> ndarray:

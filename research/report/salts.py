@@ -27,7 +27,7 @@ def over_salts(frame: pd.DataFrame) -> pd.DataFrame:
     number; above, in how many it is above 0.
     """
     lines = []
-    compared = [name for name, metric in METRICS.items() if metric.interval]
+    compared = [n for n, m in METRICS.items() if m.page and m.page.interval]
     rows = frame[(frame.k == CUTOFF) & frame.metric.isin(compared)]
     for (arm, metric, against), part in rows.dropna(subset="delta").groupby(
         ["arm", "metric", "against"], sort=False
@@ -60,7 +60,7 @@ def _page(differences: pd.DataFrame) -> str:
     rows = []
     for row in differences.to_dict("records"):
         delta = interval_text(row["mean"], row["low"], row["high"], "+.4f")
-        heading = METRICS[row["metric"]].column_heading(CUTOFF)
+        heading = METRICS[row["metric"]].heading(CUTOFF)
         ends = f"{row['least']:+.4f}", f"{row['largest']:+.4f}"
         above = f"{row['above']} of {row['salts']}"
         rows.append([f"`{row['arm']}`", heading, delta, *ends, above])

@@ -26,62 +26,25 @@ from research.report.tables import wide
 NARROW = 16  # characters of an arm's name, of which four fit beside each other
 
 
-def temperature_figure(
+def sweep_figure(
     frame: pd.DataFrame,
     title: str | None = None,
     swept: str = "temperature",
     metrics: Sequence[str] = ("recall", "recall_item", "coverage", "train_count"),
+    columns: int = 2,
+    height: float = 2.5,
 ) -> Drawing:
-    """Draws recall, item recall, coverage and popularity along a swept value.
+    """Draws metrics at cut-off 20 along a swept value, each in a panel of its own.
 
-    Small multiples with one line per arm and its 95 % band; an arm without the swept
-    field is a dashed level. What failed leaves a gap, and is named below.
+    One line per arm with its 95 % band; an arm without the swept field is a dashed
+    level. What failed leaves a gap, and is named below. A metric that the table lacks
+    (data without genres) has no panel.
 
     Args:
       frame: a long table with the swept column.
-      title: what the figure says; without one, where recall peaks.
+      title: what the figure says; without one, where the leading arm peaks, and what
+        rises and what falls.
       swept: the column along the horizontal axis, logarithmic if all are positive.
-      metrics: of the panels.
-    """
-    return _panels(frame, title, swept, metrics, columns=2, height=2.5)
-
-
-def diversity_figure(
-    frame: pd.DataFrame,
-    title: str | None = None,
-    swept: str = "temperature",
-    metrics: Sequence[str] = (
-        *("recall", "recall_item", "coverage", "gini", "ild", "novelty"),
-        *("outside_genres", "recall_expansion", "repulsion"),
-    ),
-) -> Drawing:
-    """Draws recall and each kind of diversity at 20 along a swept value, bands 95 %.
-
-    A kind that the table lacks (data without genres) has no panel.
-
-    Args:
-      frame: a long table with the swept column.
-      title: what the figure says; without one, what rises and what falls.
-      swept: the column along the horizontal axis.
-      metrics: of the panels.
-    """
-    return _panels(frame, title, swept, metrics, columns=3, height=1.75)
-
-
-def _panels(
-    frame: pd.DataFrame,
-    title: str | None,
-    swept: str,
-    metrics: Sequence[str],
-    columns: int,
-    height: float,
-) -> Drawing:
-    """A panel for each metric that the table has, along the swept value.
-
-    Args:
-      frame: a long table with the swept column.
-      title: what the figure says, or None.
-      swept: the column along the horizontal axis.
       metrics: of the panels; the first one decides which arm leads.
       columns: panels beside each other.
       height: of a panel, in inches.
@@ -197,8 +160,8 @@ def _trade(points: pd.DataFrame, metrics: Sequence[str], swept: str) -> str:
     up: list[str] = []
     down: list[str] = []
     for name in others:
-        if not METRICS[name].leading and start[name] != end[name]:
-            words = METRICS[name].heading or METRICS[name].title(CUTOFF)
+        page, words = METRICS[name].page, METRICS[name].heading(CUTOFF)
+        if not (page and page.leading) and start[name] != end[name]:
             (up if end[name] > start[name] else down).append(words)
     changes = [f"raises {', '.join(up)}"] if up else []
     changes += [f"lowers {', '.join(down)}"] if down else []

@@ -1,6 +1,8 @@
 """Metrics against their definitions read slowly, against rax, and by hand."""
 
 import math
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -16,9 +18,8 @@ from research.evaluate.metrics import (
     Key,
     Metric,
     keys,
-    per_user,
+    metric_values,
     summary,
-    whole_set,
 )
 from research.registry import Deferred
 from research.types import BANDS, Record, check
@@ -79,7 +80,7 @@ def slow(ranks, bands, k):
 
 def test_values_by_hand(by_hand):
     check(by_hand)
-    found = per_user(by_hand)
+    found = metric_values(by_hand)
     assert found[Key("recall", 2)].tolist() == [1 / 2, 1 / 3, 0]
     assert found[Key("recall", 20)].tolist() == [1, 2 / 3, 0]
     assert found[Key("hit", 2)].tolist() == [1, 1, 0]
@@ -103,7 +104,7 @@ def test_values_by_hand(by_hand):
 
 
 def test_whole_set_by_hand(by_hand):
-    found = whole_set(by_hand)
+    found = metric_values(by_hand)
     assert found[Key("coverage", 2)] == 3 / 4
     assert found[Key("coverage", 20)] == 1
     # ascending shares 0, 1/6, 2/6, 3/6 with weights -3, -1, 1, 3 over n - 1 = 3
@@ -138,7 +139,7 @@ def test_per_user_equals_its_definition(users):
     bands = [[band for _, band in user] for user in users]
     ks = (1, 7, 20, 100)
     record = record_of(ranks, bands, [[1, 0]] * len(ks), [3, 1], ks)
-    found = per_user(record)
+    found = metric_values(record)
     for k in ks:
         for u, (rank, band) in enumerate(zip(ranks, bands, strict=True)):
             for metric, value in slow(rank, band, k).items():
@@ -162,7 +163,7 @@ def test_agrees_with_rax(metric, theirs):
         labels = np.zeros(150)
         labels[ranks] = 1
         capped = np.minimum(ranks, 100).tolist()
-        found = per_user(record_of([capped], [[0] * n], [[1]] * 4, [1], KS))
+        found = metric_values(record_of([capped], [[0] * n], [[1]] * 4, [1], KS))
         for k in KS.tolist():
             with jax.numpy_dtype_promotion("standard"):
                 value = theirs(jnp.arange(150.0, 0, -1), jnp.asarray(labels), topn=k)
@@ -170,15 +171,14 @@ def test_agrees_with_rax(metric, theirs):
 
 
 def test_columns_are_at_20_alone_and_come_as_recorded(by_hand):
-    found = per_user(by_hand)
+    found = metric_values(by_hand)
     assert found[Key("train_count", 20)].tolist() == [2, 3, 4]
     assert found[Key("recall_item", 20)].dtype == np.float64
     assert Key("ild", 2) not in found
 
 
-def test_keys_are_what_the_two_functions_give(by_hand):
-    both = [*per_user(by_hand), *whole_set(by_hand)]
-    assert sorted(both) == sorted(keys(by_hand.ks.tolist()))
+def test_keys_are_those_of_the_values(by_hand):
+    assert list(metric_values(by_hand)) == keys(by_hand.ks.tolist())
     assert list(dict.fromkeys(key.metric for key in keys(KS.tolist()))) == list(METRICS)
 
 
@@ -192,8 +192,10 @@ def test_summary_leaves_out_users_who_do_not_count(by_hand):
 
 
 def test_nothing_recommended_is_not_zero(by_hand):
-    nothing = whole_set(by_hand._replace(exposure=np.zeros((2, 4), int)))
-    assert all(math.isnan(value) for value in nothing.values())
+    nothing = metric_values(by_hand._replace(exposure=np.zeros((2, 4), int)))
+    whole = [key for key in nothing if not METRICS[key.metric].per_user]
+    assert len(whole) == 2 * 6
+    assert all(math.isnan(nothing[key]) for key in whole)
 
 
 @pytest.mark.parametrize(
@@ -207,7 +209,7 @@ def test_nothing_recommended_is_not_zero(by_hand):
 )
 def test_records_that_do_not_add_up_are_refused(by_hand, change, words):
     with pytest.raises(ValueError, match=words):
-        per_user(by_hand._replace(**change))
+        metric_values(by_hand._replace(**change))
 
 
 @pytest.mark.parametrize("name", METRICS)
@@ -228,13 +230,24 @@ def test_a_metric_is_absent_where_its_column_is(by_hand):
 
 def test_an_entry_that_cannot_be_computed_is_refused():
     with pytest.raises(ValueError, match="toy: name the column"):
-        Metric(help="?", label="toy")
+        Metric("toy", "?")
 
 
-def test_a_metric_per_user_gives_a_value_per_user(by_hand):
-    wrong = Metric(help="?", label="toy", compute=lambda record, k: np.zeros(2))
+def test_a_metric_per_user_gives_a_value_metric_values(by_hand):
+    wrong = Metric("toy", "?", lambda record, k: np.zeros(2))
     with (
         METRICS.added("toy", wrong),
-        pytest.raises(ValueError, match=r"toy: \[2\] values for 3 users"),
+        pytest.raises(ValueError, match=r"toy: \[2\] values, 3 users"),
     ):
-        per_user(by_hand)
+        metric_values(by_hand)
+
+
+def test_naming_the_metrics_needs_neither_jax_nor_what_draws():
+    heavy = ("jax", "matplotlib", "pandas", "scipy")
+    code = (
+        "import sys; from research.evaluate.metrics import METRICS;"
+        "import research.report.records;"
+        f"print(len(METRICS), *(name for name in {heavy} if name in sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.split() == [str(len(METRICS))], done.stderr

@@ -7,14 +7,16 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
+from experiments.grids import GRIDS
 from research.evaluate.metrics import METRICS
 from research.report.arms import arms_figure, dots_figure
 from research.report.pictures import ARMS, look, save_figure
 from research.report.records import RunResult
-from research.report.sweeps import diversity_figure, temperature_figure, tradeoff_figure
+from research.report.sweeps import sweep_figure, tradeoff_figure
 from research.report.tables import table, wide
 from tests.report.made import made_record, made_rows, swept_rows
 
+diversity_figure = GRIDS["temperature"].figures["diversity"]
 FAILED = "loss not finite at step 412"
 
 
@@ -37,7 +39,7 @@ def sweep():
 def drawings(arms, sweep):
     return {
         "arms": arms_figure(arms),
-        "temperature": temperature_figure(sweep),
+        "temperature": sweep_figure(sweep),
         "tradeoff": tradeoff_figure(sweep),
         "diversity": diversity_figure(sweep),
     }
@@ -140,7 +142,7 @@ def test_every_arm_is_named_once_in_its_colour(drawings):
     assert f"not shown: lost, failed: {FAILED} (seeds 0, 1, 2)" in axes.get_xlabel()
     points = drawings["arms"].points.dropna(subset=["recall"])
     best = points.loc[points.recall.idxmax()]
-    assert f"{best.recall:.3f}" in axes.get_title(loc="left")
+    assert f"{best.recall:.3f}" in figure.get_suptitle()
 
 
 @pytest.mark.parametrize("name", ["arms", "tradeoff"])
@@ -195,7 +197,7 @@ def test_ends_and_peak_of_each_curve_are_written(drawings):
 
 def test_sweeps_that_cannot_be_drawn_are_refused(arms, sweep):
     with pytest.raises(ValueError, match="does not sweep temperature"):
-        temperature_figure(arms)
+        sweep_figure(arms)
     twice = pd.concat([sweep, sweep])
     with pytest.raises(ValueError, match="several points"):
         tradeoff_figure(twice)
@@ -203,17 +205,17 @@ def test_sweeps_that_cannot_be_drawn_are_refused(arms, sweep):
 
 def test_one_seed_has_no_bands_for_the_whole_set_and_is_drawn(tmp_path):
     frame = table(swept_rows(seeds=1), "in-batch")
-    for n, figure in enumerate((temperature_figure, tradeoff_figure, arms_figure)):
+    for n, figure in enumerate((sweep_figure, tradeoff_figure, arms_figure)):
         drawing = figure(frame)
         assert len(save_figure(*drawing, tmp_path / str(n))) == 3
         assert drawing.points.recall_low.notna().all()
-    assert temperature_figure(frame).points.coverage_low.isna().all()
+    assert sweep_figure(frame).points.coverage_low.isna().all()
 
 
 def test_a_grid_that_failed_whole_is_a_figure_that_says_so(tmp_path):
     lost = [row._replace(record=None, reason=FAILED) for row in swept_rows(seeds=1)]
     frame = table(lost, "in-batch")
-    for n, figure in enumerate((temperature_figure, tradeoff_figure, arms_figure)):
+    for n, figure in enumerate((sweep_figure, tradeoff_figure, arms_figure)):
         drawing = figure(frame)
         assert len(save_figure(*drawing, tmp_path / str(n))) == 3
         texts = "\n".join(words(drawing.figure))
@@ -224,7 +226,7 @@ def test_a_grid_that_failed_whole_is_a_figure_that_says_so(tmp_path):
 
 def test_title_can_be_given(arms, sweep):
     assert "Mine" in words(arms_figure(arms, "Mine").figure)
-    assert "Mine" in words(temperature_figure(sweep, "Mine").figure)
+    assert "Mine" in words(sweep_figure(sweep, "Mine").figure)
     assert "Mine" in words(tradeoff_figure(sweep, "Mine").figure)
 
 

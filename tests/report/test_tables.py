@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from research.evaluate.metrics import METRICS, Key, per_user, whole_set
+from research.evaluate.metrics import METRICS, Key, metric_values
 from research.report.intervals import crossed, over_seeds, paired
-from research.report.pages import csv_text, read_table, write_report, write_table
+from research.report.pages import csv_text, read_table, write_report, write_texts
 from research.report.records import RunResult
 from research.report.tables import marks, measure, table, wide
 from tests.report.made import made_record, made_rows, swept_rows
@@ -34,7 +34,7 @@ def cell(frame, arm, metric, k=20):
 
 def values(rows, arm, key):
     records = [row.record for row in rows if row.arm == arm]
-    return np.stack([per_user(record)[key] for record in records], axis=1)
+    return np.stack([metric_values(record)[key] for record in records], axis=1)
 
 
 def broken(rows, arm, seed, reason="loss not finite at step 412"):
@@ -72,7 +72,7 @@ def test_per_user_numbers_are_the_crossed_bootstrap(rows, frame, metric):
 def test_whole_set_numbers_are_t_over_seeds(rows, frame):
     key = Key("coverage", 10)
     arm, reference = (
-        np.array([whole_set(r.record)[key] for r in rows if r.arm == name])
+        np.array([metric_values(r.record)[key] for r in rows if r.arm == name])
         for name in ("full-softmax", "in-batch")
     )
     row = cell(frame, "full-softmax", "coverage", 10)
@@ -164,17 +164,17 @@ def test_a_band_without_positives_says_so(rows):
 
 def test_the_file_read_back_is_the_table(tmp_path, rows):
     frame = table(broken(rows, "popularity", 0, reason='a, "b" | c'), "in-batch")
-    write_table(frame, tmp_path / "a.b", "Title")
+    write_texts(tmp_path / "a.b", {".csv": frame})
     path = tmp_path / "a.b.csv"
     pd.testing.assert_frame_equal(read_table(path), frame, check_exact=True)
     assert csv_text(read_table(path)) == path.read_text()
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.b.csv", "a.b.md"]
+    assert [p.name for p in tmp_path.iterdir()] == ["a.b.csv"]
 
 
 def test_an_arm_may_have_an_odd_name(tmp_path):
     rows = [RunResult(arm, {}, 0, made_record(0)) for arm in ("nan", "null", "1")]
     frame = table(rows, "null")
-    write_table(frame, tmp_path / "t", "Title")
+    write_texts(tmp_path / "t", {".csv": frame})
     assert list(dict.fromkeys(read_table(tmp_path / "t.csv").arm)) == [
         "nan",
         "null",
