@@ -91,16 +91,16 @@ class Metric:
           ValueError: a metric per user did not give a value per user.
         """
         if self.compute is not None:
-            found = self.compute(record, k)
+            values = self.compute(record, k)
         elif self.per_user:
-            found = record.columns[self.column].astype(np.float64)
+            values = record.columns[self.column].astype(np.float64)
         else:
-            found = record.columns[self.column][record.ks.tolist().index(k)]
-        if self.per_user and found.shape != record.held.shape:
+            values = record.columns[self.column][record.ks.tolist().index(k)]
+        if self.per_user and values.shape != record.held.shape:
             raise ValueError(
-                f"{self.label}: {list(found.shape)} values, {len(record.held)} users"
+                f"{self.label}: {list(values.shape)} values, {len(record.held)} users"
             )
-        return found if self.per_user else float(found)
+        return values if self.per_user else float(values)
 
     def absent(self, record: Record) -> bool:
         """Whether the record lacks what it needs."""
@@ -152,8 +152,8 @@ def summary(record: Record) -> dict[str, dict[int, float]]:
     A value is NaN where no user counts.
     """
     out: dict[str, dict[int, float]] = {}
-    for (name, k), found in metric_values(record).items():
-        mean = mean_counted(found) if METRICS[name].per_user else found
+    for (name, k), values in metric_values(record).items():
+        mean = mean_counted(values) if METRICS[name].per_user else values
         out.setdefault(name, {})[k] = mean
     return out
 

@@ -8,7 +8,6 @@ fewer items, they are over those it has, and NaN where it has none.
 """
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,19 +16,17 @@ from jaxtyping import Bool, Float, Int, UInt8
 
 from research.evaluate.formulas import DEPTH
 from research.evaluate.metrics import CUTOFF, DEFAULT_KS, METRICS
-from research.evaluate.top_k import CHUNK, THREADS, TILE, Scorer, seen_items_of
+from research.evaluate.top_k import CHUNK, Scorer, by_tile, seen_items_of
 from research.types import BANDS, Fold, InputError, Record, check
 
 
 def bands(item_counts: Int[np.ndarray, " i"]) -> UInt8[np.ndarray, " i"]:
     """The popularity band of each item: 0 head, 1 torso, 2 tail (types.BANDS).
 
-    Items are put in order of fitted clicks, most first, and cut at 1/3 and 2/3 of the
-    clicks (not of the items). Items with equal counts stay together: a band is decided
-    by the clicks on strictly more popular items, band = floor(3 * those / all). So a
-    group of equals that straddles a cut belongs whole to the more popular side, the
-    head is never empty, and one item may empty the torso. Items without a click are
-    tail.
+    band = floor(3 * clicks on strictly more popular items / all clicks): cuts at 1/3
+    and 2/3 of the clicks (not of the items), with items of equal counts together on the
+    more popular side of a cut. So the head is never empty, but one item may empty the
+    torso. Items without a click are tail.
 
     Args:
       item_counts: fitted clicks of each item, [i].
@@ -87,9 +84,9 @@ class Evaluation:
         return self.fold.fitted.items.topics()
 
     @cached_property
-    def foreign(self) -> Bool[np.ndarray, "v g"] | None:
-        """The genres foreign to each user; see ``foreign_genres``."""
-        return foreign_genres(self.fold)
+    def unfamiliar(self) -> Bool[np.ndarray, "v g"] | None:
+        """The genres unfamiliar to each user; see ``unfamiliar_genres``."""
+        return unfamiliar_genres(self.fold)
 
 
 def evaluate(
@@ -127,7 +124,7 @@ def evaluate(
             band=bands(run.counts)[run.item],
             exposure=np.stack(exposure)[:, :n_items],
             item_counts=run.counts,
-            columns={n: found for n, found in measured.items() if found is not None},
+            columns={n: values for n, values in measured.items() if values is not None},
         )
     )
 
@@ -136,13 +133,19 @@ def _held_out(
     fold: Fold, lists: Int[np.ndarray, "v k"]
 ) -> tuple[Int[np.ndarray, " h"], Int[np.ndarray, " h"], UInt8[np.ndarray, " h"]]:
     """Row of lists, item and rank of each held-out positive, by user, then by rank."""
-    judged = np.isin(fold.held_user, fold.evaluated)
-    user = np.searchsorted(fold.evaluated, fold.held_user[judged])
-    item = fold.held_item[judged]
+    user, item = _positives(fold)
     rank = ranks(user, item, lists[:, :DEPTH], fold.fitted.n_items)
     # what shares a rank, the misses, by item: equal lists leave equal records
     order = np.lexsort((item, rank, user))
     return user[order], item[order], rank[order]
+
+
+def _positives(fold: Fold) -> tuple[Int[np.ndarray, " h"], Int[np.ndarray, " h"]]:
+    """Row of lists and item of each held-out positive of the evaluated users."""
+    judged = np.isin(fold.held_user, fold.evaluated)
+    return np.searchsorted(fold.evaluated, fold.held_user[judged]), fold.held_item[
+        judged
+    ]
 
 
 def ranks(
@@ -166,8 +169,8 @@ def ranks(
     listed = np.arange(n_users, dtype=np.int64)[:, None] * stride + lists
     place = np.searchsorted(wanted, listed.ravel(), sorter=order)
     nearest = order[np.minimum(place, len(order) - 1)]
-    found = np.flatnonzero(wanted[nearest] == listed.ravel())
-    rank[nearest[found]] = found % width
+    hits = np.flatnonzero(wanted[nearest] == listed.ravel())
+    rank[nearest[hits]] = hits % width
     return rank
 
 
@@ -200,9 +203,9 @@ def ild(run: Evaluation) -> Float[np.ndarray, " v"]:
     size = np.sqrt(genres.sum(axis=1, keepdims=True))
     unit = genres / np.maximum(size, 1.0)  # a row without genre stays 0
     total = np.einsum("vk,vkg->vg", filled.astype(np.float64), unit[shown])
-    own = (filled & (size[:, 0] > 0)[shown]).sum(axis=1)
+    squares = (filled & (size[:, 0] > 0)[shown]).sum(axis=1)
     n = filled.sum(axis=1)
-    cosines = (total**2).sum(axis=1) - own
+    cosines = (total**2).sum(axis=1) - squares
     pairs = n * (n - 1)
     return np.where(pairs > 0, 1.0 - cosines / np.maximum(pairs, 1), np.nan)
 
@@ -247,13 +250,13 @@ def distinct(run: Evaluation) -> Int[np.ndarray, " k"]:
     return np.array([len(np.unique(run.lists[:, :k], axis=0)) for k in run.ks])
 
 
-# Below this share of a user's genre counts, a genre is foreign to the user: of
+# Below this share of a user's genre counts, a genre is unfamiliar to the user: of
 # MovieLens's 18 genres, equal shares would be 5.6 % each.
 UNFAMILIAR = 0.05
 
 
-def foreign_genres(fold: Fold) -> Bool[np.ndarray, "v g"] | None:
-    """The genres foreign to each evaluated user; None where no item has a genre.
+def unfamiliar_genres(fold: Fold) -> Bool[np.ndarray, "v g"] | None:
+    """The genres unfamiliar to each evaluated user; None where no item has a genre.
 
     With c_ug the user's fitted positives of genre g: c_ug < 0.05 sum_g c_ug, or
     c_ug = 0.
@@ -274,30 +277,30 @@ def foreign_genres(fold: Fold) -> Bool[np.ndarray, "v g"] | None:
 
 
 def expansion(run: Evaluation) -> UInt8[np.ndarray, " h"] | None:
-    """1 where a held-out item has a genre and all its genres are foreign to the user.
+    """1 where a held-out item has genres, all of them unfamiliar to its user.
 
     None where no item has a genre: absent, not zero.
     """
-    if run.foreign is None:
+    if run.unfamiliar is None:
         return None
     of_item = run.genres[run.item]
-    familiar = (of_item & ~run.foreign[run.user]).any(axis=1)
+    familiar = (of_item & ~run.unfamiliar[run.user]).any(axis=1)
     return (of_item.any(axis=1) & ~familiar).astype(np.uint8)
 
 
 def outside_genres(run: Evaluation) -> Float[np.ndarray, " v"] | None:
-    """The share of a list's genres, counted slot by slot, that are foreign to its user.
+    """The share of a list's genres, slot by slot, that are unfamiliar to its user.
 
     An item of two genres counts twice, one without a genre not at all; NaN where no
     item of the list has a genre. None where no item of the catalogue has one.
     """
-    if run.foreign is None:
+    if run.unfamiliar is None:
         return None
-    shown, filled, counts = run.shown, run.filled, np.zeros(run.foreign.shape)
+    shown, filled, counts = run.shown, run.filled, np.zeros(run.unfamiliar.shape)
     for slot in range(shown.shape[1]):  # never [v, k, g]
         counts += run.genres[shown[:, slot]] & filled[:, slot, None]
     total = counts.sum(axis=1)
-    outside = np.where(run.foreign, counts, 0.0).sum(axis=1)
+    outside = np.where(run.unfamiliar, counts, 0.0).sum(axis=1)
     return np.where(total > 0, outside / np.maximum(total, 1), np.nan)
 
 
@@ -315,13 +318,10 @@ def repulsion(run: Evaluation) -> Float[np.ndarray, " v"] | None:
     fold, n_users, n_items = run.fold, len(run.lists), run.fold.fitted.n_items
     offsets, seen = seen_items_of(fold)
     # not by rank, as run.item is: a mean depends on the order in its last digit
-    judged = np.isin(fold.held_user, fold.evaluated)
-    item = fold.held_item[judged]
-    user = np.searchsorted(fold.evaluated, fold.held_user[judged])
+    user, item = _positives(fold)
     starts = np.searchsorted(user, np.arange(n_users + 1))
 
-    def of_tile(first: int) -> Float[np.ndarray, " t"]:
-        rows = slice(first, min(first + TILE, n_users))
+    def of_tile(rows: slice) -> Float[np.ndarray, " t"]:
         chunks = [
             scorer(rows, slice(start, min(start + CHUNK, n_items)))
             for start in range(0, n_items, CHUNK)
@@ -338,6 +338,4 @@ def repulsion(run: Evaluation) -> Float[np.ndarray, " v"] | None:
             shares[n] = np.mean((above + level / 2) / (len(others) - 1))
         return shares
 
-    with ThreadPoolExecutor(max_workers=THREADS) as pool:
-        tiles = list(pool.map(of_tile, range(0, n_users, TILE)))
-    return np.concatenate([np.empty(0), *tiles])
+    return by_tile(of_tile, n_users, np.empty(0))

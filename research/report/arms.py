@@ -36,11 +36,11 @@ def arms_figure(
     """Draws one metric with its interval against another, at cut-off 20.
 
     One point per arm (and swept value, if the table has any), named beside it; a ring
-    and a dashed line mark the reference arm. What failed is named below the axis.
+    and a dashed line mark the reference arm. Failed cells are named below the axis.
 
     Args:
       frame: a long table, as ``table`` or ``read_table`` give it.
-      title: what the figure says; without one, which arm leads and by how much.
+      title: the heading; by default, which arm leads and by how much.
       across: the metric along the horizontal axis.
       up: the metric along the vertical one.
     """
@@ -69,7 +69,7 @@ def arms_figure(
 
 
 def unfinished(points: pd.DataFrame, swept: Sequence[str]) -> list[str]:
-    """A line for each point that has no value: a figure must not hide a hole.
+    """A line for each point without a value: a figure must not hide a hole.
 
     >>> unfinished(pd.DataFrame({"arm": ["a"], "note": ["failed: why (seed 1)"]}), [])
     ['not shown: a, failed: why (seed 1)']
@@ -80,10 +80,8 @@ def unfinished(points: pd.DataFrame, swept: Sequence[str]) -> list[str]:
         for row in points[holes].to_dict("records")
     ]
     if len(lines) > NOTES:
-        lines = [
-            *lines[: NOTES - 1],
-            f"and {len(lines) - NOTES + 1} more; see the table",
-        ]
+        rest = f"and {len(lines) - NOTES + 1} more; see the table"
+        lines = [*lines[: NOTES - 1], rest]
     return [folded(line, PLAIN) for line in lines]
 
 
@@ -116,13 +114,8 @@ def _name_points(
     bars = shown[[across, f"{up}_low", across, f"{up}_high"]].to_numpy()
     lines = shown[shown.arm == reference][up]
     level = np.array([[ends[0], y, ends[1], y] for y in lines]).reshape(-1, 4)
-    missing = label_points(
-        axes,
-        shown[[across, up]].to_numpy(),
-        texts,
-        [look(arm).ink for arm in shown.arm],
-        np.concatenate([bars, level]),
-    )
+    xy, inks = shown[[across, up]].to_numpy(), [look(arm).ink for arm in shown.arm]
+    missing = label_points(axes, xy, texts, inks, np.concatenate([bars, level]))
     for n in missing:
         arm = look(shown.arm[n])
         axes.plot([], [], arm.marker, color=arm.colour, label=texts[n])
@@ -148,7 +141,7 @@ def dots_figure(
 
     Args:
       frame: a long table, as ``table`` or ``read_table`` give it.
-      title: what the figure says; without one, which cell leads, and by how much.
+      title: the heading; by default, which cell leads, and by how much.
       metrics: of the panels; the first one decides which cell leads.
     """
     swept = swept_columns(frame)
@@ -199,6 +192,6 @@ def _short_name(row: dict[Hashable, Any], swept: list[str]) -> str:
 
 
 def _legend(shown: pd.DataFrame) -> list[str]:
-    """What the marks of the switches stand for, where there are any."""
+    """The meaning of the marks of the switches, where there are any."""
     marks = [f"+{SWITCHES[name]}: {name}" for name in SWITCHES if name in shown]
     return ["; ".join(marks)] if marks else []

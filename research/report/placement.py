@@ -49,13 +49,13 @@ def place(
     """Returns a spot for each label within the frame, None where there is no room.
 
     A spot overlaps no obstacle and no other label, and its leader crosses no label and
-    no other leader. A leader may cross obstacles, since its anchor often stands in a
-    crowd of them, but as a last resort. Labels take their best free spot one after
-    another; of several orders, the given one and fixed shuffles of it, the one with the
-    most labels and then the shortest leaders is kept.
+    no other leader; it may cross obstacles at a price, since an anchor often stands in
+    a crowd of them. Labels take their best free spot one after another; of several
+    orders, the first and fixed shuffles of it, the one with the most labels and then
+    the shortest leaders counts.
 
     Args:
-      anchors: what each label names, [n, 2].
+      anchors: the point of each label, [n, 2].
       sizes: width and height of each label, [n, 2].
       obstacles: boxes that no label may cover, the anchors' own markers among them.
       frame: the box that all labels stay in.
@@ -70,7 +70,8 @@ def place(
     options: list[Option] = []
     for anchor, size in zip(anchors, sizes, strict=True):
         boxes, leaders = _candidates(anchor, size, reach)
-        free = _inside(boxes, frame) & ~_overlap(boxes, obstacles).any(axis=1)
+        inside = (boxes[:, :2] >= frame[:2]) & (boxes[:, 2:] <= frame[2:])
+        free = inside.all(axis=1) & ~_overlap(boxes, obstacles).any(axis=1)
         others = obstacles[~_overlap(np.tile(anchor, 2)[None], obstacles)[0]]
         price = np.hypot(*(leaders[:, 2:] - leaders[:, :2]).T)
         price += CROSSING * _through(leaders, others).sum(axis=1)
@@ -106,9 +107,8 @@ def _in_turn(
         if free.any():
             first = int(np.argmax(free))
             spots[n] = Spot(boxes[first], leaders[first])
-            price += (
-                float(prices[first]) ** 2
-            )  # one long leader is worse than two short
+            # squared: one long leader is worse than two short ones
+            price += float(prices[first]) ** 2
             taken = np.concatenate([taken, boxes[first : first + 1]])
             lines = np.concatenate([lines, leaders[first : first + 1]])
     return spots, (spots.count(None), round(price, 3))
@@ -127,13 +127,6 @@ def _candidates(
     boxes = np.concatenate([centre - size / 2, centre + size / 2], axis=1)
     start = np.broadcast_to(anchor, edge.shape)
     return boxes, np.concatenate([start, edge], axis=1)
-
-
-def _inside(
-    boxes: Float[ndarray, "q 4"], frame: Float[ndarray, "4"]
-) -> Bool[ndarray, " q"]:
-    within = np.concatenate([boxes[:, :2] >= frame[:2], boxes[:, 2:] <= frame[2:]], 1)
-    return np.asarray(within.all(axis=1))
 
 
 def _overlap(

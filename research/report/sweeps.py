@@ -13,6 +13,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from research.evaluate.metrics import CUTOFF, METRICS
 from research.report.arms import leading_place, unfinished
 from research.report.pictures import (
+    EDGE,
     STYLE,
     Drawing,
     blank,
@@ -37,13 +38,13 @@ def sweep_figure(
     """Draws metrics at cut-off 20 along a swept value, each in a panel of its own.
 
     One line per arm with its 95 % band; an arm without the swept field is a dashed
-    level. What failed leaves a gap, and is named below. A metric that the table lacks
+    level. A failed cell leaves a gap, and is named below. A metric that the table lacks
     (data without genres) has no panel.
 
     Args:
       frame: a long table with the swept column.
-      title: what the figure says; without one, where the leading arm peaks, and what
-        rises and what falls.
+      title: the heading; by default, where the leading arm peaks, and what rises and
+        what falls.
       swept: the column along the horizontal axis, logarithmic if all are positive.
       metrics: of the panels; the first one decides which arm leads.
       columns: panels beside each other.
@@ -99,29 +100,13 @@ def _band(axes: Axes, line: pd.DataFrame, metric: str, swept: str, arm: str) -> 
         level = line[metric].iloc[0]
         axes.axhline(level, color=colour, linestyle=(0, (5, 3)), label=arm)
         return
-    axes.fill_between(
-        line[swept],
-        line[f"{metric}_low"],
-        line[f"{metric}_high"],
-        color=colour,
-        alpha=0.18,
-        linewidth=0,
-    )
-    axes.plot(
-        line[swept],
-        line[metric],
-        color=colour,
-        marker=marker,
-        markersize=5,
-        markeredgecolor="white",
-        markeredgewidth=0.5,
-        label=arm,
-    )
+    x, low, high = line[swept], line[f"{metric}_low"], line[f"{metric}_high"]
+    axes.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0)
+    style = {"color": colour, "marker": marker, "label": arm, **EDGE}
+    axes.plot(x, line[metric], markersize=5, **style)
 
 
-def _ticks(
-    axes: Axes, values: "pd.Series[float]", steps: Sequence[float] = (1.0, 2.0, 5.0)
-) -> None:
+def _ticks(axes: Axes, values: "pd.Series[float]", steps: Sequence[float]) -> None:
     """Sets the ticks of the swept values; logarithmic if all are positive."""
     if values.min() > 0:
         axes.set_xscale("log")
@@ -157,14 +142,13 @@ def _trade(points: pd.DataFrame, metrics: Sequence[str], swept: str) -> str:
     if line is None:
         return "No run finished"
     start, end = line.iloc[0], line.iloc[-1]
-    up: list[str] = []
-    down: list[str] = []
+    moved: dict[str, list[str]] = {"raises": [], "lowers": []}
     for name in others:
-        page, words = METRICS[name].page, METRICS[name].heading(CUTOFF)
+        page = METRICS[name].page
         if not (page and page.leading) and start[name] != end[name]:
-            (up if end[name] > start[name] else down).append(words)
-    changes = [f"raises {', '.join(up)}"] if up else []
-    changes += [f"lowers {', '.join(down)}"] if down else []
+            verb = "raises" if end[name] > start[name] else "lowers"
+            moved[verb].append(METRICS[name].heading(CUTOFF))
+    changes = [f"{verb} {', '.join(names)}" for verb, names in moved.items() if names]
     where, place = leading_place(line[first], first)
     peak = f"{where} {METRICS[first].title(CUTOFF)} at {swept} {line[swept][place]:g}"
     text = f"{line.arm.iloc[0]}: {peak}"
@@ -187,7 +171,7 @@ def tradeoff_figure(
 
     Args:
       frame: a long table with the swept column.
-      title: what the figure says; without one, what the leading arm trades.
+      title: the heading; by default, what the leading arm trades.
       swept: the column along which points are joined.
     """
     points = along(frame, ("recall", *DIVERSITY), swept)
@@ -195,16 +179,9 @@ def tradeoff_figure(
         figure, axes = blank(4.6, ncols=2, sharey=True)
         for panel, metric in zip(axes, DIVERSITY, strict=True):
             for arm, line in points.groupby("arm", sort=False):
-                style = look(str(arm))
-                panel.plot(
-                    line[metric],
-                    line.recall,
-                    color=style.colour,
-                    marker=style.marker,
-                    markeredgecolor="white",
-                    markeredgewidth=0.5,
-                    label=arm,
-                )
+                colour, marker = look(str(arm))
+                style = {"color": colour, "marker": marker, "label": arm, **EDGE}
+                panel.plot(line[metric], line.recall, **style)
             panel.set_xlabel(METRICS[metric].axis(CUTOFF))
             panel.margins(0.12)
         axes[0].set_ylabel(METRICS["recall"].axis(CUTOFF))
@@ -244,17 +221,10 @@ def _write_values(axes: Axes, points: pd.DataFrame, metric: str, swept: str) -> 
         crowd += [xy, *(a + steps * (b - a) for a, b in pairwise(xy))]
         ends = [line.recall.idxmax(), line.index[0], line.index[-1]]
         turns += [(ends.index(n) if n in ends else len(ends), n) for n in line.index]
-    chosen = shown.loc[[n for _, n in sorted(turns)]].dropna(subset=[swept])
-    if chosen.empty:
+    labels = shown.loc[[n for _, n in sorted(turns)]].dropna(subset=[swept])
+    if labels.empty:
         return
-    boxes = np.concatenate(crowd)
-    label_points(
-        axes,
-        chosen[[metric, "recall"]].to_numpy(),
-        [f"{value:g}" for value in chosen[swept]],
-        [look(arm).ink for arm in chosen.arm],
-        np.concatenate([boxes, boxes], axis=1),
-        size=9.5,
-        reach=NEAR,
-        orders=1,
-    )
+    xy, texts = labels[[metric, "recall"]].to_numpy(), labels[swept].map("{:g}".format)
+    inks = [look(arm).ink for arm in labels.arm]
+    boxes = np.tile(np.concatenate(crowd), 2)
+    label_points(axes, xy, list(texts), inks, boxes, size=9.5, reach=NEAR, orders=1)

@@ -126,8 +126,7 @@ def estimate(cell: CellSummary, key: Key, other: CellSummary | None = None) -> I
     if key not in cell.draws:
         return over_seeds(means)
     draws = cell.draws[key] - (other.draws[key] if other else 0.0)
-    low, high = bounds(draws[:, None])[:, 0]
-    return Interval(mean_counted(means), float(low), float(high))
+    return Interval(mean_counted(means), *bounds(draws))
 
 
 def _check(groups: dict[tuple[str, tuple[float | None, ...]], list[RunResult]]) -> None:

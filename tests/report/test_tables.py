@@ -5,11 +5,11 @@ import pandas as pd
 import pytest
 
 from research.evaluate.metrics import METRICS, Key, metric_values
-from research.report.intervals import crossed, over_seeds, paired
+from research.report.intervals import over_seeds
 from research.report.pages import csv_text, read_table, write_report, write_texts
 from research.report.records import RunResult
 from research.report.tables import marks, measure, table, wide
-from tests.report.made import made_record, made_rows, swept_rows
+from tests.report.made import crossed, made_record, made_rows, paired, swept_rows
 
 COLUMNS = ["arm", "metric", "k", "mean", "low", "high", "seeds", "users"]
 TAIL = ["against", "delta", "delta_low", "delta_high", "note"]
