@@ -17,7 +17,7 @@ import functools
 from experiments.grid import Grid
 from research.registry import deferred
 
-_CURVES = deferred("research.report.sweeps:sweep_figure")
+_CURVES = deferred("research.report.figures:sweep_figure")
 _DIVERSITY = (
     *("recall", "recall_item", "coverage", "gini", "ild", "novelty"),
     *("outside_genres", "recall_expansion", "repulsion"),
@@ -33,7 +33,7 @@ TEMPERATURE = Grid(
     swept={"temperature": (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0)},
     figures={
         "curves": _CURVES,
-        "tradeoff": deferred("research.report.sweeps:tradeoff_figure"),
+        "tradeoff": deferred("research.report.figures:tradeoff_figure"),
         "diversity": functools.partial(
             _CURVES, metrics=_DIVERSITY, columns=3, height=1.75
         ),

@@ -1,4 +1,4 @@
-"""The metrics: one entry each, which says everything that tables and figures ask.
+"""The metrics: one entry each, with everything that tables and figures need.
 
 A metric that a record's ranks, bands and exposure suffice for is a function and an
 entry. One that needs more has a second function, which measures a column of the record
@@ -43,13 +43,13 @@ class Metric:
 
     Args:
       label: its name on an axis; ``{k}`` stands for the cut-off, here and in a heading.
-      help: what it is, in one line.
+      help: its meaning, in one line.
       compute: (record, k) -> a value per user, [v], or one number for all lists; by
         default the column itself. NaN for a user whom it does not count: which users it
         counts must not depend on the run, or arms cannot be paired.
       per_user: whether it has a value per user; else it is of all lists together.
-      better: which end is better; "neither" for what only describes lists, which is
-        not marked on a page.
+      better: which end is better; "neither" for one that only describes lists, which
+        pages don't mark.
       unit: of the axis, where it has one.
       page: its column on a Markdown page; without one it is in the CSV alone.
       cutoffs: those it is computed at; none are all that a record has.
@@ -103,7 +103,7 @@ class Metric:
         return values if self.per_user else float(values)
 
     def absent(self, record: Record) -> bool:
-        """Whether the record lacks what it needs."""
+        """Whether the record lacks its column."""
         return bool(self.column) and self.column not in record.columns
 
 

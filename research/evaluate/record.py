@@ -1,4 +1,4 @@
-"""From top-k lists to the record of a run: what every table and figure is made of.
+"""From top-k lists to the record of a run, the source of every table and figure.
 
 Below ``evaluate`` are the functions that measure a record's columns, each for an entry
 of METRICS. Conventions: ``v`` evaluated users, ``h`` their held-out positives, ``k``
@@ -46,12 +46,12 @@ def bands(item_counts: Int[np.ndarray, " i"]) -> UInt8[np.ndarray, " i"]:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A run's lists beside the phase they are judged by: what columns are measured of.
+    """A run's lists beside their phase, from which columns are measured.
 
     lists are the top-k of fold.evaluated, best first, and ks the record's cut-offs.
     user (a row of lists), item and rank (from 0; DEPTH where it isn't listed) are of
-    the held-out positives, by user, then by rank. scorer is what the lists were made
-    from, where that is at hand.
+    the held-out positives, by user, then by rank. scorer gave the lists, where it is at
+    hand.
     """
 
     fold: Fold
@@ -78,6 +78,12 @@ class Evaluation:
         """The items of the first 20 slots; any item where a slot is not ``filled``."""
         return np.where(self.filled, self.lists[:, :CUTOFF], 0)
 
+    def mean_shown(self, values: Float[np.ndarray, " i"]) -> Float[np.ndarray, " v"]:
+        """Mean of a value of items over those of each list; NaN for an empty list."""
+        n = self.filled.sum(axis=1)
+        total = np.where(self.filled, values[self.shown], 0.0).sum(axis=1)
+        return np.where(n > 0, total / np.maximum(n, 1), np.nan)
+
     @property
     def genres(self) -> Bool[np.ndarray, "i g"]:
         """The items' genres, multi-hot."""
@@ -95,7 +101,7 @@ def evaluate(
     ks: Sequence[int] = DEFAULT_KS,
     scorer: Scorer | None = None,
 ) -> Record:
-    """The record of one run: ranks of the held-out positives, and what was shown.
+    """The record of one run: ranks of the held-out positives, and exposure of items.
 
     Every metric of METRICS that is measured adds its column, where it can be.
 
@@ -104,7 +110,7 @@ def evaluate(
       lists: top-k of fold.evaluated, best first, [v, k], at least 100 slots a user or
         as many as there are items.
       ks: cut-offs, from 1 to 100.
-      scorer: what the lists were made from; without it there is no repulsion.
+      scorer: of the lists; without it there is no repulsion.
 
     Raises:
       InputError: a cut-off is above the number of items, or not in 1 to 100.
@@ -135,7 +141,7 @@ def _held_out(
     """Row of lists, item and rank of each held-out positive, by user, then by rank."""
     user, item = _positives(fold)
     rank = ranks(user, item, lists[:, :DEPTH], fold.fitted.n_items)
-    # what shares a rank, the misses, by item: equal lists leave equal records
+    # equal ranks, the misses, by item: equal lists leave equal records
     order = np.lexsort((item, rank, user))
     return user[order], item[order], rank[order]
 
@@ -163,7 +169,7 @@ def ranks(
     rank = np.full(len(user), DEPTH, np.uint8)
     if not rank.size or not lists.size:
         return rank
-    stride = n_items + 1  # the empty slot has a number of its own
+    stride = n_items + 1  # the empty slot has a number too
     wanted = user.astype(np.int64) * stride + item
     order = np.argsort(wanted)
     listed = np.arange(n_users, dtype=np.int64)[:, None] * stride + lists
@@ -194,8 +200,7 @@ def ild(run: Evaluation) -> Float[np.ndarray, " v"]:
 
     [ziegler2005], over the K <= 20 items of a list; an item without genre has cosine 0
     with every other, so distance 1. By sum_{i != j} cos = |sum g|^2 - sum |g|^2. NaN
-    for fewer than two items, and where what is shown is no items but users, which have
-    no genres.
+    for fewer than two items, and where lists hold users, which have no genres.
     """
     genres, shown, filled = run.genres, run.shown, run.filled
     if not genres.shape[1]:
@@ -215,21 +220,12 @@ def novelty(run: Evaluation) -> Float[np.ndarray, " v"]:
 
     An item never clicked counts as clicked once.
     """
-    share = np.maximum(run.counts, 1) / run.counts.sum()
-    return _mean_of_list(-np.log2(share)[run.shown], run.filled)
+    return run.mean_shown(-np.log2(np.maximum(run.counts, 1) / run.counts.sum()))
 
 
 def train_count(run: Evaluation) -> Float[np.ndarray, " v"]:
     """Mean of the fitted clicks of the items shown."""
-    return _mean_of_list(run.counts[run.shown].astype(np.float64), run.filled)
-
-
-def _mean_of_list(
-    values: Float[np.ndarray, "v k"], filled: Bool[np.ndarray, "v k"]
-) -> Float[np.ndarray, " v"]:
-    n = filled.sum(axis=1)
-    total = np.where(filled, values, 0.0).sum(axis=1)
-    return np.where(n > 0, total / np.maximum(n, 1), np.nan)
+    return run.mean_shown(run.counts.astype(np.float64))
 
 
 def recall_item(run: Evaluation) -> Float[np.ndarray, " v"]:

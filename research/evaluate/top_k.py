@@ -233,7 +233,7 @@ def _candidates(
     """Columns that hold each row's k largest scores, in order of column, and no -inf.
 
     The k-th largest of the maxima of groups of columns is a bound that k columns reach
-    and, with many groups, few others do; what ties with it is among them.
+    and, with many groups, few others do; columns that tie with it are among them.
 
     Returns:
       the columns, and their scores: -inf where a row has fewer than the others.

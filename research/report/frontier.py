@@ -111,9 +111,9 @@ def _against(cell: Measured, line: Sequence[Measured], m: int) -> dict[str, floa
 
 
 def verdict(against: pd.DataFrame) -> str:
-    """What the rows of one cell and metric say together, one row per serving line.
+    """The verdict on one cell and metric from its rows, one per serving line.
 
-    "better" asks for an interval above zero against every line that reaches the cell.
+    "better" needs an interval above zero against every line that reaches the cell.
 
     >>> verdict(pd.DataFrame({"low": [0.01, float("nan")], "high": [0.02] * 2}))
     'better'
@@ -145,10 +145,10 @@ def pareto(x: Float[ndarray, " n"], y: Float[ndarray, " n"]) -> Bool[ndarray, " 
 
 
 def winners(frame: pd.DataFrame) -> pd.DataFrame:
-    """Who is most diverse among those with at least a requested recall@20.
+    """The most diverse cell among those with at least a requested recall@20.
 
     One row per level and kind: level (a share of the highest recall), least (the recall
-    asked for), kind, arm, the swept values, recall, value. Served cells compete too.
+    at it), kind, arm, the swept values, recall, value. Served cells compete too.
     """
     kinds = [kind for kind in KINDS if kind in set(frame.metric)]
     fields = swept_columns(frame)
@@ -248,13 +248,13 @@ def frontier_figure(
 ) -> Drawing:
     """Draws recall@20 against each kind of diversity, an arm and temperature a point.
 
-    The Pareto front of the trained arms is dashed, what it dominates is pale; the
-    serving lines are drawn thin. Further right and up is better on both.
+    The Pareto front of the trained arms is dashed, dominated arms are pale, serving
+    lines are thin. Further right and up is better on both.
 
     Args:
       frame: a long table with the swept prior.
-      title: what the figure says; without one, which arms are on every front.
-      judged: the metric upwards. Item recall is what popularity doesn't buy.
+      title: the heading; by default, the arms that are on every front.
+      judged: the metric upwards: recall, or recall_item, which popularity doesn't buy.
     """
     kinds = [kind for kind in KINDS if kind in set(frame.metric)]
     points = wide(frame, [judged, *kinds], CUTOFF)
@@ -283,7 +283,7 @@ def frontier_figure(
 
 
 def serving_figure(frame: pd.DataFrame, title: str | None = None) -> Drawing:
-    """Draws recall and item recall against the popularity of what is recommended.
+    """Draws recall and item recall against the popularity of the recommended items.
 
     The lines are the two models served with a prior from -1 to 1; an arm that lies
     above every line reaching its popularity is solid, the others are pale.

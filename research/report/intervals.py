@@ -4,7 +4,7 @@ Conventions: ``u`` users, ``s`` seeds, ``m`` metrics, ``r`` resamples. NaN marks
 whom a metric doesn't count.
 
 Per-user metrics: users and seeds are resampled independently of each other, because
-both are drawn from something larger: users alone would call an arm better for a lucky
+both are samples of something larger: users alone would call an arm better for a lucky
 initialisation. The resamples depend on nothing but the two numbers, so all arms of a
 table share them and the difference of two arms' resampled means is a paired one.
 Whole-set metrics (coverage, Gini, entropy) have no mean over users to resample: a

@@ -12,14 +12,13 @@ from research.report.intervals import over_seeds
 from research.report.records import RunResult
 from research.report.tables import (
     NUMBER,
-    TEXT,
-    WHOLE,
     long_form,
     marks,
     measure,
     not_measured,
     swept_columns,
     swept_fields,
+    typed,
 )
 
 DAGGER = "†"
@@ -30,7 +29,7 @@ QUICK = "A quick run: it shows that everything works, and no result."
 def markdown_table(
     headings: Sequence[str], rows: Iterable[Sequence[str]], left: int | None = None
 ) -> str:
-    """A Markdown table, with what would break it made harmless.
+    """A Markdown table; line breaks and bars within cells are made harmless.
 
     Args:
       headings: of the columns.
@@ -92,29 +91,21 @@ def csv_text(frame: pd.DataFrame) -> str:
     >>> csv_text(pd.DataFrame({"mean": [1 / 3, float("nan")], "k": [20, 20]}))
     'mean,k\\n0.333333,20\\n,20\\n'
     """
-    text = frame.to_csv(index=False, float_format=NUMBER, lineterminator="\n")
-    return str(text)
+    return str(frame.to_csv(index=False, float_format=NUMBER, lineterminator="\n"))
 
 
 def read_table(path: Path) -> pd.DataFrame:
     """The long table in a CSV file, exactly as ``table`` gave it."""
-    # As text first: an arm may be called "nan", and float() rounds as it was written.
-    frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
-    for name in frame.columns:
-        if name in WHOLE:
-            frame[name] = frame[name].astype("int64")
-        elif name not in TEXT:
-            numbers = [float(text) if text else float("nan") for text in frame[name]]
-            frame[name] = pd.Series(numbers, dtype="float64")
-    return frame
+    # as text first: an arm may be called "nan", and pandas' own parser rounds
+    return typed(pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8"))
 
 
 def write_texts(path: Path, texts: Mapping[str, str | pd.DataFrame]) -> list[Path]:
     """Writes texts, and frames as CSV, beside each other, each whole or not at all.
 
     Args:
-      path: what their names begin with.
-      texts: by what their names end in.
+      path: the beginning of their names.
+      texts: by the ends of their names.
     """
     return [
         replace(

@@ -16,21 +16,21 @@ from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
 from research.files import beside, replace
-from research.report.pages import csv_text
+from research.report.pages import write_texts
 from research.report.placement import BESIDE, ORDERS, place
 
 READABLE = 4.5  # the contrast WCAG 2.2 asks of text, at level AA
 
 
 class Look(NamedTuple):
-    """How an arm is drawn: a colour as #rrggbb and a matplotlib marker."""
+    """The look of an arm: a colour as #rrggbb and a matplotlib marker."""
 
     colour: str
     marker: str
 
     @property
     def ink(self) -> str:
-        """The colour of text: the arm's own, darkened until it reads on white.
+        """The colour of text: the arm's colour, darkened until it reads on white.
 
         >>> Look("#000000", "o").ink
         '#000000'
@@ -67,13 +67,13 @@ ARMS = {
     "ease": Look("#a6761d", "d"),
 }
 
-# For an arm that has no entry: by its own name, so that no other arm moves its colour.
+# For an arm without an entry: by its name alone, so that no other arm moves its colour.
 SPARE_COLOURS = ("#44aa99", "#999933", "#cc6677", "#4477aa", "#b8860b", "#6b8e9f")
 SPARE_MARKERS = ("H", "8", "P", "X", "d", "p", "v")
 
 
 def look(arm: str) -> Look:
-    """How an arm is drawn; an unknown one gets a look from its name alone.
+    """The look of an arm; an unknown one gets a look from its name alone.
 
     >>> look("full-softmax")
     Look(colour='#000000', marker='o')
@@ -112,7 +112,7 @@ STYLE: Any = {  # matplotlib types its keys as a literal of hundreds
     "lines.linewidth": 1.6,
     "lines.markersize": 6,
     "svg.fonttype": "path",
-    "svg.hashsalt": "two-tower-ssb",  # else ids in the SVG are drawn anew each time
+    "svg.hashsalt": "two-tower-ssb",  # else ids in the SVG differ each time
 }
 
 
@@ -209,7 +209,7 @@ def save_figure(figure: Figure, points: pd.DataFrame, path: Path) -> list[Path]:
     Each is whole or absent, and the same figure gives the same bytes.
 
     Raises:
-      ValueError: an axis without a label (its own, or that of an axis it shares), or a
+      ValueError: an axis without a label (or that of an axis it shares), or a
         figure without axes.
     """
     if not figure.axes:
@@ -219,11 +219,11 @@ def save_figure(figure: Figure, points: pd.DataFrame, path: Path) -> list[Path]:
             family = getattr(axes, f"get_shared_{name}_axes")().get_siblings(axes)
             if not any(getattr(other, f"get_{name}label")() for other in family):
                 raise ValueError(f"{path.name}: axes {n} have no label on {name}")
-    return [
-        replace(beside(path, ".svg"), _rendered(figure, "svg")),
-        replace(beside(path, ".png"), _rendered(figure, "png")),
-        replace(beside(path, ".csv"), csv_text(points).encode()),
+    pictures = [
+        replace(beside(path, f".{kind}"), _rendered(figure, kind))
+        for kind in ("svg", "png")
     ]
+    return [*pictures, *write_texts(path, {".csv": points})]
 
 
 def freeze(figure: Figure) -> None:

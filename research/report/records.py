@@ -95,7 +95,7 @@ def load_stored(path: Path, *needs: str) -> Stored:
 
 
 def read_header(path: Path) -> dict[str, Any]:
-    """The header of a file of records; see ``load_stored`` for what is refused."""
+    """The header of a file of records; for refusals see ``load_stored``."""
     return load_stored(path).header
 
 
@@ -112,7 +112,7 @@ class RunResult(NamedTuple):
     arm: str
     swept: dict[str, float]
     seed: int
-    record: Record | None
+    record: Record | None = None
     reason: str = ""
     history: dict[str, list[float]] | None = None
 
@@ -176,7 +176,7 @@ def save_records(
 
     Args:
       path: of the file.
-      results: of all runs; what they share is stored once.
+      results: of all runs; equal arrays are stored once.
       header: as in ``save_stored``.
     """
     arrays: dict[str, ndarray] = {}
@@ -222,4 +222,4 @@ def _result(line: dict[str, Any], arrays: Mapping[str, ndarray]) -> RunResult:
         line["record"] = unpack({name: arrays[a] for name, a in record.items()})
     if history is not None:
         line["history"] = {name: arrays[a].tolist() for name, a in history.items()}
-    return RunResult(**{"record": None, **line})
+    return RunResult(**line)

@@ -1,4 +1,4 @@
-"""The long table of a grid: what its files and figures are derived from."""
+"""The long table of a grid, from which its files and figures are derived."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -24,7 +24,7 @@ UNMEASURED = "not measured"  # how the note of a cell without a metric begins
 
 
 class CellSummary(NamedTuple):
-    """One arm at one swept value: what its runs say, or why they say nothing.
+    """One arm at one swept value: its runs' values, or the reason why it has none.
 
     ``swept`` is in the order of the table's fields, None where the arm lacks one.
     ``means`` [s] holds each metric of each seed, ``draws`` [r] the crossed resamples of
@@ -69,8 +69,8 @@ def measure(
     arms = {arm: n for n, arm in enumerate(dict.fromkeys(r.arm for r in results))}
     groups: dict[tuple[str, tuple[float | None, ...]], list[RunResult]] = {}
     for result in results:
-        found = (result.swept.get(name) for name in fields)
-        value = tuple(None if v is None else float(v) for v in found)  # 64 is 64.0
+        values = (result.swept.get(name) for name in fields)
+        value = tuple(None if v is None else float(v) for v in values)  # 64 is 64.0
         groups.setdefault((result.arm, value), []).append(result)
     _check(groups)
     ordered = sorted(groups.items(), key=lambda group: arms[group[0][0]])
@@ -171,8 +171,8 @@ def _cell(
             users[key] = int((~np.isnan(column)).any(axis=1).sum())
         else:
             means[key], users[key] = column, len(records[0].held)
-    drawn = resample(np.stack(list(per_user.values()), axis=2))
-    draws = {key: drawn[:, m] for m, key in enumerate(per_user)}
+    resampled = resample(np.stack(list(per_user.values()), axis=2))
+    draws = dict(zip(per_user, resampled.T, strict=True))
     return CellSummary(arm, value, seeds, means, draws, users, lacking, "")
 
 
@@ -230,7 +230,7 @@ def long_form(
             line |= dict(zip(swept, cell.swept, strict=True))
             line |= _numbers(cell, key) | _difference(cell, other, key)
             lines.append(line)
-    return _typed(pd.DataFrame(lines, columns=[*LEADING, *swept, *TRAILING]))
+    return typed(pd.DataFrame(lines, columns=[*LEADING, *swept, *TRAILING]))
 
 
 def _numbers(cell: CellSummary, key: Key) -> dict[str, object]:
@@ -258,8 +258,8 @@ def _difference(
     return dict(zip(names, (other.arm, *delta), strict=True))
 
 
-def _typed(frame: pd.DataFrame) -> pd.DataFrame:
-    """The frame in the types and the digits that its file gives back."""
+def typed(frame: pd.DataFrame) -> pd.DataFrame:
+    """A long table in the types and digits of its file; "" is no number."""
     out = {}
     for name in frame.columns:
         if name in TEXT:
@@ -267,7 +267,7 @@ def _typed(frame: pd.DataFrame) -> pd.DataFrame:
         elif name in WHOLE:
             out[name] = frame[name].astype("int64")
         else:
-            numbers = frame[name].astype("float64")
+            numbers = frame[name].replace("", np.nan).astype("float64")
             # + 0.0 turns a difference of -0 into 0
             out[name] = numbers.map(lambda x: float(NUMBER % x) + 0.0)
     return pd.DataFrame(out)

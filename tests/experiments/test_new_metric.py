@@ -32,7 +32,7 @@ ENDS = Metric(
 
 
 def test_training_measures_it_and_the_grid_shows_it(call, tmp_path, monkeypatch):
-    figure = deferred("research.report.arms:arms_figure")
+    figure = deferred("research.report.figures:arms_figure")
     grid = Grid(
         name="own",
         question="Is it shown?",

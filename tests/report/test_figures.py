@@ -9,10 +9,14 @@ from matplotlib.figure import Figure
 
 from experiments.grids import GRIDS
 from research.evaluate.metrics import METRICS
-from research.report.arms import arms_figure, dots_figure
+from research.report.figures import (
+    arms_figure,
+    dots_figure,
+    sweep_figure,
+    tradeoff_figure,
+)
 from research.report.pictures import ARMS, look, save_figure
 from research.report.records import RunResult
-from research.report.sweeps import sweep_figure, tradeoff_figure
 from research.report.tables import table, wide
 from tests.report.made import made_record, made_rows, swept_rows
 

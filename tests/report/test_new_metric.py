@@ -12,7 +12,7 @@ from experiments.grid import Grid
 from research.evaluate.metrics import METRICS, Metric, PageColumn, summary
 from research.evaluate.record import evaluate
 from research.evaluate.top_k import dot_product, rank_scores, seen_items_of
-from research.report.arms import arms_figure, dots_figure
+from research.report.figures import arms_figure, dots_figure
 from research.report.pages import read_table, write_report
 from research.report.pictures import Drawing, blank, save_figure
 from research.report.records import load_records, save_records
