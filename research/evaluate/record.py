@@ -118,7 +118,16 @@ def evaluate(
     """
     check(fold)
     n_items, n_users = fold.fitted.n_items, len(fold.evaluated)
-    _check_shapes(ks, lists.shape, n_users, n_items)
+    for k in ks:
+        if k > n_items:
+            raise InputError(f"k = {k} is above the number of items ({n_items})")
+        if not 1 <= k <= DEPTH:
+            raise InputError(f"k = {k}: a cut-off lies in 1 to {DEPTH}")
+    if len(lists) != n_users or lists.shape[1] < min(DEPTH, n_items):
+        raise ValueError(
+            f"lists of shape {lists.shape}: {n_users} users are evaluated, on"
+            f" {min(DEPTH, n_items)} slots each"
+        )
     run = Evaluation(fold, lists, ks, *_held_out(fold, lists), scorer)
     measured = {m.column: m.measure(run) for m in METRICS.values() if m.measure}
     exposure = [np.bincount(lists[:, :k].ravel(), minlength=n_items + 1) for k in ks]
@@ -178,21 +187,6 @@ def ranks(
     hits = np.flatnonzero(wanted[nearest] == listed.ravel())
     rank[nearest[hits]] = hits % width
     return rank
-
-
-def _check_shapes(
-    ks: Sequence[int], shape: tuple[int, ...], n_users: int, n_items: int
-) -> None:
-    for k in ks:
-        if k > n_items:
-            raise InputError(f"k = {k} is above the number of items ({n_items})")
-        if not 1 <= k <= DEPTH:
-            raise InputError(f"k = {k}: a cut-off lies in 1 to {DEPTH}")
-    if shape[0] != n_users or shape[1] < min(DEPTH, n_items):
-        raise ValueError(
-            f"lists of shape {shape}: {n_users} users are evaluated, on"
-            f" {min(DEPTH, n_items)} slots each"
-        )
 
 
 def ild(run: Evaluation) -> Float[np.ndarray, " v"]:

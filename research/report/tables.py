@@ -130,17 +130,15 @@ def estimate(cell: CellSummary, key: Key, other: CellSummary | None = None) -> I
 
 
 def _check(groups: dict[tuple[str, tuple[float | None, ...]], list[RunResult]]) -> None:
-    seeds: dict[tuple[int, ...], str] = {}
-    ks: dict[tuple[int, ...], str] = {}
+    arms: dict[str, dict[tuple[int, ...], str]] = {"seeds": {}, "cut-offs": {}}
     for (arm, value), runs in groups.items():
-        of_arm = tuple(sorted(run.seed for run in runs))
-        if len(set(of_arm)) < len(of_arm):
-            raise ValueError(f"{arm} {value}: a seed twice among {list(of_arm)}")
-        seeds.setdefault(of_arm, arm)
-        for run in runs:
-            if run.record is not None:
-                ks.setdefault(tuple(run.record.ks.tolist()), arm)
-    for what, by_value in (("seeds", seeds), ("cut-offs", ks)):
+        seeds = tuple(sorted(run.seed for run in runs))
+        if len(set(seeds)) < len(seeds):
+            raise ValueError(f"{arm} {value}: a seed twice among {list(seeds)}")
+        arms["seeds"].setdefault(seeds, arm)
+        for record in (run.record for run in runs if run.record):
+            arms["cut-offs"].setdefault(tuple(record.ks.tolist()), arm)
+    for what, by_value in arms.items():
         if len(by_value) > 1:
             (a, first), (b, second) = list(by_value.items())[:2]
             raise ValueError(

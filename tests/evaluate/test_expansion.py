@@ -93,8 +93,8 @@ def test_pushing_a_held_out_item_down_raises_it_by_the_items_that_pass():
     genres = np.zeros((6, 1), bool)
     fold = fold_of([(0, 5)], [(0, 0)], 1, genres)
     for above, score in enumerate([10, 4.5, 3.5, 2.5, 1.5]):
-        found = repulsion(fold, scorer_of([[score, 5, 4, 3, 2, 9]]))
-        np.testing.assert_allclose(found, [above / 4])
+        values = repulsion(fold, scorer_of([[score, 5, 4, 3, 2, 9]]))
+        np.testing.assert_allclose(values, [above / 4])
 
 
 def test_repulsion_agrees_with_the_ranks_and_is_half_for_a_constant_model():
@@ -102,12 +102,12 @@ def test_repulsion_agrees_with_the_ranks_and_is_half_for_a_constant_model():
     rng = np.random.default_rng(0)
     n_users, n_items = len(fold.evaluated), fold.fitted.n_items
     scorer = scorer_of(rng.permutation(n_users * n_items).reshape(n_users, -1))
-    found = repulsion(fold, scorer)
+    values = repulsion(fold, scorer)
     lists = rank_scores(scorer, n_items, *seen_items_of(fold), k=n_items)
     for v, user in enumerate(fold.evaluated.tolist()):
         ranked = lists[v][lists[v] < n_items].tolist()
         held = fold.held_item[fold.held_user == user].tolist()
         shares = [ranked.index(item) / (len(ranked) - 1) for item in held]
-        assert found[v] == pytest.approx(np.mean(shares))
+        assert values[v] == pytest.approx(np.mean(shares))
     same = repulsion(fold, scorer_of(np.zeros((n_users, n_items))))
     np.testing.assert_allclose(same, 0.5)

@@ -128,9 +128,9 @@ def test_points_are_the_tables(drawings, arms, sweep):
         & (sweep.k == 20)
         & (sweep.temperature == 0.2)
     ].iloc[0]
-    found = points.loc[("full-softmax", 0.2)]
-    assert found.coverage == row["mean"]
-    assert found.coverage_low == row["low"]
+    point = points.loc[("full-softmax", 0.2)]
+    assert point.coverage == row["mean"]
+    assert point.coverage_low == row["low"]
 
 
 def test_every_arm_is_named_once_in_its_colour(drawings):
@@ -152,12 +152,12 @@ def test_every_arm_is_named_once_in_its_colour(drawings):
 @pytest.mark.parametrize("name", ["arms", "tradeoff"])
 def test_no_label_lies_over_another_or_outside(drawings, name):
     for axes in drawings[name].figure.axes:
-        found = boxes(axes)
-        assert len(found) >= 4
+        labels = boxes(axes)
+        assert len(labels) >= 4
         window = axes.get_window_extent()
-        for n, box in enumerate(found):
+        for n, box in enumerate(labels):
             assert window.x0 <= box.x0 <= box.x1 <= window.x1 + 0.5
-            assert not any(box.overlaps(other) for other in found[:n])
+            assert not any(box.overlaps(other) for other in labels[:n])
 
 
 def test_curves_say_what_failed_and_keep_the_gap(drawings):
@@ -255,8 +255,8 @@ def test_ink_reads_on_white():
 
 
 def test_a_line_a_cell_says_whether_the_leader_is_clear_of_the_reference(arms):
-    drawn = dots_figure(arms)
-    title = drawn.figure.get_suptitle().replace("\n", " ")
+    drawing = dots_figure(arms)
+    title = drawing.figure.get_suptitle().replace("\n", " ")
     row = arms[
         (arms.arm == "full-softmax") & (arms.metric == "recall") & (arms.k == 20)
     ]

@@ -25,7 +25,7 @@ def values():
 def test_resampled_mean_is_the_doubly_weighted_one(values):
     values[3] = np.nan
     values[7, 2] = np.nan
-    found = resample(np.stack([values, values**2], axis=2))
+    means = resample(np.stack([values, values**2], axis=2))
     users, seeds = resample_weights(30, USERS), resample_weights(4, SEEDS)
     for r in (0, 1, 249, 250, RESAMPLES - 1):
         for m, power in enumerate((1, 2)):
@@ -36,7 +36,7 @@ def test_resampled_mean_is_the_doubly_weighted_one(values):
                         w = float(users[r, u]) * float(seeds[r, s])
                         total += w * values[u, s] ** power
                         weight += w
-            assert found[r, m] == pytest.approx(total / weight, rel=1e-12)
+            assert means[r, m] == pytest.approx(total / weight, rel=1e-12)
 
 
 def test_weights_draw_users_with_replacement_and_apart_from_seeds():
@@ -102,10 +102,10 @@ def test_users_who_do_not_count_are_as_if_absent():
 
 
 def test_t_interval_by_hand():
-    found = over_seeds(np.array([0.2, 0.4, 0.6, 0.8]))
+    interval = over_seeds(np.array([0.2, 0.4, 0.6, 0.8]))
     # sd = sqrt(0.2/3), t(.975, 3) = 3.182446
     reach = 3.182446305284263 * math.sqrt(0.2 / 3) / 2
-    assert found == pytest.approx((0.5, 0.5 - reach, 0.5 + reach))
+    assert interval == pytest.approx((0.5, 0.5 - reach, 0.5 + reach))
     assert math.isnan(over_seeds(np.array([1.0])).low)
     assert math.isnan(over_seeds(np.array([])).mean)
 

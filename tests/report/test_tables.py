@@ -27,9 +27,9 @@ def frame(rows):
 
 
 def cell(frame, arm, metric, k=20):
-    found = frame[(frame.arm == arm) & (frame.metric == metric) & (frame.k == k)]
-    assert len(found) == 1
-    return found.iloc[0]
+    cells = frame[(frame.arm == arm) & (frame.metric == metric) & (frame.k == k)]
+    assert len(cells) == 1
+    return cells.iloc[0]
 
 
 def values(rows, arm, key):
@@ -76,8 +76,8 @@ def test_whole_set_numbers_are_t_over_seeds(rows, frame):
         for name in ("full-softmax", "in-batch")
     )
     row = cell(frame, "full-softmax", "coverage", 10)
-    found = tuple(row[["mean", "low", "high"]])
-    assert found == pytest.approx(over_seeds(arm), rel=1e-5)
+    interval = tuple(row[["mean", "low", "high"]])
+    assert interval == pytest.approx(over_seeds(arm), rel=1e-5)
     delta = tuple(row[["delta", "delta_low", "delta_high"]])
     assert delta == pytest.approx(over_seeds(arm - reference), rel=1e-5)
 
@@ -91,9 +91,9 @@ def test_two_seeds_have_no_interval_for_the_whole_set():
 
 
 def test_the_reference_is_not_compared_with_itself(frame):
-    own = frame[frame.arm == "in-batch"]
-    assert (own.against == "").all()
-    assert own.delta.isna().all()
+    reference = frame[frame.arm == "in-batch"]
+    assert (reference.against == "").all()
+    assert reference.delta.isna().all()
     assert (frame[frame.arm != "in-batch"].against == "in-batch").all()
 
 
@@ -197,8 +197,8 @@ def test_marks_are_best_and_what_its_paired_interval_includes(rows, frame):
 
 
 def test_report_gives_what_table_gives(tmp_path, rows, frame):
-    found = write_report(rows, "in-batch", tmp_path / "deep" / "t", "Title")
-    pd.testing.assert_frame_equal(found, frame)
+    written = write_report(rows, "in-batch", tmp_path / "deep" / "t", "Title")
+    pd.testing.assert_frame_equal(written, frame)
     first = [(tmp_path / "deep" / f"t.{kind}").read_bytes() for kind in ("csv", "md")]
     write_report(rows, "in-batch", tmp_path / "deep" / "t", "Title")
     again = [(tmp_path / "deep" / f"t.{kind}").read_bytes() for kind in ("csv", "md")]
