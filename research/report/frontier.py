@@ -323,7 +323,7 @@ def _is_above(lines: list[np.ndarray], x: float, y: float) -> bool:
     """Whether a point lies above every line that reaches it, and some line does."""
     levels = [np.interp(x, line[:, 0], line[:, 1], np.nan, np.nan) for line in lines]
     reached = [level for level in levels if not np.isnan(level)]
-    return bool(reached) and y > max(reached)
+    return bool(reached and y > max(reached))
 
 
 def _points(
