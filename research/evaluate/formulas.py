@@ -127,5 +127,4 @@ def _place(record: Record, k: int) -> int:
 def _shares(record: Record, k: int) -> Float[ndarray, " i"]:
     """Each item's share of the slots; NaN where nothing was recommended."""
     exposure = record.exposure[_place(record, k)]
-    slots = exposure.sum()
-    return exposure / slots if slots else np.full(len(exposure), np.nan)
+    return exposure / (exposure.sum() or np.nan)

@@ -38,8 +38,6 @@ JUDGED = ("recall", "recall_item")
 POPULARITY = "train_count"
 # Kinds of diversity of which more is more diverse.
 KINDS = ("coverage", "entropy", "ild", "novelty", "outside_genres", "recall_expansion")
-
-
 CellName = tuple[str, tuple[tuple[str, float], ...]]  # the arm, its swept values
 
 

@@ -76,9 +76,8 @@ def place(
         price = np.hypot(*(leaders[:, 2:] - leaders[:, :2]).T)
         price += CROSSING * _through(leaders, others).sum(axis=1)
         order = np.argsort(np.where(free, price, np.inf).round(6), kind="stable")
-        options.append(
-            Option(*(part[order[: free.sum()]] for part in (boxes, leaders, price)))
-        )
+        order = order[: free.sum()]
+        options.append(Option(boxes[order], leaders[order], price[order]))
     rng = np.random.default_rng(0)
     best: list[Spot | None] = [None] * len(options)
     least = (len(options) + 1, 0.0)
@@ -109,8 +108,8 @@ def _in_turn(
             spots[n] = Spot(boxes[first], leaders[first])
             # squared: one long leader is worse than two short ones
             price += float(prices[first]) ** 2
-            taken = np.concatenate([taken, boxes[first : first + 1]])
-            lines = np.concatenate([lines, leaders[first : first + 1]])
+            taken = np.vstack([taken, boxes[first]])
+            lines = np.vstack([lines, leaders[first]])
     return spots, (spots.count(None), round(price, 3))
 
 
@@ -132,10 +131,9 @@ def _candidates(
 def _overlap(
     a: Float[ndarray, "q 4"], b: Float[ndarray, "m 4"]
 ) -> Bool[ndarray, "q m"]:
-    apart = (a[:, None, :2] >= b[None, :, 2:] + GAP) | (
-        a[:, None, 2:] + GAP <= b[None, :, :2]
-    )
-    return np.asarray(~apart.any(axis=2))
+    after = a[:, None, :2] >= b[None, :, 2:] + GAP
+    before = a[:, None, 2:] + GAP <= b[None, :, :2]
+    return np.asarray(~(after | before).any(axis=2))
 
 
 def _through(
