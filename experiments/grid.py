@@ -20,7 +20,7 @@ Sweep = dict[str, tuple[float, ...]]
 
 # What a grid shows that names no figures: each arm and swept value on its own line.
 ARMS_FIGURE: dict[str, Callable[..., Any]] = {
-    "arms": deferred("research.report.arms:dots_figure")
+    "arms": deferred("research.report.figures:dots_figure")
 }
 
 

@@ -65,5 +65,5 @@ HISTORY_TIES = Grid(
     minutes="8",
     arm_sweeps={name: (_SALTS,) for name in _NEXT},
     changes={**_TEMPERATURE, "split": "last"},
-    tables=(deferred("research.report.salts:write_over_salts"),),
+    tables=(deferred("research.report.pages:write_over_salts"),),
 )

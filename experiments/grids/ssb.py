@@ -42,5 +42,5 @@ SSB = Grid(
     reference="in-batch",
     seeds=3,
     minutes="7",
-    figures={"arms": deferred("research.report.arms:arms_figure")},
+    figures={"arms": deferred("research.report.figures:arms_figure")},
 )

@@ -12,8 +12,16 @@ Expect on MovieLens 100K: R@20 of a correct loss peaks near 0.15 to 0.2 while it
 coverage FALLS as the temperature rises, from about 0.75 to 0.4.
 """
 
+import functools
+
 from experiments.grid import Grid
 from research.registry import deferred
+
+_CURVES = deferred("research.report.figures:sweep_figure")
+_DIVERSITY = (
+    *("recall", "recall_item", "coverage", "gini", "ild", "novelty"),
+    *("outside_genres", "recall_expansion", "repulsion"),
+)
 
 TEMPERATURE = Grid(
     name="temperature",
@@ -24,8 +32,10 @@ TEMPERATURE = Grid(
     minutes="7",
     swept={"temperature": (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0)},
     figures={
-        "curves": deferred("research.report.sweeps:temperature_figure"),
-        "tradeoff": deferred("research.report.sweeps:tradeoff_figure"),
-        "diversity": deferred("research.report.sweeps:diversity_figure"),
+        "curves": _CURVES,
+        "tradeoff": deferred("research.report.figures:tradeoff_figure"),
+        "diversity": functools.partial(
+            _CURVES, metrics=_DIVERSITY, columns=3, height=1.75
+        ),
     },
 )

@@ -24,8 +24,8 @@ def ndcg(record: Record, k: int) -> Float[ndarray, " v"]:
     """Sum over r < k of 1 / log2(r + 2), over the same sum of min(k, n) first ranks."""
     gain = 1 / np.log2(np.arange(DEPTH + 1) + 2)
     ideal = np.concatenate([[0.0], np.cumsum(gain)])
-    found = _by_user(record, np.where(record.rank < k, gain[record.rank], 0.0))
-    return found / ideal[np.minimum(k, record.held)]
+    gained = _by_user(record, np.where(record.rank < k, gain[record.rank], 0.0))
+    return gained / ideal[np.minimum(k, record.held)]
 
 
 def hit(record: Record, k: int) -> Float[ndarray, " v"]:
@@ -39,33 +39,27 @@ def mrr(record: Record, k: int) -> Float[ndarray, " v"]:
     return np.where(first < k, 1 / (first + 1.0), 0.0)
 
 
-def recall_among(
-    record: Record, k: int, among: Bool[ndarray, " h"]
+def _recall_among(
+    record: Record, k: int, counted: Bool[ndarray, " h"]
 ) -> Float[ndarray, " v"]:
-    """Recall over some of the held-out positives, NaN for a user who has none.
-
-    Args:
-      record: of the run.
-      k: the cut-off.
-      among: which of the record's held-out positives count, [h].
-    """
-    hits, n = _by_user(record, (record.rank < k) & among), _by_user(record, among)
+    """Recall over the counted held-out positives, NaN for a user who has none."""
+    hits, n = _by_user(record, (record.rank < k) & counted), _by_user(record, counted)
     return np.where(n > 0, hits / np.where(n > 0, n, 1), np.nan)
 
 
 def recall_of_band(record: Record, k: int, band: int) -> Float[ndarray, " v"]:
     """Recall over the positives of a popularity band (0, 1, 2 for types.BANDS)."""
-    return recall_among(record, k, record.band == band)
+    return _recall_among(record, k, record.band == band)
 
 
 def recall_of_expansion(record: Record, k: int) -> Float[ndarray, " v"]:
     """Recall over the positives whose genres are all unfamiliar to the user."""
-    return recall_among(record, k, record.columns["expansion"] == 1)
+    return _recall_among(record, k, record.columns["expansion"] == 1)
 
 
 def coverage(record: Record, k: int) -> float:
     """|{j: p(j) > 0}| / n, with p(j) item j's share of the slots and n all items."""
-    exposure = _exposure(record, k)
+    exposure = record.exposure[_place(record, k)]
     return float(np.mean(exposure > 0)) if exposure.any() else float("nan")
 
 
@@ -82,17 +76,17 @@ def entropy(record: Record, k: int) -> float:
 
 
 def cold_slots(record: Record, k: int, most: int) -> float:
-    """The share of slots given to items with at most so many fitted clicks."""
-    exposure = _exposure(record, k)
-    cold = record.item_counts <= most
-    return float(_shares(record, k)[cold].sum()) if exposure.any() else float("nan")
+    """The share of slots with items of at most so many fitted clicks."""
+    share = _shares(record, k)
+    cold = share[record.item_counts <= most].sum()
+    return float(cold) if not np.isnan(share).any() else float("nan")
 
 
 def distinct_lists(record: Record, k: int) -> float:
     """Lists that differ, divided by the users."""
-    distinct = record.columns["distinct"][_place(record, k)]
-    share = float(distinct / max(len(record.held), 1))
-    return share if _exposure(record, k).any() else float("nan")
+    place = _place(record, k)
+    share = float(record.columns["distinct"][place] / max(len(record.held), 1))
+    return share if record.exposure[place].any() else float("nan")
 
 
 def gini_index(share: Float[ndarray, " i"]) -> float:
@@ -130,12 +124,7 @@ def _place(record: Record, k: int) -> int:
     return record.ks.tolist().index(k)
 
 
-def _exposure(record: Record, k: int) -> ndarray:
-    return record.exposure[_place(record, k)]
-
-
 def _shares(record: Record, k: int) -> Float[ndarray, " i"]:
     """Each item's share of the slots; NaN where nothing was recommended."""
-    exposure = _exposure(record, k)
-    slots = exposure.sum()
-    return exposure / slots if slots else np.full(len(exposure), np.nan)
+    exposure = record.exposure[_place(record, k)]
+    return exposure / (exposure.sum() or np.nan)

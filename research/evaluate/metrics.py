@@ -1,11 +1,8 @@
-"""The metrics: one entry each, which says everything that tables and figures ask.
+"""The metrics: one entry each, with everything that tables and figures need.
 
 A metric that a record's ranks, bands and exposure suffice for is a function and an
 entry. One that needs more has a second function, which measures a column of the record
 while the lists are at hand (research/evaluate/record.py).
-
-Conventions: ``v`` evaluated users, ``h`` their held-out positives, ``i`` items, ``k`` a
-cut-off. For a user u with held-out positives H_u, n = |H_u|; rank r counts from 0.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -25,42 +22,48 @@ CUTOFF = 20  # of the columns that a record holds ready-made, of pages and of fi
 DEFAULT_KS = (10, 20, 50, 100)
 
 
+class PageColumn(NamedTuple):
+    """A metric's column on a Markdown page.
+
+    With an interval it also has a column of paired differences. Leading columns stand
+    before the others. A footnote, which metrics may share, is printed where all of them
+    are shown.
+    """
+
+    heading: str
+    number: str = ".3f"
+    interval: bool = False
+    leading: bool = False
+    footnote: str = ""
+
+
 @dataclass(frozen=True)
 class Metric:
     """A metric: how it is computed, and how tables, pages and figures show it.
 
     Args:
-      help: what it is, in one line.
-      label: its name on an axis; ``{k}`` stands for the cut-off.
+      label: its name on an axis; ``{k}`` stands for the cut-off, here and in a heading.
+      help: its meaning, in one line.
       compute: (record, k) -> a value per user, [v], or one number for all lists; by
         default the column itself. NaN for a user whom it does not count: which users it
         counts must not depend on the run, or arms cannot be paired.
       per_user: whether it has a value per user; else it is of all lists together.
-      better: which end is better; "neither" for what only describes lists, which is
-        not marked on a page.
+      better: which end is better; "neither" for one that only describes lists, which
+        pages don't mark.
       unit: of the axis, where it has one.
-      heading: of its column on a Markdown page; without one it is in the CSV alone.
-      number: format of its numbers on a page.
-      leading: whether its column stands before those that aren't.
-      interval: whether a page gives its interval and its paired difference.
-      footnote: a paragraph below a page. Metrics may share one: it is printed where all
-        of them are shown.
+      page: its column on a Markdown page; without one it is in the CSV alone.
       cutoffs: those it is computed at; none are all that a record has.
       column: the record's column it needs; it is absent where a record lacks that.
       measure: Evaluation -> that column, or None where it can't be measured.
     """
 
-    help: str
     label: str
+    help: str
     compute: Callable[[Record, int], Any] | None = None
     per_user: bool = True
     better: Literal["higher", "lower", "neither"] = "neither"
     unit: str = ""
-    heading: str = ""
-    number: str = ".3f"
-    leading: bool = False
-    interval: bool = False
-    footnote: str = ""
+    page: PageColumn | None = None
     cutoffs: tuple[int, ...] = ()
     column: str = ""
     measure: Callable[[Any], ndarray | None] | None = None
@@ -77,9 +80,31 @@ class Metric:
         """The label of an axis at cut-off k, with the unit."""
         return f"{self.title(k)} ({self.unit})" if self.unit else self.title(k)
 
-    def column_heading(self, k: int) -> str:
-        """The heading of its column on a Markdown page at cut-off k."""
-        return self.heading.format(k=k)
+    def heading(self, k: int) -> str:
+        """Its heading at cut-off k, or its name where pages don't show it."""
+        return self.page.heading.format(k=k) if self.page else self.title(k)
+
+    def of(self, record: Record, k: int) -> Any:
+        """Its values at cut-off k: [v] in float64, or a number if of all lists.
+
+        Raises:
+          ValueError: a metric per user did not give a value per user.
+        """
+        if self.compute is not None:
+            values = self.compute(record, k)
+        elif self.per_user:
+            values = record.columns[self.column].astype(np.float64)
+        else:
+            values = record.columns[self.column][record.ks.tolist().index(k)]
+        if self.per_user and values.shape != record.held.shape:
+            raise ValueError(
+                f"{self.label}: {list(values.shape)} values, {len(record.held)} users"
+            )
+        return values if self.per_user else float(values)
+
+    def absent(self, record: Record) -> bool:
+        """Whether the record lacks its column."""
+        return bool(self.column) and self.column not in record.columns
 
 
 class Key(NamedTuple):
@@ -92,10 +117,6 @@ class Key(NamedTuple):
 def keys(ks: Sequence[int], names: Collection[str] | None = None) -> list[Key]:
     """Every metric at every cut-off it has, in the order of tables.
 
-    Args:
-      ks: cut-offs of the records.
-      names: metrics that are kept; default all.
-
     >>> [key.k for key in keys((10, 20)) if key.metric in ("hit", "ild")]
     [10, 20, 20]
     """
@@ -107,64 +128,22 @@ def keys(ks: Sequence[int], names: Collection[str] | None = None) -> list[Key]:
     ]
 
 
-def available(record: Record) -> list[str]:
-    """The metrics whose column, if they need one, the record has."""
-    return [
-        name
-        for name, metric in METRICS.items()
-        if not metric.column or metric.column in record.columns
-    ]
-
-
-def metric_values(record: Record, key: Key) -> Any:
-    """A metric at a cut-off: [v] in float64, or a number where it is of all lists.
-
-    Raises:
-      ValueError: a metric per user did not give a value per user.
-    """
-    metric, (name, k) = METRICS[key.metric], key
-    if metric.compute is not None:
-        values = metric.compute(record, k)
-    elif metric.per_user:
-        values = record.columns[metric.column].astype(np.float64)
-    else:
-        values = record.columns[metric.column][record.ks.tolist().index(k)]
-    if not metric.per_user:
-        return float(values)
-    if values.shape != record.held.shape:
-        raise ValueError(
-            f"metric {name}: {list(values.shape)} values for {len(record.held)} users"
-        )
-    return values
-
-
-def per_user(record: Record) -> dict[Key, Float[ndarray, " v"]]:
-    """Each metric per user that the record has, at each cut-off, unreduced.
+def metric_values(record: Record) -> dict[Key, Any]:
+    """Every metric that the record has at each cut-off: [v], or one of all lists.
 
     Raises:
       ValueError: a cut-off outside 1 to 100, or positives that don't add up.
     """
-    ks, held = record.ks, record.held
-    if np.any(ks < 1) or np.any(ks > formulas.DEPTH):
-        raise ValueError(
-            f"cut-offs {ks.tolist()}: a record holds ranks 1 to {formulas.DEPTH}"
-        )
+    ks, held = record.ks.tolist(), record.held
+    if min(ks) < 1 or max(ks) > formulas.DEPTH:
+        raise ValueError(f"cut-offs {ks}: a record holds ranks 1 to {formulas.DEPTH}")
     if held.sum() != len(record.rank) or np.any(held < 1):
         raise ValueError(
             f"{len(record.rank)} ranks for {int(held.sum())} held-out positives,"
             f" {int((held < 1).sum())} users without any"
         )
-    return _values(record, per_user=True)
-
-
-def whole_set(record: Record) -> dict[Key, float]:
-    """Each metric of all lists together that the record has, at each cut-off."""
-    return _values(record, per_user=False)
-
-
-def _values(record: Record, per_user: bool) -> dict[Key, Any]:
-    names = [n for n in available(record) if METRICS[n].per_user == per_user]
-    return {key: metric_values(record, key) for key in keys(record.ks.tolist(), names)}
+    names = [name for name, metric in METRICS.items() if not metric.absent(record)]
+    return {key: METRICS[key.metric].of(record, key.k) for key in keys(ks, names)}
 
 
 def summary(record: Record) -> dict[str, dict[int, float]]:
@@ -172,11 +151,10 @@ def summary(record: Record) -> dict[str, dict[int, float]]:
 
     A value is NaN where no user counts.
     """
-    means = {key: mean_counted(values) for key, values in per_user(record).items()}
-    values = means | whole_set(record)
     out: dict[str, dict[int, float]] = {}
-    for key in keys(record.ks.tolist(), available(record)):
-        out.setdefault(key.metric, {})[key.k] = values[key]
+    for (name, k), values in metric_values(record).items():
+        mean = mean_counted(values) if METRICS[name].per_user else values
+        out.setdefault(name, {})[k] = mean
     return out
 
 
@@ -188,6 +166,13 @@ def mean_counted(values: Float[ndarray, " v"]) -> float:
     """
     counted = values[~np.isnan(values)]
     return float(counted.mean()) if len(counted) else float("nan")
+
+
+def _measured(column: str, label: str, help: str, **fields: Any) -> Metric:
+    """A metric whose column is measured by the function of its name, at cut-off 20."""
+    measure = deferred(f"research.evaluate.record:{column}")
+    fields = {"cutoffs": (CUTOFF,), "column": column, "measure": measure, **fields}
+    return Metric(label, help, **fields)
 
 
 _BALANCE = (
@@ -207,166 +192,137 @@ METRICS: Registry[Metric] = Registry(
     "metric",
     {
         "recall": Metric(
-            help="share of a user's held-out positives that are in the list",
-            label="recall@{k}",
-            compute=formulas.recall,
+            "recall@{k}",
+            "share of a user's held-out positives that are in the list",
+            formulas.recall,
             better="higher",
-            heading="R@{k}",
-            number=".4f",
-            leading=True,
-            interval=True,
+            page=PageColumn("R@{k}", ".4f", interval=True, leading=True),
         ),
         "ndcg": Metric(
-            help="discounted gain of the hits, as a share of the highest possible",
-            label="NDCG@{k}",
-            compute=formulas.ndcg,
+            "NDCG@{k}",
+            "discounted gain of the hits, as a share of the highest possible",
+            formulas.ndcg,
             better="higher",
-            heading="N@{k}",
-            number=".4f",
-            leading=True,
-            interval=True,
+            page=PageColumn("N@{k}", ".4f", interval=True, leading=True),
         ),
         "hit": Metric(
-            help="whether the list holds any held-out positive",
-            label="hit rate@{k}",
-            compute=formulas.hit,
+            "hit rate@{k}",
+            "whether the list holds any held-out positive",
+            formulas.hit,
             better="higher",
         ),
         "mrr": Metric(
-            help="reciprocal rank of the first hit, 0 without one",
-            label="MRR@{k}",
-            compute=formulas.mrr,
+            "MRR@{k}",
+            "reciprocal rank of the first hit, 0 without one",
+            formulas.mrr,
             better="higher",
         ),
         **{
             f"recall_{band}": Metric(
-                help=f"recall of the held-out positives in the popularity band {band}",
-                label=f"{band} recall@{{k}}",
-                compute=partial(formulas.recall_of_band, band=n),
+                f"{band} recall@{{k}}",
+                f"recall of the held-out positives in the popularity band {band}",
+                partial(formulas.recall_of_band, band=n),
                 better="higher",
-                heading=band,
-                footnote=_BALANCE,
+                page=PageColumn(band, footnote=_BALANCE),
             )
             for n, band in enumerate(BANDS)
         },
-        "recall_item": Metric(
-            help="item-averaged recall: mean over items of the share of users reached",
-            label="item recall@{k}",
+        "recall_item": _measured(
+            "recall_item",
+            "item recall@{k}",
+            "item-averaged recall: mean over items of the share of their users reached",
             better="higher",
-            heading="item recall",
-            number=".4f",
-            leading=True,
-            footnote=_BALANCE,
-            cutoffs=(CUTOFF,),
-            column="recall_item",
-            measure=deferred("research.evaluate.record:item_balanced"),
+            page=PageColumn("item recall", ".4f", leading=True, footnote=_BALANCE),
         ),
         "coverage": Metric(
-            help="share of the catalogue that is shown to anyone",
-            label="coverage",
-            compute=formulas.coverage,
+            "coverage",
+            "share of the catalogue that is shown to anyone",
+            formulas.coverage,
             per_user=False,
             unit="share of items",
-            heading="coverage",
+            page=PageColumn("coverage"),
         ),
         "gini": Metric(
-            help="Gini index of exposure over the whole catalogue",
-            label="Gini of exposure",
-            compute=formulas.gini,
+            "Gini of exposure",
+            "Gini index of exposure over the whole catalogue",
+            formulas.gini,
             per_user=False,
             unit="1: all on one item",
-            heading="Gini",
+            page=PageColumn("Gini"),
         ),
         "entropy": Metric(
-            help="entropy of exposure over the catalogue",
-            label="entropy of exposure",
-            compute=formulas.entropy,
+            "entropy of exposure",
+            "entropy of exposure over the catalogue",
+            formulas.entropy,
             per_user=False,
             unit="bits",
         ),
-        "ild": Metric(
-            help="intra-list distance: mean over pairs of 1 - cosine of their genres",
-            label="genre distance within a list",
-            heading="ILD",
-            cutoffs=(CUTOFF,),
-            column="ild",
-            measure=deferred("research.evaluate.record:intra_list_distance"),
+        "ild": _measured(
+            "ild",
+            "genre distance within a list",
+            "intra-list distance: mean over pairs of 1 - cosine of their genres",
+            page=PageColumn("ILD"),
         ),
-        "novelty": Metric(
-            help="mean of -log2 of the shown items' share of the fitted clicks",
-            label="novelty",
+        "novelty": _measured(
+            "novelty",
+            "novelty",
+            "mean of -log2 of the shown items' share of the fitted clicks",
             unit="bits",
-            heading="novelty",
-            number=".2f",
-            cutoffs=(CUTOFF,),
-            column="novelty",
-            measure=deferred("research.evaluate.record:novelty"),
+            page=PageColumn("novelty", ".2f"),
         ),
-        "train_count": Metric(
-            help="average recommendation popularity (ARP): mean fitted clicks shown",
-            label="mean train count, top {k}",
+        "train_count": _measured(
+            "train_count",
+            "mean train count, top {k}",
+            "average recommendation popularity (ARP): mean fitted clicks of an item",
             unit="training clicks an item",
-            heading="train count",
-            number=".1f",
-            cutoffs=(CUTOFF,),
-            column="train_count",
-            measure=deferred("research.evaluate.record:train_count"),
+            page=PageColumn("train count", ".1f"),
         ),
         "cold_slots_0": Metric(
-            help="share of slots given to items without a fitted click",
-            label="slots of unclicked items",
-            compute=partial(formulas.cold_slots, most=0),
+            "slots of unclicked items",
+            "share of slots given to items without a fitted click",
+            partial(formulas.cold_slots, most=0),
             per_user=False,
             unit="share",
         ),
         "cold_slots_2": Metric(
-            help="share of slots given to items with at most 2 fitted clicks",
-            label="slots of cold items",
-            compute=partial(formulas.cold_slots, most=2),
+            "slots of cold items",
+            "share of slots given to items with at most 2 fitted clicks",
+            partial(formulas.cold_slots, most=2),
             per_user=False,
             unit="share",
-            heading="cold slots",
-            number=".4f",
-            footnote=_BALANCE,
+            page=PageColumn("cold slots", ".4f", footnote=_BALANCE),
         ),
-        "recall_expansion": Metric(
-            help="recall of the held-out positives whose genres are all unfamiliar",
-            label="recall on foreign genres",
+        "recall_expansion": _measured(
+            "expansion",
+            "recall on foreign genres",
+            "recall of the held-out positives whose genres are all unfamiliar",
             compute=formulas.recall_of_expansion,
             better="higher",
-            heading="expansion",
-            footnote=_INTERESTS,
-            column="expansion",
-            measure=deferred("research.evaluate.record:is_expansion"),
+            page=PageColumn("expansion", footnote=_INTERESTS),
+            cutoffs=(),
         ),
-        "outside_genres": Metric(
-            help="share of a list's genres that are unfamiliar to its user",
-            label="foreign genres shown",
+        "outside_genres": _measured(
+            "outside_genres",
+            "foreign genres shown",
+            "share of a list's genres that are unfamiliar to its user",
             unit="share",
-            heading="outside",
-            footnote=_INTERESTS,
-            cutoffs=(CUTOFF,),
-            column="outside_genres",
-            measure=deferred("research.evaluate.record:outside_share"),
+            page=PageColumn("outside", footnote=_INTERESTS),
         ),
-        "repulsion": Metric(
-            help="1 - AUC: share of unseen items that score above a held-out positive",
-            label="repulsion",
+        "repulsion": _measured(
+            "repulsion",
+            "repulsion",
+            "1 - AUC: share of unseen items that score above a held-out positive",
             unit="unseen ranked above",
-            heading="repulsion",
-            footnote=_INTERESTS,
-            cutoffs=(CUTOFF,),
-            column="repulsion",
-            measure=deferred("research.evaluate.record:repulsion"),
+            page=PageColumn("repulsion", footnote=_INTERESTS),
         ),
-        "distinct_lists": Metric(
-            help="distinct lists, divided by the users",
-            label="distinct lists",
+        "distinct_lists": _measured(
+            "distinct",
+            "distinct lists",
+            "distinct lists, divided by the users",
             compute=formulas.distinct_lists,
             per_user=False,
             unit="share of users",
-            column="distinct",
-            measure=deferred("research.evaluate.record:distinct"),
+            cutoffs=(),
         ),
     },
 )

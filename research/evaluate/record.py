@@ -1,4 +1,4 @@
-"""From top-k lists to the record of a run: what every table and figure is made of.
+"""From top-k lists to the record of a run, the source of every table and figure.
 
 Below ``evaluate`` are the functions that measure a record's columns, each for an entry
 of METRICS. Conventions: ``v`` evaluated users, ``h`` their held-out positives, ``k``
@@ -8,7 +8,6 @@ fewer items, they are over those it has, and NaN where it has none.
 """
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,19 +16,17 @@ from jaxtyping import Bool, Float, Int, UInt8
 
 from research.evaluate.formulas import DEPTH
 from research.evaluate.metrics import CUTOFF, DEFAULT_KS, METRICS
-from research.evaluate.top_k import CHUNK, THREADS, TILE, Scorer, seen_items_of
+from research.evaluate.top_k import CHUNK, Scorer, by_tile, seen_items_of
 from research.types import BANDS, Fold, InputError, Record, check
 
 
 def bands(item_counts: Int[np.ndarray, " i"]) -> UInt8[np.ndarray, " i"]:
     """The popularity band of each item: 0 head, 1 torso, 2 tail (types.BANDS).
 
-    Items are put in order of fitted clicks, most first, and cut at 1/3 and 2/3 of the
-    clicks (not of the items). Items with equal counts stay together: a band is decided
-    by the clicks on strictly more popular items, band = floor(3 * those / all). So a
-    group of equals that straddles a cut belongs whole to the more popular side, the
-    head is never empty, and one item may empty the torso. Items without a click are
-    tail.
+    band = floor(3 * clicks on strictly more popular items / all clicks): cuts at 1/3
+    and 2/3 of the clicks (not of the items), with items of equal counts together on the
+    more popular side of a cut. So the head is never empty, but one item may empty the
+    torso. Items without a click are tail.
 
     Args:
       item_counts: fitted clicks of each item, [i].
@@ -49,16 +46,12 @@ def bands(item_counts: Int[np.ndarray, " i"]) -> UInt8[np.ndarray, " i"]:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A run's lists beside the phase they are judged by: what columns are measured of.
+    """A run's lists beside their phase, from which columns are measured.
 
-    Args:
-      fold: the phase; counts and bands come from its fitted part alone.
-      lists: top-k of fold.evaluated, best first, [v, k].
-      ks: cut-offs of the record.
-      user: row of lists of each held-out positive, [h], by user, then by rank.
-      item: the held-out positives, [h].
-      rank: their places in the lists, from 0; DEPTH where they aren't listed, [h].
-      scorer: what the lists were made from, where that is at hand.
+    lists are the top-k of fold.evaluated, best first, and ks the record's cut-offs.
+    user (a row of lists), item and rank (from 0; DEPTH where it isn't listed) are of
+    the held-out positives, by user, then by rank. scorer gave the lists, where it is at
+    hand.
     """
 
     fold: Fold
@@ -85,15 +78,21 @@ class Evaluation:
         """The items of the first 20 slots; any item where a slot is not ``filled``."""
         return np.where(self.filled, self.lists[:, :CUTOFF], 0)
 
+    def mean_shown(self, values: Float[np.ndarray, " i"]) -> Float[np.ndarray, " v"]:
+        """Mean of a value of items over those of each list; NaN for an empty list."""
+        n = self.filled.sum(axis=1)
+        total = np.where(self.filled, values[self.shown], 0.0).sum(axis=1)
+        return np.where(n > 0, total / np.maximum(n, 1), np.nan)
+
     @property
     def genres(self) -> Bool[np.ndarray, "i g"]:
         """The items' genres, multi-hot."""
         return self.fold.fitted.items.topics()
 
     @cached_property
-    def foreign(self) -> Bool[np.ndarray, "v g"] | None:
-        """The genres foreign to each user; see ``foreign_genres``."""
-        return foreign_genres(self.fold)
+    def unfamiliar(self) -> Bool[np.ndarray, "v g"] | None:
+        """The genres unfamiliar to each user; see ``unfamiliar_genres``."""
+        return unfamiliar_genres(self.fold)
 
 
 def evaluate(
@@ -102,7 +101,7 @@ def evaluate(
     ks: Sequence[int] = DEFAULT_KS,
     scorer: Scorer | None = None,
 ) -> Record:
-    """The record of one run: ranks of the held-out positives, and what was shown.
+    """The record of one run: ranks of the held-out positives, and exposure of items.
 
     Every metric of METRICS that is measured adds its column, where it can be.
 
@@ -111,7 +110,7 @@ def evaluate(
       lists: top-k of fold.evaluated, best first, [v, k], at least 100 slots a user or
         as many as there are items.
       ks: cut-offs, from 1 to 100.
-      scorer: what the lists were made from; without it there is no repulsion.
+      scorer: of the lists; without it there is no repulsion.
 
     Raises:
       InputError: a cut-off is above the number of items, or not in 1 to 100.
@@ -119,27 +118,28 @@ def evaluate(
     """
     check(fold)
     n_items, n_users = fold.fitted.n_items, len(fold.evaluated)
-    _check_shapes(ks, lists.shape, n_users, n_items)
+    for k in ks:
+        if k > n_items:
+            raise InputError(f"k = {k} is above the number of items ({n_items})")
+        if not 1 <= k <= DEPTH:
+            raise InputError(f"k = {k}: a cut-off lies in 1 to {DEPTH}")
+    if len(lists) != n_users or lists.shape[1] < min(DEPTH, n_items):
+        raise ValueError(
+            f"lists of shape {lists.shape}: {n_users} users are evaluated, on"
+            f" {min(DEPTH, n_items)} slots each"
+        )
     run = Evaluation(fold, lists, ks, *_held_out(fold, lists), scorer)
-    measured = {
-        metric.column: metric.measure(run)
-        for metric in METRICS.values()
-        if metric.measure is not None
-    }
+    measured = {m.column: m.measure(run) for m in METRICS.values() if m.measure}
+    exposure = [np.bincount(lists[:, :k].ravel(), minlength=n_items + 1) for k in ks]
     return check(
         Record(
             ks=np.array(ks, np.int64),
             held=np.bincount(run.user, minlength=n_users),
             rank=run.rank,
             band=bands(run.counts)[run.item],
-            exposure=np.stack(
-                [
-                    np.bincount(lists[:, :k].ravel(), minlength=n_items + 1)[:n_items]
-                    for k in ks
-                ]
-            ),
+            exposure=np.stack(exposure)[:, :n_items],
             item_counts=run.counts,
-            columns={n: found for n, found in measured.items() if found is not None},
+            columns={n: values for n, values in measured.items() if values is not None},
         )
     )
 
@@ -148,13 +148,19 @@ def _held_out(
     fold: Fold, lists: Int[np.ndarray, "v k"]
 ) -> tuple[Int[np.ndarray, " h"], Int[np.ndarray, " h"], UInt8[np.ndarray, " h"]]:
     """Row of lists, item and rank of each held-out positive, by user, then by rank."""
-    judged = np.isin(fold.held_user, fold.evaluated)
-    user = np.searchsorted(fold.evaluated, fold.held_user[judged])
-    item = fold.held_item[judged]
+    user, item = _positives(fold)
     rank = ranks(user, item, lists[:, :DEPTH], fold.fitted.n_items)
-    # what shares a rank, the misses, by item: equal lists leave equal records
+    # equal ranks, the misses, by item: equal lists leave equal records
     order = np.lexsort((item, rank, user))
     return user[order], item[order], rank[order]
+
+
+def _positives(fold: Fold) -> tuple[Int[np.ndarray, " h"], Int[np.ndarray, " h"]]:
+    """Row of lists and item of each held-out positive of the evaluated users."""
+    judged = np.isin(fold.held_user, fold.evaluated)
+    return np.searchsorted(fold.evaluated, fold.held_user[judged]), fold.held_item[
+        judged
+    ]
 
 
 def ranks(
@@ -172,39 +178,23 @@ def ranks(
     rank = np.full(len(user), DEPTH, np.uint8)
     if not rank.size or not lists.size:
         return rank
-    stride = n_items + 1  # the empty slot has a number of its own
+    stride = n_items + 1  # the empty slot has a number too
     wanted = user.astype(np.int64) * stride + item
     order = np.argsort(wanted)
     listed = np.arange(n_users, dtype=np.int64)[:, None] * stride + lists
     place = np.searchsorted(wanted, listed.ravel(), sorter=order)
     nearest = order[np.minimum(place, len(order) - 1)]
-    found = np.flatnonzero(wanted[nearest] == listed.ravel())
-    rank[nearest[found]] = found % width
+    hits = np.flatnonzero(wanted[nearest] == listed.ravel())
+    rank[nearest[hits]] = hits % width
     return rank
 
 
-def _check_shapes(
-    ks: Sequence[int], shape: tuple[int, ...], n_users: int, n_items: int
-) -> None:
-    for k in ks:
-        if k > n_items:
-            raise InputError(f"k = {k} is above the number of items ({n_items})")
-        if not 1 <= k <= DEPTH:
-            raise InputError(f"k = {k}: a cut-off lies in 1 to {DEPTH}")
-    if shape[0] != n_users or shape[1] < min(DEPTH, n_items):
-        raise ValueError(
-            f"lists of shape {shape}: {n_users} users are evaluated, on"
-            f" {min(DEPTH, n_items)} slots each"
-        )
-
-
-def intra_list_distance(run: Evaluation) -> Float[np.ndarray, " v"]:
+def ild(run: Evaluation) -> Float[np.ndarray, " v"]:
     """1 / (K (K - 1)) sum_{i != j} 1 - cos(g_i, g_j) over multi-hot genres g.
 
     [ziegler2005], over the K <= 20 items of a list; an item without genre has cosine 0
     with every other, so distance 1. By sum_{i != j} cos = |sum g|^2 - sum |g|^2. NaN
-    for fewer than two items, and where what is shown is no items but users, which have
-    no genres.
+    for fewer than two items, and where lists hold users, which have no genres.
     """
     genres, shown, filled = run.genres, run.shown, run.filled
     if not genres.shape[1]:
@@ -212,9 +202,9 @@ def intra_list_distance(run: Evaluation) -> Float[np.ndarray, " v"]:
     size = np.sqrt(genres.sum(axis=1, keepdims=True))
     unit = genres / np.maximum(size, 1.0)  # a row without genre stays 0
     total = np.einsum("vk,vkg->vg", filled.astype(np.float64), unit[shown])
-    own = (filled & (size[:, 0] > 0)[shown]).sum(axis=1)
+    squares = (filled & (size[:, 0] > 0)[shown]).sum(axis=1)
     n = filled.sum(axis=1)
-    cosines = (total**2).sum(axis=1) - own
+    cosines = (total**2).sum(axis=1) - squares
     pairs = n * (n - 1)
     return np.where(pairs > 0, 1.0 - cosines / np.maximum(pairs, 1), np.nan)
 
@@ -224,24 +214,15 @@ def novelty(run: Evaluation) -> Float[np.ndarray, " v"]:
 
     An item never clicked counts as clicked once.
     """
-    share = np.maximum(run.counts, 1) / run.counts.sum()
-    return _mean_of_list(-np.log2(share)[run.shown], run.filled)
+    return run.mean_shown(-np.log2(np.maximum(run.counts, 1) / run.counts.sum()))
 
 
 def train_count(run: Evaluation) -> Float[np.ndarray, " v"]:
     """Mean of the fitted clicks of the items shown."""
-    return _mean_of_list(run.counts[run.shown].astype(np.float64), run.filled)
+    return run.mean_shown(run.counts.astype(np.float64))
 
 
-def _mean_of_list(
-    values: Float[np.ndarray, "v k"], filled: Bool[np.ndarray, "v k"]
-) -> Float[np.ndarray, " v"]:
-    n = filled.sum(axis=1)
-    total = np.where(filled, values, 0.0).sum(axis=1)
-    return np.where(n > 0, total / np.maximum(n, 1), np.nan)
-
-
-def item_balanced(run: Evaluation) -> Float[np.ndarray, " v"]:
+def recall_item(run: Evaluation) -> Float[np.ndarray, " v"]:
     """U / I * sum over u's held-out items of [rank < 20] / (users who hold it out).
 
     Of the U evaluated users and the I distinct items held out by them: its mean over
@@ -259,13 +240,13 @@ def distinct(run: Evaluation) -> Int[np.ndarray, " k"]:
     return np.array([len(np.unique(run.lists[:, :k], axis=0)) for k in run.ks])
 
 
-# Below this share of a user's genre counts, a genre is foreign to the user: of
+# Below this share of a user's genre counts, a genre is unfamiliar to the user: of
 # MovieLens's 18 genres, equal shares would be 5.6 % each.
 UNFAMILIAR = 0.05
 
 
-def foreign_genres(fold: Fold) -> Bool[np.ndarray, "v g"] | None:
-    """The genres foreign to each evaluated user; None where no item has a genre.
+def unfamiliar_genres(fold: Fold) -> Bool[np.ndarray, "v g"] | None:
+    """The genres unfamiliar to each evaluated user; None where no item has a genre.
 
     With c_ug the user's fitted positives of genre g: c_ug < 0.05 sum_g c_ug, or
     c_ug = 0.
@@ -285,31 +266,31 @@ def foreign_genres(fold: Fold) -> Bool[np.ndarray, "v g"] | None:
     return (profile < UNFAMILIAR * profile.sum(axis=1, keepdims=True)) | (profile == 0)
 
 
-def is_expansion(run: Evaluation) -> UInt8[np.ndarray, " h"] | None:
-    """1 where a held-out item has a genre and all its genres are foreign to the user.
+def expansion(run: Evaluation) -> UInt8[np.ndarray, " h"] | None:
+    """1 where a held-out item has genres, all of them unfamiliar to its user.
 
     None where no item has a genre: absent, not zero.
     """
-    if run.foreign is None:
+    if run.unfamiliar is None:
         return None
     of_item = run.genres[run.item]
-    familiar = (of_item & ~run.foreign[run.user]).any(axis=1)
+    familiar = (of_item & ~run.unfamiliar[run.user]).any(axis=1)
     return (of_item.any(axis=1) & ~familiar).astype(np.uint8)
 
 
-def outside_share(run: Evaluation) -> Float[np.ndarray, " v"] | None:
-    """The share of a list's genres, counted slot by slot, that are foreign to its user.
+def outside_genres(run: Evaluation) -> Float[np.ndarray, " v"] | None:
+    """The share of a list's genres, slot by slot, that are unfamiliar to its user.
 
     An item of two genres counts twice, one without a genre not at all; NaN where no
     item of the list has a genre. None where no item of the catalogue has one.
     """
-    if run.foreign is None:
+    if run.unfamiliar is None:
         return None
-    shown, filled, counts = run.shown, run.filled, np.zeros(run.foreign.shape)
+    shown, filled, counts = run.shown, run.filled, np.zeros(run.unfamiliar.shape)
     for slot in range(shown.shape[1]):  # never [v, k, g]
         counts += run.genres[shown[:, slot]] & filled[:, slot, None]
     total = counts.sum(axis=1)
-    outside = np.where(run.foreign, counts, 0.0).sum(axis=1)
+    outside = np.where(run.unfamiliar, counts, 0.0).sum(axis=1)
     return np.where(total > 0, outside / np.maximum(total, 1), np.nan)
 
 
@@ -327,13 +308,10 @@ def repulsion(run: Evaluation) -> Float[np.ndarray, " v"] | None:
     fold, n_users, n_items = run.fold, len(run.lists), run.fold.fitted.n_items
     offsets, seen = seen_items_of(fold)
     # not by rank, as run.item is: a mean depends on the order in its last digit
-    judged = np.isin(fold.held_user, fold.evaluated)
-    item = fold.held_item[judged]
-    user = np.searchsorted(fold.evaluated, fold.held_user[judged])
+    user, item = _positives(fold)
     starts = np.searchsorted(user, np.arange(n_users + 1))
 
-    def of_tile(first: int) -> Float[np.ndarray, " t"]:
-        rows = slice(first, min(first + TILE, n_users))
+    def of_tile(rows: slice) -> Float[np.ndarray, " t"]:
         chunks = [
             scorer(rows, slice(start, min(start + CHUNK, n_items)))
             for start in range(0, n_items, CHUNK)
@@ -350,6 +328,4 @@ def repulsion(run: Evaluation) -> Float[np.ndarray, " v"] | None:
             shares[n] = np.mean((above + level / 2) / (len(others) - 1))
         return shares
 
-    with ThreadPoolExecutor(max_workers=THREADS) as pool:
-        tiles = list(pool.map(of_tile, range(0, n_users, TILE)))
-    return np.concatenate([np.empty(0), *tiles])
+    return by_tile(of_tile, n_users, np.empty(0))

@@ -2,7 +2,10 @@
 
 One mechanism ranks everything: a ``Scorer`` gives scores for a tile of users and a
 chunk of items, the selection keeps each user's best k. The matrix of all users by all
-items never exists. Conventions as in ``scorers``; ``k`` is the length of a list.
+items never exists.
+
+Conventions: ``v`` users, ``i`` items, ``d`` dimensions, ``t`` users of a tile, ``c``
+items of a chunk, ``s`` seen items, ``k`` slots of a list.
 
 The selection is NumPy's, on the host: a bound leaves few columns of a row, and those
 are sorted, equal scores by index. With AVX-512 that takes a sixth of lax.top_k's time
@@ -51,8 +54,8 @@ def dot_product(
 
     The serving prior score / temperature + alpha * log q is scale = 1 / temperature
     and bias = alpha * log q. Computed in float32 on matrices of one constant shape
-    (TILE users by a chunk of items, zeros where they end), so that neither how many
-    users there are nor which of them are asked for together changes a bit.
+    (TILE users by a chunk of items, zeros where they end), so that neither the
+    number of users nor their grouping into tiles changes a bit.
 
     Args:
       users: user vectors, [v, d].
@@ -98,9 +101,7 @@ THREADS = min(os.cpu_count() or 1, 8)
 
 
 def seen_items_of(fold: Fold) -> tuple[Int[np.ndarray, " v1"], Int[np.ndarray, " s"]]:
-    """What the evaluated users have seen: the positives of the part fitted on.
-
-    Where the fold says what else to remove, it is that.
+    """The items that lists leave out: fold.removed, or the fitted positives.
 
     Returns:
       offsets [v + 1] and items [s]; the v-th evaluated user has seen
@@ -141,8 +142,26 @@ def top_k(
             f"{len(seen_offsets)} offsets of seen items for {len(users)} users:"
             f" expected {len(users) + 1}"
         )
-    scorer = dot_product(users, items, bias, scale)
-    return rank_scores(scorer, len(items), seen_offsets, seen_items, k)
+    score = dot_product(users, items, bias, scale)
+    return rank_scores(score, len(items), seen_offsets, seen_items, k)
+
+
+def by_tile(
+    function: Callable[[slice], np.ndarray], n_users: int, empty: np.ndarray
+) -> np.ndarray:
+    """Results for tiles of users, computed by several threads and concatenated.
+
+    NumPy lets go of the interpreter's lock while it sorts and compares, so threads
+    help; each holds one tile, and no tile depends on another.
+
+    Args:
+      function: from the rows of a tile to their results.
+      n_users: of all tiles.
+      empty: the results of no users.
+    """
+    tiles = [slice(n, min(n + TILE, n_users)) for n in range(0, n_users, TILE)]
+    with ThreadPoolExecutor(max_workers=THREADS) as pool:
+        return np.concatenate([empty, *pool.map(function, tiles)])
 
 
 def rank_scores(
@@ -170,49 +189,30 @@ def rank_scores(
     """
     if k < 1:
         raise ValueError(f"k = {k}: a list has at least one slot")
-    n_users = len(seen_offsets) - 1
 
-    def rank_tile(start: int) -> Int[np.ndarray, "t k"]:
-        rows = slice(start, min(start + TILE, n_users))
+    def rank_tile(rows: slice) -> Int[np.ndarray, "t k"]:
+        height = rows.stop - rows.start
         bounds = seen_offsets[rows.start : rows.stop + 1]
-        seen_row = np.repeat(np.arange(rows.stop - rows.start), np.diff(bounds))
+        seen_row = np.repeat(np.arange(height), np.diff(bounds))
         seen_column = seen_items[bounds[0] : bounds[-1]]
-        return _rank_tile(scorer, rows, n_items, seen_row, seen_column, k)
+        # k empty slots to begin with: being first, they outrank all that scores -inf
+        best = np.full((height, k), -np.inf, np.float32)
+        ids = np.full((height, k), n_items, np.int32)
+        for start in range(0, n_items, CHUNK):
+            stop = min(start + CHUNK, n_items)
+            scores = np.array(scorer(rows, slice(start, stop)))
+            here = (seen_column >= start) & (seen_column < stop)
+            scores[seen_row[here], seen_column[here] - start] = -np.inf
+            columns, values = _candidates(scores, min(k, scores.shape[1]))
+            best = np.concatenate([best, values], axis=1)
+            ids = np.concatenate([ids, columns + np.int32(start)], axis=1)
+            # Earlier chunks stand first: equal scores stay in order of index.
+            order = _descending(best)[:, :k]
+            best = np.take_along_axis(best, order, 1)
+            ids = np.take_along_axis(ids, order, 1)
+        return ids
 
-    starts = range(0, n_users, TILE)
-    # NumPy lets go of the interpreter's lock while it partitions, so threads help;
-    # each holds one tile, and no tile depends on another.
-    with ThreadPoolExecutor(max_workers=THREADS) as pool:
-        tiles = list(pool.map(rank_tile, starts))
-    return np.concatenate([np.empty((0, k), np.int32), *tiles])
-
-
-def _rank_tile(
-    scorer: Scorer,
-    rows: slice,
-    n_items: int,
-    seen_row: Int[np.ndarray, " s"],
-    seen_column: Int[np.ndarray, " s"],
-    k: int,
-) -> Int[np.ndarray, "t k"]:
-    """Ranks one tile of users, chunk after chunk: the best so far against the new."""
-    height = rows.stop - rows.start
-    # k empty slots to begin with: being first, they outrank all that scores -inf
-    best = np.full((height, k), -np.inf, np.float32)
-    ids = np.full((height, k), n_items, np.int32)
-    for start in range(0, n_items, CHUNK):
-        columns = slice(start, min(start + CHUNK, n_items))
-        scores = np.array(scorer(rows, columns))
-        here = (seen_column >= columns.start) & (seen_column < columns.stop)
-        scores[seen_row[here], seen_column[here] - start] = -np.inf
-        columns_of, scores_of = _candidates(scores, min(k, scores.shape[1]))
-        best = np.concatenate([best, scores_of], axis=1)
-        ids = np.concatenate([ids, columns_of + np.int32(start)], axis=1)
-        # Earlier chunks stand first: equal scores stay in order of index.
-        order = _descending(best)[:, :k]
-        best = np.take_along_axis(best, order, 1)
-        ids = np.take_along_axis(ids, order, 1)
-    return ids
+    return by_tile(rank_tile, len(seen_offsets) - 1, np.empty((0, k), np.int32))
 
 
 def _descending(scores: Float[np.ndarray, "t m"]) -> Int[np.ndarray, "t m"]:
@@ -234,7 +234,7 @@ def _candidates(
     """Columns that hold each row's k largest scores, in order of column, and no -inf.
 
     The k-th largest of the maxima of groups of columns is a bound that k columns reach
-    and, with many groups, few others do; what ties with it is among them.
+    and, with many groups, few others do; columns that tie with it are among them.
 
     Returns:
       the columns, and their scores: -inf where a row has fewer than the others.

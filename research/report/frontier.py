@@ -1,8 +1,8 @@
 """The frontier of precision and diversity: the front, and who wins at which recall."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
@@ -12,13 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy import ndarray
 
-from research.evaluate.metrics import (
-    CUTOFF,
-    METRICS,
-    Key,
-    mean_counted,
-    metric_values,
-)
+from research.evaluate.metrics import CUTOFF, METRICS, mean_counted
 from research.report.intervals import bounds, resample
 from research.report.pages import (
     EMPTY,
@@ -28,10 +22,11 @@ from research.report.pages import (
     write_texts,
 )
 from research.report.pictures import (
+    EDGE,
     STYLE,
     Drawing,
     blank,
-    error_bars,
+    draw_point,
     legend_above,
     look,
 )
@@ -43,13 +38,11 @@ JUDGED = ("recall", "recall_item")
 POPULARITY = "train_count"
 # Kinds of diversity of which more is more diverse.
 KINDS = ("coverage", "entropy", "ild", "novelty", "outside_genres", "recall_expansion")
-
-
 CellName = tuple[str, tuple[tuple[str, float], ...]]  # the arm, its swept values
 
 
 class Measured(NamedTuple):
-    """A cell's means [m] and shared resamples [r, m] of JUDGED and POPULARITY."""
+    """A cell's means and shared resamples of JUDGED and POPULARITY."""
 
     mean: Float[ndarray, " m"]
     draws: Float[ndarray, "r m"]
@@ -60,9 +53,9 @@ def judge(results: Sequence[RunResult]) -> pd.DataFrame:
 
     Columns: arm, its swept values, metric, train_count, value; line (the arm served
     with a prior), line_value (the line's at that train count, linear between alphas),
-    delta, low, high: their difference with its 95 % interval, users and seeds resampled
-    together for both, and the interpolation done anew in each resample. Without numbers
-    where the line doesn't reach that train count. Cells with a failed run are left out.
+    delta, low, high: their difference with its 95 % interval, from resamples of users
+    and seeds that both share, each interpolated anew. NaN where the line doesn't reach
+    that train count. Cells with a failed run are left out.
     """
     cells = _cells(results)
     lines: dict[str, list[Measured]] = {}
@@ -88,15 +81,15 @@ def _cells(results: Sequence[RunResult]) -> dict[CellName, Measured]:
     for result in results:
         name = result.arm, tuple(result.swept.items())
         groups.setdefault(name, []).append(result)
-    keys = [Key(metric, CUTOFF) for metric in (*JUDGED, POPULARITY)]
+    metrics = [METRICS[name] for name in (*JUDGED, POPULARITY)]
     cells = {}
     for name, runs in groups.items():
         records = [r.record for r in sorted(runs, key=lambda r: r.seed) if r.record]
         if len(records) < len(runs):
             continue
-        by_seed = [[metric_values(record, key) for key in keys] for record in records]
+        by_seed = [[m.of(record, CUTOFF) for m in metrics] for record in records]
         values = np.array(by_seed).transpose(2, 0, 1)
-        means = [mean_counted(values[..., m].ravel()) for m in range(len(keys))]
+        means = [mean_counted(values[..., m].ravel()) for m in range(len(metrics))]
         cells[name] = Measured(np.array(means), resample(values))
     return cells
 
@@ -109,16 +102,16 @@ def _against(cell: Measured, line: Sequence[Measured], m: int) -> dict[str, floa
     value = np.interp(cell.mean[-1], x, [point.mean[m] for point in ordered])
     xs = np.stack([point.draws[:, -1] for point in ordered], axis=1)
     ys = np.stack([point.draws[:, m] for point in ordered], axis=1)
-    drawn = [np.interp(a, b, c) for a, b, c in zip(cell.draws[:, -1], xs, ys)]
-    low, high = bounds((cell.draws[:, m] - np.array(drawn))[:, None])[:, 0]
-    numbers = {"line_value": value, "delta": cell.mean[m] - value}
-    return {n: float(v) for n, v in (numbers | {"low": low, "high": high}).items()}
+    values = [np.interp(a, b, c) for a, b, c in zip(cell.draws[:, -1], xs, ys)]
+    low, high = bounds(cell.draws[:, m] - np.array(values))
+    delta = float(cell.mean[m] - value)
+    return {"line_value": float(value), "delta": delta, "low": low, "high": high}
 
 
 def verdict(against: pd.DataFrame) -> str:
-    """What the rows of one cell and metric say together, one row per serving line.
+    """The verdict on one cell and metric from its rows, one per serving line.
 
-    "better" asks for an interval above zero against every line that reaches the cell.
+    "better" needs an interval above zero against every line that reaches the cell.
 
     >>> verdict(pd.DataFrame({"low": [0.01, float("nan")], "high": [0.02] * 2}))
     'better'
@@ -132,11 +125,6 @@ def verdict(against: pd.DataFrame) -> str:
 
 
 LEVELS = (1.0, 0.98, 0.95, 0.9, 0.8, 0.7, 0.5)  # of the highest recall
-
-
-def kinds_of(frame: pd.DataFrame) -> list[str]:
-    """The kinds of diversity that a long table has."""
-    return [name for name in KINDS if name in set(frame.metric)]
 
 
 def pareto(x: Float[ndarray, " n"], y: Float[ndarray, " n"]) -> Bool[ndarray, " n"]:
@@ -155,12 +143,13 @@ def pareto(x: Float[ndarray, " n"], y: Float[ndarray, " n"]) -> Bool[ndarray, " 
 
 
 def winners(frame: pd.DataFrame) -> pd.DataFrame:
-    """Who is most diverse among those with at least a requested recall@20.
+    """The most diverse cell among those with at least a requested recall@20.
 
     One row per level and kind: level (a share of the highest recall), least (the recall
-    asked for), kind, arm, the swept values, recall, value. Served cells compete too.
+    at it), kind, arm, the swept values, recall, value. Served cells compete too.
     """
-    kinds, fields = kinds_of(frame), swept_columns(frame)
+    kinds = [kind for kind in KINDS if kind in set(frame.metric)]
+    fields = swept_columns(frame)
     points = wide(frame, ["recall", *kinds], CUTOFF).dropna(subset=["recall"])
     out = []
     for level in LEVELS:
@@ -176,17 +165,17 @@ def winners(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(out, columns=names)
 
 
-def cell_name(arm: str, values: dict[str, float]) -> str:
-    """How a table names a cell.
+def cell_name(row: Mapping[Hashable, Any], fields: Sequence[str]) -> str:
+    """The name of a cell in a table: its arm, and those of the fields that it has.
 
-    >>> cell_name("in-batch", {"temperature": 0.1, "prior": -0.5})
+    >>> cell_name({"arm": "in-batch", "temperature": 0.1, "prior": -0.5},
+    ...           ["temperature", "prior"])
     '`in-batch` at 0.1, prior -0.5'
-    >>> cell_name("in-batch", {"temperature": 0.1, "prior": float("nan")})
-    '`in-batch` at 0.1'
     """
-    there = {name: value for name, value in values.items() if not pd.isna(value)}
-    at = [f" at {there.pop('temperature'):g}"] if "temperature" in there else [""]
-    return f"`{arm}`" + ", ".join([*at, *(f"{n} {v:g}" for n, v in there.items())])
+    values = {name: row[name] for name in fields if not pd.isna(row[name])}
+    at = [f" at {values.pop('temperature'):g}"] if "temperature" in values else [""]
+    name = f"`{row['arm']}`"
+    return name + ", ".join([*at, *(f"{n} {v:g}" for n, v in values.items())])
 
 
 def write_frontier(
@@ -213,8 +202,7 @@ def _winners_page(won: pd.DataFrame, fields: list[str]) -> str:
     kinds, lines = list(dict.fromkeys(won.kind)), []
     for least, rows in won.groupby("least", sort=False):
         cells = {
-            row["kind"]: f"{cell_name(row['arm'], {f: row[f] for f in fields})}:"
-            f" {row['value']:.3f}"
+            row["kind"]: f"{cell_name(row, fields)}: {row['value']:.3f}"
             for row in rows.to_dict("records")
         }
         lines.append([f"{least:.3f}", *(cells.get(kind, EMPTY) for kind in kinds)])
@@ -229,26 +217,18 @@ def _winners_page(won: pd.DataFrame, fields: list[str]) -> str:
 
 
 def _line_page(judged: pd.DataFrame) -> str:
-    fields = [n for n in judged.columns[1 : list(judged.columns).index("metric")]]
-    names = list(dict.fromkeys(judged.line))
-    headings = ["arm", f"mean {METRICS[POPULARITY].heading}", "metric", "value"]
+    fields = list(judged.columns[1 : list(judged.columns).index("metric")])
+    names = dict.fromkeys(judged.line)
+    headings = ["arm", f"mean {METRICS[POPULARITY].heading(CUTOFF)}", "metric", "value"]
     headings += [*(f"against `{name}` + prior" for name in names), "verdict"]
     lines = []
     for _, rows in judged.groupby(["arm", *fields, "metric"], sort=False, dropna=False):
-        first = rows.iloc[0]
-        lines.append(
-            [
-                cell_name(first["arm"], {f: first[f] for f in fields if f != PRIOR}),
-                f"{first[POPULARITY]:.0f}",
-                METRICS[first["metric"]].title(CUTOFF),
-                f"{first.value:.4f}",
-                *(
-                    interval_text(row.delta, row.low, row.high, "+.4f")
-                    for row in rows.itertuples(index=False)
-                ),
-                verdict(rows),
-            ]
-        )
+        first = rows.iloc[0].to_dict()
+        name = METRICS[first["metric"]].title(CUTOFF)
+        line = [cell_name(first, fields), f"{first[POPULARITY]:.0f}", name]
+        gaps = zip(rows.delta, rows.low, rows.high)
+        intervals = [interval_text(*gap, "+.4f") for gap in gaps]
+        lines.append([*line, f"{first['value']:.4f}", *intervals, verdict(rows)])
     return markdown_page(
         "Does an arm beat the serving prior?",
         markdown_table(headings, lines),
@@ -266,15 +246,15 @@ def frontier_figure(
 ) -> Drawing:
     """Draws recall@20 against each kind of diversity, an arm and temperature a point.
 
-    The Pareto front of the trained arms is dashed, what it dominates is pale; the
-    serving lines are drawn thin. Further right and up is better on both.
+    The Pareto front of the trained arms is dashed, dominated arms are pale, serving
+    lines are thin. Further right and up is better on both.
 
     Args:
       frame: a long table with the swept prior.
-      title: what the figure says; without one, which arms are on every front.
-      judged: the metric upwards. Item recall is what popularity doesn't buy.
+      title: the heading; by default, the arms that are on every front.
+      judged: the metric upwards: recall, or recall_item, which popularity doesn't buy.
     """
-    kinds = kinds_of(frame)
+    kinds = [kind for kind in KINDS if kind in set(frame.metric)]
     points = wide(frame, [judged, *kinds], CUTOFF)
     trained, rows = points[points[PRIOR].isna()], -(-len(kinds) // 3)
     with matplotlib.rc_context(STYLE):
@@ -288,20 +268,20 @@ def frontier_figure(
             front = trained[on].sort_values(kind)
             panel.plot(front[kind], front[judged], "--", color="#777777", linewidth=1.1)
             _lines(panel, points, kind, judged)
-            _points(panel, trained, kind, judged, on)
+            _points(panel, trained, kind, judged, on.tolist())
             panel.set_xlabel(METRICS[kind].axis(CUTOFF), fontsize=9.5)
         for panel in axes[:, 0]:
             panel.set_ylabel(METRICS[judged].title(CUTOFF))
         arms = dict.fromkeys(trained.arm)
         always = [arm for arm in arms if all(arm in front for front in fronts)]
-        said = " and ".join(always) or "no arm"
-        front = f"On every front of {METRICS[judged].title(CUTOFF)}"
-        _around(figure, trained, title or f"{front}: {said}")
+        heading = f"On every front of {METRICS[judged].title(CUTOFF)}"
+        heading += f": {' and '.join(always) or 'no arm'}"
+        _around(figure, trained, title or heading)
     return Drawing(figure, points)
 
 
 def serving_figure(frame: pd.DataFrame, title: str | None = None) -> Drawing:
-    """Draws recall and item recall against the popularity of what is recommended.
+    """Draws recall and item recall against the popularity of the recommended items.
 
     The lines are the two models served with a prior from -1 to 1; an arm that lies
     above every line reaching its popularity is solid, the others are pale.
@@ -313,64 +293,47 @@ def serving_figure(frame: pd.DataFrame, title: str | None = None) -> Drawing:
         counts = []
         for panel, metric in zip(axes, JUDGED, strict=True):
             lines = _lines(panel, points, POPULARITY, metric)
-            above = np.array(
-                [
-                    _outside(lines, row[POPULARITY], row[metric])
-                    for row in trained.to_dict("records")
-                ],
-                dtype=bool,
-            )
-            counts.append(int(above.sum()))
+            cells = zip(trained[POPULARITY], trained[metric])
+            above = [_is_above(lines, x, y) for x, y in cells]
+            counts.append(sum(above))
             _points(panel, trained, POPULARITY, metric, above)
             panel.set_xlabel(METRICS[POPULARITY].title(CUTOFF))
             panel.set_ylabel(METRICS[metric].title(CUTOFF))
-        said = (
+        heading = (
             f"By its mean above the serving prior at equal popularity: {counts[0]} of"
             f" {len(trained)} cells in recall, {counts[1]} in item recall"
         )
-        _around(figure, trained, title or said)
+        _around(figure, trained, title or heading)
     return Drawing(figure, points)
 
 
-def _lines(
-    axes: Axes, points: pd.DataFrame, x: str, y: str
-) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Draws each serving line; returns their points, sorted along x."""
-    out = []
-    served = points.dropna(subset=[PRIOR, x, y])
-    for arm, line in served.groupby("arm", sort=False):
-        colour = look(str(arm)).colour
-        line = line.sort_values(PRIOR)
+def _lines(axes: Axes, points: pd.DataFrame, x: str, y: str) -> list[np.ndarray]:
+    """Draws each serving line; returns their points [n, 2], sorted along x."""
+    lines = []
+    for arm, line in points.dropna(subset=[PRIOR, x, y]).groupby("arm", sort=False):
+        line, colour = line.sort_values(PRIOR), look(str(arm)).colour
         axes.plot(line[x], line[y], color=colour, linewidth=1.3, zorder=1.5)
-        ordered = line.sort_values(x)
-        out.append((ordered[x].to_numpy(), ordered[y].to_numpy()))
-    return out
+        lines.append(line.sort_values(x)[[x, y]].to_numpy())
+    return lines
 
 
-def _outside(lines: list[tuple[np.ndarray, np.ndarray]], x: float, y: float) -> bool:
+def _is_above(lines: list[np.ndarray], x: float, y: float) -> bool:
     """Whether a point lies above every line that reaches it, and some line does."""
-    at = [np.interp(x, *line, left=np.nan, right=np.nan) for line in lines]
-    reached = [value for value in at if not np.isnan(value)]
-    return bool(reached) and all(y > value for value in reached)
+    levels = [np.interp(x, line[:, 0], line[:, 1], np.nan, np.nan) for line in lines]
+    reached = [level for level in levels if not np.isnan(level)]
+    return bool(reached and y > max(reached))
 
 
 def _points(
-    axes: Axes, points: pd.DataFrame, x: str, y: str, strong: np.ndarray
+    axes: Axes, points: pd.DataFrame, x: str, y: str, strong: Sequence[bool]
 ) -> None:
+    """Draws the trained cells, pale unless strong."""
     for row, solid in zip(points.to_dict("records"), strong, strict=True):
-        arm, alpha = look(str(row["arm"])), 1.0 if solid else PALE
-        axes.errorbar(
-            row[x],
-            row[y],
-            error_bars(row, y),
-            color=arm.colour,
-            marker=arm.marker,
-            markeredgecolor="white",
-            markeredgewidth=0.5,
-            elinewidth=0.9,
-            alpha=alpha,
-            zorder=3 if solid else 2,
-        )
+        style: dict[str, Any] = {
+            "alpha": 1.0 if solid else PALE,
+            "zorder": 3 if solid else 2,
+        }
+        draw_point(axes, row, (row[x], row[y]), y, elinewidth=0.9, **EDGE, **style)
 
 
 def _around(figure: Figure, points: pd.DataFrame, title: str) -> None:

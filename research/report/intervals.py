@@ -4,7 +4,7 @@ Conventions: ``u`` users, ``s`` seeds, ``m`` metrics, ``r`` resamples. NaN marks
 whom a metric doesn't count.
 
 Per-user metrics: users and seeds are resampled independently of each other, because
-both are drawn from something larger: users alone would call an arm better for a lucky
+both are samples of something larger: users alone would call an arm better for a lucky
 initialisation. The resamples depend on nothing but the two numbers, so all arms of a
 table share them and the difference of two arms' resampled means is a paired one.
 Whole-set metrics (coverage, Gini, entropy) have no mean over users to resample: a
@@ -23,6 +23,7 @@ RESAMPLES = 2000  # moves an end of a 95 % interval by some 3 % of its half-widt
 TAIL = 2.5  # percent outside a 95 % interval, at each end
 MIN_SEEDS = 3  # fewer have no spread worth a t interval (t at 1 degree is 12.7)
 STREAM = 20240601  # any fixed number: it names the resamples all tables share
+USERS, SEEDS = 0, 1  # streams of resamples
 BLOCK = 250  # resamples made float64 at a time: 12 MB on 6,000 users
 
 
@@ -34,38 +35,32 @@ class Interval(NamedTuple):
     high: float
 
 
-@lru_cache(maxsize=4)
-def user_weights(users: int) -> UInt8[ndarray, "r u"]:
-    """Returns how often each resample holds each user, read-only; rows sum to users.
+@lru_cache(maxsize=8)
+def resample_weights(n: int, stream: int) -> UInt8[ndarray, "r n"]:
+    """How often each resample holds each of n users or seeds; each row sums to n.
 
-    >>> [int(n) for n in np.unique(user_weights(5).sum(axis=1))]
+    Read-only, since all callers share it.
+
+    Args:
+      n: number of users or seeds.
+      stream: USERS or SEEDS, which are resampled independently of each other.
+
+    >>> [int(total) for total in np.unique(resample_weights(5, USERS).sum(axis=1))]
     [5]
     """
-    return _weights(users, stream=0)
-
-
-@lru_cache(maxsize=4)
-def seed_weights(seeds: int) -> UInt8[ndarray, "r s"]:
-    """Returns how often each resample holds each seed, read-only; rows sum to seeds."""
-    return _weights(seeds, stream=1)
-
-
-def _weights(n: int, stream: int) -> UInt8[ndarray, "r n"]:
     rng = np.random.default_rng([STREAM, stream, n])
-    weights = np.empty((RESAMPLES, n), np.uint8)  # a count of 256 does not happen
-    for row in weights:
-        row[:] = np.bincount(rng.integers(n, size=n), minlength=n)
+    draws = (rng.integers(n, size=n) for _ in range(RESAMPLES))
+    counts = [np.bincount(ids, minlength=n).astype(np.uint8) for ids in draws]
+    weights = np.stack(counts)  # a count of 256 does not happen
     weights.flags.writeable = False
     return weights
 
 
 def resample(values: Float[ndarray, "u s m"]) -> Float[ndarray, "r m"]:
-    """Returns the mean over users and seeds in each of the crossed resamples.
+    """The mean over users and seeds in each of the crossed resamples.
 
     With weights w_u and w_s of a resample:
-    sum_us w_u w_s x_us / sum_us w_u w_s [x_us counts].
-
-    A resample without any user who counts gives NaN.
+    sum_us w_u w_s x_us / sum_us w_u w_s [x_us counts], NaN where no user counts.
 
     >>> resample(np.full((4, 3, 1), 0.5))[:2].ravel().tolist()
     [0.5, 0.5]
@@ -75,8 +70,8 @@ def resample(values: Float[ndarray, "u s m"]) -> Float[ndarray, "r m"]:
     some_missing = ~counted.all(axis=(0, 1))
     totals = np.where(counted, values, 0.0).reshape(users, seeds * metrics)
     counts = counted[:, :, some_missing].astype(np.float64).reshape(users, -1)
-    by_seed = seed_weights(seeds).astype(np.float64)
-    weights = user_weights(users)
+    by_seed = resample_weights(seeds, SEEDS).astype(np.float64)
+    weights = resample_weights(users, USERS)
     out = np.empty((RESAMPLES, metrics))
     for start in range(0, RESAMPLES, BLOCK):
         block = slice(start, start + BLOCK)
@@ -90,41 +85,20 @@ def resample(values: Float[ndarray, "u s m"]) -> Float[ndarray, "r m"]:
     return out
 
 
-def bounds(draws: Float[ndarray, "r m"]) -> Float[ndarray, "2 m"]:
-    """Returns the 2.5th and 97.5th percentile of resampled means, NaN left out.
+def bounds(draws: Float[ndarray, " r"]) -> tuple[float, float]:
+    """The 2.5th and the 97.5th percentile of resampled means, NaN left out.
 
-    >>> bounds(np.arange(0, 1001.0)[:, None]).ravel().tolist()
-    [25.0, 975.0]
+    >>> bounds(np.arange(0, 1001.0))
+    (25.0, 975.0)
     """
-    ends = [TAIL, 100 - TAIL]
-    out = np.full((2, draws.shape[1]), np.nan)
-    some = ~np.isnan(draws).all(axis=0)  # nanpercentile warns on an empty column
-    out[:, some] = np.nanpercentile(draws[:, some], ends, axis=0)
-    return out
-
-
-def crossed(values: Float[ndarray, "u s"]) -> Interval:
-    """Returns the mean over users and seeds with its crossed bootstrap interval.
-
-    >>> crossed(np.array([[0.25, 0.25], [0.25, 0.25]]))
-    Interval(mean=0.25, low=0.25, high=0.25)
-    """
-    counted = values[~np.isnan(values)]
-    mean = float(counted.mean()) if counted.size else float("nan")
-    low, high = bounds(resample(values[:, :, None]))[:, 0]
-    return Interval(mean, float(low), float(high))
-
-
-def paired(arm: Float[ndarray, "u s"], other: Float[ndarray, "u s"]) -> Interval:
-    """Returns the mean of arm - other with its interval, paired by user and seed.
-
-    A user counts if both arms count them.
-    """
-    return crossed(arm - other)
+    if np.isnan(draws).all():  # nanpercentile would warn
+        return float("nan"), float("nan")
+    low, high = np.nanpercentile(draws, [TAIL, 100 - TAIL])
+    return float(low), float(high)
 
 
 def over_seeds(values: Float[ndarray, " s"]) -> Interval:
-    """Returns the mean over seeds with its t interval; for a difference, give that.
+    """The mean over seeds of a metric, or of a difference, with its t interval.
 
     mean +- t(.975, s - 1) * sd / sqrt(s), ends NaN below 3 seeds.
 

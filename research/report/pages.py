@@ -3,21 +3,22 @@
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
-from research.evaluate.metrics import CUTOFF, METRICS, Metric
+from research.evaluate.metrics import CUTOFF, METRICS, PageColumn
 from research.files import beside, replace
+from research.report.intervals import over_seeds
 from research.report.records import RunResult
 from research.report.tables import (
     NUMBER,
-    TEXT,
-    WHOLE,
     long_form,
     marks,
     measure,
     not_measured,
     swept_columns,
     swept_fields,
+    typed,
 )
 
 DAGGER = "†"
@@ -28,7 +29,7 @@ QUICK = "A quick run: it shows that everything works, and no result."
 def markdown_table(
     headings: Sequence[str], rows: Iterable[Sequence[str]], left: int | None = None
 ) -> str:
-    """A Markdown table, with what would break it made harmless.
+    """A Markdown table; line breaks and bars within cells are made harmless.
 
     Args:
       headings: of the columns.
@@ -90,29 +91,21 @@ def csv_text(frame: pd.DataFrame) -> str:
     >>> csv_text(pd.DataFrame({"mean": [1 / 3, float("nan")], "k": [20, 20]}))
     'mean,k\\n0.333333,20\\n,20\\n'
     """
-    text = frame.to_csv(index=False, float_format=NUMBER, lineterminator="\n")
-    return str(text)
+    return str(frame.to_csv(index=False, float_format=NUMBER, lineterminator="\n"))
 
 
 def read_table(path: Path) -> pd.DataFrame:
     """The long table in a CSV file, exactly as ``table`` gave it."""
-    # As text first: an arm may be called "nan", and float() rounds as it was written.
-    frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
-    for name in frame.columns:
-        if name in WHOLE:
-            frame[name] = frame[name].astype("int64")
-        elif name not in TEXT:
-            numbers = [float(text) if text else float("nan") for text in frame[name]]
-            frame[name] = pd.Series(numbers, dtype="float64")
-    return frame
+    # as text first: an arm may be called "nan", and pandas' own parser rounds
+    return typed(pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8"))
 
 
 def write_texts(path: Path, texts: Mapping[str, str | pd.DataFrame]) -> list[Path]:
     """Writes texts, and frames as CSV, beside each other, each whole or not at all.
 
     Args:
-      path: what their names begin with.
-      texts: by what their names end in.
+      path: the beginning of their names.
+      texts: by the ends of their names.
     """
     return [
         replace(
@@ -121,29 +114,6 @@ def write_texts(path: Path, texts: Mapping[str, str | pd.DataFrame]) -> list[Pat
         )
         for end, text in texts.items()
     ]
-
-
-def write_table(
-    frame: pd.DataFrame,
-    path: Path,
-    title: str,
-    marked: "pd.Series[str] | None" = None,
-    notes: Sequence[str] = (),
-    k: int = CUTOFF,
-) -> list[Path]:
-    """Writes a long table as <path>.csv and <path>.md.
-
-    Args:
-      frame: the long table.
-      path: of the files, without their ends.
-      title: of the page.
-      marked: see ``marks``. Without it the page has neither bold nor daggers, since
-        what differs from the best can't be told from means and intervals.
-      notes: paragraphs below the table, before the page's own.
-      k: the page's cut-off.
-    """
-    page = markdown(frame, title, marked, notes, k)
-    return write_texts(path, {".csv": frame, ".md": page})
 
 
 def write_report(
@@ -155,12 +125,12 @@ def write_report(
     notes: Sequence[str] = (),
     k: int = CUTOFF,
 ) -> pd.DataFrame:
-    """Measures a grid's runs once, writes its table's files, and returns the table.
+    """Measures a grid's runs once, writes <path>.csv and .md, and returns the table.
 
     Args:
       results: of the runs.
       reference: the arm that differences are taken from.
-      path: as in ``write_table``, as are title, notes and k.
+      path: of the files, without their ends.
       title: of the page.
       swept: fields whose columns come first.
       notes: paragraphs below the table.
@@ -169,7 +139,8 @@ def write_report(
     cells = measure(results, swept)
     frame = long_form(cells, reference, swept_fields(results, swept))
     notes = [*notes, *not_measured(results)]
-    write_table(frame, path, title, marks(cells), notes, k)
+    page = markdown(frame, title, marks(cells), notes, k)
+    write_texts(path, {".csv": frame, ".md": page})
     return frame
 
 
@@ -200,12 +171,12 @@ def markdown(
     swept = swept_columns(frame)
     against = next((name for name in frame.against if name), "")
     present = set(frame.metric)
-    headed = {n: m for n, m in METRICS.items() if m.heading and n in present}
-    shown = dict(sorted(headed.items(), key=lambda entry: not entry[1].leading))
+    paged = {n: m.page for n, m in METRICS.items() if m.page and n in present}
+    shown = dict(sorted(paged.items(), key=lambda entry: not entry[1].leading))
     headings = ["arm", *swept]
-    for metric in shown.values():
-        heading = metric.column_heading(k)
-        delta = [f"Δ {heading}"] if against and metric.interval else []
+    for column in shown.values():
+        heading = column.heading.format(k=k)
+        delta = [f"Δ {heading}"] if against and column.interval else []
         headings += [heading, *delta]
     rows = []
     for values, cell in at_k.groupby(["arm", *swept], sort=False, dropna=False):
@@ -219,34 +190,34 @@ def markdown(
 
 
 def _cells(
-    cell: pd.DataFrame, shown: Mapping[str, Metric], with_delta: bool
+    cell: pd.DataFrame, shown: Mapping[str, PageColumn], with_delta: bool
 ) -> list[str]:
     """The cells of one row, its long rows indexed by metric; of a failed run, one."""
     note = str(cell.note.iloc[0])
     if note.startswith("failed"):
         return [note]
     out = []
-    for name, metric in shown.items():
-        if name not in cell.index:
+    for name, column in shown.items():
+        if name not in cell.index:  # none at this cut-off
             out.append(EMPTY)
             continue
-        row, form = cell.loc[name], metric.number
+        row, form = cell.loc[name], column.number
         text = number_text(row["mean"], form)
         if row["mark"] == "best":
             text = f"**{text}**"
         elif row["mark"] == "tie":
             text += DAGGER
-        if metric.interval:
+        if column.interval:
             text = interval_text(text, row["low"], row["high"], form)
         out.append(text)
-        if metric.interval and with_delta:
+        if column.interval and with_delta:
             delta = row["delta"], row["delta_low"], row["delta_high"]
             out.append(interval_text(*delta, f"+{form}"))
     return out
 
 
 def _footnotes(
-    at_k: pd.DataFrame, shown: Mapping[str, Metric], against: str, k: int
+    at_k: pd.DataFrame, shown: Mapping[str, PageColumn], against: str, k: int
 ) -> list[str]:
     done = at_k[at_k.seeds > 0]
     counts = "no run finished"
@@ -264,7 +235,67 @@ def _footnotes(
             " (the paired 95 % interval of the difference from the best includes zero)."
             " Columns without bold describe the lists; neither end is the better one."
         )
-    for text in dict.fromkeys(metric.footnote for metric in METRICS.values()):
-        if text and all(n in shown for n, m in METRICS.items() if m.footnote == text):
-            out.append(text)
-    return out
+    columns = {name: metric.page for name, metric in METRICS.items() if metric.page}
+    hidden = {c.footnote for name, c in columns.items() if name not in shown}
+    notes = dict.fromkeys(column.footnote for column in shown.values())
+    return [*out, *(note for note in notes if note not in hidden)]
+
+
+SALT = "tie_salt"
+
+
+def over_salts(frame: pd.DataFrame) -> pd.DataFrame:
+    """Each arm's difference from the reference over the salts, at cut-off 20.
+
+    Each salt of the hash that breaks ties in time gives another data set. The metrics
+    are those with differences on pages. Columns: arm, metric, against; mean over the
+    salts, low and high, its 95 % t interval; least, largest; salts, their number;
+    above, the number of salts with a difference above 0.
+    """
+    lines = []
+    compared = [n for n, m in METRICS.items() if m.page and m.page.interval]
+    rows = frame[(frame.k == CUTOFF) & frame.metric.isin(compared)]
+    for (arm, metric, against), part in rows.dropna(subset="delta").groupby(
+        ["arm", "metric", "against"], sort=False
+    ):
+        deltas = part.sort_values(SALT).delta.to_numpy(np.float64)
+        line = {"arm": arm, "metric": metric, "against": against}
+        line |= over_seeds(deltas)._asdict()
+        line |= {"least": deltas.min(), "largest": deltas.max()}
+        line |= {"salts": len(deltas), "above": int((deltas > 0).sum())}
+        lines.append(line)
+    return pd.DataFrame(lines)
+
+
+def write_over_salts(
+    results: Sequence[RunResult], frame: pd.DataFrame, path: Path
+) -> list[Path]:
+    """Writes <path>-over-salts.csv and .md.
+
+    Args:
+      results: of the grid; the frame suffices.
+      frame: its long table.
+      path: of that table, without its end.
+    """
+    differences = over_salts(frame)
+    texts = {"-over-salts.csv": differences, "-over-salts.md": _salts_page(differences)}
+    return write_texts(path, texts)
+
+
+def _salts_page(differences: pd.DataFrame) -> str:
+    rows = []
+    for row in differences.to_dict("records"):
+        delta = interval_text(row["mean"], row["low"], row["high"], "+.4f")
+        heading = METRICS[row["metric"]].heading(CUTOFF)
+        ends = f"{row['least']:+.4f}", f"{row['largest']:+.4f}"
+        above = f"{row['above']} of {row['salts']}"
+        rows.append([f"`{row['arm']}`", heading, delta, *ends, above])
+    headings = ["arm", "metric", "Δ over salts", "least", "largest", "above 0"]
+    against = "" if differences.empty else str(differences.against.iloc[0])
+    return markdown_page(
+        "Differences over the draws that break ties in time",
+        markdown_table(headings, rows, left=2),
+        f"Δ: difference from `{against}` at the same salt, averaged over seeds and "
+        "users; [low, high] is a 95 % t interval over the salts, each of which tests "
+        "other films.",
+    )

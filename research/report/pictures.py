@@ -12,36 +12,36 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
-from matplotlib.text import Text
 
 from research.files import beside, replace
-from research.report.pages import csv_text
+from research.report.pages import write_texts
 from research.report.placement import BESIDE, ORDERS, place
 
 READABLE = 4.5  # the contrast WCAG 2.2 asks of text, at level AA
 
 
 class Look(NamedTuple):
-    """How an arm is drawn: a colour as #rrggbb and a matplotlib marker."""
+    """The look of an arm: a colour as #rrggbb and a matplotlib marker."""
 
     colour: str
     marker: str
 
     @property
     def ink(self) -> str:
-        """The colour of text: the arm's own, darkened until it reads on white.
+        """The colour of text: the arm's colour, darkened until it reads on white.
 
         >>> Look("#000000", "o").ink
         '#000000'
         """
-        rgb = [int(self.colour[n : n + 2], 16) / 255 for n in (1, 3, 5)]
+        rgb = to_rgb(self.colour)
         while _contrast_on_white(rgb) < READABLE:
-            rgb = [0.98 * part for part in rgb]
-        return "#" + "".join(f"{round(255 * part):02x}" for part in rgb)
+            rgb = (0.98 * rgb[0], 0.98 * rgb[1], 0.98 * rgb[2])
+        return to_hex(rgb)
 
 
-def _contrast_on_white(rgb: list[float]) -> float:
+def _contrast_on_white(rgb: tuple[float, float, float]) -> float:
     """The contrast ratio of WCAG 2.2, 1 (white itself) to 21 (black)."""
     linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in rgb]
     return 1.05 / (0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2] + 0.05)
@@ -67,13 +67,13 @@ ARMS = {
     "ease": Look("#a6761d", "d"),
 }
 
-# For an arm that has no entry: by its own name, so that no other arm moves its colour.
+# For an arm without an entry: by its name alone, so that no other arm moves its colour.
 SPARE_COLOURS = ("#44aa99", "#999933", "#cc6677", "#4477aa", "#b8860b", "#6b8e9f")
 SPARE_MARKERS = ("H", "8", "P", "X", "d", "p", "v")
 
 
 def look(arm: str) -> Look:
-    """How an arm is drawn; an unknown one gets a look from its name alone.
+    """The look of an arm; an unknown one gets a look from its name alone.
 
     >>> look("full-softmax")
     Look(colour='#000000', marker='o')
@@ -91,6 +91,7 @@ def look(arm: str) -> Look:
 WIDTH = 7.0  # inches; at half of it 10 pt is still 5 pt, the smallest that print allows
 DPI = 160
 MARKER = 4.0  # half a marker, in points
+EDGE: Any = {"markeredgecolor": "white", "markeredgewidth": 0.5}
 STYLE: Any = {  # matplotlib types its keys as a literal of hundreds
     "font.family": "DejaVu Sans",  # comes with matplotlib, so the same everywhere
     "font.size": 10,
@@ -111,7 +112,7 @@ STYLE: Any = {  # matplotlib types its keys as a literal of hundreds
     "lines.linewidth": 1.6,
     "lines.markersize": 6,
     "svg.fonttype": "path",
-    "svg.hashsalt": "two-tower-ssb",  # else ids in the SVG are drawn anew each time
+    "svg.hashsalt": "two-tower-ssb",  # else ids in the SVG differ each time
 }
 
 
@@ -145,7 +146,7 @@ def folded(text: str, width: int = LINE) -> str:
 
 
 def above(figure: Figure, text: str) -> None:
-    """Sets what a figure says over its left edge, in the lines the text has."""
+    """Sets a figure's heading over its left edge, in the lines the text has."""
     figure.suptitle(text, x=0.01, ha="left", fontsize=10.5, fontweight="bold")
 
 
@@ -156,8 +157,8 @@ def legend_above(
 
     Args:
       figure: of the panels.
-      handles: what the legend names, by their own labels.
-      title: what the figure says.
+      handles: artists with labels, the entries of the legend.
+      title: the heading.
       ncols: entries of the legend beside each other.
     """
     figure.legend(
@@ -177,16 +178,29 @@ def notes_below(figure: Figure, lines: Sequence[str]) -> None:
         figure.supxlabel("\n".join(lines), fontsize=9.5, x=0.01, ha="left")
 
 
-def error_bars(row: Mapping[Hashable, Any], metric: str) -> np.ndarray:
-    """The lengths of a point's interval, below and above its mean, [2, 1].
+def draw_point(
+    axes: Axes,
+    row: Mapping[Hashable, Any],
+    at: tuple[float, float],
+    metric: str,
+    lying: bool = False,
+    **style: Any,
+) -> None:
+    """Draws an arm's point in its look, with the interval of a metric.
 
-    >>> error_bars({"recall": 0.5, "recall_low": 0.25, "recall_high": 1.0}, "recall")
-    array([[0.25],
-           [0.5 ]])
+    Args:
+      axes: to draw on.
+      row: of ``wide``'s frame.
+      at: the point.
+      metric: whose interval it is.
+      lying: whether the interval lies along the horizontal axis.
+      style: further arguments of matplotlib's errorbar.
     """
-    mean = row[metric]
+    arm, mean = look(str(row["arm"])), row[metric]
     reach = np.array([[mean - row[f"{metric}_low"]], [row[f"{metric}_high"] - mean]])
-    return np.maximum(reach, 0)  # a percentile interval need not hold its mean
+    # a percentile interval need not hold its mean
+    style["xerr" if lying else "yerr"] = np.maximum(reach, 0)
+    axes.errorbar(*at, color=arm.colour, marker=arm.marker, **style)
 
 
 def save_figure(figure: Figure, points: pd.DataFrame, path: Path) -> list[Path]:
@@ -195,24 +209,21 @@ def save_figure(figure: Figure, points: pd.DataFrame, path: Path) -> list[Path]:
     Each is whole or absent, and the same figure gives the same bytes.
 
     Raises:
-      ValueError: an axis without a label (its own, or that of an axis it shares), or a
+      ValueError: an axis without a label (or that of an axis it shares), or a
         figure without axes.
     """
     if not figure.axes:
         raise ValueError(f"{path.name}: the figure has no axes")
     for n, axes in enumerate(figure.axes):
-        for name, shared in (
-            ("x", axes.get_shared_x_axes()),
-            ("y", axes.get_shared_y_axes()),
-        ):
-            family = shared.get_siblings(axes)
+        for name in ("x", "y"):
+            family = getattr(axes, f"get_shared_{name}_axes")().get_siblings(axes)
             if not any(getattr(other, f"get_{name}label")() for other in family):
                 raise ValueError(f"{path.name}: axes {n} have no label on {name}")
-    return [
-        replace(beside(path, ".svg"), _rendered(figure, "svg")),
-        replace(beside(path, ".png"), _rendered(figure, "png")),
-        replace(beside(path, ".csv"), csv_text(points).encode()),
+    pictures = [
+        replace(beside(path, f".{kind}"), _rendered(figure, kind))
+        for kind in ("svg", "png")
     ]
+    return [*pictures, *write_texts(path, {".csv": points})]
 
 
 def freeze(figure: Figure) -> None:
@@ -241,11 +252,20 @@ def label_points(
     reach: float = 145.0,
     orders: int = ORDERS,
 ) -> list[int]:
-    """Writes a text beside each point of an axes, and returns which found no room.
+    """Writes a text beside each point of an axes; returns those without room for one.
 
-    Points [n, 2] and obstacles [m, 4], boxes around which half a marker is kept free,
-    are in data coordinates. Call it last: it freezes the layout and the limits, since
-    labels are placed in print units.
+    Call it last: it freezes the layout and the limits, since labels are placed in print
+    units.
+
+    Args:
+      axes: to write on.
+      points: in data coordinates, [n, 2].
+      texts: of the n labels.
+      colours: of the n labels.
+      obstacles: boxes in data coordinates, around which half a marker is free, [m, 4].
+      size: of the font, in points.
+      reach: as in ``place``.
+      orders: as in ``place``.
     """
     figure = axes.figure
     assert isinstance(figure, Figure)
@@ -253,33 +273,26 @@ def label_points(
     axes.set_xlim(axes.get_xlim())
     axes.set_ylim(axes.get_ylim())
     unit = 72 / figure.dpi
-    drawn = [axes.text(0, 0, text, fontsize=size) for text in texts]
-    extents = [text.get_window_extent() for text in drawn]
+    labels = [axes.text(0, 0, text, fontsize=size) for text in texts]
+    extents = [label.get_window_extent() for label in labels]
     corners = axes.transData.transform(np.reshape(obstacles, (-1, 2))) * unit
     corners = corners.reshape(-1, 4) + MARKER * np.array([-1, -1, 1, 1])
-    window = axes.get_window_extent()
     spots = place(
         axes.transData.transform(points) * unit,
         np.reshape([(box.width, box.height) for box in extents], (-1, 2)) * unit,
         corners,
-        np.array(window.extents) * unit,
+        np.array(axes.get_window_extent().extents) * unit,
         reach,
         orders,
     )
     back = axes.transData.inverted()
-    for text, spot, colour in zip(drawn, spots, colours, strict=True):
+    for label, spot, colour in zip(labels, spots, colours, strict=True):
         if spot is None:
-            text.remove()
+            label.remove()
             continue
-        x, y = back.transform(spot.box[:2] / unit)
-        _settle(text, x, y, colour)
+        corner = back.transform(spot.box[:2] / unit)
+        label.set(position=corner, color=colour, verticalalignment="bottom")
         if np.hypot(*(spot.leader[2:] - spot.leader[:2])) > BESIDE:
             ends = back.transform(np.reshape(spot.leader, (2, 2)) / unit)
             axes.plot(*ends.T, color=colour, linewidth=0.8, alpha=0.7, zorder=1.5)
     return [n for n, spot in enumerate(spots) if spot is None]
-
-
-def _settle(text: Text, x: float, y: float, colour: str) -> None:
-    text.set_position((x, y))
-    text.set_color(colour)
-    text.set_verticalalignment("bottom")

@@ -1,4 +1,4 @@
-"""Where labels go: near what they name, over nothing, without chance.
+"""Placement of labels: near their points, over nothing, and repeatable.
 
 Boxes are (left, bottom, right, top) in points. A label that is not right beside its
 anchor is tied to it by a leader. Nothing here knows matplotlib: geometry tests it.
@@ -18,7 +18,7 @@ ANGLES = np.deg2rad(
     [0, 180, 90, 270, *range(15, 90, 15), *range(165, 90, -15)]
     + [*range(-15, -90, -15), *range(195, 270, 15)]
 )
-CROSSING = 12.0  # a leader over a foreign marker is as bad as one so much longer
+CROSSING = 12.0  # a leader over another marker is as bad as one so much longer
 ORDERS = 60  # more hardly shorten the leaders of twenty labels
 GAP = 1.5  # between any two boxes, in points
 
@@ -46,18 +46,18 @@ def place(
     reach: float = 145.0,
     orders: int = ORDERS,
 ) -> list[Spot | None]:
-    """Returns a spot for each label within the frame, None where there is no room.
+    """A spot for each label within the frame, None where there is no room.
 
     A spot overlaps no obstacle and no other label, and its leader crosses no label and
-    no other leader. A leader may cross obstacles, since its anchor often stands in a
-    crowd of them, but as a last resort. Labels take their best free spot one after
-    another; of several orders, the given one and fixed shuffles of it, the one with the
-    most labels and then the shortest leaders is kept.
+    no other leader; it may cross obstacles at a price, since an anchor often stands in
+    a crowd of them. Labels take their best free spot one after another; of several
+    orders, the first and fixed shuffles of it, the one with the most labels and then
+    the shortest leaders counts.
 
     Args:
-      anchors: what each label names, [n, 2].
+      anchors: the point of each label, [n, 2].
       sizes: width and height of each label, [n, 2].
-      obstacles: boxes that no label may cover, the anchors' own markers among them.
+      obstacles: boxes that no label may cover, the anchors' markers among them.
       frame: the box that all labels stay in.
       reach: the longest leader.
       orders: how many orders are tried; 1 gives precedence to what comes first.
@@ -70,14 +70,14 @@ def place(
     options: list[Option] = []
     for anchor, size in zip(anchors, sizes, strict=True):
         boxes, leaders = _candidates(anchor, size, reach)
-        free = _inside(boxes, frame) & ~_overlap(boxes, obstacles).any(axis=1)
+        inside = (boxes[:, :2] >= frame[:2]) & (boxes[:, 2:] <= frame[2:])
+        free = inside.all(axis=1) & ~_overlap(boxes, obstacles).any(axis=1)
         others = obstacles[~_overlap(np.tile(anchor, 2)[None], obstacles)[0]]
         price = np.hypot(*(leaders[:, 2:] - leaders[:, :2]).T)
         price += CROSSING * _through(leaders, others).sum(axis=1)
         order = np.argsort(np.where(free, price, np.inf).round(6), kind="stable")
-        options.append(
-            Option(*(part[order[: free.sum()]] for part in (boxes, leaders, price)))
-        )
+        order = order[: free.sum()]
+        options.append(Option(boxes[order], leaders[order], price[order]))
     rng = np.random.default_rng(0)
     best: list[Spot | None] = [None] * len(options)
     least = (len(options) + 1, 0.0)
@@ -92,7 +92,7 @@ def place(
 def _in_turn(
     options: Sequence[Option], order: Int[ndarray, " n"]
 ) -> tuple[list[Spot | None], tuple[int, float]]:
-    """Returns the spots of one order; how many labels have none, and the price."""
+    """The spots of one order; how many labels have none, and the price."""
     spots: list[Spot | None] = [None] * len(options)
     taken, lines, price = np.zeros((0, 4)), np.zeros((0, 4)), 0.0
     for n in order:
@@ -106,18 +106,17 @@ def _in_turn(
         if free.any():
             first = int(np.argmax(free))
             spots[n] = Spot(boxes[first], leaders[first])
-            price += (
-                float(prices[first]) ** 2
-            )  # one long leader is worse than two short
-            taken = np.concatenate([taken, boxes[first : first + 1]])
-            lines = np.concatenate([lines, leaders[first : first + 1]])
+            # squared: one long leader is worse than two short ones
+            price += float(prices[first]) ** 2
+            taken = np.vstack([taken, boxes[first]])
+            lines = np.vstack([lines, leaders[first]])
     return spots, (spots.count(None), round(price, 3))
 
 
 def _candidates(
     anchor: Float[ndarray, "2"], size: Float[ndarray, "2"], reach: float
 ) -> tuple[Float[ndarray, "q 4"], Float[ndarray, "q 4"]]:
-    """Returns boxes around an anchor, nearest first, and the leaders to their edges."""
+    """Boxes around an anchor, nearest first, and the leaders to their edges."""
     towards = np.stack([np.cos(ANGLES), np.sin(ANGLES)], axis=1).round(9)
     distances = np.array([d for d in DISTANCES if d <= reach])
     edge = anchor + distances[:, None, None] * towards
@@ -129,26 +128,18 @@ def _candidates(
     return boxes, np.concatenate([start, edge], axis=1)
 
 
-def _inside(
-    boxes: Float[ndarray, "q 4"], frame: Float[ndarray, "4"]
-) -> Bool[ndarray, " q"]:
-    within = np.concatenate([boxes[:, :2] >= frame[:2], boxes[:, 2:] <= frame[2:]], 1)
-    return np.asarray(within.all(axis=1))
-
-
 def _overlap(
     a: Float[ndarray, "q 4"], b: Float[ndarray, "m 4"]
 ) -> Bool[ndarray, "q m"]:
-    apart = (a[:, None, :2] >= b[None, :, 2:] + GAP) | (
-        a[:, None, 2:] + GAP <= b[None, :, :2]
-    )
-    return np.asarray(~apart.any(axis=2))
+    after = a[:, None, :2] >= b[None, :, 2:] + GAP
+    before = a[:, None, 2:] + GAP <= b[None, :, :2]
+    return np.asarray(~(after | before).any(axis=2))
 
 
 def _through(
     lines: Float[ndarray, "l 4"], boxes: Float[ndarray, "m 4"]
 ) -> Bool[ndarray, "l m"]:
-    """Returns which lines meet which boxes: a line is cut to each side in turn."""
+    """Which lines meet which boxes: a line is cut to each side in turn."""
     start, step = lines[:, None, :2], (lines[:, 2:] - lines[:, :2])[:, None, :]
     safe = np.where(np.abs(step) < 1e-9, 1e-9, step)
     near = (boxes[None, :, :2] - start) / safe
@@ -161,7 +152,7 @@ def _through(
 def _crossing(
     a: Float[ndarray, "l 4"], b: Float[ndarray, "m 4"]
 ) -> Bool[ndarray, "l m"]:
-    """Returns which lines cross: each has the other's ends on its two sides."""
+    """Which lines cross: each has the other's ends on its two sides."""
 
     def side(line: ndarray, point: ndarray) -> ndarray:
         along, to = line[..., 2:] - line[..., :2], point - line[..., :2]

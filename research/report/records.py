@@ -1,8 +1,8 @@
 """The only reader and writer of records: a header, and the results of runs or arrays.
 
 A file is an .npz of the same bytes for the same content. Its array ``rows`` is JSON:
-the layout, the header (results version, grid, data set, ...), and what is to be made
-of the other arrays. Records of a grid list one result per run there.
+the layout, the header (results version, grid, data set, ...), and the meaning of the
+other arrays; in records of a grid, one result per run.
 """
 
 import hashlib
@@ -24,22 +24,17 @@ CONTENT = "rows"
 
 
 class Stored(NamedTuple):
-    """A file of records: its header, what else its JSON holds, its other arrays."""
+    """A file of records: its header, the rest of its JSON, its other arrays."""
 
     header: dict[str, Any]
     content: dict[str, Any]
     arrays: dict[str, ndarray]
 
 
-def records_path(out: Path, dataset: str, name: str) -> Path:
-    """Where the records of that name lie under an output folder."""
-    return out / "records" / dataset / f"{name}.npz"
-
-
 def study_header(
     name: str, dataset: str, quick: bool, digest: str = "", **more: Any
 ) -> dict[str, Any]:
-    """The header of what is no grid of runs.
+    """The header of a study's records.
 
     Args:
       name: of the study, and of its file.
@@ -61,10 +56,10 @@ def save_stored(
     """Writes a file of records, whole or not at all, and returns its path.
 
     Args:
-      path: from ``records_path``.
-      header: whatever JSON names the content; RESULTS_VERSION is put before it.
+      path: of the file.
+      header: JSON on the whole file; RESULTS_VERSION is put before it.
       arrays: by name.
-      content: further JSON, which says what the arrays are.
+      content: further JSON, on the arrays.
     """
     header = {"results_version": RESULTS_VERSION, **header}
     text = json.dumps({"layout": LAYOUT, "header": header, **content}).encode()
@@ -76,7 +71,7 @@ def load_stored(path: Path, *needs: str) -> Stored:
 
     Args:
       path: of the file.
-      needs: entries that its content must have; they tell kinds of records apart.
+      needs: entries that the content of this kind of records has.
 
     Raises:
       InputError: no such file, not such records, or of another RESULTS_VERSION.
@@ -100,7 +95,7 @@ def load_stored(path: Path, *needs: str) -> Stored:
 
 
 def read_header(path: Path) -> dict[str, Any]:
-    """The header of a file of records; see ``load_stored`` for what is refused."""
+    """The header of a file of records; for refusals see ``load_stored``."""
     return load_stored(path).header
 
 
@@ -117,7 +112,7 @@ class RunResult(NamedTuple):
     arm: str
     swept: dict[str, float]
     seed: int
-    record: Record | None
+    record: Record | None = None
     reason: str = ""
     history: dict[str, list[float]] | None = None
 
@@ -136,13 +131,10 @@ def pack(record: Record) -> dict[str, ndarray]:
     Raises:
       ValueError: a negative count, or a column that float16 can't hold.
     """
-    fields = record._asdict()
-    columns = fields.pop("columns")
-    order = dict.fromkeys([*(name for name in FIRST if name in columns), *columns])
-    return {
-        name: _packed(name, values)
-        for name, values in (fields | {name: columns[name] for name in order}).items()
-    }
+    arrays = record._asdict()
+    columns = arrays.pop("columns")
+    arrays |= {name: columns[name] for name in FIRST if name in columns} | columns
+    return {name: _packed(name, values) for name, values in arrays.items()}
 
 
 def _packed(name: str, values: ndarray) -> ndarray:
@@ -166,15 +158,15 @@ def unpack(arrays: Mapping[str, ndarray]) -> Record:
     Raises:
       KeyError: a field is missing that every record has.
     """
-    wide = {
+    columns = {
         name: values.astype(np.int64)
         if values.dtype.kind in "iu" and name not in BYTE
         else np.asarray(values)
         for name, values in arrays.items()
     }
-    fields = [name for name in Record._fields if name != "columns"]
-    own = {name: wide.pop(name) for name in fields}
-    return Record(**own, columns=wide)
+    names = [name for name in Record._fields if name != "columns"]
+    fields = {name: columns.pop(name) for name in names}
+    return Record(**fields, columns=columns)
 
 
 def save_records(
@@ -184,38 +176,29 @@ def save_records(
 
     Args:
       path: of the file.
-      results: of all runs; what they share is stored once.
+      results: of all runs; equal arrays are stored once.
       header: as in ``save_stored``.
     """
     arrays: dict[str, ndarray] = {}
-    names: dict[str, str] = {}
+    names: dict[tuple[bytes, str, tuple[int, ...]], str] = {}
 
     def stored(parts: Mapping[str, ndarray]) -> dict[str, str]:
-        """The names under which the arrays are stored, by their own."""
+        """Stores arrays, equal ones once; their names in the file, by ``parts``."""
         out = {}
         for part, values in parts.items():
-            digest = hashlib.sha256(values.tobytes())
-            digest.update(f"{values.dtype.str}{values.shape}".encode())
-            name = names.setdefault(digest.hexdigest(), f"a{len(names)}")
-            arrays.setdefault(name, values)
-            out[part] = name
+            content = hashlib.sha256(values.tobytes()).digest()
+            key = content, values.dtype.str, values.shape
+            out[part] = names.setdefault(key, f"a{len(names)}")
+            arrays.setdefault(out[part], values)
         return out
 
     lines = []
     for result in results:
-        record = {} if result.record is None else pack(result.record)
-        line = {
-            "arm": result.arm,
-            "swept": result.swept,
-            "seed": result.seed,
-            "reason": result.reason,
-            "record": stored(record),
-            "history": None,
-        }
-        if (curves := result.history) is not None:
-            line["history"] = stored(
-                {n: np.asarray(c, "<f4") for n, c in curves.items()}
-            )
+        line = result._asdict()
+        record, history = line.pop("record"), line.pop("history")
+        line["record"] = stored(pack(record)) if record else {}
+        curves = {n: np.asarray(c, "<f4") for n, c in (history or {}).items()}
+        line["history"] = None if history is None else stored(curves)
         lines.append(line)
     return save_stored(path, header or {}, arrays, rows=lines)
 
@@ -235,12 +218,8 @@ def load_records(path: Path) -> list[RunResult]:
 
 def _result(line: dict[str, Any], arrays: Mapping[str, ndarray]) -> RunResult:
     record, history = line.pop("record"), line.pop("history")
-    return RunResult(
-        **line,
-        record=unpack({name: arrays[a] for name, a in record.items()})
-        if record
-        else None,
-        history=None
-        if history is None
-        else {name: arrays[a].tolist() for name, a in history.items()},
-    )
+    if record:
+        line["record"] = unpack({name: arrays[a] for name, a in record.items()})
+    if history is not None:
+        line["history"] = {name: arrays[a].tolist() for name, a in history.items()}
+    return RunResult(**line)

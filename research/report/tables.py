@@ -1,4 +1,4 @@
-"""The long table of a grid: what its files and figures are derived from."""
+"""The long table of a grid, from which its files and figures are derived."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -9,24 +9,22 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from research.evaluate.metrics import (
+    CUTOFF,
     DEFAULT_KS,
     METRICS,
     Key,
-    available,
     keys,
     mean_counted,
-    per_user,
-    whole_set,
+    metric_values,
 )
 from research.report.intervals import Interval, bounds, over_seeds, resample
 from research.report.records import RunResult
-from research.types import Record
 
 UNMEASURED = "not measured"  # how the note of a cell without a metric begins
 
 
 class CellSummary(NamedTuple):
-    """One arm at one swept value: what its runs say, or why they say nothing.
+    """One arm at one swept value: its runs' values, or the reason why it has none.
 
     ``swept`` is in the order of the table's fields, None where the arm lacks one.
     ``means`` [s] holds each metric of each seed, ``draws`` [r] the crossed resamples of
@@ -79,21 +77,17 @@ def measure(
     return [_cell(arm, value, runs) for (arm, value), runs in ordered]
 
 
-def cell_keys(cells: Sequence[CellSummary]) -> list[Key]:
-    """The metrics and cut-offs of a table: what any run has.
-
-    Cells lack a metric where they are older than it, or their data have no such thing.
-    """
+def _table_keys(cells: Sequence[CellSummary]) -> list[Key]:
+    """The metrics and cut-offs of a table: whatever some run has; all if none ran."""
     done = [cell for cell in cells if not cell.failed]
     if not done:
         return keys(DEFAULT_KS)
     ks = dict.fromkeys(k for name, k in done[0].means if not METRICS[name].cutoffs)
-    some = {
+    some = [
         name
         for name in METRICS
-        for cell in done
-        if cell.lacking.get(name, 0) < len(cell.seeds)
-    }
+        if any(cell.lacking[name] < len(cell.seeds) for cell in done)
+    ]
     return keys(list(ks), some)
 
 
@@ -101,56 +95,50 @@ def not_measured(results: Sequence[RunResult]) -> list[str]:
     """A line for each metric that some of the runs have and others lack."""
     records = [result.record for result in results if result.record is not None]
     lines = []
-    for name, metric in METRICS.items():
-        lacking = sum(name not in available(record) for record in records)
+    for metric in METRICS.values():
+        lacking = sum(map(metric.absent, records))
         if 0 < lacking < len(records):
-            words = metric.heading or name
-            lines.append(f"{words}: not measured in {lacking} of {len(records)} runs.")
+            heading, runs = metric.heading(CUTOFF), len(records)
+            lines.append(f"{heading}: {UNMEASURED} in {lacking} of {runs} runs.")
     return lines
 
 
-def estimate(cell: CellSummary, key: Key) -> Interval:
-    """A cell's mean and interval in one metric."""
-    if key not in cell.draws:
-        return over_seeds(cell.means[key])
-    low, high = bounds(cell.draws[key][:, None])[:, 0]
-    return Interval(mean_counted(cell.means[key]), float(low), float(high))
+def estimate(cell: CellSummary, key: Key, other: CellSummary | None = None) -> Interval:
+    """A cell's mean and interval in one metric, or its difference from another cell's.
 
+    A difference of per-user metrics is paired by user and seed through the resamples
+    that cells share, one of whole-set metrics by seed.
 
-def compare(cell: CellSummary, other: CellSummary, key: Key) -> Interval:
-    """The paired difference of two cells, cell - other, with its interval.
-
-    Per-user metrics are paired by user and seed through the resamples they share,
-    whole-set metrics by seed.
+    Args:
+      cell: the cell.
+      key: of the metric, which both cells have.
+      other: the cell that is subtracted.
 
     Raises:
       ValueError: the two are over different numbers of users, so nothing pairs up.
     """
-    if cell.users[key] != other.users[key]:
+    if other is not None and cell.users[key] != other.users[key]:
         raise ValueError(
             f"{key.metric}@{key.k}: {cell.arm} is over {cell.users[key]} users,"
             f" {other.arm} over {other.users[key]}: no paired difference"
         )
+    means = cell.means[key] - (other.means[key] if other else 0.0)
     if key not in cell.draws:
-        return over_seeds(cell.means[key] - other.means[key])
-    difference = cell.draws[key] - other.draws[key]
-    low, high = bounds(difference[:, None])[:, 0]
-    mean = mean_counted(cell.means[key] - other.means[key])
-    return Interval(mean, float(low), float(high))
+        return over_seeds(means)
+    draws = cell.draws[key] - (other.draws[key] if other else 0.0)
+    return Interval(mean_counted(means), *bounds(draws))
 
 
 def _check(groups: dict[tuple[str, tuple[float | None, ...]], list[RunResult]]) -> None:
-    seeds: dict[tuple[int, ...], str] = {}
-    ks: dict[tuple[int, ...], str] = {}
+    arms: dict[str, dict[tuple[int, ...], str]] = {"seeds": {}, "cut-offs": {}}
     for (arm, value), runs in groups.items():
-        of_arm = tuple(sorted(run.seed for run in runs))
-        if len(set(of_arm)) < len(of_arm):
-            raise ValueError(f"{arm} {value}: a seed twice among {list(of_arm)}")
-        seeds.setdefault(of_arm, arm)
-        for run in runs:
-            if run.record is not None:
-                ks.setdefault(tuple(run.record.ks.tolist()), arm)
-    for what, by_value in (("seeds", seeds), ("cut-offs", ks)):
+        seeds = tuple(sorted(run.seed for run in runs))
+        if len(set(seeds)) < len(seeds):
+            raise ValueError(f"{arm} {value}: a seed twice among {list(seeds)}")
+        arms["seeds"].setdefault(seeds, arm)
+        for record in (run.record for run in runs if run.record):
+            arms["cut-offs"].setdefault(tuple(record.ks.tolist()), arm)
+    for what, by_value in arms.items():
         if len(by_value) > 1:
             (a, first), (b, second) = list(by_value.items())[:2]
             raise ValueError(
@@ -168,7 +156,22 @@ def _cell(
         return CellSummary(arm, value, seeds, {}, {}, {}, {}, _why(runs))
     if len({len(record.held) for record in records}) > 1:
         raise ValueError(f"{arm} {value}: its seeds are over different users")
-    return CellSummary(arm, value, seeds, *_values(records), "")
+    lacking = {n: sum(map(metric.absent, records)) for n, metric in METRICS.items()}
+    by_seed = [metric_values(record) for record in records]
+    per_user: dict[Key, ndarray] = {}
+    means: dict[Key, ndarray] = {}
+    users: dict[Key, int] = {}
+    for key in (key for key in by_seed[0] if not lacking[key.metric]):
+        column = np.stack([seed[key] for seed in by_seed], axis=-1)
+        if METRICS[key.metric].per_user:
+            per_user[key] = column
+            means[key] = np.array([mean_counted(seed) for seed in column.T])
+            users[key] = int((~np.isnan(column)).any(axis=1).sum())
+        else:
+            means[key], users[key] = column, len(records[0].held)
+    resampled = resample(np.stack(list(per_user.values()), axis=2))
+    draws = dict(zip(per_user, resampled.T, strict=True))
+    return CellSummary(arm, value, seeds, means, draws, users, lacking, "")
 
 
 def _why(runs: list[RunResult]) -> str:
@@ -183,33 +186,6 @@ def _why(runs: list[RunResult]) -> str:
         for reason, seeds in reasons.items()
     ]
     return "failed: " + "; ".join(parts)
-
-
-def _values(
-    records: list[Record],
-) -> tuple[dict[Key, ndarray], dict[Key, ndarray], dict[Key, int], dict[str, int]]:
-    """Means, draws, users and lacking of a cell."""
-    has = [available(record) for record in records]
-    lacking = {name: sum(name not in names for names in has) for name in METRICS}
-    every = keys(records[0].ks.tolist(), [n for n in METRICS if not lacking[n]])
-    by_seed = [per_user(record) for record in records]
-    whole = [whole_set(record) for record in records]
-    names = [key for key in every if METRICS[key.metric].per_user]
-    values = np.stack(
-        [np.stack([seed[key] for seed in by_seed], axis=1) for key in names], axis=2
-    )
-    draws = resample(values)
-    means: dict[Key, ndarray] = {}
-    users: dict[Key, int] = {}
-    for key in every:
-        if key in by_seed[0]:
-            column = values[:, :, names.index(key)]
-            means[key] = np.array([mean_counted(seed) for seed in column.T])
-            users[key] = int((~np.isnan(column)).any(axis=1).sum())
-        else:
-            means[key] = np.array([seed[key] for seed in whole])
-            users[key] = len(values)
-    return means, {key: draws[:, m] for m, key in enumerate(names)}, users, lacking
 
 
 LEADING = ["arm", "metric", "k", "mean", "low", "high", "seeds", "users"]
@@ -243,7 +219,7 @@ def long_form(
     """The long table of measured cells; see ``table``."""
     references = {cell.swept: cell for cell in cells if cell.arm == reference}
     unswept: tuple[float | None, ...] = (None,) * len(swept)
-    every = cell_keys(cells)
+    every = _table_keys(cells)
     lines: list[dict[str, object]] = []
     for cell in cells:
         other = references.get(cell.swept) or references.get(unswept)
@@ -252,7 +228,7 @@ def long_form(
             line |= dict(zip(swept, cell.swept, strict=True))
             line |= _numbers(cell, key) | _difference(cell, other, key)
             lines.append(line)
-    return _typed(pd.DataFrame(lines, columns=[*LEADING, *swept, *TRAILING]))
+    return typed(pd.DataFrame(lines, columns=[*LEADING, *swept, *TRAILING]))
 
 
 def _numbers(cell: CellSummary, key: Key) -> dict[str, object]:
@@ -275,17 +251,13 @@ def _difference(
     if counted != others and max(cell.users.values()) == max(other.users.values()):
         note = f"no difference: counts {counted} users, {other.arm} {others}"
         return {"note": note}
-    delta = compare(cell, other, key)
-    return {
-        "against": other.arm,
-        "delta": delta.mean,
-        "delta_low": delta.low,
-        "delta_high": delta.high,
-    }
+    delta = estimate(cell, key, other)
+    names = ("against", "delta", "delta_low", "delta_high")
+    return dict(zip(names, (other.arm, *delta), strict=True))
 
 
-def _typed(frame: pd.DataFrame) -> pd.DataFrame:
-    """The frame in the types and the digits that its file gives back."""
+def typed(frame: pd.DataFrame) -> pd.DataFrame:
+    """A long table in the types and digits of its file; "" is no number."""
     out = {}
     for name in frame.columns:
         if name in TEXT:
@@ -293,7 +265,7 @@ def _typed(frame: pd.DataFrame) -> pd.DataFrame:
         elif name in WHOLE:
             out[name] = frame[name].astype("int64")
         else:
-            numbers = frame[name].astype("float64")
+            numbers = frame[name].replace("", np.nan).astype("float64")
             # + 0.0 turns a difference of -0 into 0
             out[name] = numbers.map(lambda x: float(NUMBER % x) + 0.0)
     return pd.DataFrame(out)
@@ -317,7 +289,7 @@ def marks(cells: Sequence[CellSummary]) -> "pd.Series[str]":
     no pairing.
     """
     marked: dict[tuple[int, Key], str] = {}
-    every = cell_keys(cells)
+    every = _table_keys(cells)
     for key in every:
         better = METRICS[key.metric].better
         means = {
@@ -330,7 +302,7 @@ def marks(cells: Sequence[CellSummary]) -> "pd.Series[str]":
         end = max if better == "higher" else min
         best = end(means, key=means.__getitem__)
         for n in means:
-            gap = compare(cells[n], cells[best], key)
+            gap = estimate(cells[n], key, cells[best])
             if gap.low <= 0 <= gap.high:
                 marked[n, key] = "best" if n == best else "tie"
     order = [(n, key) for n in range(len(cells)) for key in every]
@@ -345,18 +317,20 @@ def wide(frame: pd.DataFrame, metrics: Sequence[str], k: int) -> pd.DataFrame:
     was not measured.
     """
     swept = swept_columns(frame)
-    out: pd.DataFrame | None = None
-    for metric in metrics:
-        part = frame[(frame.metric == metric) & (frame.k == k)].reset_index(drop=True)
-        if out is None:
-            out = part[["arm", *swept, "note"]].copy()
-            out["note"] = out.note.mask(out.note.str.startswith(UNMEASURED), "")
-        elif len(part) != len(out):
-            raise ValueError(f"the table lacks {metric}@{k} for some arm")
-        for source, name in (("mean", ""), ("low", "_low"), ("high", "_high")):
-            out[metric + name] = part[source]
-        missing = part.note.str.startswith(UNMEASURED) & ~out.note.astype(bool)
-        out["note"] = out.note.mask(missing, f"{metric} " + part.note)
-    if out is None or out.empty:
+    parts = {
+        metric: frame[(frame.metric == metric) & (frame.k == k)].reset_index(drop=True)
+        for metric in metrics
+    }
+    first = next(iter(parts.values()), pd.DataFrame())
+    if first.empty:
         raise ValueError(f"the table has no {metrics[0] if metrics else ''}@{k}")
-    return out[[name for name in out.columns if name != "note"] + ["note"]]
+    columns = {name: first[name] for name in ("arm", *swept)}
+    note = first.note.mask(first.note.str.startswith(UNMEASURED), "")
+    for metric, part in parts.items():
+        if len(part) != len(first):
+            raise ValueError(f"the table lacks {metric}@{k} for some arm")
+        ends = {metric: "mean", f"{metric}_low": "low", f"{metric}_high": "high"}
+        columns |= {name: part[source] for name, source in ends.items()}
+        missing = part.note.str.startswith(UNMEASURED) & (note == "")
+        note = note.mask(missing, f"{metric} " + part.note)
+    return pd.DataFrame(columns | {"note": note})

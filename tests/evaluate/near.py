@@ -4,7 +4,7 @@ import numpy as np
 
 
 def assert_same_lists(
-    found: np.ndarray, expected: np.ndarray, scores: np.ndarray, within: float = 1e-5
+    lists: np.ndarray, expected: np.ndarray, scores: np.ndarray, within: float = 1e-5
 ) -> None:
     """Each place holds the expected item, or one that scores nearly the same.
 
@@ -12,16 +12,16 @@ def assert_same_lists(
     those differ between processors.
 
     Args:
-        found: items by user and place, [u, k]; the number of items is an empty slot.
+        lists: items by user and place, [u, k]; the number of items is an empty slot.
         expected: the same lists made in another way, [u, k].
         scores: score of each user and item, [u, i]; minus infinity where an item must
             not be shown.
         within: how far apart nearly equal scores are, absolute and relative.
     """
-    assert found.shape == expected.shape
-    there = [row[row < scores.shape[1]] for row in found]
+    assert lists.shape == expected.shape
+    there = [row[row < scores.shape[1]] for row in lists]
     assert all(len(np.unique(row)) == len(row) for row in there), "an item comes twice"
     empty = np.full((len(scores), 1), -np.inf)
     wide = np.concatenate([scores, empty], axis=1)
-    ours, theirs = (np.take_along_axis(wide, x, axis=1) for x in (found, expected))
+    ours, theirs = (np.take_along_axis(wide, x, axis=1) for x in (lists, expected))
     np.testing.assert_allclose(ours, theirs, rtol=within, atol=within)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from research.evaluate.record import evaluate, foreign_genres
+from research.evaluate.record import evaluate, unfamiliar_genres
 from research.evaluate.top_k import dot_product, rank_scores, seen_items_of
 from tests.evaluate.made import fold_of, random_fold
 
@@ -32,7 +32,7 @@ def lists_of(fold, *shown):
 
 
 def test_a_genre_of_five_per_cent_is_the_users_own_and_less_is_foreign():
-    foreign = foreign_genres(world())
+    foreign = unfamiliar_genres(world())
     # 1 of 20 is 5 %; war is 1 of user 1's 21 genre counts
     assert foreign.tolist() == [[False, False, True], [False, False, True]]
 
@@ -93,8 +93,8 @@ def test_pushing_a_held_out_item_down_raises_it_by_the_items_that_pass():
     genres = np.zeros((6, 1), bool)
     fold = fold_of([(0, 5)], [(0, 0)], 1, genres)
     for above, score in enumerate([10, 4.5, 3.5, 2.5, 1.5]):
-        found = repulsion(fold, scorer_of([[score, 5, 4, 3, 2, 9]]))
-        np.testing.assert_allclose(found, [above / 4])
+        values = repulsion(fold, scorer_of([[score, 5, 4, 3, 2, 9]]))
+        np.testing.assert_allclose(values, [above / 4])
 
 
 def test_repulsion_agrees_with_the_ranks_and_is_half_for_a_constant_model():
@@ -102,12 +102,12 @@ def test_repulsion_agrees_with_the_ranks_and_is_half_for_a_constant_model():
     rng = np.random.default_rng(0)
     n_users, n_items = len(fold.evaluated), fold.fitted.n_items
     scorer = scorer_of(rng.permutation(n_users * n_items).reshape(n_users, -1))
-    found = repulsion(fold, scorer)
+    values = repulsion(fold, scorer)
     lists = rank_scores(scorer, n_items, *seen_items_of(fold), k=n_items)
     for v, user in enumerate(fold.evaluated.tolist()):
         ranked = lists[v][lists[v] < n_items].tolist()
         held = fold.held_item[fold.held_user == user].tolist()
         shares = [ranked.index(item) / (len(ranked) - 1) for item in held]
-        assert found[v] == pytest.approx(np.mean(shares))
+        assert values[v] == pytest.approx(np.mean(shares))
     same = repulsion(fold, scorer_of(np.zeros((n_users, n_items))))
     np.testing.assert_allclose(same, 0.5)

@@ -1,6 +1,8 @@
 """Metrics against their definitions read slowly, against rax, and by hand."""
 
 import math
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -16,9 +18,8 @@ from research.evaluate.metrics import (
     Key,
     Metric,
     keys,
-    per_user,
+    metric_values,
     summary,
-    whole_set,
 )
 from research.registry import Deferred
 from research.types import BANDS, Record, check
@@ -79,44 +80,44 @@ def slow(ranks, bands, k):
 
 def test_values_by_hand(by_hand):
     check(by_hand)
-    found = per_user(by_hand)
-    assert found[Key("recall", 2)].tolist() == [1 / 2, 1 / 3, 0]
-    assert found[Key("recall", 20)].tolist() == [1, 2 / 3, 0]
-    assert found[Key("hit", 2)].tolist() == [1, 1, 0]
-    assert found[Key("mrr", 2)].tolist() == [1, 1 / 2, 0]
+    values = metric_values(by_hand)
+    assert values[Key("recall", 2)].tolist() == [1 / 2, 1 / 3, 0]
+    assert values[Key("recall", 20)].tolist() == [1, 2 / 3, 0]
+    assert values[Key("hit", 2)].tolist() == [1, 1, 0]
+    assert values[Key("mrr", 2)].tolist() == [1, 1 / 2, 0]
     second, third, fourth = (1 / math.log2(n + 1) for n in (2, 3, 4))
     two, three = 1 + second, 1 + second + third
     np.testing.assert_allclose(
-        found[Key("ndcg", 2)], [1 / two, second / two, 0], rtol=1e-12
+        values[Key("ndcg", 2)], [1 / two, second / two, 0], rtol=1e-12
     )
     np.testing.assert_allclose(
-        found[Key("ndcg", 20)],
+        values[Key("ndcg", 20)],
         [(1 + fourth) / two, (second + third) / three, 0],
         rtol=1e-12,
     )
-    np.testing.assert_array_equal(found[Key("recall_head", 2)], [1, 1 / 2, np.nan])
-    np.testing.assert_array_equal(found[Key("recall_torso", 2)], [np.nan, 0, 0])
-    np.testing.assert_array_equal(found[Key("recall_tail", 20)], [1, np.nan, np.nan])
-    expansion = found[Key("recall_expansion", 2)], found[Key("recall_expansion", 20)]
+    np.testing.assert_array_equal(values[Key("recall_head", 2)], [1, 1 / 2, np.nan])
+    np.testing.assert_array_equal(values[Key("recall_torso", 2)], [np.nan, 0, 0])
+    np.testing.assert_array_equal(values[Key("recall_tail", 20)], [1, np.nan, np.nan])
+    expansion = values[Key("recall_expansion", 2)], values[Key("recall_expansion", 20)]
     np.testing.assert_array_equal(expansion[0], [0, np.nan, np.nan])
     np.testing.assert_array_equal(expansion[1], [1, np.nan, np.nan])
 
 
 def test_whole_set_by_hand(by_hand):
-    found = whole_set(by_hand)
-    assert found[Key("coverage", 2)] == 3 / 4
-    assert found[Key("coverage", 20)] == 1
+    values = metric_values(by_hand)
+    assert values[Key("coverage", 2)] == 3 / 4
+    assert values[Key("coverage", 20)] == 1
     # ascending shares 0, 1/6, 2/6, 3/6 with weights -3, -1, 1, 3 over n - 1 = 3
-    assert found[Key("gini", 2)] == pytest.approx((-1 / 6 + 2 / 6 + 9 / 6) / 3)
-    assert found[Key("gini", 20)] == pytest.approx(0, abs=1e-12)
+    assert values[Key("gini", 2)] == pytest.approx((-1 / 6 + 2 / 6 + 9 / 6) / 3)
+    assert values[Key("gini", 20)] == pytest.approx(0, abs=1e-12)
     halves, thirds, sixths = 0.5, math.log2(3) / 3, math.log2(6) / 6
-    assert found[Key("entropy", 2)] == pytest.approx(halves + thirds + sixths)
-    assert found[Key("entropy", 20)] == pytest.approx(2)
-    assert found[Key("distinct_lists", 2)] == pytest.approx(1 / 3)
-    assert found[Key("distinct_lists", 20)] == pytest.approx(2 / 3)
-    assert found[Key("cold_slots_0", 2)] == pytest.approx(1 / 6)
-    assert found[Key("cold_slots_2", 2)] == pytest.approx(3 / 6)
-    assert found[Key("cold_slots_2", 20)] == pytest.approx(6 / 12)
+    assert values[Key("entropy", 2)] == pytest.approx(halves + thirds + sixths)
+    assert values[Key("entropy", 20)] == pytest.approx(2)
+    assert values[Key("distinct_lists", 2)] == pytest.approx(1 / 3)
+    assert values[Key("distinct_lists", 20)] == pytest.approx(2 / 3)
+    assert values[Key("cold_slots_0", 2)] == pytest.approx(1 / 6)
+    assert values[Key("cold_slots_2", 2)] == pytest.approx(3 / 6)
+    assert values[Key("cold_slots_2", 20)] == pytest.approx(6 / 12)
 
 
 def test_gini_counts_items_never_shown():
@@ -138,12 +139,12 @@ def test_per_user_equals_its_definition(users):
     bands = [[band for _, band in user] for user in users]
     ks = (1, 7, 20, 100)
     record = record_of(ranks, bands, [[1, 0]] * len(ks), [3, 1], ks)
-    found = per_user(record)
+    values = metric_values(record)
     for k in ks:
         for u, (rank, band) in enumerate(zip(ranks, bands, strict=True)):
             for metric, value in slow(rank, band, k).items():
                 np.testing.assert_allclose(
-                    found[Key(metric, k)][u], value, rtol=1e-12, err_msg=metric
+                    values[Key(metric, k)][u], value, rtol=1e-12, err_msg=metric
                 )
 
 
@@ -162,38 +163,39 @@ def test_agrees_with_rax(metric, theirs):
         labels = np.zeros(150)
         labels[ranks] = 1
         capped = np.minimum(ranks, 100).tolist()
-        found = per_user(record_of([capped], [[0] * n], [[1]] * 4, [1], KS))
+        values = metric_values(record_of([capped], [[0] * n], [[1]] * 4, [1], KS))
         for k in KS.tolist():
             with jax.numpy_dtype_promotion("standard"):
                 value = theirs(jnp.arange(150.0, 0, -1), jnp.asarray(labels), topn=k)
-            assert found[Key(metric, k)][0] == pytest.approx(float(value), abs=1e-5)
+            assert values[Key(metric, k)][0] == pytest.approx(float(value), abs=1e-5)
 
 
 def test_columns_are_at_20_alone_and_come_as_recorded(by_hand):
-    found = per_user(by_hand)
-    assert found[Key("train_count", 20)].tolist() == [2, 3, 4]
-    assert found[Key("recall_item", 20)].dtype == np.float64
-    assert Key("ild", 2) not in found
+    values = metric_values(by_hand)
+    assert values[Key("train_count", 20)].tolist() == [2, 3, 4]
+    assert values[Key("recall_item", 20)].dtype == np.float64
+    assert Key("ild", 2) not in values
 
 
-def test_keys_are_what_the_two_functions_give(by_hand):
-    both = [*per_user(by_hand), *whole_set(by_hand)]
-    assert sorted(both) == sorted(keys(by_hand.ks.tolist()))
+def test_keys_are_those_of_the_values(by_hand):
+    assert list(metric_values(by_hand)) == keys(by_hand.ks.tolist())
     assert list(dict.fromkeys(key.metric for key in keys(KS.tolist()))) == list(METRICS)
 
 
 def test_summary_leaves_out_users_who_do_not_count(by_hand):
-    found = summary(by_hand)
-    assert found["recall_head"][2] == pytest.approx((1 + 1 / 2) / 2)
-    assert found["recall"][2] == pytest.approx((1 / 2 + 1 / 3) / 3)
-    assert found["coverage"] == {2: 3 / 4, 20: 1.0}
+    values = summary(by_hand)
+    assert values["recall_head"][2] == pytest.approx((1 + 1 / 2) / 2)
+    assert values["recall"][2] == pytest.approx((1 / 2 + 1 / 3) / 3)
+    assert values["coverage"] == {2: 3 / 4, 20: 1.0}
     empty = by_hand._replace(band=np.zeros_like(by_hand.band))
     assert math.isnan(summary(empty)["recall_tail"][20])
 
 
 def test_nothing_recommended_is_not_zero(by_hand):
-    nothing = whole_set(by_hand._replace(exposure=np.zeros((2, 4), int)))
-    assert all(math.isnan(value) for value in nothing.values())
+    nothing = metric_values(by_hand._replace(exposure=np.zeros((2, 4), int)))
+    whole = [key for key in nothing if not METRICS[key.metric].per_user]
+    assert len(whole) == 2 * 6
+    assert all(math.isnan(nothing[key]) for key in whole)
 
 
 @pytest.mark.parametrize(
@@ -207,7 +209,7 @@ def test_nothing_recommended_is_not_zero(by_hand):
 )
 def test_records_that_do_not_add_up_are_refused(by_hand, change, words):
     with pytest.raises(ValueError, match=words):
-        per_user(by_hand._replace(**change))
+        metric_values(by_hand._replace(**change))
 
 
 @pytest.mark.parametrize("name", METRICS)
@@ -228,13 +230,24 @@ def test_a_metric_is_absent_where_its_column_is(by_hand):
 
 def test_an_entry_that_cannot_be_computed_is_refused():
     with pytest.raises(ValueError, match="toy: name the column"):
-        Metric(help="?", label="toy")
+        Metric("toy", "?")
 
 
-def test_a_metric_per_user_gives_a_value_per_user(by_hand):
-    wrong = Metric(help="?", label="toy", compute=lambda record, k: np.zeros(2))
+def test_a_metric_per_user_gives_a_value_metric_values(by_hand):
+    wrong = Metric("toy", "?", lambda record, k: np.zeros(2))
     with (
         METRICS.added("toy", wrong),
-        pytest.raises(ValueError, match=r"toy: \[2\] values for 3 users"),
+        pytest.raises(ValueError, match=r"toy: \[2\] values, 3 users"),
     ):
-        per_user(by_hand)
+        metric_values(by_hand)
+
+
+def test_naming_the_metrics_needs_neither_jax_nor_what_draws():
+    heavy = ("jax", "matplotlib", "pandas", "scipy")
+    code = (
+        "import sys; from research.evaluate.metrics import METRICS;"
+        "import research.report.records;"
+        f"print(len(METRICS), *(name for name in {heavy} if name in sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.split() == [str(len(METRICS))], done.stderr

@@ -120,8 +120,8 @@ def test_mean_of_recall_item_is_the_mean_over_items_of_their_users_reached(made)
         mean(list(reached.values())), rel=1e-12
     )
     for v, items in enumerate(held_by(fold)):
-        own = sum((i in lists[v, :TOP]) / len(holders[i]) for i in items)
-        expected = len(fold.evaluated) / len(holders) * own
+        share = sum((i in lists[v, :TOP]) / len(holders[i]) for i in items)
+        expected = len(fold.evaluated) / len(holders) * share
         assert record.columns["recall_item"][v] == pytest.approx(expected, rel=1e-12)
 
 

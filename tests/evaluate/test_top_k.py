@@ -214,7 +214,7 @@ def test_seen_is_what_each_evaluated_user_has_in_the_fitted_part():
 
 def test_zeros_of_either_sign_are_equal_scores():
     items, seen = np.array([[-0.0], [0.0], [-0.0], [-1.0]]), np.array([0, 0])
-    found = top_k(np.ones((1, 1)), items, None, seen, np.zeros(0, int), k=4)
+    lists = top_k(np.ones((1, 1)), items, None, seen, np.zeros(0, int), k=4)
     scores = np.float32([[-0.0, 0.0, -0.0, -1.0]])
     ranked = rank_scores(lambda r, c: scores, 4, seen, np.zeros(0, int), k=4)
-    assert found.tolist() == ranked.tolist() == [[0, 1, 2, 3]]
+    assert lists.tolist() == ranked.tolist() == [[0, 1, 2, 3]]

@@ -9,7 +9,7 @@ import pytest
 from experiments.folders import read_json
 from experiments.grid import Grid
 from experiments.grids import GRIDS
-from research.evaluate.metrics import METRICS, Metric
+from research.evaluate.metrics import METRICS, Metric, PageColumn
 from research.registry import deferred
 from research.report.pages import read_table
 from tests.experiments.made import runs_of
@@ -21,11 +21,10 @@ def shown_ends(run):
 
 
 ENDS = Metric(
-    help="distance of the first two items' indices",
     label="distance of the first two",
+    help="distance of the first two items' indices",
     unit="indices",
-    heading="ends",
-    number=".2f",
+    page=PageColumn("ends", ".2f"),
     cutoffs=(20,),
     column="ends",
     measure=shown_ends,
@@ -33,7 +32,7 @@ ENDS = Metric(
 
 
 def test_training_measures_it_and_the_grid_shows_it(call, tmp_path, monkeypatch):
-    figure = deferred("research.report.arms:arms_figure")
+    figure = deferred("research.report.figures:arms_figure")
     grid = Grid(
         name="own",
         question="Is it shown?",

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from research.report.intervals import Interval, bounds, resample
 from research.report.records import RunResult
 from research.types import Record
 
@@ -69,6 +70,18 @@ def without(results: list[RunResult], *columns: str) -> list[RunResult]:
         others = {n: c for n, c in record.columns.items() if n not in columns}
         out.append(result._replace(record=record._replace(columns=others)))
     return out
+
+
+def crossed(values: np.ndarray) -> Interval:
+    """The mean over users and seeds [u, s] with its crossed bootstrap interval."""
+    counted = values[~np.isnan(values)]
+    mean = float(counted.mean()) if counted.size else float("nan")
+    return Interval(mean, *bounds(resample(values[:, :, None])[:, 0]))
+
+
+def paired(arm: np.ndarray, other: np.ndarray) -> Interval:
+    """The mean of arm - other [u, s] with its interval, paired by user and seed."""
+    return crossed(arm - other)
 
 
 ARMS = {

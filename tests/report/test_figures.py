@@ -7,14 +7,20 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
+from experiments.grids import GRIDS
 from research.evaluate.metrics import METRICS
-from research.report.arms import arms_figure, dots_figure
+from research.report.figures import (
+    arms_figure,
+    dots_figure,
+    sweep_figure,
+    tradeoff_figure,
+)
 from research.report.pictures import ARMS, look, save_figure
 from research.report.records import RunResult
-from research.report.sweeps import diversity_figure, temperature_figure, tradeoff_figure
 from research.report.tables import table, wide
 from tests.report.made import made_record, made_rows, swept_rows
 
+diversity_figure = GRIDS["temperature"].figures["diversity"]
 FAILED = "loss not finite at step 412"
 
 
@@ -37,7 +43,7 @@ def sweep():
 def drawings(arms, sweep):
     return {
         "arms": arms_figure(arms),
-        "temperature": temperature_figure(sweep),
+        "temperature": sweep_figure(sweep),
         "tradeoff": tradeoff_figure(sweep),
         "diversity": diversity_figure(sweep),
     }
@@ -122,9 +128,9 @@ def test_points_are_the_tables(drawings, arms, sweep):
         & (sweep.k == 20)
         & (sweep.temperature == 0.2)
     ].iloc[0]
-    found = points.loc[("full-softmax", 0.2)]
-    assert found.coverage == row["mean"]
-    assert found.coverage_low == row["low"]
+    point = points.loc[("full-softmax", 0.2)]
+    assert point.coverage == row["mean"]
+    assert point.coverage_low == row["low"]
 
 
 def test_every_arm_is_named_once_in_its_colour(drawings):
@@ -140,18 +146,18 @@ def test_every_arm_is_named_once_in_its_colour(drawings):
     assert f"not shown: lost, failed: {FAILED} (seeds 0, 1, 2)" in axes.get_xlabel()
     points = drawings["arms"].points.dropna(subset=["recall"])
     best = points.loc[points.recall.idxmax()]
-    assert f"{best.recall:.3f}" in axes.get_title(loc="left")
+    assert f"{best.recall:.3f}" in figure.get_suptitle()
 
 
 @pytest.mark.parametrize("name", ["arms", "tradeoff"])
 def test_no_label_lies_over_another_or_outside(drawings, name):
     for axes in drawings[name].figure.axes:
-        found = boxes(axes)
-        assert len(found) >= 4
+        labels = boxes(axes)
+        assert len(labels) >= 4
         window = axes.get_window_extent()
-        for n, box in enumerate(found):
+        for n, box in enumerate(labels):
             assert window.x0 <= box.x0 <= box.x1 <= window.x1 + 0.5
-            assert not any(box.overlaps(other) for other in found[:n])
+            assert not any(box.overlaps(other) for other in labels[:n])
 
 
 def test_curves_say_what_failed_and_keep_the_gap(drawings):
@@ -195,7 +201,7 @@ def test_ends_and_peak_of_each_curve_are_written(drawings):
 
 def test_sweeps_that_cannot_be_drawn_are_refused(arms, sweep):
     with pytest.raises(ValueError, match="does not sweep temperature"):
-        temperature_figure(arms)
+        sweep_figure(arms)
     twice = pd.concat([sweep, sweep])
     with pytest.raises(ValueError, match="several points"):
         tradeoff_figure(twice)
@@ -203,17 +209,17 @@ def test_sweeps_that_cannot_be_drawn_are_refused(arms, sweep):
 
 def test_one_seed_has_no_bands_for_the_whole_set_and_is_drawn(tmp_path):
     frame = table(swept_rows(seeds=1), "in-batch")
-    for n, figure in enumerate((temperature_figure, tradeoff_figure, arms_figure)):
+    for n, figure in enumerate((sweep_figure, tradeoff_figure, arms_figure)):
         drawing = figure(frame)
         assert len(save_figure(*drawing, tmp_path / str(n))) == 3
         assert drawing.points.recall_low.notna().all()
-    assert temperature_figure(frame).points.coverage_low.isna().all()
+    assert sweep_figure(frame).points.coverage_low.isna().all()
 
 
 def test_a_grid_that_failed_whole_is_a_figure_that_says_so(tmp_path):
     lost = [row._replace(record=None, reason=FAILED) for row in swept_rows(seeds=1)]
     frame = table(lost, "in-batch")
-    for n, figure in enumerate((temperature_figure, tradeoff_figure, arms_figure)):
+    for n, figure in enumerate((sweep_figure, tradeoff_figure, arms_figure)):
         drawing = figure(frame)
         assert len(save_figure(*drawing, tmp_path / str(n))) == 3
         texts = "\n".join(words(drawing.figure))
@@ -224,7 +230,7 @@ def test_a_grid_that_failed_whole_is_a_figure_that_says_so(tmp_path):
 
 def test_title_can_be_given(arms, sweep):
     assert "Mine" in words(arms_figure(arms, "Mine").figure)
-    assert "Mine" in words(temperature_figure(sweep, "Mine").figure)
+    assert "Mine" in words(sweep_figure(sweep, "Mine").figure)
     assert "Mine" in words(tradeoff_figure(sweep, "Mine").figure)
 
 
@@ -249,8 +255,8 @@ def test_ink_reads_on_white():
 
 
 def test_a_line_a_cell_says_whether_the_leader_is_clear_of_the_reference(arms):
-    drawn = dots_figure(arms)
-    title = drawn.figure.get_suptitle().replace("\n", " ")
+    drawing = dots_figure(arms)
+    title = drawing.figure.get_suptitle().replace("\n", " ")
     row = arms[
         (arms.arm == "full-softmax") & (arms.metric == "recall") & (arms.k == 20)
     ]

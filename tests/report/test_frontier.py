@@ -72,9 +72,9 @@ def test_an_arm_is_held_against_the_line_at_its_own_popularity():
     # every user and seed is alike, so the interval has no width
     assert recall.low["above"] == pytest.approx(0.25)
     assert recall.high["above"] == pytest.approx(0.25)
-    said = {arm: verdict(recall.loc[[arm]]) for arm in recall.index}
+    verdicts = {arm: verdict(recall.loc[[arm]]) for arm in recall.index}
     words = ("better", "worse", "on the line", "out of reach")
-    assert tuple(said.values()) == words
+    assert tuple(verdicts.values()) == words
     item = judged[judged.metric == "recall_item"].set_index("arm")
     assert item.delta["above"] == pytest.approx(0.125)
 
@@ -103,13 +103,13 @@ def test_no_point_of_the_front_is_beaten():
     rng = np.random.default_rng(0)
     x, y = rng.integers(0, 12, (2, 40)).astype(float)
     x[3] = np.nan
-    found = pareto(x, y)
+    front = pareto(x, y)
     for n in range(40):
         beaten = any(
             x[m] >= x[n] and y[m] >= y[n] and (x[m] > x[n] or y[m] > y[n])
             for m in range(40)
         )
-        assert found[n] == (not beaten and n != 3)
+        assert front[n] == (not beaten and n != 3)
 
 
 def test_the_winner_is_the_most_diverse_of_the_precise_enough():

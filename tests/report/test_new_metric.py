@@ -9,10 +9,10 @@ import pytest
 
 from experiments.collect import report
 from experiments.grid import Grid
-from research.evaluate.metrics import METRICS, Metric, summary
+from research.evaluate.metrics import METRICS, Metric, PageColumn, summary
 from research.evaluate.record import evaluate
 from research.evaluate.top_k import dot_product, rank_scores, seen_items_of
-from research.report.arms import arms_figure, dots_figure
+from research.report.figures import arms_figure, dots_figure
 from research.report.pages import read_table, write_report
 from research.report.pictures import Drawing, blank, save_figure
 from research.report.records import load_records, save_records
@@ -31,16 +31,14 @@ def found_late(record, k):
     return np.bincount(user, late, len(record.held)) / record.held
 
 
+NOTE = "late: share of the positives in the second half of the list."
 LATE = Metric(
-    help="share of a user's held-out positives in the second half of the list",
     label="late hits@{k}",
+    help="share of a user's held-out positives in the second half of the list",
     compute=found_late,
     better="lower",
     unit="share of positives",
-    heading="late@{k}",
-    number=".3f",
-    interval=True,
-    footnote="late: share of the positives in the second half of the list.",
+    page=PageColumn("late@{k}", interval=True, footnote=NOTE),
 )
 
 
@@ -50,11 +48,10 @@ def first_item(run):
 
 
 FIRST = Metric(
-    help="index of the first item",
     label="first item",
+    help="index of the first item",
     unit="index",
-    heading="first",
-    number=".1f",
+    page=PageColumn("first", ".1f"),
     cutoffs=(20,),
     column="first_item",
     measure=first_item,
@@ -97,7 +94,7 @@ def test_a_metric_of_the_ranks_is_in_the_table_on_the_page_and_an_axis(tmp_path)
     text = (tmp_path / "t.md").read_text()
     assert cells(text, "late@20")["in-batch"].startswith(f"{expected:.3f}")
     assert cells(text, "Δ late@20")["in-batch"] == "-"
-    assert f"\n{LATE.footnote}\n" in text
+    assert f"\n{NOTE}\n" in text
     assert "late" not in METRICS
     assert drawing.figure.axes[0].get_xlabel() == "late hits@20 (share of positives)"
     points = pd.read_csv(tmp_path / "f.csv")
@@ -232,6 +229,6 @@ def test_a_grid_names_its_figures_and_its_further_tables(tmp_path):
 def test_a_metric_may_be_of_all_lists_and_measured():
     record = made_record(0)
     record = record._replace(columns=record.columns | {"pairs": np.arange(4)})
-    entry = Metric(help="?", label="pairs", per_user=False, column="pairs")
+    entry = Metric("pairs", "?", per_user=False, column="pairs")
     with METRICS.added("pairs", entry):
         assert summary(record)["pairs"] == {10: 0.0, 20: 1.0, 50: 2.0, 100: 3.0}

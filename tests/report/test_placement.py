@@ -30,15 +30,15 @@ def test_nothing_covers_anything(seed):
     sizes = np.stack([rng.uniform(30, 110, 15), np.full(15, 12.0)], axis=1)
     obstacles = markers(points)
     spots = place(points, sizes, obstacles, FRAME, orders=10)
-    found = [spot for spot in spots if spot is not None]
-    assert len(found) >= 14
-    for n, spot in enumerate(found):
+    labels = [spot for spot in spots if spot is not None]
+    assert len(labels) >= 14
+    for n, spot in enumerate(labels):
         assert (spot.box[:2] >= 0).all()
         assert (spot.box[2:] <= FRAME[2:]).all()
         assert all(apart(spot.box, obstacle) for obstacle in obstacles)
-        for other in found[:n]:
+        for other in labels[:n]:
             assert apart(spot.box, other.box)
-        for other in found:
+        for other in labels:
             assert other is spot or not meets(other.leader, spot.box)
 
 

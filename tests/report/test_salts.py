@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from research.report.salts import over_salts, write_over_salts
+from research.report.pages import over_salts, write_over_salts
 
 DELTAS = {"last": (0.01, -0.02, 0.03), "profile": (0.05, 0.06, 0.04)}
 
@@ -23,16 +23,18 @@ def frame():
 
 
 def test_the_interval_is_over_the_salts(frame):
-    found = over_salts(frame).set_index(["arm", "metric"])
-    assert list(found.index) == [(a, m) for a in DELTAS for m in ("recall", "ndcg")]
+    differences = over_salts(frame).set_index(["arm", "metric"])
+    assert list(differences.index) == [
+        (a, m) for a in DELTAS for m in ("recall", "ndcg")
+    ]
     for arm, deltas in DELTAS.items():
-        row, values = found.loc[(arm, "recall")], np.array(deltas)
+        row, values = differences.loc[(arm, "recall")], np.array(deltas)
         reach = stats.sem(values) * stats.t.ppf(0.975, 2)
         ends = [row["low"], row["high"], row["least"], row["largest"]]
         wanted = [values.mean() - reach, values.mean() + reach, min(deltas)]
         np.testing.assert_allclose(ends, [*wanted, max(deltas)])
         assert row["salts"] == 3
-    assert list(found.above) == [2, 2, 3, 3]
+    assert list(differences.above) == [2, 2, 3, 3]
 
 
 def test_the_reference_has_no_row_and_the_page_no_other_cut_off(frame, tmp_path):

@@ -215,7 +215,7 @@ def test_a_column_of_any_name_comes_back(tmp_path):
     other = {"toy": np.linspace(0, 1, len(record.held)), "toys": np.arange(4)}
     run = RunResult("a", {}, 0, record._replace(columns=record.columns | other))
     (loaded,) = load_records(save_records(tmp_path / "a.npz", [run]))
-    found = loaded.record.columns
-    assert list(found) == [*record.columns, "toy", "toys"]
-    np.testing.assert_array_equal(found["toy"], other["toy"].astype(np.float16))
-    assert found["toys"].tolist() == [0, 1, 2, 3]
+    columns = loaded.record.columns
+    assert list(columns) == [*record.columns, "toy", "toys"]
+    np.testing.assert_array_equal(columns["toy"], other["toy"].astype(np.float16))
+    assert columns["toys"].tolist() == [0, 1, 2, 3]

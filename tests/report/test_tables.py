@@ -4,12 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from research.evaluate.metrics import METRICS, Key, per_user, whole_set
-from research.report.intervals import crossed, over_seeds, paired
-from research.report.pages import csv_text, read_table, write_report, write_table
+from research.evaluate.metrics import METRICS, Key, metric_values
+from research.report.intervals import over_seeds
+from research.report.pages import csv_text, read_table, write_report, write_texts
 from research.report.records import RunResult
 from research.report.tables import marks, measure, table, wide
-from tests.report.made import made_record, made_rows, swept_rows
+from tests.report.made import crossed, made_record, made_rows, paired, swept_rows
 
 COLUMNS = ["arm", "metric", "k", "mean", "low", "high", "seeds", "users"]
 TAIL = ["against", "delta", "delta_low", "delta_high", "note"]
@@ -27,14 +27,14 @@ def frame(rows):
 
 
 def cell(frame, arm, metric, k=20):
-    found = frame[(frame.arm == arm) & (frame.metric == metric) & (frame.k == k)]
-    assert len(found) == 1
-    return found.iloc[0]
+    cells = frame[(frame.arm == arm) & (frame.metric == metric) & (frame.k == k)]
+    assert len(cells) == 1
+    return cells.iloc[0]
 
 
 def values(rows, arm, key):
     records = [row.record for row in rows if row.arm == arm]
-    return np.stack([per_user(record)[key] for record in records], axis=1)
+    return np.stack([metric_values(record)[key] for record in records], axis=1)
 
 
 def broken(rows, arm, seed, reason="loss not finite at step 412"):
@@ -72,12 +72,12 @@ def test_per_user_numbers_are_the_crossed_bootstrap(rows, frame, metric):
 def test_whole_set_numbers_are_t_over_seeds(rows, frame):
     key = Key("coverage", 10)
     arm, reference = (
-        np.array([whole_set(r.record)[key] for r in rows if r.arm == name])
+        np.array([metric_values(r.record)[key] for r in rows if r.arm == name])
         for name in ("full-softmax", "in-batch")
     )
     row = cell(frame, "full-softmax", "coverage", 10)
-    found = tuple(row[["mean", "low", "high"]])
-    assert found == pytest.approx(over_seeds(arm), rel=1e-5)
+    interval = tuple(row[["mean", "low", "high"]])
+    assert interval == pytest.approx(over_seeds(arm), rel=1e-5)
     delta = tuple(row[["delta", "delta_low", "delta_high"]])
     assert delta == pytest.approx(over_seeds(arm - reference), rel=1e-5)
 
@@ -91,9 +91,9 @@ def test_two_seeds_have_no_interval_for_the_whole_set():
 
 
 def test_the_reference_is_not_compared_with_itself(frame):
-    own = frame[frame.arm == "in-batch"]
-    assert (own.against == "").all()
-    assert own.delta.isna().all()
+    reference = frame[frame.arm == "in-batch"]
+    assert (reference.against == "").all()
+    assert reference.delta.isna().all()
     assert (frame[frame.arm != "in-batch"].against == "in-batch").all()
 
 
@@ -164,17 +164,17 @@ def test_a_band_without_positives_says_so(rows):
 
 def test_the_file_read_back_is_the_table(tmp_path, rows):
     frame = table(broken(rows, "popularity", 0, reason='a, "b" | c'), "in-batch")
-    write_table(frame, tmp_path / "a.b", "Title")
+    write_texts(tmp_path / "a.b", {".csv": frame})
     path = tmp_path / "a.b.csv"
     pd.testing.assert_frame_equal(read_table(path), frame, check_exact=True)
     assert csv_text(read_table(path)) == path.read_text()
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.b.csv", "a.b.md"]
+    assert [p.name for p in tmp_path.iterdir()] == ["a.b.csv"]
 
 
 def test_an_arm_may_have_an_odd_name(tmp_path):
     rows = [RunResult(arm, {}, 0, made_record(0)) for arm in ("nan", "null", "1")]
     frame = table(rows, "null")
-    write_table(frame, tmp_path / "t", "Title")
+    write_texts(tmp_path / "t", {".csv": frame})
     assert list(dict.fromkeys(read_table(tmp_path / "t.csv").arm)) == [
         "nan",
         "null",
@@ -197,8 +197,8 @@ def test_marks_are_best_and_what_its_paired_interval_includes(rows, frame):
 
 
 def test_report_gives_what_table_gives(tmp_path, rows, frame):
-    found = write_report(rows, "in-batch", tmp_path / "deep" / "t", "Title")
-    pd.testing.assert_frame_equal(found, frame)
+    written = write_report(rows, "in-batch", tmp_path / "deep" / "t", "Title")
+    pd.testing.assert_frame_equal(written, frame)
     first = [(tmp_path / "deep" / f"t.{kind}").read_bytes() for kind in ("csv", "md")]
     write_report(rows, "in-batch", tmp_path / "deep" / "t", "Title")
     again = [(tmp_path / "deep" / f"t.{kind}").read_bytes() for kind in ("csv", "md")]
