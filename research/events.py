@@ -119,7 +119,7 @@ def _by_time(
 
 def _columns(
     ratings: Ratings, user: np.ndarray, item: np.ndarray, rows: np.ndarray
-) -> tuple[np.ndarray, ...]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """User, item, rating and timestamp of these rows."""
     rating = ratings.rating[rows].astype(np.float32)
     return user[rows], item[rows], rating, ratings.timestamp[rows].astype(np.int64)
