@@ -16,8 +16,7 @@ from research.baselines import Values
 from research.baselines.factors import descend, in_batches
 from research.config import REFERENCE
 from research.evaluate.top_k import Scorer, dot_product
-from research.features import ITEM, USER
-from research.features.sides import available, static_features
+from research.features import ITEM, USER, available, static_features
 from research.rng import generator
 from research.types import TEXT, Fold
 

@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 
 from research.config import Config
-from research.features.sides import timed_names
+from research.features import STATIC, registered_features
 from research.positives.pairs import Clicks, halves, session_pairs
 from research.registry import Registry, deferred
 from research.temperature import kind_of
@@ -175,11 +175,12 @@ def check_positives(config: Config) -> None:
 
 
 def _check_timed(config: Config) -> None:
-    for name in timed_names(config):
-        raise InputError(
-            f"feature '{name}' with positives {config.positives}: it goes by the "
-            f"time of a user's event"
-        )
+    for name, feature in registered_features(config):
+        if feature.gives != STATIC:
+            raise InputError(
+                f"feature '{name}' with positives {config.positives}: it goes by the "
+                f"time of a user's event"
+            )
     if config.batch_order == "time":
         raise InputError(
             f"batch_order time with positives {config.positives}: their pairs have no "

@@ -14,14 +14,12 @@ from research.features import (
     PER_WINDOW,
     USER,
     Feature,
-)
-from research.features.search import VOCABULARY, search_words
-from research.features.sides import (
     Features,
     choose_features,
-    made_features,
+    make_features,
     static_features,
 )
+from research.features.search import VOCABULARY, search_words
 from research.features.timed import windows
 from research.logits.corrections import Known
 from research.negatives.source import Batch, Pool
@@ -113,7 +111,7 @@ def _timed(
     """What depends on time, of width 0 where the config doesn't use it."""
 
     def made(gives: str, side: str) -> list[np.ndarray]:
-        return [*made_features(gives, side, chosen[side], fitted, config).values()]
+        return [*make_features(gives, side, chosen[side], fitted, config).values()]
 
     seconds, profiles = made(CLICK_TIMES, USER), made(PER_EVENT, USER)
     values = made(PER_WINDOW, ITEM) or [np.zeros((1, fitted.n_items, 0), np.float32)]
