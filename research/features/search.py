@@ -19,8 +19,7 @@ from jaxtyping import Int, UInt64
 from numpy import ndarray
 
 from research.config import Config
-from research.data.places import Place
-from research.data.readers import csv_fields, malformed, new_id
+from research.data.readers import Place, csv_fields, malformed, new_id
 from research.events import pair_hash, splitmix64
 from research.features.content import stamped, unstamped
 from research.notices import say
