@@ -112,8 +112,7 @@ def bpr_mf(fold: Fold, options: Values, seed: int = 0) -> Scorer:
     """
     from implicit.cpu.bpr import BayesianPersonalizedRanking
 
-    clicks = np.bincount(fold.fitted.item, minlength=fold.fitted.n_items)
-    bias = options["prior"] * log_share(clicks)
+    bias = options["prior"] * log_share(fold.fitted.item_counts)
     of_model = {name: value for name, value in options.items() if name != "prior"}
     return _fitted(fold, BayesianPersonalizedRanking, of_model, seed, bias)
 

@@ -114,9 +114,9 @@ def pairwise_loss(
       sides: features of all users and items.
       l2: weight of the squared vectors and biases used in the batch.
     """
-    user, item, drawn, weight = batch
+    user, item, negative, weight = batch
     users, ours, our_bias = machine_vectors(params, sides, user, item)
-    _, theirs, their_bias = machine_vectors(params, sides, user, drawn)
+    _, theirs, their_bias = machine_vectors(params, sides, user, negative)
     gap = jnp.sum(users * (ours - theirs), axis=1) + our_bias - their_bias
     size = jnp.sum(users**2 + ours**2 + theirs**2, axis=1) + our_bias**2 + their_bias**2
     return jnp.mean(weight * jax.nn.softplus(-gap) + l2 * size)
@@ -130,11 +130,11 @@ def _epochs(fold: Fold, options: Values, seed: int) -> Iterator[tuple[np.ndarray
     for epoch in range(int(options["epochs"])):
         draw = generator(seed, "fm epochs", epoch)
         order = draw.permutation(len(user))
-        drawn = draw.integers(0, fitted.n_items, len(user))
-        pair = user[order].astype(np.int64) * fitted.n_items + drawn
+        negative = draw.integers(0, fitted.n_items, len(user))
+        pair = user[order].astype(np.int64) * fitted.n_items + negative
         place = np.minimum(np.searchsorted(clicked, pair), len(clicked) - 1)
         weight = (clicked[place] != pair).astype(np.float32)
-        columns = (user[order], item[order], drawn.astype(np.int32), weight)
+        columns = (user[order], item[order], negative.astype(np.int32), weight)
         yield in_batches(columns, BATCH)
 
 

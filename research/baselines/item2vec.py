@@ -105,19 +105,19 @@ def _epochs(
         draw = generator(seed, "item2vec epochs", epoch)
         item, partner = [], []
         for _ in range(int(options["partners"])):
-            other, there = partners(fitted, int(options["window"]), draw)
-            item.append(fitted.item[there])
-            partner.append(fitted.item[other[there]])
+            other, has = partners(fitted, int(options["window"]), draw)
+            item.append(fitted.item[has])
+            partner.append(fitted.item[other[has]])
         order = draw.permutation(sum(map(len, item)))
-        drawn = np.searchsorted(edges, draw.random((len(order), k)) * edges[-1])
-        columns = (np.concatenate(item)[order], np.concatenate(partner)[order], drawn)
+        noise_items = np.searchsorted(edges, draw.random((len(order), k)) * edges[-1])
+        ids = (np.concatenate(column)[order] for column in (item, partner))
+        columns = (*ids, noise_items)
         yield in_batches(tuple(c.astype(np.int32) for c in columns), BATCH)
 
 
 def _noise(fitted: Events, power: float) -> Float[np.ndarray, " i"]:
     """Probability of each item in a draw; one without clicks counts as 0.3 clicks."""
-    clicks = np.bincount(fitted.item, minlength=fitted.n_items)
-    weight = np.maximum(clicks, 0.3) ** power
+    weight = np.maximum(fitted.item_counts, 0.3) ** power
     return weight / weight.sum()
 
 

@@ -29,7 +29,7 @@ def popularity(fold: Fold, options: Values, seed: int = 0) -> Scorer:
     Returns:
       a scorer of fold.evaluated; float64, as float32 is not exact above 2^24.
     """
-    return _same_for_all(_counts(fold))
+    return _same_for_all(fold.fitted.item_counts.astype(np.float64))
 
 
 def recent_popularity(fold: Fold, options: Values, seed: int = 0) -> Scorer:
@@ -44,17 +44,11 @@ def recent_popularity(fold: Fold, options: Values, seed: int = 0) -> Scorer:
       options: days, the length of the window in days.
       seed: not used.
     """
-    time, every = fold.fitted.timestamp, _counts(fold)
-    recent = _counts(fold, time > time.max() - options["days"] * DAY)
+    fitted, every = fold.fitted, fold.fitted.item_counts
+    recent = fitted.timestamp > fitted.timestamp.max() - options["days"] * DAY
+    counts = np.bincount(fitted.item[recent], minlength=fitted.n_items)
     # less than one recent click, so it only settles ties
-    return _same_for_all(recent + every / (every.sum() + 1.0))
-
-
-def _counts(
-    fold: Fold, keep: np.ndarray | slice = slice(None)
-) -> Float[np.ndarray, " i"]:
-    counts = np.bincount(fold.fitted.item[keep], minlength=fold.fitted.n_items)
-    return counts.astype(np.float64)
+    return _same_for_all(counts + every / (every.sum() + 1.0))
 
 
 def _same_for_all(value: Float[np.ndarray, " i"]) -> Scorer:

@@ -80,9 +80,15 @@ class Place(NamedTuple):
             raise InputError(f"{self.label(file)}: can't be read ({reason})") from None
 
 
-def malformed(where: str, expected: str, found: str) -> InputError:
-    """The one form of every complaint about a row; where is "file:line"."""
-    shown = repr(found if len(found) <= SHOWN else found[:SHOWN] + "...")
+def malformed(where: str, expected: str, text: str) -> InputError:
+    """The error of a malformed row.
+
+    Args:
+      where: "file:line".
+      expected: what should be there.
+      text: what is there instead.
+    """
+    shown = repr(text if len(text) <= SHOWN else text[:SHOWN] + "...")
     return InputError(f"{where}: expected {expected}, found {shown}")
 
 

@@ -82,7 +82,7 @@ def load(name: str, data_dir: str | None = None, cache: Path | None = None) -> R
     Args:
       name: a name in DATASETS.
       data_dir: a folder with GroupLens's folders or zips, or one of the folders.
-      cache: where downloads are kept, by default ``default_root()``.
+      cache: folder of downloads, by default ``default_root()``.
 
     Returns:
       Ratings sorted by (user, item), user and item being rows of the tables;

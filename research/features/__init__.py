@@ -229,7 +229,7 @@ def resolve_sides(
 
     Args:
       config: of the run.
-      events: the fitted part.
+      events: the training part.
       with_history: whether the user tower reads a history.
 
     Raises:
@@ -282,7 +282,7 @@ def static_features(
     Args:
       side: USER or ITEM.
       features: of the side, by name; those of another sort are passed over.
-      events: the fitted part.
+      events: the training part.
       config: of the run.
 
     Raises:
@@ -323,7 +323,7 @@ def make_features(
       gives: the sort: STATIC, PER_EVENT, CLICK_TIMES or PER_WINDOW.
       side: USER or ITEM.
       features: of the side, by name.
-      events: the fitted part.
+      events: the training part.
       config: of the run.
     """
     names = [name for name in dict.fromkeys([*FEATURES, *features]) if name in features]

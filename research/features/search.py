@@ -168,8 +168,8 @@ def _simulated(
         source = np.where(noise < config.search_noise, any_item, item)
         place = which % np.maximum(n[source], 1).astype(np.uint64)
         columns.append(words[offsets[source] + place.astype(np.int64)])
-    drawn = np.stack(columns, axis=1)
-    return np.where(n[item][:, None] > 0, drawn, 0).astype(np.int32)
+    rows = np.stack(columns, axis=1)
+    return np.where(n[item][:, None] > 0, rows, 0).astype(np.int32)
 
 
 def _vocabulary(items: Table) -> tuple[Int[ndarray, " w"], Int[ndarray, " i1"]]:

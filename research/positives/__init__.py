@@ -40,16 +40,6 @@ class Pairs(NamedTuple):
     weight: Float[ndarray, " n"]
 
 
-def user_item(fitted: Events) -> Pairs:
-    """One pair per training click: the user just before the event, and its item."""
-    return Pairs(
-        query=fitted.user.astype(np.int32, copy=False),
-        position=np.arange(len(fitted.user), dtype=np.int32),
-        candidate=fitted.item.astype(np.int32, copy=False),
-        weight=np.ones(len(fitted.user), np.float32),
-    )
-
-
 class Halves(NamedTuple):
     """Histories in pairs: halves 2k and 2k + 1 belong to one user.
 
@@ -191,7 +181,14 @@ def make_positives(config: Config, fitted: Events) -> Positives:
 
 
 def _user_item(config: Config, fitted: Events) -> Positives:
-    return Positives(user_item(fitted), fitted.item, fitted.offsets, fitted.n_items)
+    """One pair per training click: the user just before the event, and its item."""
+    pairs = Pairs(
+        query=fitted.user.astype(np.int32, copy=False),
+        position=np.arange(len(fitted.user), dtype=np.int32),
+        candidate=fitted.item.astype(np.int32, copy=False),
+        weight=np.ones(len(fitted.user), np.float32),
+    )
+    return Positives(pairs, fitted.item, fitted.offsets, fitted.n_items)
 
 
 def _item_item(config: Config, fitted: Events) -> Positives:
@@ -219,11 +216,6 @@ def _user_user(config: Config, fitted: Events) -> Positives:
         weight=np.ones(len(query), np.float32),
     )
     return Positives(pairs, item, offsets, len(query))
-
-
-def candidate_counts(pairs: Pairs, n: int) -> Int[ndarray, " n"]:
-    """Number of pairs of each of n candidates."""
-    return np.bincount(pairs.candidate, minlength=n)
 
 
 def log_share(counts: Int[ndarray, " n"]) -> Float[ndarray, " n"]:

@@ -67,7 +67,7 @@ def same_session(config: Config, fold: Fold) -> RetrievalTask:
     raw = fitted.users.id[fold.held_user], fitted.items.id[fold.held_item]
     pairs = session_pairs(Clicks(*raw, fold.held_time), gap)
     query, candidate = (fold.held_item[of_pair] for of_pair in pairs)
-    known = np.bincount(fitted.item, minlength=n_items) > 0
+    known = fitted.item_counts > 0
     code = np.unique(query.astype(np.int64) * n_items + candidate)
     code = code[known[code // n_items] & (code // n_items != code % n_items)]
     if not len(code):

@@ -23,7 +23,7 @@ from research.features.search import VOCABULARY, search_words
 from research.features.timed import windows
 from research.logits.corrections import Known
 from research.negatives.source import Batch, Pool
-from research.positives import POSITIVES, Positives, candidate_counts, log_share
+from research.positives import POSITIVES, Positives, log_share
 from research.towers import takes_words, uses_history
 from research.towers.inputs import (
     AGES,
@@ -67,7 +67,8 @@ def build_world(
       positives: the pairs of the training part.
     """
     fitted = fold.fitted
-    counts = candidate_counts(positives.pairs, positives.candidates)
+    candidate, n = positives.pairs.candidate, positives.candidates
+    counts = np.bincount(candidate, minlength=n)
     chosen = {side: choose_features(side, fitted, config) for side in (USER, ITEM)}
     users, items = (
         static_features(side, features, fitted, config)
