@@ -24,7 +24,7 @@ from jaxtyping import Float
 from experiments.folders import RESULTS_VERSION, check_writable
 from research.config import Config
 from research.files import read_arrays, write_arrays, write_json
-from research.positives import POSITIVES, candidate_counts, log_share, user_item
+from research.positives import POSITIVES, log_share
 from research.prepare import is_towers
 from research.types import Fold, InputError
 
@@ -65,8 +65,7 @@ def exported(
     from research.evaluate.top_k import seen_items_of
 
     if config.prior:
-        counts = candidate_counts(user_item(fold.fitted), fold.fitted.n_items)
-        bias = temperature * config.prior * log_share(counts)
+        bias = temperature * config.prior * log_share(fold.fitted.item_counts)
         users = np.concatenate([users, np.ones((len(users), 1))], axis=1)
         items = np.concatenate([items, bias[:, None]], axis=1)
     offsets, seen = seen_items_of(fold)

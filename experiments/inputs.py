@@ -6,7 +6,7 @@ from research.config import Config
 from research.data import load
 from research.evaluate.formulas import DEPTH
 from research.events import catalogue, fold
-from research.features.sides import needs_rated
+from research.features import registered_features
 from research.prepare import Prepared, check_config, prepare
 from research.types import Fold, Ratings
 
@@ -29,9 +29,10 @@ def _fold(
 
 def fold_of(config: Config, data_dir: str | None = None) -> Fold:
     """The phase that a config fits on and is judged by, made once per process."""
+    with_rated = any(feature.rated for _, feature in registered_features(config))
     return _fold(
         config.dataset, data_dir, config.threshold, config.tie_salt, config.library,
-        config.split, config.fit_on, needs_rated(config),
+        config.split, config.fit_on, with_rated,
     )  # fmt: skip
 
 

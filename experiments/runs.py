@@ -17,7 +17,7 @@ from research.evaluate.metrics import CUTOFF, summary
 from research.evaluate.record import evaluate
 from research.evaluate.top_k import Scorer, dot_product, rank_scores, seen_items_of
 from research.files import read_arrays, write_arrays, write_csv, write_json
-from research.positives import candidate_counts, log_share, user_item
+from research.positives import log_share
 from research.prepare import Prepared, is_towers
 from research.report.records import pack
 from research.train.loop import NotFinite, Trained, train_together
@@ -49,10 +49,9 @@ def serve(
       temperature: what the run learned (Trained.temperature); default the config's.
       prior: strength of the popularity prior.
     """
-    fitted = run.task.fold.fitted
-    counts = candidate_counts(user_item(fitted), fitted.n_items)
+    bias = prior * log_share(run.task.fold.fitted.item_counts)
     divisor = temperature or run.config.temperature
-    return dot_product(users, items, prior * log_share(counts), 1.0 / divisor)
+    return dot_product(users, items, bias, 1.0 / divisor)
 
 
 def baseline(run: Prepared) -> Scorer:

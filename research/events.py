@@ -1,4 +1,4 @@
-"""From ratings to events: what counts as positive, in which order, under which index.
+"""Events, the positive ratings in order of time, and their splits into phases.
 
 MovieLens users rate many films within one second, and ids correlate with popularity,
 so ties in time and the index of an item are settled by a fixed hash of the raw ids:
@@ -9,14 +9,7 @@ import numpy as np
 
 from research.registry import Registry
 from research.rng import INDEX_SALT, pair_hash
-from research.types import (
-    Events,
-    Fold,
-    InputError,
-    Rated,
-    Ratings,
-    check,
-)
+from research.types import Events, Fold, InputError, Rated, Ratings, check
 
 LIBRARIES = ("clicked", "all")
 
@@ -28,7 +21,7 @@ def catalogue(
     library: str = "clicked",
     with_rated: bool = False,
 ) -> Events:
-    """Keeps the positives, numbers users and items anew, sorts by user and time.
+    """Events of the positives: users and items numbered anew, sorted by user and time.
 
     Args:
       ratings: the data set.
@@ -36,7 +29,7 @@ def catalogue(
       tie_salt: salt of the hash that breaks ties in time.
       library: "clicked", the items with at least one positive in the data set;
         "all", every item of the item table (never-clicked ones are candidates too).
-      with_rated: whether ratings below the threshold are kept beside, for profiles.
+      with_rated: whether ratings below the threshold are returned too, for profiles.
 
     Returns:
       Events; ``order`` is the position in time over all events, ties broken.
@@ -51,69 +44,30 @@ def catalogue(
         raise InputError(
             f"{ratings.name}: no rating is at or above the threshold {threshold:g}"
         )
-    user, item = ratings.user[positive], ratings.item[positive]
-    timestamp = ratings.timestamp[positive]
-    user_rows = np.unique(user)
-    item_rows = (
-        np.unique(item)
-        if library == "clicked"
-        else np.arange(len(ratings.items.id), dtype=np.int64)
-    )
-    user = _rank_of(user_rows, len(ratings.users.id))[user]
+    n_users, n_items = len(ratings.users.id), len(ratings.items.id)
+    user_rows = np.unique(ratings.user[positive])
+    item_rows = np.arange(n_items, dtype=np.int64)
+    if library == "clicked":
+        item_rows = np.unique(ratings.item[positive])
     raw_item = ratings.items.id[item_rows].astype(np.int64)
     by_hash = np.argsort(
         pair_hash(np.zeros_like(raw_item), raw_item, INDEX_SALT), kind="stable"
     )
     item_rows = item_rows[by_hash]
-    item = _rank_of(item_rows, len(ratings.items.id))[item]
-    raw_user = ratings.users.id[ratings.user[positive]].astype(np.int64)
-    raw_item = ratings.items.id[ratings.item[positive]].astype(np.int64)
-    order = _order(timestamp, raw_user, raw_item, tie_salt)
-    rows = np.lexsort((order, user))
+    user = _rank_of(user_rows, n_users)[ratings.user]
+    item = _rank_of(item_rows, n_items)[ratings.item]
+    rows, order = _by_time(ratings, user, positive, tie_salt)
+    rated = None
+    if with_rated and not positive.all():  # else every rate of positives is 1
+        at, _ = _by_time(ratings, user, (user >= 0) & (item >= 0), tie_salt)
+        rated = Rated(*_columns(ratings, user, item, at), positive=positive[at])
     return Events(
-        user=user[rows],
-        item=item[rows],
-        rating=ratings.rating[positive][rows].astype(np.float32),
-        timestamp=timestamp[rows].astype(np.int64),
-        order=order[rows],
-        offsets=_offsets(user, len(user_rows)),
+        *_columns(ratings, user, item, rows),
+        order=order,
+        offsets=_offsets(user[rows], len(user_rows)),
         users=ratings.users.take(user_rows),
         items=ratings.items.take(item_rows),
-        rated=_rated(ratings, user_rows, item_rows, positive, tie_salt)
-        if with_rated
-        else None,
-    )
-
-
-def _rated(
-    ratings: Ratings,
-    user_rows: np.ndarray,
-    item_rows: np.ndarray,
-    positive: np.ndarray,
-    salt: int,
-) -> Rated | None:
-    """Every rating of a catalogue's item by its users, in the order that events have.
-
-    None where all are positive: there are no rates of positives then.
-    """
-    if positive.all():
-        return None
-    user = _rank_of(user_rows, len(ratings.users.id))[ratings.user]
-    item = _rank_of(item_rows, len(ratings.items.id))[ratings.item]
-    there = np.flatnonzero((user >= 0) & (item >= 0))
-    order = _order(
-        ratings.timestamp[there],
-        ratings.users.id[ratings.user[there]].astype(np.int64),
-        ratings.items.id[ratings.item[there]].astype(np.int64),
-        salt,
-    )
-    rows = there[np.lexsort((order, user[there]))]
-    return Rated(
-        user=user[rows],
-        item=item[rows],
-        rating=ratings.rating[rows].astype(np.float32),
-        timestamp=ratings.timestamp[rows].astype(np.int64),
-        positive=positive[rows],
+        rated=rated,
     )
 
 
@@ -124,14 +78,29 @@ def _rank_of(rows: np.ndarray, n: int) -> np.ndarray:
     return place
 
 
-def _order(
-    timestamp: np.ndarray, raw_user: np.ndarray, raw_item: np.ndarray, salt: int
-) -> np.ndarray:
-    """Position of each event in time, ties broken by the hash of its raw ids."""
-    order = np.empty(len(timestamp), np.int64)
-    by_time = np.lexsort((pair_hash(raw_user, raw_item, salt), timestamp))
-    order[by_time] = np.arange(len(timestamp))
-    return order
+def _by_time(
+    ratings: Ratings, user: np.ndarray, selected: np.ndarray, salt: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of the selected ratings by user and time, and the position in time of each.
+
+    Ties in time are broken by the hash of the raw ids.
+    """
+    at = np.flatnonzero(selected)
+    raw_user = ratings.users.id[ratings.user[at]].astype(np.int64)
+    raw_item = ratings.items.id[ratings.item[at]].astype(np.int64)
+    order = np.empty(len(at), np.int64)
+    code = pair_hash(raw_user, raw_item, salt)
+    order[np.lexsort((code, ratings.timestamp[at]))] = np.arange(len(at))
+    by_user = np.lexsort((order, user[at]))
+    return at[by_user], order[by_user]
+
+
+def _columns(
+    ratings: Ratings, user: np.ndarray, item: np.ndarray, rows: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """User, item, rating and timestamp of these rows."""
+    rating = ratings.rating[rows].astype(np.float32)
+    return user[rows], item[rows], rating, ratings.timestamp[rows].astype(np.int64)
 
 
 def take_events(events: Events, keep: np.ndarray) -> Events:
@@ -158,7 +127,7 @@ FIT_ON = ("train", "train+validation")
 def last(events: Events) -> np.ndarray:
     """Each user's last positive tests, the one before validates, the rest trains."""
     from_end = events.offsets[events.user + 1] - 1 - np.arange(len(events.user))
-    return np.where(from_end == 0, TEST, np.where(from_end == 1, VALIDATION, TRAIN))
+    return np.select([from_end == 0, from_end == 1], [TEST, VALIDATION], TRAIN)
 
 
 def ratio(events: Events) -> np.ndarray:
@@ -173,7 +142,7 @@ def time(events: Events) -> np.ndarray:
 
 
 def _cut(k: np.ndarray, n: np.ndarray) -> np.ndarray:
-    return np.where(10 * k <= 8 * n, TRAIN, np.where(10 * k <= 9 * n, VALIDATION, TEST))
+    return np.select([10 * k <= 8 * n, 10 * k <= 9 * n], [TRAIN, VALIDATION], TEST)
 
 
 SPLITS = Registry("split", {"last": last, "ratio": ratio, "time": time})
@@ -182,7 +151,7 @@ SPLITS = Registry("split", {"last": last, "ratio": ratio, "time": time})
 def fold(
     events: Events, split: str = "ratio", fit_on: str = "train+validation"
 ) -> Fold:
-    """Cuts the events and gives one phase.
+    """One phase of the events cut by a split.
 
     Args:
       events: all positives.
@@ -198,32 +167,25 @@ def fold(
     judged_by = VALIDATION if fit_on == "train" else TEST
     fitted = _cut_rated(take_events(events, part < judged_by))
     held = take_events(events, part == judged_by)
-    has = (np.diff(fitted.offsets) > 0) & (np.diff(held.offsets) > 0)
-    evaluated = np.flatnonzero(has)
+    evaluated = np.flatnonzero(
+        (np.diff(fitted.offsets) > 0) & (np.diff(held.offsets) > 0)
+    )
     if not len(evaluated):
         raise InputError(
             f"split '{split}' leaves no user with both a fitted and a held-out positive"
         )
-    return check(
-        Fold(
-            fitted=fitted,
-            held_user=held.user,
-            held_item=held.item,
-            evaluated=evaluated,
-            held_time=held.timestamp,
-        )
-    )
+    return check(Fold(fitted, held.user, held.item, evaluated, held.timestamp))
 
 
 def _cut_rated(fitted: Events) -> Events:
-    """Of all ratings those that come before a fitted positive of their user or are one.
+    """The fitted events with all ratings up to each user's last fitted positive.
 
-    What a user rated after its last fitted positive is as late as what is held out.
+    What a user rated after it is as late as what is held out.
     """
     if fitted.rated is None:
         return fitted
     rated = fitted.rated
     before = np.cumsum(rated.positive) - rated.positive
     first = np.searchsorted(rated.user, rated.user, side="left")
-    kept = before - before[first] < np.diff(fitted.offsets)[rated.user]
-    return fitted._replace(rated=Rated(*(column[kept] for column in rated)))
+    early = before - before[first] < np.diff(fitted.offsets)[rated.user]
+    return fitted._replace(rated=Rated(*(column[early] for column in rated)))

@@ -13,10 +13,9 @@ import numpy as np
 
 from research.baselines import BASELINES, option_values
 from research.config import Config
-from research.features import CLICK_TIMES, PER_WINDOW
+from research.features import CLICK_TIMES, PER_WINDOW, resolve_sides
 from research.features.content import stamped
 from research.features.search import resolve_search
-from research.features.sides import resolve_sides
 from research.losses import check_loss
 from research.negatives import Size, check_negatives, make_sources
 from research.positives import (

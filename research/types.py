@@ -6,9 +6,8 @@ held-out positives, ``d`` dimension, ``k`` cut-off, ``s`` steps. ``keep`` is Tru
 for what is allowed; ``log_q`` is the log of a sampling probability; a *score* is
 before temperature and correction, a *logit* after.
 
-Records are NamedTuples, so that jax takes them apart by itself under jit, vmap
-and scan. NamedTuples aren't checked by a decorator: ``check(record)`` compares
-each field with its annotation, and a stage calls it on what it is given.
+Records are NamedTuples, which are pytrees under jit, vmap and scan. ``check(record)``
+compares each field with its annotation; a stage calls it on its input.
 """
 
 import dataclasses
@@ -105,8 +104,8 @@ class Table(NamedTuple):
 
     def topics(self) -> Bool[ndarray, "n g"]:
         """What items are about: the first column of categories, of width 0 without."""
-        found = self.of_kind(CATEGORIES)
-        return found[0].values if found else np.zeros((len(self.id), 0), np.bool_)
+        columns = self.of_kind(CATEGORIES)
+        return columns[0].values if columns else np.zeros((len(self.id), 0), np.bool_)
 
 
 class Ratings(NamedTuple):
@@ -157,8 +156,8 @@ class Events(NamedTuple):
 
     User u has rows offsets[u]:offsets[u + 1]. user and item are catalogue indices: an
     item's is the rank of its hash, a user's the rank of its raw id. The tables are cut
-    to the catalogue, in index order. rated is there where a feature needs what was
-    rated below the threshold too.
+    to the catalogue, in index order. rated is present where a feature needs the ratings
+    below the threshold too.
     """
 
     user: Int[ndarray, " e"]
@@ -181,6 +180,11 @@ class Events(NamedTuple):
         """Number of items of the catalogue."""
         return len(self.items.id)
 
+    @property
+    def item_counts(self) -> Int[ndarray, " i"]:
+        """Number of events of each item of the catalogue."""
+        return np.bincount(self.item, minlength=self.n_items)
+
     def table(self, side: str) -> Table:
         """The table of a side, "user" or "item"."""
         return {"user": self.users, "item": self.items}[side]
@@ -189,11 +193,11 @@ class Events(NamedTuple):
 class Fold(NamedTuple):
     """One phase: the events it fits on, and the positives it is judged by.
 
-    fitted alone feeds counts, log q, features, histories, what is seen and the
-    popularity bands. held_user, held_item are sorted by user, and held_time (seconds)
-    goes with them; evaluated lists the users with at least one fitted and one held-out
-    positive, ascending. removed, offsets [v + 1] and items, is what their lists leave
-    out where that isn't the fitted positives (research/positives/tasks.py).
+    Counts, log q, features, histories and popularity bands are of ``fitted`` alone.
+    held_user, held_item and held_time (seconds) are sorted by user; evaluated lists the
+    users with at least one fitted and one held-out positive, ascending. removed,
+    offsets [v + 1] and items, is left out of their lists instead of the fitted
+    positives (research/positives/tasks.py).
     """
 
     fitted: Events
@@ -205,7 +209,7 @@ class Fold(NamedTuple):
 
 
 class Record(NamedTuple):
-    """What a run leaves behind for every table and figure, a few kilobytes.
+    """Measurements of a run, from which all its tables and figures are made.
 
     Held-out positives of the evaluated users are listed by user (ascending), then by
     rank; rank counts from 0 and is capped: 100 means not among the first 100.
@@ -243,14 +247,10 @@ def check(record: T) -> T:
         for name, hint in hints.items():
             value = getattr(record, name)
             if not _fits(value, hint):
-                found = (
-                    f"{value.dtype}{list(value.shape)}"
-                    if hasattr(value, "shape")
-                    else type(value).__name__
-                )
-                raise TypeError(
-                    f"{type(record).__name__}.{name}: {found} is not {hint}"
-                )
+                what = type(value).__name__
+                if hasattr(value, "shape"):
+                    what = f"{value.dtype}{list(value.shape)}"
+                raise TypeError(f"{type(record).__name__}.{name}: {what} is not {hint}")
     return record
 
 
@@ -261,10 +261,7 @@ def _fits(value: object, hint: Any) -> bool:
         return isinstance(value, getattr(hint, "__origin__", object))
 
 
-CHOOSE_T = TypeVar("CHOOSE_T")
-
-
-def choose(name: str, registry: Mapping[str, CHOOSE_T], what: str) -> CHOOSE_T:
+def choose(name: str, registry: Mapping[str, T], what: str) -> T:
     """The entry of that name.
 
     Raises:

@@ -7,89 +7,111 @@ lists = rank_scores(scorer, fold.fitted.n_items, *seen_items_of(fold))
 Defaults are the options that the choice on the validation part of MovieLens 100K left.
 """
 
-from research.baselines.entry import Baseline, Option, values_of
-from research.registry import Registry, deferred
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
-__all__ = ["BASELINES", "Baseline", "Option", "option_values"]
+from research.config import named_values
+from research.registry import Registry, deferred
+from research.types import Fold, InputError
+
+__all__ = ["BASELINES", "Baseline", "Option", "Values", "option_values"]
+
+Values = Mapping[str, float]
+
+
+class Option(NamedTuple):
+    """A number that a baseline goes by; whole ones are counts.
+
+    large is the default on data sets of a million ratings and more, where it differs.
+    """
+
+    default: float
+    help: str
+    least: float = 0.0
+    above: bool = False  # the least value itself is refused
+    whole: bool = False
+    large: float | None = None
+
+
+class Baseline(NamedTuple):
+    """fit(fold, options, seed) -> a Scorer (research/evaluate) of fold.evaluated.
+
+    A baseline with ``seeded`` draws random numbers, and is run once a seed.
+    """
+
+    fit: Callable[[Fold, Values, int], Any]
+    options: dict[str, Option]
+    seeded: bool = False
+
+
+def _baseline(fit: str, seeded: bool = False, **options: Option) -> Baseline:
+    return Baseline(deferred(f"research.baselines.{fit}"), options, seeded)
+
+
+def _above(default: float, help: str, large: float | None = None) -> Option:
+    return Option(default, help, above=True, large=large)
+
+
+def _count(default: int, help: str, least: int = 1) -> Option:
+    return Option(default, help, least, whole=True)
+
 
 BASELINES: Registry[Baseline] = Registry(
     "baseline",
     {
-        "popularity": Baseline(deferred("research.baselines.items:popularity"), {}),
-        "recent-popularity": Baseline(
-            deferred("research.baselines.items:recent_popularity"),
-            {"days": Option(180.0, "length of the window", above=True)},
+        "popularity": _baseline("items:popularity"),
+        "recent-popularity": _baseline(
+            "items:recent_popularity", days=_above(180.0, "length of the window")
         ),
-        "item-knn": Baseline(
-            deferred("research.baselines.items:item_knn"),
-            {
-                "shrink": Option(0.0, "added to the norms"),
-                "neighbours": Option(20, "neighbours of an item", least=1, whole=True),
-            },
+        "item-knn": _baseline(
+            "items:item_knn",
+            shrink=Option(0.0, "added to the norms"),
+            neighbours=_count(20, "neighbours of an item"),
         ),
-        "ease": Baseline(
-            deferred("research.baselines.linear:ease"),
-            {"l2": Option(100.0, "ridge penalty", above=True, large=300.0)},
+        "ease": _baseline("items:ease", l2=_above(100.0, "ridge penalty", large=300.0)),
+        "slim": _baseline(
+            "items:slim",
+            l1=_above(2.0, "strength of the L1 penalty"),
+            l2=Option(30.0, "strength of the L2 penalty"),
         ),
-        "slim": Baseline(
-            deferred("research.baselines.linear:slim"),
-            {
-                "l1": Option(2.0, "strength of the L1 penalty", above=True),
-                "l2": Option(30.0, "strength of the L2 penalty"),
-            },
-        ),
-        "ials": Baseline(
-            deferred("research.baselines.factors:ials"),
-            {
-                "factors": Option(256, "length of a vector", least=1, whole=True),
-                "iterations": Option(
-                    15, "rounds over users and items", least=1, whole=True
-                ),
-                "regularization": Option(15.0, "L2 penalty of a vector"),
-                "alpha": Option(3.0, "weight of a clicked cell", above=True),
-            },
+        "ials": _baseline(
+            "factors:ials",
             seeded=True,
+            factors=_count(256, "length of a vector"),
+            iterations=_count(15, "rounds over users and items"),
+            regularization=Option(15.0, "L2 penalty of a vector"),
+            alpha=_above(3.0, "weight of a clicked cell"),
         ),
-        "bpr-mf": Baseline(
-            deferred("research.baselines.factors:bpr_mf"),
-            {
-                "factors": Option(32, "length of a vector", least=1, whole=True),
-                "iterations": Option(
-                    400, "passes over the clicks", least=1, whole=True
-                ),
-                "learning_rate": Option(0.01, "size of a step", above=True),
-                "regularization": Option(0.03, "L2 penalty of what a step moves"),
-                "prior": Option(1.0, "of log q when ranking"),
-            },
+        "bpr-mf": _baseline(
+            "factors:bpr_mf",
             seeded=True,
+            factors=_count(32, "length of a vector"),
+            iterations=_count(400, "passes over the clicks"),
+            learning_rate=_above(0.01, "size of a step"),
+            regularization=Option(0.03, "L2 penalty of what a step moves"),
+            prior=Option(1.0, "of log q when ranking"),
         ),
-        "item2vec": Baseline(
-            deferred("research.baselines.item2vec:item2vec"),
-            {
-                "dim": Option(64, "length of a vector", least=1, whole=True),
-                "epochs": Option(40, "passes over the clicks", least=1, whole=True),
-                "window": Option(
-                    10, "places to a partner; 0: whole history", whole=True
-                ),
-                "partners": Option(4, "of a click, in each pass", least=1, whole=True),
-                "negatives": Option(5, "draws against a partner", least=1, whole=True),
-                "power": Option(1.0, "of the clicks that draws are made by"),
-                "learning_rate": Option(0.003, "size of a step", above=True),
-                "history": Option(0, "last items that make a user; 0: all", whole=True),
-                "prior": Option(0.5, "of log p_n when ranking"),
-            },
+        "item2vec": _baseline(
+            "item2vec:item2vec",
             seeded=True,
+            dim=_count(64, "length of a vector"),
+            epochs=_count(40, "passes over the clicks"),
+            window=_count(10, "places to a partner; 0: whole history", least=0),
+            partners=_count(4, "of a click, in each pass"),
+            negatives=_count(5, "draws against a partner"),
+            power=Option(1.0, "of the clicks that draws are made by"),
+            learning_rate=_above(0.003, "size of a step"),
+            history=_count(0, "last items that make a user; 0: all", least=0),
+            prior=Option(0.5, "of log p_n when ranking"),
         ),
-        "fm": Baseline(
-            deferred("research.baselines.fm:factorisation_machine"),
-            {
-                "dim": Option(64, "length of a vector", least=1, whole=True),
-                "epochs": Option(20, "passes over the clicks", least=1, whole=True),
-                "negatives": Option(4, "draws against a click", least=1, whole=True),
-                "learning_rate": Option(0.003, "size of a step", above=True),
-                "l2": Option(0.003, "penalty on what a batch uses"),
-            },
+        "fm": _baseline(
+            "fm:factorisation_machine",
             seeded=True,
+            dim=_count(64, "length of a vector"),
+            epochs=_count(20, "passes over the clicks"),
+            negatives=_count(4, "draws against a click"),
+            learning_rate=_above(0.003, "size of a step"),
+            l2=Option(0.003, "penalty on what a batch uses"),
         ),
     },
 )
@@ -98,7 +120,7 @@ BASELINES: Registry[Baseline] = Registry(
 def option_values(
     name: str, words: tuple[str, ...], large: bool = False
 ) -> dict[str, float]:
-    """The options of a baseline: its defaults, with what is given as NAME=VALUE.
+    """The options of a baseline: its defaults, changed by words NAME=VALUE.
 
     Args:
       name: of the baseline.
@@ -110,4 +132,17 @@ def option_values(
       InputError: an unknown baseline or option; a value that is no finite number, or is
         below what the option allows.
     """
-    return values_of(name, BASELINES.choose(name), words, large)
+    options = BASELINES.choose(name).options
+    defaults = {
+        n: float(o.large if large and o.large is not None else o.default)
+        for n, o in options.items()
+    }
+    values = named_values(words, defaults, "baseline", name)
+    for n, value in values.items():
+        option, what = options[n], f"baseline {n}={value:g} of {name}: it"
+        if value < option.least or (option.above and value == option.least):
+            bound = "above" if option.above else "at least"
+            raise InputError(f"{what} must be {bound} {option.least:g}")
+        if option.whole and value != int(value):
+            raise InputError(f"{what} is a whole number")
+    return values

@@ -11,8 +11,8 @@ import optax
 from jaxtyping import Array, Float
 from scipy import sparse
 
-from research.baselines.entry import Values
-from research.baselines.linear import clicks_of
+from research.baselines import Values
+from research.baselines.items import clicks_of
 from research.evaluate.top_k import Scorer, dot_product
 from research.positives import log_share
 from research.types import Fold
@@ -91,16 +91,7 @@ def ials(fold: Fold, options: Values, seed: int = 0) -> Scorer:
     """
     from implicit.cpu.als import AlternatingLeastSquares
 
-    return _fitted(
-        fold,
-        AlternatingLeastSquares,
-        None,
-        factors=int(options["factors"]),
-        regularization=options["regularization"],
-        alpha=options["alpha"],
-        iterations=int(options["iterations"]),
-        random_state=seed,
-    )
+    return _fitted(fold, AlternatingLeastSquares, options, seed)
 
 
 def bpr_mf(fold: Fold, options: Values, seed: int = 0) -> Scorer:
@@ -121,31 +112,25 @@ def bpr_mf(fold: Fold, options: Values, seed: int = 0) -> Scorer:
     """
     from implicit.cpu.bpr import BayesianPersonalizedRanking
 
-    clicks = np.bincount(fold.fitted.item, minlength=fold.fitted.n_items)
-    return _fitted(
-        fold,
-        BayesianPersonalizedRanking,
-        options["prior"] * log_share(clicks),
-        factors=int(options["factors"]),
-        learning_rate=options["learning_rate"],
-        regularization=options["regularization"],
-        iterations=int(options["iterations"]),
-        random_state=seed,
-    )
+    bias = options["prior"] * log_share(fold.fitted.item_counts)
+    of_model = {name: value for name, value in options.items() if name != "prior"}
+    return _fitted(fold, BayesianPersonalizedRanking, of_model, seed, bias)
 
 
 def _fitted(
     fold: Fold,
     kind: Callable[..., Any],
-    bias: Float[np.ndarray, " i"] | None,
-    **options: Any,
+    options: Values,
+    seed: int,
+    bias: Float[np.ndarray, " i"] | None = None,
 ) -> Scorer:
-    """Fits a model of implicit and adds ``bias`` [i] to its scores, if there is one."""
+    """Scores of a model of implicit fitted by its options, plus a bias of the item."""
     from threadpoolctl import threadpool_limits
 
     clicks = sparse.csr_matrix(clicks_of(fold), dtype=np.float32)
     with threadpool_limits(1, "blas"):
-        model = kind(**options, num_threads=1)
+        counts = {name: int(options[name]) for name in ("factors", "iterations")}
+        model = kind(**{**options, **counts}, random_state=seed, num_threads=1)
         model.fit(clicks, show_progress=False)
     users: Float[np.ndarray, "u d"] = model.user_factors
     return dot_product(users[fold.evaluated], model.item_factors, bias)

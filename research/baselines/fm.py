@@ -12,12 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Float32, Int
 
-from research.baselines.entry import Values
+from research.baselines import Values
 from research.baselines.factors import descend, in_batches
 from research.config import REFERENCE
 from research.evaluate.top_k import Scorer, dot_product
-from research.features import ITEM, USER
-from research.features.sides import Features, available, static_features
+from research.features import ITEM, USER, available, static_features
 from research.rng import generator
 from research.types import TEXT, Fold
 
@@ -66,10 +65,9 @@ def factorisation_machine(fold: Fold, options: Values, seed: int = 0) -> Scorer:
     start |= {f"{n}_bias": jnp.zeros(rows[n]) for n in ("item", "item_features")}
     epochs = _epochs(fold, options, seed)
     l2 = jnp.float32(options["l2"])
-    found = descend(pairwise_loss, start, epochs, options["learning_rate"], sides, l2)
+    params = descend(pairwise_loss, start, epochs, options["learning_rate"], sides, l2)
     every = np.arange(fitted.n_items)
-    users, items, bias = machine_vectors(found, sides, fold.evaluated, every)
-    return dot_product(users, items, bias)
+    return dot_product(*machine_vectors(params, sides, fold.evaluated, every))
 
 
 @jax.jit
@@ -91,15 +89,13 @@ def machine_vectors(
       user: indices of users, [b].
       item: indices of items, [c].
     """
-    known_user, known_item = sides.users[user], sides.items[item]
-    own = jnp.asarray(params["item"])[item]
-    table = jnp.asarray(params["item_features"])
-    users = jnp.asarray(params["user"])[user]
-    users = users + known_user @ jnp.asarray(params["user_features"])
-    items = own + known_item @ table
-    squares = jnp.sum(own**2, axis=1) + known_item**2 @ jnp.sum(table**2, axis=1)
-    first = jnp.asarray(params["item_bias"])[item]
-    first = first + known_item @ jnp.asarray(params["item_features_bias"])
+    of_user, of_item = sides.users[user], sides.items[item]
+    rows = {name: jnp.asarray(value) for name, value in params.items()}
+    item_id, table = rows["item"][item], rows["item_features"]
+    users = rows["user"][user] + of_user @ rows["user_features"]
+    items = item_id + of_item @ table
+    squares = jnp.sum(item_id**2, axis=1) + of_item**2 @ jnp.sum(table**2, axis=1)
+    first = rows["item_bias"][item] + of_item @ rows["item_features_bias"]
     return users, items, first + (jnp.sum(items**2, axis=1) - squares) / 2.0
 
 
@@ -118,9 +114,9 @@ def pairwise_loss(
       sides: features of all users and items.
       l2: weight of the squared vectors and biases used in the batch.
     """
-    user, item, drawn, weight = batch
+    user, item, negative, weight = batch
     users, ours, our_bias = machine_vectors(params, sides, user, item)
-    _, theirs, their_bias = machine_vectors(params, sides, user, drawn)
+    _, theirs, their_bias = machine_vectors(params, sides, user, negative)
     gap = jnp.sum(users * (ours - theirs), axis=1) + our_bias - their_bias
     size = jnp.sum(users**2 + ours**2 + theirs**2, axis=1) + our_bias**2 + their_bias**2
     return jnp.mean(weight * jax.nn.softplus(-gap) + l2 * size)
@@ -134,11 +130,11 @@ def _epochs(fold: Fold, options: Values, seed: int) -> Iterator[tuple[np.ndarray
     for epoch in range(int(options["epochs"])):
         draw = generator(seed, "fm epochs", epoch)
         order = draw.permutation(len(user))
-        drawn = draw.integers(0, fitted.n_items, len(user))
-        pair = user[order].astype(np.int64) * fitted.n_items + drawn
+        negative = draw.integers(0, fitted.n_items, len(user))
+        pair = user[order].astype(np.int64) * fitted.n_items + negative
         place = np.minimum(np.searchsorted(clicked, pair), len(clicked) - 1)
         weight = (clicked[place] != pair).astype(np.float32)
-        columns = (user[order], item[order], drawn.astype(np.int32), weight)
+        columns = (user[order], item[order], negative.astype(np.int32), weight)
         yield in_batches(columns, BATCH)
 
 
@@ -148,13 +144,7 @@ def _sides(fold: Fold) -> Sides:
     for side in (USER, ITEM):
         features = available(side, fold.fitted, REFERENCE)
         plain = {n: f for n, f in features.items() if f.kind not in ("", TEXT)}
-        made = static_features(side, plain, fold.fitted, REFERENCE)
-        sides.append(_multi_hot(made))
+        codes, sizes, dense = static_features(side, plain, fold.fitted, REFERENCE)
+        flags = [np.eye(sizes[n], dtype=np.float32)[code] for n, code in codes.items()]
+        sides.append(jnp.asarray(np.concatenate([dense, *flags], axis=1)))
     return Sides(*sides)
-
-
-def _multi_hot(features: Features) -> Float32[Array, "n f"]:
-    blocks = [features.dense]
-    for name, code in features.codes.items():
-        blocks.append(np.eye(features.sizes[name], dtype=np.float32)[code])
-    return jnp.asarray(np.concatenate(blocks, axis=1))

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from research.baselines.entry import Values
+from research.baselines import Values
 from research.baselines.factors import descend, in_batches
 from research.evaluate.top_k import Scorer, dot_product
 from research.rng import generator
@@ -44,17 +44,15 @@ def item2vec(fold: Fold, options: Values, seed: int = 0) -> Scorer:
     fitted, dim = fold.fitted, int(options["dim"])
     draw = generator(seed, "item2vec")
     scale = SCALE / np.sqrt(dim)
-    shape = (fitted.n_items, dim)
     start = {
-        name: jnp.asarray(draw.normal(0.0, scale, shape), jnp.float32)
-        for name in ("given", "found")
+        name: jnp.asarray(draw.normal(0.0, scale, (fitted.n_items, dim)), jnp.float32)
+        for name in ("input", "output")
     }
     noise = _noise(fitted, options["power"])
     epochs = _epochs(fitted, options, noise, seed)
-    found = descend(skip_gram_loss, start, epochs, options["learning_rate"])
-    users = _mean_of_last(found["given"], fold, int(options["history"]))
-    bias = options["prior"] * np.log(noise)
-    return dot_product(users, found["found"], bias)
+    vectors = descend(skip_gram_loss, start, epochs, options["learning_rate"])
+    users = _mean_of_last(vectors["input"], fold, int(options["history"]))
+    return dot_product(users, vectors["output"], options["prior"] * np.log(noise))
 
 
 def skip_gram_loss(
@@ -64,15 +62,15 @@ def skip_gram_loss(
     """Skip-gram loss: mean over b of -log sigmoid(v w) - sum_k log sigmoid(-v w_k).
 
     Args:
-      params: input vectors v ("given") and output vectors w ("found").
+      params: vectors v ("input") and w ("output").
       batch: item [b], its partner [b], and the items drawn against it [b, k].
     """
-    item, partner, drawn = batch
-    given = params["given"][item]
-    together = jnp.sum(given * params["found"][partner], axis=1)
-    apart = jnp.einsum("bd,bkd->bk", given, params["found"][drawn])
-    lost = jax.nn.softplus(-together) + jax.nn.softplus(apart).sum(axis=1)
-    return jnp.mean(lost)
+    item, partner, noise = batch
+    vector = params["input"][item]
+    positive = jnp.sum(vector * params["output"][partner], axis=1)
+    negatives = jnp.einsum("bd,bkd->bk", vector, params["output"][noise])
+    losses = jax.nn.softplus(-positive) + jax.nn.softplus(negatives).sum(axis=1)
+    return jnp.mean(losses)
 
 
 def partners(
@@ -107,19 +105,19 @@ def _epochs(
         draw = generator(seed, "item2vec epochs", epoch)
         item, partner = [], []
         for _ in range(int(options["partners"])):
-            other, there = partners(fitted, int(options["window"]), draw)
-            item.append(fitted.item[there])
-            partner.append(fitted.item[other[there]])
+            other, has = partners(fitted, int(options["window"]), draw)
+            item.append(fitted.item[has])
+            partner.append(fitted.item[other[has]])
         order = draw.permutation(sum(map(len, item)))
-        drawn = np.searchsorted(edges, draw.random((len(order), k)) * edges[-1])
-        columns = (np.concatenate(item)[order], np.concatenate(partner)[order], drawn)
+        noise_items = np.searchsorted(edges, draw.random((len(order), k)) * edges[-1])
+        ids = (np.concatenate(column)[order] for column in (item, partner))
+        columns = (*ids, noise_items)
         yield in_batches(tuple(c.astype(np.int32) for c in columns), BATCH)
 
 
 def _noise(fitted: Events, power: float) -> Float[np.ndarray, " i"]:
     """Probability of each item in a draw; one without clicks has UNSEEN."""
-    clicks = np.bincount(fitted.item, minlength=fitted.n_items)
-    weight = np.maximum(clicks, UNSEEN) ** power
+    weight = np.maximum(fitted.item_counts, UNSEEN) ** power
     return weight / weight.sum()
 
 
@@ -128,8 +126,7 @@ def _mean_of_last(
 ) -> Float[np.ndarray, "v d"]:
     """Mean vector of each evaluated user's last ``history`` items; 0 means all."""
     fitted = fold.fitted
-    ends = fitted.offsets[1:][fold.evaluated]
-    starts = fitted.offsets[fold.evaluated]
+    starts, ends = fitted.offsets[fold.evaluated], fitted.offsets[fold.evaluated + 1]
     if history:
         starts = np.maximum(starts, ends - history)
     sums = np.concatenate((np.zeros((1, vectors.shape[1])), vectors[fitted.item]))

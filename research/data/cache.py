@@ -1,30 +1,22 @@
-"""What was downloaded once: parsed columns on disk, each file named by its digest.
+"""Data sets as flat columns: their digest, and the cache of what was downloaded.
 
-A file is believed only if its columns still have the digest it is named by.
+A file of the cache is used only if its columns still have the digest it is named by.
 """
 
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Bool, Float, Int, Int32
 from numpy import ndarray
 
-from research.data.tables import multi_hot, rows_of, zero_as_missing
 from research.files import read_arrays, write_arrays
 from research.notices import say
-from research.types import (
-    CATEGORIES,
-    CATEGORY,
-    NUMBER,
-    TEXT,
-    Column,
-    Ratings,
-    Table,
-)
+from research.types import CATEGORIES, CATEGORY, NUMBER, TEXT, Column, Ratings, Table
 
 VERSION = b"two-tower ratings 1\n"
 
@@ -59,10 +51,11 @@ _MOVIELENS = {
     "items.title": TEXT,
 }
 INT32 = 2**31
+LOOKUP_LIMIT = 2**24  # raw ids up to here get a lookup table (64 MiB), else a search
 
 
 def flatten(ratings: Ratings) -> dict[str, ndarray]:
-    """The data set as named one-dimensional columns; one it lacks isn't there.
+    """The data set as one-dimensional columns by name.
 
     The flat name of a table's column is SIDE.NAME:KIND, with ".utf8" and ".ends" for
     the bytes and the ends of strings; that of a column of MovieLens is SIDE.NAME.
@@ -82,12 +75,13 @@ def flatten(ratings: Ratings) -> dict[str, ndarray]:
 
 
 def _flat_column(key: str, column: Column) -> dict[str, ndarray]:
-    kind, values, missing = column.kind, column.values, column.missing
+    kind, values = column.kind, column.values
     movielens, name = _MOVIELENS.get(key) == kind, f"{key}:{kind}"
     if kind == NUMBER:
-        there = values[~missing]
-        if movielens and ((there > 0) & (there < INT32) & (there % 1 == 0)).all():
-            return {key: np.where(missing, 0, values).astype("<i4")}
+        present = values[~column.missing]
+        whole = (present > 0) & (present < INT32) & (present % 1 == 0)
+        if movielens and whole.all():
+            return {key: np.nan_to_num(values).astype("<i4")}
         return {name: values.astype("<f8")}
     if values.dtype.kind in "iu":
         return {name: values.astype("<i8")}
@@ -138,47 +132,77 @@ def _column(key: str, kind: str, columns: dict[str, ndarray]) -> Column:
     if key in columns:
         values = columns[key]
         return Column(kind, zero_as_missing(values) if key in _MOVIELENS else values)
-    strings = _unpack(key, columns)
+    data, ends = columns[f"{key}.utf8"].tobytes(), columns[f"{key}.ends"].tolist()
+    strings = [data[start:end].decode() for start, end in zip([0, *ends], ends)]
     if kind == CATEGORIES:
-        return Column(kind, *multi_hot(strings.tolist()))
-    return Column(kind, strings)
+        return Column(kind, *multi_hot(strings))
+    return Column(kind, np.array(strings, np.str_))
 
 
 def _pack(name: str, strings: list[str]) -> dict[str, ndarray]:
     encoded = [string.encode("utf-8") for string in strings]
-    lengths = np.array([len(string) for string in encoded], "<i8")
     return {
         f"{name}.utf8": np.frombuffer(b"".join(encoded), np.uint8),
-        f"{name}.ends": np.cumsum(lengths, dtype="<i8"),
+        f"{name}.ends": np.cumsum([len(string) for string in encoded], dtype="<i8"),
     }
 
 
-def _unpack(name: str, columns: dict[str, ndarray]) -> ndarray:
-    data, ends = columns[f"{name}.utf8"].tobytes(), columns[f"{name}.ends"].tolist()
-    starts = [0, *ends]
-    strings = [data[start:end].decode() for start, end in zip(starts, ends)]
-    return np.array(strings, np.str_)
+def zero_as_missing(values: Int[ndarray, " n"]) -> Float[ndarray, " n"]:
+    """The numbers with NaN in place of 0, which stands for a missing one."""
+    return np.where(values == 0, np.nan, values)
 
 
-_DIGEST_GLOB = "[0-9a-f]" * 64
+def multi_hot(
+    joined: Sequence[str], none: Collection[str] = ("",)
+) -> tuple[Bool[ndarray, "i g"], tuple[str, ...]]:
+    """Categories "A|B" of each row as flags [i, g] over the sorted names that occur.
+
+    Args:
+      joined: the names of each row, with "|" between them.
+      none: what stands for no category; "" has to be among them.
+
+    >>> multi_hot(["War|Drama", "none", "Drama"], ("", "none"))[1]
+    ('Drama', 'War')
+    """
+    split = [{name.strip() for name in row.split("|")} - set(none) for row in joined]
+    names = tuple(sorted(set().union(*split)))
+    column = {name: at for at, name in enumerate(names)}
+    flags = np.zeros((len(split), len(names)), np.bool_)
+    for row, present in enumerate(split):
+        flags[row, [column[name] for name in present]] = True
+    return flags, names
+
+
+def rows_of(
+    values: Int[ndarray, " n"], ids: Int[ndarray, " t"]
+) -> Int32[ndarray, " n"]:
+    """The row of each value in a table's sorted ids, -1 where the table lacks it."""
+    if len(ids) == 0:
+        return np.full(len(values), -1, np.int32)
+    if ids[-1] < LOOKUP_LIMIT:
+        lookup = np.full(int(ids[-1]) + 2, -1, np.int32)
+        lookup[ids] = np.arange(len(ids), dtype=np.int32)
+        return lookup[np.minimum(values, ids[-1] + 1)]
+    at = np.minimum(np.searchsorted(ids, values), len(ids) - 1)
+    return np.where(ids[at] == values, at, -1).astype(np.int32)
 
 
 def default_root() -> Path:
     """$TWO_TOWER_CACHE, else two-tower in $XDG_CACHE_HOME, else in ~/.cache."""
-    if own := os.environ.get("TWO_TOWER_CACHE"):
-        return Path(own)
+    if folder := os.environ.get("TWO_TOWER_CACHE"):
+        return Path(folder)
     shared = os.environ.get("XDG_CACHE_HOME")
     return (Path(shared) if shared else Path.home() / ".cache") / "two-tower"
 
 
 def read_cached(root: Path, name: str) -> Ratings | None:
-    """The data set from an earlier download; None if there is none to be trusted.
+    """The data set from an earlier download; None if no file of it can be trusted.
 
-    A file that is damaged, or whose columns don't have its digest, is kept aside
-    under a new name, with a line on stderr.
+    A file that is damaged, or whose columns don't have its digest, is renamed, with a
+    line on stderr.
     """
-    files = sorted(root.glob(f"{name}-{_DIGEST_GLOB}.npz"), key=_age)
-    for path in files:
+    files = root.glob(f"{name}-{'[0-9a-f]' * 64}.npz")
+    for path in sorted(files, key=lambda file: -file.stat().st_mtime):
         expected = path.stem[-64:]
         try:
             ratings = restore(name, read_arrays(path))
@@ -194,7 +218,7 @@ def read_cached(root: Path, name: str) -> Ratings | None:
 
 
 def write_cached(root: Path, ratings: Ratings) -> None:
-    """Keeps a data set for later; a cache that can't be written costs only a line."""
+    """Writes a data set into the cache; says so on stderr if that can't be done."""
     target = root / f"{ratings.name}-{ratings.digest}.npz"
     try:
         write_arrays(target, flatten(ratings), level=0)
@@ -218,24 +242,18 @@ def workspace(root: Path) -> Iterator[Path]:
 
 
 def set_aside(path: Path, folder: Path | None = None) -> Path:
-    """Moves a file that isn't to be trusted out of use, for a person to look at.
+    """Renames a file that isn't to be trusted, for a person to look at.
 
     Args:
       path: the file.
-      folder: where to keep it, by default where it is.
+      folder: where to move it, by default where it is.
 
     Returns:
-      Where it is kept: its name with ".rejected" after it, replacing an earlier one.
-      Where it was, if it can't be moved.
+      Its new path, which ends with ".rejected"; the old one if it can't be moved.
     """
-    kept = (folder or path.parent) / f"{path.name}.rejected"
+    target = (folder or path.parent) / f"{path.name}.rejected"
     try:
-        os.replace(path, kept)
+        os.replace(path, target)
     except OSError:
         return path
-    return kept
-
-
-def _age(path: Path) -> float:
-    """Sorts the newest first."""
-    return -path.stat().st_mtime
+    return target

@@ -1,7 +1,7 @@
-"""The archive as tensorflow-datasets knows it: its address, size and checksum.
+"""Downloads: archives that tensorflow-datasets knows, and the wheel with ml-100k.
 
-Its download manager fetches and verifies the archive without TensorFlow (only its own
-preparation of records needs that); the members are then read from the archive itself.
+The download manager of tensorflow-datasets fetches and verifies an archive without
+TensorFlow, which only its own preparation of records needs; here the archive is read.
 """
 
 import logging
@@ -16,7 +16,6 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from research.data.cache import set_aside
-from research.data.places import Place
 from research.notices import say
 from research.types import InputError
 
@@ -24,11 +23,11 @@ CONNECT_SECONDS = 10.0  # for one attempt: the manager itself would try for minu
 
 
 class Unavailable(Exception):
-    """A source can't be reached or lacks the data set: the next one is asked."""
+    """A source that can't be reached or lacks the data set: the next one is tried."""
 
 
 class Archive(NamedTuple):
-    """What is known of an archive before it is fetched: size in bytes, sha256."""
+    """An archive to fetch: its address, size in bytes and sha256."""
 
     url: str
     size: int
@@ -87,25 +86,26 @@ def download(name: str, archive: Archive, folder: Path, rejected: Path) -> Path:
             )
             return Path(manager.download(archive.url))
     except NonMatchingChecksumError:
-        found = max(_arrived(folder), key=lambda path: path.stat().st_size)
-        size = found.stat().st_size
-        kept = set_aside(found.rename(folder / f"{name}.zip"), rejected)
-        what = (
+        arrived = max(_arrived(folder), key=lambda path: path.stat().st_size)
+        size = arrived.stat().st_size
+        path = set_aside(arrived.rename(folder / f"{name}.zip"), rejected)
+        problem = (
             f"{size} bytes instead of {archive.size}"
             if size != archive.size
             else f"a sha256 other than {archive.checksum[:12]}..."
         )
         raise InputError(
-            f"{archive.url}: the download has {what}; not used, kept as {kept}"
+            f"{archive.url}: the download has {problem}; not used, kept as {path}"
         ) from None
     except Exception as error:  # whatever requests, urllib3 and the manager may raise
         for part in _arrived(folder):
             set_aside(part.rename(folder / f"{name}.zip"), rejected)
-        raise Unavailable(f"{archive.url}: {_first_line(error)}") from None
+        reason = (str(error) or type(error).__name__).strip().splitlines()[0]
+        raise Unavailable(f"{archive.url}: {reason}") from None
 
 
 def _reach(url: str) -> None:
-    """Asks for the host once, with a limit; a proxy would do the asking itself."""
+    """Connects to the host once, with a time limit, unless a proxy is in between."""
     parts = urlsplit(url)
     host, scheme = parts.hostname or "", parts.scheme
     if scheme in getproxies() and not proxy_bypass(host):
@@ -127,10 +127,6 @@ def _arrived(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()]
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).strip().splitlines()[0]
-
-
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keeps the manager's log off stderr, and its bars if nobody watches."""
@@ -149,7 +145,7 @@ def _quiet() -> Iterator[None]:
 
 
 REQUIREMENT = "recbole==1.2.1"
-INSIDE = "recbole/dataset_example/ml-100k/"
+INSIDE = "recbole/dataset_example/ml-100k/"  # the folder of its copy
 SECONDS = 300  # the wheel has 2 MiB
 RETRIES = 2  # pip's own 5 take half a minute where there is no network
 
@@ -176,8 +172,3 @@ def fetch_wheel(folder: Path) -> Path:
         reason = lines[-1].strip() if lines else f"exit status {done.returncode}"
         raise Unavailable(f"pip download {REQUIREMENT}: {reason}")
     return wheels[0]
-
-
-def place_in(wheel: Path) -> Place:
-    """Where in the wheel the data set's files lie."""
-    return Place(wheel, INSIDE)

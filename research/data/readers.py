@@ -1,19 +1,22 @@
-"""Lines of a table as fields, each with the "file:line" that a complaint names.
+"""Files of a data set, in a folder or a zip, as fields of lines and columns of ratings.
 
-GroupLens wrote the older sets (100K, 1M) in latin-1 and the newer ones in UTF-8.
+Every complaint names "file:line". GroupLens wrote the older sets (100K, 1M) in latin-1
+and the newer ones in UTF-8.
 """
 
 import csv
 import io
 import re
+import zipfile
+import zlib
 from collections.abc import Container, Iterator
-from typing import NamedTuple
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, NamedTuple
 
-import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 
-from research.data.places import Place
 from research.notices import say
 from research.types import InputError
 
@@ -23,9 +26,69 @@ SHOWN = 60  # characters of a line that a message repeats
 Line = tuple[str, list[str]]  # "file:line" and the line's fields
 
 
-def malformed(where: str, expected: str, found: str) -> InputError:
-    """The one form of every complaint about a row; where is "file:line"."""
-    shown = repr(found if len(found) <= SHOWN else found[:SHOWN] + "...")
+class Place(NamedTuple):
+    """Where files lie: a folder (inside is None), or the folder ``inside`` a zip.
+
+    A zip is read without unpacking it. inside is "" or ends with "/".
+    """
+
+    path: Path
+    inside: str | None = None
+
+    def label(self, file: str) -> str:
+        """The name of a file in messages."""
+        return str(self.path / f"{self.inside or ''}{file}")
+
+    def has(self, file: str) -> bool:
+        """Whether the file is there; False for an archive that can't be read."""
+        if self.inside is None:
+            return (self.path / file).is_file()
+        try:
+            with zipfile.ZipFile(self.path) as archive:
+                return self.inside + file in archive.namelist()
+        except (OSError, zipfile.BadZipFile):
+            return False
+
+    def size(self, file: str) -> int:
+        """Bytes of the file, unpacked."""
+        if self.inside is None:
+            return (self.path / file).stat().st_size
+        with zipfile.ZipFile(self.path) as archive:
+            return archive.getinfo(self.inside + file).file_size
+
+    @contextmanager
+    def open(self, file: str) -> Iterator[IO[bytes]]:
+        """The file's bytes as a stream.
+
+        Raises:
+          InputError: the file can't be read, or the archive turns out damaged.
+        """
+        try:
+            if self.inside is None:
+                with (self.path / file).open("rb") as stream:
+                    yield stream
+            else:
+                with (
+                    zipfile.ZipFile(self.path) as archive,
+                    archive.open(self.inside + file) as member,
+                ):
+                    yield member
+        except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+            raise InputError(f"{self.label(file)}: damaged archive ({error})") from None
+        except OSError as error:
+            reason = error.strerror or error
+            raise InputError(f"{self.label(file)}: can't be read ({reason})") from None
+
+
+def malformed(where: str, expected: str, text: str) -> InputError:
+    """The error of a malformed row.
+
+    Args:
+      where: "file:line".
+      expected: what should be there.
+      text: what is there instead.
+    """
+    shown = repr(text if len(text) <= SHOWN else text[:SHOWN] + "...")
     return InputError(f"{where}: expected {expected}, found {shown}")
 
 
@@ -35,11 +98,19 @@ def new_id(where: str, kind: str, text: str, known: Container[int]) -> int:
     Raises:
       InputError: it isn't a whole number below 2**31, or is one of those known.
     """
-    if not re.fullmatch(r"[0-9]+", text) or int(text) >= ID_LIMIT:
+    if not _is_whole(text, ID_LIMIT):
         raise malformed(where, f"{kind}, a whole number below 2^31", text)
     if int(text) in known:
         raise malformed(where, f"{kind} not seen before", text)
     return int(text)
+
+
+def _is_whole(text: str, limit: int) -> bool:
+    return bool(re.fullmatch(r"[0-9]+", text)) and int(text) < limit
+
+
+def _between(separator: str) -> str:
+    return "between " + ("tabs" if separator == "\t" else f"'{separator}'")
 
 
 def _text(place: Place, file: str, latin: bool) -> str:
@@ -80,8 +151,7 @@ def fields_of(
             continue
         fields = line.split(separator)
         if len(fields) != count:
-            name = "tabs" if separator == "\t" else f"'{separator}'"
-            raise malformed(where, f"{count} fields between {name}", line)
+            raise malformed(where, f"{count} fields {_between(separator)}", line)
         empty = False
         yield where, fields
     if empty:
@@ -89,17 +159,17 @@ def fields_of(
 
 
 def csv_fields(place: Place, file: str, header: list[str]) -> Iterator[Line]:
-    """The rows of a quoted csv file in UTF-8 whose header begins as given.
+    """The rows of a quoted csv file in UTF-8 whose first columns are ``header``.
 
     Raises:
       InputError: the header is another, a row has more or fewer fields than it, or
         the text isn't UTF-8.
     """
     reader = csv.reader(io.StringIO(_text(place, file, latin=False), newline=""))
-    found = next(reader, [])
-    if found[: len(header)] != header:
+    names = next(reader, [])
+    if names[: len(header)] != header:
         where = f"{place.label(file)}:1"
-        raise malformed(where, f"columns {','.join(header)}", ",".join(found))
+        raise malformed(where, f"columns {','.join(header)}", ",".join(names))
     while True:
         try:
             fields = next(reader, None)
@@ -109,8 +179,8 @@ def csv_fields(place: Place, file: str, header: list[str]) -> Iterator[Line]:
         if fields is None:
             return
         where = f"{place.label(file)}:{reader.line_num}"
-        if fields and len(fields) != len(found):
-            raise malformed(where, f"{len(found)} fields", ",".join(fields))
+        if fields and len(fields) != len(names):
+            raise malformed(where, f"{len(names)} fields", ",".join(fields))
         if fields:
             yield where, fields
 
@@ -191,9 +261,9 @@ def _fast(place: Place, source: RatingFile, names: list[str]) -> RatingColumns |
     import pyarrow as pa
     import pyarrow.csv as pacsv
 
-    wanted = list(source.header or names)
+    columns = list(source.header or names)
     numbers = (pa.int64(), pa.int64(), pa.float32(), pa.int64())
-    types: dict[str, pa.DataType] = dict(zip(wanted, numbers))
+    types: dict[str, pa.DataType] = dict(zip(columns, numbers))
     if source.separator == "::":
         # The reader separates by one character: every second column is the nothing
         # between two colons, and typed so that anything else there is an error.
@@ -212,31 +282,23 @@ def _fast(place: Place, source: RatingFile, names: list[str]) -> RatingColumns |
                 column_types=types, include_columns=list(types), null_values=[""]
             ),
         )
-    columns = [table[name] for name in wanted]
-    if any(column.null_count for column in columns):
+    if any(table[name].null_count for name in columns):
         return None
-    return RatingColumns(*(column.to_numpy() for column in columns))
+    return RatingColumns(*(table[name].to_numpy() for name in columns))
 
 
 def _plausible(columns: RatingColumns) -> bool:
-    ids = np.concatenate([_range(columns.user), _range(columns.item)])
-    # A NaN makes both comparisons of its range false.
-    lowest, highest = _range(columns.rating)
+    user, item, rating, timestamp = columns
     return bool(
-        ids.min() >= 0
-        and ids.max() < ID_LIMIT
-        and lowest >= LOWEST
-        and highest <= HIGHEST
-        and columns.timestamp.min() >= 0
+        min(user.min(), item.min(), timestamp.min()) >= 0
+        and max(user.max(), item.max()) < ID_LIMIT
+        and rating.min() >= LOWEST  # as for the highest, false if one is NaN
+        and rating.max() <= HIGHEST
     )
 
 
-def _range(column: ndarray) -> ndarray:
-    return np.array([column.min(), column.max()])
-
-
 def _lines(place: Place, source: RatingFile) -> Iterator[tuple[int, str]]:
-    """Number (from 1) and text of each line that holds a rating, blank ones passed."""
+    """Number (from 1) and text of each line that holds a rating."""
     with place.open(source.file) as stream:
         for number, raw in enumerate(stream, start=1):
             line = raw.decode("utf-8-sig", "replace").rstrip("\r\n")
@@ -258,12 +320,12 @@ def _first_problem(
         where = f"{place.label(source.file)}:{number}"
         fields = _split(line, source.separator)
         if len(fields) != len(names):
-            separator = {"\t": "tabs"}.get(source.separator, f"'{source.separator}'")
-            return malformed(where, f"{len(names)} fields between {separator}", line)
+            expected = f"{len(names)} fields {_between(source.separator)}"
+            return malformed(where, expected, line)
         values = [fields[index].strip() for index in at]
         for kind, value in zip(FIELDS, values):
-            if expected := _expected(kind, value):
-                return malformed(where, expected, value)
+            if problem := _expected(kind, value):
+                return malformed(where, problem, value)
     return InputError(f"{place.label(source.file)}: can't be read ({reason})")
 
 
@@ -276,7 +338,7 @@ def _expected(kind: str, value: str) -> str | None:
             good = False
         return None if good else f"a rating from {LOWEST:g} to {HIGHEST:g}"
     if kind == "a timestamp":
-        good = bool(re.fullmatch(r"[0-9]+", value)) and int(value) < 2**63
+        good = _is_whole(value, 2**63)
         return None if good else "a timestamp, whole seconds from 0 on"
-    good = bool(re.fullmatch(r"[0-9]+", value)) and int(value) < ID_LIMIT
+    good = _is_whole(value, ID_LIMIT)
     return None if good else f"{kind}, a whole number below 2^31"

@@ -1,13 +1,13 @@
-"""A made world of any size, in which the truth is known: who likes what, who saw what.
+"""Synthetic data sets of any size, with known relevance and exposure of every item.
 
 Item i belongs to a group; user u has a taste for groups, every item a quality and an
 exposure, both of Zipf's form. A click is drawn from
 
     p(i | u) proportional to exp(taste <x_u, m_g(i)> + quality_i) exposure_i,
 
-and what u would choose, were everything shown to everybody alike, is the exponent: the
-relevance. Both are exact for any pair, and a click is drawn in O(log) of the sizes,
-since a user's taste is the same for a whole group.
+and the exponent is the relevance, what u would choose by if all items were shown alike.
+Both are exact for any pair, and a click is drawn in O(log) of the sizes, since a user's
+taste is the same for a whole group.
 """
 
 import zlib
@@ -24,7 +24,7 @@ RANK = 8
 
 
 class Synthetic(NamedTuple):
-    """The world: tastes, groups, and two logarithms an item.
+    """A synthetic world: tastes, groups, and per item the logs of two weights.
 
     Items are sorted by group: those of group g are starts[g]:starts[g + 1].
     """
@@ -50,16 +50,16 @@ def make_synthetic(
     exposure: float = 0.0,
     seed: int = 0,
 ) -> Synthetic:
-    """A world of that size.
+    """A synthetic world drawn from a seed.
 
     Args:
-      users: how many.
-      items: how many.
-      groups: how many groups they fall into, of sizes as equal as can be.
+      users: number of users.
+      items: number of items.
+      groups: number of groups of items, of sizes as equal as can be.
       taste: standard deviation of a user's liking of the groups, in nats.
       quality: Zipf exponent of the items' quality: log of it is -quality log rank.
-      exposure: the same of their exposure, in an order of its own.
-      seed: decides all of it.
+      exposure: the same of their exposure, in an independent order.
+      seed: of all that is random.
 
     Raises:
       InputError: a size below 1, more groups than items, an exponent below 0.
@@ -89,7 +89,7 @@ def make_synthetic(
 
 
 def relevance(world: Synthetic, rows: slice = slice(None)) -> Float[np.ndarray, "t i"]:
-    """The log of what these users would choose by, up to a constant a user."""
+    """Log relevance of all items for these users, up to a constant per user."""
     liking = world.users[rows] @ world.groups.T
     return liking[:, world.group] + world.quality
 
@@ -104,35 +104,32 @@ def log_clicks(world: Synthetic, rows: slice = slice(None)) -> Float[np.ndarray,
 def draw_clicks(
     world: Synthetic, each: int, seed: int = 0
 ) -> Iterator[Int[np.ndarray, "t n"]]:
-    """Clicks of all users, ``each`` a user, a chunk of users at a time.
-
-    A million users' clicks never lie in memory at once unless the caller keeps them.
-    """
-    draw, upto = np.random.default_rng(seed), cumulated(world)
+    """Clicks of all users, ``each`` per user, a chunk of users at a time."""
+    draw, upto = np.random.default_rng(seed), _cumulated(world)
     for start in range(0, len(world.users), CHUNK):
         rows = slice(start, start + CHUNK)
         shape = len(world.users[rows]), each
-        yield clicks_at(world, upto, rows, draw.random(shape), draw.random(shape))
+        yield _clicks_at(world, upto, rows, draw.random(shape), draw.random(shape))
 
 
-def cumulated(world: Synthetic) -> Float[np.ndarray, " i1"]:
-    """The mass that items bring to a click, of all before each item, and of all."""
+def _cumulated(world: Synthetic) -> Float[np.ndarray, " i1"]:
+    """Mass of a click on all items before each item, and on all items."""
     mass = np.exp(world.quality + world.exposure)
     return np.concatenate([[0.0], np.cumsum(mass)])
 
 
-def clicks_at(
+def _clicks_at(
     world: Synthetic,
     upto: Float[np.ndarray, " i1"],
     rows: slice,
     which: Float[np.ndarray, "t n"],
     within: Float[np.ndarray, "t n"],
 ) -> Int[np.ndarray, "t n"]:
-    """The clicks of some users that uniform numbers in [0, 1) stand for.
+    """The clicks of some users by inversion of uniform numbers in [0, 1).
 
     Args:
       world: the world.
-      upto: of ``cumulated``.
+      upto: of ``_cumulated``.
       rows: the users.
       which: decides each click's group.
       within: decides which item of the group.
@@ -154,25 +151,44 @@ def clicks_at(
 
 
 def made_fold(world: Synthetic, each: int, seed: int = 0) -> Fold:
-    """A phase fitted on ``each`` clicks a user; each user's last is held out."""
-    clicks = np.concatenate(list(draw_clicks(world, each + 1, seed)))
-    fitted, held = clicks[:, :each], clicks[:, each]
-    users, items = len(clicks), len(world.quality)
-    n = users * each
+    """A phase fitted on ``each`` clicks per user; each user's last is held out."""
+    clicks = np.concatenate(list(draw_clicks(world, each + 1, seed))).astype(np.int64)
+    fitted, held_item = clicks[:, :each].ravel(), clicks[:, each]
+    time = np.tile(np.arange(each), len(clicks))
+    return _fold(world, fitted, np.arange(len(clicks) + 1) * each, time, held_item)
+
+
+def _fold(
+    world: Synthetic,
+    item: Int[np.ndarray, " e"],
+    offsets: Int[np.ndarray, " u1"],
+    time: Int[np.ndarray, " e"],
+    held_item: Int[np.ndarray, " u"],
+) -> Fold:
+    """The phase of the clicks of all users, in the type of their items.
+
+    Args:
+      world: the world.
+      item: items of the fitted clicks, by user.
+      offsets: where each user's fitted clicks begin, and where the last one's end.
+      time: of each fitted click.
+      held_item: the held-out click of each user.
+    """
+    users = np.arange(len(world.users))
     return Fold(
         fitted=Events(
-            user=np.repeat(np.arange(users), each),
-            item=fitted.ravel().astype(np.int64),
-            rating=np.ones(n, np.float32),
-            timestamp=np.tile(np.arange(each), users),
-            order=np.arange(n),
-            offsets=np.arange(users + 1) * each,
-            users=Table(np.arange(users), {}),
-            items=Table(np.arange(items), {}),
+            user=np.repeat(users.astype(item.dtype), np.diff(offsets)),
+            item=item,
+            rating=np.broadcast_to(np.float32(1), item.shape),
+            timestamp=time,
+            order=np.arange(len(item), dtype=item.dtype),
+            offsets=offsets,
+            users=Table(users, {}),
+            items=Table(np.arange(len(world.quality)), {}),
         ),
-        held_user=np.arange(users),
-        held_item=held.astype(np.int64),
-        evaluated=np.arange(users),
+        held_user=users.astype(item.dtype),
+        held_item=held_item,
+        evaluated=users,
     )
 
 
@@ -190,16 +206,16 @@ def large_world(
     quality: float = 1.0,
     exposure: float = 0.5,
 ) -> tuple[Synthetic, Fold]:
-    """The world, which knows the truth, and the phase that its clicks make.
+    """A world and the phase of its clicks, for sizes up to 2^31 clicks.
 
     Args:
-      users: how many.
-      items: how many.
-      interactions: fitted clicks of all users together.
-      seed: decides the world and its clicks.
-      groups: see make_synthetic, as quality and exposure.
-      quality: Zipf exponent of what users would choose by.
-      exposure: Zipf exponent of what they are shown by.
+      users: number of users.
+      items: number of items.
+      interactions: number of fitted clicks of all users together.
+      seed: of the world and its clicks.
+      groups: number of groups of items.
+      quality: Zipf exponent of the items' quality.
+      exposure: Zipf exponent of the items' exposure.
 
     Raises:
       InputError: see make_synthetic and large_fold.
@@ -213,20 +229,21 @@ def large_world(
 def large_fold(
     world: Synthetic, interactions: int, seed: int = 0, at_once: int = AT_ONCE
 ) -> Fold:
-    """A phase fitted on so many clicks; one more of each user is held out.
+    """A phase fitted on that many clicks; one more of each user is held out.
 
-    Users have as many as one another, or one more. Time is the place among the events.
+    Numbers of clicks of two users differ by one at most. The time of a click is its
+    place among the events.
 
     Args:
-      world: who likes and sees what.
-      interactions: fitted clicks of all users together.
+      world: the world.
+      interactions: number of fitted clicks of all users together.
       seed: of the clicks.
       at_once: draws of a chunk; no click depends on it.
 
     Raises:
       InputError: a user would have no click, or the positions don't fit in int32.
     """
-    users, items = len(world.users), len(world.quality)
+    users = len(world.users)
     if not users <= interactions < LONGEST:
         raise InputError(
             f"{interactions} interactions of {users} users: each needs one, and there "
@@ -236,52 +253,35 @@ def large_fold(
     number = np.full(users, each) + (np.arange(users) < rest)
     offsets = np.concatenate([[0], np.cumsum(number)])
     item = np.empty(interactions, np.int32)
-    held = np.empty(users, np.int32)
-    upto, most = cumulated(world), each + 1
+    held_item = np.empty(users, np.int32)
+    upto, most = _cumulated(world), each + 1
     step = max(at_once // (most + 1), 1)
     for start in range(0, users, step):
         rows = slice(start, min(start + step, users))
-        clicks = clicks_of(world, upto, rows, most + 1, seed)
-        held[rows] = clicks[:, 0]
-        kept = np.arange(most) < number[rows, None]
-        item[offsets[rows.start] : offsets[rows.stop]] = clicks[:, 1:][kept]
-    place = np.arange(interactions, dtype=np.int32)
-    return Fold(
-        fitted=Events(
-            user=np.repeat(np.arange(users, dtype=np.int32), number),
-            item=item,
-            rating=np.broadcast_to(np.float32(1), (interactions,)),
-            timestamp=place,
-            order=place,
-            offsets=offsets,
-            users=Table(np.arange(users), {}),
-            items=Table(np.arange(items), {}),
-        ),
-        held_user=np.arange(users, dtype=np.int32),
-        held_item=held,
-        evaluated=np.arange(users),
-    )
+        clicks = _clicks_of(world, upto, rows, most + 1, seed)
+        held_item[rows] = clicks[:, 0]
+        fitted = np.arange(most) < number[rows, None]
+        item[offsets[rows.start] : offsets[rows.stop]] = clicks[:, 1:][fitted]
+    time = np.arange(interactions, dtype=np.int32)
+    return _fold(world, item, offsets, time, held_item)
 
 
-def clicks_of(
-    world: Synthetic,
-    upto: Float[np.ndarray, " i1"],
-    rows: slice,
-    each: int,
-    seed: int,
+def _clicks_of(
+    world: Synthetic, upto: Float[np.ndarray, " i1"], rows: slice, each: int, seed: int
 ) -> Int[np.ndarray, "t n"]:
-    """The first ``each`` clicks of these users, which no other users' hang on.
+    """``each`` clicks of these users, which depend on no other users.
 
     Args:
       world: the world.
-      upto: of ``cumulated``.
+      upto: of ``_cumulated``.
       rows: the users.
-      each: clicks a user; another number of them is another world.
+      each: clicks per user; another number of them gives other clicks.
       seed: of the clicks.
     """
     steps = -(-2 * each // A_BLOCK)  # of the counter, for a user's two numbers a click
     counter = np.random.Philox(key=[seed, zlib.crc32(b"clicks")])
     counter.advance(rows.start * steps)
     n = rows.stop - rows.start
-    drawn = np.random.Generator(counter).random((n, steps * A_BLOCK))
-    return clicks_at(world, upto, rows, drawn[:, :each], drawn[:, each : 2 * each])
+    uniform = np.random.Generator(counter).random((n, steps * A_BLOCK))
+    within = uniform[:, each : 2 * each]
+    return _clicks_at(world, upto, rows, uniform[:, :each], within)

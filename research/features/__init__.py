@@ -1,4 +1,4 @@
-"""What the towers may know of users and items: the registry, and columns by their kind.
+"""The features of users and items: the registry, a run's choice, and their arrays.
 
 A feature belongs to a side, users or items. The two sides stay separate types all the
 way to the towers: nothing of the other side fits into a tower's argument. A name is
@@ -9,11 +9,12 @@ Reading names and help needs neither JAX nor scikit-learn: what makes the arrays
 imported on the first call.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from jaxtyping import Int
+import numpy as np
+from jaxtyping import Float, Int
 from numpy import ndarray
 
 from research.config import Config
@@ -25,23 +26,9 @@ from research.types import (
     TEXT,
     Column,
     Events,
+    InputError,
     Table,
 )
-
-__all__ = [
-    "CLICK_TIMES",
-    "COLUMN_FEATURES",
-    "FEATURES",
-    "ITEM",
-    "PER_EVENT",
-    "PER_WINDOW",
-    "STATIC",
-    "USER",
-    "Codes",
-    "Feature",
-    "Request",
-    "feature_of",
-]
 
 USER, ITEM = "user", "item"
 
@@ -54,14 +41,14 @@ _SIDE_OF = {PER_EVENT: USER, CLICK_TIMES: USER, PER_WINDOW: ITEM}
 
 
 class Codes(NamedTuple):
-    """The row of an embedding table of each user or item, and the table's rows."""
+    """Each user's or item's row of an embedding table, and the number of its rows."""
 
     code: Int[ndarray, " n"]
     rows: int
 
 
 class Request(NamedTuple):
-    """What a feature is made from: its name and side, the fitted events, the config."""
+    """A feature to make: its name and side, the fitted events, the config."""
 
     name: str
     side: str
@@ -84,7 +71,7 @@ _TABLE = "{side} {name}"
 
 @dataclass(frozen=True)
 class Feature:
-    """What a tower may know of its side: one line of help, one function.
+    """A property of users or items for their tower: one line of help, one function.
 
     Args:
       help: what it is, for lists of features.
@@ -194,3 +181,154 @@ def feature_of(table: Table, name: str, side: str) -> Feature | None:
     if entry and side in entry.sides and entry.kind in ("", kind):
         return entry
     return COLUMN_FEATURES[column.kind] if column else None
+
+
+def available(side: str, events: Events, config: Config) -> dict[str, Feature]:
+    """The available features of a side, by name: id, columns, all others.
+
+    A column without any value counts as absent.
+    """
+    table = events.table(side)
+    features = {}
+    for name in dict.fromkeys(["id", *table.columns, *FEATURES]):
+        feature = feature_of(table, name, side)
+        if (
+            feature
+            and not (feature.kind and table.columns[name].missing.all())
+            and (events.rated is not None or not feature.rated)
+            and (config.item_array or not feature.file)
+            and feature.available(events, config)
+        ):
+            features[name] = feature
+    return features
+
+
+def choose_features(side: str, events: Events, config: Config) -> dict[str, Feature]:
+    """The features of a side that the config names, else the default ones at hand.
+
+    Raises:
+      InputError: a name that the data set lacks.
+    """
+    features = available(side, events, config)
+    names = config.user_features if side == USER else config.item_features
+    if names is None:
+        return {name: f for name, f in features.items() if side in f.default}
+    for name in names:
+        if name not in features:
+            raise InputError(
+                f"{side} feature '{name}' is not in this data set: "
+                f"it has {' '.join(features)}"
+            )
+    return {name: features[name] for name in names}
+
+
+def resolve_sides(
+    config: Config, events: Events, with_history: bool
+) -> tuple[dict[str, Feature], dict[str, Feature]]:
+    """The user and the item features of a run, after all checks of them.
+
+    Args:
+      config: of the run.
+      events: the training part.
+      with_history: whether the user tower reads a history.
+
+    Raises:
+      InputError: a feature that the data set lacks or that can't be made, or a tower
+        with nothing to go by.
+    """
+    users, items = (choose_features(side, events, config) for side in (USER, ITEM))
+    of_clicks = [name for name, f in users.items() if f.gives == CLICK_TIMES]
+    if len(of_clicks) > 1:
+        raise InputError(f"user features {' and '.join(of_clicks)}: name one of them")
+    if not with_history:
+        if len(users) == len(of_clicks):
+            raise InputError("the user tower has neither a history nor a feature")
+        for name in of_clicks:
+            raise InputError(f"user feature '{name}' needs a history: there is none")
+    if not items:
+        raise InputError("the item tower has no feature")
+    if config.item_array and not any(feature.file for feature in items.values()):
+        raise InputError("item_array names a file: name 'array' in item_features too")
+    for side, features in ((USER, users), (ITEM, items)):
+        for name, feature in features.items():
+            feature.check(Request(name, side, events, config))
+    return users, items
+
+
+def registered_features(config: Config) -> list[tuple[str, Feature]]:
+    """The features of the registry that the config names, each with its name."""
+    named = ((USER, config.user_features or ()), (ITEM, config.item_features or ()))
+    return [
+        (name, FEATURES[name])
+        for side, names in named
+        for name in names
+        if name in FEATURES and side in FEATURES[name].sides
+    ]
+
+
+class Features(NamedTuple):
+    """A side's static features: codes [n] into tables of so many rows; dense [n, f]."""
+
+    codes: dict[str, Int[ndarray, " n"]]
+    sizes: dict[str, int]
+    dense: Float[ndarray, "n f"]
+
+
+def static_features(
+    side: str, features: Mapping[str, Feature], events: Events, config: Config
+) -> Features:
+    """The codes and the numbers of the static ones among the features.
+
+    Args:
+      side: USER or ITEM.
+      features: of the side, by name; those of another sort are passed over.
+      events: the training part.
+      config: of the run.
+
+    Raises:
+      ValueError: a feature's function has returned something else than codes or
+        numbers of each user or item.
+    """
+    n, codes, sizes = len(events.table(side).id), {}, {}
+    dense = [np.zeros((n, 0), np.float32)]
+    for name, values in make_features(STATIC, side, features, events, config).items():
+        if isinstance(values, Codes):
+            code, rows = values
+            if code.shape != (n,) or code.min() < 0 or code.max() >= rows:
+                raise ValueError(
+                    f"{side} feature '{name}': expected {n} codes below {rows}"
+                )
+            table = features[name].table.format(side=side, name=name)
+            codes[table], sizes[table] = code.astype(np.int32), rows
+        elif values.ndim == 2 and len(values) == n:
+            dense.append(values.astype(np.float32, copy=False))
+        else:
+            raise ValueError(
+                f"{side} feature '{name}': expected {n} rows of numbers, "
+                f"not {values.shape}"
+            )
+    return Features(codes, sizes, np.concatenate(dense, axis=1))
+
+
+def make_features(
+    gives: str,
+    side: str,
+    features: Mapping[str, Feature],
+    events: Events,
+    config: Config,
+) -> dict[str, Any]:
+    """The values of the features of one sort, by name, in the order of the registry.
+
+    Args:
+      gives: the sort: STATIC, PER_EVENT, CLICK_TIMES or PER_WINDOW.
+      side: USER or ITEM.
+      features: of the side, by name.
+      events: the training part.
+      config: of the run.
+    """
+    names = [name for name in dict.fromkeys([*FEATURES, *features]) if name in features]
+    return {
+        name: features[name].make(Request(name, side, events, config))
+        for name in names
+        if features[name].gives == gives
+    }

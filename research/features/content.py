@@ -52,14 +52,15 @@ def decade(request: Request) -> Codes:
 
 
 def number(request: Request) -> Float[ndarray, "n f"]:
-    """Numbers of mean 0 and standard deviation 1, missing ones being 0.
+    """Numbers of mean 0 and standard deviation 1; a missing one is 0.
 
-    A second column, there where some are missing, is 1 for these.
+    Where some are missing, a second column is 1 for these.
     """
     column = request.column
     missing, values = column.missing, column.values.astype(np.float64)
-    scale = max(float(values[~missing].std()), 1e-9)
-    scaled = np.where(missing, 0.0, (values - values[~missing].mean()) / scale)
+    present = values[~missing]
+    scaled = (values - present.mean()) / max(float(present.std()), 1e-9)
+    scaled = np.where(missing, 0.0, scaled)
     columns = [scaled, missing] if missing.any() else [scaled]
     return np.stack(columns, axis=1).astype(np.float32)
 
@@ -75,7 +76,7 @@ def _codes(values: ndarray) -> Codes:
 
 
 def check_text(request: Request) -> None:
-    """Looks whether texts can be made into vectors.
+    """Refuses texts that can't be made into vectors.
 
     Raises:
       InputError: scikit-learn isn't installed, or there are too few rows.
@@ -150,11 +151,11 @@ def _digest(path: Path) -> str:
 
 
 def load_array(name: str, items: Table) -> Float[ndarray, "i d"]:
-    """Vectors of text, of images, of anything: a row an item, in the items' order.
+    """Vectors of items from a file: one row per item, in the order of the table.
 
     A .npy file has a row for each item of the catalogue, by ascending id. A .npz file
     has ``ids`` and ``vectors``; ids that the catalogue lacks are left out. The rows are
-    divided by their root mean square length, so that no array shouts the others down.
+    divided by their root mean square length, to have the scale of other features.
 
     Raises:
       InputError: a file of another form, a row that isn't there, too many or missing,
@@ -163,22 +164,20 @@ def load_array(name: str, items: Table) -> Float[ndarray, "i d"]:
     path = unstamped(name)
     try:
         loaded = np.load(path, allow_pickle=False)
-        arrays = dict(loaded) if isinstance(loaded, np.lib.npyio.NpzFile) else None
+        if isinstance(loaded, np.lib.npyio.NpzFile):
+            arrays = dict(loaded)
+            if {"ids", "vectors"} - set(arrays):
+                raise InputError(f"{path}: expected arrays named ids and vectors")
+            return _rows(path, arrays["vectors"], arrays["ids"], items)
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise InputError(f"{path}: not an array ({error})".splitlines()[0]) from None
-    if arrays is None:
-        vectors, ids = loaded, np.sort(items.id)
-        if vectors.shape[:1] != ids.shape:
-            rows = vectors.shape[0] if vectors.ndim else 0
-            raise InputError(
-                f"{path}: {rows} rows, the catalogue has {len(ids)} items: expected a "
-                "row each by ascending id, or a .npz with ids"
-            )
-    else:
-        if {"ids", "vectors"} - set(arrays):
-            raise InputError(f"{path}: expected arrays named ids and vectors")
-        vectors, ids = arrays["vectors"], arrays["ids"]
-    return _rows(path, vectors, ids, items)
+    if loaded.shape[:1] != items.id.shape:
+        rows = loaded.shape[0] if loaded.ndim else 0
+        raise InputError(
+            f"{path}: {rows} rows, the catalogue has {len(items.id)} items: expected a "
+            "row each by ascending id, or a .npz with ids"
+        )
+    return _rows(path, loaded, np.sort(items.id), items)
 
 
 def _rows(path: Path, vectors: ndarray, ids: ndarray, items: Table) -> ndarray:
@@ -189,18 +188,16 @@ def _rows(path: Path, vectors: ndarray, ids: ndarray, items: Table) -> ndarray:
         )
     if vectors.dtype.kind not in "fiub":
         raise InputError(f"{path}: values of type {vectors.dtype}, expected numbers")
-    by_id = np.argsort(ids, kind="stable")
-    ordered = ids[by_id]
-    if len(ordered) and (ordered[1:] == ordered[:-1]).any():
+    ordered, by_id = np.unique(ids, return_index=True)
+    if len(ordered) < len(ids):
         raise InputError(f"{path}: an id has two rows")
-    at = np.minimum(np.searchsorted(ordered, items.id), max(len(ordered) - 1, 0))
-    missing = ordered[at] != items.id if len(ordered) else np.ones(len(items.id), bool)
+    missing = ~np.isin(items.id, ordered)
     if missing.any():
         raise InputError(
             f"{path}: no row for {missing.sum()} items, item {items.id[missing][0]} "
             "among them"
         )
-    rows = vectors[by_id[at]].astype(np.float32)
+    rows = vectors[by_id[np.searchsorted(ordered, items.id)]].astype(np.float32)
     if not np.isfinite(rows).all():
         item = items.id[~np.isfinite(rows).all(axis=1)][0]
         raise InputError(f"{path}: the row of item {item} holds what isn't finite")

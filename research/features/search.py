@@ -1,12 +1,12 @@
-"""Search words: what a user typed before clicking, told to the user's side.
+"""Search words that a user typed before a click, as an input of the user tower.
 
 MovieLens has no searches, so they are simulated from the target itself: words of its
-title and genres, some of them replaced. Such words see the target. What they bring
-shows what a tower makes of a query of a given quality, and is no estimate of a search
-engine. Own words come from a file (research/features/search.py).
+title and genres, some of them replaced. Such words see the target: results show what a
+tower makes of a query of that quality, and are no estimate of a search engine. Real
+queries are read from a file.
 
-A word is a row of a table by a hash of its letters: nothing has to be fitted, and the
-words of a file need not be known beforehand. Row 0 is no word.
+The row of a word in the table is a hash of its letters, so that nothing has to be
+fitted to the words. Row 0 is no word.
 """
 
 import functools
@@ -19,8 +19,7 @@ from jaxtyping import Int, UInt64
 from numpy import ndarray
 
 from research.config import Config
-from research.data.places import Place
-from research.data.readers import csv_fields, malformed, new_id
+from research.data.readers import Place, csv_fields, malformed, new_id
 from research.features.content import stamped, unstamped
 from research.notices import say
 from research.rng import WORDS_SALT, pair_hash, splitmix64
@@ -46,20 +45,17 @@ def read_searches(name: str) -> dict[tuple[int, int], str]:
         queries; or the file isn't text.
     """
     path = unstamped(name)
-    found: dict[tuple[int, int], str] = {}
+    queries: dict[tuple[int, int], str] = {}
     for where, fields in csv_fields(Place(path.parent), path.name, COLUMNS):
         user, item, query = (field.strip() for field in fields[:3])
-        pair = (
-            new_id(where, "a user id", user, ()),
-            new_id(where, "an item id", item, ()),
-        )
-        if pair in found:
+        user_id = new_id(where, "a user id", user, ())
+        pair = user_id, new_id(where, "an item id", item, ())
+        if pair in queries:
             raise malformed(where, "a pair not seen before", f"{user},{item}")
-        found[pair] = query
-    return found
+        queries[pair] = query
+    return queries
 
 
-QUERY = "query"  # the encoder that takes words
 SIMULATED = "simulated"
 VOCABULARY = 8192  # rows; the titles of MovieLens 100K have 2,100 different words
 _WORD = re.compile(r"[^\W_]+")
@@ -72,12 +68,12 @@ def word_rows(text: str) -> list[int]:
     >>> word_rows("Sci-Fi, sci fi") == word_rows("SCI FI"), word_rows("...")
     (True, [])
     """
-    words = dict.fromkeys(_WORD.findall(text.lower()))
+    words = dict.fromkeys(re.findall(r"[^\W_]+", text.lower()))
     return [zlib.crc32(word.encode()) % (VOCABULARY - 1) + 1 for word in words]
 
 
 def resolve_search(config: Config, fold: Fold) -> str:
-    """The config's search, a file with its stamp, once there are words in it.
+    """The config's search, a file with its stamp, checked for words.
 
     Raises:
       InputError: the data set has no words to simulate by, or the file is of another
@@ -88,30 +84,29 @@ def resolve_search(config: Config, fold: Fold) -> str:
         return SIMULATED
     if not config.search:
         return ""
-    found = {
+    words = {
         "fitted": search_words(config, fold.fitted)[_event_rows(fold.fitted)],
         "judged": held_words(config, fold),
     }
     path = unstamped(config.search)
-    there = {name: int((words[:, 0] > 0).sum()) for name, words in found.items()}
-    for name, n in there.items():
-        if not n:
+    n = {name: int((rows[:, 0] > 0).sum()) for name, rows in words.items()}
+    for name, rows in words.items():
+        if not n[name]:
             raise InputError(
-                f"{path}: no query for any of the {len(found[name])} {name} "
+                f"{path}: no query for any of the {len(rows)} {name} "
                 f"pairs of user and item"
             )
     _say_once(
-        f"{path}: a query for {there['fitted']} of {len(found['fitted'])} "
-        f"fitted pairs, for {there['judged']} of {len(found['judged'])} judged"
+        f"{path}: a query for {n['fitted']} of {len(words['fitted'])} "
+        f"fitted pairs, for {n['judged']} of {len(words['judged'])} judged"
     )
     return stamped(config.search)
 
 
+@functools.cache
 def _say_once(line: str) -> None:
-    """Once a process, however many runs of a grid it concerns."""
-    if line not in _said:
-        _said.add(line)
-        say(line)
+    """Says a line once per process, however many runs of a grid it concerns."""
+    say(line)
 
 
 def search_words(config: Config, fitted: Events) -> Int[ndarray, "p w"]:
@@ -126,10 +121,7 @@ def search_words(config: Config, fitted: Events) -> Int[ndarray, "p w"]:
 
 
 def held_words(config: Config, fold: Fold) -> Int[ndarray, "v w"]:
-    """The words that each evaluated user is judged by: one search a user.
-
-    It is the search for the first of its held-out items, in order of time.
-    """
+    """Search words of each evaluated user, for its first held-out item in time."""
     first = np.searchsorted(fold.held_user, fold.evaluated)
     return _words(config, fold.fitted, fold.evaluated, fold.held_item[first])
 
@@ -149,39 +141,36 @@ def _words(
     words = np.zeros((len(user), config.search_words), np.int32)
     queries = read_searches(stamped(config.search))
     for n, pair in enumerate(zip(raw_user.tolist(), raw_item.tolist(), strict=True)):
-        found = word_rows(queries.get(pair, ""))[: config.search_words]
-        words[n, : len(found)] = found
+        rows = word_rows(queries.get(pair, ""))[: config.search_words]
+        words[n, : len(rows)] = rows
     return words
 
 
 def _simulated(
-    config: Config,
-    items: Table,
-    event: UInt64[ndarray, " n"],
-    item: Int[ndarray, " n"],
+    config: Config, items: Table, event: UInt64[ndarray, " n"], item: Int[ndarray, " n"]
 ) -> Int[ndarray, "n w"]:
-    """Each word is drawn evenly from the target's, or from those of any item.
+    """Words drawn evenly from the target's or, by noise, from those of any item.
 
-    The latter with probability search_noise, the item being drawn evenly from the
-    catalogue; so at noise 1 words and target are independent. What is drawn depends on
-    user and item alone, not on the split or on the seed, and a larger noise replaces
-    what a smaller one does and more. An item without words has an empty search.
+    Any item's with probability search_noise, the item being drawn evenly from the
+    catalogue: at noise 1 words and target are independent. The draws depend on user and
+    item alone, not on split or seed, and a larger noise replaces the words that a
+    smaller one does, and more. An item without words has an empty search.
     """
     words, offsets = _vocabulary(items)
     n = np.diff(offsets)
-    spoken = np.flatnonzero(n)
+    with_words = np.flatnonzero(n)
     columns = []
     for slot in range(config.search_words):
         replaced, other, which = (
             splitmix64(event + np.uint64(3 * slot + part)) for part in range(3)
         )
         noise = (replaced >> np.uint64(11)).astype(np.float64) / 2**53
-        any_item = spoken[other % np.uint64(len(spoken))]
+        any_item = with_words[other % np.uint64(len(with_words))]
         source = np.where(noise < config.search_noise, any_item, item)
         place = which % np.maximum(n[source], 1).astype(np.uint64)
         columns.append(words[offsets[source] + place.astype(np.int64)])
-    heard = np.stack(columns, axis=1)
-    return np.where(n[item][:, None] > 0, heard, 0).astype(np.int32)
+    rows = np.stack(columns, axis=1)
+    return np.where(n[item][:, None] > 0, rows, 0).astype(np.int32)
 
 
 def _vocabulary(items: Table) -> tuple[Int[ndarray, " w"], Int[ndarray, " i1"]]:

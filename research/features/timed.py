@@ -1,9 +1,8 @@
-"""What was known of users and items from ratings, at the time of a query.
+"""Features of users and items from ratings before the time of a query.
 
-Needs ratings below the threshold beside the positives (``Rated``): a rate of positives
-is none where every rating is one. Rates are drawn towards the overall rate of the
-fitted part, as if ``PRIOR`` more ratings had it, so that what was never rated has the
-overall rate and not 0.
+They need the ratings below the threshold too (``Rated``): else every rate is 1. Rates
+are drawn towards the overall rate of the training part, as if ``PRIOR`` more ratings
+had it, so that an item without ratings has the overall rate and not 0.
 """
 
 import numpy as np
@@ -18,10 +17,10 @@ DAY = 86400  # seconds
 
 
 def genre_profile(request: Request) -> Float[ndarray, "p g"]:
-    """The user's rate of positives a genre before each of its events, and at its end.
+    """Rate of positives per genre before each event of a user, and at the user's end.
 
-    Row position + user: a user with n events has n + 1 rows. Counted is every rating
-    that comes before the event in the user's order, positive or not.
+    Row position + user: a user with n events has n + 1 rows. All ratings that come
+    before the event in the user's order count, positive or not.
     """
     events, rated = request.events, _rated(request.events)
     genres = events.items.topics()[rated.item]
@@ -44,7 +43,7 @@ def genre_profile(request: Request) -> Float[ndarray, "p g"]:
 
 
 def click_seconds(request: Request) -> Int[ndarray, " e"]:
-    """When the fitted events were, in seconds from the first."""
+    """Times of the fitted events, in seconds from the first."""
     timestamp = request.events.timestamp
     return (timestamp - timestamp.min()).astype(np.int32)
 
@@ -62,21 +61,33 @@ def item_profile(request: Request) -> Float[ndarray, "i 2"]:
     return np.stack([total / (n + PRIOR), np.log1p(n)], axis=1).astype(np.float32)
 
 
-def windows(events: Events, days: float) -> Int[ndarray, " e"]:
-    """The window of time of each event, from 0; the last ends with the last event."""
-    return _window(events, days, events.timestamp)
+def windows(
+    events: Events, days: float, timestamp: Int[ndarray, " n"] | None = None
+) -> Int[ndarray, " n"]:
+    """The window of time of each timestamp; 0 is that of the first event.
+
+    They are counted back from the last event, so that the last is a whole one.
+
+    Args:
+      events: the training part.
+      days: width of a window.
+      timestamp: in seconds, by default those of the events.
+    """
+    times = events.timestamp if timestamp is None else timestamp
+    end, width = events.timestamp.max(), days * DAY
+    first = int(np.floor((end - events.timestamp.min()) / width))
+    return first - np.floor((end - times) / width).astype(np.int64)
 
 
 def recent(request: Request) -> Float[ndarray, "w i 2"]:
-    """Positives of each item, and their rate, in each window of window_days.
+    """Log(1 + positives) and rate of positives of each item in each window.
 
-    Row w + 1 is of window w: (log(1 + positives), rate of positives). Row 0 is of the
-    time before all of them, when nothing was known. A query in window w may look at
-    window w - 1, the last that is over, and so at row w.
+    Row w + 1 is of window w, and row 0 of the time before all windows. A query in
+    window w may look at window w - 1, the last that is over, and so at row w.
     """
     events, days = request.events, request.config.window_days
     rated = _rated(events)
-    window = _window(events, days, rated.timestamp)
+    window = windows(events, days, rated.timestamp)
     n_windows = int(windows(events, days).max()) + 1
     inside = window >= 0  # a rating before the first positive is in no window
     cell = window[inside] * events.n_items + rated.item[inside]
@@ -90,16 +101,6 @@ def recent(request: Request) -> Float[ndarray, "w i 2"]:
     values[1:, :, 0] = np.log1p(liked)
     values[1:, :, 1] = (liked + PRIOR * rate) / (n + PRIOR)
     return values
-
-
-def _window(
-    events: Events, days: float, timestamp: Int[ndarray, " n"]
-) -> Int[ndarray, " n"]:
-    """The windows counted back from the last event, so that the last is a whole one."""
-    end, width = events.timestamp.max(), days * DAY
-    back = np.floor((end - timestamp) / width).astype(np.int64)
-    first = int(np.floor((end - events.timestamp.min()) / width))
-    return first - back
 
 
 def _rated(events: Events) -> Rated:

@@ -13,33 +13,116 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 
 from research.config import Config
-from research.features.sides import timed_names
-from research.positives.pairs import Clicks, halves, session_pairs
+from research.features import STATIC, registered_features
 from research.registry import Registry, deferred
+from research.rng import HALVES_SALT, SESSIONS_SALT, pair_hash
 from research.temperature import kind_of
 from research.towers import takes_words, uses_history
 from research.types import UNSEEN, Events, InputError, Pairs
 
-__all__ = [
-    "POSITIVES",
-    "Kind",
-    "Positives",
-    "candidate_counts",
-    "check_positives",
-    "log_share",
-    "make_positives",
-    "user_item",
-]
+HALVES = ("time", "random")
+HOUR = 3600  # seconds
+PARTNERS = 4  # per event, at most
 
 
-def user_item(fitted: Events) -> Pairs:
-    """One pair per training click: the user just before the event, and its item."""
-    return Pairs(
-        query=fitted.user.astype(np.int32, copy=False),
-        position=np.arange(len(fitted.user), dtype=np.int32),
-        candidate=fitted.item.astype(np.int32, copy=False),
-        weight=np.ones(len(fitted.user), np.float32),
-    )
+class Halves(NamedTuple):
+    """Histories in pairs: halves 2k and 2k + 1 belong to one user.
+
+    Half h has the items item[offsets[h] : offsets[h + 1]], in order of time.
+    """
+
+    item: Int[ndarray, " e"]
+    offsets: Int[ndarray, " h1"]
+
+
+def halves(events: Events, by: str) -> Halves:
+    """Two halves of each user's events; a user with a single event has none.
+
+    By time, the first half holds the floor(n / 2) earliest events; by random, equally
+    many of lowest hash, the same in every run. A single event would leave one half
+    empty, and an empty history says nothing about its user.
+
+    Args:
+      events: the events to divide.
+      by: a name in HALVES: "time" or "random".
+    """
+    n = np.diff(events.offsets)
+    rank = np.arange(len(events.user)) - events.offsets[events.user]
+    if by == "random":
+        raw = events.users.id[events.user], events.items.id[events.item]
+        order = np.lexsort((pair_hash(*raw, HALVES_SALT), events.user))
+        rank[order] = rank.copy()
+    second = rank >= (n // 2)[events.user]
+    return parts(events.user, events.item, second, np.flatnonzero(n > 1))
+
+
+def parts(
+    user: Int[ndarray, " e"],
+    item: Int[ndarray, " e"],
+    second: ndarray,
+    users: Int[ndarray, " k"],
+) -> Halves:
+    """Events of the selected users, grouped by user and half, in their original order.
+
+    Args:
+      user: user of each event, [e].
+      item: item of each event, [e].
+      second: whether the event belongs to the second half, bool [e].
+      users: the selected users, ascending, [k]; events of other users are dropped.
+    """
+    selected = np.isin(user, users)
+    half = 2 * np.searchsorted(users, user[selected]) + second[selected]
+    order = np.argsort(half, kind="stable")
+    counts = np.bincount(half, minlength=2 * len(users))
+    return Halves(item[selected][order], np.concatenate(([0], np.cumsum(counts))))
+
+
+class Clicks(NamedTuple):
+    """Events sorted by (user, time), [e] each: raw ids of both, time in seconds."""
+
+    user: Int[ndarray, " e"]
+    item: Int[ndarray, " e"]
+    time: Int[ndarray, " e"]
+
+
+def sessions(clicks: Clicks, gap: float) -> Int[ndarray, " e"]:
+    """Session number of each event, from 0; a gap of more than ``gap`` hours ends one.
+
+    >>> time = np.array([0, 3600, 9000, 9000])
+    >>> user = np.array([1, 1, 1, 2])
+    >>> sessions(Clicks(user, user, time), gap=1.0).tolist()
+    [0, 0, 1, 2]
+    """
+    user, time = clicks.user, clicks.time
+    new = (np.diff(user) != 0) | (np.diff(time) > gap * HOUR)
+    return np.concatenate(([0], np.cumsum(new)))[: len(user)]
+
+
+def session_pairs(
+    clicks: Clicks, gap: float
+) -> tuple[Int[ndarray, " n"], Int[ndarray, " n"]]:
+    """Pairs of events of one session: indices of the queries and of the candidates.
+
+    A session of n events is arranged in a circle by a hash; each event is the query for
+    the next min(4, n - 1) events, and thus the candidate equally often. All n (n - 1)
+    pairs would give a session of 800 events, which MovieLens has, the weight of 7,100
+    sessions of ten. The hash gives every run the same pairs. A single event gives none.
+
+    Args:
+      clicks: the events, [e].
+      gap: hours without an event that end a session.
+    """
+    of = sessions(clicks, gap)
+    n = np.bincount(of)[of]
+    start = np.searchsorted(of, of)
+    circle = np.lexsort((pair_hash(clicks.user, clicks.item, SESSIONS_SALT), of))
+    place = np.argsort(circle)
+    query, candidate = [], []
+    for step in range(1, PARTNERS + 1):
+        at = np.flatnonzero(step < n)
+        query.append(at)
+        candidate.append(circle[(start + (place - start + step) % n)[at]])
+    return np.concatenate(query), np.concatenate(candidate)
 
 
 class Positives(NamedTuple):
@@ -78,12 +161,19 @@ class Kind(NamedTuple):
 
 
 def make_positives(config: Config, fitted: Events) -> Positives:
-    """What a run trains on: the pairs of its kind of positives."""
+    """The training pairs of a run, by its kind of positives."""
     return POSITIVES[config.positives].make(config, fitted)
 
 
 def _user_item(config: Config, fitted: Events) -> Positives:
-    return Positives(user_item(fitted), fitted.item, fitted.offsets, fitted.n_items)
+    """One pair per training click: the user just before the event, and its item."""
+    pairs = Pairs(
+        query=fitted.user.astype(np.int32, copy=False),
+        position=np.arange(len(fitted.user), dtype=np.int32),
+        candidate=fitted.item.astype(np.int32, copy=False),
+        weight=np.ones(len(fitted.user), np.float32),
+    )
+    return Positives(pairs, fitted.item, fitted.offsets, fitted.n_items)
 
 
 def _item_item(config: Config, fitted: Events) -> Positives:
@@ -102,20 +192,15 @@ def _item_item(config: Config, fitted: Events) -> Positives:
 
 def _user_user(config: Config, fitted: Events) -> Positives:
     """Each half of a user's events, and the other half (see halves)."""
-    found = halves(fitted, config.halves)
-    query = np.arange(len(found.offsets) - 1, dtype=np.int32)
+    item, offsets = halves(fitted, config.halves)
+    query = np.arange(len(offsets) - 1, dtype=np.int32)
     pairs = Pairs(
         query=query,
-        position=found.offsets[1:].astype(np.int32),
+        position=offsets[1:].astype(np.int32),
         candidate=query ^ 1,
         weight=np.ones(len(query), np.float32),
     )
-    return Positives(pairs, found.item, found.offsets, len(query))
-
-
-def candidate_counts(pairs: Pairs, n: int) -> Int[ndarray, " n"]:
-    """Number of pairs of each of n candidates."""
-    return np.bincount(pairs.candidate, minlength=n)
+    return Positives(pairs, item, offsets, len(query))
 
 
 def log_share(counts: Int[ndarray, " n"]) -> Float[ndarray, " n"]:
@@ -155,59 +240,43 @@ def check_positives(config: Config) -> None:
             f"encoder {config.encoder} with positives {name}: only a user searches for "
             f"an item"
         )
-    _check_timed(config)
-    if kind.history_alone:
-        _check_history_alone(config)
-
-
-def _check_timed(config: Config) -> None:
-    for name in timed_names(config):
-        raise InputError(
-            f"feature '{name}' with positives {config.positives}: it goes by the "
-            f"time of a user's event"
-        )
+    for name, feature in registered_features(config):
+        if feature.gives != STATIC:
+            raise InputError(
+                f"feature '{name}' with positives {config.positives}: it goes by the "
+                f"time of a user's event"
+            )
     if config.batch_order == "time":
         raise InputError(
             f"batch_order time with positives {config.positives}: their pairs have no "
             f"one time"
         )
-
-
-def _check_history_alone(config: Config) -> None:
-    if config.user_features:
+    if kind.history_alone and config.user_features:
         raise InputError(
             f"user feature '{config.user_features[0]}' with positives "
             f"{config.positives}: what is constant for a user names the other half; "
             f"leave user_features empty"
         )
-    if not uses_history(config):
+    if kind.history_alone and not uses_history(config):
         raise InputError(
             f"positives {config.positives} needs a history: it is all that a half "
             f"consists of"
         )
 
 
-_TASKS = "research.positives.tasks"
+def _task(name: str) -> Callable[..., Any]:
+    return deferred(f"research.positives.tasks:{name}")
+
 
 POSITIVES: Registry[Kind] = Registry(
     "kind of positives",
     {
         "user-item": Kind(
-            "user",
-            "item",
-            _user_item,
-            deferred(f"{_TASKS}:held_out_items"),
-            ranks_items=True,
+            "user", "item", _user_item, _task("held_out_items"), ranks_items=True
         ),
-        "item-item": Kind(
-            "item", "item", _item_item, deferred(f"{_TASKS}:same_session")
-        ),
+        "item-item": Kind("item", "item", _item_item, _task("same_session")),
         "user-user": Kind(
-            "user",
-            "user",
-            _user_user,
-            deferred(f"{_TASKS}:other_half"),
-            history_alone=True,
+            "user", "user", _user_user, _task("other_half"), history_alone=True
         ),
     },
 )

@@ -1,9 +1,9 @@
-"""The retrieval task of each kind of positives: queries, candidates, what is relevant.
+"""The retrieval task of each kind of positives: queries, candidates, relevant ones.
 
-user-item: a user's held-out items among all items, what it has seen removed.
-item-item: items of the same held-out sessions, for each item of one, among all items
-but itself. user-user: the held-out part of a user's history among the held-out parts
-of all evaluated users, given the fitted part.
+user-item: a user's held-out items among all items but its training positives.
+item-item: items of the held-out sessions of an item, among all items but itself.
+user-user: the held-out part of a user's history among those of all evaluated users, by
+the training part.
 """
 
 from typing import NamedTuple
@@ -15,13 +15,12 @@ from numpy import ndarray
 from research.config import Config
 from research.events import take_events
 from research.features.search import held_words
-from research.positives import POSITIVES
-from research.positives.pairs import Clicks, Halves, parts, session_pairs
+from research.positives import POSITIVES, Clicks, Halves, parts, session_pairs
 from research.types import Fold, InputError, Table, check
 
 
 class RetrievalTask(NamedTuple):
-    """A retrieval task: what is retrieved for whom, and by which vectors.
+    """A retrieval task: queries, candidates, and the inputs of their vectors.
 
     Attributes:
       fold: the task in terms of users and items: fold.evaluated are the queries,
@@ -60,16 +59,15 @@ def same_session(config: Config, fold: Fold) -> RetrievalTask:
     """Items of the same held-out sessions, among all items but the query itself.
 
     Queries are items with a fitted click: the others' vectors have learnt nothing.
-
     A session of n held-out events gives each of its items min(4, n - 1) others, as in
-    training; an item asks once, for all that its sessions gave it.
+    training; an item is one query, for the items of all its sessions.
     """
     fitted, n_items, gap = fold.fitted, fold.fitted.n_items, config.session_gap
     assert fold.held_time is not None  # a fold of splits.fold has it
     raw = fitted.users.id[fold.held_user], fitted.items.id[fold.held_item]
-    one, other = session_pairs(Clicks(*raw, fold.held_time), gap)
-    query, candidate = fold.held_item[one], fold.held_item[other]
-    known = np.bincount(fitted.item, minlength=n_items) > 0
+    pairs = session_pairs(Clicks(*raw, fold.held_time), gap)
+    query, candidate = (fold.held_item[of_pair] for of_pair in pairs)
+    known = fitted.item_counts > 0
     code = np.unique(query.astype(np.int64) * n_items + candidate)
     code = code[known[code // n_items] & (code // n_items != code % n_items)]
     if not len(code):
@@ -89,29 +87,25 @@ def same_session(config: Config, fold: Fold) -> RetrievalTask:
 
 
 def other_half(config: Config, fold: Fold) -> RetrievalTask:
-    """A user's held-out part among those of all evaluated users, by the fitted part.
+    """A user's held-out part among those of all evaluated users, by the training part.
 
-    Queries and candidates are the evaluated users: those with both parts.
-
-    The task looks ahead in time. Two halves of the fitted part would ask for what was
-    trained on, and the held-out part is the half that nobody trained on.
+    Queries and candidates are the evaluated users: those with both parts. The task
+    looks ahead in time: two halves of the training part would be a training pair.
     """
     users, n = fold.evaluated, len(fold.evaluated)
     fitted = take_events(fold.fitted, np.isin(fold.fitted.user, users))
-    who = np.arange(n)
+    index = np.arange(n)
     table = Table(fitted.users.id[users], {})
     item = np.searchsorted(users, fitted.user).astype(fitted.item.dtype)
     judged = Fold(
         fitted=fitted._replace(item=item, items=table),
-        held_user=who,
-        held_item=who,
-        evaluated=who,
+        held_user=index,
+        held_item=index,
+        evaluated=index,
         removed=(np.zeros(n + 1, np.int64), np.zeros(0, fitted.item.dtype)),
     )
-    both = (
-        np.concatenate([fold.fitted.user, fold.held_user]),
-        np.concatenate([fold.fitted.item, fold.held_item]),
-    )
-    second = np.arange(len(both[0])) >= len(fold.fitted.user)
-    histories = parts(*both, second, users)
-    return RetrievalTask(check(judged), 2 * who, 2 * who + 1, histories)
+    user = np.concatenate([fold.fitted.user, fold.held_user])
+    item = np.concatenate([fold.fitted.item, fold.held_item])
+    second = np.arange(len(user)) >= len(fold.fitted.user)
+    histories = parts(user, item, second, users)
+    return RetrievalTask(check(judged), 2 * index, 2 * index + 1, histories)

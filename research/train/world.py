@@ -14,18 +14,16 @@ from research.features import (
     PER_WINDOW,
     USER,
     Feature,
-)
-from research.features.search import VOCABULARY, search_words
-from research.features.sides import (
     Features,
     choose_features,
-    made_features,
+    make_features,
     static_features,
 )
+from research.features.search import VOCABULARY, search_words
 from research.features.timed import windows
 from research.logits import Known
 from research.negatives.source import Pool
-from research.positives import POSITIVES, Positives, candidate_counts, log_share
+from research.positives import POSITIVES, Positives, log_share
 from research.towers import takes_words, uses_history
 from research.towers.inputs import (
     AGES,
@@ -69,7 +67,8 @@ def build_world(
       positives: the pairs of the training part.
     """
     fitted = fold.fitted
-    counts = candidate_counts(positives.pairs, positives.candidates)
+    candidate, n = positives.pairs.candidate, positives.candidates
+    counts = np.bincount(candidate, minlength=n)
     chosen = {side: choose_features(side, fitted, config) for side in (USER, ITEM)}
     users, items = (
         static_features(side, features, fitted, config)
@@ -113,7 +112,7 @@ def _timed(
     """What depends on time, of width 0 where the config doesn't use it."""
 
     def made(gives: str, side: str) -> list[np.ndarray]:
-        return [*made_features(gives, side, chosen[side], fitted, config).values()]
+        return [*make_features(gives, side, chosen[side], fitted, config).values()]
 
     seconds, profiles = made(CLICK_TIMES, USER), made(PER_EVENT, USER)
     values = made(PER_WINDOW, ITEM) or [np.zeros((1, fitted.n_items, 0), np.float32)]

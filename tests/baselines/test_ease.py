@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from research.baselines.linear import ease, item_weights
+from research.baselines.items import ease, item_weights
 from research.types import InputError
 from tests.evaluate.made import fold_of, random_fold
 

@@ -26,7 +26,7 @@ def test_the_loss_by_its_definition():
     for b in range(2):
         total -= log_sigmoid(v[item[b]] @ w[partner[b]])
         total -= sum(log_sigmoid(-(v[item[b]] @ w[j])) for j in drawn[b])
-    params = {"given": jnp.asarray(v, "float32"), "found": jnp.asarray(w, "float32")}
+    params = {"input": jnp.asarray(v, "float32"), "output": jnp.asarray(w, "float32")}
     batch = tuple(jnp.asarray(x, "int32") for x in (item, partner, drawn))
     np.testing.assert_allclose(skip_gram_loss(params, batch), total / 2, rtol=1e-5)
 

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from research.baselines.items import neighbour_weights
-from research.baselines.linear import sparse_weights
+from research.baselines.items import neighbour_weights, sparse_weights
 
 
 def random_clicks(users: int = 30, items: int = 12, seed: int = 0) -> np.ndarray:

@@ -7,9 +7,9 @@ import pytest
 
 from research.data import load
 from research.data.cache import digest, digest_of, flatten, restore
-from research.data.download import place_in
+from research.data.download import INSIDE
 from research.data.formats import read
-from research.data.places import Place
+from research.data.readers import Place
 from research.types import CATEGORIES, CATEGORY, NUMBER, TEXT, Column
 from tests.data.miniature import (
     FILMS,
@@ -32,7 +32,7 @@ def ratings(tmp_path):
 
 
 def test_grouplens_and_the_wheel_give_one_digest(ratings, tmp_path):
-    other = read("ml-100k", place_in(write_wheel(tmp_path)), "wheel")
+    other = read("ml-100k", Place(write_wheel(tmp_path), INSIDE), "wheel")
     assert other.digest == ratings.digest
     assert other.items.columns["title"].values.tolist() == [
         title for _, title, *_ in FILMS

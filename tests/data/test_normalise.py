@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from research.data.tables import NO_GENRE, multi_hot, rows_of, title_and_year
+from research.data.cache import multi_hot, rows_of
+from research.data.formats import NO_GENRE, title_and_year
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from research.config import REFERENCE, Config
 from research.events import SPLITS, TEST, TRAIN, catalogue, fold
 from research.features import ITEM as ITEMS
 from research.features import USER as USERS
-from research.features.sides import (
+from research.features import (
     Features,
     available,
     choose_features,
@@ -176,7 +176,7 @@ def test_the_default_is_what_the_data_set_has_but_the_users_id():
     config = prepare(Config(), made_fold()).config
     assert config.user_features == USER[1:]
     assert config.item_features == ITEM
-    config = resolve_features(Config(), fold(catalogue(without_demographics())))
+    config = prepare(Config(), fold(catalogue(without_demographics()))).config
     assert config.user_features == ()
     assert config.item_features == ITEM
     config = prepare(Config(user_features=("id",)), made_fold()).config

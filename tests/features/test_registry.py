@@ -21,8 +21,10 @@ from research.features import (
     Codes,
     Feature,
     Request,
+    choose_features,
+    registered_features,
+    static_features,
 )
-from research.features.sides import choose_features, needs_rated, static_features
 from research.prepare import prepare
 from research.registry import Deferred
 from research.train.loop import train
@@ -109,9 +111,9 @@ def test_a_window_of_ones_own_puts_batches_in_the_order_of_time():
 
     toy = Feature("nothing", (ITEM,), nothing, PER_WINDOW, rated=True)
     config = Config(item_features=("id", "toy"), window_days=1.0, **SMALL)
-    assert not needs_rated(config)
+    assert not any(f.rated for _, f in registered_features(config))
     with FEATURES.added("toy", toy):
-        assert needs_rated(config)
+        assert any(f.rated for _, f in registered_features(config))
         resolved = prepare(config, timed_fold()).config
         assert resolved.batch_order == "time"
         assert prepare(config, timed_fold()).world[0].timed.recent.shape[2] == 3
@@ -146,7 +148,7 @@ def test_what_fits_no_table_is_refused(make, reason):
     phase = fold(catalogue(made_ratings(), library="all"))
     toy, reason = Feature("", (ITEM,), make), f"item feature 'toy': {reason}"
     with FEATURES.added("toy", toy), pytest.raises(ValueError, match=reason):
-        build_world(Config(item_features=("toy",)), phase)
+        _ = prepare(Config(item_features=("toy",)), phase).world
 
 
 @pytest.mark.parametrize("gives", [PER_EVENT, CLICK_TIMES, PER_WINDOW])

@@ -10,7 +10,7 @@ from scipy import stats
 
 from research.batches import epoch_batches
 from research.config import Config
-from research.positives import candidate_counts, log_share, user_item
+from research.positives import log_share, make_positives
 from tests.negatives.small import (
     BATCH,
     CLICKED,
@@ -232,8 +232,8 @@ def test_in_batch_draws_one_fewer_than_the_batch():
 
 def test_the_click_share_is_taken_over_the_pairs_candidates():
     fitted = made_fold().fitted
-    pairs = user_item(fitted)
-    counts = candidate_counts(pairs, fitted.n_items)
+    pairs = make_positives(Config(), fitted).pairs
+    counts = fitted.item_counts
     for item in range(fitted.n_items):
         assert counts[item] == (fitted.item == item).sum()
     np.testing.assert_allclose(

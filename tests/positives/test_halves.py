@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from research.positives.pairs import HALVES, halves
+from research.positives import HALVES, halves
 from tests.evaluate.made import events
 
 PAIRS = [(0, i) for i in (5, 3, 8, 1, 2)] + [(1, 4)] + [(2, 7), (2, 6)]

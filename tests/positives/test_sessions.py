@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from research.positives.pairs import HOUR, PARTNERS, Clicks, session_pairs, sessions
+from research.positives import HOUR, PARTNERS, Clicks, session_pairs, sessions
 
 USER = np.array([7] * 8 + [9] * 9)
 TIME = HOUR * np.array([0, 0, 1, 1, 3, 8, 8, 9] + [9] * 9)

@@ -11,8 +11,7 @@ from research.config import Config
 from research.evaluate.top_k import rank_scores, seen_items_of
 from research.negatives import make_sources
 from research.negatives.source import Drawn
-from research.positives import make_positives
-from research.positives.pairs import Clicks, sessions
+from research.positives import Clicks, make_positives, sessions
 from research.positives.tasks import retrieval_task
 from research.prepare import prepare
 from research.train.loop import train
