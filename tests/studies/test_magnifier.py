@@ -9,7 +9,6 @@ import pytest
 from experiments.arms import arm
 from experiments.studies import StudyOptions
 from experiments.studies.magnifier import (
-    Magnifier,
     formula_share,
     magnifier_frame,
     measured_share,
@@ -56,8 +55,7 @@ def test_the_positive_is_no_negative_however_high_it_scores():
 
 def test_the_frame_has_a_row_for_each_model_temperature_and_k():
     shares = np.arange(2 * 2 * 2 * 3).reshape(2, 2, 2, 3) / 24
-    found = Magnifier(("untrained", "trained"), (0.1, 1.0), KS, shares, shares / 2)
-    frame = magnifier_frame(found)
+    frame = magnifier_frame((0.1, 1.0), KS, shares, shares / 2)
     assert len(frame) == 8
     row = frame[(frame.model == "trained") & (frame.temperature == 0.1)].iloc[0]
     assert row["mean"] == pytest.approx(shares[1, 0, 0].mean())

@@ -7,7 +7,6 @@ Logits, masks and the loss are those of training, on scores in place of vectors.
 """
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -30,7 +29,7 @@ class Estimator(NamedTuple):
     Attributes:
       sources: names of sources without their numbers; n is shared out evenly.
       changes: switches of the config.
-      exact: whether the q is the one that the negatives were drawn by.
+      exact: whether q is the distribution that the negatives were drawn from.
       about: the weight of a negative with score s in the softmax, in words.
       unigram: correct every column by the click share alone, whatever drew it.
     """
@@ -113,7 +112,7 @@ def estimator_config(
 
 
 def estimator_sources(name: str, config: Config) -> tuple[Source, ...]:
-    """The sources of an estimator; with a unigram q all of them say the click share."""
+    """The sources of an estimator; with a unigram q all report the click share."""
     sources = make_sources(config.negatives, config)
     if not choose(name, ESTIMATORS, "estimator").unigram:
         return sources
@@ -122,7 +121,7 @@ def estimator_sources(name: str, config: Config) -> tuple[Source, ...]:
 
 
 class ProbedArm(NamedTuple):
-    """An arm made ready: its sources as they look when each row draws its own."""
+    """A prepared arm: its sources as they look when each row has its own draws."""
 
     config: Config
     sources: tuple[Source, ...]
@@ -131,19 +130,17 @@ class ProbedArm(NamedTuple):
 
 
 def probed_arm(
-    config: Config,
-    pool: Pool,
-    sources: tuple[Source, ...] | None = None,
+    config: Config, pool: Pool, sources: tuple[Source, ...] | None = None
 ) -> ProbedArm:
-    """Makes an arm's sources ready for draws that don't depend on the row.
+    """Prepares an arm's sources for draws that don't depend on the row.
 
-    In-batch negatives become config.batch - 1 draws from the fitted pairs, so no column
-    is the row's own and the number of draws is that of training.
+    In-batch negatives become config.batch - 1 draws from the training pairs, so no
+    column is the row's own and the number of draws is that of training.
 
     Args:
       config: the arm.
       pool: what the sources draw from.
-      sources: default those of the config; another may say a wrong log q.
+      sources: default those of the config; others may report a wrong log q.
 
     Raises:
       ValueError: the loss needs vectors, so it has no gradient by scores alone.
@@ -158,14 +155,10 @@ def probed_arm(
     for source, state in zip(sources, states, strict=True):
         draws = source.draws(state, pool, config.batch)
         own: Literal["id", "none"] = "id" if source.own == "id" else "none"
-        ready.append(source._replace(own=own, draws=_always(draws)))
+        ready.append(source._replace(own=own, draws=lambda *_, draws=draws: draws))
     trainable = {n: jnp.float32(v) for n, v in loss.trainable.items()}
     items = {"items": jnp.float32(len(pool.counts))}
     return ProbedArm(config, tuple(ready), states, {**hyper, **items, **trainable})
-
-
-def _always(draws: Float[Array, ""]) -> Callable[..., Float[Array, ""]]:
-    return lambda state, pool, batch_size: draws
 
 
 def draw_rows(
@@ -182,10 +175,10 @@ def draw_rows(
     Args:
       key: of this draw.
       arm: made by ``probed_arm``.
-      pairs: the fitted pairs, from which in-batch negatives are drawn one by one.
+      pairs: of the training part, from which in-batch negatives are drawn one by one.
       positive: of each row.
       pool: what the sources draw from.
-      shared: one draw for all rows, as in a batch; else each row its own.
+      shared: one draw for all rows, as in a batch; else one per row.
       leave_own_out: draw anew what is the row's positive.
     """
     out = []
@@ -261,6 +254,6 @@ def score_gradient(
 def full_gradient(
     scores: Float[Array, "b i"], positive: Int[Array, " b"]
 ) -> Float[Array, "b i"]:
-    """d/ds of the exact softmax: softmax(s_b)_i - [i is the positive]."""
+    """d/ds of the full softmax: softmax(s_b)_i - [i is the positive]."""
     own = jax.nn.one_hot(positive, scores.shape[1], dtype=scores.dtype)
     return jax.nn.softmax(scores, axis=1) - own

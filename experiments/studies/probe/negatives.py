@@ -45,27 +45,17 @@ class SourceSample(NamedTuple):
     positive_score: float
     above: float
 
-    @property
-    def distinct(self) -> int:
-        """How many different items the epoch's draws hold."""
-        return int((self.counts > 0).sum())
-
 
 def band_shares(
     draws: Int[ndarray, " i"], counts: Int[ndarray, " i"]
 ) -> Float[ndarray, "3"]:
-    """Shares of head, torso and tail (by fitted clicks) among an item's draws.
+    """Shares of head, torso and tail (by clicks) among draws [i] per item.
 
     >>> band_shares(np.array([2, 1, 1, 0, 0]), np.array([4, 2, 2, 1, 0])).tolist()
     [0.5, 0.5, 0.0]
     """
     each = np.bincount(bands(counts), weights=draws, minlength=len(BANDS))
     return np.asarray(each / max(draws.sum(), 1))
-
-
-def catalogue_shares(counts: Int[ndarray, " i"]) -> Float[ndarray, "3"]:
-    """Shares of head, torso and tail among the items of the catalogue."""
-    return band_shares(np.ones(len(counts), np.int64), counts)
 
 
 def drift(vectors: Float[ndarray, "t i d"], lag: int) -> Float[ndarray, " s"]:
@@ -121,13 +111,6 @@ def sample_sources(
     return samples
 
 
-def _rows_that_see(
-    keep: Float[Array, "b c"], ids: Int[Array, "..."]
-) -> Int[Array, "..."]:
-    """How many rows see each drawn id: one each, or all that keep a shared column."""
-    return (keep if ids.ndim == 2 else jnp.sum(keep, axis=0)).astype(jnp.int32)
-
-
 def _through_epoch(
     source: Source,
     model: Model,
@@ -157,8 +140,10 @@ def _through_epoch(
                 jnp.sum((score > own).astype(every.dtype) * keep),
             ]
         )
+        # A row of its own sees each id once, all rows that keep it see a shared one.
+        rows = keep if drawn.ids.ndim == 2 else jnp.sum(keep, axis=0)
         counts = jnp.zeros(items.shape[0], jnp.int32)
-        counts = counts.at[drawn.ids].add(_rows_that_see(keep, drawn.ids))
+        counts = counts.at[drawn.ids].add(rows.astype(jnp.int32))
         state = source.update(state, batch, items[batch.candidate], world.pool)
         return (state, at + 1), (counts, sums, jnp.sum(keep))
 
@@ -166,7 +151,7 @@ def _through_epoch(
 
 
 class Followed(NamedTuple):
-    """A run that was trained with its item vectors noted on the way.
+    """A trained run with snapshots of its item vectors.
 
     Attributes:
       params: the parameters by "untrained" and "trained".
@@ -180,11 +165,11 @@ class Followed(NamedTuple):
 def follow(
     run: Prepared, progress: Callable[[str], None] = lambda line: None
 ) -> Followed:
-    """Trains, with the item vectors noted on the way.
+    """Trains, with a snapshot of the item vectors every CHUNK steps.
 
     The steps are those of ``train``, but for an epoch's last few where CHUNK leaves a
-    tail; an epoch of fewer steps is one chunk. Items without a fitted click are left
-    out: no cache of positives holds them.
+    tail; an epoch of fewer steps is one chunk. Items without a click in the training
+    part are left out: no cache of positives holds them.
 
     Args:
       run: the run.
