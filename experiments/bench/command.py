@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from experiments.bench.cost import run_catalogue, run_cost, run_full_softmax
-from experiments.bench.results import BenchmarkResult, Target, save_result, write_page
+from experiments.bench.results import BenchmarkResult, page_of, save_result
 from experiments.bench.setting import PEERS, Setting
 from experiments.bench.speed import (
     run_evaluation,
@@ -16,6 +16,7 @@ from experiments.bench.speed import (
     run_training,
 )
 from experiments.folders import writable
+from research.files import replace
 from research.types import InputError, choose
 
 BENCHMARKS: dict[str, Callable[[Setting], BenchmarkResult]] = {
@@ -58,11 +59,13 @@ class Bench:
             for run in chosen or BENCHMARKS.values():
                 result = run(setting)
                 print(f"wrote {save_result(result, folder)}")
-                print(*map(_line, result.targets), sep="\n")
-        print(f"wrote {write_page(folder, tuple(BENCHMARKS))}")
+                for target in result.targets:
+                    measured = (
+                        f"{target.seen:.3g}"
+                        if target.met is not None
+                        else "not measured"
+                    )
+                    print(f"  {target.what}: {measured} ({target.requirement()} asked)")
+        page = page_of(folder, tuple(BENCHMARKS)).encode()
+        print(f"wrote {replace(folder / 'README.md', page)}")
         return 0
-
-
-def _line(target: Target) -> str:
-    measured = "not measured" if target.seen is None else f"{target.seen:.3g}"
-    return f"  {target.what}: {measured} ({target.requirement()} asked)"

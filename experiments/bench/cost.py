@@ -36,10 +36,10 @@ def run_cost(setting: Setting) -> BenchmarkResult:
     if setting.quick:
         small = {"batch": 32, "draws": 8}
         cases = [Case("arms", n, {**ARMS[n], **small}) for n in ("in-batch", "bpr")]
-        rows = _measured(setting, work.dataset, work.made, cases)
+        rows = _measured(setting, work.dataset, work.synthetic, cases)
     else:
         cases = [*arm_cases(), *_growth()]
-        rows = _measured(setting, work.dataset, work.made, cases)
+        rows = _measured(setting, work.dataset, work.synthetic, cases)
         for items in CATALOGUES:
             world = f"6038x{items}x76"
             rows += _measured(setting, world, True, _catalogue(items))
@@ -109,10 +109,10 @@ def _catalogue(items: int) -> list[Case]:
 
 
 def _measured(
-    setting: Setting, dataset: str, made: bool, cases: list[Case]
+    setting: Setting, dataset: str, synthetic: bool, cases: list[Case]
 ) -> list[Row]:
     request = {
-        **{"task": "cost", "dataset": dataset, "made": made},
+        **{"task": "cost", "dataset": dataset, "synthetic": synthetic},
         **{"data_dir": setting.data_dir, "cases": [case.changes for case in cases]},
         **{"steps": 2 if setting.quick else 10, "repeats": 1 if setting.quick else 3},
     }
@@ -223,7 +223,7 @@ def _side(
     return ours(
         setting,
         {
-            **{"task": "train", "dataset": world, "made": True, "data_dir": None},
+            **{"task": "train", "dataset": world, "synthetic": True, "data_dir": None},
             **{"batch": batch, "steps": steps, "changes": changes},
         },
     )

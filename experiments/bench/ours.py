@@ -127,11 +127,11 @@ def rank_portions(request: dict[str, Any]) -> Answers:
     fold = _fold(request, RANKING)
     with np.load(request["work"]) as file:
         users, items = file["users"], file["items"]
-    run, seen = prepare(Config(), fold), seen_items_of(fold)
+    run, seen_items = prepare(Config(), fold), seen_items_of(fold)
 
     def once() -> dict[str, float]:
         clock = time.perf_counter()
-        top_k(users, items, None, *seen, k=max(KS))
+        top_k(users, items, None, *seen_items, k=max(KS))
         ranked = time.perf_counter()
         summary(score(run, scorer_of(run, users, items)))
         return {"rank": ranked - clock, "metrics": time.perf_counter() - ranked}
@@ -285,7 +285,7 @@ def train_steps(request: dict[str, Any]) -> Answers:
 
 
 def _fold(request: dict[str, Any], phase: str = TRAINING) -> Fold:
-    where = request["dataset"], request["made"], request["data_dir"]
+    where = request["dataset"], request["synthetic"], request["data_dir"]
     return work_of(*where, phase).fold
 
 

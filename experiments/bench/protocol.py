@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -78,11 +79,15 @@ class Failed(Exception):
 
 
 class Turns(NamedTuple):
-    """A side's answers: about getting ready, about each portion, at its end."""
+    """A side's answers: about getting ready, about each portion, at its end.
+
+    seconds [1 + portions] are the wall time of each answer, start-up included.
+    """
 
     ready: dict[str, Any]
     portions: list[dict[str, Any]]
     end: dict[str, Any]
+    seconds: list[float]
 
 
 class Here:
@@ -204,19 +209,24 @@ def take_turns(
     """
     started: dict[str, Side] = {}
     answers: dict[str, list[dict[str, Any]]] = {name: [] for name in sides}
+    seconds: dict[str, list[float]] = {name: [] for name in sides}
     reasons: dict[str, str] = {}
     for turn in range(1 + repeats):
         for name, start in sides.items():
             if name in reasons:
                 continue
+            clock = time.perf_counter()
             if turn == 0:
                 started[name] = start()
             try:
                 answers[name].append(started[name].ask())
+                seconds[name].append(time.perf_counter() - clock)
             except Failed as error:
                 reasons[name] = str(error)
     ends = {name: side.close() for name, side in started.items()}
     return {
-        name: reasons[name] if name in reasons else Turns(each[0], each[1:], ends[name])
+        name: reasons[name]
+        if name in reasons
+        else Turns(each[0], each[1:], ends[name], seconds[name])
         for name, each in answers.items()
     }

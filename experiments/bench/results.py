@@ -141,18 +141,8 @@ def load_result(path: Path) -> BenchmarkResult:
     return BenchmarkResult(rows=rows, targets=targets, **content)
 
 
-def write_page(folder: Path, order: Sequence[str]) -> Path:
-    """Writes FOLDER/README.md from the benchmarks' files that lie there."""
-    return replace(folder / "README.md", page_of(folder, order).encode())
-
-
 def page_of(folder: Path, order: Sequence[str]) -> str:
-    """The page's text.
-
-    Args:
-      folder: of the files.
-      order: names of benchmarks; those without a file are left out.
-    """
+    """The page of the benchmarks in that order, without those that have no file."""
     paths = [folder / f"{name}.json" for name in order]
     results = [load_result(path) for path in paths if path.is_file()]
     return markdown_page(

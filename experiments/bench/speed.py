@@ -5,7 +5,6 @@ The benchmarks train (steps per second), loss, evaluation, and sweep: 12 tempera
 """
 
 import statistics
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -138,11 +137,11 @@ def run_losses(setting: Setting) -> BenchmarkResult:
     targets: list[Target] = []
     for batch in (32,) if setting.quick else BATCHES:
         case = f"batch {batch:,}"
-        side = {"this project": ours(setting, {**request, "batch": batch})}
-        repeats = 2 if setting.quick else LOSSES_REPEATS
-        turns = take_turns(side, repeats)["this project"]
-        if isinstance(turns, str):
-            rows.append(Row(case, "this project", note=f"failed: {turns}"))
+        start = ours(setting, {**request, "batch": batch})
+        try:
+            turns = _turns(start, 2 if setting.quick else LOSSES_REPEATS)
+        except Failed as error:
+            rows.append(Row(case, "this project", note=f"failed: {error}"))
             continue
         ready = turns.ready
         chosen = f"{ready['chosen']} (what training takes at this size)"
@@ -232,18 +231,6 @@ AT_ONCE = "this project, a seed's runs in one program"
 FITS = "TensorFlow Recommenders, a fit a run"
 
 
-class Timed(NamedTuple):
-    """Seconds until a side was ready, and of each answer after that."""
-
-    ready: float
-    runs: list[float]
-    answers: list[dict[str, Any]]
-
-    def whole(self, runs: int) -> float:
-        """Seconds of so many runs: all after the first take the median of theirs."""
-        return self.ready + self.runs[0] + (runs - 1) * statistics.median(self.runs[1:])
-
-
 Measured = tuple[float, dict[str, float], str]  # seconds, further numbers, a note
 
 
@@ -293,29 +280,39 @@ def run_sweep(setting: Setting) -> BenchmarkResult:
     return BenchmarkResult("sweep", about, tuple(rows), tuple(targets), summary)
 
 
+def _turns(start: Callable[[], Side], repeats: int) -> Turns:
+    turns = take_turns({"": start}, repeats)[""]
+    if isinstance(turns, str):
+        raise Failed(turns)
+    return turns
+
+
+def _whole(turns: Turns, runs: int) -> float:
+    """Seconds of so many runs: all after the first take the median of theirs."""
+    ready, first, *later = turns.seconds
+    return ready + first + (runs - 1) * statistics.median(later)
+
+
 def _one_by_one(start: Callable[[], Side], measured: int) -> Measured:
     """A side that does one run after the other."""
-    timed = _timed(start, measured)
-    later = statistics.median(timed.runs[1:])
-    more = {
-        "start-up s": timed.ready,
-        "first run s": timed.runs[0],
-        "later run s": later,
-    }
-    if "compiled" in timed.answers[0]:
-        compiled = sum(answer["compiled"] for answer in timed.answers[1:])
+    turns = _turns(start, measured)
+    ready, first, *later = turns.seconds
+    more = {"start-up s": ready, "first run s": first}
+    more["later run s"] = statistics.median(later)
+    if "compiled" in turns.portions[0]:
+        compiled = sum(portion["compiled"] for portion in turns.portions[1:])
         more["compilations after the first run"] = compiled
-    return timed.whole(RUNS), more, f"from {measured} runs"
+    return _whole(turns, RUNS), more, f"from {measured} runs"
 
 
 def _at_once(setting: Setting, request: dict[str, Any]) -> Measured:
     """All temperatures of a seed mapped over in one program (jax.vmap)."""
     epochs = 2 if setting.quick else 3
     start = ours(setting, {**request, "epochs": epochs, "task": "at once"})
-    timed = _timed(start, epochs)
+    turns = _turns(start, epochs)
     note = f"from {epochs} epochs of {len(TEMPERATURES)} runs"
-    whole = timed.whole(SEEDS * request["epochs"])
-    return whole, {"start-up s": timed.ready}, note
+    whole = _whole(turns, SEEDS * request["epochs"])
+    return whole, {"start-up s": turns.seconds[0]}, note
 
 
 def _engine(setting: Setting, work: Work, request: dict[str, Any]) -> Measured:
@@ -324,27 +321,11 @@ def _engine(setting: Setting, work: Work, request: dict[str, Any]) -> Measured:
     Raises:
       Failed: a run failed, or the data set isn't available.
     """
-    if work.made:
+    if work.synthetic:
         raise Failed("ml-100k isn't at hand")
-    timed = _timed(ours(setting, {**request, "task": "engine"}), 1)
-    (answer,) = timed.answers
+    turns = _turns(ours(setting, {**request, "task": "engine"}), 1)
+    (answer,) = turns.portions
     if answer["failed"]:
         raise Failed(answer["failed"][0])
     note = f"all runs, {answer['workers']} workers; evaluated and written too"
-    return timed.ready + timed.runs[0], {"start-up s": timed.ready}, note
-
-
-def _timed(start: Callable[[], Side], times: int) -> Timed:
-    clock = time.perf_counter()
-    side = start()
-    try:
-        side.ask()
-        ready = time.perf_counter() - clock
-        runs, answers = [], []
-        for _ in range(times):
-            clock = time.perf_counter()
-            answers.append(side.ask())
-            runs.append(time.perf_counter() - clock)
-    finally:
-        side.close()
-    return Timed(ready, runs, answers)
+    return sum(turns.seconds), {"start-up s": turns.seconds[0]}, note

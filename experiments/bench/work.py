@@ -51,20 +51,24 @@ class Work(NamedTuple):
     """
 
     dataset: str
-    made: bool
+    synthetic: bool
     fold: Fold
     place: str | None = None
 
     def request(self) -> dict[str, Any]:
         """The part of a side's request by which it reads the same data."""
-        return {"dataset": self.dataset, "made": self.made, "data_dir": self.place}
+        return {
+            "dataset": self.dataset,
+            "synthetic": self.synthetic,
+            "data_dir": self.place,
+        }
 
     def summary(self) -> dict[str, Any]:
         """The data's name and sizes, for readers."""
         fitted = self.fold.fitted
-        synthetic = f"synthetic data set in place of {self.dataset}"
+        stand_in = f"synthetic data set in place of {self.dataset}"
         return {
-            "data": synthetic if self.made else self.dataset,
+            "data": stand_in if self.synthetic else self.dataset,
             "users": fitted.n_users,
             "items": fitted.n_items,
             "examples": len(fitted.item),
@@ -102,22 +106,22 @@ def find_work(dataset: str, data_dir: str | None, phase: str = TRAINING) -> Work
 
 
 def work_of(
-    dataset: str, made: bool, data_dir: str | None, phase: str = TRAINING
+    dataset: str, synthetic: bool, data_dir: str | None, phase: str = TRAINING
 ) -> Work:
     """That data set, or the synthetic one in its place.
 
     Args:
       dataset: its name; of a synthetic one also USERSxITEMSxEACH.
-      made: whether it is synthetic.
+      synthetic: whether it is synthetic.
       data_dir: as on the command line.
       phase: TRAINING or RANKING.
     """
-    if made:
+    if synthetic:
         users, items, each = SIZES.get(dataset) or map(int, dataset.split("x"))
-        return Work(dataset, made, made_fold(make_synthetic(users, items), each))
+        return Work(dataset, synthetic, made_fold(make_synthetic(users, items), each))
     split, fit_on = PHASES[phase]
     config = Config(dataset=dataset, split=split, fit_on=fit_on)
-    return Work(dataset, made, fold_of(config, data_dir), data_dir)
+    return Work(dataset, synthetic, fold_of(config, data_dir), data_dir)
 
 
 def save_arrays(work: Work, batches: tuple[int, ...], path: Path) -> Path:

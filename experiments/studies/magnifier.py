@@ -38,12 +38,12 @@ from experiments.studies.probe.bias import make_point
 from experiments.studies.probe.estimators import draw_rows, probed_arm, score_gradient
 from experiments.studies.probe.negatives import follow
 from research.config import Config
-from research.negatives.source import Batch, Pool
 from research.prepare import prepare
 from research.report.intervals import over_seeds
 from research.report.pages import QUICK, interval_text, markdown_page, markdown_table
 from research.report.pictures import SPARE_COLOURS, STYLE, Drawing, above, blank
 from research.report.records import load_stored, study_header
+from research.train.world import World
 
 NAME = "magnifier"
 MODELS = ("untrained", "trained")
@@ -58,8 +58,7 @@ def measured_share(
     config: Config,
     cosines: Float[Array, "b i"],
     positive: Int[Array, " b"],
-    pairs: Batch,
-    pool: Pool,
+    world: World,
     ks: Sequence[int],
 ) -> Float[Array, "b k"]:
     """The share of the gradient on a row's negatives that the k hardest get.
@@ -68,15 +67,14 @@ def measured_share(
       config: the arm; its negatives are the whole catalogue.
       cosines: of each row with each item, before the temperature.
       positive: the item of each row.
-      pairs: the pairs of the training part.
-      pool: the catalogue.
+      world: the training part's pairs and the catalogue.
       ks: numbers of hardest negatives, by score.
     """
-    probed = probed_arm(config, pool)
-    ids = draw_rows(jax.random.key(config.seed), probed, pairs, positive, pool)
+    probed, key = probed_arm(config, world.pool), jax.random.key(config.seed)
+    ids = draw_rows(key, probed, world.pairs, positive, world.pool)
     scores = cosines / config.temperature
-    pushed = jnp.abs(score_gradient(probed, scores, positive, ids, pool))
-    return _of_the_hardest(pushed, cosines, positive, ks)
+    weight = jnp.abs(score_gradient(probed, scores, positive, ids, world.pool))
+    return _of_the_hardest(weight, cosines, positive, ks)
 
 
 def formula_share(
@@ -281,9 +279,7 @@ def _shares(
         shares = []
         for value in temperatures:
             at = dataclasses.replace(config, temperature=value)
-            measured = measured_share(
-                at, cosines, positive, world.pairs, world.pool, KS
-            )
+            measured = measured_share(at, cosines, positive, world, KS)
             closed = formula_share(cosines, positive, value, KS)
             shares.append(jnp.stack([measured.mean(axis=0), closed.mean(axis=0)]))
         out[name] = np.stack([np.asarray(s) for s in shares], axis=1)

@@ -126,7 +126,9 @@ def test_sides_take_turns_and_one_that_fails_stops_nobody():
 
     answers = take_turns({"a": side("a", 9), "b": side("b", 2), "c": side("c", 0)}, 3)
     assert order == ["a", "b", "a", "b", "a", "a"]
-    assert answers["a"] == Turns({"n": 0}, [{"n": 1}, {"n": 2}, {"n": 3}], {})
+    turns = answers["a"]
+    assert turns == Turns({"n": 0}, [{"n": 1}, {"n": 2}, {"n": 3}], {}, turns.seconds)
+    assert len(turns.seconds) == 4
     assert answers["b"] == answers["c"] == "no more"
 
 
@@ -224,7 +226,7 @@ def test_a_side_is_told_where_the_data_were_found(monkeypatch, tmp_path):
 
     monkeypatch.setattr("experiments.bench.work.fold_of", fold_of)
     request = find_work("ml-100k", str(tmp_path)).request()
-    assert request == {"dataset": "ml-100k", "made": False, "data_dir": None}
+    assert request == {"dataset": "ml-100k", "synthetic": False, "data_dir": None}
     assert find_work("ml-1m", str(tmp_path)).request()["data_dir"] == str(tmp_path)
 
 

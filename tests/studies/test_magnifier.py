@@ -34,7 +34,7 @@ def test_what_autodiff_measures_is_what_the_formula_says(world, temperature):
     cosines = jnp.asarray(np.random.default_rng(0).uniform(-1, 1, (6, items)))
     positive = jnp.array([0, 1, 2, 3, 4, 5])
     config = dataclasses.replace(arm("full-softmax"), temperature=temperature)
-    measured = measured_share(config, cosines, positive, world.pairs, world.pool, KS)
+    measured = measured_share(config, cosines, positive, world, KS)
     closed = formula_share(cosines, positive, temperature, KS)
     np.testing.assert_allclose(measured, closed, rtol=1e-4)
 

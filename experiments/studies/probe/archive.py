@@ -69,7 +69,7 @@ class Archive(NamedTuple):
       enumerated: on the 6 items.
       negatives: a sample of each source, by model and source.
       counts: clicks of the items in the training part.
-      drifts: of the item vectors, see ``Followed``.
+      drifts: of the item vectors, see ``follow``.
     """
 
     header: dict[str, Any]

@@ -128,19 +128,20 @@ def _through_epoch(
         users = model.serve_users(params, world, batch.query, batch.position)
         every = users @ items.T
         wide = jnp.broadcast_to(drawn.ids, (index.shape[0], drawn.ids.shape[-1]))
-        own = jnp.take_along_axis(every, batch.candidate[:, None], axis=1)
+        positive = jnp.take_along_axis(every, batch.candidate[:, None], axis=1)
         score = jnp.take_along_axis(every, wide, axis=1)
         keep = wide != batch.candidate[:, None]
-        kept = jnp.ones_like(drawn.ids, bool) if drawn.kept is None else drawn.kept
-        keep = (keep & jnp.broadcast_to(kept, wide.shape)).astype(every.dtype)
+        if drawn.kept is not None:
+            keep = keep & jnp.broadcast_to(drawn.kept, wide.shape)
+        keep = keep.astype(every.dtype)
         sums = jnp.stack(
             [
                 jnp.sum(score * keep),
-                jnp.sum(own),
-                jnp.sum((score > own).astype(every.dtype) * keep),
+                jnp.sum(positive),
+                jnp.sum((score > positive).astype(every.dtype) * keep),
             ]
         )
-        # A row of its own sees each id once, all rows that keep it see a shared one.
+        # An id drawn for one row counts once, a shared one for each row that keeps it.
         rows = keep if drawn.ids.ndim == 2 else jnp.sum(keep, axis=0)
         counts = jnp.zeros(items.shape[0], jnp.int32)
         counts = counts.at[drawn.ids].add(rows.astype(jnp.int32))
@@ -150,21 +151,9 @@ def _through_epoch(
     return jax.lax.scan(step, (state, jnp.int32(0)), batches)[1]
 
 
-class Followed(NamedTuple):
-    """A trained run with snapshots of its item vectors.
-
-    Attributes:
-      params: the parameters by "untrained" and "trained".
-      drifts: by lag in steps, the steps and how far item vectors moved within the lag.
-    """
-
-    params: dict[str, Params]
-    drifts: Drifts
-
-
 def follow(
     run: Prepared, progress: Callable[[str], None] = lambda line: None
-) -> Followed:
+) -> tuple[dict[str, Params], Drifts]:
     """Trains, with a snapshot of the item vectors every CHUNK steps.
 
     The steps are those of ``train``, but for an epoch's last few where CHUNK leaves a
@@ -174,6 +163,10 @@ def follow(
     Args:
       run: the run.
       progress: called with a line per epoch.
+
+    Returns:
+      the parameters by "untrained" and "trained"; by lag in steps, the steps and how
+      far item vectors moved within the lag.
     """
     config, fold, model, (world, sizes) = run.config, run.fold, run.model, run.world
     state = init_state(run, world, sizes)
@@ -195,5 +188,4 @@ def follow(
         for lag in LAGS
         if lag < len(vectors)
     }
-    params = {"untrained": before, "trained": state.params}
-    return Followed(params, drifts)
+    return {"untrained": before, "trained": state.params}, drifts
