@@ -1,13 +1,17 @@
-"""The benchmark cost: what a step of each arm takes, and how that grows."""
+"""What a step takes: of each arm, and as batch, negatives and catalogue grow.
+
+The benchmarks cost, catalogue and full-softmax-memory.
+"""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from experiments.arms import ARMS
-from experiments.bench.found import Found, Row
 from experiments.bench.ours import PLAIN
+from experiments.bench.protocol import Failed, Side, Turns, take_turns
+from experiments.bench.results import BenchmarkResult, Row, Target, side_row
 from experiments.bench.setting import Setting, ours
-from experiments.bench.sides import Failed
 from research.config import structure
 
 BATCH, DRAWS = 1024, 1024
@@ -26,16 +30,16 @@ class Case(NamedTuple):
     note: str = ""
 
 
-def run_cost(setting: Setting) -> Found:
-    """Every arm at equal numbers of negatives, then how some of them grow."""
+def run_cost(setting: Setting) -> BenchmarkResult:
+    """Measures every arm at equal numbers of negatives, then how some of them grow."""
     work = setting.work("ml-1m")
     if setting.quick:
         small = {"batch": 32, "draws": 8}
         cases = [Case("arms", n, {**ARMS[n], **small}) for n in ("in-batch", "bpr")]
-        rows = _measured(setting, work.dataset, work.made, cases)
+        rows = _measured(setting, work.dataset, work.synthetic, cases)
     else:
         cases = [*arm_cases(), *_growth()]
-        rows = _measured(setting, work.dataset, work.made, cases)
+        rows = _measured(setting, work.dataset, work.synthetic, cases)
         for items in CATALOGUES:
             world = f"6038x{items}x76"
             rows += _measured(setting, world, True, _catalogue(items))
@@ -47,7 +51,7 @@ def run_cost(setting: Setting) -> Found:
         "row. Arms that only change features or layers are left out, and temperatures "
         "that move stand with in-batch negatives alone."
     )
-    return Found("cost", about, tuple(rows), (), setting.told(work))
+    return BenchmarkResult("cost", about, tuple(rows), (), setting.summary(work))
 
 
 def arm_cases() -> list[Case]:
@@ -70,53 +74,57 @@ def arm_cases() -> list[Case]:
 
 
 def _growth() -> list[Case]:
-    found = []
-    for arm in ("in-batch+logq", "uniform-softmax", "full-softmax"):
-        for batch in (512, 1024, 2048, 4096):
-            changes = {**ARMS[arm], "batch": batch}
-            found.append(Case(f"growth with the batch: {arm}", f"{batch:,}", changes))
-    for arm, numbers in (
-        ("uniform-softmax", (256, 1024, 4096, 16384)),
-        ("pointwise-sigmoid", (1, 8, 64, 512)),
-    ):
-        for draws in numbers:
-            changes = {**ARMS[arm], "batch": BATCH, "draws": draws}
-            group = f"growth with the negatives: {arm}"
-            found.append(Case(group, f"{draws:,}", changes))
-    return found
+    batches = [
+        Case(f"growth with the batch: {arm}", f"{n:,}", {**ARMS[arm], "batch": n})
+        for arm in ("in-batch+logq", "uniform-softmax", "full-softmax")
+        for n in (512, 1024, 2048, 4096)
+    ]
+    return batches + [
+        Case(
+            f"growth with the negatives: {arm}",
+            f"{draws:,}",
+            {**ARMS[arm], "batch": BATCH, "draws": draws},
+        )
+        for arm, numbers in (
+            ("uniform-softmax", (256, 1024, 4096, 16384)),
+            ("pointwise-sigmoid", (1, 8, 64, 512)),
+        )
+        for draws in numbers
+    ]
 
 
 def _catalogue(items: int) -> list[Case]:
-    arms = {
-        "in-batch+logq": {},
-        "in-batch+logq, lazy-adam": {"optimiser": "lazy-adam"},
-        "full-softmax": {},
-    }
     return [
         Case(
-            f"growth with the catalogue: {name}",
+            f"growth with the catalogue: {', '.join((arm, *changes.values()))}",
             f"{items:,}",
-            {**ARMS[name.partition(",")[0]], **changes, "batch": BATCH},
+            {**ARMS[arm], **changes, "batch": BATCH},
         )
-        for name, changes in arms.items()
+        for arm, changes in (
+            ("in-batch+logq", {}),
+            ("in-batch+logq", {"optimiser": "lazy-adam"}),
+            ("full-softmax", {}),
+        )
     ]
 
 
 def _measured(
-    setting: Setting, dataset: str, made: bool, cases: list[Case]
+    setting: Setting, dataset: str, synthetic: bool, cases: list[Case]
 ) -> list[Row]:
-    told = {
-        **{"task": "cost", "dataset": dataset, "made": made},
+    request = {
+        **{"task": "cost", "dataset": dataset, "synthetic": synthetic},
         **{"data_dir": setting.data_dir, "cases": [case.changes for case in cases]},
         **{"steps": 2 if setting.quick else 10, "repeats": 1 if setting.quick else 3},
     }
-    side = ours(setting, told)()
+    side = ours(setting, request)()
     rows: list[Row] = []
     try:
         side.ask()
         for case in cases:
-            rows.append(_row(case, side.ask()))
-            setting.say(f"cost: {case.group}, {case.name}: {_short(rows[-1])}")
+            rows.append(_case_row(case, side.ask()))
+            median = rows[-1].median
+            short = rows[-1].note if median is None else f"{median:.1f} {rows[-1].unit}"
+            setting.say(f"cost: {case.group}, {case.name}: {short}")
     except Failed as error:
         left = cases[len(rows) :]
         rows += [Row(c.group, c.name, note=f"failed: {error}") for c in left]
@@ -125,11 +133,7 @@ def _measured(
     return rows
 
 
-def _short(row: Row) -> str:
-    return row.note if row.median is None else f"{row.median:.1f} {row.unit}"
-
-
-def _row(case: Case, answer: dict[str, Any]) -> Row:
+def _case_row(case: Case, answer: dict[str, Any]) -> Row:
     if "refused" in answer:
         return Row(case.group, case.name, note=f"not possible: {answer['refused']}")
     more = {"negatives a row": float(answer["negatives"])}
@@ -138,3 +142,101 @@ def _row(case: Case, answer: dict[str, Any]) -> Row:
             more[f"{name} MiB"] = held / 2**20
     values = tuple(1e3 * seconds for seconds in answer["seconds"])
     return Row(case.group, case.name, "ms/step", values, more, case.note)
+
+
+DENSE = "adamw"
+STEP_CASES = (
+    (1024, "lazy-adam"),
+    (1024, "rowwise-adagrad"),
+    (4096, "lazy-adam"),
+    (4096, "rowwise-adagrad"),
+    (1024, DENSE),
+)
+QUICK_CASES = ((64, "lazy-adam"),)
+# Users, items, clicks a user: as many clicks in both, so histories are as full.
+SMALL, LARGE = "6038x3533x20", "1000000x1000000x20"
+SHORT = "6038x1000000x76"
+TINY, SMALLER = "300x200x12", "300x400x12"
+GROWTH_ASKED, MEMORY_ASKED = 1.2, 1.5
+MEMORY = ("state", "step", "planned")
+REPEATS = 7
+
+
+def run_catalogue(setting: Setting) -> BenchmarkResult:
+    """Measures a step by each optimiser, with a small and with a large catalogue."""
+    rows: list[Row] = []
+    targets: list[Target] = []
+    for batch, optimiser in QUICK_CASES if setting.quick else STEP_CASES:
+        pair = _pair(setting, batch, optimiser)
+        rows += pair
+        setting.say(f"catalogue: batch {batch:,}, {optimiser} measured")
+        if optimiser != DENSE and not setting.quick:
+            low, high = (row.median for row in pair)
+            times = high / low if low and high else None
+            what = f"batch {batch:,}, {optimiser}: the large world over the small"
+            targets.append(Target(what, GROWTH_ASKED, False, times))
+    about = (
+        "A step of the work of the benchmark train on synthetic data sets of 20 clicks "
+        "a user. adamw moves every row in every step; the others move the rows that a "
+        "step touched."
+    )
+    summary = setting.summary()
+    return BenchmarkResult("catalogue", about, tuple(rows), tuple(targets), summary)
+
+
+def _pair(setting: Setting, batch: int, optimiser: str) -> list[Row]:
+    """The small data set and the large one, in turn."""
+    small, large = (TINY, SMALLER) if setting.quick else (SMALL, LARGE)
+    often = 60 * 1024 // max(batch, 1024)
+    steps = {small: often, large: 3 if optimiser == DENSE else often}
+    changes = {"optimiser": optimiser}
+    sides = {w: _side(setting, w, batch, n, changes) for w, n in steps.items()}
+    answers = take_turns(sides, 2 if setting.quick else REPEATS)
+    name = f"batch {batch:,}, {optimiser}"
+    return [_world_row(world, name, turns) for world, turns in answers.items()]
+
+
+def run_full_softmax(setting: Setting) -> BenchmarkResult:
+    """Measures the memory of a full softmax over a million items."""
+    world = TINY if setting.quick else SHORT
+    batch = 64 if setting.quick else 1024
+    side = _side(setting, world, batch, 1, {"negatives": ["catalogue"]})
+    row = _world_row(world, DENSE, take_turns({DENSE: side}, 2)[DENSE])
+    peak = row.more.get("step MiB")
+    target = Target(
+        "peak memory of a step beyond parameters and optimiser state",
+        *(MEMORY_ASKED, False, None if peak is None else peak / 1024, "GiB"),
+    )
+    about = (
+        "A step of the full softmax over all items, batch 1,024. The memory of a step "
+        "is by how much the resident memory rose while it ran; planned is what the "
+        "compiler set aside for it."
+    )
+    targets = () if setting.quick else (target,)
+    summary = setting.summary()
+    return BenchmarkResult("full-softmax-memory", about, (row,), targets, summary)
+
+
+def _side(
+    setting: Setting, world: str, batch: int, steps: int, changes: dict[str, Any]
+) -> Callable[[], Side]:
+    return ours(
+        setting,
+        {
+            **{"task": "train", "dataset": world, "synthetic": True, "data_dir": None},
+            **{"batch": batch, "steps": steps, "changes": changes},
+        },
+    )
+
+
+def _world_row(world: str, side: str, turns: Turns | str) -> Row:
+    users, items, _ = map(int, world.split("x"))
+    case = f"{users:,} users, {items:,} items"
+    row = side_row(
+        case, side, "ms/step", turns, lambda p: 1e3 * p["seconds"] / p["steps"]
+    )
+    if isinstance(turns, str):
+        return row
+    sizes = {f"{name} MiB": turns.ready[f"{name}_bytes"] for name in MEMORY}
+    sizes["process's peak MiB"] = turns.end.get("peak_bytes")
+    return row._replace(more={n: b / 2**20 for n, b in sizes.items() if b})

@@ -1,21 +1,30 @@
-"""This project's side: what it can be asked for."""
+"""This project's side: a task for each request that a benchmark makes."""
 
 import dataclasses
 import itertools
 import os
+import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import jax
+import jax.monitoring
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from experiments.bench.protocol import Answers, peak_bytes, serve
-from experiments.bench.sweep_side import at_once_portions, engine_portions, run_portions
-from experiments.bench.work import RANKING, TOWERS, changed, work_of
+from experiments.bench.protocol import (
+    COMPARED,
+    Answers,
+    peak_bytes,
+    portion_slices,
+    serve,
+)
+from experiments.bench.work import RANKING, TOWERS, TRAINING, changed, work_of
+from experiments.engine.local import RunStatus, cores, run_in_workers
+from experiments.plan import Run
 from experiments.runs import score
 from experiments.runs import serve as scorer_of
 from research import rng
@@ -32,7 +41,7 @@ from research.negatives.source import Pool
 from research.prepare import prepare
 from research.temperature.kinds import Temperature
 from research.towers.towers import normalise
-from research.train.loop import compiled_epoch
+from research.train.loop import compiled_epoch, train
 from research.train.run_state import init_state, refreshed, traced_values
 from research.types import Fold, InputError, Pairs
 
@@ -41,30 +50,30 @@ _STATUS = Path("/proc/self/status")
 
 
 def beyond(call: Callable[[], Any]) -> tuple[Any, int | None]:
-    """Calls, waits for the arrays, and tells the most that was held beyond the start.
+    """Calls, waits for the arrays, and measures the peak of memory beyond the start.
 
-    On a CPU that is resident memory, whose peak Linux can be told to forget; on an
-    accelerator what its allocator says.
+    On a CPU that is resident memory, whose peak Linux can reset; on an accelerator what
+    its allocator reports.
 
     Returns:
-      what the call returned; the bytes, None where the system doesn't tell.
+      what the call returned; the bytes, None where the system doesn't report them.
     """
-    before = _held(forget=True)
+    before = _held(reset=True)
     result = jax.block_until_ready(call())
-    after = _held(forget=False)
+    after = _held(reset=False)
     if before is None or after is None:
         return result, None
     return result, max(after[1] - before[0], 0)
 
 
-def _held(forget: bool) -> tuple[int, int] | None:
-    """Bytes held now, and at most since they were forgotten last."""
+def _held(reset: bool) -> tuple[int, int] | None:
+    """Bytes held now, and at most since the peak was reset last."""
     stats = jax.devices()[0].memory_stats()
     if stats is not None:
         return stats["bytes_in_use"], stats["peak_bytes_in_use"]
     try:
-        if forget:
-            peak_bytes()  # keeps what is about to be forgotten
+        if reset:
+            peak_bytes()  # keeps the peak that is about to be reset
             descriptor = os.open(_RESET, os.O_WRONLY)
             os.write(descriptor, b"5")
             os.close(descriptor)
@@ -74,9 +83,6 @@ def _held(forget: bool) -> tuple[int, int] | None:
     lines = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
     now, peak = (int(lines[name].split()[0]) * 1024 for name in ("VmRSS", "VmHWM"))
     return now, peak
-
-
-COMPARED = 5  # steps whose losses all sides tell
 
 
 def portions(config: Config, fold: Fold, steps: int) -> Answers:
@@ -92,16 +98,18 @@ def portions(config: Config, fold: Fold, steps: int) -> Answers:
     state = refreshed(run, init_state(run, world, sizes), world)  # as before an epoch
     hyper = traced_values(config)
     epoch_of: Any = compiled_epoch(structure(config))  # jit, which can be lowered
-    parts = _cycle(config, len(world.pairs.candidate), steps)
+    batches = epoch_batches(len(world.pairs.candidate), config.batch, config.seed, 1)
+    parts = (batches[steps_of] for steps_of in portion_slices(len(batches), steps))
     part = jax.block_until_ready((state, world)) and next(parts)
     clock = time.perf_counter()
     compiled = epoch_of.lower(state, part, hyper, world).compile()
     compile_seconds = time.perf_counter() - clock
-    planned, held = compiled.memory_analysis(), _bytes((state.params, state.optimiser))
-    (state, seen), step = beyond(lambda: compiled(state, part, hyper, world))
+    planned = compiled.memory_analysis()
+    held = sum(leaf.nbytes for leaf in jax.tree.leaves((state.params, state.optimiser)))
+    (state, diagnostics), step = beyond(lambda: compiled(state, part, hyper, world))
     yield {
         "compile_seconds": compile_seconds,
-        "losses": np.asarray(seen["loss"])[:COMPARED].tolist(),
+        "losses": np.asarray(diagnostics["loss"])[:COMPARED].tolist(),
         "state_bytes": held,
         "planned_bytes": None if planned is None else planned.temp_size_in_bytes,
         "step_bytes": step,
@@ -114,31 +122,16 @@ def portions(config: Config, fold: Fold, steps: int) -> Answers:
         yield {"seconds": time.perf_counter() - clock, "steps": len(part)}
 
 
-def _bytes(tree: Any) -> int:
-    return sum(leaf.nbytes for leaf in jax.tree.leaves(tree))
-
-
-def _cycle(config: Config, examples: int, steps: int) -> Iterator[np.ndarray]:
-    """Portions of the first epoch's batches, from its start again when it ends."""
-    batches = epoch_batches(examples, config.batch, config.seed, 1)
-    steps, at = min(steps, len(batches)), 0
-    while True:
-        if at + steps > len(batches):
-            at = 0
-        yield batches[at : at + steps]
-        at += steps
-
-
-def rank_portions(told: dict[str, Any]) -> Answers:
+def rank_portions(request: dict[str, Any]) -> Answers:
     """Seconds of the exact top 100 of all users, and of every metric of a report."""
-    fold = work_of(told["dataset"], told["made"], told["data_dir"], RANKING).fold
-    with np.load(told["work"]) as file:
+    fold = _fold(request, RANKING)
+    with np.load(request["work"]) as file:
         users, items = file["users"], file["items"]
-    run, seen = prepare(Config(), fold), seen_items_of(fold)
+    run, seen_items = prepare(Config(), fold), seen_items_of(fold)
 
     def once() -> dict[str, float]:
         clock = time.perf_counter()
-        top_k(users, items, None, *seen)
+        top_k(users, items, None, *seen_items)
         ranked = time.perf_counter()
         summary(score(run, scorer_of(run, users, items)))
         return {"rank": ranked - clock, "metrics": time.perf_counter() - ranked}
@@ -151,11 +144,10 @@ def rank_portions(told: dict[str, Any]) -> Answers:
 LARGE = 2048  # rows of the square product whose speed is called full
 
 
-def loss_portions(told: dict[str, Any]) -> Answers:
-    """Milliseconds of each form of the loss, one after the other, at a batch."""
-    config = dataclasses.replace(TOWERS, batch=told["batch"])
-    work = work_of(told["dataset"], told["made"], told["data_dir"])
-    world, _ = prepare(config, work.fold).world
+def loss_portions(request: dict[str, Any]) -> Answers:
+    """Seconds of each way to compute the loss, one after the other, at a batch."""
+    config = dataclasses.replace(TOWERS, batch=request["batch"])
+    world, _ = prepare(config, _fold(request)).world
     # The examples in steps of a prime, so that a batch isn't one user's.
     index = jnp.arange(config.batch, dtype=jnp.int32) * 7919
     index = index % len(world.pairs.candidate)
@@ -172,14 +164,14 @@ def loss_portions(told: dict[str, Any]) -> Answers:
     dense, blocked = (
         _gradient(config, batch, world.pool, plan) for plan in (WHOLE, in_blocks)
     )
-    forms: dict[str, tuple[Callable[..., Any], Array, Array]] = {
+    ways: dict[str, tuple[Callable[..., Any], Array, Array]] = {
         "dense": (dense, query, vectors),
         "blocked": (blocked, query, vectors),
         "products": (_products, query, vectors),
         "large": (jax.jit(jnp.matmul), square, square),
     }
     clock = time.perf_counter()
-    for run, left, right in forms.values():
+    for run, left, right in ways.values():
         jax.block_until_ready(run(left, right))
     chosen = choose_plan(
         config.batch,
@@ -194,12 +186,12 @@ def loss_portions(told: dict[str, Any]) -> Answers:
         "full_speed": flops / (2 * side**3),  # of the large product's time
     }
     while True:
-        found = {}
-        for name, (run, left, right) in forms.items():
+        seconds = {}
+        for name, (run, left, right) in ways.items():
             clock = time.perf_counter()
             jax.block_until_ready(run(left, right))
-            found[name] = time.perf_counter() - clock
-        yield found
+            seconds[name] = time.perf_counter() - clock
+        yield seconds
 
 
 def _gradient(
@@ -239,21 +231,23 @@ def _products(
 PLAIN = dataclasses.replace(TOWERS, logq=0.0, mask_same_item=False)
 
 
-def cost_portions(told: dict[str, Any]) -> Answers:
+def cost_portions(request: dict[str, Any]) -> Answers:
     """Seconds a step and bytes of each case in turn; or why it isn't possible."""
-    fold = work_of(told["dataset"], told["made"], told["data_dir"]).fold
+    fold = _fold(request)
     yield {}
-    for changes in told["cases"]:
+    for changes in request["cases"]:
         try:
             config = possible(changed(PLAIN, changes), fold)
         except InputError as error:
             yield {"refused": str(error)}
             continue
-        steps = 1 if _per_row(config) else told["steps"]
-        asked = itertools.islice(portions(config, fold, steps), 1 + told["repeats"])
-        ready, *found = asked
+        # Negatives drawn for each row make a step long.
+        per_row = ("uniform-per-row", "rank-band")
+        is_long = any(spec.partition(":")[0] in per_row for spec in config.negatives)
+        answers = portions(config, fold, 1 if is_long else request["steps"])
+        ready, *measured = itertools.islice(answers, 1 + request["repeats"])
         yield {
-            "seconds": [portion["seconds"] / portion["steps"] for portion in found],
+            "seconds": [portion["seconds"] / portion["steps"] for portion in measured],
             "negatives": negatives_of(config, fold.fitted.n_items),
             **{n: ready[n] for n in ("planned_bytes", "state_bytes")},
         }
@@ -292,17 +286,88 @@ def possible(config: Config, fold: Fold) -> Config:
     return prepare(config, fold).config
 
 
-def _per_row(config: Config) -> bool:
-    """Whether each row has columns of its own, so that a step is long."""
-    named = ("uniform-per-row", "rank-band")
-    return any(spec.partition(":")[0] in named for spec in config.negatives)
-
-
-def train_steps(told: dict[str, Any]) -> Answers:
+def train_steps(request: dict[str, Any]) -> Answers:
     """Steps of training on the work, a portion at a time."""
-    work = work_of(told["dataset"], told["made"], told["data_dir"])
-    config = changed(TOWERS, {"batch": told["batch"], **told["changes"]})
-    yield from portions(config, work.fold, told["steps"])
+    config = changed(TOWERS, {"batch": request["batch"], **request["changes"]})
+    yield from portions(config, _fold(request), request["steps"])
+
+
+def _fold(request: dict[str, Any], phase: str = TRAINING) -> Fold:
+    where = request["dataset"], request["synthetic"], request["data_dir"]
+    return work_of(*where, phase).fold
+
+
+COMPILED = "/jax/core/compile/backend_compile_duration"
+
+
+def _swept(request: dict[str, Any]) -> list[Config]:
+    """A config for each temperature and seed."""
+    base = dataclasses.replace(
+        TOWERS, dataset="ml-100k", batch=request["batch"], epochs=request["epochs"]
+    )
+    return [
+        dataclasses.replace(base, temperature=temperature, seed=seed)
+        for seed in range(request["seeds"])
+        for temperature in request["temperatures"]
+    ]
+
+
+def run_portions(request: dict[str, Any]) -> Answers:
+    """A run each time; compiled counts the compilations that it took."""
+    compiled: list[float] = []
+
+    def count(event: str, duration_secs: float, **_: Any) -> None:
+        if event == COMPILED:
+            compiled.append(duration_secs)
+
+    jax.monitoring.register_event_duration_secs_listener(count)
+    fold = _fold(request, RANKING)
+    yield {}
+    for config in _swept(request):
+        before = len(compiled)
+        train(config, fold)
+        yield {"compiled": len(compiled) - before}
+
+
+def at_once_portions(request: dict[str, Any]) -> Answers:
+    """An epoch of all temperatures of a seed each time, in one program."""
+    fold = _fold(request, RANKING)
+    configs = _swept({**request, "seeds": 1})
+    runs = [prepare(config, fold) for config in configs]
+    world, sizes = runs[0].world
+    state = _stack([init_state(run, world, sizes) for run in runs])
+    hyper = _stack([traced_values(config) for config in configs])
+    epoch = compiled_epoch(structure(configs[0]), len(configs))
+    examples = len(world.pairs.candidate)
+    yield {}
+    for n in range(1, 1 + request["epochs"]):
+        batches = epoch_batches(examples, configs[0].batch, configs[0].seed, n)
+        stacked = np.stack([batches] * len(configs))
+        state, diagnostics = epoch(state, stacked, hyper, world)
+        yield {"loss": float(jax.block_until_ready(diagnostics["loss"]).mean())}
+
+
+def _stack(trees: list[Any]) -> Any:
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
+
+
+def engine_portions(request: dict[str, Any]) -> Answers:
+    """All runs at once, over a worker a core, evaluated and written as in any grid."""
+    yield {}
+    failed: list[str] = []
+
+    def finished(status: RunStatus) -> None:
+        if status.failed:
+            failed.append(status.line)
+
+    with tempfile.TemporaryDirectory() as scratch:
+        runs = [
+            Run(config, (0.0,), Path(scratch) / str(n), f"run {n}")
+            for n, config in enumerate(_swept(request))
+        ]
+        workers = len(cores())
+        run_in_workers(runs, request["data_dir"], finished, lambda line: None, workers)
+    yield {"failed": failed, "workers": workers}
 
 
 TASKS = {

@@ -1,14 +1,20 @@
-"""Steps a second on the same work: this project, PyTorch, TensorFlow Recommenders."""
+"""Speed on the same work: this project, PyTorch, TensorFlow Recommenders.
 
+The benchmarks train (steps per second), loss, evaluation, and sweep: 12 temperatures by
+3 seeds, from start-up to the last run.
+"""
+
+import statistics
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy import ndarray
 
-from experiments.bench.found import Found, Row, Target, ratio
-from experiments.bench.setting import Setting, alone, ours, peer
-from experiments.bench.sides import Failed, Turns, take_turns
+from experiments.bench.protocol import Failed, Side, Turns, take_turns
+from experiments.bench.results import BenchmarkResult, Row, Target, ratio, side_row
+from experiments.bench.setting import Setting, ours, peer
 from experiments.bench.work import RANKING, Work, save_arrays
 from research.files import write_arrays
 
@@ -17,7 +23,7 @@ REPEATS = 5
 
 
 class Player(NamedTuple):
-    """A side: its name, its module (none: this project), what else it is told.
+    """A side: its name, its module (none: this project), its part of the request.
 
     same is whether it moves by the rule of the first of its table, so that their losses
     can be compared.
@@ -25,7 +31,7 @@ class Player(NamedTuple):
 
     name: str
     module: str | None
-    told: dict[str, Any]
+    request: dict[str, Any]
     same: bool = True
 
 
@@ -50,38 +56,36 @@ ASKED = {
 }
 
 
-def run_training(setting: Setting) -> Found:
-    """Adam over everything, then each side's own optimiser of touched rows."""
+def run_training(setting: Setting) -> BenchmarkResult:
+    """Measures Adam over everything, then each side's own optimiser of touched rows."""
     work = setting.work("ml-1m")
     steps = {64: 4} if setting.quick else STEPS
     path = save_arrays(work, tuple(steps), setting.scratch / "work.npz")
+    kinds = {"dense Adam": DENSE} | ({} if setting.quick else {"rows touched": SPARSE})
     rows: list[Row] = []
     targets: list[Target] = []
-    about_setting = setting.told(work)
+    summary = setting.summary(work)
     for at, (batch, n) in enumerate(steps.items()):
-        told = {"task": "train", "work": str(path), "batch": batch, "steps": n}
-        kinds: dict[str, tuple[Player, ...]] = {"dense Adam": DENSE}
-        if not setting.quick:
-            kinds["rows touched"] = SPARSE
+        request = {"task": "train", "work": str(path), "batch": batch, "steps": n}
         for kind, players in kinds.items():
             case = f"batch {batch:,}, {kind}"
             sides = {
-                player.name: _start(setting, work, player, told)
+                player.name: _start(setting, work, player, request)
                 for player in players
                 if player.module is None or setting.peers is not None
             }
-            found = take_turns(sides, 2 if setting.quick else REPEATS)
+            answers = take_turns(sides, 2 if setting.quick else REPEATS)
             same = {player.name for player in players if player.same}
-            for name, turns in found.items():
-                reference = found[players[0].name] if name in same else ""
-                rows.append(row_of(case, name, turns, reference))
+            for name, turns in answers.items():
+                reference = answers[players[0].name] if name in same else ""
+                rows.append(_training_row(case, name, turns, reference))
                 if isinstance(turns, Turns):
-                    about_setting["packages"] |= turns.ready["versions"]
+                    summary["packages"] |= turns.ready["versions"]
             if not setting.quick:
                 for side, other, asked in ASKED[kind]:
-                    seen = ratio(tuple(rows), case, side.name, other.name)
+                    times = ratio(rows, case, side.name, other.name)
                     what = f"{case}: {side.name} over {other.name}"
-                    targets.append(Target(what, asked[at], True, seen))
+                    targets.append(Target(what, asked[at], True, times))
             setting.say(f"train: {case} measured")
     about = (
         "In-batch softmax with log q and the row's own item masked; user tower of an "
@@ -89,30 +93,34 @@ def run_training(setting: Setting) -> Found:
         "side starts from the same parameters and sees the same batches: loss apart is "
         "by how much the losses of the first 5 steps differ at most."
     )
-    return Found("train", about, tuple(rows), tuple(targets), about_setting)
+    return BenchmarkResult("train", about, tuple(rows), tuple(targets), summary)
 
 
-def _start(setting: Setting, work: Work, player: Player, told: dict[str, Any]) -> Any:
+def _start(
+    setting: Setting, work: Work, player: Player, request: dict[str, Any]
+) -> Callable[[], Side]:
     if player.module is not None:
-        return peer(setting, player.module, {**told, **player.told})
-    return ours(setting, {"changes": {}, **told, **work.told(), **player.told})
+        return peer(setting, player.module, {**request, **player.request})
+    return ours(setting, {"changes": {}, **request, **work.request(), **player.request})
 
 
-def row_of(case: str, side: str, turns: Turns | str, reference: Turns | str) -> Row:
-    """A side's row: steps a second, what getting ready took, memory.
+def _training_row(
+    case: str, side: str, turns: Turns | str, reference: Turns | str
+) -> Row:
+    """A side's row: steps per second, what getting ready took, memory.
 
     loss apart is by how much the losses of its first steps differ from the reference's.
     """
+    row = side_row(case, side, "steps/s", turns, lambda p: p["steps"] / p["seconds"])
     if isinstance(turns, str):
-        return Row(case, side, note=f"failed: {turns}")
+        return row
     more = {"ready s": turns.ready["compile_seconds"]}
     if "peak_bytes" in turns.end:
         more["peak MiB"] = turns.end["peak_bytes"] / 2**20
     if isinstance(reference, Turns):
         pairs = zip(turns.ready["losses"], reference.ready["losses"])
         more["loss apart"] = max(abs(a - b) for a, b in pairs)
-    values = tuple(p["steps"] / p["seconds"] for p in turns.portions)
-    return Row(case, side, "steps/s", values, more)
+    return row._replace(more=more)
 
 
 BATCHES = (1024, 4096, 8192)
@@ -121,40 +129,42 @@ LOSSES_REPEATS = 7
 FULL, AS_IS = "its three products, at full speed", "its three products, as they are"
 
 
-def run_losses(setting: Setting) -> Found:
-    """Each form at each batch."""
+def run_losses(setting: Setting) -> BenchmarkResult:
+    """Measures each way to compute the loss at each batch."""
     work = setting.work("ml-1m")
-    told: dict[str, Any] = {"task": "loss", **work.told()}
+    request: dict[str, Any] = {"task": "loss", **work.request()}
     rows: list[Row] = []
     targets: list[Target] = []
     for batch in (32,) if setting.quick else BATCHES:
         case = f"batch {batch:,}"
-        start = ours(setting, {**told, "batch": batch})
+        start = ours(setting, {**request, "batch": batch})
         try:
-            ready, portions, _ = alone(start, 2 if setting.quick else LOSSES_REPEATS)
+            turns = _turns(start, 2 if setting.quick else LOSSES_REPEATS)
         except Failed as error:
             rows.append(Row(case, "this project", note=f"failed: {error}"))
             continue
+        ready = turns.ready
         chosen = f"{ready['chosen']} (what training takes at this size)"
-        for name, form in (
+        for name, key in (
             *(("dense", "dense"), ("blocked", "blocked")),
             *((AS_IS, "products"), (FULL, "large")),
         ):
             factor = 1e3 * (ready["full_speed"] if name == FULL else 1.0)
-            values = tuple(portion[form] * factor for portion in portions)
-            side = chosen if name == ready["chosen"] else name
-            rows.append(Row(case, side, "ms", values))
+            values = tuple(portion[key] * factor for portion in turns.portions)
+            label = chosen if name == ready["chosen"] else name
+            rows.append(Row(case, label, "ms", values))
         if batch in LOSSES_ASKED:
-            seen = ratio(tuple(rows), case, chosen, FULL)
+            times = ratio(rows, case, chosen, FULL)
             what = f"{case}: {ready['chosen']} loss over {FULL}"
-            targets.append(Target(what, LOSSES_ASKED[batch], False, seen))
+            targets.append(Target(what, LOSSES_ASKED[batch], False, times))
         setting.say(f"loss: {case} measured")
     about = (
         "In-batch softmax with log q and the row's own item masked, forward and "
         "backward to both sides' vectors of 64, without towers. Full speed is that of "
         "a product of two matrices of 2,048 rows and columns, measured in between."
     )
-    return Found("loss", about, tuple(rows), tuple(targets), setting.told(work))
+    summary = setting.summary(work)
+    return BenchmarkResult("loss", about, tuple(rows), tuple(targets), summary)
 
 
 EVALUATION_OURS = "this project, seen items removed"
@@ -165,18 +175,22 @@ DIM = 64
 EVALUATION_REPEATS = 7
 
 
-def run_evaluation(setting: Setting) -> Found:
-    """The sides in turns, on the same made vectors."""
+def run_evaluation(setting: Setting) -> BenchmarkResult:
+    """Measures the sides in turns, on the same random vectors."""
     work = setting.work("ml-1m", RANKING)
     path = _save_vectors(work, setting.scratch / "vectors.npz")
-    told: dict[str, Any] = {"task": "rank", "work": str(path)}
-    sides = {EVALUATION_OURS: ours(setting, {**told, **work.told()})}
+    request: dict[str, Any] = {"task": "rank", "work": str(path)}
+    sides = {EVALUATION_OURS: ours(setting, {**request, **work.request()})}
     if setting.peers is not None:
         for name, layer in ((STREAMING, "streaming"), (BRUTE, "brute-force")):
-            sides[name] = peer(setting, "tfrs_peer", {**told, "layer": layer})
-    found = take_turns(sides, 2 if setting.quick else EVALUATION_REPEATS)
-    rows = [_row(LISTS, name, turns, "rank") for name, turns in found.items()]
-    rows.append(_row(METRICS, "this project", found[EVALUATION_OURS], "metrics"))
+            sides[name] = peer(setting, "tfrs_peer", {**request, "layer": layer})
+    answers = take_turns(sides, 2 if setting.quick else EVALUATION_REPEATS)
+    rows = [
+        side_row(LISTS, name, "s", turns, lambda portion: portion["rank"])
+        for name, turns in answers.items()
+    ]
+    own = answers[EVALUATION_OURS]
+    rows.append(side_row(METRICS, "this project", "s", own, lambda p: p["metrics"]))
     about = (
         f"{len(work.fold.evaluated):,} users by {work.fold.fitted.n_items:,} items, "
         f"vectors of {DIM}. FactorizedTopK removes no seen item; it looks up one "
@@ -185,27 +199,133 @@ def run_evaluation(setting: Setting) -> Found:
     targets = []
     if not setting.quick:
         for other, asked in ((STREAMING, 4.0), (BRUTE, 1.5)):
-            seen = ratio(tuple(rows), LISTS, other, EVALUATION_OURS)
-            targets.append(Target(f"{other} over {EVALUATION_OURS}", asked, True, seen))
+            times = ratio(rows, LISTS, other, EVALUATION_OURS)
+            what = f"{other} over {EVALUATION_OURS}"
+            targets.append(Target(what, asked, True, times))
         targets.append(Target(METRICS, 2.0, False, rows[-1].median, "s"))
-    return Found("evaluation", about, tuple(rows), tuple(targets), setting.told(work))
+    summary = setting.summary(work)
+    return BenchmarkResult("evaluation", about, tuple(rows), tuple(targets), summary)
 
 
 def _save_vectors(work: Work, path: Path) -> Path:
-    """users [v, d] and items [i, d] of length 1, and an item held out a user [v]."""
+    """users [v, d] and items [i, d] of length 1, and an item held out per user [v]."""
     draw, fold = np.random.default_rng(0), work.fold
 
-    def made(rows: int) -> ndarray:
+    def unit_vectors(rows: int) -> ndarray:
         vectors = draw.standard_normal((rows, DIM)).astype(np.float32)
         return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
-    users, items = made(len(fold.evaluated)), made(fold.fitted.n_items)
+    users, items = unit_vectors(len(fold.evaluated)), unit_vectors(fold.fitted.n_items)
     held = fold.held_item[np.searchsorted(fold.held_user, fold.evaluated)]
     arrays = {"users": users, "items": items, "held": held}
     return write_arrays(path, arrays, level=0)
 
 
-def _row(case: str, side: str, turns: Turns | str, what: str) -> Row:
+TEMPERATURES = tuple(np.geomspace(0.05, 1.0, 12).round(3).tolist())
+SEEDS, EPOCHS, BATCH = 3, 20, 512
+RUNS = len(TEMPERATURES) * SEEDS
+SWEEP_ASKED = 2.5
+MEASURED = 4  # runs of a side that runs them one after the other
+ONE_PROCESS, ENGINE = "this project, one process", "this project, a worker a core"
+AT_ONCE = "this project, a seed's runs in one program"
+FITS = "TensorFlow Recommenders, a fit a run"
+
+
+Measured = tuple[float, dict[str, float], str]  # seconds, further numbers, a note
+
+
+def run_sweep(setting: Setting) -> BenchmarkResult:
+    """Measures a few runs of each side that goes one by one, all runs of the engine."""
+    work, quick = setting.work("ml-100k", RANKING), setting.quick
+    request = {
+        **work.request(),
+        **{"temperatures": TEMPERATURES, "seeds": SEEDS, "epochs": EPOCHS},
+        **({"batch": BATCH} if not quick else {"batch": 64, "epochs": 1}),
+    }
+    measured = 2 if quick else MEASURED
+    case = f"{RUNS} runs of {request['epochs']} epochs"
+    one_process = ours(setting, {**request, "task": "runs"})
+    measurements: dict[str, Callable[[], Measured]] = {
+        ONE_PROCESS: lambda: _one_by_one(one_process, measured),
+        AT_ONCE: lambda: _at_once(setting, request),
+    }
+    if not quick:
+        measurements[ENGINE] = lambda: _engine(setting, work, request)
+        if setting.peers is not None:
+            path = save_arrays(work, (BATCH,), setting.scratch / "sweep.npz")
+            fits = {**request, "task": "fits", "work": str(path)}
+            start = peer(setting, "tfrs_peer", fits)
+            measurements[FITS] = lambda: _one_by_one(start, measured)
+    rows = []
+    for side, measure in measurements.items():
+        try:
+            seconds, more, note = measure()
+            rows.append(Row(case, side, "s", (seconds,), more, note))
+        except Failed as error:
+            rows.append(Row(case, side, note=f"failed: {error}"))
+        setting.say(f"sweep: {side}: {'measured' if rows[-1].values else 'failed'}")
+    targets = [
+        Target(f"{case}: {FITS} over {side}", SWEEP_ASKED, True, times)
+        for side in (ONE_PROCESS, ENGINE)
+        for times in (ratio(rows, case, FITS, side),)
+        if not quick
+    ]
+    about = (
+        f"In-batch softmax with log q, {len(TEMPERATURES)} temperatures by {SEEDS} "
+        f"seeds, batch {request['batch']}, the towers of the benchmark train; wall "
+        f"time with start-up. Sides that go one by one did {measured} runs: start-up, "
+        f"plus the first run, plus {RUNS - 1} times the median of the others."
+    )
+    summary = setting.summary(work)
+    return BenchmarkResult("sweep", about, tuple(rows), tuple(targets), summary)
+
+
+def _turns(start: Callable[[], Side], repeats: int) -> Turns:
+    turns = take_turns({"": start}, repeats)[""]
     if isinstance(turns, str):
-        return Row(case, side, note=f"failed: {turns}")
-    return Row(case, side, "s", tuple(portion[what] for portion in turns.portions))
+        raise Failed(turns)
+    return turns
+
+
+def _whole(turns: Turns, runs: int) -> float:
+    """Seconds of so many runs: all after the first take the median of theirs."""
+    ready, first, *later = turns.seconds
+    return ready + first + (runs - 1) * statistics.median(later)
+
+
+def _one_by_one(start: Callable[[], Side], measured: int) -> Measured:
+    """A side that does one run after the other."""
+    turns = _turns(start, measured)
+    ready, first, *later = turns.seconds
+    more = {"start-up s": ready, "first run s": first}
+    more["later run s"] = statistics.median(later)
+    if "compiled" in turns.portions[0]:
+        compiled = sum(portion["compiled"] for portion in turns.portions[1:])
+        more["compilations after the first run"] = compiled
+    return _whole(turns, RUNS), more, f"from {measured} runs"
+
+
+def _at_once(setting: Setting, request: dict[str, Any]) -> Measured:
+    """All temperatures of a seed mapped over in one program (jax.vmap)."""
+    epochs = 2 if setting.quick else 3
+    start = ours(setting, {**request, "epochs": epochs, "task": "at once"})
+    turns = _turns(start, epochs)
+    note = f"from {epochs} epochs of {len(TEMPERATURES)} runs"
+    whole = _whole(turns, SEEDS * request["epochs"])
+    return whole, {"start-up s": turns.seconds[0]}, note
+
+
+def _engine(setting: Setting, work: Work, request: dict[str, Any]) -> Measured:
+    """The default engine, which does everything, evaluation included.
+
+    Raises:
+      Failed: a run failed, or the data set isn't available.
+    """
+    if work.synthetic:
+        raise Failed("ml-100k isn't at hand")
+    turns = _turns(ours(setting, {**request, "task": "engine"}), 1)
+    (answer,) = turns.portions
+    if answer["failed"]:
+        raise Failed(answer["failed"][0])
+    note = f"all runs, {answer['workers']} workers; evaluated and written too"
+    return sum(turns.seconds), {"start-up s": turns.seconds[0]}, note

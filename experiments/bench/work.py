@@ -39,32 +39,36 @@ MAIN = "ml-1m"
 # rankings are made on what reports are made on.
 TRAINING, RANKING = "training", "ranking"
 PHASES = {TRAINING: ("time", "train"), RANKING: ("ratio", "train+validation")}
-# Users, items and positives a user of the world that is made where the data are not
-# at hand: those of the data set.
+# Users, items and positives per user of the synthetic data set that stands in where
+# the data are not at hand: those of the data set.
 SIZES = {"ml-1m": (6038, 3533, 76), "ml-100k": (942, 1447, 52), "tiny": (300, 200, 12)}
 
 
 class Work(NamedTuple):
-    """The data of a comparison: a data set's name, whether it is made, the phase.
+    """The data of a comparison: a data set's name, whether it is synthetic, the phase.
 
     place is the folder that has it, None where it comes from the usual sources.
     """
 
     dataset: str
-    made: bool
+    synthetic: bool
     fold: Fold
     place: str | None = None
 
-    def told(self) -> dict[str, Any]:
-        """What a side is told, to read the same."""
-        return {"dataset": self.dataset, "made": self.made, "data_dir": self.place}
-
-    def about(self) -> dict[str, Any]:
-        """What a reader is told of it."""
-        fitted = self.fold.fitted
-        made = f"made world in place of {self.dataset}"
+    def request(self) -> dict[str, Any]:
+        """The part of a side's request by which it reads the same data."""
         return {
-            "data": made if self.made else self.dataset,
+            "dataset": self.dataset,
+            "synthetic": self.synthetic,
+            "data_dir": self.place,
+        }
+
+    def summary(self) -> dict[str, Any]:
+        """The data's name and sizes, for readers."""
+        fitted = self.fold.fitted
+        stand_in = f"synthetic data set in place of {self.dataset}"
+        return {
+            "data": stand_in if self.synthetic else self.dataset,
             "users": fitted.n_users,
             "items": fitted.n_items,
             "examples": len(fitted.item),
@@ -73,18 +77,18 @@ class Work(NamedTuple):
 
 def changed(base: Config, changes: dict[str, Any]) -> Config:
     """The config with changes that came as JSON, which has lists for tuples."""
-    told: dict[str, Any] = {
+    values: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in changes.items()
     }
-    return dataclasses.replace(base, **told)
+    return dataclasses.replace(base, **values)
 
 
 def find_work(dataset: str, data_dir: str | None, phase: str = TRAINING) -> Work:
-    """The data set where a source has it, else a made world of its size.
+    """The data set where a source has it, else a synthetic one of its size.
 
     Args:
-      dataset: ml-1m or ml-100k; tiny is always made.
+      dataset: ml-1m or ml-100k; tiny is always synthetic.
       data_dir: as on the command line; ml-1m must be in it, ml-100k may be elsewhere.
       phase: TRAINING or RANKING.
 
@@ -102,18 +106,22 @@ def find_work(dataset: str, data_dir: str | None, phase: str = TRAINING) -> Work
 
 
 def work_of(
-    dataset: str, made: bool, data_dir: str | None, phase: str = TRAINING
+    dataset: str, synthetic: bool, data_dir: str | None, phase: str = TRAINING
 ) -> Work:
-    """That data set, or the world made in its place.
+    """That data set, or the synthetic one in its place.
 
-    Where it is made, USERSxITEMSxEACH is a name too.
+    Args:
+      dataset: its name; of a synthetic one also USERSxITEMSxEACH.
+      synthetic: whether it is synthetic.
+      data_dir: as on the command line.
+      phase: TRAINING or RANKING.
     """
-    if made:
+    if synthetic:
         users, items, each = SIZES.get(dataset) or map(int, dataset.split("x"))
-        return Work(dataset, made, made_fold(make_synthetic(users, items), each))
+        return Work(dataset, synthetic, made_fold(make_synthetic(users, items), each))
     split, fit_on = PHASES[phase]
-    asked = Config(dataset=dataset, split=split, fit_on=fit_on)
-    return Work(dataset, made, fold_of(asked, data_dir), data_dir)
+    config = Config(dataset=dataset, split=split, fit_on=fit_on)
+    return Work(dataset, synthetic, fold_of(config, data_dir), data_dir)
 
 
 def save_arrays(work: Work, batches: tuple[int, ...], path: Path) -> Path:
@@ -151,10 +159,10 @@ def _histories(world: World) -> ndarray:
 
 
 def _parameters(params: dict[str, Any]) -> dict[str, ndarray]:
-    found = {f"{name}_table": np.asarray(t) for name, t in params["tables"].items()}
+    arrays = {f"{name}_table": np.asarray(t) for name, t in params["tables"].items()}
     for tower in ("user", "item"):
         (layers,) = params[tower]["params"].values()
         for n, name in enumerate(sorted(layers)):
-            found[f"{tower}_{n}_kernel"] = np.asarray(layers[name]["kernel"])
-            found[f"{tower}_{n}_bias"] = np.asarray(layers[name]["bias"])
-    return found
+            arrays[f"{tower}_{n}_kernel"] = np.asarray(layers[name]["kernel"])
+            arrays[f"{tower}_{n}_bias"] = np.asarray(layers[name]["bias"])
+    return arrays

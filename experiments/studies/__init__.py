@@ -4,20 +4,36 @@ Each is a module or a package of its own, named as the study, whose docstring sa
 question, the command and what to expect. It is imported only when the study runs.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from numpy import ndarray
+
+from experiments.folders import records_path
+from research.files import beside
 from research.registry import Registry, deferred
 from research.types import InputError
 
-__all__ = ["SIMULATED", "STUDIES", "Study", "StudyOptions"]
+if TYPE_CHECKING:  # names and questions need neither pandas nor matplotlib
+    import pandas as pd
+
+    from research.report.pictures import Drawing
+
+__all__ = [
+    "SIMULATED",
+    "STUDIES",
+    "Study",
+    "StudyOptions",
+    "save_study",
+    "write_report",
+]
 
 SIMULATED = "simulated"
 
 
 class StudyOptions(NamedTuple):
-    """What a study is run with; each takes the options it has a use for.
+    """The options of a study; each uses those that it needs.
 
     Attributes:
       out: the output folder.
@@ -65,7 +81,7 @@ class Study(NamedTuple):
         """How many seeds a run takes.
 
         Args:
-          seeds: what is asked for; default the study's own number.
+          seeds: the number asked for; default the study's own.
           quick: one seed, unless more are asked for.
 
         Raises:
@@ -98,8 +114,8 @@ STUDIES: Registry[Study] = Registry(
                 name="probe",
                 question="How much of the sampling bias does each correction leave?",
                 minutes="8",
-                run=deferred("experiments.studies.probe.run:run_probe"),
-                report=deferred("experiments.studies.probe.run:report_probe"),
+                run=deferred("experiments.studies.probe:run_probe"),
+                report=deferred("experiments.studies.probe:report_probe"),
             ),
             Study(
                 name="exposure",
@@ -121,3 +137,44 @@ STUDIES: Registry[Study] = Registry(
         )
     },
 )
+
+
+def save_study(
+    out: Path, header: Mapping[str, Any], arrays: Mapping[str, ndarray], **content: Any
+) -> Path:
+    """Writes a study's records under an output folder, and returns their path.
+
+    Args:
+      out: the output folder.
+      header: from ``study_header``.
+      arrays: what was measured.
+      content: JSON on the arrays, by further names beside the header.
+    """
+    from research.report.records import save_stored
+
+    path = records_path(out, header["dataset"], header["grid"])
+    return save_stored(path, header, arrays, **content)
+
+
+def write_report(
+    out: Path,
+    header: Mapping[str, Any],
+    texts: "Mapping[str, str | pd.DataFrame]",
+    drawings: "Mapping[str, Drawing]",
+) -> list[Path]:
+    """Writes a study's tables and figures under a folder, and returns their paths.
+
+    Args:
+      out: the folder.
+      header: of the records.
+      texts: the tables, by what follows the study's name in the file's (".csv").
+      drawings: likewise, without an ending ("-error").
+    """
+    from research.report.pages import write_texts
+    from research.report.pictures import save_figure
+
+    place = Path(header["dataset"], header["grid"])
+    written = write_texts(out / "tables" / place, texts)
+    for what, (figure, points) in drawings.items():
+        written += save_figure(figure, points, beside(out / "figures" / place, what))
+    return written

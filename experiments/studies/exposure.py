@@ -15,8 +15,9 @@ bias, and the uncorrected one to be ahead where exposure spreads more than quali
 
 import dataclasses
 import itertools
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -25,44 +26,59 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from experiments.arms import arm
-from experiments.studies import SIMULATED, STUDIES, StudyOptions
-from experiments.studies.files import save_study, write_report
+from experiments.studies import (
+    SIMULATED,
+    STUDIES,
+    StudyOptions,
+    save_study,
+    write_report,
+)
 from research.data.synthetic import Synthetic, made_fold, make_synthetic, relevance
 from research.report.intervals import over_seeds
-from research.report.pages import QUICK, csv_text, markdown_page, markdown_table
+from research.report.pages import QUICK, interval_text, markdown_page, markdown_table
 from research.report.pictures import STYLE, Drawing, above, blank
 from research.report.records import load_stored, study_header
 from research.train.loop import train
 
+NAME = "exposure"
+ARMS = ("in-batch", "in-batch+logq")
+SPREADS = (0.0, 0.25, 0.5, 0.75, 1.0)
+USERS, ITEMS, GROUPS, CLICKS, TOP = 600, 400, 40, 50, 20
+RECIPE: dict[str, Any] = {
+    "user_features": (),
+    "item_features": ("id",),
+    "dim": 32,
+    "user_hidden": (64,),
+    "item_hidden": (64,),
+    "batch": 256,
+    "epochs": 12,
+    "learning_rate": 3e-3,
+}
 
-class Phase(NamedTuple):
-    """recovered [arm, quality, exposure, seed] at the spreads of both; two arms.
 
-    The second arm is the corrected one.
+def phase_frame(
+    arms: Sequence[str], spreads: Sequence[float], shares: Float[ndarray, "a q e s"]
+) -> pd.DataFrame:
+    """One row per data set: both arms' means over seeds, and the paired gain.
+
+    Args:
+      arms: two names, the second of the corrected one.
+      spreads: of quality, and of exposure.
+      shares: of recovered items [arm, quality, exposure, seed].
     """
-
-    arms: tuple[str, ...]
-    spreads: tuple[float, ...]
-    recovered: Float[ndarray, "a q e s"]
-
-
-def phase_frame(phase: Phase) -> pd.DataFrame:
-    """One row per data set: both arms' means over seeds, and the paired gain."""
     lines = []
-    for q, quality in enumerate(phase.spreads):
-        for e, exposure in enumerate(phase.spreads):
-            plain, corrected = phase.recovered[:, q, e]
-            gain = over_seeds(corrected - plain)
-            line: dict[str, float] = {"quality": quality, "exposure": exposure}
-            line |= dict(zip(phase.arms, (plain.mean(), corrected.mean()), strict=True))
-            line |= {"gain": gain.mean, "gain_low": gain.low, "gain_high": gain.high}
-            lines.append(line | {"seeds": len(plain)})
+    for (q, quality), (e, exposure) in itertools.product(enumerate(spreads), repeat=2):
+        plain, corrected = shares[:, q, e]
+        gain = over_seeds(corrected - plain)
+        line: dict[str, float] = {"quality": quality, "exposure": exposure}
+        line |= dict(zip(arms, (plain.mean(), corrected.mean()), strict=True))
+        line |= {"gain": gain.mean, "gain_low": gain.low, "gain_high": gain.high}
+        lines.append(line | {"seeds": len(plain)})
     return pd.DataFrame(lines)
 
 
-def phase_figure(phase: Phase) -> Drawing:
+def phase_figure(frame: pd.DataFrame) -> Drawing:
     """Draws the gain of the corrected arm over both spreads, blue where it helps."""
-    frame = phase_frame(phase)
     gain = frame.pivot(index="quality", columns="exposure", values="gain")
     limit = float(np.abs(gain.to_numpy()).max())
     with matplotlib.rc_context(STYLE):
@@ -80,12 +96,12 @@ def phase_figure(phase: Phase) -> Drawing:
                     va="center",
                     color="white" if dark else "black",
                 )
-        ticks = [f"{value:g}" for value in phase.spreads]
+        ticks = [f"{value:g}" for value in gain.index]
         axes.set_xticks(range(len(ticks)), ticks)
         axes.set_yticks(range(len(ticks)), ticks)
         axes.set_xlabel("spread of exposure (Zipf exponent)")
         axes.set_ylabel("spread of quality (Zipf exponent)")
-        bar = figure.colorbar(image, ax=axes, label=f"gain of {phase.arms[1]}")
+        bar = figure.colorbar(image, ax=axes, label=f"gain of {frame.columns[3]}")
         bar.ax.set_xlabel(" ")
         best, worst = frame.loc[frame.gain.idxmax()], frame.loc[frame.gain.idxmin()]
         above(
@@ -98,43 +114,24 @@ def phase_figure(phase: Phase) -> Drawing:
     return Drawing(figure, frame)
 
 
-def phase_page(phase: Phase, frame: pd.DataFrame, quick: bool) -> str:
-    """The table in Markdown, one row per synthetic data set.
-
-    Args:
-      phase: what was measured.
-      frame: from ``phase_frame``.
-      quick: whether it was a quick run.
-    """
-    rows = []
-    for row in frame.to_dict("records"):
-        spreads = [f"{row[name]:g}" for name in ("quality", "exposure")]
-        means = [f"{row[name]:.3f}" for name in phase.arms]
-        gain = f"{row['gain']:+.3f} [{row['gain_low']:+.3f}, {row['gain_high']:+.3f}]"
-        rows.append([*spreads, *means, gain])
-    heads = ["quality", "exposure", *phase.arms, "gain [95 %]"]
+def phase_page(frame: pd.DataFrame, quick: bool) -> str:
+    """The table in Markdown, one row per synthetic data set."""
+    arms = frame.columns[2:4]
+    rows = [
+        [
+            *(f"{row[name]:g}" for name in ("quality", "exposure")),
+            *(f"{row[name]:.3f}" for name in arms),
+            interval_text(row["gain"], row["gain_low"], row["gain_high"], "+.3f"),
+        ]
+        for row in frame.to_dict("records")
+    ]
+    heads = ["quality", "exposure", *arms, "gain [95 %]"]
     about = (
         "Share of each user's 20 truly most relevant items among the 20 recommended, "
         "in made worlds; 95 % t intervals over seeds of the paired gain."
     )
     table = markdown_table(heads, rows, left=0)
     return markdown_page(STUDIES[NAME].question, about, table, QUICK if quick else "")
-
-
-NAME = "exposure"
-ARMS = ("in-batch", "in-batch+logq")
-SPREADS = (0.0, 0.25, 0.5, 0.75, 1.0)
-USERS, ITEMS, GROUPS, CLICKS, TOP = 600, 400, 40, 50, 20
-RECIPE: dict[str, Any] = {
-    "user_features": (),
-    "item_features": ("id",),
-    "dim": 32,
-    "user_hidden": (64,),
-    "item_hidden": (64,),
-    "batch": 256,
-    "epochs": 12,
-    "learning_rate": 3e-3,
-}
 
 
 def recovered(
@@ -190,10 +187,9 @@ def report_exposure(records: Path, out: Path) -> list[Path]:
     """
     header, _, arrays = load_stored(records)
     spreads = tuple(float(x) for x in arrays["spreads"])
-    phase = Phase(tuple(header["arms"]), spreads, arrays["recovered"].astype(float))
-    frame = phase_frame(phase)
-    texts = {".csv": csv_text(frame), ".md": phase_page(phase, frame, header["quick"])}
-    return write_report(out, header, texts, {"-gain": phase_figure(phase)})
+    frame = phase_frame(header["arms"], spreads, arrays["recovered"].astype(float))
+    texts = {".csv": frame, ".md": phase_page(frame, header["quick"])}
+    return write_report(out, header, texts, {"-gain": phase_figure(frame)})
 
 
 def _trained(name: str, world: Synthetic, seed: int, epochs: int | None) -> float:

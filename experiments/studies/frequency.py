@@ -14,6 +14,7 @@ lower (at rate 0.01: 0.14 with one, 0.05 with four, at step 20,000).
 """
 
 import itertools
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -28,12 +29,11 @@ from matplotlib.axes import Axes
 from scipy.optimize import brentq
 
 from experiments.folders import records_path
-from experiments.studies import SIMULATED, STUDIES, StudyOptions
-from experiments.studies.files import write_report
+from experiments.studies import SIMULATED, STUDIES, StudyOptions, write_report
 from research import rng
 from research.negatives.frequency import Estimate, at_least_one, init_estimate, observe
 from research.report.intervals import over_seeds
-from research.report.pages import QUICK, csv_text, markdown_page, markdown_table
+from research.report.pages import QUICK, interval_text, markdown_page, markdown_table
 from research.report.pictures import SPARE_COLOURS, STYLE, Drawing, blank
 from research.report.records import (
     RunResult,
@@ -89,10 +89,9 @@ def report_frequency(records: Path, out: Path) -> list[Path]:
     """
     header = read_header(records)
     frame = _table(load_records(records))
-    texts = {".csv": csv_text(frame), ".md": _markdown(frame, header)}
-    return write_report(
-        out, header, texts, {"-error": error_figure(frame, header["quick"])}
-    )
+    texts = {".csv": frame, ".md": _markdown(frame, header)}
+    drawings = {"-error": error_figure(frame, header["quick"])}
+    return write_report(out, header, texts, drawings)
 
 
 def simulate(hashes: int, rate: float, seed: int) -> dict[str, list[float]]:
@@ -130,11 +129,7 @@ def in_a_batch(weight: Float[np.ndarray, " i"], batch: int) -> Float[Array, " i"
     [0.5, 0.5, 0.0]
     """
     weight = weight * batch / weight.sum()  # so that t is of the order of 1
-
-    def excess(t: float) -> float:
-        return float(np.sum(-np.expm1(-weight * t)) - batch)
-
-    t = brentq(excess, 0.0, 1e3, xtol=1e-15)
+    t = brentq(lambda t: -np.expm1(-weight * t).sum() - batch, 0.0, 1e3, xtol=1e-15)
     return jnp.asarray(-np.expm1(-weight * t), jnp.float32)
 
 
@@ -165,9 +160,9 @@ def _run(
 
 
 def _table(rows: Sequence[RunResult]) -> pd.DataFrame:
-    cells: dict[tuple[float, ...], list[RunResult]] = {}
+    cells: dict[tuple[float, ...], list[RunResult]] = defaultdict(list)
     for row in rows:
-        cells.setdefault(tuple(row.swept[n] for n in SWEEP), []).append(row)
+        cells[tuple(row.swept[n] for n in SWEEP)].append(row)
     lines = []
     for values, runs in cells.items():
         curves = [run.history or {} for run in runs]
@@ -187,31 +182,28 @@ def _markdown(frame: pd.DataFrame, header: dict[str, Any]) -> str:
     ends = [last // 2, last]
     rows = []
     for values, cell in frame[frame.k.isin(ends)].groupby(list(SWEEP), sort=False):
-        errors = [
-            f"{row.mean:.4f} [{row.low:.4f}, {row.high:.4f}]"
-            for row in cell.itertuples(index=False)
-        ]
+        errors = (
+            interval_text(r.mean, r.low, r.high, ".4f") for r in cell.itertuples()
+        )
         rows.append([*(f"{value:g}" for value in values), *errors])
     heads = [*SWEEP, *(f"error at step {k:,}" for k in ends)]
     note = (
         f"Mean and 95 % t interval over {int(frame.seeds.max())} seeds; "
         f"results version {header['results_version']}."
     )
-    parts = [markdown_table(heads, rows), note]
-    return markdown_page(
-        STUDIES[NAME].question, *parts, QUICK if header["quick"] else ""
-    )
+    table, quick = markdown_table(heads, rows), QUICK if header["quick"] else ""
+    return markdown_page(STUDIES[NAME].question, table, note, quick)
 
 
 DASHES = ("solid", (0, (5, 2)), (0, (2, 1.5)), "dashdot")
 
 
-def error_figure(frame: pd.DataFrame, quick: bool = False) -> Drawing:
+def error_figure(frame: pd.DataFrame, quick: bool) -> Drawing:
     """Draws the error along the steps: by rate at one hash, by hashes at one rate.
 
     Args:
       frame: a long table with k as the step, and columns hashes and frequency_rate.
-      quick: said in the heading.
+      quick: whether the heading says that it was a quick run.
     """
     points = frame[[*SWEEP, "k", "mean", "low", "high"]]
     points = points.rename(columns={"k": "step", "mean": "error"})

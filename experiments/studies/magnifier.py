@@ -21,7 +21,6 @@ gradient at temperature 0.02, 20 % at 0.1 and 1.2 % at 1, where all weigh the sa
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -34,27 +33,32 @@ from numpy import ndarray
 
 from experiments.arms import arm
 from experiments.inputs import fold_of, ratings_of
-from experiments.studies import STUDIES, StudyOptions
-from experiments.studies.files import save_study, write_report
+from experiments.studies import STUDIES, StudyOptions, save_study, write_report
 from experiments.studies.probe.bias import make_point
 from experiments.studies.probe.estimators import draw_rows, probed_arm, score_gradient
 from experiments.studies.probe.negatives import follow
 from research.config import Config
-from research.negatives.source import Pool
 from research.prepare import prepare
 from research.report.intervals import over_seeds
-from research.report.pages import QUICK, csv_text, markdown_page, markdown_table
+from research.report.pages import QUICK, interval_text, markdown_page, markdown_table
 from research.report.pictures import SPARE_COLOURS, STYLE, Drawing, above, blank
 from research.report.records import load_stored, study_header
-from research.types import Pairs
+from research.train.world import World
+
+NAME = "magnifier"
+MODELS = ("untrained", "trained")
+TEMPERATURES = (0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0)
+QUICK_TEMPERATURES = (0.02, 0.1, 1.0)
+KS = (1, 10, 100)
+EPOCHS, ROWS = 10, 512
+QUICK_EPOCHS, QUICK_ROWS = 1, 64
 
 
 def measured_share(
     config: Config,
     cosines: Float[Array, "b i"],
     positive: Int[Array, " b"],
-    pairs: Pairs,
-    pool: Pool,
+    world: World,
     ks: Sequence[int],
 ) -> Float[Array, "b k"]:
     """The share of the gradient on a row's negatives that the k hardest get.
@@ -63,15 +67,14 @@ def measured_share(
       config: the arm; its negatives are the whole catalogue.
       cosines: of each row with each item, before the temperature.
       positive: the item of each row.
-      pairs: the fitted pairs.
-      pool: the catalogue.
+      world: the training part's pairs and the catalogue.
       ks: numbers of hardest negatives, by score.
     """
-    probed = probed_arm(config, pool)
-    ids = draw_rows(jax.random.key(config.seed), probed, pairs, positive, pool)
+    probed, key = probed_arm(config, world.pool), jax.random.key(config.seed)
+    ids = draw_rows(key, probed, world.pairs, positive, world.pool)
     scores = cosines / config.temperature
-    pushed = jnp.abs(score_gradient(probed, scores, positive, ids, pool))
-    return _of_the_hardest(pushed, cosines, positive, ks)
+    weight = jnp.abs(score_gradient(probed, scores, positive, ids, world.pool))
+    return _of_the_hardest(weight, cosines, positive, ks)
 
 
 def formula_share(
@@ -112,53 +115,55 @@ def _of_the_hardest(
 
 
 MARKERS = "os^"
+Shares = Float[ndarray, "m t k s"]
 
 
-class Magnifier(NamedTuple):
-    """Shares [model, temperature, k, seed], measured and by the formula."""
+def magnifier_frame(
+    temperatures: Sequence[float], ks: Sequence[int], measured: Shares, formula: Shares
+) -> pd.DataFrame:
+    """One row per model, temperature and k: mean over seeds, interval, formula.
 
-    models: tuple[str, ...]
-    temperatures: tuple[float, ...]
-    ks: tuple[int, ...]
-    measured: Float[ndarray, "m t k s"]
-    formula: Float[ndarray, "m t k s"]
+    Args:
+      temperatures: of the loss [t].
+      ks: numbers of hardest negatives [k].
+      measured: shares by autodiff [model, temperature, k, seed].
+      formula: shares by the formula, likewise.
+    """
+    return pd.DataFrame(
+        {
+            **{"model": model, "temperature": temperature, "k": k},
+            **over_seeds(measured[m, t, n])._asdict(),
+            "formula": float(formula[m, t, n].mean()),
+            "seeds": measured.shape[-1],
+        }
+        for m, model in enumerate(MODELS)
+        for t, temperature in enumerate(temperatures)
+        for n, k in enumerate(ks)
+    )
 
 
-def magnifier_frame(shares: Magnifier) -> pd.DataFrame:
-    """One row per model, temperature and k: mean over seeds, interval, formula."""
-    lines = []
-    for m, model in enumerate(shares.models):
-        for t, temperature in enumerate(shares.temperatures):
-            for n, k in enumerate(shares.ks):
-                line: dict[str, Any] = {"model": model, "temperature": temperature}
-                line |= {"k": k} | over_seeds(shares.measured[m, t, n])._asdict()
-                line |= {"formula": float(shares.formula[m, t, n].mean())}
-                lines.append(line | {"seeds": shares.measured.shape[-1]})
-    return pd.DataFrame(lines)
-
-
-def magnifier_figure(shares: Magnifier) -> Drawing:
+def magnifier_figure(frame: pd.DataFrame) -> Drawing:
     """Draws one panel per model: the formula as lines, what was measured as marks."""
-    frame = magnifier_frame(shares)
+    ks, temperatures = frame.k.unique(), frame.temperature
     with matplotlib.rc_context(STYLE):
-        figure, panels = blank(3.9, ncols=len(shares.models), sharey=True)
-        for model, axes in zip(shares.models, panels, strict=True):
-            _panel(axes, frame[frame.model == model], shares.ks)
+        figure, panels = blank(3.9, ncols=len(MODELS), sharey=True)
+        for model, axes in zip(MODELS, panels, strict=True):
+            _panel(axes, frame[frame.model == model], ks)
             axes.set_title(f"{model} model", loc="left")
         panels[0].set_ylabel("share of the gradient on negatives")
-        last = frame[(frame.model == shares.models[-1]) & (frame.k == shares.ks[1])]
+        last = frame[(frame.model == MODELS[-1]) & (frame.k == ks[1])]
         ends = last.sort_values("temperature")["mean"].to_numpy()
         above(
             figure,
-            f"After training, the {shares.ks[1]} hardest negatives get {ends[0]:.0%} "
-            f"of the gradient at {min(shares.temperatures):g}, {ends[-1]:.0%} at "
-            f"{max(shares.temperatures):g}\n(lines: the softmax's formula; marks: "
+            f"After training, the {ks[1]} hardest negatives get {ends[0]:.0%} "
+            f"of the gradient at {temperatures.min():g}, {ends[-1]:.0%} at "
+            f"{temperatures.max():g}\n(lines: the softmax's formula; marks: "
             "measured by autodiff)",
         )
     return Drawing(figure, frame)
 
 
-def _panel(axes: Axes, frame: pd.DataFrame, ks: tuple[int, ...]) -> None:
+def _panel(axes: Axes, frame: pd.DataFrame, ks: Sequence[int]) -> None:
     for n, k in enumerate(ks):
         curve = frame[frame.k == k].sort_values("temperature")
         colour = SPARE_COLOURS[n]
@@ -183,43 +188,30 @@ def _panel(axes: Axes, frame: pd.DataFrame, ks: tuple[int, ...]) -> None:
     axes.legend(frameon=False)
 
 
-def magnifier_page(shares: Magnifier, frame: pd.DataFrame, quick: bool) -> str:
+def magnifier_page(frame: pd.DataFrame, gap: float, quick: bool) -> str:
     """The table in Markdown, one row per temperature.
 
     Args:
-      shares: what was measured.
       frame: from ``magnifier_frame``.
+      gap: the largest difference of a measured share from the formula.
       quick: whether it was a quick run.
     """
-    gap = float(np.abs(shares.measured - shares.formula).max())
     rows = [
-        [f"{temperature:g}", *map(_cell, part.itertuples(index=False))]
+        [
+            f"{temperature:g}",
+            *(interval_text(r.mean, r.low, r.high, ".3f") for r in part.itertuples()),
+        ]
         for temperature, part in frame.groupby("temperature")
     ]
-    names = [f"{model}, hardest {k}" for model in shares.models for k in shares.ks]
+    names = [f"{model}, hardest {k}" for model in MODELS for k in frame.k.unique()]
     about = (
         "Share of the gradient on a row's negatives, the whole catalogue, that its "
-        f"hardest ones get. Mean and 95 % t interval over {shares.measured.shape[-1]} "
+        f"hardest ones get. Mean and 95 % t interval over {frame.seeds.max()} "
         "seeds; trained by full-softmax at 0.1. Measured and formula differ by at most "
         f"{gap:.1e}."
     )
     table = markdown_table(["temperature", *names], rows, left=0)
     return markdown_page(STUDIES[NAME].question, about, table, QUICK if quick else "")
-
-
-def _cell(row: Any) -> str:
-    if np.isnan(row.low):
-        return f"{row.mean:.3f}"
-    return f"{row.mean:.3f} [{row.low:.3f}, {row.high:.3f}]"
-
-
-NAME = "magnifier"
-MODELS = ("untrained", "trained")
-TEMPERATURES = (0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0)
-QUICK_TEMPERATURES = (0.02, 0.1, 1.0)
-KS = (1, 10, 100)
-EPOCHS, ROWS = 10, 512
-QUICK_EPOCHS, QUICK_ROWS = 1, 64
 
 
 def run_magnifier(options: StudyOptions) -> Path:
@@ -265,19 +257,12 @@ def report_magnifier(records: Path, out: Path) -> list[Path]:
       InputError: no such file, or of another RESULTS_VERSION.
     """
     header, _, arrays = load_stored(records)
-    shares = Magnifier(
-        models=MODELS,
-        temperatures=tuple(round(float(t), 6) for t in arrays["temperatures"]),
-        ks=KS,
-        measured=arrays["measured"].astype(float),
-        formula=arrays["formula"].astype(float),
-    )
-    frame = magnifier_frame(shares)
-    texts = {
-        ".csv": csv_text(frame),
-        ".md": magnifier_page(shares, frame, header["quick"]),
-    }
-    return write_report(out, header, texts, {"": magnifier_figure(shares)})
+    measured, formula = (arrays[name].astype(float) for name in ("measured", "formula"))
+    temperatures = [round(float(t), 6) for t in arrays["temperatures"]]
+    frame = magnifier_frame(temperatures, KS, measured, formula)
+    gap = float(np.abs(measured - formula).max())
+    texts = {".csv": frame, ".md": magnifier_page(frame, gap, header["quick"])}
+    return write_report(out, header, texts, {"": magnifier_figure(frame)})
 
 
 def _shares(
@@ -294,9 +279,7 @@ def _shares(
         shares = []
         for value in temperatures:
             at = dataclasses.replace(config, temperature=value)
-            measured = measured_share(
-                at, cosines, positive, world.pairs, world.pool, KS
-            )
+            measured = measured_share(at, cosines, positive, world, KS)
             closed = formula_share(cosines, positive, value, KS)
             shares.append(jnp.stack([measured.mean(axis=0), closed.mean(axis=0)]))
         out[name] = np.stack([np.asarray(s) for s in shares], axis=1)

@@ -13,11 +13,25 @@ import pytest
 
 from experiments.bench.command import BENCHMARKS
 from experiments.bench.cost import arm_cases
-from experiments.bench.found import Found, Row, Target, load_found, ratio, save_found
 from experiments.bench.ours import PLAIN, beyond, negatives_of, possible
-from experiments.bench.protocol import peak_bytes
-from experiments.bench.sides import Failed, Here, Process, Turns, take_turns
-from experiments.bench.tables import page_of
+from experiments.bench.protocol import (
+    Failed,
+    Here,
+    Process,
+    Turns,
+    peak_bytes,
+    portion_slices,
+    take_turns,
+)
+from experiments.bench.results import (
+    BenchmarkResult,
+    Row,
+    Target,
+    load_result,
+    page_of,
+    ratio,
+    save_result,
+)
 from experiments.bench.work import changed, find_work, save_arrays, work_of
 from research.types import InputError
 
@@ -41,12 +55,12 @@ def quick(out: Path, *only: str) -> Path:
 
 def complete(folder: Path, names: Iterable[str]) -> None:
     for name in names:
-        found = load_found(folder / f"{name}.json")
-        assert found.benchmark == name
-        assert found.setting["quick"]
-        assert found.setting["machine"]["cores"] >= 1
-        assert any(row.values for row in found.rows)
-        for row in found.rows:
+        result = load_result(folder / f"{name}.json")
+        assert result.benchmark == name
+        assert result.setting["quick"]
+        assert result.setting["machine"]["cores"] >= 1
+        assert any(row.values for row in result.rows)
+        for row in result.rows:
             assert all(np.isfinite(value) and value > 0 for value in row.values)
             assert row.values or row.note
     page = (folder / "README.md").read_text()
@@ -87,10 +101,10 @@ def test_a_file_says_what_was_asked_beside_what_was_seen(tmp_path):
         "machine": {"processor": "p", "cores": 2, "memory GiB": 1.0},
         "packages": {"jax": "0"},
     }
-    save_found(Found("train", "What.", ROWS, targets, setting), tmp_path)
-    told = json.loads((tmp_path / "train.json").read_text())
-    assert [row["median"] for row in told["rows"]] == [20.0, 5.0, None]
-    assert [target["met"] for target in told["targets"]] == [False, None]
+    save_result(BenchmarkResult("train", "What.", ROWS, targets, setting), tmp_path)
+    content = json.loads((tmp_path / "train.json").read_text())
+    assert [row["median"] for row in content["rows"]] == [20.0, 5.0, None]
+    assert [target["met"] for target in content["targets"]] == [False, None]
     page = page_of(tmp_path, ("train", "absent"))
     assert "| a | ours | 20 steps/s [10, 30] | 5 |  |" in page
     assert "| a | broken |  |  | failed: exit code 1 |" in page
@@ -99,21 +113,29 @@ def test_a_file_says_what_was_asked_beside_what_was_seen(tmp_path):
 
 
 def test_sides_take_turns_and_one_that_fails_stops_nobody():
-    asked = []
+    order = []
 
     def side(name, last):
         def answers():
             for n in range(last):
-                asked.append(name)
+                order.append(name)
                 yield {"n": n}
             raise Failed("no more")
 
         return lambda: Here(answers())
 
-    found = take_turns({"a": side("a", 9), "b": side("b", 2), "c": side("c", 0)}, 3)
-    assert asked == ["a", "b", "a", "b", "a", "a"]
-    assert found["a"] == Turns({"n": 0}, [{"n": 1}, {"n": 2}, {"n": 3}], {})
-    assert found["b"] == found["c"] == "no more"
+    answers = take_turns({"a": side("a", 9), "b": side("b", 2), "c": side("c", 0)}, 3)
+    assert order == ["a", "b", "a", "b", "a", "a"]
+    turns = answers["a"]
+    assert turns == Turns({"n": 0}, [{"n": 1}, {"n": 2}, {"n": 3}], {}, turns.seconds)
+    assert len(turns.seconds) == 4
+    assert answers["b"] == answers["c"] == "no more"
+
+
+def test_portions_begin_again_where_no_whole_one_is_left():
+    slices = portion_slices(7, 3, start=3)
+    assert [next(slices).start for _ in range(4)] == [3, 0, 3, 0]
+    assert next(portion_slices(2, 3)) == slice(0, 2)
 
 
 def test_a_process_that_dies_says_why():
@@ -138,8 +160,8 @@ def test_the_peers_see_the_examples_that_training_sees(tmp_path):
         assert (arrays["history"][at, len(before) :] == none).all()
     share = np.bincount(fitted.item, minlength=none) / n
     clicked = share > 0
-    given = np.exp(arrays["log_q"][clicked])
-    np.testing.assert_allclose(given, share[clicked], rtol=1e-5)
+    q = np.exp(arrays["log_q"][clicked])
+    np.testing.assert_allclose(q, share[clicked], rtol=1e-5)
     order = arrays["batches_64"]
     assert len(np.unique(order)) == order.size == n // 64 * 64
 
@@ -157,7 +179,7 @@ def test_peers_compile_and_use_nothing_of_jax(path, tmp_path):
 
 
 def test_every_arm_of_the_cost_table_can_be_run():
-    """But for the one that asks for titles, which a made world lacks."""
+    """But for the one that needs titles, which a synthetic data set lacks."""
     fold = work_of("6038x3533x2", True, None).fold
     cases, refused = arm_cases(), []
     for case in cases:
@@ -203,9 +225,9 @@ def test_a_side_is_told_where_the_data_were_found(monkeypatch, tmp_path):
         return fold
 
     monkeypatch.setattr("experiments.bench.work.fold_of", fold_of)
-    told = find_work("ml-100k", str(tmp_path)).told()
-    assert told == {"dataset": "ml-100k", "made": False, "data_dir": None}
-    assert find_work("ml-1m", str(tmp_path)).told()["data_dir"] == str(tmp_path)
+    request = find_work("ml-100k", str(tmp_path)).request()
+    assert request == {"dataset": "ml-100k", "synthetic": False, "data_dir": None}
+    assert find_work("ml-1m", str(tmp_path)).request()["data_dir"] == str(tmp_path)
 
 
 def test_a_folder_without_the_data_set_is_refused(tmp_path):

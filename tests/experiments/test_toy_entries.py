@@ -11,13 +11,17 @@ import pytest
 from experiments.grid import Grid
 from experiments.grids import GRIDS
 from experiments.lookup import find
-from experiments.studies import STUDIES, Study, StudyOptions
-from experiments.studies.files import save_study, write_report
+from experiments.studies import (
+    STUDIES,
+    Study,
+    StudyOptions,
+    save_study,
+    write_report,
+)
 from research.data import load
 from research.files import read_json
 from research.report.pages import (
     QUICK,
-    csv_text,
     markdown_page,
     markdown_table,
     read_table,
@@ -64,7 +68,7 @@ def report_toy(records: Path, out: Path) -> list[Path]:
     total = str(frame["counts"].sum())
     table = markdown_table(["items", "ratings"], [[str(len(frame)), total]])
     page = markdown_page("How many ratings?", table, QUICK if header["quick"] else "")
-    texts = {".csv": csv_text(frame), ".md": page}
+    texts = {".csv": frame, ".md": page}
     return write_report(out, header, texts, {"-items": Drawing(figure, frame)})
 
 

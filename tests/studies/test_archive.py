@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from experiments.folders import RESULTS_VERSION
-from experiments.studies.files import save_study
+from experiments.studies import save_study
+from experiments.studies.probe import report_probe
 from experiments.studies.probe.archive import (
     FAITHFUL,
     SMALL,
@@ -21,7 +22,6 @@ from experiments.studies.probe.bias import TARGETS, Probe
 from experiments.studies.probe.estimates import BiasEstimate, products
 from experiments.studies.probe.estimators import ESTIMATORS
 from experiments.studies.probe.negatives import SourceSample
-from experiments.studies.probe.run import report_probe
 from research.files import write_arrays
 from research.report.records import study_header
 from research.types import InputError

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from experiments.arms import arm as arm_of
+from experiments.studies.probe import ProbeRunner
 from experiments.studies.probe.archive import FAITHFUL, ZERO, Measurement
 from experiments.studies.probe.bias import (
     compile_error,
@@ -20,10 +21,10 @@ from experiments.studies.probe.bias import (
 )
 from experiments.studies.probe.estimates import estimate_bias
 from experiments.studies.probe.estimators import full_gradient, probed_arm
-from experiments.studies.probe.run import ProbeRunner
 from research.config import Config
 from research.losses import LOSSES
 from research.losses.entry import VECTORS
+from research.prepare import prepare
 from research.train.run_state import init_state
 from tests.world import made_fold
 

@@ -8,7 +8,6 @@ from experiments.studies.exposure import (
     GROUPS,
     ITEMS,
     USERS,
-    Phase,
     _trained,
     phase_frame,
     recovered,
@@ -42,8 +41,8 @@ def test_recovered_is_one_for_the_truth_and_the_chance_level_for_noise():
 
 
 def test_the_gain_is_paired_by_seed():
-    found = np.array([[[[0.1, 0.2, 0.3]]], [[[0.2, 0.3, 0.4]]]])
-    (row,) = phase_frame(Phase(("a", "b"), (0.0,), found)).to_dict("records")
+    shares = np.array([[[[0.1, 0.2, 0.3]]], [[[0.2, 0.3, 0.4]]]])
+    (row,) = phase_frame(("a", "b"), (0.0,), shares).to_dict("records")
     assert row["a"] == pytest.approx(0.2)
     assert row["gain"] == pytest.approx(0.1)
     assert row["gain_high"] - row["gain_low"] == pytest.approx(0, abs=1e-9)

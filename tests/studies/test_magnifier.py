@@ -9,7 +9,6 @@ import pytest
 from experiments.arms import arm
 from experiments.studies import StudyOptions
 from experiments.studies.magnifier import (
-    Magnifier,
     formula_share,
     magnifier_frame,
     measured_share,
@@ -35,7 +34,7 @@ def test_what_autodiff_measures_is_what_the_formula_says(world, temperature):
     cosines = jnp.asarray(np.random.default_rng(0).uniform(-1, 1, (6, items)))
     positive = jnp.array([0, 1, 2, 3, 4, 5])
     config = dataclasses.replace(arm("full-softmax"), temperature=temperature)
-    measured = measured_share(config, cosines, positive, world.pairs, world.pool, KS)
+    measured = measured_share(config, cosines, positive, world, KS)
     closed = formula_share(cosines, positive, temperature, KS)
     np.testing.assert_allclose(measured, closed, rtol=1e-4)
 
@@ -56,8 +55,7 @@ def test_the_positive_is_no_negative_however_high_it_scores():
 
 def test_the_frame_has_a_row_for_each_model_temperature_and_k():
     shares = np.arange(2 * 2 * 2 * 3).reshape(2, 2, 2, 3) / 24
-    found = Magnifier(("untrained", "trained"), (0.1, 1.0), KS, shares, shares / 2)
-    frame = magnifier_frame(found)
+    frame = magnifier_frame((0.1, 1.0), KS, shares, shares / 2)
     assert len(frame) == 8
     row = frame[(frame.model == "trained") & (frame.temperature == 0.1)].iloc[0]
     assert row["mean"] == pytest.approx(shares[1, 0, 0].mean())

@@ -1,10 +1,10 @@
 """The work in TensorFlow Recommenders, trained and evaluated as its tutorials advise.
 
-A tfrs.Model with the Retrieval task, sampling probabilities and accidental hits told to
-it, trained by Model.fit on a pipeline of batches that are at hand (what batch().cache()
-leaves after an epoch). Its rows reach the optimiser as IndexedSlices: Adam takes them
-to be dense, Adagrad touches only those rows. The file of the work is all that is read
-(the names are listed in experiments/bench/work.py).
+A tfrs.Model with the Retrieval task, which gets sampling probabilities and removes
+accidental hits, trained by Model.fit on a pipeline of batches in memory (what
+batch().cache() leaves after an epoch). Its rows reach the optimiser as IndexedSlices:
+Adam treats them as dense, Adagrad touches only those rows. It reads the file of the
+work alone (experiments/bench/work.py lists its arrays).
 """
 
 import os
@@ -15,13 +15,11 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
-from experiments.bench.protocol import Answers, serve
+from experiments.bench.protocol import COMPARED, Answers, portion_slices, serve
 
 os.environ["TF_USE_LEGACY_KERAS"] = "1"  # what TFRS is written for
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-
-COMPARED = 5
 K = 100
 
 
@@ -55,10 +53,10 @@ class TwoTower(tfrs.Model):
         there = tf.cast(inputs["history"] != self.none, tf.float32)[:, :, None]
         total = tf.reduce_sum(self.clicks(inputs["history"]) * there, axis=1)
         mean = tf.math.divide_no_nan(total, tf.reduce_sum(there, axis=1))
-        told = tf.concat([mean, self.user_table(inputs["user"])], axis=1)
+        features = tf.concat([mean, self.user_table(inputs["user"])], axis=1)
         row = self.item_table(item)
         return self.task(
-            tf.math.l2_normalize(self.user_tower(told), axis=1),
+            tf.math.l2_normalize(self.user_tower(features), axis=1),
             tf.math.l2_normalize(self.item_tower(row) + row, axis=1),
             candidate_sampling_probability=tf.gather(self.share, item),
             candidate_ids=item,
@@ -66,26 +64,22 @@ class TwoTower(tfrs.Model):
         )
 
 
-class Clock(tf.keras.callbacks.Callback):
+class _Clock(tf.keras.callbacks.Callback):
     """Times an epoch alone, without what fit does before it and after."""
 
-    seconds = 0.0
-
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Starts."""
         self._start = time.perf_counter()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Stops."""
         self.seconds = time.perf_counter() - self._start
 
 
-def train_steps(told: dict[str, Any]) -> Answers:
+def train_steps(request: dict[str, Any]) -> Answers:
     """Steps of training on the work, a portion at a time."""
-    work = dict(np.load(told["work"]))
+    work = dict(np.load(request["work"]))
     model = TwoTower(work, float(work["temperature"]))
-    model.compile(optimizer=_optimiser(told.get("sparse", False)))
-    order, steps = work[f"batches_{told['batch']}"], told["steps"]
+    model.compile(optimizer=_optimiser(request.get("sparse", False)))
+    order, steps = work[f"batches_{request['batch']}"], request["steps"]
     clock, losses = time.perf_counter(), []
     for index in order[:COMPARED]:
         portion = _pipeline(work, index[None])
@@ -101,32 +95,29 @@ def train_steps(told: dict[str, Any]) -> Answers:
             "tensorflow-recommenders": tfrs.__version__,
         },
     }
-    at = 0
-    while True:
-        at = 0 if at + steps > len(order) else at
-        portion, timer = _pipeline(work, order[at : at + steps]), Clock()
+    for part in portion_slices(len(order), steps):
+        portion, timer = _pipeline(work, order[part]), _Clock()
         model.fit(portion, verbose=0, callbacks=[timer])
-        yield {"seconds": timer.seconds, "steps": steps}
-        at += steps
+        yield {"seconds": timer.seconds, "steps": len(order[part])}
 
 
-def fits(told: dict[str, Any]) -> Answers:
+def fits(request: dict[str, Any]) -> Answers:
     """A model built, compiled and fitted for each temperature in turn."""
-    work = dict(np.load(told["work"]))
-    batches = _pipeline(work, work[f"batches_{told['batch']}"])
+    work = dict(np.load(request["work"]))
+    batches = _pipeline(work, work[f"batches_{request['batch']}"])
     yield {}
-    for temperature in told["temperatures"]:
+    for temperature in request["temperatures"]:
         model = TwoTower(work, temperature)
         model.compile(optimizer=_optimiser(False))
-        model.fit(batches, epochs=told["epochs"], verbose=0)
+        model.fit(batches, epochs=request["epochs"], verbose=0)
         yield {}
 
 
-def rank(told: dict[str, Any]) -> Answers:
+def rank(request: dict[str, Any]) -> Answers:
     """FactorizedTopK over all users: streaming, or over the layer BruteForce."""
-    vectors = dict(np.load(told["work"]))
+    vectors = dict(np.load(request["work"]))
     candidates = tf.data.Dataset.from_tensor_slices(vectors["items"]).batch(128)
-    if told["layer"] == "brute-force":
+    if request["layer"] == "brute-force":
         layer = tfrs.layers.factorized_top_k.BruteForce(k=K)
         candidates = layer.index_from_dataset(candidates)
     metric = tfrs.metrics.FactorizedTopK(candidates=candidates)

@@ -2,8 +2,8 @@
 
 As its documentation advises: embedding bags for the mean of a history, their rows of
 padding left out, sparse gradients for SparseAdam, cross-entropy over the logits, and
-the whole step's forward pass given to torch.compile. It reads the file of the work
-alone (the names are listed in experiments/bench/work.py).
+the forward pass of a whole step under torch.compile. It reads the file of the work
+alone (experiments/bench/work.py lists its arrays).
 """
 
 import time
@@ -14,9 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from experiments.bench.protocol import Answers, serve
-
-COMPARED = 5
+from experiments.bench.protocol import COMPARED, Answers, portion_slices, serve
 
 
 class TwoTower(nn.Module):
@@ -43,8 +41,8 @@ class TwoTower(nn.Module):
         self, user: torch.Tensor, history: torch.Tensor, item: torch.Tensor
     ) -> torch.Tensor:
         """Mean loss of the batch."""
-        told = torch.cat([self.history(history), self.user(user)], dim=1)
-        query = F.normalize(self.user_tower(told), dim=1)
+        features = torch.cat([self.history(history), self.user(user)], dim=1)
+        query = F.normalize(self.user_tower(features), dim=1)
         row = self.item(item)
         vectors = F.normalize(self.item_tower(row) + row, dim=1)
         logits = query @ vectors.T / self.temperature - self.log_q[item]
@@ -54,22 +52,22 @@ class TwoTower(nn.Module):
         return F.cross_entropy(logits, torch.arange(len(item)))
 
 
-def train_steps(told: dict[str, Any]) -> Answers:
+def train_steps(request: dict[str, Any]) -> Answers:
     """Steps of training on the work, a portion at a time."""
-    work = dict(np.load(told["work"]))
-    sparse, steps = told.get("sparse", False), told["steps"]
+    work = dict(np.load(request["work"]))
+    sparse, steps = request.get("sparse", False), request["steps"]
     model = TwoTower(work, sparse)
     optimisers = _optimisers(model, sparse)
-    forward = torch.compile(model) if told.get("compiled") else model
-    order = torch.tensor(work[f"batches_{told['batch']}"].astype(np.int64))
+    forward = torch.compile(model) if request.get("compiled") else model
+    order = torch.tensor(work[f"batches_{request['batch']}"].astype(np.int64))
     columns = [
         torch.tensor(work[name].astype(np.int64))
         for name in ("user", "history", "item")
     ]
 
-    def run(first: int, last: int) -> list[torch.Tensor]:
+    def run(part: slice) -> list[torch.Tensor]:
         losses = []
-        for index in order[first:last]:
+        for index in order[part]:
             loss = forward(*(column[index] for column in columns))
             for optimiser in optimisers:
                 optimiser.zero_grad(set_to_none=True)
@@ -80,21 +78,18 @@ def train_steps(told: dict[str, Any]) -> Answers:
         return losses
 
     clock = time.perf_counter()
-    losses = run(0, 1)
+    losses = run(slice(1))
     first = time.perf_counter() - clock
-    losses += run(1, steps)
+    losses += run(slice(1, steps))
     yield {
         "compile_seconds": first,
         "losses": [float(loss) for loss in losses[:COMPARED]],
         "versions": {"torch": torch.__version__},
     }
-    at = steps
-    while True:
-        at = 0 if at + steps > len(order) else at
+    for part in portion_slices(len(order), steps, start=steps):
         clock = time.perf_counter()
-        run(at, at + steps)
-        yield {"seconds": time.perf_counter() - clock, "steps": steps}
-        at += steps
+        done = run(part)
+        yield {"seconds": time.perf_counter() - clock, "steps": len(done)}
 
 
 def _mlp(work: dict[str, np.ndarray], tower: str) -> nn.Sequential:

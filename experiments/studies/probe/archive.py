@@ -1,4 +1,4 @@
-"""What the probe measured: as a file of records, as long tables, and as a page."""
+"""Results of the probe: as a file of records, as long tables, and as a page."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,7 +9,7 @@ import pandas as pd
 from jaxtyping import Int
 from numpy import ndarray
 
-from experiments.studies.files import save_study
+from experiments.studies import save_study
 from experiments.studies.probe.bias import TARGETS, Probe
 from experiments.studies.probe.estimates import BiasEstimate, Products, estimate_bias
 from experiments.studies.probe.estimators import ESTIMATORS
@@ -17,17 +17,18 @@ from experiments.studies.probe.negatives import (
     Drifts,
     SourceSample,
     band_shares,
-    catalogue_shares,
 )
-from research.report.pages import QUICK, markdown_page, markdown_table
+from research.report.pages import QUICK, markdown_page, markdown_table, number_text
 from research.report.records import load_stored
 from research.types import BANDS, InputError
 
-FAITHFUL = "faithful"  # fitted positives: is E[g] the gradient of the full softmax?
+FAITHFUL = "faithful"  # positives of the data: is E[g] the full softmax's gradient?
 ZERO = "zero at truth"  # positives from the model: is E[g] zero?
 SMALL = "6 items"
 PER_ROW = "per row"
 LIBRARY = "library"
+# Arrays of the first fields of Products, [measurement, target, ...], and their types.
+PRODUCTS = (("own", "<f4"), ("all", "<f4"), ("along", "<f4"), ("norm", "<f8"))
 
 
 class Measurement(NamedTuple):
@@ -36,7 +37,7 @@ class Measurement(NamedTuple):
     Attributes:
       world: "6 items" (enumerated) or the data set.
       model: "untrained", "trained", or "made" on the 6 items.
-      library: the catalogue: "fitted" (items with a fitted click) or "whole".
+      library: the catalogue: "fitted" (items clicked in the training part) or "whole".
       estimator: as in ESTIMATORS.
       masked: whether columns that hold the row's own positive are masked.
       drawn: "per row", or "shared" by all rows.
@@ -54,10 +55,9 @@ class Measurement(NamedTuple):
     question: str
 
     def columns(self) -> dict[str, Any]:
-        """Its columns in the tables, where the estimator is called a form."""
-        names = {"estimator": "form"}
-        values = {names.get(name, name): v for name, v in self._asdict().items()}
-        return {**values, "masked": "yes" if self.masked else "no"}
+        """Its columns in the tables, which call the estimator a form."""
+        values = self._asdict() | {"masked": "yes" if self.masked else "no"}
+        return {"form" if n == "estimator" else n: v for n, v in values.items()}
 
 
 class Archive(NamedTuple):
@@ -68,8 +68,8 @@ class Archive(NamedTuple):
       measured: from draws.
       enumerated: on the 6 items.
       negatives: a sample of each source, by model and source.
-      counts: fitted clicks of the items.
-      drifts: of the item vectors, see ``Followed``.
+      counts: clicks of the items in the training part.
+      drifts: of the item vectors, see ``follow``.
     """
 
     header: dict[str, Any]
@@ -85,33 +85,35 @@ def save_archive(out: Path, archive: Archive) -> Path:
     probes = [probe for _, probe in archive.measured]
     inner = [[probe.products[t] for t in TARGETS] for probe in probes]
     arrays = {
-        "own": np.array([[p.squared for p in row] for row in inner], "<f4"),
-        "all": np.array([[p.with_sum for p in row] for row in inner], "<f4"),
-        "along": np.array([[p.with_reference for p in row] for row in inner], "<f4"),
-        "norm": np.array([[p.norm for p in row] for row in inner], "<f8"),
+        name: np.array([[p[column] for p in row] for row in inner], kind)
+        for column, (name, kind) in enumerate(PRODUCTS)
+    }
+    arrays |= {
         "signed": np.array([probe.signed for probe in probes], "<f2"),
         "enumerated": np.array([tuple(e) for _, e in archive.enumerated], "<f8"),
         "counts": archive.counts.astype("<i4"),
     }
-    lines: list[list[Any]] = []
-    content: dict[str, Any] = {
-        "cells": [
-            [*cell, probe.products[TARGETS[0]].repeats]
-            for cell, probe in archive.measured
-        ],
-        "enumerated": [list(cell) for cell, _ in archive.enumerated],
-        "seen": lines,
-        "lags": sorted(archive.drifts),
-    }
-    for model, samples in archive.negatives.items():
-        for source, (counts, *numbers) in samples.items():
-            name = f"seen{len(lines)}"
+    samples: list[list[Any]] = []
+    for model, by_source in archive.negatives.items():
+        for source, (counts, *numbers) in by_source.items():
+            name = f"seen{len(samples)}"
             arrays[name] = counts.astype("<i4")
-            lines.append([model, source, name, *numbers])
+            samples.append([model, source, name, *numbers])
     for lag, (steps, drift) in archive.drifts.items():
         arrays[f"steps{lag}"] = np.asarray(steps, "<i4")
         arrays[f"drift{lag}"] = np.asarray(drift, "<f4")
-    return save_study(out, archive.header, arrays, content)
+    return save_study(
+        out,
+        archive.header,
+        arrays,
+        cells=[
+            [*cell, probe.products[TARGETS[0]].repeats]
+            for cell, probe in archive.measured
+        ],
+        enumerated=[list(cell) for cell, _ in archive.enumerated],
+        seen=samples,
+        lags=sorted(archive.drifts),
+    )
 
 
 def load_archive(path: Path) -> Archive:
@@ -120,7 +122,7 @@ def load_archive(path: Path) -> Archive:
     Raises:
       InputError: no such file, not the probe's, or of another RESULTS_VERSION.
     """
-    header, content, arrays = load_stored(path, "cells")
+    header, content, arrays = load_stored(path)
     try:
         negatives: dict[str, dict[str, SourceSample]] = {}
         for model, source, name, *numbers in content["seen"]:
@@ -150,15 +152,10 @@ def load_archive(path: Path) -> Archive:
 
 
 def _probe(arrays: Mapping[str, ndarray], n: int, repeats: int) -> Probe:
+    stored = [arrays[name][n].astype(np.float64) for name, _ in PRODUCTS]
     inner = {
-        target: Products(
-            squared=arrays["own"][n, t].astype(np.float64),
-            with_sum=arrays["all"][n, t].astype(np.float64),
-            with_reference=arrays["along"][n, t].astype(np.float64),
-            norm=float(arrays["norm"][n, t]),
-            repeats=repeats,
-        )
-        for t, target in enumerate(TARGETS)
+        target: Products._make((*vectors, float(norm), repeats))
+        for target, *vectors, norm in zip(TARGETS, *stored, strict=True)
     }
     return Probe(inner, arrays["signed"][n].astype(np.float64))
 
@@ -190,48 +187,40 @@ def decile_table(archive: Archive) -> pd.DataFrame:
     largest = max(cell.n for cell, _ in archive.measured)
     rows = []
     for cell, probe in archive.measured:
-        if cell.n != largest:
-            continue
-        errors = probe.signed.std(axis=0, ddof=1) / np.sqrt(len(probe.signed))
-        for n, (mean, error) in enumerate(zip(probe.signed.mean(axis=0), errors), 1):
-            rows.append({**cell.columns(), "decile": n, "signed": mean, "error": error})
+        if cell.n == largest:
+            means = probe.signed.mean(axis=0)
+            errors = probe.signed.std(axis=0, ddof=1) / np.sqrt(len(probe.signed))
+            rows += [
+                {**cell.columns(), "decile": n, "signed": mean, "error": error}
+                for n, (mean, error) in enumerate(zip(means, errors), 1)
+            ]
     return pd.DataFrame(rows)
 
 
 def negatives_table(archive: Archive) -> pd.DataFrame:
     """One row per model and source, the catalogue first: bands, items, scores."""
-    names = [f"share_{band}" for band in BANDS]
-    first = {
-        "model": "",
-        "source": LIBRARY,
-        **dict(zip(names, catalogue_shares(archive.counts))),
-        "distinct": len(archive.counts),
-    }
-    rows: list[dict[str, Any]] = [first]
+
+    def row(model: str, source: str, draws: ndarray) -> dict[str, Any]:
+        shares = zip(BANDS, band_shares(draws, archive.counts))
+        bands = {f"share_{band}": share for band, share in shares}
+        distinct = int((draws > 0).sum())
+        return {"model": model, "source": source, **bands, "distinct": distinct}
+
+    rows = [row("", LIBRARY, np.ones_like(archive.counts))]
     for model, samples in archive.negatives.items():
         for source, sample in samples.items():
-            rows.append(
-                {
-                    "model": model,
-                    "source": source,
-                    **dict(zip(names, band_shares(sample.counts, archive.counts))),
-                    "distinct": sample.distinct,
-                    "score": sample.score,
-                    "positive_score": sample.positive_score,
-                    "above": sample.above,
-                }
-            )
+            scores = sample._asdict()
+            rows.append(row(model, source, scores.pop("counts")) | scores)
     return pd.DataFrame(rows)
 
 
 def drift_table(archive: Archive) -> pd.DataFrame:
     """One row per lag and step: mean over items of the distance moved in the lag."""
-    rows = [
+    return pd.DataFrame(
         {"lag": lag, "step": int(step), "drift": float(value)}
         for lag, (steps, drift) in sorted(archive.drifts.items())
         for step, value in zip(steps, drift, strict=True)
-    ]
-    return pd.DataFrame(rows)
+    )
 
 
 def page(archive: Archive, bias: pd.DataFrame, negatives: pd.DataFrame) -> str:
@@ -281,8 +270,7 @@ def _at_n(rows: pd.DataFrame) -> str:
         last = by_key.get(("fitted", *keys[3]))
         lines.append(
             [
-                f"`{name}`",
-                "yes" if estimator.exact else "no",
+                *(f"`{name}`", "yes" if estimator.exact else "no"),
                 *(_bias(by_key.get(("fitted", *key))) for key in keys),
                 "-" if last is None else f"{100 * np.sqrt(last.variance):.1f}",
                 _bias(by_key.get(("whole", *keys[3]))),
@@ -308,16 +296,14 @@ def _against_n(rows: pd.DataFrame, what: str) -> str:
 
 
 def _negatives(table: pd.DataFrame) -> str:
+    rows = [
+        [
+            *(row["model"] or "-", f"`{row['source']}`"),
+            *(f"{row[f'share_{band}']:.3f}" for band in BANDS),
+            str(row["distinct"]),
+            *(number_text(row.get(name, np.nan), ".3f") for name in ("score", "above")),
+        ]
+        for row in table.to_dict("records")
+    ]
     names = ("distinct items", "mean score", "above positive")
-    lines = []
-    for row in table.to_dict("records"):
-        shares = [f"{row[f'share_{band}']:.3f}" for band in BANDS]
-        numbers = [row.get(name) for name in ("score", "above")]
-        lines.append(
-            [
-                *(row["model"] or "-", f"`{row['source']}`", *shares),
-                str(row["distinct"]),
-                *("-" if pd.isna(value) else f"{value:.3f}" for value in numbers),
-            ]
-        )
-    return markdown_table(["model", "source", *BANDS, *names], lines)
+    return markdown_table(["model", "source", *BANDS, *names], rows)

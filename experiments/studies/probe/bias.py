@@ -1,6 +1,6 @@
 """How far an arm's expected gradient is from the full softmax's, at a model's point.
 
-Rows are fixed, negatives drawn anew: E is over draws, and over positives where these
+Rows are fixed and negatives drawn anew: E is over draws, and over positives where these
 are drawn from the model itself, the case in which the model is the truth. Gradients
 with respect to item vectors and to all parameters are linear in the one with respect to
 the scores, so one draw of negatives gives all three.
@@ -56,13 +56,12 @@ class ProbePoint(NamedTuple):
 
 
 def deciles(counts: Int[ndarray, " i"]) -> Int[ndarray, " i"]:
-    """Tenths of the items by fitted clicks, 0 the most clicked; ties to the lower id.
+    """Tenths of the items by clicks, 0 the most clicked; ties to the lower id.
 
     >>> deciles(np.arange(20)).tolist()[:4]
     [9, 9, 8, 8]
     """
-    rank = np.empty(len(counts), np.int32)
-    rank[np.argsort(-counts, kind="stable")] = np.arange(len(counts))
+    rank = np.argsort(np.argsort(-counts, kind="stable"))
     return (rank * DECILES // len(counts)).astype(np.int32)
 
 
@@ -71,11 +70,11 @@ def make_point(
     params: Params,
     world: World,
     temperature: float,
-    rows: int = 1024,
+    rows: int,
     seed: int = 0,
     only_fitted: bool = False,
 ) -> ProbePoint:
-    """The model at a sample of the fitted pairs, as it serves: without dropout.
+    """The model at a sample of the training pairs, as it serves: without dropout.
 
     Args:
       model: the towers.
@@ -84,9 +83,9 @@ def make_point(
       temperature: of the logits.
       rows: how many pairs.
       seed: of the sample.
-      only_fitted: the catalogue is what has a fitted click: all others score -1e6. What
-        was never clicked is never an in-batch negative, whatever the correction, so
-        its mass under the model is a bias of its own.
+      only_fitted: items without a click in the training part score -1e6. They are
+        never in-batch negatives, whatever the correction, so their mass under the model
+        is a bias of its own.
     """
     n = world.pairs.candidate.shape[0]
     chosen = rng.generator(seed, "probe").choice(n, min(rows, n), replace=False)
@@ -139,7 +138,7 @@ class Probe(NamedTuple):
     """Inner products by target, and the signed error by popularity decile [m, 10].
 
     A decile's entry is the mean over rows of the sum of (g - g_full) over its items:
-    positive where scores are pushed down more than the exact softmax does.
+    positive where scores are pushed down more than by the full softmax.
     """
 
     products: dict[str, Products]
@@ -168,7 +167,7 @@ def make_drawer(
 
     Args:
       arm: the one with the widest blocks.
-      shared: one draw for all rows, else each row its own.
+      shared: one draw for all rows, else one per row.
       leave_own_out: none of a row's draws is its positive.
     """
 
@@ -243,31 +242,28 @@ def compile_error(arm: ProbedArm, width: int) -> CompiledError:
 def probe(point: ProbePoint, compiled: CompiledError, draws: list[Draw]) -> Probe:
     """Measures an arm at a point over draws.
 
-    The reference is the exact gradient of the rows. At the truth its expectation is
-    zero: the same reference is used, so that the two questions have one scale, and the
-    exact gradient of the sampled positives is taken off each draw, which lowers the
-    noise and not the mean. There the cosine means nothing.
+    The reference is the exact gradient of the rows, at the truth too, where its
+    expectation is zero: so the two questions have one scale. There the exact gradient
+    of the sampled positives is subtracted from each draw, which lowers the noise and
+    not the mean, and the cosine means nothing.
 
     Args:
       point: the model and its rows.
       compiled: the arm's error.
       draws: made for the point, by a drawer of the arm's family.
     """
-    rows = []
-    by_decile = []
+    rows, by_decile = [], []
     for positive, ids in draws:
         error = compiled.error(point.scores, positive, ids, point.world.pool)
-        rows.append({k: np.asarray(v) for k, v in project(point, error).items()})
+        rows.append(jax.device_get(project(point, error)))
         by_decile.append(np.asarray(signed(point, error)))
     reference = project(point, full_gradient(point.scores, point.positive))
-    return Probe(
-        products={
-            target: products(
-                np.stack([row[target] for row in rows]),
-                np.asarray(reference[target]),
-                compiled.repeats,
-            )
-            for target in TARGETS
-        },
-        signed=np.stack(by_decile),
-    )
+    inner = {
+        target: products(
+            np.stack([row[target] for row in rows]),
+            np.asarray(reference[target]),
+            compiled.repeats,
+        )
+        for target in TARGETS
+    }
+    return Probe(inner, np.stack(by_decile))

@@ -11,7 +11,6 @@ multinomial one. 6 draws of 6 items are 462 multisets, not 46,656 sequences.
 """
 
 import itertools
-import math
 from typing import NamedTuple
 
 import jax
@@ -19,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 from numpy import ndarray
+from scipy.special import factorial
 
 from experiments.studies.probe.estimators import (
     ProbedArm,
@@ -66,7 +66,7 @@ class BiasEstimate(NamedTuple):
 def products(
     errors: Float[ndarray, "m p"], reference: Float[ndarray, " p"], repeats: int = 1
 ) -> Products:
-    """What is stored of m draws of the error.
+    """The inner products that are stored of m draws of the error.
 
     Args:
       errors: e_1 .. e_m.
@@ -124,7 +124,7 @@ def exact_bias(
     reference: Float[ndarray, " p"],
     against_full: bool = True,
 ) -> BiasEstimate:
-    """The same from an enumeration, without an error.
+    """Bias and variance from an enumeration, without an error.
 
     Args:
       error: E[e].
@@ -153,6 +153,9 @@ def _cosine(norm: float, along: float, square: float) -> float:
     return float(np.clip((norm + along) / np.sqrt(norm * length), -1.0, 1.0))
 
 
+Laws = tuple[Float[ndarray, "i i"], ...]  # of a source each: [positive, item]
+
+
 class SmallWorld(NamedTuple):
     """Scores over temperature of a model [u, i], the law of positives [u, i], a pool.
 
@@ -165,22 +168,16 @@ class SmallWorld(NamedTuple):
     pool: Pool
 
 
-def small_world(
-    at_truth: bool = True, users: int = 3, items: int = 6, seed: int = 0
-) -> SmallWorld:
-    """Synthetic data with a popular item or two.
+def small_world(at_truth: bool = True) -> SmallWorld:
+    """Synthetic data of 3 users and 6 items, a popular one or two among them.
 
     Args:
       at_truth: whether the scores are those of the law, else others.
-      users: how many.
-      items: how many.
-      seed: of law and scores.
     """
-    draw = np.random.default_rng(seed)
-    popular = np.linspace(1.0, -1.0, items)
-    truth = popular + draw.normal(0, 1, (users, items))
+    draw = np.random.default_rng(0)
+    truth = np.linspace(1.0, -1.0, 6) + draw.normal(0, 1, (3, 6))
     law = _softmax(truth)
-    scores = truth if at_truth else draw.normal(0, 1, (users, items))
+    scores = truth if at_truth else draw.normal(0, 1, (3, 6))
     counts = np.rint(1000 * law.mean(axis=0)).astype(np.int64)
     pool = Pool(jnp.asarray(counts, jnp.float32), jnp.asarray(log_share(counts)))
     return SmallWorld(scores.astype(np.float32), law, pool)
@@ -193,21 +190,17 @@ def multisets(n: int, items: int) -> tuple[Int[ndarray, "k n"], Float[ndarray, "
     >>> len(ids), int(orders.sum())
     (6, 9)
     """
-    ids = np.array(
-        list(itertools.combinations_with_replacement(range(items), n)), np.int32
-    )
-    orders = [
-        math.factorial(n) // math.prod(math.factorial(c) for c in np.bincount(row))
-        for row in ids
-    ]
-    return ids, np.array(orders, np.float64)
+    every = itertools.combinations_with_replacement(range(items), n)
+    ids = np.array(list(every), np.int32)
+    repeats = np.sum(ids[:, :, None] == np.arange(items), axis=1)  # [k, items]
+    return ids, factorial(n) / factorial(repeats).prod(axis=1)
 
 
 def expected_error(
     arm: ProbedArm,
     worlds: tuple[SmallWorld, ...],
     draws: tuple[int, ...],
-    laws: tuple[Float[ndarray, "i i"], ...],
+    laws: Laws,
 ) -> list[tuple[Float[ndarray, "u i"], float]]:
     """E[g - g_full] over positives and draws, [u, i], and E|g - g_full|^2, of a row.
 
@@ -222,38 +215,34 @@ def expected_error(
     every = [multisets(n, items) for n in draws]
     at = [c.ravel() for c in np.meshgrid(*(np.arange(len(o)) for _, o in every))]
     ids = tuple(jnp.asarray(i[a]) for (i, _), a in zip(every, at))
-    run = jax.jit(lambda s, p: _error(arm, s, p, ids, worlds[0].pool))
+
+    @jax.jit
+    def error_of(
+        scores: Float[Array, "b i"], positive: Int[Array, " b"]
+    ) -> Float[Array, "b i"]:
+        sampled = score_gradient(arm, scores, positive, ids, worlds[0].pool)
+        return sampled - full_gradient(scores, positive)
+
     weight = np.ones((items, len(at[0])))
     for (i, orders), a, law in zip(every, at, laws):
         weight *= (orders * np.prod(law[:, i], axis=2))[:, a]
-    out = []
+    moments = []
     for scores, law, _ in worlds:
         mean, second = np.zeros(scores.shape), 0.0
         for u, p in np.ndindex(scores.shape):
             row = jnp.broadcast_to(scores[u], (len(at[0]), items))
-            own = jnp.full(len(at[0]), p, jnp.int32)
-            error = np.asarray(run(row, own), np.float64)
+            positive = jnp.full(len(at[0]), p, jnp.int32)
+            error = np.asarray(error_of(row, positive), np.float64)
             share = law[u, p] / len(scores) * weight[p]
             mean[u] += share @ error
             second += float(share @ (error**2).sum(axis=1))
-        out.append((mean, second))
-    return out
-
-
-def _error(
-    arm: ProbedArm,
-    scores: Float[Array, "b i"],
-    positive: Int[Array, " b"],
-    ids: tuple[Int[Array, "b n"], ...],
-    pool: Pool,
-) -> Float[Array, "b i"]:
-    sampled = score_gradient(arm, scores, positive, ids, pool)
-    return sampled - full_gradient(scores, positive)
+        moments.append((mean, second))
+    return moments
 
 
 def draw_laws(
     names: tuple[str, ...], world: SmallWorld, leave_own_out: bool = False
-) -> tuple[Float[ndarray, "i i"], ...]:
+) -> Laws:
     """The law of each source's draws, [positive, item], independent of its own code.
 
     in-batch draws by the click share, uniform evenly; without the row's own positive
@@ -271,21 +260,18 @@ def draw_laws(
     items = world.scores.shape[1]
     counts = np.asarray(world.pool.counts, np.float64)
     laws = {"in-batch": counts / counts.sum(), "uniform": np.full(items, 1 / items)}
-    out = []
-    for name in names:
-        law = np.tile(laws[name], (items, 1))
-        if leave_own_out:
-            law = law * (1 - np.eye(items))
-            law = law / law.sum(axis=1, keepdims=True)
-        out.append(law)
-    return tuple(out)
+    tables = [np.tile(laws[name], (items, 1)) for name in names]
+    if leave_own_out:
+        rest = [law * (1 - np.eye(items)) for law in tables]
+        tables = [law / law.sum(axis=1, keepdims=True) for law in rest]
+    return tuple(tables)
 
 
 def enumerated_bias(
     arm: ProbedArm,
     draws: tuple[int, ...],
-    laws: tuple[Float[ndarray, "i i"], ...],
-    worlds: tuple[SmallWorld, SmallWorld] | None = None,
+    laws: Laws,
+    worlds: tuple[SmallWorld, SmallWorld],
 ) -> tuple[BiasEstimate, BiasEstimate]:
     """Bias of an arm on the small data set, at the truth and away, without error.
 
@@ -296,9 +282,9 @@ def enumerated_bias(
       arm: made by probed_arm for their pool.
       draws: how many of each source.
       laws: as made by draw_laws.
-      worlds: at the truth and away; default small_world().
+      worlds: at the truth and away.
     """
-    truth, away = worlds or (small_world(True), small_world(False))
+    truth, away = worlds
     at_truth, elsewhere = expected_error(arm, (truth, away), draws, laws)
     pull = truth.law / len(truth.law)
     full = _softmax(away.scores) / len(away.law) - away.law / len(away.law)

@@ -7,7 +7,6 @@ Logits, masks and the loss are those of training, on scores in place of vectors.
 """
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -30,15 +29,13 @@ class Estimator(NamedTuple):
     Attributes:
       sources: names of sources without their numbers; n is shared out evenly.
       changes: switches of the config.
-      exact: whether the q is the one that the negatives were drawn by.
-      about: the weight of a negative with score s in the softmax, in words.
+      exact: whether q is the distribution that the negatives were drawn from.
       unigram: correct every column by the click share alone, whatever drew it.
     """
 
     sources: tuple[str, ...]
     changes: dict[str, Any]
     exact: bool
-    about: str
     unigram: bool = False
 
 
@@ -46,32 +43,27 @@ _IMPORTANCE = {"logq": 1.0, "correct_positive": False, "expected_count": True}
 _IN_BATCH = ("in-batch",)
 _MIXED = ("in-batch", "uniform")
 
+# Above each entry: the weight of a negative with score s in the softmax.
 ESTIMATORS: dict[str, Estimator] = {
-    "in-batch": Estimator(_IN_BATCH, {}, False, "exp s"),
-    "in-batch+logq": Estimator(
-        _IN_BATCH, {"logq": 1.0}, True, "exp(s - log q), the positive's too [yi2019]"
-    ),
-    "importance": Estimator(
-        _IN_BATCH, _IMPORTANCE, True, "exp(s - log(n q)), the positive exp(s_p)"
-    ),
+    # exp s
+    "in-batch": Estimator(_IN_BATCH, {}, exact=False),
+    # exp(s - log q), the positive's too [yi2019]
+    "in-batch+logq": Estimator(_IN_BATCH, {"logq": 1.0}, exact=True),
+    # exp(s - log(n q)), the positive exp(s_p)
+    "importance": Estimator(_IN_BATCH, _IMPORTANCE, exact=True),
+    # exp(s - log(n q / (1 - q_p))), the positive exp(s_p) [khrylchenko2025]
     "leave-own-out": Estimator(
-        _IN_BATCH,
-        {**_IMPORTANCE, "leave_own_out": True},
-        True,
-        "exp(s - log(n q / (1 - q_p))), the positive exp(s_p) [khrylchenko2025]",
+        _IN_BATCH, {**_IMPORTANCE, "leave_own_out": True}, exact=True
     ),
-    "uniform-softmax": Estimator(
-        ("uniform",), {"logq": 1.0}, True, "exp(s - log(1 / I))"
-    ),
-    "mixed+logq": Estimator(_MIXED, {"logq": 1.0}, True, "exp(s - log Q') [yang2020]"),
-    "mixed-unigram-q": Estimator(
-        _MIXED, {"logq": 1.0}, False, "exp(s - log q) on uniform draws too", True
-    ),
+    # exp(s - log(1 / I))
+    "uniform-softmax": Estimator(("uniform",), {"logq": 1.0}, exact=True),
+    # exp(s - log Q') [yang2020]
+    "mixed+logq": Estimator(_MIXED, {"logq": 1.0}, exact=True),
+    # exp(s - log q) on uniform draws too
+    "mixed-unigram-q": Estimator(_MIXED, {"logq": 1.0}, exact=False, unigram=True),
+    # exp(s - log q), the positive exp(s_p)
     "positive-forgotten": Estimator(
-        _IN_BATCH,
-        {"logq": 1.0, "correct_positive": False},
-        False,
-        "exp(s - log q), the positive exp(s_p)",
+        _IN_BATCH, {"logq": 1.0, "correct_positive": False}, exact=False
     ),
 }
 
@@ -113,7 +105,7 @@ def estimator_config(
 
 
 def estimator_sources(name: str, config: Config) -> tuple[Source, ...]:
-    """The sources of an estimator; with a unigram q all of them say the click share."""
+    """The sources of an estimator; with a unigram q all report the click share."""
     sources = make_sources(config.negatives, config)
     if not choose(name, ESTIMATORS, "estimator").unigram:
         return sources
@@ -122,7 +114,7 @@ def estimator_sources(name: str, config: Config) -> tuple[Source, ...]:
 
 
 class ProbedArm(NamedTuple):
-    """An arm made ready: its sources as they look when each row draws its own."""
+    """A prepared arm: its sources as they look when each row has its own draws."""
 
     config: Config
     sources: tuple[Source, ...]
@@ -131,19 +123,17 @@ class ProbedArm(NamedTuple):
 
 
 def probed_arm(
-    config: Config,
-    pool: Pool,
-    sources: tuple[Source, ...] | None = None,
+    config: Config, pool: Pool, sources: tuple[Source, ...] | None = None
 ) -> ProbedArm:
-    """Makes an arm's sources ready for draws that don't depend on the row.
+    """Prepares an arm's sources for draws that don't depend on the row.
 
-    In-batch negatives become config.batch - 1 draws from the fitted pairs, so no column
-    is the row's own and the number of draws is that of training.
+    In-batch negatives become config.batch - 1 draws from the training pairs, so no
+    column is the row's own and the number of draws is that of training.
 
     Args:
       config: the arm.
       pool: what the sources draw from.
-      sources: default those of the config; another may say a wrong log q.
+      sources: default those of the config; others may report a wrong log q.
 
     Raises:
       ValueError: the loss needs vectors, so it has no gradient by scores alone.
@@ -157,15 +147,11 @@ def probed_arm(
     ready = []
     for source, state in zip(sources, states, strict=True):
         draws = source.draws(state, pool, config.batch)
-        own: Literal["id", "none"] = "id" if source.own == "id" else "none"
-        ready.append(source._replace(own=own, draws=_always(draws)))
+        mask: Literal["id", "none"] = "id" if source.own == "id" else "none"
+        ready.append(source._replace(own=mask, draws=lambda *_, draws=draws: draws))
     trainable = {n: jnp.float32(v) for n, v in loss.trainable.items()}
     items = {"items": jnp.float32(len(pool.counts))}
     return ProbedArm(config, tuple(ready), states, {**hyper, **items, **trainable})
-
-
-def _always(draws: Float[Array, ""]) -> Callable[..., Float[Array, ""]]:
-    return lambda state, pool, batch_size: draws
 
 
 def draw_rows(
@@ -182,32 +168,32 @@ def draw_rows(
     Args:
       key: of this draw.
       arm: made by ``probed_arm``.
-      pairs: the fitted pairs, from which in-batch negatives are drawn one by one.
+      pairs: of the training part, from which in-batch negatives are drawn one by one.
       positive: of each row.
       pool: what the sources draw from.
-      shared: one draw for all rows, as in a batch; else each row its own.
+      shared: one draw for all rows, as in a batch; else one per row.
       leave_own_out: draw anew what is the row's positive.
     """
     out = []
     sources = zip(arm.sources, arm.source_states, strict=True)
     for n, (source, state) in enumerate(sources):
 
-        def one(key: Key[Array, ""], source=source, state=state):  # type: ignore[no-untyped-def]
+        def one_draw(key: Key[Array, ""], source=source, state=state):  # type: ignore[no-untyped-def]
             size = arm.config.batch - 1 if source.origin == "batch" else 1
             index = jax.random.randint(key, (size,), 0, pairs.candidate.shape[0])
             batch = Pairs(*(column[index] for column in pairs))
             return source.draw(key, batch, state, pool).ids.reshape(-1)
 
-        def rows(key: Key[Array, ""], one=one):  # type: ignore[no-untyped-def]
+        def rows(key: Key[Array, ""], one_draw=one_draw):  # type: ignore[no-untyped-def]
             if not shared:
-                return jax.vmap(one)(jax.random.split(key, positive.shape[0]))
-            ids = one(key)
+                return jax.vmap(one_draw)(jax.random.split(key, positive.shape[0]))
+            ids = one_draw(key)
             return jnp.broadcast_to(ids, (positive.shape[0], ids.shape[0]))
 
-        own = jax.random.fold_in(key, n)
-        ids = rows(own)
+        source_key = jax.random.fold_in(key, n)
+        ids = rows(source_key)
         if leave_own_out and source.own != "id":
-            ids = _without(own, ids, positive, rows)
+            ids = _without(source_key, ids, positive, rows)
         out.append(ids)
     return tuple(out)
 
@@ -244,14 +230,14 @@ def score_gradient(
 
     def total(scores: Float[Array, "b i"]) -> Float[Array, ""]:
         raw = scores * arm.hyper["temperature"]
-        own = jnp.take_along_axis(raw, positive[:, None], axis=1)
+        positives = jnp.take_along_axis(raw, positive[:, None], axis=1)
         blocks = tuple(
             Block(s, m, Drawn(i), jnp.take_along_axis(raw, i, axis=1)[..., None])
             for s, m, i in zip(arm.sources, arm.source_states, ids, strict=True)
         )
         one = jnp.ones((n, 1))  # a query of one dimension, so that vectors are scores
         values = candidate_logits(
-            arm.config, one, own, blocks, batch, pool, None, arm.hyper
+            arm.config, one, positives, blocks, batch, pool, None, arm.hyper
         )
         return jnp.sum(loss.fn(*values, arm.hyper))
 
@@ -261,6 +247,6 @@ def score_gradient(
 def full_gradient(
     scores: Float[Array, "b i"], positive: Int[Array, " b"]
 ) -> Float[Array, "b i"]:
-    """d/ds of the exact softmax: softmax(s_b)_i - [i is the positive]."""
-    own = jax.nn.one_hot(positive, scores.shape[1], dtype=scores.dtype)
-    return jax.nn.softmax(scores, axis=1) - own
+    """d/ds of the full softmax: softmax(s_b)_i - [i is the positive]."""
+    label = jax.nn.one_hot(positive, scores.shape[1], dtype=scores.dtype)
+    return jax.nn.softmax(scores, axis=1) - label

@@ -114,7 +114,7 @@ def _colour_labels(axes: Axes, points: pd.DataFrame, order: Sequence[str]) -> No
 def deciles_figure(table: pd.DataFrame) -> Drawing:
     """Draws where each estimator pushes: signed error by popularity decile of items.
 
-    Above zero an item's score is pushed down more than the exact softmax would.
+    Above zero an item's score is pushed down more than by the full softmax.
     """
     points = table[(table.library == "fitted") & (table.masked == "no")]
     points = points[(points.drawn == PER_ROW) & (points.question == FAITHFUL)]

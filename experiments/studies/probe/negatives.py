@@ -45,27 +45,17 @@ class SourceSample(NamedTuple):
     positive_score: float
     above: float
 
-    @property
-    def distinct(self) -> int:
-        """How many different items the epoch's draws hold."""
-        return int((self.counts > 0).sum())
-
 
 def band_shares(
     draws: Int[ndarray, " i"], counts: Int[ndarray, " i"]
 ) -> Float[ndarray, "3"]:
-    """Shares of head, torso and tail (by fitted clicks) among an item's draws.
+    """Shares of head, torso and tail (by clicks) among draws [i] per item.
 
     >>> band_shares(np.array([2, 1, 1, 0, 0]), np.array([4, 2, 2, 1, 0])).tolist()
     [0.5, 0.5, 0.0]
     """
     each = np.bincount(bands(counts), weights=draws, minlength=len(BANDS))
     return np.asarray(each / max(draws.sum(), 1))
-
-
-def catalogue_shares(counts: Int[ndarray, " i"]) -> Float[ndarray, "3"]:
-    """Shares of head, torso and tail among the items of the catalogue."""
-    return band_shares(np.ones(len(counts), np.int64), counts)
 
 
 def drift(vectors: Float[ndarray, "t i d"], lag: int) -> Float[ndarray, " s"]:
@@ -121,13 +111,6 @@ def sample_sources(
     return samples
 
 
-def _rows_that_see(
-    keep: Float[Array, "b c"], ids: Int[Array, "..."]
-) -> Int[Array, "..."]:
-    """How many rows see each drawn id: one each, or all that keep a shared column."""
-    return (keep if ids.ndim == 2 else jnp.sum(keep, axis=0)).astype(jnp.int32)
-
-
 def _through_epoch(
     source: Source,
     model: Model,
@@ -145,50 +128,45 @@ def _through_epoch(
         users = model.serve_users(params, world, batch.query, batch.position)
         every = users @ items.T
         wide = jnp.broadcast_to(drawn.ids, (index.shape[0], drawn.ids.shape[-1]))
-        own = jnp.take_along_axis(every, batch.candidate[:, None], axis=1)
+        positive = jnp.take_along_axis(every, batch.candidate[:, None], axis=1)
         score = jnp.take_along_axis(every, wide, axis=1)
         keep = wide != batch.candidate[:, None]
-        kept = jnp.ones_like(drawn.ids, bool) if drawn.kept is None else drawn.kept
-        keep = (keep & jnp.broadcast_to(kept, wide.shape)).astype(every.dtype)
+        if drawn.kept is not None:
+            keep = keep & jnp.broadcast_to(drawn.kept, wide.shape)
+        keep = keep.astype(every.dtype)
         sums = jnp.stack(
             [
                 jnp.sum(score * keep),
-                jnp.sum(own),
-                jnp.sum((score > own).astype(every.dtype) * keep),
+                jnp.sum(positive),
+                jnp.sum((score > positive).astype(every.dtype) * keep),
             ]
         )
+        # An id drawn for one row counts once, a shared one for each row that keeps it.
+        rows = keep if drawn.ids.ndim == 2 else jnp.sum(keep, axis=0)
         counts = jnp.zeros(items.shape[0], jnp.int32)
-        counts = counts.at[drawn.ids].add(_rows_that_see(keep, drawn.ids))
+        counts = counts.at[drawn.ids].add(rows.astype(jnp.int32))
         state = source.update(state, batch, items[batch.candidate], world.pool)
         return (state, at + 1), (counts, sums, jnp.sum(keep))
 
     return jax.lax.scan(step, (state, jnp.int32(0)), batches)[1]
 
 
-class Followed(NamedTuple):
-    """A run that was trained with its item vectors noted on the way.
-
-    Attributes:
-      params: the parameters by "untrained" and "trained".
-      drifts: by lag in steps, the steps and how far item vectors moved within the lag.
-    """
-
-    params: dict[str, Params]
-    drifts: Drifts
-
-
 def follow(
     run: Prepared, progress: Callable[[str], None] = lambda line: None
-) -> Followed:
-    """Trains, with the item vectors noted on the way.
+) -> tuple[dict[str, Params], Drifts]:
+    """Trains, with a snapshot of the item vectors every CHUNK steps.
 
     The steps are those of ``train``, but for an epoch's last few where CHUNK leaves a
-    tail; an epoch of fewer steps is one chunk. Items without a fitted click are left
-    out: no cache of positives holds them.
+    tail; an epoch of fewer steps is one chunk. Items without a click in the training
+    part are left out: no cache of positives holds them.
 
     Args:
       run: the run.
       progress: called with a line per epoch.
+
+    Returns:
+      the parameters by "untrained" and "trained"; by lag in steps, the steps and how
+      far item vectors moved within the lag.
     """
     config, fold, model, (world, sizes) = run.config, run.fold, run.model, run.world
     state = init_state(run, world, sizes)
@@ -210,5 +188,4 @@ def follow(
         for lag in LAGS
         if lag < len(vectors)
     }
-    params = {"untrained": before, "trained": state.params}
-    return Followed(params, drifts)
+    return {"untrained": before, "trained": state.params}, drifts
