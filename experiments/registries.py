@@ -6,6 +6,7 @@ from typing import Any
 from experiments.arms import ARMS
 from research.baselines import BASELINES, Baseline
 from research.data import DATASETS
+from research.evaluate.metrics import METRICS
 from research.features import FEATURES
 from research.losses import LOSSES, Loss
 from research.negatives import SOURCES, SourceEntry
@@ -22,6 +23,7 @@ REGISTRIES: dict[str, Mapping[str, Any]] = {
     "encoders": ENCODERS,
     "temperatures": TEMPERATURES,
     "optimisers": OPTIMISERS,
+    "metrics": METRICS,
     "baselines": BASELINES,
     "positives": POSITIVES,
     "datasets": DATASETS,

@@ -2,7 +2,7 @@
 
 Below ``evaluate`` are the functions that measure a record's columns, each for an entry
 of METRICS. Conventions: ``v`` evaluated users, ``h`` their held-out positives, ``k``
-slots of a list or cut-offs, ``i`` items of the catalogue, ``g`` genres. A slot that
+slots of a list or cut-offs, ``i`` items of the catalogue, ``g`` topics. A slot that
 holds n_items is empty. Columns of lists are of the first 20 slots; where a list has
 fewer items, they are over those it has, and NaN where it has none.
 """
@@ -85,14 +85,14 @@ class Evaluation:
         return np.where(n > 0, total / np.maximum(n, 1), np.nan)
 
     @property
-    def genres(self) -> Bool[np.ndarray, "i g"]:
-        """The items' genres, multi-hot."""
+    def topics(self) -> Bool[np.ndarray, "i g"]:
+        """The items' categories (genres, of films), multi-hot."""
         return self.fold.fitted.items.topics()
 
     @cached_property
     def unfamiliar(self) -> Bool[np.ndarray, "v g"] | None:
-        """The genres unfamiliar to each user; see ``unfamiliar_genres``."""
-        return unfamiliar_genres(self.fold)
+        """The genres unfamiliar to each user; see ``unfamiliar_topics``."""
+        return unfamiliar_topics(self.fold)
 
 
 def evaluate(
@@ -194,13 +194,13 @@ def ild(run: Evaluation) -> Float[np.ndarray, " v"]:
 
     [ziegler2005], over the K <= 20 items of a list; an item without genre has cosine 0
     with every other, so distance 1. By sum_{i != j} cos = |sum g|^2 - sum |g|^2. NaN
-    for fewer than two items, and where lists hold users, which have no genres.
+    for fewer than two items, and where lists hold users, which have no topics.
     """
-    genres, shown, filled = run.genres, run.shown, run.filled
-    if not genres.shape[1]:
+    topics, shown, filled = run.topics, run.shown, run.filled
+    if not topics.shape[1]:
         return np.full(len(shown), np.nan)
-    size = np.sqrt(genres.sum(axis=1, keepdims=True))
-    unit = genres / np.maximum(size, 1.0)  # a row without genre stays 0
+    size = np.sqrt(topics.sum(axis=1, keepdims=True))
+    unit = topics / np.maximum(size, 1.0)  # a row without topics stays 0
     total = np.einsum("vk,vkg->vg", filled.astype(np.float64), unit[shown])
     squares = (filled & (size[:, 0] > 0)[shown]).sum(axis=1)
     n = filled.sum(axis=1)
@@ -245,41 +245,41 @@ def distinct(run: Evaluation) -> Int[np.ndarray, " k"]:
 UNFAMILIAR = 0.05
 
 
-def unfamiliar_genres(fold: Fold) -> Bool[np.ndarray, "v g"] | None:
+def unfamiliar_topics(fold: Fold) -> Bool[np.ndarray, "v g"] | None:
     """The genres unfamiliar to each evaluated user; None where no item has a genre.
 
     With c_ug the user's fitted positives of genre g: c_ug < 0.05 sum_g c_ug, or
     c_ug = 0.
     """
-    genres = fold.fitted.items.topics()
-    if not genres.any():
+    topics = fold.fitted.items.topics()
+    if not topics.any():
         return None
     offsets, items = seen_items_of(fold)
     n_users = len(offsets) - 1
     user = np.repeat(np.arange(n_users), np.diff(offsets))
     # a genre at a time: [v, g] is small, a row of genres for each event is not
     counts = [
-        np.bincount(user[genres[items, g]], minlength=n_users)
-        for g in range(genres.shape[1])
+        np.bincount(user[topics[items, g]], minlength=n_users)
+        for g in range(topics.shape[1])
     ]
     profile = np.stack(counts, axis=1)
     return (profile < UNFAMILIAR * profile.sum(axis=1, keepdims=True)) | (profile == 0)
 
 
 def expansion(run: Evaluation) -> UInt8[np.ndarray, " h"] | None:
-    """1 where a held-out item has genres, all of them unfamiliar to its user.
+    """1 where a held-out item has topics, all of them unfamiliar to its user.
 
     None where no item has a genre: absent, not zero.
     """
     if run.unfamiliar is None:
         return None
-    of_item = run.genres[run.item]
+    of_item = run.topics[run.item]
     familiar = (of_item & ~run.unfamiliar[run.user]).any(axis=1)
     return (of_item.any(axis=1) & ~familiar).astype(np.uint8)
 
 
 def outside_genres(run: Evaluation) -> Float[np.ndarray, " v"] | None:
-    """The share of a list's genres, slot by slot, that are unfamiliar to its user.
+    """The share of a list's topics, slot by slot, that are unfamiliar to its user.
 
     An item of two genres counts twice, one without a genre not at all; NaN where no
     item of the list has a genre. None where no item of the catalogue has one.
@@ -288,7 +288,7 @@ def outside_genres(run: Evaluation) -> Float[np.ndarray, " v"] | None:
         return None
     shown, filled, counts = run.shown, run.filled, np.zeros(run.unfamiliar.shape)
     for slot in range(shown.shape[1]):  # never [v, k, g]
-        counts += run.genres[shown[:, slot]] & filled[:, slot, None]
+        counts += run.topics[shown[:, slot]] & filled[:, slot, None]
     total = counts.sum(axis=1)
     outside = np.where(run.unfamiliar, counts, 0.0).sum(axis=1)
     return np.where(total > 0, outside / np.maximum(total, 1), np.nan)
