@@ -6,6 +6,7 @@ first call. An entry added from outside (a notebook, a test) holds the function 
 """
 
 import ast
+import dataclasses
 import importlib
 import importlib.util
 import inspect
@@ -18,6 +19,7 @@ from typing import Any, Generic, TypeVar
 from research.types import choose
 
 T = TypeVar("T")
+E = TypeVar("E")
 
 
 class Registry(dict[str, T], Generic[T]):
@@ -79,6 +81,21 @@ def deferred(path: str) -> Deferred:
     """
     module, _, name = path.partition(":")
     return Deferred(module, name)
+
+
+def loaded(entry: E) -> E:
+    """An entry with its deferred functions imported, for code that is traced.
+
+    Args:
+      entry: a NamedTuple or a dataclass; other functions stay as they are.
+    """
+    named: Any = entry
+    fields = named._asdict() if hasattr(named, "_asdict") else vars(named)
+    functions = {n: v.load() for n, v in fields.items() if isinstance(v, Deferred)}
+    if hasattr(named, "_replace"):
+        result: E = named._replace(**functions)
+        return result
+    return dataclasses.replace(named, **functions)
 
 
 def summary(function: Callable[..., Any] | Deferred) -> str:

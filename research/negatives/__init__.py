@@ -94,24 +94,24 @@ SOURCES: Registry[SourceEntry] = Registry(
     "source of negatives",
     {
         "in-batch": SourceEntry(
-            deferred("research.negatives.draws:in_batch"),
+            deferred("research.negatives.source:in_batch"),
             columns="batch",
             origin="batch",
             check=_check_batch,
         ),
         "in-batch-part": SourceEntry(
-            deferred("research.negatives.draws:in_batch_part"),
+            deferred("research.negatives.source:in_batch_part"),
             columns="part",
             origin="batch",
             per_row=True,
             check=_check_part,
         ),
-        "uniform": SourceEntry(deferred("research.negatives.draws:uniform")),
+        "uniform": SourceEntry(deferred("research.negatives.source:uniform")),
         "uniform-per-row": SourceEntry(
-            deferred("research.negatives.draws:uniform_per_row"), per_row=True
+            deferred("research.negatives.source:uniform_per_row"), per_row=True
         ),
-        "popularity": SourceEntry(deferred("research.negatives.draws:popularity")),
-        "extra": SourceEntry(deferred("research.negatives.draws:extra")),
+        "popularity": SourceEntry(deferred("research.negatives.source:popularity")),
+        "extra": SourceEntry(deferred("research.negatives.source:extra")),
         "fifo-cache": SourceEntry(
             deferred("research.negatives.caches:fifo_cache"),
             origin="stored",
@@ -138,7 +138,7 @@ SOURCES: Registry[SourceEntry] = Registry(
             check=_check_band,
         ),
         "catalogue": SourceEntry(
-            deferred("research.negatives.draws:catalogue"), columns="catalogue"
+            deferred("research.negatives.source:catalogue"), columns="catalogue"
         ),
     },
 )

@@ -27,7 +27,8 @@ class TemperatureKind(NamedTuple):
       at: (Moment, hyper) -> Temperature of a step (research/temperature/kinds.py).
       lowest: config -> the least temperature that a score may be divided by.
       start: config -> what is learned, by name; it joins params["loss"].
-      project: (learned, hyper) -> the learned values within their bounds after a step.
+      project: (learned, hyper) -> the learned values within their bounds after a step;
+        None where they have none.
       end: (config, learned) -> the temperature that serving divides by.
       init: (config, users) -> state of the users, where each has a temperature.
       observe: (state, queries [b], losses [b]) -> the state after a step; the losses
@@ -40,9 +41,7 @@ class TemperatureKind(NamedTuple):
     at: Callable[..., Any]
     lowest: Callable[[Config], float] = lambda config: config.temperature
     start: Callable[[Config], dict[str, Any]] = lambda config: {}
-    project: Callable[[dict[str, Any], Any], dict[str, Any]] = lambda learned, hyper: (
-        learned
-    )
+    project: Callable[[dict[str, Any], Any], dict[str, Any]] | None = None
     end: Callable[[Config, dict[str, Any]], float] = lambda config, learned: (
         config.temperature
     )

@@ -14,7 +14,7 @@ class Encoder(NamedTuple):
     """An entry of the registry: how a user's last positives become one vector.
 
     Attributes:
-      module: a Flax module of ``UserInput -> [b, e]`` (research/towers/encoders.py);
+      module: a Flax module of ``UserInput -> [b, e]`` (research/towers/towers.py);
         None for a tower without a history.
       history: "none" (reads no history), "optional" or "required".
       profile: whether it attends by the user's features, and so needs one.
@@ -31,12 +31,12 @@ ENCODERS: Registry[Encoder] = Registry(
     "history encoder",
     {
         "none": Encoder(None, history="none"),
-        "mean": Encoder(deferred("research.towers.encoders:Mean"), history="optional"),
-        "profile": Encoder(deferred("research.towers.encoders:Profile"), profile=True),
-        "last-click": Encoder(deferred("research.towers.encoders:LastClick")),
-        "learned": Encoder(deferred("research.towers.encoders:Learned")),
-        "self-attention": Encoder(deferred("research.towers.encoders:SelfAttention")),
-        "query": Encoder(deferred("research.towers.encoders:Query"), words=True),
+        "mean": Encoder(deferred("research.towers.towers:Mean"), history="optional"),
+        "profile": Encoder(deferred("research.towers.towers:Profile"), profile=True),
+        "last-click": Encoder(deferred("research.towers.towers:LastClick")),
+        "learned": Encoder(deferred("research.towers.towers:Learned")),
+        "self-attention": Encoder(deferred("research.towers.towers:SelfAttention")),
+        "query": Encoder(deferred("research.towers.towers:Query"), words=True),
     },
 )
 

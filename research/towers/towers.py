@@ -1,12 +1,165 @@
-"""The two towers: Flax modules of one side's input, giving ``[n, d]`` vectors."""
+"""The two towers and the history encoders: Flax modules of one side's input.
+
+Each is a Flax module of ``UserInput -> [b, e]``, of the user's side alone: none can see
+a candidate, and attention by the candidate, which would join the towers, has no place
+in the registry. An empty history is encoded as zeros by all of them (the words of a
+search stand beside it), with a gradient of zero. Rows come latest first, l of them;
+keep says which are there.
+
+Attention is a_t = softmax_t(<q, W_k h_t> / sqrt(d)) over the rows that are there, and
+gives sum_t a_t h_t. There is no W_v: the user tower's first layer follows at once, and
+would take it up.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
-from research.towers import ENCODERS
-from research.towers.inputs import ItemInput, UserInput, profile
+from research.towers.inputs import ItemInput, UserInput, pooled, profile
+
+SHORT = 5  # rows of the short-term interest: a MovieLens user has one session only
+HEADS = 4  # as [lv2019sdm] has
+BLOCKS = 2  # [kang2018]
+POSITION_SCALE = 0.05  # that of the rows which positions are added to
+ABSENT = -1e9  # a logit whose softmax is 0, and finite where all are absent
+
+
+def attend(
+    query: Float[Array, "b d"], keys: Float[Array, "b l d"], keep: Bool[Array, "b l"]
+) -> Float[Array, "b l"]:
+    """Weights over the rows that are there; all 0 where none is.
+
+    >>> attend(jnp.ones((1, 1)), jnp.zeros((1, 2, 1)), jnp.array([[True, True]]))[0, 0]
+    Array(0.5, dtype=float32)
+    """
+    score = jnp.einsum("bd,bld->bl", query, keys) / math.sqrt(query.shape[1])
+    weight = jax.nn.softmax(jnp.where(keep, score, ABSENT), axis=1)
+    return jnp.where(keep, weight, 0.0)
+
+
+class Mean(nn.Module):
+    """Mean of the rows that are there  [covington2016]."""
+
+    @nn.compact
+    def __call__(self, user: UserInput) -> Float[Array, "b d"]:
+        """Returns one row a query."""
+        weight = user.keep.astype(user.history.dtype)
+        total = pooled(weight, user.history)
+        return total / jnp.maximum(weight.sum(axis=1, keepdims=True), 1.0)
+
+
+class Profile(nn.Module):
+    """Short- and long-term interest by the user's profile, and a gate  [lv2019sdm].
+
+    q = tanh(W e); s attends over the last 5 rows, p over all, each with keys of its
+    own; g = sigmoid(W [s; p; e]); g * s + (1 - g) * p. Differs from the paper: no LSTM
+    and no multi-head layer beneath the short-term attention; the long-term one is over
+    items, and not over their shops, brands and categories.
+    """
+
+    @nn.compact
+    def __call__(self, user: UserInput) -> Float[Array, "b d"]:
+        """Returns one row a query."""
+        d = user.history.shape[2]
+        known = profile(user)
+        query = jnp.tanh(nn.Dense(d, name="query")(known))
+        recent, there = user.history[:, :SHORT], user.keep[:, :SHORT]
+        keys = nn.Dense(d, use_bias=False, name="short")(recent)
+        short = pooled(attend(query, keys, there), recent)
+        keys = nn.Dense(d, use_bias=False, name="long")(user.history)
+        long = pooled(attend(query, keys, user.keep), user.history)
+        given = jnp.concatenate([short, long, known], axis=1)
+        gate = nn.sigmoid(nn.Dense(d, name="gate")(given))
+        return gate * short + (1.0 - gate) * long
+
+
+class LastClick(nn.Module):
+    """The last click, beside what it attends to in the history before it.
+
+    [h_1; sum_t a_t h_t], a_t = softmax_t(<W_q h_1, W_k h_t> / sqrt(d)) over t > 1: the
+    part of CDR [chen2021] that keeps the towers apart (its alpha = 1). Differs from the
+    paper: the last click isn't among what is attended to, and is kept as it is; no
+    prototypes of intention, no negative feedback.
+    """
+
+    @nn.compact
+    def __call__(self, user: UserInput) -> Float[Array, "b e"]:
+        """Returns one row a query, of twice the width."""
+        d = user.history.shape[2]
+        last = jnp.where(user.keep[:, :1], user.history[:, 0], 0.0)
+        earlier = user.history[:, 1:]
+        query = nn.Dense(d, use_bias=False, name="query")(last)
+        keys = nn.Dense(d, use_bias=False, name="key")(earlier)
+        weight = attend(query, keys, user.keep[:, 1:])
+        return jnp.concatenate([last, pooled(weight, earlier)], axis=1)
+
+
+class Learned(nn.Module):
+    """Attention by one learned query, the same for all users  [yang2016]."""
+
+    @nn.compact
+    def __call__(self, user: UserInput) -> Float[Array, "b d"]:
+        """Returns one row a query."""
+        b, _, d = user.history.shape
+        query = self.param("query", nn.initializers.normal(1.0), (d,))
+        keys = nn.Dense(d, use_bias=False, name="key")(user.history)
+        wide = jnp.broadcast_to(query, (b, d))
+        return pooled(attend(wide, keys, user.keep), user.history)
+
+
+class SelfAttention(nn.Module):
+    """Causal self-attention with positions, read out at the last click  [kang2018].
+
+    Two blocks of attention in 4 heads and a feed-forward layer, each normalised first
+    and added to what goes in. A row attends to itself and to what is older. Differs
+    from the paper: no dropout inside, and only the last position is trained on.
+    """
+
+    @nn.compact
+    def __call__(self, user: UserInput) -> Float[Array, "b d"]:
+        """Returns one row a query."""
+        _, length, d = user.history.shape
+        scale = nn.initializers.normal(POSITION_SCALE)
+        x = user.history + self.param("position", scale, (1, length, d))
+        # Rows are latest first, so what is older stands behind.
+        older = jnp.triu(jnp.ones((length, length), bool))[None]
+        for n in range(BLOCKS):
+            # The last block is read at one position, so only that one is computed.
+            rows = length if n < BLOCKS - 1 else 1
+            mask = (older[:, :rows] & user.keep[:, None, :])[:, None]
+            normal = nn.LayerNorm()(x)
+            heads = nn.MultiHeadDotProductAttention(HEADS if d % HEADS == 0 else 1)
+            x = x[:, :rows] + heads(normal[:, :rows], normal, normal, mask=mask)
+            wide = nn.relu(nn.Dense(d)(nn.LayerNorm()(x)))
+            x = x + nn.Dense(d)(wide)
+        return jnp.where(user.keep[:, :1], x[:, 0], 0.0)
+
+
+class Query(nn.Module):
+    """The words of a search, beside what they attend to in the history.
+
+    [w; sum_t a_t h_t], w the mean of the words that are there, a_t = softmax_t(<W_q w,
+    W_k h_t> / sqrt(d)). Without a word w is zeros and the history is averaged. It is
+    what last-click does, with a search in place of the click.
+    """
+
+    @nn.compact
+    def __call__(self, user: UserInput) -> Float[Array, "b e"]:
+        """Returns one row a query, of twice the width."""
+        assert user.words is not None  # a config without a search is refused
+        d = user.history.shape[2]
+        there = user.words.there.astype(user.history.dtype)
+        total = pooled(there, user.words.rows)
+        asked = total / jnp.maximum(there.sum(axis=1, keepdims=True), 1.0)
+        query = nn.Dense(d, use_bias=False, name="query")(asked)
+        keys = nn.Dense(d, use_bias=False, name="key")(user.history)
+        found = pooled(attend(query, keys, user.keep), user.history)
+        return jnp.concatenate([asked, found], axis=1)
 
 
 def normalise(vectors: Float[Array, "n d"]) -> Float[Array, "n d"]:
@@ -39,7 +192,7 @@ class MLP(nn.Module):
 class UserTower(nn.Module):
     """Encoded history, code rows and dense features, through dropout and an MLP."""
 
-    encoder: str
+    encoder: Callable[[], Any] | None
     hidden: tuple[int, ...]
     dim: int
     cosine: bool
@@ -56,9 +209,8 @@ class UserTower(nn.Module):
         The rate of dropout is an argument, so that a sweep over it compiles once.
         """
         x = profile(user)
-        encoder = ENCODERS[self.encoder].module
-        if encoder is not None:
-            x = jnp.concatenate([encoder()(user), x], axis=1)
+        if self.encoder is not None:
+            x = jnp.concatenate([self.encoder()(user), x], axis=1)
         if key is not None:
             # 16 random bits a value are enough for a rate, and half the work of 32.
             bits = jax.random.bits(key, x.shape, jnp.uint16).astype(jnp.float32)

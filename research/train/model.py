@@ -11,8 +11,9 @@ from research.config import Config
 from research.losses import LOSSES
 from research.positives import POSITIVES
 from research.positives.tasks import RetrievalTask
+from research.registry import loaded
 from research.rng import stream
-from research.towers import uses_history
+from research.towers import ENCODERS, uses_history
 from research.towers.inputs import (
     ItemInput,
     ItemLookup,
@@ -121,9 +122,10 @@ class Model(NamedTuple):
 def make_model(config: Config) -> Model:
     """The model of a config's structure."""
     cosine = config.output == "cosine"
+    encoder = loaded(ENCODERS[config.encoder]).module
     used = config.history if uses_history(config) else 0
     return Model(
-        user=UserTower(config.encoder, config.user_hidden, config.dim, cosine),
+        user=UserTower(encoder, config.user_hidden, config.dim, cosine),
         item=ItemTower(config.item_hidden, config.dim, cosine),
         history=used,
         shuffled=config.history_order == "shuffled",

@@ -21,10 +21,12 @@ from research.logits.candidates import (
 from research.logits.one_pass import chunked
 from research.logits.reducers import LIMITS, Dense, Limits, Plan, choose_plan, hardest
 from research.losses import LOSSES
+from research.losses.entry import VECTORS, Loss
 from research.losses.square import PairVectors
 from research.negatives import held_whole, make_sources
 from research.negatives.frequency import Estimate, log_share_estimate, observe
 from research.negatives.source import Drawn, Sources, SourceStates
+from research.registry import loaded
 from research.rng import stream
 from research.temperature import kind_of
 from research.temperature.kinds import Moment, Temperature, UserTemperatures
@@ -105,6 +107,7 @@ def _draw(
 
 
 def row_losses(
+    loss: Loss,
     config: Config,
     plan: Plan,
     vectors: PairVectors,
@@ -117,7 +120,8 @@ def row_losses(
     """The loss of each row, and the share of columns masked.
 
     Args:
-      config: the loss, and the switches of correction and masks.
+      loss: the entry of the registry, its function loaded.
+      config: the switches of correction and masks.
       plan: how the logits are made.
       vectors: of queries and positives.
       blocks: columns of all sources.
@@ -139,7 +143,8 @@ def row_losses(
     common = jax.lax.stop_gradient(jnp.mean(temperature.row))
     items = jnp.float32(world.pool.counts.shape[0])
     hyper = {**hyper, "temperature": common, "items": items}
-    return LOSSES[config.loss](positive, negatives, hyper, vectors), masked
+    arguments = (vectors,) if VECTORS in loss.needs else ()
+    return loss.fn(positive, negatives, hyper, *arguments), masked
 
 
 Diagnostics = dict[str, Float[Array, ""]]
@@ -173,8 +178,8 @@ def make_step(config: Config, limits: Limits = LIMITS) -> Step:
     optimiser knows which rows of the tables were touched.
     """
     model, sources = make_model(config), make_sources(config.negatives, config)
-    optimiser, loss = OPTIMISERS[config.optimiser], LOSSES[config.loss]
-    kind = kind_of(config)
+    optimiser, loss = loaded(OPTIMISERS[config.optimiser]), LOSSES[config.loss]
+    kind = loaded(kind_of(config))
     whole = held_whole(config) is not None
     choose = partial(choose_plan, whole=whole, one_pass=loss.one_pass, limits=limits)
     objective = _make_objective(config, model, sources)
@@ -204,7 +209,8 @@ def make_step(config: Config, limits: Limits = LIMITS) -> Step:
         params, moments = move(
             optimiser, state.params, net_grads, touched, state.optimiser, hyper
         )
-        params["loss"] = kind.project(params["loss"], hyper)
+        if kind.project is not None:
+            params["loss"] = kind.project(params["loss"], hyper)
         batch, frequency = drawing.batch, state.frequency
         source_states = tuple(
             source.update(source_state, batch, positive, world.pool)
@@ -249,7 +255,7 @@ def _make_objective(
     by which users are compared.
     """
 
-    kind = kind_of(config)
+    kind, loss = loaded(kind_of(config)), loaded(LOSSES[config.loss])
 
     def objective(
         nets: Params,
@@ -282,7 +288,7 @@ def _make_objective(
         moment = Moment(config, learned, users, batch, world.pool, progress)
         temperature = kind.at(moment, hyper)
         both, traced = PairVectors(query, vectors[:size]), {**hyper, **learned}
-        arguments = config, plan, both, blocks, batch, world, traced
+        arguments = loss, config, plan, both, blocks, batch, world, traced
         losses, masked = row_losses(*arguments, temperature)
         comparable = losses
         if kind.observe is not None:

@@ -181,7 +181,7 @@ def test_the_search_by_hand():
 
 def test_self_attention_is_causal():
     """What the last click is told of an older one doesn't depend on a newer one."""
-    from research.towers.encoders import SelfAttention
+    from research.towers.towers import SelfAttention
 
     encoder = SelfAttention()
     _, params = made("self-attention")
