@@ -32,7 +32,7 @@ def epoch_batches(
     (3, 3)
     """
     if batch > n:
-        raise InputError(f"batch {batch} is larger than the fitted part ({n} pairs)")
+        raise InputError(f"batch {batch} is larger than the training part ({n} pairs)")
     steps = n // batch
     draw = generator(seed, "batches", epoch)
     order = draw.permutation(np.arange(n, dtype=np.int32))  # in half the memory

@@ -138,7 +138,7 @@ def prepare(config: Config, fold: Fold, depth: int = 0) -> Prepared:
     candidate = positives.pairs.candidate
     if config.batch > len(candidate):
         raise InputError(
-            f"batch {config.batch} is larger than the fitted part "
+            f"batch {config.batch} is larger than the training part "
             f"({len(candidate)} pairs)"
         )
     clicked = len(np.unique(candidate))

@@ -4,7 +4,7 @@ Fixed at two values; learned from two starts, where the question is whether both
 the same place and whether that place is good for ranking or only for the loss; falling
 from 0.3 to 0.1 over the run; one a user, by how well the user is learned (Adap-tau);
 one an item, by how popular it is. Each with in-batch negatives corrected by log q, and
-with the exact softmax. The path is the column ``temperature`` of each history.csv.
+with the full softmax. The path is the column ``temperature`` of each history.csv.
 
     python -m experiments run learned-temperature          about 15 minutes on 2 cores
     python -m experiments run learned-temperature --quick  about 1 minute

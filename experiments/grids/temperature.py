@@ -2,7 +2,7 @@
 
 The common account: a small temperature is precise, a large one diverse. Contrastive
 theory says the opposite of the coverage of the catalogue. Eight temperatures by the
-uncorrected, the corrected, the mixed and the exact softmax; and each kind of diversity
+uncorrected, the corrected, the mixed and the full softmax; and each kind of diversity
 by itself: within a list, across users, novelty, and the expansion of interests.
 
     python -m experiments run temperature          about 7 minutes on 2 cores, 1 seed

@@ -52,8 +52,8 @@ def dot_product(
 ) -> Scorer:
     """Scores of a two-tower model: score(u, i) = <users_u, items_i> * scale + bias_i.
 
-    The serving prior score / temperature + alpha * log q is scale = 1 / temperature
-    and bias = alpha * log q. Computed in float32 on matrices of one constant shape
+    With the popularity prior when serving, score / temperature + alpha * log q, scale is
+    1 / temperature and bias alpha * log q. Computed in float32 on matrices of one constant shape
     (TILE users by a chunk of items, zeros where they end), so that neither the
     number of users nor their grouping into tiles changes a bit.
 

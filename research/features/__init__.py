@@ -155,7 +155,7 @@ FEATURES: Registry[Feature] = Registry(
         "year": _column(NUMBER, _ITEM, "its decade", "decade", "decade"),
         "title": _column(TEXT, _ITEM, "words, 32 dimensions of an SVD", "text_vectors"),
         "profile": _feature(
-            "mean rating and log(1 + ratings) in the fitted part",
+            "mean rating and log(1 + ratings) in the training part",
             _ITEM, "timed:item_profile", rated=True,
         ),
         "dynamic": _feature(

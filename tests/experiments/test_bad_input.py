@@ -116,7 +116,7 @@ VALUES = {
     "draws in excess": (("train", "--negatives", "in-batch:3"), ("'in-batch:3'",)),
     "no draws": (("train", "--negatives", "uniform:0"), ("'uniform:0'",)),
     "threshold": (("train", "--threshold", "9"), ("threshold", "9")),
-    "batch": (("train", "--batch", "5000"), ("batch 5000", "fitted part", "pairs")),
+    "batch": (("train", "--batch", "5000"), ("batch 5000", "training part", "pairs")),
     "a baseline's value": (
         ("train", "--model", "ease", "--baseline", "l2=0"),
         ("l2=0 of ease", "above 0"),
