@@ -13,9 +13,10 @@ them: elsewhere choose arms with --arms.
     python -m experiments run features --quick     about 3 minutes
 
 Expect on MovieLens 100K: R@20 0.254. The user's id and the age of each click add 0.011
-each, not significant after Holm over the arms; all features together are no better than
-none of them. Without the history 0.138, without the item's id 0.126; no other feature has
-a measurable effect. Batches through time cost 0.013, which ``dynamic`` does not bring back.
+each, not significant after Holm over the arms; all features together are no better
+than none of them. Without the history 0.138, without the item's id 0.126; no other
+feature has a measurable effect. Batches through time cost 0.013, which ``dynamic``
+does not bring back.
 """
 
 from experiments.chosen import CHOSEN

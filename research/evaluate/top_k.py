@@ -52,10 +52,10 @@ def dot_product(
 ) -> Scorer:
     """Scores of a two-tower model: score(u, i) = <users_u, items_i> * scale + bias_i.
 
-    With the popularity prior when serving, score / temperature + alpha * log q, scale is
-    1 / temperature and bias alpha * log q. Computed in float32 on matrices of one constant shape
-    (TILE users by a chunk of items, zeros where they end), so that neither the
-    number of users nor their grouping into tiles changes a bit.
+    With the popularity prior when serving, score / temperature + alpha * log q, scale
+    is 1 / temperature and bias is alpha * log q. Computed in float32 on matrices of one
+    constant shape (TILE users by a chunk of items, zeros where they end), so that
+    neither the number of users nor their grouping into tiles changes a bit.
 
     Args:
       users: user vectors, [v, d].
