@@ -28,7 +28,7 @@ from research.train import run_state as start
 from research.train import world as world_stage
 from research.train.loop import compiled_epoch, train
 from research.train.run_state import traced_values
-from research.types import InputError
+from research.types import InputError, Pairs
 from tests.train.test_loop import compilations
 from tests.world import made_fold
 

@@ -191,8 +191,12 @@ def test_plain_lines_without_a_terminal(call, tmp_path):
         assert re.fullmatch(pattern.format(n), lines[n])
     assert lines[2].endswith(" 0 s left")
     assert lines[3:] == [
-        f"wrote {tmp_path / 'tables' / 'ml-100k' / name}"
-        for name in ("few.csv", "few.md")
+        f"wrote {tmp_path / what / 'ml-100k' / name}"
+        for what, names in (
+            ("tables", ("few.csv", "few.md")),
+            ("figures", ("few-arms.svg", "few-arms.png", "few-arms.csv")),
+        )
+        for name in names
     ]
 
 

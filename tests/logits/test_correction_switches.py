@@ -185,7 +185,7 @@ def checked(config):
             {"negatives": ("in-batch", "fifo-cache:512"), "warmup": 9999},
             "draws nothing",
         ),
-        ({"negatives": ("in-batch",), "batch": 1}, "draws nothing"),
+        ({"negatives": ("in-batch",), "batch": 1}, "draws none"),
         ({"negatives": ("uniform:0",)}, "needs a number of draws"),
         ({"negatives": ("in-batch-part:512",)}, "holds 511 others"),
         (

@@ -74,7 +74,7 @@ def test_bands_are_ranked_anew_by_the_current_model():
     assert bands.shape == (made_fold().fitted.n_users, 5)
     item = jax.tree.map(lambda leaf: -leaf, state.params["tables"])
     moved = state._replace(params={**state.params, "tables": item})
-    again = refreshed(run, moved, world).sources[1]
+    again = refreshed(run, moved, world).source_states[1]
     assert not np.array_equal(bands, again)
     done = train(config, made_fold())
     assert done.history[-1]["loss"] < done.history[0]["loss"]

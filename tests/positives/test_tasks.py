@@ -18,6 +18,7 @@ from research.train.loop import train
 from research.train.model import serve_task
 from research.train.run_state import init_state
 from research.types import InputError
+from tests.negatives.small import negatives_of
 from tests.world import made_fold
 
 SMALL = Config(

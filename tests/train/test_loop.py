@@ -10,6 +10,8 @@ import pytest
 
 from experiments.arms import ARMS, TOWER_ARMS, arm
 from research.config import Config
+from research.negatives import entries_of
+from research.prepare import prepare
 from research.train.loop import NotFinite, compiled_epoch, train, train_together
 from tests.world import made_fold
 
@@ -50,7 +52,11 @@ def compiled_in_haste():
 @pytest.mark.usefixtures("compiled_in_haste")
 @pytest.mark.parametrize("name", TRAINED)
 def test_every_arm_trains(name):
-    done = train(arm(name, SMALL), made_fold())
+    config = arm(name, SMALL)
+    if any(named.entry.cache for named in entries_of(config.negatives, config)):
+        config = dataclasses.replace(config, draws=SMALL.batch)  # full in these epochs
+    config = dataclasses.replace(config, band_low=5, band_high=9)
+    done = train(config, made_fold())
     losses = [row["loss"] for row in done.history]
     assert losses[-1] < losses[0]
     assert np.isfinite(done.user_vectors).all()
@@ -136,7 +142,8 @@ def test_runs_of_one_program_are_the_runs(optimiser):
     ]
     told: list[tuple[int, int]] = []
     together = train_together(
-        configs, fold, lambda n, epoch, row: told.append((n, epoch))
+        [prepare(config, fold) for config in configs],
+        lambda n, epoch, row: told.append((n, epoch)),
     )
     assert told == [(n, epoch) for epoch in (1, 2) for n in range(3)]
     for config, found in zip(configs, together, strict=True):
@@ -154,7 +161,7 @@ def test_runs_of_one_program_are_the_runs(optimiser):
 def test_a_run_that_is_lost_takes_no_other_of_its_program_with_it():
     fold = made_fold()
     configs = [dataclasses.replace(LINEAR, learning_rate=r) for r in (1e-3, 1e30, 1e-3)]
-    one, lost, other = train_together(configs, fold)
+    one, lost, other = train_together([prepare(config, fold) for config in configs])
     assert isinstance(lost, NotFinite)
     alone = train(configs[0], fold)
     for found in (one, other):
@@ -162,5 +169,6 @@ def test_a_run_that_is_lost_takes_no_other_of_its_program_with_it():
 
 
 def test_runs_that_differ_in_more_are_not_of_one_program():
+    fold, other = made_fold(), dataclasses.replace(SMALL, tie_salt=1)
     with pytest.raises(ValueError, match="swept fields and seed only"):
-        train_together([SMALL, dataclasses.replace(SMALL, tie_salt=1)], made_fold())
+        train_together([prepare(config, fold) for config in (SMALL, other)])
