@@ -121,7 +121,7 @@ def test_the_additions_run_from_training_to_table_and_figure(
     }
     assert len(vectors) == len(TOYS)  # each addition changed what was trained
     page = (place / "toys.md").read_text()
-    assert " | precision |" in page
+    assert " | P@20 |" in page
     assert all(name in page for name in GRID.arms)
     figures = {path.name for path in (tmp_path / "figures" / "ml-100k").iterdir()}
     assert figures == {f"toys-arms.{end}" for end in ("csv", "png", "svg")}
