@@ -22,7 +22,7 @@ def check_law(name: str, loss: Loss, law: str) -> None:
     try:
         LAWS[law](loss)
     except AssertionError as error:
-        broken = str(error)
+        broken = repr(error)
     if not broken:
         pytest.fail(f"loss {name} obeys {constant(law)} ({law}): declare it in laws")
     assert "Not equal" in broken
