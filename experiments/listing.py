@@ -22,7 +22,7 @@ class List:
 
     what: tyro.conf.Positional[str] = "grids"
     """grids, losses, sources, features, encoders, metrics, arms, baselines,
-    temperatures, positives or datasets."""
+    temperatures, optimisers, positives or datasets."""
     grid: str = ""
     """A grid whose arms are listed, with what each changes."""
 
