@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from research.evaluate.record import evaluate, unfamiliar_genres
+from research.evaluate.record import evaluate, unfamiliar_topics
 from research.evaluate.top_k import dot_product, rank_scores, seen_items_of
 from tests.evaluate.made import fold_of, random_fold
 
@@ -32,7 +32,7 @@ def lists_of(fold, *shown):
 
 
 def test_a_genre_of_five_per_cent_is_the_users_own_and_less_is_foreign():
-    foreign = unfamiliar_genres(world())
+    foreign = unfamiliar_topics(world())
     # 1 of 20 is 5 %; war is 1 of user 1's 21 genre counts
     assert foreign.tolist() == [[False, False, True], [False, False, True]]
 

@@ -12,7 +12,7 @@ from jaxtyping import TypeCheckError
 from research.config import Config
 from research.prepare import prepare
 from research.towers.inputs import ItemInput, UserInput, init_tables
-from research.towers.towers import ItemTower, UserTower, normalise
+from research.towers.towers import ItemTower, Mean, UserTower, normalise
 from research.train.model import Model, Params, make_model, serve_all
 from research.train.world import World
 from tests.world import made_fold
@@ -48,7 +48,7 @@ def an_item() -> ItemInput:
 
 
 def test_a_tower_refuses_the_other_sides_input():
-    user, item = UserTower("mean", (4,), 6, True), ItemTower((4,), 6, True)
+    user, item = UserTower(Mean, (4,), 6, True), ItemTower((4,), 6, True)
     key = jax.random.key(0)
     jax.eval_shape(lambda: user.init(key, a_user(), 0.0, None))
     jax.eval_shape(lambda: item.init(key, an_item()))
@@ -192,7 +192,7 @@ def test_only_the_features_that_are_used_have_tables():
 @pytest.mark.parametrize("rate", [0.2, 0.7])
 def test_dropout_drops_its_share_and_keeps_the_mean(rate):
     width = 4000
-    tower = UserTower("none", (), 1, False)
+    tower = UserTower(None, (), 1, False)
     given = UserInput(
         jnp.zeros((1, 0, 1)),
         jnp.zeros((1, 0), bool),
