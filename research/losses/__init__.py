@@ -66,6 +66,9 @@ LOSSES: Registry[Loss] = Registry(
             {"margin": (1.0, "least gap between positive and negative")},
             laws=_LISTWISE,
         ),
+        "psl-tanh": Loss(deferred("research.losses.pairwise:psl_tanh"), laws=_LISTWISE),
+        "psl-atan": Loss(deferred("research.losses.pairwise:psl_atan"), laws=_LISTWISE),
+        "psl-relu": Loss(deferred("research.losses.pairwise:psl_relu"), laws=_LISTWISE),
         "cosine-contrastive": Loss(
             deferred("research.losses.pointwise:cosine_contrastive"),
             {

@@ -1,5 +1,7 @@
 """Pairwise losses: the positive against one negative at a time."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -61,3 +63,132 @@ def hinge(
     gap = hyper["margin"] - positive[:, None]
     total = negatives.sum(lambda z: jax.nn.relu(z + gap))
     return total / jnp.maximum(negatives.count(), 1.0)
+
+
+# Activations below this count as this, with gradient 0. Only vectors that are opposite
+# come as near to 0.
+LEAST = 1e-6
+# The log-sum-exp at this scale is the largest logit; a power of 2 adds no rounding.
+SHARP = 2.0**20
+# Exponents of kept columns are at most 0, up to rounding; those behind a mask may be
+# anything, and must not overflow in the gradient.
+MOST = 10.0
+
+
+def psl_tanh(
+    positive: Float[Array, " b"], negatives: Negatives, hyper: Hyper
+) -> Float[Array, " b"]:
+    """Pairwise softmax loss with 1 + tanh in place of the exponential.
+
+    loss_b = log sum_j (1 + tanh x_bj)^(1 / temperature),
+    x_bj = (z_bj - z_p) temperature / 2  [yang2024psl, as in its code]
+
+    x is half the difference of two cosines, in [-1, 1], as in the paper: the half is
+    taken here, so temperature is the paper's tau. Differs from the paper: no negative
+    is left out for being a positive of the user, unless it is masked. Use when: some
+    negatives are positives in truth, as a hard one weighs less than in a softmax.
+    Watch: where all scores are equal the gradient is that of decoupled_softmax at
+    twice the temperature; a learned temperature moves the logits, not the power.
+
+    Args:
+      positive: logits of the positives, [b].
+      negatives: reducers over the rows' negatives.
+      hyper: temperature, that of the run.
+
+    >>> from research.logits.reducers import Dense
+    >>> z = Dense(jnp.log(jnp.array([[3.0, 1.0]])), jnp.ones((1, 2), bool))
+    >>> half = {"temperature": jnp.array(0.5)}  # x = log(3) / 4 and 0
+    >>> round(float(psl_tanh(jnp.zeros(1), z, half)[0]), 4)  # log((3 - sqrt 3)^2 + 1)
+    0.9585
+    """
+
+    def log_activation(x: Array) -> Array:
+        # 1 + tanh x = 2 / (1 + exp(-2 x)), which does not cancel
+        return jnp.log(2.0) + jax.nn.log_sigmoid(2.0 * x)
+
+    return _pairwise_softmax(positive, negatives, hyper, log_activation)
+
+
+def psl_atan(
+    positive: Float[Array, " b"], negatives: Negatives, hyper: Hyper
+) -> Float[Array, " b"]:
+    """Pairwise softmax loss with 1 + arctan in place of the exponential.
+
+    loss_b = log sum_j (1 + arctan x_bj)^(1 / temperature),
+    x_bj = (z_bj - z_p) temperature / 2  [yang2024psl, as in its code]
+
+    The rest is ``psl_tanh``, with the same scale: temperature is the paper's tau.
+    Differs from the paper: below x = -1.557, out of reach of cosines but not of
+    corrected logits, 1 + arctan x is negative; there it counts as 1e-6, with gradient
+    0. Use when: as psl_tanh. Watch: as psl_tanh.
+
+    Args:
+      positive: logits of the positives, [b].
+      negatives: reducers over the rows' negatives.
+      hyper: temperature, that of the run.
+
+    >>> from research.logits.reducers import Dense
+    >>> z = Dense(jnp.array([[4.0, 0.0]]), jnp.ones((1, 2), bool))
+    >>> half = {"temperature": jnp.array(0.5)}  # x = 1 and 0
+    >>> round(float(psl_atan(jnp.zeros(1), z, half)[0]), 4)  # log((1 + pi / 4)^2 + 1)
+    1.4321
+    """
+
+    def log_activation(x: Array) -> Array:
+        return jnp.log(jnp.maximum(1.0 + jnp.arctan(x), LEAST))
+
+    return _pairwise_softmax(positive, negatives, hyper, log_activation)
+
+
+def psl_relu(
+    positive: Float[Array, " b"], negatives: Negatives, hyper: Hyper
+) -> Float[Array, " b"]:
+    """Pairwise softmax loss with max(0, 1 + x) in place of the exponential.
+
+    loss_b = log sum_j max(0, 1 + x_bj)^(1 / temperature),
+    x_bj = (z_bj - z_p) temperature / 2  [yang2024psl, as in its code]
+
+    The rest is ``psl_tanh``, with the same scale: temperature is the paper's tau.
+    Differs from the paper: an activation below 1e-6 counts as 1e-6, with gradient 0,
+    so that a row whose terms are all 0 has a finite loss. Use when: as psl_tanh; in the
+    paper's tables it is the best of the three, by a little. Watch: as psl_tanh; if all
+    negatives have x near -1, the gradient is steep.
+
+    Args:
+      positive: logits of the positives, [b].
+      negatives: reducers over the rows' negatives.
+      hyper: temperature, that of the run.
+
+    >>> from research.logits.reducers import Dense
+    >>> z = Dense(jnp.array([[2.0, 0.0, -9.0]]), jnp.ones((1, 3), bool))
+    >>> half = {"temperature": jnp.array(0.5)}  # x = 0.5, 0 and -2.25
+    >>> round(float(psl_relu(jnp.zeros(1), z, half)[0]), 4)  # log(1.5^2 + 1^2 + 0)
+    1.1787
+    """
+
+    def log_activation(x: Array) -> Array:
+        return jnp.log(jnp.maximum(1.0 + x, LEAST))
+
+    return _pairwise_softmax(positive, negatives, hyper, log_activation)
+
+
+def _pairwise_softmax(
+    positive: Float[Array, " b"],
+    negatives: Negatives,
+    hyper: Hyper,
+    log_activation: Callable[[Array], Array],
+) -> Float[Array, " b"]:
+    """log sum_j exp(log_activation(x_bj) / temperature), about its largest term; [b].
+
+    ``log_activation`` increases, so the largest logit has the largest term.
+    """
+    temperature, some = hyper["temperature"], negatives.count() > 0
+
+    def exponent(z: Array, positive: Array) -> Array:
+        return log_activation((z - positive) * temperature / 2.0) / temperature
+
+    largest = jnp.where(some, negatives.logsumexp(SHARP) / SHARP, 0.0)
+    peak = jax.lax.stop_gradient(exponent(largest, positive))
+    own, top = positive[:, None], peak[:, None]
+    total = negatives.sum(lambda z: jnp.exp(jnp.minimum(exponent(z, own) - top, MOST)))
+    return jnp.where(some, jnp.log(jnp.where(some, total, 1.0)) + peak, 0.0)

@@ -41,9 +41,11 @@ def decoupled_softmax(
     loss_b = log sum_j exp(z_bj) - z_p  [yeh2022, section 3]
 
     Differs from the paper: one view, so one term. The positive's logit has gradient -1
-    whatever its rank, so easy rows contribute as much as hard ones. Use when: batches
-    are small. Watch: it has no lower bound, and a well-learned pair is attracted as
-    strongly as a new one.
+    whatever its rank, so easy rows contribute as much as hard ones. The "softmax loss"
+    SL of [yang2024psl], as coded log sum_j exp((s_j - s_p) / tau) of cosines s and
+    uniform negatives, is exactly this loss at temperature tau without log q. Use when:
+    batches are small. Watch: it has no lower bound, and a well-learned pair is
+    attracted as strongly as a new one.
 
     Args:
       positive: logits of the positives, [b].

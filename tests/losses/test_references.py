@@ -134,6 +134,31 @@ def test_bilateral_and_decoupled_are_their_formula():
     close(ours("bilateral-softmax", power=1.3), -np.log(np.exp(POSITIVE) / e**1.3))
 
 
+@pytest.mark.parametrize(
+    ("name", "activation"),
+    [
+        ("psl-tanh", lambda x: np.log(np.tanh(x) + 1)),
+        ("psl-atan", lambda x: np.log(np.arctan(x) + 1)),
+        ("psl-relu", lambda x: np.log(np.maximum(x + 1, 0))),
+    ],
+)
+def test_psl_is_its_formula_on_half_the_scores(name, activation):
+    """Scores are logits times the temperature, 0.3; the authors' tau is the same."""
+    score, own = 0.3 * Z / 2, 0.3 * POSITIVE / 2
+    terms = np.exp(activation(score - own[:, None]) / 0.3)
+    close(ours(name), np.log(np.where(KEEP, terms, 0.0).sum(1)))
+
+
+def test_decoupled_is_the_softmax_loss_of_cosines_over_their_temperature():
+    """As the benchmark of the pairwise softmax loss codes it: [yang2024psl]."""
+    users, items = UNIT_USERS, UNIT_ITEMS
+    cosine, keep = users @ items.T, ~np.eye(B, dtype=bool)
+    own = np.diag(cosine)
+    terms = np.where(keep, np.exp((cosine - own[:, None]) / 0.3), 0.0)
+    found = ours("decoupled-softmax", cosine / 0.3, keep, own / 0.3)
+    close(found, np.log(terms.sum(1)))
+
+
 def test_cosine_contrastive_is_its_formula():
     over = np.where(KEEP, np.maximum(0, Z - 0.2), 0.0)
     found = ours("cosine-contrastive", threshold=0.2, negative_weight=3.0)

@@ -72,6 +72,16 @@ def ccl(p, zs):
     return 1 - p + 10 * sum(max(0.0, z - 0.9) for z in zs) / len(zs)
 
 
+def psl(activation):
+    """Powers of the activation of half the difference of scores."""
+
+    def by_hand(p, zs):
+        half = [(z - p) * TEMPERATURE / 2 for z in zs]
+        return math.log(sum(activation(x) ** (1 / TEMPERATURE) for x in half))
+
+    return by_hand
+
+
 HAND = {
     "sampled-softmax": lambda p, zs: math.log(math.exp(p) + math.exp(log_sum(zs))) - p,
     "decoupled-softmax": lambda p, zs: log_sum(zs) - p,
@@ -81,6 +91,9 @@ HAND = {
     "bilateral-softmax": lambda p, zs: 1.06 * log_sum(zs) - p,
     "bpr": lambda p, zs: sum(softplus(z - p) for z in zs) / len(zs),
     "hinge": lambda p, zs: sum(max(0.0, 1 + z - p) for z in zs) / len(zs),
+    "psl-tanh": psl(lambda x: 1 + math.tanh(x)),
+    "psl-atan": psl(lambda x: 1 + math.atan(x)),
+    "psl-relu": psl(lambda x: max(0.0, 1 + x)),
     "cosine-contrastive": ccl,
     "sigmoid": lambda p, zs: softplus(-p) + sum(map(softplus, zs)) / len(zs),
     "binary-nce": lambda p, zs: softplus(-p) + sum(map(softplus, zs)),
@@ -97,6 +110,7 @@ BROUGHT = frozenset(
         *("sampled-softmax", "decoupled-softmax", "weighted-softmax", "debiased"),
         *("hard-negative", "bilateral-softmax", "bpr", "hinge", "cosine-contrastive"),
         *("sigmoid", "binary-nce", "gbce", "siglip", "align-uniform"),
+        *("psl-tanh", "psl-atan", "psl-relu"),
     }
 )
 
@@ -178,6 +192,9 @@ LIMITS = {
     "bilateral-softmax": (1.06 * math.log(3), lambda p, s: 1.06 * max(s) - p),
     "bpr": (math.log(2), lambda p, s: sum(max(0, x - p) for x in s) / 3),
     "hinge": (1.0, lambda p, s: sum(max(0, x - p) for x in s) / 3),
+    "psl-tanh": (math.log(3), lambda p, s: math.log1p(math.tanh((max(s) - p) / 2))),
+    "psl-atan": (math.log(3), lambda p, s: math.log1p(math.atan((max(s) - p) / 2))),
+    "psl-relu": (math.log(3), lambda p, s: math.log1p((max(s) - p) / 2)),
     "sigmoid": (2 * math.log(2), lambda p, s: max(0, -p) + over(s) / 3),
     "binary-nce": (4 * math.log(2), lambda p, s: max(0, -p) + over(s)),
     "hard-negative": (math.log(4), lambda p, s: max(0.0, max(s) - p)),
@@ -199,6 +216,60 @@ def test_limits_of_the_temperature(name):
         found[temperature] = float(value[0])
     assert found[1e5] == pytest.approx(at_infinity, rel=1e-4)
     assert 1e-4 * found[1e-4] == pytest.approx(at_zero(p, s), rel=1e-3)
+
+
+PSL = ["psl-tanh", "psl-atan", "psl-relu"]
+
+
+@pytest.mark.parametrize("name", PSL)
+def test_psl_at_equal_scores_is_decoupled_softmax_at_twice_the_temperature(name):
+    def slopes(name, temperature):
+        def of_scores(s):
+            z = jnp.stack([s] * 2) / temperature
+            same = [0.7 / temperature] * 2
+            return losses_of(name, same, z, KEEP, temperature=temperature)[1]
+
+        return jax.grad(of_scores)(jnp.full(3, 0.7))
+
+    twice = slopes("decoupled-softmax", 0.2)
+    np.testing.assert_allclose(slopes(name, 0.1), twice, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["psl-atan", "psl-relu"])
+def test_psl_beyond_its_activations_zero_has_neither_weight_nor_gradient(name):
+    """Half the difference of scores is -2 there; beside it, and in a row by itself."""
+    p, far = 0.3, 0.3 - 4 / TEMPERATURE
+    z, keep = [[0.5, far, -1.0], [far] * 3], [[True] * 3] * 2
+
+    def total(z):
+        return jnp.sum(losses_of(name, [p, p], z, keep))
+
+    found = losses_of(name, [p, p], z, keep)
+    np.testing.assert_allclose(found[0], HAND[name](p, [0.5, -1.0]), rtol=2e-6)
+    assert float(found[1]) == pytest.approx(
+        math.log(3) + math.log(1e-6) / TEMPERATURE, rel=1e-5
+    )
+    grad = np.asarray(jax.grad(total)(jnp.array(z)))
+    assert (grad[0, [0, 2]] > 0).all()
+    assert grad[0, 1] == 0
+    assert not grad[1].any()
+
+
+@pytest.mark.parametrize("name", PSL)
+def test_psl_of_opposite_vectors_is_finite_in_value_and_gradient(name):
+    """Cosines from -1 to 1, at a small temperature, beside a masked column."""
+    small, keep = 0.02, [[True, True, False]] * 2
+    for own, other in ((1.0, -1.0), (-1.0, 1.0), (1.0, -0.999)):
+        z = jnp.full((2, 3), other / small)
+
+        def total(positive, z):
+            return jnp.sum(losses_of(name, positive, z, keep, temperature=small))
+
+        at = jnp.full(2, own / small), z
+        value, grads = jax.value_and_grad(total, argnums=(0, 1))(*at)
+        assert np.isfinite(value)
+        assert all(np.isfinite(grad).all() for grad in grads)
+        assert not np.asarray(grads[1])[:, 2].any()
 
 
 def test_special_cases_are_the_plain_loss():
