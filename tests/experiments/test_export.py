@@ -6,6 +6,7 @@ import json
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from sklearn.neighbors import NearestNeighbors
 
 from experiments import export as module
 from experiments.arms import arm
@@ -29,9 +30,8 @@ def loaded(folder):
 
 def nearest(users, items, metric, k):
     """Raw ids of each user's k nearest items, as scikit-learn finds them."""
-    neighbors = pytest.importorskip("sklearn.neighbors")
     how = "cosine" if metric == "cosine" else lambda a, b: -np.dot(a, b)
-    index = neighbors.NearestNeighbors(n_neighbors=k, metric=how, algorithm="brute")
+    index = NearestNeighbors(n_neighbors=k, metric=how, algorithm="brute")
     found = index.fit(items["vectors"]).kneighbors(users["vectors"])
     return items["ids"][found[1]]
 

@@ -116,7 +116,6 @@ def vectors_of(titles: list[str]) -> np.ndarray:
 
 
 def test_titles_with_the_same_words_are_alike():
-    pytest.importorskip("sklearn")
     titles = [f"Film {n % 40}" for n in range(N)]
     titles[:3] = ["Star Wars", "Star Wars", "Return of the Jedi, Star Wars"]
     found = vectors_of(titles)

@@ -209,7 +209,6 @@ def test_columns_without_an_entry_go_by_their_kind(side):
 
 
 def test_a_text_of_users_is_a_feature_on_demand():
-    pytest.importorskip("sklearn")
     words = Column(TEXT, np.array([f"word{n % 7} thing{n % 5}" for n in range(60)]))
     events = events_with(USER, {"about": words})
     assert list(choose_features(USER, events, Config())) == []
