@@ -45,6 +45,8 @@ class Grid(NamedTuple):
       figures: functions of its long table, each of a Drawing, by what the names of
         their files end in; {} for none. They are ``deferred``, as tables are, so that
         naming them loads neither matplotlib nor pandas.
+      prediction: what is expected, and the rule of its verdict, committed before the
+        first run; stands under the question.
       tables: write further tables: functions of its results, its long table and that
         table's path (without an end), each of the paths it wrote.
     """
@@ -61,6 +63,7 @@ class Grid(NamedTuple):
     dataset_changes: dict[str, dict[str, Any]] = {}  # noqa: RUF012 - never written to
     note: str = ""
     figures: dict[str, Callable[..., Any]] = ARMS_FIGURE
+    prediction: str = ""
     tables: tuple[Callable[..., list[Path]], ...] = ()
 
     @property
