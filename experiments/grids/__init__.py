@@ -16,6 +16,7 @@ from experiments.grids.positives import POSITIVES, POSITIVES_USERS
 from experiments.grids.search import SEARCH
 from experiments.grids.ssb import SSB
 from experiments.grids.temperature import TEMPERATURE
+from experiments.grids.tuning import TUNING
 from research.registry import Registry
 
 __all__ = ["GRIDS"]
@@ -29,6 +30,7 @@ GRIDS: Registry[Grid] = Registry(
             *(LOSSES, LOSSES_CHOICE, LEARNED_TEMPERATURE, FRONTIER),
             *(BASELINE_GRID, TOWERS_CHOICE, POSITIVES, POSITIVES_USERS),
             *(HISTORY, HISTORY_TIES, SEARCH, FEATURES, DEPTH, OPTIMISERS),
+            *(TUNING,),
         )
     },
 )
