@@ -135,7 +135,7 @@ STUDIES: Registry[Study] = Registry(
                 "popularity is exposure?",
                 minutes="25",
                 run=deferred("experiments.studies.dial:run_dial"),
-                report=deferred("experiments.studies.dial:report_dial"),
+                report=deferred("experiments.studies.dial.report:report_dial"),
                 seeds=5,
                 place=SIMULATED,
                 prediction="The best strength is 1 - cov(log q, log e) / var(log q), "
