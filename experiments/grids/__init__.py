@@ -5,6 +5,7 @@ from experiments.grids.baselines import BASELINE_GRID, TOWERS_CHOICE
 from experiments.grids.cache import CACHE
 from experiments.grids.correction import CORRECTION
 from experiments.grids.depth import DEPTH
+from experiments.grids.fair import FAIR
 from experiments.grids.features import FEATURES
 from experiments.grids.frontier import FRONTIER
 from experiments.grids.history import HISTORY, HISTORY_TIES
@@ -30,7 +31,7 @@ GRIDS: Registry[Grid] = Registry(
             *(LOSSES, LOSSES_CHOICE, LEARNED_TEMPERATURE, FRONTIER),
             *(BASELINE_GRID, TOWERS_CHOICE, POSITIVES, POSITIVES_USERS),
             *(HISTORY, HISTORY_TIES, SEARCH, FEATURES, DEPTH, OPTIMISERS),
-            *(TUNING,),
+            *(TUNING, FAIR),
         )
     },
 )
