@@ -177,9 +177,9 @@ STUDIES: Registry[Study] = Registry(
                 ),
                 seeds=3,
                 prediction="At every exposure, for the models trained without and "
-                "with log q, the strength that recovers most in the mean over the seeds "
-                "lies within 0.15 of the rule's, and the rule recovers at most 0.03 less "
-                "than that strength.",
+                "with log q, the strength that recovers most in the mean over the "
+                "seeds lies within 0.15 of the rule's, and the rule recovers at most "
+                "0.03 less than that strength.",
             ),
             Study(
                 name="magnifier",

@@ -93,8 +93,8 @@ def semi_page(frame: pd.DataFrame, stored: Stored) -> str:
     about = (
         f"{header['dataset']}, {arrays['rule'].shape[1]} seeds. Relevance: the logits "
         "of a full softmax trained on the real clicks. Exposure: the click share to "
-        "the power gamma. Recovered: the share of each user's 20 most relevant items among "
-        "the 20 of highest score. 95 % t intervals over seeds, where there are three."
+        "the power gamma. Recovered: the share of each user's 20 most relevant items "
+        "among the 20 of highest score. 95 % t intervals over three seeds or more."
     )
     g = {float(gamma): n for n, gamma in enumerate(arrays["gammas"])}
     rows = []
