@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from experiments.arms import arm
 from research.config import Config
+from research.contrast import Contrast
 from research.registry import deferred
 from research.types import InputError, choose
 
@@ -41,6 +42,9 @@ class Grid(NamedTuple):
         ({} is a run with nothing swept); they may be of structure, numbers or switches.
       changes: made to every run, beneath those of its arm.
       dataset_changes: further ones, by the name of the data set.
+      contrasts: the comparisons that answer the question, declared before its first
+        run, as in ``(Contrast("in-batch+logq", "full-softmax", "recall", 100),)``.
+        Their p values are adjusted together; they have tables of their own.
       note: stands under the tables: what their numbers must not be taken for.
       figures: functions of its long table, each of a Drawing, by what the names of
         their files end in; {} for none. They are ``deferred``, as tables are, so that
@@ -59,6 +63,7 @@ class Grid(NamedTuple):
     arm_sweeps: dict[str, tuple[Sweep, ...]] = {}  # noqa: RUF012 - never written to
     changes: dict[str, Any] = {}  # noqa: RUF012 - never written to
     dataset_changes: dict[str, dict[str, Any]] = {}  # noqa: RUF012 - never written to
+    contrasts: tuple[Contrast, ...] = ()
     note: str = ""
     figures: dict[str, Callable[..., Any]] = ARMS_FIGURE
     tables: tuple[Callable[..., list[Path]], ...] = ()
@@ -105,10 +110,13 @@ def expand(
       quick: two epochs, the first and the last value of a sweep, one seed.
 
     Raises:
-      InputError: an arm isn't one of the grid's, or seeds is below 1.
+      InputError: an arm, or one of a contrast, isn't the grid's; seeds is below 1.
     """
     for name in arms:
         choose(name, dict.fromkeys(grid.arms), f"arm of grid {grid.name}")
+    for contrast in grid.contrasts:
+        for name in (contrast.arm, contrast.against):
+            choose(name, dict.fromkeys(grid.arms), f"arm in a contrast of {grid.name}")
     changes = grid.changes | grid.dataset_changes.get(base.dataset, {})
     base = dataclasses.replace(base, **changes)
     n = seeds if seeds is not None else (1 if quick else grid.seeds)
