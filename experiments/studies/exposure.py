@@ -69,7 +69,7 @@ def phase_frame(
     lines = []
     for (q, quality), (e, exposure) in itertools.product(enumerate(spreads), repeat=2):
         plain, corrected = shares[:, q, e]
-        gain = over_seeds(corrected - plain)
+        gain = over_seeds(corrected - plain).interval()
         line: dict[str, float] = {"quality": quality, "exposure": exposure}
         line |= dict(zip(arms, (plain.mean(), corrected.mean()), strict=True))
         line |= {"gain": gain.mean, "gain_low": gain.low, "gain_high": gain.high}
@@ -183,7 +183,7 @@ def report_exposure(records: Path, out: Path) -> list[Path]:
     """Writes the study's table and figure under out from its records.
 
     Raises:
-      InputError: no such file, or of another RESULTS_VERSION.
+      InputError: no such file, or of another RECORDS_VERSION.
     """
     header, _, arrays = load_stored(records)
     spreads = tuple(float(x) for x in arrays["spreads"])

@@ -96,7 +96,8 @@ def regrets(frame: pd.DataFrame, model: str) -> dict[str, Interval]:
     """The mean regret over data sets of each way to set a model's strength."""
     rows = frame[frame.model == model]
     return {
-        way: over_seeds((rows.best - rows[way]).to_numpy()) for way in (*FIXED, "rule")
+        way: over_seeds((rows.best - rows[way]).to_numpy()).interval()
+        for way in (*FIXED, "rule")
     }
 
 
@@ -134,7 +135,8 @@ def verdicts(frame: pd.DataFrame) -> list[list[str]]:
             low > MOST_REGRET,
         )
         for way in FIXED:
-            mean, low, high = over_seeds((rows.rule - rows[way]).to_numpy())
+            gain = over_seeds((rows.rule - rows[way]).to_numpy())
+            mean, low, high = gain.interval()
             text = interval_text(mean, low, high, "+.3f")
             statement = f"{model}: the rule recovers more than {way} correcting"
             add(statement, text, low > 0, high < 0)

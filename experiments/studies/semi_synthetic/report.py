@@ -102,7 +102,7 @@ def semi_page(frame: pd.DataFrame, stored: Stored) -> str:
         a = header["arms"].index(row["arm"])
         cell = arrays["recovered"].astype(float)[a, g[row["gamma"]]]
         always = np.argmin(np.abs(arrays["strengths"] - CORRECTED))
-        mean, low, high = over_seeds(cell[:, -1] - cell[:, always])
+        mean, low, high = over_seeds(cell[:, -1] - cell[:, always]).interval()
         rows.append(
             [
                 f"{row['gamma']:g}",
