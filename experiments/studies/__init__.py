@@ -153,7 +153,7 @@ STUDIES: Registry[Study] = Registry(
                 "knob in two places?",
                 minutes="25",
                 run=deferred("experiments.studies.strength:run_strength"),
-                report=deferred("experiments.studies.strength:report_strength"),
+                report=deferred("experiments.studies.strength.report:report_strength"),
                 seeds=3,
                 prediction="With lambda the strength in the loss and alpha that of the "
                 "prior when serving, recall@20 depends on lambda + alpha alone: at the "
