@@ -12,17 +12,20 @@ width; without layers in the user tower 0.240 to 0.243, which is clear of it.
 """
 
 from experiments.chosen import CHOSEN
-from experiments.grid import Grid
+from experiments.grid import Contrast, Grid
+
+_OTHERS = (
+    *("layers-none", "layers-none-of-user", "layers-none-of-item"),
+    *("layers-64", "layers-256", "layers-512"),
+    *("layers-128-128", "layers-256-128", "layers-128-128-128"),
+)
 
 DEPTH = Grid(
     name="depth",
     question="How high and how wide should the towers be?",
-    arms=(
-        *("layers-none", "layers-none-of-user", "layers-none-of-item"),
-        *("layers-64", "in-batch+logq", "layers-256", "layers-512"),
-        *("layers-128-128", "layers-256-128", "layers-128-128-128"),
-    ),
+    arms=(*_OTHERS[:4], "in-batch+logq", *_OTHERS[4:]),
     reference="in-batch+logq",
     minutes="12",
+    contrasts=tuple(Contrast(name, "in-batch+logq") for name in _OTHERS),
     changes={"temperature": CHOSEN["in-batch+logq"]},
 )

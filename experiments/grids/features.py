@@ -20,21 +20,26 @@ does not bring back.
 """
 
 from experiments.chosen import CHOSEN
-from experiments.grid import Grid
+from experiments.grid import Contrast, Grid
+
+_OTHERS = (
+    *("features+user-id", "features+genre-profile", "features+history-age"),
+    *("features+title", "features+profile"),
+    *("features+time-order", "features+dynamic"),
+    *("features-demographics", "features-history", "features-item-id"),
+    *("features-genres", "features-year", "in-batch+logq-id-only"),
+    "features-all",
+)
 
 FEATURES = Grid(
     name="features",
     question="What is each feature worth, added or left out?",
-    arms=(
-        "in-batch+logq",
-        *("features+user-id", "features+genre-profile", "features+history-age"),
-        *("features+title", "features+profile"),
-        *("features+time-order", "features+dynamic"),
-        *("features-demographics", "features-history", "features-item-id"),
-        *("features-genres", "features-year", "in-batch+logq-id-only"),
-        "features-all",
-    ),
+    arms=("in-batch+logq", *_OTHERS),
     reference="in-batch+logq",
     minutes="15",
+    contrasts=(
+        *(Contrast(name, "in-batch+logq") for name in _OTHERS),
+        Contrast("features+dynamic", "features+time-order"),
+    ),
     changes={"temperature": CHOSEN["in-batch+logq"]},
 )

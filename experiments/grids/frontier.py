@@ -17,7 +17,7 @@ recall the full softmax at 0.1 and the masked one at 0.2 lie above.
 
 import functools
 
-from experiments.grid import Grid, Sweep
+from experiments.grid import Contrast, Grid, Sweep
 from research.registry import deferred
 
 _ALPHAS = (-1.0, -0.75, -0.5, -0.25, 0.0, 0.25, 0.5, 0.75, 1.0)
@@ -36,12 +36,22 @@ _SWEEPS: dict[str, tuple[Sweep, ...]] = {
 
 _FIGURE = deferred("research.report.frontier:frontier_figure")
 
+_LOGQ, _AT = "in-batch+logq", {t: {"temperature": t} for t in _TWO}
+
 FRONTIER = Grid(
     name="frontier",
     question="Which arm wins at a requested precision, and does any beat a prior?",
     arms=tuple(_SWEEPS),
     reference="in-batch+logq",
     minutes="14",
+    contrasts=(
+        Contrast(_LOGQ, _LOGQ, "recall", 20, _AT[0.2], _AT[0.1]),
+        *(
+            Contrast(f"{_LOGQ}+mask", _LOGQ, metric, 20, _AT[0.2])
+            for metric in ("recall", "recall_item")
+        ),
+        Contrast("full-softmax", _LOGQ, "recall", 20, _AT[0.2]),
+    ),
     arm_sweeps=_SWEEPS,
     figures={
         "diversity": _FIGURE,
