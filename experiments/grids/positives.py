@@ -33,7 +33,10 @@ POSITIVES = Grid(
     minutes="6",
     contrasts=tuple(
         Contrast(arm, "full-softmax")
-        for arm in ("in-batch", "in-batch+logq", "mixed", "mixed+logq")
+        for arm in (
+            *("in-batch", "in-batch+logq", "mixed", "mixed+logq"),
+            "uniform-softmax",
+        )
     ),
     changes={"positives": "item-item", "epochs": 5, "temperature": 0.2},
 )
