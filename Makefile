@@ -16,6 +16,7 @@ ablations: $(READY)
 # The committed tables and figures anew, with 5 seeds; what is finished stays.
 results: $(READY)
 	$(RUN) ssb --seeds 5 --out results
+	$(RUN) coverage --out results
 	$(RUN) temperature --seeds 5 --out results
 	$(RUN) negatives --seeds 5 --out results
 	$(RUN) cache --seeds 5 --out results

@@ -189,6 +189,13 @@ STUDIES: Registry[Study] = Registry(
                 report=deferred("experiments.studies.magnifier:report_magnifier"),
                 seeds=5,
             ),
+            Study(
+                name="coverage",
+                question="Do 95 % intervals hold the truth, also for near-tied arms?",
+                minutes="2",
+                run=deferred("experiments.studies.coverage:run_coverage"),
+                report=deferred("experiments.studies.coverage:report_coverage"),
+            ),
         )
     },
 )

@@ -274,7 +274,7 @@ METRICS: Registry[Metric] = Registry(
             "train_count",
             "mean train count, top {k}",
             "average recommendation popularity (ARP): mean fitted clicks of an item",
-            unit="training clicks an item",
+            unit="training clicks per item",
             page=PageColumn("train count", ".1f"),
         ),
         "cold_slots_0": Metric(

@@ -184,7 +184,7 @@ def test_temperature_panels(drawings):
     assert [axes.get_ylabel() for axes in figure.axes[1:]] == [
         "mean over users",
         "share of items",
-        "training clicks an item",
+        "training clicks per item",
     ]
     legend = [text.get_text() for text in figure.legends[0].get_texts()]
     assert legend == ["in-batch", "in-batch+logq", "full-softmax", "popularity"]
