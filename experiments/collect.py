@@ -17,7 +17,10 @@ from experiments.folders import (
 )
 from experiments.grid import Cell, Grid
 from experiments.plan import is_done
+from research.config import Config
 from research.files import read_arrays, read_json
+from research.notices import say
+from research.prepare import is_towers
 from research.report.contrasts import write_contrasts
 from research.report.pages import write_report
 from research.report.pictures import save_figure
@@ -29,6 +32,7 @@ from research.report.records import (
     save_records,
     unpack,
 )
+from research.report.tables import not_recorded
 
 
 def collect(
@@ -68,13 +72,20 @@ def collect(
 def _result(cell: Cell, grid: str, out: Path, digest: str) -> RunResult:
     config = cell.config
     folder = run_folder(out, config.dataset, grid, run_id(config, digest))
+    ran = RunResult(cell.arm, cell.swept, cell.seed, settings=_settings(config))
     if not is_done(config, folder):
         failed = folder / "failed.json"
         reason = read_json(failed)["reason"] if failed.is_file() else "not run"
-        return RunResult(cell.arm, cell.swept, cell.seed, None, reason)
+        return ran._replace(reason=reason)
     where = serving_folder(folder, config)
     record = unpack(read_arrays(where / "per_user.npz"))
-    return RunResult(cell.arm, cell.swept, cell.seed, record, "", _history(folder))
+    return ran._replace(record=record, history=_history(folder))
+
+
+def _settings(config: Config) -> dict[str, float]:
+    """What a record keeps of its run's config; a baseline has none of it."""
+    names = ("temperature", "learning_rate") if is_towers(config) else ()
+    return {name: float(getattr(config, name)) for name in names}
 
 
 def _history(folder: Path) -> dict[str, list[float]] | None:
@@ -103,6 +114,8 @@ def report(grid: Grid, records: Path, out: Path) -> tuple[pd.DataFrame, list[Pat
     frame = write_report(
         results, grid.reference, path, grid.question, grid.swept_fields, notes
     )
+    for line in not_recorded(results):
+        say(f"{name}: {line}")
     written = [path.with_name(f"{name}.csv"), path.with_name(f"{name}.md")]
     if grid.contrasts:
         written += write_contrasts(results, grid.contrasts, path, grid.question)

@@ -4,7 +4,7 @@ import functools
 
 from research.config import Config
 from research.data import load
-from research.evaluate.formulas import DEPTH
+from research.evaluate.metrics import LEAST_ITEMS
 from research.events import catalogue, fold
 from research.features import registered_features
 from research.prepare import Prepared, check_config, prepare
@@ -44,4 +44,4 @@ def prepared_run(config: Config, data_dir: str | None = None) -> Prepared:
       InputError: anything that can't be meant, before any training starts.
     """
     check_config(config)
-    return prepare(config, fold_of(config, data_dir), DEPTH)
+    return prepare(config, fold_of(config, data_dir), LEAST_ITEMS)

@@ -121,7 +121,7 @@ def prepare(config: Config, fold: Fold, depth: int = 0) -> Prepared:
     Args:
       config: the run; features that it leaves open are those that the data set has.
       fold: its phase (research/events.py).
-      depth: length of the longest list that will be ranked.
+      depth: how many candidates there must be, as every record has that cut-off.
 
     Raises:
       InputError: anything that can't be meant, before any training starts.

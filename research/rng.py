@@ -17,6 +17,7 @@ INDEX_SALT = 0  # an item's index in the catalogue
 SESSIONS_SALT = 1  # partners within a session
 HALVES_SALT = 2  # random halves of a history
 WORDS_SALT = 2  # words of a simulated search
+RANDOM_SALT = 2**32  # and the seed: random lists, which are tested by ties in time
 
 
 def root(seed: int) -> Key[Any, ""]:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar, get_type_hints
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt, UInt8
 from numpy import ndarray
 
 BANDS = ("head", "torso", "tail")
@@ -211,10 +211,13 @@ class Fold(NamedTuple):
 class Record(NamedTuple):
     """Measurements of a run, from which all its tables and figures are made.
 
-    Held-out positives of the evaluated users are listed by user (ascending), then by
-    rank; rank counts from 0 and is capped: 100 means not among the first 100.
-    band is 0, 1, 2 for BANDS. exposure[k, i] counts the top-k lists that hold item i,
-    for the cut-offs ``ks``.
+    Held-out positives of the evaluated users are listed by user, then by item (both
+    ascending), so that the same positive has the same place in every run over the same
+    data; ``columns["item"]`` [h] is its catalogue index, as in exposure. Records of the
+    first 100 ranks list by user, then by rank, and don't name the item. rank counts
+    from 0 and is capped: ``depth`` means not among the first depth. band is 0, 1, 2 for
+    BANDS. exposure[k, i] counts the top-k lists that hold item i, for the cut-offs
+    ``ks``.
 
     ``columns`` holds by name whatever else was measured of the lists, for the metrics
     that need it (research/evaluate/metrics.py): [v] a value per user, [h] a value per
@@ -224,11 +227,12 @@ class Record(NamedTuple):
 
     ks: Int[ndarray, " k"]
     held: Int[ndarray, " v"]
-    rank: UInt8[ndarray, " h"]
+    rank: UInt[ndarray, " h"]
     band: UInt8[ndarray, " h"]
     exposure: Int[ndarray, "k i"]
     item_counts: Int[ndarray, " i"]
     columns: dict[str, ndarray]
+    depth: int = 100  # of the records that don't say it
 
 
 T = TypeVar("T")

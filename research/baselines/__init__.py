@@ -59,6 +59,7 @@ def _count(default: int, help: str, least: int = 1) -> Option:
 BASELINES: Registry[Baseline] = Registry(
     "baseline",
     {
+        "random": _baseline("items:uniform", seeded=True),
         "popularity": _baseline("items:popularity"),
         "recent-popularity": _baseline(
             "items:recent_popularity", days=_above(180.0, "length of the window")

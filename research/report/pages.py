@@ -17,7 +17,8 @@ from research.report.tables import (
     marks,
     measure,
     not_measured,
-    swept_columns,
+    not_recorded,
+    stated_columns,
     swept_fields,
     typed,
 )
@@ -148,7 +149,7 @@ def write_report(
     """
     cells = measure(results, swept)
     frame = long_form(cells, reference, swept_fields(results, swept))
-    notes = [*notes, *not_measured(results)]
+    notes = [*notes, *not_measured(results), *not_recorded(results)]
     page = markdown(frame, title, marks(cells), notes, k)
     write_texts(path, {".csv": frame, ".md": page})
     return frame
@@ -178,18 +179,18 @@ def markdown(
     at_k = frame[frame.k == k].assign(mark="" if marked is None else marked)
     if at_k.empty:
         raise ValueError(f"the table has no cut-off {k}")
-    swept = swept_columns(frame)
+    stated = stated_columns(frame)
     against = next((name for name in frame.against if name), "")
     present = set(frame.metric)
     paged = {n: m.page for n, m in METRICS.items() if m.page and n in present}
     shown = dict(sorted(paged.items(), key=lambda entry: not entry[1].leading))
-    headings = ["arm", *swept]
+    headings = ["arm", *stated]
     for column in shown.values():
         heading = column.heading.format(k=k)
         delta = [f"Δ {heading}"] if against and column.interval else []
         headings += [heading, *delta]
     rows = []
-    for values, cell in at_k.groupby(["arm", *swept], sort=False, dropna=False):
+    for values, cell in at_k.groupby(["arm", *stated], sort=False, dropna=False):
         first = [f"`{values[0]}`", *(number_text(value, "g") for value in values[1:])]
         numbers = _cells(cell.set_index("metric"), shown, bool(against))
         # the reason of a failed run, then its other cells

@@ -108,7 +108,9 @@ class RunResult(NamedTuple):
     same keys over one table (an arm that has no such field leaves it out). A failed
     run has no record, and ``reason`` says why ("loss not finite at step 412").
     Deterministic arms come with the same record at each seed. ``history`` is the
-    training curve by column name, one value per evaluation.
+    training curve by column name, one value per evaluation. ``settings`` are numbers of
+    the run's config that tables state or readers need: temperature and learning_rate;
+    none for a baseline, and in records that are older than it.
     """
 
     arm: str
@@ -117,25 +119,30 @@ class RunResult(NamedTuple):
     record: Record | None = None
     reason: str = ""
     history: dict[str, list[float]] | None = None
+    settings: dict[str, float] | None = None
 
 
-BYTE = ("rank", "band")
+AS_STORED = ("rank", "band")
 # The first columns that records had keep their order, and equal runs their bytes.
 FIRST = ("ild", "novelty", "train_count", "recall_item")
+OLD_DEPTH = Record._field_defaults["depth"]
 
 
 def pack(record: Record) -> dict[str, ndarray]:
     """The arrays of a record in the types that are stored, by name.
 
-    Numbers become float16; ranks, bands and counts the least unsigned type that holds
-    them. The record's columns stand beside its fields.
+    Numbers become float16; ranks, bands, items and counts the least unsigned type that
+    holds them. The record's columns stand beside its fields; its depth is left out
+    where it is that of the records that don't say it.
 
     Raises:
       ValueError: a negative count, or a column that float16 can't hold.
     """
     arrays = record._asdict()
-    columns = arrays.pop("columns")
+    columns, depth = arrays.pop("columns"), arrays.pop("depth")
     arrays |= {name: columns[name] for name in FIRST if name in columns} | columns
+    if depth != OLD_DEPTH:
+        arrays["depth"] = np.array(depth)
     return {name: _packed(name, values) for name, values in arrays.items()}
 
 
@@ -146,8 +153,6 @@ def _packed(name: str, values: ndarray) -> ndarray:
         if np.any(np.isinf(half) & np.isfinite(values)):
             raise ValueError(f"{name}: {np.nanmax(np.abs(values))} overflows float16")
         return half
-    if name in BYTE:
-        return values.astype(np.uint8)
     if values.size and values.min() < 0:
         raise ValueError(f"{name}: the count {values.min()} is negative")
     least = np.min_scalar_type(values.max() if values.size else 0)
@@ -155,20 +160,21 @@ def _packed(name: str, values: ndarray) -> ndarray:
 
 
 def unpack(arrays: Mapping[str, ndarray]) -> Record:
-    """The record of stored arrays, its counts as int64.
+    """The record of stored arrays, its counts and items as int64.
 
     Raises:
       KeyError: a field is missing that every record has.
     """
     columns = {
         name: values.astype(np.int64)
-        if values.dtype.kind in "iu" and name not in BYTE
+        if values.dtype.kind in "iu" and name not in AS_STORED
         else np.asarray(values)
         for name, values in arrays.items()
     }
-    names = [name for name in Record._fields if name != "columns"]
+    depth = int(columns.pop("depth", OLD_DEPTH))
+    names = [name for name in Record._fields if name not in ("columns", "depth")]
     fields = {name: columns.pop(name) for name in names}
-    return Record(**fields, columns=columns)
+    return Record(**fields, columns=columns, depth=depth)
 
 
 def save_records(
@@ -198,6 +204,8 @@ def save_records(
     for result in results:
         line = result._asdict()
         record, history = line.pop("record"), line.pop("history")
+        if not result.settings:  # so that older records keep their bytes
+            del line["settings"]
         line["record"] = stored(pack(record)) if record else {}
         curves = {n: np.asarray(c, "<f4") for n, c in (history or {}).items()}
         line["history"] = None if history is None else stored(curves)

@@ -199,6 +199,20 @@ def test_ends_and_peak_of_each_curve_are_written(drawings):
         assert {"0.05", "0.5", f"{peak:g}"} <= set(written)
 
 
+def test_an_arm_with_one_temperature_is_a_level_where_others_sweep_it():
+    rows = swept_rows()
+    fixed = [
+        RunResult("fixed", {}, s, made_record(s), settings={"temperature": 0.1})
+        for s in range(3)
+    ]
+    drawing = sweep_figure(table([*rows, *fixed], "in-batch"))
+    at = drawing.points[drawing.points.arm == "fixed"]
+    assert at.temperature.isna().all()
+    assert at.recall.notna().all()
+    (line,) = [x for x in drawing.figure.axes[0].lines if x.get_label() == "fixed"]
+    assert list(line.get_ydata()) == [at.recall.item()] * 2  # from end to end
+
+
 def test_sweeps_that_cannot_be_drawn_are_refused(arms, sweep):
     with pytest.raises(ValueError, match="does not sweep temperature"):
         sweep_figure(arms)
