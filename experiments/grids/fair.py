@@ -30,7 +30,7 @@ FAIR = Grid(
     name="fair",
     question="Which correction ranks best, each arm tuned alike on validation?",
     arms=(
-        *("popularity", "ease", "slim", "ials"),
+        *("random", "popularity", "ease", "slim", "ials"),
         *TRAINED,
         "in-batch+prior",
     ),
