@@ -199,6 +199,8 @@ def test_a_quick_run_says_that_it_is_one(results):
     files = contents(results, "tables/**/*") | contents(results, "figures/**/*")
     assert set(files) == {
         "tables/ml-100k/ssb.csv",
+        "tables/ml-100k/ssb-contrasts.csv",
+        "tables/ml-100k/ssb-contrasts.md",
         "tables/ml-100k/ssb.md",
         "figures/ml-100k/ssb-arms.svg",
         "figures/ml-100k/ssb-arms.png",
