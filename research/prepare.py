@@ -17,7 +17,8 @@ from research.features import CLICK_TIMES, PER_WINDOW, resolve_sides
 from research.features.content import stamped
 from research.features.search import resolve_search
 from research.losses import check_loss
-from research.negatives import Size, check_negatives, make_sources
+from research.negatives import Size, make_sources
+from research.negatives.checks import check_negatives
 from research.positives import (
     POSITIVES,
     Positives,
@@ -142,7 +143,9 @@ def prepare(config: Config, fold: Fold, depth: int = 0) -> Prepared:
             f"({len(candidate)} pairs)"
         )
     clicked = len(np.unique(candidate))
-    check_negatives(config, Size(positives.candidates, clicked, len(candidate)))
+    most = int(np.diff(positives.offsets).max())
+    size = Size(positives.candidates, clicked, len(candidate), most)
+    check_negatives(config, size)
     return Prepared(_with_features(config, fold), fold, task, positives)
 
 

@@ -79,8 +79,9 @@ def _draw(
       index: of the step's pairs.
       world: where they are.
       key: of the step.
-      choose: makes the plan of the numbers of rows, of all columns, and of each
-        source's columns that could be encoded block by block.
+      choose: makes the plan of the numbers of rows, of all columns, of each source's
+        columns that could be encoded block by block, of those that are a row's own, and
+        of items.
     """
     batch = Pairs(*(column[index] for column in world.pairs))
     drawn = tuple(
@@ -88,18 +89,23 @@ def _draw(
         for n, (source, state) in enumerate(zip(sources, source_states, strict=True))
     )
     fresh = [source.origin == "fresh" for source in sources]
-    shared = tuple(
-        len(block.ids) if encoded and block.ids.ndim == 1 else 0
-        for encoded, block in zip(fresh, drawn, strict=True)
+    shared, own = (
+        tuple(
+            block.ids.shape[-1] if encoded and block.ids.ndim == ndim else 0
+            for encoded, block in zip(fresh, drawn, strict=True)
+        )
+        for ndim in (1, 2)
     )
-    plan = choose(len(index), sum(block.ids.shape[-1] for block in drawn), shared)
+    every = jnp.arange(len(world.pool.counts), dtype=jnp.int32)
+    columns = sum(block.ids.shape[-1] for block in drawn)
+    plan = choose(len(index), columns, shared, own, len(every))
     at_once, lazy = [batch.candidate], {}
     for n, block in enumerate(drawn):
         if plan.inside[n]:
             ids = chunked(block.ids, plan.columns)
             lazy[n] = item_lookup(world.items, ids, world.timed, batch.position)
         elif fresh[n]:
-            at_once.append(block.ids.reshape(-1))
+            at_once.append(every if plan.looked_up[n] else block.ids.reshape(-1))
     queries = query_lookup(model, world, batch.query, batch.position)
     ids = jnp.concatenate(at_once)
     candidates = candidate_lookup(model, world, ids, batch.position)
@@ -278,9 +284,9 @@ def _make_objective(
         encode_items = partial(model.item.apply, nets["item"])
         inside = zip(drawing.lazy.items(), rows[2:], strict=True)
         lazy = {n: LazyItems(ids, at, encode_items) for (n, ids), at in inside}
-        blocks = split_blocks(
-            vectors, sources, state.source_states, drawing.drawn, size, lazy
-        )
+        origins = sources, state.source_states, drawing.drawn, size, lazy
+        items = world.pool.counts.shape[0]
+        blocks = split_blocks(vectors, *origins, plan.looked_up, items)
         blocks = push(config, blocks, world.pool, size)
         steps = hyper["epochs"] * (world.pairs.candidate.shape[0] // size)
         progress = state.step.astype(jnp.float32) / jnp.maximum(steps - 1.0, 1.0)
