@@ -35,7 +35,6 @@ from research.evaluate.top_k import seen_items_of, top_k
 from research.logits.candidates import Block, candidate_logits
 from research.logits.reducers import WHOLE, Limits, Plan, choose_plan
 from research.losses import LOSSES
-from research.losses.square import PairVectors
 from research.negatives import Size, entries_of, held_whole, make_sources
 from research.negatives.checks import check_negatives
 from research.negatives.source import Pool
@@ -207,13 +206,12 @@ def _gradient(
     def mean_loss(
         query: Float[Array, "b d"], vectors: Float[Array, "b d"]
     ) -> Float[Array, ""]:
-        pair = PairVectors(query, vectors)
         blocks = (Block(source, source_state, drawn, vectors),)
         positive, negatives = candidate_logits(
-            config, *pair, blocks, batch, pool, None, hyper, temperature, plan
+            config, query, vectors, blocks, batch, pool, None, hyper, temperature, plan
         )
         traced = {**hyper, "items": jnp.float32(pool.counts.shape[0])}
-        return jnp.mean(LOSSES[config.loss](positive, negatives, traced, pair))
+        return jnp.mean(LOSSES[config.loss](positive, negatives, traced, None))
 
     return jax.jit(jax.value_and_grad(mean_loss, argnums=(0, 1)))
 
