@@ -29,7 +29,7 @@ def sl_at_k(
     """Softmax loss at K: the decoupled softmax of pairs at the head of a user's list.
 
     loss_b = sigmoid((s_p - t_u) / width) (log sum_j exp(z_bj) - z_p)
-    [yang2025slatk, section 4]
+    [yang2025slatk, as in its code]
 
     s_p is the score, a cosine, under no temperature and no log q; t_u estimates the
     user's K-th highest score. It starts at 0; in every ``every``-th epoch it is set
