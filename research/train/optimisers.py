@@ -39,11 +39,6 @@ OPTIMISERS: Registry[Optimiser] = Registry(
     "optimiser",
     {
         "adamw": Optimiser("AdamW on every parameter [loshchilov2019]", ADAM),
-        "adam-l2": Optimiser(
-            "Adam on every parameter, weight decay as an L2 term [kingma2015]",
-            ADAM,
-            decay_first=True,
-        ),
         "lazy-adam": Optimiser(
             "Adam on the rows that a step looked up, AdamW on the nets [kingma2015]",
             tables=deferred("research.train.optimiser:scale_by_row_adam"),
@@ -53,6 +48,11 @@ OPTIMISERS: Registry[Optimiser] = Registry(
             "Adagrad with one sum of squares a row, AdamW on the nets [lerer2019]",
             tables=deferred("research.train.optimiser:scale_by_row_rss"),
             touched_only=True,
+        ),
+        "adam-l2": Optimiser(
+            "Adam on every parameter, weight decay as an L2 term [kingma2015]",
+            ADAM,
+            decay_first=True,
         ),
     },
 )

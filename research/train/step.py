@@ -171,7 +171,8 @@ def row_losses(
         every = jnp.arange(world.pool.counts.shape[0], dtype=jnp.int32)
         scores = context.catalogue / temperature.columns(every)
         context = context._replace(catalogue=scores)
-    return loss(positive, negatives, hyper, context), masked
+    arguments = (context,) if loss.needs & CONTEXT else ()
+    return loss.fn(positive, negatives, hyper, *arguments), masked
 
 
 Diagnostics = dict[str, Float[Array, ""]]

@@ -29,7 +29,7 @@ THRESHOLD = DRAW.uniform(-1, 1, B)
 HARDNESS = DRAW.uniform(-1, 1, (B, C))
 
 
-def ours(name, z=Z, keep=KEEP, positive=POSITIVE, hardness=HARDNESS, **changes):
+def ours(name, z=Z, keep=KEEP, positive=POSITIVE, opponent=HARDNESS, **changes):
     entry = LOSSES[name]
     values = {n: default for n, (default, _) in entry.hyper.items()}
     values |= entry.trainable | {"temperature": 0.3, "items": 50.0} | changes
@@ -37,7 +37,7 @@ def ours(name, z=Z, keep=KEEP, positive=POSITIVE, hardness=HARDNESS, **changes):
     logits = Dense(jnp.array(z, jnp.float32), jnp.array(keep))
     pair = (jnp.array(v, jnp.float32) for v in (UNIT_USERS, UNIT_ITEMS))
     state = Thresholds(jnp.array(THRESHOLD, jnp.float32), jnp.zeros((B, 0), jnp.int32))
-    scores = jnp.array(np.resize(hardness, np.shape(z)), jnp.float32)
+    scores = jnp.array(np.resize(opponent, np.shape(z)), jnp.float32)
     catalogue = jnp.array(CATALOGUE, jnp.float32)
     context = Context(*pair, catalogue, state, Dense(scores, logits.keep))
     return np.asarray(entry(jnp.array(positive, jnp.float32), logits, hyper, context))
@@ -263,7 +263,7 @@ def test_adv_info_nce_is_its_formula():
 
 
 def test_adv_info_nce_of_equal_hardness_is_the_sampled_softmax():
-    found = ours("adv-info-nce", hardness=np.full((B, C), 0.3), negative_weight=1.0)
+    found = ours("adv-info-nce", opponent=np.full((B, C), 0.3), negative_weight=1.0)
     close(found, ours("sampled-softmax"))
     found = ours("adv-info-nce", negative_weight=1.0)
     assert np.abs(found - ours("sampled-softmax")).max() > 0.01
