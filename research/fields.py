@@ -12,6 +12,7 @@ from typing import Annotated
 from research.marks import (
     HOST,
     HYPER,
+    LATER,
     SERVING,
     SWEPT,
     Choice,
@@ -118,6 +119,11 @@ class TowerFields(Group):
     """Widths of the hidden layers of the item tower."""
     output: Annotated[str, Choice("cosine", "dot")] = "cosine"
     """Tower output: cosine (L2-normalised) or dot (as it comes)."""
+    layers: Annotated[str, LATER, Choice("mlp", "none")] = "mlp"
+    """Layers of the towers: mlp (hidden ones, then a linear one), or none: a vector is
+    the id's own row, which is matrix factorisation."""
+    table_scale: Annotated[float, HOST, LATER, _AT_LEAST_0] = 0.05
+    """Standard deviation of the tables' initial values (0: Xavier's, by their size)."""
     dropout: Annotated[float, SWEPT, Range(0.0, 1.0, "high")] = 0.2
     """Share of the user tower's input that is dropped in training."""
 
@@ -261,7 +267,8 @@ class TrainFields(Group):
     table_rate: Annotated[float, SWEPT, _ABOVE_0] = 1.0
     """Step size of the embedding tables, as a multiple of learning_rate."""
     weight_decay: Annotated[float, SWEPT, _AT_LEAST_0] = 1e-5
-    """Decoupled weight decay; row-sparse, of the rows that a step touched."""
+    """Weight decay: decoupled, or an L2 term of the gradient with adam-l2; row-sparse,
+    of the rows that a step touched."""
     evaluate_every: Annotated[int, HOST, _AT_LEAST_0] = 0
     """Epochs between validations when fitting on train (0: at the end only)."""
     seed: Annotated[int, HOST, _AT_LEAST_0] = 0

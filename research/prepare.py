@@ -17,7 +17,8 @@ from research.features import CLICK_TIMES, PER_WINDOW, resolve_sides
 from research.features.content import stamped
 from research.features.search import resolve_search
 from research.losses import check_loss
-from research.negatives import Size, check_negatives, make_sources
+from research.negatives import Size, make_sources
+from research.negatives.checks import check_negatives
 from research.positives import (
     POSITIVES,
     Positives,
@@ -26,7 +27,7 @@ from research.positives import (
 )
 from research.positives.tasks import RetrievalTask, retrieval_task
 from research.temperature import check_temperature
-from research.towers import ENCODERS, check_encoder, uses_history
+from research.towers import ENCODERS, check_encoder, check_layers, uses_history
 from research.types import Fold, InputError, choose
 
 if TYPE_CHECKING:
@@ -96,6 +97,7 @@ def check_config(config: Config) -> None:
     choose(config.model, {TOWERS: None, **BASELINES}, "model")
     check_loss(config)
     check_temperature(config)
+    check_layers(config)
     check_positives(config)
     check_negatives(config)
     if is_towers(config):
@@ -142,7 +144,10 @@ def prepare(config: Config, fold: Fold, depth: int = 0) -> Prepared:
             f"({len(candidate)} pairs)"
         )
     clicked = len(np.unique(candidate))
-    check_negatives(config, Size(positives.candidates, clicked, len(candidate)))
+    most = int(np.diff(positives.offsets).max())
+    size = Size(positives.candidates, clicked, len(candidate), most)
+    check_negatives(config, size)
+    check_loss(config, size.items)
     return Prepared(_with_features(config, fold), fold, task, positives)
 
 

@@ -43,6 +43,8 @@ REFUSED = {
     "history_order": ("random",),
     "search_noise": (-0.1, 1.1, math.nan),
     "search_words": (0, -1),
+    "layers": ("lin", ""),
+    "table_scale": (-0.1, math.nan),
 }
 
 
@@ -103,6 +105,7 @@ OUTSIDE = {
     *("epochs", "evaluate_every", "seed", "hyper"),
     *("item_array", "window_days", "batch_order"),
     *("search", "search_words", "search_noise"),
+    "table_scale",
 }
 
 

@@ -3,11 +3,19 @@
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
+from research.config import Config
 from research.fields import FeatureFields
 from research.registry import Registry, deferred
 from research.types import InputError
 
-__all__ = ["ENCODERS", "Encoder", "check_encoder", "takes_words", "uses_history"]
+__all__ = [
+    "ENCODERS",
+    "Encoder",
+    "check_encoder",
+    "check_layers",
+    "takes_words",
+    "uses_history",
+]
 
 
 class Encoder(NamedTuple):
@@ -82,3 +90,22 @@ def check_encoder(config: FeatureFields) -> None:
         raise InputError(
             f"encoder {name} needs search words: search is simulated, or a file"
         )
+
+
+def check_layers(config: Config) -> None:
+    """Refuses towers without layers that are given more than their ids' own rows.
+
+    Raises:
+      InputError: the first field that they would have no use for.
+    """
+    if config.layers != "none":
+        return
+    if uses_history(config):
+        raise InputError(f"layers none with encoder {config.encoder}: use encoder none")
+    for side in ("user", "item"):
+        if getattr(config, f"{side}_features") != ("id",):
+            raise InputError(
+                f"layers none: {side}_features must be id, and nothing else"
+            )
+        if getattr(config, f"{side}_hidden"):
+            raise InputError(f"layers none: {side}_hidden must be empty")
