@@ -53,11 +53,11 @@ class Encode:
         check_writable(self.out.parent if alone else self.out, "output")
         model = load_model(self.model)
         encoded = model.encode(self.histories, self.users)
-        for note in encoded.notes:
-            say(note)
         lists = model.rank(encoded, self.lists, self.prior) if self.lists else None
         write = self._write_file if alone else self._write_folder
         written = write(model, encoded, lists)
+        for note in encoded.notes:
+            say(note)
         print(f"encoded {len(encoded.ids)} users")
         print(*(f"wrote {path}" for path in written), sep="\n")
         return FINISHED

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -135,13 +136,7 @@ def _scorers(
     if isinstance(done, NotFinite):
         raise done
     if run.save is not None:
-        about = {
-            "dataset": config.dataset,
-            "data_digest": digest,
-            "run": folder.name,
-            "results_version": RESULTS_VERSION,
-        }
-        save_model(saved_model(prepared, done, about), run.save)
+        _save(run, prepared, done, digest, run.save)
     # The vectors mark the training as done, so they are written last.
     write_csv(folder / "history.csv", done.history)
     arrays = {
@@ -152,6 +147,21 @@ def _scorers(
     write_arrays(vectors, arrays)
     seconds = {"compile_seconds": done.compile_seconds, "run_seconds": done.seconds}
     return lambda prior: _serve_stored(prepared, prior, arrays), seconds
+
+
+def _save(
+    run: Run, prepared: Prepared, done: Trained, digest: str, folder: Path
+) -> None:
+    """Saves the run's model, with the popularity prior that is asked for."""
+    about = {
+        "dataset": run.config.dataset,
+        "data_digest": digest,
+        "run": run.folder.name,
+        "results_version": RESULTS_VERSION,
+    }
+    model = saved_model(prepared, done, about)
+    config = dataclasses.replace(model.config, prior=max(run.priors, key=abs))
+    save_model(dataclasses.replace(model, config=config), folder)
 
 
 def _serve_stored(

@@ -57,7 +57,8 @@ def show(
     seconds: dict[Config, float] = {}
     shown: set[tuple[str, str]] = set()
     for asked, cell in zip(cells, prepared, strict=True):
-        swept = {n: v for n, v in cell.swept.items() if n not in names}
+        towers = is_towers(cell.config)  # what is swept means nothing to a baseline
+        swept = {n: v for n, v in cell.swept.items() if towers and n not in names}
         if (cell.arm, repr(swept)) in shown:  # another seed
             continue
         shown.add((cell.arm, repr(swept)))
@@ -69,7 +70,7 @@ def show(
         lines = _lines(asked.config, run, {**cell.swept, "seed": 0}, names, past)
         for name, text in lines:
             print(f"  {name:{WIDTH}}{text}")
-        if is_towers(cell.config):
+        if towers:
             seconds[alike(cell.config)] = _estimate(run, past).seconds
     left = sum(seconds.get(alike(one.config), 0.0) for one in runs)
     note = "" if all(is_towers(one.config) for one in runs) else ", baselines apart"
