@@ -32,7 +32,8 @@ class Encode:
     histories: Path
     """A .csv file of user,item[,timestamp] in the data set's own ids."""
     out: Path
-    """Folder for users.npz, items.npz, meta.json and lists.csv; or one .npz file."""
+    """Output folder, for users.npz, items.npz, meta.json and lists.csv; or a .npz file.
+    """
     users: Path | None = None
     """A .csv file of the users' features: user and columns of the data set."""
     lists: int = 0

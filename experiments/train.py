@@ -198,7 +198,7 @@ def _take_arm(words: list[str]) -> tuple[Config, list[str]]:
 
 def _value_of(flag: str, words: list[str]) -> str | None:
     """The word behind a flag, or behind its equals sign."""
-    for word, after in zip(words, [*words[1:], None], strict=True):
+    for word, after in zip(words, [*words, None][1:], strict=True):
         if word == flag:
             return after
         if word.startswith(f"{flag}="):
