@@ -62,6 +62,8 @@ class Run:
     """Worker processes of one core each (default: one a core); 1 is in process."""
     at_once: int | None = None
     """Runs alike that one program trains (default: 1 on a CPU, else 8)."""
+    show: bool = False
+    """Print what the runs would be: config, shapes, sizes, time. Nothing is trained."""
 
     def __call__(self) -> int:
         """Runs and reports."""
@@ -79,7 +81,8 @@ class Run:
     def _run_study(self, study: Study, out: Path) -> int:
         if self.engine == "ray":
             raise InputError(f"study {study.name} isn't made of runs: --engine local")
-        for flag, value in (("arms", self.arms), ("split", self.split)):
+        unused = ("arms", self.arms), ("split", self.split), ("show", self.show)
+        for flag, value in unused:
             if value != getattr(Run, flag):
                 raise InputError(f"study {study.name} has no use for --{flag}")
         seeds = study.repetitions(self.seeds, self.quick)
@@ -96,6 +99,10 @@ class Run:
         cells = expand(grid, base, self.seeds, self.arms, self.quick)
         for cell in cells:  # what needs no data is refused before any is read
             check_config(cell.config)
+        if self.show:
+            from experiments.show import show
+
+            return show(cells, grid.name, out, self.data_dir)
         from experiments.finish import finish_grid
 
         name = f"{file_name(grid.name, self.split)}.csv"

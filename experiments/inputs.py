@@ -1,6 +1,8 @@
 """The data of a run and the run made ready, each made once per process."""
 
 import functools
+from pathlib import Path
+from typing import NamedTuple
 
 from research.config import Config
 from research.data import load
@@ -8,6 +10,7 @@ from research.evaluate.metrics import LEAST_ITEMS
 from research.events import catalogue, fold
 from research.features import registered_features
 from research.prepare import Prepared, check_config, prepare
+from research.saved.files import load_model
 from research.types import Fold, Ratings
 
 
@@ -36,12 +39,42 @@ def fold_of(config: Config, data_dir: str | None = None) -> Fold:
     )  # fmt: skip
 
 
+class Start(NamedTuple):
+    """The saved model that a run starts from: its folder and its digest."""
+
+    folder: Path
+    digest: str
+
+
+def start_of(folder: Path | None) -> Start | None:
+    """The start in that folder, None for none.
+
+    Raises:
+      InputError: it holds no model that can be read.
+    """
+    if folder is None:
+        return None
+    return Start(folder, load_model(folder).about["digest"])
+
+
 @functools.lru_cache(maxsize=1024)
-def prepared_run(config: Config, data_dir: str | None = None) -> Prepared:
+def prepared_run(
+    config: Config, data_dir: str | None = None, start: Start | None = None
+) -> Prepared:
     """The run made ready on its data (research/prepare.py), once per process.
+
+    Args:
+      config: of the run.
+      data_dir: as on the command line.
+      start: the saved model whose parameters it starts from.
 
     Raises:
       InputError: anything that can't be meant, before any training starts.
     """
     check_config(config)
-    return prepare(config, fold_of(config, data_dir), LEAST_ITEMS)
+    prepared = prepare(config, fold_of(config, data_dir), LEAST_ITEMS)
+    if start is None:
+        return prepared
+    from research.saved.start import going_on
+
+    return going_on(load_model(start.folder), prepared)

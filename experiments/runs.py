@@ -19,7 +19,9 @@ from research.evaluate.top_k import Scorer, dot_product, rank_scores, seen_items
 from research.files import read_arrays, write_arrays, write_csv, write_json
 from research.positives import log_share
 from research.prepare import Prepared, is_towers
-from research.report.records import pack
+from research.report.records import RESULTS_VERSION, pack
+from research.saved.files import save_model
+from research.saved.model import saved_model
 from research.train.loop import NotFinite, Trained, train_together
 from research.types import Record
 
@@ -82,10 +84,10 @@ def execute(
       A short line on the result, or on why the run failed (also in failed.json).
     """
     config, folder = run.config, run.folder
-    prepared = prepared_run(config, data_dir)
+    prepared = prepared_run(config, data_dir, run.start)
     digest = ratings_of(config.dataset, data_dir).digest
     try:
-        scorer_of, seconds = _scorers(prepared, folder, progress, run.devices, done)
+        scorer_of, seconds = _scorers(run, prepared, digest, progress, done)
     except NotFinite as error:
         write_json(folder / "failed.json", {"reason": str(error)})
         return f"failed: {error}"
@@ -98,6 +100,8 @@ def execute(
         about = {"arm": run.arms.get(prior, ""), **dataclasses.asdict(served)}
         write_json(where / "config.json", about)
         about = {**environment(digest, place), "devices": run.devices, **seconds}
+        if run.start is not None:
+            about["started_from"] = run.start.digest
         write_json(where / "env.json", about)
         numbers = summary(record)
         line = f"R@{CUTOFF} {numbers['recall'][CUTOFF]:.4f}"
@@ -107,30 +111,32 @@ def execute(
 
 
 def _scorers(
-    run: Prepared,
-    folder: Path,
+    run: Run,
+    prepared: Prepared,
+    digest: str,
     progress: Progress,
-    devices: int,
     done: Trained | NotFinite | None,
 ) -> tuple[Callable[[float], Scorer], dict[str, float]]:
     """prior -> scorer; seconds. Trains if it must."""
-    config = run.config
+    config, folder = prepared.config, run.folder
     if not is_towers(config):
-        scorer = baseline(run)
+        scorer = baseline(prepared)
         return lambda prior: scorer, {}
     vectors = folder / "vectors.npz"
-    if vectors.is_file():
+    if vectors.is_file() and run.save is None:
         arrays = read_arrays(vectors)
-        return lambda prior: _serve_stored(run, prior, arrays), {}
+        return lambda prior: _serve_stored(prepared, prior, arrays), {}
 
     def on_epoch(number: int, epoch: int, row: dict[str, float]) -> None:
         progress(f"epoch {epoch}/{config.epochs} loss {row['loss']:.3f}")
 
     if done is None:
-        validate = _validation(run) if config.evaluate_every else None
-        (done,) = train_together([run], on_epoch, validate, devices)
+        validate = _validation(prepared) if config.evaluate_every else None
+        (done,) = train_together([prepared], on_epoch, validate, run.devices)
     if isinstance(done, NotFinite):
         raise done
+    if run.save is not None:
+        _save(run, prepared, done, digest, run.save)
     # The vectors mark the training as done, so they are written last.
     write_csv(folder / "history.csv", done.history)
     arrays = {
@@ -140,7 +146,22 @@ def _scorers(
     }
     write_arrays(vectors, arrays)
     seconds = {"compile_seconds": done.compile_seconds, "run_seconds": done.seconds}
-    return lambda prior: _serve_stored(run, prior, arrays), seconds
+    return lambda prior: _serve_stored(prepared, prior, arrays), seconds
+
+
+def _save(
+    run: Run, prepared: Prepared, done: Trained, digest: str, folder: Path
+) -> None:
+    """Saves the run's model, with the popularity prior that is asked for."""
+    about = {
+        "dataset": run.config.dataset,
+        "data_digest": digest,
+        "run": run.folder.name,
+        "results_version": RESULTS_VERSION,
+    }
+    model = saved_model(prepared, done, about)
+    config = dataclasses.replace(model.config, prior=max(run.priors, key=abs))
+    save_model(dataclasses.replace(model, config=config), folder)
 
 
 def _serve_stored(

@@ -56,15 +56,15 @@ def catalogue(
     item_rows = item_rows[by_hash]
     user = _rank_of(user_rows, n_users)[ratings.user]
     item = _rank_of(item_rows, n_items)[ratings.item]
-    rows, order = _by_time(ratings, user, positive, tie_salt)
+    rows, order = by_time(ratings, user, positive, tie_salt)
     rated = None
     if with_rated and not positive.all():  # else every rate of positives is 1
-        at, _ = _by_time(ratings, user, (user >= 0) & (item >= 0), tie_salt)
+        at, _ = by_time(ratings, user, (user >= 0) & (item >= 0), tie_salt)
         rated = Rated(*_columns(ratings, user, item, at), positive=positive[at])
     return Events(
         *_columns(ratings, user, item, rows),
         order=order,
-        offsets=_offsets(user[rows], len(user_rows)),
+        offsets=offsets_of(user[rows], len(user_rows)),
         users=ratings.users.take(user_rows),
         items=ratings.items.take(item_rows),
         rated=rated,
@@ -78,12 +78,18 @@ def _rank_of(rows: np.ndarray, n: int) -> np.ndarray:
     return place
 
 
-def _by_time(
+def by_time(
     ratings: Ratings, user: np.ndarray, selected: np.ndarray, salt: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Rows of the selected ratings by user and time, and the position in time of each.
 
     Ties in time are broken by the hash of the raw ids.
+
+    Args:
+      ratings: with the tables of raw ids.
+      user: what the rows are sorted by first, [n].
+      selected: which ratings, [n].
+      salt: of the hash.
     """
     at = np.flatnonzero(selected)
     raw_user = ratings.users.id[ratings.user[at]].astype(np.int64)
@@ -112,11 +118,12 @@ def take_events(events: Events, keep: np.ndarray) -> Events:
         rating=events.rating[keep],
         timestamp=events.timestamp[keep],
         order=events.order[keep],
-        offsets=_offsets(user, events.n_users),
+        offsets=offsets_of(user, events.n_users),
     )
 
 
-def _offsets(user: np.ndarray, n_users: int) -> np.ndarray:
+def offsets_of(user: np.ndarray, n_users: int) -> np.ndarray:
+    """Where each user's rows begin, and where the last one's end, [u + 1]."""
     return np.concatenate(([0], np.cumsum(np.bincount(user, minlength=n_users))))
 
 

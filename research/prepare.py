@@ -5,6 +5,7 @@ before anything heavy is imported; the parts that need JAX are made when first r
 """
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -32,7 +33,7 @@ from research.types import Fold, InputError, choose
 
 if TYPE_CHECKING:
     from research.negatives.source import Source
-    from research.train.model import Model
+    from research.train.model import Model, Params
     from research.train.world import World
 
 TOWERS = "two-tower"  # the model that is trained here; every other is a baseline
@@ -48,12 +49,15 @@ class Prepared:
       fold: the phase that it fits and is judged by.
       task: what is retrieved for whom (research/positives/tasks.py).
       positives: the pairs of the training part; None for a baseline.
+      initial: from freshly drawn parameters to those that training starts from; the
+        drawn ones unless a run goes on from a saved model (research/saved/start.py).
     """
 
     config: Config
     fold: Fold
     task: RetrievalTask
     positives: Positives | None
+    initial: "Callable[[Params], Params]" = lambda drawn: drawn
 
     @cached_property
     def model(self) -> "Model":

@@ -159,13 +159,31 @@ def serve_all(
     if candidates is None:
         candidates = jnp.arange(world.pool.counts.shape[0], dtype=jnp.int32)
 
-    def whole(side: str, ids: Int[Array, " n"]) -> Float[Array, "n d"]:
-        return _serve(model, side, params, world, ids)
-
     return (
-        _tiled(functools.partial(whole, model.query), queries, tile),
-        _tiled(functools.partial(whole, model.candidate), candidates, tile),
+        serve_side(model, model.query, params, world, queries, tile),
+        serve_side(model, model.candidate, params, world, candidates, tile),
     )
+
+
+def serve_side(
+    model: Model,
+    side: str,
+    params: Params,
+    world: World,
+    ids: Int[Array, " n"],
+    tile: int = 512,
+) -> Float[Array, "n d"]:
+    """Vectors of users at their end, or of items, in tiles of constant shape.
+
+    Args:
+      model: the two towers.
+      side: the tower that encodes: "user" or "item".
+      params: of the model.
+      world: where the ids' histories and features are.
+      ids: users or items.
+      tile: how many are encoded at once.
+    """
+    return _tiled(functools.partial(_serve, model, side, params, world), ids, tile)
 
 
 def serve_pairs(

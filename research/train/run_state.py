@@ -36,7 +36,9 @@ def traced_values(config: Config) -> Hyper:
 
 
 def init_state(run: Prepared, world: World, sizes: dict[str, int]) -> TrainState:
-    """The state before the first step; the seed decides it.
+    """The state before the first step: the run's initial parameters, all else fresh.
+
+    The seed decides what is drawn.
 
     Args:
       run: the run.
@@ -47,6 +49,7 @@ def init_state(run: Prepared, world: World, sizes: dict[str, int]) -> TrainState
     key = rng.root(config.seed)
     params = run.model.init(rng.stream(key, "init"), sizes, world, config)
     params["loss"] |= kind_of(config).start(config)
+    params = run.initial(params)
     loss, optimiser = LOSSES[config.loss], OPTIMISERS[config.optimiser]
     hyper = traced_values(config)
     init_users, users = kind_of(config).init, world.offsets.shape[0] - 1

@@ -87,8 +87,8 @@ def build_world(
     world = World(
         item=jnp.asarray(positives.item),
         offsets=jnp.asarray(positives.offsets, dtype=jnp.int32),
-        users=bare(len(positives.offsets) - 1) if alone else _side(users),
-        items=_side(items),
+        users=bare(len(positives.offsets) - 1) if alone else side_arrays(users),
+        items=side_arrays(items),
         timed=timed,
         pairs=Pairs(*(jnp.asarray(column) for column in positives.pairs)),
         pool=Pool(
@@ -117,7 +117,8 @@ def bare(rows: int) -> SideArrays:
     return SideArrays({}, jnp.zeros((rows, 0)))
 
 
-def _side(features: Features) -> SideArrays:
+def side_arrays(features: Features) -> SideArrays:
+    """A side's static features on the device."""
     codes = {name: jnp.asarray(code) for name, code in features.codes.items()}
     return SideArrays(codes, jnp.asarray(features.dense))
 
