@@ -23,6 +23,7 @@ from jaxtyping import Float
 
 from experiments.folders import RESULTS_VERSION, check_writable
 from research.config import Config
+from research.data import name_of
 from research.files import read_arrays, write_arrays, write_json
 from research.positives import POSITIVES, log_share
 from research.prepare import is_towers
@@ -69,9 +70,9 @@ def exported(
         users = np.concatenate([users, np.ones((len(users), 1))], axis=1)
         items = np.concatenate([items, bias[:, None]], axis=1)
     offsets, seen = seen_items_of(fold)
-    item_ids = fold.fitted.items.id
+    item_ids = fold.fitted.items.names
     return {
-        "ids": fold.fitted.users.id[fold.evaluated],
+        "ids": fold.fitted.users.names[fold.evaluated],
         "vectors": users.astype(np.float32),
         "seen_offsets": offsets,
         "seen_ids": item_ids[seen],
@@ -106,7 +107,7 @@ def export(
     users, items = exported(config, fold, arrays["users"], arrays["items"], temperature)
     cosine = config.output == "cosine" and not config.prior
     meta: dict[str, Any] = {
-        "dataset": config.dataset,
+        "dataset": name_of(config.dataset),
         "data_digest": digest,
         "run": run.name,
         "results_version": RESULTS_VERSION,

@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 from experiments.folders import finished, run_folder, run_id, serving_folder
 from experiments.grid import Cell
-from experiments.inputs import prepared_run, ratings_of
+from experiments.inputs import digest_of, prepared_run
 from research.baselines import BASELINES
 from research.config import Config, structure
+from research.data import name_of
 from research.prepare import check_config, is_towers
 from research.types import InputError
 
@@ -42,7 +43,8 @@ class Run(NamedTuple):
 def locate(cell: Cell, grid: str, out: Path, digest: str) -> tuple[str, Path]:
     """The id of a prepared cell's run, and the folder it is or will be in."""
     identity = run_id(cell.config, digest)
-    folder = run_folder(out, cell.config.dataset, grid, identity, label(cell))
+    dataset = name_of(cell.config.dataset)
+    folder = run_folder(out, dataset, grid, identity, label(cell))
     return identity, folder
 
 
@@ -81,14 +83,12 @@ def plan(
     ]
     wanted: dict[str, dict[float, Cell]] = {}
     for cell in prepared:
-        digest = ratings_of(cell.config.dataset, data_dir).digest
-        identity = run_id(cell.config, digest)
+        identity = run_id(cell.config, digest_of(cell.config, data_dir))
         wanted.setdefault(identity, {})[cell.config.prior] = cell
     runs = []
     for by_prior in wanted.values():
         cell = next(iter(by_prior.values()))
-        digest = ratings_of(cell.config.dataset, data_dir).digest
-        folder = locate(cell, grid, out, digest)[1]
+        folder = locate(cell, grid, out, digest_of(cell.config, data_dir))[1]
         missing = [p for p, s in by_prior.items() if not is_done(s.config, folder)]
         if missing:
             # metrics.json marks the run as finished: without it, prior 0 is due too.

@@ -23,10 +23,12 @@ from experiments.folders import (
 )
 from experiments.grid import Cell
 from experiments.index import write_index
-from experiments.inputs import fold_of, ratings_of
+from experiments.inputs import AUTO, chosen_split, digest_of, fold_of
 from experiments.plan import Run, check_devices, label, locate, plan
 from research.config import Config
+from research.data import check_dataset, is_own
 from research.evaluate.metrics import CUTOFF
+from research.events import SplitRules
 from research.files import read_json
 from research.prepare import check_config, is_towers
 from research.types import InputError
@@ -63,11 +65,14 @@ class Train:
         """The defaults of the flags, which --arm NAME changes, and the other words."""
         config, words = _take_arm(words)
         values = {f.name: getattr(config, f.name) for f in dataclasses.fields(Config)}
+        if not any(word.split("=")[0] == "--split" for word in words):
+            dataset = _value(words, "--dataset") or config.dataset
+            values["split"] = AUTO if is_own(dataset) else config.split
         return cls(FlagConfig(**values)), words
 
     def __call__(self) -> int:
         """Trains, evaluates and prints the metrics at 20."""
-        config = plain(self.config)
+        config = self._split_chosen()
         check_config(config)
         place = Place(self.processes, self.process_id, self.coordinator)
         check_place(place)
@@ -76,7 +81,7 @@ class Train:
         out = checked(self.out)
         cell = Cell("train", {}, config.seed, config)
         (cell,), runs, total = plan([cell], "train", out, self.data_dir)
-        digest = ratings_of(cell.config.dataset, self.data_dir).digest
+        digest = digest_of(cell.config, self.data_dir)
         identity, where = locate(cell, "train", out, digest)
         left = bool(runs) and not (where / "vectors.npz").is_file()
         with self._devices(place, cell, identity, left) as devices:
@@ -99,6 +104,18 @@ class Train:
             written = export(cell.config, held, where, digest, self.export)
             print(*(f"wrote {name}" for name in written), sep="\n")
         return FAILED if failed else FINISHED
+
+    def _split_chosen(self) -> Config:
+        """The config with a split in place of auto."""
+        config = plain(self.config)
+        check_dataset(config.dataset)
+        if config.split == AUTO:  # what needs no data is refused before any is read
+            alone = {name: getattr(Config, name) for name in SplitRules._fields}
+            check_config(dataclasses.replace(config, split=Config.split, **alone))
+        split = chosen_split(
+            config.split, config.dataset, self.data_dir, config.columns
+        )
+        return dataclasses.replace(config, split=split)
 
     @contextlib.contextmanager
     def _devices(
@@ -153,6 +170,16 @@ def _take_arm(words: list[str]) -> tuple[Config, list[str]]:
     if at + 1 == len(words) or words[at + 1].startswith("--"):
         raise InputError("--arm needs the name of an arm")
     return arm(words[at + 1]), words[:at] + words[at + 2 :]
+
+
+def _value(words: list[str], flag: str) -> str:
+    """What stands behind a flag among the words, "" where it isn't there."""
+    for at, word in enumerate(words):
+        if word == flag:
+            return "".join(words[at + 1 : at + 2])
+        if word.startswith(f"{flag}="):
+            return word.removeprefix(f"{flag}=")
+    return ""
 
 
 def _split_arm(word: str) -> list[str]:

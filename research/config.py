@@ -12,6 +12,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from research.data.names import name_of
 from research.fields import (
     CorrectionFields,
     DataFields,
@@ -101,11 +102,27 @@ def _without(config: Config, *roles: Role) -> Config:
     return dataclasses.replace(config, **defaults)
 
 
+# Fields that are newer than the ids of committed runs: named only where they are set.
+LATER = (
+    "columns",
+    "core",
+    "split_seed",
+    "split_rule",
+    "validation_share",
+    "left_out",
+)
+
+
 def training_fields(config: Config) -> dict[str, object]:
-    """The fields that decide what is trained: all but the serving ones."""
-    fields = dataclasses.asdict(config)
-    serving = marked(Config, SERVING)
-    return {name: fields[name] for name in fields if name not in serving}
+    """The fields that decide what is trained: all but the serving ones.
+
+    A data set of one's own goes by its name, wherever it lies. A field in LATER at its
+    default is left out.
+    """
+    fields = dataclasses.asdict(config) | {"dataset": name_of(config.dataset)}
+    unnamed = {*marked(Config, SERVING)}
+    unnamed |= {name for name in LATER if fields[name] == getattr(REFERENCE, name)}
+    return {name: fields[name] for name in fields if name not in unnamed}
 
 
 def named_values(
