@@ -280,8 +280,8 @@ def _summary(ratings: Ratings, rows: Interactions) -> str:
     n_items = len(np.unique(ratings.item))
     words = [f"{n_rows:,} rows, {len(ratings.users.id):,} users, {n_items:,} items"]
     if ratings.timed:
-        ends = (ratings.timestamp.min(), ratings.timestamp.max())
-        words.append("from {} to {}".format(*map(_date, ends)))
+        first, last = int(ratings.timestamp.min()), int(ratings.timestamp.max())
+        words.append(f"from {_date(first)} to {_date(last)}")
     else:
         words.append(f"no timestamps ({ORDER})")
     if ratings.rated:
@@ -302,6 +302,6 @@ def _summary(ratings: Ratings, rows: Interactions) -> str:
 
 def _date(seconds: int) -> str:
     try:
-        return datetime.fromtimestamp(int(seconds), UTC).date().isoformat()
+        return datetime.fromtimestamp(seconds, UTC).date().isoformat()
     except (ValueError, OverflowError, OSError):
         return f"{seconds} s"
