@@ -96,7 +96,7 @@ def open_table(path: Path, separator: str) -> TableFile:
       InputError: it isn't a regular file of that format, it is empty, or two columns
         have one name.
     """
-    _check_format(path, separator)
+    check_format(path, separator)
     if separator:
         first = next(_lines(path), None)
         if first is None or not first[1].strip():
@@ -116,7 +116,12 @@ def open_table(path: Path, separator: str) -> TableFile:
     return TableFile(path, separator, tuple(columns))
 
 
-def _check_format(path: Path, separator: str) -> None:
+def check_format(path: Path, separator: str) -> None:
+    """Looks whether a file is a regular one of its format, by its first bytes.
+
+    Raises:
+      InputError: it isn't.
+    """
     try:
         mode = path.stat().st_mode
         if not stat.S_ISREG(mode):
@@ -305,7 +310,7 @@ def rows_of_file(
 
 
 def first_problem(
-    table: TableFile, checks: Mapping[str, Check], reason: object
+    table: TableFile, checks: Mapping[str, Check], reason: object, row: int = -1
 ) -> InputError:
     """The error of the first malformed row.
 
@@ -313,6 +318,7 @@ def first_problem(
       table: the file.
       checks: of the columns that are read, by name.
       reason: what to say if no row is found to be wrong.
+      row: where to say it, counted from 0 (-1: of the file).
     """
     for where, fields in rows_of_file(table, list(checks)):
         if isinstance(fields, str):
@@ -320,7 +326,8 @@ def first_problem(
         for value, check in zip(fields, checks.values()):
             if expected := check(value):
                 return malformed(where, expected, value)
-    return InputError(f"{table.path}: can't be read ({str(reason).splitlines()[0]})")
+    where = str(table.path) if row < 0 else where_is(table, row)
+    return InputError(f"{where}: can't be read ({str(reason).splitlines()[0]})")
 
 
 def where_is(table: TableFile, row: int) -> str:

@@ -142,7 +142,10 @@ def read_interactions(table: TableFile, names: dict[str, str]) -> Interactions:
         and (timestamp is None or bool(timestamp.min() >= 0))
     )
     if not right:
-        raise first_problem(table, checks, "a value out of range")
+        if timestamp is None or timestamp.min() >= 0:
+            raise first_problem(table, checks, "a value out of range")
+        row = int(np.argmin(timestamp >= 0))
+        raise first_problem(table, checks, "another unit of time than most", row)
     if unit:
         notes.append(f"timestamps are in {unit}: taken as seconds, rounded down")
     seconds = None if timestamp is None else timestamp.astype(np.int64)

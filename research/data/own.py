@@ -16,7 +16,7 @@ from jaxtyping import Int
 from numpy import ndarray
 
 from research.data.cache import digest, read_cached, write_cached
-from research.data.columnar import open_table, where_is
+from research.data.columnar import check_format, open_table, where_is
 from research.data.interactions import (
     PARTS,
     Ids,
@@ -55,6 +55,8 @@ def load_own(dataset: str, columns: tuple[str, ...], root: Path) -> Ratings:
     """
     name, names = name_of(dataset), renamed(columns)
     source = find_files(Path(dataset))
+    for path in source.files.values():
+        check_format(path, _separator(path))
     if sum(path.stat().st_size for path in source.files.values()) < KEEP_ABOVE:
         return _read(name, source, names)
     key = f"own-{_key(source, names)}"
