@@ -1,4 +1,4 @@
-"""The one command line: python -m experiments {list,run,train,report,check,bench}.
+"""The one command line: python -m experiments {list,run,train,report,check,data,bench}.
 
 Only the module of the command that is called is imported, so that a list, a help text
 or a refusal waits for nothing heavy.
@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "train": ("experiments.train", "Train", "one run; any field of the config"),
     "report": ("experiments.commands", "Report", "tables and figures from records"),
     "check": ("experiments.commands", "Check", "derive results/ anew and compare"),
+    "data": ("experiments.data", "Data", "what was read; a split as files"),
     "bench": ("experiments.bench.command", "Bench", "speed and memory, beside peers"),
 }
 PROGRAM = "python -m experiments"
