@@ -27,8 +27,8 @@ from experiments.lookup import experiments, find, find_by_file
 from experiments.studies import Study, StudyOptions
 from research.config import Config
 from research.data import check_dataset, name_of
-from research.events import SPLITS
 from research.prepare import check_config
+from research.splits import SPLITS
 from research.types import InputError
 
 RESULTS = Path("results")

@@ -11,8 +11,9 @@ from experiments.inputs import AUTO, chosen_split, ratings_of
 from research.config import Config
 from research.data import check_dataset, is_own, name_of
 from research.data.writers import PARTS, WRITERS, Written, write_split
-from research.events import SPLITS, SplitRules, catalogue
+from research.events import catalogue
 from research.prepare import check_config
+from research.splits import SPLITS, SplitRules
 from research.types import InputError
 
 

@@ -13,8 +13,8 @@ import tyro
 from experiments.registries import described
 from research import fields
 from research.config import Config
-from research.events import SplitRules
 from research.marks import Named, marks_of
+from research.splits import SplitRules
 
 
 @functools.cache

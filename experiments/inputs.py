@@ -5,11 +5,12 @@ import functools
 from research.config import Config
 from research.data import is_own, load
 from research.evaluate.formulas import DEPTH
-from research.events import SplitRules, catalogue, fold
+from research.events import catalogue, fold
 from research.features import registered_features
 from research.fields import DataFields
 from research.notices import say
 from research.prepare import Prepared, check_config, prepare
+from research.splits import SplitRules
 from research.types import Fold, Ratings
 
 AUTO = "auto"  # the split that suits the data

@@ -28,9 +28,9 @@ from experiments.plan import Run, check_devices, label, locate, plan
 from research.config import Config
 from research.data import check_dataset, is_own
 from research.evaluate.metrics import CUTOFF
-from research.events import SplitRules
 from research.files import read_json
 from research.prepare import check_config, is_towers
+from research.splits import SplitRules
 from research.types import InputError
 
 

@@ -1,20 +1,16 @@
-"""Events, the positive ratings in order of time, and their splits into phases.
+"""Events, the positive ratings in order of time, and the phases of a split.
 
 MovieLens users rate many films within one second, and ids correlate with popularity,
 so ties in time and the index of an item are settled by a fixed hash of the raw ids:
 never by the id itself nor by the order of a file.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import NamedTuple
-
 import numpy as np
 from jaxtyping import Bool, Int
 from numpy import ndarray
 
-from research.registry import Registry
-from research.rng import INDEX_SALT, SPLIT_SALT, pair_hash
+from research.rng import INDEX_SALT, pair_hash
+from research.splits import RULES, SPLITS, TEST, TRAIN, VALIDATION, SplitRules
 from research.types import Events, Fold, InputError, Rated, Ratings, check
 
 LIBRARIES = ("clicked", "all")
@@ -152,123 +148,8 @@ def _offsets(user: np.ndarray, n_users: int) -> np.ndarray:
     return np.concatenate(([0], np.cumsum(np.bincount(user, minlength=n_users))))
 
 
-TRAIN, VALIDATION, TEST = 0, 1, 2
-FIT_ON = ("train", "train+validation", "train-only")
-
-
-class SplitRules(NamedTuple):
-    """What a split and its phases go by beside their names; see research/fields.py."""
-
-    split_seed: int = 0
-    split_rule: str = "ratio"
-    validation_share: float = 0.0
-    left_out: str = "fitted"
-
-
-RULES = SplitRules()
-
-
-def last(events: Events, rules: SplitRules) -> np.ndarray:
-    """Each user's last positive tests, the one before validates, the rest trains."""
-    from_end = events.offsets[events.user + 1] - 1 - np.arange(len(events.user))
-    return np.select([from_end == 0, from_end == 1], [TEST, VALIDATION], TRAIN)
-
-
-def ratio(events: Events, rules: SplitRules) -> np.ndarray:
-    """Event k of a user's n (from 1) trains if 10k <= 8n, validates if 10k <= 9n."""
-    k = np.arange(len(events.user)) - events.offsets[events.user] + 1
-    return _cut(k, np.diff(events.offsets)[events.user])
-
-
-def random(events: Events, rules: SplitRules) -> np.ndarray:
-    """A user's events in an order drawn from the seed, cut as by ``ratio``.
-
-    By the rule recbole, int(n / 10) of a user's n events validate, as many test, and
-    the remainder trains.
-    """
-    k = _place_by_hash(events, rules.split_seed)
-    n = np.diff(events.offsets)[events.user]
-    if rules.split_rule == "ratio":
-        return _cut(k + 1, n)
-    tenth = n // 10
-    return np.select([k < n - 2 * tenth, k < n - tenth], [TRAIN, VALIDATION], TEST)
-
-
-def given(events: Events, rules: SplitRules) -> np.ndarray:
-    """The data's own column part.
-
-    Where it has no validation part, max(int(validation_share n), 1) of a user's n train
-    events, drawn from the seed, validate; a user's only one trains.
-
-    Raises:
-      InputError: the data has no such column, or a validation part besides a share.
-    """
-    if events.part is None:
-        raise InputError("split given: the data has no column part")
-    part, share = events.part.astype(np.int64), rules.validation_share
-    if not share:
-        return part
-    if (part == VALIDATION).any():
-        raise InputError(f"validation_share {share:g}: the data has a validation part")
-    train = take_events(events, part == TRAIN)
-    n = np.diff(train.offsets)[train.user]
-    chosen = _place_by_hash(train, rules.split_seed) < np.maximum(n * share // 1, 1)
-    part[np.flatnonzero(part == TRAIN)[chosen & (n > 1)]] = VALIDATION
-    return part
-
-
-def _place_by_hash(events: Events, seed: int) -> Int[ndarray, " e"]:
-    """The place of each event, from 0, among its user's in an order by a hash."""
-    raw_user, raw_item = events.users.id[events.user], events.items.id[events.item]
-    code = pair_hash(raw_user, raw_item, SPLIT_SALT + seed)
-    place = np.empty(len(code), np.int64)
-    place[np.lexsort((code, events.user))] = np.arange(len(code))
-    return place - events.offsets[events.user]
-
-
-def time(events: Events, rules: SplitRules) -> np.ndarray:
-    """The cuts of ``ratio`` over all events in the order of time."""
-    return _cut(events.order + 1, np.full(len(events.user), len(events.user)))
-
-
-def _cut(k: np.ndarray, n: np.ndarray) -> np.ndarray:
-    return np.select([10 * k <= 8 * n, 10 * k <= 9 * n], [TRAIN, VALIDATION], TEST)
-
-
-@dataclass(frozen=True)
-class Split:
-    """An entry of the registry: the part of each event, and whether it goes by time."""
-
-    assign: Callable[[Events, SplitRules], np.ndarray]
-    timed: bool = True
-
-    def __call__(self, events: Events, rules: SplitRules = RULES) -> np.ndarray:
-        """The part of each event: TRAIN, VALIDATION or TEST.
-
-        Raises:
-          InputError: it goes by time and the data has no timestamps, or as the
-            function has it.
-        """
-        if self.timed and not events.timed:
-            without = " or ".join(n for n, split in SPLITS.items() if not split.timed)
-            name = next((n for n, s in SPLITS.items() if s is self), "this")
-            raise InputError(
-                f"split {name} goes by time, and the data has no timestamps: "
-                f"choose --split {without}"
-            )
-        return self.assign(events, rules)
-
-
-SPLITS = Registry(
-    "split",
-    {
-        "last": Split(last),
-        "ratio": Split(ratio),
-        "time": Split(time),
-        "random": Split(random, timed=False),
-        "given": Split(given, timed=False),
-    },
-)
+# The last part that is fitted in each phase, and the last that lists leave out.
+FIT_ON = {"train": TRAIN, "train+validation": VALIDATION, "train-only": TRAIN}
 
 
 def fold(
@@ -298,9 +179,8 @@ def fold(
             "fit_on train with split given: the data has no validation part; "
             "--validation-share 0.1 takes a tenth of each user's train part"
         )
-    below = {"train": VALIDATION, "train+validation": TEST, "train-only": VALIDATION}
-    is_fitted = part < below[fit_on]
-    fitted = _cut_rated(take_events(events, is_fitted), is_fitted, below[fit_on])
+    last = FIT_ON[fit_on]
+    fitted = _cut_rated(take_events(events, part <= last), part <= last, last)
     held = take_events(events, part == judged_by)
     evaluated = np.flatnonzero(
         (np.diff(fitted.offsets) > 0) & (np.diff(held.offsets) > 0)
@@ -310,8 +190,8 @@ def fold(
             f"split '{split}' leaves no user with both a fitted and a held-out positive"
         )
     removed = None
-    if rules.left_out != "fitted" and below[rules.left_out] != below[fit_on]:
-        left_out = take_events(events, part < below[rules.left_out])
+    if FIT_ON.get(rules.left_out, last) != last:
+        left_out = take_events(events, part <= FIT_ON[rules.left_out])
         removed = items_of(left_out, evaluated)
     return check(Fold(fitted, held.user, held.item, evaluated, held.timestamp, removed))
 
@@ -331,7 +211,7 @@ def items_of(
     return offsets, events.item[np.repeat(starts, counts) + within]
 
 
-def _cut_rated(fitted: Events, is_fitted: Bool[ndarray, " e"], below: int) -> Events:
+def _cut_rated(fitted: Events, is_fitted: Bool[ndarray, " e"], last: int) -> Events:
     """The fitted events, with what else was rated by the time of the last of them.
 
     What a user rated after the last fitted positive is as late as what is held out, and
@@ -340,7 +220,7 @@ def _cut_rated(fitted: Events, is_fitted: Bool[ndarray, " e"], below: int) -> Ev
     Args:
       fitted: the fitted events, with all ratings.
       is_fitted: which of all positives they are.
-      below: the fitted parts are those below it.
+      last: the last of the fitted parts.
     """
     if fitted.rated is None:
         return fitted
@@ -351,7 +231,7 @@ def _cut_rated(fitted: Events, is_fitted: Bool[ndarray, " e"], below: int) -> Ev
     last_known[rated.user[known]] = np.flatnonzero(known)  # ascending: the last stays
     early = np.arange(len(known)) <= last_known[rated.user]
     if rated.part is not None:
-        early &= rated.part < below
+        early &= rated.part <= last
     keep = np.where(rated.positive, known, early)
     kept = rated._replace(
         user=rated.user[keep],

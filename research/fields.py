@@ -50,7 +50,7 @@ class DataFields(Group):
     """Names of your own data's columns, as user=NAME item=NAME; others keep theirs."""
     core: Annotated[int, HOST, _AT_LEAST_0] = 0
     """Users and items with fewer positives are left out, until none is (0: none)."""
-    split: Annotated[str, HOST, Named("research.events:SPLITS")] = "ratio"
+    split: Annotated[str, HOST, Named("research.splits:SPLITS")] = "ratio"
     """Split: ratio (each user's last 10 % / 10 %), last, time (global), random (of each
     user), or given (the data's own column part)."""
     split_seed: Annotated[int, HOST, _AT_LEAST_0] = 0

@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy import ndarray
 
-from research.events import TEST, TRAIN, VALIDATION, Events
 from research.files import replace
 from research.registry import Registry
+from research.splits import TEST, TRAIN, VALIDATION
 from research.types import (
     CATEGORIES,
     CATEGORY,
     NUMBER,
     TEXT,
     Column,
+    Events,
     InputError,
     Table,
 )

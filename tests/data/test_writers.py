@@ -8,7 +8,8 @@ import pytest
 
 from research.data import load
 from research.data.writers import PARTS, WRITERS, Written, write_split
-from research.events import SPLITS, SplitRules, catalogue
+from research.events import catalogue
+from research.splits import SPLITS, SplitRules
 from research.types import InputError
 from tests.data.own import ROWS, csv_text, write
 from tests.world import made_ratings
