@@ -53,18 +53,13 @@ def catalogue(
         )
     if core > 1:
         positive = _core(ratings, positive, core)
-    n_users, n_items = len(ratings.users.id), len(ratings.items.id)
     user_rows = np.unique(ratings.user[positive])
-    item_rows = np.arange(n_items, dtype=np.int64)
+    item_rows = np.arange(len(ratings.items.id), dtype=np.int64)
     if library == "clicked":
         item_rows = np.unique(ratings.item[positive])
-    raw_item = ratings.items.id[item_rows].astype(np.int64)
-    by_hash = np.argsort(
-        pair_hash(np.zeros_like(raw_item), raw_item, INDEX_SALT), kind="stable"
-    )
-    item_rows = item_rows[by_hash]
-    user = _rank_of(user_rows, n_users)[ratings.user]
-    item = _rank_of(item_rows, n_items)[ratings.item]
+    item_rows = _by_hash(ratings, item_rows)
+    user = _rank_of(user_rows, len(ratings.users.id))[ratings.user]
+    item = _rank_of(item_rows, len(ratings.items.id))[ratings.item]
     rows, order = _by_time(ratings, user, positive, tie_salt)
     rated = None
     if with_rated and not positive.all():  # else every rate of positives is 1
@@ -96,6 +91,13 @@ def _core(
     if not n:
         raise InputError(f"{ratings.name}: core {core} leaves no positive")
     return positive
+
+
+def _by_hash(ratings: Ratings, item_rows: np.ndarray) -> np.ndarray:
+    """Rows of the item table in the order of the catalogue's index."""
+    raw_item = ratings.items.id[item_rows].astype(np.int64)
+    code = pair_hash(np.zeros_like(raw_item), raw_item, INDEX_SALT)
+    return item_rows[np.argsort(code, kind="stable")]
 
 
 def _rank_of(rows: np.ndarray, n: int) -> np.ndarray:
