@@ -10,6 +10,7 @@ from jaxtyping import Bool, Int
 from numpy import ndarray
 
 from research.rng import INDEX_SALT, pair_hash
+from research.sorting import stable_argsort
 from research.splits import RULES, SPLITS, TEST, TRAIN, VALIDATION, SplitRules
 from research.types import Events, Fold, InputError, Rated, Ratings, check
 
@@ -53,10 +54,10 @@ def catalogue(
         )
     if core > 1:
         positive = _core(ratings, positive, core)
-    user_rows = np.unique(ratings.user[positive])
+    user_rows = np.flatnonzero(np.bincount(ratings.user[positive]))
     item_rows = np.arange(len(ratings.items.id), dtype=np.int64)
     if library == "clicked":
-        item_rows = np.unique(ratings.item[positive])
+        item_rows = np.flatnonzero(np.bincount(ratings.item[positive]))
     item_rows = _by_hash(ratings, item_rows)
     user = _rank_of(user_rows, len(ratings.users.id))[ratings.user]
     item = _rank_of(item_rows, len(ratings.items.id))[ratings.item]
@@ -119,8 +120,8 @@ def _by_time(
     raw_item = ratings.items.id[ratings.item[at]].astype(np.int64)
     order = np.empty(len(at), np.int64)
     code = pair_hash(raw_user, raw_item, salt)
-    order[np.lexsort((code, ratings.timestamp[at]))] = np.arange(len(at))
-    by_user = np.lexsort((order, user[at]))
+    order[stable_argsort(ratings.timestamp[at], code)] = np.arange(len(at))
+    by_user = np.argsort(user[at].astype(np.int64) << 32 | order)
     return at[by_user], order[by_user]
 
 

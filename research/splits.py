@@ -14,6 +14,7 @@ from numpy import ndarray
 
 from research.registry import Registry
 from research.rng import SPLIT_SALT, pair_hash
+from research.sorting import stable_argsort
 from research.types import Events, InputError
 
 TRAIN, VALIDATION, TEST = 0, 1, 2
@@ -87,8 +88,10 @@ def _place_by_hash(
 ) -> Int[ndarray, " n"]:
     """The place of each pair in an order of its user's by a hash; sorted by user."""
     raw_user, raw_item = events.users.id[user], events.items.id[item]
-    order = np.lexsort((pair_hash(raw_user, raw_item, SPLIT_SALT + seed), user))
+    by_hash = stable_argsort(pair_hash(raw_user, raw_item, SPLIT_SALT + seed))
     place = np.empty(len(user), np.int64)
+    place[by_hash] = np.arange(len(user))
+    order = np.argsort(user.astype(np.int64) << 32 | place)
     place[order] = np.arange(len(user))
     return place - np.searchsorted(user, user)
 

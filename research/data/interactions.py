@@ -24,6 +24,7 @@ IDS = ("user", "item")
 OPTIONAL = ("timestamp", "rating", "part")
 PARTS = ("train", "validation", "test")  # in the order of their numbers
 ID_LENGTH = 255  # characters
+NAN = "nan"  # what other libraries write for a missing id
 ID_LIMIT = 2**31  # whole numbers from here on are taken as text
 FAR = 1e11  # seconds: the year 5138, so a larger time is in a smaller unit
 UNITS = {"milliseconds": 1e3, "microseconds": 1e6, "nanoseconds": 1e9}
@@ -189,7 +190,7 @@ def id_problem(side: str, text: str, whole: bool = False) -> str | None:
     article = "an" if side == "item" else "a"
     if whole and not re.fullmatch(r"-?[0-9]+(\.0*)?", text):
         return f"{article} {side} id, a whole number"
-    if not text.strip() or text.strip().lower() == "nan":
+    if not text.strip() or text.lower() == NAN:
         return f"{article} {side} id"
     if len(text) > ID_LENGTH:
         return f"{article} {side} id of at most {ID_LENGTH} characters"
@@ -197,8 +198,11 @@ def id_problem(side: str, text: str, whole: bool = False) -> str | None:
 
 
 def _good_ids(ids: Ids) -> bool:
-    return not any(
-        isinstance(value, str) and id_problem("", value) for value in ids.values
+    texts = [value for value in ids.values if isinstance(value, str)]
+    return not (  # as id_problem, for a million ids
+        max(map(len, texts), default=0) > ID_LENGTH
+        or any(map(str.isspace, texts))
+        or any(len(text) == len(NAN) and text.lower() == NAN for text in texts)
     )
 
 

@@ -28,6 +28,7 @@ from research.data.names import ENDINGS, ROLE, name_of
 from research.data.readers import malformed
 from research.data.side_tables import SideTable, read_side_table
 from research.rng import text_id
+from research.sorting import stable_argsort
 from research.types import InputError, Ratings, Table
 
 READER = b"own data 1\n"  # what the cache's names go by, beside files and names
@@ -239,7 +240,7 @@ def _assemble(
     user = places["users"][rows.user.code]
     item = places["items"][rows.item.code]
     pair = user.astype(np.int64) << 32 | item
-    order = np.argsort(pair, kind="stable")
+    order = stable_argsort(pair)
     pair = pair[order]
     first = np.concatenate(([True], pair[1:] != pair[:-1]))
     if rows.part is not None:
@@ -279,7 +280,7 @@ def _assemble(
 def _summary(ratings: Ratings, rows: Interactions) -> str:
     """One line: rows, users, items, times, ratings, parts, repeats."""
     n_rows, n = len(rows.user.code), len(ratings.user)
-    n_items = len(np.unique(ratings.item))
+    n_items = np.count_nonzero(np.bincount(ratings.item))
     words = [f"{n_rows:,} rows, {len(ratings.users.id):,} users, {n_items:,} items"]
     if ratings.timed:
         first, last = int(ratings.timestamp.min()), int(ratings.timestamp.max())
