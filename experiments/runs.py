@@ -10,7 +10,7 @@ import numpy as np
 
 from experiments.environment import environment
 from experiments.folders import serving_folder
-from experiments.inputs import prepared_run, ratings_of
+from experiments.inputs import digest_of, prepared_run
 from experiments.plan import Run
 from research.baselines import BASELINES, option_values
 from research.evaluate.metrics import CUTOFF, summary
@@ -85,7 +85,7 @@ def execute(
     """
     config, folder = run.config, run.folder
     prepared = prepared_run(config, data_dir, run.start)
-    digest = ratings_of(config.dataset, data_dir).digest
+    digest = digest_of(config, data_dir)
     try:
         scorer_of, seconds = _scorers(run, prepared, digest, progress, done)
     except NotFinite as error:

@@ -12,6 +12,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from research.data.names import name_of
 from research.fields import (
     CorrectionFields,
     DataFields,
@@ -105,9 +106,10 @@ def training_fields(config: Config) -> dict[str, object]:
     """The fields that decide what is trained: all but the serving ones.
 
     A field that came later counts where it isn't at its default, so that the runs from
-    before it keep their ids.
+    before it keep their ids. A data set of one's own goes by its name alone.
     """
-    fields, serving = dataclasses.asdict(config), marked(Config, SERVING)
+    fields = dataclasses.asdict(config) | {"dataset": name_of(config.dataset)}
+    serving = marked(Config, SERVING)
     unset = [n for n in marked(Config, LATER) if fields[n] == getattr(REFERENCE, n)]
     return {name: fields[name] for name in fields if name not in (*serving, *unset)}
 

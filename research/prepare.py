@@ -14,10 +14,18 @@ import numpy as np
 
 from research.baselines import BASELINES, option_values
 from research.config import Config
-from research.features import CLICK_TIMES, PER_WINDOW, resolve_sides
+from research.features import (
+    CLICK_TIMES,
+    PER_WINDOW,
+    STATIC,
+    registered_features,
+    resolve_sides,
+)
 from research.features.content import stamped
 from research.features.search import resolve_search
+from research.fields import DataFields
 from research.losses import check_loss
+from research.marks import LATER, marked
 from research.negatives import Size, make_sources
 from research.negatives.checks import check_negatives
 from research.positives import (
@@ -118,6 +126,31 @@ def check_config(config: Config) -> None:
             )
 
 
+def check_times(config: Config, timed: bool) -> None:
+    """Refuses what goes by time where the data has no timestamps.
+
+    Raises:
+      InputError: the first such field, in one line.
+    """
+    if timed:
+        return
+    sessions = config.positives == "item-item"
+    halves = config.positives == "user-user" and config.halves == "time"
+    model = not is_towers(config) and BASELINES[config.model].timed
+    reasons = {
+        f"model {config.model}": model,
+        f"encoder {config.encoder}": ENCODERS[config.encoder].ordered,
+        f"positives {config.positives} (sessions)": sessions,
+        "halves time (choose --halves random)": halves,
+        "batch_order time": config.batch_order == "time",
+    }
+    for name, feature in registered_features(config):
+        reasons[f"feature '{name}'"] = feature.gives != STATIC
+    for what, by_time in reasons.items():
+        if by_time:
+            raise InputError(f"{what} goes by time, and the data has no timestamps")
+
+
 def prepare(config: Config, fold: Fold, depth: int = 0) -> Prepared:
     """Checks a config against the registries and its data; names its features.
 
@@ -133,6 +166,7 @@ def prepare(config: Config, fold: Fold, depth: int = 0) -> Prepared:
       InputError: anything that can't be meant, before any training starts.
     """
     check_config(config)
+    check_times(config, fold.fitted.timed)
     task = retrieval_task(config, fold)
     candidates = task.fold.fitted.n_items
     if depth > candidates:
@@ -161,7 +195,7 @@ def _baseline(config: Config, fold: Fold) -> Config:
     values = option_values(config.model, config.baseline, is_large(fold))
     kept = ("dataset", "split", "fit_on", "threshold", "tie_salt", "library", "model")
     return Config(
-        **{name: getattr(config, name) for name in kept},
+        **{name: getattr(config, name) for name in (*kept, *marked(DataFields, LATER))},
         baseline=tuple(f"{name}={value:.12g}" for name, value in values.items()),
         seed=config.seed if entry.seeded else 0,
     )

@@ -22,6 +22,7 @@ import numpy as np
 from jaxtyping import Array, Float, Float32, Int
 
 from research.evaluate.formulas import DEPTH
+from research.events import items_of
 from research.types import Fold
 
 TILE = 256  # users scored at once; with CHUNK, 4 MiB of scores: about a core's cache
@@ -109,11 +110,7 @@ def seen_items_of(fold: Fold) -> tuple[Int[np.ndarray, " v1"], Int[np.ndarray, "
     """
     if fold.removed is not None:
         return fold.removed
-    starts = fold.fitted.offsets[fold.evaluated]
-    counts = fold.fitted.offsets[fold.evaluated + 1] - starts
-    offsets = np.concatenate(([0], np.cumsum(counts)))
-    within = np.arange(offsets[-1]) - np.repeat(offsets[:-1], counts)
-    return offsets, fold.fitted.item[np.repeat(starts, counts) + within]
+    return items_of(fold.fitted, fold.evaluated)
 
 
 def top_k(

@@ -15,6 +15,7 @@ import numpy as np
 from numpy import ndarray
 
 from research.config import Config
+from research.data.names import name_of
 from research.files import read_arrays, write_arrays
 from research.types import InputError, Record
 
@@ -44,7 +45,7 @@ def study_header(
       digest: of the data, where there are any.
       more: further entries.
     """
-    where = {"grid": name, "dataset": dataset, "split": Config().split}
+    where = {"grid": name, "dataset": name_of(dataset), "split": Config().split}
     return {**where, "quick": quick, "data_digest": digest, **more}
 
 

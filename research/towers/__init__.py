@@ -27,12 +27,14 @@ class Encoder(NamedTuple):
       history: "none" (reads no history), "optional" or "required".
       profile: whether it attends by the user's features, and so needs one.
       words: whether it reads the words of a search.
+      ordered: whether it goes by the order of the history.
     """
 
     module: Callable[..., Any] | None
     history: Literal["none", "optional", "required"] = "required"
     profile: bool = False
     words: bool = False
+    ordered: bool = False
 
 
 ENCODERS: Registry[Encoder] = Registry(
@@ -41,9 +43,13 @@ ENCODERS: Registry[Encoder] = Registry(
         "none": Encoder(None, history="none"),
         "mean": Encoder(deferred("research.towers.towers:Mean"), history="optional"),
         "profile": Encoder(deferred("research.towers.towers:Profile"), profile=True),
-        "last-click": Encoder(deferred("research.towers.towers:LastClick")),
-        "learned": Encoder(deferred("research.towers.towers:Learned")),
-        "self-attention": Encoder(deferred("research.towers.towers:SelfAttention")),
+        "last-click": Encoder(
+            deferred("research.towers.towers:LastClick"), ordered=True
+        ),
+        "learned": Encoder(deferred("research.towers.towers:Learned"), ordered=True),
+        "self-attention": Encoder(
+            deferred("research.towers.towers:SelfAttention"), ordered=True
+        ),
         "query": Encoder(deferred("research.towers.towers:Query"), words=True),
     },
 )

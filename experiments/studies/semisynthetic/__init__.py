@@ -27,6 +27,7 @@ from experiments.inputs import prepared_run, ratings_of
 from experiments.studies import StudyOptions, save_study
 from experiments.studies.exposure import best_items, recovered
 from research.config import Config
+from research.data import name_of
 from research.negatives.strength import correction_strength
 from research.positives import log_share
 from research.report.records import study_header
@@ -151,7 +152,7 @@ def run_semisynthetic(options: StudyOptions) -> Path:
     names = {"arms": list(SWEPT), "others": list(OTHERS)}
     return save_study(
         options.out,
-        study_header(NAME, options.dataset, options.quick, digest, **names),
+        study_header(NAME, name_of(options.dataset), options.quick, digest, **names),
         {
             "recovered": swept.astype("<f4"),
             "others": others.astype("<f4"),
