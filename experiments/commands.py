@@ -70,8 +70,13 @@ class Run:
         choose(self.dataset, DATASETS, "data set")
         out = checked(self.out)
         if isinstance(chosen, Study):
-            return self._run_study(chosen, out)
-        return self._run_grid(chosen, out)
+            status = self._run_study(chosen, out)
+        else:
+            status = self._run_grid(chosen, out)
+        from experiments.explore import write_explorable
+
+        write_explorable(out)
+        return status
 
     def _engine(self) -> EngineOptions:
         return EngineOptions(self.engine, self.ray_address, self.jobs, self.at_once)
@@ -123,9 +128,13 @@ class Report:
     """Split."""
     out: Path = Path("out")
     """Output folder."""
+    html: bool = False
+    """Instead, one page to explore in a browser: all records of every data set."""
 
     def __call__(self) -> int:
         """Writes them."""
+        if self.html:
+            return self._page()
         choose(self.dataset, DATASETS, "data set")
         SPLITS.choose(self.split)
         chosen = [find(name) for name in self.grids] or [
@@ -137,6 +146,13 @@ class Report:
             written = _reported(one, self._records(one), self.out)
             print(*(f"wrote {path}" for path in written), sep="\n")
         return FINISHED
+
+    def _page(self) -> int:
+        for name in self.grids:
+            find(name)
+        from experiments.explore import write_explorable
+
+        return FINISHED if write_explorable(self.out, self.grids) else FAILED
 
     def _records(self, one: Grid | Study) -> Path:
         return records_path(self.out, one.folder(self.dataset), one.name, self.split)
