@@ -100,7 +100,7 @@ def _stored(
 
 
 def read_header(path: Path) -> dict[str, Any]:
-    """The header of a file of records, its arrays unread; refuses as ``load_stored``."""
+    """The header of a file, its arrays unread; for refusals see ``load_stored``."""
     return _stored(path, read_arrays(path, [CONTENT])).header
 
 

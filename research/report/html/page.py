@@ -56,7 +56,7 @@ def charting_library() -> str:
     """Vega, Vega-Lite and Vega-Embed as one packed script, from their package."""
     import vl_convert
 
-    return packed(vl_convert.javascript_bundle())
+    return packed(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"))
 
 
 def write_page(
