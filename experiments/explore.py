@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import research.report
 from experiments.collect import notes_on
 from experiments.grid import Grid
+from experiments.lists import gathered_lists
 from experiments.lookup import find_by_file
 from experiments.studies import Study
 from research.report.html.page import (
@@ -34,7 +35,7 @@ Rows = dict[str, list[Any]]  # a table: its columns, and its rows of texts
 
 
 class Source(NamedTuple):
-    """A file of records, what the page says of it, and the tables derived from it.
+    """A file of records, what the page says of it, its tables and its users' lists.
 
     ``key`` is a hash of all that its section is made of.
     """
@@ -43,6 +44,7 @@ class Source(NamedTuple):
     entry: Grid | Study
     about: dict[str, Any]
     tables: dict[str, Rows]
+    lists: dict[str, list[dict[str, str]]]
     key: str
 
 
@@ -82,7 +84,8 @@ def explore(out: Path, names: Sequence[str] = ()) -> tuple[Path, list[str]]:
         parts.append(Part(blob, source.key, text))
         abouts.append({**source.about, "blob": blob})
     if not abouts:
-        reason = holes[0] if holes else f"no records under {out / 'records'}"
+        of = f"of {' or '.join(names)} " if names else ""
+        reason = holes[0] if holes else f"no records {of}under {out / 'records'}"
         raise InputError(f"nothing to show: {reason}")
     return write_page(page, abouts, parts, holes), holes
 
@@ -112,17 +115,17 @@ def _source(records: Path, out: Path) -> Source:
         "name": "/".join(place.with_suffix("").parts[1:]),
         "title": f"{records.stem} on {records.parent.name}",
         "question": question,
-        "prediction": getattr(entry, "prediction", ""),
+        "prediction": entry.prediction,
         "notes": notes,
         "file": str(place),
         "sha256": hashlib.sha256(records.read_bytes()).hexdigest(),
         "digest": header.get("data_digest", ""),
         "version": header["results_version"],
     }
-    tables = _tables(records, out)
+    tables, lists = _tables(records, out), gathered_lists(out, records)
     reference = getattr(entry, "reference", "")
-    made_of = json.dumps([about, tables, reference, _code()])
-    return Source(records, entry, about, tables, _hash(made_of))
+    made_of = json.dumps([about, tables, lists, reference, _code()])
+    return Source(records, entry, about, tables, lists, _hash(made_of))
 
 
 def _section(source: Source) -> str:
@@ -131,7 +134,8 @@ def _section(source: Source) -> str:
     content: dict[str, Any] = {}
     if isinstance(entry, Grid):
         results = load_records(source.records)
-        content = section(results, entry.reference, entry.swept_fields)
+        fields = entry.swept_fields
+        content = section(results, entry.reference, fields, source.lists)
         del tables[stem]  # the page shows its numbers, from the records
         content["contrasts"] = tables.pop(f"{stem}-contrasts", None)
     content["tables"] = [{"name": name, **table} for name, table in tables.items()]

@@ -11,6 +11,7 @@ from experiments.folders import writable
 from experiments.grid import Cell, Grid
 from experiments.index import write_index
 from experiments.inputs import ratings_of
+from experiments.lists import gather_lists
 from experiments.plan import Run, plan
 from research.report.pages import read_table
 
@@ -90,6 +91,7 @@ def finish_grid(
     write_index(out)
     digest = ratings_of(cells[0].config.dataset, data_dir).digest
     path, missing, ignored = collect(grid, cells, out, digest, quick)
+    gather_lists(cells, grid.name, out, digest, path)
     frame, written = report(grid, path, out)
     if ignored:
         print(f"{ignored} other runs in the grid's folder were ignored")

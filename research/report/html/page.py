@@ -76,7 +76,6 @@ def write_page(
     index = {
         "sections": abouts,
         "metrics": metrics_shown(),
-        "lists_note": "Where two arms place the same users' held-out positives.",
     }
     # "<" opens nothing within a script
     text = json.dumps(index, allow_nan=False).replace("<", "\\u003c")

@@ -15,6 +15,7 @@ from numpy import ndarray
 
 from research.evaluate.formulas import DEPTH
 from research.evaluate.metrics import CUTOFF, METRICS, Key, keys
+from research.report.html.users import shown_users
 from research.report.pictures import look
 from research.report.records import RunResult
 from research.report.tables import (
@@ -29,12 +30,16 @@ from research.types import Record
 
 # Each metric at the cut-off of pages, and recall deeper: what arms are compared in.
 FURTHER = (Key("recall", 100), Key("ndcg", 100), Key("coverage", 100))
+Lists = Mapping[str, Sequence[Mapping[str, str]]]
 NONE = 2**16 - 1  # stands for a pair without an interval
 CURVE = "%.4g"  # a curve is looked at; four digits are finer than a line is thick
 
 
 def section(
-    results: Sequence[RunResult], reference: str, swept: Sequence[str] = ()
+    results: Sequence[RunResult],
+    reference: str,
+    swept: Sequence[str] = (),
+    lists: Lists | None = None,
 ) -> dict[str, Any]:
     """The numbers of a grid, by what the page shows of them.
 
@@ -42,6 +47,7 @@ def section(
       results: of its runs.
       reference: the arm that differences are taken from at first.
       swept: fields whose columns come first.
+      lists: places of two users' lists, by the row of their run among the results.
 
     Raises:
       ValueError: the results don't make one table.
@@ -74,7 +80,9 @@ def section(
         "ends": [[_ends(cell, key) for cell in cells] for key in shown],
         "pairs": {f"{key.metric}@{key.k}": _pairs(cells, key) for key in compared},
         "curves": _curves([runs[cell.arm, cell.swept] for cell in cells]),
-        "people": _people([runs[cell.arm, cell.swept][0][1] for cell in cells]),
+        "people": _people(
+            [runs[cell.arm, cell.swept][0] for cell in cells], lists or {}
+        ),
         "holes": not_measured(results),
     }
 
@@ -170,23 +178,34 @@ def _mean_curve(
     return _numbers((sum(column) / len(column) for column in columns), CURVE)
 
 
-def _people(firsts: Sequence[RunResult]) -> list[dict[str, Any]]:
-    """Two users, and the places of their held-out positives in each cell's first run.
+def _people(
+    firsts: Sequence[tuple[int, RunResult]], lists: Lists
+) -> list[dict[str, Any]]:
+    """Two users: where each cell's first run places their positives, and its lists.
 
-    The users are those with the median and the 90th percentile of the number of
-    held-out positives, of all that have as many the first. A place counts from 1; the
-    positives that are not among the first 100 are not listed.
+    A place counts from 1; positives that are not among the first 100 are left out. A
+    list is of pairs (title, whether it is held out), or null where none was kept.
     """
-    records = [run.record for run in firsts]
+    records = [run.record for _, run in firsts]
     some = next((record for record in records if record is not None), None)
-    if some is None or not len(some.held):
-        return []
     people = []
-    for share in (0.5, 0.9):
-        held = np.quantile(some.held, share, method="lower")
-        user = int(np.flatnonzero(some.held == held)[0])
-        places = [_places(record, user) if record else None for record in records]
-        people.append({"user": user, "held": int(held), "places": places})
+    for user in shown_users(some.held) if some else []:
+        rows = [
+            [r for r in lists.get(str(n), ()) if r["user"] == str(user)]
+            for n, _ in firsts
+        ]
+        ids = {row["id"] for listed in rows for row in listed}
+        people.append(
+            {
+                "name": f"User {min(ids)}" if ids else f"Row {user} of the users",
+                "held": int(some.held[user]) if some else 0,
+                "places": [_places(r, user) if r else None for r in records],
+                "lists": [
+                    [[row["title"], row["held_out"] == "1"] for row in listed] or None
+                    for listed in rows
+                ],
+            }
+        )
     return people
 
 

@@ -210,32 +210,39 @@ class View {
     const options = grid.labels.map((label, n) => [String(n), label]);
     const sides = [0, Math.min(1, grid.cells.length - 1)], box = element("div", { class: "people" });
     const refresh = () => box.replaceChildren(...grid.people.map((person) => personTable(grid, person, sides)));
-    return { refresh, root: panel("Two users", index.lists_note,
+    const kept = grid.people.some((person) => person.lists.some(finite));
+    const about = kept ? "The first 20 places of the first seed's lists, beside each other; a dot marks a title that both lists have."
+      : "These records hold the places of held-out positives, not whole lists: those are kept in the folders of runs, and shown where the grid was run.";
+    return { refresh, root: panel("Two users", about,
       element("div", { class: "controls" }, sides.map((n, i) =>
         chooser(i ? "right" : "left", options, String(n), (value) => { sides[i] = Number(value); refresh(); }))), box) };
   }
 }
 
-/** What a user's lists under two arms hold: the titles, else where the positives are. */
+/** What a user's lists under two arms hold: where the positives are, then the titles. */
 function personTable(grid, person, sides) {
   const found = (n) => {
     const places = person.places[n];
     if (!places) return "no record";
     return `${places.length} of ${person.held}${places.length ? `: at ${places.join(", ")}` : ""}`;
   };
-  const rows = [["held-out positives in the first 100", sides.map(found)]];
-  const lists = sides.map((n) => person.lists?.[n]);
-  const longest = Math.max(0, ...lists.map((list) => list?.length ?? 0));
-  for (let slot = 0; slot < longest; slot += 1) {
-    rows.push([String(slot + 1), lists.map((list) => (list?.[slot] ? listed(list[slot]) : "–"))]);
-  }
-  return element("table", {}, element("caption", {}, person.about ?? `User ${person.user}, ${person.held} held-out positives`),
+  const lists = sides.map((n) => person.lists[n]);
+  const titles = lists.map((list) => new Set((list ?? []).map(([title]) => title)));
+  const listed = (side, slot) => {
+    if (!lists[side]) return slot ? "" : "no list was kept";
+    const [title, held] = lists[side][slot] ?? ["–", false], both = titles.every((one) => one.has(title));
+    return element("span", { class: held ? "best" : null }, both ? "• " : "", title, held ? " ✓ held out" : "");
+  };
+  const longest = Math.max(...lists.map((list) => list?.length ?? 0));
+  const rows = [["held-out positives in the first 100", sides.map(found)],
+    ...Array.from({ length: longest }, (_, slot) => [String(slot + 1), [listed(0, slot), listed(1, slot)]])];
+  const common = [...titles[0]].filter((title) => titles[1].has(title)).length;
+  const caption = `${person.name}, ${person.held} held-out positives${lists.every(finite) ? `; the lists share ${common} of ${longest}` : ""}`;
+  return element("table", {}, element("caption", {}, caption),
     element("thead", {}, element("tr", {}, ["place", ...sides.map((n) => grid.labels[n])].map((text) => element("th", { scope: "col" }, text)))),
     element("tbody", {}, rows.map(([name, cells]) => element("tr", {}, element("th", { scope: "row" }, name),
       cells.map((cell) => element("td", {}, cell))))));
 }
-
-const listed = ([title, hit]) => element("span", { class: hit ? "best" : null }, title, hit ? " ✓ held out" : "");
 
 function heading(about, contrasts) {
   const lines = [about.prediction && ["Prediction", about.prediction], ...about.notes.map((note) => ["", note])].filter(Boolean);
