@@ -24,10 +24,9 @@ def difference(content, n, m, key=KEY):
     mean = np.mean(seeds[n]) - np.mean(seeds[m])
     pairs, size = content["pairs"][key], len(content["cells"])
     row = [(i, j) for i in range(size) for j in range(i + 1, size)].index((n, m))
-    below = unpacked(pairs["below"])
-    above = unpacked(pairs["above"][0]) if pairs["above"] else below
-    assert below[row] != NONE
-    return mean, mean - below[row] * pairs["step"], mean + above[row] * pairs["step"]
+    reach = unpacked(pairs["reaches"])[row]
+    assert reach != NONE
+    return mean, mean - reach * pairs["step"], mean + reach * pairs["step"]
 
 
 @pytest.mark.parametrize("key", [KEY, "recall_tail@20", "coverage@20", "ndcg@100"])
@@ -79,17 +78,17 @@ def test_a_failed_run_leaves_a_reason_and_no_number():
     content = section(rows, "in-batch")
     assert "step 412" in content["cells"][0]["failed"]
     assert not any(of_key[0] for of_key in content["seeds"])
-    assert set(unpacked(content["pairs"][KEY]["below"])[:3]) == {NONE}
+    assert set(unpacked(content["pairs"][KEY]["reaches"])[:3]) == {NONE}
     json.dumps(content, allow_nan=False)  # NaN is no JSON
 
 
 def test_cells_over_different_users_have_no_pair():
     rows = [*made_rows(), *(r._replace(arm="fewer") for r in made_rows(users=30)[:3])]
     content = section(rows, "in-batch")
-    below = unpacked(content["pairs"][KEY]["below"]).reshape(-1)
+    reaches = unpacked(content["pairs"][KEY]["reaches"]).reshape(-1)
     last = np.array([j == 4 for i in range(5) for j in range(i + 1, 5)])
-    assert (below[last] == NONE).all()
-    assert (below[~last] != NONE).all()
+    assert (reaches[last] == NONE).all()
+    assert (reaches[~last] != NONE).all()
 
 
 def test_two_users_their_places_and_their_lists():

@@ -43,18 +43,16 @@ class Grid {
     if (n === m) return { mean: 0, low: null, high: null };
     const [i, j] = n < m ? [n, m] : [m, n];
     const row = i * this.cells.length - (i * (i + 1)) / 2 + (j - i - 1);
-    const { step, below, above } = this.sides(key);
-    if (below[row] === 0xffff) return { mean: a - b, low: null, high: null };
-    const [down, up] = n < m ? [below, above] : [above, below];
-    return { mean: a - b, low: a - b - down[row] * step, high: a - b + up[row] * step };
+    const { step, reaches } = this.unpackedPairs(key);
+    if (reaches[row] === 0xffff) return { mean: a - b, low: null, high: null };
+    return { mean: a - b, low: a - b - reaches[row] * step, high: a - b + reaches[row] * step };
   }
 
-  sides(key) {
+  unpackedPairs(key) {
     if (!this.unpacked.has(key)) {
-      const { step, below, above } = this.pairs[key];
-      const whole = (text) => new Uint16Array(Uint8Array.from(atob(text), (c) => c.charCodeAt(0)).buffer);
-      const down = whole(below);
-      this.unpacked.set(key, { step, below: down, above: above.length ? whole(above[0]) : down });
+      const { step, reaches } = this.pairs[key];
+      const bytes = Uint8Array.from(atob(reaches), (c) => c.charCodeAt(0));
+      this.unpacked.set(key, { step, reaches: new Uint16Array(bytes.buffer) });
     }
     return this.unpacked.get(key);
   }

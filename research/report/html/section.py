@@ -26,10 +26,14 @@ from research.report.tables import (
     not_measured,
     swept_fields,
 )
-from research.types import Record
+from research.types import BANDS, Record
 
-# Each metric at the cut-off of pages, and recall deeper: what arms are compared in.
-FURTHER = (Key("recall", 100), Key("ndcg", 100), Key("coverage", 100))
+# What any two cells are compared in. Each takes a number for every pair of cells.
+COMPARED = (
+    *(Key("recall", CUTOFF), Key("recall", 100), Key("ndcg", CUTOFF), Key("ndcg", 100)),
+    *(Key(f"recall_{of}", CUTOFF) for of in ("item", *BANDS)),
+    *(Key("coverage", CUTOFF), Key("train_count", CUTOFF)),
+)
 Lists = Mapping[str, Sequence[Mapping[str, str]]]
 NONE = 2**16 - 1  # stands for a pair without an interval
 CURVE = "%.4g"  # a curve is looked at; four digits are finer than a line is thick
@@ -59,7 +63,7 @@ def section(
     shown = list(dict.fromkeys(key for cell in done for key in cell.means))
     runs = _runs(results, fields)
     arms = list(dict.fromkeys(cell.arm for cell in cells))
-    compared = [key for key in shown if key.k == CUTOFF or key in FURTHER]
+    compared = [key for key in COMPARED if key in shown]
     return {
         "arms": [{"name": arm, **look(arm)._asdict()} for arm in arms],
         "reference": reference,
@@ -112,48 +116,37 @@ def _numbers(values: Iterable[float], form: str = NUMBER) -> list[float | None]:
 def _ends(cell: CellSummary, key: Key) -> list[float | None]:
     if cell.hole(key):
         return [None, None]
-    _, low, high = estimate(cell, key)
+    _, low, high = estimate(cell, key).interval()
     return _numbers((low, high))
 
 
-def paired_reaches(
-    cells: Sequence[CellSummary], key: Key
-) -> tuple[Float[ndarray, "a a"], Float[ndarray, "a a"]]:
-    """How far the paired 95 % interval of each difference reaches below and above it.
+def paired_reaches(cells: Sequence[CellSummary], key: Key) -> Float[ndarray, "a a"]:
+    """How far the paired 95 % interval of each difference reaches to either side of it.
 
-    [n, m] is of cell n minus cell m, for n < m: the difference m - n has the two
-    reaches exchanged. NaN where there is no pairing, or no interval.
+    [n, m] is of cell n minus cell m, for n < m. NaN where there is no pairing, or no
+    interval.
     """
-    below = np.full((len(cells), len(cells)), np.nan)
-    above = below.copy()
+    reaches = np.full((len(cells), len(cells)), np.nan)
     for n, cell in enumerate(cells):
         for m, other in enumerate(cells[n + 1 :], start=n + 1):
             if cell.hole(key) or other.hole(key) or cell.users[key] != other.users[key]:
                 continue
-            mean, low, high = estimate(cell, key, other)
-            below[n, m], above[n, m] = mean - low, high - mean
-    return below, above
+            mean, low, _ = estimate(cell, key, other).interval()
+            reaches[n, m] = mean - low
+    return reaches
 
 
 def _pairs(cells: Sequence[CellSummary], key: Key) -> dict[str, Any]:
-    """Both reaches of each pair of cells as whole numbers of a step.
+    """The reach of each pair of cells, in whole numbers of a step.
 
     A step is the widest reach / 65,534: too fine to be seen beside any of them. The
     pairs are in the order (0, 1), (0, 2), ..., (1, 2), ...
     """
-    triangle = np.triu_indices(len(cells), 1)
-    below, above = (reach[triangle] for reach in paired_reaches(cells, key))
-    reaches = np.abs([below, above])
-    widest = np.nanmax(reaches, initial=0.0)
-    step = float(widest) / (NONE - 1) or 1.0
+    reaches = paired_reaches(cells, key)[np.triu_indices(len(cells), 1)]
+    widest = float(np.nanmax(reaches, initial=0.0))
+    step = widest / (NONE - 1) or 1.0
     whole = np.where(np.isnan(reaches), NONE, np.round(reaches / step))
-    sides = [_base64(side) for side in whole]
-    # an interval by t is symmetric: then one side says it all
-    return {
-        "step": step,
-        "below": sides[0],
-        "above": sides[1:] if sides[0] != sides[1] else [],
-    }
+    return {"step": step, "reaches": _base64(whole)}
 
 
 def _base64(values: ndarray) -> str:

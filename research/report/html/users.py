@@ -14,7 +14,7 @@ def shown_users(held: Int[ndarray, " v"]) -> list[int]:
     first one and the last one, so that every run of a grid shows the same two.
 
     >>> shown_users(np.array([1, 2, 3, 4, 9, 2, 2, 2, 8, 7]))
-    [2, 8]
+    [1, 8]
     """
     if not len(held):
         return []
