@@ -14,7 +14,7 @@ import research.report
 from experiments.collect import notes_on
 from experiments.grid import Grid
 from experiments.lists import gathered_lists
-from experiments.lookup import find_by_file
+from experiments.lookup import experiments, find_by_file
 from experiments.studies import Study
 from research.report.html.page import (
     LIBRARY,
@@ -69,7 +69,7 @@ def explore(out: Path, names: Sequence[str] = ()) -> tuple[Path, list[str]]:
     parts = [Part(LIBRARY, key, before.get(key) or charting_library())]
     abouts: list[dict[str, Any]] = []
     holes: list[str] = []
-    for records in sorted((out / "records").glob("*/*.npz")):
+    for records in sorted((out / "records").glob("*/*.npz"), key=_order):
         try:
             source = _source(records, out)
             if names and source.entry.name not in names:
@@ -102,6 +102,13 @@ def write_explorable(out: Path, names: Sequence[str] = ()) -> bool:
         print(f"not shown: {hole}", file=sys.stderr)
     print(f"wrote {page}", flush=True)
     return not holes
+
+
+def _order(records: Path) -> tuple[str, int, str]:
+    """By data set, then as the registries are."""
+    stem, known = records.stem, list(experiments())
+    places = [n for n, name in enumerate(known) if f"{stem}-".startswith(f"{name}-")]
+    return records.parent.name, max(places, default=len(known)), stem
 
 
 def _source(records: Path, out: Path) -> Source:

@@ -3,7 +3,7 @@
 const CONFIG = {
   font: "system-ui, sans-serif", view: { stroke: null },
   axis: { labelFontSize: 12, titleFontSize: 13, titleFontWeight: "normal", gridColor: "#eaeef2", labelLimit: 420 },
-  legend: { labelFontSize: 12, title: null, orient: "bottom", symbolType: "circle", labelLimit: 300 },
+  legend: { labelFontSize: 12, title: null, orient: "bottom", symbolType: "circle", symbolOpacity: 1, labelLimit: 300 },
 };
 const SHAPES = { o: "circle", s: "square", D: "diamond", d: "diamond", "^": "triangle-up", v: "triangle-down",
   "<": "triangle-left", ">": "triangle-right", P: "cross", X: "cross" };
@@ -30,15 +30,25 @@ function armScales(grid, cells) {
   };
 }
 
-/** How many entries of a legend fit beside each other. */
-function columnsOf(names) {
+/** How many entries of a legend fit beside each other, right of `taken` letters. */
+function columnsOf(names, taken = 0) {
   const longest = Math.max(8, ...names.map((name) => name.length));
-  const width = Math.min(1200, document.getElementById("view").clientWidth);
+  const width = document.getElementById("view").clientWidth - 7 * taken;
   return Math.max(1, Math.floor(width / (longest * 7.5 + 28)));
 }
 
 const quantity = (field, title, extra = {}) =>
   ({ field, type: "quantitative", title, scale: { zero: false, nice: true }, ...extra });
+
+/** Those of the points that lie far enough from each other to be named. */
+function apart(points) {
+  const extent = (field) => Math.max(...points.map((p) => p[field])) - Math.min(...points.map((p) => p[field])) || 1;
+  const [width, height] = [extent("x"), extent("y")];
+  const near = (a, b) => Math.abs(a.x - b.x) < 0.04 * width && Math.abs(a.y - b.y) < 0.05 * height;
+  const kept = [];
+  for (const point of points) if (!kept.some((other) => near(point, other))) kept.push(point);
+  return kept;
+}
 
 /** One metric against another, with intervals; swept values stand on each arm's curve. */
 function tradeoffSpec(grid, cells, x, y, titles) {
@@ -57,7 +67,6 @@ function tradeoffSpec(grid, cells, x, y, titles) {
   const lines = grid.swept.length === 1
     ? [{ mark: { type: "line", strokeWidth: 1.5, opacity: 0.7 },
       encoding: { x: axisX, y: axisY, color, order: { field: "order", type: "quantitative" } } }] : [];
-  const words = grid.swept.length === 1 ? "swept" : null;
   return {
     width: "container", height: 440, data: { values },
     layer: [
@@ -68,8 +77,8 @@ function tradeoffSpec(grid, cells, x, y, titles) {
       ...lines,
       { mark: { type: "point", filled: true, size: 90, opacity: 1, cursor: "pointer" },
         encoding: { x: axisX, y: axisY, color, shape, tooltip } },
-      ...(words ? [{ mark: { type: "text", dy: -11, fontSize: 11 },
-        encoding: { x: axisX, y: axisY, text: { field: words } } }] : []),
+      ...(grid.swept.length ? [{ data: { values: apart(values) }, mark: { type: "text", dy: -11, fontSize: 11 },
+        encoding: { x: axisX, y: axisY, text: { field: "swept" } } }] : []),
     ],
   };
 }
@@ -80,16 +89,16 @@ const VERDICTS = { higher: "#0b6e4f", lower: "#b3261e", "not distinguishable": "
 function forestSpec(rows, title, digits) {
   const names = rows.map((row) => row.label);
   const y = { field: "label", type: "nominal", sort: names, title: null, axis: { labelFontSize: 12 } };
-  const names4 = Object.keys(VERDICTS);
-  const color = { field: "verdict", type: "nominal", scale: { domain: names4, range: Object.values(VERDICTS) } };
-  const shape = { field: "verdict", type: "nominal",
-    scale: { domain: names4, range: ["triangle-right", "triangle-left", "circle", "cross"] } };
+  const verdicts = Object.keys(VERDICTS), legend = { columns: columnsOf(verdicts, Math.max(...names.map((name) => name.length))) };
+  const color = { field: "verdict", type: "nominal", legend, scale: { domain: verdicts, range: Object.values(VERDICTS) } };
+  const shape = { field: "verdict", type: "nominal", legend,
+    scale: { domain: verdicts, range: ["triangle-right", "triangle-left", "circle", "cross"] } };
   const form = `+.${digits}f`;
   const tooltip = [{ field: "label", title: "arm" }, { field: "mean", title: "difference", format: form },
     { field: "low", title: "from", format: form }, { field: "high", title: "to", format: form },
     { field: "verdict", title: "verdict" }];
   return {
-    width: "container", height: { step: 22 }, data: { values: rows },
+    width: "container", height: 22 * Math.max(1, rows.length), data: { values: rows },
     layer: [
       { mark: { type: "rule", color: "#1b1f24", strokeDash: [4, 3] }, data: { values: [{ zero: 0 }] },
         encoding: { x: { field: "zero", type: "quantitative" } } },
@@ -120,7 +129,7 @@ function slicesSpec(grid, cells, slices, title) {
       width: Math.max(90, wide ? (room - names - 40 * slices.length) / slices.length : room - names - 60),
       height: { step: 17 },
       layer: [
-        { mark: { type: "bar", height: 11 }, encoding: { y, x: quantity("mean", title, { scale: { zero: true } }),
+        { mark: { type: "bar", height: 11 }, encoding: { y, x: quantity("mean", title, { scale: { zero: true }, axis: { tickCount: 4 } }),
           color: { ...color, legend: null },
           tooltip: [{ field: "label", title: "arm" }, { field: "slice", title: "films" },
             ...["mean", "low", "high"].map((field) => ({ field, format: ".4f" }))] } },
@@ -139,7 +148,7 @@ function curvesSpec(grid, cells, name) {
   return {
     width: "container", height: 320, data: { values },
     mark: { type: "line", point: { size: 14 }, strokeWidth: 1.5 },
-    encoding: { x: { field: "epoch", type: "quantitative", title: "epoch" }, y: quantity("y", name), detail: { field: "label" },
+    encoding: { x: { field: "epoch", type: "quantitative", title: "epoch", axis: { format: "d", tickMinStep: 1 } }, y: quantity("y", name), detail: { field: "label" },
       color: armScales(grid, cells).color,
       tooltip: [{ field: "label", title: "arm" }, { field: "epoch" }, { field: "y", title: name, format: ".4~r" }] },
   };

@@ -66,18 +66,20 @@ class View {
 
   /** The differences from the grid's reference in words. */
   findings() {
-    const { grid } = this, key = this.compared[0], groups = { higher: [], lower: [], "not distinguishable": [] };
+    const { grid } = this, key = this.compared[0], groups = { higher: {}, lower: {}, "not distinguishable": {} };
     for (const n of key ? grid.cells.keys() : []) {
       const other = grid.counterpart(n, grid.reference);
       if (other === undefined || other === n) continue;
-      groups[verdict(grid.difference(n, other, key))]?.push(grid.labels[n]);
+      const group = groups[verdict(grid.difference(n, other, key))] ?? {}, arm = grid.arm(n).name;
+      group[arm] = (group[arm] ?? 0) + 1;
     }
-    const said = Object.entries(groups).filter(([, names]) => names.length).map(([name, names]) =>
-      element("li", {}, element("b", {}, `${name} (${names.length}): `), names.slice(0, 12).join("; "),
-        names.length > 12 ? "; …" : ""));
+    const size = (arm) => grid.cells.filter((_, n) => grid.arm(n).name === arm).length;
+    const named = ([arm, count]) => (size(arm) > 1 ? `${arm} (${count} of ${size(arm)} rows)` : arm);
+    const said = Object.entries(groups).filter(([, arms]) => Object.keys(arms).length).map(([name, arms]) =>
+      element("li", {}, element("b", {}, `${name}: `), Object.entries(arms).map(named).join("; ")));
     if (!said.length) return element("div", {});
     return element("section", { "aria-label": "Verdicts" },
-      element("p", {}, `${titled(key)} against ${grid.reference}, by the paired 95 % interval:`), element("ul", {}, said));
+      element("p", {}, `${titled(key)} against ${grid.reference}${grid.swept.length ? " at the same swept values" : ""}, by the paired 95 % interval, not adjusted for their number:`), element("ul", {}, said));
   }
 
   table() {
