@@ -11,11 +11,15 @@ function element(name, attributes = {}, ...children) {
   return made;
 }
 
+let chosen = 0; // selects made so far, which number their ids
+
 /** A labelled select; options are [value, text]. */
 function chooser(label, options, value, changed) {
-  const select = element("select", { onchange: () => changed(select.value) },
+  chosen += 1;
+  const id = `choice-${chosen}`;
+  const select = element("select", { id, onchange: () => changed(select.value) },
     options.map(([name, text]) => element("option", { value: name, selected: name === value }, text)));
-  return element("label", {}, label, select);
+  return element("div", {}, element("label", { for: id }, label), select);
 }
 
 function tick(label, checked, changed, ...before) {
