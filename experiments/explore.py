@@ -30,6 +30,8 @@ from research.report.records import load_records, read_header
 from research.types import InputError
 
 PAGE = "report.html"
+# What a file that is not as it was written raises, here or in the library.
+DAMAGED = (InputError, ValueError, LookupError, TypeError, AttributeError)
 
 Rows = dict[str, list[Any]]  # a table: its columns, and its rows of texts
 
@@ -75,8 +77,9 @@ def explore(out: Path, names: Sequence[str] = ()) -> tuple[Path, list[str]]:
             if names and source.entry.name not in names:
                 continue
             text = before.get(source.key) or packed(_section(source))
-        except (InputError, ValueError, IndexError) as error:
-            reason = " ".join(str(error).split())
+        except DAMAGED as error:
+            kind = "" if isinstance(error, InputError) else f"{type(error).__name__}: "
+            reason = kind + " ".join(str(error).split())
             named = str(records) in reason
             holes.append(reason if named else f"{records}: {reason}")
             continue

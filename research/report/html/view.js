@@ -250,7 +250,14 @@ function heading(about, contrasts) {
   const lines = [about.prediction && ["Prediction", about.prediction], ...about.notes.map((note) => ["", note])].filter(Boolean);
   return [element("h2", {}, about.question), element("p", { class: "soft" }, `${about.title} · ${about.file}`),
     ...lines.map(([name, text]) => element("p", {}, name ? element("b", {}, `${name}: `) : null, text)),
-    ...(contrasts ? [csvTable("Declared contrasts and their verdicts", contrasts).box] : [])];
+    ...(contrasts ? [csvTable("Declared contrasts and their verdicts", chosenColumns(contrasts)).box] : [])];
+}
+
+/** What a reader needs of the declared contrasts; their file has the rest. */
+function chosenColumns({ columns, rows }) {
+  const kept = ["arm", "against", "metric", "k", "verdict", "difference", "low", "high", "p_holm", "p_equivalence_holm", "note"]
+    .map((name) => columns.indexOf(name)).filter((at) => at >= 0);
+  return { columns: kept.map((at) => columns[at]), rows: rows.map((row) => kept.map((at) => row[at])) };
 }
 
 function csvTable(caption, { columns, rows }) {
