@@ -69,7 +69,7 @@ test: $(READY)
 	$(BIN)/python -m pytest -q -n auto --dist loadfile
 
 test-all: test
-	$(BIN)/python $(PIP) -r requirements-ray.txt -r requirements-serve.txt
+	$(BIN)/python $(PIP) -r requirements-ray.txt -r requirements-serve.txt -r requirements-browser.txt
 	$(BIN)/python -m pytest -q -m slow
 
 format: $(READY)

@@ -127,7 +127,7 @@ def report(grid: Grid, records: Path, out: Path) -> tuple[pd.DataFrame, list[Pat
     header, results = read_header(records), load_records(records)
     name, dataset = file_name(grid.name, header["split"]), header["dataset"]
     path = out / "tables" / dataset / name
-    notes = [*_notes(header), *([grid.note] if grid.note else [])]
+    notes = [*notes_on(header), *([grid.note] if grid.note else [])]
     frame = write_report(
         results, grid.reference, path, grid.question, grid.swept_fields, notes
     )
@@ -146,7 +146,8 @@ def report(grid: Grid, records: Path, out: Path) -> tuple[pd.DataFrame, list[Pat
     return frame, written
 
 
-def _notes(header: dict[str, Any]) -> list[str]:
+def notes_on(header: dict[str, Any]) -> list[str]:
+    """The paragraphs below every table of a grid, from its records' header."""
     # A file that doesn't name its phase is older than the choice on validation.
     fit_on = header.get("fit_on", REFERENCE.fit_on)
     fitted = "train + validation" if fit_on == "train+validation" else "train"

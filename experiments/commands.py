@@ -78,8 +78,13 @@ class Run:
         check_dataset(self.dataset)
         out = checked(self.out)
         if isinstance(chosen, Study):
-            return self._run_study(chosen, out)
-        return self._run_grid(chosen, out)
+            status = self._run_study(chosen, out)
+        else:
+            status = self._run_grid(chosen, out)
+        from experiments.explore import write_explorable
+
+        write_explorable(out)
+        return status
 
     def _engine(self) -> EngineOptions:
         return EngineOptions(self.engine, self.ray_address, self.jobs, self.at_once)
@@ -151,9 +156,13 @@ class Report:
     """Split."""
     out: Path = Path("out")
     """Output folder."""
+    html: bool = False
+    """Instead, one page to explore in a browser: all records of every data set."""
 
     def __call__(self) -> int:
         """Writes them."""
+        if self.html:
+            return self._page()
         if not (self.out / "records" / name_of(self.dataset)).is_dir():
             check_dataset(self.dataset)
         SPLITS.choose(self.split)
@@ -166,6 +175,13 @@ class Report:
             written = _reported(one, self._records(one), self.out)
             print(*(f"wrote {path}" for path in written), sep="\n")
         return FINISHED
+
+    def _page(self) -> int:
+        for name in self.grids:
+            find(name)
+        from experiments.explore import write_explorable
+
+        return FINISHED if write_explorable(self.out, self.grids) else FAILED
 
     def _records(self, one: Grid | Study) -> Path:
         folder = one.folder(name_of(self.dataset))

@@ -11,6 +11,7 @@ from experiments.folders import writable
 from experiments.grid import Cell, Grid
 from experiments.index import write_index
 from experiments.inputs import digest_of, fold_of
+from experiments.lists import gather_lists
 from experiments.plan import Run, plan
 from research.report.pages import read_table
 
@@ -91,6 +92,7 @@ def finish_grid(
     digest = digest_of(cells[0].config, data_dir)
     users = fold_of(cells[0].config, data_dir).fitted.n_users
     path, missing, ignored = collect(grid, cells, out, digest, quick, users)
+    gather_lists(cells, grid.name, out, digest, path)
     frame, written = report(grid, path, out)
     if ignored:
         print(f"{ignored} other runs in the grid's folder were ignored")

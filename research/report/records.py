@@ -78,7 +78,12 @@ def load_stored(path: Path, *needs: str) -> Stored:
     Raises:
       InputError: no such file, not such records, or of another RECORDS_VERSION.
     """
-    arrays = read_arrays(path)
+    return _stored(path, read_arrays(path), needs)
+
+
+def _stored(
+    path: Path, arrays: dict[str, ndarray], needs: Sequence[str] = ()
+) -> Stored:
     try:
         content = json.loads(arrays.pop(CONTENT).tobytes().decode())
         layout, header = content.pop("layout"), dict(content.pop("header"))
@@ -98,8 +103,8 @@ def load_stored(path: Path, *needs: str) -> Stored:
 
 
 def read_header(path: Path) -> dict[str, Any]:
-    """The header of a file of records; for refusals see ``load_stored``."""
-    return load_stored(path).header
+    """The header of a file, its arrays unread; for refusals see ``load_stored``."""
+    return _stored(path, read_arrays(path, [CONTENT])).header
 
 
 class RunResult(NamedTuple):
