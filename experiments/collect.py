@@ -72,10 +72,11 @@ def _result(cell: Cell, grid: str, out: Path, digest: str) -> RunResult:
         return RunResult(cell.arm, cell.swept, cell.seed, None, reason)
     where = serving_folder(folder, config)
     record = unpack(read_arrays(where / "per_user.npz"))
-    return RunResult(cell.arm, cell.swept, cell.seed, record, "", _history(folder))
+    return RunResult(cell.arm, cell.swept, cell.seed, record, "", history_of(folder))
 
 
-def _history(folder: Path) -> dict[str, list[float]] | None:
+def history_of(folder: Path) -> dict[str, list[float]] | None:
+    """The training curve in a run's folder; None without one."""
     path = folder / "history.csv"
     if not path.is_file():
         return None

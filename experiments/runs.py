@@ -26,11 +26,15 @@ from research.types import Record
 Progress = Callable[[str], None]
 
 
+def rank(run: Prepared, scorer: Scorer) -> np.ndarray:
+    """The best candidates for every query of the task, [v, 100]."""
+    fold = run.task.fold
+    return rank_scores(scorer, fold.fitted.n_items, *seen_items_of(fold))
+
+
 def score(run: Prepared, scorer: Scorer) -> Record:
     """Ranks all candidates for every query of the task; keeps what tables need."""
-    fold = run.task.fold
-    lists = rank_scores(scorer, fold.fitted.n_items, *seen_items_of(fold))
-    return evaluate(fold, lists, scorer=scorer)
+    return evaluate(run.task.fold, rank(run, scorer), scorer=scorer)
 
 
 def serve(
@@ -127,7 +131,7 @@ def _scorers(
         progress(f"epoch {epoch}/{config.epochs} loss {row['loss']:.3f}")
 
     if done is None:
-        validate = _validation(run) if config.evaluate_every else None
+        validate = validation(run) if config.evaluate_every else None
         (done,) = train_together([run], on_epoch, validate, devices)
     if isinstance(done, NotFinite):
         raise done
@@ -151,9 +155,11 @@ def _serve_stored(
     return serve(run, arrays["users"], arrays["items"], temperature, prior)
 
 
-def _validation(
+def validation(
     run: Prepared,
 ) -> Callable[[np.ndarray, np.ndarray], dict[str, float]]:
+    """Metrics of vectors at cut-off 20, for runs that are watched while they train."""
+
     def validate(users: np.ndarray, items: np.ndarray) -> dict[str, float]:
         numbers = summary(score(run, serve(run, users, items)))
         shown = ("ndcg", "recall", "coverage")

@@ -8,6 +8,7 @@ other arrays; in records of a grid, one result per run.
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +17,8 @@ from numpy import ndarray
 
 from research.config import Config
 from research.files import read_arrays, write_arrays
-from research.types import InputError, Record
+from research.prepare import Prepared
+from research.types import Fold, InputError, Record
 
 RESULTS_VERSION = 1  # of all numbers: records and runs compare only within one
 LAYOUT = 1
@@ -99,6 +101,31 @@ def read_header(path: Path) -> dict[str, Any]:
     return load_stored(path).header
 
 
+@dataclass(frozen=True, eq=False)
+class Served:
+    """A finished run's lists, and what they were made from.
+
+    Attributes:
+      run: its config, and the phase that it was fitted on and is judged by.
+      lists: the top 100 of fold.evaluated, best first, [v, k]; a slot that holds
+        n_items is empty.
+      users: vectors of fold.evaluated, [v, d]; None for a baseline.
+      items: vectors of the catalogue, [i, d]; None for a baseline.
+      temperature: what serving divides the score by.
+    """
+
+    run: Prepared
+    lists: ndarray
+    users: ndarray | None = None
+    items: ndarray | None = None
+    temperature: float = 1.0
+
+    @property
+    def fold(self) -> Fold:
+        """The phase, as users and items (research/positives/tasks.py)."""
+        return self.run.task.fold
+
+
 class RunResult(NamedTuple):
     """One run of a grid.
 
@@ -106,7 +133,8 @@ class RunResult(NamedTuple):
     same keys over one table (an arm that has no such field leaves it out). A failed
     run has no record, and ``reason`` says why ("loss not finite at step 412").
     Deterministic arms come with the same record at each seed. ``history`` is the
-    training curve by column name, one value per evaluation.
+    training curve by column name, one value per epoch. ``served`` is there where the
+    run was trained or loaded for a notebook (experiments/compare.py); no file holds it.
     """
 
     arm: str
@@ -115,6 +143,7 @@ class RunResult(NamedTuple):
     record: Record | None = None
     reason: str = ""
     history: dict[str, list[float]] | None = None
+    served: Served | None = None
 
 
 BYTE = ("rank", "band")
@@ -195,7 +224,7 @@ def save_records(
     lines = []
     for result in results:
         line = result._asdict()
-        record, history = line.pop("record"), line.pop("history")
+        record, history, _ = (line.pop(n) for n in ("record", "history", "served"))
         line["record"] = stored(pack(record)) if record else {}
         curves = {n: np.asarray(c, "<f4") for n, c in (history or {}).items()}
         line["history"] = None if history is None else stored(curves)
