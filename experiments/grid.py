@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from experiments.arms import arm
+from experiments.tuned import tuned
+from research.baselines import BASELINES
 from research.config import Config
 from research.registry import deferred
 from research.types import InputError, choose
@@ -41,10 +43,16 @@ class Grid(NamedTuple):
         ({} is a run with nothing swept); they may be of structure, numbers or switches.
       changes: made to every run, beneath those of its arm.
       dataset_changes: further ones, by the name of the data set.
+      dataset_swept: other common sweeps, by the name of the data set.
+      tuned: whether each trained arm takes the values that were chosen for it on this
+        data set's validation part (experiments/tuned.py).
+      tuned_as: the arm whose values another arm takes: that whose model it serves.
       note: stands under the tables: what their numbers must not be taken for.
       figures: functions of its long table, each of a Drawing, by what the names of
         their files end in; {} for none. They are ``deferred``, as tables are, so that
         naming them loads neither matplotlib nor pandas.
+      prediction: what is expected, and the rule of its verdict, committed before the
+        first run; stands under the question.
       tables: write further tables: functions of its results, its long table and that
         table's path (without an end), each of the paths it wrote.
     """
@@ -59,8 +67,12 @@ class Grid(NamedTuple):
     arm_sweeps: dict[str, tuple[Sweep, ...]] = {}  # noqa: RUF012 - never written to
     changes: dict[str, Any] = {}  # noqa: RUF012 - never written to
     dataset_changes: dict[str, dict[str, Any]] = {}  # noqa: RUF012 - never written to
+    dataset_swept: dict[str, Sweep] = {}  # noqa: RUF012 - never written to
+    tuned: bool = False
+    tuned_as: dict[str, str] = {}  # noqa: RUF012 - never written to
     note: str = ""
     figures: dict[str, Callable[..., Any]] = ARMS_FIGURE
+    prediction: str = ""
     tables: tuple[Callable[..., list[Path]], ...] = ()
 
     @property
@@ -105,7 +117,8 @@ def expand(
       quick: two epochs, the first and the last value of a sweep, one seed.
 
     Raises:
-      InputError: an arm isn't one of the grid's, or seeds is below 1.
+      InputError: an arm isn't one of the grid's, seeds is below 1, or an arm of a tuned
+        grid has no choice on this data set.
     """
     for name in arms:
         choose(name, dict.fromkeys(grid.arms), f"arm of grid {grid.name}")
@@ -118,18 +131,31 @@ def expand(
     for name in grid.arms:
         if arms and name not in arms:
             continue
-        for swept in _combinations(grid, name, quick):
+        choice = tuned_values(grid, name, base.dataset)
+        for swept in _combinations(grid, name, base.dataset, quick):
             for seed in range(n):
-                cells.append(Cell(name, swept, seed, _config(name, base, swept, seed)))
+                config = _config(name, base, choice | swept, seed)
+                cells.append(Cell(name, swept, seed, config))
     if not quick:
         return cells
     return [cell._replace(config=_quick(cell.config)) for cell in cells]
 
 
-def _combinations(grid: Grid, name: str, quick: bool) -> list[dict[str, float]]:
+def tuned_values(grid: Grid, name: str, dataset: str) -> dict[str, float]:
+    """What a tuned grid sets for a trained arm; nothing in other grids."""
+    if not grid.tuned or arm(name).model in BASELINES:
+        return {}
+    # an arm that only serves another one's model takes the values of that model
+    return tuned(dataset, grid.tuned_as.get(name, name))
+
+
+def _combinations(
+    grid: Grid, name: str, dataset: str, quick: bool
+) -> list[dict[str, float]]:
     """The combinations of an arm's swept values; of each sweep two when quick."""
     cells = []
-    for sweep in grid.arm_sweeps.get(name, (grid.swept,)):
+    common = grid.dataset_swept.get(dataset, grid.swept)
+    for sweep in grid.arm_sweeps.get(name, (common,)):
         combined = [
             dict(zip(sweep, values)) for values in itertools.product(*sweep.values())
         ]

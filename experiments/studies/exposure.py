@@ -134,9 +134,7 @@ def phase_page(frame: pd.DataFrame, quick: bool) -> str:
     return markdown_page(STUDIES[NAME].question, about, table, QUICK if quick else "")
 
 
-def recovered(
-    users: Float[ndarray, "u d"], items: Float[ndarray, "i d"], world: Synthetic
-) -> float:
+def recovered(scores: Float[ndarray, "u i"], truth: Float[ndarray, "u i"]) -> float:
     """The share of each user's 20 most relevant items among its 20 highest scores.
 
     Ties of relevance, which only equal qualities of one group have, go by index.
@@ -148,7 +146,7 @@ def recovered(
         np.put_along_axis(best, order, True, axis=1)
         return best
 
-    both = top(users @ items.T) & top(relevance(world))
+    both = top(scores) & top(truth)
     return float(both.sum(axis=1).mean() / TOP)
 
 
@@ -196,4 +194,4 @@ def _trained(name: str, world: Synthetic, seed: int, epochs: int | None) -> floa
     changes = {**RECIPE, "seed": seed, **({"epochs": epochs} if epochs else {})}
     config = dataclasses.replace(arm(name), **changes)
     done = train(config, made_fold(world, CLICKS, seed))
-    return recovered(done.user_vectors, done.item_vectors, world)
+    return recovered(done.user_vectors @ done.item_vectors.T, relevance(world))

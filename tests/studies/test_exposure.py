@@ -34,9 +34,9 @@ def test_recovered_is_one_for_the_truth_and_the_chance_level_for_noise():
     truth = np.concatenate([world.users, ones], axis=1)
     items = np.concatenate([world.groups[world.group], world.quality[:, None]], axis=1)
     np.testing.assert_allclose(truth @ items.T, relevance(world), atol=1e-4)
-    assert recovered(truth, items, world) == 1.0
+    assert recovered(truth @ items.T, relevance(world)) == 1.0
     noise = np.random.default_rng(0).normal(size=(2, ITEMS, 8))
-    by_chance = recovered(noise[0, :50], noise[1], world)
+    by_chance = recovered(noise[0, :50] @ noise[1].T, relevance(world))
     assert by_chance == pytest.approx(20 / ITEMS, abs=0.02)
 
 
