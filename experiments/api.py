@@ -26,7 +26,7 @@ API: dict[str, tuple[str, ...]] = {
         "research.report.tables:wide",
         "research.report.figures:arms_figure",
         "research.report.figures:sweep_figure",
-        "research.report.figures:tradeoff_figure",
+        "research.report.tradeoff:tradeoff_figure",
         "research.report.deciles:recall_by_decile",
         "research.report.deciles:decile_figure",
         "research.report.curves:history_frame",
@@ -40,6 +40,10 @@ API: dict[str, tuple[str, ...]] = {
     "Studies": (
         "experiments.studies.magnifier:measure_magnifier",
         "experiments.studies.magnifier:magnifier_figure",
+        "research.negatives.strength:correction_strength",
+        "research.data.synthetic:make_synthetic",
+        "experiments.studies.dial.curve:dial_curve",
+        "experiments.studies.dial.curve:dial_figure",
     ),
 }
 

@@ -33,7 +33,7 @@ TEMPERATURE = Grid(
     swept={"temperature": (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0)},
     figures={
         "curves": _CURVES,
-        "tradeoff": deferred("research.report.figures:tradeoff_figure"),
+        "tradeoff": deferred("research.report.tradeoff:tradeoff_figure"),
         "diversity": functools.partial(
             _CURVES, metrics=_DIVERSITY, columns=3, height=1.75
         ),
