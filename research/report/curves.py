@@ -4,7 +4,9 @@ from collections.abc import Sequence
 
 import matplotlib
 import pandas as pd
+from matplotlib.ticker import MaxNLocator
 
+from research.report.figures import NARROW
 from research.report.pictures import STYLE, Drawing, blank, cell_lines, legend_above
 from research.report.records import RunResult
 from research.types import InputError
@@ -70,6 +72,8 @@ def history_figure(
                 panel.fill_between(mean.index, *band, color=colour, alpha=0.15, lw=0)
             panel.set_ylabel(name)
             panel.set_xlabel("epoch")
-        handles, _ = panels.flat[0].get_legend_handles_labels()
-        legend_above(figure, handles, "Learning curves: means over seeds", 3)
+            panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+        handles, labels = panels.flat[0].get_legend_handles_labels()
+        beside = 4 if max(map(len, labels)) <= NARROW else 2
+        legend_above(figure, handles, "Learning curves: means over seeds", beside)
     return Drawing(figure, frame)

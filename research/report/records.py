@@ -232,12 +232,16 @@ def save_records(
     return save_stored(path, header or {}, arrays, rows=lines)
 
 
-def load_records(path: Path) -> list[RunResult]:
-    """The results in a file that ``save_records`` wrote, in its order.
+def load_records(path: Path | str) -> list[RunResult]:
+    """The results of a grid's runs from a file of records, in its order.
+
+    Such files lie under records/ of an output folder and of ``results/``. The results
+    hold measurements and training curves, and no lists or vectors.
 
     Raises:
-      InputError: see ``load_stored``.
+      InputError: no such file, not such records, or of another RESULTS_VERSION.
     """
+    path = Path(path)
     _, content, arrays = load_stored(path, "rows")
     try:
         return [_result(line, arrays) for line in content["rows"]]

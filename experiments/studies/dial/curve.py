@@ -39,7 +39,7 @@ def dial_curve(
     return pd.DataFrame(
         {
             "arm": np.repeat(ARMS, n),
-            "strength": np.tile(STRENGTHS, len(ARMS)),
+            "strength": np.tile(STRENGTHS, len(ARMS)) + 0.0,  # no -0
             "recovered": recovered[:, :n].ravel(),
             "clicked": clicked[:, :n].ravel(),
             "rule": rule,
