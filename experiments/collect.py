@@ -18,9 +18,11 @@ from experiments.folders import (
 from experiments.grid import Cell, Grid
 from experiments.plan import is_done
 from research.files import read_arrays, read_json
+from research.report.contrasts import write_contrasts
 from research.report.pages import write_report
 from research.report.pictures import save_figure
 from research.report.records import (
+    RESULTS_VERSION,
     RunResult,
     load_records,
     read_header,
@@ -93,7 +95,7 @@ def report(grid: Grid, records: Path, out: Path) -> tuple[pd.DataFrame, list[Pat
       its long table; the files.
 
     Raises:
-      InputError: the file is missing, or was written by another RESULTS_VERSION.
+      InputError: the file is missing, or was written by another RECORDS_VERSION.
     """
     header, results = read_header(records), load_records(records)
     name, dataset = file_name(grid.name, header["split"]), header["dataset"]
@@ -103,6 +105,8 @@ def report(grid: Grid, records: Path, out: Path) -> tuple[pd.DataFrame, list[Pat
         results, grid.reference, path, grid.question, grid.swept_fields, notes
     )
     written = [path.with_name(f"{name}.csv"), path.with_name(f"{name}.md")]
+    if grid.contrasts:
+        written += write_contrasts(results, grid.contrasts, path, grid.question)
     for write in grid.tables:
         written += write(results, frame, path)
     for what, draw in grid.figures.items():
@@ -121,7 +125,7 @@ def _notes(header: dict[str, Any]) -> list[str]:
     note = (
         f"{header['dataset']}, split {header['split']}, fitted on {fitted}, "
         f"judged on {judged}; data {header['data_digest'][:12]}, "
-        f"results version {header['results_version']}."
+        f"results version {RESULTS_VERSION}."
     )
     quick = ["A quick run: two epochs. It shows that everything works, and no result."]
     return [note, *(quick if header["quick"] else [])]

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from experiments.folders import RESULTS_VERSION, check_writable
+from experiments.folders import RECORDS_VERSION, check_writable
 from research.config import Config
 from research.files import read_arrays, write_arrays, write_json
 from research.positives import POSITIVES, log_share
@@ -109,7 +109,7 @@ def export(
         "dataset": config.dataset,
         "data_digest": digest,
         "run": run.name,
-        "results_version": RESULTS_VERSION,
+        "results_version": RECORDS_VERSION,
         "metric": "cosine" if cosine else "inner product",
         "temperature": temperature,
         "prior": config.prior,

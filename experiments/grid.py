@@ -10,6 +10,7 @@ from experiments.arms import arm
 from experiments.tuned import tuned
 from research.baselines import BASELINES
 from research.config import Config
+from research.contrast import Contrast
 from research.registry import deferred
 from research.types import InputError, choose
 
@@ -47,6 +48,9 @@ class Grid(NamedTuple):
       tuned: whether each trained arm takes the values that were chosen for it on this
         data set's validation part (experiments/tuned.py).
       tuned_as: the arm whose values another arm takes: that whose model it serves.
+      contrasts: the comparisons that answer the question, declared before its first
+        run, as in ``(Contrast("in-batch+logq", "full-softmax", "recall", 100),)``.
+        Their p values are adjusted together; they have tables of their own.
       note: stands under the tables: what their numbers must not be taken for.
       figures: functions of its long table, each of a Drawing, by what the names of
         their files end in; {} for none. They are ``deferred``, as tables are, so that
@@ -70,6 +74,7 @@ class Grid(NamedTuple):
     dataset_swept: dict[str, Sweep] = {}  # noqa: RUF012 - never written to
     tuned: bool = False
     tuned_as: dict[str, str] = {}  # noqa: RUF012 - never written to
+    contrasts: tuple[Contrast, ...] = ()
     note: str = ""
     figures: dict[str, Callable[..., Any]] = ARMS_FIGURE
     prediction: str = ""
@@ -117,11 +122,14 @@ def expand(
       quick: two epochs, the first and the last value of a sweep, one seed.
 
     Raises:
-      InputError: an arm isn't one of the grid's, seeds is below 1, or an arm of a tuned
-        grid has no choice on this data set.
+      InputError: an arm, or one of a contrast, isn't the grid's; seeds is below 1; an
+        arm of a tuned grid has no choice on this data set.
     """
     for name in arms:
         choose(name, dict.fromkeys(grid.arms), f"arm of grid {grid.name}")
+    for contrast in grid.contrasts:
+        for name in (contrast.arm, contrast.against):
+            choose(name, dict.fromkeys(grid.arms), f"arm in a contrast of {grid.name}")
     changes = grid.changes | grid.dataset_changes.get(base.dataset, {})
     base = dataclasses.replace(base, **changes)
     n = seeds if seeds is not None else (1 if quick else grid.seeds)

@@ -12,8 +12,18 @@ On MovieLens 1M, with its own choices: --dataset ml-1m --seeds 5 --data-dir DIR.
 
 from experiments.grid import Grid
 from experiments.grids.tuning import TRAINED
+from research.contrast import Contrast
 
 __all__ = ["FAIR"]
+
+_CORRECT = (
+    "in-batch+logq",
+    "in-batch+logq-streaming",
+    "in-batch+logq+same-item",
+    "mixed+logq",
+    "mixed-popularity+logq",
+    "uniform-softmax",
+)
 
 FAIR = Grid(
     name="fair",
@@ -27,6 +37,21 @@ FAIR = Grid(
     seeds=12,
     minutes="25",
     tuned=True,
+    contrasts=(
+        *(Contrast(arm, "full-softmax", k=k) for k in (20, 100) for arm in _CORRECT),
+        Contrast("in-batch", "full-softmax"),
+        Contrast("in-batch+prior", "in-batch+logq"),
+        Contrast("in-batch+prior", "in-batch+logq", "recall_item"),
+        Contrast("mixed", "full-softmax", "recall_item"),
+        Contrast("full-softmax+mask", "full-softmax"),
+        Contrast("in-batch+logq+mask", "in-batch+logq"),
+        *(Contrast("full-softmax", "ease", k=k) for k in (20, 100)),
+        *(Contrast("full-softmax", "slim", k=k) for k in (20, 100)),
+        *(Contrast("full-softmax", "ials", k=k) for k in (20, 100)),
+        Contrast("full-softmax", "ease", "recall_item"),
+        Contrast("full-softmax", "pointwise-sigmoid", k=100),
+        Contrast("full-softmax", "binary-nce", k=100),
+    ),
     tuned_as={"in-batch+prior": "in-batch"},
     dataset_changes={"ml-1m": {"batch": 1024, "epochs": 10}},
     prediction="All correct estimators (in-batch+logq, with streaming counts and with "

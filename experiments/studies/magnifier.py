@@ -133,7 +133,7 @@ def magnifier_frame(
     return pd.DataFrame(
         {
             **{"model": model, "temperature": temperature, "k": k},
-            **over_seeds(measured[m, t, n])._asdict(),
+            **over_seeds(measured[m, t, n]).interval()._asdict(),
             "formula": float(formula[m, t, n].mean()),
             "seeds": measured.shape[-1],
         }
@@ -282,7 +282,7 @@ def report_magnifier(records: Path, out: Path) -> list[Path]:
     """Writes the study's table and figure under out from its records.
 
     Raises:
-      InputError: no such file, or of another RESULTS_VERSION.
+      InputError: no such file, or of another RECORDS_VERSION.
     """
     header, _, arrays = load_stored(records)
     measured, formula = (arrays[name].astype(float) for name in ("measured", "formula"))

@@ -12,8 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy import ndarray
 
-from research.evaluate.metrics import CUTOFF, METRICS, mean_counted
-from research.report.intervals import bounds, resample
+from research.evaluate.metrics import CUTOFF, METRICS
+from research.report.intervals import two_way
 from research.report.pages import (
     EMPTY,
     interval_text,
@@ -42,10 +42,10 @@ CellName = tuple[str, tuple[tuple[str, float], ...]]  # the arm, its swept value
 
 
 class Measured(NamedTuple):
-    """A cell's means and shared resamples of JUDGED and POPULARITY."""
+    """A cell's JUDGED and POPULARITY, by user and seed, and their means."""
 
     mean: Float[ndarray, " m"]
-    draws: Float[ndarray, "r m"]
+    values: Float[ndarray, "m u s"]
 
 
 def judge(results: Sequence[RunResult]) -> pd.DataFrame:
@@ -53,9 +53,9 @@ def judge(results: Sequence[RunResult]) -> pd.DataFrame:
 
     Columns: arm, its swept values, metric, train_count, value; line (the arm served
     with a prior), line_value (the line's at that train count, linear between alphas),
-    delta, low, high: their difference with its 95 % interval, from resamples of users
-    and seeds that both share, each interpolated anew. NaN where the line doesn't reach
-    that train count. Cells with a failed run are left out.
+    delta, low, high: their difference with its 95 % interval, paired by user and seed.
+    NaN where the line doesn't reach that train count. Cells with a failed run are left
+    out.
     """
     cells = _cells(results)
     lines: dict[str, list[Measured]] = {}
@@ -88,23 +88,34 @@ def _cells(results: Sequence[RunResult]) -> dict[CellName, Measured]:
         if len(records) < len(runs):
             continue
         by_seed = [[m.of(record, CUTOFF) for m in metrics] for record in records]
-        values = np.array(by_seed).transpose(2, 0, 1)
-        means = [mean_counted(values[..., m].ravel()) for m in range(len(metrics))]
-        cells[name] = Measured(np.array(means), resample(values))
+        values = np.array(by_seed).transpose(1, 2, 0)
+        cells[name] = Measured(two_way(values).mean, values)
     return cells
 
 
 def _against(cell: Measured, line: Sequence[Measured], m: int) -> dict[str, float]:
+    """The cell's height above the line at its own popularity, with its interval.
+
+    The height is no mean of users and seeds, but nearly linear in such means: with the
+    segment's slope b and the place w of the cell on it, it moves as the mean over users
+    and seeds of y - (1 - w) y0 - w y1 - b (x - (1 - w) x0 - w x1) does (the delta
+    method), whose variance is known.
+    """
     ordered = sorted(line, key=lambda point: point.mean[-1])
-    x = np.array([point.mean[-1] for point in ordered])
-    if not x[0] <= cell.mean[-1] <= x[-1]:
+    xs = np.array([point.mean[-1] for point in ordered])
+    x = cell.mean[-1]
+    if not xs[0] <= x <= xs[-1]:
         return dict.fromkeys(("line_value", "delta", "low", "high"), np.nan)
-    value = np.interp(cell.mean[-1], x, [point.mean[m] for point in ordered])
-    xs = np.stack([point.draws[:, -1] for point in ordered], axis=1)
-    ys = np.stack([point.draws[:, m] for point in ordered], axis=1)
-    values = [np.interp(a, b, c) for a, b, c in zip(cell.draws[:, -1], xs, ys)]
-    low, high = bounds(cell.draws[:, m] - np.array(values))
-    delta = float(cell.mean[m] - value)
+    n = int(np.clip(np.searchsorted(xs, x) - 1, 0, len(xs) - 2))
+    left, right = ordered[n], ordered[n + 1]
+    w = (x - xs[n]) / (xs[n + 1] - xs[n])
+    rise = right.mean[m] - left.mean[m]
+    value = left.mean[m] + w * rise
+    y, popularity = (
+        cell.values[i] - (1 - w) * left.values[i] - w * right.values[i] for i in (m, -1)
+    )
+    moved = y - rise / (xs[n + 1] - xs[n]) * popularity
+    delta, low, high = map(float, two_way(moved).interval())
     return {"line_value": float(value), "delta": delta, "low": low, "high": high}
 
 

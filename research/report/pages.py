@@ -260,7 +260,7 @@ def over_salts(frame: pd.DataFrame) -> pd.DataFrame:
     ):
         deltas = part.sort_values(SALT).delta.to_numpy(np.float64)
         line = {"arm": arm, "metric": metric, "against": against}
-        line |= over_seeds(deltas)._asdict()
+        line |= over_seeds(deltas).interval()._asdict()
         line |= {"least": deltas.min(), "largest": deltas.max()}
         line |= {"salts": len(deltas), "above": int((deltas > 0).sum())}
         lines.append(line)

@@ -20,7 +20,8 @@ from research.files import read_arrays, write_arrays
 from research.prepare import Prepared
 from research.types import Fold, InputError, Record
 
-RESULTS_VERSION = 1  # of all numbers: records and runs compare only within one
+RECORDS_VERSION = 1  # of what runs and studies measure: part of a run's id
+RESULTS_VERSION = 2  # of what tables derive from that, the intervals included
 LAYOUT = 1
 CONTENT = "rows"
 
@@ -59,11 +60,11 @@ def save_stored(
 
     Args:
       path: of the file.
-      header: JSON on the whole file; RESULTS_VERSION is put before it.
+      header: JSON on the whole file; RECORDS_VERSION is put before it.
       arrays: by name.
       content: further JSON, on the arrays.
     """
-    header = {"results_version": RESULTS_VERSION, **header}
+    header = {"results_version": RECORDS_VERSION, **header}
     text = json.dumps({"layout": LAYOUT, "header": header, **content}).encode()
     return write_arrays(path, {CONTENT: np.frombuffer(text, np.uint8), **arrays})
 
@@ -76,7 +77,7 @@ def load_stored(path: Path, *needs: str) -> Stored:
       needs: entries that the content of this kind of records has.
 
     Raises:
-      InputError: no such file, not such records, or of another RESULTS_VERSION.
+      InputError: no such file, not such records, or of another RECORDS_VERSION.
     """
     arrays = read_arrays(path)
     try:
@@ -88,10 +89,11 @@ def load_stored(path: Path, *needs: str) -> Stored:
             raise ValueError(f"no {' and no '.join(missing)}")
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: not a file of records ({error!r})") from error
-    if header.get("results_version") != RESULTS_VERSION:
+    # the name that version 1 gave it, before tables had a version of their own
+    if header.get("results_version") != RECORDS_VERSION:
         raise InputError(
-            f"{path}: records of results version {header.get('results_version')}, "
-            f"this is version {RESULTS_VERSION}: run the grid again"
+            f"{path}: records of version {header.get('results_version')}, "
+            f"this code reads version {RECORDS_VERSION}: run the grid again"
         )
     return Stored(header, content, arrays)
 

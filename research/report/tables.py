@@ -17,7 +17,7 @@ from research.evaluate.metrics import (
     mean_counted,
     metric_values,
 )
-from research.report.intervals import Interval, bounds, over_seeds, resample
+from research.report.intervals import Estimate, over_seeds, two_way
 from research.report.records import RunResult
 
 UNMEASURED = "not measured"  # how the note of a cell without a metric begins
@@ -27,8 +27,8 @@ class CellSummary(NamedTuple):
     """One arm at one swept value: its runs' values, or the reason why it has none.
 
     ``swept`` is in the order of the table's fields, None where the arm lacks one.
-    ``means`` [s] holds each metric of each seed, ``draws`` [r] the crossed resamples of
-    the per-user ones, ``users`` how many users it is over. ``failed`` is empty unless
+    ``means`` [s] holds each metric of each seed, ``values`` [u, s] the per-user ones,
+    ``users`` how many users it is over. ``failed`` is empty unless
     a run failed; then there are no values, since fewer seeds would be another number.
     For the same reason a metric has none that some of the runs lack: ``lacking`` says
     by its name how many.
@@ -38,7 +38,7 @@ class CellSummary(NamedTuple):
     swept: tuple[float | None, ...]
     seeds: tuple[int, ...]
     means: dict[Key, Float[ndarray, " s"]]
-    draws: dict[Key, Float[ndarray, " r"]]
+    values: dict[Key, Float[ndarray, "u s"]]
     users: dict[Key, int]
     lacking: dict[str, int]
     failed: str
@@ -103,11 +103,11 @@ def not_measured(results: Sequence[RunResult]) -> list[str]:
     return lines
 
 
-def estimate(cell: CellSummary, key: Key, other: CellSummary | None = None) -> Interval:
-    """A cell's mean and interval in one metric, or its difference from another cell's.
+def estimate(cell: CellSummary, key: Key, other: CellSummary | None = None) -> Estimate:
+    """A cell's mean in one metric, or its difference from another cell's.
 
-    A difference of per-user metrics is paired by user and seed through the resamples
-    that cells share, one of whole-set metrics by seed.
+    A difference of per-user metrics is paired by user and seed, one of whole-set
+    metrics by seed.
 
     Args:
       cell: the cell.
@@ -122,11 +122,10 @@ def estimate(cell: CellSummary, key: Key, other: CellSummary | None = None) -> I
             f"{key.metric}@{key.k}: {cell.arm} is over {cell.users[key]} users,"
             f" {other.arm} over {other.users[key]}: no paired difference"
         )
-    means = cell.means[key] - (other.means[key] if other else 0.0)
-    if key not in cell.draws:
-        return over_seeds(means)
-    draws = cell.draws[key] - (other.draws[key] if other else 0.0)
-    return Interval(mean_counted(means), *bounds(draws))
+    if key not in cell.values:
+        return over_seeds(cell.means[key] - (other.means[key] if other else 0.0))
+    values = cell.values[key].astype(np.float64)
+    return two_way(values - other.values[key] if other else values)
 
 
 def _check(groups: dict[tuple[str, tuple[float | None, ...]], list[RunResult]]) -> None:
@@ -158,20 +157,18 @@ def _cell(
         raise ValueError(f"{arm} {value}: its seeds are over different users")
     lacking = {n: sum(map(metric.absent, records)) for n, metric in METRICS.items()}
     by_seed = [metric_values(record) for record in records]
-    per_user: dict[Key, ndarray] = {}
+    values: dict[Key, ndarray] = {}
     means: dict[Key, ndarray] = {}
     users: dict[Key, int] = {}
     for key in (key for key in by_seed[0] if not lacking[key.metric]):
         column = np.stack([seed[key] for seed in by_seed], axis=-1)
         if METRICS[key.metric].per_user:
-            per_user[key] = column
+            values[key] = column.astype(np.float32)  # half the memory of a large table
             means[key] = np.array([mean_counted(seed) for seed in column.T])
             users[key] = int((~np.isnan(column)).any(axis=1).sum())
         else:
             means[key], users[key] = column, len(records[0].held)
-    resampled = resample(np.stack(list(per_user.values()), axis=2))
-    draws = dict(zip(per_user, resampled.T, strict=True))
-    return CellSummary(arm, value, seeds, means, draws, users, lacking, "")
+    return CellSummary(arm, value, seeds, means, values, users, lacking, "")
 
 
 def _why(runs: list[RunResult]) -> str:
@@ -242,7 +239,7 @@ def _numbers(cell: CellSummary, key: Key) -> dict[str, object]:
     users = cell.users[key]
     note = "" if users else "no user counts"
     counts = {"seeds": len(cell.seeds), "users": users, "note": note}
-    return estimate(cell, key)._asdict() | counts
+    return estimate(cell, key).interval()._asdict() | counts
 
 
 def _difference(
@@ -256,7 +253,7 @@ def _difference(
     if counted != others and max(cell.users.values()) == max(other.users.values()):
         note = f"no difference: counts {counted} users, {other.arm} {others}"
         return {"note": note}
-    delta = estimate(cell, key, other)
+    delta = estimate(cell, key, other).interval()
     names = ("against", "delta", "delta_low", "delta_high")
     return dict(zip(names, (other.arm, *delta), strict=True))
 
@@ -307,7 +304,7 @@ def marks(cells: Sequence[CellSummary]) -> "pd.Series[str]":
         end = max if better == "higher" else min
         best = end(means, key=means.__getitem__)
         for n in means:
-            gap = estimate(cells[n], key, cells[best])
+            gap = estimate(cells[n], key, cells[best]).interval()
             if gap.low <= 0 <= gap.high:
                 marked[n, key] = "best" if n == best else "tie"
     order = [(n, key) for n in range(len(cells)) for key in every]

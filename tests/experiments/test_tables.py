@@ -13,7 +13,7 @@ from experiments.grids import GRIDS
 from experiments.studies import STUDIES
 from research.files import read_json
 from research.report.pages import read_table
-from research.report.records import RESULTS_VERSION, read_header, save_records
+from research.report.records import RECORDS_VERSION, read_header, save_records
 from tests.experiments.made import SMALL, contents, runs_of
 from tests.report.made import made_rows
 
@@ -234,7 +234,7 @@ def test_the_committed_results_are_whole(grid):
     """Five seeds of every arm, none failed, no smoke run; no table without records."""
     path = COMMITTED / "records" / "ml-100k" / f"{grid}.npz"
     header = read_header(path)
-    assert header["results_version"] == RESULTS_VERSION
+    assert header["results_version"] == RECORDS_VERSION
     assert not header["quick"]
     frame = read_table(COMMITTED / "tables" / "ml-100k" / f"{grid}.csv")
     assert set(frame["arm"]) == set(GRIDS[grid].arms)
@@ -246,7 +246,7 @@ def test_no_table_is_committed_without_its_records():
     """Further tables are named after theirs: probe-deciles is made from probe."""
     recorded = {(p.parent.name, p.stem) for p in COMMITTED.glob("records/*/*.npz")}
     for path in COMMITTED.glob("tables/*/*"):
-        stem = path.stem.removesuffix("-over-salts")
+        stem = path.stem.removesuffix("-over-salts").removesuffix("-contrasts")
         first = stem.partition("-")[0]
         if (first in GRIDS and GRIDS[first].tables) or first in STUDIES:
             stem = first
@@ -284,7 +284,7 @@ def test_a_run_is_shown_beside_the_committed_values(
 def test_what_a_grid_must_not_be_taken_for_stands_under_its_table(tmp_path):
     grid = GRIDS["search"]._replace(reference="in-batch")
     assert "made from the target" in grid.note
-    header = {"results_version": RESULTS_VERSION, "dataset": "ml-100k", "quick": False}
+    header = {"results_version": RECORDS_VERSION, "dataset": "ml-100k", "quick": False}
     header |= {"split": "last", "data_digest": "0" * 64}
     records = tmp_path / "made.npz"
     save_records(records, made_rows(seeds=1), header)

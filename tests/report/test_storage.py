@@ -8,7 +8,7 @@ import pytest
 
 from research.files import read_arrays, write_arrays
 from research.report.records import (
-    RESULTS_VERSION,
+    RECORDS_VERSION,
     RunResult,
     load_records,
     load_stored,
@@ -109,7 +109,7 @@ def test_rows_come_back(tmp_path):
     assert loaded[0].history is None
     stored = {name: np.float32(values).tolist() for name, values in curve.items()}
     np.testing.assert_equal(loaded[-2].history, stored)
-    header = {"results_version": RESULTS_VERSION, "grid": "made"}
+    header = {"results_version": RECORDS_VERSION, "grid": "made"}
     assert read_header(path) == header
     assert table(loaded[:12], "in-batch").equals(table(rows[:12], "in-batch"))
 
@@ -192,8 +192,10 @@ def test_truncated_file_is_refused(tmp_path):
 
 
 def test_records_of_another_version_are_refused_whatever_they_hold(tmp_path):
-    header = {"results_version": RESULTS_VERSION + 1}
-    words = f"results version {RESULTS_VERSION + 1}, this is version {RESULTS_VERSION}"
+    header = {"results_version": RECORDS_VERSION + 1}
+    words = (
+        f"of version {RECORDS_VERSION + 1}, this code reads version {RECORDS_VERSION}"
+    )
     grid = save_records(tmp_path / "grid.npz", made_rows(), header)
     study = save_stored(tmp_path / "study.npz", header, {"a": np.zeros(2)})
     for path, load in ((grid, load_records), (study, load_stored), (grid, read_header)):

@@ -56,7 +56,7 @@ def test_columns_and_rows(rows, frame):
 
 
 @pytest.mark.parametrize("metric", ["recall", "recall_tail", "novelty"])
-def test_per_user_numbers_are_the_crossed_bootstrap(rows, frame, metric):
+def test_per_user_numbers_are_two_way(rows, frame, metric):
     arm, reference = (
         values(rows, name, Key(metric, 20)) for name in ("full-softmax", "in-batch")
     )
@@ -77,9 +77,9 @@ def test_whole_set_numbers_are_t_over_seeds(rows, frame):
     )
     row = cell(frame, "full-softmax", "coverage", 10)
     interval = tuple(row[["mean", "low", "high"]])
-    assert interval == pytest.approx(over_seeds(arm), rel=1e-5)
+    assert interval == pytest.approx(over_seeds(arm).interval(), rel=1e-5)
     delta = tuple(row[["delta", "delta_low", "delta_high"]])
-    assert delta == pytest.approx(over_seeds(arm - reference), rel=1e-5)
+    assert delta == pytest.approx(over_seeds(arm - reference).interval(), rel=1e-5)
 
 
 def test_two_seeds_have_no_interval_for_the_whole_set():

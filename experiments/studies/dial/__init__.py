@@ -36,6 +36,7 @@ from experiments.studies.exposure import (
     SPREADS,
     TOP,
     USERS,
+    best_items,
     recovered,
 )
 from research.data.synthetic import (
@@ -108,7 +109,7 @@ def population(world: Synthetic) -> tuple[Float[ndarray, " s"], float]:
 
     A corrected model is then log p(i | u), and log q the log of its mean over users.
     """
-    log_p, truth = log_clicks(world), relevance(world)
+    log_p, truth = log_clicks(world), best_items(relevance(world))
     log_q = np.log(np.exp(log_p).mean(axis=0))
     rule = correction_strength(log_q, world.exposure)
     shares = [recovered(log_p - (1 - s) * log_q, truth) for s in (*STRENGTHS, rule)]
@@ -131,7 +132,7 @@ def trained(
       recovered shares and gains on further clicks of each arm and strength; the rule's
       strength.
     """
-    fold, truth = made_fold(world, CLICKS, seed), relevance(world)
+    fold, truth = made_fold(world, CLICKS, seed), best_items(relevance(world))
     clicks = np.concatenate(list(draw_clicks(world, SHOWN, LATER + seed)))
     log_q = log_share(fold.fitted.item_counts).astype(float)
     rule = correction_strength(log_q, world.exposure)

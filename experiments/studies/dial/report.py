@@ -96,7 +96,8 @@ def regrets(frame: pd.DataFrame, model: str) -> dict[str, Interval]:
     """The mean regret over data sets of each way to set a model's strength."""
     rows = frame[frame.model == model]
     return {
-        way: over_seeds((rows.best - rows[way]).to_numpy()) for way in (*FIXED, "rule")
+        way: over_seeds((rows.best - rows[way]).to_numpy()).interval()
+        for way in (*FIXED, "rule")
     }
 
 
@@ -134,7 +135,8 @@ def verdicts(frame: pd.DataFrame) -> list[list[str]]:
             low > MOST_REGRET,
         )
         for way in FIXED:
-            mean, low, high = over_seeds((rows.rule - rows[way]).to_numpy())
+            gain = over_seeds((rows.rule - rows[way]).to_numpy())
+            mean, low, high = gain.interval()
             text = interval_text(mean, low, high, "+.3f")
             statement = f"{model}: the rule recovers more than {way} correcting"
             add(statement, text, low > 0, high < 0)
@@ -187,9 +189,8 @@ def dial_figure(frame: pd.DataFrame) -> Drawing:
     kinds = frame.groupby(["model", *AXES[:3]], sort=False, as_index=False).mean()
     regret = {model: regrets(frame, model) for model in models}
     with matplotlib.rc_context(STYLE):
-        figure, (left, right) = blank(3.6, ncols=2)
-        left.plot([0, 1.2], [0, 1.2], color="#888888", linewidth=1)
-        left.annotate("best = rule", (1.02, 1.1), color="#666666", ha="right")
+        figure, (left, right) = blank(3.8, ncols=2)
+        left.plot([0, 1.2], [0, 1.2], color="#888888", lw=1, label="best = rule")
         limit = kinds[kinds.model == "limit"]
         left.plot(
             limit.rule_strength, limit.best_strength, "x", color="#888888", ms=4,
@@ -218,8 +219,18 @@ def dial_figure(frame: pd.DataFrame) -> Drawing:
         right.set_xlim(left=0)
         right.set_xlabel("mean regret, in recovered share")
         right.set_ylabel("how the strength is set")
-        above(figure, "How much of log q to correct, and what other choices cost")
+        above(figure, _heading(frame))
     return Drawing(figure, kinds)
+
+
+def _heading(frame: pd.DataFrame) -> str:
+    compared = [row for row in verdicts(frame) if "recovers more than" in row[0]]
+    if all(verdict == "holds" for _, _, verdict in compared):
+        return (
+            "The strength set from exposure recovers more\n"
+            "than correcting never, half or always"
+        )
+    return "How much of log q to correct, and what other choices cost"
 
 
 def report_dial(records: Path, out: Path) -> list[Path]:

@@ -98,8 +98,10 @@ class Rated(NamedTuple):
     liked: Bool[ndarray, " e"]
 
 
-def rated_later(run: Prepared, data_dir: str | None) -> Rated:
+def rated_later(run: Prepared, data_dir: str | None) -> Rated | None:
     """What each evaluated user rated after the last fitted positive, liked or disliked.
+
+    None where the data set has positives alone.
 
     Args:
       run: the run, whose phase decides what is fitted.
@@ -112,7 +114,7 @@ def rated_later(run: Prepared, data_dir: str | None) -> Rated:
     )
     rated = events.rated
     if rated is None:
-        raise InputError(f"{config.dataset}: no rating is below the threshold")
+        return None
     before = np.cumsum(rated.positive) - rated.positive
     first = np.searchsorted(rated.user, rated.user, side="left")
     late = before - before[first] >= np.diff(fold.fitted.offsets)[rated.user]
@@ -200,7 +202,10 @@ def measured(
     vectors = read_arrays(folder / "vectors.npz")
     fold, rated = run.task.fold, rated_later(run, data_dir)
     users, items = vectors["users"], vectors["items"]
-    scores = (users[rated.row] * items[rated.item]).sum(axis=1) / run.config.temperature
+    scores = np.empty(0)
+    if rated is not None:
+        scores = (users[rated.row] * items[rated.item]).sum(axis=1)
+        scores /= run.config.temperature
     log_q = log_share(fold.fitted.item_counts)
     rows: dict[str, list[ndarray]] = {}
     for total in TOTALS:
@@ -210,6 +215,7 @@ def measured(
         record = evaluate(fold, lists)
         for metric, k in MEASURED:
             rows.setdefault(f"{metric}_{k}", []).append(METRICS[metric].of(record, k))
-        values = scores + prior * log_q[rated.item]
-        rows.setdefault("area", []).append(area(values, rated))
+        if rated is not None:
+            values = scores + prior * log_q[rated.item]
+            rows.setdefault("area", []).append(area(values, rated))
     return {name: np.stack(values) for name, values in rows.items()}
