@@ -96,7 +96,7 @@ def _result(cell: Cell, grid: str, out: Path, digest: str) -> RunResult:
         return ran._replace(reason=reason)
     where = serving_folder(folder, config)
     record = unpack(read_arrays(where / "per_user.npz"))
-    return ran._replace(record=record, history=_history(folder))
+    return ran._replace(record=record, history=history_of(folder))
 
 
 def _settings(config: Config) -> dict[str, float]:
@@ -105,7 +105,8 @@ def _settings(config: Config) -> dict[str, float]:
     return {name: float(getattr(config, name)) for name in names}
 
 
-def _history(folder: Path) -> dict[str, list[float]] | None:
+def history_of(folder: Path) -> dict[str, list[float]] | None:
+    """The training curve in a run's folder; None without one."""
     path = folder / "history.csv"
     if not path.is_file():
         return None

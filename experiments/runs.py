@@ -140,7 +140,7 @@ def _scorers(
         progress(f"epoch {epoch}/{config.epochs} loss {row['loss']:.3f}")
 
     if done is None:
-        validate = _validation(prepared) if config.evaluate_every else None
+        validate = validation(prepared) if config.evaluate_every else None
         (done,) = train_together([prepared], on_epoch, validate, run.devices)
     if isinstance(done, NotFinite):
         raise done
@@ -181,9 +181,11 @@ def _serve_stored(
     return serve(run, arrays["users"], arrays["items"], temperature, prior)
 
 
-def _validation(
+def validation(
     run: Prepared,
 ) -> Callable[[np.ndarray, np.ndarray], dict[str, float]]:
+    """Metrics of vectors at cut-off 20, for runs that are watched while they train."""
+
     def validate(users: np.ndarray, items: np.ndarray) -> dict[str, float]:
         numbers = summary(score(run, serve(run, users, items)))
         shown = ("ndcg", "recall", "coverage")

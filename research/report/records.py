@@ -8,6 +8,7 @@ other arrays; in records of a grid, one result per run.
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +18,8 @@ from numpy import ndarray
 from research.config import Config
 from research.data.names import name_of
 from research.files import read_arrays, write_arrays
-from research.types import InputError, Record
+from research.prepare import Prepared
+from research.types import Fold, InputError, Record
 
 RECORDS_VERSION = 1  # of what runs and studies measure: part of a run's id
 RESULTS_VERSION = 2  # of what tables derive from that, the intervals included
@@ -107,6 +109,31 @@ def read_header(path: Path) -> dict[str, Any]:
     return _stored(path, read_arrays(path, [CONTENT])).header
 
 
+@dataclass(frozen=True, eq=False)
+class Served:
+    """A finished run's lists, and what they were made from.
+
+    Attributes:
+      run: its config, and the phase that it was fitted on and is judged by.
+      lists: the top 100 of fold.evaluated, best first, [v, k]; a slot that holds
+        n_items is empty.
+      users: vectors of fold.evaluated, [v, d]; None for a baseline.
+      items: vectors of the catalogue, [i, d]; None for a baseline.
+      temperature: what serving divides the score by.
+    """
+
+    run: Prepared
+    lists: ndarray
+    users: ndarray | None = None
+    items: ndarray | None = None
+    temperature: float = 1.0
+
+    @property
+    def fold(self) -> Fold:
+        """The phase, as users and items (research/positives/tasks.py)."""
+        return self.run.task.fold
+
+
 class RunResult(NamedTuple):
     """One run of a grid.
 
@@ -116,7 +143,9 @@ class RunResult(NamedTuple):
     Deterministic arms come with the same record at each seed. ``history`` is the
     training curve by column name, one value per evaluation. ``settings`` are numbers of
     the run's config that tables state or readers need: temperature and learning_rate;
-    none for a baseline, and in records that are older than it.
+    none for a baseline, and in records that are older than it. ``served`` is
+    there where the run was trained or loaded for a notebook (experiments/compare.py);
+    no file holds it.
     """
 
     arm: str
@@ -126,6 +155,7 @@ class RunResult(NamedTuple):
     reason: str = ""
     history: dict[str, list[float]] | None = None
     settings: dict[str, float] | None = None
+    served: Served | None = None
 
 
 AS_STORED = ("rank", "band")
@@ -209,7 +239,7 @@ def save_records(
     lines = []
     for result in results:
         line = result._asdict()
-        record, history = line.pop("record"), line.pop("history")
+        record, history, _ = (line.pop(n) for n in ("record", "history", "served"))
         if not result.settings:  # so that older records keep their bytes
             del line["settings"]
         line["record"] = stored(pack(record)) if record else {}
@@ -219,12 +249,16 @@ def save_records(
     return save_stored(path, header or {}, arrays, rows=lines)
 
 
-def load_records(path: Path) -> list[RunResult]:
-    """The results in a file that ``save_records`` wrote, in its order.
+def load_records(path: Path | str) -> list[RunResult]:
+    """The results of a grid's runs from a file of records, in its order.
+
+    Such files lie under records/ of an output folder and of ``results/``. The results
+    hold measurements and training curves, and no lists or vectors.
 
     Raises:
-      InputError: see ``load_stored``.
+      InputError: no such file, not such records, or of another RESULTS_VERSION.
     """
+    path = Path(path)
     _, content, arrays = load_stored(path, "rows")
     try:
         return [_result(line, arrays) for line in content["rows"]]

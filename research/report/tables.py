@@ -241,6 +241,11 @@ def table(
     (seed n)"; one that lacks a metric which others have, "not measured in n of m runs".
     Numbers carry 6 significant digits, so that the file read back is the table.
 
+    Args:
+      results: one per run.
+      reference: the arm that differences are taken from.
+      swept: fields whose columns come first.
+
     Raises:
       ValueError: runs that don't make one table; see ``measure``.
     """
@@ -364,8 +369,16 @@ def wide(frame: pd.DataFrame, metrics: Sequence[str], k: int) -> pd.DataFrame:
     """One row per (arm, swept value), in the table's order, at one cut-off.
 
     Columns: arm, temperature, the swept fields, then for each metric its mean under its
-    own name, <metric>_low and <metric>_high; note says why a row has no values, or
-    which of them was not measured.
+    own name, its ends under that with ``_low`` and ``_high``; note says why a row has
+    no values, or which of them was not measured.
+
+    Args:
+      frame: a long table, as ``table`` or ``read_table`` give it.
+      metrics: names in METRICS.
+      k: the cut-off.
+
+    Raises:
+      ValueError: the table lacks a metric at the cut-off.
     """
     parts = {
         metric: frame[(frame.metric == metric) & (frame.k == k)].reset_index(drop=True)

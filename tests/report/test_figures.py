@@ -13,11 +13,11 @@ from research.report.figures import (
     arms_figure,
     dots_figure,
     sweep_figure,
-    tradeoff_figure,
 )
 from research.report.pictures import ARMS, look, save_figure
 from research.report.records import RunResult
 from research.report.tables import table, wide
+from research.report.tradeoff import tradeoff_figure
 from tests.report.made import made_record, made_rows, swept_rows
 
 diversity_figure = GRIDS["temperature"].figures["diversity"]
@@ -280,3 +280,13 @@ def test_a_line_a_cell_says_whether_the_leader_is_clear_of_the_reference(arms):
     assert title.endswith(f"{gap} over in-batch")
     alone = dots_figure(table(made_rows(), "full-softmax")).figure.get_suptitle()
     assert alone == f"full-softmax: highest recall, {best['mean']:.3f}"
+
+
+def test_precision_is_drawn_against_any_kinds_of_diversity(sweep):
+    drawing = tradeoff_figure(sweep, kinds=("novelty", "entropy", "ild"))
+    labels = [axes.get_xlabel() for axes in drawing.figure.axes]
+    assert labels == [METRICS[n].axis(20) for n in ("novelty", "entropy", "ild")]
+    assert "most precise at temperature" in "\n".join(words(drawing.figure))
+    line = drawing.figure.axes[0].lines[1]
+    points = drawing.points.query("arm == 'in-batch+logq'")
+    np.testing.assert_allclose(line.get_xdata(), points.novelty)
