@@ -18,9 +18,10 @@ from experiments.collect import history_of
 from experiments.folders import finished, run_folder, run_id
 from experiments.grid import expand, with_swept
 from experiments.grids import GRIDS
-from experiments.inputs import prepared_run, ratings_of
+from experiments.inputs import digest_of, prepared_run
 from experiments.runs import baseline, rank, serve, validation
 from research.config import Config
+from research.data import name_of
 from research.evaluate.record import evaluate
 from research.evaluate.top_k import Scorer
 from research.files import read_arrays
@@ -118,8 +119,8 @@ def load_run(
             f"choose one of {values}"
         )
     run = prepared_run(found[0].config, data_dir)
-    digest = ratings_of(base.dataset, data_dir).digest
-    folder = run_folder(Path(out), base.dataset, grid, run_id(run.config, digest))
+    identity = run_id(run.config, digest_of(run.config, data_dir))
+    folder = run_folder(Path(out), name_of(base.dataset), grid, identity)
     if not finished(folder):
         raise InputError(
             f"no finished run of {arm}, seed {seed}, of grid {grid} in {out}: "
