@@ -5,8 +5,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from research.config import Config
 from research.data import load, name_of, own
 from research.events import catalogue, fold
+from research.features.content import load_array
+from research.features.search import search_words, word_rows
 from research.rng import text_id
 from research.types import CATEGORIES, CATEGORY, NUMBER, TEXT, InputError
 from tests.data.own import HEADER, ROWS, csv_text, taken, write
@@ -232,3 +235,22 @@ def test_a_phase_of_the_given_parts(tmp_path):
     held = zip(users[phase.held_user], phase.fitted.items.names[phase.held_item])
     assert sorted(held) == [("ann", "zed"), ("bob", "76X")]
     assert len(phase.fitted.user) == 5
+
+
+def test_further_files_go_by_the_same_text_ids(tmp_path):
+    ratings = load(str(write(tmp_path / "x.csv", csv_text())))
+    events = catalogue(ratings, threshold=0.0)
+    ids = np.array(["zed", "0005", "76X", "x,1"])
+    vectors = np.arange(8.0).reshape(4, 2)
+    np.savez(tmp_path / "v.npz", ids=ids, vectors=vectors)
+    made = load_array(str(tmp_path / "v.npz"), events.items)
+    scale = np.sqrt((vectors**2).sum(axis=1).mean())
+    at = events.items.names.tolist().index("0005")
+    np.testing.assert_allclose(made[at], vectors[1] / scale, rtol=1e-6)
+    np.save(tmp_path / "v.npy", vectors)  # a row each by ascending id
+    by_order = load_array(str(tmp_path / "v.npy"), events.items)
+    np.testing.assert_allclose(by_order[at], vectors[0] / scale, rtol=1e-6)
+    searches = write(tmp_path / "q.csv", "user,item,query\nann,0005,red shoe\n")
+    config = Config(encoder="query", search=str(searches))
+    words = search_words(config, events)
+    assert [row[:2].tolist() for row in words if row.any()] == [word_rows("red shoe")]
