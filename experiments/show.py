@@ -54,7 +54,7 @@ def show(
     for name in names:
         print(f"  {name:22}{_word(configs[0][name])}")
     past = list(_finished_runs(out))
-    seconds: dict[Config, float] = {}
+    estimates: dict[Config, Estimate] = {}
     shown: set[tuple[str, str]] = set()
     for asked, cell in zip(cells, prepared, strict=True):
         towers = is_towers(cell.config)  # what is swept means nothing to a baseline
@@ -67,12 +67,15 @@ def show(
         if start is not None:
             print(f"  {'starts from':{WIDTH}}{start.folder}")
         run = prepared_run(cell.config, data_dir, start)
-        lines = _lines(asked.config, run, {**cell.swept, "seed": 0}, names, past)
+        shape = alike(cell.config)
+        if towers and shape not in estimates:
+            estimates[shape] = _estimate(run, past)
+        titled = {**cell.swept, "seed": 0}
+        lines = _lines(asked.config, run, titled, names, estimates.get(shape))
         for name, text in lines:
             print(f"  {name:{WIDTH}}{text}")
-        if towers:
-            seconds[alike(cell.config)] = _estimate(run, past).seconds
-    left = sum(seconds.get(alike(one.config), 0.0) for one in runs)
+    due = [estimates.get(alike(one.config)) for one in runs]
+    left = sum(one.seconds for one in due if one is not None)
     note = "" if all(is_towers(one.config) for one in runs) else ", baselines apart"
     print(f"\nruns: {total}, {len(runs)} of them still to do")
     print(f"time: about {_duration(left)} one after the other{note}")
@@ -84,7 +87,7 @@ def _lines(
     run: Prepared,
     swept: Mapping[str, Any],
     shared: list[str],
-    past: list["PastRun"],
+    estimate: "Estimate | None",
 ) -> Iterator[tuple[str, str]]:
     """What is printed of one run: names and values.
 
@@ -93,7 +96,7 @@ def _lines(
       run: the run.
       swept: fields that its title names.
       shared: fields that all runs have in common, and that are printed already.
-      past: finished runs.
+      estimate: of its time; None for a baseline.
     """
     changed = [
         f"{f.name} {_word(getattr(asked, f.name))} ({_word(f.default)})"
@@ -110,7 +113,7 @@ def _lines(
     ]
     if resolved:
         yield "resolved", ", ".join(resolved)
-    if not is_towers(run.config):
+    if estimate is None:
         yield "model", f"{run.config.model}, a baseline: no batches and no steps"
         return
     yield from _batch(run)
@@ -119,7 +122,6 @@ def _lines(
     steps, per_epoch = _steps(run)
     epochs = run.config.epochs
     yield "steps", f"{steps:,}: {epochs} epochs of {per_epoch:,}"
-    estimate = _estimate(run, past)
     yield "time", f"about {_duration(estimate.seconds)}, from {estimate.basis}"
 
 

@@ -21,6 +21,9 @@ SMALL = {
     "logq": 1.0,
 }
 
+# In two modules, so that on all ratings they share a compiled epoch.
+IDS = {"user_features": ("id", "age", "history-age", "zip")}
+
 
 def part_of(users=lambda raw: raw >= 0, items=lambda raw: raw >= 0):
     """The phase of the made ratings by these users on these items."""

@@ -20,11 +20,11 @@ from research.features import (
 from research.prepare import prepare
 from research.saved.model import check_saveable
 from research.types import CATEGORY, NUMBER, TEXT, Column, InputError, Table
-from tests.saved.made import SMALL, part_of, trained, write_histories
+from tests.saved.made import IDS, SMALL, part_of, trained, write_histories
 
 INPUTS = {
     "the usual ones": {},
-    "ids and ages of clicks": {"user_features": ("id", "age", "history-age", "zip")},
+    "ids and ages of clicks": IDS,
     "features alone": {"encoder": "none", "user_features": ("id", "gender")},
     "no features": {"user_features": (), "encoder": "last-click"},
 }
@@ -109,7 +109,7 @@ def test_an_empty_history_leaves_the_features_or_nothing():
 
 
 def test_a_value_that_training_never_saw_has_the_mean_of_the_others():
-    _, _, model = trained(encoder="none", user_features=("gender",))
+    _, _, model = trained(**INPUTS["features alone"])
     table = model.params["tables"]["gender"]
     same = np.tile(table.mean(axis=0), (len(table), 1))
     params = {**model.params, "tables": {**model.params["tables"], "gender": same}}

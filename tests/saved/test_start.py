@@ -13,14 +13,14 @@ from research.saved.start import going_on
 from research.train.loop import train_together
 from research.train.run_state import init_state
 from research.types import InputError
-from tests.saved.made import SMALL, part_of, trained
+from tests.saved.made import IDS, SMALL, part_of, trained
 
 
 @pytest.fixture(scope="module")
 def earlier():
     """A model trained without a seventh of the users and an eleventh of the items."""
     part = part_of(lambda user: user % 7 != 3, lambda item: item % 11 != 5)
-    changes = {"epochs": 12, "user_features": ("id", "zip", "gender")}
+    changes = {"epochs": 12, **IDS}
     run = prepare(Config(**{**SMALL, **changes}), part)
     (result,) = train_together([run])
     return run, result, saved_model(run, result, {})
