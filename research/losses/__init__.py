@@ -16,6 +16,7 @@ from research.losses.entry import (
     VECTORS,
     Loss,
 )
+from research.marks import Range
 from research.negatives import is_batch_alone
 from research.positives import POSITIVES
 from research.registry import Registry, deferred
@@ -40,6 +41,13 @@ _RANKED = frozenset({SHIFT, ORDER, MASK})
 _RANKS = frozenset({NEGATIVES, CATALOGUE})
 _CUTOFF = (20.0, "K, the length of the list that counts")
 _MOST = 1 << 31  # bytes of the rows' scores with all candidates
+# Of values that mean nothing outside them, whichever loss has them.
+_BOUNDS = {
+    **dict.fromkeys(("cutoff", "every"), Range(1.0)),
+    **dict.fromkeys(("tpr", "fpr"), Range(0.0, 1.0, "low")),
+    **dict.fromkeys(("width", "opponent_rate"), Range(0.0, open="low")),
+    "negative_weight": Range(0.0),
+}
 _SHARE = (0.1, "share of the negatives that are positives in truth")
 
 LOSSES: Registry[Loss] = Registry(
@@ -198,7 +206,9 @@ def check_loss(config: Config, items: int = 0) -> None:
     Raises:
       InputError: see hyper_values; or negatives that the loss lacks or can't use.
     """
-    hyper_values(config)
+    for hyper, value in hyper_values(config).items():
+        if hyper in _BOUNDS:
+            _BOUNDS[hyper].check(f"hyper {hyper}", value)
     needs, name = LOSSES[config.loss].needs, config.loss
     sources, batch_alone = ", ".join(config.negatives), is_batch_alone(config.negatives)
     if NEGATIVES in needs:

@@ -38,7 +38,8 @@ def sl_at_k(
     through the weight too. Differs from the paper's code: of a user in two rows of a
     batch either may set the threshold; the first items are those of the earliest
     clicks. Use when: the first K places are all that is shown. Watch: a pair far below
-    t_u hardly counts; popular negatives raise t_u, which then is no rank of the list.
+    t_u hardly counts; popular negatives raise t_u, which then is no rank of the list;
+    with fewer than K items and columns every pair counts whole.
 
     Args:
       positive: logits of the positives, [b].

@@ -391,6 +391,13 @@ BAD = {
     "align-uniform compares the rows": {"loss": "align-uniform", "batch": 1},
     "logq 1 with lambda-rank": {"loss": "lambda-rank", "logq": 1.0},
     "hardest 5 with adv-info-nce": {"loss": "adv-info-nce", "hardest": 5},
+    "hyper cutoff is 0: it must be at least 1": {
+        "loss": "sl-at-k",
+        "hyper": ("cutoff=0",),
+    },
+    "hyper every is 0.5": {"loss": "adv-info-nce", "hyper": ("every=0.5",)},
+    "hyper width is 0: it must be above 0": {"loss": "sl-at-k", "hyper": ("width=0",)},
+    "hyper fpr is 2: it must be in (0, 1]": {"loss": "llpauc", "hyper": ("fpr=2",)},
     "sl-at-k with positives item-item": {"loss": "sl-at-k", "positives": "item-item"},
 }
 
@@ -402,3 +409,10 @@ def test_what_a_loss_cannot_use_is_refused(line):
         check_loss(config)
     assert line in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_scores_of_too_many_items_at_once_are_refused():
+    config = Config(loss="lambda-rank", batch=1024)
+    check_loss(config, 500_000)
+    with pytest.raises(InputError, match="1024 rows with all 600000 items at once"):
+        check_loss(config, 600_000)
