@@ -25,7 +25,7 @@ from research.report.pictures import (
     look,
     notes_below,
 )
-from research.report.tables import TEMPERATURE, UNMEASURED, swept_columns, wide
+from research.report.tables import UNMEASURED, swept_columns, wide, without_levels
 
 PLAIN = 95  # characters of a note that fit the width
 NOTES = 4  # below a figure, so that they leave room for it
@@ -252,17 +252,12 @@ def sweep_figure(
 def along(frame: pd.DataFrame, metrics: Sequence[str], swept: str) -> pd.DataFrame:
     """The metrics by arm, in the table's order, then by rising swept value.
 
-    Where temperatures are swept, an arm with only one has none here: it is a level.
-
     Raises:
       ValueError: no such column, or several points of an arm at one of its values.
     """
     if swept not in frame.columns or frame[swept].isna().all():
         raise ValueError(f"the table does not sweep {swept}")
-    points = wide(frame, metrics, CUTOFF)
-    if swept == TEMPERATURE and swept in swept_columns(frame):
-        several = points.groupby("arm")[swept].transform("nunique") > 1
-        points[swept] = points[swept].where(several)
+    points = without_levels(wide(frame, metrics, CUTOFF), swept)
     if points.duplicated(["arm", swept]).any():
         raise ValueError(f"an arm has several points at one {swept}: sweep one field")
     arms = {arm: n for n, arm in enumerate(dict.fromkeys(points.arm))}

@@ -336,6 +336,14 @@ def swept_columns(frame: pd.DataFrame) -> list[str]:
     return [name for name in names if name != TEMPERATURE]
 
 
+def without_levels(points: pd.DataFrame, swept: str) -> pd.DataFrame:
+    """The points; where others have several temperatures, an arm with one has none."""
+    counts = points.groupby("arm")[swept].transform("nunique")
+    if swept == TEMPERATURE and (counts > 1).any():
+        return points.assign(**{swept: points[swept].where(counts > 1)})
+    return points
+
+
 def marks(cells: Sequence[CellSummary]) -> "pd.Series[str]":
     """The mark of each row of the cells' long table: "best", "tie" or "".
 
