@@ -98,6 +98,52 @@ TOWER_ARMS: dict[str, dict[str, Any]] = {
 
 
 _UNIFORM = "uniform:1024"
+
+# Corrections as public code has them, most of them wrong (docs/symptoms.md).
+RECIPES: dict[str, dict[str, Any]] = {
+    # log q added to the logits where it should be subtracted
+    "recipe-added": {"logq": -1.0},
+    # (score - log q) / temperature
+    "recipe-divided": {"logq": 10.0, "temperature": 0.1},
+    # (score - 0.75 log q) / 0.02
+    "recipe-divided-power": {"logq": 37.5, "temperature": 0.02},
+    # q of clicks to the power 0.75, of draws that go by clicks
+    "recipe-power": {"logq": 0.75},
+    # in-batch and uniform columns together, without a correction
+    "recipe-mixture": {"negatives": ("in-batch", _UNIFORM)},
+    # the probability of being drawn at all, for negatives alone
+    "recipe-inclusion": {
+        "logq": 1.0,
+        "duplicates": "inclusion",
+        "mask_same_item": True,
+        "correct_positive": False,
+    },
+    # the same for a mixture, cosine times 20
+    "recipe-tutorial": {
+        "negatives": ("in-batch", _UNIFORM),
+        "logq": 1.0,
+        "duplicates": "inclusion",
+        "mask_same_item": True,
+        "correct_positive": False,
+        "temperature": 0.05,
+    },
+    # negatives alone, with q of draws that are not the row's positive
+    "recipe-leave-one-out": {
+        "logq": 1.0,
+        "correct_positive": False,
+        "leave_own_out": True,
+        "mask_same_item": True,
+    },
+    "recipe-no-temperature": {"temperature": 1.0},
+    "recipe-dot": {"output": "dot", "temperature": 1.0},
+    # binary cross-entropy of a cosine in [-1, 1]
+    "recipe-bare-sigmoid": {
+        "loss": "sigmoid",
+        "negatives": ("uniform-per-row:1",),
+        "temperature": 1.0,
+    },
+    "recipe-uniform": {"negatives": (_UNIFORM,)},
+}
 _EXACT: dict[str, dict[str, Any]] = {
     "in-batch+logq": {"logq": 1.0},
     "full-softmax": {"negatives": ("catalogue",)},
@@ -255,6 +301,7 @@ ARMS: dict[str, dict[str, Any]] = {
     "in-batch+logq-id-only": {"logq": 1.0, **_ID_ONLY},
     "full-softmax-id-only": {"negatives": ("catalogue",), **_ID_ONLY},
     **TOWER_ARMS,
+    **RECIPES,
 }
 
 
