@@ -36,7 +36,7 @@ RECIPES_GRID = Grid(
     prediction="Worse than in-batch+logq in recall@20, after Holm: recipe-added, "
     "recipe-divided, recipe-divided-power, recipe-no-temperature, recipe-dot, "
     "recipe-bare-sigmoid and recipe-mixture. Not worse: recipe-leave-one-out, "
-    "recipe-inclusion and recipe-uniform, whose q is right or constant. recipe-power and "
-    "recipe-tutorial are worse, by less than recipe-mixture. A statement holds if the "
-    "verdict of each of its contrasts is as said.",
+    "recipe-inclusion and recipe-uniform, whose q is right or constant. recipe-power "
+    "and recipe-tutorial are worse, by less than recipe-mixture. A statement holds if "
+    "the verdict of each of its contrasts is as said.",
 )
