@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "encode": ("experiments.encode", "Encode", "vectors and lists from histories"),
     "report": ("experiments.commands", "Report", "tables and figures from records"),
     "check": ("experiments.commands", "Check", "derive results/ anew and compare"),
+    "data": ("experiments.data", "Data", "what was read; a split as files"),
     "bench": ("experiments.bench.command", "Bench", "speed and memory, beside peers"),
 }
 PROGRAM = "python -m experiments"

@@ -105,6 +105,48 @@ _EXACT: dict[str, dict[str, Any]] = {
 _MOVING: dict[str, dict[str, Any]] = {
     "scheduled": {"temperature": 0.3, "temperature_end": 0.1},
 }
+# Matrix factorisation, and the losses of a public benchmark on it, with the settings
+# that these share; temperatures are over cosines, except those of psl (half of them).
+_FACTORS: dict[str, Any] = {
+    "user_features": ("id",),
+    "item_features": ("id",),
+    "encoder": "none",
+    "layers": "none",
+    "user_hidden": (),
+    "item_hidden": (),
+    "dropout": 0.0,
+    "optimiser": "adam-l2",
+    "weight_decay": 0.0,
+    "learning_rate": 0.01,
+}
+_COSINE: dict[str, Any] = {
+    **_FACTORS,
+    "table_scale": 1.0,
+    "negatives": ("uniform-outside:1000",),
+    "temperature": 0.2,
+}
+_DOT: dict[str, Any] = {
+    **_FACTORS,
+    "output": "dot",
+    "table_scale": 1.0,
+    "negatives": ("uniform-outside:1",),
+    "temperature": 1.0,
+}
+_FACTOR_ARMS: dict[str, dict[str, Any]] = {
+    "mf-cosine": {**_COSINE, "loss": "decoupled-softmax"},
+    "mf-dot": {**_DOT, "loss": "bpr", "table_scale": 0.0, "learning_rate": 1e-3},
+    "mf-sl-at-k": {**_COSINE, "loss": "sl-at-k"},
+    "mf-adv-info-nce": {**_COSINE, "loss": "adv-info-nce"},
+    "mf-llpauc": {
+        **_DOT,
+        "loss": "llpauc",
+        "table_scale": 0.01,
+        "negatives": ("uniform-outside:1000",),
+    },
+    "mf-lambda-rank": {**_DOT, "loss": "lambda-rank"},
+    "mf-lambda-loss": {**_DOT, "loss": "lambda-loss"},
+    "mf-lambda-loss-at-k": {**_DOT, "loss": "lambda-loss-at-k"},
+}
 _ID_ONLY: dict[str, Any] = {"user_features": (), "item_features": ("id",)}
 
 ARMS: dict[str, dict[str, Any]] = {
@@ -202,6 +244,7 @@ ARMS: dict[str, dict[str, Any]] = {
     "gbce": {"loss": "gbce", "negatives": ("uniform-per-row:8",)},
     "siglip": {"loss": "siglip"},
     "align-uniform": {"loss": "align-uniform"},
+    **_FACTOR_ARMS,
     # Temperatures that move.
     **{
         f"{name}-{kind}": {**changes, "temperature_kind": kind, **_MOVING.get(kind, {})}

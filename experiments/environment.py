@@ -7,7 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from experiments.folders import RESULTS_VERSION
+from experiments.folders import RECORDS_VERSION
 from research.notices import say
 
 
@@ -22,7 +22,7 @@ def environment(digest: str, place: str) -> dict[str, Any]:
 
     names = ("jax", "jaxlib", "flax", "optax", "numpy", "scipy", "pandas")
     return {
-        "results_version": RESULTS_VERSION,
+        "results_version": RECORDS_VERSION,
         "commit": _git("rev-parse", "HEAD"),
         "dirty": bool(_git("status", "--porcelain", "--untracked-files=no")),
         "python": platform.python_version(),

@@ -22,8 +22,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from experiments.folders import RESULTS_VERSION, check_writable
+from experiments.folders import RECORDS_VERSION, check_writable
 from research.config import Config
+from research.data import name_of
 from research.files import read_arrays, write_arrays, write_csv, write_json
 from research.positives import POSITIVES, log_share
 from research.prepare import is_towers
@@ -114,8 +115,8 @@ def exported(
     bias = None
     if config.prior:
         bias = temperature * config.prior * log_share(fold.fitted.item_counts)
-    evaluated = Side(fold.fitted.users.id[fold.evaluated], users)
-    sides = with_prior(evaluated, Side(fold.fitted.items.id, items), bias)
+    evaluated = Side(fold.fitted.users.names[fold.evaluated], users)
+    sides = with_prior(evaluated, Side(fold.fitted.items.names, items), bias)
     return arrays_of(*sides, *seen_items_of(fold))
 
 
@@ -144,10 +145,10 @@ def export(
     temperature = config.temperature if learned is None else float(learned)
     users, items = exported(config, fold, arrays["users"], arrays["items"], temperature)
     about = {
-        "dataset": config.dataset,
+        "dataset": name_of(config.dataset),
         "data_digest": digest,
         "run": run.name,
-        "results_version": RESULTS_VERSION,
+        "results_version": RECORDS_VERSION,
     }
     meta = about_vectors(about, config, config.prior, temperature, users, items)
     return write_vectors(folder, users, items, meta)

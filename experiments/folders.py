@@ -8,7 +8,7 @@ from pathlib import Path
 
 from research.config import Config, training_fields
 from research.files import read_json
-from research.report.records import RESULTS_VERSION
+from research.report.records import RECORDS_VERSION
 from research.types import InputError
 
 FINISHED, FAILED = 0, 1  # exit statuses
@@ -19,7 +19,7 @@ def run_id(config: Config, digest: str, start: str = "") -> str:
     """First 12 hex digits of sha256 over the canonical JSON of what decides a run.
 
     That is the training fields with their features named, the digest of the data and
-    RESULTS_VERSION. Serving fields make further rows of the same run.
+    RECORDS_VERSION. Serving fields make further rows of the same run.
 
     Args:
       config: of the run.
@@ -29,7 +29,7 @@ def run_id(config: Config, digest: str, start: str = "") -> str:
     what = {
         "config": training_fields(config),
         "data": digest,
-        "results_version": RESULTS_VERSION,
+        "results_version": RECORDS_VERSION,
     }
     if start:
         what["start"] = start
@@ -76,15 +76,15 @@ def finished(folder: Path) -> bool:
     """True if the metrics, which are written last, are there.
 
     Raises:
-      InputError: they were written by another RESULTS_VERSION.
+      InputError: they were written by another RECORDS_VERSION.
     """
     if not (folder / "metrics.json").is_file():
         return False
     version = read_json(folder / "env.json").get("results_version")
-    if version != RESULTS_VERSION:
+    if version != RECORDS_VERSION:
         raise InputError(
-            f"{folder}: a record of results version {version}, "
-            f"this is version {RESULTS_VERSION}: choose another --out"
+            f"{folder}: a record of version {version}, "
+            f"this code makes version {RECORDS_VERSION}: choose another --out"
         )
     return True
 

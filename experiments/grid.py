@@ -2,12 +2,15 @@
 
 import dataclasses
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from experiments.arms import arm
+from experiments.tuned import tuned
+from research.baselines import BASELINES
 from research.config import Config
+from research.contrast import Contrast
 from research.registry import deferred
 from research.types import InputError, choose
 
@@ -41,10 +44,19 @@ class Grid(NamedTuple):
         ({} is a run with nothing swept); they may be of structure, numbers or switches.
       changes: made to every run, beneath those of its arm.
       dataset_changes: further ones, by the name of the data set.
+      dataset_swept: other common sweeps, by the name of the data set.
+      tuned: whether each trained arm takes the values that were chosen for it on this
+        data set's validation part (experiments/tuned.py).
+      tuned_as: the arm whose values another arm takes: that whose model it serves.
+      contrasts: the comparisons that answer the question, declared before its first
+        run, as in ``(Contrast("in-batch+logq", "full-softmax", "recall", 100),)``.
+        Their p values are adjusted together; they have tables of their own.
       note: stands under the tables: what their numbers must not be taken for.
       figures: functions of its long table, each of a Drawing, by what the names of
         their files end in; {} for none. They are ``deferred``, as tables are, so that
         naming them loads neither matplotlib nor pandas.
+      prediction: what is expected, and the rule of its verdict, committed before the
+        first run; stands under the question.
       tables: write further tables: functions of its results, its long table and that
         table's path (without an end), each of the paths it wrote.
     """
@@ -59,8 +71,13 @@ class Grid(NamedTuple):
     arm_sweeps: dict[str, tuple[Sweep, ...]] = {}  # noqa: RUF012 - never written to
     changes: dict[str, Any] = {}  # noqa: RUF012 - never written to
     dataset_changes: dict[str, dict[str, Any]] = {}  # noqa: RUF012 - never written to
+    dataset_swept: dict[str, Sweep] = {}  # noqa: RUF012 - never written to
+    tuned: bool = False
+    tuned_as: dict[str, str] = {}  # noqa: RUF012 - never written to
+    contrasts: tuple[Contrast, ...] = ()
     note: str = ""
     figures: dict[str, Callable[..., Any]] = ARMS_FIGURE
+    prediction: str = ""
     tables: tuple[Callable[..., list[Path]], ...] = ()
 
     @property
@@ -105,10 +122,14 @@ def expand(
       quick: two epochs, the first and the last value of a sweep, one seed.
 
     Raises:
-      InputError: an arm isn't one of the grid's, or seeds is below 1.
+      InputError: an arm, or one of a contrast, isn't the grid's; seeds is below 1; an
+        arm of a tuned grid has no choice on this data set.
     """
     for name in arms:
         choose(name, dict.fromkeys(grid.arms), f"arm of grid {grid.name}")
+    for contrast in grid.contrasts:
+        for name in (contrast.arm, contrast.against):
+            choose(name, dict.fromkeys(grid.arms), f"arm in a contrast of {grid.name}")
     changes = grid.changes | grid.dataset_changes.get(base.dataset, {})
     base = dataclasses.replace(base, **changes)
     n = seeds if seeds is not None else (1 if quick else grid.seeds)
@@ -118,18 +139,31 @@ def expand(
     for name in grid.arms:
         if arms and name not in arms:
             continue
-        for swept in _combinations(grid, name, quick):
+        choice = tuned_values(grid, name, base.dataset)
+        for swept in _combinations(grid, name, base.dataset, quick):
             for seed in range(n):
-                cells.append(Cell(name, swept, seed, _config(name, base, swept, seed)))
+                config = _config(name, base, choice | swept, seed)
+                cells.append(Cell(name, swept, seed, config))
     if not quick:
         return cells
     return [cell._replace(config=_quick(cell.config)) for cell in cells]
 
 
-def _combinations(grid: Grid, name: str, quick: bool) -> list[dict[str, float]]:
+def tuned_values(grid: Grid, name: str, dataset: str) -> dict[str, float]:
+    """What a tuned grid sets for a trained arm; nothing in other grids."""
+    if not grid.tuned or arm(name).model in BASELINES:
+        return {}
+    # an arm that only serves another one's model takes the values of that model
+    return tuned(dataset, grid.tuned_as.get(name, name))
+
+
+def _combinations(
+    grid: Grid, name: str, dataset: str, quick: bool
+) -> list[dict[str, float]]:
     """The combinations of an arm's swept values; of each sweep two when quick."""
     cells = []
-    for sweep in grid.arm_sweeps.get(name, (grid.swept,)):
+    common = grid.dataset_swept.get(dataset, grid.swept)
+    for sweep in grid.arm_sweeps.get(name, (common,)):
         combined = [
             dict(zip(sweep, values)) for values in itertools.product(*sweep.values())
         ]
@@ -140,8 +174,19 @@ def _combinations(grid: Grid, name: str, quick: bool) -> list[dict[str, float]]:
 
 def _config(name: str, base: Config, swept: dict[str, float], seed: int) -> Config:
     """The arm's config with its swept values, each in its field's own type."""
-    typed: dict[str, Any] = {n: type(getattr(base, n))(v) for n, v in swept.items()}
-    return dataclasses.replace(arm(name, base), **typed, seed=seed)
+    return dataclasses.replace(with_swept(arm(name, base), swept), seed=seed)
+
+
+def with_swept(config: Config, swept: Mapping[str, float]) -> Config:
+    """The config with these values, each in its field's own type.
+
+    Raises:
+      InputError: no such field.
+    """
+    fields = vars(config)
+    kinds = {name: type(choose(name, fields, "field")) for name in swept}
+    typed: dict[str, Any] = {name: kinds[name](value) for name, value in swept.items()}
+    return dataclasses.replace(config, **typed)
 
 
 def _quick(config: Config) -> Config:

@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 from experiments.folders import finished, run_folder, run_id, serving_folder
 from experiments.grid import Cell
-from experiments.inputs import Start, prepared_run, ratings_of
+from experiments.inputs import Start, digest_of, prepared_run
 from research.baselines import BASELINES
 from research.config import Config, structure
+from research.data import name_of
 from research.prepare import check_config, is_towers
 from research.types import InputError
 
@@ -56,7 +57,7 @@ def locate(
       start: the saved model that the run starts from.
     """
     identity = run_id(cell.config, digest, start.digest if start else "")
-    folder = run_folder(out, cell.config.dataset, grid, identity, label(cell))
+    folder = run_folder(out, name_of(cell.config.dataset), grid, identity, label(cell))
     return identity, folder
 
 
@@ -106,13 +107,13 @@ def plan(
     ]
     wanted: dict[str, dict[float, Cell]] = {}
     for cell in prepared:
-        digest = ratings_of(cell.config.dataset, data_dir).digest
+        digest = digest_of(cell.config, data_dir)
         identity, _ = locate(cell, grid, out, digest, start)
         wanted.setdefault(identity, {})[cell.config.prior] = cell
     runs = []
     for by_prior in wanted.values():
         cell = next(iter(by_prior.values()))
-        digest = ratings_of(cell.config.dataset, data_dir).digest
+        digest = digest_of(cell.config, data_dir)
         folder = locate(cell, grid, out, digest, start)[1]
         missing = [p for p, s in by_prior.items() if not is_done(s.config, folder)]
         if missing:

@@ -10,14 +10,15 @@ import numpy as np
 
 from experiments.environment import environment
 from experiments.folders import serving_folder
-from experiments.inputs import prepared_run, ratings_of
+from experiments.inputs import digest_of, prepared_run
+from experiments.lists import write_lists
 from experiments.plan import Run
 from research.baselines import BASELINES, option_values
 from research.evaluate.metrics import CUTOFF, summary
 from research.evaluate.record import evaluate
 from research.evaluate.top_k import Scorer, dot_product, rank_scores, seen_items_of
 from research.files import read_arrays, write_arrays, write_csv, write_json
-from research.positives import log_share
+from research.positives import POSITIVES, log_share
 from research.prepare import Prepared, is_towers
 from research.report.records import RESULTS_VERSION, pack
 from research.saved.files import save_model
@@ -28,11 +29,15 @@ from research.types import Record
 Progress = Callable[[str], None]
 
 
+def rank(run: Prepared, scorer: Scorer) -> np.ndarray:
+    """The best candidates for every query of the task, [v, 100]."""
+    fold = run.task.fold
+    return rank_scores(scorer, fold.fitted.n_items, *seen_items_of(fold))
+
+
 def score(run: Prepared, scorer: Scorer) -> Record:
     """Ranks all candidates for every query of the task; keeps what tables need."""
-    fold = run.task.fold
-    lists = rank_scores(scorer, fold.fitted.n_items, *seen_items_of(fold))
-    return evaluate(fold, lists, scorer=scorer)
+    return evaluate(run.task.fold, rank(run, scorer), scorer=scorer)
 
 
 def serve(
@@ -85,7 +90,7 @@ def execute(
     """
     config, folder = run.config, run.folder
     prepared = prepared_run(config, data_dir, run.start)
-    digest = ratings_of(config.dataset, data_dir).digest
+    digest = digest_of(config, data_dir)
     try:
         scorer_of, seconds = _scorers(run, prepared, digest, progress, done)
     except NotFinite as error:
@@ -94,8 +99,12 @@ def execute(
     line = ""
     for prior in sorted(run.priors, key=abs, reverse=True):
         served = dataclasses.replace(config, prior=prior)
-        record = score(prepared, scorer_of(prior))
+        scorer, fold = scorer_of(prior), prepared.task.fold
+        lists = rank(prepared, scorer)
+        record = evaluate(fold, lists, scorer=scorer)
         where = serving_folder(folder, served)
+        if POSITIVES[config.positives].ranks_items:
+            write_lists(where, fold, lists)
         write_arrays(where / "per_user.npz", pack(record))
         about = {"arm": run.arms.get(prior, ""), **dataclasses.asdict(served)}
         write_json(where / "config.json", about)
@@ -131,7 +140,7 @@ def _scorers(
         progress(f"epoch {epoch}/{config.epochs} loss {row['loss']:.3f}")
 
     if done is None:
-        validate = _validation(prepared) if config.evaluate_every else None
+        validate = validation(prepared) if config.evaluate_every else None
         (done,) = train_together([prepared], on_epoch, validate, run.devices)
     if isinstance(done, NotFinite):
         raise done
@@ -172,9 +181,11 @@ def _serve_stored(
     return serve(run, arrays["users"], arrays["items"], temperature, prior)
 
 
-def _validation(
+def validation(
     run: Prepared,
 ) -> Callable[[np.ndarray, np.ndarray], dict[str, float]]:
+    """Metrics of vectors at cut-off 20, for runs that are watched while they train."""
+
     def validate(users: np.ndarray, items: np.ndarray) -> dict[str, float]:
         numbers = summary(score(run, serve(run, users, items)))
         shown = ("ndcg", "recall", "coverage")

@@ -23,15 +23,25 @@ from experiments.folders import (
 )
 from experiments.grid import Cell
 from experiments.index import write_index
-from experiments.inputs import Start, fold_of, prepared_run, ratings_of, start_of
+from experiments.inputs import (
+    AUTO,
+    Start,
+    chosen_split,
+    digest_of,
+    fold_of,
+    prepared_run,
+    start_of,
+)
 from experiments.plan import Run, check_devices, label, locate, plan
 from experiments.show import show
 from research.config import Config
+from research.data import check_dataset, is_own
 from research.evaluate.metrics import CUTOFF
 from research.files import read_json
 from research.prepare import check_config, is_towers
 from research.saved.files import holds, load_model
 from research.saved.model import check_saveable
+from research.splits import SplitRules
 from research.types import InputError
 
 
@@ -77,11 +87,14 @@ class Train:
         """
         config, words = _take_arm(words)
         values = {f.name: getattr(config, f.name) for f in dataclasses.fields(Config)}
+        if not any(word.split("=")[0] == "--split" for word in words):
+            dataset = _value_of("--dataset", words) or config.dataset
+            values["split"] = AUTO if is_own(dataset) else config.split
         return cls(FlagConfig(**values)), words
 
     def __call__(self) -> int:
         """Trains, evaluates and prints the metrics at 20."""
-        config = plain(self.config)
+        config = self._split_chosen()
         check_config(config)
         place = Place(self.processes, self.process_id, self.coordinator)
         check_place(place)
@@ -95,7 +108,7 @@ class Train:
         if self.show:
             return show([cell], "train", out, self.data_dir, start)
         (cell,), runs, total = plan([cell], "train", out, self.data_dir, start)
-        digest = ratings_of(cell.config.dataset, self.data_dir).digest
+        digest = digest_of(cell.config, self.data_dir)
         identity, where = locate(cell, "train", out, digest, start)
         runs = self._with_saving(runs, cell, where, start)
         stored = (where / "vectors.npz").is_file() and self.save is None
@@ -136,6 +149,18 @@ class Train:
             arms = {cell.config.prior: cell.arm}
             runs = [Run(base, priors, where, label(cell), arms=arms, start=start)]
         return [run._replace(save=self.save) for run in runs]
+
+    def _split_chosen(self) -> Config:
+        """The config with a split in place of auto."""
+        config = plain(self.config)
+        check_dataset(config.dataset)
+        if config.split == AUTO:  # what needs no data is refused before any is read
+            alone = {name: getattr(Config, name) for name in SplitRules._fields}
+            check_config(dataclasses.replace(config, split=Config.split, **alone))
+        split = chosen_split(
+            config.split, config.dataset, self.data_dir, config.columns
+        )
+        return dataclasses.replace(config, split=split)
 
     @contextlib.contextmanager
     def _devices(

@@ -10,7 +10,7 @@ import json
 import os
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -116,14 +116,19 @@ def write_arrays(path: Path, arrays: Mapping[str, ndarray], level: int = 9) -> P
     return path
 
 
-def read_arrays(path: Path) -> dict[str, ndarray]:
+def read_arrays(path: Path, only: Collection[str] = ()) -> dict[str, ndarray]:
     """Returns the arrays of an .npz by name; nothing in it is ever unpickled.
+
+    Args:
+      path: of the file.
+      only: read no other arrays than these; default all.
 
     Raises:
       InputError: no such file, or one that can't be read as arrays.
     """
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
+            names = [n for n in archive.files if not only or n in only]
+            return {name: archive[name] for name in names}
     except (OSError, TypeError, ValueError, EOFError, *DAMAGED) as error:
         raise InputError(f"{path}: not readable as arrays ({error})") from error

@@ -5,6 +5,7 @@ from experiments.grids.baselines import BASELINE_GRID, TOWERS_CHOICE
 from experiments.grids.cache import CACHE
 from experiments.grids.correction import CORRECTION
 from experiments.grids.depth import DEPTH
+from experiments.grids.fair import FAIR
 from experiments.grids.features import FEATURES
 from experiments.grids.frontier import FRONTIER
 from experiments.grids.history import HISTORY, HISTORY_TIES
@@ -16,6 +17,7 @@ from experiments.grids.positives import POSITIVES, POSITIVES_USERS
 from experiments.grids.search import SEARCH
 from experiments.grids.ssb import SSB
 from experiments.grids.temperature import TEMPERATURE
+from experiments.grids.tuning import TUNING
 from research.registry import Registry
 
 __all__ = ["GRIDS"]
@@ -29,6 +31,7 @@ GRIDS: Registry[Grid] = Registry(
             *(LOSSES, LOSSES_CHOICE, LEARNED_TEMPERATURE, FRONTIER),
             *(BASELINE_GRID, TOWERS_CHOICE, POSITIVES, POSITIVES_USERS),
             *(HISTORY, HISTORY_TIES, SEARCH, FEATURES, DEPTH, OPTIMISERS),
+            *(TUNING, FAIR),
         )
     },
 )

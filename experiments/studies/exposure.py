@@ -22,7 +22,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from numpy import ndarray
 
 from experiments.arms import arm
@@ -69,7 +69,7 @@ def phase_frame(
     lines = []
     for (q, quality), (e, exposure) in itertools.product(enumerate(spreads), repeat=2):
         plain, corrected = shares[:, q, e]
-        gain = over_seeds(corrected - plain)
+        gain = over_seeds(corrected - plain).interval()
         line: dict[str, float] = {"quality": quality, "exposure": exposure}
         line |= dict(zip(arms, (plain.mean(), corrected.mean()), strict=True))
         line |= {"gain": gain.mean, "gain_low": gain.low, "gain_high": gain.high}
@@ -134,22 +134,22 @@ def phase_page(frame: pd.DataFrame, quick: bool) -> str:
     return markdown_page(STUDIES[NAME].question, about, table, QUICK if quick else "")
 
 
-def recovered(
-    users: Float[ndarray, "u d"], items: Float[ndarray, "i d"], world: Synthetic
-) -> float:
+def best_items(scores: Float[ndarray, "u i"]) -> Bool[ndarray, "u i"]:
+    """Marks each user's 20 items of highest score; of equal ones the first count."""
+    least = np.partition(scores, -TOP, axis=1)[:, -TOP, None]
+    above, level = scores > least, scores == least
+    room = TOP - above.sum(axis=1, keepdims=True)
+    return above | (level & (np.cumsum(level, axis=1) <= room))
+
+
+def recovered(scores: Float[ndarray, "u i"], truth: Bool[ndarray, "u i"]) -> float:
     """The share of each user's 20 most relevant items among its 20 highest scores.
 
-    Ties of relevance, which only equal qualities of one group have, go by index.
+    Args:
+      scores: of all items, [u, i].
+      truth: the relevant items, from ``best_items`` of their relevance, [u, i].
     """
-
-    def top(scores: ndarray) -> ndarray:
-        best = np.zeros(scores.shape, bool)
-        order = np.argsort(-scores, axis=1, kind="stable")[:, :TOP]
-        np.put_along_axis(best, order, True, axis=1)
-        return best
-
-    both = top(users @ items.T) & top(relevance(world))
-    return float(both.sum(axis=1).mean() / TOP)
+    return float((best_items(scores) & truth).sum(axis=1).mean() / TOP)
 
 
 def run_exposure(options: StudyOptions) -> Path:
@@ -183,7 +183,7 @@ def report_exposure(records: Path, out: Path) -> list[Path]:
     """Writes the study's table and figure under out from its records.
 
     Raises:
-      InputError: no such file, or of another RESULTS_VERSION.
+      InputError: no such file, or of another RECORDS_VERSION.
     """
     header, _, arrays = load_stored(records)
     spreads = tuple(float(x) for x in arrays["spreads"])
@@ -196,4 +196,5 @@ def _trained(name: str, world: Synthetic, seed: int, epochs: int | None) -> floa
     changes = {**RECIPE, "seed": seed, **({"epochs": epochs} if epochs else {})}
     config = dataclasses.replace(arm(name), **changes)
     done = train(config, made_fold(world, CLICKS, seed))
-    return recovered(done.user_vectors, done.item_vectors, world)
+    truth = best_items(relevance(world))
+    return recovered(done.user_vectors @ done.item_vectors.T, truth)

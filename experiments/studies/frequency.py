@@ -36,6 +36,7 @@ from research.report.intervals import over_seeds
 from research.report.pages import QUICK, interval_text, markdown_page, markdown_table
 from research.report.pictures import SPARE_COLOURS, STYLE, Drawing, blank
 from research.report.records import (
+    RESULTS_VERSION,
     RunResult,
     load_records,
     read_header,
@@ -85,7 +86,7 @@ def report_frequency(records: Path, out: Path) -> list[Path]:
     The columns are those of every grid's table; k is the step, and no user is counted.
 
     Raises:
-      InputError: no such file, or of another RESULTS_VERSION.
+      InputError: no such file, or of another RECORDS_VERSION.
     """
     header = read_header(records)
     frame = _table(load_records(records))
@@ -169,7 +170,7 @@ def _table(rows: Sequence[RunResult]) -> pd.DataFrame:
         errors = np.array([curve["error"] for curve in curves])
         for n, step in enumerate(curves[0]["step"]):
             line: dict[str, Any] = {"arm": runs[0].arm, "metric": "error"}
-            line |= over_seeds(errors[:, n])._asdict()
+            line |= over_seeds(errors[:, n]).interval()._asdict()
             line |= {"k": int(step), "seeds": len(runs), "users": 0}
             lines.append(line | dict(zip(SWEEP, values)))
     frame = pd.DataFrame(lines, columns=[*LEADING, *SWEEP, *TRAILING])
@@ -189,7 +190,7 @@ def _markdown(frame: pd.DataFrame, header: dict[str, Any]) -> str:
     heads = [*SWEEP, *(f"error at step {k:,}" for k in ends)]
     note = (
         f"Mean and 95 % t interval over {int(frame.seeds.max())} seeds; "
-        f"results version {header['results_version']}."
+        f"results version {RESULTS_VERSION}."
     )
     table, quick = markdown_table(heads, rows), QUICK if header["quick"] else ""
     return markdown_page(STUDIES[NAME].question, table, note, quick)

@@ -49,6 +49,7 @@ def make_synthetic(
     quality: float = 1.0,
     exposure: float = 0.0,
     seed: int = 0,
+    correlation: float = 0.0,
 ) -> Synthetic:
     """A synthetic world drawn from a seed.
 
@@ -58,11 +59,13 @@ def make_synthetic(
       groups: number of groups of items, of sizes as equal as can be.
       taste: standard deviation of a user's liking of the groups, in nats.
       quality: Zipf exponent of the items' quality: log of it is -quality log rank.
-      exposure: the same of their exposure, in an independent order.
+      exposure: the same of their exposure, in an order of its own.
       seed: of all that is random.
+      correlation: of the two orders, 0 for independent ones, from -1 to 1.
 
     Raises:
-      InputError: a size below 1, more groups than items, an exponent below 0.
+      InputError: a size below 1, more groups than items, an exponent below 0, a
+        correlation outside -1 to 1.
     """
     if min(users, items, groups) < 1 or groups > items:
         raise InputError(
@@ -72,18 +75,24 @@ def make_synthetic(
     for name, value in (("taste", taste), ("quality", quality), ("exposure", exposure)):
         if not (np.isfinite(value) and value >= 0):
             raise InputError(f"{name} is {value:g}: it must be finite and >= 0")
+    if not abs(correlation) <= 1:
+        raise InputError(f"correlation is {correlation:g}: it must lie in -1 to 1")
     draw = np.random.default_rng(seed)
     x = draw.standard_normal((users, RANK), np.float32)
     m = draw.standard_normal((groups, RANK), np.float32)
     m *= taste / np.linalg.norm(m, axis=1, keepdims=True)
     log_rank = np.log(np.arange(1, items + 1))
+    of_quality, own = draw.permutation(log_rank), draw.permutation(log_rank)
+    mixed = correlation * of_quality + np.sqrt(1 - correlation**2) * own
+    of_exposure = np.empty(items)
+    of_exposure[np.argsort(mixed, kind="stable")] = log_rank
     return check(
         Synthetic(
             users=x,
             groups=m,
             starts=np.linspace(0, items, groups + 1).astype(np.int64),
-            quality=-quality * draw.permutation(log_rank),
-            exposure=-exposure * draw.permutation(log_rank),
+            quality=-quality * of_quality,
+            exposure=-exposure * of_exposure,
         )
     )
 

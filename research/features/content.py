@@ -201,13 +201,13 @@ def load_array(name: str, items: Table) -> Float[ndarray, "i d"]:
             return _rows(path, arrays["vectors"], arrays["ids"], items)
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise InputError(f"{path}: not an array ({error})".splitlines()[0]) from None
-    if loaded.shape[:1] != items.id.shape:
+    if loaded.shape[:1] != items.names.shape:
         rows = loaded.shape[0] if loaded.ndim else 0
         raise InputError(
             f"{path}: {rows} rows, the catalogue has {len(items.id)} items: expected a "
             "row each by ascending id, or a .npz with ids"
         )
-    return _rows(path, loaded, np.sort(items.id), items)
+    return _rows(path, loaded, np.sort(items.names), items)
 
 
 def _rows(path: Path, vectors: ndarray, ids: ndarray, items: Table) -> ndarray:
@@ -221,15 +221,15 @@ def _rows(path: Path, vectors: ndarray, ids: ndarray, items: Table) -> ndarray:
     ordered, by_id = np.unique(ids, return_index=True)
     if len(ordered) < len(ids):
         raise InputError(f"{path}: an id has two rows")
-    missing = ~np.isin(items.id, ordered)
+    missing = ~np.isin(items.names, ordered)
     if missing.any():
         raise InputError(
-            f"{path}: no row for {missing.sum()} items, item {items.id[missing][0]} "
+            f"{path}: no row for {missing.sum()} items, item {items.names[missing][0]} "
             "among them"
         )
-    rows = vectors[by_id[np.searchsorted(ordered, items.id)]].astype(np.float32)
+    rows = vectors[by_id[np.searchsorted(ordered, items.names)]].astype(np.float32)
     if not np.isfinite(rows).all():
-        item = items.id[~np.isfinite(rows).all(axis=1)][0]
+        item = items.names[~np.isfinite(rows).all(axis=1)][0]
         raise InputError(f"{path}: the row of item {item} holds what isn't finite")
     scale = np.sqrt((rows.astype(np.float64) ** 2).sum(axis=1).mean())
     return (rows / max(scale, 1e-9)).astype(np.float32)

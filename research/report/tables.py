@@ -17,9 +17,10 @@ from research.evaluate.metrics import (
     mean_counted,
     metric_values,
 )
-from research.report.intervals import Interval, bounds, over_seeds, resample
+from research.report.intervals import Estimate, over_seeds, two_way
 from research.report.records import RunResult
 
+TEMPERATURE = "temperature"
 UNMEASURED = "not measured"  # how the note of a cell without a metric begins
 
 
@@ -27,8 +28,9 @@ class CellSummary(NamedTuple):
     """One arm at one swept value: its runs' values, or the reason why it has none.
 
     ``swept`` is in the order of the table's fields, None where the arm lacks one.
-    ``means`` [s] holds each metric of each seed, ``draws`` [r] the crossed resamples of
-    the per-user ones, ``users`` how many users it is over. ``failed`` is empty unless
+    ``temperature`` is that of the runs' configs, NaN where none is known.
+    ``means`` [s] holds each metric of each seed, ``values`` [u, s] the per-user ones,
+    ``users`` how many users it is over. ``failed`` is empty unless
     a run failed; then there are no values, since fewer seeds would be another number.
     For the same reason a metric has none that some of the runs lack: ``lacking`` says
     by its name how many.
@@ -36,9 +38,10 @@ class CellSummary(NamedTuple):
 
     arm: str
     swept: tuple[float | None, ...]
+    temperature: float
     seeds: tuple[int, ...]
     means: dict[Key, Float[ndarray, " s"]]
-    draws: dict[Key, Float[ndarray, " r"]]
+    values: dict[Key, Float[ndarray, "u s"]]
     users: dict[Key, int]
     lacking: dict[str, int]
     failed: str
@@ -61,9 +64,11 @@ def measure(
 ) -> list[CellSummary]:
     """A cell for each (arm, swept value), arms in order of first appearance.
 
+    The cut-offs are those that all records have.
+
     Raises:
-      ValueError: a run given twice; arms with different seeds; records with different
-        cut-offs.
+      ValueError: a run given twice; arms with different seeds; records without a common
+        cut-off.
     """
     fields = swept_fields(results, swept)
     arms = {arm: n for n, arm in enumerate(dict.fromkeys(r.arm for r in results))}
@@ -73,8 +78,29 @@ def measure(
         value = tuple(None if v is None else float(v) for v in values)  # 64 is 64.0
         groups.setdefault((result.arm, value), []).append(result)
     _check(groups)
+    ks = [k for k, runs in _cutoffs(results).items() if not runs]
     ordered = sorted(groups.items(), key=lambda group: arms[group[0][0]])
-    return [_cell(arm, value, runs) for (arm, value), runs in ordered]
+    return [_cell(arm, value, runs, ks) for (arm, value), runs in ordered]
+
+
+def _cutoffs(results: Sequence[RunResult]) -> dict[int, list[RunResult]]:
+    """The cut-offs of the records, rising, and the runs that lack each of them."""
+    done = {n: r.record.ks.tolist() for n, r in enumerate(results) if r.record}
+    every = sorted({k for ks in done.values() for k in ks})
+    return {k: [results[n] for n, ks in done.items() if k not in ks] for k in every}
+
+
+def not_recorded(results: Sequence[RunResult]) -> list[str]:
+    """A line for each cut-off that some of the runs have and others lack."""
+    lines = []
+    for k, lacking in _cutoffs(results).items():
+        if lacking:
+            runs, (first, *_) = sum(r.record is not None for r in results), lacking
+            lines.append(
+                f"Cut-off {k} left out: {len(lacking)} of {runs} runs are recorded"
+                f" without it, such as `{first.arm}`, seed {first.seed}."
+            )
+    return lines
 
 
 def _table_keys(cells: Sequence[CellSummary]) -> list[Key]:
@@ -103,11 +129,11 @@ def not_measured(results: Sequence[RunResult]) -> list[str]:
     return lines
 
 
-def estimate(cell: CellSummary, key: Key, other: CellSummary | None = None) -> Interval:
-    """A cell's mean and interval in one metric, or its difference from another cell's.
+def estimate(cell: CellSummary, key: Key, other: CellSummary | None = None) -> Estimate:
+    """A cell's mean in one metric, or its difference from another cell's.
 
-    A difference of per-user metrics is paired by user and seed through the resamples
-    that cells share, one of whole-set metrics by seed.
+    A difference of per-user metrics is paired by user and seed, one of whole-set
+    metrics by seed.
 
     Args:
       cell: the cell.
@@ -122,56 +148,64 @@ def estimate(cell: CellSummary, key: Key, other: CellSummary | None = None) -> I
             f"{key.metric}@{key.k}: {cell.arm} is over {cell.users[key]} users,"
             f" {other.arm} over {other.users[key]}: no paired difference"
         )
-    means = cell.means[key] - (other.means[key] if other else 0.0)
-    if key not in cell.draws:
-        return over_seeds(means)
-    draws = cell.draws[key] - (other.draws[key] if other else 0.0)
-    return Interval(mean_counted(means), *bounds(draws))
+    if key not in cell.values:
+        return over_seeds(cell.means[key] - (other.means[key] if other else 0.0))
+    values = cell.values[key].astype(np.float64)
+    return two_way(values - other.values[key] if other else values)
 
 
 def _check(groups: dict[tuple[str, tuple[float | None, ...]], list[RunResult]]) -> None:
-    arms: dict[str, dict[tuple[int, ...], str]] = {"seeds": {}, "cut-offs": {}}
+    seeded: dict[tuple[int, ...], str] = {}
     for (arm, value), runs in groups.items():
         seeds = tuple(sorted(run.seed for run in runs))
         if len(set(seeds)) < len(seeds):
             raise ValueError(f"{arm} {value}: a seed twice among {list(seeds)}")
-        arms["seeds"].setdefault(seeds, arm)
-        for record in (run.record for run in runs if run.record):
-            arms["cut-offs"].setdefault(tuple(record.ks.tolist()), arm)
-    for what, by_value in arms.items():
-        if len(by_value) > 1:
-            (a, first), (b, second) = list(by_value.items())[:2]
-            raise ValueError(
-                f"{first} has {what} {list(a)}, {second} {list(b)}: not one table"
-            )
+        seeded.setdefault(seeds, arm)
+    if len(seeded) > 1:
+        (a, first), (b, second) = list(seeded.items())[:2]
+        raise ValueError(
+            f"{first} has seeds {list(a)}, {second} {list(b)}: not one table"
+        )
+
+
+def _temperature(run: RunResult) -> float:
+    """The temperature of a run's config, NaN for a baseline.
+
+    Records that hold no settings tell it by their sweep, or by the end of the curve.
+    """
+    curve = (run.history or {}).get(TEMPERATURE) or [float("nan")]
+    known = {TEMPERATURE: curve[-1]} | run.swept | (run.settings or {})
+    return known[TEMPERATURE]
 
 
 def _cell(
-    arm: str, value: tuple[float | None, ...], runs: list[RunResult]
+    arm: str, value: tuple[float | None, ...], runs: list[RunResult], ks: list[int]
 ) -> CellSummary:
     runs = sorted(runs, key=lambda run: run.seed)
     seeds = tuple(run.seed for run in runs)
+    temperature = mean_counted(np.array([_temperature(run) for run in runs]))
+    first = arm, value, temperature, seeds
     records = [run.record for run in runs if run.record is not None]
     if len(records) < len(runs):
-        return CellSummary(arm, value, seeds, {}, {}, {}, {}, _why(runs))
+        return CellSummary(*first, {}, {}, {}, {}, _why(runs))
+    if not ks:
+        raise ValueError(f"{arm}: records without a common cut-off: not one table")
     if len({len(record.held) for record in records}) > 1:
         raise ValueError(f"{arm} {value}: its seeds are over different users")
     lacking = {n: sum(map(metric.absent, records)) for n, metric in METRICS.items()}
-    by_seed = [metric_values(record) for record in records]
-    per_user: dict[Key, ndarray] = {}
+    by_seed = [metric_values(record, ks) for record in records]
+    values: dict[Key, ndarray] = {}
     means: dict[Key, ndarray] = {}
     users: dict[Key, int] = {}
     for key in (key for key in by_seed[0] if not lacking[key.metric]):
         column = np.stack([seed[key] for seed in by_seed], axis=-1)
         if METRICS[key.metric].per_user:
-            per_user[key] = column
+            values[key] = column.astype(np.float32)  # half the memory of a large table
             means[key] = np.array([mean_counted(seed) for seed in column.T])
             users[key] = int((~np.isnan(column)).any(axis=1).sum())
         else:
             means[key], users[key] = column, len(records[0].held)
-    resampled = resample(np.stack(list(per_user.values()), axis=2))
-    draws = dict(zip(per_user, resampled.T, strict=True))
-    return CellSummary(arm, value, seeds, means, draws, users, lacking, "")
+    return CellSummary(*first, means, values, users, lacking, "")
 
 
 def _why(runs: list[RunResult]) -> str:
@@ -200,12 +234,17 @@ def table(
 ) -> pd.DataFrame:
     """The long table of a grid: one row per (arm, swept value, metric, cut-off).
 
-    Columns: arm, metric, k, mean, low, high, seeds, users; one a swept field; against,
-    delta, delta_low, delta_high: the paired difference from the reference arm at the
-    same swept value, else where it has none swept, else empty; note. A cell with a
-    failed run has no mean, 0 seeds and the note "failed: <reason> (seed n)"; one that
-    lacks a metric which others have, "not measured in n of m runs". Numbers carry 6
-    significant digits, so that the file read back is the table.
+    Columns: arm, metric, k, mean, low, high, seeds, users; temperature; one a swept
+    field; against, delta, delta_low, delta_high: the paired difference from the
+    reference arm at the same swept value, else where it has none swept, else empty;
+    note. A cell with a failed run has no mean, 0 seeds and the note "failed: <reason>
+    (seed n)"; one that lacks a metric which others have, "not measured in n of m runs".
+    Numbers carry 6 significant digits, so that the file read back is the table.
+
+    Args:
+      results: one per run.
+      reference: the arm that differences are taken from.
+      swept: fields whose columns come first.
 
     Raises:
       ValueError: runs that don't make one table; see ``measure``.
@@ -226,9 +265,11 @@ def long_form(
         for key in every:
             line: dict[str, object] = {"arm": cell.arm, **key._asdict()}
             line |= dict(zip(swept, cell.swept, strict=True))
+            line[TEMPERATURE] = cell.temperature
             line |= _numbers(cell, key) | _difference(cell, other, key)
             lines.append(line)
-    return typed(pd.DataFrame(lines, columns=[*LEADING, *swept, *TRAILING]))
+    fields = swept if TEMPERATURE in swept else [TEMPERATURE, *swept]
+    return typed(pd.DataFrame(lines, columns=[*LEADING, *fields, *TRAILING]))
 
 
 def _numbers(cell: CellSummary, key: Key) -> dict[str, object]:
@@ -237,7 +278,7 @@ def _numbers(cell: CellSummary, key: Key) -> dict[str, object]:
     users = cell.users[key]
     note = "" if users else "no user counts"
     counts = {"seeds": len(cell.seeds), "users": users, "note": note}
-    return estimate(cell, key)._asdict() | counts
+    return estimate(cell, key).interval()._asdict() | counts
 
 
 def _difference(
@@ -251,7 +292,7 @@ def _difference(
     if counted != others and max(cell.users.values()) == max(other.users.values()):
         note = f"no difference: counts {counted} users, {other.arm} {others}"
         return {"note": note}
-    delta = estimate(cell, key, other)
+    delta = estimate(cell, key, other).interval()
     names = ("against", "delta", "delta_low", "delta_high")
     return dict(zip(names, (other.arm, *delta), strict=True))
 
@@ -271,13 +312,36 @@ def typed(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(out)
 
 
+def stated_columns(frame: pd.DataFrame) -> list[str]:
+    """The columns of a long table that say what a row is: temperature, swept fields.
+
+    >>> stated_columns(pd.DataFrame(columns=[*LEADING, "draws", *TRAILING]))
+    ['draws']
+    """
+    return [name for name in frame.columns if name not in (*LEADING, *TRAILING)]
+
+
 def swept_columns(frame: pd.DataFrame) -> list[str]:
     """The names of a long table's swept fields.
 
-    >>> swept_columns(pd.DataFrame(columns=[*LEADING, "temperature", *TRAILING]))
-    ['temperature']
+    Every table states temperatures; they are swept where some arm has several.
+
+    >>> rows = {"arm": ["a", "a", "b"], "temperature": [0.1, 0.1, 0.2], "draws": 64}
+    >>> swept_columns(pd.DataFrame(rows))
+    ['draws']
     """
-    return [name for name in frame.columns if name not in (*LEADING, *TRAILING)]
+    names = stated_columns(frame)
+    if TEMPERATURE in names and frame.groupby("arm")[TEMPERATURE].nunique().max() > 1:
+        return names
+    return [name for name in names if name != TEMPERATURE]
+
+
+def without_levels(points: pd.DataFrame, swept: str) -> pd.DataFrame:
+    """The points; where others have several temperatures, an arm with one has none."""
+    counts = points.groupby("arm")[swept].transform("nunique")
+    if swept == TEMPERATURE and (counts > 1).any():
+        return points.assign(**{swept: points[swept].where(counts > 1)})
+    return points
 
 
 def marks(cells: Sequence[CellSummary]) -> "pd.Series[str]":
@@ -302,7 +366,7 @@ def marks(cells: Sequence[CellSummary]) -> "pd.Series[str]":
         end = max if better == "higher" else min
         best = end(means, key=means.__getitem__)
         for n in means:
-            gap = estimate(cells[n], key, cells[best])
+            gap = estimate(cells[n], key, cells[best]).interval()
             if gap.low <= 0 <= gap.high:
                 marked[n, key] = "best" if n == best else "tie"
     order = [(n, key) for n in range(len(cells)) for key in every]
@@ -312,11 +376,18 @@ def marks(cells: Sequence[CellSummary]) -> "pd.Series[str]":
 def wide(frame: pd.DataFrame, metrics: Sequence[str], k: int) -> pd.DataFrame:
     """One row per (arm, swept value), in the table's order, at one cut-off.
 
-    Columns: arm, the swept fields, then for each metric its mean under its own name,
-    <metric>_low and <metric>_high; note says why a row has no values, or which of them
-    was not measured.
+    Columns: arm, temperature, the swept fields, then for each metric its mean under its
+    own name, its ends under that with ``_low`` and ``_high``; note says why a row has
+    no values, or which of them was not measured.
+
+    Args:
+      frame: a long table, as ``table`` or ``read_table`` give it.
+      metrics: names in METRICS.
+      k: the cut-off.
+
+    Raises:
+      ValueError: the table lacks a metric at the cut-off.
     """
-    swept = swept_columns(frame)
     parts = {
         metric: frame[(frame.metric == metric) & (frame.k == k)].reset_index(drop=True)
         for metric in metrics
@@ -324,7 +395,7 @@ def wide(frame: pd.DataFrame, metrics: Sequence[str], k: int) -> pd.DataFrame:
     first = next(iter(parts.values()), pd.DataFrame())
     if first.empty:
         raise ValueError(f"the table has no {metrics[0] if metrics else ''}@{k}")
-    columns = {name: first[name] for name in ("arm", *swept)}
+    columns = {name: first[name] for name in ("arm", *stated_columns(frame))}
     note = first.note.mask(first.note.str.startswith(UNMEASURED), "")
     for metric, part in parts.items():
         if len(part) != len(first):

@@ -45,7 +45,7 @@ def going_on(model: SavedModel, run: Prepared) -> Prepared:
     run = dataclasses.replace(run, initial=_initial(model, _origins(model, run)))
     world, sizes = run.world
     key = rng.root(run.config.seed)
-    drawn = jax.eval_shape(lambda: run.model.init(key, sizes, world, run.config.loss))
+    drawn = jax.eval_shape(lambda: run.model.init(key, sizes, world, run.config))
     for side in ("user", "item"):
         _check_shapes(side, model.params[side], drawn[side])
     return run

@@ -49,6 +49,26 @@ def test_popularity_is_zipf():
     assert (world.exposure == 0).all()
 
 
+def test_the_orders_of_quality_and_exposure_are_as_correlated_as_asked():
+    def correlation(asked):
+        world = make_synthetic(
+            2, 2000, quality=1.0, exposure=0.5, correlation=asked, seed=3
+        )
+        return np.corrcoef(world.quality, world.exposure)[0, 1]
+
+    assert abs(correlation(0.0)) < 0.1
+    assert correlation(0.7) == pytest.approx(0.7, abs=0.1)
+    assert correlation(1.0) == pytest.approx(1.0)
+    assert correlation(-0.7) < -0.4
+    # the marginal law of exposure doesn't change
+    world = make_synthetic(2, 50, groups=4, exposure=0.5, correlation=0.7)
+    np.testing.assert_allclose(
+        np.sort(world.exposure)[::-1], -0.5 * np.log(np.arange(1, 51))
+    )
+    with pytest.raises(InputError, match="correlation is 2"):
+        make_synthetic(2, 50, groups=4, correlation=2.0)
+
+
 def test_a_fold_holds_each_user_s_last_click():
     world = make_synthetic(6, 30, groups=4)
     fold = made_fold(world, each=9, seed=4)

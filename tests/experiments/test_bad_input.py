@@ -5,7 +5,7 @@ import json
 import jax
 import pytest
 
-from experiments.folders import RESULTS_VERSION
+from experiments.folders import RECORDS_VERSION
 from research.files import read_json, write_json
 from research.report.records import load_records, read_header, save_records
 from tests.experiments.made import contents, runs_of, write_made_100k
@@ -278,19 +278,19 @@ def test_a_run_of_another_results_version(call, tmp_path):
     assert call(*words).status == 0
     (folder,) = runs_of(tmp_path, "few")
     env = read_json(folder / "env.json")
-    write_json(folder / "env.json", {**env, "results_version": RESULTS_VERSION + 1})
+    write_json(folder / "env.json", {**env, "results_version": RECORDS_VERSION + 1})
     before = contents(tmp_path)
-    refused(call(*words), str(folder), f"version {RESULTS_VERSION + 1}", "--out")
+    refused(call(*words), str(folder), f"version {RECORDS_VERSION + 1}", "--out")
     assert contents(tmp_path) == before
 
 
 def test_records_of_another_results_version(call, tmp_path):
     assert call("run", "few", "--arms", "popularity", "--out", tmp_path).status == 0
     path = tmp_path / "records" / "ml-100k" / "few.npz"
-    header = {**read_header(path), "results_version": RESULTS_VERSION - 1}
+    header = {**read_header(path), "results_version": RECORDS_VERSION - 1}
     save_records(path, load_records(path), header)
     before = contents(tmp_path)
-    parts = (str(path), f"version {RESULTS_VERSION - 1}")
+    parts = (str(path), f"version {RECORDS_VERSION - 1}")
     refused(call("report", "few", "--out", tmp_path), *parts)
     refused(call("check", "--results", tmp_path), *parts)
     assert contents(tmp_path) == before

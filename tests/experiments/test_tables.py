@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -11,10 +12,11 @@ from experiments.arms import ARMS
 from experiments.collect import report
 from experiments.grids import GRIDS
 from experiments.studies import STUDIES
-from research.files import read_json
+from research.config import Config
+from research.files import read_arrays, read_json, write_arrays
 from research.report.pages import read_table
-from research.report.records import RESULTS_VERSION, read_header, save_records
-from tests.experiments.made import SMALL, contents, runs_of
+from research.report.records import RECORDS_VERSION, read_header, save_records
+from tests.experiments.made import SMALL, contents, runs_of, write_made_100k
 from tests.report.made import made_rows
 
 BEFORE = ["arm", "metric", "k", "mean", "low", "high", "seeds", "users"]
@@ -41,7 +43,10 @@ def tables(call, tmp_path):
 def test_columns_without_a_swept_field(tables, tmp_path):
     called, frame = tables("few", "--seeds", "2")
     assert called.status == 0
-    assert list(frame.columns) == [*BEFORE, *AFTER]
+    assert list(frame.columns) == [*BEFORE, "temperature", *AFTER]
+    stated = frame.groupby("arm").temperature.first()
+    assert stated.isna().tolist() == [name == "popularity" for name in stated.index]
+    assert set(stated.dropna()) == {Config().temperature}
     assert set(frame["metric"]) >= METRICS
     assert set(frame["k"]) == {10, 20, 50, 100}
     assert list(dict.fromkeys(frame["arm"])) == [
@@ -80,6 +85,30 @@ def test_the_means_are_those_of_the_runs(tables, tmp_path):
                 assert row["mean"].item() == pytest.approx(
                     sum(values) / len(values), rel=1e-3
                 )
+
+
+def test_a_run_of_the_former_depth_is_used_and_said(call, tmp_path):
+    """On 230 items lists of 200 are recorded; a run of before has them to 100."""
+    data = write_made_100k(tmp_path / "wide", items=230)
+    words = ["run", "few", "--seeds", "1", "--arms", "popularity", "tiny"]
+    words += ["--data-dir", data, "--out", tmp_path]
+    assert call(*words).status == 0
+    path = tmp_path / "tables" / "ml-100k" / "few.csv"
+    assert set(read_table(path).k) == {10, 20, 50, 100, 200}
+    (folder,) = (f for f in runs_of(tmp_path, "few") if "popularity" in f.name)
+    record = read_arrays(folder / "per_user.npz")
+    del record["item"], record["depth"]
+    for name in ("ks", "exposure", "distinct"):
+        record[name] = record[name][:-1]
+    rank = np.minimum(record["rank"], 100).astype(np.uint8)
+    write_arrays(folder / "per_user.npz", record | {"rank": rank})
+    called = call(*words)
+    assert "nothing to train" in called.out
+    assert called.err == (
+        "few: Cut-off 200 left out: 1 of 2 runs are recorded without it, such as"
+        " `popularity`, seed 0.\n"
+    )
+    assert set(read_table(path).k) == {10, 20, 50, 100}
 
 
 def test_a_split_is_part_of_the_name(call, tmp_path):
@@ -170,6 +199,8 @@ def test_a_quick_run_says_that_it_is_one(results):
     files = contents(results, "tables/**/*") | contents(results, "figures/**/*")
     assert set(files) == {
         "tables/ml-100k/ssb.csv",
+        "tables/ml-100k/ssb-contrasts.csv",
+        "tables/ml-100k/ssb-contrasts.md",
         "tables/ml-100k/ssb.md",
         "figures/ml-100k/ssb-arms.svg",
         "figures/ml-100k/ssb-arms.png",
@@ -234,7 +265,7 @@ def test_the_committed_results_are_whole(grid):
     """Five seeds of every arm, none failed, no smoke run; no table without records."""
     path = COMMITTED / "records" / "ml-100k" / f"{grid}.npz"
     header = read_header(path)
-    assert header["results_version"] == RESULTS_VERSION
+    assert header["results_version"] == RECORDS_VERSION
     assert not header["quick"]
     frame = read_table(COMMITTED / "tables" / "ml-100k" / f"{grid}.csv")
     assert set(frame["arm"]) == set(GRIDS[grid].arms)
@@ -246,7 +277,7 @@ def test_no_table_is_committed_without_its_records():
     """Further tables are named after theirs: probe-deciles is made from probe."""
     recorded = {(p.parent.name, p.stem) for p in COMMITTED.glob("records/*/*.npz")}
     for path in COMMITTED.glob("tables/*/*"):
-        stem = path.stem.removesuffix("-over-salts")
+        stem = path.stem.removesuffix("-over-salts").removesuffix("-contrasts")
         first = stem.partition("-")[0]
         if (first in GRIDS and GRIDS[first].tables) or first in STUDIES:
             stem = first
@@ -284,7 +315,7 @@ def test_a_run_is_shown_beside_the_committed_values(
 def test_what_a_grid_must_not_be_taken_for_stands_under_its_table(tmp_path):
     grid = GRIDS["search"]._replace(reference="in-batch")
     assert "made from the target" in grid.note
-    header = {"results_version": RESULTS_VERSION, "dataset": "ml-100k", "quick": False}
+    header = {"results_version": RECORDS_VERSION, "dataset": "ml-100k", "quick": False}
     header |= {"split": "last", "data_digest": "0" * 64}
     records = tmp_path / "made.npz"
     save_records(records, made_rows(seeds=1), header)

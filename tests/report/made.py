@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from research.report.intervals import Interval, bounds, resample
+from research.report.intervals import Interval, two_way
 from research.report.records import RunResult
 from research.types import Record
 
@@ -73,10 +73,8 @@ def without(results: list[RunResult], *columns: str) -> list[RunResult]:
 
 
 def crossed(values: np.ndarray) -> Interval:
-    """The mean over users and seeds [u, s] with its crossed bootstrap interval."""
-    counted = values[~np.isnan(values)]
-    mean = float(counted.mean()) if counted.size else float("nan")
-    return Interval(mean, *bounds(resample(values[:, :, None])[:, 0]))
+    """The mean over users and seeds [u, s] with its interval."""
+    return two_way(values).interval()
 
 
 def paired(arm: np.ndarray, other: np.ndarray) -> Interval:

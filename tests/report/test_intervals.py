@@ -4,16 +4,9 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from research.report.intervals import (
-    RESAMPLES,
-    SEEDS,
-    USERS,
-    bounds,
-    over_seeds,
-    resample,
-    resample_weights,
-)
+from research.report.intervals import holm, over_seeds, two_way
 from tests.report.made import crossed, paired
 
 
@@ -22,53 +15,57 @@ def values():
     return np.random.default_rng(1).normal(size=(30, 4))
 
 
-def test_resampled_mean_is_the_doubly_weighted_one(values):
-    values[3] = np.nan
-    values[7, 2] = np.nan
-    means = resample(np.stack([values, values**2], axis=2))
-    users, seeds = resample_weights(30, USERS), resample_weights(4, SEEDS)
-    for r in (0, 1, 249, 250, RESAMPLES - 1):
-        for m, power in enumerate((1, 2)):
-            total, weight = 0.0, 0.0
-            for u in range(30):
-                for s in range(4):
-                    if not math.isnan(values[u, s]):
-                        w = float(users[r, u]) * float(seeds[r, s])
-                        total += w * values[u, s] ** power
-                        weight += w
-            assert means[r, m] == pytest.approx(total / weight, rel=1e-12)
+def squares(values):
+    """The mean squares of users, of seeds and of the residual, as a textbook has it."""
+    users, seeds = values.shape
+    user = values.mean(axis=1, keepdims=True) - values.mean()
+    seed = values.mean(axis=0, keepdims=True) - values.mean()
+    rest = values - values.mean() - user - seed
+    return (
+        seeds * (user**2).sum() / (users - 1),
+        users * (seed**2).sum() / (seeds - 1),
+        (rest**2).sum() / ((users - 1) * (seeds - 1)),
+    )
 
 
-def test_weights_draw_users_with_replacement_and_apart_from_seeds():
-    users, seeds = resample_weights(400, USERS), resample_weights(400, SEEDS)
-    assert (users.sum(axis=1) == 400).all()
-    assert users.mean(axis=0).std() < 0.1
-    # of n draws with replacement a share 1/e of the users is never drawn
-    assert (users == 0).mean() == pytest.approx(math.exp(-1), abs=0.005)
-    correlation = np.corrcoef(users[:, 0], seeds[:, 0])[0, 1]
-    assert abs(correlation) < 0.1
-    assert not np.array_equal(users, seeds)
+def test_the_variance_is_that_of_the_mean_squares():
+    rng = np.random.default_rng(3)
+    values = rng.normal(size=(40, 1)) + 0.3 * rng.normal(size=5)
+    values = values + rng.normal(size=(40, 5))
+    of_users, of_seeds, rest = squares(values)
+    assert of_users > rest
+    total = of_users + of_seeds - rest
+    below = of_users**2 / 39 + of_seeds**2 / 4 + rest**2 / (39 * 4)
+    reach = math.sqrt(total / 200) * stats.t.ppf(0.975, total**2 / below)
+    mean = values.mean()
+    assert crossed(values) == pytest.approx((mean, mean - reach, mean + reach))
+    p = 2 * stats.t.sf(abs(mean) / math.sqrt(total / 200), total**2 / below)
+    assert float(two_way(values).p()) == pytest.approx(p)
 
 
-def test_the_same_numbers_each_time(values):
-    first = crossed(values)
-    resample_weights.cache_clear()
-    assert crossed(values) == first
+def test_users_that_explain_less_than_nothing_leave_the_t_interval_over_seeds():
+    values = np.random.default_rng(0).normal(size=(30, 3))
+    values -= 0.9 * values.mean(axis=1, keepdims=True)
+    of_users, _, rest = squares(values)
+    assert of_users < rest
+    assert crossed(values) == pytest.approx(over_seeds(values.mean(axis=0)).interval())
 
 
-def test_one_seed_is_a_bootstrap_over_users(values):
-    one = resample(values[:, :1, None])[:, 0]
-    by_users = resample_weights(30, USERS) @ values[:, 0] / 30
-    np.testing.assert_allclose(one, by_users, rtol=1e-12)
+def test_one_seed_is_a_t_interval_over_users(values):
+    one = values[:, :1]
+    reach = stats.sem(one[:, 0]) * stats.t.ppf(0.975, 29)
+    expected = (one.mean(), one.mean() - reach, one.mean() + reach)
+    assert crossed(one) == pytest.approx(expected)
+    assert crossed(np.repeat(one, 5, axis=1)) == pytest.approx(expected)
 
 
-def test_seeds_widen_the_interval():
-    rng = np.random.default_rng(2)
-    of_seed = rng.normal(scale=1.0, size=5)
-    values = rng.normal(size=(200, 1)) + of_seed
-    _, low, high = crossed(values)
-    _, low_users, high_users = crossed(values.mean(axis=1, keepdims=True))
-    assert high - low > 2 * (high_users - low_users)
+def test_many_tables_at_once_are_each_alone(values):
+    other = values**2
+    other[3] = np.nan
+    both = two_way(np.stack([values, other]))
+    for n, table in enumerate((values, other)):
+        alone = two_way(table)
+        assert [part[n] for part in both] == pytest.approx(list(map(float, alone)))
 
 
 def test_pairing_removes_what_two_arms_share(values):
@@ -85,42 +82,80 @@ def test_pairing_is_by_seed_too(values):
     assert paired(values, turned).high > 0.01
 
 
-def test_a_difference_of_draws_is_the_paired_difference(values):
-    other = np.random.default_rng(5).normal(size=values.shape)
-    both = resample(np.stack([values, other], axis=2))
-    expected = paired(values, other)
-    np.testing.assert_allclose(bounds(both[:, 0] - both[:, 1]), expected[1:], rtol=1e-9)
+def test_users_who_do_not_count_are_as_if_absent(values):
+    holed = np.insert(values, [0, 7, 30], np.nan, axis=0)
+    assert crossed(holed) == pytest.approx(crossed(values))
+    alone = np.full((6, 3), np.nan)
+    alone[4] = 0.5
+    mean, low, high = crossed(alone)
+    assert mean == 0.5
+    assert math.isnan(low)
+    assert math.isnan(high)
+    assert all(math.isnan(end) for end in crossed(np.full((6, 3), np.nan)))
 
 
-def test_users_who_do_not_count_are_as_if_absent():
-    values = np.full((6, 3), np.nan)
-    values[4] = 0.5
-    mean, low, high = crossed(values)
-    assert (mean, low, high) == (0.5, 0.5, 0.5)
-    nobody = crossed(np.full((6, 3), np.nan))
-    assert all(math.isnan(end) for end in nobody)
+def test_users_counted_in_some_runs_only_leave_the_components_unbiased():
+    """Over many tables with holes, the mean of the variances is the variance."""
+    rng = np.random.default_rng(5)
+    trials, users, seeds = 6000, 24, 4
+    tables = rng.normal(scale=0.5, size=(trials, users, 1))
+    tables = tables + rng.normal(scale=0.3, size=(trials, 1, seeds))
+    tables = tables + rng.normal(size=(trials, users, seeds))
+    tables[:, rng.random((users, seeds)) < 0.4] = np.nan
+    estimate = two_way(tables)
+    ratio = np.mean(estimate.error**2) / np.var(estimate.mean)
+    # the variance of the means has a relative error of sqrt(2 / 6000), the floor at
+    # no spread of users adds a little
+    assert 0.93 < ratio < 1.12
 
 
 def test_t_interval_by_hand():
-    interval = over_seeds(np.array([0.2, 0.4, 0.6, 0.8]))
+    interval = over_seeds(np.array([0.2, 0.4, 0.6, 0.8])).interval()
     # sd = sqrt(0.2/3), t(.975, 3) = 3.182446
     reach = 3.182446305284263 * math.sqrt(0.2 / 3) / 2
     assert interval == pytest.approx((0.5, 0.5 - reach, 0.5 + reach))
-    assert math.isnan(over_seeds(np.array([1.0])).low)
+    assert math.isnan(over_seeds(np.array([1.0])).error)
     assert math.isnan(over_seeds(np.array([])).mean)
 
 
-def test_coverage_of_the_crossed_interval():
-    """95 % of intervals hold the truth when users and seeds both vary."""
+# Variances of users, of seeds and of the residual, as between arms of the grid ssb.
+NEAR_TIED, DISTANT = (2e-4, 0.0, 0.03), (0.05, 0.0, 0.026)
+MOVED_SEEDS = (0.03, 5e-4, 0.04)
+TRIALS, USERS = 2000, 300
+
+
+@pytest.mark.parametrize("parts", [NEAR_TIED, DISTANT], ids=["near-tied", "distant"])
+@pytest.mark.parametrize("seeds", [2, 3, 5, 12])
+def test_nineteen_of_twenty_intervals_hold_the_truth(parts, seeds):
+    assert 0.93 <= covered(parts, seeds) <= 0.97
+
+
+def test_the_seeds_are_not_forgotten():
+    assert 0.93 <= covered(MOVED_SEEDS, 5) <= 0.97
+    assert covered(MOVED_SEEDS, 5, of_users=True) < 0.9
+
+
+def covered(parts, seeds, of_users=False):
+    """The share of the intervals that hold the true mean, 0.
+
+    At 95 % its standard error is 0.5 %, so that the bounds are four of them away.
+    """
     rng = np.random.default_rng(11)
-    held, held_by_users, trials = 0, 0, 250
-    for _ in range(trials):
-        users = rng.normal(scale=1.0, size=(120, 1))
-        seeds = rng.normal(scale=0.12, size=(1, 8))
-        values = users + seeds + rng.normal(scale=0.5, size=(120, 8))
-        _, low, high = crossed(values)
-        held += low <= 0 <= high
-        _, low, high = crossed(values.mean(axis=1, keepdims=True))
-        held_by_users += low <= 0 <= high
-    assert 0.915 <= held / trials <= 0.985
-    assert held_by_users < held
+    scale = np.sqrt(parts)
+    held = 0
+    for _ in range(10):
+        size = TRIALS // 10
+        tables = scale[0] * rng.normal(size=(size, USERS, 1))
+        tables = tables + scale[1] * rng.normal(size=(size, 1, seeds))
+        tables = tables + scale[2] * rng.normal(size=(size, USERS, seeds))
+        if of_users:
+            tables = tables.mean(axis=2, keepdims=True)
+        _, low, high = two_way(tables).interval()
+        held += ((low <= 0) & (high >= 0)).sum()
+    return held / TRIALS
+
+
+def test_holm_by_hand():
+    p = np.array([0.04, 0.001, np.nan, 0.03, 0.9])
+    assert holm(p) == pytest.approx([0.09, 0.004, np.nan, 0.09, 0.9], nan_ok=True)
+    assert np.isnan(holm(np.array([np.nan]))).all()

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from experiments.folders import RESULTS_VERSION
+from experiments.folders import RECORDS_VERSION
 from experiments.studies import save_study
 from experiments.studies.probe import report_probe
 from experiments.studies.probe.archive import (
@@ -93,7 +93,7 @@ def test_another_file_is_refused(tmp_path):
     path = save_study(tmp_path, header, {"x": np.zeros(3)})
     with pytest.raises(InputError, match="not a file of the probe"):
         load_archive(path)
-    header["results_version"] = RESULTS_VERSION + 1
+    header["results_version"] = RECORDS_VERSION + 1
     path = save_study(tmp_path, header, {"x": np.zeros(3)})
-    with pytest.raises(InputError, match=f"results version {RESULTS_VERSION + 1}"):
+    with pytest.raises(InputError, match=f"of version {RECORDS_VERSION + 1}"):
         load_archive(path)

@@ -9,6 +9,7 @@ from experiments.studies.exposure import (
     ITEMS,
     USERS,
     _trained,
+    best_items,
     phase_frame,
     recovered,
 )
@@ -34,10 +35,18 @@ def test_recovered_is_one_for_the_truth_and_the_chance_level_for_noise():
     truth = np.concatenate([world.users, ones], axis=1)
     items = np.concatenate([world.groups[world.group], world.quality[:, None]], axis=1)
     np.testing.assert_allclose(truth @ items.T, relevance(world), atol=1e-4)
-    assert recovered(truth, items, world) == 1.0
+    assert recovered(truth @ items.T, best_items(relevance(world))) == 1.0
     noise = np.random.default_rng(0).normal(size=(2, ITEMS, 8))
-    by_chance = recovered(noise[0, :50], noise[1], world)
+    by_chance = recovered(noise[0, :50] @ noise[1].T, best_items(relevance(world)))
     assert by_chance == pytest.approx(20 / ITEMS, abs=0.02)
+
+
+def test_ties_at_the_last_place_go_to_the_first_items():
+    scores = np.random.default_rng(1).integers(5, size=(30, 60)).astype(float)
+    expected = np.zeros(scores.shape, bool)
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :20]
+    np.put_along_axis(expected, order, True, axis=1)
+    assert (best_items(scores) == expected).all()
 
 
 def test_the_gain_is_paired_by_seed():

@@ -158,7 +158,7 @@ def report_probe(records: Path, out: Path) -> list[Path]:
     """Writes the probe's tables and figures under out from its records.
 
     Raises:
-      InputError: no such file, not the probe's, or of another RESULTS_VERSION.
+      InputError: no such file, not the probe's, or of another RECORDS_VERSION.
     """
     archive = load_archive(records)
     bias, deciles = bias_table(archive), decile_table(archive)

@@ -120,7 +120,7 @@ def load_archive(path: Path) -> Archive:
     """The archive in a file that save_archive wrote.
 
     Raises:
-      InputError: no such file, not the probe's, or of another RESULTS_VERSION.
+      InputError: no such file, not the probe's, or of another RECORDS_VERSION.
     """
     header, content, arrays = load_stored(path)
     try:

@@ -1,0 +1,180 @@
+"""The page to explore: every file of records under an output folder, in one file."""
+
+import csv
+import functools
+import hashlib
+import importlib.metadata
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import research.report
+from experiments.collect import notes_on
+from experiments.grid import Grid
+from experiments.lists import gathered_lists
+from experiments.lookup import experiments, find_by_file
+from experiments.studies import Study
+from research.report.html.page import (
+    LIBRARY,
+    Part,
+    charting_library,
+    packed,
+    packed_parts,
+    write_page,
+)
+from research.report.html.section import section
+from research.report.pages import QUICK
+from research.report.records import load_records, read_header
+from research.types import InputError
+
+PAGE = "report.html"
+# What a file that is not as it was written raises, here or in the library.
+DAMAGED = (InputError, ValueError, LookupError, TypeError, AttributeError)
+
+Rows = dict[str, list[Any]]  # a table: its columns, and its rows of texts
+
+
+class Source(NamedTuple):
+    """A file of records, what the page says of it, its tables and its users' lists.
+
+    ``key`` is a hash of all that its section is made of.
+    """
+
+    records: Path
+    entry: Grid | Study
+    about: dict[str, Any]
+    tables: dict[str, Rows]
+    lists: dict[str, list[dict[str, str]]]
+    key: str
+
+
+def explore(out: Path, names: Sequence[str] = ()) -> tuple[Path, list[str]]:
+    """Writes the page of all records under a folder.
+
+    Args:
+      out: the output folder.
+      names: only these grids and studies; default all, of every data set.
+
+    Returns:
+      its path; a line for each file that could not be shown.
+
+    Raises:
+      InputError: nothing can be shown.
+    """
+    page = out / PAGE
+    if page.is_dir():
+        raise InputError(f"{page} can't be written to: it is a folder")
+    before = packed_parts(page)
+    key = _hash(importlib.metadata.version("vl-convert-python"))
+    parts = [Part(LIBRARY, key, before.get(key) or charting_library())]
+    abouts: list[dict[str, Any]] = []
+    holes: list[str] = []
+    for records in sorted((out / "records").glob("*/*.npz"), key=_order):
+        try:
+            source = _source(records, out)
+            if names and source.entry.name not in names:
+                continue
+            text = before.get(source.key) or packed(_section(source))
+        except DAMAGED as error:
+            kind = "" if isinstance(error, InputError) else f"{type(error).__name__}: "
+            reason = kind + " ".join(str(error).split())
+            named = str(records) in reason
+            holes.append(reason if named else f"{records}: {reason}")
+            continue
+        blob = f"section-{len(abouts)}"
+        parts.append(Part(blob, source.key, text))
+        abouts.append({**source.about, "blob": blob})
+    if not abouts:
+        of = f"of {' or '.join(names)} " if names else ""
+        reason = holes[0] if holes else f"no records {of}under {out / 'records'}"
+        raise InputError(f"nothing to show: {reason}")
+    return write_page(page, abouts, parts, holes), holes
+
+
+def write_explorable(out: Path, names: Sequence[str] = ()) -> bool:
+    """Writes the page and says where it is; whether it shows all records.
+
+    Args:
+      out: as for ``explore``.
+      names: likewise.
+    """
+    page, holes = explore(out, names)
+    for hole in holes:
+        print(f"not shown: {hole}", file=sys.stderr)
+    print(f"wrote {page}", flush=True)
+    return not holes
+
+
+def _order(records: Path) -> tuple[str, int, str]:
+    """By data set, then as the registries are."""
+    stem, known = records.stem, list(experiments())
+    places = [n for n, name in enumerate(known) if f"{stem}-".startswith(f"{name}-")]
+    return records.parent.name, max(places, default=len(known)), stem
+
+
+def _source(records: Path, out: Path) -> Source:
+    header, entry = read_header(records), find_by_file(records.stem)
+    place, question = records.relative_to(out), entry.question
+    if isinstance(entry, Study):
+        notes = [QUICK] if header.get("quick") else []
+    else:
+        notes = [*notes_on(header), *filter(None, [entry.note])]
+    about: dict[str, Any] = {
+        "name": "/".join(place.with_suffix("").parts[1:]),
+        "title": f"{records.stem} on {records.parent.name}",
+        "question": question,
+        "prediction": entry.prediction,
+        "notes": notes,
+        "file": str(place),
+        "sha256": hashlib.sha256(records.read_bytes()).hexdigest(),
+        "digest": header.get("data_digest", ""),
+        "version": header["results_version"],
+    }
+    tables, lists = _tables(records, out), gathered_lists(out, records)
+    reference = getattr(entry, "reference", "")
+    made_of = json.dumps([about, tables, lists, reference, _code()])
+    return Source(records, entry, about, tables, lists, _hash(made_of))
+
+
+def _section(source: Source) -> str:
+    """The JSON of a section."""
+    tables, entry, stem = dict(source.tables), source.entry, source.records.stem
+    content: dict[str, Any] = {}
+    if isinstance(entry, Grid):
+        results = load_records(source.records)
+        fields = entry.swept_fields
+        content = section(results, entry.reference, fields, source.lists)
+        del tables[stem]  # the page shows its numbers, from the records
+        content["contrasts"] = tables.pop(f"{stem}-contrasts", None)
+    content["tables"] = [{"name": name, **table} for name, table in tables.items()]
+    return json.dumps(content, allow_nan=False, separators=(",", ":"))
+
+
+def _tables(records: Path, out: Path) -> dict[str, Rows]:
+    """The tables that were derived from a file of records, by their names.
+
+    A table's name begins with that of its records; where several do, as in history
+    and history-ties, the longest is meant.
+    """
+    stems = [path.stem for path in records.parent.glob("*.npz")]
+    tables: dict[str, Rows] = {records.stem: {}}
+    for path in sorted((out / "tables" / records.parent.name).glob("*.csv")):
+        owners = [s for s in stems if path.stem == s or path.stem.startswith(f"{s}-")]
+        if max(owners, key=len, default="") == records.stem:
+            with path.open(newline="", encoding="utf-8") as file:
+                columns, *rows = [*csv.reader(file)] or [[]]
+            tables[path.stem] = {"columns": columns, "rows": rows}
+    return tables
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@functools.lru_cache(maxsize=1)
+def _code() -> str:
+    """A hash of the code that sections are made by."""
+    files = sorted(Path(research.report.__path__[0]).rglob("*.py"))
+    return _hash("".join(path.read_text(encoding="utf-8") for path in files))

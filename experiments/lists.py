@@ -1,0 +1,82 @@
+"""Two users' lists: kept in a run's folder, gathered for the page of a grid."""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int
+
+from experiments.folders import serving_folder
+from experiments.grid import Cell
+from experiments.plan import is_done, locate
+from research.evaluate.metrics import CUTOFF
+from research.files import read_json, write_csv, write_json
+from research.report.html.users import shown_users
+from research.types import Fold
+
+LISTS = "lists.csv"  # in a run's folder
+
+
+def write_lists(folder: Path, fold: Fold, lists: Int[np.ndarray, "v k"]) -> Path:
+    """Writes the first 20 places of two users' lists into a run's folder.
+
+    Columns: user, the row of lists; id, the user's own; place, from 1; item, its id;
+    title, where the data has titles; held_out, 1 where the user chose it in the end.
+
+    Args:
+      folder: of the run, served in one way.
+      fold: the phase that is judged.
+      lists: best first.
+    """
+    judged = np.isin(fold.held_user, fold.evaluated)
+    row_of = np.searchsorted(fold.evaluated, fold.held_user[judged])
+    items, held_item = fold.fitted.items, fold.held_item[judged]
+    titles = items.columns["title"].values if "title" in items.columns else items.names
+    rows = []
+    for user in shown_users(np.bincount(row_of, minlength=len(lists))):
+        held = set(held_item[row_of == user].tolist())
+        listed = lists[user, :CUTOFF]
+        for place, item in enumerate(listed[listed < len(items.id)].tolist(), start=1):
+            row = {"user": user, "id": fold.fitted.users.names[fold.evaluated[user]]}
+            row |= {"place": place, "item": items.names[item], "title": titles[item]}
+            rows.append({**row, "held_out": int(item in held)})
+    return write_csv(folder / LISTS, rows)
+
+
+def gathered_path(out: Path, records: Path) -> Path:
+    """Where the lists of the runs in a file of records are gathered."""
+    return out / "runs" / records.parent.name / f"{records.stem}-lists.json"
+
+
+def gather_lists(
+    cells: Sequence[Cell], grid: str, out: Path, digest: str, records: Path
+) -> Path:
+    """Writes the lists of a grid's runs as one file, by the runs' rows in its records.
+
+    Args:
+      cells: of the grid, their configs prepared, in the order of the records.
+      grid: its name.
+      out: the output folder.
+      digest: of the data.
+      records: the file of its records.
+    """
+    lists: dict[str, Any] = {}
+    for row, cell in enumerate(cells):
+        folder = locate(cell, grid, out, digest)[1]
+        path = serving_folder(folder, cell.config) / LISTS
+        if is_done(cell.config, folder) and path.is_file():
+            with path.open(newline="", encoding="utf-8") as file:
+                lists[str(row)] = [*csv.DictReader(file)]
+    return write_json(gathered_path(out, records), lists)
+
+
+def gathered_lists(out: Path, records: Path) -> dict[str, list[dict[str, str]]]:
+    """The lists that ``gather_lists`` wrote; none where it did not.
+
+    Raises:
+      InputError: the file is damaged.
+    """
+    path = gathered_path(out, records)
+    return read_json(path) if path.is_file() else {}

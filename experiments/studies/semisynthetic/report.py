@@ -1,0 +1,169 @@
+"""What the study semisynthetic shows: its table, verdicts and figure."""
+
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.colors import to_hex
+
+from experiments.studies import STUDIES, write_report
+from experiments.studies.dial.report import nearest_best
+from research.report.intervals import over_seeds
+from research.report.pages import QUICK, interval_text, markdown_page, markdown_table
+from research.report.pictures import STYLE, Drawing, above, blank
+from research.report.records import Stored, load_stored
+
+__all__ = ["report_semisynthetic"]
+
+REACH, MOST_REGRET = 0.15, 0.03
+CORRECTED = 1.0  # the strength that corrects fully
+COLUMNS = ["arm", "gamma", "strength", "recovered"]
+
+
+def curves(stored: Stored) -> pd.DataFrame:
+    """One row per swept arm, gamma and strength: the mean recovered over seeds."""
+    arrays = stored.arrays
+    means = arrays["recovered"].astype(float)[..., :-1].mean(axis=2)
+    strengths = np.round(arrays["strengths"].astype(float), 2)
+    return pd.DataFrame(
+        [
+            (arm, float(gamma), strength, means[a, g, s])
+            for a, arm in enumerate(stored.header["arms"])
+            for g, gamma in enumerate(arrays["gammas"])
+            for s, strength in enumerate(strengths)
+        ],
+        columns=COLUMNS,
+    )
+
+
+def semi_frame(stored: Stored) -> pd.DataFrame:
+    """One row per gamma and arm: what is recovered, by each way to serve a swept arm.
+
+    Columns: gamma, arm; the rule's strength and the best one; recovered at the best, by
+    the rule, without and with the full correction. An arm that is served as trained has
+    what it recovers alone, as ``as_trained``.
+    """
+    arrays, lines = stored.arrays, []
+    for curve, rows in curves(stored).groupby(["gamma", "arm"], sort=False):
+        gamma, arm = curve
+        g = list(arrays["gammas"]).index(np.float32(gamma))
+        a = stored.header["arms"].index(arm)
+        rule = float(arrays["rule"][g].mean())
+        shares, strengths = rows.recovered.to_numpy(), rows.strength.to_numpy()
+        at = dict(zip(strengths, shares, strict=True))
+        lines.append(
+            {
+                "gamma": gamma,
+                "arm": arm,
+                "rule_strength": rule,
+                "best_strength": nearest_best(shares, strengths, rule),
+                "best": shares.max(),
+                "rule": float(arrays["recovered"][a, g, :, -1].mean()),
+                "never": at[0.0],
+                "always": at[CORRECTED],
+            }
+        )
+    for a, arm in enumerate(stored.header["others"]):
+        for g, gamma in enumerate(arrays["gammas"]):
+            line = {"gamma": float(gamma), "arm": arm}
+            lines.append(line | {"as_trained": float(arrays["others"][a, g].mean())})
+    return pd.DataFrame(lines)
+
+
+def verdicts(frame: pd.DataFrame, stored: Stored) -> list[list[str]]:
+    """Each part of the prediction: the statement, what was measured, the verdict."""
+    out = []
+    for row in frame.dropna(subset=["rule"]).to_dict("records"):
+        where = f"gamma {row['gamma']:g}, {row['arm']}: "
+        gap = abs(row["best_strength"] - row["rule_strength"])
+        measured = f"{row['best_strength']:.2f} against {row['rule_strength']:.2f}"
+        text = f"{where}best strength within {REACH:g} of the rule"
+        out.append([text, measured, "holds" if gap <= REACH + 1e-9 else "fails"])
+        regret = row["best"] - row["rule"]
+        text = f"{where}the rule recovers at most {MOST_REGRET:g} less than the best"
+        verdict = "holds" if regret <= MOST_REGRET else "fails"
+        out.append([text, f"{regret:.3f}", verdict])
+    return out
+
+
+def semi_page(frame: pd.DataFrame, stored: Stored) -> str:
+    """The prediction, its verdicts, and what each way recovers, in Markdown."""
+    header, arrays = stored.header, stored.arrays
+    about = (
+        f"{header['dataset']}, {arrays['rule'].shape[1]} seeds. Relevance: the logits "
+        "of a full softmax trained on the real clicks. Exposure: the click share to "
+        "the power gamma. Recovered: the share of each user's 20 most relevant items "
+        "among the 20 of highest score. 95 % t intervals over three seeds or more."
+    )
+    g = {float(gamma): n for n, gamma in enumerate(arrays["gammas"])}
+    rows = []
+    for row in frame.dropna(subset=["rule"]).to_dict("records"):
+        a = header["arms"].index(row["arm"])
+        cell = arrays["recovered"].astype(float)[a, g[row["gamma"]]]
+        always = np.argmin(np.abs(arrays["strengths"] - CORRECTED))
+        mean, low, high = over_seeds(cell[:, -1] - cell[:, always]).interval()
+        rows.append(
+            [
+                f"{row['gamma']:g}",
+                row["arm"],
+                *(f"{row[n]:.2f}" for n in ("rule_strength", "best_strength")),
+                *(f"{row[n]:.3f}" for n in ("never", "always", "rule", "best")),
+                interval_text(mean, low, high, "+.3f"),
+            ]
+        )
+    heads = ["gamma", "arm", "strength by the rule", "best strength", "never", "always"]
+    heads += ["rule", "best", "rule - always [95 %]"]
+    trained = frame.dropna(subset=["as_trained"]).to_dict("records")
+    lines = [[f"{r['gamma']:g}", r["arm"], f"{r['as_trained']:.3f}"] for r in trained]
+    return markdown_page(
+        STUDIES["semisynthetic"].question,
+        about,
+        QUICK if header["quick"] else "",
+        f"Prediction: {STUDIES['semisynthetic'].prediction}",
+        markdown_table(["statement", "measured", "verdict"], verdicts(frame, stored)),
+        markdown_table(heads, rows, left=2),
+        "Mixed negatives, served as trained:",
+        markdown_table(["gamma", "arm", "recovered"], lines, left=2),
+    )
+
+
+def semi_figure(frame: pd.DataFrame, stored: Stored) -> Drawing:
+    """Draws what each model recovers by total strength; a cross marks the rule's."""
+    points = curves(stored)
+    arms, gammas = list(stored.header["arms"]), list(dict.fromkeys(points.gamma))
+    colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.9, len(gammas)))
+    with matplotlib.rc_context(STYLE):
+        figure, panels = blank(3.4, ncols=len(arms), sharey=True, squeeze=False)
+        for panel, arm in zip(panels[0], arms, strict=True):
+            for gamma, colour in zip(gammas, colours, strict=True):
+                line = points[(points.arm == arm) & (points.gamma == gamma)]
+                name = f"exposure = popularity^{gamma:g}"
+                panel.plot(
+                    line.strength, line.recovered, color=to_hex(colour), label=name
+                )
+                row = frame[(frame.arm == arm) & (frame.gamma == gamma)].iloc[0]
+                panel.plot(
+                    row.rule_strength, row.rule, "X", ms=9, color=to_hex(colour),
+                    markeredgecolor="white",
+                )  # fmt: skip
+            panel.set_title(f"trained: {arm}", fontsize=9.5)
+            panel.set_xlabel("total strength of the correction")
+        panels[0][0].set_ylabel("recovered share of the truly best 20")
+        panels[0][0].legend(fontsize=8)
+        above(figure, "What each strength recovers; crosses: the strength by the rule")
+    return Drawing(figure, points)
+
+
+def report_semisynthetic(records: Path, out: Path) -> list[Path]:
+    """Writes the study's table, page and figure under out from its records.
+
+    Raises:
+      InputError: no such file, or of another RECORDS_VERSION.
+    """
+    stored = load_stored(records)
+    frame = semi_frame(stored)
+    texts = {".csv": frame, ".md": semi_page(frame, stored)}
+    return write_report(
+        out, stored.header, texts, {"-rule": semi_figure(frame, stored)}
+    )

@@ -1,0 +1,211 @@
+"""What the study strength shows: its table, verdicts on its prediction, its figures."""
+
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.colors import to_hex
+
+from experiments.studies import STUDIES, write_report
+from research.report.intervals import two_way
+from research.report.pages import QUICK, interval_text, markdown_page, markdown_table
+from research.report.pictures import STYLE, Drawing, blank, legend_above
+from research.report.records import Stored, load_stored
+
+__all__ = ["report_strength"]
+
+METRICS = {
+    "recall_20": "recall@20",
+    "recall_100": "recall@100",
+    "recall_item_20": "item-averaged recall@20",
+    "area": "AUC of ratings, rated items only",
+}
+COMPARED = (0.25, 1.0)  # totals between which the lambdas' curves are compared
+GAP, GAIN = 0.006, 0.01  # in recall@20
+COLLAPSE_TO, SERVING_FROM = 0.15, 0.2  # temperatures, for cosine
+PEAKS = {  # totals at which the prediction puts the highest mean
+    "recall_20": (0.75, 1.25),
+    "recall_item_20": (0.5, 0.75),
+    "area": (0.0, 0.3),
+}
+PANEL = ["output", "temperature"]
+
+
+def strength_frame(stored: Stored) -> pd.DataFrame:
+    """One row per output, temperature, lambda and total: means and 95 % intervals.
+
+    A metric's columns are its name and, for the ends of its interval, _low and _high.
+    """
+    arrays, lines = stored.arrays, []
+    axes = [np.round(arrays[n].astype(float), 2) for n in ("temperatures", "lambdas")]
+    totals = np.round(arrays["totals"].astype(float), 2)
+    outputs = stored.header["outputs"]
+    measured = {n: arrays[n].astype(float) for n in METRICS if n in arrays}
+    for (o, output), (t, temperature), (m, strength), (s, total) in itertools.product(
+        *(enumerate(axis) for axis in (outputs, *axes, totals))
+    ):
+        line = {"output": output, "temperature": temperature, "lambda": strength}
+        line |= {"total": total, "alpha": total - strength}
+        for name, values in measured.items():
+            cell = values[o, t, m, :, s].T
+            mean, low, high = two_way(cell).interval()
+            line |= {name: mean, f"{name}_low": low, f"{name}_high": high}
+        lines.append(line)
+    return pd.DataFrame(lines)
+
+
+def gap(panel: pd.DataFrame, metric: str = "recall_20") -> float:
+    """How far the lambdas' means lie apart at most, over the compared totals."""
+    rows = panel[panel.total.between(*COMPARED)]
+    by_total = rows.groupby("total")[metric]
+    return float((by_total.max() - by_total.min()).max())
+
+
+def peak(panel: pd.DataFrame, metric: str) -> float:
+    """The total with the highest mean over the lambdas."""
+    return float(panel.groupby("total")[metric].mean().idxmax())
+
+
+def verdicts(frame: pd.DataFrame, stored: Stored) -> list[list[str]]:
+    """Each part of the prediction: the statement, what was measured, the verdict."""
+    out = []
+    for (output, temperature), panel in frame.groupby(PANEL, sort=False):
+        where = f"{output}, temperature {temperature:g}: "
+        if output != "cosine" or temperature <= COLLAPSE_TO:
+            apart = gap(panel)
+            verdict = "holds" if apart < GAP else "fails"
+            text = f"{where}lambdas at equal totals within {GAP:g}"
+            out.append([text, f"{apart:.3f} apart", verdict])
+        if output == "cosine" and temperature >= SERVING_FROM:
+            mean, low, high = serving_gain(stored, output, float(temperature))
+            verdict = "holds" if low > GAIN else "fails" if high < GAIN else "undecided"
+            text = (
+                f"{where}all of it when serving at least {GAIN:g} above all in the loss"
+            )
+            out.append([text, interval_text(mean, low, high, "+.3f"), verdict])
+    panels = [panel for _, panel in frame.groupby(PANEL, sort=False)]
+    for metric, (low, high) in PEAKS.items():
+        if metric in frame:
+            tops = [peak(panel, metric) for panel in panels]
+            inside = sum(low <= top <= high for top in tops)
+            text = f"{METRICS[metric]} peaks at a total of {low:g} to {high:g}"
+            verdict = "holds" if inside == len(tops) else "fails"
+            found = f"in {inside} of {len(tops)} panels; at {_range(tops)}"
+            out.append([text, found, verdict])
+    return out
+
+
+def _range(values: Sequence[float]) -> str:
+    low, high = min(values), max(values)
+    return f"{low:g}" if low == high else f"{low:g} to {high:g}"
+
+
+def serving_gain(
+    stored: Stored, output: str, temperature: float
+) -> tuple[float, float, float]:
+    """Recall@20 at a total of 1: all of it when serving less all of it in the loss.
+
+    Args:
+      stored: the records.
+      output: of the towers.
+      temperature: of the models.
+
+    Returns:
+      the mean paired difference and the ends of its 95 % interval.
+    """
+    arrays = stored.arrays
+    o = stored.header["outputs"].index(output)
+    t = int(np.argmin(np.abs(arrays["temperatures"] - temperature)))
+    s = int(np.argmin(np.abs(arrays["totals"] - 1)))
+    recall = arrays["recall_20"].astype(float)[o, t, :, :, s]
+    interval = two_way((recall[0] - recall[-1]).T).interval()
+    return float(interval.mean), float(interval.low), float(interval.high)
+
+
+def strength_page(frame: pd.DataFrame, stored: Stored) -> str:
+    """The prediction, its verdicts, and where each panel peaks, in Markdown."""
+    header = stored.header
+    metrics = [name for name in METRICS if name in frame]
+    seeds = stored.arrays["recall_20"].shape[3]
+    about = (
+        f"{header['dataset']}, {seeds} seeds. Lambda: strength of log q in the loss. "
+        "Alpha: strength of the popularity prior when serving. Total: their sum. "
+        "Intervals are 95 %, two-way over users and seeds; peaks are of the mean over "
+        f"the lambdas. Data {header['data_digest'][:12]}."
+    )
+    rows = []
+    for (output, temperature), panel in frame.groupby(PANEL, sort=False):
+        first = [str(output), f"{temperature:g}", f"{gap(panel):.3f}"]
+        one = panel[panel.total == 1]
+        ends = [one[one["lambda"] == end].iloc[0] for end in (0.0, 1.0)]
+        first += [
+            interval_text(row.recall_20, row.recall_20_low, row.recall_20_high, ".3f")
+            for row in ends
+        ]
+        rows.append([*first, *(f"{peak(panel, name):g}" for name in metrics)])
+    heads = ["output", "temperature", "largest gap between lambdas"]
+    heads += ["recall@20, total 1 when serving", "recall@20, total 1 in the loss"]
+    heads += [f"best total, {METRICS[name]}" for name in metrics]
+    return markdown_page(
+        STUDIES["strength"].question,
+        about,
+        QUICK if header["quick"] else "",
+        f"Prediction: {STUDIES['strength'].prediction}",
+        markdown_table(["statement", "measured", "verdict"], verdicts(frame, stored)),
+        markdown_table(heads, rows, left=1),
+    )
+
+
+def curves_figure(frame: pd.DataFrame, output: str) -> Drawing:
+    """Draws recall and item-averaged recall against the total, one line per lambda."""
+    points = frame[frame.output == output]
+    temperatures = list(dict.fromkeys(points.temperature))
+    lambdas = list(dict.fromkeys(points["lambda"]))
+    colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.9, len(lambdas)))
+    shown = ("recall_20", "recall_item_20")
+    with matplotlib.rc_context(STYLE):
+        figure, axes = blank(
+            4.2, nrows=2, ncols=len(temperatures), sharex=True, sharey="row",
+            squeeze=False,
+        )  # fmt: skip
+        for (row, metric), (column, temperature) in itertools.product(
+            enumerate(shown), enumerate(temperatures)
+        ):
+            panel, lines = axes[row, column], points[points.temperature == temperature]
+            for colour, strength in zip(colours, lambdas, strict=True):
+                line = lines[lines["lambda"] == strength]
+                panel.plot(
+                    line.total, line[metric], marker="o", ms=3, lw=1.2,
+                    color=to_hex(colour), label=f"{strength:g}",
+                )  # fmt: skip
+            if row == 0:
+                panel.set_title(f"temperature {temperature:g}", fontsize=9)
+            if column == 0:
+                panel.set_ylabel(METRICS[metric].replace("averaged ", "averaged\n"))
+        figure.supxlabel("total strength: in the loss + when serving", fontsize=10)
+        for panel in axes[-1]:
+            panel.set_xlabel(" ", fontsize=1)
+        handles = axes[0, 0].get_legend_handles_labels()[0]
+        title = f"Recall by total strength ({output}); colour: strength in the loss"
+        legend_above(figure, handles, title, len(lambdas))
+    columns = [*PANEL, "lambda", "total", *shown]
+    return Drawing(figure, points[columns])
+
+
+def report_strength(records: Path, out: Path) -> list[Path]:
+    """Writes the study's table, page and figures under out from its records.
+
+    Raises:
+      InputError: no such file, or of another RECORDS_VERSION.
+    """
+    stored = load_stored(records)
+    frame = strength_frame(stored)
+    texts = {".csv": frame, ".md": strength_page(frame, stored)}
+    drawings = {
+        f"-{output}": curves_figure(frame, output)
+        for output in stored.header["outputs"]
+    }
+    return write_report(out, stored.header, texts, drawings)

@@ -1,0 +1,299 @@
+"""The declared contrasts of a grid: differences, p values by Holm, and verdicts."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from numpy import ndarray
+
+from research.contrast import Contrast, cell_name
+from research.evaluate.metrics import CUTOFF, METRICS
+from research.report.intervals import ALPHA, Estimate, holm, over_seeds, two_way
+from research.report.pages import (
+    EMPTY,
+    interval_text,
+    markdown_page,
+    markdown_table,
+    p_text,
+    write_texts,
+)
+from research.report.records import RunResult
+from research.types import InputError, choose
+
+MARGIN = 0.02  # of the reference's value: what counts as equivalent
+
+Cells = dict[tuple[str, frozenset[tuple[str, float]]], list[RunResult]]
+
+
+class Paired(NamedTuple):
+    """A paired difference of two arms.
+
+    Attributes:
+      difference: of the means, over users and seeds.
+      low: the lower end of its 95 % interval.
+      high: the upper end.
+      p: two-sided, of "no difference".
+      p_equivalence: of "they differ by at least the margin", by two one-sided tests.
+      reference: the mean of the arm that was subtracted.
+      users: that the metric counts.
+      seeds: of each arm.
+    """
+
+    difference: float
+    low: float
+    high: float
+    p: float
+    p_equivalence: float
+    reference: float
+    users: int
+    seeds: int
+
+
+def paired(
+    results: Sequence[RunResult],
+    arm: str,
+    against: str,
+    metric: str = "recall",
+    k: int = CUTOFF,
+    at: Mapping[str, Any] | None = None,
+    against_at: Mapping[str, Any] | None = None,
+) -> Paired:
+    """The difference of one arm from another, paired by user and seed.
+
+    Args:
+      results: of a grid, as ``load_records`` gives them.
+      arm: the arm whose difference it is.
+      against: the arm that is subtracted.
+      metric: a name in METRICS.
+      k: the cut-off.
+      at: the arm's swept values, by field.
+      against_at: those of the other arm; default the same, or none where it has none.
+
+    Raises:
+      InputError: the results lack an arm, the metric or a user that the other has.
+    """
+    contrast = Contrast(arm, against, metric, k, at or {}, against_at)
+    return _difference(_by_cell(results), contrast)
+
+
+def _by_cell(results: Sequence[RunResult]) -> Cells:
+    cells: Cells = {}
+    for result in sorted(results, key=lambda result: result.seed):
+        cells.setdefault((result.arm, _key(result.swept)), []).append(result)
+    return cells
+
+
+def _key(swept: Mapping[str, Any]) -> frozenset[tuple[str, float]]:
+    return frozenset((name, float(value)) for name, value in swept.items())
+
+
+def _runs(cells: Cells, arm: str, at: Mapping[str, Any]) -> list[RunResult]:
+    """The runs of a cell, by seed.
+
+    Raises:
+      InputError: there is no such cell, or one of its runs failed.
+    """
+    found = cells.get((arm, _key(at)))
+    if not found:
+        raise InputError(f"not in these records: {cell_name(arm, at)}")
+    for run in found:
+        if run.record is None:
+            raise InputError(f"{cell_name(arm, at)} failed: {run.reason}")
+    return found
+
+
+def _values(runs: Sequence[RunResult], metric: str, k: int) -> Float[ndarray, "*u s"]:
+    """A metric of each run: by user and seed, or by seed where it is of all lists.
+
+    Raises:
+      InputError: a record lacks it.
+    """
+    entry, out = choose(metric, METRICS, "metric"), []
+    for run in runs:
+        record = run.record
+        assert record is not None
+        if entry.absent(record) or k not in (entry.cutoffs or record.ks.tolist()):
+            raise InputError(f"{metric}@{k} not measured in {run.arm}")
+        out.append(entry.of(record, k))
+    return np.stack(out, axis=-1)
+
+
+def differences(
+    results: Sequence[RunResult], arm: str, against: str, metric: str = "recall"
+) -> Float[ndarray, "u s"]:
+    """The paired differences by user and seed, of which ``paired`` is the mean.
+
+    Args:
+      results: of a grid.
+      arm: the arm whose differences they are.
+      against: the arm that is subtracted.
+      metric: per user, at cut-off 20.
+
+    Raises:
+      InputError: see ``paired``.
+    """
+    values, other, _ = _values_of(_by_cell(results), Contrast(arm, against, metric))
+    return values - other
+
+
+def _values_of(cells: Cells, contrast: Contrast) -> tuple[ndarray, ndarray, int]:
+    """The values of both arms, and the number of evaluated users.
+
+    Raises:
+      InputError: why there are none, or no pairs.
+    """
+    arm, against, metric, k, at, against_at = contrast
+    given = at if against_at is None else against_at
+    if against_at is None and (against, _key(at)) not in cells:
+        given = {}  # as in the long table: its one cell, with nothing swept
+    ours, others = _runs(cells, arm, at), _runs(cells, against, given)
+    if [run.seed for run in ours] != [run.seed for run in others]:
+        raise InputError(f"{arm} and {against} have different seeds")
+    values, other = _values(ours, metric, k), _values(others, metric, k)
+    if len(values) != len(other) or np.any(np.isnan(values) != np.isnan(other)):
+        raise InputError(f"{arm} and {against} are over different users")
+    record = ours[0].record
+    return values, other, len(record.held) if record else 0
+
+
+def _difference(cells: Cells, contrast: Contrast) -> Paired:
+    """The paired difference of a contrast.
+
+    Raises:
+      InputError: why there is none.
+    """
+    values, other, users = _values_of(cells, contrast)
+    if METRICS[contrast.metric].per_user:
+        estimate, reference = two_way(values - other), float(two_way(other).mean)
+        users = int((~np.isnan(values)).any(axis=1).sum())
+    else:
+        estimate, reference = over_seeds(values - other), float(other.mean())
+    low, high = estimate.interval()[1:]
+    p = float(estimate.p()), _p_equivalence(estimate, MARGIN * abs(reference))
+    ends = float(estimate.mean), float(low), float(high)
+    return Paired(*ends, *p, reference, users, values.shape[-1])
+
+
+def _p_equivalence(estimate: Estimate, margin: float) -> float:
+    """The larger p of "at most -margin" and "at least margin"."""
+    turned = estimate._replace(mean=-estimate.mean)
+    return float(np.maximum(estimate.below(margin), turned.below(margin)))
+
+
+COLUMNS = [
+    *("id", "arm", "against", "metric", "k", "reference", "difference", "low", "high"),
+    *("p", "p_holm", "p_equivalence", "p_equivalence_holm", "verdict"),
+    *("users", "seeds", "note"),
+]
+
+
+def contrast_frame(
+    results: Sequence[RunResult], contrasts: Sequence[Contrast]
+) -> pd.DataFrame:
+    """One row per contrast, in their order, with COLUMNS.
+
+    The contrasts are one family: both kinds of p values are adjusted by Holm over those
+    that the results allow. What they don't allow has no numbers, 0 seeds, and the
+    reason as its note.
+
+    Raises:
+      ValueError: two contrasts have one id.
+    """
+    ids = [contrast.id for contrast in contrasts]
+    if twice := sorted({name for name in ids if ids.count(name) > 1}):
+        raise ValueError(f"contrasts with one id: {', '.join(twice)}")
+    cells, lines = _by_cell(results), []
+    for contrast in contrasts:
+        line: dict[str, Any] = {
+            "id": contrast.id,
+            "arm": cell_name(contrast.arm, contrast.at),
+            "against": cell_name(contrast.against, contrast.against_at or {}),
+            **{"metric": contrast.metric, "k": contrast.k, "users": 0, "seeds": 0},
+        }
+        try:
+            line |= {**_difference(cells, contrast)._asdict(), "note": ""}
+        except InputError as error:
+            line["note"] = str(error)
+        lines.append(line)
+    frame = pd.DataFrame(lines, columns=COLUMNS)
+    for name in ("p", "p_equivalence"):
+        frame[f"{name}_holm"] = holm(frame[name].to_numpy(np.float64))
+    frame["verdict"] = [verdict(row) for row in frame.to_dict("records")]
+    return frame
+
+
+def verdict(row: Mapping[Any, Any]) -> str:
+    """What a contrast shows: better or worse, else equivalent, else undecided.
+
+    Better and worse need a p value below ALPHA after Holm, equivalent one of the tests
+    of equivalence. A metric without a better end is higher or lower. "" without data.
+
+    >>> row = {"difference": -0.01, "p_holm": 0.01, "p_equivalence_holm": 0.9}
+    >>> verdict({"metric": "recall", **row}), verdict({"metric": "coverage", **row})
+    ('worse', 'lower')
+    """
+    if np.isnan(row["difference"]):
+        return ""
+    better = METRICS[row["metric"]].better
+    if row["p_holm"] < ALPHA:
+        more = row["difference"] > 0
+        if better == "neither":
+            return "higher" if more else "lower"
+        return "better" if more == (better == "higher") else "worse"
+    return "equivalent" if row["p_equivalence_holm"] < ALPHA else "undecided"
+
+
+def write_contrasts(
+    results: Sequence[RunResult],
+    contrasts: Sequence[Contrast],
+    path: Path,
+    question: str,
+) -> list[Path]:
+    """Writes <path>-contrasts.csv and .md.
+
+    Args:
+      results: of the grid.
+      contrasts: that it declares.
+      path: of its table, without its end.
+      question: the title of the page.
+    """
+    frame = contrast_frame(results, contrasts)
+    texts = {"-contrasts.csv": frame, "-contrasts.md": _page(frame, question)}
+    return write_texts(path, texts)
+
+
+def _page(frame: pd.DataFrame, question: str) -> str:
+    rows = []
+    for row in frame.to_dict("records"):
+        name = METRICS[row["metric"]].title(row["k"])
+        cells = [f'<a id="{row["id"]}"></a>`{row["arm"]}`', f"`{row['against']}`", name]
+        if row["note"]:
+            rows.append([*cells, row["note"], *[EMPTY] * 5])
+            continue
+        cells.append(interval_text(row["difference"], row["low"], row["high"], "+.4f"))
+        cells += [p_text(row[f"{p}_holm"]) for p in ("p", "p_equivalence")]
+        cells += [row["verdict"], str(row["users"]), str(row["seeds"])]
+        rows.append(cells)
+    headings = [
+        "arm",
+        "against",
+        "metric",
+        "difference [95 %]",
+        "p",
+        "p of equivalence",
+    ]
+    headings += ["verdict", "users", "seeds"]
+    return markdown_page(
+        f"Contrasts: {question}",
+        markdown_table(headings, rows),
+        "Differences are paired by user and seed. The intervals are not adjusted; both"
+        f" p values are, by Holm over the {frame.difference.notna().sum()} contrasts"
+        " with data. p tests that there is no difference, p of equivalence that it is"
+        f" at least {MARGIN:.0%} of the reference's value (two one-sided tests).",
+        f"Verdict: better or worse, if p is below {ALPHA:g} (higher or lower where"
+        " neither end is the better one); else equivalent, if p of equivalence is; else"
+        " undecided.",
+    )

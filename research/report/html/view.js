@@ -1,0 +1,307 @@
+// The view of one grid or study: what is shown, its table, its figures, its records.
+
+const index = JSON.parse(document.getElementById("index").textContent);
+const metricOf = (key) => index.metrics[key.slice(0, key.lastIndexOf("@"))];
+const cutoffOf = (key) => key.slice(key.lastIndexOf("@") + 1);
+const titled = (key, what = "label") => {
+  const text = metricOf(key)[what];
+  return text.includes("{k}") ? text.replace("{k}", cutoffOf(key)) : `${text} @${cutoffOf(key)}`;
+};
+const number = (x, digits, sign = false) => (finite(x) ? (sign && x >= 0 ? "+" : "") + x.toFixed(digits) : "–");
+const bracket = (one, digits, sign) =>
+  (finite(one.low) ? ` [${number(one.low, digits, sign)}, ${number(one.high, digits, sign)}]` : "");
+const figure = (caption) => element("figure", {}, element("div", {}), element("figcaption", {}, caption));
+
+function panel(title, about, ...children) {
+  const id = title.toLowerCase().replaceAll(/[^a-z]+/g, "-");
+  return element("section", { id, "aria-labelledby": `${id}-title` },
+    element("h3", { id: `${id}-title` }, title), element("p", { class: "soft" }, about), ...children);
+}
+
+/** Everything on a grid. `shown` narrows the cells of all panels at once. */
+class View {
+  constructor(grid, about) {
+    this.grid = grid;
+    this.about = about;
+    this.words = "";
+    this.arms = new Set(grid.arms.map((arm) => arm.name));
+    this.values = {};
+    this.compared = Object.keys(grid.pairs);
+    this.panels = [this.table(), this.tradeoff(), this.forest(), this.slices(), this.curves(), this.people()]
+      .filter((one) => one !== null);
+  }
+
+  cells() {
+    const words = this.words.toLowerCase().split(/\s+/).filter(Boolean);
+    return this.grid.cells.map((cell, n) => n).filter((n) => this.arms.has(this.grid.arm(n).name)
+      && words.every((word) => this.grid.labels[n].toLowerCase().includes(word))
+      && this.grid.swept.every((name, i) => !this.values[name] || !finite(this.grid.cells[n].swept[i])
+        || String(this.grid.cells[n].swept[i]) === this.values[name]));
+  }
+
+  refresh() {
+    const cells = this.cells();
+    this.count.textContent = `${cells.length} of ${this.grid.cells.length} rows shown`;
+    for (const one of this.panels) one.refresh(cells);
+  }
+
+  show(root) {
+    this.count = element("span", { role: "status", class: "soft" });
+    root.replaceChildren(...heading(this.about, this.grid.contrasts), this.findings(), this.shown(),
+      ...this.panels.map((one) => one.root), ...furtherTables(this.grid.tables));
+    this.refresh();
+  }
+
+  shown() {
+    const filter = element("input", { type: "search", oninput: () => { this.words = filter.value; this.refresh(); } });
+    const swatch = (arm) => { const s = element("span", { class: "swatch" }); s.style.background = arm.colour; return s; };
+    const sweeps = this.grid.swept.map((name, n) => {
+      const values = [...new Set(this.grid.cells.map((cell) => cell.swept[n]).filter(finite))].sort((a, b) => a - b);
+      return chooser(name, [["", "all"], ...values.map((v) => [String(v), String(v)])], "",
+        (value) => { this.values[name] = value; this.refresh(); });
+    });
+    return element("div", { class: "controls shown" }, element("label", {}, "Filter rows by name", filter), ...sweeps, this.count,
+      ticks("Arms on and off", this.grid.arms.map((arm) => [arm.name, arm.name, swatch(arm)]), this.arms, () => this.refresh()));
+  }
+
+  /** The differences from the grid's reference in words. */
+  findings() {
+    const { grid } = this, key = this.compared[0], groups = { higher: {}, lower: {}, "not distinguishable": {} };
+    for (const n of key ? grid.cells.keys() : []) {
+      const other = grid.counterpart(n, grid.reference);
+      if (other === undefined || other === n) continue;
+      const group = groups[verdict(grid.difference(n, other, key))] ?? {}, arm = grid.arm(n).name;
+      group[arm] = (group[arm] ?? 0) + 1;
+    }
+    const size = (arm) => grid.cells.filter((_, n) => grid.arm(n).name === arm).length;
+    const named = ([arm, count]) => (size(arm) > 1 ? `${arm} (${count} of ${size(arm)} rows)` : arm);
+    const said = Object.entries(groups).filter(([, arms]) => Object.keys(arms).length).map(([name, arms]) =>
+      element("li", {}, element("b", {}, `${name}: `), Object.entries(arms).map(named).join("; ")));
+    if (!said.length) return element("div", {});
+    return element("section", { "aria-label": "Verdicts" },
+      element("p", {}, `${titled(key)} against ${grid.reference}${grid.swept.length ? " at the same swept values" : ""}, by the paired 95 % interval, not adjusted for their number:`), element("ul", {}, said));
+  }
+
+  table() {
+    const { grid } = this, table = new SortedTable(`All numbers of ${this.about.title}`);
+    const every = [...grid.place.keys()];
+    const usual = every.filter((key) => (metricOf(key).leading && ["20", "100"].includes(cutoffOf(key)))
+      || ["coverage@20", "train_count@20"].includes(key));
+    const chosen = new Set(usual);
+    let intervals = false;
+    const columns = () => [
+      { name: "arm", value: (n) => grid.arm(n).name },
+      ...grid.swept.map((name, i) => ({ name, number: true, value: (n) => grid.cells[n].swept[i] })),
+      ...every.filter((key) => chosen.has(key)).map((key) => ({
+        name: titled(key, "heading"), help: metricOf(key).help, number: true,
+        value: (n) => grid.value(n, key).mean, cell: (n) => this.number(n, key, intervals) })),
+    ];
+    const refresh = (cells) => table.show(columns(), cells);
+    const again = () => refresh(this.cells());
+    return { refresh, root: panel("Table",
+      "Click a heading to sort. Hover over a number, or tab to it, for its 95 % interval; click it for the record behind it. Bold: the best of its column; †: not distinguishable from it.",
+      element("div", { class: "controls" }, tick("intervals in the cells", false, (on) => { intervals = on; again(); }),
+        ticks("Columns", every.map((key) => [key, `${titled(key)}: ${metricOf(key).help}`]), chosen, again)), table.box) };
+  }
+
+  number(n, key, intervals) {
+    const { grid } = this, one = grid.value(n, key), { digits } = metricOf(key), failed = grid.cells[n].failed;
+    if (!finite(one.mean)) return element("span", { class: "soft" }, failed || "–");
+    const mark = this.mark(n, key), text = number(one.mean, digits) + (mark === "tie" ? "†" : "");
+    const about = `${grid.labels[n]}: ${titled(key)} ${number(one.mean, digits)}${bracket(one, digits)}, ${one.seeds.length} seed${one.seeds.length > 1 ? "s" : ""}`;
+    const inner = element("span", { class: mark === "best" ? "best" : null }, text,
+      intervals ? element("span", { class: "interval" }, bracket(one, digits)) : null);
+    return telling(inner, about, () => this.record(n, key));
+  }
+
+  mark(n, key) {
+    const { better } = metricOf(key);
+    if (better === "neither" || !this.grid.pairs[key]) return "";
+    this.best ??= new Map();
+    if (!this.best.has(key)) {
+      const sign = better === "higher" ? 1 : -1;
+      const means = this.grid.cells.map((_, m) => this.grid.value(m, key).mean);
+      this.best.set(key, means.reduce((at, x, m) => (finite(x) && (at < 0 || sign * x > sign * means[at]) ? m : at), -1));
+    }
+    const best = this.best.get(key);
+    if (best === n) return "best";
+    return verdict(this.grid.difference(n, best, key)) === "not distinguishable" ? "tie" : "";
+  }
+
+  record(n, key) {
+    const { grid, about } = this, one = grid.value(n, key), cell = grid.cells[n], dialog = document.getElementById("record");
+    const lines = [["metric", `${titled(key)}: ${metricOf(key).help}`], ["mean", number(one.mean, 6) + bracket(one, 6)],
+      ...cell.seeds.map((seed, i) => [`seed ${seed}`, `${number(one.seeds[i], 6)} (row ${cell.rows[i]} of the file)`]),
+      ["file", about.file], ["SHA-256", about.sha256], ["data", about.digest || "–"], ["results version", String(about.version)]];
+    dialog.replaceChildren(element("h2", { id: "record-title" }, `The record behind ${grid.labels[n]}`),
+      element("dl", {}, lines.flatMap(([name, text]) => [element("dt", {}, name), element("dd", {}, text)])),
+      element("form", { method: "dialog" }, element("button", { class: "plain", autofocus: true }, "Close")));
+    tip.hide();
+    dialog.showModal();
+  }
+
+  keysAsOptions(keys) { return keys.map((key) => [key, titled(key)]); }
+
+  tradeoff() {
+    const every = [...this.grid.place.keys()], options = this.keysAsOptions(every);
+    if (!every.length) return null;
+    let x = this.grid.place.has("train_count@20") ? "train_count@20" : every[0], y = every.includes("recall@20") ? "recall@20" : every[0];
+    const shown = figure("Lines through a point: its 95 % intervals. Click a point for its record.");
+    const refresh = (cells) => draw(shown, tradeoffSpec(this.grid, cells, x, y, [titled(x), titled(y)]),
+      `${titled(y)} against ${titled(x)} of ${cells.length} rows; the table has the numbers.`, (n) => this.record(n, y));
+    const again = () => refresh(this.cells());
+    return { refresh, root: panel("Trade-off", "Any metric against any other. Switch arms on and off above; values along a curve are those of the swept field.",
+      element("div", { class: "controls" }, chooser("vertical axis", options, y, (key) => { y = key; again(); }),
+        chooser("horizontal axis", options, x, (key) => { x = key; again(); })), shown) };
+  }
+
+  forest() {
+    const { grid } = this;
+    if (!this.compared.length) return null;
+    const own = grid.cells.findIndex((_, n) => grid.arm(n).name === grid.reference);
+    let key = this.compared[0], against = grid.swept.length ? `arm ${grid.reference}` : String(Math.max(own, 0));
+    const options = [...(grid.swept.length ? grid.arms.map((arm) => [`arm ${arm.name}`, `${arm.name}, at the same swept value`]) : []),
+      ...grid.labels.map((label, n) => [String(n), label])];
+    const shown = figure("Left of the dashed line lower, right of it higher than the reference.");
+    const table = new SortedTable("Paired differences from the reference");
+    const refresh = (cells) => {
+      const rows = cells.map((n) => {
+        const other = against.startsWith("arm ") ? grid.counterpart(n, against.slice(4)) : Number(against);
+        const difference = other === undefined || other === n ? null : grid.difference(n, other, key);
+        return difference && { cell: n, label: grid.labels[n], verdict: verdict(difference), ...difference };
+      }).filter(Boolean);
+      const { digits } = metricOf(key), name = `difference in ${titled(key)}`;
+      draw(shown, forestSpec(rows, name, digits), `${name} of ${rows.length} rows from the reference; the table below has the numbers.`, (n) => this.record(n, key));
+      const column = (field) => ({ name: field, number: true, value: (row) => row[field], cell: (row) => number(row[field], digits, true) });
+      table.show([{ name: "arm", value: (row) => row.label }, { ...column("mean"), name: "difference" }, { ...column("low"), name: "from" },
+        { ...column("high"), name: "to" }, { name: "verdict", value: (row) => row.verdict }], rows);
+    };
+    const again = () => refresh(this.cells());
+    return { refresh, root: panel("Differences",
+      "Differences paired by user and seed, with 95 % intervals. An arm is not distinguishable from the reference where its interval includes zero.",
+      element("div", { class: "controls" }, chooser("reference", options, against, (value) => { against = value; again(); }),
+        chooser("metric", this.keysAsOptions(this.compared), key, (value) => { key = value; again(); })), shown,
+      element("details", {}, element("summary", {}, "The differences as a table"), table.box)) };
+  }
+
+  slices() {
+    const { grid } = this, bands = ["head", "torso", "tail"];
+    const cutoffs = grid.keys.filter(([name]) => name === "recall_head").map(([, k]) => String(k));
+    if (!cutoffs.length) return null;
+    let k = cutoffs.includes("20") ? "20" : cutoffs[0];
+    const shown = figure("Each third holds as many clicks; the head has the fewest films. Thin lines: 95 % intervals.");
+    const refresh = (cells) => draw(shown, slicesSpec(grid, cells, bands.map((band) => [`recall_${band}@${k}`, band]), `recall@${k}`),
+      `Recall@${k} of the popular, middle and rare items for ${cells.length} rows.`, (n) => this.record(n, `recall_head@${k}`));
+    return { refresh, root: panel("Popularity", "Recall of held-out positives by how often their item was clicked in training. Records hold thirds of the clicks; they don't say which item each positive is.",
+      element("div", { class: "controls" }, chooser("cut-off", cutoffs.map((one) => [one, one]), k, (value) => { k = value; refresh(this.cells()); })), shown) };
+  }
+
+  curves() {
+    const names = Object.keys(this.grid.curves).filter((name) => !["epoch", "step"].includes(name));
+    if (!names.length) return { refresh() {}, root: panel("Learning curves", "These records hold no training curves.") };
+    let name = names.includes("loss") ? "loss" : names[0];
+    const shown = figure("Mean over the seeds.");
+    const refresh = (cells) => draw(shown, curvesSpec(this.grid, cells, name), `${name} by epoch for ${cells.length} rows.`);
+    return { refresh, root: panel("Learning curves", "What was measured after each epoch of training.",
+      element("div", { class: "controls" }, chooser("quantity", names.map((one) => [one, one]), name, (value) => { name = value; refresh(this.cells()); })), shown) };
+  }
+
+  people() {
+    const { grid } = this;
+    if (!grid.people.length) return null;
+    const options = grid.labels.map((label, n) => [String(n), label]);
+    const sides = [0, Math.min(1, grid.cells.length - 1)], box = element("div", { class: "people" });
+    const refresh = () => box.replaceChildren(...grid.people.map((person) => personTable(grid, person, sides)));
+    const kept = grid.people.some((person) => person.lists.some(finite));
+    const about = kept ? "The first 20 places of the first seed's lists, beside each other; a dot marks a title that both lists have."
+      : "These records hold the places of held-out positives, not whole lists: those are kept in the folders of runs, and shown where the grid was run.";
+    return { refresh, root: panel("Two users", about,
+      element("div", { class: "controls" }, sides.map((n, i) =>
+        chooser(i ? "right" : "left", options, String(n), (value) => { sides[i] = Number(value); refresh(); }))), box) };
+  }
+}
+
+/** What a user's lists under two arms hold: where the positives are, then the titles. */
+function personTable(grid, person, sides) {
+  const found = (n) => {
+    const places = person.places[n];
+    if (!places) return "no record";
+    return `${places.length} of ${person.held}${places.length ? `: at ${places.join(", ")}` : ""}`;
+  };
+  const lists = sides.map((n) => person.lists[n]);
+  const titles = lists.map((list) => new Set((list ?? []).map(([title]) => title)));
+  const listed = (side, slot) => {
+    if (!lists[side]) return slot ? "" : "no list was kept";
+    const [title, held] = lists[side][slot] ?? ["–", false], both = titles.every((one) => one.has(title));
+    return element("span", { class: held ? "best" : null }, both ? "• " : "", title, held ? " ✓ held out" : "");
+  };
+  const longest = Math.max(...lists.map((list) => list?.length ?? 0));
+  const rows = [["held-out positives in the first 100", sides.map(found)],
+    ...Array.from({ length: longest }, (_, slot) => [String(slot + 1), [listed(0, slot), listed(1, slot)]])];
+  const common = [...titles[0]].filter((title) => titles[1].has(title)).length;
+  const caption = `${person.name}, ${person.held} held-out positives${lists.every(finite) ? `; the lists share ${common} of ${longest}` : ""}`;
+  return element("table", {}, element("caption", {}, caption),
+    element("thead", {}, element("tr", {}, ["place", ...sides.map((n) => grid.labels[n])].map((text) => element("th", { scope: "col" }, text)))),
+    element("tbody", {}, rows.map(([name, cells]) => element("tr", {}, element("th", { scope: "row" }, name),
+      cells.map((cell) => element("td", {}, cell))))));
+}
+
+function heading(about, contrasts) {
+  const lines = [about.prediction && ["Prediction", about.prediction], ...about.notes.map((note) => ["", note])].filter(Boolean);
+  return [element("h2", {}, about.question), element("p", { class: "soft" }, `${about.title} · ${about.file}`),
+    ...lines.map(([name, text]) => element("p", {}, name ? element("b", {}, `${name}: `) : null, text)),
+    ...(contrasts ? [csvTable("Declared contrasts and their verdicts", chosenColumns(contrasts)).box] : [])];
+}
+
+/** What a reader needs of the declared contrasts; their file has the rest. */
+function chosenColumns({ columns, rows }) {
+  const kept = ["arm", "against", "metric", "k", "verdict", "difference", "low", "high", "p_holm", "p_equivalence_holm", "note"]
+    .map((name) => columns.indexOf(name)).filter((at) => at >= 0);
+  return { columns: kept.map((at) => columns[at]), rows: rows.map((row) => kept.map((at) => row[at])) };
+}
+
+function csvTable(caption, { columns, rows }) {
+  const table = new SortedTable(caption);
+  const typed = (text) => (text !== "" && Number.isFinite(Number(text)) ? Number(text) : text || null);
+  table.show(columns.map((name, i) => ({ name, number: rows.every((row) => typeof typed(row[i]) !== "string"),
+    value: (row) => typed(row[i]) })), rows);
+  return table;
+}
+
+/** Tables that a grid or a study writes beside its own, each with a filter. */
+function furtherTables(tables) {
+  return tables.flatMap((one) => {
+    const box = element("div", {});
+    const filter = element("input", { type: "search", oninput: () => fill() });
+    const fill = () => {
+      const words = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
+      const rows = one.rows.filter((row) => words.every((word) => row.join(" ").toLowerCase().includes(word)));
+      box.replaceChildren(csvTable(one.name, { ...one, rows }).box);
+    };
+    fill();
+    return [element("h3", {}, one.name), element("div", { class: "controls" }, element("label", {}, "Filter rows", filter)), box];
+  });
+}
+
+async function openSection(name) {
+  const about = index.sections.find((one) => one.name === name) ?? index.sections[0];
+  document.getElementById("choice").value = about.name;
+  const section = JSON.parse(await inflated(about.blob)), root = document.getElementById("view");
+  if (section.cells) new View(new Grid(section), about).show(root);
+  else root.replaceChildren(...heading(about), ...furtherTables(section.tables));
+  document.body.dataset.ready = about.name;
+}
+
+async function start() {
+  if (!window.DecompressionStream) {
+    document.getElementById("view").textContent = "This page needs a browser of 2023 or later: it can't unpack its records here.";
+    return;
+  }
+  document.head.append(element("script", {}, await inflated("library")));
+  const hash = () => decodeURIComponent(location.hash.slice(1));
+  document.getElementById("choice").addEventListener("change", (event) => { location.hash = encodeURIComponent(event.target.value); });
+  window.addEventListener("hashchange", () => { if (index.sections.some((one) => one.name === hash())) openSection(hash()); });
+  await openSection(hash());
+}
+
+start();

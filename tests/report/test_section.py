@@ -1,0 +1,132 @@
+"""What the page holds of a grid, against the long table and against the records."""
+
+import base64
+import json
+
+import numpy as np
+import pytest
+
+from research.report.html.section import NONE, section
+from research.report.tables import table
+from tests.report.made import made_rows, swept_rows, without
+
+KEY = "recall@20"
+
+
+def unpacked(side: str) -> np.ndarray:
+    return np.frombuffer(base64.b64decode(side), "<u2").astype(float)
+
+
+def difference(content, n, m, key=KEY):
+    """The paired interval of cell n minus cell m, n < m, as the page reads it."""
+    metric, k = key.split("@")
+    seeds = content["seeds"][content["keys"].index([metric, int(k)])]
+    mean = np.mean(seeds[n]) - np.mean(seeds[m])
+    pairs, size = content["pairs"][key], len(content["cells"])
+    row = [(i, j) for i in range(size) for j in range(i + 1, size)].index((n, m))
+    reach = unpacked(pairs["reaches"])[row]
+    assert reach != NONE
+    return mean, mean - reach * pairs["step"], mean + reach * pairs["step"]
+
+
+@pytest.mark.parametrize("key", [KEY, "recall_tail@20", "coverage@20", "ndcg@100"])
+def test_each_pair_has_the_interval_of_the_long_table(key):
+    rows = made_rows()
+    content = section(rows, "in-batch")
+    metric, k = key.split("@")
+    names = [arm["name"] for arm in content["arms"]]
+    for reference in names:
+        frame = table(rows, reference)
+        at = frame[(frame.metric == metric) & (frame.k == int(k))].set_index("arm")
+        for arm in names:
+            n, m = names.index(arm), names.index(reference)
+            if n < m:
+                numbers = at.loc[arm, ["delta", "delta_low", "delta_high"]]
+                found = difference(content, n, m, key)
+                assert found == pytest.approx(tuple(numbers), abs=2e-5)
+
+
+def test_means_and_ends_are_those_of_the_long_table():
+    rows = swept_rows()
+    content, frame = section(rows, "in-batch"), table(rows, "in-batch")
+    for at, (metric, k) in enumerate(content["keys"]):
+        part = frame[(frame.metric == metric) & (frame.k == k)]
+        means = [np.mean([x for x in s if x is not None]) for s in content["seeds"][at]]
+        assert means == pytest.approx(part["mean"].tolist(), rel=1e-5)
+        ends = np.array(content["ends"][at], float)
+        assert ends == pytest.approx(part[["low", "high"]].to_numpy(), nan_ok=True)
+    assert content["swept"] == ["temperature"]
+
+
+def test_the_row_of_each_number_is_that_of_its_run():
+    rows = made_rows()[::-1]
+    content = section(rows, "in-batch")
+    recall = content["seeds"][content["keys"].index(["recall", 20])]
+    for n, cell in enumerate(content["cells"]):
+        for seed, row, value in zip(cell["seeds"], cell["rows"], recall[n]):
+            run = rows[row]
+            assert run.arm == content["arms"][cell["arm"]]["name"]
+            assert run.seed == seed
+            user = np.repeat(np.arange(len(run.record.held)), run.record.held)
+            hits = np.bincount(user, run.record.rank < 20) / run.record.held
+            assert value == pytest.approx(hits.mean(), rel=1e-5)
+
+
+def test_a_failed_run_leaves_a_reason_and_no_number():
+    rows = made_rows()
+    rows[0] = rows[0]._replace(record=None, reason="loss not finite at step 412")
+    content = section(rows, "in-batch")
+    assert "step 412" in content["cells"][0]["failed"]
+    assert not any(of_key[0] for of_key in content["seeds"])
+    assert set(unpacked(content["pairs"][KEY]["reaches"])[:3]) == {NONE}
+    json.dumps(content, allow_nan=False)  # NaN is no JSON
+
+
+def test_cells_over_different_users_have_no_pair():
+    rows = [*made_rows(), *(r._replace(arm="fewer") for r in made_rows(users=30)[:3])]
+    content = section(rows, "in-batch")
+    reaches = unpacked(content["pairs"][KEY]["reaches"]).reshape(-1)
+    last = np.array([j == 4 for i in range(5) for j in range(i + 1, 5)])
+    assert (reaches[last] == NONE).all()
+    assert (reaches[~last] != NONE).all()
+
+
+def test_two_users_their_places_and_their_lists():
+    rows = made_rows()
+    first = rows[0].record
+    user = 7
+    kept = [
+        {"user": str(user), "id": "31", "title": "<b>", "held_out": "1"},
+        {"user": str(user), "id": "31", "title": "Two", "held_out": "0"},
+    ]
+    content = section(rows, "in-batch", lists={"0": kept})
+    (usual, many) = content["people"]
+    assert usual["held"] == np.quantile(first.held, 0.5, method="lower")
+    assert many["held"] == np.quantile(first.held, 0.9, method="lower")
+    assert usual["lists"][0] is None  # kept of another user
+    of_user = np.flatnonzero(first.held == usual["held"])[0]
+    start = first.held[:of_user].sum()
+    ranks = first.rank[start : start + first.held[of_user]].astype(int)
+    assert usual["places"][0] == [r + 1 for r in ranks if r < 100]
+    shown = [{**row, "user": str(of_user)} for row in kept]
+    (usual, _) = section(rows, "in-batch", lists={"0": shown})["people"]
+    assert usual["lists"][0] == [["<b>", True], ["Two", False]]
+    assert usual["name"] == "User 31"
+    assert set(map(str, usual["lists"][1:])) == {"None"}
+
+
+def test_curves_are_means_over_the_seeds():
+    rows = [
+        row._replace(history={"epoch": [1.0, 2.0], "loss": [5.0 + row.seed, np.nan]})
+        for row in made_rows()
+    ]
+    content = section(rows, "in-batch")
+    assert content["curves"]["loss"][0] == [6.0, None]
+    assert section(made_rows(), "in-batch")["curves"] == {}
+
+
+def test_what_some_runs_lack_is_said():
+    rows = made_rows()
+    rows = [*without(rows[:3], "ild"), *rows[3:]]
+    (line,) = section(rows, "in-batch")["holes"]
+    assert "3 of 12 runs" in line

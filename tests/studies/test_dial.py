@@ -1,0 +1,108 @@
+"""How much to correct: what is measured, and verdicts that follow the records."""
+
+import numpy as np
+import pytest
+
+from experiments.studies.dial import STRENGTHS, cells, click_gain, population
+from experiments.studies.dial.report import (
+    dial_frame,
+    nearest_best,
+    regrets,
+    report_dial,
+    verdicts,
+)
+from research.data.synthetic import make_synthetic
+from research.report.records import Stored, save_stored, study_header
+
+SHAPE = 2, 2, 1, 3  # quality, exposure, correlation, seed
+
+
+def stored(best=0.7, rule=0.7, clicks=1.0):
+    """Records in which every model recovers most at best, and clicks at clicks."""
+    strengths = np.array(STRENGTHS)
+
+    def peaked(at):
+        return 0.6 - 0.2 * np.abs(np.append(strengths, rule) - at)
+
+    ones = np.ones((*SHAPE, 1))
+    both = np.ones((2, *SHAPE, 1))
+    noise = 1e-3 * np.arange(3)[:, None]  # differs between seeds
+    arrays = {
+        "spreads": np.array([0.0, 1.0]),
+        "correlations": np.array([0.0]),
+        "strengths": strengths,
+        "recovered": both * peaked(best) + noise,
+        "clicked": both * peaked(clicks),
+        "limit": ones * peaked(best),
+        "rule": np.full(SHAPE, rule),
+        "limit_rule": np.full(SHAPE, rule),
+    }
+    header = study_header(
+        "dial", "simulated", False, arms=["in-batch", "in-batch+logq"]
+    )
+    return Stored(header, {}, arrays)
+
+
+def by_statement(records):
+    return {row[0]: row[2] for row in verdicts(dial_frame(records))}
+
+
+def test_records_as_predicted_hold_and_others_fail():
+    holds = by_statement(stored())
+    assert set(holds.values()) == {"holds"}
+    assert holds["limit: best strength within 0.1 of the rule"] == "holds"
+    assert holds["in-batch: mean regret of the rule below 0.03"] == "holds"
+    assert holds["in-batch: the rule recovers more than always correcting"] == "holds"
+    assert holds["in-batch: clicks pick 0.9 to 1.1 in 90 %"] == "holds"
+    far = by_statement(stored(best=1.0, clicks=0.5))
+    assert far["limit: best strength within 0.1 of the rule"] == "fails"
+    assert far["in-batch: best strength within 0.2 of the rule in 90 %"] == "fails"
+    assert far["in-batch: mean regret of the rule below 0.03"] == "fails"
+    assert far["in-batch: the rule recovers more than always correcting"] == "fails"
+    assert far["in-batch: clicks pick 0.9 to 1.1 in 90 %"] == "fails"
+
+
+def test_the_regret_of_each_way_is_its_distance_from_the_best():
+    mean = {way: i.mean for way, i in regrets(dial_frame(stored()), "in-batch").items()}
+    assert mean["rule"] == pytest.approx(0.0, abs=1e-6)
+    assert mean["never"] == pytest.approx(0.14)
+    assert mean["always"] == pytest.approx(0.06)
+
+
+def test_of_equally_good_strengths_the_nearest_to_the_rule_counts():
+    shares, strengths = np.array([0.2, 0.5, 0.5, 0.5]), np.array([0.0, 0.5, 1.0, 1.5])
+    assert nearest_best(shares, strengths, 0.9) == 1.0
+    assert nearest_best(shares, strengths, -3.0) == 0.5
+
+
+def test_a_click_counts_by_its_rank_among_the_first_twenty():
+    scores = -np.arange(40.0)[None]
+    gain = click_gain(scores, np.array([[0, 1, 19, 20]]))
+    expected = (1 / np.log2(2) + 1 / np.log2(3) + 1 / np.log2(21)) / 4
+    np.testing.assert_allclose(gain, expected)
+
+
+def test_in_the_limit_the_rule_s_strength_recovers_almost_the_most():
+    """A world of its own: popularity is half exposure, half quality."""
+    world = make_synthetic(200, 150, groups=10, quality=1.0, exposure=1.0, seed=3)
+    shares, rule = population(world)
+    assert 0.3 < rule < 0.7
+    assert shares[-1] > shares[:-1].max() - 0.02
+    never, always = (shares[STRENGTHS.index(s)] for s in (0.0, 1.0))
+    assert shares[-1] > max(never, always) + 0.05
+
+
+def test_a_quick_study_has_the_four_corners():
+    assert [cell.place for cell in cells(1, True)] == [
+        (q, e, 0, 0) for q in (0, 1) for e in (0, 1)
+    ]
+
+
+def test_the_report_is_made_from_the_file_of_records_alone(tmp_path):
+    records = stored()
+    path = save_stored(tmp_path / "dial.npz", records.header, records.arrays)
+    written = report_dial(path, tmp_path)
+    assert {path.suffix for path in written} == {".csv", ".md", ".svg", ".png"}
+    page = (tmp_path / "tables" / "simulated" / "dial.md").read_text()
+    assert "Prediction: The best strength is" in page
+    assert "| fails |" not in page

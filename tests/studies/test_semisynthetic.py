@@ -1,0 +1,64 @@
+"""Learned tastes: clicks drawn anew by them, and verdicts that follow the records."""
+
+import numpy as np
+from scipy import stats
+
+from experiments.studies.semisynthetic import STRENGTHS, World, drawn_fold
+from experiments.studies.semisynthetic.report import (
+    report_semisynthetic,
+    semi_frame,
+    verdicts,
+)
+from research.report.records import Stored, save_stored, study_header
+
+
+def test_clicks_are_drawn_without_replacement_by_relevance_times_exposure():
+    weights = np.array([4.0, 3.0, 2.0, 1.0])
+    users = 4000
+    relevance = np.log(np.broadcast_to(weights, (users, 4)))
+    world = World(relevance, np.zeros(4), np.full(users, 2))
+    fold = drawn_fold(world, np.log(np.array([1.0, 1.0, 1.0, 4.0])), seed=0)
+    clicks = fold.fitted.item.reshape(users, 2)
+    assert (clicks[:, 0] != clicks[:, 1]).all()
+    assert (fold.held_item[:, None] != clicks).all()
+    first = np.bincount(clicks[:, 0], minlength=4)
+    share = weights * [1, 1, 1, 4]
+    assert stats.chisquare(first, share / share.sum() * users).pvalue > 0.01
+    assert stats.chisquare(first, weights / weights.sum() * users).pvalue < 1e-6
+
+
+def test_a_user_of_all_items_keeps_one_for_the_held_out_click():
+    world = World(np.zeros((2, 3)), np.zeros(3), np.array([3, 1]))
+    fold = drawn_fold(world, np.zeros(3), seed=1)
+    assert np.diff(fold.fitted.offsets).tolist() == [2, 1]
+
+
+def stored(best, rule=0.5):
+    strengths = np.array(STRENGTHS)
+    curve = 0.6 - 0.2 * np.abs(np.append(strengths, rule) - best)
+    arrays = {
+        "recovered": np.ones((2, 2, 3, 1)) * curve,
+        "others": np.full((2, 2, 3), 0.4),
+        "rule": np.full((2, 3), rule),
+        "gammas": np.array([0.0, 1.0], np.float32),
+        "strengths": strengths,
+    }
+    names = {"arms": ["in-batch", "in-batch+logq"], "others": ["mixed", "mixed+logq"]}
+    return Stored(study_header("semisynthetic", "made", False, **names), {}, arrays)
+
+
+def test_verdicts_follow_the_records():
+    for best, verdict in ((0.6, "holds"), (1.0, "fails")):
+        records = stored(best)
+        found = verdicts(semi_frame(records), records)
+        assert len(found) == 8
+        assert {row[2] for row in found} == {verdict}
+
+
+def test_the_report_is_made_from_the_file_of_records_alone(tmp_path):
+    records = stored(0.5)
+    path = save_stored(tmp_path / "s.npz", records.header, records.arrays)
+    written = report_semisynthetic(path, tmp_path)
+    assert {path.suffix for path in written} == {".csv", ".md", ".svg", ".png"}
+    page = (tmp_path / "tables" / "made" / "semisynthetic.md").read_text()
+    assert "| mixed+logq | 0.400 |" in page

@@ -1,0 +1,120 @@
+"""One knob in two places: what is compared, and verdicts that follow the records."""
+
+import numpy as np
+import pytest
+
+from experiments.studies.strength import Rated, area, axes_of
+from experiments.studies.strength.report import (
+    gap,
+    peak,
+    report_strength,
+    strength_frame,
+    verdicts,
+)
+from research.report.records import Stored, save_stored, study_header
+
+TEMPERATURES, LAMBDAS = (0.1, 0.3), (0.0, 0.5, 1.0)
+TOTALS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
+
+
+def stored(apart=0.0, best=1.0, item_best=0.75, rated_best=0.25, serving=0.02):
+    """Records in which each curve peaks where it is told to.
+
+    Args:
+      apart: of lambda 0 and lambda 1 at the small temperature, at equal totals.
+      best: the total with the highest recall.
+      item_best: the one with the highest item-averaged recall.
+      rated_best: the one with the highest area.
+      serving: what lambda 0 is above lambda 1 by, at the large temperature.
+    """
+    draw = np.random.default_rng(0)
+    users = draw.uniform(0.2, 0.3, 30)
+    noise = draw.normal(0, 1e-4, (2, 1, 30))
+
+    def curve(at):
+        height = 0.1 - 0.1 * np.abs(np.array(TOTALS) - at)
+        cell = height[:, None] + users
+        return np.broadcast_to(cell, (1, 2, 3, 2, 7, 30)) + noise
+
+    recall = curve(best).copy()
+    shift = np.array([1.0, 0.5, 0.0])[:, None, None, None]
+    recall[0, 0] += apart * shift
+    recall[0, 1] += serving * shift
+    arrays = {
+        "recall_20": recall,
+        "recall_100": recall + 0.2,
+        "recall_item_20": curve(item_best),
+        "area": curve(rated_best),
+        "temperatures": np.array(TEMPERATURES),
+        "lambdas": np.array(LAMBDAS),
+        "totals": np.array(TOTALS),
+    }
+    header = study_header("strength", "made", False, "0" * 64, outputs=["cosine"])
+    return Stored(header, {}, arrays)
+
+
+def found(records):
+    return [row[2] for row in verdicts(strength_frame(records), records)]
+
+
+def test_records_as_predicted_hold():
+    assert found(stored()) == ["holds"] * 5
+
+
+@pytest.mark.parametrize(
+    ("changes", "fails"),
+    [
+        ({"apart": 0.01}, 0),
+        ({"serving": 0.0}, 1),
+        ({"best": 0.25}, 2),
+        ({"item_best": 1.25}, 3),
+        ({"rated_best": 1.5}, 4),
+    ],
+)
+def test_a_record_against_the_prediction_changes_its_verdict_alone(changes, fails):
+    expected = ["holds"] * 5
+    expected[fails] = "fails"
+    assert found(stored(**changes)) == expected
+
+
+def test_the_gap_is_between_lambdas_at_equal_totals():
+    frame = strength_frame(stored(apart=0.04))
+    panel = frame[frame.temperature == 0.1]
+    assert gap(panel) == pytest.approx(0.04, abs=1e-6)
+    assert peak(panel, "recall_20") == 1.0
+    row = frame[(frame["lambda"] == 0.5) & (frame.total == 1.25)].iloc[0]
+    assert row.alpha == 0.75
+
+
+def test_the_area_is_the_share_of_pairs_in_the_right_order():
+    rated = Rated(
+        row=np.array([3, 3, 3, 8, 8, 8]),
+        item=np.arange(6),
+        liked=np.array([True, False, False, True, True, False]),
+    )
+    values = np.array([0.5, 0.1, 0.9, 0.3, 0.3, 0.3])
+    np.testing.assert_allclose(area(values, rated), [0.5, 0.5])
+    np.testing.assert_allclose(area(values + 9.0 * rated.liked, rated), 1.0)
+    np.testing.assert_allclose(area(values - 9.0 * rated.liked, rated), 0.0)
+
+
+def test_a_large_data_set_has_fewer_runs():
+    size = {name: np.prod([len(a) for a in axes_of(name, False)]) for name in
+            ("ml-100k", "ml-1m")}  # fmt: skip
+    assert size == {"ml-100k": 50, "ml-1m": 6}
+    assert [len(axis) for axis in axes_of("ml-100k", True)] == [1, 1, 2]
+
+
+def test_the_report_is_made_from_the_file_of_records_alone(tmp_path):
+    records = stored()
+    path = save_stored(tmp_path / "strength.npz", records.header, records.arrays)
+    written = report_strength(path, tmp_path)
+    assert {path.suffix for path in written} == {".csv", ".md", ".svg", ".png"}
+    page = (tmp_path / "tables" / "made" / "strength.md").read_text()
+    assert "Prediction: With lambda the strength in the loss" in page
+    # positives alone: no ratings to compare, and no row on them
+    del records.arrays["area"]
+    path = save_stored(tmp_path / "strength.npz", records.header, records.arrays)
+    report_strength(path, tmp_path)
+    page = (tmp_path / "tables" / "made" / "strength.md").read_text()
+    assert "AUC" not in page.split("| statement")[1]
