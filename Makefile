@@ -7,7 +7,7 @@ PIP := -m pip install -q --disable-pip-version-check --no-compile
 READY := .venv/.ready
 RUN := $(BIN)/python -m experiments run
 
-.PHONY: ablations results notebook bench-peers test test-all format clean
+.PHONY: ablations results notebook docs bench-peers test test-all format clean
 
 ablations: $(READY)
 	$(RUN) ssb $(if $(QUICK),--quick)
@@ -16,6 +16,7 @@ ablations: $(READY)
 # The committed tables and figures anew, with 5 seeds; what is finished stays.
 results: $(READY)
 	$(RUN) ssb --seeds 5 --out results
+	$(RUN) coverage --out results
 	$(RUN) temperature --seeds 5 --out results
 	$(RUN) negatives --seeds 5 --out results
 	$(RUN) cache --seeds 5 --out results
@@ -47,6 +48,15 @@ notebook: $(READY)
 	$(BIN)/python $(PIP) -r requirements-notebook.txt -c requirements.lock
 	cd notebooks && ../$(BIN)/python -m jupyterlab $(LAB)
 
+# The pages as a site with a search, built and read without a network.
+docs: .venv-docs/.ready
+	rm -rf build/pages build/site
+	mkdir -p build/pages/results
+	cp -r README.md CONTRIBUTING.md CHANGELOG.md docs build/pages/
+	cp -r results/tables results/figures build/pages/results/
+	.venv-docs/bin/mkdocs build -q
+	@echo "to read: .venv-docs/bin/python -m http.server -b 127.0.0.1 -d build/site 8000"
+
 # PyTorch and TensorFlow in an environment of their own, then all benchmarks beside
 # them. MOVIELENS_DIR names a folder with ml-1m, as for every command.
 bench-peers: $(READY) .venv-peers/.ready
@@ -59,7 +69,7 @@ test: $(READY)
 	$(BIN)/python -m pytest -q -n auto --dist loadfile
 
 test-all: test
-	$(BIN)/python $(PIP) -r requirements-ray.txt -r requirements-browser.txt
+	$(BIN)/python $(PIP) -r requirements-ray.txt -r requirements-serve.txt -r requirements-browser.txt
 	$(BIN)/python -m pytest -q -m slow
 
 format: $(READY)
@@ -67,7 +77,12 @@ format: $(READY)
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf .venv .venv-peers out
+	rm -rf .venv .venv-docs .venv-peers build out
+
+.venv-docs/.ready: requirements-docs.txt
+	$(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/python $(PIP) -r requirements-docs.txt
+	touch $@
 
 # The exact packages, then the project itself where it lies, so that it is imported
 # from every folder: notebooks/, too. Not compiled on install: what is imported compiles

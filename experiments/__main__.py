@@ -1,4 +1,4 @@
-"""The one command line: python -m experiments {list,run,train,report,check,bench}.
+"""The one command line: python -m experiments {list,run,train,encode,report,...}.
 
 Only the module of the command that is called is imported, so that a list, a help text
 or a refusal waits for nothing heavy.
@@ -23,8 +23,10 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "list": ("experiments.listing", "List", "grids, or the names of a registry"),
     "run": ("experiments.commands", "Run", "finish a grid, write tables and figures"),
     "train": ("experiments.train", "Train", "one run; any field of the config"),
+    "encode": ("experiments.encode", "Encode", "vectors and lists from histories"),
     "report": ("experiments.commands", "Report", "tables and figures from records"),
     "check": ("experiments.commands", "Check", "derive results/ anew and compare"),
+    "data": ("experiments.data", "Data", "what was read; a split as files"),
     "bench": ("experiments.bench.command", "Bench", "speed and memory, beside peers"),
 }
 PROGRAM = "python -m experiments"

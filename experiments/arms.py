@@ -98,12 +98,100 @@ TOWER_ARMS: dict[str, dict[str, Any]] = {
 
 
 _UNIFORM = "uniform:1024"
+
+# Corrections as public code has them, most of them wrong (docs/symptoms.md).
+RECIPES: dict[str, dict[str, Any]] = {
+    # log q added to the logits where it should be subtracted
+    "recipe-added": {"logq": -1.0},
+    # (score - log q) / temperature
+    "recipe-divided": {"logq": 10.0, "temperature": 0.1},
+    # (score - 0.75 log q) / 0.02
+    "recipe-divided-power": {"logq": 37.5, "temperature": 0.02},
+    # q of clicks to the power 0.75, of draws that go by clicks
+    "recipe-power": {"logq": 0.75},
+    # in-batch and uniform columns together, without a correction
+    "recipe-mixture": {"negatives": ("in-batch", _UNIFORM)},
+    # the probability of being drawn at all, for negatives alone
+    "recipe-inclusion": {
+        "logq": 1.0,
+        "duplicates": "inclusion",
+        "mask_same_item": True,
+        "correct_positive": False,
+    },
+    # the same for a mixture, cosine times 20
+    "recipe-tutorial": {
+        "negatives": ("in-batch", _UNIFORM),
+        "logq": 1.0,
+        "duplicates": "inclusion",
+        "mask_same_item": True,
+        "correct_positive": False,
+        "temperature": 0.05,
+    },
+    # negatives alone, with q of draws that are not the row's positive
+    "recipe-leave-one-out": {
+        "logq": 1.0,
+        "correct_positive": False,
+        "leave_own_out": True,
+        "mask_same_item": True,
+    },
+    "recipe-no-temperature": {"temperature": 1.0},
+    "recipe-dot": {"output": "dot", "temperature": 1.0},
+    # binary cross-entropy of a cosine in [-1, 1]
+    "recipe-bare-sigmoid": {
+        "loss": "sigmoid",
+        "negatives": ("uniform-per-row:1",),
+        "temperature": 1.0,
+    },
+    "recipe-uniform": {"negatives": (_UNIFORM,)},
+}
 _EXACT: dict[str, dict[str, Any]] = {
     "in-batch+logq": {"logq": 1.0},
     "full-softmax": {"negatives": ("catalogue",)},
 }
 _MOVING: dict[str, dict[str, Any]] = {
     "scheduled": {"temperature": 0.3, "temperature_end": 0.1},
+}
+# Matrix factorisation, and the losses of a public benchmark on it, with the settings
+# that these share; temperatures are over cosines, except those of psl (half of them).
+_FACTORS: dict[str, Any] = {
+    "user_features": ("id",),
+    "item_features": ("id",),
+    "encoder": "none",
+    "layers": "none",
+    "user_hidden": (),
+    "item_hidden": (),
+    "dropout": 0.0,
+    "optimiser": "adam-l2",
+    "weight_decay": 0.0,
+    "learning_rate": 0.01,
+}
+_COSINE: dict[str, Any] = {
+    **_FACTORS,
+    "table_scale": 1.0,
+    "negatives": ("uniform-outside:1000",),
+    "temperature": 0.2,
+}
+_DOT: dict[str, Any] = {
+    **_FACTORS,
+    "output": "dot",
+    "table_scale": 1.0,
+    "negatives": ("uniform-outside:1",),
+    "temperature": 1.0,
+}
+_FACTOR_ARMS: dict[str, dict[str, Any]] = {
+    "mf-cosine": {**_COSINE, "loss": "decoupled-softmax"},
+    "mf-dot": {**_DOT, "loss": "bpr", "table_scale": 0.0, "learning_rate": 1e-3},
+    "mf-sl-at-k": {**_COSINE, "loss": "sl-at-k"},
+    "mf-adv-info-nce": {**_COSINE, "loss": "adv-info-nce"},
+    "mf-llpauc": {
+        **_DOT,
+        "loss": "llpauc",
+        "table_scale": 0.01,
+        "negatives": ("uniform-outside:1000",),
+    },
+    "mf-lambda-rank": {**_DOT, "loss": "lambda-rank"},
+    "mf-lambda-loss": {**_DOT, "loss": "lambda-loss"},
+    "mf-lambda-loss-at-k": {**_DOT, "loss": "lambda-loss-at-k"},
 }
 _ID_ONLY: dict[str, Any] = {"user_features": (), "item_features": ("id",)}
 
@@ -202,6 +290,7 @@ ARMS: dict[str, dict[str, Any]] = {
     "gbce": {"loss": "gbce", "negatives": ("uniform-per-row:8",)},
     "siglip": {"loss": "siglip"},
     "align-uniform": {"loss": "align-uniform"},
+    **_FACTOR_ARMS,
     # Temperatures that move.
     **{
         f"{name}-{kind}": {**changes, "temperature_kind": kind, **_MOVING.get(kind, {})}
@@ -212,6 +301,7 @@ ARMS: dict[str, dict[str, Any]] = {
     "in-batch+logq-id-only": {"logq": 1.0, **_ID_ONLY},
     "full-softmax-id-only": {"negatives": ("catalogue",), **_ID_ONLY},
     **TOWER_ARMS,
+    **RECIPES,
 }
 
 

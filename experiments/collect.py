@@ -17,7 +17,13 @@ from experiments.folders import (
 )
 from experiments.grid import Cell, Grid
 from experiments.plan import is_done
+from research.config import REFERENCE, Config
+from research.data import name_of
+from research.fields import DataFields
 from research.files import read_arrays, read_json
+from research.marks import LATER, marked
+from research.notices import say
+from research.prepare import is_towers
 from research.report.contrasts import write_contrasts
 from research.report.pages import write_report
 from research.report.pictures import save_figure
@@ -29,10 +35,11 @@ from research.report.records import (
     save_records,
     unpack,
 )
+from research.report.tables import not_recorded
 
 
 def collect(
-    grid: Grid, cells: list[Cell], out: Path, digest: str, quick: bool
+    grid: Grid, cells: list[Cell], out: Path, digest: str, quick: bool, users: int = 0
 ) -> tuple[Path, int, int]:
     """Gathers the runs of the cells into one file of records.
 
@@ -42,6 +49,8 @@ def collect(
       out: the output folder.
       digest: of the data.
       quick: noted in the file: a quick run is no result.
+      users: of the catalogue. A mean over all of them, those who aren't judged counting
+        as 0, is the mean over those who are times their number over this one.
 
     Returns:
       its path; how many cells have no finished run; how many runs in the grid's folder
@@ -49,35 +58,55 @@ def collect(
     """
     base = cells[0].config
     results = [_result(cell, grid.name, out, digest) for cell in cells]
-    path = records_path(out, base.dataset, grid.name, base.split)
+    dataset = name_of(base.dataset)
+    path = records_path(out, dataset, grid.name, base.split)
     header = {
         "grid": grid.name,
-        "dataset": base.dataset,
+        "dataset": dataset,
         "split": base.split,
         "fit_on": base.fit_on,
         "quick": quick,
         "data_digest": digest,
+        "users": users,
     }
+    if options := _options(base):
+        header["options"] = options
     save_records(path, results, header)
     known = {run_id(cell.config, digest) for cell in cells}
-    folder = out / "runs" / base.dataset / grid.name
+    folder = out / "runs" / dataset / grid.name
     others = [p for p in folder.glob("*/") if id_of(p) not in known]
     return path, sum(result.record is None for result in results), len(others)
 
 
+def _options(base: Config) -> list[str]:
+    """What of the data's newer fields isn't at its default, as NAME VALUE."""
+    names = [n for n in marked(DataFields, LATER) if n != "columns"] + ["threshold"]
+    changed = [n for n in names if getattr(base, n) != getattr(REFERENCE, n)]
+    values = [(n, getattr(base, n)) for n in changed]
+    return [f"{n} {v:g}" if isinstance(v, float) else f"{n} {v}" for n, v in values]
+
+
 def _result(cell: Cell, grid: str, out: Path, digest: str) -> RunResult:
     config = cell.config
-    folder = run_folder(out, config.dataset, grid, run_id(config, digest))
+    folder = run_folder(out, name_of(config.dataset), grid, run_id(config, digest))
+    ran = RunResult(cell.arm, cell.swept, cell.seed, settings=_settings(config))
     if not is_done(config, folder):
         failed = folder / "failed.json"
         reason = read_json(failed)["reason"] if failed.is_file() else "not run"
-        return RunResult(cell.arm, cell.swept, cell.seed, None, reason)
+        return ran._replace(reason=reason)
     where = serving_folder(folder, config)
     record = unpack(read_arrays(where / "per_user.npz"))
-    return RunResult(cell.arm, cell.swept, cell.seed, record, "", _history(folder))
+    return ran._replace(record=record, history=history_of(folder))
 
 
-def _history(folder: Path) -> dict[str, list[float]] | None:
+def _settings(config: Config) -> dict[str, float]:
+    """What a record keeps of its run's config; a baseline has none of it."""
+    names = ("temperature", "learning_rate") if is_towers(config) else ()
+    return {name: float(getattr(config, name)) for name in names}
+
+
+def history_of(folder: Path) -> dict[str, list[float]] | None:
+    """The training curve in a run's folder; None without one."""
     path = folder / "history.csv"
     if not path.is_file():
         return None
@@ -103,6 +132,8 @@ def report(grid: Grid, records: Path, out: Path) -> tuple[pd.DataFrame, list[Pat
     frame = write_report(
         results, grid.reference, path, grid.question, grid.swept_fields, notes
     )
+    for line in not_recorded(results):
+        say(f"{name}: {line}")
     written = [path.with_name(f"{name}.csv"), path.with_name(f"{name}.md")]
     if grid.contrasts:
         written += write_contrasts(results, grid.contrasts, path, grid.question)
@@ -119,11 +150,12 @@ def report(grid: Grid, records: Path, out: Path) -> tuple[pd.DataFrame, list[Pat
 def notes_on(header: dict[str, Any]) -> list[str]:
     """The paragraphs below every table of a grid, from its records' header."""
     # A file that doesn't name its phase is older than the choice on validation.
-    choosing = header.get("fit_on") == "train"
-    fitted = "train" if choosing else "train + validation"
-    judged = "validation" if choosing else "test"
+    fit_on = header.get("fit_on", REFERENCE.fit_on)
+    fitted = "train + validation" if fit_on == "train+validation" else "train"
+    judged = "validation" if fit_on == "train" else "test"
+    options = "".join(f", {option}" for option in header.get("options", ()))
     note = (
-        f"{header['dataset']}, split {header['split']}, fitted on {fitted}, "
+        f"{header['dataset']}, split {header['split']}{options}, fitted on {fitted}, "
         f"judged on {judged}; data {header['data_digest'][:12]}, "
         f"results version {RESULTS_VERSION}."
     )

@@ -4,6 +4,7 @@ Flags are read and refused without JAX, pandas or matplotlib; what needs them is
 experiments/finish.py and is imported when there is something to do.
 """
 
+import dataclasses
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import tyro
 
 from experiments.engine import EngineOptions
+from experiments.flags import NO_DATA_FLAGS, DataFlags, data_values
 from experiments.folders import (
     FAILED,
     FINISHED,
@@ -19,14 +21,15 @@ from experiments.folders import (
     records_path,
     writable,
 )
-from experiments.grid import Grid, expand
+from experiments.grid import Cell, Grid, expand
+from experiments.inputs import AUTO, chosen_split
 from experiments.lookup import experiments, find, find_by_file
 from experiments.studies import Study, StudyOptions
 from research.config import Config
-from research.data import DATASETS
-from research.events import SPLITS
+from research.data import check_dataset, name_of
 from research.prepare import check_config
-from research.types import InputError, choose
+from research.splits import SPLITS
+from research.types import InputError
 
 RESULTS = Path("results")
 
@@ -41,9 +44,12 @@ class Run:
     grid: tyro.conf.Positional[str]
     """Name of the grid or study (see list)."""
     dataset: str = "ml-100k"
-    """Data set."""
-    split: str = "ratio"
-    """Split: ratio, last or time."""
+    """Data set: a name, or the path of your own file or folder (docs/own-data.md)."""
+    split: str = AUTO
+    """Split: ratio, last, time, random or given; auto is ratio, and for your own data
+    given where it has a column part, random where it has no timestamps."""
+    data: tyro.conf.OmitArgPrefixes[DataFlags] = NO_DATA_FLAGS  # type: ignore[valid-type]
+    """What of the data is used, and how it is split."""
     data_dir: str | None = None
     """Folder that holds the GroupLens folders or zips; it must have the data set."""
     seeds: int | None = None
@@ -62,12 +68,14 @@ class Run:
     """Worker processes of one core each (default: one a core); 1 is in process."""
     at_once: int | None = None
     """Runs alike that one program trains (default: 1 on a CPU, else 8)."""
+    show: bool = False
+    """Print what the runs would be: config, shapes, sizes, time. Nothing is trained."""
 
     def __call__(self) -> int:
         """Runs and reports."""
         chosen = find(self.grid)
         self._engine().check()
-        choose(self.dataset, DATASETS, "data set")
+        check_dataset(self.dataset)
         out = checked(self.out)
         if isinstance(chosen, Study):
             status = self._run_study(chosen, out)
@@ -84,9 +92,16 @@ class Run:
     def _run_study(self, study: Study, out: Path) -> int:
         if self.engine == "ray":
             raise InputError(f"study {study.name} isn't made of runs: --engine local")
-        for flag, value in (("arms", self.arms), ("split", self.split)):
-            if value != getattr(Run, flag):
-                raise InputError(f"study {study.name} has no use for --{flag}")
+        used = {
+            "arms": self.arms,
+            "split": self.split,
+            "show": self.show,
+            **data_values(self.data),
+        }
+        for flag, value in used.items():
+            if value != getattr(Run, flag, getattr(Config, flag, None)):
+                name = flag.replace("_", "-")
+                raise InputError(f"study {study.name} has no use for --{name}")
         seeds = study.repetitions(self.seeds, self.quick)
         options = StudyOptions(
             writable(out), self.dataset, self.data_dir, seeds, self.quick, _say
@@ -97,19 +112,32 @@ class Run:
         return FINISHED
 
     def _run_grid(self, grid: Grid, out: Path) -> int:
-        base = Config(dataset=self.dataset, split=self.split)
-        cells = expand(grid, base, self.seeds, self.arms, self.quick)
-        for cell in cells:  # what needs no data is refused before any is read
+        split = self.split if self.split != AUTO else Config.split
+        base = Config(dataset=self.dataset, split=split)
+        for cell in self._cells(grid, base):  # refused before any data is read
             check_config(cell.config)
+        columns = data_values(self.data)["columns"]
+        split = chosen_split(self.split, self.dataset, self.data_dir, columns)
+        base = dataclasses.replace(base, split=split, **data_values(self.data))
+        cells = self._cells(grid, base)
+        for cell in cells:
+            check_config(cell.config)
+        if self.show:
+            from experiments.show import show
+
+            return show(cells, grid.name, out, self.data_dir)
         from experiments.finish import finish_grid
 
-        name = f"{file_name(grid.name, self.split)}.csv"
-        committed: Path | None = RESULTS / "tables" / self.dataset / name
+        name = f"{file_name(grid.name, split)}.csv"
+        committed: Path | None = RESULTS / "tables" / name_of(self.dataset) / name
         if self.out.resolve() == RESULTS.resolve():
             committed = None
         given = (out, self.data_dir, self.quick, self._engine(), committed)
         complete = finish_grid(grid, cells, *given)
         return FINISHED if complete else FAILED
+
+    def _cells(self, grid: Grid, base: Config) -> list[Cell]:
+        return expand(grid, base, self.seeds, self.arms, self.quick)
 
 
 def _say(line: str) -> None:
@@ -123,7 +151,7 @@ class Report:
     grids: tyro.conf.Positional[tuple[str, ...]] = ()
     """Names of grids and studies; default: all that have records."""
     dataset: str = "ml-100k"
-    """Data set."""
+    """Data set, or its name in the output folder."""
     split: str = "ratio"
     """Split."""
     out: Path = Path("out")
@@ -135,7 +163,8 @@ class Report:
         """Writes them."""
         if self.html:
             return self._page()
-        choose(self.dataset, DATASETS, "data set")
+        if not (self.out / "records" / name_of(self.dataset)).is_dir():
+            check_dataset(self.dataset)
         SPLITS.choose(self.split)
         chosen = [find(name) for name in self.grids] or [
             one for one in experiments().values() if self._records(one).is_file()
@@ -155,7 +184,8 @@ class Report:
         return FINISHED if write_explorable(self.out, self.grids) else FAILED
 
     def _records(self, one: Grid | Study) -> Path:
-        return records_path(self.out, one.folder(self.dataset), one.name, self.split)
+        folder = one.folder(name_of(self.dataset))
+        return records_path(self.out, folder, one.name, self.split)
 
 
 def _reported(one: Grid | Study, records: Path, out: Path) -> list[Path]:

@@ -1,48 +1,175 @@
-"""Trains a few configs in this process and hands over their rows: a grid in a cell."""
+"""Runs for a notebook: trained in this process, loaded from disk, or served anew.
+
+Each is a row for ``table`` and the figures, as a grid's are, and holds the lists and
+vectors behind it (``served``), which no file of records has.
+"""
 
 import dataclasses
+import itertools
+import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
-from experiments.inputs import prepared_run
-from experiments.runs import baseline, score, serve
+import numpy as np
+
+from experiments.collect import history_of
+from experiments.folders import finished, run_folder, run_id
+from experiments.grid import expand, with_swept
+from experiments.grids import GRIDS
+from experiments.inputs import digest_of, prepared_run
+from experiments.runs import baseline, rank, serve, validation
 from research.config import Config
-from research.prepare import is_towers
-from research.report.records import RunResult
+from research.data import name_of
+from research.evaluate.record import evaluate
+from research.evaluate.top_k import Scorer
+from research.files import read_arrays
+from research.prepare import Prepared, is_towers
+from research.report.records import RunResult, Served
 from research.train.loop import NotFinite, train_together
+from research.types import InputError, choose
 
 
 def compare(
-    configs: Mapping[str, Config], seeds: int = 1, data_dir: str | None = None
+    configs: Mapping[str, Config],
+    seeds: int = 1,
+    data_dir: str | None = None,
+    swept: Mapping[str, Sequence[float]] | None = None,
 ) -> list[RunResult]:
-    """A row for each config and seed, as a grid's, for ``table`` and the figures.
+    """Trains each config with each seed: a grid in a cell, which writes no files.
 
     Args:
       configs: by the name that tables and figures show.
       seeds: each config is trained with the seeds 0 ... seeds - 1.
       data_dir: as on the command line.
+      swept: values by the name of the field; each config is trained with each
+        combination.
+
+    Returns:
+      One result per run, with its record, its training curve and what it serves.
 
     Raises:
       InputError: a config can't be meant.
       NotFinite: a loss was not finite.
     """
-    rows = []
+    fields, results = dict(swept or {}), []
     for name, config in configs.items():
-        for seed in range(seeds):
-            start = time.perf_counter()
-            rows.append(_result(name, config, seed, data_dir))
-            seconds = time.perf_counter() - start
-            print(f"{name}, seed {seed}: {seconds:.1f} s", flush=True)
-    return rows
+        for values in itertools.product(*fields.values()):
+            at = dict(zip(fields, values, strict=True))
+            for seed in range(seeds):
+                start = time.perf_counter()
+                changed = dataclasses.replace(with_swept(config, at), seed=seed)
+                run = prepared_run(changed, data_dir)
+                results.append(_trained(RunResult(name, at, seed), run))
+                words = [name, *(f"{n} {v:g}" for n, v in at.items()), f"seed {seed}"]
+                seconds = time.perf_counter() - start
+                print(f"{', '.join(words)}: {seconds:.1f} s", flush=True)
+    return results
 
 
-def _result(name: str, config: Config, seed: int, data_dir: str | None) -> RunResult:
-    run = prepared_run(dataclasses.replace(config, seed=seed), data_dir)
-    if not is_towers(config):
-        return RunResult(name, {}, seed, score(run, baseline(run)))
-    (trained,) = train_together([run])
-    if isinstance(trained, NotFinite):
-        raise trained
-    vectors = trained.user_vectors, trained.item_vectors
-    scorer = serve(run, *vectors, trained.temperature, config.prior)
-    return RunResult(name, {}, seed, score(run, scorer))
+def _trained(result: RunResult, run: Prepared) -> RunResult:
+    if not is_towers(run.config):
+        return _ranked(result, run, baseline(run))
+    validate = validation(run) if run.config.evaluate_every else None
+    (done,) = train_together([run], validate=validate)
+    if isinstance(done, NotFinite):
+        raise done
+    names = dict.fromkeys(name for row in done.history for name in row)
+    curves = {n: [row.get(n, math.nan) for row in done.history] for n in names}
+    result = result._replace(history=curves)
+    return _served(result, run, done.user_vectors, done.item_vectors, done.temperature)
+
+
+def load_run(
+    out: Path | str,
+    grid: str,
+    arm: str,
+    seed: int = 0,
+    swept: Mapping[str, float] | None = None,
+    base: Config | None = None,
+    data_dir: str | None = None,
+    quick: bool = False,
+) -> RunResult:
+    """A finished run of a grid from its folder, with its training curve and lists.
+
+    Args:
+      out: the output folder that the grid was run into.
+      grid: its name.
+      arm: one of its arms.
+      seed: of the run.
+      swept: which of the arm's swept values, by the name of the field; all that it
+        sweeps where it has several.
+      base: data set, split and whatever else the runs share; default ml-100k.
+      data_dir: as on the command line.
+      quick: whether the grid was run with --quick.
+
+    Raises:
+      InputError: no such grid or arm, no such swept values, or the run isn't finished.
+    """
+    chosen, base = choose(grid, GRIDS, "grid"), base or Config()
+    cells = expand(chosen, base, seed + 1, (arm,), quick)
+    at = dict(swept or {})
+    of_seed = [cell for cell in cells if cell.seed == seed]
+    found = [cell for cell in of_seed if at.items() <= cell.swept.items()]
+    if len(found) != 1:
+        values = "; ".join(str(cell.swept) for cell in of_seed)
+        raise InputError(
+            f"{len(found)} runs of {arm}, seed {seed}, with swept values {at}: "
+            f"choose one of {values}"
+        )
+    run = prepared_run(found[0].config, data_dir)
+    identity = run_id(run.config, digest_of(run.config, data_dir))
+    folder = run_folder(Path(out), name_of(base.dataset), grid, identity)
+    if not finished(folder):
+        raise InputError(
+            f"no finished run of {arm}, seed {seed}, of grid {grid} in {out}: "
+            f"python -m experiments run {grid} --out {out} makes it"
+        )
+    result = RunResult(arm, found[0].swept, seed, history=history_of(folder))
+    if not is_towers(run.config):
+        return _ranked(result, run, baseline(run))
+    arrays = read_arrays(folder / "vectors.npz")
+    temperature = float(arrays.get("temperature", run.config.temperature))
+    return _served(result, run, arrays["users"], arrays["items"], temperature)
+
+
+def with_prior(result: RunResult, prior: float) -> RunResult:
+    """The same model served with another popularity prior: nothing is trained.
+
+    Args:
+      result: of ``compare`` or ``load_run``, of two towers.
+      prior: what log q is multiplied by before it is added to score / temperature;
+        it becomes a swept value of the result.
+
+    Raises:
+      InputError: the result is a baseline's, or holds nothing that could be served.
+    """
+    served = result.served
+    if served is None or served.users is None or served.items is None:
+        raise InputError(f"{result.arm}: it holds no vectors, so no prior can be added")
+    result = result._replace(swept={**result.swept, "prior": prior})
+    vectors = served.users, served.items
+    return _served(result, served.run, *vectors, served.temperature, prior)
+
+
+def _served(
+    result: RunResult,
+    run: Prepared,
+    users: np.ndarray,
+    items: np.ndarray,
+    temperature: float,
+    prior: float | None = None,
+) -> RunResult:
+    """The result with the lists that vectors give; the prior is by default its own."""
+    prior = run.config.prior if prior is None else prior
+    scorer = serve(run, users, items, temperature, prior)
+    return _ranked(result, run, scorer, users, items, temperature)
+
+
+def _ranked(
+    result: RunResult, run: Prepared, scorer: Scorer, *vectors: Any
+) -> RunResult:
+    lists = rank(run, scorer)
+    record = evaluate(run.task.fold, lists, scorer=scorer)
+    return result._replace(record=record, served=Served(run, lists, *vectors))

@@ -15,20 +15,23 @@ log q) still holds.
 """
 
 import contextlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from experiments.folders import RECORDS_VERSION, check_writable
 from research.config import Config
-from research.files import read_arrays, write_arrays, write_json
+from research.data import name_of
+from research.files import read_arrays, write_arrays, write_csv, write_json
 from research.positives import POSITIVES, log_share
 from research.prepare import is_towers
 from research.types import Fold, InputError
 
 FILES = ("users.npz", "items.npz", "meta.json")
+LISTS = "lists.csv"
 
 
 def check_export(config: Config, folder: Path) -> None:
@@ -46,6 +49,51 @@ def check_export(config: Config, folder: Path) -> None:
     check_writable(folder, "export")
 
 
+class Side(NamedTuple):
+    """Raw ids and vectors of one side."""
+
+    ids: np.ndarray
+    vectors: Float[np.ndarray, "n d"]
+
+
+def with_prior(
+    users: Side, items: Side, bias: Float[np.ndarray, " i"] | None
+) -> tuple[Side, Side]:
+    """The sides with one more dimension, in which an item's is the bias and a user's 1.
+
+    So <user, item> + bias is one inner product. None, no prior, changes nothing.
+    """
+    if bias is None:
+        return users, items
+    ones = np.ones((len(users.ids), 1))
+    return (
+        Side(users.ids, np.concatenate([users.vectors, ones], axis=1)),
+        Side(items.ids, np.concatenate([items.vectors, bias[:, None]], axis=1)),
+    )
+
+
+def arrays_of(
+    users: Side,
+    items: Side,
+    seen_offsets: Int[np.ndarray, " v1"],
+    seen_items: Int[np.ndarray, " s"],
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """The arrays of users.npz and of items.npz.
+
+    Args:
+      users: of the users, the prior built in.
+      items: of the catalogue.
+      seen_offsets: where each user's seen items begin.
+      seen_items: their places in the catalogue.
+    """
+    return {
+        "ids": users.ids,
+        "vectors": users.vectors.astype(np.float32),
+        "seen_offsets": seen_offsets,
+        "seen_ids": items.ids[seen_items],
+    }, {"ids": items.ids, "vectors": items.vectors.astype(np.float32)}
+
+
 def exported(
     config: Config,
     fold: Fold,
@@ -53,7 +101,7 @@ def exported(
     items: Float[np.ndarray, "i d"],
     temperature: float,
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """The arrays of users.npz and of items.npz.
+    """The arrays of users.npz and of items.npz of a run.
 
     Args:
       config: the run; its prior is built into the vectors.
@@ -64,26 +112,18 @@ def exported(
     """
     from research.evaluate.top_k import seen_items_of
 
+    bias = None
     if config.prior:
         bias = temperature * config.prior * log_share(fold.fitted.item_counts)
-        users = np.concatenate([users, np.ones((len(users), 1))], axis=1)
-        items = np.concatenate([items, bias[:, None]], axis=1)
-    offsets, seen = seen_items_of(fold)
-    item_ids = fold.fitted.items.id
-    return {
-        "ids": fold.fitted.users.id[fold.evaluated],
-        "vectors": users.astype(np.float32),
-        "seen_offsets": offsets,
-        "seen_ids": item_ids[seen],
-    }, {"ids": item_ids, "vectors": items.astype(np.float32)}
+    evaluated = Side(fold.fitted.users.names[fold.evaluated], users)
+    sides = with_prior(evaluated, Side(fold.fitted.items.names, items), bias)
+    return arrays_of(*sides, *seen_items_of(fold))
 
 
 def export(
     config: Config, fold: Fold, run: Path, digest: str, folder: Path
 ) -> list[Path]:
     """Writes a finished run's vectors into a folder: all three files, or none.
-
-    An earlier export there is taken away first. meta.json is written last.
 
     Args:
       config: the run, its features named.
@@ -104,30 +144,80 @@ def export(
     learned = arrays.get("temperature")
     temperature = config.temperature if learned is None else float(learned)
     users, items = exported(config, fold, arrays["users"], arrays["items"], temperature)
-    cosine = config.output == "cosine" and not config.prior
-    meta: dict[str, Any] = {
-        "dataset": config.dataset,
+    about = {
+        "dataset": name_of(config.dataset),
         "data_digest": digest,
         "run": run.name,
         "results_version": RECORDS_VERSION,
+    }
+    meta = about_vectors(about, config, config.prior, temperature, users, items)
+    return write_vectors(folder, users, items, meta)
+
+
+def about_vectors(
+    about: Mapping[str, Any],
+    config: Config,
+    prior: float,
+    temperature: float,
+    users: Mapping[str, np.ndarray],
+    items: Mapping[str, np.ndarray],
+) -> dict[str, Any]:
+    """What meta.json says.
+
+    Args:
+      about: of the run and its data.
+      config: of the run.
+      prior: that is built in.
+      temperature: what serving divides by.
+      users: the arrays of users.npz.
+      items: the arrays of items.npz.
+    """
+    cosine = config.output == "cosine" and not prior
+    return {
+        **about,
         "metric": "cosine" if cosine else "inner product",
         "temperature": temperature,
-        "prior": config.prior,
+        "prior": prior,
         "users": len(users["ids"]),
         "items": len(items["ids"]),
         "dim": users["vectors"].shape[1],
     }
-    paths = [folder / name for name in FILES]
+
+
+def write_vectors(
+    folder: Path,
+    users: Mapping[str, np.ndarray],
+    items: Mapping[str, np.ndarray],
+    meta: Mapping[str, Any],
+    lists: Sequence[Mapping[str, Any]] | None = None,
+) -> list[Path]:
+    """Writes all files into a folder, or none; meta.json comes last.
+
+    What an earlier call wrote there is taken away first.
+
+    Args:
+      folder: where they go.
+      users: the arrays of users.npz.
+      items: the arrays of items.npz.
+      meta: of meta.json.
+      lists: rows of lists.csv; None for no such file.
+
+    Raises:
+      InputError: the folder can't be written to.
+    """
+    every = [folder / name for name in (FILES[0], FILES[1], LISTS, FILES[2])]
     try:
-        for path in paths:
+        for path in every:
             path.unlink(missing_ok=True)
-        write_arrays(paths[0], users, level=0)
-        write_arrays(paths[1], items, level=0)
-        write_json(paths[2], meta)
+        written = [write_arrays(every[0], users, level=0)]
+        written.append(write_arrays(every[1], items, level=0))
+        if lists is not None:
+            written.append(write_csv(every[2], lists))
+        written.append(write_json(every[3], meta))
     except OSError as error:
-        for path in paths:
+        for path in every:
             with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)
         reason = error.strerror or error
         raise InputError(f"export folder {folder} can't be written: {reason}") from None
-    return paths
+    return written

@@ -10,7 +10,7 @@ from experiments.engine.local import cores, run_here, run_in_workers
 from experiments.folders import writable
 from experiments.grid import Cell, Grid
 from experiments.index import write_index
-from experiments.inputs import ratings_of
+from experiments.inputs import digest_of, fold_of
 from experiments.lists import gather_lists
 from experiments.plan import Run, plan
 from research.report.pages import read_table
@@ -89,8 +89,9 @@ def finish_grid(
     else:
         failed = finish(runs, data_dir, engine.jobs, engine.at_once)
     write_index(out)
-    digest = ratings_of(cells[0].config.dataset, data_dir).digest
-    path, missing, ignored = collect(grid, cells, out, digest, quick)
+    digest = digest_of(cells[0].config, data_dir)
+    users = fold_of(cells[0].config, data_dir).fitted.n_users
+    path, missing, ignored = collect(grid, cells, out, digest, quick, users)
     gather_lists(cells, grid.name, out, digest, path)
     frame, written = report(grid, path, out)
     if ignored:

@@ -4,6 +4,7 @@ import ast
 import dataclasses
 import functools
 import inspect
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
@@ -13,6 +14,7 @@ from experiments.registries import described
 from research import fields
 from research.config import Config
 from research.marks import Named, marks_of
+from research.splits import SplitRules
 
 
 @functools.cache
@@ -38,24 +40,32 @@ def help_of() -> dict[str, str]:
     return texts
 
 
-def _flag_config() -> type[Config]:
-    """Config with its help where tyro looks for it."""
+def _flags(name: str, fields: Sequence[str], bases: tuple[type, ...] = ()) -> type:
+    """A dataclass of fields of Config with their help where tyro looks for it."""
     hints, helps = get_type_hints(Config), help_of()
     columns: list[tuple[str, Any, Any]] = [
         (
-            field.name,
-            Annotated[hints[field.name], tyro.conf.arg(help=helps[field.name])],
-            dataclasses.field(default=field.default),
+            field,
+            Annotated[hints[field], tyro.conf.arg(help=helps[field])],
+            dataclasses.field(default=getattr(Config, field)),
         )
-        for field in dataclasses.fields(Config)
+        for field in fields
     ]
-    made: type[Config] = dataclasses.make_dataclass(
-        "FlagConfig", columns, bases=(Config,), frozen=True
-    )
-    return made
+    return dataclasses.make_dataclass(name, columns, bases=bases, frozen=True)
 
 
-FlagConfig = _flag_config()
+# What a grid's runs share of the data, beside its name and the split.
+DATA_FIELDS = ("columns", "core", "threshold", *SplitRules._fields)
+FlagConfig = _flags(
+    "FlagConfig", [field.name for field in dataclasses.fields(Config)], (Config,)
+)
+DataFlags = _flags("DataFlags", DATA_FIELDS)
+NO_DATA_FLAGS = DataFlags()
+
+
+def data_values(flags: Any) -> dict[str, Any]:
+    """The values of DATA_FIELDS."""
+    return {name: getattr(flags, name) for name in DATA_FIELDS}
 
 
 def plain(config: Config) -> Config:

@@ -15,17 +15,24 @@ FINISHED, FAILED = 0, 1  # exit statuses
 ID_LENGTH = 12  # hex digits of a run's id
 
 
-def run_id(config: Config, digest: str) -> str:
+def run_id(config: Config, digest: str, start: str = "") -> str:
     """First 12 hex digits of sha256 over the canonical JSON of what decides a run.
 
     That is the training fields with their features named, the digest of the data and
     RECORDS_VERSION. Serving fields make further rows of the same run.
+
+    Args:
+      config: of the run.
+      digest: of its data.
+      start: digest of the saved model that it starts from, if it does.
     """
     what = {
         "config": training_fields(config),
         "data": digest,
         "results_version": RECORDS_VERSION,
     }
+    if start:
+        what["start"] = start
     text = json.dumps(what, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:ID_LENGTH]
 

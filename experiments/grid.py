@@ -2,7 +2,7 @@
 
 import dataclasses
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -174,8 +174,19 @@ def _combinations(
 
 def _config(name: str, base: Config, swept: dict[str, float], seed: int) -> Config:
     """The arm's config with its swept values, each in its field's own type."""
-    typed: dict[str, Any] = {n: type(getattr(base, n))(v) for n, v in swept.items()}
-    return dataclasses.replace(arm(name, base), **typed, seed=seed)
+    return dataclasses.replace(with_swept(arm(name, base), swept), seed=seed)
+
+
+def with_swept(config: Config, swept: Mapping[str, float]) -> Config:
+    """The config with these values, each in its field's own type.
+
+    Raises:
+      InputError: no such field.
+    """
+    fields = vars(config)
+    kinds = {name: type(choose(name, fields, "field")) for name in swept}
+    typed: dict[str, Any] = {name: kinds[name](value) for name, value in swept.items()}
+    return dataclasses.replace(config, **typed)
 
 
 def _quick(config: Config) -> Config:

@@ -1,47 +1,120 @@
 """The data of a run and the run made ready, each made once per process."""
 
 import functools
+from pathlib import Path
+from typing import NamedTuple
 
 from research.config import Config
-from research.data import load
-from research.evaluate.formulas import DEPTH
+from research.data import is_own, load
+from research.evaluate.metrics import LEAST_ITEMS
 from research.events import catalogue, fold
 from research.features import registered_features
+from research.fields import DataFields
+from research.notices import say
 from research.prepare import Prepared, check_config, prepare
+from research.saved.files import load_model
+from research.splits import SplitRules
 from research.types import Fold, Ratings
+
+AUTO = "auto"  # the split that suits the data
+# What decides a fold: runs that differ in other fields share one.
+_OF_FOLD = ("dataset", "columns", "core", "split", "fit_on", "threshold", "tie_salt",
+            "library", *SplitRules._fields)  # fmt: skip
+
+
+def ratings_of(
+    dataset: str, data_dir: str | None, columns: tuple[str, ...] = ()
+) -> Ratings:
+    """The data set, read once per process."""
+    return _ratings(dataset, data_dir, columns)
 
 
 @functools.lru_cache(maxsize=2)
-def ratings_of(dataset: str, data_dir: str | None) -> Ratings:
-    """The data set, read once per process."""
-    return load(dataset, data_dir)
+def _ratings(dataset: str, data_dir: str | None, columns: tuple[str, ...]) -> Ratings:
+    return load(dataset, data_dir, columns=columns)
+
+
+def digest_of(config: Config, data_dir: str | None) -> str:
+    """The digest of a config's data."""
+    return ratings_of(config.dataset, data_dir, config.columns).digest
+
+
+def chosen_split(
+    split: str, dataset: str, data_dir: str | None, columns: tuple[str, ...] = ()
+) -> str:
+    """The split's name; in place of auto, that which suits the data, with a line.
+
+    One's own data is split as given if it has a column part, else by ratio, else (it
+    has no timestamps) at random.
+    """
+    if split != AUTO:
+        return split
+    if not is_own(dataset):
+        return Config.split
+    ratings = ratings_of(dataset, data_dir, columns)
+    if ratings.part is not None:
+        split, reason = "given", "the data has a column part"
+    elif ratings.timed:
+        split, reason = Config.split, "the data has timestamps"
+    else:
+        split, reason = "random", "the data has neither timestamps nor a column part"
+    say(f"{ratings.name}: split {split}, as {reason}; --split names another")
+    return split
 
 
 @functools.lru_cache(maxsize=4)
-def _fold(
-    dataset: str, data_dir: str | None, threshold: float, salt: int, library: str,
-    split: str, fit_on: str, with_rated: bool,
-) -> Fold:  # fmt: skip
-    ratings = ratings_of(dataset, data_dir)
-    events = catalogue(ratings, threshold, salt, library, with_rated)
-    return fold(events, split, fit_on)
+def _fold(data: DataFields, data_dir: str | None, with_rated: bool) -> Fold:
+    ratings = ratings_of(data.dataset, data_dir, data.columns)
+    events = catalogue(
+        ratings, data.threshold, data.tie_salt, data.library, with_rated, data.core
+    )
+    rules = SplitRules(*(getattr(data, name) for name in SplitRules._fields))
+    return fold(events, data.split, data.fit_on, rules)
 
 
 def fold_of(config: Config, data_dir: str | None = None) -> Fold:
     """The phase that a config fits on and is judged by, made once per process."""
     with_rated = any(feature.rated for _, feature in registered_features(config))
-    return _fold(
-        config.dataset, data_dir, config.threshold, config.tie_salt, config.library,
-        config.split, config.fit_on, with_rated,
-    )  # fmt: skip
+    named = {name: getattr(config, name) for name in _OF_FOLD}
+    return _fold(DataFields(**named), data_dir, with_rated)
+
+
+class Start(NamedTuple):
+    """The saved model that a run starts from: its folder and its digest."""
+
+    folder: Path
+    digest: str
+
+
+def start_of(folder: Path | None) -> Start | None:
+    """The start in that folder, None for none.
+
+    Raises:
+      InputError: it holds no model that can be read.
+    """
+    if folder is None:
+        return None
+    return Start(folder, load_model(folder).about["digest"])
 
 
 @functools.lru_cache(maxsize=1024)
-def prepared_run(config: Config, data_dir: str | None = None) -> Prepared:
+def prepared_run(
+    config: Config, data_dir: str | None = None, start: Start | None = None
+) -> Prepared:
     """The run made ready on its data (research/prepare.py), once per process.
+
+    Args:
+      config: of the run.
+      data_dir: as on the command line.
+      start: the saved model whose parameters it starts from.
 
     Raises:
       InputError: anything that can't be meant, before any training starts.
     """
     check_config(config)
-    return prepare(config, fold_of(config, data_dir), DEPTH)
+    prepared = prepare(config, fold_of(config, data_dir), LEAST_ITEMS)
+    if start is None:
+        return prepared
+    from research.saved.start import going_on
+
+    return going_on(load_model(start.folder), prepared)

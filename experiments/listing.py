@@ -22,13 +22,18 @@ class List:
 
     what: tyro.conf.Positional[str] = "grids"
     """grids, losses, sources, features, encoders, metrics, arms, baselines,
-    temperatures, optimisers, positives or datasets."""
+    temperatures, optimisers, positives or datasets; or api, the page docs/api.md."""
     grid: str = ""
     """A grid whose arms are listed, with what each changes."""
 
     def __call__(self) -> int:
         """Prints a table."""
-        known: dict[str, Any] = {"grids": GRIDS, **REGISTRIES}
+        if self.what == "api":
+            from experiments.api import api_page
+
+            print(api_page(), end="")
+            return 0
+        known: dict[str, Any] = {"grids": GRIDS, **REGISTRIES, "api": {}}
         entry = choose(self.what, known, "list")
         if self.grid:
             table = _arms(choose(self.grid, GRIDS, "grid"))

@@ -33,14 +33,14 @@ def write_lists(folder: Path, fold: Fold, lists: Int[np.ndarray, "v k"]) -> Path
     judged = np.isin(fold.held_user, fold.evaluated)
     row_of = np.searchsorted(fold.evaluated, fold.held_user[judged])
     items, held_item = fold.fitted.items, fold.held_item[judged]
-    titles = items.columns["title"].values if "title" in items.columns else items.id
+    titles = items.columns["title"].values if "title" in items.columns else items.names
     rows = []
     for user in shown_users(np.bincount(row_of, minlength=len(lists))):
         held = set(held_item[row_of == user].tolist())
         listed = lists[user, :CUTOFF]
         for place, item in enumerate(listed[listed < len(items.id)].tolist(), start=1):
-            row = {"user": user, "id": fold.fitted.users.id[fold.evaluated[user]]}
-            row |= {"place": place, "item": items.id[item], "title": titles[item]}
+            row = {"user": user, "id": fold.fitted.users.names[fold.evaluated[user]]}
+            row |= {"place": place, "item": items.names[item], "title": titles[item]}
             rows.append({**row, "held_out": int(item in held)})
     return write_csv(folder / LISTS, rows)
 

@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 from experiments.folders import finished, run_folder, run_id, serving_folder
 from experiments.grid import Cell
-from experiments.inputs import prepared_run, ratings_of
+from experiments.inputs import Start, digest_of, prepared_run
 from research.baselines import BASELINES
 from research.config import Config, structure
+from research.data import name_of
 from research.prepare import check_config, is_towers
 from research.types import InputError
 
@@ -24,6 +25,8 @@ class Run(NamedTuple):
       name: for a person: arm, swept values, seed.
       devices: how many share each batch (research/train/mesh.py).
       arms: the arm that asks for each prior.
+      start: the saved model that it starts from.
+      save: folder to save its model to; it is trained for it, finished or not.
     """
 
     config: Config
@@ -32,6 +35,8 @@ class Run(NamedTuple):
     name: str
     devices: int = 1
     arms: Mapping[float, str] = {}
+    start: Start | None = None
+    save: Path | None = None
 
     @property
     def shape(self) -> Config:
@@ -39,10 +44,20 @@ class Run(NamedTuple):
         return structure(self.config)
 
 
-def locate(cell: Cell, grid: str, out: Path, digest: str) -> tuple[str, Path]:
-    """The id of a prepared cell's run, and the folder it is or will be in."""
-    identity = run_id(cell.config, digest)
-    folder = run_folder(out, cell.config.dataset, grid, identity, label(cell))
+def locate(
+    cell: Cell, grid: str, out: Path, digest: str, start: Start | None = None
+) -> tuple[str, Path]:
+    """The id of a prepared cell's run, and the folder it is or will be in.
+
+    Args:
+      cell: prepared.
+      grid: that asks for the run.
+      out: output folder.
+      digest: of the data.
+      start: the saved model that the run starts from.
+    """
+    identity = run_id(cell.config, digest, start.digest if start else "")
+    folder = run_folder(out, name_of(cell.config.dataset), grid, identity, label(cell))
     return identity, folder
 
 
@@ -65,9 +80,20 @@ def check_devices(config: Config, devices: int) -> None:
 
 
 def plan(
-    cells: list[Cell], grid: str, out: Path, data_dir: str | None
+    cells: list[Cell],
+    grid: str,
+    out: Path,
+    data_dir: str | None,
+    start: Start | None = None,
 ) -> tuple[list[Cell], list[Run], int]:
     """What is to be done for the cells of a grid.
+
+    Args:
+      cells: of the grid.
+      grid: its name.
+      out: output folder.
+      data_dir: as on the command line.
+      start: the saved model that all runs start from.
 
     Returns:
       the cells with their configs prepared; the runs with something missing; the
@@ -76,19 +102,19 @@ def plan(
     for cell in cells:  # what needs no data is refused before any is read
         check_config(cell.config)
     prepared = [
-        cell._replace(config=prepared_run(cell.config, data_dir).config)
+        cell._replace(config=prepared_run(cell.config, data_dir, start).config)
         for cell in cells
     ]
     wanted: dict[str, dict[float, Cell]] = {}
     for cell in prepared:
-        digest = ratings_of(cell.config.dataset, data_dir).digest
-        identity = run_id(cell.config, digest)
+        digest = digest_of(cell.config, data_dir)
+        identity, _ = locate(cell, grid, out, digest, start)
         wanted.setdefault(identity, {})[cell.config.prior] = cell
     runs = []
     for by_prior in wanted.values():
         cell = next(iter(by_prior.values()))
-        digest = ratings_of(cell.config.dataset, data_dir).digest
-        folder = locate(cell, grid, out, digest)[1]
+        digest = digest_of(cell.config, data_dir)
+        folder = locate(cell, grid, out, digest, start)[1]
         missing = [p for p, s in by_prior.items() if not is_done(s.config, folder)]
         if missing:
             # metrics.json marks the run as finished: without it, prior 0 is due too.
@@ -96,7 +122,8 @@ def plan(
             priors = tuple(dict.fromkeys([*due, *missing]))
             base = dataclasses.replace(cell.config, prior=0.0)
             arms = {prior: cell.arm for prior, cell in by_prior.items()}
-            runs.append(Run(base, priors, folder, label(cell), arms=arms))
+            name = label(cell)
+            runs.append(Run(base, priors, folder, name, arms=arms, start=start))
     return prepared, runs, len(wanted)
 
 

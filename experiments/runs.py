@@ -10,7 +10,7 @@ import numpy as np
 
 from experiments.environment import environment
 from experiments.folders import serving_folder
-from experiments.inputs import prepared_run, ratings_of
+from experiments.inputs import digest_of, prepared_run
 from experiments.lists import write_lists
 from experiments.plan import Run
 from research.baselines import BASELINES, option_values
@@ -20,7 +20,9 @@ from research.evaluate.top_k import Scorer, dot_product, rank_scores, seen_items
 from research.files import read_arrays, write_arrays, write_csv, write_json
 from research.positives import POSITIVES, log_share
 from research.prepare import Prepared, is_towers
-from research.report.records import pack
+from research.report.records import RESULTS_VERSION, pack
+from research.saved.files import save_model
+from research.saved.model import saved_model
 from research.train.loop import NotFinite, Trained, train_together
 from research.types import Record
 
@@ -87,10 +89,10 @@ def execute(
       A short line on the result, or on why the run failed (also in failed.json).
     """
     config, folder = run.config, run.folder
-    prepared = prepared_run(config, data_dir)
-    digest = ratings_of(config.dataset, data_dir).digest
+    prepared = prepared_run(config, data_dir, run.start)
+    digest = digest_of(config, data_dir)
     try:
-        scorer_of, seconds = _scorers(prepared, folder, progress, run.devices, done)
+        scorer_of, seconds = _scorers(run, prepared, digest, progress, done)
     except NotFinite as error:
         write_json(folder / "failed.json", {"reason": str(error)})
         return f"failed: {error}"
@@ -107,6 +109,8 @@ def execute(
         about = {"arm": run.arms.get(prior, ""), **dataclasses.asdict(served)}
         write_json(where / "config.json", about)
         about = {**environment(digest, place), "devices": run.devices, **seconds}
+        if run.start is not None:
+            about["started_from"] = run.start.digest
         write_json(where / "env.json", about)
         numbers = summary(record)
         line = f"R@{CUTOFF} {numbers['recall'][CUTOFF]:.4f}"
@@ -116,30 +120,32 @@ def execute(
 
 
 def _scorers(
-    run: Prepared,
-    folder: Path,
+    run: Run,
+    prepared: Prepared,
+    digest: str,
     progress: Progress,
-    devices: int,
     done: Trained | NotFinite | None,
 ) -> tuple[Callable[[float], Scorer], dict[str, float]]:
     """prior -> scorer; seconds. Trains if it must."""
-    config = run.config
+    config, folder = prepared.config, run.folder
     if not is_towers(config):
-        scorer = baseline(run)
+        scorer = baseline(prepared)
         return lambda prior: scorer, {}
     vectors = folder / "vectors.npz"
-    if vectors.is_file():
+    if vectors.is_file() and run.save is None:
         arrays = read_arrays(vectors)
-        return lambda prior: _serve_stored(run, prior, arrays), {}
+        return lambda prior: _serve_stored(prepared, prior, arrays), {}
 
     def on_epoch(number: int, epoch: int, row: dict[str, float]) -> None:
         progress(f"epoch {epoch}/{config.epochs} loss {row['loss']:.3f}")
 
     if done is None:
-        validate = _validation(run) if config.evaluate_every else None
-        (done,) = train_together([run], on_epoch, validate, devices)
+        validate = validation(prepared) if config.evaluate_every else None
+        (done,) = train_together([prepared], on_epoch, validate, run.devices)
     if isinstance(done, NotFinite):
         raise done
+    if run.save is not None:
+        _save(run, prepared, done, digest, run.save)
     # The vectors mark the training as done, so they are written last.
     write_csv(folder / "history.csv", done.history)
     arrays = {
@@ -149,7 +155,22 @@ def _scorers(
     }
     write_arrays(vectors, arrays)
     seconds = {"compile_seconds": done.compile_seconds, "run_seconds": done.seconds}
-    return lambda prior: _serve_stored(run, prior, arrays), seconds
+    return lambda prior: _serve_stored(prepared, prior, arrays), seconds
+
+
+def _save(
+    run: Run, prepared: Prepared, done: Trained, digest: str, folder: Path
+) -> None:
+    """Saves the run's model, with the popularity prior that is asked for."""
+    about = {
+        "dataset": run.config.dataset,
+        "data_digest": digest,
+        "run": run.folder.name,
+        "results_version": RESULTS_VERSION,
+    }
+    model = saved_model(prepared, done, about)
+    config = dataclasses.replace(model.config, prior=max(run.priors, key=abs))
+    save_model(dataclasses.replace(model, config=config), folder)
 
 
 def _serve_stored(
@@ -160,9 +181,11 @@ def _serve_stored(
     return serve(run, arrays["users"], arrays["items"], temperature, prior)
 
 
-def _validation(
+def validation(
     run: Prepared,
 ) -> Callable[[np.ndarray, np.ndarray], dict[str, float]]:
+    """Metrics of vectors at cut-off 20, for runs that are watched while they train."""
+
     def validate(users: np.ndarray, items: np.ndarray) -> dict[str, float]:
         numbers = summary(score(run, serve(run, users, items)))
         shown = ("ndcg", "recall", "coverage")

@@ -23,12 +23,25 @@ from experiments.folders import (
 )
 from experiments.grid import Cell
 from experiments.index import write_index
-from experiments.inputs import fold_of, ratings_of
+from experiments.inputs import (
+    AUTO,
+    Start,
+    chosen_split,
+    digest_of,
+    fold_of,
+    prepared_run,
+    start_of,
+)
 from experiments.plan import Run, check_devices, label, locate, plan
+from experiments.show import show
 from research.config import Config
+from research.data import check_dataset, is_own
 from research.evaluate.metrics import CUTOFF
 from research.files import read_json
 from research.prepare import check_config, is_towers
+from research.saved.files import holds, load_model
+from research.saved.model import check_saveable
+from research.splits import SplitRules
 from research.types import InputError
 
 
@@ -47,6 +60,14 @@ class Train:
     """Output folder."""
     export: Path | None = None
     """Folder to write the user and item vectors to, with the data set's own ids."""
+    save: Path | None = None
+    """Folder to save the model to: parameters, config, ids and log q (docs/models.md).
+    """
+    start_from: Path | None = None
+    """Folder of a saved model to go on from; its config is the flags' default. Users
+    and items that it knows keep their rows, new ones get fresh rows."""
+    show: bool = False
+    """Print what the run would be: config, shapes, sizes, time. Nothing is trained."""
     devices: int = 1
     """Devices that share each batch. They make no other run: its numbers agree with
     those of one device to a hundred thousandth."""
@@ -60,29 +81,42 @@ class Train:
 
     @classmethod
     def from_words(cls, words: list[str]) -> "tuple[Train, list[str]]":
-        """The defaults of the flags, which --arm NAME changes, and the other words."""
+        """The defaults of the flags, which --arm NAME changes, and the other words.
+
+        --start-from DIR changes them too: they are the config of the model there.
+        """
         config, words = _take_arm(words)
         values = {f.name: getattr(config, f.name) for f in dataclasses.fields(Config)}
+        if not any(word.split("=")[0] == "--split" for word in words):
+            dataset = _value_of("--dataset", words) or config.dataset
+            values["split"] = AUTO if is_own(dataset) else config.split
         return cls(FlagConfig(**values)), words
 
     def __call__(self) -> int:
         """Trains, evaluates and prints the metrics at 20."""
-        config = plain(self.config)
+        config = self._split_chosen()
         check_config(config)
         place = Place(self.processes, self.process_id, self.coordinator)
         check_place(place)
         if self.export is not None:
             check_export(config, self.export)
+        if self.save is not None:
+            check_writable(self.save, "model")
         out = checked(self.out)
+        start = start_of(self.start_from)
         cell = Cell("train", {}, config.seed, config)
-        (cell,), runs, total = plan([cell], "train", out, self.data_dir)
-        digest = ratings_of(cell.config.dataset, self.data_dir).digest
-        identity, where = locate(cell, "train", out, digest)
-        left = bool(runs) and not (where / "vectors.npz").is_file()
+        if self.show:
+            return show([cell], "train", out, self.data_dir, start)
+        (cell,), runs, total = plan([cell], "train", out, self.data_dir, start)
+        digest = digest_of(cell.config, self.data_dir)
+        identity, where = locate(cell, "train", out, digest, start)
+        runs = self._with_saving(runs, cell, where, start)
+        stored = (where / "vectors.npz").is_file() and self.save is None
+        left = bool(runs) and not stored
         with self._devices(place, cell, identity, left) as devices:
             check_devices(cell.config, devices)
             if place.process_id:
-                return self._follow(cell, devices)
+                return self._follow(cell, devices, start)
             runs = [run._replace(devices=devices) for run in runs]
             writable(out)
             from experiments.finish import announce, finish
@@ -98,7 +132,35 @@ class Train:
             held = fold_of(cell.config, self.data_dir)
             written = export(cell.config, held, where, digest, self.export)
             print(*(f"wrote {name}" for name in written), sep="\n")
+        if not failed and self.save is not None:
+            print(f"model in {self.save}")
         return FAILED if failed else FINISHED
+
+    def _with_saving(
+        self, runs: list[Run], cell: Cell, where: Path, start: Start | None
+    ) -> list[Run]:
+        """The runs to do with the model to save: a finished run is trained again."""
+        if self.save is None or holds(self.save, where.name):
+            return runs
+        check_saveable(prepared_run(cell.config, self.data_dir, start))
+        if not runs:
+            base = dataclasses.replace(cell.config, prior=0.0)
+            priors = tuple(dict.fromkeys((0.0, cell.config.prior)))
+            arms = {cell.config.prior: cell.arm}
+            runs = [Run(base, priors, where, label(cell), arms=arms, start=start)]
+        return [run._replace(save=self.save) for run in runs]
+
+    def _split_chosen(self) -> Config:
+        """The config with a split in place of auto."""
+        config = plain(self.config)
+        check_dataset(config.dataset)
+        if config.split == AUTO:  # what needs no data is refused before any is read
+            alone = {name: getattr(Config, name) for name in SplitRules._fields}
+            check_config(dataclasses.replace(config, split=Config.split, **alone))
+        split = chosen_split(
+            config.split, config.dataset, self.data_dir, config.columns
+        )
+        return dataclasses.replace(config, split=split)
 
     @contextlib.contextmanager
     def _devices(
@@ -124,7 +186,7 @@ class Train:
         with join(place, common, left) as go:
             yield jax.device_count() if go else 1
 
-    def _follow(self, cell: Cell, devices: int) -> int:
+    def _follow(self, cell: Cell, devices: int, start: Start | None) -> int:
         """Trains as process 0 does; what is written goes with the folder."""
         if devices == 1:
             print("process 0 has nothing left to train")
@@ -133,7 +195,8 @@ class Train:
 
         with tempfile.TemporaryDirectory() as scratch:
             name = f"process {self.process_id}: {label(cell)}"
-            run = Run(cell.config, (0.0,), Path(scratch), name, devices)
+            folder = Path(scratch)
+            run = Run(cell.config, (0.0,), folder, name, devices, start=start)
             return FAILED if finish([run], self.data_dir, jobs=1) else FINISHED
 
 
@@ -147,12 +210,25 @@ def _print_metrics(folder: Path) -> None:
 def _take_arm(words: list[str]) -> tuple[Config, list[str]]:
     """train --arm NAME starts from a named arm: its values are the flags' defaults."""
     words = [part for word in words for part in _split_arm(word)]
+    model = _value_of("--start-from", words)
     if "--arm" not in words:
-        return Config(), words
+        return load_model(model).config if model else Config(), words
+    if model:
+        raise InputError("--arm with --start-from: the model has a config of its own")
     at = words.index("--arm")
     if at + 1 == len(words) or words[at + 1].startswith("--"):
         raise InputError("--arm needs the name of an arm")
     return arm(words[at + 1]), words[:at] + words[at + 2 :]
+
+
+def _value_of(flag: str, words: list[str]) -> str | None:
+    """The word behind a flag, or behind its equals sign."""
+    for word, after in zip(words, [*words, None][1:], strict=True):
+        if word == flag:
+            return after
+        if word.startswith(f"{flag}="):
+            return word.removeprefix(f"{flag}=")
+    return None
 
 
 def _split_arm(word: str) -> list[str]:

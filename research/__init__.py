@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from research.losses import LOSSES, Loss
     from research.negatives import SOURCES, SourceEntry
     from research.prepare import Prepared, prepare
+    from research.saved.files import load_model
     from research.temperature import TEMPERATURES
     from research.towers import ENCODERS
     from research.train.loop import Trained, train
@@ -39,6 +40,7 @@ __all__ = [
     "catalogue",
     "fold",
     "load",
+    "load_model",
     "prepare",
     "set_xla_flags",
     "train",
@@ -55,6 +57,7 @@ _HOMES = {
     "research.prepare": ("Prepared", "prepare"),
     "research.temperature": ("TEMPERATURES",),
     "research.towers": ("ENCODERS",),
+    "research.saved.files": ("load_model",),
     "research.train.loop": ("Trained", "train"),
     "research.types": ("InputError",),
 }

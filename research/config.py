@@ -12,6 +12,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from research.data.names import name_of
 from research.fields import (
     CorrectionFields,
     DataFields,
@@ -24,7 +25,7 @@ from research.fields import (
     TowerFields,
     TrainFields,
 )
-from research.marks import HOST, HYPER, SERVING, SWEPT, Role, marked
+from research.marks import HOST, HYPER, LATER, SERVING, SWEPT, Role, marked
 from research.types import InputError, choose
 
 GROUPS = (
@@ -102,10 +103,15 @@ def _without(config: Config, *roles: Role) -> Config:
 
 
 def training_fields(config: Config) -> dict[str, object]:
-    """The fields that decide what is trained: all but the serving ones."""
-    fields = dataclasses.asdict(config)
+    """The fields that decide what is trained: all but the serving ones.
+
+    A field that came later counts where it isn't at its default, so that the runs from
+    before it keep their ids. A data set of one's own goes by its name alone.
+    """
+    fields = dataclasses.asdict(config) | {"dataset": name_of(config.dataset)}
     serving = marked(Config, SERVING)
-    return {name: fields[name] for name in fields if name not in serving}
+    unset = [n for n in marked(Config, LATER) if fields[n] == getattr(REFERENCE, n)]
+    return {name: fields[name] for name in fields if name not in (*serving, *unset)}
 
 
 def named_values(

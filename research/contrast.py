@@ -36,9 +36,10 @@ class Contrast(NamedTuple):
 
     @property
     def id(self) -> str:
-        """Its name in tables and in links to them."""
-        first = cell_name(self.arm, self.at)
-        second = cell_name(self.against, self.against_at or {})
+        """Its name in tables and in links; of the other arm, what differs."""
+        others = (self.against_at or {}).items()
+        other = {field: v for field, v in others if self.at.get(field) != v}
+        first, second = cell_name(self.arm, self.at), cell_name(self.against, other)
         return slug(f"{first} vs {second} {self.metric} {self.k}")
 
 

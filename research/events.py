@@ -1,4 +1,4 @@
-"""Events, the positive ratings in order of time, and their splits into phases.
+"""Events, the positive ratings in order of time, and the phases of a split.
 
 MovieLens users rate many films within one second, and ids correlate with popularity,
 so ties in time and the index of an item are settled by a fixed hash of the raw ids:
@@ -6,9 +6,12 @@ never by the id itself nor by the order of a file.
 """
 
 import numpy as np
+from jaxtyping import Bool, Int
+from numpy import ndarray
 
-from research.registry import Registry
 from research.rng import INDEX_SALT, pair_hash
+from research.sorting import stable_argsort
+from research.splits import RULES, SPLITS, TEST, TRAIN, VALIDATION, SplitRules
 from research.types import Events, Fold, InputError, Rated, Ratings, check
 
 LIBRARIES = ("clicked", "all")
@@ -20,55 +23,82 @@ def catalogue(
     tie_salt: int = 0,
     library: str = "clicked",
     with_rated: bool = False,
+    core: int = 0,
 ) -> Events:
     """Events of the positives: users and items numbered anew, sorted by user and time.
 
     Args:
       ratings: the data set.
-      threshold: a rating at or above it is a positive.
+      threshold: a rating at or above it is a positive; without ratings every row is.
       tie_salt: salt of the hash that breaks ties in time.
       library: "clicked", the items with at least one positive in the data set;
         "all", every item of the item table (never-clicked ones are candidates too).
       with_rated: whether ratings below the threshold are returned too, for profiles.
+      core: users and items with fewer positives are left out, until none is.
 
     Returns:
       Events; ``order`` is the position in time over all events, ties broken.
 
     Raises:
-      InputError: no rating reaches the threshold, or the library is unknown.
+      InputError: no rating reaches the threshold, none is left by core, or the
+        library is unknown.
     """
     if library not in LIBRARIES:
         raise InputError(f"unknown library '{library}': choose clicked or all")
     positive = ratings.rating >= threshold
+    if not ratings.rated:
+        positive = np.ones(len(ratings.user), bool)
     if not positive.any():
         raise InputError(
             f"{ratings.name}: no rating is at or above the threshold {threshold:g}"
         )
-    n_users, n_items = len(ratings.users.id), len(ratings.items.id)
-    user_rows = np.unique(ratings.user[positive])
-    item_rows = np.arange(n_items, dtype=np.int64)
+    if core > 1:
+        positive = _core(ratings, positive, core)
+    user_rows = np.flatnonzero(np.bincount(ratings.user[positive]))
+    item_rows = np.arange(len(ratings.items.id), dtype=np.int64)
     if library == "clicked":
-        item_rows = np.unique(ratings.item[positive])
-    raw_item = ratings.items.id[item_rows].astype(np.int64)
-    by_hash = np.argsort(
-        pair_hash(np.zeros_like(raw_item), raw_item, INDEX_SALT), kind="stable"
-    )
-    item_rows = item_rows[by_hash]
-    user = _rank_of(user_rows, n_users)[ratings.user]
-    item = _rank_of(item_rows, n_items)[ratings.item]
-    rows, order = _by_time(ratings, user, positive, tie_salt)
+        item_rows = np.flatnonzero(np.bincount(ratings.item[positive]))
+    item_rows = _by_hash(ratings, item_rows)
+    user = _rank_of(user_rows, len(ratings.users.id))[ratings.user]
+    item = _rank_of(item_rows, len(ratings.items.id))[ratings.item]
+    rows, order = by_time(ratings, user, positive, tie_salt)
     rated = None
     if with_rated and not positive.all():  # else every rate of positives is 1
-        at, _ = _by_time(ratings, user, (user >= 0) & (item >= 0), tie_salt)
-        rated = Rated(*_columns(ratings, user, item, at), positive=positive[at])
+        at, _ = by_time(ratings, user, (user >= 0) & (item >= 0), tie_salt)
+        part = None if ratings.part is None else ratings.part[at]
+        rated = Rated(*_columns(ratings, user, item, at), positive[at], part)
     return Events(
         *_columns(ratings, user, item, rows),
         order=order,
-        offsets=_offsets(user[rows], len(user_rows)),
+        offsets=offsets_of(user[rows], len(user_rows)),
         users=ratings.users.take(user_rows),
         items=ratings.items.take(item_rows),
         rated=rated,
+        timed=ratings.timed,
+        part=None if ratings.part is None else ratings.part[rows],
     )
+
+
+def _core(
+    ratings: Ratings, positive: Bool[ndarray, " n"], core: int
+) -> Bool[ndarray, " n"]:
+    """The positives among users and items that have at least ``core`` of them each."""
+    n_before = -1
+    while (n := int(positive.sum())) != n_before:
+        n_before = n
+        for rows in (ratings.user, ratings.item):
+            counts = np.bincount(rows[positive], minlength=int(rows.max()) + 1)
+            positive = positive & (counts >= core)[rows]
+    if not n:
+        raise InputError(f"{ratings.name}: core {core} leaves no positive")
+    return positive
+
+
+def _by_hash(ratings: Ratings, item_rows: np.ndarray) -> np.ndarray:
+    """Rows of the item table in the order of the catalogue's index."""
+    raw_item = ratings.items.id[item_rows].astype(np.int64)
+    code = pair_hash(np.zeros_like(raw_item), raw_item, INDEX_SALT)
+    return item_rows[np.argsort(code, kind="stable")]
 
 
 def _rank_of(rows: np.ndarray, n: int) -> np.ndarray:
@@ -78,20 +108,26 @@ def _rank_of(rows: np.ndarray, n: int) -> np.ndarray:
     return place
 
 
-def _by_time(
+def by_time(
     ratings: Ratings, user: np.ndarray, selected: np.ndarray, salt: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Rows of the selected ratings by user and time, and the position in time of each.
 
     Ties in time are broken by the hash of the raw ids.
+
+    Args:
+      ratings: with the tables of raw ids.
+      user: what the rows are sorted by first, [n].
+      selected: which ratings, [n].
+      salt: of the hash.
     """
     at = np.flatnonzero(selected)
     raw_user = ratings.users.id[ratings.user[at]].astype(np.int64)
     raw_item = ratings.items.id[ratings.item[at]].astype(np.int64)
     order = np.empty(len(at), np.int64)
     code = pair_hash(raw_user, raw_item, salt)
-    order[np.lexsort((code, ratings.timestamp[at]))] = np.arange(len(at))
-    by_user = np.lexsort((order, user[at]))
+    order[stable_argsort(ratings.timestamp[at], code)] = np.arange(len(at))
+    by_user = np.argsort(user[at].astype(np.int64) << 32 | order)
     return at[by_user], order[by_user]
 
 
@@ -112,60 +148,49 @@ def take_events(events: Events, keep: np.ndarray) -> Events:
         rating=events.rating[keep],
         timestamp=events.timestamp[keep],
         order=events.order[keep],
-        offsets=_offsets(user, events.n_users),
+        offsets=offsets_of(user, events.n_users),
+        part=None if events.part is None else events.part[keep],
     )
 
 
-def _offsets(user: np.ndarray, n_users: int) -> np.ndarray:
+def offsets_of(user: np.ndarray, n_users: int) -> np.ndarray:
+    """Where each user's rows begin, and where the last one's end, [u + 1]."""
     return np.concatenate(([0], np.cumsum(np.bincount(user, minlength=n_users))))
 
 
-TRAIN, VALIDATION, TEST = 0, 1, 2
-FIT_ON = ("train", "train+validation")
-
-
-def last(events: Events) -> np.ndarray:
-    """Each user's last positive tests, the one before validates, the rest trains."""
-    from_end = events.offsets[events.user + 1] - 1 - np.arange(len(events.user))
-    return np.select([from_end == 0, from_end == 1], [TEST, VALIDATION], TRAIN)
-
-
-def ratio(events: Events) -> np.ndarray:
-    """Event k of a user's n (from 1) trains if 10k <= 8n, validates if 10k <= 9n."""
-    k = np.arange(len(events.user)) - events.offsets[events.user] + 1
-    return _cut(k, np.diff(events.offsets)[events.user])
-
-
-def time(events: Events) -> np.ndarray:
-    """The cuts of ``ratio`` over all events in the order of time."""
-    return _cut(events.order + 1, np.full(len(events.user), len(events.user)))
-
-
-def _cut(k: np.ndarray, n: np.ndarray) -> np.ndarray:
-    return np.select([10 * k <= 8 * n, 10 * k <= 9 * n], [TRAIN, VALIDATION], TEST)
-
-
-SPLITS = Registry("split", {"last": last, "ratio": ratio, "time": time})
+# The last part that is fitted in each phase, and the last that lists leave out.
+FIT_ON = {"train": TRAIN, "train+validation": VALIDATION, "train-only": TRAIN}
 
 
 def fold(
-    events: Events, split: str = "ratio", fit_on: str = "train+validation"
+    events: Events,
+    split: str = "ratio",
+    fit_on: str = "train+validation",
+    rules: SplitRules = RULES,
 ) -> Fold:
     """One phase of the events cut by a split.
 
     Args:
       events: all positives.
       split: a name in SPLITS.
-      fit_on: "train" (judged on validation) or "train+validation" (judged on test).
+      fit_on: "train" (judged on validation), "train+validation" or "train-only" (both
+        judged on test).
+      rules: of the split, and of what lists leave out.
 
     Raises:
       InputError: a name is unknown, or a part of the phase is empty.
     """
     if fit_on not in FIT_ON:
         raise InputError(f"unknown fit_on '{fit_on}': choose {' or '.join(FIT_ON)}")
-    part = SPLITS.choose(split)(events)
+    part = SPLITS.choose(split)(events, rules)
     judged_by = VALIDATION if fit_on == "train" else TEST
-    fitted = _cut_rated(take_events(events, part < judged_by))
+    if judged_by == VALIDATION and split == "given" and not (part == VALIDATION).any():
+        raise InputError(
+            "fit_on train with split given: the data has no validation part; "
+            "--validation-share 0.1 takes a tenth of each user's train part"
+        )
+    last = FIT_ON[fit_on]
+    fitted = _cut_rated(take_events(events, part <= last), part <= last, last)
     held = take_events(events, part == judged_by)
     evaluated = np.flatnonzero(
         (np.diff(fitted.offsets) > 0) & (np.diff(held.offsets) > 0)
@@ -174,18 +199,56 @@ def fold(
         raise InputError(
             f"split '{split}' leaves no user with both a fitted and a held-out positive"
         )
-    return check(Fold(fitted, held.user, held.item, evaluated, held.timestamp))
+    removed = None
+    if FIT_ON.get(rules.left_out, last) != last:
+        left_out = take_events(events, part <= FIT_ON[rules.left_out])
+        removed = items_of(left_out, evaluated)
+    return check(Fold(fitted, held.user, held.item, evaluated, held.timestamp, removed))
 
 
-def _cut_rated(fitted: Events) -> Events:
-    """The fitted events with all ratings up to each user's last fitted positive.
+def items_of(
+    events: Events, users: Int[ndarray, " v"]
+) -> tuple[Int[ndarray, " v1"], Int[ndarray, " s"]]:
+    """The items of some users' events.
 
-    What a user rated after it is as late as what is held out.
+    Returns:
+      offsets [v + 1] and items [s]; the v-th user has items[offsets[v]:offsets[v + 1]].
+    """
+    starts = events.offsets[users]
+    counts = events.offsets[users + 1] - starts
+    offsets = np.concatenate(([0], np.cumsum(counts)))
+    within = np.arange(offsets[-1]) - np.repeat(offsets[:-1], counts)
+    return offsets, events.item[np.repeat(starts, counts) + within]
+
+
+def _cut_rated(fitted: Events, is_fitted: Bool[ndarray, " e"], last: int) -> Events:
+    """The fitted events, with what else was rated by the time of the last of them.
+
+    What a user rated after the last fitted positive is as late as what is held out, and
+    what the data's own split holds out isn't known either.
+
+    Args:
+      fitted: the fitted events, with all ratings.
+      is_fitted: which of all positives they are.
+      last: the last of the fitted parts.
     """
     if fitted.rated is None:
         return fitted
     rated = fitted.rated
-    before = np.cumsum(rated.positive) - rated.positive
-    first = np.searchsorted(rated.user, rated.user, side="left")
-    early = before - before[first] < np.diff(fitted.offsets)[rated.user]
-    return fitted._replace(rated=Rated(*(column[early] for column in rated)))
+    known = np.zeros(len(rated.user), bool)
+    known[np.flatnonzero(rated.positive)[is_fitted]] = True
+    last_known = np.full(fitted.n_users, -1)
+    last_known[rated.user[known]] = np.flatnonzero(known)  # ascending: the last stays
+    early = np.arange(len(known)) <= last_known[rated.user]
+    if rated.part is not None:
+        early &= rated.part <= last
+    keep = np.where(rated.positive, known, early)
+    kept = rated._replace(
+        user=rated.user[keep],
+        item=rated.item[keep],
+        rating=rated.rating[keep],
+        timestamp=rated.timestamp[keep],
+        positive=rated.positive[keep],
+        part=None if rated.part is None else rated.part[keep],
+    )
+    return fitted._replace(rated=kept)

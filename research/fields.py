@@ -12,6 +12,7 @@ from typing import Annotated
 from research.marks import (
     HOST,
     HYPER,
+    LATER,
     SERVING,
     SWEPT,
     Choice,
@@ -44,15 +45,34 @@ class DataFields(Group):
     """Which data, which part of it is fitted, and what counts as a pair."""
 
     dataset: Annotated[str, HOST] = "ml-100k"
-    """Data set: ml-100k, ml-1m, ml-latest-small, ml-20m, ml-25m."""
-    split: Annotated[str, HOST, Named("research.events:SPLITS")] = "ratio"
-    """Split: ratio (each user's last 10 % / 10 %), last, or time (global)."""
-    fit_on: Annotated[str, HOST, Choice("train", "train+validation")] = (
+    """Data set: ml-100k, ml-1m, ml-latest-small, ml-20m, ml-25m, or the path of your
+    own file or folder (docs/own-data.md)."""
+    columns: Annotated[tuple[str, ...], HOST, LATER] = ()
+    """Names of your own data's columns, as user=NAME item=NAME; others keep theirs."""
+    core: Annotated[int, HOST, LATER, _AT_LEAST_0] = 0
+    """Users and items with fewer positives are left out, until none is (0: none)."""
+    split: Annotated[str, HOST, Named("research.splits:SPLITS")] = "ratio"
+    """Split: ratio (each user's last 10 % / 10 %), last, time (global), random (of each
+    user), or given (the data's own column part)."""
+    split_seed: Annotated[int, HOST, LATER, _AT_LEAST_0] = 0
+    """Seed of the split random, and of validation_share."""
+    split_rule: Annotated[str, HOST, LATER, Choice("ratio", "recbole")] = "ratio"
+    """Sizes of the parts of the split random: as ratio's, or recbole (int(n / 10) to
+    validation and to test, the remainder to train)."""
+    validation_share: Annotated[float, HOST, LATER, Range(0.0, 1.0, "high")] = 0.0
+    """Share of each user's train part, at least one positive, that becomes validation
+    where the split given has none (0: it stays without)."""
+    fit_on: Annotated[str, HOST, Choice("train", "train+validation", "train-only")] = (
         "train+validation"
     )
-    """Phase: train (judged on validation) or train+validation (judged on test)."""
+    """Phase: train (judged on validation), train+validation (judged on test) or
+    train-only (judged on test, the validation part not used)."""
+    left_out: Annotated[
+        str, HOST, LATER, Choice("fitted", "train", "train+validation")
+    ] = "fitted"
+    """What lists leave out of a user's positives: the fitted ones, or these parts."""
     threshold: Annotated[float, HOST] = 4.0
-    """A rating at or above it is a positive."""
+    """A rating at or above it is a positive; without ratings every row is one."""
     tie_salt: Annotated[int, HOST, _AT_LEAST_0] = 0
     """Salt of the hash that breaks ties in time."""
     library: Annotated[str, HOST, Choice("clicked", "all")] = "clicked"
@@ -63,6 +83,26 @@ class DataFields(Group):
     """Hours without a click that end a session, where positives are item-item."""
     halves: Annotated[str, Choice("time", "random")] = "time"
     """How a history is cut in two, where positives are user-user: time or random."""
+
+    def check(self) -> None:
+        """As every group; a split has no use for what another one is set by."""
+        super().check()
+        seeded = self.split == "random" or self.validation_share > 0
+        for name, needed, used in (
+            ("split_rule", "split random", self.split == "random"),
+            ("split_seed", "split random or validation_share", seeded),
+            ("validation_share", "split given", self.split == "given"),
+        ):
+            if not used and getattr(self, name) != getattr(DataFields, name):
+                raise InputError(
+                    f"{name} is {getattr(self, name)}: only {needed} uses it, "
+                    f"the split is {self.split}"
+                )
+        if self.fit_on == "train" and self.left_out == "train+validation":
+            raise InputError(
+                "left_out train+validation with fit_on train: what lists are judged by "
+                "would be left out of them"
+            )
 
 
 @dataclass(frozen=True)
@@ -118,6 +158,11 @@ class TowerFields(Group):
     """Widths of the hidden layers of the item tower."""
     output: Annotated[str, Choice("cosine", "dot")] = "cosine"
     """Tower output: cosine (L2-normalised) or dot (as it comes)."""
+    layers: Annotated[str, LATER, Choice("mlp", "none")] = "mlp"
+    """Layers of the towers: mlp (hidden ones, then a linear one), or none: a vector is
+    the id's own row, which is matrix factorisation."""
+    table_scale: Annotated[float, HOST, LATER, _AT_LEAST_0] = 0.05
+    """Standard deviation of the tables' initial values (0: Xavier's, by their size)."""
     dropout: Annotated[float, SWEPT, Range(0.0, 1.0, "high")] = 0.2
     """Share of the user tower's input that is dropped in training."""
 
@@ -261,7 +306,8 @@ class TrainFields(Group):
     table_rate: Annotated[float, SWEPT, _ABOVE_0] = 1.0
     """Step size of the embedding tables, as a multiple of learning_rate."""
     weight_decay: Annotated[float, SWEPT, _AT_LEAST_0] = 1e-5
-    """Decoupled weight decay; row-sparse, of the rows that a step touched."""
+    """Weight decay: decoupled, or an L2 term of the gradient with adam-l2; row-sparse,
+    of the rows that a step touched."""
     evaluate_every: Annotated[int, HOST, _AT_LEAST_0] = 0
     """Epochs between validations when fitting on train (0: at the end only)."""
     seed: Annotated[int, HOST, _AT_LEAST_0] = 0

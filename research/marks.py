@@ -22,6 +22,7 @@ SWEPT = Role("swept")  # an argument of the compiled epoch: no compilation of it
 HYPER = Role("hyper")  # the loss's own values, which are swept by their names
 SERVING = Role("serving")  # only re-scores finished vectors
 HOST = Role("host")  # decides data, order or length; no compiled epoch depends on it
+LATER = Role("later")  # came after committed runs: at its default no part of their ids
 
 
 @dataclass(frozen=True)

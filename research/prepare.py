@@ -5,6 +5,7 @@ before anything heavy is imported; the parts that need JAX are made when first r
 """
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -13,11 +14,20 @@ import numpy as np
 
 from research.baselines import BASELINES, option_values
 from research.config import Config
-from research.features import CLICK_TIMES, PER_WINDOW, resolve_sides
+from research.features import (
+    CLICK_TIMES,
+    PER_WINDOW,
+    STATIC,
+    registered_features,
+    resolve_sides,
+)
 from research.features.content import stamped
 from research.features.search import resolve_search
+from research.fields import DataFields
 from research.losses import check_loss
-from research.negatives import Size, check_negatives, make_sources
+from research.marks import LATER, marked
+from research.negatives import Size, make_sources
+from research.negatives.checks import check_negatives
 from research.positives import (
     POSITIVES,
     Positives,
@@ -26,12 +36,12 @@ from research.positives import (
 )
 from research.positives.tasks import RetrievalTask, retrieval_task
 from research.temperature import check_temperature
-from research.towers import ENCODERS, check_encoder, uses_history
+from research.towers import ENCODERS, check_encoder, check_layers, uses_history
 from research.types import Fold, InputError, choose
 
 if TYPE_CHECKING:
     from research.negatives.source import Source
-    from research.train.model import Model
+    from research.train.model import Model, Params
     from research.train.world import World
 
 TOWERS = "two-tower"  # the model that is trained here; every other is a baseline
@@ -47,12 +57,15 @@ class Prepared:
       fold: the phase that it fits and is judged by.
       task: what is retrieved for whom (research/positives/tasks.py).
       positives: the pairs of the training part; None for a baseline.
+      initial: from freshly drawn parameters to those that training starts from; the
+        drawn ones unless a run goes on from a saved model (research/saved/start.py).
     """
 
     config: Config
     fold: Fold
     task: RetrievalTask
     positives: Positives | None
+    initial: "Callable[[Params], Params]" = lambda drawn: drawn
 
     @cached_property
     def model(self) -> "Model":
@@ -96,6 +109,7 @@ def check_config(config: Config) -> None:
     choose(config.model, {TOWERS: None, **BASELINES}, "model")
     check_loss(config)
     check_temperature(config)
+    check_layers(config)
     check_positives(config)
     check_negatives(config)
     if is_towers(config):
@@ -112,6 +126,31 @@ def check_config(config: Config) -> None:
             )
 
 
+def check_times(config: Config, timed: bool) -> None:
+    """Refuses what goes by time where the data has no timestamps.
+
+    Raises:
+      InputError: the first such field, in one line.
+    """
+    if timed:
+        return
+    sessions = config.positives == "item-item"
+    halves = config.positives == "user-user" and config.halves == "time"
+    model = not is_towers(config) and BASELINES[config.model].timed
+    reasons = {
+        f"model {config.model}": model,
+        f"encoder {config.encoder}": ENCODERS[config.encoder].ordered,
+        f"positives {config.positives} (sessions)": sessions,
+        "halves time (choose --halves random)": halves,
+        "batch_order time": config.batch_order == "time",
+    }
+    for name, feature in registered_features(config):
+        reasons[f"feature '{name}'"] = feature.gives != STATIC
+    for what, by_time in reasons.items():
+        if by_time:
+            raise InputError(f"{what} goes by time, and the data has no timestamps")
+
+
 def prepare(config: Config, fold: Fold, depth: int = 0) -> Prepared:
     """Checks a config against the registries and its data; names its features.
 
@@ -121,12 +160,13 @@ def prepare(config: Config, fold: Fold, depth: int = 0) -> Prepared:
     Args:
       config: the run; features that it leaves open are those that the data set has.
       fold: its phase (research/events.py).
-      depth: length of the longest list that will be ranked.
+      depth: how many candidates there must be, as every record has that cut-off.
 
     Raises:
       InputError: anything that can't be meant, before any training starts.
     """
     check_config(config)
+    check_times(config, fold.fitted.timed)
     task = retrieval_task(config, fold)
     candidates = task.fold.fitted.n_items
     if depth > candidates:
@@ -142,7 +182,10 @@ def prepare(config: Config, fold: Fold, depth: int = 0) -> Prepared:
             f"({len(candidate)} pairs)"
         )
     clicked = len(np.unique(candidate))
-    check_negatives(config, Size(positives.candidates, clicked, len(candidate)))
+    most = int(np.diff(positives.offsets).max())
+    size = Size(positives.candidates, clicked, len(candidate), most)
+    check_negatives(config, size)
+    check_loss(config, size.items)
     return Prepared(_with_features(config, fold), fold, task, positives)
 
 
@@ -152,7 +195,7 @@ def _baseline(config: Config, fold: Fold) -> Config:
     values = option_values(config.model, config.baseline, is_large(fold))
     kept = ("dataset", "split", "fit_on", "threshold", "tie_salt", "library", "model")
     return Config(
-        **{name: getattr(config, name) for name in kept},
+        **{name: getattr(config, name) for name in (*kept, *marked(DataFields, LATER))},
         baseline=tuple(f"{name}={value:.12g}" for name, value in values.items()),
         seed=config.seed if entry.seeded else 0,
     )

@@ -5,6 +5,7 @@ a stream moves no other, and a comparison of two arms, which share initial value
 the order of batches, is paired. Only the functions of keys need JAX.
 """
 
+import hashlib
 import zlib
 from typing import Any
 
@@ -17,6 +18,8 @@ INDEX_SALT = 0  # an item's index in the catalogue
 SESSIONS_SALT = 1  # partners within a session
 HALVES_SALT = 2  # random halves of a history
 WORDS_SALT = 2  # words of a simulated search
+RANDOM_SALT = 2**32  # and the seed: random lists, which are tested by ties in time
+SPLIT_SALT = 2**33  # a random split, plus its seed: no tie_salt, which orders history
 
 
 def root(seed: int) -> Key[Any, ""]:
@@ -65,6 +68,16 @@ def pair_hash(
     """
     pair = user.astype(np.uint64) * np.uint64(2**32) + item.astype(np.uint64)
     return splitmix64(splitmix64(np.array([salt], np.uint64)) ^ pair)
+
+
+def text_id(text: str) -> int:
+    """A number below 2^63 for an id that is text: 63 bits of BLAKE2b of its UTF-8.
+
+    >>> text_id("0005019281")
+    1779157433046781681
+    """
+    code = hashlib.blake2b(text.encode(), digest_size=8).digest()
+    return int.from_bytes(code, "little") >> 1
 
 
 def mix32(x: UInt32[Any, "*n"]) -> UInt32[Any, "*n"]:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar, get_type_hints
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt, UInt8
 from numpy import ndarray
 
 BANDS = ("head", "torso", "tail")
@@ -85,10 +85,18 @@ class Table(NamedTuple):
     """Users or items: their raw ids and, by name, the columns that the source has.
 
     Tables of a data set are sorted by id. The order of the columns is the source's.
+    Where the source's ids are text, ``text`` has them and id is a hash of each
+    (research/rng.py).
     """
 
     id: Int[ndarray, " n"]
     columns: Mapping[str, Column]
+    text: ndarray | None = None
+
+    @property
+    def names(self) -> ndarray:
+        """The ids as the source has them: text, or whole numbers."""
+        return self.id if self.text is None else self.text
 
     def take(self, rows: Int[ndarray, " t"]) -> "Table":
         """The table of these rows, in this order."""
@@ -96,7 +104,8 @@ class Table(NamedTuple):
             name: dataclasses.replace(column, values=column.values[rows])
             for name, column in self.columns.items()
         }
-        return Table(self.id[rows], columns)
+        text = None if self.text is None else self.text[rows]
+        return Table(self.id[rows], columns, text)
 
     def of_kind(self, kind: str) -> list[Column]:
         """The columns of a kind, in order."""
@@ -111,7 +120,10 @@ class Table(NamedTuple):
 class Ratings(NamedTuple):
     """A data set: ratings as columns sorted by (user, item), two tables, a digest.
 
-    user and item are rows of the tables (contiguous); timestamp is in seconds.
+    user and item are rows of the tables (contiguous); timestamp is in seconds. Without
+    times (``timed``) every timestamp is 0 and there is no order; without ratings
+    (``rated``) every row is a positive. part is TRAIN, VALIDATION or TEST, where the
+    source has its own split. notes are lines on what was read, for a person.
     """
 
     name: str
@@ -122,6 +134,10 @@ class Ratings(NamedTuple):
     users: Table
     items: Table
     digest: str
+    timed: bool = True
+    rated: bool = True
+    part: UInt8[ndarray, " n"] | None = None
+    notes: tuple[str, ...] = ()
 
 
 class Rated(NamedTuple):
@@ -135,6 +151,7 @@ class Rated(NamedTuple):
     rating: Float[ndarray, " n"]
     timestamp: Int[ndarray, " n"]
     positive: Bool[ndarray, " n"]
+    part: UInt8[ndarray, " n"] | None = None
 
 
 class Pairs(NamedTuple):
@@ -157,7 +174,8 @@ class Events(NamedTuple):
     User u has rows offsets[u]:offsets[u + 1]. user and item are catalogue indices: an
     item's is the rank of its hash, a user's the rank of its raw id. The tables are cut
     to the catalogue, in index order. rated is present where a feature needs the ratings
-    below the threshold too.
+    below the threshold too. Without times (``timed``) the order is that of a hash. part
+    is the source's own split, where it has one.
     """
 
     user: Int[ndarray, " e"]
@@ -169,6 +187,8 @@ class Events(NamedTuple):
     users: Table
     items: Table
     rated: Rated | None = None
+    timed: bool = True
+    part: UInt8[ndarray, " e"] | None = None
 
     @property
     def n_users(self) -> int:
@@ -197,7 +217,7 @@ class Fold(NamedTuple):
     held_user, held_item and held_time (seconds) are sorted by user; evaluated lists the
     users with at least one fitted and one held-out positive, ascending. removed,
     offsets [v + 1] and items, is left out of their lists instead of the fitted
-    positives (research/positives/tasks.py).
+    positives (research/positives/tasks.py, and left_out of a split's rules).
     """
 
     fitted: Events
@@ -211,10 +231,13 @@ class Fold(NamedTuple):
 class Record(NamedTuple):
     """Measurements of a run, from which all its tables and figures are made.
 
-    Held-out positives of the evaluated users are listed by user (ascending), then by
-    rank; rank counts from 0 and is capped: 100 means not among the first 100.
-    band is 0, 1, 2 for BANDS. exposure[k, i] counts the top-k lists that hold item i,
-    for the cut-offs ``ks``.
+    Held-out positives of the evaluated users are listed by user, then by item (both
+    ascending), so that the same positive has the same place in every run over the same
+    data; ``columns["item"]`` [h] is its catalogue index, as in exposure. Records of the
+    first 100 ranks list by user, then by rank, and don't name the item. rank counts
+    from 0 and is capped: ``depth`` means not among the first depth. band is 0, 1, 2 for
+    BANDS. exposure[k, i] counts the top-k lists that hold item i, for the cut-offs
+    ``ks``.
 
     ``columns`` holds by name whatever else was measured of the lists, for the metrics
     that need it (research/evaluate/metrics.py): [v] a value per user, [h] a value per
@@ -224,11 +247,12 @@ class Record(NamedTuple):
 
     ks: Int[ndarray, " k"]
     held: Int[ndarray, " v"]
-    rank: UInt8[ndarray, " h"]
+    rank: UInt[ndarray, " h"]
     band: UInt8[ndarray, " h"]
     exposure: Int[ndarray, "k i"]
     item_counts: Int[ndarray, " i"]
     columns: dict[str, ndarray]
+    depth: int = 100  # of the records that don't say it
 
 
 T = TypeVar("T")

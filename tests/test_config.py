@@ -43,6 +43,8 @@ REFUSED = {
     "history_order": ("random",),
     "search_noise": (-0.1, 1.1, math.nan),
     "search_words": (0, -1),
+    "layers": ("lin", ""),
+    "table_scale": (-0.1, math.nan),
 }
 
 
@@ -100,9 +102,11 @@ def changed(name: str) -> Config:
 
 OUTSIDE = {
     *("dataset", "split", "fit_on", "threshold", "tie_salt", "library"),
+    *("columns", "core", "split_seed", "split_rule", "validation_share", "left_out"),
     *("epochs", "evaluate_every", "seed", "hyper"),
     *("item_array", "window_days", "batch_order"),
     *("search", "search_words", "search_noise"),
+    "table_scale",
 }
 
 

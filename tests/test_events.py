@@ -127,7 +127,7 @@ def test_the_tables_are_cut_in_index_order():
             assert after.columns[name].kind == column.kind
 
 
-@pytest.mark.parametrize("split", sorted(SPLITS))
+@pytest.mark.parametrize("split", sorted(SPLITS.keys() - {"given"}))
 @pytest.mark.parametrize("seed", [0, 1])
 def test_renumbering_changes_neither_the_split_nor_popularitys_lists(split, seed):
     def told(ratings: Ratings) -> tuple[dict, dict]:

@@ -35,8 +35,8 @@ from research.evaluate.top_k import seen_items_of, top_k
 from research.logits.candidates import Block, candidate_logits
 from research.logits.reducers import WHOLE, Limits, Plan, choose_plan
 from research.losses import LOSSES
-from research.losses.square import PairVectors
-from research.negatives import Size, check_negatives, held_whole, make_sources
+from research.negatives import Size, entries_of, held_whole, make_sources
+from research.negatives.checks import check_negatives
 from research.negatives.source import Pool
 from research.prepare import prepare
 from research.temperature.kinds import Temperature
@@ -131,7 +131,7 @@ def rank_portions(request: dict[str, Any]) -> Answers:
 
     def once() -> dict[str, float]:
         clock = time.perf_counter()
-        top_k(users, items, None, *seen_items)
+        top_k(users, items, None, *seen_items, k=100)
         ranked = time.perf_counter()
         summary(score(run, scorer_of(run, users, items)))
         return {"rank": ranked - clock, "metrics": time.perf_counter() - ranked}
@@ -206,13 +206,12 @@ def _gradient(
     def mean_loss(
         query: Float[Array, "b d"], vectors: Float[Array, "b d"]
     ) -> Float[Array, ""]:
-        pair = PairVectors(query, vectors)
         blocks = (Block(source, source_state, drawn, vectors),)
         positive, negatives = candidate_logits(
-            config, *pair, blocks, batch, pool, None, hyper, temperature, plan
+            config, query, vectors, blocks, batch, pool, None, hyper, temperature, plan
         )
         traced = {**hyper, "items": jnp.float32(pool.counts.shape[0])}
-        return jnp.mean(LOSSES[config.loss](positive, negatives, traced, pair))
+        return jnp.mean(LOSSES[config.loss](positive, negatives, traced, None))
 
     return jax.jit(jax.value_and_grad(mean_loss, argnums=(0, 1)))
 
@@ -242,8 +241,8 @@ def cost_portions(request: dict[str, Any]) -> Answers:
             yield {"refused": str(error)}
             continue
         # Negatives drawn for each row make a step long.
-        per_row = ("uniform-per-row", "rank-band")
-        is_long = any(spec.partition(":")[0] in per_row for spec in config.negatives)
+        named = entries_of(config.negatives, config)
+        is_long = any(n.entry.per_row and n.entry.origin == "fresh" for n in named)
         answers = portions(config, fold, 1 if is_long else request["steps"])
         ready, *measured = itertools.islice(answers, 1 + request["repeats"])
         yield {

@@ -20,6 +20,7 @@ from rich.table import Table
 
 from experiments.engine.local import RunStatus
 from research.evaluate.metrics import CUTOFF
+from research.report.tables import swept_columns
 
 
 class Display:
@@ -71,7 +72,7 @@ def display(total: int) -> Iterator[Display]:
 
 def beside_committed(frame: pd.DataFrame, committed: pd.DataFrame) -> None:
     """Prints each arm's recall@20 beside the committed interval."""
-    keys = ["arm", *(n for n in _swept(frame) if n in committed.columns)]
+    keys = ["arm", *(n for n in swept_columns(frame) if n in committed.columns)]
     here = _recall(frame).merge(
         _recall(committed), on=keys, how="left", suffixes=("", "_committed")
     )
@@ -99,12 +100,7 @@ def _committed(row: dict[Hashable, Any]) -> tuple[str, str, str]:
 
 def _recall(frame: pd.DataFrame) -> pd.DataFrame:
     at = frame[(frame.metric == "recall") & (frame.k == CUTOFF)]
-    return at[["arm", *_swept(frame), "mean", "low", "high"]]
-
-
-def _swept(frame: pd.DataFrame) -> list[str]:
-    names = list(frame.columns)
-    return names[names.index("users") + 1 : names.index("against")]
+    return at[["arm", *swept_columns(frame), "mean", "low", "high"]]
 
 
 def _time(seconds: float) -> str:

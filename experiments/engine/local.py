@@ -81,7 +81,7 @@ def train_group(
             of = f"epoch {epoch}/{configs[0].epochs} of {len(runs)} runs at once"
             running(f"{runs[0].name} and others: {of}")
 
-    prepared = [prepared_run(config, data_dir) for config in configs]
+    prepared = [prepared_run(run.config, data_dir, run.start) for run in runs]
     return train_together(prepared, on_epoch)
 
 

@@ -14,6 +14,7 @@ from experiments.grids.losses import LOSSES, LOSSES_CHOICE
 from experiments.grids.negatives import NEGATIVES
 from experiments.grids.optimisers import OPTIMISERS
 from experiments.grids.positives import POSITIVES, POSITIVES_USERS
+from experiments.grids.recipes import RECIPES_GRID
 from experiments.grids.search import SEARCH
 from experiments.grids.ssb import SSB
 from experiments.grids.temperature import TEMPERATURE
@@ -31,7 +32,7 @@ GRIDS: Registry[Grid] = Registry(
             *(LOSSES, LOSSES_CHOICE, LEARNED_TEMPERATURE, FRONTIER),
             *(BASELINE_GRID, TOWERS_CHOICE, POSITIVES, POSITIVES_USERS),
             *(HISTORY, HISTORY_TIES, SEARCH, FEATURES, DEPTH, OPTIMISERS),
-            *(TUNING, FAIR),
+            *(TUNING, FAIR, RECIPES_GRID),
         )
     },
 )

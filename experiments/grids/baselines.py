@@ -22,14 +22,14 @@ chosen-towers whichever part is undone, and 0.180 for the reference towers.
 """
 
 from experiments.arms import CHOICE
-from experiments.grid import Grid
+from experiments.grid import Contrast, Grid
 from research.baselines import BASELINES
 
 BASELINE_GRID = Grid(
     name="baselines",
     question="Does the best two-tower model beat every baseline?",
     arms=(
-        *BASELINES,
+        *(name for name in BASELINES if name != "random"),  # the records are without
         "in-batch+logq",
         "mixed+logq",
         "full-softmax",
@@ -38,6 +38,23 @@ BASELINE_GRID = Grid(
     ),
     reference="chosen-towers",
     minutes="8",
+    contrasts=(
+        *(
+            Contrast(arm, other, metric)
+            for arm, others in (
+                ("chosen-towers", ("slim", "ials", "ease")),
+                ("full-softmax+mask", ("slim", "ials")),
+                ("in-batch+logq", ("ease", "slim")),
+            )
+            for other in others
+            for metric in ("recall", "ndcg")
+        ),
+        Contrast("chosen-towers", "in-batch+logq"),
+        Contrast("full-softmax", "ease"),
+        Contrast("full-softmax", "ease", "recall", 100),
+        Contrast("full-softmax+mask", "full-softmax"),
+        Contrast("full-softmax+mask", "full-softmax", "recall_item"),
+    ),
     arm_sweeps={"mixed+logq": ({"temperature": (0.15,)},)},
     changes={"temperature": 0.2},
     dataset_changes={"ml-1m": {"batch": 1024, "epochs": 10}},
@@ -50,5 +67,9 @@ TOWERS_CHOICE = Grid(
     reference="chosen-towers",
     seeds=1,
     minutes="4",
+    contrasts=(
+        *(Contrast(name, "chosen-towers", "ndcg") for name in tuple(CHOICE)[1:]),
+        Contrast("chosen-towers", "full-softmax+mask", "ndcg"),
+    ),
     changes={"temperature": 0.2, "fit_on": "train"},
 )

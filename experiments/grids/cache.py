@@ -20,7 +20,9 @@ published, down to 0.003 with 8,192 vectors, and 0.129 for the stopped control; 
 0.244 with the push, none of which is clear of doing without a cache.
 """
 
-from experiments.grid import Grid
+from experiments.grid import Contrast, Grid
+
+_STOPPED, _SMALL = "mixed-popularity+logq-stopped", {"draws": 1024}
 
 CACHE = Grid(
     name="cache",
@@ -39,6 +41,28 @@ CACHE = Grid(
     ),
     reference="in-batch+logq",
     minutes="20",
+    contrasts=(
+        *(
+            Contrast(f"{cache}{push}", "in-batch+logq", at={"draws": draws})
+            for cache, draws in (
+                *(("fifo-cache+logq", 1024), ("fifo-cache+logq", 8192)),
+                ("vector-cache+logq", 1024),
+            )
+            for push in ("", "+push")
+        ),
+        Contrast(_STOPPED, "in-batch+logq", at=_SMALL),
+        Contrast("fifo-cache+logq", _STOPPED, at=_SMALL),
+        Contrast("fifo-cache+logq+push", "mixed-popularity+logq", at=_SMALL),
+        Contrast("vector-cache+logq+push", "mixed+logq", at=_SMALL),
+        Contrast(
+            *("fifo-cache+logq", "fifo-cache+logq", "recall", 20),
+            *({"draws": 4096, "warmup": 1000}, {"draws": 4096}),
+        ),
+        Contrast(
+            *("fifo-cache-stored+logq", "fifo-cache+logq-streaming", "recall", 20),
+            {"draws": 4096},
+        ),
+    ),
     arm_sweeps={
         "in-batch+logq": ({},),
         "fifo-cache+logq": (

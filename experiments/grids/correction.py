@@ -15,7 +15,7 @@ and nothing that is seen at n = 511; the 1 / n and q / (1 - q_p) change nothing.
 forms are told apart by the study ``probe``, not by recall.
 """
 
-from experiments.grid import Grid, Sweep
+from experiments.grid import Contrast, Grid, Sweep
 
 SIZES: Sweep = {"batch": (64, 512)}
 SWITCHES: Sweep = {
@@ -29,6 +29,9 @@ UNCORRECTED_AT_512: Sweep = {
     "correct_positive": (0,),
     "expected_count": (0, 1),
 }
+
+_PLAIN = {"batch": 64, **{name: values[0] for name, values in SWITCHES.items()}}
+_PLAIN_AT_512 = {"batch": 512, "correct_positive": 1}
 
 CORRECTION = Grid(
     name="correction",
@@ -44,6 +47,40 @@ CORRECTION = Grid(
     ),
     reference="in-batch",
     minutes="15",
+    contrasts=(
+        *(
+            Contrast(arm, "in-batch+logq", "recall", 20, {"batch": size}, at)
+            for size, at in ((64, _PLAIN), (512, _PLAIN_AT_512))
+            for arm in ("in-batch", "in-batch+logq-distinct", "weighted-softmax+logq")
+        ),
+        Contrast(
+            *("in-batch+logq+same-item", "in-batch+logq", "recall", 20),
+            *({"batch": 64}, _PLAIN),
+        ),
+        Contrast(
+            *("in-batch+logq-streaming", "in-batch+logq", "recall", 20),
+            *({"batch": 512}, _PLAIN_AT_512),
+        ),
+        *(
+            Contrast(
+                *("in-batch+logq", "in-batch+logq", "recall", 20),
+                *({**_PLAIN, "correct_positive": 0, **switches}, _PLAIN | switches),
+            )
+            for switches in (
+                {"leave_own_out": own, "expected_count": n}
+                for own in (0, 1)
+                for n in (0, 1)
+            )
+        ),
+        Contrast(
+            *("in-batch+logq", "in-batch+logq", "coverage", 20),
+            *({**_PLAIN, "correct_positive": 0}, _PLAIN),
+        ),
+        Contrast(
+            *("in-batch+logq", "full-softmax", "recall", 20),
+            *(_PLAIN_AT_512, {"batch": 512}),
+        ),
+    ),
     arm_sweeps={
         "in-batch": (SIZES,),
         "in-batch+logq": (

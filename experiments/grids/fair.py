@@ -8,6 +8,7 @@ and random lists, with enough seeds to prove or refute equivalence within 2 %.
     python -m experiments run fair --quick         about 2 minutes
 
 On MovieLens 1M, with its own choices: --dataset ml-1m --seeds 5 --data-dir DIR.
+Expect on MovieLens 100K: R@20 about 0.26 for every correct estimator.
 """
 
 from experiments.grid import Grid
@@ -29,7 +30,7 @@ FAIR = Grid(
     name="fair",
     question="Which correction ranks best, each arm tuned alike on validation?",
     arms=(
-        *("popularity", "ease", "slim", "ials"),
+        *("random", "popularity", "ease", "slim", "ials"),
         *TRAINED,
         "in-batch+prior",
     ),

@@ -30,7 +30,7 @@ click, 0.180 for the mean, 0.171 shuffled.
 from typing import Any
 
 from experiments.chosen import CHOSEN
-from experiments.grid import Grid, Sweep
+from experiments.grid import Contrast, Grid, Sweep
 from research.registry import deferred
 
 _TEMPERATURE = {"temperature": CHOSEN["in-batch+logq"]}
@@ -52,6 +52,13 @@ HISTORY = Grid(
     ),
     reference="in-batch+logq",
     minutes="40",
+    contrasts=(
+        *(
+            Contrast(f"encoder-{name}", "in-batch+logq")
+            for name in ("none", "learned", "profile", "last-click")
+        ),
+        Contrast("encoder-last-click", "encoder-last-click-shuffled"),
+    ),
     changes=_TEMPERATURE,
     dataset_changes=_LARGE,
 )

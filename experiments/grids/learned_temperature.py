@@ -14,7 +14,7 @@ start (20 epochs from 0.1 end at 0.05, from 1 at 0.2) and ranks below 0.15 kept 
 by popularity, or falling, is as good as fixed, one a user is not.
 """
 
-from experiments.grid import Grid, Sweep
+from experiments.grid import Contrast, Grid, Sweep
 
 _KINDS: dict[str, tuple[float, ...]] = {
     "": (0.1, 0.15),
@@ -29,12 +29,25 @@ _SWEEPS: dict[str, tuple[Sweep, ...]] = {
     for kind, values in _KINDS.items()
 }
 
+_MOVING = (
+    *(("-learned", 0.1), ("-learned", 1.0), ("-scheduled", 0.3)),
+    *(("-per-user", 0.15), ("-by-popularity", 0.15)),
+)
+
 LEARNED_TEMPERATURE = Grid(
     name="learned-temperature",
     question="Does a temperature that moves beat a fixed one?",
     arms=tuple(_SWEEPS),
     reference="in-batch+logq",
     minutes="15",
+    contrasts=tuple(
+        Contrast(
+            *(f"{base}{kind}", base, "recall", 20),
+            *({"temperature": value}, {"temperature": 0.15}),
+        )
+        for base in ("in-batch+logq", "full-softmax")
+        for kind, value in _MOVING
+    ),
     arm_sweeps=_SWEEPS,
     figures={},
 )

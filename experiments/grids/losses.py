@@ -17,9 +17,19 @@ within 0.01 of it; one negative a row (bpr) clearly below.
 """
 
 from experiments.chosen import CHOSEN
-from experiments.grid import Grid
+from experiments.grid import Contrast, Grid
 
 _QUESTION = "Which loss ranks best, each at the temperature that suits it?"
+
+_SOFTMAXES = ("full-softmax", "decoupled-softmax+logq", "uniform-softmax")
+_ONE_EACH = ("bilateral-softmax+logq", "bpr", "pointwise-sigmoid")
+
+
+def _against(arm: str, other: str, metric: str, k: int) -> Contrast:
+    """Two losses, each at its own temperature."""
+    at, against_at = ({"temperature": CHOSEN[name]} for name in (arm, other))
+    return Contrast(arm, other, metric, k, at, against_at)
+
 
 LOSSES = Grid(
     name="losses",
@@ -27,6 +37,21 @@ LOSSES = Grid(
     arms=(*CHOSEN, "align-uniform"),
     reference="full-softmax",
     minutes="15",
+    contrasts=(
+        *(
+            _against("in-batch+logq", loss, metric, k)
+            for loss in ("bpr-mean", "gbce")
+            for metric, k in (("recall", 20), ("recall", 100), ("ndcg", 20))
+        ),
+        *(
+            _against("in-batch+logq", loss, "recall", 20)
+            for loss in (*_SOFTMAXES, *_ONE_EACH, "binary-nce", "siglip")
+        ),
+        Contrast(
+            *("in-batch+logq", "align-uniform", "recall", 20),
+            *({"temperature": CHOSEN["in-batch+logq"]}, {}),
+        ),
+    ),
     arm_sweeps={name: ({"temperature": (value,)},) for name, value in CHOSEN.items()},
     figures={},
 )
@@ -38,6 +63,14 @@ LOSSES_CHOICE = Grid(
     reference="full-softmax",
     seeds=1,
     minutes="20",
+    contrasts=tuple(
+        Contrast(
+            *(name, name, "ndcg", 20),
+            *({"temperature": value}, {"temperature": 0.1}),
+        )
+        for name, value in CHOSEN.items()
+        if value != 0.1
+    ),
     swept={"temperature": (0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0)},
     changes={"fit_on": "train"},
     figures={},

@@ -15,7 +15,7 @@ negatives to 4,607, at batch 64 to 1,024, whatever they are drawn from; a rank b
 in 100 changes nothing, the 10 hardest alone ruin it (0.06).
 """
 
-from experiments.grid import Grid
+from experiments.grid import Contrast, Grid
 
 NEGATIVES = Grid(
     name="negatives",
@@ -32,6 +32,21 @@ NEGATIVES = Grid(
     ),
     reference="in-batch+logq",
     minutes="10",
+    contrasts=(
+        *(
+            Contrast(arm, "in-batch+logq", at={field: value}, against_at={})
+            for arm, field, value in (
+                ("in-batch-part+logq", "draws", 63),
+                ("in-batch+logq", "batch", 64),
+                ("in-batch+logq", "batch", 1024),
+                ("mixed+logq", "draws", 64),
+                ("mixed+logq", "draws", 4096),
+                ("mixed-popularity+logq", "draws", 4096),
+            )
+        ),
+        Contrast("rank-band", "uniform-softmax"),
+        Contrast("hardest", "uniform-softmax"),
+    ),
     arm_sweeps={
         "in-batch+logq": ({}, {"batch": (64, 256, 1024)}),
         "in-batch-part+logq": ({"draws": (63, 255)},),

@@ -14,7 +14,12 @@ less below. The best and the dense one are not distinguishable.
 """
 
 from experiments.chosen import CHOSEN
-from experiments.grid import Grid
+from experiments.grid import Contrast, Grid
+
+_RATES = {
+    "lazy-adam": (0.3, 1.0, 3.0),
+    "rowwise-adagrad": (3.0, 10.0, 30.0, 100.0),
+}
 
 OPTIMISERS = Grid(
     name="optimisers",
@@ -22,9 +27,11 @@ OPTIMISERS = Grid(
     arms=("in-batch+logq", "lazy-adam", "rowwise-adagrad"),
     reference="in-batch+logq",
     minutes="6",
-    arm_sweeps={
-        "lazy-adam": ({"table_rate": (0.3, 1.0, 3.0)},),
-        "rowwise-adagrad": ({"table_rate": (3.0, 10.0, 30.0, 100.0)},),
-    },
+    contrasts=tuple(
+        Contrast(arm, "in-batch+logq", at={"table_rate": rate})
+        for arm, rates in _RATES.items()
+        for rate in rates
+    ),
+    arm_sweeps={arm: ({"table_rate": rates},) for arm, rates in _RATES.items()},
     changes={"temperature": CHOSEN["in-batch+logq"]},
 )

@@ -20,7 +20,7 @@ random halves, whichever the negatives, and 0.076 for halves by time; 20 of 942 
 chance would be 0.021.
 """
 
-from experiments.grid import Grid
+from experiments.grid import Contrast, Grid
 
 POSITIVES = Grid(
     name="positives",
@@ -31,6 +31,13 @@ POSITIVES = Grid(
     ),
     reference="full-softmax",
     minutes="6",
+    contrasts=tuple(
+        Contrast(arm, "full-softmax")
+        for arm in (
+            *("in-batch", "in-batch+logq", "mixed", "mixed+logq"),
+            "uniform-softmax",
+        )
+    ),
     changes={"positives": "item-item", "epochs": 5, "temperature": 0.2},
 )
 
@@ -43,6 +50,10 @@ POSITIVES_USERS = Grid(
     ),
     reference="full-softmax",
     minutes="1",
+    contrasts=tuple(
+        Contrast(arm, "full-softmax")
+        for arm in ("in-batch", "uniform-softmax", "full-softmax+time-halves")
+    ),
     changes={
         "positives": "user-user",
         "halves": "random",

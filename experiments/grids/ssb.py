@@ -13,8 +13,13 @@ for full-softmax; the top 20 of in-batch has a mean train count of about 36, tha
 full-softmax about 110.
 """
 
-from experiments.grid import Grid
+from experiments.grid import Contrast, Grid
 from research.registry import deferred
+
+_CORRECT = (
+    *("in-batch+logq", "mixed+logq", "mixed-popularity+logq", "uniform-softmax"),
+    "in-batch+prior",
+)
 
 SSB = Grid(
     name="ssb",
@@ -42,5 +47,27 @@ SSB = Grid(
     reference="in-batch",
     seeds=3,
     minutes="7",
+    contrasts=(
+        Contrast("in-batch+logq", "in-batch"),
+        Contrast("in-batch+logq", "in-batch", "recall_item"),
+        *(
+            Contrast(arm, "full-softmax", "recall", k)
+            for arm in _CORRECT
+            for k in (20, 100)
+        ),
+        Contrast("in-batch+prior", "in-batch+logq"),
+        Contrast("mixed", "in-batch", "recall_item"),
+        Contrast("mixed", "full-softmax", "recall_item"),
+        Contrast("in-batch+logq+mask", "in-batch+logq"),
+        Contrast("in-batch+logq+same-item", "in-batch+logq"),
+        Contrast("full-softmax+mask", "full-softmax"),
+        Contrast("full-softmax+mask", "full-softmax", "ndcg"),
+        Contrast("full-softmax", "ease"),
+        Contrast("full-softmax", "ease", "recall", 100),
+        Contrast("full-softmax", "ease", "recall_item"),
+        Contrast("uniform-softmax", "pointwise-sigmoid"),
+        Contrast("full-softmax", "pointwise-sigmoid"),
+        Contrast("in-batch-sigmoid", "in-batch"),
+    ),
     figures={"arms": deferred("research.report.figures:arms_figure")},
 )

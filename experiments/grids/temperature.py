@@ -14,13 +14,19 @@ coverage FALLS as the temperature rises, from about 0.75 to 0.4.
 
 import functools
 
-from experiments.grid import Grid
+from experiments.grid import Contrast, Grid
 from research.registry import deferred
 
 _CURVES = deferred("research.report.figures:sweep_figure")
 _DIVERSITY = (
     *("recall", "recall_item", "coverage", "gini", "ild", "novelty"),
     *("outside_genres", "recall_expansion", "repulsion"),
+)
+
+_AT = {t: {"temperature": t} for t in (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0)}
+_LARGE = (  # what a large temperature is said to trade recall for
+    *("recall", "coverage", "ild", "outside_genres", "recall_expansion", "repulsion"),
+    "train_count",
 )
 
 TEMPERATURE = Grid(
@@ -30,10 +36,23 @@ TEMPERATURE = Grid(
     reference="in-batch",
     seeds=1,
     minutes="7",
-    swept={"temperature": (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0)},
+    contrasts=(
+        Contrast("in-batch+logq", "in-batch+logq", at=_AT[0.2], against_at=_AT[0.1]),
+        Contrast("in-batch+logq", "in-batch+logq", at=_AT[0.2], against_at=_AT[0.3]),
+        *(
+            Contrast(arm, arm, "coverage", 20, _AT[1.0], _AT[0.02])
+            for arm in ("in-batch+logq", "mixed+logq", "full-softmax")
+        ),
+        *(
+            Contrast("in-batch+logq", "in-batch+logq", name, 20, _AT[1.0], _AT[0.2])
+            for name in _LARGE
+        ),
+        Contrast("full-softmax", "in-batch+logq", at=_AT[0.2]),
+    ),
+    swept={"temperature": tuple(_AT)},
     figures={
         "curves": _CURVES,
-        "tradeoff": deferred("research.report.figures:tradeoff_figure"),
+        "tradeoff": deferred("research.report.tradeoff:tradeoff_figure"),
         "diversity": functools.partial(
             _CURVES, metrics=_DIVERSITY, columns=3, height=1.75
         ),

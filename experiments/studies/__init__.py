@@ -167,13 +167,13 @@ STUDIES: Registry[Study] = Registry(
                 "while recall@20 peaks near 1.",
             ),
             Study(
-                name="semi-synthetic",
+                name="semisynthetic",
                 question="Does the rule of the correction's strength hold for tastes "
                 "learned from real clicks?",
                 minutes="10",
-                run=deferred("experiments.studies.semi_synthetic:run_semi_synthetic"),
+                run=deferred("experiments.studies.semisynthetic:run_semisynthetic"),
                 report=deferred(
-                    "experiments.studies.semi_synthetic.report:report_semi_synthetic"
+                    "experiments.studies.semisynthetic.report:report_semisynthetic"
                 ),
                 seeds=3,
                 prediction="At every exposure, for the models trained without and "
@@ -188,6 +188,13 @@ STUDIES: Registry[Study] = Registry(
                 run=deferred("experiments.studies.magnifier:run_magnifier"),
                 report=deferred("experiments.studies.magnifier:report_magnifier"),
                 seeds=5,
+            ),
+            Study(
+                name="coverage",
+                question="Do 95 % intervals hold the truth, also for near-tied arms?",
+                minutes="2",
+                run=deferred("experiments.studies.coverage:run_coverage"),
+                report=deferred("experiments.studies.coverage:report_coverage"),
             ),
         )
     },

@@ -44,6 +44,7 @@ from research.report.pages import QUICK, interval_text, markdown_page, markdown_
 from research.report.pictures import SPARE_COLOURS, STYLE, Drawing, above, blank
 from research.report.records import load_stored, study_header
 from research.train.world import World
+from research.types import InputError
 
 NAME = "magnifier"
 MODELS = ("untrained", "trained")
@@ -140,6 +141,33 @@ def magnifier_frame(
         for t, temperature in enumerate(temperatures)
         for n, k in enumerate(ks)
     )
+
+
+def measure_magnifier(
+    config: Config,
+    temperatures: Sequence[float] = TEMPERATURES,
+    rows: int = ROWS,
+    data_dir: str | None = None,
+) -> pd.DataFrame:
+    """Trains one config and measures its shares: ``magnifier_frame`` of one seed.
+
+    Args:
+      config: its negatives are the whole catalogue, as full-softmax's.
+      temperatures: that the shares are measured at; training has the config's own.
+      rows: pairs that the shares are averaged over.
+      data_dir: as on the command line.
+
+    Raises:
+      InputError: the config has other negatives, or can't be meant.
+    """
+    if config.negatives != ("catalogue",):
+        raise InputError(
+            f"negatives {' '.join(config.negatives)}: the magnifier is measured over "
+            f"the whole catalogue"
+        )
+    models = _shares(config, data_dir, tuple(temperatures), rows)
+    shares = np.stack([models[name] for name in MODELS], axis=1)[..., None]
+    return magnifier_frame(temperatures, KS, *shares)
 
 
 def magnifier_figure(frame: pd.DataFrame) -> Drawing:

@@ -36,16 +36,20 @@ class Option(NamedTuple):
 class Baseline(NamedTuple):
     """fit(fold, options, seed) -> a Scorer (research/evaluate) of fold.evaluated.
 
-    A baseline with ``seeded`` draws random numbers, and is run once a seed.
+    A baseline with ``seeded`` draws random numbers, and is run once a seed; one that
+    is ``timed`` goes by timestamps.
     """
 
     fit: Callable[[Fold, Values, int], Any]
     options: dict[str, Option]
     seeded: bool = False
+    timed: bool = False
 
 
-def _baseline(fit: str, seeded: bool = False, **options: Option) -> Baseline:
-    return Baseline(deferred(f"research.baselines.{fit}"), options, seeded)
+def _baseline(
+    fit: str, seeded: bool = False, timed: bool = False, **options: Option
+) -> Baseline:
+    return Baseline(deferred(f"research.baselines.{fit}"), options, seeded, timed)
 
 
 def _above(default: float, help: str, large: float | None = None) -> Option:
@@ -59,9 +63,12 @@ def _count(default: int, help: str, least: int = 1) -> Option:
 BASELINES: Registry[Baseline] = Registry(
     "baseline",
     {
+        "random": _baseline("items:uniform", seeded=True),
         "popularity": _baseline("items:popularity"),
         "recent-popularity": _baseline(
-            "items:recent_popularity", days=_above(180.0, "length of the window")
+            "items:recent_popularity",
+            timed=True,
+            days=_above(180.0, "length of the window"),
         ),
         "item-knn": _baseline(
             "items:item_knn",

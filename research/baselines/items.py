@@ -1,4 +1,4 @@
-"""Item models: popularity, and scores that sum item weights over a user's clicks."""
+"""Item models: chance, popularity, and sums of item weights over a user's clicks."""
 
 import warnings
 
@@ -8,11 +8,34 @@ from scipy import sparse
 
 from research.baselines import Values
 from research.evaluate.top_k import Scorer
+from research.rng import RANDOM_SALT, pair_hash
 from research.types import Fold, InputError
 
 DAY = 86_400  # seconds
 SWEEPS = 100  # of SLIM over the coordinates of a column, at most
 TOLERANCE = 1e-3  # of SLIM: the duality gap over a column's clicks
+
+
+def uniform(fold: Fold, options: Values, seed: int = 0) -> Scorer:
+    """Scores every item at random: what chance reaches in any metric.
+
+    Each user has lists of their own. A score is a hash of seed, user and item, so it
+    depends on nothing else.
+
+    Args:
+      fold: the phase.
+      options: empty.
+      seed: another one gives other lists.
+    """
+    user, item = fold.fitted.users.id[fold.evaluated], fold.fitted.items.id
+
+    def scores(users: slice, items: slice) -> Float[np.ndarray, "t c"]:
+        rows, columns = np.meshgrid(user[users], item[items], indexing="ij")
+        bits = pair_hash(rows.ravel(), columns.ravel(), RANDOM_SALT + seed)
+        # 53 bits: as many as float64 holds exactly
+        return (bits >> np.uint64(11)).astype(np.float64).reshape(rows.shape)
+
+    return scores
 
 
 def popularity(fold: Fold, options: Values, seed: int = 0) -> Scorer:

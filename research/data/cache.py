@@ -16,9 +16,12 @@ from numpy import ndarray
 
 from research.files import read_arrays, write_arrays
 from research.notices import say
+from research.rng import text_id
 from research.types import CATEGORIES, CATEGORY, NUMBER, TEXT, Column, Ratings, Table
 
 VERSION = b"two-tower ratings 1\n"
+TEXT_IDS = "text"  # no other flat name is without the kind of a column
+NOTES = "source.notes"  # lines on what was read, which aren't part of the data
 
 
 def digest(ratings: Ratings) -> str:
@@ -30,9 +33,9 @@ def digest(ratings: Ratings) -> str:
 
 
 def digest_of(columns: dict[str, ndarray]) -> str:
-    """sha256 over flat columns, each led by its name, type and length."""
+    """sha256 over flat columns, each led by its name, type and length; no notes."""
     hasher = hashlib.sha256(VERSION)
-    for name in sorted(columns):
+    for name in sorted(columns.keys() - {f"{NOTES}.utf8", f"{NOTES}.ends"}):
         column = np.ascontiguousarray(columns[name])
         hasher.update(f"{name} {column.dtype.str} {len(column)}\n".encode())
         hasher.update(column.view(np.uint8).data)
@@ -62,16 +65,31 @@ def flatten(ratings: Ratings) -> dict[str, ndarray]:
     """
     users, items = ratings.users, ratings.items
     columns = {
-        "ratings.user": users.id.astype("<u4")[ratings.user],
-        "ratings.item": items.id.astype("<u4")[ratings.item],
-        "ratings.rating": ratings.rating.astype("<f4", copy=False),
-        "ratings.timestamp": ratings.timestamp.astype("<i8", copy=False),
+        "ratings.user": _flat_ids(users)[ratings.user],
+        "ratings.item": _flat_ids(items)[ratings.item],
     }
+    if ratings.rated:
+        columns["ratings.rating"] = ratings.rating.astype("<f4", copy=False)
+    if ratings.timed:
+        columns["ratings.timestamp"] = ratings.timestamp.astype("<i8", copy=False)
+    if ratings.part is not None:
+        columns["ratings.part"] = ratings.part
+    if ratings.notes:
+        columns |= _pack(NOTES, list(ratings.notes))
     for side, table in (("users", users), ("items", items)):
-        columns[f"{side}.id"] = table.id.astype("<u4")
+        columns[f"{side}.id"] = _flat_ids(table)
+        if table.text is not None:
+            columns |= _pack(f"{side}.{TEXT_IDS}", table.text.tolist())
         for name, column in table.columns.items():
             columns |= _flat_column(f"{side}.{name}", column)
     return columns
+
+
+def _flat_ids(table: Table) -> ndarray:
+    """The table's ids; the numbers of its rows where the source's ids are text."""
+    if table.text is None:
+        return table.id.astype("<u4")
+    return np.arange(len(table.id), dtype="<u4")
 
 
 def _flat_column(key: str, column: Column) -> dict[str, ndarray]:
@@ -101,21 +119,44 @@ def restore(name: str, columns: dict[str, ndarray]) -> Ratings:
       KeyError, ValueError, UnicodeDecodeError: the columns aren't such columns.
     """
     users, items = _table("users", columns), _table("items", columns)
+    n = len(columns["ratings.user"])
+    rating, timestamp = columns.get("ratings.rating"), columns.get("ratings.timestamp")
+    if rating is None:
+        rating = np.ones(n, np.float32)
+    if timestamp is None:
+        timestamp = np.zeros(n, np.int64)
     return Ratings(
         name=name,
-        user=rows_of(columns["ratings.user"].astype(np.int64), users.id),
-        item=rows_of(columns["ratings.item"].astype(np.int64), items.id),
-        rating=columns["ratings.rating"].astype(np.float32, copy=False),
-        timestamp=columns["ratings.timestamp"].astype(np.int64, copy=False),
+        user=_rows("user", users, columns),
+        item=_rows("item", items, columns),
+        rating=rating.astype(np.float32, copy=False),
+        timestamp=timestamp.astype(np.int64, copy=False),
         users=users,
         items=items,
         digest=digest_of(columns),
+        timed="ratings.timestamp" in columns,
+        rated="ratings.rating" in columns,
+        part=columns.get("ratings.part"),
+        notes=tuple(_unpack(NOTES, columns)) if f"{NOTES}.ends" in columns else (),
     )
+
+
+def _rows(side: str, table: Table, columns: dict[str, ndarray]) -> Int32[ndarray, " n"]:
+    """The rows of a side's table that ratings are of."""
+    flat = columns[f"ratings.{side}"]
+    if table.text is not None:
+        return flat.astype(np.int32)
+    return rows_of(flat.astype(np.int64), table.id)
 
 
 def _table(side: str, columns: dict[str, ndarray]) -> Table:
     flat = [key for key in columns if key.startswith(f"{side}.")]
     flat.remove(f"{side}.id")
+    ids, text = columns[f"{side}.id"].astype(np.int64), None
+    if f"{side}.{TEXT_IDS}.ends" in flat:
+        text = np.array(_unpack(f"{side}.{TEXT_IDS}", columns), np.str_)
+        ids = np.array([text_id(one) for one in text.tolist()], np.int64)
+        flat = [key for key in flat if not key.startswith(f"{side}.{TEXT_IDS}.")]
     keys = [key.removesuffix(".ends").removesuffix(".utf8") for key in flat]
     kinds = {key: kind for key, kind in _MOVIELENS.items() if key in keys}
     kinds |= {key: key.rpartition(":")[2] for key in keys if key not in _MOVIELENS}
@@ -125,15 +166,14 @@ def _table(side: str, columns: dict[str, ndarray]) -> Table:
         )
         for key, kind in kinds.items()
     }
-    return Table(columns[f"{side}.id"].astype(np.int64), restored)
+    return Table(ids, restored, text)
 
 
 def _column(key: str, kind: str, columns: dict[str, ndarray]) -> Column:
     if key in columns:
         values = columns[key]
         return Column(kind, zero_as_missing(values) if key in _MOVIELENS else values)
-    data, ends = columns[f"{key}.utf8"].tobytes(), columns[f"{key}.ends"].tolist()
-    strings = [data[start:end].decode() for start, end in zip([0, *ends], ends)]
+    strings = _unpack(key, columns)
     if kind == CATEGORIES:
         return Column(kind, *multi_hot(strings))
     return Column(kind, np.array(strings, np.str_))
@@ -145,6 +185,11 @@ def _pack(name: str, strings: list[str]) -> dict[str, ndarray]:
         f"{name}.utf8": np.frombuffer(b"".join(encoded), np.uint8),
         f"{name}.ends": np.cumsum([len(string) for string in encoded], dtype="<i8"),
     }
+
+
+def _unpack(name: str, columns: dict[str, ndarray]) -> list[str]:
+    data, ends = columns[f"{name}.utf8"].tobytes(), columns[f"{name}.ends"].tolist()
+    return [data[start:end].decode() for start, end in zip([0, *ends], ends)]
 
 
 def zero_as_missing(values: Int[ndarray, " n"]) -> Float[ndarray, " n"]:

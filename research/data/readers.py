@@ -158,6 +158,12 @@ def fields_of(
         raise InputError(f"{place.label(file)}:1: expected rows of a table, found none")
 
 
+def csv_names(place: Place, file: str) -> list[str]:
+    """The names of the columns of a csv file in UTF-8, from its first line."""
+    text = io.StringIO(_text(place, file, latin=False), newline="")
+    return [name.strip() for name in next(csv.reader(text), [])]
+
+
 def csv_fields(place: Place, file: str, header: list[str]) -> Iterator[Line]:
     """The rows of a quoted csv file in UTF-8 whose first columns are ``header``.
 

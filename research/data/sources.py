@@ -1,9 +1,9 @@
 """The data sets and their sources: load takes the first source that has one."""
 
+import multiprocessing
 import os
 import zipfile
 from pathlib import Path
-from typing import NamedTuple
 
 from research.data.cache import (
     default_root,
@@ -20,79 +20,54 @@ from research.data.download import (
     registered,
 )
 from research.data.formats import LAYOUTS, read
+from research.data.names import DATASETS, DataSet, check_dataset, is_own
 from research.data.readers import Place
 from research.notices import say
-from research.registry import Registry
 from research.types import InputError, Ratings, check
 
 
-class DataSet(NamedTuple):
-    """A data set's name, what it is, the layout of its files.
-
-    digest is what a copy of unknown origin must have to be trusted, or None where
-    every source brings a checksum of its own.
-    """
-
-    name: str
-    description: str
-    layout: str
-    digest: str | None = None
-
-
-_DATASETS = (
-    DataSet(
-        "ml-100k",
-        "100,000 ratings of 1,682 films by 943 users (1997-1998), demographics",
-        "100k",
-        # Of the ratings and tables in the recbole 1.2.1 wheel.
-        "ae77824d0ad1c423e0b8f1503e8f03269a97a074de5974947c5257ce8c38eca3",
-    ),
-    DataSet(
-        "ml-1m",
-        "1,000,209 ratings of 3,883 films by 6,040 users (2000-2003), demographics",
-        "1m",
-    ),
-    DataSet(
-        "ml-latest-small",
-        "about 100,000 ratings of 9,700 films by 610 users (1996-2018)",
-        "csv",
-    ),
-    DataSet(
-        "ml-20m",
-        "20,000,263 ratings of 27,278 films by 138,493 users (1995-2015)",
-        "csv",
-    ),
-    DataSet(
-        "ml-25m",
-        "25,000,095 ratings of 62,423 films by 162,541 users (1995-2019)",
-        "csv",
-    ),
-)
-
-DATASETS = Registry("data set", {dataset.name: dataset for dataset in _DATASETS})
-
-
-def load(name: str, data_dir: str | None = None, cache: Path | None = None) -> Ratings:
-    """Loads a data set from the first source that has it.
+def load(
+    name: str,
+    data_dir: str | None = None,
+    cache: Path | None = None,
+    columns: tuple[str, ...] = (),
+) -> Ratings:
+    """Loads a data set: one's own from its path, another from the first source.
 
     Sources in order: data_dir, which alone is used if it is set; $MOVIELENS_DIR; the
     cache of an earlier download; the download tensorflow-datasets knows; for ml-100k
     the copy in a wheel. Whatever the source, the same ratings give the same digest.
+    Lines on what was read of one's own data are said on stderr (docs/own-data.md).
 
     Args:
-      name: a name in DATASETS.
+      name: a name in DATASETS, or the path of a file or folder.
       data_dir: a folder with GroupLens's folders or zips, or one of the folders.
       cache: folder of downloads, by default ``default_root()``.
+      columns: names of one's own data's columns, as in "user=uid".
 
     Returns:
       Ratings sorted by (user, item), user and item being rows of the tables;
-      timestamps in seconds, ratings from 0.5 to 5.
+      timestamps in seconds, MovieLens's ratings from 0.5 to 5.
 
     Raises:
       InputError: the name is unknown, data_dir lacks the data set, a row is
         malformed, a download isn't what it must be, or no source has the data set.
     """
-    ratings = _load(DATASETS.choose(name), data_dir, cache or default_root())
+    root = cache or default_root()
+    if is_own(name):
+        check_dataset(name)
+        if data_dir is not None:
+            raise InputError(f"{name} is a path: data_dir is for {', '.join(DATASETS)}")
+        from research.data.own import load_own
+
+        ratings = load_own(name, columns, root)
+        if multiprocessing.parent_process() is None:  # else the parent has said it
+            for line in ratings.notes:
+                say(line)
+    elif columns:
+        raise InputError(f"columns {' '.join(columns)}: {name} has its own names")
+    else:
+        ratings = _load(DATASETS[name], data_dir, root)
     check(ratings.users)
     check(ratings.items)
     return check(ratings)

@@ -12,39 +12,51 @@ from numpy import ndarray
 
 from research.types import Record
 
-DEPTH = 100  # a record's ranks stop here, so no cut-off above it can be computed
+DEPTH = 500  # ranks of new records stop here; Record.depth is a record's own
 
 
 def recall(record: Record, k: int) -> Float[ndarray, " v"]:
     """|{r < k}| / n."""
-    return _by_user(record, record.rank < k) / record.held
+    return _by_user(record, hits(record, k)) / record.held
 
 
 def ndcg(record: Record, k: int) -> Float[ndarray, " v"]:
     """Sum over r < k of 1 / log2(r + 2), over the same sum of min(k, n) first ranks."""
-    gain = 1 / np.log2(np.arange(DEPTH + 1) + 2)
+    gain = 1 / np.log2(np.arange(record.depth + 1) + 2)
     ideal = np.concatenate([[0.0], np.cumsum(gain)])
-    gained = _by_user(record, np.where(record.rank < k, gain[record.rank], 0.0))
+    gained = _by_user(record, np.where(hits(record, k), gain[record.rank], 0.0))
     return gained / ideal[np.minimum(k, record.held)]
+
+
+def hits(record: Record, k: int) -> Bool[ndarray, " h"]:
+    """Which held-out positives are among the first k.
+
+    Raises:
+      ValueError: k is above the record's depth: it does not know.
+    """
+    if k > record.depth:
+        raise ValueError(f"k = {k}: the record holds ranks 1 to {record.depth}")
+    return record.rank < k
 
 
 def hit(record: Record, k: int) -> Float[ndarray, " v"]:
     """1 where some r < k, else 0."""
-    return (_first(record) < k).astype(np.float64)
+    return np.minimum(_by_user(record, hits(record, k)), 1.0)
 
 
 def mrr(record: Record, k: int) -> Float[ndarray, " v"]:
     """1 / (1 + min r) where min r < k, else 0."""
-    first = _first(record)
-    return np.where(first < k, 1 / (first + 1.0), 0.0)
+    gain = np.where(hits(record, k), 1 / (record.rank + 1.0), 0.0)
+    return _largest(record, gain)
 
 
 def _recall_among(
     record: Record, k: int, counted: Bool[ndarray, " h"]
 ) -> Float[ndarray, " v"]:
     """Recall over the counted held-out positives, NaN for a user who has none."""
-    hits, n = _by_user(record, (record.rank < k) & counted), _by_user(record, counted)
-    return np.where(n > 0, hits / np.where(n > 0, n, 1), np.nan)
+    found = _by_user(record, hits(record, k) & counted)
+    n = _by_user(record, counted)
+    return np.where(n > 0, found / np.where(n > 0, n, 1), np.nan)
 
 
 def recall_of_band(record: Record, k: int, band: int) -> Float[ndarray, " v"]:
@@ -111,12 +123,12 @@ def _by_user(record: Record, values: ndarray) -> Float[ndarray, " v"]:
     return summed.astype(np.float64)
 
 
-def _first(record: Record) -> ndarray:
-    """Each user's least rank [v]."""
+def _largest(record: Record, values: Float[ndarray, " h"]) -> Float[ndarray, " v"]:
+    """The largest of values over each user's held-out positives."""
     if not len(record.held):
-        return record.held
+        return np.zeros(0)
     starts = np.cumsum(record.held) - record.held
-    return np.minimum.reduceat(record.rank.astype(np.int64), starts)
+    return np.maximum.reduceat(values, starts)
 
 
 def _place(record: Record, k: int) -> int:

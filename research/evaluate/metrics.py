@@ -19,7 +19,8 @@ from research.registry import Registry, deferred
 from research.types import BANDS, Record
 
 CUTOFF = 20  # of the columns that a record holds ready-made, of pages and of figures
-DEFAULT_KS = (10, 20, 50, 100)
+DEFAULT_KS = (10, 20, 50, 100, 200)
+LEAST_ITEMS = 100  # of a catalogue, so that all records share the cut-offs up to it
 
 
 class PageColumn(NamedTuple):
@@ -114,6 +115,15 @@ class Key(NamedTuple):
     k: int
 
 
+def default_ks(n_items: int) -> list[int]:
+    """The cut-offs of a record by default; those above 100 where a list is so long.
+
+    >>> default_ks(1447), default_ks(150)
+    ([10, 20, 50, 100, 200], [10, 20, 50, 100])
+    """
+    return [k for k in DEFAULT_KS if k <= max(n_items, LEAST_ITEMS)]
+
+
 def keys(ks: Sequence[int], names: Collection[str] | None = None) -> list[Key]:
     """Every metric at every cut-off it has, in the order of tables.
 
@@ -128,15 +138,20 @@ def keys(ks: Sequence[int], names: Collection[str] | None = None) -> list[Key]:
     ]
 
 
-def metric_values(record: Record) -> dict[Key, Any]:
+def metric_values(record: Record, ks: Sequence[int] | None = None) -> dict[Key, Any]:
     """Every metric that the record has at each cut-off: [v], or one of all lists.
 
+    Args:
+      record: of a run.
+      ks: cut-offs, of those of the record; default all.
+
     Raises:
-      ValueError: a cut-off outside 1 to 100, or positives that don't add up.
+      ValueError: a cut-off outside 1 to the record's depth, or positives that don't add
+        up.
     """
-    ks, held = record.ks.tolist(), record.held
-    if min(ks) < 1 or max(ks) > formulas.DEPTH:
-        raise ValueError(f"cut-offs {ks}: a record holds ranks 1 to {formulas.DEPTH}")
+    ks, held = record.ks.tolist() if ks is None else ks, record.held
+    if min(ks) < 1 or max(ks) > record.depth:
+        raise ValueError(f"cut-offs {ks}: the record holds ranks 1 to {record.depth}")
     if held.sum() != len(record.rank) or np.any(held < 1):
         raise ValueError(
             f"{len(record.rank)} ranks for {int(held.sum())} held-out positives,"
@@ -274,7 +289,7 @@ METRICS: Registry[Metric] = Registry(
             "train_count",
             "mean train count, top {k}",
             "average recommendation popularity (ARP): mean fitted clicks of an item",
-            unit="training clicks an item",
+            unit="training clicks per item",
             page=PageColumn("train count", ".1f"),
         ),
         "cold_slots_0": Metric(

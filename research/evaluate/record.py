@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt, UInt8
 
 from research.evaluate.formulas import DEPTH
-from research.evaluate.metrics import CUTOFF, DEFAULT_KS, METRICS
+from research.evaluate.metrics import CUTOFF, METRICS, default_ks
 from research.evaluate.top_k import CHUNK, Scorer, by_tile, seen_items_of
 from research.types import BANDS, Fold, InputError, Record, check
 
@@ -44,13 +44,26 @@ def bands(item_counts: Int[np.ndarray, " i"]) -> UInt8[np.ndarray, " i"]:
     return band[group].astype(np.uint8)
 
 
+DECILES = 10
+
+
+def deciles(item_counts: Int[np.ndarray, " i"]) -> Int[np.ndarray, " i"]:
+    """Tenths of the items by clicks, 0 the most clicked; ties to the lower id.
+
+    >>> deciles(np.arange(20)).tolist()[:4]
+    [9, 9, 8, 8]
+    """
+    rank = np.argsort(np.argsort(-item_counts, kind="stable"))
+    return (rank * DECILES // len(item_counts)).astype(np.int32)
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """A run's lists beside their phase, from which columns are measured.
 
     lists are the top-k of fold.evaluated, best first, and ks the record's cut-offs.
     user (a row of lists), item and rank (from 0; DEPTH where it isn't listed) are of
-    the held-out positives, by user, then by rank. scorer gave the lists, where it is at
+    the held-out positives, by user, then by item. scorer gave the lists, where it is at
     hand.
     """
 
@@ -59,7 +72,7 @@ class Evaluation:
     ks: Sequence[int]
     user: Int[np.ndarray, " h"]
     item: Int[np.ndarray, " h"]
-    rank: UInt8[np.ndarray, " h"]
+    rank: UInt[np.ndarray, " h"]
     scorer: Scorer | None = None
 
     @cached_property
@@ -98,7 +111,7 @@ class Evaluation:
 def evaluate(
     fold: Fold,
     lists: Int[np.ndarray, "v k"],
-    ks: Sequence[int] = DEFAULT_KS,
+    ks: Sequence[int] | None = None,
     scorer: Scorer | None = None,
 ) -> Record:
     """The record of one run: ranks of the held-out positives, and exposure of items.
@@ -107,17 +120,18 @@ def evaluate(
 
     Args:
       fold: the phase; counts and bands come from its fitted part alone.
-      lists: top-k of fold.evaluated, best first, [v, k], at least 100 slots a user or
+      lists: top-k of fold.evaluated, best first, [v, k], at least 500 slots a user or
         as many as there are items.
-      ks: cut-offs, from 1 to 100.
+      ks: cut-offs, from 1 to 500; default those of ``default_ks``.
       scorer: of the lists; without it there is no repulsion.
 
     Raises:
-      InputError: a cut-off is above the number of items, or not in 1 to 100.
+      InputError: a cut-off is above the number of items, or not in 1 to 500.
       ValueError: the lists are too short, or not those of the evaluated users.
     """
     check(fold)
     n_items, n_users = fold.fitted.n_items, len(fold.evaluated)
+    ks = default_ks(n_items) if ks is None else ks
     for k in ks:
         if k > n_items:
             raise InputError(f"k = {k} is above the number of items ({n_items})")
@@ -128,7 +142,7 @@ def evaluate(
             f"lists of shape {lists.shape}: {n_users} users are evaluated, on"
             f" {min(DEPTH, n_items)} slots each"
         )
-    run = Evaluation(fold, lists, ks, *_held_out(fold, lists), scorer)
+    run = Evaluation(fold, lists, ks, *held_out(fold, lists), scorer)
     measured = {m.column: m.measure(run) for m in METRICS.values() if m.measure}
     exposure = [np.bincount(lists[:, :k].ravel(), minlength=n_items + 1) for k in ks]
     return check(
@@ -139,20 +153,23 @@ def evaluate(
             band=bands(run.counts)[run.item],
             exposure=np.stack(exposure)[:, :n_items],
             item_counts=run.counts,
-            columns={n: values for n, values in measured.items() if values is not None},
+            columns={
+                "item": run.item,
+                **{n: values for n, values in measured.items() if values is not None},
+            },
+            depth=DEPTH,
         )
     )
 
 
-def _held_out(
+def held_out(
     fold: Fold, lists: Int[np.ndarray, "v k"]
-) -> tuple[Int[np.ndarray, " h"], Int[np.ndarray, " h"], UInt8[np.ndarray, " h"]]:
-    """Row of lists, item and rank of each held-out positive, by user, then by rank."""
+) -> tuple[Int[np.ndarray, " h"], Int[np.ndarray, " h"], UInt[np.ndarray, " h"]]:
+    """Row of lists, item and rank of each held-out positive, by user, then by item."""
     user, item = _positives(fold)
-    rank = ranks(user, item, lists[:, :DEPTH], fold.fitted.n_items)
-    # equal ranks, the misses, by item: equal lists leave equal records
-    order = np.lexsort((item, rank, user))
-    return user[order], item[order], rank[order]
+    order = np.lexsort((item, user))
+    user, item = user[order], item[order]
+    return user, item, ranks(user, item, lists[:, :DEPTH], fold.fitted.n_items)
 
 
 def _positives(fold: Fold) -> tuple[Int[np.ndarray, " h"], Int[np.ndarray, " h"]]:
@@ -168,24 +185,26 @@ def ranks(
     item: Int[np.ndarray, " h"],
     lists: Int[np.ndarray, "v k"],
     n_items: int,
-) -> UInt8[np.ndarray, " h"]:
+) -> UInt[np.ndarray, " h"]:
     """The place of each (row of lists, item), from 0; DEPTH where it isn't listed.
 
     >>> ranks(np.array([0, 0]), np.array([5, 7]), np.array([[7, 2]]), 9).tolist()
-    [100, 0]
+    [500, 0]
     """
     n_users, width = lists.shape
-    rank = np.full(len(user), DEPTH, np.uint8)
-    if not rank.size or not lists.size:
-        return rank
-    stride = n_items + 1  # the empty slot has a number too
-    wanted = user.astype(np.int64) * stride + item
-    order = np.argsort(wanted)
-    listed = np.arange(n_users, dtype=np.int64)[:, None] * stride + lists
-    place = np.searchsorted(wanted, listed.ravel(), sorter=order)
-    nearest = order[np.minimum(place, len(order) - 1)]
-    hits = np.flatnonzero(wanted[nearest] == listed.ravel())
-    rank[nearest[hits]] = hits % width
+    kind, order = np.min_scalar_type(DEPTH), np.argsort(user, kind="stable")
+    starts = np.searchsorted(user[order], np.arange(n_users + 1))
+    slots = np.arange(width, dtype=kind)
+
+    def of_tile(rows: slice) -> UInt[np.ndarray, " t"]:
+        # the empty slot has a number too, which nobody asks for
+        place = np.full((rows.stop - rows.start, n_items + 1), DEPTH, kind)
+        np.put_along_axis(place, lists[rows], slots[None], axis=1)
+        held = order[starts[rows.start] : starts[rows.stop]]
+        return place[user[held] - rows.start, item[held]]
+
+    rank = np.empty(len(user), kind)
+    rank[order] = by_tile(of_tile, n_users, np.empty(0, kind))
     return rank
 
 
@@ -307,7 +326,7 @@ def repulsion(run: Evaluation) -> Float[np.ndarray, " v"] | None:
         return None
     fold, n_users, n_items = run.fold, len(run.lists), run.fold.fitted.n_items
     offsets, seen = seen_items_of(fold)
-    # not by rank, as run.item is: a mean depends on the order in its last digit
+    # in the order of the fold, as ever: a mean depends on the order in its last digit
     user, item = _positives(fold)
     starts = np.searchsorted(user, np.arange(n_users + 1))
 
@@ -320,12 +339,14 @@ def repulsion(run: Evaluation) -> Float[np.ndarray, " v"] | None:
         shares = np.full(len(scores), np.nan)
         for n, v in enumerate(range(rows.start, rows.stop)):
             held = scores[n, item[starts[v] : starts[v + 1]]]
-            others = np.delete(scores[n], seen[offsets[v] : offsets[v + 1]])
-            if len(others) < 2:
+            scores[n, seen[offsets[v] : offsets[v + 1]]] = np.nan  # sorted to the end
+            rising = np.sort(scores[n])
+            unseen = np.searchsorted(rising, np.inf, "right")
+            if unseen < 2:
                 continue
-            above = (others > held[:, None]).sum(axis=1)
-            level = (others == held[:, None]).sum(axis=1) - 1  # itself is no other
-            shares[n] = np.mean((above + level / 2) / (len(others) - 1))
+            above = unseen - np.searchsorted(rising, held, "right")
+            level = unseen - above - np.searchsorted(rising, held) - 1  # without itself
+            shares[n] = np.mean((above + level / 2) / (unseen - 1))
         return shares
 
     return by_tile(of_tile, n_users, np.empty(0))

@@ -22,6 +22,7 @@ import numpy as np
 from jaxtyping import Array, Float, Float32, Int
 
 from research.evaluate.formulas import DEPTH
+from research.events import items_of
 from research.types import Fold
 
 TILE = 256  # users scored at once; with CHUNK, 4 MiB of scores: about a core's cache
@@ -109,11 +110,7 @@ def seen_items_of(fold: Fold) -> tuple[Int[np.ndarray, " v1"], Int[np.ndarray, "
     """
     if fold.removed is not None:
         return fold.removed
-    starts = fold.fitted.offsets[fold.evaluated]
-    counts = fold.fitted.offsets[fold.evaluated + 1] - starts
-    offsets = np.concatenate(([0], np.cumsum(counts)))
-    within = np.arange(offsets[-1]) - np.repeat(offsets[:-1], counts)
-    return offsets, fold.fitted.item[np.repeat(starts, counts) + within]
+    return items_of(fold.fitted, fold.evaluated)
 
 
 def top_k(
@@ -195,22 +192,24 @@ def rank_scores(
         bounds = seen_offsets[rows.start : rows.stop + 1]
         seen_row = np.repeat(np.arange(height), np.diff(bounds))
         seen_column = seen_items[bounds[0] : bounds[-1]]
-        # k empty slots to begin with: being first, they outrank all that scores -inf
-        best = np.full((height, k), -np.inf, np.float32)
-        ids = np.full((height, k), n_items, np.int32)
+        best = np.empty((height, 0), np.float32)
+        ids = np.empty((height, 0), np.int32)
         for start in range(0, n_items, CHUNK):
             stop = min(start + CHUNK, n_items)
             scores = np.array(scorer(rows, slice(start, stop)))
             here = (seen_column >= start) & (seen_column < stop)
             scores[seen_row[here], seen_column[here] - start] = -np.inf
             columns, values = _candidates(scores, min(k, scores.shape[1]))
+            # what scores -inf is no candidate but an empty slot
+            columns = np.where(values > -np.inf, columns + np.int32(start), n_items)
             best = np.concatenate([best, values], axis=1)
-            ids = np.concatenate([ids, columns + np.int32(start)], axis=1)
+            ids = np.concatenate([ids, columns.astype(np.int32)], axis=1)
             # Earlier chunks stand first: equal scores stay in order of index.
             order = _descending(best)[:, :k]
             best = np.take_along_axis(best, order, 1)
             ids = np.take_along_axis(ids, order, 1)
-        return ids
+        empty = np.full((height, k - ids.shape[1]), n_items, np.int32)
+        return np.concatenate([ids, empty], axis=1)
 
     return by_tile(rank_tile, len(seen_offsets) - 1, np.empty((0, k), np.int32))
 
@@ -252,11 +251,13 @@ def _candidates(
     if np.isneginf(bound).any():
         reached &= scores > -np.inf
     flat = np.flatnonzero(reached)  # thrice as fast as nonzero
-    row, column = np.divmod(flat, width)
-    counts = np.bincount(row, minlength=height)
-    place = np.arange(len(flat)) - np.repeat(np.cumsum(counts) - counts, counts)
+    starts = np.searchsorted(flat, np.arange(height + 1) * width)
+    counts = np.diff(starts)
     columns = np.zeros((height, counts.max(initial=0)), np.int32)
     values = np.full(columns.shape, -np.inf, scores.dtype)
-    columns[row, place] = column
-    values[row, place] = scores.ravel()[flat]
+    # where each goes: its number among all, moved by what the rows before it lack
+    lacking = np.arange(height) * columns.shape[1] - starts[:-1]
+    place = np.arange(len(flat)) + np.repeat(lacking, counts)
+    columns.ravel()[place] = flat - np.repeat(np.arange(height) * width, counts)
+    values.ravel()[place] = scores.ravel()[flat]
     return columns, values

@@ -41,29 +41,48 @@ _SIDE_OF = {PER_EVENT: USER, CLICK_TIMES: USER, PER_WINDOW: ITEM}
 
 
 class Codes(NamedTuple):
-    """Each user's or item's row of an embedding table, and the number of its rows."""
+    """Each user's or item's row of an embedding table, and the number of its rows.
+
+    A code equal to ``rows`` stands for what the reference table lacks.
+    """
 
     code: Int[ndarray, " n"]
     rows: int
 
 
 class Request(NamedTuple):
-    """A feature to make: its name and side, the fitted events, the config."""
+    """A feature to make: its name and side, the events, the config.
+
+    fitted is the side's table in training where the events are those of other users or
+    items: categories, means and the like are taken from it. None stands for the events'
+    own table.
+    """
 
     name: str
     side: str
     events: Events
     config: Config
+    fitted: Table | None = None
 
     @property
     def table(self) -> Table:
-        """The table of the side."""
+        """The table of the side: a row for each user or item to make the feature of."""
         return self.events.table(self.side)
 
     @property
     def column(self) -> Column:
         """The column of the feature's name."""
         return self.table.columns[self.name]
+
+    @property
+    def reference(self) -> Table:
+        """The table that decides categories, means and numbers of rows."""
+        return self.table if self.fitted is None else self.fitted
+
+    @property
+    def reference_column(self) -> Column:
+        """The reference table's column of the feature's name."""
+        return self.reference.columns[self.name]
 
 
 _TABLE = "{side} {name}"
@@ -275,26 +294,32 @@ class Features(NamedTuple):
 
 
 def static_features(
-    side: str, features: Mapping[str, Feature], events: Events, config: Config
+    side: str,
+    features: Mapping[str, Feature],
+    events: Events,
+    config: Config,
+    fitted: Table | None = None,
 ) -> Features:
     """The codes and the numbers of the static ones among the features.
 
     Args:
       side: USER or ITEM.
       features: of the side, by name; those of another sort are passed over.
-      events: the training part.
+      events: the training part, or events of other users or items.
       config: of the run.
+      fitted: the side's table in training, where the events are of others.
 
     Raises:
       ValueError: a feature's function has returned something else than codes or
         numbers of each user or item.
     """
     n, codes, sizes = len(events.table(side).id), {}, {}
-    dense = [np.zeros((n, 0), np.float32)]
-    for name, values in make_features(STATIC, side, features, events, config).items():
+    dense, above = [np.zeros((n, 0), np.float32)], int(fitted is not None)
+    made = make_features(STATIC, side, features, events, config, fitted)
+    for name, values in made.items():
         if isinstance(values, Codes):
             code, rows = values
-            if code.shape != (n,) or code.min() < 0 or code.max() >= rows:
+            if code.shape != (n,) or code.min() < 0 or code.max() >= rows + above:
                 raise ValueError(
                     f"{side} feature '{name}': expected {n} codes below {rows}"
                 )
@@ -316,6 +341,7 @@ def make_features(
     features: Mapping[str, Feature],
     events: Events,
     config: Config,
+    fitted: Table | None = None,
 ) -> dict[str, Any]:
     """The values of the features of one sort, by name, in the order of the registry.
 
@@ -323,12 +349,13 @@ def make_features(
       gives: the sort: STATIC, PER_EVENT, CLICK_TIMES or PER_WINDOW.
       side: USER or ITEM.
       features: of the side, by name.
-      events: the training part.
+      events: the training part, or events of other users or items.
       config: of the run.
+      fitted: the side's table in training, where the events are of others.
     """
     names = [name for name in dict.fromkeys([*FEATURES, *features]) if name in features]
     return {
-        name: features[name].make(Request(name, side, events, config))
+        name: features[name].make(Request(name, side, events, config, fitted))
         for name in names
         if features[name].gives == gives
     }

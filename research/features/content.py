@@ -7,11 +7,11 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from numpy import ndarray
 
 from research.features import Codes, Request
-from research.types import InputError, Table
+from research.types import Column, InputError, Table
 
 AGE_CLASSES = (18, 25, 35, 45, 50, 56)  # years: the lower ends that MovieLens 1M uses
 NO_DIGIT = "-"
@@ -20,35 +20,60 @@ TEXT_HASHES = 4096
 _STAMP = re.compile(r"^(.*)#([0-9a-f]{12})$")
 
 
+def places(values: ndarray, reference: ndarray) -> Int[ndarray, " n"]:
+    """Where each value stands in the reference, which repeats none; its length if not.
+
+    >>> places(np.array([7, 5, 6]), np.array([5, 7])).tolist()
+    [1, 0, 2]
+    """
+    if not len(reference):
+        return np.zeros(len(values), np.int64)
+    order = np.argsort(reference, kind="stable")
+    at = np.searchsorted(reference, values, sorter=order)
+    found = order[np.minimum(at, len(reference) - 1)]
+    return np.where(reference[found] == values, found, len(reference))
+
+
 def identity(request: Request) -> Codes:
     """A row for each user or item."""
-    n = len(request.table.id)
-    return Codes(np.arange(n), n)
+    ids = request.reference.id
+    return Codes(places(request.table.id, ids), len(ids))
 
 
 def category(request: Request) -> Codes:
     """A row for each category that occurs; a missing one has a row too."""
-    return _codes(request.column.values)
+    return _codes(request.column.values, request.reference_column.values)
 
 
 def age_class(request: Request) -> Codes:
     """A row for each class of age, and one behind them where the age is missing."""
-    column = request.column
-    code = np.digitize(column.values, AGE_CLASSES)
-    code[column.missing] = len(AGE_CLASSES) + 1
-    return Codes(code, int(code.max()) + 1)
+
+    def classes(column: Column) -> Int[ndarray, " n"]:
+        code = np.digitize(column.values, AGE_CLASSES)
+        code[column.missing] = len(AGE_CLASSES) + 1
+        return code
+
+    rows = int(classes(request.reference_column).max()) + 1
+    return Codes(np.minimum(classes(request.column), rows), rows)
 
 
 def first_digit(request: Request) -> Codes:
     """A row for each first digit, and one for all that begins otherwise."""
-    values = request.column.values.astype(np.str_)
-    return _codes(np.array([v[:1] if v[:1].isdigit() else NO_DIGIT for v in values]))
+
+    def digits(column: Column) -> ndarray:
+        values = column.values.astype(np.str_)
+        return np.array([v[:1] if v[:1].isdigit() else NO_DIGIT for v in values])
+
+    return _codes(digits(request.column), digits(request.reference_column))
 
 
 def decade(request: Request) -> Codes:
     """A row for each decade that occurs; a missing year counts as one."""
-    column = request.column
-    return _codes(np.where(column.missing, 0, column.values) // 10)
+
+    def decades(column: Column) -> ndarray:
+        return np.where(column.missing, 0, column.values) // 10
+
+    return _codes(decades(request.column), decades(request.reference_column))
 
 
 def number(request: Request) -> Float[ndarray, "n f"]:
@@ -56,12 +81,12 @@ def number(request: Request) -> Float[ndarray, "n f"]:
 
     Where some are missing, a second column is 1 for these.
     """
-    column = request.column
-    missing, values = column.missing, column.values.astype(np.float64)
-    present = values[~missing]
+    column, reference = request.column, request.reference_column
+    present = reference.values[~reference.missing].astype(np.float64)
+    values = column.values.astype(np.float64)
     scaled = (values - present.mean()) / max(float(present.std()), 1e-9)
-    scaled = np.where(missing, 0.0, scaled)
-    columns = [scaled, missing] if missing.any() else [scaled]
+    scaled = np.where(column.missing, 0.0, scaled)
+    columns = [scaled, column.missing] if reference.missing.any() else [scaled]
     return np.stack(columns, axis=1).astype(np.float32)
 
 
@@ -70,9 +95,10 @@ def categories(request: Request) -> Float[ndarray, "n g"]:
     return request.column.values.astype(np.float32)
 
 
-def _codes(values: ndarray) -> Codes:
-    present, code = np.unique(values, return_inverse=True)
-    return Codes(code, len(present))
+def _codes(values: ndarray, reference: ndarray) -> Codes:
+    """A row for each value that the reference has."""
+    present = np.unique(reference)
+    return Codes(places(values, present), len(present))
 
 
 def check_text(request: Request) -> None:
@@ -84,7 +110,7 @@ def check_text(request: Request) -> None:
     needs = f"{request.side} feature '{request.name}' needs"
     if importlib.util.find_spec("sklearn") is None:
         raise InputError(f"{needs} scikit-learn: install it")
-    if len(request.table.id) <= TEXT_DIM:
+    if len(request.reference.id) <= TEXT_DIM:
         raise InputError(f"{needs} more than {TEXT_DIM} {request.side}s")
 
 
@@ -101,11 +127,15 @@ def text_vectors(request: Request) -> Float[ndarray, "n d"]:
     from sklearn.decomposition import TruncatedSVD
     from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
 
-    hashed = HashingVectorizer(
+    hashing = HashingVectorizer(
         n_features=TEXT_HASHES, ngram_range=(1, 2), alternate_sign=False, norm=None
-    ).transform(request.column.values.tolist())
-    weighed = TfidfTransformer().fit_transform(hashed)
-    vectors = TruncatedSVD(TEXT_DIM, random_state=0).fit_transform(weighed)
+    )
+    weighing, reducing = TfidfTransformer(), TruncatedSVD(TEXT_DIM, random_state=0)
+    texts = hashing.transform(request.reference_column.values.tolist())
+    vectors = reducing.fit_transform(weighing.fit_transform(texts))
+    if request.fitted is not None:
+        others = hashing.transform(request.column.values.tolist())
+        vectors = reducing.transform(weighing.transform(others))
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
     return (vectors / np.maximum(length, 1e-9)).astype(np.float32)
 
@@ -171,13 +201,13 @@ def load_array(name: str, items: Table) -> Float[ndarray, "i d"]:
             return _rows(path, arrays["vectors"], arrays["ids"], items)
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise InputError(f"{path}: not an array ({error})".splitlines()[0]) from None
-    if loaded.shape[:1] != items.id.shape:
+    if loaded.shape[:1] != items.names.shape:
         rows = loaded.shape[0] if loaded.ndim else 0
         raise InputError(
             f"{path}: {rows} rows, the catalogue has {len(items.id)} items: expected a "
             "row each by ascending id, or a .npz with ids"
         )
-    return _rows(path, loaded, np.sort(items.id), items)
+    return _rows(path, loaded, np.sort(items.names), items)
 
 
 def _rows(path: Path, vectors: ndarray, ids: ndarray, items: Table) -> ndarray:
@@ -191,15 +221,15 @@ def _rows(path: Path, vectors: ndarray, ids: ndarray, items: Table) -> ndarray:
     ordered, by_id = np.unique(ids, return_index=True)
     if len(ordered) < len(ids):
         raise InputError(f"{path}: an id has two rows")
-    missing = ~np.isin(items.id, ordered)
+    missing = ~np.isin(items.names, ordered)
     if missing.any():
         raise InputError(
-            f"{path}: no row for {missing.sum()} items, item {items.id[missing][0]} "
+            f"{path}: no row for {missing.sum()} items, item {items.names[missing][0]} "
             "among them"
         )
-    rows = vectors[by_id[np.searchsorted(ordered, items.id)]].astype(np.float32)
+    rows = vectors[by_id[np.searchsorted(ordered, items.names)]].astype(np.float32)
     if not np.isfinite(rows).all():
-        item = items.id[~np.isfinite(rows).all(axis=1)][0]
+        item = items.names[~np.isfinite(rows).all(axis=1)][0]
         raise InputError(f"{path}: the row of item {item} holds what isn't finite")
     scale = np.sqrt((rows.astype(np.float64) ** 2).sum(axis=1).mean())
     return (rows / max(scale, 1e-9)).astype(np.float32)

@@ -29,7 +29,7 @@ COLUMNS = ["user", "item", "query"]
 
 
 @functools.lru_cache(maxsize=2)
-def read_searches(name: str) -> dict[tuple[int, int], str]:
+def read_searches(name: str, text: bool = False) -> dict[tuple[int | str, ...], str]:
     """The query of each (user, item), by the data set's own ids.
 
     A comma-separated file in UTF-8 whose header begins with user, item and query;
@@ -38,6 +38,7 @@ def read_searches(name: str) -> dict[tuple[int, int], str]:
     Args:
       name: the file with the stamp of its content (research/features/content.py), so
         that what was read before holds as long as the file does.
+      text: whether ids are text; else they are whole numbers.
 
     Raises:
       InputError: naming file and line, where the header is another, a row has more or
@@ -45,11 +46,13 @@ def read_searches(name: str) -> dict[tuple[int, int], str]:
         queries; or the file isn't text.
     """
     path = unstamped(name)
-    queries: dict[tuple[int, int], str] = {}
+    queries: dict[tuple[int | str, ...], str] = {}
     for where, fields in csv_fields(Place(path.parent), path.name, COLUMNS):
         user, item, query = (field.strip() for field in fields[:3])
-        user_id = new_id(where, "a user id", user, ())
-        pair = user_id, new_id(where, "an item id", item, ())
+        pair: tuple[int | str, ...] = user, item
+        if not text:
+            user_id = new_id(where, "a user id", user, ())
+            pair = user_id, new_id(where, "an item id", item, ())
         if pair in queries:
             raise malformed(where, "a pair not seen before", f"{user},{item}")
         queries[pair] = query
@@ -139,8 +142,12 @@ def _words(
         event = pair_hash(raw_user, raw_item, WORDS_SALT)
         return _simulated(config, fitted.items, event, item)
     words = np.zeros((len(user), config.search_words), np.int32)
-    queries = read_searches(stamped(config.search))
-    for n, pair in enumerate(zip(raw_user.tolist(), raw_item.tolist(), strict=True)):
+    sides = (fitted.users, user), (fitted.items, item)
+    text = fitted.users.text is not None or fitted.items.text is not None
+    queries = read_searches(stamped(config.search), text)
+    kind = str if text else int
+    raw = (map(kind, table.names[rows].tolist()) for table, rows in sides)
+    for n, pair in enumerate(zip(*raw, strict=True)):
         rows = word_rows(queries.get(pair, ""))[: config.search_words]
         words[n, : len(rows)] = rows
     return words

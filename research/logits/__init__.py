@@ -64,6 +64,7 @@ def log_q_parts(
     columns: tuple[Float[Array, "..."], ...],
     positive: Float[Array, " b"],
     draws: Float[Array, ""],
+    row: Float[Array, " b"] | None = None,
 ) -> LogQ:
     """Applies the switches on which the published corrections differ.
 
@@ -77,8 +78,9 @@ def log_q_parts(
       columns: log Q' of each block's ids.
       positive: log Q' of each row's positive.
       draws: N, the number of draws that a row sees.
+      row: what log Q' of every id is in addition in a row, or None.
     """
-    shift = jnp.zeros_like(positive)
+    shift = jnp.zeros_like(positive) if row is None else row
     if config.leave_own_out:
         shift = shift - jnp.log1p(-jnp.exp(positive))
     if config.expected_count:

@@ -62,7 +62,8 @@ class Block(NamedTuple):
     source: Source
     source_state: SourceState
     drawn: Drawn
-    vectors: Float[Array, "..."] | LazyItems  # [c, d], or [b, k, d] of each row's own
+    # [c, d]; of each row's own columns [b, k, d], or the whole catalogue's [i, d].
+    vectors: Float[Array, "..."] | LazyItems
 
 
 def split_blocks(
@@ -72,6 +73,8 @@ def split_blocks(
     drawn: tuple[Drawn, ...],
     size: int,
     lazy_items: Mapping[int, LazyItems] = MappingProxyType({}),
+    looked_up: tuple[bool, ...] = (),
+    items: int = 0,
 ) -> tuple[Block, ...]:
     """Each source's block out of one pass of the candidate tower.
 
@@ -82,12 +85,17 @@ def split_blocks(
       drawn: what they drew.
       size: number of positives.
       lazy_items: by the number of the source, what is yet to be encoded.
+      looked_up: of each source, whether the catalogue stands for its ids (Plan).
+      items: of the catalogue.
     """
     blocks, at = [], size
     for n, (source, block) in enumerate(zip(sources, drawn, strict=True)):
         columns = lazy_items.get(n, block.vectors)
         if source.origin == "batch":
             columns = vectors[:size]
+        elif columns is None and any(looked_up[n : n + 1]):
+            columns = vectors[at : at + items]
+            at += items
         elif columns is None:
             columns = vectors[at : at + block.ids.size]
             columns = columns.reshape((*block.ids.shape, vectors.shape[-1]))
@@ -154,11 +162,17 @@ class _Batch(NamedTuple):
     temperature: Temperature
 
     def held(self, vectors: Array, columns: Columns, log_q: Array) -> Dense:
-        """Held whole: vectors [c, d], or [b, k, d] of each row's own."""
+        """Held whole: vectors as in Block."""
         if vectors.ndim == 2:
-            score, log_q = self.query @ vectors.T, log_q[None, :]
+            score = self.query @ vectors.T
         else:
             score = jnp.einsum("bd,bkd->bk", self.query, vectors)
+        if columns.ids.ndim == 1:
+            log_q = log_q[None, :]
+        elif vectors.ndim == 2:
+            score = jnp.take_along_axis(
+                score, columns.ids, axis=1, mode="promise_in_bounds"
+            )
         divisor = self.temperature.columns(columns.ids)
         z = logits(score, divisor, self.strength, log_q + self.shift[:, None])
         return Dense(z, keep_columns(self.rows, columns))
@@ -312,7 +326,10 @@ def _block_log_q(
         for block in blocks
     )
     draws = total_draws(sources, source_states, pool, size)
-    return log_q_parts(config, columns, of(pairs.candidate), draws)
+    # Such a source is corrected only where it is alone (check_negatives).
+    rows = [s.row_log_q(pairs, m, pool) for s, m, _, _ in blocks if s.row_log_q]
+    row = rows[0] if rows else None
+    return log_q_parts(config, columns, of(pairs.candidate), draws, row)
 
 
 def push(

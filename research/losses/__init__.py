@@ -2,16 +2,23 @@
 
 from research.config import Config, named_values
 from research.losses.entry import (
+    CATALOGUE,
+    CONTEXT,
+    DENSE,
     MASK,
     NEGATIVES,
+    OPPONENT,
     ORDER,
     SHIFT,
     SQUARE,
+    STATE,
     UNIFORM_Q,
     VECTORS,
     Loss,
 )
+from research.marks import Range
 from research.negatives import is_batch_alone
+from research.positives import POSITIVES
 from research.registry import Registry, deferred
 from research.types import InputError
 
@@ -29,6 +36,18 @@ __all__ = [
 # Only differences of logits count, or each logit by itself.
 _LISTWISE = frozenset({SHIFT, ORDER, MASK, UNIFORM_Q})
 _POINTWISE = frozenset({ORDER, MASK})
+# What is ranked are scores: a correction would move the negatives among them.
+_RANKED = frozenset({SHIFT, ORDER, MASK})
+_RANKS = frozenset({NEGATIVES, CATALOGUE})
+_CUTOFF = (20.0, "K, the length of the list that counts")
+_MOST = 1 << 31  # bytes of the rows' scores with all candidates
+# Of values that mean nothing outside them, whichever loss has them.
+_BOUNDS = {
+    **dict.fromkeys(("cutoff", "every"), Range(1.0)),
+    **dict.fromkeys(("tpr", "fpr"), Range(0.0, 1.0, "low")),
+    **dict.fromkeys(("width", "opponent_rate"), Range(0.0, open="low")),
+    "negative_weight": Range(0.0),
+}
 _SHARE = (0.1, "share of the negatives that are positives in truth")
 
 LOSSES: Registry[Loss] = Registry(
@@ -69,6 +88,56 @@ LOSSES: Registry[Loss] = Registry(
         "psl-tanh": Loss(deferred("research.losses.pairwise:psl_tanh"), laws=_LISTWISE),
         "psl-atan": Loss(deferred("research.losses.pairwise:psl_atan"), laws=_LISTWISE),
         "psl-relu": Loss(deferred("research.losses.pairwise:psl_relu"), laws=_LISTWISE),
+        "sl-at-k": Loss(
+            deferred("research.losses.top_k:sl_at_k"),
+            {
+                "width": (1.0, "of the sigmoid about the threshold, in scores"),
+                "cutoff": _CUTOFF,
+                "every": (5.0, "epochs between those that set the thresholds"),
+            },
+            needs=frozenset({NEGATIVES, VECTORS, STATE}),
+            laws=_LISTWISE,
+            due=deferred("research.losses.top_k:is_due"),
+            init=deferred("research.losses.top_k:first_items"),
+            observe=deferred("research.losses.top_k:kth_highest"),
+        ),
+        "adv-info-nce": Loss(
+            deferred("research.losses.adversarial:adv_info_nce"),
+            {
+                "negative_weight": (64.0, "weight of the negatives' sum"),
+                "opponent_rate": (5e-5, "step size of the opponent's tables"),
+                "every": (5.0, "epochs between those of the opponent"),
+            },
+            needs=frozenset({NEGATIVES, DENSE, OPPONENT}),
+            laws=_LISTWISE,
+            due=deferred("research.losses.top_k:is_due"),
+            opponent=deferred("research.losses.adversarial:unit_normal"),
+        ),
+        "llpauc": Loss(
+            deferred("research.losses.partial_auc:llpauc"),
+            {
+                "tpr": (0.7, "largest rate of true positives, alpha of the paper"),
+                "fpr": (0.1, "largest rate of false positives, beta of the paper"),
+            },
+            trainable={
+                **{"a": 1.0, "b": 0.0, "s_positive": 0.5, "s_negative": 0.5},
+                **{"gamma": 0.0, "slack_a": 0.5, "slack_b": 0.5},
+            },
+            laws=_POINTWISE,
+            project=deferred("research.losses.partial_auc:within_bounds"),
+        ),
+        "lambda-rank": Loss(
+            deferred("research.losses.lambdas:lambda_rank"), needs=_RANKS, laws=_RANKED
+        ),
+        "lambda-loss": Loss(
+            deferred("research.losses.lambdas:lambda_loss"), needs=_RANKS, laws=_RANKED
+        ),
+        "lambda-loss-at-k": Loss(
+            deferred("research.losses.lambdas:lambda_loss_at_k"),
+            {"cutoff": _CUTOFF},
+            needs=_RANKS,
+            laws=_RANKED,
+        ),
         "cosine-contrastive": Loss(
             deferred("research.losses.pointwise:cosine_contrastive"),
             {
@@ -127,13 +196,19 @@ def hyper_values(config: Config) -> dict[str, float]:
     return named_values(config.hyper, defaults, "hyper", config.loss)
 
 
-def check_loss(config: Config) -> None:
+def check_loss(config: Config, items: int = 0) -> None:
     """Compares what the loss needs with what the run offers.
+
+    Args:
+      config: the run.
+      items: of the catalogue; 0 checks what needs no data.
 
     Raises:
       InputError: see hyper_values; or negatives that the loss lacks or can't use.
     """
-    hyper_values(config)
+    for hyper, value in hyper_values(config).items():
+        if hyper in _BOUNDS:
+            _BOUNDS[hyper].check(f"hyper {hyper}", value)
     needs, name = LOSSES[config.loss].needs, config.loss
     sources, batch_alone = ", ".join(config.negatives), is_batch_alone(config.negatives)
     if NEGATIVES in needs:
@@ -158,6 +233,8 @@ def check_loss(config: Config) -> None:
             )
     if NEGATIVES not in needs:
         _check_unused(config, batch_alone, sources)
+    if needs & CONTEXT - {VECTORS}:
+        _check_scored(config, items)
 
 
 def _check_unused(config: Config, batch_alone: bool, sources: str) -> None:
@@ -175,3 +252,24 @@ def _check_unused(config: Config, batch_alone: bool, sources: str) -> None:
         )
     if config.batch == 1:
         raise InputError(f"{name} compares the rows of a batch: batch 1 has no two")
+
+
+def _check_scored(config: Config, items: int) -> None:
+    """Refuses what a loss that scores all candidates for users can't go with."""
+    name, loss = config.loss, LOSSES[config.loss]
+    if CATALOGUE in loss.needs and config.logq:
+        raise InputError(
+            f"logq {config.logq:g} with {name}: ranks are those of the scores, and log "
+            f"q would move the negatives alone; use logq 0"
+        )
+    if config.hardest and DENSE in loss.needs:
+        raise InputError(f"hardest {config.hardest} with {name}: it weighs all columns")
+    if not POSITIVES.choose(config.positives).ranks_items:
+        raise InputError(
+            f"{name} with positives {config.positives}: it goes by a user and all items"
+        )
+    if 4 * config.batch * items > _MOST:
+        raise InputError(
+            f"{name} needs the scores of {config.batch} rows with all {items} items at "
+            f"once, {4 * config.batch * items / 2**30:.1f} GiB: take fewer rows"
+        )

@@ -12,25 +12,42 @@ UNIFORM_Q = "a constant log q changes nothing"
 # Needs, compared with a config before any training (checks.py).
 NEGATIVES = "negatives"  # at least one a row
 DENSE = "dense"  # logits held whole, not in blocks
-VECTORS = "vectors"  # PairVectors as a fourth argument
 SQUARE = "square batch"  # the batch against itself, and nothing else
+# Needs of a Context as a fourth argument, each with the fields that it names.
+VECTORS = "vectors"  # query and positive
+CATALOGUE = "catalogue"  # catalogue: the rows' logits of all candidates
+STATE = "state"  # state: what the loss keeps of the rows' users (Loss.init)
+OPPONENT = "opponent"  # hardness: the opponent's scores of the columns (Loss.opponent)
+CONTEXT = frozenset({VECTORS, CATALOGUE, STATE, OPPONENT})
 
 
 class Loss(NamedTuple):
     """An entry of the registry of losses.
 
     Attributes:
-      fn: (positive [b], negatives, hyper) -> [b], with PairVectors as a fourth argument
-        where needs has "vectors". hyper holds, beside the entry's own values,
-        temperature (the run's) and items (the size of the catalogue).
+      fn: (positive [b], negatives, hyper) -> [b], with a Context
+        (research/losses/context.py) as a fourth argument where needs asks for one.
+        hyper holds, beside the entry's own values, temperature (the run's) and items
+        (the size of the catalogue).
       hyper: what may be set and swept without compiling anew: name -> (default, help).
       trainable: what is learned with the towers: name -> initial value; it reaches fn
         through hyper.
-      needs: what a run must offer, of the four above.
+      needs: what a run must offer, of those above.
       laws: those of tests/losses that it obeys: each declared one is tested to hold,
         each other to be violated.
       one_pass: its gradient is in proportion to a softmax over the positive and the
         negatives, so that blocks of logits are seen once only (one_pass.py).
+      project: (learned before a step, after it, hyper) -> the learned values within
+        their bounds; None where they have none.
+      due: (hyper, epoch from 0) -> whether an epoch's steps observe, or are the
+        opponent's.
+      init: (items [e], offsets [u + 1]) of the users' training parts -> state of the
+        users: a tree of arrays [u, ...].
+      observe: (state of the rows' users, Seen, hyper) -> the same after a step of an
+        epoch that is due (research/losses/context.py).
+      opponent: (key, users, items, dim) -> tables [users, d] and [items, d] of another
+        pair of towers, whose cosines are the hardness of the columns. In an epoch that
+        is due they alone move, up the loss, at the rate hyper["opponent_rate"].
     """
 
     fn: Callable[..., Any]
@@ -39,19 +56,24 @@ class Loss(NamedTuple):
     needs: frozenset[str] = frozenset({NEGATIVES})
     laws: frozenset[str] = frozenset()
     one_pass: bool = False
+    project: Callable[[Any, Any, Any], Any] | None = None
+    due: Callable[[Any, Any], Any] | None = None
+    init: Callable[[Any, Any], Any] | None = None
+    observe: Callable[[Any, Any, Any], Any] | None = None
+    opponent: Callable[[Any, int, int, int], Any] | None = None
 
-    def __call__(self, positive: Any, negatives: Any, hyper: Any, pair: Any) -> Any:
+    def __call__(self, positive: Any, negatives: Any, hyper: Any, context: Any) -> Any:
         """The loss of each row.
 
         Args:
           positive: logits of the rows' positives, [b].
           negatives: their negatives (research/logits/reducers.py).
           hyper: scalars by name, traced.
-          pair: PairVectors, which go only to an entry that needs them.
+          context: a Context, which goes only to an entry that needs one.
 
         Returns:
           [b].
         """
-        if VECTORS in self.needs:
-            return self.fn(positive, negatives, hyper, pair)
+        if self.needs & CONTEXT:
+            return self.fn(positive, negatives, hyper, context)
         return self.fn(positive, negatives, hyper)

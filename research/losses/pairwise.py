@@ -17,10 +17,11 @@ def bpr(
 
     loss_b = (1 / k_b) sum_j softplus(z_bj - z_p)  [rendle2009, section 4.1]
 
-    The paper's single negative per row is the source uniform-per-row:1. Differs from
-    the paper: no L2 term, as weight decay belongs to the optimiser. Use when: a
-    well-known reference is needed. Watch: it optimises the whole ranking, not its head;
-    easy negatives contribute almost no gradient.
+    The paper's single negative per row, outside the user's items, is the source
+    uniform-outside:1. Differs from the paper: no L2 term, as weight decay belongs to
+    the optimiser (adam-l2). Use when: a well-known reference is needed. Watch: it
+    optimises the whole ranking, not its head; easy negatives contribute almost no
+    gradient.
 
     Args:
       positive: logits of the positives, [b].

@@ -43,9 +43,9 @@ def decoupled_softmax(
     Differs from the paper: one view, so one term. The positive's logit has gradient -1
     whatever its rank, so easy rows contribute as much as hard ones. The "softmax loss"
     SL of [yang2024psl], as coded log sum_j exp((s_j - s_p) / tau) of cosines s and
-    uniform negatives, is exactly this loss at temperature tau without log q. Use when:
-    batches are small. Watch: it has no lower bound, and a well-learned pair is
-    attracted as strongly as a new one.
+    uniform negatives, is exactly this loss at temperature tau without log q: InfoNCE
+    without the positive in the sum. Use when: batches are small. Watch: it has no lower
+    bound, and a well-learned pair is attracted as strongly as a new one.
 
     Args:
       positive: logits of the positives, [b].
@@ -69,8 +69,10 @@ def bilateral_softmax(
 
     A power of 1 is the decoupled softmax. Differs from the paper: the sum of its code's
     mode "reweight"; each row has one positive, so the log-mean-exp of the positives is
-    that positive. Use when: clicks are noisy. Watch: a constant added to all logits
-    changes it, so with a correction the power also scales log q.
+    that positive. What [yang2025slatk] compares as BSL, with the negatives under t2 and
+    the sum's power t2 / t1, is no more than t2 / t1 times decoupled_softmax at t2. Use
+    when: clicks are noisy. Watch: a constant added to all logits changes it, so with a
+    correction the power also scales log q.
 
     Args:
       positive: logits of the positives, [b].

@@ -1,23 +1,15 @@
 """Losses of a whole batch against itself."""
 
-from typing import NamedTuple
-
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from research.logits.reducers import Negatives
+from research.losses.context import Context
 from research.towers.towers import normalise
 from research.types import Hyper
 
 POTENTIAL = 2.0  # t of the Gaussian potential  [wang2020, section 4]
-
-
-class PairVectors(NamedTuple):
-    """Vectors behind the logits, for losses that need them: row b is one pair."""
-
-    query: Float[Array, "b d"]
-    positive: Float[Array, "b d"]
 
 
 def siglip(
@@ -55,7 +47,7 @@ def align_uniform(
     positive: Float[Array, " b"],
     negatives: Negatives,
     hyper: Hyper,
-    context: PairVectors,
+    context: Context,
 ) -> Float[Array, " b"]:
     """Alignment of pairs plus uniformity of both sides, without negatives (DirectAU).
 
@@ -71,11 +63,11 @@ def align_uniform(
       positive: not used, [b].
       negatives: not used.
       hyper: uniformity, the weight gamma.
-      context: vectors of the pairs, [b, d] each.
+      context: query and positive, vectors of the pairs, [b, d] each.
 
     >>> from research.logits.reducers import Dense
     >>> z = Dense(jnp.zeros((2, 2)), jnp.ones((2, 2), bool))
-    >>> pair = PairVectors(jnp.eye(2), jnp.eye(2))  # distance 0 in a pair, else 2
+    >>> pair = Context(jnp.eye(2), jnp.eye(2))  # distance 0 in a pair, else 2
     >>> gamma = {"uniformity": jnp.array(1.0)}
     >>> values = align_uniform(jnp.zeros(2), z, gamma, pair)  # 0 + log exp(-2 * 2)
     >>> [round(float(value), 4) for value in values]

@@ -6,30 +6,29 @@ from typing import Any, Literal, NamedTuple
 from research.config import REFERENCE, Config
 from research.positives import POSITIVES
 from research.registry import Registry, deferred
-from research.towers import takes_words
 from research.types import InputError
 
 __all__ = [
     "SOURCES",
     "Size",
     "SourceEntry",
-    "check_negatives",
     "entries_of",
     "held_whole",
     "is_batch_alone",
     "make_sources",
 ]
 
-# Bytes of logits that a step may hold: some four arrays of their size are alive.
-_MOST = 1 << 31
-
 
 class Size(NamedTuple):
-    """Numbers of a training part: items of the catalogue, items with a pair, pairs."""
+    """Numbers of a training part.
+
+    Items of the catalogue, items with a pair, pairs, and the most of one query.
+    """
 
     items: int
     clicked: int
     pairs: int
+    most: int = 0
 
 
 class SourceEntry(NamedTuple):
@@ -46,6 +45,8 @@ class SourceEntry(NamedTuple):
       stores_q: whether each column comes with a q of its own, so that no union with
         other sources can be formed.
       ranks_items: whether it ranks items for users, and so needs users as queries.
+      by_user: whether its q depends on the row's user: it needs users as queries and
+        their items (Pool.owned), and has no mixture with other sources.
       check: (config, draws, size) -> None, refusing what this source alone can't do;
         size is None as long as no data is read.
     """
@@ -58,6 +59,7 @@ class SourceEntry(NamedTuple):
     cache: Literal["ring", "items"] | None = None
     stores_q: bool = False
     ranks_items: bool = False
+    by_user: bool = False
     check: Callable[[Config, int, Size | None], None] | None = None
 
 
@@ -80,6 +82,14 @@ def _check_ring(config: Config, draws: int, size: Size | None) -> None:
         raise InputError(
             f"fifo-cache:{draws} is smaller than a batch ({config.batch}): "
             f"each step would overwrite it all"
+        )
+
+
+def _check_outside(config: Config, draws: int, size: Size | None) -> None:
+    if size is not None and size.most >= size.items:
+        raise InputError(
+            f"uniform-outside:{draws}: a user has all {size.items} items, and nothing "
+            f"outside them"
         )
 
 
@@ -109,6 +119,12 @@ SOURCES: Registry[SourceEntry] = Registry(
         "uniform": SourceEntry(deferred("research.negatives.source:uniform")),
         "uniform-per-row": SourceEntry(
             deferred("research.negatives.source:uniform_per_row"), per_row=True
+        ),
+        "uniform-outside": SourceEntry(
+            deferred("research.negatives.outside:uniform_outside"),
+            per_row=True,
+            by_user=True,
+            check=_check_outside,
         ),
         "popularity": SourceEntry(deferred("research.negatives.source:popularity")),
         "extra": SourceEntry(deferred("research.negatives.source:extra")),
@@ -225,43 +241,6 @@ def make_sources(specs: tuple[str, ...], config: Config = REFERENCE) -> tuple[An
     return tuple(sources)
 
 
-def check_negatives(config: Config, size: Size | None = None) -> None:
-    """Compares the sources of a run with its switches and, once read, with its data.
-
-    Args:
-      config: the run.
-      size: of the training part; None checks what needs no data.
-
-    Raises:
-      InputError: see entries_of; unknown q under a correction; a cache that holds less
-        than is drawn from it, or is never warm; a stored q in a union; a band or a
-        selection wider than what there is; inclusion with what it can't be combined
-        with; a push by the batch where it isn't a source, or where its share isn't
-        known; more logits than can be held, where a switch needs them all at once.
-    """
-    sources = entries_of(config.negatives, config)
-    _check_known_q(config, sources)
-    _check_stored_alone(sources)
-    _check_item_push(config, sources)
-    _check_ranks_items(config, sources)
-    if config.duplicates == "inclusion":
-        _check_inclusion(config, sources)
-    if size is None:
-        return
-    wide = {"batch": config.batch, "part": config.batch, "catalogue": size.items}
-    columns = [wide.get(entry.columns, draws) for _, draws, entry in sources]
-    _check_memory(config, sum(columns))
-    for name, draws, entry in sources:
-        if entry.cache is not None:
-            _check_warm(config, Named(name, draws, entry), size)
-        if entry.check is not None:
-            entry.check(config, draws, size)
-    if config.hardest > sum(columns):
-        raise InputError(
-            f"hardest is {config.hardest}: only {sum(columns)} negatives are drawn"
-        )
-
-
 def held_whole(config: Config) -> str | None:
     """The switch that needs a [b, c] array of logits, as one would set it, or None.
 
@@ -277,109 +256,3 @@ def held_whole(config: Config) -> str | None:
     if not POSITIVES.choose(config.positives).ranks_items:
         return f"positives {config.positives}"  # the query's own columns are left out
     return None
-
-
-def _check_known_q(config: Config, sources: tuple[Named, ...]) -> None:
-    if config.logq == 0:
-        return
-    if config.hardest:
-        raise InputError(
-            f"logq {config.logq:g} with hardest {config.hardest}: the hardest are "
-            f"chosen by their score, so their q is unknown; use logq 0"
-        )
-    for name, _, entry in sources:
-        if not entry.knows_q:
-            raise InputError(
-                f"logq {config.logq:g} with {name}: its negatives are chosen by "
-                f"the model, so their q is unknown; use logq 0"
-            )
-
-
-def _check_stored_alone(sources: tuple[Named, ...]) -> None:
-    storing = [s.name for s in sources if s.entry.stores_q]
-    others = [
-        s.name for s in sources if not (s.entry.stores_q or s.entry.columns == "batch")
-    ]
-    if storing and (others or len(storing) > 1):
-        raise InputError(
-            f"{storing[0]} in a union with {', '.join(others) or 'itself'}: a q "
-            f"stored with a column gives no mixture; use fifo-cache"
-        )
-
-
-def _check_item_push(config: Config, sources: tuple[Named, ...]) -> None:
-    if config.item_push == "drawn":
-        return
-    if all(source.entry.origin != "batch" for source in sources):
-        raise InputError(
-            f"item_push {config.item_push} without in-batch negatives: nothing would "
-            f"push an item away"
-        )
-    for source in sources:
-        if config.item_push == "balanced" and not source.entry.knows_q:
-            raise InputError(
-                f"item_push balanced with {source.name}: its q is unknown, and so its "
-                f"share of the push"
-            )
-
-
-def _check_ranks_items(config: Config, sources: tuple[Named, ...]) -> None:
-    for spec, source in zip(config.negatives, sources, strict=True):
-        if not source.entry.ranks_items:
-            continue
-        if not POSITIVES.choose(config.positives).ranks_items:
-            raise InputError(
-                f"{spec} with positives {config.positives}: {source.name} ranks items "
-                f"for users"
-            )
-        if takes_words(config):
-            raise InputError(
-                f"{spec} with encoder {config.encoder}: {source.name} ranks items for "
-                f"users who search for nothing"
-            )
-
-
-def _check_memory(config: Config, columns: int) -> None:
-    reason, size = held_whole(config), 4 * config.batch * columns
-    if reason and size > _MOST:
-        raise InputError(
-            f"{reason} needs all {config.batch} x {columns} logits at once, "
-            f"{size / 2**30:.1f} GiB: take fewer rows or negatives"
-        )
-
-
-def _check_warm(config: Config, source: Named, size: Size) -> None:
-    steps, draws = config.epochs * (size.pairs // config.batch), source.draws
-    if source.entry.cache == "items" and draws > size.clicked:
-        raise InputError(
-            f"{source.name}:{draws} draws more than it can hold: one vector for each "
-            f"of {size.clicked} items with a click"
-        )
-    if config.warmup >= steps:
-        raise InputError(
-            f"warmup is {config.warmup} of {steps} steps: {source.name} draws nothing"
-        )
-    if source.entry.cache == "ring" and draws > (steps - 1) * config.batch:
-        raise InputError(
-            f"{source.name}:{draws} is never full in {steps} steps of {config.batch}: "
-            f"it draws nothing"
-        )
-
-
-def _check_inclusion(config: Config, sources: tuple[Named, ...]) -> None:
-    for name in ("leave_own_out", "expected_count"):
-        if getattr(config, name):
-            raise InputError(
-                f"{name} with duplicates inclusion: the probability to be in the set "
-                f"counts draws already"
-            )
-    for name, _, entry in sources:
-        if entry.per_row or not entry.knows_q:
-            raise InputError(
-                f"duplicates inclusion with {name}: its columns differ by row"
-            )
-        if entry.stores_q:
-            raise InputError(
-                f"duplicates inclusion with {name}: a q stored with a "
-                "column gives no probability to be in the set"
-            )

@@ -14,15 +14,26 @@ SourceState = Any  # a tree of arrays
 SourceStates = tuple[SourceState, ...]
 
 
+class Owned(NamedTuple):
+    """The distinct items of each user in the training part, ascending.
+
+    Those of user u are item[offsets[u] : offsets[u + 1]].
+    """
+
+    item: Int[Array, " e"]
+    offsets: Int[Array, " u1"]
+
+
 class Pool(NamedTuple):
     """What sources draw from: how often each candidate stands in the fitted pairs.
 
     log_share is log q of one draw from the pairs: exact, or as estimated so far
-    (research/negatives/frequency.py).
+    (research/negatives/frequency.py). owned is None where no source asks for it.
     """
 
     counts: Float[Array, " i"]
     log_share: Float[Array, " i"]
+    owned: Owned | None = None
 
     @property
     def floor(self) -> Float[Array, ""]:
@@ -60,6 +71,8 @@ class Source(NamedTuple):
         0 while a cache isn't warm.
       log_q(ids, state, pool): log of the probability that one draw gives the id, for
         any ids; None where nobody knows it (hard negatives).
+      row_log_q(batch, state, pool): what log q of every id is in addition in a row,
+        [b], for a source whose draws depend on the row; it has no mixture with others.
       update(state, batch, vectors, pool): the state after a step that encoded the
         batch's positives as these vectors.
       refresh(state, users, items): the state before an epoch, given the vectors of
@@ -73,6 +86,7 @@ class Source(NamedTuple):
     draw: Callable[[Key[Array, ""], Pairs, SourceState, Pool], Drawn]
     draws: Callable[[SourceState, Pool, int], Float[Array, ""]]
     log_q: Callable[[Int[Array, "..."], SourceState, Pool], Float[Array, "..."]] | None
+    row_log_q: Callable[[Pairs, SourceState, Pool], Float[Array, " b"]] | None = None
     update: Callable[[SourceState, Pairs, Float[Array, "b d"], Pool], SourceState] = (
         lambda state, batch, vectors, pool: state
     )

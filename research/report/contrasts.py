@@ -11,18 +11,18 @@ from numpy import ndarray
 
 from research.contrast import Contrast, cell_name
 from research.evaluate.metrics import CUTOFF, METRICS
-from research.report.intervals import Estimate, holm, over_seeds, two_way
+from research.report.intervals import ALPHA, Estimate, holm, over_seeds, two_way
 from research.report.pages import (
     EMPTY,
     interval_text,
     markdown_page,
     markdown_table,
+    p_text,
     write_texts,
 )
 from research.report.records import RunResult
 from research.types import InputError, choose
 
-ALPHA = 0.05  # of a family of contrasts
 MARGIN = 0.02  # of the reference's value: what counts as equivalent
 
 Cells = dict[tuple[str, frozenset[tuple[str, float]]], list[RunResult]]
@@ -58,8 +58,8 @@ def paired(
     against: str,
     metric: str = "recall",
     k: int = CUTOFF,
-    at: Mapping[str, float] | None = None,
-    against_at: Mapping[str, float] | None = None,
+    at: Mapping[str, Any] | None = None,
+    against_at: Mapping[str, Any] | None = None,
 ) -> Paired:
     """The difference of one arm from another, paired by user and seed.
 
@@ -82,18 +82,21 @@ def paired(
 def _by_cell(results: Sequence[RunResult]) -> Cells:
     cells: Cells = {}
     for result in sorted(results, key=lambda result: result.seed):
-        swept = frozenset((name, float(v)) for name, v in result.swept.items())
-        cells.setdefault((result.arm, swept), []).append(result)
+        cells.setdefault((result.arm, _key(result.swept)), []).append(result)
     return cells
 
 
-def _runs(cells: Cells, arm: str, at: Mapping[str, float]) -> list[RunResult]:
+def _key(swept: Mapping[str, Any]) -> frozenset[tuple[str, float]]:
+    return frozenset((name, float(value)) for name, value in swept.items())
+
+
+def _runs(cells: Cells, arm: str, at: Mapping[str, Any]) -> list[RunResult]:
     """The runs of a cell, by seed.
 
     Raises:
       InputError: there is no such cell, or one of its runs failed.
     """
-    found = cells.get((arm, frozenset((name, float(v)) for name, v in at.items())))
+    found = cells.get((arm, _key(at)))
     if not found:
         raise InputError(f"not in these records: {cell_name(arm, at)}")
     for run in found:
@@ -118,15 +121,33 @@ def _values(runs: Sequence[RunResult], metric: str, k: int) -> Float[ndarray, "*
     return np.stack(out, axis=-1)
 
 
-def _difference(cells: Cells, contrast: Contrast) -> Paired:
-    """The paired difference of a contrast.
+def differences(
+    results: Sequence[RunResult], arm: str, against: str, metric: str = "recall"
+) -> Float[ndarray, "u s"]:
+    """The paired differences by user and seed, of which ``paired`` is the mean.
+
+    Args:
+      results: of a grid.
+      arm: the arm whose differences they are.
+      against: the arm that is subtracted.
+      metric: per user, at cut-off 20.
 
     Raises:
-      InputError: why there is none.
+      InputError: see ``paired``.
+    """
+    values, other, _ = _values_of(_by_cell(results), Contrast(arm, against, metric))
+    return values - other
+
+
+def _values_of(cells: Cells, contrast: Contrast) -> tuple[ndarray, ndarray, int]:
+    """The values of both arms, and the number of evaluated users.
+
+    Raises:
+      InputError: why there are none, or no pairs.
     """
     arm, against, metric, k, at, against_at = contrast
     given = at if against_at is None else against_at
-    if against_at is None and at and (against, frozenset(at.items())) not in cells:
+    if against_at is None and (against, _key(at)) not in cells:
         given = {}  # as in the long table: its one cell, with nothing swept
     ours, others = _runs(cells, arm, at), _runs(cells, against, given)
     if [run.seed for run in ours] != [run.seed for run in others]:
@@ -134,16 +155,26 @@ def _difference(cells: Cells, contrast: Contrast) -> Paired:
     values, other = _values(ours, metric, k), _values(others, metric, k)
     if len(values) != len(other) or np.any(np.isnan(values) != np.isnan(other)):
         raise InputError(f"{arm} and {against} are over different users")
-    if METRICS[metric].per_user:
+    record = ours[0].record
+    return values, other, len(record.held) if record else 0
+
+
+def _difference(cells: Cells, contrast: Contrast) -> Paired:
+    """The paired difference of a contrast.
+
+    Raises:
+      InputError: why there is none.
+    """
+    values, other, users = _values_of(cells, contrast)
+    if METRICS[contrast.metric].per_user:
         estimate, reference = two_way(values - other), float(two_way(other).mean)
         users = int((~np.isnan(values)).any(axis=1).sum())
     else:
         estimate, reference = over_seeds(values - other), float(other.mean())
-        users = len(ours[0].record.held) if ours[0].record else 0
     low, high = estimate.interval()[1:]
     p = float(estimate.p()), _p_equivalence(estimate, MARGIN * abs(reference))
     ends = float(estimate.mean), float(low), float(high)
-    return Paired(*ends, *p, reference, users, len(ours))
+    return Paired(*ends, *p, reference, users, values.shape[-1])
 
 
 def _p_equivalence(estimate: Estimate, margin: float) -> float:
@@ -243,7 +274,7 @@ def _page(frame: pd.DataFrame, question: str) -> str:
             rows.append([*cells, row["note"], *[EMPTY] * 5])
             continue
         cells.append(interval_text(row["difference"], row["low"], row["high"], "+.4f"))
-        cells += [_p_text(row[f"{p}_holm"]) for p in ("p", "p_equivalence")]
+        cells += [p_text(row[f"{p}_holm"]) for p in ("p", "p_equivalence")]
         cells += [row["verdict"], str(row["users"]), str(row["seeds"])]
         rows.append(cells)
     headings = [
@@ -266,14 +297,3 @@ def _page(frame: pd.DataFrame, question: str) -> str:
         " neither end is the better one); else equivalent, if p of equivalence is; else"
         " undecided.",
     )
-
-
-def _p_text(p: float) -> str:
-    """A p value for a page.
-
-    >>> _p_text(0.0312), _p_text(1e-9), _p_text(float("nan"))
-    ('0.031', '< 0.001', '-')
-    """
-    if np.isnan(p):
-        return EMPTY
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"

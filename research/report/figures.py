@@ -1,7 +1,6 @@
 """The figures of a grid: its arms against each other, and along a swept value."""
 
 from collections.abc import Hashable, Sequence
-from itertools import pairwise
 from typing import Any
 
 import matplotlib
@@ -26,7 +25,7 @@ from research.report.pictures import (
     look,
     notes_below,
 )
-from research.report.tables import UNMEASURED, swept_columns, wide
+from research.report.tables import UNMEASURED, swept_columns, wide, without_levels
 
 PLAIN = 95  # characters of a note that fit the width
 NOTES = 4  # below a figure, so that they leave room for it
@@ -246,7 +245,7 @@ def sweep_figure(
         steps = (1.0, 2.0, 5.0) if columns < 3 else (1.0, 3.0)
         first = axes.flat[0]
         _ticks(first, points[swept][points[shown[0]].notna()], steps)
-        _around(figure, first, title or _trade(points, shown, swept), points, swept)
+        around(figure, first, title or _trade(points, shown, swept), points, swept)
     return Drawing(figure, points)
 
 
@@ -256,9 +255,9 @@ def along(frame: pd.DataFrame, metrics: Sequence[str], swept: str) -> pd.DataFra
     Raises:
       ValueError: no such column, or several points of an arm at one of its values.
     """
-    if swept not in frame.columns:
+    if swept not in frame.columns or frame[swept].isna().all():
         raise ValueError(f"the table does not sweep {swept}")
-    points = wide(frame, metrics, CUTOFF)
+    points = without_levels(wide(frame, metrics, CUTOFF), swept)
     if points.duplicated(["arm", swept]).any():
         raise ValueError(f"an arm has several points at one {swept}: sweep one field")
     arms = {arm: n for n, arm in enumerate(dict.fromkeys(points.arm))}
@@ -288,19 +287,31 @@ def _ticks(axes: Axes, values: "pd.Series[float]", steps: Sequence[float]) -> No
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
 
 
-def _around(
+def around(
     figure: Figure, axes: Axes, title: str, points: pd.DataFrame, swept: str
 ) -> None:
-    """Sets the heading and the arms' legend above the panels, failed cells below."""
+    """Sets the heading and the arms' legend above the panels, failed cells below.
+
+    Args:
+      figure: of the panels.
+      axes: whose lines the legend names.
+      title: the heading.
+      points: of ``along``.
+      swept: the column along which they are drawn.
+    """
     handles, labels = axes.get_legend_handles_labels()
     legend_above(figure, handles, title, 3 if max(map(len, labels)) > NARROW else 4)
     notes_below(figure, unfinished(points, [swept]))
 
 
-def _leading_curve(
-    points: pd.DataFrame, metric: str, swept: str
-) -> pd.DataFrame | None:
-    """The curve of the arm that leads in a metric somewhere, None if none ran."""
+def leading_curve(points: pd.DataFrame, metric: str, swept: str) -> pd.DataFrame | None:
+    """The curve of the arm that leads in a metric somewhere, None if none ran.
+
+    Args:
+      points: of ``along``.
+      metric: in which it leads.
+      swept: the column along which the curve runs.
+    """
     curves = points.dropna(subset=[metric, swept])
     if curves.empty:
         return None
@@ -311,7 +322,7 @@ def _leading_curve(
 def _trade(points: pd.DataFrame, metrics: Sequence[str], swept: str) -> str:
     """The leading arm's peak, and the metrics that rise or fall along the sweep."""
     first, *others = metrics
-    line = _leading_curve(points, first, swept)
+    line = leading_curve(points, first, swept)
     if line is None:
         return "No run finished"
     start, end = line.iloc[0], line.iloc[-1]
@@ -327,74 +338,3 @@ def _trade(points: pd.DataFrame, metrics: Sequence[str], swept: str) -> str:
     text = f"{line.arm.iloc[0]}: {peak}"
     span = f"; {start[swept]:g} to {end[swept]:g} {' and '.join(changes)}"
     return text + span if changes else text
-
-
-DIVERSITY = ("coverage", "ild")
-NEAR = 14.0  # the farthest that a swept value stands from its point, in points
-
-
-def tradeoff_figure(
-    frame: pd.DataFrame, title: str | None = None, swept: str = "temperature"
-) -> Drawing:
-    """Draws recall@20 against coverage and against the distance within a list.
-
-    The points of an arm are joined along the swept value, which is written beside as
-    many of them as there is room for, ends and peak first.
-
-    Args:
-      frame: a long table with the swept column.
-      title: the heading; by default, the price of coverage in recall.
-      swept: the column along which points are joined.
-    """
-    points = along(frame, ("recall", *DIVERSITY), swept)
-    with matplotlib.rc_context(STYLE):
-        figure, axes = blank(4.6, ncols=2, sharey=True)
-        for panel, metric in zip(axes, DIVERSITY, strict=True):
-            for arm, line in points.groupby("arm", sort=False):
-                colour, marker = look(str(arm))
-                style = {"color": colour, "marker": marker, "label": arm, **EDGE}
-                panel.plot(line[metric], line.recall, **style)
-            panel.set_xlabel(METRICS[metric].axis(CUTOFF))
-            panel.margins(0.12)
-        axes[0].set_ylabel(METRICS["recall"].axis(CUTOFF))
-        _around(figure, axes[0], title or _widest(points, swept), points, swept)
-        for panel, metric in zip(axes, DIVERSITY, strict=True):
-            _write_values(panel, points, metric, swept)
-    return Drawing(figure, points)
-
-
-def _widest(points: pd.DataFrame, swept: str) -> str:
-    line = _leading_curve(points, "recall", swept)
-    if line is None:
-        return "No run finished"
-    top, widest = line.loc[line.recall.idxmax()], line.loc[line.coverage.idxmax()]
-    if top[swept] == widest[swept]:
-        both = "at its most precise and at its most diverse"
-        return f"{top.arm} is {both} at the same {swept}, {top[swept]:g}"
-    return (
-        f"{top.arm} is most precise at {swept} {top[swept]:g}, with"
-        f" {top.coverage:.0%} of the catalogue shown; {widest.coverage:.0%} at"
-        f" {widest[swept]:g} costs {top.recall - widest.recall:.3f} of recall"
-    )
-
-
-def _write_values(axes: Axes, points: pd.DataFrame, metric: str, swept: str) -> None:
-    """Writes swept values beside a panel's points while there is room.
-
-    Each arm's peak, first and last come first, then the others.
-    """
-    shown = points.dropna(subset=[metric, "recall"])
-    crowd, turns = [], []
-    for _, line in shown.groupby("arm", sort=False):
-        xy = line[[metric, "recall"]].to_numpy()
-        steps = np.linspace(0, 1, 12)[:, None]  # a line is as good as dots to a label
-        crowd += [xy, *(a + steps * (b - a) for a, b in pairwise(xy))]
-        ends = [line.recall.idxmax(), line.index[0], line.index[-1]]
-        turns += [(ends.index(n) if n in ends else len(ends), n) for n in line.index]
-    labels = shown.loc[[n for _, n in sorted(turns)]].dropna(subset=[swept])
-    if labels.empty:
-        return
-    xy, texts = labels[[metric, "recall"]].to_numpy(), labels[swept].map("{:g}".format)
-    inks = [look(arm).ink for arm in labels.arm]
-    boxes = np.tile(np.concatenate(crowd), 2)
-    label_points(axes, xy, list(texts), inks, boxes, size=9.5, reach=NEAR, orders=1)

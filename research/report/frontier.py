@@ -12,8 +12,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy import ndarray
 
+from research.contrast import cell_name as named_cell
+from research.contrast import slug
 from research.evaluate.metrics import CUTOFF, METRICS
-from research.report.intervals import two_way
+from research.report.intervals import ALPHA, holm, two_way
 from research.report.pages import (
     EMPTY,
     interval_text,
@@ -53,9 +55,10 @@ def judge(results: Sequence[RunResult]) -> pd.DataFrame:
 
     Columns: arm, its swept values, metric, train_count, value; line (the arm served
     with a prior), line_value (the line's at that train count, linear between alphas),
-    delta, low, high: their difference with its 95 % interval, paired by user and seed.
-    NaN where the line doesn't reach that train count. Cells with a failed run are left
-    out.
+    delta, low, high: their difference with its 95 % interval, paired by user and seed;
+    p, and p_holm, adjusted by Holm over all rows; id. NaN where the line doesn't reach
+    that train count, and p of a cell that is a point of the line. Cells with a failed
+    run are left out.
     """
     cells = _cells(results)
     lines: dict[str, list[Measured]] = {}
@@ -70,10 +73,13 @@ def judge(results: Sequence[RunResult]) -> pd.DataFrame:
             first = {"arm": arm, **dict(swept), "metric": metric}
             first |= {POPULARITY: cell.mean[-1], "value": cell.mean[m]}
             for name, line in lines.items():
-                out.append({**first, "line": name, **_against(cell, line, m)})
+                place = f"{named_cell(arm, dict(swept))} vs {name} prior {metric}"
+                row = {"id": slug(place), **first, "line": name}
+                out.append(row | _against(cell, line, m))
     fields = [name for name in swept_fields(results) if name != PRIOR]
-    names = ["arm", *fields, "metric", POPULARITY, "value", "line", "line_value"]
-    return pd.DataFrame(out, columns=[*names, "delta", "low", "high"])
+    names = ["id", "arm", *fields, "metric", POPULARITY, "value", "line", "line_value"]
+    frame = pd.DataFrame(out, columns=[*names, "delta", "low", "high", "p"])
+    return frame.assign(p_holm=holm(frame.p.to_numpy(np.float64)))
 
 
 def _cells(results: Sequence[RunResult]) -> dict[CellName, Measured]:
@@ -105,7 +111,7 @@ def _against(cell: Measured, line: Sequence[Measured], m: int) -> dict[str, floa
     xs = np.array([point.mean[-1] for point in ordered])
     x = cell.mean[-1]
     if not xs[0] <= x <= xs[-1]:
-        return dict.fromkeys(("line_value", "delta", "low", "high"), np.nan)
+        return dict.fromkeys(("line_value", "delta", "low", "high", "p"), np.nan)
     n = int(np.clip(np.searchsorted(xs, x) - 1, 0, len(xs) - 2))
     left, right = ordered[n], ordered[n + 1]
     w = (x - xs[n]) / (xs[n + 1] - xs[n])
@@ -115,24 +121,30 @@ def _against(cell: Measured, line: Sequence[Measured], m: int) -> dict[str, floa
         cell.values[i] - (1 - w) * left.values[i] - w * right.values[i] for i in (m, -1)
     )
     moved = y - rise / (xs[n + 1] - xs[n]) * popularity
-    delta, low, high = map(float, two_way(moved).interval())
-    return {"line_value": float(value), "delta": delta, "low": low, "high": high}
+    estimate = two_way(moved)
+    delta, low, high = map(float, estimate.interval())
+    row = {"line_value": float(value), "delta": delta, "low": low, "high": high}
+    # a cell that is a point of the line is not compared
+    return row | {"p": float(estimate.p()) if np.any(moved) else np.nan}
 
 
 def verdict(against: pd.DataFrame) -> str:
     """The verdict on one cell and metric from its rows, one per serving line.
 
-    "better" needs an interval above zero against every line that reaches the cell.
+    "better" needs a higher value, significant after Holm, against every line that
+    reaches the cell.
 
-    >>> verdict(pd.DataFrame({"low": [0.01, float("nan")], "high": [0.02] * 2}))
+    >>> nan = float("nan")
+    >>> verdict(pd.DataFrame({"delta": [0.01, nan], "p_holm": [0.02, nan]}))
     'better'
     """
-    reached = against.dropna(subset=["low"])
+    reached = against.dropna(subset=["delta"])
     if reached.empty:
         return "out of reach"
-    if (reached.low > 0).all():
+    clear = reached.p_holm < ALPHA
+    if (clear & (reached.delta > 0)).all():
         return "better"
-    return "worse" if (reached.high < 0).any() else "on the line"
+    return "worse" if (clear & (reached.delta < 0)).any() else "on the line"
 
 
 LEVELS = (1.0, 0.98, 0.95, 0.9, 0.8, 0.7, 0.5)  # of the highest recall
@@ -228,7 +240,7 @@ def _winners_page(won: pd.DataFrame, fields: list[str]) -> str:
 
 
 def _line_page(judged: pd.DataFrame) -> str:
-    fields = list(judged.columns[1 : list(judged.columns).index("metric")])
+    fields = list(judged.columns[2 : list(judged.columns).index("metric")])
     names = dict.fromkeys(judged.line)
     headings = ["arm", f"mean {METRICS[POPULARITY].heading(CUTOFF)}", "metric", "value"]
     headings += [*(f"against `{name}` + prior" for name in names), "verdict"]
@@ -237,15 +249,20 @@ def _line_page(judged: pd.DataFrame) -> str:
         first = rows.iloc[0].to_dict()
         name = METRICS[first["metric"]].title(CUTOFF)
         line = [cell_name(first, fields), f"{first[POPULARITY]:.0f}", name]
-        gaps = zip(rows.delta, rows.low, rows.high)
-        intervals = [interval_text(*gap, "+.4f") for gap in gaps]
+        intervals = [
+            f'<a id="{row.id}"></a>'
+            + interval_text(row.delta, row.low, row.high, "+.4f")
+            for row in rows.itertuples()
+        ]
         lines.append([*line, f"{first['value']:.4f}", *intervals, verdict(rows)])
     return markdown_page(
         "Does an arm beat the serving prior?",
         markdown_table(headings, lines),
         "Difference from the serving line at the arm's own mean train count, with its"
         " 95 % interval over users and seeds; - where the line doesn't reach that"
-        " popularity. better: above every line that does.",
+        " popularity. better: above every line that does, significantly after Holm over"
+        f" the {judged.p.notna().sum()} differences of this page. An arm at another"
+        " temperature than the line's may differ by the temperature.",
     )
 
 

@@ -26,6 +26,7 @@ from numpy import ndarray
 from scipy.special import stdtr, stdtrit
 
 INSIDE = 0.95
+ALPHA = 0.05  # of a family of tests
 MIN_SEEDS = 3  # fewer have no spread worth a t interval (t at 1 degree is 12.7)
 
 
@@ -80,17 +81,27 @@ class Estimate(NamedTuple):
         return np.where((gap == 0) & (np.asarray(self.error) == 0), 0.0, score)
 
 
-def two_way(values: Float[ndarray, "*m u s"]) -> Estimate:
-    """The mean over users and seeds, every seed alike, with its standard error.
+class _Table(NamedTuple):
+    """A u x s table: weights of its values in the mean, the mean, its components.
 
-    The components are found by moments from the sums of squares within users, within
-    seeds and in total, which for a table without gaps are those of the mean squares.
+    ``within_seed`` is the variance of user + residual, ``within_user`` that of seed +
+    residual; ``users``, ``seeds`` and ``n`` count those that have a value.
+    """
 
-    Three users by two seeds, MSU = 13/2, MSS = 25/6, MSE = 1/6:
+    weight: Any
+    mean: Any
+    within_seed: Any
+    within_user: Any
+    residual: Any
+    users: Any
+    seeds: Any
+    n: Any
 
-    >>> estimate = two_way(np.array([[1.0, 2.0], [3.0, 5.0], [4.0, 6.0]]))
-    >>> [round(float(number), 4) for number in estimate]
-    [3.5, 1.3229, 2.8636]
+
+def _table(values: Float[ndarray, "*m u s"]) -> _Table:
+    """The components by moments, from sums of squares within users and within seeds.
+
+    For a table without gaps they are those of the mean squares.
     """
     counted = ~np.isnan(values)
     of_seed, of_user = counted.sum(axis=-2), counted.sum(axis=-1)
@@ -107,42 +118,46 @@ def two_way(values: Float[ndarray, "*m u s"]) -> Estimate:
         by_seed = np.nan_to_num(y.sum(axis=-2) ** 2 / of_seed).sum(axis=-1)
         total = squares - y.sum(axis=(-2, -1)) ** 2 / n
         one = n <= users  # a value a user: its residual can't be told from the user
-        # seed + residual, then user + residual, then the residual alone
         within_user = np.where(one, 0.0, (squares - by_user) / (n - users))
         within_seed = (squares - by_seed) / (n - seeds)
         spread_users = n - (of_user**2).sum(axis=-1) / n
         spread_seeds = n - (of_seed**2).sum(axis=-1) / n
         left = within_seed * spread_users + within_user * spread_seeds - total
         residual = np.where(one, 0.0, left / (spread_users + spread_seeds - n + 1))
-    parts = within_seed, within_user, residual
-    return _joined(weight, parts, mean, (users, seeds, n))
+    return _Table(weight, mean, within_seed, within_user, residual, users, seeds, n)
 
 
-def _joined(
-    weight: Float[ndarray, "*m u s"],
-    parts: tuple[Any, Any, Any],
-    mean: Any,
-    sizes: tuple[Any, Any, Any],
-) -> Estimate:
-    """A weighted mean with its error, the parts joined by Satterthwaite's rule.
+def components(values: Float[ndarray, "u s"]) -> Float[ndarray, " 3"]:
+    """The variances of users, of seeds and of the residual; estimates, so also below 0.
 
-    Args:
-      weight: of each value in the mean.
-      parts: variances of user + residual, of seed + residual, of the residual.
-      mean: the mean.
-      sizes: numbers of users, of seeds and of values.
+    >>> components(np.array([[1.0, 2.0], [3.0, 5.0], [4.0, 6.0]])).round(3).tolist()
+    [3.167, 1.333, 0.167]
     """
-    (within_seed, within_user, residual), (users, seeds, n) = parts, sizes
-    cells = (weight**2).sum(axis=(-2, -1))
-    rest = residual * cells
-    user = (within_seed - residual) * (weight.sum(axis=-1) ** 2).sum(axis=-1) + rest
-    seed = (within_user - residual) * (weight.sum(axis=-2) ** 2).sum(axis=-1) + rest
-    seed = np.maximum(seed, 0.0)
+    table = _table(values)
+    rest = table.residual
+    return np.array([table.within_seed - rest, table.within_user - rest, rest])
+
+
+def two_way(values: Float[ndarray, "*m u s"]) -> Estimate:
+    """The mean over users and seeds, every seed alike, with its standard error.
+
+    Three users by two seeds, MSU = 13/2, MSS = 25/6, MSE = 1/6:
+
+    >>> estimate = two_way(np.array([[1.0, 2.0], [3.0, 5.0], [4.0, 6.0]]))
+    >>> [round(float(number), 4) for number in estimate]
+    [3.5, 1.3229, 2.8636]
+    """
+    weight, mean, within_seed, within_user, residual, users, seeds, n = _table(values)
+    rest = residual * (weight**2).sum(axis=(-2, -1))
+    of_users = (weight.sum(axis=-1) ** 2).sum(axis=-1)
+    of_seeds = (weight.sum(axis=-2) ** 2).sum(axis=-1)
+    user = (within_seed - residual) * of_users + rest
+    seed = np.maximum((within_user - residual) * of_seeds + rest, 0.0)
     variance = seed + np.maximum(user - rest, 0.0)
     freedom = users - 1, seeds - 1, n - users - seeds + 1
-    joined = zip((user, seed, rest), freedom, strict=True)
+    parts = zip((user, seed, rest), freedom, strict=True)
     with np.errstate(divide="ignore", invalid="ignore"):
-        below = sum(np.where(f > 0, part**2 / f, 0.0) for part, f in joined)
+        below = sum(np.where(f > 0, part**2 / f, 0.0) for part, f in parts)
         least = np.where(seeds > 1, np.minimum(users, seeds), users) - 1
         df = np.fmax(variance**2 / below, least)
     some = np.where(users > 1, 1.0, np.nan)

@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from research.contrast import Contrast
 from research.evaluate.metrics import CUTOFF, METRICS, PageColumn
 from research.files import beside, replace
-from research.report.intervals import over_seeds
+from research.report.intervals import holm, over_seeds
 from research.report.records import RunResult
 from research.report.tables import (
     NUMBER,
@@ -16,7 +17,8 @@ from research.report.tables import (
     marks,
     measure,
     not_measured,
-    swept_columns,
+    not_recorded,
+    stated_columns,
     swept_fields,
     typed,
 )
@@ -85,6 +87,15 @@ def interval_text(mean: float | str, low: float, high: float, form: str) -> str:
     return text if pd.isna(low) else f"{text} [{low:{form}}, {high:{form}}]"
 
 
+def p_text(p: float) -> str:
+    """A p value for a page.
+
+    >>> p_text(0.0312), p_text(1e-9), p_text(float("nan"))
+    ('0.031', '< 0.001', '-')
+    """
+    return "< 0.001" if p < 0.001 else number_text(p, ".3f")
+
+
 def csv_text(frame: pd.DataFrame) -> str:
     """The frame as CSV: 6 significant digits, empty where there is no value.
 
@@ -138,7 +149,7 @@ def write_report(
     """
     cells = measure(results, swept)
     frame = long_form(cells, reference, swept_fields(results, swept))
-    notes = [*notes, *not_measured(results)]
+    notes = [*notes, *not_measured(results), *not_recorded(results)]
     page = markdown(frame, title, marks(cells), notes, k)
     write_texts(path, {".csv": frame, ".md": page})
     return frame
@@ -168,18 +179,18 @@ def markdown(
     at_k = frame[frame.k == k].assign(mark="" if marked is None else marked)
     if at_k.empty:
         raise ValueError(f"the table has no cut-off {k}")
-    swept = swept_columns(frame)
+    stated = stated_columns(frame)
     against = next((name for name in frame.against if name), "")
     present = set(frame.metric)
     paged = {n: m.page for n, m in METRICS.items() if m.page and n in present}
     shown = dict(sorted(paged.items(), key=lambda entry: not entry[1].leading))
-    headings = ["arm", *swept]
+    headings = ["arm", *stated]
     for column in shown.values():
         heading = column.heading.format(k=k)
         delta = [f"Δ {heading}"] if against and column.interval else []
         headings += [heading, *delta]
     rows = []
-    for values, cell in at_k.groupby(["arm", *swept], sort=False, dropna=False):
+    for values, cell in at_k.groupby(["arm", *stated], sort=False, dropna=False):
         first = [f"`{values[0]}`", *(number_text(value, "g") for value in values[1:])]
         numbers = _cells(cell.set_index("metric"), shown, bool(against))
         # the reason of a failed run, then its other cells
@@ -248,9 +259,9 @@ def over_salts(frame: pd.DataFrame) -> pd.DataFrame:
     """Each arm's difference from the reference over the salts, at cut-off 20.
 
     Each salt of the hash that breaks ties in time gives another data set. The metrics
-    are those with differences on pages. Columns: arm, metric, against; mean over the
-    salts, low and high, its 95 % t interval; least, largest; salts, their number;
-    above, the number of salts with a difference above 0.
+    are those with differences on pages. Columns: id, arm, metric, against; mean over
+    the salts, low and high, its 95 % t interval, p and p_holm, adjusted over all rows;
+    least, largest; salts, their number; above, how many have a difference above 0.
     """
     lines = []
     compared = [n for n, m in METRICS.items() if m.page and m.page.interval]
@@ -259,12 +270,15 @@ def over_salts(frame: pd.DataFrame) -> pd.DataFrame:
         ["arm", "metric", "against"], sort=False
     ):
         deltas = part.sort_values(SALT).delta.to_numpy(np.float64)
-        line = {"arm": arm, "metric": metric, "against": against}
-        line |= over_seeds(deltas).interval()._asdict()
+        name = Contrast(str(arm), str(against), str(metric), CUTOFF).id
+        line = {"id": name, "arm": arm, "metric": metric, "against": against}
+        estimate = over_seeds(deltas)
+        line |= estimate.interval()._asdict() | {"p": float(estimate.p())}
         line |= {"least": deltas.min(), "largest": deltas.max()}
         line |= {"salts": len(deltas), "above": int((deltas > 0).sum())}
         lines.append(line)
-    return pd.DataFrame(lines)
+    out = pd.DataFrame(lines)
+    return out.assign(p_holm=holm(out.p.to_numpy(np.float64))) if lines else out
 
 
 def write_over_salts(
@@ -289,13 +303,14 @@ def _salts_page(differences: pd.DataFrame) -> str:
         heading = METRICS[row["metric"]].heading(CUTOFF)
         ends = f"{row['least']:+.4f}", f"{row['largest']:+.4f}"
         above = f"{row['above']} of {row['salts']}"
-        rows.append([f"`{row['arm']}`", heading, delta, *ends, above])
-    headings = ["arm", "metric", "Δ over salts", "least", "largest", "above 0"]
+        named = f'<a id="{row["id"]}"></a>`{row["arm"]}`'
+        rows.append([named, heading, delta, p_text(row["p_holm"]), *ends, above])
+    headings = ["arm", "metric", "Δ over salts", "p", "least", "largest", "above 0"]
     against = "" if differences.empty else str(differences.against.iloc[0])
     return markdown_page(
         "Differences over the draws that break ties in time",
         markdown_table(headings, rows, left=2),
         f"Δ: difference from `{against}` at the same salt, averaged over seeds and "
         "users; [low, high] is a 95 % t interval over the salts, each of which tests "
-        "other films.",
+        "other films; p is adjusted by Holm over the rows.",
     )

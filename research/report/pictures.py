@@ -3,7 +3,7 @@
 import io
 import textwrap
 import zlib
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -176,6 +176,35 @@ def notes_below(figure: Figure, lines: Sequence[str]) -> None:
     """Sets notes below the panels, where there are any."""
     if lines:
         figure.supxlabel("\n".join(lines), fontsize=9.5, x=0.01, ha="left")
+
+
+DASHES: Sequence[Any] = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 2, 1, 2)))
+
+
+def cell_lines(
+    frame: pd.DataFrame, fields: Sequence[str]
+) -> Iterator[tuple[pd.DataFrame, dict[str, Any]]]:
+    """The rows of each arm at each swept value, with the look and label of its line.
+
+    The swept values of an arm share its colour and differ in their dashes.
+
+    Args:
+      frame: has the columns ``arm`` and the swept ones.
+      fields: names of the swept columns.
+    """
+    drawn: dict[str, int] = {}
+    for cell, part in frame.groupby(["arm", *fields], sort=False, dropna=False):
+        arm, *values = cell
+        at = [f"{f} {v:g}" for f, v in zip(fields, values) if not pd.isna(v)]
+        number = drawn[arm] = drawn.get(arm, -1) + 1
+        yield (
+            part,
+            {
+                "color": look(arm).colour,
+                "linestyle": DASHES[number % len(DASHES)],
+                "label": ", ".join([arm, *at]),
+            },
+        )
 
 
 def draw_point(

@@ -8,6 +8,7 @@ other arrays; in records of a grid, one result per run.
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,8 +16,10 @@ import numpy as np
 from numpy import ndarray
 
 from research.config import Config
+from research.data.names import name_of
 from research.files import read_arrays, write_arrays
-from research.types import InputError, Record
+from research.prepare import Prepared
+from research.types import Fold, InputError, Record
 
 RECORDS_VERSION = 1  # of what runs and studies measure: part of a run's id
 RESULTS_VERSION = 2  # of what tables derive from that, the intervals included
@@ -44,7 +47,7 @@ def study_header(
       digest: of the data, where there are any.
       more: further entries.
     """
-    where = {"grid": name, "dataset": dataset, "split": Config().split}
+    where = {"grid": name, "dataset": name_of(dataset), "split": Config().split}
     return {**where, "quick": quick, "data_digest": digest, **more}
 
 
@@ -106,6 +109,31 @@ def read_header(path: Path) -> dict[str, Any]:
     return _stored(path, read_arrays(path, [CONTENT])).header
 
 
+@dataclass(frozen=True, eq=False)
+class Served:
+    """A finished run's lists, and what they were made from.
+
+    Attributes:
+      run: its config, and the phase that it was fitted on and is judged by.
+      lists: the top 100 of fold.evaluated, best first, [v, k]; a slot that holds
+        n_items is empty.
+      users: vectors of fold.evaluated, [v, d]; None for a baseline.
+      items: vectors of the catalogue, [i, d]; None for a baseline.
+      temperature: what serving divides the score by.
+    """
+
+    run: Prepared
+    lists: ndarray
+    users: ndarray | None = None
+    items: ndarray | None = None
+    temperature: float = 1.0
+
+    @property
+    def fold(self) -> Fold:
+        """The phase, as users and items (research/positives/tasks.py)."""
+        return self.run.task.fold
+
+
 class RunResult(NamedTuple):
     """One run of a grid.
 
@@ -113,7 +141,11 @@ class RunResult(NamedTuple):
     same keys over one table (an arm that has no such field leaves it out). A failed
     run has no record, and ``reason`` says why ("loss not finite at step 412").
     Deterministic arms come with the same record at each seed. ``history`` is the
-    training curve by column name, one value per evaluation.
+    training curve by column name, one value per evaluation. ``settings`` are numbers of
+    the run's config that tables state or readers need: temperature and learning_rate;
+    none for a baseline, and in records that are older than it. ``served`` is
+    there where the run was trained or loaded for a notebook (experiments/compare.py);
+    no file holds it.
     """
 
     arm: str
@@ -122,25 +154,31 @@ class RunResult(NamedTuple):
     record: Record | None = None
     reason: str = ""
     history: dict[str, list[float]] | None = None
+    settings: dict[str, float] | None = None
+    served: Served | None = None
 
 
-BYTE = ("rank", "band")
+AS_STORED = ("rank", "band")
 # The first columns that records had keep their order, and equal runs their bytes.
 FIRST = ("ild", "novelty", "train_count", "recall_item")
+OLD_DEPTH = Record._field_defaults["depth"]
 
 
 def pack(record: Record) -> dict[str, ndarray]:
     """The arrays of a record in the types that are stored, by name.
 
-    Numbers become float16; ranks, bands and counts the least unsigned type that holds
-    them. The record's columns stand beside its fields.
+    Numbers become float16; ranks, bands, items and counts the least unsigned type that
+    holds them. The record's columns stand beside its fields; its depth is left out
+    where it is that of the records that don't say it.
 
     Raises:
       ValueError: a negative count, or a column that float16 can't hold.
     """
     arrays = record._asdict()
-    columns = arrays.pop("columns")
+    columns, depth = arrays.pop("columns"), arrays.pop("depth")
     arrays |= {name: columns[name] for name in FIRST if name in columns} | columns
+    if depth != OLD_DEPTH:
+        arrays["depth"] = np.array(depth)
     return {name: _packed(name, values) for name, values in arrays.items()}
 
 
@@ -151,8 +189,6 @@ def _packed(name: str, values: ndarray) -> ndarray:
         if np.any(np.isinf(half) & np.isfinite(values)):
             raise ValueError(f"{name}: {np.nanmax(np.abs(values))} overflows float16")
         return half
-    if name in BYTE:
-        return values.astype(np.uint8)
     if values.size and values.min() < 0:
         raise ValueError(f"{name}: the count {values.min()} is negative")
     least = np.min_scalar_type(values.max() if values.size else 0)
@@ -160,20 +196,21 @@ def _packed(name: str, values: ndarray) -> ndarray:
 
 
 def unpack(arrays: Mapping[str, ndarray]) -> Record:
-    """The record of stored arrays, its counts as int64.
+    """The record of stored arrays, its counts and items as int64.
 
     Raises:
       KeyError: a field is missing that every record has.
     """
     columns = {
         name: values.astype(np.int64)
-        if values.dtype.kind in "iu" and name not in BYTE
+        if values.dtype.kind in "iu" and name not in AS_STORED
         else np.asarray(values)
         for name, values in arrays.items()
     }
-    names = [name for name in Record._fields if name != "columns"]
+    depth = int(columns.pop("depth", OLD_DEPTH))
+    names = [name for name in Record._fields if name not in ("columns", "depth")]
     fields = {name: columns.pop(name) for name in names}
-    return Record(**fields, columns=columns)
+    return Record(**fields, columns=columns, depth=depth)
 
 
 def save_records(
@@ -202,7 +239,9 @@ def save_records(
     lines = []
     for result in results:
         line = result._asdict()
-        record, history = line.pop("record"), line.pop("history")
+        record, history, _ = (line.pop(n) for n in ("record", "history", "served"))
+        if not result.settings:  # so that older records keep their bytes
+            del line["settings"]
         line["record"] = stored(pack(record)) if record else {}
         curves = {n: np.asarray(c, "<f4") for n, c in (history or {}).items()}
         line["history"] = None if history is None else stored(curves)
@@ -210,12 +249,16 @@ def save_records(
     return save_stored(path, header or {}, arrays, rows=lines)
 
 
-def load_records(path: Path) -> list[RunResult]:
-    """The results in a file that ``save_records`` wrote, in its order.
+def load_records(path: Path | str) -> list[RunResult]:
+    """The results of a grid's runs from a file of records, in its order.
+
+    Such files lie under records/ of an output folder and of ``results/``. The results
+    hold measurements and training curves, and no lists or vectors.
 
     Raises:
-      InputError: see ``load_stored``.
+      InputError: no such file, not such records, or of another RESULTS_VERSION.
     """
+    path = Path(path)
     _, content, arrays = load_stored(path, "rows")
     try:
         return [_result(line, arrays) for line in content["rows"]]

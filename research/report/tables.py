@@ -20,6 +20,7 @@ from research.evaluate.metrics import (
 from research.report.intervals import Estimate, over_seeds, two_way
 from research.report.records import RunResult
 
+TEMPERATURE = "temperature"
 UNMEASURED = "not measured"  # how the note of a cell without a metric begins
 
 
@@ -27,6 +28,7 @@ class CellSummary(NamedTuple):
     """One arm at one swept value: its runs' values, or the reason why it has none.
 
     ``swept`` is in the order of the table's fields, None where the arm lacks one.
+    ``temperature`` is that of the runs' configs, NaN where none is known.
     ``means`` [s] holds each metric of each seed, ``values`` [u, s] the per-user ones,
     ``users`` how many users it is over. ``failed`` is empty unless
     a run failed; then there are no values, since fewer seeds would be another number.
@@ -36,6 +38,7 @@ class CellSummary(NamedTuple):
 
     arm: str
     swept: tuple[float | None, ...]
+    temperature: float
     seeds: tuple[int, ...]
     means: dict[Key, Float[ndarray, " s"]]
     values: dict[Key, Float[ndarray, "u s"]]
@@ -61,9 +64,11 @@ def measure(
 ) -> list[CellSummary]:
     """A cell for each (arm, swept value), arms in order of first appearance.
 
+    The cut-offs are those that all records have.
+
     Raises:
-      ValueError: a run given twice; arms with different seeds; records with different
-        cut-offs.
+      ValueError: a run given twice; arms with different seeds; records without a common
+        cut-off.
     """
     fields = swept_fields(results, swept)
     arms = {arm: n for n, arm in enumerate(dict.fromkeys(r.arm for r in results))}
@@ -73,8 +78,29 @@ def measure(
         value = tuple(None if v is None else float(v) for v in values)  # 64 is 64.0
         groups.setdefault((result.arm, value), []).append(result)
     _check(groups)
+    ks = [k for k, runs in _cutoffs(results).items() if not runs]
     ordered = sorted(groups.items(), key=lambda group: arms[group[0][0]])
-    return [_cell(arm, value, runs) for (arm, value), runs in ordered]
+    return [_cell(arm, value, runs, ks) for (arm, value), runs in ordered]
+
+
+def _cutoffs(results: Sequence[RunResult]) -> dict[int, list[RunResult]]:
+    """The cut-offs of the records, rising, and the runs that lack each of them."""
+    done = {n: r.record.ks.tolist() for n, r in enumerate(results) if r.record}
+    every = sorted({k for ks in done.values() for k in ks})
+    return {k: [results[n] for n, ks in done.items() if k not in ks] for k in every}
+
+
+def not_recorded(results: Sequence[RunResult]) -> list[str]:
+    """A line for each cut-off that some of the runs have and others lack."""
+    lines = []
+    for k, lacking in _cutoffs(results).items():
+        if lacking:
+            runs, (first, *_) = sum(r.record is not None for r in results), lacking
+            lines.append(
+                f"Cut-off {k} left out: {len(lacking)} of {runs} runs are recorded"
+                f" without it, such as `{first.arm}`, seed {first.seed}."
+            )
+    return lines
 
 
 def _table_keys(cells: Sequence[CellSummary]) -> list[Key]:
@@ -129,34 +155,45 @@ def estimate(cell: CellSummary, key: Key, other: CellSummary | None = None) -> E
 
 
 def _check(groups: dict[tuple[str, tuple[float | None, ...]], list[RunResult]]) -> None:
-    arms: dict[str, dict[tuple[int, ...], str]] = {"seeds": {}, "cut-offs": {}}
+    seeded: dict[tuple[int, ...], str] = {}
     for (arm, value), runs in groups.items():
         seeds = tuple(sorted(run.seed for run in runs))
         if len(set(seeds)) < len(seeds):
             raise ValueError(f"{arm} {value}: a seed twice among {list(seeds)}")
-        arms["seeds"].setdefault(seeds, arm)
-        for record in (run.record for run in runs if run.record):
-            arms["cut-offs"].setdefault(tuple(record.ks.tolist()), arm)
-    for what, by_value in arms.items():
-        if len(by_value) > 1:
-            (a, first), (b, second) = list(by_value.items())[:2]
-            raise ValueError(
-                f"{first} has {what} {list(a)}, {second} {list(b)}: not one table"
-            )
+        seeded.setdefault(seeds, arm)
+    if len(seeded) > 1:
+        (a, first), (b, second) = list(seeded.items())[:2]
+        raise ValueError(
+            f"{first} has seeds {list(a)}, {second} {list(b)}: not one table"
+        )
+
+
+def _temperature(run: RunResult) -> float:
+    """The temperature of a run's config, NaN for a baseline.
+
+    Records that hold no settings tell it by their sweep, or by the end of the curve.
+    """
+    curve = (run.history or {}).get(TEMPERATURE) or [float("nan")]
+    known = {TEMPERATURE: curve[-1]} | run.swept | (run.settings or {})
+    return known[TEMPERATURE]
 
 
 def _cell(
-    arm: str, value: tuple[float | None, ...], runs: list[RunResult]
+    arm: str, value: tuple[float | None, ...], runs: list[RunResult], ks: list[int]
 ) -> CellSummary:
     runs = sorted(runs, key=lambda run: run.seed)
     seeds = tuple(run.seed for run in runs)
+    temperature = mean_counted(np.array([_temperature(run) for run in runs]))
+    first = arm, value, temperature, seeds
     records = [run.record for run in runs if run.record is not None]
     if len(records) < len(runs):
-        return CellSummary(arm, value, seeds, {}, {}, {}, {}, _why(runs))
+        return CellSummary(*first, {}, {}, {}, {}, _why(runs))
+    if not ks:
+        raise ValueError(f"{arm}: records without a common cut-off: not one table")
     if len({len(record.held) for record in records}) > 1:
         raise ValueError(f"{arm} {value}: its seeds are over different users")
     lacking = {n: sum(map(metric.absent, records)) for n, metric in METRICS.items()}
-    by_seed = [metric_values(record) for record in records]
+    by_seed = [metric_values(record, ks) for record in records]
     values: dict[Key, ndarray] = {}
     means: dict[Key, ndarray] = {}
     users: dict[Key, int] = {}
@@ -168,7 +205,7 @@ def _cell(
             users[key] = int((~np.isnan(column)).any(axis=1).sum())
         else:
             means[key], users[key] = column, len(records[0].held)
-    return CellSummary(arm, value, seeds, means, values, users, lacking, "")
+    return CellSummary(*first, means, values, users, lacking, "")
 
 
 def _why(runs: list[RunResult]) -> str:
@@ -197,12 +234,17 @@ def table(
 ) -> pd.DataFrame:
     """The long table of a grid: one row per (arm, swept value, metric, cut-off).
 
-    Columns: arm, metric, k, mean, low, high, seeds, users; one a swept field; against,
-    delta, delta_low, delta_high: the paired difference from the reference arm at the
-    same swept value, else where it has none swept, else empty; note. A cell with a
-    failed run has no mean, 0 seeds and the note "failed: <reason> (seed n)"; one that
-    lacks a metric which others have, "not measured in n of m runs". Numbers carry 6
-    significant digits, so that the file read back is the table.
+    Columns: arm, metric, k, mean, low, high, seeds, users; temperature; one a swept
+    field; against, delta, delta_low, delta_high: the paired difference from the
+    reference arm at the same swept value, else where it has none swept, else empty;
+    note. A cell with a failed run has no mean, 0 seeds and the note "failed: <reason>
+    (seed n)"; one that lacks a metric which others have, "not measured in n of m runs".
+    Numbers carry 6 significant digits, so that the file read back is the table.
+
+    Args:
+      results: one per run.
+      reference: the arm that differences are taken from.
+      swept: fields whose columns come first.
 
     Raises:
       ValueError: runs that don't make one table; see ``measure``.
@@ -223,9 +265,11 @@ def long_form(
         for key in every:
             line: dict[str, object] = {"arm": cell.arm, **key._asdict()}
             line |= dict(zip(swept, cell.swept, strict=True))
+            line[TEMPERATURE] = cell.temperature
             line |= _numbers(cell, key) | _difference(cell, other, key)
             lines.append(line)
-    return typed(pd.DataFrame(lines, columns=[*LEADING, *swept, *TRAILING]))
+    fields = swept if TEMPERATURE in swept else [TEMPERATURE, *swept]
+    return typed(pd.DataFrame(lines, columns=[*LEADING, *fields, *TRAILING]))
 
 
 def _numbers(cell: CellSummary, key: Key) -> dict[str, object]:
@@ -268,13 +312,36 @@ def typed(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(out)
 
 
+def stated_columns(frame: pd.DataFrame) -> list[str]:
+    """The columns of a long table that say what a row is: temperature, swept fields.
+
+    >>> stated_columns(pd.DataFrame(columns=[*LEADING, "draws", *TRAILING]))
+    ['draws']
+    """
+    return [name for name in frame.columns if name not in (*LEADING, *TRAILING)]
+
+
 def swept_columns(frame: pd.DataFrame) -> list[str]:
     """The names of a long table's swept fields.
 
-    >>> swept_columns(pd.DataFrame(columns=[*LEADING, "temperature", *TRAILING]))
-    ['temperature']
+    Every table states temperatures; they are swept where some arm has several.
+
+    >>> rows = {"arm": ["a", "a", "b"], "temperature": [0.1, 0.1, 0.2], "draws": 64}
+    >>> swept_columns(pd.DataFrame(rows))
+    ['draws']
     """
-    return [name for name in frame.columns if name not in (*LEADING, *TRAILING)]
+    names = stated_columns(frame)
+    if TEMPERATURE in names and frame.groupby("arm")[TEMPERATURE].nunique().max() > 1:
+        return names
+    return [name for name in names if name != TEMPERATURE]
+
+
+def without_levels(points: pd.DataFrame, swept: str) -> pd.DataFrame:
+    """The points; where others have several temperatures, an arm with one has none."""
+    counts = points.groupby("arm")[swept].transform("nunique")
+    if swept == TEMPERATURE and (counts > 1).any():
+        return points.assign(**{swept: points[swept].where(counts > 1)})
+    return points
 
 
 def marks(cells: Sequence[CellSummary]) -> "pd.Series[str]":
@@ -309,11 +376,18 @@ def marks(cells: Sequence[CellSummary]) -> "pd.Series[str]":
 def wide(frame: pd.DataFrame, metrics: Sequence[str], k: int) -> pd.DataFrame:
     """One row per (arm, swept value), in the table's order, at one cut-off.
 
-    Columns: arm, the swept fields, then for each metric its mean under its own name,
-    <metric>_low and <metric>_high; note says why a row has no values, or which of them
-    was not measured.
+    Columns: arm, temperature, the swept fields, then for each metric its mean under its
+    own name, its ends under that with ``_low`` and ``_high``; note says why a row has
+    no values, or which of them was not measured.
+
+    Args:
+      frame: a long table, as ``table`` or ``read_table`` give it.
+      metrics: names in METRICS.
+      k: the cut-off.
+
+    Raises:
+      ValueError: the table lacks a metric at the cut-off.
     """
-    swept = swept_columns(frame)
     parts = {
         metric: frame[(frame.metric == metric) & (frame.k == k)].reset_index(drop=True)
         for metric in metrics
@@ -321,7 +395,7 @@ def wide(frame: pd.DataFrame, metrics: Sequence[str], k: int) -> pd.DataFrame:
     first = next(iter(parts.values()), pd.DataFrame())
     if first.empty:
         raise ValueError(f"the table has no {metrics[0] if metrics else ''}@{k}")
-    columns = {name: first[name] for name in ("arm", *swept)}
+    columns = {name: first[name] for name in ("arm", *stated_columns(frame))}
     note = first.note.mask(first.note.str.startswith(UNMEASURED), "")
     for metric, part in parts.items():
         if len(part) != len(first):

@@ -114,16 +114,30 @@ def narrow_range(config: Config, counts: Float[np.ndarray, " i"]) -> str | None:
       config: its output, logq and temperature.
       counts: pairs per item of the training part.
     """
-    if config.output != "cosine" or config.logq <= 0:
+    temperature, largest = kind_of(config).lowest(config), widest(config, counts)
+    if largest is None or temperature <= largest:
         return None
-    clicked = counts[counts > 0]
-    spread = float(np.log(clicked.max() / clicked.min()))
-    temperature = kind_of(config).lowest(config)
-    if 2.0 / temperature >= spread:
-        return None
+    spread = 2.0 / largest
     return (
         f"warning: at temperature {temperature:g} cosine logits span "
         f"{2.0 / temperature:.1f} nats, the catalogue's log popularity {spread:.1f}: "
         f"under log q the head will be recommended too little; "
-        f"{2.0 / spread:.2f} would do"
+        f"{largest:.2f} would do"
     )
+
+
+def widest(config: Config, counts: Float[np.ndarray, " i"]) -> float | None:
+    """The largest temperature at which cosines express the catalogue's popularity.
+
+    None where nothing bounds it: dot products, a loss without log q, or candidates that
+    are all equally frequent.
+
+    Args:
+      config: its output and logq.
+      counts: pairs per item of the training part.
+    """
+    if config.output != "cosine" or config.logq <= 0:
+        return None
+    clicked = counts[counts > 0]
+    spread = float(np.log(clicked.max() / clicked.min()))
+    return 2.0 / spread if spread else None

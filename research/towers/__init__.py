@@ -3,11 +3,19 @@
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
+from research.config import Config
 from research.fields import FeatureFields
 from research.registry import Registry, deferred
 from research.types import InputError
 
-__all__ = ["ENCODERS", "Encoder", "check_encoder", "takes_words", "uses_history"]
+__all__ = [
+    "ENCODERS",
+    "Encoder",
+    "check_encoder",
+    "check_layers",
+    "takes_words",
+    "uses_history",
+]
 
 
 class Encoder(NamedTuple):
@@ -19,12 +27,14 @@ class Encoder(NamedTuple):
       history: "none" (reads no history), "optional" or "required".
       profile: whether it attends by the user's features, and so needs one.
       words: whether it reads the words of a search.
+      ordered: whether it goes by the order of the history.
     """
 
     module: Callable[..., Any] | None
     history: Literal["none", "optional", "required"] = "required"
     profile: bool = False
     words: bool = False
+    ordered: bool = False
 
 
 ENCODERS: Registry[Encoder] = Registry(
@@ -33,9 +43,13 @@ ENCODERS: Registry[Encoder] = Registry(
         "none": Encoder(None, history="none"),
         "mean": Encoder(deferred("research.towers.towers:Mean"), history="optional"),
         "profile": Encoder(deferred("research.towers.towers:Profile"), profile=True),
-        "last-click": Encoder(deferred("research.towers.towers:LastClick")),
-        "learned": Encoder(deferred("research.towers.towers:Learned")),
-        "self-attention": Encoder(deferred("research.towers.towers:SelfAttention")),
+        "last-click": Encoder(
+            deferred("research.towers.towers:LastClick"), ordered=True
+        ),
+        "learned": Encoder(deferred("research.towers.towers:Learned"), ordered=True),
+        "self-attention": Encoder(
+            deferred("research.towers.towers:SelfAttention"), ordered=True
+        ),
         "query": Encoder(deferred("research.towers.towers:Query"), words=True),
     },
 )
@@ -82,3 +96,22 @@ def check_encoder(config: FeatureFields) -> None:
         raise InputError(
             f"encoder {name} needs search words: search is simulated, or a file"
         )
+
+
+def check_layers(config: Config) -> None:
+    """Refuses towers without layers that are given more than their ids' own rows.
+
+    Raises:
+      InputError: the first field that they would have no use for.
+    """
+    if config.layers != "none":
+        return
+    if uses_history(config):
+        raise InputError(f"layers none with encoder {config.encoder}: use encoder none")
+    for side in ("user", "item"):
+        if getattr(config, f"{side}_features") != ("id",):
+            raise InputError(
+                f"layers none: {side}_features must be id, and nothing else"
+            )
+        if getattr(config, f"{side}_hidden"):
+            raise InputError(f"layers none: {side}_hidden must be empty")

@@ -1,5 +1,6 @@
 """What each tower may be given: two types, and neither can hold the other side."""
 
+import math
 from typing import NamedTuple
 
 import jax
@@ -87,7 +88,6 @@ def _backward(kept: tuple[Array, Array], given: Array) -> tuple[Array, Array]:
 pooled.defvjp(_forward, _backward)
 
 
-INIT_SCALE = 0.05
 CODE_DIM = 16  # width of the tables of the few-valued codes
 HISTORY = "history"
 WORDS = "words"
@@ -138,13 +138,21 @@ class ItemLookup(NamedTuple):
 
 
 def init_tables(
-    key: Key[Array, ""], sizes: dict[str, int], dim: int
+    key: Key[Array, ""], sizes: dict[str, int], dim: int, scale: float
 ) -> dict[str, Float[Array, "rows _"]]:
-    """Normal rows of scale 0.05: of width dim for ids and words, else of 16."""
+    """Normal rows: of width dim for ids and words, else of 16.
+
+    Args:
+      key: each table has a stream of its own.
+      sizes: rows by table.
+      dim: of the vectors.
+      scale: standard deviation; 0 is Xavier's, sqrt(2 / (rows + width)).
+    """
     tables = {}
     for name, rows in sizes.items():
         width = dim if name in _WIDE else CODE_DIM
-        tables[name] = INIT_SCALE * jax.random.normal(stream(key, name), (rows, width))
+        deviation = scale or math.sqrt(2.0 / (rows + width))
+        tables[name] = deviation * jax.random.normal(stream(key, name), (rows, width))
     return tables
 
 

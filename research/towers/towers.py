@@ -190,10 +190,13 @@ class MLP(nn.Module):
 
 
 class UserTower(nn.Module):
-    """Encoded history, code rows and dense features, through dropout and an MLP."""
+    """Encoded history, code rows and dense features, through dropout and an MLP.
+
+    Without layers (hidden None) it is what there is, which must be the user's own row.
+    """
 
     encoder: Callable[[], Any] | None
-    hidden: tuple[int, ...]
+    hidden: tuple[int, ...] | None
     dim: int
     cosine: bool
 
@@ -216,20 +219,27 @@ class UserTower(nn.Module):
             bits = jax.random.bits(key, x.shape, jnp.uint16).astype(jnp.float32)
             kept = bits >= dropout * 65536.0
             x = jnp.where(kept, x / (1.0 - dropout), 0.0)
-        x = MLP(self.hidden, self.dim)(x)
+        if self.hidden is not None:
+            x = MLP(self.hidden, self.dim)(x)
         return normalise(x) if self.cosine else x
 
 
 class ItemTower(nn.Module):
-    """The item's own row plus an MLP of everything known of it."""
+    """The item's own row plus an MLP of everything known of it.
 
-    hidden: tuple[int, ...]
+    Without layers (hidden None) it is that row.
+    """
+
+    hidden: tuple[int, ...] | None
     dim: int
     cosine: bool
 
     @nn.compact
     def __call__(self, item: ItemInput) -> Float[Array, "c d"]:
         """Item vectors."""
+        if self.hidden is None:
+            x = item.rows["item"]
+            return normalise(x) if self.cosine else x
         parts = [item.rows[name] for name in sorted(item.rows)] + [item.dense]
         x = MLP(self.hidden, self.dim)(jnp.concatenate(parts, axis=1))
         if "item" in item.rows:

@@ -172,7 +172,7 @@ def train_together(
     vectors = [None if run.failure else serve(run.params) for run in runs]
     seconds = (time.perf_counter() - clock - first) / len(runs)
     return [
-        _trained(run, pair, first / len(runs), seconds)
+        _trained(run, placement, pair, first / len(runs), seconds)
         for run, pair in zip(runs, vectors, strict=True)
     ]
 
@@ -213,6 +213,7 @@ def _measured(
 
 def _trained(
     run: RunState,
+    placement: Placement,
     vectors: tuple[np.ndarray, np.ndarray] | None,
     compile_seconds: float,
     seconds: float,
@@ -220,7 +221,8 @@ def _trained(
     if run.failure or vectors is None:
         assert run.failure is not None
         return run.failure
-    config, params, history = run.config, run.params, run.history
+    config, history = run.config, run.history
+    params = run.params if placement.mesh is None else placement.gathered(run.params)
     temperature = kind_of(config).end(config, params["loss"])
     times = compile_seconds, seconds, temperature
     return Trained(config, params, *vectors, history, *times)

@@ -70,6 +70,10 @@ class Placement(NamedTuple):
         """The whole array on the host, whichever device holds which part of it."""
         return np.asarray(array if array.is_fully_addressable else self.copy(array))
 
+    def gathered(self, tree: Any) -> Any:
+        """A tree of arrays on the host."""
+        return jax.tree.map(self.host, tree)
+
     def here(self) -> AbstractContextManager[Any]:
         """Within it, what is traced knows over which devices rows are divided."""
         return nullcontext() if self.mesh is None else jax.set_mesh(self.mesh)

@@ -48,10 +48,18 @@ class Model(NamedTuple):
     candidate: str = "item"
 
     def init(
-        self, key: Key[Array, ""], sizes: dict[str, int], world: World, loss: str
+        self, key: Key[Array, ""], sizes: dict[str, int], world: World, config: Config
     ) -> Params:
-        """Parameters: tables by name, the two nets, and what the loss learns."""
-        tables = init_tables(stream(key, "tables"), sizes, self.dim)
+        """Parameters: tables by name, the two nets, and what the loss learns.
+
+        Args:
+          key: of all initial values.
+          sizes: rows of each table.
+          world: what the towers are given.
+          config: its table_scale and loss.
+        """
+        scale, loss = config.table_scale, LOSSES[config.loss]
+        tables = init_tables(stream(key, "tables"), sizes, self.dim, scale)
         one = jnp.zeros((1,), jnp.int32)
         user = self.user_input(tables, world, one, one)
         item = self.item_input(tables, world, one)
@@ -59,7 +67,7 @@ class Model(NamedTuple):
             "tables": tables,
             "user": self.user.init(stream(key, "user tower"), user, 0.0, None),
             "item": self.item.init(stream(key, "item tower"), item),
-            "loss": {n: jnp.array(v) for n, v in LOSSES[loss].trainable.items()},
+            "loss": {n: jnp.array(v) for n, v in loss.trainable.items()},
         }
 
     def look_at(
@@ -121,12 +129,12 @@ class Model(NamedTuple):
 
 def make_model(config: Config) -> Model:
     """The model of a config's structure."""
-    cosine = config.output == "cosine"
+    shape, layers = (config.dim, config.output == "cosine"), config.layers == "mlp"
     encoder = loaded(ENCODERS[config.encoder]).module
     used = config.history if uses_history(config) else 0
     return Model(
-        user=UserTower(encoder, config.user_hidden, config.dim, cosine),
-        item=ItemTower(config.item_hidden, config.dim, cosine),
+        user=UserTower(encoder, config.user_hidden if layers else None, *shape),
+        item=ItemTower(config.item_hidden if layers else None, *shape),
         history=used,
         shuffled=config.history_order == "shuffled",
         dim=config.dim,
@@ -151,13 +159,31 @@ def serve_all(
     if candidates is None:
         candidates = jnp.arange(world.pool.counts.shape[0], dtype=jnp.int32)
 
-    def whole(side: str, ids: Int[Array, " n"]) -> Float[Array, "n d"]:
-        return _serve(model, side, params, world, ids)
-
     return (
-        _tiled(functools.partial(whole, model.query), queries, tile),
-        _tiled(functools.partial(whole, model.candidate), candidates, tile),
+        serve_side(model, model.query, params, world, queries, tile),
+        serve_side(model, model.candidate, params, world, candidates, tile),
     )
+
+
+def serve_side(
+    model: Model,
+    side: str,
+    params: Params,
+    world: World,
+    ids: Int[Array, " n"],
+    tile: int = 512,
+) -> Float[Array, "n d"]:
+    """Vectors of users at their end, or of items, in tiles of constant shape.
+
+    Args:
+      model: the two towers.
+      side: the tower that encodes: "user" or "item".
+      params: of the model.
+      world: where the ids' histories and features are.
+      ids: users or items.
+      tile: how many are encoded at once.
+    """
+    return _tiled(functools.partial(_serve, model, side, params, world), ids, tile)
 
 
 def serve_pairs(

@@ -97,22 +97,24 @@ def scale_by_row_rss() -> optax.GradientTransformation:
 
 
 def _chain(
-    direction: optax.GradientTransformation, rate: Scalar = 0.0, decay: Scalar = 0.0
+    optimiser: Optimiser,
+    direction: optax.GradientTransformation,
+    rate: Scalar = 0.0,
+    decay: Scalar = 0.0,
 ) -> optax.GradientTransformation:
     """Direction, weight decay, learning rate; what is traced isn't in the state."""
-    return optax.chain(
-        direction,
-        optax.add_decayed_weights(decay),
-        optax.scale_by_learning_rate(rate),
-    )
+    both = direction, optax.add_decayed_weights(decay)
+    if optimiser.decay_first:
+        both = both[::-1]
+    return optax.chain(*both, optax.scale_by_learning_rate(rate))
 
 
 def init_optimiser(optimiser: Optimiser, params: Any) -> OptimiserState:
     """The state before the first step."""
     nets = {name: group for name, group in params.items() if name != "tables"}
-    tables = _chain(optimiser.tables())
+    tables = _chain(optimiser, optimiser.tables())
     with jax.numpy_dtype_promotion("standard"):
-        net_state = _chain(optimiser.nets()).init(nets)
+        net_state = _chain(optimiser, optimiser.nets()).init(nets)
         if not optimiser.touched_only:
             return OptimiserState(net_state, tables.init(params["tables"]))
         by_table = {
@@ -144,9 +146,10 @@ def move(
     rate, decay = hyper["learning_rate"], hyper["weight_decay"]
     old_nets = {name: params[name] for name in nets}
     with jax.numpy_dtype_promotion("standard"):
-        chain = _chain(optimiser.nets(), rate, decay)
+        chain = _chain(optimiser, optimiser.nets(), rate, decay)
         new_nets, net_state = _moved(chain, old_nets, nets, state.nets)
-        chain = _chain(optimiser.tables(), rate * hyper["table_rate"], decay)
+        table_rate = rate * hyper["table_rate"]
+        chain = _chain(optimiser, optimiser.tables(), table_rate, decay)
         tables, kept = params["tables"], state.tables
         by_table = {n: [t for t in touched if t.table == n] for n in tables}
         if optimiser.touched_only:

@@ -14,7 +14,7 @@ class Optimiser:
     """Two optax transformations, of the nets and of the embedding tables.
 
     Each gives the direction of a step; weight decay and the learning rate follow it
-    (research/train/optimiser.py).
+    (research/train/optimiser.py), or the decay comes first.
 
     Attributes:
       help: one line.
@@ -23,6 +23,8 @@ class Optimiser:
       nets: makes the transformation of everything else.
       touched_only: whether only the rows that a step looked up move and decay.
       whole: rows a lookup up to which a table of touched rows is moved as a whole.
+      decay_first: whether weight decay is part of the gradient, and so of the moments:
+        an L2 term of the loss.
     """
 
     help: str
@@ -30,6 +32,7 @@ class Optimiser:
     nets: Callable[[], Any] = ADAM
     touched_only: bool = False
     whole: int = 1
+    decay_first: bool = False
 
 
 OPTIMISERS: Registry[Optimiser] = Registry(
@@ -45,6 +48,11 @@ OPTIMISERS: Registry[Optimiser] = Registry(
             "Adagrad with one sum of squares a row, AdamW on the nets [lerer2019]",
             tables=deferred("research.train.optimiser:scale_by_row_rss"),
             touched_only=True,
+        ),
+        "adam-l2": Optimiser(
+            "Adam on every parameter, weight decay as an L2 term [kingma2015]",
+            ADAM,
+            decay_first=True,
         ),
     },
 )

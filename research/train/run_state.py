@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Int
 from research import rng
 from research.batches import epoch_batches
 from research.config import Config, swept_fields
-from research.losses import hyper_values
+from research.losses import LOSSES, hyper_values
 from research.negatives.frequency import init_estimate, log_q_error
 from research.negatives.source import Hyper
 from research.notices import say
@@ -21,6 +21,7 @@ from research.train.health import collapse, health
 from research.train.model import Model, Params, serve_all
 from research.train.optimiser import init_optimiser
 from research.train.optimisers import OPTIMISERS
+from research.train.scored import init_opponent
 from research.train.step import TrainState, with_estimate
 from research.train.world import World
 from research.types import InputError
@@ -35,7 +36,9 @@ def traced_values(config: Config) -> Hyper:
 
 
 def init_state(run: Prepared, world: World, sizes: dict[str, int]) -> TrainState:
-    """The state before the first step; the seed decides it.
+    """The state before the first step: the run's initial parameters, all else fresh.
+
+    The seed decides what is drawn.
 
     Args:
       run: the run.
@@ -44,18 +47,31 @@ def init_state(run: Prepared, world: World, sizes: dict[str, int]) -> TrainState
     """
     config = run.config
     key = rng.root(config.seed)
-    params = run.model.init(rng.stream(key, "init"), sizes, world, config.loss)
+    params = run.model.init(rng.stream(key, "init"), sizes, world, config)
     params["loss"] |= kind_of(config).start(config)
+    params = run.initial(params)
+    loss, optimiser = LOSSES[config.loss], OPTIMISERS[config.optimiser]
     hyper = traced_values(config)
     init_users, users = kind_of(config).init, world.offsets.shape[0] - 1
     return TrainState(
         params=params,
-        optimiser=init_optimiser(OPTIMISERS[config.optimiser], params),
+        optimiser=init_optimiser(optimiser, params),
         source_states=tuple(source.init(world.pool, hyper) for source in run.sources),
         frequency=init_estimate(config.hashes, config.buckets)
         if config.frequency == "streaming"
         else (),
         temperatures=() if init_users is None else init_users(config, users),
+        loss=()
+        if loss.init is None
+        else loss.init(np.asarray(world.item), np.asarray(world.offsets)),
+        opponent=()
+        if loss.opponent is None
+        else init_opponent(
+            optimiser,
+            loss.opponent(
+                rng.stream(key, "opponent"), users, len(world.pool.counts), config.dim
+            ),
+        ),
         key=rng.stream(key, "steps"),
         step=jnp.int32(0),
     )

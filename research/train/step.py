@@ -21,8 +21,8 @@ from research.logits.candidates import (
 from research.logits.one_pass import chunked
 from research.logits.reducers import LIMITS, Dense, Limits, Plan, choose_plan, hardest
 from research.losses import LOSSES
-from research.losses.entry import VECTORS, Loss
-from research.losses.square import PairVectors
+from research.losses.context import Context
+from research.losses.entry import CONTEXT, DENSE, VECTORS, Loss
 from research.negatives import held_whole, make_sources
 from research.negatives.frequency import Estimate, log_share_estimate, observe
 from research.negatives.source import Drawn, Sources, SourceStates
@@ -42,6 +42,7 @@ from research.train.model import (
 )
 from research.train.optimiser import OptimiserState, Touched, move
 from research.train.optimisers import OPTIMISERS
+from research.train.scored import Opponent, Scorer
 from research.train.world import World
 from research.types import Hyper, Pairs
 
@@ -59,6 +60,14 @@ class Drawing(NamedTuple):
     def lookups(self) -> tuple[Lookup, ...]:
         """All of them, in the order in which their rows' gradients are added."""
         return (self.queries, self.candidates, *self.lazy.values())
+
+    def touched(self, row_grads: tuple[Rows, ...]) -> list[Touched]:
+        """The gradients of the rows of all lookups, by table."""
+        return [
+            Touched(table, lookup.ids[table], grads[table])
+            for lookup, grads in zip(self.lookups, row_grads, strict=True)
+            for table in grads
+        ]
 
 
 def _draw(
@@ -79,8 +88,9 @@ def _draw(
       index: of the step's pairs.
       world: where they are.
       key: of the step.
-      choose: makes the plan of the numbers of rows, of all columns, and of each
-        source's columns that could be encoded block by block.
+      choose: makes the plan of the numbers of rows, of all columns, of each source's
+        columns that could be encoded block by block, of those that are a row's own, and
+        of items.
     """
     batch = Pairs(*(column[index] for column in world.pairs))
     drawn = tuple(
@@ -88,18 +98,23 @@ def _draw(
         for n, (source, state) in enumerate(zip(sources, source_states, strict=True))
     )
     fresh = [source.origin == "fresh" for source in sources]
-    shared = tuple(
-        len(block.ids) if encoded and block.ids.ndim == 1 else 0
-        for encoded, block in zip(fresh, drawn, strict=True)
+    shared, own = (
+        tuple(
+            block.ids.shape[-1] if encoded and block.ids.ndim == ndim else 0
+            for encoded, block in zip(fresh, drawn, strict=True)
+        )
+        for ndim in (1, 2)
     )
-    plan = choose(len(index), sum(block.ids.shape[-1] for block in drawn), shared)
+    every = jnp.arange(len(world.pool.counts), dtype=jnp.int32)
+    columns = sum(block.ids.shape[-1] for block in drawn)
+    plan = choose(len(index), columns, shared, own, len(every))
     at_once, lazy = [batch.candidate], {}
     for n, block in enumerate(drawn):
         if plan.inside[n]:
             ids = chunked(block.ids, plan.columns)
             lazy[n] = item_lookup(world.items, ids, world.timed, batch.position)
         elif fresh[n]:
-            at_once.append(block.ids.reshape(-1))
+            at_once.append(every if plan.looked_up[n] else block.ids.reshape(-1))
     queries = query_lookup(model, world, batch.query, batch.position)
     ids = jnp.concatenate(at_once)
     candidates = candidate_lookup(model, world, ids, batch.position)
@@ -110,7 +125,7 @@ def row_losses(
     loss: Loss,
     config: Config,
     plan: Plan,
-    vectors: PairVectors,
+    context: Context,
     blocks: tuple[Block, ...],
     batch: Pairs,
     world: World,
@@ -123,7 +138,7 @@ def row_losses(
       loss: the entry of the registry, its function loaded.
       config: the switches of correction and masks.
       plan: how the logits are made.
-      vectors: of queries and positives.
+      context: what it may be given, with vectors of queries and positives.
       blocks: columns of all sources.
       batch: the rows.
       world: the pool and the known positives.
@@ -134,7 +149,16 @@ def row_losses(
     if config.mask_user_positives:
         known = rows_known(world.known, batch.query)
     positive, negatives = candidate_logits(
-        config, *vectors, blocks, batch, world.pool, known, hyper, temperature, plan
+        config,
+        context.query,
+        context.positive,
+        blocks,
+        batch,
+        world.pool,
+        known,
+        hyper,
+        temperature,
+        plan,
     )
     masked = masked_share(negatives, blocks)
     if config.hardest:
@@ -143,7 +167,11 @@ def row_losses(
     common = jax.lax.stop_gradient(jnp.mean(temperature.row))
     items = jnp.float32(world.pool.counts.shape[0])
     hyper = {**hyper, "temperature": common, "items": items}
-    arguments = (vectors,) if VECTORS in loss.needs else ()
+    if context.catalogue is not None:
+        every = jnp.arange(world.pool.counts.shape[0], dtype=jnp.int32)
+        scores = context.catalogue / temperature.columns(every)
+        context = context._replace(catalogue=scores)
+    arguments = (context,) if loss.needs & CONTEXT else ()
     return loss.fn(positive, negatives, hyper, *arguments), masked
 
 
@@ -154,7 +182,7 @@ class TrainState(NamedTuple):
     """State between two steps; step counts from 0 over the whole run.
 
     frequency is empty where the click share is exact, temperatures where users have
-    none of their own.
+    none of their own, loss where it keeps nothing of users, opponent where it has none.
     """
 
     params: Params
@@ -162,6 +190,8 @@ class TrainState(NamedTuple):
     source_states: SourceStates
     frequency: Estimate | tuple[()]
     temperatures: UserTemperatures | tuple[()]
+    loss: Any
+    opponent: Opponent | tuple[()]
     key: Key[Array, ""]
     step: Int[Array, ""]
 
@@ -178,9 +208,9 @@ def make_step(config: Config, limits: Limits = LIMITS) -> Step:
     optimiser knows which rows of the tables were touched.
     """
     model, sources = make_model(config), make_sources(config.negatives, config)
-    optimiser, loss = loaded(OPTIMISERS[config.optimiser]), LOSSES[config.loss]
+    optimiser, loss = loaded(OPTIMISERS[config.optimiser]), loaded(LOSSES[config.loss])
     kind = loaded(kind_of(config))
-    whole = held_whole(config) is not None
+    whole = held_whole(config) is not None or DENSE in loss.needs
     choose = partial(choose_plan, whole=whole, one_pass=loss.one_pass, limits=limits)
     objective = _make_objective(config, model, sources)
 
@@ -196,36 +226,47 @@ def make_step(config: Config, limits: Limits = LIMITS) -> Step:
         drawing = jax.lax.optimization_barrier(drawing)
         rows = tuple(look_up(state.params["tables"], l.ids) for l in drawing.lookups)
         nets = {name: state.params[name] for name in ("user", "item", "loss")}
+        if isinstance(state.opponent, Opponent):
+            nets["opponent"] = state.opponent.tables
         (_, (diagnostics, positive, losses)), (net_grads, row_grads) = (
             jax.value_and_grad(objective, argnums=(0, 1), has_aux=True)(
                 nets, rows, drawing, plan, state, hyper, world, key
             )
         )
-        touched = [
-            Touched(table, lookup.ids[table], grads[table])
-            for lookup, grads in zip(drawing.lookups, row_grads, strict=True)
-            for table in grads
-        ]
+        climb, touched = net_grads.pop("opponent", None), drawing.touched(row_grads)
         params, moments = move(
             optimiser, state.params, net_grads, touched, state.optimiser, hyper
         )
         if kind.project is not None:
             params["loss"] = kind.project(params["loss"], hyper)
-        batch, frequency = drawing.batch, state.frequency
+        if loss.project is not None:
+            params["loss"] = loss.project(state.params["loss"], params["loss"], hyper)
+        batch, moved = drawing.batch, (params, moments)
+        kept, opponent = state.loss, state.opponent
+        if loss.due is not None:
+            scorer = scorer_of(config, model, sources, drawing, world)
+            moved, kept, opponent = scorer.due_moves(
+                loss, optimiser, state, moved, climb, drawing.queries, hyper
+            )
         source_states = tuple(
             source.update(source_state, batch, positive, world.pool)
             for source, source_state in zip(sources, state.source_states, strict=True)
         )
-        if isinstance(frequency, Estimate):
-            rate = hyper["frequency_rate"]
-            frequency = observe(frequency, batch.candidate, state.step, rate)
-        temperatures = state.temperatures
+        frequency, temperatures = _share_after(state, batch, hyper), state.temperatures
         if kind.observe is not None:
             temperatures = kind.observe(temperatures, batch.query, losses)
-        after = (params, moments, source_states, frequency, temperatures)
+        after = *moved, source_states, frequency, temperatures, kept, opponent
         return TrainState(*after, state.key, state.step + 1), diagnostics
 
     return step
+
+
+def _share_after(state: TrainState, batch: Pairs, hyper: Hyper) -> Estimate | tuple[()]:
+    """The estimate of the click share after a step, where there is one."""
+    if not isinstance(state.frequency, Estimate):
+        return ()
+    rate = hyper["frequency_rate"]
+    return observe(state.frequency, batch.candidate, state.step, rate)
 
 
 def with_estimate(world: World, state: TrainState, batch: int, hyper: Hyper) -> World:
@@ -244,6 +285,24 @@ def with_estimate(world: World, state: TrainState, batch: int, hyper: Hyper) -> 
         state.frequency, len(pool.counts), state.step, batch, rate, pool.floor
     )
     return world._replace(pool=pool._replace(log_share=log_share))
+
+
+def scorer_of(
+    config: Config, model: Model, sources: Sources, drawing: Drawing, world: World
+) -> Scorer:
+    """What scores a step's rows with all candidates.
+
+    Args:
+      config: the masks.
+      model: the towers.
+      sources: of negatives.
+      drawing: the rows and their columns.
+      world: the candidates and the known positives.
+    """
+    known = None
+    if config.mask_user_positives:
+        known = rows_known(world.known, drawing.batch.query)
+    return Scorer(config, model, sources, drawing.drawn, drawing.batch, known, world)
 
 
 def _make_objective(
@@ -278,17 +337,21 @@ def _make_objective(
         encode_items = partial(model.item.apply, nets["item"])
         inside = zip(drawing.lazy.items(), rows[2:], strict=True)
         lazy = {n: LazyItems(ids, at, encode_items) for (n, ids), at in inside}
-        blocks = split_blocks(
-            vectors, sources, state.source_states, drawing.drawn, size, lazy
-        )
+        origins = sources, state.source_states, drawing.drawn, size, lazy
+        items = world.pool.counts.shape[0]
+        blocks = split_blocks(vectors, *origins, plan.looked_up, items)
         blocks = push(config, blocks, world.pool, size)
         steps = hyper["epochs"] * (world.pairs.candidate.shape[0] // size)
         progress = state.step.astype(jnp.float32) / jnp.maximum(steps - 1.0, 1.0)
         learned, users = nets["loss"], state.temperatures
         moment = Moment(config, learned, users, batch, world.pool, progress)
         temperature = kind.at(moment, hyper)
-        both, traced = PairVectors(query, vectors[:size]), {**hyper, **learned}
-        arguments = loss, config, plan, both, blocks, batch, world, traced
+        context, traced = Context(query, vectors[:size]), {**hyper, **learned}
+        if loss.needs & CONTEXT - {VECTORS}:
+            scorer = scorer_of(config, model, sources, drawing, world)
+            tables = state.params["tables"]
+            context = scorer.context(loss, context, nets, tables, state.loss)
+        arguments = loss, config, plan, context, blocks, batch, world, traced
         losses, masked = row_losses(*arguments, temperature)
         comparable = losses
         if kind.observe is not None:
@@ -296,6 +359,6 @@ def _make_objective(
             comparable, _ = row_losses(*arguments, Temperature(hyper["temperature"]))
         mean, common = jnp.mean(batch.weight * losses), jnp.mean(temperature.row)
         diagnostics = {"loss": mean, "masked": masked, "temperature": common}
-        return mean, (diagnostics, both.positive, comparable)
+        return mean, (diagnostics, context.positive, comparable)
 
     return objective

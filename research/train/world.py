@@ -22,7 +22,8 @@ from research.features import (
 from research.features.search import VOCABULARY, search_words
 from research.features.timed import windows
 from research.logits import Known
-from research.negatives.source import Pool
+from research.negatives import entries_of
+from research.negatives.source import Owned, Pool
 from research.positives import POSITIVES, Positives, log_share
 from research.towers import takes_words, uses_history
 from research.towers.inputs import (
@@ -86,14 +87,29 @@ def build_world(
     world = World(
         item=jnp.asarray(positives.item),
         offsets=jnp.asarray(positives.offsets, dtype=jnp.int32),
-        users=bare(len(positives.offsets) - 1) if alone else _side(users),
-        items=_side(items),
+        users=bare(len(positives.offsets) - 1) if alone else side_arrays(users),
+        items=side_arrays(items),
         timed=timed,
         pairs=Pairs(*(jnp.asarray(column) for column in positives.pairs)),
-        pool=Pool(jnp.asarray(counts, jnp.float32), jnp.asarray(log_share(counts))),
+        pool=Pool(
+            jnp.asarray(counts, jnp.float32),
+            jnp.asarray(log_share(counts)),
+            _owned(config, fitted),
+        ),
         known=_known(fold, config.mask_user_positives),
     )
     return world, sizes
+
+
+def _owned(config: Config, fitted: Events) -> Owned | None:
+    """Who has what, as sources by user need it."""
+    if not any(n.entry.by_user for n in entries_of(config.negatives, config)):
+        return None
+    n = fitted.n_items
+    pairs = np.unique(fitted.user.astype(np.int64) * n + fitted.item)
+    offsets = np.searchsorted(pairs, n * np.arange(fitted.n_users + 1, dtype=np.int64))
+    item = (pairs % n).astype(np.int32)
+    return Owned(jnp.asarray(item), jnp.asarray(offsets, jnp.int32))
 
 
 def bare(rows: int) -> SideArrays:
@@ -101,7 +117,8 @@ def bare(rows: int) -> SideArrays:
     return SideArrays({}, jnp.zeros((rows, 0)))
 
 
-def _side(features: Features) -> SideArrays:
+def side_arrays(features: Features) -> SideArrays:
+    """A side's static features on the device."""
     codes = {name: jnp.asarray(code) for name, code in features.codes.items()}
     return SideArrays(codes, jnp.asarray(features.dense))
 

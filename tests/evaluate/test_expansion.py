@@ -41,8 +41,9 @@ def test_expansion_asks_that_every_genre_is_foreign():
     fold = world()
     record = evaluate(fold, lists_of(fold, [22, 24, 19], [23]), ks=(1, 3))
     # user 0: 22 is war alone; 21 and 23 hold a genre of the user's, 24 has none
-    assert record.columns["expansion"].tolist() == [1, 0, 0, 0, 0, 0, 1]
-    assert record.rank.tolist() == [0, 1, 2, 100, 100, 0, 100]
+    assert record.columns["item"].tolist() == [19, 21, 22, 23, 24, 22, 23]
+    assert record.columns["expansion"].tolist() == [0, 0, 1, 0, 0, 1, 0]
+    assert record.rank.tolist() == [2, 500, 0, 500, 1, 500, 0]
 
 
 def test_outside_counts_genres_slot_by_slot():
@@ -57,7 +58,7 @@ def test_without_genres_they_are_absent():
     record = evaluate(fold, lists_of(fold, [1, 2]), ks=(1,))
     # neither expansion and outside_genres nor repulsion, since no scorer is at hand
     measured = {"ild", "novelty", "train_count", "recall_item", "distinct"}
-    assert set(record.columns) == measured
+    assert set(record.columns) == {"item", *measured}
     assert record.columns["distinct"].tolist() == [1]
 
 

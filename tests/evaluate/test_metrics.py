@@ -228,6 +228,19 @@ def test_a_metric_is_absent_where_its_column_is(by_hand):
     assert set(summary(by_hand)) - set(summary(older)) == {"repulsion"}
 
 
+def test_no_metric_of_ranks_answers_above_the_depth(by_hand):
+    deeper = by_hand._replace(rank=by_hand.rank.astype(np.uint16), depth=500)
+    of_ranks = [m for n, m in METRICS.items() if n.startswith("recall_")]
+    of_ranks = [m for m in of_ranks if not m.cutoffs]
+    of_ranks += [METRICS[name] for name in ("recall", "ndcg", "hit", "mrr")]
+    for metric in of_ranks:
+        with pytest.raises(ValueError, match="k = 101: the record holds ranks 1 to 10"):
+            metric.of(by_hand, 101)
+        assert metric.of(deeper, 101).shape == (3,)
+    # what is 100 there is a miss of the first hundred, and here the rank itself
+    assert METRICS["recall"].of(deeper, 101).tolist() == [1, 1, 1]
+
+
 def test_an_entry_that_cannot_be_computed_is_refused():
     with pytest.raises(ValueError, match="toy: name the column"):
         Metric("toy", "?")

@@ -5,18 +5,20 @@ import math
 import numpy as np
 import pytest
 
+from research.evaluate.metrics import summary
 from research.evaluate.record import evaluate, ranks
-from research.types import Fold, InputError, check
+from research.report.records import RunResult, load_records, save_records
+from research.types import Fold, InputError, Record, check
 from tests.evaluate.made import fold_of, random_fold
 
 TOP = 20
 
 
 def random_lists(fold: Fold, seed: int = 0) -> np.ndarray:
-    """100 distinct slots a user; the first user has 7 items, the second 1, third 0."""
+    """500 distinct slots a user; the first user has 7 items, the second 1, third 0."""
     rng = np.random.default_rng(seed)
     n_items = fold.fitted.n_items
-    lists = np.stack([rng.permutation(n_items)[:100] for _ in fold.evaluated])
+    lists = np.stack([rng.permutation(n_items)[:500] for _ in fold.evaluated])
     for v, filled in enumerate((7, 1, 0)):
         lists[v, filled:] = n_items
     return lists
@@ -40,30 +42,29 @@ def mean(values: list[float]) -> float:
 
 @pytest.fixture(scope="module")
 def made() -> tuple[Fold, np.ndarray]:
-    fold = random_fold()
+    fold = random_fold(n_items=700)
     return fold, random_lists(fold)
 
 
-def test_ranks_by_user_then_by_rank_with_their_bands(made):
+def test_ranks_by_user_then_by_item_with_their_bands(made):
     fold, lists = made
     record = evaluate(fold, lists)
     counts = [fold.fitted.item.tolist().count(i) for i in range(fold.fitted.n_items)]
     start = 0
     for v, items in enumerate(held_by(fold)):
         row = lists[v].tolist()
-        expected = sorted(
-            (row.index(i) if i in row else 100, band_of(counts, i)) for i in items
-        )
         end = start + len(items)
-        got = list(
-            zip(record.rank[start:end].tolist(), record.band[start:end].tolist())
-        )
         assert record.held[v] == len(items)
-        assert [rank for rank, _ in got] == [rank for rank, _ in expected]
-        assert sorted(got) == expected
+        named = record.columns["item"][start:end].tolist()
+        assert named == sorted(items)
+        found = [row.index(i) if i in row else 500 for i in named]
+        assert record.rank[start:end].tolist() == found
+        bands = [band_of(counts, i) for i in named]
+        assert record.band[start:end].tolist() == bands
         start = end
     assert start == len(record.rank) == len(record.band)
-    assert 0 < (record.rank < 100).sum() < start
+    assert 0 < (record.rank < 500).sum() < start
+    assert ((record.rank >= 100) & (record.rank < 500)).any()
 
 
 def band_of(counts: list[int], item: int) -> int:
@@ -133,7 +134,8 @@ def test_a_world_of_four_items_by_hand():
     lists = np.array([[3, 2, 1, 4], [2, 4, 4, 4]])
     record = evaluate(fold, lists, ks=(1, 3))
     assert record.held.tolist() == [2, 1]
-    assert record.rank.tolist() == [0, 2, 100]
+    assert record.columns["item"].tolist() == [1, 3, 3]
+    assert record.rank.tolist() == [2, 0, 500]
     assert record.band.tolist() == [2, 2, 2]
     assert record.exposure.tolist() == [[0, 0, 1, 1], [0, 1, 2, 1]]
     assert record.columns["ild"][0] == 1.0  # no two of the three share a genre
@@ -150,7 +152,7 @@ def test_a_world_of_four_items_by_hand():
 def test_an_empty_slot_is_no_item_of_the_next_user():
     user, item = np.array([0, 1, 1]), np.array([3, 0, 2])
     lists = np.array([[3, 4], [2, 4]])  # of 4 items: user 0's last slot is empty
-    assert ranks(user, item, lists, n_items=4).tolist() == [0, 100, 0]
+    assert ranks(user, item, lists, n_items=4).tolist() == [0, 500, 0]
 
 
 def test_held_out_positives_of_users_not_evaluated_are_left_out(made):
@@ -176,7 +178,67 @@ def test_a_record_depends_on_the_lists_and_not_on_the_order_of_held_out_rows(mad
 
 def test_a_record_keeps_its_types(made):
     record = check(evaluate(*made))
-    assert record.rank.dtype == record.band.dtype == np.uint8
+    assert record.rank.dtype == np.uint16
+    assert record.band.dtype == np.uint8
+
+
+def of_100(fold: Fold, lists: np.ndarray) -> Record:
+    """A record as they were: ranks to 100, without items, and without its depth."""
+    record = evaluate(fold, lists, ks=(10, 20, 50, 100))
+    columns = {n: c for n, c in record.columns.items() if n != "item"}
+    rank = np.minimum(record.rank, 100).astype(np.uint8)
+    return record._replace(rank=rank, columns=columns, depth=100)
+
+
+def test_metrics_to_100_are_those_of_a_record_of_100(made):
+    new, old = evaluate(*made), of_100(*made)
+    assert new.ks.tolist() == [10, 20, 50, 100, 200]
+    deep, shallow = summary(new), summary(old)
+    for metric, values in shallow.items():
+        shared = {k: v for k, v in deep[metric].items() if k <= 100}
+        np.testing.assert_equal(shared, values, err_msg=metric)
+    assert deep["recall"][200] > deep["recall"][100]
+    with pytest.raises(ValueError, match=r"cut-offs .*200\]: .* ranks 1 to 100"):
+        summary(old._replace(ks=new.ks))
+
+
+def test_item_recall_at_any_cut_off_can_be_had_from_a_stored_record(made, tmp_path):
+    """Also where no column was kept for it, as at 200, and by how popular items are."""
+    fold, lists = made
+    run = RunResult("a", {}, 0, evaluate(fold, lists))
+    record = load_records(save_records(tmp_path / "a.npz", [run]))[0].record
+    item = record.columns["item"]
+    for k in (TOP, 200, 400):
+        holders: dict[int, list[bool]] = {}
+        for v, items in enumerate(held_by(fold)):
+            for i in items:
+                holders.setdefault(i, []).append(i in lists[v, :k])
+        expected = mean([mean(reached) for reached in holders.values()])
+        hits = np.bincount(item, record.rank < k, fold.fitted.n_items)
+        users = np.bincount(item, minlength=fold.fitted.n_items)
+        shares = hits[users > 0] / users[users > 0]
+        assert shares.mean() == pytest.approx(expected, rel=1e-12)
+    stored = record.columns["recall_item"].astype(float).mean()
+    hits = np.bincount(item, record.rank < TOP, fold.fitted.n_items)
+    assert (hits[users > 0] / users[users > 0]).mean() == pytest.approx(stored, 1e-3)
+    counts = np.bincount(fold.fitted.item, minlength=fold.fitted.n_items)
+    assert record.item_counts[item].tolist() == counts[item].tolist()
+
+
+def test_what_runs_share_of_a_record_does_not_depend_on_their_lists(made):
+    fold, lists = made
+    one, two = evaluate(fold, lists), evaluate(fold, random_lists(fold, seed=1))
+    assert not np.array_equal(one.rank, two.rank)
+    np.testing.assert_array_equal(one.band, two.band)
+    for name in ("item", "expansion"):
+        np.testing.assert_array_equal(one.columns[name], two.columns[name])
+
+
+def test_a_catalogue_below_200_items_has_the_cut_offs_to_100():
+    fold = random_fold(n_items=150)
+    record = evaluate(fold, random_lists(fold))
+    assert record.ks.tolist() == [10, 20, 50, 100]
+    assert record.depth == 500
 
 
 def test_a_cut_off_above_the_number_of_items_is_named():
@@ -197,7 +259,7 @@ def test_a_catalogue_below_20_items_has_all_its_columns():
     assert (record.rank < 15).all()  # everything is listed, so everything is found
 
 
-@pytest.mark.parametrize("k", [0, 101])
+@pytest.mark.parametrize("k", [0, 501])
 def test_a_cut_off_that_no_record_holds_is_refused(made, k):
     with pytest.raises(InputError, match=f"k = {k}"):
         evaluate(*made, ks=(k,))
@@ -206,6 +268,6 @@ def test_a_cut_off_that_no_record_holds_is_refused(made, k):
 def test_lists_that_are_not_those_of_the_users_are_refused(made):
     fold, lists = made
     with pytest.raises(ValueError, match="slots each"):
-        evaluate(fold, lists[:, :99])
+        evaluate(fold, lists[:, :499])
     with pytest.raises(ValueError, match="users are evaluated"):
         evaluate(fold, lists[1:])

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -11,10 +12,11 @@ from experiments.arms import ARMS
 from experiments.collect import report
 from experiments.grids import GRIDS
 from experiments.studies import STUDIES
-from research.files import read_json
+from research.config import Config
+from research.files import read_arrays, read_json, write_arrays
 from research.report.pages import read_table
 from research.report.records import RECORDS_VERSION, read_header, save_records
-from tests.experiments.made import SMALL, contents, runs_of
+from tests.experiments.made import SMALL, contents, runs_of, write_made_100k
 from tests.report.made import made_rows
 
 BEFORE = ["arm", "metric", "k", "mean", "low", "high", "seeds", "users"]
@@ -41,7 +43,10 @@ def tables(call, tmp_path):
 def test_columns_without_a_swept_field(tables, tmp_path):
     called, frame = tables("few", "--seeds", "2")
     assert called.status == 0
-    assert list(frame.columns) == [*BEFORE, *AFTER]
+    assert list(frame.columns) == [*BEFORE, "temperature", *AFTER]
+    stated = frame.groupby("arm").temperature.first()
+    assert stated.isna().tolist() == [name == "popularity" for name in stated.index]
+    assert set(stated.dropna()) == {Config().temperature}
     assert set(frame["metric"]) >= METRICS
     assert set(frame["k"]) == {10, 20, 50, 100}
     assert list(dict.fromkeys(frame["arm"])) == [
@@ -80,6 +85,30 @@ def test_the_means_are_those_of_the_runs(tables, tmp_path):
                 assert row["mean"].item() == pytest.approx(
                     sum(values) / len(values), rel=1e-3
                 )
+
+
+def test_a_run_of_the_former_depth_is_used_and_said(call, tmp_path):
+    """On 230 items lists of 200 are recorded; a run of before has them to 100."""
+    data = write_made_100k(tmp_path / "wide", items=230)
+    words = ["run", "few", "--seeds", "1", "--arms", "popularity", "tiny"]
+    words += ["--data-dir", data, "--out", tmp_path]
+    assert call(*words).status == 0
+    path = tmp_path / "tables" / "ml-100k" / "few.csv"
+    assert set(read_table(path).k) == {10, 20, 50, 100, 200}
+    (folder,) = (f for f in runs_of(tmp_path, "few") if "popularity" in f.name)
+    record = read_arrays(folder / "per_user.npz")
+    del record["item"], record["depth"]
+    for name in ("ks", "exposure", "distinct"):
+        record[name] = record[name][:-1]
+    rank = np.minimum(record["rank"], 100).astype(np.uint8)
+    write_arrays(folder / "per_user.npz", record | {"rank": rank})
+    called = call(*words)
+    assert "nothing to train" in called.out
+    assert called.err == (
+        "few: Cut-off 200 left out: 1 of 2 runs are recorded without it, such as"
+        " `popularity`, seed 0.\n"
+    )
+    assert set(read_table(path).k) == {10, 20, 50, 100}
 
 
 def test_a_split_is_part_of_the_name(call, tmp_path):
@@ -170,6 +199,8 @@ def test_a_quick_run_says_that_it_is_one(results):
     files = contents(results, "tables/**/*") | contents(results, "figures/**/*")
     assert set(files) == {
         "tables/ml-100k/ssb.csv",
+        "tables/ml-100k/ssb-contrasts.csv",
+        "tables/ml-100k/ssb-contrasts.md",
         "tables/ml-100k/ssb.md",
         "figures/ml-100k/ssb-arms.svg",
         "figures/ml-100k/ssb-arms.png",

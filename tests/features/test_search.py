@@ -165,7 +165,7 @@ def test_a_search_moves_its_users_vector_and_no_other():
 def test_training_moves_the_rows_of_words_that_are_there():
     done, phase, _ = trained()
     key = stream(stream(root(SEARCH.seed), "init"), "tables")
-    start = init_tables(key, {WORDS: VOCABULARY}, SEARCH.dim)[WORDS]
+    start = init_tables(key, {WORDS: VOCABULARY}, SEARCH.dim, SEARCH.table_scale)[WORDS]
     moved = np.abs(done.params["tables"][WORDS] - start).max(axis=1)
     used = np.isin(np.arange(VOCABULARY), search_words(SEARCH, phase.fitted))
     used[0] = False  # what stands where no word is

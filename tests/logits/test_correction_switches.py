@@ -12,7 +12,8 @@ from experiments.arms import arm
 from research.config import Config
 from research.logits.reducers import Dense
 from research.losses import LOSSES
-from research.negatives import Size, check_negatives
+from research.negatives import Size
+from research.negatives.checks import check_negatives
 from research.prepare import check_config
 from research.train.loop import compiled_epoch, train
 from research.types import InputError

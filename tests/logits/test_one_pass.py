@@ -11,7 +11,7 @@ import pytest
 from research.logits import Columns, Rows, one_pass
 from research.logits.reducers import LIMITS, Negatives
 from research.losses import LOSSES
-from research.losses.square import PairVectors
+from research.losses.context import Context
 
 B, ITEMS, D = 13, 40, 5
 DRAW = np.random.default_rng(3)
@@ -142,7 +142,7 @@ def test_the_gradient_of_a_loss_in_one_pass_is_as_expected(name):
     """Otherwise blocks are seen twice, and it had better be held whole for longer."""
     positive, found = jnp.asarray(DRAW.normal(0, 2, (2, B)), jnp.float32)
 
-    context = PairVectors(jnp.asarray(QUERY), jnp.asarray(QUERY))
+    context = Context(jnp.asarray(QUERY), jnp.asarray(QUERY))
 
     def total(found: jax.Array) -> jax.Array:
         values = LOSSES[name](positive, Reduced(found), {}, context)

@@ -12,7 +12,8 @@ import pytest
 from experiments.arms import arm
 from research.config import Config
 from research.logits.candidates import Block, candidate_logits, push
-from research.negatives import Size, check_negatives
+from research.negatives import Size
+from research.negatives.checks import check_negatives
 from research.negatives.source import Drawn
 from research.types import InputError
 from tests.negatives.small import COUNTS, batch_of, hyper_of, pool_of, ready

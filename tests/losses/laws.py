@@ -12,7 +12,8 @@ import numpy as np
 from research.logits import logits
 from research.logits.reducers import Dense
 from research.losses import MASK, ORDER, SHIFT, UNIFORM_Q, Loss
-from research.losses.square import PairVectors
+from research.losses.context import Context
+from research.losses.top_k import Thresholds
 
 B, C, D = 4, 6, 3
 TEMPERATURE, ITEMS = 0.5, 20.0
@@ -23,6 +24,8 @@ Z = _draw.normal(0, 1.5, (B, C)).astype(np.float32)
 KEEP = np.array([[1, 1, 0, 1, 1, 1], [0, 1, 1, 1, 0, 1], [1] * 6, [0, 0, 1, 0, 0, 0]])
 KEEP = KEEP.astype(bool)
 QUERY, ITEM = _draw.normal(0, 1, (2, B, D)).astype(np.float32)
+CATALOGUE = _draw.normal(0, 1.5, (B, int(ITEMS))).astype(np.float32)
+THRESHOLD = _draw.uniform(-1, 1, B).astype(np.float32)
 
 
 def hyper_of(loss: Loss) -> dict[str, jax.Array]:
@@ -37,11 +40,20 @@ def losses(
     positive: np.ndarray | jax.Array = POSITIVE,
     z: np.ndarray | jax.Array = Z,
     keep: np.ndarray | jax.Array = KEEP,
+    catalogue: np.ndarray | jax.Array = CATALOGUE,
 ) -> jax.Array:
-    """The loss of each row, [b]; the vectors behind the logits are always the same."""
+    """The loss of each row, [b].
+
+    The vectors behind the logits are always the same, and so is the users' state; the
+    hardness of a column goes by its logit, so that it moves with it.
+    """
     negatives = Dense(jnp.asarray(z), jnp.asarray(keep))
-    pair = PairVectors(jnp.asarray(QUERY), jnp.asarray(ITEM))
-    return loss(jnp.asarray(positive), negatives, hyper_of(loss), pair)
+    own = jnp.asarray(positive)[:, None]
+    hardness = Dense(jnp.sin(negatives.z - own), negatives.keep)
+    state = Thresholds(jnp.asarray(THRESHOLD), jnp.zeros((B, 0), jnp.int32))
+    vectors = jnp.asarray(QUERY), jnp.asarray(ITEM)
+    context = Context(*vectors, jnp.asarray(catalogue), state, hardness)
+    return loss(jnp.asarray(positive), negatives, hyper_of(loss), context)
 
 
 def close(one: jax.Array, other: jax.Array) -> None:
@@ -49,9 +61,15 @@ def close(one: jax.Array, other: jax.Array) -> None:
 
 
 def shift(loss: Loss) -> None:
-    """A constant on all of a row's logits changes nothing, and its own for each row."""
+    """A constant on all of a row's logits changes nothing, and its own for each row.
+
+    All are those of the catalogue, too, among which some losses rank.
+    """
     by = np.array([-3.0, 0.5, 2.0, 7.0], np.float32)
-    close(losses(loss, POSITIVE + by, Z + by[:, None]), losses(loss))
+    wide = by[:, None]
+    close(
+        losses(loss, POSITIVE + by, Z + wide, catalogue=CATALOGUE + wide), losses(loss)
+    )
 
 
 def order(loss: Loss) -> None:

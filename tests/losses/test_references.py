@@ -9,7 +9,8 @@ import rax
 
 from research.logits.reducers import Dense
 from research.losses import LOSSES
-from research.losses.square import PairVectors
+from research.losses.context import Context
+from research.losses.top_k import Thresholds
 from research.towers.towers import normalise
 
 B, C, D = 5, 7, 4
@@ -22,16 +23,24 @@ Z = DRAW.normal(size=(B, C))
 KEEP = DRAW.random((B, C)) < 0.7
 KEEP[:, 0] = True
 N = KEEP.sum(1)
+# The catalogue holds the positive and the negatives, and eight items more.
+CATALOGUE = np.concatenate([POSITIVE[:, None], Z, DRAW.normal(size=(B, 8))], axis=1)
+THRESHOLD = DRAW.uniform(-1, 1, B)
+HARDNESS = DRAW.uniform(-1, 1, (B, C))
 
 
-def ours(name, z=Z, keep=KEEP, positive=POSITIVE, **changes):
+def ours(name, z=Z, keep=KEEP, positive=POSITIVE, opponent=HARDNESS, **changes):
     entry = LOSSES[name]
     values = {n: default for n, (default, _) in entry.hyper.items()}
     values |= entry.trainable | {"temperature": 0.3, "items": 50.0} | changes
     hyper = {n: jnp.float32(v) for n, v in values.items()}
     logits = Dense(jnp.array(z, jnp.float32), jnp.array(keep))
-    pair = PairVectors(*(jnp.array(v, jnp.float32) for v in (UNIT_USERS, UNIT_ITEMS)))
-    return np.asarray(entry(jnp.array(positive, jnp.float32), logits, hyper, pair))
+    pair = (jnp.array(v, jnp.float32) for v in (UNIT_USERS, UNIT_ITEMS))
+    state = Thresholds(jnp.array(THRESHOLD, jnp.float32), jnp.zeros((B, 0), jnp.int32))
+    scores = jnp.array(np.resize(opponent, np.shape(z)), jnp.float32)
+    catalogue = jnp.array(CATALOGUE, jnp.float32)
+    context = Context(*pair, catalogue, state, Dense(scores, logits.keep))
+    return np.asarray(entry(jnp.array(positive, jnp.float32), logits, hyper, context))
 
 
 def listed():
@@ -186,3 +195,114 @@ def test_align_uniform_is_its_formula():
     close(ours("align-uniform", uniformity=0.7), align + 0.7 * spread)
     scaled = normalise(jnp.array(3 * UNIT_USERS, jnp.float32))
     close(scaled, UNIT_USERS)
+
+
+def rank_of(score, row):
+    return 1 + sum(other > score for other in CATALOGUE[row])
+
+
+def lambda_formula(weight):
+    """By loops over the kept columns of each row."""
+    rows = []
+    for b in range(B):
+        own, terms = rank_of(POSITIVE[b], b), []
+        for z in Z[b][KEEP[b]]:
+            terms.append(weight(own, rank_of(z, b)) * np.log1p(np.exp(z - POSITIVE[b])))
+        rows.append(np.mean(terms))
+    return np.array(rows)
+
+
+def close_in_rank(own, other):
+    return 1 / np.log2(1 + abs(own - other))
+
+
+def at_k(own, other):
+    lower = max(own, other)
+    return close_in_rank(own, other) / (1 - 1 / lower if lower > 5 else 1)
+
+
+def test_lambda_losses_are_their_formula_with_ranks_by_counting():
+    dcg = lambda_formula(
+        lambda own, other: abs(1 / np.log2(1 + own) - 1 / np.log2(1 + other))
+    )
+    close(ours("lambda-rank"), dcg)
+    close(ours("lambda-loss"), lambda_formula(close_in_rank))
+    close(ours("lambda-loss-at-k", cutoff=5.0), lambda_formula(at_k))
+    assert np.abs(dcg - lambda_formula(at_k)).max() > 0.01
+
+
+def test_sl_at_k_is_its_formula_on_cosines():
+    own = np.sum(UNIT_USERS * UNIT_ITEMS, axis=1)
+    weight = 1 / (1 + np.exp(-(own - THRESHOLD) / 0.7))
+    softmax = np.log(np.where(KEEP, np.exp(Z - POSITIVE[:, None]), 0.0).sum(1))
+    close(ours("sl-at-k", width=0.7), weight * softmax)
+
+
+def test_sl_at_k_weighs_with_a_gradient():
+    entry, hyper = LOSSES["sl-at-k"], {"width": jnp.float32(0.7)}
+    state = Thresholds(jnp.array(THRESHOLD, jnp.float32), jnp.zeros((B, 0), jnp.int32))
+    logits = Dense(jnp.array(Z, jnp.float32), jnp.array(KEEP))
+    own = jnp.array(POSITIVE, jnp.float32)
+
+    def total(query):
+        context = Context(query, jnp.array(UNIT_ITEMS, jnp.float32), state=state)
+        return jnp.sum(entry(own, logits, hyper, context))
+
+    found = jax.grad(total)(jnp.array(UNIT_USERS, jnp.float32))
+    weight = 1 / (1 + np.exp(-(np.sum(UNIT_USERS * UNIT_ITEMS, 1) - THRESHOLD) / 0.7))
+    softmax = np.log(np.where(KEEP, np.exp(Z - POSITIVE[:, None]), 0.0).sum(1))
+    slope = weight * (1 - weight) / 0.7 * softmax
+    close(found, slope[:, None] * UNIT_ITEMS)
+
+
+def test_adv_info_nce_is_its_formula():
+    share = np.where(KEEP, np.exp(HARDNESS), 0.0)
+    share = N[:, None] * share / share.sum(1, keepdims=True)
+    total = 64 * np.where(KEEP, share * np.exp(Z), 0.0).sum(1)
+    close(ours("adv-info-nce"), -np.log(np.exp(POSITIVE) / (np.exp(POSITIVE) + total)))
+
+
+def test_adv_info_nce_of_equal_hardness_is_the_sampled_softmax():
+    found = ours("adv-info-nce", opponent=np.full((B, C), 0.3), negative_weight=1.0)
+    close(found, ours("sampled-softmax"))
+    found = ours("adv-info-nce", negative_weight=1.0)
+    assert np.abs(found - ours("sampled-softmax")).max() > 0.01
+
+
+def test_llpauc_is_its_formula():
+    learned = {"a": 0.8, "b": 0.1, "s_positive": 0.4, "s_negative": 0.6}
+    learned |= {"gamma": 0.2, "slack_a": 0.5, "slack_b": -0.3}
+    a, b, plus, minus, gamma, slack_a, slack_b = learned.values()
+
+    def sigma(x):
+        return 1 / (1 + np.exp(-x))
+
+    def soft(x):
+        return np.log1p(np.exp(5 * x)) / 5
+
+    own = -((sigma(POSITIVE) - a) ** 2) + 2 * (1 + gamma) * sigma(POSITIVE) - plus
+    other = (sigma(Z) - b) ** 2 + 2 * (1 + gamma) * sigma(Z) - minus
+    expected = -plus - soft(own) / 0.6 - gamma**2
+    expected = expected + minus + np.where(KEEP, soft(other), 0.0).sum(1) / N / 0.05
+    expected = expected + slack_a * (a + gamma) + slack_b * (gamma + 1 - b)
+    close(ours("llpauc", tpr=0.6, fpr=0.05, **learned), expected)
+
+
+def test_the_benchmarks_bilateral_loss_is_a_multiple_of_decoupled_softmax():
+    """-s_p / t1 + (t2 / t1) log sum exp(s / t2): one positive leaves t1 a factor."""
+    cosine = UNIT_USERS @ UNIT_ITEMS.T
+    own, wide, narrow = np.diag(cosine), 0.5, 0.2
+    total = np.exp(cosine / narrow).sum(1)
+    theirs = -np.log(np.exp(own / wide) / total ** (narrow / wide))
+    found = ours(
+        "decoupled-softmax", cosine / narrow, np.ones((B, B), bool), own / narrow
+    )
+    close(narrow / wide * found, theirs)
+    found = ours(
+        "bilateral-softmax",
+        cosine / narrow,
+        np.ones((B, B), bool),
+        own / narrow,
+        power=1.0,
+    )
+    close(narrow / wide * found, theirs)

@@ -11,8 +11,9 @@ import pytest
 from research.config import Config, swept_fields
 from research.logits.reducers import Dense
 from research.losses import LOSSES, check_loss, hyper_values
-from research.losses.entry import DENSE, NEGATIVES, SQUARE, VECTORS
-from research.losses.square import PairVectors
+from research.losses.context import Context
+from research.losses.entry import CONTEXT, DENSE, NEGATIVES, SQUARE
+from research.losses.top_k import Thresholds
 from research.types import InputError
 
 TEMPERATURE, ITEMS = 0.5, 20.0
@@ -20,6 +21,10 @@ Z = [[0.5, -1.0, 9.0], [2.0, 0.25, -0.5]]
 KEEP = [[True, True, False], [True, True, True]]
 POSITIVE = [0.3, 1.5]
 USERS, FILMS = [[1.0, 0.0], [0.6, 0.8]], [[0.8, 0.6], [0.0, 1.0]]
+# Among these the logits have the ranks of RANK; 5.0 and -3.0 are of no row.
+CATALOGUE = [0.5, -1.0, 9.0, 2.0, 0.25, -0.5, 0.3, 1.5, 5.0, -3.0]
+RANK = {9.0: 1, 2.0: 3, 1.5: 4, 0.5: 5, 0.3: 6, 0.25: 7, -0.5: 8, -1.0: 9}
+THRESHOLDS, HARDNESS = [0.5, 1.1], [[0.2, -0.4, 0.9], [0.0, 0.6, -0.1]]
 ROWS = [(p, [z for z, k in zip(*row) if k]) for p, row in zip(POSITIVE, zip(Z, KEEP))]
 
 
@@ -32,10 +37,16 @@ def hyper_of(name, **changes):
 
 
 def losses_of(name, positive=POSITIVE, z=Z, keep=KEEP, **changes):
-    pair = PairVectors(jnp.array(USERS), jnp.array(FILMS))
+    pair = jnp.array(USERS), jnp.array(FILMS)
     negatives = Dense(jnp.asarray(z), jnp.array(keep))
-    hyper = hyper_of(name, **changes)
-    return LOSSES[name](jnp.asarray(positive), negatives, hyper, pair)
+    catalogue = jnp.broadcast_to(jnp.array(CATALOGUE), (2, len(CATALOGUE)))
+    state = Thresholds(jnp.array(THRESHOLDS), jnp.zeros((2, 0), jnp.int32))
+    hardness = Dense(jnp.array(HARDNESS), negatives.keep)
+    hyper, context = (
+        hyper_of(name, **changes),
+        Context(*pair, catalogue, state, hardness),
+    )
+    return LOSSES[name](jnp.asarray(positive), negatives, hyper, context)
 
 
 def softplus(x):
@@ -82,6 +93,56 @@ def psl(activation):
     return by_hand
 
 
+def lambdas(weight):
+    """softplus(z - p) weighted by both ranks."""
+
+    def by_hand(p, zs):
+        terms = [weight(RANK[p], RANK[z]) * softplus(z - p) for z in zs]
+        return sum(terms) / len(zs)
+
+    return by_hand
+
+
+def apart(own, other):
+    return 1 / math.log2(1 + abs(own - other))
+
+
+def dcg(own, other):
+    return abs(1 / math.log2(1 + own) - 1 / math.log2(1 + other))
+
+
+def at_six(own, other):
+    lower = max(own, other)
+    return apart(own, other) * (lower / (lower - 1) if lower > 6 else 1)
+
+
+def at_k(p, zs):
+    """Both pairs have score 0.8: see USERS and FILMS."""
+    threshold = dict(zip(POSITIVE, THRESHOLDS))[p]
+    return (log_sum(zs) - p) / (1 + math.exp(-(0.8 - threshold)))
+
+
+def adversarial(p, zs):
+    hardness = dict(zip(POSITIVE, HARDNESS))[p][: len(zs)]
+    total = sum(math.exp(g) for g in hardness)
+    terms = [math.exp(g) / total * math.exp(z) for g, z in zip(hardness, zs)]
+    return math.log(math.exp(p) + 64 * len(zs) * sum(terms)) - p
+
+
+def corner(p, zs):
+    """At the start: a = 1, b = 0, both s = 1/2, gamma = 0, both slacks 1/2."""
+
+    def sigma(x):
+        return 1 / (1 + math.exp(-x))
+
+    def soft(x):
+        return softplus(5 * x) / 5
+
+    gain = soft(2 * sigma(p) - (sigma(p) - 1) ** 2 - 0.5)
+    loss = sum(soft(sigma(z) ** 2 + 2 * sigma(z) - 0.5) for z in zs) / len(zs)
+    return -gain / 0.7 + loss / 0.1 + 0.5 + 0.5
+
+
 HAND = {
     "sampled-softmax": lambda p, zs: math.log(math.exp(p) + math.exp(log_sum(zs))) - p,
     "decoupled-softmax": lambda p, zs: log_sum(zs) - p,
@@ -98,6 +159,12 @@ HAND = {
     "sigmoid": lambda p, zs: softplus(-p) + sum(map(softplus, zs)) / len(zs),
     "binary-nce": lambda p, zs: softplus(-p) + sum(map(softplus, zs)),
     "gbce": gbce,
+    "lambda-rank": lambdas(dcg),
+    "lambda-loss": lambdas(apart),
+    "lambda-loss-at-k": lambdas(at_six),
+    "sl-at-k": at_k,
+    "adv-info-nce": adversarial,
+    "llpauc": corner,
     "siglip": lambda p, zs: softplus(10 - p) + sum(softplus(z - 10) for z in zs),
 }
 # One pair of users at squared distance .8, one of films at .8, pairs at .4 and .4.
@@ -110,7 +177,8 @@ BROUGHT = frozenset(
         *("sampled-softmax", "decoupled-softmax", "weighted-softmax", "debiased"),
         *("hard-negative", "bilateral-softmax", "bpr", "hinge", "cosine-contrastive"),
         *("sigmoid", "binary-nce", "gbce", "siglip", "align-uniform"),
-        *("psl-tanh", "psl-atan", "psl-relu"),
+        *("psl-tanh", "psl-atan", "psl-relu", "sl-at-k", "adv-info-nce", "llpauc"),
+        *("lambda-rank", "lambda-loss", "lambda-loss-at-k"),
     }
 )
 
@@ -125,7 +193,8 @@ def test_value_by_hand(name):
     expected = [ALIGN_UNIFORM] * 2
     if name != "align-uniform":
         expected = [HAND[name](p, zs) for p, zs in ROWS]
-    np.testing.assert_allclose(losses_of(name), expected, rtol=2e-6)
+    changes = {"cutoff": 6.0} if name == "lambda-loss-at-k" else {}
+    np.testing.assert_allclose(losses_of(name, **changes), expected, rtol=2e-6)
 
 
 def test_the_floor_of_the_debiased_holds_where_false_negatives_are_all():
@@ -289,7 +358,7 @@ def test_names_in_the_registry_are_free_and_needs_are_known():
         own = {*entry.hyper, *entry.trainable}
         assert not own & {*swept_fields(), "epochs", "items"}, name
         assert not entry.hyper.keys() & entry.trainable.keys(), name
-        assert entry.needs <= {NEGATIVES, DENSE, VECTORS, SQUARE}, name
+        assert entry.needs <= CONTEXT | {NEGATIVES, DENSE, SQUARE}, name
 
 
 def test_hyper_is_read_from_text():
@@ -320,6 +389,16 @@ BAD = {
     },
     "align-uniform sees vectors": {"loss": "align-uniform", "logq": 1.0},
     "align-uniform compares the rows": {"loss": "align-uniform", "batch": 1},
+    "logq 1 with lambda-rank": {"loss": "lambda-rank", "logq": 1.0},
+    "hardest 5 with adv-info-nce": {"loss": "adv-info-nce", "hardest": 5},
+    "hyper cutoff is 0: it must be at least 1": {
+        "loss": "sl-at-k",
+        "hyper": ("cutoff=0",),
+    },
+    "hyper every is 0.5": {"loss": "adv-info-nce", "hyper": ("every=0.5",)},
+    "hyper width is 0: it must be above 0": {"loss": "sl-at-k", "hyper": ("width=0",)},
+    "hyper fpr is 2: it must be in (0, 1]": {"loss": "llpauc", "hyper": ("fpr=2",)},
+    "sl-at-k with positives item-item": {"loss": "sl-at-k", "positives": "item-item"},
 }
 
 
@@ -330,3 +409,10 @@ def test_what_a_loss_cannot_use_is_refused(line):
         check_loss(config)
     assert line in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_scores_of_too_many_items_at_once_are_refused():
+    config = Config(loss="lambda-rank", batch=1024)
+    check_loss(config, 500_000)
+    with pytest.raises(InputError, match="1024 rows with all 600000 items at once"):
+        check_loss(config, 600_000)

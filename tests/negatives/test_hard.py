@@ -10,8 +10,9 @@ import pytest
 from experiments.arms import arm
 from research.config import Config
 from research.logits.reducers import Dense, hardest
-from research.negatives import Size, check_negatives, make_sources
+from research.negatives import Size, make_sources
 from research.negatives.bands import rank_bands
+from research.negatives.checks import check_negatives
 from research.prepare import prepare
 from research.train.loop import train
 from research.train.run_state import init_state, refreshed

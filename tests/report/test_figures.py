@@ -13,11 +13,11 @@ from research.report.figures import (
     arms_figure,
     dots_figure,
     sweep_figure,
-    tradeoff_figure,
 )
 from research.report.pictures import ARMS, look, save_figure
 from research.report.records import RunResult
 from research.report.tables import table, wide
+from research.report.tradeoff import tradeoff_figure
 from tests.report.made import made_record, made_rows, swept_rows
 
 diversity_figure = GRIDS["temperature"].figures["diversity"]
@@ -184,7 +184,7 @@ def test_temperature_panels(drawings):
     assert [axes.get_ylabel() for axes in figure.axes[1:]] == [
         "mean over users",
         "share of items",
-        "training clicks an item",
+        "training clicks per item",
     ]
     legend = [text.get_text() for text in figure.legends[0].get_texts()]
     assert legend == ["in-batch", "in-batch+logq", "full-softmax", "popularity"]
@@ -197,6 +197,20 @@ def test_ends_and_peak_of_each_curve_are_written(drawings):
         line = drawings["tradeoff"].points.query("arm == @arm")
         peak = line.temperature[line.recall.idxmax()]
         assert {"0.05", "0.5", f"{peak:g}"} <= set(written)
+
+
+def test_an_arm_with_one_temperature_is_a_level_where_others_sweep_it():
+    rows = swept_rows()
+    fixed = [
+        RunResult("fixed", {}, s, made_record(s), settings={"temperature": 0.1})
+        for s in range(3)
+    ]
+    drawing = sweep_figure(table([*rows, *fixed], "in-batch"))
+    at = drawing.points[drawing.points.arm == "fixed"]
+    assert at.temperature.isna().all()
+    assert at.recall.notna().all()
+    (line,) = [x for x in drawing.figure.axes[0].lines if x.get_label() == "fixed"]
+    assert list(line.get_ydata()) == [at.recall.item()] * 2  # from end to end
 
 
 def test_sweeps_that_cannot_be_drawn_are_refused(arms, sweep):
@@ -266,3 +280,13 @@ def test_a_line_a_cell_says_whether_the_leader_is_clear_of_the_reference(arms):
     assert title.endswith(f"{gap} over in-batch")
     alone = dots_figure(table(made_rows(), "full-softmax")).figure.get_suptitle()
     assert alone == f"full-softmax: highest recall, {best['mean']:.3f}"
+
+
+def test_precision_is_drawn_against_any_kinds_of_diversity(sweep):
+    drawing = tradeoff_figure(sweep, kinds=("novelty", "entropy", "ild"))
+    labels = [axes.get_xlabel() for axes in drawing.figure.axes]
+    assert labels == [METRICS[n].axis(20) for n in ("novelty", "entropy", "ild")]
+    assert "most precise at temperature" in "\n".join(words(drawing.figure))
+    line = drawing.figure.axes[0].lines[1]
+    points = drawing.points.query("arm == 'in-batch+logq'")
+    np.testing.assert_allclose(line.get_xdata(), points.novelty)

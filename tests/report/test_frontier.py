@@ -6,6 +6,8 @@ import pytest
 
 from research.report.frontier import (
     KINDS,
+    Measured,
+    _against,
     frontier_figure,
     judge,
     pareto,
@@ -14,6 +16,7 @@ from research.report.frontier import (
     winners,
     write_frontier,
 )
+from research.report.intervals import two_way
 from research.report.pictures import save_figure
 from research.report.records import RunResult
 from research.report.tables import table
@@ -135,7 +138,9 @@ def test_files_and_figures(tmp_path):
         *("f-winners.csv", "f-winners.md", "f-line.csv", "f-line.md"),
     ]
     text = written[3].read_text()
-    assert "| `above` at 0.2 | 15 | recall@20 | 0.5000 | +0.2500 " in text
+    start = "| `above` at 0.2 | 15 | recall@20 | 0.5000 |"
+    anchor = '<a id="above-temperature-0.2-vs-served-prior-recall"></a>'
+    assert f"{start} {anchor}+0.2500 " in text
     assert text.count("| better |") == 2
     assert text.count("| out of reach |") == 2
     assert len(frontier_figure(frame).figure.axes) == len(KINDS)
@@ -145,3 +150,26 @@ def test_files_and_figures(tmp_path):
     assert words == ["above", "below", "on", "beyond", "served with a prior, -1 to 1"]
     title = drawing.figure.legends[0].get_title().get_text()
     assert "1 of 4" in title.replace("\n", " ")
+
+
+def test_the_interval_of_the_height_above_a_line_holds_the_truth():
+    """Both axes of the cell and of the line's points vary by user, seed and pair."""
+    rng = np.random.default_rng(4)
+    users, seeds, trials = 150, 5, 500
+    # popularity and recall of the cell, then of three points of a line with a kink
+    truth = np.array([[50.0, 0.30], [20.0, 0.10], [60.0, 0.26], [100.0, 0.30]])
+    height = 0.30 - 0.22
+    spread = np.array([20.0, 0.2])
+    held = 0
+    for _ in range(trials):
+        user = rng.normal(size=(4, users, 1, 2)) + 2 * rng.normal(size=(users, 1, 2))
+        rest = rng.normal(size=(4, users, seeds, 2))
+        values = truth[:, None, None] + spread * (user + 0.3 * rest)
+        values += 0.02 * spread * rng.normal(size=(4, 1, seeds, 2))
+        cells = [
+            Measured(two_way(m).mean, m) for m in np.moveaxis(values[..., ::-1], -1, 1)
+        ]
+        found = _against(cells[0], cells[1:], 0)
+        held += found["low"] <= height <= found["high"]
+    # with these draws; the standard error is 1 %
+    assert 0.93 <= held / trials <= 0.97

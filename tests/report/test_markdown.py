@@ -33,9 +33,8 @@ def test_one_row_an_arm_with_every_column(rows):
     text, cells = shown(rows, notes=["ml-100k, split ratio."])
     assert text.startswith("# SSB\n")
     assert list(cells) == ["in-batch", "in-batch+logq", "full-softmax", "popularity"]
-    headings = (
-        "arm|R@20|Δ R@20|N@20|Δ N@20|item recall|head|torso|tail|coverage|Gini|ILD"
-    )
+    headings = "arm|temperature|R@20|Δ R@20|N@20|Δ N@20|item recall|head|torso|tail"
+    headings += "|coverage|Gini|ILD"
     headings += "|novelty|train count|cold slots|expansion|outside|repulsion"
     assert list(cells["in-batch"]) == headings.split("|")
     assert "ml-100k, split ratio." in text
@@ -96,4 +95,4 @@ def test_swept_values_and_another_cut_off():
 def test_without_a_reference_there_is_no_difference(rows):
     text = markdown(table(rows, "absent"), "T")
     assert "Δ" not in text
-    assert np.all([len(row) == 16 for row in parsed(text).values()])
+    assert np.all([len(row) == 17 for row in parsed(text).values()])

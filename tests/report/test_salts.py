@@ -44,7 +44,7 @@ def test_the_reference_has_no_row_and_the_page_no_other_cut_off(frame, tmp_path)
         "ties-over-salts.csv",
         "ties-over-salts.md",
     ]
-    assert text.count("| `last` |") == 2
-    assert "| `mean` |" not in text
+    assert text.count("`last` |") == 2
+    assert "`mean` |" not in text
     assert "+0.0500" in text
     assert "2 of 3" in text

@@ -25,7 +25,8 @@ from tests.report.made import made_record, made_rows, without
 
 def fields(record):
     """A record's arrays by name, its columns among them."""
-    return {**record._asdict(), **record.columns, "columns": None}
+    arrays = {**record._asdict(), **record.columns, "depth": np.array(record.depth)}
+    return {**arrays, "columns": None}
 
 
 def same(a, b):
@@ -61,6 +62,53 @@ def test_a_record_of_before_these_columns_still_loads_and_reports(tmp_path):
     assert set(newer.metric) - set(frame.metric) == set(METRICS)  # absent, not zero
     there = newer[~newer.metric.isin(METRICS)].reset_index(drop=True)
     assert frame.equals(there)
+
+
+def deep(record):
+    """A record of today, with ranks to 500 and items."""
+    rank = record.rank.astype(np.uint16) * 5
+    columns = record.columns | {"item": np.arange(len(rank)) % 1447}
+    return record._replace(rank=rank, columns=columns, depth=500)
+
+
+def test_ranks_and_items_take_the_least_type_that_holds_them(tmp_path):
+    record = deep(made_record(0, users=300, items=1447))
+    packed = pack(record)
+    assert packed["rank"].dtype == packed["item"].dtype == np.uint16
+    run = RunResult("a", {}, 0, record)
+    (loaded,) = load_records(save_records(tmp_path / "new.npz", [run]))
+    assert loaded.record.depth == 500
+    same(check(loaded.record), record)
+    near = record._replace(rank=np.minimum(record.rank, 255))
+    assert pack(near)["rank"].dtype == np.uint8
+    assert unpack(pack(near)).depth == 500  # told, and not taken from the type
+
+
+def test_an_older_record_keeps_its_depth_and_its_bytes(tmp_path):
+    rows = made_rows()
+    assert "depth" not in pack(rows[0].record)
+    path = save_records(tmp_path / "old.npz", rows)
+    assert load_records(path)[0].record.depth == 100
+    bare = load_stored(path).content["rows"][0]
+    assert "settings" not in bare
+    told = [r._replace(settings={"temperature": 0.1}) for r in rows]
+    assert load_records(save_records(path, told))[0].settings == {"temperature": 0.1}
+
+
+def test_what_all_runs_share_costs_a_file_once(tmp_path):
+    """Items are as long as ranks and hardly compress; further runs hold none."""
+    fixed = {"users": 942, "items": 1447}
+    runs = [RunResult("a", {}, s, made_record(s, **fixed)) for s in range(2)]
+    new = [run._replace(record=deep(run.record)) for run in runs]
+    sizes = {
+        name: [
+            save_records(tmp_path / "r.npz", rows[:n]).stat().st_size for n in (1, 2)
+        ]
+        for name, rows in {"old": runs, "new": new}.items()
+    }
+    (old, two_old), (first, two) = sizes["old"], sizes["new"]
+    assert two - first < 1.1 * (two_old - old)
+    assert first < old + 2.5 * len(new[0].record.rank)
 
 
 def test_a_record_without_what_every_record_has_is_refused():

@@ -8,10 +8,11 @@ from research.evaluate.metrics import METRICS, Key, metric_values
 from research.report.intervals import over_seeds
 from research.report.pages import csv_text, read_table, write_report, write_texts
 from research.report.records import RunResult
-from research.report.tables import marks, measure, table, wide
+from research.report.tables import marks, measure, swept_columns, table, wide
 from tests.report.made import crossed, made_record, made_rows, paired, swept_rows
 
 COLUMNS = ["arm", "metric", "k", "mean", "low", "high", "seeds", "users"]
+COLUMNS += ["temperature"]
 TAIL = ["against", "delta", "delta_low", "delta_high", "note"]
 SWEPT = ["temperature"]
 
@@ -101,7 +102,7 @@ def test_swept_values_are_paired_at_the_same_value():
     rows = swept_rows()
     rows += [RunResult("popularity", {}, s, made_record(0)) for s in range(3)]
     frame = table(rows, "in-batch", SWEPT)
-    assert list(frame.columns) == COLUMNS + SWEPT + TAIL
+    assert list(frame.columns) == COLUMNS + TAIL
     assert frame.temperature[frame.arm == "popularity"].isna().all()
     assert (frame.against[frame.arm == "popularity"] == "").all()
     at = wide(frame, ["recall"], 20)
@@ -210,8 +211,8 @@ def test_runs_that_are_not_one_table_are_refused(rows):
         table([*rows, rows[0]], "in-batch")
     with pytest.raises(ValueError, match=r"seeds \[0, 1, 2\], popularity \[0, 1\]"):
         table(rows[:-1], "in-batch")
-    fewer = rows[0].record._replace(ks=np.array([10, 20, 50, 99]))
-    with pytest.raises(ValueError, match="cut-offs"):
+    fewer = rows[0].record._replace(ks=np.array([11, 21, 51, 99]))
+    with pytest.raises(ValueError, match=r"in-batch: .* common cut-off"):
         table([rows[0]._replace(record=fewer), *rows[1:]], "in-batch")
     other = [RunResult("other", {}, s, made_record(s, users=39)) for s in range(3)]
     with pytest.raises(ValueError, match="39 users, in-batch over 40"):
@@ -240,3 +241,64 @@ def test_nothing_is_marked_where_cells_are_over_different_users():
     cells = measure([*rows[:3], *other[:3]])
     assert set(marks(cells)) == {""}
     assert {"best"} < set(marks(measure(rows)))
+
+
+def deeper(row):
+    """The run as it would be recorded today, with ranks to 500 and one cut-off more."""
+    record = row.record
+    exposure = np.vstack([record.exposure, record.exposure[-1:]])
+    columns = record.columns | {"distinct": np.append(record.columns["distinct"], 1)}
+    return row._replace(
+        record=record._replace(
+            ks=np.append(record.ks, 200),
+            rank=record.rank.astype(np.uint16) * 5,
+            exposure=exposure,
+            columns=columns,
+            depth=500,
+        )
+    )
+
+
+def test_a_table_has_the_cut_offs_that_all_its_records_have(tmp_path, rows):
+    new = [deeper(row) for row in rows]
+    assert set(table(new, "in-batch").k) == {10, 20, 50, 100, 200}
+    mixed = [*new[:-1], rows[-1]]
+    frame = write_report(mixed, "in-batch", tmp_path / "t", "T")
+    assert set(frame.k) == {10, 20, 50, 100}
+    kept = table(new, "in-batch").query("k <= 100 and arm != 'popularity'")
+    pd.testing.assert_frame_equal(
+        frame[frame.arm != "popularity"].reset_index(drop=True),
+        kept.reset_index(drop=True),
+    )
+    (line,) = [x for x in (tmp_path / "t.md").read_text().splitlines() if "left" in x]
+    assert line == (
+        "Cut-off 200 left out: 1 of 12 runs are recorded without it, such as"
+        " `popularity`, seed 2."
+    )
+    write_report(new, "in-batch", tmp_path / "t", "T")
+    assert "left out" not in (tmp_path / "t.md").read_text()
+
+
+def test_every_row_states_the_temperature_of_its_runs(tmp_path):
+    """That of the settings, else of the sweep, else of the curve's end, else none."""
+    records = [made_record(seed) for seed in range(4)]
+    curve = {"temperature": [1.0, float(np.float32(0.07))], "loss": [2.0, 1.0]}
+    rows = [
+        RunResult("told", {}, 0, records[0], "", curve, {"temperature": 0.3}),
+        RunResult("swept", {"temperature": 0.15}, 0, records[1], "", curve),
+        RunResult("curve", {}, 0, records[2], "", curve),
+        RunResult("baseline", {}, 0, records[3]),
+        RunResult("lost", {}, 0, None, "why", None, {"temperature": 0.2}),
+    ]
+    frame = write_report(rows, "told", tmp_path / "t", "T", SWEPT)
+    stated = frame.groupby("arm", sort=False).temperature.agg(["min", "max"])
+    expected = {"told": 0.3, "swept": 0.15, "curve": 0.07, "lost": 0.2}
+    for arm, value in expected.items():
+        assert stated.loc[arm].tolist() == [value, value], arm
+    assert stated.loc["baseline"].isna().all()
+    assert swept_columns(frame) == []  # no arm has two
+    text = (tmp_path / "t.md").read_text()
+    assert "| arm | temperature |" in text
+    for row in ("| `told` | 0.3 |", "| `curve` | 0.07 |", "| `baseline` | - |"):
+        assert row in text
+    assert swept_columns(table(swept_rows(), "in-batch")) == SWEPT

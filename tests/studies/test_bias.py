@@ -12,7 +12,6 @@ from experiments.studies.probe import ProbeRunner
 from experiments.studies.probe.archive import FAITHFUL, ZERO, Measurement
 from experiments.studies.probe.bias import (
     compile_error,
-    deciles,
     draw_many,
     make_drawer,
     make_point,

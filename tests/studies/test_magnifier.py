@@ -10,13 +10,16 @@ from experiments.arms import arm
 from experiments.studies import StudyOptions
 from experiments.studies.magnifier import (
     formula_share,
+    magnifier_figure,
     magnifier_frame,
+    measure_magnifier,
     measured_share,
     report_magnifier,
     run_magnifier,
 )
 from research.config import Config
 from research.prepare import prepare
+from research.types import InputError
 from tests.world import made_fold
 
 KS = (1, 3)
@@ -77,3 +80,16 @@ def test_a_quick_study_writes_its_records_table_and_figure(tmp_path, monkeypatch
     table = (tmp_path / "tables/ml-100k/magnifier.md").read_text()
     assert "A quick run" in table
     assert (tmp_path / "figures/ml-100k/magnifier.png").stat().st_size > 10_000
+
+
+def test_one_config_is_measured_in_a_cell(monkeypatch):
+    monkeypatch.setattr("experiments.studies.magnifier.fold_of", lambda *_: made_fold())
+    config = dataclasses.replace(arm("full-softmax"), batch=128, epochs=1)
+    frame = measure_magnifier(config, (0.02, 1.0), rows=64)
+    assert len(frame) == 2 * 2 * 3
+    np.testing.assert_allclose(frame["mean"], frame.formula, rtol=1e-3)
+    share = frame[(frame.model == "trained") & (frame.k == 1)].set_index("temperature")
+    assert share["mean"][0.02] > share["mean"][1.0]
+    assert len(magnifier_figure(frame).figure.axes) == 2
+    with pytest.raises(InputError, match="over the whole catalogue"):
+        measure_magnifier(arm("in-batch"))

@@ -27,9 +27,7 @@ def made(**changes: Any) -> tuple[Model, Params, World]:
     run = prepare(Config(**{**SMALL.__dict__, **changes}), phase)
     config, (world, sizes) = run.config, run.world
     model = make_model(config)
-    shapes = jax.eval_shape(
-        lambda: model.init(jax.random.key(0), sizes, world, config.loss)
-    )
+    shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), sizes, world, config))
     draw = np.random.default_rng(0)
     params = jax.tree.map(
         lambda s: jnp.asarray(draw.normal(0, 0.3, s.shape), s.dtype), shapes
@@ -169,7 +167,7 @@ def test_history_and_item_tables_are_apart():
 
 def test_tables_start_small_each_with_values_of_its_own():
     sizes = {"history": 300, "item": 300, "age": 300}
-    tables = init_tables(jax.random.key(0), sizes, 16)
+    tables = init_tables(jax.random.key(0), sizes, 16, 0.05)
     for one, other in ((0, 1), (0, 2), (1, 2)):
         pair = [list(tables.values())[n] for n in (one, other)]
         assert pair[0].shape == pair[1].shape == (300, 16)

@@ -73,6 +73,27 @@ def test_lazy_adam_is_adamw_where_every_row_is_touched(moved):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 
 
+def test_adam_l2_is_adam_on_the_gradient_with_the_decayed_weights():
+    """By loops: every row is decayed and moved by its momentum, looked up or not."""
+    rng = np.random.default_rng(3)
+    lookups = [rng.integers(0, 9, 6) for _ in range(4)]
+    found = steps_of("adam-l2", 9, lookups)["tables"]["item"]
+    table = np.asarray(params_of(9)["tables"]["item"], np.float64)
+    first, second = np.zeros_like(table), np.zeros_like(table)
+    rng = np.random.default_rng(1)
+    for step, ids in enumerate(lookups, 1):
+        drawn, grads = rng.normal(size=(6, 4)), 0.1 * table
+        rng.normal(size=(3, 2))  # the nets' own
+        np.add.at(grads, ids, drawn)
+        first = 0.9 * first + 0.1 * grads
+        second = 0.999 * second + 0.001 * grads**2
+        unbiased = first / (1 - 0.9**step), second / (1 - 0.999**step)
+        table = table - 0.01 * 2.0 * unbiased[0] / (np.sqrt(unbiased[1]) + 1e-8)
+    np.testing.assert_allclose(found, table, rtol=1e-5, atol=1e-6)
+    decoupled = steps_of("adamw", 9, lookups)["tables"]["item"]
+    assert np.abs(found - decoupled).max() > 1e-3
+
+
 def test_rowwise_adagrad_is_its_definition(moved):
     rng = np.random.default_rng(3)
     lookups = [rng.integers(0, 9, 6) for _ in range(4)]

@@ -237,7 +237,7 @@ def report_dial(records: Path, out: Path) -> list[Path]:
     """Writes the study's table, page and figure under out from its records.
 
     Raises:
-      InputError: no such file, or of another RESULTS_VERSION.
+      InputError: no such file, or of another RECORDS_VERSION.
     """
     stored = load_stored(records)
     frame = dial_frame(stored)

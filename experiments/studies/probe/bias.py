@@ -25,12 +25,12 @@ from experiments.studies.probe.estimators import (
     score_gradient,
 )
 from research import rng
+from research.evaluate.record import DECILES, deciles
 from research.negatives.source import Pool
 from research.train.model import Model, Params
 from research.train.world import World
 from research.types import Pairs
 
-DECILES = 10
 SCORED = 256  # rows whose scores are stored one by one: the others add no precision
 NEVER = -1e6  # a score whose weight is zero, far from what overflows
 TARGETS = ("scores", "items", "towers")
@@ -53,16 +53,6 @@ class ProbePoint(NamedTuple):
     pull: Any
     decile: Int[Array, " i"]
     world: World
-
-
-def deciles(counts: Int[ndarray, " i"]) -> Int[ndarray, " i"]:
-    """Tenths of the items by clicks, 0 the most clicked; ties to the lower id.
-
-    >>> deciles(np.arange(20)).tolist()[:4]
-    [9, 9, 8, 8]
-    """
-    rank = np.argsort(np.argsort(-counts, kind="stable"))
-    return (rank * DECILES // len(counts)).astype(np.int32)
 
 
 def make_point(

@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, Int, Key
 from research.config import Config
 from research.logits.candidates import Block, candidate_logits
 from research.losses import LOSSES
-from research.losses.entry import VECTORS
+from research.losses.entry import CONTEXT
 from research.negatives import make_sources
 from research.negatives.source import Drawn, Hyper, Pool, Source
 from research.train.run_state import traced_values
@@ -136,13 +136,15 @@ def probed_arm(
       sources: default those of the config; others may report a wrong log q.
 
     Raises:
-      ValueError: the loss needs vectors, so it has no gradient by scores alone.
+      ValueError: the loss needs more than scores, or a source draws by the user.
     """
     loss = LOSSES[config.loss]
-    if VECTORS in loss.needs:
+    if loss.needs & CONTEXT:
         raise ValueError(f"{config.loss} is no function of the scores alone")
     hyper = traced_values(config)
     sources = sources or make_sources(config.negatives, config)
+    if any(source.row_log_q is not None for source in sources):
+        raise ValueError(f"{' '.join(config.negatives)}: draws depend on the row")
     states = tuple(source.init(pool, hyper) for source in sources)
     ready = []
     for source, state in zip(sources, states, strict=True):

@@ -33,6 +33,7 @@ from experiments.plan import is_done, plan
 from experiments.runs import serve
 from experiments.studies import STUDIES, StudyOptions, save_study
 from research.config import Config
+from research.data import name_of
 from research.evaluate.metrics import CUTOFF, METRICS
 from research.evaluate.record import evaluate
 from research.evaluate.top_k import rank_scores, seen_items_of
@@ -172,7 +173,7 @@ def run_strength(options: StudyOptions) -> Path:
         for cell in cells:
             run = prepared_run(cell.config, options.data_dir)
             folder = run_folder(
-                options.out, options.dataset, NAME, run_id(cell.config, digest)
+                options.out, name_of(options.dataset), NAME, run_id(cell.config, digest)
             )
             assert is_done(cell.config, folder)
             place = (
@@ -185,7 +186,11 @@ def run_strength(options: StudyOptions) -> Path:
                 size = (*shape, values.shape[1])
                 arrays.setdefault(name, np.zeros(size, "<f2"))[place] = values
     header = study_header(
-        NAME, options.dataset, options.quick, digest, outputs=list(axes.outputs)
+        NAME,
+        name_of(options.dataset),
+        options.quick,
+        digest,
+        outputs=list(axes.outputs),
     )
     arrays |= {
         "temperatures": np.array(axes.temperatures, "<f4"),

@@ -199,7 +199,7 @@ def report_strength(records: Path, out: Path) -> list[Path]:
     """Writes the study's table, page and figures under out from its records.
 
     Raises:
-      InputError: no such file, or of another RESULTS_VERSION.
+      InputError: no such file, or of another RECORDS_VERSION.
     """
     stored = load_stored(records)
     frame = strength_frame(stored)

@@ -1,4 +1,4 @@
-"""What the study semi-synthetic shows: its table, verdicts and figure."""
+"""What the study semisynthetic shows: its table, verdicts and figure."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from research.report.pages import QUICK, interval_text, markdown_page, markdown_
 from research.report.pictures import STYLE, Drawing, above, blank
 from research.report.records import Stored, load_stored
 
-__all__ = ["report_semi_synthetic"]
+__all__ = ["report_semisynthetic"]
 
 REACH, MOST_REGRET = 0.15, 0.03
 CORRECTED = 1.0  # the strength that corrects fully
@@ -117,10 +117,10 @@ def semi_page(frame: pd.DataFrame, stored: Stored) -> str:
     trained = frame.dropna(subset=["as_trained"]).to_dict("records")
     lines = [[f"{r['gamma']:g}", r["arm"], f"{r['as_trained']:.3f}"] for r in trained]
     return markdown_page(
-        STUDIES["semi-synthetic"].question,
+        STUDIES["semisynthetic"].question,
         about,
         QUICK if header["quick"] else "",
-        f"Prediction: {STUDIES['semi-synthetic'].prediction}",
+        f"Prediction: {STUDIES['semisynthetic'].prediction}",
         markdown_table(["statement", "measured", "verdict"], verdicts(frame, stored)),
         markdown_table(heads, rows, left=2),
         "Mixed negatives, served as trained:",
@@ -155,11 +155,11 @@ def semi_figure(frame: pd.DataFrame, stored: Stored) -> Drawing:
     return Drawing(figure, points)
 
 
-def report_semi_synthetic(records: Path, out: Path) -> list[Path]:
+def report_semisynthetic(records: Path, out: Path) -> list[Path]:
     """Writes the study's table, page and figure under out from its records.
 
     Raises:
-      InputError: no such file, or of another RESULTS_VERSION.
+      InputError: no such file, or of another RECORDS_VERSION.
     """
     stored = load_stored(records)
     frame = semi_frame(stored)

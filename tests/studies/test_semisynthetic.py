@@ -3,9 +3,9 @@
 import numpy as np
 from scipy import stats
 
-from experiments.studies.semi_synthetic import STRENGTHS, World, drawn_fold
-from experiments.studies.semi_synthetic.report import (
-    report_semi_synthetic,
+from experiments.studies.semisynthetic import STRENGTHS, World, drawn_fold
+from experiments.studies.semisynthetic.report import (
+    report_semisynthetic,
     semi_frame,
     verdicts,
 )
@@ -44,7 +44,7 @@ def stored(best, rule=0.5):
         "strengths": strengths,
     }
     names = {"arms": ["in-batch", "in-batch+logq"], "others": ["mixed", "mixed+logq"]}
-    return Stored(study_header("semi-synthetic", "made", False, **names), {}, arrays)
+    return Stored(study_header("semisynthetic", "made", False, **names), {}, arrays)
 
 
 def test_verdicts_follow_the_records():
@@ -58,7 +58,7 @@ def test_verdicts_follow_the_records():
 def test_the_report_is_made_from_the_file_of_records_alone(tmp_path):
     records = stored(0.5)
     path = save_stored(tmp_path / "s.npz", records.header, records.arrays)
-    written = report_semi_synthetic(path, tmp_path)
+    written = report_semisynthetic(path, tmp_path)
     assert {path.suffix for path in written} == {".csv", ".md", ".svg", ".png"}
-    page = (tmp_path / "tables" / "made" / "semi-synthetic.md").read_text()
+    page = (tmp_path / "tables" / "made" / "semisynthetic.md").read_text()
     assert "| mixed+logq | 0.400 |" in page

@@ -1,0 +1,101 @@
+"""The functions meant to be called from a notebook, and their page, docs/api.md."""
+
+import inspect
+import re
+from collections.abc import Callable
+from typing import Any
+
+from research.registry import deferred
+
+# By what one wants; written as "module:function", imported when the page is made.
+API: dict[str, tuple[str, ...]] = {
+    "Data and arms": (
+        "experiments.arms:arm",
+        "experiments.inputs:fold_of",
+        "research.report.draws:draw_frame",
+        "research.report.draws:draw_figure",
+    ),
+    "Runs": (
+        "experiments.compare:compare",
+        "experiments.compare:load_run",
+        "experiments.compare:with_prior",
+        "research.report.records:load_records",
+    ),
+    "Tables and figures": (
+        "research.report.tables:table",
+        "research.report.tables:wide",
+        "research.report.figures:arms_figure",
+        "research.report.figures:sweep_figure",
+        "research.report.tradeoff:tradeoff_figure",
+        "research.report.deciles:recall_by_decile",
+        "research.report.deciles:decile_figure",
+        "research.report.curves:history_frame",
+        "research.report.curves:history_figure",
+    ),
+    "Lists": (
+        "research.report.lists:user_list",
+        "research.report.lists:user_clicks",
+        "research.report.lists:compare_lists",
+    ),
+    "Studies": (
+        "experiments.studies.magnifier:measure_magnifier",
+        "experiments.studies.magnifier:magnifier_figure",
+        "research.negatives.strength:correction_strength",
+        "research.data.synthetic:make_synthetic",
+        "experiments.studies.dial.curve:dial_curve",
+        "experiments.studies.dial.curve:dial_figure",
+    ),
+}
+
+_HEAD = """# Functions for notebooks
+
+The functions below are meant to be called from a notebook; `notebooks/` shows them at
+work, and [extending.md](extending.md) how to add losses, sources and metrics. The page
+is made from their docstrings by `python -m experiments list api > docs/api.md`.
+"""
+
+
+def api_page() -> str:
+    """The page in Markdown: each function's import, signature and docstring."""
+    parts = [_HEAD]
+    for title, paths in API.items():
+        parts.append(f"## {title}\n")
+        parts += [_section(path) for path in paths]
+    return "\n".join(parts)
+
+
+def _section(path: str) -> str:
+    function: Callable[..., Any] = deferred(path).load()
+    module, name = path.split(":")
+    words = [_parameter(p) for p in inspect.signature(function).parameters.values()]
+    text = _markdown(inspect.getdoc(function) or "")
+    call = f"from {module} import {name}\n\n{name}({', '.join(words)})"
+    return f"### {name}\n\n```python\n{call}\n```\n\n{text}\n"
+
+
+def _parameter(parameter: inspect.Parameter) -> str:
+    if parameter.default is inspect.Parameter.empty:
+        return parameter.name
+    return f"{parameter.name}={parameter.default!r}"
+
+
+def _markdown(docstring: str) -> str:
+    """A docstring as Markdown: sections of arguments and errors become lists.
+
+    >>> print(_markdown("Adds.\\n\\nArgs:\\n  a: one,\\n    or two.\\n  b: more."))
+    Adds.
+    <BLANKLINE>
+    **Args**
+    <BLANKLINE>
+    - `a`: one, or two.
+    - `b`: more.
+    """
+    text = re.sub(r"``(.+?)``", r"`\1`", docstring)
+    text = re.sub(r"^(>>> .*(?:\n.+)*)", r"```python\n\1\n```", text, flags=re.M)
+    first, *parts = re.split(r"^(Args|Returns|Raises):\n", text, flags=re.M)
+    for title, body in zip(parts[::2], parts[1::2], strict=True):
+        if title != "Returns":
+            body = re.sub(r"\n {4,}", " ", body)  # a line that goes on
+            body = re.sub(r"^  ([\w, ]+): ", r"- `\1`: ", body, flags=re.M)
+        first += f"**{title}**\n\n{re.sub(r'^  ', '', body, flags=re.M)}"
+    return first

@@ -1,0 +1,72 @@
+"""The command data: what was read of a data set, and its split as files."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from experiments.flags import NO_DATA_FLAGS, DataFlags, data_values
+from experiments.folders import FINISHED, check_writable
+from experiments.inputs import AUTO, chosen_split, ratings_of
+from research.config import Config
+from research.data import check_dataset, is_own, name_of
+from research.data.writers import PARTS, WRITERS, Written, write_split
+from research.events import catalogue
+from research.prepare import check_config
+from research.splits import SPLITS, SplitRules
+from research.types import InputError
+
+
+@dataclass(frozen=True)
+class Data:
+    """Say what was read of a data set; write its split for other libraries."""
+
+    dataset: tyro.conf.Positional[str]
+    """Data set: a name, or the path of your own file or folder (docs/own-data.md)."""
+    split: str = AUTO
+    """Split: as for run."""
+    data: tyro.conf.OmitArgPrefixes[DataFlags] = NO_DATA_FLAGS  # type: ignore[valid-type]
+    """What of the data is used, and how it is split."""
+    data_dir: str | None = None
+    """Folder that holds the GroupLens folders or zips; it must have the data set."""
+    write: tuple[str, Path] | None = None
+    """Format (recbole, recpack, lenskit or parts) and folder of the files."""
+
+    def __call__(self) -> int:
+        """Reads, prints a few lines, writes."""
+        check_dataset(self.dataset)
+        if self.write is not None:
+            file_format, folder = self.write
+            WRITERS.choose(file_format)
+            if folder.exists() and not folder.is_dir():
+                raise InputError(f"folder {folder} is a file")
+            check_writable(folder, "data")
+        if self.split != AUTO:
+            SPLITS.choose(self.split)
+        values = data_values(self.data)
+        split = chosen_split(self.split, self.dataset, self.data_dir, values["columns"])
+        config = Config(dataset=self.dataset, split=split, **values)
+        check_config(config)
+        ratings = ratings_of(self.dataset, self.data_dir, config.columns)
+        events = catalogue(ratings, config.threshold, core=config.core)
+        rules = SplitRules(*(getattr(config, n) for n in SplitRules._fields))
+        part = SPLITS.choose(split)(events, rules)
+        name = name_of(self.dataset)
+        if not is_own(self.dataset):
+            print(
+                f"{name}: {len(ratings.user):,} ratings, {len(ratings.users.id):,} "
+                f"users, {len(ratings.items.id):,} items"
+            )
+        counts = ", ".join(
+            f"{word} {int((part == number).sum()):,}" for number, word in PARTS.items()
+        )
+        print(
+            f"{len(events.user):,} positives of {events.n_users:,} users and "
+            f"{events.n_items:,} items; split {split}: {counts}"
+        )
+        print(f"digest {ratings.digest}")
+        if self.write is not None:
+            written = Written(name, events, part, ratings.rated)
+            paths = write_split(self.write[0], written, self.write[1])
+            print(*(f"wrote {path}" for path in paths), sep="\n")
+        return FINISHED

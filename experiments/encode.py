@@ -1,0 +1,110 @@
+"""The command encode: vectors and lists of users by a saved model (docs/models.md)."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from experiments.export import (
+    Side,
+    about_vectors,
+    arrays_of,
+    with_prior,
+    write_vectors,
+)
+from experiments.folders import FINISHED, check_writable
+from research.files import write_arrays
+from research.notices import say
+from research.saved.files import load_model
+from research.types import InputError
+
+if TYPE_CHECKING:
+    from research.saved.model import Encoded, Lists, SavedModel
+
+
+@dataclass(frozen=True)
+class Encode:
+    """Vectors, and lists, of users by their histories, known in training or not."""
+
+    model: Path
+    """Folder of the model, from train --save."""
+    histories: Path
+    """A .csv file of user,item[,timestamp] in the data set's own ids."""
+    out: Path
+    """Output folder, for users.npz, items.npz, meta.json and lists.csv; or a .npz file.
+    """
+    users: Path | None = None
+    """A .csv file of the users' features: user and columns of the data set."""
+    lists: int = 0
+    """Length of the list of each user; 0 for none."""
+    prior: float | None = None
+    """Popularity prior, built into vectors and lists; default: the model's own."""
+
+    def __call__(self) -> int:
+        """Encodes and writes."""
+        if self.lists < 0:
+            raise InputError(f"lists is {self.lists}: it must be at least 0")
+        if self.prior is not None and not np.isfinite(self.prior):
+            raise InputError(f"prior is {self.prior}: it must be finite")
+        alone = self.out.suffix == ".npz"
+        if self.out.exists() and self.out.is_dir() == alone:
+            kind = "a folder, not a .npz file" if alone else "a file, not a folder"
+            raise InputError(f"out {self.out} is {kind}")
+        check_writable(self.out.parent if alone else self.out, "output")
+        model = load_model(self.model)
+        encoded = model.encode(self.histories, self.users)
+        lists = model.rank(encoded, self.lists, self.prior) if self.lists else None
+        write = self._write_file if alone else self._write_folder
+        written = write(model, encoded, lists)
+        for note in encoded.notes:
+            say(note)
+        print(f"encoded {len(encoded.ids)} users")
+        print(*(f"wrote {path}" for path in written), sep="\n")
+        return FINISHED
+
+    def _write_file(
+        self, model: "SavedModel", encoded: "Encoded", lists: "Lists | None"
+    ) -> list[Path]:
+        users, _ = self._arrays(model, encoded)
+        if lists is not None:
+            users |= {"lists": lists.items, "scores": lists.scores}
+        try:
+            return [write_arrays(self.out, users)]
+        except OSError as error:
+            reason = error.strerror or error
+            raise InputError(f"{self.out} can't be written: {reason}") from None
+
+    def _write_folder(
+        self, model: "SavedModel", encoded: "Encoded", lists: "Lists | None"
+    ) -> list[Path]:
+        users, items = self._arrays(model, encoded)
+        prior = model.config.prior if self.prior is None else self.prior
+        meta = about_vectors(
+            {n: v for n, v in model.about.items() if n != "digest"},
+            model.config, prior, model.temperature, users, items,
+        )  # fmt: skip
+        rows = None if lists is None else _rows(lists)
+        return write_vectors(self.out, users, items, meta, rows)
+
+    def _arrays(
+        self, model: "SavedModel", encoded: "Encoded"
+    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        bias = model.temperature * model.bias(self.prior)
+        sides = with_prior(
+            Side(encoded.ids, encoded.vectors),
+            Side(model.items.id, model.item_vectors),
+            bias if bias.any() else None,
+        )
+        return arrays_of(*sides, encoded.seen_offsets, encoded.seen_items)
+
+
+def _rows(lists: "Lists") -> list[dict[str, Any]]:
+    """One row per slot of a list: user, rank from 1, item, score."""
+    return [
+        {"user": user, "rank": rank, "item": item, "score": float(score)}
+        for user, items, scores in zip(
+            lists.users.tolist(), lists.items.tolist(), lists.scores, strict=True
+        )
+        for rank, (item, score) in enumerate(zip(items, scores, strict=True), start=1)
+    ]

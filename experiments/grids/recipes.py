@@ -1,0 +1,42 @@
+"""What do corrections cost that public code gets wrong?
+
+Corrections as they stand in public code and tutorials, most of them with one mistake:
+a sign, log q divided by the temperature, a mixture without a correction, a cosine
+without a temperature. Each is one config here; everything else is the reference recipe.
+What each does to lists, and how to find the cause from the symptom: docs/symptoms.md.
+
+    python -m experiments run recipes              about 6 minutes on 2 cores, 3 seeds
+    python -m experiments run recipes --quick      about 1 minute
+
+Expect on MovieLens 100K: R@20 below 0.05 where log q is added or divided by the
+temperature, 0.24 for in-batch+logq.
+"""
+
+from experiments.arms import RECIPES
+from experiments.grid import Grid
+from research.contrast import Contrast
+
+__all__ = ["RECIPES_GRID"]
+
+RECIPES_GRID = Grid(
+    name="recipes",
+    question="What do corrections cost that public code gets wrong?",
+    arms=(
+        "random",
+        "popularity",
+        "in-batch",
+        "in-batch+logq",
+        "full-softmax",
+        *RECIPES,
+    ),
+    reference="in-batch+logq",
+    seeds=3,
+    minutes="6",
+    contrasts=tuple(Contrast(name, "in-batch+logq") for name in RECIPES),
+    prediction="Worse than in-batch+logq in recall@20, after Holm: recipe-added, "
+    "recipe-divided, recipe-divided-power, recipe-no-temperature, recipe-dot, "
+    "recipe-bare-sigmoid and recipe-mixture. Not worse: recipe-leave-one-out, "
+    "recipe-inclusion and recipe-uniform, whose q is right or constant. recipe-power "
+    "and recipe-tutorial are worse, by less than recipe-mixture. A statement holds if "
+    "the verdict of each of its contrasts is as said.",
+)

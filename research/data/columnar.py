@@ -1,0 +1,347 @@
+"""Tables of one's own: files of csv, tsv, RecBole's .inter and parquet, by column.
+
+Fields of csv are separated by commas and may be quoted; those of the others by tabs,
+never quoted. A header cell may name its type, as in RecBole's files ("user_id:token").
+Every complaint names "file:line", or the row of a parquet file.
+"""
+
+import csv
+import difflib
+import gzip
+import math
+import stat
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
+
+from research.data.readers import malformed
+from research.types import CATEGORIES, CATEGORY, NUMBER, TEXT, InputError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# Types that a header cell may end in, and the kinds of columns they are.
+TYPES = {
+    **{"token": CATEGORY, "float": NUMBER, "token_seq": CATEGORIES},
+    **{"category": CATEGORY, "number": NUMBER, "list": CATEGORIES, "text": TEXT},
+}
+_LISTS = {"token_seq": " ", "list": "|", "": "|"}
+BLOCK = 2**24  # bytes that the columnar reader parses at once
+MAGIC = {b"PK\x03\x04": "a zip", b"PAR1": "parquet", b"\x1f\x8b": "gzip"}
+SHOWN = 12  # columns that a message lists
+
+# What a field should have been, by its text; None if it is that.
+Check = Callable[[str], str | None]
+
+
+class Named(NamedTuple):
+    """A column of a file: its name, and the type that the header names ("" for none).
+
+    place is the header's own text.
+    """
+
+    name: str
+    type: str
+    place: str
+
+    @property
+    def between(self) -> str:
+        """What separates the names of a list."""
+        return _LISTS.get(self.type, "|")
+
+
+class TableFile(NamedTuple):
+    """A file whose header has been read; separator is "" for parquet."""
+
+    path: Path
+    separator: str
+    columns: tuple[Named, ...]
+
+    def find(self, name: str, flag: str = "") -> Named:
+        """The column of a name.
+
+        Args:
+          name: of the column.
+          flag: how to say that it has another name, for the message.
+
+        Raises:
+          InputError: there is none; the line has the columns and the nearest.
+        """
+        names = [column.name for column in self.columns]
+        if name in names:
+            return self.columns[names.index(name)]
+        near = difflib.get_close_matches(name, names, n=1, cutoff=0.3)
+        more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+        raise InputError(
+            f"{self.path}:1: expected a column {name}, found "
+            f"{', '.join(names[:SHOWN])}{more}"
+            + (f" (nearest: {near[0]})" if near else "")
+            + (f"; {flag}" if flag else "")
+        )
+
+    def has(self, name: str) -> bool:
+        """Whether there is a column of that name."""
+        return any(column.name == name for column in self.columns)
+
+
+def open_table(path: Path, separator: str) -> TableFile:
+    """Reads the header of a file.
+
+    Args:
+      path: of the file.
+      separator: between fields, "" for parquet.
+
+    Raises:
+      InputError: it isn't a regular file of that format, it is empty, or two columns
+        have one name.
+    """
+    check_format(path, separator)
+    if separator:
+        first = next(_lines(path), None)
+        if first is None or not first[1].strip():
+            raise InputError(f"{path}:1: expected a header, found nothing")
+        cells = next(csv.reader([first[1]], delimiter=separator, **_quoting(separator)))
+    else:
+        cells = _schema(path).names
+    columns = []
+    for cell in (cell.strip() for cell in cells):
+        name, _, kind = cell.rpartition(":")
+        typed = bool(name) and kind in (*TYPES, "float_seq") and bool(separator)
+        columns.append(Named(name if typed else cell, kind if typed else "", cell))
+    names = [column.name for column in columns]
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"{path}:1: two columns are named '{name}'")
+    return TableFile(path, separator, tuple(columns))
+
+
+def check_format(path: Path, separator: str) -> None:
+    """Looks whether a file is a regular one of its format, by its first bytes.
+
+    Raises:
+      InputError: it isn't.
+    """
+    try:
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):
+            raise InputError(f"{path}: not a regular file")
+        with path.open("rb") as file:
+            start = file.read(4)
+    except OSError as error:
+        raise InputError(f"{path}: can't be read ({error.strerror})") from None
+    wanted = "gzip" if path.suffix == ".gz" else "" if separator else "parquet"
+    found = next((what for magic, what in MAGIC.items() if start.startswith(magic)), "")
+    if not start:
+        raise InputError(f"{path}:1: expected a header, found an empty file")
+    if wanted != found:
+        expected = f"{wanted}, as its name says" if wanted else "text"
+        raise InputError(f"{path}: expected {expected}, found {found or 'other bytes'}")
+
+
+def _schema(path: Path) -> "pa.Schema":
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.read_schema(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise InputError(f"{path}: not parquet ({_first_line(error)})") from None
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def _quoting(separator: str) -> dict[str, Any]:
+    return {} if separator == "," else {"quoting": csv.QUOTE_NONE}
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Number, from 1, and text of each line.
+
+    Raises:
+      InputError: a line isn't UTF-8, or the file is cut off.
+    """
+    number = 0
+    try:
+        opened: Any = gzip.open if path.suffix == ".gz" else open
+        with opened(path, "rb") as file:
+            stream: IO[bytes] = file
+            for number, raw in enumerate(stream, start=1):
+                try:
+                    text = raw.decode("utf-8-sig" if number == 1 else "utf-8")
+                except UnicodeDecodeError as error:
+                    found = f"byte {raw[error.start]:#x}"
+                    raise malformed(f"{path}:{number}", "UTF-8", found) from None
+                yield number, text
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(
+            f"{path}:{number}: can't be read further ({_first_line(error)})"
+        ) from None
+
+
+def read_columns(
+    table: TableFile, types: "Mapping[str, pa.DataType]", multiline: bool = False
+) -> "dict[str, pa.ChunkedArray]":
+    """Columns of a file by name; an empty field is null.
+
+    Args:
+      table: the file.
+      types: of the columns to read, by name.
+      multiline: whether quoted fields may go over several lines (slower).
+
+    Raises:
+      InputError: the file can't be read as a whole.
+      pyarrow.ArrowInvalid: a row is malformed.
+    """
+    import pyarrow as pa
+
+    try:
+        if table.separator:
+            return _read_text(table, types, multiline)
+        return _read_parquet(table, types)
+    except pa.ArrowInvalid:
+        raise
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(
+            f"{table.path}: can't be read ({_first_line(error)})"
+        ) from None
+
+
+def _read_text(
+    table: TableFile, types: "Mapping[str, pa.DataType]", multiline: bool
+) -> "dict[str, pa.ChunkedArray]":
+    import pyarrow as pa
+    import pyarrow.csv as pacsv
+
+    packed = "gzip" if table.path.suffix == ".gz" else None
+    with pa.input_stream(str(table.path), compression=packed) as stream:
+        read = pacsv.read_csv(
+            stream,
+            pacsv.ReadOptions(
+                column_names=[column.name for column in table.columns],
+                skip_rows=1,
+                block_size=BLOCK,
+            ),
+            pacsv.ParseOptions(
+                delimiter=table.separator,
+                quote_char='"' if table.separator == "," else False,
+                newlines_in_values=multiline,
+            ),
+            pacsv.ConvertOptions(
+                column_types=dict(types),
+                include_columns=list(types),
+                null_values=[""],
+                strings_can_be_null=True,
+            ),
+        )
+    return {name: read[name] for name in types}
+
+
+def _read_parquet(
+    table: TableFile, types: "Mapping[str, pa.DataType]"
+) -> "dict[str, pa.ChunkedArray]":
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    read = pq.read_table(table.path, columns=list(types))
+    columns = {}
+    for name, wanted in types.items():
+        column = read[name]
+        found = column.type.value_type if _is_dictionary(column.type) else column.type
+        text = pa.types.is_string(found) or pa.types.is_large_string(found)
+        if pa.types.is_timestamp(found) and pa.types.is_floating(wanted):
+            column = column.cast(pa.timestamp("s"), safe=False).cast(pa.int64())
+        elif text != _is_dictionary(wanted) and not (
+            _is_dictionary(wanted) and pa.types.is_integer(found)
+        ):
+            expected = "text or whole numbers" if _is_dictionary(wanted) else "numbers"
+            raise InputError(
+                f"{table.path}: expected {expected} in column {name}, found {found}"
+            )
+        if pa.types.is_integer(found) and _is_dictionary(wanted):
+            columns[name] = column.dictionary_encode()
+        elif _is_dictionary(column.type):
+            columns[name] = column.cast(found).cast(pa.string()).dictionary_encode()
+        elif text:
+            columns[name] = column.cast(pa.string()).dictionary_encode()
+        else:
+            columns[name] = column.cast(wanted)
+    return columns
+
+
+def _is_dictionary(kind: "pa.DataType") -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_dictionary(kind))
+
+
+def rows_of_file(
+    table: TableFile, names: list[str]
+) -> Iterator[tuple[str, list[str] | str]]:
+    """Where each row is, and its fields by ``names``; slow, for messages.
+
+    A row with another number of fields than the header comes as its text.
+    """
+    if not table.separator:
+        import pyarrow.parquet as pq
+
+        columns = pq.read_table(table.path, columns=names).to_pydict()
+        for n, row in enumerate(zip(*columns.values()), start=1):
+            fields = ["" if value is None else str(value) for value in row]
+            yield f"{table.path}: row {n}", fields
+        return
+    at = [[column.name for column in table.columns].index(name) for name in names]
+    lines = (text for _, text in _lines(table.path))
+    reader = csv.reader(lines, delimiter=table.separator, **_quoting(table.separator))
+    try:
+        next(reader, None)
+        for fields in reader:
+            where = f"{table.path}:{reader.line_num}"
+            if fields and len(fields) != len(table.columns):
+                yield where, table.separator.join(fields)
+            elif fields:
+                yield where, [fields[n] for n in at]
+    except csv.Error as error:
+        raise malformed(
+            f"{table.path}:{reader.line_num}", "a row", str(error)
+        ) from None
+
+
+def first_problem(
+    table: TableFile, checks: Mapping[str, Check], reason: object, row: int = -1
+) -> InputError:
+    """The error of the first malformed row.
+
+    Args:
+      table: the file.
+      checks: of the columns that are read, by name.
+      reason: what to say if no row is found to be wrong.
+      row: where to say it, counted from 0 (-1: of the file).
+    """
+    for where, fields in rows_of_file(table, list(checks)):
+        if isinstance(fields, str):
+            return malformed(where, f"{len(table.columns)} fields", fields)
+        for value, check in zip(fields, checks.values()):
+            if expected := check(value):
+                return malformed(where, expected, value)
+    where = str(table.path) if row < 0 else where_is(table, row)
+    return InputError(f"{where}: can't be read ({str(reason).splitlines()[0]})")
+
+
+def where_is(table: TableFile, row: int) -> str:
+    """ "file:line" of a row counted from 0; slow, for messages."""
+    name = table.columns[0].name
+    for n, (where, _) in enumerate(rows_of_file(table, [name])):
+        if n == row:
+            return where
+    return str(table.path)
+
+
+def number_of(text: str) -> float:
+    """The number that a text says, NaN if it is none."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan

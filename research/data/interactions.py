@@ -1,0 +1,258 @@
+"""The file of interactions of one's own data: user, item, timestamp, rating, part."""
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int, Int32, UInt8
+from numpy import ndarray
+
+from research.data.columnar import (
+    Check,
+    Named,
+    TableFile,
+    first_problem,
+    number_of,
+    read_columns,
+)
+from research.types import NUMBER, InputError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+IDS = ("user", "item")
+OPTIONAL = ("timestamp", "rating", "part")
+PARTS = ("train", "validation", "test")  # in the order of their numbers
+ID_LENGTH = 255  # characters
+NAN = "nan"  # what other libraries write for a missing id
+ID_LIMIT = 2**31  # whole numbers from here on are taken as text
+FAR = 1e11  # seconds: the year 5138, so a larger time is in a smaller unit
+UNITS = {"milliseconds": 1e3, "microseconds": 1e6, "nanoseconds": 1e9}
+
+
+class Ids(NamedTuple):
+    """Ids of rows as places [n] in a list of those that occur, text or numbers."""
+
+    code: Int32[ndarray, " n"]
+    values: list[str] | list[int]
+
+
+class Interactions(NamedTuple):
+    """Rows in the order of the file; what the file doesn't give is None.
+
+    notes are lines on what was found.
+    """
+
+    file: TableFile
+    user: Ids
+    item: Ids
+    timestamp: Int[ndarray, " n"] | None
+    rating: Float[ndarray, " n"] | None
+    part: UInt8[ndarray, " n"] | None
+    notes: list[str]
+
+
+def renamed(words: tuple[str, ...]) -> dict[str, str]:
+    """The file's name of each column that is called otherwise, from ROLE=NAME.
+
+    Raises:
+      InputError: a word of another form, an unknown column or one that is named twice.
+
+    >>> renamed(("user=uid", "item=sku"))
+    {'user': 'uid', 'item': 'sku'}
+    """
+    names: dict[str, str] = {}
+    for word in words:
+        role, equals, name = word.partition("=")
+        if role not in IDS + OPTIONAL or not (equals and name):
+            choices = ", ".join(IDS + OPTIONAL)
+            raise InputError(
+                f"columns {word}: expected COLUMN=NAME IN THE FILE, of {choices}"
+            )
+        if role in names:
+            raise InputError(f"columns names {role} twice")
+        if name in names.values():
+            raise InputError(f"columns gives the file's column {name} twice")
+        names[role] = name
+    return names
+
+
+def find_columns(table: TableFile, names: dict[str, str]) -> dict[str, Named]:
+    """The file's column of each of the five that it has.
+
+    RecBole's user_id and item_id are found where their header names types.
+
+    Raises:
+      InputError: user or item isn't there, or one that ``names`` gives another name.
+    """
+    found = {}
+    typed = [column.name for column in table.columns if column.type]
+    for role in IDS + OPTIONAL:
+        name = names.get(role, role)
+        if name == role and not table.has(role) and f"{role}_id" in typed:
+            name = f"{role}_id"
+        if role in IDS or role in names or table.has(name):
+            flag = "" if role in names else f"--columns {role}=NAME names another"
+            found[role] = table.find(name, flag)
+    return found
+
+
+def read_interactions(table: TableFile, names: dict[str, str]) -> Interactions:
+    """Reads the file.
+
+    Args:
+      table: the file.
+      names: of columns that are called otherwise, by role.
+
+    Raises:
+      InputError: naming file and row, where a field can't be what it must be.
+    """
+    import pyarrow as pa
+
+    columns = find_columns(table, names)
+    text = pa.dictionary(pa.int32(), pa.string())
+    types = {
+        c.name: text if role in (*IDS, "part") and c.type != NUMBER else pa.float64()
+        for role, c in columns.items()
+    }
+    for role in IDS:
+        if columns[role].type == "float":
+            types[columns[role].name] = pa.int64()
+    try:
+        read = read_columns(table, types)
+    except pa.ArrowInvalid as error:
+        checks = {c.name: _check(role, c, False) for role, c in columns.items()}
+        raise first_problem(table, checks, error) from None
+    values = {role: read[column.name] for role, column in columns.items()}
+    n = len(values["user"])
+    if not n:
+        raise InputError(f"{table.path}:2: expected interactions, found none")
+    given = {r: v for r, v in values.items() if r in IDS or v.null_count < n}
+    checks = {columns[r].name: _check(r, columns[r], True) for r in given}
+    if any(v.null_count for v in given.values()):
+        raise first_problem(table, checks, "an empty field")
+    notes = _unused(table, columns)
+    user, item = _ids(given["user"]), _ids(given["item"])
+    rating = _numbers(given.get("rating"))
+    part = _parts(given.get("part"))
+    timestamp, unit = _seconds(_numbers(given.get("timestamp")))
+    right = (
+        all(_good_ids(ids) for ids in (user, item))
+        and (rating is None or bool(np.isfinite(rating).all()))
+        and (part is None or part.max() < len(PARTS))
+        and (timestamp is None or bool(timestamp.min() >= 0))
+    )
+    if not right:
+        if timestamp is None or timestamp.min() >= 0:
+            raise first_problem(table, checks, "a value out of range")
+        row = int(np.argmin(timestamp >= 0))
+        raise first_problem(table, checks, "another unit of time than most", row)
+    if unit:
+        notes.append(f"timestamps are in {unit}: taken as seconds, rounded down")
+    seconds = None if timestamp is None else timestamp.astype(np.int64)
+    stars = None if rating is None else rating.astype(np.float32)
+    return Interactions(table, user, item, seconds, stars, part, notes)
+
+
+def _check(role: str, column: Named, given: bool) -> Check:
+    """What a field of a column must be.
+
+    Args:
+      role: which of the five columns.
+      column: of the file.
+      given: whether it must not be empty.
+    """
+
+    def check(text: str) -> str | None:
+        if not text and not given and role not in IDS:
+            return None
+        if role in IDS:
+            return id_problem(role, text, column.type == "float")
+        if role == "part":
+            return None if text in PARTS else f"a part, {' or '.join(PARTS)}"
+        value = number_of(text)
+        if role == "rating":
+            return None if np.isfinite(value) else "a rating, a finite number"
+        good = 0 <= value < FAR * max(UNITS.values())
+        return None if good else "a timestamp, seconds from 0 on"
+
+    return check
+
+
+def id_problem(side: str, text: str, whole: bool = False) -> str | None:
+    """What an id should have been, None if it is that.
+
+    Args:
+      side: "user" or "item".
+      text: of the field.
+      whole: whether it must be a whole number.
+    """
+    article = "an" if side == "item" else "a"
+    if whole and not re.fullmatch(r"-?[0-9]+(\.0*)?", text):
+        return f"{article} {side} id, a whole number"
+    if not text.strip() or text.lower() == NAN:
+        return f"{article} {side} id"
+    if len(text) > ID_LENGTH:
+        return f"{article} {side} id of at most {ID_LENGTH} characters"
+    return None
+
+
+def _good_ids(ids: Ids) -> bool:
+    texts = [value for value in ids.values if isinstance(value, str)]
+    return not (  # as id_problem, for a million ids
+        max(map(len, texts), default=0) > ID_LENGTH
+        or any(map(str.isspace, texts))
+        or any(len(text) == len(NAN) and text.lower() == NAN for text in texts)
+    )
+
+
+def _ids(column: "pa.ChunkedArray") -> Ids:
+    import pyarrow as pa
+
+    if not pa.types.is_dictionary(column.type):
+        column = column.dictionary_encode()
+    array = column.unify_dictionaries().combine_chunks()
+    values = array.dictionary.to_pylist()
+    numbers = bool(values) and isinstance(values[0], int)
+    if numbers and not (min(values) >= 0 and max(values) < ID_LIMIT):
+        values = [str(value) for value in values]
+    return Ids(array.indices.to_numpy().astype(np.int32, copy=False), values)
+
+
+def _numbers(column: "pa.ChunkedArray | None") -> Float[ndarray, " n"] | None:
+    return None if column is None else column.to_numpy().astype(np.float64, copy=False)
+
+
+def _parts(column: "pa.ChunkedArray | None") -> UInt8[ndarray, " n"] | None:
+    """The number of each part; one too large for another word."""
+    if column is None:
+        return None
+    words = _ids(column)
+    number = {word: n for n, word in enumerate(PARTS)}
+    of_word = np.array([number.get(str(w), len(PARTS)) for w in words.values], np.uint8)
+    return of_word[words.code]
+
+
+def _seconds(
+    time: Float[ndarray, " n"] | None,
+) -> tuple[Float[ndarray, " n"] | None, str]:
+    """Whole seconds, -1 for what is no time, and the unit that they were in if finer.
+
+    All of them are in one unit, the largest by which the middle one is before the year
+    5138.
+    """
+    if time is None:
+        return None, ""
+    time = np.where(np.isfinite(time), time, -1.0)
+    middle, unit = float(np.median(time)), ""
+    for name, size in UNITS.items():
+        if middle >= FAR * size / 1e3:
+            unit = name
+    seconds = np.floor(time / UNITS[unit]) if unit else np.floor(time)
+    return np.where(seconds < FAR, seconds, -1.0), unit
+
+
+def _unused(table: TableFile, columns: dict[str, Named]) -> list[str]:
+    used = {column.name for column in columns.values()}
+    others = [column.name for column in table.columns if column.name not in used]
+    return [f"columns not used: {', '.join(others)}"] if others else []

@@ -1,0 +1,161 @@
+"""Tables of users or items of one's own, with any columns.
+
+A column's kind is that of the type in its header cell (research/data/columnar.py), or
+of its type in parquet; else it is told from its values: number where all are, list
+where one holds "|", text where more than half of many differ, category.
+"""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from research.data.cache import multi_hot
+from research.data.columnar import (
+    TYPES,
+    Named,
+    TableFile,
+    first_problem,
+    number_of,
+    read_columns,
+    where_is,
+)
+from research.data.interactions import id_problem
+from research.data.readers import malformed
+from research.types import CATEGORIES, CATEGORY, NUMBER, TEXT, Column, InputError
+
+if TYPE_CHECKING:
+    pass
+
+FEW = 20  # distinct values that are categories, however few rows there are
+MISSING_NUMBERS = ("", "nan", "na", "null", "none")
+# Columns of one kind, whatever their values: what the popularity prior may go by.
+KINDS = {"impressions": NUMBER}
+
+
+class SideTable(NamedTuple):
+    """A table as read: the place of each id, and columns with an empty row behind."""
+
+    path: Path
+    place: dict[str, int]
+    columns: dict[str, Column]
+
+    def aligned(self, ids: list[str]) -> dict[str, Column]:
+        """The columns in the order of these ids; empty for those without a row."""
+        last = len(self.place)
+        rows = np.array([self.place.get(one, last) for one in ids], np.int64)
+        return {
+            name: Column(column.kind, column.values[rows], column.names)
+            for name, column in self.columns.items()
+        }
+
+
+def read_side_table(table: TableFile, side: str, id_name: str) -> SideTable:
+    """Reads a table of users or items.
+
+    Args:
+      table: the file.
+      side: "user" or "item".
+      id_name: what the column of ids is called in the file of interactions; the side
+        itself and RecBole's SIDE_id will do too.
+
+    Raises:
+      InputError: no column of ids, an id with two rows, or a field that isn't of the
+        column's kind.
+    """
+    import pyarrow as pa
+
+    names = [name for name in (id_name, side, f"{side}_id") if table.has(name)]
+    ids = table.find(names[0] if names else side, f"it has the ids of {side}s")
+    others = [c for c in table.columns if c.name != ids.name and c.type != "float_seq"]
+    try:
+        read = _read(table, [ids, *others])
+    except pa.ArrowInvalid as error:
+        raise first_problem(table, {ids.name: lambda t: None}, error) from None
+    texts = ["" if value is None else str(value) for value in read[ids.name]]
+    place = {text: n for n, text in enumerate(texts)}
+    if len(place) < len(texts) or any(id_problem(side, text) for text in place):
+        seen: set[str] = set()
+        for n, text in enumerate(texts):
+            problem = id_problem(side, text)
+            if problem or text in seen:
+                expected = problem or f"{side} {text} once"
+                raise malformed(where_is(table, n), expected, text)
+            seen.add(text)
+    columns = {c.name: _column(table, c, read[c.name]) for c in others}
+    return SideTable(table.path, place, columns)
+
+
+def _read(table: TableFile, columns: list[Named]) -> dict[str, list[object]]:
+    """The values of columns: texts of a text file, those of a parquet file as such."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    names = [column.name for column in columns]
+    if not table.separator:
+        try:
+            found: dict[str, list[object]] = pq.read_table(
+                table.path, columns=names
+            ).to_pydict()
+        except OSError as error:
+            raise InputError(f"{table.path}: can't be read ({error})") from None
+        return found
+    read = read_columns(table, dict.fromkeys(names, pa.string()), multiline=True)
+    return {name: column.to_pylist() for name, column in read.items()}
+
+
+def _column(table: TableFile, column: Named, values: list[object]) -> Column:
+    """A column with an empty row behind the others.
+
+    Raises:
+      InputError: a field that isn't of the kind.
+    """
+    kind = KINDS.get(column.name) or TYPES.get(column.type)
+    if kind is None:
+        kind = _kind_in_parquet(values) if not table.separator else None
+    if any(isinstance(value, (list, np.ndarray)) for value in values):
+        kind, texts = CATEGORIES, ["|".join(map(str, v or ())) for v in values]  # type: ignore[call-overload]
+    else:
+        texts = ["" if value is None else str(value) for value in values]
+    kind = kind or _kind_of(texts)
+    if kind == NUMBER:
+        return Column(NUMBER, np.array([*_numbers(table, column, texts), math.nan]))
+    if kind == CATEGORIES:
+        joined = [text.replace(column.between, "|") for text in texts]
+        return Column(CATEGORIES, *multi_hot([*joined, ""]))
+    return Column(kind, np.array([*texts, ""], np.str_))
+
+
+def _numbers(table: TableFile, column: Named, texts: list[str]) -> Iterator[float]:
+    for n, text in enumerate(texts):
+        value = number_of(text)
+        missing = text.strip().lower() in MISSING_NUMBERS
+        if not (math.isfinite(value) or missing):
+            expected = f"a finite number in column {column.name}"
+            raise malformed(where_is(table, n), expected, text)
+        yield math.nan if missing else value
+
+
+def _kind_in_parquet(values: list[object]) -> str | None:
+    present = next((value for value in values if value is not None), None)
+    if isinstance(present, bool):
+        return CATEGORY
+    return NUMBER if isinstance(present, (int, float)) else None
+
+
+def _kind_of(texts: list[str]) -> str:
+    """The kind that a column's values look like.
+
+    >>> [_kind_of(v) for v in (["1", "2.5"], ["02139", "10001"], ["War|Drama", "War"])]
+    ['number', 'category', 'categories']
+    """
+    present = [text for text in texts if text.strip().lower() not in MISSING_NUMBERS]
+    code = any(text[:1] == "0" and text[1:2].isdigit() for text in present)
+    if not code and all(math.isfinite(number_of(text)) for text in present):
+        return NUMBER
+    if any("|" in text for text in present):
+        return CATEGORIES
+    distinct = len(set(present))
+    return TEXT if distinct > max(FEW, len(present) / 2) else CATEGORY

@@ -1,0 +1,212 @@
+"""A split of a data set as files that other libraries read, or that are read back here.
+
+Every format has the positives alone, in the order of (user, time), under the data set's
+own ids. Files are whole or absent.
+"""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy import ndarray
+
+from research.files import replace
+from research.registry import Registry
+from research.splits import TEST, TRAIN, VALIDATION
+from research.types import (
+    CATEGORIES,
+    CATEGORY,
+    NUMBER,
+    TEXT,
+    Column,
+    Events,
+    InputError,
+    Table,
+)
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+PARTS = {TRAIN: "train", VALIDATION: "validation", TEST: "test"}
+_TYPES = {CATEGORY: "category", NUMBER: "number", CATEGORIES: "list", TEXT: "text"}
+
+
+class Written(NamedTuple):
+    """What is written: a name, all positives, the part of each, whether rated."""
+
+    name: str
+    events: Events
+    part: ndarray
+    rated: bool
+
+
+def columns_of(written: Written, keep: ndarray, names: dict[str, str]) -> "pa.Table":
+    """Rows as a table, under the names that a format has for their columns.
+
+    Args:
+      written: the split.
+      keep: which events.
+      names: by user, item, timestamp, rating, part; a column without one is left out,
+        and so is what the data lacks.
+    """
+    import pyarrow as pa
+
+    events = written.events
+    columns: dict[str, ndarray] = {
+        "user": events.users.names[events.user[keep]],
+        "item": events.items.names[events.item[keep]],
+    }
+    if events.timed:
+        columns["timestamp"] = events.timestamp[keep]
+    if written.rated:
+        columns["rating"] = events.rating[keep].astype(np.float64)
+    columns["part"] = np.array(list(PARTS.values()))[written.part[keep]]
+    return pa.table({names[n]: pa.array(c) for n, c in columns.items() if n in names})
+
+
+def _text(table: "pa.Table", separator: str) -> bytes:
+    """A table as text with a header; fields are quoted only where one needs it.
+
+    Raises:
+      InputError: a field holds the separator of a format that never quotes.
+    """
+    import pyarrow as pa
+    import pyarrow.csv as pacsv
+
+    def written(style: str) -> bytes:
+        stream = io.BytesIO()
+        options = pacsv.WriteOptions(
+            include_header=False, delimiter=separator, quoting_style=style
+        )
+        pacsv.write_csv(table, stream, options)
+        return stream.getvalue()
+
+    header = separator.join(table.column_names) + "\n"
+    try:
+        body = written("none")
+    except pa.ArrowInvalid:
+        if separator != ",":
+            raise InputError(
+                "an id holds a tab, a quote or a new line: .inter files can't have it"
+            ) from None
+        body = written("needed")
+    return header.encode() + body
+
+
+def write_recbole(written: Written, folder: Path) -> dict[Path, bytes]:
+    """RecBole's atomic files NAME/NAME.{train,valid,test}.inter.
+
+    In RecBole: data_path is the folder, dataset NAME, benchmark_filename [train, valid,
+    test].
+    """
+    names = {
+        **{"user": "user_id:token", "item": "item_id:token"},
+        **{"timestamp": "timestamp:float", "rating": "rating:float"},
+    }
+    words = PARTS | {VALIDATION: "valid"}
+    return {
+        folder / written.name / f"{written.name}.{word}.inter": _text(
+            columns_of(written, written.part == part, names), "\t"
+        )
+        for part, word in words.items()
+    }
+
+
+def write_recpack(written: Written, folder: Path) -> dict[Path, bytes]:
+    """{train,validation,test}.csv with user, item, timestamp, rating: for RecPack.
+
+    In RecPack: InteractionMatrix(pandas.read_csv(...), "item", "user", "timestamp").
+    """
+    names = {name: name for name in ("user", "item", "timestamp", "rating")}
+    return {
+        folder / f"{word}.csv": _text(
+            columns_of(written, written.part == part, names), ","
+        )
+        for part, word in PARTS.items()
+    }
+
+
+def write_lenskit(written: Written, folder: Path) -> dict[Path, bytes]:
+    """{train,validation,test}.parquet with user_id, item_id and more: for LensKit.
+
+    In LensKit: from_interactions_df(pandas.read_parquet(...)).
+    """
+    import pyarrow.parquet as pq
+
+    names = {"user": "user_id", "item": "item_id"}
+    names |= {"timestamp": "timestamp", "rating": "rating"}
+    files = {}
+    for part, word in PARTS.items():
+        stream = io.BytesIO()
+        pq.write_table(columns_of(written, written.part == part, names), stream)
+        files[folder / f"{word}.parquet"] = stream.getvalue()
+    return files
+
+
+def write_parts(written: Written, folder: Path) -> dict[Path, bytes]:
+    """interactions.csv with the column part, and users and items: a folder read here.
+
+    --dataset FOLDER --split given is then the same split.
+    """
+    names = {name: name for name in ("user", "item", "timestamp", "rating", "part")}
+    everything = np.ones(len(written.part), bool)
+    events = written.events
+    table = columns_of(written, everything, names)
+    files = {folder / "interactions.csv": _text(table, ",")}
+    for side, of_side in (("user", events.users), ("item", events.items)):
+        if of_side.columns:
+            files[folder / f"{side}s.csv"] = _text(_side_table(side, of_side), ",")
+    return files
+
+
+def _side_table(side: str, table: Table) -> "pa.Table":
+    """A table with the kinds of its columns in the header; empty where none is."""
+    import pyarrow as pa
+
+    columns = {side: pa.array(table.names).cast(pa.string())}
+    for name, column in table.columns.items():
+        columns[f"{name}:{_TYPES[column.kind]}"] = _texts(column)
+    return pa.table(columns)
+
+
+def _texts(column: Column) -> "pa.Array":
+    import pyarrow as pa
+
+    if column.kind == CATEGORIES:
+        names = np.array(column.names, np.str_)
+        return pa.array(["|".join(names[flags]) for flags in column.values])
+    if column.kind == NUMBER:
+        return pa.array(column.values.astype(np.float64), from_pandas=True)
+    values = column.values
+    if values.dtype.kind in "iu":
+        return pa.array(["" if code < 0 else str(code) for code in values.tolist()])
+    return pa.array(values)
+
+
+def write_split(file_format: str, written: Written, folder: Path) -> list[Path]:
+    """Writes a split, and returns the paths: nothing if a part can't be written.
+
+    Args:
+      file_format: a name in WRITERS.
+      written: the split.
+      folder: where the files go.
+
+    Raises:
+      InputError: an unknown format, or an id that it can't have.
+    """
+    files = WRITERS.choose(file_format)(written, folder)
+    return [replace(path, content) for path, content in files.items()]
+
+
+Writer = Callable[[Written, Path], dict[Path, bytes]]
+WRITERS: Registry[Writer] = Registry(
+    "format",
+    {
+        "recbole": write_recbole,
+        "recpack": write_recpack,
+        "lenskit": write_lenskit,
+        "parts": write_parts,
+    },
+)

@@ -1,0 +1,95 @@
+"""The softmax loss of the head of the ranking: pairs weighted by a threshold."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from research.logits.reducers import Negatives
+from research.losses.context import Context, Seen
+from research.losses.softmax import decoupled_softmax
+from research.types import Hyper
+
+SHARE = 90  # per cent of the users whose items are all looked at
+ABSENT = -1e6  # a score below any
+
+
+class Thresholds(NamedTuple):
+    """Each user's threshold, and the items that it is estimated from; -1 is none."""
+
+    value: Float[Array, " u"]
+    items: Int[Array, "u l"]
+
+
+def sl_at_k(
+    positive: Float[Array, " b"], negatives: Negatives, hyper: Hyper, context: Context
+) -> Float[Array, " b"]:
+    """Softmax loss at K: the decoupled softmax of pairs at the head of a user's list.
+
+    loss_b = sigmoid((s_p - t_u) / width) (log sum_j exp(z_bj) - z_p)
+    [yang2025slatk, as in its code]
+
+    s_p is the score, a cosine, under no temperature and no log q; t_u estimates the
+    user's K-th highest score. It starts at 0; in every ``every``-th epoch it is set
+    after each step to the K-th highest among the user's training items (the first of
+    them, as many as 90 % of the users have) and the row's columns. The gradient flows
+    through the weight too. Differs from the paper's code: of a user in two rows of a
+    batch either may set the threshold; the first items are those of the earliest
+    clicks. Use when: the first K places are all that is shown. Watch: a pair far below
+    t_u hardly counts; popular negatives raise t_u, which then is no rank of the list;
+    with fewer than K items and columns every pair counts whole.
+
+    Args:
+      positive: logits of the positives, [b].
+      negatives: reducers over the rows' negatives.
+      hyper: width, of the sigmoid in scores.
+      context: query and positive; state, Thresholds of the rows' users.
+
+    >>> from research.logits.reducers import Dense
+    >>> z = Dense(jnp.zeros((1, 3)), jnp.ones((1, 3), bool))
+    >>> one = jnp.ones((1, 1))  # a score of 1, at the threshold
+    >>> state = Thresholds(jnp.ones(1), jnp.zeros((1, 0), jnp.int32))
+    >>> about, width = Context(one, one, state=state), {"width": jnp.array(0.5)}
+    >>> round(float(sl_at_k(jnp.zeros(1), z, width, about)[0]), 4)  # log(3) / 2
+    0.5493
+    """
+    score = jnp.sum(context.query * context.positive, axis=1)
+    weight = jax.nn.sigmoid((score - context.state.value) / hyper["width"])
+    return weight * decoupled_softmax(positive, negatives, hyper)
+
+
+def first_items(
+    item: Int[np.ndarray, " e"], offsets: Int[np.ndarray, " u1"]
+) -> Thresholds:
+    """Thresholds of 0, and the first items of each user, as many as 90 % have."""
+    sizes = np.diff(offsets)
+    length = int(np.percentile(sizes, SHARE))
+    at = np.arange(length)[None, :]
+    there = at < sizes[:, None]
+    items = np.where(there, item[np.where(there, offsets[:-1, None] + at, 0)], -1)
+    value = jnp.zeros(len(sizes), jnp.float32)
+    return Thresholds(value, jnp.asarray(items, jnp.int32))
+
+
+def is_due(hyper: Hyper, epoch: Int[Array, ""]) -> Bool[Array, ""]:
+    """Whether an epoch, from 0, is an ``every``-th one."""
+    return (epoch + 1) % jnp.maximum(hyper["every"].astype(jnp.int32), 1) == 0
+
+
+def kth_highest(rows: Thresholds, seen: Seen, hyper: Hyper) -> Thresholds:
+    """The thresholds after a step: K-th highest of the items and the columns.
+
+    Args:
+      rows: of the rows' users.
+      seen: scores of the rows with all candidates, and with the columns.
+      hyper: cutoff, the K.
+    """
+    own = jnp.take_along_axis(seen.scores, jnp.maximum(rows.items, 0), axis=1)
+    own = jnp.where(rows.items >= 0, own, ABSENT)
+    drawn = jnp.where(seen.negatives.keep, seen.negatives.z, ABSENT)
+    ascending = jnp.sort(jnp.concatenate([own, drawn], axis=1), axis=1)
+    at = ascending.shape[1] - hyper["cutoff"].astype(jnp.int32)
+    found = jnp.take(ascending, jnp.maximum(at, 0), axis=1)
+    return rows._replace(value=found)

@@ -1,0 +1,179 @@
+"""What sources of negatives can't be combined with: refused before any training."""
+
+from research.config import Config
+from research.negatives import Named, Size, entries_of, held_whole
+from research.positives import POSITIVES
+from research.towers import takes_words
+from research.types import InputError
+
+# Bytes of logits that a step may hold: some four arrays of their size are alive.
+_MOST = 1 << 31
+
+
+def check_negatives(config: Config, size: Size | None = None) -> None:
+    """Compares the sources of a run with its switches and, once read, with its data.
+
+    Args:
+      config: the run.
+      size: of the training part; None checks what needs no data.
+
+    Raises:
+      InputError: see entries_of; unknown q under a correction; a cache that holds less
+        than is drawn from it, or is never warm; a stored q, or one by the user, in a
+        union; a user who has everything; a band or a selection wider than what there
+        is; inclusion with what it can't be combined with; a push by the batch where it
+        isn't a source, or where its share isn't known; more logits than can be held,
+        where a switch needs them all at once.
+    """
+    sources = entries_of(config.negatives, config)
+    _check_known_q(config, sources)
+    _check_stored_alone(sources)
+    _check_by_user(config, sources)
+    _check_item_push(config, sources)
+    _check_ranks_items(config, sources)
+    if config.duplicates == "inclusion":
+        _check_inclusion(config, sources)
+    if size is None:
+        return
+    wide = {"batch": config.batch, "part": config.batch, "catalogue": size.items}
+    columns = [wide.get(entry.columns, draws) for _, draws, entry in sources]
+    _check_memory(config, sum(columns))
+    for name, draws, entry in sources:
+        if entry.cache is not None:
+            _check_warm(config, Named(name, draws, entry), size)
+        if entry.check is not None:
+            entry.check(config, draws, size)
+    if config.hardest > sum(columns):
+        raise InputError(
+            f"hardest is {config.hardest}: only {sum(columns)} negatives are drawn"
+        )
+
+
+def _check_known_q(config: Config, sources: tuple[Named, ...]) -> None:
+    if config.logq == 0:
+        return
+    if config.hardest:
+        raise InputError(
+            f"logq {config.logq:g} with hardest {config.hardest}: the hardest are "
+            f"chosen by their score, so their q is unknown; use logq 0"
+        )
+    for name, _, entry in sources:
+        if not entry.knows_q:
+            raise InputError(
+                f"logq {config.logq:g} with {name}: its negatives are chosen by "
+                f"the model, so their q is unknown; use logq 0"
+            )
+
+
+def _check_stored_alone(sources: tuple[Named, ...]) -> None:
+    storing = [s.name for s in sources if s.entry.stores_q]
+    others = [
+        s.name for s in sources if not (s.entry.stores_q or s.entry.columns == "batch")
+    ]
+    if storing and (others or len(storing) > 1):
+        raise InputError(
+            f"{storing[0]} in a union with {', '.join(others) or 'itself'}: a q "
+            f"stored with a column gives no mixture; use fifo-cache"
+        )
+
+
+def _check_by_user(config: Config, sources: tuple[Named, ...]) -> None:
+    for name, draws, entry in sources:
+        if not entry.by_user:
+            continue
+        if not POSITIVES.choose(config.positives).ranks_items:
+            raise InputError(
+                f"{name}:{draws} with positives {config.positives}: it draws what a "
+                f"user does not have, and the query is no user with items"
+            )
+        if config.logq and len(sources) > 1:
+            raise InputError(
+                f"logq {config.logq:g} with {name} in a union: its q differs by user, "
+                f"which gives no mixture; use logq 0, or {name} alone"
+            )
+        if config.leave_own_out:
+            raise InputError(
+                f"leave_own_out with {name}: it never draws the row's positive"
+            )
+        if config.item_push == "balanced":
+            raise InputError(
+                f"item_push balanced with {name}: its share of the push differs by user"
+            )
+
+
+def _check_item_push(config: Config, sources: tuple[Named, ...]) -> None:
+    if config.item_push == "drawn":
+        return
+    if all(source.entry.origin != "batch" for source in sources):
+        raise InputError(
+            f"item_push {config.item_push} without in-batch negatives: nothing would "
+            f"push an item away"
+        )
+    for source in sources:
+        if config.item_push == "balanced" and not source.entry.knows_q:
+            raise InputError(
+                f"item_push balanced with {source.name}: its q is unknown, and so its "
+                f"share of the push"
+            )
+
+
+def _check_ranks_items(config: Config, sources: tuple[Named, ...]) -> None:
+    for spec, source in zip(config.negatives, sources, strict=True):
+        if not source.entry.ranks_items:
+            continue
+        if not POSITIVES.choose(config.positives).ranks_items:
+            raise InputError(
+                f"{spec} with positives {config.positives}: {source.name} ranks items "
+                f"for users"
+            )
+        if takes_words(config):
+            raise InputError(
+                f"{spec} with encoder {config.encoder}: {source.name} ranks items for "
+                f"users who search for nothing"
+            )
+
+
+def _check_memory(config: Config, columns: int) -> None:
+    reason, size = held_whole(config), 4 * config.batch * columns
+    if reason and size > _MOST:
+        raise InputError(
+            f"{reason} needs all {config.batch} x {columns} logits at once, "
+            f"{size / 2**30:.1f} GiB: take fewer rows or negatives"
+        )
+
+
+def _check_warm(config: Config, source: Named, size: Size) -> None:
+    steps, draws = config.epochs * (size.pairs // config.batch), source.draws
+    if source.entry.cache == "items" and draws > size.clicked:
+        raise InputError(
+            f"{source.name}:{draws} draws more than it can hold: one vector for each "
+            f"of {size.clicked} items with a click"
+        )
+    if config.warmup >= steps:
+        raise InputError(
+            f"warmup is {config.warmup} of {steps} steps: {source.name} draws nothing"
+        )
+    if source.entry.cache == "ring" and draws > (steps - 1) * config.batch:
+        raise InputError(
+            f"{source.name}:{draws} is never full in {steps} steps of {config.batch}: "
+            f"it draws nothing"
+        )
+
+
+def _check_inclusion(config: Config, sources: tuple[Named, ...]) -> None:
+    for name in ("leave_own_out", "expected_count"):
+        if getattr(config, name):
+            raise InputError(
+                f"{name} with duplicates inclusion: the probability to be in the set "
+                f"counts draws already"
+            )
+    for name, _, entry in sources:
+        if entry.per_row or not entry.knows_q:
+            raise InputError(
+                f"duplicates inclusion with {name}: its columns differ by row"
+            )
+        if entry.stores_q:
+            raise InputError(
+                f"duplicates inclusion with {name}: a q stored with a "
+                "column gives no probability to be in the set"
+            )

@@ -1,0 +1,90 @@
+"""Negatives drawn evenly from what a user does not have."""
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float, Int, Key
+
+from research.config import REFERENCE, Config
+from research.negatives.source import Drawn, Owned, Pool, Source, SourceState, uniform
+from research.types import Pairs
+
+
+def uniform_outside(draws: int, config: Config = REFERENCE) -> Source:
+    """Draws for each row from the items that its user does not have, evenly.
+
+    q_u(j) = 1 / (I - m_u) for an item outside the m_u distinct items of the user's
+    training part, with replacement: the negatives of [rendle2009, section 4.1] and of
+    the code of [yang2024psl]. Items of other parts are drawn too. log_q gives -log I to
+    every id, and row_log_q what is missing to the row's own q. The positive, which is
+    never drawn, is corrected like the columns.
+    """
+
+    def draw(
+        key: Key[Array, ""], batch: Pairs, state: SourceState, pool: Pool
+    ) -> Drawn:
+        first, owned = _owned(batch, pool)
+        shape = (batch.query.shape[0], draws)
+        rank = jax.random.randint(key, shape, 0, _outside(owned, pool)[:, None])
+        return Drawn(nth_outside(rank, first, owned, _of(pool).item))
+
+    def row_log_q(batch: Pairs, state: SourceState, pool: Pool) -> Float[Array, " b"]:
+        outside = _outside(_owned(batch, pool)[1], pool).astype(jnp.float32)
+        return jnp.log(float(pool.counts.shape[0])) - jnp.log(outside)
+
+    return uniform(draws)._replace(
+        name="uniform-outside", draw=draw, row_log_q=row_log_q
+    )
+
+
+def _of(pool: Pool) -> Owned:
+    assert pool.owned is not None  # the entry of the registry asks for it
+    return pool.owned
+
+
+def _owned(batch: Pairs, pool: Pool) -> tuple[Int[Array, " b"], Int[Array, " b"]]:
+    """Where the items of each row's user begin, and how many they are."""
+    offsets = _of(pool).offsets
+    first = offsets[batch.query]
+    return first, offsets[batch.query + 1] - first
+
+
+def _outside(owned: Int[Array, " b"], pool: Pool) -> Int[Array, " b"]:
+    return jnp.int32(pool.counts.shape[0]) - owned
+
+
+def nth_outside(
+    rank: Int[Array, "b k"],
+    first: Int[Array, " b"],
+    owned: Int[Array, " b"],
+    item: Int[Array, " e"],
+) -> Int[Array, "b k"]:
+    """The items of these ranks, from 0, among those that a row does not have.
+
+    With a_0 < a_1 < ... for the row's items, a_k - k items below a_k are not its own,
+    so the item of rank r is r plus the number of k with a_k - k <= r.
+
+    Args:
+      rank: below the number of items that the row does not have.
+      first: where each row's items begin.
+      owned: how many they are.
+      item: the items of all rows, ascending and distinct within a row.
+
+    >>> ranks, none = jnp.array([[0, 1, 2, 3]]), jnp.array([0])
+    >>> nth_outside(ranks, none, jnp.array([3]), jnp.array([1, 2, 5])).tolist()
+    [[0, 3, 4, 6]]
+    """
+
+    def halve(ends: tuple[Array, Array]) -> tuple[Array, Array]:
+        low, high = ends
+        middle = (low + high) // 2
+        below = item[first[:, None] + middle] - middle <= rank
+        apart = low < high
+        return (
+            jnp.where(apart & below, middle + 1, low),
+            jnp.where(apart & ~below, middle, high),
+        )
+
+    ends = jnp.zeros_like(rank), jnp.broadcast_to(owned[:, None], rank.shape)
+    low, _ = lax.while_loop(lambda ends: jnp.any(ends[0] < ends[1]), halve, ends)
+    return rank + low

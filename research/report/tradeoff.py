@@ -1,0 +1,95 @@
+"""Precision against kinds of diversity, along a swept value."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from research.evaluate.metrics import CUTOFF, METRICS
+from research.report.figures import along, around, leading_curve
+from research.report.pictures import EDGE, STYLE, Drawing, blank, label_points, look
+
+DIVERSITY = ("coverage", "ild")
+NEAR = 14.0  # the farthest that a swept value stands from its point, in points
+
+
+def tradeoff_figure(
+    frame: pd.DataFrame,
+    title: str | None = None,
+    swept: str = "temperature",
+    kinds: Sequence[str] = DIVERSITY,
+) -> Drawing:
+    """Draws recall@20 against kinds of diversity, one panel each.
+
+    The points of an arm are joined along the swept value, which is written beside as
+    many of them as there is room for, ends and peak first.
+
+    Args:
+      frame: a long table with the swept column.
+      title: the heading; by default, the price of coverage in recall.
+      swept: the column along which points are joined.
+      kinds: metrics of the panels, two beside each other.
+    """
+    points = along(frame, ("recall", *kinds), swept)
+    rows = -(-len(kinds) // 2)
+    with matplotlib.rc_context(STYLE):
+        figure, axes = blank(1.4 + 3.2 * rows, nrows=rows, ncols=2, sharey=True)
+        axes = axes.ravel()
+        for panel in axes[len(kinds) :]:
+            figure.delaxes(panel)
+        for panel, metric in zip(axes, kinds):
+            for arm, line in points.groupby("arm", sort=False):
+                colour, marker = look(str(arm))
+                style = {"color": colour, "marker": marker, "label": arm, **EDGE}
+                panel.plot(line[metric], line.recall, **style)
+            panel.set_xlabel(METRICS[metric].axis(CUTOFF))
+            panel.margins(0.12)
+        for panel in axes[: len(kinds) : 2]:
+            panel.set_ylabel(METRICS["recall"].axis(CUTOFF))
+        around(figure, axes[0], title or _widest(points, swept), points, swept)
+        for panel, metric in zip(axes, kinds):
+            _write_values(panel, points, metric, swept)
+    return Drawing(figure, points)
+
+
+def _widest(points: pd.DataFrame, swept: str) -> str:
+    line = leading_curve(points, "recall", swept)
+    if line is None:
+        return "No run finished"
+    top = line.loc[line.recall.idxmax()]
+    if "coverage" not in line:
+        return f"{top.arm} is most precise at {swept} {top[swept]:g}"
+    widest = line.loc[line.coverage.idxmax()]
+    if top[swept] == widest[swept]:
+        both = "at its most precise and at its most diverse"
+        return f"{top.arm} is {both} at the same {swept}, {top[swept]:g}"
+    return (
+        f"{top.arm} is most precise at {swept} {top[swept]:g}, with"
+        f" {top.coverage:.0%} of the catalogue shown; {widest.coverage:.0%} at"
+        f" {widest[swept]:g} costs {top.recall - widest.recall:.3f} of recall"
+    )
+
+
+def _write_values(axes: Axes, points: pd.DataFrame, metric: str, swept: str) -> None:
+    """Writes swept values beside a panel's points while there is room.
+
+    Each arm's peak, first and last come first, then the others.
+    """
+    shown = points.dropna(subset=[metric, "recall"])
+    crowd, turns = [], []
+    for _, line in shown.groupby("arm", sort=False):
+        xy = line[[metric, "recall"]].to_numpy()
+        steps = np.linspace(0, 1, 12)[:, None]  # a line is as good as dots to a label
+        crowd += [xy, *(a + steps * (b - a) for a, b in pairwise(xy))]
+        ends = [line.recall.idxmax(), line.index[0], line.index[-1]]
+        turns += [(ends.index(n) if n in ends else len(ends), n) for n in line.index]
+    labels = shown.loc[[n for _, n in sorted(turns)]].dropna(subset=[swept])
+    if labels.empty:
+        return
+    xy, texts = labels[[metric, "recall"]].to_numpy(), labels[swept].map("{:g}".format)
+    inks = [look(arm).ink for arm in labels.arm]
+    boxes = np.tile(np.concatenate(crowd), 2)
+    label_points(axes, xy, list(texts), inks, boxes, size=9.5, reach=NEAR, orders=1)

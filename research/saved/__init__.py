@@ -1,0 +1,1 @@
+"""Models apart from their data sets: saved, loaded, encoding users, going on."""

@@ -1,0 +1,77 @@
+"""Vectors of users whom the training part need not hold."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from research.features import CLICK_TIMES, USER, make_features, static_features
+from research.logits import Known
+from research.negatives.source import Pool
+from research.saved.model import SavedModel, user_features
+from research.towers import takes_words
+from research.towers.inputs import Timed
+from research.train.model import Params, make_model, serve_side
+from research.train.world import World, bare, side_arrays
+from research.types import Events, InputError, Pairs
+
+
+def encode_events(
+    model: SavedModel, events: Events, timed: bool
+) -> Float[np.ndarray, "v d"]:
+    """Vectors of all users of the events, each at the end of its history.
+
+    Args:
+      model: whose towers and tables encode.
+      events: the users' clicks on the model's items.
+      timed: whether the clicks have times.
+
+    Raises:
+      InputError: a feature needs the times of clicks, and there are none.
+    """
+    world, coded = _world(model, events, timed)
+    tables = {**model.params["tables"]}
+    for name in coded:  # what training never saw: the mean of what it saw
+        table = tables[name]
+        tables[name] = np.concatenate([table, table.mean(axis=0, keepdims=True)])
+    params: Params = jax.tree.map(jnp.asarray, {**model.params, "tables": tables})
+    users = jnp.arange(events.n_users, dtype=jnp.int32)
+    return np.asarray(
+        serve_side(make_model(model.config), "user", params, world, users)
+    )
+
+
+def _world(
+    model: SavedModel, events: Events, timed: bool
+) -> tuple[World, tuple[str, ...]]:
+    """The events on the device, and the tables of the users' codes."""
+    config, clicks = model.config, len(events.user)
+    features = user_features(config, model.users)
+    arguments = USER, features, events, config, model.users
+    static = static_features(*arguments)
+    seconds = np.zeros(0, np.int32)
+    if times := make_features(CLICK_TIMES, *arguments):
+        if not timed:
+            raise InputError(
+                f"user feature '{next(iter(times))}' needs a timestamp of each click"
+            )
+        seconds = np.append(next(iter(times.values())), 0).astype(np.int32)
+    none = jnp.zeros(0, jnp.int32)
+    words = config.search_words if takes_words(config) else 0
+    return World(
+        # One more than there are: an empty array could not be looked into.
+        item=jnp.asarray(np.append(events.item, 0), jnp.int32),
+        offsets=jnp.asarray(events.offsets, jnp.int32),
+        users=side_arrays(static),
+        items=bare(0),
+        timed=Timed(
+            seconds=jnp.asarray(seconds),
+            window=none,
+            profile=jnp.zeros((1, 0)),
+            recent=jnp.zeros((1, 0, 0)),
+            words=jnp.zeros((clicks + events.n_users, words), jnp.int32),
+        ),
+        pairs=Pairs(none, none, none, jnp.zeros(0)),
+        pool=Pool(jnp.zeros(0), jnp.zeros(0)),
+        known=Known(jnp.zeros((0, 0), jnp.uint32), jnp.zeros((0, 0), jnp.int32)),
+    ), tuple(static.codes)

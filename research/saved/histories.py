@@ -1,0 +1,279 @@
+"""Histories and features of users in raw ids, as files or mappings, made into events.
+
+    user,item,timestamp          user,age,gender
+    17,242,881250949             17,31,F
+
+Without timestamps, clicks stand in the order of time. A row without an item names a
+user without clicks. Ids are those of the data set that the model was trained on, whole
+numbers or texts.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Int
+from numpy import ndarray
+
+from research.data.readers import Place, csv_fields, csv_names, malformed, new_id
+from research.events import by_time, offsets_of
+from research.features.content import places
+from research.types import (
+    CATEGORIES,
+    CATEGORY,
+    NUMBER,
+    Column,
+    Events,
+    InputError,
+    Ratings,
+    Table,
+)
+
+if TYPE_CHECKING:
+    from research.saved.model import SavedModel
+
+
+class Histories(NamedTuple):
+    """Clicks as columns [e]: raw ids, and times; users are all that are named, once.
+
+    timed is False where times only number the clicks.
+    """
+
+    users: ndarray
+    user: Int[ndarray, " e"]
+    item: ndarray
+    time: Int[ndarray, " e"]
+    timed: bool
+
+
+class Queries(NamedTuple):
+    """Users to encode as events over the model's items, and what was passed over."""
+
+    events: Events
+    notes: tuple[str, ...]
+
+
+Row = tuple[str, str, Mapping[str, Any]]  # where it stands, the user, its values
+
+
+def read_histories(source: Path | str | Mapping[Any, Any], items: Table) -> Histories:
+    """Histories from a csv file or from a mapping of user id to items, earliest first.
+
+    Args:
+      source: the file or the mapping.
+      items: of the model; its ids decide what an id is.
+
+    Raises:
+      InputError: a file of another form, an id of another kind, or no user at all.
+    """
+    ids = items.id.dtype
+    user: list[Any] = []
+    item: list[Any] = []
+    time: list[int] = []
+    names: list[Any] = []
+    if isinstance(source, Mapping):
+        for name, clicks in source.items():
+            where = f"history of user {name}"
+            names.append(raw_id(where, "a user id", name, ids))
+            one = [raw_id(where, "an item id", click, ids) for click in clicks]
+            user += [names[-1]] * len(one)
+            item += one
+        timed, what = False, "the histories"
+    else:
+        columns, lines = _lines(source, ["user", "item"])
+        timed, what = "timestamp" in columns, str(source)
+        at = columns.index("timestamp") if timed else 0
+        for where, fields in lines:
+            names.append(raw_id(where, "a user id", fields[0], ids))
+            if not fields[1]:  # a user without clicks
+                continue
+            user.append(names[-1])
+            item.append(raw_id(where, "an item id", fields[1], ids))
+            if timed:
+                time.append(_seconds(where, fields[at]))
+    if not names:
+        raise InputError(f"{what}: no user")
+    users = list(dict.fromkeys(names))
+    place = {name: n for n, name in enumerate(users)}
+    return Histories(
+        np.array(users),
+        np.array([place[name] for name in user], np.int64),
+        np.array(item, ids if not item else None),
+        np.array(time, np.int64) if timed else np.arange(len(user)),
+        timed,
+    )
+
+
+def read_users(
+    source: Path | str | Mapping[Any, Mapping[str, Any]] | None, users: Table
+) -> tuple[list[Row], list[str]]:
+    """The features of users: a row for each, and the columns that they have.
+
+    Args:
+      source: a csv file whose first column is user, or values by column by user id.
+      users: of the model.
+
+    Raises:
+      InputError: a file of another form, or a user with two rows.
+    """
+    if source is None:
+        return [], []
+    rows: list[Row] = []
+    if isinstance(source, Mapping):
+        rows = [(f"user {name}", str(name), dict(row)) for name, row in source.items()]
+        return rows, list(dict.fromkeys(name for *_, row in rows for name in row))
+    columns, lines = _lines(source, ["user"])
+    seen: set[str] = set()
+    for where, fields in lines:
+        if fields[0] in seen:
+            raise malformed(where, "a user not seen before", fields[0])
+        seen.add(fields[0])
+        rows.append((where, fields[0], dict(zip(columns[1:], fields[1:]))))
+    return rows, columns[1:]
+
+
+def as_events(
+    clicks: Histories, given: tuple[list[Row], list[str]], model: "SavedModel"
+) -> Queries:
+    """The users' events over the model's items, each user's in the order of time.
+
+    Ties in time are settled as in training.
+
+    Args:
+      clicks: the histories.
+      given: the features, as read_users returns them.
+      model: whose items and columns they are matched with.
+
+    Raises:
+      InputError: a user has no known item, and no features either.
+    """
+    rows, columns = given
+    ids = model.items.id.dtype
+    extra = [raw_id(where, "a user id", user, ids) for where, user, _ in rows]
+    names = np.array(list(dict.fromkeys([*clicks.users.tolist(), *extra])))
+    table, notes = _table(names, dict(zip(extra, rows)), columns, model)
+    item = places(clicks.item, model.items.id)
+    known = item < len(model.items.id)
+    if not known.all():
+        unknown = clicks.item[~known]
+        notes.append(
+            f"{len(unknown)} of {len(known)} clicks are on {len(np.unique(unknown))} "
+            f"items that the model does not know, such as {unknown[0]}: passed over"
+        )
+    ratings = Ratings(
+        "histories", clicks.user, item, np.ones(len(item), np.float32), clicks.time,
+        table, model.items, "",
+    )  # fmt: skip
+    at, order = by_time(ratings, clicks.user, known, model.config.tie_salt)
+    user = clicks.user[at].astype(np.int32)
+    offsets = offsets_of(user, len(names))
+    empty = names[np.diff(offsets) == 0]
+    if len(empty):
+        with_row = {*extra, *model.users.id.tolist()}
+        bare = [name for name in empty.tolist() if name not in with_row]
+        if bare or not model.config.user_features:
+            raise InputError(
+                f"user {bare[0] if bare else empty[0]} has an empty history and no "
+                f"features that the model reads: nothing to encode"
+            )
+        notes.append(f"{len(empty)} users have an empty history: features alone count")
+    events = Events(
+        user, item[at].astype(np.int32), ratings.rating[at], clicks.time[at], order,
+        offsets, table, model.items,
+    )  # fmt: skip
+    return Queries(events, tuple(notes))
+
+
+def raw_id(where: str, what: str, value: Any, kind: np.dtype) -> Any:
+    """An id of the model's kind: a whole number, or a text that isn't empty.
+
+    Args:
+      where: names its place in a message.
+      what: names the id in a message.
+      value: the text or the number.
+      kind: type of the model's ids.
+
+    Raises:
+      InputError: it is none.
+    """
+    text = str(value).strip()
+    if kind.kind in "iu":
+        return new_id(where, what, text, ())
+    if not text:
+        raise malformed(where, what, text)
+    return text
+
+
+def _lines(
+    source: Path | str, header: list[str]
+) -> tuple[list[str], Iterable[tuple[str, list[str]]]]:
+    path = Path(source).expanduser()
+    place = Place(path.parent)
+    lines = csv_fields(place, path.name, header)
+    stripped = ((where, [f.strip() for f in fields]) for where, fields in lines)
+    return csv_names(place, path.name), stripped
+
+
+def _seconds(where: str, text: str) -> int:
+    if not text.isdecimal() or len(text) > len(str(2**62)):
+        raise malformed(where, "a timestamp, whole seconds from 0 on", text)
+    return int(text)
+
+
+def _table(
+    names: ndarray, rows: Mapping[Any, Row], columns: Sequence[str], model: "SavedModel"
+) -> tuple[Table, list[str]]:
+    """The users' columns: from their rows, else from training, else missing."""
+    notes: list[str] = []
+    at = places(names, model.users.id)
+    made = {}
+    for name, column in model.users.columns.items():
+        missing, value_of = _reader(column)
+        values = np.repeat(missing[None], len(names), axis=0)
+        known = at < len(model.users.id)
+        values[known] = column.values[at[known]]
+        if name in columns:
+            values = values.astype(object) if values.dtype.kind == "U" else values
+            for n, user in enumerate(names.tolist()):
+                if user in rows and name in rows[user][2]:
+                    where, _, row = rows[user]
+                    values[n] = value_of(where, row[name])
+            values = values.astype(np.str_) if values.dtype.kind == "O" else values
+        made[name] = Column(column.kind, values, column.names)
+    read = [n for n in model.config.user_features or () if n in model.users.columns]
+    lacking = [name for name in read if name not in columns]
+    if rows and lacking:
+        notes.append(
+            f"the users' table lacks {' '.join(lacking)}, which the model reads: "
+            f"missing where training does not know the user"
+        )
+    return Table(names, made), notes
+
+
+def _reader(column: Column) -> tuple[ndarray, Callable[[str, Any], Any]]:
+    """A column's missing value, and what makes a value of (where, text or value)."""
+    if column.kind == NUMBER:
+        return np.array(np.nan), _number
+    if column.kind == CATEGORIES:
+        names = np.array(column.names, np.str_)
+
+        def flags(where: str, value: Any) -> ndarray:
+            given = value.split("|") if isinstance(value, str) else list(value)
+            return np.isin(names, [name.strip() for name in given])
+
+        return np.zeros(len(names), np.bool_), flags
+    if column.kind == CATEGORY and column.values.dtype.kind in "iu":
+        return np.array(-1), lambda where, value: int(_number(where, value, -1))
+    return np.array("", column.values.dtype), lambda where, value: str(value)
+
+
+def _number(where: str, value: Any, missing: float = math.nan) -> float:
+    try:
+        number = missing if value in ("", None) else float(value)
+    except (TypeError, ValueError):
+        raise malformed(where, "a number", str(value)) from None
+    if math.isinf(number):
+        raise malformed(where, "a finite number", str(value))
+    return number

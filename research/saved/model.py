@@ -1,0 +1,239 @@
+"""A trained model apart from its data set: it encodes users by history and features."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+from numpy import ndarray
+
+from research.config import Config
+from research.features import (
+    PER_EVENT,
+    USER,
+    Feature,
+    choose_features,
+    feature_of,
+    static_features,
+)
+from research.positives import POSITIVES, log_share
+from research.prepare import Prepared, is_towers
+from research.saved.histories import as_events, read_histories, read_users
+from research.types import Events, InputError, Table
+
+if TYPE_CHECKING:
+    from research.train.loop import Trained
+    from research.train.model import Params
+
+HistoriesLike = Path | str | Mapping[Any, Any]
+UsersLike = Path | str | Mapping[Any, Mapping[str, Any]]
+
+
+class Encoded(NamedTuple):
+    """Users as vectors, and what their histories held.
+
+    Attributes:
+      ids: raw ids, in the order of the histories, then of the table of users.
+      vectors: of the users.
+      seen_offsets: user n has clicked
+        seen_items[seen_offsets[n] : seen_offsets[n + 1]].
+      seen_items: places of items among the model's.
+      notes: a line on each thing that was passed over, such as unknown items.
+    """
+
+    ids: ndarray
+    vectors: Float[ndarray, "v d"]
+    seen_offsets: Int[ndarray, " v1"]
+    seen_items: Int[ndarray, " s"]
+    notes: tuple[str, ...]
+
+
+class Lists(NamedTuple):
+    """Users' lists: raw ids of users [v] and of items [v, k], best first, and scores.
+
+    A score is score / temperature + prior * log q.
+    """
+
+    users: ndarray
+    items: ndarray
+    scores: Float[ndarray, "v k"]
+
+
+@dataclass(frozen=True, eq=False)
+class SavedModel:
+    """A trained two-tower model with all that encoding a user needs.
+
+    Attributes:
+      config: of the run, its features named.
+      params: tables by name, the two nets and what the loss learned, on the host.
+      users: raw ids and columns of the training part's users.
+      items: raw ids and columns of the catalogue.
+      log_q: log of each item's share of the training clicks.
+      item_vectors: of the catalogue.
+      temperature: what serving divides the score by.
+      about: data set, digest of its data, run and version, for people and checks.
+    """
+
+    config: Config
+    params: "Params"
+    users: Table
+    items: Table
+    log_q: Float[ndarray, " i"]
+    item_vectors: Float[ndarray, "i d"]
+    temperature: float
+    about: Mapping[str, Any]
+
+    def encode(
+        self, histories: HistoriesLike, users: UsersLike | None = None
+    ) -> Encoded:
+        """Vectors of users by their histories and features, known in training or not.
+
+        A user without a known item is encoded from its features. A feature value that
+        training never saw has the mean of the rows of those that it saw.
+
+        Args:
+          histories: a csv file of user,item[,timestamp], or a sequence of items,
+            earliest first, for each user id. Ids are the data set's own.
+          users: a csv file whose first column is user, or a mapping from user id to
+            values by column. A known user's missing columns are those of training.
+
+        Raises:
+          InputError: a file that can't be read, ids of another kind, or a user with
+            neither a known item nor a feature.
+        """
+        from research.saved.encoding import encode_events
+
+        clicks = read_histories(histories, self.items)
+        given = read_users(users, self.users)
+        queries = as_events(clicks, given, self)
+        vectors = encode_events(self, queries.events, clicks.timed)
+        events = queries.events
+        return Encoded(
+            events.users.id, vectors, events.offsets, events.item, queries.notes
+        )
+
+    def lists(
+        self,
+        histories: HistoriesLike,
+        users: UsersLike | None = None,
+        k: int = 20,
+        prior: float | None = None,
+    ) -> Lists:
+        """Each user's k best items among those that its history does not hold.
+
+        Args:
+          histories: as in ``encode``.
+          users: as in ``encode``.
+          k: length of a list.
+          prior: strength of the popularity prior; default: the config's.
+
+        Raises:
+          InputError: as in ``encode``; or a user has fewer than k other items.
+        """
+        return self.rank(self.encode(histories, users), k, prior)
+
+    def rank(self, encoded: Encoded, k: int = 20, prior: float | None = None) -> Lists:
+        """The lists of users that are encoded already; see ``lists``."""
+        from research.evaluate.top_k import top_k
+
+        fewest = len(self.items.id) - int(np.diff(encoded.seen_offsets).max(initial=0))
+        if not 1 <= k <= fewest:
+            raise InputError(
+                f"lists of {k} items: it must be from 1 to {fewest}, the items that "
+                f"every user has yet to see"
+            )
+        bias, scale = self.bias(prior), 1.0 / self.temperature
+        seen = encoded.seen_offsets, encoded.seen_items
+        best = top_k(encoded.vectors, self.item_vectors, bias, *seen, k=k, scale=scale)
+        scores = np.einsum("vd,vkd->vk", encoded.vectors, self.item_vectors[best])
+        return Lists(encoded.ids, self.items.id[best], scores * scale + bias[best])
+
+    def bias(self, prior: float | None = None) -> Float[ndarray, " i"]:
+        """What a popularity prior adds to each item's score: prior * log q."""
+        return (self.config.prior if prior is None else prior) * self.log_q
+
+
+def user_features(config: Config, users: Table) -> dict[str, Feature]:
+    """The features that the user tower reads, by name.
+
+    Raises:
+      InputError: a feature is registered no longer.
+    """
+    features = {}
+    for name in config.user_features or ():
+        feature = feature_of(users, name, USER)
+        if feature is None:
+            raise InputError(f"the model reads user feature '{name}': it is unknown")
+        features[name] = feature
+    return features
+
+
+def saved_model(
+    run: Prepared, trained: "Trained", about: Mapping[str, Any]
+) -> SavedModel:
+    """What a finished run leaves behind.
+
+    Args:
+      run: the run, which check_saveable has let pass.
+      trained: what came of it.
+      about: data set, digest and whatever else is to be remembered.
+    """
+    import jax
+
+    fitted, (_, sizes) = run.fold.fitted, run.world
+    params = jax.tree.map(np.asarray, trained.params)
+    # Over several devices large tables are filled up with rows of zeros.
+    params["tables"] = {n: t[: sizes[n]] for n, t in params["tables"].items()}
+    return SavedModel(
+        run.config,
+        params,
+        fitted.users,
+        fitted.items,
+        log_share(fitted.item_counts),
+        trained.item_vectors,
+        trained.temperature,
+        about,
+    )
+
+
+def check_saveable(run: Prepared) -> None:
+    """Looks whether the run's model could encode other users than those it trains on.
+
+    Raises:
+      InputError: it has no towers of users and items, its histories have a random
+        order, or a user feature depends on more than the user's own row.
+    """
+    config = run.config
+    if not is_towers(config):
+        raise InputError(f"model {config.model} has no parameters to save")
+    if not POSITIVES.choose(config.positives).ranks_items:
+        raise InputError(f"positives {config.positives}: only user-item is saved")
+    if config.history_order != "time":
+        raise InputError(
+            f"history_order {config.history_order}: a saved model needs that of time"
+        )
+    fitted = run.fold.fitted
+    for name, feature in choose_features(USER, fitted, config).items():
+        if feature.gives == PER_EVENT:
+            reason = "goes by ratings below the threshold"
+        elif not _by_row({name: feature}, fitted, config):
+            reason = "depends on who else is in the table"
+        else:
+            continue
+        raise InputError(f"user feature '{name}' {reason}: no other user could have it")
+
+
+def _by_row(features: dict[str, Feature], fitted: Events, config: Config) -> bool:
+    """Whether users have the same features when only every other one is asked for."""
+    rows = np.arange(0, fitted.n_users, 2)
+    half = fitted._replace(users=fitted.users.take(rows))
+    whole = static_features(USER, features, fitted, config)
+    try:
+        part = static_features(USER, features, half, config, fitted.users)
+    except ValueError:  # another number of rows than was asked for
+        return False
+    same = [(whole.dense, part.dense)]
+    same += [(code, part.codes[name]) for name, code in whole.codes.items()]
+    return all(np.allclose(all_[rows], some, atol=1e-6) for all_, some in same)

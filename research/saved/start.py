@@ -1,0 +1,143 @@
+"""Going on: a run that starts from a saved model, on data with further interactions.
+
+Users, items and categories keep the rows that they had, matched by raw id and by value;
+new ones have rows as freshly drawn. The nets are the model's. The optimiser's moments,
+the sources and the temperatures of users begin anew.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Int
+from numpy import ndarray
+
+from research import rng
+from research.features import ITEM, USER, choose_features, static_features
+from research.features.content import places
+from research.fields import FeatureFields, TowerFields
+from research.marks import HOST, SWEPT, marked
+from research.prepare import Prepared, is_towers
+from research.saved.model import SavedModel
+from research.towers.inputs import HISTORY
+from research.train.model import Params
+from research.types import InputError, Table
+
+Origins = dict[str, Int[ndarray, " n"]]  # of each row of a table: its old row, or -1
+
+
+def going_on(model: SavedModel, run: Prepared) -> Prepared:
+    """The run with initial parameters from the model.
+
+    Args:
+      model: what to go on from.
+      run: prepared on its data, which has the model's users and items and others.
+
+    Raises:
+      InputError: the run's towers or features are others, or its data gives them inputs
+        of another width.
+    """
+    if not is_towers(run.config):
+        raise InputError(f"model {run.config.model} has no parameters to start from")
+    _check_fields(model, run)
+    run = dataclasses.replace(run, initial=_initial(model, _origins(model, run)))
+    world, sizes = run.world
+    key = rng.root(run.config.seed)
+    drawn = jax.eval_shape(lambda: run.model.init(key, sizes, world, run.config))
+    for side in ("user", "item"):
+        _check_shapes(side, model.params[side], drawn[side])
+    return run
+
+
+def _initial(model: SavedModel, origins: Origins) -> Callable[[Params], Params]:
+    def initial(drawn: Params) -> Params:
+        tables = dict(drawn["tables"])
+        for name, origin in origins.items():
+            kept = jnp.asarray(model.params["tables"][name])[np.maximum(origin, 0)]
+            tables[name] = jnp.where((origin >= 0)[:, None], kept, tables[name])
+        nets = {side: jax.tree.map(jnp.asarray, model.params[side]) for side in _NETS}
+        # What the loss learns is kept where both learn it.
+        learned = {n: v for n, v in model.params["loss"].items() if n in drawn["loss"]}
+        loss = {**drawn["loss"], **jax.tree.map(jnp.asarray, learned)}
+        return {**drawn, **nets, "tables": tables, "loss": loss}
+
+    return initial
+
+
+_NETS = ("user", "item")
+
+
+def _check_fields(model: SavedModel, run: Prepared) -> None:
+    """Refuses other towers or features than the model's.
+
+    Raises:
+      InputError: the first field that differs.
+    """
+    free = {*marked(type(run.config), HOST, SWEPT), "history", "search_words"}
+    for group in (FeatureFields, TowerFields):
+        for field in dataclasses.fields(group):
+            old, new = (getattr(c, field.name) for c in (model.config, run.config))
+            if field.name not in free and old != new:
+                raise InputError(
+                    f"{field.name} is {_shown(new)}, the model to start from has "
+                    f"{_shown(old)}: it can't go on with other towers"
+                )
+
+
+def _shown(value: object) -> str:
+    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _check_shapes(side: str, old: Params, new: Params) -> None:
+    """Compares a net's arrays with those that the data asks for."""
+    shapes = [
+        {jax.tree_util.keystr(path): leaf.shape for path, leaf in leaves}
+        for leaves, _ in (jax.tree_util.tree_flatten_with_path(n) for n in (old, new))
+    ]
+    if shapes[0] != shapes[1]:
+        raise InputError(
+            f"the {side} tower's inputs have another width in this data than in the "
+            f"model to start from: a column has other categories, or lacks values"
+        )
+
+
+def _origins(model: SavedModel, run: Prepared) -> Origins:
+    """Of each row of each embedding table: the model's row, or -1 for a new one."""
+    fitted, (_, sizes) = run.fold.fitted, run.world
+    origins: Origins = {}
+    for side, old in ((USER, model.users), (ITEM, model.items)):
+        origins |= _of_side(side, old, model, run)
+    if HISTORY in sizes:
+        at = places(fitted.items.id, model.items.id)
+        origins[HISTORY] = np.where(at < len(model.items.id), at, -1)
+    for name, rows in sizes.items():  # ages of clicks, words: rows mean the same
+        if name not in origins:
+            origins[name] = np.arange(rows)
+    return origins
+
+
+def _of_side(side: str, old: Table, model: SavedModel, run: Prepared) -> Origins:
+    """The rows of a side's codes: whoever has a row now had some row then.
+
+    Both tables are asked, the data's and the model's: a category that no user has any
+    more keeps its row, too.
+    """
+    config, fitted = run.config, run.fold.fitted
+    chosen = choose_features(side, fitted, config)
+    # What is no column's is made for the data's own users and items only.
+    of_columns = {name: f for name, f in chosen.items() if f.kind}
+    if side == USER:
+        before = fitted._replace(users=old)
+    else:
+        before = fitted._replace(items=old)
+    origins: Origins = {}
+    for features, events in ((of_columns, before), (chosen, fitted)):
+        now = static_features(side, features, events, config, fitted.table(side))
+        then = static_features(side, features, events, config, old)
+        for name, code in now.codes.items():
+            rows = origins.setdefault(name, np.full(now.sizes[name], -1))
+            both = (code < len(rows)) & (then.codes[name] < then.sizes[name])
+            rows[code[both]] = then.codes[name][both]
+    return origins

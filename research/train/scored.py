@@ -1,0 +1,205 @@
+"""What some losses are given beside logits, and what else a step then moves.
+
+That is the rows' scores with all candidates, state of the rows' users, and an opponent:
+another pair of towers, which climbs the loss that the model descends.
+"""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Bool, Float, Int
+
+from research.config import Config
+from research.logits import Known, Rows, keep_columns
+from research.logits.candidates import columns_of
+from research.logits.reducers import Dense
+from research.losses.context import Context, Seen
+from research.losses.entry import CATALOGUE, OPPONENT, STATE, Loss
+from research.negatives.source import Drawn, Sources
+from research.towers.inputs import look_up
+from research.towers.towers import normalise
+from research.train.model import Lookup, Model, Params, candidate_lookup, encode
+from research.train.optimiser import OptimiserState, init_optimiser, move
+from research.train.optimisers import Optimiser
+from research.train.world import World
+from research.types import Hyper, Pairs
+
+Tables = tuple[Float[Array, "u d"], Float[Array, "i d"]]
+
+
+class Opponent(NamedTuple):
+    """Tables of users and of items that climb the loss, and their optimiser's state."""
+
+    tables: Tables
+    moments: OptimiserState
+
+
+def init_opponent(optimiser: Optimiser, tables: Tables) -> Opponent:
+    """The opponent before the first step."""
+    return Opponent(tables, init_optimiser(optimiser, _as_params(tables)))
+
+
+def _as_params(tables: Tables) -> Params:
+    return {"tables": {}, "opponent": tables}
+
+
+class Scorer(NamedTuple):
+    """A step's rows, the columns drawn for them, and what scores them.
+
+    Attributes:
+      config: the masks.
+      model: the towers.
+      sources: of the columns.
+      drawn: the columns.
+      batch: the rows.
+      known: their known positives where they are to be masked, else None.
+      world: the candidates.
+    """
+
+    config: Config
+    model: Model
+    sources: Sources
+    drawn: tuple[Drawn, ...]
+    batch: Pairs
+    known: Known | None
+    world: World
+
+    def catalogue(
+        self, nets: Params, tables: Params, query: Float[Array, "b d"]
+    ) -> Float[Array, "b i"]:
+        """Scores of the rows with all candidates, without dropout."""
+        ids = jnp.arange(self.world.pool.counts.shape[0], dtype=jnp.int32)
+        lookup = candidate_lookup(self.model, self.world, ids, self.batch.position)
+        rows = look_up(tables, lookup.ids)
+        return query @ encode(self.model, nets, rows, lookup, 0.0, None).T
+
+    def columns(self, scores: Float[Array, "b i"]) -> Dense:
+        """Those of the columns, in the order in which logits are held whole."""
+        place = jnp.arange(scores.shape[0], dtype=jnp.int32)
+        rows = Rows(place, self.batch.candidate, self.known)
+        found = []
+        for source, block in zip(self.sources, self.drawn, strict=True):
+            columns = columns_of(source, block, self.config.mask_same_item)
+            if block.ids.ndim == 2:
+                z = jnp.take_along_axis(scores, block.ids, axis=1)
+            else:
+                z = scores[:, block.ids]
+            found.append((z, keep_columns(rows, columns)))
+        return Dense(*(jnp.concatenate(part, axis=1) for part in zip(*found)))
+
+    def context(
+        self,
+        loss: Loss,
+        context: Context,
+        nets: Params,
+        tables: Params,
+        state: Any,
+    ) -> Context:
+        """The context with what the loss asks for.
+
+        Args:
+          loss: the entry.
+          context: vectors of the pairs.
+          nets: of the towers; and the opponent's tables, where there is one.
+          tables: of the towers.
+          state: of the users.
+        """
+        query = self.batch.query
+        if CATALOGUE in loss.needs:
+            scores = self.catalogue(nets, tables, context.query)
+            context = context._replace(catalogue=lax.stop_gradient(scores))
+        if STATE in loss.needs:
+            context = context._replace(state=_of_rows(state, query))
+        if OPPONENT in loss.needs:
+            users, items = nets["opponent"]
+            scores = normalise(users[query]) @ normalise(items).T
+            context = context._replace(hardness=self.columns(scores))
+        return context
+
+    def due_moves(
+        self,
+        loss: Loss,
+        optimiser: Optimiser,
+        state: Any,
+        moved: tuple[Params, OptimiserState],
+        climb: Tables | None,
+        queries: Lookup,
+        hyper: Hyper,
+    ) -> tuple[tuple[Params, OptimiserState], Any, Opponent | tuple[()]]:
+        """What a step leaves where some epochs are due, in the loss's sense.
+
+        Args:
+          loss: the entry.
+          optimiser: of the run.
+          state: the TrainState before the step.
+          moved: the model's parameters and optimiser state after it.
+          climb: the gradient of the opponent's tables, where there is one.
+          queries: which rows the queries need.
+          hyper: scalars by name, traced.
+
+        Returns:
+          (parameters and optimiser state, the loss's state of users, the opponent).
+        """
+        assert loss.due is not None
+        steps = self.world.pairs.candidate.shape[0] // self.batch.query.shape[0]
+        due = loss.due(hyper, state.step // steps)
+        kept, opponent = state.loss, state.opponent
+        if climb is not None:
+            before = state.params, state.optimiser
+            moved, opponent = _take_turns(
+                optimiser, before, moved, opponent, climb, hyper, due
+            )
+        if loss.observe is not None:
+            arguments = loss, state.loss, moved[0], queries, hyper
+            kept = lax.cond(due, lambda: self._observed(*arguments), lambda: state.loss)
+        return moved, kept, opponent
+
+    def _observed(
+        self, loss: Loss, kept: Any, params: Params, queries: Lookup, hyper: Hyper
+    ) -> Any:
+        """The state of users after a step that led to these parameters."""
+        assert loss.observe is not None
+        rows = look_up(params["tables"], queries.ids)
+        query = encode(self.model, params, rows, queries, 0.0, None)
+        scores = self.catalogue(params, params["tables"], query)
+        seen = Seen(scores, self.columns(scores))
+        after = loss.observe(_of_rows(kept, self.batch.query), seen, hyper)
+        return jax.tree.map(
+            lambda users, rows: users.at[self.batch.query].set(rows), kept, after
+        )
+
+
+def _of_rows(state: Any, query: Int[Array, " b"]) -> Any:
+    return jax.tree.map(lambda users: users[query], state)
+
+
+def _take_turns(
+    optimiser: Optimiser,
+    before: tuple[Any, Any],
+    after: tuple[Any, Any],
+    opponent: Opponent,
+    grads: Tables,
+    hyper: Hyper,
+    due: Bool[Array, ""],
+) -> tuple[tuple[Any, Any], Opponent]:
+    """Parameters and state after a step in which either model or opponent moves.
+
+    Args:
+      optimiser: of both, each with a state of its own.
+      before: the model's parameters and optimiser state.
+      after: the same, moved.
+      opponent: not yet moved.
+      grads: of its tables, which go up them.
+      hyper: opponent_rate, the step size; weight_decay.
+      due: whether it is the opponent's turn.
+    """
+    up = {"opponent": jax.tree.map(jnp.negative, grads)}
+    rates = {**hyper, "learning_rate": hyper["opponent_rate"]}
+    tables = _as_params(opponent.tables)
+    params, moments = move(optimiser, tables, up, [], opponent.moments, rates)
+    moved = Opponent(params["opponent"], moments)
+    choose = partial(jax.tree.map, partial(jnp.where, due))
+    return choose(before, after), choose(moved, opponent)

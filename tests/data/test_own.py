@@ -1,0 +1,256 @@
+"""One's own data: every format gives the same data set, and says what it lacks."""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from research.config import Config
+from research.data import load, name_of, own
+from research.events import catalogue, fold
+from research.features.content import load_array
+from research.features.search import search_words, word_rows
+from research.rng import text_id
+from research.types import CATEGORIES, CATEGORY, NUMBER, TEXT, InputError
+from tests.data.own import HEADER, ROWS, csv_text, taken, write
+
+RECBOLE = "user_id:token,item_id:token,timestamp:float,rating:float,part:token"
+
+
+def told(ratings) -> dict:
+    """What each pair has, by the ids of the source."""
+    part = ratings.part if ratings.part is not None else [None] * len(ratings.user)
+    return {
+        (str(ratings.users.names[u]), str(ratings.items.names[i])): (t, r, p)
+        for u, i, t, r, p in zip(
+            ratings.user,
+            ratings.item,
+            ratings.timestamp.tolist(),
+            ratings.rating.tolist(),
+            [None if p is None else int(p) for p in part],
+            strict=True,
+        )
+    }
+
+
+def write_parquet(path, rows=ROWS, header=HEADER):
+    names = header.split(",")
+    pq.write_table(pa.table(dict(zip(names, map(list, zip(*rows))))), path)
+    return path
+
+
+FORMATS = {
+    "x.csv": lambda p: write(p, csv_text()),
+    "x.csv.gz": lambda p: write(p, csv_text()),
+    "x.tsv": lambda p: write(p, csv_text(separator="\t")),
+    "x.inter": lambda p: write(p, csv_text(header=RECBOLE, separator="\t")),
+    "x.parquet": write_parquet,
+}
+
+
+@pytest.mark.parametrize("file", FORMATS)
+def test_every_format_gives_the_same_data(file, tmp_path):
+    ratings = load(str(FORMATS[file](tmp_path / file)))
+    part = {"train": 0, "validation": 1, "test": 2}
+    assert told(ratings) == {(u, i): (t, r, part[p]) for u, i, t, r, p in ROWS}
+    assert ratings.name == "x"
+    assert ratings.timed
+    assert ratings.rated
+    of_csv = load(str(write(tmp_path / "other" / "y.csv", csv_text())))
+    assert ratings.digest == of_csv.digest
+
+
+def test_ids_stay_text_and_are_sorted_by_their_hash(tmp_path):
+    ratings = load(str(write(tmp_path / "x.csv", csv_text())))
+    assert set(ratings.items.names.tolist()) == {"0005", "x,1", "76X", "zed"}
+    assert ratings.items.id.tolist() == sorted(map(text_id, ratings.items.names))
+    assert (np.diff(ratings.users.id) > 0).all()
+
+
+def test_whole_numbers_of_parquet_stay_numbers(tmp_path):
+    rows = [(7, 2**31 + n % 3, n) for n in range(3)] + [(3, 5, 9)]
+    write_parquet(tmp_path / "x.parquet", rows, "user,item,timestamp")
+    ratings = load(str(tmp_path / "x.parquet"))
+    assert ratings.users.id.tolist() == [3, 7]
+    assert ratings.users.text is None
+    assert set(ratings.items.names.tolist()) == {
+        "5",
+        *(str(2**31 + n) for n in (0, 1, 2)),
+    }
+
+
+def test_a_folder_with_tables(tmp_path):
+    folder = tmp_path / "shop"
+    write(folder / "interactions.csv", csv_text(taken(ROWS, 0, 1), "user,item"))
+    write(
+        folder / "items.csv",
+        "item,price,tags,brand,impressions,name:text\n"
+        "0005,2.5,a|b,acme,10,First one\n76X,,b,acme,4,\nnew,1,,best,0,Unseen\n",
+    )
+    write(folder / "users.csv", "user,zip,age\nann,02139,31\nbob,10001,\nzoe,9,9\n")
+    ratings = load(str(folder))
+    assert name_of(str(folder)) == ratings.name == "shop"
+    kinds = {name: column.kind for name, column in ratings.items.columns.items()}
+    expected = {"price": NUMBER, "tags": CATEGORIES, "brand": CATEGORY}
+    assert kinds == expected | {"impressions": NUMBER, "name": TEXT}
+    row = {name: n for n, name in enumerate(ratings.items.names.tolist())}
+    assert set(row) == {"0005", "x,1", "76X", "zed", "new"}
+    assert ratings.items.columns["price"].values[row["0005"]] == 2.5
+    tags = ratings.items.columns["tags"]
+    assert tags.names == ("a", "b")
+    assert tags.values[row["0005"]].tolist() == [True, True]
+    for column in ratings.items.columns.values():
+        assert column.missing[row["zed"]]
+    at = ratings.users.names.tolist().index("ann")
+    assert ratings.users.columns["zip"].values[at] == "02139"
+    assert "zoe" not in ratings.users.names
+    notes = "\n".join(ratings.notes)
+    assert "1 users of users.csv have no row in the interactions: left out" in notes
+    assert "1 users have no row in users.csv" in notes
+    assert "1 items of items.csv have no row in the interactions" in notes
+    assert catalogue(ratings, library="all").n_items == 5
+
+
+def test_recboles_folder(tmp_path):
+    folder = tmp_path / "ml"
+    write(
+        folder / "ml.inter",
+        csv_text(
+            taken(ROWS, 0, 1, 2), "user_id:token,item_id:token,timestamp:float", "\t"
+        ),
+    )
+    write(
+        folder / "ml.item",
+        "item_id:token\tgenre:token_seq\tyear:float\n0005\tWar Drama\t1999\n",
+    )
+    ratings = load(str(folder))
+    assert ratings.items.columns["genre"].names == ("Drama", "War")
+    assert ratings.items.columns["year"].kind == NUMBER
+
+
+def test_other_names_of_columns(tmp_path):
+    text = csv_text(ROWS, "uid,sku,when,stars,part")
+    path = str(write(tmp_path / "x.csv", text))
+    words = ("user=uid", "item=sku", "timestamp=when", "rating=stars")
+    ratings = load(path, columns=words)
+    assert ratings.digest == load(str(write(tmp_path / "y.csv", csv_text()))).digest
+
+
+def test_what_is_missing_or_repeated_is_said_in_one_line(tmp_path, capsys):
+    rows = [
+        ("a", "x", ""),
+        ("b", "x", ""),
+        ("a", "x", ""),
+        ("A ", "y", ""),
+        ("a", "y", ""),
+    ]
+    ratings = load(
+        str(write(tmp_path / "x.csv", csv_text(rows, "user,item,timestamp")))
+    )
+    line, alike = capsys.readouterr().err.splitlines()
+    assert "5 rows, 3 users, 2 items" in line
+    assert "no timestamps" in line
+    assert "no ratings (every row is a positive)" in line
+    assert "1 repeats" in line
+    assert "1 user ids differ only by case or surrounding spaces" in alike
+    assert not ratings.timed
+    assert not ratings.rated
+    assert len(catalogue(ratings, threshold=100.0).user) == 4
+
+
+def test_the_first_row_of_a_pair_counts(tmp_path):
+    rows = [("a", "x", 9, 1), ("b", "x", 1, 5), ("a", "x", 3, 5)]
+    path = write(tmp_path / "x.csv", csv_text(rows, "user,item,timestamp,rating"))
+    assert told(load(str(path)))["a", "x"] == (9, 1.0, None)
+
+
+@pytest.mark.parametrize(
+    ("size", "unit"), [(1, ""), (10**3, "milli"), (10**6, "micro"), (10**9, "nano")]
+)
+def test_a_finer_unit_of_time_is_seen_and_said(size, unit, tmp_path):
+    seconds = 1_700_000_000
+    rows = [("a", "x", seconds * size), ("b", "x", (seconds + 5) * size)]
+    ratings = load(
+        str(write(tmp_path / "x.csv", csv_text(rows, "user,item,timestamp")))
+    )
+    assert ratings.timestamp.tolist().count(seconds) == 1
+    assert (f"timestamps are in {unit}seconds" in "\n".join(ratings.notes)) is bool(
+        unit
+    )
+
+
+def test_a_time_of_parquet(tmp_path):
+    when = pa.array([1000, 2000], pa.timestamp("ms"))
+    table = pa.table({"user": ["a", "b"], "item": ["x", "y"], "timestamp": when})
+    pq.write_table(table, tmp_path / "x.parquet")
+    assert sorted(load(str(tmp_path / "x.parquet")).timestamp.tolist()) == [1, 2]
+
+
+def test_the_cache_gives_the_same_and_notices_a_change(tmp_path, cache, monkeypatch):
+    monkeypatch.setattr(own, "KEEP_ABOVE", 0)
+    folder = tmp_path / "shop"
+    write(folder / "interactions.csv", csv_text())
+    write(folder / "items.csv", "item,tags\n0005,a|b\n")
+    first = load(str(folder))
+    assert len(list(cache.iterdir())) == 1
+
+    def read_anew(*words):
+        raise RuntimeError("read anew")
+
+    monkeypatch.setattr(own, "_read", read_anew)
+    again = load(str(folder))
+    assert again.digest == first.digest
+    assert again.name == "shop"
+    assert again.notes == first.notes
+    assert told(again) == told(first)
+    assert again.items.columns["tags"].names == ("a", "b")
+    np.testing.assert_array_equal(again.items.id, first.items.id)
+    write(folder / "interactions.csv", csv_text(ROWS[:-1]))
+    with pytest.raises(RuntimeError, match="read anew"):
+        load(str(folder))
+
+
+def test_a_core_is_taken_until_it_is_stable(tmp_path):
+    # b and y are linked only to each other once c and z, with one pair each, are gone.
+    rows = [(u, i) for u in "ade" for i in "xvw"] + [("b", "y"), ("b", "z"), ("c", "y")]
+    ratings = load(str(write(tmp_path / "x.csv", csv_text(rows, "user,item"))))
+    events = catalogue(ratings, core=2)
+    assert set(events.users.names.tolist()) == set("ade")
+    assert set(events.items.names.tolist()) == set("xvw")
+    with pytest.raises(InputError, match="core 4 leaves no positive"):
+        catalogue(ratings, core=4)
+
+
+def test_names_of_paths():
+    assert name_of("/data/my shop/interactions.csv.gz") == "my-shop"
+    assert name_of("./ml-100k") == "ml-100k-own"
+    assert name_of("ml-100k") == "ml-100k"
+    assert name_of("a/b.parquet") == "b"
+
+
+def test_a_phase_of_the_given_parts(tmp_path):
+    ratings = load(str(write(tmp_path / "x.csv", csv_text())))
+    phase = fold(catalogue(ratings, threshold=0.0), "given")
+    users = phase.fitted.users.names
+    held = zip(users[phase.held_user], phase.fitted.items.names[phase.held_item])
+    assert sorted(held) == [("ann", "zed"), ("bob", "76X")]
+    assert len(phase.fitted.user) == 5
+
+
+def test_further_files_go_by_the_same_text_ids(tmp_path):
+    ratings = load(str(write(tmp_path / "x.csv", csv_text())))
+    events = catalogue(ratings, threshold=0.0)
+    ids = np.array(["zed", "0005", "76X", "x,1"])
+    vectors = np.arange(8.0).reshape(4, 2)
+    np.savez(tmp_path / "v.npz", ids=ids, vectors=vectors)
+    made = load_array(str(tmp_path / "v.npz"), events.items)
+    scale = np.sqrt((vectors**2).sum(axis=1).mean())
+    at = events.items.names.tolist().index("0005")
+    np.testing.assert_allclose(made[at], vectors[1] / scale, rtol=1e-6)
+    np.save(tmp_path / "v.npy", vectors)  # a row each by ascending id
+    by_order = load_array(str(tmp_path / "v.npy"), events.items)
+    np.testing.assert_allclose(by_order[at], vectors[0] / scale, rtol=1e-6)
+    searches = write(tmp_path / "q.csv", "user,item,query\nann,0005,red shoe\n")
+    config = Config(encoder="query", search=str(searches))
+    words = search_words(config, events)
+    assert [row[:2].tolist() for row in words if row.any()] == [word_rows("red shoe")]

@@ -1,0 +1,263 @@
+"""Bad files of one's own: one line on where, what was found, what is expected."""
+
+import gzip
+import os
+import zipfile
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from research.data import load
+from research.types import InputError
+from tests.data.own import HEADER, ROWS, csv_text, write
+
+GOOD = csv_text()
+LINES = GOOD.splitlines()
+
+
+def changed(line: int, text: str) -> str:
+    """The good file with another line, counted from 1."""
+    return "\n".join([*LINES[: line - 1], text, *LINES[line:]]) + "\n"
+
+
+def of_times(*times) -> str:
+    return csv_text([(f"u{n}", "x", t) for n, t in enumerate(times)], HEADER[:19])
+
+
+# Each: the name of the file, its text, and what the line has to say.
+TEXTS = {
+    "no such columns": (
+        "x.csv",
+        "uid,item_id,time\n1,2,3\n",
+        ("x.csv:1: expected a column user", "found uid, item_id, time", "--columns"),
+    ),
+    "the nearest column": ("x.csv", "user,itm\n1,2\n", ("nearest: itm",)),
+    "text as a rating": (
+        "x.csv",
+        changed(4, "bob,0005,5,five,train"),
+        ("x.csv:4: expected a rating, a finite number, found 'five'",),
+    ),
+    "text as a timestamp": (
+        "x.tsv",
+        changed(3, "ann,x1,2014-01-01,2,train").replace(",", "\t"),
+        ("x.tsv:3: expected a timestamp", "'2014-01-01'"),
+    ),
+    "a number of some rows only": (
+        "x.csv",
+        changed(8, "cid,0005,,4,train"),
+        ("x.csv:8: expected a timestamp, seconds from 0 on, found ''",),
+    ),
+    "NaN as a rating": ("x.csv", changed(5, "ann,76X,3,nan,test"), (":5:", "'nan'")),
+    "inf as a timestamp": ("x.csv", changed(5, "ann,76X,inf,3,test"), (":5:", "'inf'")),
+    "a time before 1970": ("x.csv", of_times(5, -3, 7), (":3:", "'-3'")),
+    "times in two units": (
+        "x.csv",
+        of_times(1_700_000_000, 1_700_000_001, 1_700_000_000_000),
+        ("x.csv:4: can't be read (another unit of time than most)",),
+    ),
+    "NaN as an id": ("x.csv", changed(2, "NaN,0005,10,4,train"), (":2:", "a user id")),
+    "no id": ("x.csv", changed(2, "ann,,10,4,train"), (":2: expected an item id",)),
+    "an endless id": (
+        "x.csv",
+        changed(2, f"{'a' * 300},0005,10,4,train"),
+        (":2:", "at most 255 characters"),
+    ),
+    "another word as a part": (
+        "x.csv",
+        changed(6, "bob,76X,15,4,valid"),
+        ("x.csv:6: expected a part, train or validation or test, found 'valid'",),
+    ),
+    "a pair in two parts": (
+        "x.csv",
+        changed(6, "ann,0005,15,4,test"),
+        ("x.csv:6: expected one part", "ann and 0005", "train before", "'test'"),
+    ),
+    "too few fields": ("x.csv", changed(4, "bob,0005"), (":4: expected 5 fields",)),
+    "a header alone": ("x.csv", HEADER + "\n", ("x.csv:2: expected interactions",)),
+    "nothing": ("x.csv", "", ("x.csv:1:", "found an empty file")),
+    "a blank header": ("x.csv", "\n\n", ("x.csv:1: expected a header",)),
+    "one user": (
+        "x.csv",
+        "user,item\na,x\na,y\n",
+        ("expected at least 2 users, found only 'a'",),
+    ),
+    "a column named twice": (
+        "x.csv",
+        "user,item,user\na,x,b\n",
+        ("x.csv:1: two columns are named 'user'",),
+    ),
+    "bytes that are no text": (
+        "x.csv",
+        changed(3, "ann,\udcff,20,2,train"),
+        ("x.csv:3: expected UTF-8", "0xff"),
+    ),
+    "no known ending": ("x.txt", GOOD, ("expected a file that ends in", ".parquet")),
+    "no parquet": ("x.parquet", GOOD, ("x.parquet: expected parquet", "other bytes")),
+    "typed ids that are none": (
+        "x.inter",
+        "user_id:float\titem_id:token\n1\ta\ntwo\tb\n",
+        ("x.inter:3: expected a user id, a whole number, found 'two'",),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", TEXTS)
+def test_a_bad_file_is_refused_in_one_line(case, tmp_path):
+    name, text, parts = TEXTS[case]
+    (tmp_path / name).write_bytes(text.encode("utf-8", "surrogateescape"))
+    refused(tmp_path / name, *parts)
+
+
+def refused(path, *parts, columns=()):
+    with pytest.raises(InputError) as raised:
+        load(str(path), columns=columns)
+    line = str(raised.value)
+    assert "\n" not in line
+    for part in (str(path.parent), *parts):
+        assert part in line
+
+
+def cut_off(path):
+    path.write_bytes(gzip.compress((GOOD * 500).encode())[:-30])
+
+
+def zipped(path):
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("x.csv", GOOD)
+
+
+def damaged_parquet(path):
+    pq.write_table(pa.table({"user": ["a", "b"], "item": ["x", "y"]}), path)
+    data = path.read_bytes()
+    path.write_bytes(data[:10] + data[60:])
+
+
+def parquet_of(**columns):
+    return lambda path: pq.write_table(pa.table(columns), path)
+
+
+FILES = {
+    "a .gz cut off": ("x.csv.gz", cut_off, ("x.csv.gz", "read")),
+    "a .gz that is none": (
+        "x.csv.gz",
+        lambda p: p.write_text(GOOD),
+        ("expected gzip",),
+    ),
+    "gzip by another name": (
+        "x.csv",
+        lambda p: p.write_bytes(gzip.compress(GOOD.encode())),
+        ("x.csv: expected text, found gzip",),
+    ),
+    "a zip": ("x.csv", zipped, ("x.csv: expected text, found a zip",)),
+    "a parquet damaged": ("x.parquet", damaged_parquet, ("x.parquet",)),
+    "a parquet of floats as ids": (
+        "x.parquet",
+        parquet_of(user=[1.0, 2.0], item=["a", "b"]),
+        ("expected text or whole numbers in column user, found double",),
+    ),
+    "a parquet of texts as numbers": (
+        "x.parquet",
+        parquet_of(user=["a", "b"], item=["x", "y"], rating=["1", "2"]),
+        ("expected numbers in column rating, found string",),
+    ),
+    "a parquet with a gap": (
+        "x.parquet",
+        parquet_of(user=["a", None], item=["x", "y"]),
+        ("x.parquet: row 2: expected a user id",),
+    ),
+    "a FIFO": ("x.csv", os.mkfifo, ("neither a file nor a folder",)),
+    "a link to itself": (
+        "x.csv",
+        lambda p: p.symlink_to(p),
+        ("symbolic links",),
+    ),
+    "nothing there": ("x.csv", lambda p: None, ("No such file",)),
+}
+
+
+@pytest.mark.parametrize("case", FILES)
+def test_a_file_that_is_none_is_refused_in_one_line(case, tmp_path):
+    name, make, parts = FILES[case]
+    make(tmp_path / name)
+    refused(tmp_path / name, *parts)
+
+
+FOLDERS = {
+    "no interactions": ({"users.csv": "user\na\n"}, ("found users.csv",)),
+    "nothing": ({}, ("found nothing",)),
+    "two files of interactions": (
+        {"interactions.csv": GOOD, "interactions.tsv": GOOD},
+        ("two files of interactions, interactions.csv and interactions.tsv",),
+    ),
+    "two files of items": (
+        {"interactions.csv": GOOD, "items.csv": "item\n", "a.item": "item\n"},
+        ("two files of items, a.item and items.csv",),
+    ),
+    "a table without its ids": (
+        {"interactions.csv": GOOD, "items.csv": "sku,price\n1,2\n"},
+        ("items.csv:1: expected a column item, found sku, price",),
+    ),
+    "a row twice": (
+        {"interactions.csv": GOOD, "users.csv": "user,age\nann,3\nbob,4\nann,5\n"},
+        ("users.csv:4: expected user ann once",),
+    ),
+    "text as a number": (
+        {"interactions.csv": GOOD, "items.csv": "item,impressions\n0005,3\n76X,ten\n"},
+        ("items.csv:3: expected a finite number in column impressions, found 'ten'",),
+    ),
+    "text as a typed number": (
+        {"interactions.csv": GOOD, "items.csv": "item,price:float\n0005,cheap\n"},
+        ("items.csv:2: expected a finite number in column price",),
+    ),
+    "a table of nothing": (
+        {"interactions.csv": GOOD, "items.csv": ""},
+        ("items.csv:1: expected a header",),
+    ),
+    "too many fields": (
+        {"interactions.csv": GOOD, "items.csv": "item,price\n0005,3,4\n"},
+        ("items.csv:2: expected 2 fields",),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", FOLDERS)
+def test_a_folder_that_is_none_is_refused_in_one_line(case, tmp_path):
+    files, parts = FOLDERS[case]
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    for name, text in files.items():
+        write(folder / name, text)
+    refused(folder, *parts)
+
+
+def test_a_fifo_and_a_loop_inside_a_folder(tmp_path):
+    for name, make in (("a", os.mkfifo), ("b", lambda p: p.symlink_to(p))):
+        (tmp_path / name).mkdir()
+        make(tmp_path / name / "interactions.csv")
+        refused(tmp_path / name, "interactions.csv")
+
+
+WORDS = {
+    "no equals": (("uid",), "columns uid: expected COLUMN=NAME"),
+    "an unknown one": (("person=uid",), "columns person=uid: expected COLUMN=NAME"),
+    "twice": (("user=a", "user=b"), "columns names user twice"),
+    "one for two": (("user=a", "item=a"), "the file's column a twice"),
+    "not there": (("rating=stars",), "expected a column stars, found user"),
+}
+
+
+@pytest.mark.parametrize("case", WORDS)
+def test_names_of_columns_that_cannot_be_meant(case, tmp_path):
+    words, line = WORDS[case]
+    path = write(tmp_path / "x.csv", csv_text(ROWS))
+    with pytest.raises(InputError, match=line):
+        load(str(path), columns=words)
+
+
+def test_flags_of_the_other_kind_of_data_set(tmp_path):
+    path = str(write(tmp_path / "x.csv", csv_text()))
+    with pytest.raises(InputError, match="data_dir is for ml-100k"):
+        load(path, data_dir=str(tmp_path))
+    with pytest.raises(InputError, match="columns user=uid: ml-100k has its own names"):
+        load("ml-100k", columns=("user=uid",))

@@ -1,0 +1,135 @@
+"""A split as files: each format is read back, by other means where it isn't ours."""
+
+import csv
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from research.data import load
+from research.data.writers import PARTS, WRITERS, Written, write_split
+from research.events import catalogue
+from research.splits import SPLITS, SplitRules
+from research.types import InputError
+from tests.data.own import ROWS, csv_text, write
+from tests.world import made_ratings
+
+RULES = SplitRules(split_seed=1)
+
+
+def written_of(ratings) -> Written:
+    events = catalogue(ratings)
+    return Written("made", events, SPLITS["random"](events, RULES), ratings.rated)
+
+
+def expected(written: Written) -> dict[tuple[str, str], tuple[str, int, float]]:
+    events = written.events
+    return {
+        (str(events.users.names[u]), str(events.items.names[i])): (PARTS[p], t, r)
+        for u, i, p, t, r in zip(
+            events.user,
+            events.item,
+            written.part.tolist(),
+            events.timestamp.tolist(),
+            events.rating.tolist(),
+            strict=True,
+        )
+    }
+
+
+def by_part(rows: dict[str, list]) -> dict[tuple[str, str], tuple[str, int, float]]:
+    return {
+        (str(u), str(i)): (part, int(t), float(r))
+        for part, of_part in rows.items()
+        for u, i, t, r in of_part
+    }
+
+
+def read_recbole(folder):
+    rows = {}
+    for part, word in zip(PARTS.values(), ("train", "valid", "test")):
+        lines = (folder / "made" / f"made.{word}.inter").read_text().splitlines()
+        typed = "user_id:token\titem_id:token\ttimestamp:float\trating:float"
+        assert lines[0] == typed
+        rows[part] = [line.split("\t") for line in lines[1:]]
+    return by_part(rows)
+
+
+def read_recpack(folder):
+    rows = {}
+    for part in PARTS.values():
+        with (folder / f"{part}.csv").open(newline="") as file:
+            header, *rows[part] = csv.reader(file)
+        assert header == ["user", "item", "timestamp", "rating"]
+    return by_part(rows)
+
+
+def read_lenskit(folder):
+    rows = {}
+    for part in PARTS.values():
+        columns = pq.read_table(folder / f"{part}.parquet").to_pydict()
+        assert list(columns) == ["user_id", "item_id", "timestamp", "rating"]
+        rows[part] = list(zip(*columns.values()))
+    return by_part(rows)
+
+
+READ = {"recbole": read_recbole, "recpack": read_recpack, "lenskit": read_lenskit}
+
+
+def test_every_format_is_read_back_here():
+    assert set(WRITERS) == {*READ, "parts"}
+
+
+@pytest.mark.parametrize("file_format", READ)
+def test_other_formats_hold_the_split(file_format, tmp_path):
+    written = written_of(made_ratings())
+    paths = write_split(file_format, written, tmp_path)
+    assert all(path.is_file() for path in paths)
+    assert READ[file_format](tmp_path) == expected(written)
+
+
+def test_parts_are_read_back_as_the_same_split(tmp_path):
+    written = written_of(made_ratings())
+    write_split("parts", written, tmp_path / "made")
+    ratings = load(str(tmp_path / "made"))
+    events = catalogue(ratings)
+    again = Written("made", events, SPLITS["given"](events), ratings.rated)
+    assert expected(again) == expected(written)
+    for side in ("users", "items"):
+        before, after = getattr(written.events, side), getattr(events, side)
+        row = {name: n for n, name in enumerate(after.names.tolist())}
+        at = [row[str(one)] for one in before.names.tolist()]
+        assert set(after.columns) == set(before.columns)
+        for name, column in before.columns.items():
+            other = after.columns[name]
+            assert (other.kind, other.names) == (column.kind, column.names)
+            np.testing.assert_array_equal(other.values[at], column.values)
+
+
+def test_written_twice_it_is_the_same_data(tmp_path):
+    write(tmp_path / "shop.csv", csv_text(ROWS))
+    digests = []
+    source = str(tmp_path / "shop.csv")
+    for n in range(2):
+        ratings = load(source)
+        events = catalogue(ratings, threshold=0.0)
+        written = Written("shop", events, SPLITS["given"](events), ratings.rated)
+        write_split("parts", written, tmp_path / str(n))
+        source = str(tmp_path / str(n))
+        digests.append(ratings.digest)
+    assert digests[0] == digests[1] == load(source).digest
+
+
+def test_an_id_that_a_format_cannot_have_writes_nothing(tmp_path):
+    rows = [("a", "x", "train"), ("b", "x", "train"), ("a", "tab\there", "test")]
+    write(tmp_path / "x.csv", csv_text(rows, "user,item,part"))
+    events = catalogue(load(str(tmp_path / "x.csv")))
+    written = Written("x", events, SPLITS["given"](events), rated=False)
+    with pytest.raises(InputError, match="an id holds a tab"):
+        write_split("recbole", written, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    write_split("recpack", written, tmp_path / "out")
+    with (tmp_path / "out" / "test.csv").open(newline="") as file:
+        assert list(csv.reader(file))[1] == ["a", "tab\there"]
+    with pytest.raises(InputError, match=r"unknown format 'recbol' \(nearest: recbole"):
+        write_split("recbol", written, tmp_path / "out")

@@ -1,0 +1,122 @@
+"""Runs for a notebook: trained in a cell, loaded from a folder, served anew."""
+
+import numpy as np
+import pytest
+
+from experiments.arms import arm
+from experiments.compare import compare, load_run, with_prior
+from experiments.grids import GRIDS
+from research.config import Config
+from research.positives import log_share
+from research.report.curves import history_frame
+from research.report.lists import user_list
+from research.types import InputError
+
+
+@pytest.fixture
+def trained(data):
+    configs = {"tiny": arm("tiny"), "popularity": arm("popularity")}
+    return compare(configs, data_dir=str(data))
+
+
+def test_a_result_keeps_its_curve_vectors_and_lists(trained):
+    towers, baseline = trained
+    served, fold = towers.served, towers.served.fold
+    assert towers.history["epoch"] == [1.0, 2.0]
+    assert towers.history["loss"][1] < towers.history["loss"][0]
+    assert served.users.shape == (len(fold.evaluated), 8)
+    assert served.items.shape == (fold.fitted.n_items, 8)
+    scores = served.users[0] @ served.items.T
+    seen = fold.fitted.item[: fold.fitted.offsets[1]]
+    scores[seen] = -np.inf
+    assert served.lists[0, 0] == scores.argmax()
+    assert baseline.history is None
+    assert baseline.served.users is None
+    assert baseline.served.lists.shape == served.lists.shape
+    user = int(fold.fitted.users.id[fold.evaluated[0]])
+    assert len(user_list(baseline, user)) == 20
+
+
+def test_swept_values_are_trained_in_every_combination(data):
+    swept = {"temperature": (0.1, 0.5), "logq": (0, 1)}
+    rows = compare({"tiny": arm("tiny")}, data_dir=str(data), swept=swept)
+    assert [row.swept for row in rows] == [
+        {"temperature": t, "logq": q} for t in (0.1, 0.5) for q in (0, 1)
+    ]
+    assert rows[1].served.run.config.logq == 1.0
+    frame = history_frame(rows)
+    assert frame.groupby(["temperature", "logq"]).loss.first().nunique() == 4
+    with pytest.raises(InputError, match="unknown field 'temprature'"):
+        compare({"tiny": arm("tiny")}, swept={"temprature": (1,)})
+
+
+def test_a_run_that_is_watched_has_metrics_in_its_curve(data):
+    base = Config(fit_on="train", evaluate_every=1)
+    (row,) = compare({"tiny": arm("tiny", base)}, data_dir=str(data))
+    assert len(row.history["recall@20"]) == 2
+    assert all(0 <= value <= 1 for value in row.history["recall@20"])
+
+
+@pytest.fixture
+def finished(call, tmp_path):
+    called = call("run", "few", "--out", tmp_path)
+    assert called.status == 0, called.err
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["tiny+logq", "tiny+prior", "popularity"])
+def test_a_loaded_run_is_the_one_that_was_trained(finished, data, name):
+    loaded = load_run(finished, "few", name, seed=1, data_dir=str(data))
+    rows = compare({name: arm(name)}, seeds=2, data_dir=str(data))
+    assert (loaded.arm, loaded.swept, loaded.seed) == (name, {}, 1)
+    np.testing.assert_array_equal(loaded.served.lists, rows[1].served.lists)
+    np.testing.assert_array_equal(loaded.record.rank, rows[1].record.rank)
+    if name != "popularity":
+        np.testing.assert_allclose(
+            loaded.history["loss"], rows[1].history["loss"], rtol=1e-6
+        )
+
+
+def test_a_swept_run_is_loaded_by_its_values(call, data, tmp_path):
+    assert call("run", "warm", "--out", tmp_path, "--seeds", 1).status == 0
+    given = tmp_path, "warm", "tiny"
+    loaded = load_run(*given, swept={"temperature": 0.05}, data_dir=str(data))
+    assert loaded.swept == {"temperature": 0.05}
+    assert loaded.served.run.config.temperature == 0.05
+    with pytest.raises(InputError, match=r"3 runs of tiny, seed 0, .* choose one of"):
+        load_run(*given, data_dir=str(data))
+    with pytest.raises(InputError, match="0 runs of tiny"):
+        load_run(*given, swept={"temperature": 7.0}, data_dir=str(data))
+
+
+def test_what_is_not_there_is_refused(data, tmp_path):
+    with pytest.raises(InputError, match="python -m experiments run few --out"):
+        load_run(tmp_path, "few", "tiny", data_dir=str(data))
+    with pytest.raises(InputError, match="unknown grid 'fwe'"):
+        load_run(tmp_path, "fwe", "tiny")
+    with pytest.raises(InputError, match="unknown arm of grid few 'mixed'"):
+        load_run(tmp_path, "few", "mixed")
+    assert not list(tmp_path.glob("runs"))
+    assert "few" in GRIDS
+
+
+def test_a_prior_is_added_without_training(trained):
+    towers, baseline = trained
+    lifted = with_prior(towers, 0.5)
+    assert lifted.swept == {"prior": 0.5}
+    served, fold = lifted.served, lifted.served.fold
+    bias = 0.5 * log_share(fold.fitted.item_counts)
+    scores = served.users @ served.items.T / served.temperature + bias
+    first = served.lists[:, 0]
+    for row in range(len(scores)):
+        user = fold.evaluated[row]
+        offsets = fold.fitted.offsets[user : user + 2]
+        scores[row, fold.fitted.item[slice(*offsets)]] = -np.inf
+    rows = np.arange(len(scores))
+    np.testing.assert_allclose(scores[rows, first], scores.max(axis=1), rtol=1e-5)
+    shown = [r.record.columns["train_count"].mean() for r in (towers, lifted)]
+    assert shown[1] > shown[0]
+    again = with_prior(lifted, 0.0)  # from the model, not on top of the last prior
+    np.testing.assert_array_equal(again.served.lists, towers.served.lists)
+    with pytest.raises(InputError, match="popularity: it holds no vectors"):
+        with_prior(baseline, 1.0)

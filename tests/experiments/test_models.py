@@ -1,0 +1,145 @@
+"""train --save and --start-from, and encode: from a run to vectors of new users."""
+
+import json
+
+import numpy as np
+import pytest
+
+from research.files import read_arrays, read_json
+from research.saved.files import load_model
+from tests.data.miniature import write_100k
+from tests.experiments.made import (
+    contents,
+    made_films,
+    made_ratings,
+    made_users,
+    runs_of,
+)
+from tests.experiments.test_bad_input import refused
+
+
+@pytest.fixture
+def saved(call, tmp_path):
+    """A folder with a model, made by the command line; the output folder beside it."""
+    words = ("--arm", "tiny+prior", "--out", tmp_path / "out")
+    called = call("train", *words, "--save", tmp_path / "model")
+    assert called.status == 0, called.err
+    assert f"model in {tmp_path / 'model'}" in called.out
+    return tmp_path / "model"
+
+
+@pytest.fixture
+def histories(tmp_path):
+    path = tmp_path / "h.csv"
+    path.write_text("user,item\n5000,3\n5000,9\n5000,7777\n5001,1\n")
+    return path
+
+
+def test_encode_writes_what_a_library_loads(saved, histories, call, tmp_path):
+    words = ("--model", saved, "--histories", histories, "--lists", "4")
+    called = call("encode", *words, "--out", tmp_path / "v")
+    assert called.status == 0, called.err
+    assert "1 of 4 clicks are on 1 items" in called.err
+    files = sorted(contents(tmp_path / "v"))
+    assert files == ["items.npz", "lists.csv", "meta.json", "users.npz"]
+    users = read_arrays(tmp_path / "v" / "users.npz")
+    items = read_arrays(tmp_path / "v" / "items.npz")
+    meta = json.loads((tmp_path / "v" / "meta.json").read_text())
+    assert meta["metric"] == "inner product"
+    assert meta["prior"] == 1.0  # the arm's
+    assert users["ids"].tolist() == [5000, 5001]
+    assert users["seen_ids"].tolist() == [3, 9, 1]
+    scores = users["vectors"] @ items["vectors"].T / meta["temperature"]
+    scores[:, np.isin(items["ids"], [3, 9])] = -np.inf  # seen by the first
+    rows = (tmp_path / "v" / "lists.csv").read_text().splitlines()
+    assert rows[0] == "user,rank,item,score"
+    best = [int(row.split(",")[2]) for row in rows[1:5]]
+    assert best == items["ids"][np.argsort(-scores[0])[:4]].tolist()
+
+
+def test_encode_writes_one_file_with_another_prior(saved, histories, call, tmp_path):
+    words = ("--model", saved, "--histories", histories, "--lists", "4")
+    for prior, width in (("0", 8), ("0.5", 9)):
+        out = tmp_path / f"{prior}.npz"
+        assert call("encode", *words, "--out", out, "--prior", prior).status == 0
+        arrays = read_arrays(out)
+        assert arrays["vectors"].shape == (2, width)
+        expected = load_model(saved).lists(histories, k=4, prior=float(prior))
+        np.testing.assert_array_equal(arrays["lists"], expected.items)
+
+
+def test_a_finished_run_is_trained_again_for_its_model_and_only_then(
+    saved, call, tmp_path
+):
+    words = ("train", "--arm", "tiny+prior", "--out", tmp_path / "out", "--save")
+    before = contents(saved)
+    called = call(*words, saved)
+    assert "nothing to train" in called.out
+    called = call(*words, tmp_path / "other")
+    assert called.status == 0, called.err
+    assert "1 to do" in called.out
+    assert contents(tmp_path / "other") == before == contents(saved)
+
+
+@pytest.fixture
+def fewer(tmp_path):
+    """The made ml-100k before the last users came."""
+    rows = [row for row in made_ratings() if row[0] <= 50]
+    items = {row[1] for row in rows}
+    films = [film for film in made_films() if film[0] in items]
+    return write_100k(tmp_path / "fewer", rows, films, made_users(50))
+
+
+def test_going_on_with_further_users_and_items(call, fewer, tmp_path):
+    out, model = tmp_path / "out", tmp_path / "model"
+    words = ("train", "--out", out)
+    first = (*words, "--arm", "tiny+logq", "--epochs", "30", "--save", model)
+    assert call(*first, "--data-dir", fewer).status == 0
+    old = load_model(model)
+    assert call(*words, "--arm", "tiny+logq", "--epochs", "2").status == 0
+    go_on = (*words, "--start-from", model, "--epochs", "2", "--save", tmp_path / "on")
+    called = call(*go_on)
+    assert called.status == 0, called.err
+    new = load_model(tmp_path / "on")
+    assert new.config.logq == 1.0  # the model's config is the default
+    assert len(new.items.id) > len(old.items.id)
+    env, losses = {}, {}
+    for run in runs_of(out, "train"):
+        started = read_json(run / "env.json").get("started_from", "")
+        epochs = read_json(run / "config.json")["epochs"]
+        env[epochs, bool(started)] = started
+        text = (run / "history.csv").read_text().splitlines()
+        losses[epochs, bool(started)] = float(text[1].split(",")[2])
+    assert env[2, True] == old.about["digest"]
+    assert losses[2, True] < losses[2, False] - 0.1
+    again = call(*go_on)
+    assert "nothing to train" in again.out
+
+
+def test_bad_input_is_one_line(saved, histories, call, tmp_path):
+    before = contents(tmp_path)
+    encode = ("encode", "--out", tmp_path / "v", "--histories", histories, "--model")
+    refused(call(*encode, tmp_path / "no"), "no is no model folder")
+    refused(call(*encode, saved, "--lists", "-1"), "lists is -1")
+    refused(call(*encode, saved, "--lists", "129"), "lists of 129 items")
+    refused(call(*encode, saved, "--prior", "nan"), "prior is nan")
+    refused(call(*encode, saved, "--users", tmp_path / "no.csv"), "can't be read")
+    empty = tmp_path / "empty.csv"
+    words = ("encode", "--out", tmp_path / "v", "--model", saved, "--histories")
+    for text, line in (
+        ("user,item\n", "no user"),
+        ("user,item\n9,\n", "user 9 has an empty history"),
+        ("user,item\n9,7777\n", "user 9 has an empty history"),
+    ):
+        empty.write_text(text)
+        refused(call(*words, empty), line)
+    empty.unlink()
+    start = ("train", "--out", tmp_path / "out", "--start-from")
+    refused(call(*start, tmp_path / "no"), "no is no model folder")
+    refused(call(*start, saved, "--dim", "4"), "dim is 4", "has 8")
+    refused(call(*start, saved, "--arm", "tiny"), "--arm with --start-from")
+    refused(call(*start, saved, "--model", "popularity"), "popularity")
+    save = ("train", "--out", tmp_path / "out", "--save")
+    refused(call(*save, histories, "--arm", "tiny"), "model folder", "can't be written")
+    refused(call(*save, tmp_path / "m", "--arm", "popularity"), "no parameters to save")
+    assert contents(tmp_path) == before

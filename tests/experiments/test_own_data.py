@@ -1,0 +1,113 @@
+"""A csv of one's own from the command line: runs, tables, reports and refusals."""
+
+import csv
+
+import pytest
+
+from experiments.__main__ import main
+from research.report.records import read_header
+from tests.data.own import csv_text, write
+from tests.experiments.made import contents, made_ratings, runs_of
+
+
+@pytest.fixture
+def shop(tmp_path):
+    """A file of text ids without timestamps, in a folder whose name isn't clean."""
+    rows = [(f"u{u}", f"000{i}X") for u, i, stars, _ in made_ratings() if stars > 3]
+    path = tmp_path / "my data" / "corner shop.csv"
+    return str(write(path, csv_text(rows, "uid,item")))
+
+
+def test_a_grid_from_a_csv_to_tables_and_figures(shop, tmp_path, capsys):
+    out = tmp_path / "out"
+    words = ["--dataset", shop, "--columns", "user=uid", "--out", str(out)]
+    once = ["run", "few", *words, "--seeds", "1", "--jobs", "1"]
+    assert main(once) == 0
+    said = capsys.readouterr()
+    assert "no timestamps (no order" in said.err
+    assert "corner-shop: split random, as the data has neither" in said.err
+    assert len(runs_of(out, "few", "corner-shop")) == 3  # one is another's by a prior
+    page = (out / "tables" / "corner-shop" / "few-random.md").read_text()
+    assert "corner-shop, split random, fitted on train + validation" in page
+    header = read_header(out / "records" / "corner-shop" / "few-random.npz")
+    assert header["users"] == 60
+    assert (out / "figures" / "corner-shop" / "few-random-arms.svg").is_file()
+    before = contents(out, "tables/**/*")
+    for path in before:
+        (out / path).unlink()
+    for name in (shop, "corner-shop"):
+        report = ["report", "few", "--dataset", name, "--split", "random"]
+        assert main([*report, "--out", str(out)]) == 0
+        assert contents(out, "tables/**/*") == before
+    assert main(once) == 0
+    assert "all 3 runs are finished already" in capsys.readouterr().out
+
+
+def test_options_make_another_run_and_stand_in_the_note(shop, tmp_path):
+    out = tmp_path / "out"
+    words = ["run", "few", "--arms", "popularity", "--dataset", shop, "--out", str(out)]
+    words += ["--columns", "user=uid", "--jobs", "1"]
+    assert main(words) == 0
+    page = out / "tables" / "corner-shop" / "few-random.md"
+    assert "split_seed" not in page.read_text()
+    assert main([*words, "--split-seed", "3", "--left-out", "train"]) == 0
+    assert "split random, split_seed 3, left_out train, fitted" in page.read_text()
+    assert len(runs_of(out, "few", "corner-shop")) == 2
+
+
+def test_train_chooses_the_split_too(shop, tmp_path, capsys):
+    words = ["train", "--model", "popularity", "--dataset", shop, "--columns"]
+    words += ["user=uid", "--out", str(tmp_path / "out")]
+    assert main(words) == 0
+    assert "split random" in capsys.readouterr().err
+    assert main([*words, "--split", "ratio"]) == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line.startswith("error: split ratio goes by time, and the data has no times")
+
+
+def test_data_says_what_was_read_and_writes_a_split(shop, tmp_path, capsys):
+    words = ["data", shop, "--columns", "user=uid"]
+    assert main(words) == 0
+    said = capsys.readouterr()
+    assert "split random: train" in said.out
+    assert "digest " in said.out
+    assert main([*words, "--write", "parts", str(tmp_path / "out")]) == 0
+    assert main(["data", str(tmp_path / "out")]) == 0
+    again = capsys.readouterr()
+    assert "split given, as the data has a column part" in again.err
+    counts = said.out.splitlines()[0].partition("split random: ")[2]
+    assert f"split given: {counts}" in again.out
+    with (tmp_path / "out" / "interactions.csv").open(newline="") as file:
+        assert next(csv.reader(file)) == ["user", "item", "part"]
+
+
+REFUSED = {
+    "no such file": ("nowhere.csv", (), "nowhere.csv: No such file or directory"),
+    "no such columns": (None, (), "expected a column user, found uid, item"),
+    "a split by time": (None, ("--split", "last"), "split last goes by time"),
+    "no part column": (None, ("--split", "given"), "the data has no column part"),
+    "a rule of another split": (None, ("--split-rule", "recbol"), "nearest: recbole"),
+    "a core above all": (None, ("--core", "999"), "core 999 leaves no positive"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+@pytest.mark.parametrize("command", [("run", "few"), ("train",), ("data",)], ids=str)
+def test_bad_input_is_one_line_and_writes_nothing(
+    case, command, shop, tmp_path, capsys
+):
+    path, more, line = REFUSED[case]
+    named = () if case == "no such columns" else ("--columns", "user=uid")
+    out = tmp_path / "out"
+    dataset = [path or shop] if command == ("data",) else ["--dataset", path or shop]
+    where = ["--write", "parts"] if command == ("data",) else ["--out"]
+    assert main([*command, *dataset, *named, *more, *where, str(out)]) == 2
+    errors = [
+        text
+        for text in capsys.readouterr().err.splitlines()
+        if not text.startswith("corner-shop: ")  # what was read
+    ]
+    assert len(errors) == 1
+    assert errors[0].startswith("error: ")
+    assert line in errors[0]
+    assert not out.exists()

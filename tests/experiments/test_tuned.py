@@ -1,0 +1,80 @@
+"""The choices that grids use are those of the committed trials, alike for every arm."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from experiments.arms import arm
+from experiments.grid import expand
+from experiments.grids import GRIDS
+from experiments.tuned import FIELDS, PATH, SELECTORS, chosen, main, tuned
+from research.config import Config
+from research.report.pages import csv_text, read_table
+from research.types import InputError
+
+RESULTS = Path(__file__).parents[2] / "results"
+
+
+def test_the_committed_choices_are_those_of_the_committed_trials():
+    lines = []
+    for dataset in dict.fromkeys(pd.read_csv(PATH)["dataset"]):
+        frame = read_table(RESULTS / "tables" / dataset / "tuning.csv")
+        lines.append(chosen(frame, dataset))
+    assert csv_text(pd.concat(lines)) == PATH.read_text()
+
+
+def made(**rows):
+    """Rows of a long table: arm, temperature, learning rate and both metrics' means."""
+    lines = [
+        {"arm": name, "metric": metric, "k": 20, "temperature": t, "mean": value}
+        | {"learning_rate": 0.001}
+        for name, trials in rows.items()
+        for t, values in trials.items()
+        for metric, value in zip(SELECTORS, values, strict=True)
+    ]
+    return pd.DataFrame(lines)
+
+
+def test_each_selector_takes_its_own_best_trial():
+    frame = made(
+        a={0.1: (0.3, 0.1), 0.2: (0.2, 0.4)}, b={0.1: (0.1, 0.1), 0.2: (0.1, 0)}
+    )
+    out = chosen(frame, "made").set_index(["selector", "arm"])
+    assert out.temperature["ndcg", "a"] == 0.1
+    assert out.temperature["recall_item", "a"] == 0.2
+    assert out.temperature["ndcg", "b"] == 0.1  # of equally good ones the first
+    assert (out.trials == 2).all()
+
+
+def test_unequal_trials_are_refused():
+    frame = made(a={0.1: (0.3, 0.1), 0.2: (0.2, 0.4)}, b={0.1: (0.1, 0.1)})
+    with pytest.raises(InputError, match="different numbers of trials"):
+        chosen(frame, "made")
+
+
+def test_a_tuned_grid_sets_what_was_chosen_and_leaves_baselines_alone():
+    cells = expand(GRIDS["fair"], Config(), seeds=1)
+    by_arm = {cell.arm: cell.config for cell in cells}
+    for name in ("in-batch+logq", "full-softmax"):
+        values = tuned("ml-100k", name)
+        assert {field: getattr(by_arm[name], field) for field in FIELDS} == values
+        assert by_arm[name].logq == arm(name).logq
+    assert by_arm["ease"].temperature == Config().temperature
+    # what serves another arm's model takes that model's values, so that it is one run
+    prior, plain = by_arm["in-batch+prior"], by_arm["in-batch"]
+    assert (prior.temperature, prior.prior, plain.prior) == (
+        plain.temperature,
+        1.0,
+        0.0,
+    )
+
+
+def test_a_data_set_without_choices_is_one_line():
+    with pytest.raises(InputError, match="run tuning"):
+        expand(GRIDS["fair"], Config(dataset="ml-20m"), seeds=1)
+
+
+def test_no_trials_is_one_line(tmp_path, capsys):
+    assert main([str(tmp_path)]) == 2
+    assert capsys.readouterr().err.count("\n") == 1

@@ -1,0 +1,67 @@
+"""Scores of a row's own columns looked up among the catalogue's: the same numbers."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from research.config import Config, structure
+from research.logits.reducers import LIMITS, Limits, choose_plan
+from research.prepare import prepare
+from research.train.run_state import init_state, traced_values
+from research.train.step import make_step
+from tests.world import made_fold
+
+ROW_BY_ROW = Limits(looked_up=0)
+
+
+@pytest.mark.parametrize(
+    ("rows", "own", "items", "looked_up"),
+    [
+        (64, 10, 160, True),
+        (64, 10, 161, False),  # more than 16 items a column
+        (16, 10, 160, False),  # a row's own vectors are no more than the catalogue
+        (17, 10, 160, True),
+        (64, 0, 160, False),  # columns that the rows share
+    ],
+)
+def test_the_catalogue_is_encoded_where_it_is_less(rows, own, items, looked_up):
+    plan = choose_plan(rows, 10, (0,), (own,), items, whole=False, one_pass=False)
+    assert plan.looked_up == (looked_up,)
+
+
+def test_a_step_is_that_of_vectors_of_each_row():
+    """Parameters and diagnostics; beside another source, under a mask and log q."""
+    config = Config(
+        batch=64,
+        encoder="none",
+        dim=8,
+        user_hidden=(8,),
+        item_hidden=(8,),
+        dropout=0.0,
+        negatives=("uniform-outside:24", "in-batch"),
+        mask_user_positives=True,
+        mask_same_item=True,
+    )
+    run = prepare(config, made_fold())
+    world, sizes = run.world
+    state, hyper = init_state(run, world, sizes), traced_values(run.config)
+    index = jnp.arange(0, 640, 10, dtype=jnp.int32)
+    found, encoded = [], []
+    for limits in (LIMITS, ROW_BY_ROW):
+        step = make_step(structure(run.config), limits)
+        text = str(jax.make_jaxpr(step)(state, index, hyper, world))
+        encoded.append("f32[64,24,8]" in text)
+        found.append(jax.jit(step)(state, index, hyper, world))
+    assert encoded == [False, True]
+    (after, told), (after_rows, told_rows) = found
+    np.testing.assert_allclose(told["loss"], told_rows["loss"], rtol=1e-5)
+    moved = jax.tree.map(lambda a, b: np.abs(a - b).max(), after.params, state.params)
+    assert max(jax.tree.leaves(moved)) > 1e-4
+    # Adam's first moments are the gradients, times a constant.
+    for one, other in zip(
+        jax.tree.leaves(after.optimiser),
+        jax.tree.leaves(after_rows.optimiser),
+        strict=True,
+    ):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-7)

@@ -1,0 +1,187 @@
+"""Contrasts: the numbers of the table, p values of a family, verdicts, and holes."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from experiments.grid import Contrast, expand
+from experiments.grids import GRIDS
+from research.config import Config
+from research.evaluate.metrics import METRICS
+from research.report.contrasts import contrast_frame, paired, verdict, write_contrasts
+from research.report.records import RunResult
+from research.report.tables import table
+from research.types import InputError
+from tests.report.made import made_record, made_rows, swept_rows, without
+
+FULL, LOGQ = "full-softmax", "in-batch+logq"
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return made_rows()
+
+
+def moved(rows, arm, by):
+    """The results with one arm's items of all users so many ranks higher."""
+    out = []
+    for row in rows:
+        if row.arm == arm:
+            rank = np.clip(row.record.rank.astype(int) - by, 0, 100).astype(np.uint8)
+            row = row._replace(record=row.record._replace(rank=rank))
+        out.append(row)
+    return out
+
+
+def test_a_contrast_is_the_difference_of_the_long_table(rows):
+    frame = table(rows, "in-batch").set_index(["arm", "metric", "k"])
+    for metric, k in (("recall", 100), ("ndcg", 20), ("recall_tail", 20), ("gini", 10)):
+        cell = frame.loc[(FULL, metric, k)]
+        found = paired(rows, FULL, "in-batch", metric, k)
+        numbers = found.difference, found.low, found.high
+        wanted = tuple(cell[["delta", "delta_low", "delta_high"]])
+        assert numbers == pytest.approx(wanted, rel=1e-5, abs=1e-7)
+        reference = frame.loc[("in-batch", metric, k), "mean"]
+        assert found.reference == pytest.approx(reference, rel=1e-5)
+        assert (found.users, found.seeds) == (cell["users"], 3)
+        assert (found.p < 0.05) == (found.low > 0 or found.high < 0)
+
+
+def test_swept_cells_are_named_by_their_values():
+    rows = swept_rows()
+    rows += [RunResult("popularity", {}, seed, made_record(0)) for seed in range(3)]
+    at, other = {"temperature": 0.2}, {"temperature": 0.05}
+    same = paired(rows, FULL, LOGQ, at=at)
+    one, two = (paired(rows, arm, "popularity", at=at) for arm in (FULL, LOGQ))
+    assert same.difference == pytest.approx(one.difference - two.difference)
+    across = paired(rows, FULL, FULL, "recall", 20, at, other)
+    turned = paired(rows, FULL, FULL, "recall", 20, other, at)
+    assert across.difference == pytest.approx(-turned.difference)
+    assert across.p == pytest.approx(turned.p)
+
+
+def test_equivalence_is_two_one_sided_tests():
+    """By hand: the differences of one seed are a sample of users."""
+    record = made_record(0, users=400)
+    later = np.minimum(record.rank + np.arange(len(record.rank)) % 2, 100)
+    near = record._replace(rank=later.astype(np.uint8))
+    rows = [RunResult("a", {}, 0, near), RunResult("b", {}, 0, record)]
+    found = paired(rows, "a", "b")
+    entry = METRICS["recall"]
+    gaps = entry.of(near, 20) - entry.of(record, 20)
+    margin = 0.02 * entry.of(record, 20).mean()
+    upper = stats.ttest_1samp(gaps, margin, alternative="less").pvalue
+    lower = stats.ttest_1samp(gaps, -margin, alternative="greater").pvalue
+    assert found.p_equivalence == pytest.approx(max(upper, lower))
+    assert found.p == pytest.approx(stats.ttest_1samp(gaps, 0).pvalue)
+
+
+def test_verdicts():
+    rows = made_rows(users=300)
+    same = [row._replace(arm="copy") for row in rows if row.arm == FULL]
+    contrasts = (
+        Contrast(FULL, "in-batch"),
+        Contrast("in-batch", FULL),
+        Contrast("in-batch", FULL, "novelty"),
+        Contrast(FULL, "copy"),
+        Contrast(FULL, LOGQ),
+    )
+    words = ["better", "worse", "higher", "equivalent", "undecided"]
+    frame = contrast_frame([*rows, *same], contrasts)
+    assert frame.verdict.tolist() == words
+    # a changed record changes the verdict
+    frame = contrast_frame(moved([*rows, *same], "copy", 30), contrasts)
+    assert frame.verdict.tolist() == [*words[:3], "worse", "undecided"]
+
+
+def test_the_p_values_of_a_grid_are_one_family(rows):
+    first = Contrast(FULL, LOGQ, "recall", 50)
+    more = [Contrast(FULL, "in-batch", "recall", k) for k in (10, 20, 50)]
+    alone, among = (contrast_frame(rows, c) for c in ([first], [first, *more]))
+    assert alone.p_holm[0] == alone.p[0] == among.p[0]
+    smaller = sorted(among.p)
+    at = smaller.index(among.p[0])
+    steps = [p * (4 - n) for n, p in enumerate(smaller[: at + 1])]
+    assert among.p_holm[0] == pytest.approx(min(1.0, max(steps)))
+
+
+def test_each_verdict_by_its_rule():
+    row = {"metric": "recall", "difference": 0.1, "p_holm": 0.01}
+    row["p_equivalence_holm"] = 0.9
+    assert verdict(row) == "better"
+    assert verdict({**row, "difference": -0.1}) == "worse"
+    assert verdict({**row, "p_holm": 0.5}) == "undecided"
+    assert verdict({**row, "p_holm": 0.5, "p_equivalence_holm": 0.01}) == "equivalent"
+    assert verdict({**row, "difference": float("nan")}) == ""
+    less = dataclasses.replace(METRICS["recall"], better="lower")
+    with METRICS.added("missed", less):
+        assert verdict({**row, "metric": "missed"}) == "worse"
+
+
+def test_what_the_records_lack_is_said_and_no_member_of_the_family(rows, tmp_path):
+    lost = [RunResult("lost", {}, seed, None, "not finite") for seed in range(3)]
+    some = [*without(rows, "expansion"), *lost]
+    kept = [Contrast(FULL, "in-batch"), Contrast(LOGQ, "in-batch")]
+    holes = [
+        Contrast("absent", "in-batch"),
+        Contrast(FULL, "lost"),
+        Contrast(FULL, "in-batch", "recall_expansion"),
+        Contrast(FULL, "in-batch", "recall", 30),
+        Contrast(FULL, "in-batch", at={"temperature": 0.1}),
+    ]
+    frame = contrast_frame(some, [*kept, *holes])
+    assert frame.note.tolist() == [
+        *("", "", "not in these records: absent", "lost failed: not finite"),
+        "recall_expansion@20 not measured in full-softmax",
+        "recall@30 not measured in full-softmax",
+        "not in these records: full-softmax temperature 0.1",
+    ]
+    assert frame.p_holm[:2].tolist() == contrast_frame(rows, kept).p_holm.tolist()
+    assert frame.difference[2:].isna().all()
+    assert set(frame.verdict[2:]) == {""}
+    written = write_contrasts(some, [*kept, *holes], tmp_path / "g", "Why?")
+    assert [path.name for path in written] == ["g-contrasts.csv", "g-contrasts.md"]
+    text = written[1].read_text()
+    assert '| <a id="absent-vs-in-batch-recall-20"></a>`absent` |' in text
+    assert "| not in these records: absent | - |" in text
+    assert "by Holm over the 2 contrasts with data" in text
+
+
+def test_what_cannot_be_paired_is_refused(rows):
+    fewer = [*rows[:3], *rows[3:5]]
+    with pytest.raises(InputError, match="different seeds"):
+        paired(fewer, LOGQ, "in-batch")
+    other = [RunResult("other", {}, s, made_record(s, users=39)) for s in range(3)]
+    with pytest.raises(InputError, match="different users"):
+        paired([*rows, *other], "other", "in-batch")
+    with pytest.raises(InputError, match="unknown metric 'recal'"):
+        paired(rows, LOGQ, "in-batch", "recal")
+    with pytest.raises(ValueError, match="full-softmax-vs-in-batch-recall-20"):
+        contrast_frame(rows, [Contrast(FULL, "in-batch")] * 2)
+
+
+@pytest.mark.parametrize("name", GRIDS)
+def test_declared_contrasts_are_of_cells_of_their_grid(name):
+    grid = GRIDS[name]
+    assert grid.contrasts or name == "history-ties"  # over its salts instead
+    cells = {(c.arm, frozenset(c.swept.items())) for c in expand(grid, Config())}
+    ids = [contrast.id for contrast in grid.contrasts]
+    assert len(set(ids)) == len(ids)
+    for contrast in grid.contrasts:
+        assert (contrast.arm, frozenset(contrast.at.items())) in cells
+        given = contrast.against_at
+        others = [given] if given is not None else [contrast.at, {}]
+        assert any((contrast.against, frozenset(o.items())) in cells for o in others)
+        assert given is not None or contrast.arm != contrast.against
+        metric = METRICS[contrast.metric]
+        assert contrast.k in (metric.cutoffs or (10, 20, 50, 100))
+
+
+def test_a_contrast_of_an_arm_that_the_grid_lacks_is_refused():
+    grid = GRIDS["ssb"]._replace(contrasts=(Contrast("in-batch", "popularty"),))
+    with pytest.raises(
+        InputError, match="unknown arm in a contrast of ssb 'popularty'"
+    ):
+        expand(grid, Config())

@@ -1,0 +1,134 @@
+"""A user's list beside what the user clicked, and two runs' lists side by side."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from research.report.lists import compare_lists, titles, user_clicks, user_list
+from research.report.records import RunResult
+from research.types import InputError
+from tests.report.served import served_result
+from tests.world import with_columns
+
+ROW = 7  # of the evaluated users
+
+
+@pytest.fixture(scope="module")
+def result():
+    return served_result("mine", liking=2.0)
+
+
+@pytest.fixture(scope="module")
+def user(result):
+    fold = result.served.fold
+    return int(fold.fitted.users.id[fold.evaluated[ROW]])
+
+
+def held(result):
+    fold = result.served.fold
+    return fold.held_item[fold.held_user == fold.evaluated[ROW]].tolist()
+
+
+def test_a_list_is_the_runs_with_titles_and_hits(result, user):
+    frame = user_list(result, user, k=50)
+    fold, shown = result.served.fold, result.served.lists[ROW, :50]
+    names = fold.fitted.items.columns["title"].values
+    assert frame.index.tolist() == list(range(1, 51))
+    assert frame.title.tolist() == names[shown].tolist()
+    assert frame.clicks.tolist() == fold.fitted.item_counts[shown].tolist()
+    hits = [item in held(result) for item in shown.tolist()]
+    assert 0 < sum(hits) < 50
+    assert (frame.part == "held out").tolist() == hits
+    assert set(frame.part) == {"held out", ""}  # lists hold no seen item
+
+
+def test_a_seen_item_is_named_where_a_list_holds_one(result, user):
+    fold = result.served.fold
+    seen = fold.fitted.item[fold.fitted.offsets[fold.evaluated[ROW]]]
+    lists = result.served.lists.copy()
+    lists[ROW, 0] = seen
+    served = dataclasses.replace(result.served, lists=lists)
+    assert user_list(result._replace(served=served), user, 3).part[1] == "training"
+
+
+def test_clicks_come_with_the_place_of_what_was_held_out(result, user):
+    frame = user_clicks(result, user)
+    fold = result.served.fold
+    first, last = fold.fitted.offsets[fold.evaluated[ROW] :][:2]
+    latest = fold.fitted.items.columns["title"].values[fold.fitted.item[last - 1]]
+    training = frame[frame.part == "training"]
+    assert len(training) == last - first
+    assert training.title.iloc[0] == latest
+    assert training.place.isna().all()
+    out = frame[frame.part == "held out"]
+    assert len(out) == len(held(result))
+    shown = result.served.lists[ROW].tolist()
+    places = sorted(shown.index(i) + 1 for i in held(result) if i in shown)
+    assert out.place.dropna().tolist() == places
+    assert frame.part.tolist() == sorted(frame.part)  # what was held out comes first
+
+
+def test_two_lists_stand_side_by_side(result, user):
+    other = served_result("other", seed=3, liking=2.0)
+    frame = compare_lists(result, other, user, k=10)
+    for run in (result, other):
+        top = frame[frame[run.arm] <= 10].sort_values(run.arm)
+        assert top[run.arm].tolist() == list(range(1, 11))
+        assert top.title.tolist() == user_list(run, user, 10).title.tolist()
+    assert len(frame) == len(set(frame.title)) > 10
+    ordered = frame.mine.dropna().tolist()
+    assert ordered == sorted(ordered)
+
+
+def test_runs_are_told_apart_by_swept_values_then_seeds(result, user):
+    swept = result._replace(swept={"prior": 0.5})
+    assert {"mine", "mine, prior 0.5"} < set(compare_lists(result, swept, user))
+    seeds = compare_lists(result, result._replace(seed=1), user)
+    assert {"mine, seed 0", "mine, seed 1"} < set(seeds)
+    with pytest.raises(InputError, match="compared with itself"):
+        compare_lists(result, result, user)
+
+
+def test_without_a_column_of_text_items_are_named_by_their_ids(result):
+    items = result.served.fold.fitted.items
+    assert titles(items)[3] == "Film 3" or titles(items)[3].startswith("Film")
+    bare = with_columns(items, title=None)
+    assert titles(bare).tolist() == items.id.astype(str).tolist()
+
+
+def test_what_cannot_be_looked_up_is_refused(result, user):
+    with pytest.raises(InputError, match="user -4 is not in the data set"):
+        user_list(result, -4)
+    with pytest.raises(InputError, match="user nobody is not"):
+        user_clicks(result, "nobody")
+    with pytest.raises(InputError, match="k is 0: a list has 1 to 100"):
+        user_list(result, user, 0)
+    with pytest.raises(InputError, match="use compare or load_run"):
+        user_list(RunResult("old", {}, 0), user)
+    run = result.served.run
+    changed = dataclasses.replace(run.config, positives="user-user")
+    served = dataclasses.replace(
+        result.served, run=dataclasses.replace(run, config=changed)
+    )
+    with pytest.raises(InputError, match="not of items for users"):
+        user_list(result._replace(served=served), user)
+    fitted = run.task.fold.fitted
+    fewer = fitted._replace(items=fitted.items.take(np.arange(fitted.n_items)[::-1]))
+    task = run.task._replace(fold=run.task.fold._replace(fitted=fewer))
+    served = dataclasses.replace(result.served, run=dataclasses.replace(run, task=task))
+    with pytest.raises(InputError, match="different catalogues"):
+        compare_lists(result, result._replace(arm="other", served=served), user)
+
+
+def test_a_user_with_nothing_held_out_is_named_as_such(result, user):
+    run = result.served.run
+    fold = run.task.fold
+    fewer = fold._replace(evaluated=np.delete(fold.evaluated, ROW))
+    task = run.task._replace(fold=fewer)
+    lists = np.delete(result.served.lists, ROW, axis=0)
+    served = dataclasses.replace(
+        result.served, run=dataclasses.replace(run, task=task), lists=lists
+    )
+    with pytest.raises(InputError, match="has nothing held out"):
+        user_list(result._replace(served=served), user)

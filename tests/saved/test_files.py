@@ -1,0 +1,120 @@
+"""The folder of a model: what is written is read back, and nothing else is believed."""
+
+import dataclasses
+import json
+import re
+import shutil
+
+import numpy as np
+import pytest
+
+from research.saved import files
+from research.saved.files import HEADER, load_model, save_model
+from research.types import InputError, Table
+from tests.experiments.made import contents
+from tests.saved.made import trained
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("saved") / "deep" / "model"
+    save_model(trained()[2], folder)
+    return folder
+
+
+@pytest.fixture
+def folder(saved, tmp_path):
+    return shutil.copytree(saved, tmp_path / "model")
+
+
+def test_a_model_is_read_back_as_it_was(saved):
+    _, _, model = trained()
+    loaded = load_model(saved)
+    assert loaded.config == model.config
+    assert loaded.temperature == model.temperature
+    for name in ("log_q", "item_vectors"):
+        np.testing.assert_array_equal(getattr(loaded, name), getattr(model, name))
+    assert loaded.params.keys() == model.params.keys()
+    for name, table in model.params["tables"].items():
+        np.testing.assert_array_equal(loaded.params["tables"][name], table)
+    for side in ("users", "items"):
+        old, new = getattr(model, side), getattr(loaded, side)
+        np.testing.assert_array_equal(old.id, new.id)
+        assert list(old.columns) == list(new.columns)
+    one = {900: [9, 2]}
+    np.testing.assert_array_equal(loaded.encode(one).vectors, model.encode(one).vectors)
+
+
+def test_the_same_model_gives_the_same_bytes(saved, tmp_path):
+    save_model(trained()[2], tmp_path / "again")
+    assert contents(saved) == contents(tmp_path / "again")
+
+
+def test_ids_may_be_texts(tmp_path):
+    model = trained()[2]
+    ids = np.array([f"film {n} é" for n in range(len(model.items.id))])
+    texts = dataclasses.replace(model, items=Table(ids, model.items.columns))
+    save_model(texts, tmp_path / "m")
+    np.testing.assert_array_equal(load_model(tmp_path / "m").items.id, ids)
+
+
+def _edit(folder, **changes):
+    header = json.loads((folder / HEADER).read_text())
+    (folder / HEADER).write_text(json.dumps({**header, **changes}))
+
+
+def _flip(path):
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+DAMAGE = {
+    "another format": (lambda f: _edit(f, format=7), "a model of format 7"),
+    "no format": (lambda f: (f / HEADER).write_text("{}"), "a model of format None"),
+    "edited": (lambda f: _edit(f, temperature=0.5), "was edited or damaged"),
+    "cut": (lambda f: (f / HEADER).write_text('{"format": 1'), "not readable as JSON"),
+    "arrays": (lambda f: _flip(next(f.glob("*.npz"))), "was edited or damaged"),
+    "no arrays": (lambda f: next(f.glob("*.npz")).unlink(), "No such file"),
+    "no header": (lambda f: (f / HEADER).unlink(), "is no model folder"),
+}
+
+
+@pytest.mark.parametrize("case", DAMAGE)
+def test_another_version_or_a_damaged_folder_is_refused_in_one_line(case, folder):
+    damage, line = DAMAGE[case]
+    damage(folder)
+    with pytest.raises(InputError, match=re.escape(line)) as raised:
+        load_model(folder)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_config_that_is_unknown_here_is_another_version(folder):
+    header = json.loads((folder / HEADER).read_text())
+    header["config"]["knob"] = 1
+    del header["digest"]
+    digest = files._digest(files._canonical(header))
+    (folder / HEADER).write_text(json.dumps({**header, "digest": digest}))
+    with pytest.raises(InputError, match=r"a model of another version.*knob"):
+        load_model(folder)
+
+
+@pytest.mark.parametrize("at", ["write_arrays", "write_json"])
+def test_a_write_that_fails_leaves_the_earlier_model(at, folder, monkeypatch):
+    before = load_model(folder)
+
+    def full(*arguments, **options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(files, at, full)
+    other = trained(user_features=(), encoder="last-click")[2]
+    with pytest.raises(InputError, match="No space left on device"):
+        save_model(other, folder)
+    assert load_model(folder).config == before.config
+
+
+def test_a_new_model_takes_the_place_of_the_old_one(folder):
+    other = trained(user_features=(), encoder="last-click")[2]
+    save_model(other, folder)
+    assert load_model(folder).config == other.config
+    assert len(contents(folder)) == 2

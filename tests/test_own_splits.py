@@ -1,0 +1,200 @@
+"""The splits random and given, the phase train-only, and what lists leave out."""
+
+import numpy as np
+import pytest
+
+from research.config import Config
+from research.evaluate.top_k import seen_items_of
+from research.events import (
+    SPLITS,
+    TEST,
+    TRAIN,
+    VALIDATION,
+    SplitRules,
+    catalogue,
+    fold,
+)
+from research.prepare import check_config, check_times, prepare
+from research.types import Events, InputError
+from tests.test_splits import held, in_part, of_lengths, pairs
+from tests.world import made_ratings
+
+
+def parted(parts=(TRAIN, VALIDATION, TEST), shares=(0.6, 0.2, 0.2)) -> Events:
+    """The made world with a column part."""
+    ratings = made_ratings()
+    draw = np.random.default_rng(3)
+    part = draw.choice(parts, len(ratings.user), p=np.array(shares) / sum(shares))
+    return catalogue(ratings._replace(part=part.astype(np.uint8)))
+
+
+def sizes(events: Events, part: np.ndarray, user: int) -> list[int]:
+    own = part[events.offsets[user] : events.offsets[user + 1]]
+    return np.bincount(own, minlength=3).tolist()
+
+
+def test_random_cuts_as_ratio_does():
+    events = of_lengths(*range(1, 40))
+    part = SPLITS["random"](events)
+    by_time = SPLITS["ratio"](events)
+    for u in range(events.n_users):
+        assert sizes(events, part, u) == sizes(events, by_time, u)
+    assert not np.array_equal(part, by_time)
+
+
+def test_recboles_rule_leaves_the_remainder_to_train():
+    events = of_lengths(*range(1, 40))
+    part = SPLITS["random"](events, SplitRules(split_rule="recbole"))
+    for u, n in enumerate(range(1, 40)):
+        assert sizes(events, part, u) == [n - 2 * (n // 10), n // 10, n // 10]
+
+
+def test_random_follows_its_seed_alone():
+    events = catalogue(made_ratings())
+    other = catalogue(made_ratings(), tie_salt=5)
+    one, two = (SPLITS["random"](events, SplitRules(split_seed=s)) for s in (0, 1))
+    assert not np.array_equal(one, two)
+
+    def by_pair(events, part):
+        return dict(zip(zip(events.user.tolist(), events.item.tolist()), part.tolist()))
+
+    again = SPLITS["random"](other, SplitRules(split_seed=0))
+    assert by_pair(events, one) == by_pair(other, again)
+
+
+def test_random_is_even_over_the_order_of_time():
+    events = of_lengths(*[10] * 400)
+    part = SPLITS["random"](events)
+    at = np.arange(len(part)) % 10
+    counts = np.bincount(at[part == TEST], minlength=10)
+    assert counts.min() > 20  # 40 each are expected; by time all would be at the end
+    assert counts.max() < 65
+
+
+def test_given_is_the_column():
+    events = parted()
+    np.testing.assert_array_equal(SPLITS["given"](events), events.part)
+    phase = fold(events, "given", "train-only")
+    assert pairs(phase.fitted) == in_part(events, "given", TRAIN)
+    assert held(phase) == in_part(events, "given", TEST)
+
+
+def test_a_share_of_train_stands_in_for_validation():
+    events = parted((TRAIN, TEST), (0.8, 0.2))
+    with pytest.raises(InputError, match=r"no validation part.*--validation-share"):
+        fold(events, "given", "train")
+    rules = SplitRules(validation_share=0.1)
+    part = SPLITS["given"](events, rules)
+    np.testing.assert_array_equal(part == TEST, events.part == TEST)
+    for u in range(events.n_users):
+        n = sizes(events, events.part, u)[0]
+        assert sizes(events, part, u)[1] == max(int(0.1 * n), 1)
+    other = SPLITS["given"](events, rules._replace(split_seed=1))
+    assert not np.array_equal(part, other)
+    with pytest.raises(InputError, match="the data has a validation part"):
+        SPLITS["given"](parted(), rules)
+
+
+def test_the_only_train_event_of_a_user_trains():
+    events = of_lengths(1, 2)._replace(part=np.zeros(3, np.uint8))
+    part = SPLITS["given"](events, SplitRules(validation_share=0.5)).tolist()
+    assert part[0] == TRAIN
+    assert sorted(part[1:]) == [TRAIN, VALIDATION]
+
+
+LEFT_OUT = {
+    ("train+validation", "fitted"): (TRAIN, VALIDATION),
+    ("train+validation", "train"): (TRAIN,),
+    ("train-only", "fitted"): (TRAIN,),
+    ("train-only", "train"): (TRAIN,),
+    ("train-only", "train+validation"): (TRAIN, VALIDATION),
+    ("train", "fitted"): (TRAIN,),
+}
+
+
+@pytest.mark.parametrize("case", LEFT_OUT, ids=" ".join)
+def test_lists_leave_out_the_parts_that_are_named(case):
+    fit_on, left_out = case
+    events = parted()
+    phase = fold(events, "given", fit_on, SplitRules(left_out=left_out))
+    offsets, items = seen_items_of(phase)
+    user = np.repeat(phase.evaluated, np.diff(offsets))
+    found = set(zip(user.tolist(), items.tolist()))
+    parts = [in_part(events, "given", p) for p in LEFT_OUT[case]]
+    judged = set(phase.evaluated.tolist())
+    assert found == {pair for pair in set().union(*parts) if pair[0] in judged}
+
+
+def test_profiles_know_no_rating_that_is_held_out():
+    ratings = made_ratings()
+    part = np.random.default_rng(3).choice(3, len(ratings.user)).astype(np.uint8)
+    events = catalogue(ratings._replace(part=part), with_rated=True)
+    phase = fold(events, "given", "train-only")
+    rated = phase.fitted.rated
+    assert rated is not None
+    assert (rated.part == TRAIN).all()
+    assert not rated.positive.all()
+    kept = set(zip(rated.user[rated.positive], rated.item[rated.positive]))
+    assert kept == pairs(phase.fitted)
+    phase = fold(events, "random", "train-only")
+    rated = phase.fitted.rated
+    kept = set(zip(rated.user[rated.positive], rated.item[rated.positive]))
+    assert kept == pairs(phase.fitted)
+
+
+@pytest.mark.parametrize("split", ["ratio", "last", "time"])
+def test_a_split_by_time_needs_times(split):
+    events = catalogue(made_ratings()._replace(timed=False))
+    with pytest.raises(
+        InputError, match=f"split {split} goes by time.*random or given"
+    ):
+        fold(events, split)
+
+
+BY_TIME = (
+    {"encoder": "last-click"},
+    {"encoder": "self-attention"},
+    {"positives": "item-item"},
+    {"positives": "user-user"},
+    {"batch_order": "time"},
+    {"user_features": ("history-age",)},
+    {"item_features": ("id", "dynamic")},
+    {"model": "recent-popularity"},
+)
+
+
+@pytest.mark.parametrize("changes", BY_TIME, ids=str)
+def test_what_goes_by_time_is_refused_without_times(changes):
+    config = Config(split="random", **changes)
+    check_times(config, timed=True)
+    with pytest.raises(InputError, match="the data has no timestamps"):
+        check_times(config, timed=False)
+
+
+def test_a_recipe_without_tables_and_times_is_ready():
+    ratings = made_ratings()
+    bare = ratings._replace(
+        users=ratings.users._replace(columns={}),
+        items=ratings.items._replace(columns={}),
+        timed=False,
+        timestamp=np.zeros_like(ratings.timestamp),
+    )
+    config = Config(split="random", batch=64)
+    run = prepare(config, fold(catalogue(bare), "random"))
+    assert run.config.user_features == ()
+    assert run.config.item_features == ("id",)
+
+
+REFUSED = (
+    ({"split_rule": "recbole"}, "split_rule is recbole: only split random"),
+    ({"split_seed": 3}, "split_seed is 3: only split random or validation_share"),
+    ({"validation_share": 0.1}, "validation_share is 0.1: only split given"),
+    ({"fit_on": "train", "left_out": "train+validation"}, "would be left out"),
+    ({"core": -1}, "core is -1"),
+)
+
+
+@pytest.mark.parametrize(("changes", "line"), REFUSED, ids=str)
+def test_fields_that_a_split_has_no_use_for(changes, line):
+    with pytest.raises(InputError, match=line):
+        check_config(Config(**changes))

@@ -1,0 +1,194 @@
+"""Steps of losses that need more than logits, on factors: NumPy on the tables."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments.arms import arm
+from research.config import Config, structure
+from research.losses.partial_auc import within_bounds
+from research.losses.top_k import first_items
+from research.prepare import check_config, prepare
+from research.rng import stream
+from research.train.model import serve_all
+from research.train.run_state import init_state, traced_values
+from research.train.step import TrainState, make_step
+from research.types import InputError, Pairs
+from tests.world import made_fold
+
+INDEX = np.arange(0, 960, 15)  # of 64 pairs, of 60 users
+
+
+class Step(NamedTuple):
+    """One step: its rows, the columns drawn for them, and the states about it."""
+
+    batch: Pairs
+    ids: np.ndarray
+    before: TrainState
+    after: TrainState
+    loss: float
+    world: Any
+
+
+def step_of(name: str, **changes: Any) -> Step:
+    """The first step of an arm of factors, without a compilation of the whole."""
+    small = {"batch": 64, "dim": 8, "negatives": ("uniform-outside:20",)}
+    run = prepare(Config(**{**vars(arm(name)), **small, **changes}), made_fold())
+    world, sizes = run.world
+    state, hyper = init_state(run, world, sizes), traced_values(run.config)
+    index = jnp.asarray(INDEX, jnp.int32)
+    batch = Pairs(*(column[index] for column in world.pairs))
+    key = stream(jax.random.fold_in(state.key, state.step), "0 uniform-outside")
+    ids = run.sources[0].draw(key, batch, (), world.pool).ids
+    after, told = make_step(structure(run.config))(state, index, hyper, world)
+    return Step(batch, np.asarray(ids), state, after, float(told["loss"]), world)
+
+
+def scores_of(state: TrainState, batch: Pairs, *, cosine: bool) -> np.ndarray:
+    """Of the rows with all items, from the tables, [b, i]."""
+    user, item = (
+        np.asarray(state.params["tables"][n], np.float64) for n in ("user", "item")
+    )
+    if cosine:
+        user, item = (
+            t / np.linalg.norm(t, axis=1, keepdims=True) for t in (user, item)
+        )
+    return user[np.asarray(batch.query)] @ item.T
+
+
+def same(one: Any, other: Any) -> bool:
+    pairs = zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)
+    return all(np.array_equal(a, b) for a, b in pairs)
+
+
+def test_factors_are_the_tables_rows():
+    step = step_of("mf-dot", negatives=("uniform-outside:1",))
+    assert set(step.before.params["tables"]) == {"user", "item"}
+    assert not jax.tree.leaves((step.before.params["user"], step.before.params["item"]))
+    scores = scores_of(step.before, step.batch, cosine=False)
+    rows = np.arange(len(INDEX))
+    gap = scores[rows, step.ids[:, 0]] - scores[rows, np.asarray(step.batch.candidate)]
+    assert step.loss == pytest.approx(np.mean(np.log1p(np.exp(gap))), rel=1e-5)
+    run = prepare(Config(**{**vars(arm("mf-cosine")), "dim": 8}), made_fold())
+    users, items = serve_all(
+        run.model, step.before.params, step.world, jnp.arange(60, dtype=jnp.int32)
+    )
+    for found, name in ((users, "user"), (items, "item")):
+        table = np.asarray(step.before.params["tables"][name])
+        unit = table / np.linalg.norm(table, axis=1, keepdims=True)
+        np.testing.assert_allclose(found, unit, rtol=1e-5)
+
+
+def test_initial_values_have_the_scale_asked_for():
+    fold = made_fold()
+    for scale, expected in ((1.0, 1.0), (0.01, 0.01), (0.0, np.sqrt(2 / (60 + 64)))):
+        config = Config(**{**vars(arm("mf-cosine")), "table_scale": scale})
+        run = prepare(config, fold)
+        table = init_state(run, *run.world).params["tables"]["user"]
+        assert float(jnp.std(table)) == pytest.approx(expected, rel=0.05)
+
+
+def test_ranks_of_a_step_are_over_all_items():
+    step = step_of("mf-lambda-rank", table_scale=1.0)
+    scores = scores_of(step.before, step.batch, cosine=False)
+    values = []
+    for row, own, ids in zip(scores, np.asarray(step.batch.candidate), step.ids):
+        rank = 1 + (row[None, :] > row[:, None]).sum(axis=1)
+        weight = np.abs(1 / np.log2(1 + rank[own]) - 1 / np.log2(1 + rank[ids]))
+        values.append(np.mean(weight * np.log1p(np.exp(row[ids] - row[own]))))
+    assert step.loss == pytest.approx(np.mean(values), rel=1e-4)
+
+
+@pytest.mark.parametrize(("every", "due"), [(1, True), (2, False)])
+def test_thresholds_are_set_after_a_step_of_an_epoch_that_is_due(every, due):
+    step = step_of("mf-sl-at-k", hyper=(f"every={every}", "cutoff=5"))
+    assert not step.before.loss.value.any()
+    kept = step.after.loss
+    np.testing.assert_array_equal(kept.items, step.before.loss.items)
+    scores = scores_of(step.after, step.batch, cosine=True)
+    expected: dict[int, list[float]] = {}
+    for row, user, ids in zip(scores, np.asarray(step.batch.query), step.ids):
+        own = [i for i in np.asarray(kept.items)[user] if i >= 0]
+        fifth = np.sort(np.concatenate([row[own], row[ids]]))[-5]
+        expected.setdefault(int(user), []).append(fifth)
+    for user, value in enumerate(np.asarray(kept.value)):
+        if due and user in expected:
+            assert min(abs(value - np.array(expected[user]))) < 1e-5
+        else:
+            assert value == 0
+    assert len(expected) > 30
+
+
+def test_the_first_items_are_cut_where_nine_in_ten_users_end():
+    offsets = np.cumsum([0, 3, 0, 1, *[2] * 7])
+    item = np.arange(offsets[-1]) + 50
+    items = np.asarray(first_items(item, offsets).items)
+    assert items.shape == (10, 2)
+    assert items[0].tolist() == [50, 51]  # of three
+    assert items[1].tolist() == [-1, -1]
+    assert items[2].tolist() == [53, -1]
+
+
+def test_model_and_opponent_take_turns_and_the_opponent_climbs():
+    model = step_of("mf-adv-info-nce", hyper=("every=2", "opponent_rate=0.5"))
+    assert same(model.after.opponent, model.before.opponent)
+    assert not same(model.after.params["tables"], model.before.params["tables"])
+    step = step_of("mf-adv-info-nce", hyper=("every=1", "opponent_rate=0.5"))
+    assert same(step.after.params, step.before.params)
+    assert same(step.after.optimiser, step.before.optimiser)
+
+    def loss(state: TrainState) -> float:
+        scores = scores_of(step.before, step.batch, cosine=True) / 0.2
+        users, items = (np.asarray(t, np.float64) for t in state.opponent.tables)
+        users, items = (t / np.linalg.norm(t, axis=1)[:, None] for t in (users, items))
+        values = []
+        for row, user, own, ids in zip(
+            scores,
+            np.asarray(step.batch.query),
+            np.asarray(step.batch.candidate),
+            step.ids,
+        ):
+            delta = np.exp(items[ids] @ users[user])
+            delta = len(ids) * delta / delta.sum()
+            total = np.exp(row[own]) + 64 * np.sum(delta * np.exp(row[ids]))
+            values.append(np.log(total) - row[own])
+        return float(np.mean(values))
+
+    assert step.loss == pytest.approx(loss(step.before), rel=1e-5)
+    assert loss(step.after) > step.loss + 0.01
+
+
+def test_learned_values_of_llpauc_keep_their_bounds_and_rates():
+    step = step_of("mf-llpauc", learning_rate=0.125)
+    before, after = step.before.params["loss"], step.after.params["loss"]
+    moved = {name: float(after[name] - before[name]) for name in before}
+    # Adam's first step is as long as the rate, whatever the gradient.
+    assert moved["slack_b"] == pytest.approx(-0.125, rel=1e-3)
+    assert abs(moved["s_positive"]) == pytest.approx(0.25, rel=1e-3)
+    assert abs(moved["s_negative"]) == pytest.approx(0.25, rel=1e-3)
+    names = ("a", "b", "s_positive", "s_negative", "gamma", "slack_a", "slack_b")
+    start = {name: jnp.float32(0.0) for name in names}
+    far = {name: jnp.float32(9.0) for name in names}
+    high = within_bounds(start, far, {})
+    low = within_bounds(start, {name: -value for name, value in far.items()}, {})
+    assert [float(high[name]) for name in names] == [1, 1, 4, 5, 1, 9, 9]
+    assert [float(low[name]) for name in names] == [0, 0, -1, 0, 0, -9, -9]
+
+
+REFUSED = {
+    "use encoder none": {"encoder": "mean"},
+    "user_features must be id": {"user_features": ("id", "age")},
+    "item_features must be id": {"item_features": None},
+    "user_hidden must be empty": {"user_hidden": (8,)},
+    "item_hidden must be empty": {"item_hidden": (8,)},
+}
+
+
+@pytest.mark.parametrize("line", REFUSED)
+def test_towers_without_layers_are_given_ids_alone(line):
+    config = Config(**{**vars(arm("mf-cosine")), **REFUSED[line]})
+    with pytest.raises(InputError, match=line):
+        check_config(config)
