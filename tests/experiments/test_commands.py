@@ -197,7 +197,7 @@ def test_plain_lines_without_a_terminal(call, tmp_path):
             ("figures", ("few-arms.svg", "few-arms.png", "few-arms.csv")),
         )
         for name in names
-    ]
+    ] + [f"wrote {tmp_path / 'report.html'}"]
 
 
 def test_train_prints_the_metrics_at_20(call, tmp_path):

@@ -99,7 +99,7 @@ def test_a_run_killed_between_vectors_and_history_keeps_its_history(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(runs, "score", killed)
+        patch.setattr(runs, "rank", killed)
         stopped = call(*words, "--out", tmp_path / "cut")
     assert stopped.status == 130
     assert stopped.err.count("\n") == 1
