@@ -7,19 +7,21 @@ import numpy as np
 import pandas as pd
 
 from research.contrast import Contrast
-from research.evaluate.metrics import CUTOFF, METRICS, PageColumn
+from research.evaluate.metrics import CUTOFF, METRICS, Key, PageColumn, mean_counted
 from research.files import beside, replace
 from research.report.intervals import holm, over_seeds
 from research.report.records import RunResult
 from research.report.tables import (
     NUMBER,
+    CellSummary,
+    estimate,
     long_form,
-    marks,
     measure,
     not_measured,
     not_recorded,
     stated_columns,
     swept_fields,
+    table_keys,
     typed,
 )
 
@@ -125,6 +127,35 @@ def write_texts(path: Path, texts: Mapping[str, str | pd.DataFrame]) -> list[Pat
         )
         for end, text in texts.items()
     ]
+
+
+def marks(cells: Sequence[CellSummary]) -> "pd.Series[str]":
+    """The mark of each row of the cells' long table: "best", "tie" or "".
+
+    Only metrics with a better end are marked, at each cut-off. A tie is a cell whose
+    paired 95 % interval against the best cell includes zero. Nothing is marked where
+    cells are over different users, as where a sweep changes what is held out: there is
+    no pairing.
+    """
+    marked: dict[tuple[int, Key], str] = {}
+    every = table_keys(cells)
+    for key in every:
+        better = METRICS[key.metric].better
+        means = {
+            n: mean_counted(cell.means[key])
+            for n, cell in enumerate(cells)
+            if not cell.hole(key) and cell.users[key]
+        }
+        if better == "neither" or len({cells[n].users[key] for n in means}) != 1:
+            continue
+        end = max if better == "higher" else min
+        best = end(means, key=means.__getitem__)
+        for n in means:
+            gap = estimate(cells[n], key, cells[best]).interval()
+            if gap.low <= 0 <= gap.high:
+                marked[n, key] = "best" if n == best else "tie"
+    order = [(n, key) for n in range(len(cells)) for key in every]
+    return pd.Series([marked.get(place, "") for place in order], dtype=str)
 
 
 def write_report(

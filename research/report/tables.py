@@ -103,7 +103,7 @@ def not_recorded(results: Sequence[RunResult]) -> list[str]:
     return lines
 
 
-def _table_keys(cells: Sequence[CellSummary]) -> list[Key]:
+def table_keys(cells: Sequence[CellSummary]) -> list[Key]:
     """The metrics and cut-offs of a table: whatever some run has; all if none ran."""
     done = [cell for cell in cells if not cell.failed]
     if not done:
@@ -258,7 +258,7 @@ def long_form(
     """The long table of measured cells; see ``table``."""
     references = {cell.swept: cell for cell in cells if cell.arm == reference}
     unswept: tuple[float | None, ...] = (None,) * len(swept)
-    every = _table_keys(cells)
+    every = table_keys(cells)
     lines: list[dict[str, object]] = []
     for cell in cells:
         other = references.get(cell.swept) or references.get(unswept)
@@ -342,35 +342,6 @@ def without_levels(points: pd.DataFrame, swept: str) -> pd.DataFrame:
     if swept == TEMPERATURE and (counts > 1).any():
         return points.assign(**{swept: points[swept].where(counts > 1)})
     return points
-
-
-def marks(cells: Sequence[CellSummary]) -> "pd.Series[str]":
-    """The mark of each row of the cells' long table: "best", "tie" or "".
-
-    Only metrics with a better end are marked, at each cut-off. A tie is a cell whose
-    paired 95 % interval against the best cell includes zero. Nothing is marked where
-    cells are over different users, as where a sweep changes what is held out: there is
-    no pairing.
-    """
-    marked: dict[tuple[int, Key], str] = {}
-    every = _table_keys(cells)
-    for key in every:
-        better = METRICS[key.metric].better
-        means = {
-            n: mean_counted(cell.means[key])
-            for n, cell in enumerate(cells)
-            if not cell.hole(key) and cell.users[key]
-        }
-        if better == "neither" or len({cells[n].users[key] for n in means}) != 1:
-            continue
-        end = max if better == "higher" else min
-        best = end(means, key=means.__getitem__)
-        for n in means:
-            gap = estimate(cells[n], key, cells[best]).interval()
-            if gap.low <= 0 <= gap.high:
-                marked[n, key] = "best" if n == best else "tie"
-    order = [(n, key) for n in range(len(cells)) for key in every]
-    return pd.Series([marked.get(place, "") for place in order], dtype=str)
 
 
 def wide(frame: pd.DataFrame, metrics: Sequence[str], k: int) -> pd.DataFrame:

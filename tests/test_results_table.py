@@ -1,4 +1,4 @@
-"""The README's numbers are those of the committed table."""
+"""The numbers of the page of results are those of the committed table."""
 
 import re
 from pathlib import Path
@@ -8,11 +8,11 @@ import pandas as pd
 ROOT = Path(__file__).parents[1]
 
 
-def test_the_readmes_table_is_the_committed_one():
+def test_the_table_of_results_is_the_committed_one():
     frame = pd.read_csv(ROOT / "results" / "tables" / "ml-100k" / "ssb.csv")
     at = frame[frame.k == 20].set_index(["arm", "metric"])
     row = re.compile(r"\| `(\S+)` \| (.*) \[(.*), (.*)\] \| (.*) \| (.*) \| (.*) \|")
-    found = row.findall((ROOT / "README.md").read_text())
+    found = row.findall((ROOT / "docs" / "results.md").read_text())
     assert len(found) >= 9
     for arm, mean, low, high, item, coverage, count in found:
         recall = at.loc[(arm, "recall")]
