@@ -110,10 +110,10 @@ function forestSpec(rows, title, digits) {
   };
 }
 
-/** Bars of recall, a panel for each slice of the catalogue by popularity. */
+/** Bars of recall, a panel for each slice of the catalogue: [name, its value by cell]. */
 function slicesSpec(grid, cells, slices, title) {
-  const values = slices.flatMap(([key, slice]) => cells.map((n) =>
-    ({ cell: n, slice, label: grid.labels[n], arm: grid.arm(n).name, ...grid.value(n, key), seeds: null })))
+  const values = slices.flatMap(([slice, value]) => cells.map((n) =>
+    ({ cell: n, slice, label: grid.labels[n], arm: grid.arm(n).name, ...value(n), seeds: null })))
     .filter((row) => finite(row.mean));
   const room = document.getElementById("view").clientWidth;
   const wide = room > 800;
@@ -122,7 +122,7 @@ function slicesSpec(grid, cells, slices, title) {
   const { color } = armScales(grid, cells);
   return {
     data: { values }, autosize: { type: "pad" },
-    facet: { [wide ? "column" : "row"]: { field: "slice", type: "nominal", sort: slices.map(([, name]) => name),
+    facet: { [wide ? "column" : "row"]: { field: "slice", type: "nominal", sort: slices.map(([name]) => name),
       title: null, header: { labelFontSize: 13, labelFontWeight: "bold", labelAnchor: "start",
         ...(wide ? {} : { labelAngle: 0, labelOrient: "top" }) } } },
     spec: {
