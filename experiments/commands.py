@@ -158,6 +158,12 @@ class Report:
     """Output folder."""
     html: bool = False
     """Instead, one page to explore in a browser: all records of every data set."""
+    x: str = ""
+    """Instead, one figure of the tables: the metric along the horizontal axis."""
+    y: str = ""
+    """The metric along its vertical axis."""
+    where: str = ""
+    """Its rows: arm in ("mixed", "ease") and temperature < 0.3, by the columns."""
 
     def __call__(self) -> int:
         """Writes them."""
@@ -166,6 +172,8 @@ class Report:
         if not (self.out / "records" / name_of(self.dataset)).is_dir():
             check_dataset(self.dataset)
         SPLITS.choose(self.split)
+        if self.x or self.y or self.where:
+            return self._picture()
         chosen = [find(name) for name in self.grids] or [
             one for one in experiments().values() if self._records(one).is_file()
         ]
@@ -174,6 +182,19 @@ class Report:
         for one in chosen:
             written = _reported(one, self._records(one), self.out)
             print(*(f"wrote {path}" for path in written), sep="\n")
+        return FINISHED
+
+    def _picture(self) -> int:
+        if not (self.x and self.y):
+            raise InputError(
+                "--where, --x and --y: a figure needs a metric on each axis"
+            )
+        from experiments.picture import draw_picture
+
+        names = [file_name(find(name).name, self.split) for name in self.grids]
+        folder = name_of(self.dataset)
+        written = draw_picture(self.out, folder, names, self.where, self.x, self.y)
+        print(*(f"wrote {path}" for path in written), sep="\n")
         return FINISHED
 
     def _page(self) -> int:

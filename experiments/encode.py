@@ -93,7 +93,7 @@ class Encode:
         bias = model.temperature * model.bias(self.prior)
         sides = with_prior(
             Side(encoded.ids, encoded.vectors),
-            Side(model.items.id, model.item_vectors),
+            Side(model.items.names, model.item_vectors),
             bias if bias.any() else None,
         )
         return arrays_of(*sides, encoded.seen_offsets, encoded.seen_items)

@@ -42,6 +42,8 @@ def save_model(model: SavedModel, folder: Path) -> list[Path]:
     columns = {}
     for side, table in (("users", model.users), ("items", model.items)):
         arrays[f"{side}.id"] = table.id
+        if table.text is not None:
+            arrays[f"{side}.text"] = table.text
         columns[side] = [[n, c.kind, c.names] for n, c in table.columns.items()]
         for n, column in enumerate(table.columns.values()):
             arrays[f"{side}.{n}"] = column.values
@@ -55,6 +57,7 @@ def save_model(model: SavedModel, folder: Path) -> list[Path]:
             "format": FORMAT,
             "config": dataclasses.asdict(model.config),
             "temperature": model.temperature,
+            "timed": model.timed,
             "about": dict(model.about),
             "params": paths,
             "columns": columns,
@@ -102,7 +105,7 @@ def load_model(folder: Path | str) -> SavedModel:
         )
         model = SavedModel(
             config, params, users, items, arrays["log_q"], arrays["item_vectors"],
-            float(header["temperature"]),
+            float(header["temperature"]), bool(header["timed"]),
             {**header["about"], "digest": header["digest"]},
         )  # fmt: skip
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -150,7 +153,7 @@ def _table(side: str, columns: list[Any], arrays: Mapping[str, np.ndarray]) -> T
         name: Column(kind, arrays[f"{side}.{n}"], tuple(names))
         for n, (name, kind, names) in enumerate(columns)
     }
-    return Table(arrays[f"{side}.id"], made)
+    return Table(arrays[f"{side}.id"], made, arrays.get(f"{side}.text"))
 
 
 def _leaves(

@@ -20,6 +20,7 @@ from numpy import ndarray
 from research.data.readers import Place, csv_fields, csv_names, malformed, new_id
 from research.events import by_time, offsets_of
 from research.features.content import places
+from research.rng import text_id
 from research.types import (
     CATEGORIES,
     CATEGORY,
@@ -58,17 +59,19 @@ class Queries(NamedTuple):
 Row = tuple[str, str, Mapping[str, Any]]  # where it stands, the user, its values
 
 
-def read_histories(source: Path | str | Mapping[Any, Any], items: Table) -> Histories:
+def read_histories(
+    source: Path | str | Mapping[Any, Any], users: Table, items: Table
+) -> Histories:
     """Histories from a csv file or from a mapping of user id to items, earliest first.
 
     Args:
       source: the file or the mapping.
-      items: of the model; its ids decide what an id is.
+      users: of the model; its ids decide what a user id is.
+      items: of the model.
 
     Raises:
       InputError: a file of another form, an id of another kind, or no user at all.
     """
-    ids = items.id.dtype
     user: list[Any] = []
     item: list[Any] = []
     time: list[int] = []
@@ -76,8 +79,8 @@ def read_histories(source: Path | str | Mapping[Any, Any], items: Table) -> Hist
     if isinstance(source, Mapping):
         for name, clicks in source.items():
             where = f"history of user {name}"
-            names.append(raw_id(where, "a user id", name, ids))
-            one = [raw_id(where, "an item id", click, ids) for click in clicks]
+            names.append(raw_id(where, "a user id", name, users))
+            one = [raw_id(where, "an item id", click, items) for click in clicks]
             user += [names[-1]] * len(one)
             item += one
         timed, what = False, "the histories"
@@ -86,21 +89,21 @@ def read_histories(source: Path | str | Mapping[Any, Any], items: Table) -> Hist
         timed, what = "timestamp" in columns, str(source)
         at = columns.index("timestamp") if timed else 0
         for where, fields in lines:
-            names.append(raw_id(where, "a user id", fields[0], ids))
-            if not fields[1]:  # a user without clicks
+            names.append(raw_id(where, "a user id", fields[0], users))
+            if not fields[1].strip():  # a user without clicks
                 continue
             user.append(names[-1])
-            item.append(raw_id(where, "an item id", fields[1], ids))
+            item.append(raw_id(where, "an item id", fields[1], items))
             if timed:
                 time.append(_seconds(where, fields[at]))
     if not names:
         raise InputError(f"{what}: no user")
-    users = list(dict.fromkeys(names))
-    place = {name: n for n, name in enumerate(users)}
+    every = list(dict.fromkeys(names))
+    place = {name: n for n, name in enumerate(every)}
     return Histories(
-        np.array(users),
+        np.array(every),
         np.array([place[name] for name in user], np.int64),
-        np.array(item, ids if not item else None),
+        np.array(item) if item else items.names[:0],
         np.array(time, np.int64) if timed else np.arange(len(user)),
         timed,
     )
@@ -130,7 +133,9 @@ def read_users(
         if fields[0] in seen:
             raise malformed(where, "a user not seen before", fields[0])
         seen.add(fields[0])
-        rows.append((where, fields[0], dict(zip(columns[1:], fields[1:]))))
+        rows.append(
+            (where, fields[0], dict(zip(columns[1:], map(str.strip, fields[1:]))))
+        )
     return rows, columns[1:]
 
 
@@ -150,20 +155,22 @@ def as_events(
       InputError: a user has no known item, and no features either.
     """
     rows, columns = given
-    ids = model.items.id.dtype
-    extra = [raw_id(where, "a user id", user, ids) for where, user, _ in rows]
+    extra = [raw_id(where, "a user id", user, model.users) for where, user, _ in rows]
     names = np.array(list(dict.fromkeys([*clicks.users.tolist(), *extra])))
     table, notes = _table(names, dict(zip(extra, rows)), columns, model)
-    item = places(clicks.item, model.items.id)
-    known = item < len(model.items.id)
+    item = places(clicks.item, model.items.names)
+    known = item < len(model.items.names)
     if not known.all():
         unknown = clicks.item[~known]
         notes.append(
             f"{len(unknown)} of {len(known)} clicks are on {len(np.unique(unknown))} "
             f"items that the model does not know, such as {unknown[0]}: passed over"
         )
+    # Where training knew no times, a hash stands for the order of time.
+    hashed = not (model.timed or clicks.timed)
+    time = np.zeros_like(clicks.time) if hashed else clicks.time
     ratings = Ratings(
-        "histories", clicks.user, item, np.ones(len(item), np.float32), clicks.time,
+        "histories", clicks.user, item, np.ones(len(item), np.float32), time,
         table, model.items, "",
     )  # fmt: skip
     at, order = by_time(ratings, clicks.user, known, model.config.tie_salt)
@@ -171,7 +178,7 @@ def as_events(
     offsets = offsets_of(user, len(names))
     empty = names[np.diff(offsets) == 0]
     if len(empty):
-        with_row = {*extra, *model.users.id.tolist()}
+        with_row = {*extra, *model.users.names.tolist()}
         bare = [name for name in empty.tolist() if name not in with_row]
         if bare or not model.config.user_features:
             raise InputError(
@@ -180,28 +187,28 @@ def as_events(
             )
         notes.append(f"{len(empty)} users have an empty history: features alone count")
     events = Events(
-        user, item[at].astype(np.int32), ratings.rating[at], clicks.time[at], order,
+        user, item[at].astype(np.int32), ratings.rating[at], time[at], order,
         offsets, table, model.items,
     )  # fmt: skip
     return Queries(events, tuple(notes))
 
 
-def raw_id(where: str, what: str, value: Any, kind: np.dtype) -> Any:
+def raw_id(where: str, what: str, value: Any, table: Table) -> Any:
     """An id of the model's kind: a whole number, or a text that isn't empty.
 
     Args:
       where: names its place in a message.
       what: names the id in a message.
       value: the text or the number.
-      kind: type of the model's ids.
+      table: of the model, with ids of that side.
 
     Raises:
       InputError: it is none.
     """
-    text = str(value).strip()
-    if kind.kind in "iu":
-        return new_id(where, what, text, ())
-    if not text:
+    text = str(value)
+    if table.text is None:
+        return new_id(where, what, text.strip(), ())
+    if not text.strip():
         raise malformed(where, what, text)
     return text
 
@@ -212,11 +219,11 @@ def _lines(
     path = Path(source).expanduser()
     place = Place(path.parent)
     lines = csv_fields(place, path.name, header)
-    stripped = ((where, [f.strip() for f in fields]) for where, fields in lines)
-    return csv_names(place, path.name), stripped
+    return csv_names(place, path.name), lines
 
 
 def _seconds(where: str, text: str) -> int:
+    text = text.strip()
     if not text.isdecimal() or len(text) > len(str(2**62)):
         raise malformed(where, "a timestamp, whole seconds from 0 on", text)
     return int(text)
@@ -227,7 +234,7 @@ def _table(
 ) -> tuple[Table, list[str]]:
     """The users' columns: from their rows, else from training, else missing."""
     notes: list[str] = []
-    at = places(names, model.users.id)
+    at = places(names, model.users.names)
     made = {}
     for name, column in model.users.columns.items():
         missing, value_of = _reader(column)
@@ -249,7 +256,10 @@ def _table(
             f"the users' table lacks {' '.join(lacking)}, which the model reads: "
             f"missing where training does not know the user"
         )
-    return Table(names, made), notes
+    if model.users.text is None:
+        return Table(names, made), notes
+    ids = np.array([text_id(name) for name in names.tolist()], np.int64)
+    return Table(ids, made, names), notes
 
 
 def _reader(column: Column) -> tuple[ndarray, Callable[[str, Any], Any]]:

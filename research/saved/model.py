@@ -73,6 +73,7 @@ class SavedModel:
       log_q: log of each item's share of the training clicks.
       item_vectors: of the catalogue.
       temperature: what serving divides the score by.
+      timed: whether training knew the times of clicks.
       about: data set, digest of its data, run and version, for people and checks.
     """
 
@@ -83,6 +84,7 @@ class SavedModel:
     log_q: Float[ndarray, " i"]
     item_vectors: Float[ndarray, "i d"]
     temperature: float
+    timed: bool
     about: Mapping[str, Any]
 
     def encode(
@@ -105,13 +107,13 @@ class SavedModel:
         """
         from research.saved.encoding import encode_events
 
-        clicks = read_histories(histories, self.items)
+        clicks = read_histories(histories, self.users, self.items)
         given = read_users(users, self.users)
         queries = as_events(clicks, given, self)
         vectors = encode_events(self, queries.events, clicks.timed)
         events = queries.events
         return Encoded(
-            events.users.id, vectors, events.offsets, events.item, queries.notes
+            events.users.names, vectors, events.offsets, events.item, queries.notes
         )
 
     def lists(
@@ -148,7 +150,7 @@ class SavedModel:
         seen = encoded.seen_offsets, encoded.seen_items
         best = top_k(encoded.vectors, self.item_vectors, bias, *seen, k=k, scale=scale)
         scores = np.einsum("vd,vkd->vk", encoded.vectors, self.item_vectors[best])
-        return Lists(encoded.ids, self.items.id[best], scores * scale + bias[best])
+        return Lists(encoded.ids, self.items.names[best], scores * scale + bias[best])
 
     def bias(self, prior: float | None = None) -> Float[ndarray, " i"]:
         """What a popularity prior adds to each item's score: prior * log q."""
@@ -194,6 +196,7 @@ def saved_model(
         log_share(fitted.item_counts),
         trained.item_vectors,
         trained.temperature,
+        fitted.timed,
         about,
     )
 

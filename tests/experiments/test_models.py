@@ -5,9 +5,11 @@ import json
 import numpy as np
 import pytest
 
+from experiments.__main__ import main
 from research.files import read_arrays, read_json
 from research.saved.files import load_model
 from tests.data.miniature import write_100k
+from tests.data.own import csv_text, write
 from tests.experiments.made import (
     contents,
     made_films,
@@ -114,6 +116,42 @@ def test_going_on_with_further_users_and_items(call, fewer, tmp_path):
     assert losses[2, True] < losses[2, False] - 0.1
     again = call(*go_on)
     assert "nothing to train" in again.out
+
+
+@pytest.mark.parametrize("timed", [True, False])
+def test_text_ids_of_a_file_of_ones_own(timed, call, tmp_path):
+    """Every user that is known has the vector of the run; a new one has a list."""
+    header = "user,item,timestamp" if timed else "user,item"
+    width = len(header.split(","))
+    clicks = [
+        (f"u{user}", f"00{item}X", second)
+        for user, item, stars, second in made_ratings()
+        if stars > 3
+    ]
+    shop, model = tmp_path / "shop.csv", tmp_path / "model"
+    write(shop, csv_text([row[:width] for row in clicks], header))
+    words = ("--arm", "tiny", "--dataset", shop, "--out", tmp_path / "out")
+    files = ("--save", model, "--export", tmp_path / "v")
+    assert main([str(word) for word in ("train", *words, *files)]) == 0
+    exported = read_arrays(tmp_path / "v" / "users.npz")
+    seen = np.split(exported["seen_ids"], exported["seen_offsets"][1:-1])
+    users = exported["ids"].tolist()
+    shown = {
+        (user, item) for user, items in zip(users, seen, strict=True) for item in items
+    }
+    rows = [row for row in clicks if row[:2] in shown] + [("brand new", "001X", 5)]
+    text = csv_text([row[:width] for row in rows], header)
+    path = write(tmp_path / "h.csv", text)
+    out = ("--out", tmp_path / "e", "--lists", "3")
+    called = call("encode", "--model", model, "--histories", path, *out)
+    assert called.status == 0, called.err
+    encoded = read_arrays(tmp_path / "e" / "users.npz")
+    place = {user: n for n, user in enumerate(encoded["ids"].tolist())}
+    assert set(place) == {*users, "brand new"}
+    vectors = encoded["vectors"][[place[user] for user in users]]
+    np.testing.assert_allclose(vectors, exported["vectors"], rtol=0, atol=1e-6)
+    last = (tmp_path / "e" / "lists.csv").read_text().splitlines()[-1]
+    assert last.startswith("brand new,3,00")
 
 
 def test_bad_input_is_one_line(saved, histories, call, tmp_path):

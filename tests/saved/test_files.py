@@ -53,9 +53,9 @@ def test_the_same_model_gives_the_same_bytes(saved, tmp_path):
 def test_ids_may_be_texts(tmp_path):
     model = trained()[2]
     ids = np.array([f"film {n} é" for n in range(len(model.items.id))])
-    texts = dataclasses.replace(model, items=Table(ids, model.items.columns))
-    save_model(texts, tmp_path / "m")
-    np.testing.assert_array_equal(load_model(tmp_path / "m").items.id, ids)
+    items = Table(model.items.id, model.items.columns, ids)
+    save_model(dataclasses.replace(model, items=items), tmp_path / "m")
+    np.testing.assert_array_equal(load_model(tmp_path / "m").items.names, ids)
 
 
 def _edit(folder, **changes):

@@ -82,7 +82,8 @@ def test_the_loss_starts_where_the_model_was(earlier, later):
 
 def test_other_towers_or_other_columns_are_refused(earlier, later):
     _, _, model = earlier
-    for field, value in (("dim", 4), ("user_features", ("id",)), ("encoder", "none")):
+    others = (("dim", 4), ("user_features", ("id",)), ("encoder", "learned"))
+    for field, value in others:
         run = prepare(dataclasses.replace(later.config, **{field: value}), part_of())
         with pytest.raises(InputError, match=f"{field} is .*it can't go on"):
             going_on(model, run)

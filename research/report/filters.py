@@ -1,0 +1,91 @@
+"""Filters of tables, as in ``arm in ("mixed", "ease") and temperature < 0.3``."""
+
+import ast
+import operator
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from research.types import InputError
+
+__all__ = ["Filter", "parse_filter"]
+
+Filter = Callable[[Mapping[Any, Any]], bool]  # of one row, by column
+
+_COMPARE: dict[type, Callable[[Any, Any], bool]] = {
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+    ast.In: lambda value, among: value in among,
+    ast.NotIn: lambda value, among: value not in among,
+}
+_SHOWN = 'expected comparisons as in arm in ("mixed", "ease") and temperature < 0.3'
+
+
+def parse_filter(text: str, columns: list[str]) -> Filter:
+    """A filter of rows from comparisons joined by and, or and not.
+
+    Only names of columns, numbers, texts and lists of them are read; nothing is
+    evaluated as code. A row without a value in a compared column doesn't match.
+
+    Args:
+      text: the filter.
+      columns: names that it may compare.
+
+    Raises:
+      InputError: it can't be parsed, or names no column.
+
+    >>> keep = parse_filter('arm in ("a", "b") and not k < 20', ["arm", "k"])
+    >>> keep({"arm": "a", "k": 20}), keep({"arm": "a", "k": 10})
+    (True, False)
+    """
+    try:
+        tree = ast.parse(text.strip(), mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        raise InputError(f"--where '{text}': {_SHOWN}") from None
+    return _condition(tree, text, columns)
+
+
+def _condition(node: ast.AST, text: str, columns: list[str]) -> Filter:
+    if isinstance(node, ast.BoolOp):
+        parts = [_condition(value, text, columns) for value in node.values]
+        join = all if isinstance(node.op, ast.And) else any
+        return lambda row: join(part(row) for part in parts)
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+        inner = _condition(node.operand, text, columns)
+        return lambda row: not inner(row)
+    if isinstance(node, ast.Compare):
+        sides = [_value(n, text, columns) for n in (node.left, *node.comparators)]
+        pairs = list(zip(sides, node.ops, sides[1:], strict=False))
+        return lambda row: all(
+            _compared(first(row), type(op), second(row)) for first, op, second in pairs
+        )
+    raise InputError(f"--where '{text}': {_SHOWN}")
+
+
+def _compared(first: Any, op: type, second: Any) -> bool:
+    if first is None or second is None or first != first or second != second:
+        return False
+    try:
+        return bool(_COMPARE[op](first, second))
+    except TypeError:  # a text beside a number
+        return False
+
+
+def _value(
+    node: ast.AST, text: str, columns: list[str]
+) -> Callable[[Mapping[Any, Any]], Any]:
+    if isinstance(node, ast.Name):
+        name = node.id
+        if name not in columns:
+            raise InputError(
+                f"--where '{text}': no column {name}; columns are {', '.join(columns)}"
+            )
+        return lambda row: row[name]
+    try:
+        constant = ast.literal_eval(node)
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
+        raise InputError(f"--where '{text}': {_SHOWN}") from None
+    return lambda row: constant

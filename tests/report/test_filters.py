@@ -1,0 +1,91 @@
+"""Filters of tables: what matches, and what is refused; figures of any two metrics."""
+
+import pytest
+
+from experiments.__main__ import main
+from research.report.filters import parse_filter
+from research.report.pages import csv_text
+from research.report.tables import table
+from research.types import InputError
+from tests.report.made import made_rows
+
+ROW = {"arm": "mixed", "temperature": 0.2, "k": 20, "note": None}
+
+
+@pytest.mark.parametrize(
+    ("text", "matches"),
+    [
+        ("temperature < 0.3", True),
+        ("temperature < .2", False),
+        ("0.1 < temperature <= 0.2", True),
+        ('arm == "mixed" or k > 100', True),
+        ('arm not in ("mixed", "ease")', False),
+        ('not arm in ["ease"] and k == 20', True),
+        ("arm < 3", False),  # a text beside a number doesn't match, nor does its
+        ("arm >= 3", False),  # opposite
+        ("note != 3", False),  # no value, no match
+    ],
+)
+def test_rows_that_match(text, matches):
+    assert parse_filter(text, list(ROW))(ROW) is matches
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "arm",
+        "arm === 3",
+        "temperature <",
+        "arm.upper() == 'A'",
+        "temperature + 1 > 2",
+        '__import__("os").system("true")',
+        "(lambda: 1)() == 1",
+        "[x for x in arm] == 3",
+        "(" * 300 + "k" + ")" * 300,
+    ],
+)
+def test_nothing_but_comparisons_is_read(text):
+    with pytest.raises(InputError, match="expected comparisons"):
+        parse_filter(text, list(ROW))
+
+
+def test_an_unknown_column_is_named_with_the_others():
+    with pytest.raises(
+        InputError, match="no column heat; columns are arm, temperature"
+    ):
+        parse_filter("heat > 1", list(ROW))
+
+
+@pytest.fixture
+def out(tmp_path):
+    frame = table(made_rows(), "in-batch", [])
+    folder = tmp_path / "tables" / "ml-100k"
+    folder.mkdir(parents=True)
+    (folder / "ssb.csv").write_text(csv_text(frame))
+    return tmp_path
+
+
+def test_a_figure_of_two_metrics_shows_the_rows_that_match(out):
+    words = ["report", "ssb", "--out", str(out), "--x", "coverage", "--y", "recall"]
+    assert main([*words, "--where", 'arm != "in-batch"']) == 0
+    lines = (out / "figures/ml-100k/picture-coverage-recall.csv").read_text()
+    assert "in-batch," not in lines
+    assert lines.count("\n") > 1
+    assert (out / "figures/ml-100k/picture-coverage-recall.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--x", "coverage"], "needs a metric on each axis"),
+        (["--x", "coverage", "--y", "heat"], "unknown metric 'heat'"),
+        (["--x", "coverage", "--y", "recall", "--where", "k > 900"], "leaves no row"),
+    ],
+)
+def test_what_cannot_be_drawn_is_one_line(out, capsys, words, message):
+    assert main(["report", "ssb", "--out", str(out), *words]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert not (out / "figures").exists()
