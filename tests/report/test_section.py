@@ -91,6 +91,15 @@ def test_cells_over_different_users_have_no_pair():
     assert (reaches[~last] != NONE).all()
 
 
+def test_many_cells_are_compared_in_the_main_metrics_alone():
+    first, *_ = made_rows(users=4)
+    rows = [first._replace(arm=f"arm {n}") for n in range(66)]
+    assert set(section(rows, "arm 0")["pairs"]) == {
+        "recall@20", "recall@100", "ndcg@20", "recall_item@20",
+    }  # fmt: skip
+    assert len(section(rows[:64], "arm 0")["pairs"]) == 10
+
+
 def test_two_users_their_places_and_their_lists():
     rows = made_rows()
     first = rows[0].record

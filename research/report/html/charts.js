@@ -148,7 +148,7 @@ function curvesSpec(grid, cells, name) {
   return {
     width: "container", height: 320, data: { values },
     mark: { type: "line", point: { size: 14 }, strokeWidth: 1.5 },
-    encoding: { x: { field: "epoch", type: "quantitative", title: "epoch", axis: { format: "d", tickMinStep: 1 } }, y: quantity("y", name), detail: { field: "label" },
+    encoding: { x: { field: "epoch", type: "quantitative", title: "epoch", axis: { format: "d", tickCount: Math.min(10, Math.max(...values.map((row) => row.epoch)) - 1) } }, y: quantity("y", name), detail: { field: "label" },
       color: armScales(grid, cells).color,
       tooltip: [{ field: "label", title: "arm" }, { field: "epoch" }, { field: "y", title: name, format: ".4~r" }] },
   };

@@ -31,12 +31,17 @@ from research.report.tables import (
 )
 from research.types import BANDS, Record
 
-# What any two cells are compared in. Each takes a number for every pair of cells.
+# What any two cells are compared in: each takes a number for every pair of cells, so
+# that a table with many of them is compared in the first ones alone.
+MAIN = (
+    *(Key("recall", CUTOFF), Key("recall", 100)),
+    *(Key("ndcg", CUTOFF), Key("recall_item", CUTOFF)),
+)
 COMPARED = (
-    *(Key("recall", CUTOFF), Key("recall", 100), Key("ndcg", CUTOFF), Key("ndcg", 100)),
-    *(Key(f"recall_{of}", CUTOFF) for of in ("item", *BANDS)),
+    *(*MAIN, Key("ndcg", 100), *(Key(f"recall_{band}", CUTOFF) for band in BANDS)),
     *(Key("coverage", CUTOFF), Key("train_count", CUTOFF)),
 )
+MANY = 64  # cells
 Lists = Mapping[str, Sequence[Mapping[str, str]]]
 PLACES = 100
 NONE = 2**16 - 1  # stands for a pair without an interval
@@ -67,7 +72,8 @@ def section(
     shown = list(dict.fromkeys(key for cell in done for key in cell.means))
     runs = _runs(results, fields)
     arms = list(dict.fromkeys(cell.arm for cell in cells))
-    compared = [key for key in COMPARED if key in shown]
+    wanted = MAIN if len(cells) > MANY else COMPARED
+    compared = [key for key in wanted if key in shown]
     return {
         "arms": [{"name": arm, **look(arm)._asdict()} for arm in arms],
         "reference": reference,
