@@ -198,6 +198,8 @@ class Report:
         return FINISHED
 
     def _page(self) -> int:
+        if self.x or self.y or self.where:
+            raise InputError("--x, --y and --where draw a figure: not with --html")
         for name in self.grids:
             find(name)
         from experiments.explore import write_explorable

@@ -14,7 +14,7 @@ from experiments.plan import is_done, locate
 from research.evaluate.metrics import CUTOFF
 from research.files import read_json, write_csv, write_json
 from research.report.html.users import shown_users
-from research.types import Fold
+from research.types import TEXT, Fold
 
 LISTS = "lists.csv"  # in a run's folder
 
@@ -23,7 +23,7 @@ def write_lists(folder: Path, fold: Fold, lists: Int[np.ndarray, "v k"]) -> Path
     """Writes the first 20 places of two users' lists into a run's folder.
 
     Columns: user, the row of lists; id, the user's own; place, from 1; item, its id;
-    title, where the data has titles; held_out, 1 where the user chose it in the end.
+    title, or its id again where items have none; held_out, 1 where the user chose it.
 
     Args:
       folder: of the run, served in one way.
@@ -33,7 +33,8 @@ def write_lists(folder: Path, fold: Fold, lists: Int[np.ndarray, "v k"]) -> Path
     judged = np.isin(fold.held_user, fold.evaluated)
     row_of = np.searchsorted(fold.evaluated, fold.held_user[judged])
     items, held_item = fold.fitted.items, fold.held_item[judged]
-    titles = items.columns["title"].values if "title" in items.columns else items.names
+    texts = items.of_kind(TEXT)
+    titles = texts[0].values if texts else items.names
     rows = []
     for user in shown_users(np.bincount(row_of, minlength=len(lists))):
         held = set(held_item[row_of == user].tolist())

@@ -56,6 +56,14 @@ def recall_by_decile(results: Sequence[RunResult], reference: str) -> pd.DataFra
     return frame[columns].reset_index(drop=True)
 
 
+def with_deciles(record: Record) -> Record | None:
+    """The record with deciles of the items in place of bands; None if it names none."""
+    item = record.columns.get("item")
+    if item is None:
+        return None
+    return record._replace(band=deciles(record.item_counts)[item].astype(np.uint8))
+
+
 def _by_decile(result: RunResult) -> tuple[Record, dict[int, int]]:
     """The run's record with deciles in place of bands; held-out items of each."""
     if result.served is None or result.record is None:

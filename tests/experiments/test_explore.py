@@ -153,6 +153,7 @@ def test_nothing_to_show_is_one_line(call, tmp_path):
 
     assert str(tmp_path / "records") in refused()
     assert "nearest: ssb" in refused("sbs")
+    assert "--where" in refused("--where", "arm == 'mixed'")
     bad = tmp_path / "records" / "ml-100k" / "ssb.npz"
     bad.parent.mkdir(parents=True)
     bad.write_bytes(b"")

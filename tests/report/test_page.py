@@ -270,7 +270,13 @@ def test_bands_and_curves(made, opened):
     assert bars.count() == 36  # 12 rows in three bands
     lines = page.locator("#learning-curves .mark-line path")
     assert lines.count() == 12
+    choice = page.get_by_label("slices", exact=True)
+    assert "tenths" not in choice.inner_text()
     page = opened(made, "ml-100k/ssb")
+    page.get_by_label("slices", exact=True).select_option("50")
+    page.wait_for_function(
+        "/Recall@50/.test(document.querySelector('#popularity figure > div').ariaLabel)"
+    )
     assert "no training curves" in page.locator("#learning-curves").inner_text()
 
 
@@ -287,7 +293,7 @@ def test_two_users_lists_are_compared(made, opened):
     user = int(re.search(r"Row (\d+) of the users", text)[1])
     start = record.held[:user].sum()
     ranks = record.rank[start : start + record.held[user]].astype(int)
-    places = [str(rank + 1) for rank in ranks if rank < 100]
+    places = [str(rank + 1) for rank in sorted(ranks) if rank < 100]
     assert f"{len(places)} of {len(ranks)}: at {', '.join(places)}" in text
 
 

@@ -91,6 +91,15 @@ def test_cells_over_different_users_have_no_pair():
     assert (reaches[~last] != NONE).all()
 
 
+def test_many_cells_are_compared_in_the_main_metrics_alone():
+    first, *_ = made_rows(users=4)
+    rows = [first._replace(arm=f"arm {n}") for n in range(66)]
+    assert set(section(rows, "arm 0")["pairs"]) == {
+        "recall@20", "recall@100", "ndcg@20", "recall_item@20",
+    }  # fmt: skip
+    assert len(section(rows[:64], "arm 0")["pairs"]) == 10
+
+
 def test_two_users_their_places_and_their_lists():
     rows = made_rows()
     first = rows[0].record
@@ -107,12 +116,35 @@ def test_two_users_their_places_and_their_lists():
     of_user = np.flatnonzero(first.held == usual["held"])[0]
     start = first.held[:of_user].sum()
     ranks = first.rank[start : start + first.held[of_user]].astype(int)
-    assert usual["places"][0] == [r + 1 for r in ranks if r < 100]
+    assert usual["places"][0] == sorted(r + 1 for r in ranks if r < 100)
     shown = [{**row, "user": str(of_user)} for row in kept]
     (usual, _) = section(rows, "in-batch", lists={"0": shown})["people"]
     assert usual["lists"][0] == [["<b>", True], ["Two", False]]
     assert usual["name"] == "User 31"
     assert set(map(str, usual["lists"][1:])) == {"None"}
+
+
+def test_deciles_are_recall_within_a_tenth_of_the_items():
+    rows = []
+    for row in made_rows():
+        held = row.record.held
+        item = np.concatenate([np.arange(n) * 5 for n in held])
+        columns = {**row.record.columns, "item": item}
+        rows.append(row._replace(record=row.record._replace(columns=columns)))
+    content = section([*rows[:-1], made_rows()[-1]], "in-batch")
+    assert content["deciles"][-1] is None  # a run that names no items
+    records = [row.record for row in rows[:3]]
+    order = np.argsort(-records[0].item_counts, kind="stable")
+    top = set(order[: len(order) // 10].tolist())
+    means = []
+    for record in records:
+        user = np.repeat(np.arange(len(record.held)), record.held)
+        inside = np.isin(record.columns["item"], [*top])
+        n = np.bincount(user[inside], minlength=len(record.held))
+        hits = np.bincount(user[inside & (record.rank < 20)], minlength=len(n))
+        means.append(np.mean(hits[n > 0] / n[n > 0]))
+    assert content["deciles"][0][0][0] == pytest.approx(np.mean(means), rel=1e-5)
+    assert len(content["deciles"][0]) == 10
 
 
 def test_curves_are_means_over_the_seeds():

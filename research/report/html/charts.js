@@ -110,10 +110,10 @@ function forestSpec(rows, title, digits) {
   };
 }
 
-/** Bars of recall, a panel for each slice of the catalogue by popularity. */
+/** Bars of recall, a panel for each slice of the catalogue: [name, its value by cell]. */
 function slicesSpec(grid, cells, slices, title) {
-  const values = slices.flatMap(([key, slice]) => cells.map((n) =>
-    ({ cell: n, slice, label: grid.labels[n], arm: grid.arm(n).name, ...grid.value(n, key), seeds: null })))
+  const values = slices.flatMap(([slice, value]) => cells.map((n) =>
+    ({ cell: n, slice, label: grid.labels[n], arm: grid.arm(n).name, ...value(n), seeds: null })))
     .filter((row) => finite(row.mean));
   const room = document.getElementById("view").clientWidth;
   const wide = room > 800;
@@ -122,7 +122,7 @@ function slicesSpec(grid, cells, slices, title) {
   const { color } = armScales(grid, cells);
   return {
     data: { values }, autosize: { type: "pad" },
-    facet: { [wide ? "column" : "row"]: { field: "slice", type: "nominal", sort: slices.map(([, name]) => name),
+    facet: { [wide ? "column" : "row"]: { field: "slice", type: "nominal", sort: slices.map(([name]) => name),
       title: null, header: { labelFontSize: 13, labelFontWeight: "bold", labelAnchor: "start",
         ...(wide ? {} : { labelAngle: 0, labelOrient: "top" }) } } },
     spec: {
@@ -148,7 +148,7 @@ function curvesSpec(grid, cells, name) {
   return {
     width: "container", height: 320, data: { values },
     mark: { type: "line", point: { size: 14 }, strokeWidth: 1.5 },
-    encoding: { x: { field: "epoch", type: "quantitative", title: "epoch", axis: { format: "d", tickMinStep: 1 } }, y: quantity("y", name), detail: { field: "label" },
+    encoding: { x: { field: "epoch", type: "quantitative", title: "epoch", axis: { format: "d", tickCount: Math.min(10, Math.max(...values.map((row) => row.epoch)) - 1) } }, y: quantity("y", name), detail: { field: "label" },
       color: armScales(grid, cells).color,
       tooltip: [{ field: "label", title: "arm" }, { field: "epoch" }, { field: "y", title: name, format: ".4~r" }] },
   };

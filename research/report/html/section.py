@@ -13,9 +13,12 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from research.evaluate.formulas import DEPTH
+from research.evaluate.formulas import recall_of_band
 from research.evaluate.metrics import CUTOFF, METRICS, Key, keys
+from research.evaluate.record import DECILES
+from research.report.deciles import with_deciles
 from research.report.html.users import shown_users
+from research.report.intervals import two_way
 from research.report.pictures import look
 from research.report.records import RunResult
 from research.report.tables import (
@@ -28,13 +31,19 @@ from research.report.tables import (
 )
 from research.types import BANDS, Record
 
-# What any two cells are compared in. Each takes a number for every pair of cells.
+# What any two cells are compared in: each takes a number for every pair of cells, so
+# that a table with many of them is compared in the first ones alone.
+MAIN = (
+    *(Key("recall", CUTOFF), Key("recall", 100)),
+    *(Key("ndcg", CUTOFF), Key("recall_item", CUTOFF)),
+)
 COMPARED = (
-    *(Key("recall", CUTOFF), Key("recall", 100), Key("ndcg", CUTOFF), Key("ndcg", 100)),
-    *(Key(f"recall_{of}", CUTOFF) for of in ("item", *BANDS)),
+    *(*MAIN, Key("ndcg", 100), *(Key(f"recall_{band}", CUTOFF) for band in BANDS)),
     *(Key("coverage", CUTOFF), Key("train_count", CUTOFF)),
 )
+MANY = 64  # cells
 Lists = Mapping[str, Sequence[Mapping[str, str]]]
+PLACES = 100
 NONE = 2**16 - 1  # stands for a pair without an interval
 CURVE = "%.4g"  # a curve is looked at; four digits are finer than a line is thick
 
@@ -63,7 +72,8 @@ def section(
     shown = list(dict.fromkeys(key for cell in done for key in cell.means))
     runs = _runs(results, fields)
     arms = list(dict.fromkeys(cell.arm for cell in cells))
-    compared = [key for key in COMPARED if key in shown]
+    wanted = MAIN if len(cells) > MANY else COMPARED
+    compared = [key for key in wanted if key in shown]
     return {
         "arms": [{"name": arm, **look(arm)._asdict()} for arm in arms],
         "reference": reference,
@@ -83,6 +93,7 @@ def section(
         "seeds": [[_numbers(c.means.get(key, ())) for c in cells] for key in shown],
         "ends": [[_ends(cell, key) for cell in cells] for key in shown],
         "pairs": {f"{key.metric}@{key.k}": _pairs(cells, key) for key in compared},
+        "deciles": _deciles([runs[cell.arm, cell.swept] for cell in cells]),
         "curves": _curves([runs[cell.arm, cell.swept] for cell in cells]),
         "people": _people(
             [runs[cell.arm, cell.swept][0] for cell in cells], lists or {}
@@ -153,6 +164,28 @@ def _base64(values: ndarray) -> str:
     return base64.b64encode(values.astype("<u2").tobytes()).decode()
 
 
+def _deciles(
+    of_cells: Sequence[list[tuple[int, RunResult]]],
+) -> list[list[list[float | None]] | None]:
+    """Recall@20 of each tenth of the items, the most clicked first, with its interval.
+
+    None for a cell with a run that failed, or whose record does not name the items.
+    """
+    cells: list[list[list[float | None]] | None] = []
+    for runs in of_cells:
+        records = [with_deciles(run.record) for _, run in runs if run.record]
+        named = [record for record in records if record is not None]
+        if len(named) < len(runs):
+            cells.append(None)
+            continue
+        tenths = []
+        for n in range(DECILES):
+            values = [recall_of_band(record, CUTOFF, n) for record in named]
+            tenths.append(_numbers(two_way(np.stack(values, axis=-1)).interval()))
+        cells.append(tenths)
+    return cells
+
+
 def _curves(of_cells: Sequence[list[tuple[int, RunResult]]]) -> dict[str, list[Any]]:
     """Each column of the training curves: for each cell, the mean over its seeds."""
     histories = [
@@ -176,7 +209,8 @@ def _people(
 ) -> list[dict[str, Any]]:
     """Two users: where each cell's first run places their positives, and its lists.
 
-    A place counts from 1; positives that are not among the first 100 are left out. A
+    A place counts from 1; positives that are not among the first 100, which the
+    ranks of every record reach, are left out. A
     list is of pairs (title, whether it is held out), or null where none was kept.
     """
     records = [run.record for _, run in firsts]
@@ -207,7 +241,7 @@ def _places(record: Record, user: int) -> list[int] | None:
         return None
     start = int(record.held[:user].sum())
     ranks = record.rank[start : start + int(record.held[user])]
-    return [int(rank) + 1 for rank in ranks if rank < DEPTH]
+    return sorted(int(rank) + 1 for rank in ranks if rank < PLACES)
 
 
 def metrics_shown() -> dict[str, dict[str, Any]]:

@@ -188,12 +188,23 @@ class View {
     const { grid } = this, bands = ["head", "torso", "tail"];
     const cutoffs = grid.keys.filter(([name]) => name === "recall_head").map(([, k]) => String(k));
     if (!cutoffs.length) return null;
-    let k = cutoffs.includes("20") ? "20" : cutoffs[0];
-    const shown = figure("Each third holds as many clicks; the head has the fewest films. Thin lines: 95 % intervals.");
-    const refresh = (cells) => draw(shown, slicesSpec(grid, cells, bands.map((band) => [`recall_${band}@${k}`, band]), `recall@${k}`),
-      `Recall@${k} of the popular, middle and rare items for ${cells.length} rows.`, (n) => this.record(n, `recall_head@${k}`));
-    return { refresh, root: panel("Popularity", "Recall of held-out positives by how often their item was clicked in training. Records hold thirds of the clicks; they don't say which item each positive is.",
-      element("div", { class: "controls" }, chooser("cut-off", cutoffs.map((one) => [one, one]), k, (value) => { k = value; refresh(this.cells()); })), shown) };
+    const thirds = (k) => bands.map((band) => [band, (n) => grid.value(n, `recall_${band}@${k}`)]);
+    const tenths = Array.from({ length: 10 }, (_, i) => [`decile ${i + 1}`, (n) => {
+      const [mean, low, high] = grid.deciles[n]?.[i] ?? [null, null, null];
+      return { mean, low, high };
+    }]);
+    const named = grid.deciles.some(finite);
+    const options = [...cutoffs.map((k) => [k, `thirds of the clicks, recall@${k}`]), ...(named ? [["tenths", "tenths of the items, recall@20"]] : [])];
+    let choice = named ? "tenths" : cutoffs.includes("20") ? "20" : cutoffs[0];
+    const shown = figure("Thin lines: 95 % intervals.");
+    const refresh = (cells) => {
+      const [slices, k] = choice === "tenths" ? [tenths, "20"] : [thirds(choice), choice];
+      return draw(shown, slicesSpec(grid, cells, slices, `recall@${k}`),
+        `Recall@${k} by popularity of the items, from the most clicked on, for ${cells.length} rows.`, (n) => this.record(n, `recall@${k}`));
+    };
+    return { refresh, root: panel("Popularity", "Recall of held-out positives by how often their item was clicked in training: in thirds of the clicks (the head has the fewest items)"
+      + (named ? ", or in tenths of the items, decile 1 the most clicked." : ". These records don't name the items, so there are no deciles."),
+      element("div", { class: "controls" }, chooser("slices", options, choice, (value) => { choice = value; refresh(this.cells()); })), shown) };
   }
 
   curves() {
