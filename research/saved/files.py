@@ -31,6 +31,10 @@ HEADER = "model.json"
 def save_model(model: SavedModel, folder: Path) -> list[Path]:
     """Writes the model into the folder; an earlier model there is replaced at the end.
 
+    Args:
+      model: from ``saved_model`` or ``load_model``.
+      folder: made if need be.
+
     Raises:
       InputError: the folder can't be written to; an earlier model there is unharmed.
     """
@@ -80,9 +84,11 @@ def save_model(model: SavedModel, folder: Path) -> list[Path]:
 def load_model(folder: Path | str) -> SavedModel:
     """The model that was saved into a folder, for encoding users and ranking items.
 
-    >>> load_model("nowhere")
-    Traceback (most recent call last):
-    research.types.InputError: nowhere is no model folder: it has no model.json
+    Its methods ``encode`` and ``lists`` take histories as a csv file or a mapping, and
+    return vectors and lists (docs/models.md).
+
+    Args:
+      folder: from ``train --save`` or ``save_model``.
 
     Raises:
       InputError: there is no model, it is of another format, or it was edited or
