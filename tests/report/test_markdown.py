@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from research.report.pages import markdown
-from research.report.tables import marks, measure, table
+from research.report.pages import markdown, marks
+from research.report.tables import measure, table
 from tests.report.made import made_rows, swept_rows
 
 

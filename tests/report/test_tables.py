@@ -6,9 +6,9 @@ import pytest
 
 from research.evaluate.metrics import METRICS, Key, metric_values
 from research.report.intervals import over_seeds
-from research.report.pages import csv_text, read_table, write_report, write_texts
+from research.report.pages import csv_text, marks, read_table, write_report, write_texts
 from research.report.records import RunResult
-from research.report.tables import marks, measure, swept_columns, table, wide
+from research.report.tables import measure, swept_columns, table, wide
 from tests.report.made import crossed, made_record, made_rows, paired, swept_rows
 
 COLUMNS = ["arm", "metric", "k", "mean", "low", "high", "seeds", "users"]
