@@ -24,7 +24,7 @@ from research.files import read_arrays, read_json
 from research.marks import LATER, marked
 from research.notices import say
 from research.prepare import is_towers
-from research.report.contrasts import write_contrasts
+from research.report.contrasts import contrast_frame, write_contrasts
 from research.report.pages import write_report
 from research.report.pictures import save_figure
 from research.report.records import (
@@ -135,12 +135,14 @@ def report(grid: Grid, records: Path, out: Path) -> tuple[pd.DataFrame, list[Pat
     for line in not_recorded(results):
         say(f"{name}: {line}")
     written = [path.with_name(f"{name}.csv"), path.with_name(f"{name}.md")]
+    contrasts = contrast_frame(results, grid.contrasts)
     if grid.contrasts:
-        written += write_contrasts(results, grid.contrasts, path, grid.question)
+        written += write_contrasts(contrasts, path, grid.question)
     for write in grid.tables:
         written += write(results, frame, path)
-    for what, draw in grid.figures.items():
-        figure, points = draw(frame)
+    drawings = {what: draw(frame) for what, draw in grid.figures.items()}
+    drawings |= {what: draw(contrasts) for what, draw in grid.contrast_figures.items()}
+    for what, (figure, points) in drawings.items():
         written += save_figure(
             figure, points, out / "figures" / dataset / f"{name}-{what}"
         )

@@ -21,9 +21,12 @@ QUICK_WARMUP = 10  # steps, so that a cache has its turn in two epochs
 Sweep = dict[str, tuple[float, ...]]
 
 
-# What a grid shows that names no figures: each arm and swept value on its own line.
+# What a grid shows that names no figures: differences from its reference, or contrasts.
 ARMS_FIGURE: dict[str, Callable[..., Any]] = {
-    "arms": deferred("research.report.figures:dots_figure")
+    "arms": deferred("research.report.forest:forest_figure")
+}
+CONTRASTS_FIGURE: dict[str, Callable[..., Any]] = {
+    "arms": deferred("research.report.forest:contrasts_figure")
 }
 
 
@@ -55,6 +58,7 @@ class Grid(NamedTuple):
       figures: functions of its long table, each of a Drawing, by what the names of
         their files end in; {} for none. They are ``deferred``, as tables are, so that
         naming them loads neither matplotlib nor pandas.
+      contrast_figures: likewise, functions of the frame of its contrasts.
       prediction: what is expected, and the rule of its verdict, committed before the
         first run; stands under the question.
       tables: write further tables: functions of its results, its long table and that
@@ -77,6 +81,7 @@ class Grid(NamedTuple):
     contrasts: tuple[Contrast, ...] = ()
     note: str = ""
     figures: dict[str, Callable[..., Any]] = ARMS_FIGURE
+    contrast_figures: dict[str, Callable[..., Any]] = {}  # noqa: RUF012 - never written
     prediction: str = ""
     tables: tuple[Callable[..., list[Path]], ...] = ()
 

@@ -1,11 +1,13 @@
 """What do cached vectors add: draws, a flatter distribution, or nothing?
 
-A FIFO of past positives draws from the click share, as the batch does: more draws, no
-other items. A cache of one vector an item, drawn uniformly, adds rare items with stale
-vectors: beside it stand as many fresh uniform draws (``mixed``), beside the FIFO as
-many fresh draws from the click share (``mixed-popularity``). ``warmup`` is in steps of
-about 96 an epoch. ``stored`` is the published form, where each vector carries the q of
-when it was stored: it can differ only while q is being estimated.
+A FIFO of past positives draws from the click share, as the batch does: more draws and
+more distinct items a step (825 with 4,096 slots, 322 in the batch), but none that the
+batches of an epoch lack. A cache of one vector an item, drawn uniformly, adds rare
+items with stale vectors: beside it stand as many fresh uniform draws (``mixed``),
+beside the FIFO as many fresh draws from the click share (``mixed-popularity``).
+``warmup`` is in steps of about 96 an epoch. ``stored`` is the published form, where
+each vector carries the q of when it was stored: it can differ only while q is being
+estimated.
 
 Cached vectors take no gradient: an item is pulled by its positives in full, and pushed
 away by the batch's share of the negatives only. ``push`` puts the rest of the push on
@@ -20,7 +22,10 @@ published, down to 0.003 with 8,192 vectors, and 0.129 for the stopped control; 
 0.244 with the push, none of which is clear of doing without a cache.
 """
 
+import functools
+
 from experiments.grid import Contrast, Grid
+from research.registry import deferred
 
 _STOPPED, _SMALL = "mixed-popularity+logq-stopped", {"draws": 1024}
 
@@ -80,5 +85,15 @@ CACHE = Grid(
         "mixed-popularity+logq-stopped": ({"draws": (1024,)},),
         "fifo-cache+logq-streaming": ({"draws": (4096,)},),
         "fifo-cache-stored+logq": ({"draws": (4096,)},),
+    },
+    figures={
+        "arms": functools.partial(
+            deferred("research.report.figures:sweep_figure"),
+            swept="draws",
+            metrics=("recall", "recall_item"),
+            label="columns beside the batch's 512",
+            without=("warmup",),
+            height=3.2,
+        )
     },
 )

@@ -15,7 +15,7 @@ and nothing that is seen at n = 511; the 1 / n and q / (1 - q_p) change nothing.
 forms are told apart by the study ``probe``, not by recall.
 """
 
-from experiments.grid import Contrast, Grid, Sweep
+from experiments.grid import CONTRASTS_FIGURE, Contrast, Grid, Sweep
 
 SIZES: Sweep = {"batch": (64, 512)}
 SWITCHES: Sweep = {
@@ -47,6 +47,8 @@ CORRECTION = Grid(
     ),
     reference="in-batch",
     minutes="15",
+    figures={},
+    contrast_figures=CONTRASTS_FIGURE,
     contrasts=(
         *(
             Contrast(arm, "in-batch+logq", "recall", 20, {"batch": size}, at)

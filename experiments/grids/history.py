@@ -72,5 +72,6 @@ HISTORY_TIES = Grid(
     minutes="8",
     arm_sweeps={name: (_SALTS,) for name in _NEXT},
     changes={**_TEMPERATURE, "split": "last"},
+    figures={"arms": deferred("research.report.forest:salts_figure")},
     tables=(deferred("research.report.pages:write_over_salts"),),
 )

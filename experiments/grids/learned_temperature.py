@@ -14,7 +14,7 @@ start (20 epochs from 0.1 end at 0.05, from 1 at 0.2) and ranks below 0.15 kept 
 by popularity, or falling, is as good as fixed, one a user is not.
 """
 
-from experiments.grid import Contrast, Grid, Sweep
+from experiments.grid import CONTRASTS_FIGURE, Contrast, Grid, Sweep
 
 _KINDS: dict[str, tuple[float, ...]] = {
     "": (0.1, 0.15),
@@ -50,4 +50,5 @@ LEARNED_TEMPERATURE = Grid(
     ),
     arm_sweeps=_SWEEPS,
     figures={},
+    contrast_figures=CONTRASTS_FIGURE,
 )

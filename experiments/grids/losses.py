@@ -17,7 +17,7 @@ within 0.01 of it; one negative a row (bpr) clearly below.
 """
 
 from experiments.chosen import CHOSEN
-from experiments.grid import Contrast, Grid
+from experiments.grid import CONTRASTS_FIGURE, Contrast, Grid
 
 _QUESTION = "Which loss ranks best, each at the temperature that suits it?"
 
@@ -54,6 +54,7 @@ LOSSES = Grid(
     ),
     arm_sweeps={name: ({"temperature": (value,)},) for name, value in CHOSEN.items()},
     figures={},
+    contrast_figures=CONTRASTS_FIGURE,
 )
 
 LOSSES_CHOICE = Grid(
@@ -74,4 +75,5 @@ LOSSES_CHOICE = Grid(
     swept={"temperature": (0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0)},
     changes={"fit_on": "train"},
     figures={},
+    contrast_figures=CONTRASTS_FIGURE,
 )

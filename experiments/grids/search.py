@@ -22,7 +22,7 @@ import functools
 from experiments.chosen import CHOSEN
 from experiments.grid import ARMS_FIGURE, Contrast, Grid
 
-_TITLE = "Simulated words see the target: recall falls as more of them are replaced"
+_TITLE = "Simulated words, which see the target: paired differences from in-batch+logq"
 
 SEARCH = Grid(
     name="search",

@@ -246,21 +246,14 @@ def verdict(row: Mapping[Any, Any]) -> str:
     return "equivalent" if row["p_equivalence_holm"] < ALPHA else "undecided"
 
 
-def write_contrasts(
-    results: Sequence[RunResult],
-    contrasts: Sequence[Contrast],
-    path: Path,
-    question: str,
-) -> list[Path]:
+def write_contrasts(frame: pd.DataFrame, path: Path, question: str) -> list[Path]:
     """Writes <path>-contrasts.csv and .md.
 
     Args:
-      results: of the grid.
-      contrasts: that it declares.
+      frame: from ``contrast_frame``.
       path: of its table, without its end.
       question: the title of the page.
     """
-    frame = contrast_frame(results, contrasts)
     texts = {"-contrasts.csv": frame, "-contrasts.md": _page(frame, question)}
     return write_texts(path, texts)
 

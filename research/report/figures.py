@@ -1,6 +1,10 @@
-"""The figures of a grid: its arms against each other, and along a swept value."""
+"""Figures of levels: arms in two metrics, and along a swept value.
 
-from collections.abc import Hashable, Sequence
+Titles name what is shown. What is better than what is said by contrasts, with a verdict
+(research/report/contrasts.py), and drawn as differences (research/report/forest.py).
+"""
+
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import matplotlib
@@ -11,11 +15,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from research.evaluate.metrics import CUTOFF, METRICS
-from research.report.pages import interval_text
 from research.report.pictures import (
     EDGE,
     STYLE,
     Drawing,
+    Look,
     above,
     blank,
     draw_point,
@@ -23,6 +27,7 @@ from research.report.pictures import (
     label_points,
     legend_above,
     look,
+    looks,
     notes_below,
 )
 from research.report.tables import UNMEASURED, swept_columns, wide, without_levels
@@ -44,7 +49,7 @@ def arms_figure(
 
     Args:
       frame: a long table, as ``table`` or ``read_table`` give it.
-      title: the heading; by default, which arm leads and by how much.
+      title: the heading; by default, what is shown.
       across: the metric along the horizontal axis.
       up: the metric along the vertical one.
     """
@@ -67,7 +72,8 @@ def arms_figure(
         notes = unfinished(points, swept)
         axes.set_xlabel("\n".join([METRICS[across].axis(CUTOFF), *notes]))
         axes.margins(x=0.1, y=0.08)
-        above(figure, folded(title or _leader(frame, up, swept)))
+        heading = f"{METRICS[up].title(CUTOFF)} and {METRICS[across].title(CUTOFF)}"
+        above(figure, folded(title or of_runs(shown, f"{heading}, by arm")))
         _name_points(axes, shown, (across, up), swept, reference)
     return Drawing(figure, points)
 
@@ -94,11 +100,9 @@ def _name(row: dict[Hashable, Any], swept: Sequence[str]) -> str:
     return ", ".join([str(row["arm"]), *values])
 
 
-def _leading_place(values: "pd.Series[float]", metric: str) -> tuple[str, Any]:
-    """Which end of a metric leads, "highest" or "lowest", and the label there."""
-    if METRICS[metric].better == "lower":
-        return "lowest", values.idxmin()
-    return "highest", values.idxmax()
+def of_runs(points: pd.DataFrame, heading: str) -> str:
+    """The heading of a figure of some points; another where there are none."""
+    return "No run finished" if points.empty else heading
 
 
 def _name_points(
@@ -126,78 +130,25 @@ def _name_points(
         axes.legend(loc="best")
 
 
-SWITCHES = {  # by a mark each, so that many of them on leave room for the panels
-    "correct_positive": "pos",
-    "leave_own_out": "own",
-    "expected_count": "n",
-}
-
-
-def dots_figure(
-    frame: pd.DataFrame,
-    title: str | None = None,
-    metrics: Sequence[str] = ("recall", "train_count"),
-) -> Drawing:
-    """Draws each arm and swept value on a separate line, in the table's order.
-
-    For grids whose arms sweep different fields, so that no one axis holds them all.
+def row_name(
+    row: dict[Hashable, Any], swept: Sequence[str], switches: Mapping[str, str]
+) -> str:
+    """The arm, its swept values, and those of its switches that are on, by their marks.
 
     Args:
-      frame: a long table, as ``table`` or ``read_table`` give it.
-      title: the heading; by default, which cell leads, and by how much.
-      metrics: of the panels; the first one decides which cell leads.
+      row: of a table.
+      swept: its swept fields.
+      switches: the mark of each field that is on or off.
+
+    >>> row_name({"arm": "a", "size": 64.0, "own": 1.0}, ["size", "own"], {"own": "o"})
+    'a, size 64 +o'
     """
-    swept = swept_columns(frame)
-    points = wide(frame, metrics, CUTOFF)
-    shown = points.dropna(subset=[metrics[0]]).reset_index(drop=True)
-    with matplotlib.rc_context(STYLE):
-        height = 1.4 + 0.24 * len(shown)
-        figure, panels = blank(height, ncols=len(metrics), sharey=True, squeeze=False)
-        panels = panels[0]
-        for axes, metric in zip(panels, metrics, strict=True):
-            for n, row in enumerate(shown.to_dict("records")):
-                at = row[metric], float(n)
-                draw_point(axes, row, at, metric, True, markersize=6, elinewidth=1.2)
-            interval = ", 95 % interval" if metric == metrics[0] else ""
-            axes.set_xlabel(METRICS[metric].title(CUTOFF) + interval)
-        names = [_short_name(row, swept) for row in shown.to_dict("records")]
-        panels[0].set_yticks(range(len(shown)), names)
-        panels[0].set_ylabel("arm and swept values" if swept else "arm")
-        for axes in panels:
-            axes.locator_params(axis="x", nbins=5)
-        panels[0].set_ylim(len(shown) - 0.4, -0.6)
-        above(figure, folded(title or _leader(frame, metrics[0], swept)))
-        marks = [f"+{mark}: {name}" for name, mark in SWITCHES.items() if name in swept]
-        notes_below(
-            figure, [*filter(None, ["; ".join(marks)]), *unfinished(points, swept)]
-        )
-    return Drawing(figure, points)
-
-
-def _leader(frame: pd.DataFrame, metric: str, swept: list[str]) -> str:
-    """Which cell leads in a metric, and the interval of its lead over the reference."""
-    cells = frame[(frame.metric == metric) & (frame.k == CUTOFF)]
-    if cells["mean"].isna().all():
-        return "No run finished"
-    end, place = _leading_place(cells["mean"], metric)
-    best, name = cells.loc[place].to_dict(), METRICS[metric].title(CUTOFF)
-    name = name.removesuffix(f"@{CUTOFF}")
-    text = f"{_short_name(best, swept)}: {end} {name}, {best['mean']:.3f}"
-    if pd.isna(best["delta"]):
-        return text
-    gap = interval_text(best["delta"], best["delta_low"], best["delta_high"], "+.3f")
-    return f"{text}; {gap} over {best['against']}"
-
-
-def _short_name(row: dict[Hashable, Any], swept: list[str]) -> str:
-    """The arm, its swept values, and those of its switches that are on."""
-    plain = [field for field in swept if field not in SWITCHES]
-    switches = [name for name in swept if name in SWITCHES and row[name] > 0]
-    on = [f" +{SWITCHES[name]}" for name in switches]
+    plain = [field for field in swept if field not in switches]
+    on = [f" +{switches[name]}" for name in swept if name in switches and row[name] > 0]
     return _name(row, plain) + "".join(on)
 
 
-NARROW = 16  # characters of an arm's name, of which four fit beside each other
+NARROW, WIDE = 16, 25  # characters of arms' names, of which four and three fit a line
 
 
 def sweep_figure(
@@ -207,6 +158,8 @@ def sweep_figure(
     metrics: Sequence[str] = ("recall", "recall_item", "coverage", "train_count"),
     columns: int = 2,
     height: float = 2.5,
+    label: str = "",
+    without: Sequence[str] = (),
 ) -> Drawing:
     """Draws metrics at cut-off 20 along a swept value, one panel each.
 
@@ -216,12 +169,15 @@ def sweep_figure(
 
     Args:
       frame: a long table with the swept column.
-      title: the heading; by default, the leading arm's peak and trends.
+      title: the heading; by default, what is shown.
       swept: the column along the horizontal axis, logarithmic if all are positive.
       metrics: of the panels; the first one decides which arm leads.
       columns: panels beside each other.
       height: of a panel, in inches.
+      label: of the horizontal axis; by default the swept field.
+      without: further swept fields, whose cells are left out.
     """
+    frame = frame[frame[list(without)].isna().all(axis=1)].drop(columns=list(without))
     shown = [name for name in metrics if name in set(frame.metric)]
     points = along(frame, shown, swept)
     rows = -(-len(shown) // columns)
@@ -230,22 +186,27 @@ def sweep_figure(
         figure, axes = blank(1.0 + height * rows, **shape)
         for panel in axes.flat[len(shown) :]:
             figure.delaxes(panel)
+        styles = looks(points.arm)
         for n, (panel, metric) in enumerate(zip(axes.flat, shown)):
             for arm, line in points.groupby("arm", sort=False):
-                _band(panel, line, metric, swept, str(arm))
+                _band(panel, line, metric, swept, styles[str(arm)])
             entry = METRICS[metric]
             name = entry.title(CUTOFF)
             unit = "mean over users" if entry.per_user else "of all lists"
             panel.set_title(name[0].upper() + name[1:], loc="left")
             panel.set_ylabel(entry.unit or unit, fontsize=9.5)
             if n + columns >= len(shown):
-                panel.set_xlabel(swept)
+                panel.set_xlabel(label or swept)
                 panel.tick_params(labelbottom=True)
         # of a decade, as many as the width has room for
         steps = (1.0, 2.0, 5.0) if columns < 3 else (1.0, 3.0)
         first = axes.flat[0]
         _ticks(first, points[swept][points[shown[0]].notna()], steps)
-        around(figure, first, title or _trade(points, shown, swept), points, swept)
+        names = [METRICS[metric].title(CUTOFF) for metric in shown]
+        some = " and ".join(names if len(names) < 3 else (names[0], "other metrics"))
+        heading = f"{some[0].upper()}{some[1:]} by {label or swept}"
+        heading = of_runs(points.dropna(subset=shown[:1]), heading)
+        around(figure, first, title or heading, points, swept)
     return Drawing(figure, points)
 
 
@@ -265,17 +226,17 @@ def along(frame: pd.DataFrame, metrics: Sequence[str], swept: str) -> pd.DataFra
     return points.loc[order.index].reset_index(drop=True)
 
 
-def _band(axes: Axes, line: pd.DataFrame, metric: str, swept: str, arm: str) -> None:
+def _band(axes: Axes, line: pd.DataFrame, metric: str, swept: str, style: Look) -> None:
     """Draws an arm's line and band along a swept value; a level where it has none."""
-    colour, marker = look(arm)
+    (colour, marker), arm = style, str(line.arm.iloc[0])
     if line[swept].isna().all():
         level = line[metric].iloc[0]
         axes.axhline(level, color=colour, linestyle=(0, (5, 3)), label=arm)
         return
     x, low, high = line[swept], line[f"{metric}_low"], line[f"{metric}_high"]
     axes.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0)
-    style = {"color": colour, "marker": marker, "label": arm, **EDGE}
-    axes.plot(x, line[metric], markersize=5, **style)
+    drawn = {"color": colour, "marker": marker, "label": arm, **EDGE}
+    axes.plot(x, line[metric], markersize=5, **drawn)
 
 
 def _ticks(axes: Axes, values: "pd.Series[float]", steps: Sequence[float]) -> None:
@@ -300,41 +261,7 @@ def around(
       swept: the column along which they are drawn.
     """
     handles, labels = axes.get_legend_handles_labels()
-    legend_above(figure, handles, title, 3 if max(map(len, labels)) > NARROW else 4)
+    longest = max(map(len, labels))
+    columns = 4 if longest <= NARROW else 3 if longest <= WIDE else 2
+    legend_above(figure, handles, title, columns)
     notes_below(figure, unfinished(points, [swept]))
-
-
-def leading_curve(points: pd.DataFrame, metric: str, swept: str) -> pd.DataFrame | None:
-    """The curve of the arm that leads in a metric somewhere, None if none ran.
-
-    Args:
-      points: of ``along``.
-      metric: in which it leads.
-      swept: the column along which the curve runs.
-    """
-    curves = points.dropna(subset=[metric, swept])
-    if curves.empty:
-        return None
-    arm = curves.arm[_leading_place(curves[metric], metric)[1]]
-    return curves[curves.arm == arm]
-
-
-def _trade(points: pd.DataFrame, metrics: Sequence[str], swept: str) -> str:
-    """The leading arm's peak, and the metrics that rise or fall along the sweep."""
-    first, *others = metrics
-    line = leading_curve(points, first, swept)
-    if line is None:
-        return "No run finished"
-    start, end = line.iloc[0], line.iloc[-1]
-    moved: dict[str, list[str]] = {"raises": [], "lowers": []}
-    for name in others:
-        page = METRICS[name].page
-        if not (page and page.leading) and start[name] != end[name]:
-            verb = "raises" if end[name] > start[name] else "lowers"
-            moved[verb].append(METRICS[name].heading(CUTOFF))
-    changes = [f"{verb} {', '.join(names)}" for verb, names in moved.items() if names]
-    where, place = _leading_place(line[first], first)
-    peak = f"{where} {METRICS[first].title(CUTOFF)} at {swept} {line[swept][place]:g}"
-    text = f"{line.arm.iloc[0]}: {peak}"
-    span = f"; {start[swept]:g} to {end[swept]:g} {' and '.join(changes)}"
-    return text + span if changes else text

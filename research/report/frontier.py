@@ -31,6 +31,7 @@ from research.report.pictures import (
     draw_point,
     legend_above,
     look,
+    notes_below,
 )
 from research.report.records import RunResult
 from research.report.tables import swept_columns, swept_fields, wide
@@ -270,7 +271,10 @@ PALE = 0.25
 
 
 def frontier_figure(
-    frame: pd.DataFrame, title: str | None = None, judged: str = "recall"
+    frame: pd.DataFrame,
+    title: str | None = None,
+    judged: str = "recall",
+    without: Sequence[str] = (),
 ) -> Drawing:
     """Draws recall@20 against each kind of diversity, an arm and temperature a point.
 
@@ -279,9 +283,11 @@ def frontier_figure(
 
     Args:
       frame: a long table with the swept prior.
-      title: the heading; by default, the arms that are on every front.
+      title: the heading; by default, what is shown.
       judged: the metric upwards: recall, or recall_item, which popularity doesn't buy.
+      without: arms that are left out, as those that would stretch the axes.
     """
+    frame = frame[~frame.arm.isin(without)]
     kinds = [kind for kind in KINDS if kind in set(frame.metric)]
     points = wide(frame, [judged, *kinds], CUTOFF)
     trained, rows = points[points[PRIOR].isna()], -(-len(kinds) // 3)
@@ -289,10 +295,8 @@ def frontier_figure(
         figure, axes = blank(1.3 + 2.1 * rows, nrows=rows, ncols=3, sharey=True)
         for panel in axes.flat[len(kinds) :]:
             figure.delaxes(panel)
-        fronts = []
         for panel, kind in zip(axes.flat, kinds):
             on = pareto(trained[kind].to_numpy(), trained[judged].to_numpy())
-            fronts.append(set(trained.arm[on]))
             front = trained[on].sort_values(kind)
             panel.plot(front[kind], front[judged], "--", color="#777777", linewidth=1.1)
             _lines(panel, points, kind, judged)
@@ -300,39 +304,51 @@ def frontier_figure(
             panel.set_xlabel(METRICS[kind].axis(CUTOFF), fontsize=9.5)
         for panel in axes[:, 0]:
             panel.set_ylabel(METRICS[judged].title(CUTOFF))
-        arms = dict.fromkeys(trained.arm)
-        always = [arm for arm in arms if all(arm in front for front in fronts)]
-        heading = f"On every front of {METRICS[judged].title(CUTOFF)}"
-        heading += f": {' and '.join(always) or 'no arm'}"
+        name = METRICS[judged].title(CUTOFF)
+        heading = f"{name[0].upper()}{name[1:]} against each kind of diversity"
+        heading += " (pale: behind the dashed front)"
         _around(figure, trained, title or heading)
     return Drawing(figure, points)
 
 
-def serving_figure(frame: pd.DataFrame, title: str | None = None) -> Drawing:
+def serving_figure(
+    frame: pd.DataFrame, title: str | None = None, without: Sequence[str] = ()
+) -> Drawing:
     """Draws recall and item recall against the popularity of the recommended items.
 
-    The lines are the two models served with a prior from -1 to 1; an arm that lies
-    above every line reaching its popularity is solid, the others are pale.
+    The lines are the two models served with a prior from -1 to 1. An arm whose mean
+    lies above every line reaching its popularity is solid, the others are pale; which
+    of them are so significantly is in the table of the line.
+
+    Args:
+      frame: a long table with the swept prior.
+      title: the heading; by default, what is shown.
+      without: arms that are left out, as those that would stretch the axes.
     """
+    frame = frame[~frame.arm.isin(without)]
     points = wide(frame, [*JUDGED, POPULARITY], CUTOFF)
     trained = points[points[PRIOR].isna()]
     with matplotlib.rc_context(STYLE):
         figure, axes = blank(4.3, ncols=2)
-        counts = []
         for panel, metric in zip(axes, JUDGED, strict=True):
             lines = _lines(panel, points, POPULARITY, metric)
             cells = zip(trained[POPULARITY], trained[metric])
             above = [_is_above(lines, x, y) for x, y in cells]
-            counts.append(sum(above))
             _points(panel, trained, POPULARITY, metric, above)
             panel.set_xlabel(METRICS[POPULARITY].title(CUTOFF))
             panel.set_ylabel(METRICS[metric].title(CUTOFF))
-        heading = (
-            f"By its mean above the serving prior at equal popularity: {counts[0]} of"
-            f" {len(trained)} cells in recall, {counts[1]} in item recall"
-        )
+        heading = "Arms at their own temperatures beside models served with a prior"
+        heading += " (pale: the mean is not above the lines)"
         _around(figure, trained, title or heading)
+        served = points.dropna(subset=[PRIOR]).get("temperature")
+        if served is not None and served.nunique() == 1:
+            at = f"the lines' models: temperature {served.iloc[0]:g}"
+            notes_below(figure, [f"{at}; points: {_values(trained.temperature)}"])
     return Drawing(figure, points)
+
+
+def _values(column: "pd.Series[float]") -> str:
+    return ", ".join(f"{value:g}" for value in sorted(column.dropna().unique()))
 
 
 def _lines(axes: Axes, points: pd.DataFrame, x: str, y: str) -> list[np.ndarray]:

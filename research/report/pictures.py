@@ -3,7 +3,7 @@
 import io
 import textwrap
 import zlib
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -68,7 +68,10 @@ ARMS = {
 }
 
 # For an arm without an entry: by its name alone, so that no other arm moves its colour.
-SPARE_COLOURS = ("#44aa99", "#999933", "#cc6677", "#4477aa", "#b8860b", "#6b8e9f")
+SPARE_COLOURS = (
+    *("#44aa99", "#999933", "#cc6677", "#4477aa", "#b8860b", "#6b8e9f"),
+    *("#17becf", "#bcbd22", "#ff9896", "#c49c94", "#b07aa1", "#637939"),
+)
 SPARE_MARKERS = ("H", "8", "P", "X", "d", "p", "v")
 
 
@@ -86,6 +89,30 @@ def look(arm: str) -> Look:
     colour = SPARE_COLOURS[code % len(SPARE_COLOURS)]
     marker = SPARE_MARKERS[code // len(SPARE_COLOURS) % len(SPARE_MARKERS)]
     return Look(colour, marker)
+
+
+def looks(arms: Iterable[str]) -> dict[str, Look]:
+    """The looks of the arms of one figure, no two of one colour while there are others.
+
+    An arm keeps the look of its name; only where an earlier one has its colour, it gets
+    the next spare colour, or at least another marker.
+
+    >>> two = looks(["my-loss", "in-batch"])
+    >>> two == {"my-loss": look("my-loss"), "in-batch": look("in-batch")}
+    True
+    """
+    out: dict[str, Look] = {}
+    for arm in dict.fromkeys(map(str, arms)):
+        style, taken = look(arm), {other.colour for other in out.values()}
+        if style.colour in taken:
+            free = [colour for colour in SPARE_COLOURS if colour not in taken]
+            spare = [Look(c, style.marker) for c in free] + [
+                Look(c, m) for m in SPARE_MARKERS for c in SPARE_COLOURS
+            ]
+            unlike = (other for other in spare if other not in out.values())
+            style = next(unlike, style)
+        out[arm] = style
+    return out
 
 
 WIDTH = 7.0  # inches; at half of it 10 pt is still 5 pt, the smallest that print allows

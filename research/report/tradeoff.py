@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from research.evaluate.metrics import CUTOFF, METRICS
-from research.report.figures import along, around, leading_curve
+from research.report.figures import along, around, of_runs
 from research.report.pictures import EDGE, STYLE, Drawing, blank, label_points, look
 
 DIVERSITY = ("coverage", "ild")
@@ -24,12 +24,12 @@ def tradeoff_figure(
 ) -> Drawing:
     """Draws recall@20 against kinds of diversity, one panel each.
 
-    The points of an arm are joined along the swept value, which is written beside as
-    many of them as there is room for, ends and peak first.
+    The points of an arm are joined along the swept value, which is written beside its
+    ends and its peak in recall.
 
     Args:
       frame: a long table with the swept column.
-      title: the heading; by default, the price of coverage in recall.
+      title: the heading; by default, what is shown.
       swept: the column along which points are joined.
       kinds: metrics of the panels, two beside each other.
     """
@@ -49,43 +49,26 @@ def tradeoff_figure(
             panel.margins(0.12)
         for panel in axes[: len(kinds) : 2]:
             panel.set_ylabel(METRICS["recall"].axis(CUTOFF))
-        around(figure, axes[0], title or _widest(points, swept), points, swept)
+        names = " and ".join(METRICS[kind].title(CUTOFF) for kind in kinds[:2])
+        more = " and other metrics" if len(kinds) > 2 else ""
+        heading = f"Recall against {names}{more}, along {swept}"
+        heading = of_runs(points.dropna(subset=["recall"]), heading)
+        around(figure, axes[0], title or heading, points, swept)
         for panel, metric in zip(axes, kinds):
             _write_values(panel, points, metric, swept)
     return Drawing(figure, points)
 
 
-def _widest(points: pd.DataFrame, swept: str) -> str:
-    line = leading_curve(points, "recall", swept)
-    if line is None:
-        return "No run finished"
-    top = line.loc[line.recall.idxmax()]
-    if "coverage" not in line:
-        return f"{top.arm} is most precise at {swept} {top[swept]:g}"
-    widest = line.loc[line.coverage.idxmax()]
-    if top[swept] == widest[swept]:
-        both = "at its most precise and at its most diverse"
-        return f"{top.arm} is {both} at the same {swept}, {top[swept]:g}"
-    return (
-        f"{top.arm} is most precise at {swept} {top[swept]:g}, with"
-        f" {top.coverage:.0%} of the catalogue shown; {widest.coverage:.0%} at"
-        f" {widest[swept]:g} costs {top.recall - widest.recall:.3f} of recall"
-    )
-
-
 def _write_values(axes: Axes, points: pd.DataFrame, metric: str, swept: str) -> None:
-    """Writes swept values beside a panel's points while there is room.
-
-    Each arm's peak, first and last come first, then the others.
-    """
+    """Writes the swept values of each arm's peak and ends, while there is room."""
     shown = points.dropna(subset=[metric, "recall"])
     crowd, turns = [], []
     for _, line in shown.groupby("arm", sort=False):
         xy = line[[metric, "recall"]].to_numpy()
         steps = np.linspace(0, 1, 12)[:, None]  # a line is as good as dots to a label
         crowd += [xy, *(a + steps * (b - a) for a, b in pairwise(xy))]
-        ends = [line.recall.idxmax(), line.index[0], line.index[-1]]
-        turns += [(ends.index(n) if n in ends else len(ends), n) for n in line.index]
+        ends = dict.fromkeys([line.recall.idxmax(), line.index[0], line.index[-1]])
+        turns += list(enumerate(ends))
     labels = shown.loc[[n for _, n in sorted(turns)]].dropna(subset=[swept])
     if labels.empty:
         return

@@ -185,11 +185,12 @@ def test_a_run_that_succeeds_is_failed_no_more(call, tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory, data):
-    """A smoke run of the grid ssb, its arms tiny: two, and one served with a prior."""
+    """A smoke run of the grid ssb, its arms tiny; one of them served with a prior."""
     out = tmp_path_factory.mktemp("results")
-    words = "run ssb --quick --jobs 1 --arms popularity in-batch in-batch+prior"
+    towers = ("in-batch", "in-batch+prior", "full-softmax")
+    words = f"run ssb --quick --jobs 1 --arms popularity {' '.join(towers)}"
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("in-batch", "in-batch+prior"):
+        for name in towers:
             patch.setitem(ARMS, name, {**SMALL, **ARMS[name]})
         assert main([*words.split(), "--data-dir", str(data), "--out", str(out)]) == 0
     return out
@@ -218,13 +219,20 @@ def test_check_passes_on_what_was_derived(results, call):
     assert called.status == 0
     assert sorted(called.out.splitlines()) == [
         "same  figures/ml-100k/ssb-arms.csv",
+        "same  tables/ml-100k/ssb-contrasts.csv",
+        "same  tables/ml-100k/ssb-contrasts.md",
         "same  tables/ml-100k/ssb.csv",
         "same  tables/ml-100k/ssb.md",
     ]
 
 
 @pytest.mark.parametrize(
-    "name", ["tables/ml-100k/ssb.csv", "figures/ml-100k/ssb-arms.csv"]
+    "name",
+    [
+        "tables/ml-100k/ssb.csv",
+        "tables/ml-100k/ssb-contrasts.csv",
+        "figures/ml-100k/ssb-arms.csv",
+    ],
 )
 def test_check_fails_on_one_digit(name, results, call):
     path = results / name
@@ -238,7 +246,7 @@ def test_check_fails_on_one_digit(name, results, call):
         path.write_text(whole)
     assert called.status == 1
     assert f"DIFFERENT  {name}" in called.out
-    assert called.out.count("same") == 2
+    assert called.out.count("same") == 4
 
 
 def test_check_fails_on_a_table_that_isnt_there(results, call):
@@ -290,7 +298,7 @@ def test_report_derives_the_same_files_anew(results, call):
         (results / name).unlink()
     called = call("report", "--out", results)
     assert called.status == 0
-    assert called.out.count("wrote ") == 5
+    assert called.out.count("wrote ") == 7
     after = contents(results, "tables/**/*") | contents(results, "figures/**/*.csv")
     assert after == before
 

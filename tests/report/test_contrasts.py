@@ -141,7 +141,7 @@ def test_what_the_records_lack_is_said_and_no_member_of_the_family(rows, tmp_pat
     assert frame.p_holm[:2].tolist() == contrast_frame(rows, kept).p_holm.tolist()
     assert frame.difference[2:].isna().all()
     assert set(frame.verdict[2:]) == {""}
-    written = write_contrasts(some, [*kept, *holes], tmp_path / "g", "Why?")
+    written = write_contrasts(frame, tmp_path / "g", "Why?")
     assert [path.name for path in written] == ["g-contrasts.csv", "g-contrasts.md"]
     text = written[1].read_text()
     assert '| <a id="absent-vs-in-batch-recall-20"></a>`absent` |' in text

@@ -7,14 +7,18 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
+from experiments.grid import Contrast
 from experiments.grids import GRIDS
 from research.evaluate.metrics import METRICS
-from research.report.figures import (
-    arms_figure,
-    dots_figure,
-    sweep_figure,
+from research.report.contrasts import contrast_frame
+from research.report.figures import arms_figure, sweep_figure
+from research.report.forest import (
+    VERDICTS,
+    contrasts_figure,
+    forest_figure,
+    salts_figure,
 )
-from research.report.pictures import ARMS, look, save_figure
+from research.report.pictures import ARMS, SPARE_COLOURS, look, looks, save_figure
 from research.report.records import RunResult
 from research.report.tables import table, wide
 from research.report.tradeoff import tradeoff_figure
@@ -144,9 +148,8 @@ def test_every_arm_is_named_once_in_its_colour(drawings):
         "popularity": look("popularity").ink,
     }
     assert f"not shown: lost, failed: {FAILED} (seeds 0, 1, 2)" in axes.get_xlabel()
-    points = drawings["arms"].points.dropna(subset=["recall"])
-    best = points.loc[points.recall.idxmax()]
-    assert f"{best.recall:.3f}" in figure.get_suptitle()
+    title = "recall@20 and mean train count, top 20, by arm"
+    assert figure.get_suptitle() == title
 
 
 @pytest.mark.parametrize("name", ["arms", "tradeoff"])
@@ -253,6 +256,12 @@ def test_no_two_arms_look_alike():
     assert len(set(ARMS.values())) == len(ARMS)
     assert look("my-loss") == look("my-loss")
     assert len({look(f"loss-{n}") for n in range(20)}) > 8
+    many = [f"loss-{n}" for n in range(3 * len(SPARE_COLOURS))]
+    some = many[: len(SPARE_COLOURS) // 2]
+    assert len({style.colour for style in looks([*some, *ARMS]).values()}) == len(
+        [*some, *ARMS]
+    )
+    assert len(set(looks(many).values())) == len(many)
 
 
 def test_ink_reads_on_white():
@@ -268,25 +277,117 @@ def test_ink_reads_on_white():
         assert 1.05 / (luminance(arm.ink) + 0.05) > 4.45
 
 
-def test_a_line_a_cell_says_whether_the_leader_is_clear_of_the_reference(arms):
-    drawing = dots_figure(arms)
-    title = drawing.figure.get_suptitle().replace("\n", " ")
-    row = arms[
-        (arms.arm == "full-softmax") & (arms.metric == "recall") & (arms.k == 20)
+def lines(axes):
+    """The points of an axes' intervals: value, low, high, in order."""
+    found = []
+    for bars in axes.containers:
+        (value,) = bars.lines[0].get_xdata()
+        ((low, _), (high, _)) = bars.lines[2][0].get_segments()[0]
+        found.append((value, low, high))
+    return found
+
+
+def test_a_forest_has_the_paired_differences_and_their_zero(arms):
+    drawing = forest_figure(arms)
+    rows = arms[(arms.metric == "recall") & (arms.k == 20) & arms.delta.notna()]
+    wanted = rows[["delta", "delta_low", "delta_high"]].to_numpy()
+    panel, item = drawing.figure.axes
+    np.testing.assert_allclose(lines(panel), wanted, atol=1e-6)
+    names = [label.get_text() for label in panel.get_yticklabels()]
+    assert names == list(rows.arm)
+    assert "in-batch" not in names
+    assert panel.get_lines()[-1].get_xdata() == [0, 0]
+    title = "Paired differences from in-batch, 95 % intervals"
+    assert drawing.figure.get_suptitle() == title
+    assert any(f"lost, failed: {FAILED}" in text for text in words(drawing.figure))
+    reference = arms[(arms.arm == "in-batch") & (arms.k == 20)].set_index("metric")
+    for axes, metric in ((panel, "recall"), (item, "recall_item")):
+        band = axes.patches[0].get_extents().transformed(axes.transData.inverted())
+        assert band.x1 == pytest.approx(0.02 * reference.loc[metric, "mean"])
+        assert band.x0 == pytest.approx(-band.x1)
+
+
+def test_a_forest_leaves_arms_out_and_draws_nothing_without_differences(arms, tmp_path):
+    drawing = forest_figure(arms, without=("popularity",))
+    assert len(lines(drawing.figure.axes[0])) == 2
+    alone = forest_figure(arms[arms.arm == "in-batch"].assign(against=""))
+    assert alone.figure.get_suptitle() == "No difference"
+    assert len(save_figure(*alone, tmp_path / "f")) == 3
+
+
+def test_contrasts_have_the_look_of_their_verdict(tmp_path):
+    contrasts = contrast_frame(
+        made_rows(users=300),
+        (
+            Contrast("full-softmax", "in-batch"),
+            Contrast("in-batch+logq", "in-batch"),
+            Contrast("in-batch", "full-softmax", "novelty"),
+            Contrast("full-softmax", "absent"),
+        ),
+    )
+    assert set(contrasts.verdict) == {"better", "higher", ""}
+    figure = contrasts_figure(contrasts).figure
+    (axes,) = figure.axes
+    drawn = [bars.lines[0].get_color() for bars in axes.containers]
+    assert drawn == [VERDICTS[v].colour for v in contrasts.verdict[:3]]
+    names = [label.get_text() for label in axes.get_yticklabels()]
+    assert names[:3] == [
+        *("recall@20, difference from in-batch:", "full-softmax", "in-batch+logq"),
     ]
-    best = row.iloc[0]
-    assert title.startswith(f"full-softmax: highest recall, {best['mean']:.3f}; ")
-    gap = f"{best.delta:+.3f} [{best.delta_low:+.3f}, {best.delta_high:+.3f}]"
-    assert title.endswith(f"{gap} over in-batch")
-    alone = dots_figure(table(made_rows(), "full-softmax")).figure.get_suptitle()
-    assert alone == f"full-softmax: highest recall, {best['mean']:.3f}"
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert legend == ["better", "higher"]
+    assert "without data: 1" in words(figure)
+    none = contrast_frame([], (Contrast("a", "b"),))
+    assert len(save_figure(*contrasts_figure(none), tmp_path / "none")) == 3
+
+
+def test_salts_are_drawn_with_their_mean(tmp_path):
+    rows = [
+        RunResult(arm, {"tie_salt": salt}, 0, made_record(10 * n + salt))
+        for n, arm in enumerate(("mean", "last"))
+        for salt in range(4)
+    ]
+    drawing = salts_figure(table(rows, "mean"))
+    panel = drawing.figure.axes[0]
+    (line,) = lines(panel)
+    row = drawing.points.iloc[0]
+    assert line == pytest.approx((row["mean"], row["low"], row["high"]))
+    ticks = next(line for line in panel.get_lines() if line.get_marker() == "|")
+    assert len(ticks.get_xdata()) == 4
+    assert len(save_figure(*drawing, tmp_path / "f")) == 3
+
+
+def test_cells_that_sweep_more_are_left_out_of_a_sweep():
+    rows = swept_rows(seeds=1)
+    more = [
+        row._replace(swept={**row.swept, "warmup": 5.0}) for row in swept_rows(seeds=1)
+    ]
+    frame = table([*rows, *more], "in-batch")
+    drawing = sweep_figure(frame, without=("warmup",), label="heat")
+    pd.testing.assert_frame_equal(
+        drawing.points, sweep_figure(table(rows, "in-batch")).points
+    )
+    assert drawing.figure.axes[-1].get_xlabel() == "heat"
+
+
+def test_titles_claim_nothing():
+    """No comparison: those are contrasts', which have verdicts."""
+    claims = ("raises", "lowers", "highest", "lowest", "best", "beats", "better than")
+    for drawing in (
+        sweep_figure(table(swept_rows(), "in-batch")),
+        tradeoff_figure(table(swept_rows(), "in-batch")),
+        arms_figure(table(made_rows(), "in-batch")),
+    ):
+        title = " ".join(words(drawing.figure))
+        assert not [claim for claim in claims if claim in title]
 
 
 def test_precision_is_drawn_against_any_kinds_of_diversity(sweep):
     drawing = tradeoff_figure(sweep, kinds=("novelty", "entropy", "ild"))
     labels = [axes.get_xlabel() for axes in drawing.figure.axes]
     assert labels == [METRICS[n].axis(20) for n in ("novelty", "entropy", "ild")]
-    assert "most precise at temperature" in "\n".join(words(drawing.figure))
+    heading = "Recall against novelty and entropy and other metrics, along temperature"
+    assert heading.split()[:2] == words(drawing.figure)[0].split()[:2]
     line = drawing.figure.axes[0].lines[1]
     points = drawing.points.query("arm == 'in-batch+logq'")
     np.testing.assert_allclose(line.get_xdata(), points.novelty)

@@ -148,8 +148,10 @@ def test_files_and_figures(tmp_path):
     save_figure(*drawing, tmp_path / "g")
     words = [t.get_text() for t in drawing.figure.legends[0].get_texts()]
     assert words == ["above", "below", "on", "beyond", "served with a prior, -1 to 1"]
-    title = drawing.figure.legends[0].get_title().get_text()
-    assert "1 of 4" in title.replace("\n", " ")
+    note = drawing.figure.get_supxlabel()
+    assert note == "the lines' models: temperature 0.1; points: 0.2"
+    fewer = serving_figure(frame, without=("beyond",)).figure.axes[0]
+    assert fewer.get_xlim()[1] < drawing.figure.axes[0].get_xlim()[1]
 
 
 def test_the_interval_of_the_height_above_a_line_holds_the_truth():

@@ -12,7 +12,8 @@ from experiments.grid import Grid
 from research.evaluate.metrics import METRICS, Metric, PageColumn, summary
 from research.evaluate.record import evaluate
 from research.evaluate.top_k import dot_product, rank_scores, seen_items_of
-from research.report.figures import arms_figure, dots_figure
+from research.report.figures import arms_figure
+from research.report.forest import forest_figure
 from research.report.pages import marks, read_table, write_report
 from research.report.pictures import Drawing, blank, save_figure
 from research.report.records import load_records, save_records
@@ -82,7 +83,8 @@ def test_a_metric_of_the_ranks_is_in_the_table_on_the_page_and_an_axis(tmp_path)
         frame = write_report(results, "in-batch", tmp_path / "t", "T")
         drawing = arms_figure(frame, across="late")
         save_figure(*drawing, tmp_path / "f")
-        assert dots_figure(frame, metrics=("late",)).figure.get_suptitle()
+        forest = forest_figure(frame, metrics=("late",)).figure.axes[0]
+        assert forest.get_xlabel() == "late hits@20, difference"
     assert set(frame.metric) - set(before.metric) == {"late"}
     others = frame[frame.metric != "late"].reset_index(drop=True)
     pd.testing.assert_frame_equal(others, before)
@@ -106,12 +108,10 @@ def test_where_less_is_better_the_least_is_the_best():
     with METRICS.added("late", LATE):
         measured, frame = measure(results), table(results, "in-batch")
         marked = marks(measured)
-        title = dots_figure(frame, metrics=("late",)).figure.get_suptitle()
     late = frame[(frame.metric == "late") & (frame.k == 20)]
     best = late.loc[late["mean"].idxmin()]
     assert marked[best.name] == "best"
     assert list(marked[late.index]).count("best") == 1
-    assert title.startswith(f"{best.arm}: lowest late hits, {best['mean']:.3f}")
 
 
 def test_a_metric_that_counts_other_users_in_each_run_has_no_differences():

@@ -22,44 +22,28 @@ PLAIN = "#333333"
 
 
 def ranking_figure(frame: pd.DataFrame) -> Drawing:
-    """Ranks the estimators by bias and by variance, before (hollow) and after training.
+    """Ranks the estimators by bias, before (hollow) and after training.
 
-    Three panels at the largest n: what is left at the truth, how far from the exact
-    softmax away from it, and the noise of one draw; all in percent of the gradient.
+    At the largest n, away from the truth: how far from the exact softmax's gradient, in
+    percent of it.
 
     Args:
       frame: the probe's long table.
     """
     points = _main(frame)
     points = points[(points.n == points.n.max()) & (points.target == "items")]
-    faithful = points[(points.model == "trained") & (points.question == FAITHFUL)]
-    order = list(faithful.sort_values("bias").form)[::-1]
+    points = points[points.question == FAITHFUL]
+    order = list(points[points.model == "trained"].sort_values("bias").form)[::-1]
     with matplotlib.rc_context(STYLE):
-        figure, axes = blank(4.4, ncols=3, sharey=True)
-        panels: tuple[tuple[str, str, str], ...] = (
-            (ZERO, "bias", "bias at the truth"),
-            (FAITHFUL, "bias", "bias away from it"),
-            (FAITHFUL, "noise", "noise of one draw"),
-        )
-        shown = points.assign(noise=np.sqrt(points.variance))
-        for panel, (question, what, label) in zip(axes, panels, strict=True):
-            _ranked(panel, shown[shown.question == question], order, what)
-            panel.set_xlabel(f"{label}\n(% of exact gradient)")
-        axes[0].set_yticks(range(len(order)), order)
-        _colour_labels(axes[0], points, order)
-        axes[0].set_ylabel("form (red: a wrong one)")
-        above(figure, _finding(points))
+        figure, axes = blank(4.4)
+        _ranked(axes, points, order)
+        axes.set_xlabel("bias away from the truth (% of exact gradient)")
+        axes.set_yticks(range(len(order)), order)
+        _colour_labels(axes, points, order)
+        axes.set_ylabel("form (red: a wrong one)")
+        n = f"{points.n.max():,} draws a row; hollow: untrained, filled: trained"
+        above(figure, f"Bias of each estimator's gradient\n({n})")
     return Drawing(figure, points.reset_index(drop=True))
-
-
-def _finding(points: pd.DataFrame) -> str:
-    rows = 100 * points[points.question == FAITHFUL].set_index(["form", "q exact"]).bias
-    plain, right = rows.loc["in-batch"], rows.xs("yes", level="q exact")
-    return (
-        f"Uncorrected in-batch is {plain.min():.0f} to {plain.max():.0f} % off,"
-        f" a form with the right q at most {right.max():.1f} %\n"
-        f"({points.n.max():,} draws a row; hollow: untrained, filled: trained)"
-    )
 
 
 def _main(frame: pd.DataFrame) -> pd.DataFrame:
@@ -67,23 +51,19 @@ def _main(frame: pd.DataFrame) -> pd.DataFrame:
     return rows[(rows.drawn == PER_ROW) & (rows.masked == "no")]
 
 
-def _ranked(axes: Axes, rows: pd.DataFrame, order: Sequence[str], what: str) -> None:
+def _ranked(axes: Axes, rows: pd.DataFrame, order: Sequence[str]) -> None:
     for row in rows.to_dict("records"):
         y = order.index(row["form"]) + (0.14 if row["model"] == "untrained" else -0.14)
         colour, marker = look(str(row["form"]))
-        value = max(100 * row[what], FLOOR)
-        if what == "bias":
-            ends = [100 * (row["bias"] + s * 2 * row["error"]) for s in (-1, 1)]
-            axes.plot(np.maximum(ends, FLOOR), [y, y], color=colour, linewidth=1.2)
+        value = max(100 * row["bias"], FLOOR)
+        ends = [100 * (row["bias"] + s * 2 * row["error"]) for s in (-1, 1)]
+        axes.plot(np.maximum(ends, FLOOR), [y, y], color=colour, linewidth=1.2)
         hollow = row["model"] == "untrained"
         axes.plot(
             value, y, marker, color=colour, markersize=6.5,
             markerfacecolor="white" if hollow else colour, clip_on=False,
         )  # fmt: skip
     axes.set_ylim(-0.6, len(order) - 0.4)
-    if what != "bias":
-        axes.set_xlim(0)
-        return
     axes.set_xscale("log")
     axes.set_xlim(FLOOR, 200)
     axes.xaxis.set_major_formatter(FuncFormatter(_percent))
@@ -128,7 +108,7 @@ def deciles_figure(table: pd.DataFrame) -> Drawing:
             panel.set_xlabel(f"{model}: popularity decile (1 most clicked)")
             panel.set_xticks([1, 3, 5, 7, 10])
         axes[0].set_ylabel("extra push down (% of a row's push)")
-        title = "Uncorrected in-batch pushes popular items down; the right q doesn't"
+        title = "Signed error of each estimator's push, by popularity of the item"
         _legend(figure, axes[0], title, ncols=4, fontsize=8.5, columnspacing=1.2)
     return Drawing(figure, points)
 
@@ -170,7 +150,7 @@ def sizes_figure(frame: pd.DataFrame) -> Drawing:
             sizes = sorted(part.n.unique())
             panel.set_xticks(sizes, [f"{n:,}" for n in sizes])
             panel.xaxis.set_minor_locator(NullLocator())
-        title = "More draws remove the bias of a right q; without log q it stays"
+        title = "Bias of each estimator by its number of draws"
         _legend(figure, axes[1], title, ncols=4, fontsize=8.5, columnspacing=1.2)
     shown = small[(small.masked == "no") | (small.form == MASKED)]
     return Drawing(figure, pd.concat([shown, real]).reset_index(drop=True))
@@ -219,10 +199,13 @@ def bands_figure(table: pd.DataFrame) -> Drawing:
         axes.invert_yaxis()
         axes.set_xlim(0, 118)
         axes.set_xticks([0, 25, 50, 75, 100])
-        axes.set_xlabel("share of draws in one epoch (%); right: distinct items drawn")
+        axes.set_xlabel(
+            "share of draws in one epoch (%); right: distinct items in it\n"
+            "(popularity: in proportion to the square root of the clicks)"
+        )
         axes.set_ylabel("drawn from")
         axes.grid(False)
-        title = "In-batch and FIFO negatives are popular, uniform ones the library"
+        title = "Popularity of what each source draws"
         _legend(figure, axes, title, ncols=3)
     return Drawing(figure, points)
 
@@ -244,7 +227,7 @@ def drift_figure(table: pd.DataFrame) -> Drawing:
         axes.set_xlabel("training step")
         axes.set_ylabel("mean |v(t) - v(t - lag)|")
         axes.set_title(
-            "A stored vector is off most early in training",
+            "How far stored item vectors are from fresh ones",
             loc="left", fontweight="bold",
         )  # fmt: skip
     return Drawing(figure, table)

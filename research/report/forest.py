@@ -1,0 +1,225 @@
+"""Forest plots: paired differences with their intervals, a line each, beside zero."""
+
+import re
+from collections.abc import Sequence
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from research.evaluate.metrics import CUTOFF, METRICS
+from research.report.contrasts import MARGIN
+from research.report.figures import row_name, unfinished
+from research.report.pages import over_salts
+from research.report.pictures import (
+    STYLE,
+    Drawing,
+    Look,
+    above,
+    blank,
+    folded,
+    legend_above,
+    looks,
+    notes_below,
+)
+from research.report.tables import swept_columns, wide
+
+LINE = 0.24  # inches a line
+SWITCHES = {  # by a mark each, so that many of them on leave room for the panels
+    "correct_positive": "pos",
+    "leave_own_out": "own",
+    "expected_count": "n",
+}
+ZERO = "#333333"
+ENDS = {"delta": "delta", "low": "delta_low", "high": "delta_high"}
+VERDICTS = {
+    "better": Look("#0072b2", "o"),
+    "worse": Look("#d55e00", "o"),
+    "higher": Look("#0072b2", "^"),
+    "lower": Look("#d55e00", "v"),
+    "equivalent": Look("#009e73", "s"),
+    "undecided": Look("#777777", "D"),
+}
+
+
+def forest_figure(
+    frame: pd.DataFrame,
+    title: str | None = None,
+    metrics: Sequence[str] = ("recall", "recall_item"),
+    without: Sequence[str] = (),
+) -> Drawing:
+    """Draws each arm's paired difference from the reference, a panel a metric.
+
+    The shaded band is 2 % of the reference's value, where that is one value.
+
+    Args:
+      frame: a long table, as ``table`` or ``read_table`` give it.
+      title: the heading; by default, what is shown.
+      metrics: of the panels, at cut-off 20.
+      without: arms that are left out, as those that would stretch the axes.
+    """
+    frame = frame[~frame.arm.isin(without)]
+    swept, points = swept_columns(frame), _differences(frame, metrics)
+    some = points[[f"{metric}_delta" for metric in metrics]].notna().any(axis=1)
+    shown = points[some].reset_index(drop=True)
+    reference = next((name for name in frame.against if name), "")
+    styles = looks(shown.arm)
+    with matplotlib.rc_context(STYLE):
+        height = 1.5 + LINE * max(len(shown), 1)
+        figure, panels = blank(height, ncols=len(metrics), sharey=True, squeeze=False)
+        for axes, metric in zip(panels[0], metrics, strict=True):
+            for n, row in enumerate(shown.to_dict("records")):
+                delta, low, high = (row[f"{metric}_{end}"] for end in ENDS)
+                _draw_line(axes, n, (delta, low, high), styles[str(row["arm"])])
+            _around_zero(axes, _margin(frame, reference, metric))
+            axes.set_xlabel(f"{METRICS[metric].title(CUTOFF)}, difference")
+        names = [row_name(row, swept, SWITCHES) for row in shown.to_dict("records")]
+        panels[0][0].set_yticks(range(len(shown)), names)
+        panels[0][0].set_ylabel("arm and swept values" if swept else "arm")
+        panels[0][0].set_ylim(max(len(shown), 1) - 0.4, -0.6)
+        heading = f"Paired differences from {reference}, 95 % intervals"
+        above(figure, folded(title or (heading if reference else "No difference")))
+        notes_below(
+            figure, [*_marks(swept), *unfinished(wide(frame, metrics, CUTOFF), swept)]
+        )
+    return Drawing(figure, points)
+
+
+def _differences(frame: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
+    """One row per (arm, swept value): against, and each metric's difference."""
+    parts = [
+        frame[(frame.metric == metric) & (frame.k == CUTOFF)].reset_index(drop=True)
+        for metric in metrics
+    ]
+    points = parts[0][["arm", *swept_columns(frame), "against"]].copy()
+    for metric, part in zip(metrics, parts, strict=True):
+        for end, column in ENDS.items():
+            points[f"{metric}_{end}"] = part[column]
+    return points
+
+
+def _margin(frame: pd.DataFrame, reference: str, metric: str) -> float:
+    """The margin of equivalence; NaN where the reference has several values."""
+    rows = (frame.arm == reference) & (frame.metric == metric) & (frame.k == CUTOFF)
+    values = frame[rows]["mean"].dropna()
+    return MARGIN * abs(float(values.iloc[0])) if len(values) == 1 else np.nan
+
+
+def _draw_line(
+    axes: Axes, y: int, numbers: tuple[float, float, float], style: Look
+) -> None:
+    value, low, high = numbers
+    ends = np.array([[value - low], [high - value]])
+    axes.errorbar(
+        *(value, y),
+        xerr=None if np.isnan(ends).any() else ends,
+        color=style.colour,
+        marker=style.marker,
+        markersize=6,
+        elinewidth=1.2,
+    )
+
+
+def _around_zero(axes: Axes, margin: float = np.nan) -> None:
+    axes.axvline(0, color=ZERO, linewidth=0.9, zorder=1)
+    if not np.isnan(margin):
+        axes.axvspan(-margin, margin, color="#000000", alpha=0.07, linewidth=0)
+    axes.locator_params(axis="x", nbins=4)
+
+
+def _marks(swept: Sequence[str]) -> list[str]:
+    """What the marks of switches stand for, in one line, if there are any."""
+    marks = [f"+{mark}: {name}" for name, mark in SWITCHES.items() if name in swept]
+    return ["; ".join(marks)] if marks else []
+
+
+def contrasts_figure(contrasts: pd.DataFrame, title: str | None = None) -> Drawing:
+    """Draws each contrast in the look of its verdict, by metric and what they share.
+
+    That is the reference, or the arm where fewer arms than references are in them.
+
+    Args:
+      contrasts: as ``contrast_frame`` gives them.
+      title: the heading; by default, what is shown.
+    """
+    shown = contrasts[contrasts.note == ""].reset_index(drop=True)
+    of_one = shown.arm.nunique() < shown.against.nunique()
+    shared, other = ("arm", "against") if of_one else ("against", "arm")
+    groups = list(shown.groupby(["metric", "k", shared], sort=False))
+    with matplotlib.rc_context(STYLE):
+        lines = len(shown) + len(groups)
+        figure, axes = blank(1.6 + LINE * max(lines, 1))
+        names: list[str] = []
+        for (metric, k, cell), part in groups:
+            ends = ("", " minus") if of_one else ("difference from ", "")
+            name = _short(cell).join(ends)
+            names.append(f"{METRICS[metric].title(k)}, {name}:")
+            for row in part.to_dict("records"):
+                numbers = row["difference"], row["low"], row["high"]
+                _draw_line(axes, len(names), numbers, VERDICTS[row["verdict"]])
+                names.append(_short(row[other]))
+        axes.set_yticks(range(len(names)), names)
+        for label in axes.get_yticklabels():
+            if label.get_text().endswith(":"):
+                label.set_fontweight("bold")
+        axes.set_ylim(max(lines, 1) - 0.4, -0.6)
+        _around_zero(axes)
+        axes.set_xlabel("paired difference, 95 % interval")
+        axes.set_ylabel("arm")
+        handles = []
+        for verdict in [name for name in VERDICTS if name in set(shown.verdict)]:
+            colour, marker = VERDICTS[verdict]
+            handles += axes.plot([], [], marker, color=colour, label=verdict)
+        legend_above(figure, handles, title or "Contrasts and their verdicts", 4)
+        holes = (contrasts.note != "").sum()
+        marks = _marks(
+            [name for name in SWITCHES if shown.arm.str.contains(name).any()]
+        )
+        notes_below(figure, [*marks, *([f"without data: {holes}"] if holes else [])])
+    return Drawing(figure, contrasts)
+
+
+def _short(cell: str) -> str:
+    """A cell's name with marks for its switches.
+
+    >>> _short("in-batch+logq batch 64 correct_positive 1 leave_own_out 0")
+    'in-batch+logq batch 64 +pos'
+    """
+    for name, mark in SWITCHES.items():
+        cell = re.sub(rf" {name} 1\b", f" +{mark}", cell)
+        cell = re.sub(rf" {name} 0\b", "", cell)
+    return cell
+
+
+def salts_figure(frame: pd.DataFrame, title: str | None = None) -> Drawing:
+    """Draws the difference from the reference over the draws that break ties.
+
+    The mean with its t interval, and beside it each draw, which tests other films.
+
+    Args:
+      frame: a long table that sweeps the salt.
+      title: the heading; by default, what is shown.
+    """
+    points = over_salts(frame)
+    metrics = list(dict.fromkeys(points.metric)) if len(points) else ["recall"]
+    each = frame[(frame.k == CUTOFF) & frame.delta.notna()]
+    with matplotlib.rc_context(STYLE):
+        arms = list(dict.fromkeys(points.arm)) if len(points) else []
+        styles, shape = looks(arms), {"ncols": len(metrics), "sharey": True}
+        figure, panels = blank(1.8 + 2 * LINE * len(arms), squeeze=False, **shape)
+        for axes, metric in zip(panels[0], metrics, strict=True):
+            for n, arm in enumerate(arms):
+                row = points[(points.arm == arm) & (points.metric == metric)].iloc[0]
+                _draw_line(axes, n, (row["mean"], row.low, row.high), styles[arm])
+                draws = each[(each.arm == arm) & (each.metric == metric)].delta
+                axes.plot(draws, np.full(len(draws), n + 0.3), "|", color=ZERO)
+            _around_zero(axes)
+            axes.set_xlabel(f"{METRICS[metric].title(CUTOFF)}, difference")
+        panels[0][0].set_yticks(range(len(arms)), arms)
+        panels[0][0].set_ylim(max(len(arms), 1) - 0.4, -0.6)
+        panels[0][0].set_ylabel("arm")
+        against = next((name for name in frame.against if name), "no arm")
+        heading = f"Differences from {against} over draws of ties (ticks: each draw)"
+        above(figure, folded(title or heading))
+    return Drawing(figure, points)
