@@ -4,16 +4,19 @@ The arms of ``ssb`` once more, but tuned alike: each at the temperature and lear
 rate with the highest NDCG@20 on validation (the grid ``tuning``), beside the baselines
 and random lists, with enough seeds to prove or refute equivalence within 2 %.
 
-    python -m experiments run fair                 about 25 minutes on 2 cores, 12 seeds
+    python -m experiments run fair                 about 15 minutes on 2 cores, 6 seeds
     python -m experiments run fair --quick         about 2 minutes
 
 On MovieLens 1M, with its own choices: --dataset ml-1m --seeds 5 --data-dir DIR.
 Expect on MovieLens 100K: R@20 about 0.26 for every correct estimator.
 """
 
+import functools
+
 from experiments.grid import Grid
 from experiments.grids.tuning import TRAINED
 from research.contrast import Contrast
+from research.registry import deferred
 
 __all__ = ["FAIR"]
 
@@ -35,9 +38,15 @@ FAIR = Grid(
         "in-batch+prior",
     ),
     reference="full-softmax",
-    seeds=12,
-    minutes="25",
+    seeds=6,
+    minutes="15",
     tuned=True,
+    figures={
+        "arms": functools.partial(
+            deferred("research.report.forest:forest_figure"),
+            without=("random", "popularity"),
+        )
+    },
     contrasts=(
         *(Contrast(arm, "full-softmax", k=k) for k in (20, 100) for arm in _CORRECT),
         Contrast("in-batch", "full-softmax"),
