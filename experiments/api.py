@@ -37,12 +37,7 @@ API: dict[str, tuple[str, ...]] = {
         "research.report.lists:user_clicks",
         "research.report.lists:compare_lists",
     ),
-    "Saved models": (
-        "research.saved.files:load_model",
-        "research.saved.files:save_model",
-        "research.saved.model:saved_model",
-        "research.saved.start:going_on",
-    ),
+    "Saved models": ("research.saved.files:load_model",),
     "Studies": (
         "experiments.studies.magnifier:measure_magnifier",
         "experiments.studies.magnifier:magnifier_figure",

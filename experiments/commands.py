@@ -81,9 +81,10 @@ class Run:
             status = self._run_study(chosen, out)
         else:
             status = self._run_grid(chosen, out)
-        from experiments.explore import write_explorable
+        if not self.show:
+            from experiments.explore import write_explorable
 
-        write_explorable(out)
+            write_explorable(out)
         return status
 
     def _engine(self) -> EngineOptions:

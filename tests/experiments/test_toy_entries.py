@@ -126,7 +126,7 @@ def test_a_study_from_outside_runs_from_its_records_to_its_figure(call, tmp_path
         assert called.status == 0
         assert "130 items, 2 seeds\n" in called.out
         written = [line for line in called.out.splitlines() if "wrote" in line]
-        assert len(written) == 1 + 2 + 3
+        assert len(written) == 1 + 2 + 3 + 1  # and the page to explore
         records = tmp_path / "records" / "ml-100k" / "toy-study.npz"
         header = read_header(records)
         assert header["quick"]

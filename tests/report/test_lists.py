@@ -102,7 +102,7 @@ def test_what_cannot_be_looked_up_is_refused(result, user):
         user_list(result, -4)
     with pytest.raises(InputError, match="user nobody is not"):
         user_clicks(result, "nobody")
-    with pytest.raises(InputError, match="k is 0: a list has 1 to 100"):
+    with pytest.raises(InputError, match="k is 0: a list has 1 to 500"):
         user_list(result, user, 0)
     with pytest.raises(InputError, match="use compare or load_run"):
         user_list(RunResult("old", {}, 0), user)

@@ -21,6 +21,7 @@ from experiments.studies.probe.bias import (
 from experiments.studies.probe.estimates import estimate_bias
 from experiments.studies.probe.estimators import full_gradient, probed_arm
 from research.config import Config
+from research.evaluate.record import deciles
 from research.losses import LOSSES
 from research.losses.entry import VECTORS
 from research.prepare import prepare
