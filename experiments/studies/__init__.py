@@ -182,6 +182,21 @@ STUDIES: Registry[Study] = Registry(
                 "0.03 less than that strength.",
             ),
             Study(
+                name="outside",
+                question="Does this code reach the numbers that others published?",
+                minutes="15",
+                run=deferred("experiments.studies.outside:run_outside"),
+                report=deferred("experiments.studies.outside.report:report_outside"),
+                seeds=3,
+                place="outside",
+                prediction="A cell agrees if the published value lies within two "
+                "standard errors of the mean over splits here: the root of the sum of "
+                "squares of the standard error of that mean and of the standard error "
+                "over users. Else it differs because of a named run if that run "
+                "agrees by the same rule, and else it is unexplained. All cells agree. "
+                "(Written before the first run, committed while it ran.)",
+            ),
+            Study(
                 name="magnifier",
                 question="Whom does the gradient fall on, at which temperature?",
                 minutes="2",
