@@ -4,8 +4,8 @@ The cells are numbers that RecBole's result pages [zhao2021] print for MovieLens
 (cells.csv): EASE, item-kNN and SLIM with their settings. Each model is fitted on the
 published pairs under RecBole's rule for random splits, another split for each seed.
 
-    python -m experiments run outside --data-dir DIR            about 15 minutes
-    python -m experiments run outside --data-dir DIR --quick    about 1 minute
+    python -m experiments run outside --data-dir DIR             about 15 minutes
+    python -m experiments run outside --quick --data-dir DIR     about 1 minute
 
 DIR has the folder ml-1m-ge3, whose interactions-unsplit.csv.gz holds the pairs.
 Expect all cells of EASE with penalties 500 and 1000, of item-kNN and of SLIM to agree.
