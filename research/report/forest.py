@@ -32,6 +32,7 @@ SWITCHES = {  # by a mark each, so that many of them on leave room for the panel
     "expected_count": "n",
 }
 ZERO = "#333333"
+NOTE = 0.2  # inches of a line below the panels
 ENDS = {"delta": "delta", "low": "delta_low", "high": "delta_high"}
 VERDICTS = {
     "better": Look("#0072b2", "o"),
@@ -65,8 +66,10 @@ def forest_figure(
     shown = points[some].reset_index(drop=True)
     reference = next((name for name in frame.against if name), "")
     styles = looks(shown.arm)
+    notes = [*_marks(swept), *unfinished(wide(frame, metrics, CUTOFF), swept)]
+    below = "\n".join(notes).count("\n")  # a figure of few arms has room for one line
     with matplotlib.rc_context(STYLE):
-        height = 1.5 + LINE * max(len(shown), 1)
+        height = 1.5 + LINE * max(len(shown), 1) + NOTE * below
         figure, panels = blank(height, ncols=len(metrics), sharey=True, squeeze=False)
         for axes, metric in zip(panels[0], metrics, strict=True):
             for n, row in enumerate(shown.to_dict("records")):
@@ -80,9 +83,7 @@ def forest_figure(
         panels[0][0].set_ylim(max(len(shown), 1) - 0.4, -0.6)
         heading = f"Paired differences from {reference}, 95 % intervals"
         above(figure, folded(title or (heading if reference else "No difference")))
-        notes_below(
-            figure, [*_marks(swept), *unfinished(wide(frame, metrics, CUTOFF), swept)]
-        )
+        notes_below(figure, notes)
     return Drawing(figure, points)
 
 

@@ -386,8 +386,7 @@ def test_precision_is_drawn_against_any_kinds_of_diversity(sweep):
     drawing = tradeoff_figure(sweep, kinds=("novelty", "entropy", "ild"))
     labels = [axes.get_xlabel() for axes in drawing.figure.axes]
     assert labels == [METRICS[n].axis(20) for n in ("novelty", "entropy", "ild")]
-    heading = "Recall against novelty and entropy and other metrics, along temperature"
-    assert heading.split()[:2] == words(drawing.figure)[0].split()[:2]
+    assert "Recall against novelty" in "\n".join(words(drawing.figure))
     line = drawing.figure.axes[0].lines[1]
     points = drawing.points.query("arm == 'in-batch+logq'")
     np.testing.assert_allclose(line.get_xdata(), points.novelty)
