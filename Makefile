@@ -17,6 +17,10 @@ ablations: $(READY)
 results: $(READY)
 	$(RUN) ssb --seeds 5 --out results
 	$(RUN) coverage --out results
+	$(RUN) tuning --out results
+	$(RUN) fair --out results
+	$(RUN) recipes --out results
+	$(RUN) strength --out results
 	$(RUN) temperature --seeds 5 --out results
 	$(RUN) negatives --seeds 5 --out results
 	$(RUN) cache --seeds 5 --out results
@@ -40,6 +44,8 @@ results: $(READY)
 	$(RUN) probe --out results
 	$(RUN) magnifier --out results
 	$(RUN) exposure --out results
+	$(RUN) dial --out results
+	$(RUN) semisynthetic --out results
 
 # JupyterLab, installed into .venv and opened in notebooks/; LAB holds further words for
 # it, as in make notebook LAB="--no-browser --port 9999".

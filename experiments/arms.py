@@ -99,7 +99,7 @@ TOWER_ARMS: dict[str, dict[str, Any]] = {
 
 _UNIFORM = "uniform:1024"
 
-# Corrections as public code has them, most of them wrong (docs/symptoms.md).
+# Corrections as public code has them, most of them wrong.
 RECIPES: dict[str, dict[str, Any]] = {
     # log q added to the logits where it should be subtracted
     "recipe-added": {"logq": -1.0},

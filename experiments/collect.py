@@ -128,7 +128,8 @@ def report(grid: Grid, records: Path, out: Path) -> tuple[pd.DataFrame, list[Pat
     header, results = read_header(records), load_records(records)
     name, dataset = file_name(grid.name, header["split"]), header["dataset"]
     path = out / "tables" / dataset / name
-    notes = [*notes_on(header), *([grid.note] if grid.note else [])]
+    prediction = f"Prediction: {grid.prediction}" if grid.prediction else ""
+    notes = [*notes_on(header), *filter(None, [grid.note, prediction])]
     frame = write_report(
         results, grid.reference, path, grid.question, grid.swept_fields, notes
     )

@@ -60,7 +60,7 @@ class Grid(NamedTuple):
         naming them loads neither matplotlib nor pandas.
       contrast_figures: likewise, functions of the frame of its contrasts.
       prediction: what is expected, and the rule of its verdict, committed before the
-        first run; stands under the question.
+        first run; stands under the tables.
       tables: write further tables: functions of its results, its long table and that
         table's path (without an end), each of the paths it wrote.
     """

@@ -30,7 +30,7 @@ Progress = Callable[[str], None]
 
 
 def rank(run: Prepared, scorer: Scorer) -> np.ndarray:
-    """The best candidates for every query of the task, [v, 100]."""
+    """The best candidates for every query of the task, best first, [v, k]."""
     fold = run.task.fold
     return rank_scores(scorer, fold.fitted.n_items, *seen_items_of(fold))
 

@@ -5,8 +5,8 @@
 
 Each arm had the same trials (the grid ``tuning``), on train judged by validation. There
 are two selectors, since a choice on clicks is a choice of popularity: the highest mean
-NDCG@20, which the grids use, and the highest item-averaged recall@20, shown beside it.
-Of equally good trials the first one counts.
+NDCG@20, which the grid ``fair`` uses, and the highest item-averaged recall@20, shown
+beside it. Of equally good trials the first one counts.
 """
 
 import csv

@@ -166,7 +166,7 @@ def contrasts_figure(contrasts: pd.DataFrame, title: str | None = None) -> Drawi
                 label.set_fontweight("bold")
         axes.set_ylim(max(lines, 1) - 0.4, -0.6)
         _around_zero(axes)
-        axes.set_xlabel("paired difference, 95 % interval")
+        axes.set_xlabel("difference [95 %]")
         axes.set_ylabel("arm")
         handles = []
         for verdict in [name for name in VERDICTS if name in set(shown.verdict)]:

@@ -115,7 +115,7 @@ class Served:
 
     Attributes:
       run: its config, and the phase that it was fitted on and is judged by.
-      lists: the top 100 of fold.evaluated, best first, [v, k]; a slot that holds
+      lists: the top k of fold.evaluated, best first, [v, k]; a slot that holds
         n_items is empty.
       users: vectors of fold.evaluated, [v, d]; None for a baseline.
       items: vectors of the catalogue, [i, d]; None for a baseline.

@@ -34,7 +34,7 @@ from research.towers.inputs import (
     SideArrays,
     Timed,
 )
-from research.types import Events, Fold, Pairs
+from research.types import Events, Fold, InputError, Pairs
 
 MAX_BITS = 1 << 29  # bytes: half a gibibyte holds 160,000 users by 27,000 items
 
@@ -102,13 +102,23 @@ def build_world(
 
 
 def _owned(config: Config, fitted: Events) -> Owned | None:
-    """Who has what, as sources by user need it."""
+    """Who has what, as sources by user need it.
+
+    Raises:
+      InputError: a user has every item, so that nothing could be drawn.
+    """
     if not any(n.entry.by_user for n in entries_of(config.negatives, config)):
         return None
     n = fitted.n_items
     pairs = np.unique(fitted.user.astype(np.int64) * n + fitted.item)
     offsets = np.searchsorted(pairs, n * np.arange(fitted.n_users + 1, dtype=np.int64))
     item = (pairs % n).astype(np.int32)
+    if (np.diff(offsets) == n).any():
+        user = fitted.users.names[int(np.argmax(np.diff(offsets) == n))]
+        raise InputError(
+            f"user {user} has all {n} items: no negative is outside them for "
+            f"{' '.join(config.negatives)}"
+        )
     return Owned(jnp.asarray(item), jnp.asarray(offsets, jnp.int32))
 
 

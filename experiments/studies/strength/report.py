@@ -141,13 +141,13 @@ def strength_page(frame: pd.DataFrame, stored: Stored) -> str:
         first = [str(output), f"{temperature:g}", f"{gap(panel):.3f}"]
         one = panel[panel.total == 1]
         ends = [one[one["lambda"] == end].iloc[0] for end in (0.0, 1.0)]
-        first += [
-            interval_text(row.recall_20, row.recall_20_low, row.recall_20_high, ".3f")
-            for row in ends
-        ]
+        first += [f"{row.recall_20:.3f}" for row in ends]
+        gain = serving_gain(stored, str(output), float(temperature))
+        first.append(interval_text(*gain, "+.3f"))
         rows.append([*first, *(f"{peak(panel, name):g}" for name in metrics)])
     heads = ["output", "temperature", "largest gap between lambdas"]
     heads += ["recall@20, total 1 when serving", "recall@20, total 1 in the loss"]
+    heads += ["difference [95 %]"]
     heads += [f"best total, {METRICS[name]}" for name in metrics]
     return markdown_page(
         STUDIES["strength"].question,

@@ -1,0 +1,75 @@
+"""Names, values and needs of the entries, and configs that a loss cannot use."""
+
+import dataclasses
+
+import pytest
+
+from research.config import Config, swept_fields
+from research.losses import LOSSES, check_loss, hyper_values
+from research.losses.entry import CONTEXT, DENSE, NEGATIVES, SQUARE
+from research.types import InputError
+
+
+def test_names_in_the_registry_are_free_and_needs_are_known():
+    for name, entry in LOSSES.items():
+        own = {*entry.hyper, *entry.trainable}
+        assert not own & {*swept_fields(), "epochs", "items"}, name
+        assert not entry.hyper.keys() & entry.trainable.keys(), name
+        assert entry.needs <= CONTEXT | {NEGATIVES, DENSE, SQUARE}, name
+
+
+def test_hyper_is_read_from_text():
+    config = Config(loss="hard-negative", hyper=("hardness=0.5",))
+    assert hyper_values(config) == {"positive_share": 0.1, "hardness": 0.5}
+
+
+BAD = {
+    "unknown hyper of hinge 'margn' (nearest: margin)": {"hyper": ("margn=1",)},
+    "expected margin=NUMBER": {"hyper": ("margin=nan",)},
+    "expected margin=NUMBER, a finite": {"hyper": ("margin=inf",)},
+    "'margin': expected": {"hyper": ("margin",)},
+    "'margin=x': expected": {"hyper": ("margin=x",)},
+    "hyper names margin twice": {"hyper": ("margin=1", "margin=2")},
+    "sampled-softmax has none": {"loss": "sampled-softmax", "hyper": ("margin=1",)},
+    "unknown loss 'bpt' (nearest: bpr)": {"loss": "bpt"},
+    "bpr needs a negative: in-batch with batch 1": {"loss": "bpr", "batch": 1},
+    "bpr needs a negative: name a source": {"loss": "bpr", "negatives": ()},
+    "siglip judges all pairs of a batch: it takes in-batch negatives alone": {
+        "loss": "siglip",
+        "negatives": ("in-batch", "fifo-cache:1024"),
+    },
+    "siglip judges all pairs of a batch: hardest": {"loss": "siglip", "hardest": 5},
+    "logq 1 with siglip": {"loss": "siglip", "logq": 1.0},
+    "align-uniform uses no negatives": {
+        "loss": "align-uniform",
+        "negatives": ("uniform:8",),
+    },
+    "align-uniform sees vectors": {"loss": "align-uniform", "logq": 1.0},
+    "align-uniform compares the rows": {"loss": "align-uniform", "batch": 1},
+    "logq 1 with lambda-rank": {"loss": "lambda-rank", "logq": 1.0},
+    "hardest 5 with adv-info-nce": {"loss": "adv-info-nce", "hardest": 5},
+    "hyper cutoff is 0: it must be at least 1": {
+        "loss": "sl-at-k",
+        "hyper": ("cutoff=0",),
+    },
+    "hyper every is 0.5": {"loss": "adv-info-nce", "hyper": ("every=0.5",)},
+    "hyper width is 0: it must be above 0": {"loss": "sl-at-k", "hyper": ("width=0",)},
+    "hyper fpr is 2: it must be in (0, 1]": {"loss": "llpauc", "hyper": ("fpr=2",)},
+    "sl-at-k with positives item-item": {"loss": "sl-at-k", "positives": "item-item"},
+}
+
+
+@pytest.mark.parametrize("line", BAD)
+def test_what_a_loss_cannot_use_is_refused(line):
+    config = dataclasses.replace(Config(loss="hinge"), **BAD[line])
+    with pytest.raises(InputError) as error:
+        check_loss(config)
+    assert line in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_scores_of_too_many_items_at_once_are_refused():
+    config = Config(loss="lambda-rank", batch=1024)
+    check_loss(config, 500_000)
+    with pytest.raises(InputError, match="1024 rows with all 600000 items at once"):
+        check_loss(config, 600_000)
