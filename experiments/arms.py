@@ -299,6 +299,11 @@ ARMS: dict[str, dict[str, Any]] = {
     },
     # Without demographics, genres and year.
     "in-batch+logq-id-only": {"logq": 1.0, **_ID_ONLY},
+    "mixed+logq-id-only": {
+        "negatives": ("in-batch", _UNIFORM),
+        "logq": 1.0,
+        **_ID_ONLY,
+    },
     "full-softmax-id-only": {"negatives": ("catalogue",), **_ID_ONLY},
     **TOWER_ARMS,
     **RECIPES,

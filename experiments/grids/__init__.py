@@ -10,6 +10,7 @@ from experiments.grids.features import FEATURES
 from experiments.grids.frontier import FRONTIER
 from experiments.grids.history import HISTORY, HISTORY_TIES
 from experiments.grids.learned_temperature import LEARNED_TEMPERATURE
+from experiments.grids.library import LIBRARY
 from experiments.grids.losses import LOSSES, LOSSES_CHOICE
 from experiments.grids.negatives import NEGATIVES
 from experiments.grids.optimisers import OPTIMISERS
@@ -18,6 +19,7 @@ from experiments.grids.recipes import RECIPES_GRID
 from experiments.grids.search import SEARCH
 from experiments.grids.ssb import SSB
 from experiments.grids.temperature import TEMPERATURE
+from experiments.grids.time import TIME
 from experiments.grids.tuning import TUNING
 from research.registry import Registry
 
@@ -32,7 +34,7 @@ GRIDS: Registry[Grid] = Registry(
             *(LOSSES, LOSSES_CHOICE, LEARNED_TEMPERATURE, FRONTIER),
             *(BASELINE_GRID, TOWERS_CHOICE, POSITIVES, POSITIVES_USERS),
             *(HISTORY, HISTORY_TIES, SEARCH, FEATURES, DEPTH, OPTIMISERS),
-            *(TUNING, FAIR, RECIPES_GRID),
+            *(TUNING, FAIR, RECIPES_GRID, LIBRARY, TIME),
         )
     },
 )

@@ -1,0 +1,65 @@
+"""Are items that nobody clicked recommended, and what ends it?
+
+Sample selection bias in the narrow sense: a model is trained on what was clicked and
+serves the whole catalogue (``library all``). In-batch negatives are past positives, so
+an item without a training click is never pushed away, with log q or without it. Uniform
+columns, a cache of every item or the full softmax reach it. Item features matter too:
+an item without clicks shares its genres and year with items that have some.
+
+    python -m experiments run library              about 6 minutes on 2 cores, 3 seeds
+    python -m experiments run library --quick      about 1 minute
+
+MovieLens 1M takes longer: --dataset ml-1m --data-dir DIR.
+Expect on MovieLens 100K: no more than 0.001 of the slots for items without a click
+under the full softmax.
+"""
+
+import functools
+
+from experiments.grid import Grid
+from research.contrast import Contrast
+from research.registry import deferred
+
+__all__ = ["LIBRARY"]
+
+_UNCLICKED = "cold_slots_0"
+_REACHING = ("mixed+logq", "uniform-softmax", "vector-cache+logq+push")
+
+LIBRARY = Grid(
+    name="library",
+    question="Are items that nobody clicked recommended, and what ends it?",
+    arms=(
+        *("random", "in-batch", "in-batch+prior", "in-batch+logq", "mixed"),
+        *_REACHING,
+        *("full-softmax", "in-batch+logq-id-only", "mixed+logq-id-only"),
+        "full-softmax-id-only",
+    ),
+    reference="full-softmax",
+    seeds=3,
+    minutes="6",
+    changes={"library": "all", "temperature": 0.2},
+    dataset_changes={"ml-1m": {"batch": 1024, "epochs": 10}},
+    figures={
+        "arms": functools.partial(
+            deferred("research.report.forest:forest_figure"),
+            metrics=(_UNCLICKED, "recall"),
+            without=("random", "in-batch"),
+        )
+    },
+    contrasts=(
+        Contrast("in-batch+logq", "full-softmax", _UNCLICKED),
+        Contrast("in-batch+prior", "full-softmax", _UNCLICKED),
+        Contrast("in-batch", "random", _UNCLICKED),
+        *(Contrast(arm, "full-softmax", _UNCLICKED) for arm in _REACHING),
+        *(Contrast(arm, "in-batch+logq") for arm in _REACHING),
+        Contrast("in-batch+logq-id-only", "in-batch+logq", _UNCLICKED),
+        Contrast("in-batch+logq-id-only", "full-softmax-id-only", _UNCLICKED),
+        Contrast("mixed+logq-id-only", "full-softmax-id-only", _UNCLICKED),
+    ),
+    prediction="In-batch negatives with log q give items without a training click at "
+    "least 5 times the full softmax's share of slots at cut-off 20, and significantly "
+    "more. Any uniform column ends it: mixed+logq, uniform-softmax and "
+    "vector-cache+logq+push don't give them significantly more than the full softmax. "
+    "Recall@20 does not change: none of the three differs significantly from "
+    "in-batch+logq.",
+)
