@@ -8,6 +8,7 @@ from experiments.grids.depth import DEPTH
 from experiments.grids.fair import FAIR
 from experiments.grids.features import FEATURES
 from experiments.grids.frontier import FRONTIER
+from experiments.grids.future import FUTURE
 from experiments.grids.history import HISTORY, HISTORY_TIES
 from experiments.grids.learned_temperature import LEARNED_TEMPERATURE
 from experiments.grids.library import LIBRARY
@@ -19,7 +20,6 @@ from experiments.grids.recipes import RECIPES_GRID
 from experiments.grids.search import SEARCH
 from experiments.grids.ssb import SSB
 from experiments.grids.temperature import TEMPERATURE
-from experiments.grids.time import TIME
 from experiments.grids.tuning import TUNING
 from research.registry import Registry
 
@@ -34,7 +34,7 @@ GRIDS: Registry[Grid] = Registry(
             *(LOSSES, LOSSES_CHOICE, LEARNED_TEMPERATURE, FRONTIER),
             *(BASELINE_GRID, TOWERS_CHOICE, POSITIVES, POSITIVES_USERS),
             *(HISTORY, HISTORY_TIES, SEARCH, FEATURES, DEPTH, OPTIMISERS),
-            *(TUNING, FAIR, RECIPES_GRID, LIBRARY, TIME),
+            *(TUNING, FAIR, RECIPES_GRID, LIBRARY, FUTURE),
         )
     },
 )

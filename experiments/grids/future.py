@@ -5,8 +5,8 @@ trained on other users' future. ``time`` cuts all users at one moment: what is f
 lies before what is judged. All arms are at the temperature 0.2 that suits most of them
 on ``ratio``.
 
-    python -m experiments run time                 about 5 minutes on 2 cores, 5 seeds
-    python -m experiments run time --quick         about 1 minute
+    python -m experiments run future               about 5 minutes on 2 cores, 5 seeds
+    python -m experiments run future --quick       about 1 minute
 
 MovieLens 1M takes longer: --dataset ml-1m --seeds 3 --data-dir DIR.
 Expect on MovieLens 100K: about half of the recall of the split ratio.
@@ -15,10 +15,10 @@ Expect on MovieLens 100K: about half of the recall of the split ratio.
 from experiments.grid import Grid
 from research.contrast import Contrast
 
-__all__ = ["TIME"]
+__all__ = ["FUTURE"]
 
-TIME = Grid(
-    name="time",
+FUTURE = Grid(
+    name="future",
     question="Does the order of corrections hold on a split in time?",
     arms=(
         *("random", "popularity", "ease", "in-batch", "in-batch+logq"),
