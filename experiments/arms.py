@@ -67,8 +67,8 @@ _DEPTH: dict[str, dict[str, Any]] = {
     "layers-none-of-item": {"item_hidden": ()},
 }
 
-# The towers chosen on validation (the grid towers-choice), and the same towers with one
-# choice undone.
+# Wider towers over a longer history, tried on validation (the grid towers-choice), and
+# the same towers with one of these changes undone.
 _CHOSEN: dict[str, Any] = {
     "negatives": ("catalogue",),
     "mask_user_positives": True,
@@ -87,8 +87,8 @@ _UNDONE: dict[str, dict[str, Any]] = {
     "dropout-0.2": {"dropout": 0.2},
 }
 CHOICE: dict[str, dict[str, Any]] = {
-    "chosen-towers": _CHOSEN,
-    **{f"chosen-towers+{name}": _CHOSEN | back for name, back in _UNDONE.items()},
+    "larger-towers": _CHOSEN,
+    **{f"larger-towers+{name}": _CHOSEN | back for name, back in _UNDONE.items()},
 }
 
 TOWER_ARMS: dict[str, dict[str, Any]] = {
@@ -99,7 +99,7 @@ TOWER_ARMS: dict[str, dict[str, Any]] = {
 
 _UNIFORM = "uniform:1024"
 
-# Corrections as public code has them, most of them wrong.
+# Corrections as public code has them, most of them wrong (docs/symptoms.md).
 RECIPES: dict[str, dict[str, Any]] = {
     # log q added to the logits where it should be subtracted
     "recipe-added": {"logq": -1.0},

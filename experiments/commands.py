@@ -32,6 +32,7 @@ from research.splits import SPLITS
 from research.types import InputError
 
 RESULTS = Path("results")
+CLAIMS = "claims"  # the page that experiments/claims.py writes, for report
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,7 @@ class Report:
     """Tables and figures anew, from the records under the output folder."""
 
     grids: tyro.conf.Positional[tuple[str, ...]] = ()
-    """Names of grids and studies; default: all that have records."""
+    """Names of grids and studies, or claims; default: all that have records."""
     dataset: str = "ml-100k"
     """Data set, or its name in the output folder."""
     split: str = "ratio"
@@ -175,14 +176,19 @@ class Report:
         SPLITS.choose(self.split)
         if self.x or self.y or self.where:
             return self._picture()
-        chosen = [find(name) for name in self.grids] or [
+        chosen = [find(name) for name in self.grids if name != CLAIMS] or [
             one for one in experiments().values() if self._records(one).is_file()
         ]
-        if not chosen:
+        if self.grids == (CLAIMS,):
+            chosen = []
+        elif not chosen:
             raise InputError(f"no records of any grid under {self.out / 'records'}")
         for one in chosen:
             written = _reported(one, self._records(one), self.out)
             print(*(f"wrote {path}" for path in written), sep="\n")
+        written = _claims(self.out) if CLAIMS in self.grids else []
+        written.append(_overview(self.out / "records", self.out))
+        print(*(f"wrote {path}" for path in written), sep="\n")
         return FINISHED
 
     def _picture(self) -> int:
@@ -221,6 +227,20 @@ def _reported(one: Grid | Study, records: Path, out: Path) -> list[Path]:
     return report(one, records, out)[1]
 
 
+def _claims(out: Path) -> list[Path]:
+    """Writes the claims ledger from the tables of an output folder."""
+    from experiments.claims import write_claims
+
+    return write_claims(out / "tables", out)
+
+
+def _overview(records: Path, out: Path) -> Path:
+    """Writes the list of all results of an output folder."""
+    from experiments.overview import write_overview
+
+    return write_overview(records, out)
+
+
 @dataclass(frozen=True)
 class Check:
     """Derive the committed tables and figures' points from the committed records."""
@@ -234,14 +254,27 @@ class Check:
         if not records:
             raise InputError(f"no records under {self.results / 'records'}")
         different = 0
-        with tempfile.TemporaryDirectory() as scratch:
+        with tempfile.TemporaryDirectory() as folder:
+            scratch = Path(folder)
             for path in records:
-                for new in _reported(find_by_file(path.stem), path, Path(scratch)):
-                    if new.suffix not in (".csv", ".md"):
-                        continue
-                    name = new.relative_to(scratch)
-                    old = self.results / name
-                    same = old.is_file() and old.read_text() == new.read_text()
-                    different += not same
-                    print(f"{'same' if same else 'DIFFERENT'}  {name}")
+                written = _reported(find_by_file(path.stem), path, scratch)
+                different += self._different(written, scratch)
+            if (self.results / f"{CLAIMS}.csv").is_file():
+                different += self._different(_claims(scratch), scratch)
+            if (self.results / "README.md").is_file():
+                overview = _overview(self.results / "records", scratch)
+                different += self._different([overview], scratch)
         return FAILED if different else FINISHED
+
+    def _different(self, written: list[Path], scratch: Path) -> int:
+        """Says of each text whether it is the committed one; how many aren't."""
+        different = 0
+        for new in written:
+            if new.suffix not in (".csv", ".md"):
+                continue
+            name = new.relative_to(scratch)
+            old = self.results / name
+            same = old.is_file() and old.read_text() == new.read_text()
+            different += not same
+            print(f"{'same' if same else 'DIFFERENT'}  {name}")
+        return different

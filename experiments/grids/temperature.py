@@ -48,6 +48,7 @@ TEMPERATURE = Grid(
             for name in _LARGE
         ),
         Contrast("full-softmax", "in-batch+logq", at=_AT[0.2]),
+        *(Contrast("in-batch+logq", "in-batch", at=at) for at in _AT.values()),
     ),
     swept={"temperature": tuple(_AT)},
     figures={

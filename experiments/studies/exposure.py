@@ -77,8 +77,14 @@ def phase_frame(
     return pd.DataFrame(lines)
 
 
+INK = "#333333"
+
+
 def phase_figure(frame: pd.DataFrame) -> Drawing:
-    """Draws the gain of the corrected arm over both spreads, blue where it helps."""
+    """Draws the gain of the corrected arm over both spreads, blue where it helps.
+
+    A dashed line stands where the gain is zero, if it is on both sides somewhere.
+    """
     gain = frame.pivot(index="quality", columns="exposure", values="gain")
     limit = float(np.abs(gain.to_numpy()).max())
     with matplotlib.rc_context(STYLE):
@@ -103,14 +109,11 @@ def phase_figure(frame: pd.DataFrame) -> Drawing:
         axes.set_ylabel("spread of quality (Zipf exponent)")
         bar = figure.colorbar(image, ax=axes, label=f"gain of {frame.columns[3]}")
         bar.ax.set_xlabel(" ")
-        best, worst = frame.loc[frame.gain.idxmax()], frame.loc[frame.gain.idxmin()]
-        above(
-            figure,
-            f"Correct where clicks follow quality ({best.gain:+.2f}),\n"
-            f"not where they follow exposure ({worst.gain:+.2f})"
-            if worst.gain < 0
-            else "The correction helps in every world",
-        )
+        title = "Gain in recovered items from correcting by log q"
+        if gain.to_numpy().min() < 0 < limit:
+            axes.contour(gain.to_numpy(), levels=[0], colors=INK, linestyles="--")
+            title += " (dashed: none)"
+        above(figure, title)
     return Drawing(figure, frame)
 
 

@@ -41,7 +41,7 @@ def draw_frame(configs: Mapping[str, Config], fold: Fold) -> pd.DataFrame:
     items = fold.fitted.items
     counts = fold.fitted.item_counts
     columns = {
-        "item": items.id,
+        "item": items.names,
         "title": titles(items),
         "clicks": counts,
         "decile": deciles(counts) + 1,

@@ -19,7 +19,7 @@ TRAINING, HELD_OUT = "training", "held out"
 def titles(items: Table) -> ndarray:
     """The first column of text of a table, such as the titles; without one, the ids."""
     columns = items.of_kind(TEXT)
-    return columns[0].values if columns else items.id.astype(str)
+    return columns[0].values if columns else items.names.astype(str)
 
 
 def user_list(result: RunResult, user: int | str, k: int = CUTOFF) -> pd.DataFrame:
@@ -115,9 +115,10 @@ def _row(result: RunResult, user: int | str) -> tuple[Served, int]:
     if not POSITIVES.choose(kind).ranks_items:
         raise InputError(f"positives {kind}: lists are not of items for users")
     fold = served.fold
-    (row,) = np.nonzero(fold.fitted.users.id[fold.evaluated] == user)
+    named = fold.fitted.users.names.astype(str) == str(user)
+    (row,) = np.nonzero(named[fold.evaluated])
     if not row.size:
-        known = (fold.fitted.users.id == user).any()
+        known = named.any()
         why = "has nothing held out" if known else "is not in the data set"
         raise InputError(f"user {user} {why}")
     return served, int(row[0])

@@ -1,0 +1,204 @@
+"""The claims ledger: what the field says, and what the committed contrasts say to it.
+
+    python -m experiments report claims --out results
+
+The claims are in experiments/claims.toml. Each names contrasts, and the verdict that
+each of these must have for the claim to hold. The claim's own verdict follows by rule:
+holds or fails, if all of its contrasts do; depends, if some hold and some fail; else
+undecided.
+"""
+
+import csv
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from research.files import replace, write_csv
+from research.report.pages import interval_text, markdown_page, markdown_table
+from research.types import InputError
+
+__all__ = ["Claim", "outcome", "read_claims", "verdict", "write_claims"]
+
+SOURCE = Path(__file__).with_name("claims.toml")
+OPPOSITE = {"better": "worse", "higher": "lower"}
+OPPOSITE |= {other: name for name, other in OPPOSITE.items()}
+HOLDS, FAILS, DEPENDS, UNDECIDED, UNTESTED = VERDICTS = (
+    *("holds", "fails", "depends", "undecided", "not tested"),
+)
+RULE = (
+    "Verdict of a claim, by rule: *holds* or *fails*, if all of its contrasts do; "
+    "*depends*, if some hold and some fail; else *undecided*. A contrast holds if its "
+    "verdict is the one that the claim names; it fails if it is clear (better, worse, "
+    "higher, lower, equivalent) and another one. Verdicts of contrasts are those of "
+    "their grids, p values adjusted by Holm. A prediction counts as one if it was "
+    "committed before the first run."
+)
+COLUMNS = (
+    *("claim", "source", "verdict", "depends", "prediction", "commit"),
+    *("contrast", "expected", "found", "outcome", "difference", "low", "high"),
+)
+
+
+class Claim(NamedTuple):
+    """A statement of the field, and what would show it.
+
+    Attributes:
+      claim: the statement.
+      source: who makes it.
+      expects: contrasts, as DATASET/TABLE#ID, by the verdict that each must have.
+      depends: on what the answer depends, where some contrasts hold and others fail.
+      prediction: the grid whose prediction says so.
+      commit: of that prediction.
+      untested: why there is no contrast.
+    """
+
+    claim: str
+    source: str
+    expects: Mapping[str, list[str]]
+    depends: str = ""
+    prediction: str = ""
+    commit: str = ""
+    untested: str = ""
+
+
+def read_claims(path: Path = SOURCE) -> list[Claim]:
+    """The claims of a file, in its order.
+
+    Raises:
+      InputError: a claim has neither contrasts nor a reason, or an expected verdict
+        isn't one.
+    """
+    with path.open("rb") as file:
+        found = [Claim(**{"expects": {}, **c}) for c in tomllib.load(file)["claim"]]
+    for claim in found:
+        if bool(claim.expects) == bool(claim.untested):
+            raise InputError(
+                f"{path}: '{claim.claim}' needs contrasts, or a reason for having none"
+            )
+        for expected in claim.expects:
+            if expected.removeprefix("not ") not in (*OPPOSITE, "equivalent"):
+                raise InputError(f"{path}: '{expected}' isn't a verdict of a contrast")
+    return found
+
+
+def outcome(expected: str, found: str) -> str:
+    """Whether a contrast with this verdict holds, fails, or leaves its claim undecided.
+
+    >>> outcome("better", "equivalent"), outcome("not better", "equivalent")
+    ('fails', 'holds')
+    >>> outcome("better", "undecided")
+    'undecided'
+    """
+    if found == UNDECIDED:
+        return UNDECIDED
+    same = found == expected.removeprefix("not ")
+    return HOLDS if same != expected.startswith("not ") else FAILS
+
+
+def verdict(outcomes: list[str]) -> str:
+    """The verdict of a claim from the outcomes of its contrasts.
+
+    >>> verdict(["holds", "fails", "undecided"]), verdict(["holds", "undecided"])
+    ('depends', 'undecided')
+    """
+    kinds = set(outcomes)
+    if not kinds:
+        return UNTESTED
+    if {HOLDS, FAILS} <= kinds:
+        return DEPENDS
+    return kinds.pop() if len(kinds) == 1 else UNDECIDED
+
+
+def write_claims(tables: Path, out: Path) -> list[Path]:
+    """Writes claims.md and claims.csv from the tables of contrasts.
+
+    Args:
+      tables: the folder of tables by data set.
+      out: the folder to write to; the page's links lead from there to the tables.
+
+    Raises:
+      InputError: a claim names a contrast that doesn't exist or has no numbers.
+    """
+    rows, lines = [], []
+    for claim in read_claims():
+        found = [
+            _row(claim, name, expected, tables)
+            for expected, names in claim.expects.items()
+            for name in names
+        ]
+        whole = verdict([row["outcome"] for row in found])
+        head = {
+            "claim": claim.claim,
+            "source": claim.source,
+            "verdict": whole,
+            "depends": claim.depends if whole == DEPENDS else claim.untested,
+            "prediction": claim.prediction,
+            "commit": claim.commit,
+        }
+        rows += [{**dict.fromkeys(COLUMNS, ""), **head, **row} for row in found or [{}]]
+        lines.append(_line(head, found, os.path.relpath(tables, out)))
+    heads = ["claim", "source", "verdict", "prediction", "effects [95 %]"]
+    counts = [
+        f"{sum(line[2].startswith(f'**{v}') for line in lines)} {v}" for v in VERDICTS
+    ]
+    page = markdown_page(
+        "Claims of the field, and what the committed contrasts say",
+        f"{len(lines)} claims: {', '.join(counts)}.",
+        markdown_table(heads, lines),
+        RULE,
+        "Sources are in [docs/references.md](../docs/references.md).",
+    )
+    return [
+        replace(out / "claims.md", page.encode()),
+        write_csv(out / "claims.csv", rows),
+    ]
+
+
+def _row(claim: Claim, name: str, expected: str, tables: Path) -> dict[str, str]:
+    """The numbers of a contrast that a claim names, and what they say to it.
+
+    Raises:
+      InputError: there is no such contrast, or it has no numbers.
+    """
+    table, _, row = name.partition("#")
+    path = tables / f"{table}-contrasts.csv"
+    known = {}
+    if path.is_file():
+        with path.open(newline="", encoding="utf-8") as file:
+            known = {one["id"]: one for one in csv.DictReader(file)}
+    numbers = known.get(row)
+    if numbers is None or not numbers["verdict"]:
+        what = "no such contrast" if numbers is None else "a contrast without numbers"
+        raise InputError(f"claim '{claim.claim}' names {name}: {what} in {path}")
+    return {
+        "contrast": name,
+        "expected": expected,
+        "found": numbers["verdict"],
+        "outcome": outcome(expected, numbers["verdict"]),
+        **{end: numbers[end] for end in ("difference", "low", "high")},
+    }
+
+
+def _line(
+    head: Mapping[str, str], found: list[dict[str, str]], tables: str
+) -> list[str]:
+    """The cells of a claim in the page's table."""
+    effects = []
+    for row in found:
+        table, _, contrast = row["contrast"].partition("#")
+        link = f"{Path(tables).as_posix()}/{table}-contrasts.md#{contrast}"
+        ends = [float(row[end] or "nan") for end in ("difference", "low", "high")]
+        effects.append(
+            f"{interval_text(ends[0], ends[1], ends[2], '+.3f')}, {row['found']} "
+            f"([{table}]({link}), expected {row['expected']})"
+        )
+    whole = head["verdict"]
+    if whole in (DEPENDS, UNDECIDED):
+        held = sum(row["outcome"] == HOLDS for row in found)
+        whole += f" ({held} of {len(found)} hold)"
+    whole += f": {head['depends']}" if head["depends"] else ""
+    said = f"{head['prediction']} ({head['commit']})" if head["prediction"] else "-"
+    cells = [head["claim"], head["source"], f"**{whole}**", said]
+    return [*cells, "<br>".join(effects) or "-"]

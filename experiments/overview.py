@@ -1,0 +1,77 @@
+"""The list of all results under an output folder: README.md beside the tables.
+
+A row per file of records: the question, the verdicts of its contrasts, and what made
+it. Every ``report`` writes it anew.
+"""
+
+import csv
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from experiments.folders import RECORDS_VERSION
+from experiments.lookup import find_by_file
+from research.files import replace
+from research.report.pages import EMPTY, markdown_page, markdown_table
+from research.report.records import read_header
+
+__all__ = ["write_overview"]
+
+HEADS = ("results", "data set", "question", "verdicts", "version", "commit", "made on")
+NOTES = (
+    "Verdicts are of the contrasts that a grid declares: better or worse than the "
+    "other arm (higher or lower where neither end is the better one), equivalent "
+    "within 2 %, or undecided, p values adjusted by Holm. Version: of the records, "
+    "which is part of a run's id. Commit and machine: of the code and the processor "
+    "that made the runs, with the sum of the runs' own time; records made before these "
+    "were kept have none."
+)
+
+
+def write_overview(records: Path, out: Path) -> Path:
+    """Writes the list.
+
+    Args:
+      records: the folder of records by data set.
+      out: the output folder, whose tables are linked and counted.
+
+    Raises:
+      InputError: a file of records can't be read, or is of no known grid or study.
+    """
+    rows = [_row(path, out) for path in sorted(records.glob("*/*.npz"))]
+    page = markdown_page("Results", markdown_table(HEADS, rows), NOTES)
+    return replace(out / "README.md", page.encode())
+
+
+def _row(path: Path, out: Path) -> list[str]:
+    header, name = read_header(path), f"{path.parent.name}/{path.stem}"
+    page = out / "tables" / f"{name}.md"
+    contrasts = out / "tables" / f"{name}-contrasts.csv"
+    link = f"[{path.stem}](tables/{name}.md)" if page.is_file() else path.stem
+    made = header.get("made", {})
+    return [
+        f"{link}, a quick run" if header.get("quick") else link,
+        path.parent.name,
+        find_by_file(path.stem).question,
+        _verdicts(contrasts) if contrasts.is_file() else EMPTY,
+        str(header.get("results_version", RECORDS_VERSION)),
+        ", ".join(made.get("commits", ())) or EMPTY,
+        _place(made),
+    ]
+
+
+def _verdicts(contrasts: Path) -> str:
+    """How many contrasts have which verdict, linked to them."""
+    with contrasts.open(newline="", encoding="utf-8") as file:
+        counts = Counter(row["verdict"] for row in csv.DictReader(file))
+    text = ", ".join(f"{n} {verdict}" for verdict, n in counts.most_common() if verdict)
+    page = f"tables/{contrasts.parent.name}/{contrasts.stem}.md"
+    return f"[{text or 'no data'}]({page})"
+
+
+def _place(made: dict[str, Any]) -> str:
+    """The processors, and how long the runs took."""
+    if not made:
+        return EMPTY
+    minutes = f"{made['seconds'] / 60:.0f} minutes" if made.get("seconds") else ""
+    return ", ".join(filter(None, [*made.get("processors", ()), minutes]))

@@ -1,0 +1,23 @@
+"""The list of results counts verdicts and names what made the runs."""
+
+from experiments.overview import write_overview
+from research.report.records import save_records
+
+MADE = {"commits": ["abc1234"], "processors": ["x86_64"], "seconds": 600.0}
+
+
+def test_a_row_has_the_question_its_verdicts_and_what_made_it(tmp_path):
+    header = {"grid": "recipes", "dataset": "ml-100k", "split": "ratio", "quick": False}
+    records = tmp_path / "records" / "ml-100k"
+    save_records(records / "recipes.npz", [], {**header, "made": MADE})
+    save_records(records / "ssb-last.npz", [], {**header, "grid": "ssb", "quick": True})
+    contrasts = tmp_path / "tables" / "ml-100k" / "recipes-contrasts.csv"
+    contrasts.parent.mkdir(parents=True)
+    contrasts.write_text("id,verdict\na,worse\nb,undecided\nc,worse\nd,\n")
+    overview = write_overview(tmp_path / "records", tmp_path).read_text()
+    recipes, ssb = (line for line in overview.splitlines() if "| ml-100k |" in line)
+    assert "What do corrections cost that public code gets wrong?" in recipes
+    assert "[2 worse, 1 undecided](tables/ml-100k/recipes-contrasts.md)" in recipes
+    assert "| abc1234 | x86_64, 10 minutes |" in recipes
+    assert "ssb-last, a quick run" in ssb
+    assert ssb.endswith("| - | 1 | - | - |")
