@@ -173,6 +173,7 @@ def test_the_notebooks_are_these():
         "3_temperature",
         "4_how_much_to_correct",
         OWN,
+        "6_your_own_interactions",
     ]
 
 
