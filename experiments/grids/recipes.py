@@ -14,6 +14,7 @@ temperature, 0.24 for in-batch+logq.
 from experiments.arms import RECIPES
 from experiments.grid import Grid
 from research.contrast import Contrast
+from research.registry import deferred
 
 __all__ = ["RECIPES_GRID"]
 
@@ -32,6 +33,7 @@ RECIPES_GRID = Grid(
     seeds=3,
     minutes="6",
     contrasts=tuple(Contrast(name, "in-batch+logq") for name in RECIPES),
+    tables=(deferred("experiments.studies.probe.recipes:write_recipe_bias"),),
     prediction="Worse than in-batch+logq in recall@20, after Holm: recipe-added, "
     "recipe-divided, recipe-divided-power, recipe-no-temperature, recipe-dot, "
     "recipe-bare-sigmoid and recipe-mixture. Not worse: recipe-leave-one-out, "
