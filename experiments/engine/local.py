@@ -18,7 +18,7 @@ from typing import NamedTuple
 from experiments.environment import keep_compiled
 from experiments.inputs import prepared_run
 from experiments.plan import Run
-from experiments.runs import execute
+from experiments.runs import execute, stored_vectors
 from research.config import Config, alike
 from research.data.cache import default_root
 from research.files import write_json
@@ -65,7 +65,7 @@ def groups(runs: list[Run], at_once: int) -> Iterator[list[Run]]:
 
 
 def _can_be_grouped(run: Run) -> bool:
-    stored = (run.folder / "vectors.npz").is_file()
+    stored = stored_vectors(run) is not None
     plain = is_towers(run.config) and not run.config.evaluate_every
     return plain and run.devices == 1 and not stored
 

@@ -11,6 +11,7 @@ from experiments.__main__ import main
 from experiments.arms import ARMS
 from experiments.collect import report
 from experiments.grids import GRIDS
+from experiments.seals import read_metrics, write_metrics
 from experiments.studies import STUDIES
 from research.config import Config
 from research.files import read_arrays, read_json, write_arrays
@@ -102,6 +103,8 @@ def test_a_run_of_the_former_depth_is_used_and_said(call, tmp_path):
         record[name] = record[name][:-1]
     rank = np.minimum(record["rank"], 100).astype(np.uint8)
     write_arrays(folder / "per_user.npz", record | {"rank": rank})
+    seal = read_json(folder / "metrics.json")["seal"]
+    write_metrics(folder, read_metrics(folder), seal["code"])
     called = call(*words)
     assert "nothing to train" in called.out
     assert called.err == (
