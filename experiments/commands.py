@@ -18,6 +18,7 @@ from experiments.folders import (
     FINISHED,
     checked,
     file_name,
+    output,
     records_path,
     writable,
 )
@@ -27,6 +28,7 @@ from experiments.lookup import experiments, find, find_by_file
 from experiments.studies import Study, StudyOptions
 from research.config import Config
 from research.data import check_dataset, name_of
+from research.notices import say
 from research.prepare import check_config
 from research.splits import SPLITS
 from research.types import InputError
@@ -59,7 +61,7 @@ class Run:
     quick: bool = False
     """A smoke run: every arm, two epochs, few swept values, one seed."""
     out: Path = Path("out")
-    """Output folder."""
+    """Output folder; of a smoke run, the folder quick in it."""
     engine: str = "local"
     """What runs the runs: local (this machine's cores) or ray (a Ray cluster)."""
     ray_address: str | None = None
@@ -76,7 +78,7 @@ class Run:
         chosen = find(self.grid)
         self._engine().check()
         check_dataset(self.dataset)
-        out = checked(self.out)
+        out = checked(output(self.out, self.quick))
         if isinstance(chosen, Study):
             status = self._run_study(chosen, out)
         else:
@@ -131,10 +133,10 @@ class Run:
 
         name = f"{file_name(grid.name, split)}.csv"
         committed: Path | None = RESULTS / "tables" / name_of(self.dataset) / name
-        if self.out.resolve() == RESULTS.resolve():
+        if out.resolve() == RESULTS.resolve():
             committed = None
         given = (out, self.data_dir, self.quick, self._engine(), committed)
-        complete = finish_grid(grid, cells, *given)
+        complete = finish_grid(grid, base, cells, *given)
         return FINISHED if complete else FAILED
 
     def _cells(self, grid: Grid, base: Config) -> list[Cell]:
@@ -181,9 +183,28 @@ class Report:
         if not chosen:
             raise InputError(f"no records of any grid under {self.out / 'records'}")
         for one in chosen:
+            self._look(one)
             written = _reported(one, self._records(one), self.out)
             print(*(f"wrote {path}" for path in written), sep="\n")
         return FINISHED
+
+    def _look(self, one: Grid | Study) -> None:
+        """Says which command gathers runs that the records don't hold.
+
+        Raises:
+          InputError: there are runs, but no records.
+        """
+        records = self._records(one)
+        runs = self.out / "runs" / records.parent.name / one.name
+        written = [path.stat().st_mtime for path in runs.glob("*/metrics.json")]
+        command = (
+            f"python -m experiments run {one.name} --dataset {self.dataset} "
+            f"--split {self.split} --out {self.out}"
+        )
+        if written and not records.is_file():
+            raise InputError(f"no {records}, but runs: {command} gathers them")
+        if written and max(written) > records.stat().st_mtime:
+            say(f"{records} is older than some runs: {command} gathers them")
 
     def _picture(self) -> int:
         if not (self.x and self.y):

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from experiments.collect import collect, report
+from experiments.collect import collect, gathered, report
 from experiments.engine import EngineOptions
 from experiments.engine.display import beside_committed, display
 from experiments.engine.local import cores, run_here, run_in_workers
@@ -13,6 +13,7 @@ from experiments.index import write_index
 from experiments.inputs import digest_of, fold_of
 from experiments.lists import gather_lists
 from experiments.plan import Run, plan
+from research.config import Config
 from research.report.pages import read_table
 
 AT_ONCE = 8  # on an accelerator; no accelerator was at hand to measure what is best
@@ -60,6 +61,7 @@ def finish(
 
 def finish_grid(
     grid: Grid,
+    base: Config,
     cells: list[Cell],
     out: Path,
     data_dir: str | None,
@@ -71,7 +73,8 @@ def finish_grid(
 
     Args:
       grid: the grid.
-      cells: what it expands to.
+      base: what all its runs share.
+      cells: those asked for.
       out: output folder.
       data_dir: as on the command line.
       quick: whether it is a smoke run, whose numbers are no results.
@@ -91,17 +94,27 @@ def finish_grid(
     write_index(out)
     digest = digest_of(cells[0].config, data_dir)
     users = fold_of(cells[0].config, data_dir).fitted.n_users
-    path, missing, ignored = collect(grid, cells, out, digest, quick, users)
-    gather_lists(cells, grid.name, out, digest, path)
+    whole = gathered(grid, base, cells, out, data_dir, digest, quick)
+    path, results, ignored = collect(grid, whole, out, digest, quick, users)
+    gather_lists(whole, grid.name, out, digest, path)
     frame, written = report(grid, path, out)
     if ignored:
         print(f"{ignored} other runs in the grid's folder were ignored")
+    done = {result.arm for result in results if result.record is not None}
+    if grid.reference not in done:
+        print(
+            f"no differences: the reference {grid.reference} has no finished run here"
+        )
     print(*(f"wrote {name}" for name in written), sep="\n")
     if quick:
         print("a quick run: its numbers are no results, and aren't compared")
     elif committed is not None and committed.is_file():
         beside_committed(frame, read_table(committed))
-    return not failed and not missing
+    asked = {(cell.arm, repr(cell.swept), cell.seed) for cell in cells}
+    missing = [r for r in results if r.record is None]
+    return not failed and not any(
+        (r.arm, repr(r.swept), r.seed) in asked for r in missing
+    )
 
 
 def _finish_on_ray(runs: list[Run], data_dir: str | None, address: str | None) -> int:

@@ -136,6 +136,11 @@ def check_writable(folder: Path, what: str) -> None:
         ) from None
 
 
+def output(out: Path, quick: bool) -> Path:
+    """Where a command writes: a smoke run apart, so that it replaces no result."""
+    return out / "quick" if quick else out
+
+
 def checked(out: Path) -> Path:
     """The output folder, if something could be written there; nothing is written yet.
 
