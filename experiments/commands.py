@@ -182,10 +182,19 @@ class Report:
         ]
         if not chosen:
             raise InputError(f"no records of any grid under {self.out / 'records'}")
+        refused: list[InputError] = []
         for one in chosen:
-            self._look(one)
-            written = _reported(one, self._records(one), self.out)
+            try:
+                self._look(one)
+                written = _reported(one, self._records(one), self.out)
+            except InputError as error:  # the others are reported all the same
+                refused.append(error)
+                continue
             print(*(f"wrote {path}" for path in written), sep="\n")
+        for one_refused in refused[:-1]:
+            say(f"error: {one_refused}")
+        if refused:
+            raise refused[-1]
         return FINISHED
 
     def _look(self, one: Grid | Study) -> None:

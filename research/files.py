@@ -8,6 +8,8 @@ import dataclasses
 import io
 import json
 import os
+import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -93,7 +95,10 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
 
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the first time a zip can hold
 UNIX = 3  # else the zip says which system wrote it
-DAMAGED = (zipfile.BadZipFile, zlib.error)
+# What a flipped bit raises in zip or NumPy, of whichever field it is.
+DAMAGED = (OSError, ValueError, TypeError, EOFError, LookupError, RuntimeError,
+           SyntaxError, MemoryError, OverflowError, struct.error, zlib.error,
+           zipfile.BadZipFile, tokenize.TokenError)  # fmt: skip
 
 
 def write_arrays(path: Path, arrays: Mapping[str, ndarray], level: int = 9) -> Path:
@@ -130,5 +135,5 @@ def read_arrays(path: Path, only: Collection[str] = ()) -> dict[str, ndarray]:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             names = [n for n in archive.files if not only or n in only]
             return {name: archive[name] for name in names}
-    except (OSError, TypeError, ValueError, EOFError, *DAMAGED) as error:
+    except DAMAGED as error:
         raise InputError(f"{path}: not readable as arrays ({error})") from error
