@@ -24,6 +24,7 @@ from experiments.folders import (
 )
 from experiments.grid import Cell, Grid, expand
 from experiments.inputs import AUTO, chosen_split
+from experiments.locks import alone
 from experiments.lookup import experiments, find, find_by_file
 from experiments.studies import Study, StudyOptions
 from research.config import Config
@@ -86,7 +87,8 @@ class Run:
         if not self.show:
             from experiments.explore import write_explorable
 
-            write_explorable(out)
+            with alone(out):
+                write_explorable(out)
         return status
 
     def _engine(self) -> EngineOptions:
@@ -186,7 +188,8 @@ class Report:
         for one in chosen:
             try:
                 self._look(one)
-                written = _reported(one, self._records(one), self.out)
+                with alone(self.out):
+                    written = _reported(one, self._records(one), self.out)
             except InputError as error:  # the others are reported all the same
                 refused.append(error)
                 continue
@@ -235,7 +238,8 @@ class Report:
             find(name)
         from experiments.explore import write_explorable
 
-        return FINISHED if write_explorable(self.out, self.grids) else FAILED
+        with alone(self.out):
+            return FINISHED if write_explorable(self.out, self.grids) else FAILED
 
     def _records(self, one: Grid | Study) -> Path:
         folder = one.folder(name_of(self.dataset))

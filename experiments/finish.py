@@ -1,19 +1,27 @@
 """Finishing runs under a display, and a grid from its cells to its files."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from experiments.collect import collect, gathered, report
 from experiments.engine import EngineOptions
-from experiments.engine.display import beside_committed, display
-from experiments.engine.local import cores, run_here, run_in_workers
-from experiments.folders import writable
+from experiments.engine.display import Display, beside_committed, display
+from experiments.engine.local import (
+    Finished,
+    RunStatus,
+    cores,
+    run_here,
+    run_in_workers,
+)
+from experiments.folders import id_of, writable
 from experiments.grid import Cell, Grid
 from experiments.index import write_index
 from experiments.inputs import digest_of, fold_of
 from experiments.lists import gather_lists
-from experiments.plan import Run, plan
+from experiments.locks import Claims, alone
+from experiments.plan import Run, plan, still_due
 from research.config import Config
+from research.notices import say
 from research.report.pages import read_table
 
 AT_ONCE = 8  # on an accelerator; no accelerator was at hand to measure what is best
@@ -33,7 +41,7 @@ def finish(
     jobs: int | None,
     at_once: int | None = None,
 ) -> int:
-    """Does the runs under a display.
+    """Does the runs under a display; those that another process is at, it waits for.
 
     Args:
       runs: those with something missing.
@@ -52,11 +60,48 @@ def finish(
     if at_once > 1 or not on_cpu:
         workers = 1
     with display(len(runs)) as shown:
-        if workers == 1:
-            run_here(list(runs), data_dir, shown.finished, shown.running, at_once)
-        else:
-            run_in_workers(list(runs), data_dir, shown.finished, shown.running, workers)
+
+        def do(mine: list[Run], finished: Finished) -> None:
+            if workers == 1:
+                run_here(mine, data_dir, finished, shown.running, at_once)
+            else:
+                run_in_workers(mine, data_dir, finished, shown.running, workers)
+
+        _share(runs, shown, do)
         return shown.failed
+
+
+def _share(
+    runs: Sequence[Run], shown: Display, do: Callable[[list[Run], Finished], None]
+) -> None:
+    """Does the runs that no other process is at, then looks what is left of the others.
+
+    What another process has finished is not done again; what it left, is.
+    """
+    left, told = list(runs), False
+    if not left:
+        return
+    with Claims(left[0].folder.parents[2]) as claims:
+
+        def finished(status: RunStatus) -> None:
+            claims.release(id_of(status.run.folder))
+            shown.finished(status)
+
+        while left:
+            claimed = [run for run in left if claims.take(id_of(run.folder))]
+            left = [run for run in left if run not in claimed]
+            mine = []
+            for run in claimed:
+                if (due := still_due(run)) is None:
+                    finished(RunStatus(run, "done by another process", False, 0.0))
+                else:
+                    mine.append(due)
+            do(mine, finished)
+            if left:
+                if not told:
+                    say(f"{len(left)} runs are done by another process: waiting for it")
+                told = True
+                claims.wait(id_of(left[0].folder))
 
 
 def finish_grid(
@@ -91,6 +136,21 @@ def finish_grid(
         failed = _finish_on_ray(runs, data_dir, engine.ray_address)
     else:
         failed = finish(runs, data_dir, engine.jobs, engine.at_once)
+    with alone(out):
+        complete = _write_grid(grid, base, cells, out, data_dir, quick, committed)
+    return complete and not failed
+
+
+def _write_grid(
+    grid: Grid,
+    base: Config,
+    cells: list[Cell],
+    out: Path,
+    data_dir: str | None,
+    quick: bool,
+    committed: Path | None,
+) -> bool:
+    """Writes a grid's files from its runs; whether all asked for are there."""
     write_index(out)
     digest = digest_of(cells[0].config, data_dir)
     users = fold_of(cells[0].config, data_dir).fitted.n_users
@@ -112,9 +172,7 @@ def finish_grid(
         beside_committed(frame, read_table(committed))
     asked = {(cell.arm, repr(cell.swept), cell.seed) for cell in cells}
     missing = [r for r in results if r.record is None]
-    return not failed and not any(
-        (r.arm, repr(r.swept), r.seed) in asked for r in missing
-    )
+    return not any((r.arm, repr(r.swept), r.seed) in asked for r in missing)
 
 
 def _finish_on_ray(runs: list[Run], data_dir: str | None, address: str | None) -> int:
@@ -122,6 +180,10 @@ def _finish_on_ray(runs: list[Run], data_dir: str | None, address: str | None) -
     from experiments.engine.ray import run_on_ray
 
     with display(len(runs)) as shown:
-        if runs:
-            run_on_ray(runs, data_dir, shown.finished, shown.running, address)
+
+        def do(mine: list[Run], finished: Finished) -> None:
+            if mine:
+                run_on_ray(mine, data_dir, finished, shown.running, address)
+
+        _share(runs, shown, do)
         return shown.failed

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from experiments.folders import (
     finished,
+    id_of,
     run_folder,
     run_folders,
     run_id,
@@ -142,6 +143,20 @@ def plan(
         noun = "run was" if others == 1 else "runs were"
         say(f"{others} finished {noun} made by other code: done again")
     return prepared, runs, len(wanted)
+
+
+def still_due(run: Run) -> Run | None:
+    """What is left of a run that another process may have done; None for nothing.
+
+    A run with a model to save is trained for it.
+    """
+    if run.save is not None:
+        return run
+    runs, dataset, grid = run.folder.parents[2], *run.folder.parts[-3:-1]
+    folder = run_folder(runs.parent, dataset, grid, id_of(run.folder), run.name)
+    served = {p: dataclasses.replace(run.config, prior=p) for p in run.priors}
+    missing = tuple(p for p, c in served.items() if not is_done(c, folder))
+    return run._replace(folder=folder, priors=missing) if missing else None
 
 
 def _unused(

@@ -18,6 +18,7 @@ from experiments.folders import (
     FINISHED,
     check_writable,
     checked,
+    run_id,
     serving_folder,
     writable,
 )
@@ -32,11 +33,12 @@ from experiments.inputs import (
     prepared_run,
     start_of,
 )
+from experiments.locks import alone
 from experiments.plan import Run, check_devices, label, locate, plan
 from experiments.seals import read_metrics
 from experiments.show import show
 from research.config import Config
-from research.data import check_dataset, is_own
+from research.data import check_dataset, is_own, name_of
 from research.evaluate.metrics import CUTOFF
 from research.prepare import check_config, is_towers
 from research.saved.files import holds, load_model
@@ -122,7 +124,9 @@ class Train:
 
             announce("train", total, len(runs))
             failed = finish(runs, self.data_dir, jobs=1)
-            write_index(out)
+            with alone(out):
+                write_index(out)
+        _, where = locate(cell, "train", out, digest, start)
         folder = serving_folder(where, cell.config)
         if not failed:
             _print_metrics(folder)
@@ -194,7 +198,8 @@ class Train:
 
         with tempfile.TemporaryDirectory() as scratch:
             name = f"process {self.process_id}: {label(cell)}"
-            folder = Path(scratch)
+            folder = Path(scratch) / "runs" / name_of(cell.config.dataset) / "train"
+            folder /= run_id(cell.config, digest_of(cell.config, self.data_dir))
             run = Run(cell.config, (0.0,), folder, name, devices, start=start)
             return FAILED if finish([run], self.data_dir, jobs=1) else FINISHED
 
