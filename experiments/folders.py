@@ -8,7 +8,7 @@ from pathlib import Path
 
 from experiments.seals import METRICS, fault
 from research.config import Config, training_fields
-from research.files import read_json
+from research.files import read_json, sweep
 from research.report.records import RECORDS_VERSION
 from research.types import InputError
 
@@ -160,6 +160,7 @@ def writable(out: Path) -> Path:
     """
     check_writable(out, "output")
     out.mkdir(parents=True, exist_ok=True)
+    sweep(out)
     for name in ("runs", "records", "tables", "figures"):
         if (out / name).exists() and not (out / name).is_dir():
             raise InputError(f"{out / name} can't be written to: it is a file")

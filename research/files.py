@@ -8,6 +8,8 @@ import dataclasses
 import io
 import json
 import os
+import platform
+import re
 import struct
 import tokenize
 import zipfile
@@ -22,6 +24,8 @@ from numpy import ndarray
 
 from research.types import InputError
 
+PART = ".part"  # ends the name of a file that is being written
+
 
 def beside(path: Path, suffix: str) -> Path:
     """Returns the path with a suffix added; a dot in its name is part of the name.
@@ -32,6 +36,24 @@ def beside(path: Path, suffix: str) -> Path:
     return path.parent / (path.name + suffix)
 
 
+def sweep(folder: Path) -> None:
+    """Removes what processes that are dead left half written under a folder."""
+    mine = re.compile(rf".*\.{re.escape(platform.node())}\.(\d+){re.escape(PART)}")
+    for path in folder.rglob(f"*{PART}"):
+        if (match := mine.fullmatch(path.name)) and not _alive(int(match[1])):
+            path.unlink(missing_ok=True)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # somebody else's
+        return True
+    return True
+
+
 @contextmanager
 def _whole(path: Path) -> Iterator[BinaryIO]:
     """An open file that takes its name once it is complete.
@@ -40,7 +62,7 @@ def _whole(path: Path) -> Iterator[BinaryIO]:
     file don't meet: each has a part of its own.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = beside(path, f".{os.getpid()}.part")
+    part = beside(path, f".{platform.node()}.{os.getpid()}{PART}")
     try:
         with part.open("wb") as file:
             yield file

@@ -8,6 +8,7 @@ most of the device idle, and the program is compiled once for all of them.
 import contextlib
 import multiprocessing
 import os
+import signal
 import time
 import traceback
 from collections import Counter
@@ -19,13 +20,15 @@ from experiments.environment import keep_compiled
 from experiments.inputs import prepared_run
 from experiments.plan import Run
 from experiments.runs import execute, stored_vectors
+from experiments.signals import die_with_parent
 from research.config import Config, alike
 from research.data.cache import default_root
-from research.files import write_json
+from research.files import sweep, write_json
 from research.prepare import is_towers
 from research.train.loop import NotFinite, Trained, train_together
 
 PATIENCE = 10.0  # seconds for an idle worker to end by itself
+GRACE = 2.0  # seconds for a worker that is told to end
 
 
 class RunStatus(NamedTuple):
@@ -171,6 +174,7 @@ def run_in_workers(
         _Worker(available[n % len(available)], data_dir)
         for n in range(min(jobs, len(runs)))
     ]
+    ended = False
     try:
         for worker in workers:
             worker.give(pending, users)
@@ -183,9 +187,12 @@ def run_in_workers(
                     continue
                 finished(message)
                 worker.give(pending, users)
+        ended = True
     finally:
         for worker in workers:
-            worker.stop()
+            worker.stop(wait=ended)
+        for worker in workers:
+            worker.end()
 
 
 class _Worker:
@@ -200,10 +207,16 @@ class _Worker:
     def _start(self) -> None:
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
-        self.process = context.Process(
-            target=_serve, args=(theirs, self.core, self.data_dir), daemon=True
+        given = theirs, self.core, self.data_dir, os.getpid()
+        self.process = context.Process(target=_serve, args=given, daemon=True)
+        # A terminal sends these to workers too: their parent ends them, without a word.
+        before = signal.pthread_sigmask(
+            signal.SIG_BLOCK, (signal.SIGINT, signal.SIGHUP)
         )
-        self.process.start()
+        try:
+            self.process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
 
     def give(self, pending: dict[Config, list[Run]], users: Counter[Config]) -> None:
@@ -233,17 +246,26 @@ class _Worker:
             self._start()
             return run_failed(self.run, reason)
 
-    def stop(self) -> None:
-        """Ends the process: by itself, so that its libraries tidy up, if it is idle."""
+    def stop(self, wait: bool) -> None:
+        """Asks the process to end: if idle by itself, so that libraries tidy up."""
         self.pipe.close()
-        if self.run is None:
+        if wait and self.run is None:
             self.process.join(PATIENCE)
         self.process.terminate()
-        self.process.join()
+
+    def end(self) -> None:
+        """Waits for the process's end, and removes what it left half written."""
+        self.process.join(GRACE)
+        if self.process.is_alive():
+            self.process.kill()
+            self.process.join()
+        if self.run is not None:
+            sweep(self.run.folder)
 
 
-def _serve(pipe: Connection, core: int, data_dir: str | None) -> None:
+def _serve(pipe: Connection, core: int, data_dir: str | None, parent: int) -> None:
     """The worker: bound to its core before jax counts them, then run after run."""
+    die_with_parent(parent)
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {core})
     with contextlib.suppress(EOFError, BrokenPipeError, KeyboardInterrupt):
