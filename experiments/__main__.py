@@ -16,7 +16,7 @@ from typing import Any
 import tyro
 
 from experiments.installation import conflict
-from experiments.signals import Stopped, catch_signals, output_closed, stopped
+from experiments.signals import Stopped, catch_signals, output_closed, stopped, tell
 from research.compiler import set_xla_flags
 from research.types import InputError, choose
 
@@ -62,6 +62,9 @@ def main(words: list[str] | None = None) -> int:
         return stopped(stop.number)
     except BrokenPipeError:
         return output_closed()
+    except OSError as error:  # a full disk, a folder that was made read-only
+        tell(f"error: {error.filename or 'files'}: {error.strerror or error}")
+        return 1
 
 
 def _overview() -> str:

@@ -2,6 +2,7 @@
 
 import csv
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,7 @@ def collect(
     digest: str,
     quick: bool,
     users: int = 0,
+    failed: Mapping[str, str] | None = None,
 ) -> tuple[Path, list[RunResult], int]:
     """Gathers the runs of the cells into one file of records.
 
@@ -102,13 +104,16 @@ def collect(
       quick: noted in the file: a quick run is no result.
       users: of the catalogue. A mean over all of them, those who aren't judged counting
         as 0, is the mean over those who are times their number over this one.
+      failed: why runs failed, by their ids, which a full disk may keep from being
+        written to their folders.
 
     Returns:
       its path; its results, one a cell; how many runs in the grid's folder aren't among
       the cells and were ignored.
     """
     base = cells[0].config
-    results = [_result(cell, grid.name, out, digest) for cell in cells]
+    why = failed or {}
+    results = [_result(cell, grid.name, out, digest, why) for cell in cells]
     dataset = name_of(base.dataset)
     path = records_path(out, dataset, grid.name, base.split)
     header = {
@@ -142,13 +147,17 @@ def _folder(cell: Cell, grid: str, out: Path, digest: str) -> Path:
     return run_folder(out, name_of(config.dataset), grid, run_id(config, digest))
 
 
-def _result(cell: Cell, grid: str, out: Path, digest: str) -> RunResult:
+def _result(
+    cell: Cell, grid: str, out: Path, digest: str, why: Mapping[str, str]
+) -> RunResult:
     config = cell.config
     folder = _folder(cell, grid, out, digest)
     ran = RunResult(cell.arm, cell.swept, cell.seed, settings=_settings(config))
     if not is_done(config, folder):
         failed = folder / "failed.json"
-        reason = read_json(failed)["reason"] if failed.is_file() else "not run"
+        reason = why.get(id_of(folder), "")
+        if not reason:
+            reason = read_json(failed)["reason"] if failed.is_file() else ABSENT
         return ran._replace(reason=reason)
     where = serving_folder(folder, config)
     record = unpack(read_arrays(where / "per_user.npz"))

@@ -1,6 +1,6 @@
 """Finishing runs under a display, and a grid from its cells to its files."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from experiments.collect import collect, gathered, report
@@ -24,6 +24,7 @@ from research.config import Config
 from research.notices import say
 from research.report.pages import read_table
 
+PER_CORE = 4  # workers at most: each holds the data and programs of its own
 AT_ONCE = 8  # on an accelerator; no accelerator was at hand to measure what is best
 
 
@@ -40,7 +41,7 @@ def finish(
     data_dir: str | None,
     jobs: int | None,
     at_once: int | None = None,
-) -> int:
+) -> dict[str, str]:
     """Does the runs under a display; those that another process is at, it waits for.
 
     Args:
@@ -50,11 +51,14 @@ def finish(
       at_once: runs alike that one program trains.
 
     Returns:
-      How many failed.
+      The reasons of those that failed, by their ids.
     """
     import jax
 
     workers = len(cores()) if jobs is None else jobs
+    if workers > (most := PER_CORE * len(cores())):
+        say(f"jobs is {jobs}: {most} workers, {PER_CORE} a core at most")
+        workers = most
     on_cpu = jax.default_backend() == "cpu"
     at_once = at_once or (1 if on_cpu else AT_ONCE)
     if at_once > 1 or not on_cpu:
@@ -137,7 +141,8 @@ def finish_grid(
     else:
         failed = finish(runs, data_dir, engine.jobs, engine.at_once)
     with alone(out):
-        complete = _write_grid(grid, base, cells, out, data_dir, quick, committed)
+        given = out, data_dir, quick, committed, failed
+        complete = _write_grid(grid, base, cells, *given)
     return complete and not failed
 
 
@@ -149,13 +154,14 @@ def _write_grid(
     data_dir: str | None,
     quick: bool,
     committed: Path | None,
+    failed: Mapping[str, str],
 ) -> bool:
     """Writes a grid's files from its runs; whether all asked for are there."""
     write_index(out)
     digest = digest_of(cells[0].config, data_dir)
     users = fold_of(cells[0].config, data_dir).fitted.n_users
     whole = gathered(grid, base, cells, out, data_dir, digest, quick)
-    path, results, ignored = collect(grid, whole, out, digest, quick, users)
+    path, results, ignored = collect(grid, whole, out, digest, quick, users, failed)
     gather_lists(whole, grid.name, out, digest, path)
     frame, written = report(grid, path, out)
     if ignored:
@@ -175,8 +181,10 @@ def _write_grid(
     return not any((r.arm, repr(r.swept), r.seed) in asked for r in missing)
 
 
-def _finish_on_ray(runs: list[Run], data_dir: str | None, address: str | None) -> int:
-    """Does the runs on a Ray cluster; returns how many failed."""
+def _finish_on_ray(
+    runs: list[Run], data_dir: str | None, address: str | None
+) -> dict[str, str]:
+    """Does the runs on a Ray cluster; returns as ``finish`` does."""
     from experiments.engine.ray import run_on_ray
 
     with display(len(runs)) as shown:

@@ -45,8 +45,9 @@ Running = Callable[[str], None]
 
 
 def run_failed(run: Run, reason: str, seconds: float = 0.0) -> RunStatus:
-    """The status of a run that failed, its reason written to its folder."""
-    write_json(run.folder / "failed.json", {"reason": reason})
+    """The status of a run that failed; its reason is written to its folder, too."""
+    with contextlib.suppress(OSError):  # a full disk: the status tells the reason
+        write_json(run.folder / "failed.json", {"reason": reason})
     return RunStatus(run, f"failed: {reason}", True, seconds)
 
 
@@ -195,6 +196,18 @@ def run_in_workers(
             worker.end()
 
 
+def death(code: int) -> str:
+    """How a worker ended that wasn't told to.
+
+    >>> death(-9)
+    'worker killed by signal 9 (out of memory?)'
+    """
+    if code >= 0:
+        return f"worker died (exit code {code})"
+    kernel = " (out of memory?)" if -code == signal.SIGKILL else ""
+    return f"worker killed by signal {-code}{kernel}"
+
+
 class _Worker:
     """A process, the pipe to it, and what it is doing."""
 
@@ -232,7 +245,12 @@ class _Worker:
         self.run = pending[self.shape].pop(0)
         if not pending[self.shape]:
             del pending[self.shape]
-        self.pipe.send(self.run)
+        try:
+            self.pipe.send(self.run)
+        except OSError:  # it died while it was idle
+            self.process.join()
+            self._start()
+            self.pipe.send(self.run)
 
     def receive(self) -> str | RunStatus:
         """A line on what is running, or how the run ended; a death is an end too."""
@@ -242,7 +260,8 @@ class _Worker:
             return message
         except (EOFError, ConnectionError):
             self.process.join()
-            reason = f"worker died (exit code {self.process.exitcode})"
+            reason = death(self.process.exitcode or 0)
+            sweep(self.run.folder)
             self._start()
             return run_failed(self.run, reason)
 
