@@ -8,6 +8,7 @@ import contextlib
 import importlib
 import io
 import re
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 import tyro
 
 from experiments.installation import conflict
+from experiments.signals import Stopped, catch_signals, output_closed, stopped, tell
 from research.compiler import set_xla_flags
 from research.types import InputError, choose
 
@@ -33,8 +35,13 @@ PROGRAM = "python -m experiments"
 
 
 def main(words: list[str] | None = None) -> int:
-    """Runs one command; returns 0, 1 (a run failed) or 2 (bad input)."""
-    words = sys.argv[1:] if words is None else words
+    """Runs one command; returns 0, 1 (a run failed) or 2 (bad input).
+
+    As a program (without words) it ends on signals with 128 and the signal's number.
+    """
+    if words is None:
+        words = sys.argv[1:]
+        catch_signals()
     if line := conflict(Path.cwd()):
         print(f"error: {line}", file=sys.stderr)
         return 2
@@ -43,16 +50,21 @@ def main(words: list[str] | None = None) -> int:
         if not words or words[0] in ("-h", "--help"):
             print(_overview())
             return 0 if words else 2
-        command: int = parse(words)()
-        return command
+        status: int = parse(words)()
+        sys.stdout.flush()
+        return status
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(
-            "interrupted: finished runs are kept, run again to go on", file=sys.stderr
-        )
-        return 130
+        return stopped(signal.SIGINT)
+    except Stopped as stop:
+        return stopped(stop.number)
+    except BrokenPipeError:
+        return output_closed()
+    except OSError as error:  # a full disk, a folder that was made read-only
+        tell(f"error: {error.filename or 'files'}: {error.strerror or error}")
+        return 1
 
 
 def _overview() -> str:

@@ -2,6 +2,7 @@
 
 import csv
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,10 @@ from experiments.folders import (
     serving_folder,
 )
 from experiments.grid import Cell, Grid
+from experiments.inputs import prepared_run
 from experiments.plan import is_done
+from experiments.seals import ABSENT, OTHER_CODE, fault
+from experiments.whole import of_common_seeds, whole_cells
 from research.config import REFERENCE, Config
 from research.data import name_of
 from research.fields import DataFields
@@ -38,26 +42,78 @@ from research.report.records import (
 from research.report.tables import not_recorded
 
 
+def gathered(
+    grid: Grid,
+    base: Config,
+    chosen: list[Cell],
+    out: Path,
+    data_dir: str | None,
+    digest: str,
+    quick: bool = False,
+) -> list[Cell]:
+    """The chosen cells and the grid's others that are finished, or failed, in a folder.
+
+    Says which runs of the others can't be used.
+
+    Args:
+      grid: the grid.
+      base: what its runs share.
+      chosen: the cells asked for, prepared.
+      out: the output folder.
+      data_dir: as on the command line.
+      digest: of the data.
+      quick: whether it is a smoke run.
+    """
+    faults: dict[Path, str] = {}
+
+    def prepared(cell: Cell) -> Cell:
+        return cell._replace(config=prepared_run(cell.config, data_dir).config)
+
+    def there(cell: Cell) -> bool:
+        folder = _folder(cell, grid.name, out, digest)
+        if is_done(cell.config, folder):
+            return True
+        faults[folder] = fault(folder) or fault(serving_folder(folder, cell.config))
+        return faults[folder] == ABSENT and (folder / "failed.json").is_file()
+
+    cells = whole_cells(grid, base, chosen, prepared, there, quick)
+    for folder, reason in faults.items():
+        if reason not in (ABSENT, OTHER_CODE):
+            say(f"{folder}: {reason}: left out")
+    if others := sum(reason == OTHER_CODE for reason in faults.values()):
+        say(f"{others} other runs of {grid.name} left out: made by other code")
+    return cells
+
+
 def collect(
-    grid: Grid, cells: list[Cell], out: Path, digest: str, quick: bool, users: int = 0
-) -> tuple[Path, int, int]:
+    grid: Grid,
+    cells: list[Cell],
+    out: Path,
+    digest: str,
+    quick: bool,
+    users: int = 0,
+    failed: Mapping[str, str] | None = None,
+) -> tuple[Path, list[RunResult], int]:
     """Gathers the runs of the cells into one file of records.
 
     Args:
       grid: the grid.
-      cells: its cells, their configs prepared.
+      cells: of the grid (``gathered``), their configs prepared.
       out: the output folder.
       digest: of the data.
       quick: noted in the file: a quick run is no result.
       users: of the catalogue. A mean over all of them, those who aren't judged counting
         as 0, is the mean over those who are times their number over this one.
+      failed: why runs failed, by their ids, which a full disk may keep from being
+        written to their folders.
 
     Returns:
-      its path; how many cells have no finished run; how many runs in the grid's folder
-      aren't among the cells and were ignored.
+      its path; its results, one a cell; how many runs in the grid's folder aren't among
+      the cells and were ignored.
     """
     base = cells[0].config
-    results = [_result(cell, grid.name, out, digest) for cell in cells]
+    why = failed or {}
+    results = [_result(cell, grid.name, out, digest, why) for cell in cells]
     dataset = name_of(base.dataset)
     path = records_path(out, dataset, grid.name, base.split)
     header = {
@@ -75,7 +131,7 @@ def collect(
     known = {run_id(cell.config, digest) for cell in cells}
     folder = out / "runs" / dataset / grid.name
     others = [p for p in folder.glob("*/") if id_of(p) not in known]
-    return path, sum(result.record is None for result in results), len(others)
+    return path, results, len(others)
 
 
 def _options(base: Config) -> list[str]:
@@ -86,13 +142,22 @@ def _options(base: Config) -> list[str]:
     return [f"{n} {v:g}" if isinstance(v, float) else f"{n} {v}" for n, v in values]
 
 
-def _result(cell: Cell, grid: str, out: Path, digest: str) -> RunResult:
+def _folder(cell: Cell, grid: str, out: Path, digest: str) -> Path:
     config = cell.config
-    folder = run_folder(out, name_of(config.dataset), grid, run_id(config, digest))
+    return run_folder(out, name_of(config.dataset), grid, run_id(config, digest))
+
+
+def _result(
+    cell: Cell, grid: str, out: Path, digest: str, why: Mapping[str, str]
+) -> RunResult:
+    config = cell.config
+    folder = _folder(cell, grid, out, digest)
     ran = RunResult(cell.arm, cell.swept, cell.seed, settings=_settings(config))
     if not is_done(config, folder):
         failed = folder / "failed.json"
-        reason = read_json(failed)["reason"] if failed.is_file() else "not run"
+        reason = why.get(id_of(folder), "")
+        if not reason:
+            reason = read_json(failed)["reason"] if failed.is_file() else ABSENT
         return ran._replace(reason=reason)
     where = serving_folder(folder, config)
     record = unpack(read_arrays(where / "per_user.npz"))
@@ -128,6 +193,7 @@ def report(grid: Grid, records: Path, out: Path) -> tuple[pd.DataFrame, list[Pat
     header, results = read_header(records), load_records(records)
     name, dataset = file_name(grid.name, header["split"]), header["dataset"]
     path = out / "tables" / dataset / name
+    results = of_common_seeds(results, name)
     prediction = f"Prediction: {grid.prediction}" if grid.prediction else ""
     notes = [*notes_on(header), *filter(None, [grid.note, prediction])]
     frame = write_report(

@@ -18,15 +18,18 @@ from experiments.folders import (
     FINISHED,
     checked,
     file_name,
+    output,
     records_path,
     writable,
 )
 from experiments.grid import Cell, Grid, expand
 from experiments.inputs import AUTO, chosen_split
+from experiments.locks import alone
 from experiments.lookup import experiments, find, find_by_file
 from experiments.studies import Study, StudyOptions
 from research.config import Config
 from research.data import check_dataset, name_of
+from research.notices import say
 from research.prepare import check_config
 from research.splits import SPLITS
 from research.types import InputError
@@ -60,7 +63,7 @@ class Run:
     quick: bool = False
     """A smoke run: every arm, two epochs, few swept values, one seed."""
     out: Path = Path("out")
-    """Output folder."""
+    """Output folder; of a smoke run, the folder quick in it."""
     engine: str = "local"
     """What runs the runs: local (this machine's cores) or ray (a Ray cluster)."""
     ray_address: str | None = None
@@ -77,7 +80,7 @@ class Run:
         chosen = find(self.grid)
         self._engine().check()
         check_dataset(self.dataset)
-        out = checked(self.out)
+        out = checked(output(self.out, self.quick))
         if isinstance(chosen, Study):
             status = self._run_study(chosen, out)
         else:
@@ -85,7 +88,8 @@ class Run:
         if not self.show:
             from experiments.explore import write_explorable
 
-            write_explorable(out)
+            with alone(out):
+                write_explorable(out)
         return status
 
     def _engine(self) -> EngineOptions:
@@ -132,10 +136,10 @@ class Run:
 
         name = f"{file_name(grid.name, split)}.csv"
         committed: Path | None = RESULTS / "tables" / name_of(self.dataset) / name
-        if self.out.resolve() == RESULTS.resolve():
+        if out.resolve() == RESULTS.resolve():
             committed = None
         given = (out, self.data_dir, self.quick, self._engine(), committed)
-        complete = finish_grid(grid, cells, *given)
+        complete = finish_grid(grid, base, cells, *given)
         return FINISHED if complete else FAILED
 
     def _cells(self, grid: Grid, base: Config) -> list[Cell]:
@@ -183,13 +187,43 @@ class Report:
             chosen = []
         elif not chosen:
             raise InputError(f"no records of any grid under {self.out / 'records'}")
+        refused: list[InputError] = []
         for one in chosen:
-            written = _reported(one, self._records(one), self.out)
+            try:
+                self._look(one)
+                with alone(self.out):
+                    written = _reported(one, self._records(one), self.out)
+            except InputError as error:  # the others are reported all the same
+                refused.append(error)
+                continue
             print(*(f"wrote {path}" for path in written), sep="\n")
-        written = _claims(self.out) if CLAIMS in self.grids else []
-        written.append(_overview(self.out / "records", self.out))
+        for one_refused in refused[:-1]:
+            say(f"error: {one_refused}")
+        if refused:
+            raise refused[-1]
+        with alone(self.out):
+            written = _claims(self.out) if CLAIMS in self.grids else []
+            written.append(_overview(self.out / "records", self.out))
         print(*(f"wrote {path}" for path in written), sep="\n")
         return FINISHED
+
+    def _look(self, one: Grid | Study) -> None:
+        """Says which command gathers runs that the records don't hold.
+
+        Raises:
+          InputError: there are runs, but no records.
+        """
+        records = self._records(one)
+        runs = self.out / "runs" / records.parent.name / one.name
+        written = [path.stat().st_mtime for path in runs.glob("*/metrics.json")]
+        command = (
+            f"python -m experiments run {one.name} --dataset {self.dataset} "
+            f"--split {self.split} --out {self.out}"
+        )
+        if written and not records.is_file():
+            raise InputError(f"no {records}, but runs: {command} gathers them")
+        if written and max(written) > records.stat().st_mtime:
+            say(f"{records} is older than some runs: {command} gathers them")
 
     def _picture(self) -> int:
         if not (self.x and self.y):
@@ -211,7 +245,8 @@ class Report:
             find(name)
         from experiments.explore import write_explorable
 
-        return FINISHED if write_explorable(self.out, self.grids) else FAILED
+        with alone(self.out):
+            return FINISHED if write_explorable(self.out, self.grids) else FAILED
 
     def _records(self, one: Grid | Study) -> Path:
         folder = one.folder(name_of(self.dataset))

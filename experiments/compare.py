@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from experiments.collect import history_of
-from experiments.folders import finished, run_folder, run_id
+from experiments.folders import finished, output, run_folder, run_id
 from experiments.grid import expand, with_swept
 from experiments.grids import GRIDS
 from experiments.inputs import digest_of, prepared_run
@@ -120,7 +120,8 @@ def load_run(
         )
     run = prepared_run(found[0].config, data_dir)
     identity = run_id(run.config, digest_of(run.config, data_dir))
-    folder = run_folder(Path(out), name_of(base.dataset), grid, identity)
+    where = output(Path(out), quick)
+    folder = run_folder(where, name_of(base.dataset), grid, identity)
     if not finished(folder):
         raise InputError(
             f"no finished run of {arm}, seed {seed}, of grid {grid} in {out}: "

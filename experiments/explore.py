@@ -16,6 +16,7 @@ from experiments.grid import Grid
 from experiments.lists import gathered_lists
 from experiments.lookup import experiments, find_by_file
 from experiments.studies import Study
+from experiments.whole import of_common_seeds
 from research.report.html.page import (
     LIBRARY,
     Part,
@@ -143,7 +144,7 @@ def _section(source: Source) -> str:
     tables, entry, stem = dict(source.tables), source.entry, source.records.stem
     content: dict[str, Any] = {}
     if isinstance(entry, Grid):
-        results = load_records(source.records)
+        results = of_common_seeds(load_records(source.records))
         fields = entry.swept_fields
         content = section(results, entry.reference, fields, source.lists)
         del tables[stem]  # the page shows its numbers, from the records

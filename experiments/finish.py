@@ -1,20 +1,30 @@
 """Finishing runs under a display, and a grid from its cells to its files."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from experiments.collect import collect, report
+from experiments.collect import collect, gathered, report
 from experiments.engine import EngineOptions
-from experiments.engine.display import beside_committed, display
-from experiments.engine.local import cores, run_here, run_in_workers
-from experiments.folders import writable
+from experiments.engine.display import Display, beside_committed, display
+from experiments.engine.local import (
+    Finished,
+    RunStatus,
+    cores,
+    run_here,
+    run_in_workers,
+)
+from experiments.folders import id_of, writable
 from experiments.grid import Cell, Grid
 from experiments.index import write_index
 from experiments.inputs import digest_of, fold_of
 from experiments.lists import gather_lists
-from experiments.plan import Run, plan
+from experiments.locks import Claims, alone
+from experiments.plan import Run, plan, still_due
+from research.config import Config
+from research.notices import say
 from research.report.pages import read_table
 
+PER_CORE = 4  # workers at most: each holds the data and programs of its own
 AT_ONCE = 8  # on an accelerator; no accelerator was at hand to measure what is best
 
 
@@ -31,8 +41,8 @@ def finish(
     data_dir: str | None,
     jobs: int | None,
     at_once: int | None = None,
-) -> int:
-    """Does the runs under a display.
+) -> dict[str, str]:
+    """Does the runs under a display; those that another process is at, it waits for.
 
     Args:
       runs: those with something missing.
@@ -41,25 +51,66 @@ def finish(
       at_once: runs alike that one program trains.
 
     Returns:
-      How many failed.
+      The reasons of those that failed, by their ids.
     """
     import jax
 
     workers = len(cores()) if jobs is None else jobs
+    if workers > (most := PER_CORE * len(cores())):
+        say(f"jobs is {jobs}: {most} workers, {PER_CORE} a core at most")
+        workers = most
     on_cpu = jax.default_backend() == "cpu"
     at_once = at_once or (1 if on_cpu else AT_ONCE)
     if at_once > 1 or not on_cpu:
         workers = 1
     with display(len(runs)) as shown:
-        if workers == 1:
-            run_here(list(runs), data_dir, shown.finished, shown.running, at_once)
-        else:
-            run_in_workers(list(runs), data_dir, shown.finished, shown.running, workers)
+
+        def do(mine: list[Run], finished: Finished) -> None:
+            if workers == 1:
+                run_here(mine, data_dir, finished, shown.running, at_once)
+            else:
+                run_in_workers(mine, data_dir, finished, shown.running, workers)
+
+        _share(runs, shown, do)
         return shown.failed
+
+
+def _share(
+    runs: Sequence[Run], shown: Display, do: Callable[[list[Run], Finished], None]
+) -> None:
+    """Does the runs that no other process is at, then looks what is left of the others.
+
+    What another process has finished is not done again; what it left, is.
+    """
+    left, told = list(runs), False
+    if not left:
+        return
+    with Claims(left[0].folder.parents[2]) as claims:
+
+        def finished(status: RunStatus) -> None:
+            claims.release(id_of(status.run.folder))
+            shown.finished(status)
+
+        while left:
+            claimed = [run for run in left if claims.take(id_of(run.folder))]
+            left = [run for run in left if run not in claimed]
+            mine = []
+            for run in claimed:
+                if (due := still_due(run)) is None:
+                    finished(RunStatus(run, "done by another process", False, 0.0))
+                else:
+                    mine.append(due)
+            do(mine, finished)
+            if left:
+                if not told:
+                    say(f"{len(left)} runs are done by another process: waiting for it")
+                told = True
+                claims.wait(id_of(left[0].folder))
 
 
 def finish_grid(
     grid: Grid,
+    base: Config,
     cells: list[Cell],
     out: Path,
     data_dir: str | None,
@@ -71,7 +122,8 @@ def finish_grid(
 
     Args:
       grid: the grid.
-      cells: what it expands to.
+      base: what all its runs share.
+      cells: those asked for.
       out: output folder.
       data_dir: as on the command line.
       quick: whether it is a smoke run, whose numbers are no results.
@@ -88,27 +140,58 @@ def finish_grid(
         failed = _finish_on_ray(runs, data_dir, engine.ray_address)
     else:
         failed = finish(runs, data_dir, engine.jobs, engine.at_once)
+    with alone(out):
+        given = out, data_dir, quick, committed, failed
+        complete = _write_grid(grid, base, cells, *given)
+    return complete and not failed
+
+
+def _write_grid(
+    grid: Grid,
+    base: Config,
+    cells: list[Cell],
+    out: Path,
+    data_dir: str | None,
+    quick: bool,
+    committed: Path | None,
+    failed: Mapping[str, str],
+) -> bool:
+    """Writes a grid's files from its runs; whether all asked for are there."""
     write_index(out)
     digest = digest_of(cells[0].config, data_dir)
     users = fold_of(cells[0].config, data_dir).fitted.n_users
-    path, missing, ignored = collect(grid, cells, out, digest, quick, users)
-    gather_lists(cells, grid.name, out, digest, path)
+    whole = gathered(grid, base, cells, out, data_dir, digest, quick)
+    path, results, ignored = collect(grid, whole, out, digest, quick, users, failed)
+    gather_lists(whole, grid.name, out, digest, path)
     frame, written = report(grid, path, out)
     if ignored:
         print(f"{ignored} other runs in the grid's folder were ignored")
+    done = {result.arm for result in results if result.record is not None}
+    if grid.reference not in done:
+        print(
+            f"no differences: the reference {grid.reference} has no finished run here"
+        )
     print(*(f"wrote {name}" for name in written), sep="\n")
     if quick:
         print("a quick run: its numbers are no results, and aren't compared")
     elif committed is not None and committed.is_file():
         beside_committed(frame, read_table(committed))
-    return not failed and not missing
+    asked = {(cell.arm, repr(cell.swept), cell.seed) for cell in cells}
+    missing = [r for r in results if r.record is None]
+    return not any((r.arm, repr(r.swept), r.seed) in asked for r in missing)
 
 
-def _finish_on_ray(runs: list[Run], data_dir: str | None, address: str | None) -> int:
-    """Does the runs on a Ray cluster; returns how many failed."""
+def _finish_on_ray(
+    runs: list[Run], data_dir: str | None, address: str | None
+) -> dict[str, str]:
+    """Does the runs on a Ray cluster; returns as ``finish`` does."""
     from experiments.engine.ray import run_on_ray
 
     with display(len(runs)) as shown:
-        if runs:
-            run_on_ray(runs, data_dir, shown.finished, shown.running, address)
+
+        def do(mine: list[Run], finished: Finished) -> None:
+            if mine:
+                run_on_ray(mine, data_dir, finished, shown.running, address)
+
+        _share(runs, shown, do)
         return shown.failed

@@ -6,8 +6,9 @@ import re
 import tempfile
 from pathlib import Path
 
+from experiments.seals import METRICS, fault
 from research.config import Config, training_fields
-from research.files import read_json
+from research.files import read_json, sweep
 from research.report.records import RECORDS_VERSION
 from research.types import InputError
 
@@ -51,15 +52,22 @@ def run_folder(
       identity: the run's id.
       label: names a new folder, as in "in-batch seed 0".
     """
-    runs = out / "runs" / dataset
-    begun = sorted((runs / grid).glob(f"*{identity}"))
-    for folder in (*begun, *sorted(runs.glob(f"*/*{identity}"))):
+    found = run_folders(out, dataset, grid, identity)
+    for folder in found:
         if finished(folder):
             return folder
-    if begun:
-        return begun[0]
+    runs = out / "runs" / dataset
+    if found and found[0].parent == runs / grid:
+        return found[0]
     name = re.sub(r"[^A-Za-z0-9+.=_]+", "-", label)
     return runs / grid / "-".join(filter(None, (name, identity)))
+
+
+def run_folders(out: Path, dataset: str, grid: str, identity: str) -> list[Path]:
+    """Every folder of the run with that id, those of the grid first."""
+    runs = out / "runs" / dataset
+    begun = sorted((runs / grid).glob(f"*{identity}"))
+    return list(dict.fromkeys([*begun, *sorted(runs.glob(f"*/*{identity}"))]))
 
 
 def id_of(folder: Path) -> str:
@@ -73,20 +81,23 @@ def serving_folder(folder: Path, config: Config) -> Path:
 
 
 def finished(folder: Path) -> bool:
-    """True if the metrics, which are written last, are there.
+    """True if all files of the run are there as this code would make them.
 
     Raises:
       InputError: they were written by another RECORDS_VERSION.
     """
-    if not (folder / "metrics.json").is_file():
+    if not (folder / METRICS).is_file():
         return False
-    version = read_json(folder / "env.json").get("results_version")
+    try:
+        version = read_json(folder / "env.json").get("results_version")
+    except InputError:  # a damaged run, of which the fault is told
+        version = RECORDS_VERSION
     if version != RECORDS_VERSION:
         raise InputError(
             f"{folder}: a record of version {version}, "
             f"this code makes version {RECORDS_VERSION}: choose another --out"
         )
-    return True
+    return not fault(folder)
 
 
 def file_name(name: str, split: str) -> str:
@@ -125,6 +136,11 @@ def check_writable(folder: Path, what: str) -> None:
         ) from None
 
 
+def output(out: Path, quick: bool) -> Path:
+    """Where a command writes: a smoke run apart, so that it replaces no result."""
+    return out / "quick" if quick else out
+
+
 def checked(out: Path) -> Path:
     """The output folder, if something could be written there; nothing is written yet.
 
@@ -144,6 +160,7 @@ def writable(out: Path) -> Path:
     """
     check_writable(out, "output")
     out.mkdir(parents=True, exist_ok=True)
+    sweep(out)
     for name in ("runs", "records", "tables", "figures"):
         if (out / name).exists() and not (out / name).is_dir():
             raise InputError(f"{out / name} can't be written to: it is a file")

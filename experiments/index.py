@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from experiments.folders import id_of
+from experiments.seals import METRICS, OTHER_CODE, fault, read_metrics
 from research.files import read_json, write_csv
 from research.types import InputError
 
@@ -10,8 +11,8 @@ from research.types import InputError
 def write_index(out: Path) -> Path:
     """Writes one row per run and popularity prior, with the arm's and the grid's name.
 
-    Columns: run, dataset, grid, arm, seed, prior, state (finished, failed or begun),
-    recall (at 20), folder. A file that can't be read makes the state "unreadable".
+    Columns: run, dataset, grid, arm, seed, prior, state, recall (at 20), folder. The
+    state is finished, failed, begun, "made by other code", or "damaged".
     """
     runs = out / "runs"
     rows = []
@@ -38,9 +39,12 @@ def _row(runs: Path, folder: Path, served: Path) -> dict[str, str | float]:
         if (served / "config.json").is_file():
             config = read_json(served / "config.json")
             row |= {name: config.get(name, "") for name in ("arm", "seed", "prior")}
-        if (served / "metrics.json").is_file():
-            recall = read_json(served / "metrics.json")["recall"]["20"]
-            row |= {"state": "finished", "recall": "" if recall is None else recall}
+        if (served / METRICS).is_file():
+            reason = fault(served)
+            state = reason if reason in ("", OTHER_CODE) else "damaged"
+            recall = read_metrics(served)["recall"]["20"]
+            row["state"] = state or "finished"
+            row["recall"] = "" if recall is None or reason else recall
     except (InputError, KeyError, TypeError):
-        row["state"] = "unreadable"
+        row["state"] = "damaged"
     return row

@@ -5,12 +5,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from experiments.folders import finished, run_folder, run_id, serving_folder
+from experiments.folders import (
+    finished,
+    id_of,
+    run_folder,
+    run_folders,
+    run_id,
+    serving_folder,
+)
 from experiments.grid import Cell
 from experiments.inputs import Start, digest_of, prepared_run
+from experiments.seals import ABSENT, OTHER_CODE, fault
 from research.baselines import BASELINES
 from research.config import Config, structure
 from research.data import name_of
+from research.notices import say
 from research.prepare import check_config, is_towers
 from research.types import InputError
 
@@ -88,6 +97,9 @@ def plan(
 ) -> tuple[list[Cell], list[Run], int]:
     """What is to be done for the cells of a grid.
 
+    Says which finished runs aren't used, as their files are damaged or other code made
+    them: they are done again.
+
     Args:
       cells: of the grid.
       grid: its name.
@@ -110,7 +122,7 @@ def plan(
         digest = digest_of(cell.config, data_dir)
         identity, _ = locate(cell, grid, out, digest, start)
         wanted.setdefault(identity, {})[cell.config.prior] = cell
-    runs = []
+    runs, unused = [], []
     for by_prior in wanted.values():
         cell = next(iter(by_prior.values()))
         digest = digest_of(cell.config, data_dir)
@@ -124,7 +136,49 @@ def plan(
             arms = {prior: cell.arm for prior, cell in by_prior.items()}
             name = label(cell)
             runs.append(Run(base, priors, folder, name, arms=arms, start=start))
+            unused.append(_unused(cell, grid, out, digest, start, priors))
+    for line in (line for lines in unused for line in lines if line != OTHER_CODE):
+        say(line)
+    if others := sum(OTHER_CODE in lines for lines in unused):
+        noun = "run was" if others == 1 else "runs were"
+        say(f"{others} finished {noun} made by other code: done again")
     return prepared, runs, len(wanted)
+
+
+def still_due(run: Run) -> Run | None:
+    """What is left of a run that another process may have done; None for nothing.
+
+    A run with a model to save is trained for it.
+    """
+    if run.save is not None:
+        return run
+    runs, dataset, grid = run.folder.parents[2], *run.folder.parts[-3:-1]
+    folder = run_folder(runs.parent, dataset, grid, id_of(run.folder), run.name)
+    served = {p: dataclasses.replace(run.config, prior=p) for p in run.priors}
+    missing = tuple(p for p, c in served.items() if not is_done(c, folder))
+    return run._replace(folder=folder, priors=missing) if missing else None
+
+
+def _unused(
+    cell: Cell,
+    grid: str,
+    out: Path,
+    digest: str,
+    start: Start | None,
+    priors: tuple[float, ...],
+) -> list[str]:
+    """Why what is there of a cell's run isn't used: OTHER_CODE, lines on damage."""
+    identity = run_id(cell.config, digest, start.digest if start else "")
+    lines = []
+    for folder in run_folders(out, name_of(cell.config.dataset), grid, identity):
+        for prior in sorted({0.0, *priors}):
+            served = dataclasses.replace(cell.config, prior=prior)
+            reason = fault(where := serving_folder(folder, served))
+            if reason == OTHER_CODE:
+                lines.append(reason)
+            elif reason not in ("", ABSENT):
+                lines.append(f"{where}: {reason}: done again")
+    return lines
 
 
 def label(cell: Cell) -> str:

@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from experiments.code import code_of
 from experiments.environment import environment
 from experiments.folders import serving_folder
 from experiments.inputs import digest_of, prepared_run
 from experiments.lists import write_lists
 from experiments.plan import Run
+from experiments.seals import clear, sha256_of, write_metrics
 from research.baselines import BASELINES, option_values
 from research.evaluate.metrics import CUTOFF, summary
 from research.evaluate.record import evaluate
@@ -24,9 +26,11 @@ from research.report.records import RESULTS_VERSION, pack
 from research.saved.files import save_model
 from research.saved.model import saved_model
 from research.train.loop import NotFinite, Trained, train_together
-from research.types import Record
+from research.types import InputError, Record
 
 Progress = Callable[[str], None]
+HISTORY, VECTORS = "history.csv", "vectors.npz"
+MADE_BY = "made_by"  # among the arrays of the vectors
 
 
 def rank(run: Prepared, scorer: Scorer) -> np.ndarray:
@@ -91,6 +95,8 @@ def execute(
     config, folder = run.config, run.folder
     prepared = prepared_run(config, data_dir, run.start)
     digest = digest_of(config, data_dir)
+    code = code_of(dataclasses.asdict(config))
+    clear(folder)
     try:
         scorer_of, seconds = _scorers(run, prepared, digest, progress, done)
     except NotFinite as error:
@@ -103,6 +109,7 @@ def execute(
         lists = rank(prepared, scorer)
         record = evaluate(fold, lists, scorer=scorer)
         where = serving_folder(folder, served)
+        clear(where)
         if POSITIVES[config.positives].ranks_items:
             write_lists(where, fold, lists)
         write_arrays(where / "per_user.npz", pack(record))
@@ -114,7 +121,7 @@ def execute(
         write_json(where / "env.json", about)
         numbers = summary(record)
         line = f"R@{CUTOFF} {numbers['recall'][CUTOFF]:.4f}"
-        write_json(where / "metrics.json", _json_numbers(numbers))
+        write_metrics(where, _json_numbers(numbers), code)
     (folder / "failed.json").unlink(missing_ok=True)
     return line
 
@@ -131,10 +138,9 @@ def _scorers(
     if not is_towers(config):
         scorer = baseline(prepared)
         return lambda prior: scorer, {}
-    vectors = folder / "vectors.npz"
-    if vectors.is_file() and run.save is None:
-        arrays = read_arrays(vectors)
-        return lambda prior: _serve_stored(prepared, prior, arrays), {}
+    stored = stored_vectors(run)
+    if stored is not None:
+        return lambda prior: _serve_stored(prepared, prior, stored), {}
 
     def on_epoch(number: int, epoch: int, row: dict[str, float]) -> None:
         progress(f"epoch {epoch}/{config.epochs} loss {row['loss']:.3f}")
@@ -147,15 +153,38 @@ def _scorers(
     if run.save is not None:
         _save(run, prepared, done, digest, run.save)
     # The vectors mark the training as done, so they are written last.
-    write_csv(folder / "history.csv", done.history)
+    write_csv(folder / HISTORY, done.history)
     arrays = {
         "users": done.user_vectors,
         "items": done.item_vectors,
         "temperature": np.array(done.temperature),
+        MADE_BY: np.array(_made_by(run)),
     }
-    write_arrays(vectors, arrays)
+    write_arrays(folder / VECTORS, arrays)
     seconds = {"compile_seconds": done.compile_seconds, "run_seconds": done.seconds}
     return lambda prior: _serve_stored(prepared, prior, arrays), seconds
+
+
+def stored_vectors(run: Run) -> dict[str, np.ndarray] | None:
+    """The vectors in a run's folder, if this code made them and they can be read.
+
+    None where the run is to be trained; also for a run with a model to save.
+    """
+    path = run.folder / VECTORS
+    if run.save is not None or not path.is_file():
+        return None
+    try:
+        arrays = read_arrays(path)
+    except InputError:
+        return None
+    return arrays if str(arrays.pop(MADE_BY, "")) == _made_by(run) else None
+
+
+def _made_by(run: Run) -> str:
+    """The code of a run and the digest of its curve, kept with its vectors."""
+    curve = run.folder / HISTORY
+    code = code_of(dataclasses.asdict(run.config))
+    return f"{code} {sha256_of(curve)}" if curve.is_file() else ""
 
 
 def _save(

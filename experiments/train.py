@@ -18,6 +18,7 @@ from experiments.folders import (
     FINISHED,
     check_writable,
     checked,
+    run_id,
     serving_folder,
     writable,
 )
@@ -32,12 +33,13 @@ from experiments.inputs import (
     prepared_run,
     start_of,
 )
+from experiments.locks import alone
 from experiments.plan import Run, check_devices, label, locate, plan
+from experiments.seals import read_metrics
 from experiments.show import show
 from research.config import Config
-from research.data import check_dataset, is_own
+from research.data import check_dataset, is_own, name_of
 from research.evaluate.metrics import CUTOFF
-from research.files import read_json
 from research.prepare import check_config, is_towers
 from research.saved.files import holds, load_model
 from research.saved.model import check_saveable
@@ -111,8 +113,7 @@ class Train:
         digest = digest_of(cell.config, self.data_dir)
         identity, where = locate(cell, "train", out, digest, start)
         runs = self._with_saving(runs, cell, where, start)
-        stored = (where / "vectors.npz").is_file() and self.save is None
-        left = bool(runs) and not stored
+        left = bool(runs) and not _has_vectors(runs[0])
         with self._devices(place, cell, identity, left) as devices:
             check_devices(cell.config, devices)
             if place.process_id:
@@ -123,7 +124,9 @@ class Train:
 
             announce("train", total, len(runs))
             failed = finish(runs, self.data_dir, jobs=1)
-            write_index(out)
+            with alone(out):
+                write_index(out)
+        _, where = locate(cell, "train", out, digest, start)
         folder = serving_folder(where, cell.config)
         if not failed:
             _print_metrics(folder)
@@ -195,14 +198,22 @@ class Train:
 
         with tempfile.TemporaryDirectory() as scratch:
             name = f"process {self.process_id}: {label(cell)}"
-            folder = Path(scratch)
+            folder = Path(scratch) / "runs" / name_of(cell.config.dataset) / "train"
+            folder /= run_id(cell.config, digest_of(cell.config, self.data_dir))
             run = Run(cell.config, (0.0,), folder, name, devices, start=start)
             return FAILED if finish([run], self.data_dir, jobs=1) else FINISHED
 
 
+def _has_vectors(run: Run) -> bool:
+    """Whether the run was trained, and has only to be judged."""
+    from experiments.runs import stored_vectors
+
+    return stored_vectors(run) is not None
+
+
 def _print_metrics(folder: Path) -> None:
     """One metric a line, at cut-off 20."""
-    for metric, values in read_json(folder / "metrics.json").items():
+    for metric, values in read_metrics(folder).items():
         value = values.get(str(CUTOFF))
         print(f"{metric}@{CUTOFF} {'none' if value is None else f'{value:.4f}'}")
 

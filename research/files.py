@@ -8,6 +8,10 @@ import dataclasses
 import io
 import json
 import os
+import platform
+import re
+import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -20,6 +24,8 @@ from numpy import ndarray
 
 from research.types import InputError
 
+PART = ".part"  # ends the name of a file that is being written
+
 
 def beside(path: Path, suffix: str) -> Path:
     """Returns the path with a suffix added; a dot in its name is part of the name.
@@ -30,6 +36,24 @@ def beside(path: Path, suffix: str) -> Path:
     return path.parent / (path.name + suffix)
 
 
+def sweep(folder: Path) -> None:
+    """Removes what processes that are dead left half written under a folder."""
+    mine = re.compile(rf".*\.{re.escape(platform.node())}\.(\d+){re.escape(PART)}")
+    for path in folder.rglob(f"*{PART}"):
+        if (match := mine.fullmatch(path.name)) and not _alive(int(match[1])):
+            path.unlink(missing_ok=True)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # somebody else's
+        return True
+    return True
+
+
 @contextmanager
 def _whole(path: Path) -> Iterator[BinaryIO]:
     """An open file that takes its name once it is complete.
@@ -38,7 +62,7 @@ def _whole(path: Path) -> Iterator[BinaryIO]:
     file don't meet: each has a part of its own.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = beside(path, f".{os.getpid()}.part")
+    part = beside(path, f".{platform.node()}.{os.getpid()}{PART}")
     try:
         with part.open("wb") as file:
             yield file
@@ -93,7 +117,10 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
 
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the first time a zip can hold
 UNIX = 3  # else the zip says which system wrote it
-DAMAGED = (zipfile.BadZipFile, zlib.error)
+# What a flipped bit raises in zip or NumPy, of whichever field it is.
+DAMAGED = (OSError, ValueError, TypeError, EOFError, LookupError, RuntimeError,
+           SyntaxError, MemoryError, OverflowError, struct.error, zlib.error,
+           zipfile.BadZipFile, tokenize.TokenError)  # fmt: skip
 
 
 def write_arrays(path: Path, arrays: Mapping[str, ndarray], level: int = 9) -> Path:
@@ -130,5 +157,5 @@ def read_arrays(path: Path, only: Collection[str] = ()) -> dict[str, ndarray]:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             names = [n for n in archive.files if not only or n in only]
             return {name: archive[name] for name in names}
-    except (OSError, TypeError, ValueError, EOFError, *DAMAGED) as error:
+    except DAMAGED as error:
         raise InputError(f"{path}: not readable as arrays ({error})") from error

@@ -19,6 +19,7 @@ from rich.progress import (
 from rich.table import Table
 
 from experiments.engine.local import RunStatus
+from experiments.folders import id_of
 from research.evaluate.metrics import CUTOFF
 from research.report.tables import swept_columns
 
@@ -27,7 +28,8 @@ class Display:
     """Told of what runs and what ended; shows runs done, time left, the last metric."""
 
     def __init__(self, total: int, live: Progress | None) -> None:
-        self.total, self.done, self.failed = total, 0, 0
+        self.total, self.done = total, 0
+        self.failed: dict[str, str] = {}  # reasons by the run's id
         self.start = time.perf_counter()
         self.live = live
         self.bar = live.add_task("starting", total=total) if live else None
@@ -40,7 +42,9 @@ class Display:
     def finished(self, status: RunStatus) -> None:
         """A run has ended."""
         self.done += 1
-        self.failed += status.failed
+        if status.failed:
+            reason = status.line.removeprefix("failed: ")
+            self.failed[id_of(status.run.folder)] = reason
         line = f"{status.run.name}: {status.line} ({status.seconds:.1f} s)"
         if self.live and self.bar is not None:
             self.live.update(self.bar, advance=1, description=line)

@@ -8,6 +8,7 @@ most of the device idle, and the program is compiled once for all of them.
 import contextlib
 import multiprocessing
 import os
+import signal
 import time
 import traceback
 from collections import Counter
@@ -18,14 +19,16 @@ from typing import NamedTuple
 from experiments.environment import keep_compiled
 from experiments.inputs import prepared_run
 from experiments.plan import Run
-from experiments.runs import execute
+from experiments.runs import execute, stored_vectors
+from experiments.signals import die_with_parent
 from research.config import Config, alike
 from research.data.cache import default_root
-from research.files import write_json
+from research.files import sweep, write_json
 from research.prepare import is_towers
 from research.train.loop import NotFinite, Trained, train_together
 
 PATIENCE = 10.0  # seconds for an idle worker to end by itself
+GRACE = 2.0  # seconds for a worker that is told to end
 
 
 class RunStatus(NamedTuple):
@@ -42,8 +45,9 @@ Running = Callable[[str], None]
 
 
 def run_failed(run: Run, reason: str, seconds: float = 0.0) -> RunStatus:
-    """The status of a run that failed, its reason written to its folder."""
-    write_json(run.folder / "failed.json", {"reason": reason})
+    """The status of a run that failed; its reason is written to its folder, too."""
+    with contextlib.suppress(OSError):  # a full disk: the status tells the reason
+        write_json(run.folder / "failed.json", {"reason": reason})
     return RunStatus(run, f"failed: {reason}", True, seconds)
 
 
@@ -65,7 +69,7 @@ def groups(runs: list[Run], at_once: int) -> Iterator[list[Run]]:
 
 
 def _can_be_grouped(run: Run) -> bool:
-    stored = (run.folder / "vectors.npz").is_file()
+    stored = stored_vectors(run) is not None
     plain = is_towers(run.config) and not run.config.evaluate_every
     return plain and run.devices == 1 and not stored
 
@@ -171,6 +175,7 @@ def run_in_workers(
         _Worker(available[n % len(available)], data_dir)
         for n in range(min(jobs, len(runs)))
     ]
+    ended = False
     try:
         for worker in workers:
             worker.give(pending, users)
@@ -183,9 +188,24 @@ def run_in_workers(
                     continue
                 finished(message)
                 worker.give(pending, users)
+        ended = True
     finally:
         for worker in workers:
-            worker.stop()
+            worker.stop(wait=ended)
+        for worker in workers:
+            worker.end()
+
+
+def death(code: int) -> str:
+    """How a worker ended that wasn't told to.
+
+    >>> death(-9)
+    'worker killed by signal 9 (out of memory?)'
+    """
+    if code >= 0:
+        return f"worker died (exit code {code})"
+    kernel = " (out of memory?)" if -code == signal.SIGKILL else ""
+    return f"worker killed by signal {-code}{kernel}"
 
 
 class _Worker:
@@ -200,10 +220,16 @@ class _Worker:
     def _start(self) -> None:
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
-        self.process = context.Process(
-            target=_serve, args=(theirs, self.core, self.data_dir), daemon=True
+        given = theirs, self.core, self.data_dir, os.getpid()
+        self.process = context.Process(target=_serve, args=given, daemon=True)
+        # A terminal sends these to workers too: their parent ends them, without a word.
+        before = signal.pthread_sigmask(
+            signal.SIG_BLOCK, (signal.SIGINT, signal.SIGHUP)
         )
-        self.process.start()
+        try:
+            self.process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
 
     def give(self, pending: dict[Config, list[Run]], users: Counter[Config]) -> None:
@@ -219,7 +245,12 @@ class _Worker:
         self.run = pending[self.shape].pop(0)
         if not pending[self.shape]:
             del pending[self.shape]
-        self.pipe.send(self.run)
+        try:
+            self.pipe.send(self.run)
+        except OSError:  # it died while it was idle
+            self.process.join()
+            self._start()
+            self.pipe.send(self.run)
 
     def receive(self) -> str | RunStatus:
         """A line on what is running, or how the run ended; a death is an end too."""
@@ -229,21 +260,31 @@ class _Worker:
             return message
         except (EOFError, ConnectionError):
             self.process.join()
-            reason = f"worker died (exit code {self.process.exitcode})"
+            reason = death(self.process.exitcode or 0)
+            sweep(self.run.folder)
             self._start()
             return run_failed(self.run, reason)
 
-    def stop(self) -> None:
-        """Ends the process: by itself, so that its libraries tidy up, if it is idle."""
+    def stop(self, wait: bool) -> None:
+        """Asks the process to end: if idle by itself, so that libraries tidy up."""
         self.pipe.close()
-        if self.run is None:
+        if wait and self.run is None:
             self.process.join(PATIENCE)
         self.process.terminate()
-        self.process.join()
+
+    def end(self) -> None:
+        """Waits for the process's end, and removes what it left half written."""
+        self.process.join(GRACE)
+        if self.process.is_alive():
+            self.process.kill()
+            self.process.join()
+        if self.run is not None:
+            sweep(self.run.folder)
 
 
-def _serve(pipe: Connection, core: int, data_dir: str | None) -> None:
+def _serve(pipe: Connection, core: int, data_dir: str | None, parent: int) -> None:
     """The worker: bound to its core before jax counts them, then run after run."""
+    die_with_parent(parent)
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {core})
     with contextlib.suppress(EOFError, BrokenPipeError, KeyboardInterrupt):

@@ -25,6 +25,7 @@ RECORDS_VERSION = 1  # of what runs and studies measure: part of a run's id
 RESULTS_VERSION = 2  # of what tables derive from that, the intervals included
 LAYOUT = 1
 CONTENT = "rows"
+DIGEST = "digest"
 
 
 class Stored(NamedTuple):
@@ -66,8 +67,20 @@ def save_stored(
       content: further JSON, on the arrays.
     """
     header = {"results_version": RECORDS_VERSION, **header}
-    text = json.dumps({"layout": LAYOUT, "header": header, **content}).encode()
+    whole = {"layout": LAYOUT, "header": header, **content}
+    text = json.dumps({**whole, DIGEST: _digest(whole, arrays)}).encode()
     return write_arrays(path, {CONTENT: np.frombuffer(text, np.uint8), **arrays})
+
+
+def _digest(content: Mapping[str, Any], arrays: Mapping[str, ndarray]) -> str:
+    """The sha256 of what a file holds, so that an edited one is known."""
+    plain = json.loads(json.dumps(content))
+    hasher = hashlib.sha256(json.dumps(plain, sort_keys=True).encode())
+    for name in sorted(arrays):
+        values = np.asarray(arrays[name], order="C")
+        hasher.update(f"{name} {values.dtype.str} {values.shape}".encode())
+        hasher.update(values.tobytes())
+    return hasher.hexdigest()
 
 
 def load_stored(path: Path, *needs: str) -> Stored:
@@ -78,22 +91,29 @@ def load_stored(path: Path, *needs: str) -> Stored:
       needs: entries that the content of this kind of records has.
 
     Raises:
-      InputError: no such file, not such records, or of another RECORDS_VERSION.
+      InputError: no such file, not such records, of another RECORDS_VERSION, or not as
+        they were written. Records of before there was a digest are read without one.
     """
-    return _stored(path, read_arrays(path), needs)
+    return _stored(path, read_arrays(path), needs, whole=True)
 
 
 def _stored(
-    path: Path, arrays: dict[str, ndarray], needs: Sequence[str] = ()
+    path: Path,
+    arrays: dict[str, ndarray],
+    needs: Sequence[str] = (),
+    whole: bool = False,
 ) -> Stored:
     try:
         content = json.loads(arrays.pop(CONTENT).tobytes().decode())
+        digest = content.pop(DIGEST, None)
+        if whole and digest is not None and digest != _digest(content, arrays):
+            raise ValueError("it isn't as it was written")
         layout, header = content.pop("layout"), dict(content.pop("header"))
         if layout != LAYOUT:
             raise ValueError(f"layout {layout}, this code reads {LAYOUT}")
         if missing := [name for name in needs if name not in content]:
             raise ValueError(f"no {' and no '.join(missing)}")
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: not a file of records ({error!r})") from error
     # the name that version 1 gave it, before tables had a version of their own
     if header.get("results_version") != RECORDS_VERSION:

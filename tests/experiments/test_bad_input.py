@@ -302,7 +302,11 @@ def test_damaged_files_of_a_run(call, tmp_path):
     (folder,) = runs_of(tmp_path, "few")
     for text in ("{", json.dumps([1])):
         (folder / "env.json").write_text(text)
-        refused(call(*words), str(folder / "env.json"))
+        called = call(*words)
+        line = f"{folder}: env.json isn't as it was written: done again\n"
+        assert (called.status, called.err) == (0, line)
+        assert "1 runs, 0 finished already, 1 to do" in called.out
+        assert read_json(folder / "env.json")["results_version"] == RECORDS_VERSION
 
 
 def test_nothing_to_report_or_to_check(call, tmp_path):

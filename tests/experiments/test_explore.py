@@ -136,7 +136,9 @@ def test_a_cut_or_inconsistent_record_is_named(call, tmp_path):
     whole = write_records(tmp_path).read_bytes()
     for name, content in {"cache": whole[: len(whole) // 2]}.items():
         (tmp_path / "records" / "ml-100k" / f"{name}.npz").write_bytes(content)
-    write_records(tmp_path, "negatives", [*made_rows()[:-1]])  # seeds differ
+    write_records(
+        tmp_path, "negatives", [*made_rows(), made_rows()[-1]]
+    )  # a seed twice
     called = call("report", "--html", "--out", tmp_path)
     assert called.status == 1
     named = sorted(re.findall(r"(\w+)\.npz", called.err))

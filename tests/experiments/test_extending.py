@@ -140,5 +140,5 @@ def test_the_study_of_the_page_runs_and_is_reported_again(added, call, tmp_path)
 
 def test_the_grid_of_the_page_runs(added, call, tmp_path):
     assert call("run", "decay", "--quick", "--out", tmp_path).status == 0
-    frame = read_table(tmp_path / "tables" / "ml-100k" / "decay.csv")
+    frame = read_table(tmp_path / "quick" / "tables" / "ml-100k" / "decay.csv")
     assert set(frame.arm) == {"no-decay", "in-batch+logq", "full-softmax"}

@@ -11,6 +11,7 @@ from experiments.__main__ import main
 from experiments.arms import ARMS
 from experiments.collect import report
 from experiments.grids import GRIDS
+from experiments.seals import read_metrics, write_metrics
 from experiments.studies import STUDIES
 from research.config import Config
 from research.files import read_arrays, read_json, write_arrays
@@ -102,6 +103,8 @@ def test_a_run_of_the_former_depth_is_used_and_said(call, tmp_path):
         record[name] = record[name][:-1]
     rank = np.minimum(record["rank"], 100).astype(np.uint8)
     write_arrays(folder / "per_user.npz", record | {"rank": rank})
+    seal = read_json(folder / "metrics.json")["seal"]
+    write_metrics(folder, read_metrics(folder), seal["code"])
     called = call(*words)
     assert "nothing to train" in called.out
     assert called.err == (
@@ -120,14 +123,22 @@ def test_a_split_is_part_of_the_name(call, tmp_path):
     assert call("report", "few", *words[2:]).status == 0
 
 
-def test_other_runs_are_counted_on_one_line(tables):
+def test_other_runs_are_counted_on_one_line(tables, tmp_path):
     called, frame = tables("few", "--seeds", "2", "--arms", "popularity", "tiny")
     assert "ignored" not in called.out
+    called, frame = tables("few", "--seeds", "1", "--arms", "popularity")
+    assert "ignored" not in called.out
+    assert set(frame["arm"]) == {"popularity", "tiny"}, "nothing is taken away"
+    assert set(frame["seeds"]) == {2}
+    for n, folder in enumerate(runs_of(tmp_path, "few")):
+        if folder.name.startswith("tiny"):  # of other settings, as it were
+            folder.rename(folder.with_name(f"tiny-{n:012}"))
     called, frame = tables("few", "--seeds", "1", "--arms", "popularity")
     (line,) = [text for text in called.out.splitlines() if "ignored" in text]
     assert line == "2 other runs in the grid's folder were ignored"
     assert set(frame["arm"]) == {"popularity"}
     assert set(frame["seeds"]) == {1}
+    assert "no differences: the reference tiny has no finished run here" in called.out
 
 
 def test_a_loss_that_isnt_finite_is_a_hole_with_its_reason(tables, tmp_path):
@@ -193,7 +204,7 @@ def results(tmp_path_factory, data):
         for name in towers:
             patch.setitem(ARMS, name, {**SMALL, **ARMS[name]})
         assert main([*words.split(), "--data-dir", str(data), "--out", str(out)]) == 0
-    return out
+    return out / "quick"
 
 
 def test_a_quick_run_says_that_it_is_one(results):

@@ -127,16 +127,17 @@ def test_a_study_from_outside_runs_from_its_records_to_its_figure(call, tmp_path
         assert "130 items, 2 seeds\n" in called.out
         written = [line for line in called.out.splitlines() if "wrote" in line]
         assert len(written) == 1 + 2 + 3 + 1  # and the page to explore
-        records = tmp_path / "records" / "ml-100k" / "toy-study.npz"
+        out = tmp_path / "quick"
+        records = out / "records" / "ml-100k" / "toy-study.npz"
         header = read_header(records)
         assert header["quick"]
         assert len(header["data_digest"]) == 64
-        text = (tmp_path / "tables" / "ml-100k" / "toy-study.md").read_text()
+        text = (out / "tables" / "ml-100k" / "toy-study.md").read_text()
         assert "| 130 |" in text
         assert "A quick run" in text
-        picture = tmp_path / "figures" / "ml-100k" / "toy-study-items.png"
+        picture = out / "figures" / "ml-100k" / "toy-study-items.png"
         assert picture.stat().st_size > 5_000
-        reported_again(call, tmp_path, "toy-study")
+        reported_again(call, out, "toy-study")
     assert "toy-study" not in STUDIES
 
 

@@ -11,6 +11,8 @@ from experiments.engine import local as engine
 from research.files import read_json
 from tests.experiments.made import contents, runs_of
 
+KILLED = "worker killed by signal 9 (out of memory?)"
+
 
 @pytest.fixture
 def workers(monkeypatch):
@@ -43,14 +45,14 @@ def test_a_killed_worker_costs_its_run_alone(call, tmp_path, workers, monkeypatc
     assert killed, called
     assert called.status == 1
     assert called.err == ""
-    assert "tiny-long seed 0: failed: worker died (exit code -9)" in called.out
+    assert f"tiny-long seed 0: failed: {KILLED}" in called.out
     assert "tiny seed 0: R@20" in called.out
     assert "tiny+logq seed 0: R@20" in called.out
     folders = runs_of(tmp_path / "two", "killed")
     (victim,) = (f for f in folders if (f / "failed.json").is_file())
-    assert read_json(victim / "failed.json") == {"reason": "worker died (exit code -9)"}
+    assert read_json(victim / "failed.json") == {"reason": KILLED}
     table = tmp_path / "two" / "tables" / "ml-100k" / "killed.md"
-    assert "failed: worker died (exit code -9)" in table.read_text()
+    assert f"failed: {KILLED}" in table.read_text()
 
     again = call(*words, "--jobs", "1")
     assert again.status == 0

@@ -1,0 +1,83 @@
+"""Locks of an output folder: no run is done twice, no table is written by two at once.
+
+The kernel releases what a process held when it ends, however it ends.
+"""
+
+import contextlib
+import errno
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+
+HELD = (errno.EAGAIN, errno.EACCES)
+LOCKS = ".locks"  # in runs/: it stays empty, and may be deleted when nothing runs
+
+
+class Claims:
+    """What this process is doing of the runs in a folder: of the file, a byte a run.
+
+    A run that is claimed here can't be claimed by another process. Within a process one
+    instance at a time may be open, as closing a file releases all of a process's locks.
+
+    Args:
+      runs: the folder runs of an output folder.
+    """
+
+    def __init__(self, runs: Path) -> None:
+        runs.mkdir(parents=True, exist_ok=True)
+        self.file = (runs / LOCKS).open("ab")
+
+    def take(self, identity: str) -> bool:
+        """Claims a run; whether it is this process's now.
+
+        Args:
+          identity: the run's id, hex digits.
+        """
+        try:
+            fcntl.lockf(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _byte(identity))
+        except OSError as error:
+            if error.errno in HELD:
+                return False
+            raise
+        return True
+
+    def wait(self, identity: str) -> None:
+        """Claims a run as soon as no other process is at it."""
+        fcntl.lockf(self.file, fcntl.LOCK_EX, 1, _byte(identity))
+
+    def release(self, identity: str) -> None:
+        """Gives a run back, finished or not."""
+        fcntl.lockf(self.file, fcntl.LOCK_UN, 1, _byte(identity))
+
+    def __enter__(self) -> "Claims":
+        """Itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Gives all runs back."""
+        self.file.close()
+
+
+def _byte(identity: str) -> int:
+    return int(identity, 16)
+
+
+@contextlib.contextmanager
+def alone(out: Path) -> Iterator[None]:
+    """Waits until no other process writes the folder's records, tables and figures."""
+    if not out.is_dir():
+        yield
+        return
+    folder = os.open(out, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)

@@ -1,0 +1,108 @@
+"""The seal of a run: metrics.json, written last, names what its other files were.
+
+It holds the metrics, and under "seal" the sha256 of every other file of the folder, the
+digest of the code that made them, and the checksum of all this.
+"""
+
+import functools
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from experiments.code import code_of
+from research.files import read_json, write_json
+from research.types import InputError
+
+METRICS = "metrics.json"
+SEAL = "seal"
+APART = (METRICS, "failed.json")
+ABSENT, OTHER_CODE = "not run", "made by other code"
+
+
+def write_metrics(folder: Path, numbers: Mapping[str, Any], code: str) -> Path:
+    """Writes metrics.json, when all else of a run's folder is there.
+
+    Args:
+      folder: of the run, served in one way.
+      numbers: the metrics, as JSON.
+      code: the digest of the code that made the run.
+    """
+    files = {
+        path.name: sha256_of(path)
+        for path in sorted(folder.iterdir())
+        if path.is_file() and path.suffix != ".part" and path.name not in APART
+    }
+    content = {**numbers, SEAL: {"code": code, "files": files}}
+    content[SEAL]["sum"] = _checksum(content)
+    return write_json(folder / METRICS, content)
+
+
+def read_metrics(folder: Path) -> dict[str, Any]:
+    """The metrics of a run, by name and cut-off.
+
+    Raises:
+      InputError: they can't be read.
+    """
+    return {n: v for n, v in read_json(folder / METRICS).items() if n != SEAL}
+
+
+def fault(folder: Path) -> str:
+    """Why a run's files can't be used: ABSENT, OTHER_CODE, or what is damaged.
+
+    Args:
+      folder: of the run, served in one way.
+
+    Returns:
+      "" if they can: all are as they were written, by the code that is running.
+    """
+    if not (folder / METRICS).is_file():
+        return ABSENT
+    try:
+        content = read_json(folder / METRICS)
+        if SEAL not in content:
+            return OTHER_CODE  # older than seals
+        seal = dict(content[SEAL])
+        if seal.pop("sum") != _checksum({**content, SEAL: seal}):
+            return f"{METRICS} isn't as it was written"
+        for name, digest in seal["files"].items():
+            if not (folder / name).is_file():
+                return f"{name} is missing"
+            if sha256_of(folder / name) != digest:
+                return f"{name} isn't as it was written"
+        same = seal["code"] == code_of(read_json(folder / "config.json"))
+    except (InputError, OSError, KeyError, TypeError, AttributeError, ValueError):
+        return f"{METRICS} can't be read"
+    return "" if same else OTHER_CODE
+
+
+def clear(folder: Path) -> None:
+    """Empties a run's folder that can't be used, what it was served with included."""
+    if fault(folder) in ("", ABSENT):
+        return
+    (folder / METRICS).unlink()  # first: from here on the run is begun, not finished
+    for path in folder.rglob("*"):
+        if path.is_file():
+            path.unlink()
+
+
+def sha256_of(path: Path) -> str:
+    """The digest of a file, read once as long as its size and time stay.
+
+    Raises:
+      OSError: it can't be read.
+    """
+    about = path.stat()
+    return _sha256_of(path, about.st_size, about.st_mtime_ns)
+
+
+def _checksum(content: Mapping[str, Any]) -> str:
+    text = json.dumps(json.loads(json.dumps(content)), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@functools.lru_cache(maxsize=65536)
+def _sha256_of(path: Path, size: int, modified: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

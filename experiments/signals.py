@@ -1,0 +1,95 @@
+"""What ends a command from outside: one line, its exit status, no process left."""
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+from types import FrameType
+
+ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+DEADLINE = 4.0  # seconds to end in order, where a compilation can't be interrupted
+CLOSED = 128 + signal.SIGPIPE  # exit status when what reads the output is gone
+_KEPT = "finished runs are kept, run again to go on"
+
+
+class Stopped(BaseException):
+    """A signal asked this process to end."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def catch_signals() -> None:
+    """Makes Ctrl-C, SIGTERM and SIGHUP raise Stopped in the main thread, once.
+
+    What can't be interrupted within DEADLINE seconds is left behind by the process,
+    its workers ended. A signal that is ignored (nohup) stays so.
+    """
+    caught = [n for n in ENDS if signal.getsignal(n) != signal.SIG_IGN]
+    heard, told = os.pipe()
+    os.set_blocking(told, False)
+    signal.set_wakeup_fd(told, warn_on_full_buffer=False)
+    threading.Thread(target=_watch, args=(heard,), daemon=True).start()
+    for number in caught:
+        signal.signal(number, _stop)
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    for other in ENDS:
+        signal.signal(other, signal.SIG_IGN)  # the end takes its course
+    raise Stopped(number)
+
+
+def _watch(heard: int) -> None:
+    """In a thread: after a signal, gives the main thread its time, then ends."""
+    number = os.read(heard, 1)[0]
+    if number not in ENDS:
+        return
+    time.sleep(DEADLINE)
+    for child in multiprocessing.active_children():
+        child.kill()
+    stopped(number)
+    os._exit(128 + number)
+
+
+def stopped(number: int) -> int:
+    """Says that a signal ended the command; returns its exit status."""
+    names = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
+    tell(f"{names.get(signal.Signals(number), 'hung up')}: {_KEPT}")
+    return 128 + number
+
+
+def output_closed() -> int:
+    """Says that nobody reads the output any more; returns the exit status."""
+    with contextlib.suppress(OSError, ValueError):  # else its flush fails at the end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    tell(f"output closed: {_KEPT}")
+    return CLOSED
+
+
+def tell(line: str) -> None:
+    """Prints one line on stderr, if anyone reads it."""
+    with contextlib.suppress(OSError):
+        print(line, file=sys.stderr, flush=True)
+
+
+def die_with_parent(parent: int) -> None:
+    """On Linux: the kernel ends this process when its parent dies, however it dies.
+
+    Elsewhere a worker ends when it next writes to its parent.
+
+    Args:
+      parent: the process's id, which may be dead already.
+    """
+    if sys.platform != "linux":
+        return
+    import ctypes
+
+    set_death_signal = 1
+    ctypes.CDLL(None).prctl(set_death_signal, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(128 + signal.SIGKILL)

@@ -1,0 +1,104 @@
+"""The whole of a grid in an output folder: the runs asked for, and those there are.
+
+Running some arms or seeds adds to a grid's records, or renews them, and removes none.
+"""
+
+import itertools
+from collections.abc import Callable, Sequence
+
+from experiments.grid import Cell, Grid, expand
+from research.baselines import BASELINES
+from research.config import Config
+from research.notices import say
+from research.prepare import is_towers
+from research.report.records import RunResult
+from research.types import InputError
+
+Key = tuple[str, str]
+
+
+def whole_cells(
+    grid: Grid,
+    base: Config,
+    chosen: Sequence[Cell],
+    prepared: Callable[[Cell], Cell],
+    there: Callable[[Cell], bool],
+    quick: bool = False,
+) -> list[Cell]:
+    """The chosen cells and every other cell of the grid that was run, in its order.
+
+    Seeds are looked for as far as the grid's own number, and beyond it as long as some
+    arm has one more. A run that no seed decides stands for each of them.
+
+    Args:
+      grid: the grid.
+      base: data set, split and whatever else all runs share.
+      chosen: the cells asked for, prepared.
+      prepared: a cell with its config prepared.
+      there: whether a prepared cell was run.
+      quick: whether the cells are those of a smoke run.
+    """
+    cells = {(_key(cell), cell.seed): cell for cell in chosen}
+    seeds = max(cell.seed for cell in chosen) + 1
+    for n in itertools.count():
+        others: list[Cell] = []
+        for arm in grid.arms:
+            try:
+                every = expand(grid, base, n + 1, (arm,), quick)
+                new = [c for c in every if c.seed == n and (_key(c), n) not in cells]
+                others += [cell for cell in map(prepared, new) if there(cell)]
+            except (
+                InputError
+            ):  # an arm that these data can't have, and no one asked for
+                continue
+        cells |= {(_key(cell), n): cell for cell in others}
+        if any(_seeded(cell) for cell in others):
+            seeds = max(seeds, n + 1)
+        elif n + 1 >= max(seeds, grid.seeds):
+            break
+    places = {arm: n for n, arm in enumerate(grid.arms)}
+    kept = [cell for cell in cells.values() if cell.seed < seeds]
+    swept = list(dict.fromkeys(_key(cell) for cell in kept))
+    order = {key: n for n, key in enumerate(_order(grid, base, quick, swept))}
+    return sorted(kept, key=lambda c: (places[c.arm], order[_key(c)], c.seed))
+
+
+def _order(grid: Grid, base: Config, quick: bool, keys: Sequence[Key]) -> list[Key]:
+    """The keys in the order of the grid's swept values."""
+    wanted = set(keys)
+    arms = dict.fromkeys(arm for arm, _ in keys)
+    every = [c for arm in arms for c in expand(grid, base, 1, (arm,), quick)]
+    return [key for key in map(_key, every) if key in wanted]
+
+
+def _key(cell: Cell | RunResult) -> Key:
+    return cell.arm, repr(cell.swept)
+
+
+def _seeded(cell: Cell) -> bool:
+    return is_towers(cell.config) or BASELINES[cell.config.model].seeded
+
+
+def of_common_seeds(results: Sequence[RunResult], name: str = "") -> list[RunResult]:
+    """The results over the seeds that all rows of a table have, counted from 0.
+
+    Args:
+      results: of a grid, some rows with more seeds than others.
+      name: of the grid; with one, a line says what is left out.
+    """
+    seeds: dict[Key, set[int]] = {}
+    for result in results:
+        seeds.setdefault(_key(result), set()).add(result.seed)
+    first = {
+        key: next(n for n in itertools.count() if n not in found)
+        for key, found in seeds.items()
+    }
+    least = min((n for n in first.values() if n), default=0)
+    kept = [r for r in results if first[_key(r)] and r.seed < least]
+    if name and len(kept) < len(results):
+        short = next(arm for (arm, _), n in first.items() if n in (0, least))
+        say(
+            f"{name}: {len(results) - len(kept)} of {len(results)} runs left out of "
+            f"the tables, which are over seeds that all rows have; {short} has fewer"
+        )
+    return kept

@@ -1,0 +1,180 @@
+"""Nothing stale: a run made by other code is said, not used, and done again."""
+
+import numpy as np
+import pytest
+
+from experiments import code, runs
+from experiments.code import code_of, library_code, stripped
+from experiments.compare import load_run
+from experiments.seals import read_metrics
+from research.baselines import BASELINES
+from research.files import read_json, write_json
+from research.registry import Registry
+from research.report.records import load_records
+from research.types import InputError
+from tests.experiments.made import contents, runs_of
+
+FACTOR = 1.0
+
+
+def scaled(fold, options, seed):
+    """A baseline from outside: the items in the order of their counts, or turned."""
+    counts = factor_of(FACTOR) * fold.fitted.item_counts
+    height = len(fold.evaluated)
+    return lambda rows, columns: np.tile(counts, (height, 1))[rows, columns]
+
+
+def factor_of(value):
+    return value
+
+
+@pytest.fixture
+def outside(monkeypatch):
+    """A baseline named popularity that isn't the library's."""
+    entry = BASELINES["popularity"]._replace(fit=scaled)
+    monkeypatch.setitem(BASELINES, "popularity", entry)
+
+
+def line_of(count):
+    noun = "run was" if count == 1 else "runs were"
+    return f"{count} finished {noun} made by other code: done again\n"
+
+
+@pytest.fixture
+def changed(monkeypatch):
+    """Makes the library's code another one."""
+    return lambda: monkeypatch.setattr(code, "library_code", lambda root: "other")
+
+
+WORDS = ("run", "few", "--seeds", "1", "--arms", "popularity", "tiny", "tiny+prior")
+
+
+def test_runs_of_other_code_are_said_and_done_again(call, tmp_path, changed, data):
+    assert call(*WORDS, "--out", tmp_path).status == 0
+    before = runs_of(tmp_path, "few")
+    assert call(*WORDS, "--out", tmp_path).err == ""
+    changed()
+    with pytest.raises(InputError, match="no finished run of tiny, seed 0"):
+        load_run(tmp_path, "few", "tiny", data_dir=str(data))
+    index = (tmp_path / "runs" / "index.csv").read_text()
+    assert "made by other code" not in index
+    called = call("run", "few", "--seeds", "1", "--arms", "tiny", "--out", tmp_path)
+    assert called.err == line_of(1)
+    assert "1 runs, 0 finished already, 1 to do" in called.out
+    index = (tmp_path / "runs" / "index.csv").read_text()
+    assert index.count("made by other code") == 1, "popularity's, as tiny is new"
+    called = call(*WORDS, "--out", tmp_path)
+    assert called.err == line_of(1)
+    assert runs_of(tmp_path, "few") == before, "ids and folders stay"
+    assert call(*WORDS, "--out", tmp_path).err == ""
+
+
+def test_the_edited_loss_of_a_train_command_is_trained(call, tmp_path, changed):
+    words = ("train", "--arm", "tiny", "--loss", "hinge", "--out", tmp_path)
+    assert call(*words).status == 0
+    assert "all 1 runs are finished already" in call(*words).out
+    changed()
+    called = call(*words)
+    assert called.err == line_of(1)
+    assert "1 runs, 0 finished already, 1 to do" in called.out
+
+
+def test_vectors_that_other_code_trained_are_not_served(call, tmp_path, changed):
+    words = ("train", "--arm", "tiny", "--out", tmp_path)
+    assert call(*words).status == 0
+    (folder,) = runs_of(tmp_path, "train")
+    (folder / "metrics.json").unlink()  # as if killed before it was judged
+    written = (folder / "vectors.npz").stat().st_mtime_ns
+    assert call(*words).status == 0
+    assert (folder / "vectors.npz").stat().st_mtime_ns == written
+    (folder / "metrics.json").unlink()
+    changed()
+    assert call(*words).status == 0
+    assert (folder / "vectors.npz").stat().st_mtime_ns > written
+
+
+def test_a_run_from_before_there_were_seals_is_of_other_code(call, tmp_path):
+    words = ("run", "few", "--arms", "popularity", "--out", tmp_path)
+    assert call(*words).status == 0
+    (folder,) = runs_of(tmp_path, "few")
+    write_json(folder / "metrics.json", read_metrics(folder))
+    assert call(*words).err == line_of(1)
+    assert "seal" in read_json(folder / "metrics.json")
+
+
+def test_records_hold_no_run_of_other_code(call, tmp_path, monkeypatch, changed):
+    assert call(*WORDS, "--out", tmp_path).status == 0
+    changed()
+
+    def broken(*_):
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(runs, "train_together", broken)
+    assert call(*WORDS, "--out", tmp_path).status == 1
+    records = load_records(tmp_path / "records" / "ml-100k" / "few.npz")
+    assert [r.arm for r in records if r.record is None] == ["tiny", "tiny+prior"]
+
+
+@pytest.mark.usefixtures("outside")
+def test_a_function_from_outside_counts_and_what_it_refers_to(monkeypatch):
+    config = {"model": "popularity"}
+    first = code_of(config)
+    assert first == code_of(config) != code_of({"model": "ease"})
+    monkeypatch.setitem(globals(), "FACTOR", -1.0)
+    second = code_of(config)
+    assert second != first
+    monkeypatch.setitem(globals(), "factor_of", lambda value: 2 * value)
+    assert code_of(config) not in (first, second)
+    assert isinstance(BASELINES, Registry)
+
+
+@pytest.mark.usefixtures("outside")
+def test_a_changed_entry_from_outside_is_run_again(call, tmp_path, monkeypatch):
+    words = ("run", "few", "--arms", "popularity", "--out", tmp_path)
+    assert call(*words).status == 0
+    (folder,) = runs_of(tmp_path, "few")
+    before = read_metrics(folder)
+    monkeypatch.setitem(globals(), "FACTOR", -1.0)
+    called = call(*words)
+    assert called.err == line_of(1)
+    assert read_metrics(folder)["recall"]["20"] < before["recall"]["20"]
+
+
+CODE = '"""A module."""\n\n\ndef two():\n    """Two."""\n    return 2  # as said\n'
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "same"),
+    [
+        ("  # as said", "", True),
+        ('"""Two."""', '"""Twice one."""', True),
+        ('"""A module."""\n\n\n', "", True),
+        ("return 2", "return 3", False),
+        ("two", "zwei", False),
+    ],
+)
+def test_the_digest_is_of_what_code_does(old, new, same, tmp_path):
+    for name, text in (("one", CODE), ("two", CODE.replace(old, new))):
+        root = tmp_path / name / "research"
+        joins = {f"../experiments/{n}": "" for n in code.JOINS}
+        apart = {"report/page.py": name, "data/read.py": name}
+        for path, source in {"losses/a.py": text, **joins, **apart}.items():
+            file = root / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(source)
+    one, two = (library_code(tmp_path / name / "research") for name in ("one", "two"))
+    assert (one == two) == same
+    assert (stripped(CODE) == stripped(CODE.replace(old, new))) == same
+    (tmp_path / "two" / "research" / "losses" / "b.py").write_text("")
+    library_code.cache_clear()
+    assert library_code(tmp_path / "two" / "research") != two, "a module more"
+
+
+def test_no_file_of_a_run_is_left_from_other_code(call, tmp_path, changed):
+    assert call("train", "--arm", "tiny+prior", "--out", tmp_path).status == 0
+    (folder,) = runs_of(tmp_path, "train")
+    (folder / "old.csv").write_text("left from before\n")
+    changed()
+    assert call("train", "--arm", "tiny", "--out", tmp_path).status == 0
+    assert "old.csv" not in contents(folder)
+    assert not [name for name in contents(folder) if name.startswith("prior")]

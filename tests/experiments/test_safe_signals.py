@@ -1,0 +1,194 @@
+"""Signals: one line, the exit status of the signal, no process and no part left."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from experiments.signals import Stopped, stopped
+from research.files import PART, replace, sweep
+from tests.experiments.made import contents, runs_of
+
+# The command line with the tiny grids, as a program that signals end.
+PROGRAM = """
+import sys
+from experiments.__main__ import main
+from experiments.arms import ARMS
+from experiments.grids import GRIDS
+from tests.experiments.conftest import _grids
+from tests.experiments.made import TINY
+ARMS.update(TINY)
+ARMS["tiny-long"] = {**TINY["tiny"], "epochs": 1000000}
+GRIDS.update({grid.name: grid for grid in _grids()})
+if __name__ == "__main__":
+    sys.exit(main())
+"""
+# The same frame around a command that only sleeps, so that it starts in no time.
+SLEEPS = """
+import sys, time
+from pathlib import Path
+import experiments.__main__ as program
+from research.files import _whole
+
+def parse(words):
+    def command():
+        with _whole(Path(words[0])):
+            print("begun", flush=True)
+            time.sleep(60)
+    return command
+
+program.parse = parse
+sys.exit(program.main())
+"""
+SWALLOW = """
+def swallow():
+    while True:
+        try:
+            time.sleep(60)
+        except BaseException:
+            pass
+"""
+STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
+
+
+def started(code, *words, **options):
+    return subprocess.Popen(
+        [sys.executable, *code, *map(str, words)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "JAX_PLATFORMS": "cpu"},
+        **options,
+    )
+
+
+@pytest.mark.parametrize("number", STATUS)
+def test_a_signal_ends_with_one_line_and_its_status(number, tmp_path):
+    process = started(("-c", SLEEPS), tmp_path / "made")
+    assert process.stdout.readline() == "begun\n"
+    assert len(contents(tmp_path)) == 1, "a part"
+    process.send_signal(number)
+    _, told = process.communicate(timeout=30)
+    assert process.returncode == STATUS[number] == 128 + number
+    assert told.endswith("finished runs are kept, run again to go on\n")
+    assert told.count("\n") == 1
+    assert contents(tmp_path) == {}
+
+
+def test_a_signal_that_is_ignored_stays_so(tmp_path):
+    code = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n" + SLEEPS
+    process = started(("-c", code.replace("sleep(60)", "sleep(1)")), tmp_path / "made")
+    assert process.stdout.readline() == "begun\n"
+    process.send_signal(signal.SIGHUP)
+    process.communicate(timeout=30)
+    assert process.returncode == 0
+
+
+def test_what_cant_be_interrupted_is_left(tmp_path):
+    """A compilation is native code: no exception reaches it."""
+    stuck = SLEEPS.replace("time.sleep(60)", "swallow()")
+    stuck = stuck.replace("def parse", f"{SWALLOW}\ndef parse")
+    stuck = "import experiments.signals as s\ns.DEADLINE = 0.2\n" + stuck
+    process = started(("-c", stuck), tmp_path / "made")
+    assert process.stdout.readline() == "begun\n"
+    process.terminate()
+    _, told = process.communicate(timeout=30)
+    assert process.returncode == 143
+    assert told == "terminated: finished runs are kept, run again to go on\n"
+    sweep(tmp_path)  # as the next run does when it starts
+    assert contents(tmp_path) == {}
+
+
+def test_output_that_nobody_reads_ends_the_command():
+    process = started(("-m", "experiments"), "list", "api")
+    process.stdout.close()
+    told = process.stderr.read()
+    assert process.wait(timeout=60) == 141
+    process.stderr.close()
+    assert told.startswith("output closed: ")
+    assert told.count("\n") == 1
+
+
+def test_in_a_notebook_an_interruption_is_one_line_too(capsys):
+    assert stopped(signal.SIGINT) == 130
+    assert capsys.readouterr().err.startswith("interrupted: ")
+    assert Stopped(signal.SIGTERM).number == signal.SIGTERM
+    assert not isinstance(Stopped(1), Exception), "no run's failure"
+
+
+def test_parts_of_the_dead_are_removed_and_of_the_living_kept(tmp_path):
+    dead = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"],
+                          capture_output=True, text=True, check=True)  # fmt: skip
+    name = replace(tmp_path / "whole.csv", b"whole").name
+    node = os.uname().nodename
+    for process in (dead.stdout.strip(), str(os.getpid())):
+        (tmp_path / f"{name}.{node}.{process}{PART}").write_bytes(b"half")
+    (tmp_path / f"{name}.elsewhere.{dead.stdout.strip()}{PART}").write_bytes(b"half")
+    sweep(tmp_path)
+    assert len(contents(tmp_path)) == 3
+    assert not list(tmp_path.glob(f"*{node}.{dead.stdout.strip()}{PART}"))
+
+
+ORPHAN = """
+import os, sys, time
+from multiprocessing import get_context
+from experiments.signals import die_with_parent
+
+def child(parent):
+    die_with_parent(parent)
+    print(os.getpid(), flush=True)
+    time.sleep(60)
+
+if __name__ == "__main__":
+    get_context("spawn").Process(target=child, args=(os.getpid(),)).start()
+    time.sleep(60)
+"""
+
+
+def gone(process, seconds=5.0):
+    """Whether a process ends within so many seconds."""
+    until = time.monotonic() + seconds
+    while Path(f"/proc/{process}").exists() and time.monotonic() < until:
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+        if state == "Z":
+            return True
+        time.sleep(0.05)
+    return not Path(f"/proc/{process}").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's promise is Linux's")
+def test_a_worker_ends_with_its_parent(tmp_path):
+    (tmp_path / "orphan.py").write_text(ORPHAN)
+    process = started((tmp_path / "orphan.py",))
+    worker = int(process.stdout.readline())
+    process.kill()
+    process.wait()
+    assert gone(worker)
+    process.communicate()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [*STATUS, signal.SIGKILL])
+def test_a_grid_that_is_ended_leaves_no_process_and_no_part(number, data, tmp_path):
+    (tmp_path / "program.py").write_text(PROGRAM)
+    out = tmp_path / "out"
+    words = ("run", "killed", "--jobs", "2", "--data-dir", data, "--out", out)
+    process = started((tmp_path / "program.py",), *words, start_new_session=True)
+    lines = [process.stdout.readline() for _ in range(3)]
+    assert "[2/3]" in lines[2], lines
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
+    assert children.split()
+    os.killpg(process.pid, number) if number == signal.SIGINT else os.kill(
+        process.pid, number
+    )
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == STATUS.get(number, -number)
+    assert told.count("\n") == (number in STATUS)
+    assert all(gone(int(child)) for child in children.split())
+    assert not [name for name in contents(out) if name.endswith(PART)]
+    whole = [f for f in runs_of(out, "killed") if (f / "metrics.json").is_file()]
+    assert len(whole) == 2

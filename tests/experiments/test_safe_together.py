@@ -1,0 +1,124 @@
+"""Two processes on one output folder: no run is done twice, and none is lost."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from experiments.locks import Claims, alone
+from experiments.plan import Run, still_due
+from research.config import Config
+from research.report.records import load_records
+from tests.experiments.made import contents, runs_of
+
+ONE, TWO = "0123456789ab", "ba9876543210"
+
+
+def elsewhere(code, *words):
+    """A process that runs code, and says a line when it has begun."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, words)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline() == "begun\n"
+    return process
+
+
+HOLDS = f"""
+import sys
+from pathlib import Path
+from experiments.locks import Claims
+claims = Claims(Path(sys.argv[1]))
+assert claims.take("{ONE}")
+print("begun", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_what_one_process_claims_no_other_can(tmp_path):
+    other = elsewhere(HOLDS, tmp_path)
+    with Claims(tmp_path) as claims:
+        assert not claims.take(ONE)
+        assert claims.take(TWO)
+        assert claims.take(TWO), "it is ours already"
+        other.kill()  # the kernel gives back what it held
+        claims.wait(ONE)
+        assert claims.take(ONE)
+    other.communicate()
+
+
+def test_a_folder_is_written_by_one_at_a_time(tmp_path):
+    code = """
+import sys
+from pathlib import Path
+from experiments.locks import alone
+with alone(Path(sys.argv[1])):
+    print("begun", flush=True)
+    sys.stdin.readline()
+    Path(sys.argv[1], "written").touch()
+"""
+    other = elsewhere(code, tmp_path)
+    other.stdin.write("go on\n")
+    other.stdin.flush()
+    with alone(tmp_path):
+        assert (tmp_path / "written").is_file()
+    other.communicate()
+    with alone(tmp_path / "not there"):
+        assert not (tmp_path / "not there").exists()
+
+
+def test_a_run_that_another_process_finished_is_not_due(call, tmp_path):
+    words = ("run", "few", "--seeds", "1", "--arms", "popularity", "--out", tmp_path)
+    assert call(*words).status == 0
+    (folder,) = runs_of(tmp_path, "few")
+    config = Config(model="popularity")
+    run = Run(config, (0.0, 1.0), folder, "popularity")
+    assert still_due(run).priors == (1.0,)
+    assert still_due(run._replace(priors=(0.0,))) is None
+    other = folder.parents[1] / "warm" / f"popularity-{folder.name[-12:]}"
+    assert still_due(run._replace(priors=(0.0,), folder=other)) is None
+    assert still_due(run._replace(save=tmp_path)).save == tmp_path
+
+
+def test_a_run_that_another_process_is_at_is_waited_for(call, tmp_path):
+    words = ("run", "few", "--seeds", "1", "--arms", "popularity", "--out", tmp_path)
+    assert call(*words).status == 0
+    (folder,) = runs_of(tmp_path, "few")
+    (folder / "metrics.json").unlink()
+    code = HOLDS.replace(ONE, folder.name[-12:])
+    code = code.replace("sys.stdin.read()", "import time; time.sleep(1)")
+    other = elsewhere(code, tmp_path / "runs")
+    called = call(*words)
+    assert called.status == 0
+    assert called.err == "1 runs are done by another process: waiting for it\n"
+    assert "[1/1] popularity: R@20" in called.out, "it was left undone"
+    other.communicate()
+
+
+@pytest.mark.slow
+def test_two_grids_at_once_are_one_grid(data, tmp_path):
+    code = """
+import sys
+from experiments.__main__ import main
+from experiments.arms import ARMS
+from experiments.grids import GRIDS
+from tests.experiments.conftest import _grids
+from tests.experiments.made import TINY
+ARMS.update(TINY)
+GRIDS.update({grid.name: grid for grid in _grids()})
+print("begun", flush=True)
+sys.exit(main(sys.argv[1:]))
+"""
+    words = ("run", "warm", "--jobs", "1", "--data-dir", data, "--out", tmp_path)
+    os.environ["JAX_PLATFORMS"] = "cpu"
+    both = [elsewhere(code, *words) for _ in range(2)]
+    told = [process.communicate()[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    done = [line for text in told for line in text.splitlines() if ": R@20 " in line]
+    assert len(done) == len({line.split("] ")[1].split(":")[0] for line in done}) == 7
+    assert len(runs_of(tmp_path, "warm")) == 7
+    assert len(load_records(tmp_path / "records" / "ml-100k" / "warm.npz")) == 12
+    assert not [name for name in contents(tmp_path) if name.endswith(".part")]

@@ -1,0 +1,102 @@
+"""Nothing overwritten: a run of some arms or seeds adds to a grid, or renews it."""
+
+from experiments.grid import expand
+from experiments.grids import GRIDS
+from experiments.whole import of_common_seeds, whole_cells
+from research.config import Config
+from research.report.pages import read_table
+from research.report.records import RunResult, load_records
+from research.types import InputError
+from tests.experiments.made import contents, runs_of
+
+
+def keys(cells):
+    return [(cell.arm, *cell.swept.values(), cell.seed) for cell in cells]
+
+
+def whole(name, chosen, there, seeds=1):
+    """The cells of a grid where those are there that a function says."""
+    grid, base = GRIDS[name], Config()
+    asked = expand(grid, base, seeds, chosen)
+
+    def prepared(cell):
+        if cell.arm == "tiny+logq" and "popularity" not in chosen:
+            raise InputError("not on these data")
+        return cell
+
+    return keys(whole_cells(grid, base, asked, prepared, there))
+
+
+def test_the_others_that_are_there_stay_in_the_grids_order():
+    found = whole("warm", ("tiny",), lambda cell: cell.arm == "popularity")
+    assert found == [
+        *(("popularity", t, 0) for t in (0.05, 0.1, 1.0)),
+        *(("tiny", t, 0) for t in (0.05, 0.1, 1.0)),
+    ]
+    assert whole("few", ("tiny",), lambda cell: False) == [("tiny", 0)]
+
+
+def test_seeds_that_are_there_stay_beyond_the_grids_number():
+    found = whole("few", ("tiny",), lambda c: c.arm != "tiny+prior" and c.seed < 4)
+    assert found == [(arm, n) for arm in ("popularity", "tiny") for n in range(4)]
+    found = whole("few", ("popularity",), lambda c: c.arm == "popularity", seeds=3)
+    assert found == [("popularity", n) for n in range(3)], "one run is all its seeds"
+
+
+def test_an_arm_that_the_data_cant_have_is_passed_over():
+    found = whole("few", ("tiny",), lambda cell: cell.seed == 0)
+    assert found == [("popularity", 0), ("tiny", 0), ("tiny+prior", 0)]
+
+
+def test_tables_are_over_the_seeds_that_all_rows_have(capsys):
+    made = [("a", 0), ("a", 1), ("a", 2), ("b", 0), ("c", 1)]
+    results = [RunResult(arm, {}, seed) for arm, seed in made]
+    kept = of_common_seeds(results, "few")
+    assert [(r.arm, r.seed) for r in kept] == [("a", 0), ("b", 0)]
+    assert "3 of 5 runs left out of the tables" in capsys.readouterr().err
+    assert of_common_seeds(results[:3], "few") == results[:3]
+    assert capsys.readouterr().err == ""
+
+
+def test_a_run_of_one_arm_leaves_the_tables_of_all(call, tmp_path):
+    words = ("run", "few", "--out", tmp_path)
+    assert call(*words).status == 0
+    derived = ("tables", "figures", "records", "runs/ml-100k")
+    before = {n: b for n, b in contents(tmp_path).items() if n.startswith(derived)}
+    assert len(before) > 5
+    called = call(*words, "--arms", "tiny", "--seeds", "1")
+    assert (called.status, called.err) == (0, "")
+    after = {n: b for n, b in contents(tmp_path).items() if n.startswith(derived)}
+    assert after == before
+
+
+def test_a_smoke_run_lies_apart(call, tmp_path):
+    arms = ("--seeds", "1", "--arms", "popularity", "--out", tmp_path)
+    assert call("run", "few", *arms).status == 0
+    before = contents(tmp_path)
+    assert call("run", "few", *arms, "--quick").status == 0
+    after = contents(tmp_path)
+    assert {n: after[n] for n in before} == before
+    assert {n.split("/")[0] for n in after.keys() - before.keys()} == {"quick"}
+    assert call("check", "--results", tmp_path / "quick").status == 0
+    assert call("report", "few", "--out", tmp_path / "quick").status == 0
+
+
+def test_records_of_runs_that_were_lost_are_named_with_their_command(call, tmp_path):
+    words = ("--seeds", "1", "--arms", "popularity", "tiny", "--out", tmp_path)
+    assert call("run", "few", *words).status == 0
+    records = tmp_path / "records" / "ml-100k" / "few.npz"
+    made = records.read_bytes()
+    records.unlink()
+    called = call("report", "few", "--out", tmp_path)
+    assert called.status == 2
+    command = f"run few --dataset ml-100k --split ratio --out {tmp_path} gathers them"
+    assert command in called.err
+    again = call("run", "few", "--arms", "popularity", "--out", tmp_path)
+    assert again.status == 0
+    assert {r.arm for r in load_records(records)} == {"popularity", "tiny"}
+    assert {r.seed for r in load_records(records)} == {0, 1}, "of popularity"
+    assert made != records.read_bytes()
+    frame = read_table(tmp_path / "tables" / "ml-100k" / "few.csv")
+    assert set(frame.arm) == {"popularity", "tiny"}
+    assert len(runs_of(tmp_path, "few")) == 2
