@@ -56,7 +56,7 @@ def main(words: list[str] | None = None) -> int:
 
 
 def _printable(text: str) -> str:
-    """The text on one line: what a file or a name may hold beside letters is escaped."""
+    """The text on one line: control characters of a file or a name are escaped."""
     return "".join(
         c if c.isprintable() else c.encode("unicode_escape").decode() for c in text
     )
@@ -106,7 +106,9 @@ def _one_line(box: str) -> str:
         if not line.startswith(("╭", "╰"))
     ]
     rules = [n for n, line in enumerate(lines) if line and not line.strip("─-")]
-    if rules and "╭" not in plain:  # of a terminal in ASCII: the title is above the first rule
+    if (
+        rules and "╭" not in plain
+    ):  # of a terminal in ASCII: the title is above the first rule
         lines, rules = lines[rules[0] + 1 :], [n - rules[0] - 1 for n in rules[1:]]
     first = " ".join(" ".join(lines[: rules[0] if rules else None]).split())
     near = re.search(r"Perhaps you meant: *\n(--[\w-]+)", "\n".join(lines))

@@ -95,7 +95,7 @@ class Range:
             return f"{'above' if self.open else 'at least'} {_shown(self.low)}"
         left = "(" if self.open in ("low", "both") else "["
         right = ")" if self.open in ("high", "both") else "]"
-        return f"in {left}{self.low:g}, {self.high:g}{right}"
+        return f"in {left}{_shown(self.low)}, {_shown(self.high)}{right}"
 
 
 class Choice:

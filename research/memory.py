@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from research.config import Config
+from research.features import PER_WINDOW, registered_features
 from research.features.search import VOCABULARY
+from research.features.timed import count_windows
 from research.negatives import entries_of
 from research.towers import takes_words, uses_history
 from research.train.optimisers import OPTIMISERS
@@ -44,8 +46,8 @@ def check_memory(config: Config, fitted: Events) -> None:
     if needed > has:
         most = max(parts, key=lambda name: parts[name])
         raise InputError(
-            f"{most} would take {parts[most] / 1e9:,.1f} GB, all of the run "
-            f"{needed / 1e9:,.1f} GB at least, and this machine has {has / 1e9:,.1f} "
+            f"{most} would take {parts[most] / 1e9:.4g} GB, all of the run "
+            f"{needed / 1e9:.4g} GB at least, and this machine has {has / 1e9:.4g} "
             f"GB: choose smaller ones"
         )
 
@@ -68,6 +70,10 @@ def _bytes_of(config: Config, fitted: Events) -> dict[str, int]:
     ]
     words = config.search_words if config.search else 0
     estimated = config.frequency == "streaming"
+    dynamic = any(f.gives == PER_WINDOW for _, f in registered_features(config))
+    cells = 0
+    if dynamic or config.batch_order == "time":
+        cells = count_windows(fitted, config.window_days) * fitted.n_items * dynamic
     return {
         f"tables of dim {dim}": _FLOAT * copies * rows * dim,
         "hidden layers of these widths": _FLOAT * 3 * sum(nets),
@@ -78,5 +84,6 @@ def _bytes_of(config: Config, fitted: Events) -> dict[str, int]:
             _FLOAT * sum(drawn) * dim
         ),
         f"{words} search words": _FLOAT * words * (len(fitted.user) + fitted.n_users),
-        f"{config.buckets} buckets": 2 * _FLOAT * config.buckets * estimated,
+        f"{config.buckets} buckets": 4 * _FLOAT * config.buckets * estimated,
+        f"windows of {config.window_days:g} days": 8 * _FLOAT * cells,
     }
