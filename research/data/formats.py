@@ -9,9 +9,10 @@ import numpy as np
 from numpy import ndarray
 
 from research.data.cache import digest, multi_hot, rows_of, zero_as_missing
+from research.data.interactions import in_seconds
+from research.data.places import Place
 from research.data.readers import (
     Line,
-    Place,
     RatingColumns,
     RatingFile,
     csv_fields,
@@ -223,7 +224,13 @@ def read(name: str, place: Place, layout: str) -> Ratings:
     users = files.users(place) if files.users else Table(np.unique(columns.user), {})
     line = partial(line_of, place, files.ratings)
     columns = _sort_ratings(columns, users, items, line)
-    ratings = Ratings(name, *columns, users, items, digest="")
+    time, unit = in_seconds(columns.timestamp.astype(np.float64))
+    notes: tuple[str, ...] = ()
+    if unit and time is not None:
+        columns = columns._replace(timestamp=time.astype(np.int64))
+        where = place.label(files.ratings.file)
+        notes = (f"{where}: timestamps are in {unit}: taken as seconds, rounded down",)
+    ratings = Ratings(name, *columns, users, items, digest="", notes=notes)
     return ratings._replace(digest=digest(ratings))
 
 

@@ -24,6 +24,7 @@ from research.data.columnar import (
 )
 from research.data.interactions import id_problem
 from research.data.readers import malformed
+from research.marks import FLOAT_LIMIT
 from research.types import CATEGORIES, CATEGORY, NUMBER, TEXT, Column, InputError
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def _read(table: TableFile, columns: list[Named]) -> dict[str, list[object]]:
             found: dict[str, list[object]] = pq.read_table(
                 table.path, columns=names
             ).to_pydict()
-        except OSError as error:
+        except (OSError, pa.ArrowException) as error:
             raise InputError(f"{table.path}: can't be read ({error})") from None
         return found
     read = read_columns(table, dict.fromkeys(names, pa.string()), multiline=True)
@@ -132,7 +133,7 @@ def _numbers(table: TableFile, column: Named, texts: list[str]) -> Iterator[floa
     for n, text in enumerate(texts):
         value = number_of(text)
         missing = text.strip().lower() in MISSING_NUMBERS
-        if not (math.isfinite(value) or missing):
+        if not (abs(value) <= FLOAT_LIMIT or missing):  # features are float32
             expected = f"a finite number in column {column.name}"
             raise malformed(where_is(table, n), expected, text)
         yield math.nan if missing else value
