@@ -15,7 +15,13 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from research.data.places import Watched, check_regular, check_unpacked, lines_of
+from research.data.places import (
+    Watched,
+    check_regular,
+    check_unpacked,
+    lines_of,
+    packed_as,
+)
 from research.data.readers import csv_row, malformed
 from research.types import CATEGORIES, CATEGORY, NUMBER, TEXT, InputError
 
@@ -29,7 +35,6 @@ TYPES = {
 }
 _LISTS = {"token_seq": " ", "list": "|", "": "|"}
 BLOCK = 2**24  # bytes that the columnar reader parses at once
-MAGIC = {b"PK\x03\x04": "a zip", b"PAR1": "parquet", b"\x1f\x8b": "gzip"}
 SHOWN = 12  # columns that a message lists
 
 # What a field should have been, by its text; None if it is that.
@@ -143,7 +148,7 @@ def check_format(path: Path, separator: str) -> None:
     except OSError as error:
         raise InputError(f"{path}: can't be read ({error.strerror})") from None
     wanted = "gzip" if path.suffix == ".gz" else "" if separator else "parquet"
-    found = next((what for magic, what in MAGIC.items() if start.startswith(magic)), "")
+    found = packed_as(start)
     if not start:
         raise InputError(f"{path}:1: expected a header, found an empty file")
     if wanted != found:

@@ -20,6 +20,7 @@ LINE_LIMIT = 2**20  # bytes of a line
 # What a packed file may unpack to: this many bytes, or this many times its own, if that
 # is more. Text of ratings packs to a fifth or a tenth.
 UNPACKED, RATIO = 2**26, 100
+MAGIC = {b"PK\x03\x04": "a zip", b"PAR1": "parquet", b"\x1f\x8b": "gzip"}
 # What a damaged zip, an encrypted one (RuntimeError) or one that is packed in a way
 # that Python does not know (NotImplementedError) raises.
 DAMAGED = (
@@ -75,6 +76,11 @@ class Place(NamedTuple):
             if self.inside is None:
                 check_regular(self.path / file)
                 with (self.path / file).open("rb") as stream:
+                    if found := packed_as(stream.read(4)):
+                        raise InputError(
+                            f"{self.label(file)}: expected text, found {found}"
+                        )
+                    stream.seek(0)
                     yield stream
             else:
                 with zipfile.ZipFile(self.path) as archive:
@@ -93,6 +99,11 @@ class Place(NamedTuple):
         except OSError as error:
             reason = error.strerror or error
             raise InputError(f"{self.label(file)}: can't be read ({reason})") from None
+
+
+def packed_as(start: bytes) -> str:
+    """What a file's first bytes say that it is, "" for text or something unknown."""
+    return next((what for magic, what in MAGIC.items() if start.startswith(magic)), "")
 
 
 def check_regular(path: Path) -> None:

@@ -64,8 +64,6 @@ def _text(place: Place, file: str, latin: bool) -> str:
         raise InputError(
             f"{place.label(file)}: expected at most {TABLE_LIMIT:,} bytes, found more"
         )
-    if data[-1:] not in (b"", b"\n"):
-        say(f"{place.label(file)}: its last line has no end: is the file cut off?")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -75,6 +73,10 @@ def _text(place: Place, file: str, latin: bool) -> str:
             return data.decode("latin-1")
         where = f"{place.label(file)}:{data.count(bytes([10]), 0, error.start) + 1}"
         raise malformed(where, "UTF-8", f"byte {data[error.start]:#x}") from None
+
+
+def _say_endless(where: str) -> None:
+    say(f"{where}: the last line has no end: is the file cut off?")
 
 
 def fields_of(
@@ -106,6 +108,8 @@ def fields_of(
         yield where, fields
     if empty:
         raise InputError(f"{place.label(file)}:1: expected rows of a table, found none")
+    if line:
+        _say_endless(where)
 
 
 def csv_names(place: Place, file: str) -> list[str]:
@@ -141,7 +145,7 @@ def csv_fields(place: Place, file: str, header: list[str]) -> Iterator[Line]:
     text = io.StringIO(_text(place, file, latin=False), newline="")
     names = csv_row(f"{place.label(file)}:1", text)
     text.seek(0)
-    reader = csv.reader(text)
+    where, reader = f"{place.label(file)}:1", csv.reader(text)
     next(reader, None)
     if names[: len(header)] != header:
         where = f"{place.label(file)}:1"
@@ -153,6 +157,8 @@ def csv_fields(place: Place, file: str, header: list[str]) -> Iterator[Line]:
             where = f"{place.label(file)}:{reader.line_num}"
             raise malformed(where, "a row of csv", str(error)) from None
         if fields is None:
+            if not text.getvalue().endswith("\n"):
+                _say_endless(where)
             return
         where = f"{place.label(file)}:{reader.line_num}"
         if fields and len(fields) != len(names):
@@ -229,7 +235,7 @@ def _check_end(place: Place, source: RatingFile, time: Int[ndarray, " n"]) -> No
         raise malformed(
             where, "a whole last row: is the file cut off?", f"timestamp {time[-1]}"
         )
-    say(f"{where}: the last line has no end: is the file cut off?")
+    _say_endless(where)
 
 
 def line_of(place: Place, source: RatingFile, row: int) -> str:
