@@ -264,13 +264,27 @@ def _read_text(
     return {name: read[name] for name in types}
 
 
+def read_parquet(path: Path, columns: list[str]) -> "pa.Table":
+    """Columns of a parquet file.
+
+    Raises:
+      InputError: it is damaged.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.read_table(path, columns=columns)
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(f"{path}: can't be read ({_first_line(error)})") from None
+
+
 def _read_parquet(
     table: TableFile, types: "Mapping[str, pa.DataType]"
 ) -> "dict[str, pa.ChunkedArray]":
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
-    read = pq.read_table(table.path, columns=list(types))
+    read = read_parquet(table.path, list(types))
     columns = {}
     for name, wanted in types.items():
         column = read[name]
@@ -310,9 +324,7 @@ def rows_of_file(
     A row with another number of fields than the header comes as its text.
     """
     if not table.separator:
-        import pyarrow.parquet as pq
-
-        columns = pq.read_table(table.path, columns=names).to_pydict()
+        columns = read_parquet(table.path, names).to_pydict()
         for n, row in enumerate(zip(*columns.values()), start=1):
             fields = ["" if value is None else str(value) for value in row]
             yield f"{table.path}: row {n}", fields

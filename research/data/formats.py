@@ -220,18 +220,33 @@ def read(name: str, place: Place, layout: str) -> Ratings:
                 f"{place.label(file)}: not there, or the archive is damaged"
             )
     columns = read_ratings(place, files.ratings)
+    line = partial(line_of, place, files.ratings)
+    columns, notes = _whole_seconds(columns, line)
     items = files.items(place)
     users = files.users(place) if files.users else Table(np.unique(columns.user), {})
-    line = partial(line_of, place, files.ratings)
     columns = _sort_ratings(columns, users, items, line)
-    time, unit = in_seconds(columns.timestamp.astype(np.float64))
-    notes: tuple[str, ...] = ()
-    if unit and time is not None:
-        columns = columns._replace(timestamp=time.astype(np.int64))
-        where = place.label(files.ratings.file)
-        notes = (f"{where}: timestamps are in {unit}: taken as seconds, rounded down",)
     ratings = Ratings(name, *columns, users, items, digest="", notes=notes)
     return ratings._replace(digest=digest(ratings))
+
+
+def _whole_seconds(
+    columns: RatingColumns, line: Callable[[int], str]
+) -> tuple[RatingColumns, tuple[str, ...]]:
+    """The ratings with times in seconds, and a line where they were in a finer unit.
+
+    Raises:
+      InputError: a time is in another unit than most.
+    """
+    time, unit = in_seconds(columns.timestamp.astype(np.float64))
+    assert time is not None
+    if time.min() < 0:
+        row = int(np.argmin(time))
+        found = str(columns.timestamp[row])
+        raise malformed(line(row), "a timestamp in the unit of the others", found)
+    if not unit:
+        return columns, ()
+    note = f"{line(0)}: timestamps are in {unit}: taken as seconds, rounded down"
+    return columns._replace(timestamp=time.astype(np.int64)), (note,)
 
 
 def _sort_ratings(
