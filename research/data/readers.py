@@ -150,6 +150,9 @@ def csv_fields(place: Place, file: str, header: list[str]) -> Iterator[Line]:
     if names[: len(header)] != header:
         where = f"{place.label(file)}:1"
         raise malformed(where, f"columns {','.join(header)}", ",".join(names))
+    named = [name.strip() for name in names if name.strip()]
+    if len(set(named)) < len(named):
+        raise malformed(where, "columns of different names", ",".join(names))
     while True:
         try:
             fields = next(reader, None)
