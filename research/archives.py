@@ -31,7 +31,8 @@ def check_archive(path: Path) -> None:
     Raises:
       InputError: to far more than arrays do, or the file isn't a regular one.
     """
-    check_regular(path)
+    if path.exists():  # else whoever reads it says so
+        check_regular(path)
     if not zipfile.is_zipfile(path):
         return
     try:
