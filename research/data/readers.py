@@ -135,12 +135,20 @@ def csv_row(where: str, lines: Iterable[str], **form: Any) -> list[str]:
         raise malformed(where, "a row of csv", str(error)) from None
 
 
-def csv_fields(place: Place, file: str, header: list[str]) -> Iterator[Line]:
+def csv_fields(
+    place: Place, file: str, header: list[str], some: bool = False
+) -> Iterator[Line]:
     """The rows of a quoted csv file in UTF-8 whose first columns are ``header``.
 
+    Args:
+      place: has the file.
+      file: its name.
+      header: the names of the first columns.
+      some: whether there must be a row.
+
     Raises:
-      InputError: the header is another, a row has more or fewer fields than it, or
-        the text isn't UTF-8.
+      InputError: the header is another or names a column twice, a row has more or fewer
+        fields than it, the text isn't UTF-8, or there must be a row and is none.
     """
     text = io.StringIO(_text(place, file, latin=False), newline="")
     names = csv_row(f"{place.label(file)}:1", text)
@@ -162,11 +170,14 @@ def csv_fields(place: Place, file: str, header: list[str]) -> Iterator[Line]:
         if fields is None:
             if not text.getvalue().endswith("\n"):
                 _say_endless(where)
+            if some:
+                raise InputError(f"{where}: expected rows of a table, found none")
             return
         where = f"{place.label(file)}:{reader.line_num}"
         if fields and len(fields) != len(names):
             raise malformed(where, f"{len(names)} fields", ",".join(fields))
         if fields:
+            some = False
             yield where, fields
 
 

@@ -95,7 +95,9 @@ NAMES = ["userId", "movieId", "rating", "timestamp"]
 
 def plain_grouplens(data: bytes, separator: str, header: bool):
     """(user, item) -> (rating, time), by str.split."""
-    lines = [line.rstrip("\r") for line in data.decode("utf-8-sig").split("\n")]
+    lines = [
+        line.rstrip("\r") for line in data.decode("utf-8-sig", "replace").split("\n")
+    ]
     numbered = [line for line in lines[header:] if line]
     names = (
         lines[0].split(",") if header else ["userId", "movieId", "rating", "timestamp"]
@@ -128,7 +130,7 @@ def plain_table(rows: list[dict[str, object]]):
 def plain_text(data: bytes, separator: str):
     """A csv or tsv file by Python's csv."""
     form = {} if separator == "," else {"quoting": csv.QUOTE_NONE}
-    text = io.StringIO(data.decode("utf-8-sig"), newline="")
+    text = io.StringIO(data.decode("utf-8-sig", "replace"), newline="")
     names, *rows = [row for row in csv.reader(text, delimiter=separator, **form) if row]
     names = [
         name.strip().removesuffix(":token").removesuffix(":float") for name in names
@@ -157,7 +159,7 @@ def same(read, plain) -> bool:
     assert read.keys() == plain.keys()
     for pair, values in read.items():
         rating, *others = plain[pair]
-        assert math.isclose(values[0], rating, rel_tol=1e-6)
+        assert math.isclose(values[0], rating, rel_tol=1e-6, abs_tol=1e-37)
         assert [*values[1 : 1 + len(others)]] == others
     return True
 
