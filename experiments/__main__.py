@@ -54,7 +54,7 @@ def main(words: list[str] | None = None) -> int:
         sys.stdout.flush()
         return status
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {_printable(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return stopped(signal.SIGINT)
@@ -65,6 +65,13 @@ def main(words: list[str] | None = None) -> int:
     except OSError as error:  # a full disk, a folder that was made read-only
         tell(f"error: {error.filename or 'files'}: {error.strerror or error}")
         return 1
+
+
+def _printable(text: str) -> str:
+    """The text on one line: control characters of a file or a name are escaped."""
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode() for c in text
+    )
 
 
 def _overview() -> str:
@@ -101,6 +108,8 @@ def _one_line(box: str) -> str:
 
     >>> _one_line("╭─ Bad ─╮\\n│ No │\\n│ ─── │\\n│ Perhaps you meant: │\\n│ --k INT │")
     'No (nearest: --k)'
+    >>> _one_line(" Bad\\n ---\\n No\\n ---\\n Perhaps you meant:\\n --k INT")
+    'No (nearest: --k)'
     """
     plain = re.sub(r"\x1b\[[0-9;]*m", "", box)
     lines = [
@@ -108,7 +117,11 @@ def _one_line(box: str) -> str:
         for line in plain.splitlines()
         if not line.startswith(("╭", "╰"))
     ]
-    rules = [n for n, line in enumerate(lines) if line and not line.strip("─")]
+    rules = [n for n, line in enumerate(lines) if line and not line.strip("─-")]
+    if (
+        rules and "╭" not in plain
+    ):  # of a terminal in ASCII: the title is above the first rule
+        lines, rules = lines[rules[0] + 1 :], [n - rules[0] - 1 for n in rules[1:]]
     first = " ".join(" ".join(lines[: rules[0] if rules else None]).split())
     near = re.search(r"Perhaps you meant: *\n(--[\w-]+)", "\n".join(lines))
     return first + (f" (nearest: {near[1]})" if near else "")

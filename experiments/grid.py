@@ -11,9 +11,11 @@ from experiments.tuned import tuned
 from research.baselines import BASELINES
 from research.config import Config
 from research.contrast import Contrast
+from research.marks import Range
 from research.registry import deferred
 from research.types import InputError, choose
 
+MOST_SEEDS = Range(1, 10_000)
 QUICK_EPOCHS = 2
 QUICK_VALUES = 2
 QUICK_WARMUP = 10  # steps, so that a cache has its turn in two epochs
@@ -140,6 +142,7 @@ def expand(
     n = seeds if seeds is not None else (1 if quick else grid.seeds)
     if n < 1:
         raise InputError(f"seeds is {n}: it must be at least 1")
+    MOST_SEEDS.check("seeds", n)
     cells = []
     for name in grid.arms:
         if arms and name not in arms:

@@ -80,25 +80,29 @@ def _seeded(cell: Cell) -> bool:
 
 
 def of_common_seeds(results: Sequence[RunResult], name: str = "") -> list[RunResult]:
-    """The results over the seeds that all rows of a table have, counted from 0.
+    """The results over the seeds that most rows of a table have, counted from 0.
+
+    That is the largest number that more than half of the rows have. Rows with fewer
+    seeds are left out: they would cut the seeds of all others.
 
     Args:
       results: of a grid, some rows with more seeds than others.
       name: of the grid; with one, a line says what is left out.
     """
-    seeds: dict[Key, set[int]] = {}
+    found: dict[Key, set[int]] = {}
     for result in results:
-        seeds.setdefault(_key(result), set()).add(result.seed)
-    first = {
-        key: next(n for n in itertools.count() if n not in found)
-        for key, found in seeds.items()
+        found.setdefault(_key(result), set()).add(result.seed)
+    counts = {
+        key: next(n for n in itertools.count() if n not in seeds)
+        for key, seeds in found.items()
     }
-    least = min((n for n in first.values() if n), default=0)
-    kept = [r for r in results if first[_key(r)] and r.seed < least]
+    common = sorted(counts.values())[(len(counts) - 1) // 2] if counts else 0
+    kept = [r for r in results if counts[_key(r)] >= common > r.seed]
     if name and len(kept) < len(results):
-        short = next(arm for (arm, _), n in first.items() if n in (0, least))
+        short = dict.fromkeys(arm for (arm, _), n in counts.items() if n < common)
+        rows = f"; {', '.join(short)} left out, with fewer" if short else ""
         say(
-            f"{name}: {len(results) - len(kept)} of {len(results)} runs left out of "
-            f"the tables, which are over seeds that all rows have; {short} has fewer"
+            f"{name}: tables are over {common} of the seeds, {len(kept)} of "
+            f"{len(results)} runs{rows}"
         )
     return kept

@@ -25,7 +25,16 @@ from research.fields import (
     TowerFields,
     TrainFields,
 )
-from research.marks import HOST, HYPER, LATER, SERVING, SWEPT, Role, marked
+from research.marks import (
+    HOST,
+    HYPER,
+    LATER,
+    SERVING,
+    SWEPT,
+    Role,
+    check_number,
+    marked,
+)
 from research.types import InputError, choose
 
 GROUPS = (
@@ -146,5 +155,6 @@ def named_values(
             values[name] = math.nan
         if not math.isfinite(values[name]):
             raise InputError(f"{field} '{word}': expected {name}=NUMBER, a finite one")
+        check_number(f"{name} of {owner}", values[name])
         seen.add(name)
     return values

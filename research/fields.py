@@ -23,6 +23,9 @@ from research.marks import (
 from research.types import InputError
 
 _ABOVE_0, _AT_LEAST_0, _AT_LEAST_1 = Range(0.0, open="low"), Range(0.0), Range(1.0)
+# Of keys and hashes: those of other purposes begin above (research/rng.py), and JAX
+# would take a larger seed for a smaller one.
+_SEED = Range(0, 2**32 - 1)
 
 
 class Group:
@@ -54,7 +57,7 @@ class DataFields(Group):
     split: Annotated[str, HOST, Named("research.splits:SPLITS")] = "ratio"
     """Split: ratio (each user's last 10 % / 10 %), last, time (global), random (of each
     user), or given (the data's own column part)."""
-    split_seed: Annotated[int, HOST, LATER, _AT_LEAST_0] = 0
+    split_seed: Annotated[int, HOST, LATER, _SEED] = 0
     """Seed of the split random, and of validation_share."""
     split_rule: Annotated[str, HOST, LATER, Choice("ratio", "recbole")] = "ratio"
     """Sizes of the parts of the split random: as ratio's, or recbole (int(n / 10) to
@@ -73,7 +76,7 @@ class DataFields(Group):
     """What lists leave out of a user's positives: the fitted ones, or these parts."""
     threshold: Annotated[float, HOST] = 4.0
     """A rating at or above it is a positive; without ratings every row is one."""
-    tie_salt: Annotated[int, HOST, _AT_LEAST_0] = 0
+    tie_salt: Annotated[int, HOST, _SEED] = 0
     """Salt of the hash that breaks ties in time."""
     library: Annotated[str, HOST, Choice("clicked", "all")] = "clicked"
     """Catalogue: clicked (items with a positive) or all (the whole item table)."""
@@ -140,7 +143,7 @@ class FeatureFields(Group):
     search: Annotated[str, HOST] = ""
     """Words for the encoder query: simulated (from the text of the held-out item, which
     they therefore reveal), or a .csv file with columns user, item and query."""
-    search_words: Annotated[int, HOST, _AT_LEAST_1] = 4
+    search_words: Annotated[int, HOST, Range(1, 1024)] = 4
     """Words per search: how many are simulated, or read from a file."""
     search_noise: Annotated[float, HOST, Range(0.0, 1.0)] = 0.5
     """Probability that a simulated word is one of any item, and not of the target."""
@@ -297,7 +300,7 @@ class TrainFields(Group):
     batch_order: Annotated[str, HOST, Choice("shuffled", "time")] = "shuffled"
     """Order of the pairs in an epoch: shuffled, or time (window after window, shuffled
     within each; the item feature dynamic needs it)."""
-    epochs: Annotated[int, HOST, _AT_LEAST_1] = 20
+    epochs: Annotated[int, HOST, Range(1, 10**6)] = 20
     """Passes over the pairs of the training part."""
     optimiser: Annotated[str, Named("research.train.optimisers:OPTIMISERS")] = "adamw"
     """Optimiser of all parameters."""
@@ -310,7 +313,7 @@ class TrainFields(Group):
     of the rows that a step touched."""
     evaluate_every: Annotated[int, HOST, _AT_LEAST_0] = 0
     """Epochs between validations when fitting on train (0: at the end only)."""
-    seed: Annotated[int, HOST, _AT_LEAST_0] = 0
+    seed: Annotated[int, HOST, _SEED] = 0
     """Seed of initial values, batch order, negatives and dropout."""
 
 

@@ -25,6 +25,42 @@ HOST = Role("host")  # decides data, order or length; no compiled epoch depends 
 LATER = Role("later")  # came after committed runs: at its default no part of their ids
 
 
+INT_LIMIT = 2**31 - 1  # whole numbers are int32 in a compiled run
+# Numbers are float32 there: the largest, and the least that isn't taken as 0.
+FLOAT_LIMIT, FLOAT_LEAST = 3.4028234e38, 1.1754944e-38
+
+
+def check_number(name: str, value: float | int, limit: float | int = INT_LIMIT) -> None:
+    """Refuses a number that a compiled run can't hold, which would become another one.
+
+    Args:
+      name: of the field.
+      value: a whole number, or one that becomes float32.
+      limit: the largest size of a whole number.
+
+    Raises:
+      InputError: it isn't finite, too large or too near 0.
+    """
+    if isinstance(value, int):
+        if abs(value) > limit:
+            raise InputError(
+                f"{name} is {_shown(value)}: it must be at most {limit:.0f} in size"
+            )
+    elif not math.isfinite(value):
+        raise InputError(f"{name} is {value}: it must be finite")
+    elif abs(value) > FLOAT_LIMIT or 0 < abs(value) < FLOAT_LEAST:
+        raise InputError(
+            f"{name} is {value:g}: it must be 0, or from {FLOAT_LEAST:g} to "
+            f"{FLOAT_LIMIT:g} in size (float32)"
+        )
+
+
+def _shown(value: float | int) -> str:
+    if isinstance(value, float):
+        return f"{value:g}"
+    return str(value) if abs(value) < 10**20 else f"about 2^{value.bit_length()}"
+
+
 @dataclass(frozen=True)
 class Range:
     """Bounds of a number; an end in ``open`` is itself outside.
@@ -35,18 +71,19 @@ class Range:
       open: "", "low", "high" or "both".
     """
 
-    low: float
-    high: float | None = None
+    low: float | int
+    high: float | int | None = None
     open: str = ""
 
     def check(self, name: str, value: float | int) -> None:
         """Raises InputError for a value outside."""
+        check_number(name, value, max(self.high or 0, INT_LIMIT))
         low_ok = value > self.low if self.open in ("low", "both") else value >= self.low
         high_ok = self.high is None or (
             value < self.high if self.open in ("high", "both") else value <= self.high
         )
         if not (low_ok and high_ok):
-            raise InputError(f"{name} is {value:g}: it must be {self}")
+            raise InputError(f"{name} is {_shown(value)}: it must be {self}")
 
     def __str__(self) -> str:
         """The bounds in words or as an interval.
@@ -55,10 +92,10 @@ class Range:
         ('above 0', 'in [0, 1)')
         """
         if self.high is None:
-            return f"{'above' if self.open else 'at least'} {self.low:g}"
+            return f"{'above' if self.open else 'at least'} {_shown(self.low)}"
         left = "(" if self.open in ("low", "both") else "["
         right = ")" if self.open in ("high", "both") else "]"
-        return f"in {left}{self.low:g}, {self.high:g}{right}"
+        return f"in {left}{_shown(self.low)}, {_shown(self.high)}{right}"
 
 
 class Choice:
@@ -127,8 +164,11 @@ def check_marks(group: Any, cls: type) -> None:
     """
     for field in dataclasses.fields(cls):
         value = getattr(group, field.name)
-        if isinstance(value, float) and not math.isfinite(value):
-            raise InputError(f"{field.name} is {value}: it must be finite")
-        for mark in _marks(cls)[field.name]:
+        marks = _marks(cls)[field.name]
+        ranges = [mark for mark in marks if isinstance(mark, Range)]
+        for part in value if isinstance(value, tuple) else (value,):
+            if isinstance(part, int | float) and not ranges:
+                check_number(field.name, part)
+        for mark in marks:
             if isinstance(mark, Range | Choice | Named):
                 mark.check(field.name, value)

@@ -26,6 +26,7 @@ from research.features.search import resolve_search
 from research.fields import DataFields
 from research.losses import check_loss
 from research.marks import LATER, marked
+from research.memory import check_memory
 from research.negatives import Size, make_sources
 from research.negatives.checks import check_negatives
 from research.positives import (
@@ -174,6 +175,7 @@ def prepare(config: Config, fold: Fold, depth: int = 0) -> Prepared:
         raise InputError(f"k = {depth} is above the number of {what} ({candidates})")
     if not is_towers(config):
         return Prepared(_baseline(config, fold), fold, task, None)
+    check_memory(config, fold.fitted)
     positives = make_positives(config, fold.fitted)
     candidate = positives.pairs.candidate
     if config.batch > len(candidate):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from numpy import ndarray
 
 from experiments.folders import records_path
+from experiments.grid import MOST_SEEDS
 from research.files import beside
 from research.registry import Registry, deferred
 from research.types import InputError
@@ -95,6 +96,7 @@ class Study(NamedTuple):
         n = seeds if seeds is not None else (1 if quick else self.seeds or 1)
         if n < 1:
             raise InputError(f"seeds is {n}: it must be at least 1")
+        MOST_SEEDS.check("seeds", n)
         return n
 
 

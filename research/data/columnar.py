@@ -8,14 +8,21 @@ Every complaint names "file:line", or the row of a parquet file.
 import csv
 import difflib
 import gzip
+import io
 import math
-import stat
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from research.data.readers import malformed
+from research.data.places import (
+    Watched,
+    check_regular,
+    check_unpacked,
+    lines_of,
+    packed_as,
+)
+from research.data.readers import csv_row, malformed
 from research.types import CATEGORIES, CATEGORY, NUMBER, TEXT, InputError
 
 if TYPE_CHECKING:
@@ -28,7 +35,6 @@ TYPES = {
 }
 _LISTS = {"token_seq": " ", "list": "|", "": "|"}
 BLOCK = 2**24  # bytes that the columnar reader parses at once
-MAGIC = {b"PK\x03\x04": "a zip", b"PAR1": "parquet", b"\x1f\x8b": "gzip"}
 SHOWN = 12  # columns that a message lists
 
 # What a field should have been, by its text; None if it is that.
@@ -52,11 +58,15 @@ class Named(NamedTuple):
 
 
 class TableFile(NamedTuple):
-    """A file whose header has been read; separator is "" for parquet."""
+    """A file whose header has been read; separator is "" for parquet.
+
+    ended is False where the last line has no end, as where a file is cut off.
+    """
 
     path: Path
     separator: str
     columns: tuple[Named, ...]
+    ended: bool = True
 
     def find(self, name: str, flag: str = "") -> Named:
         """The column of a name.
@@ -101,7 +111,8 @@ def open_table(path: Path, separator: str) -> TableFile:
         first = next(_lines(path), None)
         if first is None or not first[1].strip():
             raise InputError(f"{path}:1: expected a header, found nothing")
-        cells = next(csv.reader([first[1]], delimiter=separator, **_quoting(separator)))
+        form = {"delimiter": separator, **_quoting(separator)}
+        cells = csv_row(f"{path}:1", [first[1]], **form)
     else:
         cells = _schema(path).names
     columns = []
@@ -113,7 +124,15 @@ def open_table(path: Path, separator: str) -> TableFile:
     for name in names:
         if names.count(name) > 1:
             raise InputError(f"{path}:1: two columns are named '{name}'")
-    return TableFile(path, separator, tuple(columns))
+    return TableFile(path, separator, tuple(columns), _ended(path, separator))
+
+
+def _ended(path: Path, separator: str) -> bool:
+    if not separator or path.suffix == ".gz":  # cut off, these can't be read at all
+        return True
+    with path.open("rb") as file:
+        file.seek(-1, io.SEEK_END)
+        return file.read() in (b"\n", b"\r")
 
 
 def check_format(path: Path, separator: str) -> None:
@@ -122,16 +141,14 @@ def check_format(path: Path, separator: str) -> None:
     Raises:
       InputError: it isn't.
     """
+    check_regular(path)
     try:
-        mode = path.stat().st_mode
-        if not stat.S_ISREG(mode):
-            raise InputError(f"{path}: not a regular file")
         with path.open("rb") as file:
             start = file.read(4)
     except OSError as error:
         raise InputError(f"{path}: can't be read ({error.strerror})") from None
     wanted = "gzip" if path.suffix == ".gz" else "" if separator else "parquet"
-    found = next((what for magic, what in MAGIC.items() if start.startswith(magic)), "")
+    found = packed_as(start)
     if not start:
         raise InputError(f"{path}:1: expected a header, found an empty file")
     if wanted != found:
@@ -144,9 +161,14 @@ def _schema(path: Path) -> "pa.Schema":
     import pyarrow.parquet as pq
 
     try:
-        return pq.read_schema(path)
-    except (pa.ArrowInvalid, OSError) as error:
+        with pq.ParquetFile(path) as file:
+            schema, meta = file.schema_arrow, file.metadata
+            groups = (meta.row_group(n) for n in range(meta.num_row_groups))
+            size = max(8 * meta.num_rows, sum(one.total_byte_size for one in groups))
+    except (pa.ArrowException, OSError) as error:
         raise InputError(f"{path}: not parquet ({_first_line(error)})") from None
+    check_unpacked(str(path), size, path.stat().st_size)
+    return schema
 
 
 def _first_line(error: Exception) -> str:
@@ -167,8 +189,8 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
     try:
         opened: Any = gzip.open if path.suffix == ".gz" else open
         with opened(path, "rb") as file:
-            stream: IO[bytes] = file
-            for number, raw in enumerate(stream, start=1):
+            packed = path.stat().st_size if path.suffix == ".gz" else None
+            for number, raw in enumerate(lines_of(file, str(path), packed), start=1):
                 try:
                     text = raw.decode("utf-8-sig" if number == 1 else "utf-8")
                 except UnicodeDecodeError as error:
@@ -215,10 +237,13 @@ def _read_text(
     import pyarrow as pa
     import pyarrow.csv as pacsv
 
-    packed = "gzip" if table.path.suffix == ".gz" else None
-    with pa.input_stream(str(table.path), compression=packed) as stream:
+    packed = table.path.stat().st_size if table.path.suffix == ".gz" else None
+    form = None if packed is None else "gzip"
+    with pa.input_stream(str(table.path), compression=form) as stream:
         read = pacsv.read_csv(
-            stream,
+            stream
+            if packed is None
+            else pa.PythonFile(Watched(stream, str(table.path), packed), mode="r"),
             pacsv.ReadOptions(
                 column_names=[column.name for column in table.columns],
                 skip_rows=1,
@@ -239,13 +264,27 @@ def _read_text(
     return {name: read[name] for name in types}
 
 
+def read_parquet(path: Path, columns: list[str]) -> "pa.Table":
+    """Columns of a parquet file.
+
+    Raises:
+      InputError: it is damaged.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.read_table(path, columns=columns)
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(f"{path}: can't be read ({_first_line(error)})") from None
+
+
 def _read_parquet(
     table: TableFile, types: "Mapping[str, pa.DataType]"
 ) -> "dict[str, pa.ChunkedArray]":
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
-    read = pq.read_table(table.path, columns=list(types))
+    read = read_parquet(table.path, list(types))
     columns = {}
     for name, wanted in types.items():
         column = read[name]
@@ -285,9 +324,7 @@ def rows_of_file(
     A row with another number of fields than the header comes as its text.
     """
     if not table.separator:
-        import pyarrow.parquet as pq
-
-        columns = pq.read_table(table.path, columns=names).to_pydict()
+        columns = read_parquet(table.path, names).to_pydict()
         for n, row in enumerate(zip(*columns.values()), start=1):
             fields = ["" if value is None else str(value) for value in row]
             yield f"{table.path}: row {n}", fields
@@ -341,6 +378,8 @@ def where_is(table: TableFile, row: int) -> str:
 
 def number_of(text: str) -> float:
     """The number that a text says, NaN if it is none."""
+    if not text.isascii() or "_" in text:  # as float() alone would read them
+        return math.nan
     try:
         return float(text)
     except ValueError:

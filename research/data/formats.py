@@ -9,9 +9,10 @@ import numpy as np
 from numpy import ndarray
 
 from research.data.cache import digest, multi_hot, rows_of, zero_as_missing
+from research.data.interactions import in_seconds
+from research.data.places import Place
 from research.data.readers import (
     Line,
-    Place,
     RatingColumns,
     RatingFile,
     csv_fields,
@@ -109,7 +110,8 @@ def _movies_dat(place: Place) -> Table:
 
 def _movies_csv(place: Place) -> Table:
     """movies.csv of the newer sets: movieId,title,genres with a header, quoted."""
-    lines = csv_fields(place, "movies.csv", ["movieId", "title", "genres"])
+    names = ["movieId", "title", "genres"]
+    lines = csv_fields(place, "movies.csv", names, some=True)
     return _item_table(lines, lambda where, fields: (fields[1], "", fields[2]))
 
 
@@ -219,12 +221,33 @@ def read(name: str, place: Place, layout: str) -> Ratings:
                 f"{place.label(file)}: not there, or the archive is damaged"
             )
     columns = read_ratings(place, files.ratings)
+    line = partial(line_of, place, files.ratings)
+    columns, notes = _whole_seconds(columns, line)
     items = files.items(place)
     users = files.users(place) if files.users else Table(np.unique(columns.user), {})
-    line = partial(line_of, place, files.ratings)
     columns = _sort_ratings(columns, users, items, line)
-    ratings = Ratings(name, *columns, users, items, digest="")
+    ratings = Ratings(name, *columns, users, items, digest="", notes=notes)
     return ratings._replace(digest=digest(ratings))
+
+
+def _whole_seconds(
+    columns: RatingColumns, line: Callable[[int], str]
+) -> tuple[RatingColumns, tuple[str, ...]]:
+    """The ratings with times in seconds, and a line where they were in a finer unit.
+
+    Raises:
+      InputError: a time is in another unit than most.
+    """
+    time, unit = in_seconds(columns.timestamp.astype(np.float64))
+    assert time is not None
+    if time.min() < 0:
+        row = int(np.argmin(time))
+        found = str(columns.timestamp[row])
+        raise malformed(line(row), "a timestamp in the unit of the others", found)
+    if not unit:
+        return columns, ()
+    note = f"{line(0)}: timestamps are in {unit}: taken as seconds, rounded down"
+    return columns._replace(timestamp=time.astype(np.int64)), (note,)
 
 
 def _sort_ratings(

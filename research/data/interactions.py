@@ -15,6 +15,7 @@ from research.data.columnar import (
     number_of,
     read_columns,
 )
+from research.marks import FLOAT_LIMIT
 from research.types import NUMBER, InputError
 
 if TYPE_CHECKING:
@@ -116,8 +117,8 @@ def read_interactions(table: TableFile, names: dict[str, str]) -> Interactions:
         for role, c in columns.items()
     }
     for role in IDS:
-        if columns[role].type == "float":
-            types[columns[role].name] = pa.int64()
+        if columns[role].type == "float":  # as text: pyarrow would take 0x1 for 1
+            types[columns[role].name] = text
     try:
         read = read_columns(table, types)
     except pa.ArrowInvalid as error:
@@ -133,12 +134,20 @@ def read_interactions(table: TableFile, names: dict[str, str]) -> Interactions:
         raise first_problem(table, checks, "an empty field")
     notes = _unused(table, columns)
     user, item = _ids(given["user"]), _ids(given["item"])
+    for role, ids in (("user", user), ("item", item)):
+        whole = columns[role].type == "float"
+        if whole and any(id_problem(role, str(one), whole) for one in ids.values):
+            raise first_problem(table, checks, "an id")
+    user, item = (
+        _whole(ids) if columns[role].type == "float" else ids
+        for role, ids in (("user", user), ("item", item))
+    )
     rating = _numbers(given.get("rating"))
     part = _parts(given.get("part"))
-    timestamp, unit = _seconds(_numbers(given.get("timestamp")))
+    timestamp, unit = in_seconds(_numbers(given.get("timestamp")))
     right = (
         all(_good_ids(ids) for ids in (user, item))
-        and (rating is None or bool(np.isfinite(rating).all()))
+        and (rating is None or bool((np.abs(rating) <= FLOAT_LIMIT).all()))
         and (part is None or part.max() < len(PARTS))
         and (timestamp is None or bool(timestamp.min() >= 0))
     )
@@ -172,7 +181,8 @@ def _check(role: str, column: Named, given: bool) -> Check:
             return None if text in PARTS else f"a part, {' or '.join(PARTS)}"
         value = number_of(text)
         if role == "rating":
-            return None if np.isfinite(value) else "a rating, a finite number"
+            good = abs(value) <= FLOAT_LIMIT  # False for NaN
+            return None if good else "a rating, a finite number"
         good = 0 <= value < FAR * max(UNITS.values())
         return None if good else "a timestamp, seconds from 0 on"
 
@@ -192,6 +202,8 @@ def id_problem(side: str, text: str, whole: bool = False) -> str | None:
         return f"{article} {side} id, a whole number"
     if not text.strip() or text.lower() == NAN:
         return f"{article} {side} id"
+    if "\0" in text:  # numpy would drop it at the end of a text
+        return f"{article} {side} id without NUL bytes"
     if len(text) > ID_LENGTH:
         return f"{article} {side} id of at most {ID_LENGTH} characters"
     return None
@@ -201,9 +213,20 @@ def _good_ids(ids: Ids) -> bool:
     texts = [value for value in ids.values if isinstance(value, str)]
     return not (  # as id_problem, for a million ids
         max(map(len, texts), default=0) > ID_LENGTH
+        or any("\0" in text for text in texts)
         or any(map(str.isspace, texts))
         or any(len(text) == len(NAN) and text.lower() == NAN for text in texts)
     )
+
+
+def _whole(ids: Ids) -> Ids:
+    """Ids that the file calls numbers, as numbers: 7 and 7.0 are one."""
+    numbers = [int(str(value).partition(".")[0]) for value in ids.values]
+    distinct = sorted(set(numbers))
+    place = {number: n for n, number in enumerate(distinct)}
+    code = np.array([place[number] for number in numbers], np.int32)[ids.code]
+    small = distinct[0] >= 0 and distinct[-1] < ID_LIMIT
+    return Ids(code, distinct if small else [str(number) for number in distinct])
 
 
 def _ids(column: "pa.ChunkedArray") -> Ids:
@@ -233,7 +256,7 @@ def _parts(column: "pa.ChunkedArray | None") -> UInt8[ndarray, " n"] | None:
     return of_word[words.code]
 
 
-def _seconds(
+def in_seconds(
     time: Float[ndarray, " n"] | None,
 ) -> tuple[Float[ndarray, " n"] | None, str]:
     """Whole seconds, -1 for what is no time, and the unit that they were in if finer.

@@ -16,7 +16,7 @@ from jaxtyping import Int
 from numpy import ndarray
 
 from research.data.cache import digest, read_cached, write_cached
-from research.data.columnar import check_format, open_table, where_is
+from research.data.columnar import TableFile, check_format, open_table, where_is
 from research.data.interactions import (
     PARTS,
     Ids,
@@ -135,7 +135,7 @@ def _role(entry: str) -> str | None:
 def _read(name: str, source: Source, names: dict[str, str]) -> Ratings:
     path = source.files[ROLE]
     rows = read_interactions(open_table(path, _separator(path)), names)
-    notes = [*rows.notes]
+    notes = [*rows.notes, *_end_of(rows.file)]
     tables, places = {}, {}
     for side, ids in (("users", rows.user), ("items", rows.item)):
         role = side[:-1]
@@ -144,6 +144,7 @@ def _read(name: str, source: Source, names: dict[str, str]) -> Ratings:
             path = source.files[side]
             opened = open_table(path, _separator(path))
             table = read_side_table(opened, role, names.get(role, role))
+            notes += _end_of(opened)
         notes += _alike(role, ids)
         tables[side], places[side], more = _table(role, ids, table)
         notes += more
@@ -155,6 +156,13 @@ def _read(name: str, source: Source, names: dict[str, str]) -> Ratings:
     ratings = _assemble(name, rows, tables, places)
     notes = [f"{name}: {_summary(ratings, rows)}", *(f"{name}: {n}" for n in notes)]
     return ratings._replace(digest=digest(ratings), notes=tuple(notes))
+
+
+def _end_of(table: TableFile) -> list[str]:
+    """A line on a file that may be cut off."""
+    if table.ended:
+        return []
+    return [f"{table.path.name}: its last line has no end: is the file cut off?"]
 
 
 def _table(

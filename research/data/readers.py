@@ -7,77 +7,21 @@ and the newer ones in UTF-8.
 import csv
 import io
 import re
-import zipfile
-import zlib
-from collections.abc import Container, Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import IO, NamedTuple
+from collections.abc import Container, Iterable, Iterator
+from typing import Any, NamedTuple
 
 from jaxtyping import Float, Int
 from numpy import ndarray
 
+from research.data.places import LINE_LIMIT, Place, Watched, lines_of
 from research.notices import say
 from research.types import InputError
 
 ID_LIMIT = 2**31  # ids are hashed as 32-bit halves of a pair
 SHOWN = 60  # characters of a line that a message repeats
+TABLE_LIMIT = 2**28  # bytes of a table that is read as a whole
 
 Line = tuple[str, list[str]]  # "file:line" and the line's fields
-
-
-class Place(NamedTuple):
-    """Where files lie: a folder (inside is None), or the folder ``inside`` a zip.
-
-    A zip is read without unpacking it. inside is "" or ends with "/".
-    """
-
-    path: Path
-    inside: str | None = None
-
-    def label(self, file: str) -> str:
-        """The name of a file in messages."""
-        return str(self.path / f"{self.inside or ''}{file}")
-
-    def has(self, file: str) -> bool:
-        """Whether the file is there; False for an archive that can't be read."""
-        if self.inside is None:
-            return (self.path / file).is_file()
-        try:
-            with zipfile.ZipFile(self.path) as archive:
-                return self.inside + file in archive.namelist()
-        except (OSError, zipfile.BadZipFile):
-            return False
-
-    def size(self, file: str) -> int:
-        """Bytes of the file, unpacked."""
-        if self.inside is None:
-            return (self.path / file).stat().st_size
-        with zipfile.ZipFile(self.path) as archive:
-            return archive.getinfo(self.inside + file).file_size
-
-    @contextmanager
-    def open(self, file: str) -> Iterator[IO[bytes]]:
-        """The file's bytes as a stream.
-
-        Raises:
-          InputError: the file can't be read, or the archive turns out damaged.
-        """
-        try:
-            if self.inside is None:
-                with (self.path / file).open("rb") as stream:
-                    yield stream
-            else:
-                with (
-                    zipfile.ZipFile(self.path) as archive,
-                    archive.open(self.inside + file) as member,
-                ):
-                    yield member
-        except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-            raise InputError(f"{self.label(file)}: damaged archive ({error})") from None
-        except OSError as error:
-            reason = error.strerror or error
-            raise InputError(f"{self.label(file)}: can't be read ({reason})") from None
 
 
 def malformed(where: str, expected: str, text: str) -> InputError:
@@ -115,7 +59,11 @@ def _between(separator: str) -> str:
 
 def _text(place: Place, file: str, latin: bool) -> str:
     with place.open(file) as stream:
-        data = stream.read()
+        data = stream.read(TABLE_LIMIT + 1)
+    if len(data) > TABLE_LIMIT:
+        raise InputError(
+            f"{place.label(file)}: expected at most {TABLE_LIMIT:,} bytes, found more"
+        )
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -125,6 +73,10 @@ def _text(place: Place, file: str, latin: bool) -> str:
             return data.decode("latin-1")
         where = f"{place.label(file)}:{data.count(bytes([10]), 0, error.start) + 1}"
         raise malformed(where, "UTF-8", f"byte {data[error.start]:#x}") from None
+
+
+def _say_endless(where: str) -> None:
+    say(f"{where}: the last line has no end: is the file cut off?")
 
 
 def fields_of(
@@ -156,26 +108,59 @@ def fields_of(
         yield where, fields
     if empty:
         raise InputError(f"{place.label(file)}:1: expected rows of a table, found none")
+    if line:
+        _say_endless(where)
 
 
 def csv_names(place: Place, file: str) -> list[str]:
     """The names of the columns of a csv file in UTF-8, from its first line."""
     text = io.StringIO(_text(place, file, latin=False), newline="")
-    return [name.strip() for name in next(csv.reader(text), [])]
+    return [name.strip() for name in csv_row(f"{place.label(file)}:1", text)]
 
 
-def csv_fields(place: Place, file: str, header: list[str]) -> Iterator[Line]:
-    """The rows of a quoted csv file in UTF-8 whose first columns are ``header``.
+def csv_row(where: str, lines: Iterable[str], **form: Any) -> list[str]:
+    """The first row of csv, empty where there is none.
+
+    Args:
+      where: "file:line".
+      lines: of text.
+      form: of the csv, as for ``csv.reader``.
 
     Raises:
-      InputError: the header is another, a row has more or fewer fields than it, or
-        the text isn't UTF-8.
+      InputError: it is no row, such as one with an endless field.
     """
-    reader = csv.reader(io.StringIO(_text(place, file, latin=False), newline=""))
-    names = next(reader, [])
+    try:
+        return next(csv.reader(lines, **form), [])
+    except csv.Error as error:
+        raise malformed(where, "a row of csv", str(error)) from None
+
+
+def csv_fields(
+    place: Place, file: str, header: list[str], some: bool = False
+) -> Iterator[Line]:
+    """The rows of a quoted csv file in UTF-8 whose first columns are ``header``.
+
+    Args:
+      place: has the file.
+      file: its name.
+      header: the names of the first columns.
+      some: whether there must be a row.
+
+    Raises:
+      InputError: the header is another or names a column twice, a row has more or fewer
+        fields than it, the text isn't UTF-8, or there must be a row and is none.
+    """
+    text = io.StringIO(_text(place, file, latin=False), newline="")
+    names = csv_row(f"{place.label(file)}:1", text)
+    text.seek(0)
+    where, reader = f"{place.label(file)}:1", csv.reader(text)
+    next(reader, None)
     if names[: len(header)] != header:
         where = f"{place.label(file)}:1"
         raise malformed(where, f"columns {','.join(header)}", ",".join(names))
+    named = [name.strip() for name in names if name.strip()]
+    if len(set(named)) < len(named):
+        raise malformed(where, "columns of different names", ",".join(names))
     while True:
         try:
             fields = next(reader, None)
@@ -183,11 +168,16 @@ def csv_fields(place: Place, file: str, header: list[str]) -> Iterator[Line]:
             where = f"{place.label(file)}:{reader.line_num}"
             raise malformed(where, "a row of csv", str(error)) from None
         if fields is None:
+            if not text.getvalue().endswith("\n"):
+                _say_endless(where)
+            if some:
+                raise InputError(f"{where}: expected rows of a table, found none")
             return
         where = f"{place.label(file)}:{reader.line_num}"
         if fields and len(fields) != len(names):
             raise malformed(where, f"{len(names)} fields", ",".join(fields))
         if fields:
+            some = False
             yield where, fields
 
 
@@ -231,12 +221,35 @@ def read_ratings(place: Place, source: RatingFile) -> RatingColumns:
     if place.size(source.file) > SAY_ABOVE:
         say(f"reading {place.label(source.file)} ...")
     try:
-        columns = _fast(place, source, names)
+        columns, odd, ended = _fast(place, source, names)
     except pyarrow.ArrowInvalid as error:
-        raise _first_problem(place, source, names, str(error)) from None
-    if columns is None or not _plausible(columns):
-        raise _first_problem(place, source, names, "a value out of range")
+        problem = _first_problem(place, source, names)
+        where = place.label(source.file)
+        raise problem or InputError(f"{where}: can't be read ({error})") from None
+    wrong = columns is None or not _plausible(columns)
+    if (odd or wrong) and (problem := _first_problem(place, source, names)):
+        raise problem
+    if columns is None or wrong:
+        raise InputError(
+            f"{place.label(source.file)}: can't be read (a value out of range)"
+        )
+    if not ended:
+        _check_end(place, source, columns.timestamp)
     return columns
+
+
+def _check_end(place: Place, source: RatingFile, time: Int[ndarray, " n"]) -> None:
+    """Looks at a last row without the end of its line, which may be a part of one.
+
+    Raises:
+      InputError: its time is far before all others, as when digits are cut off.
+    """
+    where = line_of(place, source, len(time) - 1)
+    if len(time) > 1 and time[-1] < time[:-1].min() / 2:
+        raise malformed(
+            where, "a whole last row: is the file cut off?", f"timestamp {time[-1]}"
+        )
+    _say_endless(where)
 
 
 def line_of(place: Place, source: RatingFile, row: int) -> str:
@@ -255,15 +268,20 @@ def _names(place: Place, source: RatingFile) -> list[str]:
     if source.header is None:
         return list("uirt")
     with place.open(source.file) as stream:
-        first = stream.readline().decode("utf-8-sig", "replace")
-    names = _split(first.rstrip("\r\n"), source.separator)
+        first = stream.readline(LINE_LIMIT).decode("utf-8-sig", "replace")
+    names = _split(where, first.rstrip("\r\n"), source.separator)
     if any(names.count(name) != 1 for name in source.header):
         raise malformed(where, f"columns {', '.join(source.header)}", ",".join(names))
     return names
 
 
-def _fast(place: Place, source: RatingFile, names: list[str]) -> RatingColumns | None:
-    """The columns as the columnar reader gives them; None if a field is empty."""
+def _fast(
+    place: Place, source: RatingFile, names: list[str]
+) -> tuple[RatingColumns | None, bool, bool]:
+    """The columns as the columnar reader gives them; None if a field is empty.
+
+    Also whether a number may be hexadecimal, and whether the last line has an end.
+    """
     import pyarrow as pa
     import pyarrow.csv as pacsv
 
@@ -277,8 +295,9 @@ def _fast(place: Place, source: RatingFile, names: list[str]) -> RatingColumns |
         names = [names[0], gaps[0], names[1], gaps[1], names[2], gaps[2], names[3]]
         types |= dict.fromkeys(gaps, pa.null())
     with place.open(source.file) as stream:
+        watched = Watched(stream, place.label(source.file))
         table = pacsv.read_csv(
-            pa.PythonFile(stream, mode="r"),
+            pa.PythonFile(watched, mode="r"),
             pacsv.ReadOptions(column_names=names, skip_rows=1 if source.header else 0),
             pacsv.ParseOptions(
                 delimiter=source.separator[0],
@@ -288,9 +307,11 @@ def _fast(place: Place, source: RatingFile, names: list[str]) -> RatingColumns |
                 column_types=types, include_columns=list(types), null_values=[""]
             ),
         )
+    ended = watched.last == b"\n"
     if any(table[name].null_count for name in columns):
-        return None
-    return RatingColumns(*(table[name].to_numpy() for name in columns))
+        return None, watched.odd, ended
+    read = RatingColumns(*(table[name].to_numpy() for name in columns))
+    return read, watched.odd, ended
 
 
 def _plausible(columns: RatingColumns) -> bool:
@@ -306,25 +327,25 @@ def _plausible(columns: RatingColumns) -> bool:
 def _lines(place: Place, source: RatingFile) -> Iterator[tuple[int, str]]:
     """Number (from 1) and text of each line that holds a rating."""
     with place.open(source.file) as stream:
-        for number, raw in enumerate(stream, start=1):
+        for number, raw in enumerate(lines_of(stream, place.label(source.file)), 1):
             line = raw.decode("utf-8-sig", "replace").rstrip("\r\n")
             if line and not (number == 1 and source.header):
                 yield number, line
 
 
-def _split(line: str, separator: str) -> list[str]:
+def _split(where: str, line: str, separator: str) -> list[str]:
     if separator == ",":
-        return next(csv.reader([line]))
+        return csv_row(where, [line])
     return line.split(separator)
 
 
 def _first_problem(
-    place: Place, source: RatingFile, names: list[str], reason: str
-) -> InputError:
+    place: Place, source: RatingFile, names: list[str]
+) -> InputError | None:
     at = [names.index(name) for name in source.header or names]
     for number, line in _lines(place, source):
         where = f"{place.label(source.file)}:{number}"
-        fields = _split(line, source.separator)
+        fields = _split(where, line, source.separator)
         if len(fields) != len(names):
             expected = f"{len(names)} fields {_between(source.separator)}"
             return malformed(where, expected, line)
@@ -332,7 +353,7 @@ def _first_problem(
         for kind, value in zip(FIELDS, values):
             if problem := _expected(kind, value):
                 return malformed(where, problem, value)
-    return InputError(f"{place.label(source.file)}: can't be read ({reason})")
+    return None
 
 
 def _expected(kind: str, value: str) -> str | None:

@@ -20,11 +20,13 @@ from research.data.columnar import (
     first_problem,
     number_of,
     read_columns,
+    read_parquet,
     where_is,
 )
 from research.data.interactions import id_problem
 from research.data.readers import malformed
-from research.types import CATEGORIES, CATEGORY, NUMBER, TEXT, Column, InputError
+from research.marks import FLOAT_LIMIT
+from research.types import CATEGORIES, CATEGORY, NUMBER, TEXT, Column
 
 if TYPE_CHECKING:
     pass
@@ -91,16 +93,10 @@ def read_side_table(table: TableFile, side: str, id_name: str) -> SideTable:
 def _read(table: TableFile, columns: list[Named]) -> dict[str, list[object]]:
     """The values of columns: texts of a text file, those of a parquet file as such."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     names = [column.name for column in columns]
     if not table.separator:
-        try:
-            found: dict[str, list[object]] = pq.read_table(
-                table.path, columns=names
-            ).to_pydict()
-        except OSError as error:
-            raise InputError(f"{table.path}: can't be read ({error})") from None
+        found: dict[str, list[object]] = read_parquet(table.path, names).to_pydict()
         return found
     read = read_columns(table, dict.fromkeys(names, pa.string()), multiline=True)
     return {name: column.to_pylist() for name, column in read.items()}
@@ -132,7 +128,7 @@ def _numbers(table: TableFile, column: Named, texts: list[str]) -> Iterator[floa
     for n, text in enumerate(texts):
         value = number_of(text)
         missing = text.strip().lower() in MISSING_NUMBERS
-        if not (math.isfinite(value) or missing):
+        if not (abs(value) <= FLOAT_LIMIT or missing):  # features are float32
             expected = f"a finite number in column {column.name}"
             raise malformed(where_is(table, n), expected, text)
         yield math.nan if missing else value

@@ -21,7 +21,7 @@ from research.data.download import (
 )
 from research.data.formats import LAYOUTS, read
 from research.data.names import DATASETS, DataSet, check_dataset, is_own
-from research.data.readers import Place
+from research.data.places import Place
 from research.notices import say
 from research.types import InputError, Ratings, check
 
@@ -61,13 +61,13 @@ def load(
         from research.data.own import load_own
 
         ratings = load_own(name, columns, root)
-        if multiprocessing.parent_process() is None:  # else the parent has said it
-            for line in ratings.notes:
-                say(line)
     elif columns:
         raise InputError(f"columns {' '.join(columns)}: {name} has its own names")
     else:
         ratings = _load(DATASETS[name], data_dir, root)
+    if multiprocessing.parent_process() is None:  # else the parent has said it
+        for line in ratings.notes:
+            say(line)
     check(ratings.users)
     check(ratings.items)
     return check(ratings)
@@ -100,7 +100,9 @@ def _looked_at(places: list[Place], files: tuple[str, ...]) -> list[str]:
     """Each missing path once: the archive rather than its members if it isn't there."""
     paths: list[str] = []
     for place in places:
-        if place.inside is not None and not zipfile.is_zipfile(place.path):
+        if place.inside is not None and not (
+            place.path.is_file() and zipfile.is_zipfile(place.path)
+        ):
             damaged = " (not a zip archive)" if place.path.exists() else ""
             paths.append(f"{place.path}{damaged}")
         else:

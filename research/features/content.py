@@ -10,7 +10,10 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 
+from research.archives import safe_arrays
+from research.data.places import check_regular
 from research.features import Codes, Request
+from research.files import DAMAGED
 from research.types import Column, InputError, Table
 
 AGE_CLASSES = (18, 25, 35, 45, 50, 56)  # years: the lower ends that MovieLens 1M uses
@@ -174,6 +177,7 @@ def unstamped(name: str) -> Path:
 
 
 def _digest(path: Path) -> str:
+    check_regular(path)
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
     except OSError as error:
@@ -192,14 +196,15 @@ def load_array(name: str, items: Table) -> Float[ndarray, "i d"]:
         or a value that isn't finite.
     """
     path = unstamped(name)
+    check_regular(path)
+    if zipfile.is_zipfile(path):
+        arrays = safe_arrays(path)
+        if {"ids", "vectors"} - set(arrays):
+            raise InputError(f"{path}: expected arrays named ids and vectors")
+        return _rows(path, arrays["vectors"], arrays["ids"], items)
     try:
         loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.lib.npyio.NpzFile):
-            arrays = dict(loaded)
-            if {"ids", "vectors"} - set(arrays):
-                raise InputError(f"{path}: expected arrays named ids and vectors")
-            return _rows(path, arrays["vectors"], arrays["ids"], items)
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+    except DAMAGED as error:
         raise InputError(f"{path}: not an array ({error})".splitlines()[0]) from None
     if loaded.shape[:1] != items.names.shape:
         rows = loaded.shape[0] if loaded.ndim else 0

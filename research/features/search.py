@@ -19,7 +19,8 @@ from jaxtyping import Int, UInt64
 from numpy import ndarray
 
 from research.config import Config
-from research.data.readers import Place, csv_fields, malformed, new_id
+from research.data.places import Place
+from research.data.readers import csv_fields, malformed, new_id
 from research.features.content import stamped, unstamped
 from research.notices import say
 from research.rng import WORDS_SALT, pair_hash, splitmix64

@@ -45,6 +45,11 @@ def genre_profile(request: Request) -> Float[ndarray, "p g"]:
 def click_seconds(request: Request) -> Int[ndarray, " e"]:
     """Times of the fitted events, in seconds from the first."""
     timestamp = request.events.timestamp
+    if np.ptp(timestamp) >= 2**31:
+        raise InputError(
+            f"user feature '{request.name}': timestamps from {timestamp.min()} to "
+            f"{timestamp.max()} s span more than 68 years"
+        )
     return (timestamp - timestamp.min()).astype(np.int32)
 
 
@@ -61,6 +66,22 @@ def item_profile(request: Request) -> Float[ndarray, "i 2"]:
     return np.stack([total / (n + PRIOR), np.log1p(n)], axis=1).astype(np.float32)
 
 
+def count_windows(events: Events, days: float) -> int:
+    """The number of windows of time from the first event to the last.
+
+    Args:
+      events: the training part.
+      days: width of a window.
+
+    Raises:
+      InputError: there are more than int32 can number.
+    """
+    n = float(np.floor(np.ptp(events.timestamp) / (days * DAY))) + 1
+    if n >= 2**31:
+        raise InputError(f"window_days is {days:g}: the data has {n:.3g} such windows")
+    return int(n)
+
+
 def windows(
     events: Events, days: float, timestamp: Int[ndarray, " n"] | None = None
 ) -> Int[ndarray, " n"]:
@@ -75,7 +96,7 @@ def windows(
     """
     times = events.timestamp if timestamp is None else timestamp
     end, width = events.timestamp.max(), days * DAY
-    first = int(np.floor((end - events.timestamp.min()) / width))
+    first = count_windows(events, days) - 1
     return first - np.floor((end - times) / width).astype(np.int64)
 
 
@@ -88,7 +109,7 @@ def recent(request: Request) -> Float[ndarray, "w i 2"]:
     events, days = request.events, request.config.window_days
     rated = _rated(events)
     window = windows(events, days, rated.timestamp)
-    n_windows = int(windows(events, days).max()) + 1
+    n_windows = count_windows(events, days)
     inside = window >= 0  # a rating before the first positive is in no window
     cell = window[inside] * events.n_items + rated.item[inside]
     shape = (n_windows, events.n_items)

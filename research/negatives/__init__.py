@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 from research.config import REFERENCE, Config
+from research.marks import check_number
 from research.positives import POSITIVES
 from research.registry import Registry, deferred
 from research.types import InputError
@@ -196,10 +197,13 @@ def _read(spec: str, draws: int) -> Named:
         if colon:
             raise InputError(f"{name} takes no number of draws: '{spec}'")
         return Named(name, 0, entry)
-    if not number.isdigit() or int(number) < 1:
+    if not (number.isascii() and number.isdigit() and 0 < len(number) <= 10):
+        number = "0"
+    if int(number) < 1:
         raise InputError(
             f"{name} needs a number of draws, as in {name}:1024, not '{spec}'"
         )
+    check_number(f"the number of draws of {name}", draws or int(number))
     return Named(name, draws or int(number), entry)
 
 

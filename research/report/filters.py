@@ -2,6 +2,7 @@
 
 import ast
 import operator
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -21,6 +22,7 @@ _COMPARE: dict[type, Callable[[Any, Any], bool]] = {
     ast.In: lambda value, among: value in among,
     ast.NotIn: lambda value, among: value not in among,
 }
+_LENGTH = 200  # characters of a filter that a message repeats
 _SHOWN = 'expected comparisons as in arm in ("mixed", "ease") and temperature < 0.3'
 
 
@@ -42,10 +44,17 @@ def parse_filter(text: str, columns: list[str]) -> Filter:
     (True, False)
     """
     try:
-        tree = ast.parse(text.strip(), mode="eval").body
+        with warnings.catch_warnings(action="ignore"):  # on odd texts
+            tree = ast.parse(text.strip(), mode="eval").body
+        return _condition(tree, text, columns)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        raise InputError(f"--where '{text}': {_SHOWN}") from None
-    return _condition(tree, text, columns)
+        raise InputError(f"--where {_short(text)}: {_SHOWN}") from None
+
+
+def _short(text: str) -> str:
+    """The filter in a message: quoted, on one line, cut where it is long."""
+    cut = text if len(text) <= _LENGTH else text[:_LENGTH] + "..."
+    return "'" + cut.encode("unicode_escape").decode() + "'"
 
 
 def _condition(node: ast.AST, text: str, columns: list[str]) -> Filter:
@@ -56,13 +65,13 @@ def _condition(node: ast.AST, text: str, columns: list[str]) -> Filter:
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
         inner = _condition(node.operand, text, columns)
         return lambda row: not inner(row)
-    if isinstance(node, ast.Compare):
+    if isinstance(node, ast.Compare) and all(type(op) in _COMPARE for op in node.ops):
         sides = [_value(n, text, columns) for n in (node.left, *node.comparators)]
         pairs = list(zip(sides, node.ops, sides[1:], strict=False))
         return lambda row: all(
             _compared(first(row), type(op), second(row)) for first, op, second in pairs
         )
-    raise InputError(f"--where '{text}': {_SHOWN}")
+    raise InputError(f"--where {_short(text)}: {_SHOWN}")
 
 
 def _compared(first: Any, op: type, second: Any) -> bool:
@@ -81,11 +90,12 @@ def _value(
         name = node.id
         if name not in columns:
             raise InputError(
-                f"--where '{text}': no column {name}; columns are {', '.join(columns)}"
+                f"--where {_short(text)}: no column {name}; "
+                f"columns are {', '.join(columns)}"
             )
         return lambda row: row[name]
     try:
         constant = ast.literal_eval(node)
     except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
-        raise InputError(f"--where '{text}': {_SHOWN}") from None
+        raise InputError(f"--where {_short(text)}: {_SHOWN}") from None
     return lambda row: constant

@@ -15,11 +15,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy import ndarray
 
+from research.archives import safe_arrays
 from research.config import Config
 from research.data.names import name_of
-from research.files import read_arrays, write_arrays
+from research.files import write_arrays
 from research.prepare import Prepared
-from research.types import Fold, InputError, Record
+from research.types import Fold, InputError, Record, check
 
 RECORDS_VERSION = 1  # of what runs and studies measure: part of a run's id
 RESULTS_VERSION = 2  # of what tables derive from that, the intervals included
@@ -94,7 +95,7 @@ def load_stored(path: Path, *needs: str) -> Stored:
       InputError: no such file, not such records, of another RECORDS_VERSION, or not as
         they were written. Records of before there was a digest are read without one.
     """
-    return _stored(path, read_arrays(path), needs, whole=True)
+    return _stored(path, safe_arrays(path), needs, whole=True)
 
 
 def _stored(
@@ -113,7 +114,7 @@ def _stored(
             raise ValueError(f"layout {layout}, this code reads {LAYOUT}")
         if missing := [name for name in needs if name not in content]:
             raise ValueError(f"no {' and no '.join(missing)}")
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise InputError(f"{path}: not a file of records ({error!r})") from error
     # the name that version 1 gave it, before tables had a version of their own
     if header.get("results_version") != RECORDS_VERSION:
@@ -126,7 +127,7 @@ def _stored(
 
 def read_header(path: Path) -> dict[str, Any]:
     """The header of a file, its arrays unread; for refusals see ``load_stored``."""
-    return _stored(path, read_arrays(path, [CONTENT])).header
+    return _stored(path, safe_arrays(path, [CONTENT])).header
 
 
 @dataclass(frozen=True, eq=False)
@@ -282,14 +283,33 @@ def load_records(path: Path | str) -> list[RunResult]:
     _, content, arrays = load_stored(path, "rows")
     try:
         return [_result(line, arrays) for line in content["rows"]]
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise InputError(f"{path}: not a file of records ({error!r})") from error
+
+
+def _check_shapes(record: Record) -> None:
+    """Looks whether the arrays of a record belong together.
+
+    Raises:
+      ValueError: they don't.
+    """
+    n, held = len(record.ks), int(record.held.sum())
+    shapes = {
+        "exposure": (n, len(record.item_counts)),
+        "rank": (held,),
+        "band": (held,),
+    }
+    for name, shape in shapes.items():
+        if (found := getattr(record, name).shape) != shape:
+            raise ValueError(f"{name} of shape {found}, expected {shape}")
 
 
 def _result(line: dict[str, Any], arrays: Mapping[str, ndarray]) -> RunResult:
     record, history = line.pop("record"), line.pop("history")
     if record:
-        line["record"] = unpack({name: arrays[a] for name, a in record.items()})
+        stored = unpack({name: arrays[a] for name, a in record.items()})
+        _check_shapes(check(stored))
+        line["record"] = stored
     if history is not None:
         line["history"] = {name: arrays[a].tolist() for name, a in history.items()}
     return RunResult(**line)

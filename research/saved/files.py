@@ -18,8 +18,9 @@ from typing import Any
 
 import numpy as np
 
+from research.archives import check_archive, safe_arrays
 from research.config import Config
-from research.files import read_arrays, read_json, write_arrays, write_json
+from research.files import DAMAGED, read_json, write_arrays, write_json
 from research.saved.model import SavedModel
 from research.towers import check_encoder
 from research.types import Column, InputError, Table
@@ -114,7 +115,7 @@ def load_model(folder: Path | str) -> SavedModel:
             float(header["temperature"]), bool(header["timed"]),
             {**header["about"], "digest": header["digest"]},
         )  # fmt: skip
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (*DAMAGED, AttributeError) as error:
         raise InputError(
             f"{folder}: a model of another version: {type(error).__name__}: {error}"
         ) from None
@@ -135,7 +136,10 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     path = folder / HEADER
     if not path.is_file():
         raise InputError(f"{folder} is no model folder: it has no {HEADER}")
-    header = read_json(path)
+    try:
+        header = read_json(path)
+    except RecursionError:
+        raise InputError(f"{path}: not readable as JSON (nested too deep)") from None
     if header.get("format") != FORMAT:
         raise InputError(
             f"{folder}: a model of format {header.get('format')}, this is format "
@@ -144,14 +148,15 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     digest = header.pop("digest", None)
     if digest != _digest(_canonical(header)):
         raise InputError(f"{path} was edited or damaged: its digest is another")
-    stored = folder / str(header["arrays"])
+    stored = folder / Path(str(header.get("arrays"))).name  # never outside the folder
+    check_archive(stored)
     try:
-        same = _digest(stored.read_bytes()) == header["arrays_digest"]
+        same = _digest(stored.read_bytes()) == header.get("arrays_digest")
     except OSError as error:
         raise InputError(f"{stored}: {error.strerror or error}") from None
     if not same:
         raise InputError(f"{stored} was edited or damaged: its digest is another")
-    return {**header, "digest": digest}, read_arrays(stored)
+    return {**header, "digest": digest}, safe_arrays(stored)
 
 
 def _table(side: str, columns: list[Any], arrays: Mapping[str, np.ndarray]) -> Table:

@@ -17,7 +17,8 @@ import numpy as np
 from jaxtyping import Int
 from numpy import ndarray
 
-from research.data.readers import Place, csv_fields, csv_names, malformed, new_id
+from research.data.places import Place
+from research.data.readers import csv_fields, csv_names, malformed, new_id
 from research.events import by_time, offsets_of
 from research.features.content import places
 from research.rng import text_id

@@ -9,7 +9,7 @@ from research.data import load
 from research.data.cache import digest, digest_of, flatten, restore
 from research.data.download import INSIDE
 from research.data.formats import read
-from research.data.readers import Place
+from research.data.places import Place
 from research.types import CATEGORIES, CATEGORY, NUMBER, TEXT, Column
 from tests.data.miniature import (
     FILMS,

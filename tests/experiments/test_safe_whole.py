@@ -48,14 +48,23 @@ def test_an_arm_that_the_data_cant_have_is_passed_over():
     assert found == [("popularity", 0), ("tiny", 0), ("tiny+prior", 0)]
 
 
-def test_tables_are_over_the_seeds_that_all_rows_have(capsys):
+def test_tables_are_over_the_seeds_that_most_rows_have(capsys):
     made = [("a", 0), ("a", 1), ("a", 2), ("b", 0), ("c", 1)]
     results = [RunResult(arm, {}, seed) for arm, seed in made]
     kept = of_common_seeds(results, "few")
     assert [(r.arm, r.seed) for r in kept] == [("a", 0), ("b", 0)]
-    assert "3 of 5 runs left out of the tables" in capsys.readouterr().err
+    assert "over 1 of the seeds, 2 of 5 runs; c left out" in capsys.readouterr().err
     assert of_common_seeds(results[:3], "few") == results[:3]
     assert capsys.readouterr().err == ""
+
+
+def test_an_arm_of_one_seed_takes_none_from_the_others(capsys):
+    results = [RunResult(arm, {}, seed) for arm in "ab" for seed in range(3)]
+    kept = of_common_seeds([*results, RunResult("c", {}, 0)], "few")
+    assert kept == results
+    assert "c left out, with fewer" in capsys.readouterr().err
+    two = [*results[:3], RunResult("b", {}, 0)]
+    assert [(r.arm, r.seed) for r in of_common_seeds(two)] == [("a", 0), ("b", 0)]
 
 
 def test_a_run_of_one_arm_leaves_the_tables_of_all(call, tmp_path):

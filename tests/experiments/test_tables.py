@@ -309,7 +309,7 @@ def test_report_derives_the_same_files_anew(results, call):
         (results / name).unlink()
     called = call("report", "--out", results)
     assert called.status == 0
-    assert called.out.count("wrote ") == 7
+    assert called.out.count("wrote ") == 8
     after = contents(results, "tables/**/*") | contents(results, "figures/**/*.csv")
     assert after == before
 

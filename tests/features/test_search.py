@@ -293,7 +293,7 @@ def test_a_file_with_nothing_to_judge_by_is_refused(file):
     lines = searches(phase).splitlines()[: n + 1]
     with pytest.raises(InputError, match="no query for any of the 60 judged"):
         resolve_search(config(search=file("\n".join(lines))), phase)
-    with pytest.raises(InputError, match=r"nowhere.csv: No such file"):
+    with pytest.raises(InputError, match=r"nowhere.csv: can't be read \(No such file"):
         resolve_search(config(search="nowhere.csv"), phase)
 
 

@@ -1,0 +1,44 @@
+"""Arrays of files that anybody may have written: damaged, or packed to fill memory."""
+
+import zipfile
+from collections.abc import Collection
+from pathlib import Path
+
+from numpy import ndarray
+
+from research.data.places import DAMAGED, check_regular, check_unpacked
+from research.files import read_arrays
+from research.types import InputError
+
+
+def check_archive(path: Path) -> None:
+    """Looks what the members of an .npz would unpack to; another file passes.
+
+    Raises:
+      InputError: to far more than arrays do, or the file isn't a regular one.
+    """
+    if path.exists():  # else whoever reads it says so
+        check_regular(path)
+    if not zipfile.is_zipfile(path):
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+    except (*DAMAGED, OSError) as error:
+        raise InputError(f"{path}: not readable as arrays ({error})") from None
+    size = sum(member.file_size for member in members)
+    check_unpacked(str(path), size, path.stat().st_size)
+
+
+def safe_arrays(path: Path, only: Collection[str] = ()) -> dict[str, ndarray]:
+    """As research.files.read_arrays, for a file that isn't known to be whole.
+
+    Args:
+      path: of the file.
+      only: read no other arrays than these; default all.
+
+    Raises:
+      InputError: no such file, or one that can't be read as arrays.
+    """
+    check_archive(path)
+    return read_arrays(path, only)

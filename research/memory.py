@@ -1,0 +1,89 @@
+"""What a run takes at least, beside what the machine has: refused before it begins."""
+
+import itertools
+import os
+from pathlib import Path
+
+import numpy as np
+
+from research.config import Config
+from research.features import PER_WINDOW, registered_features
+from research.features.search import VOCABULARY
+from research.features.timed import count_windows
+from research.negatives import entries_of
+from research.towers import takes_words, uses_history
+from research.train.optimisers import OPTIMISERS
+from research.types import Events, InputError
+
+_FLOAT = 4  # bytes
+_GROUP = Path("/sys/fs/cgroup/memory.max")  # what a container may use
+
+
+def machine_bytes() -> int:
+    """Bytes of memory that this process may use, as far as the system says it."""
+    has = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:
+        return min(has, int(_GROUP.read_text()))
+    except (OSError, ValueError):  # no such file, or "max"
+        return has
+
+
+def check_memory(config: Config, fitted: Events) -> None:
+    """Refuses two towers whose arrays can't fit the machine's memory.
+
+    The estimate is from below: embedding tables and layers with Adam's moments, the
+    rows that a batch looks up, negatives and search words.
+
+    Args:
+      config: of a run of the two towers.
+      fitted: the events of its training part.
+
+    Raises:
+      InputError: naming what takes the most.
+    """
+    parts = _bytes_of(config, fitted)
+    needed, has = sum(parts.values()), machine_bytes()
+    if needed > has:
+        most = max(parts, key=lambda name: parts[name])
+        raise InputError(
+            f"{most} would take {parts[most] / 1e9:.4g} GB, all of the run "
+            f"{needed / 1e9:.4g} GB at least, and this machine has {has / 1e9:.4g} "
+            f"GB: choose smaller ones"
+        )
+
+
+def _bytes_of(config: Config, fitted: Events) -> dict[str, int]:
+    """Bytes of the largest arrays, by the fields that decide them."""
+    dim, history = config.dim, config.history if uses_history(config) else 0
+    history = min(history, int(np.diff(fitted.offsets).max(initial=0)))
+    batch = min(config.batch, len(fitted.user))
+    ids = config.item_features is None or "id" in config.item_features
+    rows = fitted.n_items * (ids + (history > 0))
+    rows += fitted.n_users * ("id" in (config.user_features or ()))
+    rows += VOCABULARY * takes_words(config)
+    copies = 1 if OPTIMISERS[config.optimiser].touched_only else 3
+    widths = (config.user_hidden, config.item_hidden)
+    nets = [a * b for side in widths for a, b in itertools.pairwise((*side, dim))]
+    drawn = [
+        draws * (batch if entry.per_row else 1)
+        for _, draws, entry in entries_of(config.negatives, config)
+    ]
+    words = config.search_words if config.search else 0
+    estimated = config.frequency == "streaming"
+    dynamic = any(f.gives == PER_WINDOW for _, f in registered_features(config))
+    cells = 0
+    if dynamic or config.batch_order == "time":
+        cells = count_windows(fitted, config.window_days) * fitted.n_items * dynamic
+    return {
+        f"tables of dim {dim}": _FLOAT * copies * rows * dim,
+        "hidden layers of these widths": _FLOAT * 3 * sum(nets),
+        f"batches of {batch} with a history of {history} and dim {dim}": (
+            _FLOAT * batch * (1 + history) * dim
+        ),
+        f"negatives {' '.join(config.negatives)} of dim {dim}": (
+            _FLOAT * sum(drawn) * dim
+        ),
+        f"{words} search words": _FLOAT * words * (len(fitted.user) + fitted.n_users),
+        f"{config.buckets} buckets": 4 * _FLOAT * config.buckets * estimated,
+        f"windows of {config.window_days:g} days": 8 * _FLOAT * cells,
+    }

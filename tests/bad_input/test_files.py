@@ -1,0 +1,367 @@
+"""Caches, records, searches, arrays, models, histories and filters: 700 damaged ones.
+
+Each is refused in one line or gives what its bytes plainly say; a cache is rebuilt.
+"""
+
+import csv
+import io
+import json
+import os
+import pickle
+import zipfile
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from research.config import Config
+from research.data import load, own
+from research.data.cache import read_cached, write_cached
+from research.features.content import load_array, stamped
+from research.features.search import read_searches
+from research.files import write_arrays
+from research.report.filters import parse_filter
+from research.report.records import (
+    RunResult,
+    load_records,
+    pack,
+    save_records,
+    save_stored,
+)
+from research.saved.files import HEADER, load_model, save_model
+from research.saved.histories import read_histories, read_users
+from research.saved.model import SavedModel
+from research.types import InputError, Table
+from tests.bad_input.test_readers import CHANGES, damaged, many
+from tests.data.miniature import write_100k
+from tests.data.own import csv_text
+from tests.report.made import made_record
+
+IDS = Table(np.arange(1, 8), {})
+
+
+def refused(call, *arguments):
+    """It is refused in one line that isn't empty."""
+    with pytest.raises(InputError) as raised:
+        call(*arguments)
+    assert str(raised.value).strip()
+    assert "\n" not in str(raised.value)
+
+
+def outcome(call, *arguments):
+    """What the call gives, None where it refuses."""
+    try:
+        return call(*arguments)
+    except InputError:
+        return None
+
+
+def bomb(path, name="a.npy", size=2**27):
+    """A zip of one member of zeros, and of a thousandth of its size."""
+    with (
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open(name, "w") as member,
+    ):
+        member.write(bytes(size))
+
+
+def marked(path, at, value):
+    """The zip with another value in the headers of its members."""
+    data = bytearray(path.read_bytes())
+    for mark, place in ((b"PK\3\4", at), (b"PK\1\2", at + 2)):
+        start = data.find(mark)
+        while start >= 0:
+            data[start + place] = value
+            start = data.find(mark, start + 4)
+    path.write_bytes(data)
+
+
+def claims(path, name, shape):
+    """A zip of an array whose header says another shape than its bytes have."""
+    member = io.BytesIO()
+    form = {"descr": "<f8", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(member, form)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(name, member.getvalue() + bytes(80))
+
+
+def pickled(path, name):
+    """A zip of an array of Python objects."""
+    member = io.BytesIO()
+    np.save(member, np.array([{}], object), allow_pickle=True)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(name, member.getvalue())
+
+
+# What is wrong with any file of arrays, by the name of the array that is asked for.
+ARRAYS = {
+    "nothing": lambda path, name: path.write_bytes(b""),
+    "text": lambda path, name: path.write_text("no arrays"),
+    "a pickle": lambda path, name: path.write_bytes(pickle.dumps([1])),
+    "an empty zip": lambda path, name: zipfile.ZipFile(path, "w").close(),
+    "a folder": lambda path, name: path.mkdir(),
+    "a pipe": lambda path, name: os.mkfifo(path),
+    "a link to itself": lambda path, name: path.symlink_to(path),
+    "a bomb": lambda path, name: bomb(path, f"{name}.npy"),
+    "objects": lambda path, name: pickled(path, f"{name}.npy"),
+    "a huge shape": lambda path, name: claims(path, f"{name}.npy", (10**13,)),
+    "a negative shape": lambda path, name: claims(path, f"{name}.npy", (-1,)),
+    "too few bytes": lambda path, name: claims(path, f"{name}.npy", (99,)),
+    "encrypted": lambda path, name: (
+        write_arrays(path, {name: np.arange(9)}),
+        marked(path, 6, 1),
+    ),
+    "packed in another way": lambda path, name: (
+        write_arrays(path, {name: np.arange(9)}),
+        marked(path, 8, 99),
+    ),
+    "another array": lambda path, name: write_arrays(path, {"other": np.arange(9)}),
+}
+
+
+@pytest.mark.parametrize("case", ARRAYS)
+def test_arrays_that_are_none(case, tmp_path):
+    ARRAYS[case](tmp_path / "rows.npz", "rows")
+    refused(load_records, tmp_path / "rows.npz")
+    ARRAYS[case](tmp_path / "vectors.npz", "vectors")
+    refused(lambda path: load_array(stamped(path), IDS), str(tmp_path / "vectors.npz"))
+
+
+RECORD = made_record(0, users=6, items=9)
+ROW = {"arm": "a", "swept": {}, "seed": 0, "reason": "", "history": None}
+
+
+def _stored(path, change):
+    """Records of one run whose arrays, and whose line, are changed."""
+    arrays = pack(RECORD)
+    line = {**ROW, "record": {name: name for name in arrays}}
+    change(arrays, line)
+    save_stored(path, {}, arrays, rows=[line])
+
+
+RECORDS = {
+    "no ranks": lambda arrays, line: arrays.pop("rank"),
+    "fewer ranks": lambda arrays, line: arrays.update(rank=arrays["rank"][:-1]),
+    "ranks of another shape": lambda arrays, line: arrays.update(
+        rank=arrays["rank"][:, None]
+    ),
+    "ranks that are numbers": lambda arrays, line: arrays.update(
+        rank=arrays["rank"] / 2.0
+    ),
+    "exposure of other items": lambda arrays, line: arrays.update(
+        exposure=arrays["exposure"][:, :-1]
+    ),
+    "one cut-off too few": lambda arrays, line: arrays.update(ks=arrays["ks"][1:]),
+    "no arm": lambda arrays, line: line.pop("arm"),
+    "no record": lambda arrays, line: line.pop("record"),
+    "a list as record": lambda arrays, line: line.update(record=[1]),
+    "an unknown entry": lambda arrays, line: line.update(knob=1),
+    "text as history": lambda arrays, line: line.update(history="x"),
+}
+
+
+@pytest.mark.parametrize("case", RECORDS)
+def test_records_of_another_form(case, tmp_path):
+    _stored(tmp_path / "a.npz", lambda arrays, line: None)
+    assert len(load_records(tmp_path / "a.npz")) == 1
+    _stored(tmp_path / "b.npz", RECORDS[case])
+    refused(load_records, tmp_path / "b.npz")
+
+
+@pytest.mark.parametrize("text", ["", "[]", "3", "{}", "[" * 10**5, '{"layout": 1}'])
+def test_records_whose_json_is_none(text, tmp_path):
+    path = tmp_path / "a.npz"
+    write_arrays(path, {"rows": np.frombuffer(text.encode(), np.uint8)})
+    refused(load_records, path)
+
+
+def test_damaged_records(tmp_path):
+    path = save_records(tmp_path / "a.npz", [RunResult("a", {}, 0, RECORD)])
+    good = path.read_bytes()
+
+    @many
+    @given(CHANGES)
+    def one(changes):
+        path.write_bytes(damaged(good, changes))
+        if read := outcome(load_records, path):
+            np.testing.assert_array_equal(read[0].record.rank, RECORD.rank)
+            np.testing.assert_array_equal(read[0].record.exposure, RECORD.exposure)
+
+    one()
+
+
+def test_a_damaged_cache_is_never_used(tmp_path, capsys):
+    ratings = load("ml-100k", str(write_100k(tmp_path)))
+    root = tmp_path / "kept"
+    write_cached(root, ratings)
+    (path,) = root.iterdir()
+    good, said = path.read_bytes(), []
+
+    @many
+    @given(CHANGES)
+    def one(changes):
+        path.write_bytes(damaged(good, changes))
+        read = read_cached(root, "ml-100k")
+        assert read is None or read.digest == ratings.digest
+        said.append("isn't used" in capsys.readouterr().err)
+        assert said[-1] == (read is None)
+
+    one()
+    assert any(said)
+
+
+def test_a_damaged_cache_of_ones_own_is_rebuilt(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(own, "KEEP_ABOVE", 0)
+    source = tmp_path / "x.csv"
+    source.write_text(csv_text())
+    digest = load(str(source), cache=tmp_path / "kept").digest
+    (path,) = (tmp_path / "kept").iterdir()
+    for damage in (b"", path.read_bytes()[:-9], path.read_bytes()[:200] + b"\0" * 99):
+        path.write_bytes(damage)
+        capsys.readouterr()
+        assert load(str(source), cache=tmp_path / "kept").digest == digest
+        assert "isn't used" in capsys.readouterr().err
+
+
+SEARCHES = 'user,item,query\n1,2,old films\n1,3,\n2,2,"a, b"\n'
+
+
+def test_damaged_searches(tmp_path):
+    path = tmp_path / "q.csv"
+
+    @many
+    @given(CHANGES)
+    def one(changes):
+        path.write_bytes(damaged(SEARCHES.encode(), changes))
+        read = outcome(lambda: read_searches(stamped(str(path))))
+        if read is not None:
+            text = io.StringIO(path.read_text("utf-8-sig"), newline="")
+            _, *rows = [row for row in csv.reader(text) if row]
+            plain = {(int(r[0]), int(r[1])): r[2].strip() for r in rows}
+            assert read == plain
+
+    one()
+
+
+HISTORIES = "user,item,timestamp\n1,2,10\n1,3,5\n2,2,7\n9,,\n"
+
+
+def test_damaged_histories(tmp_path):
+    path = tmp_path / "h.csv"
+
+    @many
+    @given(CHANGES)
+    def one(changes):
+        path.write_bytes(damaged(HISTORIES.encode(), changes))
+        read = outcome(read_histories, path, IDS, IDS)
+        if read is not None:
+            text = io.StringIO(path.read_text("utf-8-sig"), newline="")
+            names, *rows = [row for row in csv.reader(text) if row]
+            clicks = [(int(r[0]), int(r[1])) for r in rows if r[1].strip()]
+            assert [*zip(read.users[read.user].tolist(), read.item.tolist())] == clicks
+            if "timestamp" in [name.strip() for name in names]:
+                times = [int(r[2]) for r in rows if r[1].strip()]
+                assert read.time.tolist() == times
+
+    one()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "\n", "user\n1\n", "user,item\n", "item,user\n1,2\n", "user,item\n0x1,2\n",
+     "user,item\n1,two\n", "user,item\n1\n", "user,item,timestamp\n1,2,nan\n",
+     "user,item,timestamp\n1,2,-1\n", "user,item,timestamp\n1,2,1.5\n",
+     "user,item,user\n1,2,3\n", "user,item\n1,²\n", "\0", '"' + "x" * 200_000],
+)  # fmt: skip
+def test_histories_that_are_none(text, tmp_path):
+    path = tmp_path / "h.csv"
+    path.write_text(text)
+    refused(read_histories, path, IDS, IDS)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "item\n1\n", "user,age\n1\n", "user,a\n1,2\n1,3\n"]
+)
+def test_users_that_are_none(text, tmp_path):
+    path = tmp_path / "u.csv"
+    path.write_text(text)
+    refused(read_users, path, IDS)
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """A model of made numbers, saved."""
+    vectors = np.ones((7, 4), np.float32)
+    params = {"tables": {"item": vectors}, "user": {"a": {"b": vectors}}, "item": {}}
+    model = SavedModel(
+        Config(dim=4), params, IDS, IDS, np.zeros(7, np.float32), vectors, 0.1, True,
+        {"dataset": "made"},
+    )  # fmt: skip
+    folder = tmp_path_factory.mktemp("saved")
+    save_model(model, folder)
+    return folder
+
+
+@pytest.mark.parametrize("end", ["json", "npz"])
+def test_a_damaged_model(end, saved):
+    (path,) = saved.glob(f"*.{end}")
+    good = path.read_bytes()
+
+    @many
+    @given(CHANGES)
+    def one(changes):
+        path.write_bytes(damaged(good, changes))
+        if (read := outcome(load_model, saved)) is not None:
+            assert read.config == Config(dim=4)
+            assert read.item_vectors.tolist() == [[1.0] * 4] * 7
+
+    one()
+    path.write_bytes(good)
+    assert load_model(saved).config == Config(dim=4)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "3", "{}", "[" * 10**5, '{"format": 1}'])
+def test_a_model_whose_json_is_none(text, tmp_path):
+    (tmp_path / HEADER).write_text(text)
+    refused(load_model, tmp_path)
+
+
+def test_a_model_names_no_file_elsewhere(saved, tmp_path):
+    from research.saved.files import _canonical, _digest
+
+    header = json.loads((saved / HEADER).read_text())
+    del header["digest"]
+    header["arrays"] = str(saved / header["arrays"])  # outside the folder below
+    digest = _digest(_canonical(header))
+    (tmp_path / HEADER).write_text(json.dumps({**header, "digest": digest}))
+    refused(load_model, tmp_path)
+
+
+FILTERS = (
+    *("", " ", "arm", "3", "arm ==", "arm = 'a'", "k <", "(", "k < 3)", "nope == 1"),
+    *("arm is 'a'", "arm is not None", "k + 1 < 3", "f(k) < 1", "k.real < 1"),
+    *("[k for k in k]", "lambda: 0", "k if k else k", "k := 3", "-arm < 'a'"),
+    *("__import__('os').system('x') == 0", "k < 3; k", "k < 3\nk", "k < `3`", "\0"),
+    *("not " * 5000 + "k", "(" * 5000, "k < " * 5000 + "3", "k<9" + "9" * 5000),
+    *("k == {[]: 1}", "k == f'{k}'", "k < 3 and", "k < 3 or arm", "import os", "k\\"),
+    *("<script>", "k < 3 # and", "x" * 100_000, "k == 'a", "k & 3", "k ** 9 ** 9 < 1"),
+)
+
+
+@pytest.mark.parametrize("text", FILTERS, ids=range(len(FILTERS)))
+def test_a_filter_is_refused_or_says_yes_or_no(text):
+    keep = outcome(parse_filter, text, ["arm", "k"])
+    if keep is None:
+        refused(parse_filter, text, ["arm", "k"])
+    else:
+        assert text in ("k < 3 # and", "k < " * 5000 + "3")
+        assert keep({"arm": "a", "k": 2}) in (True, False)
+
+
+@many
+@given(st.text("ak <>=!'\"()[],.0123456789andornoti\\#_-+*:{}`|\n", max_size=40))
+def test_any_text_as_a_filter(text):
+    if keep := outcome(parse_filter, text, ["a", "k"]):
+        assert keep({"a": "x", "k": 2}) in (True, False)
+        assert keep({"a": None, "k": float("nan")}) in (True, False)

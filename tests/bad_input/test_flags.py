@@ -1,0 +1,170 @@
+"""Flags that can't be meant, some 500 cases generated from the fields and their marks.
+
+Each ends with exit status 2 and one line on stderr, and leaves no file.
+"""
+
+import dataclasses
+from typing import get_type_hints
+
+import pytest
+
+from experiments.flags import DATA_FIELDS
+from research.config import Config
+from research.marks import Choice, Named, Range, marks_of
+from tests.experiments.made import contents
+
+HINTS = get_type_hints(Config)
+RANGES = dict(marks_of(Config, Range))
+WORDS = {name for kind in (Choice, Named) for name, _ in marks_of(Config, kind)}
+HUGE = "9" * 30
+FLOATS = ("nan", "inf", "-inf", "1e300", "-1e300", "1e-300", "abc", "", "1,5")
+INTS = ("nan", "inf", "1.5", "abc", "", HUGE, f"-{HUGE}", str(2**33), "1e3", "0x")
+# What a field without marks can't be; its other values are checked by its stage.
+OTHERS = {
+    "model": ("", "eas", "two tower"),
+    "columns": ("x", "user=", "person=uid", "user=a"),
+    "baseline": ("nope=1", "l2=3"),
+    "user_features": ("nonsense", "year", ""),
+    "item_features": ("nonsense", "age", "array", ""),
+    "item_array": ("nowhere.npy", "."),
+    "search": ("nowhere.csv", "."),
+    "user_hidden": ("0", "-1", "x", HUGE, "1.5", ""),
+    "item_hidden": ("0", "-1", "x", HUGE, "1.5", ""),
+    "negatives": (
+        *("", "nonsense", "uniform", "uniform:", "uniform:0", "uniform:-1"),
+        *("uniform:²", f"uniform:{HUGE}", "uniform:1.5", "in-batch:3"),
+        *("uniform:9999999999", "uniform:2000000000", "in-batch-part:9999"),
+    ),
+    "hyper": ("x", "x=1", "x=nan", "=", ""),
+    "dataset": ("", "ml-10k", "no/where", "x.csv", "a" * 5000, "a\nb"),
+}
+NOT_FOR_TOWERS = {"search": ("--encoder", "query")}
+
+
+def bad_values(name: str) -> list[str]:
+    """What the field must refuse."""
+    values = list(OTHERS.get(name, ()))
+    if name in WORDS:
+        values += ["nonsense", "", "naïve", "<script>"]
+    if HINTS[name] is bool:
+        values += ["maybe", "2"]
+    if HINTS[name] in (int, float):
+        values += FLOATS if HINTS[name] is float else INTS
+    if bounds := RANGES.get(name):
+        values += [str(bounds.low - 1)]
+        values += [str(bounds.low)] * (bounds.open in ("low", "both"))
+        values += [] if bounds.high is None else [str(bounds.high + 1)]
+    return list(dict.fromkeys(values))
+
+
+FIELDS = [field.name for field in dataclasses.fields(Config)]
+OF_TRAIN = [(name, value) for name in FIELDS for value in bad_values(name)]
+OF_DATA = [(name, value) for name in DATA_FIELDS for value in bad_values(name)]
+
+
+def refused(called, before, folder):
+    """Status 2, one line for a person, no file that wasn't there."""
+    assert called.status == 2, called
+    assert called.err.startswith("error: "), called.err
+    assert called.err.count("\n") == 1, called.err
+    assert called.err.endswith("\n")
+    assert "Traceback" not in called.err
+    assert contents(folder) == before
+
+
+def flag(name: str, value: str) -> str:
+    return f"--{name.replace('_', '-')}={value}"
+
+
+@pytest.mark.parametrize(("name", "value"), OF_TRAIN)
+def test_a_field_of_a_run(name, value, call, tmp_path):
+    words = ("train", flag(name, value), *NOT_FOR_TOWERS.get(name, ()))
+    called = call(*words, "--out", tmp_path / "out")
+    refused(called, {}, tmp_path)
+
+
+@pytest.mark.parametrize(("name", "value"), OF_DATA)
+@pytest.mark.parametrize("command", ["run", "data"])
+def test_a_field_of_the_data(command, name, value, call, tmp_path, data):
+    words = [command, "few" if command == "run" else "ml-100k", flag(name, value)]
+    words += ["--out", tmp_path / "out"] if command == "run" else ["--data-dir", data]
+    refused(call(*words), {}, tmp_path)
+
+
+# Fields that are right alone and too large for any machine together with the data.
+TOO_LARGE = (
+    ("--dim", "2000000000"),
+    ("--user-hidden", "2000000000"),
+    ("--item-hidden", "1000000000", "1000000000"),
+    ("--negatives", "uniform:64", "--draws", "2000000000"),
+    ("--frequency", "streaming", "--buckets", "2147483647", "--dim", "200000000"),
+    ("--batch", "2147483647"),
+    ("--item-features", "dynamic", "--window-days", "1e-7"),
+    ("--item-features", "dynamic", "--window-days", "1e-30"),
+    ("--batch-order", "time", "--window-days", "1e-30"),
+)
+
+
+@pytest.mark.parametrize("words", TOO_LARGE, ids=" ".join)
+def test_more_than_the_memory_holds(words, call, tmp_path):
+    called = call("train", "--arm", "tiny", *words, "--out", tmp_path / "out")
+    refused(called, {}, tmp_path)
+
+
+def test_the_memory_of_the_machine_decides(call, tmp_path, monkeypatch):
+    words = ("train", "--arm", "tiny", "--dim", "4096", "--show")
+    words += ("--out", tmp_path / "out")
+    with monkeypatch.context() as small:
+        small.setattr("research.memory.machine_bytes", lambda: 10**6)
+        called = call(*words)
+    refused(called, {}, tmp_path)
+    assert "dim 4096" in called.err
+    assert "0.001 GB" in called.err
+    assert call(*words).status == 0
+
+
+OTHER_COMMANDS = (
+    *(("run", "few", f"--{n}={v}") for n in ("seeds", "jobs", "at-once")
+      for v in ("0", "-1", "1.5", "abc", "", "nan", f"-{HUGE}")),
+    *(("run", "few", f"--seeds={v}") for v in (HUGE, "1000000000")),
+    *(("run", name) for name in ("", "sbb", "../few", "few\n", "--few")),
+    *(("run", "few", f"--{n}={v}") for n, v in (
+        ("split", ""), ("split", "x"), ("engine", ""), ("engine", "locl"),
+        ("ray-address", "x"), ("dataset", ""), ("dataset", "no/where"),
+        ("arms", "x"), ("data-dir", "nowhere"), ("out", "/dev/null"),
+    )),
+    *(("train", f"--{n}={v}") for n in ("devices", "processes")
+      for v in ("0", "-1", "abc", "", "1.5", f"-{HUGE}", HUGE)),
+    *(("train", f"--{n}={v}") for n, v in (
+        ("process-id", "1"), ("process-id", "-1"), ("coordinator", "x"),
+        ("data-dir", "nowhere"), ("out", "/dev/null"), ("save", "/dev/null"),
+        ("export", "/dev/null"), ("start-from", "nowhere"), ("start-from", "/dev/null"),
+        ("arm", ""), ("arm", "x"), ("arms", "x"),
+    )),
+    *(("report", *words) for words in (
+        ("sbb",), ("--dataset", "ml-10k"), ("--dataset", ""), ("--split", "x"),
+        ("--out", "/dev/null"), ("--out", "nowhere"), ("--x", "ndcg"), ("--y", "ndcg"),
+        ("--x", "no", "--y", "ndcg"), ("--where", "arm == 1"), ("--html", "--x", "hit"),
+        ("few", "--out", "nowhere"), ("--html", "--out", "nowhere"),
+    )),
+    *(("check", "--results", where) for where in ("nowhere", "/dev/null", "")),
+    *(("data", *words) for words in (
+        (), ("",), ("ml-10k",), ("no/where",), ("/dev/null",), ("/dev/zero",),
+        ("ml-100k", "--split", "x"), ("ml-100k", "--data-dir", "nowhere"),
+        ("ml-100k", "--write", "recbole"), ("ml-100k", "--write", "x", "y"),
+        ("ml-100k", "--write", "recbole", "/dev/null"), ("ml-100k", "--columns", "x"),
+    )),
+    *(("encode", "--model", "m", "--histories", "h.csv", "--out", "o", *words)
+      for words in ((), ("--lists", "-1"), ("--lists", HUGE), ("--lists", "x"),
+                    ("--prior", "nan"), ("--prior", "inf"), ("--prior", "1e300"),
+                    ("--users", "nowhere"), ("--out", "/dev/null"))),
+    ("encode",), ("encode", "--model", "m"), ("list", "x"), ("list", "api", "x"),
+    ("",), ("trian",), ("--x",),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("words", OTHER_COMMANDS, ids=" ".join)
+def test_a_flag_of_another_command(words, call, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = [part for word in words for part in word.split("=", 1)]
+    refused(call(*words), {}, tmp_path)
