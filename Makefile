@@ -7,7 +7,7 @@ PIP := -m pip install -q --disable-pip-version-check --no-compile
 READY := .venv/.ready
 RUN := $(BIN)/python -m experiments run
 
-.PHONY: ablations results notebook docs bench-peers test test-all format clean
+.PHONY: ablations results notebook docs bench-peers concordance test test-all format clean
 
 ablations: $(READY)
 	$(RUN) ssb $(if $(QUICK),--quick)
@@ -68,6 +68,10 @@ docs: .venv-docs/.ready
 bench-peers: $(READY) .venv-peers/.ready
 	$(BIN)/python -m experiments bench --out results $(if $(QUICK),--quick)
 
+# Recall, nDCG and others as seven libraries compute them, in an environment of their own.
+concordance: $(READY) .venv-concordance/.ready
+	$(BIN)/python -m experiments.concordance results
+
 test: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -83,7 +87,7 @@ format: $(READY)
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf .venv .venv-docs .venv-peers build out
+	rm -rf .venv .venv-docs .venv-peers .venv-concordance build out
 
 .venv-docs/.ready: requirements-docs.txt
 	$(PYTHON) -m venv .venv-docs
@@ -107,4 +111,10 @@ $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv-peers
 	@echo "installing into .venv-peers (some minutes)"
 	.venv-peers/bin/python $(PIP) -r requirements-peers.txt
+	touch $@
+
+.venv-concordance/.ready: requirements-concordance.txt
+	$(PYTHON) -m venv .venv-concordance
+	@echo "installing into .venv-concordance (some minutes)"
+	.venv-concordance/bin/python $(PIP) -r requirements-concordance.txt
 	touch $@
