@@ -32,11 +32,12 @@ class Ranked(NamedTuple):
     """What formulas read: the users with a held-out item, each with a whole ranking.
 
     found says of each place whether its item is held out; n is the user's number of
-    held-out items.
+    held-out items; users counts those without one, too.
     """
 
     found: Bool[ndarray, "v i"]
     n: Int[ndarray, " v"]
+    users: int
 
 
 def make(ties: bool = False) -> Made:
@@ -73,7 +74,7 @@ def ranked(made: Made, lists: Int[ndarray, "v i"]) -> Ranked:
     padded = np.pad(made.held, [(0, 0), (0, 1)])
     evaluated = made.held.any(axis=1)
     found = np.take_along_axis(padded, lists, axis=1)[evaluated]
-    return Ranked(found, made.held.sum(axis=1)[evaluated])
+    return Ranked(found, made.held.sum(axis=1)[evaluated], len(evaluated))
 
 
 def _record(of: Ranked) -> Record:
@@ -140,7 +141,12 @@ FORMULAS: dict[str, dict[str, Callable[[Ranked], float]]] = {
             (1 / (of.found.argmax(axis=1) + 1)).mean()
         ),
     },
-    "hit": {OWN: _ours("hit")},
+    "hit": {
+        OWN: _ours("hit"),
+        "a user without a held-out item counts as 0": lambda of: float(
+            (_hits(of) > 0).sum() / of.users
+        ),
+    },
     "map": {
         OWN: lambda of: float((_precisions(of, K) / np.minimum(of.n, K)).mean()),
         "divided by the held-out items": lambda of: float(

@@ -117,13 +117,14 @@ def lenskit(made: dict[str, np.ndarray]) -> Values:
         RecipRank,
     )
 
-    lists, test = (ItemListCollection.empty(["user_id"]) for _ in range(2))
-    for user in np.flatnonzero(made["held"].any(axis=1)):
+    every, lists, test = (ItemListCollection.empty(["user_id"]) for _ in range(3))
+    for user, held in enumerate(made["held"]):
         unseen = np.flatnonzero(~made["seen"][user])
         scored = ItemList(item_ids=unseen, scores=made["scores"][user, unseen])
-        lists.add(scored.top_n(K), user_id=user)
-        held = np.flatnonzero(made["held"][user])
-        test.add(ItemList(item_ids=held), user_id=user)
+        every.add(scored.top_n(K), user_id=user)
+        if held.any():
+            lists.add(scored.top_n(K), user_id=user)
+            test.add(ItemList(item_ids=np.flatnonzero(held)), user_id=user)
     shifted = LogRankWeight(offset=1)
     for name, call, metric in (
         ("recall", "Recall", Recall(K)),
@@ -137,6 +138,8 @@ def lenskit(made: dict[str, np.ndarray]) -> Values:
     ):
         summary = RunAnalysis(metric).measure(lists, test).list_summary()
         yield name, call, float(summary["mean"].iloc[0])
+    summary = RunAnalysis(Hit(K)).measure(every, test).list_summary()
+    yield "hit", "Hit, lists of all users", float(summary["mean"].iloc[0])
 
 
 def implicit(made: dict[str, np.ndarray]) -> Values:

@@ -1,5 +1,6 @@
 """Agreement with other libraries: verdicts on made values, and the committed table."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +49,8 @@ def test_formulas_by_hand():
     found = np.zeros((2, ITEMS), bool)
     found[0, [0, 3]] = True
     found[1, [1, *range(30, 59)]] = True
-    of = Ranked(found, np.array([2, 30]))
+    of = Ranked(found, np.array([2, 30]), 3)
+    assert list(values_of("hit", of).values()) == pytest.approx([1, 2 / 3])
     assert list(values_of("recall", of).values()) == pytest.approx(
         [(1 + 1 / 30) / 2, (1 + 1 / 20) / 2, 3 / 32]
     )
@@ -148,6 +150,16 @@ def test_in_the_committed_table_three_libraries_are_equal_by_each_metric(committ
         assert len({v.library for v in rows if v.verdict == EQUAL}) >= 3
     libraries = {v.library.split()[0] for v in committed[0]}
     assert len(libraries) == 7
+
+
+def test_the_numbers_of_the_documentation_are_those_of_the_table(committed):
+    page = (RESULTS.parent / "docs" / "metrics.md").read_text()
+    section = page.split("## Agreement with other libraries")[1].split("\n## ")[0]
+    numbers = re.findall(r"0\.\d{4}\b", section)
+    rows = [v for table in committed for v in table]
+    known = {f"{x:.4f}" for v in rows for x in (v.value, v.ours)}
+    assert len(numbers) > 10
+    assert set(numbers) <= known
 
 
 def test_the_committed_verdicts_are_those_of_today(committed, of):
