@@ -74,7 +74,7 @@ def ranked(made: Made, lists: Int[ndarray, "v i"]) -> Ranked:
     padded = np.pad(made.held, [(0, 0), (0, 1)])
     evaluated = made.held.any(axis=1)
     found = np.take_along_axis(padded, lists, axis=1)[evaluated]
-    return Ranked(found, made.held.sum(axis=1)[evaluated], len(evaluated))
+    return Ranked(found, made.held.sum(axis=1)[evaluated], len(made.held))
 
 
 def _record(of: Ranked) -> Record:
