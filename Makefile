@@ -63,7 +63,7 @@ docs: .venv-docs/.ready
 	.venv-docs/bin/mkdocs build -q
 	@echo "to read: .venv-docs/bin/python -m http.server -b 127.0.0.1 -d build/site 8000"
 
-# PyTorch and TensorFlow in an environment of their own, then all benchmarks beside
+# PyTorch, TensorFlow and FAISS in an environment of their own, then all benchmarks beside
 # them. MOVIELENS_DIR names a folder with ml-1m, as for every command.
 bench-peers: $(READY) .venv-peers/.ready
 	$(BIN)/python -m experiments bench --out results $(if $(QUICK),--quick)
