@@ -120,6 +120,12 @@ def test_each_verdict_by_its_rule():
         assert verdict({**row, "metric": "missed"}) == "worse"
 
 
+def test_a_verdict_goes_by_what_holm_leaves():
+    row = {"metric": "recall", "difference": 0.1, "p": 0.04, "p_holm": 0.2}
+    row |= {"p_equivalence": 0.04, "p_equivalence_holm": 0.2}
+    assert verdict(row) == "undecided"
+
+
 def test_what_the_records_lack_is_said_and_no_member_of_the_family(rows, tmp_path):
     lost = [RunResult("lost", {}, seed, None, "not finite") for seed in range(3)]
     some = [*without(rows, "expansion"), *lost]
