@@ -159,9 +159,17 @@ def test_what_cannot_be_paired_is_refused(rows):
     fewer = [*rows[:3], *rows[3:5]]
     with pytest.raises(InputError, match="different seeds"):
         paired(fewer, LOGQ, "in-batch")
+    later = [*rows[:3], *(row._replace(seed=row.seed + 1) for row in rows[3:6])]
+    with pytest.raises(InputError, match="different seeds"):
+        paired(later, LOGQ, "in-batch")
     other = [RunResult("other", {}, s, made_record(s, users=39)) for s in range(3)]
     with pytest.raises(InputError, match="different users"):
         paired([*rows, *other], "other", "in-batch")
+    for row in rows[3:6]:  # of which no user has a positive in the tail
+        record = row.record._replace(band=np.zeros_like(row.record.band))
+        other.append(row._replace(arm="no tail", record=record))
+    with pytest.raises(InputError, match="different users"):
+        paired([*rows, *other], "no tail", "in-batch", "recall_tail")
     with pytest.raises(InputError, match="unknown metric 'recal'"):
         paired(rows, LOGQ, "in-batch", "recal")
     with pytest.raises(ValueError, match="full-softmax-vs-in-batch-recall-20"):
