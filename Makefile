@@ -80,8 +80,11 @@ test-all: test
 	$(BIN)/python -m pytest -q -m slow
 
 # The same tests with the lowest packages that the requirements allow, and the newest.
-test-floor test-latest: test-%: .venv-%/.ready
-	.venv-$*/bin/python -m pytest -q -n auto --dist loadfile
+test-floor: .venv-floor/.ready
+	.venv-floor/bin/python -m pytest -q -n auto --dist loadfile
+
+test-latest: .venv-latest/.ready
+	.venv-latest/bin/python -m pytest -q -n auto --dist loadfile
 
 # Faults put into the code one at a time (tests/mutants): each must fail a test.
 mutants: $(READY)
