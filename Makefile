@@ -7,7 +7,8 @@ PIP := -m pip install -q --disable-pip-version-check --no-compile
 READY := .venv/.ready
 RUN := $(BIN)/python -m experiments run
 
-.PHONY: ablations results notebook docs bench-peers test test-all format clean
+.PHONY: ablations results notebook docs bench-peers test test-all test-floor test-latest \
+  mutants format clean
 
 ablations: $(READY)
 	$(RUN) ssb $(if $(QUICK),--quick)
@@ -93,12 +94,23 @@ test-all: test
 	$(BIN)/python $(PIP) -r requirements-ray.txt -r requirements-serve.txt -r requirements-browser.txt
 	$(BIN)/python -m pytest -q -m slow
 
+# The same tests with the lowest packages that the requirements allow, and the newest.
+test-floor: .venv-floor/.ready
+	.venv-floor/bin/python -m pytest -q -n auto --dist loadfile
+
+test-latest: .venv-latest/.ready
+	.venv-latest/bin/python -m pytest -q -n auto --dist loadfile
+
+# Faults put into the code one at a time (tests/mutants): each must fail a test.
+mutants: $(READY)
+	$(BIN)/python tests/mutants/run.py
+
 format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf .venv .venv-docs .venv-peers build out
+	rm -rf .venv .venv-docs .venv-peers .venv-floor .venv-latest build out
 
 .venv-docs/.ready: requirements-docs.txt
 	$(PYTHON) -m venv .venv-docs
@@ -122,4 +134,12 @@ $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv-peers
 	@echo "installing into .venv-peers (some minutes)"
 	.venv-peers/bin/python $(PIP) -r requirements-peers.txt
+	touch $@
+
+.venv-floor/.ready .venv-latest/.ready: requirements.txt requirements-dev.txt
+	$(PYTHON) -m venv $(@D)
+	@echo "installing into $(@D) (some minutes)"
+	sed -n 's/>=/==/p' requirements.txt requirements-dev.txt > $(@D)/floors.txt
+	$(@D)/bin/python $(PIP) -r requirements-dev.txt $(if $(findstring floor,$@),-c $(@D)/floors.txt)
+	$(@D)/bin/python $(PIP) --no-deps --no-build-isolation -e .
 	touch $@
