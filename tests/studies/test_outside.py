@@ -16,6 +16,7 @@ from experiments.studies.outside.measure import (
     CHOSEN,
     LAST,
     LEFT_OUT,
+    dataset_of,
     measured,
     phase,
 )
@@ -129,7 +130,9 @@ def given_folder(folder: Path, untested: int = 0) -> Path:
 def test_a_trained_run_has_the_views_of_its_protocol(tmp_path):
     data = given_folder(tmp_path / "made")
     changes = {"batch": 64, "epochs": 15, "dim": 8, "learning_rate": 0.05}
-    views = measured(Run("made", "tenth", "mf-dot", changes), 0, str(data))
+    views = measured(
+        Run("made", "validated anew", "mf-dot", changes), 0, str(data / "made")
+    )
     assert list(views) == [CHOSEN, LAST, BEST, LEFT_OUT]
     ndcg = {view: values[0, NUMBERS.index("ndcg@20")] for view, values in views.items()}
     assert ndcg[BEST] >= max(ndcg[CHOSEN], ndcg[LAST])
@@ -142,8 +145,13 @@ def test_training_ends_where_no_look_brings_a_gain(tmp_path):
     # so small a step that nothing changes: one look, then ten without a gain
     changes = {"batch": 64, "epochs": 200, "dim": 8, "learning_rate": 1e-12}
     lines: list[str] = []
-    measured(Run("made", "tenth", "mf-dot", changes), 0, str(data), lines.append)
-    assert len(lines) == 1 + PROTOCOLS["tenth"].patience
+    measured(
+        Run("made", "validated anew", "mf-dot", changes),
+        0,
+        str(data / "made"),
+        lines.append,
+    )
+    assert len(lines) == 1 + PROTOCOLS["validated anew"].patience
 
 
 def test_without_a_validation_part_the_best_look_on_test_counts_every_user(tmp_path):
@@ -151,7 +159,7 @@ def test_without_a_validation_part_the_best_look_on_test_counts_every_user(tmp_p
     changes = {"batch": 64, "epochs": 10, "dim": 8}
     lines: list[str] = []
     views = measured(
-        Run("made", "whole", "mf-dot", changes), 0, str(data), lines.append
+        Run("made", "whole", "mf-dot", changes), 0, str(data / "made"), lines.append
     )
     at = NUMBERS.index("ndcg@20")
     looks = [float(line.rsplit(" ", 1)[1]) for line in lines]
@@ -159,11 +167,34 @@ def test_without_a_validation_part_the_best_look_on_test_counts_every_user(tmp_p
     assert views[LAST][0, at] == pytest.approx(looks[-1], abs=1e-4)
 
     popular = Run("made", "whole", "popularity")
-    run = prepared_run(phase(popular, 0, str(data)))
+    run = prepared_run(phase(popular, 0, str(data / "made")))
     ndcg = METRICS["ndcg"].of(score(run, baseline(run)), 20)
     assert len(ndcg) == 30
-    found = measured(popular, 0, str(data))[CHOSEN][0, at]
+    found = measured(popular, 0, str(data / "made"))[CHOSEN][0, at]
     assert found == pytest.approx(ndcg.sum() / 40)
+
+
+def test_a_published_validation_part_is_taken_out_of_training(tmp_path):
+    data = given_folder(tmp_path / "data" / "made")
+    rows = pd.read_csv(data / "made" / "interactions.csv")
+    train = rows[rows.part == "train"]
+    held = train.groupby("user").head(2)
+    file = data / "made" / PROTOCOLS["validated"].validation
+    held[["user", "item"]].to_csv(file, index=False)
+    run = Run("made", "validated", "popularity")
+    dataset = dataset_of(run, str(data), tmp_path / "out")
+    fold = prepared_run(phase(run, 0, dataset)).fold
+    assert len(fold.fitted.user) == len(train) - len(held)
+    assert len(fold.held_user) == (rows.part == "test").sum()
+    later = dataclasses.replace(phase(run, 0, dataset), fit_on="train")
+    assert len(prepared_run(later).fold.held_user) == len(held)
+
+    file.write_text("user,item\n0,no such item\n")
+    with pytest.raises(InputError, match="a pair of it is no train pair"):
+        dataset_of(run, str(data), tmp_path / "elsewhere")
+    file.unlink()
+    with pytest.raises(InputError, match="no such file"):
+        dataset_of(run, str(data), tmp_path / "elsewhere")
 
 
 def test_from_made_pairs_to_the_table_and_a_changed_record_to_another_verdict(tmp_path):

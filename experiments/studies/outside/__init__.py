@@ -25,13 +25,9 @@ import numpy as np
 from numpy import ndarray
 
 from experiments.folders import run_id
+from experiments.inputs import digest_of
 from experiments.studies import StudyOptions, save_study
-from experiments.studies.outside.measure import (
-    data_digest,
-    data_path,
-    measured,
-    phase,
-)
+from experiments.studies.outside.measure import dataset_of, measured, phase
 from experiments.studies.outside.runs import NUMBERS, QUICK, RUNS, Run
 from research.contrast import slug
 from research.files import read_json, write_json
@@ -98,28 +94,35 @@ def run_outside(options: StudyOptions) -> Path:
     Raises:
       InputError: no data_dir, or nothing in it that a run needs.
     """
-    chosen = {name: RUNS[name] for name in QUICK} if options.quick else RUNS
-    runs = {
-        name: run for name, run in chosen.items() if _is_there(run, options.data_dir)
+    runs = {name: RUNS[name] for name in QUICK} if options.quick else RUNS
+    datasets = {
+        name: dataset
+        for name, run in runs.items()
+        if (dataset := dataset_of(run, options.data_dir, options.out))
     }
-    if not any(run.published for run in runs.values()):
-        first = next(run for run in chosen.values() if run.published)
+    published = [name for name, run in runs.items() if run.published]
+    if not any(name in datasets for name in published):
         raise InputError(
-            f"study {NAME} needs --data-dir: a folder that has {first.data}"
+            f"study {NAME} needs --data-dir: a folder that has "
+            f"{runs[published[0]].data}"
         )
-    for data in dict.fromkeys(chosen[name].data for name in chosen if name not in runs):
+    for data in dict.fromkeys(runs[n].data for n in runs if n not in datasets):
         options.progress(f"{data} is not in {options.data_dir}: its runs are left out")
     rows: dict[str, list[ndarray]] = {}
     of: dict[str, str] = {}  # the run of each row
-    for name, run in runs.items():
-        for seed in range(min(options.seeds, run.seeds)):
-            for view, values in measured_once(name, run, seed, options).items():
+    for name, dataset in datasets.items():
+        for seed in range(min(options.seeds, runs[name].seeds)):
+            views = measured_once(name, runs[name], seed, dataset, options)
+            for view, values in views.items():
                 rows.setdefault(name + view, []).append(values)
                 of[name + view] = name
     table = np.full((2, len(rows), options.seeds, len(NUMBERS)), np.nan)
     for n, of_row in enumerate(rows.values()):
         table[:, n, : len(of_row)] = np.stack(of_row, axis=1)
-    digests = {run.data: data_digest(run, options.data_dir) for run in runs.values()}
+    digests = {
+        runs[name].data: digest_of(phase(runs[name], 0, dataset), None)
+        for name, dataset in datasets.items()
+    }
     header = study_header(
         NAME,
         PLACE,
@@ -135,22 +138,16 @@ def run_outside(options: StudyOptions) -> Path:
     return save_study(options.out, header, {"mean": mean, "error": error})
 
 
-def _is_there(run: Run, data_dir: str | None) -> bool:
-    return not run.published or (
-        data_dir is not None and data_path(run, data_dir).exists()
-    )
-
-
 def measured_once(
-    name: str, run: Run, seed: int, options: StudyOptions
+    name: str, run: Run, seed: int, dataset: str, options: StudyOptions
 ) -> dict[str, ndarray]:
     """The run's views with one seed, from its file where it was measured before."""
-    config = phase(run, seed, options.data_dir)
-    identity = run_id(config, data_digest(run, options.data_dir))
+    config = phase(run, seed, dataset)
+    identity = run_id(config, digest_of(config, None))
     path = options.out / "runs" / PLACE / f"{slug(name)}-seed-{seed}-{identity}.json"
     start = time.monotonic()
     if not path.is_file():
-        views = measured(run, seed, options.data_dir, options.progress)
+        views = measured(run, seed, dataset, options.progress)
         lists = {view: values.tolist() for view, values in views.items()}
         write_json(path, {"numbers": list(NUMBERS), "views": lists})
         options.progress(

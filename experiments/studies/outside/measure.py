@@ -5,20 +5,22 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Float
 from numpy import ndarray
 
 from experiments.arms import arm
-from experiments.inputs import digest_of, prepared_run
+from experiments.inputs import prepared_run
 from experiments.runs import baseline, rank, serve
 from experiments.studies.outside.runs import NUMBERS, PROTOCOLS, Run
 from research.config import Config
 from research.evaluate.metrics import METRICS
 from research.evaluate.record import evaluate
+from research.files import write_csv
 from research.prepare import Prepared, is_towers
-from research.types import Fold
+from research.types import Fold, InputError
 
-__all__ = ["CHOSEN", "data_digest", "data_path", "measured", "phase"]
+__all__ = ["CHOSEN", "dataset_of", "measured", "phase"]
 
 # Views of a trained run: at the epoch that its protocol chooses, and others.
 CHOSEN, LAST, BEST, LEFT_OUT = (
@@ -30,27 +32,53 @@ CHOSEN, LAST, BEST, LEFT_OUT = (
 Numbers = Float[ndarray, "2 n"]  # mean and standard error over users, by NUMBERS
 
 
-def data_path(run: Run, data_dir: str) -> Path:
-    """Where the run's data lies."""
-    return Path(data_dir, run.data)
+def dataset_of(run: Run, data_dir: str | None, out: Path) -> str | None:
+    """The run's data as a config names it, or None where data_dir doesn't have it.
+
+    Where the protocol's validation part is a file of its own, the parts are joined in
+    a file under out.
+    """
+    if not run.published:
+        return run.data
+    path = Path(data_dir or "", run.data)
+    if data_dir is None or not path.exists():
+        return None
+    if not PROTOCOLS[run.protocol].validation:
+        return str(path)
+    joined = out / "data" / path.name / "interactions.csv"
+    if not joined.is_file():
+        write_csv(joined, with_validation(path, PROTOCOLS[run.protocol].validation))
+    return str(joined)
 
 
-def phase(run: Run, seed: int, data_dir: str | None) -> Config:
+def with_validation(folder: Path, name: str) -> list[dict[str, str]]:
+    """The rows of a folder's interactions, those of its validation file so marked.
+
+    Raises:
+      InputError: a pair of that file is no train pair, or there is no such file.
+    """
+    if not (folder / name).is_file():
+        raise InputError(f"{folder / name}: no such file")
+    columns = ["user", "item", "part"]
+    (path,) = folder.glob("interactions.csv*")
+    rows = pd.read_csv(path, dtype=str, keep_default_na=False)[columns]
+    held = pd.read_csv(folder / name, dtype=str, keep_default_na=False)
+    keys = pd.MultiIndex.from_frame(held[["user", "item"]])
+    chosen = pd.MultiIndex.from_frame(rows[["user", "item"]]).isin(keys)
+    chosen &= (rows.part == "train").to_numpy()
+    if chosen.sum() != len(held):
+        raise InputError(f"{folder / name}: a pair of it is no train pair of {path}")
+    rows.loc[chosen, "part"] = "validation"
+    return rows.to_dict("records")
+
+
+def phase(run: Run, seed: int, dataset: str) -> Config:
     """The config of the run's test phase."""
     fields = dict(PROTOCOLS[run.protocol].fields)
     if fields["split"] == "random" or fields.get("validation_share"):
         fields["split_seed"] = seed
-    dataset = run.data
-    if run.published:
-        assert data_dir is not None
-        dataset = str(data_path(run, data_dir))
     config = Config(dataset=dataset, seed=seed, **fields)
     return dataclasses.replace(arm(run.arm, config), **run.changes)
-
-
-def data_digest(run: Run, data_dir: str | None) -> str:
-    """The digest of the run's data."""
-    return digest_of(phase(run, 0, data_dir), None)
 
 
 def numbers_of(run: Run, fold: Fold, lists: ndarray) -> Numbers:
@@ -74,7 +102,7 @@ def numbers_of(run: Run, fold: Fold, lists: ndarray) -> Numbers:
 def measured(
     run: Run,
     seed: int,
-    data_dir: str | None,
+    dataset: str,
     progress: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Numbers]:
     """Each view of the run; a baseline has CHOSEN alone.
@@ -82,10 +110,10 @@ def measured(
     Args:
       run: which.
       seed: of the model, of a random split, and of a validation part that is drawn.
-      data_dir: where the published data is.
+      dataset: its data, from ``dataset_of``.
       progress: called with a line at each look.
     """
-    test = prepared_run(phase(run, seed, data_dir))
+    test = prepared_run(phase(run, seed, dataset))
     if not is_towers(test.config):
         return {CHOSEN: numbers_of(run, test.fold, rank(test, baseline(test)))}
     looks = _Looks(run, test, progress)
