@@ -204,6 +204,23 @@ STUDIES: Registry[Study] = Registry(
                 "within 0.01.",
             ),
             Study(
+                name="shift",
+                question="Does a test that popularity doesn't decide want log q "
+                "uncorrected?",
+                minutes="100",
+                run=deferred("experiments.studies.shift:run_shift"),
+                report=deferred("experiments.studies.shift.report:report_shift"),
+                seeds=3,
+                place="electronic",
+                prediction="In NDCG@20 the models with log q are better than those "
+                "without on the random split and worse on the shifted one; the model "
+                "of in-batch negatives without log q gains by a popularity prior of 1 "
+                "on the random split, where its best prior is 0.5 to 1, and loses by "
+                "it on the shifted one, where its best prior is 0 or below. A "
+                "statement holds if its 95 % interval lies on the predicted side of "
+                "0, and fails if it lies on the other.",
+            ),
+            Study(
                 name="magnifier",
                 question="Whom does the gradient fall on, at which temperature?",
                 minutes="2",
