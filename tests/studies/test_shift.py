@@ -8,6 +8,7 @@ import experiments.studies.shift as shift
 from experiments.studies import StudyOptions
 from experiments.studies.shift.report import (
     difference,
+    report_shift,
     shift_frame,
     verdicts,
 )
