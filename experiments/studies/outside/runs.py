@@ -167,6 +167,9 @@ RUNS: dict[str, Run] = {
     **_references(_IRB, "validated"),
     f"{_AMAZON} bpr": _mf(_AMAZON, "validated", "mf-dot", weight_decay=1e-5),
     f"{_AMAZON} sl": _mf(_AMAZON, "validated", "mf-cosine", **_SHARED, temperature=0.2),
+    f"{_AMAZON} sl (own negatives)": _mf(
+        _AMAZON, "validated", "mf-cosine", 1, temperature=0.2
+    ),
     f"{_AMAZON} psl-relu": _mf(
         _AMAZON, "validated", "mf-cosine", **_SHARED, loss="psl-relu", temperature=0.1
     ),
