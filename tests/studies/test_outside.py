@@ -90,6 +90,15 @@ def test_a_difference_is_explained_only_by_a_run_that_agrees():
     assert verdict(stored, 0.205, "other") == (AGREES, "")
 
 
+def test_a_run_explains_a_row_as_a_whole_or_nothing_of_it():
+    stored = made([[0.20, 0.20], [0.30, 0.30]], resplit=False)
+    near, far = cell(0.30, "other"), cell(0.40, "other")
+    assert [*ledger(stored, [near, near]).verdict] == [DIFFERS] * 2
+    assert [*ledger(stored, [near, far]).verdict] == [UNEXPLAINED] * 2
+    elsewhere = far._replace(row="another row")
+    assert [*ledger(stored, [near, elsewhere]).verdict] == [DIFFERS, UNEXPLAINED]
+
+
 def test_one_split_of_our_own_gives_no_verdict():
     assert verdict(made([[0.2], [0.3]], error=0.01), 0.2) == ("", "")
 

@@ -76,9 +76,12 @@ def ledger(stored: Stored, cells: Sequence[Cell]) -> pd.DataFrame:
     """One row per cell that the records have a run for: published, ours, the verdict.
 
     The verdict is empty where there are too few splits for one. The reason is the first
-    of the cell's runs that agrees.
+    of the cell's runs that agrees with it and with all other cells of its row.
     """
     rows, lines = _Rows(stored), []
+    of_row: dict[tuple[str, str], list[Cell]] = {}
+    for cell in cells:
+        of_row.setdefault((cell.dataset, cell.row), []).append(cell)
     for cell in cells:
         if cell.run not in rows.names or cell.number not in rows.numbers:
             continue
@@ -90,7 +93,8 @@ def ledger(stored: Stored, cells: Sequence[Cell]) -> pd.DataFrame:
             verdict = AGREES
         else:
             for other in cell.because.split(";"):
-                if other in rows.names and rows.agrees(other, cell):
+                whole = of_row[cell.dataset, cell.row]
+                if other in rows.names and all(rows.agrees(other, c) for c in whole):
                     verdict, reason = DIFFERS, other
                     break
         lines.append(
