@@ -173,12 +173,9 @@ RUNS: dict[str, Run] = {
         )
         if (loss, suffix) != ("lambda-rank", LONGER)  # it is at its best before
     },
-    f"{_IRB} sl-at-20": _mf(_IRB, "validated", "mf-sl-at-k", 5, **_AT_20),
+    f"{_IRB} sl-at-20": _mf(_IRB, "validated", "mf-sl-at-k", **_AT_20),
     **_references(_IRB, "validated"),
     f"{_AMAZON} bpr": _mf(_AMAZON, "validated", "mf-dot", weight_decay=1e-5),
-    f"{_AMAZON} bpr{LONGER}": _mf(
-        _AMAZON, "validated", "mf-dot", weight_decay=1e-5, epochs=400
-    ),
     f"{_AMAZON} sl": _mf(_AMAZON, "validated", "mf-cosine", **_SHARED, temperature=0.2),
     f"{_AMAZON} sl (own negatives)": _mf(
         _AMAZON, "validated", "mf-cosine", 1, temperature=0.2
