@@ -184,7 +184,7 @@ STUDIES: Registry[Study] = Registry(
             Study(
                 name="outside",
                 question="Does this code reach the numbers that others published?",
-                minutes="100",
+                minutes="180",
                 run=deferred("experiments.studies.outside:run_outside"),
                 report=deferred("experiments.studies.outside.report:report_outside"),
                 seeds=5,

@@ -5,15 +5,15 @@ MovieLens 1M and 100K, and by the papers of two losses, SL@K [yang2025slatk] and
 [yang2024psl], on the splits of their benchmark. Each is compared with a run here
 (runs.py) under the protocol of its page (measure.py).
 
-    python -m experiments run outside --data-dir DIR             about 100 minutes
+    python -m experiments run outside --data-dir DIR             about 180 minutes
     python -m experiments run outside --quick --data-dir DIR     about 1 minute
 
 DIR has the folders ml-1m-ge3, ml-100k-irb, electronic and electronic-popularity
 (docs/outside.md); what needs a folder that isn't there is left out, with a line.
 A run that was measured is not measured again.
 
-Expect the baselines' cells to agree, and popularity, item cosine or EASE beside every
-table to be near or above its best row.
+Expect most cells to agree, and beside each table EASE, or on the shifted split item
+cosine, to be near or above its best row.
 """
 
 import csv

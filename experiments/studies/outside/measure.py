@@ -46,7 +46,8 @@ def dataset_of(run: Run, data_dir: str | None, out: Path) -> str | None:
     if not PROTOCOLS[run.protocol].validation:
         return str(path)
     joined = out / "data" / path.name / "interactions.csv"
-    if not joined.is_file():
+    changed = max(file.stat().st_mtime for file in path.iterdir())
+    if not joined.is_file() or joined.stat().st_mtime < changed:
         write_csv(joined, with_validation(path, PROTOCOLS[run.protocol].validation))
     return str(joined)
 
