@@ -7,14 +7,19 @@ PIP := -m pip install -q --disable-pip-version-check --no-compile
 READY := .venv/.ready
 RUN := $(BIN)/python -m experiments run
 
-.PHONY: ablations results notebook docs bench-peers concordance test test-all format clean
+.PHONY: ablations results notebook docs bench-peers test test-all test-floor test-latest \
+  mutants concordance format clean
 
 ablations: $(READY)
 	$(RUN) ssb $(if $(QUICK),--quick)
 	$(RUN) temperature --arms in-batch in-batch+logq full-softmax $(if $(QUICK),--quick)
 
-# The committed tables and figures anew, with 5 seeds; what is finished stays.
+# The committed tables and figures anew; what is finished stays. Those of MovieLens 1M
+# need MOVIELENS_DIR, a folder with ml-1m.
+LARGE := $(RUN) --out results --dataset ml-1m --seeds
+CORRECTED := in-batch in-batch+logq
 results: $(READY)
+	@echo "about 7 hours on 2 cores; those of MovieLens 1M take about 2 more"
 	$(RUN) ssb --seeds 5 --out results
 	$(RUN) coverage --out results
 	$(RUN) tuning --out results
@@ -46,6 +51,17 @@ results: $(READY)
 	$(RUN) exposure --out results
 	$(RUN) dial --out results
 	$(RUN) semisynthetic --out results
+	$(RUN) library --out results
+	$(RUN) future --out results
+	$(if $(MOVIELENS_DIR),,@echo "MOVIELENS_DIR is not set: MovieLens 1M is left out")
+	$(if $(MOVIELENS_DIR),$(LARGE) 3 baselines --arms popularity recent-popularity \
+	  item-knn ease slim ials bpr-mf item2vec fm in-batch+logq larger-towers)
+	$(if $(MOVIELENS_DIR),$(LARGE) 2 history --split last --arms in-batch+logq \
+	  encoder-last-click encoder-last-click-shuffled)
+	$(if $(MOVIELENS_DIR),$(LARGE) 3 library --arms random $(CORRECTED) mixed+logq \
+	  full-softmax)
+	$(if $(MOVIELENS_DIR),$(LARGE) 3 future --arms random popularity ease $(CORRECTED) \
+	  in-batch+logq-streaming full-softmax)
 
 # JupyterLab, installed into .venv and opened in notebooks/; LAB holds further words for
 # it, as in make notebook LAB="--no-browser --port 9999".
@@ -82,12 +98,23 @@ test-all: test
 	$(BIN)/python $(PIP) -r requirements-ray.txt -r requirements-serve.txt -r requirements-browser.txt
 	$(BIN)/python -m pytest -q -m slow
 
+# The same tests with the lowest packages that the requirements allow, and the newest.
+test-floor: .venv-floor/.ready
+	.venv-floor/bin/python -m pytest -q -n auto --dist loadfile
+
+test-latest: .venv-latest/.ready
+	.venv-latest/bin/python -m pytest -q -n auto --dist loadfile
+
+# Faults put into the code one at a time (tests/mutants): each must fail a test.
+mutants: $(READY)
+	$(BIN)/python tests/mutants/run.py
+
 format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf .venv .venv-docs .venv-peers .venv-concordance build out
+	rm -rf .venv .venv-docs .venv-peers .venv-concordance .venv-floor .venv-latest build out
 
 .venv-docs/.ready: requirements-docs.txt
 	$(PYTHON) -m venv .venv-docs
@@ -117,4 +144,12 @@ $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv-concordance
 	@echo "installing into .venv-concordance (some minutes)"
 	.venv-concordance/bin/python $(PIP) -r requirements-concordance.txt
+	touch $@
+
+.venv-floor/.ready .venv-latest/.ready: requirements.txt requirements-dev.txt
+	$(PYTHON) -m venv $(@D)
+	@echo "installing into $(@D) (some minutes)"
+	sed -n 's/>=/==/p' requirements.txt requirements-dev.txt > $(@D)/floors.txt
+	$(@D)/bin/python $(PIP) -r requirements-dev.txt $(if $(findstring floor,$@),-c $(@D)/floors.txt)
+	$(@D)/bin/python $(PIP) --no-deps --no-build-isolation -e .
 	touch $@

@@ -10,6 +10,7 @@ import pandas as pd
 
 from experiments.folders import (
     file_name,
+    finished,
     id_of,
     records_path,
     run_folder,
@@ -127,6 +128,7 @@ def collect(
     }
     if options := _options(base):
         header["options"] = options
+    header["made"] = _made([_folder(cell, grid.name, out, digest) for cell in cells])
     save_records(path, results, header)
     known = {run_id(cell.config, digest) for cell in cells}
     folder = out / "runs" / dataset / grid.name
@@ -140,6 +142,19 @@ def _options(base: Config) -> list[str]:
     changed = [n for n in names if getattr(base, n) != getattr(REFERENCE, n)]
     values = [(n, getattr(base, n)) for n in changed]
     return [f"{n} {v:g}" if isinstance(v, float) else f"{n} {v}" for n, v in values]
+
+
+def _made(folders: list[Path]) -> dict[str, list[str]]:
+    """What made the runs in these folders: commits, processors, versions of JAX."""
+    made: dict[str, set[str]] = {"commits": set(), "processors": set(), "jax": set()}
+    for folder in folders:
+        if finished(folder):
+            about = read_json(folder / "env.json")
+            changed = " with changes" if about["dirty"] else ""
+            made["commits"].add(about["commit"][:7] + changed)
+            made["processors"].add(about["processor"])
+            made["jax"].add(about["packages"]["jax"])
+    return {name: sorted(found) for name, found in made.items()}
 
 
 def _folder(cell: Cell, grid: str, out: Path, digest: str) -> Path:

@@ -288,11 +288,14 @@ class Check:
         records = sorted((self.results / "records").glob("*/*.npz"))
         if not records:
             raise InputError(f"no records under {self.results / 'records'}")
+        from research.report.pictures import points_alone
+
         different = 0
         with tempfile.TemporaryDirectory() as folder:
             scratch = Path(folder)
             for path in records:
-                written = _reported(find_by_file(path.stem), path, scratch)
+                with points_alone():
+                    written = _reported(find_by_file(path.stem), path, scratch)
                 different += self._different(written, scratch)
             if (self.results / f"{CLAIMS}.csv").is_file():
                 different += self._different(_claims(scratch), scratch)

@@ -13,6 +13,7 @@ from experiments.export import (
     with_prior,
     write_vectors,
 )
+from experiments.flags import Prior
 from experiments.folders import FINISHED, check_writable
 from research.files import write_arrays
 from research.notices import say
@@ -38,14 +39,15 @@ class Encode:
     """A .csv file of the users' features: user and columns of the data set."""
     lists: int = 0
     """Length of the list of each user; 0 for none."""
-    prior: float | None = None
-    """Popularity prior, built into vectors and lists; default: the model's own."""
+    prior: Prior | None = None
+    """Popularity prior, built into vectors and lists; default: the model's own; rule:
+    by the impressions of the model's items (docs/how-much-to-correct.md)."""
 
     def __call__(self) -> int:
         """Encodes and writes."""
         if self.lists < 0:
             raise InputError(f"lists is {self.lists}: it must be at least 0")
-        if self.prior is not None and not np.isfinite(self.prior):
+        if isinstance(self.prior, float) and not np.isfinite(self.prior):
             raise InputError(f"prior is {self.prior}: it must be finite")
         alone = self.out.suffix == ".npz"
         if self.out.exists() and self.out.is_dir() == alone:
@@ -54,9 +56,11 @@ class Encode:
         check_writable(self.out.parent if alone else self.out, "output")
         model = load_model(self.model)
         encoded = model.encode(self.histories, self.users)
-        lists = model.rank(encoded, self.lists, self.prior) if self.lists else None
+        prior = model.config.prior if self.prior is None else self.prior
+        prior = model.rule_prior() if isinstance(prior, str) else prior
+        lists = model.rank(encoded, self.lists, prior) if self.lists else None
         write = self._write_file if alone else self._write_folder
-        written = write(model, encoded, lists)
+        written = write(model, encoded, lists, prior)
         for note in encoded.notes:
             say(note)
         print(f"encoded {len(encoded.ids)} users")
@@ -64,9 +68,13 @@ class Encode:
         return FINISHED
 
     def _write_file(
-        self, model: "SavedModel", encoded: "Encoded", lists: "Lists | None"
+        self,
+        model: "SavedModel",
+        encoded: "Encoded",
+        lists: "Lists | None",
+        prior: float,
     ) -> list[Path]:
-        users, _ = self._arrays(model, encoded)
+        users, _ = self._arrays(model, encoded, prior)
         if lists is not None:
             users |= {"lists": lists.items, "scores": lists.scores}
         try:
@@ -76,10 +84,13 @@ class Encode:
             raise InputError(f"{self.out} can't be written: {reason}") from None
 
     def _write_folder(
-        self, model: "SavedModel", encoded: "Encoded", lists: "Lists | None"
+        self,
+        model: "SavedModel",
+        encoded: "Encoded",
+        lists: "Lists | None",
+        prior: float,
     ) -> list[Path]:
-        users, items = self._arrays(model, encoded)
-        prior = model.config.prior if self.prior is None else self.prior
+        users, items = self._arrays(model, encoded, prior)
         meta = about_vectors(
             {n: v for n, v in model.about.items() if n != "digest"},
             model.config, prior, model.temperature, users, items,
@@ -88,9 +99,9 @@ class Encode:
         return write_vectors(self.out, users, items, meta, rows)
 
     def _arrays(
-        self, model: "SavedModel", encoded: "Encoded"
+        self, model: "SavedModel", encoded: "Encoded", prior: float
     ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-        bias = model.temperature * model.bias(self.prior)
+        bias = model.temperature * model.bias(prior)
         sides = with_prior(
             Side(encoded.ids, encoded.vectors),
             Side(model.items.names, model.item_vectors),

@@ -4,9 +4,10 @@ import ast
 import dataclasses
 import functools
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from types import MappingProxyType
+from typing import Annotated, Any, Literal, get_type_hints
 
 import tyro
 
@@ -40,13 +41,28 @@ def help_of() -> dict[str, str]:
     return texts
 
 
-def _flags(name: str, fields: Sequence[str], bases: tuple[type, ...] = ()) -> type:
-    """A dataclass of fields of Config with their help where tyro looks for it."""
+def _flags(
+    name: str,
+    fields: Sequence[str],
+    bases: tuple[type, ...] = (),
+    wider: Mapping[str, tuple[Any, str]] = MappingProxyType({}),
+) -> type:
+    """A dataclass of fields of Config with their help where tyro looks for it.
+
+    Args:
+      name: of the dataclass.
+      fields: of Config.
+      bases: of the dataclass.
+      wider: of a field that takes more on the command line, its type and further help.
+    """
     hints, helps = get_type_hints(Config), help_of()
+    types = {field: wider.get(field, (hints[field], "")) for field in fields}
     columns: list[tuple[str, Any, Any]] = [
         (
             field,
-            Annotated[hints[field], tyro.conf.arg(help=helps[field])],
+            Annotated[
+                types[field][0], tyro.conf.arg(help=helps[field] + types[field][1])
+            ],
             dataclasses.field(default=getattr(Config, field)),
         )
         for field in fields
@@ -54,10 +70,21 @@ def _flags(name: str, fields: Sequence[str], bases: tuple[type, ...] = ()) -> ty
     return dataclasses.make_dataclass(name, columns, bases=bases, frozen=True)
 
 
+RULE = "rule"  # a prior: that of the rule, from the impressions of items
+Prior = float | Literal["rule"]
+RULE_HELP = (
+    f" {RULE}: such that the total strength is 1 less the slope of log impressions on "
+    "log q (docs/how-much-to-correct.md); needs a column impressions in the table of "
+    "items."
+)
+
 # What a grid's runs share of the data, beside its name and the split.
 DATA_FIELDS = ("columns", "core", "threshold", *SplitRules._fields)
 FlagConfig = _flags(
-    "FlagConfig", [field.name for field in dataclasses.fields(Config)], (Config,)
+    "FlagConfig",
+    [field.name for field in dataclasses.fields(Config)],
+    (Config,),
+    {"prior": (Prior, RULE_HELP)},
 )
 DataFlags = _flags("DataFlags", DATA_FIELDS)
 NO_DATA_FLAGS = DataFlags()

@@ -10,7 +10,9 @@ from research.evaluate.metrics import LEAST_ITEMS
 from research.events import catalogue, fold
 from research.features import registered_features
 from research.fields import DataFields
+from research.negatives.strength import rule_prior
 from research.notices import say
+from research.positives import log_share
 from research.prepare import Prepared, check_config, prepare
 from research.saved.files import load_model
 from research.splits import SplitRules
@@ -77,6 +79,22 @@ def fold_of(config: Config, data_dir: str | None = None) -> Fold:
     with_rated = any(feature.rated for _, feature in registered_features(config))
     named = {name: getattr(config, name) for name in _OF_FOLD}
     return _fold(DataFields(**named), data_dir, with_rated)
+
+
+def prior_by_rule(config: Config, data_dir: str | None = None) -> float:
+    """The popularity prior of the rule for a config's data, with a line.
+
+    Raises:
+      InputError: the table of items lacks impressions.
+    """
+    fitted = fold_of(config, data_dir).fitted
+    log_q = log_share(fitted.item_counts)
+    prior = rule_prior(log_q, fitted.items, config.logq)
+    say(
+        f"prior {prior:.4f}, by the rule: total strength {prior + config.logq:.4f}, of "
+        f"which the loss has {config.logq:g}"
+    )
+    return prior
 
 
 class Start(NamedTuple):

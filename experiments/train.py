@@ -6,13 +6,14 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import tyro
 
 from experiments.arms import arm
 from experiments.engine.processes import Place, check_place, join
 from experiments.export import check_export, export
-from experiments.flags import FlagConfig, plain
+from experiments.flags import RULE, FlagConfig, plain
 from experiments.folders import (
     FAILED,
     FINISHED,
@@ -31,6 +32,7 @@ from experiments.inputs import (
     digest_of,
     fold_of,
     prepared_run,
+    prior_by_rule,
     start_of,
 )
 from experiments.locks import alone
@@ -96,7 +98,7 @@ class Train:
 
     def __call__(self) -> int:
         """Trains, evaluates and prints the metrics at 20."""
-        config = self._split_chosen()
+        config = self._chosen()
         check_config(config)
         place = Place(self.processes, self.process_id, self.coordinator)
         check_place(place)
@@ -153,9 +155,11 @@ class Train:
             runs = [Run(base, priors, where, label(cell), arms=arms, start=start)]
         return [run._replace(save=self.save) for run in runs]
 
-    def _split_chosen(self) -> Config:
-        """The config with a split in place of auto."""
-        config = plain(self.config)
+    def _chosen(self) -> Config:
+        """The config with a split in place of auto, a number in place of the rule."""
+        given: Any = self.config
+        by_rule = given.prior == RULE
+        config = plain(dataclasses.replace(given, prior=0.0) if by_rule else given)
         check_dataset(config.dataset)
         if config.split == AUTO:  # what needs no data is refused before any is read
             alone = {name: getattr(Config, name) for name in SplitRules._fields}
@@ -163,7 +167,11 @@ class Train:
         split = chosen_split(
             config.split, config.dataset, self.data_dir, config.columns
         )
-        return dataclasses.replace(config, split=split)
+        config = dataclasses.replace(config, split=split)
+        if not by_rule:
+            return config
+        check_config(config)
+        return dataclasses.replace(config, prior=prior_by_rule(config, self.data_dir))
 
     @contextlib.contextmanager
     def _devices(

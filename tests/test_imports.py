@@ -1,5 +1,7 @@
 """Every module imports by itself, and importing one changes nothing in the process."""
 
+import ast
+import graphlib
 import json
 import subprocess
 import sys
@@ -22,6 +24,62 @@ def _modules():
 
 
 MODULES = list(_modules())
+
+
+def _imports(name):
+    """The modules that this one names in imports that are done with its own."""
+    path = ROOT.joinpath(*name.split("."))
+    path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    found = set()
+    waiting = list(ast.parse(path.read_text("utf-8")).body)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {node.module, *(f"{node.module}.{a.name}" for a in node.names)}
+        elif not isinstance(node, ast.FunctionDef) and "TYPE_CHECKING" not in (
+            ast.unparse(node.test) if isinstance(node, ast.If) else ""
+        ):
+            waiting += [
+                n for n in ast.iter_child_nodes(node) if isinstance(n, ast.stmt)
+            ]
+    return {module for module in found if module in MODULES and module != name}
+
+
+def test_no_modules_import_each_other():
+    """So that each imports by itself, in whichever order others would."""
+    graph = {name: _imports(name) for name in MODULES}
+    assert sum(map(len, graph.values())) > 2 * len(MODULES)
+    order = list(graphlib.TopologicalSorter(graph).static_order())
+    assert sorted(order) == sorted(MODULES)
+
+
+AT_ONCE = """
+import json, os, sys
+import jax
+before = dict(os.environ), dict(jax.config.values)
+changed = []
+for name in sys.argv[1:]:
+    __import__(name)
+    after = dict(os.environ), dict(jax.config.values)
+    if after != before:
+        changed.append(name)
+        before = after
+print(json.dumps(changed))
+"""
+
+
+def test_importing_changes_neither_the_environment_nor_jax():
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", AT_ONCE, *MODULES],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(done.stdout.splitlines()[-1]) == []
+
 
 # A child per module of one process that has the heavy libraries loaded already.
 ALONE = """
@@ -49,6 +107,7 @@ print(json.dumps(failures))
 """
 
 
+@pytest.mark.slow
 def test_every_module_imports_by_itself_and_changes_nothing():
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", ALONE, *MODULES],

@@ -1,7 +1,7 @@
 """The file of interactions of one's own data: user, item, timestamp, rating, part."""
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int, Int32, UInt8
@@ -108,23 +108,8 @@ def read_interactions(table: TableFile, names: dict[str, str]) -> Interactions:
     Raises:
       InputError: naming file and row, where a field can't be what it must be.
     """
-    import pyarrow as pa
-
     columns = find_columns(table, names)
-    text = pa.dictionary(pa.int32(), pa.string())
-    types = {
-        c.name: text if role in (*IDS, "part") and c.type != NUMBER else pa.float64()
-        for role, c in columns.items()
-    }
-    for role in IDS:
-        if columns[role].type == "float":  # as text: pyarrow would take 0x1 for 1
-            types[columns[role].name] = text
-    try:
-        read = read_columns(table, types)
-    except pa.ArrowInvalid as error:
-        checks = {c.name: _check(role, c, False) for role, c in columns.items()}
-        raise first_problem(table, checks, error) from None
-    values = {role: read[column.name] for role, column in columns.items()}
+    values = _read(table, columns)
     n = len(values["user"])
     if not n:
         raise InputError(f"{table.path}:2: expected interactions, found none")
@@ -161,6 +146,30 @@ def read_interactions(table: TableFile, names: dict[str, str]) -> Interactions:
     seconds = None if timestamp is None else timestamp.astype(np.int64)
     stars = None if rating is None else rating.astype(np.float32)
     return Interactions(table, user, item, seconds, stars, part, notes)
+
+
+def _read(table: TableFile, columns: dict[str, Named]) -> dict[str, Any]:
+    """The columns' values, by role.
+
+    Raises:
+      InputError: naming file and row, where a field isn't of its column's type.
+    """
+    import pyarrow as pa
+
+    text = pa.dictionary(pa.int32(), pa.string())
+    types = {
+        c.name: text if role in (*IDS, "part") and c.type != NUMBER else pa.float64()
+        for role, c in columns.items()
+    }
+    for role in IDS:
+        if columns[role].type == "float":  # as text: pyarrow would take 0x1 for 1
+            types[columns[role].name] = text
+    try:
+        read = read_columns(table, types)
+    except pa.ArrowInvalid as error:
+        checks = {c.name: _check(role, c, False) for role, c in columns.items()}
+        raise first_problem(table, checks, error) from None
+    return {role: read[column.name] for role, column in columns.items()}
 
 
 def _check(role: str, column: Named, given: bool) -> Check:

@@ -4,6 +4,8 @@ import io
 import textwrap
 import zlib
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -259,10 +261,24 @@ def draw_point(
     axes.errorbar(*at, color=arm.colour, marker=arm.marker, **style)
 
 
+_POINTS_ALONE: ContextVar[bool] = ContextVar("points_alone", default=False)
+
+
+@contextmanager
+def points_alone() -> Iterator[None]:
+    """Within it figures are saved as their points: nothing is rendered."""
+    token = _POINTS_ALONE.set(True)
+    try:
+        yield
+    finally:
+        _POINTS_ALONE.reset(token)
+
+
 def save_figure(figure: Figure, points: pd.DataFrame, path: Path) -> list[Path]:
     """Writes <path>.svg, <path>.png and, the points shown, <path>.csv.
 
-    Each is whole or absent, and the same figure gives the same bytes.
+    Each is whole or absent, and the same figure gives the same bytes. Within
+    ``points_alone`` there is the last alone.
 
     Raises:
       ValueError: an axis without a label (or that of an axis it shares), or a
@@ -277,7 +293,7 @@ def save_figure(figure: Figure, points: pd.DataFrame, path: Path) -> list[Path]:
                 raise ValueError(f"{path.name}: axes {n} have no label on {name}")
     pictures = [
         replace(beside(path, f".{kind}"), _rendered(figure, kind))
-        for kind in ("svg", "png")
+        for kind in (() if _POINTS_ALONE.get() else ("svg", "png"))
     ]
     return [*pictures, *write_texts(path, {".csv": points})]
 

@@ -18,6 +18,7 @@ from research.features import (
     feature_of,
     static_features,
 )
+from research.negatives.strength import rule_prior
 from research.positives import POSITIVES, log_share
 from research.prepare import Prepared, is_towers
 from research.saved.histories import as_events, read_histories, read_users
@@ -151,6 +152,14 @@ class SavedModel:
         best = top_k(encoded.vectors, self.item_vectors, bias, *seen, k=k, scale=scale)
         scores = np.einsum("vd,vkd->vk", encoded.vectors, self.item_vectors[best])
         return Lists(encoded.ids, self.items.names[best], scores * scale + bias[best])
+
+    def rule_prior(self) -> float:
+        """The popularity prior by the rule of the correction's strength.
+
+        Raises:
+          InputError: its table of items has no impressions of every item.
+        """
+        return rule_prior(self.log_q, self.items, self.config.logq)
 
     def bias(self, prior: float | None = None) -> Float[ndarray, " i"]:
         """What a popularity prior adds to each item's score: prior * log q."""

@@ -84,6 +84,7 @@ def test_values_by_hand(by_hand):
     assert values[Key("recall", 2)].tolist() == [1 / 2, 1 / 3, 0]
     assert values[Key("recall", 20)].tolist() == [1, 2 / 3, 0]
     assert values[Key("hit", 2)].tolist() == [1, 1, 0]
+    assert values[Key("hit", 20)].tolist() == [1, 1, 0]
     assert values[Key("mrr", 2)].tolist() == [1, 1 / 2, 0]
     second, third, fourth = (1 / math.log2(n + 1) for n in (2, 3, 4))
     two, three = 1 + second, 1 + second + third

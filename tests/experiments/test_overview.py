@@ -3,7 +3,7 @@
 from experiments.overview import write_overview
 from research.report.records import save_records
 
-MADE = {"commits": ["abc1234"], "processors": ["x86_64"], "seconds": 600.0}
+MADE = {"commits": ["abc1234"], "processors": ["x86_64"], "jax": ["0.10.2"]}
 
 
 def test_a_row_has_the_question_its_verdicts_and_what_made_it(tmp_path):
@@ -18,6 +18,6 @@ def test_a_row_has_the_question_its_verdicts_and_what_made_it(tmp_path):
     recipes, ssb = (line for line in overview.splitlines() if "| ml-100k |" in line)
     assert "What do corrections cost that public code gets wrong?" in recipes
     assert "[2 worse, 1 undecided](tables/ml-100k/recipes-contrasts.md)" in recipes
-    assert "| abc1234 | x86_64, 10 minutes |" in recipes
+    assert "| abc1234 | x86_64, JAX 0.10.2 | 6 |" in recipes
     assert "ssb-last, a quick run" in ssb
-    assert ssb.endswith("| - | 1 | - | - |")
+    assert "| - | 1 | - | - | " in ssb

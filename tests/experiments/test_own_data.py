@@ -1,10 +1,12 @@
 """A csv of one's own from the command line: runs, tables, reports and refusals."""
 
 import csv
+from pathlib import Path
 
 import pytest
 
 from experiments.__main__ import main
+from research.files import read_arrays, read_json
 from research.report.records import read_header
 from tests.data.own import csv_text, write
 from tests.experiments.made import contents, made_ratings, runs_of
@@ -111,3 +113,54 @@ def test_bad_input_is_one_line_and_writes_nothing(
     assert errors[0].startswith("error: ")
     assert line in errors[0]
     assert not out.exists()
+
+
+def with_impressions(folder, shop, shown):
+    """A folder of the shop's rows and a table of its items, shown so often each."""
+    rows = Path(shop).read_text().splitlines()
+    items = sorted({row.split(",")[1] for row in rows[1:]})
+    table = [f"{item},{shown(item)}" for item in items]
+    write(folder / "items.csv", "\n".join(["item,impressions", *table]) + "\n")
+    write(folder / "interactions.csv", "\n".join(["user,item", *rows[1:]]) + "\n")
+    return folder
+
+
+def test_the_prior_by_the_rule_comes_from_the_impressions(shop, tmp_path, capsys):
+    """Evenly shown items leave all of popularity: the total strength is 1."""
+    folder = with_impressions(tmp_path / "even", shop, lambda item: 50)
+    words = ["train", "--dataset", str(folder), "--arm", "tiny+logq", "--logq", "0.25"]
+    words += ["--out", str(tmp_path / "out"), "--save", str(tmp_path / "model")]
+    assert main([*words, "--prior", "rule"]) == 0
+    said = capsys.readouterr()
+    assert "prior 0.7500, by the rule: total strength 1.0000" in said.err
+    (run,) = (tmp_path / "out" / "runs" / "even" / "train").glob("*")
+    config = read_json(run / "prior+0.75" / "config.json")
+    assert (config["prior"], config["logq"]) == (0.75, 0.25)
+    user = Path(shop).read_text().splitlines()[1].split(",")
+    histories = write(tmp_path / "h.csv", f"user,item\nnew,{user[1]}\n")
+    encode = ["encode", "--model", str(tmp_path / "model"), "--histories"]
+    for prior in ("rule", "0.75"):
+        out = str(tmp_path / f"{prior}.npz")
+        given = [str(histories), "--lists", "5", "--prior", prior, "--out", out]
+        assert main([*encode, *given]) == 0
+    rule, number = (read_arrays(tmp_path / f"{p}.npz") for p in ("rule", "0.75"))
+    assert rule["lists"].tolist() == number["lists"].tolist()
+    assert rule["vectors"].tolist() == number["vectors"].tolist()
+
+
+def test_the_rule_is_refused_without_an_exposure_of_every_item(shop, tmp_path, capsys):
+    folder = with_impressions(tmp_path / "none", shop, lambda item: 0)
+    words = [
+        "train",
+        "--arm",
+        "tiny",
+        "--prior",
+        "rule",
+        "--out",
+        str(tmp_path / "out"),
+    ]
+    assert main([*words, "--dataset", str(folder)]) == 2
+    assert "has 0 impressions: the rule for the prior" in capsys.readouterr().err
+    assert main([*words, "--dataset", shop, "--columns", "user=uid"]) == 2
+    assert "needs a column impressions" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

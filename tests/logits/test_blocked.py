@@ -11,7 +11,7 @@ import pytest
 from research.config import Config
 from research.logits import Known
 from research.logits.candidates import Block, candidate_logits
-from research.logits.reducers import WHOLE, Plan
+from research.logits.reducers import WHOLE, Blocked, Dense, Plan
 from research.losses import LOSSES
 from research.losses.context import Context
 from research.losses.entry import DENSE
@@ -82,6 +82,7 @@ def both(
         state = Thresholds(jnp.zeros(len(query)), jnp.zeros((len(query), 0), jnp.int32))
         context = Context(*pair, catalogue, state)
         values = {n: LOSSES[n](own, negatives, hyper, context) for n in losses}
+        values["at half the scale"] = negatives.logsumexp(0.5)
         total = sum(jnp.mean(batch.weight * value) for value in values.values())
         return total, (values, negatives.count())
 
@@ -101,7 +102,7 @@ def agree(found: list[Any]) -> None:
 
 
 SHARED = Config(
-    negatives=("in-batch", "uniform:29"), logq=1.0, temperature=0.4, batch=B, dim=D
+    negatives=("in-batch", "uniform:29"), logq=0.7, temperature=0.4, batch=B, dim=D
 )
 
 
@@ -121,7 +122,8 @@ def test_every_loss_agrees_with_the_dense_one():
     ids=lambda changes: " ".join(changes),
 )
 def test_every_correction_and_source_agrees(changes):
-    agree(both(dataclasses.replace(SHARED, **changes)))
+    config = dataclasses.replace(SHARED, **changes)
+    agree(both(config, ("sampled-softmax", "bpr")))
 
 
 @pytest.mark.parametrize("form", ["bits", "ids"])
@@ -137,3 +139,23 @@ def test_a_temperature_of_each_row_or_item_agrees(kind):
     item = jnp.asarray(DRAW.uniform(0.2, 1, ITEMS), jnp.float32)
     divisor = Temperature(row) if kind == "row" else Temperature(row[0], item)
     agree(both(SHARED, temperature=divisor))
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.5, 2.5, -1.0])
+def test_blocks_reduce_as_the_whole_does_at_every_scale(scale):
+    """Five blocks of eight columns; the last row keeps none."""
+    z = jnp.asarray(DRAW.normal(0, 3, (B, ITEMS)), jnp.float32)
+    keep = jnp.asarray(DRAW.random((B, ITEMS)) < 0.5).at[-1].set(False)
+
+    def cut(whole: jax.Array) -> jax.Array:
+        return whole.reshape(B, 5, 8).swapaxes(0, 1)
+
+    def in_blocks(z: jax.Array) -> jax.Array:
+        chunks = cut(z), cut(keep)
+        return Blocked(B, lambda chunk: Dense(*chunk), chunks).logsumexp(scale)
+
+    found, pull = jax.vjp(in_blocks, z)
+    wanted, pull_dense = jax.vjp(lambda z: Dense(z, keep).logsumexp(scale), z)
+    np.testing.assert_allclose(found, wanted, rtol=1e-5)
+    given = jnp.linspace(-1.0, 2.0, B).at[-1].set(0.0)
+    np.testing.assert_allclose(*pull(given), *pull_dense(given), rtol=1e-4, atol=1e-6)

@@ -11,7 +11,6 @@ from research.logits.reducers import Dense
 from research.losses import LOSSES
 from research.losses.context import Context
 from research.losses.top_k import Thresholds
-from research.towers.towers import normalise
 
 B, C, D = 5, 7, 4
 DRAW = np.random.default_rng(0)
@@ -29,13 +28,15 @@ THRESHOLD = DRAW.uniform(-1, 1, B)
 HARDNESS = DRAW.uniform(-1, 1, (B, C))
 
 
-def ours(name, z=Z, keep=KEEP, positive=POSITIVE, opponent=HARDNESS, **changes):
+def ours(
+    name, z=Z, keep=KEEP, positive=POSITIVE, opponent=HARDNESS, length=1.0, **changes
+):
     entry = LOSSES[name]
     values = {n: default for n, (default, _) in entry.hyper.items()}
     values |= entry.trainable | {"temperature": 0.3, "items": 50.0} | changes
     hyper = {n: jnp.float32(v) for n, v in values.items()}
     logits = Dense(jnp.array(z, jnp.float32), jnp.array(keep))
-    pair = (jnp.array(v, jnp.float32) for v in (UNIT_USERS, UNIT_ITEMS))
+    pair = (jnp.array(length * v, jnp.float32) for v in (UNIT_USERS, UNIT_ITEMS))
     state = Thresholds(jnp.array(THRESHOLD, jnp.float32), jnp.zeros((B, 0), jnp.int32))
     scores = jnp.array(np.resize(opponent, np.shape(z)), jnp.float32)
     catalogue = jnp.array(CATALOGUE, jnp.float32)
@@ -192,9 +193,9 @@ def test_align_uniform_is_its_formula():
 
     align = np.sum((UNIT_USERS - UNIT_ITEMS) ** 2, axis=1)
     spread = (uniformity(UNIT_USERS) + uniformity(UNIT_ITEMS)) / 2
-    close(ours("align-uniform", uniformity=0.7), align + 0.7 * spread)
-    scaled = normalise(jnp.array(3 * UNIT_USERS, jnp.float32))
-    close(scaled, UNIT_USERS)
+    for length in (1.0, 3.0):
+        found = ours("align-uniform", length=length, uniformity=0.7)
+        close(found, align + 0.7 * spread)
 
 
 def rank_of(score, row):

@@ -127,7 +127,7 @@ def test_a_vector_cache_keeps_the_latest_vector_of_each_item():
 
 def test_nothing_flows_back_into_stored_vectors():
     """Neither when they are drawn nor when they are stored."""
-    for spec in ("fifo-cache:4", "vector-cache:4"):
+    for spec in ("fifo-cache:12", "vector-cache:4"):  # with slots that nothing fills
         candidates = np.array([[0, 1, 3, 5]])
         source, state, pool = filled(config_of(spec), candidates)
         batch = batch_of(candidates[0])

@@ -105,6 +105,12 @@ def test_an_item_in_every_batch_has_a_finite_q():
     assert log_q[1] > floor
 
 
+def test_the_error_of_log_q_is_a_mean_over_pairs():
+    counts = jnp.array([3.0, 1.0, 0.0])
+    off = jnp.log(jnp.array([0.75, 0.25, 0.1])) + jnp.array([0.0, 1.0, 5.0])
+    assert float(log_q_error(off, counts)) == pytest.approx(0.25)
+
+
 def test_the_estimate_nears_the_exact_share():
     """Pairs in batches of 32, drawn from a fixed law: an error below 0.1 nats."""
     share = 1 / np.arange(10, 210)

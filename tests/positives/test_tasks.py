@@ -9,6 +9,7 @@ import pytest
 from experiments.runs import serve
 from research.config import Config
 from research.evaluate.top_k import rank_scores, seen_items_of
+from research.events import take_events
 from research.negatives import make_sources
 from research.negatives.source import Drawn
 from research.positives import Clicks, make_positives, sessions
@@ -35,6 +36,14 @@ ITEMS = dataclasses.replace(SMALL, positives="item-item", session_gap=0.005, log
 USERS = dataclasses.replace(
     SMALL, positives="user-user", batch=16, negatives=("catalogue",), history=30
 )
+
+
+def test_user_item_trains_on_the_user_just_before_the_click():
+    fitted = made_fold().fitted
+    pairs = make_positives(SMALL, fitted).pairs
+    assert (fitted.item[pairs.position] == pairs.candidate).all()
+    for query, position, candidate in zip(*pairs[:3], strict=True):
+        assert candidate not in fitted.item[fitted.offsets[query] : position]
 
 
 def test_item_item_trains_on_items_of_one_session():
@@ -74,6 +83,14 @@ def test_item_item_asks_for_held_out_items_of_one_session_and_not_for_the_query(
     offsets, removed = seen_items_of(task.fold)
     assert (removed == task.queries).all()
     assert (np.diff(offsets) == 1).all()
+
+
+def test_an_item_without_a_fitted_click_asks_for_nothing():
+    fold = made_fold()
+    queries = retrieval_task(ITEMS, fold).queries
+    fitted = take_events(fold.fitted, fold.fitted.item != queries[0])
+    task = retrieval_task(ITEMS, fold._replace(fitted=fitted))
+    assert task.queries.tolist() == queries[1:].tolist()
 
 
 def test_user_user_asks_for_the_held_out_part_among_those_of_all_users():

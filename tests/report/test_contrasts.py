@@ -120,6 +120,12 @@ def test_each_verdict_by_its_rule():
         assert verdict({**row, "metric": "missed"}) == "worse"
 
 
+def test_a_verdict_goes_by_what_holm_leaves():
+    row = {"metric": "recall", "difference": 0.1, "p": 0.04, "p_holm": 0.2}
+    row |= {"p_equivalence": 0.04, "p_equivalence_holm": 0.2}
+    assert verdict(row) == "undecided"
+
+
 def test_what_the_records_lack_is_said_and_no_member_of_the_family(rows, tmp_path):
     lost = [RunResult("lost", {}, seed, None, "not finite") for seed in range(3)]
     some = [*without(rows, "expansion"), *lost]
@@ -153,9 +159,17 @@ def test_what_cannot_be_paired_is_refused(rows):
     fewer = [*rows[:3], *rows[3:5]]
     with pytest.raises(InputError, match="different seeds"):
         paired(fewer, LOGQ, "in-batch")
+    later = [*rows[:3], *(row._replace(seed=row.seed + 1) for row in rows[3:6])]
+    with pytest.raises(InputError, match="different seeds"):
+        paired(later, LOGQ, "in-batch")
     other = [RunResult("other", {}, s, made_record(s, users=39)) for s in range(3)]
     with pytest.raises(InputError, match="different users"):
         paired([*rows, *other], "other", "in-batch")
+    for row in rows[3:6]:  # of which no user has a positive in the tail
+        record = row.record._replace(band=np.zeros_like(row.record.band))
+        other.append(row._replace(arm="no tail", record=record))
+    with pytest.raises(InputError, match="different users"):
+        paired([*rows, *other], "no tail", "in-batch", "recall_tail")
     with pytest.raises(InputError, match="unknown metric 'recal'"):
         paired(rows, LOGQ, "in-batch", "recal")
     with pytest.raises(ValueError, match="full-softmax-vs-in-batch-recall-20"):

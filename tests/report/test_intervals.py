@@ -109,6 +109,11 @@ def test_users_counted_in_some_runs_only_leave_the_components_unbiased():
     assert 0.93 < ratio < 1.12
 
 
+def test_every_seed_weighs_alike_however_many_users_it_counts():
+    table = np.array([[1.0, 4.0], [3.0, np.nan]])
+    assert float(two_way(table).mean) == pytest.approx((2.0 + 4.0) / 2)
+
+
 def test_t_interval_by_hand():
     interval = over_seeds(np.array([0.2, 0.4, 0.6, 0.8])).interval()
     # sd = sqrt(0.2/3), t(.975, 3) = 3.182446
@@ -159,3 +164,4 @@ def test_holm_by_hand():
     p = np.array([0.04, 0.001, np.nan, 0.03, 0.9])
     assert holm(p) == pytest.approx([0.09, 0.004, np.nan, 0.09, 0.9], nan_ok=True)
     assert np.isnan(holm(np.array([np.nan]))).all()
+    assert holm(np.array([0.6, 0.9])).tolist() == [1.0, 1.0]

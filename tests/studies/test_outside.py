@@ -1,17 +1,24 @@
-"""The outside ledger: its verdicts, its cells, and a run on made data."""
+"""The outside ledger: its verdicts, its cells, and runs on made data."""
+
+import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from experiments.inputs import prepared_run
+from experiments.runs import baseline, score
 from experiments.studies import StudyOptions
-from experiments.studies.outside import (
-    CELLS,
-    METRIC_NAMES,
-    RUNS,
-    Cell,
-    read_cells,
-    run_outside,
+from experiments.studies.outside import CELLS, Cell, read_cells, run_outside
+from experiments.studies.outside.measure import (
+    BEST,
+    CHOSEN,
+    LAST,
+    LEFT_OUT,
+    dataset_of,
+    measured,
+    phase,
 )
 from experiments.studies.outside.report import (
     AGREES,
@@ -20,18 +27,21 @@ from experiments.studies.outside.report import (
     ledger,
     report_outside,
 )
-from research.baselines import option_values
+from experiments.studies.outside.runs import NUMBERS, PROTOCOLS, RUNS, Run
+from research.config import Config
+from research.evaluate.metrics import METRICS
+from research.prepare import check_config
 from research.report.records import Stored, load_stored, save_stored
 from research.types import InputError
 from tests.test_repository import ROOT
 
 
-def made(mean, error=0.0) -> Stored:
-    """Records of two runs and one metric; mean [run, split]."""
+def made(mean, error=0.0, resplit=True) -> Stored:
+    """Records of two rows and one number; mean [row, seed]."""
     mean = np.array(mean, float)[..., None]
-    header = {"runs": ["one", "other"], "metrics": ["recall"], "k": 10}
-    arrays = {"mean": mean, "error": np.full(mean.shape, error)}
-    return Stored({**header, "quick": False}, {}, arrays)
+    header = {"runs": ["one", "other"], "numbers": ["recall@10"], "quick": False}
+    header |= {"data": ["d", "d"], "resplit": [resplit, resplit]}
+    return Stored(header, {}, {"mean": mean, "error": np.full(mean.shape, error)})
 
 
 def cell(value: float, because: str = "") -> Cell:
@@ -43,70 +53,186 @@ def verdict(stored: Stored, value: float, because: str = "") -> tuple[str, str]:
     return row.verdict, row.reason
 
 
-def test_a_cell_agrees_within_two_errors_of_splits_and_users():
+def test_with_splits_of_our_own_two_errors_of_splits_and_users_are_allowed():
     # splits: sd 0.03, so 0.03 / sqrt(9) = 0.01 of the mean; users 0.0075: 0.0125
     nine = 0.2 + 0.03 * np.sqrt(8 / 6) * np.repeat([-1.0, 0.0, 1.0], 3)
     stored = made([nine, nine], error=0.0075)
     row = ledger(stored, [cell(0.2)]).iloc[0]
-    assert row.error_splits == pytest.approx(0.01)
-    assert row.error == pytest.approx(0.0125)
+    assert row.deviation == pytest.approx(0.03)
+    assert row.allowed == pytest.approx(0.025)
     assert verdict(stored, 0.2249) == verdict(stored, 0.1751) == (AGREES, "")
     assert verdict(stored, 0.2251) == verdict(stored, 0.1749) == (UNEXPLAINED, "")
+
+
+def test_on_the_published_split_two_deviations_over_seeds_are_allowed():
+    three = [0.19, 0.20, 0.21, np.nan]  # sd 0.01; a seed that was not measured
+    stored = made([three, three], error=0.5, resplit=False)
+    row = ledger(stored, [cell(0.2)]).iloc[0]
+    assert (row.seeds, row.allowed) == (3, pytest.approx(0.02))
+    assert verdict(stored, 0.2199) == (AGREES, "")
+    assert verdict(stored, 0.2201) == (UNEXPLAINED, "")
+
+
+@pytest.mark.parametrize("seeds", [[0.2], [0.2, 0.2001]])
+def test_on_the_published_split_a_thousandth_is_always_allowed(seeds):
+    stored = made([seeds, seeds], resplit=False)
+    assert verdict(stored, np.mean(seeds) + 0.00099) == (AGREES, "")
+    assert verdict(stored, np.mean(seeds) + 0.00101) == (UNEXPLAINED, "")
 
 
 def test_a_difference_is_explained_only_by_a_run_that_agrees():
     stored = made([[0.20, 0.21], [0.30, 0.31]])
     assert verdict(stored, 0.305) == (UNEXPLAINED, "")
     assert verdict(stored, 0.305, "other") == (DIFFERS, "other")
+    assert verdict(stored, 0.305, "absent;other") == (DIFFERS, "other")
     assert verdict(stored, 0.4, "other") == (UNEXPLAINED, "")
     assert verdict(stored, 0.305, "absent") == (UNEXPLAINED, "")
     assert verdict(stored, 0.205, "other") == (AGREES, "")
 
 
-def test_one_split_gives_no_verdict():
+def test_a_run_explains_a_row_as_a_whole_or_nothing_of_it():
+    stored = made([[0.20, 0.20], [0.30, 0.30]], resplit=False)
+    near, far = cell(0.30, "other"), cell(0.40, "other")
+    assert [*ledger(stored, [near, near]).verdict] == [DIFFERS] * 2
+    assert [*ledger(stored, [near, far]).verdict] == [UNEXPLAINED] * 2
+    elsewhere = far._replace(row="another row")
+    assert [*ledger(stored, [near, elsewhere]).verdict] == [DIFFERS, UNEXPLAINED]
+
+
+def test_one_split_of_our_own_gives_no_verdict():
     assert verdict(made([[0.2], [0.3]], error=0.01), 0.2) == ("", "")
 
 
 def test_the_cells_are_well_formed():
     cells = read_cells()
-    assert len(cells) >= 20
-    assert len({(c.row, c.metric, c.k) for c in cells}) == len(cells)
+    assert len({(c.source, c.table, c.row, c.number) for c in cells}) == len(cells)
+    assert len({(c.source, c.table) for c in cells}) >= 5
     references = (ROOT / "docs" / "references.md").read_text()
+    views = (CHOSEN, LAST, BEST, LEFT_OUT)
+    rows = {"", *(name + view for name in RUNS for view in views)}
     for c in cells:
         assert f'<a id="{c.source}">' in references
         assert c.table
         assert c.page
-        assert c.dataset
-        assert c.metric in METRIC_NAMES
-        assert c.run in RUNS
-        assert c.because in ("", *RUNS)
+        assert c.dataset == RUNS[c.run].data.partition("/")[0]
+        assert c.number in PROTOCOLS[RUNS[c.run].protocol].numbers
+        assert set(c.because.split(";")) <= rows
         assert 0 < c.value < 1
     for run in RUNS.values():
-        option_values(run.model, run.options)
+        fields = PROTOCOLS[run.protocol].fields
+        check_config(dataclasses.replace(Config(), **fields, model="popularity"))
     assert CELLS.read_text().startswith(",".join(Cell._fields) + "\n")
+
+
+def given_folder(folder: Path, untested: int = 0) -> Path:
+    """Made interactions with a part column; the first users have no test item."""
+    draw = np.random.default_rng(0)
+    users, items = np.nonzero(draw.random((40, 120)) < 0.2)
+    part = np.where(draw.random(len(users)) < 0.2, "test", "train")
+    part[users < untested] = "train"
+    folder.mkdir(parents=True)
+    frame = pd.DataFrame({"user": users, "item": items, "part": part})
+    frame.to_csv(folder / "interactions.csv", index=False)
+    return folder.parent
+
+
+def test_a_trained_run_has_the_views_of_its_protocol(tmp_path):
+    data = given_folder(tmp_path / "made")
+    changes = {"batch": 64, "epochs": 15, "dim": 8, "learning_rate": 0.05}
+    views = measured(
+        Run("made", "validated anew", "mf-dot", changes), 0, str(data / "made")
+    )
+    assert list(views) == [CHOSEN, LAST, BEST, LEFT_OUT]
+    ndcg = {view: values[0, NUMBERS.index("ndcg@20")] for view, values in views.items()}
+    assert ndcg[BEST] >= max(ndcg[CHOSEN], ndcg[LAST])
+    assert ndcg[LEFT_OUT] > ndcg[CHOSEN]  # validation items take no place any more
+    assert np.isnan(views[CHOSEN][0, NUMBERS.index("hit@10")])
+
+
+def test_training_ends_where_no_look_brings_a_gain(tmp_path):
+    data = given_folder(tmp_path / "made")
+    # so small a step that nothing changes: one look, then ten without a gain
+    changes = {"batch": 64, "epochs": 200, "dim": 8, "learning_rate": 1e-12}
+    lines: list[str] = []
+    measured(
+        Run("made", "validated anew", "mf-dot", changes),
+        0,
+        str(data / "made"),
+        lines.append,
+    )
+    assert len(lines) == 1 + PROTOCOLS["validated anew"].patience
+
+
+def test_without_a_validation_part_the_best_look_on_test_counts_every_user(tmp_path):
+    data = given_folder(tmp_path / "made", untested=10)
+    changes = {"batch": 64, "epochs": 10, "dim": 8}
+    lines: list[str] = []
+    views = measured(
+        Run("made", "whole", "mf-dot", changes), 0, str(data / "made"), lines.append
+    )
+    at = NUMBERS.index("ndcg@20")
+    looks = [float(line.rsplit(" ", 1)[1]) for line in lines]
+    assert views[CHOSEN][0, at] == pytest.approx(max(looks), abs=1e-4)
+    assert views[LAST][0, at] == pytest.approx(looks[-1], abs=1e-4)
+
+    popular = Run("made", "whole", "popularity")
+    run = prepared_run(phase(popular, 0, str(data / "made")))
+    ndcg = METRICS["ndcg"].of(score(run, baseline(run)), 20)
+    assert len(ndcg) == 30
+    found = measured(popular, 0, str(data / "made"))[CHOSEN][0, at]
+    assert found == pytest.approx(ndcg.sum() / 40)
+
+
+def test_a_published_validation_part_is_taken_out_of_training(tmp_path):
+    data = given_folder(tmp_path / "data" / "made")
+    rows = pd.read_csv(data / "made" / "interactions.csv")
+    train = rows[rows.part == "train"]
+    held = train.groupby("user").head(2)
+    file = data / "made" / PROTOCOLS["validated"].validation
+    held[["user", "item"]].to_csv(file, index=False)
+    run = Run("made", "validated", "popularity")
+    dataset = dataset_of(run, str(data), tmp_path / "out")
+    fold = prepared_run(phase(run, 0, dataset)).fold
+    assert len(fold.fitted.user) == len(train) - len(held)
+    assert len(fold.held_user) == (rows.part == "test").sum()
+    later = dataclasses.replace(phase(run, 0, dataset), fit_on="train")
+    assert len(prepared_run(later).fold.held_user) == len(held)
+
+    file.write_text("user,item\n0,no such item\n")
+    with pytest.raises(InputError, match="a pair of it is no train pair"):
+        dataset_of(run, str(data), tmp_path / "elsewhere")
+    file.unlink()
+    with pytest.raises(InputError, match="no such file"):
+        dataset_of(run, str(data), tmp_path / "elsewhere")
 
 
 def test_from_made_pairs_to_the_table_and_a_changed_record_to_another_verdict(tmp_path):
     draw = np.random.default_rng(0)
     folder = tmp_path / "data" / "ml-1m-ge3"
     folder.mkdir(parents=True)
-    users, items = np.nonzero(draw.random((60, 30)) < 0.5)
+    users, items = np.nonzero(draw.random((60, 120)) < 0.5)
     pairs = pd.DataFrame({"user": users, "item": items})
     pairs.to_csv(folder / "interactions-unsplit.csv.gz", index=False)
     options = StudyOptions(
         tmp_path / "out", data_dir=str(tmp_path / "data"), seeds=2, quick=True
     )
     records = run_outside(options)
+    before_bytes = records.read_bytes()
     stored = load_stored(records)
-    assert stored.arrays["mean"].shape == (2, 2, len(METRIC_NAMES))
-    mean = dict(zip(METRIC_NAMES, stored.arrays["mean"][0, 0]))
-    assert mean["mrr"] <= mean["hit"]
-    assert mean["precision"] < mean["recall"]  # fewer held out than slots
+    assert stored.arrays["mean"].shape == (2, 2, len(NUMBERS))
+    mean = dict(zip(NUMBERS, stored.arrays["mean"][0, 0]))
+    assert mean["mrr@10"] <= mean["hit@10"]
+    assert mean["precision@10"] < mean["recall@10"]  # fewer held out than slots
     assert (stored.arrays["mean"][0, 0] != stored.arrays["mean"][0, 1]).any()
     table, page = report_outside(records, tmp_path / "out")
     before = pd.read_csv(table)
     assert set(before.run) == {"ease-1000"}
     assert "A quick run" in page.read_text()
+
+    lines: list[str] = []
+    run_outside(options._replace(progress=lines.append))
+    assert records.read_bytes() == before_bytes
+    assert lines == []  # nothing is measured twice
 
     moved = {**stored.arrays, "mean": np.full_like(stored.arrays["mean"], 0.2139)}
     save_stored(records, stored.header, moved)

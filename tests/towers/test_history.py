@@ -7,6 +7,8 @@ import numpy as np
 from research.config import Config
 from research.prepare import prepare
 from research.towers.inputs import HISTORY, SideArrays, UserLookup, user_lookup
+from research.train.model import serve_side
+from research.train.run_state import init_state
 from research.types import Events
 from tests.world import made_fold
 
@@ -100,6 +102,20 @@ def test_evaluation_sees_all_that_is_fitted_and_no_more():
         held = set(phase.held_item[phase.held_user == u].tolist())
         assert not held & set(seen)
         assert seen[0] == phase.fitted.item[phase.fitted.offsets[u + 1] - 1]
+
+
+def test_a_user_is_served_with_its_last_event():
+    layers = {"dim": 8, "user_hidden": (8,), "item_hidden": (8,)}
+    run = prepare(Config(history=LENGTH, user_features=(), **layers), made_fold())
+    world, sizes = run.world
+    params, users = init_state(run, world, sizes).params, jnp.arange(3)
+    whole, shorter = (
+        run.model.serve_users(params, world, users, world.offsets[users + 1] - less)
+        for less in (0, 1)
+    )
+    served = serve_side(run.model, "user", params, world, users)
+    np.testing.assert_allclose(served, whole, rtol=1e-4, atol=1e-5)
+    assert np.abs(whole - shorter).max() > 1e-3
 
 
 def test_a_shuffled_history_is_the_same_items_in_another_order():

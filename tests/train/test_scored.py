@@ -9,8 +9,10 @@ import pytest
 
 from experiments.arms import arm
 from research.config import Config, structure
+from research.logits.reducers import Dense
+from research.losses.context import Seen
 from research.losses.partial_auc import within_bounds
-from research.losses.top_k import first_items
+from research.losses.top_k import Thresholds, first_items, kth_highest
 from research.prepare import check_config, prepare
 from research.rng import stream
 from research.train.model import serve_all
@@ -120,6 +122,16 @@ def test_thresholds_are_set_after_a_step_of_an_epoch_that_is_due(every, due):
         else:
             assert value == 0
     assert len(expected) > 30
+
+
+def test_a_threshold_is_of_items_and_columns_that_are_there():
+    rows = Thresholds(jnp.zeros(1), jnp.asarray([[0, -1]], jnp.int32))
+    keep = jnp.asarray([[False, True, True]])
+    drawn = Dense(jnp.asarray([[8.0, 0.7, 0.1]]), keep)
+    seen = Seen(jnp.asarray([[0.5, 9.0]]), drawn)
+    for k, expected in ((1, 0.7), (2, 0.5), (3, 0.1)):
+        found = kth_highest(rows, seen, {"cutoff": jnp.float32(k)})
+        assert float(found.value[0]) == pytest.approx(expected)
 
 
 def test_the_first_items_are_cut_where_nine_in_ten_users_end():

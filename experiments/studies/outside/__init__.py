@@ -1,14 +1,19 @@
 """Does this code, on published data and protocols, reach the published numbers?
 
-The cells are numbers that RecBole's result pages [zhao2021] print for MovieLens 1M
-(cells.csv): EASE, item-kNN and SLIM with their settings. Each model is fitted on the
-published pairs under RecBole's rule for random splits, another split for each seed.
+The cells (cells.csv) are printed by the result pages of RecBole [zhao2021] for
+MovieLens 1M and 100K, and by the papers of two losses, SL@K [yang2025slatk] and PSL
+[yang2024psl], on the splits of their benchmark. Each is compared with a run here
+(runs.py) under the protocol of its page (measure.py).
 
-    python -m experiments run outside --data-dir DIR             about 15 minutes
+    python -m experiments run outside --data-dir DIR             about 180 minutes
     python -m experiments run outside --quick --data-dir DIR     about 1 minute
 
-DIR has the folder ml-1m-ge3, whose interactions-unsplit.csv.gz holds the pairs.
-Expect all cells of EASE with penalties 500 and 1000, of item-kNN and of SLIM to agree.
+DIR has the folders ml-1m-ge3, ml-100k-irb, electronic and electronic-popularity
+(docs/outside.md); what needs a folder that isn't there is left out, with a line.
+A run that was measured is not measured again.
+
+Expect most cells to agree, and beside each table EASE, or on the shifted split item
+cosine, to be near or above its best row.
 """
 
 import csv
@@ -17,49 +22,22 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float
 from numpy import ndarray
 
-from experiments.inputs import digest_of, fold_of
+from experiments.folders import run_id
+from experiments.inputs import digest_of
 from experiments.studies import StudyOptions, save_study
-from research.baselines import BASELINES, option_values
-from research.config import Config
-from research.evaluate.metrics import METRICS
-from research.evaluate.record import evaluate
-from research.evaluate.top_k import rank_scores, seen_items_of
+from experiments.studies.outside.measure import dataset_of, measured, phase
+from experiments.studies.outside.runs import NUMBERS, QUICK, RUNS, Run
+from research.contrast import slug
+from research.files import read_json, write_json
 from research.report.records import study_header
-from research.types import InputError, Record
+from research.types import InputError
 
-__all__ = ["CELLS", "METRIC_NAMES", "NAME", "RUNS", "Cell", "read_cells", "run_outside"]
+__all__ = ["CELLS", "NAME", "Cell", "read_cells", "run_outside"]
 
 NAME = PLACE = "outside"
 CELLS = Path(__file__).with_name("cells.csv")
-FILE = Path("ml-1m-ge3", "interactions-unsplit.csv.gz")
-CUTOFF = 10
-METRIC_NAMES = ("recall", "ndcg", "mrr", "hit", "precision")
-
-
-class Run(NamedTuple):
-    """A baseline with its options; ``left_out`` of lists as in a config."""
-
-    model: str
-    options: tuple[str, ...] = ()
-    left_out: str = "train+validation"
-
-
-# SLIM's penalties are those of alpha .2 and l1_ratio .005 over 6,034 rows, times the
-# rows: RecBole's objective is a mean over users, that of slim a sum.
-RUNS = {
-    "ease-1000": Run("ease", ("l2=1000",)),
-    "ease-500": Run("ease", ("l2=500",)),
-    "ease-1": Run("ease", ("l2=1",)),
-    "item-knn-250": Run("item-knn", ("neighbours=250", "shrink=1.2")),
-    "item-knn-50": Run("item-knn", ("neighbours=50", "shrink=0.1")),
-    "slim": Run("slim", ("l1=6.034", "l2=1200.766")),
-    "popularity": Run("popularity"),
-    "ease-1000 (validation items ranked)": Run("ease", ("l2=1000",), "fitted"),
-}
-QUICK = ("ease-1000", "popularity")
 
 
 class Cell(NamedTuple):
@@ -71,11 +49,11 @@ class Cell(NamedTuple):
       page: which page, or section.
       dataset: the folder of its data.
       row: the row as published, with its settings.
-      metric: a name in METRIC_NAMES.
+      metric: of the table, without its cut-off.
       k: cut-off.
       value: as printed.
       run: the run here that it is compared with.
-      because: a run that would explain a difference, or "".
+      because: runs that would explain a difference, with ";" between them, or "".
     """
 
     source: str
@@ -89,6 +67,11 @@ class Cell(NamedTuple):
     run: str
     because: str
 
+    @property
+    def number(self) -> str:
+        """The metric at its cut-off: a name in NUMBERS."""
+        return f"{self.metric}@{self.k}"
+
 
 def read_cells(path: Path = CELLS) -> list[Cell]:
     """The published cells of a file, in its order."""
@@ -100,61 +83,81 @@ def read_cells(path: Path = CELLS) -> list[Cell]:
     ]
 
 
-def per_user(record: Record, metric: str) -> Float[ndarray, " v"]:
-    """A metric at CUTOFF; precision is the hits' share of the slots."""
-    if metric == "precision":
-        return METRICS["recall"].of(record, CUTOFF) * record.held / CUTOFF
-    return METRICS[metric].of(record, CUTOFF)
-
-
-def _measure(run: Run, dataset: str, seed: int) -> list[Float[ndarray, " v"]]:
-    """Each metric of a run on one split, by user."""
-    config = Config(
-        dataset=dataset,
-        split="random",
-        split_rule="recbole",
-        split_seed=seed,
-        fit_on="train-only",
-        left_out=run.left_out,
-        model=run.model,
-        baseline=run.options,
-    )
-    fold = fold_of(config)
-    scorer = BASELINES[run.model].fit(fold, option_values(run.model, run.options), 0)
-    lists = rank_scores(scorer, fold.fitted.n_items, *seen_items_of(fold))
-    record = evaluate(fold, lists, ks=(CUTOFF,))
-    return [per_user(record, metric) for metric in METRIC_NAMES]
-
-
 def run_outside(options: StudyOptions) -> Path:
-    """Measures every run on every split; returns the records.
+    """Measures every run whose data is there, with each of its seeds.
 
-    Arrays: mean and error (the standard error over users) [run, split, metric].
+    Returns:
+      the records; arrays mean and error (the standard error over users)
+      [row, seed, number], NaN where a row has no such number or no such seed. A run has
+      a row for each of its views (measure.py).
 
     Raises:
-      InputError: no data_dir, or no such file in it.
+      InputError: no data_dir, or nothing in it that a run needs.
     """
-    if options.data_dir is None:
-        raise InputError(f"study {NAME} needs --data-dir: the folder that has {FILE}")
-    path = Path(options.data_dir) / FILE
-    if not path.is_file():
-        raise InputError(f"{path}: no such file, which study {NAME} needs")
-    names = QUICK if options.quick else tuple(RUNS)
-    mean = np.zeros((len(names), options.seeds, len(METRIC_NAMES)))
-    error = np.zeros_like(mean)
-    for seed in range(options.seeds):
-        for n, name in enumerate(names):
-            start = time.monotonic()
-            users = np.stack(_measure(RUNS[name], str(path), seed))
-            mean[n, seed] = users.mean(axis=1)
-            error[n, seed] = users.std(axis=1, ddof=1) / np.sqrt(users.shape[1])
-            options.progress(
-                f"{name}, split {seed}: recall@{CUTOFF} {mean[n, seed, 0]:.4f} "
-                f"({time.monotonic() - start:.0f} s)"
-            )
-    digest = digest_of(Config(dataset=str(path)), None)
-    header = study_header(NAME, PLACE, options.quick, digest, runs=list(names))
-    arrays = {"mean": mean.astype("<f8"), "error": error.astype("<f8")}
-    return save_study(
-        options.out, {**header, "metrics": list(METRIC_NAMES), "k": CUTOFF}, arrays
+    runs = {name: RUNS[name] for name in QUICK} if options.quick else RUNS
+    datasets = {
+        name: dataset
+        for name, run in runs.items()
+        if (dataset := dataset_of(run, options.data_dir, options.out))
+    }
+    published = [name for name, run in runs.items() if run.published]
+    if not any(name in datasets for name in published):
+        raise InputError(
+            f"study {NAME} needs --data-dir: a folder that has "
+            f"{runs[published[0]].data}"
+        )
+    for data in dict.fromkeys(runs[n].data for n in runs if n not in datasets):
+        options.progress(f"{data} is not in {options.data_dir}: its runs are left out")
+    rows: dict[str, list[ndarray]] = {}
+    of: dict[str, str] = {}  # the run of each row
+    for name, dataset in datasets.items():
+        for seed in range(min(options.seeds, runs[name].seeds)):
+            views = measured_once(name, runs[name], seed, dataset, options)
+            for view, values in views.items():
+                rows.setdefault(name + view, []).append(values)
+                of[name + view] = name
+    table = np.full((2, len(rows), options.seeds, len(NUMBERS)), np.nan)
+    for n, of_row in enumerate(rows.values()):
+        table[:, n, : len(of_row)] = np.stack(of_row, axis=1)
+    digests = {
+        runs[name].data: digest_of(phase(runs[name], 0, dataset), None)
+        for name, dataset in datasets.items()
+    }
+    header = study_header(
+        NAME,
+        PLACE,
+        options.quick,
+        next(iter(digests.values())),
+        digests=digests,
+        runs=[*rows],
+        numbers=list(NUMBERS),
+        data=[runs[name].data.partition("/")[0] for name in of.values()],
+        resplit=[runs[name].resplit for name in of.values()],
     )
+    mean, error = table.astype("<f8")
+    return save_study(options.out, header, {"mean": mean, "error": error})
+
+
+def measured_once(
+    name: str, run: Run, seed: int, dataset: str, options: StudyOptions
+) -> dict[str, ndarray]:
+    """The run's views with one seed, from its file where it was measured before."""
+    config = phase(run, seed, dataset)
+    identity = run_id(config, digest_of(config, None))
+    path = options.out / "runs" / PLACE / f"{slug(name)}-seed-{seed}-{identity}.json"
+    start = time.monotonic()
+    if not path.is_file():
+        views = measured(run, seed, dataset, options.progress)
+        lists = {view: values.tolist() for view, values in views.items()}
+        write_json(path, {"numbers": list(NUMBERS), "views": lists})
+        options.progress(
+            f"{name}, seed {seed}: {_text(next(iter(views.values())))} "
+            f"({time.monotonic() - start:.0f} s)"
+        )
+    stored = read_json(path)["views"]
+    return {view: np.array(values, np.float64) for view, values in stored.items()}
+
+
+def _text(values: ndarray) -> str:
+    at = int(np.flatnonzero(~np.isnan(values[0]))[0])
+    return f"{NUMBERS[at]} {values[0, at]:.4f}"

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,64 +15,97 @@ from research.report.records import Stored, load_stored
 
 __all__ = ["AGREES", "DIFFERS", "UNEXPLAINED", "ledger", "report_outside"]
 
-ERRORS = 2.0  # standard errors within which a cell agrees
+ERRORS = 2.0  # standard errors, or deviations over seeds, within which a cell agrees
+LEAST = 0.001  # on the published split itself a cell this near agrees in any case
 AGREES, DIFFERS, UNEXPLAINED = "agrees", "differs", "unexplained"
 
 
-class _Runs:
-    """The measured runs of a file of records, by name."""
+class _Measured(NamedTuple):
+    """A number of a row: its mean, how many seeds, and what a cell may be away from it.
+
+    deviation is over seeds, NaN for one seed; error_users is over users.
+    """
+
+    mean: float
+    seeds: int
+    deviation: float
+    error_users: float
+    allowed: float
+
+
+class _Rows:
+    """The measured rows of a file of records, by name."""
 
     def __init__(self, stored: Stored) -> None:
         self.names: list[str] = stored.header["runs"]
-        self.metrics: list[str] = stored.header["metrics"]
+        self.numbers: list[str] = stored.header["numbers"]
+        self.data = dict(zip(self.names, stored.header["data"], strict=True))
+        self._resplit = stored.header["resplit"]
         self.arrays = stored.arrays
 
-    def of(self, name: str, metric: str) -> tuple[float, float, float, float]:
-        """Mean; errors over splits (of the mean) and users; their combined error.
+    def of(self, name: str, number: str) -> _Measured:
+        """A number of a row.
 
-        With one split there is no error over splits, and nothing is combined.
+        Where each seed has a split of its own, the published one not being known, what
+        is allowed are two standard errors of the mean, of splits and users together; it
+        is NaN for one split. On the published split it is two deviations over seeds, or
+        0.001 where that is more.
         """
-        place = self.names.index(name), slice(None), self.metrics.index(metric)
+        row = self.names.index(name)
+        place = row, slice(None), self.numbers.index(number)
         values: ndarray = self.arrays["mean"][place]
-        splits = np.nan
-        if len(values) > 1:
-            splits = float(values.std(ddof=1) / np.sqrt(len(values)))
-        users = float(np.sqrt(np.mean(self.arrays["error"][place] ** 2)))
-        return float(values.mean()), splits, users, float(np.hypot(splits, users))
+        there = ~np.isnan(values)
+        values, n = values[there], int(there.sum())
+        if n == 0:
+            return _Measured(np.nan, 0, np.nan, np.nan, np.nan)
+        deviation = float(values.std(ddof=1)) if n > 1 else np.nan
+        users = float(np.sqrt(np.mean(self.arrays["error"][place][there] ** 2)))
+        if self._resplit[row]:
+            allowed = ERRORS * float(np.hypot(deviation / np.sqrt(n), users))
+        else:
+            allowed = float(np.fmax(ERRORS * deviation, LEAST))
+        return _Measured(float(values.mean()), n, deviation, users, allowed)
 
-    def distance(self, name: str, cell: Cell) -> float:
-        """How many standard errors the cell lies from a run."""
-        mean, _, _, error = self.of(name, cell.metric)
-        return (cell.value - mean) / error if error else np.nan
+    def agrees(self, name: str, cell: Cell) -> bool:
+        """Whether a cell is within what is allowed of a row."""
+        found = self.of(name, cell.number)
+        return abs(cell.value - found.mean) <= found.allowed
 
 
 def ledger(stored: Stored, cells: Sequence[Cell]) -> pd.DataFrame:
     """One row per cell that the records have a run for: published, ours, the verdict.
 
-    The verdict is empty where there are too few splits for one.
+    The verdict is empty where there are too few splits for one. The reason is the first
+    of the cell's runs that agrees with it and with all other cells of its row.
     """
-    runs, lines = _Runs(stored), []
+    rows, lines = _Rows(stored), []
+    of_row: dict[tuple[str, str], list[Cell]] = {}
     for cell in cells:
-        if cell.run not in runs.names or cell.k != stored.header["k"]:
+        of_row.setdefault((cell.dataset, cell.row), []).append(cell)
+    for cell in cells:
+        if cell.run not in rows.names or cell.number not in rows.numbers:
             continue
-        mean, splits, users, error = runs.of(cell.run, cell.metric)
-        distance = runs.distance(cell.run, cell)
-        verdict, reason = AGREES, ""
-        if np.isnan(distance):
+        found = rows.of(cell.run, cell.number)
+        verdict, reason = UNEXPLAINED, ""
+        if np.isnan(found.allowed):
             verdict = ""
-        elif abs(distance) > ERRORS:
-            verdict = UNEXPLAINED
-            explained = cell.because in runs.names
-            if explained and abs(runs.distance(cell.because, cell)) <= ERRORS:
-                verdict, reason = DIFFERS, cell.because
+        elif rows.agrees(cell.run, cell):
+            verdict = AGREES
+        else:
+            for other in cell.because.split(";"):
+                whole = of_row[cell.dataset, cell.row]
+                if other in rows.names and all(rows.agrees(other, c) for c in whole):
+                    verdict, reason = DIFFERS, other
+                    break
         lines.append(
             {
                 **cell._asdict(),
-                "ours": mean,
-                "error_splits": splits,
-                "error_users": users,
-                "error": error,
-                "distance": distance,
+                "ours": found.mean,
+                "seeds": found.seeds,
+                "deviation": found.deviation,
+                "error_users": found.error_users,
+                "difference": cell.value - found.mean,
+                "allowed": found.allowed,
                 "verdict": verdict,
                 "reason": reason,
             }
@@ -79,43 +113,59 @@ def ledger(stored: Stored, cells: Sequence[Cell]) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def _page(frame: pd.DataFrame, stored: Stored) -> str:
-    study, runs = STUDIES[NAME], _Runs(stored)
-    cells = [
+def _cells(frame: pd.DataFrame) -> str:
+    """The cells of a data set, in Markdown."""
+    heads = ["published row", "where", "metric", "published", "ours", "seeds"]
+    heads += ["difference", "allowed", "verdict"]
+    rows = [
         [
             f"{row.row}",
+            f"[{row.source}] {row.table}, {row.page}",
             f"{row.metric}@{row.k}",
             f"{row.value:.4f}",
             f"{row.ours:.4f}",
-            *(number_text(x, ".4f") for x in (row.error_splits, row.error_users)),
-            number_text(row.distance, "+.1f"),
-            str(row.verdict),
-            str(row.reason),
+            f"{row.seeds}",
+            f"{row.difference:+.4f}",
+            number_text(float(row.allowed), ".4f"),
+            f"{row.verdict} because: {row.reason}" if row.reason else f"{row.verdict}",
         ]
         for row in frame.itertuples()
     ]
-    heads = ["published row", "metric", "published", "ours", "error over splits"]
-    heads += ["error over users", "distance", "verdict", "because of"]
-    means = [
-        [name, *(f"{runs.of(name, metric)[0]:.4f}" for metric in runs.metrics)]
-        for name in runs.names
+    return markdown_table(heads, rows)
+
+
+def _means(rows: _Rows, data: str) -> str:
+    """Every row of a data set, the mean over its seeds, in Markdown."""
+    names = [name for name in rows.names if rows.data[name] == data]
+    found = {(m, n): rows.of(n, m) for m in rows.numbers for n in names}
+    numbers = [m for m in rows.numbers if not np.isnan(found[m, names[0]].mean)]
+    lines = [
+        [name, *(number_text(found[m, name].mean, ".4f") for m in numbers)]
+        for name in names
     ]
+    return markdown_table(["run", *numbers], lines, left=1)
+
+
+def _page(frame: pd.DataFrame, stored: Stored) -> str:
+    study, rows = STUDIES[NAME], _Rows(stored)
     count = frame.verdict.value_counts()
     total = ", ".join(f"{verdict} {n}" for verdict, n in count.items() if verdict)
     sources = ", ".join(f"[{key}]" for key in dict.fromkeys(frame.source))
-    k = stored.header["k"]
-    splits = stored.arrays["mean"].shape[1]
+    parts = []
+    for data in dict.fromkeys(frame.dataset):
+        of_data = frame[frame.dataset == data]
+        parts += [f"## {data}", _cells(of_data)]
+        parts += ["Every run, the mean over its seeds:", _means(rows, data)]
     return markdown_page(
         study.question,
         f"Published cells of {sources}, {len(frame)}: {total or 'no verdicts'}. "
-        f"Splits of our own: {splits}. Distance: published less ours, in standard "
-        "errors, both errors combined. Users are the same in every split, so the "
-        "error over users is more than another split alone would bring.",
+        "Difference: published less ours. Allowed: where each seed has a split of its "
+        "own (RecBole's tables), two standard errors of the mean, of splits and users "
+        "together; on the published split two deviations over seeds, or 0.001 where "
+        "that is more.",
         QUICK if stored.header["quick"] else "",
         f"Prediction: {study.prediction}",
-        markdown_table(heads, cells),
-        f"Every run at cut-off {k}, the mean over the splits:",
-        markdown_table(["run", *runs.metrics], means, left=1),
+        *parts,
     )
 
 

@@ -1,0 +1,211 @@
+"""One run of the ledger with one seed: its numbers under its protocol."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from numpy import ndarray
+
+from experiments.arms import arm
+from experiments.inputs import prepared_run
+from experiments.runs import baseline, rank, serve
+from experiments.studies.outside.runs import NUMBERS, PROTOCOLS, Run
+from research.config import Config
+from research.evaluate.metrics import METRICS
+from research.evaluate.record import evaluate
+from research.files import write_csv
+from research.prepare import Prepared, is_towers
+from research.types import Fold, InputError
+
+__all__ = ["CHOSEN", "dataset_of", "measured", "phase"]
+
+# Views of a trained run: at the epoch that its protocol chooses, and others.
+CHOSEN, LAST, BEST, LEFT_OUT = (
+    "",
+    " (last look)",
+    " (best look on test)",
+    " (validation left out too)",
+)
+Numbers = Float[ndarray, "2 n"]  # mean and standard error over users, by NUMBERS
+
+
+def dataset_of(run: Run, data_dir: str | None, out: Path) -> str | None:
+    """The run's data as a config names it, or None where data_dir doesn't have it.
+
+    Where the protocol's validation part is a file of its own, the parts are joined in
+    a file under out.
+    """
+    if not run.published:
+        return run.data
+    path = Path(data_dir or "", run.data)
+    if data_dir is None or not path.exists():
+        return None
+    if not PROTOCOLS[run.protocol].validation:
+        return str(path)
+    joined = out / "data" / path.name / "interactions.csv"
+    changed = max(file.stat().st_mtime for file in path.iterdir())
+    if not joined.is_file() or joined.stat().st_mtime < changed:
+        write_csv(joined, with_validation(path, PROTOCOLS[run.protocol].validation))
+    return str(joined)
+
+
+def with_validation(folder: Path, name: str) -> list[dict[str, str]]:
+    """The rows of a folder's interactions, those of its validation file so marked.
+
+    Raises:
+      InputError: a pair of that file is no train pair, or there is no such file.
+    """
+    if not (folder / name).is_file():
+        raise InputError(f"{folder / name}: no such file")
+    columns = ["user", "item", "part"]
+    (path,) = folder.glob("interactions.csv*")
+    rows = pd.read_csv(path, dtype=str, keep_default_na=False)[columns]
+    held = pd.read_csv(folder / name, dtype=str, keep_default_na=False)
+    keys = pd.MultiIndex.from_frame(held[["user", "item"]])
+    chosen = pd.MultiIndex.from_frame(rows[["user", "item"]]).isin(keys)
+    chosen &= (rows.part == "train").to_numpy()
+    if chosen.sum() != len(held):
+        raise InputError(f"{folder / name}: a pair of it is no train pair of {path}")
+    rows.loc[chosen, "part"] = "validation"
+    return rows.to_dict("records")
+
+
+def phase(run: Run, seed: int, dataset: str) -> Config:
+    """The config of the run's test phase."""
+    fields = dict(PROTOCOLS[run.protocol].fields)
+    if fields["split"] == "random" or fields.get("validation_share"):
+        fields["split_seed"] = seed
+    config = Config(dataset=dataset, seed=seed, **fields)
+    return dataclasses.replace(arm(run.arm, config), **run.changes)
+
+
+def numbers_of(run: Run, fold: Fold, lists: ndarray) -> Numbers:
+    """The numbers that the run's protocol has, NaN for the others."""
+    protocol, found = PROTOCOLS[run.protocol], np.full((2, len(NUMBERS)), np.nan)
+    cutoffs = sorted({int(number.partition("@")[2]) for number in protocol.numbers})
+    record = evaluate(fold, lists, ks=cutoffs)
+    absent = fold.fitted.n_users - len(fold.evaluated) if protocol.everyone else 0
+    for number in protocol.numbers:
+        metric, _, k = number.partition("@")
+        if metric == "precision":  # the hits' share of the slots
+            users = METRICS["recall"].of(record, int(k)) * record.held / int(k)
+        else:
+            users = METRICS[metric].of(record, int(k))
+        users = np.concatenate([users, np.zeros(absent)])
+        error = users.std(ddof=1) / np.sqrt(len(users))
+        found[:, NUMBERS.index(number)] = users.mean(), error
+    return found
+
+
+def measured(
+    run: Run,
+    seed: int,
+    dataset: str,
+    progress: Callable[[str], None] = lambda line: None,
+) -> dict[str, Numbers]:
+    """Each view of the run; a baseline has CHOSEN alone.
+
+    Args:
+      run: which.
+      seed: of the model, of a random split, and of a validation part that is drawn.
+      dataset: its data, from ``dataset_of``.
+      progress: called with a line at each look.
+    """
+    test = prepared_run(phase(run, seed, dataset))
+    if not is_towers(test.config):
+        return {CHOSEN: numbers_of(run, test.fold, rank(test, baseline(test)))}
+    looks = _Looks(run, test, progress)
+    from research.train.loop import NotFinite, train_together
+
+    try:
+        (done,) = train_together([looks.choice], validate=looks.look)
+    except _Enough:
+        pass
+    else:
+        if isinstance(done, NotFinite):
+            raise done
+    return looks.views()
+
+
+class _Enough(Exception):
+    """Training may end: no look brought a gain for as long as the protocol waits."""
+
+
+class _Looks:
+    """The looks at a model while it trains, and the numbers at each.
+
+    Attributes:
+      choice: the run prepared on the part that chooses the epoch.
+    """
+
+    def __init__(
+        self, run: Run, test: Prepared, progress: Callable[[str], None]
+    ) -> None:
+        self.run, self.test, self._progress = run, test, progress
+        self._protocol = PROTOCOLS[run.protocol]
+        config = test.config
+        if self._protocol.on_test:
+            # Refused elsewhere, since it flatters: the published rows do it.
+            watched = dataclasses.replace(config, evaluate_every=self._protocol.every)
+            self.choice = dataclasses.replace(test, config=watched)
+        else:
+            config = dataclasses.replace(
+                config,
+                fit_on="train",
+                left_out="fitted",
+                evaluate_every=self._protocol.every,
+            )
+            self.choice = prepared_run(config)
+        if not np.array_equal(self.choice.fold.evaluated, test.fold.evaluated):
+            raise AssertionError("a published protocol judges the same users twice")
+        self._by: list[float] = []
+        self._numbers: list[Numbers] = []
+        self._vectors: tuple[ndarray, ndarray] | None = None
+
+    def look(self, users: ndarray, items: ndarray) -> dict[str, float]:
+        """The number that chooses; measures the test part beside it.
+
+        Raises:
+          _Enough: to end the training.
+        """
+        scorer = serve(self.choice, users, items)
+        lists = rank(self.choice, scorer)
+        place = NUMBERS.index(self._protocol.by)
+        by = float(numbers_of(self.run, self.choice.fold, lists)[0, place])
+        if not self._by or by > max(self._by):
+            self._vectors = users, items
+        self._by.append(by)
+        if self.test.config.left_out != "fitted":
+            lists = rank(self.test, scorer)
+        self._numbers.append(numbers_of(self.run, self.test.fold, lists))
+        epoch = len(self._by) * self._protocol.every
+        shown = self._numbers[-1][0, place]
+        self._progress(f"epoch {epoch}: {self._protocol.by} {by:.4f}, test {shown:.4f}")
+        patience = self._protocol.patience
+        if patience and len(self._by) - int(np.argmax(self._by)) > patience:
+            raise _Enough
+        return {self._protocol.by: by}
+
+    def views(self) -> dict[str, Numbers]:
+        """The numbers at the chosen epoch, the last look and the best one on test."""
+        place = NUMBERS.index(self._protocol.by)
+        on_test = [numbers[0, place] for numbers in self._numbers]
+        views = {
+            CHOSEN: self._numbers[int(np.argmax(self._by))],
+            LAST: self._numbers[-1],
+        }
+        if self._protocol.on_test:
+            return views
+        views[BEST] = self._numbers[int(np.argmax(on_test))]
+        if self.test.config.left_out == "fitted":
+            views[LEFT_OUT] = self._without_validation()
+        return views
+
+    def _without_validation(self) -> Numbers:
+        config = dataclasses.replace(self.test.config, left_out="train+validation")
+        run = prepared_run(config)
+        assert self._vectors is not None
+        return numbers_of(self.run, run.fold, rank(run, serve(run, *self._vectors)))

@@ -1,0 +1,217 @@
+"""The runs that published cells are compared with: their data, protocol and model."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from research.data.names import DATASETS
+
+__all__ = ["NUMBERS", "PROTOCOLS", "QUICK", "RUNS", "Protocol", "Run"]
+
+_TEN = tuple(f"{m}@10" for m in ("recall", "ndcg", "mrr", "hit", "precision"))
+_TWENTY = ("recall@20", *(f"ndcg@{k}" for k in (5, 10, 20, 50, 75, 100)))
+NUMBERS = tuple(dict.fromkeys(_TEN + _TWENTY))
+
+
+class Protocol(NamedTuple):
+    """How a table splits its data, judges lists and chooses an epoch.
+
+    Attributes:
+      fields: of the config of the test phase.
+      numbers: that are measured.
+      by: the number by which the epoch is chosen.
+      every: epochs between two looks at it.
+      patience: looks without a gain after which training ends; 0 for never.
+      on_test: whether the epoch is chosen on the test part, for lack of another.
+      everyone: whether users without a test item count, as 0.
+      validation: the file of the train pairs that validate, where there is one.
+    """
+
+    fields: Mapping[str, Any]
+    numbers: tuple[str, ...]
+    by: str
+    every: int
+    patience: int = 0
+    on_test: bool = False
+    everyone: bool = False
+    validation: str = ""
+
+
+_RECBOLE = {"split": "random", "split_rule": "recbole", "fit_on": "train-only"}
+_GIVEN = {"split": "given", "fit_on": "train-only"}
+PROTOCOLS = {
+    # RecBole: its own random split; 10 epochs without a gain end the training.
+    "recbole": Protocol(
+        {**_RECBOLE, "left_out": "train+validation"}, _TEN, "mrr@10", 1, 10
+    ),
+    "recbole, validation ranked": Protocol(_RECBOLE, _TEN, "mrr@10", 1, 10),
+    "recbole, no early end": Protocol(
+        {**_RECBOLE, "left_out": "train+validation"}, _TEN, "mrr@10", 1
+    ),
+    # IR-Benchmark: the validation part that its code draws stays in the test lists,
+    # where it can only miss. Its training always takes 200 epochs; here it ends after
+    # 50 without a gain.
+    "validated": Protocol(
+        _GIVEN, _TWENTY, "ndcg@20", 5, 10, validation="validation-seed2024.csv"
+    ),
+    # The same with another validation part for each seed.
+    "validated anew": Protocol(
+        {**_GIVEN, "validation_share": 0.1}, _TWENTY, "ndcg@20", 5, 10
+    ),
+    # Its shifted sets: no validation part, so that the epoch is chosen on test.
+    "whole": Protocol(_GIVEN, _TWENTY, "ndcg@20", 5, on_test=True, everyone=True),
+}
+
+
+class Run(NamedTuple):
+    """A model on published data under a published protocol.
+
+    Attributes:
+      data: a folder or file below --data-dir, or a data set by its name.
+      protocol: a name in PROTOCOLS.
+      arm: a named arm (experiments/arms.py), which may be a baseline.
+      changes: of the config over the arm's.
+      seeds: the most that it is repeated with.
+    """
+
+    data: str
+    protocol: str
+    arm: str
+    changes: Mapping[str, Any] = MappingProxyType({})
+    seeds: int = 3
+
+    @property
+    def published(self) -> bool:
+        """Whether the data is of --data-dir, where a data set by its name is not."""
+        return self.data not in DATASETS
+
+    @property
+    def resplit(self) -> bool:
+        """Whether the published split is not known, and each seed has its own."""
+        return self.protocol.startswith("recbole")
+
+
+def _recbole_1m(arm: str, *options: str, protocol: str = "recbole") -> Run:
+    data = "ml-1m-ge3/interactions-unsplit.csv.gz"
+    return Run(data, protocol, arm, {"baseline": options})
+
+
+_RECBOLE_BPR = {"batch": 4096, "epochs": 300}
+_ALL_NEIGHBOURS = {"baseline": ("neighbours=10000",)}
+
+
+def _references(data: str, protocol: str, seeds: int = 1) -> dict[str, Run]:
+    """The rows that no published table has, under its protocol."""
+    rows = {
+        "popularity": Run(data, protocol, "popularity", seeds=seeds),
+        "item-cosine": Run(data, protocol, "item-knn", _ALL_NEIGHBOURS, seeds),
+        "ease-500": Run(data, protocol, "ease", {"baseline": ("l2=500",)}, seeds),
+    }
+    return {f"{data} {name}": run for name, run in rows.items()}
+
+
+def _mf(data: str, protocol: str, arm: str, seeds: int = 3, **changes: Any) -> Run:
+    """Matrix factorisation as IR-Benchmark trains it."""
+    base = {"batch": 1024, "epochs": 200}
+    return Run(data, protocol, arm, base | changes, seeds)
+
+
+ANEW, LONGER = " (another validation part)", " (up to 400 epochs)"
+_IRB, _AMAZON, _SHIFTED = "ml-100k-irb", "electronic", "electronic-popularity"
+# Instead of each pair's own 1,000 negatives outside the user's items, which take six
+# times as long: 1,024 that a batch shares, the user's items masked.
+_SHARED: dict[str, Any] = {"negatives": ("uniform:1024",), "mask_user_positives": True}
+_AT_20: dict[str, Any] = {
+    "temperature": 0.2,
+    "negatives": ("uniform-outside:200",),
+    "hyper": ("width=3", "every=5"),
+}
+
+# SLIM's penalties are those of alpha .2 and l1_ratio .005 over 6,034 rows, times the
+# rows: RecBole's objective is a mean over users, that of slim a sum.
+RUNS: dict[str, Run] = {
+    "ease-1000": _recbole_1m("ease", "l2=1000"),
+    "ease-500": _recbole_1m("ease", "l2=500"),
+    "ease-1": _recbole_1m("ease", "l2=1"),
+    "item-knn-250": _recbole_1m("item-knn", "neighbours=250", "shrink=1.2"),
+    "item-knn-50": _recbole_1m("item-knn", "neighbours=50", "shrink=0.1"),
+    "slim": _recbole_1m("slim", "l1=6.034", "l2=1200.766"),
+    "popularity": _recbole_1m("popularity"),
+    "ease-1000 (validation items ranked)": _recbole_1m(
+        "ease", "l2=1000", protocol="recbole, validation ranked"
+    ),
+    **{
+        f"ml-100k {name}": Run(
+            "ml-100k", protocol, arm, {"threshold": 0.5, **changes}, seeds=5
+        )
+        for name, protocol, arm, changes in (
+            ("bpr", "recbole", "mf-dot", _RECBOLE_BPR),
+            ("bpr (no early end)", "recbole, no early end", "mf-dot", _RECBOLE_BPR),
+            ("popularity", "recbole", "popularity", {}),
+            ("item-cosine", "recbole", "item-knn", _ALL_NEIGHBOURS),
+            ("ease-500", "recbole", "ease", {"baseline": ("l2=500",)}),
+        )
+    },
+    **{
+        f"{_IRB} {loss}{suffix}": _mf(
+            _IRB,
+            protocol,
+            f"mf-{loss}",
+            learning_rate=rate,
+            weight_decay=decay,
+            epochs=epochs,
+        )
+        for protocol, suffix, epochs in (
+            ("validated", "", 200),
+            ("validated anew", ANEW, 200),
+            ("validated", LONGER, 400),
+        )
+        for loss, rate, decay in (
+            ("lambda-rank", 0.01, 1e-6),
+            ("lambda-loss", 1e-3, 1e-5),
+            ("lambda-loss-at-k", 1e-3, 1e-5),
+        )
+        if (loss, suffix) != ("lambda-rank", LONGER)  # it is at its best before
+    },
+    f"{_IRB} sl-at-20": _mf(_IRB, "validated", "mf-sl-at-k", **_AT_20),
+    **_references(_IRB, "validated"),
+    f"{_AMAZON} bpr": _mf(_AMAZON, "validated", "mf-dot", weight_decay=1e-5),
+    f"{_AMAZON} sl": _mf(_AMAZON, "validated", "mf-cosine", **_SHARED, temperature=0.2),
+    f"{_AMAZON} sl (own negatives)": _mf(
+        _AMAZON, "validated", "mf-cosine", 1, temperature=0.2
+    ),
+    f"{_AMAZON} psl-relu": _mf(
+        _AMAZON, "validated", "mf-cosine", **_SHARED, loss="psl-relu", temperature=0.1
+    ),
+    f"{_AMAZON} sl-at-20": _mf(
+        _AMAZON,
+        "validated",
+        "mf-sl-at-k",
+        **_SHARED,
+        temperature=0.2,
+        hyper=("width=2.25", "every=20"),
+    ),
+    **_references(_AMAZON, "validated"),
+    f"{_SHIFTED} bpr": _mf(
+        _SHIFTED, "whole", "mf-dot", learning_rate=0.01, weight_decay=1e-6
+    ),
+    f"{_SHIFTED} sl": _mf(
+        _SHIFTED,
+        "whole",
+        "mf-cosine",
+        **_SHARED,
+        learning_rate=0.1,
+        temperature=0.1,
+    ),
+    f"{_SHIFTED} psl-relu": _mf(
+        _SHIFTED,
+        "whole",
+        "mf-cosine",
+        **_SHARED,
+        loss="psl-relu",
+        learning_rate=0.1,
+        temperature=0.05,
+    ),
+    **_references(_SHIFTED, "whole"),
+}
+QUICK = ("ease-1000", "popularity")

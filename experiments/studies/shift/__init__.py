@@ -1,0 +1,166 @@
+"""Does a test that popularity doesn't decide want log q uncorrected?
+
+The same interactions are split twice: at random, so that test items are as popular as
+train items, and with test items drawn evenly from the catalogue (the shifted split of
+IR-Benchmark [yang2024psl]). Matrix factorisation is trained on each with in-batch and
+mixed negatives, without and with log q, and with all items as negatives; each model is
+served with popularity priors from -1 to 1. A temperature is chosen for each arm and
+split on a tenth of the training part; models are then trained on all of it.
+
+    python -m experiments run shift --data-dir DIR             about 100 minutes
+    python -m experiments run shift --quick --data-dir DIR     about 3 minutes
+
+DIR has the folders electronic and electronic-popularity (docs/outside.md). A run that
+was finished is not done again.
+
+Expect the corrected models to be better at random, the uncorrected ones on the shift.
+"""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy import ndarray
+
+from experiments.finish import announce, finish
+from experiments.folders import run_folder, run_id
+from experiments.grid import Cell, Grid, Sweep, expand
+from experiments.inputs import digest_of, prepared_run
+from experiments.plan import plan
+from experiments.runs import rank, serve
+from experiments.studies import STUDIES, StudyOptions, save_study
+from research.config import Config
+from research.data import name_of
+from research.evaluate.metrics import CUTOFF, METRICS
+from research.evaluate.record import evaluate
+from research.files import read_arrays, read_json
+from research.report.records import study_header
+from research.types import InputError
+
+__all__ = ["ARMS", "NAME", "PRIORS", "SPLITS", "run_shift"]
+
+NAME = "shift"
+SPLITS = {"random": "electronic", "shifted": "electronic-popularity"}
+ARMS = ("in-batch", "in-batch+logq", "mixed", "mixed+logq", "full-softmax")
+TEMPERATURES = (0.1, 0.2)
+PRIORS = (-1.0, -0.5, 0.0, 0.5, 1.0)
+METRIC = "ndcg"
+CHANGES: dict[str, Any] = {
+    "user_features": ("id",),
+    "item_features": ("id",),
+    "encoder": "none",
+    "layers": "none",
+    "user_hidden": (),
+    "item_hidden": (),
+    "dropout": 0.0,
+    "table_scale": 1.0,
+    "optimiser": "adam-l2",
+    "weight_decay": 0.0,
+    "learning_rate": 0.01,
+    "batch": 1024,
+    "epochs": 20,
+}
+
+
+class Split(NamedTuple):
+    """A split of the data, and what is left to do or to find for it."""
+
+    path: Path
+    options: StudyOptions
+
+    def trained(self, fields: dict[str, Any], sweeps: dict[str, Sweep]) -> list[Cell]:
+        """The cells of every arm under its sweep, trained.
+
+        Raises:
+          InputError: a run failed.
+        """
+        grid = Grid(
+            name=NAME,
+            question=STUDIES[NAME].question,
+            arms=ARMS,
+            reference=ARMS[0],
+            minutes=STUDIES[NAME].minutes,
+            arm_sweeps={arm: (sweep,) for arm, sweep in sweeps.items()},
+            changes=CHANGES,
+        )
+        base = Config(dataset=str(self.path), split="given", **fields)
+        seeds = 1 if fields["fit_on"] == "train" else self.options.seeds
+        cells = expand(grid, base, seeds, quick=self.options.quick)
+        cells, runs, total = plan(cells, NAME, self.options.out, None)
+        announce(f"{NAME}, {self.path.name}, {fields['fit_on']}", total, len(runs))
+        if runs and finish(runs, None, 1):
+            raise InputError(f"study {NAME}: a run failed; see the lines above")
+        return cells
+
+    def folder(self, cell: Cell) -> Path:
+        """Where a finished cell's files are."""
+        identity = run_id(cell.config, digest_of(cell.config, None))
+        name = name_of(cell.config.dataset)
+        return run_folder(self.options.out, name, NAME, identity)
+
+    def temperatures(self) -> dict[str, float]:
+        """Each arm's temperature of highest NDCG@20 on a tenth of the train part."""
+        fields = {"fit_on": "train", "validation_share": 0.1}
+        sweep: Sweep = {"temperature": TEMPERATURES}
+        best: dict[str, tuple[float, float]] = {}
+        for cell in self.trained(fields, dict.fromkeys(ARMS, sweep)):
+            numbers = read_json(self.folder(cell) / "metrics.json")[METRIC]
+            found = float(numbers[str(CUTOFF)]), cell.swept["temperature"]
+            best[cell.arm] = max(best.get(cell.arm, found), found)
+        return {arm: temperature for arm, (_, temperature) in best.items()}
+
+    def users(self, cell: Cell) -> ndarray:
+        """NDCG@20 of each judged user under each prior, [prior, user]."""
+        run = prepared_run(cell.config)
+        vectors = read_arrays(self.folder(cell) / "vectors.npz")
+        rows = []
+        for prior in PRIORS:
+            scorer = serve(run, vectors["users"], vectors["items"], prior=prior)
+            record = evaluate(run.fold, rank(run, scorer), ks=(CUTOFF,))
+            rows.append(METRICS[METRIC].of(record, CUTOFF))
+        return np.stack(rows)
+
+
+def run_shift(options: StudyOptions) -> Path:
+    """Chooses temperatures, trains every model, serves it under every prior.
+
+    Returns:
+      the records; an array of each split, ndcg_20 [arm, prior, user, seed], and its
+      temperatures [arm].
+
+    Raises:
+      InputError: no data_dir, a split is not in it, or a run failed.
+    """
+    if options.data_dir is None:
+        raise InputError(
+            f"study {NAME} needs --data-dir: a folder that has "
+            f"{' and '.join(SPLITS.values())}"
+        )
+    paths = {name: Path(options.data_dir, data) for name, data in SPLITS.items()}
+    for path in paths.values():
+        if not path.is_dir():
+            raise InputError(f"{path}: no such folder, which study {NAME} needs")
+    arrays: dict[str, ndarray] = {"priors": np.array(PRIORS, "<f4")}
+    digests = {}
+    for name, path in paths.items():
+        split = Split(path, options)
+        chosen = split.temperatures()
+        sweeps: dict[str, Sweep] = {
+            arm: {"temperature": (value,)} for arm, value in chosen.items()
+        }
+        cells = split.trained({"fit_on": "train-only"}, sweeps)
+        digests[name] = digest_of(cells[0].config, None)
+        found = [[split.users(c) for c in cells if c.arm == arm] for arm in ARMS]
+        arrays[f"{name}_ndcg_20"] = np.stack(
+            [np.stack(seeds, axis=2) for seeds in found]
+        ).astype("<f2")
+        arrays[f"{name}_temperatures"] = np.array([chosen[a] for a in ARMS], "<f4")
+    header = study_header(
+        NAME,
+        SPLITS["random"],
+        options.quick,
+        digests["random"],
+        shifted_digest=digests["shifted"],
+        arms=list(ARMS),
+    )
+    return save_study(options.out, header, arrays)

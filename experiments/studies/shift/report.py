@@ -1,0 +1,131 @@
+"""What the study shift shows: its table, and verdicts on its prediction."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from experiments.studies import STUDIES, write_report
+from research.report.intervals import Interval, two_way
+from research.report.pages import QUICK, interval_text, markdown_page, markdown_table
+from research.report.records import Stored, load_stored
+
+__all__ = ["report_shift"]
+
+# (corrected, uncorrected): the first is predicted to be better at random, the second
+# on the shifted split.
+PAIRS = (("in-batch+logq", "in-batch"), ("mixed+logq", "mixed"))
+SPLITS = ("random", "shifted")
+SWEPT = "in-batch"  # the model whose best prior is predicted
+BEST = {"random": (0.5, 1.0), "shifted": (-1.0, 0.0)}  # ends of the best prior
+
+
+def _values(stored: Stored, split: str, arm: str, prior: float) -> np.ndarray:
+    """NDCG@20 of an arm under a prior, [user, seed]."""
+    a = stored.header["arms"].index(arm)
+    p = int(np.argmin(np.abs(stored.arrays["priors"] - prior)))
+    return stored.arrays[f"{split}_ndcg_20"][a, p].astype(float)
+
+
+def shift_frame(stored: Stored) -> pd.DataFrame:
+    """One row per split, arm and prior: mean NDCG@20, the ends of its 95 % interval."""
+    lines = []
+    for split in SPLITS:
+        temperatures = stored.arrays[f"{split}_temperatures"]
+        for arm, temperature in zip(stored.header["arms"], temperatures, strict=True):
+            for prior in stored.arrays["priors"]:
+                values = _values(stored, split, arm, float(prior))
+                mean, low, high = two_way(values).interval()
+                line = {"split": split, "arm": arm, "temperature": float(temperature)}
+                line |= {"prior": float(prior), "ndcg": mean, "low": low, "high": high}
+                lines.append(line)
+    return pd.DataFrame(lines)
+
+
+def difference(
+    stored: Stored, split: str, one: tuple[str, float], other: tuple[str, float]
+) -> Interval:
+    """One arm under a prior less another, paired by user and seed.
+
+    Args:
+      stored: the records.
+      split: random or shifted.
+      one: an arm and its prior.
+      other: those of what is subtracted.
+    """
+    first, second = (_values(stored, split, *cell) for cell in (one, other))
+    return two_way(first - second).interval()
+
+
+def _pairs(stored: Stored) -> list[tuple[str, str]]:
+    """The pairs whose arms are there."""
+    return [pair for pair in PAIRS if set(pair) <= set(stored.header["arms"])]
+
+
+def verdicts(frame: pd.DataFrame, stored: Stored) -> list[list[str]]:
+    """Each part of the prediction: the statement, what was measured, the verdict."""
+    out = []
+    for split in SPLITS:
+        wanted = 1 if split == "random" else -1
+        for corrected, plain in _pairs(stored):
+            found = difference(stored, split, (corrected, 0.0), (plain, 0.0))
+            word = "above" if wanted > 0 else "below"
+            text = f"{split}: {corrected} {word} {plain}"
+            out.append([text, _text(found), _sign(found, wanted)])
+        found = difference(stored, split, (SWEPT, 1.0), (SWEPT, 0.0))
+        word = "gains" if wanted > 0 else "loses"
+        text = f"{split}: {SWEPT} {word} by a prior of 1"
+        out.append([text, _text(found), _sign(found, wanted)])
+        rows = frame[(frame.split == split) & (frame.arm == SWEPT)]
+        best = float(rows.prior[rows.ndcg.idxmax()])
+        low, high = BEST[split]
+        text = f"{split}: the best prior of {SWEPT} is {low:g} to {high:g}"
+        out.append([text, f"{best:g}", "holds" if low <= best <= high else "fails"])
+    return out
+
+
+def _text(found: Interval) -> str:
+    return interval_text(*found, "+.4f")
+
+
+def _sign(found: Interval, wanted: int) -> str:
+    """Whether an interval lies on the wanted side of 0."""
+    low, high = sorted((wanted * found.low, wanted * found.high))
+    return "holds" if low > 0 else "fails" if high < 0 else "undecided"
+
+
+def shift_page(frame: pd.DataFrame, stored: Stored) -> str:
+    """The prediction, its verdicts, and each arm under each prior, in Markdown."""
+    priors = [float(prior) for prior in stored.arrays["priors"]]
+    rows = []
+    for (split, arm), lines in frame.groupby(["split", "arm"], sort=False):
+        means = dict(zip(lines.prior, lines.ndcg, strict=True))
+        first = [str(split), str(arm), f"{lines.temperature.iloc[0]:g}"]
+        rows.append([*first, *(f"{means[prior]:.4f}" for prior in priors)])
+    seeds = stored.arrays["random_ndcg_20"].shape[3]
+    return markdown_page(
+        STUDIES["shift"].question,
+        f"NDCG@20, {seeds} seeds, means over the users with a test item. Prior: "
+        "strength of the popularity prior when serving. Temperatures were chosen on a "
+        "tenth of the training part. Intervals are 95 %, two-way over users and seeds.",
+        QUICK if stored.header["quick"] else "",
+        f"Prediction: {STUDIES['shift'].prediction}",
+        markdown_table(["statement", "measured", "verdict"], verdicts(frame, stored)),
+        markdown_table(
+            ["split", "arm", "temperature", *(f"prior {prior:g}" for prior in priors)],
+            rows,
+            left=2,
+        ),
+    )
+
+
+def report_shift(records: Path, out: Path) -> list[Path]:
+    """Writes the study's table and page under out from its records.
+
+    Raises:
+      InputError: no such file, or of another RECORDS_VERSION.
+    """
+    stored = load_stored(records)
+    frame = shift_frame(stored)
+    texts = {".csv": frame, ".md": shift_page(frame, stored)}
+    return write_report(out, stored.header, texts, {})

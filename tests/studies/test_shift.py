@@ -1,0 +1,92 @@
+"""The shifted split: verdicts that follow the records, and a run on made data."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import experiments.studies.shift as shift
+from experiments.studies import StudyOptions
+from experiments.studies.shift.report import (
+    difference,
+    report_shift,
+    shift_frame,
+    verdicts,
+)
+from research.report.intervals import two_way
+from research.report.records import Stored, load_stored, study_header
+from research.types import InputError
+
+ARMS, PRIORS = ("in-batch", "in-batch+logq", "mixed", "mixed+logq"), (-1.0, 0.0, 1.0)
+
+
+def stored(random=1.0, shifted=0.0, noise=1e-4) -> Stored:
+    """Records in which NDCG falls with the distance from a best total strength."""
+    draw = np.random.default_rng(0)
+    arrays = {"priors": np.array(PRIORS)}
+    for split, best in (("random", random), ("shifted", shifted)):
+        users = draw.uniform(0.2, 0.3, (30, 1)) + draw.normal(0, noise, (4, 3, 30, 3))
+        totals = np.array(
+            [[("logq" in arm) + prior for prior in PRIORS] for arm in ARMS]
+        )
+        height = -0.1 * np.abs(totals - best)
+        arrays[f"{split}_ndcg_20"] = height[..., None, None] + users
+        arrays[f"{split}_temperatures"] = np.full(len(ARMS), 0.1)
+    header = study_header("shift", "made", False, "0" * 64, arms=list(ARMS))
+    return Stored(header, {}, arrays)
+
+
+def found(records: Stored) -> list[str]:
+    return [row[2] for row in verdicts(shift_frame(records), records)]
+
+
+def test_records_as_predicted_hold():
+    assert found(stored()) == ["holds"] * 8
+
+
+def test_records_against_the_prediction_fail():
+    assert found(stored(random=0.0)) == ["fails"] * 4 + ["holds"] * 4
+    assert found(stored(shifted=1.0)) == ["holds"] * 4 + ["fails"] * 4
+
+
+def test_what_noise_hides_is_undecided():
+    verdict = found(stored(random=0.5, noise=0.1))[:3]
+    assert verdict == ["undecided"] * 3
+
+
+def test_a_difference_is_paired_by_user_and_seed():
+    records = stored()
+    values = records.arrays["shifted_ndcg_20"]
+    expected = two_way(values[1, 1] - values[0, 1]).interval()
+    one, other = ("in-batch+logq", 0.0), ("in-batch", 0.0)
+    assert difference(records, "shifted", one, other) == expected
+
+
+def test_from_made_pairs_to_the_page(tmp_path, monkeypatch):
+    monkeypatch.setattr(shift, "ARMS", ARMS[:2])
+    monkeypatch.setattr(shift, "CHANGES", shift.CHANGES | {"batch": 64})
+    draw = np.random.default_rng(0)
+    for data in shift.SPLITS.values():
+        users, items = np.nonzero(draw.random((100, 120)) < 0.2)
+        part = np.where(draw.random(len(users)) < 0.2, "test", "train")
+        folder = tmp_path / "data" / data
+        folder.mkdir(parents=True)
+        frame = pd.DataFrame({"user": users, "item": items, "part": part})
+        frame.to_csv(folder / "interactions.csv", index=False)
+    data = str(tmp_path / "data")
+    options = StudyOptions(tmp_path / "out", data_dir=data, quick=True)
+    records = shift.run_shift(options)
+    about = load_stored(records)
+    assert about.arrays["random_ndcg_20"].shape == (2, len(shift.PRIORS), 98, 1)
+    assert set(about.arrays["shifted_temperatures"]) <= {
+        np.float32(value) for value in shift.TEMPERATURES
+    }
+    plain, corrected = about.arrays["random_ndcg_20"]
+    assert (plain != corrected).any()
+    _, page = report_shift(records, tmp_path / "out")
+    assert "A quick run" in page.read_text()
+
+
+@pytest.mark.parametrize("place", [None, "nowhere"])
+def test_without_its_data_it_is_refused(tmp_path, place):
+    with pytest.raises(InputError, match="electronic"):
+        shift.run_shift(StudyOptions(tmp_path, data_dir=place))

@@ -1,0 +1,89 @@
+"""What chance decides in a step, and whose positives are masked in it."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.arms import arm
+from research.config import Config, structure
+from research.negatives import SOURCES, SourceEntry
+from research.negatives.source import uniform
+from research.prepare import prepare
+from research.train.run_state import init_state, traced_values
+from research.train.step import make_step
+from tests.world import made_fold
+
+FACTORS = dataclasses.replace(arm("mf-dot", Config()), batch=64, dim=8)
+INDEX = jnp.arange(0, 960, 15, dtype=jnp.int32)  # of 64 pairs
+
+
+def test_each_step_and_each_source_draws_anew():
+    seen = []
+
+    def noted(draws, config):
+        plain = uniform(draws, config)
+
+        def draw(*given):
+            seen.append(plain.draw(*given))
+            return seen[-1]
+
+        return plain._replace(name="noted", draw=draw)
+
+    with SOURCES.added("noted", SourceEntry(noted)):
+        config = dataclasses.replace(FACTORS, negatives=("noted:20", "noted:20"))
+        run = prepare(config, made_fold())
+        step, hyper = make_step(structure(run.config)), traced_values(run.config)
+        state = init_state(run, *run.world)
+        for _ in range(2):
+            state, _ = step(state, INDEX, hyper, run.world[0])
+    draws = {tuple(drawn.ids.tolist()) for drawn in seen}
+    assert len(seen) == len(draws) == 4
+
+
+def test_a_row_masks_what_its_own_user_has():
+    config = dataclasses.replace(
+        FACTORS, negatives=("catalogue",), mask_user_positives=True
+    )
+    fold = made_fold()
+    run = prepare(config, fold)
+    step, hyper = make_step(structure(run.config)), traced_values(run.config)
+    _, told = step(init_state(run, *run.world), INDEX, hyper, run.world[0])
+    users = fold.fitted.user[np.asarray(INDEX)]
+    own = [len(set(fold.fitted.item[fold.fitted.user == user])) for user in users]
+    masked = np.mean(own) / fold.fitted.n_items
+    np.testing.assert_allclose(told["masked"], masked, rtol=1e-5)
+
+
+def test_users_are_compared_at_one_temperature():
+    config = dataclasses.replace(
+        FACTORS, temperature_kind="per-user", temperature=0.1, negatives=("catalogue",)
+    )
+    run = prepare(config, made_fold())
+    step, hyper = make_step(structure(run.config)), traced_values(run.config)
+    state = init_state(run, *run.world)
+    users = state.temperatures
+    other = users._replace(temperature=2 * users.temperature)
+    one, two = (
+        step(state._replace(temperatures=users), INDEX, hyper, run.world[0])
+        for users in (users, other)
+    )
+    assert one[1]["loss"] != two[1]["loss"]
+    np.testing.assert_array_equal(one[0].temperatures.loss, two[0].temperatures.loss)
+
+
+def test_a_seed_decides_all_initial_values_and_the_steps():
+    fold = made_fold()
+    small = Config(batch=64, dim=8, history=5, user_hidden=(8,), item_hidden=(8,))
+    states = []
+    for seed in (0, 0, 1):
+        run = prepare(dataclasses.replace(small, seed=seed), fold)
+        state = init_state(run, *run.world)
+        weights = jax.tree.leaves((state.params["tables"], state.params["user"]))
+        weights += jax.tree.leaves(state.params["item"])
+        weights = [np.asarray(weight) for weight in weights if weight.any()]
+        states.append([*weights, np.asarray(jax.random.key_data(state.key))])
+    one, again, other = states
+    assert all(np.array_equal(*pair) for pair in zip(one, again, strict=True))
+    assert not any(np.array_equal(*pair) for pair in zip(one, other, strict=True))
