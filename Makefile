@@ -8,7 +8,7 @@ READY := .venv/.ready
 RUN := $(BIN)/python -m experiments run
 
 .PHONY: ablations results notebook docs bench-peers test test-all test-floor test-latest \
-  mutants format clean
+  mutants concordance format clean
 
 ablations: $(READY)
 	$(RUN) ssb $(if $(QUICK),--quick)
@@ -79,10 +79,14 @@ docs: .venv-docs/.ready
 	.venv-docs/bin/mkdocs build -q
 	@echo "to read: .venv-docs/bin/python -m http.server -b 127.0.0.1 -d build/site 8000"
 
-# PyTorch and TensorFlow in an environment of their own, then all benchmarks beside
+# PyTorch, TensorFlow and FAISS in an environment of their own, then all benchmarks beside
 # them. MOVIELENS_DIR names a folder with ml-1m, as for every command.
 bench-peers: $(READY) .venv-peers/.ready
 	$(BIN)/python -m experiments bench --out results $(if $(QUICK),--quick)
+
+# Recall, nDCG and others as seven libraries compute them, in an environment of their own.
+concordance: $(READY) .venv-concordance/.ready
+	$(BIN)/python -m experiments.concordance results
 
 test: $(READY)
 	$(BIN)/ruff check .
@@ -110,7 +114,7 @@ format: $(READY)
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf .venv .venv-docs .venv-peers .venv-floor .venv-latest build out
+	rm -rf .venv .venv-docs .venv-peers .venv-concordance .venv-floor .venv-latest build out
 
 .venv-docs/.ready: requirements-docs.txt
 	$(PYTHON) -m venv .venv-docs
@@ -134,6 +138,12 @@ $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv-peers
 	@echo "installing into .venv-peers (some minutes)"
 	.venv-peers/bin/python $(PIP) -r requirements-peers.txt
+	touch $@
+
+.venv-concordance/.ready: requirements-concordance.txt
+	$(PYTHON) -m venv .venv-concordance
+	@echo "installing into .venv-concordance (some minutes)"
+	.venv-concordance/bin/python $(PIP) -r requirements-concordance.txt
 	touch $@
 
 .venv-floor/.ready .venv-latest/.ready: requirements.txt requirements-dev.txt

@@ -300,10 +300,12 @@ def test_what_is_imported_is_required():
                 found.add((node.module or "").split(".")[0])
     third = {canonical(name) for name in found - ours - set(sys.stdlib_module_names)}
     named = {"sklearn": "scikit-learn", "vl-convert": "vl-convert-python"}
+    named["faiss"] = "faiss-cpu"
     third = {named.get(name, name) for name in third}
     required = {canonical(r.name) for r in requirements("requirements.txt")}
     extras = {"ray"}
-    peers = {canonical(r.name) for r in requirements("requirements-peers.txt")}
+    files = "requirements-peers.txt", "requirements-concordance.txt"
+    peers = {canonical(r.name) for name in files for r in requirements(name)}
     assert third - extras - peers <= required
 
 

@@ -15,6 +15,7 @@ from experiments.bench.speed import (
     run_sweep,
     run_training,
 )
+from experiments.bench.top_k import run_top_k
 from experiments.folders import writable
 from research.files import replace
 from research.types import InputError, choose
@@ -26,6 +27,7 @@ BENCHMARKS: dict[str, Callable[[Setting], BenchmarkResult]] = {
     "full-softmax-memory": run_full_softmax,
     "sweep": run_sweep,
     "evaluation": run_evaluation,
+    "top-k": run_top_k,
     "cost": run_cost,
 }
 

@@ -21,6 +21,7 @@ from experiments.bench.protocol import (
     peak_bytes,
     portion_slices,
     serve,
+    timed_lists,
 )
 from experiments.bench.work import RANKING, TOWERS, TRAINING, changed, work_of
 from experiments.engine.local import RunStatus, cores, run_in_workers
@@ -139,6 +140,18 @@ def rank_portions(request: dict[str, Any]) -> Answers:
     yield {"compile_seconds": sum(once().values())}
     while True:
         yield once()
+
+
+def list_portions(request: dict[str, Any]) -> Answers:
+    """Seconds of the exact top 100 of a part of the users; no item is removed."""
+    with np.load(request["work"]) as file:
+        users, items = file["users"], file["items"]
+    none = np.zeros(0, np.int64)
+
+    def rank(part: np.ndarray) -> np.ndarray:
+        return top_k(part, items, None, np.zeros(len(part) + 1, np.int64), none, k=100)
+
+    return timed_lists(users, request["portion"], rank)
 
 
 LARGE = 2048  # rows of the square product whose speed is called full
@@ -373,6 +386,7 @@ TASKS = {
     "train": train_steps,
     "loss": loss_portions,
     "rank": rank_portions,
+    "lists": list_portions,
     "runs": run_portions,
     "at once": at_once_portions,
     "engine": engine_portions,

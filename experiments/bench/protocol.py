@@ -20,6 +20,7 @@ from typing import IO, Any, NamedTuple
 AGAIN = "again"
 PATIENCE = 1200.0  # seconds without an answer after which a side is given up
 COMPARED = 5  # steps whose losses every side reports
+FIRST = 64  # users whose lists every side reports
 Answers = Iterator[dict[str, Any]]
 _peak = 0  # highest value so far: the system's peak may be made to start anew
 
@@ -72,6 +73,21 @@ def portion_slices(count: int, steps: int, start: int = 0) -> Iterator[slice]:
         first = 0 if first + steps > count else first
         yield slice(first, first + steps)
         first += steps
+
+
+def timed_lists(users: Any, size: int, rank: Callable[[Any], Any]) -> Answers:
+    """The lists of the first users, then seconds of so many users each time.
+
+    Args:
+      users: an array of their vectors, [v, d].
+      size: of a portion.
+      rank: vectors [n, d] -> lists of item indices, an array [n, k].
+    """
+    yield {"lists": rank(users[:FIRST]).tolist()}
+    for part in portion_slices(len(users), size):
+        clock = time.perf_counter()
+        rank(users[part])
+        yield {"seconds": time.perf_counter() - clock}
 
 
 class Failed(Exception):

@@ -97,8 +97,7 @@ def _pad(array: Array | np.ndarray, rows: int) -> Float32[np.ndarray, "..."]:
 
 
 GROUPS = 4  # of columns, a slot of the list
-# Each holds some 15 MB; the scores' matrix product brings threads of its own.
-THREADS = min(os.cpu_count() or 1, 8)
+THREADS = 8  # at most; each holds some 15 MB, and matrix products bring their own
 
 
 def seen_items_of(fold: Fold) -> tuple[Int[np.ndarray, " v1"], Int[np.ndarray, " s"]]:
@@ -157,7 +156,10 @@ def by_tile(
       empty: the results of no users.
     """
     tiles = [slice(n, min(n + TILE, n_users)) for n in range(0, n_users, TILE)]
-    with ThreadPoolExecutor(max_workers=THREADS) as pool:
+    # a process may be held to fewer cores than there are: more threads only disturb
+    own = getattr(os, "sched_getaffinity", None)
+    cores = len(own(0)) if own else os.cpu_count() or 1
+    with ThreadPoolExecutor(max_workers=min(cores, THREADS)) as pool:
         return np.concatenate([empty, *pool.map(function, tiles)])
 
 
@@ -196,10 +198,12 @@ def rank_scores(
         ids = np.empty((height, 0), np.int32)
         for start in range(0, n_items, CHUNK):
             stop = min(start + CHUNK, n_items)
-            scores = np.array(scorer(rows, slice(start, stop)))
+            scores = np.asarray(scorer(rows, slice(start, stop)))
             here = (seen_column >= start) & (seen_column < stop)
-            scores[seen_row[here], seen_column[here] - start] = -np.inf
-            columns, values = _candidates(scores, min(k, scores.shape[1]))
+            if here.any():
+                scores = np.array(scores)
+                scores[seen_row[here], seen_column[here] - start] = -np.inf
+            columns, values = _better(scores, best, k)
             # what scores -inf is no candidate but an empty slot
             columns = np.where(values > -np.inf, columns + np.int32(start), n_items)
             best = np.concatenate([best, values], axis=1)
@@ -227,6 +231,29 @@ def _descending(scores: Float[np.ndarray, "t m"]) -> Int[np.ndarray, "t m"]:
     return keys & (2**32 - 1)
 
 
+def _better(
+    scores: Float[np.ndarray, "t c"], best: Float[np.ndarray, "t m"], k: int
+) -> tuple[Int[np.ndarray, "t n"], Float[np.ndarray, "t n"]]:
+    """Columns that may enter lists of the scores ``best`` so far, in order of column.
+
+    Only what exceeds the last score of a whole list does, as an equal one has a higher
+    index; far into a catalogue that is little. Where it is much, as ``_candidates``.
+
+    Returns:
+      the columns and their scores, as from ``_candidates``.
+    """
+    height, width = scores.shape
+    if best.shape[1] == k:
+        reached = scores <= best[:, -1:]
+        np.logical_not(reached, out=reached)  # what is no number is reached
+        flat = np.flatnonzero(reached)
+        if len(flat) <= GROUPS * k * height:
+            if np.isnan(scores.ravel()[flat]).any():
+                raise ValueError("a score is not a number")
+            return _by_row(scores, flat)
+    return _candidates(scores, min(k, width))
+
+
 def _candidates(
     scores: Float[np.ndarray, "t c"], k: int
 ) -> tuple[Int[np.ndarray, "t m"], Float[np.ndarray, "t m"]]:
@@ -238,7 +265,7 @@ def _candidates(
     Returns:
       the columns, and their scores: -inf where a row has fewer than the others.
     """
-    height, width = scores.shape
+    width = scores.shape[1]
     size = max(width // (GROUPS * k), 1)
     groups = width // size
     tops = scores[:, :groups].copy()
@@ -250,7 +277,14 @@ def _candidates(
     reached = scores >= bound
     if np.isneginf(bound).any():
         reached &= scores > -np.inf
-    flat = np.flatnonzero(reached)  # thrice as fast as nonzero
+    return _by_row(scores, np.flatnonzero(reached))  # thrice as fast as nonzero
+
+
+def _by_row(
+    scores: Float[np.ndarray, "t c"], flat: Int[np.ndarray, " n"]
+) -> tuple[Int[np.ndarray, "t m"], Float[np.ndarray, "t m"]]:
+    """Columns and scores of flat places, ascending, a row of each user's."""
+    height, width = scores.shape
     starts = np.searchsorted(flat, np.arange(height + 1) * width)
     counts = np.diff(starts)
     columns = np.zeros((height, counts.max(initial=0)), np.int32)

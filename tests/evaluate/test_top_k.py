@@ -218,3 +218,34 @@ def test_zeros_of_either_sign_are_equal_scores():
     scores = np.float32([[-0.0, 0.0, -0.0, -1.0]])
     ranked = rank_scores(lambda r, c: scores, 4, seen, np.zeros(0, int), k=4)
     assert lists.tolist() == ranked.tolist() == [[0, 1, 2, 3]]
+
+
+@pytest.mark.parametrize("k", [1, 5, 16, 40])
+@pytest.mark.parametrize("order", ["any", "rising", "falling"])
+def test_many_chunks_are_ranked_as_by_a_sort(monkeypatch, order, k):
+    """Later chunks are held to the lists so far; rising scores all enter."""
+    monkeypatch.setattr("research.evaluate.top_k.CHUNK", 16)
+    rng = np.random.default_rng(k)
+    scores = rng.integers(-40, 40, size=(9, 150)).astype(np.float32)
+    if order != "any":
+        scores.sort(axis=1)
+    if order == "falling":
+        scores = scores[:, ::-1].copy()
+    scores[rng.random(scores.shape) < 0.05] = np.inf
+    scores[rng.random(scores.shape) < 0.2] = -np.inf
+    scores[3, 20:] = -np.inf  # a list that stays short
+    seen = random_seen(rng, 9, 150, 60)
+    before = scores.copy()
+    lists = rank_scores(given_scores(scores), 150, *ragged(seen), k)
+    np.testing.assert_array_equal(lists, full_sort(scores, seen, k))
+    np.testing.assert_array_equal(scores, before)
+
+
+@pytest.mark.parametrize("at", [3, 40, 148])
+def test_a_score_that_is_not_a_number_is_refused_in_every_chunk(monkeypatch, at):
+    monkeypatch.setattr("research.evaluate.top_k.CHUNK", 16)
+    scores = np.tile(np.arange(150, 0, -1), (2, 1)).astype(np.float32)
+    scores[1, at] = np.nan
+    nothing = np.zeros(3, int), np.zeros(0, int)
+    with pytest.raises(ValueError, match="not a number"):
+        rank_scores(given_scores(scores), 150, *nothing, k=4)

@@ -13,7 +13,7 @@ import pytest
 
 from experiments.bench.command import BENCHMARKS
 from experiments.bench.cost import arm_cases
-from experiments.bench.ours import PLAIN, beyond, negatives_of, possible
+from experiments.bench.ours import PLAIN, TASKS, beyond, negatives_of, possible
 from experiments.bench.protocol import (
     Failed,
     Here,
@@ -22,6 +22,7 @@ from experiments.bench.protocol import (
     peak_bytes,
     portion_slices,
     take_turns,
+    timed_lists,
 )
 from experiments.bench.results import (
     BenchmarkResult,
@@ -32,7 +33,9 @@ from experiments.bench.results import (
     ratio,
     save_result,
 )
+from experiments.bench.top_k import ids_apart
 from experiments.bench.work import changed, find_work, save_arrays, work_of
+from research.files import write_arrays
 from research.types import InputError
 
 PEERS = Path(__file__).parents[2] / "experiments" / "bench" / "peers"
@@ -71,7 +74,8 @@ def complete(folder: Path, names: Iterable[str]) -> None:
 
 
 def test_a_quick_run_writes_what_it_measured(tmp_path):
-    complete(quick(tmp_path, "train", "loss"), ("train", "loss"))
+    names = ("train", "loss", "top-k")
+    complete(quick(tmp_path, *names), names)
 
 
 @pytest.mark.slow
@@ -130,6 +134,39 @@ def test_sides_take_turns_and_one_that_fails_stops_nobody():
     assert turns == Turns({"n": 0}, [{"n": 1}, {"n": 2}, {"n": 3}], {}, turns.seconds)
     assert len(turns.seconds) == 4
     assert answers["b"] == answers["c"] == "no more"
+
+
+def test_sides_of_lists_report_the_first_and_time_the_others():
+    seen = []
+
+    def rank(part):
+        seen.append(part.tolist())
+        return part[:, None] * 2
+
+    answers = timed_lists(np.arange(100), 40, rank)
+    assert next(answers)["lists"] == [[2 * n] for n in range(64)]
+    assert all(next(answers)["seconds"] >= 0 for _ in range(3))
+    parts = [list(range(n, n + 40)) for n in (0, 40, 0)]
+    assert seen == [list(range(64)), *parts]
+
+
+def test_lists_that_differ_are_counted_by_their_items():
+    lists = [[1, 2], [3, 4]], [[2, 1], [3, 9]]
+    mine, theirs = (Turns({"lists": each}, [], {}, []) for each in lists)
+    assert ids_apart(mine, theirs) == {"ids apart %": 25.0}
+    assert ids_apart(mine, "exit code 1") == {}
+
+
+def test_the_lists_that_are_timed_are_the_exact_ones(tmp_path):
+    columns = np.tile(np.arange(300.0), (8, 1))
+    items = np.random.default_rng(0).permuted(columns, axis=1).T
+    vectors = {"users": np.eye(3, 8), "items": items}  # no score twice
+    path = write_arrays(tmp_path / "lists.npz", vectors)
+    answers = TASKS["lists"]({"work": str(path), "portion": 2})
+    scores = vectors["users"] @ vectors["items"].T
+    expected = np.argsort(-scores, axis=1)[:, :100]
+    assert next(answers)["lists"] == expected.tolist()
+    assert next(answers)["seconds"] > 0
 
 
 def test_portions_begin_again_where_no_whole_one_is_left():

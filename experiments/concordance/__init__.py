@@ -1,0 +1,1 @@
+"""The same metrics by other libraries, compared with this project's values."""
