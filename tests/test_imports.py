@@ -12,7 +12,8 @@ import pytest
 from research.registry import Deferred
 
 ROOT = Path(__file__).parents[1]
-PEERS = "experiments.bench.peers."
+# Scripts of other libraries' environments.
+PEERS = ("experiments.bench.peers.", "experiments.concordance.peers")
 
 
 def _modules():
