@@ -1,6 +1,7 @@
 """What a run depends on beside its config: versions, device, compiled programs."""
 
 import functools
+import os
 import platform
 import subprocess
 from importlib.metadata import version
@@ -9,6 +10,19 @@ from typing import Any
 
 from experiments.folders import RECORDS_VERSION
 from research.notices import say
+
+
+def cores() -> list[int]:
+    """The processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
+def threads() -> int:
+    """How many threads a CPU's sums are divided among: their order decides the last
+    digits; a worker, bound to its core, has one."""
+    return len(cores())
 
 
 def environment(digest: str, place: str) -> dict[str, Any]:
