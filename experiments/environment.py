@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.folders import RECORDS_VERSION
+from research.compiler import THREADS
 from research.notices import say
 
 
@@ -20,9 +21,8 @@ def cores() -> list[int]:
 
 
 def threads() -> int:
-    """How many threads a CPU's sums are divided among: their order decides the last
-    digits; a worker, bound to its core, has one."""
-    return len(cores())
+    """How many threads share a CPU's work: their number decides the last digits."""
+    return int(os.environ.get(THREADS, len(cores())))
 
 
 def environment(digest: str, place: str) -> dict[str, Any]:
@@ -44,6 +44,7 @@ def environment(digest: str, place: str) -> dict[str, Any]:
         "device": jax.devices()[0].device_kind,
         "processor": platform.machine(),
         "place": place,
+        "threads": threads(),
         "data_digest": digest,
     }
 
