@@ -3,6 +3,7 @@
 KILLS, of the environment, is how many there are, in all; 50 by default.
 """
 
+import contextlib
 import importlib.util
 import itertools
 import os
@@ -17,12 +18,14 @@ import numpy as np
 import pytest
 
 from experiments.checkpoints import NAME, SECONDS
+from experiments.runs import VECTORS
 from research.files import PART, read_arrays
 from tests.experiments.made import contents, runs_of, without_seals, write_made_100k
 from tests.experiments.test_safe_signals import PROGRAM, gone
 
 KILLS = int(os.environ.get("KILLS", "50"))
-EPOCHS = 1500  # some seconds of training, so that kills meet it
+GOES_ON = "goes on from a checkpoint"
+EPOCHS = 800  # some seconds of training, so that kills meet it
 MADE_ALIKE = ("per_user.npz", "vectors.npz", "history.csv", "metrics.json", "lists.npz")
 WAYS = {
     "train": (("train", "--arm", "tiny-long"), "group"),
@@ -153,37 +156,51 @@ def test_kills_leave_what_an_undisturbed_run_leaves(
 ):
     words, victim = WAYS[way]
     whole, seconds = undisturbed(words)
-    draw, out, went_on = random.Random(way), tmp_path / "out", 0
-    share = KILLS // len(LOCAL) + (LOCAL.index(way) < KILLS % len(LOCAL)
-                                   if way in LOCAL else 0)  # fmt: skip
-    line = (*words, "--data-dir", str(data), "--out", str(out))
-    killed = 0
+    share = KILLS // len(LOCAL) + (way in LOCAL[: KILLS % len(LOCAL)])
+    draw, out, killed, went_on = random.Random(way), tmp_path / "out", 0, 0
     for attempt in itertools.count():
-        with (tmp_path / f"log{attempt}").open("w") as log:
-            process = started(program, line, log)
-            try:
-                if killed == share:
-                    assert process.wait(timeout=600) == 0
-                else:
-                    process.wait(timeout=draw.uniform(0.1, 1.1) * seconds)
-            except subprocess.TimeoutExpired:
+        kept, log = unfinished(out), tmp_path / f"log{attempt}"
+        with log.open("w") as file:
+            line = (*words, "--data-dir", str(data), "--out", str(out))
+            process = started(program, line, file)
+            if killed < share and moment(process, out, draw, seconds):
                 kill(process, victim, draw)
                 killed += 1
-        went_on += "goes on from a checkpoint" in log_of(tmp_path, attempt)
-        assert "not used" not in log_of(tmp_path, attempt)
+                kept = None
+            else:
+                assert process.wait(timeout=600) == 0
+        told = log.read_text()
+        assert "not used" not in told
+        went_on += GOES_ON in told
         if process.returncode == 0:
             check_alike(out, whole)
+            assert kept is None or kept == (GOES_ON in told)
             if killed == share:
                 break
-            out = tmp_path / f"out{attempt}"  # finished before it was killed
-            line = (*line[:-1], str(out))
+            out = tmp_path / f"out{attempt}"  # finished before all kills were done
     counts = f"{killed} kills, {went_on} starts from a checkpoint"
     print(f"{way}: {counts}, {seconds:.0f} s undisturbed")
-    assert way == "ray" or share < 3 or went_on
 
 
-def log_of(folder, attempt):
-    return (folder / f"log{attempt}").read_text()
+def unfinished(out):
+    """Whether a run that isn't trained has a checkpoint."""
+    return any(not (path.parent / VECTORS).is_file() for path in out.rglob(NAME))
+
+
+def moment(process, out, draw, seconds):
+    """Waits for a random moment, every other time soon after a new checkpoint.
+
+    Returns whether the command is still at work.
+    """
+    begin, aimed = time.time(), draw.random() < 0.5
+    until = begin + draw.uniform(0.1, 1.1) * seconds
+    while process.poll() is None and (aimed or time.time() < until):
+        with contextlib.suppress(OSError):  # it was removed meanwhile
+            if aimed and any(p.stat().st_mtime > begin for p in out.rglob(NAME)):
+                time.sleep(draw.uniform(0.0, 0.5))
+                break
+        time.sleep(0.05)
+    return process.poll() is None
 
 
 def check_alike(out, whole):
