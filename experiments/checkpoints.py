@@ -75,7 +75,7 @@ def _made_by(run: Run, digest: str) -> str:
 
     identity = run_id(run.config, digest, run.start.digest if run.start else "")
     packages = [f"{name} {version(name)}" for name in ("jax", "jaxlib", "numpy")]
-    device = f"{run.devices} {jax.devices()[0].device_kind} of {threads()} threads"
+    device = f"{run.devices} {jax.local_devices()[0].device_kind} of {threads()} threads"
     code, flags = code_of(dataclasses.asdict(run.config)), os.environ.get("XLA_FLAGS")
     return "; ".join([identity, code, *packages, device, f"{flags}"])
 

@@ -70,9 +70,11 @@ class Course:
         return self._first, spent - self._first
 
     def keep(self) -> None:
-        """Saves the run, if it is time to."""
+        """Saves the run, if it is time to and there is an epoch to come."""
         checkpoint, now = self._checkpoint, time.perf_counter()
         if checkpoint is None or now - self._saved < checkpoint.interval:
+            return
+        if len(self._run.history) == self._run.config.epochs:
             return
         arrays = {"about": np.array(self._run.about()), "seconds": np.zeros(2)}
         for name, tree in self._run.kept().items():

@@ -174,14 +174,11 @@ def train_together(
                 on_epoch(number, epoch, row)
         if all(run.failure for run in runs):
             break
-        if epoch < config.epochs:
-            course.keep()
+        course.keep()
     vectors = [None if run.failure else serve(run.params) for run in runs]
     first, rest = (seconds / len(runs) for seconds in course.seconds())
-    return [
-        _trained(run, placement, pair, first, rest)
-        for run, pair in zip(runs, vectors, strict=True)
-    ]
+    made = zip(runs, vectors, strict=True)
+    return [_trained(run, placement, pair, first, rest) for run, pair in made]
 
 
 def _one_epoch(

@@ -41,18 +41,25 @@ pytestmark = [
 ]
 
 
+@contextlib.contextmanager
 def started(program, words, log):
-    """The command in a group of its own, its checkpoints as frequent as epochs."""
+    """The command in a group of its own, its checkpoints frequent; ended in the end."""
     env = {**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONWARNINGS": "ignore"}
     env["TWO_TOWER_CACHE"] = str(program.parent / "cache")
     env |= {SECONDS: "0.2", "PYTHONPATH": str(Path(__file__).parents[2])}
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, str(program), *words],
         stdout=log,
         stderr=subprocess.STDOUT,
         env=env,
         start_new_session=True,
     )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 def processes_of(group):
@@ -126,8 +133,11 @@ def undisturbed(program, data, tmp_path_factory):
         if words not in made:
             out, begin = tmp_path_factory.mktemp("whole"), time.monotonic()
             whole = (*words, "--data-dir", str(data), "--out", str(out))
-            with (out / "log").open("w") as log:
-                assert started(program, whole, log).wait(timeout=600) == 0
+            with (
+                (out / "log").open("w") as log,
+                started(program, whole, log) as process,
+            ):
+                assert process.wait(timeout=600) == 0
             (out / "log").unlink()
             made[words] = out, time.monotonic() - begin
         return made[words]
@@ -160,9 +170,8 @@ def test_kills_leave_what_an_undisturbed_run_leaves(
     draw, out, killed, went_on = random.Random(way), tmp_path / "out", 0, 0
     for attempt in itertools.count():
         kept, log = unfinished(out), tmp_path / f"log{attempt}"
-        with log.open("w") as file:
-            line = (*words, "--data-dir", str(data), "--out", str(out))
-            process = started(program, line, file)
+        line = (*words, "--data-dir", str(data), "--out", str(out))
+        with log.open("w") as file, started(program, line, file) as process:
             if killed < share and moment(process, out, draw, seconds):
                 kill(process, victim, draw)
                 killed += 1
