@@ -172,7 +172,9 @@ def test_kills_leave_what_an_undisturbed_run_leaves(
         kept, log = unfinished(out), tmp_path / f"log{attempt}"
         line = (*words, "--data-dir", str(data), "--out", str(out))
         with log.open("w") as file, started(program, line, file) as process:
-            if killed < share and moment(process, out, draw, seconds):
+            if killed < share and moment(
+                process, out, draw, seconds, aimed=killed % 2 == 1
+            ):
                 kill(process, victim, draw)
                 killed += 1
                 kept = None
@@ -196,12 +198,12 @@ def unfinished(out):
     return any(not (path.parent / VECTORS).is_file() for path in out.rglob(NAME))
 
 
-def moment(process, out, draw, seconds):
-    """Waits for a random moment, every other time soon after a new checkpoint.
+def moment(process, out, draw, seconds, aimed):
+    """Waits for a random moment; aimed: for one soon after a new checkpoint.
 
     Returns whether the command is still at work.
     """
-    begin, aimed = time.time(), draw.random() < 0.5
+    begin = time.time()
     until = begin + draw.uniform(0.1, 1.1) * seconds
     while process.poll() is None and (aimed or time.time() < until):
         with contextlib.suppress(OSError):  # it was removed meanwhile
