@@ -17,7 +17,7 @@ import tyro
 
 from experiments.installation import conflict
 from experiments.signals import Stopped, catch_signals, output_closed, stopped, tell
-from research.compiler import set_xla_flags
+from research.compiler import set_one_thread, set_xla_flags
 from research.types import InputError, choose
 
 # Each command: the module and class that hold its flags, and what it does.
@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "data": ("experiments.data", "Data", "what was read; a split as files"),
     "bench": ("experiments.bench.command", "Bench", "speed and memory, beside peers"),
 }
+TRAINS = ("run", "train")
 PROGRAM = "python -m experiments"
 
 
@@ -50,6 +51,8 @@ def main(words: list[str] | None = None) -> int:
         if not words or words[0] in ("-h", "--help"):
             print(_overview())
             return 0 if words else 2
+        if words[0] in TRAINS:
+            set_one_thread()
         status: int = parse(words)()
         sys.stdout.flush()
         return status

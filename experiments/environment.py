@@ -1,6 +1,7 @@
 """What a run depends on beside its config: versions, device, compiled programs."""
 
 import functools
+import os
 import platform
 import subprocess
 from importlib.metadata import version
@@ -8,7 +9,20 @@ from pathlib import Path
 from typing import Any
 
 from experiments.folders import RECORDS_VERSION
+from research.compiler import THREADS
 from research.notices import say
+
+
+def cores() -> list[int]:
+    """The processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
+def threads() -> int:
+    """How many threads share a CPU's work: their number decides the last digits."""
+    return int(os.environ.get(THREADS, len(cores())))
 
 
 def environment(digest: str, place: str) -> dict[str, Any]:
@@ -30,6 +44,7 @@ def environment(digest: str, place: str) -> dict[str, Any]:
         "device": jax.devices()[0].device_kind,
         "processor": platform.machine(),
         "place": place,
+        "threads": threads(),
         "data_digest": digest,
     }
 

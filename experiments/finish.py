@@ -3,16 +3,17 @@
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from experiments.checkpoints import interval
 from experiments.collect import collect, gathered, report
 from experiments.engine import EngineOptions
 from experiments.engine.display import Display, beside_committed, display
 from experiments.engine.local import (
     Finished,
     RunStatus,
-    cores,
     run_here,
     run_in_workers,
 )
+from experiments.environment import cores
 from experiments.folders import id_of, writable
 from experiments.grid import Cell, Grid
 from experiments.index import write_index
@@ -52,9 +53,13 @@ def finish(
 
     Returns:
       The reasons of those that failed, by their ids.
+
+    Raises:
+      InputError: an interval of checkpoints that can't be meant.
     """
     import jax
 
+    interval()  # one that can't be meant is refused before anything is trained
     workers = len(cores()) if jobs is None else jobs
     if workers > (most := PER_CORE * len(cores())):
         say(f"jobs is {jobs}: {most} workers, {PER_CORE} a core at most")

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from experiments.checkpoints import checkpoint_of, discard
 from experiments.code import code_of
 from experiments.environment import environment
 from experiments.folders import serving_folder
@@ -100,8 +101,10 @@ def execute(
     try:
         scorer_of, seconds = _scorers(run, prepared, digest, progress, done)
     except NotFinite as error:
+        discard(folder)
         write_json(folder / "failed.json", {"reason": str(error)})
         return f"failed: {error}"
+    discard(folder)
     line = ""
     for prior in sorted(run.priors, key=abs, reverse=True):
         served = dataclasses.replace(config, prior=prior)
@@ -147,7 +150,8 @@ def _scorers(
 
     if done is None:
         validate = validation(prepared) if config.evaluate_every else None
-        (done,) = train_together([prepared], on_epoch, validate, run.devices)
+        kept = checkpoint_of(run, digest)
+        (done,) = train_together([prepared], on_epoch, validate, run.devices, kept)
     if isinstance(done, NotFinite):
         raise done
     if run.save is not None:

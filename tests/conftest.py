@@ -2,9 +2,10 @@
 
 import jax
 
-from research.compiler import set_xla_flags
+from research.compiler import set_one_thread, set_xla_flags
 
 set_xla_flags()  # as the command line does
+set_one_thread()
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")

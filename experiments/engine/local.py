@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from typing import NamedTuple
 
-from experiments.environment import keep_compiled
+from experiments.environment import cores, keep_compiled
 from experiments.inputs import prepared_run
 from experiments.plan import Run
 from experiments.runs import execute, stored_vectors
@@ -87,13 +87,6 @@ def train_group(
 
     prepared = [prepared_run(run.config, data_dir, run.start) for run in runs]
     return train_together(prepared, on_epoch)
-
-
-def cores() -> list[int]:
-    """The processors this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return sorted(os.sched_getaffinity(0))
-    return list(range(os.cpu_count() or 1))
 
 
 def attempt(

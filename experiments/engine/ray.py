@@ -6,6 +6,7 @@ leaves nothing behind. Each machine finds the data as the command line does.
 """
 
 import importlib
+import os
 import socket
 import subprocess
 import sys
@@ -14,8 +15,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from experiments.checkpoints import discard
 from experiments.engine.local import Finished, Running, RunStatus, attempt, run_failed
 from experiments.plan import Run
+from research.compiler import THREADS
 from research.files import replace
 from research.types import InputError
 
@@ -66,7 +69,11 @@ def _import_ray() -> ModuleType:
 def _connect(ray: ModuleType, address: str | None) -> None:
     """Joins the cluster at the address, or starts one."""
     root = Path(__file__).parent.parent
-    code = {"py_modules": [str(root / name) for name in ("research", "experiments")]}
+    threads = {n: v for n, v in os.environ.items() if n == THREADS}
+    code = {
+        "py_modules": [str(root / name) for name in ("research", "experiments")],
+        "env_vars": threads,  # else each sums in an order of its own
+    }
     if address is not None:
         _answers(address)
     try:
@@ -140,6 +147,7 @@ def _gather(ray: Any, reference: Any, run: Run) -> RunStatus:
         replace(run.folder / name, files[name])
     if not status.failed:
         (run.folder / "failed.json").unlink(missing_ok=True)
+        discard(run.folder)  # of a training here, which the cluster went on with
     result: RunStatus = status._replace(run=run)
     return result
 

@@ -1,7 +1,6 @@
 """The one training loop: Python over a compiled epoch, for every arm."""
 
 import functools
-import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -15,6 +14,7 @@ from research.logits.reducers import LIMITS, Limits
 from research.negatives.source import Hyper
 from research.prepare import Prepared, prepare
 from research.temperature import kind_of
+from research.train.checkpoint import Checkpoint, Course
 from research.train.mesh import Placement, placement_over
 from research.train.model import Params, serve_task
 from research.train.run_state import (
@@ -42,7 +42,8 @@ class Trained(NamedTuple):
     mean over rows where each has its own), the numbers of Health, log_q_error where the
     click share is estimated, and validation metrics where they were asked for. seconds
     counts training without the first epoch, which compiles; compile_seconds is that
-    first epoch. temperature is what serving divides by.
+    first epoch. Of a run that went on from a checkpoint both count what came before,
+    and each process has a first epoch. temperature is what serving divides by.
     """
 
     config: Config
@@ -90,6 +91,7 @@ def train(
     on_epoch: Callable[[int, dict[str, float]], None] = lambda epoch, row: None,
     validate: Validate | None = None,
     devices: int = 1,
+    checkpoint: Checkpoint | None = None,
 ) -> Trained:
     """Trains one run and encodes the evaluated users and the whole catalogue.
 
@@ -100,6 +102,7 @@ def train(
       validate: (user vectors, item vectors) -> metrics, called every evaluate_every
         epochs; the parameters with the best first metric are kept. Only for choosing.
       devices: how many share each batch (research/train/mesh.py).
+      checkpoint: where the training is kept and goes on from (checkpoint.py).
 
     Raises:
       InputError: the config can't be meant (research/prepare.py), or a number of
@@ -111,7 +114,7 @@ def train(
         on_epoch(epoch, row)
 
     run = prepare(config, fold)
-    (result,) = train_together([run], on_row, validate, devices)
+    (result,) = train_together([run], on_row, validate, devices, checkpoint)
     if isinstance(result, NotFinite):
         raise result
     return result
@@ -122,6 +125,7 @@ def train_together(
     on_epoch: Callable[[int, int, dict[str, float]], None] = lambda run, epoch, r: None,
     validate: Validate | None = None,
     devices: int = 1,
+    checkpoint: Checkpoint | None = None,
 ) -> list[Trained | NotFinite]:
     """Trains runs that are alike in one program, each as ``train`` would.
 
@@ -133,6 +137,7 @@ def train_together(
       on_epoch: called with the number of the run, the epoch and the row.
       validate: as in ``train``.
       devices: as in ``train``; more than one make one run at a time.
+      checkpoint: as in ``train``, of one run.
 
     Returns:
       What came of each; a run whose loss wasn't finite takes no other with it.
@@ -157,24 +162,23 @@ def train_together(
         users, items = serve_task(model, params, world, task)
         return placement.host(users), placement.host(items)
 
-    clock, first = time.perf_counter(), 0.0
-    for epoch in range(1, config.epochs + 1):
+    course = Course(runs, checkpoint)
+    for epoch in range(course.done + 1, config.epochs + 1):
         measure = None
         if validate and config.evaluate_every and epoch % config.evaluate_every == 0:
             measure = functools.partial(_measured, validate, serve)
         steps_of = _one_epoch(runs, world, placement)
         for number, (run, steps) in enumerate(zip(runs, steps_of, strict=True)):
             if row := run.take(steps, model, world, measure):
-                first = first or time.perf_counter() - clock
+                course.epoch_ended()
                 on_epoch(number, epoch, row)
         if all(run.failure for run in runs):
             break
+        course.keep()
     vectors = [None if run.failure else serve(run.params) for run in runs]
-    seconds = (time.perf_counter() - clock - first) / len(runs)
-    return [
-        _trained(run, placement, pair, first / len(runs), seconds)
-        for run, pair in zip(runs, vectors, strict=True)
-    ]
+    first, rest = (seconds / len(runs) for seconds in course.seconds())
+    made = zip(runs, vectors, strict=True)
+    return [_trained(run, placement, pair, first, rest) for run, pair in made]
 
 
 def _one_epoch(

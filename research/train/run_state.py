@@ -1,7 +1,9 @@
 """What a run begins with: its swept values on the device, and its first state."""
 
 import functools
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -117,11 +119,35 @@ class RunState:
         self.hyper: Hyper = traced_values(config)
         self.history: list[dict[str, float]] = []
         self.failure: NotFinite | None = None
-        self._indices = (_indices(config, world, n + 1) for n in range(config.epochs))
-        self.batches = self._later = next(self._indices)
+        self._indices_of = functools.partial(_indices, config, world)
+        self._begin(1)
         self._best, self._kept = -np.inf, None
         self._alarmed = False
         _warn(narrow_range(config, np.asarray(world.pool.counts)))
+
+    def _begin(self, epoch: int) -> None:
+        """Makes the indices of that epoch, and is ready to make those behind it."""
+        epochs = range(epoch, self.config.epochs + 1)
+        self._indices = map(self._indices_of, epochs)
+        self.batches = self._later = next(self._indices)
+
+    def about(self) -> str:
+        """What a checkpoint says beside arrays, to the last digit."""
+        return json.dumps([self.history, self._best, self._alarmed])
+
+    def kept(self) -> dict[str, Any]:
+        """The trees of arrays that a checkpoint holds: the state, the best parameters.
+
+        The latter only where parameters were measured.
+        """
+        trees: dict[str, Any] = {"state": self.state}
+        return trees if self._kept is None else {**trees, "best": self._kept}
+
+    def go_on(self, trees: Mapping[str, Any], about: str) -> None:
+        """Goes to where ``kept`` and ``about`` were taken, after an epoch."""
+        self.history, self._best, self._alarmed = json.loads(about)
+        self.state, self._kept = trees["state"], trees.get("best")
+        self._begin(len(self.history) + 1)
 
     @property
     def params(self) -> Params:

@@ -28,7 +28,7 @@ def vectors_of(out):
 def test_training_is_told_how_many_devices(call, tmp_path, monkeypatch):
     told = []
 
-    def train(prepared, on_epoch, validate, devices):
+    def train(prepared, on_epoch, validate, devices, checkpoint):
         told.append(devices)
         return [NotFinite("seen enough")]
 

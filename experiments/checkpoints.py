@@ -1,0 +1,108 @@
+"""A run's checkpoint in its folder: there while it trains, gone when it is trained.
+
+One of another run, of other code, packages or threads, or one that is damaged is named
+in one line and not used.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import math
+import os
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from experiments.code import code_of
+from experiments.environment import threads
+from experiments.folders import run_id
+from experiments.plan import Run
+from research.files import read_arrays, write_arrays
+from research.notices import say
+from research.train.checkpoint import INTERVAL, Checkpoint
+from research.types import InputError
+
+NAME = "checkpoint.npz"
+SECONDS = "TWO_TOWER_CHECKPOINT_SECONDS"  # of the environment: another interval
+MADE_BY = "made_by"  # among the arrays
+
+
+def interval() -> float:
+    """Seconds of training between two checkpoints.
+
+    Raises:
+      InputError: the environment asks for something that is no number of seconds.
+    """
+    text = os.environ.get(SECONDS, "")
+    try:
+        seconds = float(text or INTERVAL)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        raise InputError(f"{SECONDS} is '{text}': it must be a number of seconds")
+    return seconds
+
+
+def checkpoint_of(run: Run, digest: str) -> Checkpoint | None:
+    """Where a run's training is kept; None where several processes share it.
+
+    Args:
+      run: the run.
+      digest: of its data.
+    """
+    import jax
+
+    if jax.process_count() > 1:
+        return None
+    made_by, path = _made_by(run, digest), run.folder / NAME
+    return Checkpoint(
+        functools.partial(_load, path, made_by, run.name),
+        functools.partial(_save, path, made_by),
+        interval(),
+    )
+
+
+def discard(folder: Path) -> None:
+    """Removes the checkpoint of a run that is trained, or can't be."""
+    (folder / NAME).unlink(missing_ok=True)
+
+
+def _made_by(run: Run, digest: str) -> str:
+    """What two processes must share for the same bits: run, code, packages, device."""
+    import jax
+
+    identity = run_id(run.config, digest, run.start.digest if run.start else "")
+    packages = [f"{name} {version(name)}" for name in ("jax", "jaxlib", "numpy")]
+    device = (
+        f"{run.devices} {jax.local_devices()[0].device_kind} of {threads()} threads"
+    )
+    code, flags = code_of(dataclasses.asdict(run.config)), os.environ.get("XLA_FLAGS")
+    return "; ".join([identity, code, *packages, device, f"{flags}"])
+
+
+def _load(path: Path, made_by: str, name: str) -> Mapping[str, np.ndarray] | None:
+    if not path.is_file():
+        return None
+    try:
+        arrays = read_arrays(path)
+        told, seconds = str(arrays.pop(MADE_BY)), float(arrays["seconds"][1])
+    except (InputError, LookupError) as error:
+        say(f"{path}: not used, as it is damaged ({type(error).__name__})")
+        return None
+    if told != made_by:
+        say(f"{path}: not used, as other code, packages or threads made it")
+        return None
+    say(f"{name}: goes on from a checkpoint after {seconds:.0f} s of training")
+    return arrays
+
+
+def _save(path: Path, made_by: str, arrays: dict[str, np.ndarray]) -> None:
+    """Keeps the arrays; a disk that is full costs the checkpoint and not the run."""
+    arrays = {MADE_BY: np.array(made_by), **arrays}
+    try:
+        write_arrays(path, arrays, level=0)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            say(f"{path}: no checkpoint: {error.strerror or error}")

@@ -1,0 +1,94 @@
+"""One run id, one result: whatever the process; and how far a second machine is off."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from experiments.environment import threads
+from experiments.seals import read_metrics
+from research.compiler import THREADS, set_one_thread
+from research.files import read_arrays, read_json
+from research.types import InputError
+from tests.experiments.made import contents, runs_of, without_seals
+
+# The command line with the tiny arms, as a program of its own.
+PROGRAM = """
+import sys
+from experiments.__main__ import main
+from experiments.arms import ARMS
+from tests.experiments.made import TINY
+ARMS.update(TINY)
+sys.exit(main())
+"""
+OTHER_MACHINE = "--xla_cpu_max_isa=AVX2"
+DECIDED = ("metrics.json", "per_user.npz", "vectors.npz", "history.csv", "lists.npz")
+
+
+def trained(data, out, **environment):
+    """The folder of the tiny arm's run, trained by a process of that environment."""
+    unset = {n: v for n, v in os.environ.items() if n not in (THREADS, "XLA_FLAGS")}
+    words = ("train", "--arm", "tiny", "--data-dir", str(data), "--out", str(out))
+    subprocess.run(
+        [sys.executable, "-c", PROGRAM, *words],
+        env={**unset, "JAX_PLATFORMS": "cpu", **environment},
+        check=True,
+        capture_output=True,
+    )
+    (folder,) = runs_of(out, "train")
+    return folder
+
+
+def decided(folder):
+    """Of a run's files, those that its settings decide to the last bit."""
+    return without_seals(
+        {n: c for n, c in contents(folder).items() if n.endswith(DECIDED)}
+    )
+
+
+def scores(folder):
+    arrays = read_arrays(folder / "vectors.npz")
+    return arrays["users"] @ arrays["items"].T
+
+
+def test_processes_agree_to_the_bit_and_machines_nearly(data, tmp_path):
+    one = trained(data, tmp_path / "one", PYTHONHASHSEED="1")
+    two = trained(data, tmp_path / "two", PYTHONHASHSEED="2")
+    assert decided(one) == decided(two)
+    assert read_json(one / "env.json")["threads"] == 1
+
+    machine = trained(data, tmp_path / "other", XLA_FLAGS=OTHER_MACHINE)
+    assert one.name == machine.name, "the same run id"
+    largest = np.abs(scores(one)).max()
+    np.testing.assert_allclose(scores(machine), scores(one), atol=1e-4 * largest)
+    here, there = read_metrics(one), read_metrics(machine)
+    assert here.keys() == there.keys()
+    for name in ("recall", "ndcg", "coverage"):
+        for k, value in here[name].items():
+            assert there[name][k] == pytest.approx(value, abs=0.003), (name, k)
+
+
+def test_threads_are_one_unless_asked_for(monkeypatch):
+    monkeypatch.setenv(THREADS, "3")
+    set_one_thread()
+    assert threads() == 3
+    monkeypatch.delenv(THREADS)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    set_one_thread()
+    assert threads() == 1
+    monkeypatch.delenv(THREADS)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
+    set_one_thread()
+    assert THREADS not in os.environ, "an accelerator is there"
+
+
+@pytest.mark.parametrize("number", ["many", "0", "-1", "", "1.5", "99999999"])
+def test_a_number_of_threads_that_is_none_is_refused(call, monkeypatch, number):
+    monkeypatch.setenv(THREADS, number)
+    with pytest.raises(InputError, match=THREADS):
+        set_one_thread()
+    called = call("train", "--arm", "tiny", "--show")
+    assert called.status == 2
+    assert called.err.startswith(f"error: {THREADS} is '{number}'")

@@ -1,0 +1,227 @@
+"""Kills at random moments: afterwards all is as if nothing had happened.
+
+KILLS, of the environment, is how many there are, in all; 50 by default.
+"""
+
+import contextlib
+import importlib.util
+import itertools
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from experiments.checkpoints import NAME, SECONDS
+from experiments.runs import VECTORS
+from research.files import PART, read_arrays
+from tests.experiments.made import contents, runs_of, without_seals, write_made_100k
+from tests.experiments.test_safe_signals import PROGRAM, gone
+
+KILLS = int(os.environ.get("KILLS", "50"))
+GOES_ON = "goes on from a checkpoint"
+EPOCHS = 800  # some seconds of training, so that kills meet it
+MADE_ALIKE = ("per_user.npz", "vectors.npz", "history.csv", "metrics.json", "lists.npz")
+WAYS = {
+    "train": (("train", "--arm", "tiny-long"), "group"),
+    "run": (("run", "killed", "--jobs", "1"), "group"),
+    "workers": (("run", "killed", "--jobs", "2"), "group"),
+    "one worker": (("run", "killed", "--jobs", "2"), "worker"),
+    "ray": (("run", "killed", "--engine", "ray"), "ray"),
+}
+LOCAL = [name for name in WAYS if name != "ray"]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc"),
+]
+
+
+@contextlib.contextmanager
+def started(program, words, log):
+    """The command in a group of its own, its checkpoints frequent; ended in the end."""
+    env = {**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONWARNINGS": "ignore"}
+    env["TWO_TOWER_CACHE"] = str(program.parent / "cache")
+    env |= {SECONDS: "0.2", "PYTHONPATH": str(Path(__file__).parents[2])}
+    process = subprocess.Popen(
+        [sys.executable, str(program), *words],
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        env=env,
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def processes_of(group):
+    """Ids of a group's processes with their command lines, the dead left out."""
+    found = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            state, _, its_group = (
+                (folder / "stat").read_text().rpartition(")")[2].split()[:3]
+            )
+            line = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+        except OSError:
+            continue
+        if int(its_group) == group and state != "Z":
+            found[int(folder.name)] = line
+    return found
+
+
+def kill(process, victim, draw):
+    """Kills the group, or one process of it; waits until the command has ended."""
+    everyone = processes_of(process.pid)
+    mark = {"worker": "spawn_main", "ray": "ray::"}.get(victim)
+    chosen = sorted(p for p, line in everyone.items() if mark and mark in line)
+    if chosen:
+        os.kill(draw.choice(chosen), signal.SIGKILL)
+        process.wait(timeout=300)
+    else:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait(timeout=60)
+    assert all(gone(number) for number in everyone), everyone
+
+
+def outcome(out):
+    """Whatever an output folder's runs decide, without times and places."""
+    files = contents(out)
+    named = {n: f for n, f in files.items() if n.endswith(MADE_ALIKE)}
+    tables = {n: f for n, f in files.items() if n.startswith(("tables", "figures"))}
+    return without_seals(named) | tables
+
+
+def records(out):
+    """Arrays of all records; what they hold of times and digests apart."""
+    return {
+        (path.name, name): values
+        for path in sorted((out / "records").rglob("*.npz"))
+        for name, values in read_arrays(path).items()
+        if values.dtype.kind in "fiub" and "seconds" not in name
+    }
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    root = tmp_path_factory.mktemp("grouplens")
+    write_made_100k(root)
+    return root
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory):
+    path = tmp_path_factory.mktemp("program") / "program.py"
+    path.write_text(PROGRAM.replace("1000000", str(EPOCHS)))
+    return path
+
+
+@pytest.fixture(scope="module")
+def undisturbed(program, data, tmp_path_factory):
+    """The folder and the seconds of each command that nobody killed."""
+    made = {}
+
+    def undisturbed(words):
+        if words not in made:
+            out, begin = tmp_path_factory.mktemp("whole"), time.monotonic()
+            whole = (*words, "--data-dir", str(data), "--out", str(out))
+            with (
+                (out / "log").open("w") as log,
+                started(program, whole, log) as process,
+            ):
+                assert process.wait(timeout=600) == 0
+            (out / "log").unlink()
+            made[words] = out, time.monotonic() - begin
+        return made[words]
+
+    return undisturbed
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        *LOCAL,
+        pytest.param(
+            "ray",
+            marks=pytest.mark.skipif(
+                importlib.util.find_spec("ray") is None, reason="Ray isn't installed"
+            ),
+        ),
+    ],
+)
+def test_kills_leave_what_an_undisturbed_run_leaves(
+    way,
+    program,
+    data,
+    tmp_path,
+    undisturbed,
+):
+    words, victim = WAYS[way]
+    whole, seconds = undisturbed(words)
+    share = KILLS // len(LOCAL) + (way in LOCAL[: KILLS % len(LOCAL)])
+    draw, out, killed, went_on = random.Random(way), tmp_path / "out", 0, 0
+    for attempt in itertools.count():
+        kept, log = unfinished(out), tmp_path / f"log{attempt}"
+        line = (*words, "--data-dir", str(data), "--out", str(out))
+        with log.open("w") as file, started(program, line, file) as process:
+            if killed < share and moment(
+                process, out, draw, seconds, aimed=killed % 2 == 1
+            ):
+                kill(process, victim, draw)
+                killed += 1
+                kept = None
+            else:
+                assert process.wait(timeout=600) == 0
+        told = log.read_text()
+        assert "not used" not in told
+        went_on += GOES_ON in told
+        if process.returncode == 0:
+            check_alike(out, whole)
+            assert kept is None or kept == (GOES_ON in told)
+            if killed == share:
+                break
+            out = tmp_path / f"out{attempt}"  # finished before all kills were done
+    counts = f"{killed} kills, {went_on} starts from a checkpoint"
+    print(f"{way}: {counts}, {seconds:.0f} s undisturbed")
+
+
+def unfinished(out):
+    """Whether a run that isn't trained has a checkpoint."""
+    return any(not (path.parent / VECTORS).is_file() for path in out.rglob(NAME))
+
+
+def moment(process, out, draw, seconds, aimed):
+    """Waits for a random moment; aimed: for one soon after a new checkpoint.
+
+    Returns whether the command is still at work.
+    """
+    begin = time.time()
+    until = begin + draw.uniform(0.1, 1.1) * seconds
+    while process.poll() is None and (aimed or time.time() < until):
+        with contextlib.suppress(OSError):  # it was removed meanwhile
+            if aimed and any(p.stat().st_mtime > begin for p in out.rglob(NAME)):
+                time.sleep(draw.uniform(0.0, 0.5))
+                break
+        time.sleep(0.05)
+    return process.poll() is None
+
+
+def check_alike(out, whole):
+    """Results, records, and nothing else left."""
+    expected, found = outcome(whole), outcome(out)
+    assert sorted(found) == sorted(expected)
+    assert not [name for name in expected if found[name] != expected[name]]
+    arrays = records(whole)
+    assert sorted(records(out)) == sorted(arrays)
+    for name, values in records(out).items():
+        np.testing.assert_array_equal(values, arrays[name], err_msg=str(name))
+    assert not [n for n in contents(out) if n.endswith((PART, NAME, "failed.json"))]
+    assert runs_of(out, "train") or runs_of(out, "killed")
