@@ -4,7 +4,7 @@ The arms of ``ssb`` once more, but tuned alike: each at the temperature and lear
 rate with the highest NDCG@20 on validation (the grid ``tuning``), beside the baselines
 and random lists, with enough seeds to prove or refute equivalence within 2 %.
 
-    python -m experiments run fair                 about 15 minutes on 2 cores, 6 seeds
+    python -m experiments run fair                 about 25 minutes on 2 cores, 12 seeds
     python -m experiments run fair --quick         about 2 minutes
 
 On MovieLens 1M, with its own choices: --dataset ml-1m --seeds 5 --data-dir DIR.
@@ -38,8 +38,8 @@ FAIR = Grid(
         "in-batch+prior",
     ),
     reference="full-softmax",
-    seeds=6,
-    minutes="15",
+    seeds=12,
+    minutes="25",
     tuned=True,
     figures={
         "arms": functools.partial(
