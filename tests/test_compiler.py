@@ -30,6 +30,7 @@ def compiled(folder, first, flags=""):
         env={
             **os.environ,
             "JAX_PLATFORMS": "cpu",
+            "JAX_DISABLE_MOST_OPTIMIZATIONS": "0",
             "XLA_FLAGS": f"--xla_dump_to={folder} {flags}",
         },
     )

@@ -41,15 +41,6 @@ def compilations() -> Iterator[list[str]]:
         jax.monitoring.unregister_event_duration_listener(listen)
 
 
-@pytest.fixture
-def compiled_in_haste():
-    """Programs that run for a moment need not be fast: a third less to compile."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
-@pytest.mark.usefixtures("compiled_in_haste")
 @pytest.mark.parametrize("name", TRAINED)
 def test_every_arm_trains(name):
     config = arm(name, SMALL)
