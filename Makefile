@@ -15,7 +15,8 @@ ablations: $(READY)
 	$(RUN) temperature --arms in-batch in-batch+logq full-softmax $(if $(QUICK),--quick)
 
 # The committed tables and figures anew; what is finished stays. Those of MovieLens 1M
-# need MOVIELENS_DIR, a folder with ml-1m.
+# need MOVIELENS_DIR, a folder with ml-1m; outside and shift need OUTSIDE_DIR, a folder
+# with the published splits (docs/outside.md).
 LARGE := $(RUN) --out results --dataset ml-1m --seeds
 CORRECTED := in-batch in-batch+logq
 results: $(READY)
@@ -53,6 +54,8 @@ results: $(READY)
 	$(RUN) semisynthetic --out results
 	$(RUN) library --out results
 	$(RUN) future --out results
+	$(if $(OUTSIDE_DIR),$(RUN) outside --data-dir $(OUTSIDE_DIR) --out results)
+	$(if $(OUTSIDE_DIR),$(RUN) shift --seeds 2 --data-dir $(OUTSIDE_DIR) --out results)
 	$(if $(MOVIELENS_DIR),,@echo "MOVIELENS_DIR is not set: MovieLens 1M is left out")
 	$(if $(MOVIELENS_DIR),$(LARGE) 3 baselines --arms popularity recent-popularity \
 	  item-knn ease slim ials bpr-mf item2vec fm in-batch+logq larger-towers)
