@@ -82,7 +82,8 @@ def gathered(
         if reason not in (ABSENT, OTHER_CODE):
             say(f"{folder}: {reason}: left out")
     if others := sum(reason == OTHER_CODE for reason in faults.values()):
-        say(f"{others} other runs of {grid.name} left out: made by other code")
+        noun = "run" if others == 1 else "runs"
+        say(f"{others} other {noun} of {grid.name} left out: made by other code")
     return cells
 
 

@@ -55,6 +55,12 @@ def swallow():
 STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 
 
+def deaf_to_nothing():
+    """Signals that whoever started the tests ignores (nohup) count in the child."""
+    for number in STATUS:
+        signal.signal(number, signal.SIG_DFL)
+
+
 def started(code, *words, **options):
     return subprocess.Popen(
         [sys.executable, *code, *map(str, words)],
@@ -62,6 +68,7 @@ def started(code, *words, **options):
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "JAX_PLATFORMS": "cpu"},
+        preexec_fn=deaf_to_nothing,
         **options,
     )
 
