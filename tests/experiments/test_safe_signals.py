@@ -14,6 +14,7 @@ from research.files import PART, replace, sweep
 from tests.experiments.made import contents, runs_of
 
 # The command line with the tiny grids, as a program that signals end.
+ROOT = Path(__file__).parents[2]  # whose tests the program imports
 PROGRAM = """
 import sys
 from experiments.__main__ import main
@@ -61,7 +62,7 @@ def started(code, *words, **options):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "JAX_PLATFORMS": "cpu"},
+        env={**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)},
         **options,
     )
 
