@@ -153,7 +153,7 @@ _MOVING: dict[str, dict[str, Any]] = {
 }
 # Matrix factorisation, and the losses of a public benchmark on it, with the settings
 # that these share; temperatures are over cosines, except those of psl (half of them).
-_FACTORS: dict[str, Any] = {
+FACTORS: dict[str, Any] = {
     "user_features": ("id",),
     "item_features": ("id",),
     "encoder": "none",
@@ -166,13 +166,13 @@ _FACTORS: dict[str, Any] = {
     "learning_rate": 0.01,
 }
 _COSINE: dict[str, Any] = {
-    **_FACTORS,
+    **FACTORS,
     "table_scale": 1.0,
     "negatives": ("uniform-outside:1000",),
     "temperature": 0.2,
 }
 _DOT: dict[str, Any] = {
-    **_FACTORS,
+    **FACTORS,
     "output": "dot",
     "table_scale": 1.0,
     "negatives": ("uniform-outside:1",),

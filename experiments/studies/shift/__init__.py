@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy import ndarray
 
+from experiments.arms import FACTORS
 from experiments.finish import announce, finish
 from experiments.folders import run_folder, run_id
 from experiments.grid import Cell, Grid, Sweep, expand
@@ -46,17 +47,8 @@ TEMPERATURES = (0.1, 0.2)
 PRIORS = (-1.0, -0.5, 0.0, 0.5, 1.0)
 METRIC = "ndcg"
 CHANGES: dict[str, Any] = {
-    "user_features": ("id",),
-    "item_features": ("id",),
-    "encoder": "none",
-    "layers": "none",
-    "user_hidden": (),
-    "item_hidden": (),
-    "dropout": 0.0,
+    **FACTORS,
     "table_scale": 1.0,
-    "optimiser": "adam-l2",
-    "weight_decay": 0.0,
-    "learning_rate": 0.01,
     "batch": 1024,
     "epochs": 20,
 }
