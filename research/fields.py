@@ -306,6 +306,8 @@ class TrainFields(Group):
     """Optimiser of all parameters."""
     learning_rate: Annotated[float, SWEPT, _ABOVE_0] = 1e-3
     """Step size of the optimiser."""
+    rate_end: Annotated[float, LATER, Range(0.0, 1.0)] = 1.0
+    """Step size at the last step, as a share of learning_rate; a cosine leads to it."""
     table_rate: Annotated[float, SWEPT, _ABOVE_0] = 1.0
     """Step size of the embedding tables, as a multiple of learning_rate."""
     weight_decay: Annotated[float, SWEPT, _AT_LEAST_0] = 1e-5

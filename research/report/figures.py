@@ -5,6 +5,7 @@ Titles name what is shown. What is better than what is said by contrasts, with a
 """
 
 from collections.abc import Hashable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import matplotlib
@@ -148,6 +149,7 @@ def row_name(
     return _name(row, plain) + "".join(on)
 
 
+NOTHING: Mapping[str, float] = MappingProxyType({})
 NARROW, WIDE = 16, 25  # characters of arms' names, of which four and three fit a line
 
 
@@ -160,6 +162,7 @@ def sweep_figure(
     height: float = 2.5,
     label: str = "",
     without: Sequence[str] = (),
+    at: Mapping[str, float] = NOTHING,
 ) -> Drawing:
     """Draws metrics at cut-off 20 along a swept value, one panel each.
 
@@ -176,8 +179,12 @@ def sweep_figure(
       height: of a panel, in inches.
       label: of the horizontal axis; by default the swept field.
       without: further swept fields, whose cells are left out.
+      at: values of further swept fields, whose cells alone are drawn.
     """
-    frame = frame[frame[list(without)].isna().all(axis=1)].drop(columns=list(without))
+    kept = frame[list(without)].isna().all(axis=1)
+    for field, value in at.items():
+        kept &= frame[field] == value
+    frame = frame[kept].drop(columns=[*without, *at])
     shown = [name for name in metrics if name in set(frame.metric)]
     points = along(frame, shown, swept)
     rows = -(-len(shown) // columns)

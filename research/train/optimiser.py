@@ -109,6 +109,19 @@ def _chain(
     return optax.chain(*both, optax.scale_by_learning_rate(rate))
 
 
+def decayed_rate(
+    rate: Float[Array, ""], end: float, progress: Float[Array, ""]
+) -> Float[Array, ""]:
+    """The learning rate on its way down a cosine.
+
+    Args:
+      rate: at the first step.
+      end: what is left of it at the last one, as a share.
+      progress: 0 at the first step, 1 at the last.
+    """
+    return jnp.asarray(optax.cosine_decay_schedule(rate, 1, end)(progress))
+
+
 def init_optimiser(optimiser: Optimiser, params: Any) -> OptimiserState:
     """The state before the first step."""
     nets = {name: group for name, group in params.items() if name != "tables"}

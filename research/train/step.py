@@ -40,7 +40,7 @@ from research.train.model import (
     make_model,
     query_lookup,
 )
-from research.train.optimiser import OptimiserState, Touched, move
+from research.train.optimiser import OptimiserState, Touched, decayed_rate, move
 from research.train.optimisers import OPTIMISERS
 from research.train.scored import Opponent, Scorer
 from research.train.world import World
@@ -234,6 +234,10 @@ def make_step(config: Config, limits: Limits = LIMITS) -> Step:
             )
         )
         climb, touched = net_grads.pop("opponent", None), drawing.touched(row_grads)
+        if config.rate_end != 1:
+            progress = progress_of(state, world, len(index), hyper)
+            rate = decayed_rate(hyper["learning_rate"], config.rate_end, progress)
+            hyper = {**hyper, "learning_rate": rate}
         params, moments = move(
             optimiser, state.params, net_grads, touched, state.optimiser, hyper
         )
@@ -259,6 +263,21 @@ def make_step(config: Config, limits: Limits = LIMITS) -> Step:
         return TrainState(*after, state.key, state.step + 1), diagnostics
 
     return step
+
+
+def progress_of(
+    state: TrainState, world: World, batch: int, hyper: Hyper
+) -> Float[Array, ""]:
+    """How far training has come: 0 at the first step of a run, 1 at its last.
+
+    Args:
+      state: with the number of steps before this one.
+      world: with the pairs of an epoch.
+      batch: rows of a step.
+      hyper: epochs, traced.
+    """
+    steps = hyper["epochs"] * (world.pairs.candidate.shape[0] // batch)
+    return state.step.astype(jnp.float32) / jnp.maximum(steps - 1.0, 1.0)
 
 
 def _share_after(state: TrainState, batch: Pairs, hyper: Hyper) -> Estimate | tuple[()]:
@@ -341,8 +360,7 @@ def _make_objective(
         items = world.pool.counts.shape[0]
         blocks = split_blocks(vectors, *origins, plan.looked_up, items)
         blocks = push(config, blocks, world.pool, size)
-        steps = hyper["epochs"] * (world.pairs.candidate.shape[0] // size)
-        progress = state.step.astype(jnp.float32) / jnp.maximum(steps - 1.0, 1.0)
+        progress = progress_of(state, world, size, hyper)
         learned, users = nets["loss"], state.temperatures
         moment = Moment(config, learned, users, batch, world.pool, progress)
         temperature = kind.at(moment, hyper)

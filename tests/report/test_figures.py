@@ -368,6 +368,8 @@ def test_cells_that_sweep_more_are_left_out_of_a_sweep():
         drawing.points, sweep_figure(table(rows, "in-batch")).points
     )
     assert drawing.figure.axes[-1].get_xlabel() == "heat"
+    warm = sweep_figure(frame, at={"warmup": 5.0})
+    pd.testing.assert_frame_equal(warm.points, drawing.points)
 
 
 def test_titles_claim_nothing():

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import subprocess
 import sys
 
@@ -10,12 +11,19 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from jax.flatten_util import ravel_pytree
 
 from experiments.arms import arm
 from research.config import Config, structure
 from research.prepare import check_config, prepare
 from research.train.loop import compiled_epoch, train
-from research.train.optimiser import Touched, distinct, init_optimiser, move
+from research.train.optimiser import (
+    Touched,
+    decayed_rate,
+    distinct,
+    init_optimiser,
+    move,
+)
 from research.train.optimisers import OPTIMISERS, Optimiser
 from research.train.run_state import init_state, traced_values
 from research.types import InputError
@@ -137,10 +145,12 @@ def rows_with_memory(state, table: str) -> list[int]:
     return np.flatnonzero(np.asarray(memory).any(axis=1)).tolist()
 
 
-def epoch_of(name: str, steps: int):
+def epoch_of(name: str, steps: int, **changes):
     """(state before, state after so many steps, the pairs of those steps, world)."""
     fold = made_fold()
-    config = dataclasses.replace(SMALL, optimiser=name, user_features=("id",))
+    config = dataclasses.replace(
+        SMALL, optimiser=name, user_features=("id",), **changes
+    )
     run = prepare(config, fold)
     config, (world, sizes) = run.config, run.world
 
@@ -202,6 +212,30 @@ def test_row_sparse_optimisers_learn(name):
     config = dataclasses.replace(SMALL, optimiser=name, table_rate=10.0)
     losses = [row["loss"] for row in train(config, made_fold()).history]
     assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize(("end", "shares"), [(0.0, (1, 0.5, 0)), (0.2, (1, 0.6, 0.2))])
+def test_the_learning_rate_falls_along_a_cosine(end, shares):
+    two, ats = jnp.float32(2.0), jnp.float32([0.0, 0.5, 1.0])
+    rates = [float(decayed_rate(two, end, at)) for at in ats]
+    np.testing.assert_allclose(rates, [2.0 * share for share in shares], atol=1e-6)
+
+
+def test_at_the_end_of_a_falling_learning_rate_nothing_moves():
+    """Plain descent without decay: the last step of the only epoch has the rate 0."""
+    entry, last = Optimiser("SGD", optax.identity, optax.identity), {}
+    change = {"weight_decay": 0.0, "epochs": 1, "dropout": 0.0}
+    with OPTIMISERS.added("plain descent", entry):
+        for end in (1.0, 0.0):
+            of = functools.partial(epoch_of, "plain descent", rate_end=end, **change)
+            steps = len(of(1)[-1].pairs.candidate) // 64
+            last[end] = [
+                np.asarray(ravel_pytree(of(steps - back)[1].params)[0])
+                for back in (1, 0)
+            ]
+    assert np.any(last[1.0][0] != last[1.0][1])
+    np.testing.assert_array_equal(*last[0.0])
+    assert np.any(last[0.0][1] != last[1.0][1])
 
 
 def test_an_optimiser_that_is_not_there_is_refused():
