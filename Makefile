@@ -55,6 +55,7 @@ results: $(READY)
 	$(RUN) library --out results
 	$(RUN) future --out results
 	$(RUN) cache-schedule --out results
+	$(RUN) faithful --out results
 	$(if $(OUTSIDE_DIR),$(RUN) outside --data-dir $(OUTSIDE_DIR) --out results)
 	$(if $(OUTSIDE_DIR),$(RUN) shift --seeds 2 --data-dir $(OUTSIDE_DIR) --out results)
 	$(if $(MOVIELENS_DIR),,@echo "MOVIELENS_DIR is not set: MovieLens 1M is left out")

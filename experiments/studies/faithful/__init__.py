@@ -1,0 +1,219 @@
+"""Does a more faithful gradient train a model nearer to the full softmax?
+
+The study ``probe`` says how far the expected gradient of each corrected form is from
+that of the full softmax. Here each form is trained to the end with n negatives a row,
+and held against the full softmax that it stands for: by the divergence of the users'
+distributions over the catalogue, by the overlap of their lists, and by recall. Rows of
+a batch keep n of its other rows as negatives, so the steps are equal at every n.
+Training the full softmax with another seed is the distance that no form can undercut.
+
+The form with one column an item has no place here: its columns can't differ by row.
+
+    python -m experiments run faithful             about 10 minutes on 2 cores, 3 seeds
+    python -m experiments run faithful --quick     about 1 minute
+
+Expect on MovieLens 100K: at n = 63 and above, forms whose gradients differ much in bias
+lie equally far from the full softmax.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+from numpy import ndarray
+
+from experiments.arms import arm
+from experiments.finish import announce, finish
+from experiments.grid import Cell
+from experiments.inputs import prepared_run, ratings_of
+from experiments.plan import locate, plan
+from experiments.runs import rank, serve
+from experiments.studies import StudyOptions, save_study
+from experiments.studies.probe import ProbeRunner
+from experiments.studies.probe.archive import FAITHFUL, PER_ROW, Measurement
+from experiments.studies.probe.bias import make_point
+from experiments.studies.probe.estimates import estimate_bias
+from experiments.studies.probe.negatives import follow
+from research.config import Config
+from research.data import name_of
+from research.evaluate.metrics import CUTOFF, METRICS
+from research.evaluate.record import evaluate
+from research.files import read_arrays
+from research.report.records import study_header
+from research.types import InputError
+
+__all__ = ["FORMS", "FULL", "NAME", "run_faithful"]
+
+NAME, FULL = "faithful", "full-softmax"
+SIZES = (3, 15, 63, 255)
+ROWS, DRAWS = 512, 20  # of the probe
+
+
+class Form(NamedTuple):
+    """A corrected form: changes of the config, and the probe's name for it."""
+
+    changes: Mapping[str, Any]
+    estimator: str
+    masked: bool = False
+
+
+_IMPORTANCE = {"correct_positive": False, "expected_count": True}
+FORMS: dict[str, Form] = {
+    "logq": Form({}, "in-batch+logq"),
+    "logq+same-item": Form({"mask_same_item": True}, "in-batch+logq", True),
+    "importance": Form(_IMPORTANCE, "importance"),
+    "leave-own-out": Form({**_IMPORTANCE, "leave_own_out": True}, "leave-own-out"),
+    "positive-forgotten": Form({"correct_positive": False}, "positive-forgotten"),
+}
+
+
+class Trained(NamedTuple):
+    """What a trained model makes of the evaluated users.
+
+    Attributes:
+      log_p: log of its softmax over the catalogue, [u, i].
+      lists: its best items, [u, k].
+      recall: recall@20, [u].
+    """
+
+    log_p: Float[ndarray, "u i"]
+    lists: Int[ndarray, "u k"]
+    recall: Float[ndarray, " u"]
+
+
+def _cells(options: StudyOptions) -> list[Cell]:
+    """The full softmax, then every form at every n, each with every seed."""
+    base = Config(dataset=options.dataset)
+    if options.quick:
+        base = dataclasses.replace(base, epochs=2)
+    parts: list[tuple[str, dict[str, float], Config]] = [(FULL, {}, arm(FULL, base))]
+    for n in _sizes(options):
+        config = dataclasses.replace(
+            arm("in-batch-part+logq", base), negatives=(f"in-batch-part:{n}",)
+        )
+        parts += [
+            (name, {"n": n}, dataclasses.replace(config, **form.changes))
+            for name, form in FORMS.items()
+        ]
+    return [
+        Cell(name, swept, seed, dataclasses.replace(config, seed=seed))
+        for name, swept, config in parts
+        for seed in range(_seeds(options))
+    ]
+
+
+def _sizes(options: StudyOptions) -> tuple[int, ...]:
+    return SIZES[:1] if options.quick else SIZES
+
+
+def _seeds(options: StudyOptions) -> int:
+    return max(options.seeds, 2)  # one seed is held against another one
+
+
+def _trained(cell: Cell, options: StudyOptions) -> Trained:
+    """What a finished run's vectors say."""
+    digest = ratings_of(options.dataset, options.data_dir).digest
+    folder = locate(cell, NAME, options.out, digest)[1]
+    run = prepared_run(cell.config, options.data_dir)
+    vectors = read_arrays(folder / "vectors.npz")
+    logits = vectors["users"] @ vectors["items"].T / cell.config.temperature
+    highest = logits.max(axis=1, keepdims=True)
+    total = np.log(np.exp(logits - highest).sum(axis=1, keepdims=True))
+    lists = rank(run, serve(run, vectors["users"], vectors["items"]))
+    recall = METRICS["recall"].of(evaluate(run.task.fold, lists), CUTOFF)
+    return Trained(logits - highest - total, lists[:, :CUTOFF], recall)
+
+
+def divergence(of: Trained, by: Trained) -> Float[ndarray, " u"]:
+    """Kullback-Leibler divergence of one model's users' distributions by another's.
+
+    Args:
+      of: the model whose distribution is the truth, p.
+      by: the model that stands in for it, q.
+
+    Returns:
+      sum p log(p / q) of each user, in nats, [u].
+    """
+    total: Float[ndarray, " u"] = (np.exp(of.log_p) * (of.log_p - by.log_p)).sum(axis=1)
+    return total
+
+
+def overlap(one: Trained, other: Trained) -> Float[ndarray, " u"]:
+    """The share of each user's 20 items that both models recommend, [u]."""
+    pairs = zip(one.lists, other.lists, strict=True)
+    return np.array([len(np.intersect1d(a, b)) / CUTOFF for a, b in pairs])
+
+
+def run_faithful(options: StudyOptions) -> Path:
+    """Trains every form and the full softmax, measures distances; returns the records.
+
+    Arrays: divergence and overlap [form, n, seed, user] from the full softmax of the
+    other seeds, their mean, the full softmax itself in ``full_``-arrays [seed, user];
+    recall likewise; bias [form, n] of the gradient of the item vectors, as a share.
+
+    Raises:
+      InputError: a run failed.
+    """
+    seeds, sizes = _seeds(options), _sizes(options)
+    cells, runs, total = plan(_cells(options), NAME, options.out, options.data_dir)
+    announce(NAME, total, len(runs))
+    if runs and finish(runs, options.data_dir, None):
+        raise InputError(f"study {NAME}: a run failed; see the lines above")
+    full = [_trained(cell, options) for cell in cells[:seeds]]
+    arrays = {
+        "sizes": np.array(sizes, "<i4"),
+        "bias": _bias(cells[0].config, options),
+    }
+    for cell in cells:
+        model = full[cell.seed] if cell.arm == FULL else _trained(cell, options)
+        others = [one for seed, one in enumerate(full) if seed != cell.seed]
+        for name, values in _distances(model, others).items():
+            shape: tuple[int, ...] = (seeds, len(values))
+            place: tuple[int, ...] = (cell.seed,)
+            if cell.arm == FULL:
+                name = f"full_{name}"
+            else:
+                shape = (len(FORMS), len(sizes), *shape)
+                at = list(FORMS).index(cell.arm), sizes.index(int(cell.swept["n"]))
+                place = (*at, *place)
+            arrays.setdefault(name, np.zeros(shape, "<f2"))[place] = values
+    digest = ratings_of(options.dataset, options.data_dir).digest
+    header = study_header(NAME, name_of(options.dataset), options.quick, digest)
+    return save_study(options.out, {**header, "forms": list(FORMS)}, arrays)
+
+
+def _distances(model: Trained, others: list[Trained]) -> dict[str, ndarray]:
+    """A model's distances from others in the mean over these, and its recall, [u]."""
+    return {
+        "divergence": np.mean([divergence(one, model) for one in others], axis=0),
+        "overlap": np.mean([overlap(one, model) for one in others], axis=0),
+        "recall": model.recall,
+    }
+
+
+def _bias(config: Config, options: StudyOptions) -> Float[ndarray, "f n"]:
+    """The bias of each form's gradient at the trained full softmax, by the probe."""
+    run, sizes = prepared_run(config, options.data_dir), _sizes(options)
+    models, _ = follow(run, options.progress)
+    world, rows = run.world[0], 64 if options.quick else ROWS
+    point = make_point(
+        *(run.model, models["trained"], world, config.temperature, rows),
+        only_fitted=True,
+    )
+    places = {
+        Measurement(
+            *(name_of(options.dataset), "trained", "fitted", form.estimator),
+            *(form.masked, PER_ROW, n, FAITHFUL),
+        ): (f, s)
+        for f, form in enumerate(FORMS.values())
+        for s, n in enumerate(sizes)
+    }
+    out = np.zeros((len(FORMS), len(sizes)), "<f4")
+    runner = ProbeRunner(config, world.pool)
+    draws = 3 if options.quick else DRAWS
+    for cell, found in runner.measure(point, list(places), draws):
+        out[places[cell]] = estimate_bias(found.products["items"]).bias
+    return out

@@ -1,0 +1,67 @@
+"""Distances of trained models: their definitions, and verdicts that follow records."""
+
+import numpy as np
+import pytest
+from scipy import special
+
+from experiments.studies.faithful import FORMS, Trained, divergence, overlap
+from experiments.studies.faithful.report import report_faithful, verdicts
+from research.report.records import Stored, save_stored, study_header
+
+
+def trained(rng):
+    p = special.softmax(rng.normal(size=(5, 30)), axis=1)
+    lists = np.argsort(-p, axis=1)[:, :20]
+    return p, Trained(np.log(p), lists, np.zeros(5))
+
+
+def test_distances_are_their_definitions():
+    rng = np.random.default_rng(0)
+    (p, one), (q, other) = trained(rng), trained(rng)
+    by_scipy = special.rel_entr(p, q).sum(axis=1)
+    np.testing.assert_allclose(divergence(one, other), by_scipy)
+    np.testing.assert_allclose(divergence(one, one), 0, atol=1e-12)
+    both = [len(set(a) & set(b)) for a, b in zip(one.lists, other.lists, strict=True)]
+    np.testing.assert_allclose(overlap(one, other), np.array(both) / 20)
+    assert (overlap(one, one) == 1).all()
+
+
+def stored(apart=1.0, at_3=1.0):
+    """Divergences of 1 nat, times ``apart`` for all forms but logq from n = 63 on."""
+    rng = np.random.default_rng(1)
+    shape = (len(FORMS), 3, 3, 40)
+    divergences = 1 + 0.01 * rng.normal(size=shape)
+    divergences[1:, 1:] *= apart
+    divergences[1:, 0] *= at_3
+    full = 0.2 + 0.01 * rng.normal(size=(3, 40))
+    arrays = {
+        "sizes": np.array([3, 63, 255]),
+        "bias": np.ones((len(FORMS), 3)),
+        **{name: divergences for name in ("divergence", "overlap", "recall")},
+        **{f"full_{name}": full for name in ("divergence", "overlap", "recall")},
+    }
+    header = study_header("faithful", "made", False)
+    return Stored({**header, "forms": list(FORMS)}, {}, arrays)
+
+
+@pytest.mark.parametrize(("apart", "verdict"), [(1.0, "holds"), (1.3, "fails")])
+def test_verdicts_follow_the_records(apart, verdict):
+    found = {row[0]: row[2] for row in verdicts(stored(apart))}
+    equal = [v for text, v in found.items() if "is as far as" in text]
+    assert equal == [verdict] * 8
+    assert found["n = 63: leave-own-out is not nearer than logq"] == "holds"
+    assert found["n = 3: some form is not as far as logq"] == "fails"
+
+
+def test_a_nearer_form_and_one_apart_are_seen():
+    found = {row[0]: row[2] for row in verdicts(stored(0.7, at_3=1.5))}
+    assert found["n = 63: leave-own-out is not nearer than logq"] == "fails"
+    assert found["n = 3: some form is not as far as logq"] == "holds"
+
+
+def test_the_report_is_made_from_the_file_of_records_alone(tmp_path):
+    records = stored()
+    path = save_stored(tmp_path / "f.npz", records.header, records.arrays)
+    names = {path.name for path in report_faithful(path, tmp_path)}
+    ends = {"faithful.csv", "faithful.md", "faithful-bias.png", "faithful-bias.svg"}
+    assert ends <= names
