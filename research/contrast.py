@@ -19,6 +19,8 @@ class Contrast(NamedTuple):
       at: the arm's swept values, by field: all that it has.
       against_at: those of the other arm. By default it is the same cell as in the long
         table: at the same values, or the one with nothing swept.
+      over: a lower cut-off, where factors are compared: the ratio of the arms' means
+        at k, less that at this cut-off. 0: the difference of the arms at k.
 
     >>> Contrast("in-batch+logq", "full-softmax", k=100).id
     'in-batch-logq-vs-full-softmax-recall-100'
@@ -33,6 +35,7 @@ class Contrast(NamedTuple):
     k: int = 20
     at: Mapping[str, Any] = _NOTHING
     against_at: Mapping[str, Any] | None = None
+    over: int = 0
 
     @property
     def id(self) -> str:
@@ -40,7 +43,8 @@ class Contrast(NamedTuple):
         others = (self.against_at or {}).items()
         other = {field: v for field, v in others if self.at.get(field) != v}
         first, second = cell_name(self.arm, self.at), cell_name(self.against, other)
-        return slug(f"{first} vs {second} {self.metric} {self.k}")
+        factor = f" factor over {self.over}" if self.over else ""
+        return slug(f"{first} vs {second} {self.metric} {self.k}{factor}")
 
 
 def cell_name(arm: str, at: Mapping[str, Any]) -> str:

@@ -1,5 +1,6 @@
 """The declared contrasts of a grid: differences, p values by Holm, and verdicts."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -135,17 +136,20 @@ def differences(
     Raises:
       InputError: see ``paired``.
     """
-    values, other, _ = _values_of(_by_cell(results), Contrast(arm, against, metric))
+    cells, contrast = _by_cell(results), Contrast(arm, against, metric)
+    values, other, _ = _values_of(cells, contrast, contrast.k)
     return values - other
 
 
-def _values_of(cells: Cells, contrast: Contrast) -> tuple[ndarray, ndarray, int]:
-    """The values of both arms, and the number of evaluated users.
+def _values_of(
+    cells: Cells, contrast: Contrast, k: int
+) -> tuple[ndarray, ndarray, int]:
+    """The values of both arms at a cut-off, and the number of evaluated users.
 
     Raises:
       InputError: why there are none, or no pairs.
     """
-    arm, against, metric, k, at, against_at = contrast
+    arm, against, metric, _, at, against_at, _ = contrast
     given = at if against_at is None else against_at
     if against_at is None and (against, _key(at)) not in cells:
         given = {}  # as in the long table: its one cell, with nothing swept
@@ -165,8 +169,12 @@ def _difference(cells: Cells, contrast: Contrast) -> Paired:
     Raises:
       InputError: why there is none.
     """
-    values, other, users = _values_of(cells, contrast)
-    if METRICS[contrast.metric].per_user:
+    values, other, users = _values_of(cells, contrast, contrast.k)
+    if contrast.over:
+        lower = _values_of(cells, contrast, contrast.over)[:2]
+        first, reference = _linear_factor(*lower)
+        estimate = two_way(_linear_factor(values, other)[0] - first)
+    elif METRICS[contrast.metric].per_user:
         estimate, reference = two_way(values - other), float(two_way(other).mean)
         users = int((~np.isnan(values)).any(axis=1).sum())
     else:
@@ -175,6 +183,20 @@ def _difference(cells: Cells, contrast: Contrast) -> Paired:
     p = float(estimate.p()), _p_equivalence(estimate, MARGIN * abs(reference))
     ends = float(estimate.mean), float(low), float(high)
     return Paired(*ends, *p, reference, users, values.shape[-1])
+
+
+def _linear_factor(
+    values: Float[ndarray, "u s"], other: Float[ndarray, "u s"]
+) -> tuple[Float[ndarray, "u s"], float]:
+    """The ratio of two means by user and seed, linear in both (delta method), and it.
+
+    Args:
+      values: of the arm.
+      other: of the arm that it is divided by.
+    """
+    below = float(two_way(other).mean)
+    factor = float(two_way(values).mean) / below
+    return factor + (values - factor * other) / below, factor
 
 
 def _p_equivalence(estimate: Estimate, margin: float) -> float:
@@ -262,6 +284,8 @@ def _page(frame: pd.DataFrame, question: str) -> str:
     rows = []
     for row in frame.to_dict("records"):
         name = METRICS[row["metric"]].title(row["k"])
+        if lower := re.search(r"-factor-over-(\d+)$", row["id"]):
+            name = f"factor in {name}, less that at {lower[1]}"
         cells = [f'<a id="{row["id"]}"></a>`{row["arm"]}`', f"`{row['against']}`", name]
         if row["note"]:
             rows.append([*cells, row["note"], *[EMPTY] * 5])

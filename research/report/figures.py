@@ -181,10 +181,7 @@ def sweep_figure(
       without: further swept fields, whose cells are left out.
       at: values of further swept fields, whose cells alone are drawn.
     """
-    kept = frame[list(without)].isna().all(axis=1)
-    for field, value in at.items():
-        kept &= frame[field] == value
-    frame = frame[kept].drop(columns=[*without, *at])
+    frame = _cells_at(frame, without, at)
     shown = [name for name in metrics if name in set(frame.metric)]
     points = along(frame, shown, swept)
     rows = -(-len(shown) // columns)
@@ -215,6 +212,16 @@ def sweep_figure(
         heading = of_runs(points.dropna(subset=shown[:1]), heading)
         around(figure, first, title or heading, points, swept)
     return Drawing(figure, points)
+
+
+def _cells_at(
+    frame: pd.DataFrame, without: Sequence[str], at: Mapping[str, float]
+) -> pd.DataFrame:
+    """The table without the cells that sweep some fields, at one value of others."""
+    kept = frame[list(without)].isna().all(axis=1)
+    for field, value in at.items():
+        kept &= frame[field] == value
+    return frame[kept].drop(columns=[*without, *at])
 
 
 def along(frame: pd.DataFrame, metrics: Sequence[str], swept: str) -> pd.DataFrame:

@@ -235,9 +235,7 @@ def make_step(config: Config, limits: Limits = LIMITS) -> Step:
         )
         climb, touched = net_grads.pop("opponent", None), drawing.touched(row_grads)
         if config.rate_end != 1:
-            progress = progress_of(state, world, len(index), hyper)
-            rate = decayed_rate(hyper["learning_rate"], config.rate_end, progress)
-            hyper = {**hyper, "learning_rate": rate}
+            hyper = _decayed(hyper, config, state, world)
         params, moments = move(
             optimiser, state.params, net_grads, touched, state.optimiser, hyper
         )
@@ -265,19 +263,19 @@ def make_step(config: Config, limits: Limits = LIMITS) -> Step:
     return step
 
 
-def progress_of(
+def _progress(
     state: TrainState, world: World, batch: int, hyper: Hyper
 ) -> Float[Array, ""]:
-    """How far training has come: 0 at the first step of a run, 1 at its last.
-
-    Args:
-      state: with the number of steps before this one.
-      world: with the pairs of an epoch.
-      batch: rows of a step.
-      hyper: epochs, traced.
-    """
+    """How far training has come: 0 at the first step of a run, 1 at its last."""
     steps = hyper["epochs"] * (world.pairs.candidate.shape[0] // batch)
     return state.step.astype(jnp.float32) / jnp.maximum(steps - 1.0, 1.0)
+
+
+def _decayed(hyper: Hyper, config: Config, state: TrainState, world: World) -> Hyper:
+    """The traced values with the learning rate that a step has on its way down."""
+    progress = _progress(state, world, config.batch, hyper)
+    rate = decayed_rate(hyper["learning_rate"], config.rate_end, progress)
+    return {**hyper, "learning_rate": rate}
 
 
 def _share_after(state: TrainState, batch: Pairs, hyper: Hyper) -> Estimate | tuple[()]:
@@ -360,7 +358,7 @@ def _make_objective(
         items = world.pool.counts.shape[0]
         blocks = split_blocks(vectors, *origins, plan.looked_up, items)
         blocks = push(config, blocks, world.pool, size)
-        progress = progress_of(state, world, size, hyper)
+        progress = _progress(state, world, size, hyper)
         learned, users = nets["loss"], state.temperatures
         moment = Moment(config, learned, users, batch, world.pool, progress)
         temperature = kind.at(moment, hyper)

@@ -62,6 +62,33 @@ def test_swept_cells_are_named_by_their_values():
     assert across.p == pytest.approx(turned.p)
 
 
+def test_factors_at_two_cutoffs_are_compared_by_the_delta_method(rows, tmp_path):
+    """Against the ratios themselves, and their jackknife over users for the error."""
+    contrast = Contrast("in-batch+logq", "in-batch", "recall", 20, over=10)
+    assert contrast.id == "in-batch-logq-vs-in-batch-recall-20-factor-over-10"
+    one_seed = [row for row in rows if row.seed == 0]
+    frame = contrast_frame(one_seed, [contrast])
+    arm, other = (
+        next(row.record for row in one_seed if row.arm == name)
+        for name in (contrast.arm, contrast.against)
+    )
+    recall = METRICS["recall"].of
+    parts = np.stack([recall(record, k) for k in (20, 10) for record in (arm, other)])
+
+    def change(parts):
+        at_20, below_20, at_10, below_10 = parts.mean(axis=1)
+        return at_20 / below_20 - at_10 / below_10
+
+    found, users = frame.iloc[0], parts.shape[1]
+    assert found.difference == pytest.approx(change(parts))
+    left_out = [change(np.delete(parts, user, axis=1)) for user in range(users)]
+    error = np.std(left_out) * np.sqrt(users - 1)
+    width = (found.high - found.low) / 2 / stats.t.ppf(0.975, users - 1)
+    assert width == pytest.approx(error, rel=0.1)
+    _, page = write_contrasts(frame, tmp_path / "t", "Which?")
+    assert "factor in recall@20, less that at 10" in page.read_text()
+
+
 def test_equivalence_is_two_one_sided_tests():
     """By hand: the differences of one seed are a sample of users."""
     record = made_record(0, users=400)
