@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 
 from experiments.studies.probe.archive import FAITHFUL, PER_ROW, SMALL, ZERO
+from experiments.studies.probe.estimators import ESTIMATORS
 from research.report.pictures import STYLE, Drawing, above, blank, look
 from research.types import BANDS
 
@@ -102,8 +103,17 @@ def deciles_figure(table: pd.DataFrame) -> Drawing:
     with matplotlib.rc_context(STYLE):
         figure, axes = blank(3.9, ncols=2, sharey=True)
         for panel, model in zip(axes, MODELS, strict=True):
-            for form, line in points[points.model == model].groupby("form", sort=False):
-                _decile_line(panel, line, str(form))
+            lines = points[points.model == model].groupby("form", sort=False)
+            right = [str(form) for form, _ in lines if ESTIMATORS[str(form)].exact]
+            for form, line in lines:
+                if form in right:  # they lie on one another: one name for all
+                    label = f"{len(right)} forms with the right q"
+                    panel.plot(
+                        line.decile, 100 * line.signed, color="0.6", linewidth=2.5,
+                        label=label if form == right[0] else None,
+                    )  # fmt: skip
+                else:
+                    _decile_line(panel, line, str(form))
             panel.axhline(0, color=PLAIN, linewidth=0.8, zorder=1)
             panel.set_xlabel(f"{model}: popularity decile (1 most clicked)")
             panel.set_xticks([1, 3, 5, 7, 10])
