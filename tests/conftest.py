@@ -1,6 +1,19 @@
 """Strict JAX in every test: a silent broadcast or promotion is an error."""
 
+import atexit
 import os
+import shutil
+import sys
+import tempfile
+
+# Where no bytecode is kept beside the sources, each process that a test starts would
+# compile every library anew, for 4 s: these share a folder that ends with the tests.
+if sys.dont_write_bytecode:
+    sys.dont_write_bytecode = False
+    sys.pycache_prefix = tempfile.mkdtemp(prefix="bytecode-")
+    os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    atexit.register(shutil.rmtree, sys.pycache_prefix, ignore_errors=True)
 
 import jax
 
