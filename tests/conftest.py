@@ -1,19 +1,39 @@
 """Strict JAX in every test: a silent broadcast or promotion is an error."""
 
+import atexit
+import gc
 import os
+import shutil
+import sys
+import tempfile
+
+# Where no bytecode is kept beside the sources, each process that a test starts would
+# compile every library anew, for 4 s: these share a folder that ends with the tests.
+if sys.dont_write_bytecode:
+    sys.dont_write_bytecode = False
+    sys.pycache_prefix = tempfile.mkdtemp(prefix="bytecode-")
+    os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    atexit.register(shutil.rmtree, sys.pycache_prefix, ignore_errors=True)
 
 import jax
 
 from research.compiler import set_one_thread, set_xla_flags
 
+# Programs of tests run for a moment: in haste they compile in less than half the time.
+# With JAX_DISABLE_MOST_OPTIMIZATIONS=0 they are compiled as users have them.
+HASTE = "JAX_DISABLE_MOST_OPTIMIZATIONS"
+os.environ.setdefault(HASTE, "1")  # for the processes that tests start
+if os.environ[HASTE] != "0" and jax.__version_info__ < (0, 11):  # later ones refuse it
+    flags = os.environ.get("XLA_FLAGS", "")
+    os.environ["XLA_FLAGS"] = f"{flags} --xla_cpu_use_fusion_emitters=false"
+jax.config.update(HASTE.lower(), os.environ[HASTE] != "0")
+
 set_xla_flags()  # as the command line does
 set_one_thread()
 
-# Programs of tests run for a moment: in haste they take a third less to compile. With
-# JAX_DISABLE_MOST_OPTIMIZATIONS=0 they are compiled as users have them.
-HASTE = "JAX_DISABLE_MOST_OPTIMIZATIONS"
-os.environ.setdefault(HASTE, "1")  # for the processes that tests start
-jax.config.update(HASTE.lower(), os.environ[HASTE] != "0")
+# Tracing makes many objects that live on: by default they are looked through every 700.
+gc.set_threshold(20_000, 20, 20)
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")

@@ -129,13 +129,17 @@ def write_texts(path: Path, texts: Mapping[str, str | pd.DataFrame]) -> list[Pat
     ]
 
 
-def marks(cells: Sequence[CellSummary]) -> "pd.Series[str]":
+def marks(cells: Sequence[CellSummary], ks: Sequence[int] = ()) -> "pd.Series[str]":
     """The mark of each row of the cells' long table: "best", "tie" or "".
 
     Only metrics with a better end are marked, at each cut-off. A tie is a cell whose
     paired 95 % interval against the best cell includes zero. Nothing is marked where
     cells are over different users, as where a sweep changes what is held out: there is
     no pairing.
+
+    Args:
+      cells: of the table.
+      ks: the cut-offs that are marked; default all.
     """
     marked: dict[tuple[int, Key], str] = {}
     every = table_keys(cells)
@@ -146,6 +150,8 @@ def marks(cells: Sequence[CellSummary]) -> "pd.Series[str]":
             for n, cell in enumerate(cells)
             if not cell.hole(key) and cell.users[key]
         }
+        if ks and key.k not in ks:
+            continue
         if better == "neither" or len({cells[n].users[key] for n in means}) != 1:
             continue
         end = max if better == "higher" else min
@@ -181,7 +187,7 @@ def write_report(
     cells = measure(results, swept)
     frame = long_form(cells, reference, swept_fields(results, swept))
     notes = [*notes, *not_measured(results), *not_recorded(results)]
-    page = markdown(frame, title, marks(cells), notes, k)
+    page = markdown(frame, title, marks(cells, [k]), notes, k)
     write_texts(path, {".csv": frame, ".md": page})
     return frame
 

@@ -195,6 +195,8 @@ def test_marks_are_best_and_what_its_paired_interval_includes(rows, frame):
         assert marked[row.Index] == ("best" if row.arm == best.arm else tied)
     assert sorted(set(marked[recall.index])) == ["", "best", "tie"]
     assert set(marked[frame.metric.isin(["coverage", "train_count"])]) == {""}
+    at_20 = marked.where(frame.k == 20, "")
+    pd.testing.assert_series_equal(marks(measure(rows), [20]), at_20)
 
 
 def test_report_gives_what_table_gives(tmp_path, rows, frame):

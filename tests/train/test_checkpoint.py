@@ -70,14 +70,6 @@ def cut_off_after(epochs):
     return on_epoch
 
 
-@pytest.fixture(autouse=True)
-def compiled_in_haste():
-    """Programs that run for a moment need not be fast."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
 @pytest.mark.parametrize(
     "name", [*FAST, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)]
 )
