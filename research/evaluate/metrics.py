@@ -28,7 +28,7 @@ class PageColumn(NamedTuple):
 
     With an interval it also has a column of paired differences. Leading columns stand
     before the others. A footnote, which metrics may share, is printed where all of them
-    are shown.
+    are shown. With a second cut-off there is the same once more, at that one.
     """
 
     heading: str
@@ -36,6 +36,7 @@ class PageColumn(NamedTuple):
     interval: bool = False
     leading: bool = False
     footnote: str = ""
+    second: int = 0
 
 
 @dataclass(frozen=True)
@@ -211,7 +212,7 @@ METRICS: Registry[Metric] = Registry(
             "share of a user's held-out positives that are in the list",
             formulas.recall,
             better="higher",
-            page=PageColumn("R@{k}", ".4f", interval=True, leading=True),
+            page=PageColumn("R@{k}", ".4f", interval=True, leading=True, second=100),
         ),
         "ndcg": Metric(
             "NDCG@{k}",

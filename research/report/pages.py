@@ -187,7 +187,8 @@ def write_report(
     cells = measure(results, swept)
     frame = long_form(cells, reference, swept_fields(results, swept))
     notes = [*notes, *not_measured(results), *not_recorded(results)]
-    page = markdown(frame, title, marks(cells, [k]), notes, k)
+    ks = [k, *(m.page.second for m in METRICS.values() if m.page and m.page.second)]
+    page = markdown(frame, title, marks(cells, ks), notes, k)
     write_texts(path, {".csv": frame, ".md": page})
     return frame
 
@@ -213,23 +214,27 @@ def markdown(
     Raises:
       ValueError: the table has no such cut-off.
     """
-    at_k = frame[frame.k == k].assign(mark="" if marked is None else marked)
+    stated = stated_columns(frame)
+    frame = frame.assign(mark="" if marked is None else marked)
+    at_k = frame[frame.k == k]
     if at_k.empty:
         raise ValueError(f"the table has no cut-off {k}")
-    stated = stated_columns(frame)
     against = next((name for name in frame.against if name), "")
     present = set(frame.metric)
     paged = {n: m.page for n, m in METRICS.items() if m.page and n in present}
     shown = dict(sorted(paged.items(), key=lambda entry: not entry[1].leading))
+    columns = _columns(shown, k, set(frame.k))
     headings = ["arm", *stated]
-    for column in shown.values():
-        heading = column.heading.format(k=k)
+    for (_, cut), column in columns.items():
+        heading = column.heading.format(k=cut)
         delta = [f"Δ {heading}"] if against and column.interval else []
         headings += [heading, *delta]
+    wanted = frame[[key in columns for key in zip(frame.metric, frame.k)]]
     rows = []
-    for values, cell in at_k.groupby(["arm", *stated], sort=False, dropna=False):
+    for values, cell in wanted.groupby(["arm", *stated], sort=False, dropna=False):
         first = [f"`{values[0]}`", *(number_text(value, "g") for value in values[1:])]
-        numbers = _cells(cell.set_index("metric"), shown, bool(against))
+        by_key = cell.set_index(pd.Index(zip(cell.metric, cell.k), tupleize_cols=False))
+        numbers = _cells(by_key, columns, bool(against))
         # the reason of a failed run, then its other cells
         numbers += ["failed"] * (len(headings) - len(first) - len(numbers))
         rows.append([*first, *numbers])
@@ -237,19 +242,31 @@ def markdown(
     return markdown_page(title, table, *notes, *_footnotes(at_k, shown, against, k))
 
 
+def _columns(
+    shown: Mapping[str, PageColumn], k: int, ks: set[int]
+) -> dict[tuple[str, int], PageColumn]:
+    """The columns by metric and cut-off: the page's own, and a second where it is."""
+    return {
+        (name, cut): column
+        for name, column in shown.items()
+        for cut in dict.fromkeys((k, column.second))
+        if cut == k or cut in ks
+    }
+
+
 def _cells(
-    cell: pd.DataFrame, shown: Mapping[str, PageColumn], with_delta: bool
+    cell: pd.DataFrame, columns: Mapping[tuple[str, int], PageColumn], with_delta: bool
 ) -> list[str]:
-    """The cells of one row, its long rows indexed by metric; of a failed run, one."""
+    """The cells of a row, by metric and cut-off; of a failed run, one."""
     note = str(cell.note.iloc[0])
     if note.startswith("failed"):
         return [note]
     out = []
-    for name, column in shown.items():
-        if name not in cell.index:  # none at this cut-off
+    for key, column in columns.items():
+        if key not in cell.index:  # none at this cut-off
             out.append(EMPTY)
             continue
-        row, form = cell.loc[name], column.number
+        row, form = cell.loc[[key]].iloc[0], column.number
         text = number_text(row["mean"], form)
         if row["mark"] == "best":
             text = f"**{text}**"

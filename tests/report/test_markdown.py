@@ -33,8 +33,8 @@ def test_one_row_an_arm_with_every_column(rows):
     text, cells = shown(rows, notes=["ml-100k, split ratio."])
     assert text.startswith("# SSB\n")
     assert list(cells) == ["in-batch", "in-batch+logq", "full-softmax", "popularity"]
-    headings = "arm|temperature|R@20|Δ R@20|N@20|Δ N@20|item recall|head|torso|tail"
-    headings += "|coverage|Gini|ILD"
+    headings = "arm|temperature|R@20|Δ R@20|R@100|Δ R@100|N@20|Δ N@20|item recall"
+    headings += "|head|torso|tail|coverage|Gini|ILD"
     headings += "|novelty|train count|cold slots|expansion|outside|repulsion"
     assert list(cells["in-batch"]) == headings.split("|")
     assert "ml-100k, split ratio." in text
@@ -53,16 +53,17 @@ def test_the_best_is_bold_and_its_ties_have_a_dagger(rows):
     assert "includes zero" in text
 
 
-def test_intervals_and_differences_are_the_tables(rows):
+@pytest.mark.parametrize("k", [20, 100])
+def test_intervals_and_differences_are_the_tables(rows, k):
     frame = table(rows, "in-batch")
     _, cells = shown(rows)
     row = frame[
-        (frame.arm == "popularity") & (frame.metric == "recall") & (frame.k == 20)
+        (frame.arm == "popularity") & (frame.metric == "recall") & (frame.k == k)
     ].iloc[0]
     ends = f"{row['mean']:.4f} [{row['low']:.4f}, {row['high']:.4f}]"
-    assert cells["popularity"]["R@20"] == ends
+    assert cells["popularity"][f"R@{k}"] == ends
     delta = f"{row['delta']:+.4f} [{row['delta_low']:+.4f}, {row['delta_high']:+.4f}]"
-    assert cells["popularity"]["Δ R@20"] == delta
+    assert cells["popularity"][f"Δ R@{k}"] == delta
     assert cells["in-batch"]["Δ R@20"] == "-"
 
 
@@ -95,4 +96,4 @@ def test_swept_values_and_another_cut_off():
 def test_without_a_reference_there_is_no_difference(rows):
     text = markdown(table(rows, "absent"), "T")
     assert "Δ" not in text
-    assert np.all([len(row) == 17 for row in parsed(text).values()])
+    assert np.all([len(row) == 18 for row in parsed(text).values()])
