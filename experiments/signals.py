@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from types import FrameType
 
 ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -36,6 +37,17 @@ def catch_signals() -> None:
     threading.Thread(target=_watch, args=(heard,), daemon=True).start()
     for number in caught:
         signal.signal(number, _stop)
+
+
+@contextlib.contextmanager
+def handlers_kept() -> Iterator[None]:
+    """Undoes what a library that is started makes of Ctrl-C, SIGTERM and SIGHUP."""
+    before = {number: signal.getsignal(number) for number in ENDS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _stop(number: int, frame: FrameType | None) -> None:

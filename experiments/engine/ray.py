@@ -7,6 +7,7 @@ leaves nothing behind. Each machine finds the data as the command line does.
 
 import importlib
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from typing import Any
 from experiments.checkpoints import discard
 from experiments.engine.local import Finished, Running, RunStatus, attempt, run_failed
 from experiments.plan import Run
+from experiments.signals import handlers_kept
 from research.compiler import THREADS
 from research.files import replace
 from research.types import InputError
@@ -25,7 +27,7 @@ from research.types import InputError
 RETRIES = 3  # after the death of a worker or of its machine
 PATIENCE = 10.0  # seconds for a port to answer
 DEADLINE = 45.0  # seconds to join a cluster
-PULSE = 5.0  # seconds between two looks at how many machines there are
+PULSE = 1.0  # seconds between two looks at how many machines there are
 LAST = "metrics.json"  # marks a run as finished, so it is written when all else is
 Files = dict[str, bytes]
 
@@ -68,22 +70,25 @@ def _import_ray() -> ModuleType:
 
 def _connect(ray: ModuleType, address: str | None) -> None:
     """Joins the cluster at the address, or starts one."""
-    root = Path(__file__).parent.parent
+    root = Path(__file__).parents[2]
     threads = {n: v for n, v in os.environ.items() if n == THREADS}
     code = {
         "py_modules": [str(root / name) for name in ("research", "experiments")],
-        "env_vars": threads,  # else each sums in an order of its own
+        # Threads: else each sums in an order of its own. A worker whose cluster died
+        # while it started would look for it for 20 s.
+        "env_vars": {"RAY_NUM_REDIS_GET_RETRIES": "3", **threads},
     }
     if address is not None:
         _answers(address)
     try:
-        ray.init(
-            address=address,
-            runtime_env=code,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level="ERROR",
-        )
+        with handlers_kept():  # Ray's own prints a stack and aborts
+            ray.init(
+                address=address,
+                runtime_env=code,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level="ERROR",
+            )
     except (ConnectionError, RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"ray address {address}: {reason}") from None
@@ -153,14 +158,22 @@ def _gather(ray: Any, reference: Any, run: Run) -> RunStatus:
 
 
 def _do(run: Run, data_dir: str | None, files: Files) -> tuple[RunStatus, Files]:
-    """On a machine of the cluster: the run in a folder of its own."""
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
+    """On a machine of the cluster: the run in a folder of its own.
+
+    A worker that takes over from a dead one there finds its folder, a checkpoint in it.
+    """
+    context = _import_ray().get_runtime_context()
+    name = f"two-tower-{context.get_node_id()}-{context.get_task_id()}"
+    folder = Path(tempfile.gettempdir()) / name
+    try:
         for name, content in files.items():
-            replace(folder / name, content)
+            if not (folder / name).is_file():
+                replace(folder / name, content)
         moved = run._replace(folder=folder)
         status = attempt(moved, data_dir, lambda line: None, "ray")
         after = _files(folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
     return status, {n: c for n, c in after.items() if files.get(n) != c}
 
 

@@ -62,18 +62,21 @@ def started(program, words, log):
             process.wait()
 
 
-def processes_of(group):
-    """Ids of a group's processes with their command lines, the dead left out."""
+def processes_of(session):
+    """Ids of a session's processes with their command lines, the dead left out.
+
+    Ray's workers are in groups of their own.
+    """
     found = {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            state, _, its_group = (
-                (folder / "stat").read_text().rpartition(")")[2].split()[:3]
+            state, _, _, its_session = (
+                (folder / "stat").read_text().rpartition(")")[2].split()[:4]
             )
             line = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
         except OSError:
             continue
-        if int(its_group) == group and state != "Z":
+        if int(its_session) == session and state != "Z":
             found[int(folder.name)] = line
     return found
 
@@ -81,7 +84,7 @@ def processes_of(group):
 def kill(process, victim, draw):
     """Kills the group, or one process of it; waits until the command has ended."""
     everyone = processes_of(process.pid)
-    mark = {"worker": "spawn_main", "ray": "ray::"}.get(victim)
+    mark = {"worker": "spawn_main", "ray": "ray::_do"}.get(victim)
     chosen = sorted(p for p, line in everyone.items() if mark and mark in line)
     if chosen:
         os.kill(draw.choice(chosen), signal.SIGKILL)
@@ -89,7 +92,9 @@ def kill(process, victim, draw):
     else:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait(timeout=60)
-    assert all(gone(number) for number in everyone), everyone
+    patience = 60.0 if victim == "ray" else 5.0  # Ray's own look for it that long
+    left = [line for p, line in everyone.items() if not gone(p, patience)]
+    assert not left
 
 
 def outcome(out):
@@ -167,7 +172,8 @@ def test_kills_leave_what_an_undisturbed_run_leaves(
     words, victim = WAYS[way]
     whole, seconds = undisturbed(words)
     share = KILLS // len(LOCAL) + (way in LOCAL[: KILLS % len(LOCAL)])
-    draw, out, killed, went_on = random.Random(way), tmp_path / "out", 0, 0
+    draw, out = random.Random(way), tmp_path / "out"
+    killed = trained = went_on = 0
     for attempt in itertools.count():
         kept, log = unfinished(out), tmp_path / f"log{attempt}"
         line = (*words, "--data-dir", str(data), "--out", str(out))
@@ -176,8 +182,7 @@ def test_kills_leave_what_an_undisturbed_run_leaves(
                 process, out, draw, seconds, aimed=killed % 2 == 1
             ):
                 kill(process, victim, draw)
-                killed += 1
-                kept = None
+                killed, trained, kept = killed + 1, trained + unfinished(out), None
             else:
                 assert process.wait(timeout=600) == 0
         told = log.read_text()
@@ -189,7 +194,8 @@ def test_kills_leave_what_an_undisturbed_run_leaves(
             if killed == share:
                 break
             out = tmp_path / f"out{attempt}"  # finished before all kills were done
-    counts = f"{killed} kills, {went_on} starts from a checkpoint"
+    assert went_on or way == "ray" or share < 4, "no kill met a training"
+    counts = f"{killed} kills, {trained} left a checkpoint, {went_on} starts from one"
     print(f"{way}: {counts}, {seconds:.0f} s undisturbed")
 
 
