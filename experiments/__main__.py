@@ -16,6 +16,7 @@ from typing import Any
 import tyro
 
 from experiments.installation import conflict
+from experiments.limits import check_open_files
 from experiments.signals import Stopped, catch_signals, output_closed, stopped, tell
 from research.compiler import set_one_thread, set_xla_flags
 from research.types import InputError, choose
@@ -48,6 +49,7 @@ def main(words: list[str] | None = None) -> int:
         return 2
     set_xla_flags()
     try:
+        check_open_files()
         if not words or words[0] in ("-h", "--help"):
             print(_overview())
             return 0 if words else 2

@@ -18,6 +18,7 @@ from experiments.folders import id_of, writable
 from experiments.grid import Cell, Grid
 from experiments.index import write_index
 from experiments.inputs import digest_of, fold_of
+from experiments.limits import most_workers, open_files
 from experiments.lists import gather_lists
 from experiments.locks import Claims, alone
 from experiments.plan import Run, plan, still_due
@@ -63,6 +64,9 @@ def finish(
     workers = len(cores()) if jobs is None else jobs
     if workers > (most := PER_CORE * len(cores())):
         say(f"jobs is {jobs}: {most} workers, {PER_CORE} a core at most")
+        workers = most
+    if workers > (most := most_workers()):
+        say(f"{most} of {workers} workers, as only {open_files()} files may be open")
         workers = most
     on_cpu = jax.default_backend() == "cpu"
     at_once = at_once or (1 if on_cpu else AT_ONCE)

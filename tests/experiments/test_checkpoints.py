@@ -1,10 +1,18 @@
 """Checkpoints of the command line: used, or named in one line; gone when finished."""
 
+import errno
+import os
+import tempfile
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
+from experiments import finish as finishing
 from experiments import runs as runs_module
-from experiments.checkpoints import NAME, SECONDS
+from experiments.checkpoints import NAME, SECONDS, _save
+from experiments.engine import ray
+from research import files
 from research.files import PART, read_arrays, write_arrays
 from tests.experiments.made import contents, runs_of, without_seals
 
@@ -44,9 +52,9 @@ def cut_off(call, monkeypatch):
 
 def told_of(path):
     """Of a run's files, those that its settings decide."""
-    files = contents(path.parent)
-    return without_seals({n: files[n] for n in SAME if n in files} | {
-        "history.csv": files["history.csv"]})  # fmt: skip
+    found = contents(path.parent)
+    return without_seals({n: found[n] for n in SAME if n in found} | {
+        "history.csv": found["history.csv"]})  # fmt: skip
 
 
 def test_a_run_that_was_cut_off_goes_on_and_keeps_no_checkpoint(
@@ -104,3 +112,55 @@ def test_an_interval_that_cant_be_meant_is_refused(
     called = call(*WORDS, "--out", tmp_path / "out")
     assert called.status == 2
     assert called.err.startswith(f"error: {SECONDS} is '{seconds}'")
+
+
+def test_a_save_that_is_cut_off_or_fails_leaves_the_one_before(
+    cut_off, tmp_path, monkeypatch, capsys
+):
+    path = cut_off(tmp_path)
+    assert [p.name for p in path.parent.iterdir()] == [NAME], "one is kept"
+    before = path.read_bytes()
+
+    def ends(part, whole):
+        raise CutOff
+
+    def full(part, whole):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    arrays = {"seconds": np.zeros(2)}
+    monkeypatch.setattr(files.os, "replace", ends)
+    with pytest.raises(CutOff):
+        _save(path, "", arrays)
+    monkeypatch.setattr(files.os, "replace", full)
+    _save(path, "", arrays)
+    told = capsys.readouterr().err
+    assert told == f"{path}: no checkpoint: No space left on device\n"
+    assert contents(path.parent) == {NAME: before}
+
+
+def test_a_worker_of_ray_takes_over_where_a_dead_one_was(
+    call, cut_off, tmp_path, monkeypatch
+):
+    path, scratch = cut_off(tmp_path / "cut"), tmp_path / "scratch"
+    left = scratch / "two-tower-node-task"  # by a worker that was killed
+    left.mkdir(parents=True)
+    path.rename(left / NAME)
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    context = SimpleNamespace(get_node_id=lambda: "node", get_task_id=lambda: "task")
+    fake = SimpleNamespace(get_runtime_context=lambda: context)
+    monkeypatch.setattr(ray, "_import_ray", lambda: fake)
+
+    def on_ray(runs, data_dir, finished, running, at_once):
+        (run,) = runs
+        status, made = ray._do(run, data_dir, {})
+        for name, content in made.items():
+            files.replace(run.folder / name, content)
+        finished(status._replace(run=run))
+
+    monkeypatch.setattr(finishing, "run_here", on_ray)
+    again = call(*WORDS, "--out", tmp_path / "cut")
+    assert again.status == 0
+    assert "goes on from a checkpoint" in again.err
+    assert not list(scratch.iterdir())
+    assert not path.exists()
+    assert (path.parent / "metrics.json").is_file()

@@ -1,6 +1,7 @@
 """A grid on a real Ray cluster of two nodes, one of which is killed midway."""
 
 import importlib
+import signal
 import socket
 import sys
 import time
@@ -13,8 +14,10 @@ from experiments.grid import expand
 from experiments.grids import GRIDS
 from experiments.plan import plan
 from research.config import Config
+from research.files import PART
 from research.types import InputError
 from tests.experiments.made import contents, runs_of, without_seals
+from tests.experiments.test_safe_signals import PROGRAM, gone, processes_of, started
 
 NOTHING = {"finished": lambda status: None, "running": lambda line: None}
 
@@ -90,6 +93,7 @@ def test_an_address_where_something_else_listens_is_refused_within_a_minute():
 def test_a_node_that_is_killed_costs_nothing_but_time(data, tmp_path, monkeypatch):
     """Every run ends, with the bytes it has on one core in process; none is lost."""
     monkeypatch.setenv("RAY_raylet_start_wait_time_s", "120")  # a busy machine
+    monkeypatch.setenv("RAY_worker_niceness", "0")
     cluster_utils = importlib.import_module("ray.cluster_utils")
     base, data_dir = Config(dataset="ml-100k"), str(data)
     cells = expand(GRIDS["killed"], base, seeds=2)
@@ -128,3 +132,27 @@ def test_a_node_that_is_killed_costs_nothing_but_time(data, tmp_path, monkeypatc
     )
     assert without_seals(on_ray) == without_seals(here)
     assert len(runs_of(tmp_path / "ray", "killed")) == len(runs["ray"])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_a_grid_on_ray(number, data, tmp_path, monkeypatch):
+    monkeypatch.setenv("RAY_worker_niceness", "0")  # a busy machine
+    (tmp_path / "program.py").write_text(PROGRAM)
+    words = ("run", "killed", "--engine", "ray", "--data-dir", data)
+    process = started(
+        (tmp_path / "program.py",), *words, "--out", tmp_path, start_new_session=True
+    )
+    assert "3 to do" in process.stdout.readline()
+    while not any("ray::_do" in line for line in processes_of(process.pid).values()):
+        assert process.poll() is None
+        time.sleep(0.1)
+    everyone = processes_of(process.pid)
+    process.send_signal(number)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert told.endswith("finished runs are kept, run again to go on\n")
+    assert told.count("\n") == 1
+    assert not [line for p, line in everyone.items() if not gone(p, 60.0)]
+    assert not [name for name in contents(tmp_path) if name.endswith(PART)]

@@ -2,29 +2,33 @@
 
 import errno
 import os
+import resource
 import signal
 
 import pytest
 
 from experiments import finish as finishing
+from experiments import limits
 from experiments.engine.local import cores, death
 from experiments.folders import id_of
 from research import files
 from tests.experiments.made import contents, runs_of
+from tests.experiments.test_bad_input import refused
+from tests.experiments.test_safe_signals import started
 
 WORDS = ("run", "few", "--seeds", "1", "--arms", "popularity", "tiny", "--out")
 
 
 @pytest.fixture
 def full(monkeypatch):
-    """No space left for files whose path holds a word."""
+    """Files whose path holds a word can't be written: no space is left, by default."""
 
-    def full(word):
+    def full(word, number=errno.ENOSPC):
         inner = files.os.replace
 
         def replace(part, path):
             if word in str(path):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+                raise OSError(number, os.strerror(number), str(path))
             inner(part, path)
 
         monkeypatch.setattr(files.os, "replace", replace)
@@ -32,17 +36,21 @@ def full(monkeypatch):
     return full
 
 
-def test_a_disk_that_is_full_for_one_run_costs_it_alone(call, tmp_path, full):
-    full("tiny-seed-0")
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EMFILE])
+def test_a_folder_that_cant_be_written_costs_its_run_alone(
+    number, call, tmp_path, full
+):
+    full("tiny-seed-0", number)
+    reason = os.strerror(number)
     called = call(*WORDS, tmp_path)
     assert called.status == 1
     assert called.err == ""
     (line,) = [s for s in called.out.splitlines() if "tiny seed 0" in s]
     assert "failed: OSError at " in line
-    assert "No space left on device" in line
+    assert reason in line
     assert "popularity: R@20" in called.out
     table = (tmp_path / "tables" / "ml-100k" / "few.md").read_text()
-    assert "No space left on device" in table, "no file of the run tells it"
+    assert reason in table, "no file of the run tells it"
     assert not [name for name in contents(tmp_path) if "tiny-seed" in name]
     (whole,) = (f for f in runs_of(tmp_path, "few") if (f / "metrics.json").is_file())
     assert whole.name.startswith("popularity")
@@ -84,3 +92,64 @@ def test_a_thousand_workers_are_limited_with_a_word(call, tmp_path, monkeypatch)
     assert asked == [most]
     assert called.err == f"jobs is 1000: {most} workers, 4 a core at most\n"
     assert {id_of(folder) for folder in runs_of(tmp_path, "few")}
+
+
+def test_too_few_open_files_are_refused(call, monkeypatch):
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (limits.LEAST - 1, -1))
+    refused(call("list"), f"only {limits.LEAST - 1} files may be open", "ulimit -n")
+    monkeypatch.setattr(
+        resource, "getrlimit", lambda which: (resource.RLIM_INFINITY,) * 2
+    )
+    assert call("list").status == 0
+
+
+def test_few_open_files_limit_the_workers(call, tmp_path, monkeypatch):
+    monkeypatch.setattr(finishing, "cores", lambda: range(8))
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (limits.LEAST, -1))
+    asked = []
+    monkeypatch.setattr(
+        finishing, "run_in_workers", lambda *given: asked.append(given[-1])
+    )
+    called = call(*WORDS, tmp_path, "--jobs", "9")
+    assert asked == [limits.most_workers()] == [2]
+    assert called.err == f"2 of 9 workers, as only {limits.LEAST} files may be open\n"
+
+
+GREEDY = """
+import numpy as np
+import resource
+import sys
+from experiments.__main__ import main
+from experiments.arms import ARMS
+from experiments.grid import Grid
+from experiments.grids import GRIDS
+from research.baselines import BASELINES, Baseline
+
+def fit(fold, options, seed):
+    return np.ones(1 << 50)
+
+BASELINES["greedy"] = Baseline(fit, {})
+ARMS["greedy"] = {"model": "greedy"}
+about = {"swept": {}, "question": "?", "minutes": "0", "seeds": 1}
+arms = ("greedy", "popularity", "recent-popularity")
+GRIDS["greedy"] = Grid(name="greedy", arms=arms, reference="popularity", **about)
+if __name__ == "__main__":
+    resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))
+    sys.exit(main())
+"""
+
+
+@pytest.mark.slow
+def test_out_of_memory_and_few_open_files_in_workers(data, tmp_path):
+    """Really: no machine has so much, and 40 files are few for eight workers."""
+    (tmp_path / "greedy.py").write_text(GREEDY)
+    words = ("run", "greedy", "--jobs", "8", "--data-dir", data, "--out", tmp_path)
+    process = started((tmp_path / "greedy.py",), *words)
+    out, told = process.communicate(timeout=600)
+    assert process.returncode == 1
+    assert "Traceback" not in told
+    (line,) = (s for s in out.splitlines() if "greedy: failed" in s)
+    assert "MemoryError at greedy.py:" in line
+    assert out.count(": R@20 ") == 2
+    table = (tmp_path / "tables" / "ml-100k" / "greedy.md").read_text()
+    assert "MemoryError" in table

@@ -163,6 +163,25 @@ def gone(process, seconds=5.0):
     return not Path(f"/proc/{process}").exists()
 
 
+def processes_of(session):
+    """Ids of a session's processes with their command lines, the dead left out.
+
+    Ray's workers are in groups of their own.
+    """
+    found = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            state, _, _, its_session = (
+                (folder / "stat").read_text().rpartition(")")[2].split()[:4]
+            )
+            line = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+        except OSError:
+            continue
+        if int(its_session) == session and state != "Z":
+            found[int(folder.name)] = line
+    return found
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's promise is Linux's")
 def test_a_worker_ends_with_its_parent(tmp_path):
     (tmp_path / "orphan.py").write_text(ORPHAN)

@@ -21,7 +21,7 @@ from experiments.checkpoints import NAME, SECONDS
 from experiments.runs import VECTORS
 from research.files import PART, read_arrays
 from tests.experiments.made import contents, runs_of, without_seals, write_made_100k
-from tests.experiments.test_safe_signals import PROGRAM, gone
+from tests.experiments.test_safe_signals import PROGRAM, gone, processes_of
 
 KILLS = int(os.environ.get("KILLS", "50"))
 GOES_ON = "goes on from a checkpoint"
@@ -47,6 +47,7 @@ def started(program, words, log):
     env = {**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONWARNINGS": "ignore"}
     env["TWO_TOWER_CACHE"] = str(program.parent / "cache")
     env |= {SECONDS: "0.2", "PYTHONPATH": str(Path(__file__).parents[2])}
+    env["RAY_worker_niceness"] = "0"  # else a busy machine starves its workers
     process = subprocess.Popen(
         [sys.executable, str(program), *words],
         stdout=log,
@@ -60,25 +61,6 @@ def started(program, words, log):
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-
-
-def processes_of(session):
-    """Ids of a session's processes with their command lines, the dead left out.
-
-    Ray's workers are in groups of their own.
-    """
-    found = {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            state, _, _, its_session = (
-                (folder / "stat").read_text().rpartition(")")[2].split()[:4]
-            )
-            line = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-        except OSError:
-            continue
-        if int(its_session) == session and state != "Z":
-            found[int(folder.name)] = line
-    return found
 
 
 def kill(process, victim, draw):
