@@ -55,6 +55,8 @@ def run_on_ray(
     _connect(ray, address)
     try:
         _finish(ray, runs, data_dir, finished, running)
+    except SystemError as error:  # a signal's exception, met in Ray's native code
+        raise error.__cause__ or error from None
     finally:
         ray.shutdown()
 
