@@ -2,9 +2,8 @@
 
 Everything that an epoch leaves behind is kept, as arrays by name; where they lie is
 the caller's. They are meant for an .npz of the one writer of files: whole or absent,
-and its zip holds a checksum of each array. orbax-checkpoint is atomic, too, and quick
-enough, but it restored arrays with flipped bits without a word, makes eight files of
-other bytes each time, and needs a sweep of its own after a kill.
+and its zip holds a checksum of each array. Why orbax-checkpoint isn't used is in
+docs/guarantees.md.
 """
 
 import time
