@@ -7,8 +7,11 @@ PIP := -m pip install -q --disable-pip-version-check --no-compile
 READY := .venv/.ready
 RUN := $(BIN)/python -m experiments run
 
-.PHONY: ablations results notebook docs bench-peers test test-all test-floor test-latest \
+.PHONY: setup ablations results notebook docs bench-peers test test-all test-floor test-latest \
   mutants concordance format clean
+
+# What every target needs: the packages and this project, in .venv.
+setup: $(READY)
 
 ablations: $(READY)
 	$(RUN) ssb $(if $(QUICK),--quick)

@@ -29,6 +29,7 @@ from experiments.lookup import experiments, find, find_by_file
 from experiments.studies import Study, StudyOptions
 from research.config import Config
 from research.data import check_dataset, name_of
+from research.data.names import DATASETS
 from research.notices import say
 from research.prepare import check_config
 from research.splits import SPLITS
@@ -158,8 +159,8 @@ class Report:
     """Names of grids and studies, or claims; default: all that have records."""
     dataset: str = "ml-100k"
     """Data set, or its name in the output folder."""
-    split: str = "ratio"
-    """Split."""
+    split: str = AUTO
+    """Split; auto is ratio, or another one that there are records of."""
     out: Path = Path("out")
     """Output folder."""
     html: bool = False
@@ -177,7 +178,8 @@ class Report:
             return self._page()
         if not (self.out / "records" / name_of(self.dataset)).is_dir():
             check_dataset(self.dataset)
-        SPLITS.choose(self.split)
+        if self.split != AUTO:
+            SPLITS.choose(self.split)
         if self.x or self.y or self.where:
             return self._picture()
         chosen = [find(name) for name in self.grids if name != CLAIMS] or [
@@ -216,10 +218,13 @@ class Report:
         records = self._records(one)
         runs = self.out / "runs" / records.parent.name / one.name
         written = [path.stat().st_mtime for path in runs.glob("*/metrics.json")]
+        split = "" if self.split == AUTO else f"--split {self.split} "
         command = (
             f"python -m experiments run {one.name} --dataset {self.dataset} "
-            f"--split {self.split} --out {self.out}"
+            f"{split}--out {self.out}"
         )
+        if self.dataset not in DATASETS and not Path(self.dataset).exists():
+            command += f" (with the path of {self.dataset})"
         if written and not records.is_file():
             raise InputError(f"no {records}, but runs: {command} gathers them")
         if written and max(written) > records.stat().st_mtime:
@@ -232,7 +237,7 @@ class Report:
             )
         from experiments.picture import draw_picture
 
-        names = [file_name(find(name).name, self.split) for name in self.grids]
+        names = [self._records(find(name)).stem for name in self.grids]
         folder = name_of(self.dataset)
         written = draw_picture(self.out, folder, names, self.where, self.x, self.y)
         print(*(f"wrote {path}" for path in written), sep="\n")
@@ -250,7 +255,9 @@ class Report:
 
     def _records(self, one: Grid | Study) -> Path:
         folder = one.folder(name_of(self.dataset))
-        return records_path(self.out, folder, one.name, self.split)
+        splits = (Config.split, *SPLITS) if self.split == AUTO else (self.split,)
+        paths = [records_path(self.out, folder, one.name, split) for split in splits]
+        return next((path for path in paths if path.is_file()), paths[0])
 
 
 def _reported(one: Grid | Study, records: Path, out: Path) -> list[Path]:

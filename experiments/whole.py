@@ -28,7 +28,9 @@ def whole_cells(
     """The chosen cells and every other cell of the grid that was run, in its order.
 
     Seeds are looked for as far as the grid's own number, and beyond it as long as some
-    arm has one more. A run that no seed decides stands for each of them.
+    arm has one more. A run that no seed decides stands for each of them. An arm that
+    wasn't asked for and has the runs of another one, as id-only arms on data without
+    features, is left out.
 
     Args:
       grid: the grid.
@@ -39,6 +41,7 @@ def whole_cells(
       quick: whether the cells are those of a smoke run.
     """
     cells = {(_key(cell), cell.seed): cell for cell in chosen}
+    known = {(cell.config, cell.seed) for cell in chosen}
     seeds = max(cell.seed for cell in chosen) + 1
     for n in itertools.count():
         others: list[Cell] = []
@@ -46,11 +49,17 @@ def whole_cells(
             try:
                 every = expand(grid, base, n + 1, (arm,), quick)
                 new = [c for c in every if c.seed == n and (_key(c), n) not in cells]
-                others += [cell for cell in map(prepared, new) if there(cell)]
+                found = [
+                    cell
+                    for cell in map(prepared, new)
+                    if (cell.config, n) not in known and there(cell)
+                ]
             except (
                 InputError
             ):  # an arm that these data can't have, and no one asked for
                 continue
+            known |= {(cell.config, n) for cell in found}
+            others += found
         cells |= {(_key(cell), n): cell for cell in others}
         if any(_seeded(cell) for cell in others):
             seeds = max(seeds, n + 1)

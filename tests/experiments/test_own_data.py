@@ -37,12 +37,16 @@ def test_a_grid_from_a_csv_to_tables_and_figures(shop, tmp_path, capsys):
     before = contents(out, "tables/**/*")
     for path in before:
         (out / path).unlink()
-    for name in (shop, "corner-shop"):
-        report = ["report", "few", "--dataset", name, "--split", "random"]
+    for name, split in ((shop, ()), ("corner-shop", ("--split", "random"))):
+        report = ["report", "few", "--dataset", name, *split]
         assert main([*report, "--out", str(out)]) == 0
         assert contents(out, "tables/**/*") == before
     assert main(once) == 0
     assert "all 3 runs are finished already" in capsys.readouterr().out
+    (out / "records" / "corner-shop" / "few-random.npz").unlink()
+    assert main(["report", "few", "--dataset", "corner-shop", "--out", str(out)]) == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line.endswith(f"--out {out} (with the path of corner-shop) gathers them")
 
 
 def test_options_make_another_run_and_stand_in_the_note(shop, tmp_path):

@@ -1,5 +1,7 @@
 """Nothing overwritten: a run of some arms or seeds adds to a grid, or renews it."""
 
+import dataclasses
+
 from experiments.grid import expand
 from experiments.grids import GRIDS
 from experiments.whole import of_common_seeds, whole_cells
@@ -46,6 +48,28 @@ def test_seeds_that_are_there_stay_beyond_the_grids_number():
 def test_an_arm_that_the_data_cant_have_is_passed_over():
     found = whole("few", ("tiny",), lambda cell: cell.seed == 0)
     assert found == [("popularity", 0), ("tiny", 0), ("tiny+prior", 0)]
+
+
+def test_an_arm_of_another_ones_runs_is_there_only_where_it_was_asked_for():
+    """As in-batch+logq-id-only is where there are no features."""
+    grid, base = GRIDS["few"], Config()
+
+    def prepared(cell):
+        same = cell.arm in ("tiny", "tiny+prior")
+        config = base if same else cell.config
+        return cell._replace(config=dataclasses.replace(config, seed=cell.seed))
+
+    def found(*arms):
+        asked = [prepared(cell) for cell in expand(grid, base, 1, arms)]
+        there = {"popularity", "tiny", "tiny+prior"}
+        cells = whole_cells(
+            grid, base, asked, prepared, lambda c: c.seed == 0 and c.arm in there
+        )
+        return [cell.arm for cell in cells]
+
+    assert found("tiny") == ["popularity", "tiny"]
+    assert found("popularity") == ["popularity", "tiny"]
+    assert found("tiny", "tiny+prior") == ["popularity", "tiny", "tiny+prior"]
 
 
 def test_tables_are_over_the_seeds_that_most_rows_have(capsys):
@@ -99,7 +123,7 @@ def test_records_of_runs_that_were_lost_are_named_with_their_command(call, tmp_p
     records.unlink()
     called = call("report", "few", "--out", tmp_path)
     assert called.status == 2
-    command = f"run few --dataset ml-100k --split ratio --out {tmp_path} gathers them"
+    command = f"run few --dataset ml-100k --out {tmp_path} gathers them"
     assert command in called.err
     again = call("run", "few", "--arms", "popularity", "--out", tmp_path)
     assert again.status == 0
