@@ -24,6 +24,7 @@ from research.report.pages import (
 from research.report.records import RunResult
 from research.types import InputError, choose
 
+ABSENT = "not in these records"
 MARGIN = 0.02  # of the reference's value: what counts as equivalent
 
 Cells = dict[tuple[str, frozenset[tuple[str, float]]], list[RunResult]]
@@ -99,7 +100,7 @@ def _runs(cells: Cells, arm: str, at: Mapping[str, Any]) -> list[RunResult]:
     """
     found = cells.get((arm, _key(at)))
     if not found:
-        raise InputError(f"not in these records: {cell_name(arm, at)}")
+        raise InputError(f"{ABSENT}: {cell_name(arm, at)}")
     for run in found:
         if run.record is None:
             raise InputError(f"{cell_name(arm, at)} failed: {run.reason}")
@@ -282,7 +283,8 @@ def write_contrasts(frame: pd.DataFrame, path: Path, question: str) -> list[Path
 
 def _page(frame: pd.DataFrame, question: str) -> str:
     rows = []
-    for row in frame.to_dict("records"):
+    absent = frame[frame.note.str.startswith(ABSENT)]
+    for row in frame.drop(absent.index).to_dict("records"):
         name = METRICS[row["metric"]].title(row["k"])
         if lower := re.search(r"-factor-over-(\d+)$", row["id"]):
             name = f"factor in {name}, less that at {lower[1]}"
@@ -306,6 +308,9 @@ def _page(frame: pd.DataFrame, question: str) -> str:
     return markdown_page(
         f"Contrasts: {question}",
         markdown_table(headings, rows),
+        f"{len(absent)} of the declared contrasts are of arms that are {ABSENT}."
+        if len(absent)
+        else "",
         "Differences are paired by user and seed. The intervals are not adjusted; both"
         f" p values are, by Holm over the {frame.difference.notna().sum()} contrasts"
         " with data. p tests that there is no difference, p of equivalence that it is"

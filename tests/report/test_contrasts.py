@@ -177,8 +177,9 @@ def test_what_the_records_lack_is_said_and_no_member_of_the_family(rows, tmp_pat
     written = write_contrasts(frame, tmp_path / "g", "Why?")
     assert [path.name for path in written] == ["g-contrasts.csv", "g-contrasts.md"]
     text = written[1].read_text()
-    assert '| <a id="absent-vs-in-batch-recall-20"></a>`absent` |' in text
-    assert "| not in these records: absent | - |" in text
+    assert "| lost failed: not finite | - |" in text
+    assert "`absent`" not in text, "one line for all, so that others are seen"
+    assert "2 of the declared contrasts are of arms that are not in these" in text
     assert "by Holm over the 2 contrasts with data" in text
 
 
