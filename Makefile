@@ -8,7 +8,7 @@ READY := .venv/.ready
 RUN := $(BIN)/python -m experiments run
 
 .PHONY: setup ablations results notebook docs bench-peers test test-all test-floor test-latest \
-  mutants concordance format clean
+  coverage mutants concordance format clean
 
 # What every target needs: the packages and this project, in .venv.
 setup: $(READY)
@@ -112,6 +112,18 @@ test-floor: .venv-floor/.ready
 
 test-latest: .venv-latest/.ready
 	.venv-latest/bin/python -m pytest -q -n auto --dist loadfile
+
+# How much of the code make test runs; fails below 95 % of lines or 90 % of branches.
+coverage: $(READY)
+	rm -rf build/coverage
+	$(BIN)/python -m coverage run -m pytest -q -n auto --dist loadfile
+	$(BIN)/python -m coverage combine -q
+	$(BIN)/python -m coverage report
+	$(BIN)/python -m coverage json -q -o build/coverage/report.json
+	$(BIN)/python -c 'import json; t = json.load(open("build/coverage/report.json"))["totals"]; \
+	  lines, branches = t["percent_statements_covered"], t["percent_branches_covered"]; \
+	  print(f"lines {lines:.1f} %, branches {branches:.1f} %"); \
+	  raise SystemExit(lines < 95 or branches < 90)'
 
 # Faults put into the code one at a time (tests/mutants): each must fail a test.
 mutants: $(READY)
