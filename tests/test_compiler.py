@@ -19,7 +19,7 @@ print(__import__("os").environ.get("XLA_FLAGS", ""))
 """
 SET = "from research import set_xla_flags; set_xla_flags()"
 AVX2 = "--xla_cpu_max_isa=AVX2"
-# Later releases dump the code of an emitter only if asked; earlier ones have no such flag.
+# Later releases dump an emitter's code only if asked; earlier ones have no such flag.
 EMITTERS = "--xla_dump_emitter_re=.*" if jax.__version_info__ >= (0, 10, 2) else ""
 VECTORS = re.compile(r"load <(\d+) x float>")
 

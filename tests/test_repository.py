@@ -225,7 +225,8 @@ def test_no_module_swallows_everything():
 
 
 def texts() -> list[Path]:
-    paths = [path for path in ROOT.iterdir() if path.is_file()]
+    # A worktree's .git is a file with its path on the machine.
+    paths = [p for p in ROOT.iterdir() if p.is_file() and p.name != ".git"]
     for top in FOLDERS:
         paths += [path for path in (ROOT / top).rglob("*") if path.is_file()]
     left_out = ("__pycache__", "runs", ".ipynb_checkpoints")

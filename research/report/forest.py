@@ -155,7 +155,7 @@ def contrasts_figure(contrasts: pd.DataFrame, title: str | None = None) -> Drawi
         for (metric, k, cell), part in groups:
             ends = ("", " minus") if of_one else ("difference from ", "")
             name = _short(cell).join(ends)
-            names.append(f"{METRICS[metric].title(k)}, {name}:")
+            names.append(f"{METRICS[metric].title(int(k))}, {name}:")
             for row in part.to_dict("records"):
                 numbers = row["difference"], row["low"], row["high"]
                 _draw_line(axes, len(names), numbers, VERDICTS[row["verdict"]])

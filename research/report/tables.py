@@ -306,9 +306,9 @@ def typed(frame: pd.DataFrame) -> pd.DataFrame:
         elif name in WHOLE:
             out[name] = frame[name].astype("int64")
         else:
-            numbers = frame[name].replace("", np.nan).astype("float64")
+            numbers = frame[name].map(lambda x: np.nan if x == "" else x)
             # + 0.0 turns a difference of -0 into 0
-            out[name] = numbers.map(lambda x: float(NUMBER % x) + 0.0)
+            out[name] = numbers.astype("float64").map(lambda x: float(NUMBER % x) + 0.0)
     return pd.DataFrame(out)
 
 

@@ -134,7 +134,8 @@ def test_the_order_of_equal_scores_is_that_of_the_rankings():
 @pytest.fixture(scope="module")
 def committed():
     """The verdicts of the committed table, without ties and with them."""
-    frame = pd.read_csv(RESULTS / "concordance.csv", keep_default_na=False)
+    path = RESULTS / "concordance.csv"
+    frame = pd.read_csv(path, keep_default_na=False, float_precision="round_trip")
     tables = (frame[frame.ties == name].drop(columns="ties") for name in ("no", "yes"))
     return [[Verdict(*row) for row in table.to_numpy()] for table in tables]
 
