@@ -226,6 +226,7 @@ LEADING = ["arm", "metric", "k", "mean", "low", "high", "seeds", "users"]
 TRAILING = ["against", "delta", "delta_low", "delta_high", "note"]
 TEXT = ("arm", "metric", "against", "note")
 WHOLE = ("k", "seeds", "users")
+RESIDUE = 1e-14  # a smaller difference is 0 but for the order in which it was summed
 NUMBER = "%.6g"  # finer than any interval here, coarser than what machines differ in
 
 
@@ -307,8 +308,11 @@ def typed(frame: pd.DataFrame) -> pd.DataFrame:
             out[name] = frame[name].astype("int64")
         else:
             numbers = frame[name].map(lambda x: np.nan if x == "" else x)
+            numbers = numbers.astype("float64")
+            if name.startswith("delta"):
+                numbers = numbers.mask(numbers.abs() < RESIDUE, 0.0)
             # + 0.0 turns a difference of -0 into 0
-            out[name] = numbers.astype("float64").map(lambda x: float(NUMBER % x) + 0.0)
+            out[name] = numbers.map(lambda x: float(NUMBER % x) + 0.0)
     return pd.DataFrame(out)
 
 

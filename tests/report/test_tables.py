@@ -8,7 +8,7 @@ from research.evaluate.metrics import METRICS, Key, metric_values
 from research.report.intervals import over_seeds
 from research.report.pages import csv_text, marks, read_table, write_report, write_texts
 from research.report.records import RunResult
-from research.report.tables import measure, swept_columns, table, wide
+from research.report.tables import measure, swept_columns, table, typed, wide
 from tests.report.made import crossed, made_record, made_rows, paired, swept_rows
 
 COLUMNS = ["arm", "metric", "k", "mean", "low", "high", "seeds", "users"]
@@ -170,6 +170,16 @@ def test_the_file_read_back_is_the_table(tmp_path, rows):
     pd.testing.assert_frame_equal(read_table(path), frame, check_exact=True)
     assert csv_text(read_table(path)) == path.read_text()
     assert [p.name for p in tmp_path.iterdir()] == ["a.b.csv"]
+
+
+def test_a_difference_of_rounding_alone_is_0():
+    one = dict.fromkeys(("k", "seeds", "users"), 1) | {"arm": "a", "against": "b"}
+    deltas = [0.1 + 0.2 - 0.3, -1e-19, 1e-9, np.nan]
+    assert deltas[0] != 0
+    found = typed(pd.DataFrame([one | {"delta": d, "p": 1e-19} for d in deltas]))
+    assert found.delta.tolist()[:3] == [0, 0, 1e-9]
+    assert np.isnan(found.delta[3])
+    assert (found.p == 1e-19).all()
 
 
 def test_an_arm_may_have_an_odd_name(tmp_path):
