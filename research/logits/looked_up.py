@@ -67,8 +67,8 @@ def _backward(
 
     def body(to_vectors: Array, block: tuple[Array, ...]) -> tuple[Array, Array]:
         queries, columns, added = block
-        to_scores = jnp.zeros((n, items)).at[row, columns]
-        to_scores = to_scores.add(added, mode="promise_in_bounds")
+        at = jnp.zeros((n, items)).at[row, columns]
+        to_scores = at.add(added, mode="promise_in_bounds")
         return to_vectors + to_scores.T @ queries, to_scores @ vectors
 
     blocks = chunked((query, ids, cotangent), n)
