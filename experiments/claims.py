@@ -32,8 +32,8 @@ RULE = (
     "*depends*, if some hold and some fail; else *undecided*. A contrast holds if its "
     "verdict is the one that the claim names; it fails if it is clear (better, worse, "
     "higher, lower, equivalent) and another one. Verdicts of contrasts are those of "
-    "their grids, p values adjusted by Holm. A prediction counts as one if it was "
-    "committed before the first run."
+    "their grids, p values adjusted by Holm; those of a study by its interval. A "
+    "prediction counts as one if it was committed before the first run."
 )
 COLUMNS = (
     *("claim", "source", "verdict", "depends", "prediction", "commit"),

@@ -1,5 +1,6 @@
 """The one path from vectors to logits: all columns scored, corrected and masked."""
 
+import functools
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -19,6 +20,7 @@ from research.logits import (
     log_q_parts,
     logits,
 )
+from research.logits.looked_up import looked_up, scores_of
 from research.logits.one_pass import ExpectedCotangent, chunked
 from research.logits.reducers import (
     WHOLE,
@@ -28,6 +30,7 @@ from research.logits.reducers import (
     Plan,
     Shared,
     Union,
+    by_rows,
 )
 from research.negatives.source import (
     Drawn,
@@ -161,18 +164,19 @@ class _Batch(NamedTuple):
     shift: Float[Array, " b"]
     temperature: Temperature
 
-    def held(self, vectors: Array, columns: Columns, log_q: Array) -> Dense:
+    def held(
+        self, vectors: Array, columns: Columns, log_q: Array, plan: Plan = WHOLE
+    ) -> Dense:
         """Held whole: vectors as in Block."""
-        if vectors.ndim == 2:
-            score = self.query @ vectors.T
-        else:
+        if vectors.ndim == 3:
             score = jnp.einsum("bd,bkd->bk", self.query, vectors)
-        if columns.ids.ndim == 1:
-            log_q = log_q[None, :]
-        elif vectors.ndim == 2:
-            score = jnp.take_along_axis(
-                score, columns.ids, axis=1, mode="promise_in_bounds"
-            )
+        elif columns.ids.ndim == 1:
+            score, log_q = self.query @ vectors.T, log_q[None, :]
+        elif len(self.query) * len(vectors) <= plan.row_block:
+            score = looked_up(self.query, vectors, columns.ids)
+        else:
+            in_blocks = functools.partial(scores_of, row_block=plan.row_block)
+            score = by_rows(in_blocks, "rwr")(self.query, vectors, columns.ids)
         divisor = self.temperature.columns(columns.ids)
         z = logits(score, divisor, self.strength, log_q + self.shift[:, None])
         return Dense(z, keep_columns(self.rows, columns))
@@ -229,7 +233,7 @@ def _negatives(
         if isinstance(vectors, LazyItems):
             blocks.append(batch.encoded_inside(vectors, columns, log_q))
         elif plan.whole or columns.ids.ndim == 2 or columns.usable.ndim == 2:
-            blocks.append(batch.held(vectors, columns, log_q))
+            blocks.append(batch.held(vectors, columns, log_q, plan))
         else:
             shared.append((vectors, columns, log_q))
     if plan.whole:

@@ -71,7 +71,7 @@ def log_sum_exp(
         return none, log_of_total(total, top)
 
     b = query.shape[0]
-    blocks = chunked((query, rows), _rows_at_once(b, vectors.shape[0], row_block))
+    blocks = chunked((query, rows), rows_at_once(b, vectors.shape[0], row_block))
     return lax.scan(body, None, blocks)[1].reshape(-1)[:b]
 
 
@@ -100,7 +100,7 @@ def _forward(
         return to_vectors, (value, cotangent, to_query)
 
     b = query.shape[0]
-    n = _rows_at_once(b, vectors.shape[0], row_block)
+    n = rows_at_once(b, vectors.shape[0], row_block)
     blocks = chunked((query, rows, expected), n)
     to_vectors, rest = lax.scan(body, jnp.zeros_like(vectors), blocks)
     value, cotangent, to_query = (x.reshape(-1, *x.shape[2:])[:b] for x in rest)
@@ -125,7 +125,7 @@ def _backward(row_block: int, residuals: Any, cotangent: Array) -> tuple[Any, ..
             weight = weight / jnp.where(total > 0, total, 1.0)
             return to_vectors + p @ (queries * weight[:, None]), None
 
-        n = _rows_at_once(query.shape[0], vectors.shape[0], row_block)
+        n = rows_at_once(query.shape[0], vectors.shape[0], row_block)
         start = jnp.zeros_like(vectors)
         return lax.scan(body, start, chunked((query, rows, cotangent), n))[0]
 
@@ -195,7 +195,7 @@ def kept_count(rows: Rows, columns: Columns, row_block: int) -> Float[Array, " b
         return none, jnp.sum(keep, axis=1, dtype=jnp.float32)
 
     b = rows.place.shape[0]
-    n = _rows_at_once(b, columns.ids.shape[0], row_block)
+    n = rows_at_once(b, columns.ids.shape[0], row_block)
     return lax.scan(body, None, chunked(rows, n))[1].reshape(-1)[:b]
 
 
@@ -213,8 +213,17 @@ def _looked_up(rows: Rows, columns: Columns) -> Float[Array, " b"]:
     return count.astype(jnp.float32)
 
 
-def _rows_at_once(rows: int, columns: int, row_block: int) -> int:
-    """Rows of a block: as even as it goes, so that the last one isn't filled up."""
+def rows_at_once(rows: int, columns: int, row_block: int) -> int:
+    """Rows of a block: as even as it goes, so that the last one isn't filled up.
+
+    Args:
+      rows: of the batch.
+      columns: of each row.
+      row_block: logits of a block, about.
+
+    >>> rows_at_once(1024, 8360, 1 << 21)
+    205
+    """
     blocks = -(-rows // max(row_block // columns, 8))
     return -(-rows // blocks)
 

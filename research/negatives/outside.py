@@ -75,16 +75,13 @@ def nth_outside(
     [[0, 3, 4, 6]]
     """
 
-    def halve(ends: tuple[Array, Array]) -> tuple[Array, Array]:
-        low, high = ends
-        middle = (low + high) // 2
-        below = item[first[:, None] + middle] - middle <= rank
-        apart = low < high
-        return (
-            jnp.where(apart & below, middle + 1, low),
-            jnp.where(apart & ~below, middle, high),
-        )
+    last = item.shape[0] - 1
+    # Halvings that the longest row needs; a shorter one has nothing to add in some.
+    halvings = 32 - lax.clz(jnp.max(owned))
 
-    ends = jnp.zeros_like(rank), jnp.broadcast_to(owned[:, None], rank.shape)
-    low, _ = lax.while_loop(lambda ends: jnp.any(ends[0] < ends[1]), halve, ends)
-    return rank + low
+    def halve(n: Array, below: Array) -> Array:
+        k = below + (jnp.int32(1) << (halvings - 1 - n)) - 1
+        value = item[jnp.minimum(first[:, None] + k, last)]
+        return jnp.where((k < owned[:, None]) & (value - k <= rank), k + 1, below)
+
+    return rank + lax.fori_loop(0, halvings, halve, jnp.zeros_like(rank))

@@ -1,11 +1,14 @@
 """Scores of a row's own columns looked up among the catalogue's: the same numbers."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from research.config import Config, structure
+from research.logits.looked_up import looked_up, scores_of
 from research.logits.reducers import LIMITS, Limits, choose_plan
 from research.prepare import prepare
 from research.train.run_state import init_state, traced_values
@@ -13,6 +16,17 @@ from research.train.step import make_step
 from tests.world import made_fold
 
 ROW_BY_ROW = Limits(looked_up=0)
+OWN = Config(
+    batch=64,
+    encoder="none",
+    dim=8,
+    user_hidden=(8,),
+    item_hidden=(8,),
+    dropout=0.0,
+    negatives=("uniform-outside:24", "in-batch"),
+    mask_user_positives=True,
+    mask_same_item=True,
+)
 
 
 @pytest.mark.parametrize(
@@ -32,18 +46,7 @@ def test_the_catalogue_is_encoded_where_it_is_less(rows, own, items, looked_up):
 
 def test_a_step_is_that_of_vectors_of_each_row():
     """Parameters and diagnostics; beside another source, under a mask and log q."""
-    config = Config(
-        batch=64,
-        encoder="none",
-        dim=8,
-        user_hidden=(8,),
-        item_hidden=(8,),
-        dropout=0.0,
-        negatives=("uniform-outside:24", "in-batch"),
-        mask_user_positives=True,
-        mask_same_item=True,
-    )
-    run = prepare(config, made_fold())
+    run = prepare(OWN, made_fold())
     world, sizes = run.world
     state, hyper = init_state(run, world, sizes), traced_values(run.config)
     index = jnp.arange(0, 640, 10, dtype=jnp.int32)
@@ -65,3 +68,42 @@ def test_a_step_is_that_of_vectors_of_each_row():
         strict=True,
     ):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize("row_block", [1, 3 * 70, 1 << 21])  # 8, 8 and all rows
+def test_blocks_of_rows_give_the_same_scores_and_gradients(row_block):
+    """Over repeated columns, and rows that fill no block."""
+    draws = np.random.default_rng(0)
+    query, vectors = (
+        jnp.array(draws.normal(size=(n, 5)), jnp.float32) for n in (21, 70)
+    )
+    ids = jnp.array(draws.integers(0, 70, (21, 40)), jnp.int32)
+    assert max(np.bincount(row).max() for row in np.asarray(ids)) > 1
+    weight = jnp.array(draws.normal(size=ids.shape), jnp.float32)
+
+    def total(scores, *vectors_of):
+        return jnp.sum(weight * jnp.sin(scores(*vectors_of, ids)))
+
+    in_blocks = partial(scores_of, row_block=row_block)
+    found, wanted = (
+        jax.value_and_grad(total, argnums=(1, 2))(scores, query, vectors)
+        for scores in (in_blocks, looked_up)
+    )
+    for one, other in zip(*map(jax.tree.leaves, (found, wanted)), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_a_step_in_blocks_of_rows_is_that_of_all_at_once():
+    run = prepare(OWN, made_fold())
+    world, sizes = run.world
+    state, hyper = init_state(run, world, sizes), traced_values(run.config)
+    index = jnp.arange(0, 640, 10, dtype=jnp.int32)
+    items = len(world.pool.counts)
+    losses, scanned = [], []
+    for limits in (LIMITS, Limits(row_block=16 * items)):
+        step = make_step(structure(run.config), limits)
+        text = str(jax.make_jaxpr(step)(state, index, hyper, world))
+        scanned.append(f"f32[16,{items}]" in text)
+        losses.append(float(jax.jit(step)(state, index, hyper, world)[1]["loss"]))
+    assert scanned == [False, True]
+    np.testing.assert_allclose(*losses, rtol=1e-5)

@@ -7,6 +7,7 @@ import pytest
 import experiments.studies.shift as shift
 from experiments.studies import StudyOptions
 from experiments.studies.shift.report import (
+    contrasts,
     difference,
     report_shift,
     shift_frame,
@@ -48,6 +49,18 @@ def test_records_against_the_prediction_fail():
     assert found(stored(shifted=1.0)) == ["holds"] * 4 + ["fails"] * 4
 
 
+def test_contrasts_have_the_verdict_of_their_interval():
+    frame = contrasts(stored(random=0.0))
+    assert [*frame.verdict] == ["worse"] * 6
+    assert [*contrasts(stored()).verdict] == ["better"] * 3 + ["worse"] * 3
+    assert frame.id[0] == "random-in-batch-logq-vs-in-batch-ndcg-20"
+    pd.testing.assert_series_equal(
+        frame.difference.round(2), pd.Series([-0.1] * 6), check_names=False
+    )
+    noisy = contrasts(stored(random=0.5, noise=0.1))
+    assert [*noisy.verdict[:3]] == ["undecided"] * 3
+
+
 def test_what_noise_hides_is_undecided():
     verdict = found(stored(random=0.5, noise=0.1))[:3]
     assert verdict == ["undecided"] * 3
@@ -82,8 +95,9 @@ def test_from_made_pairs_to_the_page(tmp_path, monkeypatch):
     }
     plain, corrected = about.arrays["random_ndcg_20"]
     assert (plain != corrected).any()
-    _, page = report_shift(records, tmp_path / "out")
+    _, page, compared, _ = report_shift(records, tmp_path / "out")
     assert "A quick run" in page.read_text()
+    assert len(pd.read_csv(compared)) == 4  # one pair and one prior, on two splits
 
 
 @pytest.mark.parametrize("place", [None, "nowhere"])

@@ -10,6 +10,7 @@ from numpy import ndarray
 
 from experiments.studies import STUDIES, write_report
 from experiments.studies.outside import NAME, Cell, read_cells
+from experiments.studies.outside.runs import RUNS
 from research.report.pages import QUICK, markdown_page, markdown_table, number_text
 from research.report.records import Stored, load_stored
 
@@ -146,6 +147,17 @@ def _means(rows: _Rows, data: str) -> str:
     return markdown_table(["run", *numbers], lines, left=1)
 
 
+def _expected(rows: _Rows) -> list[str]:
+    """What runs that were added later were expected to show, in Markdown."""
+    named = {name: run.expected for name, run in RUNS.items() if run.expected}
+    lines = [[name, text] for name, text in named.items() if name in rows.names]
+    if not lines:
+        return []
+    said = "Runs that were added to see why a cell differs; what follows was committed "
+    heads = ["run", "expected"]
+    return [said + "before their first run.", markdown_table(heads, lines, left=2)]
+
+
 def _page(frame: pd.DataFrame, stored: Stored) -> str:
     study, rows = STUDIES[NAME], _Rows(stored)
     count = frame.verdict.value_counts()
@@ -165,6 +177,7 @@ def _page(frame: pd.DataFrame, stored: Stored) -> str:
         "that is more.",
         QUICK if stored.header["quick"] else "",
         f"Prediction: {study.prediction}",
+        *_expected(rows),
         *parts,
     )
 

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.studies import STUDIES, write_report
+from research.contrast import slug
 from research.report.intervals import Interval, two_way
 from research.report.pages import QUICK, interval_text, markdown_page, markdown_table
 from research.report.records import Stored, load_stored
@@ -55,6 +56,47 @@ def difference(
     """
     first, second = (_values(stored, split, *cell) for cell in (one, other))
     return two_way(first - second).interval()
+
+
+def contrasts(stored: Stored) -> pd.DataFrame:
+    """What the prediction is about, a row each, as the contrasts of a grid name theirs.
+
+    The verdict, better or worse or else undecided, is that of the 95 % interval.
+    """
+    pairs = [((one, 0.0), (other, 0.0)) for one, other in _pairs(stored)]
+    lines = []
+    for split in SPLITS:
+        for one, other in [*pairs, ((SWEPT, 1.0), (SWEPT, 0.0))]:
+            found = difference(stored, split, one, other)
+            arm, against = (
+                name + (f" prior {prior:g}" if prior else "")
+                for name, prior in (one, other)
+            )
+            line = {"id": slug(f"{split} {arm} vs {against} ndcg@20"), "split": split}
+            line |= {"arm": arm, "against": against, **found._asdict()}
+            verdict = {"holds": "better", "fails": "worse"}.get(_sign(found, 1))
+            lines.append({**line, "verdict": verdict or "undecided"})
+    return pd.DataFrame(lines).rename(columns={"mean": "difference"})
+
+
+def _contrasts_page(frame: pd.DataFrame) -> str:
+    heads = ["split", "arm", "against", "difference [95 %]", "verdict"]
+    rows = [
+        [
+            f'<a id="{row.id}"></a>{row.split}',
+            f"`{row.arm}`",
+            f"`{row.against}`",
+            interval_text(row.difference, row.low, row.high, "+.4f"),
+            row.verdict,
+        ]
+        for row in frame.itertuples()
+    ]
+    return markdown_page(
+        f"Contrasts: {STUDIES['shift'].question}",
+        markdown_table(heads, rows),
+        "NDCG@20, paired by user and seed. The verdict is that of the 95 % interval, "
+        "two-way over users and seeds, not adjusted.",
+    )
 
 
 def _pairs(stored: Stored) -> list[tuple[str, str]]:
@@ -127,5 +169,7 @@ def report_shift(records: Path, out: Path) -> list[Path]:
     """
     stored = load_stored(records)
     frame = shift_frame(stored)
+    compared = contrasts(stored)
     texts = {".csv": frame, ".md": shift_page(frame, stored)}
+    texts |= {"-contrasts.csv": compared, "-contrasts.md": _contrasts_page(compared)}
     return write_report(out, stored.header, texts, {})
