@@ -17,7 +17,7 @@ from experiments.folders import (
     run_id,
     serving_folder,
 )
-from experiments.grid import Cell, Grid
+from experiments.grid import ARMS_FIGURE, CONTRASTS_FIGURE, Cell, Grid
 from experiments.inputs import prepared_run
 from experiments.plan import is_done
 from experiments.seals import ABSENT, OTHER_CODE, fault
@@ -223,8 +223,12 @@ def report(grid: Grid, records: Path, out: Path) -> tuple[pd.DataFrame, list[Pat
         written += write_contrasts(contrasts, path, grid.question)
     for write in grid.tables:
         written += write(results, frame, path)
-    drawings = {what: draw(frame) for what, draw in grid.figures.items()}
-    drawings |= {what: draw(contrasts) for what, draw in grid.contrast_figures.items()}
+    figures, of_contrasts = grid.figures, grid.contrast_figures
+    if figures is ARMS_FIGURE and set(grid.arms) == {grid.reference}:
+        # no other arm has a difference from it
+        figures, of_contrasts = {}, CONTRASTS_FIGURE if grid.contrasts else {}
+    drawings = {what: draw(frame) for what, draw in figures.items()}
+    drawings |= {what: draw(contrasts) for what, draw in of_contrasts.items()}
     for what, (figure, points) in drawings.items():
         written += save_figure(
             figure, points, out / "figures" / dataset / f"{name}-{what}"
