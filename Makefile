@@ -68,7 +68,7 @@ results: $(READY)
 	  encoder-last-click encoder-last-click-shuffled)
 	$(if $(MOVIELENS_DIR),$(LARGE) 3 library --arms random $(CORRECTED) mixed+logq \
 	  full-softmax)
-	$(if $(MOVIELENS_DIR),$(LARGE) 3 future --arms random popularity ease $(CORRECTED) \
+	$(if $(MOVIELENS_DIR),$(LARGE) 1 future --arms random popularity ease $(CORRECTED) \
 	  in-batch+logq-streaming full-softmax)
 
 # JupyterLab, installed into .venv and opened in notebooks/; LAB holds further words for

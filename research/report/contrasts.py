@@ -1,6 +1,5 @@
 """The declared contrasts of a grid: differences, p values by Holm, and verdicts."""
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -207,8 +206,9 @@ def _p_equivalence(estimate: Estimate, margin: float) -> float:
 
 
 COLUMNS = [
-    *("id", "arm", "against", "metric", "k", "reference", "difference", "low", "high"),
-    *("p", "p_holm", "p_equivalence", "p_equivalence_holm", "verdict"),
+    *("id", "arm", "against", "metric", "k", "over"),
+    *("reference", "difference", "low", "high", "p", "p_holm"),
+    *("p_equivalence", "p_equivalence_holm", "verdict"),
     *("users", "seeds", "note"),
 ]
 
@@ -234,7 +234,8 @@ def contrast_frame(
             "id": contrast.id,
             "arm": cell_name(contrast.arm, contrast.at),
             "against": cell_name(contrast.against, contrast.against_at or {}),
-            **{"metric": contrast.metric, "k": contrast.k, "users": 0, "seeds": 0},
+            **{"metric": contrast.metric, "k": contrast.k, "over": contrast.over},
+            **{"users": 0, "seeds": 0},
         }
         try:
             line |= {**_difference(cells, contrast)._asdict(), "note": ""}
@@ -281,13 +282,21 @@ def write_contrasts(frame: pd.DataFrame, path: Path, question: str) -> list[Path
     return write_texts(path, texts)
 
 
+def measured(metric: str, k: int, over: int = 0) -> str:
+    """What a contrast is a difference of, by its columns of these names.
+
+    >>> measured("recall", 100), measured("recall", 100, 10)
+    ('recall@100', 'factor in recall@100, less that at 10')
+    """
+    name = METRICS[metric].title(k)
+    return f"factor in {name}, less that at {over}" if over else name
+
+
 def _page(frame: pd.DataFrame, question: str) -> str:
     rows = []
     absent = frame[frame.note.str.startswith(ABSENT)]
     for row in frame.drop(absent.index).to_dict("records"):
-        name = METRICS[row["metric"]].title(row["k"])
-        if lower := re.search(r"-factor-over-(\d+)$", row["id"]):
-            name = f"factor in {name}, less that at {lower[1]}"
+        name = measured(row["metric"], row["k"], row["over"])
         cells = [f'<a id="{row["id"]}"></a>`{row["arm"]}`', f"`{row['against']}`", name]
         if row["note"]:
             rows.append([*cells, row["note"], *[EMPTY] * 5])

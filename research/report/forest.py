@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from research.evaluate.metrics import CUTOFF, METRICS
-from research.report.contrasts import MARGIN
+from research.report.contrasts import MARGIN, measured
 from research.report.figures import row_name, unfinished
 from research.report.pages import over_salts
 from research.report.pictures import (
@@ -147,15 +147,15 @@ def contrasts_figure(contrasts: pd.DataFrame, title: str | None = None) -> Drawi
     shown = contrasts[contrasts.note == ""].reset_index(drop=True)
     of_one = shown.arm.nunique() < shown.against.nunique()
     shared, other = ("arm", "against") if of_one else ("against", "arm")
-    groups = list(shown.groupby(["metric", "k", shared], sort=False))
+    groups = list(shown.groupby(["metric", "k", "over", shared], sort=False))
     with matplotlib.rc_context(STYLE):
         lines = len(shown) + len(groups)
         figure, axes = blank(1.6 + LINE * max(lines, 1))
         names: list[str] = []
-        for (metric, k, cell), part in groups:
+        for (metric, k, over, cell), part in groups:
             ends = ("", " minus") if of_one else ("difference from ", "")
             name = _short(cell).join(ends)
-            names.append(f"{METRICS[metric].title(int(k))}, {name}:")
+            names.append(f"{measured(metric, int(k), int(over))}, {name}:")
             for row in part.to_dict("records"):
                 numbers = row["difference"], row["low"], row["high"]
                 _draw_line(axes, len(names), numbers, VERDICTS[row["verdict"]])

@@ -144,14 +144,14 @@ def marks(cells: Sequence[CellSummary], ks: Sequence[int] = ()) -> "pd.Series[st
     marked: dict[tuple[int, Key], str] = {}
     every = table_keys(cells)
     for key in every:
+        if ks and key.k not in ks:
+            continue
         better = METRICS[key.metric].better
         means = {
             n: mean_counted(cell.means[key])
             for n, cell in enumerate(cells)
             if not cell.hole(key) and cell.users[key]
         }
-        if ks and key.k not in ks:
-            continue
         if better == "neither" or len({cells[n].users[key] for n in means}) != 1:
             continue
         end = max if better == "higher" else min

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.grid import Grid
+from experiments.grid import Contrast, Grid
 from experiments.grids import GRIDS
 from experiments.lookup import find
 from experiments.studies import (
@@ -117,6 +117,22 @@ def test_a_grid_from_outside_runs_from_training_to_its_figure(call, tmp_path):
         reported_again(call, tmp_path, "toy-grid")
     with pytest.raises(InputError, match="unknown grid 'toy-grid'"):
         find("toy-grid")
+
+
+def test_a_grid_of_one_arm_draws_its_contrasts(call, tmp_path):
+    """No other arm differs from the reference: its usual figure would be empty."""
+    values = (0.1, 0.2)
+    ends = ({"temperature": value} for value in values)
+    alone = TOY_GRID._replace(
+        arms=("tiny",),
+        arm_sweeps={"tiny": ({"temperature": values},)},
+        contrasts=(Contrast("tiny", "tiny", "recall", 20, *ends),),
+    )
+    with GRIDS.added("toy-grid", alone):
+        assert call("run", "toy-grid", "--out", tmp_path).status == 0
+        points = tmp_path / "figures" / "ml-100k" / "toy-grid-arms.csv"
+        assert pd.read_csv(points).id.tolist() == [alone.contrasts[0].id]
+        reported_again(call, tmp_path, "toy-grid")
 
 
 def test_a_study_from_outside_runs_from_its_records_to_its_figure(call, tmp_path):

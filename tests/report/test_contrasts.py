@@ -11,6 +11,7 @@ from experiments.grids import GRIDS
 from research.config import Config
 from research.evaluate.metrics import METRICS
 from research.report.contrasts import contrast_frame, paired, verdict, write_contrasts
+from research.report.forest import contrasts_figure
 from research.report.records import RunResult
 from research.report.tables import table
 from research.types import InputError
@@ -87,6 +88,8 @@ def test_factors_at_two_cutoffs_are_compared_by_the_delta_method(rows, tmp_path)
     assert width == pytest.approx(error, rel=0.1)
     _, page = write_contrasts(frame, tmp_path / "t", "Which?")
     assert "factor in recall@20, less that at 10" in page.read_text()
+    (axes,) = contrasts_figure(frame).figure.axes
+    assert axes.get_yticklabels()[0].get_text().startswith("factor in recall@20, less")
 
 
 def test_equivalence_is_two_one_sided_tests():
