@@ -360,7 +360,8 @@ def test_salts_are_drawn_with_their_mean(tmp_path):
 def test_cells_that_sweep_more_are_left_out_of_a_sweep():
     rows = swept_rows(seeds=1)
     more = [
-        row._replace(swept={**row.swept, "warmup": 5.0}) for row in swept_rows(seeds=1)
+        row._replace(swept={**row.swept, "warmup": 5.0}, record=made_record(50 + n))
+        for n, row in enumerate(rows)
     ]
     frame = table([*rows, *more], "in-batch")
     drawing = sweep_figure(frame, without=("warmup",), label="heat")
@@ -368,8 +369,12 @@ def test_cells_that_sweep_more_are_left_out_of_a_sweep():
         drawing.points, sweep_figure(table(rows, "in-batch")).points
     )
     assert drawing.figure.axes[-1].get_xlabel() == "heat"
-    warm = sweep_figure(frame, at={"warmup": 5.0})
-    pd.testing.assert_frame_equal(warm.points, drawing.points)
+    warm = sweep_figure(frame, at={"warmup": 5.0}).points
+    alone = [
+        row._replace(swept={"temperature": row.swept["temperature"]}) for row in more
+    ]
+    pd.testing.assert_frame_equal(warm, sweep_figure(table(alone, "in-batch")).points)
+    assert not warm.recall.equals(drawing.points.recall)
 
 
 def test_titles_claim_nothing():
