@@ -181,7 +181,7 @@ _OF_LAMBDA_LOSS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "rate 0.01 and weight decay 1e-4": (
         {"learning_rate": 0.01, "weight_decay": 1e-4},
-        "As printed for one variant of LambdaLoss: both numbers below the printed ones.",
+        "As printed for one variant of LambdaLoss: both numbers below the printed.",
     ),
 }
 
