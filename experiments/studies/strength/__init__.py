@@ -51,7 +51,8 @@ OUTPUTS = ("cosine", "dot")
 LAMBDAS = (0.0, 0.25, 0.5, 0.75, 1.0)
 TEMPERATURES = (0.05, 0.1, 0.2, 0.3, 0.5)
 TOTALS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
-# A run on MovieLens 1M takes ten times as long, so there are fewer, with a quarter of the steps each.
+# A run on MovieLens 1M takes ten times as long: there are fewer, with a quarter of the
+# steps that they would have.
 LARGE = {"ml-1m": ((0.0, 0.5, 1.0), (0.1, 0.2), ("cosine",))}
 SHORTER: dict[str, dict[str, Any]] = {"ml-1m": {"batch": 1024, "epochs": 10}}
 MEASURED = (("recall", CUTOFF), ("recall", 100), ("recall_item", CUTOFF))
