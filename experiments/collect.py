@@ -17,7 +17,7 @@ from experiments.folders import (
     run_id,
     serving_folder,
 )
-from experiments.grid import ARMS_FIGURE, CONTRASTS_FIGURE, Cell, Grid
+from experiments.grid import ARMS_FIGURE, CONTRASTS_FIGURE, Cell, Grid, expand
 from experiments.inputs import prepared_run
 from experiments.plan import is_done
 from experiments.seals import ABSENT, OTHER_CODE, fault
@@ -186,6 +186,32 @@ def _settings(config: Config) -> dict[str, float]:
     return {name: float(getattr(config, name)) for name in names}
 
 
+def with_settings(
+    results: list[RunResult], grid: Grid, dataset: str
+) -> list[RunResult]:
+    """The results, those without settings given the ones that their grid declares.
+
+    Records from before settings were kept hold none; a grid's arms, and with them the
+    ids of its runs, have not changed since. An arm that the grid has no longer stays
+    without.
+
+    Args:
+      results: of the grid's records.
+      grid: which.
+      dataset: theirs.
+    """
+    if all(run.settings is not None for run in results):
+        return results
+    cells = expand(grid, Config(dataset=dataset), seeds=1)
+    declared = {(c.arm, frozenset(c.swept.items())): _settings(c.config) for c in cells}
+    return [
+        run._replace(settings=declared.get((run.arm, frozenset(run.swept.items()))))
+        if run.settings is None
+        else run
+        for run in results
+    ]
+
+
 def history_of(folder: Path) -> dict[str, list[float]] | None:
     """The training curve in a run's folder; None without one."""
     path = folder / "history.csv"
@@ -209,7 +235,7 @@ def report(grid: Grid, records: Path, out: Path) -> tuple[pd.DataFrame, list[Pat
     header, results = read_header(records), load_records(records)
     name, dataset = file_name(grid.name, header["split"]), header["dataset"]
     path = out / "tables" / dataset / name
-    results = of_common_seeds(results, name)
+    results = with_settings(of_common_seeds(results, name), grid, header["dataset"])
     prediction = f"Prediction: {grid.prediction}" if grid.prediction else ""
     notes = [*notes_on(header), *filter(None, [grid.note, prediction])]
     frame = write_report(
