@@ -150,9 +150,12 @@ def _means(rows: _Rows, data: str) -> str:
 def _expected(rows: _Rows) -> list[str]:
     """What runs that were added later were expected to show, in Markdown."""
     named = {name: run.expected for name, run in RUNS.items() if run.expected}
-    lines = [[name, text] for name, text in named.items() if name in rows.names]
-    if not lines:
+    if not any(name in rows.names for name in named):
         return []
+    lines = [
+        [name if name in rows.names else f"{name}, not run", text]
+        for name, text in named.items()
+    ]
     said = "Runs that were added to see why a cell differs; what follows was committed "
     heads = ["run", "expected"]
     return [said + "before their first run.", markdown_table(heads, lines, left=2)]
