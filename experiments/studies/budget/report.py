@@ -263,7 +263,9 @@ def tried_figure(stored: Stored) -> Drawing:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("configurations tried")
         axes.set_ylabel("validation NDCG@20, expected best")
-        heading = "Best validation NDCG@20 by the number of configurations tried"
+        heading = (
+            "Best validation NDCG@20 by configurations tried; colour: kind of loss"
+        )
         legend_above(figure, axes.get_lines(), heading, 4)
     return Drawing(figure, pd.DataFrame(lines))
 
