@@ -36,6 +36,7 @@ results: $(READY)
 	$(RUN) correction --seeds 5 --out results
 	$(RUN) losses-choice --out results
 	$(RUN) losses --seeds 5 --out results
+	$(RUN) budget --out results
 	$(RUN) learned-temperature --seeds 5 --out results
 	$(RUN) frontier --seeds 5 --out results
 	$(RUN) towers-choice --out results

@@ -111,7 +111,13 @@ class Run:
                 raise InputError(f"study {study.name} has no use for --{name}")
         seeds = study.repetitions(self.seeds, self.quick)
         options = StudyOptions(
-            writable(out), self.dataset, self.data_dir, seeds, self.quick, _say
+            writable(out),
+            self.dataset,
+            self.data_dir,
+            seeds,
+            self.quick,
+            _say,
+            self.jobs,
         )
         records = study.run(options)
         written = study.report(records, out)

@@ -31,13 +31,23 @@ REGISTRIES: dict[str, Mapping[str, Any]] = {
 }
 
 
-def values_of(entry: Any) -> dict[str, float]:
-    """The values of its own that an entry takes as NAME=VALUE, with their defaults."""
+def values_text(entry: Any) -> str:
+    """What an entry takes as NAME=VALUE, with the defaults; of a loss, starts as well.
+
+    >>> values_text(LOSSES["gbce"])
+    'calibration=0.75, learned from bias=0'
+    """
     if isinstance(entry, Loss):
-        return {name: default for name, (default, _) in entry.hyper.items()}
+        own = _pairs({name: default for name, (default, _) in entry.hyper.items()})
+        learned = _pairs(entry.trainable)
+        return ", ".join(filter(None, [own, learned and f"learned from {learned}"]))
     if isinstance(entry, Baseline):
-        return {name: option.default for name, option in entry.options.items()}
-    return {}
+        return _pairs({name: option.default for name, option in entry.options.items()})
+    return ""
+
+
+def _pairs(values: Mapping[str, float]) -> str:
+    return " ".join(f"{name}={value:g}" for name, value in values.items())
 
 
 def described(registry: Mapping[str, Any]) -> list[str]:
@@ -48,7 +58,7 @@ def described(registry: Mapping[str, Any]) -> list[str]:
     """
     lines = []
     for name, entry in registry.items():
-        values = " ".join(f"{n}={v:g}" for n, v in values_of(entry).items())
+        values = values_text(entry)
         number = isinstance(entry, SourceEntry) and entry.columns in ("draws", "part")
         lines.append(
             f"{name}{':DRAWS' if number else ''}{f' ({values})' if values else ''}"

@@ -254,7 +254,8 @@ class LossFields(Group):
     loss: Annotated[str, Named("research.losses:LOSSES")] = "sampled-softmax"
     """Loss that trains the towers."""
     hyper: Annotated[tuple[str, ...], HYPER] = ()
-    """The loss's own values, as NAME=VALUE; the others keep their defaults."""
+    """The loss's own values, as NAME=VALUE; the others keep their defaults. Of what the
+    loss learns, such as a bias, it sets the start."""
 
 
 @dataclass(frozen=True)

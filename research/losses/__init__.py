@@ -31,6 +31,7 @@ __all__ = [
     "Loss",
     "check_loss",
     "hyper_values",
+    "start_values",
 ]
 
 # Only differences of logits count, or each logit by itself.
@@ -191,9 +192,28 @@ def hyper_values(config: Config) -> dict[str, float]:
     >>> hyper_values(Config(loss="hinge", hyper=("margin=0.5",)))
     {'margin': 0.5}
     """
+    values = _own_values(config)
+    return {name: values[name] for name in LOSSES[config.loss].hyper}
+
+
+def start_values(config: Config) -> dict[str, float]:
+    """What the loss learns starts here: the entry's values, or those of config.hyper.
+
+    Raises:
+      InputError: see hyper_values.
+
+    >>> start_values(Config(loss="gbce", hyper=("bias=-7.3",)))
+    {'bias': -7.3}
+    """
+    values = _own_values(config)
+    return {name: values[name] for name in LOSSES[config.loss].trainable}
+
+
+def _own_values(config: Config) -> dict[str, float]:
+    """Every value that config.hyper may set: what is set there, else the default."""
     entry = LOSSES.choose(config.loss)
     defaults = {name: default for name, (default, _) in entry.hyper.items()}
-    return named_values(config.hyper, defaults, "hyper", config.loss)
+    return named_values(config.hyper, defaults | entry.trainable, "hyper", config.loss)
 
 
 def check_loss(config: Config, items: int = 0) -> None:

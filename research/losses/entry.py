@@ -30,8 +30,8 @@ class Loss(NamedTuple):
         hyper holds, beside the entry's own values, temperature (the run's) and items
         (the size of the catalogue).
       hyper: what may be set and swept without compiling anew: name -> (default, help).
-      trainable: what is learned with the towers: name -> initial value; it reaches fn
-        through hyper.
+      trainable: what is learned with the towers: name -> initial value, unless the
+        run's hyper sets another one; it reaches fn through hyper.
       needs: what a run must offer, of those above.
       laws: those of tests/losses that it obeys: each declared one is tested to hold,
         each other to be violated.

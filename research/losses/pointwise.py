@@ -50,7 +50,7 @@ def binary_nce(
     (expected_count), the optimum is s / temperature + bias = log p. Differs from the
     paper: one learned bias instead of a log partition function per context. Use when:
     the pointwise loss is to be corrected. Watch: uncorrected, it is not NCE; the bias
-    starts at 0 and may need many steps to reach -log(items).
+    starts at 0, unless hyper sets it, and may need many steps to reach -log(items).
 
     Args:
       positive: logits of the positives, [b].

@@ -1,6 +1,6 @@
 """The declared contrasts of a grid: differences, p values by Holm, and verdicts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -175,14 +175,29 @@ def _difference(cells: Cells, contrast: Contrast) -> Paired:
         first, reference = _linear_factor(*lower)
         estimate = two_way(_linear_factor(values, other)[0] - first)
     elif METRICS[contrast.metric].per_user:
-        estimate, reference = two_way(values - other), float(two_way(other).mean)
-        users = int((~np.isnan(values)).any(axis=1).sum())
+        return paired_users(values, other)
     else:
         estimate, reference = over_seeds(values - other), float(other.mean())
+    return _paired(estimate, reference, users, values.shape[-1])
+
+
+def paired_users(values: Float[ndarray, "u s"], other: Float[ndarray, "u s"]) -> Paired:
+    """The paired difference of a metric that each user has, two-way over users, seeds.
+
+    Args:
+      values: of the arm; NaN for a user whom the metric doesn't count.
+      other: of the arm that is subtracted.
+    """
+    users = int((~np.isnan(values)).any(axis=1).sum())
+    reference = float(two_way(other).mean)
+    return _paired(two_way(values - other), reference, users, values.shape[-1])
+
+
+def _paired(estimate: Estimate, reference: float, users: int, seeds: int) -> Paired:
     low, high = estimate.interval()[1:]
     p = float(estimate.p()), _p_equivalence(estimate, MARGIN * abs(reference))
     ends = float(estimate.mean), float(low), float(high)
-    return Paired(*ends, *p, reference, users, values.shape[-1])
+    return Paired(*ends, *p, reference, users, seeds)
 
 
 def _linear_factor(
@@ -216,11 +231,24 @@ COLUMNS = [
 def contrast_frame(
     results: Sequence[RunResult], contrasts: Sequence[Contrast]
 ) -> pd.DataFrame:
+    """One row per contrast of a grid's results: see ``family``."""
+    cells = _by_cell(results)
+    return family(contrasts, lambda contrast: _difference(cells, contrast))
+
+
+def family(
+    contrasts: Sequence[Contrast], difference: Callable[[Contrast], Paired]
+) -> pd.DataFrame:
     """One row per contrast, in their order, with COLUMNS.
 
     The contrasts are one family: both kinds of p values are adjusted by Holm over those
-    that the results allow. What they don't allow has no numbers, 0 seeds, and the
-    reason as its note.
+    that there is data for. One without has no numbers, 0 seeds, and the reason as its
+    note.
+
+    Args:
+      contrasts: those that were declared.
+      difference: the paired difference of one; raises InputError, the reason, where
+        there is none.
 
     Raises:
       ValueError: two contrasts have one id.
@@ -228,7 +256,7 @@ def contrast_frame(
     ids = [contrast.id for contrast in contrasts]
     if twice := sorted({name for name in ids if ids.count(name) > 1}):
         raise ValueError(f"contrasts with one id: {', '.join(twice)}")
-    cells, lines = _by_cell(results), []
+    lines = []
     for contrast in contrasts:
         line: dict[str, Any] = {
             "id": contrast.id,
@@ -238,7 +266,7 @@ def contrast_frame(
             **{"users": 0, "seeds": 0},
         }
         try:
-            line |= {**_difference(cells, contrast)._asdict(), "note": ""}
+            line |= {**difference(contrast)._asdict(), "note": ""}
         except InputError as error:
             line["note"] = str(error)
         lines.append(line)
@@ -278,8 +306,12 @@ def write_contrasts(frame: pd.DataFrame, path: Path, question: str) -> list[Path
       path: of its table, without its end.
       question: the title of the page.
     """
-    texts = {"-contrasts.csv": frame, "-contrasts.md": _page(frame, question)}
-    return write_texts(path, texts)
+    return write_texts(path, contrast_texts(frame, question))
+
+
+def contrast_texts(frame: pd.DataFrame, question: str) -> dict[str, str | pd.DataFrame]:
+    """The table of contrasts and its page, by the ends of their files' names."""
+    return {"-contrasts.csv": frame, "-contrasts.md": _page(frame, question)}
 
 
 def measured(metric: str, k: int, over: int = 0) -> str:

@@ -74,8 +74,8 @@ def forest_figure(
         for axes, metric in zip(panels[0], metrics, strict=True):
             for n, row in enumerate(shown.to_dict("records")):
                 delta, low, high = (row[f"{metric}_{end}"] for end in ENDS)
-                _draw_line(axes, n, (delta, low, high), styles[str(row["arm"])])
-            _around_zero(axes, _margin(frame, reference, metric))
+                draw_line(axes, n, (delta, low, high), styles[str(row["arm"])])
+            around_zero(axes, _margin(frame, reference, metric))
             axes.set_xlabel(f"{METRICS[metric].title(CUTOFF)}, difference")
         names = [row_name(row, swept, SWITCHES) for row in shown.to_dict("records")]
         panels[0][0].set_yticks(range(len(shown)), names)
@@ -107,9 +107,17 @@ def _margin(frame: pd.DataFrame, reference: str, metric: str) -> float:
     return MARGIN * abs(float(values.iloc[0])) if len(values) == 1 else np.nan
 
 
-def _draw_line(
+def draw_line(
     axes: Axes, y: int, numbers: tuple[float, float, float], style: Look
 ) -> None:
+    """Draws a difference and its interval, where it has one.
+
+    Args:
+      axes: of the panel.
+      y: the line.
+      numbers: the difference and the ends of its interval.
+      style: its look.
+    """
     value, low, high = numbers
     ends = np.array([[value - low], [high - value]])
     axes.errorbar(
@@ -122,7 +130,8 @@ def _draw_line(
     )
 
 
-def _around_zero(axes: Axes, margin: float = np.nan) -> None:
+def around_zero(axes: Axes, margin: float = np.nan) -> None:
+    """Draws the line of no difference, and a band of that margin about it."""
     axes.axvline(0, color=ZERO, linewidth=0.9, zorder=1)
     if not np.isnan(margin):
         axes.axvspan(-margin, margin, color="#000000", alpha=0.07, linewidth=0)
@@ -158,14 +167,14 @@ def contrasts_figure(contrasts: pd.DataFrame, title: str | None = None) -> Drawi
             names.append(f"{measured(metric, int(k), int(over))}, {name}:")
             for row in part.to_dict("records"):
                 numbers = row["difference"], row["low"], row["high"]
-                _draw_line(axes, len(names), numbers, VERDICTS[row["verdict"]])
+                draw_line(axes, len(names), numbers, VERDICTS[row["verdict"]])
                 names.append(_short(row[other]))
         axes.set_yticks(range(len(names)), names)
         for label in axes.get_yticklabels():
             if label.get_text().endswith(":"):
                 label.set_fontweight("bold")
         axes.set_ylim(max(lines, 1) - 0.4, -0.6)
-        _around_zero(axes)
+        around_zero(axes)
         axes.set_xlabel("difference [95 %]")
         axes.set_ylabel("arm")
         handles = []
@@ -212,10 +221,10 @@ def salts_figure(frame: pd.DataFrame, title: str | None = None) -> Drawing:
         for axes, metric in zip(panels[0], metrics, strict=True):
             for n, arm in enumerate(arms):
                 row = points[(points.arm == arm) & (points.metric == metric)].iloc[0]
-                _draw_line(axes, n, (row["mean"], row.low, row.high), styles[arm])
+                draw_line(axes, n, (row["mean"], row.low, row.high), styles[arm])
                 draws = each[(each.arm == arm) & (each.metric == metric)].delta
                 axes.plot(draws, np.full(len(draws), n + 0.3), "|", color=ZERO)
-            _around_zero(axes)
+            around_zero(axes)
             axes.set_xlabel(f"{METRICS[metric].title(CUTOFF)}, difference")
         panels[0][0].set_yticks(range(len(arms)), arms)
         panels[0][0].set_ylim(max(len(arms), 1) - 0.4, -0.6)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
 from research.config import Config
-from research.losses import LOSSES
+from research.losses import start_values
 from research.positives import POSITIVES
 from research.positives.tasks import RetrievalTask
 from research.registry import loaded
@@ -56,10 +56,9 @@ class Model(NamedTuple):
           key: of all initial values.
           sizes: rows of each table.
           world: what the towers are given.
-          config: its table_scale and loss.
+          config: its table_scale, loss and hyper.
         """
-        scale, loss = config.table_scale, LOSSES[config.loss]
-        tables = init_tables(stream(key, "tables"), sizes, self.dim, scale)
+        tables = init_tables(stream(key, "tables"), sizes, self.dim, config.table_scale)
         one = jnp.zeros((1,), jnp.int32)
         user = self.user_input(tables, world, one, one)
         item = self.item_input(tables, world, one)
@@ -67,7 +66,7 @@ class Model(NamedTuple):
             "tables": tables,
             "user": self.user.init(stream(key, "user tower"), user, 0.0, None),
             "item": self.item.init(stream(key, "item tower"), item),
-            "loss": {n: jnp.array(v) for n, v in loss.trainable.items()},
+            "loss": {n: jnp.array(v) for n, v in start_values(config).items()},
         }
 
     def look_at(

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Int
 from research import rng
 from research.batches import epoch_batches
 from research.config import Config, swept_fields
-from research.losses import LOSSES, hyper_values
+from research.losses import LOSSES, hyper_values, start_values
 from research.negatives.frequency import init_estimate, log_q_error
 from research.negatives.source import Hyper
 from research.notices import say
@@ -46,8 +46,12 @@ def init_state(run: Prepared, world: World, sizes: dict[str, int]) -> TrainState
       run: the run.
       world: its fold on the device.
       sizes: rows of each embedding table.
+
+    Raises:
+      InputError: hyper starts what the loss learns outside its bounds.
     """
     config = run.config
+    check_start(config)
     key = rng.root(config.seed)
     params = run.model.init(rng.stream(key, "init"), sizes, world, config)
     params["loss"] |= kind_of(config).start(config)
@@ -77,6 +81,25 @@ def init_state(run: Prepared, world: World, sizes: dict[str, int]) -> TrainState
         key=rng.stream(key, "steps"),
         step=jnp.int32(0),
     )
+
+
+def check_start(config: Config) -> None:
+    """Looks whether what the loss learns starts within its bounds.
+
+    Raises:
+      InputError: the first value that the loss's project would move.
+    """
+    start, project = start_values(config), LOSSES[config.loss].project
+    if project is None:
+        return
+    before = {name: jnp.float32(value) for name, value in start.items()}
+    after = project(before, before, traced_values(config))
+    for name, value in start.items():
+        if float(after[name]) != float(before[name]):
+            raise InputError(
+                f"hyper {name} is {value:g}: {config.loss} keeps it within bounds, "
+                f"the nearest is {float(after[name]):g}"
+            )
 
 
 def check_weights(world: World) -> None:

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from research.config import Config, swept_fields
-from research.losses import LOSSES, check_loss, hyper_values
+from research.losses import LOSSES, check_loss, hyper_values, start_values
 from research.losses.entry import CONTEXT, DENSE, NEGATIVES, SQUARE
 from research.types import InputError
 
@@ -23,12 +23,29 @@ def test_hyper_is_read_from_text():
     assert hyper_values(config) == {"positive_share": 0.1, "hardness": 0.5}
 
 
+def test_hyper_also_sets_where_what_is_learned_starts():
+    config = Config(loss="gbce", hyper=("bias=-7.3", "calibration=0.5"))
+    assert start_values(config) == {"bias": -7.3}
+    assert hyper_values(config) == {"calibration": 0.5}
+    assert start_values(Config(loss="siglip")) == {"log_scale": 0.0, "bias": -10.0}
+    assert start_values(Config(loss="bpr")) == {}
+
+
 BAD = {
     "unknown hyper of hinge 'margn' (nearest: margin)": {"hyper": ("margn=1",)},
     "expected margin=NUMBER": {"hyper": ("margin=nan",)},
     "expected margin=NUMBER, a finite": {"hyper": ("margin=inf",)},
     "'margin': expected": {"hyper": ("margin",)},
     "'margin=x': expected": {"hyper": ("margin=x",)},
+    "unknown hyper of gbce 'bia' (nearest: bias): choose bias, calibration": {
+        "loss": "gbce",
+        "hyper": ("bia=1",),
+    },
+    "hyper 'bias=inf': expected bias=NUMBER": {
+        "loss": "sigmoid",
+        "hyper": ("bias=inf",),
+    },
+    "hyper names bias twice": {"loss": "gbce", "hyper": ("bias=1", "bias=2")},
     "hyper names margin twice": {"hyper": ("margin=1", "margin=2")},
     "sampled-softmax has none": {"loss": "sampled-softmax", "hyper": ("margin=1",)},
     "unknown loss 'bpt' (nearest: bpr)": {"loss": "bpt"},

@@ -190,6 +190,31 @@ def test_learned_values_of_llpauc_keep_their_bounds_and_rates():
     assert [float(low[name]) for name in names] == [0, 0, -1, 0, 0, -9, -9]
 
 
+def test_a_learned_bias_starts_where_hyper_says():
+    # far above 0 a negative's softplus is its logit plus the bias, a positive's is 0
+    steps = {
+        start: step_of(
+            "mf-dot", loss="sigmoid", hyper=(f"bias={start}",), learning_rate=0.125
+        )
+        for start in (30, 40)
+    }
+    assert steps[40].loss - steps[30].loss == pytest.approx(10.0, rel=1e-4)
+    moved = steps[30].after.params["loss"]["bias"] - 30.0
+    assert moved == pytest.approx(-0.125, rel=1e-3)  # Adam's first step is the rate
+    unset = step_of("mf-dot", loss="sigmoid")
+    assert unset.before.params["loss"]["bias"] == 0.0
+    zero = step_of("mf-dot", loss="sigmoid", hyper=("bias=0",))
+    assert unset.loss == zero.loss
+
+
+@pytest.mark.parametrize(
+    ("start", "nearest"), [("a=2", "the nearest is 1"), ("b=-1", "the nearest is 0")]
+)
+def test_a_start_outside_the_bounds_of_what_is_learned_is_refused(start, nearest):
+    with pytest.raises(InputError, match=f"^hyper {start[0]} is .*{nearest}"):
+        step_of("mf-llpauc", hyper=(start,))
+
+
 REFUSED = {
     "use encoder none": {"encoder": "mean"},
     "user_features must be id": {"user_features": ("id", "age")},

@@ -160,7 +160,7 @@ def run_faithful(options: StudyOptions) -> Path:
     seeds, sizes = _seeds(options), _sizes(options)
     cells, runs, total = plan(_cells(options), NAME, options.out, options.data_dir)
     announce(NAME, total, len(runs))
-    if runs and finish(runs, options.data_dir, None):
+    if runs and finish(runs, options.data_dir, options.jobs):
         raise InputError(f"study {NAME}: a run failed; see the lines above")
     full = [_trained(cell, options) for cell in cells[:seeds]]
     arrays = {

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from research.config import Config
 from research.logits.candidates import Block, candidate_logits
-from research.losses import LOSSES
+from research.losses import LOSSES, start_values
 from research.losses.entry import CONTEXT
 from research.negatives import make_sources
 from research.negatives.source import Drawn, Hyper, Pool, Source
@@ -138,8 +138,7 @@ def probed_arm(
     Raises:
       ValueError: the loss needs more than scores, or a source draws by the user.
     """
-    loss = LOSSES[config.loss]
-    if loss.needs & CONTEXT:
+    if LOSSES[config.loss].needs & CONTEXT:
         raise ValueError(f"{config.loss} is no function of the scores alone")
     hyper = traced_values(config)
     sources = sources or make_sources(config.negatives, config)
@@ -151,7 +150,7 @@ def probed_arm(
         draws = source.draws(state, pool, config.batch)
         mask: Literal["id", "none"] = "id" if source.own == "id" else "none"
         ready.append(source._replace(own=mask, draws=lambda *_, draws=draws: draws))
-    trainable = {n: jnp.float32(v) for n, v in loss.trainable.items()}
+    trainable = {n: jnp.float32(v) for n, v in start_values(config).items()}
     items = {"items": jnp.float32(len(pool.counts))}
     return ProbedArm(config, tuple(ready), states, {**hyper, **items, **trainable})
 

@@ -80,7 +80,7 @@ class Split(NamedTuple):
         cells = expand(grid, base, seeds, quick=self.options.quick)
         cells, runs, total = plan(cells, NAME, self.options.out, None)
         announce(f"{NAME}, {self.path.name}, {fields['fit_on']}", total, len(runs))
-        if runs and finish(runs, None, 1):
+        if runs and finish(runs, None, self.options.jobs or 1):
             raise InputError(f"study {NAME}: a run failed; see the lines above")
         return cells
 

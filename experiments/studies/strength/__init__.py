@@ -171,7 +171,7 @@ def run_strength(options: StudyOptions) -> Path:
         cells = expand(grid, base, options.seeds, quick=options.quick)
         cells, runs, total = plan(cells, NAME, options.out, options.data_dir)
         announce(f"{NAME}, {output}", total, len(runs))
-        if runs and finish(runs, options.data_dir, None):
+        if runs and finish(runs, options.data_dir, options.jobs):
             raise InputError(f"study {NAME}: a run failed; see the lines above")
         for cell in cells:
             run = prepared_run(cell.config, options.data_dir)

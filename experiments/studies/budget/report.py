@@ -1,0 +1,319 @@
+"""What the study budget shows: what was chosen, contrasts, verdicts, its figures."""
+
+from math import comb
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from matplotlib.ticker import MaxNLocator
+from numpy import ndarray
+
+from experiments.studies import STUDIES, write_report
+from experiments.studies.budget import (
+    LOSSES,
+    MEASURED,
+    NAME,
+    RANDOM,
+    REFERENCE,
+    chosen,
+)
+from research.contrast import Contrast
+from research.evaluate.metrics import CUTOFF, METRICS
+from research.report.contrasts import (
+    ALPHA,
+    Paired,
+    contrast_texts,
+    family,
+    paired_users,
+)
+from research.report.forest import VERDICTS, around_zero, draw_line
+from research.report.intervals import two_way
+from research.report.pages import (
+    EMPTY,
+    QUICK,
+    interval_text,
+    markdown_page,
+    markdown_table,
+    number_text,
+)
+from research.report.pictures import STYLE, Drawing, blank, legend_above
+from research.report.records import Stored, load_stored
+
+__all__ = ["report_budget"]
+
+BOUNDS = {"binary-nce": 0.010, "gbce": 0.006}  # of the gaps in recall@20
+CUTOFFS = (CUTOFF, 100)
+COLUMNS = {f"{metric}_{k}": METRICS[metric].title(k) for metric, k in MEASURED}
+TRIED = (1, 2, 4, 8, 16)  # numbers of configurations on the page
+KINDS = {  # of losses, by what they compare: a colour each, and marks within it
+    "softmax": ("#0072b2", (REFERENCE, "decoupled-softmax", "bilateral-softmax")),
+    "pairwise": ("#e69f00", ("bpr", "hinge", "psl-tanh")),
+    "pointwise": (
+        "#aa3377",
+        ("cosine-contrastive", "sigmoid", "binary-nce", "gbce"),
+    ),
+}
+MARKERS = "os^D"
+
+
+def scores(stored: Stored) -> Float[ndarray, "l t"]:
+    """Each trial's validation NDCG@20 at its best look; 0 for one that diverged."""
+    curves = np.nan_to_num(stored.arrays["curves"].astype(float), nan=0.0)
+    best: Float[ndarray, "l t"] = curves.max(axis=2)
+    return best
+
+
+def expected_best(values: Float[ndarray, " t"], n: int) -> float:
+    """The mean, over all choices of n of the trials, of the best one [dodge2019].
+
+    >>> expected_best(np.array([0.1, 0.4, 0.2]), 2)  # .4, .4 and .2
+    0.3333333333333333
+    """
+    total = len(values)
+    ways = [comb(rank, n - 1) for rank in range(total)]
+    return float(np.dot(np.sort(values), ways) / comb(total, n))
+
+
+def trials_frame(stored: Stored) -> pd.DataFrame:
+    """One row per trial: its configuration, its score at its best look, the epoch."""
+    arrays, best, lines = stored.arrays, scores(stored), []
+    taken = [trial for trial, _ in chosen(arrays["curves"])]
+    for number, loss in enumerate(stored.header["losses"]):
+        for trial, score in enumerate(best[number]):
+            look = int(np.nan_to_num(arrays["curves"][number, trial]).argmax())
+            lines.append(
+                {
+                    "loss": loss,
+                    "trial": trial,
+                    "temperature": round(float(arrays["temperatures"][trial]), 6),
+                    "learning_rate": round(float(arrays["learning_rates"][trial]), 8),
+                    "draws": int(arrays["draws"][trial]),
+                    "hyper": stored.header["hyper"][loss][trial],
+                    "epochs": int(arrays["looks"][look]),
+                    "validation_ndcg_20": score,
+                    "validation_recall_item_20": float(
+                        arrays["validation_item"][number, trial]
+                    ),
+                    "chosen": trial == taken[number],
+                }
+            )
+    return pd.DataFrame(lines)
+
+
+def budget_frame(stored: Stored) -> pd.DataFrame:
+    """One row per loss, then random lists: what was chosen, and the test's metrics.
+
+    A metric's columns are its name and, for the ends of its interval, _low and _high.
+    """
+    trials, lines = trials_frame(stored), []
+    rows = trials[trials.chosen].drop(columns=["trial", "chosen"]).to_dict("records")
+    for number, row in enumerate([*rows, {"loss": RANDOM}]):
+        line = dict(row)
+        for name in COLUMNS:
+            values = (
+                stored.arrays[name][number]
+                if number < len(rows)
+                else stored.arrays[f"{RANDOM}_{name}"]
+            )
+            mean, low, high = two_way(values.astype(float).T).interval()
+            line |= {name: mean, f"{name}_low": low, f"{name}_high": high}
+        lines.append(line)
+    return pd.DataFrame(lines)
+
+
+def contrasts(stored: Stored) -> pd.DataFrame:
+    """Every loss against sampled-softmax in recall at both cut-offs: one family."""
+    losses = stored.header["losses"]
+
+    def difference(contrast: Contrast) -> Paired:
+        name = f"{contrast.metric}_{contrast.k}"
+        values, other = (
+            stored.arrays[name][losses.index(loss)].astype(float).T
+            for loss in (contrast.arm, contrast.against)
+        )
+        return paired_users(values, other)
+
+    declared = [
+        Contrast(loss, REFERENCE, "recall", k)
+        for k in CUTOFFS
+        for loss in losses
+        if loss != REFERENCE
+    ]
+    return family(declared, difference)
+
+
+def verdicts(compared: pd.DataFrame) -> list[list[str]]:
+    """Each part of the prediction: the statement, what was measured, the verdict."""
+    out = []
+    for loss, bound in BOUNDS.items():
+        rows = compared[compared.arm == loss].set_index("k")
+        if rows.empty:  # a quick run
+            continue
+        gap, low, high = _gap(rows.loc[CUTOFF])
+        verdict = "holds" if high < bound else "fails" if low > bound else "undecided"
+        text = f"recall@{CUTOFF}: the gap of {loss} is below {bound:.3f}"
+        out.append([text, interval_text(gap, low, high, "+.4f"), verdict])
+        row = rows.loc[100]
+        verdict = "fails" if row.p_holm < ALPHA else "holds"
+        text = f"recall@100: {loss} does not differ significantly"
+        found = f"{interval_text(*_gap(row), '+.4f')}, p {row.p_holm:.2g}"
+        out.append([text, found, verdict])
+    return out
+
+
+def _gap(row: pd.Series) -> tuple[float, float, float]:
+    """What sampled-softmax has more, with the ends of its interval."""
+    return -float(row.difference), -float(row.high), -float(row.low)
+
+
+def budget_page(frame: pd.DataFrame, stored: Stored, compared: pd.DataFrame) -> str:
+    """The prediction and its verdicts, what was chosen, and how the trials went."""
+    header, trials = stored.header, trials_frame(stored)
+    seeds, users = stored.arrays["recall_20"].shape[1:]
+    best = scores(stored)
+    about = (
+        f"{header['dataset']}. Each loss had {best.shape[1]} random configurations: "
+        "temperature 0.03 to 1 and learning rate 0.0003 to 0.01, both log-uniform, 8, "
+        "64 or 512 uniform negatives that the batch shares, the same points for every "
+        "loss; and values of its own: "
+        + "; ".join(
+            f"`{loss}` {LOSSES[loss].ranges}"
+            for loss in header["losses"]
+            if LOSSES[loss].ranges
+        )
+        + f". The bias of `binary-nce` and `gbce` starts at -log({header['items']}), "
+        "the number of items. Only `binary-nce` is corrected by log q, which the other "
+        "losses would not notice, or would learn: it is one number for all items."
+    )
+    measured = (
+        f"Below: the configuration of each loss with the highest NDCG@{CUTOFF} at its "
+        "best validated epoch, trained for so many epochs on train and validation, "
+        f"{seeds} seed{'s' if seeds > 1 else ''}, {users} users, on test. Intervals "
+        "are 95 %, two-way over users and seeds; they do not cover the draw of the "
+        f"configurations. Data {header['data_digest'][:12]}."
+    )
+    return markdown_page(
+        STUDIES[NAME].question,
+        about,
+        QUICK if header["quick"] else "",
+        f"Prediction: {STUDIES[NAME].prediction}",
+        markdown_table(["statement", "measured", "verdict"], verdicts(compared)),
+        measured,
+        _chosen_table(frame),
+        "Validation of the trials: the expected best NDCG@20 of so many of a loss's "
+        "configurations, over all choices of them [dodge2019]; how many diverged; and "
+        "what a second selector, item-averaged recall@20, would have chosen.",
+        _tried_table(trials, stored),
+    )
+
+
+def _chosen_table(frame: pd.DataFrame) -> str:
+    heads = ["loss", "its own values", "temperature", "learning rate", "negatives"]
+    heads += ["epochs", *COLUMNS.values()]
+    rows = []
+    for row in frame.to_dict("records"):
+        hyper = row["hyper"] if isinstance(row["hyper"], str) else ""
+        cells = [f"`{row['loss']}`", hyper or EMPTY]
+        for name in ("temperature", "learning_rate", "draws", "epochs"):
+            cells.append(number_text(row[name], "g"))
+        for name in COLUMNS:
+            ends = row[name], row[f"{name}_low"], row[f"{name}_high"]
+            cells.append(interval_text(*ends, ".4f"))
+        rows.append(cells)
+    return markdown_table(heads, rows, left=2)
+
+
+def _tried_table(trials: pd.DataFrame, stored: Stored) -> str:
+    best = scores(stored)
+    counts = [n for n in TRIED if n <= best.shape[1]]
+    heads = ["loss", *(f"best of {n}" for n in counts), "diverged"]
+    heads += ["by item-averaged recall: temperature", "learning rate", "negatives"]
+    rows = []
+    for number, (loss, part) in enumerate(trials.groupby("loss", sort=False)):
+        cells = [f"`{loss}`"]
+        cells += [f"{expected_best(best[number], n):.4f}" for n in counts]
+        cells.append(str(int(part.validation_recall_item_20.isna().sum())))
+        other = part.loc[part.validation_recall_item_20.idxmax()]
+        cells += [f"{other[n]:g}" for n in ("temperature", "learning_rate", "draws")]
+        rows.append(cells)
+    return markdown_table(heads, rows, left=1)
+
+
+def tried_figure(stored: Stored) -> Drawing:
+    """Draws the expected best validation NDCG@20 by the number of configurations."""
+    best = dict(zip(stored.header["losses"], scores(stored), strict=True))
+    counts = range(1, len(next(iter(best.values()))) + 1)
+    lines = []
+    styles = {
+        loss: {"color": colour, "marker": marker, "label": loss}
+        for colour, losses in KINDS.values()
+        for loss, marker in zip(losses, MARKERS)
+    }
+    with matplotlib.rc_context(STYLE):
+        figure, axes = blank(4.2)
+        for loss, values in best.items():
+            found = [expected_best(values, n) for n in counts]
+            axes.plot(counts, found, ms=4, lw=1.2, **styles[loss])
+            lines += [
+                {"loss": loss, "configurations": n, "expected_best": value}
+                for n, value in zip(counts, found, strict=True)
+            ]
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_xlabel("configurations tried")
+        axes.set_ylabel("validation NDCG@20, expected best")
+        heading = (
+            "Best validation NDCG@20 by configurations tried; colour: kind of loss"
+        )
+        legend_above(figure, axes.get_lines(), heading, 4)
+    return Drawing(figure, pd.DataFrame(lines))
+
+
+def forest_figure(compared: pd.DataFrame) -> Drawing:
+    """Draws each loss's difference from sampled-softmax, a panel per cut-off."""
+    losses = list(dict.fromkeys(compared.arm))
+    with matplotlib.rc_context(STYLE):
+        figure, panels = blank(1.6 + 0.26 * len(losses), ncols=2, sharey=True)
+        for axes, k in zip(panels, CUTOFFS, strict=True):
+            for row in compared[compared.k == k].to_dict("records"):
+                numbers = row["difference"], row["low"], row["high"]
+                y = losses.index(row["arm"])
+                draw_line(axes, y, numbers, VERDICTS[row["verdict"]])
+                if k == CUTOFF and row["arm"] in BOUNDS:
+                    bound = -BOUNDS[row["arm"]]
+                    axes.plot([bound] * 2, [y - 0.4, y + 0.4], color="#000000", lw=1.2)
+            around_zero(axes)
+            axes.set_xlabel(f"recall@{k}, difference")
+        panels[0].set_yticks(range(len(losses)), losses)
+        panels[0].set_ylim(len(losses) - 0.4, -0.6)
+        panels[0].set_ylabel("loss")
+        handles = []
+        for verdict in [name for name in VERDICTS if name in set(compared.verdict)]:
+            colour, marker = VERDICTS[verdict]
+            handles += panels[0].plot([], [], marker, color=colour, label=verdict)
+        handles += panels[0].plot(
+            [], [], color="#000000", lw=1.2, label="predicted bound"
+        )
+        heading = f"Differences from {REFERENCE}, 95 % intervals, equal budgets"
+        legend_above(figure, handles, heading, 5)
+    columns = ["arm", "k", "difference", "low", "high", "verdict"]
+    return Drawing(figure, compared[columns])
+
+
+def report_budget(records: Path, out: Path) -> list[Path]:
+    """Writes the study's tables, contrasts and figures under out from its records.
+
+    Raises:
+      InputError: no such file, or of another RECORDS_VERSION.
+    """
+    stored = load_stored(records)
+    frame, compared = budget_frame(stored), contrasts(stored)
+    texts = {
+        ".csv": frame,
+        ".md": budget_page(frame, stored, compared),
+        "-trials.csv": trials_frame(stored),
+        **contrast_texts(compared, STUDIES[NAME].question),
+    }
+    drawings = {"-tried": tried_figure(stored), "-forest": forest_figure(compared)}
+    return write_report(out, stored.header, texts, drawings)
