@@ -245,7 +245,7 @@ def make_step(config: Config, limits: Limits = LIMITS) -> Step:
         if loss.project is not None:
             params["loss"] = loss.project(state.params["loss"], params["loss"], hyper)
         batch, moved = drawing.batch, (params, moments)
-        kept, opponent = state.loss, state.opponent
+        kept, opponent, temperatures = state.loss, state.opponent, state.temperatures
         if loss.due is not None:
             scorer = scorer_of(config, model, sources, drawing, world)
             moved, kept, opponent = scorer.due_moves(
@@ -255,8 +255,7 @@ def make_step(config: Config, limits: Limits = LIMITS) -> Step:
             source.update(source_state, batch, positive, world.pool)
             for source, source_state in zip(sources, state.source_states, strict=True)
         )
-        frequency, temperatures = state.frequency, state.temperatures
-        frequency = counted.observe(frequency, batch.candidate, state.step, hyper)
+        frequency = counted.observe(state.frequency, batch.candidate, state.step, hyper)
         if kind.observe is not None:
             temperatures = kind.observe(temperatures, batch.query, losses)
         after = *moved, source_states, frequency, temperatures, kept, opponent
