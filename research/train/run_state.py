@@ -201,10 +201,10 @@ class RunState:
         config, found = self.config, {}
         if (kind := kind_of(config)).learned:
             found["temperature"] = kind.end(config, self.state.params["loss"])
-        counted = FREQUENCIES[config.frequency]
-        if counted.log_share is not None:
-            known = with_share(counted, world, self.state, config.batch, self.hyper)
-            error = log_q_error(known.pool.log_share, world.pool.counts)
+        shares = FREQUENCIES[config.frequency]
+        if shares.log_share is not None:
+            at_end = with_share(shares, world, self.state, config.batch, self.hyper)
+            error = log_q_error(at_end.pool.log_share, world.pool.counts)
             found["log_q_error"] = float(error)
         return found
 

@@ -210,7 +210,7 @@ def make_step(config: Config, limits: Limits = LIMITS) -> Step:
     """
     model, sources = make_model(config), make_sources(config.negatives, config)
     optimiser, loss = loaded(OPTIMISERS[config.optimiser]), loaded(LOSSES[config.loss])
-    kind, counted = loaded(kind_of(config)), loaded(FREQUENCIES[config.frequency])
+    kind, shares = loaded(kind_of(config)), loaded(FREQUENCIES[config.frequency])
     whole = held_whole(config) is not None or DENSE in loss.needs
     choose = partial(choose_plan, whole=whole, one_pass=loss.one_pass, limits=limits)
     objective = _make_objective(config, model, sources)
@@ -219,7 +219,7 @@ def make_step(config: Config, limits: Limits = LIMITS) -> Step:
         state: TrainState, index: Int[Array, " b"], hyper: Hyper, world: World
     ) -> tuple[TrainState, Diagnostics]:
         key = jax.random.fold_in(state.key, state.step)
-        world = with_share(counted, world, state, len(index), hyper)
+        world = with_share(shares, world, state, len(index), hyper)
         drawing, plan = _draw(
             model, sources, state.source_states, index, world, key, choose
         )
@@ -255,7 +255,7 @@ def make_step(config: Config, limits: Limits = LIMITS) -> Step:
             source.update(source_state, batch, positive, world.pool)
             for source, source_state in zip(sources, state.source_states, strict=True)
         )
-        frequency = counted.observe(state.frequency, batch.candidate, state.step, hyper)
+        frequency = shares.observe(state.frequency, batch.candidate, state.step, hyper)
         if kind.observe is not None:
             temperatures = kind.observe(temperatures, batch.query, losses)
         after = *moved, source_states, frequency, temperatures, kept, opponent
@@ -280,21 +280,21 @@ def _decayed(hyper: Hyper, config: Config, state: TrainState, world: World) -> H
 
 
 def with_share(
-    counted: Frequency, world: World, state: TrainState, batch: int, hyper: Hyper
+    shares: Frequency, world: World, state: TrainState, batch: int, hyper: Hyper
 ) -> World:
     """The world with its click share as known before this step.
 
     Args:
-      counted: how it is known.
+      shares: how it is known.
       world: with the exact share.
       state: with what was observed so far.
       batch: rows of a step.
       hyper: what is traced.
     """
-    if counted.log_share is None:
+    if shares.log_share is None:
         return world
     pool = world.pool
-    share = counted.log_share(state.frequency, pool, state.step, batch, hyper)
+    share = shares.log_share(state.frequency, pool, state.step, batch, hyper)
     return world._replace(pool=pool._replace(log_share=share))
 
 
