@@ -242,6 +242,16 @@ ARMS: dict[str, dict[str, Any]] = {
         "logq": 1.0,
         "frequency": "streaming",
     },
+    # A cache of positives corrected by its size in place of the click share.
+    "fifo-cache+logq-by-size": {
+        "negatives": ("in-batch", "fifo-cache-by-size:4096"),
+        "logq": 1.0,
+    },
+    "fifo-cache+logq-by-size+push": {
+        "negatives": ("in-batch", "fifo-cache-by-size:4096"),
+        "logq": 1.0,
+        "item_push": "balanced",
+    },
     # The repulsive gradient that stored vectors lack, restored on the batch's columns;
     # and, as a control, fresh columns whose gradient is stopped.
     "fifo-cache+logq+push": {
@@ -261,6 +271,12 @@ ARMS: dict[str, dict[str, Any]] = {
     },
     # Corrections.
     "in-batch+logq-streaming": {"logq": 1.0, "frequency": "streaming"},
+    "in-batch+logq-periodic": {"logq": 1.0, "frequency": "periodic"},
+    "in-batch+logq-periodic+time-order": {
+        "logq": 1.0,
+        "frequency": "periodic",
+        "batch_order": "time",
+    },
     "in-batch+logq-distinct": {
         "logq": 1.0,
         "duplicates": "inclusion",

@@ -21,8 +21,8 @@ ROOT = Path(research.__file__).parent
 # Readers of data don't count: a run's id has the digest of what was read.
 APART = ("data", "report")
 JOINS = ("runs.py", "inputs.py")  # of experiments/: what joins the stages
-STAGES = ("losses", "sources", "features", "encoders", "temperatures", "optimisers",
-          "baselines", "positives")  # fmt: skip
+STAGES = ("losses", "sources", "frequencies", "features", "encoders", "temperatures",
+          "optimisers", "baselines", "positives")  # fmt: skip
 LIBRARY = ("research", "experiments")
 PLAIN = (int, float, str, bool, tuple, list, dict, type(None))
 

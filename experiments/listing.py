@@ -21,8 +21,9 @@ class List:
     """Every grid with its question, runs and time; or the names that can be used."""
 
     what: tyro.conf.Positional[str] = "grids"
-    """grids, losses, sources, features, encoders, metrics, arms, baselines,
-    temperatures, optimisers, positives or datasets; or api, the page docs/api.md."""
+    """grids, losses, sources, frequencies, features, encoders, metrics, arms,
+    baselines, temperatures, optimisers, positives or datasets; or api, the page
+    docs/api.md."""
     grid: str = ""
     """A grid whose arms are listed, with what each changes."""
 

@@ -10,6 +10,7 @@ from research.evaluate.metrics import METRICS
 from research.features import FEATURES
 from research.losses import LOSSES, Loss
 from research.negatives import SOURCES, SourceEntry
+from research.negatives.frequencies import FREQUENCIES
 from research.positives import POSITIVES
 from research.registry import Deferred, summary
 from research.temperature import TEMPERATURES
@@ -19,6 +20,7 @@ from research.train.optimisers import OPTIMISERS
 REGISTRIES: dict[str, Mapping[str, Any]] = {
     "losses": LOSSES,
     "sources": SOURCES,
+    "frequencies": FREQUENCIES,
     "features": FEATURES,
     "encoders": ENCODERS,
     "temperatures": TEMPERATURES,

@@ -224,10 +224,15 @@ class CorrectionFields(Group):
     """Whether negatives are corrected by n q (the count expected in n draws), not q."""
     duplicates: Annotated[str, Choice("keep", "inclusion")] = "keep"
     """Columns of one item: keep (q is per draw), or inclusion (one, q of being in)."""
-    frequency: Annotated[str, Choice("exact", "streaming")] = "exact"
-    """Click share behind log q: exact, or streaming (estimated while training)."""
+    frequency: Annotated[str, Named("research.negatives.frequencies:FREQUENCIES")] = (
+        "exact"
+    )
+    """Click share behind log q: exact, streaming (estimated from gaps while training)
+    or periodic (counted over the last whole window of steps)."""
     frequency_rate: Annotated[float, SWEPT, Range(0.0, 1.0, "both")] = 0.01
     """Rate of the streaming estimate's moving average."""
+    frequency_window: Annotated[int, SWEPT, LATER, _AT_LEAST_0] = 0
+    """Steps of a window of the periodic counts (0: as many as an epoch has)."""
     hashes: Annotated[int, _AT_LEAST_1] = 1
     """Hash functions of the streaming estimate."""
     buckets: int = 65536

@@ -11,6 +11,7 @@ from research.features import PER_WINDOW, registered_features
 from research.features.search import VOCABULARY
 from research.features.timed import count_windows
 from research.negatives import entries_of
+from research.negatives.frequencies import FREQUENCIES
 from research.towers import takes_words, uses_history
 from research.train.optimisers import OPTIMISERS
 from research.types import Events, InputError
@@ -69,7 +70,6 @@ def _bytes_of(config: Config, fitted: Events) -> dict[str, int]:
         for _, draws, entry in entries_of(config.negatives, config)
     ]
     words = config.search_words if config.search else 0
-    estimated = config.frequency == "streaming"
     dynamic = any(f.gives == PER_WINDOW for _, f in registered_features(config))
     cells = 0
     if dynamic or config.batch_order == "time":
@@ -84,6 +84,6 @@ def _bytes_of(config: Config, fitted: Events) -> dict[str, int]:
             _FLOAT * sum(drawn) * dim
         ),
         f"{words} search words": _FLOAT * words * (len(fitted.user) + fitted.n_users),
-        f"{config.buckets} buckets": 4 * _FLOAT * config.buckets * estimated,
+        **FREQUENCIES[config.frequency].memory(config),
         f"windows of {config.window_days:g} days": 8 * _FLOAT * cells,
     }

@@ -142,6 +142,12 @@ SOURCES: Registry[SourceEntry] = Registry(
             stores_q=True,
             check=_check_ring,
         ),
+        "fifo-cache-by-size": SourceEntry(
+            deferred("research.negatives.caches:fifo_cache_by_size"),
+            origin="stored",
+            cache="ring",
+            check=_check_ring,
+        ),
         "vector-cache": SourceEntry(
             deferred("research.negatives.caches:vector_cache"),
             origin="stored",

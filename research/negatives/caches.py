@@ -121,6 +121,21 @@ def fifo_cache_stored(draws: int, config: Config = REFERENCE) -> Source:
     return plain._replace(name="fifo-cache-stored", draw=draw)
 
 
+def fifo_cache_by_size(draws: int, config: Config = REFERENCE) -> Source:
+    """As fifo_cache, corrected as if each of its entries were another item's.
+
+    q = 1 / size of every id, which is right for a cache that holds each item once
+    (vector_cache). A FIFO of positives holds an item as often as it was clicked, so
+    that this q leaves the popularity of its columns uncorrected: fifo_cache has the
+    right one [wang2021, eq. 9]. It is here so that grids can show what that costs.
+    """
+
+    def log_q(ids: Int[Array, "..."], ring: Ring, pool: Pool) -> Float[Array, "..."]:
+        return jnp.full(ids.shape, -jnp.log(float(draws)))
+
+    return fifo_cache(draws, config)._replace(name="fifo-cache-by-size", log_q=log_q)
+
+
 def _size(cache: Latest) -> Int[Array, ""]:
     return jnp.sum(cache.held, dtype=jnp.int32)
 

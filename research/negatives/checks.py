@@ -2,6 +2,7 @@
 
 from research.config import Config
 from research.negatives import Named, Size, entries_of, held_whole
+from research.negatives.frequencies import check_frequency
 from research.positives import POSITIVES
 from research.towers import takes_words
 from research.types import InputError
@@ -23,7 +24,7 @@ def check_negatives(config: Config, size: Size | None = None) -> None:
         union; a user who has everything; a band or a selection wider than what there
         is; inclusion with what it can't be combined with; a push by the batch where it
         isn't a source, or where its share isn't known; more logits than can be held,
-        where a switch needs them all at once.
+        where a switch needs them all at once; counts that no step would use.
     """
     sources = entries_of(config.negatives, config)
     _check_known_q(config, sources)
@@ -38,6 +39,7 @@ def check_negatives(config: Config, size: Size | None = None) -> None:
     wide = {"batch": config.batch, "part": config.batch, "catalogue": size.items}
     columns = [wide.get(entry.columns, draws) for _, draws, entry in sources]
     _check_memory(config, sum(columns))
+    check_frequency(config, size.pairs // config.batch)
     for name, draws, entry in sources:
         if entry.cache is not None:
             _check_warm(config, Named(name, draws, entry), size)

@@ -1,4 +1,7 @@
-"""How often an item is in a batch, estimated while training, for a stream of pairs.
+"""How often an item is drawn, estimated or counted while training.
+
+Two ways to know it of a stream of pairs: gaps between an item's appearances, and counts
+of the last window. Their functions for the registry (frequencies.py) come last.
 
 An item that comes up once in g steps has a probability 1 / g to be in a batch; its gap
 g is averaged over time in hashed arrays  [yi2019, algorithms 2 and 3]. That is
@@ -10,7 +13,10 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from research.config import Config
+from research.negatives.source import Pool
 from research.rng import mix32
+from research.types import UNSEEN, Hyper
 
 UNKNOWN = 0.0  # of a gap: none was observed yet
 NEVER = -1  # of a step
@@ -118,3 +124,102 @@ def log_q_error(
     share = counts / jnp.sum(counts)
     exact = jnp.log(jnp.where(counts > 0, share, 1.0))
     return jnp.sum(share * jnp.abs(log_q - exact))
+
+
+class Window(NamedTuple):
+    """How often each item came up: in the window at work, and in the last whole one.
+
+    ``last`` is 0 everywhere until the first window is over. A window has ``steps``
+    steps.
+    """
+
+    current: Int[Array, " i"]
+    last: Int[Array, " i"]
+    steps: Int[Array, ""]
+
+
+def init_window(config: Config, items: int, steps: int) -> Window:
+    """The counts before the first step.
+
+    Args:
+      config: its frequency_window, in steps.
+      items: of the catalogue.
+      steps: of an epoch: the window, where frequency_window is 0.
+    """
+    current, last = jnp.zeros(items, jnp.int32), jnp.zeros(items, jnp.int32)
+    return Window(current, last, jnp.int32(config.frequency_window or steps))
+
+
+def observe_window(
+    window: Window, ids: Int[Array, " b"], step: Int[Array, ""], hyper: Hyper
+) -> Window:
+    """The counts after a step that held these ids, each as often as it came up.
+
+    Windows follow one another from step 0 of a run on, across epochs. What is used
+    changes at a window's end alone, as where counts come from yesterday's log.
+
+    Args:
+      window: the counts before the step.
+      ids: of the step's candidates; an id twice counts twice.
+      step: its number, from 0 over the whole run.
+      hyper: not used.
+    """
+    counts = window.current.at[ids].add(1)
+    over = (step + 1) % window.steps == 0
+    return window._replace(
+        current=jnp.where(over, 0, counts), last=jnp.where(over, counts, window.last)
+    )
+
+
+def log_share_of_window(
+    window: Window, pool: Pool, step: Int[Array, ""], batch: int, hyper: Hyper
+) -> Float[Array, " i"]:
+    """log q of all items: their shares of the pairs of the last whole window.
+
+    q_j = max(C_j, 0.3) / sum_k C_k, for the counts C of that window: an item that it
+    lacks has the 0.3 of a click that unseen items have everywhere. Until the first
+    window is over nothing is counted and q is 1 / i, the same for all items: a softmax
+    whose positive is corrected too is then as without a correction.
+
+    Common practice, without a paper that it follows; [yi2019] estimates from the stream
+    instead, to need no fixed vocabulary and to adapt to a distribution that changes.
+
+    Args:
+      window: the counts before the step.
+      pool: not used, as are the step, its rows and the hyper values.
+
+    >>> one = Window(jnp.zeros(3, int), jnp.array([3, 1, 0]), jnp.int32(2))
+    >>> log_q = log_share_of_window(one, None, None, 2, {})
+    >>> [round(float(q), 3) for q in jnp.exp(log_q)]
+    [0.75, 0.25, 0.075]
+    """
+    counts = window.last.astype(jnp.float32)
+    total = jnp.sum(counts)
+    share = jnp.maximum(counts, UNSEEN) / jnp.maximum(total, 1.0)
+    return jnp.where(total > 0, jnp.log(share), -jnp.log(float(len(counts))))
+
+
+def init_gaps(config: Config, items: int, steps: int) -> Estimate:
+    """The streaming estimate before the first step.
+
+    Args:
+      config: its hashes and buckets.
+      items: not used, as ids are hashed.
+      steps: not used.
+    """
+    return init_estimate(config.hashes, config.buckets)
+
+
+def observe_gaps(
+    estimate: Estimate, ids: Int[Array, " b"], step: Int[Array, ""], hyper: Hyper
+) -> Estimate:
+    """The streaming estimate after a step, at hyper["frequency_rate"] (``observe``)."""
+    return observe(estimate, ids, step, hyper["frequency_rate"])
+
+
+def log_share_of_gaps(
+    estimate: Estimate, pool: Pool, step: Int[Array, ""], batch: int, hyper: Hyper
+) -> Float[Array, " i"]:
+    """log q of the pool's items by the streaming estimate (``log_share_estimate``)."""
+    items, rate = len(pool.counts), hyper["frequency_rate"]
+    return log_share_estimate(estimate, items, step, batch, rate, pool.floor)

@@ -14,7 +14,8 @@ from research import rng
 from research.batches import epoch_batches
 from research.config import Config, swept_fields
 from research.losses import LOSSES, hyper_values, start_values
-from research.negatives.frequency import init_estimate, log_q_error
+from research.negatives.frequencies import FREQUENCIES
+from research.negatives.frequency import log_q_error
 from research.negatives.source import Hyper
 from research.notices import say
 from research.prepare import Prepared
@@ -24,7 +25,7 @@ from research.train.model import Model, Params, serve_all
 from research.train.optimiser import init_optimiser
 from research.train.optimisers import OPTIMISERS
 from research.train.scored import init_opponent
-from research.train.step import TrainState, with_estimate
+from research.train.step import TrainState, with_share
 from research.train.world import World
 from research.types import InputError
 
@@ -59,13 +60,14 @@ def init_state(run: Prepared, world: World, sizes: dict[str, int]) -> TrainState
     loss, optimiser = LOSSES[config.loss], OPTIMISERS[config.optimiser]
     hyper = traced_values(config)
     init_users, users = kind_of(config).init, world.offsets.shape[0] - 1
+    steps = world.pairs.candidate.shape[0] // config.batch
     return TrainState(
         params=params,
         optimiser=init_optimiser(optimiser, params),
         source_states=tuple(source.init(world.pool, hyper) for source in run.sources),
-        frequency=init_estimate(config.hashes, config.buckets)
-        if config.frequency == "streaming"
-        else (),
+        frequency=FREQUENCIES[config.frequency].init(
+            config, len(world.pool.counts), steps
+        ),
         temperatures=() if init_users is None else init_users(config, users),
         loss=()
         if loss.init is None
@@ -222,9 +224,10 @@ class RunState:
         config, found = self.config, {}
         if (kind := kind_of(config)).learned:
             found["temperature"] = kind.end(config, self.state.params["loss"])
-        if config.frequency == "streaming":
-            estimated = with_estimate(world, self.state, config.batch, self.hyper)
-            error = log_q_error(estimated.pool.log_share, world.pool.counts)
+        shares = FREQUENCIES[config.frequency]
+        if shares.log_share is not None:
+            at_end = with_share(shares, world, self.state, config.batch, self.hyper)
+            error = log_q_error(at_end.pool.log_share, world.pool.counts)
             found["log_q_error"] = float(error)
         return found
 

@@ -24,7 +24,7 @@ from research.losses import LOSSES
 from research.losses.context import Context
 from research.losses.entry import CONTEXT, DENSE, VECTORS, Loss
 from research.negatives import held_whole, make_sources
-from research.negatives.frequency import Estimate, log_share_estimate, observe
+from research.negatives.frequencies import FREQUENCIES, Frequency
 from research.negatives.source import Drawn, Sources, SourceStates
 from research.registry import loaded
 from research.rng import stream
@@ -181,14 +181,15 @@ Diagnostics = dict[str, Float[Array, ""]]
 class TrainState(NamedTuple):
     """State between two steps; step counts from 0 over the whole run.
 
-    frequency is empty where the click share is exact, temperatures where users have
-    none of their own, loss where it keeps nothing of users, opponent where it has none.
+    frequency is what its entry keeps (research/negatives/frequencies.py), nothing where
+    the click share is exact. temperatures is empty where users have none of their own,
+    loss where it keeps nothing of users, opponent where it has none.
     """
 
     params: Params
     optimiser: OptimiserState
     source_states: SourceStates
-    frequency: Estimate | tuple[()]
+    frequency: Any
     temperatures: UserTemperatures | tuple[()]
     loss: Any
     opponent: Opponent | tuple[()]
@@ -209,7 +210,7 @@ def make_step(config: Config, limits: Limits = LIMITS) -> Step:
     """
     model, sources = make_model(config), make_sources(config.negatives, config)
     optimiser, loss = loaded(OPTIMISERS[config.optimiser]), loaded(LOSSES[config.loss])
-    kind = loaded(kind_of(config))
+    kind, shares = loaded(kind_of(config)), loaded(FREQUENCIES[config.frequency])
     whole = held_whole(config) is not None or DENSE in loss.needs
     choose = partial(choose_plan, whole=whole, one_pass=loss.one_pass, limits=limits)
     objective = _make_objective(config, model, sources)
@@ -218,7 +219,7 @@ def make_step(config: Config, limits: Limits = LIMITS) -> Step:
         state: TrainState, index: Int[Array, " b"], hyper: Hyper, world: World
     ) -> tuple[TrainState, Diagnostics]:
         key = jax.random.fold_in(state.key, state.step)
-        world = with_estimate(world, state, len(index), hyper)
+        world = with_share(shares, world, state, len(index), hyper)
         drawing, plan = _draw(
             model, sources, state.source_states, index, world, key, choose
         )
@@ -244,7 +245,7 @@ def make_step(config: Config, limits: Limits = LIMITS) -> Step:
         if loss.project is not None:
             params["loss"] = loss.project(state.params["loss"], params["loss"], hyper)
         batch, moved = drawing.batch, (params, moments)
-        kept, opponent = state.loss, state.opponent
+        kept, opponent, temperatures = state.loss, state.opponent, state.temperatures
         if loss.due is not None:
             scorer = scorer_of(config, model, sources, drawing, world)
             moved, kept, opponent = scorer.due_moves(
@@ -254,7 +255,7 @@ def make_step(config: Config, limits: Limits = LIMITS) -> Step:
             source.update(source_state, batch, positive, world.pool)
             for source, source_state in zip(sources, state.source_states, strict=True)
         )
-        frequency, temperatures = _share_after(state, batch, hyper), state.temperatures
+        frequency = shares.observe(state.frequency, batch.candidate, state.step, hyper)
         if kind.observe is not None:
             temperatures = kind.observe(temperatures, batch.query, losses)
         after = *moved, source_states, frequency, temperatures, kept, opponent
@@ -278,30 +279,23 @@ def _decayed(hyper: Hyper, config: Config, state: TrainState, world: World) -> H
     return {**hyper, "learning_rate": rate}
 
 
-def _share_after(state: TrainState, batch: Pairs, hyper: Hyper) -> Estimate | tuple[()]:
-    """The estimate of the click share after a step, where there is one."""
-    if not isinstance(state.frequency, Estimate):
-        return ()
-    rate = hyper["frequency_rate"]
-    return observe(state.frequency, batch.candidate, state.step, rate)
-
-
-def with_estimate(world: World, state: TrainState, batch: int, hyper: Hyper) -> World:
-    """The world with its click share as estimated before this step, if it is to be.
+def with_share(
+    shares: Frequency, world: World, state: TrainState, batch: int, hyper: Hyper
+) -> World:
+    """The world with its click share as known before this step.
 
     Args:
+      shares: how it is known.
       world: with the exact share.
-      state: with the estimate, where the share is estimated.
+      state: with what was observed so far.
       batch: rows of a step.
-      hyper: frequency_rate, traced.
+      hyper: what is traced.
     """
-    if not isinstance(state.frequency, Estimate):
+    if shares.log_share is None:
         return world
-    pool, rate = world.pool, hyper["frequency_rate"]
-    log_share = log_share_estimate(
-        state.frequency, len(pool.counts), state.step, batch, rate, pool.floor
-    )
-    return world._replace(pool=pool._replace(log_share=log_share))
+    pool = world.pool
+    share = shares.log_share(state.frequency, pool, state.step, batch, hyper)
+    return world._replace(pool=pool._replace(log_share=share))
 
 
 def scorer_of(

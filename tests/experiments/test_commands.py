@@ -29,6 +29,7 @@ from research.files import read_json
 from research.losses import LOSSES
 from research.marks import SERVING, marked
 from research.negatives import SOURCES
+from research.negatives.frequencies import FREQUENCIES
 from research.prepare import TOWERS
 from research.towers import ENCODERS
 from tests.experiments.made import TINY, runs_of, write_larger_100k
@@ -152,6 +153,7 @@ def test_train_without_an_arm_is_the_reference_recipe():
         (SPLITS, "split"),
         (LOSSES, "loss"),
         (SOURCES, "negatives"),
+        (FREQUENCIES, "frequency"),
         (ENCODERS, "encoder"),
         ({TOWERS: None, **BASELINES}, "model"),
     ],

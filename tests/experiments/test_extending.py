@@ -23,6 +23,7 @@ ALL = {**REGISTRIES, "grids": GRIDS, "studies": STUDIES}
 ADDED = {
     "A loss": ("losses", "margin"),
     "A source of negatives": ("sources", "head"),
+    "A way to know the click share": ("frequencies", "so-far"),
     "A feature": ("features", "title-length"),
     "A history encoder": ("encoders", "latest"),
     "A temperature kind": ("temperatures", "cooling"),
@@ -38,6 +39,7 @@ TOYS = {
     "toy-none": {},
     "toy-loss": {"loss": "margin", "hyper": ("margin=0.3",)},
     "toy-source": {"negatives": ("in-batch", "head:16"), "logq": 1.0},
+    "toy-frequency": {"frequency": "so-far", "logq": 1.0},
     "toy-feature": {"item_features": ("id", "title-length")},
     "toy-encoder": {"encoder": "latest"},
     "toy-temperature": {"temperature_kind": "cooling"},

@@ -206,6 +206,7 @@ def checked(config):
         ({"mix": 1.5}, r"in \[0, 1\]"),
         ({"frequency_rate": 0.0}, "frequency_rate"),
         ({"frequency": "streamed"}, "nearest: streaming"),
+        ({"frequency_window": -1}, "frequency_window is -1"),
         ({"duplicates": "drop"}, "unknown duplicates"),
         ({"band_low": 9, "band_high": 8}, "band_high is 8"),
         ({"draws": -1}, "draws is -1"),

@@ -80,6 +80,25 @@ def test_the_union_with_a_vector_cache_counts_draws_and_not_its_size():
     assert np.abs(law - by_size).max() > 0.01
 
 
+def test_by_its_size_a_fifo_is_corrected_as_if_each_slot_were_another_item():
+    """The columns of a FIFO; q of every id is 1 / size, which is not their law."""
+    batches = np.array([[0, 5], [5, 5]])
+    config = Config(batch=2, dim=1, negatives=("in-batch", "fifo-cache-by-size:4"))
+    sources, states, pool = after(config, batches)
+    law = np.exp(union_log_q(ITEMS, sources, states, pool, 2))
+    np.testing.assert_allclose(law, (SHARE + 4 * 1 / 4) / 5, rtol=1e-5)
+    right = Config(batch=2, dim=1, negatives=("in-batch", "fifo-cache:4"))
+    others, their_states, _ = after(right, batches)
+    drawn = [
+        one[1].draw(jax.random.key(0), batch_of([0, 0]), state[1], pool)
+        for one, state in ((sources, states), (others, their_states))
+    ]
+    jax.tree.map(np.testing.assert_array_equal, *drawn)
+    popular, rare = np.argmax(SHARE), np.argmin(SHARE)
+    true = np.exp(union_log_q(ITEMS, others, their_states, pool, 2))
+    assert law[popular] / law[rare] < 0.5 * true[popular] / true[rare]
+
+
 def test_before_it_is_warm_a_cache_weighs_nothing():
     for spec in ("fifo-cache:6", "vector-cache:4"):
         config = Config(batch=2, dim=1, negatives=("in-batch", spec, "uniform:2"))

@@ -27,6 +27,8 @@ FAST = {
     "in-batch+logq": {},
     "vector cache": {"negatives": ("in-batch", "vector-cache:32")},
     "streaming frequency": {"frequency": "streaming"},
+    # an epoch has 16 steps: it ends within a window
+    "periodic frequency": {"frequency": "periodic", "frequency_window": 7},
     "learned temperature": {"temperature_kind": "learned"},
     "evaluate_every": {"evaluate_every": 2, "fit_on": "train"},
 }
