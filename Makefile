@@ -22,8 +22,9 @@ ablations: $(READY)
 # with the published splits (docs/outside.md).
 LARGE := $(RUN) --out results --dataset ml-1m --seeds
 CORRECTED := in-batch in-batch+logq
+TUNED := $(CORRECTED) mixed+logq uniform-softmax full-softmax
 results: $(READY)
-	@echo "about 7 hours on 2 cores; those of MovieLens 1M take about 2 more"
+	@echo "about 7 hours on 2 cores; those of MovieLens 1M take about 3 more"
 	$(RUN) ssb --seeds 5 --out results
 	$(RUN) coverage --out results
 	$(RUN) tuning --out results
@@ -69,6 +70,9 @@ results: $(READY)
 	  encoder-last-click encoder-last-click-shuffled)
 	$(if $(MOVIELENS_DIR),$(LARGE) 3 library --arms random $(CORRECTED) mixed+logq \
 	  full-softmax)
+	$(if $(MOVIELENS_DIR),$(LARGE) 1 tuning --arms $(TUNED))
+	$(if $(MOVIELENS_DIR),$(LARGE) 3 fair --arms random popularity ease slim ials \
+	  in-batch+prior $(TUNED))
 	$(if $(MOVIELENS_DIR),$(LARGE) 1 future --arms random popularity ease $(CORRECTED) \
 	  in-batch+logq-streaming full-softmax)
 

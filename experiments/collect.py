@@ -200,9 +200,10 @@ def with_settings(
       grid: which.
       dataset: theirs.
     """
-    if all(run.settings is not None for run in results):
+    bare = {run.arm for run in results if run.settings is None} & {*grid.arms}
+    if not bare:
         return results
-    cells = expand(grid, Config(dataset=dataset), seeds=1)
+    cells = expand(grid, Config(dataset=dataset), seeds=1, arms=tuple(bare))
     declared = {(c.arm, frozenset(c.swept.items())): _settings(c.config) for c in cells}
     return [
         run._replace(settings=declared.get((run.arm, frozenset(run.swept.items()))))
