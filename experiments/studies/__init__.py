@@ -205,7 +205,7 @@ STUDIES: Registry[Study] = Registry(
                 name="budget",
                 question="Which loss ranks best where each is tuned with the same "
                 "budget?",
-                minutes="60",
+                minutes="30",
                 run=deferred("experiments.studies.budget:run_budget"),
                 report=deferred("experiments.studies.budget.report:report_budget"),
                 seeds=10,

@@ -14,7 +14,7 @@ definition has it, is corrected: by k q, the count expected in k draws. The bias
 binary-nce and gbce starts at -log(items). That of sigmoid, a mean over the negatives,
 whose best value is higher, starts anywhere from there to 0.
 
-    python -m experiments run budget               about 60 minutes on 2 cores, 10 seeds
+    python -m experiments run budget               about 30 minutes on 2 cores, 10 seeds
     python -m experiments run budget --quick       about 1 minute
 
 Expect on MovieLens 100K: recall@20 about 0.25 for sampled-softmax.

@@ -184,8 +184,9 @@ def budget_page(frame: pd.DataFrame, stored: Stored, compared: pd.DataFrame) -> 
             if LOSSES[loss].ranges
         )
         + f". The bias of `binary-nce` and `gbce` starts at -log({header['items']}), "
-        "the number of items. Only `binary-nce` is corrected by log q, which the other "
-        "losses would not notice, or would learn: it is one number for all items."
+        "the number of items. Only `binary-nce` is corrected by log q: that of uniform "
+        "negatives is one number for all items, which changes no gradient of a softmax "
+        "or a pairwise loss, and which a learned bias takes in."
     )
     measured = (
         f"Below: the configuration of each loss with the highest NDCG@{CUTOFF} at its "
@@ -200,6 +201,8 @@ def budget_page(frame: pd.DataFrame, stored: Stored, compared: pd.DataFrame) -> 
         QUICK if header["quick"] else "",
         f"Prediction: {STUDIES[NAME].prediction}",
         markdown_table(["statement", "measured", "verdict"], verdicts(compared)),
+        "No significant difference is none that was found; where losses are shown to "
+        "be equivalent, the contrasts say so.",
         measured,
         _chosen_table(frame),
         "Validation of the trials: the expected best NDCG@20 of so many of a loss's "
