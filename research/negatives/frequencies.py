@@ -18,10 +18,6 @@ def _nothing(config: Config, items: int, steps: int) -> tuple[()]:
     return ()
 
 
-def _unchanged(state: Any, ids: Any, step: Any, hyper: Any) -> Any:
-    return state
-
-
 @dataclass(frozen=True)
 class Frequency:
     """An entry of the registry: how the click share is known while training.
@@ -32,7 +28,7 @@ class Frequency:
       help: one line.
       init: (config, items, steps of an epoch) -> the state before the first step.
       observe: (state, candidates [b] of a step, the step from 0, hyper) -> the state
-        after that step.
+        after that step; None where nothing is kept.
       log_share: (state, pool, the step from 0, rows of a step, hyper) -> log q of one
         draw for every item, [i]; None where it is the exact share of the pool.
       memory: config -> bytes of what may be large, by what it is.
@@ -41,7 +37,7 @@ class Frequency:
 
     help: str
     init: Callable[[Config, int, int], Any] = _nothing
-    observe: Callable[[Any, Any, Any, Any], Any] = _unchanged
+    observe: Callable[[Any, Any, Any, Any], Any] | None = None
     log_share: Callable[[Any, Any, Any, int, Any], Any] | None = None
     memory: Callable[[Config], dict[str, int]] = lambda config: {}
     check: Callable[[Config, int], None] = lambda config, steps: None

@@ -176,24 +176,29 @@ def log_share_of_window(
 ) -> Float[Array, " i"]:
     """log q of all items: their shares of the pairs of the last whole window.
 
-    q_j = max(C_j, 0.3) / sum_k C_k, for the counts C of that window: an item that it
-    lacks has the 0.3 of a click that unseen items have everywhere. Until the first
-    window is over nothing is counted and q is 1 / i, the same for all items: a softmax
-    whose positive is corrected too is then as without a correction.
-
     Common practice, without a paper that it follows; [yi2019] estimates from the stream
     instead, to need no fixed vocabulary and to adapt to a distribution that changes.
 
     Args:
       window: the counts before the step.
       pool: not used, as are the step, its rows and the hyper values.
+    """
+    return log_share_of_counts(window.last)
 
-    >>> one = Window(jnp.zeros(3, int), jnp.array([3, 1, 0]), jnp.int32(2))
-    >>> log_q = log_share_of_window(one, None, None, 2, {})
+
+def log_share_of_counts(clicks: Int[Array, " i"]) -> Float[Array, " i"]:
+    """log q of all items by their counts C.
+
+    q_j = max(C_j, 0.3) / sum_k C_k: an item without one has the 0.3 of a click that
+    unseen items have everywhere. Until the first window is over nothing is counted
+    and q is 1 / i, the same for all items: a softmax whose positive is corrected too is
+    then as without a correction.
+
+    >>> log_q = log_share_of_counts(jnp.array([3, 1, 0]))
     >>> [round(float(q), 3) for q in jnp.exp(log_q)]
     [0.75, 0.25, 0.075]
     """
-    counts = window.last.astype(jnp.float32)
+    counts = clicks.astype(jnp.float32)
     total = jnp.sum(counts)
     share = jnp.maximum(counts, UNSEEN) / jnp.maximum(total, 1.0)
     return jnp.where(total > 0, jnp.log(share), -jnp.log(float(len(counts))))

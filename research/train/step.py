@@ -255,7 +255,7 @@ def make_step(config: Config, limits: Limits = LIMITS) -> Step:
             source.update(source_state, batch, positive, world.pool)
             for source, source_state in zip(sources, state.source_states, strict=True)
         )
-        frequency = shares.observe(state.frequency, batch.candidate, state.step, hyper)
+        frequency = _share_after(shares, state, batch, hyper)
         if kind.observe is not None:
             temperatures = kind.observe(temperatures, batch.query, losses)
         after = *moved, source_states, frequency, temperatures, kept, opponent
@@ -277,6 +277,15 @@ def _decayed(hyper: Hyper, config: Config, state: TrainState, world: World) -> H
     progress = _progress(state, world, config.batch, hyper)
     rate = decayed_rate(hyper["learning_rate"], config.rate_end, progress)
     return {**hyper, "learning_rate": rate}
+
+
+def _share_after(
+    shares: Frequency, state: TrainState, batch: Pairs, hyper: Hyper
+) -> Any:
+    """What is kept of the click share after a step."""
+    if shares.observe is None:
+        return state.frequency
+    return shares.observe(state.frequency, batch.candidate, state.step, hyper)
 
 
 def with_share(
