@@ -7,7 +7,8 @@ and random lists, with enough seeds to prove or refute equivalence within 2 %.
     python -m experiments run fair                 about 25 minutes on 2 cores, 12 seeds
     python -m experiments run fair --quick         about 2 minutes
 
-On MovieLens 1M, with its own choices: --dataset ml-1m --seeds 5 --data-dir DIR.
+On MovieLens 1M, with its own choices: --dataset ml-1m --data-dir DIR, and --arms with
+the baselines and arms that were tuned there (those of ``make results``).
 Expect on MovieLens 100K: R@20 about 0.26 for every correct estimator.
 """
 
