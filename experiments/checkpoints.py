@@ -1,4 +1,4 @@
-"""A run's checkpoint in its folder: there while it trains, gone when it is trained.
+"""A run's checkpoints in its folder: there while it trains, gone when it is trained.
 
 One of another run, of other code, packages or threads, or one that is damaged is named
 in one line and not used.
@@ -9,6 +9,7 @@ import dataclasses
 import functools
 import math
 import os
+import shutil
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -19,14 +20,15 @@ from experiments.code import code_of
 from experiments.environment import threads
 from experiments.folders import run_id
 from experiments.plan import Run
-from research.files import read_arrays, write_arrays
+from research.files import read_arrays
 from research.notices import say
 from research.train.checkpoint import INTERVAL, Checkpoint
 from research.types import InputError
 
-NAME = "checkpoint.npz"
-SECONDS = "TWO_TOWER_CHECKPOINT_SECONDS"  # of the environment: another interval
+NAME = "checkpoints"  # of the folder in a run's
+FILE = "default/arrays.npz"  # of a checkpoint's folder
 MADE_BY = "made_by"  # among the arrays
+SECONDS = "TWO_TOWER_CHECKPOINT_SECONDS"  # of the environment: another interval
 
 
 def interval() -> float:
@@ -56,17 +58,18 @@ def checkpoint_of(run: Run, digest: str) -> Checkpoint | None:
 
     if jax.process_count() > 1:
         return None
-    made_by, path = _made_by(run, digest), run.folder / NAME
+    made_by, folder = _made_by(run, digest), run.folder / NAME
     return Checkpoint(
-        functools.partial(_load, path, made_by, run.name),
-        functools.partial(_save, path, made_by),
+        functools.partial(_load, folder, made_by, run.name),
+        functools.partial(_save, folder, made_by),
         interval(),
     )
 
 
 def discard(folder: Path) -> None:
-    """Removes the checkpoint of a run that is trained, or can't be."""
-    (folder / NAME).unlink(missing_ok=True)
+    """Removes the checkpoints of a run that is trained, or can't be."""
+    with contextlib.suppress(FileNotFoundError):
+        shutil.rmtree(folder / NAME)
 
 
 def _made_by(run: Run, digest: str) -> str:
@@ -82,27 +85,37 @@ def _made_by(run: Run, digest: str) -> str:
     return "; ".join([identity, code, *packages, device, f"{flags}"])
 
 
-def _load(path: Path, made_by: str, name: str) -> Mapping[str, np.ndarray] | None:
-    if not path.is_file():
-        return None
-    try:
-        arrays = read_arrays(path)
-        told, seconds = str(arrays.pop(MADE_BY)), float(arrays["seconds"][1])
-    except (InputError, LookupError) as error:
-        say(f"{path}: not used, as it is damaged ({type(error).__name__})")
-        return None
-    if told != made_by:
-        say(f"{path}: not used, as other code, packages or threads made it")
-        return None
-    say(f"{name}: goes on from a checkpoint after {seconds:.0f} s of training")
-    return arrays
+def _load(folder: Path, made_by: str, name: str) -> Mapping[str, np.ndarray] | None:
+    """The last checkpoint that can be used; those behind it are removed."""
+    for step in complete(folder):
+        try:
+            arrays = read_arrays(step / FILE)
+            told, seconds = str(arrays.pop(MADE_BY)), float(arrays["seconds"][1])
+        except (InputError, LookupError) as error:
+            say(f"{step}: not used, as it is damaged ({type(error).__name__})")
+            shutil.rmtree(step)
+            continue
+        if told != made_by:
+            say(f"{folder}: not used, as other code, packages or threads made it")
+            shutil.rmtree(folder)
+            return None
+        say(f"{name}: goes on from a checkpoint after {seconds:.0f} s of training")
+        return arrays
+    return None
 
 
-def _save(path: Path, made_by: str, arrays: dict[str, np.ndarray]) -> None:
+def complete(folder: Path) -> list[Path]:
+    """The checkpoints in the folder, the last one first."""
+    steps = [path for path in folder.glob("*") if path.name.isdecimal()]
+    return sorted(steps, key=lambda step: int(step.name), reverse=True)
+
+
+def _save(folder: Path, made_by: str, arrays: dict[str, np.ndarray]) -> None:
     """Keeps the arrays; a disk that is full costs the checkpoint and not the run."""
-    arrays = {MADE_BY: np.array(made_by), **arrays}
+    from experiments.orbax_files import keep  # half a second: a short run needs none
+
     try:
-        write_arrays(path, arrays, level=0)
+        keep(folder, {MADE_BY: np.array(made_by), **arrays})
     except OSError as error:
         with contextlib.suppress(OSError):
-            say(f"{path}: no checkpoint: {error.strerror or error}")
+            say(f"{folder}: no checkpoint: {error.strerror or error}")

@@ -1,9 +1,8 @@
 """Checkpoints: a training that was cut off goes on from its last one, to the same bits.
 
 Everything that an epoch leaves behind is kept, as arrays by name; where they lie is
-the caller's. They are meant for an .npz of the one writer of files: whole or absent,
-and its zip holds a checksum of each array. Why orbax-checkpoint isn't used is in
-docs/guarantees.md.
+the caller's. The command line keeps them with orbax-checkpoint
+(experiments/checkpoints.py).
 """
 
 import time

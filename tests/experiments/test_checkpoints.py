@@ -3,17 +3,19 @@
 import errno
 import os
 import tempfile
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from experiments import checkpoints
 from experiments import finish as finishing
 from experiments import runs as runs_module
-from experiments.checkpoints import NAME, SECONDS, _save
+from experiments.checkpoints import FILE, NAME, SECONDS, _save, complete
 from experiments.engine import ray
 from research import files
-from research.files import PART, read_arrays, write_arrays
+from research.files import PART
 from tests.experiments.made import contents, runs_of, without_seals
 
 WORDS = ("train", "--arm", "tiny", "--epochs", "6")
@@ -61,7 +63,7 @@ def test_a_run_that_was_cut_off_goes_on_and_keeps_no_checkpoint(
     call, cut_off, tmp_path
 ):
     path = cut_off(tmp_path / "cut")
-    assert path.is_file()
+    assert path.is_dir()
     again = call(*WORDS, "--out", tmp_path / "cut")
     assert again.status == 0
     assert "goes on from a checkpoint" in again.err
@@ -72,34 +74,59 @@ def test_a_run_that_was_cut_off_goes_on_and_keeps_no_checkpoint(
     assert not [name for name in contents(tmp_path) if name.endswith((NAME, PART))]
 
 
-def flip(path):
-    content = bytearray(path.read_bytes())
+def flip(step):
+    content = bytearray((step / FILE).read_bytes())
     content[len(content) // 2] ^= 1
-    path.write_bytes(bytes(content))
+    (step / FILE).write_bytes(bytes(content))
 
 
-def other(path):
-    arrays = read_arrays(path)
-    write_arrays(path, {**arrays, "made_by": np.array("other code")}, level=0)
+def cut(step):
+    (step / FILE).write_bytes((step / FILE).read_bytes()[:-100])
 
 
-@pytest.mark.parametrize(
-    ("harm", "line"),
-    [
-        (flip, "damaged"),
-        (lambda path: path.write_bytes(path.read_bytes()[:-100]), "damaged"),
-        (other, "other code"),
-    ],
-)
-def test_one_that_cant_be_used_is_named_and_the_run_begins_anew(
-    call, cut_off, tmp_path, harm, line
+def empty(step):
+    (step / FILE).unlink()
+
+
+@pytest.mark.parametrize("harm", [flip, cut, empty])
+def test_a_damaged_one_is_named_and_the_one_before_is_used(
+    call, cut_off, tmp_path, harm
 ):
+    path = cut_off(tmp_path / "cut")
+    damaged, _ = complete(path)
+    harm(damaged)
+    again = call(*WORDS, "--out", tmp_path / "cut")
+    assert again.status == 0
+    first, second = again.err.splitlines()
+    assert first.startswith(f"{damaged}: not used, as it is damaged")
+    assert "goes on from a checkpoint" in second
+    assert call(*WORDS, "--out", tmp_path / "whole").status == 0
+    (whole,) = runs_of(tmp_path / "whole", "train")
+    assert told_of(path) == told_of(whole / NAME)
+    assert not path.exists()
+
+
+def test_where_all_are_damaged_the_run_begins_anew(call, cut_off, tmp_path):
     path = cut_off(tmp_path)
-    harm(path)
+    steps = complete(path)
+    for step in steps:
+        flip(step)
     again = call(*WORDS, "--out", tmp_path)
     assert again.status == 0
-    assert again.err.startswith(f"{path}: not used, as ")
-    assert line in again.err
+    told = again.err.splitlines()
+    assert [line.partition(":")[0] for line in told] == [str(step) for step in steps]
+    assert all("not used, as it is damaged" in line for line in told)
+    assert not path.exists()
+
+
+def test_one_of_other_code_is_named_and_the_run_begins_anew(
+    call, cut_off, tmp_path, monkeypatch
+):
+    path = cut_off(tmp_path)
+    monkeypatch.setattr(checkpoints, "code_of", lambda config: "other code")
+    again = call(*WORDS, "--out", tmp_path)
+    assert again.status == 0
+    assert again.err.startswith(f"{path}: not used, as other code")
     assert again.err.count("\n") == 1
     assert not path.exists()
 
@@ -114,28 +141,35 @@ def test_an_interval_that_cant_be_meant_is_refused(
     assert called.err.startswith(f"error: {SECONDS} is '{seconds}'")
 
 
-def test_a_save_that_is_cut_off_or_fails_leaves_the_one_before(
+def test_a_save_that_is_cut_off_or_fails_leaves_those_before(
     cut_off, tmp_path, monkeypatch, capsys
 ):
     path = cut_off(tmp_path)
-    assert [p.name for p in path.parent.iterdir()] == [NAME], "one is kept"
-    before = path.read_bytes()
+    before, inner = contents(path), os.rename
+    kept = {"seconds": np.zeros(2)}
 
-    def ends(part, whole):
-        raise CutOff
+    def renamed(problem):
+        def rename(part, whole, **options):
+            if Path(whole).name.isdecimal():  # the checkpoint takes its name
+                raise problem
+            return inner(part, whole, **options)
 
-    def full(part, whole):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return rename
 
-    arrays = {"seconds": np.zeros(2)}
-    monkeypatch.setattr(files.os, "replace", ends)
+    monkeypatch.setattr(os, "rename", renamed(CutOff()))
     with pytest.raises(CutOff):
-        _save(path, "", arrays)
-    monkeypatch.setattr(files.os, "replace", full)
-    _save(path, "", arrays)
+        _save(path, "", kept)
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    monkeypatch.setattr(os, "rename", renamed(full))
+    _save(path, "", kept)
     told = capsys.readouterr().err
     assert told == f"{path}: no checkpoint: No space left on device\n"
-    assert contents(path.parent) == {NAME: before}
+    monkeypatch.setattr(os, "rename", inner)
+    found = contents(path)
+    assert {name: found[name] for name in before} == before
+    _save(path, "", kept)
+    assert [step.name for step in complete(path)] == ["4", "3"]
+    assert len(list(path.iterdir())) == 2, "nothing half written"
 
 
 def test_a_worker_of_ray_takes_over_where_a_dead_one_was(

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments.checkpoints import NAME, SECONDS
+from experiments.checkpoints import NAME, SECONDS, complete
 from experiments.runs import VECTORS
 from research.files import PART, read_arrays
 from research.report.records import CONTENT
@@ -189,13 +189,14 @@ def test_kills_leave_what_an_undisturbed_run_leaves(
 
 def unfinished(out):
     """Whether a run that isn't trained has a checkpoint."""
-    return any(not (path.parent / VECTORS).is_file() for path in checkpoints(out))
+    return any(not (path.parents[1] / VECTORS).is_file() for path in checkpoints(out))
 
 
 def checkpoints(out):
     """Those of the folder; those of Ray's workers lie among the temporary files."""
     scratch = Path(tempfile.gettempdir()).glob(f"two-tower-*/{NAME}")
-    return [*out.rglob(NAME), *(scratch if out.name.startswith("ray") else ())]
+    folders = [*out.rglob(NAME), *(scratch if out.name.startswith("ray") else ())]
+    return [step for folder in folders for step in complete(folder)]
 
 
 def moment(process, out, draw, seconds, aimed):
@@ -223,5 +224,6 @@ def check_alike(out, whole):
     assert sorted(records(out)) == sorted(arrays)
     for name, values in records(out).items():
         np.testing.assert_array_equal(values, arrays[name], err_msg=str(name))
-    assert not [n for n in contents(out) if n.endswith((PART, NAME, "failed.json"))]
+    assert not [n for n in contents(out) if n.endswith((PART, "failed.json"))]
+    assert not list(out.rglob(NAME))
     assert runs_of(out, "train") or runs_of(out, "killed")
