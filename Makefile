@@ -22,9 +22,10 @@ ablations: $(READY)
 # with the published splits (docs/outside.md).
 LARGE := $(RUN) --out results --dataset ml-1m --seeds
 CORRECTED := in-batch in-batch+logq
-TUNED := $(CORRECTED) mixed+logq uniform-softmax full-softmax
+TUNED := $(CORRECTED) in-batch+logq-streaming in-batch+logq+same-item mixed+logq \
+  mixed-popularity+logq uniform-softmax full-softmax
 results: $(READY)
-	@echo "about 7 hours on 2 cores; those of MovieLens 1M take about 3 more"
+	@echo "about 7 hours on 2 cores; those of MovieLens 1M take about 5 more"
 	$(RUN) ssb --seeds 5 --out results
 	$(RUN) coverage --out results
 	$(RUN) tuning --out results
@@ -71,8 +72,10 @@ results: $(READY)
 	$(if $(MOVIELENS_DIR),$(LARGE) 3 library --arms random $(CORRECTED) mixed+logq \
 	  full-softmax)
 	$(if $(MOVIELENS_DIR),$(LARGE) 1 tuning --arms $(TUNED))
-	$(if $(MOVIELENS_DIR),$(LARGE) 3 fair --arms random popularity ease slim ials \
+	$(if $(MOVIELENS_DIR),$(LARGE) 5 fair --arms random popularity ease slim ials \
 	  in-batch+prior $(TUNED))
+	$(if $(MOVIELENS_DIR),$(LARGE) 3 strength)
+	$(if $(MOVIELENS_DIR),$(LARGE) 1 semisynthetic)
 	$(if $(MOVIELENS_DIR),$(LARGE) 1 future --arms random popularity ease $(CORRECTED) \
 	  in-batch+logq-streaming full-softmax)
 
