@@ -73,6 +73,15 @@ def number_text(value: float, form: str) -> str:
     return EMPTY if pd.isna(value) else format(value, form)
 
 
+def seeds_text(seeds: int) -> str:
+    """How many seeds, in words.
+
+    >>> seeds_text(1), seeds_text(3)
+    ('1 seed', '3 seeds')
+    """
+    return f"{seeds} seed" if seeds == 1 else f"{seeds} seeds"
+
+
 def interval_text(mean: float | str, low: float, high: float, form: str) -> str:
     """A mean and the ends of its interval, where it has one.
 
@@ -288,7 +297,7 @@ def _footnotes(
     counts = "no run finished"
     if len(done):
         seeds, users = done.seeds.max(), done.users.max()
-        counts = f"{seeds} seed{'' if seeds == 1 else 's'}, {users} users"
+        counts = f"{seeds_text(seeds)}, {users} users"
     out = [
         f"Cut-off {k}; {counts}; [low, high] is a 95 % interval over users and seeds."
     ]

@@ -37,6 +37,7 @@ from research.report.pages import (
     markdown_page,
     markdown_table,
     number_text,
+    seeds_text,
 )
 from research.report.pictures import STYLE, Drawing, blank, legend_above
 from research.report.records import Stored, load_stored
@@ -191,7 +192,7 @@ def budget_page(frame: pd.DataFrame, stored: Stored, compared: pd.DataFrame) -> 
     measured = (
         f"Below: the configuration of each loss with the highest NDCG@{CUTOFF} at its "
         "best validated epoch, trained for so many epochs on train and validation, "
-        f"{seeds} seed{'s' if seeds > 1 else ''}, {users} users, on test. Intervals "
+        f"{seeds_text(seeds)}, {users} users, on test. Intervals "
         "are 95 %, two-way over users and seeds; they do not cover the draw of the "
         f"configurations. Data {header['data_digest'][:12]}."
     )

@@ -10,7 +10,13 @@ from matplotlib.colors import to_hex
 from experiments.studies import STUDIES, write_report
 from experiments.studies.dial.report import nearest_best
 from research.report.intervals import over_seeds
-from research.report.pages import QUICK, interval_text, markdown_page, markdown_table
+from research.report.pages import (
+    QUICK,
+    interval_text,
+    markdown_page,
+    markdown_table,
+    seeds_text,
+)
 from research.report.pictures import STYLE, Drawing, above, blank
 from research.report.records import Stored, load_stored
 
@@ -90,11 +96,12 @@ def verdicts(frame: pd.DataFrame, stored: Stored) -> list[list[str]]:
 def semi_page(frame: pd.DataFrame, stored: Stored) -> str:
     """The prediction, its verdicts, and what each way recovers, in Markdown."""
     header, arrays = stored.header, stored.arrays
+    seeds = seeds_text(arrays["rule"].shape[1])
     about = (
-        f"{header['dataset']}, {arrays['rule'].shape[1]} seeds. Relevance: the logits "
-        "of a full softmax trained on the real clicks. Exposure: the click share to "
-        "the power gamma. Recovered: the share of each user's 20 most relevant items "
-        "among the 20 of highest score. 95 % t intervals over three seeds or more."
+        f"{header['dataset']}, {seeds}. Relevance: the logits of a full softmax "
+        "trained on the real clicks. Exposure: the click share to the power gamma. "
+        "Recovered: the share of each user's 20 most relevant items among the 20 of "
+        "highest score. 95 % t intervals over three seeds or more."
     )
     g = {float(gamma): n for n, gamma in enumerate(arrays["gammas"])}
     rows = []

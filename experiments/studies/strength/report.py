@@ -11,7 +11,13 @@ from matplotlib.colors import to_hex
 
 from experiments.studies import STUDIES, write_report
 from research.report.intervals import two_way
-from research.report.pages import QUICK, interval_text, markdown_page, markdown_table
+from research.report.pages import (
+    QUICK,
+    interval_text,
+    markdown_page,
+    markdown_table,
+    seeds_text,
+)
 from research.report.pictures import STYLE, Drawing, blank, legend_above
 from research.report.records import Stored, load_stored
 
@@ -131,8 +137,8 @@ def strength_page(frame: pd.DataFrame, stored: Stored) -> str:
     metrics = [name for name in METRICS if name in frame]
     seeds = stored.arrays["recall_20"].shape[3]
     about = (
-        f"{header['dataset']}, {seeds} seeds. Lambda: strength of log q in the loss. "
-        "Alpha: strength of the popularity prior when serving. Total: their sum. "
+        f"{header['dataset']}, {seeds_text(seeds)}. Lambda: strength of log q in the "
+        "loss. Alpha: strength of the popularity prior when serving. Total: their sum. "
         "Intervals are 95 %, two-way over users and seeds; peaks are of the mean over "
         f"the lambdas. Data {header['data_digest'][:12]}."
     )
