@@ -296,7 +296,7 @@ def _footnotes(
     done = at_k[at_k.seeds > 0]
     counts = "no run finished"
     if len(done):
-        seeds, users = done.seeds.max(), done.users.max()
+        seeds, users = int(done.seeds.max()), int(done.users.max())
         counts = f"{seeds_text(seeds)}, {users} users"
     out = [
         f"Cut-off {k}; {counts}; [low, high] is a 95 % interval over users and seeds."
