@@ -22,8 +22,7 @@ ablations: $(READY)
 # with the published splits (docs/outside.md).
 LARGE := $(RUN) --out results --dataset ml-1m --seeds
 CORRECTED := in-batch in-batch+logq
-TUNED := $(CORRECTED) in-batch+logq-streaming in-batch+logq+same-item mixed+logq \
-  mixed-popularity+logq uniform-softmax full-softmax
+TUNED := $(CORRECTED) mixed+logq uniform-softmax full-softmax
 results: $(READY)
 	@echo "about 7 hours on 2 cores; those of MovieLens 1M take about 5 more"
 	$(RUN) ssb --seeds 5 --out results
