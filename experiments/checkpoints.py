@@ -86,7 +86,7 @@ def _made_by(run: Run, digest: str) -> str:
 
 
 def _load(folder: Path, made_by: str, name: str) -> Mapping[str, np.ndarray] | None:
-    """The last checkpoint that can be used; those behind it are removed."""
+    """The last checkpoint that can be used; damaged ones are removed."""
     for step in complete(folder):
         try:
             arrays = read_arrays(step / FILE)
