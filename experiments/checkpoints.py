@@ -88,7 +88,7 @@ def _made_by(run: Run, digest: str) -> str:
 def _load(folder: Path, made_by: str, name: str) -> Mapping[str, np.ndarray] | None:
     """The last checkpoint that can be used; damaged ones are removed."""
     for step in complete(folder):
-        try:
+        try:  # as a file: the library would log the stacks of what is damaged
             arrays = read_arrays(step / FILE)
             told, seconds = str(arrays.pop(MADE_BY)), float(arrays["seconds"][1])
         except (InputError, LookupError) as error:
@@ -106,7 +106,7 @@ def _load(folder: Path, made_by: str, name: str) -> Mapping[str, np.ndarray] | N
 
 def complete(folder: Path) -> list[Path]:
     """The checkpoints in the folder, the last one first."""
-    steps = [path for path in folder.glob("*") if path.name.isdecimal()]
+    steps = [p for p in folder.glob("*") if p.name.isdecimal() and p.is_dir()]
     return sorted(steps, key=lambda step: int(step.name), reverse=True)
 
 
