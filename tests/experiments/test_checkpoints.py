@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from experiments import checkpoints
+from experiments import checkpoints, orbax_files
 from experiments import finish as finishing
 from experiments import runs as runs_module
 from experiments.checkpoints import FILE, NAME, SECONDS, _save, complete
@@ -167,9 +167,22 @@ def test_a_save_that_is_cut_off_or_fails_leaves_those_before(
     monkeypatch.setattr(os, "rename", inner)
     found = contents(path)
     assert {name: found[name] for name in before} == before
+    (path / "1.orbax-checkpoint-tmp").mkdir()  # what a kill in a save leaves
     _save(path, "", kept)
     assert [step.name for step in complete(path)] == ["4", "3"]
     assert len(list(path.iterdir())) == 2, "nothing half written"
+
+
+def test_a_full_disk_is_one_line_and_no_log(tmp_path, monkeypatch, capsys, caplog):
+    def full(path, arrays, level):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(orbax_files, "write_arrays", full)
+    _save(tmp_path / NAME, "", {"seconds": np.zeros(2)})
+    told = capsys.readouterr().err
+    assert told == f"{tmp_path / NAME}: no checkpoint: No space left on device\n"
+    assert not caplog.records
+    assert not complete(tmp_path / NAME)
 
 
 def test_a_worker_of_ray_takes_over_where_a_dead_one_was(
