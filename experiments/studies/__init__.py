@@ -186,6 +186,25 @@ STUDIES: Registry[Study] = Registry(
                 "0.03 less than that strength.",
             ),
             Study(
+                name="clicks",
+                question="Do more clicks bring the best strength of the correction to "
+                "the rule's?",
+                minutes="50",
+                run=deferred("experiments.studies.clicks:run_clicks"),
+                report=deferred("experiments.studies.clicks.report:report_clicks"),
+                seeds=5,
+                prediction="With four times as many users the best strength falls by "
+                "at least 0.3 at gamma 0 and by at least 0.1 at gamma 1, and so it "
+                "does with four times as many clicks of each user; with a quarter of "
+                "either it rises by at least 0.1; both also where the epochs change "
+                "the other way, so that there are as many steps. Epochs alone, a "
+                "quarter or four times as many, change it by at most 0.3. In "
+                "every condition the fit lies within 0.3 of the best strength: what "
+                "the model does not know of the tastes sets the distance from the "
+                "rule's. A statement holds if its 95 % interval over seeds lies "
+                "inside, fails if it lies beyond, and is undecided else.",
+            ),
+            Study(
                 name="faithful",
                 question="Does a more faithful gradient train a model nearer to the "
                 "full softmax?",

@@ -113,7 +113,7 @@ def test_the_grids_are_the_named_ones():
 
 def test_the_studies_are_the_named_ones():
     assert set(STUDIES) == {
-        *("coverage", "dial", "exposure", "frequency", "magnifier", "probe"),
+        *("clicks", "coverage", "dial", "exposure", "frequency", "magnifier", "probe"),
         *("budget", "faithful", "outside", "semisynthetic", "shift", "strength"),
     }
     assert not set(STUDIES) & set(GRIDS)

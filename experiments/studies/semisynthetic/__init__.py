@@ -34,7 +34,17 @@ from research.report.records import study_header
 from research.train.loop import train
 from research.types import Events, Fold, Table, check
 
-__all__ = ["GAMMAS", "NAME", "run_semisynthetic"]
+__all__ = [
+    "GAMMAS",
+    "NAME",
+    "World",
+    "drawn_fold",
+    "learned_world",
+    "run_semisynthetic",
+    "served",
+    "trained_logits",
+    "training",
+]
 
 NAME = "semisynthetic"
 STRENGTHS = tuple(np.round(np.arange(-0.25, 2.501, 0.05), 2))
@@ -61,7 +71,7 @@ class World(NamedTuple):
 
 def learned_world(options: StudyOptions) -> World:
     """Trains the full softmax whose logits are the relevance."""
-    config = _config("full-softmax", options, seed=0)
+    config = training("full-softmax", options, seed=0)
     fold = prepared_run(config, options.data_dir).fold
     model = train(config, fold)
     return World(
@@ -71,7 +81,8 @@ def learned_world(options: StudyOptions) -> World:
     )
 
 
-def _config(name: str, options: StudyOptions, seed: int) -> Config:
+def training(name: str, options: StudyOptions, seed: int) -> Config:
+    """The config of an arm of these studies, a quick one's with two epochs."""
     changes = RECIPE | LARGE.get(options.dataset, {}) | {"seed": seed}
     if options.quick:
         changes["epochs"] = 2
@@ -135,13 +146,13 @@ def run_semisynthetic(options: StudyOptions) -> Path:
             log_q = log_share(fold.fitted.item_counts).astype(float)
             rule = rules[g, seed] = correction_strength(log_q, log_exposure)
             for a, name in enumerate((*SWEPT, *OTHERS)):
-                config = _config(name, options, seed)
-                logits = _logits(config, fold)
+                config = training(name, options, seed)
+                logits = trained_logits(config, fold)
                 if name in OTHERS:
                     others[a - len(SWEPT), g, seed] = recovered(logits, truth)
                     continue
                 totals = np.array((*STRENGTHS, rule)) - config.logq
-                swept[a, g, seed] = _at_each(logits, totals, log_q, truth)
+                swept[a, g, seed] = served(logits, totals, log_q, truth)
             options.progress(
                 f"gamma {gamma:g}, seed {seed}: rule {rule:.2f} recovers "
                 + ", ".join(
@@ -163,13 +174,14 @@ def run_semisynthetic(options: StudyOptions) -> Path:
     )
 
 
-def _logits(config: Config, fold: Fold) -> Float[ndarray, "u i"]:
+def trained_logits(config: Config, fold: Fold) -> Float[ndarray, "u i"]:
+    """The logits of a model trained on a fold, of all its users and items."""
     model = train(config, fold)
     scores: Float[ndarray, "u i"] = model.user_vectors @ model.item_vectors.T
     return scores / model.temperature
 
 
-def _at_each(
+def served(
     logits: Float[ndarray, "u i"],
     priors: Float[ndarray, " s"],
     log_q: Float[ndarray, " i"],

@@ -1,0 +1,264 @@
+"""What the study clicks shows: its table, verdicts on its prediction, its figure."""
+
+import itertools
+from pathlib import Path
+from typing import NamedTuple
+
+import matplotlib
+import numpy as np
+import pandas as pd
+
+from experiments.studies import STUDIES, write_report
+from experiments.studies.clicks import ARM, AS_IS
+from experiments.studies.dial.report import nearest_best
+from research.report.intervals import Interval, over_seeds
+from research.report.pages import (
+    QUICK,
+    interval_text,
+    markdown_page,
+    markdown_table,
+    seeds_text,
+)
+from research.report.pictures import STYLE, Drawing, blank, legend_above
+from research.report.records import Stored, load_stored
+
+__all__ = ["report_clicks"]
+
+NEAR = 0.3  # what counts as near: of a change to none, of a fit to the best strength
+FALLS = {0.0: (-np.inf, -0.3), 1.0: (-np.inf, -0.1)}  # predicted change, by gamma
+RISES = {0.0: (0.1, np.inf), 1.0: (0.1, np.inf)}
+STAYS = {0.0: (-NEAR, NEAR), 1.0: (-NEAR, NEAR)}
+CHANGES = {
+    "users x 4": FALLS,
+    "users x 4, epochs / 4": FALLS,
+    "clicks per user x 4": FALLS,
+    "clicks per user x 4, epochs / 4": FALLS,
+    "users / 4": RISES,
+    "users / 4, epochs x 4": RISES,
+    "clicks per user / 4": RISES,
+    "clicks per user / 4, epochs x 4": RISES,
+    "epochs x 4": STAYS,
+    "epochs / 4": STAYS,
+}
+HEADING = "How far the best strength lies from the rule's, one thing changed at a time"
+SAME_STEPS = ", as many steps"
+# The lines of the figure: a condition's name by the factor.
+LINES = {
+    name + steps: {0.25: f"{name} / 4{fewer}", 1: AS_IS, 4: f"{name} x 4{more}"}
+    for name, steps, fewer, more in (
+        ("users", "", "", ""),
+        ("users", SAME_STEPS, ", epochs x 4", ", epochs / 4"),
+        ("clicks per user", "", "", ""),
+        ("clicks per user", SAME_STEPS, ", epochs x 4", ", epochs / 4"),
+        ("epochs", "", "", ""),
+    )
+}
+STYLES = dict(
+    zip(
+        LINES,
+        (
+            {"color": "#0072b2", "marker": "o"},
+            {"color": "#0072b2", "marker": "o", "ls": "--", "mfc": "white"},
+            {"color": "#d55e00", "marker": "s"},
+            {"color": "#d55e00", "marker": "s", "ls": "--", "mfc": "white"},
+            {"color": "#009e73", "marker": "^"},
+        ),
+        strict=True,
+    )
+)
+
+
+class Place(NamedTuple):
+    """A condition at a gamma, with what each seed measured there, [seed].
+
+    Attributes:
+      condition: its name.
+      gamma: of the exposure.
+      best: the strength that recovers most.
+      rule: the strength by the rule.
+      fit: the strength by the least-squares fit.
+      scale: what the fit multiplies the logits by.
+      shares: recovered at the best strength and at the rule's, [seed, 2].
+      clicks: trained on.
+    """
+
+    condition: str
+    gamma: float
+    best: np.ndarray
+    rule: np.ndarray
+    fit: np.ndarray
+    scale: np.ndarray
+    shares: np.ndarray
+    clicks: np.ndarray
+
+
+def places(stored: Stored) -> dict[tuple[str, float], Place]:
+    """What the records hold, by condition and gamma."""
+    arrays, found = stored.arrays, {}
+    strengths = np.round(arrays["strengths"].astype(float), 2)
+    gammas = [float(gamma) for gamma in arrays["gammas"]]
+    names = enumerate(stored.header["conditions"])
+    for (c, name), (g, gamma) in itertools.product(names, enumerate(gammas)):
+        rule = arrays["rule"][c, g].astype(float)
+        curves = arrays["recovered"][c, g].astype(float)
+        best = [
+            nearest_best(curve[:-1], strengths, target)
+            for curve, target in zip(curves, rule, strict=True)
+        ]
+        scale, prior = arrays["fit"][c, g].astype(float).T
+        found[name, gamma] = Place(
+            *(name, gamma, np.array(best), rule, prior / scale, scale),
+            np.stack([curves[:, :-1].max(axis=1), curves[:, -1]], axis=1),
+            arrays["clicks"][c, g],
+        )
+    return found
+
+
+def clicks_frame(stored: Stored) -> pd.DataFrame:
+    """One row per condition and gamma: means over seeds and 95 % t intervals.
+
+    Columns: condition, gamma, clicks, rule; of best, its distance from the rule's, its
+    change against the data set as it is, and the fit's distance from it the mean, _low
+    and _high; fit, scale; recovered at the best and at the rule's strength.
+    """
+    found, lines = places(stored), []
+    for (condition, gamma), place in found.items():
+        line = {"condition": condition, "gamma": gamma}
+        line |= {"clicks": place.clicks.mean(), "rule": place.rule.mean()}
+        for name, values in {
+            "best": place.best,
+            "distance": place.best - place.rule,
+            "change": place.best - found[AS_IS, gamma].best,
+            "fit_less_best": place.fit - place.best,
+        }.items():
+            mean, low, high = over_seeds(values).interval()
+            line |= {name: mean, f"{name}_low": low, f"{name}_high": high}
+        line |= {"fit": place.fit.mean(), "scale": place.scale.mean()}
+        recovered = place.shares.mean(axis=0)
+        line |= {"at_best": recovered[0], "at_rule": recovered[1]}
+        lines.append(line)
+    return pd.DataFrame(lines)
+
+
+def outcome(found: Interval, low: float, high: float) -> str:
+    """Whether an interval lies within a range, beyond it, or neither.
+
+    >>> outcome(Interval(-0.5, -0.6, -0.4), -np.inf, -0.3)
+    'holds'
+    >>> outcome(Interval(-0.2, -0.6, 0.2), -np.inf, -0.3)
+    'undecided'
+    """
+    if found.low >= low and found.high <= high:
+        return "holds"
+    return "fails" if found.low > high or found.high < low else "undecided"
+
+
+def verdicts(frame: pd.DataFrame) -> list[list[str]]:
+    """Each part of the prediction: the statement, what was measured, the verdict."""
+    out = []
+    rows = frame.to_dict("records")
+    for row in (row for row in rows if row["condition"] in CHANGES):
+        low, high = CHANGES[row["condition"]][row["gamma"]]
+        where = f"{row['condition']}, gamma {row['gamma']:g}: the best strength "
+        text = f"falls by at least {-high:g}" if low == -np.inf else ""
+        text = text or (
+            f"rises by at least {low:g}"
+            if high == np.inf
+            else f"changes by at most {high:g}"
+        )
+        out.append([where + text, *_judged(row, "change", low, high)])
+    for row in rows:
+        where = f"{row['condition']}, gamma {row['gamma']:g}: "
+        text = f"{where}the fit lies within {NEAR:g} of the best strength"
+        out.append([text, *_judged(row, "fit_less_best", -NEAR, NEAR)])
+    return out
+
+
+def _judged(row: dict[str, float], name: str, low: float, high: float) -> list[str]:
+    found = Interval(row[name], row[f"{name}_low"], row[f"{name}_high"])
+    return [interval_text(*found, "+.2f"), outcome(found, low, high)]
+
+
+def clicks_page(frame: pd.DataFrame, stored: Stored) -> str:
+    """The prediction, its verdicts, and each condition's strengths, in Markdown."""
+    seeds = stored.arrays["rule"].shape[2]
+    largest = float(stored.arrays["strengths"].max())
+    about = (
+        f"{stored.header['dataset']}, {seeds_text(seeds)}; trained: {ARM}. Relevance: "
+        "the logits of a full softmax trained on the real clicks. Exposure: the click "
+        "share to the power gamma. Best: the strength that recovers the largest share "
+        "of each user's 20 most relevant items, by seed, of those from "
+        f"{stored.arrays['strengths'].min():g} to {largest:g}. Fit: b / a, where "
+        "relevance = a logits + b log q + a constant of each user, by least squares. "
+        "Change: of the best strength, against the data set as it is, paired by seed. "
+        "95 % t intervals over three seeds or more; the tastes are those of one model."
+    )
+    rows = [
+        [
+            *(row["condition"], f"{row['gamma']:g}", f"{row['clicks']:,.0f}"),
+            f"{row['rule']:.2f}",
+            *(
+                interval_text(row[n], row[f"{n}_low"], row[f"{n}_high"], form)
+                for n, form in (("best", ".2f"), ("change", "+.2f"))
+            ),
+            *(f"{row['fit']:.2f}", f"{row['scale']:.2f}"),
+            *(f"{row[name]:.3f}" for name in ("at_rule", "at_best")),
+        ]
+        for row in frame.to_dict("records")
+    ]
+    heads = ["condition", "gamma", "clicks", "rule", "best [95 %]", "change [95 %]"]
+    heads += ["fit b / a", "a", "recovered by the rule", "at the best"]
+    return markdown_page(
+        STUDIES["clicks"].question,
+        about,
+        QUICK if stored.header["quick"] else "",
+        f"Prediction: {STUDIES['clicks'].prediction}",
+        markdown_table(["statement", "measured", "verdict"], verdicts(frame)),
+        markdown_table(heads, rows, left=1),
+    )
+
+
+def clicks_figure(frame: pd.DataFrame) -> Drawing:
+    """Draws how far the best strength lies from the rule's, by what is multiplied."""
+    gammas = list(dict.fromkeys(frame.gamma))
+    with matplotlib.rc_context(STYLE):
+        figure, panels = blank(3.6, ncols=len(gammas), sharey=True, squeeze=False)
+        for panel, gamma in zip(panels[0], gammas, strict=True):
+            rows = frame[frame.gamma == gamma].set_index("condition")
+            for n, (label, names) in enumerate(LINES.items()):
+                names = {f: name for f, name in names.items() if name in rows.index}
+                line = rows.loc[list(names.values())]
+                ends = (line.distance - line.distance_low).to_numpy()
+                panel.errorbar(
+                    np.array(list(names)) * 1.04 ** (n - 2),
+                    line.distance,
+                    yerr=ends,
+                    capsize=2,
+                    label=label,
+                    **STYLES[label],
+                )
+            panel.axhline(0, color="0.4", linestyle=(0, (5, 3)), label="the rule's")
+            panel.set_xscale("log")
+            panel.set_xticks([0.25, 1, 4], ["1/4", "1", "4"])
+            panel.minorticks_off()
+            panel.set_xlim(0.2, 5)
+            exposure = "none" if gamma == 0 else f"popularity^{gamma:g}"
+            panel.set_title(f"exposure bias: {exposure}", fontsize=9.5)
+            panel.set_xlabel("times as many")
+        panels[0][0].set_ylabel("best strength less the rule's")
+        handles, _ = panels[0][0].get_legend_handles_labels()
+        legend_above(figure, handles, HEADING, 3)
+    return Drawing(figure, frame)
+
+
+def report_clicks(records: Path, out: Path) -> list[Path]:
+    """Writes the study's table, page and figure under out from its records.
+
+    Raises:
+      InputError: no such file, or of another RECORDS_VERSION.
+    """
+    stored = load_stored(records)
+    frame = clicks_frame(stored)
+    texts = {".csv": frame, ".md": clicks_page(frame, stored)}
+    drawings = {"-distance": clicks_figure(frame)}
+    return write_report(out, stored.header, texts, drawings)
