@@ -21,6 +21,7 @@ from rich.table import Table
 from experiments.engine.local import RunStatus
 from experiments.folders import id_of
 from research.evaluate.metrics import CUTOFF
+from research.report.pages import number_text
 from research.report.tables import swept_columns
 
 
@@ -76,16 +77,18 @@ def display(total: int) -> Iterator[Display]:
 
 def beside_committed(frame: pd.DataFrame, committed: pd.DataFrame) -> None:
     """Prints each arm's recall@20 beside the committed interval."""
-    keys = ["arm", *(n for n in swept_columns(frame) if n in committed.columns)]
-    here = _recall(frame).merge(
-        _recall(committed), on=keys, how="left", suffixes=("", "_committed")
+    swept = dict.fromkeys([*swept_columns(frame), *swept_columns(committed)])
+    keys = ["arm", *(n for n in swept if n in frame and n in committed)]
+    here = _recall(frame, keys).merge(
+        _recall(committed, keys), on=keys, how="left", suffixes=("", "_committed")
     )
     table = Table(title=f"recall@{CUTOFF}, here and as committed in results/")
     for name in (*keys, "here", "committed", "95 % interval", "inside"):
         table.add_column(name, justify="left" if name == "arm" else "right")
     for row in here.to_dict("records"):
         table.add_row(
-            *(row["arm"] if key == "arm" else f"{row[key]:g}" for key in keys),
+            row["arm"],
+            *(number_text(row[key], "g") for key in keys[1:]),
             f"{row['mean']:.4f}",
             *_committed(row),
         )
@@ -102,9 +105,9 @@ def _committed(row: dict[Hashable, Any]) -> tuple[str, str, str]:
     return f"{row['mean_committed']:.4f}", interval, "yes" if inside else "no"
 
 
-def _recall(frame: pd.DataFrame) -> pd.DataFrame:
+def _recall(frame: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     at = frame[(frame.metric == "recall") & (frame.k == CUTOFF)]
-    return at[["arm", *swept_columns(frame), "mean", "low", "high"]]
+    return at[[*keys, "mean", "low", "high"]]
 
 
 def _time(seconds: float) -> str:
