@@ -16,7 +16,8 @@ def test_one_temperature_is_compared_with_the_same_one_of_a_sweep(capsys):
     beside_committed(long_table([("a", 0.2, 0.61, 0.5, 0.7)]), committed)
     lines = [line for line in capsys.readouterr().out.splitlines() if "0.61" in line]
     assert len(lines) == 1
-    assert "0.6000" in lines[0] and "yes" in lines[0]
+    assert "0.6000" in lines[0]
+    assert "yes" in lines[0]
 
 
 def test_a_row_without_the_swept_value_is_shown_with_a_hyphen(capsys):
@@ -24,4 +25,5 @@ def test_a_row_without_the_swept_value_is_shown_with_a_hyphen(capsys):
     rows += [("ease", float("nan"), 0.5, 0.4, 0.6)]
     beside_committed(long_table(rows), long_table(rows))
     (line,) = [x for x in capsys.readouterr().out.splitlines() if "ease" in x]
-    assert "nan" not in line and "0.5000" in line
+    assert "nan" not in line
+    assert "0.5000" in line

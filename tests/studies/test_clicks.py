@@ -1,0 +1,123 @@
+"""What is multiplied, the fit of the tastes, and verdicts that follow the records."""
+
+import numpy as np
+import pytest
+
+from experiments.studies.clicks import (
+    AS_IS,
+    CONDITIONS,
+    STRENGTHS,
+    Condition,
+    changed,
+    least_squares,
+)
+from experiments.studies.clicks.report import (
+    CHANGES,
+    LINES,
+    clicks_frame,
+    report_clicks,
+    verdicts,
+)
+from experiments.studies.semisynthetic import World
+from research.report.records import Stored, save_stored, study_header
+
+
+def world(users=8, items=5):
+    relevance = np.arange(users * items, dtype=float).reshape(users, items)
+    return World(relevance, np.zeros(items), np.arange(1, users + 1))
+
+
+def test_a_part_of_the_users_is_drawn_by_the_seed():
+    parts = [changed(world(), Condition(users=0.25), seed) for seed in range(20)]
+    assert {len(part.clicks) for part in parts} == {2}
+    assert len({tuple(part.clicks) for part in parts}) > 5
+    for part in parts:  # each user keeps the tastes and the number of clicks together
+        assert (part.relevance[:, 0] == 5 * (part.clicks - 1)).all()
+
+
+def test_users_are_repeated_and_the_first_ones_stay_in_place():
+    four = changed(world(), Condition(users=4), 0)
+    assert len(four.clicks) == 32
+    assert (four.relevance[:8] == world().relevance).all()
+    assert (four.clicks.reshape(4, 8) == world().clicks).all()
+
+
+def test_clicks_are_multiplied_and_no_user_is_left_without():
+    fewer = changed(world(), Condition(clicks=0.25), 0)
+    assert fewer.clicks.tolist() == [1, 1, 1, 1, 1, 2, 2, 2]
+    assert changed(world(), Condition(clicks=4), 0).clicks.sum() == 4 * 36
+
+
+def test_the_fit_is_that_of_a_regression_with_a_constant_of_each_user():
+    draw = np.random.default_rng(0)
+    logits, log_q = draw.normal(size=(6, 9)), draw.normal(size=9)
+    relevance = draw.normal(size=(6, 9))
+    users = np.kron(np.eye(6), np.ones((9, 1)))
+    columns = np.column_stack([logits.ravel(), np.tile(log_q, 6), users])
+    expected, *_ = np.linalg.lstsq(columns, relevance.ravel(), rcond=None)
+    assert least_squares(relevance, logits, log_q) == pytest.approx(expected[:2])
+
+
+def test_tastes_known_with_noise_need_more_than_the_full_correction():
+    draw = np.random.default_rng(0)
+    log_q, own = draw.normal(size=400), draw.normal(size=(50, 400))
+    for noise in (0.0, 1.0):
+        logits = own + noise * draw.normal(size=own.shape)
+        a, b = least_squares(own + log_q, logits, log_q)
+        assert b / a == pytest.approx(1 + noise**2, rel=0.1)
+
+
+def stored(best, seeds=3):
+    """Records in which each condition's best strength is what ``best`` says."""
+    strengths = np.array(STRENGTHS)
+    names = list(CONDITIONS)
+    curves = np.zeros((len(names), 2, seeds, len(strengths) + 1))
+    for c, name in enumerate(names):
+        curves[c] = 0.6 - 0.1 * np.abs(np.append(strengths, 1.0) - best(name))
+    shape = curves.shape[:3]
+    arrays = {
+        "recovered": curves,
+        "rule": np.full(shape, 1.0),
+        "fit": np.broadcast_to([0.5, 1.0], (*shape, 2)),
+        "clicks": np.full(shape, 7),
+        "gammas": np.array([0.0, 1.0], np.float32),
+        "strengths": strengths,
+    }
+    return Stored(study_header("clicks", "made", False, conditions=names), {}, arrays)
+
+
+def as_predicted(name):
+    low, high = CHANGES.get(name, {0.0: (0, 0)})[0.0]
+    return 2.0 + (0.5 if high == np.inf else -0.5 if low == -np.inf else 0.0)
+
+
+def test_verdicts_follow_the_records():
+    changes = 2 * len(CHANGES)
+    found = verdicts(clicks_frame(stored(as_predicted)))
+    assert {row[2] for row in found[:changes]} == {"holds"}
+    contrary = verdicts(clicks_frame(stored(lambda name: 4 - as_predicted(name))))
+    moved = [row for row in contrary if "falls" in row[0] or "rises" in row[0]]
+    assert {row[2] for row in moved} == {"fails"}
+
+
+def test_the_fit_is_held_against_each_best_strength():
+    found = verdicts(clicks_frame(stored(lambda name: 2.0 if name == AS_IS else 3.0)))
+    by_fit = {row[0]: row[2] for row in found if "the fit" in row[0]}
+    assert len(by_fit) == 2 * len(CONDITIONS)
+    for statement, verdict in by_fit.items():
+        assert verdict == ("holds" if statement.startswith(AS_IS) else "fails")
+
+
+def test_the_report_is_made_from_the_file_of_records_alone(tmp_path):
+    records = stored(as_predicted)
+    path = save_stored(tmp_path / "c.npz", records.header, records.arrays)
+    written = report_clicks(path, tmp_path)
+    assert {path.suffix for path in written} == {".csv", ".md", ".svg", ".png"}
+    page = (tmp_path / "tables" / "made" / "clicks.md").read_text()
+    assert "| users x 4 | 0 | 7 | 1.00 | 1.50 [1.50, 1.50] | -0.50" in page
+
+
+def test_every_condition_of_the_figure_and_of_the_prediction_is_run():
+    drawn = {name for line in LINES.values() for name in line.values()}
+    assert drawn <= set(CONDITIONS)
+    assert set(CHANGES) <= set(CONDITIONS)
