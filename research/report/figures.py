@@ -262,10 +262,19 @@ def _ticks(axes: Axes, values: "pd.Series[float]", steps: Sequence[float]) -> No
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
 
 
+def _right_end(line: Any) -> float:
+    """The last value of a line that is one; below all others where it has none."""
+    values = np.asarray(line.get_ydata(), float)
+    values = values[np.isfinite(values)]
+    return float(values[-1]) if len(values) else -np.inf
+
+
 def around(
     figure: Figure, axes: Axes, title: str, points: pd.DataFrame, swept: str
 ) -> None:
     """Sets the heading and the arms' legend above the panels, failed cells below.
+
+    The legend is in the order of the lines' right ends, the highest first.
 
     Args:
       figure: of the panels.
@@ -275,6 +284,7 @@ def around(
       swept: the column along which they are drawn.
     """
     handles, labels = axes.get_legend_handles_labels()
+    handles = sorted(handles, key=_right_end, reverse=True)
     longest = max(map(len, labels))
     columns = 4 if longest <= NARROW else 3 if longest <= WIDE else 2
     legend_above(figure, handles, title, columns)

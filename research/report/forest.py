@@ -177,11 +177,14 @@ def contrasts_figure(contrasts: pd.DataFrame, title: str | None = None) -> Drawi
         around_zero(axes)
         axes.set_xlabel("difference [95 %]")
         axes.set_ylabel("arm")
-        handles = []
-        for verdict in [name for name in VERDICTS if name in set(shown.verdict)]:
+        handles, counts = [], shown.verdict.value_counts()
+        for verdict in [name for name in VERDICTS if name in counts]:
             colour, marker = VERDICTS[verdict]
-            handles += axes.plot([], [], marker, color=colour, label=verdict)
-        legend_above(figure, handles, title or "Contrasts and their verdicts", 4)
+            label = f"{verdict} ({counts[verdict]})"
+            handles += axes.plot([], [], marker, color=colour, label=label)
+        decided = len(shown) - counts.get("undecided", 0)
+        heading = f"{decided} of {len(shown)} contrasts are decided"
+        legend_above(figure, handles, title or heading, 4)
         holes = (contrasts.note != "").sum()
         marks = _marks(
             [name for name in SWITCHES if shown.arm.str.contains(name).any()]
