@@ -42,6 +42,8 @@ from research.report.records import (
 )
 from research.report.tables import not_recorded
 
+BRIEF = ("recall_item", "item")  # the columns of a brief record
+
 
 def gathered(
     grid: Grid,
@@ -116,6 +118,8 @@ def collect(
     base = cells[0].config
     why = failed or {}
     results = [_result(cell, grid.name, out, digest, why) for cell in cells]
+    if grid.brief:
+        results = [brief(run) for run in results]
     dataset = name_of(base.dataset)
     path = records_path(out, dataset, grid.name, base.split)
     header = {
@@ -135,6 +139,14 @@ def collect(
     folder = out / "runs" / dataset / grid.name
     others = [p for p in folder.glob("*/") if id_of(p) not in known]
     return path, results, len(others)
+
+
+def brief(run: RunResult) -> RunResult:
+    """The run without its curve and the columns that only describe its lists."""
+    if run.record is None:
+        return run
+    kept = {n: run.record.columns[n] for n in BRIEF if n in run.record.columns}
+    return run._replace(record=run.record._replace(columns=kept), history=None)
 
 
 def _options(base: Config) -> list[str]:

@@ -56,6 +56,8 @@ class Grid(NamedTuple):
       contrasts: the comparisons that answer the question, declared before its first
         run, as in ``(Contrast("in-batch+logq", "full-softmax", "recall", 100),)``.
         Their p values are adjusted together; they have tables of their own.
+      brief: whether its records keep places and items alone, neither training curves
+        nor what describes the lists: for trials that only choose among settings.
       note: stands under the tables: what their numbers must not be taken for.
       figures: functions of its long table, each of a Drawing, by what the names of
         their files end in; {} for none. They are ``deferred``, as tables are, so that
@@ -81,6 +83,7 @@ class Grid(NamedTuple):
     tuned: bool = False
     tuned_as: dict[str, str] = {}  # noqa: RUF012 - never written to
     contrasts: tuple[Contrast, ...] = ()
+    brief: bool = False
     note: str = ""
     figures: dict[str, Callable[..., Any]] = ARMS_FIGURE
     contrast_figures: dict[str, Callable[..., Any]] = {}  # noqa: RUF012 - never written

@@ -56,4 +56,5 @@ TUNING = Grid(
     changes={"fit_on": "train"},
     dataset_changes={"ml-1m": {"batch": 1024, "epochs": 10}},
     figures={},
+    brief=True,
 )

@@ -70,7 +70,8 @@ def save_stored(
     header = {"results_version": RECORDS_VERSION, **header}
     whole = {"layout": LAYOUT, "header": header, **content}
     text = json.dumps({**whole, DIGEST: _digest(whole, arrays)}).encode()
-    return write_arrays(path, {CONTENT: np.frombuffer(text, np.uint8), **arrays})
+    content_of = {CONTENT: np.frombuffer(text, np.uint8)}
+    return write_arrays(path, {**content_of, **arrays}, small=True)
 
 
 def _digest(content: Mapping[str, Any], arrays: Mapping[str, ndarray]) -> str:
