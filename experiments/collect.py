@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from experiments.folders import (
@@ -43,6 +44,7 @@ from research.report.records import (
 from research.report.tables import not_recorded
 
 BRIEF = ("recall_item", "item")  # the columns of a brief record
+BRIEF_KS = (20, 100)  # its cut-offs; the last is its depth
 
 
 def gathered(
@@ -142,11 +144,19 @@ def collect(
 
 
 def brief(run: RunResult) -> RunResult:
-    """The run without its curve and the columns that only describe its lists."""
-    if run.record is None:
+    """The run at two cut-offs, without its curve and what only describes its lists."""
+    record = run.record
+    if record is None:
         return run
-    kept = {n: run.record.columns[n] for n in BRIEF if n in run.record.columns}
-    return run._replace(record=run.record._replace(columns=kept), history=None)
+    shown = np.isin(record.ks, BRIEF_KS)
+    short = record._replace(
+        ks=record.ks[shown],
+        exposure=record.exposure[shown],
+        rank=np.minimum(record.rank, BRIEF_KS[-1]),
+        columns={n: record.columns[n] for n in BRIEF if n in record.columns},
+        depth=BRIEF_KS[-1],
+    )
+    return run._replace(record=short, history=None)
 
 
 def _options(base: Config) -> list[str]:

@@ -1,8 +1,10 @@
 """Records of trials, which keep what a choice is made by and little else."""
 
+import itertools
+
 import pandas as pd
 
-from experiments.collect import BRIEF, brief
+from experiments.collect import BRIEF, BRIEF_KS, brief
 from experiments.grids import GRIDS
 from research.report.pages import write_report
 from research.report.records import RunResult, load_records, save_records
@@ -23,10 +25,10 @@ def test_a_brief_record_keeps_the_metrics_that_choose(tmp_path):
         write_report(load_records(path), "in-batch", path.with_suffix(""), "Which?", [])
         for path in (whole, less)
     ]
-    kept = [
-        table[table.metric.isin(["recall", "ndcg", "recall_item", "coverage"])]
-        for table in tables
-    ]
+    of_both = {"recall", "ndcg", "recall_item", "coverage", "gini"}
+    kept = [t[t.metric.isin(of_both) & t.k.isin(BRIEF_KS)] for t in tables]
+    cells = {*zip(kept[0].metric, kept[0].k, strict=True)}
+    assert cells == {*itertools.product(of_both, BRIEF_KS)} - {("recall_item", 100)}
     pd.testing.assert_frame_equal(*(t.reset_index(drop=True) for t in kept))
     assert "ild" in set(tables[0].metric)
     assert "ild" not in set(tables[1].metric)
