@@ -76,4 +76,5 @@ LOSSES_CHOICE = Grid(
     changes={"fit_on": "train"},
     figures={},
     contrast_figures=CONTRASTS_FIGURE,
+    brief=True,
 )
