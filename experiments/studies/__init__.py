@@ -205,6 +205,22 @@ STUDIES: Registry[Study] = Registry(
                 "inside, fails if it lies beyond, and is undecided else.",
             ),
             Study(
+                name="stopping",
+                question="Does the epoch that held-out clicks choose bring the best "
+                "strength to the rule's?",
+                minutes="10",
+                run=deferred("experiments.studies.stopping:run_stopping"),
+                report=deferred("experiments.studies.stopping:report_stopping"),
+                seeds=5,
+                prediction="The epoch of the highest held-out recall is the 10th or "
+                "an earlier one of 20. There the best strength is nearer to the "
+                "rule's than after the last epoch, by at least 0.3. At gamma 0 it "
+                "lies within 0.5 of the rule's, and the rule recovers at most 0.02 "
+                "less than it. A statement holds if its 95 % interval over seeds "
+                "lies inside, fails if it lies beyond, and is undecided else. "
+                "(Committed after the study clicks, before any run of this one.)",
+            ),
+            Study(
                 name="faithful",
                 question="Does a more faithful gradient train a model nearer to the "
                 "full softmax?",

@@ -114,7 +114,15 @@ def test_the_grids_are_the_named_ones():
 def test_the_studies_are_the_named_ones():
     assert set(STUDIES) == {
         *("clicks", "coverage", "dial", "exposure", "frequency", "magnifier", "probe"),
-        *("budget", "faithful", "outside", "semisynthetic", "shift", "strength"),
+        *(
+            "budget",
+            "stopping",
+            "faithful",
+            "outside",
+            "semisynthetic",
+            "shift",
+            "strength",
+        ),
     }
     assert not set(STUDIES) & set(GRIDS)
     for name, study in STUDIES.items():

@@ -1,0 +1,300 @@
+"""Does the epoch that held-out clicks choose bring the best strength to the rule's?
+
+The study ``semisynthetic`` trains for a fixed number of epochs, and ``clicks`` found
+that their number moves the best strength of the correction. In practice validation
+chooses the epoch. Here a model is trained without log q on clicks drawn anew. After
+each epoch it is judged twice: by the recall@20 of one held-out click of each user, with
+the full correction when serving, and, at every total strength, by the share of each
+user's 20 most relevant items among the 20 recommended.
+
+    python -m experiments run stopping             about 10 minutes on 2 cores
+    python -m experiments run stopping --quick     about 1 minute
+
+Expect the best epoch by held-out clicks between 4 and 10 on MovieLens 100K.
+"""
+
+import dataclasses
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from numpy import ndarray
+
+from experiments.inputs import ratings_of
+from experiments.studies import STUDIES, StudyOptions, save_study, write_report
+from experiments.studies.clicks.report import outcome
+from experiments.studies.dial.report import nearest_best
+from experiments.studies.exposure import best_items
+from experiments.studies.semisynthetic import (
+    World,
+    drawn_fold,
+    learned_world,
+    served,
+    training,
+)
+from research.data import name_of
+from research.negatives.strength import correction_strength
+from research.positives import log_share
+from research.report.intervals import Interval, over_seeds
+from research.report.pages import (
+    QUICK,
+    interval_text,
+    markdown_page,
+    markdown_table,
+    seeds_text,
+)
+from research.report.pictures import STYLE, Drawing, above, blank
+from research.report.records import Stored, load_stored, study_header
+from research.train.loop import train
+from research.types import Fold
+
+__all__ = ["report_stopping", "run_stopping"]
+
+NAME, ARM = "stopping", "in-batch"
+STRENGTHS = tuple(np.round(np.arange(-0.2, 4.001, 0.1), 2))
+GAMMAS = (0.0, 1.0)
+TOP = 20
+# The prediction: a column of the frame, the statement, its range, and whether it is
+# made at every gamma or at 0 alone.
+STATEMENTS = (
+    ("chosen", "it is the 10th or an earlier one", -np.inf, 10.0, ".1f", True),
+    (
+        *("nearer", "the best strength is nearer to the rule's than at the end by 0.3"),
+        *(0.3, np.inf, "+.2f", True),
+    ),
+    (
+        "distance",
+        "the best strength is within 0.5 of the rule's",
+        -0.5,
+        0.5,
+        "+.2f",
+        False,
+    ),
+    ("lost", "the rule recovers at most 0.02 less", -np.inf, 0.02, ".3f", False),
+)
+
+
+def held_recall(
+    logits: Float[ndarray, "u i"], log_q: Float[ndarray, " i"], fold: Fold
+) -> float:
+    """Recall@20 of each user's held-out click, fully corrected, clicked items left out.
+
+    Args:
+      logits: of all items for all users, [u, i].
+      log_q: of the clicks trained on, [i].
+      fold: of the clicks; one is held out of each user.
+    """
+    scores = logits + log_q
+    scores[fold.fitted.user, fold.fitted.item] = -np.inf
+    held = scores[fold.held_user, fold.held_item]
+    return float(((scores > held[:, None]).sum(axis=1) < TOP).mean())
+
+
+def by_epoch(
+    world: World, gamma: float, seed: int, options: StudyOptions
+) -> tuple[list[Float[ndarray, " s"]], list[float], float]:
+    """After each epoch what every strength recovers, the held-out recall; the rule's.
+
+    The strength by the rule is the last of those recovered at.
+    """
+    log_exposure = gamma * world.popularity
+    fold, truth = drawn_fold(world, log_exposure, seed), best_items(world.relevance)
+    log_q = log_share(fold.fitted.item_counts).astype(float)
+    rule = correction_strength(log_q, log_exposure)
+    config = training(ARM, options, seed)
+    config = dataclasses.replace(config, fit_on="train", evaluate_every=1)
+    recovered: list[Float[ndarray, " s"]] = []
+    held: list[float] = []
+
+    def judge(users: ndarray, items: ndarray) -> dict[str, float]:
+        logits = (users @ items.T).astype(float) / config.temperature
+        recovered.append(served(logits, np.array((*STRENGTHS, rule)), log_q, truth))
+        held.append(held_recall(logits, log_q, fold))
+        return {"recall@20": held[-1]}
+
+    train(config, fold, validate=judge)
+    return recovered, held, rule
+
+
+def run_stopping(options: StudyOptions) -> Path:
+    """Trains on each exposure's clicks; returns the records.
+
+    Arrays: recovered [gamma, seed, epoch, strength], the rule's strength the last one;
+    held [gamma, seed, epoch]; rule [gamma, seed]; gammas, strengths.
+    """
+    world = learned_world(options)
+    recovered, held, rules = [], [], []
+    for gamma in GAMMAS:
+        for seed in range(options.seeds):
+            shares, recalls, rule = by_epoch(world, gamma, seed, options)
+            recovered.append(shares)
+            held.append(recalls)
+            rules.append(rule)
+            epoch = int(np.argmax(recalls))
+            best = STRENGTHS[int(np.argmax(shares[epoch][:-1]))]
+            options.progress(
+                f"gamma {gamma:g}, seed {seed}: best epoch {epoch + 1}, best strength "
+                f"there {best:.1f}, the rule's {rule:.2f}"
+            )
+    shape = len(GAMMAS), options.seeds
+    digest = ratings_of(options.dataset, options.data_dir).digest
+    return save_study(
+        options.out,
+        study_header(NAME, name_of(options.dataset), options.quick, digest),
+        {
+            "recovered": np.array(recovered, "<f4").reshape(
+                *shape, -1, len(STRENGTHS) + 1
+            ),
+            "held": np.array(held, "<f4").reshape(*shape, -1),
+            "rule": np.array(rules, "<f4").reshape(shape),
+            "gammas": np.array(GAMMAS, "<f4"),
+            "strengths": np.array(STRENGTHS, "<f4"),
+        },
+    )
+
+
+def best_strengths(stored: Stored) -> Float[ndarray, "g s e"]:
+    """The strength that recovers most, by gamma, seed and epoch."""
+    arrays = stored.arrays
+    strengths = np.round(arrays["strengths"].astype(float), 2)
+    curves, rules = arrays["recovered"].astype(float), arrays["rule"].astype(float)
+    best = np.zeros(curves.shape[:3])
+    for g, seed, epoch in np.ndindex(*best.shape):
+        shares = curves[g, seed, epoch, :-1]
+        best[g, seed, epoch] = nearest_best(shares, strengths, float(rules[g, seed]))
+    return best
+
+
+def stopping_frame(stored: Stored) -> pd.DataFrame:
+    """One row per gamma and epoch, and one of the chosen epochs (``epoch`` NaN).
+
+    Columns: gamma, epoch; held-out recall; of the distance of the best strength from
+    the rule's the mean, _low and _high; recovered by the rule and at the best; of the
+    chosen rows also chosen (the epoch), nearer (than after the last epoch) and lost (by
+    the rule), each with _low and _high.
+    """
+    arrays, lines = stored.arrays, []
+    best, held = best_strengths(stored), arrays["held"].astype(float)
+    distance = best - arrays["rule"].astype(float)[..., None]
+    curves = arrays["recovered"].astype(float)
+    at_best, at_rule = curves[..., :-1].max(axis=-1), curves[..., -1]
+    seeds, n_epochs = np.arange(held.shape[1]), held.shape[2]
+    for g, gamma in enumerate(arrays["gammas"].astype(float)):
+        chosen = held[g].argmax(axis=1)
+        epochs = [np.full(len(seeds), epoch) for epoch in range(n_epochs)]
+        for epoch in (*epochs, chosen):
+            at = seeds, epoch
+            line = {"gamma": gamma, "held": held[g][at].mean()}
+            line["epoch"] = np.nan if epoch is chosen else epoch[0] + 1
+            line |= _ends("distance", distance[g][at])
+            line |= {"at_rule": at_rule[g][at].mean(), "at_best": at_best[g][at].mean()}
+            if epoch is chosen:
+                line |= _ends("chosen", chosen + 1.0)
+                line |= _ends("nearer", distance[g][:, -1] - distance[g][at])
+                line |= _ends("lost", at_best[g][at] - at_rule[g][at])
+            lines.append(line)
+    return pd.DataFrame(lines)
+
+
+def _ends(name: str, values: ndarray) -> dict[str, float]:
+    mean, low, high = over_seeds(values).interval()
+    return {name: mean, f"{name}_low": low, f"{name}_high": high}
+
+
+def verdicts(frame: pd.DataFrame) -> list[list[str]]:
+    """Each part of the prediction: the statement, what was measured, the verdict."""
+    out = []
+    for row in frame[frame.epoch.isna()].to_dict("records"):
+        for name, text, low, high, form, everywhere in STATEMENTS:
+            if everywhere or row["gamma"] == 0:
+                ends = Interval(row[name], row[f"{name}_low"], row[f"{name}_high"])
+                measured = interval_text(*ends, form)
+                statement = f"gamma {row['gamma']:g}, chosen epoch: {text}"
+                out.append([statement, measured, outcome(ends, low, high)])
+    return out
+
+
+def stopping_page(frame: pd.DataFrame, stored: Stored) -> str:
+    """The prediction, its verdicts, and what each epoch shows, in Markdown."""
+    about = (
+        f"{stored.header['dataset']}, {seeds_text(stored.arrays['rule'].shape[1])}; "
+        f"trained: {ARM}. Relevance: the logits of a full softmax trained on the real "
+        "clicks. Exposure: the click share to the power gamma. Held-out recall: "
+        "recall@20 of one further click of each user, fully corrected. Best: the "
+        "strength that recovers the largest share of each user's 20 most relevant "
+        "items, by seed. Chosen: the epoch of the highest held-out recall, by seed. "
+        "95 % t intervals over three seeds or more; the tastes are those of one model."
+    )
+    rows = [
+        [
+            f"{row['gamma']:g}",
+            "chosen" if np.isnan(row["epoch"]) else f"{row['epoch']:.0f}",
+            f"{row['held']:.3f}",
+            interval_text(
+                row["distance"], row["distance_low"], row["distance_high"], "+.2f"
+            ),
+            *(f"{row[name]:.3f}" for name in ("at_rule", "at_best")),
+        ]
+        for row in frame.to_dict("records")
+    ]
+    heads = ["gamma", "epoch", "held-out recall", "best strength - rule's [95 %]"]
+    heads += ["recovered by the rule", "at the best"]
+    return markdown_page(
+        STUDIES[NAME].question,
+        about,
+        QUICK if stored.header["quick"] else "",
+        f"Prediction: {STUDIES[NAME].prediction}",
+        markdown_table(["statement", "measured", "verdict"], verdicts(frame)),
+        markdown_table(heads, rows, left=0),
+    )
+
+
+def stopping_figure(frame: pd.DataFrame) -> Drawing:
+    """Draws the distance of the best strength, and held-out recall, by epoch.
+
+    A ring marks the mean of the chosen epochs.
+    """
+    with matplotlib.rc_context(STYLE):
+        figure, panels = blank(3.4, ncols=2)
+        for (gamma, rows), colour in zip(
+            frame.groupby("gamma", sort=False), ("#0072b2", "#d55e00")
+        ):
+            line, chosen = (
+                rows.dropna(subset=["epoch"]),
+                rows[rows.epoch.isna()].iloc[0],
+            )
+            name = "alike for all items" if gamma == 0 else "the click share"
+            for panel, column in zip(panels, ("distance", "held"), strict=True):
+                panel.plot(
+                    line.epoch, line[column], color=colour, label=f"exposure: {name}"
+                )
+                panel.plot(
+                    *(chosen.chosen, chosen[column], "o"),
+                    ms=9,
+                    mfc="white",
+                    mec=colour,
+                    mew=2,
+                )
+                panel.set_xlabel("epochs of training")
+            ends = line.distance_low, line.distance_high
+            panels[0].fill_between(line.epoch, *ends, color=colour, alpha=0.15)
+        panels[0].axhline(0, color="0.4", linestyle=(0, (5, 3)))
+        panels[0].set_ylabel("best strength less the rule's")
+        panels[1].set_ylabel("recall@20 of held-out clicks")
+        panels[0].legend(fontsize=8.5)
+        above(figure, "Best strength and held-out recall (rings: epochs it chooses)")
+    return Drawing(figure, frame)
+
+
+def report_stopping(records: Path, out: Path) -> list[Path]:
+    """Writes the study's table, page and figure under out from its records.
+
+    Raises:
+      InputError: no such file, or of another RECORDS_VERSION.
+    """
+    stored = load_stored(records)
+    frame = stopping_frame(stored)
+    texts = {".csv": frame, ".md": stopping_page(frame, stored)}
+    return write_report(out, stored.header, texts, {"-epochs": stopping_figure(frame)})
