@@ -13,8 +13,10 @@ from experiments.studies.clicks import (
 )
 from experiments.studies.clicks.report import (
     CHANGES,
+    HEADING,
     LINES,
     clicks_frame,
+    heading,
     report_clicks,
     verdicts,
 )
@@ -106,6 +108,15 @@ def test_the_fit_is_held_against_each_best_strength():
     assert len(by_fit) == 2 * len(CONDITIONS)
     for statement, verdict in by_fit.items():
         assert verdict == ("holds" if statement.startswith(AS_IS) else "fails")
+
+
+def test_the_heading_says_what_users_change_only_where_it_is_clear():
+    assert "nearer to" in heading(clicks_frame(stored(as_predicted)))
+    assert heading(clicks_frame(stored(lambda name: 2.0))) == HEADING
+    farther = clicks_frame(
+        stored(lambda name: 2.5 if name.startswith("users / 4") else 2.0)
+    )
+    assert "farther from" in heading(farther)
 
 
 def test_the_report_is_made_from_the_file_of_records_alone(tmp_path):

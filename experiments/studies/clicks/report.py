@@ -41,6 +41,7 @@ CHANGES = {
     "epochs / 4": STAYS,
 }
 HEADING = "How far the best strength lies from the rule's, one thing changed at a time"
+USERS_MATTER = "With {} users the best strength lies {} the rule's"
 SAME_STEPS = ", as many steps"
 # The lines of the figure: a condition's name by the factor.
 LINES = {
@@ -242,13 +243,26 @@ def clicks_figure(frame: pd.DataFrame) -> Drawing:
             panel.set_xticks([0.25, 1, 4], ["1/4", "1", "4"])
             panel.minorticks_off()
             panel.set_xlim(0.2, 5)
-            exposure = "none" if gamma == 0 else f"popularity^{gamma:g}"
-            panel.set_title(f"exposure bias: {exposure}", fontsize=9.5)
+            exposure = "alike for all items" if gamma == 0 else f"click share^{gamma:g}"
+            panel.set_title(f"exposure: {exposure}", fontsize=9.5)
             panel.set_xlabel("times as many")
         panels[0][0].set_ylabel("best strength less the rule's")
         handles, _ = panels[0][0].get_legend_handles_labels()
-        legend_above(figure, handles, HEADING, 3)
+        legend_above(figure, handles, heading(frame), 3)
     return Drawing(figure, frame)
+
+
+def heading(frame: pd.DataFrame) -> str:
+    """What users alone change, if that is clear at every gamma; else what is drawn."""
+    for label, share, where, sign in (
+        ("users x 4", "four times the", "nearer to", -1),
+        ("users / 4", "a quarter of the", "farther from", 1),
+    ):
+        rows = frame[frame.condition.str.startswith(label)]
+        ends = sign * rows[["change_low", "change_high"]].to_numpy()
+        if len(rows) and (ends > 0).all():
+            return USERS_MATTER.format(share, where)
+    return HEADING
 
 
 def report_clicks(records: Path, out: Path) -> list[Path]:

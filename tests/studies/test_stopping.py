@@ -1,0 +1,74 @@
+"""Held-out recall, the epoch it chooses, and verdicts that follow the records."""
+
+import numpy as np
+import pytest
+
+from experiments.studies.semisynthetic import World, drawn_fold
+from experiments.studies.stopping import (
+    GAMMAS,
+    STRENGTHS,
+    held_recall,
+    report_stopping,
+    stopping_frame,
+    verdicts,
+)
+from research.report.records import Stored, save_stored, study_header
+
+
+def test_held_out_recall_leaves_clicked_items_out_and_adds_log_q():
+    users, items = 40, 60
+    draw = np.random.default_rng(0)
+    world = World(draw.normal(size=(users, items)), np.zeros(items), np.full(users, 12))
+    fold = drawn_fold(world, np.zeros(items), seed=0)
+    logits, log_q = draw.normal(size=(users, items)), draw.normal(size=items)
+    clicked = fold.fitted.item.reshape(users, 12)
+    hits = []
+    for user in range(users):
+        scores = {i: logits[user, i] + log_q[i] for i in range(items)}
+        for item in clicked[user]:
+            del scores[item]
+        best = sorted(scores, key=scores.__getitem__, reverse=True)[:20]
+        hits.append(fold.held_item[user] in best)
+    assert 0 < np.mean(hits) < 1
+    assert held_recall(logits, log_q, fold) == pytest.approx(np.mean(hits))
+
+
+def stored(best, held, rule=1.0, seeds=3):
+    """Records of the best strength and the held-out recall of each epoch."""
+    strengths, shape = np.array(STRENGTHS), (len(GAMMAS), seeds)
+    far = np.abs(np.append(strengths, rule)[None, :] - np.array(best)[:, None])
+    curves = np.broadcast_to(0.6 - 0.01 * far, (*shape, *far.shape))
+    arrays = {
+        "recovered": curves,
+        "held": np.broadcast_to(held, (*shape, len(held))),
+        "rule": np.full(shape, rule),
+        "gammas": np.array(GAMMAS, np.float32),
+        "strengths": strengths,
+    }
+    return Stored(study_header("stopping", "made", False), {}, arrays)
+
+
+def test_the_chosen_epoch_is_that_of_the_highest_held_out_recall():
+    frame = stopping_frame(stored([0.5, 1.2, 2.0, 2.5], [0.1, 0.3, 0.2, 0.1]))
+    chosen = frame[frame.epoch.isna()]
+    assert chosen.chosen.tolist() == [2.0, 2.0]
+    assert chosen.distance.tolist() == pytest.approx([0.2, 0.2])
+    assert chosen.nearer.tolist() == pytest.approx([1.3, 1.3])
+    assert frame.epoch.dropna().tolist() == [1, 2, 3, 4] * 2
+
+
+def test_verdicts_follow_the_records():
+    early = verdicts(stopping_frame(stored([0.5, 1.2, 2.0], [0.1, 0.3, 0.2])))
+    assert [row[2] for row in early] == ["holds"] * 6
+    late = np.linspace(0.5, 4, 20)
+    found = verdicts(stopping_frame(stored(late, np.linspace(0.1, 0.3, 20))))
+    assert [row[2] for row in found] == ["fails"] * 6
+
+
+def test_the_report_is_made_from_the_file_of_records_alone(tmp_path):
+    records = stored([0.5, 1.2, 2.0], [0.1, 0.3, 0.2])
+    path = save_stored(tmp_path / "s.npz", records.header, records.arrays)
+    written = report_stopping(path, tmp_path)
+    assert {path.suffix for path in written} == {".csv", ".md", ".svg", ".png"}
+    page = (tmp_path / "tables" / "made" / "stopping.md").read_text()
+    assert "| 0 | chosen | 0.300 | +0.20 [+0.20, +0.20] |" in page
