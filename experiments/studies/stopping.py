@@ -24,7 +24,6 @@ from numpy import ndarray
 
 from experiments.inputs import ratings_of
 from experiments.studies import STUDIES, StudyOptions, save_study, write_report
-from experiments.studies.clicks.report import outcome
 from experiments.studies.dial.report import nearest_best
 from experiments.studies.exposure import best_items
 from experiments.studies.semisynthetic import (
@@ -212,7 +211,7 @@ def verdicts(frame: pd.DataFrame) -> list[list[str]]:
                 ends = Interval(row[name], row[f"{name}_low"], row[f"{name}_high"])
                 measured = interval_text(*ends, form)
                 statement = f"gamma {row['gamma']:g}, chosen epoch: {text}"
-                out.append([statement, measured, outcome(ends, low, high)])
+                out.append([statement, measured, ends.within(low, high)])
     return out
 
 

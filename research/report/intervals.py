@@ -37,6 +37,20 @@ class Interval(NamedTuple):
     low: float
     high: float
 
+    def within(self, low: float = -np.inf, high: float = np.inf) -> str:
+        """What it says to a prediction that the mean lies between two numbers.
+
+        >>> Interval(-0.5, -0.6, -0.4).within(high=-0.3)
+        'holds'
+        >>> Interval(-0.2, -0.6, 0.2).within(high=-0.3)
+        'undecided'
+        >>> Interval(-0.5, -0.6, -0.4).within(-0.3, 0.3)
+        'fails'
+        """
+        if self.low >= low and self.high <= high:
+            return "holds"
+        return "fails" if self.low > high or self.high < low else "undecided"
+
 
 class Estimate(NamedTuple):
     """A mean, its standard error and the error's degrees of freedom; numbers or arrays.

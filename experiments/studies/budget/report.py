@@ -29,7 +29,7 @@ from research.report.contrasts import (
     paired_users,
 )
 from research.report.forest import VERDICTS, around_zero, draw_line
-from research.report.intervals import two_way
+from research.report.intervals import Interval, two_way
 from research.report.pages import (
     EMPTY,
     QUICK,
@@ -152,10 +152,9 @@ def verdicts(compared: pd.DataFrame) -> list[list[str]]:
         rows = compared[compared.arm == loss].set_index("k")
         if rows.empty:  # a quick run
             continue
-        gap, low, high = _gap(rows.loc[CUTOFF])
-        verdict = "holds" if high < bound else "fails" if low > bound else "undecided"
+        gap = _gap(rows.loc[CUTOFF])
         text = f"recall@{CUTOFF}: the gap of {loss} is below {bound:.3f}"
-        out.append([text, interval_text(gap, low, high, "+.4f"), verdict])
+        out.append([text, interval_text(*gap, "+.4f"), gap.within(high=bound)])
         row = rows.loc[100]
         verdict = "fails" if row.p_holm < ALPHA else "holds"
         text = f"recall@100: {loss} does not differ significantly"
@@ -164,9 +163,9 @@ def verdicts(compared: pd.DataFrame) -> list[list[str]]:
     return out
 
 
-def _gap(row: pd.Series) -> tuple[float, float, float]:
+def _gap(row: pd.Series) -> Interval:
     """What sampled-softmax has more, with the ends of its interval."""
-    return -float(row.difference), -float(row.high), -float(row.low)
+    return Interval(-float(row.difference), -float(row.high), -float(row.low))
 
 
 def budget_page(frame: pd.DataFrame, stored: Stored, compared: pd.DataFrame) -> str:

@@ -141,19 +141,6 @@ def clicks_frame(stored: Stored) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def outcome(found: Interval, low: float, high: float) -> str:
-    """Whether an interval lies within a range, beyond it, or neither.
-
-    >>> outcome(Interval(-0.5, -0.6, -0.4), -np.inf, -0.3)
-    'holds'
-    >>> outcome(Interval(-0.2, -0.6, 0.2), -np.inf, -0.3)
-    'undecided'
-    """
-    if found.low >= low and found.high <= high:
-        return "holds"
-    return "fails" if found.low > high or found.high < low else "undecided"
-
-
 def verdicts(frame: pd.DataFrame) -> list[list[str]]:
     """Each part of the prediction: the statement, what was measured, the verdict."""
     out = []
@@ -177,7 +164,7 @@ def verdicts(frame: pd.DataFrame) -> list[list[str]]:
 
 def _judged(row: dict[str, float], name: str, low: float, high: float) -> list[str]:
     found = Interval(row[name], row[f"{name}_low"], row[f"{name}_high"])
-    return [interval_text(*found, "+.2f"), outcome(found, low, high)]
+    return [interval_text(*found, "+.2f"), found.within(low, high)]
 
 
 def clicks_page(frame: pd.DataFrame, stored: Stored) -> str:

@@ -74,11 +74,8 @@ def verdicts(stored: Stored) -> list[list[str]]:
     for n in (size for size in sizes if size >= EQUAL_FROM):
         for form in forms:
             found = difference(stored, form, n)
-            inside = max(abs(found.low), abs(found.high)) < MARGIN
-            beyond = found.low > MARGIN or found.high < -MARGIN
             text = f"n = {n}: {form} is as far as {REFERENCE}, within {MARGIN:.0%}"
-            verdict = "holds" if inside else "fails" if beyond else "undecided"
-            out.append([text, _text(found), verdict])
+            out.append([text, _text(found), found.within(-MARGIN, MARGIN)])
             if form == NEARER and n == EQUAL_FROM:
                 text = f"n = {n}: {form} is not nearer than {REFERENCE}"
                 verdict = (

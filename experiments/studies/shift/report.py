@@ -132,8 +132,7 @@ def _text(found: Interval) -> str:
 
 def _sign(found: Interval, wanted: int) -> str:
     """Whether an interval lies on the wanted side of 0."""
-    low, high = sorted((wanted * found.low, wanted * found.high))
-    return "holds" if low > 0 else "fails" if high < 0 else "undecided"
+    return found.within(0.0) if wanted > 0 else found.within(high=0.0)
 
 
 def shift_page(frame: pd.DataFrame, stored: Stored) -> str:

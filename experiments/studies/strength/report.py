@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.colors import to_hex
 
 from experiments.studies import STUDIES, write_report
-from research.report.intervals import two_way
+from research.report.intervals import Interval, two_way
 from research.report.pages import (
     QUICK,
     interval_text,
@@ -86,12 +86,11 @@ def verdicts(frame: pd.DataFrame, stored: Stored) -> list[list[str]]:
             text = f"{where}lambdas at equal totals within {GAP:g}"
             out.append([text, f"{apart:.3f} apart", verdict])
         if output == "cosine" and temperature >= SERVING_FROM:
-            mean, low, high = serving_gain(stored, output, float(temperature))
-            verdict = "holds" if low > GAIN else "fails" if high < GAIN else "undecided"
+            gain = serving_gain(stored, output, float(temperature))
             text = (
                 f"{where}all of it when serving at least {GAIN:g} above all in the loss"
             )
-            out.append([text, interval_text(mean, low, high, "+.3f"), verdict])
+            out.append([text, interval_text(*gain, "+.3f"), gain.within(GAIN)])
     panels = [panel for _, panel in frame.groupby(PANEL, sort=False)]
     for metric, (low, high) in PEAKS.items():
         if metric in frame:
@@ -109,9 +108,7 @@ def _range(values: Sequence[float]) -> str:
     return f"{low:g}" if low == high else f"{low:g} to {high:g}"
 
 
-def serving_gain(
-    stored: Stored, output: str, temperature: float
-) -> tuple[float, float, float]:
+def serving_gain(stored: Stored, output: str, temperature: float) -> Interval:
     """Recall@20 at a total of 1: all of it when serving less all of it in the loss.
 
     Args:
@@ -127,8 +124,8 @@ def serving_gain(
     t = int(np.argmin(np.abs(arrays["temperatures"] - temperature)))
     s = int(np.argmin(np.abs(arrays["totals"] - 1)))
     recall = arrays["recall_20"].astype(float)[o, t, :, :, s]
-    interval = two_way((recall[0] - recall[-1]).T).interval()
-    return float(interval.mean), float(interval.low), float(interval.high)
+    found = two_way((recall[0] - recall[-1]).T).interval()
+    return Interval(*map(float, found))
 
 
 def strength_page(frame: pd.DataFrame, stored: Stored) -> str:
