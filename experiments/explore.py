@@ -17,6 +17,7 @@ from experiments.lists import gathered_lists
 from experiments.lookup import experiments, find_by_file
 from experiments.studies import Study
 from experiments.whole import of_common_seeds
+from research.data.names import DATASETS
 from research.report.html.page import (
     LIBRARY,
     Part,
@@ -108,11 +109,13 @@ def write_explorable(out: Path, names: Sequence[str] = ()) -> bool:
     return not holes
 
 
-def _order(records: Path) -> tuple[str, int, str]:
-    """By data set, then as the registries are."""
-    stem, known = records.stem, list(experiments())
+def _order(records: Path) -> tuple[int, str, int, str]:
+    """By data set, those with a name of their own first, then as the registries are."""
+    stem, known, data = records.stem, list(experiments()), records.parent.name
+    named = list(DATASETS)
     places = [n for n, name in enumerate(known) if f"{stem}-".startswith(f"{name}-")]
-    return records.parent.name, max(places, default=len(known)), stem
+    first = named.index(data) if data in named else len(named)
+    return first, data, max(places, default=len(known)), stem
 
 
 def _source(records: Path, out: Path) -> Source:

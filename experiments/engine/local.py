@@ -24,6 +24,7 @@ from experiments.signals import die_with_parent
 from research.config import Config, alike
 from research.data.cache import default_root
 from research.files import sweep, write_json
+from research.notices import named
 from research.prepare import is_towers
 from research.train.loop import NotFinite, Trained, train_together
 
@@ -104,7 +105,8 @@ def attempt(
         running(f"{run.name}: {line}")
 
     try:
-        line = execute(run, data_dir, progress, place, done)
+        with named(run.name):
+            line = execute(run, data_dir, progress, place, done)
     except BrokenPipeError:
         raise  # the parent process is gone: the run is unfinished, not failed
     except Exception as error:

@@ -23,9 +23,10 @@ HEADER = {
 EVIL = '<script>window.evil = 1</script>"><img src=x onerror="window.evil = 1">'
 
 
-def write_records(out, grid="ssb", rows=None):
-    path = out / "records" / "ml-100k" / f"{grid}.npz"
-    return save_records(path, rows or made_rows(), {**HEADER, "grid": grid})
+def write_records(out, grid="ssb", rows=None, dataset="ml-100k"):
+    path = out / "records" / dataset / f"{grid}.npz"
+    header = {**HEADER, "grid": grid, "dataset": dataset}
+    return save_records(path, rows or made_rows(), header)
 
 
 def read_page(out):
@@ -58,6 +59,14 @@ def test_every_record_is_on_the_page(call, tmp_path):
     assert len(sections["ml-100k/ssb"]["cells"]) == 4
     call("report", "ssb", "--html", "--out", tmp_path)
     assert list(read_page(tmp_path)[2]) == ["ml-100k/ssb"]
+
+
+def test_data_sets_with_a_name_come_before_files_of_ones_own(call, tmp_path):
+    for dataset in ("clicks", "ml-1m", "ml-100k"):
+        write_records(tmp_path, dataset=dataset)
+    assert call("report", "--html", "--out", tmp_path).status == 0
+    shown = [name.split("/")[0] for name in read_page(tmp_path)[2]]
+    assert shown == ["ml-100k", "ml-1m", "clicks"]
 
 
 def test_the_same_records_give_the_same_bytes_and_are_packed_once(

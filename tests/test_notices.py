@@ -1,0 +1,36 @@
+"""Lines on stderr, and the names that they begin with."""
+
+import pytest
+
+from experiments.engine import local
+from experiments.plan import Run
+from research.config import Config
+from research.notices import named, say
+
+
+def test_a_line_begins_with_the_name_it_is_about(capsys):
+    with named("a seed 0"):
+        say("collapsed")
+    say("done")
+    printed = capsys.readouterr()
+    assert printed.err == "a seed 0: collapsed\ndone\n"
+    assert printed.out == ""
+
+
+def test_a_failure_ends_the_name(capsys):
+    with pytest.raises(OSError, match="full"), named("a seed 0"):
+        raise OSError("full")
+    say("done")
+    assert capsys.readouterr().err == "done\n"
+
+
+def test_what_a_run_of_a_grid_says_names_the_run(monkeypatch, capsys, tmp_path):
+    def execute(*words):
+        say("collapsed: after epoch 1")
+        return "R@20 0.1"
+
+    monkeypatch.setattr(local, "execute", execute)
+    run = Run(Config(), (0.0,), tmp_path, "in-batch seed 3")
+    status = local.attempt(run, None, lambda line: None, "in process")
+    assert not status.failed
+    assert capsys.readouterr().err == "in-batch seed 3: collapsed: after epoch 1\n"
