@@ -29,6 +29,7 @@ results: $(READY)
 	$(RUN) coverage --out results
 	$(RUN) tuning --out results
 	$(RUN) fair --out results
+	$(RUN) cache-tuned --out results
 	$(RUN) recipes --out results
 	$(RUN) strength --out results
 	$(RUN) temperature --seeds 5 --out results

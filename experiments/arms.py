@@ -231,6 +231,11 @@ ARMS: dict[str, dict[str, Any]] = {
     "rank-band": {"negatives": ("uniform:1000", "rank-band:10")},
     # Caches of positives and of items; the third stores q, as in [wang2021].
     "fifo-cache+logq": {"negatives": ("in-batch", "fifo-cache:4096"), "logq": 1.0},
+    "fifo-cache+logq+warmup": {
+        "negatives": ("in-batch", "fifo-cache:4096"),
+        "logq": 1.0,
+        "warmup": 1000,
+    },
     "vector-cache+logq": {"negatives": ("in-batch", "vector-cache:1024"), "logq": 1.0},
     "fifo-cache-stored+logq": {
         "negatives": ("in-batch", "fifo-cache-stored:4096"),

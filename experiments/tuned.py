@@ -101,8 +101,9 @@ def main(words: list[str]) -> int:
         print(f"error: no {path}: run the grid tuning first", file=sys.stderr)
         return 2
     committed = pd.read_csv(PATH)
-    others = committed[committed["dataset"] != dataset]
-    PATH.write_text(csv_text(pd.concat([others, chosen(read_table(path), dataset)])))
+    parts = dict(list(committed.groupby("dataset", sort=False)))
+    parts[dataset] = chosen(read_table(path), dataset)  # in the place of the old ones
+    PATH.write_text(csv_text(pd.concat(parts.values())))
     print(f"wrote {PATH}")
     return 0
 

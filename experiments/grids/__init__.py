@@ -4,6 +4,7 @@ from experiments.grid import Grid
 from experiments.grids.baselines import BASELINE_GRID, TOWERS_CHOICE
 from experiments.grids.cache import CACHE
 from experiments.grids.cache_schedule import CACHE_SCHEDULE
+from experiments.grids.cache_tuned import CACHE_TUNED
 from experiments.grids.correction import CORRECTION
 from experiments.grids.depth import DEPTH
 from experiments.grids.fair import FAIR
@@ -35,7 +36,7 @@ GRIDS: Registry[Grid] = Registry(
             *(LOSSES, LOSSES_CHOICE, LEARNED_TEMPERATURE, FRONTIER),
             *(BASELINE_GRID, TOWERS_CHOICE, POSITIVES, POSITIVES_USERS),
             *(HISTORY, HISTORY_TIES, SEARCH, FEATURES, DEPTH, OPTIMISERS),
-            *(TUNING, FAIR, RECIPES_GRID, LIBRARY, FUTURE, CACHE_SCHEDULE),
+            *(TUNING, FAIR, CACHE_TUNED, RECIPES_GRID, LIBRARY, FUTURE, CACHE_SCHEDULE),
         )
     },
 )
