@@ -22,9 +22,10 @@ ablations: $(READY)
 # with the published splits (docs/outside.md).
 LARGE := $(RUN) --out results --dataset ml-1m --seeds
 CORRECTED := in-batch in-batch+logq
-TUNED := $(CORRECTED) mixed+logq uniform-softmax full-softmax
+TUNED := $(CORRECTED) in-batch+logq-streaming in-batch+logq+same-item in-batch+logq+mask \
+  mixed+logq mixed-popularity+logq uniform-softmax full-softmax full-softmax+mask
 results: $(READY)
-	@echo "about 7 hours on 2 cores; those of MovieLens 1M take about 5 more"
+	@echo "about 8 hours on 2 cores; those of MovieLens 1M take about 7 more"
 	$(RUN) ssb --seeds 5 --out results
 	$(RUN) coverage --out results
 	$(RUN) tuning --out results
@@ -58,6 +59,8 @@ results: $(READY)
 	$(RUN) exposure --out results
 	$(RUN) dial --out results
 	$(RUN) semisynthetic --out results
+	$(RUN) clicks --out results
+	$(RUN) stopping --out results
 	$(RUN) library --out results
 	$(RUN) future --out results
 	$(RUN) cache-schedule --out results
@@ -76,6 +79,7 @@ results: $(READY)
 	  in-batch+prior $(TUNED))
 	$(if $(MOVIELENS_DIR),$(LARGE) 3 strength)
 	$(if $(MOVIELENS_DIR),$(LARGE) 1 semisynthetic)
+	$(if $(MOVIELENS_DIR),$(LARGE) 3 clicks)
 	$(if $(MOVIELENS_DIR),$(LARGE) 1 future --arms random popularity ease $(CORRECTED) \
 	  in-batch+logq-streaming full-softmax)
 

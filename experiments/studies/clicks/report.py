@@ -229,7 +229,9 @@ def clicks_figure(frame: pd.DataFrame) -> Drawing:
             panel.set_xscale("log")
             panel.set_xticks([0.25, 1, 4], ["1/4", "1", "4"])
             panel.minorticks_off()
-            panel.set_xlim(0.2, 5)
+            panel.set_xlim(
+                0.2, 5 if any(" x 4" in name for name in rows.index) else 1.25
+            )
             exposure = "alike for all items" if gamma == 0 else f"click share^{gamma:g}"
             panel.set_title(f"exposure: {exposure}", fontsize=9.5)
             panel.set_xlabel("times as many")
