@@ -283,8 +283,19 @@ def stopping_figure(frame: pd.DataFrame) -> Drawing:
         panels[0].set_ylabel("best strength less the rule's")
         panels[1].set_ylabel("recall@20 of held-out clicks")
         panels[0].legend(fontsize=8.5)
-        above(figure, "Best strength and held-out recall (rings: epochs it chooses)")
+        above(figure, heading(frame))
     return Drawing(figure, frame)
+
+
+def heading(frame: pd.DataFrame) -> str:
+    """What the chosen epoch changes, if that is clear at every gamma."""
+    chosen = frame[frame.epoch.isna()]
+    if (chosen.nearer_low > 0).all():
+        return (
+            "At the epoch that held-out clicks choose (rings),\n"
+            "the best strength lies nearer to the rule's than after more training"
+        )
+    return "Best strength and held-out recall (rings: epochs that it chooses)"
 
 
 def report_stopping(records: Path, out: Path) -> list[Path]:

@@ -7,6 +7,7 @@ from experiments.studies.semisynthetic import World, drawn_fold
 from experiments.studies.stopping import (
     GAMMAS,
     STRENGTHS,
+    heading,
     held_recall,
     report_stopping,
     stopping_frame,
@@ -63,6 +64,13 @@ def test_verdicts_follow_the_records():
     late = np.linspace(0.5, 4, 20)
     found = verdicts(stopping_frame(stored(late, np.linspace(0.1, 0.3, 20))))
     assert [row[2] for row in found] == ["fails"] * 6
+
+
+def test_the_heading_says_nearer_only_where_it_is():
+    rising = stopping_frame(stored([0.5, 1.2, 2.0], [0.1, 0.3, 0.2]))
+    assert "nearer to the rule's" in heading(rising)
+    level = stopping_frame(stored([1.2, 1.2, 1.2], [0.1, 0.3, 0.2]))
+    assert "nearer" not in heading(level)
 
 
 def test_the_report_is_made_from_the_file_of_records_alone(tmp_path):
