@@ -11,7 +11,8 @@ from experiments.grids import GRIDS
 from research.config import Config
 from research.evaluate.metrics import METRICS
 from research.report.contrasts import contrast_frame, paired, verdict, write_contrasts
-from research.report.forest import contrasts_figure
+from research.report.forest import VERDICTS, contrasts_figure
+from research.report.pictures import save_figure
 from research.report.records import RunResult
 from research.report.tables import table
 from research.types import InputError
@@ -231,3 +232,31 @@ def test_a_contrast_of_an_arm_that_the_grid_lacks_is_refused():
         InputError, match="unknown arm in a contrast of ssb 'popularty'"
     ):
         expand(grid, Config())
+
+
+def test_contrasts_have_the_look_of_their_verdict(tmp_path):
+    contrasts = contrast_frame(
+        made_rows(users=300),
+        (
+            Contrast("full-softmax", "in-batch"),
+            Contrast("in-batch+logq", "in-batch"),
+            Contrast("in-batch", "full-softmax", "novelty"),
+            Contrast("full-softmax", "absent"),
+        ),
+    )
+    assert set(contrasts.verdict) == {"better", "higher", ""}
+    figure = contrasts_figure(contrasts).figure
+    (axes,) = figure.axes
+    drawn = [bars.lines[0].get_color() for bars in axes.containers]
+    assert drawn == [VERDICTS[v].colour for v in contrasts.verdict[:3]]
+    names = [label.get_text() for label in axes.get_yticklabels()]
+    assert names[:3] == [
+        *("recall@20, difference from in-batch:", "full-softmax", "in-batch+logq"),
+    ]
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert legend == ["better (2)", "higher (1)"]
+    assert figure.legends[0].get_title().get_text() == "3 of 3 contrasts are decided"
+    texts = [t.get_text() for t in figure.findobj(lambda o: hasattr(o, "get_text"))]
+    assert "without data: 1" in texts
+    none = contrast_frame([], (Contrast("a", "b"),))
+    assert len(save_figure(*contrasts_figure(none), tmp_path / "none")) == 3

@@ -7,14 +7,10 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from experiments.grid import Contrast
 from experiments.grids import GRIDS
 from research.evaluate.metrics import METRICS
-from research.report.contrasts import contrast_frame
 from research.report.figures import arms_figure, sweep_figure
 from research.report.forest import (
-    VERDICTS,
-    contrasts_figure,
     forest_figure,
     salts_figure,
 )
@@ -316,33 +312,6 @@ def test_a_forest_leaves_arms_out_and_draws_nothing_without_differences(arms, tm
     alone = forest_figure(arms[arms.arm == "in-batch"].assign(against=""))
     assert alone.figure.get_suptitle() == "No difference"
     assert len(save_figure(*alone, tmp_path / "f")) == 3
-
-
-def test_contrasts_have_the_look_of_their_verdict(tmp_path):
-    contrasts = contrast_frame(
-        made_rows(users=300),
-        (
-            Contrast("full-softmax", "in-batch"),
-            Contrast("in-batch+logq", "in-batch"),
-            Contrast("in-batch", "full-softmax", "novelty"),
-            Contrast("full-softmax", "absent"),
-        ),
-    )
-    assert set(contrasts.verdict) == {"better", "higher", ""}
-    figure = contrasts_figure(contrasts).figure
-    (axes,) = figure.axes
-    drawn = [bars.lines[0].get_color() for bars in axes.containers]
-    assert drawn == [VERDICTS[v].colour for v in contrasts.verdict[:3]]
-    names = [label.get_text() for label in axes.get_yticklabels()]
-    assert names[:3] == [
-        *("recall@20, difference from in-batch:", "full-softmax", "in-batch+logq"),
-    ]
-    legend = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert legend == ["better (2)", "higher (1)"]
-    assert "3 of 3 contrasts are decided" in words(figure)
-    assert "without data: 1" in words(figure)
-    none = contrast_frame([], (Contrast("a", "b"),))
-    assert len(save_figure(*contrasts_figure(none), tmp_path / "none")) == 3
 
 
 def test_salts_are_drawn_with_their_mean(tmp_path):
