@@ -24,13 +24,22 @@ def test_a_failure_ends_the_name(capsys):
     assert capsys.readouterr().err == "done\n"
 
 
-def test_what_a_run_of_a_grid_says_names_the_run(monkeypatch, capsys, tmp_path):
+def test_what_one_of_several_runs_says_names_the_run(monkeypatch, capsys, tmp_path):
     def execute(*words):
         say("collapsed: after epoch 1")
         return "R@20 0.1"
 
     monkeypatch.setattr(local, "execute", execute)
-    run = Run(Config(), (0.0,), tmp_path, "in-batch seed 3")
-    status = local.attempt(run, None, lambda line: None, "in process")
-    assert not status.failed
-    assert capsys.readouterr().err == "in-batch seed 3: collapsed: after epoch 1\n"
+    runs = [
+        Run(Config(seed=n), (0.0,), tmp_path / str(n), f"in-batch seed {n}")
+        for n in range(2)
+    ]
+    done = []
+    for chosen in (runs, runs[:1]):
+        local.run_here(chosen, None, done.append, lambda line: None)
+    assert not any(status.failed for status in done)
+    assert capsys.readouterr().err.splitlines() == [
+        "in-batch seed 0: collapsed: after epoch 1",
+        "in-batch seed 1: collapsed: after epoch 1",
+        "collapsed: after epoch 1",
+    ]

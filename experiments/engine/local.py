@@ -105,8 +105,7 @@ def attempt(
         running(f"{run.name}: {line}")
 
     try:
-        with named(run.name):
-            line = execute(run, data_dir, progress, place, done)
+        line = execute(run, data_dir, progress, place, done)
     except BrokenPipeError:
         raise  # the parent process is gone: the run is unfinished, not failed
     except Exception as error:
@@ -146,7 +145,8 @@ def run_here(
                 continue
         each = (time.perf_counter() - start) / len(group)
         for run, trained in zip(group, done, strict=True):
-            status = attempt(run, data_dir, running, "in process", trained)
+            with named(run.name) if len(runs) > 1 else contextlib.nullcontext():
+                status = attempt(run, data_dir, running, "in process", trained)
             finished(status._replace(seconds=status.seconds + each))
 
 
@@ -285,4 +285,5 @@ def _serve(pipe: Connection, core: int, data_dir: str | None, parent: int) -> No
     with contextlib.suppress(EOFError, BrokenPipeError, KeyboardInterrupt):
         while True:
             run = pipe.recv()
-            pipe.send(attempt(run, data_dir, pipe.send, f"worker on core {core}"))
+            with named(run.name):
+                pipe.send(attempt(run, data_dir, pipe.send, f"worker on core {core}"))

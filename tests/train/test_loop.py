@@ -46,7 +46,8 @@ def test_every_arm_trains(name):
     config = arm(name, SMALL)
     if any(named.entry.cache for named in entries_of(config.negatives, config)):
         config = dataclasses.replace(config, draws=SMALL.batch)  # full in these epochs
-    config = dataclasses.replace(config, band_low=5, band_high=9)
+    warmup = min(config.warmup, 8)  # of 32 steps
+    config = dataclasses.replace(config, band_low=5, band_high=9, warmup=warmup)
     done = train(config, made_fold())
     losses = [row["loss"] for row in done.history]
     assert losses[-1] < losses[0]
