@@ -80,6 +80,7 @@ results: $(READY)
 	$(if $(MOVIELENS_DIR),$(LARGE) 3 strength)
 	$(if $(MOVIELENS_DIR),$(LARGE) 1 semisynthetic)
 	$(if $(MOVIELENS_DIR),$(LARGE) 3 clicks)
+	$(if $(MOVIELENS_DIR),$(LARGE) 3 stopping)
 	$(if $(MOVIELENS_DIR),$(LARGE) 1 future --arms random popularity ease $(CORRECTED) \
 	  in-batch+logq-streaming full-softmax)
 
