@@ -184,6 +184,7 @@ def contrasts_figure(contrasts: pd.DataFrame, title: str | None = None) -> Drawi
             handles += axes.plot([], [], marker, color=colour, label=label)
         decided = len(shown) - counts.get("undecided", 0)
         heading = f"{decided} of {len(shown)} contrasts are decided"
+        heading = heading if len(shown) else "No contrast has data"
         legend_above(figure, handles, title or heading, 4)
         holes = (contrasts.note != "").sum()
         marks = _marks(

@@ -259,4 +259,6 @@ def test_contrasts_have_the_look_of_their_verdict(tmp_path):
     texts = [t.get_text() for t in figure.findobj(lambda o: hasattr(o, "get_text"))]
     assert "without data: 1" in texts
     none = contrast_frame([], (Contrast("a", "b"),))
+    empty = contrasts_figure(none).figure
+    assert empty.legends[0].get_title().get_text() == "No contrast has data"
     assert len(save_figure(*contrasts_figure(none), tmp_path / "none")) == 3
