@@ -25,6 +25,7 @@ from experiments.seals import ABSENT, OTHER_CODE, fault
 from experiments.whole import of_common_seeds, whole_cells
 from research.config import REFERENCE, Config
 from research.data import name_of
+from research.evaluate.metrics import CUTOFF
 from research.fields import DataFields
 from research.files import read_arrays, read_json
 from research.marks import LATER, marked
@@ -44,7 +45,6 @@ from research.report.records import (
 from research.report.tables import not_recorded
 
 BRIEF = ("recall_item", "item")  # the columns of a brief record
-BRIEF_KS = (20, 100)  # its cut-offs; the last is its depth
 
 
 def gathered(
@@ -144,17 +144,17 @@ def collect(
 
 
 def brief(run: RunResult) -> RunResult:
-    """The run at two cut-offs, without its curve and what only describes its lists."""
+    """The run to cut-off 20, without its curve and what only describes its lists."""
     record = run.record
     if record is None:
         return run
-    shown = np.isin(record.ks, BRIEF_KS)
+    shown = record.ks == CUTOFF
     short = record._replace(
         ks=record.ks[shown],
         exposure=record.exposure[shown],
-        rank=np.minimum(record.rank, BRIEF_KS[-1]),
+        rank=np.minimum(record.rank, CUTOFF),
         columns={n: record.columns[n] for n in BRIEF if n in record.columns},
-        depth=BRIEF_KS[-1],
+        depth=CUTOFF,
     )
     return run._replace(record=short, history=None)
 

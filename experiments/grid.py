@@ -56,7 +56,7 @@ class Grid(NamedTuple):
       contrasts: the comparisons that answer the question, declared before its first
         run, as in ``(Contrast("in-batch+logq", "full-softmax", "recall", 100),)``.
         Their p values are adjusted together; they have tables of their own.
-      brief: whether its records keep places and items alone, neither training curves
+      brief: whether its records keep the first 20 places alone, neither training curves
         nor what describes the lists: for trials that only choose among settings.
       note: stands under the tables: what their numbers must not be taken for.
       figures: functions of its long table, each of a Drawing, by what the names of
