@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+import experiments.tuned as module
 from experiments.arms import arm
 from experiments.grid import expand
 from experiments.grids import GRIDS
@@ -78,3 +79,13 @@ def test_a_data_set_without_choices_is_one_line():
 def test_no_trials_is_one_line(tmp_path, capsys):
     assert main([str(tmp_path)]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_new_choices_take_the_place_of_the_old_ones(tmp_path, monkeypatch):
+    path = tmp_path / "tuned.csv"
+    old = pd.read_csv(PATH)
+    path.write_text(csv_text(old.assign(value=0.0)))
+    monkeypatch.setattr(module, "PATH", path)
+    for dataset in ("ml-100k", "ml-1m"):
+        assert main([str(RESULTS), dataset]) == 0
+    assert path.read_text() == PATH.read_text()

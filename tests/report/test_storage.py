@@ -230,6 +230,14 @@ def test_arrays_that_are_no_records_are_refused(tmp_path):
         load_records(tmp_path / "pickled.npz")
 
 
+def test_records_are_packed_smaller_than_other_arrays(tmp_path):
+    path = save_records(tmp_path / "a.npz", made_rows(users=300))
+    plain = write_arrays(tmp_path / "b.npz", read_arrays(path))
+    assert path.stat().st_size < plain.stat().st_size
+    for name, values in read_arrays(plain).items():
+        np.testing.assert_array_equal(read_arrays(path)[name], values)
+
+
 def test_truncated_file_is_refused(tmp_path):
     path = save_records(tmp_path / "a.npz", made_rows())
     content = bytearray(path.read_bytes())
