@@ -81,8 +81,8 @@ results: $(READY)
 	$(if $(MOVIELENS_DIR),$(LARGE) 1 semisynthetic)
 	$(if $(MOVIELENS_DIR),$(LARGE) 3 clicks)
 	$(if $(MOVIELENS_DIR),$(LARGE) 3 stopping)
-	$(if $(MOVIELENS_DIR),$(LARGE) 1 future --arms random popularity ease $(CORRECTED) \
-	  in-batch+logq-streaming full-softmax)
+	$(if $(MOVIELENS_DIR),$(LARGE) 3 future --arms random popularity ease $(CORRECTED) \
+	  in-batch+logq-streaming in-batch+logq-periodic full-softmax)
 
 # JupyterLab, installed into .venv and opened in notebooks/; LAB holds further words for
 # it, as in make notebook LAB="--no-browser --port 9999".
