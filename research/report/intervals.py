@@ -37,6 +37,14 @@ class Interval(NamedTuple):
     low: float
     high: float
 
+    def columns(self, name: str) -> dict[str, float]:
+        """As columns of a table: the mean by its name, the ends by _low and _high.
+
+        >>> Interval(0.5, 0.4, 0.6).columns("gain")
+        {'gain': 0.5, 'gain_low': 0.4, 'gain_high': 0.6}
+        """
+        return {name: self.mean, f"{name}_low": self.low, f"{name}_high": self.high}
+
     def within(self, low: float = -np.inf, high: float = np.inf) -> str:
         """What it says to a prediction that the mean lies between two numbers.
 

@@ -1,6 +1,9 @@
 """What is multiplied, the fit of the tastes, and verdicts that follow the records."""
 
+from pathlib import Path
+
 import numpy as np
+import pandas as pd
 import pytest
 
 from experiments.studies.clicks import (
@@ -132,3 +135,24 @@ def test_every_condition_of_the_figure_and_of_the_prediction_is_run():
     drawn = {name for line in LINES.values() for name in line.values()}
     assert drawn <= set(CONDITIONS)
     assert set(CHANGES) <= set(CONDITIONS)
+
+
+def test_the_page_states_the_committed_distances():
+    root = Path(__file__).parents[2]
+    text = (root / "docs" / "how-much-to-correct.md").read_text()
+    table = text.split("| best strength less the rule's |")[1].split("\n\n")[0]
+    first, *rows = [line.strip("| ").split("|") for line in table.splitlines()[2:]]
+    assert first[0].strip() == AS_IS
+    names = ("epochs / 4", "users x 4", "users x 4, epochs / 4", "users / 4")
+    names = (AS_IS, *names, "users / 4, epochs x 4")
+    frames = {
+        name: pd.read_csv(root / "results" / "tables" / name / "clicks.csv")
+        for name in ("ml-100k", "ml-1m")
+    }
+    for name, row in zip(names, [first, *rows], strict=True):
+        found = [
+            f"{value:.2f}"
+            for frame in frames.values()
+            for value in frame[frame.condition == name].sort_values("gamma").distance
+        ]
+        assert [cell.strip() for cell in row[1:] if cell.strip()] == found

@@ -132,8 +132,7 @@ def clicks_frame(stored: Stored) -> pd.DataFrame:
             "change": place.best - found[AS_IS, gamma].best,
             "fit_less_best": place.fit - place.best,
         }.items():
-            mean, low, high = over_seeds(values).interval()
-            line |= {name: mean, f"{name}_low": low, f"{name}_high": high}
+            line |= over_seeds(values).interval().columns(name)
         line |= {"fit": place.fit.mean(), "scale": place.scale.mean()}
         recovered = place.shares.mean(axis=0)
         line |= {"at_best": recovered[0], "at_rule": recovered[1]}

@@ -37,7 +37,9 @@ from research.types import Events, Fold, Table, check
 __all__ = [
     "GAMMAS",
     "NAME",
+    "Clicks",
     "World",
+    "drawn_clicks",
     "drawn_fold",
     "learned_world",
     "run_semisynthetic",
@@ -126,6 +128,28 @@ def drawn_fold(world: World, log_exposure: Float[ndarray, " i"], seed: int) -> F
     return check(Fold(events, users, held, users))
 
 
+class Clicks(NamedTuple):
+    """Clicks drawn anew, with what a correction needs of them.
+
+    Attributes:
+      fold: of the clicks.
+      log_q: of each item's share of them, [i].
+      rule: the strength of the correction by the rule.
+    """
+
+    fold: Fold
+    log_q: Float[ndarray, " i"]
+    rule: float
+
+
+def drawn_clicks(world: World, gamma: float, seed: int) -> Clicks:
+    """Draws clicks where exposure is the click share to the power gamma."""
+    log_exposure = gamma * world.popularity
+    fold = drawn_fold(world, log_exposure, seed)
+    log_q = log_share(fold.fitted.item_counts).astype(float)
+    return Clicks(fold, log_q, correction_strength(log_q, log_exposure))
+
+
 def run_semisynthetic(options: StudyOptions) -> Path:
     """Trains each arm on each exposure's clicks; returns the records.
 
@@ -141,10 +165,8 @@ def run_semisynthetic(options: StudyOptions) -> Path:
     others, rules = np.zeros((len(OTHERS), *shape)), np.zeros(shape)
     for g, gamma in enumerate(gammas):
         for seed in range(options.seeds):
-            log_exposure = gamma * world.popularity
-            fold = drawn_fold(world, log_exposure, seed)
-            log_q = log_share(fold.fitted.item_counts).astype(float)
-            rule = rules[g, seed] = correction_strength(log_q, log_exposure)
+            fold, log_q, rule = drawn_clicks(world, gamma, seed)
+            rules[g, seed] = rule
             for a, name in enumerate((*SWEPT, *OTHERS)):
                 config = training(name, options, seed)
                 logits = trained_logits(config, fold)
