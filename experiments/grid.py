@@ -50,8 +50,8 @@ class Grid(NamedTuple):
       changes: made to every run, beneath those of its arm.
       dataset_changes: further ones, by the name of the data set.
       dataset_swept: other common sweeps, by the name of the data set.
-      tuned: whether each trained arm takes the values that were chosen for it on this
-        data set's validation part (experiments/tuned.py).
+      tuned: whether each trained arm takes the values that were chosen for it on the
+        validation part of this data set and split (experiments/tuned.py).
       tuned_as: the arm whose values another arm takes: that whose model it serves.
       contrasts: the comparisons that answer the question, declared before its first
         run, as in ``(Contrast("in-batch+logq", "full-softmax", "recall", 100),)``.
@@ -150,7 +150,7 @@ def expand(
     for name in grid.arms:
         if arms and name not in arms:
             continue
-        choice = tuned_values(grid, name, base.dataset)
+        choice = tuned_values(grid, name, base)
         for swept in _combinations(grid, name, base.dataset, quick):
             for seed in range(n):
                 config = _config(name, base, choice | swept, seed)
@@ -160,12 +160,12 @@ def expand(
     return [cell._replace(config=_quick(cell.config)) for cell in cells]
 
 
-def tuned_values(grid: Grid, name: str, dataset: str) -> dict[str, float]:
+def tuned_values(grid: Grid, name: str, base: Config) -> dict[str, float]:
     """What a tuned grid sets for a trained arm; nothing in other grids."""
     if not grid.tuned or arm(name).model in BASELINES:
         return {}
     # an arm that only serves another one's model takes the values of that model
-    return tuned(dataset, grid.tuned_as.get(name, name))
+    return tuned(base.dataset, grid.tuned_as.get(name, name), base.split)
 
 
 def _combinations(

@@ -1,12 +1,13 @@
-"""The temperature and learning rate that validation chose for each arm, per data set.
+"""The temperature and learning rate that validation chose for each arm.
 
     python -m experiments run tuning
-    python -m experiments.tuned out [ml-100k]        writes what it chose
+    python -m experiments.tuned out [ml-100k [time]]        writes what it chose
 
-Each arm had the same trials (the grid ``tuning``), on train judged by validation. There
-are two selectors, since a choice on clicks is a choice of popularity: the highest mean
-NDCG@20, which the grid ``fair`` uses, and the highest item-averaged recall@20, shown
-beside it. Of equally good trials the first one counts.
+Each data set and split has choices of its own. Each arm had the same trials (the grid
+``tuning``), on train judged by validation. There are two selectors, since a choice on
+clicks is a choice of popularity: the highest mean NDCG@20, which tuned grids use, and
+the highest item-averaged recall@20, shown beside it. Of equally good trials the first
+one counts.
 """
 
 import csv
@@ -16,6 +17,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from experiments.folders import file_name
+from research.config import Config
 from research.evaluate.metrics import CUTOFF
 from research.types import InputError
 
@@ -29,38 +32,44 @@ FIELDS = ("temperature", "learning_rate")
 SELECTORS = {"ndcg": "NDCG@20", "recall_item": "item-averaged recall@20"}
 
 
-def tuned(dataset: str, arm: str, selector: str = "ndcg") -> dict[str, float]:
+def tuned(
+    dataset: str, arm: str, split: str = Config.split, selector: str = "ndcg"
+) -> dict[str, float]:
     """The chosen values of an arm, by field.
 
     Args:
       dataset: on which they were chosen.
       arm: its name.
+      split: of the data set.
       selector: the metric that chose, a name in SELECTORS.
 
     Raises:
-      InputError: nothing was chosen for the arm on this data set.
+      InputError: nothing was chosen for the arm on this split of the data set.
     """
     try:
-        return _committed()[dataset, selector, arm]
+        return _committed()[dataset, split, selector, arm]
     except KeyError:
         raise InputError(
-            f"no temperature was chosen for arm {arm} on {dataset}: run tuning, then "
-            f"python -m experiments.tuned OUT {dataset}"
+            f"no temperature was chosen for arm {arm} on {dataset}, split {split}: "
+            f"run tuning --split {split}, then "
+            f"python -m experiments.tuned OUT {dataset} {split}"
         ) from None
 
 
 @functools.cache
-def _committed() -> Mapping[tuple[str, str, str], dict[str, float]]:
+def _committed() -> Mapping[tuple[str, str, str, str], dict[str, float]]:
     with PATH.open(newline="") as file:
         return {
-            (line["dataset"], line["selector"], line["arm"]): {
+            (line["dataset"], line["split"], line["selector"], line["arm"]): {
                 field: float(line[field]) for field in FIELDS
             }
             for line in csv.DictReader(file)
         }
 
 
-def chosen(frame: "pd.DataFrame", dataset: str) -> "pd.DataFrame":
+def chosen(
+    frame: "pd.DataFrame", dataset: str, split: str = Config.split
+) -> "pd.DataFrame":
     """What each selector chooses from the long table of the grid tuning.
 
     One row per selector and arm: the values, the metric's mean at them, how many trials
@@ -69,6 +78,7 @@ def chosen(frame: "pd.DataFrame", dataset: str) -> "pd.DataFrame":
     Args:
       frame: the table.
       dataset: its data set.
+      split: its split.
 
     Raises:
       InputError: the arms had different numbers of trials.
@@ -80,8 +90,8 @@ def chosen(frame: "pd.DataFrame", dataset: str) -> "pd.DataFrame":
         rows = frame[(frame["metric"] == selector) & (frame["k"] == CUTOFF)]
         for arm, trials in rows.groupby("arm", sort=False):
             best = trials.loc[trials["mean"].idxmax()]
-            line = {"dataset": dataset, "selector": selector, "arm": arm}
-            line |= {field: best[field] for field in FIELDS}
+            line = {"dataset": dataset, "split": split, "selector": selector}
+            line |= {"arm": arm} | {field: best[field] for field in FIELDS}
             lines.append(line | {"value": best["mean"], "trials": len(trials)})
     out = pd.DataFrame(lines)
     if out["trials"].nunique() > 1:
@@ -90,19 +100,19 @@ def chosen(frame: "pd.DataFrame", dataset: str) -> "pd.DataFrame":
 
 
 def main(words: list[str]) -> int:
-    """Writes the choices of one data set's table beside those of the others."""
+    """Writes the choices of one table beside those of the others."""
     import pandas as pd
 
     from research.report.pages import csv_text, read_table
 
-    out, dataset = words[0], (words[1:] or ["ml-100k"])[0]
-    path = Path(out, "tables", dataset, "tuning.csv")
+    out, dataset, split = words + ["ml-100k", Config.split][len(words) - 1 :]
+    path = Path(out, "tables", dataset, f"{file_name('tuning', split)}.csv")
     if not path.is_file():
         print(f"error: no {path}: run the grid tuning first", file=sys.stderr)
         return 2
     committed = pd.read_csv(PATH)
-    parts = dict(list(committed.groupby("dataset", sort=False)))
-    parts[dataset] = chosen(read_table(path), dataset)  # in the place of the old ones
+    parts = dict(list(committed.groupby(["dataset", "split"], sort=False)))
+    parts[dataset, split] = chosen(read_table(path), dataset, split)  # for the old ones
     PATH.write_text(csv_text(pd.concat(parts.values())))
     print(f"wrote {PATH}")
     return 0

@@ -10,7 +10,7 @@ from experiments.grids.depth import DEPTH
 from experiments.grids.fair import FAIR
 from experiments.grids.features import FEATURES
 from experiments.grids.frontier import FRONTIER
-from experiments.grids.future import FUTURE
+from experiments.grids.future import FUTURE, FUTURE_TUNED
 from experiments.grids.history import HISTORY, HISTORY_TIES
 from experiments.grids.learned_temperature import LEARNED_TEMPERATURE
 from experiments.grids.library import LIBRARY
@@ -36,7 +36,8 @@ GRIDS: Registry[Grid] = Registry(
             *(LOSSES, LOSSES_CHOICE, LEARNED_TEMPERATURE, FRONTIER),
             *(BASELINE_GRID, TOWERS_CHOICE, POSITIVES, POSITIVES_USERS),
             *(HISTORY, HISTORY_TIES, SEARCH, FEATURES, DEPTH, OPTIMISERS),
-            *(TUNING, FAIR, CACHE_TUNED, RECIPES_GRID, LIBRARY, FUTURE, CACHE_SCHEDULE),
+            *(TUNING, FAIR, CACHE_TUNED, RECIPES_GRID, LIBRARY),
+            *(FUTURE, FUTURE_TUNED, CACHE_SCHEDULE),
         )
     },
 )

@@ -2,12 +2,14 @@
 
 Every arm gets the same trials, on train judged by validation; the choices, by NDCG@20
 and by item-averaged recall@20, are committed (experiments/tuned.py) and used by the
-grids ``fair`` and ``cache-tuned``.
+grids ``fair``, ``cache-tuned`` and, from trials on the split in time, ``future-tuned``.
 
     python -m experiments run tuning               about 35 minutes on 2 cores, 1 seed
     python -m experiments run tuning --quick       about 1 minute
     python -m experiments.tuned out                writes what it chose
 
+The other split: run tuning --split time --arms, with those of ``make results``, then
+python -m experiments.tuned out ml-100k time.
 Expect temperatures of 0.15 to 0.3 for the corrected softmax arms.
 On MovieLens 1M the trials are six, since a run takes two minutes.
 """

@@ -7,6 +7,7 @@ import pytest
 
 import experiments.tuned as module
 from experiments.arms import arm
+from experiments.folders import file_name
 from experiments.grid import expand
 from experiments.grids import GRIDS
 from experiments.tuned import FIELDS, PATH, SELECTORS, chosen, main, tuned
@@ -15,13 +16,18 @@ from research.report.pages import csv_text, read_table
 from research.types import InputError
 
 RESULTS = Path(__file__).parents[2] / "results"
+COMMITTED = [
+    (line.dataset, line.split)
+    for line in pd.read_csv(PATH)[["dataset", "split"]].drop_duplicates().itertuples()
+]
 
 
 def test_the_committed_choices_are_those_of_the_committed_trials():
     lines = []
-    for dataset in dict.fromkeys(pd.read_csv(PATH)["dataset"]):
-        frame = read_table(RESULTS / "tables" / dataset / "tuning.csv")
-        lines.append(chosen(frame, dataset))
+    for dataset, split in COMMITTED:
+        name = f"{file_name('tuning', split)}.csv"
+        frame = read_table(RESULTS / "tables" / dataset / name)
+        lines.append(chosen(frame, dataset, split))
     assert csv_text(pd.concat(lines)) == PATH.read_text()
 
 
@@ -86,6 +92,6 @@ def test_new_choices_take_the_place_of_the_old_ones(tmp_path, monkeypatch):
     old = pd.read_csv(PATH)
     path.write_text(csv_text(old.assign(value=0.0)))
     monkeypatch.setattr(module, "PATH", path)
-    for dataset in ("ml-100k", "ml-1m"):
-        assert main([str(RESULTS), dataset]) == 0
+    for dataset, split in COMMITTED:
+        assert main([str(RESULTS), dataset, split]) == 0
     assert path.read_text() == PATH.read_text()
