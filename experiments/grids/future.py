@@ -9,6 +9,7 @@ that were chosen on this split, and are served with popularity priors too.
     python -m experiments run future               about 5 minutes on 2 cores, 5 seeds
     python -m experiments run future --quick       about 1 minute
     python -m experiments run future-tuned         about 5 minutes on 2 cores, 5 seeds
+    python -m experiments run future-tuned --quick
 
 MovieLens 1M takes longer: --dataset ml-1m --seeds 3 --data-dir DIR.
 Expect on MovieLens 100K: about half of the recall of the split ratio.
