@@ -10,6 +10,7 @@ step. Steps are timed after all trainings, the arms in turns, without compilatio
     python -m experiments run pace                   about 5 minutes on 2 cores
     python -m experiments run pace --quick           about 1 minute
     python -m experiments run pace-simulated         about 40 minutes on 2 cores
+    python -m experiments run pace-simulated --quick
 
 ``pace-simulated`` does the same with a synthetic catalogue of 50,000 items, all arms at
 one temperature. On MovieLens 1M (--dataset ml-1m --data-dir DIR --seeds 3) it takes
