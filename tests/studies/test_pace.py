@@ -95,6 +95,13 @@ def test_the_heading_speaks_of_saved_time_only_where_it_is_clear():
     assert "of its time" not in heading(pace_frame(stored({}, {})), 10)
 
 
+def test_the_heading_names_learning_rates_that_differ():
+    records = stored({}, {CORRECTED: 4.0})
+    assert "rates" not in heading(pace_frame(records), 10)
+    records.arrays["learning_rates"][ARMS.index(CORRECTED)] = 0.002
+    assert "rates of 0.002 and 0.001" in heading(pace_frame(records), 10)
+
+
 def test_one_seed_has_no_interval_and_no_verdict():
     frame = pace_frame(stored({}, {CORRECTED: 4.0}, seeds=1, top=LOW))
     assert verdicts(frame, 3533)[0][2] == "undecided"

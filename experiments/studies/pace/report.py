@@ -24,7 +24,7 @@ from research.report.records import Stored, load_stored
 
 __all__ = ["report_pace"]
 
-LEVEL = 0.95  # of the reference's best NDCG@20
+LEVEL, LEVEL_TEXT = 0.95, "95 %"  # of the reference's best NDCG@20
 UNCORRECTED, CORRECTED = "in-batch", "in-batch+logq"
 MOST_EXAMPLES = 1.1  # of the reference's: the prediction for each corrected arm
 MOST_TIME = {  # likewise for in-batch+logq, by the number of items at most
@@ -132,7 +132,7 @@ def _judged(row: "pd.Series[float]", name: str, most: float) -> tuple[str, str]:
 
 
 def pace_page(frame: pd.DataFrame, stored: Stored) -> str:
-    """The prediction, its verdicts, and a row an arm, in Markdown."""
+    """The prediction, its verdicts, and one row per arm, in Markdown."""
     header, study = stored.header, STUDIES[stored.header["grid"]]
     values = (
         "all at one temperature and learning rate"
@@ -141,13 +141,14 @@ def pace_page(frame: pd.DataFrame, stored: Stored) -> str:
     )
     about = (
         f"{header['dataset']}: {header['items']:,} items, {header['examples']:,} "
-        f"examples an epoch, batch {header['batch']:,}, "
+        f"examples per epoch, batch {header['batch']:,}, "
         f"{seeds_text(stored.arrays['curves'].shape[1])}; arms {values}. After every "
-        f"epoch all items are ranked for validation. The level is {LEVEL:.0%} of the "
+        f"epoch all items are ranked for validation. The level is {LEVEL_TEXT} of the "
         "full softmax's best NDCG@20 with the same seed. Shares are of what the full "
         "softmax needs to reach it; 95 % t intervals over three seeds or more. A step "
         "is timed without validation and compilation, the arms in turns; the interval "
-        "of a share of time is that of the examples alone."
+        "of a share of time is that of the examples alone. A larger learning rate "
+        "needs fewer examples: compare arms of one rate."
     )
     rows = [
         [
@@ -161,7 +162,7 @@ def pace_page(frame: pd.DataFrame, stored: Stored) -> str:
         for row in frame.to_dict("records")
     ]
     heads = ["arm", "temperature", "learning rate", "best NDCG@20", "at epoch"]
-    heads += ["examples, million", "share [95 %]", "ms a step", "seconds"]
+    heads += ["examples, million", "share [95 %]", "ms per step", "seconds"]
     return markdown_page(
         study.question,
         about,
@@ -216,6 +217,7 @@ def pace_figure(frame: pd.DataFrame, stored: Stored) -> Drawing:
         panels[0].set_xlabel("examples, million")
         panels[1].set_xlabel("seconds of training steps")
         panels[1].set_xscale("log")
+        panels[1].xaxis.set_major_formatter("{x:g}")
         panels[0].set_ylabel("NDCG@20 on validation")
         panels[1].legend(fontsize=8.5)
         above(figure, heading(frame, header["items"]))
@@ -225,11 +227,18 @@ def pace_figure(frame: pd.DataFrame, stored: Stored) -> Drawing:
 def heading(frame: pd.DataFrame, items: int) -> str:
     """What log q over in-batch negatives saves, if that is clear."""
     row = frame.set_index("arm").loc[CORRECTED]
-    dashed = f"dashed: {LEVEL:.0%} of the full softmax's best"
+    dashed = f"dashed: {LEVEL_TEXT} of the full softmax's best"
     if row.seconds_share_high < 1:
+        other = frame.set_index("arm").loc[REFERENCE]
+        at_rates = (
+            ""
+            if row.learning_rate == other.learning_rate
+            else f"\nat learning rates of {row.learning_rate:g} and "
+            f"{other.learning_rate:g}"
+        )
         return (
-            f"{items:,} items: {CORRECTED} reaches {LEVEL:.0%} of the full softmax's\n"
-            f"best in {row.seconds_share:.2f} of its time ({dashed})"
+            f"{items:,} items: {CORRECTED} reaches {LEVEL_TEXT} of the full softmax's "
+            f"best (dashed)\nin {row.seconds_share:.2f} of its time{at_rates}"
         )
     return f"{items:,} items: NDCG@20 by examples and by time ({dashed})"
 
