@@ -68,7 +68,7 @@ def judged(name: str, fold: Fold, large: bool) -> Iterator[tuple[float, str]]:
 
 
 def main(words: list[str]) -> int:
-    """Prints a line a combination, then each baseline's best."""
+    """Prints one line per combination, then each baseline's best."""
     data_dir = None
     if "--data-dir" in words:
         at = words.index("--data-dir")

@@ -9,7 +9,7 @@ seen_ids[seen_offsets[v] : seen_offsets[v + 1]], which its lists leave out. Item
 the whole catalogue, in the order that settles ties. The vectors of either side are
 computed without the other: one table of items serves every user.
 
-The nearest items by meta.json's metric are the run's lists. With a serving prior the
+The nearest items by meta.json's metric are the run's lists. With a popularity prior the
 vectors are one longer, so that <u, v> = temperature * (score / temperature + prior *
 log q) still holds.
 """

@@ -230,7 +230,7 @@ def _cut_rated(fitted: Events, is_fitted: Bool[ndarray, " e"], last: int) -> Eve
     Args:
       fitted: the fitted events, with all ratings.
       is_fitted: which of all positives they are.
-      last: the last of the fitted parts.
+      last: the last of the training parts.
     """
     if fitted.rated is None:
         return fitted

@@ -1,4 +1,4 @@
-"""The registry of grids: one file a question."""
+"""The registry of grids: one file per question."""
 
 from experiments.grid import Grid
 from experiments.grids.baselines import BASELINE_GRID, TOWERS_CHOICE

@@ -3,8 +3,8 @@
 Three switches: the positive's logit corrected or not, q or q / (1 - q of the row's own
 item), the 1 / n kept or not. Where the positive is corrected the other two cancel; they
 are run all the same at n = 63, so that this is seen. ``weighted-softmax`` is the form
-of 2025 with the sampler of the others. ``distinct`` has one column an item and corrects
-by the probability to be in the batch; ``same-item`` masks the row's own.
+of 2025 with the sampler of the others. ``distinct`` has one column per item and
+corrects by the probability to be in the batch; ``same-item`` masks the row's own.
 
 ``streaming`` and ``periodic`` don't know the click share: one estimates it from gaps,
 the other counts the last whole window, an epoch or a quarter of one (24 steps, 12,288

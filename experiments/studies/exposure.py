@@ -131,7 +131,7 @@ def phase_page(frame: pd.DataFrame, quick: bool) -> str:
     heads = ["quality", "exposure", *arms, "gain [95 %]"]
     about = (
         "Share of each user's 20 truly most relevant items among the 20 recommended, "
-        "in made worlds; 95 % t intervals over seeds of the paired gain."
+        "in synthetic data; 95 % t intervals over seeds of the paired gain."
     )
     table = markdown_table(heads, rows, left=0)
     return markdown_page(STUDIES[NAME].question, about, table, QUICK if quick else "")

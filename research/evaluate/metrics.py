@@ -192,15 +192,17 @@ def _measured(column: str, label: str, help: str, **fields: Any) -> Metric:
 
 
 _BALANCE = (
-    "item recall: mean over items of the share of their test users reached. head,"
-    " torso, tail: recall within each third of the fitted clicks, by item popularity."
-    " cold slots: share of slots given to items with at most 2 fitted clicks."
+    "item-averaged recall: mean over items of the share of their test users reached."
+    " head, torso, tail: recall within each third of the training clicks, by item"
+    " popularity. ARP: average recommendation popularity, the mean number of training"
+    " clicks of a recommended item. cold slots: share of slots given to items with at"
+    " most 2 training clicks."
 )
 _INTERESTS = (
-    "expansion: recall of the positives whose genres are all foreign to the user (under"
-    " 5 % of the user's own). outside: share of the lists' genres that are foreign."
-    " repulsion: mean share of unseen items ranked above a held-out positive; 0 is the"
-    " top."
+    "unfamiliar recall: recall of the positives whose genres are all unfamiliar to the"
+    " user (under 5 % of the user's own). unfamiliar share: share of the lists' genres"
+    " that are unfamiliar. 1 - AUC: mean share of unseen items ranked above a held-out"
+    " positive; 0 is the top."
 )
 
 # In the order of the long table.
@@ -245,10 +247,12 @@ METRICS: Registry[Metric] = Registry(
         },
         "recall_item": _measured(
             "recall_item",
-            "item recall@{k}",
+            "item-averaged recall@{k}",
             "item-averaged recall: mean over items of the share of their users reached",
             better="higher",
-            page=PageColumn("item recall", ".4f", leading=True, footnote=_BALANCE),
+            page=PageColumn(
+                "item-averaged recall", ".4f", leading=True, footnote=_BALANCE
+            ),
         ),
         "coverage": Metric(
             "coverage",
@@ -282,27 +286,27 @@ METRICS: Registry[Metric] = Registry(
         "novelty": _measured(
             "novelty",
             "novelty",
-            "mean of -log2 of the shown items' share of the fitted clicks",
+            "mean of -log2 of the shown items' share of the training clicks",
             unit="bits",
             page=PageColumn("novelty", ".2f"),
         ),
         "train_count": _measured(
             "train_count",
-            "mean train count, top {k}",
-            "average recommendation popularity (ARP): mean fitted clicks of an item",
+            "average recommendation popularity, top {k}",
+            "ARP: mean number of training clicks of a recommended item",
             unit="training clicks per item",
-            page=PageColumn("train count", ".1f"),
+            page=PageColumn("ARP", ".1f", footnote=_BALANCE),
         ),
         "cold_slots_0": Metric(
             "slots of unclicked items",
-            "share of slots given to items without a fitted click",
+            "share of slots given to items without a training click",
             partial(formulas.cold_slots, most=0),
             per_user=False,
             unit="share",
         ),
         "cold_slots_2": Metric(
             "slots of cold items",
-            "share of slots given to items with at most 2 fitted clicks",
+            "share of slots given to items with at most 2 training clicks",
             partial(formulas.cold_slots, most=2),
             per_user=False,
             unit="share",
@@ -310,26 +314,26 @@ METRICS: Registry[Metric] = Registry(
         ),
         "recall_expansion": _measured(
             "expansion",
-            "recall on foreign genres",
+            "recall on unfamiliar genres",
             "recall of the held-out positives whose genres are all unfamiliar",
             compute=formulas.recall_of_expansion,
             better="higher",
-            page=PageColumn("expansion", footnote=_INTERESTS),
+            page=PageColumn("unfamiliar recall", footnote=_INTERESTS),
             cutoffs=(),
         ),
         "outside_genres": _measured(
             "outside_genres",
-            "foreign genres shown",
+            "unfamiliar genres shown",
             "share of a list's genres that are unfamiliar to its user",
             unit="share",
-            page=PageColumn("outside", footnote=_INTERESTS),
+            page=PageColumn("unfamiliar share", footnote=_INTERESTS),
         ),
         "repulsion": _measured(
             "repulsion",
-            "repulsion",
-            "1 - AUC: share of unseen items that score above a held-out positive",
+            "1 - AUC",
+            "share of unseen items that score above a held-out positive",
             unit="unseen ranked above",
-            page=PageColumn("repulsion", footnote=_INTERESTS),
+            page=PageColumn("1 - AUC", footnote=_INTERESTS),
         ),
         "distinct_lists": _measured(
             "distinct",

@@ -119,7 +119,7 @@ def evaluate(
     Every metric of METRICS that is measured adds its column, where it can be.
 
     Args:
-      fold: the phase; counts and bands come from its fitted part alone.
+      fold: the phase; counts and bands come from its training part alone.
       lists: top-k of fold.evaluated, best first, [v, k], at least 500 slots a user or
         as many as there are items.
       ks: cut-offs, from 1 to 500; default those of ``default_ks``.

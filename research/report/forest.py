@@ -1,4 +1,4 @@
-"""Forest plots: paired differences with their intervals, a line each, beside zero."""
+"""Forest plots: paired differences with their intervals, one line each, beside zero."""
 
 import re
 from collections.abc import Sequence
@@ -50,7 +50,7 @@ def forest_figure(
     metrics: Sequence[str] = ("recall", "recall_item"),
     without: Sequence[str] = (),
 ) -> Drawing:
-    """Draws each arm's paired difference from the reference, a panel a metric.
+    """Draws each arm's paired difference from the reference, one panel per metric.
 
     The shaded band is 2 % of the reference's value, where that is one value.
 
@@ -76,7 +76,7 @@ def forest_figure(
                 delta, low, high = (row[f"{metric}_{end}"] for end in ENDS)
                 draw_line(axes, n, (delta, low, high), styles[str(row["arm"])])
             around_zero(axes, _margin(frame, reference, metric))
-            axes.set_xlabel(f"{METRICS[metric].title(CUTOFF)}, difference")
+            axes.set_xlabel(METRICS[metric].title(CUTOFF))
         names = [row_name(row, swept, SWITCHES) for row in shown.to_dict("records")]
         panels[0][0].set_yticks(range(len(shown)), names)
         panels[0][0].set_ylabel("arm and swept values" if swept else "arm")
@@ -229,7 +229,7 @@ def salts_figure(frame: pd.DataFrame, title: str | None = None) -> Drawing:
                 draws = each[(each.arm == arm) & (each.metric == metric)].delta
                 axes.plot(draws, np.full(len(draws), n + 0.3), "|", color=ZERO)
             around_zero(axes)
-            axes.set_xlabel(f"{METRICS[metric].title(CUTOFF)}, difference")
+            axes.set_xlabel(METRICS[metric].title(CUTOFF))
         panels[0][0].set_yticks(range(len(arms)), arms)
         panels[0][0].set_ylim(max(len(arms), 1) - 0.4, -0.6)
         panels[0][0].set_ylabel("arm")

@@ -235,7 +235,7 @@ def _winners_page(won: pd.DataFrame, fields: list[str]) -> str:
     return markdown_page(
         "Which arm wins at a requested precision?",
         markdown_table(headings, lines),
-        "Of all arms, temperatures and serving priors with that recall, the one with"
+        "Of all arms, temperatures and popularity priors with that recall, the one with"
         " the highest mean of each kind. Close ones are not told apart.",
     )
 
@@ -257,13 +257,14 @@ def _line_page(judged: pd.DataFrame) -> str:
         ]
         lines.append([*line, f"{first['value']:.4f}", *intervals, verdict(rows)])
     return markdown_page(
-        "Does an arm beat the serving prior?",
+        "Does an arm beat a popularity prior?",
         markdown_table(headings, lines),
-        "Difference from the serving line at the arm's own mean train count, with its"
-        " 95 % interval over users and seeds; - where the line doesn't reach that"
-        " popularity. better: above every line that does, significantly after Holm over"
-        f" the {judged.p.notna().sum()} differences of this page. An arm at another"
-        " temperature than the line's may differ by the temperature.",
+        "Difference from the serving line at the arm's own average recommendation"
+        " popularity, with its 95 % interval over users and seeds; - where the line"
+        " doesn't reach that popularity. better: above every line that does,"
+        f" significantly after Holm over the {judged.p.notna().sum()} differences of"
+        " this page. An arm at another temperature than the line's may"
+        " differ by the temperature.",
     )
 
 
@@ -305,7 +306,7 @@ def frontier_figure(
         for panel in axes[:, 0]:
             panel.set_ylabel(METRICS[judged].title(CUTOFF))
         name = METRICS[judged].title(CUTOFF)
-        heading = f"{name[0].upper()}{name[1:]} against each kind of diversity"
+        heading = f"{name[0].upper()}{name[1:]} by kind of diversity"
         heading += " (pale: behind the dashed front)"
         _around(figure, trained, title or heading)
     return Drawing(figure, points)
@@ -314,7 +315,7 @@ def frontier_figure(
 def serving_figure(
     frame: pd.DataFrame, title: str | None = None, without: Sequence[str] = ()
 ) -> Drawing:
-    """Draws recall and item recall against the popularity of the recommended items.
+    """Draws both recalls against the average recommendation popularity.
 
     The lines are the two models served with a prior from -1 to 1. An arm whose mean
     lies above every line reaching its popularity is solid, the others are pale; which

@@ -47,7 +47,7 @@ class Mean(nn.Module):
 
     @nn.compact
     def __call__(self, user: UserInput) -> Float[Array, "b d"]:
-        """Returns one row a query."""
+        """Returns one row per query."""
         weight = user.keep.astype(user.history.dtype)
         total = pooled(weight, user.history)
         return total / jnp.maximum(weight.sum(axis=1, keepdims=True), 1.0)
@@ -64,7 +64,7 @@ class Profile(nn.Module):
 
     @nn.compact
     def __call__(self, user: UserInput) -> Float[Array, "b d"]:
-        """Returns one row a query."""
+        """Returns one row per query."""
         d = user.history.shape[2]
         known = profile(user)
         query = jnp.tanh(nn.Dense(d, name="query")(known))
@@ -89,7 +89,7 @@ class LastClick(nn.Module):
 
     @nn.compact
     def __call__(self, user: UserInput) -> Float[Array, "b e"]:
-        """Returns one row a query, of twice the width."""
+        """Returns one row per query, of twice the width."""
         d = user.history.shape[2]
         last = jnp.where(user.keep[:, :1], user.history[:, 0], 0.0)
         earlier = user.history[:, 1:]
@@ -104,7 +104,7 @@ class Learned(nn.Module):
 
     @nn.compact
     def __call__(self, user: UserInput) -> Float[Array, "b d"]:
-        """Returns one row a query."""
+        """Returns one row per query."""
         b, _, d = user.history.shape
         query = self.param("query", nn.initializers.normal(1.0), (d,))
         keys = nn.Dense(d, use_bias=False, name="key")(user.history)
@@ -122,7 +122,7 @@ class SelfAttention(nn.Module):
 
     @nn.compact
     def __call__(self, user: UserInput) -> Float[Array, "b d"]:
-        """Returns one row a query."""
+        """Returns one row per query."""
         _, length, d = user.history.shape
         scale = nn.initializers.normal(POSITION_SCALE)
         x = user.history + self.param("position", scale, (1, length, d))
@@ -150,7 +150,7 @@ class Query(nn.Module):
 
     @nn.compact
     def __call__(self, user: UserInput) -> Float[Array, "b e"]:
-        """Returns one row a query, of twice the width."""
+        """Returns one row per query, of twice the width."""
         assert user.words is not None  # a config without a search is refused
         d = user.history.shape[2]
         there = user.words.there.astype(user.history.dtype)

@@ -38,7 +38,7 @@ class Trained(NamedTuple):
     Where positives aren't user-item, they are of the queries and the candidates that
     the task asks for (research/positives/tasks.py).
 
-    history has a row an epoch: epoch, step, loss, masked, temperature (at its end; a
+    history has one row per epoch: epoch, step, loss, masked, temperature (at its end; a
     mean over rows where each has its own), the numbers of Health, log_q_error where the
     click share is estimated, and validation metrics where they were asked for. seconds
     counts training without the first epoch, which compiles; compile_seconds is that

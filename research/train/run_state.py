@@ -134,7 +134,7 @@ class RunState:
       state: after the last epoch.
       batches: the indices [steps, batch] of the epoch to come, or of the one at work.
       hyper: what is swept.
-      history: a row an epoch.
+      history: one row per epoch.
       failure: why it is of no use any more, if it isn't.
     """
 

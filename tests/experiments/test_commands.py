@@ -119,6 +119,8 @@ def test_the_studies_are_the_named_ones():
             "stopping",
             "faithful",
             "outside",
+            "pace",
+            "pace-simulated",
             "semisynthetic",
             "shift",
             "strength",

@@ -79,7 +79,8 @@ def test_diversity_has_a_panel_a_metric_that_the_table_has(sweep, drawings):
     titles = [axes.get_title(loc="left") for axes in figure.axes]
     assert titles[0] == "Recall@20"
     absent = ("outside_genres", "recall_expansion", "repulsion")
-    assert [METRICS[n].title(20).capitalize() for n in absent] == titles[-3:]
+    names = [METRICS[n].title(20) for n in absent]
+    assert [name[0].upper() + name[1:] for name in names] == titles[-3:]
     without = diversity_figure(sweep[~sweep.metric.isin(absent)]).figure
     assert [a.get_title(loc="left") for a in without.axes] == titles[:-3]
     line = figure.axes[0].get_lines()[0]
@@ -144,7 +145,7 @@ def test_every_arm_is_named_once_in_its_colour(drawings):
         "popularity": look("popularity").ink,
     }
     assert f"not shown: lost, failed: {FAILED} (seeds 0, 1, 2)" in axes.get_xlabel()
-    title = "recall@20 and mean train count, top 20, by arm"
+    title = "recall@20 and average recommendation popularity, top 20, by arm"
     assert figure.get_suptitle() == title
 
 
@@ -176,9 +177,9 @@ def test_temperature_panels(drawings):
     figure = drawings["temperature"].figure
     assert [axes.get_title(loc="left") for axes in figure.axes] == [
         "Recall@20",
-        "Item recall@20",
+        "Item-averaged recall@20",
         "Coverage",
-        "Mean train count, top 20",
+        "Average recommendation popularity, top 20",
     ]
     assert [axes.get_ylabel() for axes in figure.axes[1:]] == [
         "mean over users",

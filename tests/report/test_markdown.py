@@ -34,11 +34,13 @@ def test_one_row_an_arm_with_every_column(rows):
     assert text.startswith("# SSB\n")
     assert list(cells) == ["in-batch", "in-batch+logq", "full-softmax", "popularity"]
     found = list(cells["in-batch"])
-    leading = "arm|temperature|R@20|Δ R@20|R@100|Δ R@100|N@20|Δ N@20|item recall"
+    leading = (
+        "arm|temperature|R@20|Δ R@20|R@100|Δ R@100|N@20|Δ N@20|item-averaged recall"
+    )
     assert found[:9] == leading.split("|")
     paged = {m.heading(20) for m in METRICS.values() if m.page and not m.page.leading}
     assert len(found) == len(set(found))
-    assert {"head", "coverage", "Gini", "ILD", "repulsion"} <= set(found[9:]) <= paged
+    assert {"head", "coverage", "Gini", "ILD", "1 - AUC"} <= set(found[9:]) <= paged
     assert "ml-100k, split ratio." in text
     assert "3 seeds, 40 users" in text
 

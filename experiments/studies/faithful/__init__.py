@@ -7,7 +7,7 @@ distributions over the catalogue, by the overlap of their lists, and by recall. 
 a batch keep n of its other rows as negatives, so the steps are equal at every n.
 Training the full softmax with another seed is the distance that no form can undercut.
 
-The form with one column an item has no place here: its columns can't differ by row.
+The form with one column per item has no place here: its columns can't differ by row.
 
     python -m experiments run faithful             about 10 minutes on 2 cores, 3 seeds
     python -m experiments run faithful --quick     about 1 minute

@@ -237,10 +237,10 @@ def page(archive: Archive, bias: pd.DataFrame, negatives: pd.DataFrame) -> str:
     about = (
         f"{header['dataset']}, {header['rows']} fitted pairs, n = {n} negatives drawn "
         "for each row anew; gradient with respect to the item vectors, in % of the "
-        "exact softmax's at the same rows. bias ± one standard error over the draws. "
+        "full softmax's at the same rows. bias ± one standard error over the draws. "
         "The library is what has a fitted click. Zero at the truth: positives drawn "
         "from the model itself (of the 6 items: in % of the positives' pull). "
-        "Faithful: the fitted positives, against the exact softmax."
+        "Faithful: the fitted positives, against the full softmax."
     )
     of_items = real[real.target == "items"]
     trained = of_items[(of_items.model == "trained") & (of_items.library == "fitted")]

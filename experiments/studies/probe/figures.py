@@ -25,7 +25,7 @@ PLAIN = "#333333"
 def ranking_figure(frame: pd.DataFrame) -> Drawing:
     """Ranks the estimators by bias, before (hollow) and after training.
 
-    At the largest n, away from the truth: how far from the exact softmax's gradient, in
+    At the largest n, away from the truth: how far from the full softmax's gradient, in
     percent of it.
 
     Args:

@@ -1,0 +1,187 @@
+"""How much training does each loss need, in examples and in seconds?
+
+A loss that is as good in the end may cost more steps, or dearer ones. Each arm is
+trained on the training part, at the values that validation chose for it (the grid
+``tuning``), and after every epoch all items are ranked for validation. Counted is what
+it takes until NDCG@20 is 95 % of the full softmax's best: examples, to a fraction of an
+epoch by linear interpolation, and seconds, which are examples times the seconds of a
+step. Steps are timed after all trainings, the arms in turns, without compilation.
+
+    python -m experiments run pace                   about 5 minutes on 2 cores
+    python -m experiments run pace --quick           about 1 minute
+    python -m experiments run pace-simulated         about 40 minutes on 2 cores
+    python -m experiments run pace-simulated --quick
+
+``pace-simulated`` does the same with a synthetic catalogue of 50,000 items, all arms at
+one temperature. On MovieLens 1M (--dataset ml-1m --data-dir DIR --seeds 3) it takes
+half an hour.
+Expect sampled negatives with log q to need as many examples as the full softmax, and
+the less time, the larger the catalogue.
+"""
+
+import dataclasses
+import functools
+import itertools
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+
+from experiments.arms import arm
+from experiments.bench.ours import portions
+from experiments.bench.protocol import Here, Turns, take_turns
+from experiments.grid import with_swept
+from experiments.inputs import prepared_run, ratings_of
+from experiments.runs import rank, serve
+from experiments.studies import SIMULATED, StudyOptions, save_study
+from experiments.tuned import tuned
+from research.config import Config
+from research.data import name_of
+from research.data.synthetic import large_fold, make_synthetic
+from research.evaluate.metrics import CUTOFF, METRICS
+from research.evaluate.record import evaluate
+from research.prepare import Prepared, prepare
+from research.report.records import study_header
+from research.train.loop import NotFinite, train_together
+from research.types import Fold
+
+__all__ = ["NAME", "NAME_SIMULATED", "REFERENCE", "run_pace", "run_pace_simulated"]
+
+NAME, NAME_SIMULATED = "pace", "pace-simulated"
+REFERENCE = "full-softmax"
+ARMS = (
+    *("in-batch", "in-batch+logq", "mixed+logq", "mixed-popularity+logq"),
+    *("uniform-softmax", REFERENCE),
+)
+LARGE: dict[str, dict[str, Any]] = {"ml-1m": {"batch": 1024, "epochs": 10}}
+TURNS, STEPS = 7, 10  # portions of steps that an arm is timed with
+USERS, ITEMS, CLICKS, GROUPS = 6_000, 50_000, 300_000, 500
+QUICK_WORLD = 60, 300, 900, 10
+TASTE, QUALITY = 4.0, 0.6  # lists by popularity alone are then poor ones
+ALIKE: dict[str, Any] = {  # of all arms in the synthetic world, without features
+    "fit_on": "train",
+    "temperature": 0.1,
+    "batch": 1024,
+    "epochs": 6,
+    "user_features": (),
+    "item_features": ("id",),
+}
+
+
+def run_pace(options: StudyOptions) -> Path:
+    """Trains and times each arm on a data set; returns the records.
+
+    Arrays: curves [arm, seed, epoch] of validation NDCG@20; step_seconds [arm, turn];
+    temperatures, learning_rates [arm].
+
+    Raises:
+      InputError: no temperature was chosen for an arm on this data set.
+    """
+    base = Config(
+        dataset=options.dataset,
+        fit_on="train",
+        left_out="fitted",
+        **LARGE.get(options.dataset, {}),
+    )
+    configs = [
+        with_swept(arm(name, base), tuned(options.dataset, name)) for name in ARMS
+    ]
+
+    def prepared(config: Config) -> Prepared:
+        return prepared_run(config, options.data_dir)
+
+    digest = ratings_of(options.dataset, options.data_dir).digest
+    return _measured(NAME, options, configs, prepared, digest)
+
+
+def run_pace_simulated(options: StudyOptions) -> Path:
+    """The same over a synthetic catalogue of 50,000 items, at one temperature."""
+    sizes = QUICK_WORLD if options.quick else (USERS, ITEMS, CLICKS, GROUPS)
+    users, items, clicks, groups = sizes
+    world = make_synthetic(users, items, groups, taste=TASTE, quality=QUALITY)
+    fold = large_fold(world, clicks)
+    changes = ALIKE | ({"batch": 64} if options.quick else {})
+    configs = [arm(name, Config(**changes)) for name in ARMS]
+    options = options._replace(dataset=SIMULATED)
+    return _measured(
+        NAME_SIMULATED, options, configs, lambda config: prepare(config, fold)
+    )
+
+
+def _measured(
+    name: str,
+    options: StudyOptions,
+    configs: list[Config],
+    prepared: Callable[[Config], Prepared],
+    digest: str = "",
+) -> Path:
+    """Trains each config with each seed, times steps, and writes the records."""
+    if options.quick:
+        configs = [dataclasses.replace(config, epochs=2) for config in configs]
+    configs = [dataclasses.replace(config, evaluate_every=1) for config in configs]
+    shape = len(ARMS), options.seeds, configs[0].epochs
+    curves = np.zeros(shape)
+    for (a, config), seed in itertools.product(enumerate(configs), range(shape[1])):
+        run = prepared(dataclasses.replace(config, seed=seed))
+        curves[a, seed] = validated(run)
+        options.progress(f"{ARMS[a]}, seed {seed}: best {curves[a, seed].max():.4f}")
+    runs = {n: prepared(config) for n, config in zip(ARMS, configs, strict=True)}
+    seconds = step_seconds(runs, 2 if options.quick else TURNS)
+    fitted = runs[REFERENCE].fold.fitted
+    header = study_header(
+        name,
+        name_of(options.dataset),
+        options.quick,
+        digest,
+        arms=list(ARMS),
+        items=fitted.n_items,
+        batch=configs[0].batch,
+        examples=len(fitted.item) // configs[0].batch * configs[0].batch,
+    )
+    arrays = {
+        "curves": curves.astype("<f4"),
+        "step_seconds": np.array([seconds[name] for name in ARMS], "<f4"),
+        "temperatures": np.array([c.temperature for c in configs], "<f4"),
+        "learning_rates": np.array([c.learning_rate for c in configs], "<f4"),
+    }
+    return save_study(options.out, header, arrays)
+
+
+def validated(run: Prepared) -> list[float]:
+    """NDCG@20 on validation after each epoch of a training.
+
+    Raises:
+      NotFinite: a loss was not finite.
+    """
+    scores: list[float] = []
+
+    def look(users: ndarray, items: ndarray) -> dict[str, float]:
+        lists = rank(run, serve(run, users, items))
+        record = evaluate(run.fold, lists, ks=[CUTOFF])
+        scores.append(float(METRICS["ndcg"].of(record, CUTOFF).mean()))
+        return {f"ndcg@{CUTOFF}": scores[-1]}
+
+    (done,) = train_together([run], validate=look)
+    if isinstance(done, NotFinite):
+        raise done
+    return scores
+
+
+def step_seconds(runs: Mapping[str, Prepared], turns: int) -> dict[str, list[float]]:
+    """Seconds of a step of each run, the runs in turns, compilation apart."""
+    sides = {
+        name: functools.partial(_side, run.config, run.fold)
+        for name, run in runs.items()
+    }
+    out = {}
+    for name, answers in take_turns(sides, turns).items():
+        if not isinstance(answers, Turns):
+            raise AssertionError(f"{name}: {answers}")  # a side of this process raises
+        out[name] = [each["seconds"] / each["steps"] for each in answers.portions]
+    return out
+
+
+def _side(config: Config, fold: Fold) -> Here:
+    return Here(portions(config, fold, STEPS))

@@ -1,0 +1,257 @@
+"""What the study pace shows: examples and seconds to 95 %, verdicts, the curves."""
+
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from numpy import ndarray
+
+from experiments.studies import STUDIES, write_report
+from experiments.studies.pace import NAME_SIMULATED, REFERENCE
+from research.report.intervals import Interval, over_seeds
+from research.report.pages import (
+    EMPTY,
+    QUICK,
+    interval_text,
+    markdown_page,
+    markdown_table,
+    seeds_text,
+)
+from research.report.pictures import EDGE, STYLE, Drawing, above, blank, looks
+from research.report.records import Stored, load_stored
+
+__all__ = ["report_pace"]
+
+LEVEL, LEVEL_TEXT = 0.95, "95 %"  # of the reference's best NDCG@20
+UNCORRECTED, CORRECTED = "in-batch", "in-batch+logq"
+MOST_EXAMPLES = 1.1  # of the reference's: the prediction for each corrected arm
+MOST_TIME = {  # likewise for in-batch+logq, by the number of items at most
+    1_447: 0.8,
+    3_533: 0.5,
+    50_000: 0.05,
+}
+
+
+def epochs_to(curve: Float[ndarray, " e"], level: float) -> float:
+    """Epochs until a curve that starts at 0 first reaches a level; inf for never.
+
+    >>> epochs_to(np.array([0.2, 0.4, 0.3]), 0.3)
+    1.5
+    >>> epochs_to(np.array([0.2, 0.4, 0.3]), 0.5)
+    inf
+    """
+    reached = np.flatnonzero(curve >= level)
+    if not len(reached):
+        return float("inf")
+    epoch = int(reached[0])
+    before = float(curve[epoch - 1]) if epoch else 0.0
+    return epoch + (level - before) / (float(curve[epoch]) - before)
+
+
+def pace_frame(stored: Stored) -> pd.DataFrame:
+    """One row per arm, the times and examples also as shares of the full softmax's.
+
+    Columns: arm, temperature, learning_rate; best NDCG@20 and best_epoch, means over
+    seeds; examples to the level, and examples_share with _low and _high; reached, in
+    how many seeds; milliseconds of a step and step_share, medians over turns; seconds
+    to the level, and seconds_share with _low and _high, which has the interval of the
+    examples alone. Where a seed doesn't reach the level, the mean is inf.
+    """
+    header, arrays, lines = stored.header, stored.arrays, []
+    curves, steps = (arrays[n].astype(float) for n in ("curves", "step_seconds"))
+    reference = header["arms"].index(REFERENCE)
+    levels = LEVEL * curves[reference].max(axis=1)
+    epochs = np.array(
+        [[epochs_to(*each) for each in zip(of_arm, levels)] for of_arm in curves]
+    )
+    for a, name in enumerate(header["arms"]):
+        examples = epochs[a] * header["examples"]
+        share = Interval(np.inf, np.nan, np.nan)
+        if np.isfinite(epochs[a]).all():
+            share = over_seeds(epochs[a] / epochs[reference]).interval()
+        step_share = float(np.median(steps[a] / steps[reference]))
+        step = float(np.median(steps[a]))
+        lines.append(
+            {
+                "arm": name,
+                "temperature": round(float(arrays["temperatures"][a]), 6),
+                "learning_rate": round(float(arrays["learning_rates"][a]), 8),
+                "best": curves[a].max(axis=1).mean(),
+                "best_epoch": 1 + curves[a].argmax(axis=1).mean(),
+                "reached": int(np.isfinite(epochs[a]).sum()),
+                "examples": examples.mean(),
+                **share.columns("examples_share"),
+                "milliseconds": 1e3 * step,
+                "step_share": step_share,
+                "seconds": examples.mean() / header["batch"] * step,
+                **Interval(*(step_share * end for end in share)).columns(
+                    "seconds_share"
+                ),
+            }
+        )
+    return pd.DataFrame(lines)
+
+
+def verdicts(frame: pd.DataFrame, items: int) -> list[list[str]]:
+    """Each part of the prediction: the statement, what was measured, the verdict."""
+    out, rows = [], frame.set_index("arm")
+    for name in rows.index.drop([UNCORRECTED, REFERENCE]):
+        out.append(
+            [
+                f"{name}: at most {MOST_EXAMPLES} times the full softmax's examples",
+                *_judged(rows.loc[name], "examples_share", MOST_EXAMPLES),
+            ]
+        )
+    most = next(share for least, share in MOST_TIME.items() if items <= least)
+    out.append(
+        [
+            f"{CORRECTED}: at most {most} of the full softmax's time",
+            *_judged(rows.loc[CORRECTED], "seconds_share", most),
+        ]
+    )
+    reached = int(rows.loc[UNCORRECTED, "reached"])
+    seeds = int(rows.loc[REFERENCE, "reached"])
+    never = {0: "holds", seeds: "fails"}.get(reached, "undecided")
+    out.append(
+        [
+            f"{UNCORRECTED}: never reaches the level",
+            f"reached with {reached} of {seeds} seeds",
+            never,
+        ]
+    )
+    return out
+
+
+def _judged(row: "pd.Series[float]", name: str, most: float) -> tuple[str, str]:
+    ends = Interval(row[name], row[f"{name}_low"], row[f"{name}_high"])
+    if not np.isfinite(ends.mean):
+        return "not reached with every seed", "fails"
+    return interval_text(*ends, ".3f"), ends.within(high=most)
+
+
+def pace_page(frame: pd.DataFrame, stored: Stored) -> str:
+    """The prediction, its verdicts, and one row per arm, in Markdown."""
+    header, study = stored.header, STUDIES[stored.header["grid"]]
+    values = (
+        "all at one temperature and learning rate"
+        if header["grid"] == NAME_SIMULATED
+        else "each at the temperature and learning rate that validation chose for it"
+    )
+    about = (
+        f"{header['dataset']}: {header['items']:,} items, {header['examples']:,} "
+        f"examples per epoch, batch {header['batch']:,}, "
+        f"{seeds_text(stored.arrays['curves'].shape[1])}; arms {values}. After every "
+        f"epoch all items are ranked for validation. The level is {LEVEL_TEXT} of the "
+        "full softmax's best NDCG@20 with the same seed. Shares are of what the full "
+        "softmax needs to reach it; 95 % t intervals over three seeds or more. A step "
+        "is timed without validation and compilation, the arms in turns; the interval "
+        "of a share of time is that of the examples alone. A larger learning rate "
+        "needs fewer examples: compare arms of one rate."
+    )
+    rows = [
+        [
+            f"`{row['arm']}`",
+            f"{row['temperature']:g}",
+            f"{row['learning_rate']:g}",
+            f"{row['best']:.4f}",
+            f"{row['best_epoch']:.1f}",
+            *_reached(row),
+        ]
+        for row in frame.to_dict("records")
+    ]
+    heads = ["arm", "temperature", "learning rate", "best NDCG@20", "at epoch"]
+    heads += ["examples, million", "share [95 %]", "ms per step", "seconds"]
+    return markdown_page(
+        study.question,
+        about,
+        QUICK if header["quick"] else "",
+        f"Prediction: {study.prediction}",
+        markdown_table(
+            ["statement", "measured", "verdict"], verdicts(frame, header["items"])
+        ),
+        markdown_table([*heads, "share [95 %]"], rows),
+    )
+
+
+def _reached(row: dict[str, float]) -> list[str]:
+    step = f"{row['milliseconds']:.2f}"
+    if not np.isfinite(row["examples"]):
+        return ["not reached", EMPTY, step, "not reached", EMPTY]
+    shares = [
+        interval_text(row[name], row[f"{name}_low"], row[f"{name}_high"], ".3f")
+        for name in ("examples_share", "seconds_share")
+    ]
+    examples, seconds = f"{row['examples'] / 1e6:.2f}", f"{row['seconds']:.1f}"
+    return [examples, shares[0], step, seconds, shares[1]]
+
+
+def pace_figure(frame: pd.DataFrame, stored: Stored) -> Drawing:
+    """Draws the mean curve of each arm against examples and against seconds."""
+    header, lines = stored.header, []
+    curves = stored.arrays["curves"].astype(float).mean(axis=1)
+    epochs = np.arange(1, curves.shape[1] + 1)
+    order = np.argsort(-curves.max(axis=1))
+    styles = looks(header["arms"])
+    with matplotlib.rc_context(STYLE):
+        figure, panels = blank(3.9, ncols=2, sharey=True)
+        for a in order:
+            name, row = header["arms"][a], frame.iloc[a]
+            examples = epochs * header["examples"]
+            seconds = examples / header["batch"] * row.milliseconds / 1e3
+            for panel, x in zip(panels, (examples / 1e6, seconds), strict=True):
+                panel.plot(
+                    *(x, curves[a], styles[name].marker + "-"),
+                    **{"color": styles[name].colour, "label": name, "ms": 4, **EDGE},
+                )
+            lines.append(
+                pd.DataFrame(
+                    {"arm": name, "examples": examples, "seconds": seconds}
+                    | {"ndcg": curves[a]}
+                )
+            )
+        level = LEVEL * curves[header["arms"].index(REFERENCE)].max()
+        for panel in panels:
+            panel.axhline(level, color="0.4", linestyle=(0, (5, 3)))
+        panels[0].set_xlabel("examples, million")
+        panels[1].set_xlabel("seconds of training steps")
+        panels[1].set_xscale("log")
+        panels[1].xaxis.set_major_formatter("{x:g}")
+        panels[0].set_ylabel("NDCG@20 on validation")
+        panels[1].legend(fontsize=8.5)
+        above(figure, heading(frame, header["items"]))
+    return Drawing(figure, pd.concat(lines, ignore_index=True))
+
+
+def heading(frame: pd.DataFrame, items: int) -> str:
+    """What log q over in-batch negatives saves, if that is clear."""
+    row = frame.set_index("arm").loc[CORRECTED]
+    dashed = f"dashed: {LEVEL_TEXT} of the full softmax's best"
+    if row.seconds_share_high < 1:
+        other = frame.set_index("arm").loc[REFERENCE]
+        at_rates = (
+            ""
+            if row.learning_rate == other.learning_rate
+            else f"\nat learning rates of {row.learning_rate:g} and "
+            f"{other.learning_rate:g}"
+        )
+        return (
+            f"{items:,} items: {CORRECTED} reaches {LEVEL_TEXT} of the full softmax's "
+            f"best (dashed)\nin {row.seconds_share:.2f} of its time{at_rates}"
+        )
+    return f"{items:,} items: NDCG@20 by examples and by time ({dashed})"
+
+
+def report_pace(records: Path, out: Path) -> list[Path]:
+    """Writes the study's table, page and figure under out from its records.
+
+    Raises:
+      InputError: no such file, or of another RECORDS_VERSION.
+    """
+    stored = load_stored(records)
+    frame = pace_frame(stored)
+    texts = {".csv": frame, ".md": pace_page(frame, stored)}
+    return write_report(
+        out, stored.header, texts, {"-curves": pace_figure(frame, stored)}
+    )

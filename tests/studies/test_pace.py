@@ -1,0 +1,116 @@
+"""Examples and seconds to a level, and verdicts that follow the records."""
+
+import numpy as np
+import pytest
+
+from experiments.studies import StudyOptions
+from experiments.studies.pace import ARMS, REFERENCE, run_pace_simulated
+from experiments.studies.pace.report import (
+    CORRECTED,
+    UNCORRECTED,
+    epochs_to,
+    heading,
+    pace_frame,
+    report_pace,
+    verdicts,
+)
+from research.report.records import Stored, load_stored, save_stored, study_header
+
+EPOCHS = np.arange(1, 11)
+
+
+def rising(slope, top=0.3):
+    """A curve that rises by slope an epoch up to the top."""
+    return np.minimum(slope * EPOCHS, top)
+
+
+def stored(slopes, milliseconds, seeds=3, items=3533, top=None):
+    """Records whose curves rise by slopes[arm], with steps of so many milliseconds."""
+    curves = np.array(
+        [
+            [rising(slopes.get(name, 0.1), (top or {}).get(name, 0.3))] * seeds
+            for name in ARMS
+        ]
+    )
+    curves *= 1 + 0.001 * np.arange(seeds)[None, :, None]  # so that errors aren't 0
+    turns = np.array([1.0, 1.1, 0.9])
+    steps = [milliseconds.get(name, 10.0) / 1e3 * turns for name in ARMS]
+    header = study_header(
+        *("pace", "made", False),
+        **{"arms": list(ARMS), "items": items, "batch": 100, "examples": 5000},
+    )
+    arrays = {
+        "curves": curves,
+        "step_seconds": np.array(steps),
+        "temperatures": np.full(len(ARMS), 0.1),
+        "learning_rates": np.full(len(ARMS), 0.001),
+    }
+    return Stored(header, {}, arrays)
+
+
+LOW = {UNCORRECTED: 0.2}  # never reaches 95 % of 0.3
+
+
+def test_a_level_is_reached_within_an_epoch():
+    # 0.285 lies 0.85 of the way from the 2nd epoch's 0.2 to the 3rd's 0.3
+    assert epochs_to(rising(0.1), 0.285) == pytest.approx(2.85)
+    assert epochs_to(rising(0.1), 0.05) == pytest.approx(0.5)
+    assert epochs_to(rising(0.1), 0.31) == np.inf
+
+
+def test_shares_are_of_the_full_softmax_with_the_same_seed():
+    frame = pace_frame(stored({CORRECTED: 0.05}, {CORRECTED: 2.0}, top=LOW))
+    row = frame.set_index("arm").loc[CORRECTED]
+    assert row.examples == pytest.approx(5.7 * 5000)  # 0.285 at 0.05 an epoch
+    assert row.examples_share == pytest.approx(2.0, rel=1e-3)
+    assert row.step_share == pytest.approx(0.2)
+    assert row.seconds_share == pytest.approx(0.4, rel=1e-3)
+    assert row.seconds == pytest.approx(5.7 * 50 * 0.002)
+    assert frame.set_index("arm").reached[UNCORRECTED] == 0
+
+
+def test_verdicts_follow_the_records():
+    good = verdicts(pace_frame(stored({}, {CORRECTED: 4.0}, top=LOW)), 3533)
+    assert [row[2] for row in good] == ["holds"] * 6
+    slow = dict.fromkeys(ARMS, 0.05) | {REFERENCE: 0.1, UNCORRECTED: 0.1}
+    bad = verdicts(pace_frame(stored(slow, {})), 3533)
+    assert [row[2] for row in bad] == ["fails"] * 6
+    # what is enough at 3,533 items isn't at 50,000
+    large = verdicts(pace_frame(stored({}, {CORRECTED: 4.0}, top=LOW)), 50_000)
+    assert large[-2][2] == "fails"
+
+
+def test_an_arm_that_doesnt_reach_the_level_fails_and_says_so(tmp_path):
+    records = stored({}, {}, top=dict.fromkeys(ARMS, 0.2) | {REFERENCE: 0.3})
+    found = verdicts(pace_frame(records), 3533)
+    assert found[0][1:] == ["not reached with every seed", "fails"]
+    path = save_stored(tmp_path / "p.npz", records.header, records.arrays)
+    report_pace(path, tmp_path)
+    page = (tmp_path / "tables" / "made" / "pace.md").read_text()
+    assert page.count("not reached | - |") == 2 * (len(ARMS) - 1)
+
+
+def test_the_heading_speaks_of_saved_time_only_where_it_is_clear():
+    assert "0.40 of its time" in heading(pace_frame(stored({}, {CORRECTED: 4.0})), 10)
+    assert "of its time" not in heading(pace_frame(stored({}, {})), 10)
+
+
+def test_the_heading_names_learning_rates_that_differ():
+    records = stored({}, {CORRECTED: 4.0})
+    assert "rates" not in heading(pace_frame(records), 10)
+    records.arrays["learning_rates"][ARMS.index(CORRECTED)] = 0.002
+    assert "rates of 0.002 and 0.001" in heading(pace_frame(records), 10)
+
+
+def test_one_seed_has_no_interval_and_no_verdict():
+    frame = pace_frame(stored({}, {CORRECTED: 4.0}, seeds=1, top=LOW))
+    assert verdicts(frame, 3533)[0][2] == "undecided"
+
+
+def test_a_quick_run_is_reported_from_its_records_alone(tmp_path):
+    path = run_pace_simulated(StudyOptions(tmp_path, quick=True))
+    records = load_stored(path)
+    assert records.arrays["curves"].shape == (len(ARMS), 1, 2)
+    assert (records.arrays["step_seconds"] > 0).all()
+    written = report_pace(path, tmp_path)
+    assert {path.suffix for path in written} == {".csv", ".md", ".svg", ".png"}
