@@ -238,9 +238,9 @@ STUDIES: Registry[Study] = Registry(
                 run=deferred("experiments.studies.faithful:run_faithful"),
                 report=deferred("experiments.studies.faithful.report:report_faithful"),
                 seeds=3,
-                prediction="The forms part at few negatives only: at n = 3 the "
-                "divergence of some form from the full softmax differs from that of "
-                "logq, and at n = 63 and 255 every form's lies within 10 % of it. "
+                prediction="The estimators part at few negatives only: at n = 3 the "
+                "divergence of some estimator from the full softmax differs from that "
+                "of logq, and at n = 63 and 255 every estimator's lies within 10 % of it. "
                 "leave-own-out, whose gradient has about a sixth of logq's bias at "
                 "n = 63, is no nearer to the full softmax there. A statement within a "
                 "margin holds if the 95 % interval lies inside it, fails if it lies "
