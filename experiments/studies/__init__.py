@@ -240,8 +240,8 @@ STUDIES: Registry[Study] = Registry(
                 seeds=3,
                 prediction="The estimators part at few negatives only: at n = 3 the "
                 "divergence of some estimator from the full softmax differs from that "
-                "of logq, and at n = 63 and 255 every estimator's lies within 10 % of it. "
-                "leave-own-out, whose gradient has about a sixth of logq's bias at "
+                "of logq, and at n = 63 and 255 every estimator's lies within 10 % of "
+                "it. leave-own-out, whose gradient has about a sixth of logq's bias at "
                 "n = 63, is no nearer to the full softmax there. A statement within a "
                 "margin holds if the 95 % interval lies inside it, fails if it lies "
                 "beyond, and is undecided else.",

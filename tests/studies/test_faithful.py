@@ -27,7 +27,7 @@ def test_distances_are_their_definitions():
 
 
 def stored(apart=1.0, at_3=1.0):
-    """Divergences of 1 nat, times ``apart`` for all estimators but logq from n = 63 on."""
+    """Divergences of 1 nat, times ``apart`` for all but logq from n = 63 on."""
     rng = np.random.default_rng(1)
     shape = (len(ESTIMATORS), 3, 3, 40)
     divergences = 1 + 0.01 * rng.normal(size=shape)

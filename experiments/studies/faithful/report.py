@@ -17,9 +17,7 @@ __all__ = ["report_faithful"]
 REFERENCE = "logq"  # the estimator that the others are held against
 MARGIN = 0.1  # of the reference's divergence: what counts as equally far
 EQUAL_FROM, APART_AT = 63, 3  # numbers of negatives of the prediction's statements
-NEARER = (
-    "leave-own-out"  # the estimator of lower bias that is predicted to be no nearer
-)
+NEARER = "leave-own-out"  # of lower bias, and predicted to be no nearer
 MEASURED = {
     "divergence": "divergence (nats)",
     "overlap": "shared items of 20",
@@ -62,7 +60,7 @@ def faithful_frame(stored: Stored) -> pd.DataFrame:
 
 
 def difference(stored: Stored, estimator: str, n: int) -> Interval:
-    """A estimator's divergence less that of the reference at n, as a share of the latter."""
+    """An estimator's divergence less the reference's at n, as a share of the latter."""
     other = _values(stored, "divergence", REFERENCE, n)
     found = two_way(_values(stored, "divergence", estimator, n) - other).interval()
     mean, low, high = (float(end) / float(two_way(other).mean) for end in found)
@@ -71,9 +69,7 @@ def difference(stored: Stored, estimator: str, n: int) -> Interval:
 
 def verdicts(stored: Stored) -> list[list[str]]:
     """Each part of the prediction: the statement, what was measured, the verdict."""
-    estimators = [
-        estimator for estimator in stored.header["forms"] if estimator != REFERENCE
-    ]
+    estimators = [name for name in stored.header["forms"] if name != REFERENCE]
     sizes, out = stored.arrays["sizes"].tolist(), []
     for n in (size for size in sizes if size >= EQUAL_FROM):
         for estimator in estimators:
@@ -91,16 +87,11 @@ def verdicts(stored: Stored) -> list[list[str]]:
                 )
                 out.append([text, _text(found), verdict])
     if APART_AT in sizes:
-        each = {
-            estimator: difference(stored, estimator, APART_AT)
-            for estimator in estimators
-        }
-        apart = [estimator for estimator, d in each.items() if d.low > 0 or d.high < 0]
+        each = {name: difference(stored, name, APART_AT) for name in estimators}
+        apart = [name for name, d in each.items() if d.low > 0 or d.high < 0]
         text = f"n = {APART_AT}: some estimator is not as far as {REFERENCE}"
-        found_estimators = ", ".join(
-            f"{estimator} {_text(each[estimator])}" for estimator in apart
-        )
-        out.append([text, found_estimators or "none", "holds" if apart else "fails"])
+        measured = ", ".join(f"{name} {_text(each[name])}" for name in apart) or "none"
+        out.append([text, measured, "holds" if apart else "fails"])
     return out
 
 
@@ -123,12 +114,12 @@ def faithful_page(frame: pd.DataFrame, stored: Stored) -> str:
         rows.append(cells)
     return markdown_page(
         STUDIES["faithful"].question,
-        f"{stored.header['dataset']}, {seeds} seeds, n negatives per row of the batch's "
-        "512. Bias: of the expected gradient of the item vectors at a trained full "
-        "softmax, in % of the exact gradient (study probe). Divergence: "
-        "Kullback-Leibler, of the users' distributions by the estimator from those by the "
-        "full softmax of the other seeds, in nats. The first row is the full softmax "
-        "itself. Intervals are 95 %, two-way over users and seeds.",
+        f"{stored.header['dataset']}, {seeds} seeds, n negatives per row of the "
+        "batch's 512. Bias: of the expected gradient of the item vectors at a trained "
+        "full softmax, in % of the exact gradient (study probe). Divergence: "
+        "Kullback-Leibler, of the users' distributions by the estimator from those by "
+        "the full softmax of the other seeds, in nats. The first row is the full "
+        "softmax itself. Intervals are 95 %, two-way over users and seeds.",
         QUICK if stored.header["quick"] else "",
         f"Prediction: {STUDIES['faithful'].prediction}",
         markdown_table(["statement", "measured", "verdict"], verdicts(stored)),
