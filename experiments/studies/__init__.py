@@ -136,7 +136,8 @@ STUDIES: Registry[Study] = Registry(
             ),
             Study(
                 name="exposure",
-                question="When does log q find what users would choose?",
+                question="When does the log q correction recover what users would "
+                "choose?",
                 minutes="6",
                 run=deferred("experiments.studies.exposure:run_exposure"),
                 report=deferred("experiments.studies.exposure:report_exposure"),
@@ -285,7 +286,7 @@ STUDIES: Registry[Study] = Registry(
             ),
             Study(
                 name="outside",
-                question="Does this code reach the numbers that others published?",
+                question="Does this code reproduce published numbers?",
                 minutes="180",
                 run=deferred("experiments.studies.outside:run_outside"),
                 report=deferred("experiments.studies.outside.report:report_outside"),
@@ -307,8 +308,8 @@ STUDIES: Registry[Study] = Registry(
             ),
             Study(
                 name="shift",
-                question="Does a test that popularity doesn't decide want log q "
-                "uncorrected?",
+                question="Should log q be corrected if test items are drawn evenly "
+                "from the catalogue?",
                 minutes="100",
                 run=deferred("experiments.studies.shift:run_shift"),
                 report=deferred("experiments.studies.shift.report:report_shift"),
@@ -324,7 +325,7 @@ STUDIES: Registry[Study] = Registry(
             ),
             Study(
                 name="magnifier",
-                question="Whom does the gradient fall on, at which temperature?",
+                question="Which negatives receive the gradient, by temperature?",
                 minutes="2",
                 run=deferred("experiments.studies.magnifier:run_magnifier"),
                 report=deferred("experiments.studies.magnifier:report_magnifier"),
@@ -332,7 +333,7 @@ STUDIES: Registry[Study] = Registry(
             ),
             Study(
                 name="coverage",
-                question="Do 95 % intervals hold the truth, also for near-tied arms?",
+                question="Do 95 % intervals cover the truth, for nearly tied arms too?",
                 minutes="2",
                 run=deferred("experiments.studies.coverage:run_coverage"),
                 report=deferred("experiments.studies.coverage:report_coverage"),
