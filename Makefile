@@ -61,6 +61,7 @@ results: $(READY)
 	$(RUN) semisynthetic --out results
 	$(RUN) clicks --out results
 	$(RUN) stopping --out results
+	$(RUN) totals --out results
 	$(RUN) pace --out results
 	$(RUN) pace-simulated --out results
 	$(RUN) library --out results
@@ -84,6 +85,7 @@ results: $(READY)
 	$(if $(MOVIELENS_DIR),$(LARGE) 1 semisynthetic)
 	$(if $(MOVIELENS_DIR),$(LARGE) 3 clicks)
 	$(if $(MOVIELENS_DIR),$(LARGE) 3 stopping)
+	$(if $(MOVIELENS_DIR),$(LARGE) 3 totals)
 	$(if $(MOVIELENS_DIR),$(LARGE) 3 pace)
 	$(if $(MOVIELENS_DIR),$(LARGE) 3 future --arms random popularity ease $(CORRECTED) \
 	  in-batch+logq-streaming in-batch+logq-periodic full-softmax)

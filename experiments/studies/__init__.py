@@ -265,6 +265,20 @@ STUDIES: Registry[Study] = Registry(
                 "losses that validated best on 100K are tried, and binary-nce.",
             ),
             Study(
+                name="totals",
+                question="At which total strength is held-out recall highest, by "
+                "epoch?",
+                minutes="5",
+                run=deferred("experiments.studies.totals:run_totals"),
+                report=deferred("experiments.studies.totals:report_totals"),
+                seeds=5,
+                prediction="At the epoch that validation chooses, the total of highest "
+                "recall@20 is lower than after the last one by 0.2 or more, and lies "
+                "between 0.8 and 1.3; that of highest item-averaged recall@20 is lower "
+                "than it by 0.2 or more. A statement holds if its 95 % interval lies "
+                "in the range, fails if it lies outside, and is undecided else.",
+            ),
+            Study(
                 name="pace",
                 question="How much training does each loss need, in examples and in "
                 "seconds?",
