@@ -61,6 +61,7 @@ results: $(READY)
 	$(RUN) semisynthetic --out results
 	$(RUN) clicks --out results
 	$(RUN) stopping --out results
+	$(RUN) totals --out results
 	$(RUN) pace --out results
 	$(RUN) pace-simulated --out results
 	$(RUN) library --out results
@@ -79,11 +80,11 @@ results: $(READY)
 	$(if $(MOVIELENS_DIR),$(LARGE) 1 tuning --arms $(TUNED))
 	$(if $(MOVIELENS_DIR),$(LARGE) 5 fair --arms random popularity ease slim ials \
 	  in-batch+prior $(TUNED))
-	$(if $(MOVIELENS_DIR),$(LARGE) 3 budget)
 	$(if $(MOVIELENS_DIR),$(LARGE) 3 strength)
 	$(if $(MOVIELENS_DIR),$(LARGE) 1 semisynthetic)
 	$(if $(MOVIELENS_DIR),$(LARGE) 3 clicks)
 	$(if $(MOVIELENS_DIR),$(LARGE) 3 stopping)
+	$(if $(MOVIELENS_DIR),$(LARGE) 3 totals)
 	$(if $(MOVIELENS_DIR),$(LARGE) 3 pace)
 	$(if $(MOVIELENS_DIR),$(LARGE) 3 future --arms random popularity ease $(CORRECTED) \
 	  in-batch+logq-streaming in-batch+logq-periodic full-softmax)

@@ -2,9 +2,9 @@
 
 Three switches: the positive's logit corrected or not, q or q / (1 - q of the row's own
 item), the 1 / n kept or not. Where the positive is corrected the other two cancel; they
-are run all the same at n = 63, so that this is seen. ``weighted-softmax`` is the form
-of 2025 with the sampler of the others. ``distinct`` has one column per item and
-corrects by the probability to be in the batch; ``same-item`` masks the row's own.
+are run all the same at n = 63, so that this is seen. ``weighted-softmax`` is the
+estimator of 2025 with the sampler of the others. ``distinct`` has one column per item
+and corrects by the probability to be in the batch; ``same-item`` masks the row's own.
 
 ``streaming`` and ``periodic`` don't know the click share: one estimates it from gaps,
 the other counts the last whole window, an epoch or a quarter of one (24 steps, 12,288
@@ -16,9 +16,9 @@ of time, and a window is a period.
     python -m experiments run correction --quick   about 1 minute
 
 Expect on MovieLens 100K: R@20 0.13 uncorrected and 0.23 to 0.245 for every corrected
-form at either batch. Leaving the positive uncorrected costs 0.005 to 0.009 at n = 63,
-and nothing that is seen at n = 511; the 1 / n and q / (1 - q_p) change nothing. The
-forms are told apart by the study ``probe``, not by recall.
+estimator at either batch. Leaving the positive uncorrected costs 0.005 to 0.009 at
+n = 63, and nothing visible at n = 511; the 1 / n and q / (1 - q_p) change nothing. The
+study ``probe`` distinguishes the estimators, recall does not.
 """
 
 from experiments.grid import CONTRASTS_FIGURE, Contrast, Grid, Sweep

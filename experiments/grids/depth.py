@@ -1,4 +1,4 @@
-"""How high and how wide should the towers be?
+"""How deep and how wide should the towers be?
 
 Hidden layers of both towers, from none (a linear tower) to three, and of one tower
 alone: the item tower adds the item's own row to its output, so that even without layers
@@ -23,7 +23,7 @@ _OTHERS = (
 
 DEPTH = Grid(
     name="depth",
-    question="How high and how wide should the towers be?",
+    question="How deep and how wide should the towers be?",
     arms=(*_OTHERS[:4], "in-batch+logq", *_OTHERS[4:]),
     reference="in-batch+logq",
     minutes="12",

@@ -1,4 +1,4 @@
-"""How is a history best made into one vector without seeing the candidate?
+"""Which encoder of the history retrieves best, without seeing the candidate?
 
 The reference averages the last 50 clicks. ``encoder-none`` has demographics alone; the
 others attend by a learned query, by the user's profile (SDM), by the last click (the
@@ -44,7 +44,7 @@ _NEXT = (
 
 HISTORY = Grid(
     name="history",
-    question="How is a history best made into a vector, the towers kept apart?",
+    question="Which encoder of the history retrieves best?",
     arms=(
         *("in-batch+logq", "encoder-none", "encoder-learned", "encoder-profile"),
         *("encoder-last-click", "encoder-last-click-shuffled"),
@@ -65,7 +65,8 @@ HISTORY = Grid(
 
 HISTORY_TIES = Grid(
     name="history-ties",
-    question="Which encoder finds the next film, however ties in time are broken?",
+    question="Which encoder predicts the next film best, over several orders of tied "
+    "clicks?",
     arms=_NEXT,
     reference="in-batch+logq",
     seeds=2,

@@ -1,4 +1,4 @@
-"""Are items that nobody clicked recommended, and what ends it?
+"""Are unclicked items recommended, and what prevents it?
 
 Sample selection bias in the narrow sense: a model is trained on what was clicked and
 serves the whole catalogue (``library all``). In-batch negatives are past positives, so
@@ -27,7 +27,7 @@ _REACHING = ("mixed+logq", "uniform-softmax", "vector-cache+logq+push")
 
 LIBRARY = Grid(
     name="library",
-    question="Are items that nobody clicked recommended, and what ends it?",
+    question="Are unclicked items recommended, and what prevents it?",
     arms=(
         *("random", "in-batch", "in-batch+prior", "in-batch+logq", "mixed"),
         *_REACHING,

@@ -24,7 +24,7 @@ from experiments.grid import Contrast, Grid
 
 POSITIVES = Grid(
     name="positives",
-    question="Items of a session: what do negatives and log q change?",
+    question="Item-to-item retrieval in sessions: what do negatives and log q change?",
     arms=(
         *("in-batch", "in-batch+logq", "mixed", "mixed+logq"),
         *("uniform-softmax", "full-softmax"),
@@ -43,7 +43,8 @@ POSITIVES = Grid(
 
 POSITIVES_USERS = Grid(
     name="positives-users",
-    question="Halves of a user: what do negatives and the cut change?",
+    question="User-to-user retrieval: what do negatives and the cut of a history "
+    "change?",
     arms=(
         *("in-batch", "in-batch+logq", "uniform-softmax"),
         *("full-softmax", "full-softmax+time-halves"),

@@ -1,4 +1,4 @@
-"""What do corrections cost that public code gets wrong?
+"""What do incorrect corrections in public code cost?
 
 Corrections as they stand in public code and tutorials, most of them with one mistake:
 a sign, log q divided by the temperature, a mixture without a correction, a cosine
@@ -20,7 +20,7 @@ __all__ = ["RECIPES_GRID"]
 
 RECIPES_GRID = Grid(
     name="recipes",
-    question="What do corrections cost that public code gets wrong?",
+    question="What do incorrect corrections in public code cost?",
     arms=(
         "random",
         "popularity",

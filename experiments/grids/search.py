@@ -1,4 +1,4 @@
-"""What does a tower make of a search, by how much the search says?
+"""How much does a search query help, by how informative it is?
 
 ``encoder-query`` takes the words of a search: they attend over the history and stand
 beside what they find. MovieLens has no searches. They are simulated: four words of the
@@ -26,7 +26,7 @@ _TITLE = "Simulated words, which see the target: paired differences from in-batc
 
 SEARCH = Grid(
     name="search",
-    question="What does a tower make of a search, by how much the search says?",
+    question="How much does a search query help, by how informative it is?",
     arms=("in-batch+logq", "encoder-none", "encoder-query"),
     reference="in-batch+logq",
     minutes="10",

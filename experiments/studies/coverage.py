@@ -1,4 +1,4 @@
-"""Do 95 % intervals hold the truth in 95 of 100 repetitions, also for near-tied arms?
+"""Do 95 % intervals cover the truth 95 % of the time, also for nearly tied arms?
 
 A paired difference of two arms is simulated: users, seeds and residuals drawn anew from
 normal distributions with the variances that the records of the grid ``ssb`` show, for

@@ -1,4 +1,4 @@
-"""When does log q find what users would choose, and when does it hide it?
+"""When does the log q correction recover what users would choose, and when not?
 
 A click needs an item to be liked and to be shown. In-batch negatives take away the log
 of the click share, log q gives it back: with it, whatever made items popular. In

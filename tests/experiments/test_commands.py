@@ -121,6 +121,7 @@ def test_the_studies_are_the_named_ones():
             "outside",
             "pace",
             "pace-simulated",
+            "totals",
             "semisynthetic",
             "shift",
             "strength",

@@ -16,7 +16,7 @@ def test_a_row_has_the_question_its_verdicts_and_what_made_it(tmp_path):
     contrasts.write_text("id,verdict\na,worse\nb,undecided\nc,worse\nd,\n")
     overview = write_overview(tmp_path / "records", tmp_path).read_text()
     recipes, ssb = (line for line in overview.splitlines() if "| ml-100k |" in line)
-    assert "What do corrections cost that public code gets wrong?" in recipes
+    assert "What do incorrect corrections in public code cost?" in recipes
     assert "[2 worse, 1 undecided](tables/ml-100k/recipes-contrasts.md)" in recipes
     assert "| abc1234 | x86_64, JAX 0.10.2 | 6 |" in recipes
     assert "ssb-last, a quick run" in ssb

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import special
 
-from experiments.studies.faithful import FORMS, Trained, divergence, overlap
+from experiments.studies.faithful import ESTIMATORS, Trained, divergence, overlap
 from experiments.studies.faithful.report import report_faithful, verdicts
 from research.report.records import Stored, save_stored, study_header
 
@@ -27,21 +27,21 @@ def test_distances_are_their_definitions():
 
 
 def stored(apart=1.0, at_3=1.0):
-    """Divergences of 1 nat, times ``apart`` for all forms but logq from n = 63 on."""
+    """Divergences of 1 nat, times ``apart`` for all but logq from n = 63 on."""
     rng = np.random.default_rng(1)
-    shape = (len(FORMS), 3, 3, 40)
+    shape = (len(ESTIMATORS), 3, 3, 40)
     divergences = 1 + 0.01 * rng.normal(size=shape)
     divergences[1:, 1:] *= apart
     divergences[1:, 0] *= at_3
     full = 0.2 + 0.01 * rng.normal(size=(3, 40))
     arrays = {
         "sizes": np.array([3, 63, 255]),
-        "bias": np.ones((len(FORMS), 3)),
+        "bias": np.ones((len(ESTIMATORS), 3)),
         **{name: divergences for name in ("divergence", "overlap", "recall")},
         **{f"full_{name}": full for name in ("divergence", "overlap", "recall")},
     }
     header = study_header("faithful", "made", False)
-    return Stored({**header, "forms": list(FORMS)}, {}, arrays)
+    return Stored({**header, "forms": list(ESTIMATORS)}, {}, arrays)
 
 
 @pytest.mark.parametrize(("apart", "verdict"), [(1.0, "holds"), (1.3, "fails")])
@@ -50,13 +50,13 @@ def test_verdicts_follow_the_records(apart, verdict):
     equal = [v for text, v in found.items() if "is as far as" in text]
     assert equal == [verdict] * 8
     assert found["n = 63: leave-own-out is not nearer than logq"] == "holds"
-    assert found["n = 3: some form is not as far as logq"] == "fails"
+    assert found["n = 3: some estimator is not as far as logq"] == "fails"
 
 
 def test_a_nearer_form_and_one_apart_are_seen():
     found = {row[0]: row[2] for row in verdicts(stored(0.7, at_3=1.5))}
     assert found["n = 63: leave-own-out is not nearer than logq"] == "fails"
-    assert found["n = 3: some form is not as far as logq"] == "holds"
+    assert found["n = 3: some estimator is not as far as logq"] == "holds"
 
 
 def test_the_report_is_made_from_the_file_of_records_alone(tmp_path):

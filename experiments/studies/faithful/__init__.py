@@ -1,19 +1,19 @@
 """Does a more faithful gradient train a model nearer to the full softmax?
 
-The study ``probe`` says how far the expected gradient of each corrected form is from
-that of the full softmax. Here each form is trained to the end with n negatives a row,
-and held against the full softmax that it stands for: by the divergence of the users'
+The study ``probe`` measures how far the expected gradient of each corrected estimator
+is from that of the full softmax. Here each estimator is trained to the end with n
+negatives per row and compared with the full softmax: by the divergence of the users'
 distributions over the catalogue, by the overlap of their lists, and by recall. Rows of
-a batch keep n of its other rows as negatives, so the steps are equal at every n.
-Training the full softmax with another seed is the distance that no form can undercut.
+a batch keep n of its other rows as negatives, so the steps are equal at every n. The
+full softmax trained with another seed gives the least distance to be expected.
 
-The form with one column per item has no place here: its columns can't differ by row.
+The estimator with one column per item is left out: its columns can't differ by row.
 
     python -m experiments run faithful             about 10 minutes on 2 cores, 3 seeds
     python -m experiments run faithful --quick     about 1 minute
 
-Expect on MovieLens 100K: at n = 63 and above, forms whose gradients differ much in bias
-lie equally far from the full softmax.
+Expect on MovieLens 100K: at n = 63 and above, estimators whose gradients differ much in
+bias are equally far from the full softmax.
 """
 
 import dataclasses
@@ -45,28 +45,28 @@ from research.files import read_arrays
 from research.report.records import study_header
 from research.types import InputError
 
-__all__ = ["FORMS", "FULL", "NAME", "run_faithful"]
+__all__ = ["ESTIMATORS", "FULL", "NAME", "run_faithful"]
 
 NAME, FULL = "faithful", "full-softmax"
 SIZES = (3, 15, 63, 255)
 ROWS, DRAWS = 512, 20  # of the probe
 
 
-class Form(NamedTuple):
-    """A corrected form: changes of the config, and the probe's name for it."""
+class Estimator(NamedTuple):
+    """A corrected estimator: changes of the config, and the probe's name for it."""
 
     changes: Mapping[str, Any]
-    estimator: str
+    probe_name: str
     masked: bool = False
 
 
 _IMPORTANCE = {"correct_positive": False, "expected_count": True}
-FORMS: dict[str, Form] = {
-    "logq": Form({}, "in-batch+logq"),
-    "logq+same-item": Form({"mask_same_item": True}, "in-batch+logq", True),
-    "importance": Form(_IMPORTANCE, "importance"),
-    "leave-own-out": Form({**_IMPORTANCE, "leave_own_out": True}, "leave-own-out"),
-    "positive-forgotten": Form({"correct_positive": False}, "positive-forgotten"),
+ESTIMATORS: dict[str, Estimator] = {
+    "logq": Estimator({}, "in-batch+logq"),
+    "logq+same-item": Estimator({"mask_same_item": True}, "in-batch+logq", True),
+    "importance": Estimator(_IMPORTANCE, "importance"),
+    "leave-own-out": Estimator({**_IMPORTANCE, "leave_own_out": True}, "leave-own-out"),
+    "positive-forgotten": Estimator({"correct_positive": False}, "positive-forgotten"),
 }
 
 
@@ -85,7 +85,7 @@ class Trained(NamedTuple):
 
 
 def _cells(options: StudyOptions) -> list[Cell]:
-    """The full softmax, then every form at every n, each with every seed."""
+    """The full softmax, then every estimator at every n, each with every seed."""
     base = Config(dataset=options.dataset)
     if options.quick:
         base = dataclasses.replace(base, epochs=2)
@@ -95,8 +95,8 @@ def _cells(options: StudyOptions) -> list[Cell]:
             arm("in-batch-part+logq", base), negatives=(f"in-batch-part:{n}",)
         )
         parts += [
-            (name, {"n": n}, dataclasses.replace(config, **form.changes))
-            for name, form in FORMS.items()
+            (name, {"n": n}, dataclasses.replace(config, **estimator.changes))
+            for name, estimator in ESTIMATORS.items()
         ]
     return [
         Cell(name, swept, seed, dataclasses.replace(config, seed=seed))
@@ -148,11 +148,12 @@ def overlap(one: Trained, other: Trained) -> Float[ndarray, " u"]:
 
 
 def run_faithful(options: StudyOptions) -> Path:
-    """Trains every form and the full softmax, measures distances; returns the records.
+    """Trains the estimators and the full softmax, measures distances; saves records.
 
-    Arrays: divergence and overlap [form, n, seed, user] from the full softmax of the
-    other seeds, their mean, the full softmax itself in ``full_``-arrays [seed, user];
-    recall likewise; bias [form, n] of the gradient of the item vectors, as a share.
+    Arrays: divergence and overlap [estimator, n, seed, user] from the full softmax of
+    the other seeds, their mean, the full softmax itself in ``full_``-arrays
+    [seed, user]; recall likewise; bias [estimator, n] of the gradient of the item
+    vectors, as a share.
 
     Raises:
       InputError: a run failed.
@@ -176,13 +177,13 @@ def run_faithful(options: StudyOptions) -> Path:
             if cell.arm == FULL:
                 name = f"full_{name}"
             else:
-                shape = (len(FORMS), len(sizes), *shape)
-                at = list(FORMS).index(cell.arm), sizes.index(int(cell.swept["n"]))
+                shape = (len(ESTIMATORS), len(sizes), *shape)
+                at = list(ESTIMATORS).index(cell.arm), sizes.index(int(cell.swept["n"]))
                 place = (*at, *place)
             arrays.setdefault(name, np.zeros(shape, "<f2"))[place] = values
     digest = ratings_of(options.dataset, options.data_dir).digest
     header = study_header(NAME, name_of(options.dataset), options.quick, digest)
-    return save_study(options.out, {**header, "forms": list(FORMS)}, arrays)
+    return save_study(options.out, {**header, "forms": list(ESTIMATORS)}, arrays)
 
 
 def _distances(model: Trained, others: list[Trained]) -> dict[str, ndarray]:
@@ -195,7 +196,7 @@ def _distances(model: Trained, others: list[Trained]) -> dict[str, ndarray]:
 
 
 def _bias(config: Config, options: StudyOptions) -> Float[ndarray, "f n"]:
-    """The bias of each form's gradient at the trained full softmax, by the probe."""
+    """The bias of each estimator's gradient at the trained full softmax (probe)."""
     run, sizes = prepared_run(config, options.data_dir), _sizes(options)
     models, _ = follow(run, options.progress)
     world, rows = run.world[0], 64 if options.quick else ROWS
@@ -205,13 +206,13 @@ def _bias(config: Config, options: StudyOptions) -> Float[ndarray, "f n"]:
     )
     places = {
         Measurement(
-            *(name_of(options.dataset), "trained", "fitted", form.estimator),
-            *(form.masked, PER_ROW, n, FAITHFUL),
+            *(name_of(options.dataset), "trained", "fitted", estimator.probe_name),
+            *(estimator.masked, PER_ROW, n, FAITHFUL),
         ): (f, s)
-        for f, form in enumerate(FORMS.values())
+        for f, estimator in enumerate(ESTIMATORS.values())
         for s, n in enumerate(sizes)
     }
-    out = np.zeros((len(FORMS), len(sizes)), "<f4")
+    out = np.zeros((len(ESTIMATORS), len(sizes)), "<f4")
     runner = ProbeRunner(config, world.pool)
     draws = 3 if options.quick else DRAWS
     for cell, found in runner.measure(point, list(places), draws):

@@ -1,4 +1,4 @@
-"""Does this code, on published data and protocols, reach the published numbers?
+"""Does this code reproduce published numbers on published data and protocols?
 
 The cells (cells.csv) are printed by the result pages of RecBole [zhao2021] for
 MovieLens 1M and 100K, and by the papers of two losses, SL@K [yang2025slatk] and PSL

@@ -1,4 +1,4 @@
-"""Does a test that popularity doesn't decide want log q uncorrected?
+"""Should log q be corrected if test items are drawn evenly from the catalogue?
 
 The same interactions are split twice: at random, so that test items are as popular as
 train items, and with test items drawn evenly from the catalogue (the shifted split of
