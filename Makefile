@@ -24,11 +24,13 @@ LARGE := $(RUN) --out results --dataset ml-1m --seeds
 CORRECTED := in-batch in-batch+logq
 TUNED := $(CORRECTED) in-batch+logq-streaming in-batch+logq+same-item in-batch+logq+mask \
   mixed+logq mixed-popularity+logq uniform-softmax full-softmax full-softmax+mask
+TIMED := $(CORRECTED) in-batch+logq-streaming mixed+logq full-softmax full-softmax+mask
 results: $(READY)
 	@echo "about 8 hours on 2 cores; those of MovieLens 1M take about 7 more"
 	$(RUN) ssb --seeds 5 --out results
 	$(RUN) coverage --out results
 	$(RUN) tuning --out results
+	$(RUN) tuning --split time --arms $(TIMED) --out results
 	$(RUN) fair --out results
 	$(RUN) cache-tuned --out results
 	$(RUN) recipes --out results
@@ -66,6 +68,7 @@ results: $(READY)
 	$(RUN) pace-simulated --out results
 	$(RUN) library --out results
 	$(RUN) future --out results
+	$(RUN) future-tuned --out results
 	$(RUN) cache-schedule --out results
 	$(RUN) faithful --out results
 	$(if $(OUTSIDE_DIR),$(RUN) outside --data-dir $(OUTSIDE_DIR) --out results)
@@ -78,6 +81,8 @@ results: $(READY)
 	$(if $(MOVIELENS_DIR),$(LARGE) 3 library --arms random $(CORRECTED) mixed+logq \
 	  full-softmax)
 	$(if $(MOVIELENS_DIR),$(LARGE) 1 tuning --arms $(TUNED))
+	$(if $(MOVIELENS_DIR),$(LARGE) 1 tuning --split time --arms $(CORRECTED) \
+	  full-softmax)
 	$(if $(MOVIELENS_DIR),$(LARGE) 5 fair --arms random popularity ease slim ials \
 	  in-batch+prior $(TUNED))
 	$(if $(MOVIELENS_DIR),$(LARGE) 3 strength)
@@ -88,6 +93,8 @@ results: $(READY)
 	$(if $(MOVIELENS_DIR),$(LARGE) 3 pace)
 	$(if $(MOVIELENS_DIR),$(LARGE) 3 future --arms random popularity ease $(CORRECTED) \
 	  in-batch+logq-streaming in-batch+logq-periodic full-softmax)
+	$(if $(MOVIELENS_DIR),$(LARGE) 3 future-tuned --arms popularity ease $(CORRECTED) \
+	  full-softmax)
 
 # JupyterLab, installed into .venv and opened in notebooks/; LAB holds further words for
 # it, as in make notebook LAB="--no-browser --port 9999".
