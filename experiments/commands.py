@@ -189,7 +189,7 @@ class Report:
         if self.x or self.y or self.where:
             return self._picture()
         chosen = [find(name) for name in self.grids if name != CLAIMS] or [
-            one for one in experiments().values() if self._records(one).is_file()
+            one for one in experiments().values() if self._records(one)[0].is_file()
         ]
         if self.grids == (CLAIMS,):
             chosen = []
@@ -200,7 +200,11 @@ class Report:
             try:
                 self._look(one)
                 with alone(self.out):
-                    written = _reported(one, self._records(one), self.out)
+                    written = [
+                        path
+                        for records in self._records(one)
+                        for path in _reported(one, records, self.out)
+                    ]
             except InputError as error:  # the others are reported all the same
                 refused.append(error)
                 continue
@@ -221,8 +225,8 @@ class Report:
         Raises:
           InputError: there are runs, but no records.
         """
-        records = self._records(one)
-        runs = self.out / "runs" / records.parent.name / one.name
+        files = self._records(one)
+        runs = self.out / "runs" / files[0].parent.name / one.name
         written = [path.stat().st_mtime for path in runs.glob("*/metrics.json")]
         split = "" if self.split == AUTO else f"--split {self.split} "
         command = (
@@ -231,10 +235,11 @@ class Report:
         )
         if self.dataset not in DATASETS and not Path(self.dataset).exists():
             command += f" (with the path of {self.dataset})"
-        if written and not records.is_file():
-            raise InputError(f"no {records}, but runs: {command} gathers them")
-        if written and max(written) > records.stat().st_mtime:
-            say(f"{records} is older than some runs: {command} gathers them")
+        if written and not files[0].is_file():
+            raise InputError(f"no {files[0]}, but runs: {command} gathers them")
+        newest = max(files, key=lambda path: path.is_file() and path.stat().st_mtime)
+        if written and max(written) > newest.stat().st_mtime:
+            say(f"{newest} is older than some runs: {command} gathers them")
 
     def _picture(self) -> int:
         if not (self.x and self.y):
@@ -243,7 +248,7 @@ class Report:
             )
         from experiments.picture import draw_picture
 
-        names = [self._records(find(name)).stem for name in self.grids]
+        names = [path.stem for name in self.grids for path in self._records(find(name))]
         folder = name_of(self.dataset)
         written = draw_picture(self.out, folder, names, self.where, self.x, self.y)
         print(*(f"wrote {path}" for path in written), sep="\n")
@@ -259,11 +264,16 @@ class Report:
         with alone(self.out):
             return FINISHED if write_explorable(self.out, self.grids) else FAILED
 
-    def _records(self, one: Grid | Study) -> Path:
+    def _records(self, one: Grid | Study) -> list[Path]:
+        """The files of its records, of every split; where none is, where one would be.
+
+        Args:
+          one: the grid or the study.
+        """
         folder = one.folder(name_of(self.dataset))
         splits = (Config.split, *SPLITS) if self.split == AUTO else (self.split,)
         paths = [records_path(self.out, folder, one.name, split) for split in splits]
-        return next((path for path in paths if path.is_file()), paths[0])
+        return [path for path in dict.fromkeys(paths) if path.is_file()] or paths[:1]
 
 
 def _reported(one: Grid | Study, records: Path, out: Path) -> list[Path]:

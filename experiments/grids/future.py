@@ -3,8 +3,8 @@
 The split ``ratio`` cuts each user's history by itself, so that item vectors are
 trained on other users' future. ``time`` cuts all users at one moment: what is fitted
 lies before what is judged. All arms of ``future`` are at the temperature 0.2 that suits
-most of them on ``ratio``; those of ``future-tuned`` have temperatures and learning rates
-that were chosen on this split, and are served with popularity priors too.
+most of them on ``ratio``; those of ``future-tuned`` have temperatures and learning
+rates that were chosen on this split, and are served with popularity priors too.
 
     python -m experiments run future               about 5 minutes on 2 cores, 5 seeds
     python -m experiments run future --quick       about 1 minute

@@ -42,7 +42,7 @@ from research.report.pages import (
     markdown_table,
     seeds_text,
 )
-from research.report.pictures import STYLE, Drawing, above, blank
+from research.report.pictures import STYLE, Drawing, blank, legend_above
 from research.report.records import Stored, load_stored, study_header
 from research.train.loop import NotFinite, train_together
 from research.types import Fold, check
@@ -294,8 +294,7 @@ def totals_figure(frame: pd.DataFrame) -> Drawing:
         panels[1].set_ylabel("validation recall@20 at a total of 1")
         for panel in panels:
             panel.set_xlabel("epochs of training")
-        panels[0].legend(fontsize=8.5)
-        above(figure, heading(frame))
+        legend_above(figure, panels[0].get_lines()[::2], heading(frame), 2)
     return Drawing(figure, frame)
 
 

@@ -140,6 +140,18 @@ def test_a_split_is_part_of_the_name(call, tmp_path):
     assert call("report", "few", *words[2:]).status == 0
 
 
+def test_a_report_is_of_every_split_that_there_are_records_of(call, tmp_path):
+    for split in ("ratio", "last"):
+        words = ("--arms", "popularity", "--split", split, "--out", tmp_path)
+        assert call("run", "few", *words).status == 0
+    names = {f"ml-100k/few{split}.csv" for split in ("", "-last")}
+    for grids in (("few",), ()):
+        for name in names:
+            (tmp_path / "tables" / name).unlink()
+        assert call("report", *grids, "--out", tmp_path).status == 0
+        assert names <= set(contents(tmp_path / "tables"))
+
+
 def test_other_runs_are_counted_on_one_line(tables, tmp_path):
     called, frame = tables("few", "--seeds", "2", "--arms", "popularity", "tiny")
     assert "ignored" not in called.out

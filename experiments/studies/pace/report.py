@@ -19,7 +19,14 @@ from research.report.pages import (
     markdown_table,
     seeds_text,
 )
-from research.report.pictures import EDGE, STYLE, Drawing, above, blank, looks
+from research.report.pictures import (
+    EDGE,
+    STYLE,
+    Drawing,
+    blank,
+    legend_above,
+    looks,
+)
 from research.report.records import Stored, load_stored
 
 __all__ = ["report_pace"]
@@ -219,8 +226,8 @@ def pace_figure(frame: pd.DataFrame, stored: Stored) -> Drawing:
         panels[1].set_xscale("log")
         panels[1].xaxis.set_major_formatter("{x:g}")
         panels[0].set_ylabel("NDCG@20 on validation")
-        panels[1].legend(fontsize=8.5)
-        above(figure, heading(frame, header["items"]))
+        handles = panels[0].get_lines()[: len(order)]
+        legend_above(figure, handles, heading(frame, header["items"]), 3)
     return Drawing(figure, pd.concat(lines, ignore_index=True))
 
 
