@@ -22,7 +22,8 @@ __all__ = ["FUTURE", "FUTURE_TUNED"]
 
 _CHANGES = {"split": "time"}
 _LARGE = {"ml-1m": {"batch": 1024, "epochs": 10}}
-_SERVED: tuple[Sweep, ...] = ({}, {"prior": (0.5, 1.0)})
+_PRIORS = (0.5, 1.0, 2.0)
+_SERVED: tuple[Sweep, ...] = ({}, {"prior": _PRIORS})
 
 FUTURE = Grid(
     name="future",
@@ -68,7 +69,7 @@ FUTURE_TUNED = Grid(
     tuned=True,
     changes=_CHANGES,
     dataset_changes=_LARGE,
-    arm_sweeps=dict.fromkeys(("in-batch", "in-batch+logq", "full-softmax"), _SERVED),
+    arm_sweeps=dict.fromkeys(("in-batch+logq", "full-softmax"), _SERVED),
     contrasts=(
         Contrast("in-batch", "in-batch+logq"),
         Contrast("in-batch+logq", "full-softmax"),
@@ -83,9 +84,13 @@ FUTURE_TUNED = Grid(
         *(
             Contrast(arm, arm, at={"prior": prior}, against_at={})
             for arm in ("in-batch+logq", "full-softmax")
-            for prior in (0.5, 1.0)
+            for prior in _PRIORS
         ),
-        *(Contrast("full-softmax", "ease", k=k, at={"prior": 0.5}) for k in (20, 100)),
+        *(
+            Contrast("full-softmax", "ease", k=k, at={"prior": prior})
+            for k in (20, 100)
+            for prior in (0.5, 2.0)
+        ),
     ),
     prediction="Tuned on this split, in-batch is still worse than in-batch+logq in "
     "recall@20, and in-batch+logq and mixed+logq are not distinguishable from the full "
@@ -93,5 +98,6 @@ FUTURE_TUNED = Grid(
     "100, but no longer worse than popularity. A prior of 0.5 over log q, a total "
     "strength of 1.5, makes in-batch+logq and the full softmax better in recall@20, "
     "since a future decided by all users favours popular items more than each user's "
-    "own does; with it the full softmax is still worse than EASE.",
+    "own does; with it the full softmax is still worse than EASE. A prior of 2 came "
+    "later, since recall@20 on validation still rose at 1.",
 )
