@@ -91,8 +91,8 @@ results: $(READY)
 	$(if $(MOVIELENS_DIR),$(LARGE) 3 stopping)
 	$(if $(MOVIELENS_DIR),$(LARGE) 3 totals)
 	$(if $(MOVIELENS_DIR),$(LARGE) 3 pace)
-	$(if $(MOVIELENS_DIR),$(LARGE) 3 future --arms random popularity ease $(CORRECTED) \
-	  in-batch+logq-streaming in-batch+logq-periodic full-softmax)
+	$(if $(MOVIELENS_DIR),$(LARGE) 3 future --arms in-batch+logq \
+	  in-batch+logq-streaming in-batch+logq-periodic)
 	$(if $(MOVIELENS_DIR),$(LARGE) 3 future-tuned --arms popularity ease $(CORRECTED) \
 	  full-softmax)
 
