@@ -22,7 +22,7 @@ larger-towers whichever part is undone, and 0.180 for the reference towers.
 """
 
 from experiments.arms import CHOICE
-from experiments.grid import Contrast, Grid
+from experiments.grid import SHORTER, Contrast, Grid
 from research.baselines import BASELINES
 
 BASELINE_GRID = Grid(
@@ -57,7 +57,7 @@ BASELINE_GRID = Grid(
     ),
     arm_sweeps={"mixed+logq": ({"temperature": (0.15,)},)},
     changes={"temperature": 0.2},
-    dataset_changes={"ml-1m": {"batch": 1024, "epochs": 10}},
+    dataset_changes=SHORTER,
 )
 
 TOWERS_CHOICE = Grid(

@@ -14,7 +14,7 @@ Expect on MovieLens 100K: R@20 about 0.26 for every correct estimator.
 
 import functools
 
-from experiments.grid import Grid
+from experiments.grid import SHORTER, Grid
 from experiments.grids.tuning import TRAINED
 from research.contrast import Contrast
 from research.registry import deferred
@@ -67,7 +67,7 @@ FAIR = Grid(
         Contrast("full-softmax", "pointwise-sigmoid", "repulsion"),
     ),
     tuned_as={"in-batch+prior": "in-batch"},
-    dataset_changes={"ml-1m": {"batch": 1024, "epochs": 10}},
+    dataset_changes=SHORTER,
     prediction="All correct estimators (in-batch+logq, with streaming counts and with "
     "the same-item mask, mixed+logq, mixed-popularity+logq, uniform-softmax) are "
     "equivalent to the full softmax within 2 % in recall at 20 and at 100. The mask of "

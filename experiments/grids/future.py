@@ -15,13 +15,12 @@ MovieLens 1M takes longer: --dataset ml-1m --seeds 3 --data-dir DIR.
 Expect on MovieLens 100K: about half of the recall of the split ratio.
 """
 
-from experiments.grid import Grid, Sweep
+from experiments.grid import SHORTER, Grid, Sweep
 from research.contrast import Contrast
 
 __all__ = ["FUTURE", "FUTURE_TUNED"]
 
 _CHANGES = {"split": "time"}
-_LARGE = {"ml-1m": {"batch": 1024, "epochs": 10}}
 _PRIORS = (0.5, 1.0, 2.0)
 _SERVED: tuple[Sweep, ...] = ({}, {"prior": _PRIORS})
 
@@ -36,7 +35,7 @@ FUTURE = Grid(
     reference="full-softmax",
     minutes="5",
     changes=_CHANGES | {"temperature": 0.2},
-    dataset_changes=_LARGE,
+    dataset_changes=SHORTER,
     contrasts=(
         Contrast("in-batch", "in-batch+logq"),
         Contrast("in-batch+logq", "full-softmax"),
@@ -68,7 +67,7 @@ FUTURE_TUNED = Grid(
     minutes="5",
     tuned=True,
     changes=_CHANGES,
-    dataset_changes=_LARGE,
+    dataset_changes=SHORTER,
     arm_sweeps=dict.fromkeys(("in-batch+logq", "full-softmax"), _SERVED),
     contrasts=(
         Contrast("in-batch", "in-batch+logq"),

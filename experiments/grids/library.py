@@ -16,7 +16,7 @@ under the full softmax.
 
 import functools
 
-from experiments.grid import Grid
+from experiments.grid import SHORTER, Grid
 from research.contrast import Contrast
 from research.registry import deferred
 
@@ -38,7 +38,7 @@ LIBRARY = Grid(
     seeds=3,
     minutes="6",
     changes={"library": "all", "temperature": 0.2},
-    dataset_changes={"ml-1m": {"batch": 1024, "epochs": 10}},
+    dataset_changes=SHORTER,
     figures={
         "arms": functools.partial(
             deferred("research.report.forest:forest_figure"),

@@ -14,7 +14,7 @@ Expect temperatures of 0.15 to 0.3 for the corrected softmax arms.
 On MovieLens 1M the trials are six, since a run takes two minutes.
 """
 
-from experiments.grid import Grid, Sweep
+from experiments.grid import SHORTER, Grid, Sweep
 
 __all__ = ["CACHED", "TRAINED", "TUNING"]
 
@@ -65,7 +65,7 @@ TUNING = Grid(
     swept=_SWEPT,
     dataset_swept={"ml-1m": _LARGE},
     changes={"fit_on": "train"},
-    dataset_changes={"ml-1m": {"batch": 1024, "epochs": 10}},
+    dataset_changes=SHORTER,
     figures={},
     brief=True,
 )

@@ -25,10 +25,10 @@ from jaxtyping import Float, Int
 from matplotlib.axes import Axes
 from numpy import ndarray
 
+from experiments.grid import SHORTER
 from experiments.inputs import fold_of, prepared_run, ratings_of
 from experiments.runs import rank, serve
 from experiments.studies import STUDIES, StudyOptions, save_study, write_report
-from experiments.studies.semisynthetic import LARGE
 from research.config import Config
 from research.data import name_of
 from research.evaluate.metrics import CUTOFF, METRICS, mean_counted
@@ -83,7 +83,7 @@ def run_totals(options: StudyOptions) -> Path:
     base = Config(
         dataset=options.dataset,
         left_out="fitted",
-        **{"temperature": TEMPERATURE, **LARGE.get(options.dataset, {})},
+        **{"temperature": TEMPERATURE, **SHORTER.get(options.dataset, {})},
     )
     if options.quick:
         base = dataclasses.replace(base, epochs=2)

@@ -32,7 +32,7 @@ from numpy import ndarray
 from experiments.arms import arm
 from experiments.bench.ours import portions
 from experiments.bench.protocol import Here, Turns, take_turns
-from experiments.grid import with_swept
+from experiments.grid import SHORTER, with_swept
 from experiments.inputs import prepared_run, ratings_of
 from experiments.runs import rank, serve
 from experiments.studies import SIMULATED, StudyOptions, save_study
@@ -55,7 +55,6 @@ ARMS = (
     *("in-batch", "in-batch+logq", "mixed+logq", "mixed-popularity+logq"),
     *("uniform-softmax", REFERENCE),
 )
-LARGE: dict[str, dict[str, Any]] = {"ml-1m": {"batch": 1024, "epochs": 10}}
 TURNS, STEPS = 7, 10  # portions of steps that an arm is timed with
 USERS, ITEMS, CLICKS, GROUPS = 6_000, 50_000, 300_000, 500
 QUICK_WORLD = 60, 300, 900, 10
@@ -83,7 +82,7 @@ def run_pace(options: StudyOptions) -> Path:
         dataset=options.dataset,
         fit_on="train",
         left_out="fitted",
-        **LARGE.get(options.dataset, {}),
+        **SHORTER.get(options.dataset, {}),
     )
     configs = [
         with_swept(arm(name, base), tuned(options.dataset, name)) for name in ARMS

@@ -23,6 +23,7 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 
 from experiments.arms import arm
+from experiments.grid import SHORTER
 from experiments.inputs import prepared_run, ratings_of
 from experiments.studies import StudyOptions, save_study
 from experiments.studies.exposure import best_items, recovered
@@ -54,7 +55,6 @@ GAMMAS = (-0.5, 0.0, 0.5, 1.0)  # exposure is the click share to this power
 SWEPT = ("in-batch", "in-batch+logq")  # served at every total strength
 OTHERS = ("mixed", "mixed+logq")  # served as trained
 RECIPE: dict[str, Any] = {"user_features": (), "item_features": ("id",)}
-LARGE: dict[str, dict[str, Any]] = {"ml-1m": {"batch": 1024, "epochs": 10}}
 
 
 class World(NamedTuple):
@@ -85,7 +85,7 @@ def learned_world(options: StudyOptions) -> World:
 
 def training(name: str, options: StudyOptions, seed: int) -> Config:
     """The config of an arm of these studies, a quick one's with two epochs."""
-    changes = RECIPE | LARGE.get(options.dataset, {}) | {"seed": seed}
+    changes = RECIPE | SHORTER.get(options.dataset, {}) | {"seed": seed}
     if options.quick:
         changes["epochs"] = 2
     base = Config(dataset=options.dataset)

@@ -19,7 +19,7 @@ Expect on MovieLens 100K: recall@20 about 0.24 at a total of 1 wherever it is pu
 """
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -27,7 +27,7 @@ from numpy import ndarray
 
 from experiments.finish import announce, finish
 from experiments.folders import run_folder, run_id
-from experiments.grid import Grid, expand
+from experiments.grid import SHORTER, Grid, expand
 from experiments.inputs import prepared_run, ratings_of
 from experiments.plan import is_done, plan
 from experiments.runs import serve
@@ -54,7 +54,6 @@ TOTALS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
 # A run on MovieLens 1M takes ten times as long: there are fewer, with a quarter of the
 # steps that they would have.
 LARGE = {"ml-1m": ((0.0, 0.5, 1.0), (0.1, 0.2), ("cosine",))}
-SHORTER: dict[str, dict[str, Any]] = {"ml-1m": {"batch": 1024, "epochs": 10}}
 MEASURED = (("recall", CUTOFF), ("recall", 100), ("recall_item", CUTOFF))
 LIKED, DISLIKED = 4.0, 3.0  # ratings from, and up to
 
