@@ -51,8 +51,7 @@ OUTPUTS = ("cosine", "dot")
 LAMBDAS = (0.0, 0.25, 0.5, 0.75, 1.0)
 TEMPERATURES = (0.05, 0.1, 0.2, 0.3, 0.5)
 TOTALS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
-# A run on MovieLens 1M takes ten times as long: there are fewer, with a quarter of the
-# steps that they would have.
+# A run on MovieLens 1M takes ten times as long: there are fewer of them.
 LARGE = {"ml-1m": ((0.0, 0.5, 1.0), (0.1, 0.2), ("cosine",))}
 MEASURED = (("recall", CUTOFF), ("recall", 100), ("recall_item", CUTOFF))
 LIKED, DISLIKED = 4.0, 3.0  # ratings from, and up to
