@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from experiments.arms import arm
+from experiments.folders import file_name
 from experiments.tuned import tuned
 from research.baselines import BASELINES
 from research.config import Config
@@ -51,7 +52,8 @@ class Grid(NamedTuple):
         ({} is a run with nothing swept); they may be of structure, numbers or switches.
       changes: made to every run, beneath those of its arm.
       dataset_changes: further ones, by the name of the data set.
-      dataset_swept: other common sweeps, by the name of the data set.
+      dataset_swept: other common sweeps, by the name of the data set, or by that and a
+        split, as in "ml-1m-time".
       tuned: whether each trained arm takes the values that were chosen for it on the
         validation part of this data set and split (experiments/tuned.py).
       tuned_as: the arm whose values another arm takes: that whose model it serves.
@@ -153,7 +155,7 @@ def expand(
         if arms and name not in arms:
             continue
         choice = tuned_values(grid, name, base)
-        for swept in _combinations(grid, name, base.dataset, quick):
+        for swept in _combinations(grid, name, base, quick):
             for seed in range(n):
                 config = _config(name, base, choice | swept, seed)
                 cells.append(Cell(name, swept, seed, config))
@@ -171,11 +173,12 @@ def tuned_values(grid: Grid, name: str, base: Config) -> dict[str, float]:
 
 
 def _combinations(
-    grid: Grid, name: str, dataset: str, quick: bool
+    grid: Grid, name: str, base: Config, quick: bool
 ) -> list[dict[str, float]]:
     """The combinations of an arm's swept values; of each sweep two when quick."""
     cells = []
-    common = grid.dataset_swept.get(dataset, grid.swept)
+    common = grid.dataset_swept.get(base.dataset, grid.swept)
+    common = grid.dataset_swept.get(file_name(base.dataset, base.split), common)
     for sweep in grid.arm_sweeps.get(name, (common,)):
         combined = [
             dict(zip(sweep, values)) for values in itertools.product(*sweep.values())

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["FIELDS", "SELECTORS", "chosen", "tuned"]
 
 PATH = Path(__file__).with_name("tuned.csv")
-FIELDS = ("temperature", "learning_rate")
+FIELDS = ("temperature", "learning_rate", "epochs")  # of those that were tried
 SELECTORS = {"ndcg": "NDCG@20", "recall_item": "item-averaged recall@20"}
 
 
@@ -61,7 +61,7 @@ def _committed() -> Mapping[tuple[str, str, str, str], dict[str, float]]:
     with PATH.open(newline="") as file:
         return {
             (line["dataset"], line["split"], line["selector"], line["arm"]): {
-                field: float(line[field]) for field in FIELDS
+                field: float(line[field]) for field in FIELDS if line[field]
             }
             for line in csv.DictReader(file)
         }
@@ -91,7 +91,7 @@ def chosen(
         for arm, trials in rows.groupby("arm", sort=False):
             best = trials.loc[trials["mean"].idxmax()]
             line = {"dataset": dataset, "split": split, "selector": selector}
-            line |= {"arm": arm} | {field: best[field] for field in FIELDS}
+            line |= {"arm": arm} | {field: best.get(field) for field in FIELDS}
             lines.append(line | {"value": best["mean"], "trials": len(trials)})
     out = pd.DataFrame(lines)
     if out["trials"].nunique() > 1:

@@ -11,7 +11,8 @@ grids ``fair``, ``cache-tuned`` and, from trials on the split in time, ``future-
 The other split: run tuning --split time --arms, with those of ``make results``, then
 python -m experiments.tuned out ml-100k time.
 Expect temperatures of 0.15 to 0.3 for the corrected softmax arms.
-On MovieLens 1M the trials are six, since a run takes two minutes.
+On MovieLens 1M the trials are six, since a run takes two minutes, and nine on the split
+in time, where the number of epochs is among them.
 """
 
 from experiments.grid import SHORTER, Grid, Sweep
@@ -54,6 +55,12 @@ _LARGE: Sweep = {
     "temperature": (0.05, 0.07, 0.1, 0.15, 0.2, 0.3),
     "learning_rate": (1e-3,),
 }
+# There a model is at its best after few epochs.
+_LARGE_IN_TIME: Sweep = {
+    "temperature": (0.1, 0.2, 0.4),
+    "learning_rate": (1e-3,),
+    "epochs": (1, 3, 10),
+}
 
 TUNING = Grid(
     name="tuning",
@@ -63,7 +70,7 @@ TUNING = Grid(
     seeds=1,
     minutes="35",
     swept=_SWEPT,
-    dataset_swept={"ml-1m": _LARGE},
+    dataset_swept={"ml-1m": _LARGE, "ml-1m-time": _LARGE_IN_TIME},
     changes={"fit_on": "train"},
     dataset_changes=SHORTER,
     figures={},

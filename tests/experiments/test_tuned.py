@@ -10,7 +10,7 @@ from experiments.arms import arm
 from experiments.folders import file_name
 from experiments.grid import expand
 from experiments.grids import GRIDS
-from experiments.tuned import FIELDS, PATH, SELECTORS, chosen, main, tuned
+from experiments.tuned import PATH, SELECTORS, chosen, main, tuned
 from research.config import Config
 from research.report.pages import csv_text, read_table
 from research.types import InputError
@@ -54,6 +54,13 @@ def test_each_selector_takes_its_own_best_trial():
     assert (out.trials == 2).all()
 
 
+def test_epochs_are_chosen_where_they_were_tried():
+    frame = made(a={0.1: (0.3, 0.1), 0.2: (0.2, 0.4)})
+    assert chosen(frame, "made").epochs.isna().all()
+    frame["epochs"] = frame.temperature.map({0.1: 3, 0.2: 10})
+    assert chosen(frame, "made").epochs.tolist() == [3, 10]
+
+
 def test_unequal_trials_are_refused():
     frame = made(a={0.1: (0.3, 0.1), 0.2: (0.2, 0.4)}, b={0.1: (0.1, 0.1)})
     with pytest.raises(InputError, match="different numbers of trials"):
@@ -65,7 +72,8 @@ def test_a_tuned_grid_sets_what_was_chosen_and_leaves_baselines_alone():
     by_arm = {cell.arm: cell.config for cell in cells}
     for name in ("in-batch+logq", "full-softmax"):
         values = tuned("ml-100k", name)
-        assert {field: getattr(by_arm[name], field) for field in FIELDS} == values
+        assert {field: getattr(by_arm[name], field) for field in values} == values
+        assert set(values) == {"temperature", "learning_rate"}
         assert by_arm[name].logq == arm(name).logq
     assert by_arm["ease"].temperature == Config().temperature
     # what serves another arm's model takes that model's values, so that it is one run
