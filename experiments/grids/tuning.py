@@ -11,8 +11,8 @@ grids ``fair``, ``cache-tuned`` and, from trials on the split in time, ``future-
 The other split: run tuning --split time --arms, with those of ``make results``, then
 python -m experiments.tuned out ml-100k time.
 Expect temperatures of 0.15 to 0.3 for the corrected softmax arms.
-On MovieLens 1M the trials are six, since a run takes two minutes, and nine on the split
-in time, where the number of epochs is among them.
+On MovieLens 1M the trials are six, since a run takes two minutes, and twelve on the
+split in time, where the number of epochs is among them.
 """
 
 from experiments.grid import SHORTER, Grid, Sweep
@@ -57,7 +57,7 @@ _LARGE: Sweep = {
 }
 # There a model is at its best after few epochs.
 _LARGE_IN_TIME: Sweep = {
-    "temperature": (0.1, 0.2, 0.4),
+    "temperature": (0.1, 0.2, 0.4, 0.8),
     "learning_rate": (1e-3,),
     "epochs": (1, 3, 10),
 }
