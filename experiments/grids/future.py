@@ -101,6 +101,6 @@ FUTURE_TUNED = Grid(
     "since a future decided by all users favours popular items more than each user's "
     "own does; with it the full softmax is still worse than EASE. A prior of 2 came "
     "later, since recall@20 on validation still rose at 1, and on MovieLens 1M the "
-    "choice of the epochs among 1, 3 and 10: with ten epochs for all, each part of this "
-    "held but the comparison with popularity.",
+    "choice of the epochs among 1, 3 and 10: with ten epochs for all, each part of "
+    "this held but the comparison with popularity.",
 )
