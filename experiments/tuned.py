@@ -29,6 +29,7 @@ __all__ = ["FIELDS", "SELECTORS", "chosen", "tuned"]
 
 PATH = Path(__file__).with_name("tuned.csv")
 FIELDS = ("temperature", "learning_rate", "epochs")  # of those that were tried
+WHOLE = {"epochs": "Int64"}  # numbers, some of which are missing
 SELECTORS = {"ndcg": "NDCG@20", "recall_item": "item-averaged recall@20"}
 
 
@@ -93,7 +94,7 @@ def chosen(
             line = {"dataset": dataset, "split": split, "selector": selector}
             line |= {"arm": arm} | {field: best.get(field) for field in FIELDS}
             lines.append(line | {"value": best["mean"], "trials": len(trials)})
-    out = pd.DataFrame(lines)
+    out = pd.DataFrame(lines).astype(WHOLE)
     if out["trials"].nunique() > 1:
         raise InputError(f"the arms of {dataset} had different numbers of trials")
     return out
@@ -110,7 +111,7 @@ def main(words: list[str]) -> int:
     if not path.is_file():
         print(f"error: no {path}: run the grid tuning first", file=sys.stderr)
         return 2
-    committed = pd.read_csv(PATH)
+    committed = pd.read_csv(PATH).astype(WHOLE)
     parts = dict(list(committed.groupby(["dataset", "split"], sort=False)))
     parts[dataset, split] = chosen(read_table(path), dataset, split)  # for the old ones
     PATH.write_text(csv_text(pd.concat(parts.values())))
