@@ -86,7 +86,7 @@ results: $(READY)
 	$(if $(MOVIELENS_DIR),$(LARGE) 5 fair --arms random popularity ease slim ials \
 	  in-batch+prior $(TUNED))
 	$(if $(MOVIELENS_DIR),$(LARGE) 3 strength)
-	$(if $(MOVIELENS_DIR),$(LARGE) 1 semisynthetic)
+	$(if $(MOVIELENS_DIR),$(LARGE) 3 semisynthetic)
 	$(if $(MOVIELENS_DIR),$(LARGE) 3 clicks)
 	$(if $(MOVIELENS_DIR),$(LARGE) 3 stopping)
 	$(if $(MOVIELENS_DIR),$(LARGE) 3 totals)

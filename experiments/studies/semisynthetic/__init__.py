@@ -10,7 +10,7 @@ of each user's 20 most relevant items among the 20 recommended.
     python -m experiments run semisynthetic             about 10 minutes on 2 cores
     python -m experiments run semisynthetic --quick     about 1 minute
 
-On MovieLens 1M (--dataset ml-1m --data-dir DIR --seeds 1) it takes half an hour.
+On MovieLens 1M (--dataset ml-1m --data-dir DIR --seeds 3) it takes an hour and a half.
 Expect on MovieLens 100K: the best strength falls as exposure follows popularity more.
 """
 
