@@ -57,7 +57,7 @@ FUTURE = Grid(
 
 FUTURE_TUNED = Grid(
     name="future-tuned",
-    question="Does tuning on a split in time bring the two towers up to EASE?",
+    question="Does tuning on a split in time close the gap to EASE?",
     arms=(
         *("random", "popularity", "ease", "in-batch", "in-batch+logq"),
         *("in-batch+logq-streaming", "mixed+logq"),
