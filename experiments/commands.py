@@ -248,7 +248,7 @@ class Report:
             )
         from experiments.picture import draw_picture
 
-        names = [path.stem for name in self.grids for path in self._records(find(name))]
+        names = [self._records(find(name))[0].stem for name in self.grids]
         folder = name_of(self.dataset)
         written = draw_picture(self.out, folder, names, self.where, self.x, self.y)
         print(*(f"wrote {path}" for path in written), sep="\n")
