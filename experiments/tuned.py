@@ -1,4 +1,4 @@
-"""The temperature and learning rate that validation chose for each arm.
+"""The temperature, learning rate and, where tried, epochs that validation chose.
 
     python -m experiments run tuning
     python -m experiments.tuned out [ml-100k [time]]        writes what it chose

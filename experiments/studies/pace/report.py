@@ -111,7 +111,10 @@ def verdicts(frame: pd.DataFrame, items: int) -> list[list[str]]:
                 *_judged(rows.loc[name], "examples_share", MOST_EXAMPLES),
             ]
         )
-    most = next(share for least, share in MOST_TIME.items() if items <= least)
+    most = next(
+        (share for size, share in MOST_TIME.items() if items <= size),
+        min(MOST_TIME.values()),
+    )
     out.append(
         [
             f"{CORRECTED}: at most {most} of the full softmax's time",
