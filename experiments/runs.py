@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from experiments.lists import write_lists
 from experiments.plan import Run
 from experiments.seals import clear, sha256_of, write_metrics
 from research.baselines import BASELINES, option_values
-from research.evaluate.metrics import CUTOFF, summary
+from research.evaluate.metrics import CUTOFF, METRICS, mean_counted, summary
 from research.evaluate.record import evaluate
 from research.evaluate.top_k import Scorer, dot_product, rank_scores, seen_items_of
 from research.files import read_arrays, write_arrays, write_csv, write_json
@@ -43,6 +43,21 @@ def rank(run: Prepared, scorer: Scorer) -> np.ndarray:
 def score(run: Prepared, scorer: Scorer) -> Record:
     """Ranks all candidates for every query of the task; keeps what tables need."""
     return evaluate(run.task.fold, rank(run, scorer), scorer=scorer)
+
+
+def metric_means(
+    run: Prepared, scorer: Scorer, names: Sequence[str], k: int = CUTOFF
+) -> list[float]:
+    """Means of metrics of a scorer's lists, judged by the run's held-out positives.
+
+    Args:
+      run: whose phase judges.
+      scorer: of the lists.
+      names: in METRICS.
+      k: cut-off.
+    """
+    record = evaluate(run.fold, rank(run, scorer), ks=[k])
+    return [mean_counted(METRICS[name].of(record, k)) for name in names]
 
 
 def serve(

@@ -27,13 +27,12 @@ from numpy import ndarray
 
 from experiments.grid import SHORTER
 from experiments.inputs import fold_of, prepared_run, ratings_of
-from experiments.runs import rank, serve
+from experiments.runs import metric_means, serve
 from experiments.studies import STUDIES, StudyOptions, save_study, write_report
 from research.config import Config
 from research.data import name_of
-from research.evaluate.metrics import CUTOFF, METRICS, mean_counted
-from research.evaluate.record import evaluate
-from research.prepare import Prepared, prepare
+from research.evaluate.metrics import CUTOFF
+from research.prepare import prepare
 from research.report.intervals import Interval, over_seeds
 from research.report.pages import (
     QUICK,
@@ -44,7 +43,7 @@ from research.report.pages import (
 )
 from research.report.pictures import STYLE, Drawing, blank, legend_above
 from research.report.records import Stored, load_stored, study_header
-from research.train.loop import NotFinite, train_together
+from research.train.loop import train
 from research.types import Fold, check
 
 __all__ = ["report_totals", "run_totals"]
@@ -127,16 +126,19 @@ def by_epoch(config: Config, data_dir: str | None) -> dict[str, Float[ndarray, "
     validation: list[float] = []
 
     def look(users: ndarray, items: ndarray) -> dict[str, float]:
-        (recall,) = judged(choice, users, items, 1.0, ("recall",))
+        (recall,) = metric_means(
+            choice, serve(choice, users, items, prior=1.0), ["recall"]
+        )
         validation.append(recall)
-        rows = [judged(test, users, items, total, MEASURED) for total in TOTALS]
+        rows = [
+            metric_means(test, serve(test, users, items, prior=total), MEASURED)
+            for total in TOTALS
+        ]
         for name, values in zip(MEASURED, zip(*rows, strict=True), strict=True):
             found[name].append(list(values))
         return {f"recall@{CUTOFF}": recall}
 
-    (done,) = train_together([choice], validate=look)
-    if isinstance(done, NotFinite):
-        raise done
+    train(choice.config, choice.fold, validate=look)
     curves = {name: np.array(rows) for name, rows in found.items()}
     return {**curves, "validation": np.array(validation)}
 
@@ -161,27 +163,6 @@ def of_users(fold: Fold, users: Int[ndarray, " v"]) -> Fold:
             removed=removed,
         )
     )
-
-
-def judged(
-    run: Prepared,
-    users: Float[ndarray, "v d"],
-    items: Float[ndarray, "i d"],
-    prior: float,
-    metrics: tuple[str, ...],
-) -> list[float]:
-    """Means of metrics of lists at cut-off 20, served with a popularity prior.
-
-    Args:
-      run: whose held-out positives judge.
-      users: vectors of the evaluated users, [v, d].
-      items: vectors of the catalogue, [i, d].
-      prior: strength of the popularity prior.
-      metrics: names in METRICS.
-    """
-    lists = rank(run, serve(run, users, items, prior=prior))
-    record = evaluate(run.fold, lists, ks=[CUTOFF])
-    return [mean_counted(METRICS[name].of(record, CUTOFF)) for name in metrics]
 
 
 def highest(stored: Stored, name: str) -> Float[ndarray, "s e"]:

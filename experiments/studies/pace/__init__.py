@@ -34,17 +34,16 @@ from experiments.bench.ours import portions
 from experiments.bench.protocol import Here, Turns, take_turns
 from experiments.grid import SHORTER, with_swept
 from experiments.inputs import prepared_run, ratings_of
-from experiments.runs import rank, serve
+from experiments.runs import metric_means, serve
 from experiments.studies import SIMULATED, StudyOptions, save_study
 from experiments.tuned import tuned
 from research.config import Config
 from research.data import name_of
 from research.data.synthetic import large_fold, make_synthetic
-from research.evaluate.metrics import CUTOFF, METRICS
-from research.evaluate.record import evaluate
+from research.evaluate.metrics import CUTOFF
 from research.prepare import Prepared, prepare
 from research.report.records import study_header
-from research.train.loop import NotFinite, train_together
+from research.train.loop import train
 from research.types import Fold
 
 __all__ = ["NAME", "NAME_SIMULATED", "REFERENCE", "run_pace", "run_pace_simulated"]
@@ -157,14 +156,10 @@ def validated(run: Prepared) -> list[float]:
     scores: list[float] = []
 
     def look(users: ndarray, items: ndarray) -> dict[str, float]:
-        lists = rank(run, serve(run, users, items))
-        record = evaluate(run.fold, lists, ks=[CUTOFF])
-        scores.append(float(METRICS["ndcg"].of(record, CUTOFF).mean()))
+        scores.extend(metric_means(run, serve(run, users, items), ["ndcg"]))
         return {f"ndcg@{CUTOFF}": scores[-1]}
 
-    (done,) = train_together([run], validate=look)
-    if isinstance(done, NotFinite):
-        raise done
+    train(run.config, run.fold, validate=look)
     return scores
 
 
