@@ -69,6 +69,13 @@ def test_shares_are_of_the_full_softmax_with_the_same_seed():
     assert frame.set_index("arm").reached[UNCORRECTED] == 0
 
 
+def test_the_level_is_the_full_softmaxs_own_whatever_another_arm_reaches():
+    records = stored({}, {}, top={"mixed+logq": 0.6})
+    frame = pace_frame(records).set_index("arm")
+    assert frame.examples[REFERENCE] == pytest.approx(2.85 * 5000, rel=1e-3)
+    assert frame.examples["mixed+logq"] == pytest.approx(2.85 * 5000, rel=1e-3)
+
+
 def test_verdicts_follow_the_records():
     good = verdicts(pace_frame(stored({}, {CORRECTED: 4.0}, top=LOW)), 3533)
     assert [row[2] for row in good] == ["holds"] * 6

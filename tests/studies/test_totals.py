@@ -8,6 +8,7 @@ import pytest
 from experiments.inputs import fold_of
 from experiments.studies.totals import (
     TOTALS,
+    by_epoch,
     heading,
     of_users,
     report_totals,
@@ -61,6 +62,15 @@ def test_the_heading_says_lower_only_where_it_is():
     assert "lower total strength" in heading(totals_frame(EARLY))
     level = stored([1.0, 1.0, 1.0], [0.4, 0.6, 1.0], [0.1, 0.3, 0.2])
     assert "lower" not in heading(totals_frame(level))
+
+
+def test_a_popularity_prior_raises_recall_of_the_model_without_log_q():
+    config = Config(epochs=1, left_out="fitted", temperature=0.1)
+    curves = by_epoch(config, None)
+    none, full = (TOTALS.index(total) for total in (0.0, 1.0))
+    assert curves["recall"].shape == (1, len(TOTALS))
+    assert curves["recall"][0, full] > 2 * curves["recall"][0, none]
+    assert curves["validation"][0] > 2 * curves["recall"][0, none]
 
 
 def test_a_phase_of_some_users_keeps_what_is_held_out_and_left_out_of_theirs():
