@@ -292,8 +292,8 @@ METRICS: Registry[Metric] = Registry(
         ),
         "train_count": _measured(
             "train_count",
-            "average recommendation popularity, top {k}",
-            "ARP: mean number of training clicks of a recommended item",
+            "popularity (ARP), top {k}",
+            "average recommendation popularity: mean training clicks of an item",
             unit="training clicks per item",
             page=PageColumn("ARP", ".1f", footnote=_BALANCE),
         ),

@@ -145,7 +145,7 @@ def test_every_arm_is_named_once_in_its_colour(drawings):
         "popularity": look("popularity").ink,
     }
     assert f"not shown: lost, failed: {FAILED} (seeds 0, 1, 2)" in axes.get_xlabel()
-    title = "recall@20 and average recommendation popularity, top 20, by arm"
+    title = "recall@20 and popularity (ARP), top 20, by arm"
     assert figure.get_suptitle() == title
 
 
@@ -179,7 +179,7 @@ def test_temperature_panels(drawings):
         "Recall@20",
         "Item-averaged recall@20",
         "Coverage",
-        "Average recommendation popularity, top 20",
+        "Popularity (ARP), top 20",
     ]
     assert [axes.get_ylabel() for axes in figure.axes[1:]] == [
         "mean over users",

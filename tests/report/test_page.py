@@ -198,10 +198,7 @@ def test_hover_and_focus_tell_the_interval_and_a_click_the_record(made, opened):
 def test_axes_are_chosen_and_points_tell(made, opened):
     page = opened(made, "ml-100k/temperature")
     figure = page.locator("#trade-off .vega-embed")
-    assert (
-        "recall@20 against average recommendation popularity"
-        in figure.get_attribute("aria-label")
-    )
+    assert "recall@20 against popularity (ARP)" in figure.get_attribute("aria-label")
     page.locator("#trade-off").get_by_label("horizontal axis").select_option(
         "coverage@20"
     )

@@ -6,6 +6,7 @@ import matplotlib
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
+from matplotlib.ticker import LogLocator, NullFormatter
 from numpy import ndarray
 
 from experiments.studies import STUDIES, write_report
@@ -227,7 +228,9 @@ def pace_figure(frame: pd.DataFrame, stored: Stored) -> Drawing:
         panels[0].set_xlabel("examples, million")
         panels[1].set_xlabel("seconds of training steps")
         panels[1].set_xscale("log")
+        panels[1].xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         panels[1].xaxis.set_major_formatter("{x:g}")
+        panels[1].xaxis.set_minor_formatter(NullFormatter())
         panels[0].set_ylabel("NDCG@20 on validation")
         handles = panels[0].get_lines()[: len(order)]
         legend_above(figure, handles, heading(frame, header["items"]), 3)
