@@ -2,7 +2,8 @@
 
 A file is an .npz of the same bytes for the same content. Its array ``rows`` is JSON:
 the layout, the header (results version, grid, data set, ...), and the meaning of the
-other arrays; in records of a grid, one result per run.
+other arrays; in records of a grid, one result per run, whose arrays are in stacks
+(research/report/stacks.py).
 """
 
 import hashlib
@@ -20,12 +21,16 @@ from research.config import Config
 from research.data.names import name_of
 from research.files import write_arrays
 from research.prepare import Prepared
+from research.report.stacks import Stacks, unstacked
 from research.types import Fold, InputError, Record, check
 
 RECORDS_VERSION = 1  # of what runs and studies measure: part of a run's id
 RESULTS_VERSION = 2  # of what tables derive from that, the intervals included
-LAYOUT = 1
+LAYOUT = 2
+LAYOUTS = (1, LAYOUT)  # that are read; in the first each array of a run stands alone
 CONTENT = "rows"
+# What content of another form raises.
+MALFORMED = (LookupError, TypeError, ValueError, AttributeError, RecursionError)
 DIGEST = "digest"
 
 
@@ -111,11 +116,11 @@ def _stored(
         if whole and digest is not None and digest != _digest(content, arrays):
             raise ValueError("it isn't as it was written")
         layout, header = content.pop("layout"), dict(content.pop("header"))
-        if layout != LAYOUT:
-            raise ValueError(f"layout {layout}, this code reads {LAYOUT}")
+        if layout not in LAYOUTS:
+            raise ValueError(f"layout {layout}, this code reads {LAYOUTS}")
         if missing := [name for name in needs if name not in content]:
             raise ValueError(f"no {' and no '.join(missing)}")
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+    except MALFORMED as error:
         raise InputError(f"{path}: not a file of records ({error!r})") from error
     # the name that version 1 gave it, before tables had a version of their own
     if header.get("results_version") != RECORDS_VERSION:
@@ -245,30 +250,21 @@ def save_records(
       results: of all runs; equal arrays are stored once.
       header: as in ``save_stored``.
     """
-    arrays: dict[str, ndarray] = {}
-    names: dict[tuple[bytes, str, tuple[int, ...]], str] = {}
-
-    def stored(parts: Mapping[str, ndarray]) -> dict[str, str]:
-        """Stores arrays, equal ones once; their names in the file, by ``parts``."""
-        out = {}
-        for part, values in parts.items():
-            content = hashlib.sha256(values.tobytes()).digest()
-            key = content, values.dtype.str, values.shape
-            out[part] = names.setdefault(key, f"a{len(names)}")
-            arrays.setdefault(out[part], values)
-        return out
-
+    stacks = Stacks()
     lines = []
     for result in results:
         line = result._asdict()
         record, history, _ = (line.pop(n) for n in ("record", "history", "served"))
         if not result.settings:  # so that older records keep their bytes
             del line["settings"]
-        line["record"] = stored(pack(record)) if record else {}
+        parts = pack(record) if record else {}
+        line["record"] = {n: stacks.put(n, values) for n, values in parts.items()}
         curves = {n: np.asarray(c, "<f4") for n, c in (history or {}).items()}
-        line["history"] = None if history is None else stored(curves)
+        places = {n: stacks.put(f"history {n}", c) for n, c in curves.items()}
+        line["history"] = None if history is None else places
         lines.append(line)
-    return save_stored(path, header or {}, arrays, rows=lines)
+    arrays, types = stacks.arrays(), stacks.types()
+    return save_stored(path, header or {}, arrays, types=types, rows=lines)
 
 
 def load_records(path: Path | str) -> list[RunResult]:
@@ -283,8 +279,10 @@ def load_records(path: Path | str) -> list[RunResult]:
     path = Path(path)
     _, content, arrays = load_stored(path, "rows")
     try:
+        if "types" in content:
+            arrays = unstacked(arrays, content["types"])
         return [_result(line, arrays) for line in content["rows"]]
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+    except MALFORMED as error:
         raise InputError(f"{path}: not a file of records ({error!r})") from error
 
 
@@ -308,9 +306,19 @@ def _check_shapes(record: Record) -> None:
 def _result(line: dict[str, Any], arrays: Mapping[str, ndarray]) -> RunResult:
     record, history = line.pop("record"), line.pop("history")
     if record:
-        stored = unpack({name: arrays[a] for name, a in record.items()})
+        stored = unpack({n: _at(place, arrays) for n, place in record.items()})
         _check_shapes(check(stored))
         line["record"] = stored
     if history is not None:
-        line["history"] = {name: arrays[a].tolist() for name, a in history.items()}
+        line["history"] = {
+            name: _at(place, arrays).tolist() for name, place in history.items()
+        }
     return RunResult(**line)
+
+
+def _at(place: list[Any] | str, arrays: Mapping[str, ndarray]) -> ndarray:
+    """The array at a place of a stack, or in the first layout of a name."""
+    if isinstance(place, str):
+        return arrays[place]
+    name, index = place
+    return np.asarray(arrays[name][index])

@@ -25,6 +25,7 @@ from research.report.filters import parse_filter
 from research.report.records import (
     RunResult,
     load_records,
+    load_stored,
     pack,
     save_records,
     save_stored,
@@ -166,6 +167,33 @@ def test_records_of_another_form(case, tmp_path):
     _stored(tmp_path / "a.npz", lambda arrays, line: None)
     assert len(load_records(tmp_path / "a.npz")) == 1
     _stored(tmp_path / "b.npz", RECORDS[case])
+    refused(load_records, tmp_path / "b.npz")
+
+
+STACKS = {
+    "no types": lambda content: content.pop("types"),
+    "a list as types": lambda content: content.update(types=[]),
+    "an unknown type": lambda content: content.update(types=dict.fromkeys("a", "x9")),
+    "objects": lambda content: content.update(
+        types=dict.fromkeys(content["types"], "O")
+    ),
+    "a wider type": lambda content: content.update(
+        types=dict.fromkeys(content["types"], "<f8")
+    ),
+    "a place too far": lambda content: content["rows"][0]["record"].update(
+        rank=[content["rows"][0]["record"]["rank"][0], 7]
+    ),
+    "no such stack": lambda content: content["rows"][0]["record"].update(rank=["b", 0]),
+    "half a place": lambda content: content["rows"][0]["record"].update(rank=["a0"]),
+}
+
+
+@pytest.mark.parametrize("case", STACKS)
+def test_stacks_of_another_form(case, tmp_path):
+    path = save_records(tmp_path / "a.npz", [RunResult("a", {}, 0, RECORD)])
+    stored = load_stored(path)
+    STACKS[case](stored.content)
+    save_stored(tmp_path / "b.npz", {}, stored.arrays, **stored.content)
     refused(load_records, tmp_path / "b.npz")
 
 
