@@ -18,7 +18,7 @@ from experiments.folders import (
     run_id,
     serving_folder,
 )
-from experiments.grid import ARMS_FIGURE, CONTRASTS_FIGURE, Cell, Grid, expand
+from experiments.grid import ARMS_FIGURE, CONTRASTS_FIGURE, Cell, Grid, expand, untuned
 from experiments.inputs import prepared_run
 from experiments.plan import is_done
 from experiments.seals import ABSENT, OTHER_CODE, fault
@@ -215,7 +215,7 @@ def with_settings(
 
     Records from before settings were kept hold none; a grid's arms, and with them the
     ids of its runs, have not changed since. An arm that the grid has no longer stays
-    without.
+    without, and so do all of a tuned grid, whose values may have been others then.
 
     Args:
       results: of the grid's records.
@@ -223,7 +223,7 @@ def with_settings(
       dataset: theirs.
     """
     bare = {run.arm for run in results if run.settings is None} & {*grid.arms}
-    if not bare:
+    if not bare or grid.tuned:
         return results
     cells = expand(grid, Config(dataset=dataset), seeds=1, arms=tuple(bare))
     declared = {(c.arm, frozenset(c.swept.items())): _settings(c.config) for c in cells}
@@ -260,7 +260,9 @@ def report(grid: Grid, records: Path, out: Path) -> tuple[pd.DataFrame, list[Pat
     path = out / "tables" / dataset / name
     results = with_settings(of_common_seeds(results, name), grid, header["dataset"])
     prediction = f"Prediction: {grid.prediction}" if grid.prediction else ""
-    notes = [*notes_on(header), *filter(None, [grid.note, prediction])]
+    base = Config(dataset=dataset, split=header["split"])
+    more = [untuned(grid, base), grid.note, prediction]
+    notes = [*notes_on(header), *filter(None, more)]
     frame = write_report(
         results, grid.reference, path, grid.question, grid.swept_fields, notes
     )

@@ -22,7 +22,7 @@ from experiments.folders import (
     records_path,
     writable,
 )
-from experiments.grid import Cell, Grid, expand
+from experiments.grid import Cell, Grid, expand, untuned
 from experiments.inputs import AUTO, chosen_split
 from experiments.locks import alone
 from experiments.lookup import experiments, find, find_by_file
@@ -127,7 +127,8 @@ class Run:
     def _run_grid(self, grid: Grid, out: Path) -> int:
         split = self.split if self.split != AUTO else Config.split
         base = Config(dataset=self.dataset, split=split)
-        for cell in self._cells(grid, base):  # refused before any data is read
+        # Refused before any data is read; choices are those of the split, chosen next.
+        for cell in self._cells(grid._replace(tuned=False), base):
             check_config(cell.config)
         columns = data_values(self.data)["columns"]
         split = chosen_split(self.split, self.dataset, self.data_dir, columns)
@@ -135,6 +136,8 @@ class Run:
         cells = self._cells(grid, base)
         for cell in cells:
             check_config(cell.config)
+        if note := untuned(grid, base):
+            say(f"{grid.name}: {note}")
         if self.show:
             from experiments.show import show
 

@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 
 from experiments.arms import arm
 from experiments.folders import file_name
-from experiments.tuned import tuned
+from experiments.tuned import is_tuned, tuned, variant
 from research.baselines import BASELINES
 from research.config import Config
 from research.contrast import Contrast
+from research.data.names import name_of
 from research.marks import Range
 from research.registry import deferred
 from research.types import InputError, choose
@@ -57,6 +58,9 @@ class Grid(NamedTuple):
       tuned: whether each trained arm takes the values that were chosen for it on the
         validation part of this data set and split (experiments/tuned.py).
       tuned_as: the arm whose values another arm takes: that whose model it serves.
+      tuned_together: swept fields in which an arm's variants share one choice.
+      tuned_or_not: whether a data set without choices is run all the same, all arms at
+        the values of its configs; else it is refused.
       contrasts: the comparisons that answer the question, declared before its first
         run, as in ``(Contrast("in-batch+logq", "full-softmax", "recall", 100),)``.
         Their p values are adjusted together; they have tables of their own.
@@ -86,6 +90,8 @@ class Grid(NamedTuple):
     dataset_swept: dict[str, Sweep] = {}  # noqa: RUF012 - never written to
     tuned: bool = False
     tuned_as: dict[str, str] = {}  # noqa: RUF012 - never written to
+    tuned_together: tuple[str, ...] = ()
+    tuned_or_not: bool = False
     contrasts: tuple[Contrast, ...] = ()
     brief: bool = False
     note: str = ""
@@ -150,12 +156,12 @@ def expand(
     if n < 1:
         raise InputError(f"seeds is {n}: it must be at least 1")
     MOST_SEEDS.check("seeds", n)
-    cells = []
+    cells, with_choices = [], has_choices(grid, base)
     for name in grid.arms:
         if arms and name not in arms:
             continue
-        choice = tuned_values(grid, name, base)
         for swept in _combinations(grid, name, base, quick):
+            choice = tuned_values(grid, name, base, swept) if with_choices else {}
             for seed in range(n):
                 config = _config(name, base, choice | swept, seed)
                 cells.append(Cell(name, swept, seed, config))
@@ -164,12 +170,52 @@ def expand(
     return [cell._replace(config=_quick(cell.config)) for cell in cells]
 
 
-def tuned_values(grid: Grid, name: str, base: Config) -> dict[str, float]:
-    """What a tuned grid sets for a trained arm; nothing in other grids."""
-    if not grid.tuned or arm(name).model in BASELINES:
+def has_choices(grid: Grid, base: Config) -> bool:
+    """Whether the arms of a grid take tuned values on the base's data set and split."""
+    if not grid.tuned or not grid.tuned_or_not:
+        return grid.tuned
+    needed = {
+        (name, _variant(grid, name, base, swept))
+        for name in grid.arms
+        if arm(name).model not in BASELINES
+        for swept in _combinations(grid, name, base, quick=False)
+    }
+    return is_tuned(name_of(base.dataset), base.split, needed)
+
+
+def untuned(grid: Grid, base: Config) -> str:
+    """What stands under the tables of a tuned grid that runs without choices; or ""."""
+    if not grid.tuned or has_choices(grid, base):
+        return ""
+    where = f"{name_of(base.dataset)}, split {base.split}"
+    return f"Nothing was tuned on {where}: temperature and rate are the arms' own."
+
+
+def tuned_values(
+    grid: Grid, name: str, base: Config, swept: Mapping[str, float]
+) -> dict[str, float]:
+    """What a tuned grid sets for a trained arm with these swept values."""
+    if arm(name).model in BASELINES:
         return {}
     # an arm that only serves another one's model takes the values of that model
-    return tuned(base.dataset, grid.tuned_as.get(name, name), base.split)
+    name = grid.tuned_as.get(name, name)
+    changed = _variant(grid, name, base, swept)
+    return tuned(name_of(base.dataset), name, base.split, changed=changed)
+
+
+def _variant(grid: Grid, name: str, base: Config, swept: Mapping[str, float]) -> str:
+    """The variant of an arm that these swept values make, for which values are chosen.
+
+    A value that is the arm's own changes nothing.
+    """
+    own = vars(arm(name, base))
+    return variant(
+        {
+            field: value
+            for field, value in swept.items()
+            if field not in grid.tuned_together and own[field] != value
+        }
+    )
 
 
 def _combinations(

@@ -4,16 +4,16 @@
     python -m experiments.tuned out [ml-100k [time]]        writes what it chose
 
 Each data set and split has choices of its own. Each arm had the same trials (the grid
-``tuning``), on train judged by validation. There are two selectors, since a choice on
-clicks is a choice of popularity: the highest mean NDCG@20, which tuned grids use, and
-the highest item-averaged recall@20, shown beside it. Of equally good trials the first
-one counts.
+``tuning``), on train judged by validation; so had its variants, as with another batch
+(the grid ``tuning-variants``). There are two selectors, since a choice on clicks is a
+choice of popularity: the highest mean NDCG@20, which tuned grids use, and the highest
+item-averaged recall@20, shown beside it. Of equally good trials the first one counts.
 """
 
 import csv
 import functools
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,43 +25,66 @@ from research.types import InputError
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["FIELDS", "SELECTORS", "chosen", "tuned"]
+__all__ = ["FIELDS", "SELECTORS", "TRIALS", "chosen", "is_tuned", "tuned", "variant"]
 
 PATH = Path(__file__).with_name("tuned.csv")
 FIELDS = ("temperature", "learning_rate", "epochs")  # of those that were tried
+TRIALS = ("tuning", "tuning-variants")  # the grids
 WHOLE = {"epochs": "Int64"}  # numbers, some of which are missing
 SELECTORS = {"ndcg": "NDCG@20", "recall_item": "item-averaged recall@20"}
 
 
 def tuned(
-    dataset: str, arm: str, split: str = Config.split, selector: str = "ndcg"
+    dataset: str,
+    arm: str,
+    split: str = Config.split,
+    selector: str = "ndcg",
+    changed: str = "",
 ) -> dict[str, float]:
     """The chosen values of an arm, by field.
 
     Args:
-      dataset: on which they were chosen.
+      dataset: on which they were chosen; its name.
       arm: its name.
       split: of the data set.
       selector: the metric that chose, a name in SELECTORS.
+      changed: which variant of the arm, as ``variant`` names it.
 
     Raises:
       InputError: nothing was chosen for the arm on this split of the data set.
     """
     try:
-        return _committed()[dataset, split, selector, arm]
+        return _committed()[dataset, split, selector, arm, changed]
     except KeyError:
+        name = f"{arm} with {changed}" if changed else arm
+        grid = TRIALS[bool(changed)]
         raise InputError(
-            f"no temperature was chosen for arm {arm} on {dataset}, split {split}: "
-            f"run tuning --split {split}, then "
+            f"no temperature was chosen for arm {name} on {dataset}, split {split}: "
+            f"run {grid} on it with --split {split}, then "
             f"python -m experiments.tuned OUT {dataset} {split}"
         ) from None
 
 
+def is_tuned(dataset: str, split: str, arms: Iterable[tuple[str, str]]) -> bool:
+    """Whether values were chosen for all of these arms, each with its variant."""
+    return all((dataset, split, "ndcg", *arm) in _committed() for arm in arms)
+
+
+def variant(values: Mapping[str, float]) -> str:
+    """The name of an arm's variant: the fields that were changed, and to what.
+
+    >>> variant({"correct_positive": 0, "batch": 64.0})
+    'batch 64 correct_positive 0'
+    """
+    return " ".join(f"{name} {value:g}" for name, value in sorted(values.items()))
+
+
 @functools.cache
-def _committed() -> Mapping[tuple[str, str, str, str], dict[str, float]]:
+def _committed() -> Mapping[tuple[str, ...], dict[str, float]]:
+    keys = ("dataset", "split", "selector", "arm", "variant")
     with PATH.open(newline="") as file:
         return {
-            (line["dataset"], line["split"], line["selector"], line["arm"]): {
+            tuple(line[key] for key in keys): {
                 field: float(line[field]) for field in FIELDS if line[field]
             }
             for line in csv.DictReader(file)
@@ -71,10 +94,10 @@ def _committed() -> Mapping[tuple[str, str, str, str], dict[str, float]]:
 def chosen(
     frame: "pd.DataFrame", dataset: str, split: str = Config.split
 ) -> "pd.DataFrame":
-    """What each selector chooses from the long table of the grid tuning.
+    """What each selector chooses from the long table of a grid of trials.
 
-    One row per selector and arm: the values, the metric's mean at them, how many trials
-    the arm had.
+    One row per selector, arm and variant: the values, the metric's mean at them, how
+    many trials there were.
 
     Args:
       frame: the table.
@@ -86,13 +109,16 @@ def chosen(
     """
     import pandas as pd
 
-    lines = []
+    changed = [c for c in frame.columns if c in vars(Config()) and c not in FIELDS]
+    names = [variant(row.dropna()) for _, row in frame[changed].iterrows()]
+    frame, lines = frame.assign(variant=names), []
     for selector in SELECTORS:
         rows = frame[(frame["metric"] == selector) & (frame["k"] == CUTOFF)]
-        for arm, trials in rows.groupby("arm", sort=False):
+        for (arm, name), trials in rows.groupby(["arm", "variant"], sort=False):
             best = trials.loc[trials["mean"].idxmax()]
             line = {"dataset": dataset, "split": split, "selector": selector}
-            line |= {"arm": arm} | {field: best.get(field) for field in FIELDS}
+            line |= {"arm": arm, "variant": name}
+            line |= {field: best.get(field) for field in FIELDS}
             lines.append(line | {"value": best["mean"], "trials": len(trials)})
     out = pd.DataFrame(lines).astype(WHOLE)
     if out["trials"].nunique() > 1:
@@ -100,20 +126,30 @@ def chosen(
     return out
 
 
+def tables(folder: Path, dataset: str, split: str) -> list[Path]:
+    """The tables of trials of a split of a data set, those that are there."""
+    paths = [
+        folder / "tables" / dataset / f"{file_name(grid, split)}.csv" for grid in TRIALS
+    ]
+    return [path for path in paths if path.is_file()]
+
+
 def main(words: list[str]) -> int:
-    """Writes the choices of one table beside those of the others."""
+    """Writes the choices of a data set's tables beside those of the others."""
     import pandas as pd
 
     from research.report.pages import csv_text, read_table
 
     out, dataset, split = words + ["ml-100k", Config.split][len(words) - 1 :]
-    path = Path(out, "tables", dataset, f"{file_name('tuning', split)}.csv")
-    if not path.is_file():
-        print(f"error: no {path}: run the grid tuning first", file=sys.stderr)
+    paths = tables(Path(out), dataset, split)
+    if not paths:
+        where = Path(out, "tables", dataset, f"{file_name(TRIALS[0], split)}.csv")
+        print(f"error: no {where}: run the grid tuning first", file=sys.stderr)
         return 2
     committed = pd.read_csv(PATH).astype(WHOLE)
     parts = dict(list(committed.groupby(["dataset", "split"], sort=False)))
-    parts[dataset, split] = chosen(read_table(path), dataset, split)  # for the old ones
+    found = [chosen(read_table(path), dataset, split) for path in paths]
+    parts[dataset, split] = pd.concat(found)  # in place of the old ones
     PATH.write_text(csv_text(pd.concat(parts.values())))
     print(f"wrote {PATH}")
     return 0
