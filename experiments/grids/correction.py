@@ -113,15 +113,17 @@ CORRECTION = Grid(
             for k in (20, 100)
         ),
     ),
-    prediction="Of periodic counts, which came after the other arms: over an epoch and "
-    "over a quarter of one they are not significantly different from the exact share "
-    "in recall@20, after Holm, and equivalent to it within 2 % in recall@100. With the "
-    "pairs in order of time, counts of the last quarter of an epoch are not worse than "
-    "the exact share in either. Of all arms, before they were tuned: at 64 the estimators "
-    "of 2019 and 2025 and one column per item do not differ significantly in recall@20, "
-    "and at 512 the last two are equivalent to the first within 2 %. With the positive "
-    "left uncorrected coverage is higher, and recall@20 not significantly lower under any "
-    "of the four switches. Streaming counts are worse than exact ones.",
+    prediction="Of periodic counts, which came after the other arms: over an epoch and"
+    " over a quarter of one they are not significantly different from the "
+    "exact share in recall@20, after Holm, and equivalent to it within 2 % "
+    "in recall@100. With the pairs in order of time, counts of the last "
+    "quarter of an epoch are not worse than the exact share in either. Of "
+    "all arms, before they were tuned: at 64 the estimators of 2019 and "
+    "2025 and one column per item do not differ significantly in recall@20,"
+    " and at 512 the last two are equivalent to the first within 2 %. With "
+    "the positive left uncorrected coverage is higher, and recall@20 not "
+    "significantly lower under any of the four switches. Streaming counts "
+    "are worse than exact ones.",
     arm_sweeps={
         "in-batch": (SIZES,),
         "in-batch+logq": (

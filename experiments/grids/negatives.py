@@ -54,11 +54,12 @@ NEGATIVES = Grid(
         Contrast("rank-band", "uniform-softmax"),
         Contrast("hardest", "uniform-softmax"),
     ),
-    prediction="Each tuned: no number of negatives from 63 to 4,607 and no batch from 64 "
-    "to 1,024 differs significantly from in-batch+logq in recall@20 or recall@100, after "
-    "Holm. In recall@100 all six are equivalent to it within 2 %. That a batch of 64 is "
-    "better, as it seemed at one temperature and rate, was tuning. rank-band is not "
-    "better than uniform-softmax in recall@20; hardest is worse.",
+    prediction="Each tuned: no number of negatives from 63 to 4,607 and no batch from "
+    "64 to 1,024 differs significantly from in-batch+logq in recall@20 or "
+    "recall@100, after Holm. In recall@100 all six are equivalent to it "
+    "within 2 %. That a batch of 64 is better, as it seemed at one "
+    "temperature and rate, was tuning. rank-band is not better than "
+    "uniform-softmax in recall@20; hardest is worse.",
     arm_sweeps={
         "in-batch+logq": ({}, {"batch": (64, 256, 1024)}),
         "in-batch-part+logq": ({"draws": (63, 255)},),
