@@ -36,9 +36,10 @@ results: $(READY)
 	$(RUN) recipes --out results
 	$(RUN) strength --out results
 	$(RUN) temperature --seeds 5 --out results
-	$(RUN) negatives --seeds 5 --out results
+	$(RUN) tuning-variants --out results
+	$(RUN) negatives --out results
 	$(RUN) cache --seeds 5 --out results
-	$(RUN) correction --seeds 5 --out results
+	$(RUN) correction --out results
 	$(RUN) losses-choice --out results
 	$(RUN) losses --seeds 5 --out results
 	$(RUN) budget --out results

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from experiments import tuned
 from experiments.__main__ import main
+from experiments.grids import GRIDS
 from research.files import read_arrays, read_json
-from research.report.records import read_header
+from research.report.records import load_records, read_header
 from tests.data.own import csv_text, write
 from tests.experiments.made import contents, made_ratings, runs_of
 
@@ -47,6 +49,43 @@ def test_a_grid_from_a_csv_to_tables_and_figures(shop, tmp_path, capsys):
     assert main(["report", "few", "--dataset", "corner-shop", "--out", str(out)]) == 2
     line = capsys.readouterr().err.splitlines()[-1]
     assert line.endswith(f"--out {out} (with the path of corner-shop) gathers them")
+
+
+def test_a_tuned_grid_takes_what_was_chosen_on_the_own_data(
+    shop, tmp_path, monkeypatch, capsys
+):
+    """First refused, or run as it is; then with the choices of its own trials."""
+    path = tmp_path / "tuned.csv"
+    path.write_text(tuned.PATH.read_text())
+    monkeypatch.setattr(tuned, "PATH", path)
+    tuned._committed.cache_clear()
+    few = GRIDS["few"]._replace(arms=("in-batch",), tuned=True, contrasts=())
+    few = few._replace(reference="in-batch", arm_sweeps={})
+    monkeypatch.setitem(GRIDS, "few", few)
+    out = tmp_path / "out"
+    words = ["--dataset", shop, "--columns", "user=uid", "--jobs", "1"]
+    words += ["--seeds", "1", "--out", str(out)]
+    assert main(["run", "few", *words]) == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert "on corner-shop, split random: run tuning on it" in line
+    monkeypatch.setitem(GRIDS, "few", few._replace(tuned_or_not=True))
+    assert main(["run", "few", *words]) == 0
+    nothing = "Nothing was tuned on corner-shop, split random"
+    assert nothing in capsys.readouterr().err
+    page = out / "tables" / "corner-shop" / "few-random.md"
+    assert nothing in page.read_text()
+
+    trials = GRIDS["tuning"]._replace(arms=("in-batch",), reference="in-batch")
+    swept = {"temperature": (0.3, 0.4), "learning_rate": (0.001,)}
+    monkeypatch.setitem(GRIDS, "tuning", trials._replace(swept=swept))
+    assert main(["run", "tuning", *words]) == 0
+    assert tuned.main([str(out), "corner-shop", "random"]) == 0
+    tuned._committed.cache_clear()
+    assert main(["run", "few", *words]) == 0
+    rows = load_records(out / "records" / "corner-shop" / "few-random.npz")
+    assert rows[0].settings["temperature"] in (0.3, 0.4)
+    assert nothing not in page.read_text()
+    tuned._committed.cache_clear()
 
 
 def test_options_make_another_run_and_stand_in_the_note(shop, tmp_path):
