@@ -15,22 +15,28 @@ from typing import Any
 
 import tyro
 
-from experiments.installation import conflict
-from experiments.limits import check_open_files
-from experiments.signals import Stopped, catch_signals, output_closed, stopped, tell
+from experiments.commands.installation import conflict
+from experiments.commands.limits import check_open_files
+from experiments.commands.signals import (
+    Stopped,
+    catch_signals,
+    output_closed,
+    stopped,
+    tell,
+)
 from research.compiler import set_one_thread, set_xla_flags
 from research.types import InputError, choose
 
 # Each command: the module and class that hold its flags, and what it does.
 COMMANDS: dict[str, tuple[str, str, str]] = {
-    "list": ("experiments.listing", "List", "grids, or the names of a registry"),
-    "run": ("experiments.commands", "Run", "finish a grid, write tables and figures"),
-    "train": ("experiments.train", "Train", "one run; any field of the config"),
-    "encode": ("experiments.encode", "Encode", "vectors and lists from histories"),
-    "report": ("experiments.commands", "Report", "tables and figures from records"),
-    "check": ("experiments.commands", "Check", "derive results/ anew and compare"),
-    "data": ("experiments.data", "Data", "what was read; a split as files"),
-    "bench": ("experiments.bench.command", "Bench", "speed and memory, beside peers"),
+    "list": ("commands.listing", "List", "grids, or the names of a registry"),
+    "run": ("commands.grids", "Run", "finish a grid, write tables and figures"),
+    "train": ("commands.train", "Train", "one run; any field of the config"),
+    "encode": ("commands.encode", "Encode", "vectors and lists from histories"),
+    "report": ("commands.grids", "Report", "tables and figures from records"),
+    "check": ("commands.grids", "Check", "derive results/ anew and compare"),
+    "data": ("commands.data", "Data", "what was read; a split as files"),
+    "bench": ("bench.command", "Bench", "speed and memory, beside peers"),
 }
 TRAINS = ("run", "train")
 PROGRAM = "python -m experiments"
@@ -92,7 +98,7 @@ def parse(words: list[str]) -> Any:
       InputError: an unknown command or flag, or a value of another type.
     """
     module, name, _ = choose(words[0], COMMANDS, "command")
-    command = getattr(importlib.import_module(module), name)
+    command = getattr(importlib.import_module(f"experiments.{module}"), name)
     rest, default = words[1:], None
     if hasattr(command, "from_words"):  # train --arm NAME changes the defaults
         default, rest = command.from_words(rest)

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from experiments.folders import (
+from experiments.grid import ARMS_FIGURE, CONTRASTS_FIGURE, Cell, Grid, expand, untuned
+from experiments.inputs import prepared_run
+from experiments.output.folders import (
     file_name,
     finished,
     id_of,
@@ -18,11 +20,9 @@ from experiments.folders import (
     run_id,
     serving_folder,
 )
-from experiments.grid import ARMS_FIGURE, CONTRASTS_FIGURE, Cell, Grid, expand, untuned
-from experiments.inputs import prepared_run
-from experiments.plan import is_done
-from experiments.seals import ABSENT, OTHER_CODE, fault
-from experiments.whole import of_common_seeds, whole_cells
+from experiments.output.plan import is_done
+from experiments.output.seals import ABSENT, OTHER_CODE, fault
+from experiments.output.whole import of_common_seeds, whole_cells
 from research.config import REFERENCE, Config
 from research.data import name_of
 from research.evaluate.metrics import CUTOFF

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 
 from experiments.collect import history_of
-from experiments.folders import finished, output, run_folder, run_id
 from experiments.grid import expand, with_swept
 from experiments.grids import GRIDS
 from experiments.inputs import digest_of, prepared_run
+from experiments.output.folders import finished, output, run_folder, run_id
 from experiments.runs import baseline, rank, serve, validation
 from research.config import Config
 from research.data import name_of

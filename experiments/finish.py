@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from experiments.checkpoints import interval
 from experiments.collect import collect, gathered, report
+from experiments.commands.limits import most_workers, open_files
 from experiments.engine import EngineOptions
 from experiments.engine.display import Display, beside_committed, display
 from experiments.engine.local import (
@@ -13,15 +13,15 @@ from experiments.engine.local import (
     run_here,
     run_in_workers,
 )
-from experiments.environment import cores
-from experiments.folders import id_of, writable
 from experiments.grid import Cell, Grid
-from experiments.index import write_index
 from experiments.inputs import digest_of, fold_of
-from experiments.limits import most_workers, open_files
-from experiments.lists import gather_lists
-from experiments.locks import Claims, alone
-from experiments.plan import Run, plan, still_due
+from experiments.output.checkpoints import interval
+from experiments.output.environment import cores
+from experiments.output.folders import id_of, writable
+from experiments.output.index import write_index
+from experiments.output.lists import gather_lists
+from experiments.output.locks import Claims, alone
+from experiments.output.plan import Run, plan, still_due
 from research.config import Config
 from research.notices import say
 from research.report.pages import read_table

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from experiments.arms import arm
-from experiments.folders import file_name
+from experiments.output.folders import file_name
 from experiments.tuned import is_tuned, tuned, variant
 from research.baselines import BASELINES
 from research.config import Config
@@ -58,7 +58,8 @@ class Grid(NamedTuple):
       tuned: whether each trained arm takes the values that were chosen for it on the
         validation part of this data set and split (experiments/tuned.py).
       tuned_as: the arm whose values another arm takes: that whose model it serves.
-      tuned_together: swept fields in which an arm's variants share one choice.
+      tuned_by: swept fields whose values are tuned apart, as the batch: an arm with
+        another one is a variant of it, with values of its own.
       tuned_or_not: whether a data set without choices is run all the same, all arms at
         the values of its configs; else it is refused.
       contrasts: the comparisons that answer the question, declared before its first
@@ -90,7 +91,7 @@ class Grid(NamedTuple):
     dataset_swept: dict[str, Sweep] = {}  # noqa: RUF012 - never written to
     tuned: bool = False
     tuned_as: dict[str, str] = {}  # noqa: RUF012 - never written to
-    tuned_together: tuple[str, ...] = ()
+    tuned_by: tuple[str, ...] = ()
     tuned_or_not: bool = False
     contrasts: tuple[Contrast, ...] = ()
     brief: bool = False
@@ -209,13 +210,8 @@ def _variant(grid: Grid, name: str, base: Config, swept: Mapping[str, float]) ->
     A value that is the arm's own changes nothing.
     """
     own = vars(arm(name, base))
-    return variant(
-        {
-            field: value
-            for field, value in swept.items()
-            if field not in grid.tuned_together and own[field] != value
-        }
-    )
+    apart = {n: swept[n] for n in grid.tuned_by if n in swept}
+    return variant({n: value for n, value in apart.items() if own[n] != value})
 
 
 def _combinations(

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from experiments.checkpoints import checkpoint_of, discard
-from experiments.code import code_of
-from experiments.environment import environment
-from experiments.folders import serving_folder
 from experiments.inputs import digest_of, prepared_run
-from experiments.lists import write_lists
-from experiments.plan import Run
-from experiments.seals import clear, sha256_of, write_metrics
+from experiments.output.checkpoints import checkpoint_of, discard
+from experiments.output.code import code_of
+from experiments.output.environment import environment
+from experiments.output.folders import serving_folder
+from experiments.output.lists import write_lists
+from experiments.output.plan import Run
+from experiments.output.seals import clear, sha256_of, write_metrics
 from research.baselines import BASELINES, option_values
 from research.evaluate.metrics import CUTOFF, METRICS, mean_counted, summary
 from research.evaluate.record import evaluate

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from experiments.folders import file_name
+from experiments.output.folders import file_name
 from research.config import Config
 from research.evaluate.metrics import CUTOFF
 from research.types import InputError

@@ -135,7 +135,8 @@ assert not heavy, heavy
     [
         "research",
         "research.prepare, experiments.inputs",
-        "experiments.listing, experiments.commands, experiments.train",
+        "experiments.commands.listing, experiments.commands.grids",
+        "experiments.commands.train",
     ],
 )
 def test_what_lists_and_refuses_loads_nothing_heavy(modules):

@@ -3,7 +3,7 @@
 import pytest
 
 from experiments.engine import local
-from experiments.plan import Run
+from experiments.output.plan import Run
 from research.config import Config
 from research.notices import named, say
 

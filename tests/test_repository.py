@@ -97,7 +97,7 @@ def commands_of(page: Path) -> list[list[str]]:
     """The words of each call of the command line, continuation lines joined."""
     calls = []
     for code in code_of(page):
-        if match := re.search(r"python3? -m (experiments\b.*)", code):
+        if match := re.search(r"python3? -m (experiments(?![.\w]).*)", code):
             calls.append(match[1])
         elif calls and re.match(r"\s{12,}\[", code):
             calls[-1] += " " + code.strip()

@@ -16,7 +16,7 @@ from experiments.bench.speed import (
     run_training,
 )
 from experiments.bench.top_k import run_top_k
-from experiments.folders import writable
+from experiments.output.folders import writable
 from research.files import replace
 from research.types import InputError, choose
 

@@ -25,7 +25,7 @@ from experiments.bench.protocol import (
 )
 from experiments.bench.work import RANKING, TOWERS, TRAINING, changed, work_of
 from experiments.engine.local import RunStatus, cores, run_in_workers
-from experiments.plan import Run
+from experiments.output.plan import Run
 from experiments.runs import score
 from experiments.runs import serve as scorer_of
 from research import rng

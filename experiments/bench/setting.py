@@ -13,7 +13,7 @@ from experiments.bench.ours import TASKS
 from experiments.bench.protocol import Here, Process, Side
 from experiments.bench.work import TRAINING, Work, find_work
 from experiments.engine.local import cores
-from experiments.environment import environment
+from experiments.output.environment import environment
 
 PEERS = Path(".venv-peers") / "bin" / "python"
 

@@ -32,7 +32,7 @@ from experiments.concordance.made import (
     our_lists,
     ranked,
 )
-from experiments.folders import writable
+from experiments.output.folders import writable
 from research.evaluate.metrics import METRICS
 from research.files import read_json, write_arrays
 from research.report.pages import markdown_page, markdown_table, write_texts

@@ -19,7 +19,7 @@ from rich.progress import (
 from rich.table import Table
 
 from experiments.engine.local import RunStatus
-from experiments.folders import id_of
+from experiments.output.folders import id_of
 from research.evaluate.metrics import CUTOFF
 from research.report.pages import number_text
 from research.report.tables import swept_columns

@@ -16,11 +16,11 @@ from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from typing import NamedTuple
 
-from experiments.environment import cores, keep_compiled
+from experiments.commands.signals import die_with_parent
 from experiments.inputs import prepared_run
-from experiments.plan import Run
+from experiments.output.environment import cores, keep_compiled
+from experiments.output.plan import Run
 from experiments.runs import execute, stored_vectors
-from experiments.signals import die_with_parent
 from research.config import Config, alike
 from research.data.cache import default_root
 from research.files import sweep, write_json

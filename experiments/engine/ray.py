@@ -16,10 +16,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from experiments.checkpoints import discard
+from experiments.commands.signals import handlers_kept
 from experiments.engine.local import Finished, Running, RunStatus, attempt, run_failed
-from experiments.plan import Run
-from experiments.signals import handlers_kept
+from experiments.output.checkpoints import discard
+from experiments.output.plan import Run
 from research.compiler import THREADS
 from research.files import replace
 from research.types import InputError

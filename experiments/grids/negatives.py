@@ -38,6 +38,7 @@ NEGATIVES = Grid(
     minutes="16",
     tuned=True,
     tuned_or_not=True,
+    tuned_by=("batch", "draws", "mix"),
     contrasts=(
         *(
             Contrast(arm, "in-batch+logq", k=k, at={field: value}, against_at={})

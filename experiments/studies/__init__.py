@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from numpy import ndarray
 
-from experiments.folders import records_path
 from experiments.grid import MOST_SEEDS
+from experiments.output.folders import records_path
 from research.files import beside
 from research.registry import Registry, deferred
 from research.types import InputError

@@ -22,7 +22,7 @@ import pandas as pd
 from jaxtyping import Float
 from numpy import ndarray
 
-from experiments.folders import records_path
+from experiments.output.folders import records_path
 from experiments.studies import STUDIES, StudyOptions, save_study, write_report
 from research.report.contrasts import differences
 from research.report.intervals import components, two_way

@@ -28,7 +28,7 @@ from jaxtyping import Array, Float, Key
 from matplotlib.axes import Axes
 from scipy.optimize import brentq
 
-from experiments.folders import records_path
+from experiments.output.folders import records_path
 from experiments.studies import SIMULATED, STUDIES, StudyOptions, write_report
 from research import rng
 from research.negatives.frequency import Estimate, at_least_one, init_estimate, observe

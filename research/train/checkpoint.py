@@ -2,7 +2,7 @@
 
 Everything that an epoch leaves behind is kept, as arrays by name; where they lie is
 the caller's. The command line keeps them with orbax-checkpoint
-(experiments/checkpoints.py).
+(experiments/output/checkpoints.py).
 """
 
 import time

@@ -8,7 +8,7 @@ from typing import get_type_hints
 
 import pytest
 
-from experiments.flags import DATA_FIELDS
+from experiments.commands.flags import DATA_FIELDS
 from research.config import Config
 from research.marks import Choice, Named, Range, marks_of
 from tests.experiments.made import contents

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from experiments.api import API, api_page
+from experiments.commands.api import API, api_page
 from research.registry import deferred
 
 ROOT = Path(__file__).parents[2]

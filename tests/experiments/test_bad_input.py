@@ -5,7 +5,7 @@ import json
 import jax
 import pytest
 
-from experiments.folders import RECORDS_VERSION
+from experiments.output.folders import RECORDS_VERSION
 from research.files import read_json, write_json
 from research.report.records import load_records, read_header, save_records
 from tests.experiments.made import contents, runs_of, write_made_100k

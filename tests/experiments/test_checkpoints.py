@@ -9,11 +9,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from experiments import checkpoints, orbax_files
 from experiments import finish as finishing
 from experiments import runs as runs_module
-from experiments.checkpoints import FILE, NAME, SECONDS, _save, complete
 from experiments.engine import ray
+from experiments.output import checkpoints, orbax_files
+from experiments.output.checkpoints import FILE, NAME, SECONDS, _save, complete
 from research import files
 from research.files import PART
 from tests.experiments.made import contents, runs_of, without_seals

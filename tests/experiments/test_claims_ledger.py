@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from experiments import claims
 from experiments.__main__ import main
+from experiments.pages import claims
 from research.types import InputError
 
 ROOT = Path(__file__).parents[2]

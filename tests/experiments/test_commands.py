@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from experiments import commands
-from experiments import train as one_run
 from experiments.__main__ import COMMANDS, main, parse
 from experiments.arms import ARMS, arm
+from experiments.commands import grids as commands
+from experiments.commands import train as one_run
 from experiments.grid import expand
 from experiments.grids import GRIDS
 from experiments.inputs import prepared_run

@@ -7,14 +7,14 @@ import sys
 import jax
 import pytest
 
-from experiments.environment import keep_compiled
+from experiments.output.environment import keep_compiled
 
 PROGRAM = """
 import sys
 from pathlib import Path
 import jax
 import jax.numpy as jnp
-from experiments.environment import keep_compiled
+from experiments.output.environment import keep_compiled
 
 hits = []
 jax.monitoring.register_event_listener(lambda event, **about: hits.append(event))

@@ -7,8 +7,8 @@ import sys
 import numpy as np
 import pytest
 
-from experiments.environment import threads
-from experiments.seals import read_metrics
+from experiments.output.environment import threads
+from experiments.output.seals import read_metrics
 from research.compiler import THREADS, set_one_thread
 from research.files import read_arrays, read_json
 from research.types import InputError

@@ -2,7 +2,7 @@
 
 import pytest
 
-from experiments.differences import main
+from experiments.pages.differences import main
 from research.report.pages import write_texts
 from research.report.tables import table
 from tests.report.made import made_rows

@@ -81,8 +81,8 @@ def test_the_same_records_give_the_same_bytes_and_are_packed_once(
         raise AssertionError("computed again")
 
     with monkeypatch.context() as patched:
-        patched.setattr("experiments.explore.section", no_more)
-        patched.setattr("experiments.explore.charting_library", no_more)
+        patched.setattr("experiments.pages.explore.section", no_more)
+        patched.setattr("experiments.pages.explore.charting_library", no_more)
         assert call("report", "--html", "--out", tmp_path).status == 0
     assert page.read_bytes() == before
     write_records(tmp_path, rows=made_rows(seeds=4))  # another record: another section

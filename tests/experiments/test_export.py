@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from sklearn.neighbors import NearestNeighbors
 
-from experiments import export as module
 from experiments.arms import arm
-from experiments.export import FILES, exported
+from experiments.commands import export as module
+from experiments.commands.export import FILES, exported
 from experiments.inputs import prepared_run
 from experiments.runs import serve
 from research.evaluate.top_k import rank_scores, seen_items_of

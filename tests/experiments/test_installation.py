@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments import installation
+from experiments.commands import installation
 from tests.experiments.test_bad_input import refused
 
 ROOT = Path(__file__).parents[2]
@@ -50,7 +50,8 @@ def test_packages_of_two_copies_are_found_apart(clone):
     """In a process of its own: research of a clone, experiments of this one."""
     (clone / "experiments" / "__main__.py").unlink()
     (clone / "experiments").rmdir()
-    program = "from pathlib import Path\nfrom experiments.installation import conflict"
+    module = "experiments.commands.installation"
+    program = f"from pathlib import Path\nfrom {module} import conflict"
     done = subprocess.run(
         [sys.executable, "-c", f"{program}\nprint(conflict(Path('/')))"],
         cwd=clone,

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.folders import read_json
 from experiments.grid import Grid
 from experiments.grids import GRIDS
+from experiments.output.folders import read_json
 from research.evaluate.metrics import METRICS, Metric, PageColumn
 from research.registry import deferred
 from research.report.pages import read_table

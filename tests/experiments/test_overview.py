@@ -1,6 +1,6 @@
 """The list of results counts verdicts and names what made the runs."""
 
-from experiments.overview import write_overview
+from experiments.pages.overview import write_overview
 from research.report.records import save_records
 
 MADE = {"commits": ["abc1234"], "processors": ["x86_64"], "jax": ["0.10.2"]}

@@ -12,7 +12,7 @@ from experiments.engine.local import run_here
 from experiments.engine.ray import run_on_ray
 from experiments.grid import expand
 from experiments.grids import GRIDS
-from experiments.plan import plan
+from experiments.output.plan import plan
 from research.config import Config
 from research.files import PART
 from research.types import InputError

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from experiments import code, runs
-from experiments.code import code_of, library_code, stripped
+from experiments import runs
 from experiments.compare import load_run
-from experiments.seals import read_metrics
+from experiments.output import code
+from experiments.output.code import code_of, library_code, stripped
+from experiments.output.seals import read_metrics
 from research.baselines import BASELINES
 from research.files import read_json, write_json
 from research.registry import Registry

@@ -6,7 +6,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from experiments.seals import fault, read_metrics
+from experiments.output.seals import fault, read_metrics
 from research.files import read_arrays, read_json, write_arrays
 from research.report.records import CONTENT, load_records, load_stored, save_stored
 from research.types import InputError

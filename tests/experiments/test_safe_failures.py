@@ -8,9 +8,9 @@ import signal
 import pytest
 
 from experiments import finish as finishing
-from experiments import limits
+from experiments.commands import limits
 from experiments.engine.local import cores, death
-from experiments.folders import id_of
+from experiments.output.folders import id_of
 from research import files
 from tests.experiments.made import contents, runs_of
 from tests.experiments.test_bad_input import refused

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.signals import Stopped, stopped
+from experiments.commands.signals import Stopped, stopped
 from research.files import PART, replace, sweep
 from tests.experiments.made import contents, runs_of
 
@@ -95,7 +95,7 @@ def test_what_cant_be_interrupted_is_left(tmp_path):
     """A compilation is native code: no exception reaches it."""
     stuck = SLEEPS.replace("time.sleep(60)", "swallow()")
     stuck = stuck.replace("def parse", f"{SWALLOW}\ndef parse")
-    stuck = "import experiments.signals as s\ns.DEADLINE = 0.2\n" + stuck
+    stuck = "import experiments.commands.signals as s\ns.DEADLINE = 0.2\n" + stuck
     process = started(("-c", stuck), tmp_path / "made")
     assert process.stdout.readline() == "begun\n"
     process.terminate()
@@ -139,7 +139,7 @@ def test_parts_of_the_dead_are_removed_and_of_the_living_kept(tmp_path):
 ORPHAN = """
 import os, sys, time
 from multiprocessing import get_context
-from experiments.signals import die_with_parent
+from experiments.commands.signals import die_with_parent
 
 def child(parent):
     die_with_parent(parent)

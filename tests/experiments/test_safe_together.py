@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from experiments.locks import Claims, alone
-from experiments.plan import Run, still_due
+from experiments.output.locks import Claims, alone
+from experiments.output.plan import Run, still_due
 from research.config import Config
 from research.report.records import load_records
 from tests.experiments.made import contents, runs_of
@@ -30,7 +30,7 @@ def elsewhere(code, *words):
 HOLDS = f"""
 import sys
 from pathlib import Path
-from experiments.locks import Claims
+from experiments.output.locks import Claims
 claims = Claims(Path(sys.argv[1]))
 assert claims.take("{ONE}")
 print("begun", flush=True)
@@ -54,7 +54,7 @@ def test_a_folder_is_written_by_one_at_a_time(tmp_path):
     code = """
 import sys
 from pathlib import Path
-from experiments.locks import alone
+from experiments.output.locks import alone
 with alone(Path(sys.argv[1])):
     print("begun", flush=True)
     sys.stdin.readline()

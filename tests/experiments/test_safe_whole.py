@@ -4,7 +4,7 @@ import dataclasses
 
 from experiments.grid import expand
 from experiments.grids import GRIDS
-from experiments.whole import of_common_seeds, whole_cells
+from experiments.output.whole import of_common_seeds, whole_cells
 from research.config import Config
 from research.report.pages import read_table
 from research.report.records import RunResult, load_records

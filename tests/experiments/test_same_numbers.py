@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from experiments.seals import read_metrics
+from experiments.output.seals import read_metrics
 
 CELL = """
 import dataclasses

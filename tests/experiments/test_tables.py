@@ -6,12 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments import commands, runs
+from experiments import runs
 from experiments.__main__ import main
 from experiments.arms import ARMS
 from experiments.collect import report
+from experiments.commands import grids as commands
 from experiments.grids import GRIDS
-from experiments.seals import read_metrics, write_metrics
+from experiments.output.seals import read_metrics, write_metrics
 from experiments.studies import STUDIES
 from research.config import Config
 from research.files import read_arrays, read_json, write_arrays

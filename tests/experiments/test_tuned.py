@@ -7,9 +7,9 @@ import pytest
 
 import experiments.tuned as module
 from experiments.arms import arm
-from experiments.folders import file_name
 from experiments.grid import expand
 from experiments.grids import GRIDS
+from experiments.output.folders import file_name
 from experiments.tuned import PATH, SELECTORS, chosen, main, tuned
 from research.config import Config
 from research.report.pages import csv_text, read_table

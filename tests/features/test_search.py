@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.export import exported
+from experiments.commands.export import exported
 from research.config import Config
 from research.events import catalogue, fold
 from research.features.search import (

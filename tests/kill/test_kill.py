@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments.checkpoints import NAME, SECONDS, complete
+from experiments.output.checkpoints import NAME, SECONDS, complete
 from experiments.runs import VECTORS
 from research.files import PART, read_arrays
 from research.report.records import CONTENT

@@ -11,7 +11,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from experiments.api import API
+from experiments.commands.api import API
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "notebooks"

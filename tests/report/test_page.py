@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments.explore import explore
 from experiments.grids import GRIDS
+from experiments.pages.explore import explore
 from research.files import write_json
 from research.report.contrasts import paired
 from research.report.records import save_records

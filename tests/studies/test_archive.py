@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from experiments.folders import RECORDS_VERSION
+from experiments.output.folders import RECORDS_VERSION
 from experiments.studies import save_study
 from experiments.studies.probe import report_probe
 from experiments.studies.probe.archive import (

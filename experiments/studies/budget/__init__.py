@@ -33,10 +33,10 @@ from numpy import ndarray
 from experiments.arms import arm
 from experiments.collect import history_of
 from experiments.finish import announce, finish
-from experiments.folders import id_of
 from experiments.grid import Cell
 from experiments.inputs import prepared_run, ratings_of
-from experiments.plan import is_done, locate, plan
+from experiments.output.folders import id_of
+from experiments.output.plan import is_done, locate, plan
 from experiments.studies import StudyOptions, save_study
 from research.config import Config
 from research.data import name_of

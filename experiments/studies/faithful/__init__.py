@@ -29,7 +29,7 @@ from experiments.arms import arm
 from experiments.finish import announce, finish
 from experiments.grid import Cell
 from experiments.inputs import prepared_run, ratings_of
-from experiments.plan import locate, plan
+from experiments.output.plan import locate, plan
 from experiments.runs import rank, serve
 from experiments.studies import StudyOptions, save_study
 from experiments.studies.probe import ProbeRunner

@@ -24,8 +24,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy import ndarray
 
-from experiments.folders import run_id
 from experiments.inputs import digest_of
+from experiments.output.folders import run_id
 from experiments.studies import StudyOptions, save_study
 from experiments.studies.outside.measure import dataset_of, measured, phase
 from experiments.studies.outside.runs import NUMBERS, QUICK, RUNS, Run

@@ -24,10 +24,10 @@ from numpy import ndarray
 
 from experiments.arms import FACTORS
 from experiments.finish import announce, finish
-from experiments.folders import run_folder, run_id
 from experiments.grid import Cell, Grid, Sweep, expand
 from experiments.inputs import digest_of, prepared_run
-from experiments.plan import plan
+from experiments.output.folders import run_folder, run_id
+from experiments.output.plan import plan
 from experiments.runs import rank, serve
 from experiments.studies import STUDIES, StudyOptions, save_study
 from research.config import Config

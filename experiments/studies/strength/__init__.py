@@ -26,10 +26,10 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 
 from experiments.finish import announce, finish
-from experiments.folders import run_folder, run_id
 from experiments.grid import SHORTER, Grid, expand
 from experiments.inputs import prepared_run, ratings_of
-from experiments.plan import is_done, plan
+from experiments.output.folders import run_folder, run_id
+from experiments.output.plan import is_done, plan
 from experiments.runs import serve
 from experiments.studies import STUDIES, StudyOptions, save_study
 from research.config import Config

@@ -2,11 +2,10 @@
 
     python -m experiments report claims --out results
 
-The claims are in experiments/claims.toml. Each names contrasts, and the verdict that
-each of these must have for the claim to hold. The claim's own verdict follows by rule:
-holds or fails, if all of its contrasts do; depends, if some hold and some fail; else
-undecided.
-"""
+The claims are in claims.toml, beside this file. Each names contrasts, and the verdict
+that each of these must have for the claim to hold. The claim's own verdict follows by
+rule: holds or fails, if all of its contrasts do; depends, if some hold and some fail;
+else undecided."""
 
 import csv
 import os

@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from experiments.folders import (
+from experiments.grid import Cell
+from experiments.inputs import Start, digest_of, prepared_run
+from experiments.output.folders import (
     finished,
     id_of,
     run_folder,
@@ -13,9 +15,7 @@ from experiments.folders import (
     run_id,
     serving_folder,
 )
-from experiments.grid import Cell
-from experiments.inputs import Start, digest_of, prepared_run
-from experiments.seals import ABSENT, OTHER_CODE, fault
+from experiments.output.seals import ABSENT, OTHER_CODE, fault
 from research.baselines import BASELINES
 from research.config import Config, structure
 from research.data import name_of

@@ -30,7 +30,7 @@ class List:
     def __call__(self) -> int:
         """Prints a table."""
         if self.what == "api":
-            from experiments.api import api_page
+            from experiments.commands.api import api_page
 
             print(api_page(), end="")
             return 0

@@ -1,6 +1,6 @@
 """What a new results version changes: the tables before and after, as a Markdown table.
 
-    python -m experiments.differences OLD NEW      two folders of results
+    python -m experiments.pages.differences OLD NEW      two folders of results
 
 One row for each long table that both have: its paired differences, the median ratio of
 the widths of their intervals, and how many intervals exclude zero before and after, for

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from experiments.folders import id_of
-from experiments.seals import METRICS, OTHER_CODE, fault, read_metrics
+from experiments.output.folders import id_of
+from experiments.output.seals import METRICS, OTHER_CODE, fault, read_metrics
 from research.files import read_json, write_csv
 from research.types import InputError
 

@@ -6,7 +6,7 @@ import re
 import tempfile
 from pathlib import Path
 
-from experiments.seals import METRICS, fault
+from experiments.output.seals import METRICS, fault
 from research.config import Config, training_fields
 from research.files import read_json, sweep
 from research.report.records import RECORDS_VERSION

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from experiments.code import code_of
+from experiments.output.code import code_of
 from research.files import read_json, write_json
 from research.types import InputError
 

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments.export import (
+from experiments.commands.export import (
     Side,
     about_vectors,
     arrays_of,
     with_prior,
     write_vectors,
 )
-from experiments.flags import Prior
-from experiments.folders import FINISHED, check_writable
+from experiments.commands.flags import Prior
+from experiments.output.folders import FINISHED, check_writable
 from research.files import write_arrays
 from research.notices import say
 from research.saved.files import load_model

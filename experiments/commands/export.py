@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from experiments.folders import RECORDS_VERSION, check_writable
+from experiments.output.folders import RECORDS_VERSION, check_writable
 from research.config import Config
 from research.data import name_of
 from research.files import read_arrays, write_arrays, write_csv, write_json

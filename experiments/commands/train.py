@@ -11,20 +11,11 @@ from typing import Any
 import tyro
 
 from experiments.arms import arm
+from experiments.commands.export import check_export, export
+from experiments.commands.flags import RULE, FlagConfig, plain
+from experiments.commands.show import show
 from experiments.engine.processes import Place, check_place, join
-from experiments.export import check_export, export
-from experiments.flags import RULE, FlagConfig, plain
-from experiments.folders import (
-    FAILED,
-    FINISHED,
-    check_writable,
-    checked,
-    run_id,
-    serving_folder,
-    writable,
-)
 from experiments.grid import Cell
-from experiments.index import write_index
 from experiments.inputs import (
     AUTO,
     Start,
@@ -35,10 +26,19 @@ from experiments.inputs import (
     prior_by_rule,
     start_of,
 )
-from experiments.locks import alone
-from experiments.plan import Run, check_devices, label, locate, plan
-from experiments.seals import read_metrics
-from experiments.show import show
+from experiments.output.folders import (
+    FAILED,
+    FINISHED,
+    check_writable,
+    checked,
+    run_id,
+    serving_folder,
+    writable,
+)
+from experiments.output.index import write_index
+from experiments.output.locks import alone
+from experiments.output.plan import Run, check_devices, label, locate, plan
+from experiments.output.seals import read_metrics
 from research.config import Config
 from research.data import check_dataset, is_own, name_of
 from research.evaluate.metrics import CUTOFF

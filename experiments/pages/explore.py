@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 import research.report
 from experiments.collect import notes_on
 from experiments.grid import Grid
-from experiments.lists import gathered_lists
 from experiments.lookup import experiments, find_by_file
+from experiments.output.lists import gathered_lists
+from experiments.output.whole import of_common_seeds
 from experiments.studies import Study
-from experiments.whole import of_common_seeds
 from research.data.names import DATASETS
 from research.report.html.page import (
     LIBRARY,

@@ -9,8 +9,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from experiments.folders import RECORDS_VERSION
 from experiments.lookup import find_by_file
+from experiments.output.folders import RECORDS_VERSION
 from research.files import replace
 from research.report.pages import EMPTY, markdown_page, markdown_table
 from research.report.records import read_header

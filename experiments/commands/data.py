@@ -5,9 +5,9 @@ from pathlib import Path
 
 import tyro
 
-from experiments.flags import NO_DATA_FLAGS, DataFlags, data_values
-from experiments.folders import FINISHED, check_writable
+from experiments.commands.flags import NO_DATA_FLAGS, DataFlags, data_values
 from experiments.inputs import AUTO, chosen_split, ratings_of
+from experiments.output.folders import FINISHED, check_writable
 from research.config import Config
 from research.data import check_dataset, is_own, name_of
 from research.data.writers import PARTS, WRITERS, Written, write_split

@@ -11,9 +11,12 @@ from pathlib import Path
 
 import tyro
 
+from experiments.commands.flags import NO_DATA_FLAGS, DataFlags, data_values
 from experiments.engine import EngineOptions
-from experiments.flags import NO_DATA_FLAGS, DataFlags, data_values
-from experiments.folders import (
+from experiments.grid import Cell, Grid, expand, untuned
+from experiments.inputs import AUTO, chosen_split
+from experiments.lookup import experiments, find, find_by_file
+from experiments.output.folders import (
     FAILED,
     FINISHED,
     checked,
@@ -22,10 +25,7 @@ from experiments.folders import (
     records_path,
     writable,
 )
-from experiments.grid import Cell, Grid, expand, untuned
-from experiments.inputs import AUTO, chosen_split
-from experiments.locks import alone
-from experiments.lookup import experiments, find, find_by_file
+from experiments.output.locks import alone
 from experiments.studies import Study, StudyOptions
 from research.config import Config
 from research.data import check_dataset, name_of
@@ -36,7 +36,7 @@ from research.splits import SPLITS
 from research.types import InputError
 
 RESULTS = Path("results")
-CLAIMS = "claims"  # the page that experiments/claims.py writes, for report
+CLAIMS = "claims"  # the page that experiments/pages/claims.py writes, for report
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Run:
         else:
             status = self._run_grid(chosen, out)
         if not self.show:
-            from experiments.explore import write_explorable
+            from experiments.pages.explore import write_explorable
 
             with alone(out):
                 write_explorable(out)
@@ -139,7 +139,7 @@ class Run:
         if note := untuned(grid, base):
             say(f"{grid.name}: {note}")
         if self.show:
-            from experiments.show import show
+            from experiments.commands.show import show
 
             return show(cells, grid.name, out, self.data_dir)
         from experiments.finish import finish_grid
@@ -249,7 +249,7 @@ class Report:
             raise InputError(
                 "--where, --x and --y: a figure needs a metric on each axis"
             )
-        from experiments.picture import draw_picture
+        from experiments.pages.picture import draw_picture
 
         names = [self._records(find(name))[0].stem for name in self.grids]
         folder = name_of(self.dataset)
@@ -262,7 +262,7 @@ class Report:
             raise InputError("--x, --y and --where draw a figure: not with --html")
         for name in self.grids:
             find(name)
-        from experiments.explore import write_explorable
+        from experiments.pages.explore import write_explorable
 
         with alone(self.out):
             return FINISHED if write_explorable(self.out, self.grids) else FAILED
@@ -290,14 +290,14 @@ def _reported(one: Grid | Study, records: Path, out: Path) -> list[Path]:
 
 def _claims(out: Path) -> list[Path]:
     """Writes the claims ledger from the tables of an output folder."""
-    from experiments.claims import write_claims
+    from experiments.pages.claims import write_claims
 
     return write_claims(out / "tables", out)
 
 
 def _overview(records: Path, out: Path) -> Path:
     """Writes the list of all results of an output folder."""
-    from experiments.overview import write_overview
+    from experiments.pages.overview import write_overview
 
     return write_overview(records, out)
 

@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from experiments.folders import RECORDS_VERSION
+from experiments.output.folders import RECORDS_VERSION
 from research.compiler import THREADS
 from research.notices import say
 

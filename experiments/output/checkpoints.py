@@ -16,10 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.code import code_of
-from experiments.environment import threads
-from experiments.folders import run_id
-from experiments.plan import Run
+from experiments.output.code import code_of
+from experiments.output.environment import threads
+from experiments.output.folders import run_id
+from experiments.output.plan import Run
 from research.files import read_arrays
 from research.notices import say
 from research.train.checkpoint import INTERVAL, Checkpoint
@@ -112,7 +112,9 @@ def complete(folder: Path) -> list[Path]:
 
 def _save(folder: Path, made_by: str, arrays: dict[str, np.ndarray]) -> None:
     """Keeps the arrays; a disk that is full costs the checkpoint and not the run."""
-    from experiments.orbax_files import keep  # half a second: a short run needs none
+    from experiments.output.orbax_files import (
+        keep,  # half a second: a short run needs none
+    )
 
     try:
         keep(folder, {MADE_BY: np.array(made_by), **arrays})

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import orbax.checkpoint as ocp
 
-from experiments.checkpoints import FILE
+from experiments.output.checkpoints import FILE
 from research.files import read_arrays, write_arrays
 
 MOST = 2  # that are kept

@@ -1,0 +1,1 @@
+"""Pages over many grids: the list of results, the claims, the page to explore."""
