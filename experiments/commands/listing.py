@@ -6,6 +6,7 @@ from typing import Any
 import tyro
 from rich.console import Console
 from rich.table import Column, Table
+from rich.text import Text
 
 from experiments.arms import ARMS
 from experiments.grid import Grid, expand
@@ -13,6 +14,7 @@ from experiments.grids import GRIDS
 from experiments.lookup import experiments
 from experiments.registries import REGISTRIES, about, described
 from research.config import Config
+from research.prepare import is_towers
 from research.types import choose
 
 
@@ -23,9 +25,9 @@ class List:
     what: tyro.conf.Positional[str] = "grids"
     """grids, losses, sources, frequencies, features, encoders, metrics, arms,
     baselines, temperatures, optimisers, positives or datasets; or api, the page
-    docs/api.md."""
+    docs/api.md; or the name of a grid."""
     grid: str = ""
-    """A grid whose arms are listed, with what each changes."""
+    """A grid whose arms are listed, with what each changes and its temperatures."""
 
     def __call__(self) -> int:
         """Prints a table."""
@@ -35,9 +37,11 @@ class List:
             print(api_page(), end="")
             return 0
         known: dict[str, Any] = {"grids": GRIDS, **REGISTRIES, "api": {}}
-        entry = choose(self.what, known, "list")
+        entry = choose(self.what, {**GRIDS, **known}, "list")
         if self.grid:
             table = _arms(choose(self.grid, GRIDS, "grid"))
+        elif isinstance(entry, Grid):
+            table = _arms(entry)
         elif self.what == "grids":
             table = _grids()
         else:
@@ -49,19 +53,31 @@ class List:
 
 
 def _grids() -> Table:
-    first = Column("grid or study", no_wrap=True)
-    table = Table(first, "question", "arms", "runs", "minutes on 2 cores")
+    names = Column("grid or study", no_wrap=True)
+    caption = "min: minutes on 2 cores. list --grid GRID shows its arms."
+    table = Table(names, "question, and arms", "runs", "min", caption=caption)
     for name, one in experiments().items():
-        arms, runs = "-", "-"
+        text, runs = Text(one.question), "-"
         if isinstance(one, Grid):
-            arms = f"{len(one.arms)}: {' '.join(one.arms)}"
+            text.append(f"\n{', '.join(one.arms)}", style="dim")
             runs = str(len(expand(one, Config())))
-        table.add_row(name, one.question, arms, runs, one.minutes)
+        table.add_row(name, text, runs, one.minutes)
     return table
 
 
 def _arms(grid: Grid) -> Table:
-    table = Table("arm", "what it changes", title=grid.question)
+    """The arms of a grid, with the temperatures and what else is swept or tuned."""
+    cells = expand(grid, Config(), seeds=1)
+    changes = Column("what it changes", overflow="fold")
+    table = Table("arm", changes, "in this grid", title=grid.question)
     for name in grid.arms:
-        table.add_row(name, about(ARMS[name]) or "the reference recipe")
+        runs = [cell for cell in cells if cell.arm == name]
+        swept = dict.fromkeys(field for run in runs for field in run.swept)
+        shown = dict.fromkeys((*swept, "temperature", "learning_rate"))
+        lines = []
+        for field in shown if is_towers(runs[0].config) else ():
+            values = dict.fromkeys(f"{getattr(r.config, field):g}" for r in runs)
+            lines.append(f"{field} {', '.join(values)}")
+        own = about(ARMS[name]) or "nothing: the reference recipe"
+        table.add_row(name, own, "\n".join(lines))
     return table
