@@ -7,10 +7,9 @@ import pytest
 
 import experiments.tuned as module
 from experiments.arms import arm
-from experiments.grid import expand
+from experiments.grid import expand, untuned
 from experiments.grids import GRIDS
-from experiments.output.folders import file_name
-from experiments.tuned import PATH, SELECTORS, chosen, main, tuned
+from experiments.tuned import PATH, SELECTORS, chosen, main, tables, tuned
 from research.config import Config
 from research.report.pages import csv_text, read_table
 from research.types import InputError
@@ -25,9 +24,8 @@ COMMITTED = [
 def test_the_committed_choices_are_those_of_the_committed_trials():
     lines = []
     for dataset, split in COMMITTED:
-        name = f"{file_name('tuning', split)}.csv"
-        frame = read_table(RESULTS / "tables" / dataset / name)
-        lines.append(chosen(frame, dataset, split))
+        for path in tables(RESULTS, dataset, split):
+            lines.append(chosen(read_table(path), dataset, split))
     assert csv_text(pd.concat(lines)) == PATH.read_text()
 
 
@@ -59,6 +57,55 @@ def test_epochs_are_chosen_where_they_were_tried():
     assert chosen(frame, "made").epochs.isna().all()
     frame["epochs"] = frame.temperature.map({0.1: 3, 0.2: 10})
     assert chosen(frame, "made").epochs.tolist() == [3, 10]
+
+
+def test_a_variant_has_a_choice_of_its_own():
+    """Each value that was changed beside what is chosen makes a variant of the arm."""
+    frame = made(a={0.1: (0.3, 0.1), 0.2: (0.2, 0.4)})
+    other = made(a={0.1: (0.1, 0.1), 0.2: (0.2, 0.2)}).assign(batch=64.0)
+    out = chosen(pd.concat([frame, other]), "made")
+    best = out[out.selector == "ndcg"].set_index("variant").temperature
+    assert best.to_dict() == {"": 0.1, "batch 64": 0.2}
+
+
+def test_cells_of_a_grid_take_what_was_chosen_for_their_variant():
+    def values(grid, name, **swept):
+        (config,) = [
+            cell.config
+            for cell in expand(GRIDS[grid], Config(), seeds=1)
+            if cell.arm == name and cell.swept == swept
+        ]
+        return {"temperature": config.temperature, "rate": config.learning_rate}
+
+    def chose(name, changed=""):
+        both = tuned("ml-100k", name, changed=changed)
+        return {"temperature": both["temperature"], "rate": both["learning_rate"]}
+
+    plain, small = chose("in-batch+logq"), chose("in-batch+logq", "batch 64")
+    assert plain != small
+    assert values("negatives", "in-batch+logq") == plain
+    assert values("negatives", "in-batch+logq", batch=64) == small
+    assert values("negatives", "mixed+logq", draws=64) == chose(
+        "mixed+logq", "draws 64"
+    )
+    # a batch that is the arm's own is no variant; switches that cancel share a choice
+    at_512 = {"batch": 512, "correct_positive": 1}
+    assert values("correction", "in-batch+logq", **at_512) == plain
+    for own in (0, 1):
+        switches = {"leave_own_out": own, "expected_count": 1 - own}
+        at_64 = {"batch": 64, "correct_positive": 1, **switches}
+        assert values("correction", "in-batch+logq", **at_64) == small
+        uncorrected = chose("in-batch+logq", "batch 64 correct_positive 0")
+        at_64["correct_positive"] = 0
+        assert values("correction", "in-batch+logq", **at_64) == uncorrected
+
+
+def test_a_data_set_without_all_choices_leaves_the_arms_as_they_are():
+    grid, base = GRIDS["negatives"], Config(dataset="ml-1m")
+    assert untuned(grid, Config()) == ""
+    assert "Nothing was tuned on ml-1m, split ratio" in untuned(grid, base)
+    for cell in expand(grid, base, seeds=1):
+        assert cell.config.temperature == base.temperature
 
 
 def test_unequal_trials_are_refused():
