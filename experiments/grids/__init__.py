@@ -22,7 +22,7 @@ from experiments.grids.recipes import RECIPES_GRID
 from experiments.grids.search import SEARCH
 from experiments.grids.ssb import SSB
 from experiments.grids.temperature import TEMPERATURE
-from experiments.grids.tuning import TUNING
+from experiments.grids.tuning import TUNING, TUNING_VARIANTS
 from research.registry import Registry
 
 __all__ = ["GRIDS"]
@@ -36,7 +36,7 @@ GRIDS: Registry[Grid] = Registry(
             *(LOSSES, LOSSES_CHOICE, LEARNED_TEMPERATURE, FRONTIER),
             *(BASELINE_GRID, TOWERS_CHOICE, POSITIVES, POSITIVES_USERS),
             *(HISTORY, HISTORY_TIES, SEARCH, FEATURES, DEPTH, OPTIMISERS),
-            *(TUNING, FAIR, CACHE_TUNED, RECIPES_GRID, LIBRARY),
+            *(TUNING, TUNING_VARIANTS, FAIR, CACHE_TUNED, RECIPES_GRID, LIBRARY),
             *(FUTURE, FUTURE_TUNED, CACHE_SCHEDULE),
         )
     },

@@ -3,9 +3,13 @@
 Every arm gets the same trials, on train judged by validation; the choices, by NDCG@20
 and by item-averaged recall@20, are committed (experiments/tuned.py) and used by the
 grids ``fair``, ``cache-tuned`` and, from trials on the split in time, ``future-tuned``.
+``tuning-variants`` has the same trials for other batches, numbers of negatives and
+corrections, which the grids ``negatives`` and ``correction`` use.
 
     python -m experiments run tuning               about 35 minutes on 2 cores, 1 seed
     python -m experiments run tuning --quick       about 1 minute
+    python -m experiments run tuning-variants      about 45 minutes on 2 cores, 1 seed
+    python -m experiments run tuning-variants --quick    about 2 minutes
     python -m experiments.tuned out                writes what it chose
 
 The other split: run tuning --split time --arms, with those of ``make results``, then
@@ -17,7 +21,7 @@ split in time, where the number of epochs is among them.
 
 from experiments.grid import SHORTER, Grid, Sweep
 
-__all__ = ["CACHED", "TRAINED", "TUNING"]
+__all__ = ["CACHED", "TRAINED", "TUNING", "TUNING_VARIANTS"]
 
 # The trained arms of the grid fair: each is tuned by itself.
 TRAINED = (
@@ -73,6 +77,47 @@ TUNING = Grid(
     dataset_swept={"ml-1m": _LARGE, "ml-1m-time": _LARGE_IN_TIME},
     changes={"fit_on": "train"},
     dataset_changes=SHORTER,
+    figures={},
+    brief=True,
+)
+
+# Smaller batches are noisier and make more steps, so that they need smaller rates.
+_SMALL: Sweep = {**_SWEPT, "batch": (64,), "learning_rate": (5e-4, 1e-3)}
+_MIDDLE: Sweep = {**_SWEPT, "batch": (256,)}
+_BIG: Sweep = {**_SWEPT, "batch": (1024,), "learning_rate": (2e-3, 4e-3)}
+
+# What the grids negatives and correction change of an arm, each with as many trials.
+_VARIANTS: dict[str, tuple[Sweep, ...]] = {
+    "in-batch": (_SMALL,),
+    "in-batch+logq": (
+        *(_SMALL, _MIDDLE, _BIG),
+        _SWEPT | {"correct_positive": (0,)},
+        _SMALL | {"correct_positive": (0,)},
+    ),
+    "in-batch+logq+same-item": (_SMALL,),
+    "in-batch+logq-distinct": (_SWEPT, _SMALL),
+    "weighted-softmax+logq": (_SWEPT, _SMALL),
+    "in-batch+logq-periodic": (_SWEPT, _SWEPT | {"frequency_window": (24,)}),
+    "in-batch+logq-periodic+time-order": (_SWEPT | {"frequency_window": (24,)},),
+    "features+time-order": (_SWEPT,),
+    "in-batch-part+logq": (_SWEPT | {"draws": (63, 255)},),
+    "mixed+logq": (_SWEPT | {"draws": (64, 256, 4096)},),
+    "mixed-popularity+logq": (_SWEPT | {"draws": (4096,)},),
+    "extra+logq": (_SWEPT | {"mix": (0.5,)},),
+    "rank-band": (_SWEPT,),
+    "hardest": (_SWEPT,),
+}
+
+TUNING_VARIANTS = Grid(
+    name="tuning-variants",
+    question="Which temperature and learning rate suit each batch, number of negatives "
+    "and correction on validation?",
+    arms=tuple(_VARIANTS),
+    reference="in-batch+logq",
+    seeds=1,
+    minutes="45",
+    arm_sweeps=_VARIANTS,
+    changes={"fit_on": "train"},
     figures={},
     brief=True,
 )
