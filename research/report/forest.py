@@ -144,7 +144,9 @@ def _marks(swept: Sequence[str]) -> list[str]:
     return ["; ".join(marks)] if marks else []
 
 
-def contrasts_figure(contrasts: pd.DataFrame, title: str | None = None) -> Drawing:
+def contrasts_figure(
+    contrasts: pd.DataFrame, title: str | None = None, without: Sequence[str] = ()
+) -> Drawing:
     """Draws each contrast in the look of its verdict, by metric and what they share.
 
     That is the reference, or the arm where fewer arms than references are in them.
@@ -152,8 +154,10 @@ def contrasts_figure(contrasts: pd.DataFrame, title: str | None = None) -> Drawi
     Args:
       contrasts: as ``contrast_frame`` gives them.
       title: the heading; by default, what is shown.
+      without: arms that are left out, as those that would stretch the axis.
     """
-    shown = contrasts[contrasts.note == ""].reset_index(drop=True)
+    some = (contrasts.note == "") & ~contrasts.arm.isin(without)
+    shown = contrasts[some].reset_index(drop=True)
     of_one = shown.arm.nunique() < shown.against.nunique()
     shared, other = ("arm", "against") if of_one else ("against", "arm")
     groups = list(shown.groupby(["metric", "k", "over", shared], sort=False))
