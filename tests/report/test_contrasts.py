@@ -258,6 +258,9 @@ def test_contrasts_have_the_look_of_their_verdict(tmp_path):
     assert figure.legends[0].get_title().get_text() == "3 of 3 contrasts are decided"
     texts = [t.get_text() for t in figure.findobj(lambda o: hasattr(o, "get_text"))]
     assert "without data: 1" in texts
+    (fewer,) = contrasts_figure(contrasts, without=(FULL,)).figure.axes
+    left = [label.get_text() for label in fewer.get_yticklabels()]
+    assert left == [name for name in names if name != FULL]
     none = contrast_frame([], (Contrast("a", "b"),))
     empty = contrasts_figure(none).figure
     assert empty.legends[0].get_title().get_text() == "No contrast has data"
