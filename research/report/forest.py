@@ -156,7 +156,8 @@ def contrasts_figure(
       title: the heading; by default, what is shown.
       without: arms that are left out, as those that would stretch the axis.
     """
-    some = (contrasts.note == "") & ~contrasts.arm.isin(without)
+    arms = contrasts.arm.str.split().str[0]  # without swept values
+    some = (contrasts.note == "") & ~arms.isin(without)
     shown = contrasts[some].reset_index(drop=True)
     of_one = shown.arm.nunique() < shown.against.nunique()
     shared, other = ("arm", "against") if of_one else ("against", "arm")
@@ -191,10 +192,13 @@ def contrasts_figure(
         heading = heading if len(shown) else "No contrast has data"
         legend_above(figure, handles, title or heading, 4)
         holes = (contrasts.note != "").sum()
+        left_out = [name for name in without if name in set(arms)]
         marks = _marks(
             [name for name in SWITCHES if shown.arm.str.contains(name).any()]
         )
-        notes_below(figure, [*marks, *([f"without data: {holes}"] if holes else [])])
+        notes = [*marks, *([f"without data: {holes}"] if holes else [])]
+        notes += [f"far off, in the table alone: {name}" for name in left_out]
+        notes_below(figure, notes)
     return Drawing(figure, contrasts)
 
 
