@@ -25,7 +25,7 @@ class List:
     what: tyro.conf.Positional[str] = "grids"
     """grids, losses, sources, frequencies, features, encoders, metrics, arms,
     baselines, temperatures, optimisers, positives or datasets; or api, the page
-    docs/api.md; or the name of a grid."""
+    docs/api.md."""
     grid: str = ""
     """A grid whose arms are listed, with what each changes and its temperatures."""
 
@@ -37,11 +37,9 @@ class List:
             print(api_page(), end="")
             return 0
         known: dict[str, Any] = {"grids": GRIDS, **REGISTRIES, "api": {}}
-        entry = choose(self.what, {**GRIDS, **known}, "list")
+        entry = choose(self.what, known, "list")
         if self.grid:
             table = _arms(choose(self.grid, GRIDS, "grid"))
-        elif isinstance(entry, Grid):
-            table = _arms(entry)
         elif self.what == "grids":
             table = _grids()
         else:
