@@ -9,7 +9,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from experiments.grid import ARMS_FIGURE, CONTRASTS_FIGURE, Cell, Grid, expand, untuned
+from experiments.grid import (
+    ARMS_FIGURE,
+    CONTRASTS_FIGURE,
+    Cell,
+    Grid,
+    expand,
+    nothing_tuned,
+)
 from experiments.inputs import prepared_run
 from experiments.output.folders import (
     file_name,
@@ -235,6 +242,21 @@ def with_settings(
     ]
 
 
+def _untuned(results: list[RunResult], grid: Grid, header: Mapping[str, Any]) -> str:
+    """What stands under the tables of a tuned grid whose runs had the arms' own values.
+
+    Choices may have been made, or lost, since the runs: their settings tell.
+    """
+    if not grid.tuned_or_not:
+        return ""
+    base = Config(dataset=header["dataset"], split=header["split"])
+    cells = expand(grid._replace(tuned=False), base, seeds=1)
+    own = {(c.arm, frozenset(c.swept.items())): _settings(c.config) for c in cells}
+    trained = [run for run in results if run.settings]
+    same = [own.get((r.arm, frozenset(r.swept.items()))) == r.settings for r in trained]
+    return nothing_tuned(base) if all(same) else ""
+
+
 def history_of(folder: Path) -> dict[str, list[float]] | None:
     """The training curve in a run's folder; None without one."""
     path = folder / "history.csv"
@@ -260,8 +282,7 @@ def report(grid: Grid, records: Path, out: Path) -> tuple[pd.DataFrame, list[Pat
     path = out / "tables" / dataset / name
     results = with_settings(of_common_seeds(results, name), grid, header["dataset"])
     prediction = f"Prediction: {grid.prediction}" if grid.prediction else ""
-    base = Config(dataset=dataset, split=header["split"])
-    more = [untuned(grid, base), grid.note, prediction]
+    more = [_untuned(results, grid, header), grid.note, prediction]
     notes = [*notes_on(header), *filter(None, more)]
     frame = write_report(
         results, grid.reference, path, grid.question, grid.swept_fields, notes

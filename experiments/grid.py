@@ -184,10 +184,8 @@ def has_choices(grid: Grid, base: Config) -> bool:
     return is_tuned(name_of(base.dataset), base.split, needed)
 
 
-def untuned(grid: Grid, base: Config) -> str:
-    """What stands under the tables of a tuned grid that runs without choices; or ""."""
-    if not grid.tuned or has_choices(grid, base):
-        return ""
+def nothing_tuned(base: Config) -> str:
+    """What is said of a tuned grid on a data set and split without choices."""
     where = f"{name_of(base.dataset)}, split {base.split}"
     return f"Nothing was tuned on {where}: temperature and rate are the arms' own."
 

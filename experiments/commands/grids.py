@@ -13,7 +13,7 @@ import tyro
 
 from experiments.commands.flags import NO_DATA_FLAGS, DataFlags, data_values
 from experiments.engine import EngineOptions
-from experiments.grid import Cell, Grid, expand, untuned
+from experiments.grid import Cell, Grid, expand, has_choices, nothing_tuned
 from experiments.inputs import AUTO, chosen_split
 from experiments.lookup import experiments, find, find_by_file
 from experiments.output.folders import (
@@ -136,8 +136,8 @@ class Run:
         cells = self._cells(grid, base)
         for cell in cells:
             check_config(cell.config)
-        if note := untuned(grid, base):
-            say(f"{grid.name}: {note}")
+        if grid.tuned and not has_choices(grid, base):
+            say(f"{grid.name}: {nothing_tuned(base)}")
         if self.show:
             from experiments.commands.show import show
 

@@ -81,6 +81,9 @@ def test_a_tuned_grid_takes_what_was_chosen_on_the_own_data(
     assert main(["run", "tuning", *words]) == 0
     assert tuned.main([str(out), "corner-shop", "random"]) == 0
     tuned._committed.cache_clear()
+    # the records are still of runs that weren't tuned
+    assert main(["report", "few", "--dataset", shop, "--out", str(out)]) == 0
+    assert nothing in page.read_text()
     assert main(["run", "few", *words]) == 0
     rows = load_records(out / "records" / "corner-shop" / "few-random.npz")
     assert rows[0].settings["temperature"] in (0.3, 0.4)
