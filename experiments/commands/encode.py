@@ -59,55 +59,45 @@ class Encode:
         prior = model.config.prior if self.prior is None else self.prior
         prior = model.rule_prior() if isinstance(prior, str) else prior
         lists = model.rank(encoded, self.lists, prior) if self.lists else None
-        write = self._write_file if alone else self._write_folder
-        written = write(model, encoded, lists, prior)
+        users, items = _arrays(model, encoded, prior)
+        if alone:
+            written = [_write_file(self.out, users, lists)]
+        else:
+            meta = about_vectors(
+                {n: v for n, v in model.about.items() if n != "digest"},
+                model.config, prior, model.temperature, users, items,
+            )  # fmt: skip
+            rows = None if lists is None else _rows(lists)
+            written = write_vectors(self.out, users, items, meta, rows)
         for note in encoded.notes:
             say(note)
         print(f"encoded {len(encoded.ids)} users")
         print(*(f"wrote {path}" for path in written), sep="\n")
         return FINISHED
 
-    def _write_file(
-        self,
-        model: "SavedModel",
-        encoded: "Encoded",
-        lists: "Lists | None",
-        prior: float,
-    ) -> list[Path]:
-        users, _ = self._arrays(model, encoded, prior)
-        if lists is not None:
-            users |= {"lists": lists.items, "scores": lists.scores}
-        try:
-            return [write_arrays(self.out, users)]
-        except OSError as error:
-            reason = error.strerror or error
-            raise InputError(f"{self.out} can't be written: {reason}") from None
 
-    def _write_folder(
-        self,
-        model: "SavedModel",
-        encoded: "Encoded",
-        lists: "Lists | None",
-        prior: float,
-    ) -> list[Path]:
-        users, items = self._arrays(model, encoded, prior)
-        meta = about_vectors(
-            {n: v for n, v in model.about.items() if n != "digest"},
-            model.config, prior, model.temperature, users, items,
-        )  # fmt: skip
-        rows = None if lists is None else _rows(lists)
-        return write_vectors(self.out, users, items, meta, rows)
+def _arrays(
+    model: "SavedModel", encoded: "Encoded", prior: float
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    bias = model.temperature * model.bias(prior)
+    sides = with_prior(
+        Side(encoded.ids, encoded.vectors),
+        Side(model.items.names, model.item_vectors),
+        bias if bias.any() else None,
+    )
+    return arrays_of(*sides, encoded.seen_offsets, encoded.seen_items)
 
-    def _arrays(
-        self, model: "SavedModel", encoded: "Encoded", prior: float
-    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-        bias = model.temperature * model.bias(prior)
-        sides = with_prior(
-            Side(encoded.ids, encoded.vectors),
-            Side(model.items.names, model.item_vectors),
-            bias if bias.any() else None,
-        )
-        return arrays_of(*sides, encoded.seen_offsets, encoded.seen_items)
+
+def _write_file(
+    path: Path, users: dict[str, np.ndarray], lists: "Lists | None"
+) -> Path:
+    if lists is not None:
+        users = users | {"lists": lists.items, "scores": lists.scores}
+    try:
+        return write_arrays(path, users)
+    except OSError as error:
+        reason = error.strerror or error
+        raise InputError(f"{path} can't be written: {reason}") from None
 
 
 def _rows(lists: "Lists") -> list[dict[str, Any]]:
