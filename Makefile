@@ -72,6 +72,7 @@ results: $(READY)
 	$(RUN) future-tuned --out results
 	$(RUN) cache-schedule --out results
 	$(RUN) faithful --out results
+	$(RUN) collapse --out results
 	$(if $(OUTSIDE_DIR),$(RUN) outside --data-dir $(OUTSIDE_DIR) --out results)
 	$(if $(OUTSIDE_DIR),$(RUN) shift --seeds 2 --data-dir $(OUTSIDE_DIR) --out results)
 	$(if $(MOVIELENS_DIR),,@echo "MOVIELENS_DIR is not set: MovieLens 1M is left out")

@@ -131,6 +131,7 @@ def test_the_studies_are_the_named_ones():
         *("clicks", "coverage", "dial", "exposure", "frequency", "magnifier", "probe"),
         *(
             "budget",
+            "collapse",
             "stopping",
             "faithful",
             "outside",
