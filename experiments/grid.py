@@ -157,15 +157,18 @@ def expand(
     if n < 1:
         raise InputError(f"seeds is {n}: it must be at least 1")
     MOST_SEEDS.check("seeds", n)
-    cells, with_choices = [], has_choices(grid, base)
+    cells: list[Cell] = []
+    with_choices = has_choices(grid, base)
     for name in grid.arms:
         if arms and name not in arms:
             continue
         for swept in _combinations(grid, name, base, quick):
             choice = tuned_values(grid, name, base, swept) if with_choices else {}
-            for seed in range(n):
-                config = _config(name, base, choice | swept, seed)
-                cells.append(Cell(name, swept, seed, config))
+            config = with_swept(arm(name, base), choice | swept)
+            cells += [
+                Cell(name, swept, seed, dataclasses.replace(config, seed=seed))
+                for seed in range(n)
+            ]
     if not quick:
         return cells
     return [cell._replace(config=_quick(cell.config)) for cell in cells]
@@ -226,11 +229,6 @@ def _combinations(
         step = max(1, len(combined) - 1)
         cells += combined[::step][:QUICK_VALUES] if quick else combined
     return cells
-
-
-def _config(name: str, base: Config, swept: dict[str, float], seed: int) -> Config:
-    """The arm's config with its swept values, each in its field's own type."""
-    return dataclasses.replace(with_swept(arm(name, base), swept), seed=seed)
 
 
 def with_swept(config: Config, swept: Mapping[str, float]) -> Config:

@@ -1,6 +1,7 @@
 """What the study collapse shows: steps to half the recall, by the size of the cache."""
 
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -63,39 +64,48 @@ def times(stored: Stored) -> Float[ndarray, "a s"]:
     )
 
 
+def _last(values: Float[ndarray, "a s p"]) -> Float[ndarray, " a"]:
+    """The last value that each seed was followed to, the mean over seeds."""
+    at = np.isfinite(values).sum(axis=-1, keepdims=True) - 1
+    last: Float[ndarray, " a"] = np.take_along_axis(values, at, -1)[..., 0].mean(axis=1)
+    return last
+
+
 def collapse_frame(stored: Stored) -> pd.DataFrame:
     """One row per arm and size.
 
     Columns: arm; size, M / B, 0 for none; steps to half of the recall with _low and
-    _high (inf where a seed never gets there), epochs; start and end, the mean recall@20
-    at the first point and the last; cosine_start and cosine_end, likewise the mean
-    cosine of two items; kept, the last recall as a share of that without a cache, with
-    _low and _high.
+    _high (inf, above the steps that it was followed for, where a seed doesn't get
+    there), epochs; start and end, the mean recall@20 at the first point and the last
+    one followed; cosine_start and cosine_end, likewise the mean cosine of two items;
+    kept, the last recall as a share of that without a cache, with _low and _high, NaN
+    where it wasn't followed to the end.
     """
     header, arrays = stored.header, stored.arrays
-    found, recall = times(stored), arrays["recall"].astype(float)
+    found, most = times(stored), float(arrays["steps"][-1])
+    recall, cosine = (arrays[name].astype(float) for name in ("recall", "cosine"))
+    ends = pd.DataFrame(
+        {
+            "arm": header["arms"],
+            "size": arrays["sizes"],
+            "start": recall[:, :, 0].mean(axis=1),
+            "end": _last(recall),
+            "cosine_start": cosine[:, :, 0].mean(axis=1),
+            "cosine_end": _last(cosine),
+        }
+    )
     none = recall[header["arms"].index(NONE), :, -1]
     lines = []
-    for a, (name, size) in enumerate(zip(header["arms"], arrays["sizes"].tolist())):
-        took = Interval(np.inf, np.nan, np.nan)
-        if np.isfinite(found[a]).all():
-            took = over_seeds(found[a]).interval()
-        kept = over_seeds(recall[a, :, -1] / none).interval()
-        ends = (recall[a, :, [0, -1]], arrays["cosine"][a, :, [0, -1]].astype(float))
-        lines.append(
-            {
-                "arm": name,
-                "size": size,
-                **took.columns("steps"),
-                "epochs": took.mean / header["epoch_steps"],
-                **dict(zip(("start", "end"), ends[0].mean(axis=1), strict=True)),
-                **dict(
-                    zip(("cosine_start", "cosine_end"), ends[1].mean(axis=1)),
-                ),
-                **kept.columns("kept"),
-            }
-        )
-    return pd.DataFrame(lines)
+    for steps, last in zip(found, recall[:, :, -1], strict=True):
+        took = over_seeds(np.minimum(steps, most)).interval()
+        if np.isinf(steps).any():
+            took = Interval(np.inf, took.low, np.inf)
+        kept = Interval(np.nan, np.nan, np.nan)
+        if np.isfinite(last).all():
+            kept = over_seeds(last / none).interval()
+        lines.append({**took.columns("steps"), **kept.columns("kept")})
+    frame = pd.concat([ends, pd.DataFrame(lines)], axis=1)
+    return frame.assign(epochs=frame.steps / header["epoch_steps"])
 
 
 def comparisons(stored: Stored) -> pd.DataFrame:
@@ -103,37 +113,42 @@ def comparisons(stored: Stored) -> pd.DataFrame:
 
     slope: of log steps over log M / B, least squares for each seed. ratio: steps at
     the smallest size by those at the largest. longer: steps with stopped fresh columns
-    by those with the cache, at each size. An inf stands where a seed never gets there.
+    by those with the cache, at each size. A curve that doesn't get there stands with
+    the steps that it was followed for, and the side of the interval is open on which
+    the value then lies.
     """
     names, sizes = stored.header["arms"], stored.arrays["sizes"]
-    found = times(stored)
+    found, most = times(stored), float(stored.arrays["steps"][-1])
+    known = np.minimum(found, most)
+    short = np.isinf(found).any(axis=1)  # by arm, followed for too few steps
     of_cache = [a for a, name in enumerate(names) if name == CACHE]
-    cache, logs = found[of_cache], np.log(sizes[of_cache].astype(float))
-    values: list[tuple[str, int, Float[ndarray, " s"]]] = []
-    if np.isfinite(cache).all():
-        values.append(("slope", 0, np.polyfit(logs, np.log(cache), 1)[0]))
-    else:
-        values.append(("slope", 0, np.full(cache.shape[1], -np.inf)))
-    values.append(("ratio", 0, _shares(cache[0], cache[-1])))
-    stopped = {int(sizes[a]): a for a, name in enumerate(names) if name == STOPPED}
-    for a in of_cache:
-        other = found[stopped[int(sizes[a])]]
-        values.append(("longer", int(sizes[a]), _shares(other, found[a])))
-    lines = []
-    for name, size, each in values:
-        ends = Interval(float(each.mean()), np.nan, np.nan)
-        if np.isfinite(each).all():
-            ends = over_seeds(each).interval()
-        lines.append({"name": name, "size": size, **ends.columns("value")})
+    first, last = of_cache[0], of_cache[-1]
+    logs = np.log(sizes[of_cache].astype(float))
+    slope = np.polyfit(logs, np.log(known[of_cache]), 1)[0]
+    # Too few steps of a small cache make the slope too flat, of a large one too steep.
+    large = short[of_cache][logs > logs.mean()].any()
+    lines = [
+        _compared("slope", 0, slope, short[of_cache].any(), large),
+        _compared("ratio", 0, known[first] / known[last], short[last], short[first]),
+    ]
+    for other in (a for a, name in enumerate(names) if name == STOPPED):
+        (same,) = (a for a in of_cache if sizes[a] == sizes[other])
+        shares = known[other] / known[same]
+        size = int(sizes[other])
+        lines.append(_compared("longer", size, shares, short[same], short[other]))
     return pd.DataFrame(lines)
 
 
-def _shares(
-    steps: Float[ndarray, " s"], of: Float[ndarray, " s"]
-) -> Float[ndarray, " s"]:
-    """Steps by other steps; inf unless both curves got there."""
-    both = np.isfinite(steps) & np.isfinite(of)
-    return np.divide(steps, of, out=np.full(len(steps), np.inf), where=both)
+def _compared(
+    name: str, size: int, values: Float[ndarray, " s"], below: bool, above: bool
+) -> dict[str, Any]:
+    """A line of comparisons; below and above: the value may lie there without end."""
+    ends = over_seeds(values).interval()
+    if below:
+        ends = ends._replace(low=-np.inf)
+    if above:
+        ends = ends._replace(high=np.inf)
+    return {"name": name, "size": size, **ends.columns("value")}
 
 
 def verdicts(
@@ -186,8 +201,12 @@ def _range(low: float, high: float) -> str:
 
 
 def _measured(found: Interval) -> str:
-    if not np.isfinite(found.mean):
+    if np.isinf(found.low) and np.isinf(found.high):
         return "not reached with every seed"
+    if np.isinf(found.high):
+        return f"at least {found.low:.2f}"
+    if np.isinf(found.low):
+        return f"at most {found.high:.2f}"
     return interval_text(*found, ".2f")
 
 
@@ -202,9 +221,11 @@ def collapse_page(frame: pd.DataFrame, stored: Stored) -> str:
         f"{header['before']}; then M further columns join, for {steps[-1]} steps, and "
         f"every {steps[1] - steps[0]} steps all items are ranked for the test part. "
         "Steps: until recall@20 is half of what it was where the columns joined, "
-        "interpolated, the mean over the seeds. Cosine: the mean of all pairs of "
-        "items, first and last. Kept: the last recall as a share of that of the arm "
-        "without a cache. 95 % t intervals over three seeds or more."
+        "interpolated, the mean over the seeds; what is left below a quarter is "
+        "followed no further. Cosine: the mean of all pairs of items, first and last. "
+        "Kept: the last recall as a share of that of the arm without a cache. 95 % t "
+        "intervals over three seeds or more; at least: what a seed that does not get "
+        "there was followed for."
     )
     rows = [
         [
@@ -213,7 +234,9 @@ def collapse_page(frame: pd.DataFrame, stored: Stored) -> str:
             *_took(row),
             f"{row['start']:.3f}",
             f"{row['end']:.3f}",
-            interval_text(row["kept"], row["kept_low"], row["kept_high"], ".3f"),
+            EMPTY
+            if np.isnan(row["kept"])
+            else interval_text(row["kept"], row["kept_low"], row["kept_high"], ".3f"),
             f"{row['cosine_start']:.2f} to {row['cosine_end']:.2f}",
         ]
         for row in frame.to_dict("records")
@@ -236,7 +259,7 @@ def collapse_page(frame: pd.DataFrame, stored: Stored) -> str:
 
 def _took(row: dict[str, float]) -> list[str]:
     if not np.isfinite(row["steps"]):
-        return ["not reached", EMPTY]
+        return [f"at least {row['steps_low']:.0f}", EMPTY]
     ends = row["steps"], row["steps_low"], row["steps_high"]
     return [interval_text(*ends, ".0f"), f"{row['epochs']:.2f}"]
 
