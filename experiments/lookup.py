@@ -2,7 +2,8 @@
 
 from experiments.grid import Grid
 from experiments.grids import GRIDS
-from experiments.studies import STUDIES, Study
+from experiments.studies import STUDIES
+from experiments.study import Study
 from research.types import choose
 
 

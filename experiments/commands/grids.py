@@ -26,7 +26,7 @@ from experiments.output.folders import (
     writable,
 )
 from experiments.output.locks import alone
-from experiments.studies import Study, StudyOptions
+from experiments.study import Study, StudyOptions
 from research.config import Config
 from research.data import check_dataset, name_of
 from research.data.names import DATASETS

@@ -16,7 +16,7 @@ from experiments.grid import Grid
 from experiments.lookup import experiments, find_by_file
 from experiments.output.lists import gathered_lists
 from experiments.output.whole import of_common_seeds
-from experiments.studies import Study
+from experiments.study import Study
 from research.data.names import DATASETS
 from research.report.html.page import (
     LIBRARY,

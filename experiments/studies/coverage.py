@@ -23,7 +23,8 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from experiments.output.folders import records_path
-from experiments.studies import STUDIES, StudyOptions, save_study, write_report
+from experiments.studies import STUDIES
+from experiments.study import StudyOptions, save_study, write_report
 from research.report.contrasts import differences
 from research.report.intervals import components, two_way
 from research.report.pages import QUICK, markdown_page, markdown_table

@@ -26,13 +26,8 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 
 from experiments.arms import arm
-from experiments.studies import (
-    SIMULATED,
-    STUDIES,
-    StudyOptions,
-    save_study,
-    write_report,
-)
+from experiments.studies import STUDIES
+from experiments.study import SIMULATED, StudyOptions, save_study, write_report
 from research.data.synthetic import Synthetic, made_fold, make_synthetic, relevance
 from research.report.intervals import over_seeds
 from research.report.pages import QUICK, interval_text, markdown_page, markdown_table

@@ -29,7 +29,8 @@ from matplotlib.axes import Axes
 from scipy.optimize import brentq
 
 from experiments.output.folders import records_path
-from experiments.studies import SIMULATED, STUDIES, StudyOptions, write_report
+from experiments.studies import STUDIES
+from experiments.study import SIMULATED, StudyOptions, write_report
 from research import rng
 from research.negatives.frequency import Estimate, at_least_one, init_estimate, observe
 from research.report.intervals import over_seeds

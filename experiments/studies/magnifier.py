@@ -33,10 +33,11 @@ from numpy import ndarray
 
 from experiments.arms import arm
 from experiments.inputs import fold_of, ratings_of
-from experiments.studies import STUDIES, StudyOptions, save_study, write_report
+from experiments.studies import STUDIES
 from experiments.studies.probe.bias import make_point
 from experiments.studies.probe.estimators import draw_rows, probed_arm, score_gradient
 from experiments.studies.probe.negatives import follow
+from experiments.study import StudyOptions, save_study, write_report
 from research.config import Config
 from research.prepare import prepare
 from research.report.intervals import over_seeds

@@ -24,7 +24,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from experiments.inputs import ratings_of
-from experiments.studies import STUDIES, StudyOptions, save_study, write_report
+from experiments.studies import STUDIES
 from experiments.studies.dial.report import nearest_best
 from experiments.studies.exposure import TOP, best_items
 from experiments.studies.semisynthetic import (
@@ -34,6 +34,7 @@ from experiments.studies.semisynthetic import (
     served,
     training,
 )
+from experiments.study import StudyOptions, save_study, write_report
 from research.data import name_of
 from research.report.intervals import Interval, over_seeds
 from research.report.pages import (

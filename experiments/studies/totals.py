@@ -28,7 +28,8 @@ from numpy import ndarray
 from experiments.grid import SHORTER
 from experiments.inputs import fold_of, prepared_run, ratings_of
 from experiments.runs import metric_means, serve
-from experiments.studies import STUDIES, StudyOptions, save_study, write_report
+from experiments.studies import STUDIES
+from experiments.study import StudyOptions, save_study, write_report
 from research.config import Config
 from research.data import name_of
 from research.evaluate.metrics import CUTOFF

@@ -11,13 +11,8 @@ import pytest
 from experiments.grid import Contrast, Grid
 from experiments.grids import GRIDS
 from experiments.lookup import find
-from experiments.studies import (
-    STUDIES,
-    Study,
-    StudyOptions,
-    save_study,
-    write_report,
-)
+from experiments.studies import STUDIES
+from experiments.study import Study, StudyOptions, save_study, write_report
 from research.data import load
 from research.files import read_json
 from research.report.pages import (

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from experiments.output.folders import RECORDS_VERSION
-from experiments.studies import save_study
 from experiments.studies.probe import report_probe
 from experiments.studies.probe.archive import (
     FAITHFUL,
@@ -22,6 +21,7 @@ from experiments.studies.probe.bias import TARGETS, Probe
 from experiments.studies.probe.estimates import BiasEstimate, products
 from experiments.studies.probe.estimators import ESTIMATORS
 from experiments.studies.probe.negatives import SourceSample
+from experiments.study import save_study
 from research.files import write_arrays
 from research.report.records import study_header
 from research.types import InputError

@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 
 import experiments.studies.budget as budget
-from experiments.studies import StudyOptions
 from experiments.studies.budget import (
     LOSSES,
     REFERENCE,
@@ -26,6 +25,7 @@ from experiments.studies.budget.report import (
     trials_frame,
     verdicts,
 )
+from experiments.study import StudyOptions
 from research.config import Config
 from research.losses import hyper_values, start_values
 from research.prepare import check_config

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.studies import StudyOptions
 from experiments.studies.coverage import PAIRS, SEEDS, report_coverage, run_coverage
+from experiments.study import StudyOptions
 from research.report.records import RunResult, save_records
 from research.types import InputError
 from tests.report.made import made_record

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from experiments.arms import arm
-from experiments.studies import StudyOptions
 from experiments.studies.magnifier import (
     formula_share,
     magnifier_figure,
@@ -17,6 +16,7 @@ from experiments.studies.magnifier import (
     report_magnifier,
     run_magnifier,
 )
+from experiments.study import StudyOptions
 from research.config import Config
 from research.prepare import prepare
 from research.types import InputError

@@ -9,7 +9,6 @@ import pytest
 
 from experiments.inputs import prepared_run
 from experiments.runs import baseline, score
-from experiments.studies import StudyOptions
 from experiments.studies.outside import CELLS, Cell, read_cells, run_outside
 from experiments.studies.outside.measure import (
     BEST,
@@ -28,6 +27,7 @@ from experiments.studies.outside.report import (
     report_outside,
 )
 from experiments.studies.outside.runs import NUMBERS, PROTOCOLS, RUNS, Run
+from experiments.study import StudyOptions
 from research.config import Config
 from research.evaluate.metrics import METRICS
 from research.prepare import check_config

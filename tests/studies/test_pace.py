@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from experiments.studies import StudyOptions
 from experiments.studies.pace import ARMS, REFERENCE, run_pace_simulated
 from experiments.studies.pace.report import (
     CORRECTED,
@@ -14,6 +13,7 @@ from experiments.studies.pace.report import (
     report_pace,
     verdicts,
 )
+from experiments.study import StudyOptions
 from research.report.records import Stored, load_stored, save_stored, study_header
 
 EPOCHS = np.arange(1, 11)

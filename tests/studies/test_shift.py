@@ -5,7 +5,6 @@ import pandas as pd
 import pytest
 
 import experiments.studies.shift as shift
-from experiments.studies import StudyOptions
 from experiments.studies.shift.report import (
     contrasts,
     difference,
@@ -13,6 +12,7 @@ from experiments.studies.shift.report import (
     shift_frame,
     verdicts,
 )
+from experiments.study import StudyOptions
 from research.report.intervals import two_way
 from research.report.records import Stored, load_stored, study_header
 from research.types import InputError

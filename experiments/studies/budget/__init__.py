@@ -39,7 +39,7 @@ from experiments.grid import Cell
 from experiments.inputs import prepared_run, ratings_of
 from experiments.output.folders import id_of
 from experiments.output.plan import is_done, locate, plan
-from experiments.studies import StudyOptions, save_study
+from experiments.study import StudyOptions, save_study
 from research.config import Config
 from research.data import name_of
 from research.evaluate.metrics import CUTOFF, METRICS

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from matplotlib.ticker import MaxNLocator
 from numpy import ndarray
 
-from experiments.studies import STUDIES, write_report
+from experiments.studies import STUDIES
 from experiments.studies.budget import (
     LOSSES,
     MEASURED,
@@ -19,6 +19,7 @@ from experiments.studies.budget import (
     REFERENCE,
     chosen,
 )
+from experiments.study import write_report
 from research.contrast import Contrast
 from research.evaluate.metrics import CUTOFF, METRICS
 from research.report.contrasts import (

@@ -25,7 +25,6 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from experiments.inputs import ratings_of
-from experiments.studies import StudyOptions, save_study
 from experiments.studies.exposure import best_items
 from experiments.studies.semisynthetic import (
     World,
@@ -35,6 +34,7 @@ from experiments.studies.semisynthetic import (
     trained_logits,
     training,
 )
+from experiments.study import StudyOptions, save_study
 from research.data import name_of
 from research.report.records import study_header
 

@@ -8,9 +8,10 @@ import matplotlib
 import numpy as np
 import pandas as pd
 
-from experiments.studies import STUDIES, write_report
+from experiments.studies import STUDIES
 from experiments.studies.clicks import ARM, AS_IS
 from experiments.studies.dial.report import nearest_best
+from experiments.study import write_report
 from research.report.intervals import Interval, over_seeds
 from research.report.pages import (
     QUICK,

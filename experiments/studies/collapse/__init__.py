@@ -28,7 +28,7 @@ from experiments.arms import arm
 from experiments.grid import SHORTER, with_swept
 from experiments.inputs import prepared_run, ratings_of
 from experiments.runs import metric_means, serve
-from experiments.studies import StudyOptions, save_study
+from experiments.study import StudyOptions, save_study
 from experiments.tuned import tuned
 from research.batches import epoch_batches
 from research.config import Config, structure

@@ -11,8 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import NullLocator
 from numpy import ndarray
 
-from experiments.studies import STUDIES, write_report
+from experiments.studies import STUDIES
 from experiments.studies.collapse import CACHE, NAME, NONE, PUSH, STOPPED
+from experiments.study import write_report
 from research.report.intervals import Interval, over_seeds
 from research.report.pages import (
     EMPTY,

@@ -26,7 +26,6 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 
 from experiments.arms import arm
-from experiments.studies import SIMULATED, StudyOptions, save_study
 from experiments.studies.exposure import (
     ARMS,
     CLICKS,
@@ -39,6 +38,7 @@ from experiments.studies.exposure import (
     best_items,
     recovered,
 )
+from experiments.study import SIMULATED, StudyOptions, save_study
 from research.data.synthetic import (
     Synthetic,
     draw_clicks,

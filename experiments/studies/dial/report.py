@@ -11,7 +11,8 @@ from jaxtyping import Float
 from numpy import ndarray
 from scipy import stats
 
-from experiments.studies import STUDIES, write_report
+from experiments.studies import STUDIES
+from experiments.study import write_report
 from research.report.intervals import Interval, over_seeds
 from research.report.pages import QUICK, interval_text, markdown_page, markdown_table
 from research.report.pictures import STYLE, Drawing, above, blank, look

@@ -31,12 +31,12 @@ from experiments.grid import Cell
 from experiments.inputs import prepared_run, ratings_of
 from experiments.output.plan import locate, plan
 from experiments.runs import rank, serve
-from experiments.studies import StudyOptions, save_study
 from experiments.studies.probe import ProbeRunner
 from experiments.studies.probe.archive import FAITHFUL, PER_ROW, Measurement
 from experiments.studies.probe.bias import make_point
 from experiments.studies.probe.estimates import estimate_bias
 from experiments.studies.probe.negatives import follow
+from experiments.study import StudyOptions, save_study
 from research.config import Config
 from research.data import name_of
 from research.evaluate.metrics import CUTOFF, METRICS

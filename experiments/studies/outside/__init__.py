@@ -26,9 +26,9 @@ from numpy import ndarray
 
 from experiments.inputs import digest_of
 from experiments.output.folders import run_id
-from experiments.studies import StudyOptions, save_study
 from experiments.studies.outside.measure import dataset_of, measured, phase
 from experiments.studies.outside.runs import NUMBERS, QUICK, RUNS, Run
+from experiments.study import StudyOptions, save_study
 from research.contrast import slug
 from research.files import read_json, write_json
 from research.report.records import study_header

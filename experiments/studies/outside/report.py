@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 from numpy import ndarray
 
-from experiments.studies import STUDIES, write_report
+from experiments.studies import STUDIES
 from experiments.studies.outside import NAME, Cell, read_cells
 from experiments.studies.outside.runs import RUNS
+from experiments.study import write_report
 from research.report.pages import QUICK, markdown_page, markdown_table, number_text
 from research.report.records import Stored, load_stored
 

@@ -35,7 +35,7 @@ from experiments.bench.protocol import Here, Turns, take_turns
 from experiments.grid import SHORTER, with_swept
 from experiments.inputs import prepared_run, ratings_of
 from experiments.runs import metric_means, serve
-from experiments.studies import SIMULATED, StudyOptions, save_study
+from experiments.study import SIMULATED, StudyOptions, save_study
 from experiments.tuned import tuned
 from research.config import Config
 from research.data import name_of

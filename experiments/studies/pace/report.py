@@ -9,8 +9,9 @@ from jaxtyping import Float
 from matplotlib.ticker import LogLocator, NullFormatter
 from numpy import ndarray
 
-from experiments.studies import STUDIES, write_report
+from experiments.studies import STUDIES
 from experiments.studies.pace import NAME_SIMULATED, REFERENCE
+from experiments.study import write_report
 from research.report.intervals import Interval, over_seeds
 from research.report.pages import (
     EMPTY,

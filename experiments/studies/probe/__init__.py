@@ -24,7 +24,6 @@ import numpy as np
 
 from experiments.arms import arm
 from experiments.inputs import fold_of, ratings_of
-from experiments.studies import StudyOptions, write_report
 from experiments.studies.probe.archive import (
     FAITHFUL,
     PER_ROW,
@@ -72,6 +71,7 @@ from experiments.studies.probe.figures import (
     sizes_figure,
 )
 from experiments.studies.probe.negatives import follow, sample_sources
+from experiments.study import StudyOptions, write_report
 from research.config import Config
 from research.negatives.source import Pool
 from research.prepare import prepare

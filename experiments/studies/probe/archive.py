@@ -9,7 +9,6 @@ import pandas as pd
 from jaxtyping import Int
 from numpy import ndarray
 
-from experiments.studies import save_study
 from experiments.studies.probe.bias import TARGETS, Probe
 from experiments.studies.probe.estimates import BiasEstimate, Products, estimate_bias
 from experiments.studies.probe.estimators import ESTIMATORS
@@ -18,6 +17,7 @@ from experiments.studies.probe.negatives import (
     SourceSample,
     band_shares,
 )
+from experiments.study import save_study
 from research.report.pages import QUICK, markdown_page, markdown_table, number_text
 from research.report.records import load_stored
 from research.types import BANDS, InputError

@@ -25,8 +25,8 @@ from numpy import ndarray
 from experiments.arms import arm
 from experiments.grid import SHORTER
 from experiments.inputs import prepared_run, ratings_of
-from experiments.studies import StudyOptions, save_study
 from experiments.studies.exposure import best_items, recovered
+from experiments.study import StudyOptions, save_study
 from research.config import Config
 from research.data import name_of
 from research.negatives.strength import correction_strength

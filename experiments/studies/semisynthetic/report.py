@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.colors import to_hex
 
-from experiments.studies import STUDIES, write_report
+from experiments.studies import STUDIES
 from experiments.studies.dial.report import nearest_best
+from experiments.study import write_report
 from research.report.intervals import over_seeds
 from research.report.pages import (
     QUICK,

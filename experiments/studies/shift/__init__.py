@@ -29,7 +29,8 @@ from experiments.inputs import digest_of, prepared_run
 from experiments.output.folders import run_folder, run_id
 from experiments.output.plan import plan
 from experiments.runs import rank, serve
-from experiments.studies import STUDIES, StudyOptions, save_study
+from experiments.studies import STUDIES
+from experiments.study import StudyOptions, save_study
 from research.config import Config
 from research.data import name_of
 from research.evaluate.metrics import CUTOFF, METRICS

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from experiments.studies import STUDIES, write_report
+from experiments.studies import STUDIES
+from experiments.study import write_report
 from research.contrast import slug
 from research.report.intervals import Interval, two_way
 from research.report.pages import QUICK, interval_text, markdown_page, markdown_table

@@ -31,7 +31,8 @@ from experiments.inputs import prepared_run, ratings_of
 from experiments.output.folders import run_folder, run_id
 from experiments.output.plan import is_done, plan
 from experiments.runs import serve
-from experiments.studies import STUDIES, StudyOptions, save_study
+from experiments.studies import STUDIES
+from experiments.study import StudyOptions, save_study
 from research.config import Config
 from research.data import name_of
 from research.evaluate.metrics import CUTOFF, METRICS

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.colors import to_hex
 
-from experiments.studies import STUDIES, write_report
+from experiments.studies import STUDIES
+from experiments.study import write_report
 from research.report.intervals import Interval, two_way
 from research.report.pages import (
     QUICK,

@@ -1,0 +1,131 @@
+"""What a study is: a question that a grid can't answer, which measures by itself."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from numpy import ndarray
+
+from experiments.grid import MOST_SEEDS
+from experiments.output.folders import records_path
+from research.files import beside
+from research.types import InputError
+
+if TYPE_CHECKING:  # names and questions need neither pandas nor matplotlib
+    import pandas as pd
+
+    from research.report.pictures import Drawing
+
+__all__ = ["SIMULATED", "Study", "StudyOptions", "save_study", "write_report"]
+
+SIMULATED = "simulated"
+
+
+class StudyOptions(NamedTuple):
+    """The options of a study; each uses those that it needs.
+
+    Attributes:
+      out: the output folder.
+      dataset: whose pairs and catalogue.
+      data_dir: as on the command line.
+      seeds: how many repetitions, with the seeds 0, 1, ...
+      quick: a smoke run, as small as shows that everything works: no result.
+      progress: called with a short line now and then.
+      jobs: worker processes of its training runs; None for the study's own number.
+    """
+
+    out: Path
+    dataset: str = "ml-100k"
+    data_dir: str | None = None
+    seeds: int = 1
+    quick: bool = False
+    progress: Callable[[str], None] = lambda line: None
+    jobs: int | None = None
+
+
+class Study(NamedTuple):
+    """A named study, which measures something itself and writes it as its records.
+
+    Attributes:
+      name: unique among grids and studies; files are named after it.
+      question: the title of its tables.
+      minutes: how long it takes on 2 cores.
+      run: measures, and returns its file of records.
+      report: writes tables and figures under a folder, from a file of records alone.
+      seeds: how many seeds it is repeated with; None where it has no use for them.
+      place: the folder of its results where that isn't the data set's.
+      prediction: what is expected, and the rule of its verdict, committed before the
+        first run; printed beside what came of it.
+    """
+
+    name: str
+    question: str
+    minutes: str
+    run: Callable[[StudyOptions], Path]
+    report: Callable[[Path, Path], list[Path]]
+    seeds: int | None = None
+    place: str | None = None
+    prediction: str = ""
+
+    def folder(self, dataset: str) -> str:
+        """The folder of its results."""
+        return self.place or dataset
+
+    def repetitions(self, seeds: int | None, quick: bool) -> int:
+        """How many seeds a run takes.
+
+        Args:
+          seeds: the number asked for; default the study's own.
+          quick: one seed, unless more are asked for.
+
+        Raises:
+          InputError: below 1, or the study has no use for seeds.
+        """
+        if seeds is not None and self.seeds is None:
+            raise InputError(f"study {self.name} has no use for --seeds")
+        n = seeds if seeds is not None else (1 if quick else self.seeds or 1)
+        if n < 1:
+            raise InputError(f"seeds is {n}: it must be at least 1")
+        MOST_SEEDS.check("seeds", n)
+        return n
+
+
+def save_study(
+    out: Path, header: Mapping[str, Any], arrays: Mapping[str, ndarray], **content: Any
+) -> Path:
+    """Writes a study's records under an output folder, and returns their path.
+
+    Args:
+      out: the output folder.
+      header: from ``study_header``.
+      arrays: what was measured.
+      content: JSON on the arrays, by further names beside the header.
+    """
+    from research.report.records import save_stored
+
+    path = records_path(out, header["dataset"], header["grid"])
+    return save_stored(path, header, arrays, **content)
+
+
+def write_report(
+    out: Path,
+    header: Mapping[str, Any],
+    texts: "Mapping[str, str | pd.DataFrame]",
+    drawings: "Mapping[str, Drawing]",
+) -> list[Path]:
+    """Writes a study's tables and figures under a folder, and returns their paths.
+
+    Args:
+      out: the folder.
+      header: of the records.
+      texts: the tables, by what follows the study's name in the file's (".csv").
+      drawings: likewise, without an ending ("-error").
+    """
+    from research.report.pages import write_texts
+    from research.report.pictures import save_figure
+
+    place = Path(header["dataset"], header["grid"])
+    written = write_texts(out / "tables" / place, texts)
+    for what, (figure, points) in drawings.items():
+        written += save_figure(figure, points, beside(out / "figures" / place, what))
+    return written
