@@ -132,11 +132,19 @@ def test_stopped_columns_that_stay_up_take_longer():
     assert found(records)[7:10] == ["undecided"] * 3
 
 
-def test_the_heading_says_how_the_steps_fall():
-    assert "falls as B / M" in heading(comparisons(stored(by_size)))
-    assert "more slowly" in heading(comparisons(stored(by_share)))
-    never = heading(comparisons(stored(lambda size: 1000.0)))
-    assert "falls" not in never
+def test_the_heading_says_which_caches_halve_recall_and_how_fast():
+    def said(law):
+        records = stored(law)
+        return heading(collapse_frame(records), comparisons(records), STEPS[-1])
+
+    assert "falls as B / M" in said(by_size)
+    assert "more slowly" in said(by_share)
+    assert "falls" not in said(lambda size: 1e4)
+    assert "falls" not in said(lambda size: 100.0 * size)
+    some = said(lambda size: 1e4 if size < 4 else 160 / size)
+    assert "up to 2 has left" in some
+    assert "from 4 on, half is gone within 10 to 40 steps" in some
+    assert "falls" not in said(lambda size: 1e4 if size == 4 else 50.0)
 
 
 @pytest.mark.parametrize("half", [100.0, 1000.0])

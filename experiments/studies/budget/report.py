@@ -189,6 +189,9 @@ def budget_page(frame: pd.DataFrame, stored: Stored, compared: pd.DataFrame) -> 
         "negatives is one number for all items, which changes no gradient of a softmax "
         "or a pairwise loss, and which a learned bias takes in."
     )
+    looks = stored.arrays["looks"].tolist()
+    often = "every epoch" if looks[0] == 1 else f"every {looks[0]} epochs"
+    about += f" A trial has up to {looks[-1]} epochs and is validated {often}."
     measured = (
         f"Below: the configuration of each loss with the highest NDCG@{CUTOFF} at its "
         "best validated epoch, trained for so many epochs on train and validation, "

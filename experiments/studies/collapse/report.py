@@ -307,7 +307,7 @@ def collapse_figure(frame: pd.DataFrame, stored: Stored) -> Drawing:
         right.set_xticks(sizes, [f"{size:g}" for size in sizes])
         right.set(xlabel="M / B", ylabel="steps to half of recall@20")
         right.legend(fontsize=8)
-        above(figure, heading(comparisons(stored)))
+        above(figure, heading(frame, comparisons(stored), float(steps[-1])))
     return Drawing(figure, pd.concat(lines, ignore_index=True))
 
 
@@ -325,13 +325,29 @@ def _guides(panel: Axes, frame: pd.DataFrame) -> None:
         panel.plot(sizes, first * law / law[0], ls=style, color="0.5", label=text)
 
 
-def heading(compared: pd.DataFrame) -> str:
-    """How the time depends on the size, if an interval says so."""
-    rows = compared.set_index("name")
-    slope = Interval(*rows.loc["slope", ["value", "value_low", "value_high"]])
+def heading(frame: pd.DataFrame, compared: pd.DataFrame, most: float) -> str:
+    """Which caches halve recall, and how their steps fall, if every seed says so.
+
+    Args:
+      frame: from collapse_frame.
+      compared: from comparisons.
+      most: steps that each was followed for.
+    """
+    cache = frame[frame.arm == CACHE]
+    up = cache[cache.steps_low == most]["size"]  # no seed got there
+    fell = cache[np.isfinite(cache.steps)]
+    if len(up) and len(fell) and up.max() < fell["size"].min():
+        first, last = fell.steps.max(), fell.steps.min()
+        return (
+            f"After {most:.0f} steps a cache of M / B up to {up.max()} has left more "
+            f"than half of recall@20;\nfrom {fell['size'].min()} on, half is gone "
+            f"within {last:.0f} to {first:.0f} steps on average"
+        )
+    row = compared.set_index("name").loc["slope"]
+    slope = Interval(row["value"], row["value_low"], row["value_high"])
     if slope.within(*SLOPE) == "holds":
         return "Recall halves after a number of steps that falls as B / M"
-    if slope.within(*SLOPE) == "fails" and slope.low > SLOPE[1]:
+    if slope.low > SLOPE[1]:
         return (
             "Recall halves after a number of steps that falls more slowly than as B / M"
         )
