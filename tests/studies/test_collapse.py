@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from experiments.arms import arm
+from experiments.studies import collapse
 from experiments.studies.collapse import CACHE, NONE, PUSH, STOPPED, Branches, Size
 from experiments.studies.collapse.report import (
     collapse_frame,
@@ -50,6 +51,15 @@ def test_the_branch_without_a_cache_is_the_training_that_goes_on(branches):
     # The columns join 2 steps into the 3rd epoch.
     at_end = branches.curve(NONE, 0).cosine[branches.epoch_steps - 2]
     assert at_end == pytest.approx(cosine, abs=1e-4)
+
+
+def test_a_curve_is_followed_until_little_is_left(branches, monkeypatch):
+    whole = branches.curve(CACHE, 1).recall
+    assert np.isfinite(whole).all()
+    monkeypatch.setattr(collapse, "LOST", 2.0)  # of the first recall: always
+    short = branches.curve(CACHE, 1).recall
+    np.testing.assert_allclose(short[:2], whole[:2], atol=0.05)
+    assert np.isnan(short[2:]).all()
 
 
 def test_steps_are_to_the_first_point_below():
@@ -132,6 +142,16 @@ def test_stopped_columns_that_stay_up_take_longer():
     assert found(records)[7:10] == ["undecided"] * 3
 
 
+def test_the_slope_over_the_caches_that_halve_recall_is_told_apart():
+    def told(law):
+        lines = comparisons(stored(law)).set_index("name")
+        return lines.value.get("halved")
+
+    assert told(lambda size: 1e4 if size < 4 else 160 / size) == pytest.approx(-1)
+    assert told(lambda size: 1e4 if size < 4 else 50.0) == pytest.approx(0)
+    assert told(lambda size: 1e4 if size < 16 else 50.0) is None
+
+
 def test_the_heading_says_which_caches_halve_recall_and_how_fast():
     def said(law):
         records = stored(law)
@@ -142,7 +162,7 @@ def test_the_heading_says_which_caches_halve_recall_and_how_fast():
     assert "falls" not in said(lambda size: 1e4)
     assert "falls" not in said(lambda size: 100.0 * size)
     some = said(lambda size: 1e4 if size < 4 else 160 / size)
-    assert "up to 2 has left" in some
+    assert "up to M / B = 2 leaves more than half" in some
     assert "from 4 on, half is gone within 10 to 40 steps" in some
     assert "falls" not in said(lambda size: 1e4 if size == 4 else 50.0)
 

@@ -23,7 +23,7 @@ from research.report.pages import (
     markdown_table,
     seeds_text,
 )
-from research.report.pictures import STYLE, Drawing, above, blank, looks
+from research.report.pictures import STYLE, Drawing, Look, above, blank, looks
 from research.report.records import Stored, load_stored
 
 __all__ = ["report_collapse"]
@@ -112,8 +112,9 @@ def collapse_frame(stored: Stored) -> pd.DataFrame:
 def comparisons(stored: Stored) -> pd.DataFrame:
     """What the predictions are about: name, size, the mean and its interval.
 
-    slope: of log steps over log M / B, least squares for each seed. ratio: steps at
-    the smallest size by those at the largest. longer: steps with stopped fresh columns
+    slope: of log steps over log M / B, least squares for each seed; halved: the same
+    over the sizes that halve recall with every seed. ratio: steps at the smallest size
+    by those at the largest. longer: steps with stopped fresh columns
     by those with the cache, at each size. A curve that doesn't get there stands with
     the steps that it was followed for, and the side of the interval is open on which
     the value then lies.
@@ -132,6 +133,11 @@ def comparisons(stored: Stored) -> pd.DataFrame:
         _compared("slope", 0, slope, short[of_cache].any(), large),
         _compared("ratio", 0, known[first] / known[last], short[last], short[first]),
     ]
+    halved = ~short[of_cache]
+    if halved.sum() > 1:
+        rows = np.array(of_cache)[halved]
+        flat = np.polyfit(logs[halved], np.log(known[rows]), 1)[0]
+        lines.append(_compared("halved", 0, flat, False, False))
     for other in (a for a, name in enumerate(names) if name == STOPPED):
         (same,) = (a for a in of_cache if sizes[a] == sizes[other])
         shares = known[other] / known[same]
@@ -254,7 +260,23 @@ def collapse_page(frame: pd.DataFrame, stored: Stored) -> str:
             ["statement", "measured", "verdict"],
             verdicts(frame, compared, header["epoch_steps"]),
         ),
+        _seen_after(frame, compared),
         markdown_table(heads, rows),
+    )
+
+
+def _seen_after(frame: pd.DataFrame, compared: pd.DataFrame) -> str:
+    """The slope over the sizes that halve recall, where there are two or more."""
+    rows = compared[compared.name == "halved"]
+    if rows.empty:
+        return ""
+    cache = frame[(frame.arm == CACHE) & np.isfinite(frame.steps)]
+    sizes = ", ".join(f"{size}" for size in cache["size"])
+    row = rows.iloc[0]
+    slope = interval_text(row["value"], row["value_low"], row["value_high"], "+.2f")
+    return (
+        "No part of the prediction: over the sizes that halve recall with every seed "
+        f"({sizes}), the slope is {slope}."
     )
 
 
@@ -269,7 +291,7 @@ def collapse_figure(frame: pd.DataFrame, stored: Stored) -> Drawing:
     """Draws recall by step for each size of the cache, and steps to half by size."""
     header, arrays = stored.header, stored.arrays
     steps, curves = arrays["steps"], arrays["recall"].astype(float).mean(axis=1)
-    styles, lines = looks([NONE, CACHE, STOPPED]), []
+    styles, lines = looks([CACHE, STOPPED]), []
     sizes = sorted(frame[frame.arm == CACHE]["size"])
     shades = matplotlib.colormaps["viridis"](np.linspace(0.0, 0.85, len(sizes)))
     with matplotlib.rc_context(STYLE):
@@ -285,23 +307,20 @@ def collapse_figure(frame: pd.DataFrame, stored: Stored) -> Drawing:
                     label=f"cache, M / B = {size}",
                 )
             lines.append(pd.DataFrame(points))
-        left.set(
-            xlabel="steps since the cache joined", ylabel="recall@20", ylim=(0, None)
-        )
+        left.set(ylabel="recall@20", ylim=(0, None), xlim=(0, steps[-1]))
+        left.set_xscale("symlog", linthresh=2 * steps[1], linscale=0.5)
+        left.set_xlabel("steps since the cache joined")
+        ticks = [0, *(steps[1] * 2 ** np.arange(0, 12, 2))]
+        left.set_xticks([t for t in ticks if t <= steps[-1]])
+        left.xaxis.set_major_formatter("{x:g}")
+        left.xaxis.set_minor_locator(NullLocator())
         left.legend(fontsize=8)
-        for name in (CACHE, STOPPED):
-            rows = frame[(frame.arm == name) & np.isfinite(frame.steps)]
-            style = styles[name]
-            right.errorbar(
-                *(rows["size"], rows.steps),
-                yerr=(rows.steps - rows.steps_low, rows.steps_high - rows.steps),
-                fmt=style.marker + "-",
-                color=style.colour,
-                label=name,
-            )
+        for name, colour in ((CACHE, "#0072b2"), (STOPPED, "#d55e00")):
+            style = styles[name]._replace(colour=colour)
+            _draw_steps(right, frame[frame.arm == name], style, steps[-1])
         _guides(right, frame)
         # Set first: a log scale of an empty panel has no range of its own.
-        right.set(xlim=(0.8 * sizes[0], 1.25 * sizes[-1]), ylim=(1, 1.5 * steps[-1]))
+        right.set(xlim=(0.8 * sizes[0], 1.25 * sizes[-1]), ylim=(4, 2 * steps[-1]))
         right.set(xscale="log", yscale="log")
         right.xaxis.set_minor_locator(NullLocator())
         right.set_xticks(sizes, [f"{size:g}" for size in sizes])
@@ -309,6 +328,19 @@ def collapse_figure(frame: pd.DataFrame, stored: Stored) -> Drawing:
         right.legend(fontsize=8)
         above(figure, heading(frame, comparisons(stored), float(steps[-1])))
     return Drawing(figure, pd.concat(lines, ignore_index=True))
+
+
+def _draw_steps(panel: Axes, rows: pd.DataFrame, style: Look, most: float) -> None:
+    """Draws an arm's steps to half; an arrow upwards where a seed doesn't get there."""
+    fell, up = rows[np.isfinite(rows.steps)], rows[np.isinf(rows.steps)]
+    panel.errorbar(
+        *(fell["size"], fell.steps),
+        yerr=(fell.steps - fell.steps_low, fell.steps_high - fell.steps),
+        fmt=style.marker + "-",
+        color=style.colour,
+        label=rows.arm.iloc[0],
+    )
+    panel.plot(up["size"], np.full(len(up), most), "^", mfc="white", mec=style.colour)
 
 
 def _guides(panel: Axes, frame: pd.DataFrame) -> None:
@@ -338,10 +370,11 @@ def heading(frame: pd.DataFrame, compared: pd.DataFrame, most: float) -> str:
     fell = cache[np.isfinite(cache.steps)]
     if len(up) and len(fell) and up.max() < fell["size"].min():
         first, last = fell.steps.max(), fell.steps.min()
+        which = "of" if up.max() == cache["size"].min() else "up to"
         return (
-            f"After {most:.0f} steps a cache of M / B up to {up.max()} has left more "
-            f"than half of recall@20;\nfrom {fell['size'].min()} on, half is gone "
-            f"within {last:.0f} to {first:.0f} steps on average"
+            f"A cache {which} M / B = {up.max()} leaves more than half of recall@20 "
+            f"after {most:.0f} steps (arrows);\nfrom {fell['size'].min()} on, half is "
+            f"gone within {last:.0f} to {first:.0f} steps on average"
         )
     row = compared.set_index("name").loc["slope"]
     slope = Interval(row["value"], row["value_low"], row["value_high"])
