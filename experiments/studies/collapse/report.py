@@ -3,16 +3,14 @@
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
-from matplotlib.axes import Axes
-from matplotlib.ticker import NullLocator
 from numpy import ndarray
 
 from experiments.studies import STUDIES
 from experiments.studies.collapse import CACHE, NAME, NONE, PUSH, STOPPED
+from experiments.studies.collapse.figure import collapse_figure
 from experiments.study import write_report
 from research.report.intervals import Interval, over_seeds
 from research.report.pages import (
@@ -23,7 +21,6 @@ from research.report.pages import (
     markdown_table,
     seeds_text,
 )
-from research.report.pictures import STYLE, Drawing, Look, above, blank, looks
 from research.report.records import Stored, load_stored
 
 __all__ = ["report_collapse"]
@@ -287,76 +284,6 @@ def _took(row: dict[str, float]) -> list[str]:
     return [interval_text(*ends, ".0f"), f"{row['epochs']:.2f}"]
 
 
-def collapse_figure(frame: pd.DataFrame, stored: Stored) -> Drawing:
-    """Draws recall by step for each size of the cache, and steps to half by size."""
-    header, arrays = stored.header, stored.arrays
-    steps, curves = arrays["steps"], arrays["recall"].astype(float).mean(axis=1)
-    styles, lines = looks([CACHE, STOPPED]), []
-    sizes = sorted(frame[frame.arm == CACHE]["size"])
-    shades = matplotlib.colormaps["viridis"](np.linspace(0.0, 0.85, len(sizes)))
-    with matplotlib.rc_context(STYLE):
-        figure, (left, right) = blank(3.6, ncols=2)
-        for a, (name, size) in enumerate(zip(header["arms"], arrays["sizes"].tolist())):
-            points = {"arm": name, "size": size, "steps": steps, "recall": curves[a]}
-            if name == NONE:
-                left.plot(steps, curves[a], color="0.3", ls="--", label="no cache")
-            elif name == CACHE:
-                left.plot(
-                    *(steps, curves[a]),
-                    color=shades[sizes.index(size)],
-                    label=f"cache, M / B = {size}",
-                )
-            lines.append(pd.DataFrame(points))
-        left.set(ylabel="recall@20", ylim=(0, None), xlim=(0, steps[-1]))
-        left.set_xscale("symlog", linthresh=2 * steps[1], linscale=0.5)
-        left.set_xlabel("steps since the cache joined")
-        ticks = [0, *(steps[1] * 2 ** np.arange(0, 12, 2))]
-        left.set_xticks([t for t in ticks if t <= steps[-1]])
-        left.xaxis.set_major_formatter("{x:g}")
-        left.xaxis.set_minor_locator(NullLocator())
-        left.legend(fontsize=8)
-        for name, colour in ((CACHE, "#0072b2"), (STOPPED, "#d55e00")):
-            style = styles[name]._replace(colour=colour)
-            _draw_steps(right, frame[frame.arm == name], style, steps[-1])
-        _guides(right, frame)
-        # Set first: a log scale of an empty panel has no range of its own.
-        right.set(xlim=(0.8 * sizes[0], 1.25 * sizes[-1]), ylim=(4, 2 * steps[-1]))
-        right.set(xscale="log", yscale="log")
-        right.xaxis.set_minor_locator(NullLocator())
-        right.set_xticks(sizes, [f"{size:g}" for size in sizes])
-        right.set(xlabel="M / B", ylabel="steps to half of recall@20")
-        right.legend(fontsize=8)
-        above(figure, heading(frame, comparisons(stored), float(steps[-1])))
-    return Drawing(figure, pd.concat(lines, ignore_index=True))
-
-
-def _draw_steps(panel: Axes, rows: pd.DataFrame, style: Look, most: float) -> None:
-    """Draws an arm's steps to half; an arrow upwards where a seed doesn't get there."""
-    fell, up = rows[np.isfinite(rows.steps)], rows[np.isinf(rows.steps)]
-    panel.errorbar(
-        *(fell["size"], fell.steps),
-        yerr=(fell.steps - fell.steps_low, fell.steps_high - fell.steps),
-        fmt=style.marker + "-",
-        color=style.colour,
-        label=rows.arm.iloc[0],
-    )
-    panel.plot(up["size"], np.full(len(up), most), "^", mfc="white", mec=style.colour)
-
-
-def _guides(panel: Axes, frame: pd.DataFrame) -> None:
-    """Draws both predicted laws through the cache's first point."""
-    rows = frame[(frame.arm == CACHE) & np.isfinite(frame.steps)].sort_values("size")
-    if not len(rows):
-        return
-    sizes = np.geomspace(rows["size"].iloc[0], rows["size"].iloc[-1], 50)
-    first = rows.steps.iloc[0]
-    for law, text, style in (
-        (1 / sizes, "as B / M", ":"),
-        (1 + 1 / sizes, "as 1 + B / M", "--"),
-    ):
-        panel.plot(sizes, first * law / law[0], ls=style, color="0.5", label=text)
-
-
 def heading(frame: pd.DataFrame, compared: pd.DataFrame, most: float) -> str:
     """Which caches halve recall, and how their steps fall, if every seed says so.
 
@@ -396,6 +323,6 @@ def report_collapse(records: Path, out: Path) -> list[Path]:
     stored = load_stored(records)
     frame = collapse_frame(stored)
     texts = {".csv": frame, ".md": collapse_page(frame, stored)}
-    return write_report(
-        out, stored.header, texts, {"-steps": collapse_figure(frame, stored)}
-    )
+    title = heading(frame, comparisons(stored), float(stored.arrays["steps"][-1]))
+    drawings = {"-steps": collapse_figure(frame, stored, title)}
+    return write_report(out, stored.header, texts, drawings)
