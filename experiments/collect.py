@@ -41,6 +41,7 @@ from research.prepare import is_towers
 from research.report.contrasts import contrast_frame, write_contrasts
 from research.report.pages import write_report
 from research.report.pictures import save_figure
+from research.report.predictions import prediction_table
 from research.report.records import (
     RESULTS_VERSION,
     RunResult,
@@ -281,8 +282,10 @@ def report(grid: Grid, records: Path, out: Path) -> tuple[pd.DataFrame, list[Pat
     name, dataset = file_name(grid.name, header["split"]), header["dataset"]
     path = out / "tables" / dataset / name
     results = with_settings(of_common_seeds(results, name), grid, header["dataset"])
+    contrasts = contrast_frame(results, grid.contrasts)
     prediction = f"Prediction: {grid.prediction}" if grid.prediction else ""
-    more = [_untuned(results, grid, header), grid.note, prediction]
+    judged = prediction_table(grid.contrasts, contrasts, dataset)
+    more = [_untuned(results, grid, header), grid.note, prediction, judged]
     notes = [*notes_on(header), *filter(None, more)]
     frame = write_report(
         results, grid.reference, path, grid.question, grid.swept_fields, notes
@@ -290,7 +293,6 @@ def report(grid: Grid, records: Path, out: Path) -> tuple[pd.DataFrame, list[Pat
     for line in not_recorded(results):
         say(f"{name}: {line}")
     written = [path.with_name(f"{name}.csv"), path.with_name(f"{name}.md")]
-    contrasts = contrast_frame(results, grid.contrasts)
     if grid.contrasts:
         written += write_contrasts(contrasts, path, grid.question)
     for write in grid.tables:

@@ -1,11 +1,49 @@
 """What a contrast is: two arms and a metric whose difference answers a question."""
 
+import math
 import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+class Expected(NamedTuple):
+    """What the prediction of a grid says of a contrast.
+
+    Attributes:
+      verdict: the one it is to have: better, worse, higher, lower or equivalent; or
+        "not significantly" and one of them, or different; "" where bounds are expected.
+      low: the least difference, where bounds are expected.
+      high: the largest difference.
+      on: the only data set that it is expected on; "" for all.
+
+    >>> Expected("not significantly worse").text, Expected(high=0.006).text
+    ('not significantly worse', 'at most 0.006')
+    """
+
+    verdict: str = ""
+    low: float = -math.inf
+    high: float = math.inf
+    on: str = ""
+
+    @property
+    def text(self) -> str:
+        """The expectation in words."""
+        least, most = f"at least {self.low:g}", f"at most {self.high:g}"
+        bounds = {-math.inf: most}.get(self.low, least)
+        if math.isfinite(self.low) and math.isfinite(self.high):
+            bounds = f"{least} and {most}"
+        return self.verdict or bounds
+
+
+BETTER, WORSE = Expected("better"), Expected("worse")
+EQUIVALENT, HIGHER = Expected("equivalent"), Expected("higher")
+NOT_DIFFERENT = Expected("not significantly different")
+NOT_BETTER = Expected("not significantly better")
+NOT_WORSE = Expected("not significantly worse")
+NOT_HIGHER = Expected("not significantly higher")
 
 
 class Contrast(NamedTuple):
@@ -21,6 +59,7 @@ class Contrast(NamedTuple):
         table: at the same values, or the one with nothing swept.
       over: a lower cut-off, where factors are compared: the ratio of the arms' means
         at k, less that at this cut-off. 0: the difference of the arms at k.
+      expected: what the grid's prediction says of it, if anything.
 
     >>> Contrast("in-batch+logq", "full-softmax", k=100).id
     'in-batch-logq-vs-full-softmax-recall-100'
@@ -36,6 +75,7 @@ class Contrast(NamedTuple):
     at: Mapping[str, Any] = _NOTHING
     against_at: Mapping[str, Any] | None = None
     over: int = 0
+    expected: Expected | None = None
 
     @property
     def id(self) -> str:

@@ -26,7 +26,8 @@ published, down to 0.003 with 8,192 vectors, and 0.129 for the stopped control; 
 
 import functools
 
-from experiments.grid import Contrast, Grid
+from experiments.grid import Grid
+from research.contrast import WORSE, Contrast
 from research.registry import deferred
 
 _STOPPED, _SMALL = "mixed-popularity+logq-stopped", {"draws": 1024}
@@ -72,13 +73,16 @@ CACHE = Grid(
             {"draws": 4096},
         ),
         *(
-            Contrast(f"fifo-cache+logq-by-size{push}", against, at=_SMALL)
+            Contrast(
+                f"fifo-cache+logq-by-size{push}", against, at=_SMALL, expected=WORSE
+            )
             for push in ("", "+push")
             for against in (f"fifo-cache+logq{push}", "in-batch+logq")
         ),
         Contrast(
             *("fifo-cache+logq-by-size+push", "fifo-cache+logq+push"),
             at={"draws": 4096},
+            expected=WORSE,
         ),
     ),
     prediction="Of q by the cache's size, which came after the other arms: it leaves "

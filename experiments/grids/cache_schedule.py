@@ -15,7 +15,8 @@ Expect on MovieLens 100K: no size of the published cache above doing without.
 
 import functools
 
-from experiments.grid import Contrast, Grid, Sweep
+from experiments.grid import Grid, Sweep
+from research.contrast import NOT_BETTER, NOT_WORSE, WORSE, Contrast
 from research.registry import deferred
 
 __all__ = ["CACHE_SCHEDULE"]
@@ -62,13 +63,18 @@ CACHE_SCHEDULE = Grid(
     contrasts=(
         *(
             Contrast(
-                _FIFO, _NONE, "recall", 20, _at(size, fall), _FALLING if fall else {}
+                *(_FIFO, _NONE, "recall", 20, _at(size, fall)),
+                _FALLING if fall else {},
+                expected=NOT_BETTER if size == _SIZES[0] else WORSE,
             )
             for fall in (False, True)
             for size in _SIZES
         ),
         *(
-            Contrast(_PUSH, _FRESH, "recall", 20, _at(size, fall), _at(size, fall))
+            Contrast(
+                *(_PUSH, _FRESH, "recall", 20, _at(size, fall), _at(size, fall)),
+                expected=NOT_WORSE,
+            )
             for fall in (False, True)
             for size in _FEWER
         ),

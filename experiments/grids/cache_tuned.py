@@ -14,7 +14,7 @@ Expect on MovieLens 100K: R@20 about 0.25 without a cache and with the push, 0.0
 
 from experiments.grid import Grid
 from experiments.grids.tuning import CACHED
-from research.contrast import Contrast
+from research.contrast import BETTER, EQUIVALENT, WORSE, Contrast
 
 __all__ = ["CACHE_TUNED"]
 
@@ -27,10 +27,16 @@ CACHE_TUNED = Grid(
     minutes="20",
     tuned=True,
     contrasts=(
-        *(Contrast(cache, "in-batch+logq") for cache in CACHED),
-        Contrast("fifo-cache+logq+warmup", "fifo-cache+logq"),
-        Contrast("fifo-cache+logq+push", "fifo-cache+logq"),
-        Contrast("vector-cache+logq+push", "vector-cache+logq"),
+        *(
+            Contrast(
+                *(cache, "in-batch+logq"),
+                expected=EQUIVALENT if cache.endswith("push") else WORSE,
+            )
+            for cache in CACHED
+        ),
+        Contrast("fifo-cache+logq+warmup", "fifo-cache+logq", expected=BETTER),
+        Contrast("fifo-cache+logq+push", "fifo-cache+logq", expected=BETTER),
+        Contrast("vector-cache+logq+push", "vector-cache+logq", expected=BETTER),
     ),
     prediction="In recall@20 both caches as published, the FIFO with a warm-up and "
     "without it, are worse than in-batch+logq after Holm: the vectors' missing "

@@ -27,7 +27,15 @@ not.
 
 import functools
 
-from experiments.grid import CONTRASTS_FIGURE, Contrast, Grid, Sweep
+from experiments.grid import CONTRASTS_FIGURE, Grid, Sweep
+from research.contrast import (
+    EQUIVALENT,
+    HIGHER,
+    NOT_DIFFERENT,
+    NOT_WORSE,
+    WORSE,
+    Contrast,
+)
 
 SIZES: Sweep = {"batch": (64, 512)}
 SWITCHES: Sweep = {
@@ -75,8 +83,14 @@ CORRECTION = Grid(
     },
     contrasts=(
         *(
-            Contrast(arm, "in-batch+logq", "recall", 20, {"batch": size}, at)
-            for size, at in ((64, _PLAIN), (512, _PLAIN_AT_512))
+            Contrast(
+                *(arm, "in-batch+logq", "recall", 20, {"batch": size}, at),
+                expected=None if arm == "in-batch" else expected,
+            )
+            for size, at, expected in (
+                (64, _PLAIN, NOT_DIFFERENT),
+                (512, _PLAIN_AT_512, EQUIVALENT),
+            )
             for arm in ("in-batch", "in-batch+logq-distinct", "weighted-softmax+logq")
         ),
         Contrast(
@@ -86,11 +100,13 @@ CORRECTION = Grid(
         Contrast(
             *("in-batch+logq-streaming", "in-batch+logq", "recall", 20),
             *({"batch": 512}, _PLAIN_AT_512),
+            expected=WORSE,
         ),
         *(
             Contrast(
                 *("in-batch+logq", "in-batch+logq", "recall", 20),
                 *({**_PLAIN, "correct_positive": 0, **switches}, _PLAIN | switches),
+                expected=NOT_WORSE,
             )
             for switches in (
                 {"leave_own_out": own, "expected_count": n}
@@ -101,20 +117,25 @@ CORRECTION = Grid(
         Contrast(
             *("in-batch+logq", "in-batch+logq", "coverage", 20),
             *({**_PLAIN, "correct_positive": 0}, _PLAIN),
+            expected=HIGHER,
         ),
         Contrast(
             *("in-batch+logq", "full-softmax", "recall", 20),
             *(_PLAIN_AT_512, {"batch": 512}),
         ),
         *(
-            Contrast(_PERIODIC, "in-batch+logq", "recall", k, at, _PLAIN_AT_512)
+            Contrast(
+                *(_PERIODIC, "in-batch+logq", "recall", k, at, _PLAIN_AT_512),
+                expected=expected,
+            )
             for at in ({"batch": 512}, _QUARTER)
-            for k in (20, 100)
+            for k, expected in ((20, NOT_DIFFERENT), (100, EQUIVALENT))
         ),
         *(
             Contrast(
                 *(f"{_PERIODIC}+time-order", "features+time-order", "recall", k),
                 *(_QUARTER, {"batch": 512}),
+                expected=NOT_WORSE,
             )
             for k in (20, 100)
         ),

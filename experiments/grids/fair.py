@@ -16,7 +16,7 @@ import functools
 
 from experiments.grid import SHORTER, Grid
 from experiments.grids.tuning import TRAINED
-from research.contrast import Contrast
+from research.contrast import EQUIVALENT, Contrast, Expected
 from research.registry import deferred
 
 __all__ = ["FAIR"]
@@ -49,14 +49,19 @@ FAIR = Grid(
         )
     },
     contrasts=(
-        *(Contrast(arm, "full-softmax", k=k) for k in (20, 100) for arm in _CORRECT),
+        *(
+            Contrast(arm, "full-softmax", k=k, expected=EQUIVALENT)
+            for k in (20, 100)
+            for arm in _CORRECT
+        ),
         Contrast("in-batch", "full-softmax"),
         Contrast("in-batch+prior", "in-batch+logq"),
         Contrast("in-batch+prior", "in-batch+logq", "recall_item"),
         Contrast("mixed", "full-softmax", "recall_item"),
-        Contrast("full-softmax+mask", "full-softmax"),
+        Contrast("full-softmax+mask", "full-softmax", expected=Expected(high=0.006)),
         Contrast("in-batch+logq+mask", "in-batch+logq"),
-        *(Contrast("full-softmax", "ease", k=k) for k in (20, 100)),
+        Contrast("full-softmax", "ease"),
+        Contrast("full-softmax", "ease", k=100, expected=Expected(low=0.03)),
         *(Contrast("full-softmax", "slim", k=k) for k in (20, 100)),
         *(Contrast("full-softmax", "ials", k=k) for k in (20, 100)),
         Contrast("full-softmax", "ease", "recall_item"),

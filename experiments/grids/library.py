@@ -17,7 +17,7 @@ under the full softmax.
 import functools
 
 from experiments.grid import SHORTER, Grid
-from research.contrast import Contrast
+from research.contrast import HIGHER, NOT_DIFFERENT, NOT_HIGHER, Contrast
 from research.registry import deferred
 
 __all__ = ["LIBRARY"]
@@ -47,11 +47,14 @@ LIBRARY = Grid(
         )
     },
     contrasts=(
-        Contrast("in-batch+logq", "full-softmax", _UNCLICKED),
+        Contrast("in-batch+logq", "full-softmax", _UNCLICKED, expected=HIGHER),
         Contrast("in-batch+prior", "full-softmax", _UNCLICKED),
         Contrast("in-batch", "random", _UNCLICKED),
-        *(Contrast(arm, "full-softmax", _UNCLICKED) for arm in _REACHING),
-        *(Contrast(arm, "in-batch+logq") for arm in _REACHING),
+        *(
+            Contrast(arm, "full-softmax", _UNCLICKED, expected=NOT_HIGHER)
+            for arm in _REACHING
+        ),
+        *(Contrast(arm, "in-batch+logq", expected=NOT_DIFFERENT) for arm in _REACHING),
         Contrast("in-batch+logq-id-only", "in-batch+logq", _UNCLICKED),
         Contrast("in-batch+logq-id-only", "full-softmax-id-only", _UNCLICKED),
         Contrast("mixed+logq-id-only", "full-softmax-id-only", _UNCLICKED),

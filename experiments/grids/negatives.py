@@ -18,7 +18,8 @@ in 100 is not distinguishable from none, the 10 hardest alone ruin it (0.05).
 
 import functools
 
-from experiments.grid import CONTRASTS_FIGURE, Contrast, Grid
+from experiments.grid import CONTRASTS_FIGURE, Grid
+from research.contrast import EQUIVALENT, NOT_BETTER, NOT_DIFFERENT, WORSE, Contrast
 
 NEGATIVES = Grid(
     name="negatives",
@@ -41,8 +42,11 @@ NEGATIVES = Grid(
     tuned_by=("batch", "draws", "mix"),
     contrasts=(
         *(
-            Contrast(arm, "in-batch+logq", k=k, at={field: value}, against_at={})
-            for k in (20, 100)
+            Contrast(
+                *(arm, "in-batch+logq", "recall", k, {field: value}, {}),
+                expected=expected,
+            )
+            for k, expected in ((20, NOT_DIFFERENT), (100, EQUIVALENT))
             for arm, field, value in (
                 ("in-batch-part+logq", "draws", 63),
                 ("in-batch+logq", "batch", 64),
@@ -52,8 +56,8 @@ NEGATIVES = Grid(
                 ("mixed-popularity+logq", "draws", 4096),
             )
         ),
-        Contrast("rank-band", "uniform-softmax"),
-        Contrast("hardest", "uniform-softmax"),
+        Contrast("rank-band", "uniform-softmax", expected=NOT_BETTER),
+        Contrast("hardest", "uniform-softmax", expected=WORSE),
     ),
     prediction="Each tuned: no number of negatives from 63 to 4,607 and no batch from "
     "64 to 1,024 differs significantly from in-batch+logq in recall@20 or "

@@ -13,10 +13,12 @@ temperature, 0.24 for in-batch+logq.
 
 from experiments.arms import RECIPES
 from experiments.grid import Grid
-from research.contrast import Contrast
+from research.contrast import NOT_WORSE, WORSE, Contrast
 from research.registry import deferred
 
 __all__ = ["RECIPES_GRID"]
+
+_RIGHT = ("recipe-leave-one-out", "recipe-inclusion", "recipe-uniform")
 
 RECIPES_GRID = Grid(
     name="recipes",
@@ -32,7 +34,13 @@ RECIPES_GRID = Grid(
     reference="in-batch+logq",
     seeds=3,
     minutes="6",
-    contrasts=tuple(Contrast(name, "in-batch+logq") for name in RECIPES),
+    contrasts=tuple(
+        Contrast(
+            *(name, "in-batch+logq"),
+            expected=NOT_WORSE if name in _RIGHT else WORSE,
+        )
+        for name in RECIPES
+    ),
     tables=(deferred("experiments.studies.probe.recipes:write_recipe_bias"),),
     prediction="Worse than in-batch+logq in recall@20, after Holm: recipe-added, "
     "recipe-divided, recipe-divided-power, recipe-no-temperature, recipe-dot, "

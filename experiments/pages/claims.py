@@ -16,16 +16,16 @@ from typing import NamedTuple
 
 from research.files import replace, write_csv
 from research.report.pages import interval_text, markdown_page, markdown_table
+from research.report.predictions import FAILS, HOLDS, UNDECIDED, outcome
 from research.types import InputError
 
-__all__ = ["Claim", "outcome", "read_claims", "verdict", "write_claims"]
+__all__ = ["Claim", "read_claims", "verdict", "write_claims"]
 
 SOURCE = Path(__file__).with_name("claims.toml")
 OPPOSITE = {"better": "worse", "higher": "lower"}
 OPPOSITE |= {other: name for name, other in OPPOSITE.items()}
-HOLDS, FAILS, DEPENDS, UNDECIDED, UNTESTED = VERDICTS = (
-    *("holds", "fails", "depends", "undecided", "not tested"),
-)
+DEPENDS, UNTESTED = "depends", "not tested"
+VERDICTS = HOLDS, FAILS, DEPENDS, UNDECIDED, UNTESTED
 RULE = (
     "Verdict of a claim, by rule: *holds* or *fails*, if all of its contrasts do; "
     "*depends*, if some hold and some fail; else *undecided*. A contrast holds if its "
@@ -80,20 +80,6 @@ def read_claims(path: Path = SOURCE) -> list[Claim]:
             if expected.removeprefix("not ") not in (*OPPOSITE, "equivalent"):
                 raise InputError(f"{path}: '{expected}' isn't a verdict of a contrast")
     return found
-
-
-def outcome(expected: str, found: str) -> str:
-    """Whether a contrast with this verdict holds, fails, or leaves its claim undecided.
-
-    >>> outcome("better", "equivalent"), outcome("not better", "equivalent")
-    ('fails', 'holds')
-    >>> outcome("better", "undecided")
-    'undecided'
-    """
-    if found == UNDECIDED:
-        return UNDECIDED
-    same = found == expected.removeprefix("not ")
-    return HOLDS if same != expected.startswith("not ") else FAILS
 
 
 def verdict(outcomes: list[str]) -> str:

@@ -149,7 +149,7 @@ def _values_of(
     Raises:
       InputError: why there are none, or no pairs.
     """
-    arm, against, metric, _, at, against_at, _ = contrast
+    arm, against, metric, _, at, against_at = contrast[:6]
     given = at if against_at is None else against_at
     if against_at is None and (against, _key(at)) not in cells:
         given = {}  # as in the long table: its one cell, with nothing swept

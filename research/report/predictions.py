@@ -1,0 +1,73 @@
+"""What the contrasts of a grid say to its prediction, by rule."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from research.contrast import Contrast, Expected
+from research.report.contrasts import measured
+from research.report.intervals import Interval
+from research.report.pages import interval_text, markdown_table
+
+HOLDS, FAILS, UNDECIDED = "holds", "fails", "undecided"
+SIGNIFICANT = ("better", "worse", "higher", "lower")
+_NOT = "not significantly "
+
+
+def outcome(expected: str, found: str) -> str:
+    """Whether a contrast with this verdict is as expected, or leaves that undecided.
+
+    "not X" needs a clear verdict, "not significantly X" none: it fails if the verdict
+    is X, or with "different" any significant one.
+
+    >>> outcome("better", "equivalent"), outcome("not better", "equivalent")
+    ('fails', 'holds')
+    >>> outcome("better", "undecided"), outcome("not better", "undecided")
+    ('undecided', 'undecided')
+    >>> outcome("not significantly different", "undecided")
+    'holds'
+    """
+    if expected.startswith(_NOT):
+        bad = expected.removeprefix(_NOT)
+        seen = SIGNIFICANT if bad == "different" else (bad,)
+        return FAILS if found in seen else HOLDS
+    if found == UNDECIDED:
+        return UNDECIDED
+    same = found == expected.removeprefix("not ")
+    return HOLDS if same != expected.startswith("not ") else FAILS
+
+
+def prediction_table(
+    contrasts: Sequence[Contrast], frame: pd.DataFrame, dataset: str
+) -> str:
+    """The contrasts that a prediction speaks of, and its verdicts, in Markdown.
+
+    Args:
+      contrasts: of a grid, with what is expected of them.
+      frame: their numbers (research/report/contrasts.py), in the same order.
+      dataset: whose records they are from.
+
+    Returns:
+      a table; "" where nothing is expected of what was measured.
+    """
+    rows = []
+    for contrast, row in zip(contrasts, frame.to_dict("records"), strict=True):
+        expected = contrast.expected
+        if expected is None or expected.on not in ("", dataset) or not row["verdict"]:
+            continue
+        ends = Interval(row["difference"], row["low"], row["high"])
+        name = measured(row["metric"], row["k"], row["over"])
+        rows.append(
+            [
+                f"{name}, `{row['arm']}` against `{row['against']}`: {expected.text}",
+                f"{interval_text(*ends, '+.4f')}, {row['verdict']}",
+                _judged(expected, ends, row["verdict"]),
+            ]
+        )
+    return markdown_table(["statement", "measured", "verdict"], rows) if rows else ""
+
+
+def _judged(expected: Expected, ends: Interval, found: str) -> str:
+    if expected.verdict:
+        return outcome(expected.verdict, found)
+    return ends.within(expected.low, expected.high)
