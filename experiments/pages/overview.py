@@ -12,19 +12,26 @@ from typing import Any
 from experiments.lookup import find_by_file
 from experiments.output.folders import RECORDS_VERSION
 from research.files import replace
-from research.report.pages import EMPTY, markdown_page, markdown_table
+from research.report.pages import (
+    EMPTY,
+    markdown_page,
+    markdown_table,
+)
+from research.report.predictions import statement_verdicts
 from research.report.records import read_header
 
 __all__ = ["write_overview"]
 
 HEADS = (
-    *("results", "data set", "question", "verdicts", "version", "commit", "made on"),
-    "minutes",
+    *("results", "data set", "question", "verdicts", "prediction", "version"),
+    *("commit", "made on", "minutes"),
 )
 NOTES = (
     "Verdicts are of the contrasts that a grid declares: better or worse than the "
     "other arm (higher or lower where neither end is the better one), equivalent "
-    "within 2 %, or undecided, p values adjusted by Holm. Version: of the records, "
+    "within 2 %, or undecided, p values adjusted by Holm. Prediction: how many of its "
+    "statements, committed before the first run, hold, fail or are undecided, by rule. "
+    "Version: of the records, "
     "which is part of a run's id. Commit, processor and JAX are those of the runs; "
     "records made before they were kept have none. Time: the grid's own, on "
     "MovieLens 100K and 2 cores."
@@ -58,6 +65,7 @@ def _row(path: Path, out: Path) -> list[str]:
         path.parent.name,
         one.question,
         _verdicts(contrasts) if contrasts.is_file() else EMPTY,
+        _predicted(page) if page.is_file() else EMPTY,
         str(header.get("results_version", RECORDS_VERSION)),
         ", ".join(made.get("commits", ())) or EMPTY,
         _place(made),
@@ -72,6 +80,12 @@ def _verdicts(contrasts: Path) -> str:
     text = ", ".join(f"{n} {verdict}" for verdict, n in counts.most_common() if verdict)
     page = f"tables/{contrasts.parent.name}/{contrasts.stem}.md"
     return f"[{text or 'no data'}]({page})"
+
+
+def _predicted(page: Path) -> str:
+    """How many statements of a prediction have which verdict."""
+    counts = Counter(statement_verdicts(page.read_text("utf-8")))
+    return ", ".join(f"{verdict} {n}" for verdict, n in sorted(counts.items())) or EMPTY
 
 
 def _place(made: dict[str, Any]) -> str:

@@ -45,6 +45,7 @@ from research.report.pages import (
     seeds_text,
 )
 from research.report.pictures import STYLE, Drawing, above, blank
+from research.report.predictions import statement_table
 from research.report.records import Stored, load_stored, study_header
 from research.train.loop import train
 from research.types import Fold
@@ -240,7 +241,7 @@ def stopping_page(frame: pd.DataFrame, stored: Stored) -> str:
         about,
         QUICK if stored.header["quick"] else "",
         f"Prediction: {STUDIES[NAME].prediction}",
-        markdown_table(["statement", "measured", "verdict"], verdicts(frame)),
+        statement_table(verdicts(frame)),
         markdown_table(heads, rows, left=0),
     )
 

@@ -43,6 +43,7 @@ from research.report.pages import (
     seeds_text,
 )
 from research.report.pictures import STYLE, Drawing, blank, legend_above
+from research.report.predictions import statement_table
 from research.report.records import Stored, load_stored, study_header
 from research.train.loop import train
 from research.types import Fold, check
@@ -245,7 +246,7 @@ def totals_page(frame: pd.DataFrame, stored: Stored) -> str:
         about,
         QUICK if stored.header["quick"] else "",
         f"Prediction: {STUDIES[NAME].prediction}",
-        markdown_table(["statement", "measured", "verdict"], verdicts(frame)),
+        statement_table(verdicts(frame)),
         markdown_table(heads, rows, left=0),
     )
 

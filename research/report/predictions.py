@@ -1,5 +1,6 @@
-"""What the contrasts of a grid say to its prediction, by rule."""
+"""Predictions and what came of them: a table of statements, and verdicts by rule."""
 
+import itertools
 from collections.abc import Sequence
 
 import pandas as pd
@@ -9,9 +10,30 @@ from research.report.contrasts import measured
 from research.report.intervals import Interval
 from research.report.pages import interval_text, markdown_table
 
+STATEMENT = ("statement", "measured", "verdict")
 HOLDS, FAILS, UNDECIDED = "holds", "fails", "undecided"
 SIGNIFICANT = ("better", "worse", "higher", "lower")
 _NOT = "not significantly "
+
+
+def statement_table(rows: Sequence[Sequence[str]]) -> str:
+    """What a prediction says, what was measured and the verdict, in Markdown."""
+    return markdown_table(STATEMENT, rows)
+
+
+def statement_verdicts(page: str) -> list[str]:
+    """The verdicts in a page's table of statements; [] without one.
+
+    >>> statement_verdicts(statement_table([["it rises", "+0.1", "holds"]]))
+    ['holds']
+    """
+    lines = iter(page.splitlines())
+    head = f"| {' | '.join(STATEMENT)} |"
+    for line in lines:
+        if line == head:
+            table = itertools.takewhile(lambda row: row.startswith("|"), lines)
+            return [row.split(" | ")[-1].removesuffix(" |") for row in table][1:]
+    return []
 
 
 def outcome(expected: str, found: str) -> str:
@@ -64,7 +86,7 @@ def prediction_table(
                 _judged(expected, ends, row["verdict"]),
             ]
         )
-    return markdown_table(["statement", "measured", "verdict"], rows) if rows else ""
+    return statement_table(rows) if rows else ""
 
 
 def _judged(expected: Expected, ends: Interval, found: str) -> str:

@@ -41,6 +41,7 @@ from research.report.pages import (
     seeds_text,
 )
 from research.report.pictures import STYLE, Drawing, blank, legend_above
+from research.report.predictions import statement_table
 from research.report.records import Stored, load_stored
 
 __all__ = ["report_budget"]
@@ -204,7 +205,7 @@ def budget_page(frame: pd.DataFrame, stored: Stored, compared: pd.DataFrame) -> 
         about,
         QUICK if header["quick"] else "",
         f"Prediction: {STUDIES[NAME].prediction}",
-        markdown_table(["statement", "measured", "verdict"], verdicts(compared)),
+        statement_table(verdicts(compared)),
         "No significant difference is none that was found; where losses are shown to "
         "be equivalent, the contrasts say so.",
         measured,

@@ -21,6 +21,7 @@ from research.report.pages import (
     seeds_text,
 )
 from research.report.pictures import STYLE, Drawing, blank, legend_above
+from research.report.predictions import statement_table
 from research.report.records import Stored, load_stored
 
 __all__ = ["report_clicks"]
@@ -201,7 +202,7 @@ def clicks_page(frame: pd.DataFrame, stored: Stored) -> str:
         about,
         QUICK if stored.header["quick"] else "",
         f"Prediction: {STUDIES['clicks'].prediction}",
-        markdown_table(["statement", "measured", "verdict"], verdicts(frame)),
+        statement_table(verdicts(frame)),
         markdown_table(heads, rows, left=1),
     )
 

@@ -21,6 +21,7 @@ from research.report.pages import (
     markdown_table,
     seeds_text,
 )
+from research.report.predictions import statement_table
 from research.report.records import Stored, load_stored
 
 __all__ = ["report_collapse"]
@@ -253,8 +254,7 @@ def collapse_page(frame: pd.DataFrame, stored: Stored) -> str:
         about,
         QUICK if header["quick"] else "",
         f"Prediction: {STUDIES[NAME].prediction}",
-        markdown_table(
-            ["statement", "measured", "verdict"],
+        statement_table(
             verdicts(frame, compared, header["epoch_steps"]),
         ),
         _seen_after(frame, compared),

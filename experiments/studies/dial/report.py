@@ -14,8 +14,14 @@ from scipy import stats
 from experiments.studies import STUDIES
 from experiments.study import write_report
 from research.report.intervals import Interval, over_seeds
-from research.report.pages import QUICK, interval_text, markdown_page, markdown_table
+from research.report.pages import (
+    QUICK,
+    interval_text,
+    markdown_page,
+    markdown_table,
+)
 from research.report.pictures import STYLE, Drawing, above, blank, look
+from research.report.predictions import statement_table
 from research.report.records import Stored, load_stored
 
 __all__ = ["report_dial"]
@@ -176,7 +182,7 @@ def dial_page(frame: pd.DataFrame, quick: bool) -> str:
         about,
         QUICK if quick else "",
         f"Prediction: {study.prediction}",
-        markdown_table(["statement", "measured [95 %]", "verdict"], verdicts(frame)),
+        statement_table(verdicts(frame)),
         markdown_table(heads, rows, left=1),
     )
 

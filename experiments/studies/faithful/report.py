@@ -9,8 +9,14 @@ import pandas as pd
 from experiments.studies import STUDIES
 from experiments.study import write_report
 from research.report.intervals import Interval, two_way
-from research.report.pages import QUICK, interval_text, markdown_page, markdown_table
+from research.report.pages import (
+    QUICK,
+    interval_text,
+    markdown_page,
+    markdown_table,
+)
 from research.report.pictures import STYLE, Drawing, blank, legend_above
+from research.report.predictions import statement_table
 from research.report.records import Stored, load_stored
 
 __all__ = ["report_faithful"]
@@ -123,7 +129,7 @@ def faithful_page(frame: pd.DataFrame, stored: Stored) -> str:
         "softmax itself. Intervals are 95 %, two-way over users and seeds.",
         QUICK if stored.header["quick"] else "",
         f"Prediction: {STUDIES['faithful'].prediction}",
-        markdown_table(["statement", "measured", "verdict"], verdicts(stored)),
+        statement_table(verdicts(stored)),
         markdown_table(
             ["estimator", "n", "bias (%)", *MEASURED.values()], rows, left=1
         ),

@@ -29,6 +29,7 @@ from research.report.pictures import (
     legend_above,
     looks,
 )
+from research.report.predictions import statement_table
 from research.report.records import Stored, load_stored
 
 __all__ = ["report_pace"]
@@ -180,9 +181,7 @@ def pace_page(frame: pd.DataFrame, stored: Stored) -> str:
         about,
         QUICK if header["quick"] else "",
         f"Prediction: {study.prediction}",
-        markdown_table(
-            ["statement", "measured", "verdict"], verdicts(frame, header["items"])
-        ),
+        statement_table(verdicts(frame, header["items"])),
         markdown_table([*heads, "share [95 %]"], rows),
     )
 

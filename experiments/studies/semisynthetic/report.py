@@ -19,6 +19,7 @@ from research.report.pages import (
     seeds_text,
 )
 from research.report.pictures import STYLE, Drawing, above, blank
+from research.report.predictions import statement_table
 from research.report.records import Stored, load_stored
 
 __all__ = ["report_semisynthetic"]
@@ -129,7 +130,7 @@ def semi_page(frame: pd.DataFrame, stored: Stored) -> str:
         about,
         QUICK if header["quick"] else "",
         f"Prediction: {STUDIES['semisynthetic'].prediction}",
-        markdown_table(["statement", "measured", "verdict"], verdicts(frame, stored)),
+        statement_table(verdicts(frame, stored)),
         markdown_table(heads, rows, left=2),
         "Mixed negatives, served as trained:",
         markdown_table(["gamma", "arm", "recovered"], lines, left=2),

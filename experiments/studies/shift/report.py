@@ -9,7 +9,13 @@ from experiments.studies import STUDIES
 from experiments.study import write_report
 from research.contrast import slug
 from research.report.intervals import Interval, two_way
-from research.report.pages import QUICK, interval_text, markdown_page, markdown_table
+from research.report.pages import (
+    QUICK,
+    interval_text,
+    markdown_page,
+    markdown_table,
+)
+from research.report.predictions import statement_table
 from research.report.records import Stored, load_stored
 
 __all__ = ["report_shift"]
@@ -152,7 +158,7 @@ def shift_page(frame: pd.DataFrame, stored: Stored) -> str:
         "tenth of the training part. Intervals are 95 %, two-way over users and seeds.",
         QUICK if stored.header["quick"] else "",
         f"Prediction: {STUDIES['shift'].prediction}",
-        markdown_table(["statement", "measured", "verdict"], verdicts(frame, stored)),
+        statement_table(verdicts(frame, stored)),
         markdown_table(
             ["split", "arm", "temperature", *(f"prior {prior:g}" for prior in priors)],
             rows,

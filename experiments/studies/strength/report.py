@@ -20,6 +20,7 @@ from research.report.pages import (
     seeds_text,
 )
 from research.report.pictures import STYLE, Drawing, blank, legend_above
+from research.report.predictions import statement_table
 from research.report.records import Stored, load_stored
 
 __all__ = ["report_strength"]
@@ -158,7 +159,7 @@ def strength_page(frame: pd.DataFrame, stored: Stored) -> str:
         about,
         QUICK if header["quick"] else "",
         f"Prediction: {STUDIES['strength'].prediction}",
-        markdown_table(["statement", "measured", "verdict"], verdicts(frame, stored)),
+        statement_table(verdicts(frame, stored)),
         markdown_table(heads, rows, left=1),
     )
 
