@@ -96,7 +96,7 @@ results: $(READY)
 	$(if $(MOVIELENS_DIR),$(LARGE) 3 pace)
 	$(if $(MOVIELENS_DIR),$(LARGE) 3 future --arms in-batch+logq \
 	  in-batch+logq-streaming in-batch+logq-periodic)
-	$(if $(MOVIELENS_DIR),$(LARGE) 3 future-tuned --arms popularity ease $(CORRECTED) \
+	$(if $(MOVIELENS_DIR),$(LARGE) 3 future-tuned --arms popularity ease ease-l2-32000 $(CORRECTED) \
 	  full-softmax)
 
 # JupyterLab, installed into .venv and opened in notebooks/; LAB holds further words for

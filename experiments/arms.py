@@ -198,6 +198,7 @@ _ID_ONLY: dict[str, Any] = {"user_features": (), "item_features": ("id",)}
 ARMS: dict[str, dict[str, Any]] = {
     # Baselines, with their default options (experiments/baseline_choice.py).
     **{name: {"model": name} for name in BASELINES},
+    "ease-l2-32000": {"model": "ease", "baseline": ("l2=32000",)},
     # {uniform, in-batch} by {sigmoid, softmax}, and the corrected pointwise loss.
     "pointwise-sigmoid": {"loss": "sigmoid", "negatives": ("uniform-per-row:8",)},
     "in-batch-sigmoid": {"loss": "sigmoid"},

@@ -5,7 +5,8 @@
 
 Every combination below is fitted on train and judged on validation, the highest
 NDCG@20 first. The options' defaults (research/baselines/) are the best ones of ml-100k;
-ease has its own default on the larger data sets. --data-dir DIR as on the command line.
+ease has its own default on the larger data sets. --data-dir DIR and --split as on the
+command line.
 """
 
 import itertools
@@ -29,7 +30,12 @@ TRIED: dict[str, dict[str, tuple[float, ...]]] = {
         "shrink": (0, 5, 10, 20, 50, 100),
         "neighbours": (10, 20, 50, 100, 200, 500),
     },
-    "ease": {"l2": (30, 50, 100, 200, 300, 500)},
+    "ease": {
+        "l2": (
+            *(30, 50, 100, 200, 300, 500, 1e3, 2e3, 4e3, 8e3),
+            *(16e3, 32e3, 64e3, 128e3, 1e6),
+        )
+    },
     "slim": {"l1": (0.5, 1, 2, 4, 8), "l2": (10, 30, 100, 300)},
     "ials": {
         "factors": (32, 64, 128, 256),
@@ -69,15 +75,19 @@ def judged(name: str, fold: Fold, large: bool) -> Iterator[tuple[float, str]]:
 
 def main(words: list[str]) -> int:
     """Prints one line per combination, then each baseline's best."""
-    data_dir = None
-    if "--data-dir" in words:
-        at = words.index("--data-dir")
-        data_dir, words = words[at + 1], words[:at] + words[at + 2 :]
+    given: dict[str, str] = {}
+    for flag in ("--data-dir", "--split"):
+        if flag in words:
+            at = words.index(flag)
+            given[flag], words = words[at + 1], words[:at] + words[at + 2 :]
+    split = given.get("--split", Config.split)
     dataset, names = words[0], words[1:] or list(TRIED)
     choose(dataset, DATASETS, "data set")
     for name in names:
         choose(name, TRIED, "baseline with options")
-    fold = fold_of(Config(dataset=dataset, fit_on="train"), data_dir)
+    config = Config(dataset=dataset, split=split, fit_on="train")
+    config.check()
+    fold = fold_of(config, given.get("--data-dir"))
     for name in names:
         found = []
         clock = time.perf_counter()

@@ -12,11 +12,7 @@ from typing import Any
 from experiments.lookup import find_by_file
 from experiments.output.folders import RECORDS_VERSION
 from research.files import replace
-from research.report.pages import (
-    EMPTY,
-    markdown_page,
-    markdown_table,
-)
+from research.report.pages import EMPTY, markdown_page, markdown_table
 from research.report.predictions import statement_verdicts
 from research.report.records import read_header
 
