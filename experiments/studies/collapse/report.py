@@ -112,10 +112,9 @@ def comparisons(stored: Stored) -> pd.DataFrame:
 
     slope: of log steps over log M / B, least squares for each seed; halved: the same
     over the sizes that halve recall with every seed. ratio: steps at the smallest size
-    by those at the largest. longer: steps with stopped fresh columns
-    by those with the cache, at each size. A curve that doesn't get there stands with
-    the steps that it was followed for, and the side of the interval is open on which
-    the value then lies.
+    by those at the largest. longer: steps with stopped fresh columns by those with the
+    cache, at each size. A curve that doesn't get there stands with the steps that it
+    was followed for, and the side of the interval is open on which the value then lies.
     """
     names, sizes = stored.header["arms"], stored.arrays["sizes"]
     found, most = times(stored), float(stored.arrays["steps"][-1])
