@@ -57,7 +57,8 @@ class Grid(NamedTuple):
         split, as in "ml-1m-time".
       tuned: whether each trained arm takes the values that were chosen for it on the
         validation part of this data set and split (experiments/tuned.py).
-      tuned_as: the arm whose values another arm takes: that whose model it serves.
+      tuned_as: the arm whose values another arm takes: that whose model it serves, or
+        that it is too slow to be tuned beside.
       tuned_by: swept fields whose values are tuned apart, as the batch: an arm with
         another one is a variant of it, with values of its own.
       tuned_or_not: whether a data set without choices is run all the same, all arms at
@@ -179,7 +180,7 @@ def has_choices(grid: Grid, base: Config) -> bool:
     if not grid.tuned or not grid.tuned_or_not:
         return grid.tuned
     needed = {
-        (name, _variant(grid, name, base, swept))
+        (grid.tuned_as.get(name, name), _variant(grid, name, base, swept))
         for name in grid.arms
         if arm(name).model not in BASELINES
         for swept in _combinations(grid, name, base, quick=False)
@@ -190,7 +191,7 @@ def has_choices(grid: Grid, base: Config) -> bool:
 def nothing_tuned(base: Config) -> str:
     """What is said of a tuned grid on a data set and split without choices."""
     where = f"{name_of(base.dataset)}, split {base.split}"
-    return f"Nothing was tuned on {where}: temperature and rate are the arms' own."
+    return f"Nothing was tuned on {where}: temperature and rate are the grid's own."
 
 
 def tuned_values(

@@ -2,12 +2,13 @@
 
 Every arm gets the same trials, on train judged by validation; the choices, by NDCG@20
 and by item-averaged recall@20, are committed (experiments/tuned.py) and used by the
-grids ``fair``, ``cache-tuned`` and, from trials on the split in time, ``future-tuned``.
+grids ``fair``, ``cache-tuned``, ``history``, ``features`` and ``depth``, those on the
+split in time by ``future-tuned``.
 ``tuning-variants`` has the same trials for other batches, numbers of negatives and
 corrections, which the grids ``negatives`` and ``correction`` use.
 
-    python -m experiments run tuning               about 35 minutes on 2 cores, 1 seed
-    python -m experiments run tuning --quick       about 1 minute
+    python -m experiments run tuning               about 85 minutes on 2 cores, 1 seed
+    python -m experiments run tuning --quick       about 3 minutes
     python -m experiments run tuning-variants      about 45 minutes on 2 cores, 1 seed
     python -m experiments run tuning-variants --quick    about 2 minutes
     python -m experiments.tuned out                writes what it chose
@@ -20,6 +21,9 @@ split in time, where the number of epochs is among them.
 """
 
 from experiments.grid import SHORTER, Grid, Sweep
+from experiments.grids.depth import DEPTH
+from experiments.grids.features import FEATURES
+from experiments.grids.history import HISTORY
 
 __all__ = ["CACHED", "TRAINED", "TUNING", "TUNING_VARIANTS"]
 
@@ -66,21 +70,6 @@ _LARGE_IN_TIME: Sweep = {
     "epochs": (1, 3, 10),
 }
 
-TUNING = Grid(
-    name="tuning",
-    question="Which temperature and learning rate suit each arm on validation?",
-    arms=(*TRAINED, *CACHED),
-    reference="full-softmax",
-    seeds=1,
-    minutes="35",
-    swept=_SWEPT,
-    dataset_swept={"ml-1m": _LARGE, "ml-1m-time": _LARGE_IN_TIME},
-    changes={"fit_on": "train"},
-    dataset_changes=SHORTER,
-    figures={},
-    brief=True,
-)
-
 # Smaller batches are noisier and make more steps, so that they need smaller rates.
 _SMALL: Sweep = {**_SWEPT, "batch": (64,), "learning_rate": (5e-4, 1e-3)}
 _MIDDLE: Sweep = {**_SWEPT, "batch": (256,)}
@@ -107,6 +96,31 @@ _VARIANTS: dict[str, tuple[Sweep, ...]] = {
     "rank-band": (_SWEPT,),
     "hardest": (_SWEPT,),
 }
+
+# Likewise those of the grids about towers that no other grid of trials has.
+TOWERS = tuple(
+    dict.fromkeys(
+        name
+        for grid in (HISTORY, DEPTH, FEATURES)
+        for name in grid.arms
+        if name not in (*TRAINED, *_VARIANTS, *grid.tuned_as)
+    )
+)
+
+TUNING = Grid(
+    name="tuning",
+    question="Which temperature and learning rate suit each arm on validation?",
+    arms=(*TRAINED, *CACHED, *TOWERS),
+    reference="full-softmax",
+    seeds=1,
+    minutes="85",
+    swept=_SWEPT,
+    dataset_swept={"ml-1m": _LARGE, "ml-1m-time": _LARGE_IN_TIME},
+    changes={"fit_on": "train"},
+    dataset_changes=SHORTER,
+    figures={},
+    brief=True,
+)
 
 TUNING_VARIANTS = Grid(
     name="tuning-variants",
