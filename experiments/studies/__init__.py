@@ -280,7 +280,7 @@ STUDIES: Registry[Study] = Registry(
             Study(
                 name="coverage",
                 question="Do 95 % intervals cover the truth, for nearly tied arms too?",
-                minutes="2",
+                minutes="3",
                 run=deferred("experiments.studies.coverage:run_coverage"),
                 report=deferred("experiments.studies.coverage:report_coverage"),
             ),

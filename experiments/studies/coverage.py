@@ -3,15 +3,17 @@
 A paired difference of two arms is simulated: users, seeds and residuals drawn anew from
 normal distributions with the variances that the records of the grid ``ssb`` show, for
 pairs of arms from nearly tied to far apart. The interval is that of the tables
-(research/report/intervals.py); the true difference is zero.
+(research/report/intervals.py); the true difference is zero. Beside the pairs stand
+made variances, also with a difference between seeds that is more than the residual's,
+which no pair of the six shows.
 
-    python -m experiments run coverage             about 2 minutes on 2 cores
+    python -m experiments run coverage             about 3 minutes on 2 cores
     python -m experiments run coverage --quick     a few seconds, about 0.1 minutes
 
 It needs the records of ``ssb`` under the same output folder.
-Expect 93 to 97 % for near-tied and for distant arms from 2 seeds on. Between them,
-where the users' part of the variance is as large as the residual's, 2 seeds cover 90 to
-92 % and 3 cover 93 to 94 %.
+Expect 94 to 97 % for every pair from 2 seeds on, and for made variances without a part
+of the seeds. With a seeds' part of three times the residual's, 2 seeds cover 91 % where
+a user's variance is a third of the residual's, and 3 seeds 93 %.
 """
 
 from itertools import product
@@ -46,6 +48,9 @@ PAIRS = (
 )
 SEEDS = (2, 3, 5, 12)
 TRIALS, QUICK_TRIALS, BLOCK = 10_000, 200, 100
+# Made variances, in those of the residual: a user's, and a seed's times the users.
+MADE_USERS = 300
+MADE = tuple(product((0.0, 0.03, 0.1, 0.3, 1.0), (0.0, 1.0, 3.0)))
 
 
 def simulate(
@@ -90,9 +95,16 @@ def run_coverage(options: StudyOptions) -> Path:
             shares[:, n, m] = simulate(parts[-1], len(values), seeds, trials)
         covered = " ".join(f"{share:.3f}" for share in shares[0, n])
         options.progress(f"{arm} against {against}: {covered}")
+    made = [(user, seed / MADE_USERS, 1.0) for user, seed in MADE]
+    of_made = [
+        [simulate(np.array(p), MADE_USERS, seeds, trials)[0] for seeds in SEEDS]
+        for p in made
+    ]
+    options.progress(f"made variances: {np.min(of_made):.3f} to {np.max(of_made):.3f}")
     digest = read_header(source)["data_digest"]
     header = study_header(NAME, options.dataset, options.quick, digest, trials=trials)
     arrays = {"parts": np.array(parts), "covered": shares[0], "width": shares[1]}
+    arrays |= {"made": np.array(MADE), "made_covered": np.array(of_made)}
     return save_study(options.out, {**header, "pairs": PAIRS, "seeds": SEEDS}, arrays)
 
 
@@ -110,11 +122,14 @@ def report_coverage(records: Path, out: Path) -> list[Path]:
         line |= {"seeds": seeds, "covered": arrays["covered"][n, m]}
         lines.append(line | {"half_width": arrays["width"][n, m]})
     frame = pd.DataFrame(lines)
-    page = _page(frame, header["trials"], header["quick"])
-    return write_report(out, header, {".csv": frame, ".md": page}, {})
+    made = pd.DataFrame(arrays["made"], columns=["users", "seeds"])
+    made[[f"covered_{n}" for n in header["seeds"]]] = arrays["made_covered"]
+    page = _page(frame, made, header["trials"], header["quick"])
+    texts = {".csv": frame, "-made.csv": made, ".md": page}
+    return write_report(out, header, texts, {})
 
 
-def _page(frame: pd.DataFrame, trials: int, quick: bool) -> str:
+def _page(frame: pd.DataFrame, made: pd.DataFrame, trials: int, quick: bool) -> str:
     rows = []
     for (arm, against), part in frame.groupby(["arm", "against"], sort=False):
         first = part.iloc[0]
@@ -122,15 +137,23 @@ def _page(frame: pd.DataFrame, trials: int, quick: bool) -> str:
         cells = zip(part.covered, part.half_width)
         covered = (f"{share:.1%} (±{width:.4f})" for share, width in cells)
         rows.append([f"`{arm}`", f"`{against}`", *variances, *covered])
+    of_made = [
+        [f"{users:g}", f"{seeds:g}", *(f"{share:.1%}" for share in shares)]
+        for users, seeds, *shares in made.itertuples(index=False)
+    ]
     headings = ["arm", "against", *(f"variance of {n}" for n in ("users", "seeds"))]
-    headings += ["residual", *(f"{n} seeds" for n in frame.seeds.unique())]
+    of_seeds = [f"{n} seeds" for n in frame.seeds.unique()]
     return markdown_page(
         STUDIES[NAME].question,
-        markdown_table(headings, rows, left=2),
+        markdown_table([*headings, "residual", *of_seeds], rows, left=2),
         f"Share of {trials:,} simulated tables whose 95 % interval of the mean holds"
         " the truth (in brackets the median half-width). The variances are those of the"
         " paired difference in recall@20 in the records of `ssb`; estimates below zero"
         " count as zero. The standard error of a share is"
         f" {np.sqrt(0.95 * 0.05 / trials):.1%}.",
+        markdown_table(["users", "seeds", *of_seeds], of_made, left=0),
+        f"The same for made variances and {MADE_USERS} users. Users: a user's variance"
+        " over the residual's. Seeds: a seed's variance over the residual's, times the"
+        " users, so that at 1 both add as much to the variance of the mean.",
         QUICK if quick else "",
     )

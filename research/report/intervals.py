@@ -10,10 +10,15 @@ variance of its mean is
     (MSU + MSS - MSE) / (U S),
 
 at least MSS / (U S): the users' part is not below zero. Satterthwaite's degrees of
-freedom, at least S - 1, give the interval by t. A bootstrap over users and seeds counts
-the residual three times instead of once [owen2007; owen2012], which makes intervals
-between near-tied arms 1.5 times too wide. With one seed, and between arms whose seeds
-are all alike, only the users' part is left. The study ``coverage`` simulates it.
+freedom, at least S - 1, give the interval by t. With few seeds MSS is often far below
+its expectation, which is at least that of MSE, and Satterthwaite's formula then counts
+too many: 2 seeds cover as little as 90 %. So in the degrees of freedom, not in the
+variance, an MSS below MSE is replaced by (MSS MSE^2)^(1/3); by simulation, MSE alone
+there would cover up to 99.7 % and the geometric mean 93 %. The study ``coverage``
+simulates the interval. With one seed, and between arms whose seeds are all alike, only
+the users' part is left. A bootstrap over users and seeds counts the residual three
+times instead of once [owen2007; owen2012], which makes intervals between near-tied arms
+1.5 times too wide.
 
 Whole-set metrics (coverage, Gini, entropy) have no mean over users: t over seeds.
 """
@@ -175,13 +180,15 @@ def two_way(values: Float[ndarray, "*m u s"]) -> Estimate:
     of_seeds = (weight.sum(axis=-2) ** 2).sum(axis=-1)
     user = (within_seed - residual) * of_users + rest
     seed = np.maximum((within_user - residual) * of_seeds + rest, 0.0)
-    variance = seed + np.maximum(user - rest, 0.0)
+    users_part = np.maximum(user - rest, 0.0)
+    variance = seed + users_part
+    likely = np.maximum(seed, np.cbrt(seed * rest**2))
     freedom = users - 1, seeds - 1, n - users - seeds + 1
-    parts = zip((user, seed, rest), freedom, strict=True)
+    parts = zip((user, likely, rest), freedom, strict=True)
     with np.errstate(divide="ignore", invalid="ignore"):
         below = sum(np.where(f > 0, part**2 / f, 0.0) for part, f in parts)
         least = np.where(seeds > 1, np.minimum(users, seeds), users) - 1
-        df = np.fmax(variance**2 / below, least)
+        df = np.fmax((users_part + likely) ** 2 / below, least)
     some = np.where(users > 1, 1.0, np.nan)
     error = np.sqrt(variance) * some
     return Estimate(mean[()], error[()], (df * some)[()])

@@ -25,7 +25,7 @@ from research.report.stacks import Stacks, unstacked
 from research.types import Fold, InputError, Record, check
 
 RECORDS_VERSION = 1  # of what runs and studies measure: part of a run's id
-RESULTS_VERSION = 2  # of what tables derive from that, the intervals included
+RESULTS_VERSION = 3  # of what tables derive from that, the intervals included
 LAYOUT = 2
 LAYOUTS = (1, LAYOUT)  # that are read; in the first each array of a run stands alone
 CONTENT = "rows"

@@ -34,6 +34,7 @@ def test_the_variance_is_that_of_the_mean_squares():
     values = values + rng.normal(size=(40, 5))
     of_users, of_seeds, rest = squares(values)
     assert of_users > rest
+    assert of_seeds > rest
     total = of_users + of_seeds - rest
     below = of_users**2 / 39 + of_seeds**2 / 4 + rest**2 / (39 * 4)
     reach = math.sqrt(total / 200) * stats.t.ppf(0.975, total**2 / below)
@@ -41,6 +42,22 @@ def test_the_variance_is_that_of_the_mean_squares():
     assert crossed(values) == pytest.approx((mean, mean - reach, mean + reach))
     p = 2 * stats.t.sf(abs(mean) / math.sqrt(total / 200), total**2 / below)
     assert float(two_way(values).p()) == pytest.approx(p)
+
+
+def test_seeds_that_lie_together_by_chance_leave_few_degrees_of_freedom():
+    """Below the residual's, their mean square is taken towards it: not in the error."""
+    rng = np.random.default_rng(6)
+    values = rng.normal(size=(40, 1)) + rng.normal(size=(40, 3))
+    values -= 0.9 * (values.mean(axis=0) - values.mean())
+    of_users, of_seeds, rest = squares(values)
+    assert of_users > rest > 10 * of_seeds
+    likely = (of_seeds * rest**2) ** (1 / 3)
+    below = of_users**2 / 39 + likely**2 / 2 + rest**2 / (39 * 2)
+    estimate = two_way(values)
+    assert estimate.error == pytest.approx(
+        math.sqrt((of_users + of_seeds - rest) / 120)
+    )
+    assert estimate.df == pytest.approx((of_users + likely - rest) ** 2 / below)
 
 
 def test_users_that_explain_less_than_nothing_leave_the_t_interval_over_seeds():
@@ -125,11 +142,16 @@ def test_t_interval_by_hand():
 
 # Variances of users, of seeds and of the residual, as between arms of the grid ssb.
 NEAR_TIED, DISTANT = (2e-4, 0.0, 0.03), (0.05, 0.0, 0.026)
+BETWEEN = (0.004, 0.0, 0.03)
 MOVED_SEEDS = (0.03, 5e-4, 0.04)
 TRIALS, USERS = 2000, 300
 
 
-@pytest.mark.parametrize("parts", [NEAR_TIED, DISTANT], ids=["near-tied", "distant"])
+@pytest.mark.parametrize(
+    "parts",
+    [NEAR_TIED, BETWEEN, DISTANT],
+    ids=["near-tied", "between", "distant"],
+)
 @pytest.mark.parametrize("seeds", [2, 3, 5, 12])
 def test_nineteen_of_twenty_intervals_hold_the_truth(parts, seeds):
     assert 0.93 <= covered(parts, seeds) <= 0.97

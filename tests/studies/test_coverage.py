@@ -4,7 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.studies.coverage import PAIRS, SEEDS, report_coverage, run_coverage
+from experiments.studies.coverage import (
+    MADE,
+    PAIRS,
+    SEEDS,
+    report_coverage,
+    run_coverage,
+)
 from experiments.study import StudyOptions
 from research.report.records import RunResult, save_records
 from research.types import InputError
@@ -24,13 +30,18 @@ def test_from_the_records_of_the_grid_to_the_table(tmp_path):
     options = StudyOptions(tmp_path, quick=True, progress=lines.append)
     written = report_coverage(run_coverage(options), tmp_path)
     frame = pd.read_csv(written[0])
-    assert len(lines) == len(PAIRS)
+    assert len(lines) == len(PAIRS) + 1
     assert len(frame) == len(PAIRS) * len(SEEDS)
     assert (frame.covered > 0.85).all()
     # more seeds, narrower intervals
     widths = frame.half_width.to_numpy().reshape(len(PAIRS), -1)
     assert (np.diff(widths) < 0).all()
-    assert "A quick run" in written[1].read_text()
+    made = pd.read_csv(written[1])
+    assert [*zip(made.users, made.seeds, strict=True)] == [*MADE]
+    assert (made.filter(like="covered_") > 0.8).all(axis=None)
+    page = written[2].read_text()
+    assert "A quick run" in page
+    assert page.count("| 12 seeds |") == 2
 
 
 def test_without_the_records_of_the_grid_it_is_refused(tmp_path):
