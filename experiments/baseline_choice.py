@@ -9,6 +9,7 @@ ease has its own default on the larger data sets. --data-dir DIR and --split as 
 command line.
 """
 
+import argparse
 import itertools
 import sys
 import time
@@ -75,20 +76,19 @@ def judged(name: str, fold: Fold, large: bool) -> Iterator[tuple[float, str]]:
 
 def main(words: list[str]) -> int:
     """Prints one line per combination, then each baseline's best."""
-    given: dict[str, str] = {}
-    for flag in ("--data-dir", "--split"):
-        if flag in words:
-            at = words.index(flag)
-            given[flag], words = words[at + 1], words[:at] + words[at + 2 :]
-    split = given.get("--split", Config.split)
-    dataset, names = words[0], words[1:] or list(TRIED)
-    choose(dataset, DATASETS, "data set")
-    for name in names:
+    parser = argparse.ArgumentParser(prog="python -m experiments.baseline_choice")
+    parser.add_argument("dataset", nargs="?", default=Config.dataset)
+    parser.add_argument("names", nargs="*", default=list(TRIED))
+    parser.add_argument("--data-dir")
+    parser.add_argument("--split", default=Config.split)
+    given = parser.parse_args(words)
+    choose(given.dataset, DATASETS, "data set")
+    for name in given.names:
         choose(name, TRIED, "baseline with options")
-    config = Config(dataset=dataset, split=split, fit_on="train")
+    config = Config(dataset=given.dataset, split=given.split, fit_on="train")
     config.check()
-    fold = fold_of(config, given.get("--data-dir"))
-    for name in names:
+    fold = fold_of(config, given.data_dir)
+    for name in given.names:
         found = []
         clock = time.perf_counter()
         for ndcg, options in judged(name, fold, is_large(fold)):
@@ -102,7 +102,7 @@ def main(words: list[str]) -> int:
 
 if __name__ == "__main__":
     try:
-        sys.exit(main(sys.argv[1:] or ["ml-100k"]))
-    except (InputError, IndexError) as error:
-        print(f"error: {error or 'a value is missing'}", file=sys.stderr)
+        sys.exit(main(sys.argv[1:]))
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

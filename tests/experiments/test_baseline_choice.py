@@ -8,6 +8,7 @@ from experiments import baseline_choice
 from experiments.arms import arm
 from experiments.inputs import prepared_run
 from research.baselines import BASELINES
+from research.types import InputError
 
 
 @pytest.mark.parametrize("name", sorted(BASELINES))
@@ -40,3 +41,23 @@ def test_the_choice_prints_each_combination_and_the_best(data, capsys, monkeypat
     assert found["l2=1"] != found["l2=50"]
     winner = max(found, key=found.__getitem__)
     assert best == f"ease: best {found[winner]:.4f} {winner}"
+
+
+def test_the_choice_is_that_of_the_split(data, capsys, monkeypatch):
+    """Another split holds out other clicks, so that they are found otherwise."""
+    monkeypatch.setitem(baseline_choice.TRIED, "ease", {"l2": (50.0,)})
+    found = set()
+    for split in ("ratio", "last"):
+        words = ["ml-100k", "ease", "--split", split, "--data-dir", str(data)]
+        assert baseline_choice.main(words) == 0
+        found.add(capsys.readouterr().out.splitlines()[-1])
+    assert len(found) == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [(["nosuch"], "data set"), (["ml-100k", "towers"], "baseline with options")],
+)
+def test_what_cannot_be_chosen_is_refused(words, said):
+    with pytest.raises(InputError, match=said):
+        baseline_choice.main(words)
