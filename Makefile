@@ -171,12 +171,15 @@ clean:
 
 # The exact packages, then the project itself where it lies, so that it is imported
 # from every folder: notebooks/, too. Not compiled on install: what is imported compiles
-# by itself, the rest need not.
+# by itself, the rest need not. uv installs in a quarter of pip's time; where it finds no
+# index, as it doesn't read pip's settings, pip takes over.
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11+ is needed"'
 	$(PYTHON) -m venv .venv
-	@echo "installing into .venv (about a minute)"
-	$(BIN)/python $(PIP) -r requirements.lock
+	@echo "installing into .venv (about half a minute)"
+	$(BIN)/python $(PIP) "uv>=0.5"
+	$(BIN)/python -m uv pip install -q -r requirements.lock \
+	  || $(BIN)/python $(PIP) -r requirements.lock
 	$(BIN)/python $(PIP) --no-deps --no-build-isolation -e .
 	touch $@
 
