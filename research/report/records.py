@@ -274,7 +274,7 @@ def load_records(path: Path | str) -> list[RunResult]:
     hold measurements and training curves, and no lists or vectors.
 
     Raises:
-      InputError: no such file, not such records, or of another RESULTS_VERSION.
+      InputError: no such file, not such records, or of another RECORDS_VERSION.
     """
     path = Path(path)
     _, content, arrays = load_stored(path, "rows")
