@@ -108,6 +108,19 @@ def test_a_data_set_without_all_choices_leaves_the_arms_as_they_are():
         assert cell.config.temperature == base.temperature
 
 
+def test_an_arm_that_takes_the_values_of_another_needs_none_of_its_own():
+    grid, slow = GRIDS["history"], "encoder-self-attention"
+    with pytest.raises(InputError, match=slow):
+        tuned("ml-100k", slow)
+    assert has_choices(grid, Config())
+    by_arm = {cell.arm: cell.config for cell in expand(grid, Config(), seeds=1)}
+    values = tuned("ml-100k", grid.tuned_as[slow])
+    assert {name: getattr(by_arm[slow], name) for name in values} == values
+    # where nothing was chosen the temperature is the grid's
+    for cell in expand(grid, Config(dataset="ml-1m", split="last"), seeds=1):
+        assert cell.config.temperature == grid.changes["temperature"]
+
+
 def test_unequal_trials_are_refused():
     frame = made(a={0.1: (0.3, 0.1), 0.2: (0.2, 0.4)}, b={0.1: (0.1, 0.1)})
     with pytest.raises(InputError, match="different numbers of trials"):
