@@ -2,7 +2,8 @@
 
 The reference averages the last 50 clicks. ``encoder-none`` has demographics alone; the
 others attend by a learned query, by the user's profile (SDM), by the last click (the
-part of CDR that keeps the towers apart), or by all clicks to each other. The last
+part of CDR that keeps the towers apart), or by all clicks to each other. On ``ratio``
+each has the temperature and learning rate that validation chose for it. The last
 click stands beside itself over a shuffled history: MovieLens gives the order in which a
 session's films were rated, so part of what an order tells is how the site listed films.
 
@@ -17,11 +18,12 @@ with the one before, so on ``last`` the draw that breaks ties decides who is tes
     python -m experiments run history-ties         about 8 minutes on 2 cores, 2 seeds
     python -m experiments run history-ties --quick   about 1 minute
 
-Self-attention takes most of that time; the committed record is without it (--arms). One
+Self-attention takes most of that time, so that it has the learned query's choice, and
+the committed record is without it (--arms). One
 seed of it, on ``ratio``, recalled 0.208 in order and 0.169 shuffled.
-Expect on MovieLens 100K, ``ratio``: R@20 0.254 for the mean, within 0.004 of it for the
-learned, profile and last-click encoders, 0.228 for the last click over shuffled clicks
-and 0.138 without a history. On ``last``, over five draws of ties: last click +0.005
+Expect on MovieLens 100K, ``ratio``: R@20 0.255 for the mean, within 0.002 of it for the
+learned, profile and last-click encoders, 0.227 for the last click over shuffled clicks
+and 0.150 without a history. On ``last``, over five draws of ties: last click +0.005
 [-0.010, +0.020], turning its sign with the draw; profile +0.020 [+0.007, +0.032];
 shuffled -0.036 [-0.048, -0.024]. On MovieLens 1M ``last``, 2 seeds: 0.284 for the last
 click, 0.180 for the mean, 0.171 shuffled.
