@@ -21,9 +21,7 @@ split in time, where the number of epochs is among them.
 """
 
 from experiments.grid import SHORTER, Grid, Sweep
-from experiments.grids.depth import DEPTH
-from experiments.grids.features import FEATURES
-from experiments.grids.history import HISTORY
+from experiments.grids import depth, features, history
 
 __all__ = ["CACHED", "TRAINED", "TUNING", "TUNING_VARIANTS"]
 
@@ -101,7 +99,7 @@ _VARIANTS: dict[str, tuple[Sweep, ...]] = {
 TOWERS = tuple(
     dict.fromkeys(
         name
-        for grid in (HISTORY, DEPTH, FEATURES)
+        for grid in (history.HISTORY, depth.DEPTH, features.FEATURES)
         for name in grid.arms
         if name not in (*TRAINED, *_VARIANTS, *grid.tuned_as)
     )
