@@ -30,7 +30,9 @@ from experiments.output.folders import (
 from experiments.output.plan import is_done
 from experiments.output.seals import ABSENT, OTHER_CODE, fault
 from experiments.output.whole import of_common_seeds, whole_cells
+from experiments.tuned import trials
 from research.config import REFERENCE, Config
+from research.contrast import cell_name
 from research.data import name_of
 from research.evaluate.metrics import CUTOFF
 from research.fields import DataFields
@@ -51,6 +53,7 @@ from research.report.records import (
     unpack,
 )
 from research.report.tables import not_recorded
+from research.types import InputError
 
 BRIEF = ("recall_item", "item")  # the columns of a brief record
 
@@ -243,19 +246,46 @@ def with_settings(
     ]
 
 
-def _untuned(results: list[RunResult], grid: Grid, header: Mapping[str, Any]) -> str:
-    """What stands under the tables of a tuned grid whose runs had the arms' own values.
+def _on_tuning(results: list[RunResult], grid: Grid, header: Mapping[str, Any]) -> str:
+    """What stands under the tables of a tuned grid: its trials, or that it had none.
 
-    Choices may have been made, or lost, since the runs: their settings tell.
+    Choices may have been made, changed or lost since the runs: their settings tell.
     """
-    if not grid.tuned_or_not:
+    ran = [run for run in results if run.settings]
+    if not grid.tuned or not ran:
         return ""
     base = Config(dataset=header["dataset"], split=header["split"])
-    cells = expand(grid._replace(tuned=False), base, seeds=1)
+    if grid.tuned_or_not and _as_declared(ran, grid._replace(tuned=False), base):
+        return nothing_tuned(base)
+    try:
+        chosen = _as_declared(ran, grid, base)
+    except InputError:  # the choices are gone
+        chosen = False
+    return how_tuned(ran, base) if chosen else ""
+
+
+def _as_declared(ran: list[RunResult], grid: Grid, base: Config) -> bool:
+    """Whether every run had the settings that its grid has for it today."""
+    arms = {run.arm for run in ran} & {*grid.arms}
+    cells = expand(grid, base, seeds=1, arms=tuple(arms))
     own = {(c.arm, frozenset(c.swept.items())): _settings(c.config) for c in cells}
-    trained = [run for run in results if run.settings]
-    same = [own.get((r.arm, frozenset(r.swept.items()))) == r.settings for r in trained]
-    return nothing_tuned(base) if all(same) else ""
+    return all(own.get((r.arm, frozenset(r.swept.items()))) == r.settings for r in ran)
+
+
+def how_tuned(ran: list[RunResult], base: Config) -> str:
+    """How the values of a tuned grid's runs were chosen, and their learning rates."""
+    of_rate: dict[float, dict[str, None]] = {}
+    for run in ran:
+        rate = (run.settings or {})["learning_rate"]
+        of_rate.setdefault(rate, {})[f"`{cell_name(run.arm, run.swept)}`"] = None
+    rates = (
+        f"{rate:g} ({', '.join(names)})" for rate, names in sorted(of_rate.items())
+    )
+    fields, n = trials(name_of(base.dataset), base.split)
+    return (
+        f"Each trained arm has the {fields} that were best on validation, in "
+        f"NDCG@{CUTOFF}, of {n} trials. Learning rates: {', '.join(rates)}."
+    )
 
 
 def history_of(folder: Path) -> dict[str, list[float]] | None:
@@ -285,7 +315,7 @@ def report(grid: Grid, records: Path, out: Path) -> tuple[pd.DataFrame, list[Pat
     contrasts = contrast_frame(results, grid.contrasts)
     prediction = f"Prediction: {grid.prediction}" if grid.prediction else ""
     judged = prediction_table(grid.contrasts, contrasts, dataset)
-    more = [_untuned(results, grid, header), grid.note, prediction, judged]
+    more = [_on_tuning(results, grid, header), grid.note, prediction, judged]
     notes = [*notes_on(header), *filter(None, more)]
     frame = write_report(
         results, grid.reference, path, grid.question, grid.swept_fields, notes

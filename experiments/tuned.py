@@ -25,7 +25,16 @@ from research.types import InputError
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["FIELDS", "SELECTORS", "TRIALS", "chosen", "is_tuned", "tuned", "variant"]
+__all__ = [
+    "FIELDS",
+    "SELECTORS",
+    "TRIALS",
+    "chosen",
+    "is_tuned",
+    "trials",
+    "tuned",
+    "variant",
+]
 
 PATH = Path(__file__).with_name("tuned.csv")
 FIELDS = ("temperature", "learning_rate", "epochs")  # of those that were tried
@@ -77,6 +86,19 @@ def variant(values: Mapping[str, float]) -> str:
     'batch 64 correct_positive 0'
     """
     return " ".join(f"{name} {value:g}" for name, value in sorted(values.items()))
+
+
+def trials(dataset: str, split: str) -> tuple[str, int]:
+    """Which fields were chosen on a split of a data set, and of how many trials.
+
+    Every arm of it had as many.
+    """
+    with PATH.open(newline="") as file:
+        where = {"dataset": dataset, "split": split}
+        lines = [line for line in csv.DictReader(file) if where.items() <= line.items()]
+    names = [field for field in FIELDS if any(line[field] for line in lines)]
+    words = [name.replace("_", " ") for name in names]
+    return " and ".join([", ".join(words[:-1]), words[-1]]), int(lines[0]["trials"])
 
 
 @functools.cache

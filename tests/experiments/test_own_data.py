@@ -84,10 +84,21 @@ def test_a_tuned_grid_takes_what_was_chosen_on_the_own_data(
     # the records are still of runs that weren't tuned
     assert main(["report", "few", "--dataset", shop, "--out", str(out)]) == 0
     assert nothing in page.read_text()
+    assert "trials" not in page.read_text()
     assert main(["run", "few", *words]) == 0
     rows = load_records(out / "records" / "corner-shop" / "few-random.npz")
     assert rows[0].settings["temperature"] in (0.3, 0.4)
     assert nothing not in page.read_text()
+    assert (
+        "Each trained arm has the temperature and learning rate that were best on "
+        "validation, in NDCG@20, of 2 trials. Learning rates: 0.001 (`in-batch`)."
+    ) in page.read_text()
+    # without the choices nothing is said of them, and the table is written all the same
+    path.write_text(path.read_text().replace("corner-shop", "another-shop"))
+    tuned._committed.cache_clear()
+    monkeypatch.setitem(GRIDS, "few", few)
+    assert main(["report", "few", "--dataset", shop, "--out", str(out)]) == 0
+    assert "trials" not in page.read_text()
     tuned._committed.cache_clear()
 
 
