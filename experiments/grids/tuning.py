@@ -20,8 +20,10 @@ On MovieLens 1M the trials are six, since a run takes two minutes, and twelve on
 split in time, where the number of epochs is among them.
 """
 
+import experiments.grids.depth as depth
+import experiments.grids.features as features
+import experiments.grids.history as history
 from experiments.grid import SHORTER, Grid, Sweep
-from experiments.grids import depth, features, history
 
 __all__ = ["CACHED", "TRAINED", "TUNING", "TUNING_VARIANTS"]
 
