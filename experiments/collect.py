@@ -251,14 +251,14 @@ def _on_tuning(results: list[RunResult], grid: Grid, header: Mapping[str, Any]) 
 
     Choices may have been made, changed or lost since the runs: their settings tell.
     """
-    ran = [run for run in results if run.settings]
-    if not grid.tuned or not ran:
+    if not grid.tuned:
         return ""
     base = Config(dataset=header["dataset"], split=header["split"])
+    ran = [run for run in results if run.settings]
     if grid.tuned_or_not and _as_declared(ran, grid._replace(tuned=False), base):
         return nothing_tuned(base)
     try:
-        chosen = _as_declared(ran, grid, base)
+        chosen = bool(ran) and _as_declared(ran, grid, base)
     except InputError:  # the choices are gone
         chosen = False
     return how_tuned(ran, base) if chosen else ""
