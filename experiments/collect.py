@@ -261,7 +261,7 @@ def _on_tuning(results: list[RunResult], grid: Grid, header: Mapping[str, Any]) 
         chosen = bool(ran) and _as_declared(ran, grid, base)
     except InputError:  # the choices are gone
         chosen = False
-    return how_tuned(ran, base) if chosen else ""
+    return how_tuned(ran, base, grid.tuned_as) if chosen else ""
 
 
 def _as_declared(ran: list[RunResult], grid: Grid, base: Config) -> bool:
@@ -272,8 +272,14 @@ def _as_declared(ran: list[RunResult], grid: Grid, base: Config) -> bool:
     return all(own.get((r.arm, frozenset(r.swept.items()))) == r.settings for r in ran)
 
 
-def how_tuned(ran: list[RunResult], base: Config) -> str:
-    """How the values of a tuned grid's runs were chosen, and their learning rates."""
+def how_tuned(ran: list[RunResult], base: Config, tuned_as: Mapping[str, str]) -> str:
+    """How the values of a tuned grid's runs were chosen, and their learning rates.
+
+    Args:
+      ran: the runs, each with its settings.
+      base: what they share.
+      tuned_as: the arm whose values another arm takes (``Grid``).
+    """
     of_rate: dict[float, dict[str, None]] = {}
     for run in ran:
         rate = (run.settings or {})["learning_rate"]
@@ -282,9 +288,11 @@ def how_tuned(ran: list[RunResult], base: Config) -> str:
         f"{rate:g} ({', '.join(names)})" for rate, names in sorted(of_rate.items())
     )
     fields, n = trials(name_of(base.dataset), base.split)
+    takers = [arm for arm in dict.fromkeys(r.arm for r in ran) if arm in tuned_as]
+    taken = "".join(f" `{arm}` has those of `{tuned_as[arm]}`." for arm in takers)
     return (
         f"Each trained arm has the {fields} that were best on validation, in "
-        f"NDCG@{CUTOFF}, of {n} trials. Learning rates: {', '.join(rates)}."
+        f"NDCG@{CUTOFF}, of {n} trials.{taken} Learning rates: {', '.join(rates)}."
     )
 
 

@@ -7,11 +7,13 @@ import pytest
 
 import experiments.tuned as module
 from experiments.arms import arm
+from experiments.collect import how_tuned
 from experiments.grid import expand, has_choices
 from experiments.grids import GRIDS
 from experiments.tuned import PATH, SELECTORS, chosen, main, tables, tuned
 from research.config import Config
 from research.report.pages import csv_text, read_table
+from research.report.records import RunResult
 from research.types import InputError
 
 RESULTS = Path(__file__).parents[2] / "results"
@@ -119,6 +121,15 @@ def test_an_arm_that_takes_the_values_of_another_needs_none_of_its_own():
     # where nothing was chosen the temperature is the grid's
     for cell in expand(grid, Config(dataset="ml-1m", split="last"), seeds=1):
         assert cell.config.temperature == grid.changes["temperature"]
+
+
+def test_a_page_names_the_arm_whose_values_another_takes():
+    tuned_as, base = GRIDS["history"].tuned_as, Config()
+    ((slow, model),) = tuned_as.items()
+    settings = {"temperature": 0.2, "learning_rate": 0.002}
+    ran = [RunResult(name, {}, 0, settings=settings) for name in (slow, model)]
+    assert f"`{slow}` has those of `{model}`." in how_tuned(ran, base, tuned_as)
+    assert "has those of" not in how_tuned(ran[1:], base, tuned_as)
 
 
 def test_unequal_trials_are_refused():

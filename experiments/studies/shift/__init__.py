@@ -14,9 +14,10 @@ DIR has the folders electronic and electronic-popularity (docs/outside.md). A ru
 was finished is not done again.
 
 Expect the corrected models to be better at random, the uncorrected ones on the shift.
-With temperatures up to 0.8 instead of 0.2, expect the uncorrected arms to choose 0.4 and
-the corrected ones 0.2 on both splits, and every difference between them to become smaller
-without changing its sign: a larger temperature makes up for a part of the correction.
+With temperatures up to 0.8 instead of 0.2, expect the uncorrected arms to choose 0.4
+and the corrected ones 0.2 on both splits, and every difference between them to become
+smaller without changing its sign: a larger temperature makes up for a part of the
+correction.
 """
 
 from pathlib import Path
