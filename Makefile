@@ -74,7 +74,9 @@ results: $(READY)
 	$(RUN) faithful --out results
 	$(RUN) collapse --out results
 	$(if $(OUTSIDE_DIR),$(RUN) outside --data-dir $(OUTSIDE_DIR) --out results)
-	$(if $(OUTSIDE_DIR),$(RUN) shift --seeds 2 --data-dir $(OUTSIDE_DIR) --out results)
+	$(if $(OUTSIDE_DIR),$(RUN) shift --dataset $(OUTSIDE_DIR)/electronic --out results)
+	$(if $(OUTSIDE_DIR),$(RUN) shift --dataset $(OUTSIDE_DIR)/movie --seeds 2 \
+	  --arms $(CORRECTED) --out results)
 	$(if $(MOVIELENS_DIR),,@echo "MOVIELENS_DIR is not set: MovieLens 1M is left out")
 	$(if $(MOVIELENS_DIR),$(LARGE) 3 baselines --arms popularity recent-popularity \
 	  item-knn ease slim ials bpr-mf item2vec fm in-batch+logq larger-towers)

@@ -32,6 +32,7 @@ class StudyOptions(NamedTuple):
       quick: a smoke run, as small as shows that everything works: no result.
       progress: called with a short line now and then.
       jobs: worker processes of its training runs; None for the study's own number.
+      arms: only these of its arms; none for all.
     """
 
     out: Path
@@ -41,6 +42,7 @@ class StudyOptions(NamedTuple):
     quick: bool = False
     progress: Callable[[str], None] = lambda line: None
     jobs: int | None = None
+    arms: tuple[str, ...] = ()
 
 
 class Study(NamedTuple):
@@ -56,6 +58,7 @@ class Study(NamedTuple):
       place: the folder of its results where that isn't the data set's.
       prediction: what is expected, and the rule of its verdict, committed before the
         first run; printed beside what came of it.
+      arms: of which a run may have some alone (--arms); none where it can't.
     """
 
     name: str
@@ -66,10 +69,25 @@ class Study(NamedTuple):
     seeds: int | None = None
     place: str | None = None
     prediction: str = ""
+    arms: tuple[str, ...] = ()
 
     def folder(self, dataset: str) -> str:
         """The folder of its results."""
         return self.place or dataset
+
+    def check_arms(self, arms: tuple[str, ...]) -> None:
+        """Refuses arms that it doesn't have.
+
+        Raises:
+          InputError: naming the arm, or that the study has no use for --arms.
+        """
+        if arms and not self.arms:
+            raise InputError(f"study {self.name} has no use for --arms")
+        for arm in arms:
+            if arm not in self.arms:
+                raise InputError(
+                    f"study {self.name} has no arm {arm}: {', '.join(self.arms)}"
+                )
 
     def repetitions(self, seeds: int | None, quick: bool) -> int:
         """How many seeds a run takes.

@@ -60,7 +60,7 @@ class Run:
     seeds: int | None = None
     """Number of seeds; default: that of the grid or study."""
     arms: tuple[str, ...] = ()
-    """Only these arms of the grid."""
+    """Only these arms of the grid or study."""
     quick: bool = False
     """A smoke run: every arm, two epochs, few swept values, one seed."""
     out: Path = Path("out")
@@ -99,8 +99,8 @@ class Run:
     def _run_study(self, study: Study, out: Path) -> int:
         if self.engine == "ray":
             raise InputError(f"study {study.name} isn't made of runs: --engine local")
+        study.check_arms(self.arms)
         used = {
-            "arms": self.arms,
             "split": self.split,
             "show": self.show,
             **data_values(self.data),
@@ -118,6 +118,7 @@ class Run:
             self.quick,
             _say,
             self.jobs,
+            self.arms,
         )
         records = study.run(options)
         written = study.report(records, out)

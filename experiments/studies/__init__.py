@@ -260,7 +260,13 @@ STUDIES: Registry[Study] = Registry(
                 run=deferred("experiments.studies.shift:run_shift"),
                 report=deferred("experiments.studies.shift.report:report_shift"),
                 seeds=3,
-                place="electronic",
+                arms=(
+                    "in-batch",
+                    "in-batch+logq",
+                    "mixed",
+                    "mixed+logq",
+                    "full-softmax",
+                ),
                 prediction="In NDCG@20 the models with log q are better than those "
                 "without on the random split and worse on the shifted one; the model "
                 "of in-batch negatives without log q gains by a popularity prior of 1 "

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 import experiments.studies.shift as shift
+from experiments.studies import STUDIES
 from experiments.studies.shift.report import (
     contrasts,
     difference,
@@ -75,18 +76,17 @@ def test_a_difference_is_paired_by_user_and_seed():
 
 
 def test_from_made_pairs_to_the_page(tmp_path, monkeypatch):
-    monkeypatch.setattr(shift, "ARMS", ARMS[:2])
     monkeypatch.setattr(shift, "CHANGES", shift.CHANGES | {"batch": 64})
     draw = np.random.default_rng(0)
-    for data in shift.SPLITS.values():
+    for data in ("made", "made" + shift.SHIFTED):
         users, items = np.nonzero(draw.random((100, 120)) < 0.2)
         part = np.where(draw.random(len(users)) < 0.2, "test", "train")
         folder = tmp_path / "data" / data
         folder.mkdir(parents=True)
         frame = pd.DataFrame({"user": users, "item": items, "part": part})
         frame.to_csv(folder / "interactions.csv", index=False)
-    data = str(tmp_path / "data")
-    options = StudyOptions(tmp_path / "out", data_dir=data, quick=True)
+    data = str(tmp_path / "data" / "made")
+    options = StudyOptions(tmp_path / "out", data, quick=True, arms=ARMS[1::-1])
     records = shift.run_shift(options)
     about = load_stored(records)
     assert about.arrays["random_ndcg_20"].shape == (2, len(shift.PRIORS), 98, 1)
@@ -100,7 +100,25 @@ def test_from_made_pairs_to_the_page(tmp_path, monkeypatch):
     assert len(pd.read_csv(compared)) == 4  # one pair and one prior, on two splits
 
 
-@pytest.mark.parametrize("place", [None, "nowhere"])
-def test_without_its_data_it_is_refused(tmp_path, place):
-    with pytest.raises(InputError, match="electronic"):
-        shift.run_shift(StudyOptions(tmp_path, data_dir=place))
+def test_one_arm_has_no_contrasts():
+    records = stored()
+    arrays = {n: a if n == "priors" else a[2:3] for n, a in records.arrays.items()}
+    header = {**records.header, "arms": ["mixed"]}
+    records = records._replace(arrays=arrays, header=header)
+    assert len(shift_frame(records)) == 6  # three priors on two splits
+    assert len(contrasts(records)) == 0
+    assert verdicts(shift_frame(records), records) == []
+
+
+def test_without_its_data_it_is_refused(tmp_path):
+    (tmp_path / "made").mkdir()
+    for place in ("ml-100k", str(tmp_path / "nowhere"), str(tmp_path / "made")):
+        with pytest.raises(InputError, match="no such folder"):
+            shift.run_shift(StudyOptions(tmp_path, place))
+
+
+def test_an_arm_that_it_does_not_have_is_refused():
+    with pytest.raises(InputError, match="no arm siglip: in-batch, "):
+        STUDIES["shift"].check_arms(("in-batch", "siglip"))
+    with pytest.raises(InputError, match="no use for --arms"):
+        STUDIES["coverage"].check_arms(("in-batch",))

@@ -71,9 +71,11 @@ def contrasts(stored: Stored) -> pd.DataFrame:
     The verdict, better or worse or else undecided, is that of the 95 % interval.
     """
     pairs = [((one, 0.0), (other, 0.0)) for one, other in _pairs(stored)]
+    if SWEPT in stored.header["arms"]:
+        pairs.append(((SWEPT, 1.0), (SWEPT, 0.0)))
     lines = []
     for split in SPLITS:
-        for one, other in [*pairs, ((SWEPT, 1.0), (SWEPT, 0.0))]:
+        for one, other in pairs:
             found = difference(stored, split, one, other)
             arm, against = (
                 name + (f" prior {prior:g}" if prior else "")
@@ -83,7 +85,8 @@ def contrasts(stored: Stored) -> pd.DataFrame:
             line |= {"arm": arm, "against": against, **found._asdict()}
             verdict = {"holds": "better", "fails": "worse"}.get(_sign(found, 1))
             lines.append({**line, "verdict": verdict or "undecided"})
-    return pd.DataFrame(lines).rename(columns={"mean": "difference"})
+    columns = ["id", "split", "arm", "against", *Interval._fields, "verdict"]
+    return pd.DataFrame(lines, columns=columns).rename(columns={"mean": "difference"})
 
 
 def _contrasts_page(frame: pd.DataFrame) -> str:
@@ -121,6 +124,8 @@ def verdicts(frame: pd.DataFrame, stored: Stored) -> list[list[str]]:
             word = "above" if wanted > 0 else "below"
             text = f"{split}: {corrected} {word} {plain}"
             out.append([text, _text(found), _sign(found, wanted)])
+        if SWEPT not in stored.header["arms"]:
+            continue
         found = difference(stored, split, (SWEPT, 1.0), (SWEPT, 0.0))
         word = "gains" if wanted > 0 else "loses"
         text = f"{split}: {SWEPT} {word} by a prior of 1"
