@@ -40,6 +40,7 @@ from research.files import read_arrays, read_json
 from research.marks import LATER, marked
 from research.notices import say
 from research.prepare import is_towers
+from research.report.cells import not_recorded
 from research.report.contrasts import contrast_frame, write_contrasts
 from research.report.pages import write_report
 from research.report.pictures import save_figure
@@ -52,7 +53,6 @@ from research.report.records import (
     save_records,
     unpack,
 )
-from research.report.tables import not_recorded
 from research.types import InputError
 
 BRIEF = ("recall_item", "item")  # the columns of a brief record

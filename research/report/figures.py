@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from research.evaluate.metrics import CUTOFF, METRICS
+from research.report.cells import UNMEASURED
 from research.report.pictures import (
     EDGE,
     STYLE,
@@ -31,7 +32,7 @@ from research.report.pictures import (
     looks,
     notes_below,
 )
-from research.report.tables import UNMEASURED, swept_columns, wide, without_levels
+from research.report.tables import swept_columns, wide, without_levels
 
 PLAIN = 95  # characters of a note that fit the width
 NOTES = 4  # below a figure, so that they leave room for it

@@ -15,6 +15,7 @@ from numpy import ndarray
 from research.contrast import cell_name as named_cell
 from research.contrast import slug
 from research.evaluate.metrics import CUTOFF, METRICS
+from research.report.cells import swept_fields
 from research.report.intervals import ALPHA, holm, two_way
 from research.report.pages import (
     EMPTY,
@@ -34,7 +35,7 @@ from research.report.pictures import (
     notes_below,
 )
 from research.report.records import RunResult
-from research.report.tables import swept_columns, swept_fields, wide
+from research.report.tables import swept_columns, wide
 
 PRIOR = "prior"
 JUDGED = ("recall", "recall_item")

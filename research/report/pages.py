@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,21 +10,18 @@ import pandas as pd
 from research.contrast import Contrast
 from research.evaluate.metrics import CUTOFF, METRICS, Key, PageColumn, mean_counted
 from research.files import beside, replace
-from research.report.intervals import holm, over_seeds
-from research.report.records import RunResult
-from research.report.tables import (
-    NUMBER,
+from research.report.cells import (
     CellSummary,
-    estimate,
-    long_form,
+    intervals,
     measure,
     not_measured,
     not_recorded,
-    stated_columns,
     swept_fields,
     table_keys,
-    typed,
 )
+from research.report.intervals import holm, over_seeds
+from research.report.records import RunResult
+from research.report.tables import NUMBER, long_form, stated_columns, typed
 
 DAGGER = "†"
 EMPTY = "-"
@@ -165,8 +163,8 @@ def marks(cells: Sequence[CellSummary], ks: Sequence[int] = ()) -> "pd.Series[st
             continue
         end = max if better == "higher" else min
         best = end(means, key=means.__getitem__)
-        for n in means:
-            gap = estimate(cells[n], key, cells[best]).interval()
+        gaps = intervals((cells[n], key, cells[best]) for n in means)
+        for n, gap in zip(means, gaps, strict=True):
             if gap.low <= 0 <= gap.high:
                 marked[n, key] = "best" if n == best else "tie"
     order = [(n, key) for n in range(len(cells)) for key in every]
@@ -239,11 +237,16 @@ def markdown(
         delta = [f"Δ {heading}"] if against and column.interval else []
         headings += [heading, *delta]
     wanted = frame[[key in columns for key in zip(frame.metric, frame.k)]]
+    cells: dict[tuple[Any, ...], dict[tuple[str, int], dict[str, Any]]] = {}
+    for line in wanted.to_dict("records"):
+        # NaN equals no key but, as one object, itself
+        values = [np.nan if pd.isna(line[name]) else line[name] for name in stated]
+        cell = cells.setdefault((line["arm"], *values), {})
+        cell[line["metric"], line["k"]] = line
     rows = []
-    for values, cell in wanted.groupby(["arm", *stated], sort=False, dropna=False):
-        first = [f"`{values[0]}`", *(number_text(value, "g") for value in values[1:])]
-        by_key = cell.set_index(pd.Index(zip(cell.metric, cell.k), tupleize_cols=False))
-        numbers = _cells(by_key, columns, bool(against))
+    for (arm, *values), cell in cells.items():
+        first = [f"`{arm}`", *(number_text(value, "g") for value in values)]
+        numbers = _cells(cell, columns, bool(against))
         # the reason of a failed run, then its other cells
         numbers += ["failed"] * (len(headings) - len(first) - len(numbers))
         rows.append([*first, *numbers])
@@ -264,18 +267,20 @@ def _columns(
 
 
 def _cells(
-    cell: pd.DataFrame, columns: Mapping[tuple[str, int], PageColumn], with_delta: bool
+    cell: Mapping[tuple[str, int], Mapping[str, Any]],
+    columns: Mapping[tuple[str, int], PageColumn],
+    with_delta: bool,
 ) -> list[str]:
-    """The cells of a row, by metric and cut-off; of a failed run, one."""
-    note = str(cell.note.iloc[0])
+    """The cells of a row, from lines by metric and cut-off; of a failed run, one."""
+    note = str(next(iter(cell.values()))["note"])
     if note.startswith("failed"):
         return [note]
     out = []
     for key, column in columns.items():
-        if key not in cell.index:  # none at this cut-off
+        if key not in cell:  # none at this cut-off
             out.append(EMPTY)
             continue
-        row, form = cell.loc[[key]].iloc[0], column.number
+        row, form = cell[key], column.number
         text = number_text(row["mean"], form)
         if row["mark"] == "best":
             text = f"**{text}**"

@@ -3,8 +3,9 @@
 import pytest
 
 from research.evaluate.metrics import METRICS
+from research.report.cells import measure
 from research.report.pages import markdown, marks
-from research.report.tables import measure, table
+from research.report.tables import table
 from tests.report.made import made_rows, swept_rows
 
 

@@ -5,10 +5,12 @@ import pandas as pd
 import pytest
 
 from research.evaluate.metrics import METRICS, Key, metric_values
+from research.report import cells
+from research.report.cells import measure
 from research.report.intervals import over_seeds
 from research.report.pages import csv_text, marks, read_table, write_report, write_texts
 from research.report.records import RunResult
-from research.report.tables import measure, swept_columns, table, typed, wide
+from research.report.tables import swept_columns, table, typed, wide
 from tests.report.made import crossed, made_record, made_rows, paired, swept_rows
 
 COLUMNS = ["arm", "metric", "k", "mean", "low", "high", "seeds", "users"]
@@ -314,3 +316,23 @@ def test_every_row_states_the_temperature_of_its_runs(tmp_path):
     for row in ("| `told` | 0.3 |", "| `curve` | 0.07 |", "| `baseline` | - |"):
         assert row in text
     assert swept_columns(table(swept_rows(), "in-batch")) == SWEPT
+
+
+@pytest.mark.parametrize("stacked", [1, 300, 1 << 18])
+def test_intervals_at_once_are_those_of_each_estimate(rows, monkeypatch, stacked):
+    monkeypatch.setattr(cells, "STACKED", stacked)
+    one, other, *_ = measure(rows)
+    asked = [(one, key, with_) for key in one.means for with_ in (None, other)]
+    found = cells.intervals(asked)
+    for interval, of in zip(found, asked, strict=True):
+        expected = cells.estimate(*of).interval()
+        np.testing.assert_allclose(interval, expected, rtol=1e-12, atol=1e-15)
+    assert len({*found}) > len(asked) // 2  # each has its own
+
+
+def test_intervals_of_different_users_are_refused(rows):
+    one, other, *_ = measure(rows)
+    key = Key("recall", 20)
+    fewer = other._replace(users=other.users | {key: 1})
+    with pytest.raises(ValueError, match="no paired difference"):
+        cells.intervals([(one, key, None), (one, key, fewer)])

@@ -16,19 +16,19 @@ from numpy import ndarray
 from research.evaluate.formulas import recall_of_band
 from research.evaluate.metrics import CUTOFF, METRICS, Key, keys
 from research.evaluate.record import DECILES
-from research.report.deciles import with_deciles
-from research.report.html.users import shown_users
-from research.report.intervals import two_way
-from research.report.pictures import look
-from research.report.records import RunResult
-from research.report.tables import (
-    NUMBER,
+from research.report.cells import (
     CellSummary,
     estimate,
     measure,
     not_measured,
     swept_fields,
 )
+from research.report.deciles import with_deciles
+from research.report.html.users import shown_users
+from research.report.intervals import two_way
+from research.report.pictures import look
+from research.report.records import RunResult
+from research.report.tables import NUMBER
 from research.types import BANDS, Record
 
 # What any two cells are compared in: each takes a number for every pair of cells, so
