@@ -7,9 +7,11 @@ import pytest
 import experiments.studies.shift as shift
 from experiments.studies import STUDIES
 from experiments.studies.shift.report import (
+    HELPS_AND_HARMS,
     contrasts,
     difference,
     report_shift,
+    shift_figure,
     shift_frame,
     verdicts,
 )
@@ -62,6 +64,20 @@ def test_contrasts_have_the_verdict_of_their_interval():
     assert [*noisy.verdict[:3]] == ["undecided"] * 3
 
 
+def test_the_heading_says_what_the_contrasts_show():
+    def drawn(records):
+        return shift_figure(shift_frame(records), contrasts(records))
+
+    figure, points = drawn(stored())
+    ((heading,),) = [[legend.get_title().get_text()] for legend in figure.legends]
+    assert heading.replace("\n", " ") == HELPS_AND_HARMS
+    assert set(points.total[points.arm == "in-batch"]) == {-1, 0, 1}
+    assert set(points.total[points.arm == "mixed+logq"]) == {0, 1, 2}
+    for other in (stored(random=0.0), stored(shifted=1.0), stored(noise=0.3)):
+        (legend,) = drawn(other).figure.legends
+        assert legend.get_title().get_text().endswith("?")
+
+
 def test_what_noise_hides_is_undecided():
     verdict = found(stored(random=0.5, noise=0.1))[:3]
     assert verdict == ["undecided"] * 3
@@ -95,7 +111,7 @@ def test_from_made_pairs_to_the_page(tmp_path, monkeypatch):
     }
     plain, corrected = about.arrays["random_ndcg_20"]
     assert (plain != corrected).any()
-    _, page, compared, _ = report_shift(records, tmp_path / "out")
+    _, page, compared, *_ = report_shift(records, tmp_path / "out")
     assert "A quick run" in page.read_text()
     assert len(pd.read_csv(compared)) == 4  # one pair and one prior, on two splits
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 import pandas as pd
 
@@ -14,6 +15,15 @@ from research.report.pages import (
     interval_text,
     markdown_page,
     markdown_table,
+)
+from research.report.pictures import (
+    EDGE,
+    STYLE,
+    Drawing,
+    blank,
+    legend_above,
+    looks,
+    notes_below,
 )
 from research.report.predictions import statement_table
 from research.report.records import Stored, load_stored
@@ -172,8 +182,58 @@ def shift_page(frame: pd.DataFrame, stored: Stored) -> str:
     )
 
 
+HELPS_AND_HARMS = (
+    "Log q in the loss raises NDCG@20 where test items are as popular as train items, "
+    "and lowers it where they are drawn evenly"
+)
+PANELS = {"random": "random test items", "shifted": "test items drawn evenly"}
+BARE = "Large markers: no popularity prior when serving."
+
+
+def shift_figure(frame: pd.DataFrame, compared: pd.DataFrame) -> Drawing:
+    """NDCG@20 by the total strength of log q, a panel for each split.
+
+    The total is 1 with log q in the loss or all items as negatives, else 0, plus the
+    prior. The heading says what the contrasts of the pairs show, if they all do.
+
+    Args:
+      frame: from ``shift_frame``.
+      compared: from ``contrasts``.
+    """
+    plain = {uncorrected for _, uncorrected in PAIRS}
+    points = frame.assign(total=frame.prior + ~frame.arm.isin(plain))
+    pairs = compared[~compared.arm.str.contains("prior")]
+    shown = {*zip(pairs.split, pairs.verdict, strict=True)}
+    expected = {("random", "better"), ("shifted", "worse")}
+    title = HELPS_AND_HARMS if shown == expected else STUDIES["shift"].question
+    styles = looks(points.arm)
+    with matplotlib.rc_context(STYLE):
+        figure, panels = blank(3.9, ncols=2)
+        for axes, (split, name) in zip(panels, PANELS.items(), strict=True):
+            for arm, line in points[points.split == split].groupby("arm", sort=False):
+                colour, marker = styles[str(arm)]
+                axes.errorbar(
+                    line.total,
+                    line.ndcg,
+                    yerr=np.abs(line[["low", "high"]].sub(line.ndcg, axis=0).T),
+                    color=colour,
+                    marker=marker,
+                    markersize=4,
+                    label=f"{arm}",
+                    **EDGE,
+                )
+                bare = line[line.prior == 0]
+                style = {"color": colour, "ms": 10, "zorder": 3, **EDGE}
+                axes.plot(bare.total, bare.ndcg, marker, **style)
+            axes.set(title=name, xlabel="total strength of log q", ylabel="NDCG@20")
+            axes.set_ylim(bottom=0)
+        notes_below(figure, [BARE])
+        legend_above(figure, panels[0].get_legend_handles_labels()[0], title, 5)
+    return Drawing(figure, points)
+
+
 def report_shift(records: Path, out: Path) -> list[Path]:
-    """Writes the study's table and page under out from its records.
+    """Writes the study's table, page and figure under out from its records.
 
     Raises:
       InputError: no such file, or of another RECORDS_VERSION.
@@ -183,4 +243,5 @@ def report_shift(records: Path, out: Path) -> list[Path]:
     compared = contrasts(stored)
     texts = {".csv": frame, ".md": shift_page(frame, stored)}
     texts |= {"-contrasts.csv": compared, "-contrasts.md": _contrasts_page(compared)}
-    return write_report(out, stored.header, texts, {})
+    drawings = {"-curves": shift_figure(frame, compared)}
+    return write_report(out, stored.header, texts, drawings)
