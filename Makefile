@@ -130,7 +130,7 @@ test: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -q -n auto --dist loadfile
+	$(BIN)/python -m pytest -q -n auto --dist worksteal
 
 test-all: test
 	$(BIN)/python $(PIP) -r requirements-ray.txt -r requirements-serve.txt -r requirements-browser.txt
@@ -138,15 +138,15 @@ test-all: test
 
 # The same tests with the lowest packages that the requirements allow, and the newest.
 test-floor: .venv-floor/.ready
-	.venv-floor/bin/python -m pytest -q -n auto --dist loadfile
+	.venv-floor/bin/python -m pytest -q -n auto --dist worksteal
 
 test-latest: .venv-latest/.ready
-	.venv-latest/bin/python -m pytest -q -n auto --dist loadfile
+	.venv-latest/bin/python -m pytest -q -n auto --dist worksteal
 
 # How much of the code make test runs; fails below 95 % of lines or 90 % of branches.
 coverage: $(READY)
 	rm -rf build/coverage
-	$(BIN)/python -m coverage run -m pytest -q -n auto --dist loadfile
+	$(BIN)/python -m coverage run -m pytest -q -n auto --dist worksteal
 	$(BIN)/python -m coverage combine -q
 	$(BIN)/python -m coverage report
 	$(BIN)/python -m coverage json -q -o build/coverage/report.json
