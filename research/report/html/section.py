@@ -5,6 +5,7 @@ is null, and a number has as many digits as its file of a table.
 """
 
 import base64
+import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -19,6 +20,7 @@ from research.evaluate.record import DECILES
 from research.report.cells import (
     CellSummary,
     estimate,
+    intervals,
     measure,
     not_measured,
     swept_fields,
@@ -137,13 +139,16 @@ def paired_reaches(cells: Sequence[CellSummary], key: Key) -> Float[ndarray, "a 
     [n, m] is of cell n minus cell m, for n < m. NaN where there is no pairing, or no
     interval.
     """
+    pairs = [
+        (n, m)
+        for n, m in itertools.combinations(range(len(cells)), 2)
+        if not cells[n].hole(key) and not cells[m].hole(key)
+        if cells[n].users[key] == cells[m].users[key]
+    ]
+    found = intervals((cells[n], key, cells[m]) for n, m in pairs)
     reaches = np.full((len(cells), len(cells)), np.nan)
-    for n, cell in enumerate(cells):
-        for m, other in enumerate(cells[n + 1 :], start=n + 1):
-            if cell.hole(key) or other.hole(key) or cell.users[key] != other.users[key]:
-                continue
-            mean, low, _ = estimate(cell, key, other).interval()
-            reaches[n, m] = mean - low
+    for pair, (mean, low, _) in zip(pairs, found, strict=True):
+        reaches[pair] = mean - low
     return reaches
 
 
