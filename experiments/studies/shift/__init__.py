@@ -7,13 +7,13 @@ mixed negatives, without and with log q, and with all items as negatives; each m
 served with popularity priors from -1 to 1. A temperature is chosen for each arm and
 split on a tenth of the training part; models are then trained on all of it.
 
-    python -m experiments run shift --dataset DIR/electronic             160 minutes
+    python -m experiments run shift --dataset DIR/electronic             100 minutes
     python -m experiments run shift --quick --dataset DIR/electronic     3 minutes
 
 The data set is a folder with the first split; the folder with the second one is beside
 it and has -popularity after its name (docs/outside.md). A run that was finished is not
-done again. On Movies with Amazon's TV (DIR/movie) a run takes five times as long, so
-that --arms in-batch in-batch+logq --seeds 2 are run.
+done again. On Amazon's Movies and TV (DIR/movie) a run takes five times as long:
+--arms in-batch in-batch+logq --seeds 2 takes 80 minutes.
 
 Expect the corrected models to be better at random, the uncorrected ones on the shift.
 With temperatures up to 0.8 instead of 0.2, expect the uncorrected arms to choose 0.4
