@@ -7,8 +7,8 @@ mixed negatives, without and with log q, and with all items as negatives; each m
 served with popularity priors from -1 to 1. A temperature is chosen for each arm and
 split on a tenth of the training part; models are then trained on all of it.
 
-    python -m experiments run shift --dataset DIR/electronic             100 minutes
-    python -m experiments run shift --quick --dataset DIR/electronic     3 minutes
+    python -m experiments run shift --dataset DIR/electronic           about 100 minutes
+    python -m experiments run shift --quick --dataset DIR/electronic   about 3 minutes
 
 The data set is a folder with the first split; the folder with the second one is beside
 it and has -popularity after its name (docs/outside.md). A run that was finished is not
