@@ -105,6 +105,7 @@ def test_from_made_pairs_to_the_page(tmp_path, monkeypatch):
     options = StudyOptions(tmp_path / "out", data, quick=True, arms=ARMS[1::-1])
     records = shift.run_shift(options)
     about = load_stored(records)
+    assert about.header["arms"] == [*ARMS[:2]]  # in the study's order
     assert about.arrays["random_ndcg_20"].shape == (2, len(shift.PRIORS), 98, 1)
     assert set(about.arrays["shifted_temperatures"]) <= {
         np.float32(value) for value in shift.TEMPERATURES
