@@ -34,7 +34,8 @@ def stored(random=1.0, shifted=0.0, noise=1e-4) -> Stored:
         )
         height = -0.1 * np.abs(totals - best)
         arrays[f"{split}_ndcg_20"] = height[..., None, None] + users
-        arrays[f"{split}_temperatures"] = np.full(len(ARMS), 0.1)
+        for field, value in (("temperature", 0.1), ("learning_rate", 0.01)):
+            arrays[f"{split}_{field}"] = np.full(len(ARMS), value)
     header = study_header("shift", "made", False, "0" * 64, arms=list(ARMS))
     return Stored(header, {}, arrays)
 
@@ -107,9 +108,9 @@ def test_from_made_pairs_to_the_page(tmp_path, monkeypatch):
     about = load_stored(records)
     assert about.header["arms"] == [*ARMS[:2]]  # in the study's order
     assert about.arrays["random_ndcg_20"].shape == (2, len(shift.PRIORS), 98, 1)
-    assert set(about.arrays["shifted_temperatures"]) <= {
-        np.float32(value) for value in shift.TEMPERATURES
-    }
+    for field, values in shift.SWEEP.items():
+        tried = {np.float32(value) for value in values}
+        assert set(about.arrays[f"shifted_{field}"]) <= tried
     plain, corrected = about.arrays["random_ndcg_20"]
     assert (plain != corrected).any()
     _, page, compared, *_ = report_shift(records, tmp_path / "out")

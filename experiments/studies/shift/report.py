@@ -34,6 +34,7 @@ __all__ = ["report_shift"]
 # on the shifted split.
 PAIRS = (("in-batch+logq", "in-batch"), ("mixed+logq", "mixed"))
 SPLITS = ("random", "shifted")
+CHOSEN = {"temperature": "temperature", "learning_rate": "rate"}  # of each arm
 SWEPT = "in-batch"  # the model whose best prior is predicted
 BEST = {"random": (0.5, 1.0), "shifted": (-1.0, 0.0)}  # ends of the best prior
 
@@ -49,14 +50,13 @@ def shift_frame(stored: Stored) -> pd.DataFrame:
     """One row per split, arm and prior: mean NDCG@20, the ends of its 95 % interval."""
     lines = []
     for split in SPLITS:
-        temperatures = stored.arrays[f"{split}_temperatures"]
-        for arm, temperature in zip(stored.header["arms"], temperatures, strict=True):
+        for a, arm in enumerate(stored.header["arms"]):
+            chosen = {f: float(stored.arrays[f"{split}_{f}"][a]) for f in CHOSEN}
             for prior in stored.arrays["priors"]:
                 values = _values(stored, split, arm, float(prior))
                 mean, low, high = two_way(values).interval()
-                line = {"split": split, "arm": arm, "temperature": float(temperature)}
-                line |= {"prior": float(prior), "ndcg": mean, "low": low, "high": high}
-                lines.append(line)
+                line = {"split": split, "arm": arm, **chosen, "prior": float(prior)}
+                lines.append({**line, "ndcg": mean, "low": low, "high": high})
     return pd.DataFrame(lines)
 
 
@@ -163,19 +163,21 @@ def shift_page(frame: pd.DataFrame, stored: Stored) -> str:
     rows = []
     for (split, arm), lines in frame.groupby(["split", "arm"], sort=False):
         means = dict(zip(lines.prior, lines.ndcg, strict=True))
-        first = [str(split), str(arm), f"{lines.temperature.iloc[0]:g}"]
+        chosen = (f"{lines[field].iloc[0]:g}" for field in CHOSEN)
+        first = [str(split), str(arm), *chosen]
         rows.append([*first, *(f"{means[prior]:.4f}" for prior in priors)])
     seeds = stored.arrays["random_ndcg_20"].shape[3]
     return markdown_page(
         STUDIES["shift"].question,
         f"NDCG@20, {seeds} seeds, means over the users with a test item. Prior: "
-        "strength of the popularity prior when serving. Temperatures were chosen on a "
-        "tenth of the training part. Intervals are 95 %, two-way over users and seeds.",
+        "strength of the popularity prior when serving. Temperature and learning rate "
+        "were chosen on a tenth of the training part. Intervals are 95 %, two-way over "
+        "users and seeds.",
         QUICK if stored.header["quick"] else "",
         f"Prediction: {STUDIES['shift'].prediction}",
         statement_table(verdicts(frame, stored)),
         markdown_table(
-            ["split", "arm", "temperature", *(f"prior {prior:g}" for prior in priors)],
+            ["split", "arm", *CHOSEN.values(), *(f"prior {p:g}" for p in priors)],
             rows,
             left=2,
         ),
