@@ -25,8 +25,9 @@ from research.compiler import set_one_thread, set_xla_flags
 HASTE = "JAX_DISABLE_MOST_OPTIMIZATIONS"
 os.environ.setdefault(HASTE, "1")  # for the processes that tests start
 if os.environ[HASTE] != "0" and jax.__version_info__ < (0, 11):  # later ones refuse it
-    flags = os.environ.get("XLA_FLAGS", "")
-    os.environ["XLA_FLAGS"] = f"{flags} --xla_cpu_use_fusion_emitters=false"
+    for flag in ("use_fusion_emitters=false", "parallel_codegen_split_count=1"):
+        flags = os.environ.get("XLA_FLAGS", "")
+        os.environ["XLA_FLAGS"] = f"{flags} --xla_cpu_{flag}"
 jax.config.update(HASTE.lower(), os.environ[HASTE] != "0")
 
 set_xla_flags()  # as the command line does

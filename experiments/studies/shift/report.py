@@ -190,6 +190,8 @@ HELPS_AND_HARMS = (
 )
 PANELS = {"random": "random test items", "shifted": "test items drawn evenly"}
 BARE = "Large markers: no popularity prior when serving."
+SIDE_BY_SIDE = "Arms are drawn side by side, so that equal lines are seen."
+APART = 0.03  # of a strength, between arms whose lines would cover each other
 
 
 def shift_figure(frame: pd.DataFrame, compared: pd.DataFrame) -> Drawing:
@@ -209,13 +211,15 @@ def shift_figure(frame: pd.DataFrame, compared: pd.DataFrame) -> Drawing:
     expected = {("random", "better"), ("shifted", "worse")}
     title = HELPS_AND_HARMS if shown == expected else STUDIES["shift"].question
     styles = looks(points.arm)
+    places = {str(arm): place for place, arm in enumerate(points.arm.unique())}
     with matplotlib.rc_context(STYLE):
         figure, panels = blank(3.9, ncols=2)
         for axes, (split, name) in zip(panels, PANELS.items(), strict=True):
             for arm, line in points[points.split == split].groupby("arm", sort=False):
                 colour, marker = styles[str(arm)]
+                place = line.total + APART * (places[str(arm)] - (len(places) - 1) / 2)
                 axes.errorbar(
-                    line.total,
+                    place,
                     line.ndcg,
                     yerr=np.abs(line[["low", "high"]].sub(line.ndcg, axis=0).T),
                     color=colour,
@@ -224,12 +228,12 @@ def shift_figure(frame: pd.DataFrame, compared: pd.DataFrame) -> Drawing:
                     label=f"{arm}",
                     **EDGE,
                 )
-                bare = line[line.prior == 0]
+                bare = line.prior == 0
                 style = {"color": colour, "ms": 10, "zorder": 3, **EDGE}
-                axes.plot(bare.total, bare.ndcg, marker, **style)
+                axes.plot(place[bare], line.ndcg[bare], marker, **style)
             axes.set(title=name, xlabel="total strength of log q", ylabel="NDCG@20")
             axes.set_ylim(bottom=0)
-        notes_below(figure, [BARE])
+        notes_below(figure, [BARE, SIDE_BY_SIDE])
         legend_above(figure, panels[0].get_legend_handles_labels()[0], title, 5)
     return Drawing(figure, points)
 
