@@ -9,12 +9,13 @@ import pytest
 
 from experiments.inputs import prepared_run
 from experiments.runs import baseline, score
-from experiments.studies.outside import CELLS, Cell, read_cells, run_outside
+from experiments.studies.outside import CELLS, Cell, measure, read_cells, run_outside
 from experiments.studies.outside.measure import (
     BEST,
     CHOSEN,
     LAST,
     LEFT_OUT,
+    WITH_PRIOR,
     dataset_of,
     measured,
     phase,
@@ -108,7 +109,7 @@ def test_the_cells_are_well_formed():
     assert len({(c.source, c.table, c.row, c.number) for c in cells}) == len(cells)
     assert len({(c.source, c.table) for c in cells}) >= 5
     references = (ROOT / "docs" / "references.md").read_text()
-    views = (CHOSEN, LAST, BEST, LEFT_OUT)
+    views = (CHOSEN, LAST, BEST, LEFT_OUT, WITH_PRIOR)
     rows = {"", *(name + view for name in RUNS for view in views)}
     for c in cells:
         assert f'<a id="{c.source}">' in references
@@ -136,16 +137,19 @@ def given_folder(folder: Path, untested: int = 0) -> Path:
     return folder.parent
 
 
-def test_a_trained_run_has_the_views_of_its_protocol(tmp_path):
+def test_a_trained_run_has_the_views_of_its_protocol(tmp_path, monkeypatch):
     data = given_folder(tmp_path / "made")
     changes = {"batch": 64, "epochs": 15, "dim": 8, "learning_rate": 0.05}
-    views = measured(
-        Run("made", "validated anew", "mf-dot", changes), 0, str(data / "made")
-    )
-    assert list(views) == [CHOSEN, LAST, BEST, LEFT_OUT]
+    run = Run("made", "validated anew", "mf-dot", changes)
+    views = measured(run, 0, str(data / "made"))
+    assert list(views) == [CHOSEN, LAST, BEST, LEFT_OUT, WITH_PRIOR]
     ndcg = {view: values[0, NUMBERS.index("ndcg@20")] for view, values in views.items()}
     assert ndcg[BEST] >= max(ndcg[CHOSEN], ndcg[LAST])
     assert ndcg[LEFT_OUT] > ndcg[CHOSEN]  # validation items take no place any more
+    assert ndcg[WITH_PRIOR] != ndcg[CHOSEN]
+    monkeypatch.setattr(measure, "PRIOR", 0.0)
+    views = measured(run, 0, str(data / "made"))
+    np.testing.assert_array_equal(views[WITH_PRIOR], views[CHOSEN])
     assert np.isnan(views[CHOSEN][0, NUMBERS.index("hit@10")])
 
 

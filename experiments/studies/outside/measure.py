@@ -23,12 +23,14 @@ from research.types import Fold, InputError
 __all__ = ["CHOSEN", "dataset_of", "measured", "phase"]
 
 # Views of a trained run: at the epoch that its protocol chooses, and others.
-CHOSEN, LAST, BEST, LEFT_OUT = (
+CHOSEN, LAST, BEST, LEFT_OUT, WITH_PRIOR = (
     "",
     " (last look)",
     " (best look on test)",
     " (validation left out too)",
+    " (served with a popularity prior of 0.5)",
 )
+PRIOR = 0.5
 Numbers = Float[ndarray, "2 n"]  # mean and standard error over users, by NUMBERS
 
 
@@ -201,11 +203,15 @@ class _Looks:
             return views
         views[BEST] = self._numbers[int(np.argmax(on_test))]
         if self.test.config.left_out == "fitted":
-            views[LEFT_OUT] = self._without_validation()
+            left_out = dataclasses.replace(
+                self.test.config, left_out="train+validation"
+            )
+            views[LEFT_OUT] = self._served(prepared_run(left_out))
+            views[WITH_PRIOR] = self._served(self.test, PRIOR)
         return views
 
-    def _without_validation(self) -> Numbers:
-        config = dataclasses.replace(self.test.config, left_out="train+validation")
-        run = prepared_run(config)
+    def _served(self, run: Prepared, prior: float = 0.0) -> Numbers:
+        """The numbers of the chosen epoch's vectors under a run's fold."""
         assert self._vectors is not None
-        return numbers_of(self.run, run.fold, rank(run, serve(run, *self._vectors)))
+        scorer = serve(run, *self._vectors, prior=prior)
+        return numbers_of(self.run, run.fold, rank(run, scorer))

@@ -23,13 +23,13 @@ smaller without changing its sign: a larger temperature makes up for a part of t
 correction. On Movies expect the same verdicts but one: popularity alone finds little
 there (NDCG@20 0.014, item cosine 0.084), so that a prior of 1 is too much at random.
 
-At the rate 0.01, the only one at first, 20 epochs end early: all items as negatives have
-0.009 on the shifted split of Electronics where the study outside, at 0.1 and after up to
-200 epochs, has 0.014, more than the 0.012 of in-batch negatives without log q. With the
-rates 0.01 and 0.1, expect every arm to choose 0.1, the corrected ones the temperature
-0.2 and the uncorrected ones 0.4 or 0.8; every NDCG@20 to rise, and that of the corrected
-arms by more on the shifted split; the same verdicts on both data sets, that is, the
-uncorrected ones still better there.
+At the rate 0.01, the only one at first, 20 epochs end early: all items as negatives
+have 0.009 on the shifted split of Electronics where the study outside, at 0.1 and after
+up to 200 epochs, has 0.014, more than the 0.012 of in-batch negatives without log q.
+With the rates 0.01 and 0.1, expect every arm to choose 0.1, the corrected ones the
+temperature 0.2 and the uncorrected ones 0.4 or 0.8; every NDCG@20 to rise, and that of
+the corrected arms by more on the shifted split; the same verdicts on both data sets,
+that is, the uncorrected ones still better there.
 """
 
 from pathlib import Path
