@@ -259,7 +259,7 @@ STUDIES: Registry[Study] = Registry(
                 name="shift",
                 question="Should log q be corrected if test items are drawn evenly "
                 "from the catalogue?",
-                minutes="100",
+                minutes="180",
                 run=deferred("experiments.studies.shift:run_shift"),
                 report=deferred("experiments.studies.shift.report:report_shift"),
                 seeds=3,

@@ -24,7 +24,8 @@ from research.report.intervals import two_way
 from research.report.records import Stored, load_stored, study_header
 from research.types import InputError
 
-ARMS, PRIORS = ("in-batch", "in-batch+logq", "mixed", "mixed+logq"), (-1.0, 0.0, 1.0)
+ARMS = ("in-batch", "in-batch+logq", "mixed", "mixed+logq")
+PRIORS = (-1.0, 0.0, 0.5, 1.0)
 
 
 def stored(random=1.0, shifted=0.0, noise=1e-4) -> Stored:
@@ -32,7 +33,7 @@ def stored(random=1.0, shifted=0.0, noise=1e-4) -> Stored:
     draw = np.random.default_rng(0)
     arrays = {"priors": np.array(PRIORS)}
     for split, best in (("random", random), ("shifted", shifted)):
-        users = draw.uniform(0.2, 0.3, (30, 1)) + draw.normal(0, noise, (4, 3, 30, 3))
+        users = draw.uniform(0.2, 0.3, (30, 1)) + draw.normal(0, noise, (4, 4, 30, 3))
         totals = np.array(
             [[("logq" in arm) + prior for prior in PRIORS] for arm in ARMS]
         )
@@ -59,12 +60,14 @@ def test_records_against_the_prediction_fail():
 
 def test_contrasts_have_the_verdict_of_their_interval():
     frame = contrasts(stored(random=0.0))
-    assert [*frame.verdict] == ["worse"] * 6
-    assert [*contrasts(stored()).verdict] == ["better"] * 3 + ["worse"] * 3
+    assert [*frame.verdict] == [*["worse"] * 3, "better"] * 2
+    half = "in-batch prior 0.5"  # against all of log q in the loss
+    assert [*(frame.arm == half)] == [False, False, False, True] * 2
+    expected = [*["better"] * 3, "worse", *["worse"] * 3, "better"]
+    assert [*contrasts(stored()).verdict] == expected
     assert frame.id[0] == "random-in-batch-logq-vs-in-batch-ndcg-20"
-    pd.testing.assert_series_equal(
-        frame.difference.round(2), pd.Series([-0.1] * 6), check_names=False
-    )
+    differences = [-0.1, -0.1, -0.1, 0.05] * 2
+    np.testing.assert_allclose(frame.difference, differences, atol=0.005)
     noisy = contrasts(stored(random=0.5, noise=0.1))
     assert [*noisy.verdict[:3]] == ["undecided"] * 3
 
@@ -76,8 +79,8 @@ def test_the_heading_says_what_the_contrasts_show():
     figure, points = drawn(stored())
     ((heading,),) = [[legend.get_title().get_text()] for legend in figure.legends]
     assert heading.replace("\n", " ") == HELPS_AND_HARMS
-    assert set(points.total[points.arm == "in-batch"]) == {-1, 0, 1}
-    assert set(points.total[points.arm == "mixed+logq"]) == {0, 1, 2}
+    assert set(points.total[points.arm == "in-batch"]) == {-1, 0, 0.5, 1}
+    assert set(points.total[points.arm == "mixed+logq"]) == {0, 1, 1.5, 2}
     for other in (stored(random=0.0), stored(shifted=1.0), stored(noise=0.3)):
         (legend,) = drawn(other).figure.legends
         assert legend.get_title().get_text().endswith("?")
@@ -91,7 +94,7 @@ def test_what_noise_hides_is_undecided():
 def test_a_difference_is_paired_by_user_and_seed():
     records = stored()
     values = records.arrays["shifted_ndcg_20"]
-    expected = two_way(values[1, 1] - values[0, 1]).interval()
+    expected = two_way(values[1, 1] - values[0, 1])
     one, other = ("in-batch+logq", 0.0), ("in-batch", 0.0)
     assert difference(records, "shifted", one, other) == expected
 
@@ -119,7 +122,7 @@ def test_from_made_pairs_to_the_page(tmp_path, monkeypatch):
     assert (plain != corrected).any()
     _, page, compared, *_ = report_shift(records, tmp_path / "out")
     assert "A quick run" in page.read_text()
-    assert len(pd.read_csv(compared)) == 4  # one pair and one prior, on two splits
+    assert len(pd.read_csv(compared)) == 6  # a pair, a prior and both, on two splits
 
 
 def test_an_arm_takes_the_first_of_its_best_values(tmp_path, monkeypatch):
@@ -148,7 +151,7 @@ def test_one_arm_has_no_contrasts():
     arrays = {n: a if n == "priors" else a[2:3] for n, a in records.arrays.items()}
     header = {**records.header, "arms": ["mixed"]}
     records = records._replace(arrays=arrays, header=header)
-    assert len(shift_frame(records)) == 6  # three priors on two splits
+    assert len(shift_frame(records)) == 8  # four priors on two splits
     assert len(contrasts(records)) == 0
     assert verdicts(shift_frame(records), records) == []
 

@@ -8,13 +8,13 @@ served with popularity priors from -1 to 1. A temperature and a learning rate ar
 for each arm and split on a tenth of the training part; models are then trained on all
 of it.
 
-    python -m experiments run shift --dataset DIR/electronic           about 100 minutes
+    python -m experiments run shift --dataset DIR/electronic           about 180 minutes
     python -m experiments run shift --quick --dataset DIR/electronic   about 3 minutes
 
 The data set is a folder with the first split; the folder with the second one is beside
 it and has -popularity after its name (docs/outside.md). A run that was finished is not
 done again. On Amazon's Movies and TV (DIR/movie) a run takes five times as long:
---arms in-batch in-batch+logq --seeds 2 takes 80 minutes.
+--arms in-batch in-batch+logq --seeds 2 takes 130 minutes.
 
 Expect the corrected models to be better at random, the uncorrected ones on the shift.
 With temperatures up to 0.8 instead of 0.2, expect the uncorrected arms to choose 0.4
