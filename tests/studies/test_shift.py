@@ -70,6 +70,7 @@ def test_contrasts_have_the_verdict_of_their_interval():
     np.testing.assert_allclose(frame.difference, differences, atol=0.005)
     noisy = contrasts(stored(random=0.5, noise=0.1))
     assert [*noisy.verdict[:3]] == ["undecided"] * 3
+    assert noisy.p_holm.min() == pytest.approx(min(1, len(noisy) * noisy.p.min()))
 
 
 def test_the_heading_says_what_the_contrasts_show():
@@ -79,6 +80,9 @@ def test_the_heading_says_what_the_contrasts_show():
     figure, points = drawn(stored())
     ((heading,),) = [[legend.get_title().get_text()] for legend in figure.legends]
     assert heading.replace("\n", " ") == HELPS_AND_HARMS
+    lines = [line.get_xdata() for line in figure.axes[0].lines]
+    starts = {place[0] for place in lines if len(place) > 1}
+    assert len(starts) == len(ARMS)  # no two start at one place
     assert set(points.total[points.arm == "in-batch"]) == {-1, 0, 0.5, 1}
     assert set(points.total[points.arm == "mixed+logq"]) == {0, 1, 1.5, 2}
     for other in (stored(random=0.0), stored(shifted=1.0), stored(noise=0.3)):
