@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -125,10 +126,10 @@ def test_the_cells_are_well_formed():
     assert CELLS.read_text().startswith(",".join(Cell._fields) + "\n")
 
 
-def given_folder(folder: Path, untested: int = 0) -> Path:
+def given_folder(folder: Path, untested: int = 0, chance: Any = 0.2) -> Path:
     """Made interactions with a part column; the first users have no test item."""
     draw = np.random.default_rng(0)
-    users, items = np.nonzero(draw.random((40, 120)) < 0.2)
+    users, items = np.nonzero(draw.random((40, 120)) < chance)
     part = np.where(draw.random(len(users)) < 0.2, "test", "train")
     part[users < untested] = "train"
     folder.mkdir(parents=True)
@@ -151,6 +152,16 @@ def test_a_trained_run_has_the_views_of_its_protocol(tmp_path, monkeypatch):
     views = measured(run, 0, str(data / "made"))
     np.testing.assert_array_equal(views[WITH_PRIOR], views[CHOSEN])
     assert np.isnan(views[CHOSEN][0, NUMBERS.index("hit@10")])
+
+
+def test_a_popularity_prior_finds_what_is_popular(tmp_path):
+    data = given_folder(tmp_path / "made", chance=np.linspace(0.01, 0.5, 120))
+    # so small a step that the model learns nothing
+    changes = {"batch": 64, "epochs": 5, "dim": 8, "learning_rate": 1e-12}
+    run = Run("made", "validated anew", "mf-dot", changes)
+    views = measured(run, 0, str(data / "made"))
+    place = NUMBERS.index("ndcg@20")
+    assert views[WITH_PRIOR][0, place] > 1.5 * views[CHOSEN][0, place]
 
 
 def test_training_ends_where_no_look_brings_a_gain(tmp_path):

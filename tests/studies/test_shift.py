@@ -58,7 +58,7 @@ def test_records_against_the_prediction_fail():
     assert found(stored(shifted=1.0)) == ["holds"] * 4 + ["fails"] * 4
 
 
-def test_contrasts_have_the_verdict_of_their_interval():
+def test_contrasts_have_the_verdict_of_their_adjusted_p():
     frame = contrasts(stored(random=0.0))
     assert [*frame.verdict] == [*["worse"] * 3, "better"] * 2
     half = "in-batch prior 0.5"  # against all of log q in the loss

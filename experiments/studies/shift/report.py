@@ -44,7 +44,7 @@ BEST = {"random": (0.5, 1.0), "shifted": (-1.0, 0.0)}  # ends of the best prior
 def _values(stored: Stored, split: str, arm: str, prior: float) -> np.ndarray:
     """NDCG@20 of an arm under a prior, [user, seed]."""
     a = stored.header["arms"].index(arm)
-    p = int(np.argmin(np.abs(stored.arrays["priors"] - prior)))
+    p = stored.arrays["priors"].tolist().index(prior)
     return stored.arrays[f"{split}_ndcg_20"][a, p].astype(float)
 
 
