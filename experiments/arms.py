@@ -308,6 +308,13 @@ ARMS: dict[str, dict[str, Any]] = {
     "psl-tanh": {"loss": "psl-tanh", "negatives": (_UNIFORM,)},
     "psl-atan": {"loss": "psl-atan", "negatives": (_UNIFORM,)},
     "psl-relu": {"loss": "psl-relu", "negatives": (_UNIFORM,)},
+    "decoupled-softmax": {"loss": "decoupled-softmax", "negatives": (_UNIFORM,)},
+    "sl-at-k": {"loss": "sl-at-k", "negatives": (_UNIFORM,)},
+    "sl-at-k-stopped": {
+        "loss": "sl-at-k",
+        "negatives": (_UNIFORM,),
+        "hyper": ("weight_gradient=0",),
+    },
     "cosine-contrastive": {"loss": "cosine-contrastive", "negatives": (_UNIFORM,)},
     "gbce": {"loss": "gbce", "negatives": ("uniform-per-row:8",)},
     "siglip": {"loss": "siglip"},

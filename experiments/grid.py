@@ -22,7 +22,7 @@ QUICK_EPOCHS = 2
 QUICK_VALUES = 2
 QUICK_WARMUP = 10  # steps, so that a cache has its turn in two epochs
 
-Sweep = dict[str, tuple[float, ...]]
+Sweep = dict[str, tuple[Any, ...]]  # numbers, or in a study words of hyper
 
 # Changes for data sets on which a run takes ten times as long, by name.
 SHORTER: dict[str, dict[str, Any]] = {"ml-1m": {"batch": 1024, "epochs": 10}}
@@ -230,6 +230,15 @@ def _combinations(
         step = max(1, len(combined) - 1)
         cells += combined[::step][:QUICK_VALUES] if quick else combined
     return cells
+
+
+def swept_text(value: Any) -> str:
+    """A swept value for people.
+
+    >>> swept_text(0.25), swept_text(("width=1", "every=5"))
+    ('0.25', 'width=1 every=5')
+    """
+    return " ".join(value) if isinstance(value, tuple) else f"{value:g}"
 
 
 def with_swept(config: Config, swept: Mapping[str, float]) -> Config:

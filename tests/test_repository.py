@@ -20,6 +20,7 @@ from experiments.grids import GRIDS
 from experiments.lookup import experiments
 from experiments.studies import STUDIES
 from research.data import DATASETS
+from research.registry import Deferred
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -258,9 +259,9 @@ def test_every_grid_and_study_says_its_command_its_time_and_what_to_expect():
         for grid in grids:
             found[grid.name] = module.__doc__ or ""
     assert set(found) == set(GRIDS)
-    for name in STUDIES:  # one module measures pace and pace-simulated
-        module = importlib.import_module(f"experiments.studies.{name.split('-')[0]}")
-        found[name] = module.__doc__
+    for name, study in STUDIES.items():  # one module measures pace and pace-simulated
+        assert isinstance(study.run, Deferred)
+        found[name] = importlib.import_module(study.run.module).__doc__ or ""
     for name, text in found.items():
         assert f"python -m experiments run {name} " in text
         assert f"python -m experiments run {name} --quick" in text

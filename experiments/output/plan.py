@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from experiments.grid import Cell
+from experiments.grid import Cell, swept_text
 from experiments.inputs import Start, digest_of, prepared_run
 from experiments.output.folders import (
     finished,
@@ -183,7 +183,7 @@ def _unused(
 
 def label(cell: Cell) -> str:
     """A run's name for a person: arm, swept values, seed."""
-    swept = [f"{name} {value:g}" for name, value in cell.swept.items()]
+    swept = [f"{name} {swept_text(value)}" for name, value in cell.swept.items()]
     seeded = is_towers(cell.config) or BASELINES[cell.config.model].seeded
     seed = [f"seed {cell.seed}"] if seeded else []
     return " ".join([cell.arm, *swept, *seed])

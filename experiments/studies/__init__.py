@@ -279,6 +279,23 @@ STUDIES: Registry[Study] = Registry(
                 "0, and fails if it lies on the other.",
             ),
             Study(
+                name="at-k",
+                question="Is what a loss at K gains over the softmax popularity?",
+                minutes="120",
+                run=deferred("experiments.studies.at_k:run_at_k"),
+                report=deferred("experiments.studies.at_k.report:report_at_k"),
+                seeds=3,
+                prediction="On the random split of each data set, in NDCG@20: SL@20 is "
+                "above SL; its lead is smaller when each is served with the prior that "
+                "validation prefers, and then at most 0.001; SL prefers a higher prior "
+                "than SL@20; the lists of SL@20 are more popular than those of SL in "
+                "every seed, without priors; more than half of the lead is lost if "
+                "the weight has no gradient. Where test items are drawn evenly, SL@20 "
+                "is below SL without priors. A statement on a difference holds if its "
+                "95 % interval lies on the predicted side, and fails if it lies on the "
+                "other.",
+            ),
+            Study(
                 name="magnifier",
                 question="Which negatives receive the gradient, by temperature?",
                 minutes="2",

@@ -48,6 +48,7 @@ _BOUNDS = {
     **dict.fromkeys(("tpr", "fpr"), Range(0.0, 1.0, "low")),
     **dict.fromkeys(("width", "opponent_rate"), Range(0.0, open="low")),
     "negative_weight": Range(0.0),
+    "weight_gradient": Range(0.0, 1.0),
 }
 _SHARE = (0.1, "share of the negatives that are positives in truth")
 
@@ -95,6 +96,7 @@ LOSSES: Registry[Loss] = Registry(
                 "width": (1.0, "of the sigmoid about the threshold, in scores"),
                 "cutoff": _CUTOFF,
                 "every": (5.0, "epochs between those that set the thresholds"),
+                "weight_gradient": (1.0, "0 stops the gradient through the weight"),
             },
             needs=frozenset({NEGATIVES, VECTORS, STATE}),
             laws=_LISTWISE,

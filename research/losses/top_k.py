@@ -37,26 +37,31 @@ def sl_at_k(
     them, as many as 90 % of the users have) and the row's columns. The gradient flows
     through the weight too. Differs from the paper's code: of a user in two rows of a
     batch either may set the threshold; the first items are those of the earliest
-    clicks. Use when: the first K places are all that is shown. Watch: a pair far below
+    clicks; ``weight_gradient`` at 0 stops the gradient through the weight, which
+    otherwise lowers s_p by more the less probable the pair is. Use when: the first K
+    places are all that is shown. Watch: a pair far below
     t_u hardly counts; popular negatives raise t_u, which then is no rank of the list;
     with fewer than K items and columns every pair counts whole.
 
     Args:
       positive: logits of the positives, [b].
       negatives: reducers over the rows' negatives.
-      hyper: width, of the sigmoid in scores.
+      hyper: width, of the sigmoid in scores; weight_gradient, from 0 to 1.
       context: query and positive; state, Thresholds of the rows' users.
 
     >>> from research.logits.reducers import Dense
     >>> z = Dense(jnp.zeros((1, 3)), jnp.ones((1, 3), bool))
     >>> one = jnp.ones((1, 1))  # a score of 1, at the threshold
     >>> state = Thresholds(jnp.ones(1), jnp.zeros((1, 0), jnp.int32))
-    >>> about, width = Context(one, one, state=state), {"width": jnp.array(0.5)}
-    >>> round(float(sl_at_k(jnp.zeros(1), z, width, about)[0]), 4)  # log(3) / 2
+    >>> about = Context(one, one, state=state)
+    >>> hyper = {"width": jnp.array(0.5), "weight_gradient": jnp.array(1.0)}
+    >>> round(float(sl_at_k(jnp.zeros(1), z, hyper, about)[0]), 4)  # log(3) / 2
     0.5493
     """
     score = jnp.sum(context.query * context.positive, axis=1)
     weight = jax.nn.sigmoid((score - context.state.value) / hyper["width"])
+    through = hyper["weight_gradient"]
+    weight = through * weight + (1 - through) * jax.lax.stop_gradient(weight)
     return weight * decoupled_softmax(positive, negatives, hyper)
 
 

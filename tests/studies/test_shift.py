@@ -1,25 +1,22 @@
 """The shifted split: verdicts that follow the records, and a run on made data."""
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
 
 import experiments.studies.shift as shift
-from experiments.grid import Cell
 from experiments.studies import STUDIES
+from experiments.studies.compared import Pair, Served, difference
 from experiments.studies.shift.report import (
     HELPS_AND_HARMS,
     contrasts,
-    difference,
     report_shift,
     shift_figure,
     shift_frame,
     verdicts,
 )
+from experiments.studies.split import SHIFTED
 from experiments.study import StudyOptions
-from research.config import Config
 from research.report.intervals import two_way
 from research.report.records import Stored, load_stored, study_header
 from research.types import InputError
@@ -99,14 +96,14 @@ def test_a_difference_is_paired_by_user_and_seed():
     records = stored()
     values = records.arrays["shifted_ndcg_20"]
     expected = two_way(values[1, 1] - values[0, 1])
-    one, other = ("in-batch+logq", 0.0), ("in-batch", 0.0)
-    assert difference(records, "shifted", one, other) == expected
+    pair = Pair("shifted", Served("in-batch+logq"), Served("in-batch"))
+    assert difference(records, pair) == expected
 
 
 def test_from_made_pairs_to_the_page(tmp_path, monkeypatch):
     monkeypatch.setattr(shift, "CHANGES", shift.CHANGES | {"batch": 64})
     draw = np.random.default_rng(0)
-    for data in ("made", "made" + shift.SHIFTED):
+    for data in ("made", "made" + SHIFTED):
         users, items = np.nonzero(draw.random((100, 120)) < 0.2)
         part = np.where(draw.random(len(users)) < 0.2, "test", "train")
         folder = tmp_path / "data" / data
@@ -127,27 +124,6 @@ def test_from_made_pairs_to_the_page(tmp_path, monkeypatch):
     _, page, compared, *_ = report_shift(records, tmp_path / "out")
     assert "A quick run" in page.read_text()
     assert len(pd.read_csv(compared)) == 6  # a pair, a prior and both, on two splits
-
-
-def test_an_arm_takes_the_first_of_its_best_values(tmp_path, monkeypatch):
-    swept = [{"temperature": t, "learning_rate": 0.1} for t in (0.1, 0.2, 0.4)]
-    cells = [
-        Cell(arm, values, 0, Config(temperature=values["temperature"]))
-        for arm in ("in-batch", "mixed")
-        for values in swept
-    ]
-    heights = dict(zip(range(6), (0.1, 0.3, 0.3, 0.3, 0.2, 0.1), strict=True))
-    monkeypatch.setattr(shift.Split, "trained", lambda *of: cells)
-    monkeypatch.setattr(
-        shift.Split, "folder", lambda split, cell: Path(str(cells.index(cell)))
-    )
-    monkeypatch.setattr(
-        shift,
-        "read_json",
-        lambda path: {"ndcg": {"20": heights[int(path.parent.name)]}},
-    )
-    split = shift.Split(tmp_path, StudyOptions(tmp_path))
-    assert split.chosen() == {"in-batch": swept[1], "mixed": swept[0]}
 
 
 def test_one_arm_has_no_contrasts():

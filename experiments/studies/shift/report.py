@@ -7,16 +7,19 @@ import numpy as np
 import pandas as pd
 
 from experiments.studies import STUDIES
-from experiments.study import write_report
-from research.contrast import slug
-from research.report.intervals import ALPHA, Estimate, Interval, holm, two_way
-from research.report.pages import (
-    QUICK,
-    interval_text,
-    markdown_page,
-    markdown_table,
-    p_text,
+from experiments.studies.compared import (
+    Pair,
+    Served,
+    contrast_frame,
+    contrasts_page,
+    difference,
+    difference_text,
+    ndcg_of_users,
+    sign,
 )
+from experiments.study import write_report
+from research.report.intervals import two_way
+from research.report.pages import QUICK, markdown_page, markdown_table
 from research.report.pictures import (
     EDGE,
     STYLE,
@@ -37,15 +40,15 @@ PAIRS = (("in-batch+logq", "in-batch"), ("mixed+logq", "mixed"))
 SPLITS = ("random", "shifted")
 CHOSEN = {"temperature": "temperature", "learning_rate": "rate"}  # of each arm
 SWEPT = "in-batch"  # the model whose best prior is predicted
-HALF = (SWEPT, 0.5), ("in-batch+logq", 0.0)  # half of log q served, all of it learned
+HALF = (
+    Served(SWEPT, 0.5),
+    Served("in-batch+logq"),
+)  # half of log q served, all of it learned
+NOTE = (
+    "The rows of `in-batch prior 0.5` were added after the models had been compared, "
+    "the others before the first run."
+)
 BEST = {"random": (0.5, 1.0), "shifted": (-1.0, 0.0)}  # ends of the best prior
-
-
-def _values(stored: Stored, split: str, arm: str, prior: float) -> np.ndarray:
-    """NDCG@20 of an arm under a prior, [user, seed]."""
-    a = stored.header["arms"].index(arm)
-    p = stored.arrays["priors"].tolist().index(prior)
-    return stored.arrays[f"{split}_ndcg_20"][a, p].astype(float)
 
 
 def shift_frame(stored: Stored) -> pd.DataFrame:
@@ -55,79 +58,24 @@ def shift_frame(stored: Stored) -> pd.DataFrame:
         for a, arm in enumerate(stored.header["arms"]):
             chosen = {f: float(stored.arrays[f"{split}_{f}"][a]) for f in CHOSEN}
             for prior in stored.arrays["priors"]:
-                values = _values(stored, split, arm, float(prior))
+                values = ndcg_of_users(stored, split, Served(arm, float(prior)))
                 mean, low, high = two_way(values).interval()
                 line = {"split": split, "arm": arm, **chosen, "prior": float(prior)}
                 lines.append({**line, "ndcg": mean, "low": low, "high": high})
     return pd.DataFrame(lines)
 
 
-def difference(
-    stored: Stored, split: str, one: tuple[str, float], other: tuple[str, float]
-) -> Estimate:
-    """One arm under a prior less another, paired by user and seed.
-
-    Args:
-      stored: the records.
-      split: random or shifted.
-      one: an arm and its prior.
-      other: those of what is subtracted.
-    """
-    first, second = (_values(stored, split, *cell) for cell in (one, other))
-    return two_way(first - second)
-
-
 def contrasts(stored: Stored) -> pd.DataFrame:
-    """What the prediction is about, a row each, as the contrasts of a grid name theirs.
+    """What the prediction is about, a row each.
 
-    HALF was added after the models had been compared. p_holm is adjusted over all rows;
-    where it is below 0.05 the verdict is better or worse, else undecided.
+    HALF was added after the models had been compared.
     """
-    pairs = [((one, 0.0), (other, 0.0)) for one, other in _pairs(stored)]
+    pairs = [(Served(one), Served(other)) for one, other in _pairs(stored)]
     if SWEPT in stored.header["arms"]:
-        pairs.append(((SWEPT, 1.0), (SWEPT, 0.0)))
-    if {arm for arm, _ in HALF} <= set(stored.header["arms"]):
+        pairs.append((Served(SWEPT, 1.0), Served(SWEPT)))
+    if {served.arm for served in HALF} <= set(stored.header["arms"]):
         pairs.append(HALF)
-    lines = []
-    for split in SPLITS:
-        for one, other in pairs:
-            found = difference(stored, split, one, other)
-            arm, against = (
-                name + (f" prior {prior:g}" if prior else "")
-                for name, prior in (one, other)
-            )
-            line = {"id": slug(f"{split} {arm} vs {against} ndcg@20"), "split": split}
-            line |= {"arm": arm, "against": against, **found.interval()._asdict()}
-            lines.append({**line, "p": float(found.p())})
-    columns = ["id", "split", "arm", "against", *Interval._fields, "p"]
-    frame = pd.DataFrame(lines, columns=columns).rename(columns={"mean": "difference"})
-    p_holm = holm(frame.p.to_numpy(np.float64))
-    signs = np.where(frame.difference > 0, "better", "worse")
-    verdicts = np.where(p_holm < ALPHA, signs, "undecided")
-    return frame.assign(p_holm=p_holm, verdict=verdicts)
-
-
-def _contrasts_page(frame: pd.DataFrame) -> str:
-    heads = ["split", "arm", "against", "difference [95 %]", "p", "verdict"]
-    rows = [
-        [
-            f'<a id="{row.id}"></a>{row.split}',
-            f"`{row.arm}`",
-            f"`{row.against}`",
-            interval_text(row.difference, row.low, row.high, "+.4f"),
-            p_text(row.p_holm),
-            row.verdict,
-        ]
-        for row in frame.itertuples()
-    ]
-    return markdown_page(
-        f"Contrasts: {STUDIES['shift'].question}",
-        markdown_table(heads, rows),
-        "NDCG@20, paired by user and seed. Intervals are 95 %, two-way over users and "
-        "seeds; p is adjusted by Holm over the rows. The rows of `in-batch prior 0.5` "
-        "were added after the models had been compared, the others before the first "
-        "run.",
-    )
+    return contrast_frame(stored, [Pair(s, *pair) for s in SPLITS for pair in pairs])
 
 
 def _pairs(stored: Stored) -> list[tuple[str, str]]:
@@ -141,32 +89,24 @@ def verdicts(frame: pd.DataFrame, stored: Stored) -> list[list[str]]:
     for split in SPLITS:
         wanted = 1 if split == "random" else -1
         for corrected, plain in _pairs(stored):
-            pair = (corrected, 0.0), (plain, 0.0)
-            found = difference(stored, split, *pair).interval()
+            pair = Pair(split, Served(corrected), Served(plain))
+            found = difference(stored, pair).interval()
             word = "above" if wanted > 0 else "below"
             text = f"{split}: {corrected} {word} {plain}"
-            out.append([text, _text(found), _sign(found, wanted)])
+            out.append([text, difference_text(found), sign(found, wanted)])
         if SWEPT not in stored.header["arms"]:
             continue
-        found = difference(stored, split, (SWEPT, 1.0), (SWEPT, 0.0)).interval()
+        pair = Pair(split, Served(SWEPT, 1.0), Served(SWEPT))
+        found = difference(stored, pair).interval()
         word = "gains" if wanted > 0 else "loses"
         text = f"{split}: {SWEPT} {word} by a prior of 1"
-        out.append([text, _text(found), _sign(found, wanted)])
+        out.append([text, difference_text(found), sign(found, wanted)])
         rows = frame[(frame.split == split) & (frame.arm == SWEPT)]
         best = float(rows.prior[rows.ndcg.idxmax()])
         low, high = BEST[split]
         text = f"{split}: the best prior of {SWEPT} is {low:g} to {high:g}"
         out.append([text, f"{best:g}", "holds" if low <= best <= high else "fails"])
     return out
-
-
-def _text(found: Interval) -> str:
-    return interval_text(*found, "+.4f")
-
-
-def _sign(found: Interval, wanted: int) -> str:
-    """Whether an interval lies on the wanted side of 0."""
-    return found.within(0.0) if wanted > 0 else found.within(high=0.0)
 
 
 def shift_page(frame: pd.DataFrame, stored: Stored) -> str:
@@ -259,7 +199,11 @@ def report_shift(records: Path, out: Path) -> list[Path]:
     stored = load_stored(records)
     frame = shift_frame(stored)
     compared = contrasts(stored)
+    question = STUDIES["shift"].question
     texts = {".csv": frame, ".md": shift_page(frame, stored)}
-    texts |= {"-contrasts.csv": compared, "-contrasts.md": _contrasts_page(compared)}
+    texts |= {
+        "-contrasts.csv": compared,
+        "-contrasts.md": contrasts_page(compared, question, NOTE),
+    }
     drawings = {"-curves": shift_figure(frame, compared)}
     return write_report(out, stored.header, texts, drawings)

@@ -1,0 +1,256 @@
+"""What the study at-k shows: its tables, its figure, and verdicts on its prediction."""
+
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pandas as pd
+
+from experiments.studies import STUDIES
+from experiments.studies.at_k import SWEEPS
+from experiments.studies.compared import (
+    Pair,
+    Served,
+    contrast_frame,
+    contrasts_page,
+    difference_text,
+    ndcg_of_users,
+    sign,
+)
+from experiments.study import write_report
+from research.report.intervals import Interval, two_way
+from research.report.pages import QUICK, markdown_page, markdown_table
+from research.report.pictures import (
+    EDGE,
+    STYLE,
+    Drawing,
+    blank,
+    legend_above,
+    looks,
+    notes_below,
+)
+from research.report.predictions import statement_table
+from research.report.records import Stored, load_stored
+
+__all__ = ["report_at_k"]
+
+SL, AT_K, STOPPED = SWEEPS
+NAMES = {SL: "SL", AT_K: "SL@20", STOPPED: "SL@20, weight without a gradient"}
+PANELS = {"random": "random test items", "shifted": "test items drawn evenly"}
+LEVEL = 0.001  # the most that SL@20 is expected to lead by where both have their prior
+POPULAR = (
+    "A popularity prior when serving gives the softmax loss what the loss at K gains"
+)
+
+
+def splits(stored: Stored) -> list[str]:
+    """The splits that the records have."""
+    return [split for split in PANELS if f"{split}_ndcg_20" in stored.arrays]
+
+
+def own_prior(stored: Stored, split: str, arm: str) -> float:
+    """The prior under which an arm has its highest NDCG@20 on validation.
+
+    That closest to 0 where several are highest.
+    """
+    row = stored.arrays[f"{split}_validation"][stored.header["arms"].index(arm)]
+    priors = stored.arrays["priors"][row == row.max()]
+    return float(priors[np.argmin(np.abs(priors))])
+
+
+def at_k_frame(stored: Stored) -> pd.DataFrame:
+    """One row per split, arm and prior: NDCG@20 with its 95 % interval, and what else.
+
+    train_count is the mean number of training clicks of a listed item; validation the
+    NDCG@20 by which a prior is chosen.
+    """
+    lines = []
+    for split in splits(stored):
+        for a, arm in enumerate(stored.header["arms"]):
+            for p, prior in enumerate(map(float, stored.arrays["priors"])):
+                values = ndcg_of_users(stored, split, Served(arm, prior))
+                mean, low, high = two_way(values).interval()
+                counts = stored.arrays[f"{split}_train_count_20"][a, p]
+                line = {
+                    "split": split,
+                    "arm": arm,
+                    **stored.content["chosen"][split][arm],
+                }
+                line |= {"prior": prior, "ndcg": mean, "low": low, "high": high}
+                line |= {"train_count": float(counts.mean())}
+                line |= {
+                    "validation": float(stored.arrays[f"{split}_validation"][a, p])
+                }
+                lines.append(line)
+    return pd.DataFrame(lines)
+
+
+def contrasts(stored: Stored) -> pd.DataFrame:
+    """What the prediction compares and what explains it, a row each."""
+    pairs = []
+    for split in splits(stored):
+        tuned = {arm: Served(arm, own_prior(stored, split, arm)) for arm in NAMES}
+        both = [
+            (Served(AT_K), Served(SL)),
+            (Served(AT_K), Served(STOPPED)),
+            (Served(STOPPED), Served(SL)),
+            (tuned[AT_K], tuned[SL]),
+            (tuned[SL], Served(AT_K)),
+            (tuned[SL], Served(SL)),
+            (tuned[AT_K], Served(AT_K)),
+        ]
+        # without a preferred prior, a pair is an arm with itself or another pair
+        itself_or_turned = {(Served(arm), Served(arm)) for arm in NAMES}
+        itself_or_turned.add((Served(SL), Served(AT_K)))
+        there = [pair for pair in dict.fromkeys(both) if pair not in itself_or_turned]
+        pairs += [Pair(split, *pair) for pair in there]
+    return contrast_frame(stored, pairs)
+
+
+def _lead(stored: Stored, split: str, one: Served, other: Served) -> np.ndarray:
+    """One less the other, [user, seed]."""
+    return ndcg_of_users(stored, split, one) - ndcg_of_users(stored, split, other)
+
+
+def verdicts(stored: Stored) -> list[list[str]]:
+    """Each part of the prediction: the statement, what was measured, the verdict."""
+    split = "random"
+    tuned = {arm: Served(arm, own_prior(stored, split, arm)) for arm in NAMES}
+    lead = _lead(stored, split, Served(AT_K), Served(SL))
+    with_priors = _lead(stored, split, tuned[AT_K], tuned[SL])
+    stopped = _lead(stored, split, Served(STOPPED), Served(SL))
+    measured: list[tuple[str, Interval, str]] = []
+
+    def above(text: str, values: np.ndarray, wanted: int = 1) -> None:
+        found = two_way(values).interval()
+        measured.append((text, found, sign(found, wanted)))
+
+    above("random: SL@20 above SL", lead)
+    above("random: the lead shrinks by the priors of validation", lead - with_priors)
+    found = two_way(with_priors).interval()
+    text = f"random: with them the lead is at most {LEVEL}"
+    measured.append((text, found, found.within(high=LEVEL)))
+    text = "random: half of the lead, less what is left of it without a gradient"
+    above(text, lead / 2 - stopped)
+    if "shifted" in splits(stored):
+        lead = _lead(stored, "shifted", Served(AT_K), Served(SL))
+        above("shifted: SL@20 below SL", lead, -1)
+    rows = [
+        [text, difference_text(found), verdict] for text, found, verdict in measured
+    ]
+    priors = tuned[SL].prior, tuned[AT_K].prior
+    holds = {True: "holds", False: "fails"}
+    text = "random: the prior of SL is above that of SL@20"
+    rows.append([text, "{:g}, {:g}".format(*priors), holds[priors[0] > priors[1]]])
+    none = stored.arrays["priors"].tolist().index(0.0)
+    sl, at_k = (
+        stored.arrays["random_train_count_20"][stored.header["arms"].index(arm), none]
+        for arm in (SL, AT_K)
+    )
+    text = "random: training clicks of a listed item, more in SL@20 in every seed"
+    means = f"{at_k.mean():.0f}, SL {sl.mean():.0f}"
+    rows.append([text, means, holds[bool((at_k > sl).all())]])
+    return rows
+
+
+def at_k_page(frame: pd.DataFrame, stored: Stored) -> str:
+    """The prediction, its verdicts, and each arm under each prior, in Markdown."""
+    study = STUDIES["at-k"]
+    priors = [float(prior) for prior in stored.arrays["priors"]]
+    rows = []
+    for (split, arm), lines in frame.groupby(["split", "arm"], sort=False):
+        means = dict(zip(lines.prior, lines.ndcg, strict=True))
+        counts = dict(zip(lines.prior, lines.train_count, strict=True))
+        chosen = stored.content["chosen"][str(split)][str(arm)]
+        values = ", ".join(f"{field} {value}" for field, value in chosen.items())
+        best = own_prior(stored, str(split), str(arm))
+        first = [str(split), f"`{arm}`", values, f"{counts[0.0]:.0f}", f"{best:g}"]
+        rows.append([*first, *(f"{means[prior]:.4f}" for prior in priors)])
+    seeds = stored.arrays["random_ndcg_20"].shape[3]
+    return markdown_page(
+        study.question,
+        f"NDCG@20, {seeds} seeds, means over the users with a test item. SL is "
+        f"`{SL}`, SL@20 `{AT_K}`; the weight of `{STOPPED}` has no gradient. Clicks: "
+        "training clicks of a listed item, mean, without a prior. Own prior: that of "
+        "highest NDCG@20 on a tenth of the training part, where temperature and width "
+        "were chosen too. Intervals are 95 %, two-way over users and seeds.",
+        QUICK if stored.header["quick"] else "",
+        f"Prediction: {study.prediction}",
+        statement_table(verdicts(stored)),
+        markdown_table(
+            [
+                *("split", "arm", "chosen", "clicks", "own prior"),
+                *(f"prior {p:g}" for p in priors),
+            ],
+            rows,
+            left=3,
+        ),
+    )
+
+
+def at_k_figure(frame: pd.DataFrame, stored: Stored, title: str) -> Drawing:
+    """NDCG@20 by the popularity prior, a panel for each split.
+
+    Args:
+      frame: from ``at_k_frame``.
+      stored: the records.
+      title: the heading.
+    """
+    styles = looks(NAMES)
+    there = splits(stored)
+    with matplotlib.rc_context(STYLE):
+        figure, panels = blank(3.9, ncols=len(there), squeeze=False)
+        for axes, split in zip(panels[0], there, strict=True):
+            for arm, line in frame[frame.split == split].groupby("arm", sort=False):
+                colour, marker = styles[str(arm)]
+                axes.errorbar(
+                    line.prior,
+                    line.ndcg,
+                    yerr=np.abs(line[["low", "high"]].sub(line.ndcg, axis=0).T),
+                    color=colour,
+                    marker=marker,
+                    markersize=4,
+                    label=NAMES[str(arm)],
+                    **EDGE,
+                )
+                own = line.prior == own_prior(stored, split, str(arm))
+                style = {"color": colour, "ms": 10, "zorder": 3, **EDGE}
+                axes.plot(line.prior[own], line.ndcg[own], marker, **style)
+            axes.set(
+                title=PANELS[split],
+                xlabel="strength of the popularity prior when serving",
+                ylabel="NDCG@20",
+            )
+        notes_below(figure, ["Large markers: the prior that validation prefers."])
+        legend_above(figure, panels[0][0].get_legend_handles_labels()[0], title, 3)
+    return Drawing(figure, frame)
+
+
+def heading(rows: list[list[str]]) -> str:
+    """What the statements on the random split show together; else the question."""
+    first = [row[2] for row in rows[:3]]
+    return POPULAR if first == ["holds"] * 3 else STUDIES["at-k"].question
+
+
+def report_at_k(records: Path, out: Path) -> list[Path]:
+    """Writes the study's tables, page and figure under out from its records.
+
+    Raises:
+      InputError: no such file, or of another RECORDS_VERSION.
+    """
+    stored = load_stored(records)
+    frame = at_k_frame(stored)
+    compared = contrasts(stored)
+    page = contrasts_page(compared, STUDIES["at-k"].question, NOTE)
+    texts = {".csv": frame, ".md": at_k_page(frame, stored)}
+    texts |= {"-contrasts.csv": compared, "-contrasts.md": page}
+    title = heading(verdicts(stored))
+    return write_report(
+        out, stored.header, texts, {"-priors": at_k_figure(frame, stored, title)}
+    )
+
+
+NOTE = (
+    "Which pairs are compared was declared before the first run; which prior is an "
+    "arm's own was chosen on validation."
+)

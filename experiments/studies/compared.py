@@ -1,0 +1,127 @@
+"""Arms of a published split under popularity priors: means, contrasts, their page."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from numpy import ndarray
+
+from research.contrast import slug
+from research.report.intervals import ALPHA, Estimate, Interval, holm, two_way
+from research.report.pages import interval_text, markdown_page, markdown_table, p_text
+from research.report.records import Stored
+
+__all__ = [
+    "Pair",
+    "Served",
+    "contrast_frame",
+    "contrasts_page",
+    "difference",
+    "difference_text",
+    "ndcg_of_users",
+    "sign",
+]
+
+
+class Served(NamedTuple):
+    """An arm and the popularity prior that it is served with."""
+
+    arm: str
+    prior: float = 0.0
+
+    def __str__(self) -> str:
+        """The arm's name, with the prior where there is one."""
+        return self.arm + (f" prior {self.prior:g}" if self.prior else "")
+
+
+class Pair(NamedTuple):
+    """What is compared on a split: one less the other."""
+
+    split: str
+    one: Served
+    other: Served
+
+
+def ndcg_of_users(
+    stored: Stored, split: str, served: Served
+) -> Float[ndarray, "v seed"]:
+    """NDCG@20 of each judged user and seed.
+
+    Args:
+      stored: records with priors [p], arms in the header, and of each split ndcg_20
+        [arm, p, v, seed].
+      split: random or shifted.
+      served: an arm and a prior of the records.
+    """
+    a = stored.header["arms"].index(served.arm)
+    p = stored.arrays["priors"].tolist().index(served.prior)
+    return stored.arrays[f"{split}_ndcg_20"][a, p].astype(float)
+
+
+def difference(stored: Stored, pair: Pair) -> Estimate:
+    """One less the other, paired by user and seed."""
+    first, second = (
+        ndcg_of_users(stored, pair.split, served) for served in (pair.one, pair.other)
+    )
+    return two_way(first - second)
+
+
+def contrast_frame(stored: Stored, pairs: Iterable[Pair]) -> pd.DataFrame:
+    """A row for each pair, as the contrasts of a grid name theirs.
+
+    p_holm is adjusted over all rows; where it is below 0.05 the verdict is better or
+    worse, else undecided.
+    """
+    lines = []
+    for pair in pairs:
+        found = difference(stored, pair)
+        arm, against = str(pair.one), str(pair.other)
+        line = {"id": slug(f"{pair.split} {arm} vs {against} ndcg@20")}
+        line |= {"split": pair.split, "arm": arm, "against": against}
+        lines.append({**line, **found.interval()._asdict(), "p": float(found.p())})
+    columns = ["id", "split", "arm", "against", *Interval._fields, "p"]
+    frame = pd.DataFrame(lines, columns=columns).rename(columns={"mean": "difference"})
+    p_holm = holm(frame.p.to_numpy(np.float64))
+    signs = np.where(frame.difference > 0, "better", "worse")
+    verdicts = np.where(p_holm < ALPHA, signs, "undecided")
+    return frame.assign(p_holm=p_holm, verdict=verdicts)
+
+
+def contrasts_page(frame: pd.DataFrame, question: str, note: str = "") -> str:
+    """The contrasts in Markdown.
+
+    Args:
+      frame: from ``contrast_frame``.
+      question: of the study.
+      note: a sentence on which rows were declared when.
+    """
+    heads = ["split", "arm", "against", "difference [95 %]", "p", "verdict"]
+    rows = [
+        [
+            f'<a id="{row.id}"></a>{row.split}',
+            f"`{row.arm}`",
+            f"`{row.against}`",
+            interval_text(row.difference, row.low, row.high, "+.4f"),
+            p_text(row.p_holm),
+            row.verdict,
+        ]
+        for row in frame.itertuples()
+    ]
+    return markdown_page(
+        f"Contrasts: {question}",
+        markdown_table(heads, rows),
+        "NDCG@20, paired by user and seed. Intervals are 95 %, two-way over users and "
+        f"seeds; p is adjusted by Holm over the rows. {note}".strip(),
+    )
+
+
+def difference_text(found: Interval) -> str:
+    """A difference of NDCG@20 and its interval."""
+    return interval_text(*found, "+.4f")
+
+
+def sign(found: Interval, wanted: int) -> str:
+    """Whether an interval lies on the wanted side of 0: holds, fails or undecided."""
+    return found.within(0.0) if wanted > 0 else found.within(high=0.0)
