@@ -18,8 +18,8 @@ ablations: $(READY)
 	$(RUN) temperature --arms in-batch in-batch+logq full-softmax $(if $(QUICK),--quick)
 
 # The committed tables and figures anew; what is finished stays. Those of MovieLens 1M
-# need MOVIELENS_DIR, a folder with ml-1m; outside and shift need OUTSIDE_DIR, a folder
-# with the published splits (docs/outside.md).
+# need MOVIELENS_DIR, a folder with ml-1m; outside, shift and at-k need OUTSIDE_DIR, a
+# folder with the published splits (docs/outside.md).
 LARGE := $(RUN) --out results --dataset ml-1m --seeds
 CORRECTED := in-batch in-batch+logq
 TUNED := $(CORRECTED) in-batch+logq-streaming in-batch+logq+same-item in-batch+logq+mask \
@@ -77,6 +77,8 @@ results: $(READY)
 	$(if $(OUTSIDE_DIR),$(RUN) shift --dataset $(OUTSIDE_DIR)/electronic --out results)
 	$(if $(OUTSIDE_DIR),$(RUN) shift --dataset $(OUTSIDE_DIR)/movie --seeds 2 \
 	  --arms $(CORRECTED) --out results)
+	$(if $(OUTSIDE_DIR),$(RUN) at-k --dataset $(OUTSIDE_DIR)/electronic --out results)
+	$(if $(OUTSIDE_DIR),$(RUN) at-k --dataset $(OUTSIDE_DIR)/ml-100k-irb --out results)
 	$(if $(MOVIELENS_DIR),,@echo "MOVIELENS_DIR is not set: MovieLens 1M is left out")
 	$(if $(MOVIELENS_DIR),$(LARGE) 3 baselines --arms popularity recent-popularity \
 	  item-knn ease slim ials bpr-mf item2vec fm in-batch+logq larger-towers)

@@ -94,7 +94,45 @@ def kth_highest(rows: Thresholds, seen: Seen, hyper: Hyper) -> Thresholds:
     own = jnp.take_along_axis(seen.scores, jnp.maximum(rows.items, 0), axis=1)
     own = jnp.where(rows.items >= 0, own, ABSENT)
     drawn = jnp.where(seen.negatives.keep, seen.negatives.z, ABSENT)
-    ascending = jnp.sort(jnp.concatenate([own, drawn], axis=1), axis=1)
-    at = ascending.shape[1] - hyper["cutoff"].astype(jnp.int32)
-    found = jnp.take(ascending, jnp.maximum(at, 0), axis=1)
+    cutoff = hyper["cutoff"].astype(jnp.int32)
+    found = kth_largest(jnp.concatenate([own, drawn], axis=1), cutoff)
     return rows._replace(value=found)
+
+
+def kth_largest(values: Float[Array, "r c"], k: Int[Array, ""]) -> Float[Array, " r"]:
+    """The k-th largest value of each row, the least where k is above their number.
+
+    Bit by bit, the largest number that at least k values reach, which suits a traced
+    k; sorting rows of a thousand takes ten times as long on a processor.
+
+    Args:
+      values: [r, c], without NaN.
+      k: from 1.
+
+    >>> kth_largest(jnp.array([[3.0, -1.0, 2.0]]), jnp.array(2)).tolist()
+    [2.0]
+    """
+    width = jnp.finfo(values.dtype).bits
+    signed, unsigned = jnp.dtype(f"int{width}"), jnp.dtype(f"uint{width}")
+    rest, top = jnp.array(jnp.iinfo(signed).max), jnp.array(1, unsigned) << (width - 1)
+
+    def as_integer(x: Float[Array, "r c"]) -> Array:  # unsigned, in the order of floats
+        bits = jax.lax.bitcast_convert_type(x, signed)
+        bits = jnp.where(bits < 0, bits ^ rest, bits)
+        return jax.lax.bitcast_convert_type(bits, unsigned) ^ top
+
+    def as_float(x: Array) -> Float[Array, " r"]:
+        bits = jax.lax.bitcast_convert_type(x ^ top, signed)
+        bits = jnp.where(bits < 0, bits ^ rest, bits)
+        return jax.lax.bitcast_convert_type(bits, values.dtype)
+
+    every = as_integer(values)
+    k = jnp.minimum(k, values.shape[1])
+
+    def with_bit(place: Int[Array, ""], found: Array) -> Array:
+        tried = found | (top >> place.astype(unsigned))
+        reached = (every >= tried[:, None]).sum(axis=1, dtype=jnp.int32) >= k
+        return jnp.where(reached, tried, found)
+
+    start = jnp.zeros(len(values), unsigned)
+    return as_float(jax.lax.fori_loop(0, width, with_bit, start))

@@ -12,7 +12,12 @@ from research.config import Config, structure
 from research.logits.reducers import Dense
 from research.losses.context import Seen
 from research.losses.partial_auc import within_bounds
-from research.losses.top_k import Thresholds, first_items, kth_highest
+from research.losses.top_k import (
+    Thresholds,
+    first_items,
+    kth_highest,
+    kth_largest,
+)
 from research.prepare import check_config, prepare
 from research.rng import stream
 from research.train.model import serve_all
@@ -229,3 +234,16 @@ def test_towers_without_layers_are_given_ids_alone(line):
     config = Config(**{**vars(arm("mf-cosine")), **REFUSED[line]})
     with pytest.raises(InputError, match=line):
         check_config(config)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_kth_largest_is_that_of_sorting(dtype):
+    values = np.random.default_rng(0).normal(size=(7, 30)).astype(dtype)
+    values[:, :6] = -np.inf, -1e6, -0.0, 0.0, 1e-30, np.inf
+    values[0] = 2.5
+    with jax.enable_x64(dtype == np.float64):
+        for k in (1, 2, 7, 29, 30, 31, 100):
+            expected = np.sort(values, axis=1)[:, max(30 - k, 0)]
+            found = kth_largest(jnp.asarray(values), jnp.int32(k))
+            assert found.dtype == dtype
+            np.testing.assert_array_equal(found, expected)
