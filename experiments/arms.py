@@ -309,6 +309,7 @@ ARMS: dict[str, dict[str, Any]] = {
     "psl-atan": {"loss": "psl-atan", "negatives": (_UNIFORM,)},
     "psl-relu": {"loss": "psl-relu", "negatives": (_UNIFORM,)},
     "decoupled-softmax": {"loss": "decoupled-softmax", "negatives": (_UNIFORM,)},
+    "bilateral-softmax": {"loss": "bilateral-softmax", "negatives": (_UNIFORM,)},
     "sl-at-k": {"loss": "sl-at-k", "negatives": (_UNIFORM,)},
     "sl-at-k-stopped": {
         "loss": "sl-at-k",

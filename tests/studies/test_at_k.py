@@ -27,9 +27,9 @@ from research.losses.top_k import Thresholds
 from research.report.records import Stored, load_stored, study_header
 from research.types import InputError
 
-SL, AT_K, STOPPED = at_k.SWEEPS
+SL, AT_K, STOPPED, WEAKER = at_k.SWEEPS
 # The total strength that a model of each arm has learned, as if SL@20 were popularity.
-LEARNED = {SL: 0.0, AT_K: 0.5, STOPPED: 0.1}
+LEARNED = {SL: 0.0, AT_K: 0.5, STOPPED: 0.1, WEAKER: 0.5}
 
 
 def stored(best=0.5, shifted=0.0, learned=LEARNED, noise=1e-4) -> Stored:
@@ -38,7 +38,7 @@ def stored(best=0.5, shifted=0.0, learned=LEARNED, noise=1e-4) -> Stored:
     priors = np.array(at_k.PRIORS)
     arrays = {"priors": priors}
     for split, top in (("random", best), ("shifted", shifted)):
-        users = draw.uniform(0.2, 0.3, (30, 1)) + draw.normal(0, noise, (3, 7, 30, 3))
+        users = draw.uniform(0.2, 0.3, (30, 1)) + draw.normal(0, noise, (4, 7, 30, 3))
         totals = np.array([learned[arm] + priors for arm in at_k.SWEEPS])
         height = -0.1 * np.abs(totals - top)
         arrays[f"{split}_ndcg_20"] = height[..., None, None] + users
@@ -60,14 +60,21 @@ def without_shift(records: Stored) -> Stored:
 
 
 def test_a_loss_that_learns_popularity_is_found_out():
-    assert [*found(stored()).values()] == ["holds"] * 7
+    assert [*found(stored()).values()] == ["holds"] * 9
 
 
 def test_a_loss_that_learns_something_else_fails_the_prediction():
     records = stored(learned=dict.fromkeys(at_k.SWEEPS, 0.0))
-    records.arrays["random_ndcg_20"][1:] += 0.05
-    records.arrays["shifted_ndcg_20"][1:] += 0.05
-    assert [*found(records).values()] == ["holds", "undecided", *["fails"] * 5]
+    records.arrays["random_ndcg_20"][1:3] += 0.05
+    records.arrays["shifted_ndcg_20"][1:3] += 0.05
+    verdict = [*found(records).values()]
+    assert verdict == [
+        "holds",
+        "undecided",
+        *["fails"] * 2,
+        "undecided",
+        *["fails"] * 4,
+    ]
 
 
 def test_what_noise_hides_is_undecided():
@@ -78,7 +85,7 @@ def test_what_noise_hides_is_undecided():
 
 def test_without_a_shifted_split_nothing_is_said_of_it():
     records = without_shift(stored())
-    assert [*found(records).values()] == ["holds"] * 6
+    assert [*found(records).values()] == ["holds"] * 8
     assert set(at_k_frame(records).split) == {"random"}
     assert "shifted" not in at_k_page(at_k_frame(records), records)[1000:]
 
@@ -98,13 +105,14 @@ def test_contrasts_are_between_arms_at_their_own_priors():
     pairs = [*zip(random.arm, random.against, strict=True)]
     half = f"{SL} prior 0.5"
     assert pairs[:3] == [(AT_K, SL), (AT_K, STOPPED), (STOPPED, SL)]
-    assert pairs[3:] == [(AT_K, half), (half, AT_K), (half, SL)]
-    assert [*random.verdict[:3]] == ["better"] * 3
+    assert pairs[3:5] == [(WEAKER, SL), (AT_K, WEAKER)]
+    assert pairs[5:] == [(AT_K, half), (half, AT_K), (half, SL)]
+    assert [*random.verdict[:4]] == ["better"] * 4
     shifted = frame[frame.split == "shifted"].set_index(["arm", "against"])
     assert shifted.verdict[AT_K, SL] == "worse"
     records.arrays["random_validation"][:] = 0.1  # then no arm prefers a prior
     random = contrasts(without_shift(records))
-    assert [*zip(random.arm, random.against, strict=True)] == pairs[:3]
+    assert [*zip(random.arm, random.against, strict=True)] == pairs[:5]
 
 
 def test_the_heading_says_what_the_verdicts_show():
@@ -114,7 +122,7 @@ def test_the_heading_says_what_the_verdicts_show():
     )
     (legend,) = figure.legends
     assert legend.get_title().get_text().replace("\n", " ") == POPULAR
-    assert len(points) == 2 * 3 * len(at_k.PRIORS)
+    assert len(points) == 2 * 4 * len(at_k.PRIORS)
     (large,) = [line for line in figure.axes[0].lines if line.get_markersize() == 10][
         :1
     ]
@@ -156,10 +164,10 @@ def test_from_made_pairs_to_the_page(tmp_path, monkeypatch):
     assert not folder.with_name("made" + SHIFTED).exists()
     records = at_k.run_at_k(StudyOptions(tmp_path / "out", str(folder), quick=True))
     about = load_stored(records)
-    assert about.header["arms"] == [SL, AT_K, STOPPED]
+    assert about.header["arms"] == [SL, AT_K, STOPPED, WEAKER]
     assert [*about.header["digests"]] == ["random"]
-    assert about.arrays["random_ndcg_20"].shape == (3, len(at_k.PRIORS), 98, 1)
-    assert about.arrays["random_train_count_20"].shape == (3, len(at_k.PRIORS), 1)
+    assert about.arrays["random_ndcg_20"].shape == (4, len(at_k.PRIORS), 98, 1)
+    assert about.arrays["random_train_count_20"].shape == (4, len(at_k.PRIORS), 1)
     assert "width=" in about.content["chosen"]["random"][AT_K]["hyper"]
     popular = about.arrays["random_train_count_20"][:, :, 0]
     assert (np.diff(popular, axis=1) > 0).all()  # by the prior

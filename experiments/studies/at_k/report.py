@@ -1,10 +1,13 @@
 """What the study at-k shows: its tables, its figure, and verdicts on its prediction."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 import matplotlib
 import numpy as np
 import pandas as pd
+from jaxtyping import Float
+from numpy import ndarray
 
 from experiments.studies import STUDIES
 from experiments.studies.at_k import SWEEPS
@@ -15,10 +18,9 @@ from experiments.studies.compared import (
     contrasts_page,
     difference_text,
     ndcg_of_users,
-    sign,
 )
 from experiments.study import write_report
-from research.report.intervals import Interval, two_way
+from research.report.intervals import two_way
 from research.report.pages import QUICK, markdown_page, markdown_table
 from research.report.pictures import (
     EDGE,
@@ -34,8 +36,13 @@ from research.report.records import Stored, load_stored
 
 __all__ = ["report_at_k"]
 
-SL, AT_K, STOPPED = SWEEPS
-NAMES = {SL: "SL", AT_K: "SL@20", STOPPED: "SL@20, weight without a gradient"}
+SL, AT_K, STOPPED, WEAKER = SWEEPS
+NAMES = {
+    SL: "SL",
+    AT_K: "SL@20",
+    STOPPED: "SL@20, weight without a gradient",
+    WEAKER: "bilateral softmax",
+}
 PANELS = {"random": "random test items", "shifted": "test items drawn evenly"}
 LEVEL = 0.001  # the most that SL@20 is expected to lead by where both have their prior
 POPULAR = (
@@ -94,6 +101,8 @@ def contrasts(stored: Stored) -> pd.DataFrame:
             (Served(AT_K), Served(SL)),
             (Served(AT_K), Served(STOPPED)),
             (Served(STOPPED), Served(SL)),
+            (Served(WEAKER), Served(SL)),
+            (Served(AT_K), Served(WEAKER)),
             (tuned[AT_K], tuned[SL]),
             (tuned[SL], Served(AT_K)),
             (tuned[SL], Served(SL)),
@@ -107,50 +116,66 @@ def contrasts(stored: Stored) -> pd.DataFrame:
     return contrast_frame(stored, pairs)
 
 
-def _lead(stored: Stored, split: str, one: Served, other: Served) -> np.ndarray:
-    """One less the other, [user, seed]."""
-    return ndcg_of_users(stored, split, one) - ndcg_of_users(stored, split, other)
+class Statement(NamedTuple):
+    """A part of the prediction: a mean over users and seeds is between two numbers."""
+
+    text: str
+    values: Float[ndarray, "v seed"]
+    low: float = 0.0
+    high: float = np.inf
+
+    def row(self) -> list[str]:
+        """The statement, what was measured, the verdict."""
+        found = two_way(self.values).interval()
+        return [self.text, difference_text(found), found.within(self.low, self.high)]
 
 
 def verdicts(stored: Stored) -> list[list[str]]:
     """Each part of the prediction: the statement, what was measured, the verdict."""
-    split = "random"
-    tuned = {arm: Served(arm, own_prior(stored, split, arm)) for arm in NAMES}
-    lead = _lead(stored, split, Served(AT_K), Served(SL))
-    with_priors = _lead(stored, split, tuned[AT_K], tuned[SL])
-    stopped = _lead(stored, split, Served(STOPPED), Served(SL))
-    measured: list[tuple[str, Interval, str]] = []
 
-    def above(text: str, values: np.ndarray, wanted: int = 1) -> None:
-        found = two_way(values).interval()
-        measured.append((text, found, sign(found, wanted)))
+    def lead(one: Served, other: Served, split: str = "random") -> np.ndarray:
+        first, second = (ndcg_of_users(stored, split, it) for it in (one, other))
+        return first - second
 
-    above("random: SL@20 above SL", lead)
-    above("random: the lead shrinks by the priors of validation", lead - with_priors)
-    found = two_way(with_priors).interval()
-    text = f"random: with them the lead is at most {LEVEL}"
-    measured.append((text, found, found.within(high=LEVEL)))
-    text = "random: half of the lead, less what is left of it without a gradient"
-    above(text, lead / 2 - stopped)
-    if "shifted" in splits(stored):
-        lead = _lead(stored, "shifted", Served(AT_K), Served(SL))
-        above("shifted: SL@20 below SL", lead, -1)
-    rows = [
-        [text, difference_text(found), verdict] for text, found, verdict in measured
+    sl, at_k, stopped, weaker = map(Served, NAMES)
+    whole = lead(at_k, sl)
+    priors = {arm: own_prior(stored, "random", arm) for arm in (SL, AT_K)}
+    tuned_sl, tuned_at_k = (Served(arm, prior) for arm, prior in priors.items())
+    tuned = lead(tuned_at_k, tuned_sl)
+    half = "random: half of the lead, less what is left of it without a gradient"
+    with_priors = f"random: with them the lead is at most {LEVEL}"
+    statements = [
+        Statement("random: SL@20 above SL", whole),
+        Statement("random: the lead shrinks by validation's priors", whole - tuned),
+        Statement(with_priors, tuned, -np.inf, LEVEL),
+        Statement(half, whole / 2 - lead(stopped, sl)),
+        Statement("random: bilateral softmax above SL", lead(weaker, sl)),
+        Statement(
+            f"random: SL@20 at most {LEVEL} above bilateral softmax",
+            lead(at_k, weaker),
+            -np.inf,
+            LEVEL,
+        ),
     ]
-    priors = tuned[SL].prior, tuned[AT_K].prior
+    if "shifted" in splits(stored):
+        even = lead(at_k, sl, "shifted")
+        statements.append(Statement("shifted: SL@20 below SL", even, -np.inf, 0.0))
+    rows = [statement.row() for statement in statements]
     holds = {True: "holds", False: "fails"}
     text = "random: the prior of SL is above that of SL@20"
-    rows.append([text, "{:g}, {:g}".format(*priors), holds[priors[0] > priors[1]]])
-    none = stored.arrays["priors"].tolist().index(0.0)
-    sl, at_k = (
-        stored.arrays["random_train_count_20"][stored.header["arms"].index(arm), none]
-        for arm in (SL, AT_K)
-    )
+    values = f"{priors[SL]:g}, {priors[AT_K]:g}"
+    rows.append([text, values, holds[priors[SL] > priors[AT_K]]])
+    clicks = {arm: _clicks(stored, arm) for arm in (SL, AT_K)}
     text = "random: training clicks of a listed item, more in SL@20 in every seed"
-    means = f"{at_k.mean():.0f}, SL {sl.mean():.0f}"
-    rows.append([text, means, holds[bool((at_k > sl).all())]])
-    return rows
+    values = f"{clicks[AT_K].mean():.0f}, SL {clicks[SL].mean():.0f}"
+    return [*rows, [text, values, holds[bool((clicks[AT_K] > clicks[SL]).all())]]]
+
+
+def _clicks(stored: Stored, arm: str) -> Float[ndarray, " seed"]:
+    """The mean number of training clicks of a listed item, without a prior."""
+    none = stored.arrays["priors"].tolist().index(0.0)
+    a = stored.header["arms"].index(arm)
+    return stored.arrays["random_train_count_20"][a, none]
 
 
 def at_k_page(frame: pd.DataFrame, stored: Stored) -> str:
@@ -251,6 +276,6 @@ def report_at_k(records: Path, out: Path) -> list[Path]:
 
 
 NOTE = (
-    "Which pairs are compared was declared before the first run; which prior is an "
-    "arm's own was chosen on validation."
+    "Which pairs are compared was declared before the first run, those of bilateral "
+    "softmax after the trials; which prior is an arm's own was chosen on validation."
 )
