@@ -37,9 +37,9 @@ def sl_at_k(
     them, as many as 90 % of the users have) and the row's columns. The gradient flows
     through the weight too. Differs from the paper's code: of a user in two rows of a
     batch either may set the threshold; the first items are those of the earliest
-    clicks; ``weight_gradient`` at 0 stops the gradient through the weight, which
-    otherwise lowers s_p by more the less probable the pair is. Use when: the first K
-    places are all that is shown. Watch: a pair far below
+    clicks; ``weight_gradient`` at 0 stops the gradient through the weight. Use when:
+    the first K places are all that is shown. Watch: that gradient lowers s_p by more
+    the less probable the pair is, so that lists become more popular; a pair far below
     t_u hardly counts; popular negatives raise t_u, which then is no rank of the list;
     with fewer than K items and columns every pair counts whole.
 
@@ -103,7 +103,7 @@ def kth_largest(values: Float[Array, "r c"], k: Int[Array, ""]) -> Float[Array, 
     """The k-th largest value of each row, the least where k is above their number.
 
     Bit by bit, the largest number that at least k values reach, which suits a traced
-    k; sorting rows of a thousand takes ten times as long on a processor.
+    k; sorting rows of a thousand takes more than ten times as long on a CPU.
 
     Args:
       values: [r, c], without NaN.

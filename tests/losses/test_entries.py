@@ -71,6 +71,10 @@ BAD = {
     },
     "hyper every is 0.5": {"loss": "adv-info-nce", "hyper": ("every=0.5",)},
     "hyper width is 0: it must be above 0": {"loss": "sl-at-k", "hyper": ("width=0",)},
+    "hyper weight_gradient is 2: it must be in [0, 1]": {
+        "loss": "sl-at-k",
+        "hyper": ("weight_gradient=2",),
+    },
     "hyper fpr is 2: it must be in (0, 1]": {"loss": "llpauc", "hyper": ("fpr=2",)},
     "sl-at-k with positives item-item": {"loss": "sl-at-k", "positives": "item-item"},
 }

@@ -240,7 +240,8 @@ def test_sl_at_k_is_its_formula_on_cosines():
 
 
 def test_sl_at_k_weighs_with_a_gradient():
-    entry, hyper = LOSSES["sl-at-k"], {"width": jnp.float32(0.7)}
+    entry = LOSSES["sl-at-k"]
+    hyper = {"width": jnp.float32(0.7), "weight_gradient": jnp.float32(1)}
     state = Thresholds(jnp.array(THRESHOLD, jnp.float32), jnp.zeros((B, 0), jnp.int32))
     logits = Dense(jnp.array(Z, jnp.float32), jnp.array(KEEP))
     own = jnp.array(POSITIVE, jnp.float32)

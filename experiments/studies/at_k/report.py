@@ -40,11 +40,14 @@ SL, AT_K, STOPPED, WEAKER = SWEEPS
 NAMES = {
     SL: "SL",
     AT_K: "SL@20",
-    STOPPED: "SL@20, weight without a gradient",
+    STOPPED: "SL@20, weight detached",
     WEAKER: "bilateral softmax",
 }
 PANELS = {"random": "random test items", "shifted": "test items drawn evenly"}
 LEVEL = 0.001  # the most that SL@20 is expected to lead by where both have their prior
+OWN = "Large markers: the prior that validation prefers."
+SIDE_BY_SIDE = "Arms are drawn side by side, so that equal lines are seen."
+APART = 0.012  # of a strength, between arms whose lines would cover each other
 POPULAR = (
     "A popularity prior when serving gives the softmax loss what the loss at K gains"
 )
@@ -108,10 +111,10 @@ def contrasts(stored: Stored) -> pd.DataFrame:
             (tuned[SL], Served(SL)),
             (tuned[AT_K], Served(AT_K)),
         ]
-        # without a preferred prior, a pair is an arm with itself or another pair
-        itself_or_turned = {(Served(arm), Served(arm)) for arm in NAMES}
-        itself_or_turned.add((Served(SL), Served(AT_K)))
-        there = [pair for pair in dict.fromkeys(both) if pair not in itself_or_turned]
+        there: list[tuple[Served, Served]] = []
+        for one, other in both:  # an arm may prefer no prior: then some are alike
+            if one != other and not {(one, other), (other, one)} & {*there}:
+                there.append((one, other))
         pairs += [Pair(split, *pair) for pair in there]
     return contrast_frame(stored, pairs)
 
@@ -221,15 +224,16 @@ def at_k_figure(frame: pd.DataFrame, stored: Stored, title: str) -> Drawing:
       stored: the records.
       title: the heading.
     """
-    styles = looks(NAMES)
-    there = splits(stored)
+    styles, there = looks(NAMES), splits(stored)
+    aside = dict(zip(NAMES, APART * np.arange(len(NAMES)), strict=True))
     with matplotlib.rc_context(STYLE):
         figure, panels = blank(3.9, ncols=len(there), squeeze=False)
         for axes, split in zip(panels[0], there, strict=True):
             for arm, line in frame[frame.split == split].groupby("arm", sort=False):
                 colour, marker = styles[str(arm)]
+                place = line.prior + aside[str(arm)]
                 axes.errorbar(
-                    line.prior,
+                    place,
                     line.ndcg,
                     yerr=np.abs(line[["low", "high"]].sub(line.ndcg, axis=0).T),
                     color=colour,
@@ -240,14 +244,14 @@ def at_k_figure(frame: pd.DataFrame, stored: Stored, title: str) -> Drawing:
                 )
                 own = line.prior == own_prior(stored, split, str(arm))
                 style = {"color": colour, "ms": 10, "zorder": 3, **EDGE}
-                axes.plot(line.prior[own], line.ndcg[own], marker, **style)
+                axes.plot(place[own], line.ndcg[own], marker, **style)
             axes.set(
                 title=PANELS[split],
-                xlabel="strength of the popularity prior when serving",
+                xlabel="popularity prior when serving",
                 ylabel="NDCG@20",
             )
-        notes_below(figure, ["Large markers: the prior that validation prefers."])
-        legend_above(figure, panels[0][0].get_legend_handles_labels()[0], title, 3)
+        notes_below(figure, [OWN, SIDE_BY_SIDE])
+        legend_above(figure, panels[0][0].get_legend_handles_labels()[0], title, 4)
     return Drawing(figure, frame)
 
 
