@@ -130,6 +130,7 @@ def test_the_studies_are_the_named_ones():
     assert set(STUDIES) == {
         *("clicks", "coverage", "dial", "exposure", "frequency", "magnifier", "probe"),
         *(
+            "at-k",
             "budget",
             "collapse",
             "stopping",

@@ -91,8 +91,6 @@ CHANGES: dict[str, Any] = {
     "batch": 1024,
     "epochs": 30,
 }
-# The name of a data set with four times the pairs.
-SHORTER = {"ml-1m-ge3": {"epochs": 15}}
 
 
 def run_at_k(options: StudyOptions) -> Path:
@@ -107,8 +105,7 @@ def run_at_k(options: StudyOptions) -> Path:
       InputError: the data set is no folder, or a run failed.
     """
     study = STUDIES[NAME]
-    changes = CHANGES | SHORTER.get(name_of(options.dataset), {})
-    splits = splits_of(study, options, changes, SWEEPS, both=False)
+    splits = splits_of(study, options, CHANGES, SWEEPS, both=False)
     arrays: dict[str, ndarray] = {"priors": np.array(PRIORS, "<f4")}
     chosen: dict[str, dict[str, dict[str, str]]] = {}
     for name, split in splits.items():

@@ -52,6 +52,11 @@ POPULAR = (
     "A popularity prior when serving gives the softmax loss what the loss at K gains"
 )
 
+NOTE = (
+    "Which pairs are compared was declared before the first run, those of bilateral "
+    "softmax after the trials; which prior is an arm's own was chosen on validation."
+)
+
 
 def splits(stored: Stored) -> list[str]:
     """The splits that the records have."""
@@ -277,9 +282,3 @@ def report_at_k(records: Path, out: Path) -> list[Path]:
     return write_report(
         out, stored.header, texts, {"-priors": at_k_figure(frame, stored, title)}
     )
-
-
-NOTE = (
-    "Which pairs are compared was declared before the first run, those of bilateral "
-    "softmax after the trials; which prior is an arm's own was chosen on validation."
-)
