@@ -1,7 +1,7 @@
 """Arms of a published split under popularity priors: means, contrasts, their page."""
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -11,18 +11,25 @@ from numpy import ndarray
 from research.contrast import slug
 from research.report.intervals import ALPHA, Estimate, Interval, holm, two_way
 from research.report.pages import interval_text, markdown_page, markdown_table, p_text
+from research.report.pictures import EDGE, Look
 from research.report.records import Stored
 
 __all__ = [
+    "PANELS",
+    "SIDE_BY_SIDE",
     "Pair",
     "Served",
     "contrast_frame",
     "contrasts_page",
     "difference",
     "difference_text",
+    "draw_line",
     "ndcg_of_users",
     "sign",
 ]
+
+PANELS = {"random": "random test items", "shifted": "test items drawn evenly"}
+SIDE_BY_SIDE = "Arms are drawn side by side, so that equal lines are seen."
 
 
 class Served(NamedTuple):
@@ -125,3 +132,35 @@ def difference_text(found: Interval) -> str:
 def sign(found: Interval, wanted: int) -> str:
     """Whether an interval lies on the wanted side of 0: holds, fails or undecided."""
     return found.within(0.0) if wanted > 0 else found.within(high=0.0)
+
+
+def draw_line(
+    axes: Any,
+    place: pd.Series,
+    line: pd.DataFrame,
+    large: pd.Series,
+    look: Look,
+    label: str,
+) -> None:
+    """Draws an arm's NDCG@20 under each prior, with its intervals.
+
+    Args:
+      axes: the panel.
+      place: of each point along it.
+      line: a row for each point: ndcg, low and high.
+      large: which points have a large marker.
+      look: of the arm.
+      label: its entry in the legend.
+    """
+    axes.errorbar(
+        place,
+        line.ndcg,
+        yerr=np.abs(line[["low", "high"]].sub(line.ndcg, axis=0).T),
+        color=look.colour,
+        marker=look.marker,
+        markersize=4,
+        label=label,
+        **EDGE,
+    )
+    style = {"color": look.colour, "ms": 10, "zorder": 3, **EDGE}
+    axes.plot(place[large], line.ndcg[large], look.marker, **style)

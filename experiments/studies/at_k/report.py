@@ -12,18 +12,20 @@ from numpy import ndarray
 from experiments.studies import STUDIES
 from experiments.studies.at_k import SWEEPS
 from experiments.studies.compared import (
+    PANELS,
+    SIDE_BY_SIDE,
     Pair,
     Served,
     contrast_frame,
     contrasts_page,
     difference_text,
+    draw_line,
     ndcg_of_users,
 )
 from experiments.study import write_report
 from research.report.intervals import two_way
 from research.report.pages import QUICK, markdown_page, markdown_table
 from research.report.pictures import (
-    EDGE,
     STYLE,
     Drawing,
     blank,
@@ -43,10 +45,8 @@ NAMES = {
     STOPPED: "SL@20, weight detached",
     WEAKER: "bilateral softmax",
 }
-PANELS = {"random": "random test items", "shifted": "test items drawn evenly"}
 LEVEL = 0.001  # the most that SL@20 is expected to lead by where both have their prior
 OWN = "Large markers: the prior that validation prefers."
-SIDE_BY_SIDE = "Arms are drawn side by side, so that equal lines are seen."
 APART = 0.012  # of a strength, between arms whose lines would cover each other
 POPULAR = (
     "A popularity prior when serving gives the softmax loss what the loss at K gains"
@@ -235,21 +235,10 @@ def at_k_figure(frame: pd.DataFrame, stored: Stored, title: str) -> Drawing:
         figure, panels = blank(3.9, ncols=len(there), squeeze=False)
         for axes, split in zip(panels[0], there, strict=True):
             for arm, line in frame[frame.split == split].groupby("arm", sort=False):
-                colour, marker = styles[str(arm)]
                 place = line.prior + aside[str(arm)]
-                axes.errorbar(
-                    place,
-                    line.ndcg,
-                    yerr=np.abs(line[["low", "high"]].sub(line.ndcg, axis=0).T),
-                    color=colour,
-                    marker=marker,
-                    markersize=4,
-                    label=NAMES[str(arm)],
-                    **EDGE,
-                )
                 own = line.prior == own_prior(stored, split, str(arm))
-                style = {"color": colour, "ms": 10, "zorder": 3, **EDGE}
-                axes.plot(place[own], line.ndcg[own], marker, **style)
+                look, name = styles[str(arm)], NAMES[str(arm)]
+                draw_line(axes, place, line, own, look, name)
             axes.set(
                 title=PANELS[split],
                 xlabel="popularity prior when serving",

@@ -3,17 +3,19 @@
 from pathlib import Path
 
 import matplotlib
-import numpy as np
 import pandas as pd
 
 from experiments.studies import STUDIES
 from experiments.studies.compared import (
+    PANELS,
+    SIDE_BY_SIDE,
     Pair,
     Served,
     contrast_frame,
     contrasts_page,
     difference,
     difference_text,
+    draw_line,
     ndcg_of_users,
     sign,
 )
@@ -21,7 +23,6 @@ from experiments.study import write_report
 from research.report.intervals import two_way
 from research.report.pages import QUICK, markdown_page, markdown_table
 from research.report.pictures import (
-    EDGE,
     STYLE,
     Drawing,
     blank,
@@ -140,9 +141,7 @@ HELPS_AND_HARMS = (
     "Log q in the loss raises NDCG@20 where test items are as popular as train items, "
     "and lowers it where they are drawn evenly"
 )
-PANELS = {"random": "random test items", "shifted": "test items drawn evenly"}
 BARE = "Large markers: no popularity prior when serving."
-SIDE_BY_SIDE = "Arms are drawn side by side, so that equal lines are seen."
 APART = 0.03  # of a strength, between arms whose lines would cover each other
 
 
@@ -168,21 +167,9 @@ def shift_figure(frame: pd.DataFrame, compared: pd.DataFrame) -> Drawing:
         figure, panels = blank(3.9, ncols=2)
         for axes, (split, name) in zip(panels, PANELS.items(), strict=True):
             for arm, line in points[points.split == split].groupby("arm", sort=False):
-                colour, marker = styles[str(arm)]
                 place = line.total + APART * (places[str(arm)] - (len(places) - 1) / 2)
-                axes.errorbar(
-                    place,
-                    line.ndcg,
-                    yerr=np.abs(line[["low", "high"]].sub(line.ndcg, axis=0).T),
-                    color=colour,
-                    marker=marker,
-                    markersize=4,
-                    label=f"{arm}",
-                    **EDGE,
-                )
                 bare = line.prior == 0
-                style = {"color": colour, "ms": 10, "zorder": 3, **EDGE}
-                axes.plot(place[bare], line.ndcg[bare], marker, **style)
+                draw_line(axes, place, line, bare, styles[str(arm)], str(arm))
             axes.set(title=name, xlabel="total strength of log q", ylabel="NDCG@20")
             axes.set_ylim(bottom=0)
         notes_below(figure, [BARE, SIDE_BY_SIDE])
