@@ -122,7 +122,7 @@ class Cell(NamedTuple):
     """
 
     arm: str
-    swept: dict[str, float]
+    swept: dict[str, Any]
     seed: int
     config: Config
 

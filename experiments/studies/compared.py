@@ -1,6 +1,7 @@
 """Arms of a published split under popularity priors: means, contrasts, their page."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -8,10 +9,12 @@ import pandas as pd
 from jaxtyping import Float
 from numpy import ndarray
 
+from experiments.studies import STUDIES
+from experiments.study import write_report
 from research.contrast import slug
 from research.report.intervals import ALPHA, Estimate, Interval, holm, two_way
 from research.report.pages import interval_text, markdown_page, markdown_table, p_text
-from research.report.pictures import EDGE, Look
+from research.report.pictures import EDGE, Drawing, Look
 from research.report.records import Stored
 
 __all__ = [
@@ -20,12 +23,12 @@ __all__ = [
     "Pair",
     "Served",
     "contrast_frame",
-    "contrasts_page",
     "difference",
     "difference_text",
     "draw_line",
     "ndcg_of_users",
     "sign",
+    "write_compared",
 ]
 
 PANELS = {"random": "random test items", "shifted": "test items drawn evenly"}
@@ -96,7 +99,7 @@ def contrast_frame(stored: Stored, pairs: Iterable[Pair]) -> pd.DataFrame:
     return frame.assign(p_holm=p_holm, verdict=verdicts)
 
 
-def contrasts_page(frame: pd.DataFrame, question: str, note: str = "") -> str:
+def _contrasts_page(frame: pd.DataFrame, question: str, note: str = "") -> str:
     """The contrasts in Markdown.
 
     Args:
@@ -122,6 +125,33 @@ def contrasts_page(frame: pd.DataFrame, question: str, note: str = "") -> str:
         "NDCG@20, paired by user and seed. Intervals are 95 %, two-way over users and "
         f"seeds; p is adjusted by Holm over the rows. {note}".strip(),
     )
+
+
+def write_compared(
+    out: Path,
+    stored: Stored,
+    frame: pd.DataFrame,
+    page: str,
+    compared: pd.DataFrame,
+    note: str,
+    drawings: Mapping[str, Drawing],
+) -> list[Path]:
+    """Writes a study's table, contrasts and figures under out.
+
+    Args:
+      out: the folder.
+      stored: the records.
+      frame: the table.
+      page: the same in Markdown.
+      compared: from ``contrast_frame``.
+      note: a sentence on which rows were declared when.
+      drawings: by what ends the names of their files.
+    """
+    question = STUDIES[stored.header["grid"]].question
+    texts: dict[str, str | pd.DataFrame] = {".csv": frame, ".md": page}
+    texts["-contrasts.csv"] = compared
+    texts["-contrasts.md"] = _contrasts_page(compared, question, note)
+    return write_report(out, stored.header, texts, drawings)
 
 
 def difference_text(found: Interval) -> str:

@@ -3,7 +3,6 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pandas as pd
 import pytest
 
 import experiments.studies.at_k as at_k
@@ -26,6 +25,7 @@ from research.losses.context import Context
 from research.losses.top_k import Thresholds
 from research.report.records import Stored, load_stored, study_header
 from research.types import InputError
+from tests.studies.test_split import write_split
 
 SL, AT_K, STOPPED, WEAKER = at_k.SWEEPS
 # The total strength that a model of each arm has learned, as if SL@20 were popularity.
@@ -156,13 +156,8 @@ def test_a_weight_without_a_gradient_has_the_value_and_pulls_no_score_down():
 
 def test_from_made_pairs_to_the_page(tmp_path, monkeypatch):
     monkeypatch.setattr(at_k, "CHANGES", at_k.CHANGES | {"batch": 64})
-    draw = np.random.default_rng(0)
-    users, items = np.nonzero(draw.random((100, 120)) < 0.2)
-    part = np.where(draw.random(len(users)) < 0.2, "test", "train")
     folder = tmp_path / "data" / "made"
-    folder.mkdir(parents=True)
-    frame = pd.DataFrame({"user": users, "item": items, "part": part})
-    frame.to_csv(folder / "interactions.csv", index=False)
+    write_split(folder, np.random.default_rng(0))
     assert not folder.with_name("made" + SHIFTED).exists()
     records = at_k.run_at_k(StudyOptions(tmp_path / "out", str(folder), quick=True))
     about = load_stored(records)

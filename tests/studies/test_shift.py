@@ -20,6 +20,7 @@ from experiments.study import StudyOptions
 from research.report.intervals import two_way
 from research.report.records import Stored, load_stored, study_header
 from research.types import InputError
+from tests.studies.test_split import write_split
 
 ARMS = ("in-batch", "in-batch+logq", "mixed", "mixed+logq")
 PRIORS = (-1.0, 0.0, 0.5, 1.0)
@@ -104,12 +105,7 @@ def test_from_made_pairs_to_the_page(tmp_path, monkeypatch):
     monkeypatch.setattr(shift, "CHANGES", shift.CHANGES | {"batch": 64})
     draw = np.random.default_rng(0)
     for data in ("made", "made" + SHIFTED):
-        users, items = np.nonzero(draw.random((100, 120)) < 0.2)
-        part = np.where(draw.random(len(users)) < 0.2, "test", "train")
-        folder = tmp_path / "data" / data
-        folder.mkdir(parents=True)
-        frame = pd.DataFrame({"user": users, "item": items, "part": part})
-        frame.to_csv(folder / "interactions.csv", index=False)
+        write_split(tmp_path / "data" / data, draw)
     data = str(tmp_path / "data" / "made")
     options = StudyOptions(tmp_path / "out", data, quick=True, arms=ARMS[1::-1])
     records = shift.run_shift(options)

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from experiments.grid import Cell
@@ -11,6 +13,15 @@ from research.config import Config
 from research.types import InputError
 
 SHIFT = STUDIES["shift"]
+
+
+def write_split(folder: Path, draw: np.random.Generator) -> None:
+    """A folder with made interactions, a fifth of them test."""
+    users, items = np.nonzero(draw.random((100, 120)) < 0.2)
+    part = np.where(draw.random(len(users)) < 0.2, "test", "train")
+    folder.mkdir(parents=True)
+    frame = pd.DataFrame({"user": users, "item": items, "part": part})
+    frame.to_csv(folder / "interactions.csv", index=False)
 
 
 def test_an_arm_takes_the_first_of_its_best_values(tmp_path, monkeypatch):

@@ -17,12 +17,11 @@ from experiments.studies.compared import (
     Pair,
     Served,
     contrast_frame,
-    contrasts_page,
     difference_text,
     draw_line,
     ndcg_of_users,
+    write_compared,
 )
-from experiments.study import write_report
 from research.report.intervals import two_way
 from research.report.pages import QUICK, markdown_page, markdown_table
 from research.report.pictures import (
@@ -105,7 +104,7 @@ def contrasts(stored: Stored) -> pd.DataFrame:
     pairs = []
     for split in splits(stored):
         tuned = {arm: Served(arm, own_prior(stored, split, arm)) for arm in NAMES}
-        both = [
+        asked = [
             (Served(AT_K), Served(SL)),
             (Served(AT_K), Served(STOPPED)),
             (Served(STOPPED), Served(SL)),
@@ -117,7 +116,7 @@ def contrasts(stored: Stored) -> pd.DataFrame:
             (tuned[AT_K], Served(AT_K)),
         ]
         there: list[tuple[Served, Served]] = []
-        for one, other in both:  # an arm may prefer no prior: then some are alike
+        for one, other in asked:  # an arm may prefer no prior: then some are alike
             if one != other and not {(one, other), (other, one)} & {*there}:
                 there.append((one, other))
         pairs += [Pair(split, *pair) for pair in there]
@@ -264,10 +263,6 @@ def report_at_k(records: Path, out: Path) -> list[Path]:
     stored = load_stored(records)
     frame = at_k_frame(stored)
     compared = contrasts(stored)
-    page = contrasts_page(compared, STUDIES["at-k"].question, NOTE)
-    texts = {".csv": frame, ".md": at_k_page(frame, stored)}
-    texts |= {"-contrasts.csv": compared, "-contrasts.md": page}
-    title = heading(verdicts(stored))
-    return write_report(
-        out, stored.header, texts, {"-priors": at_k_figure(frame, stored, title)}
-    )
+    page, title = at_k_page(frame, stored), heading(verdicts(stored))
+    drawings = {"-priors": at_k_figure(frame, stored, title)}
+    return write_compared(out, stored, frame, page, compared, NOTE, drawings)

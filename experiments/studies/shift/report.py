@@ -12,14 +12,13 @@ from experiments.studies.compared import (
     Pair,
     Served,
     contrast_frame,
-    contrasts_page,
     difference,
     difference_text,
     draw_line,
     ndcg_of_users,
     sign,
+    write_compared,
 )
-from experiments.study import write_report
 from research.report.intervals import two_way
 from research.report.pages import QUICK, markdown_page, markdown_table
 from research.report.pictures import (
@@ -41,10 +40,8 @@ PAIRS = (("in-batch+logq", "in-batch"), ("mixed+logq", "mixed"))
 SPLITS = ("random", "shifted")
 CHOSEN = {"temperature": "temperature", "learning_rate": "rate"}  # of each arm
 SWEPT = "in-batch"  # the model whose best prior is predicted
-HALF = (
-    Served(SWEPT, 0.5),
-    Served("in-batch+logq"),
-)  # half of log q served, all of it learned
+# half of log q served, all of it learned
+HALF = Served(SWEPT, 0.5), Served("in-batch+logq")
 NOTE = (
     "The rows of `in-batch prior 0.5` were added after the models had been compared, "
     "the others before the first run."
@@ -186,11 +183,6 @@ def report_shift(records: Path, out: Path) -> list[Path]:
     stored = load_stored(records)
     frame = shift_frame(stored)
     compared = contrasts(stored)
-    question = STUDIES["shift"].question
-    texts = {".csv": frame, ".md": shift_page(frame, stored)}
-    texts |= {
-        "-contrasts.csv": compared,
-        "-contrasts.md": contrasts_page(compared, question, NOTE),
-    }
+    page = shift_page(frame, stored)
     drawings = {"-curves": shift_figure(frame, compared)}
-    return write_report(out, stored.header, texts, drawings)
+    return write_compared(out, stored, frame, page, compared, NOTE, drawings)
