@@ -66,7 +66,10 @@ class Model(NamedTuple):
             "tables": tables,
             "user": self.user.init(stream(key, "user tower"), user, 0.0, None),
             "item": self.item.init(stream(key, "item tower"), item),
-            "loss": {n: jnp.array(v) for n, v in start_values(config).items()},
+            "loss": {
+                name: jnp.array(value, jnp.float32)  # typed, or epoch 2 compiles anew
+                for name, value in start_values(config).items()
+            },
         }
 
     def look_at(

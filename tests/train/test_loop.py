@@ -48,7 +48,9 @@ def test_every_arm_trains(name):
         config = dataclasses.replace(config, draws=SMALL.batch)  # full in these epochs
     warmup = min(config.warmup, 8)  # of 32 steps
     config = dataclasses.replace(config, band_low=5, band_high=9, warmup=warmup)
-    done = train(config, made_fold())
+    with compilations() as seen:
+        done = train(config, made_fold())
+    assert sum("epoch" in name for name in seen) <= 1, seen  # both epochs share it
     losses = [row["loss"] for row in done.history]
     assert losses[-1] < losses[0]
     assert np.isfinite(done.user_vectors).all()
