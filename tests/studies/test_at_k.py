@@ -77,6 +77,18 @@ def test_a_loss_that_learns_something_else_fails_the_prediction():
     ]
 
 
+@pytest.mark.parametrize(("pairs", "epochs"), [(1, None), (10**6, 100)])
+def test_every_arm_has_more_epochs_on_a_small_data_set(
+    pairs, epochs, tmp_path, monkeypatch
+):
+    write_split(tmp_path / "made", np.random.default_rng(0))
+    monkeypatch.setattr(at_k, "SMALL", pairs)
+    sweeps = at_k.sweeps_on(tmp_path / "made")
+    assert [*sweeps] == [*at_k.SWEEPS]
+    for arm, sweep in sweeps.items():
+        assert sweep == at_k.SWEEPS[arm] | ({"epochs": (epochs,)} if epochs else {})
+
+
 def test_what_noise_hides_is_undecided():
     verdict = found(stored(noise=0.3))
     assert verdict["random: SL@20 above SL"] == "undecided"
