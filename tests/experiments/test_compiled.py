@@ -19,7 +19,6 @@ from experiments.output.environment import keep_compiled
 hits = []
 jax.monitoring.register_event_listener(lambda event, **about: hits.append(event))
 keep_compiled(Path(sys.argv[1]))
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 print(jax.jit(lambda x: jnp.sin(x) @ x)(jnp.eye(7)).sum())
 print(sum("compilation_cache/cache_hits" in event for event in hits))
 """
@@ -47,10 +46,12 @@ def test_a_second_process_reads_what_the_first_compiled(tmp_path):
 
 @pytest.fixture
 def unset():
-    before = jax.config.jax_compilation_cache_dir
+    names = ("compilation_cache_dir", "persistent_cache_min_compile_time_secs")
+    before = {f"jax_{name}": getattr(jax.config, f"jax_{name}") for name in names}
     jax.config.update("jax_compilation_cache_dir", None)
     yield
-    jax.config.update("jax_compilation_cache_dir", before)
+    for name, value in before.items():
+        jax.config.update(name, value)
 
 
 @pytest.mark.usefixtures("unset")

@@ -23,6 +23,7 @@ from tests.experiments.made import TINY
 ARMS.update(TINY)
 sys.exit(main())
 """
+COMPILED_ANEW = {"JAX_ENABLE_COMPILATION_CACHE": "false"}
 OTHER_MACHINE = "--xla_cpu_max_isa=AVX2"
 DECIDED = ("metrics.json", "per_user.npz", "vectors.npz", "history.csv", "lists.npz")
 
@@ -33,7 +34,7 @@ def trained(data, out, **environment):
     words = ("train", "--arm", "tiny", "--data-dir", str(data), "--out", str(out))
     subprocess.run(
         [sys.executable, "-c", PROGRAM, *words],
-        env={**unset, "JAX_PLATFORMS": "cpu", **environment},
+        env={**unset, **COMPILED_ANEW, "JAX_PLATFORMS": "cpu", **environment},
         check=True,
         capture_output=True,
     )
