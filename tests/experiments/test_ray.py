@@ -17,7 +17,13 @@ from research.config import Config
 from research.files import PART
 from research.types import InputError
 from tests.experiments.made import contents, runs_of, without_seals
-from tests.experiments.test_safe_signals import PROGRAM, gone, processes_of, started
+from tests.experiments.test_safe_signals import (
+    PROGRAM,
+    gone,
+    processes_of,
+    skip_if_ignored,
+    started,
+)
 
 NOTHING = {"finished": lambda status: None, "running": lambda line: None}
 
@@ -140,6 +146,7 @@ def test_a_node_that_is_killed_costs_nothing_but_time(data, tmp_path, monkeypatc
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_a_grid_on_ray(number, data, tmp_path, monkeypatch):
+    skip_if_ignored(number)
     monkeypatch.setenv("RAY_worker_niceness", "0")  # a busy machine
     (tmp_path / "program.py").write_text(PROGRAM)
     words = ("run", "killed", "--engine", "ray", "--data-dir", data)

@@ -56,6 +56,12 @@ def swallow():
 STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 
 
+def skip_if_ignored(number):
+    """Skips a test of a signal that its processes inherit as ignored, as with nohup."""
+    if signal.getsignal(number) is signal.SIG_IGN:
+        pytest.skip("who started the tests ignores this signal")
+
+
 def started(code, *words, **options):
     return subprocess.Popen(
         [sys.executable, *code, *map(str, words)],
@@ -69,8 +75,7 @@ def started(code, *words, **options):
 
 @pytest.mark.parametrize("number", STATUS)
 def test_a_signal_ends_with_one_line_and_its_status(number, tmp_path):
-    if signal.getsignal(number) is signal.SIG_IGN:  # nohup: a child ignores it, too
-        pytest.skip("who started the tests ignores this signal")
+    skip_if_ignored(number)
     process = started(("-c", SLEEPS), tmp_path / "made")
     assert process.stdout.readline() == "begun\n"
     assert len(contents(tmp_path)) == 1, "a part"
@@ -196,6 +201,7 @@ def test_a_worker_ends_with_its_parent(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [*STATUS, signal.SIGKILL])
 def test_a_grid_that_is_ended_leaves_no_process_and_no_part(number, data, tmp_path):
+    skip_if_ignored(number)
     (tmp_path / "program.py").write_text(PROGRAM)
     out = tmp_path / "out"
     words = ("run", "killed", "--jobs", "2", "--data-dir", data, "--out", out)

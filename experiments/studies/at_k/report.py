@@ -205,7 +205,8 @@ def at_k_page(frame: pd.DataFrame, stored: Stored) -> str:
         f"`{SL}`, SL@20 `{AT_K}`; the weight of `{STOPPED}` has no gradient. Clicks: "
         "training clicks of a listed item, mean, without a prior. Own prior: that of "
         "highest NDCG@20 on a tenth of the training part, where temperature and width "
-        "were chosen too. Intervals are 95 %, two-way over users and seeds.",
+        "were chosen too. 30 epochs, unless a number is named. Intervals are 95 %, "
+        "two-way over users and seeds.",
         QUICK if stored.header["quick"] else "",
         f"Prediction: {study.prediction}",
         statement_table(verdicts(stored)),

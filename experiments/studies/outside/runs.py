@@ -5,6 +5,12 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from experiments.arms import FACTORS
+from experiments.studies.outside.variants import (
+    OF_LAMBDA_LOSS,
+    OF_SL,
+    SHARED,
+    WITH_1024,
+)
 from research.data.names import DATASETS
 
 __all__ = ["NUMBERS", "PROTOCOLS", "QUICK", "RUNS", "Protocol", "Run"]
@@ -125,132 +131,8 @@ def _mf(data: str, protocol: str, arm: str, seeds: int = 3, **changes: Any) -> R
 
 ANEW, LONGER = " (another validation part)", " (up to 400 epochs)"
 _IRB, _AMAZON, _SHIFTED = "ml-100k-irb", "electronic", "electronic-popularity"
-# Instead of each pair's own 1,000 negatives outside the user's items, which take seven
-# times as long: 1,024 that a batch shares, the user's items masked.
-_SHARED: dict[str, Any] = {"negatives": ("uniform:1024",), "mask_user_positives": True}
 _OWN_200: dict[str, Any] = {"temperature": 0.2, "negatives": ("uniform-outside:200",)}
 _AT_20: dict[str, Any] = {**_OWN_200, "hyper": ("width=3", "every=5")}
-
-# Variants of LambdaLoss, by what is other than in its run, with what was expected.
-_OF_LAMBDA_LOSS: dict[str, tuple[dict[str, Any], str]] = {
-    "cosine": (
-        {"output": "cosine"},
-        "Whether vectors have length 1 is an option of the published code, and no page "
-        "says what it was here. Under a cosine no item is first for its length, so "
-        "that the order of the first 20 says less than which they are: both cells of "
-        "each of the three losses agree.",
-    ),
-    "small initial tables": (
-        {"table_scale": 0.0},
-        "The published code starts BPR's tables at Xavier's small values, and the "
-        "others' at N(0, 1), from which this loss needs 100 epochs to get away. From "
-        "small values it is ahead: both numbers as after 400 epochs, 0.347 and 0.358, "
-        "so that NDCG@20 is no longer met.",
-    ),
-    "any other item as negative": (
-        {"negatives": ("uniform-per-row:1",)},
-        "The published README calls negatives uniform but for the positive itself, the "
-        "code leaves out all of the user's training items. A user has 6 % of the "
-        "items: recall@20 rises by less than 0.003.",
-    ),
-    "57 steps an epoch": (
-        {"batch": 1016},
-        "The published epoch has 57 steps, the last one smaller, where 56 of 1,024 are "
-        "made here. With 57 of 1,016 the training is 4 epochs ahead: recall@20 rises "
-        "by less than 0.002.",
-    ),
-    "weight decay 1e-6": (
-        {"weight_decay": 1e-6},
-        "The search had 0, 1e-6, 1e-5 and 1e-4, and was told NDCG@20 of the test part; "
-        "with the 1e-6 that is printed for LambdaRank lists follow popularity less, "
-        "which lowers NDCG more than recall: both cells of LambdaLoss agree.",
-    ),
-    "weight decay 1e-4": (
-        {"weight_decay": 1e-4},
-        "The largest decay of the search leaves nothing of the initial tables, which "
-        "hold 1e-5 back, and then shrinks vectors: recall@20 within 0.003 of the "
-        "printed value, NDCG@20 below that of 1e-5.",
-    ),
-    "rate 0.01": (
-        {"learning_rate": 0.01},
-        "LambdaRank and two variants of LambdaLoss are printed with 0.01. Training has "
-        "then ended by epoch 200: both numbers as after 400 epochs or above, so that "
-        "NDCG@20 is not met.",
-    ),
-    "rate 0.01 and weight decay 1e-4": (
-        {"learning_rate": 0.01, "weight_decay": 1e-4},
-        "As printed for one variant of LambdaLoss: both numbers below the printed.",
-    ),
-}
-
-# Variants of SL on Electronics, likewise.
-_OF_SL: dict[str, tuple[str, dict[str, Any], str]] = {
-    "rate 0.1": (
-        "validated",
-        {"learning_rate": 0.1, "temperature": 0.2},
-        "SL has 0.01 here alone; on the other sets, and BSL on this one, 0.1 is "
-        "printed. At 0.01 the training has not ended at epoch 200; at 0.1 all seven "
-        "cells agree.",
-    ),
-    "temperature 0.1": (
-        "validated",
-        {"temperature": 0.1},
-        "PSL's paper prints 0.1 where that of SL@K prints 0.2 for the same row, which "
-        "was read as two scales. If 0.1 of the cosine was meant, all seven cells "
-        "agree; lists are then sharper, with more NDCG for their recall.",
-    ),
-    "temperature 0.1 and rate 0.1": (
-        "validated",
-        {"temperature": 0.1, "learning_rate": 0.1},
-        "The same at the rate of most rows of both tables: NDCG@20 within 0.0005 of "
-        "that at 0.01.",
-    ),
-    "rate 0.1 and no early end": (
-        "validated, no early end",
-        {"learning_rate": 0.1, "temperature": 0.2},
-        "At 0.1 training ended after 50 epochs without a gain; with all 200 epochs "
-        "NDCG@20 rises by less than 0.0005, which is not enough.",
-    ),
-    "small initial tables": (
-        "validated",
-        {"temperature": 0.2, "table_scale": 0.0},
-        "The published code starts BPR's tables at Xavier's small values; those of SL "
-        "were taken to start at N(0, 1). Under a cosine the length of a vector says "
-        "how far a step turns it: from a length of 0.1 instead of 8 the first steps "
-        "turn it wholly and later ones less and less, as under a falling rate. The "
-        "training then ends before epoch 200, and all seven cells agree.",
-    ),
-    "small initial tables and rate 0.1": (
-        "validated",
-        {"temperature": 0.2, "table_scale": 0.0, "learning_rate": 0.1},
-        "From small values lengths are soon those of the steps, so that the rate "
-        "cancels: NDCG@20 within 0.0005 of that at 0.01.",
-    ),
-    "weight decay 1e-6": (
-        "validated",
-        {"temperature": 0.2, "weight_decay": 1e-6},
-        "None is printed, but it was searched. It keeps vectors from growing, so that "
-        "steps turn them further, like a larger rate: NDCG@20 is above that without "
-        "it, and below 0.0519.",
-    ),
-    "temperature 0.15 and rate 0.1": (
-        "validated",
-        {"temperature": 0.15, "learning_rate": 0.1},
-        "Between two printed values: NDCG@20 lies between those of 0.1 and 0.2.",
-    ),
-    "temperature 0.25 and rate 0.1": (
-        "validated",
-        {"temperature": 0.25, "learning_rate": 0.1},
-        "Above both: NDCG@20 is below that of 0.2.",
-    ),
-    "the user's items among the negatives, rate 0.1": (
-        "validated",
-        {"temperature": 0.2, "learning_rate": 0.1, "mask_user_positives": False},
-        "The paper sums over all items, the published code leaves the user's out. Of "
-        "1,024 negatives two are the user's: NDCG@20 within 0.0005 of that with the "
-        "mask.",
-    ),
-}
 
 # SLIM's penalties are those of alpha .2 and l1_ratio .005 over 6,034 rows, times the
 # rows: RecBole's objective is a mean over users, that of slim a sum.
@@ -306,7 +188,7 @@ RUNS: dict[str, Run] = {
             1,
             **{"learning_rate": 1e-3, "weight_decay": 1e-5, **changes},
         )._replace(expected=expected)
-        for what, (changes, expected) in _OF_LAMBDA_LOSS.items()
+        for what, (changes, expected) in OF_LAMBDA_LOSS.items()
     },
     f"{_IRB} sl-at-20": _mf(_IRB, "validated", "mf-sl-at-k", **_AT_20),
     f"{_IRB} sl": _mf(_IRB, "validated", "mf-cosine", **_OWN_200)._replace(
@@ -321,9 +203,18 @@ RUNS: dict[str, Run] = {
         expected="At the rate that SL chose in the study at-k: both numbers within "
         "0.003 of those at 0.01."
     ),
+    **{
+        f"{_IRB} {name} (1,024 shared negatives)": _mf(
+            _IRB, "validated", arm, **(settings | SHARED)
+        )._replace(expected=WITH_1024[name])
+        for name, arm, settings in (
+            ("sl", "mf-cosine", _OWN_200),
+            ("sl-at-20", "mf-sl-at-k", _AT_20),
+        )
+    },
     **_references(_IRB, "validated"),
     f"{_AMAZON} bpr": _mf(_AMAZON, "validated", "mf-dot", weight_decay=1e-5),
-    f"{_AMAZON} sl": _mf(_AMAZON, "validated", "mf-cosine", **_SHARED, temperature=0.2),
+    f"{_AMAZON} sl": _mf(_AMAZON, "validated", "mf-cosine", **SHARED, temperature=0.2),
     f"{_AMAZON} sl (own negatives)": _mf(
         _AMAZON, "validated", "mf-cosine", 1, temperature=0.2
     )._replace(
@@ -332,18 +223,18 @@ RUNS: dict[str, Run] = {
     ),
     **{
         f"{_AMAZON} sl ({what})": _mf(
-            _AMAZON, protocol, "mf-cosine", 1, **(_SHARED | changes)
+            _AMAZON, protocol, "mf-cosine", 1, **(SHARED | changes)
         )._replace(expected=expected)
-        for what, (protocol, changes, expected) in _OF_SL.items()
+        for what, (protocol, changes, expected) in OF_SL.items()
     },
     f"{_AMAZON} psl-relu": _mf(
-        _AMAZON, "validated", "mf-cosine", **_SHARED, loss="psl-relu", temperature=0.1
+        _AMAZON, "validated", "mf-cosine", **SHARED, loss="psl-relu", temperature=0.1
     ),
     f"{_AMAZON} sl-at-20": _mf(
         _AMAZON,
         "validated",
         "mf-sl-at-k",
-        **_SHARED,
+        **SHARED,
         temperature=0.2,
         hyper=("width=2.25", "every=20"),
     ),
@@ -352,7 +243,7 @@ RUNS: dict[str, Run] = {
         "validated",
         "mf-llpauc",
         1,
-        **_SHARED,
+        **SHARED,
         learning_rate=0.1,
         hyper=("tpr=0.5", "fpr=0.01"),
     )._replace(
@@ -369,7 +260,7 @@ RUNS: dict[str, Run] = {
         _SHIFTED,
         "whole",
         "mf-cosine",
-        **_SHARED,
+        **SHARED,
         learning_rate=0.1,
         temperature=0.1,
     ),
@@ -377,7 +268,7 @@ RUNS: dict[str, Run] = {
         _SHIFTED,
         "whole",
         "mf-cosine",
-        **_SHARED,
+        **SHARED,
         loss="psl-relu",
         learning_rate=0.1,
         temperature=0.05,
