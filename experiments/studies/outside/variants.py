@@ -130,6 +130,18 @@ OF_SL: dict[str, tuple[str, dict[str, Any], str]] = {
         "1,024 negatives two are the user's: NDCG@20 within 0.0005 of that with the "
         "mask.",
     ),
+    "200 negatives of each pair's own, rate 0.1": (
+        "validated",
+        {
+            "temperature": 0.2,
+            "learning_rate": 0.1,
+            "negatives": ("uniform-outside:200",),
+            "mask_user_positives": False,
+        },
+        "As many as on MovieLens 100K. BPR has one negative and agrees; the fewer there "
+        "are, the less the highest of them is a popular item, and the less popular items "
+        "are pushed: NDCG@20 rises by 0.0005 or more from that with 1,024, 0.0515.",
+    ),
 }
 
 # LLPAUC on Electronics, likewise; the variant was added when the first had 0.0174.
