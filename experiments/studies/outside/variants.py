@@ -138,9 +138,10 @@ OF_SL: dict[str, tuple[str, dict[str, Any], str]] = {
             "negatives": ("uniform-outside:200",),
             "mask_user_positives": False,
         },
-        "As many as on MovieLens 100K. BPR has one negative and agrees; the fewer there "
-        "are, the less the highest of them is a popular item, and the less popular items "
-        "are pushed: NDCG@20 rises by 0.0005 or more from that with 1,024, 0.0515.",
+        "As many as on MovieLens 100K. BPR has one negative and agrees; the fewer "
+        "there are, the less the highest of them is a popular item, and the less "
+        "popular items are pushed: NDCG@20 rises by 0.0005 or more from that with "
+        "1,024, 0.0515.",
     ),
 }
 
