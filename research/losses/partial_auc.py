@@ -29,7 +29,8 @@ def llpauc(
     paper, and is as in the code of [yang2025slatk]: s+, gamma, l_a and l_b descend,
     where the paper ascends; no term of strong concavity. Use when: the papers' tables
     are reproduced. Watch: l_a and l_b have no bound, so the value falls for ever and
-    says nothing; scores are dot products at temperature 1.
+    says nothing; scores are dot products at temperature 1, the published rows are met
+    with cosines (docs/outside.md).
 
     Args:
       positive: logits of the positives, [b].
