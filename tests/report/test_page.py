@@ -329,6 +329,9 @@ def test_all_committed_records(opened, tmp_path):
     for section in ("ml-100k/ssb", "ml-100k/losses-choice", "ml-1m/baselines"):
         page = opened(path, section)
         page.wait_for_selector("#differences svg")
+    page = opened(path, "ml-100k/tuning")
+    page.wait_for_selector("text=644 rows have too many pairs")
+    assert page.locator("#differences").count() == 0
     paints = page.evaluate(
         "performance.getEntriesByType('paint').map((e) => e.startTime)"
     )

@@ -100,6 +100,16 @@ def test_many_cells_are_compared_in_the_main_metrics_alone():
     assert len(section(rows[:64], "arm 0")["pairs"]) == 10
 
 
+def test_very_many_cells_are_not_compared_and_the_page_says_so():
+    first, *_ = made_rows(users=4)
+    rows = [first._replace(arm=f"arm {n}") for n in range(257)]
+    content = section(rows, "arm 0")
+    assert content["pairs"] == {}
+    left_out = "Differences are left out: 257 rows have too many pairs."
+    assert content["holes"] == [left_out]
+    assert section(rows[:256], "arm 0")["pairs"]
+
+
 def test_two_users_their_places_and_their_lists():
     rows = made_rows()
     first = rows[0].record

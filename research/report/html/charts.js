@@ -3,7 +3,7 @@
 const CONFIG = {
   font: "system-ui, sans-serif", view: { stroke: null },
   axis: { labelFontSize: 12, titleFontSize: 13, titleFontWeight: "normal", gridColor: "#eaeef2", labelLimit: 420 },
-  legend: { labelFontSize: 12, title: null, orient: "bottom", symbolType: "circle", symbolOpacity: 1, labelLimit: 300 },
+  legend: { labelFontSize: 12, title: null, orient: "bottom", symbolType: "circle", symbolOpacity: 1, labelLimit: 300, symbolLimit: 200 },
 };
 const SHAPES = { o: "circle", s: "square", D: "diamond", d: "diamond", "^": "triangle-up", v: "triangle-down",
   "<": "triangle-left", ">": "triangle-right", P: "cross", X: "cross" };

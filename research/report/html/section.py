@@ -34,7 +34,8 @@ from research.report.tables import NUMBER
 from research.types import BANDS, Record
 
 # What any two cells are compared in: each takes a number for every pair of cells, so
-# that a table with many of them is compared in the first ones alone.
+# that a table with many of them is compared in the first ones alone, and one with very
+# many, as of trials, not at all: two thirds of the page would be its pairs.
 MAIN = (
     *(Key("recall", CUTOFF), Key("recall", 100)),
     *(Key("ndcg", CUTOFF), Key("recall_item", CUTOFF)),
@@ -43,7 +44,7 @@ COMPARED = (
     *(*MAIN, Key("ndcg", 100), *(Key(f"recall_{band}", CUTOFF) for band in BANDS)),
     *(Key("coverage", CUTOFF), Key("train_count", CUTOFF)),
 )
-MANY = 64  # cells
+MANY, MOST = 64, 256  # cells
 Lists = Mapping[str, Sequence[Mapping[str, str]]]
 PLACES = 100
 NONE = 2**16 - 1  # stands for a pair without an interval
@@ -74,8 +75,12 @@ def section(
     shown = list(dict.fromkeys(key for cell in done for key in cell.means))
     runs = _runs(results, fields)
     arms = list(dict.fromkeys(cell.arm for cell in cells))
-    wanted = MAIN if len(cells) > MANY else COMPARED
-    compared = [key for key in wanted if key in shown]
+    compared = [key for key in _wanted(len(cells)) if key in shown]
+    holes = not_measured(results)
+    if len(cells) > MOST:
+        holes.append(
+            f"Differences are left out: {len(cells)} rows have too many pairs."
+        )
     return {
         "arms": [{"name": arm, **look(arm)._asdict()} for arm in arms],
         "reference": reference,
@@ -100,8 +105,14 @@ def section(
         "people": _people(
             [runs[cell.arm, cell.swept][0] for cell in cells], lists or {}
         ),
-        "holes": not_measured(results),
+        "holes": holes,
     }
+
+
+def _wanted(cells: int) -> tuple[Key, ...]:
+    if cells > MOST:
+        return ()
+    return MAIN if cells > MANY else COMPARED
 
 
 Runs = dict[tuple[str, tuple[float | None, ...]], list[tuple[int, RunResult]]]

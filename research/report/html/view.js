@@ -47,7 +47,7 @@ class View {
 
   show(root) {
     this.count = element("span", { role: "status", class: "soft" });
-    root.replaceChildren(...heading(this.about, this.grid.contrasts), this.findings(), this.shown(),
+    root.replaceChildren(...heading(this.about, this.grid.contrasts, this.grid.holes), this.findings(), this.shown(),
       ...this.panels.map((one) => one.root), ...furtherTables(this.grid.tables));
     this.refresh();
   }
@@ -257,8 +257,9 @@ function personTable(grid, person, sides) {
       cells.map((cell) => element("td", {}, cell))))));
 }
 
-function heading(about, contrasts) {
-  const lines = [about.prediction && ["Prediction", about.prediction], ...about.notes.map((note) => ["", note])].filter(Boolean);
+function heading(about, contrasts, holes = []) {
+  const notes = [...about.notes, ...holes].map((note) => ["", note]);
+  const lines = [about.prediction && ["Prediction", about.prediction], ...notes].filter(Boolean);
   return [element("h2", {}, about.question), element("p", { class: "soft" }, `${about.title} · ${about.file}`),
     ...lines.map(([name, text]) => element("p", {}, name ? element("b", {}, `${name}: `) : null, text)),
     ...(contrasts ? [csvTable("Declared contrasts and their verdicts", chosenColumns(contrasts)).box] : [])];
