@@ -35,7 +35,7 @@ from research.types import BANDS, Record
 
 # What any two cells are compared in: each takes a number for every pair of cells, so
 # that a table with many of them is compared in the first ones alone, and one with very
-# many, as of trials, not at all: two thirds of the page would be its pairs.
+# many, as of trials, not at all: nearly half of the page would be its pairs.
 MAIN = (
     *(Key("recall", CUTOFF), Key("recall", 100)),
     *(Key("ndcg", CUTOFF), Key("recall_item", CUTOFF)),
