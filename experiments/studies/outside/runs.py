@@ -238,7 +238,11 @@ RUNS: dict[str, Run] = {
     ),
     **{
         f"{_AMAZON} sl ({what})": _mf(
-            _AMAZON, protocol, "mf-cosine", 1, **(SHARED | changes)
+            _AMAZON,
+            protocol,
+            "mf-cosine",
+            3 if protocol == "validated anew" else 1,
+            **(SHARED | changes),
         )._replace(expected=expected)
         for what, (protocol, changes, expected) in OF_SL.items()
     },
