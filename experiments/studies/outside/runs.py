@@ -9,8 +9,8 @@ from experiments.studies.outside.variants import (
     OF_LAMBDA_LOSS,
     OF_LLPAUC,
     OF_SL,
+    OTHER_NEGATIVES,
     SHARED,
-    WITH_1024,
     WITH_A_TENTH,
 )
 from research.data.names import DATASETS
@@ -219,9 +219,10 @@ RUNS: dict[str, Run] = {
         "0.003 of those at 0.01."
     ),
     **{
-        f"{_IRB} {name} (1,024 shared negatives)": _mf(
-            _IRB, "validated", arm, **(settings | SHARED)
-        )._replace(expected=WITH_1024[name])
+        f"{_IRB} {name} ({what})": _mf(
+            _IRB, "validated", arm, **(settings | changes)
+        )._replace(expected=expected[name])
+        for what, (changes, expected) in OTHER_NEGATIVES.items()
         for name, arm, settings in (
             ("sl", "mf-cosine", _OWN_200),
             ("sl-at-20", "mf-sl-at-k", _AT_20),
