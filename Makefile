@@ -40,7 +40,6 @@ results: $(READY)
 	$(RUN) negatives --out results
 	$(RUN) cache --seeds 5 --out results
 	$(RUN) correction --out results
-	$(RUN) losses-choice --out results
 	$(RUN) losses --seeds 5 --out results
 	$(RUN) budget --out results
 	$(RUN) learned-temperature --seeds 5 --out results

@@ -14,7 +14,7 @@ from experiments.grids.future import FUTURE, FUTURE_TUNED
 from experiments.grids.history import HISTORY, HISTORY_TIES
 from experiments.grids.learned_temperature import LEARNED_TEMPERATURE
 from experiments.grids.library import LIBRARY
-from experiments.grids.losses import LOSSES, LOSSES_CHOICE
+from experiments.grids.losses import LOSSES
 from experiments.grids.negatives import NEGATIVES
 from experiments.grids.optimisers import OPTIMISERS
 from experiments.grids.positives import POSITIVES, POSITIVES_USERS
@@ -33,7 +33,7 @@ GRIDS: Registry[Grid] = Registry(
         grid.name: grid
         for grid in (
             *(SSB, TEMPERATURE, NEGATIVES, CACHE, CORRECTION),
-            *(LOSSES, LOSSES_CHOICE, LEARNED_TEMPERATURE, FRONTIER),
+            *(LOSSES, LEARNED_TEMPERATURE, FRONTIER),
             *(BASELINE_GRID, TOWERS_CHOICE, POSITIVES, POSITIVES_USERS),
             *(HISTORY, HISTORY_TIES, SEARCH, FEATURES, DEPTH, OPTIMISERS),
             *(TUNING, TUNING_VARIANTS, FAIR, CACHE_TUNED, RECIPES_GRID, LIBRARY),

@@ -31,12 +31,10 @@ click, 0.180 for the mean, 0.171 shuffled.
 
 from typing import Any
 
-from experiments.chosen import CHOSEN
-from experiments.grid import Grid, Sweep
+from experiments.grid import AT_BEST, Grid, Sweep
 from research.contrast import BETTER, NOT_DIFFERENT, WORSE, Contrast
 from research.registry import deferred
 
-_TEMPERATURE = {"temperature": CHOSEN["in-batch+logq"]}
 _WORSE, _NOT_DIFFERENT, _BETTER = (
     expected._replace(on="ml-100k") for expected in (WORSE, NOT_DIFFERENT, BETTER)
 )
@@ -73,7 +71,7 @@ HISTORY = Grid(
     "tuned: no history is worse than the mean of the clicks in recall@20; a learned "
     "query, the profile and the last click are not significantly different from it; "
     "the last click is better than itself over shuffled clicks.",
-    changes=_TEMPERATURE,
+    changes=AT_BEST,
     dataset_changes=_LARGE,
 )
 
@@ -86,7 +84,7 @@ HISTORY_TIES = Grid(
     seeds=2,
     minutes="8",
     arm_sweeps={name: (_SALTS,) for name in _NEXT},
-    changes={**_TEMPERATURE, "split": "last"},
+    changes={**AT_BEST, "split": "last"},
     figures={"arms": deferred("research.report.forest:salts_figure")},
     tables=(deferred("research.report.pages:write_over_salts"),),
 )

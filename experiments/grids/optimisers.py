@@ -13,8 +13,7 @@ size, 0.259 at three times that; 0.254 to 0.256 for rowwise-adagrad from 30 time
 less below. The best and the dense one are not distinguishable.
 """
 
-from experiments.chosen import CHOSEN
-from experiments.grid import Contrast, Grid
+from experiments.grid import AT_BEST, Contrast, Grid
 
 _RATES = {
     "lazy-adam": (0.3, 1.0, 3.0),
@@ -33,5 +32,5 @@ OPTIMISERS = Grid(
         for rate in rates
     ),
     arm_sweeps={arm: ({"table_rate": rates},) for arm, rates in _RATES.items()},
-    changes={"temperature": CHOSEN["in-batch+logq"]},
+    changes=AT_BEST,
 )

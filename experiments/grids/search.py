@@ -19,8 +19,7 @@ say nothing cost 0.048 [0.033, 0.064]; at 0.9 they neither cost nor help recall.
 
 import functools
 
-from experiments.chosen import CHOSEN
-from experiments.grid import ARMS_FIGURE, Contrast, Grid
+from experiments.grid import ARMS_FIGURE, AT_BEST, Contrast, Grid
 
 _TITLE = "Simulated words, which see the target: paired differences from in-batch+logq"
 
@@ -38,7 +37,7 @@ SEARCH = Grid(
         Contrast("in-batch+logq", "encoder-none"),
     ),
     arm_sweeps={"encoder-query": ({"search_noise": (0.0, 0.5, 0.9, 1.0)},)},
-    changes={"temperature": CHOSEN["in-batch+logq"], "split": "last"},
+    changes={**AT_BEST, "split": "last"},
     note=(
         "The words of `encoder-query` are made from the target: its recall is no "
         "estimate of a search engine's, and compares with no other encoder's."

@@ -2,12 +2,12 @@
 
 Every arm gets the same trials, on train judged by validation; the choices, by NDCG@20
 and by item-averaged recall@20, are committed (experiments/tuned.py) and used by the
-grids ``fair``, ``cache-tuned``, ``history``, ``features`` and ``depth``, those on the
-split in time by ``future-tuned``.
+grids ``fair``, ``losses``, ``cache-tuned``, ``history``, ``features`` and ``depth``,
+those on the split in time by ``future-tuned``.
 ``tuning-variants`` has the same trials for other batches, numbers of negatives and
 corrections, which the grids ``negatives`` and ``correction`` use.
 
-    python -m experiments run tuning               about 85 minutes on 2 cores, 1 seed
+    python -m experiments run tuning               about 105 minutes on 2 cores, 1 seed
     python -m experiments run tuning --quick       about 3 minutes
     python -m experiments run tuning-variants      about 45 minutes on 2 cores, 1 seed
     python -m experiments run tuning-variants --quick    about 2 minutes
@@ -23,6 +23,7 @@ split in time, where the number of epochs is among them.
 import experiments.grids.depth as depth
 import experiments.grids.features as features
 import experiments.grids.history as history
+import experiments.grids.losses as losses
 from experiments.grid import SHORTER, Grid, Sweep
 
 __all__ = ["CACHED", "TRAINED", "TUNING", "TUNING_VARIANTS"]
@@ -70,6 +71,9 @@ _LARGE_IN_TIME: Sweep = {
     "epochs": (1, 3, 10),
 }
 
+# A margin is at most as large as what is compared: two cosines are 2 apart.
+_MARGINS: Sweep = {**_SWEPT, "temperature": (0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0)}
+
 # Smaller batches are noisier and make more steps, so that they need smaller rates.
 _SMALL: Sweep = {**_SWEPT, "batch": (64,), "learning_rate": (5e-4, 1e-3)}
 _MIDDLE: Sweep = {**_SWEPT, "batch": (256,)}
@@ -97,11 +101,11 @@ _VARIANTS: dict[str, tuple[Sweep, ...]] = {
     "hardest": (_SWEPT,),
 }
 
-# Likewise those of the grids about towers that no other grid of trials has.
-TOWERS = tuple(
+# Likewise those of the grids about losses and towers that no other grid of trials has.
+OTHERS = tuple(
     dict.fromkeys(
         name
-        for grid in (history.HISTORY, depth.DEPTH, features.FEATURES)
+        for grid in (history.HISTORY, depth.DEPTH, features.FEATURES, losses.LOSSES)
         for name in grid.arms
         if name not in (*TRAINED, *_VARIANTS, *grid.tuned_as)
     )
@@ -110,11 +114,12 @@ TOWERS = tuple(
 TUNING = Grid(
     name="tuning",
     question="Which temperature and learning rate suit each arm on validation?",
-    arms=(*TRAINED, *CACHED, *TOWERS),
+    arms=(*TRAINED, *CACHED, *OTHERS),
     reference="full-softmax",
     seeds=1,
-    minutes="85",
+    minutes="105",
     swept=_SWEPT,
+    arm_sweeps={"hinge": (_MARGINS,), "cosine-contrastive": (_MARGINS,)},
     dataset_swept={"ml-1m": _LARGE, "ml-1m-time": _LARGE_IN_TIME},
     changes={"fit_on": "train"},
     dataset_changes=SHORTER,

@@ -326,7 +326,7 @@ def test_all_committed_records(opened, tmp_path):
     path, holes = explore(tmp_path)
     assert holes == []
     assert path.stat().st_size <= 3_000_000
-    for section in ("ml-100k/ssb", "ml-100k/losses-choice", "ml-1m/baselines"):
+    for section in ("ml-100k/ssb", "ml-100k/losses", "ml-1m/baselines"):
         page = opened(path, section)
         page.wait_for_selector("#differences svg")
     page = opened(path, "ml-100k/tuning")
