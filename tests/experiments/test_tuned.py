@@ -1,5 +1,6 @@
 """The choices that grids use are those of the committed trials, alike for every arm."""
 
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -10,7 +11,7 @@ from experiments.arms import arm
 from experiments.collect import how_tuned
 from experiments.grid import expand, has_choices
 from experiments.grids import GRIDS
-from experiments.tuned import PATH, SELECTORS, chosen, main, tables, tuned
+from experiments.tuned import PATH, SELECTORS, TRIALS, chosen, main, tables, tuned
 from research.config import Config
 from research.report.pages import csv_text, read_table
 from research.report.records import RunResult
@@ -29,6 +30,28 @@ def test_the_committed_choices_are_those_of_the_committed_trials():
         for path in tables(RESULTS, dataset, split):
             lines.append(chosen(read_table(path), dataset, split))
     assert csv_text(pd.concat(lines)) == PATH.read_text()
+
+
+@pytest.mark.parametrize("name", TRIALS)
+def test_the_committed_trials_are_those_that_the_grid_declares(name):
+    grid, frame = GRIDS[name], read_table(RESULTS / f"tables/ml-100k/{name}.csv")
+    rows = frame[(frame.metric == "ndcg") & (frame.k == 20)]
+    ran = [
+        (row.arm, {f: float(row[f]) for f in grid.swept_fields if pd.notna(row[f])})
+        for _, row in rows.iterrows()
+    ]
+    declared = [
+        (cell.arm, {field: float(value) for field, value in cell.swept.items()})
+        for cell in expand(grid, Config(), seeds=1)
+    ]
+    assert sorted(ran, key=str) == sorted(declared, key=str)
+
+
+def test_the_page_names_the_grids_whose_arms_are_tuned():
+    page = (RESULTS.parent / "docs" / "how-to-choose.md").read_text()
+    (named,) = re.findall(r"Arms of ((?:`[a-z-]+`[,\s]+|and )+)are tuned on", page)
+    on_ratio = {name for name, grid in GRIDS.items() if grid.tuned} - {"future-tuned"}
+    assert set(re.findall("[a-z-]+", named.replace("and ", ""))) == on_ratio
 
 
 def made(**rows):
