@@ -17,7 +17,7 @@ from experiments.grid import AT_BEST, CONTRASTS_FIGURE, Grid
 from research.contrast import BETTER, NOT_DIFFERENT, Contrast
 
 _AS_GOOD = ("full-softmax", "decoupled-softmax+logq", "bilateral-softmax+logq")
-_PAIRWISE = ("bpr-mean", "gbce")
+_ALSO_ELSEWHERE = ("bpr-mean", "gbce")  # compared in recall@100 and NDCG@20, too
 _OTHERS = (
     *("uniform-softmax", "debiased+logq", "hard-negative+logq", "bpr", "hinge"),
     *("cosine-contrastive", "pointwise-sigmoid", "binary-nce", "siglip"),
@@ -27,7 +27,7 @@ _OTHERS = (
 LOSSES = Grid(
     name="losses",
     question="Which loss ranks best, each tuned?",
-    arms=("in-batch+logq", *_AS_GOOD, *_PAIRWISE, *_OTHERS),
+    arms=("in-batch+logq", *_AS_GOOD, *_ALSO_ELSEWHERE, *_OTHERS),
     reference="full-softmax",
     minutes="15",
     tuned=True,
@@ -36,7 +36,7 @@ LOSSES = Grid(
     contrasts=(
         *(
             Contrast("in-batch+logq", loss, metric, k, expected=expected)
-            for loss in _PAIRWISE
+            for loss in _ALSO_ELSEWHERE
             for metric, k, expected in (
                 ("recall", 20, BETTER),
                 ("recall", 100, NOT_DIFFERENT),
