@@ -11,6 +11,7 @@ from experiments.studies.outside.variants import (
     OF_SL,
     OTHER_NEGATIVES,
     SHARED,
+    SL_ANEW,
     WITH_A_TENTH,
 )
 from research.data.names import DATASETS
@@ -243,14 +244,13 @@ RUNS: dict[str, Run] = {
     ),
     **{
         f"{_AMAZON} sl ({what})": _mf(
-            _AMAZON,
-            protocol,
-            "mf-cosine",
-            3 if protocol == "validated anew" else 1,
-            **(SHARED | changes),
+            _AMAZON, protocol, "mf-cosine", 1, **(SHARED | changes)
         )._replace(expected=expected)
         for what, (protocol, changes, expected) in OF_SL.items()
     },
+    f"{_AMAZON} sl{ANEW}": _mf(
+        _AMAZON, "validated anew", "mf-cosine", **SHARED, temperature=0.2
+    )._replace(expected=SL_ANEW),
     f"{_AMAZON} psl-relu": _mf(
         _AMAZON, "validated", "mf-cosine", **SHARED, loss="psl-relu", temperature=0.1
     ),
