@@ -107,7 +107,8 @@ def test_one_split_of_our_own_gives_no_verdict():
 
 def test_the_cells_are_well_formed():
     cells = read_cells()
-    assert len({(c.source, c.table, c.row, c.number) for c in cells}) == len(cells)
+    names = {(c.source, c.table, c.dataset, c.row, c.number) for c in cells}
+    assert len(names) == len(cells)
     assert len({(c.source, c.table) for c in cells}) >= 5
     references = (ROOT / "docs" / "references.md").read_text()
     views = (CHOSEN, LAST, BEST, LEFT_OUT, WITH_PRIOR)
@@ -212,6 +213,13 @@ def test_a_published_validation_part_is_taken_out_of_training(tmp_path):
     assert len(fold.held_user) == (rows.part == "test").sum()
     later = dataclasses.replace(phase(run, 0, dataset), fit_on="train")
     assert len(prepared_run(later).fold.held_user) == len(held)
+
+    packed = file.with_name(file.name + ".gz")
+    held[["user", "item"]].to_csv(packed, index=False)
+    file.unlink()
+    again = dataset_of(run, str(data), tmp_path / "packed")
+    assert Path(again).read_bytes() == Path(dataset).read_bytes()
+    packed.unlink()
 
     file.write_text("user,item\n0,no such item\n")
     with pytest.raises(InputError, match="a pair of it is no train pair"):

@@ -5,11 +5,12 @@ MovieLens 1M and 100K, and by the papers of two losses, SL@K [yang2025slatk] and
 [yang2024psl], on the splits of their benchmark. Each is compared with a run here
 (runs.py) under the protocol of its page (measure.py).
 
-    python -m experiments run outside --data-dir DIR             about 180 minutes
+    python -m experiments run outside --data-dir DIR             about 10 hours
     python -m experiments run outside --quick --data-dir DIR     about 1 minute
 
-DIR has the folders ml-1m-ge3, ml-100k-irb, electronic and electronic-popularity
-(docs/outside.md); what needs a folder that isn't there is left out, with a line.
+DIR has the folders ml-1m-ge3, ml-100k-irb, electronic, electronic-popularity, movie
+and gowalla (docs/outside.md); what needs a folder that isn't there is left out, with a
+line.
 A run that was measured is not measured again.
 
 Expect most cells to agree, and beside each table EASE, or on the shifted split item

@@ -60,17 +60,18 @@ def with_validation(folder: Path, name: str) -> list[dict[str, str]]:
     Raises:
       InputError: a pair of that file is no train pair, or there is no such file.
     """
-    if not (folder / name).is_file():
+    file = next(folder.glob(f"{name}*"), None)  # it may be packed
+    if file is None:
         raise InputError(f"{folder / name}: no such file")
     columns = ["user", "item", "part"]
     (path,) = folder.glob("interactions.csv*")
     rows = pd.read_csv(path, dtype=str, keep_default_na=False)[columns]
-    held = pd.read_csv(folder / name, dtype=str, keep_default_na=False)
+    held = pd.read_csv(file, dtype=str, keep_default_na=False)
     keys = pd.MultiIndex.from_frame(held[["user", "item"]])
     chosen = pd.MultiIndex.from_frame(rows[["user", "item"]]).isin(keys)
     chosen &= (rows.part == "train").to_numpy()
     if chosen.sum() != len(held):
-        raise InputError(f"{folder / name}: a pair of it is no train pair of {path}")
+        raise InputError(f"{file}: a pair of it is no train pair of {path}")
     rows.loc[chosen, "part"] = "validation"
     return rows.to_dict("records")
 

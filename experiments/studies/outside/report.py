@@ -149,7 +149,7 @@ def _means(rows: _Rows, data: str) -> str:
 
 
 def _expected(rows: _Rows) -> list[str]:
-    """What runs that were added later were expected to show, in Markdown."""
+    """What was expected of the runs that were added later, in Markdown."""
     named = {name: run.expected for name, run in RUNS.items() if run.expected}
     if not any(name in rows.names for name in named):
         return []
@@ -157,9 +157,8 @@ def _expected(rows: _Rows) -> list[str]:
         [name if name in rows.names else f"{name}, not run", text]
         for name, text in named.items()
     ]
-    said = "Runs that were added to see why a cell differs; what follows was committed "
-    heads = ["run", "expected"]
-    return [said + "before their first run.", markdown_table(heads, lines, left=2)]
+    said = "Runs that were added later; what follows was committed before they began."
+    return [said, markdown_table(["run", "expected"], lines, left=2)]
 
 
 def _page(frame: pd.DataFrame, stored: Stored) -> str:

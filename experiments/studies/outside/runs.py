@@ -10,6 +10,7 @@ from experiments.studies.outside.variants import (
     OF_LLPAUC,
     OF_SL,
     OTHER_NEGATIVES,
+    OTHER_SETS,
     SHARED,
     SL_ANEW,
     WITH_A_TENTH,
@@ -85,8 +86,8 @@ class Run(NamedTuple):
       arm: a named arm (experiments/arms.py), which may be a baseline.
       changes: of the config over the arm's.
       seeds: the most that it is repeated with.
-      expected: of a run that was added later, to see why a cell differs: what it is
-        expected to show, committed before it ran.
+      expected: of a run that was added later: what it is expected to show, committed
+        before it ran.
     """
 
     data: str
@@ -147,11 +148,30 @@ def _sl_at_20(data: str, settings: dict[str, Any]) -> dict[str, Run]:
     """SL@20 as printed, and with a tenth of the rate."""
     slow = settings | {"learning_rate": 1e-3}
     return {
-        f"{data} sl-at-20": _mf(data, "validated", "mf-sl-at-k", **settings),
+        f"{data} sl-at-20": _mf(data, "validated", "mf-sl-at-k", 5, **settings),
         f"{data} sl-at-20 (rate 0.001)": _mf(
             data, "validated", "mf-sl-at-k", 1, **slow
         )._replace(expected=WITH_A_TENTH[data]),
     }
+
+
+def _other_set(data: str) -> dict[str, Run]:
+    """The rows of a further random split of IR-Benchmark, each with one seed."""
+    fast = {**SHARED, "learning_rate": 0.1}
+    psl = {"loss": "psl-relu", "temperature": 0.05}
+    at_20 = {**SHARED, "temperature": 0.1, "hyper": ("width=1", "every=20")}
+    of_arm: dict[str, tuple[str, dict[str, Any]]] = {
+        "bpr": ("mf-dot", {"weight_decay": 1e-6}),
+        "sl": ("mf-cosine", {**fast, "temperature": 0.1}),
+        "psl-relu": ("mf-cosine", fast | psl),
+        "sl-at-20": ("mf-sl-at-k", at_20),
+    }
+    runs = {f"{data} popularity": Run(data, "validated", "popularity", seeds=1)}
+    for name, expected in OTHER_SETS[data].items():
+        arm, changes = of_arm[name]
+        run = _mf(data, "validated", arm, 1, **changes)
+        runs[f"{data} {name}"] = run._replace(expected=expected)
+    return runs
 
 
 # SLIM's penalties are those of alpha .2 and l1_ratio .005 over 6,034 rows, times the
@@ -235,7 +255,9 @@ RUNS: dict[str, Run] = {
     },
     **_references(_IRB, "validated"),
     f"{_AMAZON} bpr": _mf(_AMAZON, "validated", "mf-dot", weight_decay=1e-5),
-    f"{_AMAZON} sl": _mf(_AMAZON, "validated", "mf-cosine", **SHARED, temperature=0.2),
+    f"{_AMAZON} sl": _mf(
+        _AMAZON, "validated", "mf-cosine", 5, **SHARED, temperature=0.2
+    ),
     f"{_AMAZON} sl (own negatives)": _mf(
         _AMAZON, "validated", "mf-cosine", 1, temperature=0.2
     )._replace(
@@ -252,7 +274,7 @@ RUNS: dict[str, Run] = {
         _AMAZON, "validated anew", "mf-cosine", **SHARED, temperature=0.2
     )._replace(expected=SL_ANEW),
     f"{_AMAZON} psl-relu": _mf(
-        _AMAZON, "validated", "mf-cosine", **SHARED, loss="psl-relu", temperature=0.1
+        _AMAZON, "validated", "mf-cosine", 5, **SHARED, loss="psl-relu", temperature=0.1
     ),
     **_sl_at_20(_AMAZON, _AT_20_AMAZON),
     **{
@@ -269,6 +291,8 @@ RUNS: dict[str, Run] = {
         for what, (changes, expected) in OF_LLPAUC.items()
     },
     **_references(_AMAZON, "validated"),
+    **_other_set("movie"),
+    **_other_set("gowalla"),
     f"{_SHIFTED} bpr": _mf(
         _SHIFTED, "whole", "mf-dot", learning_rate=0.01, weight_decay=1e-6
     ),
