@@ -11,6 +11,7 @@ from experiments.studies.outside.variants import (
     OF_SL,
     OTHER_NEGATIVES,
     OTHER_SETS,
+    OWN_NEGATIVES,
     SHARED,
     SL_ANEW,
     WITH_A_TENTH,
@@ -258,12 +259,12 @@ RUNS: dict[str, Run] = {
     f"{_AMAZON} sl": _mf(
         _AMAZON, "validated", "mf-cosine", 5, **SHARED, temperature=0.2
     ),
-    f"{_AMAZON} sl (own negatives)": _mf(
-        _AMAZON, "validated", "mf-cosine", 1, temperature=0.2
-    )._replace(
-        expected="With negatives of each pair's own the gradient of an item is less "
-        "noisy, and Adam's steps are longer: all seven cells of SL agree."
-    ),
+    **{
+        f"{_AMAZON} sl ({what})": _mf(
+            _AMAZON, "validated", "mf-cosine", 1, temperature=0.2, learning_rate=rate
+        )._replace(expected=expected)
+        for what, (rate, expected) in OWN_NEGATIVES.items()
+    },
     **{
         f"{_AMAZON} sl ({what})": _mf(
             _AMAZON, protocol, "mf-cosine", 1, **(SHARED | changes)
