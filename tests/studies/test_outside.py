@@ -11,6 +11,13 @@ import pytest
 from experiments.inputs import prepared_run
 from experiments.runs import baseline, score
 from experiments.studies.outside import CELLS, Cell, measure, read_cells, run_outside
+from experiments.studies.outside.figure import (
+    AGREES,
+    DIFFERS,
+    LOOKS,
+    UNEXPLAINED,
+    ledger_figure,
+)
 from experiments.studies.outside.measure import (
     BEST,
     CHOSEN,
@@ -21,13 +28,7 @@ from experiments.studies.outside.measure import (
     measured,
     phase,
 )
-from experiments.studies.outside.report import (
-    AGREES,
-    DIFFERS,
-    UNEXPLAINED,
-    ledger,
-    report_outside,
-)
+from experiments.studies.outside.report import ledger, report_outside
 from experiments.studies.outside.runs import NUMBERS, PROTOCOLS, RUNS, Run
 from experiments.study import StudyOptions
 from research.config import Config
@@ -103,6 +104,29 @@ def test_a_run_explains_a_row_as_a_whole_or_nothing_of_it():
 
 def test_one_split_of_our_own_gives_no_verdict():
     assert verdict(made([[0.2], [0.3]], error=0.01), 0.2) == ("", "")
+
+
+def test_the_figure_shows_how_far_each_row_is_in_percent_of_the_printed_number():
+    frame = ledger(made([[0.20, 0.21], [0.30, 0.31]], resplit=False), [cell(0.2)])
+    near = frame.assign(k=20)
+    low = near.assign(row="low", difference=0.01, value=0.1, verdict=DIFFERS)
+    far = near.assign(row="far", difference=0.16, value=0.2, verdict=UNEXPLAINED)
+    ndcg = near.assign(metric="ndcg", dataset="another set")
+    shallow = near.assign(k=5, row="low")  # no row shows it beside a larger cut-off
+    drawing = ledger_figure(pd.concat([near, low, far, ndcg, shallow]))
+    points = drawing.points.set_index(["row", "metric"]).percent
+    assert points["low", "recall"] == pytest.approx(-10)
+    assert points["far", "recall"] == pytest.approx(-80)
+    assert len(points) == 4
+
+    recall, _ = drawing.figure.axes
+    assert [text.get_text() for text in recall.texts] == ["-80"]
+    drawn = {line.get_color(): line for line in recall.lines if line.get_marker()}
+    at, line = drawn[LOOKS[DIFFERS].colour].get_data()
+    names = [text.get_text().strip() for text in recall.get_yticklabels()]
+    assert (*at, names[line[0]]) == (pytest.approx(-10), "low")
+    assert drawn[LOOKS[UNEXPLAINED].colour].get_xdata()[0] > -20  # at the edge
+    assert set(names) == {"d", "row", "low", "far", "another set"}
 
 
 def test_the_cells_are_well_formed():
@@ -247,7 +271,7 @@ def test_from_made_pairs_to_the_table_and_a_changed_record_to_another_verdict(tm
     assert mean["mrr@10"] <= mean["hit@10"]
     assert mean["precision@10"] < mean["recall@10"]  # fewer held out than slots
     assert (stored.arrays["mean"][0, 0] != stored.arrays["mean"][0, 1]).any()
-    table, page = report_outside(records, tmp_path / "out")
+    table, page, *_ = report_outside(records, tmp_path / "out")
     before = pd.read_csv(table)
     assert set(before.run) == {"ease-1000"}
     assert "A quick run" in page.read_text()

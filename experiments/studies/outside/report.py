@@ -10,6 +10,12 @@ from numpy import ndarray
 
 from experiments.studies import STUDIES
 from experiments.studies.outside import NAME, Cell, read_cells
+from experiments.studies.outside.figure import (
+    AGREES,
+    DIFFERS,
+    UNEXPLAINED,
+    ledger_figure,
+)
 from experiments.studies.outside.runs import RUNS
 from experiments.study import write_report
 from research.report.pages import QUICK, markdown_page, markdown_table, number_text
@@ -19,7 +25,6 @@ __all__ = ["AGREES", "DIFFERS", "UNEXPLAINED", "ledger", "report_outside"]
 
 ERRORS = 2.0  # standard errors, or deviations over seeds, within which a cell agrees
 LEAST = 0.001  # on the published split itself a cell this near agrees in any case
-AGREES, DIFFERS, UNEXPLAINED = "agrees", "differs", "unexplained"
 
 
 class _Measured(NamedTuple):
@@ -186,7 +191,7 @@ def _page(frame: pd.DataFrame, stored: Stored) -> str:
 
 
 def report_outside(records: Path, out: Path) -> list[Path]:
-    """Writes the study's tables under out from its records and the published cells.
+    """Writes the study's tables and figure under out, from its records and the cells.
 
     Raises:
       InputError: no such file, or of another RECORDS_VERSION.
@@ -194,4 +199,4 @@ def report_outside(records: Path, out: Path) -> list[Path]:
     stored = load_stored(records)
     frame = ledger(stored, read_cells())
     texts = {".csv": frame, ".md": _page(frame, stored)}
-    return write_report(out, stored.header, texts, {})
+    return write_report(out, stored.header, texts, {"-rows": ledger_figure(frame)})
