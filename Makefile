@@ -60,6 +60,7 @@ results: $(READY)
 	$(RUN) magnifier --out results
 	$(RUN) exposure --out results
 	$(RUN) dial --out results
+	$(RUN) feedback --out results
 	$(RUN) semisynthetic --out results
 	$(RUN) clicks --out results
 	$(RUN) stopping --out results

@@ -211,6 +211,23 @@ STUDIES: Registry[Study] = Registry(
                 "in the range, fails if it lies outside, and is undecided else.",
             ),
             Study(
+                name="feedback",
+                question="How much to correct where recommendations make the exposure?",
+                minutes="12",
+                run=deferred("experiments.studies.feedback:run_feedback"),
+                report=deferred("experiments.studies.feedback:report_feedback"),
+                seeds=5,
+                place=SIMULATED,
+                prediction="After six rounds the full correction recovers more than "
+                "the rule, which takes for exposure what quality brought into the "
+                "lists and is then below 0.5; half of the correction recovers more "
+                "than none; lists are narrower with the full correction than with the "
+                "rule; and where all rounds were fully corrected the best strength is "
+                "0.8 to 1.4. Each from both starts. A statement holds if its 95 % "
+                "interval lies in the range, fails if it lies outside, and is "
+                "undecided else.",
+            ),
+            Study(
                 name="pace",
                 question="How much training does each loss need, in examples and in "
                 "seconds?",

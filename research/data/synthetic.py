@@ -161,7 +161,13 @@ def _clicks_at(
 
 def made_fold(world: Synthetic, each: int, seed: int = 0) -> Fold:
     """A phase fitted on ``each`` clicks per user; each user's last is held out."""
-    clicks = np.concatenate(list(draw_clicks(world, each + 1, seed))).astype(np.int64)
+    clicks = np.concatenate(list(draw_clicks(world, each + 1, seed)))
+    return clicked_fold(world, clicks)
+
+
+def clicked_fold(world: Synthetic, clicks: Int[np.ndarray, "u n"]) -> Fold:
+    """A phase fitted on all given clicks of each user but the last, held out."""
+    clicks, each = clicks.astype(np.int64), clicks.shape[1] - 1
     fitted, held_item = clicks[:, :each].ravel(), clicks[:, each]
     time = np.tile(np.arange(each), len(clicks))
     return _fold(world, fitted, np.arange(len(clicks) + 1) * each, time, held_item)
