@@ -66,7 +66,7 @@ STARTS = (0.0, 1.0)  # Zipf exponents of the exposure of the first round
 ROUNDS = 6
 RANDOM = 0.2  # share of the places that show any item
 STRENGTHS = tuple(np.round(np.arange(-0.5, 2.501, 0.1), 2))
-TENTH = 10
+TENTH = 0.1  # of the items, the most listed
 # The prediction on the last round: the statement, a measure, the policies whose
 # difference it is (or the one), and its range.
 STATEMENTS = (
@@ -160,7 +160,7 @@ def play(
         listed = best_items(scores)
         shares = [recovered(logits + s * log_q, truth) for s in STRENGTHS]
         places = np.sort(listed.sum(axis=0))[::-1]
-        tenth = places[: len(places) // TENTH].sum() / places.sum()
+        tenth = places[: round(TENTH * len(places))].sum() / places.sum()
         at = int(np.argmax(shares))
         found = recovered(scores, truth)
         out.append(Round(found, shares[at], STRENGTHS[at], rule, float(tenth)))
