@@ -117,8 +117,24 @@ def stored(**changed):
     return Stored(header, {}, arrays | {"starts": np.array(STARTS)})
 
 
+def test_a_row_is_the_mean_over_all_seeds_of_its_start():
+    made = stored()
+    made.arrays["recovered"][:, 1] /= 2
+    frame = feedback_frame(made)
+    full = frame[frame.policy == "full"]
+    for start, mean in zip(STARTS, (0.6, 0.3), strict=True):
+        rows = full[full.start == start]
+        np.testing.assert_allclose(rows.recovered, mean)
+        assert (rows.recovered_low < mean).all()
+    assert len(frame) == len(STARTS) * len(POLICIES) * 2
+
+
 def test_verdicts_follow_the_last_round():
     assert {row[-1] for row in verdicts(stored())} == {"holds"}
+    made = stored()
+    for name in Round._fields:  # whatever the first round was
+        made.arrays[name][..., 0] = -made.arrays[name][..., 0]
+    assert {row[-1] for row in verdicts(made)} == {"holds"}
     other = verdicts(stored(recovered=[0.3, 0.4, 0.5, 0.6], rule=[0.8] * 4))
     found = {row[0].partition(": ")[2]: row[-1] for row in other}
     assert found["full recovers more than rule"] == "fails"

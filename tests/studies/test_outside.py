@@ -112,10 +112,12 @@ def test_the_figure_shows_how_far_each_row_is_in_percent_of_the_printed_number()
     low = near.assign(row="low", difference=0.01, value=0.1, verdict=DIFFERS)
     far = near.assign(row="far", difference=0.16, value=0.2, verdict=UNEXPLAINED)
     ndcg = near.assign(metric="ndcg", dataset="another set")
-    shallow = near.assign(k=5, row="low")  # no row shows it beside a larger cut-off
+    shallow = low.assign(k=10, difference=0.02)  # not shown beside a larger cut-off
     drawing = ledger_figure(pd.concat([near, low, far, ndcg, shallow]))
     points = drawing.points.set_index(["row", "metric"]).percent
     assert points["low", "recall"] == pytest.approx(-10)
+    allowed = drawing.points.set_index(["row", "metric"]).allowed
+    assert allowed["low", "recall"] == pytest.approx(1000 * near.allowed[0])
     assert points["far", "recall"] == pytest.approx(-80)
     assert len(points) == 4
 
