@@ -162,7 +162,8 @@ def _expected(rows: _Rows) -> list[str]:
         [name if name in rows.names else f"{name}, not run", text]
         for name, text in named.items()
     ]
-    said = "Runs that were added later; what follows was committed before they began."
+    said = "Runs that were added later; what follows was committed before they began, "
+    said += "but for what says otherwise."
     return [said, markdown_table(["run", "expected"], lines, left=2)]
 
 

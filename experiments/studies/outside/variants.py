@@ -1,6 +1,6 @@
 """Runs of the ledger that were added later, and what was expected of each.
 
-Each expectation was committed before its run.
+Each expectation was committed before its run, but for what says otherwise.
 """
 
 from typing import Any
