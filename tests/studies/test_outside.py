@@ -242,6 +242,8 @@ def test_a_published_validation_part_is_taken_out_of_training(tmp_path):
 
     packed = file.with_name(file.name + ".gz")
     held[["user", "item"]].to_csv(packed, index=False)
+    with pytest.raises(InputError, match=f"{file.name} and {packed.name}"):
+        dataset_of(run, str(data), tmp_path / "elsewhere")
     file.unlink()
     again = dataset_of(run, str(data), tmp_path / "packed")
     assert Path(again).read_bytes() == Path(dataset).read_bytes()

@@ -58,11 +58,17 @@ def with_validation(folder: Path, name: str) -> list[dict[str, str]]:
     """The rows of a folder's interactions, those of its validation file so marked.
 
     Raises:
-      InputError: a pair of that file is no train pair, or there is no such file.
+      InputError: a pair of that file is no train pair, or there is no such file, or
+        two.
     """
-    file = next(folder.glob(f"{name}*"), None)  # it may be packed
-    if file is None:
+    found = sorted(folder.glob(f"{name}*"))  # it may be packed
+    if not found:
         raise InputError(f"{folder / name}: no such file")
+    if len(found) > 1:
+        raise InputError(
+            f"{folder}: {' and '.join(f.name for f in found)}, expected one"
+        )
+    (file,) = found
     columns = ["user", "item", "part"]
     (path,) = folder.glob("interactions.csv*")
     rows = pd.read_csv(path, dtype=str, keep_default_na=False)[columns]
