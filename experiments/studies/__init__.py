@@ -213,9 +213,9 @@ STUDIES: Registry[Study] = Registry(
             Study(
                 name="feedback",
                 question="How much to correct where recommendations make the exposure?",
-                minutes="12",
+                minutes="30",
                 run=deferred("experiments.studies.feedback:run_feedback"),
-                report=deferred("experiments.studies.feedback:report_feedback"),
+                report=deferred("experiments.studies.feedback.report:report_feedback"),
                 seeds=5,
                 place=SIMULATED,
                 prediction="After six rounds the full correction recovers more than "

@@ -4,18 +4,22 @@ import numpy as np
 import pytest
 
 from experiments.studies import feedback
-from experiments.studies.exposure import TOP, best_items, recovered
+from experiments.studies.exposure import CLICKS, TOP, best_items, recovered
 from experiments.studies.feedback import (
+    KINDS,
     POLICIES,
-    RANDOM,
-    STARTS,
     STRENGTHS,
+    Kind,
     Round,
+    Trained,
     draw_shown,
+    play,
+    serve_round,
+    train_round,
+)
+from experiments.studies.feedback.report import (
     feedback_frame,
     heading,
-    play,
-    play_round,
     report_feedback,
     verdicts,
 )
@@ -42,60 +46,89 @@ def test_clicks_are_drawn_by_relevance_among_what_is_shown():
     assert (again != clicks).any()
 
 
-def test_a_round_trains_on_its_clicks_alone():
+def test_a_model_knows_its_clicks_alone():
     world = small_world()
     shown = np.full((USERS, ITEMS), 1e-9)
     shown[:, :10] = 1.0
-    logits, log_q, rule = play_round(world, shown, seed=0, epochs=1)
+    clicks = draw_shown(relevance(world), shown, each=20, seed=0)
+    logits, log_q, rule = train_round(world, clicks, shown, seed=0, epochs=1)
     assert logits.shape == (USERS, ITEMS)
     assert (log_q[:10] > log_q[10:].max()).all()
     # Nearly all that popularity tells here is exposure.
     assert rule < 0.2
 
 
-def made_rounds(monkeypatch, rule=0.3):
-    """Rounds with fixed logits and log q; returns them and what each was shown."""
-    draw, seen = np.random.default_rng(0), []
-    logits, log_q = draw.normal(size=(USERS, ITEMS)), 2 * draw.normal(size=ITEMS)
-
-    def fixed(world, shown, seed, epochs):
-        seen.append((shown, seed))
-        return logits, log_q, rule
-
-    monkeypatch.setattr(feedback, "play_round", fixed)
-    return logits, log_q, seen
+def made_model(rule=0.3):
+    """A model with made logits and log q."""
+    draw = np.random.default_rng(0)
+    return Trained(draw.normal(size=(USERS, ITEMS)), 2 * draw.normal(size=ITEMS), rule)
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-def test_a_policy_serves_with_its_strength_and_its_lists_are_seen_next(
-    policy, monkeypatch
-):
-    world, rule = small_world(), 0.3
-    logits, log_q, seen = made_rounds(monkeypatch, rule)
-    first, second = play(world, POLICIES[policy], seed=2, rounds=2, epochs=1)
-    strength = rule if policy == "rule" else POLICIES[policy]
-    truth = best_items(relevance(world))
-    scores = logits + strength * log_q
-    assert first.recovered == second.recovered == recovered(scores, truth)
-    (start, seed), (after, another) = seen
-    np.testing.assert_allclose(start, np.tile(np.exp(world.exposure), (USERS, 1)))
-    assert seed != another
-    listed = best_items(scores)
-    np.testing.assert_allclose(after.sum(axis=1), 1)
-    np.testing.assert_allclose(after[~listed], RANDOM / ITEMS)
-    np.testing.assert_allclose(after[listed], (1 - RANDOM) / TOP + RANDOM / ITEMS)
+def test_a_policy_serves_with_its_strength(policy):
+    model, truth = made_model(), best_items(relevance(small_world()))
+    found, listed = serve_round(model, POLICIES[policy], truth)
+    strength = model.rule if policy == "rule" else POLICIES[policy]
+    scores = model.logits + strength * model.log_q
+    np.testing.assert_array_equal(listed, best_items(scores))
+    assert found.recovered == recovered(scores, truth)
+    assert found.rule == model.rule
     places = np.sort(listed.sum(axis=0))[::-1]
-    assert first.tenth == pytest.approx(places[: ITEMS // 10].sum() / (USERS * TOP))
+    assert found.tenth == pytest.approx(places[: ITEMS // 10].sum() / (USERS * TOP))
 
 
-def test_the_best_strength_is_that_which_recovers_most(monkeypatch):
-    world = small_world()
-    logits, log_q, _ = made_rounds(monkeypatch)
-    (only,) = play(world, 1.0, seed=0, rounds=1, epochs=1)
-    truth = best_items(relevance(world))
-    shares = {s: recovered(logits + s * log_q, truth) for s in STRENGTHS}
-    assert only.most == max(shares.values())
-    assert shares[only.best] == only.most
+def test_the_best_strength_is_that_which_recovers_most():
+    model, truth = made_model(), best_items(relevance(small_world()))
+    found, _ = serve_round(model, 1.0, truth)
+    shares = {s: recovered(model.logits + s * model.log_q, truth) for s in STRENGTHS}
+    assert found.most == max(shares.values())
+    assert shares[found.best] == found.most
+
+
+def played(monkeypatch, kind, policies, rounds):
+    """The clicks and what was shown of each training, in the order of their making."""
+    model, seen = made_model(), []
+
+    def made(world, clicks, shown, seed, epochs):
+        seen.append((clicks, shown))
+        return model
+
+    monkeypatch.setattr(feedback, "train_round", made)
+    play(small_world(), kind, policies, seed=2, rounds=rounds, epochs=1)
+    return model, seen
+
+
+@pytest.mark.parametrize("random", [0.05, 0.5])
+def test_lists_and_random_places_are_what_the_next_round_sees(random, monkeypatch):
+    kind = Kind(1.0, random)
+    model, seen = played(monkeypatch, kind, [0.0, 1.0], rounds=2)
+    (first, start), *later = seen
+    exposure = np.exp(small_world().exposure)
+    expected = np.tile(exposure / exposure.sum(), (USERS, 1))
+    np.testing.assert_allclose(start, expected)
+    assert len(later) == 2  # the first round is common to the policies
+    for policy, (clicks, shown) in zip((0.0, 1.0), later, strict=True):
+        listed = best_items(model.logits + policy * model.log_q)
+        np.testing.assert_allclose(shown.sum(axis=1), 1)
+        np.testing.assert_allclose(shown[~listed], random / ITEMS)
+        np.testing.assert_allclose(shown[listed], (1 - random) / TOP + random / ITEMS)
+        assert clicks.shape == first.shape == (USERS, CLICKS + 1)
+        assert (clicks != first).any()
+        weight = np.exp(relevance(small_world())) * shown
+        expected = ((weight * listed).sum(axis=1) / weight.sum(axis=1)).mean()
+        clicked = listed[np.arange(USERS)[:, None], clicks].mean()
+        assert clicked == pytest.approx(expected, abs=0.05)
+
+
+def test_a_loop_of_all_rounds_trains_on_the_clicks_and_impressions_so_far(monkeypatch):
+    _, own = played(monkeypatch, Kind(1.0), [1.0], rounds=3)
+    _, every = played(monkeypatch, Kind(1.0, all_rounds=True), [1.0], rounds=3)
+    for number, (clicks, shown) in enumerate(every, start=1):
+        so_far = own[:number]
+        expected = np.concatenate([clicks for clicks, _ in so_far], axis=1)
+        np.testing.assert_array_equal(clicks, expected)
+        mean = np.mean([shown for _, shown in so_far], axis=0)
+        np.testing.assert_allclose(shown, mean)
 
 
 def stored(**changed):
@@ -108,47 +141,74 @@ def stored(**changed):
         "tenth": [0.2, 0.3, 0.5, 0.4],
     }
     seeds = np.linspace(-0.01, 0.01, 3)[None, None, :, None]
-    shape = len(POLICIES), len(STARTS), 3, 2
+    shape = len(POLICIES), len(KINDS), 3, 2
     arrays = {
         name: np.broadcast_to(np.reshape(values, (-1, 1, 1, 1)), shape) + seeds
         for name, values in (fields | changed).items()
     }
-    header = study_header("feedback", "simulated", False, policies=list(POLICIES))
-    return Stored(header, {}, arrays | {"starts": np.array(STARTS)})
+    names = {"policies": list(POLICIES), "kinds": list(KINDS)}
+    header = study_header("feedback", "simulated", False, **names)
+    return Stored(header, {}, arrays)
 
 
-def test_a_row_is_the_mean_over_all_seeds_of_its_start():
+def test_a_row_is_the_mean_over_all_seeds_of_its_kind():
     made = stored()
     made.arrays["recovered"][:, 1] /= 2
     frame = feedback_frame(made)
     full = frame[frame.policy == "full"]
-    for start, mean in zip(STARTS, (0.6, 0.3), strict=True):
-        rows = full[full.start == start]
+    for kind, mean in (("even start", 0.6), ("Zipf start", 0.3)):
+        rows = full[full.loop == kind]
         np.testing.assert_allclose(rows.recovered, mean)
         assert (rows.recovered_low < mean).all()
-    assert len(frame) == len(STARTS) * len(POLICIES) * 2
+    assert len(frame) == len(KINDS) * len(POLICIES) * 2
+
+
+def found(made):
+    """The verdict of each statement."""
+    return {row[0]: row[-1] for row in verdicts(made)}
 
 
 def test_verdicts_follow_the_last_round():
-    assert {row[-1] for row in verdicts(stored())} == {"holds"}
+    first = found(stored())
     made = stored()
     for name in Round._fields:  # whatever the first round was
         made.arrays[name][..., 0] = -made.arrays[name][..., 0]
-    assert {row[-1] for row in verdicts(made)} == {"holds"}
-    other = verdicts(stored(recovered=[0.3, 0.4, 0.5, 0.6], rule=[0.8] * 4))
-    found = {row[0].partition(": ")[2]: row[-1] for row in other}
-    assert found["full recovers more than rule"] == "fails"
-    assert found["the rule's strength is below 0.5"] == "fails"
-    assert found["half recovers more than never"] == "holds"
+    assert found(made) == first
+    other = found(stored(recovered=[0.3, 0.4, 0.5, 0.6], rule=[0.8] * 4))
+    for kind in KINDS:
+        text = f"{kind}: full recovers more than rule"
+        assert (first[text], other[text]) == ("holds", "fails")
+        assert other[f"{kind}: half recovers more than never"] == "holds"
+    text = "Zipf start: the rule's strength is below 0.5"
+    assert (first[text], other[text]) == ("holds", "fails")
 
 
-def test_the_title_names_a_policy_only_where_it_is_ahead_from_every_start():
+def test_verdicts_between_kinds_compare_the_same_seeds():
+    few, many, every = map(
+        list(KINDS).index, ("5 % random", "50 % random", "all rounds")
+    )
+    full, rule = map(list(POLICIES).index, ("full", "rule"))
+    made = stored()
+    made.arrays["rule"][rule, many] += 0.1
+    made.arrays["recovered"][full, few] += 0.1
+    made.arrays["recovered"][full, every] += 0.2
+    verdict = [row[1:] for row in verdicts(made)[-3:]]
+    for (measured, says), value in zip(verdict, ("+0.100", "+0.100", "+0.200")):
+        # The seeds' own differences cancel, so that the interval is narrow.
+        assert (measured.split(" ")[0], says) == (value, "holds")
+        assert measured == f"{value} [{value}, {value}]"
+    made.arrays["recovered"][rule, few] += 0.2
+    assert verdicts(made)[-2][-1] == "fails"
+
+
+def test_the_title_counts_the_loops_in_which_each_policy_is_ahead_at_the_end():
     frame = feedback_frame(stored())
-    assert "'full' has the highest mean" in heading(frame)
-    last = frame["round"] == frame["round"].max()
-    ahead = last & (frame.start == STARTS[1]) & (frame.policy == "never")
-    frame.loc[ahead, "recovered"] = 0.9
-    assert "highest" not in heading(frame)
+    assert heading(frame).endswith("'full' in 5 of 5 loops")
+    ahead = (frame.loop == "all rounds") & (frame.policy == "never")
+    frame.loc[ahead & (frame["round"] == 1), "recovered"] = 0.9
+    assert heading(frame).endswith("'full' in 5 of 5 loops")
+    frame.loc[ahead & (frame["round"] == 2), "recovered"] = 0.9
+    assert heading(frame).endswith("'full' in 4, 'never' in 1 of 5 loops")
 
 
 def test_a_report_comes_from_the_records_alone(tmp_path):
@@ -158,14 +218,16 @@ def test_a_report_comes_from_the_records_alone(tmp_path):
     names = {file.name for file in written}
     assert {"feedback.csv", "feedback.md", "feedback-rounds.png"} <= names
     page = (tmp_path / "tables" / "simulated" / "feedback.md").read_text()
-    assert page.count("| holds |") == 2 * len(feedback.STATEMENTS)
-    assert page.count("| full |") == len(STARTS) * 2
+    assert page.count("| holds |") == list(found(made).values()).count("holds")
+    assert page.count("| full |") == len(KINDS) * 2
 
 
-def test_each_field_of_a_round_is_a_share_or_a_strength():
-    world = small_world()
-    rounds = play(world, np.nan, seed=0, rounds=2, epochs=1)
-    for found in rounds:
+@pytest.mark.parametrize("every", [False, True])
+def test_each_field_of_a_round_is_a_share_or_a_strength(every):
+    kind = Kind(0.5, all_rounds=every)
+    loops = play(small_world(), kind, [np.nan, 0.0], seed=0, rounds=2, epochs=1)
+    assert [len(loop) for loop in loops] == [2, 2]
+    for found in (found for loop in loops for found in loop):
         assert isinstance(found, Round)
         assert 0 <= found.recovered <= found.most <= 1
         assert 0.1 <= found.tenth <= 1

@@ -1,0 +1,244 @@
+"""Does the rule for the strength hold where recommendations make the exposure?
+
+In the study ``dial`` exposure is given, and the same for all users. Here it is made: a
+model is trained without log q on the clicks of a round and served with a popularity
+prior, and its lists decide what users see in the next round. Four policies, which
+differ in the strength of the prior alone, start from the same round: none, half of log
+q, all of it, and the rule's own, from each item's impressions. In every round a user
+clicks, in proportion to relevance, on what the lists and a share of random places show.
+Five kinds of loop differ in the first round's exposure, the share of random places, and
+whether a model trains on the clicks of its own round or of all rounds so far.
+
+    python -m experiments run feedback             about 30 minutes on 2 cores
+    python -m experiments run feedback --quick     about 1 minute
+
+Expect the rule's strength to fall once lists make the exposure.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+from numpy import ndarray
+
+from experiments.arms import arm
+from experiments.studies.exposure import (
+    CLICKS,
+    GROUPS,
+    ITEMS,
+    RECIPE,
+    TOP,
+    USERS,
+    best_items,
+    recovered,
+)
+from experiments.study import SIMULATED, StudyOptions, save_study
+from research.data.synthetic import (
+    Synthetic,
+    clicked_fold,
+    make_synthetic,
+    relevance,
+)
+from research.negatives.strength import correction_strength
+from research.positives import log_share
+from research.report.records import study_header
+from research.train.loop import train
+
+__all__ = ["ARM", "KINDS", "NAME", "POLICIES", "Kind", "Round", "run_feedback"]
+
+NAME, ARM = "feedback", "in-batch"
+POLICIES = {"never": 0.0, "half": 0.5, "full": 1.0, "rule": np.nan}
+ROUNDS = 6
+STRENGTHS = tuple(np.round(np.arange(-0.5, 2.501, 0.1), 2))
+TENTH = 0.1  # of the items, the most listed
+
+
+class Kind(NamedTuple):
+    """A kind of loop.
+
+    Attributes:
+      start: Zipf exponent of the first round's exposure.
+      random: share of the places of later rounds that show any item.
+      all_rounds: whether a model trains on the clicks of all rounds so far, and the
+        rule has their impressions, instead of those of its own round.
+    """
+
+    start: float
+    random: float = 0.2
+    all_rounds: bool = False
+
+
+KINDS = {
+    "even start": Kind(0.0),
+    "Zipf start": Kind(1.0),
+    "5 % random": Kind(1.0, random=0.05),
+    "50 % random": Kind(1.0, random=0.5),
+    "all rounds": Kind(1.0, all_rounds=True),
+}
+
+
+class Round(NamedTuple):
+    """What a round of a loop shows.
+
+    Attributes:
+      recovered: share of each user's 20 most relevant items among the 20 listed.
+      most: the same at the strength that recovers most.
+      best: that strength.
+      rule: the rule's strength.
+      tenth: share of the list places that the most listed tenth of the items has.
+    """
+
+    recovered: float
+    most: float
+    best: float
+    rule: float
+    tenth: float
+
+
+def draw_shown(
+    liking: Float[ndarray, "u i"], shown: Float[ndarray, "u i"], each: int, seed: int
+) -> Int[ndarray, "u n"]:
+    """Clicks of each user, in proportion to exp(liking) times how often items show.
+
+    Args:
+      liking: log relevance, [u, i].
+      shown: of each item to each user, [u, i].
+      each: clicks a user, drawn with replacement.
+      seed: of the draws.
+    """
+    weight = np.exp(liking - liking.max(axis=1, keepdims=True)) * shown
+    upto = np.cumsum(weight, axis=1)
+    draws = np.random.default_rng(seed).random((len(liking), each)) * upto[:, -1:]
+    clicks = [np.searchsorted(row, at, "right") for row, at in zip(upto, draws)]
+    return np.minimum(np.array(clicks), liking.shape[1] - 1)
+
+
+class Trained(NamedTuple):
+    """A model of a round, with what its users were shown and clicked.
+
+    Attributes:
+      logits: of all items, [u, i].
+      log_q: of the clicks that it was trained on, [i].
+      rule: the rule's strength.
+    """
+
+    logits: Float[ndarray, "u i"]
+    log_q: Float[ndarray, " i"]
+    rule: float
+
+
+def train_round(
+    world: Synthetic,
+    clicks: Int[ndarray, "u n"],
+    shown: Float[ndarray, "u i"],
+    seed: int,
+    epochs: int,
+) -> Trained:
+    """Trains on clicks.
+
+    Args:
+      world: whose relevance made the clicks.
+      clicks: of each user, in the order of time; the last is held out.
+      shown: of each item to each user, [u, i].
+      seed: of the training.
+      epochs: of the training.
+    """
+    fold = clicked_fold(world, clicks)
+    changes: dict[str, Any] = RECIPE | {"seed": seed, "epochs": epochs}
+    config = dataclasses.replace(arm(ARM), **changes)
+    model = train(config, fold)
+    logits = model.user_vectors @ model.item_vectors.T / config.temperature
+    log_q = log_share(fold.fitted.item_counts).astype(float)
+    rule = correction_strength(log_q, np.log(shown.mean(axis=0)))
+    return Trained(logits.astype(float), log_q, rule)
+
+
+def serve_round(model: Trained, policy: float, truth: ndarray) -> tuple[Round, ndarray]:
+    """What lists with a policy's prior show, and which items they hold, [u, i].
+
+    Args:
+      model: of the round.
+      policy: strength of the prior; NaN for the rule's.
+      truth: whether an item is among each user's 20 most relevant, [u, i].
+    """
+    logits, log_q, rule = model
+    scores = logits + (rule if np.isnan(policy) else policy) * log_q
+    listed = best_items(scores)
+    shares = [recovered(logits + s * log_q, truth) for s in STRENGTHS]
+    places = np.sort(listed.sum(axis=0))[::-1]
+    tenth = places[: round(TENTH * len(places))].sum() / places.sum()
+    at, found = int(np.argmax(shares)), recovered(scores, truth)
+    return Round(found, shares[at], STRENGTHS[at], rule, float(tenth)), listed
+
+
+def play(
+    world: Synthetic,
+    kind: Kind,
+    policies: Sequence[float],
+    seed: int,
+    rounds: int,
+    epochs: int,
+) -> list[list[Round]]:
+    """A loop for each policy; they have the first round's clicks and model in common.
+
+    Args:
+      world: its exposure is that of the first round.
+      kind: of the loops.
+      policies: strengths of the prior; NaN for the rule's, anew in each round.
+      seed: of the first round; each round has its own.
+      rounds: how many.
+      epochs: of each training.
+    """
+    liking = relevance(world)
+    truth, each = best_items(liking), CLICKS + 1
+    start = np.tile(np.exp(world.exposure), (len(truth), 1))
+    start /= start.sum(axis=1, keepdims=True)
+    first = draw_shown(liking, start, each, 100 * seed)
+    model = train_round(world, first, start, 100 * seed, epochs)
+    loops = []
+    for policy in policies:
+        found, listed = serve_round(model, policy, truth)
+        loop, clicks, shown = [found], first, start
+        for number in range(1, rounds):
+            now = (1 - kind.random) * listed / TOP + kind.random / len(model.log_q)
+            clicked = draw_shown(liking, now, each, 100 * seed + number)
+            if kind.all_rounds:
+                clicks = np.concatenate([clicks, clicked], axis=1)
+                shown = (number * shown + now) / (number + 1)
+            else:
+                clicks, shown = clicked, now
+            later = train_round(world, clicks, shown, 100 * seed + number, epochs)
+            found, listed = serve_round(later, policy, truth)
+            loop.append(found)
+        loops.append(loop)
+    return loops
+
+
+def run_feedback(options: StudyOptions) -> Path:
+    """Plays each policy's loop of each kind; returns the records.
+
+    Arrays [policy, kind, seed, round], by the fields of ``Round``.
+    """
+    rounds, epochs = (2, 2) if options.quick else (ROUNDS, RECIPE["epochs"])
+    shape = len(POLICIES), len(KINDS), options.seeds, rounds, len(Round._fields)
+    table = np.zeros(shape)
+    for k, (name, kind) in enumerate(KINDS.items()):
+        for seed in range(options.seeds):
+            world = make_synthetic(USERS, ITEMS, GROUPS, exposure=kind.start, seed=seed)
+            loops = play(world, kind, list(POLICIES.values()), seed, rounds, epochs)
+            table[:, k, seed] = loops
+            last = ", ".join(
+                f"{policy} {loop[-1].recovered:.3f}"
+                for policy, loop in zip(POLICIES, loops, strict=True)
+            )
+            options.progress(
+                f"{name}, seed {seed}: recovered in the last round: {last}"
+            )
+    arrays = {name: table[..., n].astype("<f4") for n, name in enumerate(Round._fields)}
+    header = study_header(
+        NAME, SIMULATED, options.quick, policies=list(POLICIES), kinds=list(KINDS)
+    )
+    return save_study(options.out, header, arrays)

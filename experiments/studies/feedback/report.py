@@ -1,0 +1,238 @@
+"""What the study feedback shows: its table, figure, and verdicts on its prediction."""
+
+import itertools
+from pathlib import Path
+from typing import NamedTuple
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from numpy import ndarray
+
+from experiments.studies import STUDIES
+from experiments.studies.exposure import CLICKS, ITEMS, USERS
+from experiments.studies.feedback import ARM, KINDS, NAME, POLICIES, Kind, Round
+from experiments.study import write_report
+from research.report.intervals import over_seeds
+from research.report.pages import (
+    QUICK,
+    interval_text,
+    markdown_page,
+    markdown_table,
+    seeds_text,
+)
+from research.report.pictures import STYLE, Drawing, blank, legend_above
+from research.report.predictions import statement_table
+from research.report.records import Stored, load_stored
+
+__all__ = ["report_feedback"]
+
+COLOURS = dict(zip(POLICIES, ("#d55e00", "#e69f00", "#0072b2", "#000000")))
+
+
+Loops = tuple[tuple[str, str], ...]  # each by its kind and its policy
+
+
+class Statement(NamedTuple):
+    """A part of the prediction: a measure's sum after the last round, and its range.
+
+    Attributes:
+      text: what is stated.
+      measure: a field of ``Round``.
+      added: the loops whose measure is added.
+      taken: those whose measure is taken off.
+      low: end of the range.
+      high: the other.
+    """
+
+    text: str
+    measure: str
+    added: Loops
+    taken: Loops = ()
+    low: float = 0.0
+    high: float = np.inf
+
+
+def _of_each(kind: str) -> tuple[Statement, ...]:
+    """What is stated of every kind of loop."""
+    return tuple(
+        Statement(f"{kind}: {text}", measure, ((kind, more),), ((kind, less),))
+        for text, measure, more, less in (
+            ("full recovers more than rule", "recovered", "full", "rule"),
+            ("half recovers more than never", "recovered", "half", "never"),
+            ("lists are narrower with full than rule", "tenth", "full", "rule"),
+        )
+    )
+
+
+def _of_a_start(kind: str) -> tuple[Statement, ...]:
+    """What is stated beside it of the first two kinds."""
+    return tuple(
+        Statement(f"{kind}: {text}", measure, ((kind, policy),), (), low, high)
+        for text, measure, policy, low, high in (
+            ("the rule's strength is below 0.5", "rule", "rule", -np.inf, 0.5),
+            ("at full the best strength is 0.8 to 1.4", "best", "full", 0.8, 1.4),
+        )
+    )
+
+
+STATEMENTS = (
+    *(statement for kind in KINDS for statement in _of_each(kind)),
+    *_of_a_start("even start"),
+    *_of_a_start("Zipf start"),
+    Statement(
+        "the rule's strength is higher with 50 % than with 5 % random places",
+        "rule",
+        (("50 % random", "rule"),),
+        (("5 % random", "rule"),),
+    ),
+    Statement(
+        "full gains more over rule with 5 % than with 50 % random places",
+        "recovered",
+        (("5 % random", "full"), ("50 % random", "rule")),
+        (("5 % random", "rule"), ("50 % random", "full")),
+    ),
+    Statement(
+        "full recovers more trained on all rounds than on its own",
+        "recovered",
+        (("all rounds", "full"),),
+        (("Zipf start", "full"),),
+    ),
+)
+
+
+def feedback_frame(stored: Stored) -> pd.DataFrame:
+    """One row per kind, policy and round: each field's mean, _low and _high."""
+    lines = []
+    policies, kinds = stored.header["policies"], stored.header["kinds"]
+    rounds = stored.arrays["rule"].shape[-1]
+    for k, kind in enumerate(kinds):
+        for p, policy in enumerate(policies):
+            for number in range(rounds):
+                line = {"loop": kind, "policy": policy, "round": number + 1}
+                for name in Round._fields:
+                    values = stored.arrays[name][p, k, :, number].astype(float)
+                    line |= over_seeds(values).interval().columns(name)
+                lines.append(line)
+    return pd.DataFrame(lines)
+
+
+def after_last_round(stored: Stored, measure: str, loops: Loops) -> ndarray:
+    """Sum of a measure over loops after the last round, by seed; 0 without a loop."""
+    at, of = stored.header["policies"].index, stored.header["kinds"].index
+    last = stored.arrays[measure][..., -1].astype(float)
+    return sum((last[at(policy), of(kind)] for kind, policy in loops), np.zeros(1))
+
+
+def verdicts(stored: Stored) -> list[list[str]]:
+    """Each part of the prediction: the statement, what was measured, the verdict."""
+    out = []
+    for text, measure, added, taken, low, high in STATEMENTS:
+        values = after_last_round(stored, measure, added)
+        values = values - after_last_round(stored, measure, taken)
+        ends = over_seeds(values).interval()
+        out.append([text, interval_text(*ends, "+.3f"), ends.within(low, high)])
+    return out
+
+
+def feedback_page(frame: pd.DataFrame, stored: Stored) -> str:
+    """The prediction, its verdicts, and each policy's rounds, in Markdown."""
+    seeds = stored.arrays["rule"].shape[2]
+    about = (
+        f"Synthetic data, {USERS} users and {ITEMS} items, {seeds_text(seeds)}; "
+        f"trained in each round: {ARM}, on {CLICKS} clicks of each user. The first "
+        "round's exposure is the same for all users: alike for all items (even "
+        "start), or Zipf's with the exponent 1 (all others). Later a user sees the "
+        "list of the round before and, in 20 % of the places, any item; two loops "
+        "have other shares. A model is trained on its round's clicks, in one loop on "
+        "those of all rounds so far. Recovered: share of each user's 20 most relevant "
+        "items among the 20 listed; most: at the best strength of that round's model. "
+        "Tenth: share of the list places that the most listed tenth of the items has. "
+        "95 % t intervals over seeds. The rounds between are in the CSV file beside "
+        "this page."
+    )
+    ends = frame["round"].isin((1, frame["round"].max()))
+    rows = [
+        [
+            row["loop"],
+            row["policy"],
+            f"{row['round']}",
+            interval_text(
+                row["recovered"], row["recovered_low"], row["recovered_high"], ".3f"
+            ),
+            f"{row['most']:.3f}",
+            *(f"{row[name]:.2f}" for name in ("best", "rule", "tenth")),
+        ]
+        for row in frame[ends].to_dict("records")
+    ]
+    heads = ["loop", "policy", "round", "recovered [95 %]", "most", "best strength"]
+    heads += ["rule's strength", "tenth"]
+    return markdown_page(
+        STUDIES[NAME].question,
+        about,
+        QUICK if stored.header["quick"] else "",
+        f"Prediction: {STUDIES[NAME].prediction}",
+        statement_table(verdicts(stored)),
+        markdown_table(heads, rows, left=2),
+    )
+
+
+def feedback_figure(frame: pd.DataFrame) -> Drawing:
+    """Draws what each policy recovers by round, a panel for each kind of loop."""
+    kinds = frame.loop.unique()
+    with matplotlib.rc_context(STYLE):
+        figure, panels = blank(5.6, nrows=2, ncols=3, sharex=True, sharey=True)
+        for panel, kind in itertools.zip_longest(panels.flat, kinds):
+            if kind is None:
+                panel.set_visible(False)
+                continue
+            part = frame[frame.loop == kind]
+            for policy, line in part.groupby("policy", sort=False):
+                style = {"color": COLOURS[str(policy)], "label": f"{policy}"}
+                panel.plot(line["round"], line.recovered, marker="o", **style)
+                ends = line.recovered_low, line.recovered_high
+                panel.fill_between(
+                    line["round"], *ends, color=style["color"], alpha=0.15, linewidth=0
+                )
+            panel.set_title(title_of(KINDS[kind]))
+            panel.tick_params(labelbottom=True)
+            panel.set(xlabel="round", xticks=part["round"].unique())
+        for row in panels:
+            row[0].set_ylabel("share of the truly best 20 listed")
+        handles, _ = panels[0, 0].get_legend_handles_labels()
+        legend_above(figure, handles, heading(frame), len(POLICIES))
+    return Drawing(figure, frame)
+
+
+def title_of(kind: Kind) -> str:
+    """A kind of loop in words.
+
+    >>> title_of(Kind(1.0, random=0.05))
+    'Zipf start, 5 % random'
+    """
+    start = "Zipf" if kind.start else "even"
+    words = f"{start} start, {100 * kind.random:g} % random"
+    return f"{words},\nclicks of all rounds" if kind.all_rounds else words
+
+
+def heading(frame: pd.DataFrame) -> str:
+    """What is drawn, and how often each policy's mean is the highest at the end."""
+    last = frame[frame["round"] == frame["round"].max()]
+    ahead = last.loc[last.groupby("loop").recovered.idxmax()].policy.value_counts()
+    counts = ", ".join(f"'{policy}' in {count}" for policy, count in ahead.items())
+    return (
+        "Lists make the next round's exposure; strengths of log q when serving. "
+        f"Highest mean in the last round: {counts} of {ahead.sum()} loops"
+    )
+
+
+def report_feedback(records: Path, out: Path) -> list[Path]:
+    """Writes the study's table, page and figure under out from its records.
+
+    Raises:
+      InputError: no such file, or of another RECORDS_VERSION.
+    """
+    stored = load_stored(records)
+    frame = feedback_frame(stored)
+    texts = {".csv": frame, ".md": feedback_page(frame, stored)}
+    return write_report(out, stored.header, texts, {"-rounds": feedback_figure(frame)})
