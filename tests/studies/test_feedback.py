@@ -14,6 +14,7 @@ from experiments.studies.feedback import (
     Trained,
     draw_shown,
     play,
+    run_feedback,
     serve_round,
     train_round,
 )
@@ -21,10 +22,12 @@ from experiments.studies.feedback.report import (
     feedback_frame,
     heading,
     report_feedback,
+    title_of,
     verdicts,
 )
+from experiments.study import StudyOptions
 from research.data.synthetic import make_synthetic, relevance
-from research.report.records import Stored, save_stored, study_header
+from research.report.records import Stored, load_stored, save_stored, study_header
 
 USERS, ITEMS = 30, 60
 
@@ -118,6 +121,57 @@ def test_lists_and_random_places_are_what_the_next_round_sees(random, monkeypatc
         expected = ((weight * listed).sum(axis=1) / weight.sum(axis=1)).mean()
         clicked = listed[np.arange(USERS)[:, None], clicks].mean()
         assert clicked == pytest.approx(expected, abs=0.05)
+
+
+def test_each_rounds_lists_are_what_the_one_after_sees(monkeypatch):
+    draw, models, seen = np.random.default_rng(1), [], []
+
+    def made(world, clicks, shown, seed, epochs):
+        seen.append(shown)
+        logits = draw.normal(size=(USERS, ITEMS))
+        models.append(Trained(logits, np.zeros(ITEMS), 0.0))
+        return models[-1]
+
+    monkeypatch.setattr(feedback, "train_round", made)
+    play(small_world(), Kind(1.0), [0.0], seed=0, rounds=4, epochs=1)
+    for model, shown in zip(models[:-1], seen[1:], strict=True):
+        np.testing.assert_array_equal(shown > 1 / ITEMS, best_items(model.logits))
+
+
+def test_a_kind_is_what_its_name_says():
+    for name, kind in KINDS.items():
+        words = title_of(kind)
+        random = name if "random" in name else "20 % random"
+        assert f" {random}" in words
+        assert ("all rounds" in words) == (name == "all rounds")
+        assert words.startswith("even start") == (name == "even start")
+
+
+def test_a_run_stores_each_loop_at_its_place(monkeypatch, tmp_path):
+    worlds = {}
+
+    def made(world, kind, policies, seed, rounds, epochs):
+        worlds[kind, seed] = world
+        at = list(KINDS.values()).index(kind)
+        return [
+            [
+                Round(*(1000 * p + 100 * at + 10 * seed + n + np.arange(5) / 10))
+                for n in range(rounds)
+            ]
+            for p in range(len(policies))
+        ]
+
+    monkeypatch.setattr(feedback, "play", made)
+    path = run_feedback(StudyOptions(tmp_path, seeds=2, quick=True))
+    arrays = load_stored(path).arrays
+    places = np.indices((len(POLICIES), len(KINDS), 2, 2))
+    expected = np.tensordot([1000, 100, 10, 1], places, axes=1)
+    for field, name in enumerate(Round._fields):
+        np.testing.assert_allclose(arrays[name], expected + field / 10, rtol=1e-6)
+    for kind in KINDS.values():
+        first, second = worlds[kind, 0], worlds[kind, 1]
+        assert (first.quality != second.quality).any()
+        assert (np.ptp(first.exposure) > 0) == (kind.start > 0)
 
 
 def test_a_loop_of_all_rounds_trains_on_the_clicks_and_impressions_so_far(monkeypatch):
