@@ -124,10 +124,11 @@ def test_lists_and_random_places_are_what_the_next_round_sees(random, monkeypatc
 
 
 def test_each_rounds_lists_are_what_the_one_after_sees(monkeypatch):
-    draw, models, seen = np.random.default_rng(1), [], []
+    draw, models, seen, seeds = np.random.default_rng(1), [], [], []
 
     def made(world, clicks, shown, seed, epochs):
         seen.append(shown)
+        seeds.append(seed)
         logits = draw.normal(size=(USERS, ITEMS))
         models.append(Trained(logits, np.zeros(ITEMS), 0.0))
         return models[-1]
@@ -136,6 +137,7 @@ def test_each_rounds_lists_are_what_the_one_after_sees(monkeypatch):
     play(small_world(), Kind(1.0), [0.0], seed=0, rounds=4, epochs=1)
     for model, shown in zip(models[:-1], seen[1:], strict=True):
         np.testing.assert_array_equal(shown > 1 / ITEMS, best_items(model.logits))
+    assert len(set(seeds)) == 4
 
 
 def test_a_kind_is_what_its_name_says():

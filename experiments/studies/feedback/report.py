@@ -28,8 +28,6 @@ from research.report.records import Stored, load_stored
 __all__ = ["report_feedback"]
 
 COLOURS = dict(zip(POLICIES, ("#d55e00", "#e69f00", "#0072b2", "#000000")))
-
-
 Loops = tuple[tuple[str, str], ...]  # each by its kind and its policy
 
 
