@@ -257,7 +257,7 @@ STUDIES: Registry[Study] = Registry(
             Study(
                 name="outside",
                 question="Does this code reproduce published numbers?",
-                minutes="600",
+                minutes="800",
                 run=deferred("experiments.studies.outside:run_outside"),
                 report=deferred("experiments.studies.outside.report:report_outside"),
                 seeds=5,
