@@ -199,6 +199,9 @@ class NegativeFields(Group):
     """First rank that the source rank-band draws from."""
     band_high: int = 500
     """Last rank that the source rank-band draws from."""
+    loader_workers: Annotated[int, LATER, _AT_LEAST_0] = 0
+    """Workers of a data loader with one random state, forked anew in every epoch: as
+    many steps in turn have the same draws, and so has every epoch (0: fresh draws)."""
 
     def check(self) -> None:
         """As every group; the band of ranks must not be empty."""

@@ -36,6 +36,24 @@ def stream(key: Key[Any, ""], name: str) -> Key[Any, ""]:
     return jax.random.fold_in(key, zlib.crc32(name.encode()))
 
 
+def worker_key(key: Key[Any, ""], step: Int[Any, ""], workers: int) -> Key[Any, ""]:
+    """The key of a step's draws by one of a data loader's workers, all alike.
+
+    Worker k makes the batches k, k + workers, and so on of an epoch. If nobody seeds
+    its generator, each worker starts each epoch from a copy of its parent's state, and
+    the n-th batches of all workers have the same draws in all epochs: so in the code of
+    [yang2024psl], which seeds one generator and draws from another.
+
+    Args:
+      key: of the run.
+      step: of the epoch, from 0.
+      workers: at least 1.
+    """
+    import jax
+
+    return jax.random.fold_in(stream(key, "loader workers"), step // workers)
+
+
 def generator(seed: int, name: str, *index: int) -> np.random.Generator:
     """A host-side stream, for index arrays that never need to be on the device."""
     return np.random.default_rng([seed, zlib.crc32(name.encode()), *index])

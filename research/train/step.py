@@ -27,7 +27,7 @@ from research.negatives import held_whole, make_sources
 from research.negatives.frequencies import FREQUENCIES, Frequency
 from research.negatives.source import Drawn, Sources, SourceStates
 from research.registry import loaded
-from research.rng import stream
+from research.rng import stream, worker_key
 from research.temperature import kind_of
 from research.temperature.kinds import Moment, Temperature, UserTemperatures
 from research.towers.inputs import ItemLookup, Rows, item_lookup, look_up
@@ -70,10 +70,29 @@ class Drawing(NamedTuple):
         ]
 
 
+class TrainState(NamedTuple):
+    """State between two steps; step counts from 0 over the whole run.
+
+    frequency is what its entry keeps (research/negatives/frequencies.py), nothing where
+    the click share is exact. temperatures is empty where users have none of their own,
+    loss where it keeps nothing of users, opponent where it has none.
+    """
+
+    params: Params
+    optimiser: OptimiserState
+    source_states: SourceStates
+    frequency: Any
+    temperatures: UserTemperatures | tuple[()]
+    loss: Any
+    opponent: Opponent | tuple[()]
+    key: Key[Array, ""]
+    step: Int[Array, ""]
+
+
 def _draw(
     model: Model,
     sources: Sources,
-    source_states: SourceStates,
+    state: TrainState,
     index: Int[Array, " b"],
     world: World,
     key: Key[Array, ""],
@@ -84,18 +103,20 @@ def _draw(
     Args:
       model: whose histories are to be filled.
       sources: of negatives; each has a random stream of its own.
-      source_states: the sources' states.
+      state: with the sources' states.
       index: of the step's pairs.
       world: where they are.
-      key: of the step.
+      key: of the draws of the step.
       choose: makes the plan of the numbers of rows, of all columns, of each source's
         columns that could be encoded block by block, of those that are a row's own, and
         of items.
     """
     batch = Pairs(*(column[index] for column in world.pairs))
     drawn = tuple(
-        source.draw(stream(key, f"{n} {source.name}"), batch, state, world.pool)
-        for n, (source, state) in enumerate(zip(sources, source_states, strict=True))
+        source.draw(stream(key, f"{n} {source.name}"), batch, kept, world.pool)
+        for n, (source, kept) in enumerate(
+            zip(sources, state.source_states, strict=True)
+        )
     )
     fresh = [source.origin == "fresh" for source in sources]
     shared, own = (
@@ -178,25 +199,6 @@ def row_losses(
 Diagnostics = dict[str, Float[Array, ""]]
 
 
-class TrainState(NamedTuple):
-    """State between two steps; step counts from 0 over the whole run.
-
-    frequency is what its entry keeps (research/negatives/frequencies.py), nothing where
-    the click share is exact. temperatures is empty where users have none of their own,
-    loss where it keeps nothing of users, opponent where it has none.
-    """
-
-    params: Params
-    optimiser: OptimiserState
-    source_states: SourceStates
-    frequency: Any
-    temperatures: UserTemperatures | tuple[()]
-    loss: Any
-    opponent: Opponent | tuple[()]
-    key: Key[Array, ""]
-    step: Int[Array, ""]
-
-
 Step = Callable[
     [TrainState, Int[Array, " b"], Hyper, World], tuple[TrainState, Diagnostics]
 ]
@@ -220,9 +222,8 @@ def make_step(config: Config, limits: Limits = LIMITS) -> Step:
     ) -> tuple[TrainState, Diagnostics]:
         key = jax.random.fold_in(state.key, state.step)
         world = with_share(shares, world, state, len(index), hyper)
-        drawing, plan = _draw(
-            model, sources, state.source_states, index, world, key, choose
-        )
+        chance = _draws_key(config, state, world, key)
+        drawing, plan = _draw(model, sources, state, index, world, chance, choose)
         # Drawn once: the compiler would look histories up again for the optimiser.
         drawing = jax.lax.optimization_barrier(drawing)
         rows = tuple(look_up(state.params["tables"], l.ids) for l in drawing.lookups)
@@ -262,6 +263,16 @@ def make_step(config: Config, limits: Limits = LIMITS) -> Step:
         return TrainState(*after, state.key, state.step + 1), diagnostics
 
     return step
+
+
+def _draws_key(
+    config: Config, state: TrainState, world: World, key: Key[Array, ""]
+) -> Key[Array, ""]:
+    """The key of a step's draws: the step's own, unless loader workers repeat them."""
+    if not config.loader_workers:
+        return key
+    steps = max(world.pairs.candidate.shape[0] // config.batch, 1)
+    return worker_key(state.key, state.step % steps, config.loader_workers)
 
 
 def _progress(

@@ -1,6 +1,7 @@
 """What chance decides in a step, and whose positives are masked in it."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +20,8 @@ FACTORS = dataclasses.replace(arm("mf-dot", Config()), batch=64, dim=8)
 INDEX = jnp.arange(0, 960, 15, dtype=jnp.int32)  # of 64 pairs
 
 
-def test_each_step_and_each_source_draws_anew():
+def drawn_at(steps: Sequence[int], **changes: object) -> list[tuple[int, ...]]:
+    """The ids that each source draws in these steps of a run."""
     seen = []
 
     def noted(draws, config):
@@ -32,14 +34,27 @@ def test_each_step_and_each_source_draws_anew():
         return plain._replace(name="noted", draw=draw)
 
     with SOURCES.added("noted", SourceEntry(noted)):
-        config = dataclasses.replace(FACTORS, negatives=("noted:20", "noted:20"))
-        run = prepare(config, made_fold())
+        config = dataclasses.replace(FACTORS, negatives=("noted:20",))
+        run = prepare(dataclasses.replace(config, **changes), made_fold())
         step, hyper = make_step(structure(run.config)), traced_values(run.config)
         state = init_state(run, *run.world)
-        for _ in range(2):
-            state, _ = step(state, INDEX, hyper, run.world[0])
-    draws = {tuple(drawn.ids.tolist()) for drawn in seen}
-    assert len(seen) == len(draws) == 4
+        for n in steps:
+            step(state._replace(step=jnp.int32(n)), INDEX, hyper, run.world[0])
+    return [tuple(drawn.ids.tolist()) for drawn in seen]
+
+
+def test_each_step_and_each_source_draws_anew():
+    draws = drawn_at([0, 1], negatives=("noted:20", "noted:20"))
+    assert len(draws) == len(set(draws)) == 4
+
+
+def test_loader_workers_repeat_draws_in_turn_and_in_every_epoch():
+    epoch = len(made_fold().fitted.user) // 64
+    draws = drawn_at(range(2 * epoch), loader_workers=4)
+    turns = [n // 4 for n in range(epoch)] * 2
+    assert epoch > 8
+    assert [draws.index(one) for one in draws] == [turns.index(turn) for turn in turns]
+    assert drawn_at([0], loader_workers=4, seed=1) != draws[:1]
 
 
 def test_a_row_masks_what_its_own_user_has():

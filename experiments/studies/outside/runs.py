@@ -6,15 +6,19 @@ from typing import Any, NamedTuple
 
 from experiments.arms import FACTORS
 from experiments.studies.outside.variants import (
+    ADVERSARIAL,
+    OF_BPR,
     OF_LAMBDA_LOSS,
     OF_LLPAUC,
     OF_SL,
     OTHER_NEGATIVES,
     OTHER_SETS,
     OWN_NEGATIVES,
+    REPEATED,
     SHARED,
     SL_ANEW,
     WITH_A_TENTH,
+    WORKERS,
 )
 from research.data.names import DATASETS
 
@@ -235,6 +239,18 @@ RUNS: dict[str, Run] = {
         )._replace(expected=expected)
         for what, (changes, expected) in OF_LAMBDA_LOSS.items()
     },
+    **{
+        f"{_IRB} {loss} (negatives that workers repeat)": _mf(
+            _IRB,
+            "validated",
+            f"mf-{loss}",
+            **WORKERS,
+            negatives=("uniform-per-row:1",),
+            learning_rate=1e-3,
+            weight_decay=1e-5,
+        )._replace(expected=expected)
+        for loss, expected in REPEATED.items()
+    },
     **_sl_at_20(_IRB, _AT_20),
     f"{_IRB} sl": _mf(_IRB, "validated", "mf-cosine", **_OWN_200)._replace(
         expected="A row that no table has, to see whether SL@20 is below SL here for "
@@ -260,6 +276,12 @@ RUNS: dict[str, Run] = {
     },
     **_references(_IRB, "validated"),
     f"{_AMAZON} bpr": _mf(_AMAZON, "validated", "mf-dot", weight_decay=1e-5),
+    **{
+        f"{_AMAZON} bpr ({what})": _mf(
+            _AMAZON, "validated", "mf-dot", weight_decay=1e-5, **changes
+        )._replace(expected=expected)
+        for what, (changes, expected) in OF_BPR.items()
+    },
     f"{_AMAZON} sl": _mf(
         _AMAZON, "validated", "mf-cosine", 5, **SHARED, temperature=0.2
     ),
@@ -295,6 +317,9 @@ RUNS: dict[str, Run] = {
         )._replace(expected=expected)
         for what, (changes, expected) in OF_LLPAUC.items()
     },
+    f"{_AMAZON} adv-info-nce": _mf(
+        _AMAZON, "validated", "mf-adv-info-nce", **SHARED, learning_rate=0.1
+    )._replace(expected=ADVERSARIAL),
     **_references(_AMAZON, "validated"),
     **_other_set("movie"),
     **_other_set("gowalla"),
