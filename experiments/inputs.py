@@ -16,7 +16,7 @@ from research.positives import log_share
 from research.prepare import Prepared, check_config, prepare
 from research.saved.files import load_model
 from research.splits import SplitRules
-from research.types import Fold, Ratings
+from research.types import Fold, InputError, Ratings
 
 AUTO = "auto"  # the split that suits the data
 # What decides a fold: runs that differ in other fields share one.
@@ -67,6 +67,10 @@ def chosen_split(
 @functools.lru_cache(maxsize=4)
 def _fold(data: DataFields, data_dir: str | None, with_rated: bool) -> Fold:
     ratings = ratings_of(data.dataset, data_dir, data.columns)
+    if data.judged_from and not ratings.rated:
+        raise InputError(
+            f"judged_from is {data.judged_from:g}: {ratings.name} has no ratings"
+        )
     events = catalogue(
         ratings, data.threshold, data.tie_salt, data.library, with_rated, data.core
     )

@@ -175,7 +175,7 @@ def fold(
       split: a name in SPLITS.
       fit_on: "train" (judged on validation), "train+validation" or "train-only" (both
         judged on test).
-      rules: of the split, and of what lists leave out.
+      rules: of the split, of what judges lists and of what they leave out.
 
     Raises:
       InputError: a name is unknown, or a part of the phase is empty.
@@ -191,7 +191,10 @@ def fold(
         )
     last = FIT_ON[fit_on]
     fitted = _cut_rated(take_events(events, part <= last), part <= last, last)
-    held = take_events(events, part == judged_by)
+    judges = np.ones(len(part), bool)
+    if rules.judged_from:
+        judges = events.rating >= rules.judged_from
+    held = take_events(events, (part == judged_by) & judges)
     evaluated = np.flatnonzero(
         (np.diff(fitted.offsets) > 0) & (np.diff(held.offsets) > 0)
     )
@@ -199,10 +202,9 @@ def fold(
         raise InputError(
             f"split '{split}' leaves no user with both a fitted and a held-out positive"
         )
-    removed = None
-    if FIT_ON.get(rules.left_out, last) != last:
-        left_out = take_events(events, part <= FIT_ON[rules.left_out])
-        removed = items_of(left_out, evaluated)
+    removed, upto = None, FIT_ON.get(rules.left_out, last)
+    if upto != last or rules.judged_from:
+        removed = items_of(take_events(events, (part <= upto) & judges), evaluated)
     return check(Fold(fitted, held.user, held.item, evaluated, held.timestamp, removed))
 
 

@@ -76,6 +76,9 @@ class DataFields(Group):
     """What lists leave out of a user's positives: the fitted ones, or these parts."""
     threshold: Annotated[float, HOST] = 4.0
     """A rating at or above it is a positive; without ratings every row is one."""
+    judged_from: Annotated[float, HOST, LATER, _AT_LEAST_0] = 0.0
+    """Least rating of what judges lists and of what they leave out, where other
+    positives are fitted alone (0: as threshold)."""
     tie_salt: Annotated[int, HOST, _SEED] = 0
     """Salt of the hash that breaks ties in time."""
     library: Annotated[str, HOST, Choice("clicked", "all")] = "clicked"
@@ -101,6 +104,11 @@ class DataFields(Group):
                     f"{name} is {getattr(self, name)}: only {needed} uses it, "
                     f"the split is {self.split}"
                 )
+        if 0 < self.judged_from < self.threshold:
+            raise InputError(
+                f"judged_from is {self.judged_from:g}: it must be 0, or at least "
+                f"threshold ({self.threshold:g})"
+            )
         if self.fit_on == "train" and self.left_out == "train+validation":
             raise InputError(
                 "left_out train+validation with fit_on train: what lists are judged by "
@@ -161,9 +169,10 @@ class TowerFields(Group):
     """Widths of the hidden layers of the item tower."""
     output: Annotated[str, Choice("cosine", "dot")] = "cosine"
     """Tower output: cosine (L2-normalised) or dot (as it comes)."""
-    layers: Annotated[str, LATER, Choice("mlp", "none")] = "mlp"
-    """Layers of the towers: mlp (hidden ones, then a linear one), or none: a vector is
-    the id's own row, which is matrix factorisation."""
+    layers: Annotated[str, LATER, Choice("mlp", "none", "bias")] = "mlp"
+    """Layers of the towers: mlp (hidden ones, then a linear one), none (a vector is the
+    id's own row: matrix factorisation), or bias (the same with a bias for each item:
+    the last number of each user's vector is 1)."""
     table_scale: Annotated[float, HOST, LATER, _AT_LEAST_0] = 0.05
     """Standard deviation of the tables' initial values (0: Xavier's, by their size)."""
     dropout: Annotated[float, SWEPT, Range(0.0, 1.0, "high")] = 0.2
@@ -174,6 +183,11 @@ class TowerFields(Group):
         super().check()
         if any(width < 1 for width in self.user_hidden + self.item_hidden):
             raise InputError("a hidden layer's width is below 1")
+        if self.layers == "bias" and (self.output != "dot" or self.dim < 2):
+            raise InputError(
+                f"layers bias with output {self.output} and dim {self.dim}: it needs "
+                f"output dot, and a dim of at least 2"
+            )
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ class SplitRules(NamedTuple):
     split_rule: str = "ratio"
     validation_share: float = 0.0
     left_out: str = "fitted"
+    judged_from: float = 0.0
 
 
 RULES = SplitRules()

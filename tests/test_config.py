@@ -103,6 +103,7 @@ def changed(name: str) -> Config:
 OUTSIDE = {
     *("dataset", "split", "fit_on", "threshold", "tie_salt", "library"),
     *("columns", "core", "split_seed", "split_rule", "validation_share", "left_out"),
+    "judged_from",
     *("epochs", "evaluate_every", "seed", "hyper"),
     *("item_array", "window_days", "batch_order"),
     *("search", "search_words", "search_noise"),

@@ -13,6 +13,7 @@ from research.events import (
     SplitRules,
     catalogue,
     fold,
+    take_events,
 )
 from research.prepare import check_config, check_times, prepare
 from research.types import Events, InputError
@@ -125,6 +126,30 @@ def test_lists_leave_out_the_parts_that_are_named(case):
     assert found == {pair for pair in set().union(*parts) if pair[0] in judged}
 
 
+@pytest.mark.parametrize("left_out", ["fitted", "train"])
+def test_ratings_below_what_judges_are_fitted_and_can_be_listed(left_out):
+    ratings = made_ratings()
+    part = np.random.default_rng(3).choice(3, len(ratings.user)).astype(np.uint8)
+    events = catalogue(ratings._replace(part=part), threshold=0.5)
+    assert 0.1 < (events.rating >= 4).mean() < 0.9
+    rules = SplitRules(left_out=left_out)
+    plain = fold(events, "given", rules=rules)
+    phase = fold(events, "given", rules=rules._replace(judged_from=4.0))
+    np.testing.assert_array_equal(phase.fitted.item, plain.fitted.item)
+    liked = take_events(events, events.rating >= 4)
+    held = set(zip(phase.held_user.tolist(), phase.held_item.tolist()))
+    assert held == in_part(liked, "given", TEST)
+    offsets, items = seen_items_of(phase)
+    user = np.repeat(phase.evaluated, np.diff(offsets))
+    last = TRAIN if left_out == "train" else VALIDATION
+    upto = set().union(*(in_part(liked, "given", p) for p in range(last + 1)))
+    judged = set(phase.evaluated.tolist())
+    assert set(zip(user.tolist(), items.tolist())) == {
+        p for p in upto if p[0] in judged
+    }
+    assert judged == {user for user, _ in held} & set(plain.fitted.user.tolist())
+
+
 def test_profiles_know_no_rating_that_is_held_out():
     ratings = made_ratings()
     part = np.random.default_rng(3).choice(3, len(ratings.user)).astype(np.uint8)
@@ -191,6 +216,7 @@ REFUSED = (
     ({"validation_share": 0.1}, "validation_share is 0.1: only split given"),
     ({"fit_on": "train", "left_out": "train+validation"}, "would be left out"),
     ({"core": -1}, "core is -1"),
+    ({"threshold": 3.0, "judged_from": 2.0}, "judged_from is 2: it must be 0, or at"),
 )
 
 

@@ -104,14 +104,13 @@ def check_layers(config: Config) -> None:
     Raises:
       InputError: the first field that they would have no use for.
     """
-    if config.layers != "none":
+    layers = f"layers {config.layers}"
+    if config.layers == "mlp":
         return
     if uses_history(config):
-        raise InputError(f"layers none with encoder {config.encoder}: use encoder none")
+        raise InputError(f"{layers} with encoder {config.encoder}: use encoder none")
     for side in ("user", "item"):
         if getattr(config, f"{side}_features") != ("id",):
-            raise InputError(
-                f"layers none: {side}_features must be id, and nothing else"
-            )
+            raise InputError(f"{layers}: {side}_features must be id, and nothing else")
         if getattr(config, f"{side}_hidden"):
-            raise InputError(f"layers none: {side}_hidden must be empty")
+            raise InputError(f"{layers}: {side}_hidden must be empty")

@@ -192,13 +192,15 @@ class MLP(nn.Module):
 class UserTower(nn.Module):
     """Encoded history, code rows and dense features, through dropout and an MLP.
 
-    Without layers (hidden None) it is what there is, which must be the user's own row.
+    Without layers (hidden None) it is what there is, which must be the user's own row;
+    with item biases (biased) its last number is 1, so that an item's is its bias.
     """
 
     encoder: Callable[[], Any] | None
     hidden: tuple[int, ...] | None
     dim: int
     cosine: bool
+    biased: bool = False
 
     @nn.compact
     def __call__(
@@ -221,6 +223,8 @@ class UserTower(nn.Module):
             x = jnp.where(kept, x / (1.0 - dropout), 0.0)
         if self.hidden is not None:
             x = MLP(self.hidden, self.dim)(x)
+        if self.biased:
+            x = x.at[:, -1].set(1.0)
         return normalise(x) if self.cosine else x
 
 

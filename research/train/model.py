@@ -135,7 +135,12 @@ def make_model(config: Config) -> Model:
     encoder = loaded(ENCODERS[config.encoder]).module
     used = config.history if uses_history(config) else 0
     return Model(
-        user=UserTower(encoder, config.user_hidden if layers else None, *shape),
+        user=UserTower(
+            encoder,
+            config.user_hidden if layers else None,
+            *shape,
+            biased=config.layers == "bias",
+        ),
         item=ItemTower(config.item_hidden if layers else None, *shape),
         history=used,
         shuffled=config.history_order == "shuffled",

@@ -7,6 +7,7 @@ from typing import Any
 from research.registry import Registry, deferred
 
 ADAM = deferred("optax:scale_by_adam")
+AS_IT_IS = deferred("optax:identity")  # the gradient alone gives the step
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,12 @@ OPTIMISERS: Registry[Optimiser] = Registry(
         "rowwise-adagrad": Optimiser(
             "Adagrad with one sum of squares a row, AdamW on the nets [lerer2019]",
             tables=deferred("research.train.optimiser:scale_by_row_rss"),
+            touched_only=True,
+        ),
+        "sgd": Optimiser(
+            "Stochastic gradient descent; of the tables, looked-up rows alone decay",
+            tables=AS_IT_IS,
+            nets=AS_IT_IS,
             touched_only=True,
         ),
         "adam-l2": Optimiser(

@@ -1,5 +1,6 @@
 """Steps of losses that need more than logits, on factors: NumPy on the tables."""
 
+import dataclasses
 from typing import Any, NamedTuple
 
 import jax
@@ -229,10 +230,34 @@ REFUSED = {
 }
 
 
+@pytest.mark.parametrize("layers", ["none", "bias"])
 @pytest.mark.parametrize("line", REFUSED)
-def test_towers_without_layers_are_given_ids_alone(line):
-    config = Config(**{**vars(arm("mf-cosine")), **REFUSED[line]})
+def test_towers_without_layers_are_given_ids_alone(line, layers):
+    config = Config(**{**vars(arm("mf-dot")), **REFUSED[line], "layers": layers})
     with pytest.raises(InputError, match=line):
+        check_config(config)
+
+
+def test_an_item_bias_is_the_last_number_of_its_row_and_learned():
+    config = dataclasses.replace(arm("mf-dot"), layers="bias", batch=64, dim=5)
+    run = prepare(config, made_fold())
+    state = init_state(run, *run.world)
+    place = jnp.arange(3, dtype=jnp.int32)
+    users, items = serve_all(run.model, state.params, run.world[0], place, place)
+    tables = state.params["tables"]
+    np.testing.assert_array_equal(users[:, -1], np.ones(3))
+    np.testing.assert_array_equal(users[:, :-1], tables["user"][:3, :-1])
+    np.testing.assert_array_equal(items, tables["item"][:3])
+    step = step_of("mf-dot", layers="bias", dim=5, weight_decay=0.0)
+    before, after = (s.params["tables"] for s in (step.before, step.after))
+    assert (before["item"][:, -1] != after["item"][:, -1]).any()
+    np.testing.assert_array_equal(before["user"][:, -1], after["user"][:, -1])
+
+
+@pytest.mark.parametrize("changes", [{"output": "cosine"}, {"dim": 1}], ids=str)
+def test_an_item_bias_needs_a_dot_product_and_a_factor(changes):
+    config = dataclasses.replace(arm("mf-dot"), layers="bias", **changes)
+    with pytest.raises(InputError, match="layers bias with output"):
         check_config(config)
 
 

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 from experiments.arms import FACTORS
 from experiments.studies.outside.variants import (
     ADVERSARIAL,
+    AS_CORNAC,
+    BPR_OF_CORNAC,
     OF_BPR,
     OF_LAMBDA_LOSS,
     OF_LLPAUC,
@@ -79,6 +81,15 @@ PROTOCOLS = {
     ),
     # Its shifted sets: no validation part, so that the epoch is chosen on test.
     "whole": Protocol(_GIVEN, _TWENTY, "ndcg@20", 5, on_test=True, everyone=True),
+    # Cornac: every rating trains; those of 4 or more judge, and are left out. No epoch
+    # is chosen: the only look is at the last.
+    "cornac": Protocol(
+        {**_GIVEN, "threshold": 0.5, "judged_from": 4.0},
+        ("recall@10", "ndcg@10", "precision@10"),
+        "ndcg@10",
+        200,
+        on_test=True,
+    ),
 }
 
 
@@ -139,7 +150,12 @@ def _mf(data: str, protocol: str, arm: str, seeds: int = 3, **changes: Any) -> R
 
 
 ANEW, LONGER = " (another validation part)", " (up to 400 epochs)"
-_IRB, _AMAZON, _SHIFTED = "ml-100k-irb", "electronic", "electronic-popularity"
+_CORNAC, _IRB, _AMAZON, _SHIFTED = (
+    "ml-100k-cornac",
+    "ml-100k-irb",
+    "electronic",
+    "electronic-popularity",
+)
 _OWN_200: dict[str, Any] = {"temperature": 0.2, "negatives": ("uniform-outside:200",)}
 _AT_20: dict[str, Any] = {**_OWN_200, "hyper": ("width=3", "every=5")}
 _AT_20_AMAZON: dict[str, Any] = {
@@ -208,6 +224,8 @@ RUNS: dict[str, Run] = {
             ("ease-500", "recbole", "ease", {"baseline": ("l2=500",)}),
         )
     },
+    f"{_CORNAC} bpr": Run(_CORNAC, "cornac", "mf-dot", AS_CORNAC, 5, BPR_OF_CORNAC),
+    f"{_CORNAC} popularity": Run(_CORNAC, "cornac", "popularity", seeds=1),
     **{
         f"{_IRB} {loss}{suffix}": _mf(
             _IRB,

@@ -7,6 +7,8 @@ from typing import Any
 
 __all__ = [
     "ADVERSARIAL",
+    "AS_CORNAC",
+    "BPR_OF_CORNAC",
     "OF_BPR",
     "OF_LAMBDA_LOSS",
     "OF_LLPAUC",
@@ -24,6 +26,24 @@ __all__ = [
 # Instead of each pair's own 1,000 negatives outside the user's items, which take seven
 # times as long: 1,024 that a batch shares, the user's items masked.
 SHARED: dict[str, Any] = {"negatives": ("uniform:1024",), "mask_user_positives": True}
+
+# BPR as Cornac trains it: 10 factors and item biases, one pair at a time at the rate
+# 0.001, with 0.01 of each row that a pair touches as its decay. Here 50 pairs at a time
+# make a step; a loss that is a mean takes 50 times the rate, and decay a 50th.
+AS_CORNAC: dict[str, Any] = {
+    "layers": "bias",
+    "dim": 11,
+    "table_scale": 0.0289,  # of even values over a tenth
+    "optimiser": "sgd",
+    "batch": 50,
+    "learning_rate": 0.05,
+    "weight_decay": 2e-4,
+    "epochs": 200,
+}
+BPR_OF_CORNAC = (
+    "The printed row is at the level of popularity, 0.1445 in NDCG@10. All three cells "
+    "agree, and NDCG@10 is within 0.01 of popularity's."
+)
 
 # As 16 loader workers draw them in the published code, which seeds one generator and
 # draws from another: all workers have the same negatives, and in every epoch.
