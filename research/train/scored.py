@@ -4,6 +4,7 @@ That is the rows' scores with all candidates, state of the rows' users, and an o
 another pair of towers, which climbs the loss that the model descends.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -76,18 +77,19 @@ class Scorer(NamedTuple):
         rows = look_up(tables, lookup.ids)
         return query @ encode(self.model, nets, rows, lookup, 0.0, None).T
 
-    def columns(self, scores: Float[Array, "b i"]) -> Dense:
-        """Those of the columns, in the order in which logits are held whole."""
-        place = jnp.arange(scores.shape[0], dtype=jnp.int32)
+    def columns(self, scores: Callable[[Int[Array, "..."]], Array]) -> Dense:
+        """Those of the columns, in the order in which logits are held whole.
+
+        Args:
+          scores: of the rows with items [c], or with each row's own [b, k]; [b, c] or
+            [b, k].
+        """
+        place = jnp.arange(self.batch.query.shape[0], dtype=jnp.int32)
         rows = Rows(place, self.batch.candidate, self.known)
         found = []
         for source, block in zip(self.sources, self.drawn, strict=True):
             columns = columns_of(source, block, self.config.mask_same_item)
-            if block.ids.ndim == 2:
-                z = jnp.take_along_axis(scores, block.ids, axis=1)
-            else:
-                z = scores[:, block.ids]
-            found.append((z, keep_columns(rows, columns)))
+            found.append((scores(block.ids), keep_columns(rows, columns)))
         return Dense(*(jnp.concatenate(part, axis=1) for part in zip(*found)))
 
     def context(
@@ -115,8 +117,8 @@ class Scorer(NamedTuple):
             context = context._replace(state=_of_rows(state, query))
         if OPPONENT in loss.needs:
             users, items = nets["opponent"]
-            scores = normalise(users[query]) @ normalise(items).T
-            context = context._replace(hardness=self.columns(scores))
+            hardness = self.columns(partial(_cosines, users[query], items))
+            context = context._replace(hardness=hardness)
         return context
 
     def due_moves(
@@ -165,11 +167,27 @@ class Scorer(NamedTuple):
         rows = look_up(params["tables"], queries.ids)
         query = encode(self.model, params, rows, queries, 0.0, None)
         scores = self.catalogue(params, params["tables"], query)
-        seen = Seen(scores, self.columns(scores))
+        seen = Seen(scores, self.columns(partial(_picked, scores)))
         after = loss.observe(_of_rows(kept, self.batch.query), seen, hyper)
         return jax.tree.map(
             lambda users, rows: users.at[self.batch.query].set(rows), kept, after
         )
+
+
+def _picked(scores: Float[Array, "b i"], ids: Int[Array, "..."]) -> Array:
+    """The scores with some items, shared by the rows [c] or each row's own [b, k]."""
+    if ids.ndim == 1:
+        return scores[:, ids]
+    return jnp.take_along_axis(scores, ids, axis=1)
+
+
+def _cosines(
+    users: Float[Array, "b d"], items: Float[Array, "i d"], ids: Int[Array, "..."]
+) -> Array:
+    """Cosines with some items: shared ones alone, or of all those that rows have."""
+    if ids.ndim == 1:
+        return normalise(users) @ normalise(items[ids]).T
+    return _picked(normalise(users) @ normalise(items).T, ids)
 
 
 def _of_rows(state: Any, query: Int[Array, " b"]) -> Any:

@@ -49,10 +49,12 @@ def step_of(name: str, **changes: Any) -> Step:
     state, hyper = init_state(run, world, sizes), traced_values(run.config)
     index = jnp.asarray(INDEX, jnp.int32)
     batch = Pairs(*(column[index] for column in world.pairs))
-    key = stream(jax.random.fold_in(state.key, state.step), "0 uniform-outside")
-    ids = run.sources[0].draw(key, batch, (), world.pool).ids
+    (source,) = run.sources
+    key = stream(jax.random.fold_in(state.key, state.step), f"0 {source.name}")
+    drawn = np.asarray(source.draw(key, batch, (), world.pool).ids)
+    ids = np.broadcast_to(drawn, (len(INDEX), drawn.shape[-1]))
     after, told = make_step(structure(run.config))(state, index, hyper, world)
-    return Step(batch, np.asarray(ids), state, after, float(told["loss"]), world)
+    return Step(batch, ids, state, after, float(told["loss"]), world)
 
 
 def scores_of(state: TrainState, batch: Pairs, *, cosine: bool) -> np.ndarray:
@@ -150,11 +152,19 @@ def test_the_first_items_are_cut_where_nine_in_ten_users_end():
     assert items[2].tolist() == [53, -1]
 
 
-def test_model_and_opponent_take_turns_and_the_opponent_climbs():
-    model = step_of("mf-adv-info-nce", hyper=("every=2", "opponent_rate=0.5"))
+@pytest.mark.parametrize("negatives", ["uniform-outside:20", "uniform:20"])
+def test_model_and_opponent_take_turns_and_the_opponent_climbs(negatives):
+    turns = {
+        every: step_of(
+            "mf-adv-info-nce",
+            negatives=(negatives,),
+            hyper=(f"every={every}", "opponent_rate=0.5"),
+        )
+        for every in (1, 2)
+    }
+    model, step = turns[2], turns[1]
     assert same(model.after.opponent, model.before.opponent)
     assert not same(model.after.params["tables"], model.before.params["tables"])
-    step = step_of("mf-adv-info-nce", hyper=("every=1", "opponent_rate=0.5"))
     assert same(step.after.params, step.before.params)
     assert same(step.after.optimiser, step.before.optimiser)
 
