@@ -68,6 +68,7 @@ results: $(READY)
 	$(RUN) pace --out results
 	$(RUN) pace-simulated --out results
 	$(RUN) library --out results
+	$(RUN) loader --out results
 	$(RUN) future --out results
 	$(RUN) future-tuned --out results
 	$(RUN) cache-schedule --out results

@@ -204,6 +204,7 @@ ARMS: dict[str, dict[str, Any]] = {
     "in-batch-sigmoid": {"loss": "sigmoid"},
     "binary-nce": {"loss": "binary-nce", "logq": 1.0, "expected_count": True},
     "uniform-softmax": {"negatives": (_UNIFORM,), "logq": 1.0},
+    "uniform-softmax-64": {"negatives": ("uniform:64",), "logq": 1.0},
     # The question of the grid ssb: in-batch negatives and their corrections.
     "in-batch": {},
     "in-batch+prior": {"prior": 1.0},
@@ -338,6 +339,12 @@ ARMS: dict[str, dict[str, Any]] = {
     **TOWER_ARMS,
     **RECIPES,
 }
+# Arms that also stand beside themselves with negatives which loader workers repeat.
+REPEATED = (
+    *("bpr", "pointwise-sigmoid", "uniform-softmax-64", "uniform-softmax"),
+    "mixed+logq",
+)
+ARMS |= {f"{one}+workers": {**ARMS[one], "loader_workers": 16} for one in REPEATED}
 
 
 def arm(name: str, base: Config | None = None) -> Config:

@@ -14,6 +14,7 @@ from experiments.grids.future import FUTURE, FUTURE_TUNED
 from experiments.grids.history import HISTORY, HISTORY_TIES
 from experiments.grids.learned_temperature import LEARNED_TEMPERATURE
 from experiments.grids.library import LIBRARY
+from experiments.grids.loader import LOADER
 from experiments.grids.losses import LOSSES
 from experiments.grids.negatives import NEGATIVES
 from experiments.grids.optimisers import OPTIMISERS
@@ -37,7 +38,7 @@ GRIDS: Registry[Grid] = Registry(
             *(BASELINE_GRID, TOWERS_CHOICE, POSITIVES, POSITIVES_USERS),
             *(HISTORY, HISTORY_TIES, SEARCH, FEATURES, DEPTH, OPTIMISERS),
             *(TUNING, TUNING_VARIANTS, FAIR, CACHE_TUNED, RECIPES_GRID, LIBRARY),
-            *(FUTURE, FUTURE_TUNED, CACHE_SCHEDULE),
+            *(FUTURE, FUTURE_TUNED, CACHE_SCHEDULE, LOADER),
         )
     },
 )
