@@ -41,8 +41,9 @@ def worker_key(key: Key[Any, ""], step: Int[Any, ""], workers: int) -> Key[Any, 
 
     Worker k makes the batches k, k + workers, and so on of an epoch. If nobody seeds
     its generator, each worker starts each epoch from a copy of its parent's state, and
-    the n-th batches of all workers have the same draws in all epochs: so in the code of
-    [yang2024psl], which seeds one generator and draws from another.
+    the n-th batches of all workers have the same draws in all epochs. So it was in the
+    first release of the code of [yang2025slatk], which seeds one generator and draws
+    from another.
 
     Args:
       key: of the run.

@@ -172,6 +172,14 @@ def test_bad_input_is_one_line_and_writes_nothing(
     assert not out.exists()
 
 
+def test_no_rating_judges_where_there_are_none(shop, tmp_path, capsys):
+    words = ["train", "--dataset", shop, "--columns", "user=uid", "--judged-from", "4"]
+    assert main([*words, "--out", str(tmp_path / "out")]) == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line == "error: judged_from is 4: corner-shop has no ratings"
+    assert not (tmp_path / "out").exists()
+
+
 def with_impressions(folder, shop, shown):
     """A folder of the shop's rows and a table of its items, shown so often each."""
     rows = Path(shop).read_text().splitlines()

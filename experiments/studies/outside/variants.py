@@ -45,8 +45,8 @@ BPR_OF_CORNAC = (
     "agree, and NDCG@10 is within 0.01 of popularity's."
 )
 
-# As 16 loader workers draw them in the published code, which seeds one generator and
-# draws from another: all workers have the same negatives, and in every epoch.
+# As 16 loader workers draw them in the first release of the published code, which seeds
+# one generator and draws from another: all have the same negatives, in every epoch.
 WORKERS: dict[str, Any] = {"mask_user_positives": True, "loader_workers": 16}
 
 # Variants of BPR on Electronics; a public rerun has 0.0379 / 0.0218 for its row.
