@@ -1,5 +1,7 @@
 """Loops in which lists make the exposure, and verdicts that follow the records."""
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -10,6 +12,7 @@ from experiments.studies.feedback import (
     POLICIES,
     STRENGTHS,
     Kind,
+    Policy,
     Round,
     Trained,
     draw_shown,
@@ -25,9 +28,12 @@ from experiments.studies.feedback.report import (
     title_of,
     verdicts,
 )
+from experiments.studies.feedback.shown import shown_entry
 from experiments.study import StudyOptions
+from research.config import Config
 from research.data.synthetic import make_synthetic, relevance
 from research.report.records import Stored, load_stored, save_stored, study_header
+from research.types import Pairs
 
 USERS, ITEMS = 30, 60
 
@@ -70,14 +76,61 @@ def made_model(rule=0.3):
 @pytest.mark.parametrize("policy", POLICIES)
 def test_a_policy_serves_with_its_strength(policy):
     model, truth = made_model(), best_items(relevance(small_world()))
-    found, listed = serve_round(model, POLICIES[policy], truth)
-    strength = model.rule if policy == "rule" else POLICIES[policy]
+    found, listed = serve_round(model, POLICIES[policy].strength, truth)
+    strength = model.rule if policy == "rule" else POLICIES[policy].strength
     scores = model.logits + strength * model.log_q
     np.testing.assert_array_equal(listed, best_items(scores))
     assert found.recovered == recovered(scores, truth)
     assert found.rule == model.rule
     places = np.sort(listed.sum(axis=0))[::-1]
     assert found.tenth == pytest.approx(places[: ITEMS // 10].sum() / (USERS * TOP))
+
+
+def test_policies_have_the_first_clicks_and_their_own_negatives(monkeypatch):
+    seen = []
+
+    def made(world, clicks, shown, seed, epochs, from_shown):
+        seen.append((from_shown, clicks))
+        return made_model()
+
+    monkeypatch.setattr(feedback, "train_round", made)
+    policies = [Policy(1.0), Policy(0.0, shown=True), Policy(0.5)]
+    play(small_world(), Kind(1.0), policies, seed=0, rounds=2, epochs=1)
+    assert [source for source, _ in seen] == [False, True, False, True, False]
+    np.testing.assert_array_equal(seen[0][1], seen[1][1])
+
+
+def test_negatives_are_drawn_as_often_as_their_user_was_shown_them():
+    shown = np.array([[0.0, 0.5, 0.5, 0.0], [0.1, 0.2, 0.3, 0.4]])
+    entry = shown_entry(shown)
+    source = entry.make(50_000, Config())
+    state = source.init(None, {})
+    batch = Pairs(jnp.array([1, 0, 1]), *[jnp.zeros(3, jnp.int32)] * 2, jnp.ones(3))
+    ids = np.asarray(source.draw(jax.random.key(0), batch, state, None).ids)
+    for row, user in zip(ids, (1, 0, 1), strict=True):
+        share = np.bincount(row, minlength=4) / len(row)
+        np.testing.assert_allclose(share, shown[user], atol=0.01)
+    assert (ids[0] != ids[2]).any()
+
+
+def test_negatives_that_were_shown_take_the_exposure_out_of_scores():
+    """Half of the items are shown nine times as often, whatever they are worth."""
+    world = small_world(exposure=0.0)
+    often = np.arange(ITEMS) % 2 == 0
+    shown = np.tile(np.where(often, 0.9, 0.1), (USERS, 1))
+    shown /= shown.sum(axis=1, keepdims=True)
+    clicks = draw_shown(relevance(world), shown, each=200, seed=0)
+    clicked = np.bincount(clicks.ravel(), minlength=ITEMS)
+    assert clicked[often].sum() > 5 * clicked[~often].sum()
+    truth = relevance(world) - relevance(world).mean(axis=1, keepdims=True)
+    advantage = {}
+    for source in (False, True):
+        model = train_round(world, clicks, shown, 0, 12, from_shown=source)
+        scores = model.logits + (0.0 if source else 1.0) * model.log_q
+        error = scores - scores.mean(axis=1, keepdims=True) - truth
+        advantage[source] = error[:, often].mean() - error[:, ~often].mean()
+    assert advantage[False] > 1.5  # log 9 = 2.2 in all
+    assert abs(advantage[True]) < 0.5
 
 
 def test_the_best_strength_is_that_which_recovers_most():
@@ -88,15 +141,17 @@ def test_the_best_strength_is_that_which_recovers_most():
     assert shares[found.best] == found.most
 
 
-def played(monkeypatch, kind, policies, rounds):
+def played(monkeypatch, kind, strengths, rounds):
     """The clicks and what was shown of each training, in the order of their making."""
     model, seen = made_model(), []
 
-    def made(world, clicks, shown, seed, epochs):
+    def made(world, clicks, shown, seed, epochs, from_shown):
+        assert not from_shown
         seen.append((clicks, shown))
         return model
 
     monkeypatch.setattr(feedback, "train_round", made)
+    policies = [Policy(strength) for strength in strengths]
     play(small_world(), kind, policies, seed=2, rounds=rounds, epochs=1)
     return model, seen
 
@@ -126,7 +181,7 @@ def test_lists_and_random_places_are_what_the_next_round_sees(random, monkeypatc
 def test_each_rounds_lists_are_what_the_one_after_sees(monkeypatch):
     draw, models, seen, seeds = np.random.default_rng(1), [], [], []
 
-    def made(world, clicks, shown, seed, epochs):
+    def made(world, clicks, shown, seed, epochs, from_shown):
         seen.append(shown)
         seeds.append(seed)
         logits = draw.normal(size=(USERS, ITEMS))
@@ -134,7 +189,7 @@ def test_each_rounds_lists_are_what_the_one_after_sees(monkeypatch):
         return models[-1]
 
     monkeypatch.setattr(feedback, "train_round", made)
-    play(small_world(), Kind(1.0), [0.0], seed=0, rounds=4, epochs=1)
+    play(small_world(), Kind(1.0), [Policy(0.0)], seed=0, rounds=4, epochs=1)
     for model, shown in zip(models[:-1], seen[1:], strict=True):
         np.testing.assert_array_equal(shown > 1 / ITEMS, best_items(model.logits))
     assert len(set(seeds)) == 4
@@ -190,11 +245,11 @@ def test_a_loop_of_all_rounds_trains_on_the_clicks_and_impressions_so_far(monkey
 def stored(**changed):
     """Records in which the full correction is ahead; changed: [policy] by field."""
     fields = {
-        "recovered": [0.3, 0.4, 0.6, 0.5],
-        "most": [0.7] * 4,
-        "best": [1.0] * 4,
-        "rule": [0.4] * 4,
-        "tenth": [0.2, 0.3, 0.5, 0.4],
+        "recovered": [0.3, 0.4, 0.6, 0.5, 0.55],
+        "most": [0.7] * 5,
+        "best": [1.0] * 5,
+        "rule": [0.4] * 5,
+        "tenth": [0.2, 0.3, 0.5, 0.4, 0.45],
     }
     seeds = np.linspace(-0.01, 0.01, 3)[None, None, :, None]
     shape = len(POLICIES), len(KINDS), 3, 2
@@ -230,11 +285,15 @@ def test_verdicts_follow_the_last_round():
     for name in Round._fields:  # whatever the first round was
         made.arrays[name][..., 0] = -made.arrays[name][..., 0]
     assert found(made) == first
-    other = found(stored(recovered=[0.3, 0.4, 0.5, 0.6], rule=[0.8] * 4))
+    changed = {"recovered": [0.3, 0.4, 0.5, 0.6, 0.7], "rule": [0.8] * 5}
+    other = found(stored(**changed, best=[0.0] * 5))
     for kind in KINDS:
         text = f"{kind}: full recovers more than rule"
         assert (first[text], other[text]) == ("holds", "fails")
         assert other[f"{kind}: half recovers more than never"] == "holds"
+        for text in ("shown recovers more than full", "at shown the best strength"):
+            (key,) = (key for key in first if key.startswith(f"{kind}: {text}"))
+            assert (first[key], other[key]) == ("fails", "holds")
     text = "Zipf start: the rule's strength is below 0.5"
     assert (first[text], other[text]) == ("holds", "fails")
 
@@ -248,13 +307,19 @@ def test_verdicts_between_kinds_compare_the_same_seeds():
     made.arrays["rule"][rule, many] += 0.1
     made.arrays["recovered"][full, few] += 0.1
     made.arrays["recovered"][full, every] += 0.2
-    verdict = [row[1:] for row in verdicts(made)[-3:]]
-    for (measured, says), value in zip(verdict, ("+0.100", "+0.100", "+0.200")):
+    between = {
+        "the rule's strength is higher with 50 % than with 5 % random": "+0.100",
+        "full gains more over rule with 5 % than with 50 % random": "+0.100",
+        "full recovers more trained on all rounds than on its own": "+0.200",
+    }
+    rows = [row for row in verdicts(made) if row[0].startswith((*between,))]
+    for (_, measured, says), value in zip(rows, between.values(), strict=True):
         # The seeds' own differences cancel, so that the interval is narrow.
         assert (measured.split(" ")[0], says) == (value, "holds")
         assert measured == f"{value} [{value}, {value}]"
     made.arrays["recovered"][rule, few] += 0.2
-    assert verdicts(made)[-2][-1] == "fails"
+    gains = next(v for text, v in found(made).items() if text.startswith("full gains"))
+    assert gains == "fails"
 
 
 def test_the_title_counts_the_loops_in_which_each_policy_is_ahead_at_the_end():
@@ -281,8 +346,9 @@ def test_a_report_comes_from_the_records_alone(tmp_path):
 @pytest.mark.parametrize("every", [False, True])
 def test_each_field_of_a_round_is_a_share_or_a_strength(every):
     kind = Kind(0.5, all_rounds=every)
-    loops = play(small_world(), kind, [np.nan, 0.0], seed=0, rounds=2, epochs=1)
-    assert [len(loop) for loop in loops] == [2, 2]
+    policies = [POLICIES["rule"], POLICIES["never"], POLICIES["shown"]]
+    loops = play(small_world(), kind, policies, seed=0, rounds=2, epochs=1)
+    assert [len(loop) for loop in loops] == [2, 2, 2]
     for found in (found for loop in loops for found in loop):
         assert isinstance(found, Round)
         assert 0 <= found.recovered <= found.most <= 1

@@ -4,12 +4,14 @@ In the study ``dial`` exposure is given, and the same for all users. Here it is 
 model is trained without log q on the clicks of a round and served with a popularity
 prior, and its lists decide what users see in the next round. Four policies, which
 differ in the strength of the prior alone, start from the same round: none, half of log
-q, all of it, and the rule's own, from each item's impressions. In every round a user
-clicks, in proportion to relevance, on what the lists and a share of random places show.
+q, all of it, and the rule's own, from each item's impressions. A fifth corrects pair by
+pair: its model's negatives are drawn from what each user was shown, and it is served
+without a prior. In every round a user clicks, in proportion to relevance, on what the
+lists and a share of random places show.
 Five kinds of loop differ in the first round's exposure, the share of random places, and
 whether a model trains on the clicks of its own round or of all rounds so far.
 
-    python -m experiments run feedback             about 30 minutes on 2 cores
+    python -m experiments run feedback             about 45 minutes on 2 cores
     python -m experiments run feedback --quick     about 1 minute
 
 Expect the rule's strength to fall once lists make the exposure.
@@ -17,6 +19,7 @@ Expect the rule's strength to fall once lists make the exposure.
 
 import dataclasses
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,6 +38,7 @@ from experiments.studies.exposure import (
     best_items,
     recovered,
 )
+from experiments.studies.feedback.shown import SHOWN, shown_entry
 from experiments.study import SIMULATED, StudyOptions, save_study
 from research.data.synthetic import (
     Synthetic,
@@ -42,15 +46,46 @@ from research.data.synthetic import (
     make_synthetic,
     relevance,
 )
+from research.negatives import SOURCES
 from research.negatives.strength import correction_strength
 from research.positives import log_share
 from research.report.records import study_header
 from research.train.loop import train
 
-__all__ = ["ARM", "KINDS", "NAME", "POLICIES", "Kind", "Round", "run_feedback"]
+__all__ = [
+    "ARM",
+    "KINDS",
+    "NAME",
+    "POLICIES",
+    "Kind",
+    "Policy",
+    "Round",
+    "run_feedback",
+]
 
 NAME, ARM = "feedback", "in-batch"
-POLICIES = {"never": 0.0, "half": 0.5, "full": 1.0, "rule": np.nan}
+
+
+class Policy(NamedTuple):
+    """What a loop does about popularity.
+
+    Attributes:
+      strength: of the popularity prior that lists are served with; NaN for the rule's.
+      shown: whether negatives are drawn from what each user was shown, as many as the
+        batch would give, instead of from the batch.
+    """
+
+    strength: float
+    shown: bool = False
+
+
+POLICIES = {
+    "never": Policy(0.0),
+    "half": Policy(0.5),
+    "full": Policy(1.0),
+    "rule": Policy(np.nan),
+    "shown": Policy(0.0, shown=True),
+}
 ROUNDS = 6
 STRENGTHS = tuple(np.round(np.arange(-0.5, 2.501, 0.1), 2))
 TENTH = 0.1  # of the items, the most listed
@@ -136,6 +171,7 @@ def train_round(
     shown: Float[ndarray, "u i"],
     seed: int,
     epochs: int,
+    from_shown: bool = False,
 ) -> Trained:
     """Trains on clicks.
 
@@ -145,27 +181,34 @@ def train_round(
       shown: of each item to each user, [u, i].
       seed: of the training.
       epochs: of the training.
+      from_shown: whether negatives are drawn from what each user was shown.
     """
     fold = clicked_fold(world, clicks)
     changes: dict[str, Any] = RECIPE | {"seed": seed, "epochs": epochs}
-    config = dataclasses.replace(arm(ARM), **changes)
-    model = train(config, fold)
-    logits = model.user_vectors @ model.item_vectors.T / config.temperature
+    source: Any = nullcontext()
+    if from_shown:
+        changes["negatives"] = (f"{SHOWN}:{RECIPE['batch'] - 1}",)
+        source = SOURCES.added(SHOWN, shown_entry(shown))
+    with source:
+        model = train(dataclasses.replace(arm(ARM), **changes), fold)
+    logits = model.user_vectors @ model.item_vectors.T / arm(ARM).temperature
     log_q = log_share(fold.fitted.item_counts).astype(float)
     rule = correction_strength(log_q, np.log(shown.mean(axis=0)))
     return Trained(logits.astype(float), log_q, rule)
 
 
-def serve_round(model: Trained, policy: float, truth: ndarray) -> tuple[Round, ndarray]:
+def serve_round(
+    model: Trained, strength: float, truth: ndarray
+) -> tuple[Round, ndarray]:
     """What lists with a policy's prior show, and which items they hold, [u, i].
 
     Args:
       model: of the round.
-      policy: strength of the prior; NaN for the rule's.
+      strength: of the prior; NaN for the rule's.
       truth: whether an item is among each user's 20 most relevant, [u, i].
     """
     logits, log_q, rule = model
-    scores = logits + (rule if np.isnan(policy) else policy) * log_q
+    scores = logits + (rule if np.isnan(strength) else strength) * log_q
     listed = best_items(scores)
     shares = [recovered(logits + s * log_q, truth) for s in STRENGTHS]
     places = np.sort(listed.sum(axis=0))[::-1]
@@ -177,17 +220,19 @@ def serve_round(model: Trained, policy: float, truth: ndarray) -> tuple[Round, n
 def play(
     world: Synthetic,
     kind: Kind,
-    policies: Sequence[float],
+    policies: Sequence[Policy],
     seed: int,
     rounds: int,
     epochs: int,
 ) -> list[list[Round]]:
-    """A loop for each policy; they have the first round's clicks and model in common.
+    """A loop for each policy; they have the first round's clicks in common.
+
+    Those with the same source of negatives have its model in common, too.
 
     Args:
       world: its exposure is that of the first round.
       kind: of the loops.
-      policies: strengths of the prior; NaN for the rule's, anew in each round.
+      policies: the rule's strength is anew in each round.
       seed: of the first round; each round has its own.
       rounds: how many.
       epochs: of each training.
@@ -197,21 +242,25 @@ def play(
     start = np.tile(np.exp(world.exposure), (len(truth), 1))
     start /= start.sum(axis=1, keepdims=True)
     first = draw_shown(liking, start, each, 100 * seed)
-    model = train_round(world, first, start, 100 * seed, epochs)
+    models = {
+        source: train_round(world, first, start, 100 * seed, epochs, source)
+        for source in sorted({policy.shown for policy in policies})
+    }
     loops = []
-    for policy in policies:
-        found, listed = serve_round(model, policy, truth)
+    for strength, source in policies:
+        found, listed = serve_round(models[source], strength, truth)
         loop, clicks, shown = [found], first, start
         for number in range(1, rounds):
-            now = (1 - kind.random) * listed / TOP + kind.random / len(model.log_q)
+            now = (1 - kind.random) * listed / TOP + kind.random / truth.shape[1]
             clicked = draw_shown(liking, now, each, 100 * seed + number)
             if kind.all_rounds:
                 clicks = np.concatenate([clicks, clicked], axis=1)
                 shown = (number * shown + now) / (number + 1)
             else:
                 clicks, shown = clicked, now
-            later = train_round(world, clicks, shown, 100 * seed + number, epochs)
-            found, listed = serve_round(later, policy, truth)
+            own = 100 * seed + number
+            later = train_round(world, clicks, shown, own, epochs, source)
+            found, listed = serve_round(later, strength, truth)
             loop.append(found)
         loops.append(loop)
     return loops
@@ -228,7 +277,7 @@ def run_feedback(options: StudyOptions) -> Path:
     for k, (name, kind) in enumerate(KINDS.items()):
         for seed in range(options.seeds):
             world = make_synthetic(USERS, ITEMS, GROUPS, exposure=kind.start, seed=seed)
-            loops = play(world, kind, list(POLICIES.values()), seed, rounds, epochs)
+            loops = play(world, kind, [*POLICIES.values()], seed, rounds, epochs)
             table[:, k, seed] = loops
             last = ", ".join(
                 f"{policy} {loop[-1].recovered:.3f}"
