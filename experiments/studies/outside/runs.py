@@ -8,6 +8,7 @@ from experiments.arms import FACTORS
 from experiments.studies.outside.variants import (
     ADVERSARIAL,
     AS_CORNAC,
+    AS_SKIPPED,
     BPR_OF_CORNAC,
     OF_BPR,
     OF_LAMBDA_LOSS,
@@ -18,6 +19,7 @@ from experiments.studies.outside.variants import (
     OWN_NEGATIVES,
     REPEATED,
     SHARED,
+    SKIPPED,
     SL_ANEW,
     WITH_A_TENTH,
     WORKERS,
@@ -225,6 +227,9 @@ RUNS: dict[str, Run] = {
         )
     },
     f"{_CORNAC} bpr": Run(_CORNAC, "cornac", "mf-dot", AS_CORNAC, 5, BPR_OF_CORNAC),
+    f"{_CORNAC} bpr (pairs skipped)": Run(
+        _CORNAC, "cornac", "mf-dot", AS_CORNAC | SKIPPED, 5, AS_SKIPPED
+    ),
     f"{_CORNAC} popularity": Run(_CORNAC, "cornac", "popularity", seeds=1),
     **{
         f"{_IRB} {loss}{suffix}": _mf(
