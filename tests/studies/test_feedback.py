@@ -32,6 +32,7 @@ from experiments.studies.feedback.shown import shown_entry
 from experiments.study import StudyOptions
 from research.config import Config
 from research.data.synthetic import make_synthetic, relevance
+from research.negatives import SOURCES, entries_of
 from research.report.records import Stored, load_stored, save_stored, study_header
 from research.types import Pairs
 
@@ -102,7 +103,7 @@ def test_policies_have_the_first_clicks_and_their_own_negatives(monkeypatch):
 
 def test_negatives_are_drawn_as_often_as_their_user_was_shown_them():
     shown = np.array([[0.0, 0.5, 0.5, 0.0], [0.1, 0.2, 0.3, 0.4]])
-    entry = shown_entry(shown)
+    entry = shown_entry(shown * [[1.0], [3.0]])  # of any total
     source = entry.make(50_000, Config())
     state = source.init(None, {})
     batch = Pairs(jnp.array([1, 0, 1]), *[jnp.zeros(3, jnp.int32)] * 2, jnp.ones(3))
@@ -111,6 +112,27 @@ def test_negatives_are_drawn_as_often_as_their_user_was_shown_them():
         share = np.bincount(row, minlength=4) / len(row)
         np.testing.assert_allclose(share, shown[user], atol=0.01)
     assert (ids[0] != ids[2]).any()
+
+
+def test_a_row_has_as_many_negatives_of_either_source(monkeypatch):
+    number = {}
+
+    class Stopped(Exception):
+        pass
+
+    def counted(config, fold):
+        (source,) = entries_of(config.negatives, config)
+        number[source.name] = source.draws or config.batch - 1
+        raise Stopped
+
+    monkeypatch.setattr(feedback, "train", counted)
+    shown = np.full((USERS, ITEMS), 1 / ITEMS)
+    clicks = draw_shown(relevance(small_world()), shown, each=20, seed=0)
+    for source in (False, True):
+        with pytest.raises(Stopped):
+            train_round(small_world(), clicks, shown, 0, 1, from_shown=source)
+    assert number["in-batch"] == number["shown"]
+    assert "shown" not in SOURCES
 
 
 def test_negatives_that_were_shown_take_the_exposure_out_of_scores():
