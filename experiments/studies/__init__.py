@@ -262,7 +262,7 @@ STUDIES: Registry[Study] = Registry(
             Study(
                 name="outside",
                 question="Does this code reproduce published numbers?",
-                minutes="800",
+                minutes="900",
                 run=deferred("experiments.studies.outside:run_outside"),
                 report=deferred("experiments.studies.outside.report:report_outside"),
                 seeds=5,

@@ -5,7 +5,7 @@ MovieLens 1M and 100K, and by the papers of two losses, SL@K [yang2025slatk] and
 [yang2024psl], on the splits of their benchmark. Each is compared with a run here
 (runs.py) under the protocol of its page (measure.py).
 
-    python -m experiments run outside --data-dir DIR             about 13 hours
+    python -m experiments run outside --data-dir DIR             about 15 hours
     python -m experiments run outside --quick --data-dir DIR     about 1 minute
 
 DIR has the folders ml-1m-ge3, ml-100k-irb, electronic, electronic-popularity, movie
