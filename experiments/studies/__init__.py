@@ -213,7 +213,7 @@ STUDIES: Registry[Study] = Registry(
             Study(
                 name="feedback",
                 question="How much to correct where recommendations make the exposure?",
-                minutes="45",
+                minutes="55",
                 run=deferred("experiments.studies.feedback:run_feedback"),
                 report=deferred("experiments.studies.feedback.report:report_feedback"),
                 seeds=5,
@@ -237,7 +237,12 @@ STUDIES: Registry[Study] = Registry(
                 "without a prior), before any loop of it ran: in every kind it "
                 "recovers more than the full correction, lists are narrower with "
                 "the full correction than with it, and its model needs no prior: the "
-                "best strength is -0.3 to 0.3.",
+                "best strength is -0.3 to 0.3. Added when that had been seen, for a "
+                "prior of the log of clicks per impression (rate), before any loop "
+                "of it ran: in the first round, whose exposure is Zipf's and the same "
+                "for all users, it recovers 0.1 or more above the rule, within 0.03 "
+                "of shown; after six rounds less than the full correction, in every "
+                "kind, since lists make the impressions.",
             ),
             Study(
                 name="pace",

@@ -61,8 +61,10 @@ def test_a_model_knows_its_clicks_alone():
     shown = np.full((USERS, ITEMS), 1e-9)
     shown[:, :10] = 1.0
     clicks = draw_shown(relevance(world), shown, each=20, seed=0)
-    logits, log_q, rule = train_round(world, clicks, shown, seed=0, epochs=1)
+    model = train_round(world, clicks, shown, seed=0, epochs=1)
+    logits, log_q, log_shown, rule = model
     assert logits.shape == (USERS, ITEMS)
+    np.testing.assert_allclose(log_shown, np.log(shown[0]))
     assert (log_q[:10] > log_q[10:].max()).all()
     # Nearly all that popularity tells here is exposure.
     assert rule < 0.2
@@ -71,15 +73,21 @@ def test_a_model_knows_its_clicks_alone():
 def made_model(rule=0.3):
     """A model with made logits and log q."""
     draw = np.random.default_rng(0)
-    return Trained(draw.normal(size=(USERS, ITEMS)), 2 * draw.normal(size=ITEMS), rule)
+    logits, (log_q, log_shown) = (
+        draw.normal(size=(USERS, ITEMS)),
+        draw.normal(size=(2, ITEMS)),
+    )
+    return Trained(logits, 2 * log_q, log_shown, rule)
 
 
 @pytest.mark.parametrize("policy", POLICIES)
 def test_a_policy_serves_with_its_strength(policy):
     model, truth = made_model(), best_items(relevance(small_world()))
-    found, listed = serve_round(model, POLICIES[policy].strength, truth)
+    found, listed = serve_round(model, POLICIES[policy], truth)
     strength = model.rule if policy == "rule" else POLICIES[policy].strength
     scores = model.logits + strength * model.log_q
+    if policy == "rate":
+        scores = model.logits + np.log(np.exp(model.log_q) / np.exp(model.log_shown))
     np.testing.assert_array_equal(listed, best_items(scores))
     assert found.recovered == recovered(scores, truth)
     assert found.rule == model.rule
@@ -157,7 +165,7 @@ def test_negatives_that_were_shown_take_the_exposure_out_of_scores():
 
 def test_the_best_strength_is_that_which_recovers_most():
     model, truth = made_model(), best_items(relevance(small_world()))
-    found, _ = serve_round(model, 1.0, truth)
+    found, _ = serve_round(model, Policy(1.0), truth)
     shares = {s: recovered(model.logits + s * model.log_q, truth) for s in STRENGTHS}
     assert found.most == max(shares.values())
     assert shares[found.best] == found.most
@@ -207,7 +215,7 @@ def test_each_rounds_lists_are_what_the_one_after_sees(monkeypatch):
         seen.append(shown)
         seeds.append(seed)
         logits = draw.normal(size=(USERS, ITEMS))
-        models.append(Trained(logits, np.zeros(ITEMS), 0.0))
+        models.append(Trained(logits, np.zeros(ITEMS), np.zeros(ITEMS), 0.0))
         return models[-1]
 
     monkeypatch.setattr(feedback, "train_round", made)
@@ -267,11 +275,11 @@ def test_a_loop_of_all_rounds_trains_on_the_clicks_and_impressions_so_far(monkey
 def stored(**changed):
     """Records in which the full correction is ahead; changed: [policy] by field."""
     fields = {
-        "recovered": [0.3, 0.4, 0.6, 0.5, 0.55],
-        "most": [0.7] * 5,
-        "best": [1.0] * 5,
-        "rule": [0.4] * 5,
-        "tenth": [0.2, 0.3, 0.5, 0.4, 0.45],
+        "recovered": [0.3, 0.4, 0.6, 0.5, 0.55, 0.59],
+        "most": [0.7] * 6,
+        "best": [1.0] * 6,
+        "rule": [0.4] * 6,
+        "tenth": [0.2, 0.3, 0.5, 0.4, 0.45, 0.4],
     }
     seeds = np.linspace(-0.01, 0.01, 3)[None, None, :, None]
     shape = len(POLICIES), len(KINDS), 3, 2
@@ -301,18 +309,37 @@ def found(made):
     return {row[0]: row[-1] for row in verdicts(made)}
 
 
+def of_last(verdict):
+    """Those that aren't of the first round."""
+    return {text: says for text, says in verdict.items() if "first round" not in text}
+
+
+def test_what_is_said_of_the_first_round_follows_it_alone():
+    made = stored()
+    rate, rule = map(list(POLICIES).index, ("rate", "rule"))
+    above, near = (text for text in found(made) if "first round" in text)
+    assert (found(made)[above], found(made)[near]) == ("fails", "fails")
+    made.arrays["recovered"][rule, ..., 0] = 0.4
+    made.arrays["recovered"][rate, ..., 0] = 0.54
+    assert (found(made)[above], found(made)[near]) == ("holds", "holds")
+    made.arrays["recovered"][rate, ..., -1] = 0.0
+    assert (found(made)[above], found(made)[near]) == ("holds", "holds")
+
+
 def test_verdicts_follow_the_last_round():
     first = found(stored())
     made = stored()
     for name in Round._fields:  # whatever the first round was
         made.arrays[name][..., 0] = -made.arrays[name][..., 0]
-    assert found(made) == first
-    changed = {"recovered": [0.3, 0.4, 0.5, 0.6, 0.7], "rule": [0.8] * 5}
-    other = found(stored(**changed, best=[0.0] * 5))
+    assert of_last(found(made)) == of_last(first)
+    changed = {"recovered": [0.3, 0.4, 0.5, 0.6, 0.7, 0.8], "rule": [0.8] * 6}
+    other = found(stored(**changed, best=[0.0] * 6))
     for kind in KINDS:
         text = f"{kind}: full recovers more than rule"
         assert (first[text], other[text]) == ("holds", "fails")
         assert other[f"{kind}: half recovers more than never"] == "holds"
+        text = f"{kind}: full recovers more than rate"
+        assert (first[text], other[text]) == ("holds", "fails")
         for text in ("shown recovers more than full", "at shown the best strength"):
             (key,) = (key for key in first if key.startswith(f"{kind}: {text}"))
             assert (first[key], other[key]) == ("fails", "holds")

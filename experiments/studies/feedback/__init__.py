@@ -4,14 +4,15 @@ In the study ``dial`` exposure is given, and the same for all users. Here it is 
 model is trained without log q on the clicks of a round and served with a popularity
 prior, and its lists decide what users see in the next round. Four policies, which
 differ in the strength of the prior alone, start from the same round: none, half of log
-q, all of it, and the rule's own, from each item's impressions. A fifth corrects pair by
-pair: its model's negatives are drawn from what each user was shown, and it is served
-without a prior. In every round a user clicks, in proportion to relevance, on what the
-lists and a share of random places show.
+q, all of it, and the rule's own, from each item's impressions. Two more take exposure
+out by itself: pair by pair (the model's negatives are drawn from what each user was
+shown, and it is served without a prior), and item by item (served with a prior of the
+log of clicks per impression). In every round a user clicks, in proportion to relevance,
+on what the lists and a share of random places show.
 Five kinds of loop differ in the first round's exposure, the share of random places, and
 whether a model trains on the clicks of its own round or of all rounds so far.
 
-    python -m experiments run feedback             about 45 minutes on 2 cores
+    python -m experiments run feedback             about 55 minutes on 2 cores
     python -m experiments run feedback --quick     about 1 minute
 
 Expect the rule's strength to fall once lists make the exposure.
@@ -73,10 +74,13 @@ class Policy(NamedTuple):
       strength: of the popularity prior that lists are served with; NaN for the rule's.
       shown: whether negatives are drawn from what each user was shown, as many as the
         batch would give, instead of from the batch.
+      rate: whether the log of an item's share of what was shown is taken off: with the
+        strength 1 the prior is the log of its clicks per impression, up to a constant.
     """
 
     strength: float
     shown: bool = False
+    rate: bool = False
 
 
 POLICIES = {
@@ -85,6 +89,7 @@ POLICIES = {
     "full": Policy(1.0),
     "rule": Policy(np.nan),
     "shown": Policy(0.0, shown=True),
+    "rate": Policy(1.0, rate=True),
 }
 ROUNDS = 6
 STRENGTHS = tuple(np.round(np.arange(-0.5, 2.501, 0.1), 2))
@@ -157,11 +162,13 @@ class Trained(NamedTuple):
     Attributes:
       logits: of all items, [u, i].
       log_q: of the clicks that it was trained on, [i].
+      log_shown: log of each item's share of what was shown, [i].
       rule: the rule's strength.
     """
 
     logits: Float[ndarray, "u i"]
     log_q: Float[ndarray, " i"]
+    log_shown: Float[ndarray, " i"]
     rule: float
 
 
@@ -193,22 +200,24 @@ def train_round(
         model = train(dataclasses.replace(arm(ARM), **changes), fold)
     logits = model.user_vectors @ model.item_vectors.T / arm(ARM).temperature
     log_q = log_share(fold.fitted.item_counts).astype(float)
-    rule = correction_strength(log_q, np.log(shown.mean(axis=0)))
-    return Trained(logits.astype(float), log_q, rule)
+    log_shown = np.log(shown.mean(axis=0))
+    rule = correction_strength(log_q, log_shown)
+    return Trained(logits.astype(float), log_q, log_shown, rule)
 
 
 def serve_round(
-    model: Trained, strength: float, truth: ndarray
+    model: Trained, policy: Policy, truth: ndarray
 ) -> tuple[Round, ndarray]:
     """What lists with a policy's prior show, and which items they hold, [u, i].
 
     Args:
       model: of the round.
-      strength: of the prior; NaN for the rule's.
+      policy: whose prior.
       truth: whether an item is among each user's 20 most relevant, [u, i].
     """
-    logits, log_q, rule = model
-    scores = logits + (rule if np.isnan(strength) else strength) * log_q
+    logits, log_q, log_shown, rule = model
+    strength = rule if np.isnan(policy.strength) else policy.strength
+    scores = logits + strength * log_q - (log_shown if policy.rate else 0.0)
     listed = best_items(scores)
     shares = [recovered(logits + s * log_q, truth) for s in STRENGTHS]
     places = np.sort(listed.sum(axis=0))[::-1]
@@ -247,8 +256,8 @@ def play(
         for source in sorted({policy.shown for policy in policies})
     }
     loops = []
-    for strength, source in policies:
-        found, listed = serve_round(models[source], strength, truth)
+    for policy in policies:
+        found, listed = serve_round(models[policy.shown], policy, truth)
         loop, clicks, shown = [found], first, start
         for number in range(1, rounds):
             now = (1 - kind.random) * listed / TOP + kind.random / truth.shape[1]
@@ -259,8 +268,8 @@ def play(
             else:
                 clicks, shown = clicked, now
             own = 100 * seed + number
-            later = train_round(world, clicks, shown, own, epochs, source)
-            found, listed = serve_round(later, strength, truth)
+            later = train_round(world, clicks, shown, own, epochs, policy.shown)
+            found, listed = serve_round(later, policy, truth)
             loop.append(found)
         loops.append(loop)
     return loops

@@ -27,7 +27,8 @@ from research.report.records import Stored, load_stored
 
 __all__ = ["report_feedback"]
 
-COLOURS = dict(zip(POLICIES, ("#d55e00", "#e69f00", "#0072b2", "#000000", "#009e73")))
+_INKS = ("#d55e00", "#e69f00", "#0072b2", "#000000", "#009e73", "#cc79a7")
+COLOURS = dict(zip(POLICIES, _INKS))
 Loops = tuple[tuple[str, str], ...]  # each by its kind and its policy
 
 
@@ -41,6 +42,7 @@ class Statement(NamedTuple):
       taken: those whose measure is taken off.
       low: end of the range.
       high: the other.
+      first: whether it is of the first round instead of the last.
     """
 
     text: str
@@ -49,6 +51,7 @@ class Statement(NamedTuple):
     taken: Loops = ()
     low: float = 0.0
     high: float = np.inf
+    first: bool = False
 
 
 def _of_each(kind: str) -> tuple[Statement, ...]:
@@ -61,6 +64,7 @@ def _of_each(kind: str) -> tuple[Statement, ...]:
             ("lists are narrower with full than rule", "tenth", "full", "rule"),
             ("shown recovers more than full", "recovered", "shown", "full"),
             ("lists are narrower with full than shown", "tenth", "full", "shown"),
+            ("full recovers more than rate", "recovered", "full", "rate"),
         )
     )
 
@@ -102,6 +106,21 @@ STATEMENTS = (
         )
         for kind in KINDS
     ),
+    *(
+        Statement(
+            f"Zipf start, first round: rate recovers {text}",
+            "recovered",
+            (("Zipf start", "rate"),),
+            (("Zipf start", less),),
+            low,
+            high,
+            first=True,
+        )
+        for text, less, low, high in (
+            ("0.1 or more above rule", "rule", 0.1, np.inf),
+            ("within 0.03 of shown", "shown", -0.03, 0.03),
+        )
+    ),
     Statement(
         "full recovers more trained on all rounds than on its own",
         "recovered",
@@ -127,19 +146,25 @@ def feedback_frame(stored: Stored) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def after_last_round(stored: Stored, measure: str, loops: Loops) -> ndarray:
-    """Sum of a measure over loops after the last round, by seed; 0 without a loop."""
+def in_round(stored: Stored, number: int, measure: str, loops: Loops) -> ndarray:
+    """Sum of a measure over loops in a round (from 0), by seed; 0 without a loop."""
     at, of = stored.header["policies"].index, stored.header["kinds"].index
-    last = stored.arrays[measure][..., -1].astype(float)
-    return sum((last[at(policy), of(kind)] for kind, policy in loops), np.zeros(1))
+    found = stored.arrays[measure][..., number].astype(float)
+    return sum((found[at(policy), of(kind)] for kind, policy in loops), np.zeros(1))
 
 
 def verdicts(stored: Stored) -> list[list[str]]:
     """Each part of the prediction: the statement, what was measured, the verdict."""
     out = []
-    for text, measure, added, taken, low, high in STATEMENTS:
-        values = after_last_round(stored, measure, added)
-        values = values - after_last_round(stored, measure, taken)
+    for text, measure, added, taken, low, high, first in STATEMENTS:
+        if not {policy for _, policy in (*added, *taken)} <= {
+            *stored.header["policies"]
+        }:
+            out.append([text, "not run", ""])
+            continue
+        number = 0 if first else -1
+        values = in_round(stored, number, measure, added)
+        values = values - in_round(stored, number, measure, taken)
         ends = over_seeds(values).interval()
         out.append([text, interval_text(*ends, "+.3f"), ends.within(low, high)])
     return out
@@ -151,7 +176,8 @@ def feedback_page(frame: pd.DataFrame, stored: Stored) -> str:
     about = (
         f"Synthetic data, {USERS} users and {ITEMS} items, {seeds_text(seeds)}; "
         f"trained in each round: {ARM}, on {CLICKS} clicks of each user (shown: with "
-        "as many negatives for each click, from what its user was shown). The first "
+        "as many negatives for each click, from what its user was shown; rate: served "
+        "with the log of each item's clicks per impression). The first "
         "round's exposure is the same for all users: alike for all items (even "
         "start), or Zipf's with the exponent 1 (all others). Later a user sees the "
         "list of the round before and, in 20 % of the places, any item; two loops "
