@@ -1,15 +1,27 @@
 """Learned tastes: clicks drawn anew by them, and verdicts that follow the records."""
 
+from types import SimpleNamespace
+
 import numpy as np
+import pytest
 from scipy import stats
 
-from experiments.studies.semisynthetic import STRENGTHS, World, drawn_fold
+from experiments.studies import semisynthetic
+from experiments.studies.exposure import best_items, recovered
+from experiments.studies.semisynthetic import (
+    STRENGTHS,
+    World,
+    drawn_clicks,
+    drawn_fold,
+    run_semisynthetic,
+)
 from experiments.studies.semisynthetic.report import (
     report_semisynthetic,
     semi_frame,
     verdicts,
 )
-from research.report.records import Stored, save_stored, study_header
+from experiments.study import StudyOptions
+from research.report.records import Stored, load_stored, save_stored, study_header
 
 
 def test_clicks_are_drawn_without_replacement_by_relevance_times_exposure():
@@ -53,6 +65,51 @@ def test_verdicts_follow_the_records():
         found = verdicts(semi_frame(records), records)
         assert len(found) == 8
         assert {row[2] for row in found} == {verdict}
+
+
+def test_clicks_per_impression_are_the_log_of_clicks_less_that_of_exposure(
+    monkeypatch, tmp_path
+):
+    draw = np.random.default_rng(0)
+    world = World(draw.normal(size=(50, 60)), draw.normal(size=60), np.full(50, 20))
+    logits = draw.normal(size=(50, 60))
+    made = SimpleNamespace(digest="")
+    monkeypatch.setattr(semisynthetic, "learned_world", lambda options: world)
+    monkeypatch.setattr(semisynthetic, "trained_logits", lambda config, fold: logits)
+    monkeypatch.setattr(semisynthetic, "ratings_of", lambda name, data_dir: made)
+    path = run_semisynthetic(StudyOptions(tmp_path, quick=True))
+    arrays = load_stored(path).arrays
+    truth = best_items(world.relevance)
+    for g, gamma in enumerate(arrays["gammas"]):
+        log_q = drawn_clicks(world, float(gamma), 0).log_q
+        rate = np.log(np.exp(log_q) / np.exp(gamma * world.popularity))
+        # what is in the loss already isn't added again
+        for a, added in enumerate((rate, rate - log_q)):
+            expected = recovered(logits + added, truth)
+            assert arrays["rate"][a, g, 0] == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("gamma", "rate", "verdict"),
+    [
+        (1.0, 0.49, ["holds", "holds"]),  # the rule has 0.50, always 0.51
+        (1.0, 0.515, ["holds", "fails"]),
+        (-1.0, 0.515, ["holds", "holds"]),
+        (-1.0, 0.45, ["fails", "fails"]),
+        (0.0, 0.45, ["fails"]),
+    ],
+)
+def test_clicks_per_impression_are_compared_with_the_rule_and_with_always(
+    gamma, rate, verdict
+):
+    records = stored(1.25, rule=0.75)
+    curve = np.append(np.where(np.isclose(STRENGTHS, 1.0), 0.51, 0.2), 0.50)
+    records.arrays["recovered"] = np.ones((2, 2, 3, 1)) * curve
+    records.arrays["gammas"] = np.array([gamma, 2.0], np.float32)
+    records.arrays["rate"] = np.full((2, 2, 3), rate)
+    rows = verdicts(semi_frame(records), records)
+    start = f"gamma {gamma:g}, in-batch: rate"
+    assert [row[2] for row in rows if row[0].startswith(start)] == verdict
 
 
 def test_the_report_is_made_from_the_file_of_records_alone(tmp_path):

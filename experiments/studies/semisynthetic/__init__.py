@@ -5,7 +5,8 @@ items for all evaluated users. Each item's exposure is its click share to the po
 gamma. Clicks are drawn anew from exp(relevance) times exposure, as many per user as
 there were, no item twice, and models are trained on them alone, by ids and histories.
 As in the study ``dial``, each total strength of the correction is judged by the share
-of each user's 20 most relevant items among the 20 recommended.
+of each user's 20 most relevant items among the 20 recommended; beside them stands a
+prior of the log of clicks per impression, which no strength of log q is.
 
     python -m experiments run semisynthetic             about 10 minutes on 2 cores
     python -m experiments run semisynthetic --quick     about 1 minute
@@ -154,15 +155,16 @@ def run_semisynthetic(options: StudyOptions) -> Path:
     """Trains each arm on each exposure's clicks; returns the records.
 
     Arrays: recovered [arm, gamma, seed, strength] of the swept arms, the rule's
-    strength the last one; others [arm, gamma, seed] as trained; rule [gamma, seed];
-    gammas, strengths.
+    strength the last one; rate [arm, gamma, seed] of them, by clicks per impression;
+    others [arm, gamma, seed] as trained; rule [gamma, seed]; gammas, strengths.
     """
     world = learned_world(options)
     truth = best_items(world.relevance)
     gammas = GAMMAS[::3] if options.quick else GAMMAS
     shape = len(gammas), options.seeds
     swept = np.zeros((len(SWEPT), *shape, len(STRENGTHS) + 1))
-    others, rules = np.zeros((len(OTHERS), *shape)), np.zeros(shape)
+    rates, others = np.zeros((len(SWEPT), *shape)), np.zeros((len(OTHERS), *shape))
+    rules = np.zeros(shape)
     for g, gamma in enumerate(gammas):
         for seed in range(options.seeds):
             fold, log_q, rule = drawn_clicks(world, gamma, seed)
@@ -175,6 +177,8 @@ def run_semisynthetic(options: StudyOptions) -> Path:
                     continue
                 totals = np.array((*STRENGTHS, rule)) - config.logq
                 swept[a, g, seed] = served(logits, totals, log_q, truth)
+                rate = (1.0 - config.logq) * log_q - gamma * world.popularity
+                rates[a, g, seed] = recovered(logits + rate, truth)
             options.progress(
                 f"gamma {gamma:g}, seed {seed}: rule {rule:.2f} recovers "
                 + ", ".join(
@@ -188,6 +192,7 @@ def run_semisynthetic(options: StudyOptions) -> Path:
         study_header(NAME, name_of(options.dataset), options.quick, digest, **names),
         {
             "recovered": swept.astype("<f4"),
+            "rate": rates.astype("<f4"),
             "others": others.astype("<f4"),
             "rule": rules.astype("<f4"),
             "gammas": np.array(gammas, "<f4"),

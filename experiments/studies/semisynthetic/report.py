@@ -1,6 +1,7 @@
 """What the study semisynthetic shows: its table, verdicts and figure."""
 
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -24,7 +25,7 @@ from research.report.records import Stored, load_stored
 
 __all__ = ["report_semisynthetic"]
 
-REACH, MOST_REGRET = 0.15, 0.03
+REACH, MOST_REGRET, NEAR = 0.15, 0.03, 0.02
 CORRECTED = 1.0  # the strength that corrects fully
 COLUMNS = ["arm", "gamma", "strength", "recovered"]
 
@@ -49,10 +50,13 @@ def semi_frame(stored: Stored) -> pd.DataFrame:
     """One row per gamma and arm: what is recovered, by each way to serve a swept arm.
 
     Columns: gamma, arm; the rule's strength and the best one; recovered at the best, by
-    the rule, without and with the full correction. An arm that is served as trained has
+    the rule, without and with the full correction, and with the log of clicks per
+    impression (NaN in records from before it). An arm that is served as trained has
     what it recovers alone, as ``as_trained``.
     """
     arrays, lines = stored.arrays, []
+    rates = arrays.get("rate", np.full((len(stored.header["arms"]), 1, 1), np.nan))
+    rates = np.broadcast_to(rates, arrays["recovered"].shape[:-1]).astype(float)
     for curve, rows in curves(stored).groupby(["gamma", "arm"], sort=False):
         gamma, arm = curve
         g = list(arrays["gammas"]).index(np.float32(gamma))
@@ -70,6 +74,7 @@ def semi_frame(stored: Stored) -> pd.DataFrame:
                 "rule": float(arrays["recovered"][a, g, :, -1].mean()),
                 "never": at[0.0],
                 "always": at[CORRECTED],
+                "rate": float(rates[a, g].mean()),
             }
         )
     for a, arm in enumerate(stored.header["others"]):
@@ -92,6 +97,24 @@ def verdicts(frame: pd.DataFrame, stored: Stored) -> list[list[str]]:
         text = f"{where}the rule recovers at most {MOST_REGRET:g} less than the best"
         verdict = "holds" if regret <= MOST_REGRET else "fails"
         out.append([text, f"{regret:.3f}", verdict])
+        if np.isfinite(row["rate"]):
+            out += _of_rate(row, where)
+    return out
+
+
+def _of_rate(row: dict[Any, float], where: str) -> list[list[str]]:
+    """The statements on clicks per impression, in a row of ``semi_frame``.
+
+    Where exposure is the same for all items it is the full correction itself.
+    """
+    gap, gain = row["rate"] - row["rule"], row["rate"] - row["always"]
+    near = f"{where}rate recovers within {NEAR:g} of the rule"
+    out = [[near, f"{gap:+.3f}", "holds" if abs(gap) <= NEAR else "fails"]]
+    if row["gamma"]:
+        more = "more" if row["gamma"] < 0 else "less"
+        holds = (gain > 0) == (row["gamma"] < 0)
+        text = f"{where}rate recovers {more} than always"
+        out.append([text, f"{gain:+.3f}", "holds" if holds else "fails"])
     return out
 
 
@@ -103,7 +126,8 @@ def semi_page(frame: pd.DataFrame, stored: Stored) -> str:
         f"{header['dataset']}, {seeds}. Relevance: the logits of a full softmax "
         "trained on the real clicks. Exposure: the click share to the power gamma. "
         "Recovered: the share of each user's 20 most relevant items among the 20 of "
-        "highest score. 95 % t intervals over three seeds or more."
+        "highest score; rate: with the log of each item's clicks per impression as a "
+        "prior. 95 % t intervals over three seeds or more."
     )
     g = {float(gamma): n for n, gamma in enumerate(arrays["gammas"])}
     rows = []
@@ -118,11 +142,12 @@ def semi_page(frame: pd.DataFrame, stored: Stored) -> str:
                 row["arm"],
                 *(f"{row[n]:.2f}" for n in ("rule_strength", "best_strength")),
                 *(f"{row[n]:.3f}" for n in ("never", "always", "rule", "best")),
+                "-" if np.isnan(row["rate"]) else f"{row['rate']:.3f}",
                 interval_text(mean, low, high, "+.3f"),
             ]
         )
     heads = ["gamma", "arm", "strength by the rule", "best strength", "never", "always"]
-    heads += ["rule", "best", "rule - always [95 %]"]
+    heads += ["rule", "best", "rate", "rule - always [95 %]"]
     trained = frame.dropna(subset=["as_trained"]).to_dict("records")
     lines = [[f"{r['gamma']:g}", r["arm"], f"{r['as_trained']:.3f}"] for r in trained]
     return markdown_page(
