@@ -9,7 +9,8 @@ workers (``loader_workers``): an epoch has the draws of a sixteenth of its steps
     python -m experiments run loader              about 5 minutes on 2 cores, 3 seeds
     python -m experiments run loader --quick      about 1 minute
 
-Expect on MovieLens 100K: the fewer draws a step has, the more it costs.
+Expect on MovieLens 100K: more than half of recall@20 gone with one negative per row,
+nothing significant with eight.
 """
 
 from experiments.arms import REPEATED

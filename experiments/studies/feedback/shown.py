@@ -47,7 +47,7 @@ def shown_entry(shown: Float[ndarray, "u i"]) -> SourceEntry:
             init=lambda pool, hyper: jnp.asarray(upto),
             draw=draw,
             draws=lambda state, pool, batch_size: jnp.array(float(draws)),
-            log_q=None,
+            log_q=None,  # it differs by row, and is not to be corrected
         )
 
     return SourceEntry(make, knows_q=False, per_row=True)
