@@ -73,10 +73,8 @@ def test_a_model_knows_its_clicks_alone():
 def made_model(rule=0.3):
     """A model with made logits and log q."""
     draw = np.random.default_rng(0)
-    logits, (log_q, log_shown) = (
-        draw.normal(size=(USERS, ITEMS)),
-        draw.normal(size=(2, ITEMS)),
-    )
+    logits = draw.normal(size=(USERS, ITEMS))
+    log_q, log_shown = draw.normal(size=(2, ITEMS))
     return Trained(logits, 2 * log_q, log_shown, rule)
 
 
@@ -125,19 +123,16 @@ def test_negatives_are_drawn_as_often_as_their_user_was_shown_them():
 def test_a_row_has_as_many_negatives_of_either_source(monkeypatch):
     number = {}
 
-    class Stopped(Exception):
-        pass
-
     def counted(config, fold):
         (source,) = entries_of(config.negatives, config)
         number[source.name] = source.draws or config.batch - 1
-        raise Stopped
+        raise StopIteration
 
     monkeypatch.setattr(feedback, "train", counted)
     shown = np.full((USERS, ITEMS), 1 / ITEMS)
     clicks = draw_shown(relevance(small_world()), shown, each=20, seed=0)
     for source in (False, True):
-        with pytest.raises(Stopped):
+        with pytest.raises(StopIteration):
             train_round(small_world(), clicks, shown, 0, 1, from_shown=source)
     assert number["in-batch"] == number["shown"]
     assert "shown" not in SOURCES
