@@ -13,6 +13,7 @@ from experiments.runs import baseline, score
 from experiments.studies.outside import CELLS, Cell, measure, read_cells, run_outside
 from experiments.studies.outside.figure import (
     AGREES,
+    DATASETS,
     DIFFERS,
     LOOKS,
     UNEXPLAINED,
@@ -136,6 +137,7 @@ def test_the_cells_are_well_formed():
     names = {(c.source, c.table, c.dataset, c.row, c.number) for c in cells}
     assert len(names) == len(cells)
     assert len({(c.source, c.table) for c in cells}) >= 5
+    assert {c.dataset for c in cells} == set(DATASETS)  # each has a heading
     references = (ROOT / "docs" / "references.md").read_text()
     views = (CHOSEN, LAST, BEST, LEFT_OUT, WITH_PRIOR)
     rows = {"", *(name + view for name in RUNS for view in views)}

@@ -27,6 +27,7 @@ LEGEND = ("agrees", "differs, a run shows why", "unexplained")
 DATASETS = {
     "ml-1m-ge3": "MovieLens 1M, RecBole",
     "ml-100k": "MovieLens 100K, RecBole",
+    "ml-100k-cornac": "MovieLens 100K, Cornac",
     "ml-100k-irb": "MovieLens 100K, IR-Benchmark",
     "electronic": "Electronics",
     "movie": "Movies and TV",
@@ -71,7 +72,7 @@ def ledger_figure(frame: pd.DataFrame) -> Drawing:
         ]
         heading = (
             f"{counts.get(AGREES, 0)} of {len(frame)} printed numbers agree. Here: "
-            "recall and NDCG at 20 (RecBole: at 10), ours less the printed"
+            "recall and NDCG at 20 (RecBole, Cornac: at 10), ours less the printed"
         )
         legend_above(figure, handles, heading, len(LOOKS))
         notes_below(figure, ["Grey: how far apart the two may be."])
