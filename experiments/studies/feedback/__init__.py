@@ -196,9 +196,10 @@ def train_round(
     if from_shown:
         changes["negatives"] = (f"{SHOWN}:{RECIPE['batch'] - 1}",)
         source = SOURCES.added(SHOWN, shown_entry(shown))
+    config = dataclasses.replace(arm(ARM), **changes)
     with source:
-        model = train(dataclasses.replace(arm(ARM), **changes), fold)
-    logits = model.user_vectors @ model.item_vectors.T / arm(ARM).temperature
+        model = train(config, fold)
+    logits = model.user_vectors @ model.item_vectors.T / config.temperature
     log_q = log_share(fold.fitted.item_counts).astype(float)
     log_shown = np.log(shown.mean(axis=0))
     rule = correction_strength(log_q, log_shown)
