@@ -62,6 +62,7 @@ results: $(READY)
 	$(RUN) dial --out results
 	$(RUN) feedback --out results
 	$(RUN) semisynthetic --out results
+	$(RUN) impressions --out results
 	$(RUN) clicks --out results
 	$(RUN) stopping --out results
 	$(RUN) totals --out results
@@ -95,6 +96,7 @@ results: $(READY)
 	$(if $(MOVIELENS_DIR),$(LARGE) 3 budget)
 	$(if $(MOVIELENS_DIR),$(LARGE) 3 strength)
 	$(if $(MOVIELENS_DIR),$(LARGE) 3 semisynthetic)
+	$(if $(MOVIELENS_DIR),$(LARGE) 3 impressions)
 	$(if $(MOVIELENS_DIR),$(LARGE) 3 clicks)
 	$(if $(MOVIELENS_DIR),$(LARGE) 3 stopping)
 	$(if $(MOVIELENS_DIR),$(LARGE) 3 totals)

@@ -141,6 +141,7 @@ def test_the_studies_are_the_named_ones():
             "pace-simulated",
             "totals",
             "semisynthetic",
+            "impressions",
             "shift",
             "strength",
         ),

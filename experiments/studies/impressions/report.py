@@ -1,0 +1,359 @@
+"""What the study impressions shows: its table, verdicts on its prediction, figure."""
+
+import itertools
+from pathlib import Path
+from typing import NamedTuple
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from numpy import ndarray
+
+from experiments.studies import STUDIES
+from experiments.studies.impressions import EXACT, KINDS, NAME, Kind
+from experiments.study import write_report
+from research.report.intervals import over_seeds
+from research.report.pages import (
+    QUICK,
+    interval_text,
+    markdown_page,
+    markdown_table,
+    seeds_text,
+)
+from research.report.pictures import STYLE, Drawing, blank, legend_above
+from research.report.predictions import statement_table
+from research.report.records import Stored, load_stored
+
+__all__ = ["report_impressions"]
+
+# Ways to serve a model; a "chosen" one differs by seed.
+NONE, FULL, RULE = "no correction", "full log q", "the rule"
+STRENGTH = "best strength of log q"
+RATE = "clicks per impression"
+ADDED = "clicks per impression, more log q"
+SCALED = "clicks per impression, more of both"
+PAIR = "best pair"
+BY_CLICKS = "pair chosen by clicks"
+BY_WEIGHTED = "pair chosen by weighted clicks"
+STRENGTH_BY_WEIGHTED = "strength chosen by weighted clicks"
+PLATE = {"boxstyle": "square,pad=0.1", "facecolor": "white", "alpha": 0.8, "lw": 0}
+MARKS = {FULL: "s", RULE: "X", RATE: "D", ADDED: "^", PAIR: "o"}
+LEAST_B, MOST_B, NEAR_A, LOST, LOST_COUNTED = 0.75, 1.25, 0.3, 0.02, 0.01
+MORE = np.nextafter(0.0, 1.0)  # the same is not more
+MANY, FEW = 100.0, 1.0  # impressions of an item, of which the prediction speaks
+
+
+class Served(NamedTuple):
+    """A way to serve, by seed: the pair a and b, and the share recovered, each [s]."""
+
+    a: Float[ndarray, " s"]
+    b: Float[ndarray, " s"]
+    recovered: Float[ndarray, " s"]
+
+
+class Place(NamedTuple):
+    """What the records hold of an arm, a kind of exposure and a count.
+
+    Attributes:
+      recovered: the share of the most relevant items, [s, a, b].
+      clicked: recall of held-out clicks, [s, a, b].
+      weighted: the same with weighted clicks, [s, a, b].
+      by_rule: recovered by the rule, [s].
+      rule: its strength, [s].
+      strengths: a.
+      removed: b.
+    """
+
+    recovered: ndarray
+    clicked: ndarray
+    weighted: ndarray
+    by_rule: ndarray
+    rule: ndarray
+    strengths: ndarray
+    removed: ndarray
+
+    def pair(self, a: float, b: float) -> Served:
+        """Served with the pair of the grid that is nearest to a and b."""
+        i = int(np.argmin(np.abs(self.strengths - a)))
+        j = int(np.argmin(np.abs(self.removed - b)))
+        ones = np.ones(len(self.rule))
+        shares = self.recovered[:, i, j]
+        return Served(self.strengths[i] * ones, self.removed[j] * ones, shares)
+
+    def chosen(self, scores: Float[ndarray, "s a b"]) -> Served:
+        """Served with each seed's pair of the highest score; of ties the lowest."""
+        flat = scores.reshape(len(scores), -1).argmax(axis=1)
+        i, j = np.unravel_index(flat, scores.shape[1:])
+        seeds = np.arange(len(scores))
+        return Served(self.strengths[i], self.removed[j], self.recovered[seeds, i, j])
+
+
+def others(values: Float[ndarray, "s *n"]) -> Float[ndarray, "s *n"]:
+    """The mean of the other seeds, for each seed; a single one has its own."""
+    if len(values) == 1:
+        return values
+    return np.asarray((values.sum(axis=0) - values) / (len(values) - 1))
+
+
+def place(stored: Stored, arm: str, kind: str, count: float) -> Place:
+    """The records of an arm, a kind and a count."""
+    header, arrays = stored.header, stored.arrays
+    counts = list(arrays["counts"].astype(float))
+    at = header["arms"].index(arm), header["kinds"].index(kind), slice(None)
+    at = (*at, counts.index(count))  # type: ignore[assignment]
+    names = ("recovered", "clicked", "weighted", "by_rule", "rule")
+    measured = (arrays[name][at].astype(float) for name in names)
+    grid = (arrays[name].astype(float) for name in ("strengths", "removed"))
+    return Place(*measured, *grid)
+
+
+def ways(here: Place, even: Place) -> dict[str, Served]:
+    """Each way to serve. What is best is chosen on the other seeds, so that it is fair.
+
+    Args:
+      here: the records of an arm and a kind.
+      even: those of the arm with even exposure, known exactly.
+    """
+    alone = np.zeros_like(here.recovered)
+    alone[..., 1:] = -np.inf  # without log impressions
+    best = others(even.recovered)[..., 0].mean(axis=0)
+    more = float(even.strengths[int(best.argmax())])
+    rule = Served(here.rule, np.zeros(len(here.rule)), here.by_rule)
+    return {
+        NONE: here.pair(0.0, 0.0),
+        FULL: here.pair(1.0, 0.0),
+        RULE: rule,
+        STRENGTH: here.chosen(others(here.recovered) + alone),
+        STRENGTH_BY_WEIGHTED: here.chosen(here.weighted + alone),
+        RATE: here.pair(1.0, 1.0),
+        ADDED: here.pair(more, 1.0),
+        SCALED: here.pair(more, more),
+        PAIR: here.chosen(others(here.recovered)),
+        BY_CLICKS: here.chosen(here.clicked),
+        BY_WEIGHTED: here.chosen(here.weighted),
+    }
+
+
+def all_ways(stored: Stored) -> dict[tuple[str, str, float], dict[str, Served]]:
+    """The ways to serve by arm, kind and count."""
+    header = stored.header
+    counts = stored.arrays["counts"].astype(float)
+    return {
+        (arm, kind, count): ways(
+            place(stored, arm, kind, count), place(stored, arm, "even", EXACT)
+        )
+        for arm, kind, count in itertools.product(
+            header["arms"], header["kinds"], counts
+        )
+    }
+
+
+def impressions_frame(stored: Stored) -> pd.DataFrame:
+    """One row per arm, kind, count and way: recovered, its interval, mean a and b."""
+    lines = []
+    for (arm, kind, count), found in all_ways(stored).items():
+        for way, served in found.items():
+            line = {"arm": arm, "exposure": kind, "impressions": count, "served": way}
+            line |= over_seeds(served.recovered).interval().columns("recovered")
+            lines.append(line | {"a": served.a.mean(), "b": served.b.mean()})
+    return pd.DataFrame(lines)
+
+
+def verdicts(stored: Stored) -> list[list[str]]:
+    """Each part of the prediction: the statement, what was measured, the verdict."""
+    found, out = all_ways(stored), []
+    counts = set(stored.arrays["counts"].astype(float))
+    kinds = [kind for kind in stored.header["kinds"] if KINDS[kind].spread]
+    for arm, kind in itertools.product(stored.header["arms"], kinds):
+        exact = found[arm, kind, EXACT]
+        even = place(stored, arm, "even", EXACT).recovered[..., 0]
+        best = place(stored, arm, kind, EXACT)
+        best_pair = best.chosen(best.recovered)
+        best_even = best.strengths[even.argmax(axis=1)]
+        stated = [*_of_serving(exact), *_of_the_pair(best_pair, best_even)]
+        if MANY in counts:
+            stated += _of_counts(exact, found[arm, kind, MANY], MANY)
+        if FEW in counts:
+            few = place(stored, arm, kind, FEW)
+            least = few.chosen(few.recovered).b
+            stated += _of_counts(exact, found[arm, kind, FEW], FEW)
+            text = f"{FEW:g} impression: the best pair has b of {LEAST_B:g} or less"
+            stated.append((text, least, -np.inf, LEAST_B))
+        for text, values, low, high in stated:
+            ends = over_seeds(values).interval()
+            verdict = ends.within(low, high)
+            number = interval_text(*ends, "+.3f")
+            out.append([f"{arm}, {kind}: {text}", number, verdict])
+    return out
+
+
+Stated = tuple[str, ndarray, float, float]
+
+
+def _of_serving(exact: dict[str, Served]) -> list[Stated]:
+    """That one way recovers more than another, exposure known exactly."""
+    more = (
+        (RATE, STRENGTH, MORE),
+        (ADDED, RATE, MORE),
+        (ADDED, SCALED, MORE),
+        (BY_WEIGHTED, BY_CLICKS, MORE),
+        (BY_WEIGHTED, PAIR, -LOST),
+    )
+    return [
+        (
+            f"{one} recovers more than {other}"
+            if low == MORE
+            else f"{one} recovers at most {-low:g} less than {other}",
+            *(exact[one].recovered - exact[other].recovered, low, np.inf),
+        )
+        for one, other, low in more
+    ]
+
+
+def _of_the_pair(best: Served, best_even: ndarray) -> list[Stated]:
+    """Where the pair lies that recovers most, by seed."""
+    return [
+        (
+            f"the best pair has b from {LEAST_B:g} to {MOST_B:g}",
+            *(best.b, LEAST_B, MOST_B),
+        ),
+        (
+            f"its a is within {NEAR_A:g} of the best strength with even exposure",
+            *(best.a - best_even, -NEAR_A, NEAR_A),
+        ),
+    ]
+
+
+def _of_counts(
+    exact: dict[str, Served], counts: dict[str, Served], count: float
+) -> list[Stated]:
+    """What counting does to clicks per impression."""
+    rate = counts[RATE].recovered
+    if count == MANY:
+        lost = exact[RATE].recovered - rate
+        text = f"{count:g} impressions: {RATE} lose at most {LOST_COUNTED:g}"
+        return [(text, lost, -np.inf, LOST_COUNTED)]
+    text = f"{count:g} impression: {RATE} recover less than the rule"
+    return [(text, rate - counts[RULE].recovered, -np.inf, -MORE)]
+
+
+def impressions_page(frame: pd.DataFrame, stored: Stored) -> str:
+    """The prediction, its verdicts, and what each way to serve recovers."""
+    header = stored.header
+    about = (
+        f"{header['dataset']}, {seeds_text(stored.arrays['rule'].shape[2])}. Served: "
+        "score / temperature + a log q - b log e, with a the total strength of log q "
+        "and e the exposure or, where a number of impressions per item is given, "
+        "counted impressions + 1. Relevance: the logits of a full softmax trained on "
+        "the real clicks. Recovered: the share of each user's 20 most relevant items "
+        "among the 20 of highest score. Best: by what the other seeds recover. More: a "
+        "(more of both: b, too) is the best strength with even exposure. Weighted: "
+        "held-out clicks, each by 1 / e. 95 % t intervals over three seeds or more. "
+        "Exposure: "
+        + "; ".join(f"{kind}, {words_of(KINDS[kind])}" for kind in header["kinds"])
+        + "."
+    )
+    rows = [
+        [
+            row["arm"],
+            row["exposure"],
+            "exact" if row["impressions"] == EXACT else f"{row['impressions']:g}",
+            row["served"],
+            *(f"{row[name]:.2f}" for name in ("a", "b")),
+            interval_text(
+                row["recovered"], row["recovered_low"], row["recovered_high"], ".3f"
+            ),
+        ]
+        for row in frame.to_dict("records")
+    ]
+    heads = ["arm", "exposure", "impressions", "served", "a", "b", "recovered [95 %]"]
+    return markdown_page(
+        STUDIES[NAME].question,
+        about,
+        QUICK if header["quick"] else "",
+        f"Prediction: {STUDIES[NAME].prediction}",
+        statement_table(verdicts(stored)),
+        markdown_table(heads, rows, left=4),
+    )
+
+
+def words_of(kind: Kind) -> str:
+    """A kind of exposure in words.
+
+    >>> words_of(Kind(0.5, 1.0))
+    'popularity^0.5 exp(1 z)'
+    """
+    return f"popularity^{kind.gamma:g} exp({kind.spread:g} z)"
+
+
+def impressions_figure(frame: pd.DataFrame, stored: Stored) -> Drawing:
+    """Draws what each pair of a and b recovers, a panel for each kind of exposure."""
+    arm = stored.header["arms"][0]
+    kinds = [kind for kind in stored.header["kinds"] if KINDS[kind].spread]
+    lines = []
+    with matplotlib.rc_context(STYLE):
+        figure, panels = blank(4.0, ncols=len(kinds), sharey=True, squeeze=False)
+        for panel, kind in zip(panels[0], kinds, strict=True):
+            here = place(stored, arm, kind, EXACT)
+            mean = here.recovered.mean(axis=0)
+            levels = np.linspace(mean.min(), mean.max(), 15)
+            panel.contourf(
+                here.strengths, here.removed, mean.T, levels=levels, cmap="Blues"
+            )
+            rows = frame[
+                (frame.arm == arm)
+                & (frame.exposure == kind)
+                & (frame.impressions == EXACT)
+            ].set_index("served")
+            for way, marker in MARKS.items():
+                row = rows.loc[way]
+                panel.plot(
+                    *(row.a, row.b, marker), color="#d55e00", ms=8, clip_on=False,
+                    markeredgecolor="white", ls="none", zorder=3,
+                    label=way,
+                )  # fmt: skip
+                panel.annotate(
+                    f"{row.recovered:.2f}", (row.a, row.b), xytext=(5, 6),
+                    textcoords="offset points", fontsize=9, bbox=PLATE,
+                )  # fmt: skip
+            lines += [
+                (kind, a, b, mean[i, j])
+                for (i, a), (j, b) in itertools.product(
+                    enumerate(here.strengths), enumerate(here.removed)
+                )
+            ]
+            panel.set_title(f"exposure: {kind}")
+            panel.set_xlabel("a, log q given back")
+            panel.grid(visible=False)
+        panels[0][0].set_ylabel("b, log impressions taken out")
+        handles, _ = panels[0][0].get_legend_handles_labels()
+        legend_above(figure, handles, heading(stored, arm), 3)
+    points = pd.DataFrame(lines, columns=["exposure", "a", "b", "recovered"])
+    return Drawing(figure, points)
+
+
+def heading(stored: Stored, arm: str) -> str:
+    """What is drawn, and in how many kinds taking impressions out is clearly better."""
+    kinds = [kind for kind in stored.header["kinds"] if KINDS[kind].spread]
+    found = [all_ways(stored)[arm, kind, EXACT] for kind in kinds]
+    gains = [way[ADDED].recovered - way[STRENGTH].recovered for way in found]
+    ahead = sum(over_seeds(gain).interval().low > 0 for gain in gains)
+    return (
+        f"Share of the most relevant items that each pair recovers (trained: {arm}). "
+        f"{ADDED.capitalize()}: above the best strength in {ahead} of {len(kinds)} "
+        "kinds"
+    )
+
+
+def report_impressions(records: Path, out: Path) -> list[Path]:
+    """Writes the study's table, page and figure under out from its records.
+
+    Raises:
+      InputError: no such file, or of another RECORDS_VERSION.
+    """
+    stored = load_stored(records)
+    frame = impressions_frame(stored)
+    texts = {".csv": frame, ".md": impressions_page(frame, stored)}
+    drawings = {"-pairs": impressions_figure(frame, stored)}
+    return write_report(out, stored.header, texts, drawings)
