@@ -27,6 +27,7 @@ from research.evaluate.top_k import Scorer
 from research.files import read_arrays
 from research.prepare import Prepared, is_towers
 from research.report.records import RunResult, Served
+from research.serving import Serving
 from research.train.loop import NotFinite, train_together
 from research.types import InputError, choose
 
@@ -135,23 +136,30 @@ def load_run(
     return _served(result, run, arrays["users"], arrays["items"], temperature)
 
 
-def with_prior(result: RunResult, prior: float) -> RunResult:
+def with_prior(result: RunResult, prior: float, exposure: float = 0.0) -> RunResult:
     """The same model served with another popularity prior: nothing is trained.
 
     Args:
       result: of ``compare`` or ``load_run``, of two towers.
       prior: what log q is multiplied by before it is added to score / temperature;
         it becomes a swept value of the result.
+      exposure: what the log of impressions is multiplied by before it is taken off;
+        likewise, where it isn't 0.
 
     Raises:
-      InputError: the result is a baseline's, or holds nothing that could be served.
+      InputError: there is exposure to take out and the table of items has no
+        impressions; the result is a baseline's, or holds nothing that could be
+        served.
     """
     served = result.served
     if served is None or served.users is None or served.items is None:
         raise InputError(f"{result.arm}: it holds no vectors, so no prior can be added")
-    result = result._replace(swept={**result.swept, "prior": prior})
+    changed = {"prior": prior, **({"exposure": exposure} if exposure else {})}
+    kept = {n: v for n, v in result.swept.items() if n != "exposure"}
+    result = result._replace(swept={**kept, **changed})
     vectors = served.users, served.items
-    return _served(result, served.run, *vectors, served.temperature, prior)
+    serving = Serving(prior, exposure)
+    return _served(result, served.run, *vectors, served.temperature, serving)
 
 
 def _served(
@@ -160,11 +168,11 @@ def _served(
     users: np.ndarray,
     items: np.ndarray,
     temperature: float,
-    prior: float | None = None,
+    serving: Serving | None = None,
 ) -> RunResult:
-    """The result with the lists that vectors give; the prior is by default its own."""
-    prior = run.config.prior if prior is None else prior
-    scorer = serve(run, users, items, temperature, prior)
+    """The result with the lists that vectors give, served by default as its config."""
+    serving = Serving.of(run.config) if serving is None else serving
+    scorer = serve(run, users, items, temperature, serving)
     return _ranked(result, run, scorer, users, items, temperature)
 
 

@@ -10,11 +10,11 @@ from research.evaluate.metrics import LEAST_ITEMS
 from research.events import catalogue, fold
 from research.features import registered_features
 from research.fields import DataFields
-from research.negatives.strength import rule_prior
 from research.notices import say
 from research.positives import log_share
 from research.prepare import Prepared, check_config, prepare
 from research.saved.files import load_model
+from research.serving import rule_prior
 from research.splits import SplitRules
 from research.types import Fold, InputError, Ratings
 

@@ -26,6 +26,7 @@ from research.prepare import Prepared, is_towers
 from research.report.records import RESULTS_VERSION, pack
 from research.saved.files import save_model
 from research.saved.model import saved_model
+from research.serving import AS_TRAINED, Serving
 from research.train.loop import NotFinite, Trained, train_together
 from research.types import InputError, Record
 
@@ -65,18 +66,19 @@ def serve(
     users: np.ndarray,
     items: np.ndarray,
     temperature: float | None = None,
-    prior: float = 0.0,
+    serving: Serving = AS_TRAINED,
 ) -> Scorer:
-    """score / temperature + prior * log q, with q the share of the training clicks.
+    """score / temperature, with what serving adds to each item's (research/serving.py).
 
     Args:
       run: the run.
       users: vectors of the task's queries, [v, d].
       items: vectors of its candidates, [i, d].
       temperature: what the run learned (Trained.temperature); default the config's.
-      prior: strength of the popularity prior.
+      serving: what is added.
     """
-    bias = prior * log_share(run.task.fold.fitted.item_counts)
+    fitted = run.task.fold.fitted
+    bias = serving.bias(log_share(fitted.item_counts), fitted.items)
     divisor = temperature or run.config.temperature
     return dot_product(users, items, bias, 1.0 / divisor)
 
@@ -96,7 +98,7 @@ def execute(
     place: str = "in process",
     done: Trained | NotFinite | None = None,
 ) -> str:
-    """Trains (unless its vectors are there), evaluates under each prior, writes files.
+    """Trains (unless its vectors are there), evaluates as it is served, writes files.
 
     Args:
       run: what to do, its features named.
@@ -121,9 +123,10 @@ def execute(
         return f"failed: {error}"
     discard(folder)
     line = ""
-    for prior in sorted(run.priors, key=abs, reverse=True):
-        served = dataclasses.replace(config, prior=prior)
-        scorer, fold = scorer_of(prior), prepared.task.fold
+    # as trained last: its files mark the run as finished
+    for serving in sorted(run.servings, key=AS_TRAINED.__eq__):
+        served = serving.put_into(config)
+        scorer, fold = scorer_of(serving), prepared.task.fold
         lists = rank(prepared, scorer)
         record = evaluate(fold, lists, scorer=scorer)
         where = serving_folder(folder, served)
@@ -131,7 +134,7 @@ def execute(
         if POSITIVES[config.positives].ranks_items:
             write_lists(where, fold, lists)
         write_arrays(where / "per_user.npz", pack(record))
-        about = {"arm": run.arms.get(prior, ""), **dataclasses.asdict(served)}
+        about = {"arm": run.arms.get(serving, ""), **dataclasses.asdict(served)}
         write_json(where / "config.json", about)
         about = {**environment(digest, place), "devices": run.devices, **seconds}
         if run.start is not None:
@@ -150,15 +153,15 @@ def _scorers(
     digest: str,
     progress: Progress,
     done: Trained | NotFinite | None,
-) -> tuple[Callable[[float], Scorer], dict[str, float]]:
-    """prior -> scorer; seconds. Trains if it must."""
+) -> tuple[Callable[[Serving], Scorer], dict[str, float]]:
+    """serving -> scorer; seconds. Trains if it must."""
     config, folder = prepared.config, run.folder
     if not is_towers(config):
         scorer = baseline(prepared)
-        return lambda prior: scorer, {}
+        return lambda serving: scorer, {}
     stored = stored_vectors(run)
     if stored is not None:
-        return lambda prior: _serve_stored(prepared, prior, stored), {}
+        return lambda serving: _serve_stored(prepared, serving, stored), {}
 
     def on_epoch(number: int, epoch: int, row: dict[str, float]) -> None:
         progress(f"epoch {epoch}/{config.epochs} loss {row['loss']:.3f}")
@@ -181,7 +184,7 @@ def _scorers(
     }
     write_arrays(folder / VECTORS, arrays)
     seconds = {"compile_seconds": done.compile_seconds, "run_seconds": done.seconds}
-    return lambda prior: _serve_stored(prepared, prior, arrays), seconds
+    return lambda serving: _serve_stored(prepared, serving, arrays), seconds
 
 
 def stored_vectors(run: Run) -> dict[str, np.ndarray] | None:
@@ -209,7 +212,7 @@ def _made_by(run: Run) -> str:
 def _save(
     run: Run, prepared: Prepared, done: Trained, digest: str, folder: Path
 ) -> None:
-    """Saves the run's model, with the popularity prior that is asked for."""
+    """Saves the run's model, to be served as it is asked for."""
     about = {
         "dataset": run.config.dataset,
         "data_digest": digest,
@@ -217,16 +220,17 @@ def _save(
         "results_version": RESULTS_VERSION,
     }
     model = saved_model(prepared, done, about)
-    config = dataclasses.replace(model.config, prior=max(run.priors, key=abs))
+    serving = min(run.servings, key=AS_TRAINED.__eq__)
+    config = serving.put_into(model.config)
     save_model(dataclasses.replace(model, config=config), folder)
 
 
 def _serve_stored(
-    run: Prepared, prior: float, arrays: Mapping[str, np.ndarray]
+    run: Prepared, serving: Serving, arrays: Mapping[str, np.ndarray]
 ) -> Scorer:
     learned = arrays.get("temperature")
     temperature = None if learned is None else float(learned)
-    return serve(run, arrays["users"], arrays["items"], temperature, prior)
+    return serve(run, arrays["users"], arrays["items"], temperature, serving)
 
 
 def validation(

@@ -349,3 +349,7 @@ class ServingFields(Group):
     prior: Annotated[float, SERVING] = 0.0
     """Popularity prior when serving, alpha: lists are ranked by score / temperature
     + alpha * log q."""
+    exposure: Annotated[float, SERVING] = 0.0
+    """Exposure taken out when serving, beta: - beta * log(impressions + 1) is added;
+    needs a column impressions in the table of items. With 1, and 1 for the prior, a
+    model trained without log q is served by clicks per impression."""

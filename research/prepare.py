@@ -36,6 +36,7 @@ from research.positives import (
     make_positives,
 )
 from research.positives.tasks import RetrievalTask, retrieval_task
+from research.serving import Serving
 from research.temperature import check_temperature
 from research.towers import ENCODERS, check_encoder, check_layers, uses_history
 from research.types import Fold, InputError, choose
@@ -175,6 +176,7 @@ def prepare(config: Config, fold: Fold, depth: int = 0) -> Prepared:
         raise InputError(f"k = {depth} is above the number of {what} ({candidates})")
     if not is_towers(config):
         return Prepared(_baseline(config, fold), fold, task, None)
+    Serving.of(config).check(task.fold.fitted.items)
     check_memory(config, fold.fitted)
     positives = make_positives(config, fold.fitted)
     candidate = positives.pairs.candidate

@@ -6,6 +6,7 @@ from experiments.engine import local
 from experiments.output.plan import Run
 from research.config import Config
 from research.notices import named, say
+from research.serving import AS_TRAINED
 
 
 def test_a_line_begins_with_the_name_it_is_about(capsys):
@@ -31,7 +32,7 @@ def test_what_one_of_several_runs_says_names_the_run(monkeypatch, capsys, tmp_pa
 
     monkeypatch.setattr(local, "execute", execute)
     runs = [
-        Run(Config(seed=n), (0.0,), tmp_path / str(n), f"in-batch seed {n}")
+        Run(Config(seed=n), (AS_TRAINED,), tmp_path / str(n), f"in-batch seed {n}")
         for n in range(2)
     ]
     done = []

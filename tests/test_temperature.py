@@ -14,6 +14,7 @@ from research.config import Config
 from research.negatives.source import Pool
 from research.positives import log_share
 from research.prepare import check_config, prepare
+from research.serving import Serving
 from research.temperature import kind_of, narrow_range
 from research.temperature.kinds import (
     Moment,
@@ -144,7 +145,7 @@ def test_a_learned_temperature_moves_stays_within_and_is_what_serving_divides_by
     bias = log_share(np.bincount(fold.fitted.item, minlength=fold.fitted.n_items))
     run, prior = prepare(config, fold), config.prior
     for learned, temperature in ((done.temperature, done.temperature), (None, 0.1)):
-        scorer = serve(run, *vectors, learned, prior)
+        scorer = serve(run, *vectors, learned, Serving(prior))
         scores = np.asarray(scorer(users, items))
         expected = vectors[0][users] @ vectors[1].T / temperature + bias
         np.testing.assert_allclose(scores[:2, items], expected, rtol=1e-4, atol=1e-4)

@@ -40,6 +40,7 @@ from research.negatives import Size, entries_of, held_whole, make_sources
 from research.negatives.checks import check_negatives
 from research.negatives.source import Pool
 from research.prepare import prepare
+from research.serving import AS_TRAINED
 from research.temperature.kinds import Temperature
 from research.towers.towers import normalise
 from research.train.loop import compiled_epoch, train
@@ -374,7 +375,7 @@ def engine_portions(request: dict[str, Any]) -> Answers:
 
     with tempfile.TemporaryDirectory() as scratch:
         runs = [
-            Run(config, (0.0,), Path(scratch) / str(n), f"run {n}")
+            Run(config, (AS_TRAINED,), Path(scratch) / str(n), f"run {n}")
             for n, config in enumerate(_swept(request))
         ]
         workers = len(cores())

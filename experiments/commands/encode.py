@@ -18,6 +18,7 @@ from experiments.output.folders import FINISHED, check_writable
 from research.files import write_arrays
 from research.notices import say
 from research.saved.files import load_model
+from research.serving import Serving, check_rule
 from research.types import InputError
 
 if TYPE_CHECKING:
@@ -42,13 +43,18 @@ class Encode:
     prior: Prior | None = None
     """Popularity prior, built into vectors and lists; default: the model's own; rule:
     by the impressions of the model's items (docs/how-much-to-correct.md)."""
+    exposure: float | None = None
+    """Exposure taken out, likewise, by the log of impressions; default: the model's
+    own."""
 
     def __call__(self) -> int:
         """Encodes and writes."""
         if self.lists < 0:
             raise InputError(f"lists is {self.lists}: it must be at least 0")
-        if isinstance(self.prior, float) and not np.isfinite(self.prior):
-            raise InputError(f"prior is {self.prior}: it must be finite")
+        for name in Serving._fields:
+            value = getattr(self, name)
+            if isinstance(value, float) and not np.isfinite(value):
+                raise InputError(f"{name} is {value}: it must be finite")
         alone = self.out.suffix == ".npz"
         if self.out.exists() and self.out.is_dir() == alone:
             kind = "a folder, not a .npz file" if alone else "a file, not a folder"
@@ -56,16 +62,15 @@ class Encode:
         check_writable(self.out.parent if alone else self.out, "output")
         model = load_model(self.model)
         encoded = model.encode(self.histories, self.users)
-        prior = model.config.prior if self.prior is None else self.prior
-        prior = model.rule_prior() if isinstance(prior, str) else prior
-        lists = model.rank(encoded, self.lists, prior) if self.lists else None
-        users, items = _arrays(model, encoded, prior)
+        serving = self._serving(model)
+        lists = model.rank(encoded, self.lists, *serving) if self.lists else None
+        users, items = _arrays(model, encoded, serving)
         if alone:
             written = [_write_file(self.out, users, lists)]
         else:
             meta = about_vectors(
                 {n: v for n, v in model.about.items() if n != "digest"},
-                model.config, prior, model.temperature, users, items,
+                model.config, serving, model.temperature, users, items,
             )  # fmt: skip
             rows = None if lists is None else _rows(lists)
             written = write_vectors(self.out, users, items, meta, rows)
@@ -75,11 +80,18 @@ class Encode:
         print(*(f"wrote {path}" for path in written), sep="\n")
         return FINISHED
 
+    def _serving(self, model: "SavedModel") -> Serving:
+        """What is asked for, else the model's own; the rule's prior as a number."""
+        if not isinstance(self.prior, str):
+            return model.serving(self.prior, self.exposure)
+        check_rule(self.exposure or 0.0)
+        return Serving(model.rule_prior())
+
 
 def _arrays(
-    model: "SavedModel", encoded: "Encoded", prior: float
+    model: "SavedModel", encoded: "Encoded", serving: Serving
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    bias = model.temperature * model.bias(prior)
+    bias = model.temperature * model.bias(*serving)
     sides = with_prior(
         Side(encoded.ids, encoded.vectors),
         Side(model.items.names, model.item_vectors),

@@ -28,6 +28,7 @@ from research.data import name_of
 from research.files import read_arrays, write_arrays, write_csv, write_json
 from research.positives import POSITIVES, log_share
 from research.prepare import is_towers
+from research.serving import AS_TRAINED, Serving
 from research.types import Fold, InputError
 
 FILES = ("users.npz", "items.npz", "meta.json")
@@ -104,7 +105,7 @@ def exported(
     """The arrays of users.npz and of items.npz of a run.
 
     Args:
-      config: the run; its prior is built into the vectors.
+      config: the run; what its serving adds is built into the vectors.
       fold: the phase whose evaluated users and catalogue the rows are.
       users: user vectors.
       items: item vectors.
@@ -112,9 +113,10 @@ def exported(
     """
     from research.evaluate.top_k import seen_items_of
 
-    bias = None
-    if config.prior:
-        bias = temperature * config.prior * log_share(fold.fitted.item_counts)
+    bias, serving = None, Serving.of(config)
+    if serving != AS_TRAINED:
+        log_q = log_share(fold.fitted.item_counts)
+        bias = temperature * serving.bias(log_q, fold.fitted.items)
     evaluated = Side(fold.fitted.users.names[fold.evaluated], users)
     sides = with_prior(evaluated, Side(fold.fitted.items.names, items), bias)
     return arrays_of(*sides, *seen_items_of(fold))
@@ -150,14 +152,14 @@ def export(
         "run": run.name,
         "results_version": RECORDS_VERSION,
     }
-    meta = about_vectors(about, config, config.prior, temperature, users, items)
+    meta = about_vectors(about, config, Serving.of(config), temperature, users, items)
     return write_vectors(folder, users, items, meta)
 
 
 def about_vectors(
     about: Mapping[str, Any],
     config: Config,
-    prior: float,
+    serving: Serving,
     temperature: float,
     users: Mapping[str, np.ndarray],
     items: Mapping[str, np.ndarray],
@@ -167,17 +169,17 @@ def about_vectors(
     Args:
       about: of the run and its data.
       config: of the run.
-      prior: that is built in.
+      serving: that is built in.
       temperature: what serving divides by.
       users: the arrays of users.npz.
       items: the arrays of items.npz.
     """
-    cosine = config.output == "cosine" and not prior
+    cosine = config.output == "cosine" and serving == AS_TRAINED
     return {
         **about,
         "metric": "cosine" if cosine else "inner product",
         "temperature": temperature,
-        "prior": prior,
+        **serving._asdict(),
         "users": len(users["ids"]),
         "items": len(items["ids"]),
         "dim": users["vectors"].shape[1],

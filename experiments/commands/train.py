@@ -45,6 +45,7 @@ from research.evaluate.metrics import CUTOFF
 from research.prepare import check_config, is_towers
 from research.saved.files import holds, load_model
 from research.saved.model import check_saveable
+from research.serving import AS_TRAINED, Serving, check_rule
 from research.splits import SplitRules
 from research.types import InputError
 
@@ -149,16 +150,18 @@ class Train:
             return runs
         check_saveable(prepared_run(cell.config, self.data_dir, start))
         if not runs:
-            base = dataclasses.replace(cell.config, prior=0.0)
-            priors = tuple(dict.fromkeys((0.0, cell.config.prior)))
-            arms = {cell.config.prior: cell.arm}
-            runs = [Run(base, priors, where, label(cell), arms=arms, start=start)]
+            base, serving = AS_TRAINED.put_into(cell.config), Serving.of(cell.config)
+            servings = tuple(dict.fromkeys((AS_TRAINED, serving)))
+            arms = {serving: cell.arm}
+            runs = [Run(base, servings, where, label(cell), arms=arms, start=start)]
         return [run._replace(save=self.save) for run in runs]
 
     def _chosen(self) -> Config:
         """The config with a split in place of auto, a number in place of the rule."""
         given: Any = self.config
         by_rule = given.prior == RULE
+        if by_rule:
+            check_rule(given.exposure)
         config = plain(dataclasses.replace(given, prior=0.0) if by_rule else given)
         check_dataset(config.dataset)
         if config.split == AUTO:  # what needs no data is refused before any is read
@@ -208,7 +211,7 @@ class Train:
             name = f"process {self.process_id}: {label(cell)}"
             folder = Path(scratch) / "runs" / name_of(cell.config.dataset) / "train"
             folder /= run_id(cell.config, digest_of(cell.config, self.data_dir))
-            run = Run(cell.config, (0.0,), folder, name, devices, start=start)
+            run = Run(cell.config, (AS_TRAINED,), folder, name, devices, start=start)
             return FAILED if finish([run], self.data_dir, jobs=1) else FINISHED
 
 

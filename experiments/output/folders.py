@@ -10,6 +10,7 @@ from experiments.output.seals import METRICS, fault
 from research.config import Config, training_fields
 from research.files import read_json, sweep
 from research.report.records import RECORDS_VERSION
+from research.serving import AS_TRAINED, Serving
 from research.types import InputError
 
 FINISHED, FAILED = 0, 1  # exit statuses
@@ -77,7 +78,11 @@ def id_of(folder: Path) -> str:
 
 def serving_folder(folder: Path, config: Config) -> Path:
     """Where the run's metrics under the config's serving fields lie."""
-    return folder if config.prior == 0 else folder / f"prior{config.prior:+g}"
+    serving = Serving.of(config)
+    if serving == AS_TRAINED:
+        return folder
+    exposure = f"exposure{serving.exposure:+g}" if serving.exposure else ""
+    return folder / f"prior{serving.prior:+g}{exposure}"
 
 
 def finished(folder: Path) -> bool:

@@ -1,6 +1,5 @@
 """From the cells of a grid to the runs that are still to be done."""
 
-import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +20,7 @@ from research.config import Config, structure
 from research.data import name_of
 from research.notices import say
 from research.prepare import check_config, is_towers
+from research.serving import AS_TRAINED, Serving
 from research.types import InputError
 
 
@@ -28,22 +28,22 @@ class Run(NamedTuple):
     """A run to do.
 
     Attributes:
-      config: with prior 0.
-      priors: popularity priors to serve it with.
+      config: with the serving fields at their defaults.
+      servings: how to serve it.
       folder: of its files.
       name: for a person: arm, swept values, seed.
       devices: how many share each batch (research/train/mesh.py).
-      arms: the arm that asks for each prior.
+      arms: the arm that asks for each serving.
       start: the saved model that it starts from.
       save: folder to save its model to; it is trained for it, finished or not.
     """
 
     config: Config
-    priors: tuple[float, ...]
+    servings: tuple[Serving, ...]
     folder: Path
     name: str
     devices: int = 1
-    arms: Mapping[float, str] = {}
+    arms: Mapping[Serving, str] = {}
     start: Start | None = None
     save: Path | None = None
 
@@ -117,26 +117,26 @@ def plan(
         cell._replace(config=prepared_run(cell.config, data_dir, start).config)
         for cell in cells
     ]
-    wanted: dict[str, dict[float, Cell]] = {}
+    wanted: dict[str, dict[Serving, Cell]] = {}
     for cell in prepared:
         digest = digest_of(cell.config, data_dir)
         identity, _ = locate(cell, grid, out, digest, start)
-        wanted.setdefault(identity, {})[cell.config.prior] = cell
+        wanted.setdefault(identity, {})[Serving.of(cell.config)] = cell
     runs, unused = [], []
-    for by_prior in wanted.values():
-        cell = next(iter(by_prior.values()))
+    for by_serving in wanted.values():
+        cell = next(iter(by_serving.values()))
         digest = digest_of(cell.config, data_dir)
         folder = locate(cell, grid, out, digest, start)[1]
-        missing = [p for p, s in by_prior.items() if not is_done(s.config, folder)]
+        missing = [s for s, c in by_serving.items() if not is_done(c.config, folder)]
         if missing:
-            # metrics.json marks the run as finished: without it, prior 0 is due too.
-            due = [] if finished(folder) else [0.0]
-            priors = tuple(dict.fromkeys([*due, *missing]))
-            base = dataclasses.replace(cell.config, prior=0.0)
-            arms = {prior: cell.arm for prior, cell in by_prior.items()}
+            # metrics.json marks the run as finished: without it, it is due as trained.
+            due = [] if finished(folder) else [AS_TRAINED]
+            servings = tuple(dict.fromkeys([*due, *missing]))
+            base = AS_TRAINED.put_into(cell.config)
+            arms = {serving: cell.arm for serving, cell in by_serving.items()}
             name = label(cell)
-            runs.append(Run(base, priors, folder, name, arms=arms, start=start))
-            unused.append(_unused(cell, grid, out, digest, start, priors))
+            runs.append(Run(base, servings, folder, name, arms=arms, start=start))
+            unused.append(_unused(cell, grid, out, digest, start, servings))
     for line in (line for lines in unused for line in lines if line != OTHER_CODE):
         say(line)
     if others := sum(OTHER_CODE in lines for lines in unused):
@@ -154,9 +154,10 @@ def still_due(run: Run) -> Run | None:
         return run
     runs, dataset, grid = run.folder.parents[2], *run.folder.parts[-3:-1]
     folder = run_folder(runs.parent, dataset, grid, id_of(run.folder), run.name)
-    served = {p: dataclasses.replace(run.config, prior=p) for p in run.priors}
-    missing = tuple(p for p, c in served.items() if not is_done(c, folder))
-    return run._replace(folder=folder, priors=missing) if missing else None
+    missing = tuple(
+        s for s in run.servings if not is_done(s.put_into(run.config), folder)
+    )
+    return run._replace(folder=folder, servings=missing) if missing else None
 
 
 def _unused(
@@ -165,15 +166,15 @@ def _unused(
     out: Path,
     digest: str,
     start: Start | None,
-    priors: tuple[float, ...],
+    servings: tuple[Serving, ...],
 ) -> list[str]:
     """Why what is there of a cell's run isn't used: OTHER_CODE, lines on damage."""
     identity = run_id(cell.config, digest, start.digest if start else "")
     lines = []
     for folder in run_folders(out, name_of(cell.config.dataset), grid, identity):
-        for prior in sorted({0.0, *priors}):
-            served = dataclasses.replace(cell.config, prior=prior)
-            reason = fault(where := serving_folder(folder, served))
+        for serving in sorted({AS_TRAINED, *servings}):
+            where = serving_folder(folder, serving.put_into(cell.config))
+            reason = fault(where)
             if reason == OTHER_CODE:
                 lines.append(reason)
             elif reason not in ("", ABSENT):

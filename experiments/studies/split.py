@@ -20,6 +20,7 @@ from research.data import name_of
 from research.evaluate.metrics import CUTOFF, METRICS
 from research.evaluate.record import Record, evaluate
 from research.files import read_arrays, read_json
+from research.serving import Serving
 from research.types import InputError
 
 __all__ = ["SHIFTED", "Split", "ndcg_of", "splits_of"]
@@ -124,7 +125,9 @@ class Split(NamedTuple):
         users, items = vectors["users"], vectors["items"]
         return [
             evaluate(
-                run.fold, rank(run, serve(run, users, items, prior=prior)), ks=(CUTOFF,)
+                run.fold,
+                rank(run, serve(run, users, items, serving=Serving(prior))),
+                ks=(CUTOFF,),
             )
             for prior in priors
         ]

@@ -45,6 +45,7 @@ from research.report.pages import (
 from research.report.pictures import STYLE, Drawing, blank, legend_above
 from research.report.predictions import statement_table
 from research.report.records import Stored, load_stored, study_header
+from research.serving import Serving
 from research.train.loop import train
 from research.types import Fold, check
 
@@ -129,11 +130,13 @@ def by_epoch(config: Config, data_dir: str | None) -> dict[str, Float[ndarray, "
 
     def look(users: ndarray, items: ndarray) -> dict[str, float]:
         (recall,) = metric_means(
-            choice, serve(choice, users, items, prior=1.0), ["recall"]
+            choice, serve(choice, users, items, serving=Serving(1.0)), ["recall"]
         )
         validation.append(recall)
         rows = [
-            metric_means(test, serve(test, users, items, prior=total), MEASURED)
+            metric_means(
+                test, serve(test, users, items, serving=Serving(total)), MEASURED
+            )
             for total in TOTALS
         ]
         for name, values in zip(MEASURED, zip(*rows, strict=True), strict=True):

@@ -3,11 +3,9 @@
 import numpy as np
 from numpy import ndarray
 
-from research.types import InputError, Table
+from research.types import InputError
 
-__all__ = ["IMPRESSIONS", "correction_strength", "rule_prior"]
-
-IMPRESSIONS = "impressions"  # the column of items: how often each was shown
+__all__ = ["correction_strength"]
 
 
 def correction_strength(log_q: ndarray, log_exposure: ndarray) -> float:
@@ -51,30 +49,3 @@ def correction_strength(log_q: ndarray, log_exposure: ndarray) -> float:
             "log q is the same for every item: there is nothing to correct"
         )
     return float(1 - covariance[0, 1] / covariance[0, 0])
-
-
-def rule_prior(log_q: ndarray, items: Table, in_loss: float) -> float:
-    """The popularity prior with which the total strength is that of the rule.
-
-    Args:
-      log_q: log of each item's share of the clicks, [i].
-      items: their table; its column ``impressions`` estimates the exposure.
-      in_loss: strength of the correction that the loss had.
-
-    Raises:
-      InputError: no such column, or an item without an impression.
-    """
-    column = items.columns.get(IMPRESSIONS)
-    if column is None:
-        raise InputError(
-            f"the rule for the prior needs a column {IMPRESSIONS} in the table of items"
-        )
-    shown = np.asarray(column.values, float)
-    bad = ~(shown > 0)
-    if bad.any():
-        at = int(np.argmax(bad))
-        raise InputError(
-            f"item {items.names[at]} has {shown[at]:g} {IMPRESSIONS}: the rule for the "
-            f"prior needs at least one of every item ({int(bad.sum())} have none)"
-        )
-    return correction_strength(log_q, np.log(shown)) - in_loss

@@ -18,10 +18,10 @@ from research.features import (
     feature_of,
     static_features,
 )
-from research.negatives.strength import rule_prior
 from research.positives import POSITIVES, log_share
 from research.prepare import Prepared, is_towers
 from research.saved.histories import as_events, read_histories, read_users
+from research.serving import Serving, rule_prior
 from research.types import Events, InputError, Table
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Encoded(NamedTuple):
 class Lists(NamedTuple):
     """Users' lists: raw ids of users [v] and of items [v, k], best first, and scores.
 
-    A score is score / temperature + prior * log q.
+    A score is score / temperature, with what serving adds (research/serving.py).
     """
 
     users: ndarray
@@ -123,6 +123,7 @@ class SavedModel:
         users: UsersLike | None = None,
         k: int = 20,
         prior: float | None = None,
+        exposure: float | None = None,
     ) -> Lists:
         """Each user's k best items among those that its history does not hold.
 
@@ -131,13 +132,21 @@ class SavedModel:
           users: as in ``encode``.
           k: length of a list.
           prior: strength of the popularity prior; default: the config's.
+          exposure: strength at which exposure is taken out; default: the config's.
 
         Raises:
-          InputError: as in ``encode``; or a user has fewer than k other items.
+          InputError: as in ``encode``; a user has fewer than k other items; or exposure
+            is to be taken out and the table of items has no impressions.
         """
-        return self.rank(self.encode(histories, users), k, prior)
+        return self.rank(self.encode(histories, users), k, prior, exposure)
 
-    def rank(self, encoded: Encoded, k: int = 20, prior: float | None = None) -> Lists:
+    def rank(
+        self,
+        encoded: Encoded,
+        k: int = 20,
+        prior: float | None = None,
+        exposure: float | None = None,
+    ) -> Lists:
         """The lists of users that are encoded already; see ``lists``."""
         from research.evaluate.top_k import top_k
 
@@ -147,7 +156,7 @@ class SavedModel:
                 f"lists of {k} items: it must be from 1 to {fewest}, the items that "
                 f"every user has yet to see"
             )
-        bias, scale = self.bias(prior), 1.0 / self.temperature
+        bias, scale = self.bias(prior, exposure), 1.0 / self.temperature
         seen = encoded.seen_offsets, encoded.seen_items
         best = top_k(encoded.vectors, self.item_vectors, bias, *seen, k=k, scale=scale)
         scores = np.einsum("vd,vkd->vk", encoded.vectors, self.item_vectors[best])
@@ -161,9 +170,21 @@ class SavedModel:
         """
         return rule_prior(self.log_q, self.items, self.config.logq)
 
-    def bias(self, prior: float | None = None) -> Float[ndarray, " i"]:
-        """What a popularity prior adds to each item's score: prior * log q."""
-        return (self.config.prior if prior is None else prior) * self.log_q
+    def bias(
+        self, prior: float | None = None, exposure: float | None = None
+    ) -> Float[ndarray, " i"]:
+        """What serving adds to each item's score; see ``lists``."""
+        return self.serving(prior, exposure).bias(self.log_q, self.items)
+
+    def serving(
+        self, prior: float | None = None, exposure: float | None = None
+    ) -> Serving:
+        """How it is served: as its config says where nothing else is given."""
+        own = Serving.of(self.config)
+        return Serving(
+            own.prior if prior is None else prior,
+            own.exposure if exposure is None else exposure,
+        )
 
 
 def user_features(config: Config, users: Table) -> dict[str, Feature]:

@@ -157,6 +157,7 @@ OTHER_COMMANDS = (
     *(("encode", "--model", "m", "--histories", "h.csv", "--out", "o", *words)
       for words in ((), ("--lists", "-1"), ("--lists", HUGE), ("--lists", "x"),
                     ("--prior", "nan"), ("--prior", "inf"), ("--prior", "1e300"),
+                    ("--exposure", "nan"), ("--exposure", "1"),
                     ("--users", "nowhere"), ("--out", "/dev/null"))),
     ("encode",), ("encode", "--model", "m"), ("list", "x"), ("list", "api", "x"),
     ("",), ("trian",), ("--x",),

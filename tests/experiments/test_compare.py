@@ -1,5 +1,7 @@
 """Runs for a notebook: trained in a cell, loaded from a folder, served anew."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -10,7 +12,7 @@ from research.config import Config
 from research.positives import log_share
 from research.report.curves import history_frame
 from research.report.lists import user_list
-from research.types import InputError
+from research.types import NUMBER, Column, InputError, Table
 
 
 @pytest.fixture
@@ -120,3 +122,25 @@ def test_a_prior_is_added_without_training(trained):
     np.testing.assert_array_equal(again.served.lists, towers.served.lists)
     with pytest.raises(InputError, match="popularity: it holds no vectors"):
         with_prior(baseline, 1.0)
+    with pytest.raises(InputError, match="exposure needs a column impressions"):
+        with_prior(towers, 1.0, exposure=1.0)
+
+
+def test_exposure_is_taken_out_without_training(trained):
+    towers = trained[0]
+    run = towers.served.run
+    fitted = run.task.fold.fitted
+    shown = Column(NUMBER, np.arange(fitted.n_items) % 7.0)
+    items = Table(fitted.items.id, {"impressions": shown}, fitted.items.names)
+    fold = run.task.fold._replace(fitted=fitted._replace(items=items))
+    task = run.task._replace(fold=fold)
+    changed = dataclasses.replace(run, task=task)
+    there = towers._replace(served=dataclasses.replace(towers.served, run=changed))
+    served = with_prior(there, 0.5, exposure=30.0)
+    assert served.swept == {"prior": 0.5, "exposure": 30.0}
+    assert (served.served.lists[:, 0] % 7 == 0).all()  # those never shown
+    again = with_prior(served, 0.5)
+    assert again.swept == {"prior": 0.5}
+    np.testing.assert_array_equal(
+        again.served.lists, with_prior(towers, 0.5).served.lists
+    )

@@ -14,6 +14,7 @@ from experiments.commands.export import FILES, exported
 from experiments.inputs import prepared_run
 from experiments.runs import serve
 from research.evaluate.top_k import rank_scores, seen_items_of
+from research.serving import Serving
 from research.train.loop import train
 from tests.evaluate.near import assert_same_lists
 from tests.experiments.made import contents, runs_of
@@ -44,7 +45,9 @@ def lists_of(name, folder, data, seen):
     run = prepared_run(arm(name), str(data))
     fold = run.fold
     arrays = np.load(folder / "vectors.npz")
-    scorer = serve(run, arrays["users"], arrays["items"], prior=run.config.prior)
+    scorer = serve(
+        run, arrays["users"], arrays["items"], serving=Serving.of(run.config)
+    )
     offsets, ids = seen_items_of(fold)
     scores = scorer(slice(0, len(fold.evaluated)), slice(0, fold.fitted.n_items)).copy()
     if seen:

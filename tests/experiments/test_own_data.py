@@ -3,6 +3,7 @@
 import csv
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from experiments import tuned
@@ -211,6 +212,70 @@ def test_the_prior_by_the_rule_comes_from_the_impressions(shop, tmp_path, capsys
     rule, number = (read_arrays(tmp_path / f"{p}.npz") for p in ("rule", "0.75"))
     assert rule["lists"].tolist() == number["lists"].tolist()
     assert rule["vectors"].tolist() == number["vectors"].tolist()
+
+
+def test_a_model_is_served_and_saved_by_clicks_per_impression(shop, tmp_path):
+    folder = with_impressions(
+        tmp_path / "shown", shop, lambda item: int(item[:-1]) ** 4
+    )
+    words = ["train", "--dataset", str(folder), "--arm", "tiny"]
+    words += ["--out", str(tmp_path / "out")]
+    served = ["--prior", "1", "--exposure", "1", "--save", str(tmp_path / "model")]
+    assert main([*words, *served]) == 0
+    (run,) = (tmp_path / "out" / "runs" / "shown" / "train").glob("*")
+    where = run / "prior+1exposure+1"
+    config = read_json(where / "config.json")
+    assert (config["prior"], config["exposure"]) == (1.0, 1.0)
+    lists = {path: read_json(path / "metrics.json") for path in (run, where)}
+    assert lists[run]["recall"] != lists[where]["recall"]
+    assert main([*words, "--exposure", "0.5"]) == 0  # the same run, served anew
+    assert (run / "prior+0exposure+0.5" / "metrics.json").is_file()
+    index = (tmp_path / "out" / "runs" / "index.csv").read_text().splitlines()
+    assert len(index) == 4
+    _encoded_by_hand(shop, folder, tmp_path)
+
+
+def _encoded_by_hand(shop, folder, tmp_path):
+    user = Path(shop).read_text().splitlines()[1].split(",")
+    histories = write(tmp_path / "h.csv", f"user,item\nnew,{user[1]}\n")
+    encode = ["encode", "--model", str(tmp_path / "model"), "--histories"]
+    encode += [str(histories), "--lists", "5", "--out"]
+    assert main([*encode, str(tmp_path / "v")]) == 0
+    assert main([*encode, str(tmp_path / "plain"), *PLAIN]) == 0
+    meta, plain = (read_json(tmp_path / name / "meta.json") for name in ("v", "plain"))
+    assert (meta["prior"], meta["exposure"], plain["exposure"]) == (1.0, 1.0, 0.0)
+    items = read_arrays(tmp_path / "v" / "items.npz")
+    shown = dict(
+        row.split(",") for row in (folder / "items.csv").read_text().splitlines()[1:]
+    )
+    impressions = np.array([float(shown[item]) for item in items["ids"]])
+    scores = read_arrays(tmp_path / "plain" / "items.npz")["vectors"]
+    added = items["vectors"][:, -1] / meta["temperature"]
+    np.testing.assert_allclose(items["vectors"][:, :-1], scores)
+    clicks = np.exp(added) * (impressions + 1)  # what is left is the share of clicks
+    assert clicks.sum() == pytest.approx(1.0, abs=0.01)
+
+
+PLAIN = ("--prior", "0", "--exposure", "0")
+
+
+def test_exposure_is_refused_without_impressions_and_beside_the_rule(
+    shop, tmp_path, capsys
+):
+    folder = with_impressions(tmp_path / "some", shop, lambda item: 5)
+    words = ["train", "--arm", "tiny", "--out", str(tmp_path / "out"), "--exposure"]
+    of_shop = ["--dataset", shop, "--columns", "user=uid"]
+    for more, line in (
+        (["1", *of_shop], "exposure needs a column impressions"),
+        (["nan", *of_shop], "exposure is nan: it must be finite"),
+        (
+            ["1", "--dataset", str(folder), "--prior", "rule"],
+            "exposure is 1 with prior",
+        ),
+    ):
+        assert main([*words, *more]) == 2
+        assert line in capsys.readouterr().err.splitlines()[-1]
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_rule_is_refused_without_an_exposure_of_every_item(shop, tmp_path, capsys):

@@ -10,6 +10,7 @@ from experiments.output.locks import Claims, alone
 from experiments.output.plan import Run, still_due
 from research.config import Config
 from research.report.records import load_records
+from research.serving import AS_TRAINED, Serving
 from tests.experiments.made import contents, runs_of
 
 ONE, TWO = "0123456789ab", "ba9876543210"
@@ -75,11 +76,11 @@ def test_a_run_that_another_process_finished_is_not_due(call, tmp_path):
     assert call(*words).status == 0
     (folder,) = runs_of(tmp_path, "few")
     config = Config(model="popularity")
-    run = Run(config, (0.0, 1.0), folder, "popularity")
-    assert still_due(run).priors == (1.0,)
-    assert still_due(run._replace(priors=(0.0,))) is None
+    run = Run(config, (AS_TRAINED, Serving(1.0)), folder, "popularity")
+    assert still_due(run).servings == (Serving(1.0),)
+    assert still_due(run._replace(servings=(AS_TRAINED,))) is None
     other = folder.parents[1] / "warm" / f"popularity-{folder.name[-12:]}"
-    assert still_due(run._replace(priors=(0.0,), folder=other)) is None
+    assert still_due(run._replace(servings=(AS_TRAINED,), folder=other)) is None
     assert still_due(run._replace(save=tmp_path)).save == tmp_path
 
 

@@ -4,12 +4,8 @@ import numpy as np
 import pytest
 
 from research.data.synthetic import log_clicks, make_synthetic
-from research.negatives.strength import (
-    IMPRESSIONS,
-    correction_strength,
-    rule_prior,
-)
-from research.types import NUMBER, Column, InputError, Table
+from research.negatives.strength import correction_strength
+from research.types import InputError
 
 
 def strength_of(quality, exposure):
@@ -48,29 +44,3 @@ def test_it_is_one_minus_the_slope_of_the_regression():
 def test_it_refuses_what_has_no_slope(log_q, log_e, message):
     with pytest.raises(InputError, match=message):
         correction_strength(np.array(log_q), np.array(log_e))
-
-
-def items_of(shown) -> Table:
-    columns = {IMPRESSIONS: Column(NUMBER, np.asarray(shown, float))}
-    return Table(np.arange(len(shown)), columns, np.array(["a", "b", "c"]))
-
-
-def test_the_rules_prior_is_what_the_loss_left_out():
-    log_q = np.log([0.5, 0.3, 0.2])
-    even, half = items_of([7, 7, 7]), items_of(np.exp(0.5 * log_q) * 1000)
-    assert rule_prior(log_q, even, 0.0) == pytest.approx(1.0)
-    assert rule_prior(log_q, even, 1.0) == pytest.approx(0.0)
-    assert rule_prior(log_q, half, 0.25) == pytest.approx(0.25)
-
-
-@pytest.mark.parametrize(
-    ("items", "line"),
-    [
-        (Table(np.arange(3), {}), "needs a column impressions"),
-        (items_of([3, 0, 0]), r"item b has 0 impressions.*\(2 have none\)"),
-        (items_of([3, 1, np.nan]), "item c has nan impressions"),
-    ],
-)
-def test_the_rule_needs_an_exposure_of_every_item(items, line):
-    with pytest.raises(InputError, match=line):
-        rule_prior(np.log([0.5, 0.3, 0.2]), items, 0.0)

@@ -19,6 +19,7 @@ from research.features import (
 )
 from research.prepare import prepare
 from research.saved.model import check_saveable
+from research.serving import Serving
 from research.types import CATEGORY, NUMBER, TEXT, Column, InputError, Table
 from tests.saved.made import IDS, SMALL, part_of, trained, write_histories
 
@@ -46,7 +47,9 @@ def test_lists_are_those_of_the_run(prior, tmp_path):
     run, result, model = trained()
     path = write_histories(tmp_path / "h.csv", run.fold.fitted)
     lists = model.lists(path, k=10, prior=prior)
-    scorer = serve(run, result.user_vectors, result.item_vectors, prior=prior)
+    scorer = serve(
+        run, result.user_vectors, result.item_vectors, serving=Serving(prior)
+    )
     seen = seen_items_of(run.fold)
     expected = rank_scores(scorer, run.fold.fitted.n_items, *seen)[:, :10]
     users = run.fold.fitted.users.id[run.fold.evaluated]

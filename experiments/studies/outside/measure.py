@@ -18,6 +18,7 @@ from research.evaluate.metrics import METRICS
 from research.evaluate.record import evaluate
 from research.files import write_csv
 from research.prepare import Prepared, is_towers
+from research.serving import Serving
 from research.types import Fold, InputError
 
 __all__ = ["CHOSEN", "dataset_of", "measured", "phase"]
@@ -220,5 +221,5 @@ class _Looks:
     def _served(self, run: Prepared, prior: float = 0.0) -> Numbers:
         """The numbers of the chosen epoch's vectors under a run's fold."""
         assert self._vectors is not None
-        scorer = serve(run, *self._vectors, prior=prior)
+        scorer = serve(run, *self._vectors, serving=Serving(prior))
         return numbers_of(self.run, run.fold, rank(run, scorer))

@@ -43,6 +43,7 @@ from research.files import read_arrays
 from research.positives import log_share
 from research.prepare import Prepared
 from research.report.records import study_header
+from research.serving import Serving
 from research.types import InputError
 
 __all__ = ["NAME", "TOTALS", "run_strength"]
@@ -217,7 +218,7 @@ def measured(
     rows: dict[str, list[ndarray]] = {}
     for total in TOTALS:
         prior = total - run.config.logq
-        scorer = serve(run, users, items, prior=prior)
+        scorer = serve(run, users, items, serving=Serving(prior))
         lists = rank_scores(scorer, fold.fitted.n_items, *seen_items_of(fold))
         record = evaluate(fold, lists)
         for metric, k in MEASURED:

@@ -1,0 +1,122 @@
+"""What is added to the scores of a finished model: popularity, and exposure taken out.
+
+An item's exposure is known from the column ``impressions`` of the table of items: how
+often it was shown.
+"""
+
+import dataclasses
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+
+from research.negatives.strength import correction_strength
+from research.types import InputError, Table
+
+if TYPE_CHECKING:
+    from research.config import Config
+
+__all__ = ["AS_TRAINED", "IMPRESSIONS", "Serving", "check_rule", "rule_prior"]
+
+IMPRESSIONS = "impressions"  # the column of items
+
+
+class Serving(NamedTuple):
+    """How a model is served: score / temperature + prior log q - exposure log(n + 1).
+
+    With 1 and 1, of a model trained without log q, it goes by clicks per impression.
+
+    Attributes:
+      prior: strength of log q, the log of each item's share of the training clicks.
+      exposure: strength of log(n + 1), n the item's impressions.
+    """
+
+    prior: float = 0.0
+    exposure: float = 0.0
+
+    @classmethod
+    def of(cls, config: "Config") -> "Serving":
+        """How a config's run is served."""
+        return cls(config.prior, config.exposure)
+
+    def put_into(self, config: "Config") -> "Config":
+        """The config, to be served so."""
+        return dataclasses.replace(config, prior=self.prior, exposure=self.exposure)
+
+    def check(self, items: Table) -> None:
+        """Looks whether the table of items has what it needs.
+
+        Raises:
+          InputError: no column of impressions, or no number of an item's.
+        """
+        if self.exposure:
+            _impressions(items, 0.0, "exposure")
+
+    def bias(self, log_q: Float[ndarray, " i"], items: Table) -> Float[ndarray, " i"]:
+        """What is added to each item's score.
+
+        Args:
+          log_q: log of each item's share of the clicks, [i].
+          items: their table; impressions are looked at if exposure isn't 0.
+
+        Raises:
+          InputError: no column of impressions, or no number of an item's.
+        """
+        popular: Float[ndarray, " i"] = self.prior * log_q
+        if not self.exposure:
+            return popular
+        shown = _impressions(items, 0.0, "exposure")
+        return (popular - self.exposure * np.log1p(shown)).astype(log_q.dtype)
+
+
+AS_TRAINED = Serving()
+
+
+def rule_prior(log_q: Float[ndarray, " i"], items: Table, in_loss: float) -> float:
+    """The popularity prior with which the total strength is that of the rule.
+
+    Args:
+      log_q: log of each item's share of the clicks, [i].
+      items: their table; its column ``impressions`` estimates the exposure.
+      in_loss: strength of the correction that the loss had.
+
+    Raises:
+      InputError: no such column, or an item without an impression.
+    """
+    shown = _impressions(items, 1.0, "the rule for the prior")
+    return correction_strength(log_q, np.log(shown)) - in_loss
+
+
+def check_rule(exposure: float) -> None:
+    """Refuses the rule's prior where exposure is taken out item by item, too.
+
+    Raises:
+      InputError: both are asked for.
+    """
+    if exposure:
+        raise InputError(
+            f"exposure is {exposure:g} with prior rule: the rule takes exposure out "
+            "by the prior; choose one of the two"
+        )
+
+
+def _impressions(items: Table, least: float, who: str) -> Float[ndarray, " i"]:
+    """Impressions of each item.
+
+    Raises:
+      InputError: no such column, or an item with fewer than the least.
+    """
+    column = items.columns.get(IMPRESSIONS)
+    if column is None:
+        raise InputError(f"{who} needs a column {IMPRESSIONS} in the table of items")
+    shown = np.asarray(column.values, float)
+    bad = ~((shown > 0) if least else (shown >= 0)) | np.isinf(shown)
+    if bad.any():
+        at = int(np.argmax(bad))
+        need = "at least one" if least else "a number"
+        raise InputError(
+            f"item {items.names[at]} has {shown[at]:g} {IMPRESSIONS}: {who} needs "
+            f"{need} of every item ({int(bad.sum())} have none)"
+        )
+    return shown

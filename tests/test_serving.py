@@ -1,0 +1,79 @@
+"""What serving adds to the scores, and the rule's prior: formulas, refusals."""
+
+import numpy as np
+import pytest
+
+from research.config import Config
+from research.serving import AS_TRAINED, IMPRESSIONS, Serving, check_rule, rule_prior
+from research.types import NUMBER, Column, InputError, Table
+
+LOG_Q = np.log([0.5, 0.3, 0.2])
+
+
+def items_of(shown) -> Table:
+    columns = {IMPRESSIONS: Column(NUMBER, np.asarray(shown, float))}
+    return Table(np.arange(len(shown)), columns, np.array(["a", "b", "c"]))
+
+
+def test_the_rules_prior_is_what_the_loss_left_out():
+    log_q = np.log([0.5, 0.3, 0.2])
+    even, half = items_of([7, 7, 7]), items_of(np.exp(0.5 * log_q) * 1000)
+    assert rule_prior(log_q, even, 0.0) == pytest.approx(1.0)
+    assert rule_prior(log_q, even, 1.0) == pytest.approx(0.0)
+    assert rule_prior(log_q, half, 0.25) == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize(
+    ("items", "line"),
+    [
+        (Table(np.arange(3), {}), "needs a column impressions"),
+        (items_of([3, 0, 0]), r"item b has 0 impressions.*\(2 have none\)"),
+        (items_of([3, 1, np.nan]), "item c has nan impressions"),
+    ],
+)
+def test_the_rule_needs_an_exposure_of_every_item(items, line):
+    with pytest.raises(InputError, match=line):
+        rule_prior(np.log([0.5, 0.3, 0.2]), items, 0.0)
+
+
+def test_a_model_may_be_served_by_clicks_per_impression():
+    shown = np.array([99.0, 19.0, 0.0])
+    bias = Serving(1.0, 1.0).bias(LOG_Q, items_of(shown))
+    np.testing.assert_allclose(np.exp(bias), [0.005, 0.015, 0.2])
+    half = Serving(-0.5, 0.25).bias(LOG_Q, items_of(shown))
+    np.testing.assert_allclose(half, -0.5 * LOG_Q - 0.25 * np.log(shown + 1))
+
+
+def test_without_exposure_no_impressions_are_needed():
+    none = Table(np.arange(3), {})
+    np.testing.assert_array_equal(Serving(0.5).bias(LOG_Q, none), 0.5 * LOG_Q)
+    Serving(0.5).check(none)
+    assert not AS_TRAINED.bias(LOG_Q, none).any()
+
+
+@pytest.mark.parametrize(
+    ("items", "line"),
+    [
+        (Table(np.arange(3), {}), "exposure needs a column impressions"),
+        (items_of([3, 0, np.nan]), r"item c has nan impressions.*\(1 have none\)"),
+        (items_of([3, -1, 1]), "item b has -1 impressions"),
+        (items_of([3, np.inf, 1]), "item b has inf impressions"),
+    ],
+)
+def test_exposure_needs_a_number_of_every_item(items, line):
+    for act in (Serving(0.0, 1.0).check, lambda t: Serving(0.0, 1.0).bias(LOG_Q, t)):
+        with pytest.raises(InputError, match=line):
+            act(items)
+
+
+def test_a_serving_is_read_from_a_config_and_put_into_one():
+    config = Config(prior=0.5, exposure=2.0)
+    assert Serving.of(config) == (0.5, 2.0)
+    assert AS_TRAINED.put_into(config) == Config()
+    assert Serving(0.5, 2.0).put_into(Config()) == config
+
+
+def test_the_rule_and_exposure_are_not_asked_for_together():
+    check_rule(0.0)
+    with pytest.raises(InputError, match=r"exposure is 0.5 with prior rule"):
+        check_rule(0.5)
