@@ -198,6 +198,10 @@ _BALANCE = (
     " clicks of a recommended item. cold slots: share of slots given to items with at"
     " most 2 training clicks."
 )
+_EXPOSURE = (
+    "IPS recall: recall of held-out clicks, each weighted by the inverse of its item's"
+    " impressions + 1, as under even exposure."
+)
 _INTERESTS = (
     "unfamiliar recall: recall of the positives whose genres are all unfamiliar to the"
     " user (under 5 % of the user's own). unfamiliar share: share of the lists' genres"
@@ -253,6 +257,14 @@ METRICS: Registry[Metric] = Registry(
             page=PageColumn(
                 "item-averaged recall", ".4f", leading=True, footnote=_BALANCE
             ),
+        ),
+        "recall_ips": _measured(
+            "recall_ips",
+            "IPS recall@{k}",
+            "recall of held-out clicks, each weighted by 1 / (its item's impressions "
+            "+ 1): an estimate of recall under even exposure",
+            better="higher",
+            page=PageColumn("IPS recall", ".4f", leading=True, footnote=_EXPOSURE),
         ),
         "coverage": Metric(
             "coverage",

@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float, Int, UInt, UInt8
 from research.evaluate.formulas import DEPTH
 from research.evaluate.metrics import CUTOFF, METRICS, default_ks
 from research.evaluate.top_k import CHUNK, Scorer, by_tile, seen_items_of
+from research.serving import IMPRESSIONS
 from research.types import BANDS, Fold, InputError, Record, check
 
 
@@ -252,6 +253,26 @@ def recall_item(run: Evaluation) -> Float[np.ndarray, " v"]:
     weights = (run.rank < CUTOFF) / test_users[group]
     reached = np.bincount(run.user, weights=weights, minlength=n_users)
     return reached * n_users / max(len(test_users), 1)
+
+
+def recall_ips(run: Evaluation) -> Float[np.ndarray, " v"] | None:
+    """U * sum over u's held-out items of w [rank < 20] / sum of w over all held-out.
+
+    w = 1 / (n + 1), n the item's impressions: inverse propensity scores [yang2018],
+    self-normalised [swaminathan2015]. Of the U evaluated users; its mean over them is
+    the weighted share of held-out clicks reached. None without a column of impressions
+    or where a held-out item has no number.
+    """
+    column = run.fold.fitted.items.columns.get(IMPRESSIONS)
+    if column is None:
+        return None
+    shown = np.asarray(column.values, float)[run.item]
+    if not (shown >= 0).all():
+        return None
+    weights, n_users = 1.0 / (shown + 1.0), len(run.lists)
+    hits = np.where(run.rank < CUTOFF, weights, 0.0)
+    reached = np.bincount(run.user, weights=hits, minlength=n_users)
+    return reached * n_users / weights.sum()
 
 
 def distinct(run: Evaluation) -> Int[np.ndarray, " k"]:

@@ -42,6 +42,7 @@ def record_of(ranks, bands, exposure, counts, ks=(2, 20)):
             "novelty": column + 1,
             "train_count": column + 2,
             "recall_item": column + 3,
+            "recall_ips": column + 6,
             "expansion": np.array([b == 2 for user in bands for b in user], np.uint8),
             "outside_genres": column + 4,
             "repulsion": column + 5,

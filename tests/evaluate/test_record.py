@@ -8,7 +8,7 @@ import pytest
 from research.evaluate.metrics import summary
 from research.evaluate.record import evaluate, ranks
 from research.report.records import RunResult, load_records, save_records
-from research.types import Fold, InputError, Record, check
+from research.types import NUMBER, Column, Fold, InputError, Record, Table, check
 from tests.evaluate.made import fold_of, random_fold
 
 TOP = 20
@@ -124,6 +124,37 @@ def test_mean_of_recall_item_is_the_mean_over_items_of_their_users_reached(made)
         share = sum((i in lists[v, :TOP]) / len(holders[i]) for i in items)
         expected = len(fold.evaluated) / len(holders) * share
         assert record.columns["recall_item"][v] == pytest.approx(expected, rel=1e-12)
+
+
+def shown_items(fold, impressions):
+    """The fold with impressions of its items."""
+    items = fold.fitted.items
+    columns = {**items.columns, "impressions": Column(NUMBER, np.array(impressions))}
+    table = Table(items.id, columns, items.names)
+    return fold._replace(fitted=fold.fitted._replace(items=table))
+
+
+def test_ips_recall_weighs_a_click_by_the_inverse_of_its_items_impressions():
+    fitted, held = [(0, 0), (1, 0), (1, 1)], [(0, 1), (0, 3), (1, 3)]
+    fold = fold_of(fitted, held, 2, np.ones((4, 1), bool))
+    lists = np.array([[3, 2, 1, 4], [2, 4, 4, 4]])
+    record = evaluate(shown_items(fold, [0.0, 1.0, 0.0, 9.0]), lists, ks=(1,))
+    # item 1 weighs 1/2, item 3 1/10: of 0.7 in all user 0 has reached 0.6, user 1 none
+    found = record.columns["recall_ips"]
+    np.testing.assert_allclose(found, [2 * 0.6 / 0.7, 0.0])
+    even = evaluate(shown_items(fold, [5.0] * 4), lists, ks=(1,)).columns["recall_ips"]
+    assert even.mean() == pytest.approx(2 / 3)  # of all held-out clicks
+
+
+def test_ips_recall_is_absent_without_impressions_of_what_is_held_out():
+    fold = fold_of([(0, 0), (1, 0)], [(0, 1), (1, 2)], 2, np.ones((3, 1), bool))
+    lists = np.array([[1, 2, 3], [2, 1, 3]])
+    assert "recall_ips" not in evaluate(fold, lists, ks=(1,)).columns
+    for missing in (np.nan, -1.0):
+        held = shown_items(fold, [1.0, 1.0, missing])
+        assert "recall_ips" not in evaluate(held, lists, ks=(1,)).columns
+        other = shown_items(fold, [missing, 1.0, 1.0])
+        assert "recall_ips" in evaluate(other, lists, ks=(1,)).columns
 
 
 def test_a_world_of_four_items_by_hand():

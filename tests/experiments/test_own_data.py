@@ -228,6 +228,7 @@ def test_a_model_is_served_and_saved_by_clicks_per_impression(shop, tmp_path):
     assert (config["prior"], config["exposure"]) == (1.0, 1.0)
     lists = {path: read_json(path / "metrics.json") for path in (run, where)}
     assert lists[run]["recall"] != lists[where]["recall"]
+    assert lists[where]["recall_ips"]["20"] not in (None, lists[where]["recall"]["20"])
     assert main([*words, "--exposure", "0.5"]) == 0  # the same run, served anew
     assert (run / "prior+0exposure+0.5" / "metrics.json").is_file()
     index = (tmp_path / "out" / "runs" / "index.csv").read_text().splitlines()

@@ -38,6 +38,7 @@ BY_CLICKS = "pair chosen by clicks"
 BY_WEIGHTED = "pair chosen by weighted clicks"
 STRENGTH_BY_WEIGHTED = "strength chosen by weighted clicks"
 PLATE = {"boxstyle": "square,pad=0.1", "facecolor": "white", "alpha": 0.8, "lw": 0}
+COUNTED = (RULE, RATE, ADDED, PAIR)  # those on the page where impressions are counted
 MARKS = {FULL: "s", RULE: "X", RATE: "D", ADDED: "^", PAIR: "o"}
 LEAST_B, MOST_B, NEAR_A, LOST, LOST_COUNTED = 0.75, 1.25, 0.3, 0.02, 0.01
 MORE = np.nextafter(0.0, 1.0)  # the same is not more
@@ -252,7 +253,8 @@ def impressions_page(frame: pd.DataFrame, stored: Stored) -> str:
         "held-out clicks, each by 1 / e. 95 % t intervals over three seeds or more. "
         "Exposure: "
         + "; ".join(f"{kind}, {words_of(KINDS[kind])}" for kind in header["kinds"])
-        + "."
+        + ", z normal for each item. The CSV file beside this page has every way for "
+        "every count."
     )
     rows = [
         [
@@ -266,6 +268,7 @@ def impressions_page(frame: pd.DataFrame, stored: Stored) -> str:
             ),
         ]
         for row in frame.to_dict("records")
+        if row["impressions"] == EXACT or row["served"] in COUNTED
     ]
     heads = ["arm", "exposure", "impressions", "served", "a", "b", "recovered [95 %]"]
     return markdown_page(
@@ -313,9 +316,11 @@ def impressions_figure(frame: pd.DataFrame, stored: Stored) -> Drawing:
                     markeredgecolor="white", ls="none", zorder=3,
                     label=way,
                 )  # fmt: skip
+                left = way == RULE
                 panel.annotate(
-                    f"{row.recovered:.2f}", (row.a, row.b), xytext=(5, 6),
-                    textcoords="offset points", fontsize=9, bbox=PLATE,
+                    f"{row.recovered:.2f}", (row.a, row.b), fontsize=9, bbox=PLATE,
+                    textcoords="offset points", xytext=(-5 if left else 5, 6),
+                    ha="right" if left else "left",
                 )  # fmt: skip
             lines += [
                 (kind, a, b, mean[i, j])
@@ -340,9 +345,9 @@ def heading(stored: Stored, arm: str) -> str:
     gains = [way[ADDED].recovered - way[STRENGTH].recovered for way in found]
     ahead = sum(over_seeds(gain).interval().low > 0 for gain in gains)
     return (
-        f"Share of the most relevant items that each pair recovers (trained: {arm}). "
-        f"{ADDED.capitalize()}: above the best strength in {ahead} of {len(kinds)} "
-        "kinds"
+        f"Two knobs when serving (trained: {arm}): the share of the most relevant "
+        "items that each pair recovers, darker: more. With b = 1 (triangle) above the "
+        f"best strength of log q alone in {ahead} of {len(kinds)} kinds of exposure"
     )
 
 
