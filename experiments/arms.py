@@ -208,6 +208,8 @@ ARMS: dict[str, dict[str, Any]] = {
     # The question of the grid ssb: in-batch negatives and their corrections.
     "in-batch": {},
     "in-batch+prior": {"prior": 1.0},
+    "in-batch+ips": {"ips": 1.0},
+    "in-batch+logq+ips": {"logq": 1.0, "ips": 1.0},
     "in-batch+logq": {"logq": 1.0},
     "mixed": {"negatives": ("in-batch", _UNIFORM)},
     "mixed+logq": {"negatives": ("in-batch", _UNIFORM), "logq": 1.0},

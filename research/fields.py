@@ -254,6 +254,10 @@ class CorrectionFields(Group):
     """Hash functions of the streaming estimate."""
     buckets: int = 65536
     """Buckets of the streaming estimate, over all its hashes."""
+    ips: Annotated[float, HOST, LATER, Range(0.0)] = 0.0
+    """Power of inverse propensity weights in training: a pair counts (impressions of
+    its item + 1) to minus this, over the mean; needs a column impressions in the table
+    of items."""
     mask_same_item: bool = False
     """Whether a negative column holding the row's own positive is masked."""
     mask_user_positives: bool = False

@@ -1,8 +1,4 @@
-"""What is added to the scores of a finished model: popularity, and exposure taken out.
-
-An item's exposure is known from the column ``impressions`` of the table of items: how
-often it was shown.
-"""
+"""What serving adds to the scores of a finished model: popularity, less exposure."""
 
 import dataclasses
 from typing import TYPE_CHECKING, NamedTuple
@@ -11,15 +7,14 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
+from research.exposure import impressions_of
 from research.negatives.strength import correction_strength
 from research.types import InputError, Table
 
 if TYPE_CHECKING:
     from research.config import Config
 
-__all__ = ["AS_TRAINED", "IMPRESSIONS", "Serving", "check_rule", "rule_prior"]
-
-IMPRESSIONS = "impressions"  # the column of items
+__all__ = ["AS_TRAINED", "Serving", "check_rule", "rule_prior"]
 
 
 class Serving(NamedTuple):
@@ -51,7 +46,7 @@ class Serving(NamedTuple):
           InputError: no column of impressions, or no number of an item's.
         """
         if self.exposure:
-            _impressions(items, 0.0, "exposure")
+            impressions_of(items, "exposure")
 
     def bias(self, log_q: Float[ndarray, " i"], items: Table) -> Float[ndarray, " i"]:
         """What is added to each item's score.
@@ -66,7 +61,7 @@ class Serving(NamedTuple):
         popular: Float[ndarray, " i"] = self.prior * log_q
         if not self.exposure:
             return popular
-        shown = _impressions(items, 0.0, "exposure")
+        shown = impressions_of(items, "exposure")
         return (popular - self.exposure * np.log1p(shown)).astype(log_q.dtype)
 
 
@@ -84,7 +79,7 @@ def rule_prior(log_q: Float[ndarray, " i"], items: Table, in_loss: float) -> flo
     Raises:
       InputError: no such column, or an item without an impression.
     """
-    shown = _impressions(items, 1.0, "the rule for the prior")
+    shown = impressions_of(items, "the rule for the prior", shown=True)
     return correction_strength(log_q, np.log(shown)) - in_loss
 
 
@@ -99,24 +94,3 @@ def check_rule(exposure: float) -> None:
             f"exposure is {exposure:g} with prior rule: the rule takes exposure out "
             "by the prior; choose one of the two"
         )
-
-
-def _impressions(items: Table, least: float, who: str) -> Float[ndarray, " i"]:
-    """Impressions of each item.
-
-    Raises:
-      InputError: no such column, or an item with fewer than the least.
-    """
-    column = items.columns.get(IMPRESSIONS)
-    if column is None:
-        raise InputError(f"{who} needs a column {IMPRESSIONS} in the table of items")
-    shown = np.asarray(column.values, float)
-    bad = ~((shown > 0) if least else (shown >= 0)) | np.isinf(shown)
-    if bad.any():
-        at = int(np.argmax(bad))
-        need = "at least one" if least else "a number"
-        raise InputError(
-            f"item {items.names[at]} has {shown[at]:g} {IMPRESSIONS}: {who} needs "
-            f"{need} of every item ({int(bad.sum())} have none)"
-        )
-    return shown

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from research.config import Config
-from research.serving import AS_TRAINED, IMPRESSIONS, Serving, check_rule, rule_prior
+from research.exposure import IMPRESSIONS
+from research.serving import AS_TRAINED, Serving, check_rule, rule_prior
 from research.types import NUMBER, Column, InputError, Table
 
 LOG_Q = np.log([0.5, 0.3, 0.2])

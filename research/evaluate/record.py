@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float, Int, UInt, UInt8
 from research.evaluate.formulas import DEPTH
 from research.evaluate.metrics import CUTOFF, METRICS, default_ks
 from research.evaluate.top_k import CHUNK, Scorer, by_tile, seen_items_of
-from research.serving import IMPRESSIONS
+from research.exposure import IMPRESSIONS
 from research.types import BANDS, Fold, InputError, Record, check
 
 

@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 
 from research.config import Config
+from research.exposure import ips_weights
 from research.features import STATIC, registered_features
 from research.registry import Registry, deferred
 from research.rng import HALVES_SALT, SESSIONS_SALT, pair_hash
@@ -161,8 +162,16 @@ class Kind(NamedTuple):
 
 
 def make_positives(config: Config, fitted: Events) -> Positives:
-    """The training pairs of a run, by its kind of positives."""
-    return POSITIVES[config.positives].make(config, fitted)
+    """The training pairs of a run, by its kind of positives, each with its weight.
+
+    Raises:
+      InputError: they are weighted by impressions, and the table of items has none.
+    """
+    made = POSITIVES[config.positives].make(config, fitted)
+    if not config.ips:
+        return made
+    weight = ips_weights(fitted.items, made.pairs.candidate, config.ips)
+    return made._replace(pairs=made.pairs._replace(weight=weight))
 
 
 def _user_item(config: Config, fitted: Events) -> Positives:
@@ -219,10 +228,15 @@ def check_positives(config: Config) -> None:
     """Refuses what a kind of positives can't be trained with.
 
     Raises:
-      InputError: an unknown kind; or a switch, a temperature, a feature or an encoder
-        that needs a query who is a user and ranks items.
+      InputError: an unknown kind; weights by impressions where candidates are no
+        items; or a switch, a temperature, a feature or an encoder that needs a query
+        who is a user and ranks items.
     """
     name, kind = config.positives, POSITIVES.choose(config.positives)
+    if config.ips and kind.candidate != "item":
+        raise InputError(
+            f"ips is {config.ips:g} with positives {name}: candidates are no items"
+        )
     if kind.ranks_items:
         return
     if config.mask_user_positives:

@@ -1,5 +1,6 @@
 """Log q and log impressions as two knobs: what is served, chosen, and stated of it."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -35,6 +36,8 @@ from experiments.studies.impressions.report import (
 )
 from experiments.studies.semisynthetic import World, drawn_fold
 from experiments.study import StudyOptions
+from research.config import Config
+from research.exposure import ips_weights
 from research.positives import log_share
 from research.report.records import Stored, load_stored, save_stored, study_header
 
@@ -63,6 +66,9 @@ def test_impressions_are_counted_in_proportion_to_exposure():
     np.testing.assert_allclose(shown.var(axis=1), [5.0, 15.0], rtol=0.1)
 
 
+PLAIN, CORRECTED = Config(), Config(logq=1.0)
+
+
 def test_each_pair_is_a_log_q_less_b_log_impressions():
     world, draw = made_world(), np.random.default_rng(1)
     shown = draw.normal(size=80)
@@ -70,15 +76,20 @@ def test_each_pair_is_a_log_q_less_b_log_impressions():
     logits = draw.normal(size=(60, 80))
     log_q = log_share(fold.fitted.item_counts).astype(float)
     truth = best_items(logits + 1.5 * log_q - 0.75 * shown)
-    found = judged(logits, 0.0, shown, fold, truth)
+    found = judged(logits, PLAIN, shown, fold, truth)
     best = STRENGTHS.index(1.5), REMOVED.index(0.75)
     assert found.recovered[best] == 1.0
     assert (found.recovered == 1.0).sum() == 1
     assert found.by_rule == recovered(logits + found.rule * log_q, truth)
     # what the loss has already isn't added again
-    inside = judged(logits + log_q, 1.0, shown, fold, truth)
-    np.testing.assert_allclose(inside.recovered, found.recovered, atol=1e-3)
-    assert inside.by_rule == pytest.approx(found.by_rule, abs=1e-3)
+    for config, learned in (
+        (CORRECTED, log_q),
+        (Config(ips=1.0), -shown),
+        (Config(logq=0.5, ips=0.5), 0.5 * (log_q - shown)),
+    ):
+        inside = judged(logits + learned, config, shown, fold, truth)
+        np.testing.assert_allclose(inside.recovered, found.recovered, atol=1e-3)
+        assert inside.by_rule == pytest.approx(found.by_rule, abs=1e-3)
 
 
 def test_held_out_clicks_are_looked_for_among_the_others_and_weighted():
@@ -87,7 +98,7 @@ def test_held_out_clicks_are_looked_for_among_the_others_and_weighted():
     fold = drawn_fold(world, shown, 0)
     logits = draw.normal(size=(60, 80))
     truth = best_items(logits)
-    found = judged(logits, 0.0, shown, fold, truth)
+    found = judged(logits, PLAIN, shown, fold, truth)
     hits = np.zeros(60)
     for user, held in zip(fold.held_user, fold.held_item, strict=True):
         mine = set(fold.fitted.item[fold.fitted.user == user])
@@ -107,7 +118,7 @@ def test_the_first_users_alone_are_judged():
     fold = drawn_fold(world, shown, 0)
     logits, truth = draw.normal(size=(60, 80)), best_items(world.relevance)
     parts = [
-        judged(logits[:users], 0.0, shown, fold, truth[:users]).clicked
+        judged(logits[:users], PLAIN, shown, fold, truth[:users]).clicked
         for users in (59, 60)
     ]
     hits = 60 * parts[1] - 59 * parts[0]  # of the last user
@@ -126,16 +137,67 @@ def test_a_quick_run_leaves_records_of_its_kinds(monkeypatch, tmp_path):
     stored = load_stored(path)
     assert stored.header["kinds"] == ["even", "independent"]
     assert stored.arrays["recovered"].shape == (
-        *(2, 2, 2, 1),
+        *(4, 2, 2, 1),
         *(len(STRENGTHS), len(REMOVED)),
     )
     exposure = drawn_exposure(world, KINDS["independent"], 1)
     fold = drawn_fold(world, exposure, 1)
-    one = judged(logits, 1.0, exposure, fold, best_items(world.relevance))
+    one = judged(logits, CORRECTED, exposure, fold, best_items(world.relevance))
     for name in one._fields:
         np.testing.assert_allclose(
             stored.arrays[name][1, 1, 1, 0], getattr(one, name), atol=1e-6
         )
+
+
+def test_weights_know_exposure_exactly_and_are_judged_by_no_count(monkeypatch):
+    world, seen = made_world(), []
+
+    def trained(config, fold):
+        seen.append(ips_weights(fold.fitted.items, fold.fitted.item, config.ips))
+        return np.random.default_rng(0).normal(size=(60, 80))
+
+    monkeypatch.setattr(impressions, "trained_logits", trained)
+    kind, options = KINDS["independent"], StudyOptions(Path())
+    for name in ("in-batch", "in-batch+ips"):
+        exact, ten = impressions._trained(name, world, kind, (EXACT, 10.0), options, 0)
+        assert np.isfinite(exact.recovered).all()
+        assert np.isfinite(ten.by_rule) == (name == "in-batch")
+    fold = drawn_fold(world, exposure := drawn_exposure(world, kind, 0), 0)
+    weight = np.exp(-exposure)[fold.fitted.item]
+    np.testing.assert_array_equal(seen[0], 1.0)
+    np.testing.assert_allclose(seen[1], weight / weight.mean(), rtol=1e-4)
+
+
+def weighted_arms(less):
+    """Records of an arm, and of one with weights that recovers less."""
+    records = made()
+    arrays = dict(records.arrays)
+    for name, values in records.arrays.items():
+        if name not in ("counts", "strengths", "removed"):
+            by_weights = np.array(values)
+            by_weights[:, :, :, 1:] = np.nan
+            arrays[name] = np.concatenate([values, by_weights])
+    arrays["recovered"][1, 1] -= less
+    return Stored({**records.header, "arms": ["in-batch", "in-batch+ips"]}, {}, arrays)
+
+
+@pytest.mark.parametrize(
+    ("less", "expected"),
+    [
+        (0.03, ["holds", "holds"]),
+        (0.07, ["holds", "fails"]),
+        (-0.01, ["fails", "holds"]),
+    ],
+)
+def test_weights_in_training_are_compared_with_the_same_when_serving(less, expected):
+    records = weighted_arms(less)
+    rows = verdicts(records)
+    at = [n for n, row in enumerate(rows) if "by weights in training" in row[0]]
+    assert [rows[at[0]][2], rows[at[0] + 1][2]] == expected
+    assert len(at) == 1
+    assert not any(row[0].startswith("in-batch+ips") for row in rows)
+    frame = impressions_frame(records)
+    assert set(frame[frame.arm == "in-batch+ips"].impressions) == {EXACT}
 
 
 def made(best=(1.5, 1.0), even=1.5, few=(1.0, 0.5), clicks=(1.5, 0.25), seeds=3):

@@ -12,15 +12,18 @@ times a factor of each item's own. Every pair of a and b is judged by the share 
 user's 20 most relevant items among the 20 recommended; by the recall of a held-out
 click of each user; and by that recall with each click weighted by 1 / e, which makes it
 one under even exposure. Exposure is known exactly, or as counted impressions, log(n +
-1), of 100, 10 or 1 per item in the mean.
+1), of 100, 10 or 1 per item in the mean. Two arms have exposure taken out in training
+instead, by inverse propensity weights of the pairs, known exactly: b counts those, too.
 
-    python -m experiments run impressions             about 25 minutes on 2 cores
+    python -m experiments run impressions             about 30 minutes on 2 cores
     python -m experiments run impressions --quick     about 1 minute
 
-On MovieLens 1M (--dataset ml-1m --data-dir DIR --seeds 3) it takes an hour and a half.
+On MovieLens 1M (--dataset ml-1m --data-dir DIR --seeds 3) it takes two hours.
 Expect clicks per impression, with more of log q, to recover most.
 """
 
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,6 +32,7 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 
 from experiments.inputs import ratings_of
+from experiments.studies import STUDIES
 from experiments.studies.exposure import TOP, best_items, recovered
 from experiments.studies.semisynthetic import (
     World,
@@ -38,20 +42,22 @@ from experiments.studies.semisynthetic import (
     training,
 )
 from experiments.study import StudyOptions, save_study
+from research.config import Config
 from research.data import name_of
+from research.exposure import IMPRESSIONS
 from research.negatives.strength import correction_strength
 from research.positives import log_share
 from research.report.records import study_header
-from research.types import Fold
+from research.types import NUMBER, Column, Fold, Table
 
-__all__ = ["ARMS", "EXACT", "KINDS", "Judged", "Kind", "judged", "run_impressions"]
+__all__ = ["EXACT", "KINDS", "Judged", "Kind", "judged", "run_impressions"]
 
 NAME = "impressions"
-ARMS = ("in-batch", "in-batch+logq")
 STRENGTHS = tuple(np.arange(0, 3.01, 0.25))  # a
 REMOVED = tuple(np.arange(0, 2.51, 0.25))  # b
 EXACT = np.inf
 COUNTS = (EXACT, 100.0, 10.0, 1.0)  # impressions of an item in the mean
+MANY = 1e12  # impressions of the item that is shown most, where they are exact
 JUDGED = 1500  # users, the first ones, so that ranking takes less time than training
 
 
@@ -117,9 +123,13 @@ class Judged(NamedTuple):
     rule: float
 
 
+_NONE = np.full((len(STRENGTHS), len(REMOVED)), np.nan)
+UNKNOWN = Judged(_NONE, _NONE, _NONE, np.nan, np.nan)
+
+
 def judged(
     logits: Float[ndarray, "u i"],
-    in_loss: float,
+    config: Config,
     log_shown: Float[ndarray, " i"],
     fold: Fold,
     truth: Bool[ndarray, "u i"],
@@ -128,7 +138,7 @@ def judged(
 
     Args:
       logits: of a model trained on the fold, of the first users, [u, i].
-      in_loss: strength of log q that its loss had.
+      config: of its training: the strength of log q and the power of its weights.
       log_shown: what is known of the log of each item's exposure, [i].
       fold: the clicks.
       truth: those users' most relevant items, [u, i].
@@ -142,51 +152,77 @@ def judged(
     weights = np.exp(log_shown.min() - log_shown[held[1]])
     best, recall, weighted = np.zeros((3, len(STRENGTHS), len(REMOVED)))
     for a, b in np.ndindex(*best.shape):
-        prior = (STRENGTHS[a] - in_loss) * log_q - REMOVED[b] * log_shown
+        prior = (STRENGTHS[a] - config.logq) * log_q
+        prior -= (REMOVED[b] - config.ips) * log_shown
         scores = logits + prior.astype(logits.dtype)
         best[a, b] = recovered(scores, truth)
         scores[clicked] = -np.inf
         hit = (scores > scores[held][:, None]).sum(axis=1) < TOP
         recall[a, b], weighted[a, b] = hit.mean(), np.average(hit, weights=weights)
-    prior = ((rule - in_loss) * log_q).astype(logits.dtype)
-    by_rule = recovered(logits + prior, truth)
+    prior = (rule - config.logq) * log_q + config.ips * log_shown
+    by_rule = recovered(logits + prior.astype(logits.dtype), truth)
     return Judged(best, recall, weighted, by_rule, rule)
+
+
+def with_impressions(fold: Fold, log_exposure: Float[ndarray, " i"]) -> Fold:
+    """The fold with impressions of each item, so many that they are exact."""
+    shown = MANY * np.exp(log_exposure - log_exposure.max())
+    columns = {IMPRESSIONS: Column(NUMBER, shown)}
+    items = Table(fold.fitted.items.id, columns)
+    return fold._replace(fitted=fold.fitted._replace(items=items))
+
+
+def _trained(
+    name: str,
+    world: World,
+    kind: Kind,
+    counts: Sequence[float],
+    options: StudyOptions,
+    seed: int,
+) -> list[Judged]:
+    """An arm trained on a kind of exposure's clicks, judged for each count."""
+    log_exposure = drawn_exposure(world, kind, seed)
+    fold = with_impressions(drawn_fold(world, log_exposure, seed), log_exposure)
+    config, truth = training(name, options, seed), best_items(world.relevance[:JUDGED])
+    logits = trained_logits(config, fold)[:JUDGED]
+    judge = partial(judged, logits, config, fold=fold, truth=truth)
+    # Weights know exposure exactly: they aren't judged by counts.
+    return [
+        judge(log_shown=counted(log_exposure, n, seed))
+        if n == EXACT or not config.ips
+        else UNKNOWN
+        for n in counts
+    ]
 
 
 def run_impressions(options: StudyOptions) -> Path:
     """Trains each arm on each kind of exposure's clicks; returns the records.
 
     Arrays: recovered, clicked and weighted [arm, kind, seed, count, a, b]; by_rule and
-    rule [arm, kind, seed, count]; counts, strengths (a), removed (b). A quick run has
-    two kinds and exposure known exactly alone.
+    rule [arm, kind, seed, count], NaN where an arm isn't judged by that count; counts,
+    strengths (a), removed (b). A quick run has two kinds and exposure known exactly.
     """
     world = learned_world(options)
     kinds = list(KINDS)[: 2 if options.quick else None]
     counts = COUNTS[: 1 if options.quick else None]
-    truth = best_items(world.relevance[:JUDGED])
-    found = []
-    for name in ARMS:
+    arms = options.arms or STUDIES[NAME].arms
+    found: list[Judged] = []
+    for name in arms:
         for kind in kinds:
             for seed in range(options.seeds):
-                log_exposure = drawn_exposure(world, KINDS[kind], seed)
-                fold = drawn_fold(world, log_exposure, seed)
-                config = training(name, options, seed)
-                logits = trained_logits(config, fold)[:JUDGED]
-                for count in counts:
-                    shown = counted(log_exposure, count, seed)
-                    found.append(judged(logits, config.logq, shown, fold, truth))
-                one = found[-len(counts)]
+                made = _trained(name, world, KINDS[kind], counts, options, seed)
+                found, one = [*found, *made], made[0]
                 options.progress(
                     f"{name}, {kind}, seed {seed}: the rule recovers {one.by_rule:.3f},"
                     f" the best pair {one.recovered.max():.3f}"
                 )
-    shape = len(ARMS), len(kinds), options.seeds, len(counts)
+    shape = len(arms), len(kinds), options.seeds, len(counts)
     arrays = {
         name: np.array([getattr(one, name) for one in found], "<f4")
         for name in Judged._fields
     }
     digest = ratings_of(options.dataset, options.data_dir).digest
-    names = {"arms": list(ARMS), "kinds": kinds}
+    names = {"arms": list(arms), "kinds": kinds}
     return save_study(
         options.out,
         study_header(NAME, name_of(options.dataset), options.quick, digest, **names),

@@ -34,6 +34,7 @@ RATE = "clicks per impression"
 ADDED = "clicks per impression, more log q"
 SCALED = "clicks per impression, more of both"
 PAIR = "best pair"
+WEIGHTED = "+ips"  # the end of an arm's name
 BY_CLICKS = "pair chosen by clicks"
 BY_WEIGHTED = "pair chosen by weighted clicks"
 STRENGTH_BY_WEIGHTED = "strength chosen by weighted clicks"
@@ -41,6 +42,7 @@ PLATE = {"boxstyle": "square,pad=0.1", "facecolor": "white", "alpha": 0.8, "lw":
 COUNTED = (RULE, RATE, ADDED, PAIR)  # those on the page where impressions are counted
 MARKS = {FULL: "s", RULE: "X", RATE: "D", ADDED: "^", PAIR: "o"}
 LEAST_B, MOST_B, NEAR_A, LOST, LOST_COUNTED = 0.75, 1.25, 0.3, 0.02, 0.01
+VARIANCE = 0.05  # what inverse propensity weights are expected to cost at most
 MORE = np.nextafter(0.0, 1.0)  # the same is not more
 MANY, FEW = 100.0, 1.0  # impressions of an item, of which the prediction speaks
 
@@ -137,17 +139,15 @@ def ways(here: Place, even: Place) -> dict[str, Served]:
 
 
 def all_ways(stored: Stored) -> dict[tuple[str, str, float], dict[str, Served]]:
-    """The ways to serve by arm, kind and count."""
+    """The ways to serve by arm, kind and count, if the arm is judged by that count."""
     header = stored.header
     counts = stored.arrays["counts"].astype(float)
-    return {
-        (arm, kind, count): ways(
-            place(stored, arm, kind, count), place(stored, arm, "even", EXACT)
-        )
-        for arm, kind, count in itertools.product(
-            header["arms"], header["kinds"], counts
-        )
-    }
+    found = {}
+    for arm, kind, count in itertools.product(header["arms"], header["kinds"], counts):
+        here = place(stored, arm, kind, count)
+        if np.isfinite(here.by_rule).all():
+            found[arm, kind, count] = ways(here, place(stored, arm, "even", EXACT))
+    return found
 
 
 def impressions_frame(stored: Stored) -> pd.DataFrame:
@@ -166,13 +166,16 @@ def verdicts(stored: Stored) -> list[list[str]]:
     found, out = all_ways(stored), []
     counts = set(stored.arrays["counts"].astype(float))
     kinds = [kind for kind in stored.header["kinds"] if KINDS[kind].spread]
-    for arm, kind in itertools.product(stored.header["arms"], kinds):
+    arms = [arm for arm in stored.header["arms"] if not arm.endswith(WEIGHTED)]
+    for arm, kind in itertools.product(arms, kinds):
         exact = found[arm, kind, EXACT]
         even = place(stored, arm, "even", EXACT).recovered[..., 0]
         best = place(stored, arm, kind, EXACT)
         best_pair = best.chosen(best.recovered)
         best_even = best.strengths[even.argmax(axis=1)]
         stated = [*_of_serving(exact), *_of_the_pair(best_pair, best_even)]
+        if (arm + WEIGHTED, kind, EXACT) in found:
+            stated += _of_weights(exact, found[arm + WEIGHTED, kind, EXACT])
         if MANY in counts:
             stated += _of_counts(exact, found[arm, kind, MANY], MANY)
         if FEW in counts:
@@ -209,6 +212,16 @@ def _of_serving(exact: dict[str, Served]) -> list[Stated]:
             *(exact[one].recovered - exact[other].recovered, low, np.inf),
         )
         for one, other, low in more
+    ]
+
+
+def _of_weights(served: dict[str, Served], trained: dict[str, Served]) -> list[Stated]:
+    """What weights in training recover against the same taken out when serving."""
+    gain = served[ADDED].recovered - trained[ADDED].recovered
+    text = f"{ADDED} recovers more when serving than by weights in training"
+    return [
+        (text, gain, MORE, np.inf),
+        (f"the same, by at most {VARIANCE:g}", gain, -np.inf, VARIANCE),
     ]
 
 
@@ -250,7 +263,8 @@ def impressions_page(frame: pd.DataFrame, stored: Stored) -> str:
         "the real clicks. Recovered: the share of each user's 20 most relevant items "
         "among the 20 of highest score. Best: by what the other seeds recover. More: a "
         "(more of both: b, too) is the best strength with even exposure. Weighted: "
-        "held-out clicks, each by 1 / e. 95 % t intervals over three seeds or more. "
+        "held-out clicks, each by 1 / e. Arms with +ips have exposure taken out in "
+        "training, which b counts. 95 % t intervals over three seeds or more. "
         "Exposure: "
         + "; ".join(f"{kind}, {words_of(KINDS[kind])}" for kind in header["kinds"])
         + ", z normal for each item. The CSV file beside this page has every way for "
