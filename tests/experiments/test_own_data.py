@@ -260,12 +260,30 @@ def _encoded_by_hand(shop, folder, tmp_path):
 PLAIN = ("--prior", "0", "--exposure", "0")
 
 
+def test_pairs_are_weighted_by_the_inverse_of_impressions(shop, tmp_path):
+    folder = with_impressions(
+        tmp_path / "shown", shop, lambda item: int(item[:-1]) ** 4
+    )
+    out = tmp_path / "out"
+    words = ["train", "--dataset", str(folder), "--out", str(out), "--arm"]
+    assert main([*words, "tiny"]) == 0
+    assert main([*words, "tiny", "--ips", "0.5"]) == 0
+    runs = {
+        read_json(run / "config.json")["ips"]: read_json(run / "metrics.json")
+        for run in (out / "runs" / "shown" / "train").glob("*")
+    }
+    assert set(runs) == {0.0, 0.5}
+    assert runs[0.0]["train_count"] != runs[0.5]["train_count"]
+
+
 def test_exposure_is_refused_without_impressions_and_beside_the_rule(
     shop, tmp_path, capsys
 ):
     folder = with_impressions(tmp_path / "some", shop, lambda item: 5)
     words = ["train", "--arm", "tiny", "--out", str(tmp_path / "out"), "--exposure"]
     of_shop = ["--dataset", shop, "--columns", "user=uid"]
+    assert main(["train", "--arm", "tiny", "--ips", "1", *of_shop, *words[3:5]]) == 2
+    assert "ips needs a column impressions" in capsys.readouterr().err
     for more, line in (
         (["1", *of_shop], "exposure needs a column impressions"),
         (["nan", *of_shop], "exposure is nan: it must be finite"),
