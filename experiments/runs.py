@@ -123,7 +123,7 @@ def execute(
         return f"failed: {error}"
     discard(folder)
     line = ""
-    # as trained last: its files mark the run as finished
+    # as trained last: the line is its recall
     for serving in sorted(run.servings, key=AS_TRAINED.__eq__):
         served = serving.put_into(config)
         scorer, fold = scorer_of(serving), prepared.task.fold
