@@ -206,9 +206,9 @@ def _of_serving(exact: dict[str, Served]) -> list[Stated]:
     )
     return [
         (
-            f"{one} recovers more than {other}"
+            f"'{one}' recovers more than '{other}'"
             if low == MORE
-            else f"{one} recovers at most {-low:g} less than {other}",
+            else f"'{one}' recovers at most {-low:g} less than '{other}'",
             *(exact[one].recovered - exact[other].recovered, low, np.inf),
         )
         for one, other, low in more
@@ -218,7 +218,7 @@ def _of_serving(exact: dict[str, Served]) -> list[Stated]:
 def _of_weights(served: dict[str, Served], trained: dict[str, Served]) -> list[Stated]:
     """What weights in training recover against the same taken out when serving."""
     gain = served[ADDED].recovered - trained[ADDED].recovered
-    text = f"{ADDED} recovers more when serving than by weights in training"
+    text = f"'{ADDED}' recovers more when serving than by weights in training"
     return [
         (text, gain, MORE, np.inf),
         (f"the same, by at most {VARIANCE:g}", gain, -np.inf, VARIANCE),
@@ -246,9 +246,9 @@ def _of_counts(
     rate = counts[RATE].recovered
     if count == MANY:
         lost = exact[RATE].recovered - rate
-        text = f"{count:g} impressions: {RATE} lose at most {LOST_COUNTED:g}"
+        text = f"{count:g} impressions: '{RATE}' loses at most {LOST_COUNTED:g}"
         return [(text, lost, -np.inf, LOST_COUNTED)]
-    text = f"{count:g} impression: {RATE} recover less than the rule"
+    text = f"{count:g} impression: '{RATE}' recovers less than the rule"
     return [(text, rate - counts[RULE].recovered, -np.inf, -MORE)]
 
 
