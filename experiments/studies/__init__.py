@@ -158,9 +158,10 @@ STUDIES: Registry[Study] = Registry(
                 "those with weights: inverse propensity weights in training aim at "
                 "what b = 1 gives when serving, with fewer clicks that count. So with "
                 "the a of even exposure b = 1 recovers more when serving than by "
-                "weights, and by at most 0.05. Added when that had been seen, before Amazon "
-                "Electronics was run: there, too, the best pair is above the best "
-                "strength and b above 1.25, and weights are within 0.02 of serving.)",
+                "weights, and by at most 0.05. Added when that had been seen, and a "
+                "quick run of Amazon Electronics, before its whole one: there, too, "
+                "the best pair is above the best strength and b above 1.25, and "
+                "weights are within 0.02 of serving.)",
             ),
             Study(
                 name="stopping",
