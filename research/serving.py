@@ -83,14 +83,18 @@ def rule_prior(log_q: Float[ndarray, " i"], items: Table, in_loss: float) -> flo
     return correction_strength(log_q, np.log(shown)) - in_loss
 
 
-def check_rule(exposure: float) -> None:
+def check_rule(**taken: float) -> None:
     """Refuses the rule's prior where exposure is taken out item by item, too.
 
+    Args:
+      taken: strengths of that by the name of the field, exposure and ips.
+
     Raises:
-      InputError: both are asked for.
+      InputError: one isn't 0.
     """
-    if exposure:
-        raise InputError(
-            f"exposure is {exposure:g} with prior rule: the rule takes exposure out "
-            "by the prior; choose one of the two"
-        )
+    for name, strength in taken.items():
+        if strength:
+            raise InputError(
+                f"{name} is {strength:g} with prior rule: the rule takes exposure out "
+                "by the prior; choose one of the two"
+            )

@@ -75,6 +75,8 @@ def test_a_serving_is_read_from_a_config_and_put_into_one():
 
 
 def test_the_rule_and_exposure_are_not_asked_for_together():
-    check_rule(0.0)
+    check_rule(exposure=0.0, ips=0.0)
     with pytest.raises(InputError, match=r"exposure is 0.5 with prior rule"):
-        check_rule(0.5)
+        check_rule(exposure=0.5, ips=0.0)
+    with pytest.raises(InputError, match=r"ips is 1 with prior rule"):
+        check_rule(exposure=0.0, ips=1.0)

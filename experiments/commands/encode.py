@@ -84,7 +84,7 @@ class Encode:
         """What is asked for, else the model's own; the rule's prior as a number."""
         if not isinstance(self.prior, str):
             return model.serving(self.prior, self.exposure)
-        check_rule(self.exposure or 0.0)
+        check_rule(exposure=self.exposure or 0.0, ips=model.config.ips)
         return Serving(model.rule_prior())
 
 

@@ -161,7 +161,7 @@ class Train:
         given: Any = self.config
         by_rule = given.prior == RULE
         if by_rule:
-            check_rule(given.exposure)
+            check_rule(exposure=given.exposure, ips=given.ips)
         config = plain(dataclasses.replace(given, prior=0.0) if by_rule else given)
         check_dataset(config.dataset)
         if config.split == AUTO:  # what needs no data is refused before any is read

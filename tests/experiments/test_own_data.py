@@ -291,6 +291,7 @@ def test_exposure_is_refused_without_impressions_and_beside_the_rule(
             ["1", "--dataset", str(folder), "--prior", "rule"],
             "exposure is 1 with prior",
         ),
+        (["0", "--dataset", str(folder), "--prior", "rule", "--ips", "1"], "ips is 1"),
     ):
         assert main([*words, *more]) == 2
         assert line in capsys.readouterr().err.splitlines()[-1]

@@ -42,6 +42,7 @@ PLATE = {"boxstyle": "square,pad=0.1", "facecolor": "white", "alpha": 0.8, "lw":
 COUNTED = (RULE, RATE, ADDED, PAIR)  # those on the page where impressions are counted
 MARKS = {FULL: "s", RULE: "X", RATE: "D", ADDED: "^", PAIR: "o"}
 LEAST_B, MOST_B, NEAR_A, LOST, LOST_COUNTED = 0.75, 1.25, 0.3, 0.02, 0.01
+NEAR = 0.02  # of weights and the same when serving
 VARIANCE = 0.05  # what inverse propensity weights are expected to cost at most
 MORE = np.nextafter(0.0, 1.0)  # the same is not more
 MANY, FEW = 100.0, 1.0  # impressions of an item, of which the prediction speaks
@@ -198,6 +199,7 @@ Stated = tuple[str, ndarray, float, float]
 def _of_serving(exact: dict[str, Served]) -> list[Stated]:
     """That one way recovers more than another, exposure known exactly."""
     more = (
+        (PAIR, STRENGTH, MORE),
         (RATE, STRENGTH, MORE),
         (ADDED, RATE, MORE),
         (ADDED, SCALED, MORE),
@@ -222,6 +224,7 @@ def _of_weights(served: dict[str, Served], trained: dict[str, Served]) -> list[S
     return [
         (text, gain, MORE, np.inf),
         (f"the same, by at most {VARIANCE:g}", gain, -np.inf, VARIANCE),
+        (f"the two are within {NEAR:g} of each other", gain, -NEAR, NEAR),
     ]
 
 
@@ -231,6 +234,12 @@ def _of_the_pair(best: Served, best_even: ndarray) -> list[Stated]:
         (
             f"the best pair has b from {LEAST_B:g} to {MOST_B:g}",
             *(best.b, LEAST_B, MOST_B),
+        ),
+        (
+            f"the best pair has b above {MOST_B:g}",
+            best.b,
+            np.nextafter(MOST_B, 2),
+            np.inf,
         ),
         (
             f"its a is within {NEAR_A:g} of the best strength with even exposure",
