@@ -12,6 +12,7 @@ from numpy import ndarray
 
 from experiments.studies import STUDIES
 from experiments.studies.impressions import EXACT, KINDS, NAME, Kind
+from experiments.studies.impressions.knobs import draw_mark, draw_pairs
 from experiments.study import write_report
 from research.report.intervals import over_seeds
 from research.report.pages import (
@@ -38,7 +39,6 @@ WEIGHTED = "+ips"  # the end of an arm's name
 BY_CLICKS = "pair chosen by clicks"
 BY_WEIGHTED = "pair chosen by weighted clicks"
 STRENGTH_BY_WEIGHTED = "strength chosen by weighted clicks"
-PLATE = {"boxstyle": "square,pad=0.1", "facecolor": "white", "alpha": 0.8, "lw": 0}
 COUNTED = (RULE, RATE, ADDED, PAIR)  # those on the page where impressions are counted
 MARKS = {FULL: "s", RULE: "X", RATE: "D", ADDED: "^", PAIR: "o"}
 LEAST_B, MOST_B, NEAR_A, LOST, LOST_COUNTED = 0.75, 1.25, 0.3, 0.02, 0.01
@@ -323,10 +323,7 @@ def impressions_figure(frame: pd.DataFrame, stored: Stored) -> Drawing:
         for panel, kind in zip(panels[0], kinds, strict=True):
             here = place(stored, arm, kind, EXACT)
             mean = here.recovered.mean(axis=0)
-            levels = np.linspace(mean.min(), mean.max(), 15)
-            panel.contourf(
-                here.strengths, here.removed, mean.T, levels=levels, cmap="Blues"
-            )
+            draw_pairs(panel, mean)
             rows = frame[
                 (frame.arm == arm)
                 & (frame.exposure == kind)
@@ -334,17 +331,7 @@ def impressions_figure(frame: pd.DataFrame, stored: Stored) -> Drawing:
             ].set_index("served")
             for way, marker in MARKS.items():
                 row = rows.loc[way]
-                panel.plot(
-                    *(row.a, row.b, marker), color="#d55e00", ms=8, clip_on=False,
-                    markeredgecolor="white", ls="none", zorder=3,
-                    label=way,
-                )  # fmt: skip
-                left = way == RULE
-                panel.annotate(
-                    f"{row.recovered:.2f}", (row.a, row.b), fontsize=9, bbox=PLATE,
-                    textcoords="offset points", xytext=(-5 if left else 5, 6),
-                    ha="right" if left else "left",
-                )  # fmt: skip
+                draw_mark(panel, way, (row.a, row.b), row.recovered, marker)
             lines += [
                 (kind, a, b, mean[i, j])
                 for (i, a), (j, b) in itertools.product(
@@ -352,8 +339,6 @@ def impressions_figure(frame: pd.DataFrame, stored: Stored) -> Drawing:
                 )
             ]
             panel.set_title(f"exposure: {kind}")
-            panel.set_xlabel("a, log q given back")
-            panel.grid(visible=False)
         panels[0][0].set_ylabel("b, log impressions taken out")
         handles, _ = panels[0][0].get_legend_handles_labels()
         legend_above(figure, handles, heading(stored, arm), 3)
