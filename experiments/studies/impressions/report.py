@@ -104,10 +104,13 @@ def place(stored: Stored, arm: str, kind: str, count: float) -> Place:
     """The records of an arm, a kind and a count."""
     header, arrays = stored.header, stored.arrays
     counts = list(arrays["counts"].astype(float))
-    at = header["arms"].index(arm), header["kinds"].index(kind), slice(None)
-    at = (*at, counts.index(count))  # type: ignore[assignment]
+    a, k, n = (
+        header["arms"].index(arm),
+        header["kinds"].index(kind),
+        counts.index(count),
+    )
     names = ("recovered", "clicked", "weighted", "by_rule", "rule")
-    measured = (arrays[name][at].astype(float) for name in names)
+    measured = (arrays[name][a, k, :, n].astype(float) for name in names)
     grid = (arrays[name].astype(float) for name in ("strengths", "removed"))
     return Place(*measured, *grid)
 
@@ -121,8 +124,7 @@ def ways(here: Place, even: Place) -> dict[str, Served]:
     """
     alone = np.zeros_like(here.recovered)
     alone[..., 1:] = -np.inf  # without log impressions
-    best = others(even.recovered)[..., 0].mean(axis=0)
-    more = float(even.strengths[int(best.argmax())])
+    more = float(even.strengths[even.recovered[..., 0].mean(axis=0).argmax()])
     rule = Served(here.rule, np.zeros(len(here.rule)), here.by_rule)
     return {
         NONE: here.pair(0.0, 0.0),
