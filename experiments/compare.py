@@ -136,15 +136,17 @@ def load_run(
     return _served(result, run, arrays["users"], arrays["items"], temperature)
 
 
-def with_prior(result: RunResult, prior: float, exposure: float = 0.0) -> RunResult:
+def with_prior(
+    result: RunResult, prior: float, exposure: float | None = None
+) -> RunResult:
     """The same model served with another popularity prior: nothing is trained.
 
     Args:
       result: of ``compare`` or ``load_run``, of two towers.
       prior: what log q is multiplied by before it is added to score / temperature;
         it becomes a swept value of the result.
-      exposure: what the log of impressions is multiplied by before it is taken off;
-        likewise, where it isn't 0.
+      exposure: what the log of impressions is multiplied by before it is taken off,
+        likewise; None takes off nothing and sweeps nothing.
 
     Raises:
       InputError: there is exposure to take out and the table of items has no
@@ -154,11 +156,13 @@ def with_prior(result: RunResult, prior: float, exposure: float = 0.0) -> RunRes
     served = result.served
     if served is None or served.users is None or served.items is None:
         raise InputError(f"{result.arm}: it holds no vectors, so no prior can be added")
-    changed = {"prior": prior, **({"exposure": exposure} if exposure else {})}
-    kept = {n: v for n, v in result.swept.items() if n != "exposure"}
-    result = result._replace(swept={**kept, **changed})
+    swept = {**result.swept, "prior": prior}
+    swept.pop("exposure", None)
+    if exposure is not None:
+        swept["exposure"] = exposure
+    result = result._replace(swept=swept)
     vectors = served.users, served.items
-    serving = Serving(prior, exposure)
+    serving = Serving(prior, exposure or 0.0)
     return _served(result, served.run, *vectors, served.temperature, serving)
 
 

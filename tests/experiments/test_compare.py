@@ -141,6 +141,9 @@ def test_exposure_is_taken_out_without_training(trained):
     assert (served.served.lists[:, 0] % 7 == 0).all()  # those never shown
     again = with_prior(served, 0.5)
     assert again.swept == {"prior": 0.5}
+    none = with_prior(served, 0.5, exposure=0.0)  # a row of a table with others
+    assert none.swept == {"prior": 0.5, "exposure": 0.0}
+    np.testing.assert_array_equal(none.served.lists, again.served.lists)
     np.testing.assert_array_equal(
         again.served.lists, with_prior(towers, 0.5).served.lists
     )
