@@ -6,7 +6,7 @@ from numpy import ndarray
 
 from research.types import InputError, Table
 
-__all__ = ["IMPRESSIONS", "impressions_of", "ips_weights"]
+__all__ = ["IMPRESSIONS", "impressions_of", "inverse_weights", "ips_weights"]
 
 IMPRESSIONS = "impressions"  # the column of items
 
@@ -55,6 +55,13 @@ def ips_weights(
       InputError: the table has no impressions of every item.
     """
     shown = impressions_of(items, "ips")
-    log_weight = -power * np.log1p(shown)[candidate]
+    return inverse_weights(np.log1p(shown)[candidate], power)
+
+
+def inverse_weights(
+    log_shown: Float[ndarray, " n"], power: float
+) -> Float[ndarray, " n"]:
+    """exp(-power log_shown), over the mean."""
+    log_weight = -power * log_shown
     weight = np.exp(log_weight - log_weight.max())
     return (weight / weight.mean()).astype(np.float32)

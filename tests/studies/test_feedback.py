@@ -17,7 +17,6 @@ from experiments.studies.feedback import (
     Trained,
     draw_shown,
     play,
-    run_feedback,
     serve_round,
     train_round,
 )
@@ -29,11 +28,10 @@ from experiments.studies.feedback.report import (
     verdicts,
 )
 from experiments.studies.feedback.shown import shown_entry
-from experiments.study import StudyOptions
 from research.config import Config
 from research.data.synthetic import make_synthetic, relevance
 from research.negatives import SOURCES, entries_of
-from research.report.records import Stored, load_stored, save_stored, study_header
+from research.report.records import Stored, save_stored, study_header
 from research.types import Pairs
 
 USERS, ITEMS = 30, 60
@@ -96,15 +94,18 @@ def test_a_policy_serves_with_its_strength(policy):
 def test_policies_have_the_first_clicks_and_their_own_negatives(monkeypatch):
     seen = []
 
-    def made(world, clicks, shown, seed, epochs, from_shown):
-        seen.append((from_shown, clicks))
+    def made(world, clicks, shown, seed, epochs, *way):
+        seen.append((way, clicks))
         return made_model()
 
     monkeypatch.setattr(feedback, "train_round", made)
-    policies = [Policy(1.0), Policy(0.0, shown=True), Policy(0.5)]
+    policies = [Policy(1.0), Policy(0.0, shown=True), Policy(0.5), Policy(1.0, ips=0.5)]
     play(small_world(), Kind(1.0), policies, seed=0, rounds=2, epochs=1)
-    assert [source for source, _ in seen] == [False, True, False, True, False]
-    np.testing.assert_array_equal(seen[0][1], seen[1][1])
+    plain, drawn, weighted = (False, 0.0), (True, 0.0), (False, 0.5)
+    first, later = [plain, weighted, drawn], [plain, drawn, plain, weighted]
+    assert [way for way, _ in seen] == [*first, *later]
+    for _, clicks in seen[1:3]:
+        np.testing.assert_array_equal(seen[0][1], clicks)
 
 
 def test_negatives_are_drawn_as_often_as_their_user_was_shown_them():
@@ -170,8 +171,8 @@ def played(monkeypatch, kind, strengths, rounds):
     """The clicks and what was shown of each training, in the order of their making."""
     model, seen = made_model(), []
 
-    def made(world, clicks, shown, seed, epochs, from_shown):
-        assert not from_shown
+    def made(world, clicks, shown, seed, epochs, *way):
+        assert way == (False, 0.0)
         seen.append((clicks, shown))
         return model
 
@@ -206,7 +207,7 @@ def test_lists_and_random_places_are_what_the_next_round_sees(random, monkeypatc
 def test_each_rounds_lists_are_what_the_one_after_sees(monkeypatch):
     draw, models, seen, seeds = np.random.default_rng(1), [], [], []
 
-    def made(world, clicks, shown, seed, epochs, from_shown):
+    def made(world, clicks, shown, seed, epochs, *way):
         seen.append(shown)
         seeds.append(seed)
         logits = draw.normal(size=(USERS, ITEMS))
@@ -229,33 +230,6 @@ def test_a_kind_is_what_its_name_says():
         assert words.startswith("even start") == (name == "even start")
 
 
-def test_a_run_stores_each_loop_at_its_place(monkeypatch, tmp_path):
-    worlds = {}
-
-    def made(world, kind, policies, seed, rounds, epochs):
-        worlds[kind, seed] = world
-        at = list(KINDS.values()).index(kind)
-        return [
-            [
-                Round(*(1000 * p + 100 * at + 10 * seed + n + np.arange(5) / 10))
-                for n in range(rounds)
-            ]
-            for p in range(len(policies))
-        ]
-
-    monkeypatch.setattr(feedback, "play", made)
-    path = run_feedback(StudyOptions(tmp_path, seeds=2, quick=True))
-    arrays = load_stored(path).arrays
-    places = np.indices((len(POLICIES), len(KINDS), 2, 2))
-    expected = np.tensordot([1000, 100, 10, 1], places, axes=1)
-    for field, name in enumerate(Round._fields):
-        np.testing.assert_allclose(arrays[name], expected + field / 10, rtol=1e-6)
-    for kind in KINDS.values():
-        first, second = worlds[kind, 0], worlds[kind, 1]
-        assert (first.quality != second.quality).any()
-        assert (np.ptp(first.exposure) > 0) == (kind.start > 0)
-
-
 def test_a_loop_of_all_rounds_trains_on_the_clicks_and_impressions_so_far(monkeypatch):
     _, own = played(monkeypatch, Kind(1.0), [1.0], rounds=3)
     _, every = played(monkeypatch, Kind(1.0, all_rounds=True), [1.0], rounds=3)
@@ -270,11 +244,11 @@ def test_a_loop_of_all_rounds_trains_on_the_clicks_and_impressions_so_far(monkey
 def stored(**changed):
     """Records in which the full correction is ahead; changed: [policy] by field."""
     fields = {
-        "recovered": [0.3, 0.4, 0.6, 0.5, 0.55, 0.59],
-        "most": [0.7] * 6,
-        "best": [1.0] * 6,
-        "rule": [0.4] * 6,
-        "tenth": [0.2, 0.3, 0.5, 0.4, 0.45, 0.4],
+        "recovered": [0.3, 0.4, 0.6, 0.5, 0.55, 0.59, 0.5, 0.52],
+        "most": [0.7] * 8,
+        "best": [1.0] * 8,
+        "rule": [0.4] * 8,
+        "tenth": [0.2, 0.3, 0.5, 0.4, 0.45, 0.4, 0.4, 0.4],
     }
     seeds = np.linspace(-0.01, 0.01, 3)[None, None, :, None]
     shape = len(POLICIES), len(KINDS), 3, 2
@@ -312,7 +286,10 @@ def of_last(verdict):
 def test_what_is_said_of_the_first_round_follows_it_alone():
     made = stored()
     rate, rule = map(list(POLICIES).index, ("rate", "rule"))
-    above, near = (text for text in found(made) if "first round" in text)
+    above, near, alike = (text for text in found(made) if "first round" in text)
+    assert found(made)[alike] == "fails"
+    made.arrays["recovered"][list(POLICIES).index("ips"), ..., 0] += 0.1
+    assert found(made)[alike] == "holds"
     assert (found(made)[above], found(made)[near]) == ("fails", "fails")
     made.arrays["recovered"][rule, ..., 0] -= 0.1
     made.arrays["recovered"][rate, ..., 0] -= 0.05
@@ -327,14 +304,18 @@ def test_verdicts_follow_the_last_round():
     for name in Round._fields:  # whatever the first round was
         made.arrays[name][..., 0] = -made.arrays[name][..., 0]
     assert of_last(found(made)) == of_last(first)
-    changed = {"recovered": [0.3, 0.4, 0.5, 0.6, 0.7, 0.8], "rule": [0.8] * 6}
-    other = found(stored(**changed, best=[0.0] * 6))
+    recovered = [0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.7, 0.6]
+    other = found(stored(recovered=recovered, rule=[0.8] * 8, best=[0.0] * 8))
     for kind in KINDS:
         text = f"{kind}: full recovers more than rule"
         assert (first[text], other[text]) == ("holds", "fails")
         assert other[f"{kind}: half recovers more than never"] == "holds"
-        text = f"{kind}: full recovers more than rate"
-        assert (first[text], other[text]) == ("holds", "fails")
+        for text in (
+            *("full recovers more than rate", "full recovers more than ips"),
+            "ips-half recovers more than ips",
+        ):
+            text = f"{kind}: {text}"
+            assert (first[text], other[text]) == ("holds", "fails")
         for text in ("shown recovers more than full", "at shown the best strength"):
             (key,) = (key for key in first if key.startswith(f"{kind}: {text}"))
             assert (first[key], other[key]) == ("fails", "holds")

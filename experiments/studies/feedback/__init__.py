@@ -7,12 +7,13 @@ differ in the strength of the prior alone, start from the same round: none, half
 q, all of it, and the rule's own, from each item's impressions. Two more take exposure
 out by itself: pair by pair (the model's negatives are drawn from what each user was
 shown, and it is served without a prior), and item by item (served with a prior of the
-log of clicks per impression). In every round a user clicks, in proportion to relevance,
-on what the lists and a share of random places show.
+log of clicks per impression). Two weigh each click by the inverse of how often its user
+was shown its item, or by the root of that. In every round a user clicks, in proportion
+to relevance, on what the lists and a share of random places show.
 Five kinds of loop differ in the first round's exposure, the share of random places, and
 whether a model trains on the clicks of its own round or of all rounds so far.
 
-    python -m experiments run feedback             about 55 minutes on 2 cores
+    python -m experiments run feedback             about 70 minutes on 2 cores
     python -m experiments run feedback --quick     about 1 minute
 
 Expect the rule's strength to fall once lists make the exposure.
@@ -20,7 +21,7 @@ Expect the rule's strength to fall once lists make the exposure.
 
 import dataclasses
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -40,6 +41,7 @@ from experiments.studies.exposure import (
     recovered,
 )
 from experiments.studies.feedback.shown import SHOWN, shown_entry
+from experiments.studies.feedback.weights import WEIGHTED, weighted_kind
 from experiments.study import SIMULATED, StudyOptions, save_study
 from research.data.synthetic import (
     Synthetic,
@@ -49,7 +51,7 @@ from research.data.synthetic import (
 )
 from research.negatives import SOURCES
 from research.negatives.strength import correction_strength
-from research.positives import log_share
+from research.positives import POSITIVES, log_share
 from research.report.records import study_header
 from research.train.loop import train
 
@@ -76,11 +78,14 @@ class Policy(NamedTuple):
         batch would give, instead of from the batch.
       rate: whether the log of an item's share of what was shown is taken off: with the
         strength 1 the prior is the log of its clicks per impression, up to a constant.
+      ips: power of the weights of clicks by how rarely their item was shown to their
+        user.
     """
 
     strength: float
     shown: bool = False
     rate: bool = False
+    ips: float = 0.0
 
 
 POLICIES = {
@@ -90,6 +95,8 @@ POLICIES = {
     "rule": Policy(np.nan),
     "shown": Policy(0.0, shown=True),
     "rate": Policy(1.0, rate=True),
+    "ips": Policy(1.0, ips=1.0),
+    "ips-half": Policy(1.0, ips=0.5),
 }
 ROUNDS = 6
 STRENGTHS = tuple(np.round(np.arange(-0.5, 2.501, 0.1), 2))
@@ -179,6 +186,7 @@ def train_round(
     seed: int,
     epochs: int,
     from_shown: bool = False,
+    ips: float = 0.0,
 ) -> Trained:
     """Trains on clicks.
 
@@ -189,15 +197,19 @@ def train_round(
       seed: of the training.
       epochs: of the training.
       from_shown: whether negatives are drawn from what each user was shown.
+      ips: power of the clicks' weights.
     """
     fold = clicked_fold(world, clicks)
     changes: dict[str, Any] = RECIPE | {"seed": seed, "epochs": epochs}
-    source: Any = nullcontext()
-    if from_shown:
-        changes["negatives"] = (f"{SHOWN}:{RECIPE['batch'] - 1}",)
-        source = SOURCES.added(SHOWN, shown_entry(shown))
-    config = dataclasses.replace(arm(ARM), **changes)
-    with source:
+    with ExitStack() as registered:
+        if from_shown:
+            changes["negatives"] = (f"{SHOWN}:{RECIPE['batch'] - 1}",)
+            registered.enter_context(SOURCES.added(SHOWN, shown_entry(shown)))
+        if ips:
+            changes["positives"] = WEIGHTED
+            kind = weighted_kind(shown, ips)
+            registered.enter_context(POSITIVES.added(WEIGHTED, kind))
+        config = dataclasses.replace(arm(ARM), **changes)
         model = train(config, fold)
     logits = model.user_vectors @ model.item_vectors.T / config.temperature
     log_q = log_share(fold.fitted.item_counts).astype(float)
@@ -237,7 +249,7 @@ def play(
 ) -> list[list[Round]]:
     """A loop for each policy; they have the first round's clicks in common.
 
-    Those with the same source of negatives have its model in common, too.
+    Those with the same negatives and weights have its model in common, too.
 
     Args:
       world: its exposure is that of the first round.
@@ -253,12 +265,12 @@ def play(
     start /= start.sum(axis=1, keepdims=True)
     first = draw_shown(liking, start, each, 100 * seed)
     models = {
-        source: train_round(world, first, start, 100 * seed, epochs, source)
-        for source in sorted({policy.shown for policy in policies})
+        way: train_round(world, first, start, 100 * seed, epochs, *way)
+        for way in sorted({(policy.shown, policy.ips) for policy in policies})
     }
     loops = []
     for policy in policies:
-        found, listed = serve_round(models[policy.shown], policy, truth)
+        found, listed = serve_round(models[policy.shown, policy.ips], policy, truth)
         loop, clicks, shown = [found], first, start
         for number in range(1, rounds):
             now = (1 - kind.random) * listed / TOP + kind.random / truth.shape[1]
@@ -269,7 +281,9 @@ def play(
             else:
                 clicks, shown = clicked, now
             own = 100 * seed + number
-            later = train_round(world, clicks, shown, own, epochs, policy.shown)
+            later = train_round(
+                world, clicks, shown, own, epochs, policy.shown, policy.ips
+            )
             found, listed = serve_round(later, policy, truth)
             loop.append(found)
         loops.append(loop)
@@ -282,22 +296,23 @@ def run_feedback(options: StudyOptions) -> Path:
     Arrays [policy, kind, seed, round], by the fields of ``Round``.
     """
     rounds, epochs = (2, 2) if options.quick else (ROUNDS, RECIPE["epochs"])
-    shape = len(POLICIES), len(KINDS), options.seeds, rounds, len(Round._fields)
+    policies = {name: POLICIES[name] for name in options.arms or POLICIES}
+    shape = len(policies), len(KINDS), options.seeds, rounds, len(Round._fields)
     table = np.zeros(shape)
     for k, (name, kind) in enumerate(KINDS.items()):
         for seed in range(options.seeds):
             world = make_synthetic(USERS, ITEMS, GROUPS, exposure=kind.start, seed=seed)
-            loops = play(world, kind, [*POLICIES.values()], seed, rounds, epochs)
+            loops = play(world, kind, [*policies.values()], seed, rounds, epochs)
             table[:, k, seed] = loops
             last = ", ".join(
                 f"{policy} {loop[-1].recovered:.3f}"
-                for policy, loop in zip(POLICIES, loops, strict=True)
+                for policy, loop in zip(policies, loops, strict=True)
             )
             options.progress(
                 f"{name}, seed {seed}: recovered in the last round: {last}"
             )
     arrays = {name: table[..., n].astype("<f4") for n, name in enumerate(Round._fields)}
     header = study_header(
-        NAME, SIMULATED, options.quick, policies=list(POLICIES), kinds=list(KINDS)
+        NAME, SIMULATED, options.quick, policies=list(policies), kinds=list(KINDS)
     )
     return save_study(options.out, header, arrays)

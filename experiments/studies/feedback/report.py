@@ -27,7 +27,10 @@ from research.report.records import Stored, load_stored
 
 __all__ = ["report_feedback"]
 
-_INKS = ("#d55e00", "#e69f00", "#0072b2", "#000000", "#009e73", "#cc79a7")
+_INKS = (
+    *("#d55e00", "#e69f00", "#0072b2", "#000000", "#009e73", "#cc79a7"),
+    *("#8c6d31", "#c7a76c"),
+)
 COLOURS = dict(zip(POLICIES, _INKS))
 Loops = tuple[tuple[str, str], ...]  # each by its kind and its policy
 
@@ -65,6 +68,8 @@ def _of_each(kind: str) -> tuple[Statement, ...]:
             ("shown recovers more than full", "recovered", "shown", "full"),
             ("lists are narrower with full than shown", "tenth", "full", "shown"),
             ("full recovers more than rate", "recovered", "full", "rate"),
+            ("full recovers more than ips", "recovered", "full", "ips"),
+            ("ips-half recovers more than ips", "recovered", "ips-half", "ips"),
         )
     )
 
@@ -108,17 +113,18 @@ STATEMENTS = (
     ),
     *(
         Statement(
-            f"Zipf start, first round: rate recovers {text}",
+            f"Zipf start, first round: {more} recovers {text}",
             "recovered",
-            (("Zipf start", "rate"),),
+            (("Zipf start", more),),
             (("Zipf start", less),),
             low,
             high,
             first=True,
         )
-        for text, less, low, high in (
-            ("0.1 or more above rule", "rule", 0.1, np.inf),
-            ("within 0.03 of shown", "shown", -0.03, 0.03),
+        for more, text, less, low, high in (
+            ("rate", "0.1 or more above rule", "rule", 0.1, np.inf),
+            ("rate", "within 0.03 of shown", "shown", -0.03, 0.03),
+            ("ips", "within 0.03 of rate", "rate", -0.03, 0.03),
         )
     ),
     Statement(
@@ -155,8 +161,10 @@ def in_round(stored: Stored, number: int, measure: str, loops: Loops) -> ndarray
 
 def verdicts(stored: Stored) -> list[list[str]]:
     """Each part of the prediction: the statement, what was measured, the verdict."""
-    out = []
+    out, policies = [], set(stored.header["policies"])
     for text, measure, added, taken, low, high, first in STATEMENTS:
+        if not {policy for _, policy in (*added, *taken)} <= policies:
+            continue
         number = 0 if first else -1
         values = in_round(stored, number, measure, added)
         values = values - in_round(stored, number, measure, taken)
@@ -172,7 +180,9 @@ def feedback_page(frame: pd.DataFrame, stored: Stored) -> str:
         f"Synthetic data, {USERS} users and {ITEMS} items, {seeds_text(seeds)}; "
         f"trained in each round: {ARM}, on {CLICKS} clicks of each user (shown: with "
         "as many negatives for each click, from what its user was shown; rate: served "
-        "with the log of each item's clicks per impression). The first "
+        "with the log of each item's clicks per impression; ips: each click weighted "
+        "by the inverse of how often its user was shown its item, ips-half: by the "
+        "root of that, both served with all of log q). The first "
         "round's exposure is the same for all users: alike for all items (even "
         "start), or Zipf's with the exponent 1 (all others). Later a user sees the "
         "list of the round before and, in 20 % of the places, any item; two loops "
