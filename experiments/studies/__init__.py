@@ -162,8 +162,7 @@ STUDIES: Registry[Study] = Registry(
                 "weights, and by at most 0.05. Added when that had been seen, and a "
                 "quick run of Amazon Electronics, before its whole one: there, too, "
                 "the best pair is above the best strength and b above 1.25, and "
-                "weights are within 0.02 of serving. On MovieLens 100K these three "
-                "are no prediction.)",
+                "weights are within 0.02 of serving.)",
             ),
             Study(
                 name="stopping",

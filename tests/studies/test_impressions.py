@@ -181,6 +181,21 @@ def weighted_arms(less):
     return Stored({**records.header, "arms": ["in-batch", "in-batch+ips"]}, {}, arrays)
 
 
+def test_what_was_expected_of_electronics_is_stated_there_alone():
+    records = weighted_arms(0.03)
+    there = records._replace(header={**records.header, "dataset": "electronic"})
+    rows = {row[0]: row[2] for row in verdicts(there)}
+    added = set(rows) - {row[0] for row in verdicts(records)}
+    assert {text.split(": ")[1]: rows[text] for text in added} == {
+        f"'{PAIR}' recovers more than '{STRENGTH}'": "holds",
+        "the best pair has b above 1.25": "fails",  # it is 1
+        "weights are within 0.02 of serving": "fails",
+    }
+    near = weighted_arms(0.01)
+    near = near._replace(header={**near.header, "dataset": "electronic"})
+    assert "holds" in [row[2] for row in verdicts(near) if "are within" in row[0]]
+
+
 @pytest.mark.parametrize(
     ("less", "expected"),
     [

@@ -66,8 +66,11 @@ def draw_pairs(panel: Axes, shares: Float[ndarray, "a b"]) -> None:
 def draw_mark(
     panel: Axes, label: str, pair: tuple[float, float], share: float, marker: str
 ) -> None:
-    """Marks a pair with what it recovers: beside it, to the left where a is below 1."""
-    left = pair[0] < 1
+    """Marks a pair with what it recovers, beside it.
+
+    To the left where a is below 1, or 1 with b above 0, so that numbers don't overlap.
+    """
+    left = pair[0] < 1 or (pair[0] == 1 and pair[1] > 0)
     panel.plot(
         *pair, marker, color=INK, ms=8, clip_on=False, markeredgecolor="white",
         ls="none", zorder=3, label=label,

@@ -42,6 +42,7 @@ STRENGTH_BY_WEIGHTED = "strength chosen by weighted clicks"
 COUNTED = (RULE, RATE, ADDED, PAIR)  # those on the page where impressions are counted
 MARKS = {FULL: "s", RULE: "X", RATE: "D", ADDED: "^", PAIR: "o"}
 LEAST_B, MOST_B, NEAR_A, LOST, LOST_COUNTED = 0.75, 1.25, 0.3, 0.02, 0.01
+ELECTRONICS = "electronic"
 NEAR = 0.02  # of weights and the same when serving
 VARIANCE = 0.05  # what inverse propensity weights are expected to cost at most
 MORE = np.nextafter(0.0, 1.0)  # the same is not more
@@ -178,7 +179,10 @@ def verdicts(stored: Stored) -> list[list[str]]:
         best_even = best.strengths[even.argmax(axis=1)]
         stated = [*_of_serving(exact), *_of_the_pair(best_pair, best_even)]
         if (arm + WEIGHTED, kind, EXACT) in found:
-            stated += _of_weights(exact, found[arm + WEIGHTED, kind, EXACT])
+            by_weights = found[arm + WEIGHTED, kind, EXACT]
+            stated += _of_weights(exact, by_weights)
+            if stored.header["dataset"] == ELECTRONICS:
+                stated += _of_electronics(exact, by_weights, best_pair)
         if MANY in counts:
             stated += _of_counts(exact, found[arm, kind, MANY], MANY)
         if FEW in counts:
@@ -201,7 +205,6 @@ Stated = tuple[str, ndarray, float, float]
 def _of_serving(exact: dict[str, Served]) -> list[Stated]:
     """That one way recovers more than another, exposure known exactly."""
     more = (
-        (PAIR, STRENGTH, MORE),
         (RATE, STRENGTH, MORE),
         (ADDED, RATE, MORE),
         (ADDED, SCALED, MORE),
@@ -226,7 +229,20 @@ def _of_weights(served: dict[str, Served], trained: dict[str, Served]) -> list[S
     return [
         (text, gain, MORE, np.inf),
         (f"the same, by at most {VARIANCE:g}", gain, -np.inf, VARIANCE),
-        (f"the two are within {NEAR:g} of each other", gain, -NEAR, NEAR),
+    ]
+
+
+def _of_electronics(
+    served: dict[str, Served], trained: dict[str, Served], best: Served
+) -> list[Stated]:
+    """What was expected of that data set, once the others had been seen."""
+    lead = served[PAIR].recovered - served[STRENGTH].recovered
+    gain = served[ADDED].recovered - trained[ADDED].recovered
+    above = np.nextafter(MOST_B, 2)
+    return [
+        (f"'{PAIR}' recovers more than '{STRENGTH}'", lead, MORE, np.inf),
+        (f"the best pair has b above {MOST_B:g}", best.b, above, np.inf),
+        (f"weights are within {NEAR:g} of serving", gain, -NEAR, NEAR),
     ]
 
 
@@ -236,12 +252,6 @@ def _of_the_pair(best: Served, best_even: ndarray) -> list[Stated]:
         (
             f"the best pair has b from {LEAST_B:g} to {MOST_B:g}",
             *(best.b, LEAST_B, MOST_B),
-        ),
-        (
-            f"the best pair has b above {MOST_B:g}",
-            best.b,
-            np.nextafter(MOST_B, 2),
-            np.inf,
         ),
         (
             f"its a is within {NEAR_A:g} of the best strength with even exposure",
