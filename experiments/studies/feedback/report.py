@@ -242,7 +242,7 @@ def feedback_figure(frame: pd.DataFrame) -> Drawing:
         for row in panels:
             row[0].set_ylabel("share of the truly best 20 listed")
         handles, _ = panels[0, 0].get_legend_handles_labels()
-        legend_above(figure, handles, heading(frame), len(POLICIES))
+        legend_above(figure, handles, heading(frame), 4)
     return Drawing(figure, frame)
 
 
