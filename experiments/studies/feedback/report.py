@@ -263,8 +263,8 @@ def heading(frame: pd.DataFrame) -> str:
     ahead = last.loc[last.groupby("loop").recovered.idxmax()].policy.value_counts()
     counts = ", ".join(f"'{policy}' in {count}" for policy, count in ahead.items())
     return (
-        "Lists make the next round's exposure; policies about popularity. "
-        f"Highest mean in the last round: {counts} of {ahead.sum()} loops"
+        "Lists make the next round's exposure. Highest mean in the last round: "
+        f"{counts} of {ahead.sum()} loops"
     )
 
 

@@ -68,16 +68,20 @@ def draw_mark(
 ) -> None:
     """Marks a pair with what it recovers, beside it.
 
-    To the left where a is below 1, or 1 with b above 0, so that numbers don't overlap.
+    To the left where a is below 1, or 1 with b above 0, so that numbers don't overlap;
+    and where the panel ends to the right, or below where it ends above.
     """
-    left = pair[0] < 1 or (pair[0] == 1 and pair[1] > 0)
+    a, b = pair
+    left = a < 1 or (a == 1 and b > 0) or a > STRENGTHS[-3]
+    below = b > REMOVED[-2]
     panel.plot(
         *pair, marker, color=INK, ms=8, clip_on=False, markeredgecolor="white",
         ls="none", zorder=3, label=label,
     )  # fmt: skip
     panel.annotate(
         f"{share:.2f}", pair, fontsize=9, bbox=PLATE, textcoords="offset points",
-        xytext=(-5 if left else 5, 6), ha="right" if left else "left",
+        xytext=(-5 if left else 5, -14 if below else 6),
+        ha="right" if left else "left",
     )  # fmt: skip
 
 
