@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from experiments.arms import ARMS, TOWER_ARMS, arm
+from experiments.studies.impressions import with_impressions
 from research.config import Config
 from research.negatives import entries_of
 from research.prepare import prepare
@@ -48,8 +49,11 @@ def test_every_arm_trains(name):
         config = dataclasses.replace(config, draws=SMALL.batch)  # full in these epochs
     warmup = min(config.warmup, 8)  # of 32 steps
     config = dataclasses.replace(config, band_low=5, band_high=9, warmup=warmup)
+    fold = made_fold()
+    if config.ips:
+        fold = with_impressions(fold, np.linspace(0.0, 2.0, fold.fitted.n_items))
     with compilations() as seen:
-        done = train(config, made_fold())
+        done = train(config, fold)
     assert sum("epoch" in name for name in seen) <= 1, seen  # both epochs share it
     losses = [row["loss"] for row in done.history]
     assert losses[-1] < losses[0]
