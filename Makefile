@@ -80,6 +80,8 @@ results: $(READY)
 	$(if $(OUTSIDE_DIR),$(RUN) shift --dataset $(OUTSIDE_DIR)/movie --seeds 2 \
 	  --arms $(CORRECTED) --out results)
 	$(if $(OUTSIDE_DIR),$(RUN) at-k --dataset $(OUTSIDE_DIR)/electronic --out results)
+	$(if $(OUTSIDE_DIR),$(RUN) impressions --dataset $(OUTSIDE_DIR)/electronic --seeds 3 \
+	  --arms in-batch in-batch+ips --out results)
 	$(if $(OUTSIDE_DIR),$(RUN) at-k --dataset $(OUTSIDE_DIR)/ml-100k-irb --out results)
 	$(if $(MOVIELENS_DIR),,@echo "MOVIELENS_DIR is not set: MovieLens 1M is left out")
 	$(if $(MOVIELENS_DIR),$(LARGE) 3 baselines --arms popularity recent-popularity \

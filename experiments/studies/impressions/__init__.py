@@ -18,8 +18,9 @@ instead, by inverse propensity weights of the pairs, known exactly: b counts tho
     python -m experiments run impressions             about 30 minutes on 2 cores
     python -m experiments run impressions --quick     about 1 minute
 
-On MovieLens 1M (--dataset ml-1m --data-dir DIR --seeds 3) it takes two hours.
-Expect clicks per impression, with more of log q, to recover most.
+On MovieLens 1M (--dataset ml-1m --data-dir DIR --seeds 3) it takes an hour and a half;
+on Electronics (--dataset DIR/electronic --arms in-batch in-batch+ips --seeds 3) one.
+Expect a pair to recover most of what exposure costs, and no strength of log q to.
 """
 
 from collections.abc import Sequence
