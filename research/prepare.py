@@ -121,6 +121,9 @@ def check_config(config: Config) -> None:
             )
     else:
         option_values(config.model, config.baseline)
+        for name in ("ips", "exposure"):
+            if value := getattr(config, name):
+                raise InputError(f"{name} is {value:g}: model {config.model} has none")
         if not POSITIVES[config.positives].ranks_items:
             raise InputError(
                 f"model {config.model} with positives {config.positives}: the "

@@ -105,6 +105,14 @@ VALUES = {
     "temperature inf": (("train", "--temperature", "inf"), ("temperature is inf",)),
     "learning rate": (("train", "--learning-rate", "0"), ("learning_rate is 0",)),
     "prior": (("train", "--prior", "inf"), ("prior is inf", "finite")),
+    "weights of a baseline": (
+        ("train", "--model", "ease", "--ips", "1"),
+        ("ips is 1: model ease has none",),
+    ),
+    "exposure of a baseline": (
+        ("train", "--model", "popularity", "--exposure", "1"),
+        ("exposure is 1: model popularity has none",),
+    ),
     "dropout": (("train", "--dropout", "1"), ("dropout is 1", "[0, 1)")),
     "seed": (("train", "--seed", "-1"), ("seed is -1",)),
     "epochs": (("train", "--epochs", "0"), ("epochs is 0",)),
