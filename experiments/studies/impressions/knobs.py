@@ -55,10 +55,15 @@ def two_knobs(
     return frame.assign(rule=found.rule, by_rule=found.by_rule)
 
 
-def draw_pairs(panel: Axes, shares: Float[ndarray, "a b"]) -> None:
-    """Draws what each pair of STRENGTHS and REMOVED recovers, darker where more."""
+def draw_pairs(
+    panel: Axes,
+    strengths: Float[ndarray, " a"],
+    removed: Float[ndarray, " b"],
+    shares: Float[ndarray, "a b"],
+) -> None:
+    """Draws what each pair of a and b recovers, darker where more."""
     levels = np.linspace(shares.min(), shares.max() + 1e-9, 15)
-    panel.contourf(STRENGTHS, REMOVED, shares.T, levels=levels, cmap="Blues")
+    panel.contourf(strengths, removed, shares.T, levels=levels, cmap="Blues")
     panel.set_xlabel("a, log q given back")
     panel.grid(visible=False)
 
@@ -72,8 +77,9 @@ def draw_mark(
     and where the panel ends to the right, or below where it ends above.
     """
     a, b = pair
-    left = a < 1 or (a == 1 and b > 0) or a > STRENGTHS[-3]
-    below = b > REMOVED[-2]
+    right, top = panel.get_xlim()[1], panel.get_ylim()[1]
+    left = a < 1 or (a == 1 and b > 0) or a > 0.85 * right
+    below = b > 0.95 * top
     panel.plot(
         *pair, marker, color=INK, ms=8, clip_on=False, markeredgecolor="white",
         ls="none", zorder=3, label=label,
@@ -95,8 +101,8 @@ def knobs_figure(frame: pd.DataFrame, title: str | None = None) -> Drawing:
     rule, by_rule = frame.rule.iloc[0], frame.by_rule.iloc[0]
     with matplotlib.rc_context(STYLE):
         figure, panel = blank(4.6)
-        shares = frame.recovered.to_numpy().reshape(len(STRENGTHS), len(REMOVED))
-        draw_pairs(panel, shares)
+        shares = frame.pivot(index="a", columns="b", values="recovered")
+        draw_pairs(panel, shares.index, shares.columns, shares.to_numpy())
         panel.set_ylabel("b, log impressions taken out")
         draw_mark(panel, "the rule", (rule, 0.0), by_rule, "X")
         for label, column, marker in (

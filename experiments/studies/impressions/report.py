@@ -335,7 +335,7 @@ def impressions_figure(frame: pd.DataFrame, stored: Stored) -> Drawing:
         for panel, kind in zip(panels[0], kinds, strict=True):
             here = place(stored, arm, kind, EXACT)
             mean = here.recovered.mean(axis=0)
-            draw_pairs(panel, mean)
+            draw_pairs(panel, here.strengths, here.removed, mean)
             rows = frame[
                 (frame.arm == arm)
                 & (frame.exposure == kind)
