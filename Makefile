@@ -63,6 +63,7 @@ results: $(READY)
 	$(RUN) feedback --out results
 	$(RUN) semisynthetic --out results
 	$(RUN) impressions --out results
+	$(RUN) calibration --out results
 	$(RUN) clicks --out results
 	$(RUN) stopping --out results
 	$(RUN) totals --out results
@@ -82,6 +83,8 @@ results: $(READY)
 	$(if $(OUTSIDE_DIR),$(RUN) at-k --dataset $(OUTSIDE_DIR)/electronic --out results)
 	$(if $(OUTSIDE_DIR),$(RUN) impressions --dataset $(OUTSIDE_DIR)/electronic --seeds 3 \
 	  --arms in-batch in-batch+ips --out results)
+	$(if $(OUTSIDE_DIR),$(RUN) calibration --dataset $(OUTSIDE_DIR)/electronic --seeds 3 \
+	  --arms in-batch --out results)
 	$(if $(OUTSIDE_DIR),$(RUN) at-k --dataset $(OUTSIDE_DIR)/ml-100k-irb --out results)
 	$(if $(MOVIELENS_DIR),,@echo "MOVIELENS_DIR is not set: MovieLens 1M is left out")
 	$(if $(MOVIELENS_DIR),$(LARGE) 3 baselines --arms popularity recent-popularity \
@@ -99,6 +102,7 @@ results: $(READY)
 	$(if $(MOVIELENS_DIR),$(LARGE) 3 strength)
 	$(if $(MOVIELENS_DIR),$(LARGE) 3 semisynthetic)
 	$(if $(MOVIELENS_DIR),$(LARGE) 3 impressions)
+	$(if $(MOVIELENS_DIR),$(LARGE) 3 calibration)
 	$(if $(MOVIELENS_DIR),$(LARGE) 3 clicks)
 	$(if $(MOVIELENS_DIR),$(LARGE) 3 stopping)
 	$(if $(MOVIELENS_DIR),$(LARGE) 3 totals)

@@ -142,6 +142,7 @@ def test_the_studies_are_the_named_ones():
             "totals",
             "semisynthetic",
             "impressions",
+            "calibration",
             "shift",
             "strength",
         ),

@@ -134,6 +134,8 @@ def judged(
     log_shown: Float[ndarray, " i"],
     fold: Fold,
     truth: Bool[ndarray, "u i"],
+    strengths: Sequence[float] = STRENGTHS,
+    removed: Sequence[float] = REMOVED,
 ) -> Judged:
     """Serves a model with every pair.
 
@@ -143,6 +145,8 @@ def judged(
       log_shown: what is known of the log of each item's exposure, [i].
       fold: the clicks.
       truth: those users' most relevant items, [u, i].
+      strengths: each a.
+      removed: each b.
     """
     log_q = log_share(fold.fitted.item_counts).astype(float)
     rule = correction_strength(log_q, log_shown)
@@ -151,10 +155,10 @@ def judged(
     clicked = fold.fitted.user[:n_clicks], fold.fitted.item[:n_clicks]
     held = fold.held_user[:n_users], fold.held_item[:n_users]
     weights = np.exp(log_shown.min() - log_shown[held[1]])
-    best, recall, weighted = np.zeros((3, len(STRENGTHS), len(REMOVED)))
+    best, recall, weighted = np.zeros((3, len(strengths), len(removed)))
     for a, b in np.ndindex(*best.shape):
-        prior = (STRENGTHS[a] - config.logq) * log_q
-        prior -= (REMOVED[b] - config.ips) * log_shown
+        prior = (strengths[a] - config.logq) * log_q
+        prior -= (removed[b] - config.ips) * log_shown
         scores = logits + prior.astype(logits.dtype)
         best[a, b] = recovered(scores, truth)
         scores[clicked] = -np.inf

@@ -1,0 +1,276 @@
+"""What the study calibration shows: its table, verdicts on its prediction, figure."""
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pandas as pd
+
+from experiments.arms import arm as named_arm
+from experiments.studies import STUDIES
+from experiments.studies.calibration import NAME
+from experiments.studies.impressions import KINDS as OWN
+from experiments.studies.impressions.report import (
+    BY_WEIGHTED,
+    ELECTRONICS,
+    MORE,
+    PAIR,
+    RATE,
+    RULE,
+    STRENGTH,
+    Place,
+    Served,
+    Stated,
+    ways,
+)
+from experiments.study import write_report
+from research.calibration import Calibration
+from research.report.intervals import over_seeds
+from research.report.pages import (
+    QUICK,
+    interval_text,
+    markdown_page,
+    markdown_table,
+    seeds_text,
+)
+from research.report.pictures import STYLE, Drawing, blank, legend_above
+from research.report.predictions import statement_table
+from research.report.records import Stored, load_stored
+
+__all__ = ["report_calibration"]
+
+CALIBRATED_RULE = "the rule, calibrated"
+CALIBRATED_RATE = "clicks per impression, calibrated"
+BY_LOG_Q = (RULE, CALIBRATED_RULE, STRENGTH)
+BY_IMPRESSIONS = (RATE, CALIBRATED_RATE, BY_WEIGHTED, PAIR)
+PANELS = {
+    "log q alone": BY_LOG_Q,
+    "log q and impressions": (RATE, CALIBRATED_RATE, PAIR),
+}
+MARKERS = ("X", "o", "|")  # plain, calibrated, best
+INKS = ("#999999", "#d55e00", "#0072b2")
+POPULARITY = "popularity"
+LOST, BEHIND, NEAR, FACTOR = 0.02, 0.01, 0.3, 1.25
+LARGEST_SCALE, LARGEST_THERE = 1.0, 0.6
+
+
+def place(stored: Stored, arm: str, kind: str) -> Place:
+    """The records of an arm and a kind of exposure."""
+    header, arrays = stored.header, stored.arrays
+    at = header["arms"].index(arm), header["kinds"].index(kind)
+    names = ("recovered", "clicked", "weighted", "by_rule", "rule")
+    measured = (arrays[name][at].astype(float) for name in names)
+    grid = (arrays[name].astype(float) for name in ("strengths", "removed"))
+    return Place(*measured, *grid)
+
+
+def calibrated_ways(stored: Stored, arm: str, kind: str) -> dict[str, Served]:
+    """How calibrated models are served, a and b with what the loss has."""
+    header, arrays = stored.header, stored.arrays
+    at = header["arms"].index(arm), header["kinds"].index(kind)
+    scale, share, rule = (
+        arrays[n][at].astype(float) for n in ("scale", "share", "rule")
+    )
+    in_loss = named_arm(arm).logq
+    fitted = [Calibration(*pair) for pair in zip(scale, share, strict=True)]
+    by_rule = [one.by_rule(r).prior for one, r in zip(fitted, rule, strict=True)]
+    a, b = np.transpose([one.by_impressions() for one in fitted])
+    return {
+        CALIBRATED_RULE: Served(
+            np.array(by_rule) + in_loss,
+            np.zeros(len(rule)),
+            arrays["calibrated_rule"][at].astype(float),
+        ),
+        CALIBRATED_RATE: Served(
+            a + in_loss, b, arrays["calibrated_rate"][at].astype(float)
+        ),
+    }
+
+
+def all_ways(stored: Stored) -> dict[tuple[str, str], dict[str, Served]]:
+    """The ways to serve by arm and kind."""
+    header = stored.header
+    return {
+        (arm, kind): ways(place(stored, arm, kind), place(stored, arm, "even"))
+        | calibrated_ways(stored, arm, kind)
+        for arm, kind in itertools.product(header["arms"], header["kinds"])
+    }
+
+
+def calibration_frame(stored: Stored) -> pd.DataFrame:
+    """One row per arm, kind and way: recovered, its interval, mean a, b and scale."""
+    lines = []
+    for (arm, kind), found in all_ways(stored).items():
+        at = stored.header["arms"].index(arm), stored.header["kinds"].index(kind)
+        fitted = {n: stored.arrays[n][at].mean() for n in ("scale", "share")}
+        for way in (*BY_LOG_Q, *BY_IMPRESSIONS):
+            served = found[way]
+            line: dict[str, Any] = {"arm": arm, "exposure": kind, "served": way}
+            line |= over_seeds(served.recovered).interval().columns("recovered")
+            lines.append(line | {"a": served.a.mean(), "b": served.b.mean()} | fitted)
+    return pd.DataFrame(lines)
+
+
+def verdicts(stored: Stored) -> list[list[str]]:
+    """Each part of the prediction: the statement, what was measured, the verdict."""
+    out = []
+    for (arm, kind), found in all_ways(stored).items():
+        for text, values, low, high in _stated(stored, arm, kind, found):
+            ends = over_seeds(values).interval()
+            number = interval_text(*ends, "+.3f")
+            out.append([f"{arm}, {kind}: {text}", number, ends.within(low, high)])
+    return out
+
+
+def _stated(
+    stored: Stored, arm: str, kind: str, found: dict[str, Served]
+) -> list[Stated]:
+    """What the prediction says of an arm and a kind."""
+    at = stored.header["arms"].index(arm), stored.header["kinds"].index(kind)
+    scale = stored.arrays["scale"][at].astype(float)
+    here = place(stored, arm, kind)
+    best = here.strengths[here.recovered[..., 0].argmax(axis=1)]
+    off_rule = np.abs(best - found[RULE].a)
+    off_calibrated = np.abs(best - found[CALIBRATED_RULE].a)
+    below = np.nextafter(LARGEST_SCALE, 0.0)
+    stated: list[Stated] = [(f"scale below {LARGEST_SCALE:g}", scale, 0.0, below)]
+    if stored.header["dataset"] == ELECTRONICS:
+        stated.append((f"scale below {LARGEST_THERE:g}", scale, 0.0, LARGEST_THERE))
+    if kind != POPULARITY:
+        stated.append(_more(found, CALIBRATED_RULE, RULE))
+    stated += [
+        _more(found, CALIBRATED_RULE, STRENGTH, LOST),
+        _more(found, CALIBRATED_RATE, RATE),
+        _more(found, CALIBRATED_RATE, PAIR, LOST),
+        _more(found, CALIBRATED_RATE, BY_WEIGHTED, BEHIND),
+        (
+            f"the best strength is within {NEAR:g} of the calibrated rule's",
+            *(best - found[CALIBRATED_RULE].a, -NEAR, NEAR),
+        ),
+        (
+            "the best strength is nearer to the calibrated rule's than to the rule's",
+            *(off_rule - off_calibrated, MORE, np.inf),
+        ),
+    ]
+    if kind in OWN and OWN[kind].spread:
+        times = here.chosen(here.recovered).b * scale
+        text = f"b of the best pair is 1 / scale times {1 / FACTOR:g} to {FACTOR:g}"
+        stated.append((text, times, 1 / FACTOR, FACTOR))
+    return stated
+
+
+def _more(
+    found: dict[str, Served], one: str, other: str, lost: float | None = None
+) -> Stated:
+    """That one way recovers more than another, or not much less."""
+    gain = found[one].recovered - found[other].recovered
+    if lost is None:
+        return f"'{one}' recovers more than '{other}'", gain, MORE, np.inf
+    text = f"'{one}' recovers at most {lost:g} less than '{other}'"
+    return text, gain, -lost, np.inf
+
+
+def calibration_page(frame: pd.DataFrame, stored: Stored) -> str:
+    """The prediction, its verdicts, and what each way to serve recovers."""
+    header = stored.header
+    about = (
+        f"{header['dataset']}, {seeds_text(stored.arrays['rule'].shape[2])}. Served: "
+        "score / temperature + a log q - b log e, with a the total strength of log q "
+        "and e the exposure. Scale and share: of a conditional logit of held-out "
+        "clicks on score / temperature and log q. Calibrated: by scale * score / "
+        "temperature + share * log q - log e, all over the scale; the rule has the "
+        "slope of log e on log q for log e. Relevance: the logits of a full softmax "
+        "trained on the real clicks. Recovered: the share of each user's 20 most "
+        "relevant items among the 20 of highest score. Best: by what the other seeds "
+        "recover. Weighted: held-out clicks, each by 1 / e. 95 % t intervals over "
+        "three seeds or more."
+    )
+    return markdown_page(
+        STUDIES[NAME].question,
+        about,
+        QUICK if header["quick"] else "",
+        f"Prediction: {STUDIES[NAME].prediction}",
+        statement_table(verdicts(stored)),
+        _ways_table(frame),
+    )
+
+
+def _ways_table(frame: pd.DataFrame) -> str:
+    rows = [
+        [
+            *(row["arm"], row["exposure"]),
+            *(f"{row[name]:.2f}" for name in ("scale", "share")),
+            row["served"],
+            *(f"{row[name]:.2f}" for name in ("a", "b")),
+            interval_text(
+                row["recovered"], row["recovered_low"], row["recovered_high"], ".3f"
+            ),
+        ]
+        for row in frame.to_dict("records")
+    ]
+    heads = ["arm", "exposure", "scale", "share", "served", "a", "b"]
+    return markdown_table([*heads, "recovered [95 %]"], rows, left=2)
+
+
+def calibration_figure(frame: pd.DataFrame, stored: Stored) -> Drawing:
+    """Draws what plain and calibrated ways recover beside the best ones."""
+    arm, kinds = stored.header["arms"][0], stored.header["kinds"]
+    rows = frame[frame.arm == arm].set_index(["exposure", "served"]).recovered
+    height = np.arange(len(kinds))[::-1]
+    with matplotlib.rc_context(STYLE):
+        figure, panels = blank(3.6, ncols=len(PANELS), sharey=True)
+        for panel, (title, shown) in zip(panels, PANELS.items(), strict=True):
+            ends = np.array([[rows[kind, way] for way in shown] for kind in kinds])
+            panel.hlines(height, ends.min(axis=1), ends.max(axis=1), color="#cccccc")
+            for n, label in enumerate(("as it is", "calibrated", "best")):
+                panel.plot(
+                    *(ends[:, n], height, MARKERS[n]),
+                    color=INKS[n], ms=14 if n == 2 else 8, mew=3 if n == 2 else 1,
+                    label=label, zorder=3 - n if n == 2 else 3,
+                )  # fmt: skip
+            panel.set_title(title)
+            panel.set_xlabel("share of the best 20 recovered")
+        panels[0].set_yticks(height, kinds)
+        panels[0].set_ylabel("exposure")
+        handles, _ = panels[0].get_legend_handles_labels()
+        legend_above(figure, handles, heading(stored, arm), 3)
+    return Drawing(figure, frame[frame.arm == arm])
+
+
+def heading(stored: Stored, arm: str) -> str:
+    """What is drawn, and how often calibration is clearly better and nearly best."""
+    found = [all_ways(stored)[arm, kind] for kind in stored.header["kinds"]]
+    texts = []
+    for what, plain, calibrated, best in (
+        ("the rule", *BY_LOG_Q),
+        ("clicks per impression", RATE, CALIBRATED_RATE, PAIR),
+    ):
+        gains, lost = (
+            [
+                over_seeds(w[calibrated].recovered - w[o].recovered).interval()
+                for w in found
+            ]
+            for o in (plain, best)
+        )
+        more = sum(gain.low > 0 for gain in gains)
+        near = sum(one.low >= -LOST for one in lost)
+        texts.append(f"{what} clearly more in {more}, near the best in {near}")
+    return (
+        f"Calibrated on held-out clicks (trained: {arm}), of {len(found)} kinds of "
+        f"exposure: {'; '.join(texts)}"
+    )
+
+
+def report_calibration(records: Path, out: Path) -> list[Path]:
+    """Writes the study's table, page and figure under out from its records.
+
+    Raises:
+      InputError: no such file, or of another RECORDS_VERSION.
+    """
+    stored = load_stored(records)
+    frame = calibration_frame(stored)
+    texts = {".csv": frame, ".md": calibration_page(frame, stored)}
+    drawings = {"-ways": calibration_figure(frame, stored)}
+    return write_report(out, stored.header, texts, drawings)

@@ -1,0 +1,118 @@
+"""How much a model's scores should count beside log q, fitted on held-out clicks."""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+from numpy import ndarray
+
+from research.serving import Serving
+from research.types import InputError
+
+__all__ = ["Calibration", "calibrate"]
+
+ROWS = 256  # clicks at a time, which bounds the memory
+STEPS = 50
+TINY = 1e-10  # a gain in log likelihood per click that ends the fit
+CERTAIN = -1e-6  # above it each clicked item has the highest score, at any scale
+
+
+class Calibration(NamedTuple):
+    """log p(item | user) = scale * logit + share * log q + a constant of the user.
+
+    Attributes:
+      scale: of the logits; below 1 if they differ more than held-out clicks confirm.
+      share: of log q, the log of each item's share of the training clicks.
+    """
+
+    scale: float
+    share: float
+
+    def by_impressions(self) -> Serving:
+        """Serves by clicks per impression, divided by the scale.
+
+        Relevance is log p less log exposure; the order stays if it's over the scale.
+        """
+        return Serving(self.share / self.scale, 1.0 / self.scale)
+
+    def by_rule(self, strength: float) -> Serving:
+        """Serves without impressions, by the rule's strength of the correction.
+
+        Args:
+          strength: of ``correction_strength``; 1 - strength is the slope of log
+            exposure on log q, which stands for log exposure here.
+        """
+        return Serving((self.share - 1.0 + strength) / self.scale)
+
+
+def calibrate(
+    logits: Float[ndarray, "u i"],
+    log_q: Float[ndarray, " i"],
+    user: Int[ndarray, " c"],
+    item: Int[ndarray, " c"],
+) -> Calibration:
+    """Fits held-out clicks by a conditional logit  [mcfadden1974].
+
+    Temperature scaling [guo2017] of the scores, with log q as a second term: by maximum
+    likelihood, which is concave, with Newton's method.
+
+    Args:
+      logits: of the model, of all items, [u, i]; -inf leaves an item out.
+      log_q: log of each item's share of the training clicks, [i].
+      user: row of each held-out click, [c].
+      item: its item, [c].
+
+    Raises:
+      InputError: no click, a click on an item that is left out, clicks that fit no
+        finite scale, or a scale that isn't above 0.
+    """
+    if not len(item) or not np.isfinite(logits[user, item]).all():
+        raise InputError("a calibration needs clicks, on items that are not left out")
+    at = np.array([1.0, 0.0])
+    likelihood, slope, curve = _moments(at, logits, log_q, user, item)
+    for _ in range(STEPS):
+        step = np.linalg.lstsq(curve, slope, rcond=None)[0]
+        found = _moments(at + step, logits, log_q, user, item)
+        while found[0] < likelihood - TINY:  # beyond the top: half as far
+            step /= 2
+            found = _moments(at + step, logits, log_q, user, item)
+        at, gain = at + step, found[0] - likelihood
+        likelihood, slope, curve = found
+        if gain < TINY:
+            break
+    if gain >= TINY or likelihood > CERTAIN:
+        raise InputError("the held-out clicks fit no finite scale of the scores")
+    if at[0] <= 0:
+        raise InputError(f"a scale of {at[0]:.3g}: the scores rank clicked items lower")
+    return Calibration(*at.tolist())
+
+
+def _moments(
+    at: Float[ndarray, " 2"],
+    logits: Float[ndarray, "u i"],
+    log_q: Float[ndarray, " i"],
+    user: Int[ndarray, " c"],
+    item: Int[ndarray, " c"],
+) -> tuple[float, Float[ndarray, " 2"], Float[ndarray, "2 2"]]:
+    """The mean log likelihood of a click, its slope, and less its second derivative."""
+    likelihood, slope, curve = 0.0, np.zeros(2), np.zeros((2, 2))
+    for start in range(0, len(item), ROWS):
+        rows, held = user[start : start + ROWS], item[start : start + ROWS]
+        scores = logits[rows].astype(float)
+        left_out = np.isneginf(scores)
+        scores[left_out] = 0.0
+        total = at[0] * scores + at[1] * log_q
+        total[left_out] = -np.inf
+        total -= total.max(axis=1, keepdims=True)
+        p = np.exp(total)
+        norm = p.sum(axis=1, keepdims=True)
+        p /= norm
+        here = np.arange(len(held))
+        likelihood += float((total[here, held] - np.log(norm[:, 0])).sum())
+        means = np.stack([(p * scores).sum(axis=1), p @ log_q])
+        slope += (np.stack([scores[here, held], log_q[held]]) - means).sum(axis=1)
+        both = (p * scores) @ log_q
+        squares = (p * scores**2).sum(axis=1), p @ log_q**2
+        curve += [[squares[0].sum(), both.sum()], [both.sum(), squares[1].sum()]]
+        curve -= means @ means.T
+    return likelihood / len(item), slope / len(item), curve / len(item)

@@ -1,0 +1,94 @@
+"""The scale and the share of log q that held-out clicks give a model's scores."""
+
+import numpy as np
+import pytest
+
+from research.calibration import Calibration, calibrate
+from research.types import InputError
+
+SCALE, SHARE = 0.4, 0.9
+USERS, ITEMS = 4000, 60
+
+
+def clicks_of(scale=SCALE, share=SHARE, seed=0, out=()):
+    """Logits, log q, and a click of each user drawn from the model of the fit."""
+    draw = np.random.default_rng(seed)
+    logits = draw.normal(scale=2.0, size=(USERS, ITEMS))
+    log_q = draw.normal(size=ITEMS)
+    keys = scale * logits + share * log_q + draw.gumbel(size=logits.shape)
+    logits[:, list(out)] = keys[:, list(out)] = -np.inf
+    return logits, log_q, np.arange(USERS), keys.argmax(axis=1)
+
+
+@pytest.mark.parametrize("out", [(), (3, 5)])
+def test_it_finds_what_the_clicks_were_drawn_by(out):
+    found = calibrate(*clicks_of(out=out))
+    assert found == pytest.approx((SCALE, SHARE), abs=0.05)
+
+
+def test_it_is_where_the_likelihood_is_highest():
+    logits, log_q, user, item = clicks_of()
+    found = calibrate(logits, log_q, user, item)
+
+    def likelihood(scale, share):
+        total = scale * logits + share * log_q
+        norm = np.log(np.exp(total).sum(axis=1))
+        return (total[user, item] - norm).mean()
+
+    top = likelihood(*found)
+    for step in ((0.01, 0), (-0.01, 0), (0, 0.01), (0, -0.01)):
+        assert likelihood(*(np.array(found) + step)) < top
+
+
+def test_a_constant_of_each_user_changes_nothing():
+    logits, log_q, user, item = clicks_of()
+    moved = logits + np.random.default_rng(1).normal(size=(USERS, 1)) * 50
+    np.testing.assert_allclose(
+        calibrate(moved, log_q, user, item), calibrate(logits, log_q, user, item),
+        rtol=1e-6,
+    )  # fmt: skip
+
+
+def test_users_may_have_any_number_of_clicks():
+    logits, log_q, user, item = clicks_of()
+    once = calibrate(logits, log_q, user, item)
+    twice = calibrate(logits, log_q, np.tile(user, 2), np.tile(item, 2))
+    np.testing.assert_allclose(once, twice, rtol=1e-6)
+    some = calibrate(logits, log_q, user[::2], item[::2])
+    assert some == pytest.approx((SCALE, SHARE), abs=0.08)
+
+
+def test_log_q_that_does_not_vary_has_no_share():
+    logits, log_q, user, item = clicks_of(share=0.0)
+    found = calibrate(logits, np.full_like(log_q, -3.0), user, item)
+    assert found == pytest.approx((SCALE, 0.0), abs=0.05)
+
+
+def test_how_to_serve_follows_from_the_fit():
+    assert Calibration(1.0, 1.0).by_impressions() == (1.0, 1.0)
+    assert Calibration(0.5, 1.0).by_impressions() == (2.0, 2.0)
+    for strength in (0.0, 0.4, 1.0):
+        assert Calibration(1.0, 1.0).by_rule(strength).prior == pytest.approx(strength)
+    # half as spread scores need twice the prior; with log q in the loss it is less
+    assert Calibration(0.5, 1.0).by_rule(0.4) == pytest.approx((0.8, 0.0))
+    assert Calibration(0.5, 0.5).by_rule(0.4) == pytest.approx((-0.2, 0.0))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"item": np.array([], int), "user": np.array([], int)}, "needs clicks"),
+        ({"item": np.zeros(USERS, int)}, "not left out"),
+        ({"scale": -0.4}, "rank clicked items lower"),
+    ],
+)
+def test_refusals(change, message):
+    logits, log_q, user, item = clicks_of(scale=change.pop("scale", SCALE), out=(0,))
+    with pytest.raises(InputError, match=message):
+        calibrate(logits, log_q, change.get("user", user), change.get("item", item))
+
+
+def test_clicks_on_the_highest_scores_alone_have_no_scale():
+    logits, log_q, user, _ = clicks_of()
+    with pytest.raises(InputError, match="no finite scale"):
+        calibrate(logits, log_q, user, logits.argmax(axis=1))
