@@ -1,7 +1,8 @@
 """What a study is: a question that a grid can't answer, which measures by itself."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from numpy import ndarray
@@ -15,8 +16,16 @@ if TYPE_CHECKING:  # names and questions need neither pandas nor matplotlib
     import pandas as pd
 
     from research.report.pictures import Drawing
+    from research.report.records import Stored
 
-__all__ = ["SIMULATED", "Study", "StudyOptions", "save_study", "write_report"]
+__all__ = [
+    "SIMULATED",
+    "Report",
+    "Study",
+    "StudyOptions",
+    "report_study",
+    "save_study",
+]
 
 SIMULATED = "simulated"
 
@@ -45,6 +54,21 @@ class StudyOptions(NamedTuple):
     arms: tuple[str, ...] = ()
 
 
+class Report(NamedTuple):
+    """What a study shows of its records.
+
+    Attributes:
+      tables: by what follows the study's name in the file's (".csv").
+      page: paragraphs and tables in Markdown. The first one says what was measured;
+        the question is set above it, the prediction below.
+      drawings: by what follows the name, without an ending ("-error").
+    """
+
+    tables: "Mapping[str, str | pd.DataFrame]"
+    page: Sequence[str]
+    drawings: "Mapping[str, Drawing]" = MappingProxyType({})
+
+
 class Study(NamedTuple):
     """A named study, which measures something itself and writes it as its records.
 
@@ -53,7 +77,7 @@ class Study(NamedTuple):
       question: the title of its tables.
       minutes: how long it takes on 2 cores.
       run: measures, and returns its file of records.
-      report: writes tables and figures under a folder, from a file of records alone.
+      report: tables, page and figures from its records alone.
       seeds: how many seeds it is repeated with; None where it has no use for them.
       place: the folder of its results where that isn't the data set's.
       prediction: what is expected, and the rule of its verdict, committed before the
@@ -65,7 +89,7 @@ class Study(NamedTuple):
     question: str
     minutes: str
     run: Callable[[StudyOptions], Path]
-    report: Callable[[Path, Path], list[Path]]
+    report: "Callable[[Stored], Report]"
     seeds: int | None = None
     place: str | None = None
     prediction: str = ""
@@ -125,25 +149,32 @@ def save_study(
     return save_stored(path, header, arrays, **content)
 
 
-def write_report(
-    out: Path,
-    header: Mapping[str, Any],
-    texts: "Mapping[str, str | pd.DataFrame]",
-    drawings: "Mapping[str, Drawing]",
-) -> list[Path]:
-    """Writes a study's tables and figures under a folder, and returns their paths.
+def report_study(study: Study, records: Path, out: Path) -> list[Path]:
+    """Writes a study's tables, page and figures under a folder; returns their paths.
 
     Args:
+      study: the study.
+      records: its file of records, from which alone all is made.
       out: the folder.
-      header: of the records.
-      texts: the tables, by what follows the study's name in the file's (".csv").
-      drawings: likewise, without an ending ("-error").
-    """
-    from research.report.pages import write_texts
-    from research.report.pictures import save_figure
 
-    place = Path(header["dataset"], header["grid"])
-    written = write_texts(out / "tables" / place, texts)
+    Raises:
+      InputError: no such file, not the study's, or of another RECORDS_VERSION.
+    """
+    from research.report.pages import QUICK, markdown_page, write_texts
+    from research.report.pictures import save_figure
+    from research.report.records import load_stored
+
+    stored = load_stored(records)
+    try:
+        tables, page, drawings = study.report(stored)
+    except InputError as error:
+        raise InputError(f"{records}: {error}") from error
+    about, *blocks = page
+    head = QUICK if stored.header["quick"] else ""
+    prediction = f"Prediction: {study.prediction}" if study.prediction else ""
+    text = markdown_page(study.question, about, head, prediction, *blocks)
+    place = Path(stored.header["dataset"], stored.header["grid"])
+    written = write_texts(out / "tables" / place, {**tables, ".md": text})
     for what, (figure, points) in drawings.items():
         written += save_figure(figure, points, beside(out / "figures" / place, what))
     return written

@@ -26,7 +26,7 @@ from experiments.output.folders import (
     writable,
 )
 from experiments.output.locks import alone
-from experiments.study import Study, StudyOptions
+from experiments.study import Study, StudyOptions, report_study
 from research.config import Config
 from research.data import check_dataset, name_of
 from research.data.names import DATASETS
@@ -121,7 +121,7 @@ class Run:
             self.arms,
         )
         records = study.run(options)
-        written = study.report(records, out)
+        written = report_study(study, records, out)
         print(*(f"wrote {name}" for name in (records, *written)), sep="\n")
         return FINISHED
 
@@ -283,7 +283,7 @@ class Report:
 def _reported(one: Grid | Study, records: Path, out: Path) -> list[Path]:
     """Writes the tables and figures of a grid or a study; returns their paths."""
     if isinstance(one, Study):
-        return one.report(records, out)
+        return report_study(one, records, out)
     from experiments.collect import report
 
     return report(one, records, out)[1]

@@ -1,7 +1,6 @@
 """Arms of a published split under popularity priors: means, contrasts, their page."""
 
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,7 +9,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from experiments.studies import STUDIES
-from experiments.study import write_report
+from experiments.study import Report
 from research.contrast import slug
 from research.report.intervals import ALPHA, Estimate, Interval, holm, two_way
 from research.report.pages import interval_text, markdown_page, markdown_table, p_text
@@ -22,13 +21,13 @@ __all__ = [
     "SIDE_BY_SIDE",
     "Pair",
     "Served",
+    "compared_report",
     "contrast_frame",
     "difference",
     "difference_text",
     "draw_line",
     "ndcg_of_users",
     "sign",
-    "write_compared",
 ]
 
 PANELS = {"random": "random test items", "shifted": "test items drawn evenly"}
@@ -127,31 +126,28 @@ def _contrasts_page(frame: pd.DataFrame, question: str, note: str = "") -> str:
     )
 
 
-def write_compared(
-    out: Path,
+def compared_report(
     stored: Stored,
     frame: pd.DataFrame,
-    page: str,
+    page: Sequence[str],
     compared: pd.DataFrame,
     note: str,
     drawings: Mapping[str, Drawing],
-) -> list[Path]:
-    """Writes a study's table, contrasts and figures under out.
+) -> Report:
+    """A study's table, page, contrasts and figures.
 
     Args:
-      out: the folder.
       stored: the records.
       frame: the table.
-      page: the same in Markdown.
+      page: the study's.
       compared: from ``contrast_frame``.
       note: a sentence on which rows were declared when.
       drawings: by what ends the names of their files.
     """
     question = STUDIES[stored.header["grid"]].question
-    texts: dict[str, str | pd.DataFrame] = {".csv": frame, ".md": page}
-    texts["-contrasts.csv"] = compared
-    texts["-contrasts.md"] = _contrasts_page(compared, question, note)
-    return write_report(out, stored.header, texts, drawings)
+    tables: dict[str, str | pd.DataFrame] = {".csv": frame, "-contrasts.csv": compared}
+    tables["-contrasts.md"] = _contrasts_page(compared, question, note)
+    return Report(tables, page, drawings)
 
 
 def difference_text(found: Interval) -> str:

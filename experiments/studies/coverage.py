@@ -16,6 +16,7 @@ of the seeds. With a seeds' part of three times the residual's, 2 seeds cover 91
 a user's variance is a third of the residual's, and 3 seeds 93 %.
 """
 
+from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 
@@ -25,14 +26,13 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from experiments.output.folders import records_path
-from experiments.studies import STUDIES
-from experiments.study import StudyOptions, save_study, write_report
+from experiments.study import Report, StudyOptions, save_study
 from research.report.contrasts import differences
 from research.report.intervals import components, two_way
-from research.report.pages import QUICK, markdown_page, markdown_table
+from research.report.pages import markdown_table
 from research.report.records import (
+    Stored,
     load_records,
-    load_stored,
     read_header,
     study_header,
 )
@@ -108,13 +108,9 @@ def run_coverage(options: StudyOptions) -> Path:
     return save_study(options.out, {**header, "pairs": PAIRS, "seeds": SEEDS}, arrays)
 
 
-def report_coverage(records: Path, out: Path) -> list[Path]:
-    """Writes the study's table under out from its records.
-
-    Raises:
-      InputError: no such file, or of another RECORDS_VERSION.
-    """
-    header, _, arrays = load_stored(records)
+def report_coverage(stored: Stored) -> Report:
+    """The study's table."""
+    header, _, arrays = stored
     pairs, lines = header["pairs"], []
     for (n, pair), (m, seeds) in product(enumerate(pairs), enumerate(header["seeds"])):
         line = dict(zip(("arm", "against"), pair, strict=True))
@@ -124,12 +120,11 @@ def report_coverage(records: Path, out: Path) -> list[Path]:
     frame = pd.DataFrame(lines)
     made = pd.DataFrame(arrays["made"], columns=["users", "seeds"])
     made[[f"covered_{n}" for n in header["seeds"]]] = arrays["made_covered"]
-    page = _page(frame, made, header["trials"], header["quick"])
-    texts = {".csv": frame, "-made.csv": made, ".md": page}
-    return write_report(out, header, texts, {})
+    tables = {".csv": frame, "-made.csv": made}
+    return Report(tables, _page(frame, made, header["trials"]))
 
 
-def _page(frame: pd.DataFrame, made: pd.DataFrame, trials: int, quick: bool) -> str:
+def _page(frame: pd.DataFrame, made: pd.DataFrame, trials: int) -> Sequence[str]:
     rows = []
     for (arm, against), part in frame.groupby(["arm", "against"], sort=False):
         first = part.iloc[0]
@@ -143,8 +138,7 @@ def _page(frame: pd.DataFrame, made: pd.DataFrame, trials: int, quick: bool) -> 
     ]
     headings = ["arm", "against", *(f"variance of {n}" for n in ("users", "seeds"))]
     of_seeds = [f"{n} seeds" for n in frame.seeds.unique()]
-    return markdown_page(
-        STUDIES[NAME].question,
+    return (
         markdown_table([*headings, "residual", *of_seeds], rows, left=2),
         f"Share of {trials:,} simulated tables whose 95 % interval of the mean holds"
         " the truth (in brackets the median half-width). The variances are those of the"
@@ -155,5 +149,4 @@ def _page(frame: pd.DataFrame, made: pd.DataFrame, trials: int, quick: bool) -> 
         f"The same for made variances and {MADE_USERS} users. Users: a user's variance"
         " over the residual's. Seeds: a seed's variance over the residual's, times the"
         " users, so that at 1 both add as much to the variance of the mean.",
-        QUICK if quick else "",
     )

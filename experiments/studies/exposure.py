@@ -26,13 +26,12 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 
 from experiments.arms import arm
-from experiments.studies import STUDIES
-from experiments.study import SIMULATED, StudyOptions, save_study, write_report
+from experiments.study import SIMULATED, Report, StudyOptions, save_study
 from research.data.synthetic import Synthetic, made_fold, make_synthetic, relevance
 from research.report.intervals import over_seeds
-from research.report.pages import QUICK, interval_text, markdown_page, markdown_table
+from research.report.pages import interval_text, markdown_table
 from research.report.pictures import STYLE, Drawing, above, blank
-from research.report.records import load_stored, study_header
+from research.report.records import Stored, study_header
 from research.train.loop import train
 
 NAME = "exposure"
@@ -112,7 +111,7 @@ def phase_figure(frame: pd.DataFrame) -> Drawing:
     return Drawing(figure, frame)
 
 
-def phase_page(frame: pd.DataFrame, quick: bool) -> str:
+def phase_page(frame: pd.DataFrame) -> Sequence[str]:
     """The table in Markdown, one row per synthetic data set."""
     arms = frame.columns[2:4]
     rows = [
@@ -128,8 +127,7 @@ def phase_page(frame: pd.DataFrame, quick: bool) -> str:
         "Share of each user's 20 truly most relevant items among the 20 recommended, "
         "in synthetic data; 95 % t intervals over seeds of the paired gain."
     )
-    table = markdown_table(heads, rows, left=0)
-    return markdown_page(STUDIES[NAME].question, about, table, QUICK if quick else "")
+    return about, markdown_table(heads, rows, left=0)
 
 
 def best_items(scores: Float[ndarray, "u i"]) -> Bool[ndarray, "u i"]:
@@ -177,17 +175,12 @@ def run_exposure(options: StudyOptions) -> Path:
     )
 
 
-def report_exposure(records: Path, out: Path) -> list[Path]:
-    """Writes the study's table and figure under out from its records.
-
-    Raises:
-      InputError: no such file, or of another RECORDS_VERSION.
-    """
-    header, _, arrays = load_stored(records)
+def report_exposure(stored: Stored) -> Report:
+    """The study's table and figure."""
+    header, _, arrays = stored
     spreads = tuple(float(x) for x in arrays["spreads"])
     frame = phase_frame(header["arms"], spreads, arrays["recovered"].astype(float))
-    texts = {".csv": frame, ".md": phase_page(frame, header["quick"])}
-    return write_report(out, header, texts, {"-gain": phase_figure(frame)})
+    return Report({".csv": frame}, phase_page(frame), {"-gain": phase_figure(frame)})
 
 
 def _trained(name: str, world: Synthetic, seed: int, epochs: int | None) -> float:

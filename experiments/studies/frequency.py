@@ -29,18 +29,17 @@ from matplotlib.axes import Axes
 from scipy.optimize import brentq
 
 from experiments.output.folders import records_path
-from experiments.studies import STUDIES
-from experiments.study import SIMULATED, StudyOptions, write_report
+from experiments.study import SIMULATED, Report, StudyOptions
 from research import rng
 from research.negatives.frequency import Estimate, at_least_one, init_estimate, observe
 from research.report.intervals import over_seeds
-from research.report.pages import QUICK, interval_text, markdown_page, markdown_table
+from research.report.pages import interval_text, markdown_table
 from research.report.pictures import SPARE_COLOURS, STYLE, Drawing, blank
 from research.report.records import (
     RESULTS_VERSION,
     RunResult,
-    load_records,
-    read_header,
+    Stored,
+    results_of,
     save_records,
     study_header,
 )
@@ -81,19 +80,14 @@ def run_frequency(options: StudyOptions) -> Path:
     return save_records(path, rows, study_header(NAME, SIMULATED, options.quick))
 
 
-def report_frequency(records: Path, out: Path) -> list[Path]:
-    """Writes the table (error at each step, over seeds) and the figure of the curves.
+def report_frequency(stored: Stored) -> Report:
+    """The table (error at each step, over seeds), page and figure of the curves.
 
     The columns are those of every grid's table; k is the step, and no user is counted.
-
-    Raises:
-      InputError: no such file, or of another RECORDS_VERSION.
     """
-    header = read_header(records)
-    frame = _table(load_records(records))
-    texts = {".csv": frame, ".md": _markdown(frame, header)}
-    drawings = {"-error": error_figure(frame, header["quick"])}
-    return write_report(out, header, texts, drawings)
+    frame = _table(results_of(stored))
+    drawings = {"-error": error_figure(frame, stored.header["quick"])}
+    return Report({".csv": frame}, _paragraphs(frame), drawings)
 
 
 def simulate(hashes: int, rate: float, seed: int) -> dict[str, list[float]]:
@@ -178,7 +172,7 @@ def _table(rows: Sequence[RunResult]) -> pd.DataFrame:
     return frame.assign(against="", note="")
 
 
-def _markdown(frame: pd.DataFrame, header: dict[str, Any]) -> str:
+def _paragraphs(frame: pd.DataFrame) -> Sequence[str]:
     """The error at the middle and at the end, one row per combination."""
     last = int(frame.k.max())
     ends = [last // 2, last]
@@ -193,8 +187,7 @@ def _markdown(frame: pd.DataFrame, header: dict[str, Any]) -> str:
         f"Mean and 95 % t interval over {int(frame.seeds.max())} seeds; "
         f"results version {RESULTS_VERSION}."
     )
-    table, quick = markdown_table(heads, rows), QUICK if header["quick"] else ""
-    return markdown_page(STUDIES[NAME].question, table, note, quick)
+    return markdown_table(heads, rows), note
 
 
 DASHES = ("solid", (0, (5, 2)), (0, (2, 1.5)), "dashdot")

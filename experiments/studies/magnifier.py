@@ -33,17 +33,16 @@ from numpy import ndarray
 
 from experiments.arms import arm
 from experiments.inputs import fold_of, ratings_of
-from experiments.studies import STUDIES
 from experiments.studies.probe.bias import make_point
 from experiments.studies.probe.estimators import draw_rows, probed_arm, score_gradient
 from experiments.studies.probe.negatives import follow
-from experiments.study import StudyOptions, save_study, write_report
+from experiments.study import Report, StudyOptions, save_study
 from research.config import Config
 from research.prepare import prepare
 from research.report.intervals import over_seeds
-from research.report.pages import QUICK, interval_text, markdown_page, markdown_table
+from research.report.pages import interval_text, markdown_table
 from research.report.pictures import SPARE_COLOURS, STYLE, Drawing, above, blank
-from research.report.records import load_stored, study_header
+from research.report.records import Stored, study_header
 from research.train.world import World
 from research.types import InputError
 
@@ -217,13 +216,12 @@ def _panel(axes: Axes, frame: pd.DataFrame, ks: Sequence[int]) -> None:
     axes.legend(frameon=False)
 
 
-def magnifier_page(frame: pd.DataFrame, gap: float, quick: bool) -> str:
+def magnifier_page(frame: pd.DataFrame, gap: float) -> Sequence[str]:
     """The table in Markdown, one row per temperature.
 
     Args:
       frame: from ``magnifier_frame``.
       gap: the largest difference of a measured share from the formula.
-      quick: whether it was a quick run.
     """
     rows = [
         [
@@ -239,8 +237,7 @@ def magnifier_page(frame: pd.DataFrame, gap: float, quick: bool) -> str:
         "seeds; trained by full-softmax at 0.1. Measured and formula differ by at most "
         f"{gap:.1e}."
     )
-    table = markdown_table(["temperature", *names], rows, left=0)
-    return markdown_page(STUDIES[NAME].question, about, table, QUICK if quick else "")
+    return about, markdown_table(["temperature", *names], rows, left=0)
 
 
 def run_magnifier(options: StudyOptions) -> Path:
@@ -279,19 +276,16 @@ def run_magnifier(options: StudyOptions) -> Path:
     )
 
 
-def report_magnifier(records: Path, out: Path) -> list[Path]:
-    """Writes the study's table and figure under out from its records.
-
-    Raises:
-      InputError: no such file, or of another RECORDS_VERSION.
-    """
-    header, _, arrays = load_stored(records)
+def report_magnifier(stored: Stored) -> Report:
+    """The study's table and figure."""
+    arrays = stored.arrays
     measured, formula = (arrays[name].astype(float) for name in ("measured", "formula"))
     temperatures = [round(float(t), 6) for t in arrays["temperatures"]]
     frame = magnifier_frame(temperatures, KS, measured, formula)
     gap = float(np.abs(measured - formula).max())
-    texts = {".csv": frame, ".md": magnifier_page(frame, gap, header["quick"])}
-    return write_report(out, header, texts, {"": magnifier_figure(frame)})
+    return Report(
+        {".csv": frame}, magnifier_page(frame, gap), {"": magnifier_figure(frame)}
+    )
 
 
 def _shares(

@@ -15,6 +15,7 @@ Expect held-out clicks to choose the 3rd to 5th epoch on MovieLens 100K.
 """
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib
@@ -24,7 +25,6 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from experiments.inputs import ratings_of
-from experiments.studies import STUDIES
 from experiments.studies.dial.report import nearest_best
 from experiments.studies.exposure import TOP, best_items
 from experiments.studies.semisynthetic import (
@@ -34,19 +34,17 @@ from experiments.studies.semisynthetic import (
     served,
     training,
 )
-from experiments.study import StudyOptions, save_study, write_report
+from experiments.study import Report, StudyOptions, save_study
 from research.data import name_of
 from research.report.intervals import Interval, over_seeds
 from research.report.pages import (
-    QUICK,
     interval_text,
-    markdown_page,
     markdown_table,
     seeds_text,
 )
 from research.report.pictures import STYLE, Drawing, above, blank
 from research.report.predictions import statement_table
-from research.report.records import Stored, load_stored, study_header
+from research.report.records import Stored, study_header
 from research.train.loop import train
 from research.types import Fold
 
@@ -211,7 +209,7 @@ def verdicts(frame: pd.DataFrame) -> list[list[str]]:
     return out
 
 
-def stopping_page(frame: pd.DataFrame, stored: Stored) -> str:
+def stopping_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
     """The prediction, its verdicts, and what each epoch shows, in Markdown."""
     about = (
         f"{stored.header['dataset']}, {seeds_text(stored.arrays['rule'].shape[1])}; "
@@ -236,11 +234,8 @@ def stopping_page(frame: pd.DataFrame, stored: Stored) -> str:
     ]
     heads = ["gamma", "epoch", "held-out recall", "best strength - rule's [95 %]"]
     heads += ["recovered by the rule", "at the best"]
-    return markdown_page(
-        STUDIES[NAME].question,
+    return (
         about,
-        QUICK if stored.header["quick"] else "",
-        f"Prediction: {STUDIES[NAME].prediction}",
         statement_table(verdicts(frame)),
         markdown_table(heads, rows, left=0),
     )
@@ -294,13 +289,11 @@ def heading(frame: pd.DataFrame) -> str:
     return "Best strength and held-out recall (rings: epochs that it chooses)"
 
 
-def report_stopping(records: Path, out: Path) -> list[Path]:
-    """Writes the study's table, page and figure under out from its records.
-
-    Raises:
-      InputError: no such file, or of another RECORDS_VERSION.
-    """
-    stored = load_stored(records)
+def report_stopping(stored: Stored) -> Report:
+    """The study's table, page and figure."""
     frame = stopping_frame(stored)
-    texts = {".csv": frame, ".md": stopping_page(frame, stored)}
-    return write_report(out, stored.header, texts, {"-epochs": stopping_figure(frame)})
+    return Report(
+        {".csv": frame},
+        stopping_page(frame, stored),
+        {"-epochs": stopping_figure(frame)},
+    )

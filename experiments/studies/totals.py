@@ -16,6 +16,7 @@ Expect on MovieLens 100K: the highest recall@20 at a total of about 1 to 1.5.
 """
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib
@@ -28,23 +29,20 @@ from numpy import ndarray
 from experiments.grid import SHORTER
 from experiments.inputs import fold_of, prepared_run, ratings_of
 from experiments.runs import metric_means, serve
-from experiments.studies import STUDIES
-from experiments.study import StudyOptions, save_study, write_report
+from experiments.study import Report, StudyOptions, save_study
 from research.config import Config
 from research.data import name_of
 from research.evaluate.metrics import CUTOFF
 from research.prepare import prepare
 from research.report.intervals import Interval, over_seeds
 from research.report.pages import (
-    QUICK,
     interval_text,
-    markdown_page,
     markdown_table,
     seeds_text,
 )
 from research.report.pictures import STYLE, Drawing, blank, legend_above
 from research.report.predictions import statement_table
-from research.report.records import Stored, load_stored, study_header
+from research.report.records import Stored, study_header
 from research.serving import Serving
 from research.train.loop import train
 from research.types import Fold, check
@@ -223,7 +221,7 @@ def verdicts(frame: pd.DataFrame) -> list[list[str]]:
     return out
 
 
-def totals_page(frame: pd.DataFrame, stored: Stored) -> str:
+def totals_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
     """The prediction, its verdicts, and one row per epoch, in Markdown."""
     about = (
         f"{stored.header['dataset']}, {seeds_text(len(stored.arrays['validation']))}; "
@@ -244,11 +242,8 @@ def totals_page(frame: pd.DataFrame, stored: Stored) -> str:
     heads = ["epoch", "validation"]
     for label in LABELS.values():
         heads += [f"{label} highest at [95 %]", "value there", "value at 1"]
-    return markdown_page(
-        STUDIES[NAME].question,
+    return (
         about,
-        QUICK if stored.header["quick"] else "",
-        f"Prediction: {STUDIES[NAME].prediction}",
         statement_table(verdicts(frame)),
         markdown_table(heads, rows, left=0),
     )
@@ -299,13 +294,9 @@ def heading(frame: pd.DataFrame) -> str:
     return "Total strength at which each recall is highest (rings: the chosen epochs)"
 
 
-def report_totals(records: Path, out: Path) -> list[Path]:
-    """Writes the study's table, page and figure under out from its records.
-
-    Raises:
-      InputError: no such file, or of another RECORDS_VERSION.
-    """
-    stored = load_stored(records)
+def report_totals(stored: Stored) -> Report:
+    """The study's table, page and figure."""
     frame = totals_frame(stored)
-    texts = {".csv": frame, ".md": totals_page(frame, stored)}
-    return write_report(out, stored.header, texts, {"-epochs": totals_figure(frame)})
+    return Report(
+        {".csv": frame}, totals_page(frame, stored), {"-epochs": totals_figure(frame)}
+    )

@@ -277,13 +277,18 @@ def load_records(path: Path | str) -> list[RunResult]:
       InputError: no such file, not such records, or of another RECORDS_VERSION.
     """
     path = Path(path)
-    _, content, arrays = load_stored(path, "rows")
     try:
-        if "types" in content:
-            arrays = unstacked(arrays, content["types"])
-        return [_result(line, arrays) for line in content["rows"]]
+        return results_of(load_stored(path, "rows"))
     except MALFORMED as error:
         raise InputError(f"{path}: not a file of records ({error!r})") from error
+
+
+def results_of(stored: Stored) -> list[RunResult]:
+    """The results of runs among what a file holds."""
+    _, content, arrays = stored
+    if "types" in content:
+        arrays = unstacked(arrays, content["types"])
+    return [_result(line, arrays) for line in content["rows"]]
 
 
 def _check_shapes(record: Record) -> None:

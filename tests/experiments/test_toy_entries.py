@@ -12,19 +12,17 @@ from experiments.grid import Contrast, Grid
 from experiments.grids import GRIDS
 from experiments.lookup import find
 from experiments.studies import STUDIES
-from experiments.study import Study, StudyOptions, save_study, write_report
+from experiments.study import Report, Study, StudyOptions, save_study
 from research.data import load
 from research.files import read_json
 from research.report.pages import (
-    QUICK,
-    markdown_page,
     markdown_table,
     read_table,
 )
 from research.report.pictures import Drawing, blank
 from research.report.records import (
+    Stored,
     load_records,
-    load_stored,
     read_header,
     study_header,
 )
@@ -54,17 +52,16 @@ def run_toy(options: StudyOptions) -> Path:
     return save_study(options.out, header, {"counts": counts.astype("<i4")})
 
 
-def report_toy(records: Path, out: Path) -> list[Path]:
-    header, _, arrays = load_stored(records)
+def report_toy(stored: Stored) -> Report:
+    arrays = stored.arrays
     frame = pd.DataFrame({"rank": np.arange(len(arrays["counts"])), **arrays})
     figure, axes = blank(3.0)
     axes.plot(frame["rank"], frame["counts"])
     axes.set(xlabel="item", ylabel="ratings")
     total = str(frame["counts"].sum())
     table = markdown_table(["items", "ratings"], [[str(len(frame)), total]])
-    page = markdown_page("How many ratings?", table, QUICK if header["quick"] else "")
-    texts = {".csv": frame, ".md": page}
-    return write_report(out, header, texts, {"-items": Drawing(figure, frame)})
+    drawings = {"-items": Drawing(figure, frame)}
+    return Report({".csv": frame}, ["Ratings by item.", table], drawings)
 
 
 TOY_STUDY = Study(

@@ -4,26 +4,26 @@ import numpy as np
 import pytest
 
 from experiments.output.folders import RECORDS_VERSION
-from experiments.studies.probe import report_probe
+from experiments.studies import STUDIES
 from experiments.studies.probe.archive import (
     FAITHFUL,
     SMALL,
     ZERO,
     Archive,
     Measurement,
+    archive_of,
     bias_table,
-    load_archive,
     negatives_table,
-    page,
+    probe_page,
     save_archive,
 )
 from experiments.studies.probe.bias import TARGETS, Probe
 from experiments.studies.probe.estimates import BiasEstimate, products
 from experiments.studies.probe.estimators import ESTIMATORS
 from experiments.studies.probe.negatives import SourceSample
-from experiments.study import save_study
+from experiments.study import report_study, save_study
 from research.files import write_arrays
-from research.report.records import study_header
+from research.report.records import load_stored, study_header
 from research.types import InputError
 
 
@@ -63,11 +63,13 @@ def test_tables_and_figures_come_from_the_records_alone(tmp_path):
     archive = made_archive()
     path = save_archive(tmp_path, archive)
     first = path.read_bytes()
-    assert save_archive(tmp_path, load_archive(path)).read_bytes() == first
-    written = report_probe(path, tmp_path / "a")
-    again = report_probe(path, tmp_path / "b")
+    assert save_archive(tmp_path, archive_of(load_stored(path))).read_bytes() == first
+    written = report_study(STUDIES["probe"], path, tmp_path / "a")
+    again = report_study(STUDIES["probe"], path, tmp_path / "b")
     assert len(written) == 4 + 3 * 5
     assert len(list((tmp_path / "a" / "tables" / "made").iterdir())) == 4
+    page = (tmp_path / "a" / "tables" / "made" / "probe.md").read_text()
+    assert "A quick run" in page
     for one, two in zip(written, again, strict=True):
         assert one.read_bytes() == two.read_bytes()
 
@@ -75,9 +77,8 @@ def test_tables_and_figures_come_from_the_records_alone(tmp_path):
 def test_the_page_says_what_is_right_and_what_is_measured():
     archive = made_archive()
     frame = bias_table(archive)
-    text = page(archive, frame, negatives_table(archive))
+    text = "\n".join(probe_page(archive, frame, negatives_table(archive)))
     assert "n = 64" in text
-    assert "A quick run" in text
     line = next(line for line in text.splitlines() if line.startswith("| `in-batch` |"))
     assert line.split("|")[2].strip() == "no"
     wrong = frame[(frame.form == "in-batch") & (frame.world == "made")].bias
@@ -88,12 +89,12 @@ def test_the_page_says_what_is_right_and_what_is_measured():
 def test_another_file_is_refused(tmp_path):
     path = write_arrays(tmp_path / "x.npz", {"rows": np.zeros(3, np.uint8)})
     with pytest.raises(InputError, match="not a file of records"):
-        load_archive(path)
+        report_study(STUDIES["probe"], path, tmp_path)
     header = study_header("other", "made", quick=False)
     path = save_study(tmp_path, header, {"x": np.zeros(3)})
     with pytest.raises(InputError, match="not a file of the probe"):
-        load_archive(path)
+        report_study(STUDIES["probe"], path, tmp_path)
     header["results_version"] = RECORDS_VERSION + 1
     path = save_study(tmp_path, header, {"x": np.zeros(3)})
     with pytest.raises(InputError, match=f"of version {RECORDS_VERSION + 1}"):
-        load_archive(path)
+        report_study(STUDIES["probe"], path, tmp_path)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import experiments.studies.at_k as at_k
+from experiments.studies import STUDIES
 from experiments.studies.at_k.report import (
     POPULAR,
     at_k_figure,
@@ -14,11 +15,10 @@ from experiments.studies.at_k.report import (
     contrasts,
     heading,
     own_prior,
-    report_at_k,
     verdicts,
 )
 from experiments.studies.split import SHIFTED
-from experiments.study import StudyOptions
+from experiments.study import StudyOptions, report_study
 from research.logits.reducers import Dense
 from research.losses import LOSSES
 from research.losses.context import Context
@@ -180,7 +180,7 @@ def test_from_made_pairs_to_the_page(tmp_path, monkeypatch):
     assert "width=" in about.content["chosen"]["random"][AT_K]["hyper"]
     popular = about.arrays["random_train_count_20"][:, :, 0]
     assert (np.diff(popular, axis=1) > 0).all()  # by the prior
-    _, page, *_ = report_at_k(records, tmp_path / "out")
+    _, _, _, page, *_ = report_study(STUDIES["at-k"], records, tmp_path / "out")
     assert "A quick run" in page.read_text()
 
 

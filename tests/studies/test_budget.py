@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 import experiments.studies.budget as budget
+from experiments.studies import STUDIES
 from experiments.studies.budget import (
     LOSSES,
     REFERENCE,
@@ -21,11 +22,10 @@ from experiments.studies.budget.report import (
     budget_frame,
     contrasts,
     expected_best,
-    report_budget,
     trials_frame,
     verdicts,
 )
-from experiments.study import StudyOptions
+from experiments.study import StudyOptions, report_study
 from research.config import Config
 from research.losses import hyper_values, start_values
 from research.prepare import check_config
@@ -173,7 +173,7 @@ def test_tables_say_what_was_chosen():
 def test_the_report_is_made_from_the_file_of_records_alone(tmp_path):
     records = stored()
     path = save_stored(tmp_path / "budget.npz", records.header, records.arrays)
-    names = {path.name for path in report_budget(path, tmp_path)}
+    names = {path.name for path in report_study(STUDIES["budget"], path, tmp_path)}
     ends = {"budget.md", "budget-trials.csv", "budget-contrasts.csv"}
     assert ends | {"budget-tried.png", "budget-forest.png"} <= names
     page = (tmp_path / "tables" / "made" / "budget.md").read_text()
@@ -194,7 +194,7 @@ def test_from_made_ratings_to_the_page(tmp_path, monkeypatch):
     assert np.isfinite(about.arrays["curves"]).all()
     assert about.arrays["recall_100"].shape[:2] == (2, 2)
     assert about.header["hyper"][REFERENCE] == ["", ""]
-    report_budget(records, tmp_path / "out")
+    report_study(STUDIES["budget"], records, tmp_path / "out")
     table = tmp_path / "out" / "tables" / "ml-100k" / "budget.csv"
     frame = pd.read_csv(table)
     (trial, look) = chosen(about.arrays["curves"])[1]

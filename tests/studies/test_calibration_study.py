@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from experiments.studies import calibration
+from experiments.studies import STUDIES, calibration
 from experiments.studies.calibration import (
     KINDS,
     REMOVED,
@@ -25,13 +25,12 @@ from experiments.studies.calibration.report import (
     all_ways,
     calibration_frame,
     heading,
-    report_calibration,
     verdicts,
 )
 from experiments.studies.exposure import best_items, recovered
 from experiments.studies.impressions import drawn_exposure
 from experiments.studies.semisynthetic import drawn_fold
-from experiments.study import StudyOptions
+from experiments.study import StudyOptions, report_study
 from research.negatives.strength import correction_strength
 from research.positives import log_share
 from research.report.records import Stored, load_stored, save_stored, study_header
@@ -189,7 +188,7 @@ def test_the_heading_counts_what_is_clear():
 def test_the_report_is_made_from_the_file_of_records_alone(tmp_path):
     records = made()
     path = save_stored(tmp_path / "c.npz", records.header, records.arrays)
-    written = report_calibration(path, tmp_path)
+    written = report_study(STUDIES["calibration"], path, tmp_path)
     assert {path.suffix for path in written} == {".csv", ".md", ".svg", ".png"}
     page = (tmp_path / "tables" / "made" / "calibration.md").read_text()
     row = f"| in-batch | independent | 0.50 | 1.00 | {CALIBRATED_RATE} | 2.00 | 2.00 |"

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from experiments.studies import STUDIES
 from experiments.studies.clicks import (
     AS_IS,
     CONDITIONS,
@@ -20,10 +21,10 @@ from experiments.studies.clicks.report import (
     LINES,
     clicks_frame,
     heading,
-    report_clicks,
     verdicts,
 )
 from experiments.studies.semisynthetic import World
+from experiments.study import report_study
 from research.report.records import Stored, save_stored, study_header
 
 
@@ -125,7 +126,7 @@ def test_the_heading_says_what_users_change_only_where_it_is_clear():
 def test_the_report_is_made_from_the_file_of_records_alone(tmp_path):
     records = stored(as_predicted)
     path = save_stored(tmp_path / "c.npz", records.header, records.arrays)
-    written = report_clicks(path, tmp_path)
+    written = report_study(STUDIES["clicks"], path, tmp_path)
     assert {path.suffix for path in written} == {".csv", ".md", ".svg", ".png"}
     page = (tmp_path / "tables" / "made" / "clicks.md").read_text()
     assert "| users x 4 | 0 | 7 | 1.00 | 1.50 [1.50, 1.50] | -0.50" in page

@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 
 from experiments.arms import arm
-from experiments.studies import collapse
+from experiments.studies import STUDIES, collapse
 from experiments.studies.collapse import CACHE, NONE, PUSH, STOPPED, Branches, Size
 from experiments.studies.collapse.report import (
     collapse_frame,
     comparisons,
     heading,
-    report_collapse,
     steps_to,
     verdicts,
 )
+from experiments.study import report_study
 from research.config import Config
 from research.prepare import prepare
 from research.report.records import Stored, save_stored, study_header
@@ -171,7 +171,7 @@ def test_the_heading_says_which_caches_halve_recall_and_how_fast():
 def test_the_report_is_made_from_the_file_of_records_alone(tmp_path, half):
     records = stored(lambda size: half)
     path = save_stored(tmp_path / "c.npz", records.header, records.arrays)
-    written = report_collapse(path, tmp_path)
+    written = report_study(STUDIES["collapse"], path, tmp_path)
     assert {path.suffix for path in written} == {".csv", ".md", ".svg", ".png"}
     page = (tmp_path / "tables" / "made" / "collapse.md").read_text()
     assert (f"| `{CACHE}` | 1 | at least 320 |" in page) == (half == 1000.0)

@@ -4,14 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from experiments.studies import STUDIES
 from experiments.studies.coverage import (
     MADE,
     PAIRS,
     SEEDS,
-    report_coverage,
     run_coverage,
 )
-from experiments.study import StudyOptions
+from experiments.study import StudyOptions, report_study
 from research.report.records import RunResult, save_records
 from research.types import InputError
 from tests.report.made import made_record
@@ -28,7 +28,7 @@ def test_from_the_records_of_the_grid_to_the_table(tmp_path):
     save_records(tmp_path / "records" / "ml-100k" / "ssb.npz", rows, header)
     lines = []
     options = StudyOptions(tmp_path, quick=True, progress=lines.append)
-    written = report_coverage(run_coverage(options), tmp_path)
+    written = report_study(STUDIES["coverage"], run_coverage(options), tmp_path)
     frame = pd.read_csv(written[0])
     assert len(lines) == len(PAIRS) + 1
     assert len(frame) == len(PAIRS) * len(SEEDS)

@@ -3,14 +3,15 @@
 import numpy as np
 import pytest
 
+from experiments.studies import STUDIES
 from experiments.studies.dial import STRENGTHS, cells, click_gain, population
 from experiments.studies.dial.report import (
     dial_frame,
     nearest_best,
     regrets,
-    report_dial,
     verdicts,
 )
+from experiments.study import report_study
 from research.data.synthetic import make_synthetic
 from research.report.records import Stored, save_stored, study_header
 
@@ -101,7 +102,7 @@ def test_a_quick_study_has_the_four_corners():
 def test_the_report_is_made_from_the_file_of_records_alone(tmp_path):
     records = stored()
     path = save_stored(tmp_path / "dial.npz", records.header, records.arrays)
-    written = report_dial(path, tmp_path)
+    written = report_study(STUDIES["dial"], path, tmp_path)
     assert {path.suffix for path in written} == {".csv", ".md", ".svg", ".png"}
     page = (tmp_path / "tables" / "simulated" / "dial.md").read_text()
     assert "Prediction: The best strength is" in page

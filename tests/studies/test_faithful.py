@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from scipy import special
 
+from experiments.studies import STUDIES
 from experiments.studies.faithful import ESTIMATORS, Trained, divergence, overlap
-from experiments.studies.faithful.report import report_faithful, verdicts
+from experiments.studies.faithful.report import verdicts
+from experiments.study import report_study
 from research.report.records import Stored, save_stored, study_header
 
 
@@ -62,6 +64,6 @@ def test_a_nearer_form_and_one_apart_are_seen():
 def test_the_report_is_made_from_the_file_of_records_alone(tmp_path):
     records = stored()
     path = save_stored(tmp_path / "f.npz", records.header, records.arrays)
-    names = {path.name for path in report_faithful(path, tmp_path)}
+    names = {path.name for path in report_study(STUDIES["faithful"], path, tmp_path)}
     ends = {"faithful.csv", "faithful.md", "faithful-bias.png", "faithful-bias.svg"}
     assert ends <= names

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.studies import feedback
+from experiments.studies import STUDIES, feedback
 from experiments.studies.exposure import CLICKS, TOP, best_items, recovered
 from experiments.studies.feedback import (
     KINDS,
@@ -23,11 +23,11 @@ from experiments.studies.feedback import (
 from experiments.studies.feedback.report import (
     feedback_frame,
     heading,
-    report_feedback,
     title_of,
     verdicts,
 )
 from experiments.studies.feedback.shown import shown_entry
+from experiments.study import report_study
 from research.config import Config
 from research.data.synthetic import make_synthetic, relevance
 from research.negatives import SOURCES, entries_of
@@ -360,7 +360,7 @@ def test_the_title_counts_the_loops_in_which_each_policy_is_ahead_at_the_end():
 def test_a_report_comes_from_the_records_alone(tmp_path):
     made = stored()
     path = save_stored(tmp_path / "feedback.npz", made.header, dict(made.arrays))
-    written = report_feedback(path, tmp_path)
+    written = report_study(STUDIES["feedback"], path, tmp_path)
     names = {file.name for file in written}
     assert {"feedback.csv", "feedback.md", "feedback-rounds.png"} <= names
     page = (tmp_path / "tables" / "simulated" / "feedback.md").read_text()

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from experiments.studies import impressions
+from experiments.studies import STUDIES, impressions
 from experiments.studies.exposure import best_items, recovered
 from experiments.studies.impressions import (
     EXACT,
@@ -31,11 +31,10 @@ from experiments.studies.impressions.report import (
     all_ways,
     impressions_frame,
     others,
-    report_impressions,
     verdicts,
 )
 from experiments.studies.semisynthetic import World, drawn_fold
-from experiments.study import StudyOptions
+from experiments.study import StudyOptions, report_study
 from research.config import Config
 from research.exposure import ips_weights
 from research.positives import log_share
@@ -318,7 +317,7 @@ def test_counting_costs_what_the_records_of_counts_lack():
 def test_the_report_is_made_from_the_file_of_records_alone(tmp_path):
     records = made()
     path = save_stored(tmp_path / "i.npz", records.header, records.arrays)
-    written = report_impressions(path, tmp_path)
+    written = report_study(STUDIES["impressions"], path, tmp_path)
     assert {path.suffix for path in written} == {".csv", ".md", ".svg", ".png"}
     page = (tmp_path / "tables" / "made" / "impressions.md").read_text()
     assert f"| in-batch | independent | 1 | {RATE} | 1.00 | 1.00 | 0.551" in page

@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 
 from experiments.arms import arm
+from experiments.studies import STUDIES
 from experiments.studies.magnifier import (
     formula_share,
     magnifier_figure,
     magnifier_frame,
     measure_magnifier,
     measured_share,
-    report_magnifier,
     run_magnifier,
 )
-from experiments.study import StudyOptions
+from experiments.study import StudyOptions, report_study
 from research.config import Config
 from research.prepare import prepare
 from research.types import InputError
@@ -74,7 +74,7 @@ def test_a_quick_study_writes_its_records_table_and_figure(tmp_path, monkeypatch
     monkeypatch.setattr("experiments.studies.magnifier.ratings_of", lambda *_: digest)
     lines: list[str] = []
     options = StudyOptions(tmp_path, quick=True, progress=lines.append)
-    report_magnifier(run_magnifier(options), tmp_path)
+    report_study(STUDIES["magnifier"], run_magnifier(options), tmp_path)
     assert (tmp_path / "records/ml-100k/magnifier.npz").is_file()
     assert len(lines) == 2
     table = (tmp_path / "tables/ml-100k/magnifier.md").read_text()

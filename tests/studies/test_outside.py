@@ -10,6 +10,7 @@ import pytest
 
 from experiments.inputs import prepared_run
 from experiments.runs import baseline, score
+from experiments.studies import STUDIES
 from experiments.studies.outside import CELLS, Cell, measure, read_cells, run_outside
 from experiments.studies.outside.figure import (
     AGREES,
@@ -29,9 +30,9 @@ from experiments.studies.outside.measure import (
     measured,
     phase,
 )
-from experiments.studies.outside.report import ledger, report_outside
+from experiments.studies.outside.report import ledger
 from experiments.studies.outside.runs import NUMBERS, PROTOCOLS, RUNS, Run
-from experiments.study import StudyOptions
+from experiments.study import StudyOptions, report_study
 from research.config import Config
 from research.evaluate.metrics import METRICS
 from research.prepare import check_config
@@ -304,7 +305,7 @@ def test_from_made_pairs_to_the_table_and_a_changed_record_to_another_verdict(tm
     assert mean["mrr@10"] <= mean["hit@10"]
     assert mean["precision@10"] < mean["recall@10"]  # fewer held out than slots
     assert (stored.arrays["mean"][0, 0] != stored.arrays["mean"][0, 1]).any()
-    table, page, *_ = report_outside(records, tmp_path / "out")
+    table, page, *_ = report_study(STUDIES["outside"], records, tmp_path / "out")
     before = pd.read_csv(table)
     assert set(before.run) == {"ease-1000"}
     assert "A quick run" in page.read_text()
@@ -316,11 +317,11 @@ def test_from_made_pairs_to_the_table_and_a_changed_record_to_another_verdict(tm
 
     moved = {**stored.arrays, "mean": np.full_like(stored.arrays["mean"], 0.2139)}
     save_stored(records, stored.header, moved)
-    report_outside(records, tmp_path / "out")
+    report_study(STUDIES["outside"], records, tmp_path / "out")
     recall = pd.read_csv(table).set_index("metric").loc["recall"]
     assert recall.verdict == AGREES
     save_stored(records, stored.header, {**moved, "mean": moved["mean"] + 0.5})
-    report_outside(records, tmp_path / "out")
+    report_study(STUDIES["outside"], records, tmp_path / "out")
     assert pd.read_csv(table).set_index("metric").loc["recall"].verdict == UNEXPLAINED
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from experiments.studies import STUDIES
 from experiments.studies.pace import ARMS, REFERENCE, run_pace_simulated
 from experiments.studies.pace.report import (
     CORRECTED,
@@ -10,10 +11,9 @@ from experiments.studies.pace.report import (
     epochs_to,
     heading,
     pace_frame,
-    report_pace,
     verdicts,
 )
-from experiments.study import StudyOptions
+from experiments.study import StudyOptions, report_study
 from research.report.records import Stored, load_stored, save_stored, study_header
 
 EPOCHS = np.arange(1, 11)
@@ -92,7 +92,7 @@ def test_an_arm_that_doesnt_reach_the_level_fails_and_says_so(tmp_path):
     found = verdicts(pace_frame(records), 3533)
     assert found[0][1:] == ["not reached with every seed", "fails"]
     path = save_stored(tmp_path / "p.npz", records.header, records.arrays)
-    report_pace(path, tmp_path)
+    report_study(STUDIES["pace"], path, tmp_path)
     page = (tmp_path / "tables" / "made" / "pace.md").read_text()
     assert page.count("not reached | - |") == 2 * (len(ARMS) - 1)
 
@@ -119,5 +119,5 @@ def test_a_quick_run_is_reported_from_its_records_alone(tmp_path):
     records = load_stored(path)
     assert records.arrays["curves"].shape == (len(ARMS), 1, 2)
     assert (records.arrays["step_seconds"] > 0).all()
-    written = report_pace(path, tmp_path)
+    written = report_study(STUDIES["pace"], path, tmp_path)
     assert {path.suffix for path in written} == {".csv", ".md", ".svg", ".png"}

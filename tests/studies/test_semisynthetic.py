@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from experiments.studies import semisynthetic
+from experiments.studies import STUDIES, semisynthetic
 from experiments.studies.exposure import best_items, recovered
 from experiments.studies.semisynthetic import (
     STRENGTHS,
@@ -16,11 +16,10 @@ from experiments.studies.semisynthetic import (
     run_semisynthetic,
 )
 from experiments.studies.semisynthetic.report import (
-    report_semisynthetic,
     semi_frame,
     verdicts,
 )
-from experiments.study import StudyOptions
+from experiments.study import StudyOptions, report_study
 from research.report.records import Stored, load_stored, save_stored, study_header
 
 
@@ -115,7 +114,7 @@ def test_clicks_per_impression_are_compared_with_the_rule_and_with_always(
 def test_the_report_is_made_from_the_file_of_records_alone(tmp_path):
     records = stored(0.5)
     path = save_stored(tmp_path / "s.npz", records.header, records.arrays)
-    written = report_semisynthetic(path, tmp_path)
+    written = report_study(STUDIES["semisynthetic"], path, tmp_path)
     assert {path.suffix for path in written} == {".csv", ".md", ".svg", ".png"}
     page = (tmp_path / "tables" / "made" / "semisynthetic.md").read_text()
     assert "| mixed+logq | 0.400 |" in page

@@ -10,13 +10,12 @@ from experiments.studies.compared import Pair, Served, difference
 from experiments.studies.shift.report import (
     HELPS_AND_HARMS,
     contrasts,
-    report_shift,
     shift_figure,
     shift_frame,
     verdicts,
 )
 from experiments.studies.split import SHIFTED
-from experiments.study import StudyOptions
+from experiments.study import StudyOptions, report_study
 from research.report.intervals import two_way
 from research.report.records import Stored, load_stored, study_header
 from research.types import InputError
@@ -117,7 +116,7 @@ def test_from_made_pairs_to_the_page(tmp_path, monkeypatch):
         assert set(about.arrays[f"shifted_{field}"]) <= tried
     plain, corrected = about.arrays["random_ndcg_20"]
     assert (plain != corrected).any()
-    _, page, compared, *_ = report_shift(records, tmp_path / "out")
+    _, compared, _, page, *_ = report_study(STUDIES["shift"], records, tmp_path / "out")
     assert "A quick run" in page.read_text()
     assert len(pd.read_csv(compared)) == 6  # a pair, a prior and both, on two splits
 

@@ -3,16 +3,17 @@
 import numpy as np
 import pytest
 
+from experiments.studies import STUDIES
 from experiments.studies.semisynthetic import World, drawn_fold
 from experiments.studies.stopping import (
     GAMMAS,
     STRENGTHS,
     heading,
     held_recall,
-    report_stopping,
     stopping_frame,
     verdicts,
 )
+from experiments.study import report_study
 from research.report.records import Stored, save_stored, study_header
 
 
@@ -76,7 +77,7 @@ def test_the_heading_says_nearer_only_where_it_is():
 def test_the_report_is_made_from_the_file_of_records_alone(tmp_path):
     records = stored([0.5, 1.2, 2.0], [0.1, 0.3, 0.2])
     path = save_stored(tmp_path / "s.npz", records.header, records.arrays)
-    written = report_stopping(path, tmp_path)
+    written = report_study(STUDIES["stopping"], path, tmp_path)
     assert {path.suffix for path in written} == {".csv", ".md", ".svg", ".png"}
     page = (tmp_path / "tables" / "made" / "stopping.md").read_text()
     assert "| 0 | chosen | 0.300 | +0.20 [+0.20, +0.20] |" in page

@@ -3,14 +3,15 @@
 import numpy as np
 import pytest
 
+from experiments.studies import STUDIES
 from experiments.studies.strength import Rated, area, axes_of
 from experiments.studies.strength.report import (
     gap,
     peak,
-    report_strength,
     strength_frame,
     verdicts,
 )
+from experiments.study import report_study
 from research.report.records import Stored, save_stored, study_header
 
 TEMPERATURES, LAMBDAS = (0.1, 0.3), (0.0, 0.5, 1.0)
@@ -108,13 +109,13 @@ def test_a_large_data_set_has_fewer_runs():
 def test_the_report_is_made_from_the_file_of_records_alone(tmp_path):
     records = stored()
     path = save_stored(tmp_path / "strength.npz", records.header, records.arrays)
-    written = report_strength(path, tmp_path)
+    written = report_study(STUDIES["strength"], path, tmp_path)
     assert {path.suffix for path in written} == {".csv", ".md", ".svg", ".png"}
     page = (tmp_path / "tables" / "made" / "strength.md").read_text()
     assert "Prediction: With lambda the strength in the loss" in page
     # positives alone: no ratings to compare, and no row on them
     del records.arrays["area"]
     path = save_stored(tmp_path / "strength.npz", records.header, records.arrays)
-    report_strength(path, tmp_path)
+    report_study(STUDIES["strength"], path, tmp_path)
     page = (tmp_path / "tables" / "made" / "strength.md").read_text()
     assert "AUC" not in page.split("| statement")[1]

@@ -6,15 +6,16 @@ import numpy as np
 import pytest
 
 from experiments.inputs import fold_of
+from experiments.studies import STUDIES
 from experiments.studies.totals import (
     TOTALS,
     by_epoch,
     heading,
     of_users,
-    report_totals,
     totals_frame,
     verdicts,
 )
+from experiments.study import report_study
 from research.config import Config
 from research.report.records import Stored, save_stored, study_header
 
@@ -93,7 +94,7 @@ def test_a_phase_of_some_users_keeps_what_is_held_out_and_left_out_of_theirs():
 
 def test_the_report_is_made_from_the_file_of_records_alone(tmp_path):
     path = save_stored(tmp_path / "t.npz", EARLY.header, EARLY.arrays)
-    written = report_totals(path, tmp_path)
+    written = report_study(STUDIES["totals"], path, tmp_path)
     assert {path.suffix for path in written} == {".csv", ".md", ".svg", ".png"}
     page = (tmp_path / "tables" / "made" / "totals.md").read_text()
     assert "| chosen | 0.3000 | 1.00 [1.00, 1.00] | 0.3000 | 0.3000 |" in page

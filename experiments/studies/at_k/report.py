@@ -1,6 +1,6 @@
 """What the study at-k shows: its tables, its figure, and verdicts on its prediction."""
 
-from pathlib import Path
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import matplotlib
@@ -16,14 +16,15 @@ from experiments.studies.compared import (
     SIDE_BY_SIDE,
     Pair,
     Served,
+    compared_report,
     contrast_frame,
     difference_text,
     draw_line,
     ndcg_of_users,
-    write_compared,
 )
+from experiments.study import Report
 from research.report.intervals import two_way
-from research.report.pages import QUICK, markdown_page, markdown_table
+from research.report.pages import markdown_table
 from research.report.pictures import (
     STYLE,
     Drawing,
@@ -33,7 +34,7 @@ from research.report.pictures import (
     notes_below,
 )
 from research.report.predictions import statement_table
-from research.report.records import Stored, load_stored
+from research.report.records import Stored
 
 __all__ = ["report_at_k"]
 
@@ -185,9 +186,8 @@ def _clicks(stored: Stored, arm: str) -> Float[ndarray, " seed"]:
     return stored.arrays["random_train_count_20"][a, none]
 
 
-def at_k_page(frame: pd.DataFrame, stored: Stored) -> str:
+def at_k_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
     """The prediction, its verdicts, and each arm under each prior, in Markdown."""
-    study = STUDIES["at-k"]
     priors = [float(prior) for prior in stored.arrays["priors"]]
     rows = []
     for (split, arm), lines in frame.groupby(["split", "arm"], sort=False):
@@ -199,16 +199,13 @@ def at_k_page(frame: pd.DataFrame, stored: Stored) -> str:
         first = [str(split), f"`{arm}`", values, f"{counts[0.0]:.0f}", f"{best:g}"]
         rows.append([*first, *(f"{means[prior]:.4f}" for prior in priors)])
     seeds = stored.arrays["random_ndcg_20"].shape[3]
-    return markdown_page(
-        study.question,
+    return (
         f"NDCG@20, {seeds} seeds, means over the users with a test item. SL is "
         f"`{SL}`, SL@20 `{AT_K}`; the weight of `{STOPPED}` has no gradient. Clicks: "
         "training clicks of a listed item, mean, without a prior. Own prior: that of "
         "highest NDCG@20 on a tenth of the training part, where temperature and width "
         "were chosen too. 30 epochs, unless a number is named. Intervals are 95 %, "
         "two-way over users and seeds.",
-        QUICK if stored.header["quick"] else "",
-        f"Prediction: {study.prediction}",
         statement_table(verdicts(stored)),
         markdown_table(
             [
@@ -255,15 +252,10 @@ def heading(rows: list[list[str]]) -> str:
     return POPULAR if first == ["holds"] * 3 else STUDIES["at-k"].question
 
 
-def report_at_k(records: Path, out: Path) -> list[Path]:
-    """Writes the study's tables, page and figure under out from its records.
-
-    Raises:
-      InputError: no such file, or of another RECORDS_VERSION.
-    """
-    stored = load_stored(records)
+def report_at_k(stored: Stored) -> Report:
+    """The study's tables, page and figure."""
     frame = at_k_frame(stored)
     compared = contrasts(stored)
     page, title = at_k_page(frame, stored), heading(verdicts(stored))
     drawings = {"-priors": at_k_figure(frame, stored, title)}
-    return write_compared(out, stored, frame, page, compared, NOTE, drawings)
+    return compared_report(stored, frame, page, compared, NOTE, drawings)

@@ -1,7 +1,7 @@
 """What the study budget shows: what was chosen, contrasts, verdicts, its figures."""
 
+from collections.abc import Sequence
 from math import comb
-from pathlib import Path
 
 import matplotlib
 import numpy as np
@@ -19,7 +19,7 @@ from experiments.studies.budget import (
     REFERENCE,
     chosen,
 )
-from experiments.study import write_report
+from experiments.study import Report
 from research.contrast import Contrast
 from research.evaluate.metrics import CUTOFF, METRICS
 from research.report.contrasts import (
@@ -33,16 +33,14 @@ from research.report.forest import VERDICTS, around_zero, draw_line
 from research.report.intervals import Interval, two_way
 from research.report.pages import (
     EMPTY,
-    QUICK,
     interval_text,
-    markdown_page,
     markdown_table,
     number_text,
     seeds_text,
 )
 from research.report.pictures import STYLE, Drawing, blank, legend_above
 from research.report.predictions import statement_table
-from research.report.records import Stored, load_stored
+from research.report.records import Stored
 
 __all__ = ["report_budget"]
 
@@ -170,7 +168,9 @@ def _gap(row: pd.Series) -> Interval:
     return Interval(-float(row.difference), -float(row.high), -float(row.low))
 
 
-def budget_page(frame: pd.DataFrame, stored: Stored, compared: pd.DataFrame) -> str:
+def budget_page(
+    frame: pd.DataFrame, stored: Stored, compared: pd.DataFrame
+) -> Sequence[str]:
     """The prediction and its verdicts, what was chosen, and how the trials went."""
     header, trials = stored.header, trials_frame(stored)
     seeds, users = stored.arrays["recall_20"].shape[1:]
@@ -200,11 +200,8 @@ def budget_page(frame: pd.DataFrame, stored: Stored, compared: pd.DataFrame) -> 
         "are 95 %, two-way over users and seeds; they do not cover the draw of the "
         f"configurations. Data {header['data_digest'][:12]}."
     )
-    return markdown_page(
-        STUDIES[NAME].question,
+    return (
         about,
-        QUICK if header["quick"] else "",
-        f"Prediction: {STUDIES[NAME].prediction}",
         statement_table(verdicts(compared)),
         "No significant difference is none that was found; where losses are shown to "
         "be equivalent, the contrasts say so.",
@@ -309,19 +306,13 @@ def forest_figure(compared: pd.DataFrame) -> Drawing:
     return Drawing(figure, compared[columns])
 
 
-def report_budget(records: Path, out: Path) -> list[Path]:
-    """Writes the study's tables, contrasts and figures under out from its records.
-
-    Raises:
-      InputError: no such file, or of another RECORDS_VERSION.
-    """
-    stored = load_stored(records)
+def report_budget(stored: Stored) -> Report:
+    """The study's tables, contrasts and figures."""
     frame, compared = budget_frame(stored), contrasts(stored)
-    texts = {
+    tables = {
         ".csv": frame,
-        ".md": budget_page(frame, stored, compared),
         "-trials.csv": trials_frame(stored),
         **contrast_texts(compared, STUDIES[NAME].question),
     }
     drawings = {"-tried": tried_figure(stored), "-forest": forest_figure(compared)}
-    return write_report(out, stored.header, texts, drawings)
+    return Report(tables, budget_page(frame, stored, compared), drawings)

@@ -1,7 +1,7 @@
 """What the study calibration shows: its table, verdicts on its prediction, figure."""
 
 import itertools
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib
@@ -9,8 +9,6 @@ import numpy as np
 import pandas as pd
 
 from experiments.arms import arm as named_arm
-from experiments.studies import STUDIES
-from experiments.studies.calibration import NAME
 from experiments.studies.impressions import KINDS as OWN
 from experiments.studies.impressions.report import (
     BY_WEIGHTED,
@@ -25,19 +23,17 @@ from experiments.studies.impressions.report import (
     Stated,
     ways,
 )
-from experiments.study import write_report
+from experiments.study import Report
 from research.calibration import Calibration
 from research.report.intervals import over_seeds
 from research.report.pages import (
-    QUICK,
     interval_text,
-    markdown_page,
     markdown_table,
     seeds_text,
 )
 from research.report.pictures import STYLE, Drawing, blank, legend_above
 from research.report.predictions import statement_table
-from research.report.records import Stored, load_stored
+from research.report.records import Stored
 
 __all__ = ["report_calibration"]
 
@@ -172,7 +168,7 @@ def _more(
     return text, gain, -lost, np.inf
 
 
-def calibration_page(frame: pd.DataFrame, stored: Stored) -> str:
+def calibration_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
     """The prediction, its verdicts, and what each way to serve recovers."""
     header = stored.header
     about = (
@@ -187,11 +183,8 @@ def calibration_page(frame: pd.DataFrame, stored: Stored) -> str:
         "recover. Weighted: held-out clicks, each by 1 / e. 95 % t intervals over "
         "three seeds or more."
     )
-    return markdown_page(
-        STUDIES[NAME].question,
+    return (
         about,
-        QUICK if header["quick"] else "",
-        f"Prediction: {STUDIES[NAME].prediction}",
         statement_table(verdicts(stored)),
         _ways_table(frame),
     )
@@ -263,14 +256,8 @@ def heading(stored: Stored, arm: str) -> str:
     )
 
 
-def report_calibration(records: Path, out: Path) -> list[Path]:
-    """Writes the study's table, page and figure under out from its records.
-
-    Raises:
-      InputError: no such file, or of another RECORDS_VERSION.
-    """
-    stored = load_stored(records)
+def report_calibration(stored: Stored) -> Report:
+    """The study's table, page and figure."""
     frame = calibration_frame(stored)
-    texts = {".csv": frame, ".md": calibration_page(frame, stored)}
     drawings = {"-ways": calibration_figure(frame, stored)}
-    return write_report(out, stored.header, texts, drawings)
+    return Report({".csv": frame}, calibration_page(frame, stored), drawings)

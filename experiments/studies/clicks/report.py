@@ -1,28 +1,25 @@
 """What the study clicks shows: its table, verdicts on its prediction, its figure."""
 
 import itertools
-from pathlib import Path
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import matplotlib
 import numpy as np
 import pandas as pd
 
-from experiments.studies import STUDIES
 from experiments.studies.clicks import ARM, AS_IS
 from experiments.studies.dial.report import nearest_best
-from experiments.study import write_report
+from experiments.study import Report
 from research.report.intervals import Interval, over_seeds
 from research.report.pages import (
-    QUICK,
     interval_text,
-    markdown_page,
     markdown_table,
     seeds_text,
 )
 from research.report.pictures import STYLE, Drawing, blank, legend_above
 from research.report.predictions import statement_table
-from research.report.records import Stored, load_stored
+from research.report.records import Stored
 
 __all__ = ["report_clicks"]
 
@@ -168,7 +165,7 @@ def _judged(row: dict[str, float], name: str, low: float, high: float) -> list[s
     return [interval_text(*found, "+.2f"), found.within(low, high)]
 
 
-def clicks_page(frame: pd.DataFrame, stored: Stored) -> str:
+def clicks_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
     """The prediction, its verdicts, and each condition's strengths, in Markdown."""
     seeds = stored.arrays["rule"].shape[2]
     largest = float(stored.arrays["strengths"].max())
@@ -197,11 +194,8 @@ def clicks_page(frame: pd.DataFrame, stored: Stored) -> str:
     ]
     heads = ["condition", "gamma", "clicks", "rule", "best [95 %]", "change [95 %]"]
     heads += ["fit b / a", "a", "recovered by the rule", "at the best"]
-    return markdown_page(
-        STUDIES["clicks"].question,
+    return (
         about,
-        QUICK if stored.header["quick"] else "",
-        f"Prediction: {STUDIES['clicks'].prediction}",
         statement_table(verdicts(frame)),
         markdown_table(heads, rows, left=1),
     )
@@ -255,14 +249,8 @@ def heading(frame: pd.DataFrame) -> str:
     return HEADING
 
 
-def report_clicks(records: Path, out: Path) -> list[Path]:
-    """Writes the study's table, page and figure under out from its records.
-
-    Raises:
-      InputError: no such file, or of another RECORDS_VERSION.
-    """
-    stored = load_stored(records)
+def report_clicks(stored: Stored) -> Report:
+    """The study's table, page and figure."""
     frame = clicks_frame(stored)
-    texts = {".csv": frame, ".md": clicks_page(frame, stored)}
     drawings = {"-distance": clicks_figure(frame)}
-    return write_report(out, stored.header, texts, drawings)
+    return Report({".csv": frame}, clicks_page(frame, stored), drawings)

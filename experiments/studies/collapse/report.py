@@ -1,6 +1,6 @@
 """What the study collapse shows: steps to half the recall, by the size of the cache."""
 
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -8,21 +8,18 @@ import pandas as pd
 from jaxtyping import Float
 from numpy import ndarray
 
-from experiments.studies import STUDIES
-from experiments.studies.collapse import CACHE, NAME, NONE, PUSH, STOPPED
+from experiments.studies.collapse import CACHE, NONE, PUSH, STOPPED
 from experiments.studies.collapse.figure import collapse_figure
-from experiments.study import write_report
+from experiments.study import Report
 from research.report.intervals import Interval, over_seeds
 from research.report.pages import (
     EMPTY,
-    QUICK,
     interval_text,
-    markdown_page,
     markdown_table,
     seeds_text,
 )
 from research.report.predictions import statement_table
-from research.report.records import Stored, load_stored
+from research.report.records import Stored
 
 __all__ = ["report_collapse"]
 
@@ -214,7 +211,7 @@ def _measured(found: Interval) -> str:
     return interval_text(*found, ".2f")
 
 
-def collapse_page(frame: pd.DataFrame, stored: Stored) -> str:
+def collapse_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
     """The prediction, its verdicts, and one row per arm and size, in Markdown."""
     header, steps = stored.header, stored.arrays["steps"]
     about = (
@@ -248,11 +245,8 @@ def collapse_page(frame: pd.DataFrame, stored: Stored) -> str:
     heads = ["arm", "M / B", "steps to half [95 %]", "epochs", "recall@20 at the start"]
     heads += ["at the end", "kept [95 %]", "cosine of items"]
     compared = comparisons(stored)
-    return markdown_page(
-        STUDIES[NAME].question,
+    return (
         about,
-        QUICK if header["quick"] else "",
-        f"Prediction: {STUDIES[NAME].prediction}",
         statement_table(
             verdicts(frame, compared, header["epoch_steps"]),
         ),
@@ -313,15 +307,9 @@ def heading(frame: pd.DataFrame, compared: pd.DataFrame, most: float) -> str:
     return "Recall after a cache joins the batch, and steps until half of it is left"
 
 
-def report_collapse(records: Path, out: Path) -> list[Path]:
-    """Writes the study's table, page and figure under out from its records.
-
-    Raises:
-      InputError: no such file, or of another RECORDS_VERSION.
-    """
-    stored = load_stored(records)
+def report_collapse(stored: Stored) -> Report:
+    """The study's table, page and figure."""
     frame = collapse_frame(stored)
-    texts = {".csv": frame, ".md": collapse_page(frame, stored)}
     title = heading(frame, comparisons(stored), float(stored.arrays["steps"][-1]))
     drawings = {"-steps": collapse_figure(frame, stored, title)}
-    return write_report(out, stored.header, texts, drawings)
+    return Report({".csv": frame}, collapse_page(frame, stored), drawings)

@@ -2,7 +2,6 @@
 
 import itertools
 from collections.abc import Sequence
-from pathlib import Path
 
 import matplotlib
 import numpy as np
@@ -11,18 +10,15 @@ from jaxtyping import Float
 from numpy import ndarray
 from scipy import stats
 
-from experiments.studies import STUDIES
-from experiments.study import write_report
+from experiments.study import Report
 from research.report.intervals import Interval, over_seeds
 from research.report.pages import (
-    QUICK,
     interval_text,
-    markdown_page,
     markdown_table,
 )
 from research.report.pictures import STYLE, Drawing, above, blank, look
 from research.report.predictions import statement_table
-from research.report.records import Stored, load_stored
+from research.report.records import Stored
 
 __all__ = ["report_dial"]
 
@@ -156,9 +152,8 @@ def verdicts(frame: pd.DataFrame) -> list[list[str]]:
     return out
 
 
-def dial_page(frame: pd.DataFrame, quick: bool) -> str:
+def dial_page(frame: pd.DataFrame) -> Sequence[str]:
     """The prediction, its verdicts, and the mean regret of each way, in Markdown."""
-    study = STUDIES["dial"]
     sets = len(frame) // frame.model.nunique()
     spreads = ", ".join(f"{x:g}" for x in sorted(frame.quality.unique()))
     correlations = " or ".join(f"{x:g}" for x in frame.correlation.unique())
@@ -177,11 +172,8 @@ def dial_page(frame: pd.DataFrame, quick: bool) -> str:
         cells = [interval_text(*by_way[way], ".3f") for way in by_way]
         rows.append([model, f"{best:.3f}", *cells])
     heads = ["model", "recovered at best", *(f"regret: {way}" for way in by_way)]
-    return markdown_page(
-        study.question,
+    return (
         about,
-        QUICK if quick else "",
-        f"Prediction: {study.prediction}",
         statement_table(verdicts(frame)),
         markdown_table(heads, rows, left=1),
     )
@@ -240,13 +232,11 @@ def _heading(frame: pd.DataFrame) -> str:
     return "How much of log q to correct, and what other choices cost"
 
 
-def report_dial(records: Path, out: Path) -> list[Path]:
-    """Writes the study's table, page and figure under out from its records.
-
-    Raises:
-      InputError: no such file, or of another RECORDS_VERSION.
-    """
-    stored = load_stored(records)
+def report_dial(stored: Stored) -> Report:
+    """The study's table, page and figure."""
     frame = dial_frame(stored)
-    texts = {".csv": frame, ".md": dial_page(frame, stored.header["quick"])}
-    return write_report(out, stored.header, texts, {"-rule": dial_figure(frame)})
+    return Report(
+        {".csv": frame},
+        dial_page(frame),
+        {"-rule": dial_figure(frame)},
+    )

@@ -1,23 +1,20 @@
 """What the study faithful shows: its table, verdicts on its prediction, its figure."""
 
-from pathlib import Path
+from collections.abc import Sequence
 
 import matplotlib
 import numpy as np
 import pandas as pd
 
-from experiments.studies import STUDIES
-from experiments.study import write_report
+from experiments.study import Report
 from research.report.intervals import Interval, two_way
 from research.report.pages import (
-    QUICK,
     interval_text,
-    markdown_page,
     markdown_table,
 )
 from research.report.pictures import STYLE, Drawing, blank, legend_above
 from research.report.predictions import statement_table
-from research.report.records import Stored, load_stored
+from research.report.records import Stored
 
 __all__ = ["report_faithful"]
 
@@ -107,7 +104,7 @@ def _text(found: Interval) -> str:
     return interval_text(mean, low, high, "+.1f") + " %"
 
 
-def faithful_page(frame: pd.DataFrame, stored: Stored) -> str:
+def faithful_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
     """The prediction, its verdicts, and each estimator's distances, in Markdown."""
     seeds = stored.arrays["full_recall"].shape[0]
     rows = []
@@ -119,16 +116,13 @@ def faithful_page(frame: pd.DataFrame, stored: Stored) -> str:
             ends = (row[name], row[f"{name}_low"], row[f"{name}_high"])
             cells.append(interval_text(*ends, ".3f"))
         rows.append(cells)
-    return markdown_page(
-        STUDIES["faithful"].question,
+    return (
         f"{stored.header['dataset']}, {seeds} seeds, n negatives per row of the "
         "batch's 512. Bias: of the expected gradient of the item vectors at a trained "
         "full softmax, in % of the exact gradient (study probe). Divergence: "
         "Kullback-Leibler, of the users' distributions by the estimator from those by "
         "the full softmax of the other seeds, in nats. The first row is the full "
         "softmax itself. Intervals are 95 %, two-way over users and seeds.",
-        QUICK if stored.header["quick"] else "",
-        f"Prediction: {STUDIES['faithful'].prediction}",
         statement_table(verdicts(stored)),
         markdown_table(
             ["estimator", "n", "bias (%)", *MEASURED.values()], rows, left=1
@@ -166,13 +160,9 @@ def faithful_figure(frame: pd.DataFrame) -> Drawing:
     return Drawing(figure, frame)
 
 
-def report_faithful(records: Path, out: Path) -> list[Path]:
-    """Writes the study's table, page and figure under out from its records.
-
-    Raises:
-      InputError: no such file, or of another RECORDS_VERSION.
-    """
-    stored = load_stored(records)
+def report_faithful(stored: Stored) -> Report:
+    """The study's table, page and figure."""
     frame = faithful_frame(stored)
-    texts = {".csv": frame, ".md": faithful_page(frame, stored)}
-    return write_report(out, stored.header, texts, {"-bias": faithful_figure(frame)})
+    return Report(
+        {".csv": frame}, faithful_page(frame, stored), {"-bias": faithful_figure(frame)}
+    )

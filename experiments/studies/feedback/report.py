@@ -1,7 +1,7 @@
 """What the study feedback shows: its table, figure, and verdicts on its prediction."""
 
 import itertools
-from pathlib import Path
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import matplotlib
@@ -9,21 +9,18 @@ import numpy as np
 import pandas as pd
 from numpy import ndarray
 
-from experiments.studies import STUDIES
 from experiments.studies.exposure import CLICKS, ITEMS, USERS
-from experiments.studies.feedback import ARM, KINDS, NAME, POLICIES, Kind, Round
-from experiments.study import write_report
+from experiments.studies.feedback import ARM, KINDS, POLICIES, Kind, Round
+from experiments.study import Report
 from research.report.intervals import over_seeds
 from research.report.pages import (
-    QUICK,
     interval_text,
-    markdown_page,
     markdown_table,
     seeds_text,
 )
 from research.report.pictures import STYLE, Drawing, blank, legend_above
 from research.report.predictions import statement_table
-from research.report.records import Stored, load_stored
+from research.report.records import Stored
 
 __all__ = ["report_feedback"]
 
@@ -173,7 +170,7 @@ def verdicts(stored: Stored) -> list[list[str]]:
     return out
 
 
-def feedback_page(frame: pd.DataFrame, stored: Stored) -> str:
+def feedback_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
     """The prediction, its verdicts, and each policy's rounds, in Markdown."""
     seeds = stored.arrays["rule"].shape[2]
     about = (
@@ -209,11 +206,8 @@ def feedback_page(frame: pd.DataFrame, stored: Stored) -> str:
     ]
     heads = ["loop", "policy", "round", "recovered [95 %]", "most", "best strength"]
     heads += ["rule's strength", "tenth"]
-    return markdown_page(
-        STUDIES[NAME].question,
+    return (
         about,
-        QUICK if stored.header["quick"] else "",
-        f"Prediction: {STUDIES[NAME].prediction}",
         statement_table(verdicts(stored)),
         markdown_table(heads, rows, left=2),
     )
@@ -268,13 +262,11 @@ def heading(frame: pd.DataFrame) -> str:
     )
 
 
-def report_feedback(records: Path, out: Path) -> list[Path]:
-    """Writes the study's table, page and figure under out from its records.
-
-    Raises:
-      InputError: no such file, or of another RECORDS_VERSION.
-    """
-    stored = load_stored(records)
+def report_feedback(stored: Stored) -> Report:
+    """The study's table, page and figure."""
     frame = feedback_frame(stored)
-    texts = {".csv": frame, ".md": feedback_page(frame, stored)}
-    return write_report(out, stored.header, texts, {"-rounds": feedback_figure(frame)})
+    return Report(
+        {".csv": frame},
+        feedback_page(frame, stored),
+        {"-rounds": feedback_figure(frame)},
+    )

@@ -1,7 +1,7 @@
 """What the study impressions shows: its table, verdicts on its prediction, figure."""
 
 import itertools
-from pathlib import Path
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import matplotlib
@@ -10,21 +10,18 @@ import pandas as pd
 from jaxtyping import Float
 from numpy import ndarray
 
-from experiments.studies import STUDIES
-from experiments.studies.impressions import EXACT, KINDS, NAME, Kind
+from experiments.studies.impressions import EXACT, KINDS, Kind
 from experiments.studies.impressions.knobs import draw_mark, draw_pairs
-from experiments.study import write_report
+from experiments.study import Report
 from research.report.intervals import over_seeds
 from research.report.pages import (
-    QUICK,
     interval_text,
-    markdown_page,
     markdown_table,
     seeds_text,
 )
 from research.report.pictures import STYLE, Drawing, blank, legend_above
 from research.report.predictions import statement_table
-from research.report.records import Stored, load_stored
+from research.report.records import Stored
 
 __all__ = ["report_impressions"]
 
@@ -273,7 +270,7 @@ def _of_counts(
     return [(text, rate - counts[RULE].recovered, -np.inf, -MORE)]
 
 
-def impressions_page(frame: pd.DataFrame, stored: Stored) -> str:
+def impressions_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
     """The prediction, its verdicts, and what each way to serve recovers."""
     header = stored.header
     about = (
@@ -306,11 +303,8 @@ def impressions_page(frame: pd.DataFrame, stored: Stored) -> str:
         if row["impressions"] == EXACT or row["served"] in COUNTED
     ]
     heads = ["arm", "exposure", "impressions", "served", "a", "b", "recovered [95 %]"]
-    return markdown_page(
-        STUDIES[NAME].question,
+    return (
         about,
-        QUICK if header["quick"] else "",
-        f"Prediction: {STUDIES[NAME].prediction}",
         statement_table(verdicts(stored)),
         markdown_table(heads, rows, left=4),
     )
@@ -371,14 +365,8 @@ def heading(stored: Stored, arm: str) -> str:
     )
 
 
-def report_impressions(records: Path, out: Path) -> list[Path]:
-    """Writes the study's table, page and figure under out from its records.
-
-    Raises:
-      InputError: no such file, or of another RECORDS_VERSION.
-    """
-    stored = load_stored(records)
+def report_impressions(stored: Stored) -> Report:
+    """The study's table, page and figure."""
     frame = impressions_frame(stored)
-    texts = {".csv": frame, ".md": impressions_page(frame, stored)}
     drawings = {"-pairs": impressions_figure(frame, stored)}
-    return write_report(out, stored.header, texts, drawings)
+    return Report({".csv": frame}, impressions_page(frame, stored), drawings)

@@ -1,15 +1,13 @@
 """What the study outside shows: each published cell beside ours, with its verdict."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy import ndarray
 
-from experiments.studies import STUDIES
-from experiments.studies.outside import NAME, Cell, read_cells
+from experiments.studies.outside import Cell, read_cells
 from experiments.studies.outside.figure import (
     AGREES,
     DIFFERS,
@@ -17,9 +15,9 @@ from experiments.studies.outside.figure import (
     ledger_figure,
 )
 from experiments.studies.outside.runs import RUNS
-from experiments.study import write_report
-from research.report.pages import QUICK, markdown_page, markdown_table, number_text
-from research.report.records import Stored, load_stored
+from experiments.study import Report
+from research.report.pages import markdown_table, number_text
+from research.report.records import Stored
 
 __all__ = ["AGREES", "DIFFERS", "UNEXPLAINED", "ledger", "report_outside"]
 
@@ -167,8 +165,8 @@ def _expected(rows: _Rows) -> list[str]:
     return [said, markdown_table(["run", "expected"], lines, left=2)]
 
 
-def _page(frame: pd.DataFrame, stored: Stored) -> str:
-    study, rows = STUDIES[NAME], _Rows(stored)
+def _page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
+    rows = _Rows(stored)
     count = frame.verdict.value_counts()
     total = ", ".join(f"{verdict} {n}" for verdict, n in count.items() if verdict)
     sources = ", ".join(f"[{key}]" for key in dict.fromkeys(frame.source))
@@ -177,27 +175,19 @@ def _page(frame: pd.DataFrame, stored: Stored) -> str:
         of_data = frame[frame.dataset == data]
         parts += [f"## {data}", _cells(of_data)]
         parts += ["Every run, the mean over its seeds:", _means(rows, data)]
-    return markdown_page(
-        study.question,
+    return (
         f"Published cells of {sources}, {len(frame)}: {total or 'no verdicts'}. "
         "Difference: published less ours. Allowed: where each seed has a split of its "
         "own (RecBole's tables), two standard errors of the mean, of splits and users "
         "together; on the published split two deviations over seeds, or 0.001 where "
         "that is more.",
-        QUICK if stored.header["quick"] else "",
-        f"Prediction: {study.prediction}",
         *_expected(rows),
         *parts,
     )
 
 
-def report_outside(records: Path, out: Path) -> list[Path]:
-    """Writes the study's tables and figure under out, from its records and the cells.
-
-    Raises:
-      InputError: no such file, or of another RECORDS_VERSION.
-    """
-    stored = load_stored(records)
+def report_outside(stored: Stored) -> Report:
+    """The study's table, page and figure, of its records and the published cells."""
     frame = ledger(stored, read_cells())
-    texts = {".csv": frame, ".md": _page(frame, stored)}
-    return write_report(out, stored.header, texts, {"-rows": ledger_figure(frame)})
+    drawings = {"-rows": ledger_figure(frame)}
+    return Report({".csv": frame}, _page(frame, stored), drawings)

@@ -1,6 +1,6 @@
 """What the study pace shows: examples and seconds to 95 %, verdicts, the curves."""
 
-from pathlib import Path
+from collections.abc import Sequence
 
 import matplotlib
 import numpy as np
@@ -9,15 +9,12 @@ from jaxtyping import Float
 from matplotlib.ticker import LogLocator, NullFormatter
 from numpy import ndarray
 
-from experiments.studies import STUDIES
 from experiments.studies.pace import NAME_SIMULATED, REFERENCE
-from experiments.study import write_report
+from experiments.study import Report
 from research.report.intervals import Interval, over_seeds
 from research.report.pages import (
     EMPTY,
-    QUICK,
     interval_text,
-    markdown_page,
     markdown_table,
     seeds_text,
 )
@@ -30,7 +27,7 @@ from research.report.pictures import (
     looks,
 )
 from research.report.predictions import statement_table
-from research.report.records import Stored, load_stored
+from research.report.records import Stored
 
 __all__ = ["report_pace"]
 
@@ -144,9 +141,9 @@ def _judged(row: "pd.Series[float]", name: str, most: float) -> tuple[str, str]:
     return interval_text(*ends, ".3f"), ends.within(high=most)
 
 
-def pace_page(frame: pd.DataFrame, stored: Stored) -> str:
+def pace_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
     """The prediction, its verdicts, and one row per arm, in Markdown."""
-    header, study = stored.header, STUDIES[stored.header["grid"]]
+    header = stored.header
     values = (
         "all at one temperature and learning rate"
         if header["grid"] == NAME_SIMULATED
@@ -176,11 +173,8 @@ def pace_page(frame: pd.DataFrame, stored: Stored) -> str:
     ]
     heads = ["arm", "temperature", "learning rate", "best NDCG@20", "at epoch"]
     heads += ["examples, million", "share [95 %]", "ms per step", "seconds"]
-    return markdown_page(
-        study.question,
+    return (
         about,
-        QUICK if header["quick"] else "",
-        f"Prediction: {study.prediction}",
         statement_table(verdicts(frame, header["items"])),
         markdown_table([*heads, "share [95 %]"], rows),
     )
@@ -256,15 +250,11 @@ def heading(frame: pd.DataFrame, items: int) -> str:
     return f"{items:,} items: NDCG@20 by examples and by time ({dashed})"
 
 
-def report_pace(records: Path, out: Path) -> list[Path]:
-    """Writes the study's table, page and figure under out from its records.
-
-    Raises:
-      InputError: no such file, or of another RECORDS_VERSION.
-    """
-    stored = load_stored(records)
+def report_pace(stored: Stored) -> Report:
+    """The study's table, page and figure."""
     frame = pace_frame(stored)
-    texts = {".csv": frame, ".md": pace_page(frame, stored)}
-    return write_report(
-        out, stored.header, texts, {"-curves": pace_figure(frame, stored)}
+    return Report(
+        {".csv": frame},
+        pace_page(frame, stored),
+        {"-curves": pace_figure(frame, stored)},
     )

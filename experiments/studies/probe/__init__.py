@@ -31,12 +31,12 @@ from experiments.studies.probe.archive import (
     ZERO,
     Archive,
     Measurement,
+    archive_of,
     bias_table,
     decile_table,
     drift_table,
-    load_archive,
     negatives_table,
-    page,
+    probe_page,
     save_archive,
 )
 from experiments.studies.probe.bias import (
@@ -71,11 +71,11 @@ from experiments.studies.probe.figures import (
     sizes_figure,
 )
 from experiments.studies.probe.negatives import follow, sample_sources
-from experiments.study import StudyOptions, write_report
+from experiments.study import Report, StudyOptions
 from research.config import Config
 from research.negatives.source import Pool
 from research.prepare import prepare
-from research.report.records import study_header
+from research.report.records import Stored, study_header
 
 NAME = "probe"
 WIDTH = 1024
@@ -154,20 +154,15 @@ def run_probe(options: StudyOptions) -> Path:
     return save_archive(options.out, archive)
 
 
-def report_probe(records: Path, out: Path) -> list[Path]:
-    """Writes the probe's tables and figures under out from its records.
-
-    Raises:
-      InputError: no such file, not the probe's, or of another RECORDS_VERSION.
-    """
-    archive = load_archive(records)
+def report_probe(stored: Stored) -> Report:
+    """The study's tables and figures."""
+    archive = archive_of(stored)
     bias, deciles = bias_table(archive), decile_table(archive)
     negatives = negatives_table(archive)
-    texts = {
+    tables = {
         ".csv": bias,
         "-deciles.csv": deciles,
         "-negatives.csv": negatives,
-        ".md": page(archive, bias, negatives),
     }
     drawings = {
         "-ranking": ranking_figure(bias),
@@ -176,7 +171,7 @@ def report_probe(records: Path, out: Path) -> list[Path]:
         "-bands": bands_figure(negatives),
         "-drift": drift_figure(drift_table(archive)),
     }
-    return write_report(out, archive.header, texts, drawings)
+    return Report(tables, probe_page(archive, bias, negatives), drawings)
 
 
 def _cells(dataset: str, model: str, library: str, size: Size) -> list[Measurement]:

@@ -1,6 +1,6 @@
 """Results of the probe: as a file of records, as long tables, and as a page."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,8 +18,8 @@ from experiments.studies.probe.negatives import (
     band_shares,
 )
 from experiments.study import save_study
-from research.report.pages import QUICK, markdown_page, markdown_table, number_text
-from research.report.records import load_stored
+from research.report.pages import markdown_table, number_text
+from research.report.records import Stored
 from research.types import BANDS, InputError
 
 FAITHFUL = "faithful"  # positives of the data: is E[g] the full softmax's gradient?
@@ -116,13 +116,13 @@ def save_archive(out: Path, archive: Archive) -> Path:
     )
 
 
-def load_archive(path: Path) -> Archive:
-    """The archive in a file that save_archive wrote.
+def archive_of(stored: Stored) -> Archive:
+    """The archive in what a file of save_archive holds.
 
     Raises:
-      InputError: no such file, not the probe's, or of another RECORDS_VERSION.
+      InputError: the records are not the probe's.
     """
-    header, content, arrays = load_stored(path)
+    header, content, arrays = stored
     try:
         negatives: dict[str, dict[str, SourceSample]] = {}
         for model, source, name, *numbers in content["seen"]:
@@ -148,7 +148,7 @@ def load_archive(path: Path) -> Archive:
             },
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: not a file of the probe ({error!r})") from error
+        raise InputError(f"not a file of the probe ({error!r})") from error
 
 
 def _probe(arrays: Mapping[str, ndarray], n: int, repeats: int) -> Probe:
@@ -223,7 +223,9 @@ def drift_table(archive: Archive) -> pd.DataFrame:
     )
 
 
-def page(archive: Archive, bias: pd.DataFrame, negatives: pd.DataFrame) -> str:
+def probe_page(
+    archive: Archive, bias: pd.DataFrame, negatives: pd.DataFrame
+) -> Sequence[str]:
     """The tables in Markdown: bias at the largest n, against n, and the negatives.
 
     Args:
@@ -245,15 +247,13 @@ def page(archive: Archive, bias: pd.DataFrame, negatives: pd.DataFrame) -> str:
     of_items = real[real.target == "items"]
     trained = of_items[(of_items.model == "trained") & (of_items.library == "fitted")]
     every_draw = "6 items, every draw enumerated, gradient of the scores"
-    parts = [
+    return (
         about,
         _at_n(of_items[of_items.n == n]),
         _against_n(small, every_draw),
         _against_n(trained, "trained, gradient of the item vectors"),
         _negatives(negatives),
-    ]
-    title = "What does each correction leave of the sampling bias?"
-    return markdown_page(title, *parts, QUICK if header["quick"] else "")
+    )
 
 
 def _at_n(rows: pd.DataFrame) -> str:

@@ -1,6 +1,6 @@
 """What the study semisynthetic shows: its table, verdicts and figure."""
 
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib
@@ -8,20 +8,17 @@ import numpy as np
 import pandas as pd
 from matplotlib.colors import to_hex
 
-from experiments.studies import STUDIES
 from experiments.studies.dial.report import nearest_best
-from experiments.study import write_report
+from experiments.study import Report
 from research.report.intervals import over_seeds
 from research.report.pages import (
-    QUICK,
     interval_text,
-    markdown_page,
     markdown_table,
     seeds_text,
 )
 from research.report.pictures import STYLE, Drawing, above, blank
 from research.report.predictions import statement_table
-from research.report.records import Stored, load_stored
+from research.report.records import Stored
 
 __all__ = ["report_semisynthetic"]
 
@@ -118,7 +115,7 @@ def _of_rate(row: dict[Any, float], where: str) -> list[list[str]]:
     return out
 
 
-def semi_page(frame: pd.DataFrame, stored: Stored) -> str:
+def semi_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
     """The prediction, its verdicts, and what each way recovers, in Markdown."""
     header, arrays = stored.header, stored.arrays
     seeds = seeds_text(arrays["rule"].shape[1])
@@ -150,11 +147,8 @@ def semi_page(frame: pd.DataFrame, stored: Stored) -> str:
     heads += ["rule", "best", "rate", "rule - always [95 %]"]
     trained = frame.dropna(subset=["as_trained"]).to_dict("records")
     lines = [[f"{r['gamma']:g}", r["arm"], f"{r['as_trained']:.3f}"] for r in trained]
-    return markdown_page(
-        STUDIES["semisynthetic"].question,
+    return (
         about,
-        QUICK if header["quick"] else "",
-        f"Prediction: {STUDIES['semisynthetic'].prediction}",
         statement_table(verdicts(frame, stored)),
         markdown_table(heads, rows, left=2),
         "Mixed negatives, served as trained:",
@@ -199,15 +193,9 @@ def _heading(frame: pd.DataFrame) -> str:
     return "What each strength recovers; crosses: the strength by the rule"
 
 
-def report_semisynthetic(records: Path, out: Path) -> list[Path]:
-    """Writes the study's table, page and figure under out from its records.
-
-    Raises:
-      InputError: no such file, or of another RECORDS_VERSION.
-    """
-    stored = load_stored(records)
+def report_semisynthetic(stored: Stored) -> Report:
+    """The study's table, page and figure."""
     frame = semi_frame(stored)
-    texts = {".csv": frame, ".md": semi_page(frame, stored)}
-    return write_report(
-        out, stored.header, texts, {"-rule": semi_figure(frame, stored)}
+    return Report(
+        {".csv": frame}, semi_page(frame, stored), {"-rule": semi_figure(frame, stored)}
     )

@@ -1,6 +1,6 @@
 """What the study shift shows: its table, and verdicts on its prediction."""
 
-from pathlib import Path
+from collections.abc import Sequence
 
 import matplotlib
 import pandas as pd
@@ -11,16 +11,17 @@ from experiments.studies.compared import (
     SIDE_BY_SIDE,
     Pair,
     Served,
+    compared_report,
     contrast_frame,
     difference,
     difference_text,
     draw_line,
     ndcg_of_users,
     sign,
-    write_compared,
 )
+from experiments.study import Report
 from research.report.intervals import two_way
-from research.report.pages import QUICK, markdown_page, markdown_table
+from research.report.pages import markdown_table
 from research.report.pictures import (
     STYLE,
     Drawing,
@@ -30,7 +31,7 @@ from research.report.pictures import (
     notes_below,
 )
 from research.report.predictions import statement_table
-from research.report.records import Stored, load_stored
+from research.report.records import Stored
 
 __all__ = ["report_shift"]
 
@@ -107,7 +108,7 @@ def verdicts(frame: pd.DataFrame, stored: Stored) -> list[list[str]]:
     return out
 
 
-def shift_page(frame: pd.DataFrame, stored: Stored) -> str:
+def shift_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
     """The prediction, its verdicts, and each arm under each prior, in Markdown."""
     priors = [float(prior) for prior in stored.arrays["priors"]]
     rows = []
@@ -117,14 +118,11 @@ def shift_page(frame: pd.DataFrame, stored: Stored) -> str:
         first = [str(split), str(arm), *chosen]
         rows.append([*first, *(f"{means[prior]:.4f}" for prior in priors)])
     seeds = stored.arrays["random_ndcg_20"].shape[3]
-    return markdown_page(
-        STUDIES["shift"].question,
+    return (
         f"NDCG@20, {seeds} seeds, means over the users with a test item. Prior: "
         "strength of the popularity prior when serving. Temperature and learning rate "
         "were chosen on a tenth of the training part. Intervals are 95 %, two-way over "
         "users and seeds.",
-        QUICK if stored.header["quick"] else "",
-        f"Prediction: {STUDIES['shift'].prediction}",
         statement_table(verdicts(frame, stored)),
         markdown_table(
             ["split", "arm", *CHOSEN.values(), *(f"prior {p:g}" for p in priors)],
@@ -174,15 +172,10 @@ def shift_figure(frame: pd.DataFrame, compared: pd.DataFrame) -> Drawing:
     return Drawing(figure, points)
 
 
-def report_shift(records: Path, out: Path) -> list[Path]:
-    """Writes the study's table, page and figure under out from its records.
-
-    Raises:
-      InputError: no such file, or of another RECORDS_VERSION.
-    """
-    stored = load_stored(records)
+def report_shift(stored: Stored) -> Report:
+    """The study's table, page and figure."""
     frame = shift_frame(stored)
     compared = contrasts(stored)
     page = shift_page(frame, stored)
     drawings = {"-curves": shift_figure(frame, compared)}
-    return write_compared(out, stored, frame, page, compared, NOTE, drawings)
+    return compared_report(stored, frame, page, compared, NOTE, drawings)

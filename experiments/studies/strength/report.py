@@ -2,26 +2,22 @@
 
 import itertools
 from collections.abc import Sequence
-from pathlib import Path
 
 import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.colors import to_hex
 
-from experiments.studies import STUDIES
-from experiments.study import write_report
+from experiments.study import Report
 from research.report.intervals import Interval, two_way
 from research.report.pages import (
-    QUICK,
     interval_text,
-    markdown_page,
     markdown_table,
     seeds_text,
 )
 from research.report.pictures import STYLE, Drawing, blank, legend_above
 from research.report.predictions import statement_table
-from research.report.records import Stored, load_stored
+from research.report.records import Stored
 
 __all__ = ["report_strength"]
 
@@ -130,7 +126,7 @@ def serving_gain(stored: Stored, output: str, temperature: float) -> Interval:
     return Interval(*map(float, found))
 
 
-def strength_page(frame: pd.DataFrame, stored: Stored) -> str:
+def strength_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
     """The prediction, its verdicts, and where each panel peaks, in Markdown."""
     header = stored.header
     metrics = [name for name in METRICS if name in frame]
@@ -154,11 +150,8 @@ def strength_page(frame: pd.DataFrame, stored: Stored) -> str:
     heads += ["recall@20, total 1 when serving", "recall@20, total 1 in the loss"]
     heads += ["difference [95 %]"]
     heads += [f"best total, {METRICS[name]}" for name in metrics]
-    return markdown_page(
-        STUDIES["strength"].question,
+    return (
         about,
-        QUICK if header["quick"] else "",
-        f"Prediction: {STUDIES['strength'].prediction}",
         statement_table(verdicts(frame, stored)),
         markdown_table(heads, rows, left=1),
     )
@@ -200,17 +193,11 @@ def curves_figure(frame: pd.DataFrame, output: str) -> Drawing:
     return Drawing(figure, points[columns])
 
 
-def report_strength(records: Path, out: Path) -> list[Path]:
-    """Writes the study's table, page and figures under out from its records.
-
-    Raises:
-      InputError: no such file, or of another RECORDS_VERSION.
-    """
-    stored = load_stored(records)
+def report_strength(stored: Stored) -> Report:
+    """The study's table, page and figures."""
     frame = strength_frame(stored)
-    texts = {".csv": frame, ".md": strength_page(frame, stored)}
     drawings = {
         f"-{output}": curves_figure(frame, output)
         for output in stored.header["outputs"]
     }
-    return write_report(out, stored.header, texts, drawings)
+    return Report({".csv": frame}, strength_page(frame, stored), drawings)
