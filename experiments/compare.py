@@ -20,11 +20,13 @@ from experiments.grids import GRIDS
 from experiments.inputs import digest_of, prepared_run
 from experiments.output.folders import finished, output, run_folder, run_id
 from experiments.runs import baseline, rank, serve, validation
+from research.calibration import Calibration, calibrate
 from research.config import Config
 from research.data import name_of
 from research.evaluate.record import evaluate
-from research.evaluate.top_k import Scorer
+from research.evaluate.top_k import Scorer, seen_items_of
 from research.files import read_arrays
+from research.positives import log_share
 from research.prepare import Prepared, is_towers
 from research.report.records import RunResult, Served
 from research.serving import Serving
@@ -164,6 +166,40 @@ def with_prior(
     vectors = served.users, served.items
     serving = Serving(prior, exposure or 0.0)
     return _served(result, served.run, *vectors, served.temperature, serving)
+
+
+def calibration_of(result: RunResult, clicks: int = 2000) -> Calibration:
+    """How much a result's scores should count beside log q, by validation clicks.
+
+    ``with_prior(result, *calibration_of(result).by_impressions())`` serves so.
+
+    Args:
+      result: of ``compare`` or ``load_run``, of two towers with fit_on "train".
+      clicks: how many validation clicks at most, drawn by lot; as many rows of the
+        catalogue are held in memory.
+
+    Raises:
+      InputError: the result is judged by the test part, which is not to choose by; it
+        is a baseline's; or the clicks fit no scale (research/calibration.py).
+    """
+    served = result.served
+    if served is None or served.users is None or served.items is None:
+        raise InputError(f"{result.arm}: it holds no vectors, so nothing to calibrate")
+    if served.run.config.fit_on != "train":
+        raise InputError(
+            f"{result.arm}: it is judged by the test part; calibrate a run with fit_on "
+            "train, which validation judges"
+        )
+    fold = served.fold
+    mine = np.flatnonzero(np.isin(fold.held_user, fold.evaluated))
+    drawn = np.sort(np.random.default_rng(0).permutation(mine)[:clicks])
+    rows = np.searchsorted(fold.evaluated, fold.held_user[drawn])
+    logits = served.users[rows] @ served.items.T / served.temperature
+    offsets, seen = seen_items_of(fold)
+    for n, row in enumerate(rows):
+        logits[n, seen[offsets[row] : offsets[row + 1]]] = -np.inf
+    log_q = log_share(fold.fitted.item_counts)
+    return calibrate(logits, log_q, np.arange(len(rows)), fold.held_item[drawn])
 
 
 def _served(

@@ -19,6 +19,7 @@ API: dict[str, tuple[str, ...]] = {
         "experiments.compare:compare",
         "experiments.compare:load_run",
         "experiments.compare:with_prior",
+        "experiments.compare:calibration_of",
         "research.report.records:load_records",
     ),
     "Tables and figures": (

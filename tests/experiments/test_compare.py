@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from experiments.arms import arm
-from experiments.compare import compare, load_run, with_prior
+from experiments.compare import calibration_of, compare, load_run, with_prior
 from experiments.grids import GRIDS
 from research.config import Config
 from research.positives import log_share
@@ -147,3 +147,42 @@ def test_exposure_is_taken_out_without_training(trained):
     np.testing.assert_array_equal(
         again.served.lists, with_prior(towers, 0.5).served.lists
     )
+
+
+@pytest.fixture
+def watched(data):
+    configs = {"tiny": arm("tiny", Config(fit_on="train"))}
+    return compare(configs, data_dir=str(data))[0]
+
+
+def test_scores_are_calibrated_on_the_validation_clicks(watched):
+    """Vectors that say more than they know, and those clicks drawn as they say."""
+    served, draw = watched.served, np.random.default_rng(0)
+    fold = served.fold
+    log_q = log_share(fold.fitted.item_counts)
+    logits = served.users @ served.items.T / served.temperature
+    keys = 0.5 * logits + 1.2 * log_q
+    for row, user in enumerate(fold.evaluated):
+        offsets = fold.fitted.offsets[user : user + 2]
+        keys[row, fold.fitted.item[slice(*offsets)]] = -np.inf
+    rows = np.repeat(np.arange(len(keys)), 200)  # so many that the draw is clear
+    items = (keys[rows] + draw.gumbel(size=(len(rows), keys.shape[1]))).argmax(axis=1)
+    held = fold._replace(held_user=fold.evaluated[rows], held_item=items)
+    run = dataclasses.replace(served.run, task=served.run.task._replace(fold=held))
+    there = watched._replace(served=dataclasses.replace(served, run=run))
+    found = calibration_of(there, clicks=len(rows))
+    assert found == pytest.approx((0.5, 1.2), abs=0.15)
+    some = calibration_of(there, clicks=1000)
+    assert some != found
+    assert some == pytest.approx((0.5, 1.2), abs=0.5)
+
+
+def test_what_is_judged_by_the_test_part_is_not_calibrated(trained, watched):
+    assert calibration_of(watched).scale > 0
+    towers, baseline = trained
+    with pytest.raises(InputError, match="tiny: it is judged by the test part"):
+        calibration_of(towers)
+    with pytest.raises(InputError, match="popularity: it holds no vectors"):
+        calibration_of(baseline)
+    with pytest.raises(InputError, match="needs clicks"):
+        calibration_of(watched, clicks=0)
