@@ -233,26 +233,25 @@ def calibration_figure(frame: pd.DataFrame, stored: Stored) -> Drawing:
 
 
 def heading(stored: Stored, arm: str) -> str:
-    """What is drawn, and how often calibration is clearly better and nearly best."""
+    """What is drawn, and in how many kinds calibration is clearly better, or enough."""
     found = [all_ways(stored)[arm, kind] for kind in stored.header["kinds"]]
-    texts = []
-    for what, plain, calibrated, best in (
-        ("the rule", *BY_LOG_Q),
-        ("clicks per impression", RATE, CALIBRATED_RATE, PAIR),
-    ):
-        gains, lost = (
-            [
-                over_seeds(w[calibrated].recovered - w[o].recovered).interval()
-                for w in found
-            ]
-            for o in (plain, best)
-        )
-        more = sum(gain.low > 0 for gain in gains)
-        near = sum(one.low >= -LOST for one in lost)
-        texts.append(f"{what} clearly more in {more}, near the best in {near}")
+
+    def lows(one: str, other: str) -> list[float]:
+        gains = [way[one].recovered - way[other].recovered for way in found]
+        return [over_seeds(gain).interval().low for gain in gains]
+
+    more = [
+        sum(low > 0 for low in lows(*pair))
+        for pair in ((CALIBRATED_RULE, RULE), (CALIBRATED_RATE, RATE))
+    ]
+    near = [
+        sum(low >= -LOST for low in lows(*pair))
+        for pair in ((CALIBRATED_RULE, STRENGTH), (CALIBRATED_RATE, PAIR))
+    ]
     return (
-        f"Calibrated on held-out clicks (trained: {arm}), of {len(found)} kinds of "
-        f"exposure: {'; '.join(texts)}"
+        f"With scores calibrated on held-out clicks (trained: {arm}) the rule recovers "
+        f"more in {more[0]} of {len(found)} kinds of exposure, clicks per impression "
+        f"in {more[1]}; within {LOST:g} of the best in {near[0]} and {near[1]}"
     )
 
 
