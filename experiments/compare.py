@@ -19,14 +19,13 @@ from experiments.grid import expand, with_swept
 from experiments.grids import GRIDS
 from experiments.inputs import digest_of, prepared_run
 from experiments.output.folders import finished, output, run_folder, run_id
-from experiments.runs import baseline, rank, serve, validation
-from research.calibration import Calibration, calibrate
+from experiments.runs import CLICKS, baseline, calibrated, rank, serve, validation
+from research.calibration import Calibration
 from research.config import Config
 from research.data import name_of
 from research.evaluate.record import evaluate
-from research.evaluate.top_k import Scorer, seen_items_of
+from research.evaluate.top_k import Scorer
 from research.files import read_arrays
-from research.positives import log_share
 from research.prepare import Prepared, is_towers
 from research.report.records import RunResult, Served
 from research.serving import Serving
@@ -168,7 +167,7 @@ def with_prior(
     return _served(result, served.run, *vectors, served.temperature, serving)
 
 
-def calibration_of(result: RunResult, clicks: int = 2000) -> Calibration:
+def calibration_of(result: RunResult, clicks: int = CLICKS) -> Calibration:
     """How much a result's scores should count beside log q, by validation clicks.
 
     ``with_prior(result, *calibration_of(result).by_impressions())`` serves so.
@@ -190,16 +189,8 @@ def calibration_of(result: RunResult, clicks: int = 2000) -> Calibration:
             f"{result.arm}: it is judged by the test part; calibrate a run with fit_on "
             "train, which validation judges"
         )
-    fold = served.fold
-    mine = np.flatnonzero(np.isin(fold.held_user, fold.evaluated))
-    drawn = np.sort(np.random.default_rng(0).permutation(mine)[:clicks])
-    rows = np.searchsorted(fold.evaluated, fold.held_user[drawn])
-    logits = served.users[rows] @ served.items.T / served.temperature
-    offsets, seen = seen_items_of(fold)
-    for n, row in enumerate(rows):
-        logits[n, seen[offsets[row] : offsets[row + 1]]] = -np.inf
-    log_q = log_share(fold.fitted.item_counts)
-    return calibrate(logits, log_q, np.arange(len(rows)), fold.held_item[drawn])
+    vectors = served.users, served.items
+    return calibrated(served.run, *vectors, served.temperature, clicks)
 
 
 def _served(

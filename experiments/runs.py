@@ -17,6 +17,7 @@ from experiments.output.lists import write_lists
 from experiments.output.plan import Run
 from experiments.output.seals import clear, sha256_of, write_metrics
 from research.baselines import BASELINES, option_values
+from research.calibration import Calibration, calibrate
 from research.evaluate.metrics import CUTOFF, METRICS, mean_counted, summary
 from research.evaluate.record import evaluate
 from research.evaluate.top_k import Scorer, dot_product, rank_scores, seen_items_of
@@ -31,6 +32,7 @@ from research.train.loop import NotFinite, Trained, train_together
 from research.types import InputError, Record
 
 Progress = Callable[[str], None]
+CLICKS = 2000  # that calibrate a model
 HISTORY, VECTORS = "history.csv", "vectors.npz"
 MADE_BY = "made_by"  # among the arrays of the vectors
 
@@ -81,6 +83,38 @@ def serve(
     bias = serving.bias(log_share(fitted.item_counts), fitted.items)
     divisor = temperature or run.config.temperature
     return dot_product(users, items, bias, 1.0 / divisor)
+
+
+def calibrated(
+    run: Prepared,
+    users: np.ndarray,
+    items: np.ndarray,
+    temperature: float | None = None,
+    clicks: int = CLICKS,
+) -> Calibration:
+    """How much a model's scores should count beside log q, by what judges the run.
+
+    Args:
+      run: the run, judged by validation.
+      users: vectors of the task's queries, [v, d].
+      items: vectors of its candidates, [i, d].
+      temperature: what the run learned; default the config's.
+      clicks: how many of the held-out ones at most, drawn by lot; as many rows of the
+        catalogue are held in memory.
+
+    Raises:
+      InputError: the clicks fit no scale (research/calibration.py).
+    """
+    fold = run.task.fold
+    mine = np.flatnonzero(np.isin(fold.held_user, fold.evaluated))
+    drawn = np.sort(np.random.default_rng(0).permutation(mine)[:clicks])
+    rows = np.searchsorted(fold.evaluated, fold.held_user[drawn])
+    logits = users[rows] @ items.T / (temperature or run.config.temperature)
+    offsets, seen = seen_items_of(fold)
+    for n, row in enumerate(rows):
+        logits[n, seen[offsets[row] : offsets[row + 1]]] = -np.inf
+    log_q = log_share(fold.fitted.item_counts)
+    return calibrate(logits, log_q, np.arange(len(rows)), fold.held_item[drawn])
 
 
 def baseline(run: Prepared) -> Scorer:

@@ -133,6 +133,8 @@ class Train:
         folder = serving_folder(where, cell.config)
         if not failed:
             _print_metrics(folder)
+            if cell.config.fit_on == "train" and is_towers(cell.config):
+                self._print_calibration(cell, where, start)
         print(f"files in {folder}")
         if not failed and self.export is not None:
             held = fold_of(cell.config, self.data_dir)
@@ -141,6 +143,29 @@ class Train:
         if not failed and self.save is not None:
             print(f"model in {self.save}")
         return FAILED if failed else FINISHED
+
+    def _print_calibration(self, cell: Cell, where: Path, start: Start | None) -> None:
+        """How to serve, by the validation clicks (research/calibration.py)."""
+        from experiments.runs import VECTORS, calibrated
+        from research.exposure import IMPRESSIONS
+        from research.files import read_arrays
+
+        run = prepared_run(cell.config, self.data_dir, start)
+        arrays = read_arrays(where / VECTORS)
+        vectors = arrays["users"], arrays["items"]
+        try:
+            fitted = calibrated(run, *vectors, float(arrays["temperature"]))
+        except InputError as error:
+            print(f"not calibrated: {error}")
+            return
+        line = f"calibrated on validation: scale {fitted.scale:.3g}, share of log q "
+        line += (
+            f"{fitted.share:.3g}; for clicks --prior {fitted.by_rule(1.0).prior:.3g}"
+        )
+        if IMPRESSIONS in run.task.fold.fitted.items.columns:
+            prior, exposure = fitted.by_impressions()
+            line += f", per impression --prior {prior:.3g} --exposure {exposure:.3g}"
+        print(line)
 
     def _with_saving(
         self, runs: list[Run], cell: Cell, where: Path, start: Start | None

@@ -1,6 +1,7 @@
 """A csv of one's own from the command line: runs, tables, reports and refusals."""
 
 import csv
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from experiments.__main__ import main
 from experiments.grids import GRIDS
 from research.files import read_arrays, read_json
 from research.report.records import load_records, read_header
+from research.types import InputError
 from tests.data.own import csv_text, write
 from tests.experiments.made import contents, made_ratings, runs_of
 
@@ -258,6 +260,46 @@ def _encoded_by_hand(shop, folder, tmp_path):
 
 
 PLAIN = ("--prior", "0", "--exposure", "0")
+
+
+def calibration_in(text):
+    """Scale, share and the flags that the line of a calibration names, as numbers."""
+    (line,) = [line for line in text.splitlines() if line.startswith("calibrated")]
+    numbers = re.findall(r"(scale|log q|--prior|--exposure) (-?[\d.e-]*\d)", line)
+    return {name: float(value) for name, value in numbers}
+
+
+def test_a_run_that_validation_judges_says_how_to_serve(shop, tmp_path, capsys):
+    folder = with_impressions(tmp_path / "shown", shop, lambda item: 50)
+    words = ["train", "--arm", "tiny", "--out", str(tmp_path / "out"), "--dataset"]
+    assert main([*words, str(folder), "--fit-on", "train"]) == 0
+    found = calibration_in(capsys.readouterr().out)
+    total = found["log q"] / found["scale"]
+    assert found["--prior"] == pytest.approx(total, rel=0.02)
+    assert found["--exposure"] == pytest.approx(1 / found["scale"], rel=0.02)
+    assert main([*words, str(folder), "--fit-on", "train", "--prior", "1"]) == 0
+    assert calibration_in(capsys.readouterr().out) == found  # of the scores alone
+    of_shop = [shop, "--columns", "user=uid", "--fit-on", "train"]
+    assert main([*words, *of_shop]) == 0
+    assert set(calibration_in(capsys.readouterr().out)) == {"scale", "log q", "--prior"}
+    assert main([*words, str(folder)]) == 0  # judged by the test part
+    assert "calibrated" not in capsys.readouterr().out
+    popular = ["--model", "popularity", "--fit-on", "train"]
+    assert main([*words[:1], *words[3:], str(folder), *popular]) == 0
+    assert "calibrated" not in capsys.readouterr().out
+
+
+def test_scores_that_fit_no_scale_are_said_so(shop, tmp_path, capsys, monkeypatch):
+    def refuse(*arguments):
+        raise InputError("the scores rank clicked items lower")
+
+    monkeypatch.setattr("experiments.runs.calibrate", refuse)
+    words = ["train", "--arm", "tiny", "--out", str(tmp_path / "out"), "--fit-on"]
+    of_shop = ["--dataset", shop, "--columns", "user=uid"]
+    assert main([*words, "train", *of_shop]) == 0
+    said = capsys.readouterr().out
+    assert "not calibrated: the scores rank clicked items lower" in said
+    assert "files in" in said
 
 
 def test_pairs_are_weighted_by_the_inverse_of_impressions(shop, tmp_path):
