@@ -63,11 +63,13 @@ def calibrate(
       item: its item, [c].
 
     Raises:
-      InputError: no click, a click on an item that is left out, clicks that fit no
-        finite scale, or a scale that isn't above 0.
+      InputError: no click, a click on an item that is left out, a logit that is NaN or
+        inf, clicks that fit no finite scale, or a scale that isn't above 0.
     """
     if not len(item) or not np.isfinite(logits[user, item]).all():
         raise InputError("a calibration needs clicks, on items that are not left out")
+    if not (logits < np.inf).all():
+        raise InputError("a logit is no number: only -inf, an item left out, may be")
     at = np.array([1.0, 0.0])
     likelihood, slope, curve = _moments(at, logits, log_q, user, item)
     for _ in range(STEPS):

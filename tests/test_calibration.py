@@ -15,6 +15,7 @@ def clicks_of(scale=SCALE, share=SHARE, seed=0, out=()):
     draw = np.random.default_rng(seed)
     logits = draw.normal(scale=2.0, size=(USERS, ITEMS))
     log_q = draw.normal(size=ITEMS)
+    log_q[list(out)] += 5.0  # the most popular, which nobody can click
     keys = scale * logits + share * log_q + draw.gumbel(size=logits.shape)
     logits[:, list(out)] = keys[:, list(out)] = -np.inf
     return logits, log_q, np.arange(USERS), keys.argmax(axis=1)
@@ -92,3 +93,11 @@ def test_clicks_on_the_highest_scores_alone_have_no_scale():
     logits, log_q, user, _ = clicks_of()
     with pytest.raises(InputError, match="no finite scale"):
         calibrate(logits, log_q, user, logits.argmax(axis=1))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_scores_that_are_no_numbers_give_none(bad):
+    logits, log_q, user, item = clicks_of()
+    logits[0, item[0] - 1] = bad
+    with pytest.raises(InputError, match="a logit is no number"):
+        calibrate(logits, log_q, user, item)

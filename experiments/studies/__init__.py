@@ -168,7 +168,7 @@ STUDIES: Registry[Study] = Registry(
                 "epoch?",
                 minutes="5",
                 run=deferred("experiments.studies.totals:run_totals"),
-                report=deferred("experiments.studies.totals:report_totals"),
+                report=deferred("experiments.studies.totals.report:report_totals"),
                 seeds=5,
                 prediction=_predicted("totals"),
             ),

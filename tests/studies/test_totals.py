@@ -7,21 +7,18 @@ import pytest
 
 from experiments.inputs import fold_of
 from experiments.studies import STUDIES
-from experiments.studies.totals import (
-    TOTALS,
-    by_epoch,
-    heading,
-    of_users,
-    totals_frame,
-    verdicts,
-)
-from experiments.study import report_study
+from experiments.studies.totals import TOTALS, by_epoch, of_users, parts_of
+from experiments.studies.totals.report import heading, totals_frame, verdicts
+from experiments.study import StudyOptions, report_study
 from research.config import Config
 from research.report.records import Stored, save_stored, study_header
 
 
-def stored(recall, item, validation, seeds=3):
-    """Records whose curves have their maximum at these totals, epoch by epoch."""
+def stored(recall, item, validation, seeds=3, calibrated=None, there=0.3):
+    """Records whose curves have their maximum at these totals, epoch by epoch.
+
+    The calibrated total is that of highest recall, unless others are given.
+    """
     totals, shape = np.array(TOTALS), (seeds, len(validation))
 
     def curves(best):
@@ -32,6 +29,8 @@ def stored(recall, item, validation, seeds=3):
         "recall": curves(recall),
         "recall_item": curves(item),
         "validation": np.broadcast_to(validation, shape),
+        "calibrated": np.broadcast_to(calibrated or recall, shape),
+        "recall_calibrated": np.full(shape, there),
         "totals": totals.astype(np.float32),
     }
     return Stored(study_header("totals", "made", False), {}, arrays)
@@ -52,17 +51,36 @@ def test_the_chosen_epoch_is_that_of_the_highest_validation_recall():
 
 
 def test_verdicts_follow_the_records():
-    assert [row[2] for row in verdicts(totals_frame(EARLY))] == ["holds"] * 3
-    late = stored([1.0, 1.6, 1.6], [1.6, 1.6, 1.6], [0.1, 0.3, 0.2])
-    assert [row[2] for row in verdicts(totals_frame(late))] == ["fails"] * 3
+    assert [row[2] for row in verdicts(totals_frame(EARLY))] == ["holds"] * 8
+    late = stored(
+        [1.0, 1.6, 1.6], [1.6, 1.6, 1.6], [0.1, 0.3, 0.2],
+        calibrated=[1.0, 1.2, 1.1], there=0.29,
+    )  # fmt: skip
+    assert [row[2] for row in verdicts(totals_frame(late))] == ["fails"] * 8
     one = stored([0.8, 1.0, 2.0], [0.4, 0.6, 1.0], [0.1, 0.3, 0.2], seeds=1)
-    assert [row[2] for row in verdicts(totals_frame(one))] == ["undecided"] * 3
+    assert [row[2] for row in verdicts(totals_frame(one))] == ["undecided"] * 8
 
 
-def test_the_heading_says_lower_only_where_it_is():
-    assert "lower total strength" in heading(totals_frame(EARLY))
-    level = stored([1.0, 1.0, 1.0], [0.4, 0.6, 1.0], [0.1, 0.3, 0.2])
-    assert "lower" not in heading(totals_frame(level))
+def test_the_calibrated_total_is_compared_with_the_highest():
+    records = stored(
+        [0.8, 1.0, 2.0], [0.4, 0.6, 1.0], [0.1, 0.3, 0.2],
+        calibrated=[0.8, 0.9, 1.6], there=0.298,
+    )  # fmt: skip
+    row = totals_frame(records).iloc[-1]
+    assert row.calibrated == pytest.approx(0.9)
+    assert row.off == pytest.approx(0.1)
+    assert row.last_off == pytest.approx(0.4)
+    assert row.rise == pytest.approx(0.7)
+    assert row.last_gain == pytest.approx(0.298 - 0.29)
+    assert row.last_short == pytest.approx(0.3 - 0.298)
+
+
+def test_the_heading_counts_the_epochs_at_which_the_totals_agree():
+    assert "after 3 of 3 epochs" in heading(totals_frame(EARLY))
+    apart = stored(
+        [1.0, 1.0, 1.0], [0.4, 0.6, 1.0], [0.1, 0.3, 0.2], calibrated=[1.0, 1.2, 0.8]
+    )
+    assert "after 1 of 3 epochs" in heading(totals_frame(apart))
 
 
 def test_a_popularity_prior_raises_recall_of_the_model_without_log_q():
@@ -72,6 +90,11 @@ def test_a_popularity_prior_raises_recall_of_the_model_without_log_q():
     assert curves["recall"].shape == (1, len(TOTALS))
     assert curves["recall"][0, full] > 2 * curves["recall"][0, none]
     assert curves["validation"][0] > 2 * curves["recall"][0, none]
+    (total,), (there,) = curves["calibrated"], curves["recall_calibrated"]
+    assert 0.5 < total < 2.0
+    below, above = int(total // 0.2), int(total // 0.2) + 1  # of TOTALS
+    near = curves["recall"][0, [below, above]]
+    assert near.min() - 0.003 < there < near.max() + 0.003
 
 
 def test_a_phase_of_some_users_keeps_what_is_held_out_and_left_out_of_theirs():
@@ -98,3 +121,23 @@ def test_the_report_is_made_from_the_file_of_records_alone(tmp_path):
     assert {path.suffix for path in written} == {".csv", ".md", ".svg", ".png"}
     page = (tmp_path / "tables" / "made" / "totals.md").read_text()
     assert "| chosen | 0.3000 | 1.00 [1.00, 1.00] | 0.3000 | 0.3000 |" in page
+    assert "| 1.00 [1.00, 1.00] | 0.3000 |\n" in page
+
+
+@pytest.mark.parametrize(
+    ("parts", "expected"),
+    [
+        ((), {"split": "random"}),
+        (("train", "test"), {"split": "given", "validation_share": 0.1}),
+        (("train", "validation", "test"), {"split": "given"}),
+    ],
+)
+def test_ones_own_data_is_split_as_suits_it(parts, expected, tmp_path):
+    rows = [f"u{n % 9},i{n // 9}" for n in range(90)]
+    head = "user,item" + (",part" if parts else "")
+    of_row = [f",{parts[n % len(parts)]}" if parts else "" for n in range(90)]
+    path = tmp_path / "shop.csv"
+    lines = [row + part for row, part in zip(rows, of_row, strict=True)]
+    path.write_text("\n".join([head, *lines]) + "\n")
+    assert parts_of(StudyOptions(tmp_path, dataset=str(path))) == expected
+    assert parts_of(StudyOptions(tmp_path)) == {"split": "ratio"}

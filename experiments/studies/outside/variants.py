@@ -282,9 +282,7 @@ OTHER_SETS: dict[str, dict[str, str]] = {
         "it trained:) Served with a popularity prior of 0.5 it loses more than 0.005, "
         "unlike on Electronics. (Added before a second seed:) Both seeds served so are "
         "within 0.001 of SL@20 without a prior.",
-        "psl-relu": _AS_THERE + "NDCG@20 is 1 to 5 % below the printed 0.1647. (Added "
-        "before a second seed:) It is within 0.001 of the first, and recall@20 still "
-        "differs.",
+        "psl-relu": _AS_THERE + "NDCG@20 is 1 to 5 % below the printed 0.1647.",
         "sl-at-20": "On Electronics it has 3 % less than printed: so here, below the "
         "printed 0.1709 and above SL. Served with a popularity prior of 0.5 it loses "
         "more than SL does. (Added before a second seed:) It is within 0.001 of the "

@@ -1,0 +1,236 @@
+"""What the study totals shows: its table, verdicts on its prediction, figure."""
+
+from collections.abc import Sequence
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Int
+from matplotlib.axes import Axes
+from numpy import ndarray
+
+from experiments.studies.totals import FITTED, MEASURED, TEMPERATURE
+from experiments.study import Report
+from research.report.intervals import Interval, over_seeds
+from research.report.pages import (
+    interval_text,
+    markdown_table,
+    seeds_text,
+)
+from research.report.pictures import STYLE, Drawing, blank, legend_above
+from research.report.predictions import statement_table
+from research.report.records import Stored
+
+__all__ = ["report_totals"]
+
+LABELS = {"recall": "recall@20", "recall_item": "item-averaged recall@20"}
+MORE = np.nextafter(0.0, 1.0)
+# The prediction: a column of the frame's last row, the statement and its range.
+STATEMENTS = (
+    (
+        "lower",
+        "chosen epoch: the total of highest recall@20 is lower than after the last "
+        "epoch, by 0.2",
+        *(0.2, np.inf, "+.2f"),
+    ),
+    (
+        "recall_total",
+        "chosen epoch: the total of highest recall@20 lies between 0.8 and 1.3",
+        *(0.8, 1.3, ".2f"),
+    ),
+    (
+        "apart",
+        "chosen epoch: that of highest item-averaged recall@20 is lower, by 0.2",
+        *(0.2, np.inf, "+.2f"),
+    ),
+    (
+        "off",
+        "chosen epoch: the total of highest recall@20 is within 0.3 of the calibrated",
+        *(-0.3, 0.3, "+.2f"),
+    ),
+    ("last_off", "last epoch: the same", *(-0.3, 0.3, "+.2f")),
+    (
+        "rise",
+        "the calibrated total is higher after the last epoch",
+        *(MORE, np.inf, "+.2f"),
+    ),
+    (
+        "last_gain",
+        "last epoch: recall@20 is above that at a total of 1",
+        *(MORE, np.inf, "+.4f"),
+    ),
+    (
+        "last_short",
+        "last epoch: recall@20 is at most 0.002 below the highest",
+        *(-np.inf, 0.002, "+.4f"),
+    ),
+)
+
+
+def highest(stored: Stored, name: str) -> Float[ndarray, "s e"]:
+    """The total strength at which a metric is highest, by seed and epoch."""
+    totals = np.round(stored.arrays["totals"].astype(float), 2)
+    best: Float[ndarray, "s e"] = totals[stored.arrays[name].argmax(axis=2)]
+    return best
+
+
+def totals_frame(stored: Stored) -> pd.DataFrame:
+    """One row per epoch, and one of the chosen epochs (``epoch`` NaN).
+
+    Columns: epoch; validation recall; of each metric the total at which it is highest,
+    NAME_total with _low and _high, and its means there (NAME_best) and at a total of 1
+    (NAME_full); the calibrated total with _low and _high, and recall there. In the
+    chosen row also chosen (the mean epoch) and what the statements are about
+    (STATEMENTS), each with _low and _high.
+    """
+    arrays, lines = stored.arrays, []
+    validation = arrays["validation"].astype(float)
+    best = {name: highest(stored, name) for name in MEASURED}
+    full = full_strength(stored)
+    seeds, n_epochs = np.arange(len(validation)), validation.shape[1]
+    chosen = validation.argmax(axis=1)
+    for epoch in (*range(n_epochs), None):
+        at = seeds, chosen if epoch is None else np.full(len(seeds), epoch)
+        line: dict[str, float] = {"epoch": np.nan if epoch is None else epoch + 1}
+        line["validation"] = validation[at].mean()
+        for name, of_epoch in best.items():
+            curves = arrays[name].astype(float)[at]
+            line |= over_seeds(of_epoch[at]).interval().columns(f"{name}_total")
+            line |= {f"{name}_best": curves.max(axis=1).mean()}
+            line |= {f"{name}_full": curves[:, full].mean()}
+        total, there = (arrays[name].astype(float)[at] for name in FITTED)
+        line |= over_seeds(total).interval().columns("calibrated")
+        line |= {"recall_calibrated": there.mean()}
+        if epoch is None:
+            for name, values in _stated(stored, chosen).items():
+                line |= over_seeds(values).interval().columns(name)
+        lines.append(line)
+    return pd.DataFrame(lines)
+
+
+def _stated(
+    stored: Stored, chosen: Int[ndarray, " s"]
+) -> dict[str, Float[ndarray, " s"]]:
+    """What the statements are about, of each seed, by the name of a column."""
+    at = np.arange(len(chosen)), chosen
+    recall, item = (highest(stored, name) for name in MEASURED)
+    total, there = (stored.arrays[name].astype(float) for name in FITTED)
+    curves = stored.arrays["recall"].astype(float)[:, -1]
+    return {
+        "chosen": chosen + 1.0,
+        "lower": recall[:, -1] - recall[at],
+        "apart": recall[at] - item[at],
+        "off": recall[at] - total[at],
+        "last_off": recall[:, -1] - total[:, -1],
+        "rise": total[:, -1] - total[at],
+        "last_gain": there[:, -1] - curves[:, full_strength(stored)],
+        "last_short": curves.max(axis=1) - there[:, -1],
+    }
+
+
+def full_strength(stored: Stored) -> int:
+    """The index of a total of 1."""
+    return int(np.argmin(np.abs(stored.arrays["totals"].astype(float) - 1.0)))
+
+
+def verdicts(frame: pd.DataFrame) -> list[list[str]]:
+    """Each part of the prediction: the statement, what was measured, the verdict."""
+    row, out = frame[frame.epoch.isna()].iloc[0], []
+    for name, text, low, high, form in STATEMENTS:
+        ends = Interval(row[name], row[f"{name}_low"], row[f"{name}_high"])
+        measured = interval_text(*ends, form)
+        out.append([text, measured, ends.within(low, high)])
+    return out
+
+
+def totals_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
+    """The prediction, its verdicts, and one row per epoch, in Markdown."""
+    about = (
+        f"{stored.header['dataset']}, {seeds_text(len(stored.arrays['validation']))}; "
+        f"in-batch negatives without log q, temperature {TEMPERATURE:g}, fitted on the "
+        "training part alone, served with a popularity prior, whose strength is the "
+        "total one. Validation: recall@20 of the validation part at a total of 1, "
+        "which chooses the epoch by seed. Highest: the total at which a metric of the "
+        "test part is highest, by seed. Calibrated: share / scale of a conditional "
+        "logit of validation clicks on score / temperature and log q. 95 % t intervals "
+        "over three seeds or more."
+    )
+    rows = [
+        [
+            "chosen" if np.isnan(row["epoch"]) else f"{row['epoch']:.0f}",
+            f"{row['validation']:.4f}",
+            *(cell for name in MEASURED for cell in _of_metric(row, name)),
+            _total(row, "calibrated"),
+            f"{row['recall_calibrated']:.4f}",
+        ]
+        for row in frame.to_dict("records")
+    ]
+    heads = ["epoch", "validation"]
+    for label in LABELS.values():
+        heads += [f"{label} highest at [95 %]", "value there", "value at 1"]
+    heads += ["calibrated total [95 %]", "recall@20 there"]
+    return (
+        about,
+        statement_table(verdicts(frame)),
+        markdown_table(heads, rows, left=0),
+    )
+
+
+def _of_metric(row: dict[str, float], name: str) -> list[str]:
+    numbers = (f"{row[f'{name}_{what}']:.4f}" for what in ("best", "full"))
+    return [_total(row, f"{name}_total"), *numbers]
+
+
+def _total(row: dict[str, float], name: str) -> str:
+    return interval_text(row[name], row[f"{name}_low"], row[f"{name}_high"], ".2f")
+
+
+def totals_figure(frame: pd.DataFrame) -> Drawing:
+    """Draws the total strength of each metric's maximum, and recall, by epoch.
+
+    A ring marks the mean of the chosen epochs.
+    """
+    line, ring = frame.dropna(subset=["epoch"]), frame[frame.epoch.isna()].iloc[0]
+    with matplotlib.rc_context(STYLE):
+        figure, panels = blank(3.4, ncols=2)
+        for name, colour in zip(MEASURED, ("#0072b2", "#d55e00"), strict=True):
+            column = f"{name}_total"
+            panels[0].plot(line.epoch, line[column], color=colour, label=LABELS[name])
+            ends = line[f"{column}_low"], line[f"{column}_high"]
+            panels[0].fill_between(line.epoch, *ends, color=colour, alpha=0.15)
+            _ring(panels[0], ring.chosen, ring[column], colour)
+        panels[0].plot(
+            line.epoch, line.calibrated, "--", color="0.2", label="calibrated total"
+        )
+        panels[1].plot(line.epoch, line.validation, color="0.2")
+        _ring(panels[1], ring.chosen, ring.validation, "0.2")
+        panels[0].set_ylabel("total strength of the maximum")
+        panels[1].set_ylabel("validation recall@20 at a total of 1")
+        for panel in panels:
+            panel.set_xlabel("epochs of training")
+        handles, _ = panels[0].get_legend_handles_labels()
+        legend_above(figure, handles, heading(frame), 3)
+    return Drawing(figure, frame)
+
+
+def _ring(panel: Axes, x: float, y: float, colour: str) -> None:
+    panel.plot(x, y, "o", ms=9, mfc="white", mec=colour, mew=2)
+
+
+def heading(frame: pd.DataFrame) -> str:
+    """How often the calibrated total is not told from the highest."""
+    rows = frame.dropna(subset=["epoch"])
+    inside = rows.calibrated.between(rows.recall_total_low, rows.recall_total_high)
+    return (
+        "The calibrated total lies inside the 95 % interval of that of highest "
+        f"recall@20\non test after {inside.sum()} of {len(rows)} epochs (rings: the "
+        "epochs that validation chooses)"
+    )
+
+
+def report_totals(stored: Stored) -> Report:
+    """The study's table, page and figure."""
+    frame = totals_frame(stored)
+    return Report(
+        {".csv": frame}, totals_page(frame, stored), {"-epochs": totals_figure(frame)}
+    )
