@@ -153,8 +153,9 @@ class Train:
         run = prepared_run(cell.config, self.data_dir, start)
         arrays = read_arrays(where / VECTORS)
         vectors = arrays["users"], arrays["items"]
+        temperature = float(arrays.get("temperature", cell.config.temperature))
         try:
-            fitted = calibrated(run, *vectors, float(arrays["temperature"]))
+            fitted = calibrated(run, *vectors, temperature)
         except InputError as error:
             print(f"not calibrated: {error}")
             return

@@ -140,7 +140,7 @@ def test_every_condition_of_the_figure_and_of_the_prediction_is_run():
 
 def test_the_page_states_the_committed_distances():
     root = Path(__file__).parents[2]
-    text = (root / "docs" / "how-much-to-correct.md").read_text()
+    text = (root / "docs" / "limits-of-the-rule.md").read_text()
     table = text.split("| best strength less the rule's |")[1].split("\n\n")[0]
     first, *rows = [line.strip("| ").split("|") for line in table.splitlines()[2:]]
     assert first[0].strip() == AS_IS
