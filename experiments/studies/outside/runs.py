@@ -179,7 +179,7 @@ def _sl_at_20(data: str, settings: dict[str, Any]) -> dict[str, Run]:
 
 
 def _other_set(data: str) -> dict[str, Run]:
-    """The rows of a further random split of IR-Benchmark, with two seeds."""
+    """The rows of a further random split of IR-Benchmark, with up to two seeds."""
     fast = {**SHARED, "learning_rate": 0.1}
     psl = {"loss": "psl-relu", "temperature": 0.05}
     at_20 = {**SHARED, "temperature": 0.1, "hyper": ("width=1", "every=20")}

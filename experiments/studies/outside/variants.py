@@ -269,11 +269,8 @@ _AS_THERE = (
 OTHER_SETS: dict[str, dict[str, str]] = {
     "movie": {
         "sl": _AS_THERE + "NDCG@20 is 1 to 4 % below the printed 0.0929. (Added while "
-        "it trained:) Served with a popularity prior of 0.5 it loses more than 0.005. "
-        "(Added before a second seed:) It is within 0.001 of the first, and both cells "
-        "still agree.",
-        "psl-relu": _AS_THERE + "NDCG@20 is 1 to 5 % below the printed 0.0945. (Added "
-        "before a second seed:) It is within 0.001 of the first, and no cell agrees.",
+        "it trained:) Served with a popularity prior of 0.5 it loses more than 0.005.",
+        "psl-relu": _AS_THERE + "NDCG@20 is 1 to 5 % below the printed 0.0945.",
         "bpr": "As on Electronics: both cells agree. (Added before a second seed:) "
         "They still do.",
     },
