@@ -26,7 +26,7 @@ TUNED := $(CORRECTED) in-batch+logq-streaming in-batch+logq+same-item in-batch+l
   mixed+logq mixed-popularity+logq uniform-softmax full-softmax full-softmax+mask
 TIMED := $(CORRECTED) in-batch+logq-streaming mixed+logq full-softmax full-softmax+mask
 results: $(READY)
-	@echo "about 11 hours on 2 cores; those of MovieLens 1M take about 11 more"
+	@echo "about 11 hours on 2 cores; those of MovieLens 1M take about 12 more"
 	$(RUN) ssb --seeds 5 --out results
 	$(RUN) coverage --out results
 	$(RUN) tuning --out results
@@ -85,6 +85,8 @@ results: $(READY)
 	  --arms in-batch in-batch+ips --out results)
 	$(if $(OUTSIDE_DIR),$(RUN) calibration --dataset $(OUTSIDE_DIR)/electronic --seeds 3 \
 	  --arms in-batch --out results)
+	$(if $(OUTSIDE_DIR),$(RUN) totals --dataset $(OUTSIDE_DIR)/electronic --seeds 3 \
+	  --out results)
 	$(if $(OUTSIDE_DIR),$(RUN) at-k --dataset $(OUTSIDE_DIR)/ml-100k-irb --out results)
 	$(if $(MOVIELENS_DIR),,@echo "MOVIELENS_DIR is not set: MovieLens 1M is left out")
 	$(if $(MOVIELENS_DIR),$(LARGE) 3 baselines --arms popularity recent-popularity \
