@@ -17,8 +17,9 @@ exact.
     python -m experiments run calibration             about 20 minutes on 2 cores
     python -m experiments run calibration --quick     about 1 minute
 
-On MovieLens 1M (--dataset ml-1m --data-dir DIR --seeds 3) it takes an hour.
-Expect scales below 1, and calibrated ways to serve near the best ones.
+On MovieLens 1M (--dataset ml-1m --data-dir DIR --seeds 3) it takes an hour and a half,
+on Electronics (--dataset DIR/electronic --arms in-batch --seeds 3) an hour.
+Expect calibrated ways to serve near the best ones, except where exposure is popularity.
 """
 
 from collections.abc import Sequence
