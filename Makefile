@@ -67,6 +67,7 @@ results: $(READY)
 	$(RUN) clicks --out results
 	$(RUN) stopping --out results
 	$(RUN) totals --out results
+	$(RUN) scale --out results
 	$(RUN) pace --out results
 	$(RUN) pace-simulated --out results
 	$(RUN) library --out results

@@ -173,6 +173,16 @@ STUDIES: Registry[Study] = Registry(
                 prediction=_predicted("totals"),
             ),
             Study(
+                name="scale",
+                question="At which temperature should a model be served, by the one it "
+                "was trained at?",
+                minutes="5",
+                run=deferred("experiments.studies.scale:run_scale"),
+                report=deferred("experiments.studies.scale:report_scale"),
+                seeds=5,
+                prediction=_predicted("scale"),
+            ),
+            Study(
                 name="feedback",
                 question="How much to correct where recommendations make the exposure?",
                 minutes="70",

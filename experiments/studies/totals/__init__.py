@@ -65,7 +65,8 @@ def run_totals(options: StudyOptions) -> Path:
     measured: dict[str, list[ndarray]] = {}
     for seed in range(options.seeds):
         curves = by_epoch(dataclasses.replace(base, seed=seed), options.data_dir)
-        for name, values in curves.items():
+        for name in (*MEASURED, *FITTED, "validation"):
+            values = curves[name]
             measured.setdefault(name, []).append(values)
         epoch = int(curves["validation"].argmax())
         total = TOTALS[int(curves["recall"][epoch].argmax())]
@@ -90,23 +91,26 @@ def parts_of(options: StudyOptions) -> dict[str, Any]:
     return {"split": split, "validation_share": 0.1}
 
 
-def by_epoch(config: Config, data_dir: str | None) -> dict[str, Float[ndarray, "..."]]:
+def by_epoch(
+    config: Config, data_dir: str | None, every: int = 1
+) -> dict[str, Float[ndarray, "..."]]:
     """Of validation recall and the calibrated total, and on test, by epoch.
 
     Returns:
       recall and recall_item on test [epoch, total]; validation, recall at a total of 1,
-      calibrated, the total that validation clicks give, and recall_calibrated, on test
-      with that, each [epoch].
+      calibrated, the total that validation clicks give, recall_calibrated, on test with
+      that, and scale, of the scores by them, each [epoch].
 
     Args:
       config: of the run, fitted on the training part.
       data_dir: as on the command line.
+      every: epochs between two looks.
 
     Raises:
       NotFinite: a loss was not finite.
     """
     choice = prepared_run(
-        dataclasses.replace(config, fit_on="train", evaluate_every=1), data_dir
+        dataclasses.replace(config, fit_on="train", evaluate_every=every), data_dir
     )
     tested = dataclasses.replace(
         config, fit_on="train-only", left_out="train+validation"
@@ -114,7 +118,7 @@ def by_epoch(config: Config, data_dir: str | None) -> dict[str, Float[ndarray, "
     test = prepare(tested, of_users(fold_of(tested, data_dir), choice.fold.evaluated))
     found: dict[str, list[list[float]]] = {name: [] for name in MEASURED}
     validation: list[float] = []
-    fitted: list[tuple[float, float]] = []
+    fitted: list[tuple[float, float, float]] = []
 
     def look(users: ndarray, items: ndarray) -> dict[str, float]:
         (recall,) = metric_means(
@@ -129,16 +133,17 @@ def by_epoch(config: Config, data_dir: str | None) -> dict[str, Float[ndarray, "
         ]
         for name, values in zip(MEASURED, zip(*rows, strict=True), strict=True):
             found[name].append(list(values))
-        full = calibrated(choice, users, items).by_rule(1.0)
+        fit = calibrated(choice, users, items)
+        full = fit.by_rule(1.0)
         (there,) = metric_means(
             test, serve(test, users, items, serving=full), ["recall"]
         )
-        fitted.append((full.prior, there))
+        fitted.append((full.prior, there, fit.scale))
         return {f"recall@{CUTOFF}": recall}
 
     train(choice.config, choice.fold, validate=look)
     curves = {name: np.array(rows) for name, rows in found.items()}
-    curves |= dict(zip(FITTED, np.transpose(fitted), strict=True))
+    curves |= dict(zip((*FITTED, "scale"), np.transpose(fitted), strict=True))
     return {**curves, "validation": np.array(validation)}
 
 

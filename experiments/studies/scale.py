@@ -1,0 +1,223 @@
+"""At which temperature should a model be served, by the one it was trained at?
+
+Validation clicks give a trained model's scores a scale (research/calibration.py). The
+temperature of the training over the scale is then the one to serve with, beside log q
+times the share; as the order is all that counts, the calibrated total, share / scale,
+does the same. Models are trained without log q at several temperatures, fitted on the
+training part alone, and each is served with every total strength, as in ``totals``.
+
+    python -m experiments run scale               about 5 minutes on 2 cores, 5 seeds
+    python -m experiments run scale --quick       about 1 minute
+
+Expect on MovieLens 100K: the calibrated total falls as the temperature rises.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from numpy import ndarray
+
+from experiments.grid import SHORTER
+from experiments.inputs import ratings_of
+from experiments.studies.totals import TOTALS, by_epoch, parts_of
+from experiments.study import Report, StudyOptions, save_study
+from research.config import Config
+from research.data import name_of
+from research.report.intervals import Estimate, over_seeds
+from research.report.pages import interval_text, markdown_table, seeds_text
+from research.report.pictures import STYLE, Drawing, blank, legend_above
+from research.report.predictions import statement_table
+from research.report.records import Stored, study_header
+
+__all__ = ["report_scale", "run_scale"]
+
+NAME = "scale"
+TEMPERATURES = (0.05, 0.1, 0.2, 0.4)
+KEPT = ("recall", "scale", "calibrated", "recall_calibrated")
+NEAR, LOST, FALL, RATIO = 0.3, 0.002, 0.5, 3.0
+
+
+def run_scale(options: StudyOptions) -> Path:
+    """Trains at each temperature with each seed; returns the records.
+
+    Arrays, of what ``by_epoch`` has after the last epoch: recall on test [temperature,
+    seed, total]; scale, calibrated and recall_calibrated [temperature, seed];
+    temperatures, totals. A quick run has two temperatures.
+    """
+    temperatures = TEMPERATURES[:: 3 if options.quick else 1]
+    found: dict[str, list[ndarray]] = {name: [] for name in KEPT}
+    for temperature in temperatures:
+        base = Config(
+            dataset=options.dataset,
+            left_out="fitted",
+            **{"temperature": temperature, **SHORTER.get(options.dataset, {})},
+            **parts_of(options),
+        )
+        if options.quick:
+            base = dataclasses.replace(base, epochs=2)
+        for seed in range(options.seeds):
+            config = dataclasses.replace(base, seed=seed)
+            last = by_epoch(config, options.data_dir, every=config.epochs)
+            for name in KEPT:
+                found[name].append(last[name][-1])
+            options.progress(
+                f"temperature {temperature:g}, seed {seed}: scale "
+                f"{last['scale'][-1]:.2f}, total {last['calibrated'][-1]:.2f}, highest "
+                f"at {TOTALS[int(last['recall'][-1].argmax())]:.1f}"
+            )
+    shape = len(temperatures), options.seeds
+    arrays = {name: np.array(values, "<f4") for name, values in found.items()}
+    digest = ratings_of(options.dataset, options.data_dir).digest
+    return save_study(
+        options.out,
+        study_header(NAME, name_of(options.dataset), options.quick, digest),
+        {name: a.reshape(*shape, *a.shape[1:]) for name, a in arrays.items()}
+        | {
+            "temperatures": np.array(temperatures, "<f4"),
+            "totals": np.array(TOTALS, "<f4"),
+        },
+    )
+
+
+def measured(stored: Stored) -> dict[str, Float[ndarray, "t s"]]:
+    """What is shown and stated, by temperature and seed.
+
+    scale; serving, the temperature over it; calibrated, the total; there, recall@20
+    with that; highest, the total of highest recall@20; best, recall@20 there; full,
+    with a total of 1.
+    """
+    arrays = {name: values.astype(float) for name, values in stored.arrays.items()}
+    full = int(np.argmin(np.abs(arrays["totals"] - 1.0)))
+    return {
+        "scale": arrays["scale"],
+        "serving": arrays["temperatures"][:, None] / arrays["scale"],
+        "calibrated": arrays["calibrated"],
+        "there": arrays["recall_calibrated"],
+        "highest": np.round(arrays["totals"], 2)[arrays["recall"].argmax(axis=2)],
+        "best": arrays["recall"].max(axis=2),
+        "full": arrays["recall"][:, :, full],
+    }
+
+
+def scale_frame(stored: Stored) -> pd.DataFrame:
+    """One row per temperature: means of what is measured, with _low and _high."""
+    found, lines = measured(stored), []
+    for n, temperature in enumerate(stored.arrays["temperatures"].tolist()):
+        line = {"temperature": round(temperature, 6)}
+        for name, values in found.items():
+            line |= over_seeds(values[n]).interval().columns(name)
+        lines.append(line)
+    return pd.DataFrame(lines)
+
+
+def verdicts(stored: Stored) -> list[list[str]]:
+    """Each part of the prediction: the statement, what was measured, the verdict."""
+    found = measured(stored)
+    temperatures = np.round(stored.arrays["temperatures"].astype(float), 6)
+    least, most = temperatures[0], temperatures[-1]
+    more, below = np.nextafter(1.0, 2.0), np.nextafter(1.0, 0.0)
+    total, serving = found["calibrated"], found["serving"]
+    ends = serving.mean(axis=1)
+    high, low = int(ends.argmax()), int(ends.argmin())
+    stated = [
+        (f"the calibrated total is above 1 at {least:g}", total[0], more, np.inf),
+        (f"it is below 1 at {most:g}", total[-1], -np.inf, below),
+        (f"it is {FALL:g} or more lower there", total[0] - total[-1], FALL, np.inf),
+        (
+            f"the largest temperature to serve with (trained: {temperatures[high]:g}) "
+            f"is less than {RATIO:g} times the smallest ({temperatures[low]:g})",
+            *(serving[high] / serving[low], 0.0, RATIO),
+        ),
+    ]
+    for n, temperature in enumerate(temperatures):
+        off = found["highest"][n] - total[n]
+        short = found["best"][n] - found["there"][n]
+        text = f"{temperature:g}: the total of highest recall@20 is within {NEAR:g}"
+        stated.append((text, off, -NEAR, NEAR))
+        text = f"{temperature:g}: recall@20 is at most {LOST:g} below the highest"
+        stated.append((text, short, -np.inf, LOST))
+    return [_judged(text, over_seeds(v), low, high) for text, v, low, high in stated]
+
+
+def _judged(text: str, found: Estimate, low: float, high: float) -> list[str]:
+    ends = found.interval()
+    return [text, interval_text(*ends, "+.3f"), ends.within(low, high)]
+
+
+def scale_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
+    """What was measured, the verdicts, and one row per temperature."""
+    seeds = stored.arrays["scale"].shape[1]
+    about = (
+        f"{stored.header['dataset']}, {seeds_text(seeds)}; in-batch negatives without "
+        "log q, cosine, fitted on the training part alone, judged after the last epoch "
+        "by the test part. Scale and calibrated total: of a conditional logit of "
+        "validation clicks on score / temperature and log q, the share of log q over "
+        "the scale. To serve with: the temperature over the scale. Highest: the total "
+        "of highest recall@20 on test, by seed. 95 % t intervals over three seeds or "
+        "more."
+    )
+    forms = {"scale": ".2f", "serving": ".3f", "calibrated": ".2f", "highest": ".2f"}
+    forms |= dict.fromkeys(("full", "there", "best"), ".4f")
+    rows = [
+        [
+            f"{row['temperature']:g}",
+            *(
+                interval_text(row[n], row[f"{n}_low"], row[f"{n}_high"], form)
+                for n, form in forms.items()
+            ),
+        ]
+        for row in frame.to_dict("records")
+    ]
+    heads = ["temperature", "scale", "to serve with", "calibrated total", "highest at"]
+    heads += ["recall@20 at 1", "at the calibrated total", "highest"]
+    table = markdown_table(heads, rows, left=0)
+    return about, statement_table(verdicts(stored)), table
+
+
+BEST, CALIBRATED, PLAIN = ("#0072b2", "-"), ("0.2", "--"), ("#d55e00", "-")
+TOTAL_LINES = {"highest": BEST, "calibrated": CALIBRATED}
+RECALL_LINES = {"best": BEST, "there": CALIBRATED, "full": PLAIN}
+LABELS = {"best": "best", "there": "calibrated", "full": "a total of 1"}
+
+
+def scale_figure(frame: pd.DataFrame) -> Drawing:
+    """Draws both totals and recall by the temperature of the training."""
+    at = frame.temperature
+    with matplotlib.rc_context(STYLE):
+        figure, panels = blank(3.4, ncols=2)
+        for panel, lines in zip(panels, (TOTAL_LINES, RECALL_LINES), strict=True):
+            for name, (ink, style) in lines.items():
+                panel.plot(at, frame[name], style, color=ink, label=LABELS.get(name))
+                ends = frame[f"{name}_low"], frame[f"{name}_high"]
+                panel.fill_between(at, *ends, color=ink, alpha=0.12)
+            panel.set_xscale("log")
+            panel.set_xticks(at, [f"{temperature:g}" for temperature in at])
+            panel.minorticks_off()
+            panel.set_xlabel("temperature of the training")
+        panels[0].set_ylabel("total strength")
+        panels[1].set_ylabel("recall@20 on test")
+        handles, _ = panels[1].get_legend_handles_labels()
+        legend_above(figure, handles, heading(frame), 3)
+    return Drawing(figure, frame)
+
+
+def heading(frame: pd.DataFrame) -> str:
+    """From where to where the calibrated total goes."""
+    first, last = frame.iloc[0], frame.iloc[-1]
+    return (
+        f"Trained at {first.temperature:g} a model asks for {first.calibrated:.1f} "
+        f"times log q by validation clicks,\nat {last.temperature:g} for "
+        f"{last.calibrated:.1f} times"
+    )
+
+
+def report_scale(stored: Stored) -> Report:
+    """The study's table, page and figure."""
+    frame = scale_frame(stored)
+    drawings = {"-totals": scale_figure(frame)}
+    return Report({".csv": frame}, scale_page(frame, stored), drawings)
