@@ -88,6 +88,8 @@ results: $(READY)
 	  --arms in-batch --out results)
 	$(if $(OUTSIDE_DIR),$(RUN) totals --dataset $(OUTSIDE_DIR)/electronic --seeds 3 \
 	  --out results)
+	$(if $(OUTSIDE_DIR),$(RUN) scale --dataset $(OUTSIDE_DIR)/electronic --seeds 3 \
+	  --out results)
 	$(if $(OUTSIDE_DIR),$(RUN) at-k --dataset $(OUTSIDE_DIR)/ml-100k-irb --out results)
 	$(if $(MOVIELENS_DIR),,@echo "MOVIELENS_DIR is not set: MovieLens 1M is left out")
 	$(if $(MOVIELENS_DIR),$(LARGE) 3 baselines --arms popularity recent-popularity \
