@@ -30,12 +30,7 @@ from experiments.study import Report, StudyOptions, save_study
 from research.report.contrasts import differences
 from research.report.intervals import components, two_way
 from research.report.pages import markdown_table
-from research.report.records import (
-    Stored,
-    load_records,
-    read_header,
-    study_header,
-)
+from research.report.records import Stored, load_records, read_header, study_header
 
 NAME, SOURCE = "coverage", "ssb"
 PAIRS = (

@@ -23,11 +23,9 @@ import pandas as pd
 from jaxtyping import Float
 from numpy import ndarray
 
-from experiments.grid import SHORTER
 from experiments.inputs import ratings_of
-from experiments.studies.totals import TOTALS, by_epoch, parts_of
+from experiments.studies.totals import TOTALS, base_config, by_epoch
 from experiments.study import Report, StudyOptions, save_study
-from research.config import Config
 from research.data import name_of
 from research.report.intervals import Estimate, over_seeds
 from research.report.pages import interval_text, markdown_table, seeds_text
@@ -53,14 +51,7 @@ def run_scale(options: StudyOptions) -> Path:
     temperatures = TEMPERATURES[:: 3 if options.quick else 1]
     found: dict[str, list[ndarray]] = {name: [] for name in KEPT}
     for temperature in temperatures:
-        base = Config(
-            dataset=options.dataset,
-            left_out="fitted",
-            **{"temperature": temperature, **SHORTER.get(options.dataset, {})},
-            **parts_of(options),
-        )
-        if options.quick:
-            base = dataclasses.replace(base, epochs=2)
+        base = base_config(options, temperature)
         for seed in range(options.seeds):
             config = dataclasses.replace(base, seed=seed)
             last = by_epoch(config, options.data_dir, every=config.epochs)

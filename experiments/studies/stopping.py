@@ -37,11 +37,7 @@ from experiments.studies.semisynthetic import (
 from experiments.study import Report, StudyOptions, save_study
 from research.data import name_of
 from research.report.intervals import Interval, over_seeds
-from research.report.pages import (
-    interval_text,
-    markdown_table,
-    seeds_text,
-)
+from research.report.pages import interval_text, markdown_table, seeds_text
 from research.report.pictures import STYLE, Drawing, above, blank
 from research.report.predictions import statement_table
 from research.report.records import Stored, study_header

@@ -11,14 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy import ndarray
 
 from experiments.studies import STUDIES
-from experiments.studies.budget import (
-    LOSSES,
-    MEASURED,
-    NAME,
-    RANDOM,
-    REFERENCE,
-    chosen,
-)
+from experiments.studies.budget import LOSSES, MEASURED, NAME, RANDOM, REFERENCE, chosen
 from experiments.study import Report
 from research.contrast import Contrast
 from research.evaluate.metrics import CUTOFF, METRICS

@@ -33,13 +33,7 @@ from numpy import ndarray
 from experiments.inputs import ratings_of
 from experiments.studies import STUDIES
 from experiments.studies.exposure import best_items, recovered
-from experiments.studies.impressions import (
-    JUDGED,
-    Judged,
-    Kind,
-    drawn_exposure,
-    judged,
-)
+from experiments.studies.impressions import JUDGED, Judged, Kind, drawn_exposure, judged
 from experiments.studies.impressions import KINDS as OWN
 from experiments.studies.semisynthetic import (
     drawn_fold,

@@ -26,11 +26,7 @@ from experiments.studies.impressions.report import (
 from experiments.study import Report
 from research.calibration import Calibration
 from research.report.intervals import over_seeds
-from research.report.pages import (
-    interval_text,
-    markdown_table,
-    seeds_text,
-)
+from research.report.pages import interval_text, markdown_table, seeds_text
 from research.report.pictures import STYLE, Drawing, blank, legend_above
 from research.report.predictions import statement_table
 from research.report.records import Stored
@@ -54,12 +50,9 @@ LARGEST_SCALE, LARGEST_THERE = 1.0, 0.6
 
 def place(stored: Stored, arm: str, kind: str) -> Place:
     """The records of an arm and a kind of exposure."""
-    header, arrays = stored.header, stored.arrays
+    header = stored.header
     at = header["arms"].index(arm), header["kinds"].index(kind)
-    names = ("recovered", "clicked", "weighted", "by_rule", "rule")
-    measured = (arrays[name][at].astype(float) for name in names)
-    grid = (arrays[name].astype(float) for name in ("strengths", "removed"))
-    return Place(*measured, *grid)
+    return Place.at(stored, at)
 
 
 def calibrated_ways(stored: Stored, arm: str, kind: str) -> dict[str, Served]:

@@ -12,12 +12,7 @@ from experiments.studies.collapse import CACHE, NONE, PUSH, STOPPED
 from experiments.studies.collapse.figure import collapse_figure
 from experiments.study import Report
 from research.report.intervals import Interval, over_seeds
-from research.report.pages import (
-    EMPTY,
-    interval_text,
-    markdown_table,
-    seeds_text,
-)
+from research.report.pages import EMPTY, interval_text, markdown_table, seeds_text
 from research.report.predictions import statement_table
 from research.report.records import Stored
 

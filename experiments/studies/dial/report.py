@@ -12,10 +12,7 @@ from scipy import stats
 
 from experiments.study import Report
 from research.report.intervals import Interval, over_seeds
-from research.report.pages import (
-    interval_text,
-    markdown_table,
-)
+from research.report.pages import interval_text, markdown_table
 from research.report.pictures import STYLE, Drawing, above, blank, look
 from research.report.predictions import statement_table
 from research.report.records import Stored

@@ -8,10 +8,7 @@ import pandas as pd
 
 from experiments.study import Report
 from research.report.intervals import Interval, two_way
-from research.report.pages import (
-    interval_text,
-    markdown_table,
-)
+from research.report.pages import interval_text, markdown_table
 from research.report.pictures import STYLE, Drawing, blank, legend_above
 from research.report.predictions import statement_table
 from research.report.records import Stored

@@ -43,12 +43,7 @@ from experiments.studies.exposure import (
 from experiments.studies.feedback.shown import SHOWN, shown_entry
 from experiments.studies.feedback.weights import WEIGHTED, weighted_kind
 from experiments.study import SIMULATED, StudyOptions, save_study
-from research.data.synthetic import (
-    Synthetic,
-    clicked_fold,
-    make_synthetic,
-    relevance,
-)
+from research.data.synthetic import Synthetic, clicked_fold, make_synthetic, relevance
 from research.negatives import SOURCES
 from research.negatives.strength import correction_strength
 from research.positives import POSITIVES, log_share

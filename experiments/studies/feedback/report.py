@@ -13,11 +13,7 @@ from experiments.studies.exposure import CLICKS, ITEMS, USERS
 from experiments.studies.feedback import ARM, KINDS, POLICIES, Kind, Round
 from experiments.study import Report
 from research.report.intervals import over_seeds
-from research.report.pages import (
-    interval_text,
-    markdown_table,
-    seeds_text,
-)
+from research.report.pages import interval_text, markdown_table, seeds_text
 from research.report.pictures import STYLE, Drawing, blank, legend_above
 from research.report.predictions import statement_table
 from research.report.records import Stored

@@ -14,11 +14,7 @@ from experiments.studies.impressions import EXACT, KINDS, Kind
 from experiments.studies.impressions.knobs import draw_mark, draw_pairs
 from experiments.study import Report
 from research.report.intervals import over_seeds
-from research.report.pages import (
-    interval_text,
-    markdown_table,
-    seeds_text,
-)
+from research.report.pages import interval_text, markdown_table, seeds_text
 from research.report.pictures import STYLE, Drawing, blank, legend_above
 from research.report.predictions import statement_table
 from research.report.records import Stored
@@ -75,6 +71,15 @@ class Place(NamedTuple):
     strengths: ndarray
     removed: ndarray
 
+    @classmethod
+    def at(cls, stored: Stored, index: tuple[int | slice, ...]) -> "Place":
+        """What the arrays have at an index, of which the seeds are left."""
+        arrays = stored.arrays
+        names = ("recovered", "clicked", "weighted", "by_rule", "rule")
+        measured = (arrays[name][index].astype(float) for name in names)
+        grid = (arrays[name].astype(float) for name in ("strengths", "removed"))
+        return cls(*measured, *grid)
+
     def pair(self, a: float, b: float) -> Served:
         """Served with the pair of the grid that is nearest to a and b."""
         i = int(np.argmin(np.abs(self.strengths - a)))
@@ -107,10 +112,7 @@ def place(stored: Stored, arm: str, kind: str, count: float) -> Place:
         header["kinds"].index(kind),
         counts.index(count),
     )
-    names = ("recovered", "clicked", "weighted", "by_rule", "rule")
-    measured = (arrays[name][a, k, :, n].astype(float) for name in names)
-    grid = (arrays[name].astype(float) for name in ("strengths", "removed"))
-    return Place(*measured, *grid)
+    return Place.at(stored, (a, k, slice(None), n))
 
 
 def ways(here: Place, even: Place) -> dict[str, Served]:

@@ -12,20 +12,8 @@ from numpy import ndarray
 from experiments.studies.pace import NAME_SIMULATED, REFERENCE
 from experiments.study import Report
 from research.report.intervals import Interval, over_seeds
-from research.report.pages import (
-    EMPTY,
-    interval_text,
-    markdown_table,
-    seeds_text,
-)
-from research.report.pictures import (
-    EDGE,
-    STYLE,
-    Drawing,
-    blank,
-    legend_above,
-    looks,
-)
+from research.report.pages import EMPTY, interval_text, markdown_table, seeds_text
+from research.report.pictures import EDGE, STYLE, Drawing, blank, legend_above, looks
 from research.report.predictions import statement_table
 from research.report.records import Stored
 

@@ -12,11 +12,7 @@ from numpy import ndarray
 from experiments.studies.probe.bias import TARGETS, Probe
 from experiments.studies.probe.estimates import BiasEstimate, Products, estimate_bias
 from experiments.studies.probe.estimators import ESTIMATORS
-from experiments.studies.probe.negatives import (
-    Drifts,
-    SourceSample,
-    band_shares,
-)
+from experiments.studies.probe.negatives import Drifts, SourceSample, band_shares
 from experiments.study import save_study
 from research.report.pages import markdown_table, number_text
 from research.report.records import Stored

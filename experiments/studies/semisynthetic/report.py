@@ -11,11 +11,7 @@ from matplotlib.colors import to_hex
 from experiments.studies.dial.report import nearest_best
 from experiments.study import Report
 from research.report.intervals import over_seeds
-from research.report.pages import (
-    interval_text,
-    markdown_table,
-    seeds_text,
-)
+from research.report.pages import interval_text, markdown_table, seeds_text
 from research.report.pictures import STYLE, Drawing, above, blank
 from research.report.predictions import statement_table
 from research.report.records import Stored

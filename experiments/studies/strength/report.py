@@ -10,11 +10,7 @@ from matplotlib.colors import to_hex
 
 from experiments.study import Report
 from research.report.intervals import Interval, two_way
-from research.report.pages import (
-    interval_text,
-    markdown_table,
-    seeds_text,
-)
+from research.report.pages import interval_text, markdown_table, seeds_text
 from research.report.pictures import STYLE, Drawing, blank, legend_above
 from research.report.predictions import statement_table
 from research.report.records import Stored

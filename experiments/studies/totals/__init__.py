@@ -54,14 +54,7 @@ def run_totals(options: StudyOptions) -> Path:
 
     Arrays: those of ``by_epoch`` with a first axis of seeds; totals.
     """
-    base = Config(
-        dataset=options.dataset,
-        left_out="fitted",
-        **{"temperature": TEMPERATURE, **SHORTER.get(options.dataset, {})},
-        **parts_of(options),
-    )
-    if options.quick:
-        base = dataclasses.replace(base, epochs=2)
+    base = base_config(options, TEMPERATURE)
     measured: dict[str, list[ndarray]] = {}
     for seed in range(options.seeds):
         curves = by_epoch(dataclasses.replace(base, seed=seed), options.data_dir)
@@ -80,6 +73,15 @@ def run_totals(options: StudyOptions) -> Path:
             "totals": np.array(TOTALS, "<f4"),
         },
     )
+
+
+def base_config(options: StudyOptions, temperature: float) -> Config:
+    """The config of these runs but for its seed; a quick one's has two epochs."""
+    changes = {"temperature": temperature, **SHORTER.get(options.dataset, {})}
+    if options.quick:
+        changes["epochs"] = 2
+    parts = parts_of(options)
+    return Config(dataset=options.dataset, left_out="fitted", **changes, **parts)
 
 
 def parts_of(options: StudyOptions) -> dict[str, Any]:

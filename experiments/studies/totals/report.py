@@ -12,11 +12,7 @@ from numpy import ndarray
 from experiments.studies.totals import FITTED, MEASURED, TEMPERATURE
 from experiments.study import Report
 from research.report.intervals import Interval, over_seeds
-from research.report.pages import (
-    interval_text,
-    markdown_table,
-    seeds_text,
-)
+from research.report.pages import interval_text, markdown_table, seeds_text
 from research.report.pictures import STYLE, Drawing, blank, legend_above
 from research.report.predictions import statement_table
 from research.report.records import Stored
