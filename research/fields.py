@@ -169,6 +169,9 @@ class TowerFields(Group):
     """Widths of the hidden layers of the item tower."""
     output: Annotated[str, Choice("cosine", "dot")] = "cosine"
     """Tower output: cosine (L2-normalised) or dot (as it comes)."""
+    served: Annotated[str, LATER, Choice("trained", "dot")] = "trained"
+    """Output when serving: trained (as in training) or dot (vectors before they are
+    normalised, so that longer ones of items rank higher)."""
     layers: Annotated[str, LATER, Choice("mlp", "none", "bias")] = "mlp"
     """Layers of the towers: mlp (hidden ones, then a linear one), none (a vector is the
     id's own row: matrix factorisation), or bias (the same with a bias for each item:

@@ -38,6 +38,7 @@ REFUSED = {
     "user_hidden": ((0,), (16, 0)),
     "item_hidden": ((-4,),),
     "output": ("cosin", ""),
+    "served": ("cosine", ""),
     "window_days": (0.0, -1.0, math.nan),
     "batch_order": ("by-time",),
     "history_order": ("random",),

@@ -36,9 +36,8 @@ def encode_events(
         tables[name] = np.concatenate([table, table.mean(axis=0, keepdims=True)])
     params: Params = jax.tree.map(jnp.asarray, {**model.params, "tables": tables})
     users = jnp.arange(events.n_users, dtype=jnp.int32)
-    return np.asarray(
-        serve_side(make_model(model.config), "user", params, world, users)
-    )
+    towers = make_model(model.config).to_serve()
+    return np.asarray(serve_side(towers, "user", params, world, users))
 
 
 def _world(

@@ -36,7 +36,8 @@ Params = dict[str, Any]
 class Model(NamedTuple):
     """The pure functions of a config's two towers. Structure only: no array is kept.
 
-    query and candidate name the towers that encode them: user or item.
+    query and candidate name the towers that encode them: user or item. lengths says
+    that serving ranks by vectors before they are normalised.
     """
 
     user: UserTower
@@ -46,6 +47,15 @@ class Model(NamedTuple):
     dim: int
     query: str = "user"
     candidate: str = "item"
+    lengths: bool = False
+
+    def to_serve(self) -> "Model":
+        """The same towers, as their vectors are ranked after training."""
+        if not self.lengths:
+            return self
+        return self._replace(
+            user=self.user.clone(cosine=False), item=self.item.clone(cosine=False)
+        )
 
     def init(
         self, key: Key[Array, ""], sizes: dict[str, int], world: World, config: Config
@@ -147,6 +157,7 @@ def make_model(config: Config) -> Model:
         dim=config.dim,
         query=POSITIVES[config.positives].query,
         candidate=POSITIVES[config.positives].candidate,
+        lengths=config.served == "dot",
     )
 
 
@@ -290,4 +301,4 @@ def serve_task(
         ends = world.offsets[queries + 1] + queries
         words = world.timed.words.at[ends].set(jnp.asarray(task.words))
         world = world._replace(timed=world.timed._replace(words=words))
-    return serve_all(model, params, world, queries, candidates)
+    return serve_all(model.to_serve(), params, world, queries, candidates)

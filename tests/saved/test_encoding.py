@@ -28,6 +28,7 @@ INPUTS = {
     "ids and ages of clicks": IDS,
     "features alone": {"encoder": "none", "user_features": ("id", "gender")},
     "no features": {"user_features": (), "encoder": "last-click"},
+    "vectors with their lengths": {"served": "dot"},
 }
 
 

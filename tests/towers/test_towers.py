@@ -1,5 +1,6 @@
 """Two towers that can't see each other."""
 
+import dataclasses
 import functools
 from typing import Any, get_type_hints
 
@@ -13,6 +14,7 @@ from research.config import Config
 from research.prepare import prepare
 from research.towers.inputs import ItemInput, UserInput, init_tables
 from research.towers.towers import ItemTower, Mean, UserTower, normalise
+from research.train.loop import train
 from research.train.model import Model, Params, make_model, serve_all
 from research.train.world import World
 from tests.world import made_fold
@@ -151,6 +153,20 @@ def test_the_output_is_of_length_one_or_as_it_comes():
         for vectors in (users, items):
             lengths = np.linalg.norm(vectors, axis=1)
             assert np.allclose(lengths, 1, atol=1e-5) is (output == "cosine")
+
+
+def test_served_by_dot_products_vectors_keep_their_lengths_and_directions():
+    config = dataclasses.replace(SMALL, epochs=1, batch=16)
+    done = train(config, made_fold())
+    served = train(dataclasses.replace(config, served="dot"), made_fold())
+    pairs = (
+        (done.user_vectors, served.user_vectors),
+        (done.item_vectors, served.item_vectors),
+    )
+    for unit, vectors in pairs:
+        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+        assert lengths.std() > 1e-4
+        np.testing.assert_allclose(vectors / lengths, unit, atol=1e-5)
 
 
 def test_history_and_item_tables_are_apart():

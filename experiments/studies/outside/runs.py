@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 from experiments.arms import FACTORS
 from experiments.studies.outside.variants import (
-    ADVERSARIAL,
     AS_CORNAC,
     AS_SKIPPED,
     BPR_OF_CORNAC,
+    OF_ADVERSARIAL,
     OF_BPR,
     OF_LAMBDA_LOSS,
     OF_LLPAUC,
@@ -306,9 +306,11 @@ RUNS: dict[str, Run] = {
     ),
     **{
         f"{_AMAZON} sl ({what})": _mf(
-            _AMAZON, "validated", "mf-cosine", 1, temperature=0.2, learning_rate=rate
+            *(_AMAZON, "validated", "mf-cosine", seeds),
+            temperature=0.2,
+            learning_rate=rate,
         )._replace(expected=expected)
-        for what, (rate, expected) in OWN_NEGATIVES.items()
+        for what, (rate, seeds, expected) in OWN_NEGATIVES.items()
     },
     **{
         f"{_AMAZON} sl ({what})": _mf(
@@ -336,9 +338,14 @@ RUNS: dict[str, Run] = {
         )._replace(expected=expected)
         for what, (changes, expected) in OF_LLPAUC.items()
     },
-    f"{_AMAZON} adv-info-nce": _mf(
-        _AMAZON, "validated", "mf-adv-info-nce", **SHARED, learning_rate=0.1
-    )._replace(expected=ADVERSARIAL),
+    **{
+        f"{_AMAZON} adv-info-nce{what}": _mf(
+            *(_AMAZON, "validated", "mf-adv-info-nce", seeds),
+            **changes,
+            learning_rate=0.1,
+        )._replace(expected=expected)
+        for what, (changes, seeds, expected) in OF_ADVERSARIAL.items()
+    },
     **_references(_AMAZON, "validated"),
     **_other_set("movie"),
     **_other_set("gowalla"),
