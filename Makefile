@@ -68,6 +68,7 @@ results: $(READY)
 	$(RUN) stopping --out results
 	$(RUN) totals --out results
 	$(RUN) scale --out results
+	$(RUN) trade-off --out results
 	$(RUN) pace --out results
 	$(RUN) pace-simulated --out results
 	$(RUN) library --out results
@@ -89,6 +90,8 @@ results: $(READY)
 	$(if $(OUTSIDE_DIR),$(RUN) totals --dataset $(OUTSIDE_DIR)/electronic --seeds 3 \
 	  --out results)
 	$(if $(OUTSIDE_DIR),$(RUN) scale --dataset $(OUTSIDE_DIR)/electronic --seeds 3 \
+	  --out results)
+	$(if $(OUTSIDE_DIR),$(RUN) trade-off --dataset $(OUTSIDE_DIR)/electronic --seeds 3 \
 	  --out results)
 	$(if $(OUTSIDE_DIR),$(RUN) at-k --dataset $(OUTSIDE_DIR)/ml-100k-irb --out results)
 	$(if $(MOVIELENS_DIR),,@echo "MOVIELENS_DIR is not set: MovieLens 1M is left out")

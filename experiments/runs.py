@@ -60,7 +60,8 @@ def metric_means(
       k: cut-off.
     """
     record = evaluate(run.fold, rank(run, scorer), ks=[k])
-    return [mean_counted(METRICS[name].of(record, k)) for name in names]
+    values = [np.atleast_1d(METRICS[name].of(record, k)) for name in names]
+    return [mean_counted(found) for found in values]
 
 
 def serve(

@@ -183,6 +183,17 @@ STUDIES: Registry[Study] = Registry(
                 prediction=_predicted("scale"),
             ),
             Study(
+                name="trade-off",
+                question="Does the temperature trade precision against diversity, or "
+                "the popularity prior?",
+                minutes="12",
+                run=deferred("experiments.studies.trade_off:run_trade_off"),
+                report=deferred("experiments.studies.trade_off:report_trade_off"),
+                seeds=5,
+                arms=("in-batch", "in-batch+logq"),
+                prediction=_predicted("trade-off"),
+            ),
+            Study(
                 name="feedback",
                 question="How much to correct where recommendations make the exposure?",
                 minutes="70",

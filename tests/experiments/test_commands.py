@@ -146,6 +146,7 @@ def test_the_studies_are_the_named_ones():
             "scale",
             "shift",
             "strength",
+            "trade-off",
         ),
     }
     assert not set(STUDIES) & set(GRIDS)

@@ -19,6 +19,7 @@ calibrated one follows.
 """
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ from experiments.study import StudyOptions, save_study
 from research.config import Config
 from research.data import name_of
 from research.evaluate.metrics import CUTOFF
-from research.prepare import prepare
+from research.prepare import Prepared, prepare
 from research.report.records import study_header
 from research.serving import Serving
 from research.splits import VALIDATION
@@ -94,19 +95,25 @@ def parts_of(options: StudyOptions) -> dict[str, Any]:
 
 
 def by_epoch(
-    config: Config, data_dir: str | None, every: int = 1
+    config: Config,
+    data_dir: str | None,
+    every: int = 1,
+    names: Sequence[str] = MEASURED,
 ) -> dict[str, Float[ndarray, "..."]]:
     """Of validation recall and the calibrated total, and on test, by epoch.
 
+    A total is the strength in the loss plus the prior when serving.
+
     Returns:
-      recall and recall_item on test [epoch, total]; validation, recall at a total of 1,
-      calibrated, the total that validation clicks give, recall_calibrated, on test with
-      that, and scale, of the scores by them, each [epoch].
+      the metrics named, on test [epoch, total]; validation, recall at a total of 1,
+      calibrated, the total that validation clicks give, each metric with that on test
+      (recall_calibrated), and scale, of the scores by them, each [epoch].
 
     Args:
       config: of the run, fitted on the training part.
       data_dir: as on the command line.
       every: epochs between two looks.
+      names: metrics.
 
     Raises:
       NotFinite: a loss was not finite.
@@ -118,35 +125,28 @@ def by_epoch(
         config, fit_on="train-only", left_out="train+validation"
     )
     test = prepare(tested, of_users(fold_of(tested, data_dir), choice.fold.evaluated))
-    found: dict[str, list[list[float]]] = {name: [] for name in MEASURED}
-    validation: list[float] = []
-    fitted: list[tuple[float, float, float]] = []
+    looks: list[dict[str, ndarray | float]] = []
 
     def look(users: ndarray, items: ndarray) -> dict[str, float]:
-        (recall,) = metric_means(
-            choice, serve(choice, users, items, serving=Serving(1.0)), ["recall"]
-        )
-        validation.append(recall)
-        rows = [
-            metric_means(
-                test, serve(test, users, items, serving=Serving(total)), MEASURED
-            )
-            for total in TOTALS
-        ]
-        for name, values in zip(MEASURED, zip(*rows, strict=True), strict=True):
-            found[name].append(list(values))
+        def judged(run: Prepared, serving: Serving, of: Sequence[str]) -> list[float]:
+            return metric_means(run, serve(run, users, items, serving=serving), of)
+
+        full = Serving(1.0 - config.logq)
+        (recall,) = judged(choice, full, ["recall"])
         fit = calibrated(choice, users, items)
-        full = fit.by_rule(1.0)
-        (there,) = metric_means(
-            test, serve(test, users, items, serving=full), ["recall"]
+        prior = fit.by_rule(1.0).prior
+        rows = [judged(test, Serving(t - config.logq), names) for t in TOTALS]
+        there = judged(test, Serving(prior), names)
+        looks.append(
+            {"validation": recall, "calibrated": prior + config.logq}
+            | {"scale": fit.scale}
+            | dict(zip(names, np.transpose(rows), strict=True))
+            | {f"{name}_calibrated": v for name, v in zip(names, there, strict=True)}
         )
-        fitted.append((full.prior, there, fit.scale))
         return {f"recall@{CUTOFF}": recall}
 
     train(choice.config, choice.fold, validate=look)
-    curves = {name: np.array(rows) for name, rows in found.items()}
-    curves |= dict(zip((*FITTED, "scale"), np.transpose(fitted), strict=True))
-    return {**curves, "validation": np.array(validation)}
+    return {name: np.array([values[name] for values in looks]) for name in looks[0]}
 
 
 def of_users(fold: Fold, users: Int[ndarray, " v"]) -> Fold:

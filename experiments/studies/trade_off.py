@@ -1,0 +1,313 @@
+"""Does the temperature trade precision against diversity, or the popularity prior?
+
+Lists at a low temperature cover more of the catalogue, those at a high one less. But a
+temperature also sets how much log q counts beside the scores: the study ``scale`` finds
+that one total strength is too little at 0.05 and too much at 0.4. Here each model,
+trained without or with log q in the loss at one of five temperatures, is served with
+every total. That gives a curve of recall@20 on test by coverage@20 for each
+temperature. If the temperature does what a prior does, the curves lie on one another;
+if one temperature lies above, it is the one to train at, and the prior the knob.
+
+    python -m experiments run trade-off            about 12 minutes on 2 cores, 5 seeds
+    python -m experiments run trade-off --quick    about half a minute
+
+On Electronics (--dataset DIR/electronic --seeds 3) it takes 50 minutes.
+Expect on MovieLens 100K: more coverage at lower temperatures, served alike; at the
+coverage of any other, the temperature of highest recall has more recall.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from numpy import ndarray
+
+from experiments.arms import arm
+from experiments.inputs import ratings_of
+from experiments.studies.totals import TOTALS, base_config, by_epoch
+from experiments.study import Report, StudyOptions, save_study
+from research.data import name_of
+from research.report.intervals import over_seeds
+from research.report.pages import interval_text, markdown_table, seeds_text
+from research.report.pictures import STYLE, Drawing, blank, legend_above
+from research.report.predictions import statement_table
+from research.report.records import Stored, study_header
+
+__all__ = ["ARMS", "report_trade_off", "run_trade_off"]
+
+NAME = "trade-off"
+ARMS = ("in-batch", "in-batch+logq")
+TEMPERATURES = (0.05, 0.1, 0.2, 0.4, 0.8)
+NUMBERS = ("recall", "coverage", "train_count")
+FORMS = {"recall": ".4f", "coverage": ".3f", "train_count": ".0f"}
+KEPT = (
+    *(*NUMBERS, *(f"{name}_calibrated" for name in NUMBERS)),
+    *("validation", "calibrated"),
+)
+ONE = TOTALS.index(1.0)
+LOWER, PART = 0.1, 0.75
+MORE, LESS = np.nextafter(0.0, 1.0), np.nextafter(0.0, -1.0)
+Numbers = Float[ndarray, "t s"]
+
+
+def run_trade_off(options: StudyOptions) -> Path:
+    """Trains each arm at each temperature with each seed; returns the records.
+
+    Arrays, of what ``by_epoch`` has after the last epoch: NUMBERS on test [arm,
+    temperature, seed, total]; with the calibrated total, that total, and validation
+    recall at a total of 1 [arm, temperature, seed]; temperatures, totals. The header
+    has the arms. A quick run has two temperatures.
+    """
+    arms = options.arms or ARMS
+    temperatures = TEMPERATURES[1:4:2] if options.quick else TEMPERATURES
+    shape = len(arms), len(temperatures), options.seeds
+    found: dict[str, list[ndarray]] = {name: [] for name in KEPT}
+    for name, temperature, seed in np.ndindex(shape):
+        base = arm(arms[name], base_config(options, temperatures[temperature]))
+        config = dataclasses.replace(base, seed=seed)
+        last = by_epoch(config, options.data_dir, config.epochs, NUMBERS)
+        for number in KEPT:
+            found[number].append(last[number][-1])
+        options.progress(
+            f"{arms[name]}, temperature {temperatures[temperature]:g}, seed {seed}: at "
+            f"a total of 1 recall@20 {last['recall'][-1][ONE]:.4f}, coverage@20 "
+            f"{last['coverage'][-1][ONE]:.3f}"
+        )
+    arrays = {name: np.array(values, "<f4") for name, values in found.items()}
+    digest = ratings_of(options.dataset, options.data_dir).digest
+    header = study_header(
+        NAME, name_of(options.dataset), options.quick, digest, arms=[*arms]
+    )
+    return save_study(
+        options.out,
+        header,
+        {name: a.reshape(*shape, *a.shape[1:]) for name, a in arrays.items()}
+        | {
+            "temperatures": np.array(temperatures, "<f4"),
+            "totals": np.array(TOTALS, "<f4"),
+        },
+    )
+
+
+class Curves:
+    """One arm's numbers by total, [temperature, seed, total], and what is read off.
+
+    Curves are read from the total of greatest coverage on: below it lists fill with
+    items that hardly anybody clicks, and coverage falls again.
+
+    Attributes:
+      temperatures: of the training.
+      chosen: the index of the temperature of highest mean validation recall@20, served
+        with a total of 1.
+    """
+
+    def __init__(self, stored: Stored, number: int) -> None:
+        arrays = stored.arrays
+        self._of = {name: arrays[name][number].astype(float) for name in KEPT}
+        self.temperatures = np.round(arrays["temperatures"].astype(float), 6)
+        self.chosen = int(self._of["validation"].mean(axis=1).argmax())
+
+    def at_one(self, name: str) -> Numbers:
+        """A number at a total of 1."""
+        return self._of[name][:, :, ONE]
+
+    def calibrated(self, name: str = "") -> Numbers:
+        """A number with the calibrated total; that total without a name."""
+        return self._of[f"{name}_calibrated" if name else "calibrated"]
+
+    def curve(self, name: str) -> Float[ndarray, "t n"]:
+        """Means of a number over seeds, by total."""
+        return self._of[name].mean(axis=1)
+
+    def where(
+        self, name: str, along: str, level: Numbers, of: int | None = None
+    ) -> Numbers:
+        """A number where another, along the totals, has a level; NaN if nowhere.
+
+        Args:
+          name: what is read, linearly between two totals.
+          along: what has the level: coverage, or train_count.
+          level: for each temperature and seed.
+          of: the index of the temperature whose curves are read; default each its own.
+        """
+        found = np.full(level.shape, np.nan)
+        for temperature, seed in np.ndindex(level.shape):
+            place = temperature if of is None else of, seed
+            start = int(self._of["coverage"][place].argmax())
+            x, y = self._of[along][place][start:], self._of[name][place][start:]
+            order = np.argsort(x, kind="stable")
+            if x.min() <= level[temperature, seed] <= x.max():
+                value = np.interp(level[temperature, seed], x[order], y[order])
+                found[temperature, seed] = value
+        return found
+
+    def at_equal_popularity(self, name: str) -> Numbers:
+        """A number where listed items have the chosen one's mean of training clicks."""
+        clicks = self.at_one("train_count")
+        return self.where(name, "train_count", clicks[[self.chosen] * len(clicks)])
+
+    def gain(self) -> Numbers:
+        """recall@20 of the chosen temperature less each one's, at its coverage@20.
+
+        [temperature, seed]; each one's are those at a total of 1.
+        """
+        coverage = self.at_one("coverage")
+        there = self.where("recall", "coverage", coverage, self.chosen)
+        return there - self.at_one("recall")
+
+
+def trade_off_frame(stored: Stored) -> pd.DataFrame:
+    """One row per arm and temperature: means, each with _low and _high."""
+    lines = []
+    for number, name in enumerate(stored.header["arms"]):
+        curves = Curves(stored, number)
+        measured = {f"{what}_one": curves.at_one(what) for what in NUMBERS}
+        measured["total"] = curves.calibrated()
+        measured |= {f"{what}_calibrated": curves.calibrated(what) for what in NUMBERS}
+        for what in ("recall", "coverage"):
+            measured[f"{what}_equal"] = curves.at_equal_popularity(what)
+        measured["gain"] = curves.gain()
+        for n, temperature in enumerate(curves.temperatures):
+            line: dict[str, Any] = {"arm": name, "temperature": temperature}
+            line["chosen"] = n == curves.chosen
+            for what, values in measured.items():
+                line |= over_seeds(values[n]).interval().columns(what)
+            lines.append(line)
+    return pd.DataFrame(lines)
+
+
+def statements(name: str, curves: Curves) -> list[list[str]]:
+    """Each part of the prediction for an arm: what, what was measured, the verdict."""
+    recall, coverage = curves.at_one("recall"), curves.at_one("coverage")
+    served, equal = curves.calibrated("recall"), curves.at_equal_popularity("coverage")
+    least, most = curves.temperatures[[0, -1]]
+    apart = coverage[0] - coverage[-1]
+    text = (
+        f"{name}: coverage@20 at a total of 1 is higher at {least:g} than at {most:g}"
+    )
+    rows = [
+        (f"{text}, by {LOWER:g} or more", apart, LOWER, np.inf),
+        (
+            f"{name}: between equally popular lists it is less than half of that",
+            *(equal[0] - equal[-1] - apart / 2, -np.inf, LESS),
+        ),
+        (
+            f"{name}: calibrated, recall@20 ranges over the temperatures by less than "
+            f"{PART:g} times as much as at a total of 1",
+            *(np.ptp(served, axis=0) / np.ptp(recall, axis=0), 0.0, PART),
+        ),
+    ]
+    gain = curves.gain()
+    for n, temperature in enumerate(curves.temperatures):
+        if n != curves.chosen:
+            chosen = curves.temperatures[curves.chosen]
+            text = f"{name}: {chosen:g}, at the coverage of {temperature:g}, has more"
+            rows.append((f"{text} recall@20", gain[n], MORE, np.inf))
+    return [_judged(*row) for row in rows]
+
+
+def _judged(
+    text: str, values: Float[ndarray, " s"], low: float, high: float
+) -> list[str]:
+    if np.isnan(values).any():
+        return [text, "no total does", "fails"]
+    ends = over_seeds(values).interval()
+    return [text, interval_text(*ends, "+.4f"), ends.within(low, high)]
+
+
+def verdicts(stored: Stored) -> list[list[str]]:
+    """The statements of every arm."""
+    arms = enumerate(stored.header["arms"])
+    return [row for n, name in arms for row in statements(name, Curves(stored, n))]
+
+
+def trade_off_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
+    """What was measured, the verdicts, and one row per arm and temperature."""
+    seeds = stored.arrays["validation"].shape[2]
+    about = (
+        f"{stored.header['dataset']}, {seeds_text(seeds)}; cosine, fitted on the "
+        "training part alone, judged after the last epoch by the test part. A total is "
+        "log q in the loss plus the popularity prior when serving; the calibrated one "
+        "is from validation clicks. Bold: the temperature that validation recall@20 "
+        "chooses at a total of 1. Clicks: the mean number of training clicks of a "
+        "listed item. Equally popular lists: with the total at which it is that of the "
+        "chosen temperature at a total of 1. Gain: recall@20 of the chosen "
+        "temperature, with the total at which it has this one's coverage@20 at a total "
+        "of 1, less this one's. 95 % t intervals over three seeds or more; a "
+        "dash: no total does that in some seed. Totals below that of greatest coverage "
+        "are left out."
+    )
+    forms = {f"{n}_one": FORMS[n] for n in NUMBERS} | {"total": ".2f"}
+    forms |= {f"{n}_calibrated": FORMS[n] for n in NUMBERS[:2]}
+    forms |= {"recall_equal": ".4f", "coverage_equal": ".3f", "gain": "+.4f"}
+    rows = []
+    for row in frame.to_dict("records"):
+        temperature = f"{row['temperature']:g}"
+        if row["chosen"]:
+            temperature = f"**{temperature}**"
+        ends = [
+            (row[n], row[f"{n}_low"], row[f"{n}_high"], f) for n, f in forms.items()
+        ]
+        texts = ["-" if np.isnan(e[0]) else interval_text(*e) for e in ends]
+        rows.append([row["arm"], temperature, *texts])
+    heads = ["arm", "temperature", "recall@20 at a total of 1", "coverage@20", "clicks"]
+    heads += ["calibrated total", "recall@20 with it", "coverage@20"]
+    heads += ["recall@20, equally popular lists", "coverage@20", "gain"]
+    return about, statement_table(verdicts(stored)), markdown_table(heads, rows, left=1)
+
+
+INKS = ("#440154", "#3b528b", "#21918c", "#5ec962", "#d8b900")
+
+
+def trade_off_figure(frame: pd.DataFrame, stored: Stored) -> Drawing:
+    """Draws recall by coverage, a curve for each temperature, a panel for each arm."""
+    arms = stored.header["arms"]
+    with matplotlib.rc_context(STYLE):
+        figure, panels = blank(3.9, ncols=len(arms), squeeze=False, sharey=True)
+        for number, (name, panel) in enumerate(zip(arms, panels[0], strict=True)):
+            _draw(panel, Curves(stored, number))
+            panel.set_title(name)
+            panel.set_xlabel("coverage@20")
+        panels[0][0].set_ylabel("recall@20 on test")
+        handles, _ = panels[0][0].get_legend_handles_labels()
+        legend_above(figure, handles, heading(frame), 4)
+    return Drawing(figure, frame)
+
+
+def _draw(panel: Axes, curves: Curves) -> None:
+    recall, coverage = curves.curve("recall"), curves.curve("coverage")
+    for n, (temperature, ink) in enumerate(
+        zip(curves.temperatures, INKS, strict=False)
+    ):
+        shown = slice(int(coverage[n].argmax()), None)
+        wide = 2.4 if n == curves.chosen else 1.2
+        label = f"temperature {temperature:g}"
+        panel.plot(
+            coverage[n, shown], recall[n, shown], color=ink, lw=wide, label=label
+        )
+        panel.plot(coverage[n, ONE], recall[n, ONE], "o", color=ink, ms=6)
+    panel.plot([], [], "o", color="0.3", ms=6, label="a total of 1")
+
+
+def heading(frame: pd.DataFrame) -> str:
+    """In how many cases the chosen temperature has more recall at equal coverage."""
+    others = frame[~frame.chosen]
+    above, below = (others.gain_low > 0).sum(), (others.gain_high < 0).sum()
+    return (
+        f"At the coverage of another temperature, the one that validation chose has "
+        f"more recall\nin {above} of {len(others)} cases and less in {below}, by its "
+        "total strength alone"
+    )
+
+
+def report_trade_off(stored: Stored) -> Report:
+    """The study's table, page and figure."""
+    frame = trade_off_frame(stored)
+    drawings = {"-curves": trade_off_figure(frame, stored)}
+    return Report({".csv": frame}, trade_off_page(frame, stored), drawings)

@@ -1,0 +1,130 @@
+"""What is read off curves of recall by coverage, by records that are made and a run."""
+
+import numpy as np
+import pytest
+
+from experiments.studies import STUDIES
+from experiments.studies.trade_off import (
+    ARMS,
+    NUMBERS,
+    TEMPERATURES,
+    TOTALS,
+    Curves,
+    heading,
+    run_trade_off,
+    trade_off_frame,
+    verdicts,
+)
+from experiments.study import StudyOptions, report_study
+from research.report.records import Stored, load_stored, save_stored, study_header
+
+HEIGHT = (0.24, 0.26, 0.30, 0.28, 0.24)  # of each temperature's curve
+
+
+def made(height=HEIGHT, apart=0.02, more=0.0, calibrated=0.3, seeds=3):
+    """Records of one arm, whose curves are straight but for what a test bends.
+
+    Coverage falls with the total from 0.9 by 0.2 for one, and by apart for each further
+    temperature; recall falls by 0.1 for one of coverage from the curve's height; clicks
+    rise with the total, and with the temperature by more times the fall of coverage.
+    """
+    totals = np.array(TOTALS)
+    number = np.arange(len(TEMPERATURES))[:, None, None]
+    shape = len(TEMPERATURES), seeds, len(totals)
+    coverage = np.broadcast_to(0.9 - 0.2 * totals - apart * number, shape)
+    arrays = {
+        "coverage": coverage,
+        "recall": np.array(height)[:, None, None] - 0.1 * coverage,
+        "train_count": np.broadcast_to(100 + 20 * totals + 100 * more * number, shape),
+        "validation": np.broadcast_to(np.array(height)[:, None], shape[:2]),
+        "calibrated": np.full(shape[:2], 1.2),
+    }
+    for name in NUMBERS:
+        arrays[f"{name}_calibrated"] = np.full(shape[:2], calibrated)
+    arrays = {name: values[None] for name, values in arrays.items()}
+    arrays |= {"temperatures": np.array(TEMPERATURES), "totals": totals}
+    return Stored(
+        study_header("trade-off", "made", False, arms=["in-batch"]), {}, arrays
+    )
+
+
+def test_curves_are_compared_at_the_same_coverage_and_at_equal_popularity():
+    curves = Curves(made(apart=0.03, more=0.05), 0)
+    assert curves.chosen == 2
+    # On parallel curves the difference is that of their heights.
+    expected = 0.30 - np.array(HEIGHT)
+    np.testing.assert_allclose(curves.gain(), np.tile(expected, (3, 1)).T, atol=1e-9)
+    # 5 clicks more a temperature are a quarter of a total, which is 0.05 of coverage.
+    equal = curves.at_equal_popularity("coverage")
+    at_chosen = 0.9 - 0.2 - 0.03 * 2
+    steps = np.arange(5) - 2
+    np.testing.assert_allclose(
+        equal[:, 0], at_chosen + (0.05 - 0.03) * steps, atol=1e-9
+    )
+
+
+def test_totals_below_that_of_greatest_coverage_are_left_out():
+    stored = made()
+    arrays = {name: values.copy() for name, values in stored.arrays.items()}
+    arrays["coverage"][..., 0] = 0.72  # at a total of 0, where recall is far lower
+    arrays["recall"][..., 0] = 0.0
+    curves = Curves(Stored(stored.header, {}, arrays), 0)
+    np.testing.assert_allclose(curves.gain(), Curves(stored, 0).gain(), atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("changes", "fails"),
+    [
+        # All popularity: 4 temperatures on, coverage is 0.12 lower at 12 clicks more.
+        ({"apart": 0.03, "more": 0.03}, set()),
+        ({"apart": 0.02, "more": 0.02}, {0}),
+        ({"apart": 0.03}, {1}),
+        ({"apart": 0.03, "more": 0.03, "height": (0.31, 0.2, 0.3, 0.2, 0.2)}, set()),
+        # The chosen one has 0.8 to 1.4, the others 0.7, 0.95, 1.45 and 1.7 at a total
+        # of 1.
+        ({"apart": -0.25, "more": -0.25}, {0, 1, 3, 5, 6}),
+    ],
+)
+def test_verdicts_follow_the_records(changes, fails):
+    rows = verdicts(made(**changes))
+    assert len(rows) == 3 + len(TEMPERATURES) - 1
+    assert {n for n, row in enumerate(rows) if row[2] == "fails"} == fails
+
+
+def test_the_range_of_recall_with_the_calibrated_total_is_compared():
+    stored = made(apart=0.03, more=0.03)
+    assert verdicts(stored)[2][2] == "holds"  # all alike
+    arrays = stored.arrays | {"recall_calibrated": stored.arrays["recall"][..., 5]}
+    assert verdicts(Stored(stored.header, {}, arrays))[2][2] == "fails"
+
+
+def test_another_temperature_that_has_more_recall_is_found():
+    stored = made(apart=0.03, more=0.03)
+    better = stored.arrays["recall"].copy()
+    better[:, 4] += 0.1
+    rows = verdicts(Stored(stored.header, {}, stored.arrays | {"recall": better}))
+    assert [row[2] for row in rows[3:]] == ["holds", "holds", "holds", "fails"]
+    frame = trade_off_frame(
+        Stored(stored.header, {}, stored.arrays | {"recall": better})
+    )
+    assert "3 of 4 cases and less in 1" in heading(frame)
+
+
+def test_from_a_quick_run_to_the_page(tmp_path):
+    path = run_trade_off(StudyOptions(tmp_path, quick=True, arms=ARMS[1:]))
+    stored = load_stored(path)
+    assert stored.header["arms"] == ["in-batch+logq"]
+    assert stored.arrays["recall"].shape == (1, 2, 1, len(TOTALS))
+    # At either temperature lists follow popularity the more, the larger the total.
+    clicks = stored.arrays["train_count"]
+    assert (clicks[..., -1] > clicks[..., 0] + 20).all()
+    written = report_study(STUDIES["trade-off"], path, tmp_path)
+    assert {path.suffix for path in written} == {".csv", ".md", ".svg", ".png"}
+
+
+def test_the_report_is_made_from_the_file_of_records_alone(tmp_path):
+    records = made()
+    path = save_stored(tmp_path / "s.npz", records.header, records.arrays)
+    report_study(STUDIES["trade-off"], path, tmp_path)
+    page = (tmp_path / "tables" / "made" / "trade-off.md").read_text()
+    assert "| in-batch | **0.2** | " in page
