@@ -143,6 +143,8 @@ RECIPES: dict[str, dict[str, Any]] = {
         "temperature": 1.0,
     },
     "recipe-uniform": {"negatives": (_UNIFORM,)},
+    # trained by cosines, searched by dot products of vectors that nobody normalised
+    "recipe-index": {"logq": 1.0, "served": "dot"},
 }
 _EXACT: dict[str, dict[str, Any]] = {
     "in-batch+logq": {"logq": 1.0},
