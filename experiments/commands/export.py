@@ -174,7 +174,8 @@ def about_vectors(
       users: the arrays of users.npz.
       items: the arrays of items.npz.
     """
-    cosine = config.output == "cosine" and serving == AS_TRAINED
+    unit = config.output == "cosine" and config.served == "trained"
+    cosine = unit and serving == AS_TRAINED
     return {
         **about,
         "metric": "cosine" if cosine else "inner product",

@@ -57,7 +57,7 @@ def lists_of(name, folder, data, seen):
     return found[:, :K], scores, fold.fitted.items.id
 
 
-@pytest.mark.parametrize("name", ["tiny", "tiny+prior"])
+@pytest.mark.parametrize("name", ["tiny", "tiny+prior", "tiny+lengths"])
 def test_a_library_finds_the_runs_lists(name, call, data, tmp_path):
     target = tmp_path / "deep" / "vectors"
     called = call("train", "--arm", name, "--out", tmp_path, "--export", target)
