@@ -2,7 +2,8 @@
 
 Corrections as they stand in public code and tutorials, most of them with one mistake:
 a sign, log q divided by the temperature, a mixture without a correction, a cosine
-without a temperature, an index of vectors that are not normalised. Each is one config here; everything else is the reference recipe.
+without a temperature, an index of vectors that are not normalised. Each is one config
+here; everything else is the reference recipe.
 
     python -m experiments run recipes              about 6 minutes on 2 cores, 3 seeds
     python -m experiments run recipes --quick      about 1 minute

@@ -28,7 +28,7 @@ from numpy import ndarray
 from experiments.arms import arm
 from experiments.study import SIMULATED, Report, StudyOptions, save_study
 from research.data.synthetic import Synthetic, made_fold, make_synthetic, relevance
-from research.report.intervals import over_seeds
+from research.report.intervals import Interval, over_seeds
 from research.report.pages import interval_text, markdown_table
 from research.report.pictures import STYLE, Drawing, above, blank
 from research.report.records import Stored, study_header
@@ -118,7 +118,7 @@ def phase_page(frame: pd.DataFrame) -> Sequence[str]:
         [
             *(f"{row[name]:g}" for name in ("quality", "exposure")),
             *(f"{row[name]:.3f}" for name in arms),
-            interval_text(row["gain"], row["gain_low"], row["gain_high"], "+.3f"),
+            interval_text(*Interval.of(row, "gain"), "+.3f"),
         ]
         for row in frame.to_dict("records")
     ]

@@ -27,10 +27,10 @@ from experiments.inputs import ratings_of
 from experiments.studies.totals import TOTALS, base_config, by_epoch
 from experiments.study import Report, StudyOptions, save_study
 from research.data import name_of
-from research.report.intervals import Estimate, over_seeds
+from research.report.intervals import Interval, over_seeds
 from research.report.pages import interval_text, markdown_table, seeds_text
 from research.report.pictures import STYLE, Drawing, blank, legend_above
-from research.report.predictions import statement_table
+from research.report.predictions import statement, statement_table
 from research.report.records import Stored, study_header
 
 __all__ = ["report_scale", "run_scale"]
@@ -133,12 +133,10 @@ def verdicts(stored: Stored) -> list[list[str]]:
         stated.append((text, off, -NEAR, NEAR))
         text = f"{temperature:g}: recall@20 is at most {LOST:g} below the highest"
         stated.append((text, short, -np.inf, LOST))
-    return [_judged(text, over_seeds(v), low, high) for text, v, low, high in stated]
-
-
-def _judged(text: str, found: Estimate, low: float, high: float) -> list[str]:
-    ends = found.interval()
-    return [text, interval_text(*ends, "+.3f"), ends.within(low, high)]
+    return [
+        statement(text, over_seeds(values).interval(), low, high)
+        for text, values, low, high in stated
+    ]
 
 
 def scale_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
@@ -158,10 +156,7 @@ def scale_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
     rows = [
         [
             f"{row['temperature']:g}",
-            *(
-                interval_text(row[n], row[f"{n}_low"], row[f"{n}_high"], form)
-                for n, form in forms.items()
-            ),
+            *(interval_text(*Interval.of(row, n), form) for n, form in forms.items()),
         ]
         for row in frame.to_dict("records")
     ]

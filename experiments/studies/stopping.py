@@ -39,7 +39,7 @@ from research.data import name_of
 from research.report.intervals import Interval, over_seeds
 from research.report.pages import interval_text, markdown_table, seeds_text
 from research.report.pictures import STYLE, Drawing, above, blank
-from research.report.predictions import statement_table
+from research.report.predictions import statement, statement_table
 from research.report.records import Stored, study_header
 from research.train.loop import train
 from research.types import Fold
@@ -198,10 +198,9 @@ def verdicts(frame: pd.DataFrame) -> list[list[str]]:
     for row in frame[frame.epoch.isna()].to_dict("records"):
         for name, text, low, high, form, everywhere in STATEMENTS:
             if everywhere or row["gamma"] == 0:
-                ends = Interval(row[name], row[f"{name}_low"], row[f"{name}_high"])
-                measured = interval_text(*ends, form)
-                statement = f"gamma {row['gamma']:g}, chosen epoch: {text}"
-                out.append([statement, measured, ends.within(low, high)])
+                where = f"gamma {row['gamma']:g}, chosen epoch: "
+                ends = Interval.of(row, name)
+                out.append(statement(where + text, ends, low, high, form))
     return out
 
 
@@ -221,9 +220,7 @@ def stopping_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
             f"{row['gamma']:g}",
             "chosen" if np.isnan(row["epoch"]) else f"{row['epoch']:.0f}",
             f"{row['held']:.3f}",
-            interval_text(
-                row["distance"], row["distance_low"], row["distance_high"], "+.2f"
-            ),
+            interval_text(*Interval.of(row, "distance"), "+.2f"),
             *(f"{row[name]:.3f}" for name in ("at_rule", "at_best")),
         ]
         for row in frame.to_dict("records")

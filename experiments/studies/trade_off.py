@@ -33,10 +33,10 @@ from experiments.inputs import ratings_of
 from experiments.studies.totals import TOTALS, base_config, by_epoch
 from experiments.study import Report, StudyOptions, save_study
 from research.data import name_of
-from research.report.intervals import over_seeds
+from research.report.intervals import Interval, over_seeds
 from research.report.pages import interval_text, markdown_table, seeds_text
 from research.report.pictures import STYLE, Drawing, blank, legend_above
-from research.report.predictions import statement_table
+from research.report.predictions import statement, statement_table
 from research.report.records import Stored, study_header
 
 __all__ = ["ARMS", "report_trade_off", "run_trade_off"]
@@ -217,8 +217,7 @@ def _judged(
 ) -> list[str]:
     if np.isnan(values).any():
         return [text, "no total does", "fails"]
-    ends = over_seeds(values).interval()
-    return [text, interval_text(*ends, "+.4f"), ends.within(low, high)]
+    return statement(text, over_seeds(values).interval(), low, high, "+.4f")
 
 
 def verdicts(stored: Stored) -> list[list[str]]:
@@ -251,10 +250,7 @@ def trade_off_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
         temperature = f"{row['temperature']:g}"
         if row["chosen"]:
             temperature = f"**{temperature}**"
-        ends = [
-            (row[n], row[f"{n}_low"], row[f"{n}_high"], f) for n, f in forms.items()
-        ]
-        texts = ["-" if np.isnan(e[0]) else interval_text(*e) for e in ends]
+        texts = [interval_text(*Interval.of(row, n), form) for n, form in forms.items()]
         rows.append([row["arm"], temperature, *texts])
     heads = ["arm", "temperature", "recall@20 at a total of 1", "coverage@20", "clicks"]
     heads += ["calibrated total", "recall@20 with it", "coverage@20"]

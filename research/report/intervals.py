@@ -50,6 +50,15 @@ class Interval(NamedTuple):
         """
         return {name: self.mean, f"{name}_low": self.low, f"{name}_high": self.high}
 
+    @classmethod
+    def of(cls, row: Any, name: str) -> "Interval":
+        """What ``columns`` made, from a table's row: a mapping, or a series.
+
+        >>> Interval.of({"gain": 0.5, "gain_low": 0.4, "gain_high": 0.6}, "gain").low
+        0.4
+        """
+        return cls(row[name], row[f"{name}_low"], row[f"{name}_high"])
+
     def within(self, low: float = -np.inf, high: float = np.inf) -> str:
         """What it says to a prediction that the mean lies between two numbers.
 

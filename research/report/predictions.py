@@ -1,6 +1,7 @@
 """Predictions and what came of them: a table of statements, and verdicts by rule."""
 
 import itertools
+import math
 from collections.abc import Sequence
 
 import pandas as pd
@@ -14,6 +15,21 @@ STATEMENT = ("statement", "measured", "verdict")
 HOLDS, FAILS, UNDECIDED = "holds", "fails", "undecided"
 SIGNIFICANT = ("better", "worse", "higher", "lower")
 _NOT = "not significantly "
+
+
+def statement(
+    text: str,
+    ends: Interval,
+    low: float = -math.inf,
+    high: float = math.inf,
+    form: str = "+.3f",
+) -> list[str]:
+    """A row of that table: a number lies between two others.
+
+    >>> statement("it rises", Interval(0.2, 0.1, 0.3), low=0.05)
+    ['it rises', '+0.200 [+0.100, +0.300]', 'holds']
+    """
+    return [text, interval_text(*ends, form), ends.within(low, high)]
 
 
 def statement_table(rows: Sequence[Sequence[str]]) -> str:

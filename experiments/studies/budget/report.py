@@ -32,7 +32,7 @@ from research.report.pages import (
     seeds_text,
 )
 from research.report.pictures import STYLE, Drawing, blank, legend_above
-from research.report.predictions import statement_table
+from research.report.predictions import statement, statement_table
 from research.report.records import Stored
 
 __all__ = ["report_budget"]
@@ -147,7 +147,7 @@ def verdicts(compared: pd.DataFrame) -> list[list[str]]:
             continue
         gap = _gap(rows.loc[CUTOFF])
         text = f"recall@{CUTOFF}: the gap of {loss} is below {bound:.3f}"
-        out.append([text, interval_text(*gap, "+.4f"), gap.within(high=bound)])
+        out.append(statement(text, gap, high=bound, form="+.4f"))
         row = rows.loc[100]
         verdict = "fails" if row.p_holm < ALPHA else "holds"
         text = f"recall@100: {loss} does not differ significantly"

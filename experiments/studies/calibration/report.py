@@ -25,10 +25,10 @@ from experiments.studies.impressions.report import (
 )
 from experiments.study import Report
 from research.calibration import Calibration
-from research.report.intervals import over_seeds
+from research.report.intervals import Interval, over_seeds
 from research.report.pages import interval_text, markdown_table, seeds_text
 from research.report.pictures import STYLE, Drawing, blank, legend_above
-from research.report.predictions import statement_table
+from research.report.predictions import statement, statement_table
 from research.report.records import Stored
 
 __all__ = ["report_calibration"]
@@ -108,8 +108,7 @@ def verdicts(stored: Stored) -> list[list[str]]:
     for (arm, kind), found in all_ways(stored).items():
         for text, values, low, high in _stated(stored, arm, kind, found):
             ends = over_seeds(values).interval()
-            number = interval_text(*ends, "+.3f")
-            out.append([f"{arm}, {kind}: {text}", number, ends.within(low, high)])
+            out.append(statement(f"{arm}, {kind}: {text}", ends, low, high))
     return out
 
 
@@ -190,9 +189,7 @@ def _ways_table(frame: pd.DataFrame) -> str:
             *(f"{row[name]:.2f}" for name in ("scale", "share")),
             row["served"],
             *(f"{row[name]:.2f}" for name in ("a", "b")),
-            interval_text(
-                row["recovered"], row["recovered_low"], row["recovered_high"], ".3f"
-            ),
+            interval_text(*Interval.of(row, "recovered"), ".3f"),
         ]
         for row in frame.to_dict("records")
     ]

@@ -14,7 +14,7 @@ from experiments.study import Report
 from research.report.intervals import Interval, over_seeds
 from research.report.pages import interval_text, markdown_table, seeds_text
 from research.report.pictures import STYLE, Drawing, blank, legend_above
-from research.report.predictions import statement_table
+from research.report.predictions import statement, statement_table
 from research.report.records import Stored
 
 __all__ = ["report_clicks"]
@@ -148,17 +148,14 @@ def verdicts(frame: pd.DataFrame) -> list[list[str]]:
             if high == np.inf
             else f"changes by at most {high:g}"
         )
-        out.append([where + text, *_judged(row, "change", low, high)])
+        ends = Interval.of(row, "change")
+        out.append(statement(where + text, ends, low, high, "+.2f"))
     for row in rows:
         where = f"{row['condition']}, gamma {row['gamma']:g}: "
         text = f"{where}the fit lies within {NEAR:g} of the best strength"
-        out.append([text, *_judged(row, "fit_less_best", -NEAR, NEAR)])
+        ends = Interval.of(row, "fit_less_best")
+        out.append(statement(text, ends, -NEAR, NEAR, "+.2f"))
     return out
-
-
-def _judged(row: dict[str, float], name: str, low: float, high: float) -> list[str]:
-    found = Interval(row[name], row[f"{name}_low"], row[f"{name}_high"])
-    return [interval_text(*found, "+.2f"), found.within(low, high)]
 
 
 def clicks_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
@@ -180,7 +177,7 @@ def clicks_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
             *(row["condition"], f"{row['gamma']:g}", f"{row['clicks']:,.0f}"),
             f"{row['rule']:.2f}",
             *(
-                interval_text(row[n], row[f"{n}_low"], row[f"{n}_high"], form)
+                interval_text(*Interval.of(row, n), form)
                 for n, form in (("best", ".2f"), ("change", "+.2f"))
             ),
             *(f"{row['fit']:.2f}", f"{row['scale']:.2f}"),

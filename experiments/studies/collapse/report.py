@@ -152,9 +152,7 @@ def verdicts(
 ) -> list[list[str]]:
     """Each part of the prediction: the statement, what was measured, the verdict."""
     values = {
-        (row["name"], row["size"]): Interval(
-            row["value"], row["value_low"], row["value_high"]
-        )
+        (row["name"], row["size"]): Interval.of(row, "value")
         for row in compared.to_dict("records")
     }
     cache = frame[frame.arm == CACHE]
@@ -168,7 +166,7 @@ def verdicts(
         ),
     ]
     for row in cache.to_dict("records"):
-        took = Interval(row["steps"], row["steps_low"], row["steps_high"])
+        took = Interval.of(row, "steps")
         epochs = Interval(*(end / epoch_steps for end in took))
         judged.append((f"M / B {row['size']}: epochs", epochs, (-np.inf, EPOCHS)))
     judged += [
@@ -179,7 +177,7 @@ def verdicts(
     judged += [
         (
             f"M / B {row['size']}: {PUSH} keeps of the recall without a cache",
-            Interval(row["kept"], row["kept_low"], row["kept_high"]),
+            Interval.of(row, "kept"),
             (LEAST_KEPT, np.inf),
         )
         for row in frame[frame.arm == PUSH].to_dict("records")
@@ -232,7 +230,7 @@ def collapse_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
             f"{row['end']:.3f}",
             EMPTY
             if np.isnan(row["kept"])
-            else interval_text(row["kept"], row["kept_low"], row["kept_high"], ".3f"),
+            else interval_text(*Interval.of(row, "kept"), ".3f"),
             f"{row['cosine_start']:.2f} to {row['cosine_end']:.2f}",
         ]
         for row in frame.to_dict("records")
@@ -258,7 +256,7 @@ def _seen_after(frame: pd.DataFrame, compared: pd.DataFrame) -> str:
     cache = frame[(frame.arm == CACHE) & np.isfinite(frame.steps)]
     sizes = ", ".join(f"{size}" for size in cache["size"])
     row = rows.iloc[0]
-    slope = interval_text(row["value"], row["value_low"], row["value_high"], "+.2f")
+    slope = interval_text(*Interval.of(row, "value"), "+.2f")
     return (
         "No part of the prediction: over the sizes that halve recall with every seed "
         f"({sizes}), the slope is {slope}."
@@ -292,7 +290,7 @@ def heading(frame: pd.DataFrame, compared: pd.DataFrame, most: float) -> str:
             f"gone within {last:.0f} to {first:.0f} steps on average"
         )
     row = compared.set_index("name").loc["slope"]
-    slope = Interval(row["value"], row["value_low"], row["value_high"])
+    slope = Interval.of(row, "value")
     if slope.within(*SLOPE) == "holds":
         return "Recall halves after a number of steps that falls as B / M"
     if slope.low > SLOPE[1]:

@@ -12,10 +12,10 @@ from numpy import ndarray
 from experiments.studies.exposure import CLICKS, ITEMS, USERS
 from experiments.studies.feedback import ARM, KINDS, POLICIES, Kind, Round
 from experiments.study import Report
-from research.report.intervals import over_seeds
+from research.report.intervals import Interval, over_seeds
 from research.report.pages import interval_text, markdown_table, seeds_text
 from research.report.pictures import STYLE, Drawing, blank, legend_above
-from research.report.predictions import statement_table
+from research.report.predictions import statement, statement_table
 from research.report.records import Stored
 
 __all__ = ["report_feedback"]
@@ -161,8 +161,7 @@ def verdicts(stored: Stored) -> list[list[str]]:
         number = 0 if first else -1
         values = in_round(stored, number, measure, added)
         values = values - in_round(stored, number, measure, taken)
-        ends = over_seeds(values).interval()
-        out.append([text, interval_text(*ends, "+.3f"), ends.within(low, high)])
+        out.append(statement(text, over_seeds(values).interval(), low, high))
     return out
 
 
@@ -192,9 +191,7 @@ def feedback_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
             row["loop"],
             row["policy"],
             f"{row['round']}",
-            interval_text(
-                row["recovered"], row["recovered_low"], row["recovered_high"], ".3f"
-            ),
+            interval_text(*Interval.of(row, "recovered"), ".3f"),
             f"{row['most']:.3f}",
             *(f"{row[name]:.2f}" for name in ("best", "rule", "tenth")),
         ]

@@ -13,10 +13,10 @@ from numpy import ndarray
 from experiments.studies.impressions import EXACT, KINDS, Kind
 from experiments.studies.impressions.knobs import draw_mark, draw_pairs
 from experiments.study import Report
-from research.report.intervals import over_seeds
+from research.report.intervals import Interval, over_seeds
 from research.report.pages import interval_text, markdown_table, seeds_text
 from research.report.pictures import STYLE, Drawing, blank, legend_above
-from research.report.predictions import statement_table
+from research.report.predictions import statement, statement_table
 from research.report.records import Stored
 
 __all__ = ["report_impressions"]
@@ -192,9 +192,7 @@ def verdicts(stored: Stored) -> list[list[str]]:
             stated.append((text, least, -np.inf, LEAST_B))
         for text, values, low, high in stated:
             ends = over_seeds(values).interval()
-            verdict = ends.within(low, high)
-            number = interval_text(*ends, "+.3f")
-            out.append([f"{arm}, {kind}: {text}", number, verdict])
+            out.append(statement(f"{arm}, {kind}: {text}", ends, low, high))
     return out
 
 
@@ -297,9 +295,7 @@ def impressions_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
             "exact" if row["impressions"] == EXACT else f"{row['impressions']:g}",
             row["served"],
             *(f"{row[name]:.2f}" for name in ("a", "b")),
-            interval_text(
-                row["recovered"], row["recovered_low"], row["recovered_high"], ".3f"
-            ),
+            interval_text(*Interval.of(row, "recovered"), ".3f"),
         ]
         for row in frame.to_dict("records")
         if row["impressions"] == EXACT or row["served"] in COUNTED

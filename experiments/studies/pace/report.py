@@ -123,7 +123,7 @@ def verdicts(frame: pd.DataFrame, items: int) -> list[list[str]]:
 
 
 def _judged(row: "pd.Series[float]", name: str, most: float) -> tuple[str, str]:
-    ends = Interval(row[name], row[f"{name}_low"], row[f"{name}_high"])
+    ends = Interval.of(row, name)
     if not np.isfinite(ends.mean):
         return "not reached with every seed", "fails"
     return interval_text(*ends, ".3f"), ends.within(high=most)
@@ -173,7 +173,7 @@ def _reached(row: dict[str, float]) -> list[str]:
     if not np.isfinite(row["examples"]):
         return ["not reached", EMPTY, step, "not reached", EMPTY]
     shares = [
-        interval_text(row[name], row[f"{name}_low"], row[f"{name}_high"], ".3f")
+        interval_text(*Interval.of(row, name), ".3f")
         for name in ("examples_share", "seconds_share")
     ]
     examples, seconds = f"{row['examples'] / 1e6:.2f}", f"{row['seconds']:.1f}"

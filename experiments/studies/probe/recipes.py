@@ -17,6 +17,7 @@ from experiments.studies.probe.estimates import draw_laws, enumerated_bias, smal
 from experiments.studies.probe.estimators import probed_arm
 from research.config import Config
 from research.evaluate.metrics import CUTOFF
+from research.report.intervals import Interval
 from research.report.pages import (
     interval_text,
     markdown_page,
@@ -80,7 +81,7 @@ def write_recipe_bias(
         [
             f"`{name}`",
             interval_text(row["mean"], row["low"], row["high"], ".4f"),
-            interval_text(row["delta"], row["delta_low"], row["delta_high"], "+.4f"),
+            interval_text(*Interval.of(row, "delta"), "+.4f"),
             number_text(100 * row["bias"], ".1f"),
         ]
         for name, row in table.iterrows()

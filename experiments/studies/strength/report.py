@@ -12,7 +12,7 @@ from experiments.study import Report
 from research.report.intervals import Interval, two_way
 from research.report.pages import interval_text, markdown_table, seeds_text
 from research.report.pictures import STYLE, Drawing, blank, legend_above
-from research.report.predictions import statement_table
+from research.report.predictions import statement, statement_table
 from research.report.records import Stored
 
 __all__ = ["report_strength"]
@@ -84,7 +84,7 @@ def verdicts(frame: pd.DataFrame, stored: Stored) -> list[list[str]]:
             text = (
                 f"{where}all of it when serving at least {GAIN:g} above all in the loss"
             )
-            out.append([text, interval_text(*gain, "+.3f"), gain.within(GAIN)])
+            out.append(statement(text, gain, GAIN))
     panels = [panel for _, panel in frame.groupby(PANEL, sort=False)]
     for metric, (low, high) in PEAKS.items():
         if metric in frame:

@@ -14,7 +14,7 @@ from experiments.study import Report
 from research.report.intervals import Interval, over_seeds
 from research.report.pages import interval_text, markdown_table, seeds_text
 from research.report.pictures import STYLE, Drawing, blank, legend_above
-from research.report.predictions import statement_table
+from research.report.predictions import statement, statement_table
 from research.report.records import Stored
 
 __all__ = ["report_totals"]
@@ -131,12 +131,11 @@ def full_strength(stored: Stored) -> int:
 
 def verdicts(frame: pd.DataFrame) -> list[list[str]]:
     """Each part of the prediction: the statement, what was measured, the verdict."""
-    row, out = frame[frame.epoch.isna()].iloc[0], []
-    for name, text, low, high, form in STATEMENTS:
-        ends = Interval(row[name], row[f"{name}_low"], row[f"{name}_high"])
-        measured = interval_text(*ends, form)
-        out.append([text, measured, ends.within(low, high)])
-    return out
+    row = frame[frame.epoch.isna()].iloc[0]
+    return [
+        statement(text, Interval.of(row, name), low, high, form)
+        for name, text, low, high, form in STATEMENTS
+    ]
 
 
 def totals_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
@@ -178,7 +177,7 @@ def _of_metric(row: dict[str, float], name: str) -> list[str]:
 
 
 def _total(row: dict[str, float], name: str) -> str:
-    return interval_text(row[name], row[f"{name}_low"], row[f"{name}_high"], ".2f")
+    return interval_text(*Interval.of(row, name), ".2f")
 
 
 def totals_figure(frame: pd.DataFrame) -> Drawing:
