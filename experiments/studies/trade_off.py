@@ -42,7 +42,8 @@ from research.report.records import Stored, study_header
 __all__ = ["ARMS", "report_trade_off", "run_trade_off"]
 
 NAME = "trade-off"
-ARMS = ("in-batch", "in-batch+logq")
+IN_BATCH = "in-batch"
+ARMS = (IN_BATCH, "in-batch+logq")
 TEMPERATURES = (0.05, 0.1, 0.2, 0.4, 0.8)
 NUMBERS = ("recall", "coverage", "train_count")
 FORMS = {"recall": ".4f", "coverage": ".3f", "train_count": ".0f"}
@@ -51,7 +52,7 @@ KEPT = (
     *("validation", "calibrated"),
 )
 ONE = TOTALS.index(1.0)
-LOWER, PART = 0.1, 0.75
+LOWER, PART, NEAR = 0.1, 0.75, 0.002
 MORE, LESS = np.nextafter(0.0, 1.0), np.nextafter(0.0, -1.0)
 Numbers = Float[ndarray, "t s"]
 
@@ -152,27 +153,37 @@ class Curves:
         clicks = self.at_one("train_count")
         return self.where(name, "train_count", clicks[[self.chosen] * len(clicks)])
 
-    def gain(self) -> Numbers:
-        """recall@20 of the chosen temperature less each one's, at its coverage@20.
+    def gain(self, other: "Curves") -> Numbers:
+        """Another arm's chosen temperature less each one: recall@20 at equal coverage.
 
-        [temperature, seed]; each one's are those at a total of 1.
+        [temperature, seed]; each one is served with a total of 1.
         """
         coverage = self.at_one("coverage")
-        there = self.where("recall", "coverage", coverage, self.chosen)
+        there = other.where("recall", "coverage", coverage, other.chosen)
         return there - self.at_one("recall")
 
 
+def all_curves(stored: Stored) -> dict[str, Curves]:
+    """The curves of each arm."""
+    return {name: Curves(stored, n) for n, name in enumerate(stored.header["arms"])}
+
+
 def trade_off_frame(stored: Stored) -> pd.DataFrame:
-    """One row per arm and temperature: means, each with _low and _high."""
-    lines = []
-    for number, name in enumerate(stored.header["arms"]):
-        curves = Curves(stored, number)
+    """One row per arm and temperature: means, each with _low and _high.
+
+    gain is of the arm's own chosen temperature, gain_in_batch of that of in-batch, or
+    of the first arm where that is absent.
+    """
+    lines, arms = [], all_curves(stored)
+    first = next(iter(arms.values()))
+    for name, curves in arms.items():
         measured = {f"{what}_one": curves.at_one(what) for what in NUMBERS}
         measured["total"] = curves.calibrated()
         measured |= {f"{what}_calibrated": curves.calibrated(what) for what in NUMBERS}
         for what in ("recall", "coverage"):
             measured[f"{what}_equal"] = curves.at_equal_popularity(what)
-        measured["gain"] = curves.gain()
+        measured["gain"] = curves.gain(curves)
+        measured["gain_in_batch"] = curves.gain(arms.get(IN_BATCH, first))
         for n, temperature in enumerate(curves.temperatures):
             line: dict[str, Any] = {"arm": name, "temperature": temperature}
             line["chosen"] = n == curves.chosen
@@ -203,7 +214,7 @@ def statements(name: str, curves: Curves) -> list[list[str]]:
             *(np.ptp(served, axis=0) / np.ptp(recall, axis=0), 0.0, PART),
         ),
     ]
-    gain = curves.gain()
+    gain = curves.gain(curves)
     for n, temperature in enumerate(curves.temperatures):
         if n != curves.chosen:
             chosen = curves.temperatures[curves.chosen]
@@ -221,9 +232,21 @@ def _judged(
 
 
 def verdicts(stored: Stored) -> list[list[str]]:
-    """The statements of every arm."""
-    arms = enumerate(stored.header["arms"])
-    return [row for n, name in arms for row in statements(name, Curves(stored, n))]
+    """The statements of every arm, and those of in-batch against the others."""
+    arms = all_curves(stored)
+    rows = [row for name, curves in arms.items() for row in statements(name, curves)]
+    if IN_BATCH not in arms:
+        return rows
+    one = arms.pop(IN_BATCH)
+    for name, curves in arms.items():
+        gain = curves.gain(one)
+        for n, temperature in enumerate(curves.temperatures):
+            text = (
+                f"{IN_BATCH} at {one.temperatures[one.chosen]:g} has, at the coverage "
+                f"of {name} at {temperature:g}, at most {NEAR:g} less recall@20"
+            )
+            rows.append(_judged(text, gain[n], -NEAR, np.inf))
+    return rows
 
 
 def trade_off_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
@@ -236,15 +259,17 @@ def trade_off_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
         "is from validation clicks. Bold: the temperature that validation recall@20 "
         "chooses at a total of 1. Clicks: the mean number of training clicks of a "
         "listed item. Equally popular lists: with the total at which it is that of the "
-        "chosen temperature at a total of 1. Gain: recall@20 of the chosen "
-        "temperature, with the total at which it has this one's coverage@20 at a total "
-        "of 1, less this one's. 95 % t intervals over three seeds or more; a "
-        "dash: no total does that in some seed. Totals below that of greatest coverage "
-        "are left out."
+        "chosen temperature at a total of 1. Gain: recall@20 of the arm's chosen "
+        "temperature, with the total at which it has this row's coverage@20 at a total "
+        "of 1, less this row's; then the same of that chosen for in-batch. Read "
+        f"linearly between totals {TOTALS[1]:g} apart, from that of greatest coverage "
+        "on. 95 % t intervals over three seeds or more; a dash: no total does that in "
+        "some seed."
     )
     forms = {f"{n}_one": FORMS[n] for n in NUMBERS} | {"total": ".2f"}
     forms |= {f"{n}_calibrated": FORMS[n] for n in NUMBERS[:2]}
     forms |= {"recall_equal": ".4f", "coverage_equal": ".3f", "gain": "+.4f"}
+    forms["gain_in_batch"] = "+.4f"
     rows = []
     for row in frame.to_dict("records"):
         temperature = f"{row['temperature']:g}"
@@ -255,6 +280,7 @@ def trade_off_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
     heads = ["arm", "temperature", "recall@20 at a total of 1", "coverage@20", "clicks"]
     heads += ["calibrated total", "recall@20 with it", "coverage@20"]
     heads += ["recall@20, equally popular lists", "coverage@20", "gain"]
+    heads += ["gain of in-batch"]
     return about, statement_table(verdicts(stored)), markdown_table(heads, rows, left=1)
 
 
@@ -263,11 +289,21 @@ INKS = ("#440154", "#3b528b", "#21918c", "#5ec962", "#d8b900")
 
 def trade_off_figure(frame: pd.DataFrame, stored: Stored) -> Drawing:
     """Draws recall by coverage, a curve for each temperature, a panel for each arm."""
-    arms = stored.header["arms"]
+    arms = all_curves(stored)
+    first = IN_BATCH if IN_BATCH in arms else next(iter(arms))
+    one = arms[first]
+    behind = f"{first} at {one.temperatures[one.chosen]:g}, any total"
     with matplotlib.rc_context(STYLE):
         figure, panels = blank(3.9, ncols=len(arms), squeeze=False, sharey=True)
-        for number, (name, panel) in enumerate(zip(arms, panels[0], strict=True)):
-            _draw(panel, Curves(stored, number))
+        for (name, curves), panel in zip(arms.items(), panels[0], strict=True):
+            _draw(panel, one, one.chosen, color="0.85", lw=7, label=behind)
+            for n, temperature in enumerate(curves.temperatures):
+                wide = 2.4 if n == curves.chosen else 1.2
+                label = f"temperature {temperature:g}"
+                _draw(panel, curves, n, color=INKS[n], lw=wide, label=label)
+                at = curves.curve("coverage")[n, ONE], curves.curve("recall")[n, ONE]
+                panel.plot(*at, "o", color=INKS[n], ms=6)
+            panel.plot([], [], "o", color="0.3", ms=6, label="a total of 1")
             panel.set_title(name)
             panel.set_xlabel("coverage@20")
         panels[0][0].set_ylabel("recall@20 on test")
@@ -276,29 +312,23 @@ def trade_off_figure(frame: pd.DataFrame, stored: Stored) -> Drawing:
     return Drawing(figure, frame)
 
 
-def _draw(panel: Axes, curves: Curves) -> None:
-    recall, coverage = curves.curve("recall"), curves.curve("coverage")
-    for n, (temperature, ink) in enumerate(
-        zip(curves.temperatures, INKS, strict=False)
-    ):
-        shown = slice(int(coverage[n].argmax()), None)
-        wide = 2.4 if n == curves.chosen else 1.2
-        label = f"temperature {temperature:g}"
-        panel.plot(
-            coverage[n, shown], recall[n, shown], color=ink, lw=wide, label=label
-        )
-        panel.plot(coverage[n, ONE], recall[n, ONE], "o", color=ink, ms=6)
-    panel.plot([], [], "o", color="0.3", ms=6, label="a total of 1")
+def _draw(panel: Axes, curves: Curves, n: int, **style: Any) -> None:
+    """One temperature's curve, from the total of greatest coverage on."""
+    recall, coverage = curves.curve("recall")[n], curves.curve("coverage")[n]
+    shown = slice(int(coverage.argmax()), None)
+    panel.plot(coverage[shown], recall[shown], solid_capstyle="butt", **style)
 
 
 def heading(frame: pd.DataFrame) -> str:
-    """In how many cases the chosen temperature has more recall at equal coverage."""
-    others = frame[~frame.chosen]
-    above, below = (others.gain_low > 0).sum(), (others.gain_high < 0).sum()
+    """In how many cases one model has more recall than others at their coverage."""
+    one = frame[frame.chosen].iloc[0]
+    others = frame[(frame.arm != one.arm) | ~frame.chosen]
+    more, less = others.gain_in_batch_low > 0, others.gain_in_batch_high < 0
+    never = others.gain_in_batch.isna()
     return (
-        f"At the coverage of another temperature, the one that validation chose has "
-        f"more recall\nin {above} of {len(others)} cases and less in {below}, by its "
-        "total strength alone"
+        f"With more or less of log q when serving, {one.arm} at {one.temperature:g} "
+        f"has at the coverage of\nothers more recall in {more.sum()} of {len(others)} "
+        f"cases, less in {less.sum()}, and does not reach it in {never.sum()}"
     )
 
 

@@ -53,7 +53,9 @@ def test_curves_are_compared_at_the_same_coverage_and_at_equal_popularity():
     assert curves.chosen == 2
     # On parallel curves the difference is that of their heights.
     expected = 0.30 - np.array(HEIGHT)
-    np.testing.assert_allclose(curves.gain(), np.tile(expected, (3, 1)).T, atol=1e-9)
+    np.testing.assert_allclose(
+        curves.gain(curves), np.tile(expected, (3, 1)).T, atol=1e-9
+    )
     # 5 clicks more a temperature are a quarter of a total, which is 0.05 of coverage.
     equal = curves.at_equal_popularity("coverage")
     at_chosen = 0.9 - 0.2 - 0.03 * 2
@@ -69,7 +71,8 @@ def test_totals_below_that_of_greatest_coverage_are_left_out():
     arrays["coverage"][..., 0] = 0.72  # at a total of 0, where recall is far lower
     arrays["recall"][..., 0] = 0.0
     curves = Curves(Stored(stored.header, {}, arrays), 0)
-    np.testing.assert_allclose(curves.gain(), Curves(stored, 0).gain(), atol=1e-9)
+    other = Curves(stored, 0)
+    np.testing.assert_allclose(curves.gain(curves), other.gain(other), atol=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +110,25 @@ def test_another_temperature_that_has_more_recall_is_found():
     frame = trade_off_frame(
         Stored(stored.header, {}, stored.arrays | {"recall": better})
     )
-    assert "3 of 4 cases and less in 1" in heading(frame)
+    assert "in-batch at 0.2 has" in heading(frame)
+    assert "in 3 of 4 cases, less in 1, and does not reach it in 0" in heading(frame)
+
+
+def test_the_other_arm_is_compared_with_the_one_chosen_for_in_batch():
+    one, other = made(apart=0.03, more=0.03), made((0.2, 0.2, 0.299, 0.2, 0.301))
+    arrays = {
+        name: np.concatenate([values, other.arrays[name]])
+        if values.ndim > 1
+        else values
+        for name, values in one.arrays.items()
+    }
+    both = Stored(one.header | {"arms": [*ARMS]}, {}, arrays)
+    rows = verdicts(both)[-5:]
+    assert [row[2] for row in rows] == ["holds"] * 5
+    assert rows[4][1].startswith("-0.001")  # a height of 0.301 beside 0.3
+    arrays["recall"][1] += 0.01
+    found = [row[2] for row in verdicts(both)[-5:]]
+    assert found == ["holds", "holds", "fails", "holds", "fails"]
 
 
 def test_from_a_quick_run_to_the_page(tmp_path):
