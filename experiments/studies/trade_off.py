@@ -299,12 +299,12 @@ def trade_off_figure(frame: pd.DataFrame, stored: Stored) -> Drawing:
             _draw(panel, one, one.chosen, color="0.85", lw=7, label=behind)
             for n, temperature in enumerate(curves.temperatures):
                 wide = 2.4 if n == curves.chosen else 1.2
-                label = f"temperature {temperature:g}"
+                label = f"at {temperature:g}"
                 _draw(panel, curves, n, color=INKS[n], lw=wide, label=label)
                 at = curves.curve("coverage")[n, ONE], curves.curve("recall")[n, ONE]
                 panel.plot(*at, "o", color=INKS[n], ms=6)
             panel.plot([], [], "o", color="0.3", ms=6, label="a total of 1")
-            panel.set_title(name)
+            panel.set_title(f"{name}, by its temperature")
             panel.set_xlabel("coverage@20")
         panels[0][0].set_ylabel("recall@20 on test")
         handles, _ = panels[0][0].get_legend_handles_labels()
