@@ -90,7 +90,7 @@ def _digest(content: Mapping[str, Any], arrays: Mapping[str, ndarray]) -> str:
     return hasher.hexdigest()
 
 
-def load_stored(path: Path, *needs: str) -> Stored:
+def load_stored(path: str | Path, *needs: str) -> Stored:
     """Reads a file of records.
 
     Args:
@@ -101,6 +101,7 @@ def load_stored(path: Path, *needs: str) -> Stored:
       InputError: no such file, not such records, of another RECORDS_VERSION, or not as
         they were written. Records of before there was a digest are read without one.
     """
+    path = Path(path)
     return _stored(path, safe_arrays(path), needs, whole=True)
 
 
