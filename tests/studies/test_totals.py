@@ -5,13 +5,16 @@ import dataclasses
 import numpy as np
 import pytest
 
-from experiments.inputs import fold_of
+from experiments.inputs import fold_of, prepared_run
+from experiments.runs import metric_means, serve
 from experiments.studies import STUDIES
 from experiments.studies.totals import TOTALS, by_epoch, of_users, parts_of
 from experiments.studies.totals.report import heading, totals_frame, verdicts
 from experiments.study import StudyOptions, report_study
 from research.config import Config
+from research.prepare import prepare
 from research.report.records import Stored, save_stored, study_header
+from research.train.loop import train
 
 
 def stored(recall, item, validation, seeds=3, calibrated=None, there=0.3):
@@ -95,6 +98,24 @@ def test_a_popularity_prior_raises_recall_of_the_model_without_log_q():
     below, above = int(total // 0.2), int(total // 0.2) + 1  # of TOTALS
     near = curves["recall"][0, [below, above]]
     assert near.min() - 0.003 < there < near.max() + 0.003
+
+
+def test_a_total_of_one_is_no_prior_for_a_model_with_log_q_in_the_loss():
+    config = Config(epochs=1, left_out="fitted", temperature=0.1, logq=1.0)
+    curves = by_epoch(config, None)
+    choice = prepared_run(dataclasses.replace(config, fit_on="train"))
+    done = train(choice.config, choice.fold)
+    lists = dataclasses.replace(
+        config, fit_on="train-only", left_out="train+validation"
+    )
+    test = prepare(lists, of_users(fold_of(lists), choice.fold.evaluated))
+    for run, found in (
+        (choice, curves["validation"][0]),
+        (test, curves["recall"][0, TOTALS.index(1.0)]),
+    ):
+        scorer = serve(run, done.user_vectors, done.item_vectors)
+        assert metric_means(run, scorer, ["recall"])[0] == pytest.approx(found)
+    assert curves["calibrated"][0] > 0.5  # of it 1 is in the loss
 
 
 def test_a_phase_of_some_users_keeps_what_is_held_out_and_left_out_of_theirs():
