@@ -122,6 +122,10 @@ class Curves:
         """A number with the calibrated total; that total without a name."""
         return self._of[f"{name}_calibrated" if name else "calibrated"]
 
+    def served(self, name: str) -> Float[ndarray, " s"]:
+        """A number of the chosen temperature with its calibrated total."""
+        return self.calibrated(name)[self.chosen]
+
     def curve(self, name: str) -> Float[ndarray, "t n"]:
         """Means of a number over seeds, by total."""
         return self._of[name].mean(axis=1)
@@ -246,6 +250,13 @@ def verdicts(stored: Stored) -> list[list[str]]:
                 f"of {name} at {temperature:g}, at most {NEAR:g} less recall@20"
             )
             rows.append(_judged(text, gain[n], -NEAR, np.inf))
+        text = f"calibrated at the chosen temperature, {name} has "
+        less = f"at most {NEAR:g} less recall@20 than {IN_BATCH}"
+        recall, coverage = (
+            curves.served(number) - one.served(number) for number in NUMBERS[:2]
+        )
+        rows.append(_judged(text + less, recall, -NEAR, np.inf))
+        rows.append(_judged(text + "more coverage@20", coverage, MORE, np.inf))
     return rows
 
 
@@ -304,6 +315,8 @@ def trade_off_figure(frame: pd.DataFrame, stored: Stored) -> Drawing:
                 at = curves.curve("coverage")[n, ONE], curves.curve("recall")[n, ONE]
                 panel.plot(*at, "o", color=INKS[n], ms=6)
             panel.plot([], [], "o", color="0.3", ms=6, label="a total of 1")
+            best = [curves.served(number).mean() for number in ("coverage", "recall")]
+            panel.plot(*best, "*", color="black", ms=13, label="by validation")
             panel.set_title(f"{name}, by its temperature")
             panel.set_xlabel("coverage@20")
         panels[0][0].set_ylabel("recall@20 on test")
@@ -320,16 +333,13 @@ def _draw(panel: Axes, curves: Curves, n: int, **style: Any) -> None:
 
 
 def heading(frame: pd.DataFrame) -> str:
-    """In how many cases one model has more recall than others at their coverage."""
-    one = frame[frame.chosen].iloc[0]
-    others = frame[(frame.arm != one.arm) | ~frame.chosen]
-    more, less = others.gain_in_batch_low > 0, others.gain_in_batch_high < 0
-    never = others.gain_in_batch.isna()
-    return (
-        f"With more or less of log q when serving, {one.arm} at {one.temperature:g} "
-        f"has at the coverage of\nothers more recall in {more.sum()} of {len(others)} "
-        f"cases, less in {less.sum()}, and does not reach it in {never.sum()}"
-    )
+    """What each arm has at the temperature and the total that validation gives."""
+    found = [
+        f"{row.arm} at {row.temperature:g} has {row.recall_calibrated:.3f} at coverage "
+        f"{row.coverage_calibrated:.2f}"
+        for row in frame[frame.chosen].itertuples()
+    ]
+    return "Recall@20 with temperature and total by validation:\n" + ", ".join(found)
 
 
 def report_trade_off(stored: Stored) -> Report:

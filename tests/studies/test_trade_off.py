@@ -109,8 +109,8 @@ def test_another_temperature_that_has_more_recall_is_found():
     frame = trade_off_frame(
         Stored(stored.header, {}, stored.arrays | {"recall": better})
     )
-    assert "in-batch at 0.2 has" in heading(frame)
-    assert "in 3 of 4 cases, less in 1, and does not reach it in 0" in heading(frame)
+    assert frame.gain_in_batch.tolist() == frame.gain.tolist()
+    assert "in-batch at 0.2 has 0.300 at coverage 0.30" in heading(frame)
 
 
 def test_the_other_arm_is_compared_with_the_one_chosen_for_in_batch():
@@ -122,12 +122,14 @@ def test_the_other_arm_is_compared_with_the_one_chosen_for_in_batch():
         for name, values in one.arrays.items()
     }
     both = Stored(one.header | {"arms": [*ARMS]}, {}, arrays)
-    rows = verdicts(both)[-5:]
-    assert [row[2] for row in rows] == ["holds"] * 5
+    rows = verdicts(both)[-7:]
+    assert [row[2] for row in rows] == [*["holds"] * 6, "fails"]  # as much coverage
     assert rows[4][1].startswith("-0.001")  # a height of 0.301 beside 0.3
     arrays["recall"][1] += 0.01
-    found = [row[2] for row in verdicts(both)[-5:]]
-    assert found == ["holds", "holds", "fails", "holds", "fails"]
+    arrays["recall_calibrated"][1] -= 0.01
+    arrays["coverage_calibrated"][1] += 0.1
+    found = [row[2] for row in verdicts(both)[-7:]]
+    assert found == [*("holds", "holds", "fails", "holds", "fails"), "fails", "holds"]
 
 
 def test_from_a_quick_run_to_the_page(tmp_path):
