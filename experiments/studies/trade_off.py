@@ -209,7 +209,8 @@ def statements(name: str, curves: Curves) -> list[list[str]]:
     rows = [
         (f"{text}, by {LOWER:g} or more", apart, LOWER, np.inf),
         (
-            f"{name}: between equally popular lists it is less than half of that",
+            f"{name}: between equally popular lists it is less than half of that; what "
+            "it is above the half",
             *(equal[0] - equal[-1] - apart / 2, -np.inf, LESS),
         ),
         (
