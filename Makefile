@@ -114,6 +114,7 @@ results: $(READY)
 	$(if $(MOVIELENS_DIR),$(LARGE) 3 clicks)
 	$(if $(MOVIELENS_DIR),$(LARGE) 3 stopping)
 	$(if $(MOVIELENS_DIR),$(LARGE) 3 totals)
+	$(if $(MOVIELENS_DIR),$(LARGE) 3 trade-off)
 	$(if $(MOVIELENS_DIR),$(LARGE) 3 pace)
 	$(if $(MOVIELENS_DIR),$(LARGE) 3 future --arms in-batch+logq \
 	  in-batch+logq-streaming in-batch+logq-periodic)
