@@ -1,5 +1,6 @@
 """The list of results counts verdicts and names what made the runs."""
 
+from experiments.grids import GRIDS
 from experiments.pages.overview import write_overview
 from research.report.predictions import statement_table
 from research.report.records import save_records
@@ -23,6 +24,7 @@ def test_a_row_has_the_question_its_verdicts_and_what_made_it(tmp_path):
     assert "What do incorrect corrections in public code cost?" in recipes
     counted = "[2 worse, 1 undecided](tables/ml-100k/recipes-contrasts.md)"
     assert f"{counted} | fails 1, holds 2 |" in recipes
-    assert "| abc1234 | x86_64, JAX 0.10.2 | 6 |" in recipes
+    minutes = GRIDS["recipes"].minutes
+    assert f"| abc1234 | x86_64, JAX 0.10.2 | {minutes} |" in recipes
     assert "ssb-last, a quick run" in ssb
     assert "| - | - | 1 | - | - | " in ssb
