@@ -23,15 +23,13 @@ import pandas as pd
 from jaxtyping import Float
 from numpy import ndarray
 
-from experiments.inputs import ratings_of
-from experiments.studies.totals import TOTALS, base_config, by_epoch
-from experiments.study import Report, StudyOptions, save_study
-from research.data import name_of
+from experiments.studies.totals import TOTALS, base_config, by_epoch, save_swept
+from experiments.study import Report, StudyOptions
 from research.report.intervals import Interval, over_seeds
 from research.report.pages import interval_text, markdown_table, seeds_text
 from research.report.pictures import STYLE, Drawing, blank, legend_above
 from research.report.predictions import statement, statement_table
-from research.report.records import Stored, study_header
+from research.report.records import Stored
 
 __all__ = ["report_scale", "run_scale"]
 
@@ -62,18 +60,7 @@ def run_scale(options: StudyOptions) -> Path:
                 f"{last['scale'][-1]:.2f}, total {last['calibrated'][-1]:.2f}, highest "
                 f"at {TOTALS[int(last['recall'][-1].argmax())]:.1f}"
             )
-    shape = len(temperatures), options.seeds
-    arrays = {name: np.array(values, "<f4") for name, values in found.items()}
-    digest = ratings_of(options.dataset, options.data_dir).digest
-    return save_study(
-        options.out,
-        study_header(NAME, name_of(options.dataset), options.quick, digest),
-        {name: a.reshape(*shape, *a.shape[1:]) for name, a in arrays.items()}
-        | {
-            "temperatures": np.array(temperatures, "<f4"),
-            "totals": np.array(TOTALS, "<f4"),
-        },
-    )
+    return save_swept(options, NAME, found, temperatures)
 
 
 def measured(stored: Stored) -> dict[str, Float[ndarray, "t s"]]:

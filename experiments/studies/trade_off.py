@@ -30,15 +30,13 @@ from matplotlib.axes import Axes
 from numpy import ndarray
 
 from experiments.arms import arm
-from experiments.inputs import ratings_of
-from experiments.studies.totals import TOTALS, base_config, by_epoch
-from experiments.study import Report, StudyOptions, save_study
-from research.data import name_of
+from experiments.studies.totals import TOTALS, base_config, by_epoch, save_swept
+from experiments.study import Report, StudyOptions
 from research.report.intervals import Interval, over_seeds
 from research.report.pages import interval_text, markdown_table, seeds_text
 from research.report.pictures import STYLE, Drawing, blank, legend_above
 from research.report.predictions import statement, statement_table
-from research.report.records import Stored, study_header
+from research.report.records import Stored
 
 __all__ = ["ARMS", "report_trade_off", "run_trade_off"]
 
@@ -81,20 +79,7 @@ def run_trade_off(options: StudyOptions) -> Path:
             f"a total of 1 recall@20 {last['recall'][-1][ONE]:.4f}, coverage@20 "
             f"{last['coverage'][-1][ONE]:.3f}"
         )
-    arrays = {name: np.array(values, "<f4") for name, values in found.items()}
-    digest = ratings_of(options.dataset, options.data_dir).digest
-    header = study_header(
-        NAME, name_of(options.dataset), options.quick, digest, arms=[*arms]
-    )
-    return save_study(
-        options.out,
-        header,
-        {name: a.reshape(*shape, *a.shape[1:]) for name, a in arrays.items()}
-        | {
-            "temperatures": np.array(temperatures, "<f4"),
-            "totals": np.array(TOTALS, "<f4"),
-        },
-    )
+    return save_swept(options, NAME, found, temperatures, arms=[*arms])
 
 
 class Curves:

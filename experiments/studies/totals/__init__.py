@@ -19,7 +19,7 @@ calibrated one follows.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +147,37 @@ def by_epoch(
 
     train(choice.config, choice.fold, validate=look)
     return {name: np.array([values[name] for values in looks]) for name in looks[0]}
+
+
+def save_swept(
+    options: StudyOptions,
+    name: str,
+    found: Mapping[str, Sequence[ndarray]],
+    temperatures: Sequence[float],
+    **about: Sequence[str],
+) -> Path:
+    """Writes the records of a study that sweeps the temperature; returns their path.
+
+    Args:
+      options: of the study.
+      name: of the study.
+      found: by name, a value of each run; the seed changes first, then the temperature,
+        then what about lists. In the file it has one axis for each.
+      temperatures: of the training; stored, like the totals.
+      about: what else was swept, for the header.
+    """
+    shape = *(len(values) for values in about.values()), len(temperatures)
+    arrays = {name: np.array(values, "<f4") for name, values in found.items()}
+    arrays = {
+        name: values.reshape(*shape, options.seeds, *values.shape[1:])
+        for name, values in arrays.items()
+    }
+    arrays["temperatures"] = np.array(temperatures, "<f4")
+    arrays["totals"] = np.array(TOTALS, "<f4")
+    digest = ratings_of(options.dataset, options.data_dir).digest
+    place = name_of(options.dataset)
+    header = study_header(name, place, options.quick, digest, **about)
+    return save_study(options.out, header, arrays)
 
 
 def of_users(fold: Fold, users: Int[ndarray, " v"]) -> Fold:
