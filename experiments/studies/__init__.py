@@ -183,6 +183,16 @@ STUDIES: Registry[Study] = Registry(
                 prediction=_predicted("scale"),
             ),
             Study(
+                name="carry-over",
+                question="Does the strength that validation clicks give suit a model "
+                "trained on them, too?",
+                minutes="10",
+                run=deferred("experiments.studies.carry_over:run_carry_over"),
+                report=deferred("experiments.studies.carry_over:report_carry_over"),
+                seeds=5,
+                prediction=_predicted("carry-over"),
+            ),
+            Study(
                 name="trade-off",
                 question="Does the temperature trade precision against diversity, or "
                 "the popularity prior?",

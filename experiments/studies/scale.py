@@ -14,13 +14,14 @@ Expect on MovieLens 100K: the calibrated total falls as the temperature rises.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
+from matplotlib.figure import Figure
 from numpy import ndarray
 
 from experiments.studies.totals import TOTALS, base_config, by_epoch, save_swept
@@ -31,7 +32,7 @@ from research.report.pictures import STYLE, Drawing, blank, legend_above
 from research.report.predictions import statement, statement_table
 from research.report.records import Stored
 
-__all__ = ["report_scale", "run_scale"]
+__all__ = ["BEST", "CALIBRATED", "PLAIN", "report_scale", "run_scale", "two_panels"]
 
 NAME = "scale"
 TEMPERATURES = (0.05, 0.1, 0.2, 0.4)
@@ -159,14 +160,28 @@ RECALL_LINES = {"best": BEST, "there": CALIBRATED, "full": PLAIN}
 LABELS = {"best": "best", "there": "calibrated", "full": "a total of 1"}
 
 
-def scale_figure(frame: pd.DataFrame) -> Drawing:
-    """Draws both totals and recall by the temperature of the training."""
+def two_panels(
+    frame: pd.DataFrame,
+    total_lines: Mapping[str, tuple[str, str]],
+    recall_lines: Mapping[str, tuple[str, str]],
+    labels: Mapping[str, str],
+    title: str,
+) -> Figure:
+    """Draws totals, and recall with them, by the temperature of the training.
+
+    Args:
+      frame: a row per temperature; each column drawn has _low and _high.
+      total_lines: column -> ink and style, of the first panel.
+      recall_lines: the same of the second, which the legend is of.
+      labels: of the second's columns.
+      title: of both.
+    """
     at = frame.temperature
     with matplotlib.rc_context(STYLE):
         figure, panels = blank(3.4, ncols=2)
-        for panel, lines in zip(panels, (TOTAL_LINES, RECALL_LINES), strict=True):
+        for panel, lines in zip(panels, (total_lines, recall_lines), strict=True):
             for name, (ink, style) in lines.items():
-                panel.plot(at, frame[name], style, color=ink, label=LABELS.get(name))
+                panel.plot(at, frame[name], style, color=ink, label=labels.get(name))
                 ends = frame[f"{name}_low"], frame[f"{name}_high"]
                 panel.fill_between(at, *ends, color=ink, alpha=0.12)
             panel.set_xscale("log")
@@ -176,8 +191,8 @@ def scale_figure(frame: pd.DataFrame) -> Drawing:
         panels[0].set_ylabel("total strength")
         panels[1].set_ylabel("recall@20 on test")
         handles, _ = panels[1].get_legend_handles_labels()
-        legend_above(figure, handles, heading(frame), 3)
-    return Drawing(figure, frame)
+        legend_above(figure, handles, title, 3)
+    return figure
 
 
 def heading(frame: pd.DataFrame) -> str:
@@ -193,5 +208,6 @@ def heading(frame: pd.DataFrame) -> str:
 def report_scale(stored: Stored) -> Report:
     """The study's table, page and figure."""
     frame = scale_frame(stored)
-    drawings = {"-totals": scale_figure(frame)}
+    figure = two_panels(frame, TOTAL_LINES, RECALL_LINES, LABELS, heading(frame))
+    drawings = {"-totals": Drawing(figure, frame)}
     return Report({".csv": frame}, scale_page(frame, stored), drawings)

@@ -1,0 +1,277 @@
+"""Does the strength that validation clicks give suit a model trained on them, too?
+
+Validation clicks choose the length of the training and give the calibrated total
+(research/calibration.py). The model that is served is then trained on the validation
+part, too, and served with that total. It has seen more clicks, so that its scores may
+say less too much, and its log q is another one. Here both models are judged by the test
+part: the first model, fitted on the training part alone, and the final one, fitted on
+training and validation part. Test clicks calibrate both again, which says what the
+total carried over should have been.
+
+    python -m experiments run carry-over           about 10 minutes on 2 cores, 5 seeds
+    python -m experiments run carry-over --quick   about half a minute
+
+On Electronics (--dataset DIR/electronic --seeds 3) it takes 40 minutes, on MovieLens
+1M (--dataset ml-1m --data-dir DIR --seeds 3) an hour.
+Expect on MovieLens 100K: the total carries over, within 0.2.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from numpy import ndarray
+
+from experiments.inputs import fold_of, prepared_run
+from experiments.runs import calibrated, metric_means, serve
+from experiments.studies.scale import BEST, CALIBRATED, PLAIN, two_panels
+from experiments.studies.totals import TOTALS, base_config, of_users, save_swept
+from experiments.study import Report, StudyOptions
+from research.config import Config
+from research.prepare import Prepared, prepare
+from research.report.intervals import Interval, over_seeds
+from research.report.pages import interval_text, markdown_table, seeds_text
+from research.report.pictures import Drawing
+from research.report.predictions import statement, statement_table
+from research.report.records import Stored
+from research.serving import Serving
+from research.train.loop import train
+
+__all__ = ["report_carry_over", "run_carry_over"]
+
+NAME = "carry-over"
+TEMPERATURES = (0.05, 0.1, 0.2, 0.4)
+LENGTHS = ("chosen", "last")
+NEAR, LOST, SURER = 0.2, 0.002, 0.1
+MORE = np.nextafter(0.0, 1.0)
+
+
+def run_carry_over(options: StudyOptions) -> Path:
+    """Trains both models at each temperature with each seed; returns the records.
+
+    Arrays: those of ``carried`` with first axes of temperatures and seeds; those of the
+    temperatures and totals. A quick run has two temperatures.
+    """
+    temperatures = TEMPERATURES[:: 3 if options.quick else 1]
+    found: dict[str, list[ndarray]] = {}
+    for temperature in temperatures:
+        base = base_config(options, temperature)
+        for seed in range(options.seeds):
+            config = dataclasses.replace(base, seed=seed)
+            for name, values in carried(config, options.data_dir).items():
+                found.setdefault(name, []).append(values)
+            last = {name: values[-1][0] for name, values in found.items()}
+            options.progress(
+                f"temperature {temperature:g}, seed {seed}: epoch {last['epochs']}, "
+                f"total {last['total']:.2f}, of the final model "
+                f"{last['final_total']:.2f}"
+            )
+    return save_swept(options, NAME, found, temperatures)
+
+
+def carried(config: Config, data_dir: str | None) -> dict[str, Float[ndarray, "l ..."]]:
+    """Of the first and the final model, both trained for as long, by that length.
+
+    The lengths are the epochs that validation recall@20 chooses, served with a total
+    of 1, and all of them.
+
+    Returns:
+      epochs; total and scale, by validation clicks, of the first model; first_total,
+      first_scale, final_total, final_scale, by test clicks; first_recall and
+      final_recall, recall@20 on test with the total of validation, each [length]; of
+      the final model, recall [length, total].
+
+    Args:
+      config: of the run, without log q in the loss.
+      data_dir: as on the command line.
+
+    Raises:
+      NotFinite: a loss was not finite.
+    """
+    choosing = dataclasses.replace(config, fit_on="train", evaluate_every=1)
+    choice = prepared_run(choosing, data_dir)
+    users = choice.fold.evaluated
+    judging: dict[str, Any] = {"fit_on": "train-only", "left_out": "train+validation"}
+    judged = dataclasses.replace(config, **judging)
+    test = prepare(judged, of_users(fold_of(judged, data_dir), users))
+    models: list[tuple[ndarray, ndarray]] = []
+    recalls: list[float] = []
+
+    def look(users: ndarray, items: ndarray) -> dict[str, float]:
+        models.append((users, items))
+        recalls.extend(recall_of(choice, (users, items), 1.0))
+        return {"recall": recalls[-1]}
+
+    train(choice.config, choice.fold, validate=look)
+    rows: list[dict[str, Any]] = []
+    for epochs in (1 + int(np.argmax(recalls)), config.epochs):
+        first, by_validation = (
+            models[epochs - 1],
+            calibrated(choice, *models[epochs - 1]),
+        )
+        total = by_validation.by_rule(1.0).prior
+        fit = calibrated(test, *first)
+        row: dict[str, Any] = {"epochs": epochs, "total": total}
+        row |= {"scale": by_validation.scale}
+        row |= {"first_total": fit.by_rule(1.0).prior, "first_scale": fit.scale}
+        row["first_recall"] = recall_of(test, first, total)[0]
+        final, vectors = fitted_on_both(config, epochs, users, data_dir)
+        fit = calibrated(final, *vectors)
+        row |= {"final_total": fit.by_rule(1.0).prior, "final_scale": fit.scale}
+        row["final_recall"] = recall_of(final, vectors, total)[0]
+        row["recall"] = recall_of(final, vectors, *TOTALS)
+        rows.append(row)
+    return {name: np.array([row[name] for row in rows]) for name in rows[0]}
+
+
+def recall_of(
+    run: Prepared, vectors: tuple[ndarray, ndarray], *totals: float
+) -> list[float]:
+    """Recall@20 of a model's vectors served with each total, by what judges the run."""
+    scorers = [serve(run, *vectors, serving=Serving(total)) for total in totals]
+    return [metric_means(run, scorer, ["recall"])[0] for scorer in scorers]
+
+
+def fitted_on_both(
+    config: Config, epochs: int, users: ndarray, data_dir: str | None
+) -> tuple[Prepared, tuple[ndarray, ndarray]]:
+    """The final model's run, judged by these users' test part, and its vectors."""
+    changes: dict[str, Any] = {"fit_on": "train+validation", "epochs": epochs}
+    config = dataclasses.replace(config, **changes)
+    run = prepare(config, of_users(fold_of(config, data_dir), users))
+    done = train(run.config, run.fold)
+    return run, (done.user_vectors, done.item_vectors)
+
+
+def measured(stored: Stored) -> dict[str, Float[ndarray, "t s l"]]:
+    """What is shown and stated, by temperature, seed and length.
+
+    Beside what is stored: best, the final model's highest recall@20 of all totals,
+    that carried over among them; plain, that with a total of 1; off, the total that test clicks give the final model less the one
+    carried over; short, how far below the highest; refit, the final model's recall@20
+    less the first one's; surer, by how much its scale is larger, both by test clicks.
+    """
+    arrays = {name: values.astype(float) for name, values in stored.arrays.items()}
+    one = int(np.argmin(np.abs(arrays.pop("totals") - 1.0)))
+    recall = arrays.pop("recall")
+    del arrays["temperatures"]
+    best = np.maximum(recall.max(axis=3), arrays["final_recall"])
+    return arrays | {
+        "best": best,
+        "plain": recall[..., one],
+        "off": arrays["final_total"] - arrays["total"],
+        "short": best - arrays["final_recall"],
+        "refit": arrays["final_recall"] - arrays["first_recall"],
+        "surer": arrays["final_scale"] - arrays["first_scale"],
+        "gain": arrays["final_recall"] - recall[..., one],
+    }
+
+
+def carry_over_frame(stored: Stored) -> pd.DataFrame:
+    """One row per length and temperature: means of what is measured, _low and _high."""
+    found, lines = measured(stored), []
+    temperatures = np.round(stored.arrays["temperatures"].astype(float), 6)
+    for (k, length), (n, temperature) in (
+        (k, n) for k in enumerate(LENGTHS) for n in enumerate(temperatures)
+    ):
+        line = {"length": length, "temperature": temperature}
+        for name, values in found.items():
+            line |= over_seeds(values[n, :, k]).interval().columns(name)
+        lines.append(line)
+    return pd.DataFrame(lines)
+
+
+def verdicts(frame: pd.DataFrame) -> list[list[str]]:
+    """Each part of the prediction: the statement, what was measured, the verdict."""
+    rows = []
+    for row in frame.to_dict("records"):
+        where = f"{row['length']} epoch, {row['temperature']:g}: "
+        stated = [
+            (
+                "the total that test clicks give the final model is within "
+                f"{NEAR:g} of the one carried over",
+                *("off", -NEAR, NEAR),
+            ),
+            (
+                f"recall@20 with that is at most {LOST:g} below the highest",
+                *("short", -np.inf, LOST),
+            ),
+            ("the final model has more recall@20", "refit", MORE, np.inf),
+            (
+                f"its scale is larger, by at most {SURER:g}",
+                *("surer", MORE, SURER),
+            ),
+        ]
+        if row["temperature"] == frame.temperature.min():
+            text = "recall@20 is above that at a total of 1"
+            stated.append((text, "gain", MORE, np.inf))
+        for text, name, low, high in stated:
+            form = "+.2f" if name in ("off", "surer") else "+.4f"
+            ends = Interval.of(row, name)
+            rows.append(statement(where + text, ends, low, high, form))
+    return rows
+
+
+def carry_over_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
+    """What was measured, the verdicts, and one row per length and temperature."""
+    seeds = stored.arrays["total"].shape[1]
+    about = (
+        f"{stored.header['dataset']}, {seeds_text(seeds)}; in-batch negatives without "
+        "log q, cosine. First model: fitted on the training part; final model: on "
+        "training and validation part, for as many epochs. Total and scale carried "
+        "over: of the first model, by validation clicks; the others by test clicks. "
+        "Recall@20 on test, of users with validation and test items, from the items of "
+        "neither training nor validation part. 95 % t intervals over three seeds or "
+        "more."
+    )
+    forms = {"epochs": ".1f", "total": ".2f", "first_total": ".2f"}
+    forms |= {"final_total": ".2f", "scale": ".2f", "first_scale": ".2f"}
+    forms |= {"final_scale": ".2f", "first_recall": ".4f", "plain": ".4f"}
+    forms |= {"final_recall": ".4f", "best": ".4f"}
+    rows = [
+        [
+            row["length"],
+            f"{row['temperature']:g}",
+            *(interval_text(*Interval.of(row, n), form) for n, form in forms.items()),
+        ]
+        for row in frame.to_dict("records")
+    ]
+    heads = ["length", "temperature", "epochs", "total carried over"]
+    heads += ["total by test clicks, first", "final", "scale carried over"]
+    heads += ["scale by test clicks, first", "final", "recall@20, first, carried over"]
+    heads += ["final, a total of 1", "final, carried over", "final, highest"]
+    table = markdown_table(heads, rows, left=1)
+    return about, statement_table(verdicts(frame)), table
+
+
+TOTAL_LINES = {"final_total": BEST, "total": CALIBRATED}
+RECALL_LINES = {"best": BEST, "final_recall": CALIBRATED, "plain": PLAIN}
+LABELS = {
+    "best": "by test clicks; highest",
+    "final_recall": "carried over from validation",
+    "plain": "a total of 1",
+}
+
+
+def heading(frame: pd.DataFrame) -> str:
+    """The largest distance of the two totals."""
+    far = frame.loc[frame.off.abs().idxmax()]
+    return (
+        "The total by validation clicks and the one that the final model should have "
+        f"had\nare at most {abs(far.off):.2f} apart, at the temperature "
+        f"{far.temperature:g}"
+    )
+
+
+def report_carry_over(stored: Stored) -> Report:
+    """The study's table, page and figure, of the chosen epochs."""
+    frame = carry_over_frame(stored)
+    chosen = frame[frame.length == LENGTHS[0]]
+    lines = TOTAL_LINES, RECALL_LINES
+    drawing = Drawing(two_panels(chosen, *lines, LABELS, heading(chosen)), chosen)
+    page = carry_over_page(frame, stored)
+    return Report({".csv": frame}, page, {"-totals": drawing})
