@@ -9,12 +9,16 @@ from numpy import ndarray
 from research.serving import Serving
 from research.types import InputError
 
-__all__ = ["Calibration", "calibrate"]
+__all__ = ["Calibration", "NoScale", "calibrate"]
 
 ROWS = 256  # clicks at a time, which bounds the memory
 STEPS = 50
 TINY = 1e-10  # a gain in log likelihood per click that ends the fit
 CERTAIN = -1e-6  # above it each clicked item has the highest score, at any scale
+
+
+class NoScale(InputError):
+    """Held-out clicks fit no finite scale above 0 of the scores."""
 
 
 class Calibration(NamedTuple):
@@ -64,7 +68,8 @@ def calibrate(
 
     Raises:
       InputError: no click, a click on an item that is left out, a logit that is NaN or
-        inf, clicks that fit no finite scale, or a scale that isn't above 0.
+        inf.
+      NoScale: clicks that fit no finite scale, or one that isn't above 0.
     """
     if not len(item) or not np.isfinite(logits[user, item]).all():
         raise InputError("a calibration needs clicks, on items that are not left out")
@@ -83,9 +88,9 @@ def calibrate(
         if gain < TINY:
             break
     if gain >= TINY or likelihood > CERTAIN:
-        raise InputError("the held-out clicks fit no finite scale of the scores")
+        raise NoScale("the held-out clicks fit no finite scale of the scores")
     if at[0] <= 0:
-        raise InputError(f"a scale of {at[0]:.3g}: the scores rank clicked items lower")
+        raise NoScale(f"a scale of {at[0]:.3g}: the scores rank clicked items lower")
     return Calibration(*at.tolist())
 
 

@@ -262,6 +262,21 @@ STUDIES: Registry[Study] = Registry(
                 prediction=_predicted("shift"),
             ),
             Study(
+                name="calibrated-shift",
+                question="Do clicks drawn as at serving time set the strength, and how "
+                "many does it take?",
+                minutes="40",
+                run=deferred(
+                    "experiments.studies.calibrated_shift:run_calibrated_shift"
+                ),
+                report=deferred(
+                    "experiments.studies.calibrated_shift:report_calibrated_shift"
+                ),
+                seeds=3,
+                arms=("in-batch", "in-batch+logq"),
+                prediction=_predicted("calibrated-shift"),
+            ),
+            Study(
                 name="at-k",
                 question="Is what a loss at K gains over the softmax popularity?",
                 minutes="120",

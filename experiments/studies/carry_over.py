@@ -27,9 +27,16 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from experiments.inputs import fold_of, prepared_run
-from experiments.runs import calibrated, metric_means, serve
 from experiments.studies.scale import BEST, CALIBRATED, PLAIN, two_panels
-from experiments.studies.totals import TOTALS, base_config, of_users, save_swept
+from experiments.studies.totals import (
+    TOTALS,
+    Vectors,
+    base_config,
+    fitted_total,
+    means_by_total,
+    of_users,
+    save_swept,
+)
 from experiments.study import Report, StudyOptions
 from research.config import Config
 from research.prepare import Prepared, prepare
@@ -38,7 +45,6 @@ from research.report.pages import interval_text, markdown_table, seeds_text
 from research.report.pictures import Drawing
 from research.report.predictions import statement, statement_table
 from research.report.records import Stored
-from research.serving import Serving
 from research.train.loop import train
 
 __all__ = ["report_carry_over", "run_carry_over"]
@@ -98,47 +104,33 @@ def carried(config: Config, data_dir: str | None) -> dict[str, Float[ndarray, "l
     judging: dict[str, Any] = {"fit_on": "train-only", "left_out": "train+validation"}
     judged = dataclasses.replace(config, **judging)
     test = prepare(judged, of_users(fold_of(judged, data_dir), users))
-    models: list[tuple[ndarray, ndarray]] = []
+    models: list[Vectors] = []
     recalls: list[float] = []
 
     def look(users: ndarray, items: ndarray) -> dict[str, float]:
         models.append((users, items))
-        recalls.extend(recall_of(choice, (users, items), 1.0))
+        recalls.append(means_by_total(choice, models[-1], [1.0]).item())
         return {"recall": recalls[-1]}
 
     train(choice.config, choice.fold, validate=look)
     rows: list[dict[str, Any]] = []
     for epochs in (1 + int(np.argmax(recalls)), config.epochs):
-        first, by_validation = (
-            models[epochs - 1],
-            calibrated(choice, *models[epochs - 1]),
-        )
-        total = by_validation.by_rule(1.0).prior
-        fit = calibrated(test, *first)
-        row: dict[str, Any] = {"epochs": epochs, "total": total}
-        row |= {"scale": by_validation.scale}
-        row |= {"first_total": fit.by_rule(1.0).prior, "first_scale": fit.scale}
-        row["first_recall"] = recall_of(test, first, total)[0]
+        first = models[epochs - 1]
+        row: dict[str, Any] = {"epochs": epochs}
+        row["total"], row["scale"] = fitted_total(choice, first)
+        row["first_total"], row["first_scale"] = fitted_total(test, first)
+        row["first_recall"] = means_by_total(test, first, [row["total"]]).item()
         final, vectors = fitted_on_both(config, epochs, users, data_dir)
-        fit = calibrated(final, *vectors)
-        row |= {"final_total": fit.by_rule(1.0).prior, "final_scale": fit.scale}
-        row["final_recall"] = recall_of(final, vectors, total)[0]
-        row["recall"] = recall_of(final, vectors, *TOTALS)
+        row["final_total"], row["final_scale"] = fitted_total(final, vectors)
+        (found,) = means_by_total(final, vectors, [*TOTALS, row["total"]])
+        row["recall"], row["final_recall"] = found[:-1], found[-1]
         rows.append(row)
     return {name: np.array([row[name] for row in rows]) for name in rows[0]}
 
 
-def recall_of(
-    run: Prepared, vectors: tuple[ndarray, ndarray], *totals: float
-) -> list[float]:
-    """Recall@20 of a model's vectors served with each total, by what judges the run."""
-    scorers = [serve(run, *vectors, serving=Serving(total)) for total in totals]
-    return [metric_means(run, scorer, ["recall"])[0] for scorer in scorers]
-
-
 def fitted_on_both(
     config: Config, epochs: int, users: ndarray, data_dir: str | None
-) -> tuple[Prepared, tuple[ndarray, ndarray]]:
+) -> tuple[Prepared, Vectors]:
     """The final model's run, judged by these users' test part, and its vectors."""
     changes: dict[str, Any] = {"fit_on": "train+validation", "epochs": epochs}
     config = dataclasses.replace(config, **changes)
@@ -151,9 +143,11 @@ def measured(stored: Stored) -> dict[str, Float[ndarray, "t s l"]]:
     """What is shown and stated, by temperature, seed and length.
 
     Beside what is stored: best, the final model's highest recall@20 of all totals,
-    that carried over among them; plain, that with a total of 1; off, the total that test clicks give the final model less the one
-    carried over; short, how far below the highest; refit, the final model's recall@20
-    less the first one's; surer, by how much its scale is larger, both by test clicks.
+    that carried over among them; plain, that with a total of 1; off, the total that
+    test clicks give the final model less the one carried over; short, how far recall
+    with that is below the highest, and gain, above that with a total of 1; refit, the
+    final model's recall@20 less the first one's; surer, by how much its scale is
+    larger, by test clicks.
     """
     arrays = {name: values.astype(float) for name, values in stored.arrays.items()}
     one = int(np.argmin(np.abs(arrays.pop("totals") - 1.0)))

@@ -21,6 +21,7 @@ calibrated one follows.
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -29,8 +30,9 @@ from numpy import ndarray
 
 from experiments.grid import SHORTER
 from experiments.inputs import AUTO, chosen_split, fold_of, prepared_run, ratings_of
-from experiments.runs import calibrated, metric_means, serve
+from experiments.runs import CLICKS, calibrated, metric_means, serve
 from experiments.study import StudyOptions, save_study
+from research.calibration import NoScale
 from research.config import Config
 from research.data import name_of
 from research.evaluate.metrics import CUTOFF
@@ -48,6 +50,7 @@ TOTALS = tuple(np.round(np.arange(0.0, 3.001, 0.2), 2))
 TEMPERATURE = 0.1  # that of the study strength whose curves the page shows
 MEASURED = ("recall", "recall_item")
 FITTED = ("calibrated", "recall_calibrated")
+Vectors = tuple[Float[ndarray, "v d"], Float[ndarray, "i d"]]
 
 
 def run_totals(options: StudyOptions) -> Path:
@@ -128,20 +131,17 @@ def by_epoch(
     looks: list[dict[str, ndarray | float]] = []
 
     def look(users: ndarray, items: ndarray) -> dict[str, float]:
-        def judged(run: Prepared, serving: Serving, of: Sequence[str]) -> list[float]:
-            return metric_means(run, serve(run, users, items, serving=serving), of)
-
-        full = Serving(1.0 - config.logq)
-        (recall,) = judged(choice, full, ["recall"])
-        fit = calibrated(choice, users, items)
-        prior = fit.by_rule(1.0).prior
-        rows = [judged(test, Serving(t - config.logq), names) for t in TOTALS]
-        there = judged(test, Serving(prior), names)
+        vectors = users, items
+        ((recall,),) = means_by_total(choice, vectors, [1.0])
+        total, scale = fitted_total(choice, vectors)
+        rows = means_by_total(test, vectors, [*TOTALS, total], names)
         looks.append(
-            {"validation": recall, "calibrated": prior + config.logq}
-            | {"scale": fit.scale}
-            | dict(zip(names, np.transpose(rows), strict=True))
-            | {f"{name}_calibrated": v for name, v in zip(names, there, strict=True)}
+            {"validation": recall, "calibrated": total, "scale": scale}
+            | {name: row[:-1] for name, row in zip(names, rows, strict=True)}
+            | {
+                f"{name}_calibrated": row[-1]
+                for name, row in zip(names, rows, strict=True)
+            }
         )
         return {f"recall@{CUTOFF}": recall}
 
@@ -149,11 +149,53 @@ def by_epoch(
     return {name: np.array([values[name] for values in looks]) for name in looks[0]}
 
 
+def means_by_total(
+    run: Prepared,
+    vectors: Vectors,
+    totals: Sequence[float],
+    names: Sequence[str] = ("recall",),
+) -> Float[ndarray, "n t"]:
+    """Means of metrics at cut-off 20, by what judges a run, served with each total.
+
+    Args:
+      run: the run.
+      vectors: of the task's queries and of its candidates.
+      totals: the strength in the loss plus the prior when serving; NaN gives NaN.
+      names: metrics.
+    """
+    means = np.full((len(totals), len(names)), np.nan)
+    for row, total in zip(means, totals, strict=True):
+        if not np.isnan(total):
+            scorer = serve(run, *vectors, serving=Serving(total - run.config.logq))
+            row[:] = metric_means(run, scorer, names)
+    return means.T
+
+
+def fitted_total(
+    run: Prepared, vectors: Vectors, clicks: int = CLICKS
+) -> tuple[float, float]:
+    """The total that clicks give a model, and the scale of its scores by them.
+
+    NaN where they fit no scale above 0.
+
+    Args:
+      run: the run, judged by these clicks.
+      vectors: of the task's queries and of its candidates.
+      clicks: how many at most.
+    """
+    try:
+        fit = calibrated(run, *vectors, clicks=clicks)
+    except NoScale:
+        return np.nan, np.nan
+    return fit.by_rule(1.0).prior + run.config.logq, fit.scale
+
+
 def save_swept(
     options: StudyOptions,
     name: str,
     found: Mapping[str, Sequence[ndarray]],
     temperatures: Sequence[float],
+    more: Mapping[str, Sequence[float]] = MappingProxyType({}),
     **about: Sequence[str],
 ) -> Path:
     """Writes the records of a study that sweeps the temperature; returns their path.
@@ -164,6 +206,7 @@ def save_swept(
       found: by name, a value of each run; the seed changes first, then the temperature,
         then what about lists. In the file it has one axis for each.
       temperatures: of the training; stored, like the totals.
+      more: what else is stored as it is, by name; totals, if not TOTALS.
       about: what else was swept, for the header.
     """
     shape = *(len(values) for values in about.values()), len(temperatures)
@@ -172,8 +215,12 @@ def save_swept(
         name: values.reshape(*shape, options.seeds, *values.shape[1:])
         for name, values in arrays.items()
     }
-    arrays["temperatures"] = np.array(temperatures, "<f4")
-    arrays["totals"] = np.array(TOTALS, "<f4")
+    for what, values in {
+        "totals": TOTALS,
+        **more,
+        "temperatures": temperatures,
+    }.items():
+        arrays[what] = np.array(values, "<f4")
     digest = ratings_of(options.dataset, options.data_dir).digest
     place = name_of(options.dataset)
     header = study_header(name, place, options.quick, digest, **about)
