@@ -7,6 +7,11 @@ PIP := -m pip install -q --disable-pip-version-check --no-compile
 READY := .venv/.ready
 RUN := $(BIN)/python -m experiments run
 
+# Bytecode is kept, whatever the shell says, and in .venv alone: tests and grids start many
+# processes, each of which would else compile every library that it imports.
+unexport PYTHONDONTWRITEBYTECODE
+export PYTHONPYCACHEPREFIX := $(CURDIR)/.venv/pycache
+
 .PHONY: setup ablations results notebook docs bench-peers test test-all test-floor test-latest \
   coverage mutants concordance format clean
 
@@ -69,6 +74,7 @@ results: $(READY)
 	$(RUN) totals --out results
 	$(RUN) scale --out results
 	$(RUN) trade-off --out results
+	$(RUN) carry-over --out results
 	$(RUN) pace --out results
 	$(RUN) pace-simulated --out results
 	$(RUN) library --out results
@@ -93,6 +99,10 @@ results: $(READY)
 	  --out results)
 	$(if $(OUTSIDE_DIR),$(RUN) trade-off --dataset $(OUTSIDE_DIR)/electronic --seeds 3 \
 	  --out results)
+	$(if $(OUTSIDE_DIR),$(RUN) carry-over --dataset $(OUTSIDE_DIR)/electronic --seeds 3 \
+	  --out results)
+	$(if $(OUTSIDE_DIR),$(RUN) calibrated-shift --dataset $(OUTSIDE_DIR)/electronic \
+	  --out results)
 	$(if $(OUTSIDE_DIR),$(RUN) at-k --dataset $(OUTSIDE_DIR)/ml-100k-irb --out results)
 	$(if $(MOVIELENS_DIR),,@echo "MOVIELENS_DIR is not set: MovieLens 1M is left out")
 	$(if $(MOVIELENS_DIR),$(LARGE) 3 baselines --arms popularity recent-popularity \
@@ -115,6 +125,7 @@ results: $(READY)
 	$(if $(MOVIELENS_DIR),$(LARGE) 3 stopping)
 	$(if $(MOVIELENS_DIR),$(LARGE) 3 totals)
 	$(if $(MOVIELENS_DIR),$(LARGE) 3 trade-off)
+	$(if $(MOVIELENS_DIR),$(LARGE) 3 carry-over)
 	$(if $(MOVIELENS_DIR),$(LARGE) 3 pace)
 	$(if $(MOVIELENS_DIR),$(LARGE) 3 future --arms in-batch+logq \
 	  in-batch+logq-streaming in-batch+logq-periodic)

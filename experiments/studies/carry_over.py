@@ -33,6 +33,7 @@ from experiments.studies.totals import (
     Vectors,
     base_config,
     fitted_total,
+    judged_by_test,
     means_by_total,
     of_users,
     save_swept,
@@ -100,10 +101,8 @@ def carried(config: Config, data_dir: str | None) -> dict[str, Float[ndarray, "l
     """
     choosing = dataclasses.replace(config, fit_on="train", evaluate_every=1)
     choice = prepared_run(choosing, data_dir)
-    users = choice.fold.evaluated
-    judging: dict[str, Any] = {"fit_on": "train-only", "left_out": "train+validation"}
-    judged = dataclasses.replace(config, **judging)
-    test = prepare(judged, of_users(fold_of(judged, data_dir), users))
+    evaluated = choice.fold.evaluated
+    mine, test = judged_by_test(config, evaluated, data_dir)
     models: list[Vectors] = []
     recalls: list[float] = []
 
@@ -118,9 +117,10 @@ def carried(config: Config, data_dir: str | None) -> dict[str, Float[ndarray, "l
         first = models[epochs - 1]
         row: dict[str, Any] = {"epochs": epochs}
         row["total"], row["scale"] = fitted_total(choice, first)
+        first = first[0][mine], first[1]
         row["first_total"], row["first_scale"] = fitted_total(test, first)
         row["first_recall"] = means_by_total(test, first, [row["total"]]).item()
-        final, vectors = fitted_on_both(config, epochs, users, data_dir)
+        final, vectors = fitted_on_both(config, epochs, evaluated[mine], data_dir)
         row["final_total"], row["final_scale"] = fitted_total(final, vectors)
         (found,) = means_by_total(final, vectors, [*TOTALS, row["total"]])
         row["recall"], row["final_recall"] = found[:-1], found[-1]

@@ -132,6 +132,8 @@ def test_the_studies_are_the_named_ones():
         *(
             "at-k",
             "budget",
+            "calibrated-shift",
+            "carry-over",
             "collapse",
             "feedback",
             "stopping",

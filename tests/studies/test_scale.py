@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import experiments.studies.scale as scale
 from experiments.studies import STUDIES
 from experiments.studies.scale import (
     TEMPERATURES,
@@ -14,15 +15,16 @@ from experiments.studies.scale import (
 )
 from experiments.study import StudyOptions, report_study
 from research.report.records import Stored, load_stored, save_stored, study_header
+from tests.studies.tastes import small_config, write_tastes
 
 
-def made(scale=(0.4, 0.6, 1.0, 1.8), highest=None, there=0.3, seeds=3):
+def made(scales=(0.4, 0.6, 1.0, 1.8), highest=None, there=0.3, seeds=3):
     """Records with a share of 1, whose recall falls with the distance from a total."""
-    totals, scale = np.array(TOTALS), np.array(scale)
-    best = 1 / scale if highest is None else np.array(highest)
+    totals, scales = np.array(TOTALS), np.array(scales)
+    best = 1 / scales if highest is None else np.array(highest)
     far = np.abs(totals - np.round(best, 1)[:, None])
     shape = len(TEMPERATURES), seeds
-    of_seeds = np.broadcast_to(scale[:, None], shape)
+    of_seeds = np.broadcast_to(scales[:, None], shape)
     arrays = {
         "recall": np.broadcast_to(0.3 - 0.01 * far[:, None], (*shape, len(totals))),
         "scale": of_seeds,
@@ -47,9 +49,9 @@ def test_the_temperature_to_serve_with_is_that_of_the_training_over_the_scale():
     ("changes", "fails"),
     [
         ({}, set()),
-        ({"scale": (1.2, 1.2, 1.2, 1.8)}, {0, 2, 3}),
-        ({"scale": (0.4, 0.6, 0.8, 0.9)}, {1, 3}),
-        ({"scale": (0.05, 0.6, 1.0, 1.8), "highest": (3, 1.6, 1, 0.6)}, {3, 4}),
+        ({"scales": (1.2, 1.2, 1.2, 1.8)}, {0, 2, 3}),
+        ({"scales": (0.4, 0.6, 0.8, 0.9)}, {1, 3}),
+        ({"scales": (0.05, 0.6, 1.0, 1.8), "highest": (3, 1.6, 1, 0.6)}, {3, 4}),
         ({"highest": (2.5, 1.6, 2.0, 0.6)}, {8}),
         ({"there": 0.29}, {5, 7, 9, 11}),
     ],
@@ -66,8 +68,10 @@ def test_the_heading_names_both_ends():
     assert "0.4 for 0.6" in words
 
 
-def test_from_a_quick_run_to_the_page(tmp_path):
-    path = run_scale(StudyOptions(tmp_path, quick=True))
+def test_from_a_quick_run_to_the_page(tmp_path, monkeypatch):
+    monkeypatch.setattr(scale, "base_config", small_config)
+    made_set = str(write_tastes(tmp_path / "made"))
+    path = run_scale(StudyOptions(tmp_path, dataset=made_set, quick=True))
     arrays = load_stored(path).arrays
     assert arrays["recall"].shape == (2, 1, len(TOTALS))
     low, high = arrays["scale"][:, 0]

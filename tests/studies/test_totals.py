@@ -8,13 +8,22 @@ import pytest
 from experiments.inputs import fold_of, prepared_run
 from experiments.runs import metric_means, serve
 from experiments.studies import STUDIES
-from experiments.studies.totals import TOTALS, by_epoch, of_users, parts_of
+from experiments.studies.totals import (
+    TOTALS,
+    by_epoch,
+    fitted_total,
+    judged_by_test,
+    means_by_total,
+    of_users,
+    parts_of,
+)
 from experiments.studies.totals.report import heading, totals_frame, verdicts
 from experiments.study import StudyOptions, report_study
 from research.config import Config
 from research.prepare import prepare
 from research.report.records import Stored, save_stored, study_header
 from research.train.loop import train
+from tests.studies.tastes import small_config, write_tastes
 
 
 def stored(recall, item, validation, seeds=3, calibrated=None, there=0.3):
@@ -143,6 +152,30 @@ def test_a_phase_of_some_users_keeps_what_is_held_out_and_left_out_of_theirs():
         assert np.array_equal(items[offsets[row] : offsets[row + 1]], left_out)
     plain = fold_of(dataclasses.replace(config, left_out="fitted"))
     assert of_users(plain, some).removed is None
+
+
+def test_users_without_a_test_item_calibrate_but_do_not_judge(tmp_path):
+    dataset = str(write_tastes(tmp_path / "made"))
+    config = small_config(StudyOptions(tmp_path, dataset=dataset), 0.2)
+    users = fold_of(dataclasses.replace(config, fit_on="train")).evaluated
+    mine, test = judged_by_test(config, users, None)
+    assert 0 < mine.sum() < len(mine)
+    assert np.array_equal(test.fold.evaluated, users[mine])
+    assert np.array_equal(np.unique(test.fold.held_user), users[mine])
+    assert np.isfinite(by_epoch(config, None, every=4)["recall"]).all()
+
+
+def test_clicks_that_fit_no_scale_are_not_a_number():
+    run = prepared_run(Config(fit_on="train"))
+    fold = run.fold
+    against = np.zeros((len(fold.evaluated), fold.fitted.n_items), np.float32)
+    rows = np.searchsorted(fold.evaluated, fold.held_user)
+    against[rows, fold.held_item] = -1.0  # each clicked item scores lowest
+    vectors = against, np.eye(fold.fitted.n_items, dtype=np.float32)
+    assert np.isnan(fitted_total(run, vectors, 200)).all()
+    assert np.isnan(means_by_total(run, vectors, [np.nan, 1.0])).tolist() == [
+        [True, False]
+    ]
 
 
 def test_the_report_is_made_from_the_file_of_records_alone(tmp_path):

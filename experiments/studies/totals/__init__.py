@@ -25,7 +25,7 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
 from experiments.grid import SHORTER
@@ -124,17 +124,14 @@ def by_epoch(
     choice = prepared_run(
         dataclasses.replace(config, fit_on="train", evaluate_every=every), data_dir
     )
-    tested = dataclasses.replace(
-        config, fit_on="train-only", left_out="train+validation"
-    )
-    test = prepare(tested, of_users(fold_of(tested, data_dir), choice.fold.evaluated))
+    mine, test = judged_by_test(config, choice.fold.evaluated, data_dir)
     looks: list[dict[str, ndarray | float]] = []
 
     def look(users: ndarray, items: ndarray) -> dict[str, float]:
         vectors = users, items
         ((recall,),) = means_by_total(choice, vectors, [1.0])
         total, scale = fitted_total(choice, vectors)
-        rows = means_by_total(test, vectors, [*TOTALS, total], names)
+        rows = means_by_total(test, (users[mine], items), [*TOTALS, total], names)
         looks.append(
             {"validation": recall, "calibrated": total, "scale": scale}
             | {name: row[:-1] for name, row in zip(names, rows, strict=True)}
@@ -147,6 +144,20 @@ def by_epoch(
 
     train(choice.config, choice.fold, validate=look)
     return {name: np.array([values[name] for values in looks]) for name in looks[0]}
+
+
+def judged_by_test(
+    config: Config, users: Int[ndarray, " v"], data_dir: str | None
+) -> tuple[Bool[ndarray, " v"], Prepared]:
+    """Which of the users have test items, and the run that these judge.
+
+    The run is fitted on the training part; its lists leave out the validation part.
+    """
+    parts: dict[str, Any] = {"fit_on": "train-only", "left_out": "train+validation"}
+    config = dataclasses.replace(config, **parts)
+    fold = fold_of(config, data_dir)
+    mine = np.isin(users, fold.evaluated)
+    return mine, prepare(config, of_users(fold, users[mine]))
 
 
 def means_by_total(

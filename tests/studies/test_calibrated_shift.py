@@ -1,0 +1,129 @@
+"""Which clicks set the total, by records that are made and a run on both splits."""
+
+import numpy as np
+import pytest
+
+import experiments.studies.calibrated_shift as calibrated_shift
+from experiments.studies import STUDIES
+from experiments.studies.calibrated_shift import (
+    CLICKS,
+    TEMPERATURES,
+    TOTALS,
+    calibrated_shift_frame,
+    heading,
+    run_calibrated_shift,
+    verdicts,
+)
+from experiments.studies.split import SHIFTED
+from experiments.study import StudyOptions, report_study
+from research.report.records import Stored, load_stored, save_stored, study_header
+from research.types import InputError
+from tests.studies.tastes import write_tastes
+
+
+def made(validation=1.2, test=(1.2, 0.0), best=(1.2, 0.0), few=0.0, seeds=3):
+    """Records of both splits whose recall falls by a quarter for one of the total.
+
+    With a hundred clicks the total is off by few.
+    """
+    shape = 2, 1, len(TEMPERATURES), seeds
+    place = np.array(best)[:, None, None, None]
+
+    def height(totals):
+        return 0.1 * (
+            1 - 0.25 * np.abs(totals - place[(...,) + (None,) * (totals.ndim - 4)])
+        )
+
+    off = np.array([few, 0.0, 0.0, 0.0])
+    by_test = np.broadcast_to(
+        np.array(test)[:, None, None, None, None] + off, (*shape, 4)
+    )
+    by_validation = np.full(shape, validation)
+    arrays = {
+        "recall": height(np.broadcast_to(np.array(TOTALS), (*shape, len(TOTALS)))),
+        "by_validation": by_validation,
+        "recall_by_validation": height(by_validation),
+        "by_test": by_test,
+        "recall_by_test": height(by_test),
+        "temperatures": np.array(TEMPERATURES),
+        "totals": np.array(TOTALS),
+        "clicks": np.array(CLICKS),
+    }
+    swept = {"splits": ["random", "shifted"], "arms": ["in-batch"]}
+    return Stored(study_header("calibrated-shift", "made", False, **swept), {}, arrays)
+
+
+def failing(records):
+    rows = verdicts(calibrated_shift_frame(records), CLICKS)
+    assert len(rows) == len(TEMPERATURES) * (2 + 3 + len(CLICKS))
+    return {text.split(": ")[1] for text, _, verdict in rows if verdict == "fails"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "fails"),
+    [
+        ({"validation": 1.4, "test": (1.4, 0.0), "best": (1.4, 0.0)}, set()),
+        (
+            {"validation": 0.2},
+            {
+                "the totals by validation and by test clicks are within 0.2",
+                "recall@20 by validation is at most 0.002 below the highest",
+                "that by validation is higher by 0.5 or more",
+                "recall@20 by validation is at most 0.75 of the highest",
+            },
+        ),
+        (
+            {"test": (1.2, 0.6), "few": 0.8},
+            {
+                "the total by test clicks lies between -0.5 and 0.3",
+                "recall@20 by 100 test clicks is at least 0.9 of it",
+                *(f"recall@20 by {n} test clicks is at least 0.95 of it"
+                  for n in ("300", "1,000", "3,000")),
+            },
+        ),
+    ],
+)  # fmt: skip
+def test_verdicts_follow_the_records(changes, fails):
+    assert failing(made(**changes)) == fails
+
+
+def test_the_heading_has_the_totals_of_the_shifted_split_alone():
+    words = heading(calibrated_shift_frame(made(test=(1.1, -0.3))))
+    assert "validation clicks ask for 1.2 to 1.2" in words
+    assert "for -0.3 to -0.3" in words
+
+
+def test_from_a_quick_run_to_the_page(tmp_path, monkeypatch):
+    changes = {**calibrated_shift.CHANGES, "batch": 32}
+    monkeypatch.setattr(calibrated_shift, "CHANGES", changes)
+    write_tastes(tmp_path / f"made{SHIFTED}", even=True)
+    dataset = str(write_tastes(tmp_path / "made"))
+    options = StudyOptions(tmp_path, dataset=dataset, quick=True, arms=("in-batch",))
+    path = run_calibrated_shift(options)
+    stored = load_stored(path)
+    assert stored.header["splits"] == ["random", "shifted"]
+    assert stored.arrays["recall"].shape == (2, 1, 2, 1, len(TOTALS))
+    # Clicks on items that are drawn evenly ask for less of log q.
+    by_test = stored.arrays["by_test"][..., -1]
+    assert (by_test[1] < by_test[0] - 0.3).all()
+    assert (by_test[1] < stored.arrays["by_validation"][1] - 0.3).all()
+    written = report_study(STUDIES["calibrated-shift"], path, tmp_path)
+    assert {path.suffix for path in written} == {".csv", ".md", ".svg", ".png"}
+
+
+def test_a_shifted_split_that_is_missing_is_one_line(tmp_path):
+    dataset = str(write_tastes(tmp_path / "made"))
+    with pytest.raises(InputError, match="no such folder; study calibrated-shift"):
+        run_calibrated_shift(StudyOptions(tmp_path, dataset=dataset))
+
+
+def test_the_report_is_made_from_the_file_of_records_alone(tmp_path):
+    records = made()
+    for name in ("by_test", "recall_by_test"):  # a hundred clicks fit no scale
+        records.arrays[name] = records.arrays[name].copy()
+        records.arrays[name][1, 0, 0, 0, 0] = np.nan
+    path = save_stored(tmp_path / "c.npz", records.header, records.arrays)
+    report_study(STUDIES["calibrated-shift"], path, tmp_path)
+    page = (tmp_path / "tables" / "made" / "calibrated-shift.md").read_text()
+    shifted = next(line for line in page.splitlines() if "| shifted | in-batch" in line)
+    assert " | - | " in shifted

@@ -1,0 +1,99 @@
+"""Whether a total carries over, by records that are made and a run."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+import experiments.studies.carry_over as carry_over
+from experiments.inputs import fold_of
+from experiments.studies import STUDIES
+from experiments.studies.carry_over import (
+    LENGTHS,
+    TEMPERATURES,
+    carried,
+    carry_over_frame,
+    fitted_on_both,
+    heading,
+    run_carry_over,
+    verdicts,
+)
+from experiments.studies.totals import TOTALS
+from experiments.study import StudyOptions, report_study
+from research.report.records import Stored, load_stored, save_stored, study_header
+from tests.studies.tastes import small_config, write_tastes
+
+
+def made(final=1.5, surer=0.05, first=0.28, there=0.3, seeds=3):
+    """Records of a total of 1.4 carried over, and a recall that is highest there."""
+    shape = len(TEMPERATURES), seeds, len(LENGTHS)
+    far = np.abs(np.array(TOTALS) - 1.4)
+    numbers = {"epochs": 5, "total": 1.4, "scale": 0.5, "first_total": 1.5}
+    numbers |= {"first_scale": 0.5, "final_scale": 0.5 + surer, "final_total": final}
+    numbers |= {"first_recall": first, "final_recall": there}
+    arrays = {name: np.full(shape, value) for name, value in numbers.items()}
+    arrays["recall"] = np.broadcast_to(0.3 - 0.01 * far, (*shape, len(TOTALS)))
+    arrays |= {"temperatures": np.array(TEMPERATURES), "totals": np.array(TOTALS)}
+    return Stored(study_header("carry-over", "made", False), {}, arrays)
+
+
+def test_what_is_lost_is_the_distance_from_the_highest_recall_of_any_total():
+    frame = carry_over_frame(made(there=0.299))
+    assert frame.length.tolist() == ["chosen"] * 4 + ["last"] * 4
+    assert frame.short.tolist() == pytest.approx([0.001] * 8)
+    assert frame.gain.tolist() == pytest.approx([0.003] * 8)  # of 0.4 off the top
+    # A total between two of those tried can be better than both.
+    assert carry_over_frame(made(there=0.31)).short.tolist() == pytest.approx([0.0] * 8)
+
+
+@pytest.mark.parametrize(
+    ("changes", "fails"),
+    [
+        ({}, ()),
+        ({"final": 1.7}, ("within 0.2",)),
+        ({"there": 0.297}, ("below the highest",)),
+        ({"there": 0.29}, ("below the highest", "above that at a total")),
+        ({"first": 0.31}, ("more recall@20",)),
+        ({"surer": -0.05}, ("scale is larger",)),
+        ({"surer": 0.2}, ("scale is larger",)),
+    ],
+)
+def test_verdicts_follow_the_records(changes, fails):
+    rows = verdicts(carry_over_frame(made(**changes)))
+    assert len(rows) == len(LENGTHS) * (4 * len(TEMPERATURES) + 1)
+    for text, _, verdict in rows:
+        expected = "fails" if any(words in text for words in fails) else "holds"
+        assert verdict == expected, text
+
+
+def test_the_final_model_is_fitted_on_both_parts_and_judged_by_the_same_users(tmp_path):
+    dataset = str(write_tastes(tmp_path / "made"))
+    config = small_config(StudyOptions(tmp_path, dataset=dataset), 0.2)
+    one = fold_of(dataclasses.replace(config, fit_on="train"))
+    users = np.intersect1d(one.evaluated, fold_of(config).evaluated)
+    run, (vectors, items) = fitted_on_both(config, 1, users, None)
+    assert len(run.fold.fitted.item) == len(one.fitted.item) + len(one.held_item)
+    assert np.array_equal(run.fold.evaluated, users)
+    assert (len(vectors), len(items)) == (len(users), run.fold.fitted.n_items)
+    found = carried(config, None)
+    assert found["recall"].shape == (len(LENGTHS), len(TOTALS))
+    assert 1 <= found["epochs"][0] <= found["epochs"][1] == config.epochs
+
+
+def test_from_a_quick_run_to_the_page(tmp_path, monkeypatch):
+    monkeypatch.setattr(carry_over, "base_config", small_config)
+    made_set = str(write_tastes(tmp_path / "made"))
+    path = run_carry_over(StudyOptions(tmp_path, dataset=made_set, quick=True))
+    arrays = load_stored(path).arrays
+    assert arrays["recall"].shape == (2, 1, len(LENGTHS), len(TOTALS))
+    written = report_study(STUDIES["carry-over"], path, tmp_path)
+    assert {path.suffix for path in written} == {".csv", ".md", ".svg", ".png"}
+
+
+def test_the_report_is_made_from_the_file_of_records_alone(tmp_path):
+    records = made()
+    path = save_stored(tmp_path / "c.npz", records.header, records.arrays)
+    report_study(STUDIES["carry-over"], path, tmp_path)
+    page = (tmp_path / "tables" / "made" / "carry-over.md").read_text()
+    assert "| chosen | 0.05 | 5.0 [5.0, 5.0] | 1.40 [1.40, 1.40] | 1.50 " in page
+    assert "0.10 apart" in heading(carry_over_frame(records))
