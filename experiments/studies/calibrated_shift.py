@@ -11,8 +11,9 @@ some clicks of one half of the test users; the other half judges it.
     python -m experiments run calibrated-shift --dataset DIR/electronic
     python -m experiments run calibrated-shift --quick --dataset DIR/electronic
 
-On 2 cores the first takes about 40 minutes, the second 2. The data set is a folder with the first split; the folder with the second one is beside
-it and has -popularity after its name (docs/outside.md).
+On 2 cores the first takes about 40 minutes, the second 2. The data set is a folder with
+the first split; the folder with the second one is beside it and has -popularity after
+its name (docs/outside.md).
 
 Expect both totals to be alike at random; on the shift, one near 0 by clicks from there
 and one near 1 by validation.

@@ -46,17 +46,25 @@ def dataset_of(run: Run, data_dir: str | None, out: Path) -> str | None:
     path = Path(data_dir or "", run.data)
     if data_dir is None or not path.exists():
         return None
-    if not PROTOCOLS[run.protocol].validation:
+    protocol = PROTOCOLS[run.protocol]
+    if not protocol.validation:
         return str(path)
-    joined = out / "data" / path.name / "interactions.csv"
+    place = f"{path.name}-from-{protocol.least}" if protocol.least else path.name
+    joined = out / "data" / place / "interactions.csv"
     changed = max(file.stat().st_mtime for file in path.iterdir())
     if not joined.is_file() or joined.stat().st_mtime < changed:
-        write_csv(joined, with_validation(path, PROTOCOLS[run.protocol].validation))
+        rows = with_validation(path, protocol.validation, protocol.least)
+        write_csv(joined, rows)
     return str(joined)
 
 
-def with_validation(folder: Path, name: str) -> list[dict[str, str]]:
+def with_validation(folder: Path, name: str, least: int) -> list[dict[str, str]]:
     """The rows of a folder's interactions, those of its validation file so marked.
+
+    Args:
+      folder: with the interactions.
+      name: of the validation file.
+      least: of users with fewer train pairs than that none is.
 
     Raises:
       InputError: a pair of that file is no train pair, or there is no such file, or
@@ -79,7 +87,8 @@ def with_validation(folder: Path, name: str) -> list[dict[str, str]]:
     chosen &= (rows.part == "train").to_numpy()
     if chosen.sum() != len(held):
         raise InputError(f"{file}: a pair of it is no train pair of {path}")
-    rows.loc[chosen, "part"] = "validation"
+    pairs = (rows.part == "train").groupby(rows.user).transform("sum")
+    rows.loc[chosen & (pairs >= least), "part"] = "validation"
     return rows.to_dict("records")
 
 
@@ -131,7 +140,7 @@ def measured(
     from research.train.loop import NotFinite, train_together
 
     try:
-        (done,) = train_together([looks.choice], validate=looks.look)
+        (done,) = train_together([looks.watched], validate=looks.look)
     except _Enough:
         pass
     else:
@@ -149,6 +158,7 @@ class _Looks:
 
     Attributes:
       choice: the run prepared on the part that chooses the epoch.
+      watched: the run prepared on the test part, which is trained.
     """
 
     def __init__(
@@ -157,20 +167,17 @@ class _Looks:
         self.run, self.test, self._progress = run, test, progress
         self._protocol = PROTOCOLS[run.protocol]
         config = test.config
-        if self._protocol.on_test:
-            # Refused elsewhere, since it flatters: the published rows do it.
-            watched = dataclasses.replace(config, evaluate_every=self._protocol.every)
-            self.choice = dataclasses.replace(test, config=watched)
-        else:
-            config = dataclasses.replace(
-                config,
-                fit_on="train",
-                left_out="fitted",
-                evaluate_every=self._protocol.every,
-            )
+        # Refused elsewhere, as it flatters: published rows do it on the shifted sets.
+        every = self._protocol.every
+        watched = dataclasses.replace(config, evaluate_every=every)
+        self.watched = self.choice = dataclasses.replace(test, config=watched)
+        if not self._protocol.on_test:
+            config = dataclasses.replace(config, fit_on="train", left_out="fitted")
             self.choice = prepared_run(config)
-        if not np.array_equal(self.choice.fold.evaluated, test.fold.evaluated):
-            raise AssertionError("a published protocol judges the same users twice")
+        chooses = np.isin(test.fold.evaluated, self.choice.fold.evaluated)
+        if chooses.sum() != len(self.choice.fold.evaluated):
+            raise AssertionError("a published protocol judges all users that choose")
+        self._chooses = chooses
         self._by: list[float] = []
         self._numbers: list[Numbers] = []
         self._vectors: tuple[ndarray, ndarray] | None = None
@@ -181,15 +188,14 @@ class _Looks:
         Raises:
           _Enough: to end the training.
         """
-        scorer = serve(self.choice, users, items)
-        lists = rank(self.choice, scorer)
+        mine = users[self._chooses]
+        lists = rank(self.choice, serve(self.choice, mine, items))
         place = NUMBERS.index(self._protocol.by)
         by = float(numbers_of(self.run, self.choice.fold, lists)[0, place])
         if not self._by or by > max(self._by):
             self._vectors = users, items
         self._by.append(by)
-        if self.test.config.left_out != "fitted":
-            lists = rank(self.test, scorer)
+        lists = rank(self.test, serve(self.test, users, items))
         self._numbers.append(numbers_of(self.run, self.test.fold, lists))
         epoch = len(self._by) * self._protocol.every
         shown = self._numbers[-1][0, place]

@@ -5,6 +5,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from experiments.arms import FACTORS
+from experiments.studies.outside.validated import AT_20_AMAZON, ROUNDED_DOWN, SL_ANEW
 from experiments.studies.outside.variants import (
     AS_CORNAC,
     AS_SKIPPED,
@@ -20,7 +21,6 @@ from experiments.studies.outside.variants import (
     REPEATED,
     SHARED,
     SKIPPED,
-    SL_ANEW,
     WITH_A_TENTH,
     WORKERS,
 )
@@ -45,6 +45,7 @@ class Protocol(NamedTuple):
       on_test: whether the epoch is chosen on the test part, for lack of another.
       everyone: whether users without a test item count, as 0.
       validation: the file of the train pairs that validate, where there is one.
+      least: users with fewer train pairs validate nothing: all of theirs are fitted.
     """
 
     fields: Mapping[str, Any]
@@ -55,6 +56,7 @@ class Protocol(NamedTuple):
     on_test: bool = False
     everyone: bool = False
     validation: str = ""
+    least: int = 0
 
 
 _RECBOLE = {"split": "random", "split_rule": "recbole", "fit_on": "train-only"}
@@ -76,6 +78,16 @@ PROTOCOLS = {
     ),
     "validated, no early end": Protocol(
         _GIVEN, _TWENTY, "ndcg@20", 5, validation="validation-seed2024.csv"
+    ),
+    # A tenth of a user's train pairs, rounded down, where that code takes at least one.
+    "validated, rounded down": Protocol(
+        _GIVEN,
+        _TWENTY,
+        "ndcg@20",
+        5,
+        10,
+        validation="validation-seed2024.csv",
+        least=10,
     ),
     # The same with another validation part for each seed.
     "validated anew": Protocol(
@@ -160,11 +172,6 @@ _CORNAC, _IRB, _AMAZON, _SHIFTED = (
 )
 _OWN_200: dict[str, Any] = {"temperature": 0.2, "negatives": ("uniform-outside:200",)}
 _AT_20: dict[str, Any] = {**_OWN_200, "hyper": ("width=3", "every=5")}
-_AT_20_AMAZON: dict[str, Any] = {
-    **SHARED,
-    "temperature": 0.2,
-    "hyper": ("width=2.25", "every=20"),
-}
 
 
 def _sl_at_20(data: str, settings: dict[str, Any]) -> dict[str, Run]:
@@ -324,7 +331,7 @@ RUNS: dict[str, Run] = {
     f"{_AMAZON} psl-relu": _mf(
         _AMAZON, "validated", "mf-cosine", 5, **SHARED, loss="psl-relu", temperature=0.1
     ),
-    **_sl_at_20(_AMAZON, _AT_20_AMAZON),
+    **_sl_at_20(_AMAZON, AT_20_AMAZON),
     **{
         f"{_AMAZON} llpauc{what}": _mf(
             _AMAZON,
@@ -345,6 +352,12 @@ RUNS: dict[str, Run] = {
             learning_rate=0.1,
         )._replace(expected=expected)
         for what, (changes, seeds, expected) in OF_ADVERSARIAL.items()
+    },
+    **{
+        f"{_AMAZON} {name} (validation part rounded down)": _mf(
+            _AMAZON, "validated, rounded down", arm, 1, **settings
+        )._replace(expected=expected)
+        for name, (arm, settings, expected) in ROUNDED_DOWN.items()
     },
     **_references(_AMAZON, "validated"),
     **_other_set("movie"),

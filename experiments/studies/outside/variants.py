@@ -20,7 +20,6 @@ __all__ = [
     "REPEATED",
     "SHARED",
     "SKIPPED",
-    "SL_ANEW",
     "WITH_A_TENTH",
     "WORKERS",
 ]
@@ -311,15 +310,7 @@ OTHER_SETS: dict[str, dict[str, str]] = {
     },
 }
 
-# SL on Electronics, with another validation part for each seed.
-SL_ANEW = (
-    "Which pairs validate is known here, but not whether the printed row is a mean "
-    "over several parts, as the published command allows. Three others: NDCG@20 of "
-    "each is within 0.001 of that with the published part, 0.0514, and below the "
-    "printed 0.0529."
-)
-
-# LLPAUC on Electronics, likewise; the variant was added when the first had 0.0174.
+# LLPAUC on Electronics; the variant was added when the first had 0.0174.
 OF_LLPAUC: dict[str, tuple[dict[str, Any], str]] = {
     "": (
         {},
