@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 
+import research.report.html.section as section_module
 from research.report.html.section import NONE, section
 from research.report.tables import table
 from tests.report.made import made_rows, swept_rows, without
@@ -91,23 +92,25 @@ def test_cells_over_different_users_have_no_pair():
     assert (reaches[~last] != NONE).all()
 
 
-def test_many_cells_are_compared_in_the_main_metrics_alone():
+def test_many_cells_are_compared_in_the_main_metrics_alone(monkeypatch):
+    monkeypatch.setattr(section_module, "MANY", 8)
     first, *_ = made_rows(users=4)
-    rows = [first._replace(arm=f"arm {n}") for n in range(66)]
+    rows = [first._replace(arm=f"arm {n}") for n in range(9)]
     assert set(section(rows, "arm 0")["pairs"]) == {
         "recall@20", "recall@100", "ndcg@20", "recall_item@20",
     }  # fmt: skip
-    assert len(section(rows[:64], "arm 0")["pairs"]) == 10
+    assert len(section(rows[:8], "arm 0")["pairs"]) == 10
 
 
-def test_very_many_cells_are_not_compared_and_the_page_says_so():
+def test_very_many_cells_are_not_compared_and_the_page_says_so(monkeypatch):
+    monkeypatch.setattr(section_module, "MOST", 10)
     first, *_ = made_rows(users=4)
-    rows = [first._replace(arm=f"arm {n}") for n in range(257)]
+    rows = [first._replace(arm=f"arm {n}") for n in range(11)]
     content = section(rows, "arm 0")
     assert content["pairs"] == {}
-    left_out = "Differences are left out: 257 rows have too many pairs."
+    left_out = "Differences are left out: 11 rows have too many pairs."
     assert content["holes"] == [left_out]
-    assert section(rows[:256], "arm 0")["pairs"]
+    assert section(rows[:10], "arm 0")["pairs"]
 
 
 def test_two_users_their_places_and_their_lists():
