@@ -354,8 +354,8 @@ RUNS: dict[str, Run] = {
         for what, (changes, seeds, expected) in OF_ADVERSARIAL.items()
     },
     **{
-        f"{_AMAZON} {name} (validation part rounded down)": _mf(
-            _AMAZON, "validated, rounded down", arm, 1, **settings
+        f"{name} (validation part rounded down)": _mf(
+            name.partition(" ")[0], "validated, rounded down", arm, 1, **settings
         )._replace(expected=expected)
         for name, (arm, settings, expected) in ROUNDED_DOWN.items()
     },
