@@ -21,12 +21,12 @@ SL_ANEW = (
 )
 
 # Rows with less of a validation part: arm, settings, what was expected. The published
-# code takes at least one pair of each user; 45 % of the users of Electronics have 8 or 9
-# train pairs, a tenth of which, rounded down, is none, so that 6 % of all pairs validate
-# and not 9 %. What is missing in the softmax rows goes with that difference: 3 % of
-# NDCG@20 there, 1 % on Movies and Gowalla (8 % for 9 %), none on MovieLens 100K (alike)
-# and on the shift (no validation part). The last three were added while SL trained, at
-# epoch 130 of which NDCG@20 on test was 0.0526.
+# code takes at least one pair of each user. 45 % of the users of Electronics have 8 or
+# 9 train pairs, a tenth of which, rounded down, is none, so that 6 % of all pairs
+# validate and not 9 %. What is missing in the softmax rows goes with that difference:
+# 3 % of NDCG@20 there, 1 % on Movies and Gowalla (8 % for 9 %), none on MovieLens 100K
+# (alike) and on the shift (no validation part). The last three were added while SL
+# trained, at epoch 130 of which NDCG@20 on test was 0.0526.
 ROUNDED_DOWN: dict[str, tuple[str, dict[str, Any], str]] = {
     "electronic sl": (
         "mf-cosine",
