@@ -96,4 +96,6 @@ def test_the_report_is_made_from_the_file_of_records_alone(tmp_path):
     report_study(STUDIES["carry-over"], path, tmp_path)
     page = (tmp_path / "tables" / "made" / "carry-over.md").read_text()
     assert "| chosen | 0.05 | 5.0 [5.0, 5.0] | 1.40 [1.40, 1.40] | 1.50 " in page
-    assert "0.10 apart" in heading(carry_over_frame(records))
+    words = heading(carry_over_frame(made(there=0.299)))
+    assert "+0.10 to +0.10 off" in words
+    assert "0.0010 below" in words

@@ -287,6 +287,31 @@ def test_a_published_validation_part_is_taken_out_of_training(tmp_path):
         dataset_of(run, str(data), tmp_path / "elsewhere")
 
 
+def test_users_with_few_train_pairs_may_validate_nothing_and_are_judged(tmp_path):
+    data = given_folder(tmp_path / "data" / "made")
+    rows = pd.read_csv(data / "made" / "interactions.csv")
+    train = rows[rows.part == "train"]
+    held = train.groupby("user").head(1)
+    held[["user", "item"]].to_csv(
+        data / "made" / PROTOCOLS["validated"].validation, index=False
+    )
+    name, changes = "rounded down", {"batch": 64, "epochs": 5, "dim": 8}
+    least = int(train.groupby("user").size().median())
+    rounded = PROTOCOLS["validated, rounded down"]._replace(least=least)
+    run = Run("made", name, "mf-dot", changes)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(PROTOCOLS, name, rounded)
+        dataset = dataset_of(run, str(data), tmp_path / "out")
+        config = phase(run, 0, dataset)
+        views = measured(run, 0, dataset)
+    test = prepared_run(config).fold
+    choice = prepared_run(dataclasses.replace(config, fit_on="train")).fold
+    enough = (train.groupby("user").size() >= least).sum()
+    assert len(choice.evaluated) == enough < len(test.evaluated)
+    assert len(test.fitted.item) == len(train) - enough
+    assert np.isfinite(views[CHOSEN][0, NUMBERS.index("ndcg@20")])
+
+
 def test_from_made_pairs_to_the_table_and_a_changed_record_to_another_verdict(tmp_path):
     draw = np.random.default_rng(0)
     folder = tmp_path / "data" / "ml-1m-ge3"
