@@ -243,20 +243,29 @@ def carry_over_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
 
 
 TOTAL_LINES = {"final_total": BEST, "total": CALIBRATED}
+FIRST = ("#009e73", ":")
 RECALL_LINES = {"best": BEST, "final_recall": CALIBRATED, "plain": PLAIN}
+RECALL_LINES["first_recall"] = FIRST
 LABELS = {
     "best": "by test clicks; highest",
-    "final_recall": "carried over from validation",
+    "final_recall": "carried over",
     "plain": "a total of 1",
+    "first_recall": "the first model",
 }
 
 
 def heading(frame: pd.DataFrame) -> str:
     """How far the two totals lie apart, and what that costs."""
+    low, high = frame.off.min(), frame.off.max()
+    if high <= 0:
+        words = f"{-high:.2f} to {-low:.2f} less"
+    elif low >= 0:
+        words = f"{low:.2f} to {high:.2f} more"
+    else:
+        words = f"up to {-low:.2f} less and {high:.2f} more"
     return (
-        f"Test clicks give the final model a total {frame.off.min():+.2f} to "
-        f"{frame.off.max():+.2f} off the one carried over,\nwhose recall@20 is at most "
-        f"{frame.short.max():.4f} below the highest"
+        f"Test clicks ask for {words} of log q than was carried over from validation;\n"
+        f"recall@20 with that is at most {frame.short.max():.4f} below the highest"
     )
 
 

@@ -97,5 +97,8 @@ def test_the_report_is_made_from_the_file_of_records_alone(tmp_path):
     page = (tmp_path / "tables" / "made" / "carry-over.md").read_text()
     assert "| chosen | 0.05 | 5.0 [5.0, 5.0] | 1.40 [1.40, 1.40] | 1.50 " in page
     words = heading(carry_over_frame(made(there=0.299)))
-    assert "+0.10 to +0.10 off" in words
+    assert "0.10 to 0.10 more" in words
     assert "0.0010 below" in words
+    assert "0.20 to 0.20 less" in heading(carry_over_frame(made(final=1.2)))
+    both = carry_over_frame(made()).assign(off=[-0.2, *[0.1] * 7])
+    assert "up to 0.20 less and 0.10 more" in heading(both)

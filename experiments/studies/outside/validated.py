@@ -25,8 +25,7 @@ SL_ANEW = (
 # 9 train pairs, a tenth of which, rounded down, is none, so that 6 % of all pairs
 # validate and not 9 %. What is missing in the softmax rows goes with that difference:
 # 3 % of NDCG@20 there, 1 % on Movies and Gowalla (8 % for 9 %), none on MovieLens 100K
-# (alike) and on the shift (no validation part). The last three were added while SL
-# trained, at epoch 130 of which NDCG@20 on test was 0.0526.
+# (alike) and on the shift (no validation part).
 ROUNDED_DOWN: dict[str, tuple[str, dict[str, Any], str]] = {
     "electronic sl": (
         "mf-cosine",
@@ -49,21 +48,5 @@ ROUNDED_DOWN: dict[str, tuple[str, dict[str, Any], str]] = {
         "It agrees as it is. If the published models were trained so, its NDCG@20 "
         "should not change; more likely it rises by 2 to 4 %, like the others, and no "
         "longer agrees: then one rule does not explain all rows.",
-    ),
-    "electronic adv-info-nce": (
-        "mf-adv-info-nce",
-        {**SHARED, "learning_rate": 0.1},
-        "As SL: all seven cells agree.",
-    ),
-    "electronic bsl": (
-        "mf-cosine",
-        {**SHARED, "temperature": 0.2, "learning_rate": 0.1},
-        "SL at the rate of BSL's row, as the two are one here: recall@20 is above the "
-        "printed 0.0834 by up to 0.001, and all seven cells agree.",
-    ),
-    "movie psl-relu": (
-        "mf-cosine",
-        {**SHARED, "loss": "psl-relu", "temperature": 0.05, "learning_rate": 0.1},
-        "NDCG@20 rises by 0.5 to 2 %, and both cells agree.",
     ),
 }
