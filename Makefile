@@ -157,11 +157,13 @@ bench-peers: $(READY) .venv-peers/.ready
 concordance: $(READY) .venv-concordance/.ready
 	$(BIN)/python -m experiments.concordance results
 
+# The types are checked, on one core for 20 s, while the tests run; what they print is mixed.
 test: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(BIN)/python -m pytest -q -n auto --dist worksteal
+	$(BIN)/mypy & types=$$!; \
+	  $(BIN)/python -m pytest -q -n auto --dist worksteal; tests=$$?; \
+	  wait $$types && exit $$tests
 
 test-all: test
 	$(BIN)/python $(PIP) -r requirements-ray.txt -r requirements-serve.txt -r requirements-browser.txt
