@@ -17,6 +17,7 @@ if sys.dont_write_bytecode:
     atexit.register(shutil.rmtree, sys.pycache_prefix, ignore_errors=True)
 
 import jax
+import pytest
 
 from research.compiler import set_one_thread, set_xla_flags
 
@@ -40,3 +41,8 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 # Tests count compilations, so none may come from an earlier process.
 jax.config.update("jax_enable_compilation_cache", False)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long tests begin first, so that no worker is left with one at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)

@@ -76,7 +76,7 @@ def kinds_of(cell: nbformat.NotebookNode) -> set[str]:
 @pytest.mark.parametrize(
     ("path", "epochs"),
     [
-        pytest.param(NOTEBOOKS[0], "epochs=1", id="in haste"),
+        pytest.param(NOTEBOOKS[0], "epochs=1", id="in haste", marks=pytest.mark.long),
         *(pytest.param(path, "", id=path.stem, marks=SLOW) for path in NOTEBOOKS),
     ],
 )
