@@ -27,7 +27,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from matplotlib.axes import Axes
 from numpy import ndarray
 
@@ -37,6 +37,7 @@ from experiments.studies import STUDIES
 from experiments.studies.shift import CHANGES
 from experiments.studies.split import splits_of
 from experiments.studies.totals import (
+    Vectors,
     fitted_total,
     means_by_total,
     of_users,
@@ -120,23 +121,22 @@ def judged_halves(
     """
     parts: dict[str, Any] = {"fit_on": "train-only", "left_out": "train+validation"}
     config = dataclasses.replace(config, **parts)
-    test = prepare(config, fold_of(config, data_dir))
     parts = {"fit_on": "train", "left_out": "fitted"}
     choosing = dataclasses.replace(config, **parts)
-    done = train(config, test.fold)
-    users = test.fold.evaluated
-    vectors = done.user_vectors, done.item_vectors
+    fold = fold_of(config, data_dir)
+    done, users = train(config, fold), fold.evaluated
+
+    def part(config: Config, kept: ndarray) -> tuple[Prepared, Vectors]:
+        """The run judged by some of the users alone, and the vectors for it."""
+        run = prepare(config, of_users(fold_of(config, data_dir), users[kept]))
+        return run, (done.user_vectors[kept], done.item_vectors)
+
+    validating = np.isin(users, fold_of(choosing, data_dir).evaluated)
     setting = np.random.default_rng(config.seed).random(len(users)) < 0.5
-    validation = np.isin(users, fold_of(choosing, data_dir).evaluated)
-    choice = of_half(choosing, data_dir, users, validation)
-    other = of_half(config, data_dir, users, setting)
-    judge = of_half(config, data_dir, users, ~setting)
-    judging = vectors[0][~setting], vectors[1]
-    of_validation = vectors[0][validation], vectors[1]
-    of_setting = vectors[0][setting], vectors[1]
-    by_validation = fitted_total(choice, of_validation, CLICKS[-1])[0]
-    by_test = [fitted_total(other, of_setting, clicks)[0] for clicks in CLICKS]
-    (recall,) = means_by_total(judge, judging, [*TOTALS, by_validation, *by_test])
+    by_validation = fitted_total(*part(choosing, validating), CLICKS[-1])[0]
+    by_test = [fitted_total(*part(config, setting), clicks)[0] for clicks in CLICKS]
+    totals = [*TOTALS, by_validation, *by_test]
+    (recall,) = means_by_total(*part(config, ~setting), totals)
     found = {
         "recall": recall[: len(TOTALS)],
         "by_validation": by_validation,
@@ -145,13 +145,6 @@ def judged_halves(
         "recall_by_test": recall[len(TOTALS) + 1 :],
     }
     return {name: np.array(values) for name, values in found.items()}
-
-
-def of_half(
-    config: Config, data_dir: str | None, users: Int[ndarray, " v"], kept: ndarray
-) -> Prepared:
-    """The run judged by some of the users alone, kept [v]."""
-    return prepare(config, of_users(fold_of(config, data_dir), users[kept]))
 
 
 def measured(stored: Stored) -> dict[str, Float[ndarray, "p a t s"]]:

@@ -1,9 +1,12 @@
 """Which clicks set the total, by records that are made and a run on both splits."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 import experiments.studies.calibrated_shift as calibrated_shift
+from experiments.inputs import fold_of
 from experiments.studies import STUDIES
 from experiments.studies.calibrated_shift import (
     CLICKS,
@@ -16,6 +19,7 @@ from experiments.studies.calibrated_shift import (
 )
 from experiments.studies.split import SHIFTED
 from experiments.study import StudyOptions, report_study
+from research.config import Config
 from research.report.records import Stored, load_stored, save_stored, study_header
 from research.types import InputError
 from tests.studies.tastes import write_tastes
@@ -109,6 +113,35 @@ def test_from_a_quick_run_to_the_page(tmp_path, monkeypatch):
     assert (by_test[1] < stored.arrays["by_validation"][1] - 0.3).all()
     written = report_study(STUDIES["calibrated-shift"], path, tmp_path)
     assert {path.suffix for path in written} == {".csv", ".md", ".svg", ".png"}
+
+
+def test_one_half_of_the_test_users_sets_the_total_and_the_other_judges(
+    tmp_path, monkeypatch
+):
+    dataset = str(write_tastes(tmp_path / "made", users=200))
+    users = {"setting": [], "judging": []}
+
+    def fitted(run, vectors, clicks):
+        users["setting"].append((run.config.fit_on, run.fold.evaluated, vectors[0]))
+        return 1.0, 1.0
+
+    def means(run, vectors, totals):
+        users["judging"].append((run.config.fit_on, run.fold.evaluated, vectors[0]))
+        return np.zeros((1, len(totals)))
+
+    monkeypatch.setattr(calibrated_shift, "fitted_total", fitted)
+    monkeypatch.setattr(calibrated_shift, "means_by_total", means)
+    config = Config(dataset=dataset, split="given", validation_share=0.1, epochs=1)
+    calibrated_shift.judged_halves(dataclasses.replace(config, batch=32), None)
+    validation, *setting = users["setting"]
+    assert validation[0] == "train"
+    assert len(setting) == len(CLICKS)
+    ((phase, judging, vectors),) = users["judging"]
+    assert phase == setting[0][0] == "train-only"
+    assert not np.intersect1d(setting[0][1], judging).size
+    every = fold_of(dataclasses.replace(config, fit_on="train-only")).evaluated
+    assert np.array_equal(np.union1d(setting[0][1], judging), every)
+    assert len(vectors) == len(judging)
 
 
 def test_a_shifted_split_that_is_missing_is_one_line(tmp_path):

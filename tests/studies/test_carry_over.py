@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import experiments.studies.carry_over as carry_over
-from experiments.inputs import fold_of
+from experiments.inputs import fold_of, prepared_run
 from experiments.studies import STUDIES
 from experiments.studies.carry_over import (
     LENGTHS,
@@ -18,9 +18,10 @@ from experiments.studies.carry_over import (
     run_carry_over,
     verdicts,
 )
-from experiments.studies.totals import TOTALS
+from experiments.studies.totals import TOTALS, fitted_total, means_by_total
 from experiments.study import StudyOptions, report_study
 from research.report.records import Stored, load_stored, save_stored, study_header
+from research.train.loop import train
 from tests.studies.tastes import small_config, write_tastes
 
 
@@ -78,6 +79,16 @@ def test_the_final_model_is_fitted_on_both_parts_and_judged_by_the_same_users(tm
     found = carried(config, None)
     assert found["recall"].shape == (len(LENGTHS), len(TOTALS))
     assert 1 <= found["epochs"][0] <= found["epochs"][1] == config.epochs
+    # The total is the first model's, by validation clicks; the final one is served so.
+    choice = prepared_run(dataclasses.replace(config, fit_on="train"))
+    done = train(choice.config, choice.fold)
+    total, scale = fitted_total(choice, (done.user_vectors, done.item_vectors))
+    assert found["total"][1] == pytest.approx(total, rel=1e-4)
+    assert found["scale"][1] == pytest.approx(scale, rel=1e-4)
+    final = fitted_on_both(config, config.epochs, users, None)
+    assert found["final_total"][1] == pytest.approx(fitted_total(*final)[0], rel=1e-4)
+    recall = means_by_total(*final, [total]).item()
+    assert found["final_recall"][1] == pytest.approx(recall, abs=0.005)
 
 
 def test_from_a_quick_run_to_the_page(tmp_path, monkeypatch):

@@ -132,13 +132,11 @@ def by_epoch(
         ((recall,),) = means_by_total(choice, vectors, [1.0])
         total, scale = fitted_total(choice, vectors)
         rows = means_by_total(test, (users[mine], items), [*TOTALS, total], names)
+        means = dict(zip(names, rows, strict=True))
         looks.append(
             {"validation": recall, "calibrated": total, "scale": scale}
-            | {name: row[:-1] for name, row in zip(names, rows, strict=True)}
-            | {
-                f"{name}_calibrated": row[-1]
-                for name, row in zip(names, rows, strict=True)
-            }
+            | {name: row[:-1] for name, row in means.items()}
+            | {f"{name}_calibrated": row[-1] for name, row in means.items()}
         )
         return {f"recall@{CUTOFF}": recall}
 
