@@ -86,5 +86,5 @@ HISTORY_TIES = Grid(
     arm_sweeps={name: (_SALTS,) for name in _NEXT},
     changes={**AT_BEST, "split": "last"},
     figures={"arms": deferred("research.report.forest:salts_figure")},
-    tables=(deferred("research.report.pages:write_over_salts"),),
+    tables=(deferred("research.report.salts:write_over_salts"),),
 )

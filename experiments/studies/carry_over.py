@@ -42,7 +42,7 @@ from experiments.study import Report, StudyOptions
 from research.config import Config
 from research.prepare import Prepared, prepare
 from research.report.intervals import Interval, over_seeds
-from research.report.pages import interval_text, markdown_table, seeds_text
+from research.report.pages import interval_table, seeds_text
 from research.report.pictures import Drawing
 from research.report.predictions import statement, statement_table
 from research.report.records import Stored
@@ -222,23 +222,21 @@ def carry_over_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
         "neither training nor validation part. 95 % t intervals over three seeds or "
         "more."
     )
-    forms = {"epochs": ".1f", "total": ".2f", "first_total": ".2f"}
-    forms |= {"final_total": ".2f", "scale": ".2f", "first_scale": ".2f"}
-    forms |= {"final_scale": ".2f", "first_recall": ".4f", "plain": ".4f"}
-    forms |= {"final_recall": ".4f", "best": ".4f"}
-    rows = [
-        [
-            row["length"],
-            f"{row['temperature']:g}",
-            *(interval_text(*Interval.of(row, n), form) for n, form in forms.items()),
-        ]
-        for row in frame.to_dict("records")
+    columns = [
+        ("epochs", "epochs", ".1f"),
+        ("total carried over", "total", ".2f"),
+        ("total by test clicks, first", "first_total", ".2f"),
+        ("final", "final_total", ".2f"),
+        ("scale carried over", "scale", ".2f"),
+        ("scale by test clicks, first", "first_scale", ".2f"),
+        ("final", "final_scale", ".2f"),
+        ("recall@20, first, carried over", "first_recall", ".4f"),
+        ("final, a total of 1", "plain", ".4f"),
+        ("final, carried over", "final_recall", ".4f"),
+        ("final, highest", "best", ".4f"),
     ]
-    heads = ["length", "temperature", "epochs", "total carried over"]
-    heads += ["total by test clicks, first", "final", "scale carried over"]
-    heads += ["scale by test clicks, first", "final", "recall@20, first, carried over"]
-    heads += ["final, a total of 1", "final, carried over", "final, highest"]
-    table = markdown_table(heads, rows, left=1)
+    stated = {"length": "", "temperature": "g"}
+    table = interval_table(frame, stated, columns, left=1)
     return about, statement_table(verdicts(frame)), table
 
 

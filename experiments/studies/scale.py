@@ -26,8 +26,8 @@ from numpy import ndarray
 
 from experiments.studies.totals import TOTALS, base_config, by_epoch, save_swept
 from experiments.study import Report, StudyOptions
-from research.report.intervals import Interval, over_seeds
-from research.report.pages import interval_text, markdown_table, seeds_text
+from research.report.intervals import over_seeds
+from research.report.pages import interval_table, seeds_text
 from research.report.pictures import STYLE, Drawing, blank, legend_above
 from research.report.predictions import statement, statement_table
 from research.report.records import Stored
@@ -139,18 +139,17 @@ def scale_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
         "of highest recall@20 on test, by seed. 95 % t intervals over three seeds or "
         "more."
     )
-    forms = {"scale": ".2f", "serving": ".3f", "calibrated": ".2f", "highest": ".2f"}
-    forms |= dict.fromkeys(("full", "there", "best"), ".4f")
-    rows = [
-        [
-            f"{row['temperature']:g}",
-            *(interval_text(*Interval.of(row, n), form) for n, form in forms.items()),
-        ]
-        for row in frame.to_dict("records")
+    columns = [
+        ("scale", "scale", ".2f"),
+        ("to serve with", "serving", ".3f"),
+        ("calibrated total", "calibrated", ".2f"),
+        ("highest at", "highest", ".2f"),
+        ("recall@20 at 1", "full", ".4f"),
+        ("at the calibrated total", "there", ".4f"),
+        ("highest", "best", ".4f"),
     ]
-    heads = ["temperature", "scale", "to serve with", "calibrated total", "highest at"]
-    heads += ["recall@20 at 1", "at the calibrated total", "highest"]
-    table = markdown_table(heads, rows, left=0)
+    stated = {"temperature": "g"}
+    table = interval_table(frame, stated, columns, left=0)
     return about, statement_table(verdicts(stored)), table
 
 

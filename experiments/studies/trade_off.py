@@ -32,8 +32,8 @@ from numpy import ndarray
 from experiments.arms import arm
 from experiments.studies.totals import TOTALS, base_config, by_epoch, save_swept
 from experiments.study import Report, StudyOptions
-from research.report.intervals import Interval, over_seeds
-from research.report.pages import interval_text, markdown_table, seeds_text
+from research.report.intervals import over_seeds
+from research.report.pages import interval_table, seeds_text
 from research.report.pictures import STYLE, Drawing, blank, legend_above
 from research.report.predictions import statement, statement_table
 from research.report.records import Stored
@@ -264,22 +264,23 @@ def trade_off_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
         "on. 95 % t intervals over three seeds or more; a dash: no total does that in "
         "some seed."
     )
-    forms = {f"{n}_one": FORMS[n] for n in NUMBERS} | {"total": ".2f"}
-    forms |= {f"{n}_calibrated": FORMS[n] for n in NUMBERS[:2]}
-    forms |= {"recall_equal": ".4f", "coverage_equal": ".3f", "gain": "+.4f"}
-    forms["gain_in_batch"] = "+.4f"
-    rows = []
-    for row in frame.to_dict("records"):
-        temperature = f"{row['temperature']:g}"
-        if row["chosen"]:
-            temperature = f"**{temperature}**"
-        texts = [interval_text(*Interval.of(row, n), form) for n, form in forms.items()]
-        rows.append([row["arm"], temperature, *texts])
-    heads = ["arm", "temperature", "recall@20 at a total of 1", "coverage@20", "clicks"]
-    heads += ["calibrated total", "recall@20 with it", "coverage@20"]
-    heads += ["recall@20, equally popular lists", "coverage@20", "gain"]
-    heads += ["gain of in-batch"]
-    return about, statement_table(verdicts(stored)), markdown_table(heads, rows, left=1)
+    columns = [
+        ("recall@20 at a total of 1", "recall_one", FORMS["recall"]),
+        ("coverage@20", "coverage_one", FORMS["coverage"]),
+        ("clicks", "train_count_one", FORMS["train_count"]),
+        ("calibrated total", "total", ".2f"),
+        ("recall@20 with it", "recall_calibrated", FORMS["recall"]),
+        ("coverage@20", "coverage_calibrated", FORMS["coverage"]),
+        ("recall@20, equally popular lists", "recall_equal", FORMS["recall"]),
+        ("coverage@20", "coverage_equal", FORMS["coverage"]),
+        ("gain", "gain", "+.4f"),
+        ("gain of in-batch", "gain_in_batch", "+.4f"),
+    ]
+    at = frame.temperature.map("{:g}".format)
+    shown = frame.assign(temperature=at.mask(frame.chosen, "**" + at + "**"))
+    stated = {"arm": "", "temperature": ""}
+    table = interval_table(shown, stated, columns, left=1)
+    return about, statement_table(verdicts(stored)), table
 
 
 INKS = ("#440154", "#3b528b", "#21918c", "#5ec962", "#d8b900")

@@ -11,7 +11,6 @@ from matplotlib.axes import Axes
 from research.evaluate.metrics import CUTOFF, METRICS
 from research.report.contrasts import MARGIN, measured
 from research.report.figures import row_name, unfinished
-from research.report.pages import over_salts
 from research.report.pictures import (
     STYLE,
     Drawing,
@@ -23,6 +22,7 @@ from research.report.pictures import (
     looks,
     notes_below,
 )
+from research.report.salts import over_salts
 from research.report.tables import swept_columns, wide
 
 LINE = 0.24  # inches a line

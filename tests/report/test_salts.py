@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from research.report.pages import over_salts, write_over_salts
+from research.report.salts import over_salts, write_over_salts
 
 DELTAS = {"last": (0.01, -0.02, 0.03), "profile": (0.05, 0.06, 0.04)}
 
