@@ -29,7 +29,7 @@ from research.saved.files import save_model
 from research.saved.model import saved_model
 from research.serving import AS_TRAINED, Serving
 from research.train.loop import NotFinite, Trained, train_together
-from research.types import InputError, Record
+from research.types import Fold, InputError, Record
 
 Progress = Callable[[str], None]
 CLICKS = 2000  # that calibrate a model
@@ -59,7 +59,7 @@ def metric_means(
       names: in METRICS.
       k: cut-off.
     """
-    record = evaluate(run.fold, rank(run, scorer), ks=[k])
+    record = evaluate(run.task.fold, rank(run, scorer), ks=[k])
     values = [np.atleast_1d(METRICS[name].of(record, k)) for name in names]
     return [mean_counted(found) for found in values]
 
@@ -107,8 +107,7 @@ def calibrated(
       InputError: the clicks fit no scale (research/calibration.py).
     """
     fold = run.task.fold
-    mine = np.flatnonzero(np.isin(fold.held_user, fold.evaluated))
-    drawn = np.sort(np.random.default_rng(0).permutation(mine)[:clicks])
+    drawn = np.sort(drawn_clicks(fold, clicks))
     rows = np.searchsorted(fold.evaluated, fold.held_user[drawn])
     logits = users[rows] @ items.T / (temperature or run.config.temperature)
     offsets, seen = seen_items_of(fold)
@@ -116,6 +115,17 @@ def calibrated(
         logits[n, seen[offsets[row] : offsets[row + 1]]] = -np.inf
     log_q = log_share(fold.fitted.item_counts)
     return calibrate(logits, log_q, np.arange(len(rows)), fold.held_item[drawn])
+
+
+def drawn_clicks(fold: Fold, clicks: int) -> np.ndarray:
+    """Places of some held-out clicks of the users that judge a phase, [c].
+
+    Args:
+      fold: the phase.
+      clicks: how many at most, drawn by lot; fewer are the first of more.
+    """
+    mine = np.flatnonzero(np.isin(fold.held_user, fold.evaluated))
+    return np.random.default_rng(0).permutation(mine)[:clicks]
 
 
 def baseline(run: Prepared) -> Scorer:

@@ -146,7 +146,8 @@ class Train:
 
     def _print_calibration(self, cell: Cell, where: Path, start: Start | None) -> None:
         """How to serve, by the validation clicks (research/calibration.py)."""
-        from experiments.runs import VECTORS, calibrated
+        from experiments.runs import VECTORS, calibrated, metric_means, serve
+        from research.evaluate.metrics import CUTOFF
         from research.exposure import IMPRESSIONS
         from research.files import read_arrays
 
@@ -160,9 +161,15 @@ class Train:
             print(f"not calibrated: {error}")
             return
         line = f"calibrated on validation: scale {fitted.scale:.3g}, share of log q "
-        line += (
-            f"{fitted.share:.3g}; for clicks --prior {fitted.by_rule(1.0).prior:.3g}"
-        )
+        for_clicks = fitted.by_rule(1.0)
+        line += f"{fitted.share:.3g}; for clicks --prior {for_clicks.prior:.3g}"
+        k = min(CUTOFF, run.fold.fitted.n_items)
+        scorers = [
+            serve(run, *vectors, temperature, serving)
+            for serving in (for_clicks, Serving.of(cell.config))
+        ]
+        with_it, as_served = (metric_means(run, s, ["recall"], k)[0] for s in scorers)
+        line += f" (recall@{k} there {with_it:.4f}, as served {as_served:.4f})"
         if IMPRESSIONS in run.task.fold.fitted.items.columns:
             prior, exposure = fitted.by_impressions()
             line += f", per impression --prior {prior:.3g} --exposure {exposure:.3g}"

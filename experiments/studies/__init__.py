@@ -12,7 +12,10 @@ from research.registry import Registry, deferred
 __all__ = ["STUDIES"]
 
 PREDICTIONS = Path(__file__).with_name("predictions")
-_POLICIES = ("never", "half", "full", "rule", "shown", "rate", "ips", "ips-half")
+_POLICIES = (
+    *("never", "half", "full", "rule", "shown", "rate", "ips", "ips-half"),
+    *("calibrated", "calibrated-rule", "calibrated-rate"),
+)
 
 
 def _predicted(name: str) -> str:
@@ -265,14 +268,14 @@ STUDIES: Registry[Study] = Registry(
                 name="calibrated-shift",
                 question="Do clicks drawn as at serving time set the strength, and how "
                 "many does it take?",
-                minutes="40",
+                minutes="60",
                 run=deferred(
                     "experiments.studies.calibrated_shift:run_calibrated_shift"
                 ),
                 report=deferred(
-                    "experiments.studies.calibrated_shift:report_calibrated_shift"
+                    "experiments.studies.calibrated_shift.report:report_calibrated_shift"
                 ),
-                seeds=3,
+                seeds=5,
                 arms=("in-batch", "in-batch+logq"),
                 prediction=_predicted("calibrated-shift"),
             ),

@@ -289,6 +289,22 @@ def test_a_run_that_validation_judges_says_how_to_serve(shop, tmp_path, capsys):
     assert "calibrated" not in capsys.readouterr().out
 
 
+def test_a_calibration_says_what_recall_on_validation_it_brings(shop, tmp_path, capsys):
+    """It is what the run has when it is served so."""
+    words = ["train", "--arm", "tiny", "--out", str(tmp_path / "out"), "--fit-on"]
+    words += ["train", "--dataset", shop, "--columns", "user=uid"]
+    assert main(words) == 0
+    said = capsys.readouterr().out
+    there, as_served = re.search(r"there ([\d.]+), as served ([\d.]+)", said).groups()
+    prior = calibration_in(said)["--prior"]
+    assert as_served != there
+    assert f"recall@20 {as_served}" in said
+    assert main([*words, "--prior", f"{prior}"]) == 0
+    again = re.search(r"there ([\d.]+), as served ([\d.]+)", capsys.readouterr().out)
+    assert again[1] == there
+    assert float(again[2]) == pytest.approx(float(there), abs=0.01)  # of 3 digits
+
+
 def test_scores_that_fit_no_scale_are_said_so(shop, tmp_path, capsys, monkeypatch):
     def refuse(*arguments):
         raise InputError("the scores rank clicked items lower")

@@ -1,35 +1,53 @@
 """Which clicks set the total, by records that are made and a run on both splits."""
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
 
 import experiments.studies.calibrated_shift as calibrated_shift
-from experiments.inputs import fold_of
+from experiments.inputs import fold_of, prepared_run
+from experiments.runs import rank, serve
 from experiments.studies import STUDIES
 from experiments.studies.calibrated_shift import (
     CLICKS,
     TEMPERATURES,
     TOTALS,
+    hits_by_total,
+    run_calibrated_shift,
+    swept_totals,
+)
+from experiments.studies.calibrated_shift.report import (
     calibrated_shift_frame,
     heading,
-    run_calibrated_shift,
     verdicts,
 )
 from experiments.studies.split import SHIFTED
 from experiments.study import StudyOptions, report_study
 from research.config import Config
+from research.evaluate.metrics import CUTOFF
 from research.report.records import Stored, load_stored, save_stored, study_header
+from research.serving import Serving
+from research.train.loop import train
 from research.types import InputError
 from tests.studies.tastes import write_tastes
 
 
-def made(validation=1.2, test=(1.2, 0.0), best=(1.2, 0.0), few=0.0, seeds=3):
+def made(
+    validation=1.2,
+    test=(1.2, 0.0),
+    best=(1.2, 0.0),
+    few=0.0,
+    sweep=(1.2, 0.0),
+    loose=1.0,
+    arm="in-batch",
+):
     """Records of both splits whose recall falls by a quarter for one of the total.
 
-    With a hundred clicks the total is off by few.
+    With a hundred clicks the total is off by few, by a sweep over them by loose.
     """
+    seeds = 3
     shape = 2, 1, len(TEMPERATURES), seeds
     place = np.array(best)[:, None, None, None]
 
@@ -38,10 +56,12 @@ def made(validation=1.2, test=(1.2, 0.0), best=(1.2, 0.0), few=0.0, seeds=3):
             1 - 0.25 * np.abs(totals - place[(...,) + (None,) * (totals.ndim - 4)])
         )
 
-    off = np.array([few, 0.0, 0.0, 0.0])
-    by_test = np.broadcast_to(
-        np.array(test)[:, None, None, None, None] + off, (*shape, 4)
-    )
+    def by_clicks(totals, off):
+        of_clicks = np.array([off, 0.0, 0.0, 0.0])
+        totals = np.array(totals)[:, None, None, None, None] + of_clicks
+        return np.broadcast_to(totals, (*shape, 4))
+
+    by_test, by_sweep = by_clicks(test, few), by_clicks(sweep, loose)
     by_validation = np.full(shape, validation)
     arrays = {
         "recall": height(np.broadcast_to(np.array(TOTALS), (*shape, len(TOTALS)))),
@@ -49,24 +69,29 @@ def made(validation=1.2, test=(1.2, 0.0), best=(1.2, 0.0), few=0.0, seeds=3):
         "recall_by_validation": height(by_validation),
         "by_test": by_test,
         "recall_by_test": height(by_test),
+        "by_sweep": by_sweep,
+        "recall_by_sweep": height(by_sweep),
         "temperatures": np.array(TEMPERATURES),
         "totals": np.array(TOTALS),
         "clicks": np.array(CLICKS),
     }
-    swept = {"splits": ["random", "shifted"], "arms": ["in-batch"]}
+    swept = {"splits": ["random", "shifted"], "arms": [arm]}
     return Stored(study_header("calibrated-shift", "made", False, **swept), {}, arrays)
 
 
 def failing(records):
     rows = verdicts(calibrated_shift_frame(records), CLICKS)
-    assert len(rows) == len(TEMPERATURES) * (2 + 3 + len(CLICKS))
+    assert len(rows) == len(TEMPERATURES) * (3 + 3 + len(CLICKS) + 2)
     return {text.split(": ")[1] for text, _, verdict in rows if verdict == "fails"}
 
 
 @pytest.mark.parametrize(
     ("changes", "fails"),
     [
-        ({"validation": 1.4, "test": (1.4, 0.0), "best": (1.4, 0.0)}, set()),
+        (
+            dict.fromkeys(("test", "best", "sweep"), (1.4, 0.0)) | {"validation": 1.4},
+            set(),
+        ),
         (
             {"validation": 0.2},
             {
@@ -77,7 +102,7 @@ def failing(records):
             },
         ),
         (
-            {"test": (1.2, 0.6), "few": 0.8},
+            {"test": (1.2, 0.6), "few": 0.8, "loose": 1.5},
             {
                 "the total by test clicks lies between -0.5 and 0.3",
                 "recall@20 by 100 test clicks is at least 0.9 of it",
@@ -85,16 +110,52 @@ def failing(records):
                   for n in ("300", "1,000", "3,000")),
             },
         ),
+        (
+            {"test": (1.2, 0.1), "sweep": (1.3, 0.4), "loose": -0.4},
+            {
+                "recall@20 by a sweep over 3,000 test clicks is at most 0.002 below it",
+                "recall@20 by a sweep over 3,000 of them is at least 0.95 of it",
+                "by a sweep over 100 it is lower than by their fit",
+            },
+        ),
+        (
+            {"test": (1.2, 0.1), "sweep": (1.2, 0.2), "arm": "in-batch+logq"},
+            {"by a sweep over 1,000 it is higher than by their fit"},
+        ),
     ],
 )  # fmt: skip
 def test_verdicts_follow_the_records(changes, fails):
     assert failing(made(**changes)) == fails
 
 
-def test_the_heading_has_the_totals_of_the_shifted_split_alone():
-    words = heading(calibrated_shift_frame(made(test=(1.1, -0.3))))
-    assert "validation clicks ask for 1.2 to 1.2" in words
-    assert "for -0.3 to -0.3" in words
+def test_a_sweep_finds_the_total_with_most_clicks_in_the_first_places(tmp_path):
+    """Of an even part it is the one whose recall is highest there."""
+    folder = write_tastes(tmp_path / "made", even=True)
+    changes = {**calibrated_shift.CHANGES, "batch": 32, "epochs": 3}
+    config = Config(dataset=str(folder), split="given", fit_on="train-only", **changes)
+    run = prepared_run(config)
+    fold, done = run.fold, train(config, fold_of(config))
+    vectors = done.user_vectors, done.item_vectors
+    hits = hits_by_total(run, vectors, fold.held_user, fold.held_item)
+    # Recall is a mean over users, hits a count of clicks: of both the same lists.
+    by_hand = []
+    for total in TOTALS:
+        lists = rank(run, serve(run, *vectors, serving=Serving(total)))[:, :CUTOFF]
+        rows = zip(fold.held_user.tolist(), fold.held_item.tolist(), strict=True)
+        places = {user: row for row, user in enumerate(fold.evaluated.tolist())}
+        by_hand.append([item in lists[places[user]] for user, item in rows])
+    assert np.array_equal(hits, by_hand)
+    counts = hits.sum(axis=1)
+    assert counts.max() > counts[TOTALS.index(1.0)]
+    assert swept_totals(hits)[-1] == TOTALS[int(counts.argmax())] < 0.5
+
+
+def test_the_heading_has_what_is_found_on_the_shifted_split_alone():
+    frame = calibrated_shift_frame(made(test=(3.0, 0.4), sweep=(3.0, 0.1)))
+    words = heading(frame)  # a quarter is lost for one of the total
+    assert "0.70 to 0.70 by validation" in words
+    assert "0.90 to 0.90 by a fit" in words
+    assert re.search("0.9([78]) to 0.9\\1 by a sweep", words)
 
 
 def test_from_a_quick_run_to_the_page(tmp_path, monkeypatch):
@@ -119,17 +180,22 @@ def test_one_half_of_the_test_users_sets_the_total_and_the_other_judges(
     tmp_path, monkeypatch
 ):
     dataset = str(write_tastes(tmp_path / "made", users=200))
-    users = {"setting": [], "judging": []}
+    users = {"setting": [], "judging": [], "sweeping": []}
 
     def fitted(run, vectors, clicks):
         users["setting"].append((run.config.fit_on, run.fold.evaluated, vectors[0]))
         return 1.0, 1.0
+
+    def hits(run, vectors, user, item):
+        users["sweeping"].append((run.fold.evaluated, user, item, vectors[0]))
+        return np.zeros((len(TOTALS), len(item)), bool)
 
     def means(run, vectors, totals):
         users["judging"].append((run.config.fit_on, run.fold.evaluated, vectors[0]))
         return np.zeros((1, len(totals)))
 
     monkeypatch.setattr(calibrated_shift, "fitted_total", fitted)
+    monkeypatch.setattr(calibrated_shift, "hits_by_total", hits)
     monkeypatch.setattr(calibrated_shift, "means_by_total", means)
     config = Config(dataset=dataset, split="given", validation_share=0.1, epochs=1)
     calibrated_shift.judged_halves(dataclasses.replace(config, batch=32), None)
@@ -142,6 +208,13 @@ def test_one_half_of_the_test_users_sets_the_total_and_the_other_judges(
     every = fold_of(dataclasses.replace(config, fit_on="train-only")).evaluated
     assert np.array_equal(np.union1d(setting[0][1], judging), every)
     assert len(vectors) == len(judging)
+    ((swept, user, item, vectors),) = users["sweeping"]
+    assert np.array_equal(np.unique(user), swept)
+    assert len(vectors) == len(swept)
+    assert np.isin(swept, setting[0][1]).all()
+    fold = fold_of(dataclasses.replace(config, fit_on="train-only"))
+    held = {*zip(fold.held_user.tolist(), fold.held_item.tolist(), strict=True)}
+    assert {*zip(user.tolist(), item.tolist(), strict=True)} <= held
 
 
 def test_a_shifted_split_that_is_missing_is_one_line(tmp_path):

@@ -28,6 +28,7 @@ from experiments.studies.feedback.report import (
 )
 from experiments.studies.feedback.shown import shown_entry
 from experiments.study import report_study
+from research.calibration import calibrate
 from research.config import Config
 from research.data.synthetic import make_synthetic, relevance
 from research.negatives import SOURCES, entries_of
@@ -60,23 +61,70 @@ def test_a_model_knows_its_clicks_alone():
     shown[:, :10] = 1.0
     clicks = draw_shown(relevance(world), shown, each=20, seed=0)
     model = train_round(world, clicks, shown, seed=0, epochs=1)
-    logits, log_q, log_shown, rule = model
+    logits, log_q, log_shown, rule, (users, items) = model
     assert logits.shape == (USERS, ITEMS)
     np.testing.assert_allclose(log_shown, np.log(shown[0]))
     assert (log_q[:10] > log_q[10:].max()).all()
     # Nearly all that popularity tells here is exposure.
     assert rule < 0.2
+    # The last click of each user is held out.
+    np.testing.assert_array_equal(users, np.arange(USERS))
+    np.testing.assert_array_equal(items, clicks[:, -1])
 
 
 def made_model(rule=0.3):
-    """A model with made logits and log q."""
+    """A model with made logits, log q and held-out clicks."""
     draw = np.random.default_rng(0)
     logits = draw.normal(size=(USERS, ITEMS))
     log_q, log_shown = draw.normal(size=(2, ITEMS))
-    return Trained(logits, 2 * log_q, log_shown, rule)
+    held = np.stack([np.arange(USERS), logits.argsort(axis=1)[:, -3]])
+    return Trained(logits, 2 * log_q, log_shown, rule, held)
 
 
-@pytest.mark.parametrize("policy", POLICIES)
+CALIBRATED = [name for name in POLICIES if name.startswith("calibrated")]
+
+
+def test_a_calibrated_policy_serves_with_the_prior_that_suits_its_scores():
+    truth = best_items(relevance(small_world()))
+    model = made_model()
+    fit = calibrate(model.logits, model.log_q, *model.held)
+    share, scale = fit.share / fit.scale, fit.scale
+    by_rule = (fit.share - 1 + model.rule) / fit.scale
+    expected = {
+        "calibrated": share * model.log_q,
+        "calibrated-rule": by_rule * model.log_q,
+        "calibrated-rate": share * model.log_q - model.log_shown / scale,
+    }
+    assert [*expected] == CALIBRATED
+    for policy, prior in expected.items():
+        found, listed = serve_round(model, POLICIES[policy], truth)
+        np.testing.assert_array_equal(listed, best_items(model.logits + prior))
+        assert found.scale == pytest.approx(fit.scale)
+        # Scores that say three times as much are served alike, others are not.
+        louder = model._replace(logits=3 * model.logits)
+        found, again = serve_round(louder, POLICIES[policy], truth)
+        assert found.scale == pytest.approx(fit.scale / 3)
+        np.testing.assert_array_equal(again, listed)
+        plain = POLICIES[policy]._replace(calibrated=False)
+        assert (serve_round(louder, plain, truth)[1] != listed).any()
+
+
+def test_where_no_scale_fits_a_calibrated_policy_serves_as_the_plain_one():
+    model, truth = made_model(), best_items(relevance(small_world()))
+    lowest = np.stack([np.arange(USERS), model.logits.argmin(axis=1)])
+    for policy in CALIBRATED:
+        plain = POLICIES[policy]._replace(calibrated=False)
+        served = [
+            serve_round(model._replace(held=lowest), chosen, truth)
+            for chosen in (POLICIES[policy], plain)
+        ]
+        assert np.isnan([found.scale for found, _ in served]).all()
+        np.testing.assert_array_equal(served[0][1], served[1][1])
+
+
+@pytest.mark.parametrize(
+    "policy", [name for name in POLICIES if name not in CALIBRATED]
+)
 def test_a_policy_serves_with_its_strength(policy):
     model, truth = made_model(), best_items(relevance(small_world()))
     found, listed = serve_round(model, POLICIES[policy], truth)
@@ -211,7 +259,8 @@ def test_each_rounds_lists_are_what_the_one_after_sees(monkeypatch):
         seen.append(shown)
         seeds.append(seed)
         logits = draw.normal(size=(USERS, ITEMS))
-        models.append(Trained(logits, np.zeros(ITEMS), np.zeros(ITEMS), 0.0))
+        held = np.zeros((2, 1), int)
+        models.append(Trained(logits, np.zeros(ITEMS), np.zeros(ITEMS), 0.0, held))
         return models[-1]
 
     monkeypatch.setattr(feedback, "train_round", made)
@@ -244,11 +293,12 @@ def test_a_loop_of_all_rounds_trains_on_the_clicks_and_impressions_so_far(monkey
 def stored(**changed):
     """Records in which the full correction is ahead; changed: [policy] by field."""
     fields = {
-        "recovered": [0.3, 0.4, 0.6, 0.5, 0.55, 0.59, 0.5, 0.52],
-        "most": [0.7] * 8,
-        "best": [1.0] * 8,
-        "rule": [0.4] * 8,
-        "tenth": [0.2, 0.3, 0.5, 0.4, 0.45, 0.4, 0.4, 0.4],
+        "recovered": [0.3, 0.4, 0.6, 0.5, 0.55, 0.59, 0.5, 0.52, 0.59, 0.55, 0.595],
+        "most": [0.7] * 11,
+        "best": [1.0] * 11,
+        "rule": [0.4] * 11,
+        "tenth": [0.2, 0.3, 0.5, 0.4, 0.45, *[0.4] * 6],
+        "scale": [np.nan] * 8 + [0.8] * 3,
     }
     seeds = np.linspace(-0.01, 0.01, 3)[None, None, :, None]
     shape = len(POLICIES), len(KINDS), 3, 2
@@ -286,10 +336,13 @@ def of_last(verdict):
 def test_what_is_said_of_the_first_round_follows_it_alone():
     made = stored()
     rate, rule = map(list(POLICIES).index, ("rate", "rule"))
-    above, near, alike = (text for text in found(made) if "first round" in text)
+    above, near, alike, more = (text for text in found(made) if "first round" in text)
     assert found(made)[alike] == "fails"
     made.arrays["recovered"][list(POLICIES).index("ips"), ..., 0] += 0.1
     assert found(made)[alike] == "holds"
+    assert found(made)[more] == "holds"
+    made.arrays["recovered"][list(POLICIES).index("calibrated-rate"), ..., 0] -= 0.1
+    assert found(made)[more] == "fails"
     assert (found(made)[above], found(made)[near]) == ("fails", "fails")
     made.arrays["recovered"][rule, ..., 0] -= 0.1
     made.arrays["recovered"][rate, ..., 0] -= 0.05
@@ -304,18 +357,24 @@ def test_verdicts_follow_the_last_round():
     for name in Round._fields:  # whatever the first round was
         made.arrays[name][..., 0] = -made.arrays[name][..., 0]
     assert of_last(found(made)) == of_last(first)
-    recovered = [0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.7, 0.6]
-    other = found(stored(recovered=recovered, rule=[0.8] * 8, best=[0.0] * 8))
+    recovered = [0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.7, 0.6, 0.54, 0.55, 0.7]
+    other = found(stored(recovered=recovered, rule=[0.8] * 11, best=[0.0] * 11))
     for kind in KINDS:
         text = f"{kind}: full recovers more than rule"
         assert (first[text], other[text]) == ("holds", "fails")
         assert other[f"{kind}: half recovers more than never"] == "holds"
         for text in (
             *("full recovers more than rate", "full recovers more than ips"),
-            "ips-half recovers more than ips",
+            *("ips-half recovers more than ips", "calibrated recovers within 0.03"),
+            *(f"calibrated-{n} recovers more than {n}" for n in ("rule", "rate")),
         ):
-            text = f"{kind}: {text}"
-            assert (first[text], other[text]) == ("holds", "fails")
+            (key,) = (key for key in first if key.startswith(f"{kind}: {text}"))
+            assert (first[key], other[key]) == ("holds", "fails")
+        beside = "full recovers more than calibrated-rule", ("holds", "fails")
+        if kind == "50 % random":
+            beside = "calibrated-rule recovers more than full", ("fails", "holds")
+        text = f"{kind}: {beside[0]}"
+        assert (first[text], other[text]) == beside[1]
         for text in ("shown recovers more than full", "at shown the best strength"):
             (key,) = (key for key in first if key.startswith(f"{kind}: {text}"))
             assert (first[key], other[key]) == ("fails", "holds")
@@ -371,9 +430,10 @@ def test_a_report_comes_from_the_records_alone(tmp_path):
 @pytest.mark.parametrize("every", [False, True])
 def test_each_field_of_a_round_is_a_share_or_a_strength(every):
     kind = Kind(0.5, all_rounds=every)
-    policies = [POLICIES["rule"], POLICIES["never"], POLICIES["shown"]]
+    names = ("rule", "never", "shown", "calibrated-rule")
+    policies = [POLICIES[name] for name in names]
     loops = play(small_world(), kind, policies, seed=0, rounds=2, epochs=1)
-    assert [len(loop) for loop in loops] == [2, 2, 2]
+    assert [len(loop) for loop in loops] == [2] * 4
     for found in (found for loop in loops for found in loop):
         assert isinstance(found, Round)
         assert 0 <= found.recovered <= found.most <= 1

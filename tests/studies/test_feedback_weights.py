@@ -85,7 +85,7 @@ def test_a_run_stores_each_loop_at_its_place(monkeypatch, tmp_path):
         return [
             [
                 feedback.Round(
-                    *(1000 * p + 100 * at + 10 * seed + n + np.arange(5) / 10)
+                    *(1000 * p + 100 * at + 10 * seed + n + np.arange(6) / 10)
                 )
                 for n in range(rounds)
             ]
@@ -107,7 +107,7 @@ def test_a_run_stores_each_loop_at_its_place(monkeypatch, tmp_path):
 
 def test_some_policies_alone_are_those_of_the_whole_study(monkeypatch, tmp_path):
     monkeypatch.setattr(feedback, "play", lambda world, kind, policies, *rest: [
-        [feedback.Round(policy.ips, 0.0, 0.0, 0.0, 0.0)] * 2 for policy in policies
+        [feedback.Round(policy.ips, *[0.0] * 5)] * 2 for policy in policies
     ])  # fmt: skip
     path = run_feedback(StudyOptions(tmp_path, quick=True, arms=("ips-half", "full")))
     stored = load_stored(path)

@@ -8,7 +8,9 @@ q, all of it, and the rule's own, from each item's impressions. Two more take ex
 out by itself: pair by pair (the model's negatives are drawn from what each user was
 shown, and it is served without a prior), and item by item (served with a prior of the
 log of clicks per impression). Two weigh each click by the inverse of how often its user
-was shown its item, or by the root of that. In every round a user clicks, in proportion
+was shown its item, or by the root of that. The last three are all of log q, the rule
+and clicks per impression, calibrated on the clicks that a round holds out
+(research/calibration.py). In every round a user clicks, in proportion
 to relevance, on what the lists and a share of random places show.
 Five kinds of loop differ in the first round's exposure, the share of random places, and
 whether a model trains on the clicks of its own round or of all rounds so far.
@@ -43,6 +45,7 @@ from experiments.studies.exposure import (
 from experiments.studies.feedback.shown import SHOWN, shown_entry
 from experiments.studies.feedback.weights import WEIGHTED, weighted_kind
 from experiments.study import SIMULATED, StudyOptions, save_study
+from research.calibration import Calibration, NoScale, calibrate
 from research.data.synthetic import Synthetic, clicked_fold, make_synthetic, relevance
 from research.negatives import SOURCES
 from research.negatives.strength import correction_strength
@@ -75,12 +78,15 @@ class Policy(NamedTuple):
         strength 1 the prior is the log of its clicks per impression, up to a constant.
       ips: power of the weights of clicks by how rarely their item was shown to their
         user.
+      calibrated: whether the prior is the one that suits the scale of the scores, by
+        the held-out clicks.
     """
 
     strength: float
     shown: bool = False
     rate: bool = False
     ips: float = 0.0
+    calibrated: bool = False
 
 
 POLICIES = {
@@ -92,6 +98,9 @@ POLICIES = {
     "rate": Policy(1.0, rate=True),
     "ips": Policy(1.0, ips=1.0),
     "ips-half": Policy(1.0, ips=0.5),
+    "calibrated": Policy(1.0, calibrated=True),
+    "calibrated-rule": Policy(np.nan, calibrated=True),
+    "calibrated-rate": Policy(1.0, rate=True, calibrated=True),
 }
 ROUNDS = 6
 STRENGTHS = tuple(np.round(np.arange(-0.5, 2.501, 0.1), 2))
@@ -131,6 +140,8 @@ class Round(NamedTuple):
       best: that strength.
       rule: the rule's strength.
       tenth: share of the list places that the most listed tenth of the items has.
+      scale: of the scores, where the policy is calibrated; NaN elsewhere, and where no
+        scale above 0 fits, so that it serves as if uncalibrated.
     """
 
     recovered: float
@@ -138,6 +149,7 @@ class Round(NamedTuple):
     best: float
     rule: float
     tenth: float
+    scale: float
 
 
 def draw_shown(
@@ -166,12 +178,14 @@ class Trained(NamedTuple):
       log_q: of the clicks that it was trained on, [i].
       log_shown: log of each item's share of what was shown, [i].
       rule: the rule's strength.
+      held: the user and the item of each held-out click, [2, c].
     """
 
     logits: Float[ndarray, "u i"]
     log_q: Float[ndarray, " i"]
     log_shown: Float[ndarray, " i"]
     rule: float
+    held: Int[ndarray, "2 c"]
 
 
 def train_round(
@@ -210,7 +224,8 @@ def train_round(
     log_q = log_share(fold.fitted.item_counts).astype(float)
     log_shown = np.log(shown.mean(axis=0))
     rule = correction_strength(log_q, log_shown)
-    return Trained(logits.astype(float), log_q, log_shown, rule)
+    held = np.stack([fold.held_user, fold.held_item])
+    return Trained(logits.astype(float), log_q, log_shown, rule, held)
 
 
 def serve_round(
@@ -223,15 +238,28 @@ def serve_round(
       policy: whose prior.
       truth: whether an item is among each user's 20 most relevant, [u, i].
     """
-    logits, log_q, log_shown, rule = model
+    logits, log_q, log_shown, rule, _ = model
     strength = rule if np.isnan(policy.strength) else policy.strength
-    scores = logits + strength * log_q - (log_shown if policy.rate else 0.0)
+    prior, per_impression, scale = strength, float(policy.rate), np.nan
+    if policy.calibrated and (fit := fitted(model)):
+        prior, scale = fit.by_rule(strength).prior, fit.scale
+        per_impression /= scale
+    scores = logits + prior * log_q - per_impression * log_shown
     listed = best_items(scores)
     shares = [recovered(logits + s * log_q, truth) for s in STRENGTHS]
     places = np.sort(listed.sum(axis=0))[::-1]
     tenth = places[: round(TENTH * len(places))].sum() / places.sum()
     at, found = int(np.argmax(shares)), recovered(scores, truth)
-    return Round(found, shares[at], STRENGTHS[at], rule, float(tenth)), listed
+    best = shares[at], STRENGTHS[at]
+    return Round(found, *best, rule, float(tenth), scale), listed
+
+
+def fitted(model: Trained) -> Calibration | None:
+    """What the held-out clicks say of a model's scores; None where no scale fits."""
+    try:
+        return calibrate(model.logits, model.log_q, *model.held)
+    except NoScale:
+        return None
 
 
 def play(

@@ -13,7 +13,7 @@ from experiments.studies.exposure import CLICKS, ITEMS, USERS
 from experiments.studies.feedback import ARM, KINDS, POLICIES, Kind, Round
 from experiments.study import Report
 from research.report.intervals import Interval, over_seeds
-from research.report.pages import interval_text, markdown_table, seeds_text
+from research.report.pages import interval_text, markdown_table, number_text, seeds_text
 from research.report.pictures import STYLE, Drawing, blank, legend_above
 from research.report.predictions import statement, statement_table
 from research.report.records import Stored
@@ -24,7 +24,9 @@ _INKS = (
     *("#d55e00", "#e69f00", "#0072b2", "#000000", "#009e73", "#cc79a7"),
     *("#8c6d31", "#c7a76c"),
 )
-COLOURS = dict(zip(POLICIES, _INKS))
+# The calibrated ones lie beside what they calibrate.
+DRAWN = [name for name, policy in POLICIES.items() if not policy.calibrated]
+COLOURS = dict(zip(DRAWN, _INKS))
 Loops = tuple[tuple[str, str], ...]  # each by its kind and its policy
 
 
@@ -63,8 +65,24 @@ def _of_each(kind: str) -> tuple[Statement, ...]:
             ("full recovers more than rate", "recovered", "full", "rate"),
             ("full recovers more than ips", "recovered", "full", "ips"),
             ("ips-half recovers more than ips", "recovered", "ips-half", "ips"),
+            *(
+                (f"{more} recovers more than {less}", "recovered", more, less)
+                for more, less in (
+                    ("calibrated-rule", "rule"),
+                    ("calibrated-rate", "rate"),
+                )
+            ),
+            _beside_full(kind),
         )
     )
+
+
+def _beside_full(kind: str) -> tuple[str, str, str, str]:
+    """Which of the calibrated rule and the full correction is stated to be ahead."""
+    more, less = "full", "calibrated-rule"
+    if KINDS[kind].random >= 0.5:
+        more, less = less, more
+    return f"{more} recovers more than {less}", "recovered", more, less
 
 
 def _of_a_start(kind: str) -> tuple[Statement, ...]:
@@ -118,7 +136,19 @@ STATEMENTS = (
             ("rate", "0.1 or more above rule", "rule", 0.1, np.inf),
             ("rate", "within 0.03 of shown", "shown", -0.03, 0.03),
             ("ips", "within 0.03 of rate", "rate", -0.03, 0.03),
+            ("calibrated-rate", "more than rate", "rate", 0.0, np.inf),
         )
+    ),
+    *(
+        Statement(
+            f"{kind}: calibrated recovers within 0.03 of full",
+            "recovered",
+            ((kind, "calibrated"),),
+            ((kind, "full"),),
+            low=-0.03,
+            high=0.03,
+        )
+        for kind in KINDS
     ),
     Statement(
         "full recovers more trained on all rounds than on its own",
@@ -174,7 +204,9 @@ def feedback_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
         "as many negatives for each click, from what its user was shown; rate: served "
         "with the log of each item's clicks per impression; ips: each click weighted "
         "by the inverse of how often its user was shown its item, ips-half: by the "
-        "root of that, both served with all of log q). The first "
+        "root of that, both served with all of log q; calibrated, calibrated-rule, "
+        "calibrated-rate: full, rule and rate with the prior that suits the scale of "
+        "the scores, by the clicks that a round holds out). The first "
         "round's exposure is the same for all users: alike for all items (even "
         "start), or Zipf's with the exponent 1 (all others). Later a user sees the "
         "list of the round before and, in 20 % of the places, any item; two loops "
@@ -194,11 +226,12 @@ def feedback_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
             interval_text(*Interval.of(row, "recovered"), ".3f"),
             f"{row['most']:.3f}",
             *(f"{row[name]:.2f}" for name in ("best", "rule", "tenth")),
+            number_text(row["scale"], ".2f"),
         ]
         for row in frame[ends].to_dict("records")
     ]
     heads = ["loop", "policy", "round", "recovered [95 %]", "most", "best strength"]
-    heads += ["rule's strength", "tenth"]
+    heads += ["rule's strength", "tenth", "scale"]
     return (
         about,
         statement_table(verdicts(stored)),
@@ -207,7 +240,8 @@ def feedback_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
 
 
 def feedback_figure(frame: pd.DataFrame) -> Drawing:
-    """Draws what each policy recovers by round, a panel for each kind of loop."""
+    """Draws what each plain policy recovers by round, a panel for each kind of loop."""
+    frame = frame[frame.policy.isin(DRAWN)]
     kinds = frame.loop.unique()
     with matplotlib.rc_context(STYLE):
         figure, panels = blank(5.6, nrows=2, ncols=3, sharex=True, sharey=True)
@@ -227,7 +261,7 @@ def feedback_figure(frame: pd.DataFrame) -> Drawing:
             panel.tick_params(labelbottom=True)
             panel.set(xlabel="round", xticks=part["round"].unique())
         for row in panels:
-            row[0].set_ylabel("share of the truly best 20 listed")
+            row[0].set_ylabel("share of the truly\nbest 20 listed")
         handles, _ = panels[0, 0].get_legend_handles_labels()
         legend_above(figure, handles, heading(frame), 4)
     return Drawing(figure, frame)

@@ -1,0 +1,185 @@
+"""Do clicks drawn as at serving time set the strength, and how many does it take?
+
+Validation clicks carry the exposure of the training data, so that the total strength
+they give (research/calibration.py) is the one for further clicks of the same exposure.
+Where items will be shown otherwise, clicks from there should give another total. Here
+the same interactions are split twice: at random, and with test items drawn evenly from
+the catalogue (the shifted split of IR-Benchmark [yang2024psl]). Matrix factorisation is
+trained on nine tenths of each training part. Its total is set by the last tenth, and by
+some clicks of one half of the test users; the other half judges it. Such clicks set it
+in two ways: by the fit, the likelihood of each click among all items, and by a sweep,
+the total that brings most of them into the first 20 places.
+
+    python -m experiments run calibrated-shift --dataset DIR/electronic
+    python -m experiments run calibrated-shift --quick --dataset DIR/electronic
+
+On 2 cores the first takes about 60 minutes, the second 2; on Movies, with --arms
+in-batch --seeds 3, 90. The data set is a folder with the first split; the folder with
+the second one is beside it and has -popularity after its name (docs/outside.md).
+
+Expect both totals to be alike at random; on the shift, one near 0 by clicks from there
+and one near 1 by validation. A sweep should need thousands of clicks, and then be right
+with log q in the loss, too, where the fit is not.
+"""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from numpy import ndarray
+
+from experiments.arms import arm
+from experiments.inputs import fold_of
+from experiments.runs import drawn_clicks, rank, serve
+from experiments.studies import STUDIES
+from experiments.studies.shift import CHANGES
+from experiments.studies.split import splits_of
+from experiments.studies.totals import (
+    Vectors,
+    fitted_total,
+    means_by_total,
+    of_users,
+    save_swept,
+)
+from experiments.study import StudyOptions
+from research.config import Config
+from research.evaluate.metrics import CUTOFF
+from research.prepare import Prepared, prepare
+from research.serving import Serving
+from research.train.loop import train
+
+__all__ = ["CLICKS", "TEMPERATURES", "TOTALS", "judged_halves", "run_calibrated_shift"]
+
+NAME = "calibrated-shift"
+TEMPERATURES = (0.1, 0.2, 0.4)
+TOTALS = tuple(np.round(np.arange(-1.0, 3.001, 0.2), 2).tolist())
+CLICKS = (100, 300, 1000, 3000)
+
+
+def run_calibrated_shift(options: StudyOptions) -> Path:
+    """Trains each arm on both splits at each temperature; returns the records.
+
+    Arrays: those of ``judged_halves``, with first axes of splits, arms, temperatures
+    and seeds; temperatures, totals, clicks. The header has the splits and the arms.
+
+    Raises:
+      InputError: the data set is no folder that has its shifted split beside it.
+    """
+    study = STUDIES[NAME]
+    splits = splits_of(study, options, CHANGES, {})
+    arms = options.arms or study.arms
+    temperatures = TEMPERATURES[1:] if options.quick else TEMPERATURES
+    shape = len(splits), len(arms), len(temperatures), options.seeds
+    changes = {**CHANGES, "epochs": 2} if options.quick else CHANGES
+    found: dict[str, list[ndarray]] = {}
+    for n, m, t, seed in np.ndindex(shape):
+        name, split = [*splits.items()][n]
+        base = Config(
+            dataset=str(split.path),
+            split="given",
+            validation_share=0.1,
+            **{**changes, "learning_rate": 0.1, "temperature": temperatures[t]},
+        )
+        config = dataclasses.replace(arm(arms[m], base), seed=seed)
+        halves = judged_halves(config, options.data_dir)
+        for what, values in halves.items():
+            found.setdefault(what, []).append(values)
+        options.progress(
+            f"{name}, {arms[m]}, temperature {temperatures[t]:g}, seed {seed}: total "
+            f"{halves['by_validation']:.2f} by validation, {halves['by_test'][-1]:.2f} "
+            "by test clicks"
+        )
+    swept = {"splits": [*splits], "arms": [*arms]}
+    more = {"totals": TOTALS, "clicks": CLICKS}
+    return save_swept(options, NAME, found, temperatures, more, **swept)
+
+
+def judged_halves(
+    config: Config, data_dir: str | None
+) -> dict[str, Float[ndarray, "..."]]:
+    """Trains a model, sets its total by both kinds of clicks and judges it.
+
+    A total is the strength in the loss plus the prior when serving. Which users of the
+    test part set it and which judge it is drawn by the config's seed.
+
+    Returns:
+      recall [total], recall@20 of the judging half; by_validation, the total by
+      validation clicks, by_test [clicks], by as many test clicks of the other half,
+      and by_sweep [clicks], by a sweep over them; recall_by_validation, recall_by_test
+      and recall_by_sweep, recall@20 with them. NaN where clicks fit no scale above 0.
+
+    Raises:
+      NotFinite: a loss was not finite.
+    """
+    parts: dict[str, Any] = {"fit_on": "train-only", "left_out": "train+validation"}
+    config = dataclasses.replace(config, **parts)
+    parts = {"fit_on": "train", "left_out": "fitted"}
+    choosing = dataclasses.replace(config, **parts)
+    fold = fold_of(config, data_dir)
+    done, users = train(config, fold), fold.evaluated
+
+    def part(config: Config, kept: ndarray) -> tuple[Prepared, Vectors]:
+        """The run judged by some of the users alone, and the vectors for it."""
+        run = prepare(config, of_users(fold_of(config, data_dir), users[kept]))
+        return run, (done.user_vectors[kept], done.item_vectors)
+
+    validating = np.isin(users, fold_of(choosing, data_dir).evaluated)
+    setting = np.random.default_rng(config.seed).random(len(users)) < 0.5
+    by_validation = fitted_total(*part(choosing, validating), CLICKS[-1])[0]
+    by_test = [fitted_total(*part(config, setting), clicks)[0] for clicks in CLICKS]
+    fold = part(config, setting)[0].fold
+    drawn = drawn_clicks(fold, CLICKS[-1])
+    user, item = fold.held_user[drawn], fold.held_item[drawn]
+    asked = part(config, np.isin(users, user))
+    by_sweep = swept_totals(hits_by_total(*asked, user, item))
+    totals = [*TOTALS, by_validation, *by_test, *by_sweep]
+    (recall,) = means_by_total(*part(config, ~setting), totals)
+    of_total, of_validation, of_test, of_sweep = np.split(
+        recall, np.cumsum([len(TOTALS), 1, len(CLICKS)])
+    )
+    found = {
+        "recall": of_total,
+        "by_validation": by_validation,
+        "recall_by_validation": of_validation[0],
+        "by_test": by_test,
+        "recall_by_test": of_test,
+        "by_sweep": by_sweep,
+        "recall_by_sweep": of_sweep,
+    }
+    return {name: np.array(values) for name, values in found.items()}
+
+
+def hits_by_total(
+    run: Prepared, vectors: Vectors, user: Int[ndarray, " c"], item: Int[ndarray, " c"]
+) -> Bool[ndarray, "t c"]:
+    """Whether each click is in its user's first 20 places, at each of TOTALS.
+
+    Args:
+      run: the run, judged by these users.
+      vectors: of the task's queries and of its candidates.
+      user: of each click.
+      item: its item.
+    """
+    hits = np.zeros((len(TOTALS), len(item)), bool)
+    rows = np.searchsorted(run.fold.evaluated, user)
+    for hit, total in zip(hits, TOTALS, strict=True):
+        scorer = serve(run, *vectors, serving=Serving(total - run.config.logq))
+        first = rank(run, scorer)[:, :CUTOFF]
+        hit[:] = (first[rows] == item[:, None]).any(axis=1)
+    return hits
+
+
+def swept_totals(hits: Bool[ndarray, "t c"]) -> list[float]:
+    """For each of CLICKS, of TOTALS the one with most hits among the first so many.
+
+    The median of those that share the most.
+
+    >>> hits = np.zeros((len(TOTALS), 3000), bool)
+    >>> hits[[9, 10, 11], 50] = hits[14, [500, 600]] = True
+    >>> swept_totals(hits)
+    [1.0, 1.0, 1.8, 1.8]
+    """
+    counts = [hits[:, :clicks].sum(axis=1) for clicks in CLICKS]
+    return [float(np.median(np.array(TOTALS)[n == n.max()])) for n in counts]
