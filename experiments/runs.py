@@ -17,7 +17,12 @@ from experiments.output.lists import write_lists
 from experiments.output.plan import Run
 from experiments.output.seals import clear, sha256_of, write_metrics
 from research.baselines import BASELINES, option_values
-from research.calibration import Calibration, calibrate
+from research.calibration import (
+    Calibration,
+    calibrate,
+    in_first_places,
+    most_hits,
+)
 from research.evaluate.metrics import CUTOFF, METRICS, mean_counted, summary
 from research.evaluate.record import evaluate
 from research.evaluate.top_k import Scorer, dot_product, rank_scores, seen_items_of
@@ -33,6 +38,8 @@ from research.types import Fold, InputError, Record
 
 Progress = Callable[[str], None]
 CLICKS = 2000  # that calibrate a model
+SWEPT = 3000  # that a sweep looks for
+PRIORS = tuple(np.round(np.arange(-1.0, 3.001, 0.2), 2).tolist())  # of a sweep
 HISTORY, VECTORS = "history.csv", "vectors.npz"
 MADE_BY = "made_by"  # among the arrays of the vectors
 
@@ -106,15 +113,59 @@ def calibrated(
     Raises:
       InputError: the clicks fit no scale (research/calibration.py).
     """
+    drawn = np.sort(drawn_clicks(run.task.fold, clicks))
+    return calibrate(*clicked_logits(run, users, items, drawn, temperature))
+
+
+def swept(
+    run: Prepared,
+    users: np.ndarray,
+    items: np.ndarray,
+    temperature: float | None = None,
+    clicks: int = SWEPT,
+) -> tuple[float, float]:
+    """Of PRIORS the one that brings most clicks into the first 20 places, their share.
+
+    Args:
+      run: the run, judged by validation.
+      users: vectors of the task's queries, [v, d].
+      items: vectors of its candidates, [i, d].
+      temperature: what the run learned; default the config's.
+      clicks: how many of the held-out ones at most, drawn by lot.
+    """
+    drawn = drawn_clicks(run.task.fold, clicks)
+    found = clicked_logits(run, users, items, drawn, temperature)
+    hits = in_first_places(*found, PRIORS, CUTOFF)
+    return most_hits(hits, PRIORS), float(hits.mean(axis=1).max())
+
+
+def clicked_logits(
+    run: Prepared,
+    users: np.ndarray,
+    items: np.ndarray,
+    drawn: np.ndarray,
+    temperature: float | None = None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Logits of the users of held-out clicks, -inf of what lists leave out; log q.
+
+    Args:
+      run: the run.
+      users: vectors of the task's queries, [v, d].
+      items: vectors of its candidates, [i, d].
+      drawn: places of the clicks, [c].
+      temperature: what the run learned; default the config's.
+
+    Returns:
+      Logits [c, i], log q [i], the row [c] and the item [c] of each click.
+    """
     fold = run.task.fold
-    drawn = np.sort(drawn_clicks(fold, clicks))
     rows = np.searchsorted(fold.evaluated, fold.held_user[drawn])
     logits = users[rows] @ items.T / (temperature or run.config.temperature)
     offsets, seen = seen_items_of(fold)
     for n, row in enumerate(rows):
         logits[n, seen[offsets[row] : offsets[row + 1]]] = -np.inf
     log_q = log_share(fold.fitted.item_counts)
-    return calibrate(logits, log_q, np.arange(len(rows)), fold.held_item[drawn])
+    return logits, log_q, np.arange(len(rows)), fold.held_item[drawn]
 
 
 def drawn_clicks(fold: Fold, clicks: int) -> np.ndarray:

@@ -1,15 +1,16 @@
-"""How much a model's scores should count beside log q, fitted on held-out clicks."""
+"""How much log q and a model's scores should count, by a fit or a sweep of clicks."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
 from research.serving import Serving
 from research.types import InputError
 
-__all__ = ["Calibration", "NoScale", "calibrate"]
+__all__ = ["Calibration", "NoScale", "calibrate", "in_first_places", "most_hits"]
 
 ROWS = 256  # clicks at a time, which bounds the memory
 STEPS = 50
@@ -92,6 +93,46 @@ def calibrate(
     if at[0] <= 0:
         raise NoScale(f"a scale of {at[0]:.3g}: the scores rank clicked items lower")
     return Calibration(*at.tolist())
+
+
+def in_first_places(
+    logits: Float[ndarray, "u i"],
+    log_q: Float[ndarray, " i"],
+    user: Int[ndarray, " c"],
+    item: Int[ndarray, " c"],
+    priors: Sequence[float],
+    k: int,
+) -> Bool[ndarray, "p c"]:
+    """Whether held-out clicks are in the first k places, served with each prior.
+
+    Args:
+      logits: of the model, of all items, [u, i]; -inf leaves an item out.
+      log_q: log of each item's share of the training clicks, [i].
+      user: row of each held-out click, [c].
+      item: its item, [c]; of equal scores it has the first place.
+      priors: strengths of log q, [p].
+      k: how many places.
+    """
+    hits = np.zeros((len(priors), len(item)), bool)
+    for start in range(0, len(item), ROWS):
+        part = slice(start, start + ROWS)
+        scores, held = logits[user[part]], item[part, None]
+        for hit, prior in zip(hits, priors, strict=True):
+            total = scores + prior * log_q
+            own = np.take_along_axis(total, held, axis=1)
+            hit[part] = (total > own).sum(axis=1) < k
+    return hits
+
+
+def most_hits(hits: Bool[ndarray, "p c"], priors: Sequence[float]) -> float:
+    """The prior with most hits, the median of those that share the most.
+
+    >>> hits = np.array([[True, False], [True, True], [True, True], [False, True]])
+    >>> most_hits(hits, [0.0, 0.25, 0.75, 1.0])
+    0.5
+    """
+    counts = hits.sum(axis=1)
+    return float(np.median(np.array(priors)[counts == counts.max()]))
 
 
 def _moments(

@@ -3,7 +3,12 @@
 import numpy as np
 import pytest
 
-from research.calibration import Calibration, calibrate
+from research.calibration import (
+    Calibration,
+    calibrate,
+    in_first_places,
+    most_hits,
+)
 from research.types import InputError
 
 SCALE, SHARE = 0.4, 0.9
@@ -101,3 +106,23 @@ def test_scores_that_are_no_numbers_give_none(bad):
     logits[0, item[0] - 1] = bad
     with pytest.raises(InputError, match="a logit is no number"):
         calibrate(logits, log_q, user, item)
+
+
+def test_clicks_in_the_first_places_are_those_that_a_list_has():
+    logits, log_q, user, item = clicks_of(out=(3,))
+    priors, k = (-1.0, 0.0, 2.5), 7
+    hits = in_first_places(logits, log_q, user[::-1], item[::-1], priors, k)
+    assert hits.shape == (3, USERS)
+    for found, prior in zip(hits[:, ::-1], priors, strict=True):
+        lists = np.argsort(-(logits + prior * log_q), axis=1)[:, :k]
+        np.testing.assert_array_equal(found, (lists == item[:, None]).any(axis=1))
+        assert 0 < found.sum() < USERS
+    assert len(set(hits.sum(axis=1).tolist())) == 3
+
+
+def test_a_sweep_finds_what_clicks_were_drawn_by():
+    """Where the scale is 1 the best prior is the share of log q."""
+    logits, log_q, user, item = clicks_of(scale=1.0, share=1.5)
+    priors = np.arange(0.0, 3.01, 0.25).tolist()
+    hits = in_first_places(logits, log_q, user, item, priors, 5)
+    assert most_hits(hits, priors) == pytest.approx(1.5, abs=0.25)

@@ -146,7 +146,14 @@ class Train:
 
     def _print_calibration(self, cell: Cell, where: Path, start: Start | None) -> None:
         """How to serve, by the validation clicks (research/calibration.py)."""
-        from experiments.runs import VECTORS, calibrated, metric_means, serve
+        from experiments.runs import (
+            SWEPT,
+            VECTORS,
+            calibrated,
+            metric_means,
+            serve,
+            swept,
+        )
         from research.evaluate.metrics import CUTOFF
         from research.exposure import IMPRESSIONS
         from research.files import read_arrays
@@ -159,21 +166,31 @@ class Train:
             fitted = calibrated(run, *vectors, temperature)
         except InputError as error:
             print(f"not calibrated: {error}")
-            return
-        line = f"calibrated on validation: scale {fitted.scale:.3g}, share of log q "
-        for_clicks = fitted.by_rule(1.0)
-        line += f"{fitted.share:.3g}; for clicks --prior {for_clicks.prior:.3g}"
-        k = min(CUTOFF, run.fold.fitted.n_items)
-        scorers = [
-            serve(run, *vectors, temperature, serving)
-            for serving in (for_clicks, Serving.of(cell.config))
-        ]
-        with_it, as_served = (metric_means(run, s, ["recall"], k)[0] for s in scorers)
-        line += f" (recall@{k} there {with_it:.4f}, as served {as_served:.4f})"
-        if IMPRESSIONS in run.task.fold.fitted.items.columns:
-            prior, exposure = fitted.by_impressions()
-            line += f", per impression --prior {prior:.3g} --exposure {exposure:.3g}"
-        print(line)
+        else:
+            for_clicks = fitted.by_rule(1.0)
+            k = min(CUTOFF, run.fold.fitted.n_items)
+            with_it, as_served = (
+                metric_means(run, serve(run, *vectors, temperature, s), ["recall"], k)[
+                    0
+                ]
+                for s in (for_clicks, Serving.of(cell.config))
+            )
+            line = (
+                f"calibrated on validation: scale {fitted.scale:.3g}, share of log q "
+            )
+            line += f"{fitted.share:.3g}; for clicks --prior {for_clicks.prior:.3g} "
+            line += f"(recall@{k} there {with_it:.4f}, as served {as_served:.4f})"
+            if IMPRESSIONS in run.task.fold.fitted.items.columns:
+                prior, exposure = fitted.by_impressions()
+                line += f", per impression --prior {prior:.3g} "
+                line += f"--exposure {exposure:.3g}"
+            print(line)
+        prior, share = swept(run, *vectors, temperature)
+        clicks = min(SWEPT, len(run.task.fold.held_item))
+        print(
+            f"by a sweep over {clicks:,} validation clicks --prior {prior:.2g}: it "
+            f"brings most of them, {100 * share:.1f} %, into the first {CUTOFF} places"
+        )
 
     def _with_saving(
         self, runs: list[Run], cell: Cell, where: Path, start: Start | None

@@ -295,6 +295,13 @@ def test_a_calibration_says_what_recall_on_validation_it_brings(shop, tmp_path, 
     words += ["train", "--dataset", shop, "--columns", "user=uid"]
     assert main(words) == 0
     said = capsys.readouterr().out
+    swept = re.search(
+        r"by a sweep over ([\d,]+) validation clicks --prior (-?[\d.e-]+): it brings "
+        r"most of them, ([\d.]+) %, into the first 20 places",
+        said,
+    )
+    assert -1 <= float(swept[2]) <= 3
+    assert 0 < float(swept[3]) <= 100
     there, as_served = re.search(r"there ([\d.]+), as served ([\d.]+)", said).groups()
     prior = calibration_in(said)["--prior"]
     assert as_served != there

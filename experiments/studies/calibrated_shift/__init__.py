@@ -27,12 +27,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 from numpy import ndarray
 
 from experiments.arms import arm
 from experiments.inputs import fold_of
-from experiments.runs import drawn_clicks, rank, serve
+from experiments.runs import PRIORS, clicked_logits, drawn_clicks
 from experiments.studies import STUDIES
 from experiments.studies.shift import CHANGES
 from experiments.studies.split import splits_of
@@ -44,17 +44,17 @@ from experiments.studies.totals import (
     save_swept,
 )
 from experiments.study import StudyOptions
+from research.calibration import in_first_places, most_hits
 from research.config import Config
 from research.evaluate.metrics import CUTOFF
 from research.prepare import Prepared, prepare
-from research.serving import Serving
 from research.train.loop import train
 
 __all__ = ["CLICKS", "TEMPERATURES", "TOTALS", "judged_halves", "run_calibrated_shift"]
 
 NAME = "calibrated-shift"
 TEMPERATURES = (0.1, 0.2, 0.4)
-TOTALS = tuple(np.round(np.arange(-1.0, 3.001, 0.2), 2).tolist())
+TOTALS = PRIORS
 CLICKS = (100, 300, 1000, 3000)
 
 
@@ -129,11 +129,7 @@ def judged_halves(
     setting = np.random.default_rng(config.seed).random(len(users)) < 0.5
     by_validation = fitted_total(*part(choosing, validating), CLICKS[-1])[0]
     by_test = [fitted_total(*part(config, setting), clicks)[0] for clicks in CLICKS]
-    fold = part(config, setting)[0].fold
-    drawn = drawn_clicks(fold, CLICKS[-1])
-    user, item = fold.held_user[drawn], fold.held_item[drawn]
-    asked = part(config, np.isin(users, user))
-    by_sweep = swept_totals(hits_by_total(*asked, user, item))
+    by_sweep = swept_totals(*part(config, setting))
     totals = [*TOTALS, by_validation, *by_test, *by_sweep]
     (recall,) = means_by_total(*part(config, ~setting), totals)
     of_total, of_validation, of_test, of_sweep = np.split(
@@ -151,35 +147,14 @@ def judged_halves(
     return {name: np.array(values) for name, values in found.items()}
 
 
-def hits_by_total(
-    run: Prepared, vectors: Vectors, user: Int[ndarray, " c"], item: Int[ndarray, " c"]
-) -> Bool[ndarray, "t c"]:
-    """Whether each click is in its user's first 20 places, at each of TOTALS.
+def swept_totals(run: Prepared, vectors: Vectors) -> list[float]:
+    """The total that as many of the run's clicks as CLICKS says give by a sweep.
 
     Args:
-      run: the run, judged by these users.
+      run: the run, judged by these clicks.
       vectors: of the task's queries and of its candidates.
-      user: of each click.
-      item: its item.
     """
-    hits = np.zeros((len(TOTALS), len(item)), bool)
-    rows = np.searchsorted(run.fold.evaluated, user)
-    for hit, total in zip(hits, TOTALS, strict=True):
-        scorer = serve(run, *vectors, serving=Serving(total - run.config.logq))
-        first = rank(run, scorer)[:, :CUTOFF]
-        hit[:] = (first[rows] == item[:, None]).any(axis=1)
-    return hits
-
-
-def swept_totals(hits: Bool[ndarray, "t c"]) -> list[float]:
-    """For each of CLICKS, of TOTALS the one with most hits among the first so many.
-
-    The median of those that share the most.
-
-    >>> hits = np.zeros((len(TOTALS), 3000), bool)
-    >>> hits[[9, 10, 11], 50] = hits[14, [500, 600]] = True
-    >>> swept_totals(hits)
-    [1.0, 1.0, 1.8, 1.8]
-    """
-    counts = [hits[:, :clicks].sum(axis=1) for clicks in CLICKS]
-    return [float(np.median(np.array(TOTALS)[n == n.max()])) for n in counts]
+    drawn = drawn_clicks(run.task.fold, CLICKS[-1])
+    priors = [total - run.config.logq for total in TOTALS]
+    hits = in_first_places(*clicked_logits(run, *vectors, drawn), priors, CUTOFF)
+    return [most_hits(hits[:, :clicks], TOTALS) for clicks in CLICKS]
