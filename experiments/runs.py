@@ -4,7 +4,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -117,14 +117,28 @@ def calibrated(
     return calibrate(*clicked_logits(run, users, items, drawn, temperature))
 
 
+class Sweep(NamedTuple):
+    """What a sweep over held-out clicks finds.
+
+    Attributes:
+      prior: of PRIORS the one with most clicks in the first 20 places.
+      share: of the clicks that it brings there.
+      clicks: how many were looked for.
+    """
+
+    prior: float
+    share: float
+    clicks: int
+
+
 def swept(
     run: Prepared,
     users: np.ndarray,
     items: np.ndarray,
     temperature: float | None = None,
     clicks: int = SWEPT,
-) -> tuple[float, float]:
-    """Of PRIORS the one that brings most clicks into the first 20 places, their share.
+) -> Sweep:
+    """Of PRIORS the one that brings most held-out clicks into the first 20 places.
 
     Args:
       run: the run, judged by validation.
@@ -136,7 +150,7 @@ def swept(
     drawn = drawn_clicks(run.task.fold, clicks)
     found = clicked_logits(run, users, items, drawn, temperature)
     hits = in_first_places(*found, PRIORS, CUTOFF)
-    return most_hits(hits, PRIORS), float(hits.mean(axis=1).max())
+    return Sweep(most_hits(hits, PRIORS), float(hits.mean(axis=1).max()), len(drawn))
 
 
 def clicked_logits(

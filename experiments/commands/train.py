@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import tyro
+from numpy import ndarray
 
 from experiments.arms import arm
 from experiments.commands.export import check_export, export
@@ -42,7 +43,7 @@ from experiments.output.seals import read_metrics
 from research.config import Config
 from research.data import check_dataset, is_own, name_of
 from research.evaluate.metrics import CUTOFF
-from research.prepare import check_config, is_towers
+from research.prepare import Prepared, check_config, is_towers
 from research.saved.files import holds, load_model
 from research.saved.model import check_saveable
 from research.serving import AS_TRAINED, Serving, check_rule
@@ -146,47 +147,15 @@ class Train:
 
     def _print_calibration(self, cell: Cell, where: Path, start: Start | None) -> None:
         """How to serve, by the validation clicks (research/calibration.py)."""
-        from experiments.runs import (
-            SWEPT,
-            VECTORS,
-            calibrated,
-            metric_means,
-            serve,
-            swept,
-        )
-        from research.evaluate.metrics import CUTOFF
-        from research.exposure import IMPRESSIONS
+        from experiments.runs import VECTORS, swept
         from research.files import read_arrays
 
         run = prepared_run(cell.config, self.data_dir, start)
         arrays = read_arrays(where / VECTORS)
-        vectors = arrays["users"], arrays["items"]
         temperature = float(arrays.get("temperature", cell.config.temperature))
-        try:
-            fitted = calibrated(run, *vectors, temperature)
-        except InputError as error:
-            print(f"not calibrated: {error}")
-        else:
-            for_clicks = fitted.by_rule(1.0)
-            k = min(CUTOFF, run.fold.fitted.n_items)
-            with_it, as_served = (
-                metric_means(run, serve(run, *vectors, temperature, s), ["recall"], k)[
-                    0
-                ]
-                for s in (for_clicks, Serving.of(cell.config))
-            )
-            line = (
-                f"calibrated on validation: scale {fitted.scale:.3g}, share of log q "
-            )
-            line += f"{fitted.share:.3g}; for clicks --prior {for_clicks.prior:.3g} "
-            line += f"(recall@{k} there {with_it:.4f}, as served {as_served:.4f})"
-            if IMPRESSIONS in run.task.fold.fitted.items.columns:
-                prior, exposure = fitted.by_impressions()
-                line += f", per impression --prior {prior:.3g} "
-                line += f"--exposure {exposure:.3g}"
-            print(line)
-        prior, share = swept(run, *vectors, temperature)
-        clicks = min(SWEPT, len(run.task.fold.held_item))
+        model = arrays["users"], arrays["items"], temperature
+        print(_calibration_line(run, *model))
+        prior, share, clicks = swept(run, *model)
         print(
             f"by a sweep over {clicks:,} validation clicks --prior {prior:.2g}: it "
             f"brings most of them, {100 * share:.1f} %, into the first {CUTOFF} places"
@@ -270,6 +239,30 @@ def _has_vectors(run: Run) -> bool:
     from experiments.runs import stored_vectors
 
     return stored_vectors(run) is not None
+
+
+def _calibration_line(
+    run: Prepared, users: ndarray, items: ndarray, temperature: float
+) -> str:
+    """What a fit of the validation clicks says, or why there is none."""
+    from experiments.runs import calibrated, metric_means, serve
+    from research.exposure import IMPRESSIONS
+
+    model = users, items, temperature
+    try:
+        fitted = calibrated(run, *model)
+    except InputError as error:
+        return f"not calibrated: {error}"
+    for_clicks, k = fitted.by_rule(1.0), min(CUTOFF, run.fold.fitted.n_items)
+    scorers = [serve(run, *model, way) for way in (for_clicks, Serving.of(run.config))]
+    there, as_served = (metric_means(run, s, ["recall"], k)[0] for s in scorers)
+    line = f"calibrated on validation: scale {fitted.scale:.3g}, share of log q "
+    line += f"{fitted.share:.3g}; for clicks --prior {for_clicks.prior:.3g} "
+    line += f"(recall@{k} there {there:.4f}, as served {as_served:.4f})"
+    if IMPRESSIONS in run.task.fold.fitted.items.columns:
+        prior, exposure = fitted.by_impressions()
+        line += f", per impression --prior {prior:.3g} --exposure {exposure:.3g}"
+    return line
 
 
 def _print_metrics(folder: Path) -> None:

@@ -10,6 +10,8 @@ import pytest
 from experiments import tuned
 from experiments.__main__ import main
 from experiments.grids import GRIDS
+from experiments.inputs import fold_of
+from research.config import Config
 from research.files import read_arrays, read_json
 from research.report.records import load_records, read_header
 from research.types import InputError
@@ -300,6 +302,8 @@ def test_a_calibration_says_what_recall_on_validation_it_brings(shop, tmp_path, 
         r"most of them, ([\d.]+) %, into the first 20 places",
         said,
     )
+    judged = Config(dataset=shop, columns=("user=uid",), split="random", fit_on="train")
+    assert int(swept[1].replace(",", "")) == len(fold_of(judged).held_item)
     assert -1 <= float(swept[2]) <= 3
     assert 0 < float(swept[3]) <= 100
     there, as_served = re.search(r"there ([\d.]+), as served ([\d.]+)", said).groups()
