@@ -145,7 +145,8 @@ def swept(
       users: vectors of the task's queries, [v, d].
       items: vectors of its candidates, [i, d].
       temperature: what the run learned; default the config's.
-      clicks: how many of the held-out ones at most, drawn by lot.
+      clicks: how many of the held-out ones at most, drawn by lot; as many rows of the
+        catalogue are held in memory.
     """
     drawn = drawn_clicks(run.task.fold, clicks)
     found = clicked_logits(run, users, items, drawn, temperature)

@@ -128,8 +128,9 @@ def judged_halves(
     validating = np.isin(users, fold_of(choosing, data_dir).evaluated)
     setting = np.random.default_rng(config.seed).random(len(users)) < 0.5
     by_validation = fitted_total(*part(choosing, validating), CLICKS[-1])[0]
-    by_test = [fitted_total(*part(config, setting), clicks)[0] for clicks in CLICKS]
-    by_sweep = swept_totals(*part(config, setting))
+    given = part(config, setting)
+    by_test = [fitted_total(*given, clicks)[0] for clicks in CLICKS]
+    by_sweep = swept_totals(*given)
     totals = [*TOTALS, by_validation, *by_test, *by_sweep]
     (recall,) = means_by_total(*part(config, ~setting), totals)
     of_total, of_validation, of_test, of_sweep = np.split(
