@@ -20,6 +20,7 @@ from research.baselines import BASELINES, option_values
 from research.calibration import (
     Calibration,
     calibrate,
+    calibrate_first,
     in_first_places,
     most_hits,
 )
@@ -99,6 +100,7 @@ def calibrated(
     items: np.ndarray,
     temperature: float | None = None,
     clicks: int = CLICKS,
+    places: int | None = None,
 ) -> Calibration:
     """How much a model's scores should count beside log q, by what judges the run.
 
@@ -109,12 +111,14 @@ def calibrated(
       temperature: what the run learned; default the config's.
       clicks: how many of the held-out ones at most, drawn by lot; as many rows of the
         catalogue are held in memory.
+      places: the first ones of lists, among which they are fitted; default all items.
 
     Raises:
       InputError: the clicks fit no scale (research/calibration.py).
     """
     drawn = np.sort(drawn_clicks(run.task.fold, clicks))
-    return calibrate(*clicked_logits(run, users, items, drawn, temperature))
+    found = clicked_logits(run, users, items, drawn, temperature)
+    return calibrate(*found) if places is None else calibrate_first(*found, places)
 
 
 class Sweep(NamedTuple):

@@ -10,12 +10,21 @@ from numpy import ndarray
 from research.serving import Serving
 from research.types import InputError
 
-__all__ = ["Calibration", "NoScale", "calibrate", "in_first_places", "most_hits"]
+__all__ = [
+    "Calibration",
+    "NoScale",
+    "calibrate",
+    "calibrate_first",
+    "in_first_places",
+    "most_hits",
+]
 
 ROWS = 256  # clicks at a time, which bounds the memory
 STEPS = 50
 TINY = 1e-10  # a gain in log likelihood per click that ends the fit
 CERTAIN = -1e-6  # above it each clicked item has the highest score, at any scale
+ROUNDS = 30  # of lists, each served with what the last ones gave
+STILL = 0.01  # a change of the prior that ends them
 
 
 class NoScale(InputError):
@@ -52,7 +61,7 @@ class Calibration(NamedTuple):
 
 def calibrate(
     logits: Float[ndarray, "u i"],
-    log_q: Float[ndarray, " i"],
+    log_q: Float[ndarray, "*u i"],
     user: Int[ndarray, " c"],
     item: Int[ndarray, " c"],
 ) -> Calibration:
@@ -63,7 +72,8 @@ def calibrate(
 
     Args:
       logits: of the model, of all items, [u, i]; -inf leaves an item out.
-      log_q: log of each item's share of the training clicks, [i].
+      log_q: log of each item's share of the training clicks, [i]; or [u, i], where
+        each row has items of its own.
       user: row of each held-out click, [c].
       item: its item, [c].
 
@@ -93,6 +103,52 @@ def calibrate(
     if at[0] <= 0:
         raise NoScale(f"a scale of {at[0]:.3g}: the scores rank clicked items lower")
     return Calibration(*at.tolist())
+
+
+def calibrate_first(
+    logits: Float[ndarray, "u i"],
+    log_q: Float[ndarray, " i"],
+    user: Int[ndarray, " c"],
+    item: Int[ndarray, " c"],
+    places: int,
+) -> Calibration:
+    """Fits held-out clicks among the first places of the lists that the fit gives.
+
+    A conditional logit can be fitted on any of the choices [mcfadden1978]: if scores
+    and log q describe the whole catalogue alike, this gives what ``calibrate`` does, up
+    to noise [hausman1984]. Where they do not, this describes the items that are served.
+    Lists are made anew with half of each change until it is small. Where few clicks are
+    left in them, so that they fit no scale, the last lists' fit stays.
+
+    Args:
+      logits: of the model, of all items, [u, i]; -inf leaves an item out.
+      log_q: log of each item's share of the training clicks, [i].
+      user: row of each held-out click, [c].
+      item: its item, [c].
+      places: how many; as many as items is ``calibrate``.
+
+    Raises:
+      InputError: as ``calibrate``.
+      NoScale: the clicks on all items fit no finite scale above 0.
+    """
+    found = calibrate(logits, log_q, user, item)
+    places = min(places, logits.shape[1])
+    for _ in range(ROUNDS):
+        prior = found.share / found.scale
+        clicks, choices = _first_choices(logits, log_q, user, item, prior, places)
+        if not len(clicks):
+            break
+        held = np.argmax(choices == item[clicks, None], axis=1)
+        of_choices = logits[user[clicks, None], choices]
+        try:
+            fit = calibrate(of_choices, log_q[choices], np.arange(len(clicks)), held)
+        except NoScale:
+            break
+        change = fit.share / fit.scale - prior
+        found = Calibration(fit.scale, (prior + change / 2) * fit.scale)
+        if abs(change) < STILL:
+            break
+    return found
 
 
 def in_first_places(
@@ -135,10 +191,30 @@ def most_hits(hits: Bool[ndarray, "p c"], priors: Sequence[float]) -> float:
     return float(np.median(np.array(priors)[counts == counts.max()]))
 
 
+def _first_choices(
+    logits: Float[ndarray, "u i"],
+    log_q: Float[ndarray, " i"],
+    user: Int[ndarray, " c"],
+    item: Int[ndarray, " c"],
+    prior: float,
+    places: int,
+) -> tuple[Int[ndarray, " n"], Int[ndarray, "n p"]]:
+    """Clicks in the first places, served with the prior, and the items of these."""
+    clicks, choices = [], []
+    for start in range(0, len(item), ROWS):
+        part = slice(start, start + ROWS)
+        scores = logits[user[part]] + prior * log_q
+        first = np.argpartition(-scores, places - 1, axis=1)[:, :places]
+        kept = (first == item[part, None]).any(axis=1)
+        clicks.append(start + np.flatnonzero(kept))
+        choices.append(first[kept])
+    return np.concatenate(clicks), np.concatenate(choices)
+
+
 def _moments(
     at: Float[ndarray, " 2"],
     logits: Float[ndarray, "u i"],
-    log_q: Float[ndarray, " i"],
+    log_q: Float[ndarray, "*u i"],
     user: Int[ndarray, " c"],
     item: Int[ndarray, " c"],
 ) -> tuple[float, Float[ndarray, " 2"], Float[ndarray, "2 2"]]:
@@ -147,9 +223,10 @@ def _moments(
     for start in range(0, len(item), ROWS):
         rows, held = user[start : start + ROWS], item[start : start + ROWS]
         scores = logits[rows].astype(float)
+        shares = np.broadcast_to(log_q, logits.shape)[rows]
         left_out = np.isneginf(scores)
         scores[left_out] = 0.0
-        total = at[0] * scores + at[1] * log_q
+        total = at[0] * scores + at[1] * shares
         total[left_out] = -np.inf
         total -= total.max(axis=1, keepdims=True)
         p = np.exp(total)
@@ -157,10 +234,13 @@ def _moments(
         p /= norm
         here = np.arange(len(held))
         likelihood += float((total[here, held] - np.log(norm[:, 0])).sum())
-        means = np.stack([(p * scores).sum(axis=1), p @ log_q])
-        slope += (np.stack([scores[here, held], log_q[held]]) - means).sum(axis=1)
-        both = (p * scores) @ log_q
-        squares = (p * scores**2).sum(axis=1), p @ log_q**2
+        by_share = p * shares
+        means = np.stack([(p * scores).sum(axis=1), by_share.sum(axis=1)])
+        slope += (np.stack([scores[here, held], shares[here, held]]) - means).sum(
+            axis=1
+        )
+        both = (by_share * scores).sum(axis=1)
+        squares = (p * scores**2).sum(axis=1), (by_share * shares).sum(axis=1)
         curve += [[squares[0].sum(), both.sum()], [both.sum(), squares[1].sum()]]
         curve -= means @ means.T
     return likelihood / len(item), slope / len(item), curve / len(item)

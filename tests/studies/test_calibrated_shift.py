@@ -183,7 +183,7 @@ def test_one_half_of_the_test_users_sets_the_total_and_the_other_judges(
     dataset = str(write_tastes(tmp_path / "made", users=200))
     users = {"setting": [], "judging": [], "sweeping": []}
 
-    def fitted(run, vectors, clicks):
+    def fitted(run, vectors, clicks, places=None):
         users["setting"].append((run.config.fit_on, run.fold.evaluated, vectors[0]))
         return 1.0, 1.0
 
@@ -202,7 +202,7 @@ def test_one_half_of_the_test_users_sets_the_total_and_the_other_judges(
     calibrated_shift.judged_halves(dataclasses.replace(config, batch=32), None)
     validation, *setting = users["setting"]
     assert validation[0] == "train"
-    assert len(setting) == len(CLICKS)
+    assert len(setting) == 2 * len(CLICKS)  # among all items, and among the first
     ((phase, judging, vectors),) = users["judging"]
     assert phase == setting[0][0] == "train-only"
     assert not np.intersect1d(setting[0][1], judging).size

@@ -181,7 +181,10 @@ def means_by_total(
 
 
 def fitted_total(
-    run: Prepared, vectors: Vectors, clicks: int = CLICKS
+    run: Prepared,
+    vectors: Vectors,
+    clicks: int = CLICKS,
+    places: int | None = None,
 ) -> tuple[float, float]:
     """The total that clicks give a model, and the scale of its scores by them.
 
@@ -191,9 +194,10 @@ def fitted_total(
       run: the run, judged by these clicks.
       vectors: of the task's queries and of its candidates.
       clicks: how many at most.
+      places: the first ones of lists, among which they are fitted; default all items.
     """
     try:
-        fit = calibrated(run, *vectors, clicks=clicks)
+        fit = calibrated(run, *vectors, clicks=clicks, places=places)
     except NoScale:
         return np.nan, np.nan
     return fit.by_rule(1.0).prior + run.config.logq, fit.scale
