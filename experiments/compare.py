@@ -167,7 +167,9 @@ def with_prior(
     return _served(result, served.run, *vectors, served.temperature, serving)
 
 
-def calibration_of(result: RunResult, clicks: int = CLICKS) -> Calibration:
+def calibration_of(
+    result: RunResult, clicks: int = CLICKS, places: int | None = None
+) -> Calibration:
     """How much a result's scores should count beside log q, by validation clicks.
 
     ``with_prior(result, *calibration_of(result).by_impressions())`` serves so.
@@ -176,6 +178,8 @@ def calibration_of(result: RunResult, clicks: int = CLICKS) -> Calibration:
       result: of ``compare`` or ``load_run``, of two towers with fit_on "train".
       clicks: how many validation clicks at most, drawn by lot; as many rows of the
         catalogue are held in memory.
+      places: the first ones of lists, among which they are fitted, such as PLACES of
+        research/calibration.py; default all items.
 
     Raises:
       InputError: the result is judged by the test part, which is not to choose by; it
@@ -190,7 +194,7 @@ def calibration_of(result: RunResult, clicks: int = CLICKS) -> Calibration:
             "train, which validation judges"
         )
     vectors = served.users, served.items
-    return calibrated(served.run, *vectors, served.temperature, clicks)
+    return calibrated(served.run, *vectors, served.temperature, clicks, places)
 
 
 def _served(

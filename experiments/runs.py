@@ -4,7 +4,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -17,13 +17,7 @@ from experiments.output.lists import write_lists
 from experiments.output.plan import Run
 from experiments.output.seals import clear, sha256_of, write_metrics
 from research.baselines import BASELINES, option_values
-from research.calibration import (
-    Calibration,
-    calibrate,
-    calibrate_first,
-    in_first_places,
-    most_hits,
-)
+from research.calibration import Calibration, calibrate, calibrate_first
 from research.evaluate.metrics import CUTOFF, METRICS, mean_counted, summary
 from research.evaluate.record import evaluate
 from research.evaluate.top_k import Scorer, dot_product, rank_scores, seen_items_of
@@ -39,8 +33,6 @@ from research.types import Fold, InputError, Record
 
 Progress = Callable[[str], None]
 CLICKS = 2000  # that calibrate a model
-SWEPT = 3000  # that a sweep looks for
-PRIORS = tuple(np.round(np.arange(-1.0, 3.001, 0.2), 2).tolist())  # of a sweep
 HISTORY, VECTORS = "history.csv", "vectors.npz"
 MADE_BY = "made_by"  # among the arrays of the vectors
 
@@ -119,43 +111,6 @@ def calibrated(
     drawn = np.sort(drawn_clicks(run.task.fold, clicks))
     found = clicked_logits(run, users, items, drawn, temperature)
     return calibrate(*found) if places is None else calibrate_first(*found, places)
-
-
-class Sweep(NamedTuple):
-    """What a sweep over held-out clicks finds.
-
-    Attributes:
-      prior: of PRIORS the one with most clicks in the first 20 places.
-      share: of the clicks that it brings there.
-      clicks: how many were looked for.
-    """
-
-    prior: float
-    share: float
-    clicks: int
-
-
-def swept(
-    run: Prepared,
-    users: np.ndarray,
-    items: np.ndarray,
-    temperature: float | None = None,
-    clicks: int = SWEPT,
-) -> Sweep:
-    """Of PRIORS the one that brings most held-out clicks into the first 20 places.
-
-    Args:
-      run: the run, judged by validation.
-      users: vectors of the task's queries, [v, d].
-      items: vectors of its candidates, [i, d].
-      temperature: what the run learned; default the config's.
-      clicks: how many of the held-out ones at most, drawn by lot; as many rows of the
-        catalogue are held in memory.
-    """
-    drawn = drawn_clicks(run.task.fold, clicks)
-    found = clicked_logits(run, users, items, drawn, temperature)
-    hits = in_first_places(*found, PRIORS, CUTOFF)
-    return Sweep(most_hits(hits, PRIORS), float(hits.mean(axis=1).max()), len(drawn))
 
 
 def clicked_logits(

@@ -11,6 +11,7 @@ from research.serving import Serving
 from research.types import InputError
 
 __all__ = [
+    "PLACES",
     "Calibration",
     "NoScale",
     "calibrate",
@@ -23,6 +24,7 @@ ROWS = 256  # clicks at a time, which bounds the memory
 STEPS = 50
 TINY = 1e-10  # a gain in log likelihood per click that ends the fit
 CERTAIN = -1e-6  # above it each clicked item has the highest score, at any scale
+PLACES = 200  # the first ones of lists, ten times as many as metrics look at
 ROUNDS = 30  # of lists, each served with what the last ones gave
 STILL = 0.01  # a change of the prior that ends them
 

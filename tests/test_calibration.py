@@ -6,6 +6,7 @@ import pytest
 from research.calibration import (
     Calibration,
     calibrate,
+    calibrate_first,
     in_first_places,
     most_hits,
 )
@@ -78,6 +79,43 @@ def test_how_to_serve_follows_from_the_fit():
     # half as spread scores need twice the prior; with log q in the loss it is less
     assert Calibration(0.5, 1.0).by_rule(0.4) == pytest.approx((0.8, 0.0))
     assert Calibration(0.5, 0.5).by_rule(0.4) == pytest.approx((-0.2, 0.0))
+
+
+@pytest.mark.parametrize("places", [10, ITEMS])
+def test_among_the_first_places_it_finds_what_the_clicks_were_drawn_by(places):
+    found = calibrate_first(*clicks_of(out=(3, 5)), places)
+    assert found == pytest.approx((SCALE, SHARE), abs=0.08)
+
+
+def test_among_all_places_it_is_the_fit_of_all_items():
+    clicks = clicks_of()
+    found = calibrate_first(*clicks, 10 * ITEMS)
+    np.testing.assert_allclose(found, calibrate(*clicks), rtol=1e-6)
+
+
+@pytest.mark.parametrize(("share", "mean"), [(0.5, 0.0), (1.5, 2.0)])
+def test_items_far_from_the_first_places_do_not_count(share, mean):
+    """Rare items that nobody clicks, though their scores and log q allow for it.
+
+    With a mean of 2 they are far from them by their log q alone.
+    """
+    logits, log_q, user, item = clicks_of(scale=1.0, share=share)
+    rare = np.random.default_rng(1).normal(mean, size=logits.shape)
+    logits = np.hstack([logits, rare])
+    log_q = np.concatenate([log_q, np.full(ITEMS, -3.0)])
+    near = calibrate_first(logits, log_q, user, item, 12)
+    assert near == pytest.approx((1.0, share), abs=0.08)
+    assert calibrate(logits, log_q, user, item).share > share + 0.09
+
+
+@pytest.mark.parametrize("hit", [True, False])
+def test_without_a_scale_in_the_first_places_the_fit_of_all_items_stays(hit):
+    """All clicks that are in the first place say nothing, nor do none of them."""
+    logits, log_q, user, item = clicks_of()
+    prior = np.divide(*reversed(calibrate(logits, log_q, user, item)))
+    kept = hit | ((logits + prior * log_q).argmax(axis=1) != item)
+    clicks = logits, log_q, user[kept], item[kept]
+    assert calibrate_first(*clicks, 1) == calibrate(*clicks)
 
 
 @pytest.mark.parametrize(

@@ -147,19 +147,14 @@ class Train:
 
     def _print_calibration(self, cell: Cell, where: Path, start: Start | None) -> None:
         """How to serve, by the validation clicks (research/calibration.py)."""
-        from experiments.runs import VECTORS, swept
+        from experiments.runs import VECTORS
         from research.files import read_arrays
 
         run = prepared_run(cell.config, self.data_dir, start)
         arrays = read_arrays(where / VECTORS)
         temperature = float(arrays.get("temperature", cell.config.temperature))
         model = arrays["users"], arrays["items"], temperature
-        print(_calibration_line(run, *model))
-        prior, share, clicks = swept(run, *model)
-        print(
-            f"by a sweep over {clicks:,} validation clicks --prior {prior:.2g}: it "
-            f"brings most of them, {100 * share:.1f} %, into the first {CUTOFF} places"
-        )
+        print(*_calibration_lines(run, *model), sep="\n")
 
     def _with_saving(
         self, runs: list[Run], cell: Cell, where: Path, start: Start | None
@@ -241,28 +236,37 @@ def _has_vectors(run: Run) -> bool:
     return stored_vectors(run) is not None
 
 
-def _calibration_line(
+def _calibration_lines(
     run: Prepared, users: ndarray, items: ndarray, temperature: float
-) -> str:
-    """What a fit of the validation clicks says, or why there is none."""
+) -> Iterator[str]:
+    """What fits of the validation clicks say, or why there are none."""
     from experiments.runs import calibrated, metric_means, serve
+    from research.calibration import PLACES
     from research.exposure import IMPRESSIONS
 
     model = users, items, temperature
-    try:
-        fitted = calibrated(run, *model)
-    except InputError as error:
-        return f"not calibrated: {error}"
-    for_clicks, k = fitted.by_rule(1.0), min(CUTOFF, run.fold.fitted.n_items)
-    scorers = [serve(run, *model, way) for way in (for_clicks, Serving.of(run.config))]
-    there, as_served = (metric_means(run, s, ["recall"], k)[0] for s in scorers)
-    line = f"calibrated on validation: scale {fitted.scale:.3g}, share of log q "
-    line += f"{fitted.share:.3g}; for clicks --prior {for_clicks.prior:.3g} "
-    line += f"(recall@{k} there {there:.4f}, as served {as_served:.4f})"
-    if IMPRESSIONS in run.task.fold.fitted.items.columns:
-        prior, exposure = fitted.by_impressions()
-        line += f", per impression --prior {prior:.3g} --exposure {exposure:.3g}"
-    return line
+    k = min(CUTOFF, run.fold.fitted.n_items)
+
+    def recall(serving: Serving) -> str:
+        scorer = serve(run, *model, serving)
+        return f"{metric_means(run, scorer, ['recall'], k)[0]:.4f}"
+
+    as_served = recall(Serving.of(run.config))
+    for places in (None, PLACES) if len(items) > PLACES else (None,):
+        try:
+            fitted = calibrated(run, *model, places=places)
+        except InputError as error:
+            yield f"not calibrated: {error}"
+            return
+        for_clicks = fitted.by_rule(1.0)
+        where = f"among the first {places} places" if places else "on validation"
+        line = f"calibrated {where}: scale {fitted.scale:.3g}, share of log q "
+        line += f"{fitted.share:.3g}; for clicks --prior {for_clicks.prior:.3g} "
+        line += f"(recall@{k} there {recall(for_clicks)}, as served {as_served})"
+        if IMPRESSIONS in run.task.fold.fitted.items.columns:
+            prior, exposure = fitted.by_impressions()
+            line += f", per impression --prior {prior:.3g} --exposure {exposure:.3g}"
+        yield line
 
 
 def _print_metrics(folder: Path) -> None:

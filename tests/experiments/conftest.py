@@ -6,9 +6,11 @@ from experiments.__main__ import main
 from experiments.arms import ARMS
 from experiments.grid import Grid
 from experiments.grids import GRIDS
+from tests.data.own import csv_text, write
 from tests.experiments.made import (
     TINY,
     Called,
+    made_ratings,
     write_made_100k,
     write_made_latest_small,
 )
@@ -76,3 +78,11 @@ def call(capsys, data):
         return Called(status, *capsys.readouterr())
 
     return call
+
+
+@pytest.fixture
+def shop(tmp_path):
+    """A file of text ids without timestamps, in a folder whose name isn't clean."""
+    rows = [(f"u{u}", f"000{i}X") for u, i, stars, _ in made_ratings() if stars > 3]
+    path = tmp_path / "my data" / "corner shop.csv"
+    return str(write(path, csv_text(rows, "uid,item")))

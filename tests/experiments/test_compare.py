@@ -172,6 +172,9 @@ def test_scores_are_calibrated_on_the_validation_clicks(watched):
     there = watched._replace(served=dataclasses.replace(served, run=run))
     found = calibration_of(there, clicks=len(rows))
     assert found == pytest.approx((0.5, 1.2), abs=0.15)
+    near = calibration_of(there, clicks=len(rows), places=keys.shape[1] // 2)
+    assert near != found
+    assert near == pytest.approx((0.5, 1.2), abs=0.3)
     some = calibration_of(there, clicks=1000)
     assert some != found
     assert some == pytest.approx((0.5, 1.2), abs=0.5)

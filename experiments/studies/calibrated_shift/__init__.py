@@ -34,7 +34,7 @@ from numpy import ndarray
 
 from experiments.arms import arm
 from experiments.inputs import fold_of
-from experiments.runs import PRIORS, clicked_logits, drawn_clicks
+from experiments.runs import clicked_logits, drawn_clicks
 from experiments.studies import STUDIES
 from experiments.studies.shift import CHANGES
 from experiments.studies.split import splits_of
@@ -46,7 +46,7 @@ from experiments.studies.totals import (
     save_swept,
 )
 from experiments.study import StudyOptions
-from research.calibration import in_first_places, most_hits
+from research.calibration import PLACES, in_first_places, most_hits
 from research.config import Config
 from research.evaluate.metrics import CUTOFF
 from research.prepare import Prepared, prepare
@@ -56,8 +56,7 @@ __all__ = ["CLICKS", "TEMPERATURES", "TOTALS", "judged_halves", "run_calibrated_
 
 NAME = "calibrated-shift"
 TEMPERATURES = (0.1, 0.2, 0.4)
-TOTALS = PRIORS
-PLACES = 200
+TOTALS = tuple(np.round(np.arange(-1.0, 3.001, 0.2), 2).tolist())
 CLICKS = (100, 300, 1000, 3000)
 
 
