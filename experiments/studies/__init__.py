@@ -280,6 +280,19 @@ STUDIES: Registry[Study] = Registry(
                 prediction=_predicted("calibrated-shift"),
             ),
             Study(
+                name="unclicked",
+                question="Why is a model with log q in the loss hard to serve without "
+                "popularity?",
+                minutes="30",
+                run=deferred("experiments.studies.unclicked:run_unclicked"),
+                report=deferred(
+                    "experiments.studies.unclicked.report:report_unclicked"
+                ),
+                seeds=5,
+                arms=("in-batch", "in-batch+logq"),
+                prediction=_predicted("unclicked"),
+            ),
+            Study(
                 name="at-k",
                 question="Is what a loss at K gains over the softmax popularity?",
                 minutes="120",

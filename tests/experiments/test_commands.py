@@ -133,6 +133,7 @@ def test_the_studies_are_the_named_ones():
             "at-k",
             "budget",
             "calibrated-shift",
+            "unclicked",
             "carry-over",
             "collapse",
             "feedback",

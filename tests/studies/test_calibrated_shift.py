@@ -38,13 +38,15 @@ def made(
     test=(1.2, 0.0),
     best=(1.2, 0.0),
     few=0.0,
+    first=(1.2, 0.0),
     sweep=(1.2, 0.0),
     loose=1.0,
     arm="in-batch",
 ):
     """Records of both splits whose recall falls by a quarter for one of the total.
 
-    With a hundred clicks the total is off by few, by a sweep over them by loose.
+    With a hundred clicks the total is off by few, by a sweep over them by loose, and by
+    0.2 with three hundred.
     """
     seeds = 3
     shape = 2, 1, len(TEMPERATURES), seeds
@@ -55,12 +57,13 @@ def made(
             1 - 0.25 * np.abs(totals - place[(...,) + (None,) * (totals.ndim - 4)])
         )
 
-    def by_clicks(totals, off):
-        of_clicks = np.array([off, 0.0, 0.0, 0.0])
+    def by_clicks(totals, off, then=0.0):
+        of_clicks = np.array([off, then, 0.0, 0.0])
         totals = np.array(totals)[:, None, None, None, None] + of_clicks
         return np.broadcast_to(totals, (*shape, 4))
 
-    by_test, by_sweep = by_clicks(test, few), by_clicks(sweep, loose)
+    by_test, by_sweep = by_clicks(test, few), by_clicks(sweep, loose, 0.2)
+    by_first = by_clicks(first, few)
     by_validation = np.full(shape, validation)
     arrays = {
         "recall": height(np.broadcast_to(np.array(TOTALS), (*shape, len(TOTALS)))),
@@ -68,6 +71,8 @@ def made(
         "recall_by_validation": height(by_validation),
         "by_test": by_test,
         "recall_by_test": height(by_test),
+        "by_first": by_first,
+        "recall_by_first": height(by_first),
         "by_sweep": by_sweep,
         "recall_by_sweep": height(by_sweep),
         "temperatures": np.array(TEMPERATURES),
@@ -80,7 +85,8 @@ def made(
 
 def failing(records):
     rows = verdicts(calibrated_shift_frame(records), CLICKS)
-    assert len(rows) == len(TEMPERATURES) * (3 + 3 + len(CLICKS) + 2)
+    own = 3 if records.header["arms"] == ["in-batch+logq"] else 1
+    assert len(rows) == len(TEMPERATURES) * (4 + 3 + len(CLICKS) + 4 + own)
     return {text.split(": ")[1] for text, _, verdict in rows if verdict == "fails"}
 
 
@@ -88,7 +94,8 @@ def failing(records):
     ("changes", "fails"),
     [
         (
-            dict.fromkeys(("test", "best", "sweep"), (1.4, 0.0)) | {"validation": 1.4},
+            dict.fromkeys(("test", "best", "first", "sweep"), (1.4, 0.0))
+            | {"validation": 1.4},
             set(),
         ),
         (
@@ -118,8 +125,27 @@ def failing(records):
             },
         ),
         (
-            {"test": (1.2, 0.1), "sweep": (1.2, 0.2), "arm": "in-batch+logq"},
+            {"first": (1.3, 0.6)},
+            {
+                "recall@20 by 3,000 among the first places is at most 0.002 below it",
+                "recall@20 by 300 among the first places is at least 0.9 of it",
+                "recall@20 by 3,000 among the first places is at least 0.95 of it",
+                "by 300 among the first places it is higher than by their sweep",
+            },
+        ),
+        (
+            {"test": (1.2, -0.15), "first": (1.2, 0.1), "sweep": (1.2, 0.18)}
+            | {"arm": "in-batch+logq"},
             {"by a sweep over 1,000 it is higher than by their fit"},
+        ),
+        (
+            {"test": (1.2, -0.15), "first": (1.2, -0.17), "sweep": (1.2, 0.05)}
+            | {"arm": "in-batch+logq"},
+            {
+                "by 1,000 among the first places it is higher than by their fit",
+                "the total by 3,000 among the first places is higher by 0.2 or more "
+                "than that by their fit",
+            },
         ),
     ],
 )  # fmt: skip
@@ -152,11 +178,25 @@ def test_a_sweep_finds_the_total_with_most_clicks_in_the_first_places(tmp_path):
 
 
 def test_the_heading_has_what_is_found_on_the_shifted_split_alone():
-    frame = calibrated_shift_frame(made(test=(3.0, 0.4), sweep=(3.0, 0.1)))
-    words = heading(frame)  # a quarter is lost for one of the total
+    records = made(test=(3.0, 0.4), first=(3.0, 0.2), sweep=(3.0, 0.1))
+    words = heading(calibrated_shift_frame(records))  # a quarter for one of the total
     assert "0.70 to 0.70 by validation" in words
-    assert "0.90 to 0.90 by a fit" in words
+    assert "0.90 to 0.90 by 3,000 test clicks, among all items" in words
+    assert "0.95 to 0.95 among the first 200 places" in words
     assert re.search("0.9([78]) to 0.9\\1 by a sweep", words)
+
+
+def test_records_without_a_way_that_was_added_later_are_reported_without_it(tmp_path):
+    records, places = made(first=(1.3, 0.6)), "among the first"
+    for name in ("by_first", "recall_by_first"):
+        del records.arrays[name]
+    rows = verdicts(calibrated_shift_frame(records), CLICKS)
+    assert len(rows) == len(TEMPERATURES) * (3 + 3 + len(CLICKS) + 2)
+    assert not any(places in text for text, *_ in rows)
+    path = save_stored(tmp_path / "c.npz", records.header, records.arrays)
+    report_study(STUDIES["calibrated-shift"], path, tmp_path)
+    page = (tmp_path / "tables" / "made" / "calibrated-shift.md").read_text()
+    assert f"by 3,000 {places}" not in page.partition("| split |")[2]
 
 
 def test_from_a_quick_run_to_the_page(tmp_path, monkeypatch):

@@ -14,8 +14,8 @@ that brings most of them into the first 20 places.
     python -m experiments run calibrated-shift --dataset DIR/electronic
     python -m experiments run calibrated-shift --quick --dataset DIR/electronic
 
-On 2 cores the first takes about 60 minutes, the second 2; on Movies, with --seeds 3,
-180. The data set is a folder with the first split; the folder with
+On 2 cores the first takes about 60 minutes, the second 2; on Movies, with --arms
+in-batch --seeds 3, 90. The data set is a folder with the first split; the folder with
 the second one is beside it and has -popularity after its name (docs/outside.md).
 
 Expect both totals to be alike at random; on the shift, one near 0 by clicks from there
@@ -26,7 +26,7 @@ places should be right in both cases, with hundreds.
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -52,7 +52,15 @@ from research.evaluate.metrics import CUTOFF
 from research.prepare import Prepared, prepare
 from research.train.loop import train
 
-__all__ = ["CLICKS", "TEMPERATURES", "TOTALS", "judged_halves", "run_calibrated_shift"]
+__all__ = [
+    "CLICKS",
+    "TEMPERATURES",
+    "TOTALS",
+    "Halves",
+    "judged_halves",
+    "run_calibrated_shift",
+    "trained_halves",
+]
 
 NAME = "calibrated-shift"
 TEMPERATURES = (0.1, 0.2, 0.4)
@@ -98,20 +106,22 @@ def run_calibrated_shift(options: StudyOptions) -> Path:
     return save_swept(options, NAME, found, temperatures, more, **swept)
 
 
-def judged_halves(
-    config: Config, data_dir: str | None
-) -> dict[str, Float[ndarray, "..."]]:
-    """Trains a model, sets its total by both kinds of clicks and judges it.
+class Halves(NamedTuple):
+    """A trained model, and who judges it: each a run and the vectors for it.
 
-    A total is the strength in the loss plus the prior when serving. Which users of the
-    test part set it and which judge it is drawn by the config's seed.
+    Attributes:
+      validating: by the validation clicks.
+      setting: by the test clicks of one half of the users, drawn by the config's seed.
+      judging: by those of the other half.
+    """
 
-    Returns:
-      recall [total], recall@20 of the judging half; by_validation, the total by
-      validation clicks, by_test [clicks], by as many test clicks of the other half,
-      by_first [clicks], by these in the first places, and by_sweep [clicks], by a sweep
-      over them; recall_by_validation, recall_by_test, recall_by_first and
-      recall_by_sweep, recall@20 with them. NaN where clicks fit no scale above 0.
+    validating: tuple[Prepared, Vectors]
+    setting: tuple[Prepared, Vectors]
+    judging: tuple[Prepared, Vectors]
+
+
+def trained_halves(config: Config, data_dir: str | None) -> Halves:
+    """Trains a model on the training part.
 
     Raises:
       NotFinite: a loss was not finite.
@@ -130,13 +140,35 @@ def judged_halves(
 
     validating = np.isin(users, fold_of(choosing, data_dir).evaluated)
     setting = np.random.default_rng(config.seed).random(len(users)) < 0.5
-    by_validation = fitted_total(*part(choosing, validating), CLICKS[-1])[0]
-    given = part(config, setting)
+    return Halves(
+        part(choosing, validating), part(config, setting), part(config, ~setting)
+    )
+
+
+def judged_halves(
+    config: Config, data_dir: str | None
+) -> dict[str, Float[ndarray, "..."]]:
+    """Trains a model, sets its total by both kinds of clicks and judges it.
+
+    A total is the strength in the loss plus the prior when serving.
+
+    Returns:
+      recall [total], recall@20 of the judging half; by_validation, the total by
+      validation clicks, by_test [clicks], by as many test clicks of the other half,
+      by_first [clicks], by these in the first places, and by_sweep [clicks], by a sweep
+      over them; recall_by_validation, recall_by_test, recall_by_first and
+      recall_by_sweep, recall@20 with them. NaN where clicks fit no scale above 0.
+
+    Raises:
+      NotFinite: a loss was not finite.
+    """
+    validating, given, judging = trained_halves(config, data_dir)
+    by_validation = fitted_total(*validating, CLICKS[-1])[0]
     by_test = [fitted_total(*given, clicks)[0] for clicks in CLICKS]
     by_first = [fitted_total(*given, clicks, PLACES)[0] for clicks in CLICKS]
     by_sweep = swept_totals(*given)
     totals = [*TOTALS, by_validation, *by_test, *by_first, *by_sweep]
-    (recall,) = means_by_total(*part(config, ~setting), totals)
+    (recall,) = means_by_total(*judging, totals)
     of_total, of_validation, of_test, of_first, of_sweep = np.split(
         recall, np.cumsum([len(TOTALS), 1, len(CLICKS), len(CLICKS)])
     )

@@ -22,46 +22,58 @@ __all__ = ["report_calibrated_shift"]
 ALIKE, APART = 0.2, 0.5
 LOW, HIGH = -0.5, 0.3  # of the total where test items are drawn evenly
 LOST, WRONG, ENOUGH, NEARLY = 0.002, 0.75, 0.95, 0.9
-MANY, FEW, ALL = 1000, 100, 3000  # clicks that a statement about a sweep names
+FEW, SOME, MANY, ALL = 100, 300, 1000, 3000  # clicks that a statement names
+ABOVE = 0.2  # of the total among the first places over that of all items
+WAYS = ("test", "first", "sweep")  # in which test clicks set a total
 
 
 def measured(stored: Stored) -> dict[str, Float[ndarray, "p a t s"]]:
     """What is shown and stated, by split, arm, temperature and seed.
 
-    by_validation and by_test, totals, the latter by the most clicks; highest, the total
-    of highest recall@20; recall_none and recall_one, with a total of 0 and 1;
-    recall_by_validation; recall_by_N, by N test clicks; best, the highest; apart and
-    ratios of recall to the highest (validation_part, part_N); short. by_sweep, the
-    total by a sweep over the most clicks, and recall_sweep_N, sweep_part_N and
-    sweep_short alike; gain_N, recall by a sweep less that by the fit.
+    by_validation and by_WAY, totals, the latter by the most clicks; highest, the total
+    of highest recall@20; recall_none and recall_one, with a total of 0 and 1; best, the
+    highest. For validation and for each WAY_N, by N test clicks: recall_, the recall@20
+    with the total, part_, its ratio to best, and short_, how much it is below. apart,
+    the total by validation less that by the fit of all items, and WAY_above, that by a
+    way less it; WAY_over_OTHER_N, a difference of recall.
     """
     arrays = {name: values.astype(float) for name, values in stored.arrays.items()}
     totals, clicks = np.round(arrays["totals"], 2), arrays["clicks"].astype(int)
-    recall, validation = arrays["recall"], arrays["recall_by_validation"]
-    by_test, by_sweep = arrays["recall_by_test"], arrays["recall_by_sweep"]
-    tried = np.concatenate([recall, validation[..., None], by_test, by_sweep], axis=-1)
+    recall = arrays["recall"]
+    found = {"validation": arrays["recall_by_validation"]}
+    ways = ways_of(stored)
+    for way in ways:
+        for n, number in enumerate(clicks):
+            found[f"{way}_{number}"] = arrays[f"recall_by_{way}"][..., n]
+    tried = np.concatenate([recall, np.stack([*found.values()], axis=-1)], axis=-1)
     best = np.nanmax(tried, axis=-1)
-    found = {
+    by_way = {f"by_{way}": arrays[f"by_{way}"][..., -1] for way in ways}
+    pairs = (("first", "test"), ("sweep", "test"), ("first", "sweep"))
+    return {
         "highest": totals[recall.argmax(axis=-1)],
         "by_validation": arrays["by_validation"],
-        "by_test": arrays["by_test"][..., -1],
-        "by_sweep": arrays["by_sweep"][..., -1],
-        "apart": arrays["by_validation"] - arrays["by_test"][..., -1],
+        **by_way,
+        "apart": arrays["by_validation"] - by_way["by_test"],
         "recall_none": recall[..., totals.tolist().index(0.0)],
         "recall_one": recall[..., totals.tolist().index(1.0)],
-        "recall_by_validation": validation,
         "best": best,
-        "short": best - validation,
-        "validation_part": validation / best,
-        "sweep_short": best - by_sweep[..., -1],
+        **{f"recall_{name}": values for name, values in found.items()},
+        **{f"part_{name}": values / best for name, values in found.items()},
+        **{f"short_{name}": best - values for name, values in found.items()},
+        **{
+            f"{way}_over_{other}_{number}": found[f"{way}_{number}"]
+            - found[f"{other}_{number}"]
+            for way, other in pairs
+            for number in clicks
+            if way in ways
+        },
+        **{f"{way}_above": by_way[f"by_{way}"] - by_way["by_test"] for way in ways},
     }
-    for n, number in enumerate(clicks):
-        found[f"recall_by_{number}"] = by_test[..., n]
-        found[f"part_{number}"] = by_test[..., n] / best
-        found[f"recall_sweep_{number}"] = by_sweep[..., n]
-        found[f"sweep_part_{number}"] = by_sweep[..., n] / best
-        found[f"gain_{number}"] = by_sweep[..., n] - by_test[..., n]
-    return found
+
+
+def ways_of(stored: Stored) -> list[str]:
+    """The ways that the records have: the first places were added later."""
+    return [way for way in WAYS if f"by_{way}" in stored.arrays]
 
 
 def calibrated_shift_frame(stored: Stored) -> pd.DataFrame:
@@ -87,6 +99,8 @@ def verdicts(frame: pd.DataFrame, clicks: Sequence[int]) -> list[list[str]]:
         for text, name, low, high, form in (
             AT_RANDOM if row["split"] == "random" else on_shift
         ):
+            if name not in row:  # of a way that the records lack
+                continue
             ends = Interval.of(row, name)
             rows.append(statement(where + text, ends, low, high, form))
     return rows
@@ -100,17 +114,28 @@ AT_RANDOM: tuple[Stated, ...] = (
     ),
     (
         f"recall@20 by validation is at most {LOST:g} below the highest",
-        *("short", -np.inf, LOST, "+.4f"),
+        *("short_validation", -np.inf, LOST, "+.4f"),
     ),
     (
         f"recall@20 by a sweep over {ALL:,} test clicks is at most {LOST:g} below it",
-        *("sweep_short", -np.inf, LOST, "+.4f"),
+        *(f"short_sweep_{ALL}", -np.inf, LOST, "+.4f"),
+    ),
+    (
+        f"recall@20 by {ALL:,} among the first places is at most {LOST:g} below it",
+        *(f"short_first_{ALL}", -np.inf, LOST, "+.4f"),
     ),
 )
 
 
 def _on_shift(clicks: Sequence[int], with_logq: bool) -> list[Stated]:
     """What is stated of a model where test items are drawn evenly."""
+    parts = [(n, "test", NEARLY if n == clicks[0] else ENOUGH) for n in clicks]
+    parts += [(ALL, "sweep", ENOUGH), (SOME, "first", NEARLY), (ALL, "first", ENOUGH)]
+    named = {
+        "test": "by {} test clicks",
+        "sweep": "by a sweep over {} of them",
+        "first": "by {} among the first places",
+    }
     stated: list[Stated] = [
         (
             f"the total by test clicks lies between {LOW:g} and {HIGH:g}",
@@ -122,22 +147,39 @@ def _on_shift(clicks: Sequence[int], with_logq: bool) -> list[Stated]:
         ),
         (
             f"recall@20 by validation is at most {WRONG:g} of the highest",
-            *("validation_part", 0.0, WRONG, ".3f"),
+            *("part_validation", 0.0, WRONG, ".3f"),
+        ),
+        *(
+            (
+                f"recall@20 {named[way].format(f'{n:,}')} is at least {part:g} of it",
+                *(f"part_{way}_{n}", part, np.inf, ".3f"),
+            )
+            for n, way, part in parts
+        ),
+        (
+            f"by {SOME} among the first places it is higher than by their sweep",
+            *(f"first_over_sweep_{SOME}", 0.0, np.inf, "+.4f"),
         ),
     ]
-    for number in clicks:
-        part = NEARLY if number == clicks[0] else ENOUGH
-        text = f"recall@20 by {number:,} test clicks is at least {part:g} of it"
-        stated.append((text, f"part_{number}", part, np.inf, ".3f"))
-    text = f"recall@20 by a sweep over {ALL:,} of them is at least {ENOUGH:g} of it"
-    stated.append((text, f"sweep_part_{ALL}", ENOUGH, np.inf, ".3f"))
-    if with_logq:
-        text = f"by a sweep over {MANY:,} it is higher than by their fit"
-        stated.append((text, f"gain_{MANY}", 0.0, np.inf, "+.4f"))
-    else:
+    if not with_logq:
         text = f"by a sweep over {FEW} it is lower than by their fit"
-        stated.append((text, f"gain_{FEW}", -np.inf, 0.0, "+.4f"))
-    return stated
+        return [*stated, (text, f"sweep_over_test_{FEW}", -np.inf, 0.0, "+.4f")]
+    return [
+        *stated,
+        (
+            f"by a sweep over {MANY:,} it is higher than by their fit",
+            *(f"sweep_over_test_{MANY}", 0.0, np.inf, "+.4f"),
+        ),
+        (
+            f"by {MANY:,} among the first places it is higher than by their fit",
+            *(f"first_over_test_{MANY}", 0.0, np.inf, "+.4f"),
+        ),
+        (
+            f"the total by {ALL:,} among the first places is higher by {ABOVE:g} or "
+            "more than that by their fit",
+            *("first_above", ABOVE, np.inf, "+.2f"),
+        ),
+    ]
 
 
 def calibrated_shift_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
@@ -149,25 +191,29 @@ def calibrated_shift_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
         "cosine, fitted on nine tenths of the training part. A total is log q in the "
         "loss plus the popularity prior when serving. By validation: the total that "
         "clicks of the last tenth give; by test clicks: the one that clicks of one "
-        "half of the test users give, drawn by lot; by a sweep: of all totals, between "
-        "-1 and 3, the one that brings most of these clicks into the first 20 places. "
-        "Recall@20 is of the other half. Highest: of all totals. 95 % t intervals over "
-        "three seeds or more, each of which draws halves and clicks anew; a dash: in "
-        "some seed the clicks fit no scale above 0."
+        "half of the test users give, drawn by lot, by a fit of all items; among the "
+        "first places: by a fit among the first 200 of the lists that it gives; by a "
+        "sweep: of all totals, between -1 and 3, the one that brings most of these "
+        "clicks into the first 20 places. Recall@20 is of the other half. Highest: of "
+        "all totals. 95 % t intervals over three seeds or more, each of which draws "
+        "halves and clicks anew; a dash: in some seed the clicks fit no scale above 0."
     )
     columns = [
         ("total by validation", "by_validation", ".2f"),
         (f"by {clicks[-1]:,} test clicks", "by_test", ".2f"),
+        (f"by {clicks[-1]:,} among the first places", "by_first", ".2f"),
         (f"by a sweep over {clicks[-1]:,}", "by_sweep", ".2f"),
         ("of highest recall@20", "highest", ".2f"),
         ("recall@20 at 0", "recall_none", ".4f"),
         ("at 1", "recall_one", ".4f"),
-        ("by validation", "recall_by_validation", ".4f"),
-        *((f"by {n:,} test clicks", f"recall_by_{n}", ".4f") for n in clicks),
+        ("by validation", "recall_validation", ".4f"),
+        *((f"by {n:,} test clicks", f"recall_test_{n}", ".4f") for n in clicks),
+        *((f"by {n:,} among the first", f"recall_first_{n}", ".4f") for n in clicks),
         *((f"by a sweep over {n:,}", f"recall_sweep_{n}", ".4f") for n in clicks),
         ("highest", "best", ".4f"),
     ]
     stated = {"split": "", "arm": "", "temperature": "g"}
+    columns = [column for column in columns if column[1] in frame]
     table = interval_table(frame, stated, columns, left=2)
     return about, statement_table(verdicts(frame, clicks)), table
 
@@ -177,8 +223,9 @@ INKS = ("#440154", "#21918c", "#d8b900")
 
 # How a total was set: its name, the recall@20 that it brings, marker and size.
 SET = {
-    "by validation clicks": ("by_validation", "recall_by_validation", "s", 7),
-    "by the fit of test clicks": ("by_test", f"recall_by_{ALL}", "*", 12),
+    "by validation clicks": ("by_validation", "recall_validation", "s", 7),
+    "by a fit of test clicks": ("by_test", f"recall_test_{ALL}", "*", 12),
+    "by a fit among the first 200": ("by_first", f"recall_first_{ALL}", "o", 7),
     "by a sweep over test clicks": ("by_sweep", f"recall_sweep_{ALL}", "D", 6),
 }
 
@@ -212,27 +259,31 @@ def _draw(
     panel: Axes, rows: pd.DataFrame, totals: ndarray, recall: Float[ndarray, "t n"]
 ) -> None:
     """The curves of an arm and a split, with the totals that clicks give."""
+    shown = {label: how for label, how in SET.items() if how[0] in rows}
     for ink, curve, row in zip(INKS, recall, rows.to_dict("records"), strict=False):
         label = f"trained at {row['temperature']:g}"
         panel.plot(totals, curve, color=ink, lw=1.6, label=label)
-        for total, found, marker, size in SET.values():
+        for total, found, marker, size in shown.values():
             panel.plot(row[total], row[found], marker, color=ink, ms=size, mec="w")
-    for label, (_, _, marker, size) in SET.items():
+    for label, (_, _, marker, size) in shown.items():
         panel.plot([], [], marker, color="0.3", ms=size, label=label)
 
 
 def heading(frame: pd.DataFrame) -> str:
     """How much of the highest recall clicks find where test items are drawn evenly."""
     shifted = frame[frame.split == "shifted"]
-    found = (
-        shifted[name].agg(["min", "max"]).map("{:.2f}".format)
-        for name in ("validation_part", f"part_{ALL}", f"sweep_part_{ALL}")
-    )
-    validation, fit, sweep = (" to ".join(ends) for ends in found)
-    return (
-        f"Share of the highest recall@20 on an even test: {validation} by validation,\n"
-        f"{fit} by a fit of {ALL:,} test clicks, {sweep} by a sweep over them"
-    )
+    said = {
+        "validation": "by validation;\n",
+        f"test_{ALL}": f"by {ALL:,} test clicks, among all items,\n",
+        f"first_{ALL}": "among the first 200 places, ",
+        f"sweep_{ALL}": "by a sweep",
+    }
+    words = "Share of the highest recall@20 on an even test: "
+    for name, way in said.items():
+        if f"part_{name}" in shifted:
+            low, high = shifted[f"part_{name}"].agg(["min", "max"])
+            words += f"{low:.2f} to {high:.2f} {way}"
+    return words
 
 
 def report_calibrated_shift(stored: Stored) -> Report:

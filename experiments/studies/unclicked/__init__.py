@@ -1,0 +1,192 @@
+"""Why is a model with log q in the loss hard to serve without popularity?
+
+In-batch sampling never draws an item that has no training click, so that its vector
+stays as it was made, and so does its score. With log q in the loss the scores of rare
+items fall with their log q, and those of items without a click stay where they were. A
+negative prior, which takes log q back, then puts them before everything else. Here
+matrix factorisation is trained on the shifted split of IR-Benchmark [yang2024psl],
+whose test items are drawn evenly from the catalogue, and served with every total once
+with all items in the lists and once without those that have no training click.
+
+    python -m experiments run unclicked --dataset DIR/electronic            # 5 seeds
+    python -m experiments run unclicked --quick --dataset DIR/electronic
+
+On 2 cores the first takes about 30 minutes, the second 1; on Movies, with --seeds 3,
+70. The data set is a folder with a random split; the folder with the shifted one is
+beside it and has -popularity after its name (docs/outside.md).
+
+Expect that with log q in the loss items without a click fill most of the first 20
+places at a total of 0, that recall rises once they are left out, and that a fit of the
+test clicks then finds the best total; and none of it without log q in the loss.
+"""
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Int
+from numpy import ndarray
+
+from experiments.arms import arm
+from experiments.runs import clicked_logits, drawn_clicks, metric_means
+from experiments.studies import STUDIES
+from experiments.studies.calibrated_shift import TEMPERATURES, TOTALS, trained_halves
+from experiments.studies.shift import CHANGES
+from experiments.studies.split import splits_of
+from experiments.studies.totals import Vectors, save_swept
+from experiments.study import StudyOptions
+from research.calibration import (
+    PLACES,
+    Calibration,
+    NoScale,
+    calibrate,
+    calibrate_first,
+)
+from research.config import Config
+from research.evaluate.top_k import Scorer, dot_product
+from research.positives import log_share
+from research.prepare import Prepared
+
+__all__ = ["CLICKS", "FEW", "LISTS", "judged_lists", "run_unclicked"]
+
+NAME = "unclicked"
+CLICKS = (100, 3000)
+LISTS = ("all items", "items with a click")
+FEW = 5  # training clicks of an item that is rare
+FITS: tuple[Callable[..., Calibration], ...] = (
+    calibrate,
+    partial(calibrate_first, places=PLACES),
+)
+
+
+def run_unclicked(options: StudyOptions) -> Path:
+    """Trains each arm on the shifted split at each temperature; returns the records.
+
+    Arrays: those of ``judged_lists``, with first axes of arms, temperatures and seeds;
+    temperatures, totals, clicks. The header has the arms.
+
+    Raises:
+      InputError: the data set is no folder that has its shifted split beside it.
+    """
+    study = STUDIES[NAME]
+    split = splits_of(study, options, CHANGES, {})["shifted"]
+    arms = options.arms or study.arms
+    temperatures = TEMPERATURES[2:] if options.quick else TEMPERATURES
+    changes = {**CHANGES, "epochs": 2} if options.quick else CHANGES
+    found: dict[str, list[ndarray]] = {}
+    for m, t, seed in np.ndindex(len(arms), len(temperatures), options.seeds):
+        base = Config(
+            dataset=str(split.path),
+            split="given",
+            validation_share=0.1,
+            **{**changes, "learning_rate": 0.1, "temperature": temperatures[t]},
+        )
+        config = dataclasses.replace(arm(arms[m], base), seed=seed)
+        judged = judged_lists(config, options.data_dir)
+        for what, values in judged.items():
+            found.setdefault(what, []).append(values)
+        all_items, clicked = judged["recall"].max(axis=1)
+        options.progress(
+            f"{arms[m]}, temperature {temperatures[t]:g}, seed {seed}: highest recall "
+            f"{all_items:.4f}, without {judged['unclicked']} items {clicked:.4f}"
+        )
+    more = {"totals": TOTALS, "clicks": CLICKS}
+    return save_swept(options, NAME, found, temperatures, more, arms=[*arms])
+
+
+def judged_lists(
+    config: Config, data_dir: str | None
+) -> dict[str, Float[ndarray, "..."]]:
+    """Trains a model and judges both kinds of lists, of all items and of clicked ones.
+
+    Returns:
+      recall [list, total], recall@20 of the judging half; by_fit and by_first [list,
+      clicks], the total that as many clicks of the other half give among all items and
+      among the first places; recall_by_fit and recall_by_first, recall@20 with them.
+      unclicked and items, how many there are; slots, the share of the first 20 places
+      that items without a click have at a total of 0, all items listed; gap, their mean
+      logit less that of items with at most FEW clicks. NaN where no scale fits.
+
+    Raises:
+      NotFinite: a loss was not finite.
+    """
+    halves = trained_halves(config, data_dir)
+    run, (users, items) = halves.judging
+    counts = run.task.fold.fitted.item_counts
+    unclicked = np.flatnonzero(counts == 0)
+    mean = users.mean(axis=0) @ items.T / config.temperature
+    rare = (counts > 0) & (counts <= FEW)
+    found: dict[str, list[ndarray]] = {}
+    for left_out in (unclicked[:0], unclicked):
+        totals = fitted_totals(*halves.setting, left_out)
+        tried = [*TOTALS, *totals.ravel()]
+        recall = recall_without(run, (users, items), left_out, tried)
+        of_fits = recall[len(TOTALS) :].reshape(totals.shape)
+        for name, values in {
+            "recall": recall[: len(TOTALS)],
+            **dict(zip(("by_fit", "by_first"), totals, strict=True)),
+            **dict(zip(("recall_by_fit", "recall_by_first"), of_fits, strict=True)),
+        }.items():
+            found.setdefault(name, []).append(values)
+    scorer = scorer_without(run, (users, items), unclicked[:0], 0.0)
+    return {
+        **{name: np.stack(values) for name, values in found.items()},
+        "unclicked": np.array(len(unclicked)),
+        "items": np.array(len(counts)),
+        "slots": np.array(metric_means(run, scorer, ["cold_slots_0"])[0]),
+        "gap": mean[unclicked].mean() - mean[rare].mean(),
+    }
+
+
+def fitted_totals(
+    run: Prepared, vectors: Vectors, left_out: Int[ndarray, " o"]
+) -> Float[ndarray, "2 c"]:
+    """Totals that clicks give without some items, among all others and the first.
+
+    Args:
+      run: the run, judged by these clicks; as many are tried as CLICKS says.
+      vectors: of the task's queries and of its candidates.
+      left_out: the items, and with them the clicks on them.
+
+    Returns:
+      [fit, clicks]; NaN where the clicks fit no scale above 0.
+    """
+    drawn = drawn_clicks(run.task.fold, CLICKS[-1])
+    logits, log_q, user, item = clicked_logits(run, *vectors, drawn)
+    logits[:, left_out] = -np.inf
+    kept = ~np.isin(item, left_out)
+    totals = np.full((2, len(CLICKS)), np.nan)
+    for n, clicks in enumerate(CLICKS):
+        mine = kept & (np.arange(len(item)) < clicks)
+        given = logits, log_q, user[mine], item[mine]
+        for m, fit in enumerate(FITS):
+            with contextlib.suppress(NoScale):
+                totals[m, n] = fit(*given).by_rule(1.0).prior + run.config.logq
+    return totals
+
+
+def scorer_without(
+    run: Prepared, vectors: Vectors, left_out: Int[ndarray, " o"], total: float
+) -> Scorer:
+    """Of lists without some items, served with a total strength of log q."""
+    bias = (total - run.config.logq) * log_share(run.task.fold.fitted.item_counts)
+    bias[left_out] = -np.inf
+    return dot_product(*vectors, bias, 1.0 / run.config.temperature)
+
+
+def recall_without(
+    run: Prepared,
+    vectors: Vectors,
+    left_out: Int[ndarray, " o"],
+    totals: Sequence[float],
+) -> Float[ndarray, " t"]:
+    """Recall@20 of lists without some items, by total; NaN for one that is NaN."""
+    found = np.full(len(totals), np.nan)
+    for n, total in enumerate(totals):
+        if not np.isnan(total):
+            scorer = scorer_without(run, vectors, left_out, total)
+            (found[n],) = metric_means(run, scorer, ["recall"])
+    return found

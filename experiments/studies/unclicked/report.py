@@ -1,0 +1,238 @@
+"""Recall with and without items that have no training click: table and figure."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from numpy import ndarray
+
+from experiments.studies.unclicked import FEW, LISTS
+from experiments.study import Report
+from research.report.intervals import Interval, over_seeds
+from research.report.pages import interval_table, seeds_text
+from research.report.pictures import STYLE, Drawing, blank, legend_above
+from research.report.predictions import statement, statement_table
+from research.report.records import Stored
+
+__all__ = ["report_unclicked"]
+
+MOST, FEWEST = 0.5, 0.05  # of the first 20 places
+APART, GAIN, SAME = 0.5, 0.001, 0.001
+FOUND, FOUND_BY_FEW, FOUND_BY_FIRST = 0.9, 0.85, 0.95
+BELOW_FROM = 0.2  # the temperature from which log q in the loss finds less
+FITS = ("fit", "first")
+
+
+def measured(stored: Stored) -> dict[str, Float[ndarray, "a t s l"]]:
+    """What is shown and stated, by arm, temperature, seed and kind of lists.
+
+    slots and gap, of items without a click; best, the highest recall@20, and highest,
+    its total; gain and lower, those of the second kind of lists less the first's;
+    by_FIT, the total by most clicks, recall_FIT_N, recall@20 with that by N clicks,
+    and part_FIT_N, its ratio to best; over, best less that of the first arm.
+    """
+    arrays = {name: values.astype(float) for name, values in stored.arrays.items()}
+    totals, clicks = np.round(arrays["totals"], 2), arrays["clicks"].astype(int)
+    recall = arrays["recall"]
+    tried = [recall, *(arrays[f"recall_by_{fit}"] for fit in FITS)]
+    best = np.nanmax(np.concatenate(tried, axis=-1), axis=-1)
+    highest = totals[recall.argmax(axis=-1)]
+    both = np.ones(best.shape[-1])
+    found = {
+        **{name: arrays[name][..., None] * both for name in ("slots", "gap")},
+        "best": best,
+        "highest": highest,
+        "gain": (best[..., 1] - best[..., 0])[..., None] * both,
+        "lower": (highest[..., 1] - highest[..., 0])[..., None] * both,
+        "over": best - best[:1],
+    }
+    for fit in FITS:
+        found[f"by_{fit}"] = arrays[f"by_{fit}"][..., -1]
+        for n, number in enumerate(clicks):
+            found[f"recall_{fit}_{number}"] = arrays[f"recall_by_{fit}"][..., n]
+            found[f"part_{fit}_{number}"] = arrays[f"recall_by_{fit}"][..., n] / best
+    return found
+
+
+def unclicked_frame(stored: Stored) -> pd.DataFrame:
+    """One row per arm, temperature and kind of lists: means, with _low and _high."""
+    found, lines = measured(stored), []
+    arms, temperatures = stored.header["arms"], stored.arrays["temperatures"]
+    for m, t, n in np.ndindex(len(arms), len(temperatures), len(LISTS)):
+        temperature = round(float(temperatures[t]), 6)
+        line: dict[str, Any] = {"arm": arms[m], "temperature": temperature}
+        line["lists"] = LISTS[n]
+        for name, values in found.items():
+            line |= over_seeds(values[m, t, :, n]).interval().columns(name)
+        lines.append(line)
+    return pd.DataFrame(lines)
+
+
+def verdicts(frame: pd.DataFrame, clicks: Sequence[int]) -> list[list[str]]:
+    """Each part of the prediction: the statement, what was measured, the verdict."""
+    rows = []
+    for row in frame[frame.lists == LISTS[1]].to_dict("records"):
+        where = f"{row['arm']}, {row['temperature']:g}: "
+        stated = _with_logq(clicks) if row["arm"].endswith("logq") else _WITHOUT
+        if row["arm"].endswith("logq") and row["temperature"] >= BELOW_FROM:
+            text = "the highest recall@20 without them is below that of in-batch"
+            stated = (*stated, (text, "over", -np.inf, 0.0, "+.4f"))
+        text = f"then {clicks[-1]:,} clicks among the first places find at least "
+        first = f"{text}{FOUND_BY_FIRST:g} of it"
+        stated = (
+            *stated,
+            (first, f"part_first_{clicks[-1]}", FOUND_BY_FIRST, np.inf, ".3f"),
+        )
+        for text, name, low, high, form in stated:
+            ends = Interval.of(row, name)
+            rows.append(statement(where + text, ends, low, high, form))
+    return rows
+
+
+Stated = tuple[str, str, float, float, str]  # statement, number, its ends, its form
+_WITHOUT: tuple[Stated, ...] = (
+    (
+        f"items without a click have at most {FEWEST:g} of the first 20 places",
+        *("slots", 0.0, FEWEST, ".3f"),
+    ),
+    (
+        f"leaving them out changes the highest recall@20 by at most {SAME:g}",
+        *("gain", -SAME, SAME, "+.4f"),
+    ),
+)
+
+
+def _with_logq(clicks: Sequence[int]) -> tuple[Stated, ...]:
+    """What is stated of a model with log q in the loss."""
+    few, many = (f"{number:,} test clicks" for number in clicks)
+    return (
+        (
+            f"items without a click have at least {MOST:g} of the first 20 places",
+            *("slots", MOST, np.inf, ".3f"),
+        ),
+        (
+            f"their logit is higher than that of items with 1 to {FEW} clicks by "
+            f"{APART:g} or more",
+            *("gap", APART, np.inf, "+.2f"),
+        ),
+        (
+            f"leaving them out raises the highest recall@20 by {GAIN:g} or more",
+            *("gain", GAIN, np.inf, "+.4f"),
+        ),
+        ("its total is lower then", *("lower", -np.inf, 0.0, "+.2f")),
+        (
+            f"then a fit of {many} finds at least {FOUND:g} of it",
+            *(f"part_fit_{clicks[-1]}", FOUND, np.inf, ".3f"),
+        ),
+        (
+            f"and one of {few} at least {FOUND_BY_FEW:g}",
+            *(f"part_fit_{clicks[0]}", FOUND_BY_FEW, np.inf, ".3f"),
+        ),
+    )
+
+
+def unclicked_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
+    """What was measured, the verdicts, and one row per arm, temperature and lists."""
+    clicks = stored.arrays["clicks"].astype(int).tolist()
+    seeds = stored.arrays["gap"].shape[-1]
+    about = (
+        f"{stored.header['dataset']}, {seeds_text(seeds)}; matrix factorisation, "
+        "cosine, fitted on nine tenths of the training part, judged by test items that "
+        f"are drawn evenly. {counted(stored)} have no training click. A total is log q "
+        "in the loss plus the prior when serving. By a fit: the total that clicks "
+        "of one half of the test users give among all listed items; among the first "
+        "places: by a fit among the first 200 of the lists that it gives. Recall@20 is "
+        "of the other half. Places: the share of the first 20 that items without a "
+        "click have at a total of 0. Logit: their mean, less that of items with 1 to "
+        f"{FEW} clicks. 95 % t intervals over seeds."
+    )
+    columns = [
+        ("places", "slots", ".3f"),
+        ("logit", "gap", "+.2f"),
+        ("highest recall@20", "best", ".4f"),
+        ("its total", "highest", ".2f"),
+        (f"total by a fit of {clicks[-1]:,}", "by_fit", ".2f"),
+        (f"by {clicks[-1]:,} among the first places", "by_first", ".2f"),
+        *((f"recall@20 by a fit of {n:,}", f"recall_fit_{n}", ".4f") for n in clicks),
+        *((f"by {n:,} among the first", f"recall_first_{n}", ".4f") for n in clicks),
+    ]
+    stated = {"arm": "", "temperature": "g", "lists": ""}
+    table = interval_table(frame, stated, columns, left=1)
+    return about, statement_table(verdicts(frame, clicks)), table
+
+
+def counted(stored: Stored) -> str:
+    """How many items have no training click, over the seeds, of how many."""
+    unclicked = np.unique(stored.arrays["unclicked"].astype(int))
+    items = int(stored.arrays["items"].max())
+    ends = f"{unclicked[0]:,}"
+    if len(unclicked) > 1:
+        ends += f" to {unclicked[-1]:,}"
+    return f"{ends} of {items:,} items"
+
+
+INKS = ("#440154", "#21918c", "#d8b900")
+LINES = (("--", 1.2), ("-", 1.8))  # of each kind of lists
+
+
+def unclicked_figure(frame: pd.DataFrame, stored: Stored) -> Drawing:
+    """Draws recall by total, with and without these items: a panel for each arm."""
+    arrays = {name: values.astype(float) for name, values in stored.arrays.items()}
+    arms = stored.header["arms"]
+    with matplotlib.rc_context(STYLE):
+        figure, panels = blank(3.6, ncols=len(arms), squeeze=False, sharey=True)
+        for m, panel in enumerate(panels[0]):
+            rows = frame[frame.arm == arms[m]]
+            recall = arrays["recall"][m].mean(axis=1)
+            _draw(panel, rows, arrays["totals"], recall, int(arrays["clicks"][-1]))
+            panel.set_title(arms[m])
+            panel.set_xlabel("total strength of log q")
+        panels[0, 0].set_ylabel("recall@20")
+        handles, _ = panels[0, 0].get_legend_handles_labels()
+        legend_above(figure, handles, heading(frame, stored), 3)
+    return Drawing(figure, frame)
+
+
+def _draw(
+    panel: Axes,
+    rows: pd.DataFrame,
+    totals: ndarray,
+    recall: Float[ndarray, "t l n"],
+    clicks: int,
+) -> None:
+    """The curves of an arm, with the total that a fit gives on both."""
+    temperatures = rows.temperature.unique()
+    for ink, curves, temperature in zip(INKS, recall, temperatures, strict=False):
+        mine = rows[rows.temperature == temperature].to_dict("records")
+        for curve, row, (style, width) in zip(curves, mine, LINES, strict=True):
+            panel.plot(totals, curve, style, color=ink, lw=width)
+            there = row["by_fit"], row[f"recall_fit_{clicks}"]
+            panel.plot(*there, "*", color=ink, ms=12, mec="w")
+        panel.plot([], [], color=ink, lw=1.8, label=f"trained at {temperature:g}")
+    for name, (style, width) in zip(LISTS, LINES, strict=True):
+        panel.plot([], [], style, color="0.3", lw=width, label=f"lists of {name}")
+    panel.plot([], [], "*", color="0.3", ms=12, label=f"by a fit of {clicks:,} clicks")
+
+
+def heading(frame: pd.DataFrame, stored: Stored) -> str:
+    """How many items have no click, and what leaving them out does to the highest."""
+    lines = [f"Test items drawn evenly; {counted(stored)} have no training click."]
+    for arm, rows in frame.groupby("arm", sort=False):
+        best = rows.pivot_table("best", "temperature", "lists")
+        ratio = best[LISTS[1]] / best[LISTS[0]]
+        lines.append(
+            f"Without them {arm} finds {ratio.min():.2f} to {ratio.max():.2f} times as "
+            "much at its best"
+        )
+    return "\n".join(lines)
+
+
+def report_unclicked(stored: Stored) -> Report:
+    """The study's table, page and figure."""
+    frame = unclicked_frame(stored)
+    drawings = {"-curves": unclicked_figure(frame, stored)}
+    return Report({".csv": frame}, unclicked_page(frame, stored), drawings)
