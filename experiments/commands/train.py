@@ -50,6 +50,9 @@ from research.serving import AS_TRAINED, Serving, check_rule
 from research.splits import SplitRules
 from research.types import InputError
 
+UNCLICKED = "cold_slots_0"  # the metric: places with items of no training click
+MANY = 0.05  # of the places
+
 
 @dataclass(frozen=True)
 class Train:
@@ -133,7 +136,7 @@ class Train:
         _, where = locate(cell, "train", out, digest, start)
         folder = serving_folder(where, cell.config)
         if not failed:
-            _print_metrics(folder)
+            _print_metrics(folder, cell.config)
             if cell.config.fit_on == "train" and is_towers(cell.config):
                 self._print_calibration(cell, where, start)
         print(f"files in {folder}")
@@ -269,11 +272,19 @@ def _calibration_lines(
         yield line
 
 
-def _print_metrics(folder: Path) -> None:
-    """One metric a line, at cut-off 20."""
-    for metric, values in read_metrics(folder).items():
+def _print_metrics(folder: Path, config: Config) -> None:
+    """One metric a line, at cut-off 20, and what a negative prior may have done."""
+    metrics = read_metrics(folder)
+    for metric, values in metrics.items():
         value = values.get(str(CUTOFF))
         print(f"{metric}@{CUTOFF} {'none' if value is None else f'{value:.4f}'}")
+    unclicked = metrics[UNCLICKED].get(str(CUTOFF)) or 0.0
+    if config.prior < 0 and unclicked > MANY:
+        print(
+            f"warning: items without a training click have {100 * unclicked:.0f} % of "
+            f"the first {CUTOFF} places, raised by prior {config.prior:g}: leave them "
+            "out of what is served"
+        )
 
 
 def _take_arm(words: list[str]) -> tuple[Config, list[str]]:

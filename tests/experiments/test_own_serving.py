@@ -230,3 +230,22 @@ def test_a_large_catalogue_is_also_calibrated_among_the_first_places(tmp_path, c
     assert prior != other
     assert main([*words, "--prior", prior]) == 0
     assert f"as served {there}" in capsys.readouterr().out
+
+
+def test_items_without_a_click_that_a_negative_prior_raises_are_said(tmp_path, capsys):
+    """They are in the test part alone, so that nothing was learned of them."""
+    rows = [f"u{u},i{(2 * u + k) % 110},train" for u in range(60) for k in range(8)]
+    rows += [f"u{u},new{u % 15},test" for u in range(60)]
+    table = tmp_path / "shop.csv"
+    table.write_text("\n".join(["user,item,part", *rows, ""]))
+    words = ["train", "--arm", "tiny", "--out", str(tmp_path / "out"), "--dataset"]
+    words += [str(table), "--split", "given"]
+    warning = "warning: items without a training click have"
+    assert main(words) == 0
+    assert warning not in capsys.readouterr().out
+    assert main([*words, "--prior", "-5"]) == 0
+    said = capsys.readouterr().out
+    (share,) = re.findall(f"{warning} (\\d+) % of the first 20 places", said)
+    (slots,) = re.findall(r"cold_slots_0@20 ([\d.]+)", said)
+    assert int(share) == pytest.approx(100 * float(slots), abs=0.51)
+    assert int(share) > 50  # by chance 15 of 117 that a user has not clicked
