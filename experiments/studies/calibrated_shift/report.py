@@ -273,17 +273,17 @@ def heading(frame: pd.DataFrame) -> str:
     """How much of the highest recall clicks find where test items are drawn evenly."""
     shifted = frame[frame.split == "shifted"]
     said = {
-        "validation": "by validation;\n",
-        f"test_{ALL}": f"by {ALL:,} test clicks, among all items,\n",
-        f"first_{ALL}": "among the first 200 places, ",
+        "validation": "by validation",
+        f"test_{ALL}": "\nby a fit of test clicks",
+        f"first_{ALL}": "among the first 200",
         f"sweep_{ALL}": "by a sweep",
     }
-    words = "Share of the highest recall@20 on an even test: "
+    parts = []
     for name, way in said.items():
         if f"part_{name}" in shifted:
             low, high = shifted[f"part_{name}"].agg(["min", "max"])
-            words += f"{low:.2f} to {high:.2f} {way}"
-    return words
+            parts.append(f"{way} {low:.2f} to {high:.2f}")
+    return f"Share of the highest recall@20 on an even test: {', '.join(parts)}"
 
 
 def report_calibrated_shift(stored: Stored) -> Report:
