@@ -106,8 +106,8 @@ results: $(READY)
 	$(if $(OUTSIDE_DIR),$(RUN) calibrated-shift --dataset $(OUTSIDE_DIR)/movie \
 	  --arms in-batch --seeds 3 --out results)
 	$(if $(OUTSIDE_DIR),$(RUN) unclicked --dataset $(OUTSIDE_DIR)/electronic --out results)
-	$(if $(OUTSIDE_DIR),$(RUN) unclicked --dataset $(OUTSIDE_DIR)/movie --seeds 3 \
-	  --out results)
+	$(if $(OUTSIDE_DIR),$(RUN) unclicked --dataset $(OUTSIDE_DIR)/movie \
+	  --arms in-batch+logq --out results)
 	$(if $(OUTSIDE_DIR),$(RUN) at-k --dataset $(OUTSIDE_DIR)/ml-100k-irb --out results)
 	$(if $(MOVIELENS_DIR),,@echo "MOVIELENS_DIR is not set: MovieLens 1M is left out")
 	$(if $(MOVIELENS_DIR),$(LARGE) 3 baselines --arms popularity recent-popularity \

@@ -288,7 +288,7 @@ STUDIES: Registry[Study] = Registry(
                 report=deferred(
                     "experiments.studies.unclicked.report:report_unclicked"
                 ),
-                seeds=5,
+                seeds=3,
                 arms=("in-batch", "in-batch+logq"),
                 prediction=_predicted("unclicked"),
             ),

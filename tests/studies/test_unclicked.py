@@ -105,12 +105,22 @@ def test_verdicts_follow_the_records(changes, fails):
     assert all(verdict != "undecided" for *_, verdict in rows)
 
 
+def test_an_arm_alone_is_compared_with_none():
+    records = made()
+    for name, values in records.arrays.items():
+        if values.ndim > 1:
+            records.arrays[name] = values[1:]
+    records.header["arms"] = [ARMS[1]]
+    rows = verdicts(unclicked_frame(records), CLICKS)
+    assert len(rows) == 3 * 7
+    assert not any("below that of" in text for text, *_ in rows)
+
+
 def test_the_heading_has_how_many_items_and_what_they_cost():
     records = made(best=(0.10, 0.09), gain=(0.0, 0.03))
     words = heading(unclicked_frame(records), records)
-    assert "20 to 23 of 8,000 items have no training click" in words
-    assert "in-batch finds 1.00 to 1.00 times" in words
-    assert "in-batch+logq finds 1.50 to 1.50 times" in words
+    assert "without 20 to 23 of 8,000 items" in words
+    assert "1.00 times (in-batch), 1.50 times (in-batch+logq)" in words
 
 
 def with_a_new_item(folder):

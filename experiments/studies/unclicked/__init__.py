@@ -8,12 +8,12 @@ matrix factorisation is trained on the shifted split of IR-Benchmark [yang2024ps
 whose test items are drawn evenly from the catalogue, and served with every total once
 with all items in the lists and once without those that have no training click.
 
-    python -m experiments run unclicked --dataset DIR/electronic            # 5 seeds
+    python -m experiments run unclicked --dataset DIR/electronic
     python -m experiments run unclicked --quick --dataset DIR/electronic
 
-On 2 cores the first takes about 30 minutes, the second 1; on Movies, with --seeds 3,
-70. The data set is a folder with a random split; the folder with the shifted one is
-beside it and has -popularity after its name (docs/outside.md).
+On 2 cores the first takes about 30 minutes, the second 1; on Movies, with --arms
+in-batch+logq, 40. The data set is a folder with a random split; the folder with the
+shifted one is beside it and has -popularity after its name (docs/outside.md).
 
 Expect that with log q in the loss items without a click fill most of the first 20
 places at a total of 0, that recall rises once they are left out, and that a fit of the

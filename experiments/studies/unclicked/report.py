@@ -74,12 +74,12 @@ def unclicked_frame(stored: Stored) -> pd.DataFrame:
 
 def verdicts(frame: pd.DataFrame, clicks: Sequence[int]) -> list[list[str]]:
     """Each part of the prediction: the statement, what was measured, the verdict."""
-    rows = []
+    rows, reference = [], frame.arm.iloc[0]
     for row in frame[frame.lists == LISTS[1]].to_dict("records"):
         where = f"{row['arm']}, {row['temperature']:g}: "
         stated = _with_logq(clicks) if row["arm"].endswith("logq") else _WITHOUT
-        if row["arm"].endswith("logq") and row["temperature"] >= BELOW_FROM:
-            text = "the highest recall@20 without them is below that of in-batch"
+        if row["arm"] != reference and row["temperature"] >= BELOW_FROM:
+            text = f"the highest recall@20 without them is below that of {reference}"
             stated = (*stated, (text, "over", -np.inf, 0.0, "+.4f"))
         text = f"then {clicks[-1]:,} clicks among the first places find at least "
         first = f"{text}{FOUND_BY_FIRST:g} of it"
@@ -220,15 +220,16 @@ def _draw(
 
 def heading(frame: pd.DataFrame, stored: Stored) -> str:
     """How many items have no click, and what leaving them out does to the highest."""
-    lines = [f"Test items drawn evenly; {counted(stored)} have no training click."]
+    times = []
     for arm, rows in frame.groupby("arm", sort=False):
         best = rows.pivot_table("best", "temperature", "lists")
         ratio = best[LISTS[1]] / best[LISTS[0]]
-        lines.append(
-            f"Without them {arm} finds {ratio.min():.2f} to {ratio.max():.2f} times as "
-            "much at its best"
-        )
-    return "\n".join(lines)
+        low, high = f"{ratio.min():.2f}", f"{ratio.max():.2f}"
+        times.append(f"{low if low == high else f'{low} to {high}'} times ({arm})")
+    return (
+        f"Lists without {counted(stored)}, those that no training click has: the "
+        f"highest recall@20 on an even test is {', '.join(times)} that with them"
+    )
 
 
 def report_unclicked(stored: Stored) -> Report:
