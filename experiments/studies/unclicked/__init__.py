@@ -6,7 +6,8 @@ items fall with their log q, and those of items without a click stay where they 
 negative prior, which takes log q back, then puts them before everything else. Here
 matrix factorisation is trained on the shifted split of IR-Benchmark [yang2024psl],
 whose test items are drawn evenly from the catalogue, and served with every total once
-with all items in the lists and once without those that have no training click.
+with all items in the lists and once without those that have no training click. Each
+item of the split has one; what is taken out for validation is the only one of some.
 
     python -m experiments run unclicked --dataset DIR/electronic
     python -m experiments run unclicked --quick --dataset DIR/electronic
