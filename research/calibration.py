@@ -130,9 +130,11 @@ def calibrate_first(
       places: how many; as many as items is ``calibrate``.
 
     Raises:
-      InputError: as ``calibrate``.
+      InputError: as ``calibrate``, or no place.
       NoScale: the clicks on all items fit no finite scale above 0.
     """
+    if places < 1:
+        raise InputError(f"places is {places}: it must be 1 or more")
     found = calibrate(logits, log_q, user, item)
     places = min(places, logits.shape[1])
     for _ in range(ROUNDS):
@@ -238,9 +240,8 @@ def _moments(
         likelihood += float((total[here, held] - np.log(norm[:, 0])).sum())
         by_share = p * shares
         means = np.stack([(p * scores).sum(axis=1), by_share.sum(axis=1)])
-        slope += (np.stack([scores[here, held], shares[here, held]]) - means).sum(
-            axis=1
-        )
+        of_clicks = np.stack([scores[here, held], shares[here, held]])
+        slope += (of_clicks - means).sum(axis=1)
         both = (by_share * scores).sum(axis=1)
         squares = (p * scores**2).sum(axis=1), (by_share * shares).sum(axis=1)
         curve += [[squares[0].sum(), both.sum()], [both.sum(), squares[1].sum()]]

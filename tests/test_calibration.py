@@ -108,6 +108,11 @@ def test_items_far_from_the_first_places_do_not_count(share, mean):
     assert calibrate(logits, log_q, user, item).share > share + 0.09
 
 
+def test_a_fit_among_no_place_is_refused():
+    with pytest.raises(InputError, match="places is 0: it must be 1 or more"):
+        calibrate_first(*clicks_of(), 0)
+
+
 @pytest.mark.parametrize("hit", [True, False])
 def test_without_a_scale_in_the_first_places_the_fit_of_all_items_stays(hit):
     """All clicks that are in the first place say nothing, nor do none of them."""

@@ -168,6 +168,16 @@ def test_the_gap_is_of_logits_before_any_prior(config):
     assert with_logq > without + 0.1
 
 
+def test_where_each_item_has_a_click_both_lists_are_alike(config, tmp_path):
+    folder = write_tastes(tmp_path / "clicked", even=True)
+    every = dataclasses.replace(config, dataset=str(folder))
+    found = judged_lists(every, None)
+    assert found["unclicked"] == found["slots"] == 0
+    assert np.isnan(found["gap"])
+    np.testing.assert_array_equal(*found["recall"])
+    np.testing.assert_array_equal(*found["by_fit"])
+
+
 def test_from_a_quick_run_to_the_page(tmp_path, monkeypatch):
     changes = {**unclicked.CHANGES, "batch": 32}
     monkeypatch.setattr(unclicked, "CHANGES", changes)

@@ -109,7 +109,8 @@ def judged_lists(
       among the first places; recall_by_fit and recall_by_first, recall@20 with them.
       unclicked and items, how many there are; slots, the share of the first 20 places
       that items without a click have at a total of 0, all items listed; gap, their mean
-      logit less that of items with at most FEW clicks. NaN where no scale fits.
+      logit less that of items with at most FEW clicks. NaN where no scale fits, or
+      there are no such items.
 
     Raises:
       NotFinite: a loss was not finite.
@@ -133,12 +134,14 @@ def judged_lists(
         }.items():
             found.setdefault(name, []).append(values)
     scorer = scorer_without(run, (users, items), unclicked[:0], 0.0)
+    there = len(unclicked) and rare.any()
+    gap = mean[unclicked].mean() - mean[rare].mean() if there else np.nan
     return {
         **{name: np.stack(values) for name, values in found.items()},
         "unclicked": np.array(len(unclicked)),
         "items": np.array(len(counts)),
         "slots": np.array(metric_means(run, scorer, ["cold_slots_0"])[0]),
-        "gap": mean[unclicked].mean() - mean[rare].mean(),
+        "gap": np.array(gap),
     }
 
 
