@@ -119,8 +119,8 @@ def test_an_arm_alone_is_compared_with_none():
 def test_the_heading_has_how_many_items_and_what_they_cost():
     records = made(best=(0.10, 0.09), gain=(0.0, 0.03))
     words = heading(unclicked_frame(records), records)
-    assert "without 20 to 23 of 8,000 items" in words
-    assert "1.00 times (in-batch), 1.50 times (in-batch+logq)" in words
+    assert "without the 20 to 23 of 8,000 items that have no training click" in words
+    assert "multiplied by 1.00 (in-batch), 1.50 (in-batch+logq)" in words
 
 
 def with_a_new_item(folder):

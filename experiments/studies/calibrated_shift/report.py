@@ -274,7 +274,7 @@ def heading(frame: pd.DataFrame) -> str:
     shifted = frame[frame.split == "shifted"]
     said = {
         "validation": "by validation",
-        f"test_{ALL}": "\nby a fit of test clicks",
+        f"test_{ALL}": "by a fit of test clicks",
         f"first_{ALL}": "among the first 200",
         f"sweep_{ALL}": "by a sweep",
     }

@@ -225,10 +225,10 @@ def heading(frame: pd.DataFrame, stored: Stored) -> str:
         best = rows.pivot_table("best", "temperature", "lists")
         ratio = best[LISTS[1]] / best[LISTS[0]]
         low, high = f"{ratio.min():.2f}", f"{ratio.max():.2f}"
-        times.append(f"{low if low == high else f'{low} to {high}'} times ({arm})")
+        times.append(f"{low if low == high else f'{low} to {high}'} ({arm})")
     return (
-        f"Lists without {counted(stored)}, those that no training click has: the "
-        f"highest recall@20 on an even test is {', '.join(times)} that with them"
+        f"Lists without the {counted(stored)} that have no training click: the highest "
+        f"recall@20 on an even test is multiplied by {', '.join(times)}"
     )
 
 
