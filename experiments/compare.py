@@ -138,7 +138,10 @@ def load_run(
 
 
 def with_prior(
-    result: RunResult, prior: float, exposure: float | None = None
+    result: RunResult,
+    prior: float,
+    exposure: float | None = None,
+    min_clicks: int | None = None,
 ) -> RunResult:
     """The same model served with another popularity prior: nothing is trained.
 
@@ -148,27 +151,32 @@ def with_prior(
         it becomes a swept value of the result.
       exposure: what the log of impressions is multiplied by before it is taken off,
         likewise; None takes off nothing and sweeps nothing.
+      min_clicks: items with fewer training clicks are left out of lists, likewise.
 
     Raises:
       InputError: there is exposure to take out and the table of items has no
-        impressions; the result is a baseline's, or holds nothing that could be
-        served.
+        impressions; no item has so many clicks; the result is a baseline's, or holds
+        nothing that could be served.
     """
     served = result.served
     if served is None or served.users is None or served.items is None:
         raise InputError(f"{result.arm}: it holds no vectors, so no prior can be added")
-    swept = {**result.swept, "prior": prior}
-    swept.pop("exposure", None)
-    if exposure is not None:
-        swept["exposure"] = exposure
-    result = result._replace(swept=swept)
+    given = {"prior": prior, "exposure": exposure, "min_clicks": min_clicks}
+    kept = {name: value for name, value in result.swept.items() if name not in given}
+    asked: dict[str, Any] = {n: v for n, v in given.items() if v is not None}
+    result = result._replace(swept={**kept, **asked})
     vectors = served.users, served.items
-    serving = Serving(prior, exposure or 0.0)
+    serving = Serving(**asked)
+    fitted = served.run.task.fold.fitted
+    serving.check(fitted.item_counts, fitted.items)
     return _served(result, served.run, *vectors, served.temperature, serving)
 
 
 def calibration_of(
-    result: RunResult, clicks: int = CLICKS, places: int | None = None
+    result: RunResult,
+    clicks: int = CLICKS,
+    places: int | None = None,
+    min_clicks: int = 0,
 ) -> Calibration:
     """How much a result's scores should count beside log q, by validation clicks.
 
@@ -180,6 +188,7 @@ def calibration_of(
         catalogue are held in memory.
       places: the first ones of lists, among which they are fitted, such as PLACES of
         research/calibration.py; default all items.
+      min_clicks: items with fewer training clicks are left out, and clicks on them.
 
     Raises:
       InputError: the result is judged by the test part, which is not to choose by; it
@@ -194,7 +203,8 @@ def calibration_of(
             "train, which validation judges"
         )
     vectors = served.users, served.items
-    return calibrated(served.run, *vectors, served.temperature, clicks, places)
+    fitted = served.run, *vectors, served.temperature
+    return calibrated(*fitted, clicks, places, min_clicks)
 
 
 def _served(

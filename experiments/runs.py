@@ -81,7 +81,7 @@ def serve(
       serving: what is added.
     """
     fitted = run.task.fold.fitted
-    bias = serving.bias(log_share(fitted.item_counts), fitted.items)
+    bias = serving.bias(fitted.item_counts, fitted.items)
     divisor = temperature or run.config.temperature
     return dot_product(users, items, bias, 1.0 / divisor)
 
@@ -93,6 +93,7 @@ def calibrated(
     temperature: float | None = None,
     clicks: int = CLICKS,
     places: int | None = None,
+    min_clicks: int = 0,
 ) -> Calibration:
     """How much a model's scores should count beside log q, by what judges the run.
 
@@ -104,12 +105,13 @@ def calibrated(
       clicks: how many of the held-out ones at most, drawn by lot; as many rows of the
         catalogue are held in memory.
       places: the first ones of lists, among which they are fitted; default all items.
+      min_clicks: items with fewer training clicks are left out, and clicks on them.
 
     Raises:
       InputError: the clicks fit no scale (research/calibration.py).
     """
     drawn = np.sort(drawn_clicks(run.task.fold, clicks))
-    found = clicked_logits(run, users, items, drawn, temperature)
+    found = clicked_logits(run, users, items, drawn, temperature, min_clicks)
     return calibrate(*found) if places is None else calibrate_first(*found, places)
 
 
@@ -119,6 +121,7 @@ def clicked_logits(
     items: np.ndarray,
     drawn: np.ndarray,
     temperature: float | None = None,
+    min_clicks: int = 0,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Logits of the users of held-out clicks, -inf of what lists leave out; log q.
 
@@ -128,16 +131,20 @@ def clicked_logits(
       items: vectors of its candidates, [i, d].
       drawn: places of the clicks, [c].
       temperature: what the run learned; default the config's.
+      min_clicks: items with fewer training clicks are left out, and clicks on them.
 
     Returns:
       Logits [c, i], log q [i], the row [c] and the item [c] of each click.
     """
     fold = run.task.fold
+    listed = fold.fitted.item_counts >= min_clicks
+    drawn = drawn[listed[fold.held_item[drawn]]]
     rows = np.searchsorted(fold.evaluated, fold.held_user[drawn])
     logits = users[rows] @ items.T / (temperature or run.config.temperature)
     offsets, seen = seen_items_of(fold)
     for n, row in enumerate(rows):
         logits[n, seen[offsets[row] : offsets[row + 1]]] = -np.inf
+    logits[:, ~listed] = -np.inf
     log_q = log_share(fold.fitted.item_counts)
     return logits, log_q, np.arange(len(rows)), fold.held_item[drawn]
 

@@ -360,3 +360,6 @@ class ServingFields(Group):
     """Exposure taken out when serving, beta: - beta * log(impressions + 1) is added;
     needs a column impressions in the table of items. With 1, and 1 for the prior, a
     model trained without log q is served by clicks per impression."""
+    min_clicks: Annotated[int, SERVING, Range(0)] = 0
+    """Items with fewer training clicks are left out of every list; 1 leaves out those
+    without a click, which no in-batch loss trains."""

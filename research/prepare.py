@@ -121,7 +121,7 @@ def check_config(config: Config) -> None:
             )
     else:
         option_values(config.model, config.baseline)
-        for name in ("ips", "exposure"):
+        for name in ("ips", "exposure", "min_clicks"):
             if value := getattr(config, name):
                 raise InputError(f"{name} is {value:g}: model {config.model} has none")
         if not POSITIVES[config.positives].ranks_items:
@@ -179,7 +179,8 @@ def prepare(config: Config, fold: Fold, depth: int = 0) -> Prepared:
         raise InputError(f"k = {depth} is above the number of {what} ({candidates})")
     if not is_towers(config):
         return Prepared(_baseline(config, fold), fold, task, None)
-    Serving.of(config).check(task.fold.fitted.items)
+    fitted = task.fold.fitted
+    Serving.of(config).check(fitted.item_counts, fitted.items, max(depth, 1))
     check_memory(config, fold.fitted)
     positives = make_positives(config, fold.fitted)
     candidate = positives.pairs.candidate

@@ -1,14 +1,15 @@
-"""What serving adds to the scores of a finished model: popularity, less exposure."""
+"""What serving makes of a finished model's scores: popularity, exposure, left out."""
 
 import dataclasses
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
 from research.exposure import impressions_of
 from research.negatives.strength import correction_strength
+from research.positives import log_share
 from research.types import InputError, Table
 
 if TYPE_CHECKING:
@@ -25,44 +26,62 @@ class Serving(NamedTuple):
     Attributes:
       prior: strength of log q, the log of each item's share of the training clicks.
       exposure: strength of log(n + 1), n the item's impressions.
+      min_clicks: items with fewer training clicks are in no list.
     """
 
     prior: float = 0.0
     exposure: float = 0.0
+    min_clicks: int = 0
 
     @classmethod
     def of(cls, config: "Config") -> "Serving":
         """How a config's run is served."""
-        return cls(config.prior, config.exposure)
+        return cls(*(getattr(config, name) for name in cls._fields))
 
     def put_into(self, config: "Config") -> "Config":
         """The config, to be served so."""
-        return dataclasses.replace(config, prior=self.prior, exposure=self.exposure)
+        return dataclasses.replace(config, **self._asdict())
 
-    def check(self, items: Table) -> None:
-        """Looks whether the table of items has what it needs.
+    def check(self, counts: Int[ndarray, " i"], items: Table, fewest: int = 1) -> None:
+        """Looks whether the items have what it needs.
+
+        Args:
+          counts: training clicks of each item, [i].
+          items: their table.
+          fewest: how many items there must be to list.
 
         Raises:
-          InputError: no column of impressions, or no number of an item's.
+          InputError: no column of impressions, or no number of an item's; or fewer
+            items to list.
         """
         if self.exposure:
             impressions_of(items, "exposure")
+        listed = int(self.lists(counts).sum())
+        if self.min_clicks and listed < fewest:
+            raise InputError(
+                f"min_clicks is {self.min_clicks}: {listed} items have so many "
+                f"training clicks, and lists need {fewest}"
+            )
 
-    def bias(self, log_q: Float[ndarray, " i"], items: Table) -> Float[ndarray, " i"]:
-        """What is added to each item's score.
+    def lists(self, counts: Int[ndarray, " i"]) -> Bool[ndarray, " i"]:
+        """Which items may be in lists, by their training clicks."""
+        return counts >= self.min_clicks
+
+    def bias(self, counts: Int[ndarray, " i"], items: Table) -> Float[ndarray, " i"]:
+        """What is added to each item's score; -inf leaves it out of lists.
 
         Args:
-          log_q: log of each item's share of the clicks, [i].
+          counts: training clicks of each item, [i].
           items: their table; impressions are looked at if exposure isn't 0.
 
         Raises:
           InputError: no column of impressions, or no number of an item's.
         """
-        popular: Float[ndarray, " i"] = self.prior * log_q
-        if not self.exposure:
-            return popular
-        shown = impressions_of(items, "exposure")
-        return (popular - self.exposure * np.log1p(shown)).astype(log_q.dtype)
+        log_q = log_share(counts)
+        added: Float[ndarray, " i"] = self.prior * log_q
+        if self.exposure:
+            added = added - self.exposure * np.log1p(impressions_of(items, "exposure"))
+        return np.where(self.lists(counts), added, -np.inf).astype(log_q.dtype)
 
 
 AS_TRAINED = Serving()

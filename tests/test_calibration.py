@@ -10,6 +10,7 @@ from research.calibration import (
     in_first_places,
     most_hits,
 )
+from research.serving import Serving
 from research.types import InputError
 
 SCALE, SHARE = 0.4, 0.9
@@ -72,13 +73,13 @@ def test_log_q_that_does_not_vary_has_no_share():
 
 
 def test_how_to_serve_follows_from_the_fit():
-    assert Calibration(1.0, 1.0).by_impressions() == (1.0, 1.0)
-    assert Calibration(0.5, 1.0).by_impressions() == (2.0, 2.0)
+    assert Calibration(1.0, 1.0).by_impressions() == Serving(1.0, 1.0)
+    assert Calibration(0.5, 1.0).by_impressions() == Serving(2.0, 2.0)
     for strength in (0.0, 0.4, 1.0):
         assert Calibration(1.0, 1.0).by_rule(strength).prior == pytest.approx(strength)
     # half as spread scores need twice the prior; with log q in the loss it is less
-    assert Calibration(0.5, 1.0).by_rule(0.4) == pytest.approx((0.8, 0.0))
-    assert Calibration(0.5, 0.5).by_rule(0.4) == pytest.approx((-0.2, 0.0))
+    assert Calibration(0.5, 1.0).by_rule(0.4) == Serving(pytest.approx(0.8))
+    assert Calibration(0.5, 0.5).by_rule(0.4) == Serving(pytest.approx(-0.2))
 
 
 @pytest.mark.parametrize("places", [10, ITEMS])

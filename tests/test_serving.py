@@ -8,6 +8,7 @@ from research.exposure import IMPRESSIONS
 from research.serving import AS_TRAINED, Serving, check_rule, rule_prior
 from research.types import NUMBER, Column, InputError, Table
 
+COUNTS = np.array([5, 3, 2])
 LOG_Q = np.log([0.5, 0.3, 0.2])
 
 
@@ -39,17 +40,39 @@ def test_the_rule_needs_an_exposure_of_every_item(items, line):
 
 def test_a_model_may_be_served_by_clicks_per_impression():
     shown = np.array([99.0, 19.0, 0.0])
-    bias = Serving(1.0, 1.0).bias(LOG_Q, items_of(shown))
-    np.testing.assert_allclose(np.exp(bias), [0.005, 0.015, 0.2])
-    half = Serving(-0.5, 0.25).bias(LOG_Q, items_of(shown))
-    np.testing.assert_allclose(half, -0.5 * LOG_Q - 0.25 * np.log(shown + 1))
+    bias = Serving(1.0, 1.0).bias(COUNTS, items_of(shown))
+    np.testing.assert_allclose(np.exp(bias), [0.005, 0.015, 0.2], rtol=1e-6)
+    half = Serving(-0.5, 0.25).bias(COUNTS, items_of(shown))
+    expected = -0.5 * LOG_Q - 0.25 * np.log(shown + 1)
+    np.testing.assert_allclose(half, expected, rtol=1e-6)
 
 
 def test_without_exposure_no_impressions_are_needed():
     none = Table(np.arange(3), {})
-    np.testing.assert_array_equal(Serving(0.5).bias(LOG_Q, none), 0.5 * LOG_Q)
-    Serving(0.5).check(none)
-    assert not AS_TRAINED.bias(LOG_Q, none).any()
+    bias = Serving(0.5).bias(COUNTS, none)
+    np.testing.assert_allclose(bias, 0.5 * LOG_Q, rtol=1e-6)
+    Serving(0.5).check(COUNTS, none)
+    assert not AS_TRAINED.bias(COUNTS, none).any()
+
+
+def test_items_with_too_few_clicks_are_left_out():
+    none, counts = Table(np.arange(4), {}), np.array([6, 0, 1, 3])
+    for fewest, listed in ((0, [1, 1, 1, 1]), (1, [1, 0, 1, 1]), (2, [1, 0, 0, 1])):
+        for prior in (0.0, -1.0):
+            bias = Serving(prior, min_clicks=fewest).bias(counts, none)
+            assert (bias > -np.inf).tolist() == [bool(n) for n in listed]
+            kept = bias[bias > -np.inf]
+            same = Serving(prior).bias(counts, none)[bias > -np.inf]
+            np.testing.assert_array_equal(kept, same)
+
+
+def test_lists_must_have_items_left():
+    none = Table(np.arange(3), {})
+    Serving(min_clicks=3).check(COUNTS, none, fewest=2)
+    with pytest.raises(InputError, match=r"min_clicks is 4: 1 items .* lists need 2"):
+        Serving(min_clicks=4).check(COUNTS, none, fewest=2)
+    with pytest.raises(InputError, match="min_clicks is 6: 0 items"):
+        Serving(min_clicks=6).check(COUNTS, none)
 
 
 @pytest.mark.parametrize(
@@ -62,16 +85,16 @@ def test_without_exposure_no_impressions_are_needed():
     ],
 )
 def test_exposure_needs_a_number_of_every_item(items, line):
-    for act in (Serving(0.0, 1.0).check, lambda t: Serving(0.0, 1.0).bias(LOG_Q, t)):
+    for act in (Serving(0.0, 1.0).check, Serving(0.0, 1.0).bias):
         with pytest.raises(InputError, match=line):
-            act(items)
+            act(COUNTS, items)
 
 
 def test_a_serving_is_read_from_a_config_and_put_into_one():
-    config = Config(prior=0.5, exposure=2.0)
-    assert Serving.of(config) == (0.5, 2.0)
+    config = Config(prior=0.5, exposure=2.0, min_clicks=3)
+    assert Serving.of(config) == (0.5, 2.0, 3)
     assert AS_TRAINED.put_into(config) == Config()
-    assert Serving(0.5, 2.0).put_into(Config()) == config
+    assert Serving(0.5, 2.0, 3).put_into(Config()) == config
 
 
 def test_the_rule_and_exposure_are_not_asked_for_together():

@@ -15,6 +15,7 @@ from experiments.commands.export import (
 )
 from experiments.commands.flags import Prior
 from experiments.output.folders import FINISHED, check_writable
+from research.fields import ServingFields
 from research.files import write_arrays
 from research.notices import say
 from research.saved.files import load_model
@@ -46,15 +47,21 @@ class Encode:
     exposure: float | None = None
     """Exposure taken out, likewise, by the log of impressions; default: the model's
     own."""
+    min_clicks: int | None = None
+    """Items with fewer training clicks are left out of items.npz and of lists; default:
+    the model's own."""
 
     def __call__(self) -> int:
         """Encodes and writes."""
         if self.lists < 0:
             raise InputError(f"lists is {self.lists}: it must be at least 0")
-        for name in Serving._fields:
-            value = getattr(self, name)
-            if isinstance(value, float) and not np.isfinite(value):
-                raise InputError(f"{name} is {value}: it must be finite")
+        given = {name: getattr(self, name) for name in Serving._fields}
+        numbers: dict[str, Any] = {
+            name: value
+            for name, value in given.items()
+            if isinstance(value, float | int)
+        }
+        ServingFields(**numbers).check()
         alone = self.out.suffix == ".npz"
         if self.out.exists() and self.out.is_dir() == alone:
             kind = "a folder, not a .npz file" if alone else "a file, not a folder"
@@ -63,7 +70,7 @@ class Encode:
         model = load_model(self.model)
         encoded = model.encode(self.histories, self.users)
         serving = self._serving(model)
-        lists = model.rank(encoded, self.lists, *serving) if self.lists else None
+        lists = model.rank(encoded, self.lists, serving) if self.lists else None
         users, items = _arrays(model, encoded, serving)
         if alone:
             written = [_write_file(self.out, users, lists)]
@@ -83,21 +90,18 @@ class Encode:
     def _serving(self, model: "SavedModel") -> Serving:
         """What is asked for, else the model's own; the rule's prior as a number."""
         if not isinstance(self.prior, str):
-            return model.serving(self.prior, self.exposure)
+            return model.serving(self.prior, self.exposure, self.min_clicks)
         check_rule(exposure=self.exposure or 0.0, ips=model.config.ips)
-        return Serving(model.rule_prior())
+        return model.serving(model.rule_prior(), 0.0, self.min_clicks)
 
 
 def _arrays(
     model: "SavedModel", encoded: "Encoded", serving: Serving
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    bias = model.temperature * model.bias(*serving)
-    sides = with_prior(
-        Side(encoded.ids, encoded.vectors),
-        Side(model.items.names, model.item_vectors),
-        bias if bias.any() else None,
-    )
-    return arrays_of(*sides, encoded.seen_offsets, encoded.seen_items)
+    ids, bias = model.items.names, model.temperature * model.bias(serving)
+    users, items = Side(encoded.ids, encoded.vectors), Side(ids, model.item_vectors)
+    sides = with_prior(users, items, bias)
+    return arrays_of(*sides, encoded.seen_offsets, ids[encoded.seen_items])
 
 
 def _write_file(

@@ -6,8 +6,8 @@
 
 Ids are the data set's own. Users are those that the run evaluates; the v-th has seen
 seen_ids[seen_offsets[v] : seen_offsets[v + 1]], which its lists leave out. Items are
-the whole catalogue, in the order that settles ties. The vectors of either side are
-computed without the other: one table of items serves every user.
+those that may be in lists, in the order that settles ties. The vectors of either side
+are computed without the other: one table of items serves every user.
 
 The nearest items by meta.json's metric are the run's lists. With a popularity prior the
 vectors are one longer, so that <u, v> = temperature * (score / temperature + prior *
@@ -26,9 +26,9 @@ from experiments.output.folders import RECORDS_VERSION, check_writable
 from research.config import Config
 from research.data import name_of
 from research.files import read_arrays, write_arrays, write_csv, write_json
-from research.positives import POSITIVES, log_share
+from research.positives import POSITIVES
 from research.prepare import is_towers
-from research.serving import AS_TRAINED, Serving
+from research.serving import Serving
 from research.types import Fold, InputError
 
 FILES = ("users.npz", "items.npz", "meta.json")
@@ -58,13 +58,16 @@ class Side(NamedTuple):
 
 
 def with_prior(
-    users: Side, items: Side, bias: Float[np.ndarray, " i"] | None
+    users: Side, items: Side, bias: Float[np.ndarray, " i"]
 ) -> tuple[Side, Side]:
     """The sides with one more dimension, in which an item's is the bias and a user's 1.
 
-    So <user, item> + bias is one inner product. None, no prior, changes nothing.
+    So <user, item> + bias is one inner product. A bias of 0 changes nothing, one of
+    -inf takes its item away.
     """
-    if bias is None:
+    listed = bias > -np.inf
+    items, bias = Side(items.ids[listed], items.vectors[listed]), bias[listed]
+    if not bias.any():
         return users, items
     ones = np.ones((len(users.ids), 1))
     return (
@@ -77,21 +80,21 @@ def arrays_of(
     users: Side,
     items: Side,
     seen_offsets: Int[np.ndarray, " v1"],
-    seen_items: Int[np.ndarray, " s"],
+    seen_ids: np.ndarray,
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """The arrays of users.npz and of items.npz.
 
     Args:
       users: of the users, the prior built in.
-      items: of the catalogue.
+      items: of those that may be in lists.
       seen_offsets: where each user's seen items begin.
-      seen_items: their places in the catalogue.
+      seen_ids: the ids of these, [s].
     """
     return {
         "ids": users.ids,
         "vectors": users.vectors.astype(np.float32),
         "seen_offsets": seen_offsets,
-        "seen_ids": items.ids[seen_items],
+        "seen_ids": seen_ids,
     }, {"ids": items.ids, "vectors": items.vectors.astype(np.float32)}
 
 
@@ -113,13 +116,12 @@ def exported(
     """
     from research.evaluate.top_k import seen_items_of
 
-    bias, serving = None, Serving.of(config)
-    if serving != AS_TRAINED:
-        log_q = log_share(fold.fitted.item_counts)
-        bias = temperature * serving.bias(log_q, fold.fitted.items)
-    evaluated = Side(fold.fitted.users.names[fold.evaluated], users)
-    sides = with_prior(evaluated, Side(fold.fitted.items.names, items), bias)
-    return arrays_of(*sides, *seen_items_of(fold))
+    fitted = fold.fitted
+    bias = temperature * Serving.of(config).bias(fitted.item_counts, fitted.items)
+    evaluated = Side(fitted.users.names[fold.evaluated], users)
+    sides = with_prior(evaluated, Side(fitted.items.names, items), bias)
+    seen_offsets, seen_items = seen_items_of(fold)
+    return arrays_of(*sides, seen_offsets, fitted.items.names[seen_items])
 
 
 def export(
@@ -175,7 +177,7 @@ def about_vectors(
       items: the arrays of items.npz.
     """
     unit = config.output == "cosine" and config.served == "trained"
-    cosine = unit and serving == AS_TRAINED
+    cosine = unit and not (serving.prior or serving.exposure)
     return {
         **about,
         "metric": "cosine" if cosine else "inner product",

@@ -248,16 +248,20 @@ def _calibration_lines(
     from research.exposure import IMPRESSIONS
 
     model = users, items, temperature
+    as_asked = Serving.of(run.config)
     k = min(CUTOFF, run.fold.fitted.n_items)
 
     def recall(serving: Serving) -> str:
-        scorer = serve(run, *model, serving)
+        served = serving._replace(min_clicks=as_asked.min_clicks)
+        scorer = serve(run, *model, served)
         return f"{metric_means(run, scorer, ['recall'], k)[0]:.4f}"
 
-    as_served = recall(Serving.of(run.config))
+    as_served = recall(as_asked)
     for places in (None, PLACES) if len(items) > PLACES else (None,):
         try:
-            fitted = calibrated(run, *model, places=places)
+            fitted = calibrated(
+                run, *model, places=places, min_clicks=as_asked.min_clicks
+            )
         except InputError as error:
             yield f"not calibrated: {error}"
             return
@@ -267,7 +271,7 @@ def _calibration_lines(
         line += f"{fitted.share:.3g}; for clicks --prior {for_clicks.prior:.3g} "
         line += f"(recall@{k} there {recall(for_clicks)}, as served {as_served})"
         if IMPRESSIONS in run.task.fold.fitted.items.columns:
-            prior, exposure = fitted.by_impressions()
+            prior, exposure, _ = fitted.by_impressions()
             line += f", per impression --prior {prior:.3g} --exposure {exposure:.3g}"
         yield line
 
@@ -282,8 +286,8 @@ def _print_metrics(folder: Path, config: Config) -> None:
     if config.prior < 0 and unclicked > MANY:
         print(
             f"warning: items without a training click have {100 * unclicked:.0f} % of "
-            f"the first {CUTOFF} places, raised by prior {config.prior:g}: leave them "
-            "out of what is served"
+            f"the first {CUTOFF} places, raised by prior {config.prior:g}: "
+            "--min-clicks 1 leaves them out"
         )
 
 

@@ -82,7 +82,8 @@ def serving_folder(folder: Path, config: Config) -> Path:
     if serving == AS_TRAINED:
         return folder
     exposure = f"exposure{serving.exposure:+g}" if serving.exposure else ""
-    return folder / f"prior{serving.prior:+g}{exposure}"
+    clicks = f"min-clicks{serving.min_clicks}" if serving.min_clicks else ""
+    return folder / f"prior{serving.prior:+g}{exposure}{clicks}"
 
 
 def finished(folder: Path) -> bool:

@@ -1,7 +1,7 @@
 """A saved model as a folder: model.json, and the arrays that it names.
 
     model.json                 format, config, columns, digests
-    arrays-<digest>.npz        parameters, ids, columns, log q, item vectors
+    arrays-<digest>.npz        parameters, ids, columns, clicks, item vectors
 
 model.json is written last and names the arrays by their digest, so that a reader finds
 the earlier model or the new one, whole. Nothing in it is ever unpickled.
@@ -25,7 +25,7 @@ from research.saved.model import SavedModel
 from research.towers import check_encoder
 from research.types import Column, InputError, Table
 
-FORMAT = 1  # of the folder, and of what a tower makes of its arrays
+FORMAT = 2  # of the folder, and of what a tower makes of its arrays
 HEADER = "model.json"
 
 
@@ -40,7 +40,7 @@ def save_model(model: SavedModel, folder: Path) -> list[Path]:
       InputError: the folder can't be written to; an earlier model there is unharmed.
     """
     paths: list[list[str]] = []
-    arrays = {"log_q": model.log_q, "item_vectors": model.item_vectors}
+    arrays = {"item_counts": model.item_counts, "item_vectors": model.item_vectors}
     for path, values in _leaves(model.params):
         arrays[f"param.{len(paths)}"] = values
         paths.append(path)
@@ -111,7 +111,7 @@ def load_model(folder: Path | str) -> SavedModel:
             _table(side, header["columns"][side], arrays) for side in ("users", "items")
         )
         model = SavedModel(
-            config, params, users, items, arrays["log_q"], arrays["item_vectors"],
+            config, params, users, items, arrays["item_counts"], arrays["item_vectors"],
             float(header["temperature"]), bool(header["timed"]),
             {**header["about"], "digest": header["digest"]},
         )  # fmt: skip

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
 from research.config import Config
@@ -71,7 +71,7 @@ class SavedModel:
       params: tables by name, the two nets and what the loss learned, on the host.
       users: raw ids and columns of the training part's users.
       items: raw ids and columns of the catalogue.
-      log_q: log of each item's share of the training clicks.
+      item_counts: training clicks of each item.
       item_vectors: of the catalogue.
       temperature: what serving divides the score by.
       timed: whether training knew the times of clicks.
@@ -82,11 +82,16 @@ class SavedModel:
     params: "Params"
     users: Table
     items: Table
-    log_q: Float[ndarray, " i"]
+    item_counts: Int[ndarray, " i"]
     item_vectors: Float[ndarray, "i d"]
     temperature: float
     timed: bool
     about: Mapping[str, Any]
+
+    @property
+    def log_q(self) -> Float[ndarray, " i"]:
+        """Log of each item's share of the training clicks."""
+        return log_share(self.item_counts)
 
     def encode(
         self, histories: HistoriesLike, users: UsersLike | None = None
@@ -124,6 +129,7 @@ class SavedModel:
         k: int = 20,
         prior: float | None = None,
         exposure: float | None = None,
+        min_clicks: int | None = None,
     ) -> Lists:
         """Each user's k best items among those that its history does not hold.
 
@@ -133,31 +139,35 @@ class SavedModel:
           k: length of a list.
           prior: strength of the popularity prior; default: the config's.
           exposure: strength at which exposure is taken out; default: the config's.
+          min_clicks: items with fewer training clicks are left out; default: the
+            config's.
 
         Raises:
           InputError: as in ``encode``; a user has fewer than k other items; or exposure
             is to be taken out and the table of items has no impressions.
         """
-        return self.rank(self.encode(histories, users), k, prior, exposure)
+        serving = self.serving(prior, exposure, min_clicks)
+        return self.rank(self.encode(histories, users), k, serving)
 
     def rank(
         self,
         encoded: Encoded,
         k: int = 20,
-        prior: float | None = None,
-        exposure: float | None = None,
+        serving: Serving | None = None,
     ) -> Lists:
-        """The lists of users that are encoded already; see ``lists``."""
+        """The lists of encoded users, by default as the config says; see ``lists``."""
         from research.evaluate.top_k import top_k
 
-        fewest = len(self.items.id) - int(np.diff(encoded.seen_offsets).max(initial=0))
+        serving = Serving.of(self.config) if serving is None else serving
+        listed = serving.lists(self.item_counts)
+        seen = encoded.seen_offsets, encoded.seen_items
+        fewest = int(listed.sum()) - _most_seen(listed, *seen)
         if not 1 <= k <= fewest:
             raise InputError(
                 f"lists of {k} items: it must be from 1 to {fewest}, the items that "
                 f"every user has yet to see"
             )
-        bias, scale = self.bias(prior, exposure), 1.0 / self.temperature
-        seen = encoded.seen_offsets, encoded.seen_items
+        bias, scale = self.bias(serving), 1.0 / self.temperature
         best = top_k(encoded.vectors, self.item_vectors, bias, *seen, k=k, scale=scale)
         scores = np.einsum("vd,vkd->vk", encoded.vectors, self.item_vectors[best])
         return Lists(encoded.ids, self.items.names[best], scores * scale + bias[best])
@@ -170,21 +180,36 @@ class SavedModel:
         """
         return rule_prior(self.log_q, self.items, self.config.logq)
 
-    def bias(
-        self, prior: float | None = None, exposure: float | None = None
-    ) -> Float[ndarray, " i"]:
-        """What serving adds to each item's score; see ``lists``."""
-        return self.serving(prior, exposure).bias(self.log_q, self.items)
+    def bias(self, serving: Serving) -> Float[ndarray, " i"]:
+        """What serving adds to each item's score; -inf leaves it out of lists."""
+        return serving.bias(self.item_counts, self.items)
 
     def serving(
-        self, prior: float | None = None, exposure: float | None = None
+        self,
+        prior: float | None = None,
+        exposure: float | None = None,
+        min_clicks: int | None = None,
     ) -> Serving:
-        """How it is served: as its config says where nothing else is given."""
-        own = Serving.of(self.config)
-        return Serving(
-            own.prior if prior is None else prior,
-            own.exposure if exposure is None else exposure,
-        )
+        """How it is served: as its config says where nothing else is given.
+
+        Raises:
+          InputError: no item has so many clicks, or an item lacks its impressions.
+        """
+        given = {"prior": prior, "exposure": exposure, "min_clicks": min_clicks}
+        asked: dict[str, Any] = {n: v for n, v in given.items() if v is not None}
+        serving = Serving.of(self.config)._replace(**asked)
+        serving.check(self.item_counts, self.items)
+        return serving
+
+
+def _most_seen(
+    listed: Bool[ndarray, " i"],
+    seen_offsets: Int[ndarray, " v1"],
+    seen_items: Int[ndarray, " s"],
+) -> int:
+    """How many of the listed items the user has seen who has seen the most of them."""
+    before = np.concatenate([[0], np.cumsum(listed[seen_items])])
+    return int(np.diff(before[seen_offsets]).max(initial=0))
 
 
 def user_features(config: Config, users: Table) -> dict[str, Feature]:
@@ -223,7 +248,7 @@ def saved_model(
         params,
         fitted.users,
         fitted.items,
-        log_share(fitted.item_counts),
+        fitted.item_counts,
         trained.item_vectors,
         trained.temperature,
         fitted.timed,

@@ -323,7 +323,7 @@ def saved(tmp_path_factory):
     vectors = np.ones((7, 4), np.float32)
     params = {"tables": {"item": vectors}, "user": {"a": {"b": vectors}}, "item": {}}
     model = SavedModel(
-        Config(dim=4), params, IDS, IDS, np.zeros(7, np.float32), vectors, 0.1, True,
+        Config(dim=4), params, IDS, IDS, np.ones(7, int), vectors, 0.1, True,
         {"dataset": "made"},
     )  # fmt: skip
     folder = tmp_path_factory.mktemp("saved")

@@ -9,6 +9,7 @@ import pytest
 from experiments.__main__ import main
 from research.calibration import PLACES
 from research.files import read_arrays, read_json
+from research.saved.files import load_model
 from research.types import InputError
 from tests.data.own import write
 
@@ -90,6 +91,39 @@ def _encoded_by_hand(shop, folder, tmp_path):
 
 
 PLAIN = ("--prior", "0", "--exposure", "0")
+
+
+def test_items_with_too_few_clicks_are_in_no_list_and_no_export(shop, tmp_path):
+    folder = with_impressions(tmp_path / "mine", shop, lambda item: 50)
+    words = ["train", "--dataset", str(folder), "--arm", "tiny", "--out"]
+    words += [str(tmp_path / "out"), "--min-clicks", "3"]
+    served = ["--save", str(tmp_path / "model"), "--export", str(tmp_path / "export")]
+    assert main([*words, *served]) == 0
+    (run,) = (tmp_path / "out" / "runs").glob("*/train/*")
+    assert (run / "prior+0min-clicks3" / "metrics.json").is_file()
+    model = load_model(tmp_path / "model")
+    listed = set(model.items.names[model.item_counts >= 3].tolist())
+    assert 100 <= len(listed) < len(model.item_counts)
+    user = Path(shop).read_text().splitlines()[1].split(",")
+    histories = write(tmp_path / "h.csv", f"user,item\nnew,{user[1]}\n")
+    encode = ["encode", "--model", str(tmp_path / "model"), "--histories"]
+    encode += [str(histories), "--lists", "15", "--out"]
+    assert main([*encode, str(tmp_path / "v")]) == 0
+    assert main([*encode, str(tmp_path / "all"), "--min-clicks", "0"]) == 0
+    items = {n: read_arrays(tmp_path / n / "items.npz") for n in ("v", "all", "export")}
+    assert set(items["v"]["ids"].tolist()) == listed
+    assert set(items["export"]["ids"].tolist()) == listed
+    assert items["all"]["ids"].tolist() == model.items.names.tolist()
+    kept = np.isin(items["all"]["ids"], items["v"]["ids"])
+    np.testing.assert_array_equal(items["all"]["vectors"][kept], items["v"]["vectors"])
+    meta = read_json(tmp_path / "v" / "meta.json")
+    assert (meta["metric"], meta["min_clicks"]) == ("cosine", 3)
+    rows = (tmp_path / "v" / "lists.csv").read_text().splitlines()[1:]
+    assert len(rows) == 15
+    assert {row.split(",")[2] for row in rows} <= listed - {user[1]}
+    assert main([*encode, str(tmp_path / "none"), "--min-clicks", "99999"]) == 2
+    assert main([*encode, str(tmp_path / "none"), "--min-clicks", "-1"]) == 2
+    assert not (tmp_path / "none").exists()
 
 
 def calibration_in(text):

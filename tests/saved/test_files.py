@@ -32,7 +32,7 @@ def test_a_model_is_read_back_as_it_was(saved):
     loaded = load_model(saved)
     assert loaded.config == model.config
     assert loaded.temperature == model.temperature
-    for name in ("log_q", "item_vectors"):
+    for name in ("item_counts", "log_q", "item_vectors"):
         np.testing.assert_array_equal(getattr(loaded, name), getattr(model, name))
     assert loaded.params.keys() == model.params.keys()
     for name, table in model.params["tables"].items():

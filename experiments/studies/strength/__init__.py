@@ -4,7 +4,9 @@ A model trained with strength lambda of log q in its loss and served with
 score / temperature + alpha log q has corrected lambda + alpha in total. Five lambdas by
 five temperatures by cosine and dot outputs are trained; each is served with the alphas
 that make the same totals. If the two places are one knob, the curves of recall against
-the total are one curve.
+the total are one curve. Every model is served twice: with all items in its lists, and
+without those that have no training click, whose scores no loss of in-batch negatives
+moves (the study ``unclicked``).
 
 A second view needs no clicks: among the films that a user rated in the held-out part,
 are those rated 4 and more above those rated 3 and less? There exposure has had its say
@@ -15,7 +17,8 @@ already, since each film of the comparison was watched.
 
 On MovieLens 1M there are the lambdas 0, 0.5 and 1 at temperatures 0.1 and 0.2 alone.
 
-Expect on MovieLens 100K: recall@20 about 0.24 at a total of 1 wherever it is put.
+Expect on MovieLens 100K: recall@20 about 0.24 at a total of 1 wherever it is put; at
+temperatures up to 0.2, nearly one curve once items without a click are left out.
 """
 
 from pathlib import Path
@@ -46,7 +49,7 @@ from research.report.records import study_header
 from research.serving import Serving
 from research.types import InputError
 
-__all__ = ["NAME", "TOTALS", "run_strength"]
+__all__ = ["CLICKED", "NAME", "TOTALS", "run_strength"]
 
 NAME = "strength"
 OUTPUTS = ("cosine", "dot")
@@ -56,6 +59,7 @@ TOTALS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
 # A run on MovieLens 1M takes ten times as long: there are fewer of them.
 LARGE = {"ml-1m": ((0.0, 0.5, 1.0), (0.1, 0.2), ("cosine",))}
 MEASURED = (("recall", CUTOFF), ("recall", 100), ("recall_item", CUTOFF))
+CLICKED = "clicked_"  # before the name of what lists without the other items give
 LIKED, DISLIKED = 4.0, 3.0  # ratings from, and up to
 
 
@@ -155,8 +159,8 @@ def run_strength(options: StudyOptions) -> Path:
     """Trains every model, serves it at every total; returns the records.
 
     Arrays: recall_20, recall_100 and recall_item_20
-    [output, temperature, lambda, seed, total, user], area the same over the compared
-    users.
+    [output, temperature, lambda, seed, total, user], and clicked_recall_20 and so on,
+    of lists without unclicked items; area the same over the compared users.
 
     Raises:
       InputError: a run failed.
@@ -218,11 +222,14 @@ def measured(
     rows: dict[str, list[ndarray]] = {}
     for total in TOTALS:
         prior = total - run.config.logq
-        scorer = serve(run, users, items, serving=Serving(prior))
-        lists = rank_scores(scorer, fold.fitted.n_items, *seen_items_of(fold))
-        record = evaluate(fold, lists)
-        for metric, k in MEASURED:
-            rows.setdefault(f"{metric}_{k}", []).append(METRICS[metric].of(record, k))
+        for kind, min_clicks in (("", 0), (CLICKED, 1)):
+            serving = Serving(prior, min_clicks=min_clicks)
+            scorer = serve(run, users, items, serving=serving)
+            lists = rank_scores(scorer, fold.fitted.n_items, *seen_items_of(fold))
+            record = evaluate(fold, lists)
+            for metric, k in MEASURED:
+                values = METRICS[metric].of(record, k)
+                rows.setdefault(f"{kind}{metric}_{k}", []).append(values)
         if rated is not None:
             values = scores + prior * log_q[rated.item]
             rows.setdefault("area", []).append(area(values, rated))
