@@ -283,13 +283,13 @@ STUDIES: Registry[Study] = Registry(
                 name="unclicked",
                 question="Why is a model with log q in the loss hard to serve without "
                 "popularity?",
-                minutes="30",
+                minutes="40",
                 run=deferred("experiments.studies.unclicked:run_unclicked"),
                 report=deferred(
                     "experiments.studies.unclicked.report:report_unclicked"
                 ),
                 seeds=3,
-                arms=("in-batch", "in-batch+logq"),
+                arms=("in-batch", "in-batch+logq", "mixed+logq"),
                 prediction=_predicted("unclicked"),
             ),
             Study(

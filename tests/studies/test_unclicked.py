@@ -6,21 +6,21 @@ import numpy as np
 import pytest
 
 import experiments.studies.unclicked as unclicked
-from experiments.runs import rank
+from experiments.runs import clicked_logits, drawn_clicks, rank, serve
 from experiments.studies import STUDIES
 from experiments.studies.calibrated_shift import TEMPERATURES, TOTALS, trained_halves
 from experiments.studies.split import SHIFTED
 from experiments.studies.unclicked import (
     CLICKS,
     judged_lists,
-    recall_without,
+    recall_of_lists,
     run_unclicked,
-    scorer_without,
 )
 from experiments.studies.unclicked.report import heading, unclicked_frame, verdicts
 from experiments.study import StudyOptions, report_study
 from research.config import Config
 from research.report.records import Stored, load_stored, study_header
+from research.serving import Serving
 from tests.studies.tastes import write_tastes
 
 ARMS = ("in-batch", "in-batch+logq")
@@ -116,6 +116,14 @@ def test_an_arm_alone_is_compared_with_none():
     assert not any("below that of" in text for text, *_ in rows)
 
 
+def test_of_mixed_negatives_it_is_stated_that_nothing_changes():
+    records = made(slots=(0.01, 0.02), gain=(0.0, 0.0004))
+    records.header["arms"] = [ARMS[0], "mixed+logq"]
+    rows = verdicts(unclicked_frame(records), CLICKS)
+    assert len(rows) == 2 * 3 * 3
+    assert {verdict for *_, verdict in rows} == {"holds"}
+
+
 def test_the_heading_has_how_many_items_and_what_they_cost():
     records = made(best=(0.10, 0.09), gain=(0.0, 0.03))
     words = heading(unclicked_frame(records), records)
@@ -149,15 +157,34 @@ def test_lists_and_fits_leave_items_without_a_click_out(config):
     assert (found["by_fit"][0] != found["by_fit"][1]).all()
     run, vectors = trained_halves(config, None).judging
     new = np.flatnonzero(run.task.fold.fitted.item_counts == 0)
+
+    def slots(total, min_clicks):
+        """Share of the first 20 places that items without a click have."""
+        serving = Serving(total - 1.0, min_clicks=min_clicks)
+        return np.isin(rank(run, serve(run, *vectors, serving=serving))[:, :20], new)
+
     for total in (0.0, 1.0):
-        lists = rank(run, scorer_without(run, vectors, new, total))[:, :20]
-        assert not np.isin(lists, new).any()
-    slots = np.isin(rank(run, scorer_without(run, vectors, new[:0], 0.0))[:, :20], new)
-    assert found["slots"] == pytest.approx(slots.mean(), abs=1e-6)
+        assert not slots(total, 1).any()
+    assert found["slots"] == pytest.approx(slots(0.0, 0).mean(), abs=1e-6)
     assert found["slots"] > 0.01
-    recall = recall_without(run, vectors, new, [0.0, np.nan])
+    recall = recall_of_lists(run, vectors, 1, [0.0, np.nan])
     assert recall[0] == found["recall"][1, TOTALS.index(0.0)]
     assert np.isnan(recall[1])
+
+
+def test_a_fit_neither_has_left_out_items_nor_clicks_on_them(config):
+    run, vectors = trained_halves(config, None).setting
+    new = run.task.fold.fitted.item_counts == 0
+    drawn = drawn_clicks(run.task.fold, 500)
+    every, kept = (
+        clicked_logits(run, *vectors, drawn, min_clicks=fewest) for fewest in (0, 1)
+    )
+    assert new[every[3]].any()
+    assert np.isfinite(every[0][:, new]).all()
+    assert np.isneginf(kept[0][:, new]).all()
+    still = ~new[every[3]]
+    np.testing.assert_array_equal(kept[3], every[3][still])
+    np.testing.assert_array_equal(kept[0][:, ~new], every[0][still][:, ~new])
 
 
 def test_the_gap_is_of_logits_before_any_prior(config):
@@ -184,6 +211,6 @@ def test_from_a_quick_run_to_the_page(tmp_path, monkeypatch):
     dataset = str(write_tastes(tmp_path / "made"))
     options = StudyOptions(tmp_path, dataset=dataset, quick=True)
     path = run_unclicked(options)
-    assert load_stored(path).arrays["recall"].shape == (2, 1, 1, 2, len(TOTALS))
+    assert load_stored(path).arrays["recall"].shape == (3, 1, 1, 2, len(TOTALS))
     written = report_study(STUDIES["unclicked"], path, tmp_path)
     assert {path.suffix for path in written} == {".csv", ".md", ".svg", ".png"}

@@ -6,19 +6,21 @@ items fall with their log q, and those of items without a click stay where they 
 negative prior, which takes log q back, then puts them before everything else. Here
 matrix factorisation is trained on the shifted split of IR-Benchmark [yang2024psl],
 whose test items are drawn evenly from the catalogue, and served with every total once
-with all items in the lists and once without those that have no training click. Each
-item of the split has one; what is taken out for validation is the only one of some.
+with all items in the lists and once without those that have no training click
+(min_clicks 1). Each item of the split has one; what is taken out for validation is the
+only one of some. Mixed negatives are drawn from these items, too.
 
     python -m experiments run unclicked --dataset DIR/electronic
     python -m experiments run unclicked --quick --dataset DIR/electronic
 
-On 2 cores the first takes about 30 minutes, the second 1; on Movies, with --arms
+On 2 cores the first takes about 40 minutes, the second 1; on Movies, with --arms
 in-batch+logq, 40. The data set is a folder with a random split; the folder with the
 shifted one is beside it and has -popularity after its name (docs/outside.md).
 
 Expect that with log q in the loss items without a click fill most of the first 20
 places at a total of 0, that recall rises once they are left out, and that a fit of the
-test clicks then finds the best total; and none of it without log q in the loss.
+test clicks then finds the best total; and none of it without log q in the loss, or with
+mixed negatives.
 """
 
 import contextlib
@@ -28,11 +30,11 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from numpy import ndarray
 
 from experiments.arms import arm
-from experiments.runs import clicked_logits, drawn_clicks, metric_means
+from experiments.runs import clicked_logits, drawn_clicks, metric_means, serve
 from experiments.studies import STUDIES
 from experiments.studies.calibrated_shift import TEMPERATURES, TOTALS, trained_halves
 from experiments.studies.shift import CHANGES
@@ -47,9 +49,8 @@ from research.calibration import (
     calibrate_first,
 )
 from research.config import Config
-from research.evaluate.top_k import Scorer, dot_product
-from research.positives import log_share
 from research.prepare import Prepared
+from research.serving import Serving
 
 __all__ = ["CLICKS", "FEW", "LISTS", "judged_lists", "run_unclicked"]
 
@@ -122,10 +123,10 @@ def judged_lists(
     mean = users.mean(axis=0) @ items.T / config.temperature
     rare = (counts > 0) & (counts <= FEW)
     found: dict[str, list[ndarray]] = {}
-    for left_out in (unclicked[:0], unclicked):
-        totals = fitted_totals(*halves.setting, left_out)
+    for min_clicks in range(len(LISTS)):
+        totals = fitted_totals(*halves.setting, min_clicks)
         tried = [*TOTALS, *totals.ravel()]
-        recall = recall_without(run, (users, items), left_out, tried)
+        recall = recall_of_lists(run, (users, items), min_clicks, tried)
         of_fits = recall[len(TOTALS) :].reshape(totals.shape)
         for name, values in {
             "recall": recall[: len(TOTALS)],
@@ -133,7 +134,7 @@ def judged_lists(
             **dict(zip(("recall_by_fit", "recall_by_first"), of_fits, strict=True)),
         }.items():
             found.setdefault(name, []).append(values)
-    scorer = scorer_without(run, (users, items), unclicked[:0], 0.0)
+    scorer = serve(run, users, items, serving=Serving(-run.config.logq))
     there = len(unclicked) and rare.any()
     gap = mean[unclicked].mean() - mean[rare].mean() if there else np.nan
     return {
@@ -146,51 +147,36 @@ def judged_lists(
 
 
 def fitted_totals(
-    run: Prepared, vectors: Vectors, left_out: Int[ndarray, " o"]
+    run: Prepared, vectors: Vectors, min_clicks: int
 ) -> Float[ndarray, "2 c"]:
-    """Totals that clicks give without some items, among all others and the first.
+    """Totals that clicks give, among all items and among the first places.
 
     Args:
       run: the run, judged by these clicks; as many are tried as CLICKS says.
       vectors: of the task's queries and of its candidates.
-      left_out: the items, and with them the clicks on them.
+      min_clicks: items with fewer are left out, and clicks on them.
 
     Returns:
       [fit, clicks]; NaN where the clicks fit no scale above 0.
     """
     drawn = drawn_clicks(run.task.fold, CLICKS[-1])
-    logits, log_q, user, item = clicked_logits(run, *vectors, drawn)
-    logits[:, left_out] = -np.inf
-    kept = ~np.isin(item, left_out)
     totals = np.full((2, len(CLICKS)), np.nan)
     for n, clicks in enumerate(CLICKS):
-        mine = kept & (np.arange(len(item)) < clicks)
-        given = logits, log_q, user[mine], item[mine]
+        given = clicked_logits(run, *vectors, drawn[:clicks], min_clicks=min_clicks)
         for m, fit in enumerate(FITS):
             with contextlib.suppress(NoScale):
                 totals[m, n] = fit(*given).by_rule(1.0).prior + run.config.logq
     return totals
 
 
-def scorer_without(
-    run: Prepared, vectors: Vectors, left_out: Int[ndarray, " o"], total: float
-) -> Scorer:
-    """Of lists without some items, served with a total strength of log q."""
-    bias = (total - run.config.logq) * log_share(run.task.fold.fitted.item_counts)
-    bias[left_out] = -np.inf
-    return dot_product(*vectors, bias, 1.0 / run.config.temperature)
-
-
-def recall_without(
-    run: Prepared,
-    vectors: Vectors,
-    left_out: Int[ndarray, " o"],
-    totals: Sequence[float],
+def recall_of_lists(
+    run: Prepared, vectors: Vectors, min_clicks: int, totals: Sequence[float]
 ) -> Float[ndarray, " t"]:
-    """Recall@20 of lists without some items, by total; NaN for one that is NaN."""
+    """Recall@20 by total of lists without some items; NaN for a total that is NaN."""
     found = np.full(len(totals), np.nan)
     for n, total in enumerate(totals):
         if not np.isnan(total):
-            scorer = scorer_without(run, vectors, left_out, total)
+            serving = Serving(total - run.config.logq, min_clicks=min_clicks)
+            scorer = serve(run, *vectors, serving=serving)
             (found[n],) = metric_means(run, scorer, ["recall"])
     return found

@@ -23,6 +23,7 @@ __all__ = ["report_unclicked"]
 MOST, FEWEST = 0.5, 0.05  # of the first 20 places
 APART, GAIN, SAME = 0.5, 0.001, 0.001
 FOUND, FOUND_BY_FEW, FOUND_BY_FIRST = 0.9, 0.85, 0.95
+MISLED = "in-batch+logq"  # the arm whose lists such items fill
 BELOW_FROM = 0.2  # the temperature from which log q in the loss finds less
 FITS = ("fit", "first")
 
@@ -77,8 +78,9 @@ def verdicts(frame: pd.DataFrame, clicks: Sequence[int]) -> list[list[str]]:
     rows, reference = [], frame.arm.iloc[0]
     for row in frame[frame.lists == LISTS[1]].to_dict("records"):
         where = f"{row['arm']}, {row['temperature']:g}: "
-        stated = _with_logq(clicks) if row["arm"].endswith("logq") else _WITHOUT
-        if row["arm"] != reference and row["temperature"] >= BELOW_FROM:
+        misled = row["arm"] == MISLED
+        stated = _with_logq(clicks) if misled else _WITHOUT
+        if misled and reference != MISLED and row["temperature"] >= BELOW_FROM:
             text = f"the highest recall@20 without them is below that of {reference}"
             stated = (*stated, (text, "over", -np.inf, 0.0, "+.4f"))
         text = f"then {clicks[-1]:,} clicks among the first places find at least "
@@ -107,7 +109,7 @@ _WITHOUT: tuple[Stated, ...] = (
 
 
 def _with_logq(clicks: Sequence[int]) -> tuple[Stated, ...]:
-    """What is stated of a model with log q in the loss."""
+    """What is stated of in-batch negatives with log q in the loss."""
     few, many = (f"{number:,} test clicks" for number in clicks)
     return (
         (
