@@ -13,6 +13,7 @@ from experiments.studies.semisynthetic import (
     World,
     drawn_clicks,
     drawn_fold,
+    every_way,
     run_semisynthetic,
 )
 from experiments.studies.semisynthetic.report import (
@@ -47,8 +48,9 @@ def test_a_user_of_all_items_keeps_one_for_the_held_out_click():
 def stored(best, rule=0.5):
     strengths = np.array(STRENGTHS)
     curve = 0.6 - 0.2 * np.abs(np.append(strengths, rule) - best)
+    noise = np.array([-1e-4, 0.0, 1e-4])[:, None]
     arrays = {
-        "recovered": np.ones((2, 2, 3, 1)) * curve,
+        "recovered": curve + np.zeros((2, 2, 1, 1)) + noise,
         "others": np.full((2, 2, 3), 0.4),
         "rule": np.full((2, 3), rule),
         "gammas": np.array([0.0, 1.0], np.float32),
@@ -64,6 +66,51 @@ def test_verdicts_follow_the_records():
         found = verdicts(semi_frame(records), records)
         assert len(found) == 8
         assert {row[2] for row in found} == {verdict}
+
+
+def with_clicked(records, gains=(0.001, 0.15), behind=0.01):
+    """Lists without unclicked items: what the rule gains by arm, and lags behind."""
+    every = records.arrays["recovered"]
+    every[1] -= gains[1] - gains[0] + behind
+    added = np.array(gains)[:, None, None, None]
+    records.arrays["clicked_recovered"] = every + added
+    return records
+
+
+OTHERS_OUT = "leaving out items without a click "
+
+
+@pytest.mark.parametrize(
+    ("changes", "fails"),
+    [
+        ({}, set()),
+        ({"gains": (0.05, 0.15)},
+         {f"{OTHERS_OUT}changes what the rule recovers by at most 0.005"}),
+        ({"gains": (0.001, 0.05)}, {f"{OTHERS_OUT}adds at least 0.1 to it"}),
+        ({"behind": 0.05},
+         {"the rule then recovers at most 0.02 less than without log q in the loss"}),
+    ],
+)  # fmt: skip
+def test_verdicts_on_lists_without_unclicked_items_follow_the_records(changes, fails):
+    records = with_clicked(stored(0.6), **changes)
+    rows = verdicts(semi_frame(records), records)[8:]
+    assert len(rows) == 2 * 2 + 1  # gamma 0 and 1; what is added at 1 alone
+    found = {text.split(": ")[1] for text, _, verdict in rows if verdict == "fails"}
+    assert found == fails
+    assert all(verdict != "undecided" for *_, verdict in rows)
+
+
+def test_lists_without_unclicked_items_recover_none_of_them():
+    relevance = np.where(np.arange(60) < 50, 0.0, -99.0) + np.zeros((100, 1))
+    clicks = drawn_clicks(World(relevance, np.zeros(60), np.full(100, 2)), 0.0, 0)
+    new = clicks.fold.fitted.item_counts == 0
+    assert 10 <= new.sum() <= 40
+    truth = np.broadcast_to(new, (100, 60))
+    logits = np.where(new, 5.0, 0.0) + np.zeros((100, 1))
+    found = every_way(logits, 1.0, clicks, np.zeros(60), truth)
+    assert (found["clicked_recovered"] == 0).all()
+    assert found["clicked_rate"] == 0
+    assert (found["recovered"] > 0).any()
 
 
 def test_clicks_per_impression_are_the_log_of_clicks_less_that_of_exposure(
@@ -86,6 +133,7 @@ def test_clicks_per_impression_are_the_log_of_clicks_less_that_of_exposure(
         for a, added in enumerate((rate, rate - log_q)):
             expected = recovered(logits + added, truth)
             assert arrays["rate"][a, g, 0] == pytest.approx(expected, abs=1e-6)
+            assert arrays["clicked_rate"][a, g, 0] > 0
 
 
 @pytest.mark.parametrize(
@@ -111,8 +159,9 @@ def test_clicks_per_impression_are_compared_with_the_rule_and_with_always(
     assert [row[2] for row in rows if row[0].startswith(start)] == verdict
 
 
-def test_the_report_is_made_from_the_file_of_records_alone(tmp_path):
-    records = stored(0.5)
+@pytest.mark.parametrize("change", [lambda records: records, with_clicked])
+def test_the_report_is_made_from_the_file_of_records_alone(change, tmp_path):
+    records = change(stored(0.5))
     path = save_stored(tmp_path / "s.npz", records.header, records.arrays)
     written = report_study(STUDIES["semisynthetic"], path, tmp_path)
     assert {path.suffix for path in written} == {".csv", ".md", ".svg", ".png"}

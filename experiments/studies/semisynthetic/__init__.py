@@ -6,7 +6,8 @@ gamma. Clicks are drawn anew from exp(relevance) times exposure, as many per use
 there were, no item twice, and models are trained on them alone, by ids and histories.
 As in the study ``dial``, each total strength of the correction is judged by the share
 of each user's 20 most relevant items among the 20 recommended; beside them stands a
-prior of the log of clicks per impression, which no strength of log q is.
+prior of the log of clicks per impression, which no strength of log q is. Each is judged
+with all items in the lists and without those that got no click.
 
     python -m experiments run semisynthetic             about 10 minutes on 2 cores
     python -m experiments run semisynthetic --quick     about 1 minute
@@ -38,6 +39,7 @@ from research.train.loop import train
 from research.types import Events, Fold, Table, check
 
 __all__ = [
+    "CLICKED",
     "GAMMAS",
     "NAME",
     "Clicks",
@@ -54,6 +56,7 @@ __all__ = [
 NAME = "semisynthetic"
 STRENGTHS = tuple(np.round(np.arange(-0.25, 2.501, 0.05), 2))
 GAMMAS = (-0.5, 0.0, 0.5, 1.0)  # exposure is the click share to this power
+CLICKED = "clicked_"  # before the name of what lists without the other items recover
 SWEPT = ("in-batch", "in-batch+logq")  # served at every total strength
 OTHERS = ("mixed", "mixed+logq")  # served as trained
 RECIPE: dict[str, Any] = {"user_features": (), "item_features": ("id",)}
@@ -164,34 +167,34 @@ def run_semisynthetic(options: StudyOptions) -> Path:
 
     Arrays: recovered [arm, gamma, seed, strength] of the swept arms, the rule's
     strength the last one; rate [arm, gamma, seed] of them, by clicks per impression;
-    others [arm, gamma, seed] as trained; rule [gamma, seed]; gammas, strengths.
+    clicked_recovered and clicked_rate, of lists without items that got no click; others
+    [arm, gamma, seed] as trained; rule [gamma, seed]; gammas, strengths.
     """
     world = learned_world(options)
     truth = best_items(world.relevance)
     gammas = GAMMAS[::3] if options.quick else GAMMAS
     shape = len(gammas), options.seeds
-    swept = np.zeros((len(SWEPT), *shape, len(STRENGTHS) + 1))
-    rates, others = np.zeros((len(SWEPT), *shape)), np.zeros((len(OTHERS), *shape))
-    rules = np.zeros(shape)
+    swept: dict[str, ndarray] = {}
+    others, rules = np.zeros((len(OTHERS), *shape)), np.zeros(shape)
     for g, gamma in enumerate(gammas):
         for seed in range(options.seeds):
-            fold, log_q, rule = drawn_clicks(world, gamma, seed)
-            rules[g, seed] = rule
+            clicks = drawn_clicks(world, gamma, seed)
+            rules[g, seed] = clicks.rule
             for a, name in enumerate((*SWEPT, *OTHERS)):
                 config = training(name, options, seed)
-                logits = trained_logits(config, fold)
+                logits = trained_logits(config, clicks.fold)
                 if name in OTHERS:
                     others[a - len(SWEPT), g, seed] = recovered(logits, truth)
                     continue
-                totals = np.array((*STRENGTHS, rule)) - config.logq
-                swept[a, g, seed] = served(logits, totals, log_q, truth)
-                rate = (1.0 - config.logq) * log_q - gamma * world.popularity
-                rates[a, g, seed] = recovered(logits + rate, truth)
+                log_exposure = gamma * world.popularity
+                found = every_way(logits, config.logq, clicks, log_exposure, truth)
+                for what, values in found.items():
+                    all_of_it = np.zeros((len(SWEPT), *shape, *values.shape))
+                    swept.setdefault(what, all_of_it)[a, g, seed] = values
+            by_rule = swept["recovered"][:, g, seed, -1]
             options.progress(
-                f"gamma {gamma:g}, seed {seed}: rule {rule:.2f} recovers "
-                + ", ".join(
-                    f"{n} {swept[a, g, seed, -1]:.3f}" for a, n in enumerate(SWEPT)
-                )
+                f"gamma {gamma:g}, seed {seed}: rule {clicks.rule:.2f} recovers "
+                + ", ".join(f"{n} {r:.3f}" for n, r in zip(SWEPT, by_rule, strict=True))
             )
     digest = ratings_of(options.dataset, options.data_dir).digest
     names = {"arms": list(SWEPT), "others": list(OTHERS)}
@@ -199,14 +202,43 @@ def run_semisynthetic(options: StudyOptions) -> Path:
         options.out,
         study_header(NAME, name_of(options.dataset), options.quick, digest, **names),
         {
-            "recovered": swept.astype("<f4"),
-            "rate": rates.astype("<f4"),
+            **{what: values.astype("<f4") for what, values in swept.items()},
             "others": others.astype("<f4"),
             "rule": rules.astype("<f4"),
             "gammas": np.array(gammas, "<f4"),
             "strengths": np.array(STRENGTHS, "<f4"),
         },
     )
+
+
+def every_way(
+    logits: Float[ndarray, "u i"],
+    in_loss: float,
+    clicks: Clicks,
+    log_exposure: Float[ndarray, " i"],
+    truth: Bool[ndarray, "u i"],
+) -> dict[str, ndarray]:
+    """What a model recovers, with all items in the lists and with the clicked ones.
+
+    Args:
+      logits: of the model, [u, i].
+      in_loss: strength of log q in its loss.
+      clicks: that it was trained on.
+      log_exposure: of each item, [i].
+      truth: each user's most relevant items, [u, i].
+
+    Returns:
+      recovered, at each total strength and the rule's, and rate, by the log of clicks
+      per impression; the same with CLICKED before its name.
+    """
+    priors = np.array((*STRENGTHS, clicks.rule)) - in_loss
+    rate = (1.0 - in_loss) * clicks.log_q - log_exposure
+    left_out = np.where(clicks.fold.fitted.item_counts > 0, 0.0, -np.inf)
+    found: dict[str, ndarray] = {}
+    for kind, kept in (("", logits), (CLICKED, logits + left_out)):
+        found[f"{kind}recovered"] = served(kept, priors, clicks.log_q, truth)
+        found[f"{kind}rate"] = np.array(recovered(kept + rate, truth))
+    return found
 
 
 def trained_logits(config: Config, fold: Fold) -> Float[ndarray, "u i"]:

@@ -9,28 +9,37 @@ import pandas as pd
 from matplotlib.colors import to_hex
 
 from experiments.studies.dial.report import nearest_best
+from experiments.studies.semisynthetic import CLICKED
 from experiments.study import Report
-from research.report.intervals import over_seeds
+from research.report.intervals import Interval, over_seeds
 from research.report.pages import interval_text, markdown_table, seeds_text
 from research.report.pictures import STYLE, Drawing, above, blank
-from research.report.predictions import statement_table
+from research.report.predictions import statement, statement_table
 from research.report.records import Stored
 
 __all__ = ["report_semisynthetic"]
 
 REACH, MOST_REGRET, NEAR = 0.15, 0.03, 0.02
+LISTS = {"": "all items", CLICKED: "items with a click"}
+MORE = {0.5: 0.02, 1.0: 0.1}  # by gamma: what leaving the others out adds at least
+SAME, BEHIND = 0.005, 0.02
 CORRECTED = 1.0  # the strength that corrects fully
-COLUMNS = ["arm", "gamma", "strength", "recovered"]
+COLUMNS = ["lists", "arm", "gamma", "strength", "recovered"]
 
 
 def curves(stored: Stored) -> pd.DataFrame:
-    """One row per swept arm, gamma and strength: the mean recovered over seeds."""
+    """One row per kind of lists, swept arm, gamma and strength: means over seeds."""
     arrays = stored.arrays
-    means = arrays["recovered"].astype(float)[..., :-1].mean(axis=2)
     strengths = np.round(arrays["strengths"].astype(float), 2)
+    means = {
+        lists: arrays[f"{kind}recovered"].astype(float)[..., :-1].mean(axis=2)
+        for kind, lists in LISTS.items()
+        if f"{kind}recovered" in arrays
+    }
     return pd.DataFrame(
         [
-            (arm, float(gamma), strength, means[a, g, s])
+            (lists, arm, float(gamma), strength, mean[a, g, s])
+            for lists, mean in means.items()
             for a, arm in enumerate(stored.header["arms"])
             for g, gamma in enumerate(arrays["gammas"])
             for s, strength in enumerate(strengths)
@@ -40,18 +49,20 @@ def curves(stored: Stored) -> pd.DataFrame:
 
 
 def semi_frame(stored: Stored) -> pd.DataFrame:
-    """One row per gamma and arm: what is recovered, by each way to serve a swept arm.
+    """One row per lists, gamma and arm: what each way to serve a swept arm recovers.
 
-    Columns: gamma, arm; the rule's strength and the best one; recovered at the best, by
-    the rule, without and with the full correction, and with the log of clicks per
-    impression (NaN in records from before it). An arm that is served as trained has
+    Columns: lists, gamma, arm; the rule's strength and the best one; recovered at the
+    best, by the rule, without and with the full correction, and with the log of clicks
+    per impression (NaN in records from before it). An arm that is served as trained has
     what it recovers alone, as ``as_trained``.
     """
     arrays, lines = stored.arrays, []
-    rates = arrays.get("rate", np.full((len(stored.header["arms"]), 1, 1), np.nan))
-    rates = np.broadcast_to(rates, arrays["recovered"].shape[:-1]).astype(float)
-    for curve, rows in curves(stored).groupby(["gamma", "arm"], sort=False):
-        gamma, arm = curve
+    kinds = {lists: kind for kind, lists in LISTS.items()}
+    none = np.full(arrays["recovered"].shape[:-1], np.nan)
+    for curve, rows in curves(stored).groupby(["lists", "gamma", "arm"], sort=False):
+        lists, gamma, arm = curve
+        kind = kinds[lists]
+        rates = arrays.get(f"{kind}rate", none).astype(float)
         g = list(arrays["gammas"]).index(np.float32(gamma))
         a = stored.header["arms"].index(arm)
         rule = float(arrays["rule"][g].mean())
@@ -59,12 +70,13 @@ def semi_frame(stored: Stored) -> pd.DataFrame:
         at = dict(zip(strengths, shares, strict=True))
         lines.append(
             {
+                "lists": lists,
                 "gamma": gamma,
                 "arm": arm,
                 "rule_strength": rule,
                 "best_strength": nearest_best(shares, strengths, rule),
                 "best": shares.max(),
-                "rule": float(arrays["recovered"][a, g, :, -1].mean()),
+                "rule": float(arrays[f"{kind}recovered"][a, g, :, -1].mean()),
                 "never": at[0.0],
                 "always": at[CORRECTED],
                 "rate": float(rates[a, g].mean()),
@@ -80,7 +92,7 @@ def semi_frame(stored: Stored) -> pd.DataFrame:
 def verdicts(frame: pd.DataFrame, stored: Stored) -> list[list[str]]:
     """Each part of the prediction: the statement, what was measured, the verdict."""
     out = []
-    for row in frame.dropna(subset=["rule"]).to_dict("records"):
+    for row in frame[frame.lists == LISTS[""]].to_dict("records"):
         where = f"gamma {row['gamma']:g}, {row['arm']}: "
         gap = abs(row["best_strength"] - row["rule_strength"])
         measured = f"{row['best_strength']:.2f} against {row['rule_strength']:.2f}"
@@ -92,6 +104,34 @@ def verdicts(frame: pd.DataFrame, stored: Stored) -> list[list[str]]:
         out.append([text, f"{regret:.3f}", verdict])
         if np.isfinite(row["rate"]):
             out += _of_rate(row, where)
+    if f"{CLICKED}recovered" in stored.arrays:
+        out += _of_clicked(stored)
+    return out
+
+
+def _of_clicked(stored: Stored) -> list[list[str]]:
+    """The statements on lists without items that got no click."""
+    by_rule = {
+        lists: stored.arrays[f"{kind}recovered"].astype(float)[..., -1]
+        for kind, lists in LISTS.items()
+    }
+    every, clicked = (by_rule[lists] for lists in LISTS.values())
+    out = []
+    for g, gamma in enumerate(np.round(stored.arrays["gammas"].astype(float), 2)):
+        gains = [
+            Interval(*over_seeds(clicked[a, g] - every[a, g]).interval())
+            for a in range(len(every))
+        ]
+        behind = Interval(*over_seeds(clicked[1, g] - clicked[0, g]).interval())
+        first, second = (f"gamma {gamma:g}, {arm}: " for arm in stored.header["arms"])
+        left = "leaving out items without a click "
+        text = f"{first}{left}changes what the rule recovers by at most {SAME:g}"
+        out.append(statement(text, gains[0], -SAME, SAME, "+.3f"))
+        if gamma in MORE:
+            text = f"{second}{left}adds at least {MORE[gamma]:g} to it"
+            out.append(statement(text, gains[1], MORE[gamma], form="+.3f"))
+        text = f"{second}the rule then recovers at most {BEHIND:g} less than without "
+        out.append(statement(f"{text}log q in the loss", behind, -BEHIND, form="+.3f"))
     return out
 
 
@@ -120,17 +160,19 @@ def semi_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
         "trained on the real clicks. Exposure: the click share to the power gamma. "
         "Recovered: the share of each user's 20 most relevant items among the 20 of "
         "highest score; rate: with the log of each item's clicks per impression as a "
-        "prior. 95 % t intervals over three seeds or more."
+        "prior. Lists: of which items. 95 % t intervals over three seeds or more."
     )
     g = {float(gamma): n for n, gamma in enumerate(arrays["gammas"])}
     rows = []
     for row in frame.dropna(subset=["rule"]).to_dict("records"):
         a = header["arms"].index(row["arm"])
-        cell = arrays["recovered"].astype(float)[a, g[row["gamma"]]]
+        kind = next(k for k, lists in LISTS.items() if lists == row["lists"])
+        cell = arrays[f"{kind}recovered"].astype(float)[a, g[row["gamma"]]]
         always = np.argmin(np.abs(arrays["strengths"] - CORRECTED))
         mean, low, high = over_seeds(cell[:, -1] - cell[:, always]).interval()
         rows.append(
             [
+                row["lists"],
                 f"{row['gamma']:g}",
                 row["arm"],
                 *(f"{row[n]:.2f}" for n in ("rule_strength", "best_strength")),
@@ -139,34 +181,42 @@ def semi_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
                 interval_text(mean, low, high, "+.3f"),
             ]
         )
-    heads = ["gamma", "arm", "strength by the rule", "best strength", "never", "always"]
-    heads += ["rule", "best", "rate", "rule - always [95 %]"]
+    heads = ["lists", "gamma", "arm", "strength by the rule", "best strength"]
+    heads += ["never", "always", "rule", "best", "rate", "rule - always [95 %]"]
     trained = frame.dropna(subset=["as_trained"]).to_dict("records")
     lines = [[f"{r['gamma']:g}", r["arm"], f"{r['as_trained']:.3f}"] for r in trained]
     return (
         about,
         statement_table(verdicts(frame, stored)),
-        markdown_table(heads, rows, left=2),
+        markdown_table(heads, rows, left=3),
         "Mixed negatives, served as trained:",
         markdown_table(["gamma", "arm", "recovered"], lines, left=2),
     )
 
 
 def semi_figure(frame: pd.DataFrame, stored: Stored) -> Drawing:
-    """Draws what each model recovers by total strength; a cross marks the rule's."""
+    """Draws what each model recovers by total strength; a cross marks the rule's.
+
+    Dotted: with all items, where lists without those that got no click are judged, too.
+    """
     points = curves(stored)
+    shown = points.lists.iloc[-1]
     arms, gammas = list(stored.header["arms"]), list(dict.fromkeys(points.gamma))
     colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.9, len(gammas)))
     with matplotlib.rc_context(STYLE):
         figure, panels = blank(3.6, ncols=len(arms), sharey=True, squeeze=False)
         for panel, arm in zip(panels[0], arms, strict=True):
             for gamma, colour in zip(gammas, colours, strict=True):
-                line = points[(points.arm == arm) & (points.gamma == gamma)]
-                name = f"exposure = popularity^{gamma:g}"
-                panel.plot(
-                    line.strength, line.recovered, color=to_hex(colour), label=name
-                )
-                row = frame[(frame.arm == arm) & (frame.gamma == gamma)].iloc[0]
+                mine = points[(points.arm == arm) & (points.gamma == gamma)]
+                for lists, line in mine.groupby("lists"):
+                    style = "-" if lists == shown else ":"
+                    name = f"exposure = popularity^{gamma:g}" if style == "-" else None
+                    panel.plot(
+                        line.strength, line.recovered, style, color=to_hex(colour),
+                        label=name,
+                    )  # fmt: skip
+                place = (frame.arm == arm) & (frame.gamma == gamma)
+                row = frame[place & (frame.lists == shown)].iloc[0]
                 panel.plot(
                     row.rule_strength, row.rule, "X", ms=9, color=to_hex(colour),
                     markeredgecolor="white",
@@ -174,14 +224,15 @@ def semi_figure(frame: pd.DataFrame, stored: Stored) -> Drawing:
             panel.set_title(f"trained: {arm}", fontsize=9.5)
             panel.set_xlabel("total strength of the correction")
         panels[0][0].set_ylabel("recovered share of the truly best 20")
+        if shown != LISTS[""]:
+            panels[0][0].plot([], [], ":", color="0.3", label="with unclicked items")
         panels[0][0].legend(fontsize=8)
-        above(figure, _heading(frame))
+        above(figure, _heading(frame[frame.lists == shown]))
     return Drawing(figure, points)
 
 
 def _heading(frame: pd.DataFrame) -> str:
-    rows = frame.dropna(subset=["rule"])
-    if (rows.best_strength > rows.rule_strength + REACH).all():
+    if (frame.best_strength > frame.rule_strength + REACH).all():
         return (
             "On tastes learned from real clicks,\n"
             "the best strength lies above the rule's (crosses)"
