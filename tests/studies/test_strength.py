@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
+from experiments.inputs import prepared_run
+from experiments.runs import metric_means, rank, serve
 from experiments.studies import STUDIES
-from experiments.studies.strength import Rated, area, axes_of
+from experiments.studies.strength import Rated, area, axes_of, measured
 from experiments.studies.strength.report import (
     gap,
     peak,
@@ -12,7 +14,12 @@ from experiments.studies.strength.report import (
     verdicts,
 )
 from experiments.study import report_study
+from research.config import Config
+from research.files import write_arrays
 from research.report.records import Stored, save_stored, study_header
+from research.serving import Serving
+from research.train.loop import train
+from tests.experiments.made import SMALL, write_made_100k
 
 TEMPERATURES, LAMBDAS = (0.1, 0.3), (0.0, 0.5, 1.0)
 TOTALS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
@@ -54,6 +61,20 @@ def stored(apart=0.0, best=1.0, item_best=0.75, rated_best=0.25, serving=0.02):
     return Stored(header, {}, arrays)
 
 
+def with_clicked(apart=0.001, wide=0.2, all_items=0.04):
+    """Records of both kinds of lists: how far lambda 0 and 1 are apart in each.
+
+    Args:
+      apart: at the small temperature, without unclicked items.
+      wide: at the large one.
+      all_items: at the small one, with all items.
+    """
+    records, clicked = stored(all_items), stored(apart, serving=wide)
+    for name in ("recall_20", "recall_item_20"):
+        records.arrays[f"clicked_{name}"] = clicked.arrays[name]
+    return records
+
+
 def found(records):
     return [row[2] for row in verdicts(strength_frame(records), records)]
 
@@ -76,6 +97,40 @@ def test_a_record_against_the_prediction_changes_its_verdict_alone(changes, fail
     expected = ["holds"] * 5
     expected[fails] = "fails"
     assert found(stored(**changes)) == expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, ["holds", "holds", "holds", "holds"]),
+        ({"apart": 0.015}, ["holds", "holds", "fails", "holds"]),
+        ({"apart": 0.015, "all_items": 0.02}, ["holds", "fails", "fails", "holds"]),
+        ({"apart": 0.03}, ["fails", "fails", "fails", "holds"]),
+        ({"apart": -0.015}, ["holds", "holds", "holds", "holds"]),
+        ({"wide": 0.01}, ["holds", "holds", "holds", "fails"]),
+    ],
+)
+def test_of_lists_without_unclicked_items_the_lines_are_one(changes, expected):
+    records = with_clicked(**changes)
+    rows = verdicts(strength_frame(records), records)
+    assert [row[2] for row in rows if "clicked items listed" in row[0]] == expected
+
+
+def test_a_run_judges_lists_with_and_without_unclicked_items(tmp_path):
+    """At a total of 0 such items are in the lists of a model with log q in its loss."""
+    data = str(write_made_100k(tmp_path / "made", items=230))
+    run = prepared_run(Config(**SMALL, logq=1.0, fit_on="train"), data)
+    done = train(run.config, run.fold)
+    arrays = {"users": done.user_vectors, "items": done.item_vectors}
+    write_arrays(tmp_path / "vectors.npz", arrays)
+    found = measured(run, tmp_path, data)
+    new = run.fold.fitted.item_counts == 0
+    assert new.any()
+    for m, kind in enumerate(("", "clicked_")):
+        scorer = serve(run, *arrays.values(), serving=Serving(-1.0, min_clicks=m))
+        (mean,) = metric_means(run, scorer, ["recall"])
+        assert found[f"{kind}recall_20"][0].mean() == pytest.approx(mean, abs=1e-6)
+        assert np.isin(rank(run, scorer)[:, :20], np.flatnonzero(new)).any() == (m == 0)
 
 
 def test_the_gap_is_between_lambdas_at_equal_totals():
@@ -119,3 +174,9 @@ def test_the_report_is_made_from_the_file_of_records_alone(tmp_path):
     report_study(STUDIES["strength"], path, tmp_path)
     page = (tmp_path / "tables" / "made" / "strength.md").read_text()
     assert "AUC" not in page.split("| statement")[1]
+    # with lists without unclicked items
+    records = with_clicked()
+    path = save_stored(tmp_path / "strength.npz", records.header, records.arrays)
+    report_study(STUDIES["strength"], path, tmp_path)
+    page = (tmp_path / "tables" / "made" / "strength.md").read_text()
+    assert "| largest gap, clicked items listed |" in page

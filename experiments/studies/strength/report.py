@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.colors import to_hex
 
+from experiments.studies.strength import CLICKED
 from experiments.study import Report
 from research.report.intervals import Interval, two_way
 from research.report.pages import interval_text, markdown_table, seeds_text
@@ -22,16 +23,23 @@ METRICS = {
     "recall_100": "recall@100",
     "recall_item_20": "item-averaged recall@20",
     "area": "AUC of ratings, rated items only",
+    f"{CLICKED}recall_20": "recall@20, clicked items listed",
+    f"{CLICKED}recall_item_20": "item-averaged recall@20, clicked items listed",
 }
+WITHOUT = f"{CLICKED}recall_20"  # of lists without unclicked items
 COMPARED = (0.25, 1.0)  # totals between which the lambdas' curves are compared
 GAP, GAIN = 0.006, 0.01  # in recall@20
 COLLAPSE_TO, SERVING_FROM = 0.15, 0.2  # temperatures, for cosine
+# Of lists without unclicked items: the gap, its part of that with them, what lambda 1
+# may be below lambda 0 at a total, the gap beyond a temperature of cosine.
+NARROW, PART, BEHIND, HALF, WIDE, SPANS_TO = 0.02, 0.5, 0.005, 0.5, 0.03, 0.2
 PEAKS = {  # totals at which the prediction puts the highest mean
     "recall_20": (0.75, 1.25),
     "recall_item_20": (0.5, 0.75),
     "area": (0.0, 0.3),
 }
 PANEL = ["output", "temperature"]
+OLD_ROWS = ("recall_20", "recall_item_20")  # of the figure, of records of all items
 
 
 def strength_frame(stored: Stored) -> pd.DataFrame:
@@ -85,6 +93,8 @@ def verdicts(frame: pd.DataFrame, stored: Stored) -> list[list[str]]:
                 f"{where}all of it when serving at least {GAIN:g} above all in the loss"
             )
             out.append(statement(text, gain, GAIN))
+    if WITHOUT in frame:
+        out += _without_unclicked(frame, stored)
     panels = [panel for _, panel in frame.groupby(PANEL, sort=False)]
     for metric, (low, high) in PEAKS.items():
         if metric in frame:
@@ -97,18 +107,52 @@ def verdicts(frame: pd.DataFrame, stored: Stored) -> list[list[str]]:
     return out
 
 
+def _without_unclicked(frame: pd.DataFrame, stored: Stored) -> list[list[str]]:
+    """The statements on lists without items that have no training click."""
+    out = []
+    for (output, temperature), panel in frame.groupby(PANEL, sort=False):
+        where = f"{output}, temperature {temperature:g}, clicked items listed: "
+        apart, all_items = gap(panel, WITHOUT), gap(panel)
+        if output == "cosine" and temperature > SPANS_TO:
+            verdict = "holds" if apart > WIDE else "fails"
+            text = f"{where}lambdas at equal totals more than {WIDE:g} apart"
+            out.append([text, f"{apart:.3f} apart", verdict])
+            continue
+        text = f"{where}lambdas at equal totals within {NARROW:g}"
+        verdict = "holds" if apart < NARROW else "fails"
+        out.append([text, f"{apart:.3f} apart", verdict])
+        part = apart / all_items
+        text = f"{where}at most half as far apart as with all items"
+        verdict = "holds" if part <= PART else "fails"
+        out.append([text, f"{part:.2f} of {all_items:.3f}", verdict])
+        behind = in_the_loss(stored, output, float(temperature), HALF, WITHOUT)
+        text = f"{where}at a total of {HALF:g} lambda 1 is at most {BEHIND:g} below 0"
+        out.append(statement(text, behind, -BEHIND))
+    return out
+
+
 def _range(values: Sequence[float]) -> str:
     low, high = min(values), max(values)
     return f"{low:g}" if low == high else f"{low:g} to {high:g}"
 
 
 def serving_gain(stored: Stored, output: str, temperature: float) -> Interval:
-    """Recall@20 at a total of 1: all of it when serving less all of it in the loss.
+    """Recall@20 at a total of 1: all of it when serving less all of it in the loss."""
+    mean, low, high = in_the_loss(stored, output, temperature, 1.0, "recall_20")
+    return Interval(-mean, -high, -low)
+
+
+def in_the_loss(
+    stored: Stored, output: str, temperature: float, total: float, metric: str
+) -> Interval:
+    """A metric at one total: with all of log q in the loss less with none of it there.
 
     Args:
       stored: the records.
       output: of the towers.
       temperature: of the models.
+      total: in the loss and when serving.
+      metric: the array's name.
 
     Returns:
       the mean paired difference and the ends of its 95 % interval.
@@ -116,9 +160,9 @@ def serving_gain(stored: Stored, output: str, temperature: float) -> Interval:
     arrays = stored.arrays
     o = stored.header["outputs"].index(output)
     t = int(np.argmin(np.abs(arrays["temperatures"] - temperature)))
-    s = int(np.argmin(np.abs(arrays["totals"] - 1)))
-    recall = arrays["recall_20"].astype(float)[o, t, :, :, s]
-    found = two_way((recall[0] - recall[-1]).T).interval()
+    s = int(np.argmin(np.abs(arrays["totals"] - total)))
+    values = arrays[metric].astype(float)[o, t, :, :, s]
+    found = two_way((values[-1] - values[0]).T).interval()
     return Interval(*map(float, found))
 
 
@@ -131,7 +175,9 @@ def strength_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
         f"{header['dataset']}, {seeds_text(seeds)}. Lambda: strength of log q in the "
         "loss. Alpha: strength of the popularity prior when serving. Total: their sum. "
         "Intervals are 95 %, two-way over users and seeds; peaks are of the mean over "
-        f"the lambdas. Data {header['data_digest'][:12]}."
+        "the lambdas; the gap is the largest at totals from 0.25 to 1. Clicked items: "
+        "lists without those that have no training click. Data "
+        f"{header['data_digest'][:12]}."
     )
     rows = []
     for (output, temperature), panel in frame.groupby(PANEL, sort=False):
@@ -141,10 +187,21 @@ def strength_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
         first += [f"{row.recall_20:.3f}" for row in ends]
         gain = serving_gain(stored, str(output), float(temperature))
         first.append(interval_text(*gain, "+.3f"))
+        if WITHOUT in frame:
+            first.append(f"{gap(panel, WITHOUT):.3f}")
+            for metric in ("recall_20", WITHOUT):
+                place = str(output), float(temperature), HALF, metric
+                first.append(interval_text(*in_the_loss(stored, *place), "+.3f"))
         rows.append([*first, *(f"{peak(panel, name):g}" for name in metrics)])
     heads = ["output", "temperature", "largest gap between lambdas"]
     heads += ["recall@20, total 1 when serving", "recall@20, total 1 in the loss"]
     heads += ["difference [95 %]"]
+    if WITHOUT in frame:
+        heads += ["largest gap, clicked items listed"]
+        heads += [
+            f"total {HALF:g}: lambda 1 less 0{listed} [95 %]"
+            for listed in ("", ", clicked items listed")
+        ]
     heads += [f"best total, {METRICS[name]}" for name in metrics]
     return (
         about,
@@ -154,16 +211,20 @@ def strength_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
 
 
 def curves_figure(frame: pd.DataFrame, output: str) -> Drawing:
-    """Draws recall and item-averaged recall against the total, one line per lambda."""
+    """Draws recall and item-averaged recall against the total, one line per lambda.
+
+    With lists without unclicked items, where there are such: recall with both kinds.
+    """
     points = frame[frame.output == output]
     temperatures = list(dict.fromkeys(points.temperature))
     lambdas = list(dict.fromkeys(points["lambda"]))
     colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.9, len(lambdas)))
-    shown = ("recall_20", "recall_item_20")
+    shown = ("recall_20", WITHOUT) if WITHOUT in points else OLD_ROWS
+    same = WITHOUT in points  # the two rows are compared with each other
     with matplotlib.rc_context(STYLE):
         figure, axes = blank(
-            4.2, nrows=2, ncols=len(temperatures), sharex=True, sharey="row",
-            squeeze=False,
+            4.2, nrows=2, ncols=len(temperatures), sharex=True,
+            sharey="all" if same else "row", squeeze=False,
         )  # fmt: skip
         for (row, metric), (column, temperature) in itertools.product(
             enumerate(shown), enumerate(temperatures)
@@ -175,11 +236,18 @@ def curves_figure(frame: pd.DataFrame, output: str) -> Drawing:
                     line.total, line[metric], marker="o", ms=3, lw=1.2,
                     color=to_hex(colour), label=f"{strength:g}",
                 )  # fmt: skip
+            if same:
+                apart = f"at most {gap(lines, metric):.3f} apart"
+                panel.text(0.97, 0.06, apart, transform=panel.transAxes, ha="right")
             if row == 0:
                 panel.set_title(f"temperature {temperature:g}", fontsize=9)
             if column == 0:
-                panel.set_ylabel(METRICS[metric].replace("averaged ", "averaged\n"))
-        figure.supxlabel("total strength: in the loss + when serving", fontsize=10)
+                panel.set_ylabel(METRICS[metric].replace(", ", "\n"))
+        label = "total strength: in the loss + when serving"
+        if same:
+            ends = " to ".join(f"{total:g}" for total in COMPARED)
+            label += f" (apart: at totals from {ends})"
+        figure.supxlabel(label, fontsize=10)
         for panel in axes[-1]:
             panel.set_xlabel(" ", fontsize=1)
         handles = axes[0, 0].get_legend_handles_labels()[0]
