@@ -149,6 +149,22 @@ def test_exposure_is_taken_out_without_training(trained):
     )
 
 
+def test_items_with_few_clicks_are_left_out_without_training(trained):
+    towers = trained[0]
+    clicks = towers.served.run.fold.fitted.item_counts
+    every, fewer = with_prior(towers, -1.0), with_prior(towers, -1.0, min_clicks=8)
+    assert (every.swept, fewer.swept) == (
+        {"prior": -1.0},
+        {"prior": -1.0, "min_clicks": 8},
+    )
+    assert (clicks[every.served.lists[:, :20]] < 8).any()
+    shown = fewer.served.lists[fewer.served.lists < len(clicks)]
+    assert (clicks[shown] >= 8).all()
+    assert with_prior(fewer, -1.0).swept == {"prior": -1.0}
+    with pytest.raises(InputError, match="min_clicks is 9999: 0 items"):
+        with_prior(towers, -1.0, min_clicks=9999)
+
+
 @pytest.fixture
 def watched(data):
     configs = {"tiny": arm("tiny", Config(fit_on="train"))}

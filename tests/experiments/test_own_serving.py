@@ -12,6 +12,7 @@ from research.files import read_arrays, read_json
 from research.saved.files import load_model
 from research.types import InputError
 from tests.data.own import write
+from tests.studies.tastes import write_tastes
 
 
 def with_impressions(folder, shop, shown):
@@ -169,6 +170,25 @@ def test_a_calibration_says_what_recall_on_validation_it_brings(shop, tmp_path, 
     again = re.search(r"there ([\d.]+), as served ([\d.]+)", capsys.readouterr().out)
     assert again[1] == there
     assert float(again[2]) == pytest.approx(float(there), abs=0.01)  # of 3 digits
+
+
+def test_a_calibration_is_of_the_items_that_lists_hold(tmp_path, capsys):
+    dataset = write_tastes(tmp_path / "tastes")
+    words = ["train", "--arm", "tiny", "--out", str(tmp_path / "out"), "--fit-on"]
+    words += ["train", "--dataset", str(dataset), "--validation-share", "0.1"]
+    words += ["--learning-rate", "0.02", "--epochs", "4", "--batch", "32"]
+    assert main(words) == 0
+    of_all = capsys.readouterr().out
+    assert main([*words, "--min-clicks", "10"]) == 0
+    said = capsys.readouterr().out
+    assert calibration_in(said) != calibration_in(of_all)
+    there, as_served = re.search(r"there ([\d.]+), as served ([\d.]+)", said).groups()
+    assert f"recall@20 {as_served}" in said
+    assert f"recall@20 {as_served}" not in of_all
+    prior = calibration_in(said)["--prior"]
+    assert main([*words, "--min-clicks", "10", "--prior", f"{prior}"]) == 0
+    recall = re.search(r"^recall@20 ([\d.]+)", capsys.readouterr().out, re.M)[1]
+    assert float(recall) == pytest.approx(float(there), abs=0.01)  # of 3 digits
 
 
 def test_scores_that_fit_no_scale_are_said_so(shop, tmp_path, capsys, monkeypatch):
