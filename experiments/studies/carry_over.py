@@ -41,8 +41,8 @@ from experiments.studies.totals import (
 from experiments.study import Report, StudyOptions
 from research.config import Config
 from research.prepare import Prepared, prepare
-from research.report.intervals import Interval, over_seeds
-from research.report.pages import interval_table, seeds_text
+from research.report.intervals import Interval
+from research.report.pages import interval_frame, interval_table, seeds_text
 from research.report.pictures import Drawing
 from research.report.predictions import statement, statement_table
 from research.report.records import Stored
@@ -167,16 +167,9 @@ def measured(stored: Stored) -> dict[str, Float[ndarray, "t s l"]]:
 
 def carry_over_frame(stored: Stored) -> pd.DataFrame:
     """One row per length and temperature: means of what is measured, _low and _high."""
-    found, lines = measured(stored), []
-    temperatures = np.round(stored.arrays["temperatures"].astype(float), 6)
-    for (k, length), (n, temperature) in (
-        (k, n) for k in enumerate(LENGTHS) for n in enumerate(temperatures)
-    ):
-        line = {"length": length, "temperature": temperature}
-        for name, values in found.items():
-            line |= over_seeds(values[n, :, k]).interval().columns(name)
-        lines.append(line)
-    return pd.DataFrame(lines)
+    found = {name: np.moveaxis(v, -1, 0) for name, v in measured(stored).items()}
+    temperatures = stored.arrays["temperatures"]
+    return interval_frame(found, length=LENGTHS, temperature=temperatures)
 
 
 def verdicts(frame: pd.DataFrame) -> list[list[str]]:

@@ -27,7 +27,7 @@ from numpy import ndarray
 from experiments.studies.totals import TOTALS, base_config, by_epoch, save_swept
 from experiments.study import Report, StudyOptions
 from research.report.intervals import over_seeds
-from research.report.pages import interval_table, seeds_text
+from research.report.pages import interval_frame, interval_table, seeds_text
 from research.report.pictures import STYLE, Drawing, blank, legend_above
 from research.report.predictions import statement, statement_table
 from research.report.records import Stored
@@ -86,13 +86,8 @@ def measured(stored: Stored) -> dict[str, Float[ndarray, "t s"]]:
 
 def scale_frame(stored: Stored) -> pd.DataFrame:
     """One row per temperature: means of what is measured, with _low and _high."""
-    found, lines = measured(stored), []
-    for n, temperature in enumerate(stored.arrays["temperatures"].tolist()):
-        line = {"temperature": round(temperature, 6)}
-        for name, values in found.items():
-            line |= over_seeds(values[n]).interval().columns(name)
-        lines.append(line)
-    return pd.DataFrame(lines)
+    temperatures = stored.arrays["temperatures"]
+    return interval_frame(measured(stored), temperature=temperatures)
 
 
 def verdicts(stored: Stored) -> list[list[str]]:

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float
+from numpy import ndarray
 
 from research.evaluate.metrics import CUTOFF, METRICS, Key, PageColumn, mean_counted
 from research.files import beside, replace
@@ -18,7 +20,7 @@ from research.report.cells import (
     swept_fields,
     table_keys,
 )
-from research.report.intervals import Interval
+from research.report.intervals import Interval, over_seeds
 from research.report.records import RunResult
 from research.report.tables import NUMBER, long_form, stated_columns, typed
 
@@ -93,6 +95,32 @@ def interval_text(mean: float | str, low: float, high: float, form: str) -> str:
     """
     text = mean if isinstance(mean, str) else number_text(mean, form)
     return text if pd.isna(low) else f"{text} [{low:{form}}, {high:{form}}]"
+
+
+def interval_frame(
+    found: Mapping[str, Float[ndarray, "*axes s"]], **axes: Sequence[Any] | ndarray
+) -> pd.DataFrame:
+    """A row for each cell of some axes: means over seeds with their 95 % intervals.
+
+    Args:
+      found: by name, values whose axes are these and, last, the seeds.
+      axes: what each cell has along an axis, by the name of its column; floats are
+        rounded as what float32 holds.
+
+    >>> found = {"gain": np.array([[0.1, 0.3], [0.5, 0.7]])}
+    >>> interval_frame(found, arm=["a", "b"])[["arm", "gain"]].values.tolist()
+    [['a', 0.2], ['b', 0.6]]
+    """
+    lines = []
+    for place in np.ndindex(*(len(values) for values in axes.values())):
+        line: dict[str, Any] = {}
+        for (name, values), at in zip(axes.items(), place, strict=True):
+            value = values[at]
+            line[name] = value if isinstance(value, str) else round(float(value), 6)
+        for name, cells in found.items():
+            line |= over_seeds(cells[place]).interval().columns(name)
+        lines.append(line)
+    return pd.DataFrame(lines)
 
 
 def interval_table(

@@ -1,7 +1,6 @@
 """The totals that clicks give beside the best one: table, verdicts and figure."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import matplotlib
 import numpy as np
@@ -11,8 +10,8 @@ from matplotlib.axes import Axes
 from numpy import ndarray
 
 from experiments.study import Report
-from research.report.intervals import Interval, over_seeds
-from research.report.pages import interval_table, seeds_text
+from research.report.intervals import Interval
+from research.report.pages import interval_frame, interval_table, seeds_text
 from research.report.pictures import STYLE, Drawing, blank, legend_above
 from research.report.predictions import statement, statement_table
 from research.report.records import Stored
@@ -78,16 +77,12 @@ def ways_of(stored: Stored) -> list[str]:
 
 def calibrated_shift_frame(stored: Stored) -> pd.DataFrame:
     """One row per split, arm and temperature: means, each with _low and _high."""
-    found, lines = measured(stored), []
-    splits, arms = stored.header["splits"], stored.header["arms"]
-    temperatures = np.round(stored.arrays["temperatures"].astype(float), 6)
-    for n, m, t in np.ndindex(len(splits), len(arms), len(temperatures)):
-        line: dict[str, Any] = {"split": splits[n], "arm": arms[m]}
-        line["temperature"] = temperatures[t]
-        for name, values in found.items():
-            line |= over_seeds(values[n, m, t]).interval().columns(name)
-        lines.append(line)
-    return pd.DataFrame(lines)
+    return interval_frame(
+        measured(stored),
+        split=stored.header["splits"],
+        arm=stored.header["arms"],
+        temperature=stored.arrays["temperatures"],
+    )
 
 
 def verdicts(frame: pd.DataFrame, clicks: Sequence[int]) -> list[list[str]]:

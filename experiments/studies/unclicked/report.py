@@ -1,7 +1,6 @@
 """Recall with and without items that have no training click: table and figure."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import matplotlib
 import numpy as np
@@ -12,8 +11,8 @@ from numpy import ndarray
 
 from experiments.studies.unclicked import FEW, LISTS
 from experiments.study import Report
-from research.report.intervals import Interval, over_seeds
-from research.report.pages import interval_table, seeds_text
+from research.report.intervals import Interval
+from research.report.pages import interval_frame, interval_table, seeds_text
 from research.report.pictures import STYLE, Drawing, blank, legend_above
 from research.report.predictions import statement, statement_table
 from research.report.records import Stored
@@ -61,16 +60,10 @@ def measured(stored: Stored) -> dict[str, Float[ndarray, "a t s l"]]:
 
 def unclicked_frame(stored: Stored) -> pd.DataFrame:
     """One row per arm, temperature and kind of lists: means, with _low and _high."""
-    found, lines = measured(stored), []
-    arms, temperatures = stored.header["arms"], stored.arrays["temperatures"]
-    for m, t, n in np.ndindex(len(arms), len(temperatures), len(LISTS)):
-        temperature = round(float(temperatures[t]), 6)
-        line: dict[str, Any] = {"arm": arms[m], "temperature": temperature}
-        line["lists"] = LISTS[n]
-        for name, values in found.items():
-            line |= over_seeds(values[m, t, :, n]).interval().columns(name)
-        lines.append(line)
-    return pd.DataFrame(lines)
+    found = {n: np.moveaxis(v, -1, -2) for n, v in measured(stored).items()}
+    temperatures = stored.arrays["temperatures"]
+    arms = stored.header["arms"]
+    return interval_frame(found, arm=arms, temperature=temperatures, lists=LISTS)
 
 
 def verdicts(frame: pd.DataFrame, clicks: Sequence[int]) -> list[list[str]]:
