@@ -24,9 +24,9 @@ def test_a_recipe_has_ten_lines(library):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("prior", ["0", "0.8"])
+@pytest.mark.parametrize(("prior", "fewest"), [("0", "0"), ("0.8", "0"), ("-1", "9")])
 @pytest.mark.parametrize("library", ["faiss", "usearch"])
-def test_a_library_finds_the_lists(library, prior, call, tmp_path, monkeypatch):
+def test_a_library_finds_the_lists(library, prior, fewest, call, tmp_path, monkeypatch):
     model, histories = tmp_path / "model", tmp_path / "h.csv"
     words = ("--arm", "tiny+logq", "--out", tmp_path / "out", "--save", model)
     assert call("train", *words).status == 0
@@ -38,11 +38,13 @@ def test_a_library_finds_the_lists(library, prior, call, tmp_path, monkeypatch):
     ]
     histories.write_text("\n".join(["user,item", *rows, ""]))
     words = ("--histories", histories, "--out", tmp_path / "vectors")
-    assert call("encode", "--model", model, *words, "--prior", prior).status == 0
+    served = ("--prior", prior, "--min-clicks", fewest)
+    assert call("encode", "--model", model, *words, *served).status == 0
     monkeypatch.chdir(tmp_path)
     names: dict = {}
     exec(recipe(library), names)
-    expected = load_model(model).lists(histories, k=20, prior=float(prior)).items
+    given = {"prior": float(prior), "min_clicks": int(fewest)}
+    expected = load_model(model).lists(histories, k=20, **given).items
     same = [len(set(a) & set(b)) for a, b in zip(names["lists"], expected, strict=True)]
     assert min(len(one) for one in names["lists"]) == 20
     assert np.mean(same) > 19.5  # the index may be approximate
