@@ -123,6 +123,8 @@ def test_items_with_too_few_clicks_are_in_no_list_and_no_export(shop, tmp_path):
     assert len(rows) == 15
     assert {row.split(",")[2] for row in rows} <= listed - {user[1]}
     assert main([*encode, str(tmp_path / "none"), "--min-clicks", "99999"]) == 2
+    encode[encode.index("15")] = str(len(listed) + 1)
+    assert main([*encode, str(tmp_path / "none")]) == 2
     assert main([*encode, str(tmp_path / "none"), "--min-clicks", "-1"]) == 2
     assert not (tmp_path / "none").exists()
 
