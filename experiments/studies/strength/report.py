@@ -40,6 +40,11 @@ PEAKS = {  # totals at which the prediction puts the highest mean
 }
 PANEL = ["output", "temperature"]
 OLD_ROWS = ("recall_20", "recall_item_20")  # of the figure, of records of all items
+LABELS = {
+    "recall_20": "recall@20\nall items listed",
+    "recall_item_20": "item-averaged\nrecall@20",
+    WITHOUT: "recall@20\nclicked items listed",
+}
 
 
 def strength_frame(stored: Stored) -> pd.DataFrame:
@@ -237,21 +242,23 @@ def curves_figure(frame: pd.DataFrame, output: str) -> Drawing:
                     color=to_hex(colour), label=f"{strength:g}",
                 )  # fmt: skip
             if same:
-                apart = f"at most {gap(lines, metric):.3f} apart"
+                apart = f"≤ {gap(lines, metric):.3f}"
                 panel.text(0.97, 0.06, apart, transform=panel.transAxes, ha="right")
             if row == 0:
-                panel.set_title(f"temperature {temperature:g}", fontsize=9)
+                what = "temperature " if column == 0 else ""
+                panel.set_title(f"{what}{temperature:g}", fontsize=9)
             if column == 0:
-                panel.set_ylabel(METRICS[metric].replace(", ", "\n"))
+                panel.set_ylabel(LABELS[metric], fontsize=9)
         label = "total strength: in the loss + when serving"
         if same:
             ends = " to ".join(f"{total:g}" for total in COMPARED)
-            label += f" (apart: at totals from {ends})"
+            label += f" (≤: lines at most so far apart, from {ends})"
         figure.supxlabel(label, fontsize=10)
         for panel in axes[-1]:
             panel.set_xlabel(" ", fontsize=1)
         handles = axes[0, 0].get_legend_handles_labels()[0]
-        title = f"Recall by total strength ({output}); colour: strength in the loss"
+        which = ", with and without unclicked items" if same else ""
+        title = f"Recall by total strength ({output}{which}); colour: that in the loss"
         legend_above(figure, handles, title, len(lambdas))
     columns = [*PANEL, "lambda", "total", *shown]
     return Drawing(figure, points[columns])
