@@ -13,6 +13,7 @@ from experiments.studies.calibration import (
     STRENGTHS,
     calibrated,
     run_calibration,
+    without_unclicked,
 )
 from experiments.studies.calibration.report import (
     BY_WEIGHTED,
@@ -64,6 +65,28 @@ def test_training_clicks_are_left_out_of_the_calibration():
     logits[fold.fitted.user, fold.fitted.item] += 30.0
     known = calibrated(logits, np.zeros(80), 1.0, fold, truth)
     assert known[:2] == pytest.approx(found[:2], rel=1e-6)
+
+
+def test_without_unclicked_items_none_is_recovered_or_fitted():
+    """A model that ranks items without a click first is then taken without them."""
+    world = made_world(users=400)
+    log_exposure = np.where(np.arange(80) < 70, 0.0, -60.0)
+    fold = drawn_fold(world, log_exposure, 0)
+    new = fold.fitted.item_counts == 0
+    assert 10 <= new.sum() < 60
+    logits = world.relevance + np.where(new, 50.0, 0.0)
+    truth = np.broadcast_to(new, logits.shape)
+    found = without_unclicked(logits, 1.0, log_exposure, 1.0, fold, truth)
+    for name in ("by_rule", "by_strength", "calibrated_rule", "calibrated_rate"):
+        assert (found[f"clicked_{name}"] == 0).all()
+    scores = world.relevance.copy(), np.where(new, -40.0, world.relevance)
+    fits = [
+        without_unclicked(one, 1.0, log_exposure, 1.0, fold, truth) for one in scores
+    ]
+    assert fits[0]["clicked_scale"] == pytest.approx(fits[1]["clicked_scale"], rel=1e-6)
+    assert found["clicked_scale"] == pytest.approx(fits[0]["clicked_scale"], rel=1e-6)
+    with_them = calibrated(logits, log_exposure, 1.0, fold, truth)
+    assert with_them.scale < 0.5 * found["clicked_scale"]
 
 
 def test_a_quick_run_leaves_records_of_its_kinds(monkeypatch, tmp_path):
@@ -126,6 +149,53 @@ def test_ways_to_serve_follow_from_scale_and_share():
     corrected = all_ways(records._replace(header=header))["in-batch+logq", "even"]
     assert corrected[CALIBRATED_RATE].a[0] == pytest.approx(2.0)
     assert corrected[CALIBRATED_RULE].a[0] == pytest.approx(1.2)
+
+
+def made_clicked(with_logq=0.5, best=0.51, without=0.5):
+    """Records of two arms: what is recovered without unclicked items.
+
+    Args:
+      with_logq: by the calibrated rule with log q in the loss.
+      best: by the best strength.
+      without: by the calibrated rule without log q in the loss.
+    """
+    records = made()
+    arrays = {
+        name: np.concatenate([values, values]) if values.ndim > 1 else values
+        for name, values in records.arrays.items()
+    }
+    shape = arrays["scale"].shape
+    for name in ("scale", "share", "by_rule", "calibrated_rate"):
+        arrays[f"clicked_{name}"] = np.full(shape, 0.4)
+    rule = np.full(shape, without)
+    rule[1] = with_logq
+    arrays["clicked_calibrated_rule"] = rule
+    curve = best - 0.01 * np.abs(np.array(STRENGTHS) - 1.0)
+    arrays["clicked_by_strength"] = np.broadcast_to(curve, (*shape, len(curve)))
+    header = {**records.header, "arms": ["in-batch", "in-batch+logq"]}
+    return records._replace(header=header, arrays=arrays)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, {"holds"}),
+        ({"best": 0.53}, {"holds", "fails"}),
+        ({"without": 0.52}, {"holds", "fails"}),
+        ({"best": 0.53, "without": 0.52}, {"fails"}),
+    ],
+)
+def test_verdicts_without_unclicked_items_follow_the_records(
+    changes, expected, tmp_path
+):
+    records = made_clicked(**changes)
+    rows = [row for row in verdicts(records) if "clicked items" in row[0]]
+    assert len(rows) == 2 * 3
+    assert {row[2] for row in rows} == expected
+    path = save_stored(tmp_path / "c.npz", records.header, records.arrays)
+    report_study(STUDIES["calibration"], path, tmp_path)
+    page = (tmp_path / "tables" / "made" / "calibration.md").read_text()
+    assert "| in-batch+logq | popularity | 0.40 | 0.40 | 0.400 " in page
 
 
 MORE_BY_RULE = f"'{CALIBRATED_RULE}' recovers more than '{RULE}'"

@@ -12,7 +12,8 @@ e the exposure. Divided by the scale it says how to serve, by impressions of eac
 or, with the slope of log e on log q for log e, by log q alone. Both are judged on
 tastes learned from real clicks, as in ``impressions``, against every strength and every
 pair; there are two more kinds of exposure, powers of popularity, for which the rule is
-exact.
+exact. The rule and calibration are also judged without items that got no click, in
+lists and fits.
 
     python -m experiments run calibration             about 20 minutes on 2 cores
     python -m experiments run calibration --quick     about 1 minute
@@ -22,9 +23,9 @@ on Electronics (--dataset DIR/electronic --arms in-batch --seeds 3) an hour.
 Expect calibrated ways to serve near the best ones, except where exposure is popularity.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -33,11 +34,13 @@ from numpy import ndarray
 from experiments.inputs import ratings_of
 from experiments.studies import STUDIES
 from experiments.studies.exposure import best_items, recovered
-from experiments.studies.impressions import JUDGED, Judged, Kind, drawn_exposure, judged
+from experiments.studies.impressions import JUDGED, Kind, drawn_exposure, judged
 from experiments.studies.impressions import KINDS as OWN
 from experiments.studies.semisynthetic import (
+    CLICKED,
     drawn_fold,
     learned_world,
+    served,
     trained_logits,
     training,
 )
@@ -48,7 +51,7 @@ from research.positives import log_share
 from research.report.records import study_header
 from research.types import Fold
 
-__all__ = ["KINDS", "Calibrated", "calibrated", "run_calibration"]
+__all__ = ["KINDS", "Calibrated", "calibrated", "run_calibration", "without_unclicked"]
 
 NAME = "calibration"
 KINDS = {
@@ -86,7 +89,8 @@ def calibrated(
     """Calibrates a model on the held-out clicks of the first users, and serves it.
 
     Args:
-      logits: of a model trained on the fold, of the first users, [u, i].
+      logits: of a model trained on the fold, of the first users, [u, i]; -inf leaves an
+        item out, and clicks on it.
       log_exposure: of each item, [i].
       rule: strength of the correction by the rule.
       fold: the clicks.
@@ -97,8 +101,8 @@ def calibrated(
     n_clicks = fold.fitted.offsets[n_users]
     left = logits.copy()
     left[fold.fitted.user[:n_clicks], fold.fitted.item[:n_clicks]] = -np.inf
-    held = fold.held_user[:n_users], fold.held_item[:n_users]
-    fitted = calibrate(left, log_q, *held)
+    held = np.stack([fold.held_user[:n_users], fold.held_item[:n_users]])
+    fitted = calibrate(left, log_q, *held[:, left[tuple(held)] > -np.inf])
     found = [
         recovered(logits + (way.prior * log_q - way.exposure * log_exposure), truth)
         for way in (fitted.by_rule(rule), fitted.by_impressions())
@@ -106,18 +110,50 @@ def calibrated(
     return Calibrated(fitted.scale, fitted.share, *found)
 
 
+def without_unclicked(
+    logits: Float[ndarray, "u i"],
+    in_loss: float,
+    log_exposure: Float[ndarray, " i"],
+    rule: float,
+    fold: Fold,
+    truth: Bool[ndarray, "u i"],
+) -> dict[str, ndarray]:
+    """What a model recovers without the items that got no click, in lists and fits.
+
+    Args:
+      logits: of a model trained on the fold, of the first users, [u, i].
+      in_loss: strength of log q in its loss.
+      log_exposure: of each item, [i].
+      rule: strength of the correction by the rule.
+      fold: the clicks.
+      truth: those users' most relevant items, [u, i].
+
+    Returns:
+      by CLICKED and a name: those of ``Calibrated``, by_rule, and by_strength, by log q
+      alone at each of STRENGTHS, [a].
+    """
+    counts = fold.fitted.item_counts
+    kept = np.where(counts > 0, logits, -np.inf).astype(logits.dtype)
+    log_q = log_share(counts).astype(float)
+    by_strength = served(kept, np.array(STRENGTHS) - in_loss, log_q, truth)
+    by_rule = served(kept, np.array([rule - in_loss]), log_q, truth)
+    fitted = calibrated(kept, log_exposure, rule, fold, truth)
+    found = {**fitted._asdict(), "by_rule": by_rule[0], "by_strength": by_strength}
+    return {f"{CLICKED}{name}": np.array(values) for name, values in found.items()}
+
+
 def run_calibration(options: StudyOptions) -> Path:
     """Trains each arm on each kind of exposure's clicks; returns the records.
 
-    Arrays: those of ``Judged`` and of ``Calibrated`` [arm, kind, seed], with two more
-    axes, a and b, where every pair is judged; strengths (a), removed (b). A quick run
-    has two kinds.
+    Arrays: those of ``Judged``, of ``Calibrated`` and of ``without_unclicked`` [arm,
+    kind, seed], with two more axes, a and b, where every pair is judged; strengths (a),
+    removed (b). A quick run has two kinds.
     """
     world = learned_world(options)
     truth = best_items(world.relevance[:JUDGED])
     kinds = list(KINDS)[: 2 if options.quick else None]
     arms = options.arms or STUDIES[NAME].arms
-    found: list[tuple[Judged, Calibrated]] = []
+    found: list[dict[str, Any]] = []
     for name in arms:
         for kind in kinds:
             for seed in range(options.seeds):
@@ -128,7 +164,9 @@ def run_calibration(options: StudyOptions) -> Path:
                 grid = STRENGTHS, REMOVED
                 one = judged(logits, config, log_exposure, fold, truth, *grid)
                 two = calibrated(logits, log_exposure, one.rule, fold, truth)
-                found.append((one, two))
+                place = config.logq, log_exposure, one.rule, fold, truth
+                more = without_unclicked(logits, *place)
+                found.append({**one._asdict(), **two._asdict(), **more})
                 options.progress(
                     f"{name}, {kind}, seed {seed}: scale {two.scale:.2f}, the rule "
                     f"recovers {one.by_rule:.3f}, calibrated {two.calibrated_rule:.3f}"
@@ -137,17 +175,16 @@ def run_calibration(options: StudyOptions) -> Path:
 
 
 def _saved(
-    found: list[tuple[Judged, Calibrated]],
+    found: Sequence[Mapping[str, Any]],
     arms: Sequence[str],
     kinds: list[str],
     options: StudyOptions,
 ) -> Path:
     shape = len(arms), len(kinds), options.seeds
     arrays = {}
-    for part in zip(*found, strict=True):
-        for name in part[0]._fields:
-            values = np.array([getattr(one, name) for one in part], "<f4")
-            arrays[name] = values.reshape(*shape, *values.shape[1:])
+    for name in found[0]:
+        values = np.array([one[name] for one in found], "<f4")
+        arrays[name] = values.reshape(*shape, *values.shape[1:])
     grid = {"strengths": STRENGTHS, "removed": REMOVED}
     arrays |= {name: np.array(values, "<f4") for name, values in grid.items()}
     digest = ratings_of(options.dataset, options.data_dir).digest

@@ -7,6 +7,8 @@ from typing import Any
 import matplotlib
 import numpy as np
 import pandas as pd
+from jaxtyping import Float
+from numpy import ndarray
 
 from experiments.arms import arm as named_arm
 from experiments.studies.impressions import KINDS as OWN
@@ -21,8 +23,10 @@ from experiments.studies.impressions.report import (
     Place,
     Served,
     Stated,
+    others,
     ways,
 )
+from experiments.studies.semisynthetic import CLICKED
 from experiments.study import Report
 from research.calibration import Calibration
 from research.report.intervals import Interval, over_seeds
@@ -46,6 +50,7 @@ INKS = ("#999999", "#d55e00", "#0072b2")
 POPULARITY = "popularity"
 LOST, BEHIND, NEAR, FACTOR = 0.02, 0.01, 0.3, 1.25
 LARGEST_SCALE, LARGEST_THERE = 1.0, 0.6
+WITH_LOGQ = "in-batch+logq"
 
 
 def place(stored: Stored, arm: str, kind: str) -> Place:
@@ -65,7 +70,8 @@ def calibrated_ways(stored: Stored, arm: str, kind: str) -> dict[str, Served]:
     in_loss = named_arm(arm).logq
     fitted = [Calibration(*pair) for pair in zip(scale, share, strict=True)]
     by_rule = [one.by_rule(r).prior for one, r in zip(fitted, rule, strict=True)]
-    a, b = np.transpose([one.by_impressions() for one in fitted])
+    pairs = [one.by_impressions() for one in fitted]
+    a, b = np.array([(pair.prior, pair.exposure) for pair in pairs]).T
     return {
         CALIBRATED_RULE: Served(
             np.array(by_rule) + in_loss,
@@ -109,6 +115,44 @@ def verdicts(stored: Stored) -> list[list[str]]:
         for text, values, low, high in _stated(stored, arm, kind, found):
             ends = over_seeds(values).interval()
             out.append(statement(f"{arm}, {kind}: {text}", ends, low, high))
+    if f"{CLICKED}scale" in stored.arrays and WITH_LOGQ in stored.header["arms"]:
+        out += _of_clicked(stored)
+    return out
+
+
+def clicked(stored: Stored, arm: str, kind: str) -> dict[str, Float[ndarray, " s"]]:
+    """What is recovered without unclicked items, by way, with scale and share."""
+    header = stored.header
+    at = header["arms"].index(arm), header["kinds"].index(kind)
+    values = {
+        name.removeprefix(CLICKED): array[at].astype(float)
+        for name, array in stored.arrays.items()
+        if name.startswith(CLICKED)
+    }
+    strengths = values.pop("by_strength")
+    best = others(strengths).argmax(axis=1)  # on the other seeds, so that it is fair
+    found = {RULE: values.pop("by_rule")}
+    found[CALIBRATED_RULE] = values.pop("calibrated_rule")
+    found[STRENGTH] = strengths[np.arange(len(best)), best]
+    return {**values, **found, CALIBRATED_RATE: values["calibrated_rate"]}
+
+
+def _of_clicked(stored: Stored) -> list[list[str]]:
+    """The statements on lists and fits without items that got no click."""
+    out, arms = [], stored.header["arms"]
+    for kind in stored.header["kinds"]:
+        found = {arm: clicked(stored, arm, kind) for arm in arms}
+        mine = found[WITH_LOGQ][CALIBRATED_RULE]
+        behind = [("'best strength of log q'", found[WITH_LOGQ][STRENGTH], LOST)]
+        if arms[0] != WITH_LOGQ:
+            without = found[arms[0]][CALIBRATED_RULE]
+            behind.append(("it does without log q in the loss", without, BEHIND))
+        for than, values, lost in behind:
+            text = f"{WITH_LOGQ}, {kind}, clicked items: '{CALIBRATED_RULE}' recovers "
+            ends = over_seeds(mine - values).interval()
+            out.append(
+                statement(f"{text}at most {lost:g} less than {than}", ends, -lost)
+            )
     return out
 
 
@@ -175,11 +219,27 @@ def calibration_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
         "recover. Weighted: held-out clicks, each by 1 / e. 95 % t intervals over "
         "three seeds or more."
     )
-    return (
-        about,
-        statement_table(verdicts(stored)),
-        _ways_table(frame),
-    )
+    page = [about, statement_table(verdicts(stored)), _ways_table(frame)]
+    if f"{CLICKED}scale" in stored.arrays:
+        page += [
+            "Without items that got no click, in lists and fits:",
+            _clicked_table(stored),
+        ]
+    return page
+
+
+def _clicked_table(stored: Stored) -> str:
+    """A row for each arm and kind of exposure: what each way recovers."""
+    ways = (RULE, CALIBRATED_RULE, STRENGTH, CALIBRATED_RATE)
+    rows = []
+    for arm, kind in itertools.product(stored.header["arms"], stored.header["kinds"]):
+        found = clicked(stored, arm, kind)
+        row = [arm, kind, *(f"{found[name].mean():.2f}" for name in ("scale", "share"))]
+        row += [
+            interval_text(*over_seeds(found[way]).interval(), ".3f") for way in ways
+        ]
+        rows.append(row)
+    return markdown_table(["arm", "exposure", "scale", "share", *ways], rows, left=2)
 
 
 def _ways_table(frame: pd.DataFrame) -> str:
