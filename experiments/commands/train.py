@@ -257,6 +257,7 @@ def _calibration_lines(
         return f"{metric_means(run, scorer, ['recall'], k)[0]:.4f}"
 
     as_served = recall(as_asked)
+    unclicked = int((run.task.fold.fitted.item_counts == 0).sum())
     for places in (None, PLACES) if len(items) > PLACES else (None,):
         try:
             fitted = calibrated(
@@ -274,6 +275,12 @@ def _calibration_lines(
             prior, exposure, _ = fitted.by_impressions()
             line += f", per impression --prior {prior:.3g} --exposure {exposure:.3g}"
         yield line
+        if for_clicks.prior < 0 and unclicked and not as_asked.min_clicks:
+            yield (
+                f"a prior below 0 raises {unclicked} items without a training click: "
+                "--min-clicks 1 leaves them out, of this fit, too"
+            )
+            unclicked = 0  # it is said once
 
 
 def _print_metrics(folder: Path, config: Config) -> None:

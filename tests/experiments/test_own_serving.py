@@ -193,6 +193,31 @@ def test_a_calibration_is_of_the_items_that_lists_hold(tmp_path, capsys):
     assert float(recall) == pytest.approx(float(there), abs=0.01)  # of 3 digits
 
 
+def test_a_calibration_below_0_says_what_to_leave_out(tmp_path, capsys):
+    """Validation clicks are drawn evenly, some from items that have no other click."""
+    table = write_tastes(tmp_path / "tastes", even=True) / "interactions.csv"
+    rows = table.read_text().replace("test", "validation").rstrip("\n").split("\n")
+    rows += [f"{user},{1000 + user % 3},validation" for user in range(40)]
+    rows += [f"{user},1003,test" for user in range(280, 300)]
+    table.write_text("\n".join([*rows, ""]))
+    words = ["train", "--arm", "tiny+logq", "--out", str(tmp_path / "out"), "--fit-on"]
+    words += ["train", "--dataset", str(table), "--learning-rate", "0.02", "--epochs"]
+    words += ["4", "--batch", "32"]
+    hint = "--min-clicks 1 leaves them out, of this fit, too"
+    assert main(words) == 0
+    said = capsys.readouterr().out
+    assert calibration_in(said)["--prior"] < 0
+    assert said.count(hint) == 1
+    assert "raises 4 items without a training click" in said
+    assert main([*words, "--min-clicks", "1"]) == 0
+    assert hint not in capsys.readouterr().out
+    assert (
+        main([*words, "--logq", "0", "--prior", "1"]) == 0
+    )  # of the fit, not as asked
+    said = capsys.readouterr().out
+    assert (calibration_in(said)["--prior"] < 0) == (hint in said)
+
+
 def test_scores_that_fit_no_scale_are_said_so(shop, tmp_path, capsys, monkeypatch):
     def refuse(*arguments):
         raise InputError("the scores rank clicked items lower")
