@@ -211,11 +211,6 @@ def test_a_calibration_below_0_says_what_to_leave_out(tmp_path, capsys):
     assert "raises 4 items without a training click" in said
     assert main([*words, "--min-clicks", "1"]) == 0
     assert hint not in capsys.readouterr().out
-    assert (
-        main([*words, "--logq", "0", "--prior", "1"]) == 0
-    )  # of the fit, not as asked
-    said = capsys.readouterr().out
-    assert (calibration_in(said)["--prior"] < 0) == (hint in said)
 
 
 def test_scores_that_fit_no_scale_are_said_so(shop, tmp_path, capsys, monkeypatch):
