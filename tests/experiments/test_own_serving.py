@@ -186,7 +186,6 @@ def test_a_calibration_is_of_the_items_that_lists_hold(tmp_path, capsys):
     assert calibration_in(said) != calibration_in(of_all)
     there, as_served = re.search(r"there ([\d.]+), as served ([\d.]+)", said).groups()
     assert f"recall@20 {as_served}" in said
-    assert f"recall@20 {as_served}" not in of_all
     prior = calibration_in(said)["--prior"]
     assert main([*words, "--min-clicks", "10", "--prior", f"{prior}"]) == 0
     recall = re.search(r"^recall@20 ([\d.]+)", capsys.readouterr().out, re.M)[1]
