@@ -189,8 +189,9 @@ def run_semisynthetic(options: StudyOptions) -> Path:
                 log_exposure = gamma * world.popularity
                 found = every_way(logits, config.logq, clicks, log_exposure, truth)
                 for what, values in found.items():
-                    all_of_it = np.zeros((len(SWEPT), *shape, *values.shape))
-                    swept.setdefault(what, all_of_it)[a, g, seed] = values
+                    if what not in swept:
+                        swept[what] = np.zeros((len(SWEPT), *shape, *values.shape))
+                    swept[what][a, g, seed] = values
             by_rule = swept["recovered"][:, g, seed, -1]
             options.progress(
                 f"gamma {gamma:g}, seed {seed}: rule {clicks.rule:.2f} recovers "

@@ -11,7 +11,7 @@ from matplotlib.colors import to_hex
 from experiments.studies.dial.report import nearest_best
 from experiments.studies.semisynthetic import CLICKED
 from experiments.study import Report
-from research.report.intervals import Interval, over_seeds
+from research.report.intervals import over_seeds
 from research.report.pages import interval_text, markdown_table, seeds_text
 from research.report.pictures import STYLE, Drawing, above, blank
 from research.report.predictions import statement, statement_table
@@ -119,10 +119,10 @@ def _of_clicked(stored: Stored) -> list[list[str]]:
     out = []
     for g, gamma in enumerate(np.round(stored.arrays["gammas"].astype(float), 2)):
         gains = [
-            Interval(*over_seeds(clicked[a, g] - every[a, g]).interval())
+            over_seeds(clicked[a, g] - every[a, g]).interval()
             for a in range(len(every))
         ]
-        behind = Interval(*over_seeds(clicked[1, g] - clicked[0, g]).interval())
+        behind = over_seeds(clicked[1, g] - clicked[0, g]).interval()
         first, second = (f"gamma {gamma:g}, {arm}: " for arm in stored.header["arms"])
         left = "leaving out items without a click "
         text = f"{first}{left}changes what the rule recovers by at most {SAME:g}"
