@@ -257,8 +257,7 @@ def curves_figure(frame: pd.DataFrame, output: str) -> Drawing:
         for panel in axes[-1]:
             panel.set_xlabel(" ", fontsize=1)
         handles = axes[0, 0].get_legend_handles_labels()[0]
-        which = ", with and without unclicked items" if same else ""
-        title = f"Recall by total strength ({output}{which}); colour: that in the loss"
+        title = f"Recall by total strength ({output}); colour: strength in the loss"
         legend_above(figure, handles, title, len(lambdas))
     columns = [*PANEL, "lambda", "total", *shown]
     return Drawing(figure, points[columns])
