@@ -10,6 +10,8 @@ from experiments.studies.strength import Rated, area, axes_of, measured
 from experiments.studies.strength.report import (
     gap,
     peak,
+    shift,
+    shift_texts,
     strength_frame,
     verdicts,
 )
@@ -123,7 +125,7 @@ def test_a_run_judges_lists_with_and_without_unclicked_items(tmp_path):
     done = train(run.config, run.fold)
     arrays = {"users": done.user_vectors, "items": done.item_vectors}
     write_arrays(tmp_path / "vectors.npz", arrays)
-    found = measured(run, tmp_path, data)
+    found = measured(run, tmp_path, TOTALS, data)
     new = run.fold.fitted.item_counts == 0
     assert new.any()
     for m, kind in enumerate(("", "clicked_")):
@@ -155,10 +157,77 @@ def test_the_area_is_the_share_of_pairs_in_the_right_order():
 
 
 def test_a_large_data_set_has_fewer_runs():
-    size = {name: np.prod([len(a) for a in axes_of(name, False)]) for name in
-            ("ml-100k", "ml-1m")}  # fmt: skip
-    assert size == {"ml-100k": 50, "ml-1m": 6}
-    assert [len(axis) for axis in axes_of("ml-100k", True)] == [1, 1, 2]
+    names = ("ml-100k", "ml-1m", "data/electronic", "data/movie")
+    size = {name: np.prod([len(a) for a in axes_of(name, False)[:3]]) for name in names}
+    assert list(size.values()) == [50, 6, 12, 4]
+    assert [len(axis) for axis in axes_of("ml-100k", True)[:3]] == [1, 1, 2]
+
+
+def moved(by, temperature=0.2, output="cosine", dataset="electronic", ripple=0.0):
+    """Records in which the curve of lambda 1 is that of lambda 0, moved by a total.
+
+    A ripple of its own keeps the two apart wherever it is moved to.
+    """
+    totals = np.arange(0.0, 2.51, 0.25)
+    draw = np.random.default_rng(1)
+    users = draw.uniform(0.05, 0.1, 40)
+    recall = np.empty((1, 1, 2, 3, len(totals), len(users)))
+    for m, at in enumerate((0.0, by)):
+        height = 0.02 * np.sin(totals - at) + m * ripple * np.cos(4 * np.pi * totals)
+        recall[0, 0, m] = height[:, None] + users
+    arrays = {
+        "recall_20": recall,
+        "recall_item_20": recall,
+        "temperatures": np.array([temperature]),
+        "lambdas": np.array([0.0, 1.0]),
+        "totals": totals,
+    }
+    header = study_header("strength", dataset, False, "0" * 64, outputs=[output])
+    return Stored(header, {}, arrays)
+
+
+@pytest.mark.parametrize("by", [-0.2, 0.0, 0.4, 0.9])
+def test_the_shift_is_what_the_curve_was_moved_by(by):
+    found = shift(moved(by), "cosine", 0.2)
+    assert found.by.mean == pytest.approx(by, abs=0.03)
+    assert found.after < 0.001
+    assert found.before > 10 * found.after or by == 0.0
+
+
+def test_the_shift_is_of_lists_without_unclicked_items_where_some_are_not_clicked():
+    records = moved(0.9)
+    records.arrays["clicked_recall_20"] = moved(0.2).arrays["recall_20"]
+    assert shift(records, "cosine", 0.2).by.mean == pytest.approx(0.2, abs=0.03)
+
+
+def test_a_shift_beyond_the_totals_served_says_so():
+    records = moved(0.9)
+    for name in ("recall_20", "recall_item_20"):
+        records.arrays[name] = records.arrays[name][..., :7, :]
+    records.arrays["totals"] = records.arrays["totals"][:7]
+    found = shift(records, "cosine", 0.2)
+    assert shift_texts(found, records) == ["at least 0.5", ""]
+    assert shift_texts(shift(moved(0.0), "cosine", 0.2), moved(0.0))[0].startswith("+0")
+
+
+@pytest.mark.parametrize(
+    ("records", "expected"),
+    [
+        (moved(0.3), ["holds", "holds"]),
+        (moved(0.05), ["fails", "holds"]),
+        (moved(0.3, ripple=0.004), ["holds", "fails"]),
+        (moved(0.35, temperature=0.4), ["holds", "holds"]),
+        (moved(0.2, temperature=0.4), ["fails", "holds"]),
+        (moved(0.05, temperature=0.1), ["holds"]),
+        (moved(0.3, temperature=0.1), ["fails"]),
+        (moved(0.0, output="dot"), ["holds"]),
+        (moved(0.3, output="dot"), ["fails"]),
+        (moved(0.3, dataset="ml-1m"), []),
+    ],
+)
+def test_verdicts_on_the_shift_follow_it(records, expected):
+    rows = verdicts(strength_frame(records), records)
+    assert [row[2] for row in rows if "shifted" in row[0]] == expected
 
 
 def test_the_report_is_made_from_the_file_of_records_alone(tmp_path):

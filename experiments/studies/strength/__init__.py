@@ -15,12 +15,16 @@ already, since each film of the comparison was watched.
     python -m experiments run strength             about 25 minutes on 2 cores, 3 seeds
     python -m experiments run strength --quick     about 1 minute
 
-On MovieLens 1M there are the lambdas 0, 0.5 and 1 at temperatures 0.1 and 0.2 alone.
+On MovieLens 1M there are the lambdas 0, 0.5 and 1 at temperatures 0.1 and 0.2 only. On
+Electronics (--dataset DIR/electronic --seeds 3: 40 minutes) and Movies (DIR/movie: an
+hour) there are the lambdas 0 and 1, with totals up to 2.5: do the curves differ by more
+than a shift along the total?
 
 Expect on MovieLens 100K: recall@20 about 0.24 at a total of 1 wherever it is put; at
 temperatures up to 0.2, nearly one curve once items without a click are left out.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,7 +34,7 @@ from numpy import ndarray
 
 from experiments.finish import announce, finish
 from experiments.grid import SHORTER, Grid, expand
-from experiments.inputs import prepared_run, ratings_of
+from experiments.inputs import AUTO, chosen_split, prepared_run, ratings_of
 from experiments.output.folders import run_folder, run_id
 from experiments.output.plan import is_done, plan
 from experiments.runs import serve
@@ -56,8 +60,7 @@ OUTPUTS = ("cosine", "dot")
 LAMBDAS = (0.0, 0.25, 0.5, 0.75, 1.0)
 TEMPERATURES = (0.05, 0.1, 0.2, 0.3, 0.5)
 TOTALS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
-# A run on MovieLens 1M takes ten times as long: there are fewer of them.
-LARGE = {"ml-1m": ((0.0, 0.5, 1.0), (0.1, 0.2), ("cosine",))}
+MORE_TOTALS = (*TOTALS, 1.75, 2.0, 2.25, 2.5)
 MEASURED = (("recall", CUTOFF), ("recall", 100), ("recall_item", CUTOFF))
 CLICKED = "clicked_"  # before the name of what lists without the other items give
 LIKED, DISLIKED = 4.0, 3.0  # ratings from, and up to
@@ -69,16 +72,22 @@ class Axes(NamedTuple):
     outputs: tuple[str, ...]
     temperatures: tuple[float, ...]
     lambdas: tuple[float, ...]
+    totals: tuple[float, ...] = TOTALS
+
+
+# A run on these takes ten times as long and more: there are fewer of them.
+LARGE = {
+    "ml-1m": Axes(OUTPUTS[:1], (0.1, 0.2), (0.0, 0.5, 1.0)),
+    "electronic": Axes(OUTPUTS, (0.1, 0.2, 0.4), (0.0, 1.0), MORE_TOTALS),
+    "movie": Axes(OUTPUTS[:1], (0.2, 0.4), (0.0, 1.0), MORE_TOTALS),
+}
 
 
 def axes_of(dataset: str, quick: bool) -> Axes:
-    """The axes of a data set's study; a quick run has one temperature, cosine alone."""
+    """The axes of a data set's study; a quick run has one temperature, cosine only."""
     if quick:
         return Axes(OUTPUTS[:1], TEMPERATURES[1:2], LAMBDAS[::4])
-    if dataset in LARGE:
-        lambdas, temperatures, outputs = LARGE[dataset]
-        return Axes(outputs, temperatures, lambdas)
-    return Axes(OUTPUTS, TEMPERATURES, LAMBDAS)
+    return LARGE.get(name_of(dataset), Axes(OUTPUTS, TEMPERATURES, LAMBDAS))
 
 
 def grid_of(axes: Axes, output: str) -> Grid:
@@ -160,7 +169,8 @@ def run_strength(options: StudyOptions) -> Path:
 
     Arrays: recall_20, recall_100 and recall_item_20
     [output, temperature, lambda, seed, total, user], and clicked_recall_20 and so on,
-    of lists without unclicked items; area the same over the compared users.
+    of lists without unclicked items, where there are such; area the same over the
+    compared users.
 
     Raises:
       InputError: a run failed.
@@ -168,9 +178,10 @@ def run_strength(options: StudyOptions) -> Path:
     axes = axes_of(options.dataset, options.quick)
     arrays: dict[str, ndarray] = {}
     digest = ratings_of(options.dataset, options.data_dir).digest
-    shape = *(len(axis) for axis in axes), options.seeds, len(TOTALS)
+    shape = *(len(axis) for axis in axes[:3]), options.seeds, len(axes.totals)
+    split = chosen_split(AUTO, options.dataset, options.data_dir)
     for o, output in enumerate(axes.outputs):
-        base = Config(dataset=options.dataset)
+        base = Config(dataset=options.dataset, split=split)
         grid = grid_of(axes, output)
         cells = expand(grid, base, options.seeds, quick=options.quick)
         cells, runs, total = plan(cells, NAME, options.out, options.data_dir)
@@ -189,7 +200,8 @@ def run_strength(options: StudyOptions) -> Path:
                 axes.lambdas.index(cell.swept["logq"]),
                 cell.seed,
             )
-            for name, values in measured(run, folder, options.data_dir).items():
+            found = measured(run, folder, axes.totals, options.data_dir)
+            for name, values in found.items():
                 size = (*shape, values.shape[1])
                 arrays.setdefault(name, np.zeros(size, "<f2"))[place] = values
     header = study_header(
@@ -202,15 +214,22 @@ def run_strength(options: StudyOptions) -> Path:
     arrays |= {
         "temperatures": np.array(axes.temperatures, "<f4"),
         "lambdas": np.array(axes.lambdas, "<f4"),
-        "totals": np.array(TOTALS, "<f4"),
+        "totals": np.array(axes.totals, "<f4"),
     }
     return save_study(options.out, header, arrays)
 
 
 def measured(
-    run: Prepared, folder: Path, data_dir: str | None
+    run: Prepared, folder: Path, totals: Sequence[float], data_dir: str | None
 ) -> dict[str, Float[ndarray, "s u"]]:
-    """Each user's numbers at every total, of a finished run."""
+    """Each user's numbers at every total, of a finished run.
+
+    Args:
+      run: the run.
+      folder: with its vectors.
+      totals: the strength in the loss plus the prior when serving.
+      data_dir: as on the command line.
+    """
     vectors = read_arrays(folder / "vectors.npz")
     fold, rated = run.task.fold, rated_later(run, data_dir)
     users, items = vectors["users"], vectors["items"]
@@ -219,10 +238,11 @@ def measured(
         scores = (users[rated.row] * items[rated.item]).sum(axis=1)
         scores /= run.config.temperature
     log_q = log_share(fold.fitted.item_counts)
+    kinds = (("", 0), (CLICKED, 1))[: 1 + bool((fold.fitted.item_counts == 0).any())]
     rows: dict[str, list[ndarray]] = {}
-    for total in TOTALS:
+    for total in totals:
         prior = total - run.config.logq
-        for kind, min_clicks in (("", 0), (CLICKED, 1)):
+        for kind, min_clicks in kinds:
             serving = Serving(prior, min_clicks=min_clicks)
             scorer = serve(run, users, items, serving=serving)
             lists = rank_scores(scorer, fold.fitted.n_items, *seen_items_of(fold))

@@ -2,15 +2,17 @@
 
 import itertools
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.colors import to_hex
+from numpy import ndarray
 
 from experiments.studies.strength import CLICKED
 from experiments.study import Report
-from research.report.intervals import Interval, two_way
+from research.report.intervals import Interval, over_seeds, two_way
 from research.report.pages import interval_text, markdown_table, seeds_text
 from research.report.pictures import STYLE, Drawing, blank, legend_above
 from research.report.predictions import statement, statement_table
@@ -33,6 +35,12 @@ COLLAPSE_TO, SERVING_FROM = 0.15, 0.2  # temperatures, for cosine
 # Of lists without unclicked items: the gap, its part of that with them, what lambda 1
 # may be below lambda 0 at a total, the gap beyond a temperature of cosine.
 NARROW, PART, BEHIND, HALF, WIDE, SPANS_TO = 0.02, 0.5, 0.005, 0.5, 0.03, 0.2
+# Of the curve of lambda 1 against that of lambda 0: how far it is looked for, and what
+# is predicted of Electronics and Movies, where other temperatures were trained.
+STEP, LEAST_SHIFT = 0.02, -0.25
+SHIFTED = ("electronic", "movie")
+SMALL, SHIFTS = 0.1, {0.2: 0.1, 0.4: 0.3}  # least of cosine by temperature
+LEFT = 1 / 3  # of the gap, where the curve is shifted
 PEAKS = {  # totals at which the prediction puts the highest mean
     "recall_20": (0.75, 1.25),
     "recall_item_20": (0.5, 0.75),
@@ -100,6 +108,8 @@ def verdicts(frame: pd.DataFrame, stored: Stored) -> list[list[str]]:
             out.append(statement(text, gain, GAIN))
     if WITHOUT in frame:
         out += _without_unclicked(frame, stored)
+    if stored.header["dataset"] in SHIFTED:
+        out += _of_shift(frame, stored)
     panels = [panel for _, panel in frame.groupby(PANEL, sort=False)]
     for metric, (low, high) in PEAKS.items():
         if metric in frame:
@@ -136,6 +146,89 @@ def _without_unclicked(frame: pd.DataFrame, stored: Stored) -> list[list[str]]:
     return out
 
 
+def _of_shift(frame: pd.DataFrame, stored: Stored) -> list[list[str]]:
+    """The statements on how far the curve of lambda 1 is shifted along the total."""
+    out = []
+    for output, temperature in frame[PANEL].drop_duplicates().itertuples(index=False):
+        where = f"{output}, temperature {temperature:g}: lambda 1 is "
+        found = shift(stored, output, temperature)
+        least = SHIFTS.get(temperature, 0.0) if output == "cosine" else 0.0
+        if not least:
+            text = f"{where}shifted by at most {SMALL:g}"
+            out.append(statement(text, found.by, -SMALL, SMALL, "+.2f"))
+            continue
+        text = f"{where}shifted by at least {least:g}"
+        out.append(statement(text, found.by, least, form="+.2f"))
+        text = f"{where}so shifted at most a third as far from lambda 0"
+        part = found.after / found.before
+        verdict = "holds" if part <= LEFT else "fails"
+        out.append([text, f"{part:.2f} of {found.before:.4f}", verdict])
+    return out
+
+
+class Shift(NamedTuple):
+    """The curve of lambda 1 against that of lambda 0, of recall@20 by the total.
+
+    Attributes:
+      by: how much further along the total it lies; mean over seeds, ends of the 95 %
+        interval.
+      before: how far the two means lie apart at most at the compared totals.
+      after: the same where the curve is shifted by the mean.
+    """
+
+    by: Interval
+    before: float
+    after: float
+
+
+def shift(stored: Stored, output: str, temperature: float) -> Shift:
+    """How far along the total the curve of lambda 1 lies from that of lambda 0.
+
+    Per seed, the shift at which the two are least apart at the compared totals, read
+    linearly between those served; at most what the largest total served allows. Of
+    lists without unclicked items, where there are such.
+
+    Args:
+      stored: the records.
+      output: of the towers.
+      temperature: of the models.
+    """
+    arrays = stored.arrays
+    totals = arrays["totals"].astype(float)
+    compared = np.arange(COMPARED[0], COMPARED[1] + 1e-9, STEP)
+    metric = WITHOUT if WITHOUT in arrays else "recall_20"
+    place = _place(stored, output, temperature)
+    none, full = arrays[metric].astype(float).mean(axis=-1)[(*place, [0, -1])]
+
+    def apart(of_none: ndarray, of_full: ndarray, by: float) -> float:
+        curve = np.interp(compared + by, totals, of_full)
+        return float(np.abs(curve - np.interp(compared, totals, of_none)).max())
+
+    tried = np.arange(LEAST_SHIFT, totals[-1] - COMPARED[1] + 1e-9, STEP)
+    best = [
+        tried[np.argmin([apart(*curves, by) for by in tried])]
+        for curves in zip(none, full, strict=True)
+    ]
+    means = none.mean(axis=0), full.mean(axis=0)
+    by = Interval(*map(float, over_seeds(np.array(best)).interval()))
+    return Shift(by, apart(*means, 0.0), apart(*means, by.mean))
+
+
+def shift_texts(found: Shift, stored: Stored) -> list[str]:
+    """The shift and the gap that is left, as cells; at least the most looked for."""
+    most = float(stored.arrays["totals"][-1]) - COMPARED[1]
+    if found.by.mean > most - STEP:
+        return [f"at least {most:g}", ""]
+    return [interval_text(*found.by, "+.2f"), f"{found.after:.4f}"]
+
+
+def _place(stored: Stored, output: str, temperature: float) -> tuple[int, int]:
+    """The indices of an output and a temperature in the arrays."""
+    temperatures = stored.arrays["temperatures"]
+    nearest = int(np.argmin(np.abs(temperatures - temperature)))
+    return stored.header["outputs"].index(output), nearest
+
+
 def _range(values: Sequence[float]) -> str:
     low, high = min(values), max(values)
     return f"{low:g}" if low == high else f"{low:g} to {high:g}"
@@ -163,8 +256,7 @@ def in_the_loss(
       the mean paired difference and the ends of its 95 % interval.
     """
     arrays = stored.arrays
-    o = stored.header["outputs"].index(output)
-    t = int(np.argmin(np.abs(arrays["temperatures"] - temperature)))
+    o, t = _place(stored, output, temperature)
     s = int(np.argmin(np.abs(arrays["totals"] - total)))
     values = arrays[metric].astype(float)[o, t, :, :, s]
     found = two_way((values[-1] - values[0]).T).interval()
@@ -181,22 +273,25 @@ def strength_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
         "loss. Alpha: strength of the popularity prior when serving. Total: their sum. "
         "Intervals are 95 %, two-way over users and seeds; peaks are of the mean over "
         "the lambdas; the gap is the largest at totals from 0.25 to 1. Clicked items: "
-        "lists without those that have no training click. Data "
+        "lists without those that have no training click. Shifted: along the total, by "
+        "what brings the curve of lambda 1 nearest to that of lambda 0 at these totals "
+        "seed by seed; of lists of clicked items, where some are not. Data "
         f"{header['data_digest'][:12]}."
     )
     rows = []
     for (output, temperature), panel in frame.groupby(PANEL, sort=False):
-        first = [str(output), f"{temperature:g}", f"{gap(panel):.3f}"]
+        place = str(output), float(temperature)
+        first = [str(output), f"{temperature:g}", f"{gap(panel):.4f}"]
         one = panel[panel.total == 1]
         ends = [one[one["lambda"] == end].iloc[0] for end in (0.0, 1.0)]
-        first += [f"{row.recall_20:.3f}" for row in ends]
-        gain = serving_gain(stored, str(output), float(temperature))
-        first.append(interval_text(*gain, "+.3f"))
+        first += [f"{row.recall_20:.4f}" for row in ends]
+        first.append(interval_text(*serving_gain(stored, *place), "+.4f"))
         if WITHOUT in frame:
-            first.append(f"{gap(panel, WITHOUT):.3f}")
+            first.append(f"{gap(panel, WITHOUT):.4f}")
             for metric in ("recall_20", WITHOUT):
-                place = str(output), float(temperature), HALF, metric
-                first.append(interval_text(*in_the_loss(stored, *place), "+.3f"))
+                behind = in_the_loss(stored, *place, HALF, metric)
+                first.append(interval_text(*behind, "+.4f"))
+        first += shift_texts(shift(stored, *place), stored)
         rows.append([*first, *(f"{peak(panel, name):g}" for name in metrics)])
     heads = ["output", "temperature", "largest gap between lambdas"]
     heads += ["recall@20, total 1 when serving", "recall@20, total 1 in the loss"]
@@ -207,6 +302,7 @@ def strength_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
             f"total {HALF:g}: lambda 1 less 0{listed} [95 %]"
             for listed in ("", ", clicked items listed")
         ]
+    heads += ["lambda 1 is shifted by [95 %]", "lambda 1 and 0 then apart by"]
     heads += [f"best total, {METRICS[name]}" for name in metrics]
     return (
         about,
