@@ -182,7 +182,7 @@ def two_panels(
             panel.set_xticks(at, [f"{temperature:g}" for temperature in at])
             panel.minorticks_off()
             panel.set_xlabel("temperature of the training")
-        panels[0].set_ylabel("total strength")
+        panels[0].set_ylabel("total of log q")
         panels[1].set_ylabel("recall@20 on test")
         handles, _ = panels[1].get_legend_handles_labels()
         legend_above(figure, handles, title, 3)
@@ -193,9 +193,9 @@ def heading(frame: pd.DataFrame) -> str:
     """From where to where the calibrated total goes."""
     first, last = frame.iloc[0], frame.iloc[-1]
     return (
-        f"Trained at {first.temperature:g} a model asks for {first.calibrated:.1f} "
-        f"times log q by validation clicks,\nat {last.temperature:g} for "
-        f"{last.calibrated:.1f} times"
+        f"The total of log q that validation clicks give: {first.calibrated:.1f} if "
+        f"trained at {first.temperature:g},\n{last.calibrated:.1f} if trained at "
+        f"{last.temperature:g}"
     )
 
 

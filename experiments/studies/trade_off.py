@@ -291,7 +291,7 @@ def trade_off_figure(frame: pd.DataFrame, stored: Stored) -> Drawing:
     arms = all_curves(stored)
     first = IN_BATCH if IN_BATCH in arms else next(iter(arms))
     one = arms[first]
-    behind = f"{first} at {one.temperatures[one.chosen]:g}, any total"
+    behind = f"{first} at {one.temperatures[one.chosen]:g}, in each panel"
     with matplotlib.rc_context(STYLE):
         figure, panels = blank(3.9, ncols=len(arms), squeeze=False, sharey=True)
         for (name, curves), panel in zip(arms.items(), panels[0], strict=True):

@@ -64,8 +64,8 @@ def test_verdicts_follow_the_records(changes, fails):
 
 def test_the_heading_names_both_ends():
     words = heading(scale_frame(made()))
-    assert "0.05 a model asks for 2.5" in words
-    assert "0.4 for 0.6" in words
+    assert "2.5 if trained at 0.05" in words
+    assert "0.6 if trained at 0.4" in words
 
 
 def test_from_a_quick_run_to_the_page(tmp_path, monkeypatch):

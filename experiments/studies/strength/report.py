@@ -348,7 +348,7 @@ def curves_figure(frame: pd.DataFrame, output: str) -> Drawing:
         label = "total strength: in the loss + when serving"
         if same:
             ends = " to ".join(f"{total:g}" for total in COMPARED)
-            label += f" (≤: lines at most so far apart, from {ends})"
+            label += f" (≤: largest gap of the lines, {ends})"
         figure.supxlabel(label, fontsize=10)
         for panel in axes[-1]:
             panel.set_xlabel(" ", fontsize=1)
