@@ -5,7 +5,10 @@ experiments/finish.py and is imported when there is something to do.
 """
 
 import dataclasses
+import html
+import re
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +39,7 @@ from research.splits import SPLITS
 from research.types import InputError
 
 RESULTS = Path("results")
+COMMENT = re.compile(r"<!-- (.*?) -->", re.DOTALL)
 CLAIMS = "claims"  # the page that experiments/pages/claims.py writes, for report
 
 
@@ -305,7 +309,7 @@ def _overview(records: Path, out: Path) -> Path:
 
 @dataclass(frozen=True)
 class Check:
-    """Derive the committed tables and figures' points from the committed records."""
+    """Derive the committed tables, figures' points and words from committed records."""
 
     results: Path = RESULTS
     """Folder of committed results."""
@@ -335,11 +339,27 @@ class Check:
         """Says of each text whether it is the committed one; how many aren't."""
         different = 0
         for new in written:
-            if new.suffix not in (".csv", ".md"):
-                continue
+            text, words = new.read_text(), new.suffix == ".words"
             name = new.relative_to(scratch)
+            name = name.with_suffix(".svg") if words else name
             old = self.results / name
-            same = old.is_file() and old.read_text() == new.read_text()
+            found = old.read_text() if old.is_file() else None
+            if words and found is not None:
+                same = not missing_words(found, text.splitlines())
+            else:
+                same = found == text
             different += not same
             print(f"{'same' if same else 'DIFFERENT'}  {name}")
         return different
+
+
+def missing_words(svg: str, words: Iterable[str]) -> list[str]:
+    """Those of the words of a figure that a picture of it does not show.
+
+    Letters are drawn as paths; matplotlib writes each line of text in a comment.
+
+    >>> missing_words("<!-- recall of --> <g/> <!-- A &amp; B -->", ["recall of A & B"])
+    []
+    """
+    shown = " ".join(html.unescape(line) for line in COMMENT.findall(svg))
+    return [line for line in words if line.replace("--", "- -") not in shown]

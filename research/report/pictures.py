@@ -266,7 +266,7 @@ _POINTS_ALONE: ContextVar[bool] = ContextVar("points_alone", default=False)
 
 @contextmanager
 def points_alone() -> Iterator[None]:
-    """Within it figures are saved as their points: nothing is rendered."""
+    """Within it figures are saved as their points and words: nothing is rendered."""
     token = _POINTS_ALONE.set(True)
     try:
         yield
@@ -278,7 +278,8 @@ def save_figure(figure: Figure, points: pd.DataFrame, path: Path) -> list[Path]:
     """Writes <path>.svg, <path>.png and, the points shown, <path>.csv.
 
     Each is whole or absent, and the same figure gives the same bytes. Within
-    ``points_alone`` there is the last alone.
+    ``points_alone`` there are <path>.words, a line for each of ``words_of``, and the
+    points.
 
     Raises:
       ValueError: an axis without a label (or that of an axis it shares), or a
@@ -291,11 +292,30 @@ def save_figure(figure: Figure, points: pd.DataFrame, path: Path) -> list[Path]:
             family = getattr(axes, f"get_shared_{name}_axes")().get_siblings(axes)
             if not any(getattr(other, f"get_{name}label")() for other in family):
                 raise ValueError(f"{path.name}: axes {n} have no label on {name}")
+    if _POINTS_ALONE.get():
+        words = "\n".join(words_of(figure))
+        return write_texts(path, {".words": words, ".csv": points})
     pictures = [
         replace(beside(path, f".{kind}"), _rendered(figure, kind))
-        for kind in (() if _POINTS_ALONE.get() else ("svg", "png"))
+        for kind in ("svg", "png")
     ]
     return [*pictures, *write_texts(path, {".csv": points})]
+
+
+def words_of(figure: Figure) -> list[str]:
+    """A figure's titles, labels of axes and legends, each on one line.
+
+    Labels of points and ticks are not among them: the layout decides which are drawn.
+    """
+    texts, legends, lines = list(figure.texts), list(figure.legends), []
+    for axes in figure.axes:
+        texts += [axes.xaxis.label, axes.yaxis.label]
+        lines += [axes.get_title(place) for place in ("left", "center", "right")]
+        legends += [legend] if (legend := axes.get_legend()) else []
+    for legend in legends:
+        texts += [legend.get_title(), *legend.get_texts()]
+    lines += [text.get_text() for text in texts if text.get_visible()]
+    return [" ".join(line.split()) for line in lines if line.strip()]
 
 
 def freeze(figure: Figure) -> None:

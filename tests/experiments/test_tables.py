@@ -260,6 +260,7 @@ def test_check_passes_on_what_was_derived(results, call):
     assert called.status == 0
     assert sorted(called.out.splitlines()) == [
         "same  figures/ml-100k/ssb-arms.csv",
+        "same  figures/ml-100k/ssb-arms.svg",
         "same  tables/ml-100k/ssb-contrasts.csv",
         "same  tables/ml-100k/ssb-contrasts.md",
         "same  tables/ml-100k/ssb.csv",
@@ -287,7 +288,23 @@ def test_check_fails_on_one_digit(name, results, call):
         path.write_text(whole)
     assert called.status == 1
     assert f"DIFFERENT  {name}" in called.out
-    assert called.out.count("same") == 4
+    assert called.out.count("same") == 5
+
+
+def test_check_fails_on_a_picture_with_another_title(results, call):
+    """The code no longer has this title; the points are the same."""
+    words = "Paired differences from"
+    path = results / "figures" / "ml-100k" / "ssb-arms.svg"
+    whole = path.read_text()
+    assert words in whole
+    try:
+        path.write_text(whole.replace(words, "other"))
+        called = call("check", "--results", results)
+    finally:
+        path.write_text(whole)
+    assert called.status == 1
+    assert "DIFFERENT  figures/ml-100k/ssb-arms.svg" in called.out
+    assert called.out.count("same") == 5
 
 
 def test_check_fails_on_a_table_that_isnt_there(results, call):
