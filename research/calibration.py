@@ -23,6 +23,7 @@ __all__ = [
 ROWS = 256  # clicks at a time, which bounds the memory
 STEPS = 50
 TINY = 1e-10  # a gain in log likelihood per click that ends the fit
+WIDE = 1e3  # standard deviation of logits from which they are divided by it first
 CERTAIN = -1e-6  # above it each clicked item has the highest score, at any scale
 PLACES = 200  # the first ones of lists, ten times as many as metrics look at
 ROUNDS = 30  # of lists, each served with what the last ones gave
@@ -88,6 +89,10 @@ def calibrate(
         raise InputError("a calibration needs clicks, on items that are not left out")
     if not (logits < np.inf).all():
         raise InputError("a logit is no number: only -inf, an item left out, may be")
+    spread = float(np.std(logits, where=np.isfinite(logits)))
+    if spread > WIDE:  # at a scale of 1 each choice would be certain: no slope is left
+        fit = calibrate(logits / spread, log_q, user, item)
+        return Calibration(fit.scale / spread, fit.share)
     at = np.array([1.0, 0.0])
     likelihood, slope, curve = _moments(at, logits, log_q, user, item)
     for _ in range(STEPS):
@@ -169,7 +174,7 @@ def in_first_places(
       logits: of the model, of all items, [u, i]; -inf leaves an item out.
       log_q: log of each item's share of the training clicks, [i].
       user: row of each held-out click, [c].
-      item: its item, [c]; of equal scores it has the first place.
+      item: its item, [c]; of equal scores it has the first place, left out it has none.
       priors: strengths of log q, [p].
       k: how many places.
     """
@@ -180,7 +185,7 @@ def in_first_places(
         for hit, prior in zip(hits, priors, strict=True):
             total = scores + prior * log_q
             own = np.take_along_axis(total, held, axis=1)
-            hit[part] = (total > own).sum(axis=1) < k
+            hit[part] = ((total > own).sum(axis=1) < k) & np.isfinite(own[:, 0])
     return hits
 
 

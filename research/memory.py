@@ -33,7 +33,8 @@ def check_memory(config: Config, fitted: Events) -> None:
     """Refuses two towers whose arrays can't fit the machine's memory.
 
     The estimate is from below: embedding tables and layers with Adam's moments, the
-    rows that a batch looks up, negatives and search words.
+    rows that a batch looks up, negatives and search words. Of negatives that each row
+    has for itself it counts their logits, and each item's vector at most once.
 
     Args:
       config: of a run of the two towers.
@@ -65,10 +66,10 @@ def _bytes_of(config: Config, fitted: Events) -> dict[str, int]:
     copies = 1 if OPTIMISERS[config.optimiser].touched_only else 3
     widths = (config.user_hidden, config.item_hidden)
     nets = [a * b for side in widths for a, b in itertools.pairwise((*side, dim))]
-    drawn = [
-        draws * (batch if entry.per_row else 1)
-        for _, draws, entry in entries_of(config.negatives, config)
-    ]
+    drawn = 0
+    for _, draws, entry in entries_of(config.negatives, config):
+        logits = draws * batch if entry.per_row else 0
+        drawn += logits + (min(logits, fitted.n_items) or draws) * dim
     words = config.search_words if config.search else 0
     dynamic = any(f.gives == PER_WINDOW for _, f in registered_features(config))
     cells = 0
@@ -80,9 +81,7 @@ def _bytes_of(config: Config, fitted: Events) -> dict[str, int]:
         f"batches of {batch} with a history of {history} and dim {dim}": (
             _FLOAT * batch * (1 + history) * dim
         ),
-        f"negatives {' '.join(config.negatives)} of dim {dim}": (
-            _FLOAT * sum(drawn) * dim
-        ),
+        f"negatives {' '.join(config.negatives)} of dim {dim}": (_FLOAT * drawn),
         f"{words} search words": _FLOAT * words * (len(fitted.user) + fitted.n_users),
         **FREQUENCIES[config.frequency].memory(config),
         f"windows of {config.window_days:g} days": 8 * _FLOAT * cells,

@@ -161,6 +161,19 @@ def test_a_scheduled_temperature_ends_at_its_end_and_others_are_logged():
     assert path == [pytest.approx(0.1)]
 
 
+@pytest.mark.parametrize("best", [None, 1, 2])
+def test_a_scheduled_model_is_served_at_the_temperature_it_was_last_trained_at(best):
+    """That of the last epoch, or of the one whose parameters validation keeps."""
+    values = iter(float(epoch == best) for epoch in range(1, 4))
+    config = small(
+        temperature_kind="scheduled", temperature_end=0.3, epochs=3,
+        evaluate_every=1 if best else 0, fit_on="train",
+    )  # fmt: skip
+    done = train(config, made_fold(), validate=lambda u, i: {"recall": next(values)})
+    assert done.temperature == done.history[(best or 3) - 1]["temperature"]
+    assert done.temperature > 0.14
+
+
 def test_users_temperatures_are_refreshed_between_epochs():
     fold = made_fold()
     config = small(temperature_kind="per-user")

@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.util
+import itertools
 import re
 import zipfile
 from pathlib import Path
@@ -212,7 +213,24 @@ def load_array(name: str, items: Table) -> Float[ndarray, "i d"]:
             f"{path}: {rows} rows, the catalogue has {len(items.id)} items: expected a "
             "row each by ascending id, or a .npz with ids"
         )
-    return _rows(path, loaded, np.sort(items.names), items)
+    ids = np.sort(items.names)
+    if items.text is not None and _counted_otherwise(ids):
+        raise InputError(
+            f"{path}: rows by ascending id are ambiguous where ids are digits read as "
+            f"text ({ids[0]}, {ids[1]}, {ids[2]}, ...): expected a .npz with ids"
+        )
+    return _rows(path, loaded, ids, items)
+
+
+def _counted_otherwise(ids: ndarray) -> bool:
+    """Whether ids in the order of texts are digits in another order than by number.
+
+    >>> _counted_otherwise(np.array(["1", "10", "2"])), _counted_otherwise(["a", "b1"])
+    (True, False)
+    """
+    if not all(name.isdecimal() for name in ids):
+        return False
+    return any(int(a) > int(b) for a, b in itertools.pairwise(ids))
 
 
 def _rows(path: Path, vectors: ndarray, ids: ndarray, items: Table) -> ndarray:
@@ -223,6 +241,8 @@ def _rows(path: Path, vectors: ndarray, ids: ndarray, items: Table) -> ndarray:
         )
     if vectors.dtype.kind not in "fiub":
         raise InputError(f"{path}: values of type {vectors.dtype}, expected numbers")
+    if items.text is not None and ids.dtype.kind in "iu":
+        ids = ids.astype(str)
     ordered, by_id = np.unique(ids, return_index=True)
     if len(ordered) < len(ids):
         raise InputError(f"{path}: an id has two rows")

@@ -45,6 +45,8 @@ def genre_profile(request: Request) -> Float[ndarray, "p g"]:
 def click_seconds(request: Request) -> Int[ndarray, " e"]:
     """Times of the fitted events, in seconds from the first."""
     timestamp = request.events.timestamp
+    if not len(timestamp):
+        return np.zeros(0, np.int32)
     if np.ptp(timestamp) >= 2**31:
         raise InputError(
             f"user feature '{request.name}': timestamps from {timestamp.min()} to "

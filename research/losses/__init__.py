@@ -42,13 +42,15 @@ _RANKED = frozenset({SHIFT, ORDER, MASK})
 _RANKS = frozenset({NEGATIVES, CATALOGUE})
 _CUTOFF = (20.0, "K, the length of the list that counts")
 _MOST = 1 << 31  # bytes of the rows' scores with all candidates
+_WHOLE = ("cutoff", "every")  # numbers of places and of epochs
 # Of values that mean nothing outside them, whichever loss has them.
 _BOUNDS = {
-    **dict.fromkeys(("cutoff", "every"), Range(1.0)),
+    **dict.fromkeys(_WHOLE, Range(1.0)),
     **dict.fromkeys(("tpr", "fpr"), Range(0.0, 1.0, "low")),
     **dict.fromkeys(("width", "opponent_rate"), Range(0.0, open="low")),
     "negative_weight": Range(0.0),
-    "weight_gradient": Range(0.0, 1.0),
+    **dict.fromkeys(("weight_gradient", "calibration"), Range(0.0, 1.0)),
+    "positive_share": Range(0.0, 1.0, "high"),
 }
 _SHARE = (0.1, "share of the negatives that are positives in truth")
 
@@ -231,6 +233,8 @@ def check_loss(config: Config, items: int = 0) -> None:
     for hyper, value in hyper_values(config).items():
         if hyper in _BOUNDS:
             _BOUNDS[hyper].check(f"hyper {hyper}", value)
+        if hyper in _WHOLE and value != int(value):
+            raise InputError(f"hyper {hyper} is {value:g}: it must be a whole number")
     needs, name = LOSSES[config.loss].needs, config.loss
     sources, batch_alone = ", ".join(config.negatives), is_batch_alone(config.negatives)
     if NEGATIVES in needs:

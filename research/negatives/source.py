@@ -14,6 +14,18 @@ SourceState = Any  # a tree of arrays
 SourceStates = tuple[SourceState, ...]
 
 
+# A uniform number has 2^23 values: over more items than COARSE many could never be
+# drawn, so that one number finds a block of items and another the item in it.
+COARSE, BLOCK = 1 << 16, 1 << 10
+
+
+class Cumulative(NamedTuple):
+    """Sums of q up to each item, [i]; of many items, by block and within each."""
+
+    whole: Float[Array, " n"]
+    within: Float[Array, "n k"] | None
+
+
 class Owned(NamedTuple):
     """The distinct items of each user in the training part, ascending.
 
@@ -259,7 +271,7 @@ def popularity(draws: int, config: Config = REFERENCE) -> Source:
     """Draws from q_j = C_j^alpha / sum_k C_k^alpha, normalised, shared by all rows.
 
     alpha is hyper["alpha"]: 0 is uniform over what was ever clicked, 1 the click share.
-    State: log q [i] and its cumulative sum. Source: [mikolov2013, section 2.2].
+    State: log q [i] and its cumulative sums. Source: [mikolov2013, section 2.2].
     """
     return Source(
         name="popularity",
@@ -305,21 +317,44 @@ def extra(draws: int, config: Config = REFERENCE) -> Source:
     )
 
 
-def _powers(pool: Pool, hyper: Hyper) -> tuple[Float[Array, " i"], Float[Array, " i"]]:
-    """log q of popularity^alpha, finite also where it is 0, and its cumulative sum."""
+def _powers(pool: Pool, hyper: Hyper) -> tuple[Float[Array, " i"], Cumulative]:
+    """log q of popularity^alpha, finite also where it is 0, and its cumulative sums."""
     seen = pool.counts > 0
     power = hyper["alpha"] * jnp.log(jnp.where(seen, pool.counts, 1.0))
     log_q = jax.nn.log_softmax(jnp.where(seen, power, -jnp.inf))
     # Only what is never drawn is floored: with alpha 2 a rare item lies below it.
-    return jnp.where(seen, log_q, pool.floor), jnp.cumsum(jnp.exp(log_q))
+    return jnp.where(seen, log_q, pool.floor), _cumulative(jnp.exp(log_q))
+
+
+def _cumulative(q: Float[Array, " i"]) -> Cumulative:
+    if len(q) <= COARSE:
+        return Cumulative(jnp.cumsum(q), None)
+    blocks = jnp.pad(q, (0, -len(q) % BLOCK)).reshape(-1, BLOCK)
+    return Cumulative(jnp.cumsum(blocks.sum(axis=1)), jnp.cumsum(blocks, axis=1))
 
 
 def _power_draw(
-    key: Key[Array, ""], cumulative: Float[Array, " i"], draws: int
+    key: Key[Array, ""], cumulative: Cumulative, draws: int
 ) -> Int[Array, " c"]:
-    at = jax.random.uniform(key, (draws,)) * cumulative[-1]
-    ids = jnp.searchsorted(cumulative, at, side="right")
-    return jnp.minimum(ids, len(cumulative) - 1).astype(jnp.int32)
+    whole, within = cumulative
+    if within is None:
+        return _searched(key, whole, draws)
+    one, two = jax.random.split(key)
+    block = _searched(one, whole, draws)
+    at = jax.random.uniform(two, (draws,)) * within[block, -1]
+    ids, half = jnp.zeros(draws, jnp.int32), BLOCK // 2
+    while half:  # how many of the block's sums are at most that, by halves
+        ids = jnp.where(within[block, ids + half - 1] <= at, ids + half, ids)
+        half //= 2
+    return block * BLOCK + ids
+
+
+def _searched(
+    key: Key[Array, ""], sums: Float[Array, " n"], draws: int
+) -> Int[Array, " c"]:
+    at = jax.random.uniform(key, (draws,)) * sums[-1]
+    ids = jnp.searchsorted(sums, at, side="right")
+    return jnp.minimum(ids, len(sums) - 1).astype(jnp.int32)
 
 
 def catalogue(draws: int, config: Config = REFERENCE) -> Source:

@@ -1,7 +1,7 @@
 """What one user was shown: lists with titles, beside what the user clicked.
 
 Users are named by the data set's own ids. Places count from 1; they are empty where an
-item is not among the 100 that a run ranks, as items of the training part never are.
+item is not among the 500 that a run ranks, as items of the training part never are.
 """
 
 import numpy as np
@@ -28,7 +28,7 @@ def user_list(result: RunResult, user: int | str, k: int = CUTOFF) -> pd.DataFra
     Args:
       result: of ``compare`` or ``load_run``.
       user: the data set's own id.
-      k: length of the list, at most 100.
+      k: length of the list, at most 500.
 
     Returns:
       One row per place. ``part`` is "held out" for a hit, "training" where lists may
@@ -36,7 +36,7 @@ def user_list(result: RunResult, user: int | str, k: int = CUTOFF) -> pd.DataFra
 
     Raises:
       InputError: the user is unknown or not evaluated; the result holds no lists, or
-        lists of something else than items for users; k is below 1 or above 100.
+        lists of something else than items for users; k is below 1 or above 500.
     """
     served, row = _row(result, user)
     shown = _top(served, row, k)
@@ -54,7 +54,7 @@ def user_clicks(result: RunResult, user: int | str) -> pd.DataFrame:
 
     Returns:
       One row per click: title, training clicks of the item, part ("held out" or
-      "training"), and place, where the list of 100 holds the item. Held-out items come
+      "training"), and place, where the list holds the item. Held-out items come
       by place, those of the training part from the latest on.
 
     Raises:

@@ -200,7 +200,7 @@ def pack(record: Record) -> dict[str, ndarray]:
     where it is that of the records that don't say it.
 
     Raises:
-      ValueError: a negative count, or a column that float16 can't hold.
+      ValueError: a negative count, or a number that float32 can't hold.
     """
     arrays = record._asdict()
     columns, depth = arrays.pop("columns"), arrays.pop("depth")
@@ -212,11 +212,12 @@ def pack(record: Record) -> dict[str, ndarray]:
 
 def _packed(name: str, values: ndarray) -> ndarray:
     if np.issubdtype(values.dtype, np.floating):
-        with np.errstate(over="ignore"):  # refused below, with the column's name
-            half = values.astype("<f2")
-        if np.any(np.isinf(half) & np.isfinite(values)):
-            raise ValueError(f"{name}: {np.nanmax(np.abs(values))} overflows float16")
-        return half
+        for size in ("<f2", "<f4"):
+            with np.errstate(over="ignore"):
+                stored = values.astype(size)
+            if not np.any(np.isinf(stored) & np.isfinite(values)):
+                return stored
+        raise ValueError(f"{name}: {np.nanmax(np.abs(values))} overflows float32")
     if values.size and values.min() < 0:
         raise ValueError(f"{name}: the count {values.min()} is negative")
     least = np.min_scalar_type(values.max() if values.size else 0)

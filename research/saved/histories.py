@@ -14,13 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 from numpy import ndarray
 
+from research.data.interactions import in_seconds
 from research.data.places import Place
 from research.data.readers import csv_fields, csv_names, malformed, new_id
 from research.events import by_time, offsets_of
 from research.features.content import places
+from research.notices import say
 from research.rng import text_id
 from research.types import (
     CATEGORIES,
@@ -105,7 +107,7 @@ def read_histories(
         np.array(every),
         np.array([place[name] for name in user], np.int64),
         np.array(item) if item else items.names[:0],
-        np.array(time, np.int64) if timed else np.arange(len(user)),
+        _whole_seconds(what, time) if timed else np.arange(len(user)),
         timed,
     )
 
@@ -167,6 +169,11 @@ def as_events(
             f"{len(unknown)} of {len(known)} clicks are on {len(np.unique(unknown))} "
             f"items that the model does not know, such as {unknown[0]}: passed over"
         )
+    known, repeats = _first_of_each(clicks.user, item, known)
+    if repeats:
+        notes.append(
+            f"{repeats} clicks repeat a user and an item: the first one counts"
+        )
     # Where training knew no times, a hash stands for the order of time.
     hashed = not (model.timed or clicks.timed)
     time = np.zeros_like(clicks.time) if hashed else clicks.time
@@ -192,6 +199,16 @@ def as_events(
         offsets, table, model.items,
     )  # fmt: skip
     return Queries(events, tuple(notes))
+
+
+def _first_of_each(
+    user: Int[ndarray, " e"], item: Int[ndarray, " e"], known: Bool[ndarray, " e"]
+) -> tuple[Bool[ndarray, " e"], int]:
+    """Which clicks on known items count, as in training, and how many others repeat."""
+    at = np.flatnonzero(known)
+    pair = user[at] * (item.max(initial=0) + 1) + item[at]
+    counted = at[np.unique(pair, return_index=True)[1]]
+    return np.isin(np.arange(len(known)), counted), len(at) - len(counted)
 
 
 def raw_id(where: str, what: str, value: Any, table: Table) -> Any:
@@ -221,6 +238,21 @@ def _lines(
     place = Place(path.parent)
     lines = csv_fields(place, path.name, header)
     return csv_names(place, path.name), lines
+
+
+def _whole_seconds(what: str, time: Sequence[int]) -> Int[ndarray, " e"]:
+    """Times in seconds, with a line where they were in a finer unit, as in training."""
+    whole = np.array(time, np.int64)
+    if not len(whole):
+        return whole
+    seconds, unit = in_seconds(whole.astype(np.float64))
+    assert seconds is not None  # as there are times
+    if (seconds < 0).any():
+        raise malformed(what, "timestamps in one unit", str(whole[seconds < 0][0]))
+    if not unit:
+        return whole
+    say(f"{what}: timestamps are in {unit}: taken as seconds, rounded down")
+    return seconds.astype(np.int64)
 
 
 def _seconds(where: str, text: str) -> int:
@@ -277,7 +309,11 @@ def _reader(column: Column) -> tuple[ndarray, Callable[[str, Any], Any]]:
         return np.zeros(len(names), np.bool_), flags
     if column.kind == CATEGORY and column.values.dtype.kind in "iu":
         return np.array(-1), lambda where, value: int(_number(where, value, -1))
-    return np.array("", column.values.dtype), lambda where, value: str(value)
+    return np.array("", column.values.dtype), _category
+
+
+def _category(where: str, value: Any) -> str:
+    return "" if value is None or value != value else str(value)  # NaN is no equal
 
 
 def _number(where: str, value: Any, missing: float = math.nan) -> float:

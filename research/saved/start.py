@@ -106,6 +106,8 @@ def _check_shapes(side: str, old: Params, new: Params) -> None:
 def _origins(model: SavedModel, run: Prepared) -> Origins:
     """Of each row of each embedding table: the model's row, or -1 for a new one."""
     fitted, (_, sizes) = run.fold.fitted, run.world
+    for side, old in ((USER, model.users), (ITEM, model.items)):
+        _check_ids(side, old, fitted.table(side))
     origins: Origins = {}
     for side, old in ((USER, model.users), (ITEM, model.items)):
         origins |= _of_side(side, old, model, run)
@@ -116,6 +118,16 @@ def _origins(model: SavedModel, run: Prepared) -> Origins:
         if name not in origins:
             origins[name] = np.arange(rows)
     return origins
+
+
+def _check_ids(side: str, old: Table, new: Table) -> None:
+    """Refuses ids that are numbers on one side and texts on the other: none matches."""
+    kinds = ["whole numbers" if t.text is None else "texts" for t in (new, old)]
+    if kinds[0] != kinds[1]:
+        raise InputError(
+            f"{side} ids are {kinds[0]} in this data and {kinds[1]} in the model to "
+            f"start from: none would be found"
+        )
 
 
 def _of_side(side: str, old: Table, model: SavedModel, run: Prepared) -> Origins:

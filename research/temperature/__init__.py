@@ -29,7 +29,8 @@ class TemperatureKind(NamedTuple):
       start: config -> what is learned, by name; it joins params["loss"].
       project: (learned, hyper) -> the learned values within their bounds after a step;
         None where they have none.
-      end: (config, learned) -> the temperature that serving divides by.
+      end: (config, learned, row) -> the temperature that serving divides by; the row
+        of the history is of the epoch whose parameters are served.
       init: (config, users) -> state of the users, where each has a temperature.
       observe: (state, queries [b], losses [b]) -> the state after a step; the losses
         are measured at the config's temperature, common to all users.
@@ -42,8 +43,8 @@ class TemperatureKind(NamedTuple):
     lowest: Callable[[Config], float] = lambda config: config.temperature
     start: Callable[[Config], dict[str, Any]] = lambda config: {}
     project: Callable[[dict[str, Any], Any], dict[str, Any]] | None = None
-    end: Callable[[Config, dict[str, Any]], float] = lambda config, learned: (
-        config.temperature
+    end: Callable[[Config, dict[str, Any], dict[str, float]], float] = (
+        lambda config, learned, row: config.temperature
     )
     init: Callable[[Config, int], Any] | None = None
     observe: Callable[[Any, Any, Any], Any] | None = None
@@ -69,7 +70,8 @@ TEMPERATURES: Registry[TemperatureKind] = Registry(
         ),
         "scheduled": TemperatureKind(
             deferred(f"{_KINDS}:scheduled"),
-            lowest=lambda config: config.temperature_end,
+            lowest=lambda config: min(config.temperature, config.temperature_end),
+            end=lambda config, learned, row: row["temperature"],
         ),
         "per-user": TemperatureKind(
             deferred(f"{_KINDS}:per_user"),

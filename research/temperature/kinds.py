@@ -105,7 +105,9 @@ def learned_start(config: Config) -> dict[str, Float[Array, ""]]:
     return {LEARNED: jnp.float32(math.log(config.temperature))}
 
 
-def learned_end(config: Config, learned: dict[str, Float[Array, ""]]) -> float:
+def learned_end(
+    config: Config, learned: dict[str, Float[Array, ""]], row: dict[str, float]
+) -> float:
     """The learned temperature, which serving divides by."""
     return math.exp(float(learned[LEARNED]))
 

@@ -227,6 +227,6 @@ def _trained(
         return run.failure
     config, history = run.config, run.history
     params = run.params if placement.mesh is None else placement.gathered(run.params)
-    temperature = kind_of(config).end(config, params["loss"])
+    temperature = kind_of(config).end(config, params["loss"], run.row)
     times = compile_seconds, seconds, temperature
     return Trained(config, params, *vectors, history, *times)

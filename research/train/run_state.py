@@ -146,7 +146,7 @@ class RunState:
         self.failure: NotFinite | None = None
         self._indices_of = functools.partial(_indices, config, world)
         self._begin(1)
-        self._best, self._kept = -np.inf, None
+        self._best, self._kept, self._kept_at = -np.inf, None, 0
         self._alarmed = False
         _warn(narrow_range(config, np.asarray(world.pool.counts)))
 
@@ -158,7 +158,7 @@ class RunState:
 
     def about(self) -> str:
         """What a checkpoint says beside arrays, to the last digit."""
-        return json.dumps([self.history, self._best, self._alarmed])
+        return json.dumps([self.history, self._best, self._kept_at, self._alarmed])
 
     def kept(self) -> dict[str, Any]:
         """The trees of arrays that a checkpoint holds: the state, the best parameters.
@@ -170,7 +170,7 @@ class RunState:
 
     def go_on(self, trees: Mapping[str, Any], about: str) -> None:
         """Goes to where ``kept`` and ``about`` were taken, after an epoch."""
-        self.history, self._best, self._alarmed = json.loads(about)
+        self.history, self._best, self._kept_at, self._alarmed = json.loads(about)
         self.state, self._kept = trees["state"], trees.get("best")
         self._begin(len(self.history) + 1)
 
@@ -178,6 +178,11 @@ class RunState:
     def params(self) -> Params:
         """The best parameters where they were measured, else the last."""
         return self.state.params if self._kept is None else self._kept
+
+    @property
+    def row(self) -> dict[str, float]:
+        """The row of the history of the epoch that params are of."""
+        return self.history[-1 if self._kept is None else self._kept_at]
 
     def look_ahead(self) -> None:
         """Makes the next epoch's indices; the device is at work meanwhile."""
@@ -206,6 +211,10 @@ class RunState:
         row = _row(len(self.history) + 1, steps)
         row |= health(model, self.state.params, world, self.batches[-1])
         row |= self._about(world)
+        if len(self.history) + 1 == self.config.epochs and row["loss"] == 0.0:
+            say(
+                "warning: the loss was exactly 0 in the last epoch: no negative counted"
+            )
         if not self._alarmed and (alarm := collapse(row)):
             say(alarm)
             self._alarmed = True
@@ -215,6 +224,7 @@ class RunState:
             if (value := next(iter(metrics.values()))) > self._best:
                 self._best = value
                 self._kept = jax.tree.map(jnp.copy, self.state.params)
+                self._kept_at = len(self.history)
         self.history.append(row)
         self.batches = self._later
         return row
@@ -223,7 +233,7 @@ class RunState:
         """What an epoch left behind, of the things that only some runs learn."""
         config, found = self.config, {}
         if (kind := kind_of(config)).learned:
-            found["temperature"] = kind.end(config, self.state.params["loss"])
+            found["temperature"] = kind.end(config, self.state.params["loss"], {})
         shares = FREQUENCIES[config.frequency]
         if shares.log_share is not None:
             at_end = with_share(shares, world, self.state, config.batch, self.hyper)

@@ -11,7 +11,10 @@ import pytest
 from experiments.commands.flags import DATA_FIELDS
 from research.config import Config
 from research.marks import Choice, Named, Range, marks_of
+from research.memory import check_memory
+from research.types import InputError
 from tests.experiments.made import contents
+from tests.world import made_fold
 
 HINTS = get_type_hints(Config)
 RANGES = dict(marks_of(Config, Range))
@@ -121,6 +124,19 @@ def test_the_memory_of_the_machine_decides(call, tmp_path, monkeypatch):
     assert "dim 4096" in called.err
     assert "0.001 GB" in called.err
     assert call(*words).status == 0
+
+
+def test_negatives_of_each_row_count_as_logits_not_as_vectors(monkeypatch):
+    """A row's part of the batch, and items looked up, are vectors that there are."""
+    fitted = made_fold().fitted
+    changes = {"history": 1, "user_hidden": (), "item_hidden": ()}
+    config = Config(batch=512, negatives=("in-batch-part:511",), dim=64, **changes)
+    logits, vectors = 4 * 512 * 511, 4 * 512 * 511 * 64
+    monkeypatch.setattr("research.memory.machine_bytes", lambda: vectors // 2)
+    check_memory(config, fitted)
+    monkeypatch.setattr("research.memory.machine_bytes", lambda: logits // 2)
+    with pytest.raises(InputError, match="negatives in-batch-part:511"):
+        check_memory(config, fitted)
 
 
 OTHER_COMMANDS = (

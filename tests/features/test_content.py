@@ -34,6 +34,22 @@ def test_a_row_goes_to_the_item_of_its_id(tmp_path):
         np.testing.assert_allclose(found, VECTORS / scale, rtol=1e-5)
 
 
+def test_rows_by_ascending_id_are_refused_where_digits_are_text(tmp_path):
+    """As text 10 comes before 2: the rows would go to other items than are meant."""
+    text = ITEMS._replace(text=ITEMS.id.astype(str))
+    plain = tmp_path / "vectors.npy"
+    np.save(plain, VECTORS[BY_ID])
+    with pytest.raises(InputError, match="ambiguous where ids are digits read as text"):
+        load_array(str(plain), text)
+    for ids in (ITEMS.id, ITEMS.id.astype(str)):
+        named = write(tmp_path / "vectors.npz", ids=ids, vectors=VECTORS)
+        np.testing.assert_array_equal(load_array(named, text), load_array(named, ITEMS))
+    letters = ITEMS._replace(text=np.array([f"i{n:04}" for n in ITEMS.id]))
+    np.testing.assert_array_equal(
+        load_array(str(plain), letters), load_array(str(plain), ITEMS)
+    )
+
+
 def with_nan():
     return np.where(np.arange(N)[:, None] == 4, np.nan, VECTORS)
 

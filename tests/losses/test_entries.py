@@ -75,6 +75,18 @@ BAD = {
         "loss": "sl-at-k",
         "hyper": ("weight_gradient=2",),
     },
+    "hyper calibration is 5: it must be in [0, 1]": {
+        "loss": "gbce",
+        "hyper": ("calibration=5",),
+    },
+    "hyper positive_share is 1: it must be in [0, 1)": {
+        "loss": "debiased",
+        "hyper": ("positive_share=1",),
+    },
+    "hyper cutoff is 20.5: it must be a whole number": {
+        "loss": "sl-at-k",
+        "hyper": ("cutoff=20.5",),
+    },
     "hyper fpr is 2: it must be in (0, 1]": {"loss": "llpauc", "hyper": ("fpr=2",)},
     "sl-at-k with positives item-item": {"loss": "sl-at-k", "positives": "item-item"},
 }

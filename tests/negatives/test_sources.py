@@ -10,6 +10,7 @@ from scipy import stats
 
 from research.batches import epoch_batches
 from research.config import Config
+from research.negatives import source as module
 from research.positives import log_share, make_positives
 from tests.negatives.small import (
     BATCH,
@@ -148,6 +149,32 @@ def test_draws_follow_the_law_by_chi_square(name, alpha):
     seen = drawn_of(name, config)
     assert seen.sum() == DRAWS
     assert p_value(seen, LAWS[name](ZIPF, config)) > 1e-3
+
+
+@pytest.mark.parametrize("name", ["popularity", "extra"])
+def test_draws_in_two_steps_follow_the_law_by_chi_square(name, monkeypatch):
+    """A block of items, then the item; 120 items are 8 blocks, the last one half."""
+    monkeypatch.setattr(module, "COARSE", 64)
+    monkeypatch.setattr(module, "BLOCK", 16)
+    config = config_of(f"{name}:{DRAWS}", alpha=0.75, mix=0.4)
+    seen = drawn_of(name, config)
+    assert seen.sum() == DRAWS
+    assert p_value(seen, LAWS[name](ZIPF, config)) > 1e-3
+
+
+def test_of_a_million_items_none_is_out_of_reach():
+    """One uniform number of 2^23 values would never draw a tenth of the rare ones."""
+    n, draws = 1_000_000, 1 << 20
+    counts = np.ones(n, int)
+    counts[0] = 9 * n  # behind it sums of q differ by less than float32 tells apart
+    pool = pool_of(counts)
+    (source,), (state,) = ready(config_of(f"popularity:{draws}"), pool)
+    draw = jax.jit(lambda key: source.draw(key, batch_of([0]), state, pool).ids)
+    ids = np.concatenate([draw(jax.random.key(seed)) for seed in range(8)])
+    rare = np.bincount(ids, minlength=n)[1:]
+    assert rare.sum() / len(ids) == pytest.approx(0.1, rel=0.01)
+    share = (rare > 0).mean()
+    assert share == pytest.approx(1 - np.exp(-rare.sum() / n), abs=0.003)
 
 
 @pytest.mark.parametrize(("name", "other"), [("popularity", 0.9), ("extra", 0.9)])

@@ -95,6 +95,51 @@ def test_unknown_items_are_counted_and_passed_over():
     np.testing.assert_array_equal(encoded.vectors, model.encode({900: [9, 2]}).vectors)
 
 
+def test_a_repeat_of_a_click_counts_once_as_in_training():
+    _, _, model = trained()
+    encoded = model.encode({900: [9, 2, 9, 9]})
+    np.testing.assert_array_equal(encoded.vectors, model.encode({900: [9, 2]}).vectors)
+    assert encoded.notes == (
+        "2 clicks repeat a user and an item: the first one counts",
+    )
+    assert model.lists({900: [9] * 500}, k=10).items.shape == (1, 10)
+
+
+def test_times_in_milliseconds_are_those_in_seconds(tmp_path, capsys):
+    """As training reads them; one that is in another unit than most is refused."""
+    run, _, model = trained(**INPUTS["ids and ages of clicks"])
+    seconds = write_histories(tmp_path / "s.csv", run.fold.fitted)
+    header, *rows = seconds.read_text().splitlines()
+    late = [f"{row.rsplit(',', 1)[0]},{10**9 + n}" for n, row in enumerate(rows)]
+    vectors = []
+    for unit in ("", "000"):
+        path = tmp_path / f"h{unit}.csv"
+        path.write_text("\n".join([header, *(row + unit for row in late), ""]))
+        vectors.append(model.encode(path).vectors)
+        assert ("timestamps are in milliseconds" in capsys.readouterr().err) == (
+            unit > ""
+        )
+    np.testing.assert_array_equal(*vectors)
+    path.write_text("\n".join([header, *late, f"{rows[0]}000000000000", ""]))
+    with pytest.raises(InputError, match="expected timestamps in one unit"):
+        model.encode(path)
+
+
+def test_no_click_at_all_has_no_ages(tmp_path):
+    _, _, model = trained(**INPUTS["ids and ages of clicks"])
+    path = tmp_path / "h.csv"
+    path.write_text("user,item,timestamp\n900,,\n")
+    assert np.isfinite(model.encode(path, {900: {"age": 30}}).vectors).all()
+
+
+@pytest.mark.parametrize("nothing", ["", None, float("nan")])
+def test_a_category_that_is_not_given_is_missing(nothing):
+    _, _, model = trained(**INPUTS["features alone"])
+    users = {1: {"gender": nothing}, 2: {}}
+    given, absent = model.encode({1: [9], 2: [9]}, users).vectors
+    np.testing.assert_array_equal(given, absent)
+
+
 def test_an_empty_history_leaves_the_features_or_nothing():
     run, _, model = trained()
     row = {"gender": "F", "age": 30}

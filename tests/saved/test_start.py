@@ -100,6 +100,18 @@ def test_other_towers_or_other_columns_are_refused(earlier, later):
         going_on(model, prepare(Config(model="popularity"), part_of()))
 
 
+@pytest.mark.parametrize("side", ["users", "items"])
+def test_ids_of_the_other_kind_are_refused(earlier, later, side):
+    """Numbers here and texts there: no row would be found, and all would be fresh."""
+    fold, model = part_of(), earlier[2]
+    table = getattr(fold.fitted, side)
+    text = table._replace(text=table.id.astype(str))
+    other = fold._replace(fitted=fold.fitted._replace(**{side: text}))
+    line = f"{side[:-1]} ids are texts in this data and whole numbers in the model"
+    with pytest.raises(InputError, match=line):
+        going_on(model, prepare(later.config, other))
+
+
 def test_a_model_without_new_data_starts_as_it_ended():
     run, result, model = trained()
     (on,) = train_together([going_on(model, run)])

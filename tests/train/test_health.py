@@ -1,5 +1,6 @@
 """The numbers that every run logs about its vectors, and the alarm."""
 
+import dataclasses
 import math
 
 import jax.numpy as jnp
@@ -55,6 +56,16 @@ def test_one_list_for_all_is_an_alarm_though_users_differ():
     assert line is not None
     assert "after epoch 2 1.6% of the users' lists are distinct" in line
     assert collapse({"epoch": 2.0, **row, "distinct_lists": 0.5}) is None
+
+
+def test_a_loss_of_0_is_said(capsys):
+    """A cache that is never full draws nothing."""
+    fold = made_fold()
+    clicked = int((fold.fitted.item_counts > 0).sum())
+    changes = {"negatives": (f"vector-cache:{clicked}",), "batch": 256, "epochs": 1}
+    done = train(dataclasses.replace(SMALL, **changes), fold)
+    assert done.history[-1]["loss"] == 0.0
+    assert "the loss was exactly 0 in the last epoch" in capsys.readouterr().err
 
 
 def test_every_epoch_has_them_and_the_alarm_is_said_once(capsys, monkeypatch):

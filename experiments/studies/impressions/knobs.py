@@ -38,8 +38,9 @@ def two_knobs(
 
     Returns:
       One row per pair: a; b; recovered, the share of each user's 20 most relevant items
-      among the 20 ranked first; clicked, recall@20 of a held-out click of each user;
-      weighted, the same with each click weighted by 1 / e; rule, the strength of
+      among the 20 ranked first; clicked, recall@20 of a held-out click of each user,
+      most of which repeat a click of the training part and are in no list; weighted,
+      the same with each click weighted by 1 / e; rule, the strength of
       ``correction_strength``, and by_rule, what that alone recovers.
     """
     fold, truth = made_fold(world, CLICKS, seed), best_items(relevance(world))
