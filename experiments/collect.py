@@ -360,5 +360,5 @@ def notes_on(header: dict[str, Any]) -> list[str]:
         f"judged on {judged}; data {header['data_digest'][:12]}, "
         f"results version {RESULTS_VERSION}."
     )
-    quick = ["A quick run: two epochs. It shows that everything works, and no result."]
+    quick = ["A quick run of two epochs, to see that everything works: not a result."]
     return [note, *(quick if header["quick"] else [])]

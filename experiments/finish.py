@@ -182,7 +182,7 @@ def _write_grid(
         )
     print(*(f"wrote {name}" for name in written), sep="\n")
     if quick:
-        print("a quick run: its numbers are no results, and aren't compared")
+        print("a quick run: its numbers aren't results, and aren't compared")
     elif committed is not None and committed.is_file():
         beside_committed(frame, read_table(committed))
     asked = {(cell.arm, repr(cell.swept), cell.seed) for cell in cells}

@@ -10,7 +10,7 @@ from experiments.bench.protocol import Turns
 from research.files import replace
 from research.report.pages import markdown_page, markdown_table
 
-QUICK = "A quick run: its numbers are no results."
+QUICK = "A quick run: its numbers aren't results."
 
 
 class Row(NamedTuple):

@@ -194,9 +194,16 @@ def write_split(file_format: str, written: Written, folder: Path) -> list[Path]:
       folder: where the files go.
 
     Raises:
-      InputError: an unknown format, or an id that it can't have.
+      InputError: an unknown format, an id that it can't have, or another file in a
+        place of these, which may be all that there is of somebody's data.
     """
     files = WRITERS.choose(file_format)(written, folder)
+    for path, content in files.items():
+        if path.is_file() and path.read_bytes() != content:
+            raise InputError(
+                f"{path}: there is another file of this name: write into another "
+                f"folder, or delete it first"
+            )
     return [replace(path, content) for path, content in files.items()]
 
 

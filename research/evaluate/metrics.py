@@ -252,7 +252,7 @@ METRICS: Registry[Metric] = Registry(
         "recall_item": _measured(
             "recall_item",
             "item-averaged recall@{k}",
-            "item-averaged recall: mean over items of the share of their users reached",
+            "mean over items of the share of their test users whose lists hold them",
             better="higher",
             page=PageColumn(
                 "item-averaged recall", ".4f", leading=True, footnote=_BALANCE

@@ -26,7 +26,7 @@ from research.report.tables import NUMBER, long_form, stated_columns, typed
 
 DAGGER = "†"
 EMPTY = "-"
-QUICK = "A quick run: it shows that everything works, and no result."
+QUICK = "A quick run, to see that everything works: not a result."
 
 
 def markdown_table(

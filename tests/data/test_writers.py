@@ -120,6 +120,20 @@ def test_written_twice_it_is_the_same_data(tmp_path):
     assert digests[0] == digests[1] == load(source).digest
 
 
+@pytest.mark.parametrize("file_format", WRITERS)
+def test_a_file_of_somebody_else_is_not_replaced(file_format, tmp_path):
+    """The same split may be written again; if a file differs, nothing is."""
+    written = written_of(made_ratings())
+    paths = write_split(file_format, written, tmp_path)
+    assert write_split(file_format, written, tmp_path) == paths
+    paths[-1].write_text("user,item\nmine,alone\n")
+    paths[0].unlink()
+    with pytest.raises(InputError, match=f"{paths[-1].name}: there is another file"):
+        write_split(file_format, written, tmp_path)
+    assert paths[-1].read_text() == "user,item\nmine,alone\n"
+    assert len(paths) == 1 or not paths[0].exists()
+
+
 def test_an_id_that_a_format_cannot_have_writes_nothing(tmp_path):
     rows = [("a", "x", "train"), ("b", "x", "train"), ("a", "tab\there", "test")]
     write(tmp_path / "x.csv", csv_text(rows, "user,item,part"))

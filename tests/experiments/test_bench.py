@@ -70,7 +70,7 @@ def complete(folder: Path, names: Iterable[str]) -> None:
     assert page == page_of(folder, tuple(BENCHMARKS))
     for name in BENCHMARKS:
         assert (f"## {name}\n" in page) == (name in names)
-    assert page.count("its numbers are no results") == len(names)
+    assert page.count("its numbers aren't results") == len(names)
 
 
 def test_a_quick_run_writes_what_it_measured(tmp_path):

@@ -108,7 +108,7 @@ def test_very_many_cells_are_not_compared_and_the_page_says_so(monkeypatch):
     rows = [first._replace(arm=f"arm {n}") for n in range(11)]
     content = section(rows, "arm 0")
     assert content["pairs"] == {}
-    left_out = "Differences are left out: 11 rows have too many pairs."
+    left_out = "No differences are shown: 11 rows have too many pairs."
     assert content["holes"] == [left_out]
     assert section(rows[:10], "arm 0")["pairs"]
 

@@ -7,9 +7,10 @@ from experiments.inputs import prepared_run
 from experiments.runs import metric_means, rank, serve
 from experiments.studies import STUDIES
 from experiments.studies.strength import Rated, area, axes_of, measured
+from experiments.studies.strength.figures import gap
 from experiments.studies.strength.report import (
-    gap,
     peak,
+    report_strength,
     shift,
     shift_texts,
     strength_frame,
@@ -18,6 +19,7 @@ from experiments.studies.strength.report import (
 from experiments.study import report_study
 from research.config import Config
 from research.files import write_arrays
+from research.report.pictures import words_of
 from research.report.records import Stored, save_stored, study_header
 from research.serving import Serving
 from research.train.loop import train
@@ -198,6 +200,34 @@ def test_the_shift_is_of_lists_without_unclicked_items_where_some_are_not_clicke
     records = moved(0.9)
     records.arrays["clicked_recall_20"] = moved(0.2).arrays["recall_20"]
     assert shift(records, "cosine", 0.2).by.mean == pytest.approx(0.2, abs=0.03)
+
+
+def both_outputs(cosine, dot):
+    """Records of both outputs, their curves moved by these."""
+    records, other = moved(cosine), moved(dot, output="dot")
+    for name in ("recall_20", "recall_item_20"):
+        parts = records.arrays[name], other.arrays[name]
+        records.arrays[name] = np.concatenate(parts)
+    records.header["outputs"] = ["cosine", "dot"]
+    return records
+
+
+def test_a_figure_shows_by_how_much_each_output_is_shifted():
+    records = both_outputs(0.4, -0.2)
+    drawings = report_strength(records).drawings
+    assert set(drawings) == {"-cosine", "-dot", "-outputs"}
+    figure, points = drawings["-outputs"]
+    (title,) = [words for words in words_of(figure) if "moves the curve" in words]
+    by = [shift(records, output, 0.2).by.mean for output in ("cosine", "dot")]
+    assert by == pytest.approx([0.4, -0.2], abs=0.03)
+    assert f"cosine by up to {by[0]:.2f} (at 0.2), dot product by up to" in title
+    assert set(points.output) == {"cosine", "dot"}
+    marks = [text.get_text() for axes in figure.axes for text in axes.texts]
+    assert marks == [f"{one:+.2f}" for one in by]
+
+
+def test_no_figure_shows_a_shift_beyond_the_totals_served():
+    assert set(report_strength(both_outputs(1.6, 0.0)).drawings) == {"-cosine", "-dot"}
 
 
 def test_a_shift_beyond_the_totals_served_says_so():

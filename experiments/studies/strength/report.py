@@ -4,17 +4,21 @@ import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import matplotlib
 import numpy as np
 import pandas as pd
-from matplotlib.colors import to_hex
 from numpy import ndarray
 
 from experiments.studies.strength import CLICKED
+from experiments.studies.strength.figures import (
+    COMPARED,
+    WITHOUT,
+    curves_figure,
+    gap,
+    outputs_figure,
+)
 from experiments.study import Report
 from research.report.intervals import Interval, over_seeds, two_way
 from research.report.pages import interval_text, markdown_table, seeds_text
-from research.report.pictures import STYLE, Drawing, blank, legend_above
 from research.report.predictions import statement, statement_table
 from research.report.records import Stored
 
@@ -25,11 +29,9 @@ METRICS = {
     "recall_100": "recall@100",
     "recall_item_20": "item-averaged recall@20",
     "area": "AUC of ratings, rated items only",
-    f"{CLICKED}recall_20": "recall@20, clicked items listed",
+    WITHOUT: "recall@20, clicked items listed",
     f"{CLICKED}recall_item_20": "item-averaged recall@20, clicked items listed",
 }
-WITHOUT = f"{CLICKED}recall_20"  # of lists without unclicked items
-COMPARED = (0.25, 1.0)  # totals between which the lambdas' curves are compared
 GAP, GAIN = 0.006, 0.01  # in recall@20
 COLLAPSE_TO, SERVING_FROM = 0.15, 0.2  # temperatures, for cosine
 # Of lists without unclicked items: the gap, its part of that with them, what lambda 1
@@ -47,12 +49,6 @@ PEAKS = {  # totals at which the prediction puts the highest mean
     "area": (0.0, 0.3),
 }
 PANEL = ["output", "temperature"]
-OLD_ROWS = ("recall_20", "recall_item_20")  # of the figure, of records of all items
-LABELS = {
-    "recall_20": "recall@20\nall items listed",
-    "recall_item_20": "item-averaged\nrecall@20",
-    WITHOUT: "recall@20\nclicked items listed",
-}
 
 
 def strength_frame(stored: Stored) -> pd.DataFrame:
@@ -76,13 +72,6 @@ def strength_frame(stored: Stored) -> pd.DataFrame:
             line |= {name: mean, f"{name}_low": low, f"{name}_high": high}
         lines.append(line)
     return pd.DataFrame(lines)
-
-
-def gap(panel: pd.DataFrame, metric: str = "recall_20") -> float:
-    """How far the lambdas' means lie apart at most, over the compared totals."""
-    rows = panel[panel.total.between(*COMPARED)]
-    by_total = rows.groupby("total")[metric]
-    return float((by_total.max() - by_total.min()).max())
 
 
 def peak(panel: pd.DataFrame, metric: str) -> float:
@@ -216,10 +205,15 @@ def shift(stored: Stored, output: str, temperature: float) -> Shift:
 
 def shift_texts(found: Shift, stored: Stored) -> list[str]:
     """The shift and the gap that is left, as cells; at least the most looked for."""
-    most = float(stored.arrays["totals"][-1]) - COMPARED[1]
+    most = _most_shift(stored)
     if found.by.mean > most - STEP:
         return [f"at least {most:g}", ""]
     return [interval_text(*found.by, "+.2f"), f"{found.after:.4f}"]
+
+
+def _most_shift(stored: Stored) -> float:
+    """The largest shift that the totals served can show."""
+    return float(stored.arrays["totals"][-1]) - COMPARED[1]
 
 
 def _place(stored: Stored, output: str, temperature: float) -> tuple[int, int]:
@@ -311,59 +305,15 @@ def strength_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
     )
 
 
-def curves_figure(frame: pd.DataFrame, output: str) -> Drawing:
-    """Draws recall and item-averaged recall against the total, one line per lambda.
-
-    With lists without unclicked items, where there are such: recall with both kinds.
-    """
-    points = frame[frame.output == output]
-    temperatures = list(dict.fromkeys(points.temperature))
-    lambdas = list(dict.fromkeys(points["lambda"]))
-    colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.9, len(lambdas)))
-    shown = ("recall_20", WITHOUT) if WITHOUT in points else OLD_ROWS
-    same = WITHOUT in points  # the two rows are compared with each other
-    with matplotlib.rc_context(STYLE):
-        figure, axes = blank(
-            4.2, nrows=2, ncols=len(temperatures), sharex=True,
-            sharey="all" if same else "row", squeeze=False,
-        )  # fmt: skip
-        for (row, metric), (column, temperature) in itertools.product(
-            enumerate(shown), enumerate(temperatures)
-        ):
-            panel, lines = axes[row, column], points[points.temperature == temperature]
-            for colour, strength in zip(colours, lambdas, strict=True):
-                line = lines[lines["lambda"] == strength]
-                panel.plot(
-                    line.total, line[metric], marker="o", ms=3, lw=1.2,
-                    color=to_hex(colour), label=f"{strength:g}",
-                )  # fmt: skip
-            if same:
-                apart = f"≤ {gap(lines, metric):.3f}"
-                panel.text(0.97, 0.06, apart, transform=panel.transAxes, ha="right")
-            if row == 0:
-                what = "temperature " if column == 0 else ""
-                panel.set_title(f"{what}{temperature:g}", fontsize=9)
-            if column == 0:
-                panel.set_ylabel(LABELS[metric], fontsize=9)
-        label = "total strength: in the loss + when serving"
-        if same:
-            ends = " to ".join(f"{total:g}" for total in COMPARED)
-            label += f" (≤: largest gap of the lines, {ends})"
-        figure.supxlabel(label, fontsize=10)
-        for panel in axes[-1]:
-            panel.set_xlabel(" ", fontsize=1)
-        handles = axes[0, 0].get_legend_handles_labels()[0]
-        title = f"Recall by total strength ({output}); colour: strength in the loss"
-        legend_above(figure, handles, title, len(lambdas))
-    columns = [*PANEL, "lambda", "total", *shown]
-    return Drawing(figure, points[columns])
-
-
 def report_strength(stored: Stored) -> Report:
     """The study's table, page and figures."""
-    frame = strength_frame(stored)
-    drawings = {
-        f"-{output}": curves_figure(frame, output)
-        for output in stored.header["outputs"]
+    frame, outputs = strength_frame(stored), stored.header["outputs"]
+    drawings = {f"-{output}": curves_figure(frame, output) for output in outputs}
+    shifts = {
+        (output, temperature): shift(stored, output, temperature).by.mean
+        for output, temperature in frame[PANEL].drop_duplicates().to_numpy()
     }
+    # Where a shift is beyond the totals served, there is no number to write.
+    if len(outputs) > 1 and max(shifts.values()) < _most_shift(stored) - STEP:
+        drawings["-outputs"] = outputs_figure(frame, shifts)
     return Report({".csv": frame}, strength_page(frame, stored), drawings)

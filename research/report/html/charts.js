@@ -131,7 +131,7 @@ function slicesSpec(grid, cells, slices, title) {
       layer: [
         { mark: { type: "bar", height: 11 }, encoding: { y, x: quantity("mean", title, { scale: { zero: true }, axis: { tickCount: 4 } }),
           color: { ...color, legend: null },
-          tooltip: [{ field: "label", title: "arm" }, { field: "slice", title: "films" },
+          tooltip: [{ field: "label", title: "arm" }, { field: "slice", title: "items" },
             ...["mean", "low", "high"].map((field) => ({ field, format: ".4f" }))] } },
         { transform: [{ filter: "isValid(datum.low)" }], mark: { type: "rule" },
           encoding: { y, x: { field: "low", type: "quantitative" }, x2: { field: "high" } } },

@@ -21,7 +21,7 @@ from research.report.html.section import metrics_shown
 
 LIBRARY = "library"  # the id of the charting library's part
 SCRIPTS = ("data.js", "elements.js", "charts.js", "view.js")
-TITLE = "Which mitigation of sampling bias? The records to explore"
+TITLE = "Mitigations of sampling bias: explore the records"
 PART = re.compile(
     r'<script type="text/plain" id="[^"]*" data-key="([0-9a-f]+)">([A-Za-z0-9+/=]*)<'
 )
@@ -93,7 +93,7 @@ def write_page(
     lines = [f'<p class="hole">Not shown: {html.escape(hole)}</p>' for hole in holes]
     filled = {
         "title": TITLE,
-        "summary": f"{len(abouts)} grids and studies. Everything is in this file.",
+        "summary": f"Grids and studies: {len(abouts)}. All are in this file.",
         "style": _file("page.css"),
         "holes": "\n".join(lines),
         "choices": "\n".join(options),

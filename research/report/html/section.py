@@ -79,7 +79,7 @@ def section(
     holes = not_measured(results)
     if len(cells) > MOST:
         holes.append(
-            f"Differences are left out: {len(cells)} rows have too many pairs."
+            f"No differences are shown: {len(cells)} rows have too many pairs."
         )
     return {
         "arms": [{"name": arm, **look(arm)._asdict()} for arm in arms],

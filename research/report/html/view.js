@@ -7,6 +7,7 @@ const titled = (key, what = "label") => {
   const text = metricOf(key)[what];
   return text.includes("{k}") ? text.replace("{k}", cutoffOf(key)) : `${text} @${cutoffOf(key)}`;
 };
+const axis = (key) => titled(key) + (metricOf(key).unit ? ` (${metricOf(key).unit})` : "");
 const number = (x, digits, sign = false) => (finite(x) ? (sign && x >= 0 ? "+" : "") + x.toFixed(digits) : "–");
 const bracket = (one, digits, sign) =>
   (finite(one.low) ? ` [${number(one.low, digits, sign)}, ${number(one.high, digits, sign)}]` : "");
@@ -79,7 +80,7 @@ class View {
       element("li", {}, element("b", {}, `${name}: `), Object.entries(arms).map(named).join("; ")));
     if (!said.length) return element("div", {});
     return element("section", { "aria-label": "Verdicts" },
-      element("p", {}, `${titled(key)} against ${grid.reference}${grid.swept.length ? " at the same swept values" : ""}, by the paired 95 % interval, not adjusted for their number:`), element("ul", {}, said));
+      element("p", {}, `${titled(key)} against ${grid.reference}${grid.swept.length ? " at the same swept values" : ""}, by paired 95 % intervals, without Holm's adjustment:`), element("ul", {}, said));
   }
 
   table() {
@@ -99,7 +100,7 @@ class View {
     const refresh = (cells) => table.show(columns(), cells);
     const again = () => refresh(this.cells());
     return { refresh, root: panel("Table",
-      "Click a heading to sort. Hover over a number, or tab to it, for its 95 % interval; click it for the record behind it. Bold: the best of its column; †: not distinguishable from it.",
+      "Click a heading to sort. Hover over a number, or tab to it, for its 95 % interval; click it for the record behind it. Bold: column's best; †: not distinguishable from the best.",
       element("div", { class: "controls" }, tick("intervals in the cells", false, (on) => { intervals = on; again(); }),
         ticks("Columns", every.map((key) => [key, `${titled(key)}: ${metricOf(key).help}`]), chosen, again)), table.box) };
   }
@@ -147,7 +148,7 @@ class View {
     if (!every.length) return null;
     let x = this.grid.place.has("train_count@20") ? "train_count@20" : every[0], y = every.includes("recall@20") ? "recall@20" : every[0];
     const shown = figure("Lines through a point: its 95 % intervals. Click a point for its record.");
-    const refresh = (cells) => draw(shown, tradeoffSpec(this.grid, cells, x, y, [titled(x), titled(y)]),
+    const refresh = (cells) => draw(shown, tradeoffSpec(this.grid, cells, x, y, [x, y].map(axis)),
       `${titled(y)} against ${titled(x)} of ${cells.length} rows; the table has the numbers.`, (n) => this.record(n, y));
     const again = () => refresh(this.cells());
     return { refresh, root: panel("Trade-off", "Any metric against any other. Switch arms on and off above; values along a curve are those of the swept field.",
@@ -162,7 +163,7 @@ class View {
     let key = this.compared[0], against = grid.swept.length ? `arm ${grid.reference}` : String(Math.max(own, 0));
     const options = [...(grid.swept.length ? grid.arms.map((arm) => [`arm ${arm.name}`, `${arm.name}, at the same swept value`]) : []),
       ...grid.labels.map((label, n) => [String(n), label])];
-    const shown = figure("Left of the dashed line lower, right of it higher than the reference.");
+    const shown = figure("Dashed line: the reference; left of it lower, right of it higher.");
     const table = new SortedTable("Paired differences from the reference");
     const refresh = (cells) => {
       const rows = cells.map((n) => {
@@ -202,7 +203,7 @@ class View {
       return draw(shown, slicesSpec(grid, cells, slices, `recall@${k}`),
         `Recall@${k} by popularity of the items, from the most clicked on, for ${cells.length} rows.`, (n) => this.record(n, `recall@${k}`));
     };
-    return { refresh, root: panel("Popularity", "Recall of held-out positives by how often their item was clicked in training: in thirds of the clicks (the head has the fewest items)"
+    return { refresh, root: panel("Popularity", "Recall of held-out positives by popularity of the item: in thirds of the training clicks (the head has the fewest items)"
       + (named ? ", or in tenths of the items, decile 1 the most clicked." : ". These records don't name the items, so there are no deciles."),
       element("div", { class: "controls" }, chooser("slices", options, choice, (value) => { choice = value; refresh(this.cells()); })), shown) };
   }
@@ -224,8 +225,8 @@ class View {
     const sides = [0, Math.min(1, grid.cells.length - 1)], box = element("div", { class: "people" });
     const refresh = () => box.replaceChildren(...grid.people.map((person) => personTable(grid, person, sides)));
     const kept = grid.people.some((person) => person.lists.some(finite));
-    const about = kept ? "The first 20 places of the first seed's lists, beside each other; a dot marks a title that both lists have."
-      : "These records hold the places of held-out positives, not whole lists: those are kept in the folders of runs, and shown where the grid was run.";
+    const about = kept ? "The first seed's lists of 20, side by side; a dot marks a title that is in both."
+      : "These records hold the places of held-out positives only. To see whole lists, run the grid and open the page of its output folder.";
     return { refresh, root: panel("Two users", about,
       element("div", { class: "controls" }, sides.map((n, i) =>
         chooser(i ? "right" : "left", options, String(n), (value) => { sides[i] = Number(value); refresh(); }))), box) };
@@ -262,7 +263,7 @@ function heading(about, contrasts, holes = []) {
   const lines = [about.prediction && ["Prediction", about.prediction], ...notes].filter(Boolean);
   return [element("h2", {}, about.question), element("p", { class: "soft" }, `${about.title} · ${about.file}`),
     ...lines.map(([name, text]) => element("p", {}, name ? element("b", {}, `${name}: `) : null, text)),
-    ...(contrasts ? [csvTable("Declared contrasts and their verdicts", chosenColumns(contrasts)).box] : [])];
+    ...(contrasts ? [csvTable("Declared contrasts, after Holm", chosenColumns(contrasts)).box] : [])];
 }
 
 /** What a reader needs of the declared contrasts; their file has the rest. */

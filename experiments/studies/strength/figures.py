@@ -1,0 +1,137 @@
+"""The figures of the study strength: recall against the total, a line per lambda."""
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+
+from experiments.studies.strength import CLICKED
+from research.report.pictures import STYLE, Drawing, blank, legend_above
+
+__all__ = ["COMPARED", "WITHOUT", "curves_figure", "gap", "outputs_figure"]
+
+WITHOUT = f"{CLICKED}recall_20"  # of lists without unclicked items
+COMPARED = (0.25, 1.0)  # totals between which the lambdas' curves are compared
+TOTAL = "total strength: in the loss + when serving"
+LABELS = {
+    "recall_20": "recall@20\nall items listed",
+    "recall_item_20": "item-averaged\nrecall@20",
+    WITHOUT: "recall@20\nclicked items listed",
+}
+
+
+class Row(NamedTuple):
+    """A row of panels, one per temperature: an output's metric, under a label."""
+
+    output: str
+    metric: str
+    label: str
+
+
+def gap(panel: pd.DataFrame, metric: str = "recall_20") -> float:
+    """How far the lambdas' means lie apart at most, over the compared totals."""
+    rows = panel[panel.total.between(*COMPARED)]
+    by_total = rows.groupby("total")[metric]
+    return float((by_total.max() - by_total.min()).max())
+
+
+def curves_figure(frame: pd.DataFrame, output: str) -> Drawing:
+    """Recall and item-averaged recall of one output, by the total.
+
+    With lists without unclicked items, where there are such: recall with both kinds.
+    """
+    points = frame[frame.output == output]
+    same = WITHOUT in points  # the two rows are compared with each other
+    shown = ("recall_20", WITHOUT if same else "recall_item_20")
+    rows = [Row(output, metric, LABELS[metric]) for metric in shown]
+    label = TOTAL
+    if same:
+        ends = " to ".join(f"{total:g}" for total in COMPARED)
+        label += f" (≤: largest gap of the lines, {ends})"
+    title = f"Recall by total strength ({output}); colour: strength in the loss"
+    mark = (lambda row, lines: f"≤ {gap(lines, row.metric):.3f}") if same else None
+    figure = _panels(points, rows, title, label, mark, "all" if same else "row")
+    return Drawing(figure, points[["output", "temperature", "lambda", "total", *shown]])
+
+
+def outputs_figure(
+    frame: pd.DataFrame, shifts: Mapping[tuple[str, float], float]
+) -> Drawing:
+    """Recall of each output by the total, with no log q in the loss and with all of it.
+
+    Args:
+      frame: of ``strength_frame``.
+      shifts: of lambda 1 along the total, by output and temperature.
+    """
+    metric = WITHOUT if WITHOUT in frame else "recall_20"
+    outputs = list(dict.fromkeys(frame.output))
+    ends = frame[frame["lambda"].isin([frame["lambda"].min(), frame["lambda"].max()])]
+    names = {"dot": "dot product"}
+    rows = [Row(one, metric, f"{names.get(one, one)}\nrecall@20") for one in outputs]
+    most = {
+        one: max(shifts.items(), key=lambda item: (item[0][0] == one) * abs(item[1]))
+        for one in outputs
+    }
+    said = ", ".join(
+        f"{names.get(one, one)} by up to {by:.2f} (at {temperature:g})"
+        for one, ((_, temperature), by) in most.items()
+    )
+    figure = _panels(
+        ends,
+        rows,
+        f"Log q in the loss (colour: its strength there) moves the curve, {said}",
+        f"{TOTAL} (number: how far the curve is moved)",
+        lambda row, lines: f"{shifts[row.output, lines.temperature.iloc[0]]:+.2f}",
+        "row",
+    )
+    return Drawing(figure, ends[["output", "temperature", "lambda", "total", metric]])
+
+
+def _panels(
+    points: pd.DataFrame,
+    rows: Sequence[Row],
+    title: str,
+    label: str,
+    mark: Callable[[Row, pd.DataFrame], str] | None,
+    sharey: str,
+) -> Figure:
+    """Rows of panels, one per temperature: a line per lambda, and a mark in each."""
+    temperatures = list(dict.fromkeys(points.temperature))
+    lambdas = list(dict.fromkeys(points["lambda"]))
+    colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.9, len(lambdas)))
+    with matplotlib.rc_context(STYLE):
+        figure, axes = blank(
+            4.2, nrows=len(rows), ncols=len(temperatures), sharex=True, sharey=sharey,
+            squeeze=False,
+        )  # fmt: skip
+        for (n, row), (column, temperature) in itertools.product(
+            enumerate(rows), enumerate(temperatures)
+        ):
+            panel, of_row = axes[n, column], points[points.output == row.output]
+            lines = of_row[of_row.temperature == temperature]
+            for colour, strength in zip(colours, lambdas, strict=True):
+                line = lines[lines["lambda"] == strength]
+                panel.plot(
+                    line.total, line[row.metric], marker="o", ms=3, lw=1.2,
+                    color=to_hex(colour), label=f"{strength:g}",
+                )  # fmt: skip
+            if mark:
+                place = {"transform": panel.transAxes, "ha": "right"}
+                panel.text(0.97, 0.06, mark(row, lines), **place)
+            if n == 0:
+                what = "temperature " if column == 0 else ""
+                panel.set_title(f"{what}{temperature:g}", fontsize=9)
+            if column == 0:
+                panel.set_ylabel(row.label, fontsize=9)
+        figure.supxlabel(label, fontsize=10)
+        for panel in axes[-1]:
+            panel.set_xlabel(" ", fontsize=1)
+        legend_above(
+            figure, axes[0, 0].get_legend_handles_labels()[0], title, len(lambdas)
+        )
+    return figure
