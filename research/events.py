@@ -50,7 +50,7 @@ def catalogue(
         positive = np.ones(len(ratings.user), bool)
     if not positive.any():
         raise InputError(
-            f"{ratings.name}: no rating is at or above the threshold {threshold:g}"
+            f"{ratings.name}: no rating is at or above --threshold {threshold:g}"
         )
     if core > 1:
         positive = _core(ratings, positive, core)

@@ -83,7 +83,9 @@ class Encode:
             written = write_vectors(self.out, users, items, meta, rows)
         for note in encoded.notes:
             say(note)
-        print(f"encoded {len(encoded.ids)} users")
+        new = len(encoded.ids) - int(np.isin(encoded.ids, model.users.names).sum())
+        more = f", {new} of them new to the model" if new else ""
+        print(f"encoded {len(encoded.ids)} users{more}")
         print(*(f"wrote {path}" for path in written), sep="\n")
         return FINISHED
 

@@ -37,6 +37,13 @@ def catch_signals() -> None:
     threading.Thread(target=_watch, args=(heard,), daemon=True).start()
     for number in caught:
         signal.signal(number, _stop)
+    sys.unraisablehook = _unraisable
+
+
+def _unraisable(found: "sys.UnraisableHookArgs") -> None:
+    """Says nothing of a Stopped that a callback of a library swallows: _watch ends."""
+    if not issubclass(found.exc_type, Stopped):
+        sys.__unraisablehook__(found)
 
 
 @contextlib.contextmanager

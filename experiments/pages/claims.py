@@ -30,8 +30,8 @@ RULE = (
     "Verdict of a claim, by rule: *holds* or *fails*, if all of its contrasts do; "
     "*depends*, if some hold and some fail; else *undecided*. A contrast holds if its "
     "verdict is the one that the claim names; it fails if it is clear (better, worse, "
-    "higher, lower, equivalent) and another one. Verdicts of contrasts are those of "
-    "their grids, p values adjusted by Holm; those of a study by its interval. A "
+    "higher, lower, equivalent) but not that one. Verdicts of contrasts are those of "
+    "their grids or studies, p values adjusted by Holm. A "
     "prediction counts as one if it was committed before the first run."
 )
 COLUMNS = (

@@ -29,8 +29,8 @@ NOTES = (
     "statements, committed before the first run, hold, fail or are undecided, by rule. "
     "Version: of the records, "
     "which is part of a run's id. Commit, processor and JAX are those of the runs; "
-    "records made before they were kept have none. Time: the grid's own, on "
-    "MovieLens 100K and 2 cores."
+    "records made before they were kept have none. Minutes: as the grid or "
+    "study states them."
 )
 
 

@@ -87,8 +87,15 @@ class TableFile(NamedTuple):
             f"{self.path}:1: expected a column {name}, found "
             f"{', '.join(names[:SHOWN])}{more}"
             + (f" (nearest: {near[0]})" if near else "")
+            + ("; fields are separated by commas" if self._one_field() else "")
             + (f"; {flag}" if flag else "")
         )
+
+    def _one_field(self) -> bool:
+        """Whether a header is one name, with what separates fields elsewhere in it."""
+        name = self.columns[0].name
+        one = self.separator == "," and len(self.columns) == 1
+        return one and any(mark in name for mark in ";|\t")
 
     def has(self, name: str) -> bool:
         """Whether there is a column of that name."""
@@ -239,28 +246,34 @@ def _read_text(
 
     packed = table.path.stat().st_size if table.path.suffix == ".gz" else None
     form = None if packed is None else "gzip"
+    options = (
+        pacsv.ReadOptions(
+            column_names=[column.name for column in table.columns],
+            skip_rows=1,
+            block_size=BLOCK,
+        ),
+        pacsv.ParseOptions(
+            delimiter=table.separator,
+            quote_char='"' if table.separator == "," else False,
+            newlines_in_values=multiline,
+        ),
+        pacsv.ConvertOptions(
+            column_types=dict(types),
+            include_columns=list(types),
+            null_values=[""],
+            strings_can_be_null=True,
+        ),
+    )
     with pa.input_stream(str(table.path), compression=form) as stream:
-        read = pacsv.read_csv(
-            stream
-            if packed is None
-            else pa.PythonFile(Watched(stream, str(table.path), packed), mode="r"),
-            pacsv.ReadOptions(
-                column_names=[column.name for column in table.columns],
-                skip_rows=1,
-                block_size=BLOCK,
-            ),
-            pacsv.ParseOptions(
-                delimiter=table.separator,
-                quote_char='"' if table.separator == "," else False,
-                newlines_in_values=multiline,
-            ),
-            pacsv.ConvertOptions(
-                column_types=dict(types),
-                include_columns=list(types),
-                null_values=[""],
-                strings_can_be_null=True,
-            ),
-        )
+        if packed is None:
+            read = pacsv.read_csv(stream, *options)
+        else:
+            watched = Watched(stream, str(table.path), packed)
+            try:
+                read = pacsv.read_csv(pa.PythonFile(watched, mode="r"), *options)
+            finally:
+                if watched.refused is not None:
+                    raise watched.refused
     return {name: read[name] for name in types}
 
 

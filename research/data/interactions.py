@@ -281,7 +281,9 @@ def in_seconds(
         if middle >= FAR * size / 1e3:
             unit = name
     seconds = np.floor(time / UNITS[unit]) if unit else np.floor(time)
-    return np.where(seconds < FAR, seconds, -1.0), unit
+    # Of a coarser unit: as one of this unit it would be of 1973 at the latest.
+    coarse = (time > 0) & (time < FAR * UNITS[unit] / 1e3) if unit else False
+    return np.where((seconds < FAR) & ~np.asarray(coarse), seconds, -1.0), unit
 
 
 def _unused(table: TableFile, columns: dict[str, Named]) -> list[str]:

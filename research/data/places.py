@@ -181,21 +181,26 @@ class Watched(io.RawIOBase):
         """
         self.stream, self.where, self.packed = stream, where, packed
         self.odd, self.last, self.size = False, b"", 0
+        self.refused: InputError | None = None
 
     def readable(self) -> bool:
         """True."""
         return True
 
     def read(self, size: int = -1) -> bytes:
-        """The next bytes.
+        """The next bytes; none where the file unpacks to too much, which is kept.
 
-        Raises:
-          InputError: the file unpacks to too much.
+        pyarrow's threads never end where an exception of a stream goes through them.
         """
         data: bytes = self.stream.read(size)
         self.size += len(data)
-        if self.packed is not None:
-            check_unpacked(self.where, self.size, self.packed)
+        if self.packed is not None and self.refused is None:
+            try:
+                check_unpacked(self.where, self.size, self.packed)
+            except InputError as error:
+                self.refused = error
+        if self.refused is not None:
+            return b""
         self.odd = self.odd or b"x" in data or b"X" in data
         self.last = data[-1:] or self.last
         return data

@@ -135,7 +135,10 @@ def evaluate(
     ks = default_ks(n_items) if ks is None else ks
     for k in ks:
         if k > n_items:
-            raise InputError(f"k = {k} is above the number of items ({n_items})")
+            raise InputError(
+                f"k = {k} is above the number of items ({n_items}): metrics need lists "
+                f"of {k}"
+            )
         if not 1 <= k <= DEPTH:
             raise InputError(f"k = {k}: a cut-off lies in 1 to {DEPTH}")
     if len(lists) != n_users or lists.shape[1] < min(DEPTH, n_items):

@@ -56,6 +56,16 @@ TEXTS = {
         of_times(1_700_000_000, 1_700_000_001, 1_700_000_000_000),
         ("x.csv:4: can't be read (another unit of time than most)",),
     ),
+    "seconds among milliseconds": (
+        "x.csv",
+        of_times(1_700_000_000_000, 1_700_000_001_000, 1_700_000_000),
+        ("x.csv:4: can't be read (another unit of time than most)",),
+    ),
+    "fields between semicolons": (
+        "x.csv",
+        "user;item\na;b\n",
+        ("expected a column user", "fields are separated by commas"),
+    ),
     "NaN as an id": ("x.csv", changed(2, "NaN,0005,10,4,train"), (":2:", "a user id")),
     "no id": ("x.csv", changed(2, "ann,,10,4,train"), (":2: expected an item id",)),
     "an endless id": (

@@ -276,7 +276,8 @@ def test_a_cut_off_above_the_number_of_items_is_named():
     fold = random_fold(n_users=12, n_items=37)
     lists = np.tile(np.arange(37), (len(fold.evaluated), 1))
     with pytest.raises(
-        InputError, match=r"^k = 50 is above the number of items \(37\)$"
+        InputError,
+        match=r"^k = 50 is above the number of items \(37\): metrics need lists of 50$",
     ):
         evaluate(fold, lists)
     assert evaluate(fold, lists, ks=(10, 37)).exposure.shape == (2, 37)

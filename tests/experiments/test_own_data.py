@@ -1,14 +1,21 @@
 """A csv of one's own from the command line: runs, tables, reports and refusals."""
 
 import csv
+import gzip
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from experiments import tuned
 from experiments.__main__ import main
 from experiments.grids import GRIDS
+from research.data.places import UNPACKED
 from research.report.records import load_records, read_header
 from tests.experiments.made import contents, runs_of
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_a_grid_from_a_csv_to_tables_and_figures(shop, tmp_path, capsys):
@@ -159,6 +166,18 @@ def test_bad_input_is_one_line_and_writes_nothing(
     assert errors[0].startswith("error: ")
     assert line in errors[0]
     assert not out.exists()
+
+
+def test_a_gz_that_unpacks_to_too_much_ends_the_command(tmp_path):
+    """In a process of its own: pyarrow's threads would keep it from ending."""
+    rows = b"user,item\n" + b"a,b\n" * (UNPACKED // 4 + 1)
+    path = tmp_path / "bomb.csv.gz"
+    path.write_bytes(gzip.compress(rows, 1))
+    words = [sys.executable, "-m", "experiments", "data", str(path)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120, cwd=ROOT)
+    assert done.returncode == 2
+    assert "unpack to more than" in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 def test_no_rating_judges_where_there_are_none(shop, tmp_path, capsys):

@@ -111,6 +111,19 @@ def test_what_cant_be_interrupted_is_left(tmp_path):
     assert contents(tmp_path) == {}
 
 
+def test_what_a_librarys_callback_swallows_is_said_once(tmp_path):
+    """Python says of an exception in a callback that it was ignored, with a stack."""
+    swallowed = "ended = type('', (), {'__del__': lambda one: time.sleep(60)})()"
+    code = SLEEPS.replace("time.sleep(60)", f"{swallowed}; del ended; time.sleep(60)")
+    code = "import experiments.commands.signals as s\ns.DEADLINE = 0.2\n" + code
+    process = started(("-c", code), tmp_path / "made")
+    assert process.stdout.readline() == "begun\n"
+    process.terminate()
+    _, told = process.communicate(timeout=30)
+    assert process.returncode == 143
+    assert told == "terminated: finished runs are kept, run again to go on\n"
+
+
 def test_output_that_nobody_reads_ends_the_command():
     process = started(("-m", "experiments"), "list", "api")
     process.stdout.close()
