@@ -217,7 +217,7 @@ def load_array(name: str, items: Table) -> Float[ndarray, "i d"]:
     if items.text is not None and _counted_otherwise(ids):
         raise InputError(
             f"{path}: rows by ascending id are ambiguous where ids are digits read as "
-            f"text ({ids[0]}, {ids[1]}, {ids[2]}, ...): expected a .npz with ids"
+            f"text ({', '.join(ids[:3])}, ...): expected a .npz with ids"
         )
     return _rows(path, loaded, ids, items)
 
