@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from experiments.output.folders import file_name
 from research.config import Config
 from research.evaluate.metrics import CUTOFF
+from research.files import replace
 from research.types import InputError
 
 if TYPE_CHECKING:
@@ -172,7 +173,7 @@ def main(words: list[str]) -> int:
     parts = dict(list(committed.groupby(["dataset", "split"], sort=False)))
     found = [chosen(read_table(path), dataset, split) for path in paths]
     parts[dataset, split] = pd.concat(found)  # in place of the old ones
-    PATH.write_text(csv_text(pd.concat(parts.values())))
+    replace(PATH, csv_text(pd.concat(parts.values())).encode())
     print(f"wrote {PATH}")
     return 0
 

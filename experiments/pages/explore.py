@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import research.report
+import research
 from experiments.collect import notes_on
 from experiments.grid import Grid
 from experiments.lookup import experiments, find_by_file
@@ -147,9 +147,14 @@ def _section(source: Source) -> str:
     tables, entry, stem = dict(source.tables), source.entry, source.records.stem
     content: dict[str, Any] = {}
     if isinstance(entry, Grid):
-        results = of_common_seeds(load_records(source.records))
-        fields = entry.swept_fields
-        content = section(results, entry.reference, fields, source.lists)
+        every = load_records(source.records)
+        results = of_common_seeds(every)
+        place = {id(run): row for row, run in enumerate(every)}
+        rows = [place[id(run)] for run in results]  # of the file, which lists go by
+        lists = {str(n): source.lists.get(str(row), []) for n, row in enumerate(rows)}
+        content = section(results, entry.reference, entry.swept_fields, lists)
+        for cell in content["cells"]:
+            cell["rows"] = [rows[n] for n in cell["rows"]]
         del tables[stem]  # the page shows its numbers, from the records
         content["contrasts"] = tables.pop(f"{stem}-contrasts", None)
     content["tables"] = [{"name": name, **table} for name, table in tables.items()]
@@ -180,5 +185,7 @@ def _hash(text: str) -> str:
 @functools.lru_cache(maxsize=1)
 def _code() -> str:
     """A hash of the code that sections are made by."""
-    files = sorted(Path(research.report.__path__[0]).rglob("*.py"))
+    here = Path(__file__)
+    files = sorted(Path(research.__path__[0]).rglob("*.py"))
+    files += [here, here.parents[1] / "output" / "whole.py"]
     return _hash("".join(path.read_text(encoding="utf-8") for path in files))

@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from research.evaluate.metrics import CUTOFF, METRICS
+from research.notices import say
 from research.report.figures import arms_figure
 from research.report.filters import parse_filter
 from research.report.pages import read_table
@@ -44,6 +45,12 @@ def draw_picture(
     measured = ["mean", "low", "high", "seeds", "users", "note"]
     same = [c for c in shown if not c.startswith(("delta", "against"))]
     same = [c for c in same if c not in ("grid", *measured)]
+    several = shown.groupby(same, dropna=False)["mean"].nunique() > 1
+    if several.any():
+        say(
+            f"{several.sum()} numbers have another value in another table (another "
+            f"split or part, or other fields): the first one is drawn; name the grids"
+        )
     shown = shown.drop_duplicates(same).drop(columns="grid").assign(against="")
     shown = shown.reset_index(drop=True)  # grids have references of their own
     if shown.empty:

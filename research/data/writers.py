@@ -4,6 +4,7 @@ Every format has the positives alone, in the order of (user, time), under the da
 own ids. Files are whole or absent.
 """
 
+import csv
 import io
 from collections.abc import Callable
 from pathlib import Path
@@ -83,7 +84,10 @@ def _text(table: "pa.Table", separator: str) -> bytes:
         pacsv.write_csv(table, stream, options)
         return stream.getvalue()
 
-    header = separator.join(table.column_names) + "\n"
+    names = io.StringIO()
+    csv.writer(names, delimiter=separator, lineterminator="\n").writerow(
+        table.column_names
+    )
     try:
         body = written("none")
     except pa.ArrowInvalid:
@@ -92,7 +96,7 @@ def _text(table: "pa.Table", separator: str) -> bytes:
                 "an id holds a tab, a quote or a new line: .inter files can't have it"
             ) from None
         body = written("needed")
-    return header.encode() + body
+    return names.getvalue().encode() + body
 
 
 def write_recbole(written: Written, folder: Path) -> dict[Path, bytes]:

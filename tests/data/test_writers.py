@@ -10,7 +10,7 @@ from research.data import load
 from research.data.writers import PARTS, WRITERS, Written, write_split
 from research.events import catalogue
 from research.splits import SPLITS, SplitRules
-from research.types import InputError
+from research.types import NUMBER, Column, InputError
 from tests.data.own import ROWS, csv_text, write
 from tests.world import made_ratings
 
@@ -104,6 +104,16 @@ def test_parts_are_read_back_as_the_same_split(tmp_path):
             other = after.columns[name]
             assert (other.kind, other.names) == (column.kind, column.names)
             np.testing.assert_array_equal(other.values[at], column.values)
+
+
+def test_a_name_of_a_column_with_a_comma_is_read_back(tmp_path):
+    ratings = made_ratings()
+    prices = {
+        "budget, USD": Column(NUMBER, np.arange(len(ratings.items.id), dtype=float))
+    }
+    items = ratings.items._replace(columns=prices)
+    write_split("parts", written_of(ratings._replace(items=items)), tmp_path)
+    assert set(load(str(tmp_path)).items.columns) == {"budget, USD"}
 
 
 def test_written_twice_it_is_the_same_data(tmp_path):

@@ -61,6 +61,20 @@ def test_every_record_is_on_the_page(call, tmp_path):
     assert list(read_page(tmp_path)[2]) == ["ml-100k/ssb"]
 
 
+def test_rows_are_those_of_the_file_where_seeds_of_few_arms_are_left_out(
+    call, tmp_path
+):
+    """The lists of users go by them: else one arm's would be shown under another's."""
+    more, *rows = made_rows()
+    every = [more._replace(seed=7), more, *rows]
+    write_records(tmp_path, rows=every)
+    call("report", "--html", "--out", tmp_path)
+    cells = read_page(tmp_path)[2]["ml-100k/ssb"]["cells"]
+    rows_of = [cell["rows"] for cell in cells]
+    assert sorted(n for rows in rows_of for n in rows) == list(range(1, len(every)))
+    assert all(len({every[n].arm for n in rows}) == 1 for rows in rows_of)
+
+
 def test_data_sets_with_a_name_come_before_files_of_ones_own(call, tmp_path):
     for dataset in ("clicks", "ml-1m", "ml-100k"):
         write_records(tmp_path, dataset=dataset)
