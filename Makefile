@@ -99,6 +99,10 @@ results: $(READY)
 	  --out results)
 	$(if $(OUTSIDE_DIR),$(RUN) trade-off --dataset $(OUTSIDE_DIR)/electronic --seeds 3 \
 	  --out results)
+	$(if $(OUTSIDE_DIR),$(RUN) strength --dataset $(OUTSIDE_DIR)/electronic --seeds 3 \
+	  --out results)
+	$(if $(OUTSIDE_DIR),$(RUN) strength --dataset $(OUTSIDE_DIR)/movie --seeds 3 \
+	  --out results)
 	$(if $(OUTSIDE_DIR),$(RUN) carry-over --dataset $(OUTSIDE_DIR)/electronic --seeds 3 \
 	  --out results)
 	$(if $(OUTSIDE_DIR),$(RUN) calibrated-shift --dataset $(OUTSIDE_DIR)/electronic \
