@@ -225,8 +225,10 @@ def load_array(name: str, items: Table) -> Float[ndarray, "i d"]:
 def _counted_otherwise(ids: ndarray) -> bool:
     """Whether ids in the order of texts are digits in another order than by number.
 
-    >>> _counted_otherwise(np.array(["1", "10", "2"])), _counted_otherwise(["a", "b1"])
-    (True, False)
+    >>> _counted_otherwise(np.array(["1", "10", "2"]))
+    True
+    >>> _counted_otherwise(np.array(["a1", "a10", "a2"]))
+    False
     """
     if not all(name.isdecimal() for name in ids):
         return False
