@@ -96,17 +96,22 @@ def test_a_signal_that_is_ignored_stays_so(tmp_path):
     assert process.returncode == 0
 
 
-def test_what_cant_be_interrupted_is_left(tmp_path):
-    """A compilation is native code: no exception reaches it."""
-    stuck = SLEEPS.replace("time.sleep(60)", "swallow()")
-    stuck = stuck.replace("def parse", f"{SWALLOW}\ndef parse")
-    stuck = "import experiments.commands.signals as s\ns.DEADLINE = 0.2\n" + stuck
-    process = started(("-c", stuck), tmp_path / "made")
+def ends_after_its_deadline(code, tmp_path):
+    """A short one; with one line and the status of SIGTERM."""
+    code = "import experiments.commands.signals as s\ns.DEADLINE = 0.2\n" + code
+    process = started(("-c", code), tmp_path / "made")
     assert process.stdout.readline() == "begun\n"
     process.terminate()
     _, told = process.communicate(timeout=30)
     assert process.returncode == 143
     assert told == "terminated: finished runs are kept, run again to go on\n"
+
+
+def test_what_cant_be_interrupted_is_left(tmp_path):
+    """A compilation is native code: no exception reaches it."""
+    stuck = SLEEPS.replace("time.sleep(60)", "swallow()")
+    stuck = stuck.replace("def parse", f"{SWALLOW}\ndef parse")
+    ends_after_its_deadline(stuck, tmp_path)
     sweep(tmp_path)  # as the next run does when it starts
     assert contents(tmp_path) == {}
 
@@ -115,13 +120,7 @@ def test_what_a_librarys_callback_swallows_is_said_once(tmp_path):
     """Python says of an exception in a callback that it was ignored, with a stack."""
     swallowed = "ended = type('', (), {'__del__': lambda one: time.sleep(60)})()"
     code = SLEEPS.replace("time.sleep(60)", f"{swallowed}; del ended; time.sleep(60)")
-    code = "import experiments.commands.signals as s\ns.DEADLINE = 0.2\n" + code
-    process = started(("-c", code), tmp_path / "made")
-    assert process.stdout.readline() == "begun\n"
-    process.terminate()
-    _, told = process.communicate(timeout=30)
-    assert process.returncode == 143
-    assert told == "terminated: finished runs are kept, run again to go on\n"
+    ends_after_its_deadline(code, tmp_path)
 
 
 def test_output_that_nobody_reads_ends_the_command():

@@ -199,7 +199,7 @@ def shift(stored: Stored, output: str, temperature: float) -> Shift:
         for curves in zip(none, full, strict=True)
     ]
     means = none.mean(axis=0), full.mean(axis=0)
-    by = Interval(*map(float, over_seeds(np.array(best)).interval()))
+    by = over_seeds(np.array(best)).interval()
     return Shift(by, apart(*means, 0.0), apart(*means, by.mean))
 
 
