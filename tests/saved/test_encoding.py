@@ -18,6 +18,7 @@ from research.features import (
     static_features,
 )
 from research.prepare import prepare
+from research.saved.histories import as_events, read_histories, read_users
 from research.saved.model import check_saveable
 from research.serving import Serving
 from research.types import CATEGORY, NUMBER, TEXT, Column, InputError, Table
@@ -135,9 +136,13 @@ def test_no_click_at_all_has_no_ages(tmp_path):
 @pytest.mark.parametrize("nothing", ["", None, float("nan")])
 def test_a_category_that_is_not_given_is_missing(nothing):
     _, _, model = trained(**INPUTS["features alone"])
-    users = {1: {"gender": nothing}, 2: {}}
-    given, absent = model.encode({1: [9], 2: [9]}, users).vectors
-    np.testing.assert_array_equal(given, absent)
+    users = {1: {"gender": nothing}, 2: {"gender": "F"}}
+    events = as_events(
+        read_histories({1: [9], 2: [9]}, model.users, model.items),
+        read_users(users, model.users),
+        model,
+    ).events
+    assert events.users.columns["gender"].values.tolist() == ["", "F"]
 
 
 def test_an_empty_history_leaves_the_features_or_nothing():
