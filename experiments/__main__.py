@@ -133,9 +133,35 @@ def _one_line(box: str) -> str:
         rules and "╭" not in plain
     ):  # of a terminal in ASCII: the title is above the first rule
         lines, rules = lines[rules[0] + 1 :], [n - rules[0] - 1 for n in rules[1:]]
-    first = " ".join(" ".join(lines[: rules[0] if rules else None]).split())
+    first = _plainer(" ".join(" ".join(lines[: rules[0] if rules else None]).split()))
     near = re.search(r"Perhaps you meant: *\n(--[\w-]+)", "\n".join(lines))
     return first + (f" (nearest: {near[1]})" if near else "")
+
+
+_UNION = re.compile(
+    r"Error parsing (\S+): no type matching (.+?) could be instantiated from "
+    r"\[(.*?)\]\."
+)
+_NUMBER = re.compile(r"Error parsing (\S+): .*?(int|float)\b.*: '([^']*)'$")
+
+
+def _plainer(line: str) -> str:
+    """A value that can't be read, in words: the flag, what it was given, what it takes.
+
+    >>> _plainer("Error parsing --k: invalid literal for int() with base 10: 'x'")
+    "--k 'x': expected INT"
+    >>> _plainer("Error parsing --p: no type matching {None}|FLOAT|{rule} could be "
+    ...          "instantiated from ['x']. Got errors: - <class 'float'>")
+    "--p 'x': expected FLOAT or rule"
+    """
+    if found := _UNION.match(line):
+        flag, union, words = found.groups()
+        kinds = [kind.strip("{}") for kind in union.split("|")]
+        expected = " or ".join(kind for kind in kinds if kind != "None")
+        return f"{flag} {words}: expected {expected}"
+    if found := _NUMBER.match(line):
+        return f"{found[1]} '{found[3]}': expected {found[2].upper()}"
+    return line
 
 
 if __name__ == "__main__":

@@ -219,6 +219,8 @@ def execute(
         write_json(where / "env.json", about)
         numbers = summary(record)
         line = f"R@{CUTOFF} {numbers['recall'][CUTOFF]:.4f}"
+        if len(run.servings) > 1:
+            line += " as trained"
         write_metrics(where, _json_numbers(numbers), code)
     (folder / "failed.json").unlink(missing_ok=True)
     return line

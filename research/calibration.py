@@ -68,7 +68,7 @@ def calibrate(
     user: Int[ndarray, " c"],
     item: Int[ndarray, " c"],
 ) -> Calibration:
-    """Fits held-out clicks by a conditional logit  [mcfadden1974].
+    """Fits held-out clicks by a conditional logit [mcfadden1974].
 
     Temperature scaling [guo2017] of the scores, with log q as a second term: by maximum
     likelihood, which is concave, with Newton's method.

@@ -40,7 +40,7 @@ def impressions_of(items: Table, who: str, shown: bool = False) -> Float[ndarray
 def ips_weights(
     items: Table, candidate: Int[ndarray, " n"], power: float
 ) -> Float[ndarray, " n"]:
-    """Weights of pairs by inverse propensity scores  [schnabel2016].
+    """Weights of pairs by inverse propensity scores [schnabel2016].
 
     A pair counts (n + 1)^-power, n the impressions of its item, over the mean of that.
     With 1, the loss is that of clicks under even exposure, in expectation; with less,

@@ -176,7 +176,10 @@ def prepare(config: Config, fold: Fold, depth: int = 0) -> Prepared:
     candidates = task.fold.fitted.n_items
     if depth > candidates:
         what = f"{POSITIVES[config.positives].candidate}s"
-        raise InputError(f"k = {depth} is above the number of {what} ({candidates})")
+        raise InputError(
+            f"k = {depth} is above the number of {what} ({candidates}): every list has "
+            f"{depth} places"
+        )
     if not is_towers(config):
         return Prepared(_baseline(config, fold), fold, task, None)
     fitted = task.fold.fitted

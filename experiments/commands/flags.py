@@ -77,6 +77,7 @@ RULE_HELP = (
     "log q (docs/how-much-to-correct.md); needs a column impressions in the table of "
     "items."
 )
+AUTO_HELP = " Default for your own data: auto, as of run."
 
 # What a grid's runs share of the data, beside its name and the split.
 DATA_FIELDS = ("columns", "core", "threshold", *SplitRules._fields)
@@ -84,7 +85,7 @@ FlagConfig = _flags(
     "FlagConfig",
     [field.name for field in dataclasses.fields(Config)],
     (Config,),
-    {"prior": (Prior, RULE_HELP)},
+    {"prior": (Prior, RULE_HELP), "split": (str, AUTO_HELP)},
 )
 DataFlags = _flags("DataFlags", DATA_FIELDS)
 NO_DATA_FLAGS = DataFlags()

@@ -40,6 +40,10 @@ from research.types import InputError
 
 RESULTS = Path("results")
 COMMENT = re.compile(r"<!-- (.*?) -->", re.DOTALL)
+OWN_NAMES = (
+    "python -m experiments data FILE --columns ... --write parts DIR writes the data "
+    "with the usual names"
+)
 CLAIMS = "claims"  # the page that experiments/pages/claims.py writes, for report
 
 
@@ -112,7 +116,8 @@ class Run:
         for flag, value in used.items():
             if value != getattr(Run, flag, getattr(Config, flag, None)):
                 name = flag.replace("_", "-")
-                raise InputError(f"study {study.name} has no use for --{name}")
+                advice = f": {OWN_NAMES}" if flag == "columns" else ""
+                raise InputError(f"study {study.name} has no use for --{name}{advice}")
         seeds = study.repetitions(self.seeds, self.quick)
         options = StudyOptions(
             writable(out),
@@ -190,8 +195,7 @@ class Report:
         """Writes them."""
         if self.html:
             return self._page()
-        if not (self.out / "records" / name_of(self.dataset)).is_dir():
-            check_dataset(self.dataset)
+        self._check_records()
         if self.split != AUTO:
             SPLITS.choose(self.split)
         if self.x or self.y or self.where:
@@ -226,6 +230,22 @@ class Report:
             written.append(_overview(self.out / "records", self.out))
         print(*(f"wrote {path}" for path in written), sep="\n")
         return FINISHED
+
+    def _check_records(self) -> None:
+        """Refuses a data set that has no records and is none to look for.
+
+        Raises:
+          InputError: it is unknown, or its records are those of a smoke run.
+        """
+        name, quick = name_of(self.dataset), output(self.out, quick=True)
+        if (self.out / "records" / name).is_dir():
+            return
+        if (quick / "records" / name).is_dir():
+            raise InputError(
+                f"no records of {name} under {self.out}, but of a smoke run: "
+                f"--out {quick}"
+            )
+        check_dataset(self.dataset)
 
     def _look(self, one: Grid | Study) -> None:
         """Says which command gathers runs that the records don't hold.

@@ -45,7 +45,7 @@ class List:
         else:
             table = Table("name", "what it is")
             for text, (_, value) in zip(described(entry), entry.items(), strict=True):
-                table.add_row(text, about(value))
+                table.add_row(text, Text(about(value)))
         Console().print(table)
         return 0
 
@@ -76,6 +76,6 @@ def _arms(grid: Grid) -> Table:
         for field in shown if is_towers(runs[0].config) else ():
             values = dict.fromkeys(f"{getattr(r.config, field):g}" for r in runs)
             lines.append(f"{field} {', '.join(values)}")
-        own = about(ARMS[name]) or "nothing: the reference recipe"
+        own = Text(about(ARMS[name]) or "nothing: the reference recipe")
         table.add_row(name, own, "\n".join(lines))
     return table

@@ -81,9 +81,19 @@ def serving_folder(folder: Path, config: Config) -> Path:
     serving = Serving.of(config)
     if serving == AS_TRAINED:
         return folder
-    exposure = f"exposure{serving.exposure:+g}" if serving.exposure else ""
+    exposure = f"exposure{_signed(serving.exposure)}" if serving.exposure else ""
     clicks = f"min-clicks{serving.min_clicks}" if serving.min_clicks else ""
-    return folder / f"prior{serving.prior:+g}{exposure}{clicks}"
+    return folder / f"prior{_signed(serving.prior)}{exposure}{clicks}"
+
+
+def _signed(number: float) -> str:
+    """A number with its sign and all its digits, so that no two have one name.
+
+    >>> _signed(0.5), _signed(-1.0), _signed(0.12345678)
+    ('+0.5', '-1', '+0.12345678')
+    """
+    short = f"{number:+g}"
+    return short if float(short) == number else f"{number:+.17g}"
 
 
 def finished(folder: Path) -> bool:

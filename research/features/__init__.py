@@ -261,7 +261,10 @@ def resolve_sides(
         raise InputError(f"user features {' and '.join(of_clicks)}: name one of them")
     if not with_history:
         if len(users) == len(of_clicks):
-            raise InputError("the user tower has neither a history nor a feature")
+            raise InputError(
+                "the user tower has neither a history nor a feature: encoder "
+                f"{config.encoder}, and no --user-features (id is one)"
+            )
         for name in of_clicks:
             raise InputError(f"user feature '{name}' needs a history: there is none")
     if not items:

@@ -16,7 +16,7 @@ Learned = dict[str, Float[Array, ""]]
 def llpauc(
     positive: Float[Array, " b"], negatives: Negatives, hyper: Hyper
 ) -> Float[Array, " b"]:
-    """Lower-left partial AUC: the most relevant against the hardest  [shi2024].
+    """Lower-left partial AUC: the most relevant against the hardest [shi2024].
 
     loss_b = s- + (1 / (beta k_b)) sum_j r((f_bj - b)^2 + 2 (1 + gamma) f_bj - s-)
              - s+ - r(2 (1 + gamma) f_p - (f_p - a)^2 - s+) / alpha

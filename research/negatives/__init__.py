@@ -50,6 +50,8 @@ class SourceEntry(NamedTuple):
         their items (Pool.owned), and has no mixture with other sources.
       check: (config, draws, size) -> None, refusing what this source alone can't do;
         size is None as long as no data is read.
+      reads: the config's fields that it alone reads, or shares with other entries
+        (research/unused.py).
     """
 
     make: Callable[..., Any]
@@ -62,6 +64,7 @@ class SourceEntry(NamedTuple):
     ranks_items: bool = False
     by_user: bool = False
     check: Callable[[Config, int, Size | None], None] | None = None
+    reads: tuple[str, ...] = ()
 
 
 def _check_batch(config: Config, draws: int, size: Size | None) -> None:
@@ -127,13 +130,18 @@ SOURCES: Registry[SourceEntry] = Registry(
             by_user=True,
             check=_check_outside,
         ),
-        "popularity": SourceEntry(deferred("research.negatives.source:popularity")),
-        "extra": SourceEntry(deferred("research.negatives.source:extra")),
+        "popularity": SourceEntry(
+            deferred("research.negatives.source:popularity"), reads=("alpha",)
+        ),
+        "extra": SourceEntry(
+            deferred("research.negatives.source:extra"), reads=("alpha", "mix")
+        ),
         "fifo-cache": SourceEntry(
             deferred("research.negatives.caches:fifo_cache"),
             origin="stored",
             cache="ring",
             check=_check_ring,
+            reads=("warmup",),
         ),
         "fifo-cache-stored": SourceEntry(
             deferred("research.negatives.caches:fifo_cache_stored"),
@@ -141,17 +149,20 @@ SOURCES: Registry[SourceEntry] = Registry(
             cache="ring",
             stores_q=True,
             check=_check_ring,
+            reads=("warmup",),
         ),
         "fifo-cache-by-size": SourceEntry(
             deferred("research.negatives.caches:fifo_cache_by_size"),
             origin="stored",
             cache="ring",
             check=_check_ring,
+            reads=("warmup",),
         ),
         "vector-cache": SourceEntry(
             deferred("research.negatives.caches:vector_cache"),
             origin="stored",
             cache="items",
+            reads=("warmup",),
         ),
         "rank-band": SourceEntry(
             deferred("research.negatives.bands:rank_band"),
@@ -159,6 +170,7 @@ SOURCES: Registry[SourceEntry] = Registry(
             per_row=True,
             ranks_items=True,
             check=_check_band,
+            reads=("band_low", "band_high"),
         ),
         "catalogue": SourceEntry(
             deferred("research.negatives.source:catalogue"), columns="catalogue"

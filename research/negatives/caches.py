@@ -107,7 +107,7 @@ def fifo_cache(draws: int, config: Config = REFERENCE) -> Source:
 
 
 def fifo_cache_stored(draws: int, config: Config = REFERENCE) -> Source:
-    """As fifo_cache, each column corrected by the q it was stored with  [wang2021].
+    """As fifo_cache, each column corrected by the q it was stored with [wang2021].
 
     The two differ only where q is estimated while training. The stored q stands for
     one column and says nothing of other ids, so no mixture can be formed with it.

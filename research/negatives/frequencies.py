@@ -33,6 +33,8 @@ class Frequency:
         draw for every item, [i]; None where it is the exact share of the pool.
       memory: config -> bytes of what may be large, by what it is.
       check: (config, steps of an epoch) -> None, refusing what can't be meant.
+      reads: the config's fields that it alone reads, or shares with other entries
+        (research/unused.py).
     """
 
     help: str
@@ -41,6 +43,7 @@ class Frequency:
     log_share: Callable[[Any, Any, Any, int, Any], Any] | None = None
     memory: Callable[[Config], dict[str, int]] = lambda config: {}
     check: Callable[[Config, int], None] = lambda config, steps: None
+    reads: tuple[str, ...] = ()
 
 
 def _bucket_bytes(config: Config) -> dict[str, int]:
@@ -69,6 +72,7 @@ FREQUENCIES: Registry[Frequency] = Registry(
             observe=deferred(f"{_FUNCTIONS}:observe_gaps"),
             log_share=deferred(f"{_FUNCTIONS}:log_share_of_gaps"),
             memory=_bucket_bytes,
+            reads=("frequency_rate", "hashes", "buckets"),
         ),
         "periodic": Frequency(
             "counted over the last window of steps that is over",
@@ -76,6 +80,7 @@ FREQUENCIES: Registry[Frequency] = Registry(
             observe=deferred(f"{_FUNCTIONS}:observe_window"),
             log_share=deferred(f"{_FUNCTIONS}:log_share_of_window"),
             check=_check_window,
+            reads=("frequency_window",),
         ),
     },
 )

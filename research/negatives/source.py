@@ -241,7 +241,7 @@ def in_batch_part(draws: int, config: Config = REFERENCE) -> Source:
 
 
 def uniform(draws: int, config: Config = REFERENCE) -> Source:
-    """Draws from the catalogue with replacement, shared by all rows  [yang2020]."""
+    """Draws from the catalogue with replacement, shared by all rows [yang2020]."""
 
     def draw(key, batch, state, pool):  # type: ignore[no-untyped-def]
         return Drawn(jax.random.randint(key, (draws,), 0, pool.counts.shape[0]))
@@ -288,7 +288,7 @@ def extra(draws: int, config: Config = REFERENCE) -> Source:
     """Columns each uniform with probability m, else from popularity^alpha.
 
     q_j = m / I + (1 - m) C_j^alpha / sum_k C_k^alpha, with m = hyper["mix"]: the
-    sampling distribution of mixed negatives as one traced number  [yang2020].
+    sampling distribution of mixed negatives as one traced number [yang2020].
     Differs from the paper: there m is 1.
     State: that of popularity, and m.
     """

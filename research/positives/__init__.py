@@ -151,6 +151,8 @@ class Kind(NamedTuple):
         among the candidates, and is left out of its own.
       history_alone: whether a query is known by its history alone, so that a feature
         of the user would name the answer.
+      reads: the config's fields that it alone reads, or shares with other entries
+        (research/unused.py).
     """
 
     query: str
@@ -159,6 +161,7 @@ class Kind(NamedTuple):
     task: Callable[..., Any]
     ranks_items: bool = False
     history_alone: bool = False
+    reads: tuple[str, ...] = ()
 
 
 def make_positives(config: Config, fitted: Events) -> Positives:
@@ -288,9 +291,16 @@ POSITIVES: Registry[Kind] = Registry(
         "user-item": Kind(
             "user", "item", _user_item, _task("held_out_items"), ranks_items=True
         ),
-        "item-item": Kind("item", "item", _item_item, _task("same_session")),
+        "item-item": Kind(
+            "item", "item", _item_item, _task("same_session"), reads=("session_gap",)
+        ),
         "user-user": Kind(
-            "user", "user", _user_user, _task("other_half"), history_alone=True
+            "user",
+            "user",
+            _user_user,
+            _task("other_half"),
+            history_alone=True,
+            reads=("halves",),
         ),
     },
 )

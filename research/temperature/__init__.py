@@ -37,6 +37,8 @@ class TemperatureKind(NamedTuple):
       refresh: (state, config) -> the state before an epoch.
       bounded: whether it stays between temperature_low and temperature_high.
       learned: whether its value at the end of each epoch is worth a column.
+      reads: the config's fields that it alone reads, or shares with other entries
+        (research/unused.py).
     """
 
     at: Callable[..., Any]
@@ -51,9 +53,11 @@ class TemperatureKind(NamedTuple):
     refresh: Callable[[Any, Config], Any] | None = None
     bounded: bool = False
     learned: bool = False
+    reads: tuple[str, ...] = ()
 
 
 _KINDS = "research.temperature.kinds"
+_BOUNDS = ("temperature_low", "temperature_high")
 
 TEMPERATURES: Registry[TemperatureKind] = Registry(
     "temperature_kind",
@@ -67,11 +71,13 @@ TEMPERATURES: Registry[TemperatureKind] = Registry(
             end=deferred(f"{_KINDS}:learned_end"),
             bounded=True,
             learned=True,
+            reads=_BOUNDS,
         ),
         "scheduled": TemperatureKind(
             deferred(f"{_KINDS}:scheduled"),
             lowest=lambda config: min(config.temperature, config.temperature_end),
             end=lambda config, learned, row: row["temperature"],
+            reads=("temperature_end", "temperature_schedule"),
         ),
         "per-user": TemperatureKind(
             deferred(f"{_KINDS}:per_user"),
@@ -79,9 +85,12 @@ TEMPERATURES: Registry[TemperatureKind] = Registry(
             observe=deferred(f"{_KINDS}:observe_users"),
             refresh=deferred(f"{_KINDS}:refresh_users"),
             bounded=True,
+            reads=(*_BOUNDS, "temperature_spread"),
         ),
         "by-popularity": TemperatureKind(
-            deferred(f"{_KINDS}:by_popularity"), bounded=True
+            deferred(f"{_KINDS}:by_popularity"),
+            bounded=True,
+            reads=(*_BOUNDS, "temperature_power"),
         ),
     },
 )

@@ -82,7 +82,7 @@ def scheduled(moment: Moment, hyper: Hyper) -> Temperature:
 
 
 def per_user(moment: Moment, hyper: Hyper) -> Temperature:
-    """Each user's own temperature, from its losses of the last epoch  [chen2023]."""
+    """Each user's own temperature, from its losses of the last epoch [chen2023]."""
     assert isinstance(moment.users, UserTemperatures)
     return Temperature(moment.users.temperature[moment.pairs.query])
 

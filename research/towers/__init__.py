@@ -28,6 +28,7 @@ class Encoder(NamedTuple):
       profile: whether it attends by the user's features, and so needs one.
       words: whether it reads the words of a search.
       ordered: whether it goes by the order of the history.
+      help: one line, where there is no module to say it.
     """
 
     module: Callable[..., Any] | None
@@ -35,12 +36,15 @@ class Encoder(NamedTuple):
     profile: bool = False
     words: bool = False
     ordered: bool = False
+    help: str = ""
 
 
 ENCODERS: Registry[Encoder] = Registry(
     "history encoder",
     {
-        "none": Encoder(None, history="none"),
+        "none": Encoder(
+            None, history="none", help="The user's own features alone, no history."
+        ),
         "mean": Encoder(deferred("research.towers.towers:Mean"), history="optional"),
         "profile": Encoder(deferred("research.towers.towers:Profile"), profile=True),
         "last-click": Encoder(

@@ -43,7 +43,7 @@ def attend(
 
 
 class Mean(nn.Module):
-    """Mean of the rows that are there  [covington2016]."""
+    """Mean of the rows that are there [covington2016]."""
 
     @nn.compact
     def __call__(self, user: UserInput) -> Float[Array, "b d"]:
@@ -54,7 +54,7 @@ class Mean(nn.Module):
 
 
 class Profile(nn.Module):
-    """Short- and long-term interest by the user's profile, and a gate  [lv2019sdm].
+    """Short- and long-term interest by the user's profile, and a gate [lv2019sdm].
 
     q = tanh(W e); s attends over the last 5 rows, p over all, each with keys of its
     own; g = sigmoid(W [s; p; e]); g * s + (1 - g) * p. Differs from the paper: no LSTM
@@ -100,7 +100,7 @@ class LastClick(nn.Module):
 
 
 class Learned(nn.Module):
-    """Attention by one learned query, the same for all users  [yang2016]."""
+    """Attention by one learned query, the same for all users [yang2016]."""
 
     @nn.compact
     def __call__(self, user: UserInput) -> Float[Array, "b d"]:
@@ -113,7 +113,7 @@ class Learned(nn.Module):
 
 
 class SelfAttention(nn.Module):
-    """Causal self-attention with positions, read out at the last click  [kang2018].
+    """Causal self-attention with positions, read out at the last click [kang2018].
 
     Two blocks of attention in 4 heads and a feed-forward layer, each normalised first
     and added to what goes in. A row attends to itself and to what is older. Differs

@@ -102,6 +102,12 @@ def test_list_shows_every_grid_and_study(capsys):
             assert str(len(expand(one, Config()))) in out
 
 
+def test_list_shows_what_an_entry_is_with_its_source(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "150")
+    assert main(["list", "sources"]) == 0
+    assert "shared by all rows [yang2020]." in capsys.readouterr().out
+
+
 def test_list_shows_what_the_arms_of_a_grid_change_and_their_temperatures(
     capsys, monkeypatch
 ):
@@ -251,6 +257,55 @@ def test_train_prints_the_metrics_at_20(call, tmp_path):
         numbers = read_json(run / "prior+1" / "metrics.json")
         for metric in ("recall", "ndcg", "coverage"):
             assert f"{metric}@20 {numbers[metric]['20']:.4f}\n" in called.out
+
+
+def test_train_says_what_has_no_effect_and_whose_recall_a_line_is(call, tmp_path):
+    words = ("train", "--arm", "tiny+prior", "--out", tmp_path)
+    called = call(*words, "--logq", "0", "--expected-count")
+    assert called.status == 0
+    assert called.err == "warning: expected_count has no effect: logq is 0\n"
+    (run,) = runs_of(tmp_path, "train")
+    plain, served = (
+        read_json(folder / "metrics.json")["recall"]["20"]
+        for folder in (run, run / "prior+1")
+    )
+    assert plain != served
+    assert f"R@20 {plain:.4f} as trained (" in called.out
+    called = call("train", "--arm", "tiny", "--out", tmp_path / "plain")
+    assert "as trained" not in called.out
+
+
+def test_a_report_says_where_the_records_of_a_smoke_run_are(call, tmp_path):
+    (tmp_path / "quick" / "records" / "shop").mkdir(parents=True)
+    called = call("report", "ssb", "--dataset", "shop", "--out", tmp_path)
+    assert called.status == 2
+    assert called.err == (
+        f"error: no records of shop under {tmp_path}, but of a smoke run: "
+        f"--out {tmp_path / 'quick'}\n"
+    )
+
+
+def test_a_study_says_what_to_do_about_column_names(call, tmp_path):
+    file = tmp_path / "clicks.csv"
+    file.write_text("uid,item\na,b\n")
+    called = call("run", "magnifier", "--dataset", file, "--columns", "user=uid")
+    assert called.status == 2
+    assert "has no use for --columns: python -m experiments data FILE" in called.err
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (("data", "ml-100k", "--write", "parts"), "--write 'parts': expected STR PATH"),
+        (("train", "--prior", "x"), "--prior 'x': expected FLOAT or rule"),
+        (("train", "--batch", "x"), "--batch 'x': expected INT"),
+        (("train", "--dropout", "x"), "--dropout 'x': expected FLOAT"),
+    ],
+)
+def test_a_value_of_another_type_is_said_plainly(call, words, line):
+    called = call(*words)
+    assert called.status == 2
+    assert called.err == f"error: {line}\n"
 
 
 def in_a_process(*words, **options):

@@ -16,7 +16,7 @@ _PLAIN = "user-item"
 
 
 def weighted_kind(shown: Float[ndarray, "u i"], power: float) -> Kind:
-    """Pairs of users and items, weighted by inverse propensity  [schnabel2016].
+    """Pairs of users and items, weighted by inverse propensity [schnabel2016].
 
     Where impressions are known for each item alone, the field ``ips`` does the same.
 

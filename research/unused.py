@@ -1,0 +1,92 @@
+"""Fields of a config that are set and change nothing in its run."""
+
+import dataclasses
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from research.config import REFERENCE, Config
+from research.features import PER_WINDOW, registered_features
+from research.fields import DataFields, ModelFields
+from research.negatives import SOURCES, entries_of
+from research.negatives.frequencies import FREQUENCIES
+from research.positives import POSITIVES
+from research.temperature import TEMPERATURES
+from research.towers import ENCODERS, takes_words, uses_history
+
+__all__ = ["unused"]
+
+# The registries whose entries say which fields they read, and the entries of a run.
+_READERS: tuple[tuple[Any, Callable[[Config], Iterable[str]]], ...] = (
+    (SOURCES, lambda config: [s.name for s in entries_of(config.negatives, config)]),
+    (FREQUENCIES, lambda config: [config.frequency]),
+    (POSITIVES, lambda config: [config.positives]),
+    (TEMPERATURES, lambda config: [config.temperature_kind]),
+)
+
+
+def unused(config: Config) -> dict[str, str]:
+    """The fields that are not at their default and have no effect, each with why.
+
+    A field that no entry of a registry claims (``reads``) is taken to have an effect.
+
+    Args:
+      config: a run that ``check_config`` accepts.
+
+    >>> unused(Config(expected_count=True, alpha=0.5))
+    {'alpha': 'only popularity, extra read it', 'expected_count': 'logq is 0'}
+    """
+    chosen = {
+        field.name
+        for field in dataclasses.fields(config)
+        if getattr(config, field.name) != getattr(REFERENCE, field.name)
+    }
+    reasons = {**_of_baseline(config), **_unread(config), **_idle(config)}
+    return {name: why for name, why in reasons.items() if name in chosen}
+
+
+def _of_baseline(config: Config) -> dict[str, str]:
+    """What a baseline leaves alone: all fields but those of the data and its own."""
+    if config.model == REFERENCE.model:
+        return {}
+    own = {
+        f.name for group in (DataFields, ModelFields) for f in dataclasses.fields(group)
+    }
+    names = [field.name for field in dataclasses.fields(config)]
+    return {
+        name: f"model {config.model} is no two-tower model"
+        for name in names
+        if name not in own | {"seed"}
+    }
+
+
+def _unread(config: Config) -> dict[str, str]:
+    """Fields that some entries of a registry read, and none of the run's."""
+    reasons = {}
+    for registry, names in _READERS:
+        read = {field for name in names(config) for field in registry[name].reads}
+        for field in dict.fromkeys(f for e in registry.values() for f in e.reads):
+            if field not in read:
+                readers = [name for name, e in registry.items() if field in e.reads]
+                reasons[field] = f"only {', '.join(readers)} read it"
+    return reasons
+
+
+def _idle(config: Config) -> dict[str, str]:
+    """Fields that another one switches off."""
+    sources = entries_of(config.negatives, config)
+    drawn = any(source.entry.columns in ("draws", "part") for source in sources)
+    windowed = any(f.gives == PER_WINDOW for _, f in registered_features(config))
+    windowed = windowed or config.batch_order == "time"
+    correction = ("correct_positive", "leave_own_out", "expected_count")
+    encoded = ENCODERS.choose(config.encoder).history != "none"
+    words = ("search_words", "search_noise")
+    switched: tuple[tuple[tuple[str, ...], bool, str], ...] = (
+        (correction, config.logq != 0, "logq is 0"),
+        (("history",), encoded, f"encoder {config.encoder} reads no history"),
+        (("history_order",), uses_history(config), "the user tower reads no history"),
+        (words, takes_words(config), f"encoder {config.encoder} reads no words"),
+        (("draws", "loader_workers"), drawn, "no source of negatives has a number"),
+        (("served",), config.output == "cosine", f"output is {config.output}"),
+        (("window_days",), windowed, "nothing goes by windows of time"),
+    )
+    return {name: why for names, on, why in switched if not on for name in names}
