@@ -40,6 +40,7 @@ results: $(READY)
 	$(RUN) cache-tuned --out results
 	$(RUN) recipes --out results
 	$(RUN) strength --out results
+	$(RUN) span --out results
 	$(RUN) temperature --seeds 5 --out results
 	$(RUN) tuning-variants --out results
 	$(RUN) negatives --out results
@@ -101,6 +102,8 @@ results: $(READY)
 	  --out results)
 	$(if $(OUTSIDE_DIR),$(RUN) strength --dataset $(OUTSIDE_DIR)/electronic --seeds 3 \
 	  --out results)
+	$(if $(OUTSIDE_DIR),$(RUN) span --dataset $(OUTSIDE_DIR)/electronic --out results)
+	$(if $(OUTSIDE_DIR),$(RUN) span --dataset $(OUTSIDE_DIR)/movie --out results)
 	$(if $(OUTSIDE_DIR),$(RUN) strength --dataset $(OUTSIDE_DIR)/movie --seeds 3 \
 	  --out results)
 	$(if $(OUTSIDE_DIR),$(RUN) carry-over --dataset $(OUTSIDE_DIR)/electronic --seeds 3 \
@@ -126,6 +129,7 @@ results: $(READY)
 	$(if $(MOVIELENS_DIR),$(LARGE) 5 fair --arms random popularity ease slim ials \
 	  in-batch+prior $(TUNED))
 	$(if $(MOVIELENS_DIR),$(LARGE) 3 budget)
+	$(if $(MOVIELENS_DIR),$(LARGE) 3 span)
 	$(if $(MOVIELENS_DIR),$(LARGE) 3 strength)
 	$(if $(MOVIELENS_DIR),$(LARGE) 3 semisynthetic)
 	$(if $(MOVIELENS_DIR),$(LARGE) 3 impressions)

@@ -78,6 +78,16 @@ STUDIES: Registry[Study] = Registry(
                 prediction=_predicted("strength"),
             ),
             Study(
+                name="span",
+                question="From which temperature on can cosines not hold both taste "
+                "and log q?",
+                minutes="35",
+                run=deferred("experiments.studies.span:run_span"),
+                report=deferred("experiments.studies.span.report:report_span"),
+                seeds=3,
+                prediction=_predicted("span"),
+            ),
+            Study(
                 name="semisynthetic",
                 question="Does the rule of the correction's strength hold for tastes "
                 "learned from real clicks?",

@@ -154,6 +154,7 @@ def test_the_studies_are_the_named_ones():
             "calibration",
             "scale",
             "shift",
+            "span",
             "strength",
             "trade-off",
         ),

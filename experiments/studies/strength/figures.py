@@ -11,12 +11,12 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from experiments.studies.strength import CLICKED
+from experiments.studies.strength.shifts import COMPARED
 from research.report.pictures import STYLE, Drawing, blank, legend_above
 
-__all__ = ["COMPARED", "WITHOUT", "curves_figure", "gap", "outputs_figure"]
+__all__ = ["WITHOUT", "curves_figure", "gap", "outputs_figure"]
 
 WITHOUT = f"{CLICKED}recall_20"  # of lists without unclicked items
-COMPARED = (0.25, 1.0)  # totals between which the lambdas' curves are compared
 TOTAL = "total strength: in the loss + when serving"
 LABELS = {
     "recall_20": "recall@20\nall items listed",

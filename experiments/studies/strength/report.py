@@ -2,22 +2,20 @@
 
 import itertools
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy import ndarray
 
 from experiments.studies.strength import CLICKED
 from experiments.studies.strength.figures import (
-    COMPARED,
     WITHOUT,
     curves_figure,
     gap,
     outputs_figure,
 )
+from experiments.studies.strength.shifts import STEP, Shift, most_shift, shift_of
 from experiments.study import Report
-from research.report.intervals import Interval, over_seeds, two_way
+from research.report.intervals import Interval, two_way
 from research.report.pages import interval_text, markdown_table, seeds_text
 from research.report.predictions import statement, statement_table
 from research.report.records import Stored
@@ -37,9 +35,8 @@ COLLAPSE_TO, SERVING_FROM = 0.15, 0.2  # temperatures, for cosine
 # Of lists without unclicked items: the gap, its part of that with them, what lambda 1
 # may be below lambda 0 at a total, the gap beyond a temperature of cosine.
 NARROW, PART, BEHIND, HALF, WIDE, SPANS_TO = 0.02, 0.5, 0.005, 0.5, 0.03, 0.2
-# Of the curve of lambda 1 against that of lambda 0: how far it is looked for, and what
-# is predicted of Electronics and Movies, where other temperatures were trained.
-STEP, LEAST_SHIFT = 0.02, -0.25
+# Of the curve of lambda 1 against that of lambda 0: what is predicted of Electronics
+# and Movies, where other temperatures were trained.
 SHIFTED = ("electronic", "movie")
 SMALL, SHIFTS = 0.1, {0.2: 0.1, 0.4: 0.3}  # least of cosine by temperature
 LEFT = 1 / 3  # of the gap, where the curve is shifted
@@ -155,27 +152,10 @@ def _of_shift(frame: pd.DataFrame, stored: Stored) -> list[list[str]]:
     return out
 
 
-class Shift(NamedTuple):
-    """The curve of lambda 1 against that of lambda 0, of recall@20 by the total.
-
-    Attributes:
-      by: how much further along the total it lies; mean over seeds, ends of the 95 %
-        interval.
-      before: how far the two means lie apart at most at the compared totals.
-      after: the same where the curve is shifted by the mean.
-    """
-
-    by: Interval
-    before: float
-    after: float
-
-
 def shift(stored: Stored, output: str, temperature: float) -> Shift:
     """How far along the total the curve of lambda 1 lies from that of lambda 0.
 
-    Per seed, the shift at which the two are least apart at the compared totals, read
-    linearly between those served; at most what the largest total served allows. Of
-    lists without unclicked items, where there are such.
+    Of lists without unclicked items, where there are such.
 
     Args:
       stored: the records.
@@ -183,37 +163,18 @@ def shift(stored: Stored, output: str, temperature: float) -> Shift:
       temperature: of the models.
     """
     arrays = stored.arrays
-    totals = arrays["totals"].astype(float)
-    compared = np.arange(COMPARED[0], COMPARED[1] + 1e-9, STEP)
     metric = WITHOUT if WITHOUT in arrays else "recall_20"
     place = _place(stored, output, temperature)
     none, full = arrays[metric].astype(float).mean(axis=-1)[(*place, [0, -1])]
-
-    def apart(of_none: ndarray, of_full: ndarray, by: float) -> float:
-        curve = np.interp(compared + by, totals, of_full)
-        return float(np.abs(curve - np.interp(compared, totals, of_none)).max())
-
-    tried = np.arange(LEAST_SHIFT, totals[-1] - COMPARED[1] + 1e-9, STEP)
-    best = [
-        tried[np.argmin([apart(*curves, by) for by in tried])]
-        for curves in zip(none, full, strict=True)
-    ]
-    means = none.mean(axis=0), full.mean(axis=0)
-    by = over_seeds(np.array(best)).interval()
-    return Shift(by, apart(*means, 0.0), apart(*means, by.mean))
+    return shift_of(arrays["totals"].astype(float), none, full)
 
 
 def shift_texts(found: Shift, stored: Stored) -> list[str]:
     """The shift and the gap that is left, as cells; at least the most looked for."""
-    most = _most_shift(stored)
+    most = most_shift(stored.arrays["totals"])
     if found.by.mean > most - STEP:
         return [f"at least {most:g}", ""]
     return [interval_text(*found.by, "+.2f"), f"{found.after:.4f}"]
-
-
-def _most_shift(stored: Stored) -> float:
-    """The largest shift that the totals served can show."""
-    return float(stored.arrays["totals"][-1]) - COMPARED[1]
 
 
 def _place(stored: Stored, output: str, temperature: float) -> tuple[int, int]:
@@ -313,7 +274,8 @@ def report_strength(stored: Stored) -> Report:
         (output, temperature): shift(stored, output, temperature).by.mean
         for output, temperature in frame[PANEL].drop_duplicates().to_numpy()
     }
+    most = most_shift(stored.arrays["totals"])
     # Where a shift is beyond the totals served, there is no number to write.
-    if len(outputs) > 1 and max(shifts.values()) < _most_shift(stored) - STEP:
+    if len(outputs) > 1 and max(shifts.values()) < most - STEP:
         drawings["-outputs"] = outputs_figure(frame, shifts)
     return Report({".csv": frame}, strength_page(frame, stored), drawings)

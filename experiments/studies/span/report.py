@@ -1,0 +1,185 @@
+"""What the study span shows: its table, verdicts on its prediction, its figure."""
+
+from collections.abc import Sequence
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from matplotlib.colors import to_hex
+from numpy import ndarray
+from scipy.stats import spearmanr
+
+from experiments.studies.span import ITEMS
+from experiments.studies.strength.shifts import STEP, most_shift, shifts_of
+from experiments.study import Report
+from research.report.intervals import over_seeds
+from research.report.pages import interval_frame, interval_table, seeds_text
+from research.report.pictures import STYLE, Drawing, blank, legend_above
+from research.report.predictions import statement, statement_table
+from research.report.records import Stored
+
+__all__ = ["report_span"]
+
+LINE = ((1.45, 2.0, 3.6, 4.0), (0.0, 0.4, 0.8, 0.9))  # predicted: x, and the shift
+NEAR = 0.15
+LESS = {0.2: 0.05, 0.3: 0.0, 0.4: 0.0}  # that fewer items are shifted less, at least
+ORDERED = 0.9
+X = "temperature x log items"
+
+
+def measured(stored: Stored) -> dict[str, Float[ndarray, "p t s"]]:
+    """What is shown, by part, temperature and seed.
+
+    items and each, as stored; x, the temperature times the log of items, by_range and
+    by_entropy, times the log range of shares of clicks and times their entropy; shift;
+    best_0 and best_1, the highest recall@20 without log q in the loss and with it.
+    """
+    arrays = {name: values.astype(float) for name, values in stored.arrays.items()}
+    recall, temperatures = arrays["recall"], arrays["temperatures"][None, :, None]
+    shift = np.empty(recall.shape[:3])
+    for place in np.ndindex(*shift.shape[:2]):
+        none, full = recall[place].transpose(1, 0, 2)
+        shift[place] = shifts_of(arrays["totals"], none, full)
+    best = recall.max(axis=-1)
+    return {
+        "items": arrays["items"],
+        "each": arrays["each"],
+        "x": temperatures * np.log(arrays["items"]),
+        "by_range": temperatures * arrays["log_range"],
+        "by_entropy": temperatures * arrays["entropy"],
+        "shift": shift,
+        "best_0": best[..., 0],
+        "best_1": best[..., 1],
+    }
+
+
+def span_frame(stored: Stored) -> pd.DataFrame:
+    """One row per part and temperature: means over seeds, with _low and _high."""
+    axes = {"part": stored.header["parts"], "temperature": temperatures_of(stored)}
+    frame = interval_frame(measured(stored), **axes)
+    return frame.assign(predicted=predicted(frame.x.to_numpy()))
+
+
+def temperatures_of(stored: Stored) -> list[float]:
+    """The temperatures, as they were given."""
+    return [round(float(t), 6) for t in stored.arrays["temperatures"]]
+
+
+def predicted(x: Float[ndarray, "..."]) -> Float[ndarray, "..."]:
+    """The shift that the prediction has for a temperature times a log of items."""
+    return np.interp(x, *LINE)
+
+
+def verdicts(frame: pd.DataFrame, stored: Stored) -> list[list[str]]:
+    """Each part of the prediction: the statement, what was measured, the verdict."""
+    found, parts = measured(stored), stored.header["parts"]
+    temperatures = temperatures_of(stored)
+    shift, rows = found["shift"], []
+    for p, t in np.ndindex(len(parts), len(temperatures)):
+        off = over_seeds((shift - predicted(found["x"]))[p, t]).interval()
+        text = f"{parts[p]}, {temperatures[t]:g}: the shift is within {NEAR:g} of the "
+        rows.append(statement(f"{text}line", off, -NEAR, NEAR, "+.2f"))
+    for p, part in enumerate(parts):
+        other = part.replace(ITEMS, "clicks")
+        if not part.startswith(ITEMS) or other not in parts:
+            continue
+        for t, temperature in enumerate(temperatures):
+            if temperature in LESS:
+                less = over_seeds(shift[parts.index(other), t] - shift[p, t])
+                text = f"{part}, {temperature:g}: shifted less than {other} by "
+                text += f"{'at least' if LESS[temperature] else 'more than'} "
+                ends, least = less.interval(), LESS[temperature]
+                rows.append(
+                    statement(f"{text}{least:g}", ends, least or 1e-9, form="+.2f")
+                )
+    return rows + _orders(frame)
+
+
+def orders(frame: pd.DataFrame) -> dict[str, float]:
+    """How well each number orders the shifts: rank correlations over the cells."""
+    names = {"x": X, "temperature": "the temperature alone"}
+    names["by_range"] = "temperature x log range of shares of clicks"
+    names["by_entropy"] = "temperature x entropy of shares of clicks"
+    return {
+        text: float(spearmanr(frame[name], frame["shift"])[0])
+        for name, text in names.items()
+    }
+
+
+def _orders(frame: pd.DataFrame) -> list[list[str]]:
+    """The statements on what orders the shifts; none of a single cell."""
+    if len(frame) < 3:
+        return []
+    found = orders(frame)
+    text = f"{X} orders the shifts with a rank correlation of at least {ORDERED:g}"
+    verdict = "holds" if found[X] >= ORDERED else "fails"
+    rows = [[text, f"{found[X]:.2f}", verdict]]
+    for name, value in found.items():
+        if name != X:
+            verdict = "holds" if found[X] > value else "fails"
+            shown = f"{found[X]:.2f} against {value:.2f}"
+            rows.append([f"and better than {name}", shown, verdict])
+    return rows
+
+
+def span_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
+    """What was measured, the verdicts, and a table of all cells, in Markdown."""
+    header, most = stored.header, most_shift(stored.arrays["totals"])
+    about = (
+        f"{header['dataset']}, {seeds_text(stored.arrays['recall'].shape[2])}, each "
+        "with a part of its own. items/4: a random quarter of the items, with all "
+        "clicks on them; clicks/4: a random quarter of the clicks. Items: with a "
+        "training click; lists hold these alone. Shift: how much further along the "
+        "total the curve of recall@20 with log q in the loss lies than that without, "
+        "by what brings the two nearest at totals from 0.25 to 1; at most "
+        f"{most:g} can be seen, in steps of {STEP:g}. Predicted: by {X}. Cosines, the "
+        "same number of steps for every model. Intervals are 95 %, over seeds. Data "
+        f"{header['data_digest'][:12]}."
+    )
+    columns = [
+        ("shift [95 %]", "shift", "+.2f"),
+        ("highest recall@20 without log q in the loss [95 %]", "best_0", ".4f"),
+        ("with it [95 %]", "best_1", ".4f"),
+    ]
+    named = {"each": "clicks per user", "x": X, "predicted": "predicted shift"}
+    forms = (".1f", ".2f", "+.2f")
+    stated = {"part": "", "temperature": "g", "items": ",.0f"}
+    stated |= dict(zip(named.values(), forms, strict=True))
+    return (
+        about,
+        statement_table(verdicts(frame, stored)),
+        interval_table(frame.rename(columns=named), stated, columns, left=1),
+    )
+
+
+def span_figure(frame: pd.DataFrame) -> Drawing:
+    """The shift of each cell by the temperature times the log of items."""
+    parts = list(dict.fromkeys(frame.part))
+    colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.85, len(parts)))
+    with matplotlib.rc_context(STYLE):
+        figure, axes = blank(3.6)
+        ends = min(frame.x.min(), LINE[0][0]) - 0.1, max(frame.x.max(), LINE[0][-1])
+        x = np.unique([ends[0], *LINE[0], ends[1]])
+        axes.plot(x, predicted(x), color="0.6", lw=1.5, label="predicted")
+        for part, colour, marker in zip(parts, colours, "osD^v", strict=False):
+            rows = frame[frame.part == part]
+            reach = [rows["shift"] - rows.shift_low, rows.shift_high - rows["shift"]]
+            axes.errorbar(
+                rows.x, rows["shift"], yerr=np.nan_to_num(reach), fmt=marker, ms=5,
+                color=to_hex(colour), capsize=2, lw=1, label=part,
+            )  # fmt: skip
+        axes.set_xlabel("temperature x log of the number of items")
+        axes.set_ylabel("shift of the curve along the total")
+        handles = axes.get_legend_handles_labels()[0]
+        title = "How much of log q in the loss is missing when served"
+        legend_above(figure, handles, title, len(handles))
+    return Drawing(figure, frame[["part", "temperature", "items", "x", "shift"]])
+
+
+def report_span(stored: Stored) -> Report:
+    """The study's table, page and figure."""
+    frame = span_frame(stored)
+    return Report(
+        {".csv": frame}, span_page(frame, stored), {"-shifts": span_figure(frame)}
+    )
