@@ -81,7 +81,7 @@ STUDIES: Registry[Study] = Registry(
                 name="span",
                 question="From which temperature on can cosines not hold both taste "
                 "and log q?",
-                minutes="35",
+                minutes="25",
                 run=deferred("experiments.studies.span:run_span"),
                 report=deferred("experiments.studies.span.report:report_span"),
                 seeds=3,

@@ -8,11 +8,12 @@ decides it, is measured here on parts of one data set: a random quarter or sixte
 its items, with all clicks on them, and as many clicks on all its items. Both have as
 many clicks per user, and every model takes as many steps; the number of items differs.
 
-    python -m experiments run span --dataset DIR/electronic     about 35 minutes
-    python -m experiments run span --quick                      about half a minute
+    python -m experiments run span                 about 25 minutes of one core
+    python -m experiments run span --quick         about half a minute
 
-On Movies (DIR/movie) and MovieLens 1M (--dataset ml-1m --data-dir DIR), of which there
-are parts alone, it takes an hour each, on one core. DIR is as in docs/outside.md.
+Of larger data sets there are parts alone. On Electronics (--dataset DIR/electronic) and
+MovieLens 1M (--dataset ml-1m --data-dir DIR) it takes 40 minutes of one core, on
+Movies (DIR/movie) two hours. DIR is as in docs/outside.md.
 
 Expect the shift to be a function of the temperature times the log of the number of
 items: none up to 1.45, 0.4 at 2, 0.8 at 3.6.
@@ -65,7 +66,11 @@ class Part(NamedTuple):
 
 _WHOLE, *_QUARTERS = Part(WHOLE, 1), Part(ITEMS, 4), Part(CLICKS, 4)
 _SIXTEENTHS = [Part(ITEMS, 16), Part(CLICKS, 16)]
-PARTS = {name: (*_QUARTERS, *_SIXTEENTHS) for name in ("movie", "ml-1m")}
+PARTS = {
+    "electronic": (*_QUARTERS,),
+    "ml-1m": (*_QUARTERS,),
+    "movie": (*_QUARTERS, *_SIXTEENTHS),
+}
 
 
 def parts_of(dataset: str, quick: bool) -> tuple[Part, ...]:
