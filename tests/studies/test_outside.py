@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import experiments.studies.outside as outside
 from experiments.inputs import prepared_run
 from experiments.runs import baseline, score
 from experiments.studies import STUDIES
@@ -312,7 +313,9 @@ def test_users_with_few_train_pairs_may_validate_nothing_and_are_judged(tmp_path
     assert np.isfinite(views[CHOSEN][0, NUMBERS.index("ndcg@20")])
 
 
-def test_from_made_pairs_to_the_table_and_a_changed_record_to_another_verdict(tmp_path):
+def test_from_made_pairs_to_the_table_and_a_changed_record_to_another_verdict(
+    tmp_path, monkeypatch
+):
     draw = np.random.default_rng(0)
     folder = tmp_path / "data" / "ml-1m-ge3"
     folder.mkdir(parents=True)
@@ -339,6 +342,12 @@ def test_from_made_pairs_to_the_table_and_a_changed_record_to_another_verdict(tm
     run_outside(options._replace(progress=lines.append))
     assert records.read_bytes() == before_bytes
     assert lines == []  # nothing is measured twice
+    others = {name: one._replace(every=9) for name, one in PROTOCOLS.items()}
+    with monkeypatch.context() as changed:
+        changed.setattr(outside, "PROTOCOLS", others)
+        run_outside(options._replace(progress=lines.append))
+    assert len(lines) == 4  # but under another protocol
+    assert records.read_bytes() == before_bytes
 
     moved = {**stored.arrays, "mean": np.full_like(stored.arrays["mean"], 0.2139)}
     save_stored(records, stored.header, moved)

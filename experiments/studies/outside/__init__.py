@@ -11,13 +11,14 @@ MovieLens 1M and 100K, and by the papers of two losses, SL@K [yang2025slatk] and
 DIR has the folders ml-1m-ge3, ml-100k-irb, electronic, electronic-popularity, movie
 and gowalla (docs/outside.md); what needs a folder that isn't there is left out, with a
 line.
-A run that was measured is not measured again.
+A run that was measured is not measured again, unless its code or protocol has changed.
 
 Expect most cells to agree, and beside each table EASE, or on the shifted split item
 cosine, to be near or above its best row.
 """
 
 import csv
+import dataclasses
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,9 +27,10 @@ import numpy as np
 from numpy import ndarray
 
 from experiments.inputs import digest_of
+from experiments.output.code import code_of
 from experiments.output.folders import run_id
 from experiments.studies.outside.measure import dataset_of, measured, phase
-from experiments.studies.outside.runs import NUMBERS, QUICK, RUNS, Run
+from experiments.studies.outside.runs import NUMBERS, PROTOCOLS, QUICK, RUNS, Run
 from experiments.study import StudyOptions, save_study
 from research.contrast import slug
 from research.files import read_json, write_json
@@ -142,15 +144,23 @@ def run_outside(options: StudyOptions) -> Path:
 def measured_once(
     name: str, run: Run, seed: int, dataset: str, options: StudyOptions
 ) -> dict[str, ndarray]:
-    """The run's views with one seed, from its file where it was measured before."""
+    """The run's views with one seed, from its file where it was measured before.
+
+    By this code and under this protocol, that is: else it is measured again.
+    """
     config = phase(run, seed, dataset)
     identity = run_id(config, digest_of(config, None))
     path = options.out / "runs" / PLACE / f"{slug(name)}-seed-{seed}-{identity}.json"
+    made_by = {
+        "code": code_of(dataclasses.asdict(config)),
+        "protocol": str(PROTOCOLS[run.protocol]),
+    }
     start = time.monotonic()
-    if not path.is_file():
+    if not (path.is_file() and read_json(path).get("made_by") == made_by):
         views = measured(run, seed, dataset, options.progress)
         lists = {view: values.tolist() for view, values in views.items()}
-        write_json(path, {"numbers": list(NUMBERS), "views": lists})
+        numbers = {"numbers": list(NUMBERS), "views": lists}
+        write_json(path, {**numbers, "made_by": made_by})
         options.progress(
             f"{name}, seed {seed}: {_text(next(iter(views.values())))} "
             f"({time.monotonic() - start:.0f} s)"
