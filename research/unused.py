@@ -24,13 +24,14 @@ _READERS: tuple[tuple[Any, Callable[[Config], Iterable[str]]], ...] = (
 )
 
 
-def unused(config: Config) -> dict[str, str]:
-    """The fields that are not at their default and have no effect, each with why.
+def unused(config: Config, base: Config = REFERENCE) -> dict[str, str]:
+    """The fields that differ from a base's and have no effect, each with why.
 
     A field that no entry of a registry claims (``reads``) is taken to have an effect.
 
     Args:
       config: a run that ``check_config`` accepts.
+      base: what was there before fields were set, such as a saved model's config.
 
     >>> unused(Config(expected_count=True, alpha=0.5))
     {'alpha': 'only popularity, extra read it', 'expected_count': 'logq is 0'}
@@ -38,7 +39,7 @@ def unused(config: Config) -> dict[str, str]:
     chosen = {
         field.name
         for field in dataclasses.fields(config)
-        if getattr(config, field.name) != getattr(REFERENCE, field.name)
+        if getattr(config, field.name) != getattr(base, field.name)
     }
     reasons = {**_of_baseline(config), **_unread(config), **_idle(config)}
     return {name: why for name, why in reasons.items() if name in chosen}

@@ -76,6 +76,13 @@ def test_training_is_the_same_without_it_and_another_where_it_is_used(at):
     assert np.abs(with_it - without).max() > 1e-6
 
 
+def test_what_the_base_has_was_not_set():
+    base = Config(encoder="none", history=12)
+    assert unused(base, base) == {}
+    changed = dataclasses.replace(base, history=9, alpha=0.5)
+    assert set(unused(changed, base)) == {"history", "alpha"}
+
+
 def test_a_baseline_reads_no_field_of_the_towers():
     config = Config(model="ease", epochs=3, seed=2, threshold=3.0)
     assert unused(config) == {"epochs": "model ease is no two-tower model"}

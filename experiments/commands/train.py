@@ -115,7 +115,8 @@ class Train:
             check_writable(self.save, "model")
         out = checked(self.out)
         start = start_of(self.start_from)
-        for name, reason in unused(config).items():
+        base = load_model(self.start_from).config if self.start_from else Config()
+        for name, reason in unused(config, base).items():
             say(f"warning: {name} has no effect: {reason}")
         cell = Cell("train", {}, config.seed, config)
         if self.show:
