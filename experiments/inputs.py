@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from research.config import Config
 from research.data import is_own, load
-from research.evaluate.metrics import LEAST_ITEMS
+from research.evaluate.metrics import CUTOFF
 from research.events import catalogue, fold
 from research.features import registered_features
 from research.fields import DataFields
@@ -134,7 +134,7 @@ def prepared_run(
       InputError: anything that can't be meant, before any training starts.
     """
     check_config(config)
-    prepared = prepare(config, fold_of(config, data_dir), LEAST_ITEMS)
+    prepared = prepare(config, fold_of(config, data_dir), CUTOFF)
     if start is None:
         return prepared
     from research.saved.start import going_on

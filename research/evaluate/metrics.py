@@ -18,9 +18,10 @@ from research.evaluate import formulas
 from research.registry import Registry, deferred
 from research.types import BANDS, Record
 
-CUTOFF = 20  # of the columns that a record holds ready-made, of pages and of figures
+# Of the columns that a record holds ready-made, of pages and of figures: a catalogue has
+# at least as many items.
+CUTOFF = 20
 DEFAULT_KS = (10, 20, 50, 100, 200)
-LEAST_ITEMS = 100  # of a catalogue, so that all records share the cut-offs up to it
 
 
 class PageColumn(NamedTuple):
@@ -117,12 +118,12 @@ class Key(NamedTuple):
 
 
 def default_ks(n_items: int) -> list[int]:
-    """The cut-offs of a record by default; those above 100 where a list is so long.
+    """The cut-offs of a record by default: those that a list of all items reaches.
 
-    >>> default_ks(1447), default_ks(150)
-    ([10, 20, 50, 100, 200], [10, 20, 50, 100])
+    >>> default_ks(1447), default_ks(80)
+    ([10, 20, 50, 100, 200], [10, 20, 50])
     """
-    return [k for k in DEFAULT_KS if k <= max(n_items, LEAST_ITEMS)]
+    return [k for k in DEFAULT_KS if k <= max(n_items, CUTOFF)]
 
 
 def keys(ks: Sequence[int], names: Collection[str] | None = None) -> list[Key]:

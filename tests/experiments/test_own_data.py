@@ -47,6 +47,27 @@ def test_a_grid_from_a_csv_to_tables_and_figures(shop, tmp_path, capsys):
     assert line.endswith(f"--out {out} (with the path of corner-shop) gathers them")
 
 
+def small_shop(folder: Path, items: int) -> str:
+    """A file of 40 users, each with half of so many items."""
+    lines = [f"u{u},i{i}" for u in range(40) for i in range(items) if (u + i) % 4 < 2]
+    folder.mkdir(exist_ok=True)
+    path = folder / f"shop-{items}.csv"
+    path.write_text("\n".join(["user,item", *lines]) + "\n")
+    return str(path)
+
+
+def test_a_small_catalogue_has_no_cut_off_above_it(tmp_path, capsys):
+    words = ["run", "few", "--arms", "popularity", "--jobs", "1"]
+    words += ["--out", str(tmp_path / "out"), "--dataset"]
+    assert main([*words, small_shop(tmp_path, 60)]) == 0
+    page = tmp_path / "out" / "tables" / "shop-60" / "few-random.md"
+    assert "| R@20 |" in page.read_text()
+    assert "R@100" not in page.read_text()
+    assert main([*words, small_shop(tmp_path, 19)]) == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert "k = 20 is above the number of items (19)" in line
+
+
 def test_a_tuned_grid_takes_what_was_chosen_on_the_own_data(
     shop, tmp_path, monkeypatch, capsys
 ):
