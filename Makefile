@@ -129,7 +129,6 @@ results: $(READY)
 	$(if $(MOVIELENS_DIR),$(LARGE) 5 fair --arms random popularity ease slim ials \
 	  in-batch+prior $(TUNED))
 	$(if $(MOVIELENS_DIR),$(LARGE) 3 budget)
-	$(if $(MOVIELENS_DIR),$(LARGE) 3 span)
 	$(if $(MOVIELENS_DIR),$(LARGE) 3 strength)
 	$(if $(MOVIELENS_DIR),$(LARGE) 3 semisynthetic)
 	$(if $(MOVIELENS_DIR),$(LARGE) 3 impressions)

@@ -269,17 +269,21 @@ def test_weights_weigh_the_positives(monkeypatch):
     assert not np.allclose(plain.item_vectors, other.item_vectors, atol=1e-4)
 
 
-def test_a_range_too_narrow_for_popularity_is_said():
-    config = small(logq=1.0, temperature=1.0)  # 2 nats against log 8 = 2.08
-    line = narrow_range(config, COUNTS)
+def test_a_temperature_at_which_cosines_hardly_hold_log_q_is_said():
+    counts = np.array([*np.full(1000, 3.0), 0.0])  # 1.5 / log 1000 = 0.217
+    config = small(logq=1.0, temperature=0.25)
+    line = narrow_range(config, counts)
     assert line is not None
-    assert "span 2.0 nats, the catalogue's log popularity 2.1" in line
-    assert "0.96 would do" in line
+    assert "at temperature 0.25 cosines of 1,000 items" in line
+    assert "from about 0.22 on" in line
     assert "\n" not in line
-    for changes in ({"temperature": 0.9}, {"logq": 0.0}, {"output": "dot"}):
-        assert narrow_range(dataclasses.replace(config, **changes), COUNTS) is None
-    scheduled = {"temperature_kind": "scheduled", "temperature_end": 0.5}
-    assert narrow_range(dataclasses.replace(config, **scheduled), COUNTS) is None
+    for changes in ({"temperature": 0.2}, {"logq": 0.0}, {"output": "dot"}):
+        assert narrow_range(dataclasses.replace(config, **changes), counts) is None
+    fewer = counts[:400]  # 0.250
+    assert narrow_range(dataclasses.replace(config, temperature=0.24), fewer) is None
+    scheduled = {"temperature_kind": "scheduled", "temperature_end": 0.1}
+    assert narrow_range(dataclasses.replace(config, **scheduled), counts) is None
+    assert narrow_range(config, counts[:1]) is None
 
 
 def test_the_range_is_said_once_a_process(capsys):
@@ -288,7 +292,7 @@ def test_the_range_is_said_once_a_process(capsys):
     config = small(logq=1.0, temperature=3.0, epochs=1)
     train(config, fold)
     train(config, fold)
-    assert capsys.readouterr().err.count("cosine logits span") == 1
+    assert capsys.readouterr().err.count("may not hold taste") == 1
 
 
 def test_the_gradient_of_a_learned_temperature_in_64_bit():

@@ -174,7 +174,7 @@ def _parameters(run: Prepared) -> Iterator[tuple[str, str]]:
 
 
 def _log_q(run: Prepared) -> Iterator[tuple[str, str]]:
-    """The range of log q of a click, and the largest temperature that it allows."""
+    """The range of log q of a click, and up to which temperature it counts whole."""
     import numpy as np
 
     world, _ = run.world
@@ -186,7 +186,7 @@ def _log_q(run: Prepared) -> Iterator[tuple[str, str]]:
     largest = widest(run.config, counts)
     useful = "no bound: log q corrects cosines only where logq is above 0"
     if largest is not None:
-        useful = f"largest useful {largest:.2f}, where cosines span those nats"
+        useful = f"from about {largest:.2f} on log q counts for less in the loss"
     yield "temperature", f"{kind_of(run.config).lowest(run.config):g}; {useful}"
 
 

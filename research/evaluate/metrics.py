@@ -18,8 +18,8 @@ from research.evaluate import formulas
 from research.registry import Registry, deferred
 from research.types import BANDS, Record
 
-# Of the columns that a record holds ready-made, of pages and of figures: a catalogue has
-# at least as many items.
+# Of the columns that a record holds ready-made, of pages and of figures; a catalogue
+# has at least as many items.
 CUTOFF = 20
 DEFAULT_KS = (10, 20, 50, 100, 200)
 

@@ -12,6 +12,7 @@ from research.registry import Registry, deferred
 from research.types import InputError
 
 __all__ = [
+    "LOST_FROM",
     "TEMPERATURES",
     "TemperatureKind",
     "check_temperature",
@@ -55,6 +56,11 @@ class TemperatureKind(NamedTuple):
     learned: bool = False
     reads: tuple[str, ...] = ()
 
+
+# Temperature times log of the number of items: up to 1.44 the curve of recall with log
+# q in the loss was moved along the total by at most 0.05, from 1.63 on by 0.14 and
+# more, on four data sets (results/tables/*/strength.md).
+LOST_FROM = 1.5
 
 _KINDS = "research.temperature.kinds"
 _BOUNDS = ("temperature_low", "temperature_high")
@@ -116,10 +122,11 @@ def check_temperature(config: TemperatureFields) -> None:
 
 
 def narrow_range(config: Config, counts: Float[np.ndarray, " i"]) -> str | None:
-    """A line where cosines can't express the catalogue's popularity, else None.
+    """A line where cosines can't hold both taste and log q, else None.
 
-    Cosine logits span 2 / temperature. Trained under log q they have to tell
-    log p(y|u), popularity included; where that spans more, the head is short-changed.
+    Cosine logits are at most 1 / temperature. Trained under log q they have to tell
+    log p(y|u), popularity included; where they can't, log q counts for less than it
+    would when serving.
 
     Args:
       config: its output, logq and temperature.
@@ -128,20 +135,19 @@ def narrow_range(config: Config, counts: Float[np.ndarray, " i"]) -> str | None:
     temperature, largest = kind_of(config).lowest(config), widest(config, counts)
     if largest is None or temperature <= largest:
         return None
-    spread = 2.0 / largest
+    items = int((counts > 0).sum())
     return (
-        f"warning: at temperature {temperature:g} cosine logits span "
-        f"{2.0 / temperature:.1f} nats, the catalogue's log popularity {spread:.1f}: "
-        f"under log q the head will be recommended too little; "
-        f"{largest:.2f} would do"
+        f"warning: at temperature {temperature:g} cosines of {items:,} items may "
+        f"not hold taste and all of log q: in the loss it counts for less from about "
+        f"{largest:.2f} on (docs/how-much-to-correct.md)"
     )
 
 
 def widest(config: Config, counts: Float[np.ndarray, " i"]) -> float | None:
-    """The largest temperature at which cosines express the catalogue's popularity.
+    """The temperature up to which cosines held taste and log q on whole data sets.
 
-    None where nothing bounds it: dot products, a loss without log q, or candidates that
-    are all equally frequent.
+    LOST_FROM over the log of the number of items with a pair. None where nothing bounds
+    it: dot products, a loss without log q, or a single such item.
 
     Args:
       config: its output and logq.
@@ -149,6 +155,5 @@ def widest(config: Config, counts: Float[np.ndarray, " i"]) -> float | None:
     """
     if config.output != "cosine" or config.logq <= 0:
         return None
-    clicked = counts[counts > 0]
-    spread = float(np.log(clicked.max() / clicked.min()))
-    return 2.0 / spread if spread else None
+    clicked = int((counts > 0).sum())
+    return LOST_FROM / float(np.log(clicked)) if clicked > 1 else None

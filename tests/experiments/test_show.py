@@ -7,6 +7,7 @@ import pytest
 
 from experiments.arms import arm
 from experiments.inputs import prepared_run
+from research.temperature import LOST_FROM
 from research.train import loop
 from tests.experiments.made import contents, runs_of
 
@@ -59,8 +60,9 @@ def test_one_run(call, data, tmp_path, untrained):
     share = counts[counts > 0] / counts.sum()
     low, high = np.log(share.min()), np.log(share.max())
     assert value_of(lines, "log q").startswith(f"{low:.2f} to {high:.2f}, ")
-    largest = next(line for line in lines if "largest useful" in line)
-    assert f"0.3; largest useful {2 / (high - low):.2f}" in largest
+    largest = next(line for line in lines if "counts for less" in line)
+    bound = LOST_FROM / np.log((counts > 0).sum())
+    assert f"0.3; from about {bound:.2f} on log q" in largest
     per_epoch = len(run.fold.fitted.item) // 128
     assert value_of(lines, "steps") == f"{2 * per_epoch}: 2 epochs of {per_epoch}"
     assert "million operations per step" in value_of(lines, "time")

@@ -174,7 +174,8 @@ def test_the_figure_shows_each_cell_beside_the_line():
     drawing = report_span(made()).drawings["-shifts"]
     assert len(drawing.points) == 12
     (axes,) = drawing.figure.axes
-    assert axes.get_legend_handles_labels()[1] == ["predicted", *PARTS]
+    names = ["whole", "1/4 items", "1/4 clicks"]
+    assert axes.get_legend_handles_labels()[1] == ["predicted", *names]
 
 
 def test_the_phase_of_a_part_is_judged_by_its_own_test_clicks(tmp_path):

@@ -11,9 +11,9 @@ many clicks per user, and every model takes as many steps; the number of items d
     python -m experiments run span                 about 25 minutes of one core
     python -m experiments run span --quick         about half a minute
 
-Of larger data sets there are parts alone. On Electronics (--dataset DIR/electronic) and
-MovieLens 1M (--dataset ml-1m --data-dir DIR) it takes 40 minutes of one core, on
-Movies (DIR/movie) two hours. DIR is as in docs/outside.md.
+Of larger data sets there are parts alone. On Electronics (--dataset DIR/electronic) it
+takes 40 minutes of one core, on Movies (DIR/movie) two hours. DIR is as in
+docs/outside.md.
 
 Expect the shift to be a function of the temperature times the log of the number of
 items: none up to 1.45, 0.4 at 2, 0.8 at 3.6.

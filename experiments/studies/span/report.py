@@ -25,6 +25,7 @@ LINE = ((1.45, 2.0, 3.6, 4.0), (0.0, 0.4, 0.8, 0.9))  # predicted: x, and the sh
 NEAR = 0.15
 LESS = {0.2: 0.05, 0.3: 0.0, 0.4: 0.0}  # that fewer items are shifted less, at least
 ORDERED = 0.9
+SEEN = (-0.25, 1.25)  # of the figure: shifts below are not looked for
 X = "temperature x log items"
 
 
@@ -114,11 +115,11 @@ def _orders(frame: pd.DataFrame) -> list[list[str]]:
     found = orders(frame)
     text = f"{X} orders the shifts with a rank correlation of at least {ORDERED:g}"
     verdict = "holds" if found[X] >= ORDERED else "fails"
-    rows = [[text, f"{found[X]:.2f}", verdict]]
+    rows = [[text, f"{found[X]:.3f}", verdict]]
     for name, value in found.items():
         if name != X:
             verdict = "holds" if found[X] > value else "fails"
-            shown = f"{found[X]:.2f} against {value:.2f}"
+            shown = f"{found[X]:.3f} against {value:.3f}"
             rows.append([f"and better than {name}", shown, verdict])
     return rows
 
@@ -153,6 +154,16 @@ def span_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
     )
 
 
+def _part_text(part: str) -> str:
+    """A part in words.
+
+    >>> _part_text("items/4"), _part_text("whole")
+    ('1/4 items', 'whole')
+    """
+    of, _, share = part.partition("/")
+    return f"1/{share} {of}" if share else of
+
+
 def span_figure(frame: pd.DataFrame) -> Drawing:
     """The shift of each cell by the temperature times the log of items."""
     parts = list(dict.fromkeys(frame.part))
@@ -167,12 +178,13 @@ def span_figure(frame: pd.DataFrame) -> Drawing:
             reach = [rows["shift"] - rows.shift_low, rows.shift_high - rows["shift"]]
             axes.errorbar(
                 rows.x, rows["shift"], yerr=np.nan_to_num(reach), fmt=marker, ms=5,
-                color=to_hex(colour), capsize=2, lw=1, label=part,
+                color=to_hex(colour), capsize=2, lw=1, label=_part_text(part),
             )  # fmt: skip
+        axes.set_ylim(*SEEN)
         axes.set_xlabel("temperature x log of the number of items")
-        axes.set_ylabel("shift of the curve along the total")
+        axes.set_ylabel("shift along the total")
         handles = axes.get_legend_handles_labels()[0]
-        title = "How much of log q in the loss is missing when served"
+        title = "How far log q in the loss moves the curve of recall along the total"
         legend_above(figure, handles, title, len(handles))
     return Drawing(figure, frame[["part", "temperature", "items", "x", "shift"]])
 
