@@ -279,8 +279,9 @@ def test_a_cut_off_above_the_number_of_items_is_named():
         InputError,
         match=r"^k = 50 is above the number of items \(37\): metrics need lists of 50$",
     ):
-        evaluate(fold, lists)
+        evaluate(fold, lists, ks=(10, 50))
     assert evaluate(fold, lists, ks=(10, 37)).exposure.shape == (2, 37)
+    assert evaluate(fold, lists).ks.tolist() == [10, 20]
 
 
 def test_a_catalogue_below_20_items_has_all_its_columns():
