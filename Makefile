@@ -41,6 +41,7 @@ results: $(READY)
 	$(RUN) recipes --out results
 	$(RUN) strength --out results
 	$(RUN) span --out results
+	$(RUN) length --out results
 	$(RUN) temperature --seeds 5 --out results
 	$(RUN) tuning-variants --out results
 	$(RUN) negatives --out results
@@ -104,6 +105,7 @@ results: $(READY)
 	  --out results)
 	$(if $(OUTSIDE_DIR),$(RUN) span --dataset $(OUTSIDE_DIR)/electronic --out results)
 	$(if $(OUTSIDE_DIR),$(RUN) span --dataset $(OUTSIDE_DIR)/movie --out results)
+	$(if $(OUTSIDE_DIR),$(RUN) length --dataset $(OUTSIDE_DIR)/electronic --seeds 3 --out results)
 	$(if $(OUTSIDE_DIR),$(RUN) strength --dataset $(OUTSIDE_DIR)/movie --seeds 3 \
 	  --out results)
 	$(if $(OUTSIDE_DIR),$(RUN) carry-over --dataset $(OUTSIDE_DIR)/electronic --seeds 3 \

@@ -88,6 +88,16 @@ STUDIES: Registry[Study] = Registry(
                 prediction=_predicted("span"),
             ),
             Study(
+                name="length",
+                question="Does a longer training lose less of log q, where cosines "
+                "cannot hold all of it?",
+                minutes="25",
+                run=deferred("experiments.studies.length:run_length"),
+                report=deferred("experiments.studies.length:report_length"),
+                seeds=5,
+                prediction=_predicted("length"),
+            ),
+            Study(
                 name="semisynthetic",
                 question="Does the rule of the correction's strength hold for tastes "
                 "learned from real clicks?",

@@ -143,6 +143,7 @@ def test_the_studies_are_the_named_ones():
             "carry-over",
             "collapse",
             "feedback",
+            "length",
             "stopping",
             "faithful",
             "outside",

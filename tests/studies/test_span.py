@@ -11,7 +11,6 @@ from experiments.runs import metric_means, serve
 from experiments.studies import STUDIES
 from experiments.studies.span import (
     TEMPERATURES,
-    TOTALS,
     Part,
     measured,
     parts_of,
@@ -19,6 +18,7 @@ from experiments.studies.span import (
     taken,
 )
 from experiments.studies.span.report import predicted, report_span, span_frame, verdicts
+from experiments.studies.strength import MORE_TOTALS
 from experiments.study import StudyOptions, report_study
 from research.config import Config
 from research.events import catalogue, fold
@@ -35,7 +35,7 @@ SIZES = {"whole": 8000, "items/4": 2000, "clicks/4": 7600}
 
 def made(shift=lambda x, part: predicted(x), parts=PARTS):
     """Records whose curves with log q in the loss are moved by a function of x."""
-    totals, draw = np.array(TOTALS), np.random.default_rng(0)
+    totals, draw = np.array(MORE_TOTALS), np.random.default_rng(0)
     shape = len(parts), len(TEMPERATURES), 3
     items = np.array([SIZES[part] for part in parts])[:, None, None] * np.ones(shape)
     x = np.array(TEMPERATURES)[None, :, None] * np.log(items)
@@ -106,7 +106,7 @@ def test_every_model_takes_as_many_steps(monkeypatch):
     an_epoch = len(made_fold().fitted.item) // 64
     assert len(steps) == 2
     assert all(50 <= n < 50 + an_epoch for n in steps)
-    assert found["recall"].shape == (2, len(TOTALS))
+    assert found["recall"].shape == (2, len(MORE_TOTALS))
     counts = made_fold().fitted.item_counts
     assert found["items"] == (counts > 0).sum()
     shares = counts[counts > 0] / counts.sum()
@@ -158,7 +158,7 @@ def test_a_run_makes_records_table_page_and_figure(tmp_path, monkeypatch):
     path = run_span(options)
     records = load_stored(path)
     assert records.header["parts"] == ["whole", "items/4"]
-    assert records.arrays["recall"].shape == (2, 1, 1, 2, len(TOTALS))
+    assert records.arrays["recall"].shape == (2, 1, 1, 2, len(MORE_TOTALS))
     whole, quarter = records.arrays["items"].mean(axis=(1, 2))
     assert quarter == pytest.approx(whole / 4, abs=2)
     written = report_study(STUDIES["span"], path, tmp_path / "out")

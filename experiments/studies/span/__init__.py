@@ -30,6 +30,7 @@ from numpy import ndarray
 
 from experiments.inputs import AUTO, chosen_split, ratings_of
 from experiments.runs import metric_means, serve
+from experiments.studies.strength import MORE_TOTALS
 from experiments.studies.totals import save_swept
 from experiments.study import StudyOptions
 from research.config import Config
@@ -45,7 +46,6 @@ __all__ = ["ITEMS", "LAMBDAS", "NAME", "Part", "parts_of", "run_span"]
 NAME = "span"
 TEMPERATURES = (0.1, 0.2, 0.3, 0.4)
 LAMBDAS = (0.0, 1.0)
-TOTALS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.25, 2.5)
 STEPS = 6000  # of every model
 WHOLE, ITEMS, CLICKS = "whole", "items", "clicks"
 
@@ -141,7 +141,7 @@ def run_span(options: StudyOptions) -> Path:
                     f"{part}, temperature {temperature:g}, seed {seed}: highest "
                     f"recall {best[0]:.4f} without log q, {best[1]:.4f} with it"
                 )
-    more: dict[str, Any] = {"totals": TOTALS, "lambdas": LAMBDAS}
+    more: dict[str, Any] = {"totals": MORE_TOTALS, "lambdas": LAMBDAS}
     names = [str(part) for part in parts]
     return save_swept(options, NAME, found, temperatures, more, parts=names)
 
@@ -165,7 +165,7 @@ def measured(
         run = prepare(changed, phase)
         done = train(run.config, run.fold)
         vectors = done.user_vectors, done.item_vectors
-        servings = (Serving(total - strength, min_clicks=1) for total in TOTALS)
+        servings = (Serving(total - strength, min_clicks=1) for total in MORE_TOTALS)
         scorers = (serve(run, *vectors, serving=serving) for serving in servings)
         curves.append([metric_means(run, s, ["recall"])[0] for s in scorers])
     yield "recall", np.array(curves)

@@ -11,7 +11,8 @@ from numpy import ndarray
 from scipy.stats import spearmanr
 
 from experiments.studies.span import ITEMS
-from experiments.studies.strength.shifts import STEP, most_shift, shifts_of
+from experiments.studies.strength.shifts import STEP, most_shift, shifts_by
+from experiments.studies.totals import temperatures_of
 from experiments.study import Report
 from research.report.intervals import over_seeds
 from research.report.pages import interval_frame, interval_table, seeds_text
@@ -38,10 +39,6 @@ def measured(stored: Stored) -> dict[str, Float[ndarray, "p t s"]]:
     """
     arrays = {name: values.astype(float) for name, values in stored.arrays.items()}
     recall, temperatures = arrays["recall"], arrays["temperatures"][None, :, None]
-    shift = np.empty(recall.shape[:3])
-    for place in np.ndindex(*shift.shape[:2]):
-        none, full = recall[place].transpose(1, 0, 2)
-        shift[place] = shifts_of(arrays["totals"], none, full)
     best = recall.max(axis=-1)
     return {
         "items": arrays["items"],
@@ -49,7 +46,7 @@ def measured(stored: Stored) -> dict[str, Float[ndarray, "p t s"]]:
         "x": temperatures * np.log(arrays["items"]),
         "by_range": temperatures * arrays["log_range"],
         "by_entropy": temperatures * arrays["entropy"],
-        "shift": shift,
+        "shift": shifts_by(arrays["totals"], recall),
         "best_0": best[..., 0],
         "best_1": best[..., 1],
     }
@@ -60,11 +57,6 @@ def span_frame(stored: Stored) -> pd.DataFrame:
     axes = {"part": stored.header["parts"], "temperature": temperatures_of(stored)}
     frame = interval_frame(measured(stored), **axes)
     return frame.assign(predicted=predicted(frame.x.to_numpy()))
-
-
-def temperatures_of(stored: Stored) -> list[float]:
-    """The temperatures, as they were given."""
-    return [round(float(t), 6) for t in stored.arrays["temperatures"]]
 
 
 def predicted(x: Float[ndarray, "..."]) -> Float[ndarray, "..."]:

@@ -54,7 +54,7 @@ from research.report.records import study_header
 from research.serving import Serving
 from research.types import InputError
 
-__all__ = ["CLICKED", "NAME", "TOTALS", "run_strength"]
+__all__ = ["CLICKED", "MORE_TOTALS", "NAME", "TOTALS", "run_strength"]
 
 NAME = "strength"
 OUTPUTS = ("cosine", "dot")

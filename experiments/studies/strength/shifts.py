@@ -8,7 +8,15 @@ from numpy import ndarray
 
 from research.report.intervals import Interval, over_seeds
 
-__all__ = ["COMPARED", "STEP", "Shift", "most_shift", "shift_of", "shifts_of"]
+__all__ = [
+    "COMPARED",
+    "STEP",
+    "Shift",
+    "most_shift",
+    "shift_of",
+    "shifts_by",
+    "shifts_of",
+]
 
 COMPARED = (0.25, 1.0)  # totals between which the lambdas' curves are compared
 STEP, LEAST_SHIFT = 0.02, -0.25
@@ -67,6 +75,16 @@ def shifts_of(
         for curves in zip(none, full, strict=True)
     ]
     return np.array(best)
+
+
+def shifts_by(
+    totals: Float[ndarray, " t"], recall: Float[ndarray, "a b s 2 t"]
+) -> Float[ndarray, "a b s"]:
+    """The same in each cell of two axes, whose curves of lambda 0 and 1 are given."""
+    shifts = np.empty(recall.shape[:3])
+    for place in np.ndindex(*shifts.shape[:2]):
+        shifts[place] = shifts_of(totals, *recall[place].transpose(1, 0, 2))
+    return shifts
 
 
 def shift_of(

@@ -37,7 +37,7 @@ from research.config import Config
 from research.data import name_of
 from research.evaluate.metrics import CUTOFF
 from research.prepare import Prepared, prepare
-from research.report.records import study_header
+from research.report.records import Stored, study_header
 from research.serving import Serving
 from research.splits import VALIDATION
 from research.train.loop import train
@@ -163,6 +163,7 @@ def means_by_total(
     vectors: Vectors,
     totals: Sequence[float],
     names: Sequence[str] = ("recall",),
+    min_clicks: int = 0,
 ) -> Float[ndarray, "n t"]:
     """Means of metrics at cut-off 20, by what judges a run, served with each total.
 
@@ -171,11 +172,13 @@ def means_by_total(
       vectors: of the task's queries and of its candidates.
       totals: the strength in the loss plus the prior when serving; NaN gives NaN.
       names: metrics.
+      min_clicks: lists hold items with so many training clicks.
     """
     means = np.full((len(totals), len(names)), np.nan)
     for row, total in zip(means, totals, strict=True):
         if not np.isnan(total):
-            scorer = serve(run, *vectors, serving=Serving(total - run.config.logq))
+            serving = Serving(total - run.config.logq, min_clicks=min_clicks)
+            scorer = serve(run, *vectors, serving=serving)
             row[:] = metric_means(run, scorer, names)
     return means.T
 
@@ -238,6 +241,11 @@ def save_swept(
     place = name_of(options.dataset)
     header = study_header(name, place, options.quick, digest, **about)
     return save_study(options.out, header, arrays)
+
+
+def temperatures_of(stored: Stored) -> list[float]:
+    """The temperatures that a study swept, as they were given."""
+    return [round(float(t), 6) for t in stored.arrays["temperatures"]]
 
 
 def of_users(fold: Fold, users: Int[ndarray, " v"]) -> Fold:

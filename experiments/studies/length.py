@@ -1,0 +1,210 @@
+"""Does a longer training lose less of log q, where cosines cannot hold all of it?
+
+With log q in the loss and a high temperature the curve of recall by the total strength
+lies further along the total than that of a model trained without (the studies
+``strength`` and ``span``). Each of those trains for one length. Here the two are judged
+four times during one training, after 1,500, 3,000, 6,000 and 12,000 steps.
+
+    python -m experiments run length               about 25 minutes of one core, 5 seeds
+    python -m experiments run length --quick       about half a minute
+
+On Electronics (--dataset DIR/electronic --seeds 3) it takes 40 minutes. DIR is as in
+docs/outside.md.
+
+Expect the shift to fall with the length of the training, less and less.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from matplotlib.colors import to_hex
+from numpy import ndarray
+
+from experiments.inputs import prepared_run
+from experiments.studies.strength import MORE_TOTALS
+from experiments.studies.strength.shifts import STEP, most_shift, shifts_by
+from experiments.studies.totals import (
+    base_config,
+    judged_by_test,
+    means_by_total,
+    save_swept,
+    temperatures_of,
+)
+from experiments.study import Report, StudyOptions
+from research.config import Config
+from research.report.intervals import over_seeds
+from research.report.pages import interval_frame, interval_table, seeds_text
+from research.report.pictures import STYLE, Drawing, blank, legend_above
+from research.report.predictions import statement, statement_table
+from research.report.records import Stored
+from research.train.loop import train
+
+__all__ = ["report_length", "run_length"]
+
+NAME = "length"
+TEMPERATURES = (0.2, 0.3, 0.4)
+LAMBDAS = (0.0, 1.0)
+SHORTEST = 1500  # steps
+TIMES = (1, 2, 4, 8)  # each length, in shortest ones
+SETTLED, LOST = 0.1, 0.1  # at most from the last length but one; at least at the end
+LOST_AT = (0.3, 0.4)
+
+
+def run_length(options: StudyOptions) -> Path:
+    """Trains without and with log q in the loss; returns the records.
+
+    Arrays: recall [temperature, seed, lambda, length, total], recall@20 on test of
+    lists of the items that have a training click; steps [temperature, seed, length];
+    temperatures, lambdas, totals.
+
+    Raises:
+      NotFinite: a loss was not finite.
+    """
+    temperatures = TEMPERATURES[:1] if options.quick else TEMPERATURES
+    found: dict[str, list[ndarray]] = {"recall": [], "steps": []}
+    for temperature in temperatures:
+        base = base_config(options, temperature)
+        for seed in range(options.seeds):
+            config = dataclasses.replace(base, seed=seed, fit_on="train")
+            curves = []
+            for strength in LAMBDAS:
+                changed = dataclasses.replace(config, logq=strength)
+                steps, curve = by_length(changed, options)
+                curves.append(curve)
+            found["recall"].append(np.array(curves))
+            found["steps"].append(steps)
+            best = found["recall"][-1].max(axis=2)
+            options.progress(
+                f"temperature {temperature:g}, seed {seed}: highest recall after "
+                f"{steps[-1]:,.0f} steps {best[0, -1]:.4f} without log q, "
+                f"{best[1, -1]:.4f} with it"
+            )
+    more: dict[str, Sequence[float]] = {"totals": MORE_TOTALS, "lambdas": LAMBDAS}
+    return save_swept(options, NAME, found, temperatures, more)
+
+
+def by_length(
+    config: Config, options: StudyOptions
+) -> tuple[Float[ndarray, " l"], Float[ndarray, "l t"]]:
+    """The steps of each length, of whole epochs, and recall@20 by total after them."""
+    choice = prepared_run(config, options.data_dir)
+    mine, test = judged_by_test(config, choice.fold.evaluated, options.data_dir)
+    per_epoch = max(len(choice.fold.fitted.item) // config.batch, 1)
+    every = max(round((30 if options.quick else SHORTEST) / per_epoch), 1)
+    curves: list[Float[ndarray, " t"]] = []
+    looks = 0
+
+    def look(users: ndarray, items: ndarray) -> dict[str, float]:
+        nonlocal looks
+        looks += 1
+        if looks in TIMES:
+            vectors = users[mine], items
+            curves.extend(means_by_total(test, vectors, MORE_TOTALS, min_clicks=1))
+        return {"looks": float(looks)}
+
+    timed = dataclasses.replace(
+        choice.config, epochs=every * TIMES[-1], evaluate_every=every
+    )
+    train(timed, choice.fold, validate=look)
+    return np.array(TIMES) * float(every * per_epoch), np.array(curves)
+
+
+def measured(stored: Stored) -> dict[str, Float[ndarray, "t l s"]]:
+    """What is shown, by temperature, length and seed.
+
+    steps, the length; shift, how much further along the total the curve with log q in
+    the loss lies; best_0 and best_1, the highest recall@20 without and with it.
+    """
+    arrays = {name: values.astype(float) for name, values in stored.arrays.items()}
+    recall = np.moveaxis(arrays["recall"], 3, 1)  # [temperature, length, seed, ...]
+    best = recall.max(axis=-1)
+    return {
+        "steps": np.moveaxis(arrays["steps"], 2, 1),
+        "shift": shifts_by(arrays["totals"], recall),
+        "best_0": best[..., 0],
+        "best_1": best[..., 1],
+    }
+
+
+def length_frame(stored: Stored) -> pd.DataFrame:
+    """One row per temperature and length: means over seeds, with _low and _high."""
+    temperatures = temperatures_of(stored)
+    return interval_frame(measured(stored), temperature=temperatures, times=TIMES)
+
+
+def verdicts(stored: Stored) -> list[list[str]]:
+    """Each part of the prediction: the statement, what was measured, the verdict."""
+    shifts, rows = measured(stored)["shift"], []
+    for temperature, shift in zip(temperatures_of(stored), shifts, strict=True):
+        fall = over_seeds(shift[0] - shift[-1]).interval()
+        text = f"{temperature:g}: the shift falls from the first length to the last"
+        rows.append(statement(text, fall, low=1e-9, form="+.2f"))
+        late = over_seeds(shift[-1] - shift[-2]).interval()
+        text = f"{temperature:g}: from the last but one it changes by at most "
+        text += f"{SETTLED:g}"
+        rows.append(statement(text, late, -SETTLED, SETTLED, "+.2f"))
+        if temperature in LOST_AT:
+            end = over_seeds(shift[-1]).interval()
+            text = f"{temperature:g}: after the last length it is at least {LOST:g}"
+            rows.append(statement(text, end, LOST, form="+.2f"))
+    return rows
+
+
+def length_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
+    """What was measured, the verdicts, and a table of all lengths, in Markdown."""
+    most = most_shift(stored.arrays["totals"])
+    about = (
+        f"{stored.header['dataset']}, {seeds_text(stored.arrays['recall'].shape[1])}; "
+        "in-batch negatives, cosine, fitted on the training part alone, judged by the "
+        "test part at each length of one training; lists hold items with a training "
+        "click alone. Shift: how much further along the total the curve of recall@20 "
+        "with log q in the loss lies than that without, by what brings the two nearest "
+        f"at totals from 0.25 to 1; at most {most:g} can be seen, in steps of "
+        f"{STEP:g}. Intervals are 95 %, over seeds. Data "
+        f"{stored.header['data_digest'][:12]}."
+    )
+    columns = [
+        ("shift [95 %]", "shift", "+.2f"),
+        ("highest recall@20 without log q in the loss [95 %]", "best_0", ".4f"),
+        ("with it [95 %]", "best_1", ".4f"),
+    ]
+    stated = {"temperature": "g", "steps": ",.0f"}
+    table = interval_table(frame, stated, columns, left=0)
+    return about, statement_table(verdicts(stored)), table
+
+
+def length_figure(frame: pd.DataFrame) -> Drawing:
+    """The shift by the length of the training, a line for each temperature."""
+    temperatures = list(dict.fromkeys(frame.temperature))
+    colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.85, len(temperatures)))
+    with matplotlib.rc_context(STYLE):
+        figure, axes = blank(3.4)
+        for temperature, colour in zip(temperatures, colours, strict=True):
+            rows = frame[frame.temperature == temperature]
+            reach = [rows["shift"] - rows.shift_low, rows.shift_high - rows["shift"]]
+            axes.errorbar(
+                rows.steps, rows["shift"], yerr=np.nan_to_num(reach), fmt="o-", ms=5,
+                color=to_hex(colour), capsize=2, label=f"temperature {temperature:g}",
+            )  # fmt: skip
+        axes.axhline(0.0, color="0.6", lw=1)
+        axes.set_xscale("log")
+        axes.set_xticks(rows.steps, [f"{steps:,.0f}" for steps in rows.steps])
+        axes.minorticks_off()
+        axes.set_xlabel("steps of the training")
+        axes.set_ylabel("shift along the total")
+        handles, _ = axes.get_legend_handles_labels()
+        title = "How far log q in the loss moves the curve, by the training's length"
+        legend_above(figure, handles, title, len(handles))
+    return Drawing(figure, frame[["temperature", "steps", "shift"]])
+
+
+def report_length(stored: Stored) -> Report:
+    """The study's table, page and figure."""
+    frame = length_frame(stored)
+    drawings = {"-shifts": length_figure(frame)}
+    return Report({".csv": frame}, length_page(frame, stored), drawings)
