@@ -7,10 +7,12 @@ experiments/finish.py and is imported when there is something to do.
 import dataclasses
 import html
 import re
+import shlex
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import tyro
 
@@ -22,6 +24,7 @@ from experiments.lookup import experiments, find, find_by_file
 from experiments.output.folders import (
     FAILED,
     FINISHED,
+    QUICK,
     checked,
     file_name,
     output,
@@ -32,7 +35,7 @@ from experiments.output.locks import alone
 from experiments.study import Study, StudyOptions, report_study
 from research.config import Config
 from research.data import check_dataset, name_of
-from research.data.names import DATASETS
+from research.files import read_json
 from research.notices import say
 from research.prepare import check_config
 from research.splits import SPLITS
@@ -255,19 +258,27 @@ class Report:
         """
         files = self._records(one)
         runs = self.out / "runs" / files[0].parent.name / one.name
-        written = [path.stat().st_mtime for path in runs.glob("*/metrics.json")]
-        split = "" if self.split == AUTO else f"--split {self.split} "
-        command = (
-            f"python -m experiments run {one.name} --dataset {self.dataset} "
-            f"{split}--out {self.out}"
-        )
-        if self.dataset not in DATASETS and not Path(self.dataset).exists():
-            command += f" (with the path of {self.dataset})"
-        if written and not files[0].is_file():
+        runs_at = {path: path.stat().st_mtime for path in runs.glob("*/metrics.json")}
+        if not runs_at:
+            return
+        last = max(runs_at, key=lambda path: runs_at[path])
+        command = self._gathers(one, read_json(last.with_name("config.json")))
+        if not files[0].is_file():
             raise InputError(f"no {files[0]}, but runs: {command} gathers them")
         newest = max(files, key=lambda path: path.is_file() and path.stat().st_mtime)
-        if written and max(written) > newest.stat().st_mtime:
+        if runs_at[last] > newest.stat().st_mtime:
             say(f"{newest} is older than some runs: {command} gathers them")
+
+    def _gathers(self, one: Grid | Study, config: Mapping[str, Any]) -> str:
+        """The command that finishes a grid of which a run has this config."""
+        words = ["run", one.name, "--dataset", config["dataset"]]
+        words += ["--columns", *config["columns"]] if config["columns"] else []
+        words += ["--core", str(config["core"])] if config["core"] else []
+        words += [] if self.split == AUTO else ["--split", self.split]
+        smoke = self.out.name == QUICK
+        out = str(self.out.parent if smoke else self.out)
+        words += ["--out", out, *(["--quick"] if smoke else [])]
+        return f"python -m experiments {shlex.join(words)}"
 
     def _picture(self) -> int:
         if not (self.x and self.y):

@@ -14,6 +14,7 @@ from research.serving import AS_TRAINED, Serving
 from research.types import InputError
 
 FINISHED, FAILED = 0, 1  # exit statuses
+QUICK = "quick"  # the folder of smoke runs in an output folder
 ID_LENGTH = 12  # hex digits of a run's id
 
 
@@ -154,7 +155,7 @@ def check_writable(folder: Path, what: str) -> None:
 
 def output(out: Path, quick: bool) -> Path:
     """Where a command writes: a smoke run apart, so that it replaces no result."""
-    return out / "quick" if quick else out
+    return out / QUICK if quick else out
 
 
 def checked(out: Path) -> Path:

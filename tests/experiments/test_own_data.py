@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -44,7 +45,8 @@ def test_a_grid_from_a_csv_to_tables_and_figures(shop, tmp_path, capsys):
     (out / "records" / "corner-shop" / "few-random.npz").unlink()
     assert main(["report", "few", "--dataset", "corner-shop", "--out", str(out)]) == 2
     line = capsys.readouterr().err.splitlines()[-1]
-    assert line.endswith(f"--out {out} (with the path of corner-shop) gathers them")
+    flags = f"--dataset {shlex.quote(shop)} --columns user=uid --out {out}"
+    assert line.endswith(f"python -m experiments run few {flags} gathers them")
 
 
 def small_shop(folder: Path, items: int) -> str:

@@ -112,7 +112,12 @@ def test_a_smoke_run_lies_apart(call, tmp_path):
     assert {n: after[n] for n in before} == before
     assert {n.split("/")[0] for n in after.keys() - before.keys()} == {"quick"}
     assert call("check", "--results", tmp_path / "quick").status == 0
-    assert call("report", "few", "--out", tmp_path / "quick").status == 0
+    report = "report", "few", "--out", tmp_path / "quick"
+    assert call(*report).status == 0
+    (tmp_path / "quick" / "records" / "ml-100k" / "few.npz").unlink()
+    refused = call(*report)
+    assert refused.status == 2
+    assert f"run few --dataset ml-100k --out {tmp_path} --quick gathers" in refused.err
 
 
 def test_records_of_runs_that_were_lost_are_named_with_their_command(call, tmp_path):
