@@ -309,7 +309,18 @@ def markdown(
         numbers += ["failed"] * (len(headings) - len(first) - len(numbers))
         rows.append([*first, *numbers])
     table = markdown_table(headings, rows, left=1)
-    return markdown_page(title, table, *notes, *_footnotes(at_k, shown, against, k))
+    below = [*notes, *_beyond(shown, set(frame.k[frame.seeds > 0]))]
+    return markdown_page(title, table, *below, *_footnotes(at_k, shown, against, k))
+
+
+def _beyond(shown: Mapping[str, PageColumn], ks: set[int]) -> list[str]:
+    """A line for each column that is missing, as lists are not so long."""
+    return [
+        f"{column.heading.format(k=column.second)} is missing: the catalogue has fewer "
+        f"items, and cut-offs end at {max(ks)}."
+        for column in shown.values()
+        if ks and column.second and column.second not in ks
+    ]
 
 
 def _columns(
