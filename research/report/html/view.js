@@ -273,11 +273,15 @@ function chosenColumns({ columns, rows }) {
   return { columns: kept.map((at) => columns[at]), rows: rows.map((row) => kept.map((at) => row[at])) };
 }
 
+const NUMBER = /^-?(0|[1-9]\d*)(\.\d+)?(e[-+]\d+)?$/;
+
+/** A column is of numbers if all its texts are; an id such as 007 is none. */
 function csvTable(caption, { columns, rows }) {
   const table = new SortedTable(caption);
-  const typed = (text) => (text !== "" && Number.isFinite(Number(text)) ? Number(text) : text || null);
-  table.show(columns.map((name, i) => ({ name, number: rows.every((row) => typeof typed(row[i]) !== "string"),
-    value: (row) => typed(row[i]) })), rows);
+  table.show(columns.map((name, i) => {
+    const number = rows.every((row) => row[i] === "" || NUMBER.test(row[i]));
+    return { name, number, value: (row) => (number && row[i] !== "" ? Number(row[i]) : row[i] || null) };
+  }), rows);
   return table;
 }
 
