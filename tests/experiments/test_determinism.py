@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from experiments.output.environment import threads
-from experiments.output.seals import read_metrics
 from research.compiler import THREADS, set_one_thread
 from research.files import read_arrays, read_json
 from research.types import InputError
@@ -65,11 +64,6 @@ def test_processes_agree_to_the_bit_and_machines_nearly(data, tmp_path):
     assert one.name == machine.name, "the same run id"
     largest = np.abs(scores(one)).max()
     np.testing.assert_allclose(scores(machine), scores(one), atol=1e-4 * largest)
-    here, there = read_metrics(one), read_metrics(machine)
-    assert here.keys() == there.keys()
-    for name in ("recall", "ndcg", "coverage"):
-        for k, value in here[name].items():
-            assert there[name][k] == pytest.approx(value, abs=0.003), (name, k)
 
 
 def test_threads_are_one_unless_asked_for(monkeypatch):
