@@ -91,7 +91,7 @@ STUDIES: Registry[Study] = Registry(
                 name="length",
                 question="Does a longer training lose less of log q, where cosines "
                 "cannot hold all of it?",
-                minutes="25",
+                minutes="40",
                 run=deferred("experiments.studies.length:run_length"),
                 report=deferred("experiments.studies.length:report_length"),
                 seeds=5,

@@ -5,7 +5,7 @@ lies further along the total than that of a model trained without (the studies
 ``strength`` and ``span``). Each of those trains for one length. Here the two are judged
 four times during one training, after 1,500, 3,000, 6,000 and 12,000 steps.
 
-    python -m experiments run length               about 25 minutes of one core, 5 seeds
+    python -m experiments run length               about 40 minutes of one core, 5 seeds
     python -m experiments run length --quick       about half a minute
 
 On Electronics (--dataset DIR/electronic --seeds 3) it takes 40 minutes. DIR is as in
