@@ -53,7 +53,8 @@ class DataFields(Group):
     columns: Annotated[tuple[str, ...], HOST, LATER] = ()
     """Names of your own data's columns, as user=NAME item=NAME; others keep theirs."""
     core: Annotated[int, HOST, LATER, _AT_LEAST_0] = 0
-    """Users and items with fewer positives are left out, until none is (0: none)."""
+    """Least number of positives of each user and item: those with fewer are left out,
+    again and again until all have it (0: no limit)."""
     split: Annotated[str, HOST, Named("research.splits:SPLITS")] = "ratio"
     """Split: ratio (each user's last 10 % / 10 %), last, time (global), random (of each
     user), or given (the data's own column part)."""
@@ -73,12 +74,13 @@ class DataFields(Group):
     left_out: Annotated[
         str, HOST, LATER, Choice("fitted", "train", "train+validation")
     ] = "fitted"
-    """What lists leave out of a user's positives: the fitted ones, or these parts."""
+    """Which of a user's positives no list contains: the fitted ones, or those of the
+    parts named."""
     threshold: Annotated[float, HOST] = 4.0
     """A rating at or above it is a positive; without ratings every row is one."""
     judged_from: Annotated[float, HOST, LATER, _AT_LEAST_0] = 0.0
-    """Least rating of what judges lists and of what they leave out, where other
-    positives are fitted alone (0: as threshold)."""
+    """Least rating of a positive that lists are judged by or leave out; positives below
+    it are fitted, nothing else (0: as threshold)."""
     tie_salt: Annotated[int, HOST, _SEED] = 0
     """Salt of the hash that breaks ties in time."""
     library: Annotated[str, HOST, Choice("clicked", "all")] = "clicked"
@@ -217,8 +219,8 @@ class NegativeFields(Group):
     band_high: int = 500
     """Last rank that the source rank-band draws from."""
     loader_workers: Annotated[int, LATER, _AT_LEAST_0] = 0
-    """Workers of a data loader with one random state, forked anew in every epoch: as
-    many steps in turn have the same draws, and so has every epoch (0: fresh draws)."""
+    """Workers of a simulated data loader, which all start each epoch from one random
+    state: that many steps in a row draw alike, in every epoch (0: fresh draws)."""
 
     def check(self) -> None:
         """As every group; the band of ranks must not be empty."""
@@ -243,7 +245,8 @@ class CorrectionFields(Group):
     expected_count: bool = False
     """Whether negatives are corrected by n q (the count expected in n draws), not q."""
     duplicates: Annotated[str, Choice("keep", "inclusion")] = "keep"
-    """Columns of one item: keep (q is per draw), or inclusion (one, q of being in)."""
+    """Columns that hold one item: keep (all of them, q per draw), or inclusion (one, q
+    the probability of being drawn at all)."""
     frequency: Annotated[str, Named("research.negatives.frequencies:FREQUENCIES")] = (
         "exact"
     )
@@ -258,9 +261,9 @@ class CorrectionFields(Group):
     buckets: int = 65536
     """Buckets of the streaming estimate, over all its hashes."""
     ips: Annotated[float, HOST, LATER, Range(0.0)] = 0.0
-    """Power of inverse propensity weights in training: a pair counts (impressions of
-    its item + 1) to minus this, over the mean; needs a column impressions in the table
-    of items."""
+    """Power of inverse propensity weights in training: the weight of a pair is
+    (impressions of its item + 1)^-ips, divided by the mean weight; needs a column
+    impressions in the table of items."""
     mask_same_item: bool = False
     """Whether a negative column holding the row's own positive is masked."""
     mask_user_positives: bool = False
@@ -298,17 +301,18 @@ class TemperatureFields(Group):
     )
     """Kind of temperature."""
     temperature_low: Annotated[float, SWEPT, _ABOVE_0] = 0.01
-    """Least temperature that is learned, or that a user or an item gets."""
+    """Lower bound of a temperature that is learned, per-user or by-popularity."""
     temperature_high: Annotated[float, SWEPT, _ABOVE_0] = 1.0
-    """Largest such temperature."""
+    """Upper bound of a temperature that is learned, per-user or by-popularity."""
     temperature_end: Annotated[float, SWEPT, _ABOVE_0] = 0.05
-    """Where a scheduled temperature ends, after the last epoch."""
+    """Value of a scheduled temperature after the last epoch."""
     temperature_schedule: Annotated[str, Choice("linear", "cosine")] = "cosine"
-    """How it gets there: linear or cosine."""
+    """Course of a scheduled temperature over the training: linear or cosine."""
     temperature_power: Annotated[float, SWEPT] = 0.1
-    """Power of the click share that makes up an item's temperature by popularity."""
+    """Power of an item's click share in its temperature (kind by-popularity)."""
     temperature_spread: Annotated[float, SWEPT, _ABOVE_0] = 1.0
-    """Nats of a user's loss over the mean that count as one in a per-user one."""
+    """Divisor of a user's loss less the mean loss, in nats (kind per-user): the larger,
+    the less users' temperatures differ."""
 
     def check(self) -> None:
         """As every group; the bounds must be in order."""

@@ -1,4 +1,4 @@
-"""What do negatives cost that the workers of a data loader repeat?
+"""What does it cost if a data loader's workers repeat negatives?
 
 A worker that draws from a generator nobody seeded starts each epoch from a copy of its
 parent's state: all workers have the same negatives, in every epoch. An item that is not
@@ -23,7 +23,7 @@ _FEW = ("bpr", "uniform-softmax-64", "uniform-softmax")
 
 LOADER = Grid(
     name="loader",
-    question="What do negatives cost that the workers of a data loader repeat?",
+    question="What does it cost if a data loader's workers repeat negatives?",
     arms=(
         *("random", "popularity"),
         *(name for one in REPEATED for name in (one, f"{one}+workers")),

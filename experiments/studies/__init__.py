@@ -69,8 +69,8 @@ STUDIES: Registry[Study] = Registry(
             ),
             Study(
                 name="strength",
-                question="Log q in the loss and a popularity prior when serving: one "
-                "knob in two places?",
+                question="Do log q in the loss and a popularity prior when serving do "
+                "the same?",
                 minutes="25",
                 run=deferred("experiments.studies.strength:run_strength"),
                 report=deferred("experiments.studies.strength.report:report_strength"),
@@ -197,8 +197,8 @@ STUDIES: Registry[Study] = Registry(
             ),
             Study(
                 name="scale",
-                question="At which temperature should a model be served, by the one it "
-                "was trained at?",
+                question="At which temperature should a model be served that was "
+                "trained at another?",
                 minutes="5",
                 run=deferred("experiments.studies.scale:run_scale"),
                 report=deferred("experiments.studies.scale:report_scale"),
@@ -314,7 +314,7 @@ STUDIES: Registry[Study] = Registry(
             ),
             Study(
                 name="at-k",
-                question="Is what a loss at K gains over the softmax popularity?",
+                question="Is popularity what a loss at K gains over the softmax?",
                 minutes="120",
                 run=deferred("experiments.studies.at_k:run_at_k"),
                 report=deferred("experiments.studies.at_k.report:report_at_k"),

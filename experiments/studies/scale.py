@@ -1,4 +1,4 @@
-"""At which temperature should a model be served, by the one it was trained at?
+"""At which temperature should a model be served that was trained at another?
 
 Validation clicks give a trained model's scores a scale (research/calibration.py). The
 temperature of the training over the scale is then the one to serve with, beside log q

@@ -1,4 +1,4 @@
-"""Is what a loss at K gains over the softmax popularity?
+"""Is popularity what a loss at K gains over the softmax?
 
 SL@K [yang2025slatk] weighs each pair of the softmax loss (SL) by where its score lies
 about the user's K-th highest one. Matrix factorisation is trained on published splits

@@ -222,7 +222,7 @@ def clicks_figure(frame: pd.DataFrame) -> Drawing:
             )
             exposure = "alike for all items" if gamma == 0 else f"click share^{gamma:g}"
             panel.set_title(f"exposure: {exposure}", fontsize=9.5)
-            panel.set_xlabel("times as many")
+            panel.set_xlabel("multiplication factor")
         panels[0][0].set_ylabel("best strength less the rule's")
         handles, _ = panels[0][0].get_legend_handles_labels()
         legend_above(figure, handles, heading(frame), 3)

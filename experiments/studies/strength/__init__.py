@@ -1,10 +1,10 @@
-"""Log q in the loss and a popularity prior when serving: one knob in two places?
+"""Do log q in the loss and a popularity prior when serving do the same?
 
 A model trained with strength lambda of log q in its loss and served with
 score / temperature + alpha log q has corrected lambda + alpha in total. Five lambdas by
 five temperatures by cosine and dot outputs are trained; each is served with the alphas
-that make the same totals. If the two places are one knob, the curves of recall against
-the total are one curve. Every model is served twice: with all items in its lists, and
+that make the same totals. If they do the same, the curves of recall against the total
+are one curve. Every model is served twice: with all items in its lists, and
 without those that have no training click, whose scores no loss of in-batch negatives
 moves (the study ``unclicked``).
 
