@@ -165,7 +165,7 @@ def length_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
         "click alone. Shift: how much further along the total the curve of recall@20 "
         "with log q in the loss lies than that without, by what brings the two nearest "
         f"at totals from 0.25 to 1; at most {most:g} can be seen, in steps of "
-        f"{STEP:g}. Intervals are 95 %, over seeds. Data "
+        f"{STEP:g}, so that seeds can have the same one. Intervals are 95 %, over seeds. Data "
         f"{stored.header['data_digest'][:12]}."
     )
     columns = [
