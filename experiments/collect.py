@@ -23,11 +23,10 @@ from experiments.output.folders import (
     finished,
     id_of,
     records_path,
-    run_folder,
     run_id,
     serving_folder,
 )
-from experiments.output.plan import is_done
+from experiments.output.plan import is_done, locate
 from experiments.output.seals import ABSENT, OTHER_CODE, fault
 from experiments.output.whole import of_common_seeds, whole_cells
 from experiments.tuned import trials
@@ -41,8 +40,8 @@ from research.marks import LATER, marked
 from research.notices import say
 from research.prepare import is_towers
 from research.report.cells import not_recorded
-from research.report.contrasts import contrast_frame, write_contrasts
-from research.report.pages import write_report
+from research.report.contrasts import contrast_frame, contrast_texts
+from research.report.pages import write_report, write_texts
 from research.report.pictures import save_figure
 from research.report.predictions import prediction_table
 from research.report.records import (
@@ -86,7 +85,7 @@ def gathered(
         return cell._replace(config=prepared_run(cell.config, data_dir).config)
 
     def there(cell: Cell) -> bool:
-        folder = _folder(cell, grid.name, out, digest)
+        folder = locate(cell, grid.name, out, digest)[1]
         if is_done(cell.config, folder):
             return True
         faults[folder] = fault(folder) or fault(serving_folder(folder, cell.config))
@@ -146,7 +145,7 @@ def collect(
     }
     if options := _options(base):
         header["options"] = options
-    header["made"] = _made([_folder(cell, grid.name, out, digest) for cell in cells])
+    header["made"] = _made([locate(cell, grid.name, out, digest)[1] for cell in cells])
     save_records(path, results, header)
     known = {run_id(cell.config, digest) for cell in cells}
     folder = out / "runs" / dataset / grid.name
@@ -191,16 +190,11 @@ def _made(folders: list[Path]) -> dict[str, list[str]]:
     return {name: sorted(found) for name, found in made.items()}
 
 
-def _folder(cell: Cell, grid: str, out: Path, digest: str) -> Path:
-    config = cell.config
-    return run_folder(out, name_of(config.dataset), grid, run_id(config, digest))
-
-
 def _result(
     cell: Cell, grid: str, out: Path, digest: str, why: Mapping[str, str]
 ) -> RunResult:
     config = cell.config
-    folder = _folder(cell, grid, out, digest)
+    folder = locate(cell, grid, out, digest)[1]
     ran = RunResult(cell.arm, cell.swept, cell.seed, settings=_settings(config))
     if not is_done(config, folder):
         failed = folder / "failed.json"
@@ -332,7 +326,7 @@ def report(grid: Grid, records: Path, out: Path) -> tuple[pd.DataFrame, list[Pat
         say(f"{name}: {line}")
     written = [path.with_name(f"{name}.csv"), path.with_name(f"{name}.md")]
     if grid.contrasts:
-        written += write_contrasts(contrasts, path, grid.question)
+        written += write_texts(path, contrast_texts(contrasts, grid.question))
     for write in grid.tables:
         written += write(results, frame, path)
     figures, of_contrasts = grid.figures, grid.contrast_figures

@@ -5,6 +5,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 from numpy import ndarray
 
 from experiments.grid import MOST_SEEDS
@@ -24,6 +25,8 @@ __all__ = [
     "Study",
     "StudyOptions",
     "report_study",
+    "save_cells",
+    "save_measured",
     "save_study",
 ]
 
@@ -147,6 +150,51 @@ def save_study(
 
     path = records_path(out, header["dataset"], header["grid"])
     return save_stored(path, header, arrays, **content)
+
+
+def save_measured(
+    options: StudyOptions, name: str, arrays: Mapping[str, ndarray], **about: Any
+) -> Path:
+    """Writes what a study measured on its data set; returns the records' path.
+
+    Args:
+      options: of the study.
+      name: of the study.
+      arrays: what was measured.
+      about: further entries of the header.
+    """
+    from experiments.inputs import ratings_of
+    from research.report.records import study_header
+
+    digest = ratings_of(options.dataset, options.data_dir).digest
+    header = study_header(name, options.dataset, options.quick, digest, **about)
+    return save_study(options.out, header, arrays)
+
+
+def save_cells(
+    options: StudyOptions,
+    name: str,
+    found: Mapping[str, Sequence[Any]],
+    shape: Sequence[int],
+    swept: Mapping[str, Sequence[float]],
+    **about: Any,
+) -> Path:
+    """Writes numbers of each cell of what a study sweeps; returns the records' path.
+
+    Args:
+      options: of the study.
+      name: of the study.
+      found: by name, a value of each cell; the last axis changes first.
+      shape: of the cells: in the file their axes come before those of a value.
+      swept: what else is stored, as it is.
+      about: further entries of the header.
+    """
+    arrays = {}
+    for what, values in found.items():
+        cells = np.array(values, "<f4")
+        arrays[what] = cells.reshape(*shape, *cells.shape[1:])
+    arrays |= {what: np.array(values, "<f4") for what, values in swept.items()}
+    return save_measured(options, name, arrays, **about)
 
 
 def report_study(study: Study, records: Path, out: Path) -> list[Path]:

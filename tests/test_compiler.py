@@ -1,11 +1,11 @@
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import jax
 import pytest
+
+from tests.process import python
 
 CPU = Path("/proc/cpuinfo")
 ABOUT = CPU.read_text() if CPU.is_file() else ""
@@ -26,21 +26,16 @@ VECTORS = re.compile(r"load <(\d+) x float>")
 
 def compiled(folder, first, flags=""):
     """What a fresh process compiled of a look-up, and its XLA_FLAGS at the end."""
-    told = subprocess.run(
-        [sys.executable, "-c", LOOK_UP.format(first=first)],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={
-            **os.environ,
-            "JAX_PLATFORMS": "cpu",
-            "JAX_DISABLE_MOST_OPTIMIZATIONS": "0",
-            "XLA_FLAGS": f"--xla_dump_to={folder} {EMITTERS} {flags}",
-        },
-    )
+    env = {
+        **os.environ,
+        "JAX_PLATFORMS": "cpu",
+        "JAX_DISABLE_MOST_OPTIMIZATIONS": "0",
+        "XLA_FLAGS": f"--xla_dump_to={folder} {EMITTERS} {flags}",
+    }
+    told = python("-c", LOOK_UP.format(first=first), env=env)
     code = [path.read_text() for path in folder.glob("*gather*ir-with-opt.ll")]
     assert code
-    return "\n".join(code), told.stdout.split()
+    return "\n".join(code), told.split()
 
 
 def test_rows_are_looked_up_by_vectors_once_the_flags_are_set(tmp_path):

@@ -3,13 +3,12 @@
 import ast
 import graphlib
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from research.registry import Deferred
+from tests.process import python
 
 ROOT = Path(__file__).parents[1]
 # Scripts of other libraries' environments.
@@ -74,14 +73,8 @@ print(json.dumps(changed))
 
 
 def test_importing_changes_neither_the_environment_nor_jax():
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", AT_ONCE, *MODULES],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert json.loads(done.stdout.splitlines()[-1]) == []
+    told = python("-W", "ignore", "-c", AT_ONCE, *MODULES)
+    assert json.loads(told.splitlines()[-1]) == []
 
 
 # A child per module of one process that has the heavy libraries loaded already.
@@ -112,14 +105,8 @@ print(json.dumps(failures))
 
 @pytest.mark.slow
 def test_every_module_imports_by_itself_and_changes_nothing():
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", ALONE, *MODULES],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert json.loads(done.stdout.splitlines()[-1]) == {}
+    told = python("-W", "ignore", "-c", ALONE, *MODULES)
+    assert json.loads(told.splitlines()[-1]) == {}
 
 
 LIGHT = """
@@ -140,14 +127,7 @@ assert not heavy, heavy
     ],
 )
 def test_what_lists_and_refuses_loads_nothing_heavy(modules):
-    done = subprocess.run(
-        [sys.executable, "-c", LIGHT.format(modules=modules)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    python("-c", LIGHT.format(modules=modules))
 
 
 def _deferred(value, seen):

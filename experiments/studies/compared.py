@@ -24,10 +24,8 @@ __all__ = [
     "compared_report",
     "contrast_frame",
     "difference",
-    "difference_text",
     "draw_line",
     "ndcg_of_users",
-    "sign",
 ]
 
 PANELS = {"random": "random test items", "shifted": "test items drawn evenly"}
@@ -148,16 +146,6 @@ def compared_report(
     tables: dict[str, str | pd.DataFrame] = {".csv": frame, "-contrasts.csv": compared}
     tables["-contrasts.md"] = _contrasts_page(compared, question, note)
     return Report(tables, page, drawings)
-
-
-def difference_text(found: Interval) -> str:
-    """A difference of NDCG@20 and its interval."""
-    return interval_text(*found, "+.4f")
-
-
-def sign(found: Interval, wanted: int) -> str:
-    """Whether an interval lies on the wanted side of 0: holds, fails or undecided."""
-    return found.within(0.0) if wanted > 0 else found.within(high=0.0)
 
 
 def draw_line(

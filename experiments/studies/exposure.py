@@ -19,7 +19,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float
@@ -28,9 +27,9 @@ from numpy import ndarray
 from experiments.arms import arm
 from experiments.study import SIMULATED, Report, StudyOptions, save_study
 from research.data.synthetic import Synthetic, made_fold, make_synthetic, relevance
-from research.report.intervals import Interval, over_seeds
-from research.report.pages import interval_text, markdown_table
-from research.report.pictures import STYLE, Drawing, above, blank
+from research.report.intervals import over_seeds
+from research.report.pages import interval_table
+from research.report.pictures import Drawing, above, blank, styled
 from research.report.records import Stored, study_header
 from research.train.loop import train
 
@@ -75,6 +74,7 @@ def phase_frame(
 INK = "#333333"
 
 
+@styled
 def phase_figure(frame: pd.DataFrame) -> Drawing:
     """Draws the gain of the corrected arm over both spreads, blue where it helps.
 
@@ -82,53 +82,45 @@ def phase_figure(frame: pd.DataFrame) -> Drawing:
     """
     gain = frame.pivot(index="quality", columns="exposure", values="gain")
     limit = float(np.abs(gain.to_numpy()).max())
-    with matplotlib.rc_context(STYLE):
-        figure, axes = blank(5.2)
-        image = axes.imshow(
-            gain.to_numpy(), cmap="RdBu", vmin=-limit, vmax=limit, origin="lower"
-        )
-        axes.grid(False)
-        for n, row in enumerate(gain.to_numpy()):
-            for m, value in enumerate(row):
-                dark = abs(value) > 0.6 * limit
-                axes.text(
-                    *(m, n, f"{value:+.2f}"),
-                    ha="center",
-                    va="center",
-                    color="white" if dark else "black",
-                )
-        ticks = [f"{value:g}" for value in gain.index]
-        axes.set_xticks(range(len(ticks)), ticks)
-        axes.set_yticks(range(len(ticks)), ticks)
-        axes.set_xlabel("spread of exposure (Zipf exponent)")
-        axes.set_ylabel("spread of quality (Zipf exponent)")
-        bar = figure.colorbar(image, ax=axes, label=f"gain of {frame.columns[3]}")
-        bar.ax.set_xlabel(" ")
-        title = "Gain in recovered items from correcting by log q"
-        if gain.to_numpy().min() < 0 < limit:
-            axes.contour(gain.to_numpy(), levels=[0], colors=INK, linestyles="--")
-            title += " (dashed: none)"
-        above(figure, title)
+    figure, axes = blank(5.2)
+    image = axes.imshow(
+        gain.to_numpy(), cmap="RdBu", vmin=-limit, vmax=limit, origin="lower"
+    )
+    axes.grid(False)
+    for n, row in enumerate(gain.to_numpy()):
+        for m, value in enumerate(row):
+            dark = abs(value) > 0.6 * limit
+            axes.text(
+                *(m, n, f"{value:+.2f}"),
+                ha="center",
+                va="center",
+                color="white" if dark else "black",
+            )
+    ticks = [f"{value:g}" for value in gain.index]
+    axes.set_xticks(range(len(ticks)), ticks)
+    axes.set_yticks(range(len(ticks)), ticks)
+    axes.set_xlabel("spread of exposure (Zipf exponent)")
+    axes.set_ylabel("spread of quality (Zipf exponent)")
+    bar = figure.colorbar(image, ax=axes, label=f"gain of {frame.columns[3]}")
+    bar.ax.set_xlabel(" ")
+    title = "Gain in recovered items from correcting by log q"
+    if gain.to_numpy().min() < 0 < limit:
+        axes.contour(gain.to_numpy(), levels=[0], colors=INK, linestyles="--")
+        title += " (dashed: none)"
+    above(figure, title)
     return Drawing(figure, frame)
 
 
 def phase_page(frame: pd.DataFrame) -> Sequence[str]:
     """The table in Markdown, one row per synthetic data set."""
     arms = frame.columns[2:4]
-    rows = [
-        [
-            *(f"{row[name]:g}" for name in ("quality", "exposure")),
-            *(f"{row[name]:.3f}" for name in arms),
-            interval_text(*Interval.of(row, "gain"), "+.3f"),
-        ]
-        for row in frame.to_dict("records")
-    ]
-    heads = ["quality", "exposure", *arms, "gain [95 %]"]
+    stated = {"quality": "g", "exposure": "g", **dict.fromkeys(arms, ".3f")}
+    gain = [("gain [95 %]", "gain", "+.3f")]
     about = (
         "Share of each user's 20 truly most relevant items among the 20 recommended, "
         "in synthetic data; 95 % t intervals over seeds of the paired gain."
     )
-    return about, markdown_table(heads, rows, left=0)
+    return about, interval_table(frame, stated, gain, left=0)
 
 
 def best_items(scores: Float[ndarray, "u i"]) -> Bool[ndarray, "u i"]:

@@ -21,7 +21,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import matplotlib
 import numpy as np
 import pandas as pd
 from jaxtyping import Array, Float, Key
@@ -34,7 +33,7 @@ from research import rng
 from research.negatives.frequency import Estimate, at_least_one, init_estimate, observe
 from research.report.intervals import over_seeds
 from research.report.pages import interval_text, markdown_table
-from research.report.pictures import SPARE_COLOURS, STYLE, Drawing, blank
+from research.report.pictures import SPARE_COLOURS, Drawing, blank, styled
 from research.report.records import (
     RESULTS_VERSION,
     RunResult,
@@ -193,6 +192,7 @@ def _paragraphs(frame: pd.DataFrame) -> Sequence[str]:
 DASHES = ("solid", (0, (5, 2)), (0, (2, 1.5)), "dashdot")
 
 
+@styled
 def error_figure(frame: pd.DataFrame, quick: bool) -> Drawing:
     """Draws the error along the steps: by rate at one hash, by hashes at one rate.
 
@@ -204,21 +204,20 @@ def error_figure(frame: pd.DataFrame, quick: bool) -> Drawing:
     points = points.rename(columns={"k": "step", "mean": "error"})
     rates = sorted(points.frequency_rate.unique())
     few, rate = points.hashes.min(), rates[len(rates) // 2]
-    with matplotlib.rc_context(STYLE):
-        figure, (left, right) = blank(3.6, ncols=2, sharey=True)
-        by_rate = points[points.hashes == few]
-        _curves(left, by_rate, "frequency_rate", f"by rate, {few:g} hash")
-        by_hashes = points[points.frequency_rate == rate]
-        _curves(right, by_hashes, "hashes", f"by number of hashes, rate {rate:g}")
-        left.set_ylabel("error (half the sum of |p - true p|, over |B|)")
-        for axes in (left, right):
-            axes.set_xlabel("step; the distribution shifts at 10,000")
-            axes.set_ylim(bottom=0)
-            axes.set_xticks(
-                [0, 5_000, 10_000, 15_000, 20_000], ["0", "5k", "10k", "15k", "20k"]
-            )
-        if quick:
-            figure.suptitle("A quick run")
+    figure, (left, right) = blank(3.6, ncols=2, sharey=True)
+    by_rate = points[points.hashes == few]
+    _curves(left, by_rate, "frequency_rate", f"by rate, {few:g} hash")
+    by_hashes = points[points.frequency_rate == rate]
+    _curves(right, by_hashes, "hashes", f"by number of hashes, rate {rate:g}")
+    left.set_ylabel("error (half the sum of |p - true p|, over |B|)")
+    for axes in (left, right):
+        axes.set_xlabel("step; the distribution shifts at 10,000")
+        axes.set_ylim(bottom=0)
+        axes.set_xticks(
+            [0, 5_000, 10_000, 15_000, 20_000], ["0", "5k", "10k", "15k", "20k"]
+        )
+    if quick:
+        figure.suptitle("A quick run")
     return Drawing(figure, points)
 
 

@@ -39,7 +39,7 @@ from experiments.study import Report, StudyOptions
 from research.config import Config
 from research.report.intervals import over_seeds
 from research.report.pages import interval_frame, interval_table, seeds_text
-from research.report.pictures import STYLE, Drawing, blank, legend_above
+from research.report.pictures import Drawing, blank, legend_above, styled
 from research.report.predictions import statement, statement_table
 from research.report.records import Stored
 from research.train.loop import train
@@ -165,8 +165,8 @@ def length_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
         "click alone. Shift: how much further along the total the curve of recall@20 "
         "with log q in the loss lies than that without, by what brings the two nearest "
         f"at totals from 0.25 to 1; at most {most:g} can be seen, in steps of "
-        f"{STEP:g}, so that seeds can have the same one. Intervals are 95 %, over seeds. Data "
-        f"{stored.header['data_digest'][:12]}."
+        f"{STEP:g}, so that seeds can have the same one. Intervals are 95 %, over "
+        f"seeds. Data {stored.header['data_digest'][:12]}."
     )
     columns = [
         ("shift [95 %]", "shift", "+.2f"),
@@ -178,28 +178,27 @@ def length_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
     return about, statement_table(verdicts(stored)), table
 
 
+@styled
 def length_figure(frame: pd.DataFrame) -> Drawing:
     """The shift by the length of the training, a line for each temperature."""
     temperatures = list(dict.fromkeys(frame.temperature))
     colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.85, len(temperatures)))
-    with matplotlib.rc_context(STYLE):
-        figure, axes = blank(3.4)
-        for temperature, colour in zip(temperatures, colours, strict=True):
-            rows = frame[frame.temperature == temperature]
-            reach = [rows["shift"] - rows.shift_low, rows.shift_high - rows["shift"]]
-            axes.errorbar(
-                rows.steps, rows["shift"], yerr=np.nan_to_num(reach), fmt="o-", ms=5,
-                color=to_hex(colour), capsize=2, label=f"temperature {temperature:g}",
-            )  # fmt: skip
-        axes.axhline(0.0, color="0.6", lw=1)
-        axes.set_xscale("log")
-        axes.set_xticks(rows.steps, [f"{steps:,.0f}" for steps in rows.steps])
-        axes.minorticks_off()
-        axes.set_xlabel("steps of the training")
-        axes.set_ylabel("shift along the total")
-        handles, _ = axes.get_legend_handles_labels()
-        title = "How far log q in the loss moves the curve, by the training's length"
-        legend_above(figure, handles, title, len(handles))
+    figure, axes = blank(3.4)
+    for temperature, colour in zip(temperatures, colours, strict=True):
+        rows = frame[frame.temperature == temperature]
+        reach = [rows["shift"] - rows.shift_low, rows.shift_high - rows["shift"]]
+        axes.errorbar(
+            rows.steps, rows["shift"], yerr=np.nan_to_num(reach), fmt="o-", ms=5,
+            color=to_hex(colour), capsize=2, label=f"temperature {temperature:g}",
+        )  # fmt: skip
+    axes.axhline(0.0, color="0.6", lw=1)
+    axes.set_xscale("log")
+    axes.set_xticks(rows.steps, [f"{steps:,.0f}" for steps in rows.steps])
+    axes.minorticks_off()
+    axes.set_xlabel("steps of the training")
+    axes.set_ylabel("shift along the total")
+    title = "How far log q in the loss moves the curve, by the training's length"
+    legend_above(figure, axes, title, len(temperatures))
     return Drawing(figure, frame[["temperature", "steps", "shift"]])
 
 

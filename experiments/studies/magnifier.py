@@ -24,7 +24,6 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
-import matplotlib
 import numpy as np
 import pandas as pd
 from jaxtyping import Array, Float, Int
@@ -32,17 +31,17 @@ from matplotlib.axes import Axes
 from numpy import ndarray
 
 from experiments.arms import arm
-from experiments.inputs import fold_of, ratings_of
+from experiments.inputs import fold_of
 from experiments.studies.probe.bias import make_point
 from experiments.studies.probe.estimators import draw_rows, probed_arm, score_gradient
 from experiments.studies.probe.negatives import follow
-from experiments.study import Report, StudyOptions, save_study
+from experiments.study import Report, StudyOptions, save_measured
 from research.config import Config
 from research.prepare import prepare
 from research.report.intervals import over_seeds
 from research.report.pages import interval_text, markdown_table
-from research.report.pictures import SPARE_COLOURS, STYLE, Drawing, above, blank
-from research.report.records import Stored, study_header
+from research.report.pictures import SPARE_COLOURS, Drawing, above, blank, styled
+from research.report.records import Stored
 from research.train.world import World
 from research.types import InputError
 
@@ -170,24 +169,24 @@ def measure_magnifier(
     return magnifier_frame(temperatures, KS, *shares)
 
 
+@styled
 def magnifier_figure(frame: pd.DataFrame) -> Drawing:
     """Draws one panel per model: the formula as lines, what was measured as marks."""
     ks, temperatures = frame.k.unique(), frame.temperature
-    with matplotlib.rc_context(STYLE):
-        figure, panels = blank(3.9, ncols=len(MODELS), sharey=True)
-        for model, axes in zip(MODELS, panels, strict=True):
-            _panel(axes, frame[frame.model == model], ks)
-            axes.set_title(f"{model} model", loc="left")
-        panels[0].set_ylabel("share of the gradient on negatives")
-        last = frame[(frame.model == MODELS[-1]) & (frame.k == ks[1])]
-        ends = last.sort_values("temperature")["mean"].to_numpy()
-        above(
-            figure,
-            f"After training, the {ks[1]} hardest negatives get {ends[0]:.0%} "
-            f"of the gradient at {temperatures.min():g}, {ends[-1]:.0%} at "
-            f"{temperatures.max():g}\n(lines: the softmax's formula; marks: "
-            "measured by autodiff)",
-        )
+    figure, panels = blank(3.9, ncols=len(MODELS), sharey=True)
+    for model, axes in zip(MODELS, panels, strict=True):
+        _panel(axes, frame[frame.model == model], ks)
+        axes.set_title(f"{model} model", loc="left")
+    panels[0].set_ylabel("share of the gradient on negatives")
+    last = frame[(frame.model == MODELS[-1]) & (frame.k == ks[1])]
+    ends = last.sort_values("temperature")["mean"].to_numpy()
+    above(
+        figure,
+        f"After training, the {ks[1]} hardest negatives get {ends[0]:.0%} "
+        f"of the gradient at {temperatures.min():g}, {ends[-1]:.0%} at "
+        f"{temperatures.max():g}\n(lines: the softmax's formula; marks: "
+        "measured by autodiff)",
+    )
     return Drawing(figure, frame)
 
 
@@ -264,16 +263,12 @@ def run_magnifier(options: StudyOptions) -> Path:
                 f"seed {seed}, {name}: the 10 hardest get {first[0]:.3f} of the "
                 f"gradient at {low:g}, {first[-1]:.3f} at {high:g}"
             )
-    digest = ratings_of(dataset, options.data_dir).digest
-    return save_study(
-        options.out,
-        study_header(NAME, dataset, quick, digest, rows=rows),
-        {
-            "measured": shares[0].astype("<f4"),
-            "formula": shares[1].astype("<f4"),
-            "temperatures": np.array(temperatures, "<f4"),
-        },
-    )
+    arrays = {
+        "measured": shares[0].astype("<f4"),
+        "formula": shares[1].astype("<f4"),
+        "temperatures": np.array(temperatures, "<f4"),
+    }
+    return save_measured(options, NAME, arrays, rows=rows)
 
 
 def report_magnifier(stored: Stored) -> Report:

@@ -17,7 +17,6 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
@@ -28,7 +27,7 @@ from experiments.studies.totals import TOTALS, base_config, by_epoch, save_swept
 from experiments.study import Report, StudyOptions
 from research.report.intervals import over_seeds
 from research.report.pages import interval_frame, interval_table, seeds_text
-from research.report.pictures import STYLE, Drawing, blank, legend_above
+from research.report.pictures import Drawing, blank, legend_above, styled
 from research.report.predictions import statement, statement_table
 from research.report.records import Stored
 
@@ -154,6 +153,7 @@ RECALL_LINES = {"best": BEST, "there": CALIBRATED, "full": PLAIN}
 LABELS = {"best": "best", "there": "calibrated", "full": "a total of 1"}
 
 
+@styled
 def two_panels(
     frame: pd.DataFrame,
     total_lines: Mapping[str, tuple[str, str]],
@@ -171,21 +171,19 @@ def two_panels(
       title: of both.
     """
     at = frame.temperature
-    with matplotlib.rc_context(STYLE):
-        figure, panels = blank(3.4, ncols=2)
-        for panel, lines in zip(panels, (total_lines, recall_lines), strict=True):
-            for name, (ink, style) in lines.items():
-                panel.plot(at, frame[name], style, color=ink, label=labels.get(name))
-                ends = frame[f"{name}_low"], frame[f"{name}_high"]
-                panel.fill_between(at, *ends, color=ink, alpha=0.12)
-            panel.set_xscale("log")
-            panel.set_xticks(at, [f"{temperature:g}" for temperature in at])
-            panel.minorticks_off()
-            panel.set_xlabel("temperature of the training")
-        panels[0].set_ylabel("total of log q")
-        panels[1].set_ylabel("recall@20 on test")
-        handles, _ = panels[1].get_legend_handles_labels()
-        legend_above(figure, handles, title, 3)
+    figure, panels = blank(3.4, ncols=2)
+    for panel, lines in zip(panels, (total_lines, recall_lines), strict=True):
+        for name, (ink, style) in lines.items():
+            panel.plot(at, frame[name], style, color=ink, label=labels.get(name))
+            ends = frame[f"{name}_low"], frame[f"{name}_high"]
+            panel.fill_between(at, *ends, color=ink, alpha=0.12)
+        panel.set_xscale("log")
+        panel.set_xticks(at, [f"{temperature:g}" for temperature in at])
+        panel.minorticks_off()
+        panel.set_xlabel("temperature of the training")
+    panels[0].set_ylabel("total of log q")
+    panels[1].set_ylabel("recall@20 on test")
+    legend_above(figure, panels[1], title, 3)
     return figure
 
 

@@ -11,12 +11,10 @@ from numpy import ndarray
 from experiments.finish import announce, finish
 from experiments.grid import Cell, Grid, Sweep, expand
 from experiments.inputs import digest_of, prepared_run
-from experiments.output.folders import run_folder, run_id
-from experiments.output.plan import plan
+from experiments.output.plan import locate, plan
 from experiments.runs import rank, serve
 from experiments.study import Study, StudyOptions
 from research.config import Config
-from research.data import name_of
 from research.evaluate.metrics import CUTOFF, METRICS
 from research.evaluate.record import Record, evaluate
 from research.files import read_arrays, read_json
@@ -92,9 +90,8 @@ class Split(NamedTuple):
 
     def folder(self, cell: Cell) -> Path:
         """Where a finished cell's files are."""
-        identity = run_id(cell.config, digest_of(cell.config, None))
-        name = name_of(cell.config.dataset)
-        return run_folder(self.options.out, name, self.study.name, identity)
+        digest = digest_of(cell.config, None)
+        return locate(cell, self.study.name, self.options.out, digest)[1]
 
     def chosen(self) -> dict[str, Cell]:
         """Each arm's cell of highest NDCG@20 on a tenth of the train part.

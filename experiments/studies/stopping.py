@@ -17,14 +17,13 @@ Expect held-out clicks to choose the 3rd to 5th epoch on MovieLens 100K.
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-import matplotlib
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
 from numpy import ndarray
 
-from experiments.inputs import ratings_of
 from experiments.studies.dial.report import nearest_best
 from experiments.studies.exposure import TOP, best_items
 from experiments.studies.semisynthetic import (
@@ -34,13 +33,12 @@ from experiments.studies.semisynthetic import (
     served,
     training,
 )
-from experiments.study import Report, StudyOptions, save_study
-from research.data import name_of
+from experiments.study import Report, StudyOptions, save_cells
 from research.report.intervals import Interval, over_seeds
-from research.report.pages import interval_text, markdown_table, seeds_text
-from research.report.pictures import STYLE, Drawing, above, blank
+from research.report.pages import interval_table, seeds_text
+from research.report.pictures import Drawing, above, blank, styled
 from research.report.predictions import statement, statement_table
-from research.report.records import Stored, study_header
+from research.report.records import Stored
 from research.train.loop import train
 from research.types import Fold
 
@@ -130,20 +128,13 @@ def run_stopping(options: StudyOptions) -> Path:
                 f"there {best:.1f}, the rule's {rule:.2f}"
             )
     shape = len(GAMMAS), options.seeds
-    digest = ratings_of(options.dataset, options.data_dir).digest
-    return save_study(
-        options.out,
-        study_header(NAME, name_of(options.dataset), options.quick, digest),
-        {
-            "recovered": np.array(recovered, "<f4").reshape(
-                *shape, -1, len(STRENGTHS) + 1
-            ),
-            "held": np.array(held, "<f4").reshape(*shape, -1),
-            "rule": np.array(rules, "<f4").reshape(shape),
-            "gammas": np.array(GAMMAS, "<f4"),
-            "strengths": np.array(STRENGTHS, "<f4"),
-        },
-    )
+    found: dict[str, Sequence[Any]] = {
+        "recovered": recovered,
+        "held": held,
+        "rule": rules,
+    }
+    swept = {"gammas": GAMMAS, "strengths": STRENGTHS}
+    return save_cells(options, NAME, found, shape, swept)
 
 
 def best_strengths(stored: Stored) -> Float[ndarray, "g s e"]:
@@ -215,59 +206,52 @@ def stopping_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
         "items, by seed. Chosen: the epoch of the highest held-out recall, by seed. "
         "95 % t intervals over three seeds or more; the tastes are those of one model."
     )
-    rows = [
-        [
-            f"{row['gamma']:g}",
-            "chosen" if np.isnan(row["epoch"]) else f"{row['epoch']:.0f}",
-            f"{row['held']:.3f}",
-            interval_text(*Interval.of(row, "distance"), "+.2f"),
-            *(f"{row[name]:.3f}" for name in ("at_rule", "at_best")),
-        ]
-        for row in frame.to_dict("records")
+    columns = [
+        ("held-out recall", "held", ".3f"),
+        ("best strength - rule's [95 %]", "distance", "+.2f"),
+        ("recovered by the rule", "at_rule", ".3f"),
+        ("at the best", "at_best", ".3f"),
     ]
-    heads = ["gamma", "epoch", "held-out recall", "best strength - rule's [95 %]"]
-    heads += ["recovered by the rule", "at the best"]
-    return (
-        about,
-        statement_table(verdicts(frame)),
-        markdown_table(heads, rows, left=0),
-    )
+    epoch = frame.epoch.map("{:.0f}".format).mask(frame.epoch.isna(), "chosen")
+    stated = {"gamma": "g", "epoch": ""}
+    table = interval_table(frame.assign(epoch=epoch), stated, columns, left=0)
+    return about, statement_table(verdicts(frame)), table
 
 
+@styled
 def stopping_figure(frame: pd.DataFrame) -> Drawing:
     """Draws the distance of the best strength, and held-out recall, by epoch.
 
     A ring marks the mean of the chosen epochs.
     """
-    with matplotlib.rc_context(STYLE):
-        figure, panels = blank(3.4, ncols=2)
-        for (gamma, rows), colour in zip(
-            frame.groupby("gamma", sort=False), ("#0072b2", "#d55e00")
-        ):
-            line, chosen = (
-                rows.dropna(subset=["epoch"]),
-                rows[rows.epoch.isna()].iloc[0],
+    figure, panels = blank(3.4, ncols=2)
+    for (gamma, rows), colour in zip(
+        frame.groupby("gamma", sort=False), ("#0072b2", "#d55e00")
+    ):
+        line, chosen = (
+            rows.dropna(subset=["epoch"]),
+            rows[rows.epoch.isna()].iloc[0],
+        )
+        name = "alike for all items" if gamma == 0 else "the click share"
+        for panel, column in zip(panels, ("distance", "held"), strict=True):
+            panel.plot(
+                line.epoch, line[column], color=colour, label=f"exposure: {name}"
             )
-            name = "alike for all items" if gamma == 0 else "the click share"
-            for panel, column in zip(panels, ("distance", "held"), strict=True):
-                panel.plot(
-                    line.epoch, line[column], color=colour, label=f"exposure: {name}"
-                )
-                panel.plot(
-                    *(chosen.chosen, chosen[column], "o"),
-                    ms=9,
-                    mfc="white",
-                    mec=colour,
-                    mew=2,
-                )
-                panel.set_xlabel("epochs of training")
-            ends = line.distance_low, line.distance_high
-            panels[0].fill_between(line.epoch, *ends, color=colour, alpha=0.15)
-        panels[0].axhline(0, color="0.4", linestyle=(0, (5, 3)))
-        panels[0].set_ylabel("best strength less the rule's")
-        panels[1].set_ylabel("recall@20 of held-out clicks")
-        panels[0].legend(fontsize=8.5)
-        above(figure, heading(frame))
+            panel.plot(
+                *(chosen.chosen, chosen[column], "o"),
+                ms=9,
+                mfc="white",
+                mec=colour,
+                mew=2,
+            )
+            panel.set_xlabel("epochs of training")
+        ends = line.distance_low, line.distance_high
+        panels[0].fill_between(line.epoch, *ends, color=colour, alpha=0.15)
+    panels[0].axhline(0, color="0.4", linestyle=(0, (5, 3)))
+    panels[0].set_ylabel("best strength less the rule's")
+    panels[1].set_ylabel("recall@20 of held-out clicks")
+    panels[0].legend(fontsize=8.5)
+    above(figure, heading(frame))
     return Drawing(figure, frame)
 
 

@@ -22,7 +22,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
@@ -34,7 +33,7 @@ from experiments.studies.totals import TOTALS, base_config, by_epoch, save_swept
 from experiments.study import Report, StudyOptions
 from research.report.intervals import over_seeds
 from research.report.pages import interval_table, seeds_text
-from research.report.pictures import STYLE, Drawing, blank, legend_above
+from research.report.pictures import Drawing, blank, legend_above, styled
 from research.report.predictions import statement, statement_table
 from research.report.records import Stored
 
@@ -286,30 +285,29 @@ def trade_off_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
 INKS = ("#440154", "#3b528b", "#21918c", "#5ec962", "#d8b900")
 
 
+@styled
 def trade_off_figure(frame: pd.DataFrame, stored: Stored) -> Drawing:
     """Draws recall by coverage, a curve for each temperature, a panel for each arm."""
     arms = all_curves(stored)
     first = IN_BATCH if IN_BATCH in arms else next(iter(arms))
     one = arms[first]
     behind = f"{first} at {one.temperatures[one.chosen]:g}, in each panel"
-    with matplotlib.rc_context(STYLE):
-        figure, panels = blank(3.9, ncols=len(arms), squeeze=False, sharey=True)
-        for (name, curves), panel in zip(arms.items(), panels[0], strict=True):
-            _draw(panel, one, one.chosen, color="0.85", lw=7, label=behind)
-            for n, temperature in enumerate(curves.temperatures):
-                wide = 2.4 if n == curves.chosen else 1.2
-                label = f"at {temperature:g}"
-                _draw(panel, curves, n, color=INKS[n], lw=wide, label=label)
-                at = curves.curve("coverage")[n, ONE], curves.curve("recall")[n, ONE]
-                panel.plot(*at, "o", color=INKS[n], ms=6)
-            panel.plot([], [], "o", color="0.3", ms=6, label="a total of 1")
-            best = [curves.served(number).mean() for number in ("coverage", "recall")]
-            panel.plot(*best, "*", color="black", ms=13, label="by validation")
-            panel.set_title(f"{name}, by its temperature")
-            panel.set_xlabel("coverage@20")
-        panels[0][0].set_ylabel("recall@20 on test")
-        handles, _ = panels[0][0].get_legend_handles_labels()
-        legend_above(figure, handles, heading(frame), 4)
+    figure, panels = blank(3.9, ncols=len(arms), squeeze=False, sharey=True)
+    for (name, curves), panel in zip(arms.items(), panels[0], strict=True):
+        _draw(panel, one, one.chosen, color="0.85", lw=7, label=behind)
+        for n, temperature in enumerate(curves.temperatures):
+            wide = 2.4 if n == curves.chosen else 1.2
+            label = f"at {temperature:g}"
+            _draw(panel, curves, n, color=INKS[n], lw=wide, label=label)
+            at = curves.curve("coverage")[n, ONE], curves.curve("recall")[n, ONE]
+            panel.plot(*at, "o", color=INKS[n], ms=6)
+        panel.plot([], [], "o", color="0.3", ms=6, label="a total of 1")
+        best = [curves.served(number).mean() for number in ("coverage", "recall")]
+        panel.plot(*best, "*", color="black", ms=13, label="by validation")
+        panel.set_title(f"{name}, by its temperature")
+        panel.set_xlabel("coverage@20")
+    panels[0][0].set_ylabel("recall@20 on test")
+    legend_above(figure, panels[0][0], heading(frame), 4)
     return Drawing(figure, frame)
 
 

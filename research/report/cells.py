@@ -129,6 +129,17 @@ def not_measured(results: Sequence[RunResult]) -> list[str]:
     return lines
 
 
+def beyond_the_catalogue(results: Sequence[RunResult]) -> list[str]:
+    """A line for each column of a page whose cut-off is above the number of items."""
+    records = [result.record for result in results if result.record is not None]
+    items = max((len(record.item_counts) for record in records), default=0)
+    return [
+        f"{metric.heading(metric.page.second)} is missing: there are {items} items."
+        for metric in METRICS.values()
+        if metric.page and 0 < items < metric.page.second
+    ]
+
+
 def estimate(cell: CellSummary, key: Key, other: CellSummary | None = None) -> Estimate:
     """A cell's mean in one metric, or its difference from another cell's.
 

@@ -1,7 +1,6 @@
 """The declared contrasts of a grid: differences, p values by Holm, and verdicts."""
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,7 +17,6 @@ from research.report.pages import (
     markdown_page,
     markdown_table,
     p_text,
-    write_texts,
 )
 from research.report.records import RunResult
 from research.types import InputError, choose
@@ -123,20 +121,19 @@ def _values(runs: Sequence[RunResult], metric: str, k: int) -> Float[ndarray, "*
 
 
 def differences(
-    results: Sequence[RunResult], arm: str, against: str, metric: str = "recall"
+    results: Sequence[RunResult], arm: str, against: str
 ) -> Float[ndarray, "u s"]:
-    """The paired differences by user and seed, of which ``paired`` is the mean.
+    """The paired differences in recall@20 by user and seed, whose mean is ``paired``.
 
     Args:
       results: of a grid.
       arm: the arm whose differences they are.
       against: the arm that is subtracted.
-      metric: per user, at cut-off 20.
 
     Raises:
       InputError: see ``paired``.
     """
-    cells, contrast = _by_cell(results), Contrast(arm, against, metric)
+    cells, contrast = _by_cell(results), Contrast(arm, against)
     values, other, _ = _values_of(cells, contrast, contrast.k)
     return values - other
 
@@ -296,17 +293,6 @@ def verdict(row: Mapping[Any, Any]) -> str:
             return "higher" if more else "lower"
         return "better" if more == (better == "higher") else "worse"
     return "equivalent" if row["p_equivalence_holm"] < ALPHA else "undecided"
-
-
-def write_contrasts(frame: pd.DataFrame, path: Path, question: str) -> list[Path]:
-    """Writes <path>-contrasts.csv and .md.
-
-    Args:
-      frame: from ``contrast_frame``.
-      path: of its table, without its end.
-      question: the title of the page.
-    """
-    return write_texts(path, contrast_texts(frame, question))
 
 
 def contrast_texts(frame: pd.DataFrame, question: str) -> dict[str, str | pd.DataFrame]:

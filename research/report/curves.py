@@ -2,12 +2,11 @@
 
 from collections.abc import Sequence
 
-import matplotlib
 import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
 from research.report.figures import NARROW
-from research.report.pictures import STYLE, Drawing, blank, cell_lines, legend_above
+from research.report.pictures import Drawing, blank, cell_lines, legend_above, styled
 from research.report.records import RunResult
 from research.types import InputError
 
@@ -36,6 +35,7 @@ def history_frame(results: Sequence[RunResult]) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
+@styled
 def history_figure(
     results: Sequence[RunResult], columns: Sequence[str] = ("loss", "item_uniformity")
 ) -> Drawing:
@@ -57,23 +57,22 @@ def history_figure(
             raise InputError(f"no curve of {name}: choose {', '.join(frame.columns)}")
     fields = list(dict.fromkeys(name for r in results for name in r.swept))
     rows = -(-len(columns) // 2)
-    with matplotlib.rc_context(STYLE):
-        shape = {"nrows": rows, "ncols": min(2, len(columns)), "squeeze": False}
-        figure, panels = blank(1.0 + 2.6 * rows, **shape)
-        for panel in panels.flat[len(columns) :]:
-            figure.delaxes(panel)
-        for panel, name in zip(panels.flat, columns):
-            for part, style in cell_lines(frame, fields):
-                by_epoch = part.groupby("epoch")[name]
-                mean = by_epoch.mean()
-                panel.plot(mean, **style)
-                band = by_epoch.min(), by_epoch.max()
-                colour = style["color"]
-                panel.fill_between(mean.index, *band, color=colour, alpha=0.15, lw=0)
-            panel.set_ylabel(name)
-            panel.set_xlabel("epoch")
-            panel.xaxis.set_major_locator(MaxNLocator(integer=True))
-        handles, labels = panels.flat[0].get_legend_handles_labels()
-        beside = 4 if max(map(len, labels)) <= NARROW else 2
-        legend_above(figure, handles, "Learning curves: means over seeds", beside)
+    shape = {"nrows": rows, "ncols": min(2, len(columns)), "squeeze": False}
+    figure, panels = blank(1.0 + 2.6 * rows, **shape)
+    for panel in panels.flat[len(columns) :]:
+        figure.delaxes(panel)
+    for panel, name in zip(panels.flat, columns):
+        for part, style in cell_lines(frame, fields):
+            by_epoch = part.groupby("epoch")[name]
+            mean = by_epoch.mean()
+            panel.plot(mean, **style)
+            band = by_epoch.min(), by_epoch.max()
+            colour = style["color"]
+            panel.fill_between(mean.index, *band, color=colour, alpha=0.15, lw=0)
+        panel.set_ylabel(name)
+        panel.set_xlabel("epoch")
+        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+    handles, labels = panels.flat[0].get_legend_handles_labels()
+    beside = 4 if max(map(len, labels)) <= NARROW else 2
+    legend_above(figure, handles, "Learning curves: means over seeds", beside)
     return Drawing(figure, frame)

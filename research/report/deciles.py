@@ -4,14 +4,13 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
 
-import matplotlib
 import numpy as np
 import pandas as pd
 
 from research.evaluate import formulas
 from research.evaluate.metrics import CUTOFF, METRICS, Metric
 from research.evaluate.record import DECILES, deciles, held_out
-from research.report.pictures import STYLE, Drawing, above, blank, cell_lines, look
+from research.report.pictures import Drawing, above, blank, cell_lines, look, styled
 from research.report.records import RunResult
 from research.report.tables import swept_columns, table
 from research.types import InputError, Record
@@ -77,6 +76,7 @@ def _by_decile(result: RunResult) -> tuple[Record, dict[int, int]]:
     return result.record._replace(rank=rank, band=decile, columns={}), held
 
 
+@styled
 def decile_figure(frame: pd.DataFrame, title: str | None = None) -> Drawing:
     """Draws recall@20 by popularity decile, one line per arm and swept value.
 
@@ -85,19 +85,18 @@ def decile_figure(frame: pd.DataFrame, title: str | None = None) -> Drawing:
       title: the heading.
     """
     swept = [name for name in frame.columns if name not in ("arm", "decile", *KEPT)]
-    with matplotlib.rc_context(STYLE):
-        figure, axes = blank(4.0)
-        lines = list(cell_lines(frame, swept))
-        for n, (line, style) in enumerate(lines):
-            reach = np.stack([line["mean"] - line.low, line.high - line["mean"]])
-            beside = 0.08 * (n - (len(lines) - 1) / 2)  # else intervals would hide
-            style |= {"marker": look(line.arm.iloc[0]).marker, "elinewidth": 1.1}
-            at = line.decile + beside, line["mean"]
-            axes.errorbar(*at, yerr=np.maximum(reach, 0), **style)
-        axes.set_xticks(range(1, DECILES + 1))
-        axes.set_xlabel("popularity decile of the items (1: the most clicked tenth)")
-        axes.set_ylabel(f"recall@{CUTOFF} within the decile, 95 % interval")
-        axes.set_ylim(bottom=0)
-        axes.legend(frameon=False)
-        above(figure, title or f"Recall@{CUTOFF} by popularity of the held-out items")
+    figure, axes = blank(4.0)
+    lines = list(cell_lines(frame, swept))
+    for n, (line, style) in enumerate(lines):
+        reach = np.stack([line["mean"] - line.low, line.high - line["mean"]])
+        beside = 0.08 * (n - (len(lines) - 1) / 2)  # else intervals would hide
+        style |= {"marker": look(line.arm.iloc[0]).marker, "elinewidth": 1.1}
+        at = line.decile + beside, line["mean"]
+        axes.errorbar(*at, yerr=np.maximum(reach, 0), **style)
+    axes.set_xticks(range(1, DECILES + 1))
+    axes.set_xlabel("popularity decile of the items (1: the most clicked tenth)")
+    axes.set_ylabel(f"recall@{CUTOFF} within the decile, 95 % interval")
+    axes.set_ylim(bottom=0)
+    axes.legend(frameon=False)
+    above(figure, title or f"Recall@{CUTOFF} by popularity of the held-out items")
     return Drawing(figure, frame)

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 
 import jax.numpy as jnp
-import matplotlib
 import numpy as np
 import pandas as pd
 
@@ -12,7 +11,7 @@ from research.evaluate.record import DECILES, deciles
 from research.negatives.source import union_log_q
 from research.prepare import prepare
 from research.report.lists import titles
-from research.report.pictures import EDGE, STYLE, Drawing, above, blank, look
+from research.report.pictures import EDGE, Drawing, above, blank, look, styled
 from research.train.run_state import traced_values
 from research.types import Fold
 
@@ -58,6 +57,7 @@ def draw_frame(configs: Mapping[str, Config], fold: Fold) -> pd.DataFrame:
     return frame.iloc[order].reset_index(drop=True)
 
 
+@styled
 def draw_figure(frame: pd.DataFrame, title: str | None = None) -> Drawing:
     """Draws the share of the negatives that each popularity decile of the items gets.
 
@@ -67,16 +67,15 @@ def draw_figure(frame: pd.DataFrame, title: str | None = None) -> Drawing:
     """
     names = [name for name in frame.columns if name not in ABOUT]
     points = frame.groupby("decile")[names].sum().reset_index()
-    with matplotlib.rc_context(STYLE):
-        figure, axes = blank(3.6)
-        for name in names:
-            colour, marker = look(name)
-            style = {"color": colour, "marker": marker, "label": name, **EDGE}
-            axes.plot(points.decile, points[name], **style)
-        axes.set_xticks(range(1, DECILES + 1))
-        axes.set_xlabel("popularity decile of the items (1: the most clicked tenth)")
-        axes.set_ylabel("share of the drawn negatives")
-        axes.set_ylim(bottom=0)
-        axes.legend(frameon=False)
-        above(figure, title or "Which items become negatives")
+    figure, axes = blank(3.6)
+    for name in names:
+        colour, marker = look(name)
+        style = {"color": colour, "marker": marker, "label": name, **EDGE}
+        axes.plot(points.decile, points[name], **style)
+    axes.set_xticks(range(1, DECILES + 1))
+    axes.set_xlabel("popularity decile of the items (1: the most clicked tenth)")
+    axes.set_ylabel("share of the drawn negatives")
+    axes.set_ylim(bottom=0)
+    axes.legend(frameon=False)
+    above(figure, title or "Which items become negatives")
     return Drawing(figure, points)

@@ -8,7 +8,6 @@ from collections.abc import Hashable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -19,7 +18,6 @@ from research.evaluate.metrics import CUTOFF, METRICS
 from research.report.cells import UNMEASURED
 from research.report.pictures import (
     EDGE,
-    STYLE,
     Drawing,
     Look,
     above,
@@ -31,6 +29,7 @@ from research.report.pictures import (
     look,
     looks,
     notes_below,
+    styled,
 )
 from research.report.tables import swept_columns, wide, without_levels
 
@@ -38,6 +37,7 @@ PLAIN = 95  # characters of a note that fit the width
 NOTES = 4  # below a figure, so that they leave room for it
 
 
+@styled
 def arms_figure(
     frame: pd.DataFrame,
     title: str | None = None,
@@ -59,24 +59,23 @@ def arms_figure(
     shown = points.dropna(subset=[up, across]).reset_index(drop=True)
     reference = next((name for name in frame.against if name), "")
     swept = swept_columns(frame)
-    with matplotlib.rc_context(STYLE):
-        figure, axes = blank(5.0)
-        style: dict[str, Any] = {"markeredgecolor": "white", "markeredgewidth": 0.6}
-        for row in shown.to_dict("records"):
-            x, y, colour = row[across], row[up], look(str(row["arm"])).colour
-            draw_point(axes, row, (x, y), up, markersize=8, elinewidth=1.2, **style)
-            if row["arm"] == reference:
-                ring = {"facecolors": "none", "edgecolors": colour, "linewidths": 1.5}
-                axes.scatter(x, y, s=196, **ring)
-                dashes = {"linestyle": (0, (4, 4)), "linewidth": 0.9, "zorder": 1}
-                axes.axhline(y, color=colour, **dashes)
-        axes.set_ylabel(f"{METRICS[up].axis(CUTOFF)}, with 95 % interval")
-        notes = unfinished(points, swept)
-        axes.set_xlabel("\n".join([METRICS[across].axis(CUTOFF), *notes]))
-        axes.margins(x=0.1, y=0.08)
-        heading = f"{METRICS[up].title(CUTOFF)} and {METRICS[across].title(CUTOFF)}"
-        above(figure, folded(title or of_runs(shown, f"{heading}, by arm")))
-        _name_points(axes, shown, (across, up), swept, reference)
+    figure, axes = blank(5.0)
+    style: dict[str, Any] = {"markeredgecolor": "white", "markeredgewidth": 0.6}
+    for row in shown.to_dict("records"):
+        x, y, colour = row[across], row[up], look(str(row["arm"])).colour
+        draw_point(axes, row, (x, y), up, markersize=8, elinewidth=1.2, **style)
+        if row["arm"] == reference:
+            ring = {"facecolors": "none", "edgecolors": colour, "linewidths": 1.5}
+            axes.scatter(x, y, s=196, **ring)
+            dashes = {"linestyle": (0, (4, 4)), "linewidth": 0.9, "zorder": 1}
+            axes.axhline(y, color=colour, **dashes)
+    axes.set_ylabel(f"{METRICS[up].axis(CUTOFF)}, with 95 % interval")
+    notes = unfinished(points, swept)
+    axes.set_xlabel("\n".join([METRICS[across].axis(CUTOFF), *notes]))
+    axes.margins(x=0.1, y=0.08)
+    heading = f"{METRICS[up].title(CUTOFF)} and {METRICS[across].title(CUTOFF)}"
+    above(figure, folded(title or of_runs(shown, f"{heading}, by arm")))
+    _name_points(axes, shown, (across, up), swept, reference)
     return Drawing(figure, points)
 
 
@@ -154,6 +153,7 @@ NOTHING: Mapping[str, float] = MappingProxyType({})
 NARROW, WIDE = 16, 25  # characters of arms' names, of which four and three fit a line
 
 
+@styled
 def sweep_figure(
     frame: pd.DataFrame,
     title: str | None = None,
@@ -186,32 +186,31 @@ def sweep_figure(
     shown = [name for name in metrics if name in set(frame.metric)]
     points = along(frame, shown, swept)
     rows = -(-len(shown) // columns)
-    with matplotlib.rc_context(STYLE):
-        shape = {"nrows": rows, "ncols": columns, "sharex": True, "squeeze": False}
-        figure, axes = blank(1.0 + height * rows, **shape)
-        for panel in axes.flat[len(shown) :]:
-            figure.delaxes(panel)
-        styles = looks(points.arm)
-        for n, (panel, metric) in enumerate(zip(axes.flat, shown)):
-            for arm, line in points.groupby("arm", sort=False):
-                _band(panel, line, metric, swept, styles[str(arm)])
-            entry = METRICS[metric]
-            name = entry.title(CUTOFF)
-            unit = "mean over users" if entry.per_user else "of all lists"
-            panel.set_title(name[0].upper() + name[1:], loc="left")
-            panel.set_ylabel(entry.unit or unit, fontsize=9.5)
-            if n + columns >= len(shown):
-                panel.set_xlabel(label or swept)
-                panel.tick_params(labelbottom=True)
-        # of a decade, as many as the width has room for
-        steps = (1.0, 2.0, 5.0) if columns < 3 else (1.0, 3.0)
-        first = axes.flat[0]
-        _ticks(first, points[swept][points[shown[0]].notna()], steps)
-        names = [METRICS[metric].title(CUTOFF) for metric in shown]
-        some = " and ".join(names if len(names) < 3 else (names[0], "other metrics"))
-        heading = f"{some[0].upper()}{some[1:]} by {label or swept}"
-        heading = of_runs(points.dropna(subset=shown[:1]), heading)
-        around(figure, first, title or heading, points, swept)
+    shape = {"nrows": rows, "ncols": columns, "sharex": True, "squeeze": False}
+    figure, axes = blank(1.0 + height * rows, **shape)
+    for panel in axes.flat[len(shown) :]:
+        figure.delaxes(panel)
+    styles = looks(points.arm)
+    for n, (panel, metric) in enumerate(zip(axes.flat, shown)):
+        for arm, line in points.groupby("arm", sort=False):
+            _band(panel, line, metric, swept, styles[str(arm)])
+        entry = METRICS[metric]
+        name = entry.title(CUTOFF)
+        unit = "mean over users" if entry.per_user else "of all lists"
+        panel.set_title(name[0].upper() + name[1:], loc="left")
+        panel.set_ylabel(entry.unit or unit, fontsize=9.5)
+        if n + columns >= len(shown):
+            panel.set_xlabel(label or swept)
+            panel.tick_params(labelbottom=True)
+    # of a decade, as many as the width has room for
+    steps = (1.0, 2.0, 5.0) if columns < 3 else (1.0, 3.0)
+    first = axes.flat[0]
+    _ticks(first, points[swept][points[shown[0]].notna()], steps)
+    names = [METRICS[metric].title(CUTOFF) for metric in shown]
+    some = " and ".join(names if len(names) < 3 else (names[0], "other metrics"))
+    heading = f"{some[0].upper()}{some[1:]} by {label or swept}"
+    heading = of_runs(points.dropna(subset=shown[:1]), heading)
+    around(figure, first, title or heading, points, swept)
     return Drawing(figure, points)
 
 

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Sequence
 
-import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -12,7 +11,6 @@ from research.evaluate.metrics import CUTOFF, METRICS
 from research.report.contrasts import MARGIN, measured
 from research.report.figures import row_name, unfinished
 from research.report.pictures import (
-    STYLE,
     Drawing,
     Look,
     above,
@@ -21,6 +19,7 @@ from research.report.pictures import (
     legend_above,
     looks,
     notes_below,
+    styled,
 )
 from research.report.salts import over_salts
 from research.report.tables import swept_columns, wide
@@ -44,6 +43,7 @@ VERDICTS = {
 }
 
 
+@styled
 def forest_figure(
     frame: pd.DataFrame,
     title: str | None = None,
@@ -68,22 +68,21 @@ def forest_figure(
     styles = looks(shown.arm)
     notes = [*_marks(swept), *unfinished(wide(frame, metrics, CUTOFF), swept)]
     below = "\n".join(notes).count("\n")  # a figure of few arms has room for one line
-    with matplotlib.rc_context(STYLE):
-        height = 1.5 + LINE * max(len(shown), 1) + NOTE * below
-        figure, panels = blank(height, ncols=len(metrics), sharey=True, squeeze=False)
-        for axes, metric in zip(panels[0], metrics, strict=True):
-            for n, row in enumerate(shown.to_dict("records")):
-                delta, low, high = (row[f"{metric}_{end}"] for end in ENDS)
-                draw_line(axes, n, (delta, low, high), styles[str(row["arm"])])
-            around_zero(axes, _margin(frame, reference, metric))
-            axes.set_xlabel(METRICS[metric].title(CUTOFF))
-        names = [row_name(row, swept, SWITCHES) for row in shown.to_dict("records")]
-        panels[0][0].set_yticks(range(len(shown)), names)
-        panels[0][0].set_ylabel("arm and swept values" if swept else "arm")
-        panels[0][0].set_ylim(max(len(shown), 1) - 0.4, -0.6)
-        heading = f"Paired differences from {reference}, 95 % intervals"
-        above(figure, folded(title or (heading if reference else "No difference")))
-        notes_below(figure, notes)
+    height = 1.5 + LINE * max(len(shown), 1) + NOTE * below
+    figure, panels = blank(height, ncols=len(metrics), sharey=True, squeeze=False)
+    for axes, metric in zip(panels[0], metrics, strict=True):
+        for n, row in enumerate(shown.to_dict("records")):
+            delta, low, high = (row[f"{metric}_{end}"] for end in ENDS)
+            draw_line(axes, n, (delta, low, high), styles[str(row["arm"])])
+        around_zero(axes, _margin(frame, reference, metric))
+        axes.set_xlabel(METRICS[metric].title(CUTOFF))
+    names = [row_name(row, swept, SWITCHES) for row in shown.to_dict("records")]
+    panels[0][0].set_yticks(range(len(shown)), names)
+    panels[0][0].set_ylabel("arm and swept values" if swept else "arm")
+    panels[0][0].set_ylim(max(len(shown), 1) - 0.4, -0.6)
+    heading = f"Paired differences from {reference}, 95 % intervals"
+    above(figure, folded(title or (heading if reference else "No difference")))
+    notes_below(figure, notes)
     return Drawing(figure, points)
 
 
@@ -144,16 +143,14 @@ def _marks(swept: Sequence[str]) -> list[str]:
     return ["; ".join(marks)] if marks else []
 
 
-def contrasts_figure(
-    contrasts: pd.DataFrame, title: str | None = None, without: Sequence[str] = ()
-) -> Drawing:
+@styled
+def contrasts_figure(contrasts: pd.DataFrame, without: Sequence[str] = ()) -> Drawing:
     """Draws each contrast in the look of its verdict, by metric and what they share.
 
     That is the reference, or the arm where fewer arms than references are in them.
 
     Args:
       contrasts: as ``contrast_frame`` gives them.
-      title: the heading; by default, what is shown.
       without: arms that are left out, as those that would stretch the axis.
     """
     arms = contrasts.arm.str.split().str[0]  # without swept values
@@ -162,43 +159,40 @@ def contrasts_figure(
     of_one = shown.arm.nunique() < shown.against.nunique()
     shared, other = ("arm", "against") if of_one else ("against", "arm")
     groups = list(shown.groupby(["metric", "k", "over", shared], sort=False))
-    with matplotlib.rc_context(STYLE):
-        lines = len(shown) + len(groups)
-        figure, axes = blank(1.6 + LINE * max(lines, 1))
-        names: list[str] = []
-        for (metric, k, over, cell), part in groups:
-            ends = ("", " minus") if of_one else ("difference from ", "")
-            name = _short(cell).join(ends)
-            names.append(f"{measured(metric, int(k), int(over))}, {name}:")
-            for row in part.to_dict("records"):
-                numbers = row["difference"], row["low"], row["high"]
-                draw_line(axes, len(names), numbers, VERDICTS[row["verdict"]])
-                names.append(_short(row[other]))
-        axes.set_yticks(range(len(names)), names)
-        for label in axes.get_yticklabels():
-            if label.get_text().endswith(":"):
-                label.set_fontweight("bold")
-        axes.set_ylim(max(lines, 1) - 0.4, -0.6)
-        around_zero(axes)
-        axes.set_xlabel("difference [95 %]")
-        axes.set_ylabel("arm")
-        handles, counts = [], shown.verdict.value_counts()
-        for verdict in [name for name in VERDICTS if name in counts]:
-            colour, marker = VERDICTS[verdict]
-            label = f"{verdict} ({counts[verdict]})"
-            handles += axes.plot([], [], marker, color=colour, label=label)
-        decided = len(shown) - counts.get("undecided", 0)
-        heading = f"{decided} of {len(shown)} contrasts are decided"
-        heading = heading if len(shown) else "No contrast has data"
-        legend_above(figure, handles, title or heading, 4)
-        holes = (contrasts.note != "").sum()
-        left_out = [name for name in without if name in set(arms)]
-        marks = _marks(
-            [name for name in SWITCHES if shown.arm.str.contains(name).any()]
-        )
-        notes = [*marks, *([f"without data: {holes}"] if holes else [])]
-        notes += [f"far off, in the table alone: {name}" for name in left_out]
-        notes_below(figure, notes)
+    lines = len(shown) + len(groups)
+    figure, axes = blank(1.6 + LINE * max(lines, 1))
+    names: list[str] = []
+    for (metric, k, over, cell), part in groups:
+        ends = ("", " minus") if of_one else ("difference from ", "")
+        name = _short(cell).join(ends)
+        names.append(f"{measured(metric, int(k), int(over))}, {name}:")
+        for row in part.to_dict("records"):
+            numbers = row["difference"], row["low"], row["high"]
+            draw_line(axes, len(names), numbers, VERDICTS[row["verdict"]])
+            names.append(_short(row[other]))
+    axes.set_yticks(range(len(names)), names)
+    for label in axes.get_yticklabels():
+        if label.get_text().endswith(":"):
+            label.set_fontweight("bold")
+    axes.set_ylim(max(lines, 1) - 0.4, -0.6)
+    around_zero(axes)
+    axes.set_xlabel("difference [95 %]")
+    axes.set_ylabel("arm")
+    handles, counts = [], shown.verdict.value_counts()
+    for verdict in [name for name in VERDICTS if name in counts]:
+        colour, marker = VERDICTS[verdict]
+        label = f"{verdict} ({counts[verdict]})"
+        handles += axes.plot([], [], marker, color=colour, label=label)
+    decided = len(shown) - counts.get("undecided", 0)
+    heading = f"{decided} of {len(shown)} contrasts are decided"
+    heading = heading if len(shown) else "No contrast has data"
+    legend_above(figure, handles, heading, 4)
+    holes = (contrasts.note != "").sum()
+    left_out = [name for name in without if name in set(arms)]
+    marks = _marks([name for name in SWITCHES if shown.arm.str.contains(name).any()])
+    notes = [*marks, *([f"without data: {holes}"] if holes else [])]
+    notes += [f"far off, in the table alone: {name}" for name in left_out]
+    notes_below(figure, notes)
     return Drawing(figure, contrasts)
 
 
@@ -214,34 +208,31 @@ def _short(cell: str) -> str:
     return cell
 
 
-def salts_figure(frame: pd.DataFrame, title: str | None = None) -> Drawing:
+@styled
+def salts_figure(frame: pd.DataFrame) -> Drawing:
     """Draws the difference from the reference over the draws that break ties.
 
-    The mean with its t interval, and beside it each draw, which tests other films.
-
-    Args:
-      frame: a long table that sweeps the salt.
-      title: the heading; by default, what is shown.
+    The mean with its t interval, and beside it each draw, which tests other films; of a
+    long table that sweeps the salt.
     """
     points = over_salts(frame)
     metrics = list(dict.fromkeys(points.metric)) if len(points) else ["recall"]
     each = frame[(frame.k == CUTOFF) & frame.delta.notna()]
-    with matplotlib.rc_context(STYLE):
-        arms = list(dict.fromkeys(points.arm)) if len(points) else []
-        styles, shape = looks(arms), {"ncols": len(metrics), "sharey": True}
-        figure, panels = blank(1.8 + 2 * LINE * len(arms), squeeze=False, **shape)
-        for axes, metric in zip(panels[0], metrics, strict=True):
-            for n, arm in enumerate(arms):
-                row = points[(points.arm == arm) & (points.metric == metric)].iloc[0]
-                draw_line(axes, n, (row["mean"], row.low, row.high), styles[arm])
-                draws = each[(each.arm == arm) & (each.metric == metric)].delta
-                axes.plot(draws, np.full(len(draws), n + 0.3), "|", color=ZERO)
-            around_zero(axes)
-            axes.set_xlabel(METRICS[metric].title(CUTOFF))
-        panels[0][0].set_yticks(range(len(arms)), arms)
-        panels[0][0].set_ylim(max(len(arms), 1) - 0.4, -0.6)
-        panels[0][0].set_ylabel("arm")
-        against = next((name for name in frame.against if name), "no arm")
-        heading = f"Differences from {against} over draws of ties (ticks: each draw)"
-        above(figure, folded(title or heading))
+    arms = list(dict.fromkeys(points.arm)) if len(points) else []
+    styles, shape = looks(arms), {"ncols": len(metrics), "sharey": True}
+    figure, panels = blank(1.8 + 2 * LINE * len(arms), squeeze=False, **shape)
+    for axes, metric in zip(panels[0], metrics, strict=True):
+        for n, arm in enumerate(arms):
+            row = points[(points.arm == arm) & (points.metric == metric)].iloc[0]
+            draw_line(axes, n, (row["mean"], row.low, row.high), styles[arm])
+            draws = each[(each.arm == arm) & (each.metric == metric)].delta
+            axes.plot(draws, np.full(len(draws), n + 0.3), "|", color=ZERO)
+        around_zero(axes)
+        axes.set_xlabel(METRICS[metric].title(CUTOFF))
+    panels[0][0].set_yticks(range(len(arms)), arms)
+    panels[0][0].set_ylim(max(len(arms), 1) - 0.4, -0.6)
+    panels[0][0].set_ylabel("arm")
+    against = next((name for name in frame.against if name), "no arm")
+    heading = f"Differences from {against} over draws of ties (ticks: each draw)"
+    above(figure, folded(heading))
     return Drawing(figure, points)

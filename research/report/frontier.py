@@ -4,7 +4,6 @@ from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import matplotlib
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float
@@ -26,13 +25,13 @@ from research.report.pages import (
 )
 from research.report.pictures import (
     EDGE,
-    STYLE,
     Drawing,
     blank,
     draw_point,
     legend_above,
     look,
     notes_below,
+    styled,
 )
 from research.report.records import RunResult
 from research.report.tables import swept_columns, wide
@@ -272,11 +271,9 @@ def _line_page(judged: pd.DataFrame) -> str:
 PALE = 0.25
 
 
+@styled
 def frontier_figure(
-    frame: pd.DataFrame,
-    title: str | None = None,
-    judged: str = "recall",
-    without: Sequence[str] = (),
+    frame: pd.DataFrame, judged: str = "recall", without: Sequence[str] = ()
 ) -> Drawing:
     """Draws recall@20 against each kind of diversity, an arm and temperature a point.
 
@@ -285,7 +282,6 @@ def frontier_figure(
 
     Args:
       frame: a long table with the swept prior.
-      title: the heading; by default, what is shown.
       judged: the metric upwards: recall, or recall_item, which popularity doesn't buy.
       without: arms that are left out, as those that would stretch the axes.
     """
@@ -293,29 +289,27 @@ def frontier_figure(
     kinds = [kind for kind in KINDS if kind in set(frame.metric)]
     points = wide(frame, [judged, *kinds], CUTOFF)
     trained, rows = points[points[PRIOR].isna()], -(-len(kinds) // 3)
-    with matplotlib.rc_context(STYLE):
-        figure, axes = blank(1.3 + 2.1 * rows, nrows=rows, ncols=3, sharey=True)
-        for panel in axes.flat[len(kinds) :]:
-            figure.delaxes(panel)
-        for panel, kind in zip(axes.flat, kinds):
-            on = pareto(trained[kind].to_numpy(), trained[judged].to_numpy())
-            front = trained[on].sort_values(kind)
-            panel.plot(front[kind], front[judged], "--", color="#777777", linewidth=1.1)
-            _lines(panel, points, kind, judged)
-            _points(panel, trained, kind, judged, on.tolist())
-            panel.set_xlabel(METRICS[kind].axis(CUTOFF), fontsize=9.5)
-        for panel in axes[:, 0]:
-            panel.set_ylabel(METRICS[judged].title(CUTOFF))
-        name = METRICS[judged].title(CUTOFF)
-        heading = f"{name[0].upper()}{name[1:]} by kind of diversity"
-        heading += " (pale: behind the dashed front)"
-        _around(figure, trained, title or heading)
+    figure, axes = blank(1.3 + 2.1 * rows, nrows=rows, ncols=3, sharey=True)
+    for panel in axes.flat[len(kinds) :]:
+        figure.delaxes(panel)
+    for panel, kind in zip(axes.flat, kinds):
+        on = pareto(trained[kind].to_numpy(), trained[judged].to_numpy())
+        front = trained[on].sort_values(kind)
+        panel.plot(front[kind], front[judged], "--", color="#777777", linewidth=1.1)
+        _lines(panel, points, kind, judged)
+        _points(panel, trained, kind, judged, on.tolist())
+        panel.set_xlabel(METRICS[kind].axis(CUTOFF), fontsize=9.5)
+    for panel in axes[:, 0]:
+        panel.set_ylabel(METRICS[judged].title(CUTOFF))
+    name = METRICS[judged].title(CUTOFF)
+    heading = f"{name[0].upper()}{name[1:]} by kind of diversity"
+    heading += " (pale: behind the dashed front)"
+    _around(figure, trained, heading)
     return Drawing(figure, points)
 
 
-def serving_figure(
-    frame: pd.DataFrame, title: str | None = None, without: Sequence[str] = ()
-) -> Drawing:
+@styled
+def serving_figure(frame: pd.DataFrame, without: Sequence[str] = ()) -> Drawing:
     """Draws both recalls against the average recommendation popularity.
 
     The lines are the two models served with a prior from -1 to 1. An arm whose mean
@@ -324,28 +318,26 @@ def serving_figure(
 
     Args:
       frame: a long table with the swept prior.
-      title: the heading; by default, what is shown.
       without: arms that are left out, as those that would stretch the axes.
     """
     frame = frame[~frame.arm.isin(without)]
     points = wide(frame, [*JUDGED, POPULARITY], CUTOFF)
     trained = points[points[PRIOR].isna()]
-    with matplotlib.rc_context(STYLE):
-        figure, axes = blank(4.3, ncols=2)
-        for panel, metric in zip(axes, JUDGED, strict=True):
-            lines = _lines(panel, points, POPULARITY, metric)
-            cells = zip(trained[POPULARITY], trained[metric])
-            above = [_is_above(lines, x, y) for x, y in cells]
-            _points(panel, trained, POPULARITY, metric, above)
-            panel.set_xlabel(METRICS[POPULARITY].title(CUTOFF))
-            panel.set_ylabel(METRICS[metric].title(CUTOFF))
-        heading = "Arms at their own temperatures beside models served with a prior"
-        heading += " (pale: the mean is not above the lines)"
-        _around(figure, trained, title or heading)
-        served = points.dropna(subset=[PRIOR]).get("temperature")
-        if served is not None and served.nunique() == 1:
-            at = f"the lines' models: temperature {served.iloc[0]:g}"
-            notes_below(figure, [f"{at}; points: {_values(trained.temperature)}"])
+    figure, axes = blank(4.3, ncols=2)
+    for panel, metric in zip(axes, JUDGED, strict=True):
+        lines = _lines(panel, points, POPULARITY, metric)
+        cells = zip(trained[POPULARITY], trained[metric])
+        above = [_is_above(lines, x, y) for x, y in cells]
+        _points(panel, trained, POPULARITY, metric, above)
+        panel.set_xlabel(METRICS[POPULARITY].title(CUTOFF))
+        panel.set_ylabel(METRICS[metric].title(CUTOFF))
+    heading = "Arms at their own temperatures beside models served with a prior"
+    heading += " (pale: the mean is not above the lines)"
+    _around(figure, trained, heading)
+    served = points.dropna(subset=[PRIOR]).get("temperature")
+    if served is not None and served.nunique() == 1:
+        at = f"the lines' models: temperature {served.iloc[0]:g}"
+        notes_below(figure, [f"{at}; points: {_values(trained.temperature)}"])
     return Drawing(figure, points)
 
 

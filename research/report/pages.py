@@ -13,6 +13,7 @@ from research.evaluate.metrics import CUTOFF, METRICS, Key, PageColumn, mean_cou
 from research.files import beside, replace
 from research.report.cells import (
     CellSummary,
+    beyond_the_catalogue,
     intervals,
     measure,
     not_measured,
@@ -20,7 +21,7 @@ from research.report.cells import (
     swept_fields,
     table_keys,
 )
-from research.report.intervals import Interval, over_seeds
+from research.report.intervals import over_seeds
 from research.report.records import RunResult
 from research.report.tables import NUMBER, long_form, stated_columns, typed
 
@@ -132,12 +133,13 @@ def interval_table(
     """A Markdown table of means with their intervals, a row for each of a frame's.
 
     Args:
-      frame: whose columns ``Interval.columns`` made.
+      frame: whose columns NAME, NAME_low and NAME_high are of ``Interval.columns``.
       stated: format of each column that says what a row is, by its name.
-      columns: heading, name and format of each mean.
+      columns: heading, name and format of each mean, or of a number without ends.
       left: how many columns are of text.
 
-    >>> frame = pd.DataFrame([{"arm": "a", **Interval(0.5, 0.4, 0.6).columns("gain")}])
+    >>> row = {"arm": "a", "gain": 0.5, "gain_low": 0.4, "gain_high": 0.6}
+    >>> frame = pd.DataFrame([row])
     >>> columns = [("gain in R@20", "gain", "+.1f")]
     >>> print(interval_table(frame, {"arm": ""}, columns, left=1))
     | arm | gain in R@20 |
@@ -148,7 +150,8 @@ def interval_table(
     for row in frame.to_dict("records"):
         texts = [format(row[name], form) for name, form in stated.items()]
         for _, name, form in columns:
-            texts.append(interval_text(*Interval.of(row, name), form))
+            low, high = (row.get(f"{name}_{end}", np.nan) for end in ("low", "high"))
+            texts.append(interval_text(row[name], low, high, form))
         rows.append(texts)
     headings = [*stated, *(heading for heading, _, _ in columns)]
     return markdown_table(headings, rows, left)
@@ -236,7 +239,6 @@ def write_report(
     title: str,
     swept: Sequence[str] = (),
     notes: Sequence[str] = (),
-    k: int = CUTOFF,
 ) -> pd.DataFrame:
     """Measures a grid's runs once, writes <path>.csv and .md, and returns the table.
 
@@ -247,13 +249,13 @@ def write_report(
       title: of the page.
       swept: fields whose columns come first.
       notes: paragraphs below the table.
-      k: the page's cut-off.
     """
     cells = measure(results, swept)
     frame = long_form(cells, reference, swept_fields(results, swept))
     notes = [*notes, *not_measured(results), *not_recorded(results)]
-    ks = [k, *(m.page.second for m in METRICS.values() if m.page and m.page.second)]
-    page = markdown(frame, title, marks(cells, ks), notes, k)
+    notes += beyond_the_catalogue(results)
+    seconds = (m.page.second for m in METRICS.values() if m.page and m.page.second)
+    page = markdown(frame, title, marks(cells, [CUTOFF, *seconds]), notes)
     write_texts(path, {".csv": frame, ".md": page})
     return frame
 
@@ -309,18 +311,7 @@ def markdown(
         numbers += ["failed"] * (len(headings) - len(first) - len(numbers))
         rows.append([*first, *numbers])
     table = markdown_table(headings, rows, left=1)
-    below = [*notes, *_beyond(shown, set(frame.k[frame.seeds > 0]))]
-    return markdown_page(title, table, *below, *_footnotes(at_k, shown, against, k))
-
-
-def _beyond(shown: Mapping[str, PageColumn], ks: set[int]) -> list[str]:
-    """A line for each column that is missing, as lists are not so long."""
-    return [
-        f"{column.heading.format(k=column.second)} is missing: the catalogue has fewer "
-        f"items, and cut-offs end at {max(ks)}."
-        for column in shown.values()
-        if ks and column.second and column.second not in ks
-    ]
+    return markdown_page(title, table, *notes, *_footnotes(at_k, shown, against, k))
 
 
 def _columns(

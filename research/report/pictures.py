@@ -145,6 +145,9 @@ STYLE: Any = {  # matplotlib types its keys as a literal of hundreds
 }
 
 
+styled = matplotlib.rc_context(STYLE)  # decorates a function that draws
+
+
 class Drawing(NamedTuple):
     """A figure and the points it shows. A notebook cell displays it as a PNG."""
 
@@ -180,24 +183,28 @@ def above(figure: Figure, text: str) -> None:
 
 
 def legend_above(
-    figure: Figure, handles: Sequence[Any], title: str, ncols: int
+    figure: Figure, entries: Axes | Sequence[Any], title: str, ncols: int, **style: Any
 ) -> None:
     """Sets the heading and a legend above the panels.
 
     Args:
       figure: of the panels.
-      handles: artists with labels, the entries of the legend.
+      entries: of the legend, artists with labels; or an axes, for those that it has.
       title: the heading.
       ncols: entries of the legend beside each other.
+      style: further arguments of matplotlib's legend.
     """
+    if isinstance(entries, Axes):
+        entries = entries.get_legend_handles_labels()[0]
     figure.legend(
-        handles=handles,
+        handles=entries,
         loc="outside upper left",
         ncols=ncols,
         frameon=False,
         title=folded(title),
         title_fontproperties={"weight": "bold", "size": 10.5},
         alignment="left",
+        **style,
     )
 
 

@@ -3,19 +3,19 @@
 from collections.abc import Sequence
 from itertools import pairwise
 
-import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
 from research.evaluate.metrics import CUTOFF, METRICS
 from research.report.figures import along, around, of_runs
-from research.report.pictures import EDGE, STYLE, Drawing, blank, label_points, look
+from research.report.pictures import EDGE, Drawing, blank, label_points, look, styled
 
 DIVERSITY = ("coverage", "ild")
 NEAR = 14.0  # the farthest that a swept value stands from its point, in points
 
 
+@styled
 def tradeoff_figure(
     frame: pd.DataFrame,
     title: str | None = None,
@@ -35,27 +35,26 @@ def tradeoff_figure(
     """
     points = along(frame, ("recall", *kinds), swept)
     rows = -(-len(kinds) // 2)
-    with matplotlib.rc_context(STYLE):
-        figure, axes = blank(1.4 + 3.2 * rows, nrows=rows, ncols=2, sharey=True)
-        axes = axes.ravel()
-        for panel in axes[len(kinds) :]:
-            figure.delaxes(panel)
-        for panel, metric in zip(axes, kinds):
-            for arm, line in points.groupby("arm", sort=False):
-                colour, marker = look(str(arm))
-                style = {"color": colour, "marker": marker, "label": arm, **EDGE}
-                panel.plot(line[metric], line.recall, **style)
-            panel.set_xlabel(METRICS[metric].axis(CUTOFF))
-            panel.margins(0.12)
-        for panel in axes[: len(kinds) : 2]:
-            panel.set_ylabel(METRICS["recall"].axis(CUTOFF))
-        names = " and ".join(METRICS[kind].title(CUTOFF) for kind in kinds[:2])
-        more = " and other metrics" if len(kinds) > 2 else ""
-        heading = f"Recall against {names}{more}, along {swept}"
-        heading = of_runs(points.dropna(subset=["recall"]), heading)
-        around(figure, axes[0], title or heading, points, swept)
-        for panel, metric in zip(axes, kinds):
-            _write_values(panel, points, metric, swept)
+    figure, axes = blank(1.4 + 3.2 * rows, nrows=rows, ncols=2, sharey=True)
+    axes = axes.ravel()
+    for panel in axes[len(kinds) :]:
+        figure.delaxes(panel)
+    for panel, metric in zip(axes, kinds):
+        for arm, line in points.groupby("arm", sort=False):
+            colour, marker = look(str(arm))
+            style = {"color": colour, "marker": marker, "label": arm, **EDGE}
+            panel.plot(line[metric], line.recall, **style)
+        panel.set_xlabel(METRICS[metric].axis(CUTOFF))
+        panel.margins(0.12)
+    for panel in axes[: len(kinds) : 2]:
+        panel.set_ylabel(METRICS["recall"].axis(CUTOFF))
+    names = " and ".join(METRICS[kind].title(CUTOFF) for kind in kinds[:2])
+    more = " and other metrics" if len(kinds) > 2 else ""
+    heading = f"Recall against {names}{more}, along {swept}"
+    heading = of_runs(points.dropna(subset=["recall"]), heading)
+    around(figure, axes[0], title or heading, points, swept)
+    for panel, metric in zip(axes, kinds):
+        _write_values(panel, points, metric, swept)
     return Drawing(figure, points)
 
 

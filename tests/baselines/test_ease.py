@@ -54,14 +54,6 @@ def test_an_item_clicked_twice_by_a_user_is_clicked():
     np.testing.assert_array_equal(ease(twice, {"l2": 1.0})(rows, every), scores)
 
 
-def test_no_tile_changes_a_bit():
-    fold = random_fold()
-    scorer, every = ease(fold, {"l2": 100.0}), slice(0, 150)
-    whole = scorer(slice(0, len(fold.evaluated)), every)
-    for v in range(len(fold.evaluated)):
-        np.testing.assert_array_equal(scorer(slice(v, v + 1), every)[0], whole[v])
-
-
 def test_an_item_never_clicked_scores_zero():
     fold = random_fold()
     never = np.bincount(fold.fitted.item, minlength=150) == 0

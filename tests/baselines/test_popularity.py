@@ -28,16 +28,6 @@ def test_lists_fall_in_count_then_rise_in_index_and_hold_nothing_seen():
         assert shown == left[:60]
 
 
-def test_the_held_out_part_is_not_looked_at():
-    fold = random_fold()
-    other = fold._replace(held_item=fold.held_item[::-1].copy())
-    every = slice(0, 150)
-    np.testing.assert_array_equal(
-        popularity(fold, {})(slice(0, 1), every),
-        popularity(other, {})(slice(0, 1), every),
-    )
-
-
 def test_recent_clicks_alone_count_and_all_clicks_settle_ties():
     fold = fold_of([(0, 0), (0, 1), (1, 0), (1, 2), (1, 3)], [(0, 3)], 2, GENRES)
     days = np.array([0, 9, 1, 8, 10])

@@ -75,9 +75,9 @@ def test_the_held_out_part_is_not_looked_at_and_no_tile_changes_a_bit(name):
     fold = made_fold()
     other = fold._replace(held_item=fold.held_item[::-1].copy())
     again, n_items = fitted(name, other), fold.fitted.n_items
-    np.testing.assert_array_equal(
-        again(slice(3, 5), slice(0, n_items)), scores_of(name)[3:5]
-    )
+    for rows in (slice(3, 5), slice(4, 5)):
+        tile = again(rows, slice(0, n_items))
+        np.testing.assert_array_equal(tile, scores_of(name)[rows])
     np.testing.assert_array_equal(again(*everything(fold)), scores_of(name))
 
 

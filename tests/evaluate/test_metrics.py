@@ -1,8 +1,6 @@
 """Metrics against their definitions read slowly, against rax, and by hand."""
 
 import math
-import subprocess
-import sys
 
 import jax
 import jax.numpy as jnp
@@ -255,14 +253,3 @@ def test_a_metric_per_user_gives_a_value_metric_values(by_hand):
         pytest.raises(ValueError, match=r"toy: \[2\] values, 3 users"),
     ):
         metric_values(by_hand)
-
-
-def test_naming_the_metrics_needs_neither_jax_nor_what_draws():
-    heavy = ("jax", "matplotlib", "pandas", "scipy")
-    code = (
-        "import sys; from research.evaluate.metrics import METRICS;"
-        "import research.report.records;"
-        f"print(len(METRICS), *(name for name in {heavy} if name in sys.modules))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.stdout.split() == [str(len(METRICS))], done.stderr

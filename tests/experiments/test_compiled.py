@@ -1,13 +1,12 @@
 """What one process compiled, the next one reads back."""
 
 import os
-import subprocess
-import sys
 
 import jax
 import pytest
 
 from experiments.output.environment import keep_compiled
+from tests.process import python
 
 PROGRAM = """
 import sys
@@ -26,14 +25,7 @@ print(sum("compilation_cache/cache_hits" in event for event in hits))
 
 def result(folder) -> tuple[str, int]:
     env = {k: v for k, v in os.environ.items() if k != "JAX_COMPILATION_CACHE_DIR"}
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(folder)],
-        capture_output=True,
-        text=True,
-        check=True,
-        env=env,
-    )
-    value, hits = done.stdout.split()
+    value, hits = python("-c", PROGRAM, folder, env=env).split()
     return value, int(hits)
 
 

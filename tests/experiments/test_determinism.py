@@ -1,8 +1,6 @@
 """One run id, one result: whatever the process; and how far a second machine is off."""
 
 import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -12,6 +10,7 @@ from research.compiler import THREADS, set_one_thread
 from research.files import read_arrays, read_json
 from research.types import InputError
 from tests.experiments.made import contents, runs_of, without_seals
+from tests.process import python
 
 # The command line with the tiny arms, as a program of its own.
 PROGRAM = """
@@ -31,12 +30,8 @@ def trained(data, out, **environment):
     """The folder of the tiny arm's run, trained by a process of that environment."""
     unset = {n: v for n, v in os.environ.items() if n not in (THREADS, "XLA_FLAGS")}
     words = ("train", "--arm", "tiny", "--data-dir", str(data), "--out", str(out))
-    subprocess.run(
-        [sys.executable, "-c", PROGRAM, *words],
-        env={**unset, **COMPILED_ANEW, "JAX_PLATFORMS": "cpu", **environment},
-        check=True,
-        capture_output=True,
-    )
+    env = {**unset, **COMPILED_ANEW, "JAX_PLATFORMS": "cpu", **environment}
+    python("-c", PROGRAM, *words, env=env)
     (folder,) = runs_of(out, "train")
     return folder
 

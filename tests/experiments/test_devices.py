@@ -1,15 +1,12 @@
 """One run of the command line over several devices: the vectors of one device."""
 
-import os
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 
 from experiments import runs
 from research.files import read_json
 from research.train.loop import NotFinite
+from tests.train.test_mesh import run_on
 
 # Of no arm of the tests' own: another process doesn't know those. Without a ReLU, near
 # whose kink training would magnify rounding.
@@ -43,17 +40,8 @@ def test_training_is_told_how_many_devices(call, tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_four_devices_give_the_vectors_of_one(call, data, tmp_path):
-    words = [sys.executable, "-m", "experiments", *WORDS, "--data-dir", str(data)]
-    flags = os.environ.get("XLA_FLAGS", "")
-    flags += " --xla_force_host_platform_device_count=4"
-    done = subprocess.run(
-        [*words, "--out", str(tmp_path / "four"), "--devices", "4"],
-        env={**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    where = ("--data-dir", str(data), "--out", str(tmp_path / "four"))
+    run_on(4, "experiments", *WORDS, *where, "--devices", "4")
     assert call(*WORDS, "--out", tmp_path / "one").status == 0
     (many, found), (one, expected) = (vectors_of(tmp_path / n) for n in ("four", "one"))
     assert many.name == one.name, "how many devices there were makes no other run"

@@ -1,14 +1,13 @@
 """Two copies of the project, one at hand and one installed: one line, exit status 2."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from experiments.commands import installation
 from tests.experiments.test_bad_input import refused
+from tests.process import python
 
 ROOT = Path(__file__).parents[2]
 
@@ -52,13 +51,8 @@ def test_packages_of_two_copies_are_found_apart(clone):
     (clone / "experiments").rmdir()
     module = "experiments.commands.installation"
     program = f"from pathlib import Path\nfrom {module} import conflict"
-    done = subprocess.run(
-        [sys.executable, "-c", f"{program}\nprint(conflict(Path('/')))"],
-        cwd=clone,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(clone), str(ROOT)])},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert str(clone) in done.stdout
-    assert str(ROOT) in done.stdout
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(clone), str(ROOT)])}
+    code = f"{program}\nprint(conflict(Path('/')))"
+    told = python("-c", code, cwd=clone, env=env)
+    assert str(clone) in told
+    assert str(ROOT) in told

@@ -65,9 +65,7 @@ def test_a_small_catalogue_has_no_cut_off_above_it(tmp_path, capsys):
     page = tmp_path / "out" / "tables" / "shop-60" / "few-random.md"
     assert "| R@20 |" in page.read_text()
     (line,) = [line for line in page.read_text().splitlines() if "R@100" in line]
-    assert line.endswith(
-        "is missing: the catalogue has fewer items, and cut-offs end at 50."
-    )
+    assert line == "R@100 is missing: there are 60 items."
     assert main([*words, small_shop(tmp_path, 19)]) == 2
     line = capsys.readouterr().err.splitlines()[-1]
     assert "k = 20 is above the number of items (19)" in line

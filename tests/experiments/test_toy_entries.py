@@ -1,7 +1,5 @@
 """A grid and a study from outside: registered, run and reported, no file edited."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -147,17 +145,3 @@ def test_a_study_from_outside_runs_from_its_records_to_its_figure(call, tmp_path
         assert picture.stat().st_size > 5_000
         reported_again(call, out, "toy-study")
     assert "toy-study" not in STUDIES
-
-
-@pytest.mark.parametrize(
-    ("module", "heavy"),
-    [
-        ("experiments.studies", ("jax", "pandas", "matplotlib")),
-        ("experiments.grids", ("pandas", "matplotlib")),
-    ],
-)
-def test_names_and_questions_need_no_heavy_package(module, heavy):
-    code = f"import sys, {module}; print(*set({heavy}) & set(sys.modules))"
-    command = [sys.executable, "-c", code]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout.split() == []

@@ -11,8 +11,9 @@ from experiments.grids import GRIDS
 from experiments.tuned import TRIALS
 from research.config import Config
 from research.evaluate.metrics import METRICS
-from research.report.contrasts import contrast_frame, paired, verdict, write_contrasts
+from research.report.contrasts import contrast_frame, contrast_texts, paired, verdict
 from research.report.forest import VERDICTS, contrasts_figure
+from research.report.pages import write_texts
 from research.report.pictures import save_figure
 from research.report.records import RunResult
 from research.report.tables import table
@@ -88,7 +89,7 @@ def test_factors_at_two_cutoffs_are_compared_by_the_delta_method(rows, tmp_path)
     error = np.std(left_out) * np.sqrt(users - 1)
     width = (found.high - found.low) / 2 / stats.t.ppf(0.975, users - 1)
     assert width == pytest.approx(error, rel=0.1)
-    _, page = write_contrasts(frame, tmp_path / "t", "Which?")
+    _, page = write_texts(tmp_path / "t", contrast_texts(frame, "Which?"))
     assert "factor in recall@20, less that at 10" in page.read_text()
     (axes,) = contrasts_figure(frame).figure.axes
     assert axes.get_yticklabels()[0].get_text().startswith("factor in recall@20, less")
@@ -179,7 +180,7 @@ def test_what_the_records_lack_is_said_and_no_member_of_the_family(rows, tmp_pat
     assert frame.p_holm[:2].tolist() == contrast_frame(rows, kept).p_holm.tolist()
     assert frame.difference[2:].isna().all()
     assert set(frame.verdict[2:]) == {""}
-    written = write_contrasts(frame, tmp_path / "g", "Why?")
+    written = write_texts(tmp_path / "g", contrast_texts(frame, "Why?"))
     assert [path.name for path in written] == ["g-contrasts.csv", "g-contrasts.md"]
     text = written[1].read_text()
     assert "| lost failed: not finite | - |" in text

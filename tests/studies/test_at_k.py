@@ -24,7 +24,6 @@ from research.losses import LOSSES
 from research.losses.context import Context
 from research.losses.top_k import Thresholds
 from research.report.records import Stored, load_stored, study_header
-from research.types import InputError
 from tests.studies.test_split import write_split
 
 SL, AT_K, STOPPED, WEAKER = at_k.SWEEPS
@@ -182,9 +181,3 @@ def test_from_made_pairs_to_the_page(tmp_path, monkeypatch):
     assert (np.diff(popular, axis=1) > 0).all()  # by the prior
     _, _, _, page, *_ = report_study(STUDIES["at-k"], records, tmp_path / "out")
     assert "A quick run" in page.read_text()
-
-
-def test_without_its_data_it_is_refused(tmp_path):
-    for place in ("ml-100k", str(tmp_path / "nowhere")):
-        with pytest.raises(InputError, match="no such folder; study at-k needs"):
-            at_k.run_at_k(StudyOptions(tmp_path, place))

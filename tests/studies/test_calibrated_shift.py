@@ -9,7 +9,6 @@ import pytest
 import experiments.studies.calibrated_shift as calibrated_shift
 from experiments.inputs import fold_of, prepared_run
 from experiments.runs import rank, serve
-from experiments.studies import STUDIES
 from experiments.studies.calibrated_shift import (
     CLICKS,
     TEMPERATURES,
@@ -23,13 +22,13 @@ from experiments.studies.calibrated_shift.report import (
     verdicts,
 )
 from experiments.studies.split import SHIFTED
-from experiments.study import StudyOptions, report_study
+from experiments.study import StudyOptions
 from research.config import Config
 from research.evaluate.metrics import CUTOFF
-from research.report.records import Stored, load_stored, save_stored, study_header
+from research.report.records import Stored, load_stored, study_header
 from research.serving import Serving
 from research.train.loop import train
-from research.types import InputError
+from tests.studies.reported import page_of
 from tests.studies.tastes import write_tastes
 
 
@@ -193,9 +192,7 @@ def test_records_without_a_way_that_was_added_later_are_reported_without_it(tmp_
     rows = verdicts(calibrated_shift_frame(records), CLICKS)
     assert len(rows) == len(TEMPERATURES) * (3 + 3 + len(CLICKS) + 2)
     assert not any(places in text for text, *_ in rows)
-    path = save_stored(tmp_path / "c.npz", records.header, records.arrays)
-    report_study(STUDIES["calibrated-shift"], path, tmp_path)
-    page = (tmp_path / "tables" / "made" / "calibrated-shift.md").read_text()
+    page = page_of(records, tmp_path)
     assert f"by 3,000 {places}" not in page.partition("| split |")[2]
 
 
@@ -213,8 +210,7 @@ def test_from_a_quick_run_to_the_page(tmp_path, monkeypatch):
     by_test = stored.arrays["by_test"][..., -1]
     assert (by_test[1] < by_test[0] - 0.3).all()
     assert (by_test[1] < stored.arrays["by_validation"][1] - 0.3).all()
-    written = report_study(STUDIES["calibrated-shift"], path, tmp_path)
-    assert {path.suffix for path in written} == {".csv", ".md", ".svg", ".png"}
+    page_of(path, tmp_path)
 
 
 def test_one_half_of_the_test_users_sets_the_total_and_the_other_judges(
@@ -255,19 +251,11 @@ def test_one_half_of_the_test_users_sets_the_total_and_the_other_judges(
     assert len(vectors) == len(sweeping)
 
 
-def test_a_shifted_split_that_is_missing_is_one_line(tmp_path):
-    dataset = str(write_tastes(tmp_path / "made"))
-    with pytest.raises(InputError, match="no such folder; study calibrated-shift"):
-        run_calibrated_shift(StudyOptions(tmp_path, dataset=dataset))
-
-
 def test_the_report_is_made_from_the_file_of_records_alone(tmp_path):
     records = made()
     for name in ("by_test", "recall_by_test"):  # a hundred clicks fit no scale
         records.arrays[name] = records.arrays[name].copy()
         records.arrays[name][1, 0, 0, 0, 0] = np.nan
-    path = save_stored(tmp_path / "c.npz", records.header, records.arrays)
-    report_study(STUDIES["calibrated-shift"], path, tmp_path)
-    page = (tmp_path / "tables" / "made" / "calibrated-shift.md").read_text()
+    page = page_of(records, tmp_path)
     shifted = next(line for line in page.splitlines() if "| shifted | in-batch" in line)
     assert " | - | " in shifted

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from experiments.studies import STUDIES, calibration
+from experiments.studies import calibration
 from experiments.studies.calibration import (
     KINDS,
     REMOVED,
@@ -31,10 +31,11 @@ from experiments.studies.calibration.report import (
 from experiments.studies.exposure import best_items, recovered
 from experiments.studies.impressions import drawn_exposure
 from experiments.studies.semisynthetic import drawn_fold
-from experiments.study import StudyOptions, report_study
+from experiments.study import StudyOptions
 from research.negatives.strength import correction_strength
 from research.positives import log_share
-from research.report.records import Stored, load_stored, save_stored, study_header
+from research.report.records import Stored, load_stored, study_header
+from tests.studies.reported import page_of
 from tests.studies.test_impressions import made_world
 
 
@@ -96,7 +97,7 @@ def test_a_quick_run_leaves_records_of_its_kinds(monkeypatch, tmp_path):
     made = SimpleNamespace(digest="")
     monkeypatch.setattr(calibration, "learned_world", lambda options: world)
     monkeypatch.setattr(calibration, "trained_logits", lambda config, fold: logits)
-    monkeypatch.setattr(calibration, "ratings_of", lambda name, data_dir: made)
+    monkeypatch.setattr("experiments.inputs.ratings_of", lambda name, data_dir: made)
     path = run_calibration(StudyOptions(tmp_path, quick=True, seeds=2))
     stored = load_stored(path)
     assert stored.header["kinds"] == ["even", "independent"]
@@ -192,10 +193,9 @@ def test_verdicts_without_unclicked_items_follow_the_records(
     rows = [row for row in verdicts(records) if "clicked items" in row[0]]
     assert len(rows) == 2 * 3
     assert {row[2] for row in rows} == expected
-    path = save_stored(tmp_path / "c.npz", records.header, records.arrays)
-    report_study(STUDIES["calibration"], path, tmp_path)
-    page = (tmp_path / "tables" / "made" / "calibration.md").read_text()
-    assert "| in-batch+logq | popularity | 0.40 | 0.40 | 0.400 " in page
+    assert "| in-batch+logq | popularity | 0.40 | 0.40 | 0.400 " in page_of(
+        records, tmp_path
+    )
 
 
 MORE_BY_RULE = f"'{CALIBRATED_RULE}' recovers more than '{RULE}'"
@@ -262,10 +262,7 @@ def test_the_heading_counts_what_is_clear():
 
 def test_the_report_is_made_from_the_file_of_records_alone(tmp_path):
     records = made()
-    path = save_stored(tmp_path / "c.npz", records.header, records.arrays)
-    written = report_study(STUDIES["calibration"], path, tmp_path)
-    assert {path.suffix for path in written} == {".csv", ".md", ".svg", ".png"}
-    page = (tmp_path / "tables" / "made" / "calibration.md").read_text()
+    page = page_of(records, tmp_path)
     row = f"| in-batch | independent | 0.50 | 1.00 | {CALIBRATED_RATE} | 2.00 | 2.00 |"
     assert row in page
     assert len(calibration_frame(records)) == 3 * 7

@@ -7,7 +7,6 @@ import pytest
 
 import experiments.studies.carry_over as carry_over
 from experiments.inputs import fold_of, prepared_run
-from experiments.studies import STUDIES
 from experiments.studies.carry_over import (
     LENGTHS,
     TEMPERATURES,
@@ -19,9 +18,10 @@ from experiments.studies.carry_over import (
     verdicts,
 )
 from experiments.studies.totals import TOTALS, fitted_total, means_by_total
-from experiments.study import StudyOptions, report_study
-from research.report.records import Stored, load_stored, save_stored, study_header
+from experiments.study import StudyOptions
+from research.report.records import Stored, load_stored, study_header
 from research.train.loop import train
+from tests.studies.reported import page_of
 from tests.studies.tastes import small_config, write_tastes
 
 
@@ -97,16 +97,14 @@ def test_from_a_quick_run_to_the_page(tmp_path, monkeypatch):
     path = run_carry_over(StudyOptions(tmp_path, dataset=made_set, quick=True))
     arrays = load_stored(path).arrays
     assert arrays["recall"].shape == (2, 1, len(LENGTHS), len(TOTALS))
-    written = report_study(STUDIES["carry-over"], path, tmp_path)
-    assert {path.suffix for path in written} == {".csv", ".md", ".svg", ".png"}
+    page_of(path, tmp_path)
 
 
 def test_the_report_is_made_from_the_file_of_records_alone(tmp_path):
     records = made()
-    path = save_stored(tmp_path / "c.npz", records.header, records.arrays)
-    report_study(STUDIES["carry-over"], path, tmp_path)
-    page = (tmp_path / "tables" / "made" / "carry-over.md").read_text()
-    assert "| chosen | 0.05 | 5.0 [5.0, 5.0] | 1.40 [1.40, 1.40] | 1.50 " in page
+    assert "| chosen | 0.05 | 5.0 [5.0, 5.0] | 1.40 [1.40, 1.40] | 1.50 " in page_of(
+        records, tmp_path
+    )
     words = heading(carry_over_frame(made(there=0.299)))
     assert "0.10 to 0.10 more" in words
     assert "0.0010 below" in words

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.studies import STUDIES
 from experiments.studies.clicks import (
     AS_IS,
     CONDITIONS,
@@ -24,8 +23,8 @@ from experiments.studies.clicks.report import (
     verdicts,
 )
 from experiments.studies.semisynthetic import World
-from experiments.study import report_study
-from research.report.records import Stored, save_stored, study_header
+from research.report.records import Stored, study_header
+from tests.studies.reported import page_of
 
 
 def world(users=8, items=5):
@@ -124,12 +123,9 @@ def test_the_heading_says_what_users_change_only_where_it_is_clear():
 
 
 def test_the_report_is_made_from_the_file_of_records_alone(tmp_path):
-    records = stored(as_predicted)
-    path = save_stored(tmp_path / "c.npz", records.header, records.arrays)
-    written = report_study(STUDIES["clicks"], path, tmp_path)
-    assert {path.suffix for path in written} == {".csv", ".md", ".svg", ".png"}
-    page = (tmp_path / "tables" / "made" / "clicks.md").read_text()
-    assert "| users x 4 | 0 | 7 | 1.00 | 1.50 [1.50, 1.50] | -0.50" in page
+    assert "| users x 4 | 0 | 7 | 1.00 | 1.50 [1.50, 1.50] | -0.50" in page_of(
+        stored(as_predicted), tmp_path
+    )
 
 
 def test_every_condition_of_the_figure_and_of_the_prediction_is_run():

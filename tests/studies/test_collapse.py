@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from experiments.arms import arm
-from experiments.studies import STUDIES, collapse
+from experiments.studies import collapse
 from experiments.studies.collapse import CACHE, NONE, PUSH, STOPPED, Branches, Size
 from experiments.studies.collapse.report import (
     collapse_frame,
@@ -15,11 +15,11 @@ from experiments.studies.collapse.report import (
     steps_to,
     verdicts,
 )
-from experiments.study import report_study
 from research.config import Config
 from research.prepare import prepare
-from research.report.records import Stored, save_stored, study_header
+from research.report.records import Stored, study_header
 from research.train.loop import train
+from tests.studies.reported import page_of
 from tests.world import made_fold
 
 SIZES = (1, 2, 4, 8, 16)
@@ -170,8 +170,5 @@ def test_the_heading_says_which_caches_halve_recall_and_how_fast():
 @pytest.mark.parametrize("half", [100.0, 1000.0])
 def test_the_report_is_made_from_the_file_of_records_alone(tmp_path, half):
     records = stored(lambda size: half)
-    path = save_stored(tmp_path / "c.npz", records.header, records.arrays)
-    written = report_study(STUDIES["collapse"], path, tmp_path)
-    assert {path.suffix for path in written} == {".csv", ".md", ".svg", ".png"}
-    page = (tmp_path / "tables" / "made" / "collapse.md").read_text()
+    page = page_of(records, tmp_path)
     assert (f"| `{CACHE}` | 1 | at least 320 |" in page) == (half == 1000.0)

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from experiments.studies import STUDIES
 from experiments.studies.dial import STRENGTHS, cells, click_gain, population
 from experiments.studies.dial.report import (
     dial_frame,
@@ -11,9 +10,9 @@ from experiments.studies.dial.report import (
     regrets,
     verdicts,
 )
-from experiments.study import report_study
 from research.data.synthetic import make_synthetic
-from research.report.records import Stored, save_stored, study_header
+from research.report.records import Stored, study_header
+from tests.studies.reported import page_of
 
 SHAPE = 2, 2, 1, 3  # quality, exposure, correlation, seed
 
@@ -101,9 +100,6 @@ def test_a_quick_study_has_the_four_corners():
 
 def test_the_report_is_made_from_the_file_of_records_alone(tmp_path):
     records = stored()
-    path = save_stored(tmp_path / "dial.npz", records.header, records.arrays)
-    written = report_study(STUDIES["dial"], path, tmp_path)
-    assert {path.suffix for path in written} == {".csv", ".md", ".svg", ".png"}
-    page = (tmp_path / "tables" / "simulated" / "dial.md").read_text()
+    page = page_of(records, tmp_path)
     assert "Prediction: The best strength is" in page
     assert "| fails |" not in page

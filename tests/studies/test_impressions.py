@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from experiments.studies import STUDIES, impressions
+from experiments.studies import impressions
 from experiments.studies.exposure import best_items, recovered
 from experiments.studies.impressions import (
     EXACT,
@@ -34,11 +34,12 @@ from experiments.studies.impressions.report import (
     verdicts,
 )
 from experiments.studies.semisynthetic import World, drawn_fold
-from experiments.study import StudyOptions, report_study
+from experiments.study import StudyOptions
 from research.config import Config
 from research.exposure import ips_weights
 from research.positives import log_share
-from research.report.records import Stored, load_stored, save_stored, study_header
+from research.report.records import Stored, load_stored, study_header
+from tests.studies.reported import page_of
 
 
 def made_world(users=60, items=80):
@@ -131,7 +132,7 @@ def test_a_quick_run_leaves_records_of_its_kinds(monkeypatch, tmp_path):
     made = SimpleNamespace(digest="")
     monkeypatch.setattr(impressions, "learned_world", lambda options: world)
     monkeypatch.setattr(impressions, "trained_logits", lambda config, fold: logits)
-    monkeypatch.setattr(impressions, "ratings_of", lambda name, data_dir: made)
+    monkeypatch.setattr("experiments.inputs.ratings_of", lambda name, data_dir: made)
     path = run_impressions(StudyOptions(tmp_path, quick=True, seeds=2))
     stored = load_stored(path)
     assert stored.header["kinds"] == ["even", "independent"]
@@ -316,10 +317,8 @@ def test_counting_costs_what_the_records_of_counts_lack():
 
 def test_the_report_is_made_from_the_file_of_records_alone(tmp_path):
     records = made()
-    path = save_stored(tmp_path / "i.npz", records.header, records.arrays)
-    written = report_study(STUDIES["impressions"], path, tmp_path)
-    assert {path.suffix for path in written} == {".csv", ".md", ".svg", ".png"}
-    page = (tmp_path / "tables" / "made" / "impressions.md").read_text()
-    assert f"| in-batch | independent | 1 | {RATE} | 1.00 | 1.00 | 0.551" in page
+    assert f"| in-batch | independent | 1 | {RATE} | 1.00 | 1.00 | 0.551" in page_of(
+        records, tmp_path
+    )
     frame = impressions_frame(records)
     assert len(frame) == 2 * 3 * 11

@@ -7,7 +7,6 @@ import pytest
 
 import experiments.studies.length as length
 from experiments.inputs import prepared_run
-from experiments.studies import STUDIES
 from experiments.studies.length import (
     LOST_AT,
     TEMPERATURES,
@@ -19,9 +18,10 @@ from experiments.studies.length import (
 )
 from experiments.studies.strength import MORE_TOTALS
 from experiments.studies.totals import judged_by_test, means_by_total
-from experiments.study import StudyOptions, report_study
+from experiments.study import StudyOptions
 from research.report.records import Stored, load_stored, study_header
 from research.train.loop import train
+from tests.studies.reported import page_of
 from tests.studies.tastes import small_config, write_tastes
 
 
@@ -97,8 +97,7 @@ def test_a_run_makes_records_table_page_and_figure(tmp_path, monkeypatch):
     records = load_stored(path)
     shape = 1, 1, 2, len(TIMES), len(MORE_TOTALS)
     assert records.arrays["recall"].shape == shape
-    written = report_study(STUDIES["length"], path, tmp_path / "out")
-    assert {file.suffix for file in written} == {".csv", ".md", ".svg", ".png"}
+    page_of(path, tmp_path / "out")
 
 
 def test_the_figure_has_a_line_for_each_temperature():

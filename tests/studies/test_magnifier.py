@@ -71,7 +71,7 @@ def test_a_quick_study_writes_its_records_table_and_figure(tmp_path, monkeypatch
     monkeypatch.setattr("experiments.studies.magnifier.fold_of", lambda *_: made_fold())
     monkeypatch.setattr("experiments.studies.magnifier.KS", KS)
     digest = type("Ratings", (), {"digest": "made"})
-    monkeypatch.setattr("experiments.studies.magnifier.ratings_of", lambda *_: digest)
+    monkeypatch.setattr("experiments.inputs.ratings_of", lambda *_: digest)
     lines: list[str] = []
     options = StudyOptions(tmp_path, quick=True, progress=lines.append)
     report_study(STUDIES["magnifier"], run_magnifier(options), tmp_path)

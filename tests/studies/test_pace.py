@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from experiments.studies import STUDIES
 from experiments.studies.pace import ARMS, REFERENCE, run_pace_simulated
 from experiments.studies.pace.report import (
     CORRECTED,
@@ -13,8 +12,9 @@ from experiments.studies.pace.report import (
     pace_frame,
     verdicts,
 )
-from experiments.study import StudyOptions, report_study
-from research.report.records import Stored, load_stored, save_stored, study_header
+from experiments.study import StudyOptions
+from research.report.records import Stored, load_stored, study_header
+from tests.studies.reported import page_of
 
 EPOCHS = np.arange(1, 11)
 
@@ -91,9 +91,7 @@ def test_an_arm_that_doesnt_reach_the_level_fails_and_says_so(tmp_path):
     records = stored({}, {}, top=dict.fromkeys(ARMS, 0.2) | {REFERENCE: 0.3})
     found = verdicts(pace_frame(records), 3533)
     assert found[0][1:] == ["not reached with every seed", "fails"]
-    path = save_stored(tmp_path / "p.npz", records.header, records.arrays)
-    report_study(STUDIES["pace"], path, tmp_path)
-    page = (tmp_path / "tables" / "made" / "pace.md").read_text()
+    page = page_of(records, tmp_path)
     assert page.count("not reached | - |") == 2 * (len(ARMS) - 1)
 
 
@@ -119,5 +117,4 @@ def test_a_quick_run_is_reported_from_its_records_alone(tmp_path):
     records = load_stored(path)
     assert records.arrays["curves"].shape == (len(ARMS), 1, 2)
     assert (records.arrays["step_seconds"] > 0).all()
-    written = report_study(STUDIES["pace"], path, tmp_path)
-    assert {path.suffix for path in written} == {".csv", ".md", ".svg", ".png"}
+    page_of(path, tmp_path)

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 import experiments.studies.scale as scale
-from experiments.studies import STUDIES
 from experiments.studies.scale import (
     TEMPERATURES,
     TOTALS,
@@ -13,8 +12,9 @@ from experiments.studies.scale import (
     scale_frame,
     verdicts,
 )
-from experiments.study import StudyOptions, report_study
-from research.report.records import Stored, load_stored, save_stored, study_header
+from experiments.study import StudyOptions
+from research.report.records import Stored, load_stored, study_header
+from tests.studies.reported import page_of
 from tests.studies.tastes import small_config, write_tastes
 
 
@@ -76,13 +76,10 @@ def test_from_a_quick_run_to_the_page(tmp_path, monkeypatch):
     assert arrays["recall"].shape == (2, 1, len(TOTALS))
     low, high = arrays["scale"][:, 0]
     assert 0.0 < low < high  # logits of a larger temperature lie nearer together
-    written = report_study(STUDIES["scale"], path, tmp_path)
-    assert {path.suffix for path in written} == {".csv", ".md", ".svg", ".png"}
+    page_of(path, tmp_path)
 
 
 def test_the_report_is_made_from_the_file_of_records_alone(tmp_path):
-    records = made()
-    path = save_stored(tmp_path / "s.npz", records.header, records.arrays)
-    report_study(STUDIES["scale"], path, tmp_path)
-    page = (tmp_path / "tables" / "made" / "scale.md").read_text()
-    assert "| 0.2 | 1.00 [1.00, 1.00] | 0.200 [0.200, 0.200] | 1.00 " in page
+    assert "| 0.2 | 1.00 [1.00, 1.00] | 0.200 [0.200, 0.200] | 1.00 " in page_of(
+        made(), tmp_path
+    )

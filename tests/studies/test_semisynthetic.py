@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from experiments.studies import STUDIES, semisynthetic
+from experiments.studies import semisynthetic
 from experiments.studies.exposure import best_items, recovered
 from experiments.studies.semisynthetic import (
     STRENGTHS,
@@ -20,8 +20,9 @@ from experiments.studies.semisynthetic.report import (
     semi_frame,
     verdicts,
 )
-from experiments.study import StudyOptions, report_study
-from research.report.records import Stored, load_stored, save_stored, study_header
+from experiments.study import StudyOptions
+from research.report.records import Stored, load_stored, study_header
+from tests.studies.reported import page_of
 
 
 def test_clicks_are_drawn_without_replacement_by_relevance_times_exposure():
@@ -122,7 +123,7 @@ def test_clicks_per_impression_are_the_log_of_clicks_less_that_of_exposure(
     made = SimpleNamespace(digest="")
     monkeypatch.setattr(semisynthetic, "learned_world", lambda options: world)
     monkeypatch.setattr(semisynthetic, "trained_logits", lambda config, fold: logits)
-    monkeypatch.setattr(semisynthetic, "ratings_of", lambda name, data_dir: made)
+    monkeypatch.setattr("experiments.inputs.ratings_of", lambda name, data_dir: made)
     path = run_semisynthetic(StudyOptions(tmp_path, quick=True))
     arrays = load_stored(path).arrays
     truth = best_items(world.relevance)
@@ -162,8 +163,4 @@ def test_clicks_per_impression_are_compared_with_the_rule_and_with_always(
 @pytest.mark.parametrize("change", [lambda records: records, with_clicked])
 def test_the_report_is_made_from_the_file_of_records_alone(change, tmp_path):
     records = change(stored(0.5))
-    path = save_stored(tmp_path / "s.npz", records.header, records.arrays)
-    written = report_study(STUDIES["semisynthetic"], path, tmp_path)
-    assert {path.suffix for path in written} == {".csv", ".md", ".svg", ".png"}
-    page = (tmp_path / "tables" / "made" / "semisynthetic.md").read_text()
-    assert "| mixed+logq | 0.400 |" in page
+    assert "| mixed+logq | 0.400 |" in page_of(records, tmp_path)

@@ -131,13 +131,6 @@ def test_one_arm_has_no_contrasts():
     assert verdicts(shift_frame(records), records) == []
 
 
-def test_without_its_data_it_is_refused(tmp_path):
-    (tmp_path / "made").mkdir()
-    for place in ("ml-100k", str(tmp_path / "nowhere"), str(tmp_path / "made")):
-        with pytest.raises(InputError, match="no such folder"):
-            shift.run_shift(StudyOptions(tmp_path, place))
-
-
 def test_an_arm_that_it_does_not_have_is_refused():
     with pytest.raises(InputError, match="no arm siglip: in-batch, "):
         STUDIES["shift"].check_arms(("in-batch", "siglip"))

@@ -8,7 +8,6 @@ import pytest
 import experiments.studies.span as span
 from experiments.inputs import ratings_of
 from experiments.runs import metric_means, serve
-from experiments.studies import STUDIES
 from experiments.studies.span import (
     TEMPERATURES,
     Part,
@@ -19,13 +18,14 @@ from experiments.studies.span import (
 )
 from experiments.studies.span.report import predicted, report_span, span_frame, verdicts
 from experiments.studies.strength import MORE_TOTALS
-from experiments.study import StudyOptions, report_study
+from experiments.study import StudyOptions
 from research.config import Config
 from research.events import catalogue, fold
 from research.prepare import prepare
 from research.report.records import Stored, load_stored, study_header
 from research.serving import Serving
 from research.train.loop import train
+from tests.studies.reported import page_of
 from tests.studies.tastes import write_tastes
 from tests.world import made_fold
 
@@ -161,8 +161,7 @@ def test_a_run_makes_records_table_page_and_figure(tmp_path, monkeypatch):
     assert records.arrays["recall"].shape == (2, 1, 1, 2, len(MORE_TOTALS))
     whole, quarter = records.arrays["items"].mean(axis=(1, 2))
     assert quarter == pytest.approx(whole / 4, abs=2)
-    written = report_study(STUDIES["span"], path, tmp_path / "out")
-    assert {file.suffix for file in written} == {".csv", ".md", ".svg", ".png"}
+    page_of(path, tmp_path / "out")
 
 
 def small(**changes) -> Config:

@@ -54,3 +54,10 @@ def test_the_shifted_split_may_be_absent(tmp_path):
         found = split.splits_of(SHIFT, options, {}, {}, both)
         assert [*found] == ["random", "shifted"]
         assert found["shifted"].path == tmp_path / "made-popularity"
+
+
+@pytest.mark.parametrize("name", ["at-k", "calibrated-shift", "shift"])
+def test_without_its_data_it_is_refused(tmp_path, name):
+    for place in ("ml-100k", str(tmp_path / "nowhere")):
+        with pytest.raises(InputError, match=f"no such folder; study {name} needs"):
+            STUDIES[name].run.load()(StudyOptions(tmp_path, place))

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from experiments.studies import STUDIES
 from experiments.studies.semisynthetic import World, drawn_fold
 from experiments.studies.stopping import (
     GAMMAS,
@@ -13,8 +12,8 @@ from experiments.studies.stopping import (
     stopping_frame,
     verdicts,
 )
-from experiments.study import report_study
-from research.report.records import Stored, save_stored, study_header
+from research.report.records import Stored, study_header
+from tests.studies.reported import page_of
 
 
 def test_held_out_recall_leaves_clicked_items_out_and_adds_log_q():
@@ -75,9 +74,6 @@ def test_the_heading_says_nearer_only_where_it_is():
 
 
 def test_the_report_is_made_from_the_file_of_records_alone(tmp_path):
-    records = stored([0.5, 1.2, 2.0], [0.1, 0.3, 0.2])
-    path = save_stored(tmp_path / "s.npz", records.header, records.arrays)
-    written = report_study(STUDIES["stopping"], path, tmp_path)
-    assert {path.suffix for path in written} == {".csv", ".md", ".svg", ".png"}
-    page = (tmp_path / "tables" / "made" / "stopping.md").read_text()
-    assert "| 0 | chosen | 0.300 | +0.20 [+0.20, +0.20] |" in page
+    assert "| 0 | chosen | 0.300 | +0.20 [+0.20, +0.20] |" in page_of(
+        stored([0.5, 1.2, 2.0], [0.1, 0.3, 0.2]), tmp_path
+    )

@@ -5,7 +5,6 @@ import pytest
 
 from experiments.inputs import prepared_run
 from experiments.runs import metric_means, rank, serve
-from experiments.studies import STUDIES
 from experiments.studies.strength import Rated, area, axes_of, measured
 from experiments.studies.strength.figures import gap
 from experiments.studies.strength.report import (
@@ -16,14 +15,14 @@ from experiments.studies.strength.report import (
     strength_frame,
     verdicts,
 )
-from experiments.study import report_study
 from research.config import Config
 from research.files import write_arrays
 from research.report.pictures import words_of
-from research.report.records import Stored, save_stored, study_header
+from research.report.records import Stored, study_header
 from research.serving import Serving
 from research.train.loop import train
 from tests.experiments.made import SMALL, write_made_100k
+from tests.studies.reported import page_of
 
 TEMPERATURES, LAMBDAS = (0.1, 0.3), (0.0, 0.5, 1.0)
 TOTALS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
@@ -262,20 +261,13 @@ def test_verdicts_on_the_shift_follow_it(records, expected):
 
 def test_the_report_is_made_from_the_file_of_records_alone(tmp_path):
     records = stored()
-    path = save_stored(tmp_path / "strength.npz", records.header, records.arrays)
-    written = report_study(STUDIES["strength"], path, tmp_path)
-    assert {path.suffix for path in written} == {".csv", ".md", ".svg", ".png"}
-    page = (tmp_path / "tables" / "made" / "strength.md").read_text()
-    assert "Prediction: With lambda the strength in the loss" in page
+    assert "Prediction: With lambda the strength in the loss" in page_of(
+        records, tmp_path
+    )
     # positives alone: no ratings to compare, and no row on them
     del records.arrays["area"]
-    path = save_stored(tmp_path / "strength.npz", records.header, records.arrays)
-    report_study(STUDIES["strength"], path, tmp_path)
-    page = (tmp_path / "tables" / "made" / "strength.md").read_text()
+    page = page_of(records, tmp_path)
     assert "AUC" not in page.split("| statement")[1]
     # with lists without unclicked items
     records = with_clicked()
-    path = save_stored(tmp_path / "strength.npz", records.header, records.arrays)
-    report_study(STUDIES["strength"], path, tmp_path)
-    page = (tmp_path / "tables" / "made" / "strength.md").read_text()
-    assert "| largest gap, clicked items listed |" in page
+    assert "| largest gap, clicked items listed |" in page_of(records, tmp_path)

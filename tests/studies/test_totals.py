@@ -7,7 +7,6 @@ import pytest
 
 from experiments.inputs import fold_of, prepared_run
 from experiments.runs import metric_means, serve
-from experiments.studies import STUDIES
 from experiments.studies.totals import (
     TOTALS,
     by_epoch,
@@ -18,11 +17,12 @@ from experiments.studies.totals import (
     parts_of,
 )
 from experiments.studies.totals.report import heading, totals_frame, verdicts
-from experiments.study import StudyOptions, report_study
+from experiments.study import StudyOptions
 from research.config import Config
 from research.prepare import prepare
-from research.report.records import Stored, save_stored, study_header
+from research.report.records import Stored, study_header
 from research.train.loop import train
+from tests.studies.reported import page_of
 from tests.studies.tastes import small_config, write_tastes
 
 
@@ -181,10 +181,7 @@ def test_clicks_that_fit_no_scale_are_not_a_number():
 
 
 def test_the_report_is_made_from_the_file_of_records_alone(tmp_path):
-    path = save_stored(tmp_path / "t.npz", EARLY.header, EARLY.arrays)
-    written = report_study(STUDIES["totals"], path, tmp_path)
-    assert {path.suffix for path in written} == {".csv", ".md", ".svg", ".png"}
-    page = (tmp_path / "tables" / "made" / "totals.md").read_text()
+    page = page_of(EARLY, tmp_path)
     assert "| chosen | 0.3000 | 1.00 [1.00, 1.00] | 0.3000 | 0.3000 |" in page
     assert "| 1.00 [1.00, 1.00] | 0.3000 |\n" in page
 

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 import experiments.studies.trade_off as trade_off
-from experiments.studies import STUDIES
 from experiments.studies.trade_off import (
     ARMS,
     NUMBERS,
@@ -16,8 +15,9 @@ from experiments.studies.trade_off import (
     trade_off_frame,
     verdicts,
 )
-from experiments.study import StudyOptions, report_study
-from research.report.records import Stored, load_stored, save_stored, study_header
+from experiments.study import StudyOptions
+from research.report.records import Stored, load_stored, study_header
+from tests.studies.reported import page_of
 from tests.studies.tastes import small_config, write_tastes
 
 HEIGHT = (0.24, 0.26, 0.30, 0.28, 0.24)  # of each temperature's curve
@@ -145,13 +145,8 @@ def test_from_a_quick_run_to_the_page(tmp_path, monkeypatch):
     # At either temperature lists follow popularity the more, the larger the total.
     clicks = stored.arrays["train_count"]
     assert (clicks[..., -1] > clicks[..., 0] + 10).all()
-    written = report_study(STUDIES["trade-off"], path, tmp_path)
-    assert {path.suffix for path in written} == {".csv", ".md", ".svg", ".png"}
+    page_of(path, tmp_path)
 
 
 def test_the_report_is_made_from_the_file_of_records_alone(tmp_path):
-    records = made()
-    path = save_stored(tmp_path / "s.npz", records.header, records.arrays)
-    report_study(STUDIES["trade-off"], path, tmp_path)
-    page = (tmp_path / "tables" / "made" / "trade-off.md").read_text()
-    assert "| in-batch | **0.2** | " in page
+    assert "| in-batch | **0.2** | " in page_of(made(), tmp_path)

@@ -7,20 +7,20 @@ import pytest
 
 import experiments.studies.unclicked as unclicked
 from experiments.runs import clicked_logits, drawn_clicks, rank, serve
-from experiments.studies import STUDIES
 from experiments.studies.calibrated_shift import TEMPERATURES, TOTALS, trained_halves
 from experiments.studies.split import SHIFTED
+from experiments.studies.totals import means_by_total
 from experiments.studies.unclicked import (
     CLICKS,
     judged_lists,
-    recall_of_lists,
     run_unclicked,
 )
 from experiments.studies.unclicked.report import heading, unclicked_frame, verdicts
-from experiments.study import StudyOptions, report_study
+from experiments.study import StudyOptions
 from research.config import Config
 from research.report.records import Stored, load_stored, study_header
 from research.serving import Serving
+from tests.studies.reported import page_of
 from tests.studies.tastes import write_tastes
 
 ARMS = ("in-batch", "in-batch+logq")
@@ -167,7 +167,7 @@ def test_lists_and_fits_leave_items_without_a_click_out(config):
         assert not slots(total, 1).any()
     assert found["slots"] == pytest.approx(slots(0.0, 0).mean(), abs=1e-6)
     assert found["slots"] > 0.01
-    recall = recall_of_lists(run, vectors, 1, [0.0, np.nan])
+    (recall,) = means_by_total(run, vectors, [0.0, np.nan], min_clicks=1)
     assert recall[0] == found["recall"][1, TOTALS.index(0.0)]
     assert np.isnan(recall[1])
 
@@ -212,5 +212,4 @@ def test_from_a_quick_run_to_the_page(tmp_path, monkeypatch):
     options = StudyOptions(tmp_path, dataset=dataset, quick=True)
     path = run_unclicked(options)
     assert load_stored(path).arrays["recall"].shape == (3, 1, 1, 2, len(TOTALS))
-    written = report_study(STUDIES["unclicked"], path, tmp_path)
-    assert {path.suffix for path in written} == {".csv", ".md", ".svg", ".png"}
+    page_of(path, tmp_path)

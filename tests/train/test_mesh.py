@@ -2,13 +2,12 @@
 
 import json
 import os
-import subprocess
-import sys
 
 import pytest
 
 from research.train.mesh import placement_over
 from research.types import InputError
+from tests.process import python
 
 ARMS = ("in-batch+logq+mask",)
 # One pass over columns at hand; the item tower in a block; a table's touched rows.
@@ -19,24 +18,17 @@ OTHERS = (
 )
 
 
-def run_on(devices: int, *words: str) -> subprocess.CompletedProcess[str]:
-    """The program in a process of its own, which counts that many devices."""
+def run_on(devices: int, *words: str) -> str:
+    """A module as a program, in a process of its own, which counts so many devices."""
     flags = os.environ.get("XLA_FLAGS", "")
     flags += f" --xla_force_host_platform_device_count={devices}"
-    return subprocess.run(
-        [sys.executable, "-m", "tests.train.placement_run", *words],
-        env={**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    env = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
+    return python("-m", *words, env=env)
 
 
 @pytest.mark.parametrize("cases", [ARMS, pytest.param(OTHERS, marks=pytest.mark.slow)])
 def test_eight_devices_have_the_losses_and_gradients_of_one(cases):
-    done = run_on(8, "8", *cases)
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
+    found = json.loads(run_on(8, "tests.train.placement_run", "8", *cases))
     assert set(found) == set(cases)
     for name, numbers in found.items():
         assert numbers["loss"] < 1e-5, name

@@ -1,9 +1,7 @@
 """What the study at-k shows: its tables, its figure, and verdicts on its prediction."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
-import matplotlib
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
@@ -18,7 +16,6 @@ from experiments.studies.compared import (
     Served,
     compared_report,
     contrast_frame,
-    difference_text,
     draw_line,
     ndcg_of_users,
 )
@@ -26,14 +23,14 @@ from experiments.study import Report
 from research.report.intervals import two_way
 from research.report.pages import markdown_table
 from research.report.pictures import (
-    STYLE,
     Drawing,
     blank,
     legend_above,
     looks,
     notes_below,
+    styled,
 )
-from research.report.predictions import statement_table
+from research.report.predictions import statement, statement_table
 from research.report.records import Stored
 
 __all__ = ["report_at_k"]
@@ -124,20 +121,6 @@ def contrasts(stored: Stored) -> pd.DataFrame:
     return contrast_frame(stored, pairs)
 
 
-class Statement(NamedTuple):
-    """A part of the prediction: a mean over users and seeds is between two numbers."""
-
-    text: str
-    values: Float[ndarray, "v seed"]
-    low: float = 0.0
-    high: float = np.inf
-
-    def row(self) -> list[str]:
-        """The statement, what was measured, the verdict."""
-        found = two_way(self.values).interval()
-        return [self.text, difference_text(found), found.within(self.low, self.high)]
-
-
 def verdicts(stored: Stored) -> list[list[str]]:
     """Each part of the prediction: the statement, what was measured, the verdict."""
 
@@ -152,23 +135,24 @@ def verdicts(stored: Stored) -> list[list[str]]:
     tuned = lead(tuned_at_k, tuned_sl)
     half = "random: half of the lead, less what is left of it without a gradient"
     with_priors = f"random: with them the lead is at most {LEVEL}"
-    statements = [
-        Statement("random: SL@20 above SL", whole),
-        Statement("random: the lead shrinks by validation's priors", whole - tuned),
-        Statement(with_priors, tuned, -np.inf, LEVEL),
-        Statement(half, whole / 2 - lead(stopped, sl)),
-        Statement("random: bilateral softmax above SL", lead(weaker, sl)),
-        Statement(
+    stated: list[tuple[str, ndarray, float, float]] = [
+        ("random: SL@20 above SL", whole, 0.0, np.inf),
+        ("random: the lead shrinks by validation's priors", whole - tuned, 0.0, np.inf),
+        (with_priors, tuned, -np.inf, LEVEL),
+        (half, whole / 2 - lead(stopped, sl), 0.0, np.inf),
+        ("random: bilateral softmax above SL", lead(weaker, sl), 0.0, np.inf),
+        (
             f"random: SL@20 at most {LEVEL} above bilateral softmax",
-            lead(at_k, weaker),
-            -np.inf,
-            LEVEL,
+            *(lead(at_k, weaker), -np.inf, LEVEL),
         ),
     ]
     if "shifted" in splits(stored):
         even = lead(at_k, sl, "shifted")
-        statements.append(Statement("shifted: SL@20 below SL", even, -np.inf, 0.0))
-    rows = [statement.row() for statement in statements]
+        stated.append(("shifted: SL@20 below SL", even, -np.inf, 0.0))
+    rows = [
+        statement(text, two_way(values).interval(), low, high, "+.4f")
+        for text, values, low, high in stated
+    ]
     holds = {True: "holds", False: "fails"}
     text = "random: the prior of SL is above that of SL@20"
     values = f"{priors[SL]:g}, {priors[AT_K]:g}"
@@ -218,6 +202,7 @@ def at_k_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
     )
 
 
+@styled
 def at_k_figure(frame: pd.DataFrame, stored: Stored, title: str) -> Drawing:
     """NDCG@20 by the popularity prior, a panel for each split.
 
@@ -228,21 +213,20 @@ def at_k_figure(frame: pd.DataFrame, stored: Stored, title: str) -> Drawing:
     """
     styles, there = looks(NAMES), splits(stored)
     aside = dict(zip(NAMES, APART * np.arange(len(NAMES)), strict=True))
-    with matplotlib.rc_context(STYLE):
-        figure, panels = blank(3.9, ncols=len(there), squeeze=False)
-        for axes, split in zip(panels[0], there, strict=True):
-            for arm, line in frame[frame.split == split].groupby("arm", sort=False):
-                place = line.prior + aside[str(arm)]
-                own = line.prior == own_prior(stored, split, str(arm))
-                look, name = styles[str(arm)], NAMES[str(arm)]
-                draw_line(axes, place, line, own, look, name)
-            axes.set(
-                title=PANELS[split],
-                xlabel="popularity prior when serving",
-                ylabel="NDCG@20",
-            )
-        notes_below(figure, [OWN, SIDE_BY_SIDE])
-        legend_above(figure, panels[0][0].get_legend_handles_labels()[0], title, 4)
+    figure, panels = blank(3.9, ncols=len(there), squeeze=False)
+    for axes, split in zip(panels[0], there, strict=True):
+        for arm, line in frame[frame.split == split].groupby("arm", sort=False):
+            place = line.prior + aside[str(arm)]
+            own = line.prior == own_prior(stored, split, str(arm))
+            look, name = styles[str(arm)], NAMES[str(arm)]
+            draw_line(axes, place, line, own, look, name)
+        axes.set(
+            title=PANELS[split],
+            xlabel="popularity prior when serving",
+            ylabel="NDCG@20",
+        )
+    notes_below(figure, [OWN, SIDE_BY_SIDE])
+    legend_above(figure, panels[0][0], title, 4)
     return Drawing(figure, frame)
 
 

@@ -39,12 +39,11 @@ from experiments.grid import Cell
 from experiments.inputs import prepared_run, ratings_of
 from experiments.output.folders import id_of
 from experiments.output.plan import is_done, locate, plan
-from experiments.study import StudyOptions, save_study
+from experiments.study import StudyOptions, save_measured
 from research.config import Config
-from research.data import name_of
 from research.evaluate.metrics import CUTOFF, METRICS
 from research.files import read_arrays, read_json
-from research.report.records import study_header, unpack
+from research.report.records import unpack
 from research.types import InputError
 
 __all__ = ["LOSSES", "MEASURED", "NAME", "RANDOM", "REFERENCE", "chosen", "run_budget"]
@@ -249,18 +248,9 @@ def run_budget(options: StudyOptions) -> Path:
         "draws": np.array([point.draws for point in at], "<i4"),
         "looks": np.array(size.looks, "<i4"),
     }
-    header = study_header(
-        NAME,
-        name_of(options.dataset),
-        options.quick,
-        ratings_of(options.dataset, options.data_dir).digest,
-        losses=list(size.losses),
-        items=items,
-        hyper={
-            loss: [" ".join(c.hyper) for c in each] for loss, each in configs.items()
-        },
-    )
-    return save_study(options.out, header, arrays)
+    hyper = {loss: [" ".join(c.hyper) for c in each] for loss, each in configs.items()}
+    about = {"losses": list(size.losses), "items": items, "hyper": hyper}
+    return save_measured(options, NAME, arrays, **about)
 
 
 def _tried(

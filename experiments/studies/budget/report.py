@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from math import comb
 
-import matplotlib
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
@@ -26,12 +25,12 @@ from research.report.forest import VERDICTS, around_zero, draw_line
 from research.report.intervals import Interval, two_way
 from research.report.pages import (
     EMPTY,
+    interval_table,
     interval_text,
     markdown_table,
-    number_text,
     seeds_text,
 )
-from research.report.pictures import STYLE, Drawing, blank, legend_above
+from research.report.pictures import Drawing, blank, legend_above, styled
 from research.report.predictions import statement, statement_table
 from research.report.records import Stored
 
@@ -111,8 +110,7 @@ def budget_frame(stored: Stored) -> pd.DataFrame:
                 if number < len(rows)
                 else stored.arrays[f"{RANDOM}_{name}"]
             )
-            mean, low, high = two_way(values.astype(float).T).interval()
-            line |= {name: mean, f"{name}_low": low, f"{name}_high": high}
+            line |= two_way(values.astype(float).T).interval().columns(name)
         lines.append(line)
     return pd.DataFrame(lines)
 
@@ -208,19 +206,17 @@ def budget_page(
 
 
 def _chosen_table(frame: pd.DataFrame) -> str:
-    heads = ["loss", "its own values", "temperature", "learning rate", "negatives"]
-    heads += ["epochs", *COLUMNS.values()]
-    rows = []
-    for row in frame.to_dict("records"):
-        hyper = row["hyper"] if isinstance(row["hyper"], str) else ""
-        cells = [f"`{row['loss']}`", hyper or EMPTY]
-        for name in ("temperature", "learning_rate", "draws", "epochs"):
-            cells.append(number_text(row[name], "g"))
-        for name in COLUMNS:
-            ends = row[name], row[f"{name}_low"], row[f"{name}_high"]
-            cells.append(interval_text(*ends, ".4f"))
-        rows.append(cells)
-    return markdown_table(heads, rows, left=2)
+    values = frame.hyper.fillna("").replace("", EMPTY)
+    shown = frame.assign(loss="`" + frame.loss + "`", hyper=values)
+    columns = [
+        ("its own values", "hyper", ""),
+        ("temperature", "temperature", "g"),
+        ("learning rate", "learning_rate", "g"),
+        ("negatives", "draws", "g"),
+        ("epochs", "epochs", "g"),
+        *((heading, name, ".4f") for name, heading in COLUMNS.items()),
+    ]
+    return interval_table(shown, {"loss": ""}, columns, left=2)
 
 
 def _tried_table(trials: pd.DataFrame, stored: Stored) -> str:
@@ -239,6 +235,7 @@ def _tried_table(trials: pd.DataFrame, stored: Stored) -> str:
     return markdown_table(heads, rows, left=1)
 
 
+@styled
 def tried_figure(stored: Stored) -> Drawing:
     """Draws the expected best validation NDCG@20 by the number of configurations."""
     best = dict(zip(stored.header["losses"], scores(stored), strict=True))
@@ -249,52 +246,47 @@ def tried_figure(stored: Stored) -> Drawing:
         for colour, losses in KINDS.values()
         for loss, marker in zip(losses, MARKERS)
     }
-    with matplotlib.rc_context(STYLE):
-        figure, axes = blank(4.2)
-        for loss, values in best.items():
-            found = [expected_best(values, n) for n in counts]
-            axes.plot(counts, found, ms=4, lw=1.2, **styles[loss])
-            lines += [
-                {"loss": loss, "configurations": n, "expected_best": value}
-                for n, value in zip(counts, found, strict=True)
-            ]
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.set_xlabel("configurations tried")
-        axes.set_ylabel("validation NDCG@20, expected best")
-        heading = (
-            "Best validation NDCG@20 by configurations tried; colour: kind of loss"
-        )
-        legend_above(figure, axes.get_lines(), heading, 4)
+    figure, axes = blank(4.2)
+    for loss, values in best.items():
+        found = [expected_best(values, n) for n in counts]
+        axes.plot(counts, found, ms=4, lw=1.2, **styles[loss])
+        lines += [
+            {"loss": loss, "configurations": n, "expected_best": value}
+            for n, value in zip(counts, found, strict=True)
+        ]
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_xlabel("configurations tried")
+    axes.set_ylabel("validation NDCG@20, expected best")
+    heading = "Best validation NDCG@20 by configurations tried; colour: kind of loss"
+    legend_above(figure, axes.get_lines(), heading, 4)
     return Drawing(figure, pd.DataFrame(lines))
 
 
+@styled
 def forest_figure(compared: pd.DataFrame) -> Drawing:
     """Draws each loss's difference from sampled-softmax, a panel per cut-off."""
     losses = list(dict.fromkeys(compared.arm))
-    with matplotlib.rc_context(STYLE):
-        figure, panels = blank(1.6 + 0.26 * len(losses), ncols=2, sharey=True)
-        for axes, k in zip(panels, CUTOFFS, strict=True):
-            for row in compared[compared.k == k].to_dict("records"):
-                numbers = row["difference"], row["low"], row["high"]
-                y = losses.index(row["arm"])
-                draw_line(axes, y, numbers, VERDICTS[row["verdict"]])
-                if k == CUTOFF and row["arm"] in BOUNDS:
-                    bound = -BOUNDS[row["arm"]]
-                    axes.plot([bound] * 2, [y - 0.4, y + 0.4], color="#000000", lw=1.2)
-            around_zero(axes)
-            axes.set_xlabel(f"recall@{k}, difference")
-        panels[0].set_yticks(range(len(losses)), losses)
-        panels[0].set_ylim(len(losses) - 0.4, -0.6)
-        panels[0].set_ylabel("loss")
-        handles = []
-        for verdict in [name for name in VERDICTS if name in set(compared.verdict)]:
-            colour, marker = VERDICTS[verdict]
-            handles += panels[0].plot([], [], marker, color=colour, label=verdict)
-        handles += panels[0].plot(
-            [], [], color="#000000", lw=1.2, label="predicted bound"
-        )
-        heading = f"Differences from {REFERENCE}, 95 % intervals, equal budgets"
-        legend_above(figure, handles, heading, 5)
+    figure, panels = blank(1.6 + 0.26 * len(losses), ncols=2, sharey=True)
+    for axes, k in zip(panels, CUTOFFS, strict=True):
+        for row in compared[compared.k == k].to_dict("records"):
+            numbers = row["difference"], row["low"], row["high"]
+            y = losses.index(row["arm"])
+            draw_line(axes, y, numbers, VERDICTS[row["verdict"]])
+            if k == CUTOFF and row["arm"] in BOUNDS:
+                bound = -BOUNDS[row["arm"]]
+                axes.plot([bound] * 2, [y - 0.4, y + 0.4], color="#000000", lw=1.2)
+        around_zero(axes)
+        axes.set_xlabel(f"recall@{k}, difference")
+    panels[0].set_yticks(range(len(losses)), losses)
+    panels[0].set_ylim(len(losses) - 0.4, -0.6)
+    panels[0].set_ylabel("loss")
+    handles = []
+    for verdict in [name for name in VERDICTS if name in set(compared.verdict)]:
+        colour, marker = VERDICTS[verdict]
+        handles += panels[0].plot([], [], marker, color=colour, label=verdict)
+    handles += panels[0].plot([], [], color="#000000", lw=1.2, label="predicted bound")
+    heading = f"Differences from {REFERENCE}, 95 % intervals, equal budgets"
+    legend_above(figure, handles, heading, 5)
     columns = ["arm", "k", "difference", "low", "high", "verdict"]
     return Drawing(figure, compared[columns])
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import matplotlib
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
@@ -12,7 +11,7 @@ from numpy import ndarray
 from experiments.study import Report
 from research.report.intervals import Interval
 from research.report.pages import interval_frame, interval_table, seeds_text
-from research.report.pictures import STYLE, Drawing, blank, legend_above
+from research.report.pictures import Drawing, blank, legend_above, styled
 from research.report.predictions import statement, statement_table
 from research.report.records import Stored
 
@@ -225,28 +224,27 @@ SET = {
 }
 
 
+@styled
 def calibrated_shift_figure(frame: pd.DataFrame, stored: Stored) -> Drawing:
     """Draws recall by total: a row of panels for each arm, a column for each split."""
     arrays = {name: values.astype(float) for name, values in stored.arrays.items()}
     splits, arms = stored.header["splits"], stored.header["arms"]
-    with matplotlib.rc_context(STYLE):
-        figure, panels = blank(
-            0.9 + 2.6 * len(arms),
-            nrows=len(arms),
-            ncols=len(splits),
-            squeeze=False,
-            sharex=True,
-        )
-        for m, n in np.ndindex(panels.shape):
-            panel, rows = panels[m, n], frame[frame.arm == arms[m]]
-            rows = rows[rows.split == splits[n]]
-            _draw(panel, rows, arrays["totals"], arrays["recall"][n, m].mean(axis=1))
-            panel.set_title(f"{arms[m]}, test part {splits[n]}")
-            panel.set_ylabel("recall@20")
-        for panel in panels[-1]:
-            panel.set_xlabel("total strength of log q")
-        handles, _ = panels[0, 0].get_legend_handles_labels()
-        legend_above(figure, handles, heading(frame), 2)
+    figure, panels = blank(
+        0.9 + 2.6 * len(arms),
+        nrows=len(arms),
+        ncols=len(splits),
+        squeeze=False,
+        sharex=True,
+    )
+    for m, n in np.ndindex(panels.shape):
+        panel, rows = panels[m, n], frame[frame.arm == arms[m]]
+        rows = rows[rows.split == splits[n]]
+        _draw(panel, rows, arrays["totals"], arrays["recall"][n, m].mean(axis=1))
+        panel.set_title(f"{arms[m]}, test part {splits[n]}")
+        panel.set_ylabel("recall@20")
+    for panel in panels[-1]:
+        panel.set_xlabel("total strength of log q")
+    legend_above(figure, panels[0, 0], heading(frame), 2)
     return Drawing(figure, frame)
 
 

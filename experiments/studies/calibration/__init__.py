@@ -23,7 +23,6 @@ on Electronics (--dataset DIR/electronic --arms in-batch --seeds 3) an hour.
 Expect calibrated ways to serve near the best ones, except where exposure is popularity.
 """
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,7 +30,6 @@ import numpy as np
 from jaxtyping import Bool, Float
 from numpy import ndarray
 
-from experiments.inputs import ratings_of
 from experiments.studies import STUDIES
 from experiments.studies.exposure import best_items, recovered
 from experiments.studies.impressions import JUDGED, Kind, drawn_exposure, judged
@@ -44,11 +42,9 @@ from experiments.studies.semisynthetic import (
     trained_logits,
     training,
 )
-from experiments.study import StudyOptions, save_study
+from experiments.study import StudyOptions, save_cells
 from research.calibration import calibrate
-from research.data import name_of
 from research.positives import log_share
-from research.report.records import study_header
 from research.types import Fold
 
 __all__ = ["KINDS", "Calibrated", "calibrated", "run_calibration", "without_unclicked"]
@@ -171,25 +167,8 @@ def run_calibration(options: StudyOptions) -> Path:
                     f"{name}, {kind}, seed {seed}: scale {two.scale:.2f}, the rule "
                     f"recovers {one.by_rule:.3f}, calibrated {two.calibrated_rule:.3f}"
                 )
-    return _saved(found, arms, kinds, options)
-
-
-def _saved(
-    found: Sequence[Mapping[str, Any]],
-    arms: Sequence[str],
-    kinds: list[str],
-    options: StudyOptions,
-) -> Path:
     shape = len(arms), len(kinds), options.seeds
-    arrays = {}
-    for name in found[0]:
-        values = np.array([one[name] for one in found], "<f4")
-        arrays[name] = values.reshape(*shape, *values.shape[1:])
-    grid = {"strengths": STRENGTHS, "removed": REMOVED}
-    arrays |= {name: np.array(values, "<f4") for name, values in grid.items()}
-    digest = ratings_of(options.dataset, options.data_dir).digest
+    cells = {name: [one[name] for one in found] for name in found[0]}
+    swept = {"strengths": STRENGTHS, "removed": REMOVED}
     names = {"arms": list(arms), "kinds": kinds}
-    header = study_header(
-        NAME, name_of(options.dataset), options.quick, digest, **names
-    )
-    return save_study(options.out, header, arrays)
+    return save_cells(options, NAME, cells, shape, swept, **names)

@@ -4,7 +4,6 @@ import itertools
 from collections.abc import Sequence
 from typing import Any
 
-import matplotlib
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
@@ -29,9 +28,14 @@ from experiments.studies.impressions.report import (
 from experiments.studies.semisynthetic import CLICKED
 from experiments.study import Report
 from research.calibration import Calibration
-from research.report.intervals import Interval, over_seeds
-from research.report.pages import interval_text, markdown_table, seeds_text
-from research.report.pictures import STYLE, Drawing, blank, legend_above
+from research.report.intervals import over_seeds
+from research.report.pages import (
+    interval_table,
+    interval_text,
+    markdown_table,
+    seeds_text,
+)
+from research.report.pictures import Drawing, blank, legend_above, styled
 from research.report.predictions import statement, statement_table
 from research.report.records import Stored
 
@@ -243,42 +247,33 @@ def _clicked_table(stored: Stored) -> str:
 
 
 def _ways_table(frame: pd.DataFrame) -> str:
-    rows = [
-        [
-            *(row["arm"], row["exposure"]),
-            *(f"{row[name]:.2f}" for name in ("scale", "share")),
-            row["served"],
-            *(f"{row[name]:.2f}" for name in ("a", "b")),
-            interval_text(*Interval.of(row, "recovered"), ".3f"),
-        ]
-        for row in frame.to_dict("records")
-    ]
-    heads = ["arm", "exposure", "scale", "share", "served", "a", "b"]
-    return markdown_table([*heads, "recovered [95 %]"], rows, left=2)
+    stated = {"arm": "", "exposure": "", "scale": ".2f", "share": ".2f"}
+    stated |= {"served": "", "a": ".2f", "b": ".2f"}
+    recovered = [("recovered [95 %]", "recovered", ".3f")]
+    return interval_table(frame, stated, recovered, left=2)
 
 
+@styled
 def calibration_figure(frame: pd.DataFrame, stored: Stored) -> Drawing:
     """Draws what plain and calibrated ways recover beside the best ones."""
     arm, kinds = stored.header["arms"][0], stored.header["kinds"]
     rows = frame[frame.arm == arm].set_index(["exposure", "served"]).recovered
     height = np.arange(len(kinds))[::-1]
-    with matplotlib.rc_context(STYLE):
-        figure, panels = blank(3.6, ncols=len(PANELS), sharey=True)
-        for panel, (title, shown) in zip(panels, PANELS.items(), strict=True):
-            ends = np.array([[rows[kind, way] for way in shown] for kind in kinds])
-            panel.hlines(height, ends.min(axis=1), ends.max(axis=1), color="#cccccc")
-            for n, label in enumerate(("as it is", "calibrated", "best")):
-                panel.plot(
-                    *(ends[:, n], height, MARKERS[n]),
-                    color=INKS[n], ms=14 if n == 2 else 8, mew=3 if n == 2 else 1,
-                    label=label, zorder=3 - n if n == 2 else 3,
-                )  # fmt: skip
-            panel.set_title(title)
-            panel.set_xlabel("share of the best 20 recovered")
-        panels[0].set_yticks(height, kinds)
-        panels[0].set_ylabel("exposure")
-        handles, _ = panels[0].get_legend_handles_labels()
-        legend_above(figure, handles, heading(stored, arm), 3)
+    figure, panels = blank(3.6, ncols=len(PANELS), sharey=True)
+    for panel, (title, shown) in zip(panels, PANELS.items(), strict=True):
+        ends = np.array([[rows[kind, way] for way in shown] for kind in kinds])
+        panel.hlines(height, ends.min(axis=1), ends.max(axis=1), color="#cccccc")
+        for n, label in enumerate(("as it is", "calibrated", "best")):
+            panel.plot(
+                *(ends[:, n], height, MARKERS[n]),
+                color=INKS[n], ms=14 if n == 2 else 8, mew=3 if n == 2 else 1,
+                label=label, zorder=3 - n if n == 2 else 3,
+            )  # fmt: skip
+        panel.set_title(title)
+        panel.set_xlabel("share of the best 20 recovered")
+    panels[0].set_yticks(height, kinds)
+    panels[0].set_ylabel("exposure")
+    legend_above(figure, panels[0], heading(stored, arm), 3)
     return Drawing(figure, frame[frame.arm == arm])
 
 

@@ -24,7 +24,6 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from experiments.inputs import ratings_of
 from experiments.studies.exposure import best_items
 from experiments.studies.semisynthetic import (
     World,
@@ -34,9 +33,7 @@ from experiments.studies.semisynthetic import (
     trained_logits,
     training,
 )
-from experiments.study import StudyOptions, save_study
-from research.data import name_of
-from research.report.records import study_header
+from experiments.study import StudyOptions, save_measured
 
 __all__ = ["ARM", "AS_IS", "CONDITIONS", "Condition", "run_clicks"]
 
@@ -184,19 +181,11 @@ def run_clicks(options: StudyOptions) -> Path:
                 )
                 found.append(one)
     shape = len(conditions), len(GAMMAS), options.seeds
-    digest = ratings_of(options.dataset, options.data_dir).digest
-    names = {"conditions": list(conditions)}
-    return save_study(
-        options.out,
-        study_header(NAME, name_of(options.dataset), options.quick, digest, **names),
-        {
-            "recovered": np.array([one.recovered for one in found], "<f4").reshape(
-                *shape, -1
-            ),
-            "rule": np.array([one.rule for one in found], "<f4").reshape(shape),
-            "fit": np.array([one.fit for one in found], "<f4").reshape(*shape, 2),
-            "clicks": np.array([one.clicks for one in found], "<i8").reshape(shape),
-            "gammas": np.array(GAMMAS, "<f4"),
-            "strengths": np.array(STRENGTHS, "<f4"),
-        },
-    )
+    arrays = {
+        name: np.array(values, "<i8" if name == "clicks" else "<f4")
+        for name, values in zip(Measured._fields, zip(*found, strict=True))
+    }
+    arrays = {n: a.reshape(*shape, *a.shape[1:]) for n, a in arrays.items()}
+    arrays["gammas"] = np.array(GAMMAS, "<f4")
+    arrays["strengths"] = np.array(STRENGTHS, "<f4")
+    return save_measured(options, NAME, arrays, conditions=list(conditions))

@@ -4,7 +4,6 @@ import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import matplotlib
 import numpy as np
 import pandas as pd
 
@@ -12,8 +11,8 @@ from experiments.studies.clicks import ARM, AS_IS
 from experiments.studies.dial.report import nearest_best
 from experiments.study import Report
 from research.report.intervals import Interval, over_seeds
-from research.report.pages import interval_text, markdown_table, seeds_text
-from research.report.pictures import STYLE, Drawing, blank, legend_above
+from research.report.pages import interval_table, seeds_text
+from research.report.pictures import Drawing, blank, legend_above, styled
 from research.report.predictions import statement, statement_table
 from research.report.records import Stored
 
@@ -172,60 +171,48 @@ def clicks_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
         "Change: of the best strength, against the data set as it is, paired by seed. "
         "95 % t intervals over three seeds or more; the tastes are those of one model."
     )
-    rows = [
-        [
-            *(row["condition"], f"{row['gamma']:g}", f"{row['clicks']:,.0f}"),
-            f"{row['rule']:.2f}",
-            *(
-                interval_text(*Interval.of(row, n), form)
-                for n, form in (("best", ".2f"), ("change", "+.2f"))
-            ),
-            *(f"{row['fit']:.2f}", f"{row['scale']:.2f}"),
-            *(f"{row[name]:.3f}" for name in ("at_rule", "at_best")),
-        ]
-        for row in frame.to_dict("records")
+    columns = [
+        ("best [95 %]", "best", ".2f"),
+        ("change [95 %]", "change", "+.2f"),
+        ("fit b / a", "fit", ".2f"),
+        ("a", "scale", ".2f"),
+        ("recovered by the rule", "at_rule", ".3f"),
+        ("at the best", "at_best", ".3f"),
     ]
-    heads = ["condition", "gamma", "clicks", "rule", "best [95 %]", "change [95 %]"]
-    heads += ["fit b / a", "a", "recovered by the rule", "at the best"]
-    return (
-        about,
-        statement_table(verdicts(frame)),
-        markdown_table(heads, rows, left=1),
-    )
+    stated = {"condition": "", "gamma": "g", "clicks": ",.0f", "rule": ".2f"}
+    table = interval_table(frame, stated, columns, left=1)
+    return about, statement_table(verdicts(frame)), table
 
 
+@styled
 def clicks_figure(frame: pd.DataFrame) -> Drawing:
     """Draws how far the best strength lies from the rule's, by what is multiplied."""
     gammas = list(dict.fromkeys(frame.gamma))
-    with matplotlib.rc_context(STYLE):
-        figure, panels = blank(3.6, ncols=len(gammas), sharey=True, squeeze=False)
-        for panel, gamma in zip(panels[0], gammas, strict=True):
-            rows = frame[frame.gamma == gamma].set_index("condition")
-            for n, (label, names) in enumerate(LINES.items()):
-                names = {f: name for f, name in names.items() if name in rows.index}
-                line = rows.loc[list(names.values())]
-                ends = (line.distance - line.distance_low).to_numpy()
-                panel.errorbar(
-                    np.array(list(names)) * 1.04 ** (n - 2),
-                    line.distance,
-                    yerr=ends,
-                    capsize=2,
-                    label=label,
-                    **STYLES[label],
-                )
-            panel.axhline(0, color="0.4", linestyle=(0, (5, 3)), label="the rule's")
-            panel.set_xscale("log")
-            panel.set_xticks([0.25, 1, 4], ["1/4", "1", "4"])
-            panel.minorticks_off()
-            panel.set_xlim(
-                0.2, 5 if any(" x 4" in name for name in rows.index) else 1.25
+    figure, panels = blank(3.6, ncols=len(gammas), sharey=True, squeeze=False)
+    for panel, gamma in zip(panels[0], gammas, strict=True):
+        rows = frame[frame.gamma == gamma].set_index("condition")
+        for n, (label, names) in enumerate(LINES.items()):
+            names = {f: name for f, name in names.items() if name in rows.index}
+            line = rows.loc[list(names.values())]
+            ends = (line.distance - line.distance_low).to_numpy()
+            panel.errorbar(
+                np.array(list(names)) * 1.04 ** (n - 2),
+                line.distance,
+                yerr=ends,
+                capsize=2,
+                label=label,
+                **STYLES[label],
             )
-            exposure = "alike for all items" if gamma == 0 else f"click share^{gamma:g}"
-            panel.set_title(f"exposure: {exposure}", fontsize=9.5)
-            panel.set_xlabel("multiplication factor")
-        panels[0][0].set_ylabel("best strength less the rule's")
-        handles, _ = panels[0][0].get_legend_handles_labels()
-        legend_above(figure, handles, heading(frame), 3)
+        panel.axhline(0, color="0.4", linestyle=(0, (5, 3)), label="the rule's")
+        panel.set_xscale("log")
+        panel.set_xticks([0.25, 1, 4], ["1/4", "1", "4"])
+        panel.minorticks_off()
+        panel.set_xlim(0.2, 5 if any(" x 4" in name for name in rows.index) else 1.25)
+        exposure = "alike for all items" if gamma == 0 else f"click share^{gamma:g}"
+        panel.set_title(f"exposure: {exposure}", fontsize=9.5)
+        panel.set_xlabel("multiplication factor")
+    panels[0][0].set_ylabel("best strength less the rule's")
+    legend_above(figure, panels[0][0], heading(frame), 3)
     return Drawing(figure, frame)
 
 

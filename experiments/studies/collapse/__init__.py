@@ -26,15 +26,13 @@ from numpy import ndarray
 
 from experiments.arms import arm
 from experiments.grid import SHORTER, with_swept
-from experiments.inputs import prepared_run, ratings_of
+from experiments.inputs import prepared_run
 from experiments.runs import metric_means, serve
-from experiments.study import StudyOptions, save_study
+from experiments.study import StudyOptions, save_measured
 from experiments.tuned import tuned
 from research.batches import epoch_batches
 from research.config import Config, structure
-from research.data import name_of
 from research.prepare import Prepared
-from research.report.records import study_header
 from research.train.loop import compiled_epoch
 from research.train.model import serve_task
 from research.train.run_state import init_state, traced_values
@@ -106,11 +104,16 @@ def run_collapse(options: StudyOptions) -> Path:
             of_arm.append(branches.curve(name, m))
             low, high = np.nanmin(of_arm[-1].recall), of_arm[-1].recall[0]
             options.progress(f"{name} {m}, seed {seed}: recall {high:.3f} to {low:.3f}")
-    header = study_header(
+    arrays = {
+        name: np.array([[getattr(c, name) for c in each] for each in curves], "<f4")
+        for name in Curve._fields
+    }
+    arrays["sizes"] = np.array([m for _, m in arms], "<i4")
+    arrays["steps"] = np.arange(0, size.steps + 1, size.every, dtype="<i4")
+    return save_measured(
+        options,
         NAME,
-        name_of(options.dataset),
-        options.quick,
-        ratings_of(options.dataset, options.data_dir).digest,
+        arrays,
         arms=[name for name, _ in arms],
         batch=base.batch,
         before=size.before,
@@ -118,13 +121,6 @@ def run_collapse(options: StudyOptions) -> Path:
         temperature=base.temperature,
         learning_rate=base.learning_rate,
     )
-    arrays = {
-        name: np.array([[getattr(c, name) for c in each] for each in curves], "<f4")
-        for name in Curve._fields
-    }
-    arrays["sizes"] = np.array([m for _, m in arms], "<i4")
-    arrays["steps"] = np.arange(0, size.steps + 1, size.every, dtype="<i4")
-    return save_study(options.out, header, arrays)
 
 
 class Branches:

@@ -7,12 +7,13 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import NullLocator
 
 from experiments.studies.collapse import CACHE, NONE, STOPPED
-from research.report.pictures import STYLE, Drawing, Look, above, blank, looks
+from research.report.pictures import Drawing, Look, above, blank, looks, styled
 from research.report.records import Stored
 
 __all__ = ["collapse_figure"]
 
 
+@styled
 def collapse_figure(frame: pd.DataFrame, stored: Stored, title: str) -> Drawing:
     """Draws recall by step for each size of the cache, and steps to half by size.
 
@@ -26,39 +27,38 @@ def collapse_figure(frame: pd.DataFrame, stored: Stored, title: str) -> Drawing:
     styles, lines = looks([CACHE, STOPPED]), []
     sizes = sorted(frame[frame.arm == CACHE]["size"])
     shades = matplotlib.colormaps["viridis"](np.linspace(0.0, 0.85, len(sizes)))
-    with matplotlib.rc_context(STYLE):
-        figure, (left, right) = blank(3.6, ncols=2)
-        for a, (name, size) in enumerate(zip(header["arms"], arrays["sizes"].tolist())):
-            points = {"arm": name, "size": size, "steps": steps, "recall": curves[a]}
-            if name == NONE:
-                left.plot(steps, curves[a], color="0.3", ls="--", label="no cache")
-            elif name == CACHE:
-                left.plot(
-                    *(steps, curves[a]),
-                    color=shades[sizes.index(size)],
-                    label=f"cache, M / B = {size}",
-                )
-            lines.append(pd.DataFrame(points))
-        left.set(ylabel="recall@20", ylim=(0, None), xlim=(0, steps[-1]))
-        left.set_xscale("symlog", linthresh=2 * steps[1], linscale=0.5)
-        left.set_xlabel("steps since the cache joined")
-        ticks = [0, *(steps[1] * 2 ** np.arange(0, 12, 2))]
-        left.set_xticks([t for t in ticks if t <= steps[-1]])
-        left.xaxis.set_major_formatter("{x:g}")
-        left.xaxis.set_minor_locator(NullLocator())
-        left.legend(fontsize=8)
-        for name, colour in ((CACHE, "#0072b2"), (STOPPED, "#d55e00")):
-            style = styles[name]._replace(colour=colour)
-            _draw_steps(right, frame[frame.arm == name], style, steps[-1])
-        _guides(right, frame)
-        # Set first: a log scale of an empty panel has no range of its own.
-        right.set(xlim=(0.8 * sizes[0], 1.25 * sizes[-1]), ylim=(4, 2 * steps[-1]))
-        right.set(xscale="log", yscale="log")
-        right.xaxis.set_minor_locator(NullLocator())
-        right.set_xticks(sizes, [f"{size:g}" for size in sizes])
-        right.set(xlabel="M / B", ylabel="steps to half of recall@20")
-        right.legend(fontsize=8)
-        above(figure, title)
+    figure, (left, right) = blank(3.6, ncols=2)
+    for a, (name, size) in enumerate(zip(header["arms"], arrays["sizes"].tolist())):
+        points = {"arm": name, "size": size, "steps": steps, "recall": curves[a]}
+        if name == NONE:
+            left.plot(steps, curves[a], color="0.3", ls="--", label="no cache")
+        elif name == CACHE:
+            left.plot(
+                *(steps, curves[a]),
+                color=shades[sizes.index(size)],
+                label=f"cache, M / B = {size}",
+            )
+        lines.append(pd.DataFrame(points))
+    left.set(ylabel="recall@20", ylim=(0, None), xlim=(0, steps[-1]))
+    left.set_xscale("symlog", linthresh=2 * steps[1], linscale=0.5)
+    left.set_xlabel("steps since the cache joined")
+    ticks = [0, *(steps[1] * 2 ** np.arange(0, 12, 2))]
+    left.set_xticks([t for t in ticks if t <= steps[-1]])
+    left.xaxis.set_major_formatter("{x:g}")
+    left.xaxis.set_minor_locator(NullLocator())
+    left.legend(fontsize=8)
+    for name, colour in ((CACHE, "#0072b2"), (STOPPED, "#d55e00")):
+        style = styles[name]._replace(colour=colour)
+        _draw_steps(right, frame[frame.arm == name], style, steps[-1])
+    _guides(right, frame)
+    # Set first: a log scale of an empty panel has no range of its own.
+    right.set(xlim=(0.8 * sizes[0], 1.25 * sizes[-1]), ylim=(4, 2 * steps[-1]))
+    right.set(xscale="log", yscale="log")
+    right.xaxis.set_minor_locator(NullLocator())
+    right.set_xticks(sizes, [f"{size:g}" for size in sizes])
+    right.set(xlabel="M / B", ylabel="steps to half of recall@20")
+    right.legend(fontsize=8)
+    above(figure, title)
     return Drawing(figure, pd.concat(lines, ignore_index=True))
 
 

@@ -1,12 +1,11 @@
 """The dial on one synthetic data set, for a notebook: a curve and where the rule is."""
 
-import matplotlib
 import numpy as np
 import pandas as pd
 
 from experiments.studies.dial import ARMS, STRENGTHS, trained
 from research.data.synthetic import Synthetic
-from research.report.pictures import STYLE, Drawing, blank, legend_above, look
+from research.report.pictures import Drawing, blank, legend_above, look, styled
 
 __all__ = ["dial_curve", "dial_figure"]
 
@@ -47,6 +46,7 @@ def dial_curve(
     )
 
 
+@styled
 def dial_figure(frame: pd.DataFrame, title: str | None = None) -> Drawing:
     """Draws a curve of ``dial_curve``: the truth on the left, clicks on the right.
 
@@ -55,19 +55,17 @@ def dial_figure(frame: pd.DataFrame, title: str | None = None) -> Drawing:
       title: the heading.
     """
     rule = frame.rule.iloc[0]
-    with matplotlib.rc_context(STYLE):
-        figure, panels = blank(3.8, ncols=len(PANELS))
-        for panel, (column, label) in zip(panels, PANELS.items(), strict=True):
-            for arm, line in frame.groupby("arm", sort=False):
-                style = {"color": look(str(arm)).colour, "label": arm}
-                panel.plot(line.strength, line[column], **style)
-                best = line.loc[line[column].idxmax()]
-                marker = look(str(arm)).marker
-                panel.plot(best.strength, best[column], marker, color=style["color"])
-            panel.axvline(rule, color="#555555", linestyle=(0, (4, 3)), label="rule")
-            panel.set_xlabel("strength: log q in the loss + prior")
-            panel.set_ylabel(label)
-        handles, _ = panels[0].get_legend_handles_labels()
-        heading = f"The rule says {rule:.2f}; marks: the highest point of each curve"
-        legend_above(figure, handles, title or heading, 3)
+    figure, panels = blank(3.8, ncols=len(PANELS))
+    for panel, (column, label) in zip(panels, PANELS.items(), strict=True):
+        for arm, line in frame.groupby("arm", sort=False):
+            style = {"color": look(str(arm)).colour, "label": arm}
+            panel.plot(line.strength, line[column], **style)
+            best = line.loc[line[column].idxmax()]
+            marker = look(str(arm)).marker
+            panel.plot(best.strength, best[column], marker, color=style["color"])
+        panel.axvline(rule, color="#555555", linestyle=(0, (4, 3)), label="rule")
+        panel.set_xlabel("strength: log q in the loss + prior")
+        panel.set_ylabel(label)
+    heading = f"The rule says {rule:.2f}; marks: the highest point of each curve"
+    legend_above(figure, panels[0], title or heading, 3)
     return Drawing(figure, frame)

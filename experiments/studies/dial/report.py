@@ -3,7 +3,6 @@
 import itertools
 from collections.abc import Sequence
 
-import matplotlib
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
@@ -13,7 +12,7 @@ from scipy import stats
 from experiments.study import Report
 from research.report.intervals import Interval, over_seeds
 from research.report.pages import interval_text, markdown_table
-from research.report.pictures import STYLE, Drawing, above, blank, look
+from research.report.pictures import Drawing, above, blank, look, styled
 from research.report.predictions import statement_table
 from research.report.records import Stored
 
@@ -176,6 +175,7 @@ def dial_page(frame: pd.DataFrame) -> Sequence[str]:
     )
 
 
+@styled
 def dial_figure(frame: pd.DataFrame) -> Drawing:
     """Draws the best strength against the rule's, and the regret of each way to choose.
 
@@ -184,38 +184,37 @@ def dial_figure(frame: pd.DataFrame) -> Drawing:
     models = list(dict.fromkeys(frame.model[frame.model != "limit"]))
     kinds = frame.groupby(["model", *AXES[:3]], sort=False, as_index=False).mean()
     regret = {model: regrets(frame, model) for model in models}
-    with matplotlib.rc_context(STYLE):
-        figure, (left, right) = blank(3.8, ncols=2)
-        left.plot([0, 1.2], [0, 1.2], color="#888888", lw=1, label="best = rule")
-        limit = kinds[kinds.model == "limit"]
+    figure, (left, right) = blank(3.8, ncols=2)
+    left.plot([0, 1.2], [0, 1.2], color="#888888", lw=1, label="best = rule")
+    limit = kinds[kinds.model == "limit"]
+    left.plot(
+        limit.rule_strength, limit.best_strength, "x", color="#888888", ms=4,
+        label="endless clicks",
+    )  # fmt: skip
+    for model in models:
+        rows, style = kinds[kinds.model == model], look(model)
         left.plot(
-            limit.rule_strength, limit.best_strength, "x", color="#888888", ms=4,
-            label="endless clicks",
+            rows.rule_strength, rows.best_strength, style.marker, ms=4, alpha=0.7,
+            color=style.colour, label=f"trained, {model}",
         )  # fmt: skip
-        for model in models:
-            rows, style = kinds[kinds.model == model], look(model)
-            left.plot(
-                rows.rule_strength, rows.best_strength, style.marker, ms=4, alpha=0.7,
-                color=style.colour, label=f"trained, {model}",
-            )  # fmt: skip
-        left.set_xlabel("strength by the rule")
-        left.set_ylabel("best total strength")
-        left.legend(fontsize=8, loc="lower right")
-        ways = list(regret[models[0]])
-        for m, model in enumerate(models):
-            means = np.array([regret[model][way] for way in ways])
-            at = np.arange(len(ways)) + 0.16 * (2 * m - 1)
-            reach = np.abs(means[:, 1:] - means[:, :1]).T
-            style = look(model)
-            right.errorbar(
-                means[:, 0], at, xerr=reach, fmt=style.marker, color=style.colour, ms=5
-            )
-        right.set_yticks(range(len(ways)), [f"{way}" for way in ways])
-        right.invert_yaxis()
-        right.set_xlim(left=0)
-        right.set_xlabel("mean regret, in recovered share")
-        right.set_ylabel("how the strength is set")
-        above(figure, _heading(frame))
+    left.set_xlabel("strength by the rule")
+    left.set_ylabel("best total strength")
+    left.legend(fontsize=8, loc="lower right")
+    ways = list(regret[models[0]])
+    for m, model in enumerate(models):
+        means = np.array([regret[model][way] for way in ways])
+        at = np.arange(len(ways)) + 0.16 * (2 * m - 1)
+        reach = np.abs(means[:, 1:] - means[:, :1]).T
+        style = look(model)
+        right.errorbar(
+            means[:, 0], at, xerr=reach, fmt=style.marker, color=style.colour, ms=5
+        )
+    right.set_yticks(range(len(ways)), [f"{way}" for way in ways])
+    right.invert_yaxis()
+    right.set_xlim(left=0)
+    right.set_xlabel("mean regret, in recovered share")
+    right.set_ylabel("how the strength is set")
+    above(figure, _heading(frame))
     return Drawing(figure, kinds)
 
 

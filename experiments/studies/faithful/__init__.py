@@ -36,13 +36,12 @@ from experiments.studies.probe.archive import FAITHFUL, PER_ROW, Measurement
 from experiments.studies.probe.bias import make_point
 from experiments.studies.probe.estimates import estimate_bias
 from experiments.studies.probe.negatives import follow
-from experiments.study import StudyOptions, save_study
+from experiments.study import StudyOptions, save_measured
 from research.config import Config
 from research.data import name_of
 from research.evaluate.metrics import CUTOFF, METRICS
 from research.evaluate.record import evaluate
 from research.files import read_arrays
-from research.report.records import study_header
 from research.types import InputError
 
 __all__ = ["ESTIMATORS", "FULL", "NAME", "run_faithful"]
@@ -181,9 +180,7 @@ def run_faithful(options: StudyOptions) -> Path:
                 at = list(ESTIMATORS).index(cell.arm), sizes.index(int(cell.swept["n"]))
                 place = (*at, *place)
             arrays.setdefault(name, np.zeros(shape, "<f2"))[place] = values
-    digest = ratings_of(options.dataset, options.data_dir).digest
-    header = study_header(NAME, name_of(options.dataset), options.quick, digest)
-    return save_study(options.out, {**header, "forms": list(ESTIMATORS)}, arrays)
+    return save_measured(options, NAME, arrays, forms=list(ESTIMATORS))
 
 
 def _distances(model: Trained, others: list[Trained]) -> dict[str, ndarray]:

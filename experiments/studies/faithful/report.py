@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 
-import matplotlib
 import numpy as np
 import pandas as pd
 
 from experiments.study import Report
 from research.report.intervals import Interval, two_way
-from research.report.pages import interval_text, markdown_table
-from research.report.pictures import STYLE, Drawing, blank, legend_above
+from research.report.pages import interval_table, interval_text
+from research.report.pictures import Drawing, blank, legend_above, styled
 from research.report.predictions import statement_table
 from research.report.records import Stored
 
@@ -54,8 +53,7 @@ def faithful_frame(stored: Stored) -> pd.DataFrame:
     for estimator, n, bias, found in parts:
         line = {"estimator": estimator, "n": n, "bias": bias}
         for name, values in found.items():
-            mean, low, high = two_way(values).interval()
-            line |= {name: mean, f"{name}_low": low, f"{name}_high": high}
+            line |= two_way(values).interval().columns(name)
         lines.append(line)
     return pd.DataFrame(lines)
 
@@ -104,15 +102,11 @@ def _text(found: Interval) -> str:
 def faithful_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
     """The prediction, its verdicts, and each estimator's distances, in Markdown."""
     seeds = stored.arrays["full_recall"].shape[0]
-    rows = []
-    for row in frame.to_dict("records"):
-        full = np.isnan(row["n"])
-        cells = [f"`{row['estimator']}`", "-" if full else f"{row['n']:.0f}"]
-        cells.append("-" if full else f"{100 * row['bias']:.1f}")
-        for name in MEASURED:
-            ends = (row[name], row[f"{name}_low"], row[f"{name}_high"])
-            cells.append(interval_text(*ends, ".3f"))
-        rows.append(cells)
+    named = "`" + frame.estimator + "`"
+    percent = 100 * frame.bias.mask(frame.n.isna())
+    shown = frame.assign(estimator=named, bias=percent)
+    columns = [("n", "n", ".0f"), ("bias (%)", "bias", ".1f")]
+    columns += [(heading, name, ".3f") for name, heading in MEASURED.items()]
     return (
         f"{stored.header['dataset']}, {seeds} seeds, n negatives per row of the "
         "batch's 512. Bias: of the expected gradient of the item vectors at a trained "
@@ -121,39 +115,37 @@ def faithful_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
         "the full softmax of the other seeds, in nats. The first row is the full "
         "softmax itself. Intervals are 95 %, two-way over users and seeds.",
         statement_table(verdicts(stored)),
-        markdown_table(
-            ["estimator", "n", "bias (%)", *MEASURED.values()], rows, left=1
-        ),
+        interval_table(shown, {"estimator": ""}, columns, left=1),
     )
 
 
+@styled
 def faithful_figure(frame: pd.DataFrame) -> Drawing:
     """Draws the divergence from the full softmax by n, and by the gradient's bias."""
     full, estimators = frame[frame.n.isna()].iloc[0], frame.dropna(subset=["n"])
-    with matplotlib.rc_context(STYLE):
-        figure, panels = blank(3.8, ncols=2, sharey=True)
-        for (estimator, rows), marker in zip(
-            estimators.groupby("estimator", sort=False), MARKERS
-        ):
-            style = {"marker": marker, "ms": 5, "label": estimator}
-            (line,) = panels[0].plot(rows.n, rows.divergence, **style)
-            ends = rows.divergence_low, rows.divergence_high
-            panels[0].fill_between(rows.n, *ends, color=line.get_color(), alpha=0.15)
-            bias = 100 * rows.bias
-            panels[1].plot(bias, rows.divergence, color=line.get_color(), **style)
-        level = {"color": "0.4", "linestyle": (0, (5, 3)), "label": "another seed"}
-        for panel in panels:
-            panel.axhline(full.divergence, **level)
-        panels[0].set_xscale("log")
-        panels[0].set_xticks(
-            sorted(set(estimators.n)), [f"{n:.0f}" for n in sorted(set(estimators.n))]
-        )
-        panels[0].minorticks_off()
-        panels[0].set_xlabel("negatives a row")
-        panels[0].set_ylabel("divergence from the full softmax (nats)")
-        panels[1].set_xlabel("bias of the gradient (%)")
-        heading = "Distance of trained models from the full softmax"
-        legend_above(figure, panels[0].get_lines(), heading, 3)
+    figure, panels = blank(3.8, ncols=2, sharey=True)
+    for (estimator, rows), marker in zip(
+        estimators.groupby("estimator", sort=False), MARKERS
+    ):
+        style = {"marker": marker, "ms": 5, "label": estimator}
+        (line,) = panels[0].plot(rows.n, rows.divergence, **style)
+        ends = rows.divergence_low, rows.divergence_high
+        panels[0].fill_between(rows.n, *ends, color=line.get_color(), alpha=0.15)
+        bias = 100 * rows.bias
+        panels[1].plot(bias, rows.divergence, color=line.get_color(), **style)
+    level = {"color": "0.4", "linestyle": (0, (5, 3)), "label": "another seed"}
+    for panel in panels:
+        panel.axhline(full.divergence, **level)
+    panels[0].set_xscale("log")
+    panels[0].set_xticks(
+        sorted(set(estimators.n)), [f"{n:.0f}" for n in sorted(set(estimators.n))]
+    )
+    panels[0].minorticks_off()
+    panels[0].set_xlabel("negatives a row")
+    panels[0].set_ylabel("divergence from the full softmax (nats)")
+    panels[1].set_xlabel("bias of the gradient (%)")
+    heading = "Distance of trained models from the full softmax"
+    legend_above(figure, panels[0].get_lines(), heading, 3)
     return Drawing(figure, frame)
 
 

@@ -4,7 +4,6 @@ import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import matplotlib
 import numpy as np
 import pandas as pd
 from numpy import ndarray
@@ -14,7 +13,7 @@ from experiments.studies.feedback import ARM, KINDS, POLICIES, Kind, Round
 from experiments.study import Report
 from research.report.intervals import Interval, over_seeds
 from research.report.pages import interval_text, markdown_table, number_text, seeds_text
-from research.report.pictures import STYLE, Drawing, blank, legend_above
+from research.report.pictures import Drawing, blank, legend_above, styled
 from research.report.predictions import statement, statement_table
 from research.report.records import Stored
 
@@ -239,31 +238,30 @@ def feedback_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
     )
 
 
+@styled
 def feedback_figure(frame: pd.DataFrame) -> Drawing:
     """Draws what each plain policy recovers by round, a panel for each kind of loop."""
     frame = frame[frame.policy.isin(DRAWN)]
     kinds = frame.loop.unique()
-    with matplotlib.rc_context(STYLE):
-        figure, panels = blank(5.6, nrows=2, ncols=3, sharex=True, sharey=True)
-        for panel, kind in itertools.zip_longest(panels.flat, kinds):
-            if kind is None:
-                panel.set_visible(False)
-                continue
-            part = frame[frame.loop == kind]
-            for policy, line in part.groupby("policy", sort=False):
-                style = {"color": COLOURS[str(policy)], "label": f"{policy}"}
-                panel.plot(line["round"], line.recovered, marker="o", **style)
-                ends = line.recovered_low, line.recovered_high
-                panel.fill_between(
-                    line["round"], *ends, color=style["color"], alpha=0.15, linewidth=0
-                )
-            panel.set_title(title_of(KINDS[kind]))
-            panel.tick_params(labelbottom=True)
-            panel.set(xlabel="round", xticks=part["round"].unique())
-        for row in panels:
-            row[0].set_ylabel("share of the truly\nbest 20 listed")
-        handles, _ = panels[0, 0].get_legend_handles_labels()
-        legend_above(figure, handles, heading(frame), 4)
+    figure, panels = blank(5.6, nrows=2, ncols=3, sharex=True, sharey=True)
+    for panel, kind in itertools.zip_longest(panels.flat, kinds):
+        if kind is None:
+            panel.set_visible(False)
+            continue
+        part = frame[frame.loop == kind]
+        for policy, line in part.groupby("policy", sort=False):
+            style = {"color": COLOURS[str(policy)], "label": f"{policy}"}
+            panel.plot(line["round"], line.recovered, marker="o", **style)
+            ends = line.recovered_low, line.recovered_high
+            panel.fill_between(
+                line["round"], *ends, color=style["color"], alpha=0.15, linewidth=0
+            )
+        panel.set_title(title_of(KINDS[kind]))
+        panel.tick_params(labelbottom=True)
+        panel.set(xlabel="round", xticks=part["round"].unique())
+    for row in panels:
+        row[0].set_ylabel("share of the truly\nbest 20 listed")
+    legend_above(figure, panels[0, 0], heading(frame), 4)
     return Drawing(figure, frame)
 
 

@@ -32,7 +32,6 @@ import numpy as np
 from jaxtyping import Bool, Float
 from numpy import ndarray
 
-from experiments.inputs import ratings_of
 from experiments.studies import STUDIES
 from experiments.studies.exposure import TOP, best_items, recovered
 from experiments.studies.semisynthetic import (
@@ -42,13 +41,11 @@ from experiments.studies.semisynthetic import (
     trained_logits,
     training,
 )
-from experiments.study import StudyOptions, save_study
+from experiments.study import StudyOptions, save_cells
 from research.config import Config
-from research.data import name_of
 from research.exposure import IMPRESSIONS
 from research.negatives.strength import correction_strength
 from research.positives import log_share
-from research.report.records import study_header
 from research.types import NUMBER, Column, Fold, Table
 
 __all__ = ["EXACT", "KINDS", "Judged", "Kind", "judged", "run_impressions"]
@@ -222,19 +219,7 @@ def run_impressions(options: StudyOptions) -> Path:
                     f" the best pair {one.recovered.max():.3f}"
                 )
     shape = len(arms), len(kinds), options.seeds, len(counts)
-    arrays = {
-        name: np.array([getattr(one, name) for one in found], "<f4")
-        for name in Judged._fields
-    }
-    digest = ratings_of(options.dataset, options.data_dir).digest
+    cells = {name: [getattr(one, name) for one in found] for name in Judged._fields}
+    swept = {"counts": counts, "strengths": STRENGTHS, "removed": REMOVED}
     names = {"arms": list(arms), "kinds": kinds}
-    return save_study(
-        options.out,
-        study_header(NAME, name_of(options.dataset), options.quick, digest, **names),
-        {name: a.reshape(*shape, *a.shape[1:]) for name, a in arrays.items()}
-        | {
-            "counts": np.array(counts, "<f4"),
-            "strengths": np.array(STRENGTHS, "<f4"),
-            "removed": np.array(REMOVED, "<f4"),
-        },
-    )
+    return save_cells(options, NAME, cells, shape, swept, **names)

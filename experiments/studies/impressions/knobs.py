@@ -2,7 +2,6 @@
 
 import dataclasses
 
-import matplotlib
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
@@ -13,7 +12,7 @@ from experiments.arms import arm
 from experiments.studies.exposure import CLICKS, RECIPE, best_items
 from experiments.studies.impressions import REMOVED, STRENGTHS, judged
 from research.data.synthetic import Synthetic, made_fold, relevance
-from research.report.pictures import STYLE, Drawing, blank, legend_above
+from research.report.pictures import Drawing, blank, legend_above, styled
 from research.train.loop import train
 
 __all__ = ["draw_mark", "draw_pairs", "knobs_figure", "two_knobs"]
@@ -92,6 +91,7 @@ def draw_mark(
     )  # fmt: skip
 
 
+@styled
 def knobs_figure(frame: pd.DataFrame, title: str | None = None) -> Drawing:
     """Draws a frame of ``two_knobs``: the truth as a map, and what would be chosen.
 
@@ -100,20 +100,18 @@ def knobs_figure(frame: pd.DataFrame, title: str | None = None) -> Drawing:
       title: the heading.
     """
     rule, by_rule = frame.rule.iloc[0], frame.by_rule.iloc[0]
-    with matplotlib.rc_context(STYLE):
-        figure, panel = blank(4.6)
-        shares = frame.pivot(index="a", columns="b", values="recovered")
-        draw_pairs(panel, shares.index, shares.columns, shares.to_numpy())
-        panel.set_ylabel("b, log impressions taken out")
-        draw_mark(panel, "the rule", (rule, 0.0), by_rule, "X")
-        for label, column, marker in (
-            ("chosen by clicks", "clicked", "s"),
-            ("chosen by weighted clicks", "weighted", "^"),
-            ("best", "recovered", "o"),
-        ):
-            row = frame.loc[frame[column].idxmax()]
-            draw_mark(panel, label, (row.a, row.b), row.recovered, marker)
-        handles, _ = panel.get_legend_handles_labels()
-        heading = "Share of the truly best 20 that each pair recovers, darker: more"
-        legend_above(figure, handles, title or heading, 4)
+    figure, panel = blank(4.6)
+    shares = frame.pivot(index="a", columns="b", values="recovered")
+    draw_pairs(panel, shares.index, shares.columns, shares.to_numpy())
+    panel.set_ylabel("b, log impressions taken out")
+    draw_mark(panel, "the rule", (rule, 0.0), by_rule, "X")
+    for label, column, marker in (
+        ("chosen by clicks", "clicked", "s"),
+        ("chosen by weighted clicks", "weighted", "^"),
+        ("best", "recovered", "o"),
+    ):
+        row = frame.loc[frame[column].idxmax()]
+        draw_mark(panel, label, (row.a, row.b), row.recovered, marker)
+    heading = "Share of the truly best 20 that each pair recovers, darker: more"
+    legend_above(figure, panel, title or heading, 4)
     return Drawing(figure, frame)

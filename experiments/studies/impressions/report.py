@@ -4,7 +4,6 @@ import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import matplotlib
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
@@ -13,9 +12,9 @@ from numpy import ndarray
 from experiments.studies.impressions import EXACT, KINDS, Kind
 from experiments.studies.impressions.knobs import draw_mark, draw_pairs
 from experiments.study import Report
-from research.report.intervals import Interval, over_seeds
-from research.report.pages import interval_text, markdown_table, seeds_text
-from research.report.pictures import STYLE, Drawing, blank, legend_above
+from research.report.intervals import over_seeds
+from research.report.pages import interval_table, seeds_text
+from research.report.pictures import Drawing, blank, legend_above, styled
 from research.report.predictions import statement, statement_table
 from research.report.records import Stored
 
@@ -288,24 +287,15 @@ def impressions_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
         + ", z normal for each item. The CSV file beside this page has every way for "
         "every count."
     )
-    rows = [
-        [
-            row["arm"],
-            row["exposure"],
-            "exact" if row["impressions"] == EXACT else f"{row['impressions']:g}",
-            row["served"],
-            *(f"{row[name]:.2f}" for name in ("a", "b")),
-            interval_text(*Interval.of(row, "recovered"), ".3f"),
-        ]
-        for row in frame.to_dict("records")
-        if row["impressions"] == EXACT or row["served"] in COUNTED
-    ]
-    heads = ["arm", "exposure", "impressions", "served", "a", "b", "recovered [95 %]"]
-    return (
-        about,
-        statement_table(verdicts(stored)),
-        markdown_table(heads, rows, left=4),
-    )
+    exact = frame.impressions == EXACT
+    shown = frame.assign(impressions=frame.impressions.map("{:g}".format))
+    shown = shown.assign(impressions=shown.impressions.mask(exact, "exact"))
+    stated = dict.fromkeys(("arm", "exposure", "impressions", "served"), "")
+    stated |= {"a": ".2f", "b": ".2f"}
+    recovered = [("recovered [95 %]", "recovered", ".3f")]
+    shown = shown[exact | frame.served.isin(COUNTED)]
+    table = interval_table(shown, stated, recovered, left=4)
+    return about, statement_table(verdicts(stored)), table
 
 
 def words_of(kind: Kind) -> str:
@@ -317,35 +307,32 @@ def words_of(kind: Kind) -> str:
     return f"popularity^{kind.gamma:g} exp({kind.spread:g} z)"
 
 
+@styled
 def impressions_figure(frame: pd.DataFrame, stored: Stored) -> Drawing:
     """Draws what each pair of a and b recovers, a panel for each kind of exposure."""
     arm = stored.header["arms"][0]
     kinds = [kind for kind in stored.header["kinds"] if KINDS[kind].spread]
     lines = []
-    with matplotlib.rc_context(STYLE):
-        figure, panels = blank(4.0, ncols=len(kinds), sharey=True, squeeze=False)
-        for panel, kind in zip(panels[0], kinds, strict=True):
-            here = place(stored, arm, kind, EXACT)
-            mean = here.recovered.mean(axis=0)
-            draw_pairs(panel, here.strengths, here.removed, mean)
-            rows = frame[
-                (frame.arm == arm)
-                & (frame.exposure == kind)
-                & (frame.impressions == EXACT)
-            ].set_index("served")
-            for way, marker in MARKS.items():
-                row = rows.loc[way]
-                draw_mark(panel, way, (row.a, row.b), row.recovered, marker)
-            lines += [
-                (kind, a, b, mean[i, j])
-                for (i, a), (j, b) in itertools.product(
-                    enumerate(here.strengths), enumerate(here.removed)
-                )
-            ]
-            panel.set_title(f"exposure: {kind}")
-        panels[0][0].set_ylabel("b, log impressions taken out")
-        handles, _ = panels[0][0].get_legend_handles_labels()
-        legend_above(figure, handles, heading(stored, arm), 3)
+    figure, panels = blank(4.0, ncols=len(kinds), sharey=True, squeeze=False)
+    for panel, kind in zip(panels[0], kinds, strict=True):
+        here = place(stored, arm, kind, EXACT)
+        mean = here.recovered.mean(axis=0)
+        draw_pairs(panel, here.strengths, here.removed, mean)
+        rows = frame[
+            (frame.arm == arm) & (frame.exposure == kind) & (frame.impressions == EXACT)
+        ].set_index("served")
+        for way, marker in MARKS.items():
+            row = rows.loc[way]
+            draw_mark(panel, way, (row.a, row.b), row.recovered, marker)
+        lines += [
+            (kind, a, b, mean[i, j])
+            for (i, a), (j, b) in itertools.product(
+                enumerate(here.strengths), enumerate(here.removed)
+            )
+        ]
+        panel.set_title(f"exposure: {kind}")
+    panels[0][0].set_ylabel("b, log impressions taken out")
+    legend_above(figure, panels[0][0], heading(stored, arm), 3)
     points = pd.DataFrame(lines, columns=["exposure", "a", "b", "recovered"])
     return Drawing(figure, points)
 

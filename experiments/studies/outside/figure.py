@@ -1,18 +1,17 @@
 """The figure of the ledger: how far each row here is from the printed one."""
 
-import matplotlib
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from research.report.forest import around_zero
 from research.report.pictures import (
-    STYLE,
     Drawing,
     Look,
     blank,
     legend_above,
     notes_below,
+    styled,
 )
 
 __all__ = ["AGREES", "DIFFERS", "UNEXPLAINED", "ledger_figure"]
@@ -40,6 +39,7 @@ REACH, EDGE = 17.0, 16.0  # percent on either side; what is further stands at th
 LINE = 0.215  # inches a line
 
 
+@styled
 def ledger_figure(frame: pd.DataFrame) -> Drawing:
     """Draws each published row's recall and NDCG: ours less the printed, in percent.
 
@@ -49,33 +49,32 @@ def ledger_figure(frame: pd.DataFrame) -> Drawing:
     points = _points(frame)
     places, labels = _lines(points)
     counts = frame.verdict.value_counts()
-    with matplotlib.rc_context(STYLE):
-        figure, panels = blank(1.6 + LINE * len(labels), ncols=2, sharey=True)
-        for axes, (metric, title) in zip(panels, METRICS.items(), strict=True):
-            for row in points[points.metric == metric].to_dict("records"):
-                numbers = float(row["percent"]), float(row["allowed"])
-                line = places[str(row["dataset"]), str(row["row"])]
-                _draw(axes, line, numbers, LOOKS[str(row["verdict"])])
-            around_zero(axes)
-            axes.grid(visible=False, axis="y")
-            axes.set_xlim(-REACH, REACH)
-            axes.set_xlabel(f"{title}, %")
-        panels[0].set_yticks(range(len(labels)), labels)
-        panels[0].set_ylabel("published row")
-        panels[0].set_ylim(len(labels) - 0.4, -0.6)
-        for tick in panels[0].get_yticklabels():
-            if tick.get_text() in DATASETS.values():
-                tick.set_fontweight("bold")
-        handles = [
-            Line2D([], [], linestyle="", label=label, color=c, marker=m, markersize=6)
-            for label, (c, m) in zip(LEGEND, LOOKS.values(), strict=True)
-        ]
-        heading = (
-            f"{counts.get(AGREES, 0)} of {len(frame)} printed numbers agree. Here: "
-            "recall and NDCG at 20 (RecBole, Cornac: at 10), ours less the printed"
-        )
-        legend_above(figure, handles, heading, len(LOOKS))
-        notes_below(figure, ["Grey: how far apart the two may be."])
+    figure, panels = blank(1.6 + LINE * len(labels), ncols=2, sharey=True)
+    for axes, (metric, title) in zip(panels, METRICS.items(), strict=True):
+        for row in points[points.metric == metric].to_dict("records"):
+            numbers = float(row["percent"]), float(row["allowed"])
+            line = places[str(row["dataset"]), str(row["row"])]
+            _draw(axes, line, numbers, LOOKS[str(row["verdict"])])
+        around_zero(axes)
+        axes.grid(visible=False, axis="y")
+        axes.set_xlim(-REACH, REACH)
+        axes.set_xlabel(f"{title}, %")
+    panels[0].set_yticks(range(len(labels)), labels)
+    panels[0].set_ylabel("published row")
+    panels[0].set_ylim(len(labels) - 0.4, -0.6)
+    for tick in panels[0].get_yticklabels():
+        if tick.get_text() in DATASETS.values():
+            tick.set_fontweight("bold")
+    handles = [
+        Line2D([], [], linestyle="", label=label, color=c, marker=m, markersize=6)
+        for label, (c, m) in zip(LEGEND, LOOKS.values(), strict=True)
+    ]
+    heading = (
+        f"{counts.get(AGREES, 0)} of {len(frame)} printed numbers agree. Here: "
+        "recall and NDCG at 20 (RecBole, Cornac: at 10), ours less the printed"
+    )
+    legend_above(figure, handles, heading, len(LOOKS))
+    notes_below(figure, ["Grey: how far apart the two may be."])
     return Drawing(figure, points)
 
 

@@ -147,12 +147,12 @@ _RECBOLE_BPR = {"batch": 4096, "epochs": 300}
 _ALL_NEIGHBOURS = {"baseline": ("neighbours=10000",)}
 
 
-def _references(data: str, protocol: str, seeds: int = 1) -> dict[str, Run]:
+def _references(data: str, protocol: str) -> dict[str, Run]:
     """The rows that no published table has, under its protocol."""
     rows = {
-        "popularity": Run(data, protocol, "popularity", seeds=seeds),
-        "item-cosine": Run(data, protocol, "item-knn", _ALL_NEIGHBOURS, seeds),
-        "ease-500": Run(data, protocol, "ease", {"baseline": ("l2=500",)}, seeds),
+        "popularity": Run(data, protocol, "popularity", seeds=1),
+        "item-cosine": Run(data, protocol, "item-knn", _ALL_NEIGHBOURS, 1),
+        "ease-500": Run(data, protocol, "ease", {"baseline": ("l2=500",)}, 1),
     }
     return {f"{data} {name}": run for name, run in rows.items()}
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import matplotlib
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
@@ -13,7 +12,7 @@ from experiments.studies.pace import NAME_SIMULATED, REFERENCE
 from experiments.study import Report
 from research.report.intervals import Interval, over_seeds
 from research.report.pages import EMPTY, interval_text, markdown_table, seeds_text
-from research.report.pictures import EDGE, STYLE, Drawing, blank, legend_above, looks
+from research.report.pictures import EDGE, Drawing, blank, legend_above, looks, styled
 from research.report.predictions import statement_table
 from research.report.records import Stored
 
@@ -180,6 +179,7 @@ def _reached(row: dict[str, float]) -> list[str]:
     return [examples, shares[0], step, seconds, shares[1]]
 
 
+@styled
 def pace_figure(frame: pd.DataFrame, stored: Stored) -> Drawing:
     """Draws the mean curve of each arm against examples and against seconds."""
     header, lines = stored.header, []
@@ -187,35 +187,34 @@ def pace_figure(frame: pd.DataFrame, stored: Stored) -> Drawing:
     epochs = np.arange(1, curves.shape[1] + 1)
     order = np.argsort(-curves.max(axis=1))
     styles = looks(header["arms"])
-    with matplotlib.rc_context(STYLE):
-        figure, panels = blank(3.9, ncols=2, sharey=True)
-        for a in order:
-            name, row = header["arms"][a], frame.iloc[a]
-            examples = epochs * header["examples"]
-            seconds = examples / header["batch"] * row.milliseconds / 1e3
-            for panel, x in zip(panels, (examples / 1e6, seconds), strict=True):
-                panel.plot(
-                    *(x, curves[a], styles[name].marker + "-"),
-                    **{"color": styles[name].colour, "label": name, "ms": 4, **EDGE},
-                )
-            lines.append(
-                pd.DataFrame(
-                    {"arm": name, "examples": examples, "seconds": seconds}
-                    | {"ndcg": curves[a]}
-                )
+    figure, panels = blank(3.9, ncols=2, sharey=True)
+    for a in order:
+        name, row = header["arms"][a], frame.iloc[a]
+        examples = epochs * header["examples"]
+        seconds = examples / header["batch"] * row.milliseconds / 1e3
+        for panel, x in zip(panels, (examples / 1e6, seconds), strict=True):
+            panel.plot(
+                *(x, curves[a], styles[name].marker + "-"),
+                **{"color": styles[name].colour, "label": name, "ms": 4, **EDGE},
             )
-        level = LEVEL * curves[header["arms"].index(REFERENCE)].max()
-        for panel in panels:
-            panel.axhline(level, color="0.4", linestyle=(0, (5, 3)))
-        panels[0].set_xlabel("examples, million")
-        panels[1].set_xlabel("seconds of training steps")
-        panels[1].set_xscale("log")
-        panels[1].xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-        panels[1].xaxis.set_major_formatter("{x:g}")
-        panels[1].xaxis.set_minor_formatter(NullFormatter())
-        panels[0].set_ylabel("NDCG@20 on validation")
-        handles = panels[0].get_lines()[: len(order)]
-        legend_above(figure, handles, heading(frame, header["items"]), 3)
+        lines.append(
+            pd.DataFrame(
+                {"arm": name, "examples": examples, "seconds": seconds}
+                | {"ndcg": curves[a]}
+            )
+        )
+    level = LEVEL * curves[header["arms"].index(REFERENCE)].max()
+    for panel in panels:
+        panel.axhline(level, color="0.4", linestyle=(0, (5, 3)))
+    panels[0].set_xlabel("examples, million")
+    panels[1].set_xlabel("seconds of training steps")
+    panels[1].set_xscale("log")
+    panels[1].xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    panels[1].xaxis.set_major_formatter("{x:g}")
+    panels[1].xaxis.set_minor_formatter(NullFormatter())
+    panels[0].set_ylabel("NDCG@20 on validation")
+    handles = panels[0].get_lines()[: len(order)]
+    legend_above(figure, handles, heading(frame, header["items"]), 3)
     return Drawing(figure, pd.concat(lines, ignore_index=True))
 
 

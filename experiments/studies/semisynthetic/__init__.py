@@ -27,14 +27,12 @@ from numpy import ndarray
 
 from experiments.arms import arm
 from experiments.grid import SHORTER
-from experiments.inputs import AUTO, chosen_split, prepared_run, ratings_of
+from experiments.inputs import AUTO, chosen_split, prepared_run
 from experiments.studies.exposure import best_items, recovered
-from experiments.study import StudyOptions, save_study
+from experiments.study import StudyOptions, save_measured
 from research.config import Config
-from research.data import name_of
 from research.negatives.strength import correction_strength
 from research.positives import log_share
-from research.report.records import study_header
 from research.train.loop import train
 from research.types import Events, Fold, Table, check
 
@@ -197,19 +195,11 @@ def run_semisynthetic(options: StudyOptions) -> Path:
                 f"gamma {gamma:g}, seed {seed}: rule {clicks.rule:.2f} recovers "
                 + ", ".join(f"{n} {r:.3f}" for n, r in zip(SWEPT, by_rule, strict=True))
             )
-    digest = ratings_of(options.dataset, options.data_dir).digest
+    arrays = {**swept, "others": others, "rule": rules}
+    arrays |= {"gammas": np.array(gammas), "strengths": np.array(STRENGTHS)}
+    arrays = {what: values.astype("<f4") for what, values in arrays.items()}
     names = {"arms": list(SWEPT), "others": list(OTHERS)}
-    return save_study(
-        options.out,
-        study_header(NAME, name_of(options.dataset), options.quick, digest, **names),
-        {
-            **{what: values.astype("<f4") for what, values in swept.items()},
-            "others": others.astype("<f4"),
-            "rule": rules.astype("<f4"),
-            "gammas": np.array(gammas, "<f4"),
-            "strengths": np.array(STRENGTHS, "<f4"),
-        },
-    )
+    return save_measured(options, NAME, arrays, **names)
 
 
 def every_way(

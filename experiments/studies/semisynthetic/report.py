@@ -13,7 +13,7 @@ from experiments.studies.semisynthetic import CLICKED
 from experiments.study import Report
 from research.report.intervals import over_seeds
 from research.report.pages import interval_text, markdown_table, seeds_text
-from research.report.pictures import STYLE, Drawing, above, blank
+from research.report.pictures import Drawing, above, blank, styled
 from research.report.predictions import statement, statement_table
 from research.report.records import Stored
 
@@ -194,6 +194,7 @@ def semi_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
     )
 
 
+@styled
 def semi_figure(frame: pd.DataFrame, stored: Stored) -> Drawing:
     """Draws what each model recovers by total strength; a cross marks the rule's.
 
@@ -203,31 +204,30 @@ def semi_figure(frame: pd.DataFrame, stored: Stored) -> Drawing:
     shown = points.lists.iloc[-1]
     arms, gammas = list(stored.header["arms"]), list(dict.fromkeys(points.gamma))
     colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.9, len(gammas)))
-    with matplotlib.rc_context(STYLE):
-        figure, panels = blank(3.6, ncols=len(arms), sharey=True, squeeze=False)
-        for panel, arm in zip(panels[0], arms, strict=True):
-            for gamma, colour in zip(gammas, colours, strict=True):
-                mine = points[(points.arm == arm) & (points.gamma == gamma)]
-                for lists, line in mine.groupby("lists"):
-                    style = "-" if lists == shown else ":"
-                    name = f"exposure = popularity^{gamma:g}" if style == "-" else None
-                    panel.plot(
-                        line.strength, line.recovered, style, color=to_hex(colour),
-                        label=name,
-                    )  # fmt: skip
-                place = (frame.arm == arm) & (frame.gamma == gamma)
-                row = frame[place & (frame.lists == shown)].iloc[0]
+    figure, panels = blank(3.6, ncols=len(arms), sharey=True, squeeze=False)
+    for panel, arm in zip(panels[0], arms, strict=True):
+        for gamma, colour in zip(gammas, colours, strict=True):
+            mine = points[(points.arm == arm) & (points.gamma == gamma)]
+            for lists, line in mine.groupby("lists"):
+                style = "-" if lists == shown else ":"
+                name = f"exposure = popularity^{gamma:g}" if style == "-" else None
                 panel.plot(
-                    row.rule_strength, row.rule, "X", ms=9, color=to_hex(colour),
-                    markeredgecolor="white",
+                    line.strength, line.recovered, style, color=to_hex(colour),
+                    label=name,
                 )  # fmt: skip
-            panel.set_title(f"trained: {arm}", fontsize=9.5)
-            panel.set_xlabel("total strength of the correction")
-        panels[0][0].set_ylabel("recovered share of the truly best 20")
-        if shown != LISTS[""]:
-            panels[0][0].plot([], [], ":", color="0.3", label="with unclicked items")
-        panels[0][0].legend(fontsize=8)
-        above(figure, _heading(frame[frame.lists == shown]))
+            place = (frame.arm == arm) & (frame.gamma == gamma)
+            row = frame[place & (frame.lists == shown)].iloc[0]
+            panel.plot(
+                row.rule_strength, row.rule, "X", ms=9, color=to_hex(colour),
+                markeredgecolor="white",
+            )  # fmt: skip
+        panel.set_title(f"trained: {arm}", fontsize=9.5)
+        panel.set_xlabel("total strength of the correction")
+    panels[0][0].set_ylabel("recovered share of the truly best 20")
+    if shown != LISTS[""]:
+        panels[0][0].plot([], [], ":", color="0.3", label="with unclicked items")
+    panels[0][0].legend(fontsize=8)
+    above(figure, _heading(frame[frame.lists == shown]))
     return Drawing(figure, points)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-import matplotlib
+import numpy as np
 import pandas as pd
 
 from experiments.studies import STUDIES
@@ -14,23 +14,21 @@ from experiments.studies.compared import (
     compared_report,
     contrast_frame,
     difference,
-    difference_text,
     draw_line,
     ndcg_of_users,
-    sign,
 )
 from experiments.study import Report
 from research.report.intervals import two_way
 from research.report.pages import markdown_table
 from research.report.pictures import (
-    STYLE,
     Drawing,
     blank,
     legend_above,
     looks,
     notes_below,
+    styled,
 )
-from research.report.predictions import statement_table
+from research.report.predictions import statement, statement_table
 from research.report.records import Stored
 
 __all__ = ["report_shift"]
@@ -86,20 +84,21 @@ def verdicts(frame: pd.DataFrame, stored: Stored) -> list[list[str]]:
     """Each part of the prediction: the statement, what was measured, the verdict."""
     out = []
     for split in SPLITS:
-        wanted = 1 if split == "random" else -1
+        more = split == "random"
+        ends = (0.0, np.inf) if more else (-np.inf, 0.0)
         for corrected, plain in _pairs(stored):
             pair = Pair(split, Served(corrected), Served(plain))
             found = difference(stored, pair).interval()
-            word = "above" if wanted > 0 else "below"
+            word = "above" if more else "below"
             text = f"{split}: {corrected} {word} {plain}"
-            out.append([text, difference_text(found), sign(found, wanted)])
+            out.append(statement(text, found, *ends, "+.4f"))
         if SWEPT not in stored.header["arms"]:
             continue
         pair = Pair(split, Served(SWEPT, 1.0), Served(SWEPT))
         found = difference(stored, pair).interval()
-        word = "gains" if wanted > 0 else "loses"
+        word = "gains" if more else "loses"
         text = f"{split}: {SWEPT} {word} by a prior of 1"
-        out.append([text, difference_text(found), sign(found, wanted)])
+        out.append(statement(text, found, *ends, "+.4f"))
         rows = frame[(frame.split == split) & (frame.arm == SWEPT)]
         best = float(rows.prior[rows.ndcg.idxmax()])
         low, high = BEST[split]
@@ -140,6 +139,7 @@ BARE = "Large markers: no popularity prior when serving."
 APART = 0.03  # of a strength, between arms whose lines would cover each other
 
 
+@styled
 def shift_figure(frame: pd.DataFrame, compared: pd.DataFrame) -> Drawing:
     """NDCG@20 by the total strength of log q, a panel for each split.
 
@@ -158,17 +158,16 @@ def shift_figure(frame: pd.DataFrame, compared: pd.DataFrame) -> Drawing:
     title = HELPS_AND_HARMS if shown == expected else STUDIES["shift"].question
     styles = looks(points.arm)
     places = {str(arm): place for place, arm in enumerate(points.arm.unique())}
-    with matplotlib.rc_context(STYLE):
-        figure, panels = blank(3.9, ncols=2)
-        for axes, (split, name) in zip(panels, PANELS.items(), strict=True):
-            for arm, line in points[points.split == split].groupby("arm", sort=False):
-                place = line.total + APART * (places[str(arm)] - (len(places) - 1) / 2)
-                bare = line.prior == 0
-                draw_line(axes, place, line, bare, styles[str(arm)], str(arm))
-            axes.set(title=name, xlabel="total strength of log q", ylabel="NDCG@20")
-            axes.set_ylim(bottom=0)
-        notes_below(figure, [BARE, SIDE_BY_SIDE])
-        legend_above(figure, panels[0].get_legend_handles_labels()[0], title, 5)
+    figure, panels = blank(3.9, ncols=2)
+    for axes, (split, name) in zip(panels, PANELS.items(), strict=True):
+        for arm, line in points[points.split == split].groupby("arm", sort=False):
+            place = line.total + APART * (places[str(arm)] - (len(places) - 1) / 2)
+            bare = line.prior == 0
+            draw_line(axes, place, line, bare, styles[str(arm)], str(arm))
+        axes.set(title=name, xlabel="total strength of log q", ylabel="NDCG@20")
+        axes.set_ylim(bottom=0)
+    notes_below(figure, [BARE, SIDE_BY_SIDE])
+    legend_above(figure, panels[0], title, 5)
     return Drawing(figure, points)
 
 

@@ -29,15 +29,13 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from experiments.inputs import AUTO, chosen_split, ratings_of
-from experiments.runs import metric_means, serve
 from experiments.studies.strength import MORE_TOTALS
-from experiments.studies.totals import save_swept
+from experiments.studies.totals import means_by_total, save_swept
 from experiments.study import StudyOptions
 from research.config import Config
 from research.data import name_of
 from research.events import catalogue, fold
 from research.prepare import prepare
-from research.serving import Serving
 from research.train.loop import train
 from research.types import Fold, Ratings
 
@@ -159,15 +157,13 @@ def measured(
     counts = phase.fitted.item_counts
     share = counts[counts > 0] / counts.sum()
     epochs = -(-steps // max(len(phase.fitted.item) // config.batch, 1))
-    curves = []
+    curves: list[Float[ndarray, " t"]] = []
     for strength in LAMBDAS:
         changed = dataclasses.replace(config, logq=strength, epochs=epochs)
         run = prepare(changed, phase)
         done = train(run.config, run.fold)
         vectors = done.user_vectors, done.item_vectors
-        servings = (Serving(total - strength, min_clicks=1) for total in MORE_TOTALS)
-        scorers = (serve(run, *vectors, serving=serving) for serving in servings)
-        curves.append([metric_means(run, s, ["recall"])[0] for s in scorers])
+        curves.extend(means_by_total(run, vectors, MORE_TOTALS, min_clicks=1))
     yield "recall", np.array(curves)
     yield "items", np.array(len(share))
     yield "log_range", np.log(share.max() / share.min())

@@ -16,7 +16,7 @@ from experiments.studies.totals import temperatures_of
 from experiments.study import Report
 from research.report.intervals import over_seeds
 from research.report.pages import interval_frame, interval_table, seeds_text
-from research.report.pictures import STYLE, Drawing, blank, legend_above
+from research.report.pictures import Drawing, blank, legend_above, styled
 from research.report.predictions import statement, statement_table
 from research.report.records import Stored
 
@@ -156,28 +156,28 @@ def _part_text(part: str) -> str:
     return f"1/{share} {of}" if share else of
 
 
+@styled
 def span_figure(frame: pd.DataFrame) -> Drawing:
     """The shift of each cell by the temperature times the log of items."""
     parts = list(dict.fromkeys(frame.part))
     colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.85, len(parts)))
-    with matplotlib.rc_context(STYLE):
-        figure, axes = blank(3.6)
-        ends = min(frame.x.min(), LINE[0][0]) - 0.1, max(frame.x.max(), LINE[0][-1])
-        x = np.unique([ends[0], *LINE[0], ends[1]])
-        axes.plot(x, predicted(x), color="0.6", lw=1.5, label="predicted")
-        for part, colour, marker in zip(parts, colours, "osD^v", strict=False):
-            rows = frame[frame.part == part]
-            reach = [rows["shift"] - rows.shift_low, rows.shift_high - rows["shift"]]
-            axes.errorbar(
-                rows.x, rows["shift"], yerr=np.nan_to_num(reach), fmt=marker, ms=5,
-                color=to_hex(colour), capsize=2, lw=1, label=_part_text(part),
-            )  # fmt: skip
-        axes.set_ylim(*SEEN)
-        axes.set_xlabel("temperature x log of the number of items")
-        axes.set_ylabel("shift along the total")
-        handles = axes.get_legend_handles_labels()[0]
-        title = "How far log q in the loss moves the curve of recall along the total"
-        legend_above(figure, handles, title, len(handles))
+    figure, axes = blank(3.6)
+    ends = min(frame.x.min(), LINE[0][0]) - 0.1, max(frame.x.max(), LINE[0][-1])
+    x = np.unique([ends[0], *LINE[0], ends[1]])
+    axes.plot(x, predicted(x), color="0.6", lw=1.5, label="predicted")
+    for part, colour, marker in zip(parts, colours, "osD^v", strict=False):
+        rows = frame[frame.part == part]
+        reach = [rows["shift"] - rows.shift_low, rows.shift_high - rows["shift"]]
+        axes.errorbar(
+            rows.x, rows["shift"], yerr=np.nan_to_num(reach), fmt=marker, ms=5,
+            color=to_hex(colour), capsize=2, lw=1, label=_part_text(part),
+        )  # fmt: skip
+    axes.set_ylim(*SEEN)
+    axes.set_xlabel("temperature x log of the number of items")
+    axes.set_ylabel("shift along the total")
+    handles = axes.get_legend_handles_labels()[0]
+    title = "How far log q in the loss moves the curve of recall along the total"
+    legend_above(figure, handles, title, len(handles))
     return Drawing(figure, frame[["part", "temperature", "items", "x", "shift"]])
 
 

@@ -36,11 +36,10 @@ from numpy import ndarray
 from experiments.finish import announce, finish
 from experiments.grid import SHORTER, Grid, expand
 from experiments.inputs import AUTO, chosen_split, prepared_run, ratings_of
-from experiments.output.folders import run_folder, run_id
-from experiments.output.plan import is_done, plan
+from experiments.output.plan import is_done, locate, plan
 from experiments.runs import serve
 from experiments.studies import STUDIES
-from experiments.study import StudyOptions, save_study
+from experiments.study import StudyOptions, save_measured
 from research.config import Config
 from research.data import name_of
 from research.evaluate.metrics import CUTOFF, METRICS
@@ -50,7 +49,6 @@ from research.events import catalogue
 from research.files import read_arrays
 from research.positives import log_share
 from research.prepare import Prepared
-from research.report.records import study_header
 from research.serving import Serving
 from research.types import InputError
 
@@ -191,9 +189,7 @@ def run_strength(options: StudyOptions) -> Path:
             raise InputError(f"study {NAME}: a run failed; see the lines above")
         for cell in cells:
             run = prepared_run(cell.config, options.data_dir)
-            folder = run_folder(
-                options.out, name_of(options.dataset), NAME, run_id(cell.config, digest)
-            )
+            folder = locate(cell, NAME, options.out, digest)[1]
             assert is_done(cell.config, folder)
             place = (
                 o,
@@ -205,19 +201,12 @@ def run_strength(options: StudyOptions) -> Path:
             for name, values in found.items():
                 size = (*shape, values.shape[1])
                 arrays.setdefault(name, np.zeros(size, "<f2"))[place] = values
-    header = study_header(
-        NAME,
-        name_of(options.dataset),
-        options.quick,
-        digest,
-        outputs=list(axes.outputs),
-    )
     arrays |= {
         "temperatures": np.array(axes.temperatures, "<f4"),
         "lambdas": np.array(axes.lambdas, "<f4"),
         "totals": np.array(axes.totals, "<f4"),
     }
-    return save_study(options.out, header, arrays)
+    return save_measured(options, NAME, arrays, outputs=list(axes.outputs))
 
 
 def measured(

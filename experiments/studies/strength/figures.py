@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from experiments.studies.strength import CLICKED
 from experiments.studies.strength.shifts import COMPARED
-from research.report.pictures import STYLE, Drawing, blank, legend_above
+from research.report.pictures import Drawing, blank, legend_above, styled
 
 __all__ = ["WITHOUT", "curves_figure", "gap", "outputs_figure"]
 
@@ -92,6 +92,7 @@ def outputs_figure(
     return Drawing(figure, ends[["output", "temperature", "lambda", "total", metric]])
 
 
+@styled
 def _panels(
     points: pd.DataFrame,
     rows: Sequence[Row],
@@ -104,34 +105,31 @@ def _panels(
     temperatures = list(dict.fromkeys(points.temperature))
     lambdas = list(dict.fromkeys(points["lambda"]))
     colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.9, len(lambdas)))
-    with matplotlib.rc_context(STYLE):
-        figure, axes = blank(
-            4.2, nrows=len(rows), ncols=len(temperatures), sharex=True, sharey=sharey,
-            squeeze=False,
-        )  # fmt: skip
-        for (n, row), (column, temperature) in itertools.product(
-            enumerate(rows), enumerate(temperatures)
-        ):
-            panel, of_row = axes[n, column], points[points.output == row.output]
-            lines = of_row[of_row.temperature == temperature]
-            for colour, strength in zip(colours, lambdas, strict=True):
-                line = lines[lines["lambda"] == strength]
-                panel.plot(
-                    line.total, line[row.metric], marker="o", ms=3, lw=1.2,
-                    color=to_hex(colour), label=f"{strength:g}",
-                )  # fmt: skip
-            if mark:
-                place = {"transform": panel.transAxes, "ha": "right"}
-                panel.text(0.97, 0.06, mark(row, lines), **place)
-            if n == 0:
-                what = "temperature " if column == 0 else ""
-                panel.set_title(f"{what}{temperature:g}", fontsize=9)
-            if column == 0:
-                panel.set_ylabel(row.label, fontsize=9)
-        figure.supxlabel(label, fontsize=10)
-        for panel in axes[-1]:
-            panel.set_xlabel(" ", fontsize=1)
-        legend_above(
-            figure, axes[0, 0].get_legend_handles_labels()[0], title, len(lambdas)
-        )
+    figure, axes = blank(
+        4.2, nrows=len(rows), ncols=len(temperatures), sharex=True, sharey=sharey,
+        squeeze=False,
+    )  # fmt: skip
+    for (n, row), (column, temperature) in itertools.product(
+        enumerate(rows), enumerate(temperatures)
+    ):
+        panel, of_row = axes[n, column], points[points.output == row.output]
+        lines = of_row[of_row.temperature == temperature]
+        for colour, strength in zip(colours, lambdas, strict=True):
+            line = lines[lines["lambda"] == strength]
+            panel.plot(
+                line.total, line[row.metric], marker="o", ms=3, lw=1.2,
+                color=to_hex(colour), label=f"{strength:g}",
+            )  # fmt: skip
+        if mark:
+            place = {"transform": panel.transAxes, "ha": "right"}
+            panel.text(0.97, 0.06, mark(row, lines), **place)
+        if n == 0:
+            what = "temperature " if column == 0 else ""
+            panel.set_title(f"{what}{temperature:g}", fontsize=9)
+        if column == 0:
+            panel.set_ylabel(row.label, fontsize=9)
+    figure.supxlabel(label, fontsize=10)
+    for panel in axes[-1]:
+        panel.set_xlabel(" ", fontsize=1)
+    legend_above(figure, axes[0, 0], title, len(lambdas))
     return figure

@@ -65,8 +65,7 @@ def strength_frame(stored: Stored) -> pd.DataFrame:
         line |= {"total": total, "alpha": total - strength}
         for name, values in measured.items():
             cell = values[o, t, m, :, s].T
-            mean, low, high = two_way(cell).interval()
-            line |= {name: mean, f"{name}_low": low, f"{name}_high": high}
+            line |= two_way(cell).interval().columns(name)
         lines.append(line)
     return pd.DataFrame(lines)
 

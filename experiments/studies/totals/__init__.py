@@ -31,13 +31,12 @@ from numpy import ndarray
 from experiments.grid import SHORTER
 from experiments.inputs import AUTO, chosen_split, fold_of, prepared_run, ratings_of
 from experiments.runs import CLICKS, calibrated, metric_means, serve
-from experiments.study import StudyOptions, save_study
+from experiments.study import StudyOptions, save_cells
 from research.calibration import NoScale
 from research.config import Config
-from research.data import name_of
 from research.evaluate.metrics import CUTOFF
 from research.prepare import Prepared, prepare
-from research.report.records import Stored, study_header
+from research.report.records import Stored
 from research.serving import Serving
 from research.splits import VALIDATION
 from research.train.loop import train
@@ -68,15 +67,8 @@ def run_totals(options: StudyOptions) -> Path:
         epoch = int(curves["validation"].argmax())
         total = TOTALS[int(curves["recall"][epoch].argmax())]
         options.progress(f"seed {seed}: epoch {epoch + 1}, highest at {total:.1f}")
-    digest = ratings_of(options.dataset, options.data_dir).digest
-    return save_study(
-        options.out,
-        study_header(NAME, name_of(options.dataset), options.quick, digest),
-        {
-            **{name: np.array(rows, "<f4") for name, rows in measured.items()},
-            "totals": np.array(TOTALS, "<f4"),
-        },
-    )
+    shape = (options.seeds,)
+    return save_cells(options, NAME, measured, shape, {"totals": TOTALS})
 
 
 def base_config(options: StudyOptions, temperature: float) -> Config:
@@ -225,22 +217,10 @@ def save_swept(
       more: what else is stored as it is, by name; totals, if not TOTALS.
       about: what else was swept, for the header.
     """
-    shape = *(len(values) for values in about.values()), len(temperatures)
-    arrays = {name: np.array(values, "<f4") for name, values in found.items()}
-    arrays = {
-        name: values.reshape(*shape, options.seeds, *values.shape[1:])
-        for name, values in arrays.items()
-    }
-    for what, values in {
-        "totals": TOTALS,
-        **more,
-        "temperatures": temperatures,
-    }.items():
-        arrays[what] = np.array(values, "<f4")
-    digest = ratings_of(options.dataset, options.data_dir).digest
-    place = name_of(options.dataset)
-    header = study_header(name, place, options.quick, digest, **about)
-    return save_study(options.out, header, arrays)
+    lengths = map(len, (*about.values(), temperatures))
+    shape = *lengths, options.seeds
+    swept = {"totals": TOTALS, **more, "temperatures": temperatures}
+    return save_cells(options, name, found, shape, swept, **about)
 
 
 def temperatures_of(stored: Stored) -> list[float]:

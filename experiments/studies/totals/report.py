@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import matplotlib
 import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
@@ -12,8 +11,8 @@ from numpy import ndarray
 from experiments.studies.totals import FITTED, MEASURED, TEMPERATURE
 from experiments.study import Report
 from research.report.intervals import Interval, over_seeds
-from research.report.pages import interval_text, markdown_table, seeds_text
-from research.report.pictures import STYLE, Drawing, blank, legend_above
+from research.report.pages import interval_table, seeds_text
+from research.report.pictures import Drawing, blank, legend_above, styled
 from research.report.predictions import statement, statement_table
 from research.report.records import Stored
 
@@ -150,61 +149,43 @@ def totals_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
         "logit of validation clicks on score / temperature and log q. 95 % t intervals "
         "over three seeds or more."
     )
-    rows = [
-        [
-            "chosen" if np.isnan(row["epoch"]) else f"{row['epoch']:.0f}",
-            f"{row['validation']:.4f}",
-            *(cell for name in MEASURED for cell in _of_metric(row, name)),
-            _total(row, "calibrated"),
-            f"{row['recall_calibrated']:.4f}",
-        ]
-        for row in frame.to_dict("records")
-    ]
-    heads = ["epoch", "validation"]
-    for label in LABELS.values():
-        heads += [f"{label} highest at [95 %]", "value there", "value at 1"]
-    heads += ["calibrated total [95 %]", "recall@20 there"]
-    return (
-        about,
-        statement_table(verdicts(frame)),
-        markdown_table(heads, rows, left=0),
-    )
+    columns = []
+    for name, label in LABELS.items():
+        columns.append((f"{label} highest at [95 %]", f"{name}_total", ".2f"))
+        columns.append(("value there", f"{name}_best", ".4f"))
+        columns.append(("value at 1", f"{name}_full", ".4f"))
+    columns.append(("calibrated total [95 %]", "calibrated", ".2f"))
+    columns.append(("recall@20 there", "recall_calibrated", ".4f"))
+    epoch = frame.epoch.map("{:.0f}".format).mask(frame.epoch.isna(), "chosen")
+    stated = {"epoch": "", "validation": ".4f"}
+    table = interval_table(frame.assign(epoch=epoch), stated, columns, left=0)
+    return about, statement_table(verdicts(frame)), table
 
 
-def _of_metric(row: dict[str, float], name: str) -> list[str]:
-    numbers = (f"{row[f'{name}_{what}']:.4f}" for what in ("best", "full"))
-    return [_total(row, f"{name}_total"), *numbers]
-
-
-def _total(row: dict[str, float], name: str) -> str:
-    return interval_text(*Interval.of(row, name), ".2f")
-
-
+@styled
 def totals_figure(frame: pd.DataFrame) -> Drawing:
     """Draws the total strength of each metric's maximum, and recall, by epoch.
 
     A ring marks the mean of the chosen epochs.
     """
     line, ring = frame.dropna(subset=["epoch"]), frame[frame.epoch.isna()].iloc[0]
-    with matplotlib.rc_context(STYLE):
-        figure, panels = blank(3.4, ncols=2)
-        for name, colour in zip(MEASURED, ("#0072b2", "#d55e00"), strict=True):
-            column = f"{name}_total"
-            panels[0].plot(line.epoch, line[column], color=colour, label=LABELS[name])
-            ends = line[f"{column}_low"], line[f"{column}_high"]
-            panels[0].fill_between(line.epoch, *ends, color=colour, alpha=0.15)
-            _ring(panels[0], ring.chosen, ring[column], colour)
-        panels[0].plot(
-            line.epoch, line.calibrated, "--", color="0.2", label="calibrated total"
-        )
-        panels[1].plot(line.epoch, line.validation, color="0.2")
-        _ring(panels[1], ring.chosen, ring.validation, "0.2")
-        panels[0].set_ylabel("total strength of the maximum")
-        panels[1].set_ylabel("validation recall@20 at a total of 1")
-        for panel in panels:
-            panel.set_xlabel("epochs of training")
-        handles, _ = panels[0].get_legend_handles_labels()
-        legend_above(figure, handles, heading(frame), 3)
+    figure, panels = blank(3.4, ncols=2)
+    for name, colour in zip(MEASURED, ("#0072b2", "#d55e00"), strict=True):
+        column = f"{name}_total"
+        panels[0].plot(line.epoch, line[column], color=colour, label=LABELS[name])
+        ends = line[f"{column}_low"], line[f"{column}_high"]
+        panels[0].fill_between(line.epoch, *ends, color=colour, alpha=0.15)
+        _ring(panels[0], ring.chosen, ring[column], colour)
+    panels[0].plot(
+        line.epoch, line.calibrated, "--", color="0.2", label="calibrated total"
+    )
+    panels[1].plot(line.epoch, line.validation, color="0.2")
+    _ring(panels[1], ring.chosen, ring.validation, "0.2")
+    panels[0].set_ylabel("total strength of the maximum")
+    panels[1].set_ylabel("validation recall@20 at a total of 1")
+    for panel in panels:
+        panel.set_xlabel("epochs of training")
+    legend_above(figure, panels[0], heading(frame), 3)
     return Drawing(figure, frame)
 
 

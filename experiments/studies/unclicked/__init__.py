@@ -25,7 +25,7 @@ it with mixed negatives, at 0.1 none.
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -39,7 +39,7 @@ from experiments.studies import STUDIES
 from experiments.studies.calibrated_shift import TEMPERATURES, TOTALS, trained_halves
 from experiments.studies.shift import CHANGES
 from experiments.studies.split import splits_of
-from experiments.studies.totals import Vectors, save_swept
+from experiments.studies.totals import Vectors, means_by_total, save_swept
 from experiments.study import StudyOptions
 from research.calibration import (
     PLACES,
@@ -126,7 +126,8 @@ def judged_lists(
     for min_clicks in range(len(LISTS)):
         totals = fitted_totals(*halves.setting, min_clicks)
         tried = [*TOTALS, *totals.ravel()]
-        recall = recall_of_lists(run, (users, items), min_clicks, tried)
+        vectors = users, items
+        (recall,) = means_by_total(run, vectors, tried, min_clicks=min_clicks)
         of_fits = recall[len(TOTALS) :].reshape(totals.shape)
         for name, values in {
             "recall": recall[: len(TOTALS)],
@@ -167,16 +168,3 @@ def fitted_totals(
             with contextlib.suppress(NoScale):
                 totals[m, n] = fit(*given).by_rule(1.0).prior + run.config.logq
     return totals
-
-
-def recall_of_lists(
-    run: Prepared, vectors: Vectors, min_clicks: int, totals: Sequence[float]
-) -> Float[ndarray, " t"]:
-    """Recall@20 by total of lists without some items; NaN for a total that is NaN."""
-    found = np.full(len(totals), np.nan)
-    for n, total in enumerate(totals):
-        if not np.isnan(total):
-            serving = Serving(total - run.config.logq, min_clicks=min_clicks)
-            scorer = serve(run, *vectors, serving=serving)
-            (found[n],) = metric_means(run, scorer, ["recall"])
-    return found

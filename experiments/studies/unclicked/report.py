@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import matplotlib
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
@@ -13,7 +12,7 @@ from experiments.studies.unclicked import FEW, LISTS
 from experiments.study import Report
 from research.report.intervals import Interval
 from research.report.pages import interval_frame, interval_table, seeds_text
-from research.report.pictures import STYLE, Drawing, blank, legend_above
+from research.report.pictures import Drawing, blank, legend_above, styled
 from research.report.predictions import statement, statement_table
 from research.report.records import Stored
 
@@ -174,21 +173,20 @@ INKS = ("#440154", "#21918c", "#d8b900")
 LINES = (("--", 1.2), ("-", 1.8))  # of each kind of lists
 
 
+@styled
 def unclicked_figure(frame: pd.DataFrame, stored: Stored) -> Drawing:
     """Draws recall by total, with and without these items: a panel for each arm."""
     arrays = {name: values.astype(float) for name, values in stored.arrays.items()}
     arms = stored.header["arms"]
-    with matplotlib.rc_context(STYLE):
-        figure, panels = blank(3.6, ncols=len(arms), squeeze=False, sharey=True)
-        for m, panel in enumerate(panels[0]):
-            rows = frame[frame.arm == arms[m]]
-            recall = arrays["recall"][m].mean(axis=1)
-            _draw(panel, rows, arrays["totals"], recall, int(arrays["clicks"][-1]))
-            panel.set_title(arms[m])
-            panel.set_xlabel("total strength of log q")
-        panels[0, 0].set_ylabel("recall@20")
-        handles, _ = panels[0, 0].get_legend_handles_labels()
-        legend_above(figure, handles, heading(frame, stored), 3)
+    figure, panels = blank(3.6, ncols=len(arms), squeeze=False, sharey=True)
+    for m, panel in enumerate(panels[0]):
+        rows = frame[frame.arm == arms[m]]
+        recall = arrays["recall"][m].mean(axis=1)
+        _draw(panel, rows, arrays["totals"], recall, int(arrays["clicks"][-1]))
+        panel.set_title(arms[m])
+        panel.set_xlabel("total strength of log q")
+    panels[0, 0].set_ylabel("recall@20")
+    legend_above(figure, panels[0, 0], heading(frame, stored), 3)
     return Drawing(figure, frame)
 
 
