@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import experiments.studies.pace as pace
 from experiments.studies.pace import ARMS, REFERENCE, run_pace_simulated
 from experiments.studies.pace.report import (
     CORRECTED,
@@ -112,9 +113,12 @@ def test_one_seed_has_no_interval_and_no_verdict():
     assert verdicts(frame, 3533)[0][2] == "undecided"
 
 
-def test_a_quick_run_is_reported_from_its_records_alone(tmp_path):
+def test_a_quick_run_is_reported_from_its_records_alone(tmp_path, monkeypatch):
+    arms = REFERENCE, CORRECTED, UNCORRECTED
+    monkeypatch.setattr(pace, "ARMS", arms)
     path = run_pace_simulated(StudyOptions(tmp_path, quick=True))
     records = load_stored(path)
-    assert records.arrays["curves"].shape == (len(ARMS), 1, 2)
+    assert records.header["arms"] == [*arms]
+    assert records.arrays["curves"].shape == (len(arms), 1, 2)
     assert (records.arrays["step_seconds"] > 0).all()
     page_of(path, tmp_path)

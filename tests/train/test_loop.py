@@ -26,6 +26,27 @@ TRAINED = sorted(
 )
 
 
+def changed_fields(name: str) -> set[tuple[str, str]]:
+    """The fields in which an arm differs from the reference recipe, with its values."""
+    config = dataclasses.asdict(arm(name, SMALL))
+    reference = dataclasses.asdict(SMALL)
+    return {(n, repr(value)) for n, value in config.items() if value != reference[n]}
+
+
+def covering(names: list[str]) -> set[str]:
+    """Few of the arms, so that each value of each field is in one of them."""
+    changes = {name: changed_fields(name) for name in names}
+    left, chosen = set().union(*changes.values()), set()
+    while left:
+        best = max(names, key=lambda name: len(changes[name] & left))
+        chosen.add(best)
+        left -= changes[best]
+    return chosen
+
+
+COVERING = covering(TRAINED)  # the others are trained by make test-all
+
+
 @contextmanager
 def compilations() -> Iterator[list[str]]:
     """Names of what the backend compiles within."""
@@ -42,7 +63,13 @@ def compilations() -> Iterator[list[str]]:
         jax.monitoring.unregister_event_duration_listener(listen)
 
 
-@pytest.mark.parametrize("name", TRAINED)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name in COVERING else pytest.mark.slow)
+        for name in TRAINED
+    ],
+)
 def test_every_arm_trains(name):
     config = arm(name, SMALL)
     if any(named.entry.cache for named in entries_of(config.negatives, config)):
