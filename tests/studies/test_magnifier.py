@@ -70,6 +70,7 @@ def test_a_quick_study_writes_its_records_table_and_figure(tmp_path, monkeypatch
     """On the made fold: the study's own path from towers to files."""
     monkeypatch.setattr("experiments.studies.magnifier.fold_of", lambda *_: made_fold())
     monkeypatch.setattr("experiments.studies.magnifier.KS", KS)
+    monkeypatch.setattr("experiments.studies.magnifier.QUICK_TEMPERATURES", (0.02, 1.0))
     digest = type("Ratings", (), {"digest": "made"})
     monkeypatch.setattr("experiments.inputs.ratings_of", lambda *_: digest)
     lines: list[str] = []

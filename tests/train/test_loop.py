@@ -10,7 +10,7 @@ import pytest
 
 from experiments.arms import ARMS, TOWER_ARMS, arm
 from experiments.studies.impressions import with_impressions
-from research.config import Config
+from research.config import Config, structure
 from research.negatives import entries_of
 from research.prepare import prepare
 from research.train.loop import NotFinite, compiled_epoch, train, train_together
@@ -27,9 +27,9 @@ TRAINED = sorted(
 
 
 def changed_fields(name: str) -> set[tuple[str, str]]:
-    """The fields in which an arm differs from the reference recipe, with its values."""
-    config = dataclasses.asdict(arm(name, SMALL))
-    reference = dataclasses.asdict(SMALL)
+    """In what an arm's program differs from that of the reference recipe, by field."""
+    config = dataclasses.asdict(structure(arm(name, SMALL)))
+    reference = dataclasses.asdict(structure(SMALL))
     return {(n, repr(value)) for n, value in config.items() if value != reference[n]}
 
 
