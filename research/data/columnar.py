@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from research.data.places import (
-    Watched,
+    check_gzip,
     check_regular,
     check_unpacked,
     lines_of,
@@ -244,8 +244,7 @@ def _read_text(
     import pyarrow as pa
     import pyarrow.csv as pacsv
 
-    packed = table.path.stat().st_size if table.path.suffix == ".gz" else None
-    form = None if packed is None else "gzip"
+    form = "gzip" if table.path.suffix == ".gz" else None
     options = (
         pacsv.ReadOptions(
             column_names=[column.name for column in table.columns],
@@ -264,16 +263,10 @@ def _read_text(
             strings_can_be_null=True,
         ),
     )
+    if form:
+        check_gzip(table.path)
     with pa.input_stream(str(table.path), compression=form) as stream:
-        if packed is None:
-            read = pacsv.read_csv(stream, *options)
-        else:
-            watched = Watched(stream, str(table.path), packed)
-            try:
-                read = pacsv.read_csv(pa.PythonFile(watched, mode="r"), *options)
-            finally:
-                if watched.refused is not None:
-                    raise watched.refused
+        read = pacsv.read_csv(stream, *options)
     return {name: read[name] for name in types}
 
 

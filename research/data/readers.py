@@ -295,7 +295,7 @@ def _fast(
         names = [names[0], gaps[0], names[1], gaps[1], names[2], gaps[2], names[3]]
         types |= dict.fromkeys(gaps, pa.null())
     with place.open(source.file) as stream:
-        watched = Watched(stream, place.label(source.file))
+        watched = Watched(stream)
         table = pacsv.read_csv(
             pa.PythonFile(watched, mode="r"),
             pacsv.ReadOptions(column_names=names, skip_rows=1 if source.header else 0),
