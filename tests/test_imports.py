@@ -122,6 +122,9 @@ assert not heavy, heavy
     [
         "research",
         "research.prepare, experiments.inputs",
+        "experiments.studies, experiments.grids",
+        "research.evaluate.metrics, research.report.records",
+        "research.train.optimisers",
         "experiments.commands.listing, experiments.commands.grids",
         "experiments.commands.train",
     ],

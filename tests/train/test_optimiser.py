@@ -282,3 +282,7 @@ def test_an_optimiser_from_outside_is_an_entry_of_optax_transformations(touched_
     np.testing.assert_allclose(after["tables"]["item"], new, rtol=1e-5)
     np.testing.assert_allclose(after["user"]["w"], 1 - 0.01 * (of_net + 0.1), rtol=1e-5)
     assert losses[-1] < losses[0]
+
+
+def test_the_plain_optimiser_is_offered_first():
+    assert [*OPTIMISERS][:3] == ["adamw", "lazy-adam", "rowwise-adagrad"]
