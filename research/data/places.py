@@ -4,7 +4,6 @@ A file is a regular one, in a folder or a zip; what it unpacks to and the length
 lines have limits, so that no small file fills the memory.
 """
 
-import io
 import lzma
 import stat
 import zipfile
@@ -168,8 +167,8 @@ def lines_of(stream: Any, where: str, packed: int | None = None) -> Iterator[byt
 def check_gzip(path: Path) -> None:
     """Refuses a .gz that unpacks to too much.
 
-    It is unpacked for this alone: where pyarrow's threads read from Python they can
-    still do so when the process ends, which aborts it.
+    It is unpacked for this alone, before the table is read: a stream of Python that
+    counts while pyarrow's threads read from it can abort the process at its end.
     """
     import pyarrow as pa
 
@@ -178,26 +177,3 @@ def check_gzip(path: Path) -> None:
         while data := stream.read(1 << 20):
             size += len(data)
             check_unpacked(str(path), size, packed)
-
-
-class Watched(io.RawIOBase):
-    """A stream for pyarrow that remembers if it held an x, as in 0x1, and its end.
-
-    pyarrow takes hexadecimal numbers for ids.
-    """
-
-    def __init__(self, stream: Any) -> None:
-        """Watches a stream of bytes."""
-        self.stream = stream
-        self.odd, self.last = False, b""
-
-    def readable(self) -> bool:
-        """True."""
-        return True
-
-    def read(self, size: int = -1) -> bytes:
-        """The next bytes."""
-        data: bytes = self.stream.read(size)
-        self.odd = self.odd or b"x" in data or b"X" in data
-        self.last = data[-1:] or self.last
-        return data

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from jaxtyping import Float, Int
 from numpy import ndarray
 
-from research.data.places import LINE_LIMIT, Place, Watched, lines_of
+from research.data.places import LINE_LIMIT, Place, lines_of
 from research.notices import say
 from research.types import InputError
 
@@ -295,23 +295,26 @@ def _fast(
         names = [names[0], gaps[0], names[1], gaps[1], names[2], gaps[2], names[3]]
         types |= dict.fromkeys(gaps, pa.null())
     with place.open(source.file) as stream:
-        watched = Watched(stream)
-        table = pacsv.read_csv(
-            pa.PythonFile(watched, mode="r"),
-            pacsv.ReadOptions(column_names=names, skip_rows=1 if source.header else 0),
-            pacsv.ParseOptions(
-                delimiter=source.separator[0],
-                quote_char='"' if source.separator == "," else False,
-            ),
-            pacsv.ConvertOptions(
-                column_types=types, include_columns=list(types), null_values=[""]
-            ),
-        )
-    ended = watched.last == b"\n"
+        content = stream.read()
+    # From memory: a thread of pyarrow that still reads from Python when the process
+    # ends can abort it.
+    table = pacsv.read_csv(
+        pa.BufferReader(content),
+        pacsv.ReadOptions(column_names=names, skip_rows=1 if source.header else 0),
+        pacsv.ParseOptions(
+            delimiter=source.separator[0],
+            quote_char='"' if source.separator == "," else False,
+        ),
+        pacsv.ConvertOptions(
+            column_types=types, include_columns=list(types), null_values=[""]
+        ),
+    )
+    # pyarrow takes 0x1 for an id.
+    odd, ended = b"x" in content or b"X" in content, content.endswith(b"\n")
     if any(table[name].null_count for name in columns):
-        return None, watched.odd, ended
+        return None, odd, ended
     read = RatingColumns(*(table[name].to_numpy() for name in columns))
-    return read, watched.odd, ended
+    return read, odd, ended
 
 
 def _plausible(columns: RatingColumns) -> bool:
