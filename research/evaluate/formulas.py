@@ -118,17 +118,20 @@ def gini_index(share: Float[ndarray, " i"]) -> float:
 
 def _by_user(record: Record, values: ndarray) -> Float[ndarray, " v"]:
     """Sums of values [h] over each user's held-out positives."""
-    user = np.repeat(np.arange(len(record.held)), record.held)
-    summed = np.bincount(user, weights=values, minlength=len(record.held))
-    return summed.astype(np.float64)
+    return _reduced(np.add, record, values)
 
 
 def _largest(record: Record, values: Float[ndarray, " h"]) -> Float[ndarray, " v"]:
     """The largest of values over each user's held-out positives."""
+    return _reduced(np.maximum, record, values)
+
+
+def _reduced(how: np.ufunc, record: Record, values: ndarray) -> Float[ndarray, " v"]:
+    """Values [h] of each user's held-out positives, of which each has one, as one."""
     if not len(record.held):
         return np.zeros(0)
     starts = np.cumsum(record.held) - record.held
-    return np.maximum.reduceat(values, starts)
+    return np.asarray(how.reduceat(values, starts, dtype=np.float64))
 
 
 def _place(record: Record, k: int) -> int:

@@ -74,6 +74,11 @@ SHARP = 2.0**20
 # Exponents of kept columns are at most 0, up to rounding; those behind a mask may be
 # anything, and must not overflow in the gradient.
 MOST = 10.0
+# arctan(x) / x as a polynomial of x^2 where |x| <= 1, from the highest power.
+ARCTAN = (
+    *(0.0028662257, -0.0161657367, 0.0429096138, -0.0752896400, 0.1065626393),
+    *(-0.1420889944, 0.1999355085, -0.3333314528, 1.0),
+)
 
 
 def psl_tanh(
@@ -136,9 +141,23 @@ def psl_atan(
     """
 
     def log_activation(x: Array) -> Array:
-        return jnp.log(jnp.maximum(1.0 + jnp.arctan(x), LEAST))
+        return jnp.log(jnp.maximum(1.0 + _arctan(x), LEAST))
 
     return _pairwise_softmax(positive, negatives, hyper, log_activation)
+
+
+def _arctan(x: Array) -> Array:
+    """The angle whose tangent is x, within 1e-7  [abramowitz1964, 4.4.49].
+
+    jaxlib 0.10.2's own is wrong by up to 2.6 on a CPU with AVX-512 (JAX issue 39352).
+
+    >>> _arctan(jnp.array([-5.0, 0.0, 1.0])).round(4).tolist()
+    [-1.3734, 0.0, 0.7854]
+    """
+    far = jnp.abs(x) > 1.0  # there arctan x = +- pi / 2 - arctan(1 / x)
+    near = jnp.where(far, -1.0 / jnp.where(far, x, 1.0), x)
+    turn = jnp.where(far, jnp.copysign(jnp.pi / 2, x), 0.0)
+    return turn + near * jnp.polyval(jnp.array(ARCTAN, x.dtype), near**2)
 
 
 def psl_relu(

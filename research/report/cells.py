@@ -182,7 +182,8 @@ def intervals(asked: Iterable[Asked]) -> list[Interval]:
         size = max(STACKED // max(users * seeds, 1), 1)
         for start in range(0, len(places), size):
             some = places[start : start + size]
-            stack = np.stack([_values(*every[n]) for n in some])
+            # users side by side in memory, which sums several times faster
+            stack = np.stack([_values(*every[n]).T for n in some]).swapaxes(1, 2)
             mean, low, high = map(np.asarray, two_way(stack).interval())
             for n, *ends in zip(some, mean, low, high, strict=True):
                 out[n] = Interval(*map(float, ends))
@@ -249,7 +250,7 @@ def _cell(
     means: dict[Key, ndarray] = {}
     users: dict[Key, int] = {}
     for key in (key for key in by_seed[0] if not lacking[key.metric]):
-        column = np.stack([seed[key] for seed in by_seed], axis=-1)
+        column = np.stack([seed[key] for seed in by_seed]).T  # [u, s], or [s]
         if METRICS[key.metric].per_user:
             values[key] = column.astype(np.float32)  # half the memory of a large table
             means[key] = np.array([mean_counted(seed) for seed in column.T])

@@ -32,6 +32,9 @@ from scipy.special import stdtr, stdtrit
 
 INSIDE = 0.95
 ALPHA = 0.05  # of a family of tests
+# A seeds' part below this share of the residual's is rounding, which a cube root would
+# make large.
+ROUNDED = 1e-6
 MIN_SEEDS = 3  # fewer have no spread worth a t interval (t at 1 degree is 12.7)
 
 
@@ -189,6 +192,7 @@ def two_way(values: Float[ndarray, "*m u s"]) -> Estimate:
     of_seeds = (weight.sum(axis=-2) ** 2).sum(axis=-1)
     user = (within_seed - residual) * of_users + rest
     seed = np.maximum((within_user - residual) * of_seeds + rest, 0.0)
+    seed = np.where(seed < ROUNDED * rest, 0.0, seed)
     users_part = np.maximum(user - rest, 0.0)
     variance = seed + users_part
     likely = np.maximum(seed, np.cbrt(seed * rest**2))

@@ -44,6 +44,17 @@ def test_the_variance_is_that_of_the_mean_squares():
     assert float(two_way(values).p()) == pytest.approx(p)
 
 
+@pytest.mark.parametrize("draw", range(60))
+def test_seeds_of_one_mean_have_one_interval_in_any_order_of_users(draw):
+    """Their mean square is 0, or a rounding error that the cube root makes large."""
+    rng = np.random.default_rng(draw)
+    one, other = rng.integers(0, 4, (2, 57)) / 3
+    gain = one - other, rng.permutation(one) - rng.permutation(other)
+    values = np.stack(gain, axis=1)
+    freedom = [float(two_way(rng.permutation(values)).df) for _ in range(50)]
+    np.testing.assert_allclose(freedom, freedom[0], rtol=1e-9)
+
+
 def test_seeds_that_lie_together_by_chance_leave_few_degrees_of_freedom():
     """Below the residual's, their mean square is taken towards it: not in the error."""
     rng = np.random.default_rng(6)
