@@ -70,6 +70,8 @@ FAIR = Grid(
         # A claim of the field, added after the runs: a metric of one sampled negative,
         # which is 1 - repulsion, orders arms otherwise than recall.
         Contrast("full-softmax", "pointwise-sigmoid", "repulsion"),
+        # Added after the runs, too: ssb has it for one data set and temperature alone.
+        Contrast("in-batch+logq", "in-batch", "recall_item"),
     ),
     tuned_as={"in-batch+prior": "in-batch"},
     dataset_changes=SHORTER,

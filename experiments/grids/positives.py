@@ -31,12 +31,15 @@ POSITIVES = Grid(
     ),
     reference="full-softmax",
     minutes="6",
-    contrasts=tuple(
-        Contrast(arm, "full-softmax")
-        for arm in (
-            *("in-batch", "in-batch+logq", "mixed", "mixed+logq"),
-            "uniform-softmax",
-        )
+    contrasts=(
+        *(
+            Contrast(arm, "full-softmax")
+            for arm in (
+                *("in-batch", "in-batch+logq", "mixed", "mixed+logq"),
+                "uniform-softmax",
+            )
+        ),
+        Contrast("in-batch+logq", "in-batch"),  # added after the runs
     ),
     changes={"positives": "item-item", "epochs": 5, "temperature": 0.2},
 )
@@ -51,9 +54,12 @@ POSITIVES_USERS = Grid(
     ),
     reference="full-softmax",
     minutes="1",
-    contrasts=tuple(
-        Contrast(arm, "full-softmax")
-        for arm in ("in-batch", "uniform-softmax", "full-softmax+time-halves")
+    contrasts=(
+        *(
+            Contrast(arm, "full-softmax")
+            for arm in ("in-batch", "uniform-softmax", "full-softmax+time-halves")
+        ),
+        Contrast("in-batch+logq", "in-batch"),  # added after the runs
     ),
     changes={
         "positives": "user-user",
