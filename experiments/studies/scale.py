@@ -200,6 +200,7 @@ def heading(frame: pd.DataFrame) -> str:
 def report_scale(stored: Stored) -> Report:
     """The study's table, page and figure."""
     frame = scale_frame(stored)
-    figure = two_panels(frame, TOTAL_LINES, RECALL_LINES, LABELS, heading(frame))
+    labels = LABELS | {"best": f"best total up to {stored.arrays['totals'].max():g}"}
+    figure = two_panels(frame, TOTAL_LINES, RECALL_LINES, labels, heading(frame))
     drawings = {"-totals": Drawing(figure, frame)}
     return Report({".csv": frame}, scale_page(frame, stored), drawings)

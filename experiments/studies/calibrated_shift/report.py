@@ -262,21 +262,23 @@ def _draw(
         panel.plot([], [], marker, color="0.3", ms=size, label=label)
 
 
+FIT = f"test_{ALL}"
+
+
 def heading(frame: pd.DataFrame) -> str:
     """How much of the highest recall clicks find where test items are drawn evenly."""
     shifted = frame[frame.split == "shifted"]
-    said = {
-        "validation": "by validation",
-        f"test_{ALL}": "by a fit of test clicks",
-        f"first_{ALL}": "among the first 200",
-        f"sweep_{ALL}": "by a sweep",
-    }
     parts = []
-    for name, way in said.items():
-        if f"part_{name}" in shifted:
-            low, high = shifted[f"part_{name}"].agg(["min", "max"])
-            parts.append(f"{way} {low:.2f} to {high:.2f}")
-    return f"Share of the highest recall@20 on an even test: {', '.join(parts)}"
+    for arm, rows in shifted.groupby("arm", sort=False):
+        ends = (
+            rows[f"part_{name}"].agg(["min", "max"]) for name in ("validation", FIT)
+        )
+        ranges = " and ".join(f"{low:.2f} to {high:.2f}" for low, high in ends)
+        parts.append(f"{ranges} for {arm}")
+    return (
+        "Share of the highest recall@20 on an even test, by validation and by a fit of "
+        f"test clicks: {', '.join(parts)}"
+    )
 
 
 def report_calibrated_shift(stored: Stored) -> Report:

@@ -132,8 +132,8 @@ def shift_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
 
 
 HELPS_AND_HARMS = (
-    "Log q in the loss raises NDCG@20 where test items are as popular as train items, "
-    "and lowers it where they are drawn evenly"
+    "Without a prior, log q in the loss raises NDCG@20 where test items are as popular "
+    "as train items, and lowers it where they are drawn evenly"
 )
 BARE = "Large markers: no popularity prior when serving."
 APART = 0.03  # of a strength, between arms whose lines would cover each other
