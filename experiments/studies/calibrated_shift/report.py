@@ -262,17 +262,13 @@ def _draw(
         panel.plot([], [], marker, color="0.3", ms=size, label=label)
 
 
-FIT = f"test_{ALL}"
-
-
 def heading(frame: pd.DataFrame) -> str:
     """How much of the highest recall clicks find where test items are drawn evenly."""
     shifted = frame[frame.split == "shifted"]
     parts = []
     for arm, rows in shifted.groupby("arm", sort=False):
-        ends = (
-            rows[f"part_{name}"].agg(["min", "max"]) for name in ("validation", FIT)
-        )
+        found = rows[["part_validation", f"part_test_{ALL}"]].agg(["min", "max"])
+        ends = found.T.to_numpy()
         ranges = " and ".join(f"{low:.2f} to {high:.2f}" for low, high in ends)
         parts.append(f"{ranges} for {arm}")
     return (
