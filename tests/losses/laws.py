@@ -3,6 +3,7 @@
 A loss declares those it obeys; test_laws holds it to them, and to breaking the others.
 """
 
+import functools
 from collections.abc import Callable
 
 import jax
@@ -47,13 +48,29 @@ def losses(
     The vectors behind the logits are always the same, and so is the users' state; the
     hardness of a column goes by its logit, so that it moves with it.
     """
-    negatives = Dense(jnp.asarray(z), jnp.asarray(keep))
-    own = jnp.asarray(positive)[:, None]
-    hardness = Dense(jnp.sin(negatives.z - own), negatives.keep)
+    if id(loss) not in _compiled:
+        _compiled[id(loss)] = loss, jax.jit(functools.partial(eager, loss))
+    return _compiled[id(loss)][1](*map(jnp.asarray, (positive, z, keep, catalogue)))
+
+
+# By the entry's identity, as it has no hash; the entry beside it is kept alive.
+_compiled: dict[int, tuple[Loss, Callable[..., jax.Array]]] = {}
+
+
+def eager(
+    loss: Loss,
+    positive: jax.Array,
+    z: jax.Array,
+    keep: np.ndarray | jax.Array = KEEP,
+    catalogue: np.ndarray | jax.Array = CATALOGUE,
+) -> jax.Array:
+    """What ``losses`` compiles."""
+    negatives = Dense(z, jnp.asarray(keep))
+    hardness = Dense(jnp.sin(z - positive[:, None]), negatives.keep)
     state = Thresholds(jnp.asarray(THRESHOLD), jnp.zeros((B, 0), jnp.int32))
     vectors = jnp.asarray(QUERY), jnp.asarray(ITEM)
     context = Context(*vectors, jnp.asarray(catalogue), state, hardness)
-    return loss(jnp.asarray(positive), negatives, hyper_of(loss), context)
+    return loss(positive, negatives, hyper_of(loss), context)
 
 
 def close(one: jax.Array, other: jax.Array) -> None:
