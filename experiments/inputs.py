@@ -13,6 +13,7 @@ from research.fields import DataFields
 from research.notices import say
 from research.positives import log_share
 from research.prepare import Prepared, check_config, prepare
+from research.registry import CACHES
 from research.saved.files import load_model
 from research.serving import rule_prior
 from research.splits import SplitRules
@@ -140,3 +141,6 @@ def prepared_run(
     from research.saved.start import going_on
 
     return going_on(load_model(start.folder), prepared)
+
+
+CACHES.extend((_fold.cache_clear, prepared_run.cache_clear))

@@ -191,7 +191,7 @@ def execute(
     prepared = prepared_run(config, data_dir, run.start)
     digest = digest_of(config, data_dir)
     code = code_of(dataclasses.asdict(config))
-    clear(folder)
+    clear(folder, anew=run.save is not None)
     try:
         scorer_of, seconds = _scorers(run, prepared, digest, progress, done)
     except NotFinite as error:

@@ -40,6 +40,7 @@ __all__ = [
 PATH = Path(__file__).with_name("tuned.csv")
 FIELDS = ("temperature", "learning_rate", "epochs")  # of those that were tried
 TRIALS = ("tuning", "tuning-variants")  # the grids
+USUAL = ("results", "ml-100k", Config.split)  # the words, where they aren't given
 WHOLE = {"epochs": "Int64"}  # numbers, some of which are missing
 SELECTORS = {"ndcg": "NDCG@20", "recall_item": "item-averaged recall@20"}
 
@@ -128,7 +129,7 @@ def chosen(
       split: its split.
 
     Raises:
-      InputError: the arms had different numbers of trials.
+      InputError: the arms had different numbers of trials, or one has none finished.
     """
     import pandas as pd
 
@@ -138,6 +139,8 @@ def chosen(
     for selector in SELECTORS:
         rows = frame[(frame["metric"] == selector) & (frame["k"] == CUTOFF)]
         for (arm, name), trials in rows.groupby(["arm", "variant"], sort=False):
+            if trials["mean"].isna().all():
+                raise InputError(f"no trial of arm {arm} on {dataset} is finished")
             best = trials.loc[trials["mean"].idxmax()]
             line = {"dataset": dataset, "split": split, "selector": selector}
             line |= {"arm": arm, "variant": name}
@@ -163,7 +166,10 @@ def main(words: list[str]) -> int:
 
     from research.report.pages import csv_text, read_table
 
-    out, dataset, split = words + ["ml-100k", Config.split][len(words) - 1 :]
+    if len(words) > len(USUAL):
+        print("error: OUT, then a data set and a split at most", file=sys.stderr)
+        return 2
+    out, dataset, split = (*words, *USUAL[len(words) :])
     paths = tables(Path(out), dataset, split)
     if not paths:
         where = Path(out, "tables", dataset, f"{file_name(TRIALS[0], split)}.csv")
@@ -171,7 +177,11 @@ def main(words: list[str]) -> int:
         return 2
     committed = pd.read_csv(PATH).astype(WHOLE)
     parts = dict(list(committed.groupby(["dataset", "split"], sort=False)))
-    found = [chosen(read_table(path), dataset, split) for path in paths]
+    try:
+        found = [chosen(read_table(path), dataset, split) for path in paths]
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     parts[dataset, split] = pd.concat(found)  # in place of the old ones
     replace(PATH, csv_text(pd.concat(parts.values())).encode())
     print(f"wrote {PATH}")
@@ -179,4 +189,4 @@ def main(words: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:] or ["results"]))
+    sys.exit(main(sys.argv[1:]))

@@ -20,14 +20,30 @@ from research.types import choose
 
 T = TypeVar("T")
 E = TypeVar("E")
+# Each clears a cache of what was made with entries and is found by their names.
+CACHES: list[Callable[[], None]] = []
 
 
 class Registry(dict[str, T], Generic[T]):
-    """Entries by name; ``what`` names one of them in messages, such as "loss"."""
+    """Entries by name; ``what`` names one of them in messages, such as "loss".
 
-    def __init__(self, what: str, entries: dict[str, T] | None = None) -> None:
+    cached: whether what is made with its entries is in one of the CACHES.
+    """
+
+    def __init__(
+        self, what: str, entries: dict[str, T] | None = None, cached: bool = True
+    ) -> None:
         super().__init__(entries or {})
-        self.what = what
+        self.what, self.cached = what, cached
+        self._last = dict(self)  # the last entry of each name, also of a removed one
+
+    def __setitem__(self, name: str, entry: T) -> None:
+        """Registers an entry; what was made with another one of its name is dropped."""
+        if self._last.setdefault(name, entry) is not entry and self.cached:
+            for clear in CACHES:
+                clear()
+        self._last[name] = entry
+        super().__setitem__(name, entry)
 
     def choose(self, name: str) -> T:
         """The entry of that name.
@@ -42,14 +58,21 @@ class Registry(dict[str, T], Generic[T]):
         return choose(name, self, self.what)
 
     @contextmanager
-    def added(self, name: str, entry: T) -> Iterator[T]:
+    def added(self, name: str, entry: T, alike: bool = False) -> Iterator[T]:
         """Holds an entry for as long as the context lasts, for trials and tests.
+
+        Args:
+          name: its name.
+          entry: the entry.
+          alike: whether programs made with an earlier one of its name do for it, too.
 
         Raises:
           ValueError: the name is taken.
         """
         if name in self:
             raise ValueError(f"{self.what} '{name}' is registered already")
+        if alike:
+            self._last[name] = entry
         self[name] = entry
         try:
             yield entry

@@ -17,7 +17,7 @@ from research.config import structure
 BATCH, DRAWS = 1024, 1024
 # Arms that only change what the towers are given or how wide they are, and what moves
 # a temperature in the same way as over in-batch negatives.
-LEFT_OUT = ("features", "layers", "chosen", "full-softmax-")
+LEFT_OUT = ("features", "layers", "larger-towers", "full-softmax-")
 CATALOGUES = (3_533, 30_000, 300_000)
 
 

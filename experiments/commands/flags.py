@@ -14,6 +14,7 @@ import tyro
 from experiments.registries import described
 from research import fields
 from research.config import Config
+from research.data import is_own
 from research.marks import Named, marks_of
 from research.splits import SplitRules
 
@@ -94,6 +95,28 @@ NO_DATA_FLAGS = DataFlags()
 def data_values(flags: Any) -> dict[str, Any]:
     """The values of DATA_FIELDS."""
     return {name: getattr(flags, name) for name in DATA_FIELDS}
+
+
+def data_words(config: Mapping[str, Any], split: bool = True) -> list[str]:
+    """The flags that give a run's data and split, but for what is so by default.
+
+    Args:
+      config: field -> value, as a run's config.json holds them.
+      split: whether the split is given by a flag.
+
+    >>> usual = {**data_values(NO_DATA_FLAGS), "dataset": "ml-100k", "split": "last"}
+    >>> data_words({**usual, "core": 5, "columns": ["user=uid"]})
+    ['--columns', 'user=uid', '--core', '5', '--split', 'last']
+    """
+    words: list[str] = []
+    for name, usual in data_values(NO_DATA_FLAGS).items():
+        value = tuple(config[name]) if isinstance(usual, tuple) else config[name]
+        if value != usual:
+            values = value if isinstance(value, tuple) else (value,)
+            words += [f"--{name.replace('_', '-')}", *map(str, values)]
+    if split and (is_own(config["dataset"]) or config["split"] != Config.split):
+        words += ["--split", config["split"]]
+    return words
 
 
 def plain(config: Config) -> Config:

@@ -16,7 +16,12 @@ from typing import Any
 
 import tyro
 
-from experiments.commands.flags import NO_DATA_FLAGS, DataFlags, data_values
+from experiments.commands.flags import (
+    NO_DATA_FLAGS,
+    DataFlags,
+    data_values,
+    data_words,
+)
 from experiments.engine import EngineOptions
 from experiments.grid import Cell, Grid, expand, has_choices, nothing_tuned
 from experiments.inputs import AUTO, chosen_split
@@ -157,9 +162,9 @@ class Run:
             return show(cells, grid.name, out, self.data_dir)
         from experiments.finish import finish_grid
 
-        name = f"{file_name(grid.name, split)}.csv"
+        name = f"{file_name(grid.name, cells[0].config.split)}.csv"
         committed: Path | None = RESULTS / "tables" / name_of(self.dataset) / name
-        if out.resolve() == RESULTS.resolve():
+        if self.data != NO_DATA_FLAGS or out.resolve() == RESULTS.resolve():
             committed = None
         given = (out, self.data_dir, self.quick, self._engine(), committed)
         complete = finish_grid(grid, base, cells, *given)
@@ -272,9 +277,8 @@ class Report:
     def _gathers(self, one: Grid | Study, config: Mapping[str, Any]) -> str:
         """The command that finishes a grid of which a run has this config."""
         words = ["run", one.name, "--dataset", config["dataset"]]
-        words += ["--columns", *config["columns"]] if config["columns"] else []
-        words += ["--core", str(config["core"])] if config["core"] else []
-        words += [] if self.split == AUTO else ["--split", self.split]
+        if isinstance(one, Grid):
+            words += data_words(config, split="split" not in one.changes)
         smoke = self.out.name == QUICK
         out = str(self.out.parent if smoke else self.out)
         words += ["--out", out, *(["--quick"] if smoke else [])]

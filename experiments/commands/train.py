@@ -176,7 +176,14 @@ class Train:
             servings = tuple(dict.fromkeys((AS_TRAINED, serving)))
             arms = {serving: cell.arm}
             runs = [Run(base, servings, where, label(cell), arms=arms, start=start)]
-        return [run._replace(save=self.save) for run in runs]
+        # Trained again, the folder is made anew: with the lists as trained, too.
+        return [
+            run._replace(
+                save=self.save,
+                servings=tuple(dict.fromkeys((AS_TRAINED, *run.servings))),
+            )
+            for run in runs
+        ]
 
     def _chosen(self) -> Config:
         """The config with a split in place of auto, a number in place of the rule."""

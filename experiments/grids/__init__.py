@@ -41,4 +41,5 @@ GRIDS: Registry[Grid] = Registry(
             *(FUTURE, FUTURE_TUNED, CACHE_SCHEDULE, LOADER),
         )
     },
+    cached=False,
 )

@@ -11,11 +11,12 @@ import json
 import textwrap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import FunctionType
+from types import CodeType, FunctionType
 from typing import Any
 
 import research
 from experiments.registries import REGISTRIES
+from research.splits import SPLITS
 
 ROOT = Path(research.__file__).parent
 # Readers of data don't count: a run's id has the digest of what was read.
@@ -37,8 +38,8 @@ def code_of(config: Mapping[str, Any]) -> str:
     """
     named = set(_words(list(config.values())))
     parts = [library_code(ROOT)]
-    for stage in STAGES:
-        for name, entry in REGISTRIES[stage].items():
+    for stage in (*(REGISTRIES[stage] for stage in STAGES), SPLITS):
+        for name, entry in stage.items():
             if name in named:
                 parts += _entry(entry)
     return _hash("\n".join(parts))
@@ -115,7 +116,10 @@ def _follow(value: Any, seen: dict[int, str]) -> None:
         seen.setdefault(len(seen), repr(value))
         return
     outside = getattr(value, "__module__", "").partition(".")[0] not in LIBRARY
-    if not isinstance(value, FunctionType) or not outside or id(value) in seen:
+    if not isinstance(value, FunctionType | type) or not outside or id(value) in seen:
+        return
+    if isinstance(value, type):
+        _follow_class(value, seen)
         return
     seen[id(value)] = _source(value)
     found = inspect.getclosurevars(value)
@@ -126,6 +130,16 @@ def _follow(value: Any, seen: dict[int, str]) -> None:
             _follow(other, seen)
 
 
+def _follow_class(value: type, seen: dict[int, str]) -> None:
+    """Adds a class from outside: its methods and values, and those it inherits."""
+    seen[id(value)] = value.__qualname__
+    for one in value.__mro__:
+        if one.__module__ == value.__module__:
+            for name, part in sorted(vars(one).items()):
+                if not name.startswith("__") or name == "__call__":
+                    _follow(getattr(part, "__func__", part), seen)
+
+
 def _source(function: FunctionType) -> str:
     """A function's source, or its instructions where there is none."""
     try:
@@ -134,5 +148,13 @@ def _source(function: FunctionType) -> str:
     except SyntaxError:  # a lambda in the midst of a call
         return source
     except (OSError, TypeError):
-        code = function.__code__
-        return f"{code.co_code.hex()} {code.co_names} {code.co_consts!r}"
+        return _instructions(function.__code__)
+
+
+def _instructions(code: CodeType) -> str:
+    """A function's instructions, and those of functions in it, without addresses."""
+    values = [
+        _instructions(value) if isinstance(value, CodeType) else repr(value)
+        for value in code.co_consts
+    ]
+    return f"{code.co_code.hex()} {code.co_names} {values}"

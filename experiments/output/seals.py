@@ -77,9 +77,14 @@ def fault(folder: Path) -> str:
     return "" if same else OTHER_CODE
 
 
-def clear(folder: Path) -> None:
-    """Empties a run's folder that can't be used, what it was served with included."""
-    if fault(folder) in ("", ABSENT):
+def clear(folder: Path, anew: bool = False) -> None:
+    """Empties a run's folder that can't be used, what it was served with included.
+
+    Args:
+      folder: of the run.
+      anew: one that can be used, too: what is trained again may differ by rounding.
+    """
+    if (found := fault(folder)) == ABSENT or (not found and not anew):
         return
     (folder / METRICS).unlink()  # first: from here on the run is begun, not finished
     for path in folder.rglob("*"):

@@ -237,4 +237,6 @@ _STUDIES = (
         "coverage", "Do 95 % intervals cover the truth, for nearly tied arms too?", "3"
     ),
 )
-STUDIES: Registry[Study] = Registry("study", {study.name: study for study in _STUDIES})
+STUDIES: Registry[Study] = Registry(
+    "study", {study.name: study for study in _STUDIES}, cached=False
+)

@@ -15,7 +15,7 @@ from research.baselines import Values
 from research.baselines.factors import descend, in_batches
 from research.evaluate.top_k import Scorer, dot_product
 from research.rng import generator
-from research.types import UNSEEN, Events, Fold
+from research.types import UNSEEN, Events, Fold, InputError
 
 BATCH = 2048
 SCALE = 0.1  # of the initial values, over the square root of the length
@@ -108,6 +108,8 @@ def _epochs(
             other, has = partners(fitted, int(options["window"]), draw)
             item.append(fitted.item[has])
             partner.append(fitted.item[other[has]])
+        if not any(map(len, item)):
+            raise InputError("item2vec: no user has two fitted positives")
         order = draw.permutation(sum(map(len, item)))
         noise_items = np.searchsorted(edges, draw.random((len(order), k)) * edges[-1])
         ids = (np.concatenate(column)[order] for column in (item, partner))

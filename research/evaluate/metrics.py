@@ -358,4 +358,5 @@ METRICS: Registry[Metric] = Registry(
             cutoffs=(),
         ),
     },
+    cached=False,
 )

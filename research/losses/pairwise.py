@@ -151,7 +151,7 @@ def _arctan(x: Array) -> Array:
 
     jaxlib 0.10.2's own is wrong by up to 2.6 on a CPU with AVX-512 (JAX issue 39352).
 
-    >>> _arctan(jnp.array([-5.0, 0.0, 1.0])).round(4).tolist()
+    >>> [round(float(x), 4) for x in _arctan(jnp.array([-5.0, 0.0, 1.0]))]
     [-1.3734, 0.0, 0.7854]
     """
     far = jnp.abs(x) > 1.0  # there arctan x = +- pi / 2 - arctan(1 / x)

@@ -174,6 +174,11 @@ def _check_inclusion(config: Config, sources: tuple[Named, ...]) -> None:
             raise InputError(
                 f"duplicates inclusion with {name}: its columns differ by row"
             )
+        if entry.columns == "catalogue":
+            raise InputError(
+                f"duplicates inclusion with {name}: every item is in the set for "
+                "certain, and not by draws; use duplicates keep"
+            )
         if entry.stores_q:
             raise InputError(
                 f"duplicates inclusion with {name}: a q stored with a "

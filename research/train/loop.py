@@ -13,6 +13,7 @@ from research.config import Config, alike, structure
 from research.logits.reducers import LIMITS, Limits
 from research.negatives.source import Hyper
 from research.prepare import Prepared, prepare
+from research.registry import CACHES
 from research.temperature import kind_of
 from research.train.checkpoint import Checkpoint, Course
 from research.train.mesh import Placement, placement_over
@@ -83,6 +84,9 @@ def compiled_epoch(
     if runs == 1:
         return jax.jit(epoch, donate_argnums=0)
     return jax.jit(jax.vmap(epoch, in_axes=(0, 0, 0, None)), donate_argnums=0)
+
+
+CACHES.append(compiled_epoch.cache_clear)
 
 
 def train(

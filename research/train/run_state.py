@@ -29,6 +29,8 @@ from research.train.step import TrainState, with_share
 from research.train.world import World
 from research.types import InputError
 
+SAMPLE = 20  # rows of a batch that tell of all users; of two, both may be one user's
+
 
 def traced_values(config: Config) -> Hyper:
     """The swept fields and the loss's own as float32 scalars on the device."""
@@ -215,7 +217,8 @@ class RunState:
             say(
                 "warning: the loss was exactly 0 in the last epoch: no negative counted"
             )
-        if not self._alarmed and (alarm := collapse(row)):
+        told = self._alarmed or self.batches.shape[-1] < SAMPLE
+        if not told and (alarm := collapse(row)):
             say(alarm)
             self._alarmed = True
         if measure is not None:

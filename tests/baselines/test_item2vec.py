@@ -4,9 +4,11 @@ import math
 
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from research.baselines import option_values
 from research.baselines.item2vec import item2vec, partners, skip_gram_loss
+from research.types import InputError
 from tests.evaluate.made import events, fold_of
 
 
@@ -66,3 +68,10 @@ def test_scores_tend_to_the_log_of_how_often_items_go_together():
     expected /= expected.sum(axis=1, keepdims=True)
     # As near as the draws let it; by popularity alone, shares would be up to 0.125 off.
     np.testing.assert_allclose(share, expected, atol=0.09)
+
+
+def test_one_click_a_user_has_no_partners():
+    fitted, held = [(u, u) for u in range(4)], [(u, u + 1) for u in range(4)]
+    fold = fold_of(fitted, held, 4, np.ones((6, 1), bool))
+    with pytest.raises(InputError, match="no user has two fitted positives"):
+        item2vec(fold, option_values("item2vec", ()))

@@ -11,8 +11,9 @@ import jax
 import numpy as np
 import pytest
 
+from experiments.arms import ARMS
 from experiments.bench.command import BENCHMARKS
-from experiments.bench.cost import arm_cases
+from experiments.bench.cost import LEFT_OUT, arm_cases
 from experiments.bench.ours import PLAIN, TASKS, beyond, negatives_of, possible
 from experiments.bench.protocol import (
     Failed,
@@ -228,6 +229,7 @@ def test_every_arm_of_the_cost_table_can_be_run():
         assert negatives_of(config, fold.fitted.n_items) >= 63
     one_epoch = {"in-batch+logq-periodic", "in-batch+logq-periodic+time-order"}
     assert {*refused} - one_epoch == {"encoder-query"}
+    assert all(any(n.startswith(prefix) for n in ARMS) for prefix in LEFT_OUT)
     named = {case.name for case in cases}
     assert {"in-batch", "uniform-softmax", "pointwise-sigmoid", "full-softmax"} <= named
 

@@ -363,3 +363,22 @@ def _read_until_closed(terminal: int, seconds: float = 120) -> str:
         parts.append(part)
     os.close(terminal)
     return b"".join(parts).decode(errors="replace")
+
+
+def test_committed_numbers_are_of_the_grids_split_and_of_the_same_data(
+    call, tmp_path, monkeypatch
+):
+    given = []
+
+    def finish(grid, base, cells, *options):
+        given.append(options[-1])
+        return True
+
+    monkeypatch.setattr("experiments.finish.finish_grid", finish)
+    words = ("run", "future", "--out", tmp_path)
+    for more in ((), ("--threshold", "3"), ("--core", "2")):
+        call(*words, *more)
+    table, *others = given
+    assert table.is_file()
+    assert table.name == "future-time.csv"
+    assert others == [None, None]

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from experiments import runs
 from experiments.__main__ import main
 from research.files import read_arrays, read_json
 from research.saved.files import load_model
@@ -182,3 +183,27 @@ def test_bad_input_is_one_line(saved, histories, call, tmp_path):
     refused(call(*save, histories, "--arm", "tiny"), "model folder", "can't be written")
     refused(call(*save, tmp_path / "m", "--arm", "popularity"), "no parameters to save")
     assert contents(tmp_path) == before
+
+
+def test_a_run_trained_again_for_its_model_has_all_its_files(
+    call, tmp_path, monkeypatch
+):
+    words = ("train", "--arm", "tiny", "--out", tmp_path / "out")
+    assert call(*words).status == 0
+    (folder,) = runs_of(tmp_path / "out", "train")
+    before = set(contents(folder))
+
+    def rounded(*args):
+        (done,) = train(*args)
+        history = [{**row, "loss": row["loss"] + 1e-4} for row in done.history]
+        return [done._replace(history=history)]
+
+    train = runs.train_together
+    monkeypatch.setattr(runs, "train_together", rounded)
+    for n, more in enumerate(((), ("--prior", "0.5"))):
+        called = call(*words, *more, "--save", tmp_path / f"model{n}")
+        assert called.status == 0, called.err
+        assert before <= set(contents(folder))
+        called = call(*words)
+        assert "nothing to train" in called.out
+        assert called.err == ""

@@ -45,7 +45,8 @@ def test_a_grid_from_a_csv_to_tables_and_figures(shop, tmp_path, capsys):
     (out / "records" / "corner-shop" / "few-random.npz").unlink()
     assert main(["report", "few", "--dataset", "corner-shop", "--out", str(out)]) == 2
     line = capsys.readouterr().err.splitlines()[-1]
-    flags = f"--dataset {shlex.quote(shop)} --columns user=uid --out {out}"
+    flags = f"--dataset {shlex.quote(shop)} --columns user=uid"
+    flags += f" --split random --out {out}"
     assert line.endswith(f"python -m experiments run few {flags} gathers them")
 
 
@@ -210,3 +211,13 @@ def test_no_rating_judges_where_there_are_none(shop, tmp_path, capsys):
     line = capsys.readouterr().err.splitlines()[-1]
     assert line == "error: judged_from is 4: corner-shop has no ratings"
     assert not (tmp_path / "out").exists()
+
+
+def test_report_names_all_that_the_runs_were_made_with(call, tmp_path):
+    words = ("--threshold", "3", "--split", "last", "--seeds", "1", "--out", tmp_path)
+    assert call("run", "few", "--arms", "tiny", *words).status == 0
+    for path in (tmp_path / "records").rglob("*.npz"):
+        path.unlink()
+    called = call("report", "few", "--out", tmp_path)
+    assert called.status == 2
+    assert "--threshold 3.0 --split last" in called.err

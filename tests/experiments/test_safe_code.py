@@ -1,17 +1,24 @@
 """Nothing stale: a run made by other code is said, not used, and done again."""
 
+import dataclasses
+
+import flax.linen as nn
 import numpy as np
 import pytest
 
 from experiments import runs
-from experiments.compare import load_run
+from experiments.arms import arm
+from experiments.compare import compare, load_run
 from experiments.output import code
 from experiments.output.code import code_of, library_code, stripped
 from experiments.output.seals import read_metrics
 from research.baselines import BASELINES
 from research.files import read_json, write_json
+from research.losses import LOSSES, Loss
 from research.registry import Registry
 from research.report.records import load_records
+from research.splits import SPLITS, Split
+from research.towers import ENCODERS, Encoder
 from research.types import InputError
 from tests.experiments.made import contents, runs_of
 
@@ -180,3 +187,55 @@ def test_no_file_of_a_run_is_left_from_other_code(call, tmp_path, changed):
     assert call("train", "--arm", "tiny", "--out", tmp_path).status == 0
     assert "old.csv" not in contents(folder)
     assert not [name for name in contents(folder) if name.startswith("prior")]
+
+
+def once(positive, negatives, hyper):
+    return -positive
+
+
+def twice(positive, negatives, hyper):
+    return -2.0 * positive
+
+
+def test_an_entry_given_again_under_its_name_is_trained(data, monkeypatch):
+    found = []
+    for function in (once, twice):
+        monkeypatch.setitem(LOSSES, "mine", Loss(function))
+        config = dataclasses.replace(arm("tiny"), loss="mine", learning_rate=1e-9)
+        (row,) = compare({"mine": config}, data_dir=str(data))
+        found.append(row.history["loss"][0])
+    assert found[1] == pytest.approx(2 * found[0], rel=1e-3)
+
+
+def class_one():
+    class Latest(nn.Module):
+        def __call__(self, user):
+            return user.history[:, 0]
+
+    return Latest
+
+
+def class_two():
+    class Latest(nn.Module):
+        def __call__(self, user):
+            return 0.0 * user.history[:, 0]
+
+    return Latest
+
+
+def test_a_class_from_outside_counts(monkeypatch):
+    digests = []
+    for made in (class_one, class_two, class_two):
+        monkeypatch.setitem(ENCODERS, "latest", Encoder(made()))
+        digests.append(code_of({"encoder": "latest"}))
+    assert digests[0] != digests[1] == digests[2]
+
+
+def test_a_split_from_outside_counts(monkeypatch):
+    digests = []
+    for step in (3, 5):
+        entry = Split(lambda events, rules, step=step: np.arange(9) % step)
+        monkeypatch.setitem(SPLITS, "mine", entry)
+        digests.append(code_of({"split": "mine"}))
+    monkeypatch.setitem(SPLITS, "mine", Split(once))
+    assert code_of({"split": "mine"}) not in digests

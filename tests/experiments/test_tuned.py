@@ -13,6 +13,7 @@ from experiments.grid import expand, has_choices
 from experiments.grids import GRIDS
 from experiments.tuned import PATH, SELECTORS, TRIALS, chosen, main, tables, tuned
 from research.config import Config
+from research.evaluate.metrics import CUTOFF
 from research.report.pages import csv_text, read_table
 from research.report.records import RunResult
 from research.types import InputError
@@ -197,3 +198,23 @@ def test_new_choices_take_the_place_of_the_old_ones(tmp_path, monkeypatch):
     for dataset, split in COMMITTED:
         assert main([str(RESULTS), dataset, split]) == 0
     assert path.read_text() == PATH.read_text()
+
+
+def test_words_and_trials_that_cannot_be_meant_are_one_line(
+    tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr(module, "PATH", tmp_path / "tuned.csv")
+    rows = [
+        (arm, metric, CUTOFF, temperature, 1e-3, 2, 0.1)
+        for arm, temperature in (("one", 0.1), ("one", 0.2), ("two", 0.1))
+        for metric in SELECTORS
+    ]
+    fields = ("temperature", "learning_rate", "epochs")
+    names = ["arm", "metric", "k", *fields, "mean"]
+    where = tmp_path / "tables" / "ml-100k" / "tuning.csv"
+    where.parent.mkdir(parents=True)
+    pd.DataFrame(rows, columns=names).to_csv(where, index=False)
+    module.PATH.write_text(PATH.read_text().splitlines()[0] + "\n")
+    for words in ([str(tmp_path)], ["out", "ml-100k", "ratio", "more"]):
+        assert main(words) == 2
+        assert capsys.readouterr().err.count("\n") == 1

@@ -9,8 +9,9 @@ import pytest
 
 from research.config import Config
 from research.logits import first_of_each
+from research.negatives.checks import check_negatives
 from research.negatives.source import union_log_inclusion, union_log_q
-from research.types import Pairs
+from research.types import InputError, Pairs
 from tests.negatives.small import CLICKED, COUNTS, batch_of, pool_of, ready
 
 ITEMS = jnp.arange(len(COUNTS), dtype=jnp.int32)
@@ -168,3 +169,11 @@ def test_the_first_column_of_each_id_as_each_row_sees_it():
         firsts = [n for n in firsts if ids[n] not in {ids[m] for m in firsts if m < n}]
         assert [n for n in firsts if shared[0, n]] == firsts
         assert sum(bool(shared[0, n]) for n in range(12) if usable[n]) == len(firsts)
+
+
+def test_inclusion_is_no_probability_of_the_catalogue():
+    config = Config(
+        negatives=("in-batch", "catalogue"), duplicates="inclusion", logq=1.0
+    )
+    with pytest.raises(InputError, match="every item is in the set for certain"):
+        check_negatives(config)

@@ -5,7 +5,13 @@ import pytest
 
 from experiments.inputs import prepared_run
 from experiments.runs import metric_means, rank, serve
-from experiments.studies.strength import Rated, area, axes_of, measured
+from experiments.studies.strength import (
+    Rated,
+    area,
+    axes_of,
+    measured,
+    rated_later,
+)
 from experiments.studies.strength.figures import gap
 from experiments.studies.strength.report import (
     peak,
@@ -271,3 +277,27 @@ def test_the_report_is_made_from_the_file_of_records_alone(tmp_path):
     # with lists without unclicked items
     records = with_clicked()
     assert "| largest gap, clicked items listed |" in page_of(records, tmp_path)
+
+
+@pytest.mark.parametrize("timed", [True, False])
+def test_liked_films_that_are_compared_are_held_out_ones(timed, tmp_path):
+    draw = np.random.default_rng(0)
+    names = ["user", "item", "rating", *(["timestamp"] if timed else [])]
+    lines = [",".join(names)]
+    for user in range(30):
+        for at, item in enumerate(draw.permutation(30)[:12]):
+            row = user, item, draw.integers(1, 6), 1_000_000 + at
+            lines.append(",".join(map(str, row[: len(names)])))
+    path = tmp_path / "shop.csv"
+    path.write_text("\n".join(lines) + "\n")
+    split = "ratio" if timed else "random"
+    small = {**SMALL, "batch": 16}
+    run = prepared_run(Config(**small, dataset=str(path), split=split))
+    found, fold = rated_later(run, None), run.fold
+    user = fold.evaluated[found.row]
+    held = set(zip(fold.held_user.tolist(), fold.held_item.tolist(), strict=True))
+    liked = zip(
+        user[found.liked].tolist(), found.item[found.liked].tolist(), strict=True
+    )
+    assert found.liked.sum() > 10
+    assert set(liked) <= held

@@ -9,6 +9,7 @@ import pytest
 
 from research.config import Config
 from research.train import health as module
+from research.train import run_state
 from research.train.health import Health, collapse, measure
 from research.train.loop import train
 from tests.world import made_fold
@@ -84,3 +85,10 @@ def test_any_batch_size_will_do():
     for batch in (64, 600):
         row = train(SMALL.__class__(**{**SMALL.__dict__, "batch": batch}), fold).history
         assert row[-1]["score_spread"] > 0
+
+
+def test_two_rows_of_a_batch_are_no_sample_of_the_users(capsys, monkeypatch):
+    monkeypatch.setattr(run_state, "collapse", lambda row: "collapsed")
+    for batch in (2, 64):
+        train(dataclasses.replace(SMALL, batch=batch, epochs=1), made_fold())
+        assert ("collapsed" in capsys.readouterr().err) == (batch == 64)

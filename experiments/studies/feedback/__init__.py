@@ -213,11 +213,13 @@ def train_round(
     with ExitStack() as registered:
         if from_shown:
             changes["negatives"] = (f"{SHOWN}:{RECIPE['batch'] - 1}",)
-            registered.enter_context(SOURCES.added(SHOWN, shown_entry(shown)))
+            registered.enter_context(
+                SOURCES.added(SHOWN, shown_entry(shown), alike=True)
+            )
         if ips:
             changes["positives"] = WEIGHTED
             kind = weighted_kind(shown, ips)
-            registered.enter_context(POSITIVES.added(WEIGHTED, kind))
+            registered.enter_context(POSITIVES.added(WEIGHTED, kind, alike=True))
         config = dataclasses.replace(arm(ARM), **changes)
         model = train(config, fold)
     logits = model.user_vectors @ model.item_vectors.T / config.temperature

@@ -50,6 +50,7 @@ from research.files import read_arrays
 from research.positives import log_share
 from research.prepare import Prepared
 from research.serving import Serving
+from research.splits import TEST
 from research.types import InputError
 
 __all__ = ["CLICKED", "MORE_TOTALS", "NAME", "TOTALS", "run_strength"]
@@ -115,9 +116,11 @@ class Rated(NamedTuple):
 
 
 def rated_later(run: Prepared, data_dir: str | None) -> Rated | None:
-    """What each evaluated user rated after the last fitted positive, liked or disliked.
+    """What each evaluated user rated and no training saw, liked or disliked.
 
-    None where the data set has positives alone.
+    Of positives those held out; of others, which are in no part of a split, those after
+    the last fitted positive, of the test part where the data has parts, or all where it
+    has no times. None where the data set has positives alone.
 
     Args:
       run: the run, whose phase decides what is fitted.
@@ -131,9 +134,17 @@ def rated_later(run: Prepared, data_dir: str | None) -> Rated | None:
     rated = events.rated
     if rated is None:
         return None
-    before = np.cumsum(rated.positive) - rated.positive
-    first = np.searchsorted(rated.user, rated.user, side="left")
-    late = before - before[first] >= np.diff(fold.fitted.offsets)[rated.user]
+    if rated.part is not None:
+        late = rated.part == TEST
+    else:
+        before = np.cumsum(rated.positive) - rated.positive
+        first = np.searchsorted(rated.user, rated.user, side="left")
+        late = before - before[first] >= np.diff(fold.fitted.offsets)[rated.user]
+        late |= not ratings.timed
+    n_items = fold.fitted.n_items
+    held = fold.held_user.astype(np.int64) * n_items + fold.held_item
+    pair = rated.user.astype(np.int64) * n_items + rated.item
+    late = np.where(rated.positive, np.isin(pair, held), late)
     liked = rated.rating >= LIKED
     late &= liked | (rated.rating <= DISLIKED)
     row = np.full(fold.fitted.n_users, -1)
