@@ -180,9 +180,13 @@ test: $(READY)
 	  $(BIN)/python -m pytest -q -n auto --dist worksteal; tests=$$?; \
 	  wait $$types && exit $$tests
 
+# Then once more what is compiled, as users have it: make test compiles in haste, which
+# hides errors of the compiler.
+COMPILED := tests/losses tests/logits tests/negatives tests/towers tests/train tests/evaluate
 test-all: test
 	$(BIN)/python $(PIP) -r requirements-ray.txt -r requirements-serve.txt -r requirements-browser.txt
 	$(BIN)/python -m pytest -q -m slow
+	JAX_DISABLE_MOST_OPTIMIZATIONS=0 $(BIN)/python -m pytest -q -n auto $(COMPILED)
 
 # The same tests with the lowest packages that the requirements allow, and the newest.
 test-floor: .venv-floor/.ready

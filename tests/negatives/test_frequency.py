@@ -148,6 +148,7 @@ def test_the_simulations_truth_is_the_share_of_batches_that_hold_an_item():
     assert abs(found[-100:].mean() - p[-100:].mean()) < 0.005
 
 
+@pytest.mark.slow
 def test_the_simulation_says_what_the_paper_says():
     """A higher rate follows a shift faster and settles higher; more hashes, lower."""
     error = {

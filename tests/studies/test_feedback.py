@@ -180,6 +180,7 @@ def test_a_row_has_as_many_negatives_of_either_source(monkeypatch):
     assert "shown" not in SOURCES
 
 
+@pytest.mark.slow
 def test_negatives_that_were_shown_take_the_exposure_out_of_scores():
     """Half of the items are shown nine times as often, whatever they are worth."""
     world = small_world(exposure=0.0)

@@ -62,6 +62,7 @@ def test_a_round_is_trained_with_its_weights_and_leaves_the_registry_as_it_was(
     assert WEIGHTED not in POSITIVES
 
 
+@pytest.mark.slow
 def test_weights_take_exposure_out_of_what_lists_hold():
     """Half of the items are shown ten times as often; users like all alike."""
     world = make_synthetic(200, ITEMS, 4, exposure=0.0, seed=3)
