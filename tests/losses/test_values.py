@@ -10,6 +10,7 @@ import pytest
 from research.logits.reducers import Dense
 from research.losses import LOSSES
 from research.losses.context import Context
+from research.losses.pairwise import _arctan
 from research.losses.top_k import Thresholds
 
 TEMPERATURE, ITEMS = 0.5, 20.0
@@ -320,6 +321,15 @@ def test_psl_beyond_its_activations_zero_has_neither_weight_nor_gradient(name):
     assert (grad[0, [0, 2]] > 0).all()
     assert grad[0, 1] == 0
     assert not grad[1].any()
+
+
+def test_arctan_and_its_slope_are_right_near_and_far():
+    x = np.concatenate([np.linspace(-3, 3, 601), [-1e30, -40, 40, 1e30]])
+    x = x.astype(np.float32)
+    exact = x.astype(np.float64)
+    np.testing.assert_allclose(_arctan(jnp.array(x)), np.arctan(exact), atol=3e-7)
+    slope = jax.vmap(jax.grad(_arctan))(jnp.array(x))
+    np.testing.assert_allclose(slope, 1 / (1 + exact**2), atol=1e-5)
 
 
 @pytest.mark.parametrize("name", PSL)
