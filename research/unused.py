@@ -81,6 +81,7 @@ def _idle(config: Config) -> dict[str, str]:
     correction = ("correct_positive", "leave_own_out", "expected_count")
     encoded = ENCODERS.choose(config.encoder).history != "none"
     words = ("search_words", "search_noise")
+    looked = config.evaluate_every <= config.epochs
     switched: tuple[tuple[tuple[str, ...], bool, str], ...] = (
         (correction, config.logq != 0, "logq is 0"),
         (("history",), encoded, f"encoder {config.encoder} reads no history"),
@@ -89,5 +90,6 @@ def _idle(config: Config) -> dict[str, str]:
         (("draws", "loader_workers"), drawn, "no source of negatives has a number"),
         (("served",), config.output == "cosine", f"output is {config.output}"),
         (("window_days",), windowed, "nothing goes by windows of time"),
+        (("evaluate_every",), looked, f"there are no more than {config.epochs} epochs"),
     )
     return {name: why for names, on, why in switched if not on for name in names}

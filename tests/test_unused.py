@@ -26,6 +26,7 @@ IDLE: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"logq": 1.0}, {"frequency_rate": 0.5}),
     ({"encoder": "none"}, {"history": 3}),
     ({"output": "dot"}, {"served": "dot"}),
+    ({"fit_on": "train", "epochs": 4}, {"evaluate_every": 5}),
 ]
 NAMES = [next(iter(change)) for _, change in IDLE]
 USED: list[dict[str, Any]] = [
@@ -35,6 +36,7 @@ USED: list[dict[str, Any]] = [
     {"loader_workers": 2, "negatives": ("uniform:8",)},
     {"frequency_rate": 0.5, "frequency": "streaming", "logq": 1.0},
     {"history": 3},
+    {"evaluate_every": 4, "fit_on": "train", "epochs": 4},
 ]
 
 
