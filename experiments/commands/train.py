@@ -131,6 +131,9 @@ class Train:
             if place.process_id:
                 return self._follow(cell, devices, start)
             runs = [run._replace(devices=devices) for run in runs]
+            if left and is_towers(cell.config):
+                # All its files are read: what is wrong with one ends it here.
+                _ = prepared_run(runs[0].config, self.data_dir, start).world
             writable(out)
             from experiments.finish import announce, finish
 

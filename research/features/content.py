@@ -205,8 +205,10 @@ def load_array(name: str, items: Table) -> Float[ndarray, "i d"]:
         return _rows(path, arrays["vectors"], arrays["ids"], items)
     try:
         loaded = np.load(path, allow_pickle=False)
-    except DAMAGED as error:
-        raise InputError(f"{path}: not an array ({error})".splitlines()[0]) from None
+    except DAMAGED:
+        raise InputError(
+            f"{path}: not an array of numbers in the format .npy or .npz"
+        ) from None
     if loaded.shape[:1] != items.names.shape:
         rows = loaded.shape[0] if loaded.ndim else 0
         raise InputError(

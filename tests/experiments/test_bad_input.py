@@ -3,6 +3,7 @@
 import json
 
 import jax
+import numpy as np
 import pytest
 
 from experiments.output.folders import RECORDS_VERSION
@@ -325,3 +326,18 @@ def test_nothing_to_report_or_to_check(call, tmp_path):
     (records / "ssb.npz").write_text("no zip")
     refused(call("report", "ssb", "--out", out), str(records / "ssb.npz"))
     assert contents(out) == {"records/ml-100k/ssb.npz": b"no zip"}
+
+
+@pytest.mark.parametrize("rows", [np.arange(3), None], ids=["items missing", "text"])
+def test_an_array_that_does_not_fit_is_refused_before_a_run_begins(
+    rows, call, tmp_path
+):
+    path = tmp_path / "array.npz"
+    if rows is None:
+        path.write_text("user,item\n1,2\n")
+    else:
+        np.savez(path, ids=rows, vectors=np.ones((len(rows), 2), np.float32))
+    words = ("--item-features", "array", "--item-array", path)
+    called = call("train", "--arm", "tiny", *words, "--out", tmp_path / "out")
+    refused(called, str(path))
+    assert not (tmp_path / "out").exists()
