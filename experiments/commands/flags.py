@@ -110,10 +110,10 @@ def data_words(config: Mapping[str, Any], split: bool = True) -> list[str]:
     """
     words: list[str] = []
     for name, usual in data_values(NO_DATA_FLAGS).items():
-        value = tuple(config[name]) if isinstance(usual, tuple) else config[name]
-        if value != usual:
-            values = value if isinstance(value, tuple) else (value,)
-            words += [f"--{name.replace('_', '-')}", *map(str, values)]
+        value, several = config.get(name, usual), isinstance(usual, tuple)
+        if (tuple(value) if several else value) != usual:
+            words.append(f"--{name.replace('_', '-')}")
+            words += map(str, value if several else [value])
     if split and (is_own(config["dataset"]) or config["split"] != Config.split):
         words += ["--split", config["split"]]
     return words

@@ -127,7 +127,7 @@ def _largest(record: Record, values: Float[ndarray, " h"]) -> Float[ndarray, " v
 
 
 def _reduced(how: np.ufunc, record: Record, values: ndarray) -> Float[ndarray, " v"]:
-    """Values [h] of each user's held-out positives, of which each has one, as one."""
+    """One number from each user's values [h]; each user has a held-out positive."""
     if not len(record.held):
         return np.zeros(0)
     starts = np.cumsum(record.held) - record.held

@@ -29,7 +29,7 @@ from research.train.step import TrainState, with_share
 from research.train.world import World
 from research.types import InputError
 
-SAMPLE = 20  # rows of a batch that tell of all users; of two, both may be one user's
+SAMPLE = 20  # rows of a batch; fewer are no sample of the users: two may be of one
 
 
 def traced_values(config: Config) -> Hyper:

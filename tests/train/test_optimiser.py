@@ -64,7 +64,6 @@ def moved(request):
             entry = dataclasses.replace(OPTIMISERS[name], whole=request.param)
             stack.enter_context(OPTIMISERS.added(f"{name} moved", entry))
         yield {name: f"{name} moved" for name in SPARSE}
-    compiled_epoch.cache_clear()  # an epoch is stored by its config, names included
 
 
 def test_lazy_adam_is_adamw_where_every_row_is_touched(moved):
