@@ -7,6 +7,7 @@ or a refusal waits for nothing heavy.
 import contextlib
 import importlib
 import io
+import os
 import re
 import signal
 import sys
@@ -99,7 +100,7 @@ def parse(words: list[str]) -> Any:
     """
     module, name, _ = choose(words[0], COMMANDS, "command")
     command = getattr(importlib.import_module(f"experiments.{module}"), name)
-    rest, default = words[1:], None
+    rest, default = [_at_home(word) for word in words[1:]], None
     if hasattr(command, "from_words"):  # train --arm NAME changes the defaults
         default, rest = command.from_words(rest)
     message = io.StringIO()
@@ -112,6 +113,14 @@ def parse(words: list[str]) -> Any:
         if end.code:  # zero after --help
             raise InputError(_one_line(message.getvalue())) from None
         raise
+
+
+def _at_home(word: str) -> str:
+    """A word with the home folder in place of ~ after "--flag=", which shells keep."""
+    flag, equals, value = word.partition("=")
+    if flag.startswith("--") and equals and value.startswith("~/"):
+        return flag + equals + os.path.expanduser(value)
+    return word
 
 
 def _one_line(box: str) -> str:

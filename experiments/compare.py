@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from experiments.collect import history_of
+from experiments.commands.flags import data_words, run_command
 from experiments.grid import expand, with_swept
 from experiments.grids import GRIDS
 from experiments.inputs import digest_of, prepared_run
@@ -125,9 +126,12 @@ def load_run(
     where = output(Path(out), quick)
     folder = run_folder(where, name_of(base.dataset), grid, identity)
     if not finished(folder):
+        words = data_words(dataclasses.asdict(base), "split" not in chosen.changes)
+        words += ["--arms", arm, "--seeds", str(seed + 1)]
+        command = run_command(grid, base.dataset, words, where)
         raise InputError(
             f"no finished run of {arm}, seed {seed}, of grid {grid} in {out}: "
-            f"python -m experiments run {grid} --out {out} makes it"
+            f"{command} makes it"
         )
     result = RunResult(arm, found[0].swept, seed, history=history_of(folder))
     if not is_towers(run.config):

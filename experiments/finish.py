@@ -22,6 +22,7 @@ from experiments.output.index import write_index
 from experiments.output.lists import gather_lists
 from experiments.output.locks import Claims, alone
 from experiments.output.plan import Run, plan, still_due
+from experiments.output.whole import of_common_seeds
 from research.config import Config
 from research.notices import say
 from research.report.pages import read_table
@@ -180,6 +181,8 @@ def _write_grid(
         print(
             f"no differences: the reference {grid.reference} has no finished run here"
         )
+    elif grid.reference not in {result.arm for result in of_common_seeds(results)}:
+        print(f"no differences: the reference {grid.reference} has fewer seeds")
     print(*(f"wrote {name}" for name in written), sep="\n")
     if quick:
         print("a quick run: its numbers aren't results, and aren't compared")

@@ -2,7 +2,7 @@
 
 import functools
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from research.config import Config
 from research.data import is_own, load
@@ -16,7 +16,7 @@ from research.prepare import Prepared, check_config, prepare
 from research.registry import CACHES
 from research.saved.files import load_model
 from research.serving import rule_prior
-from research.splits import SplitRules
+from research.splits import VALIDATION, SplitRules
 from research.types import Fold, InputError, Ratings
 
 AUTO = "auto"  # the split that suits the data
@@ -52,6 +52,31 @@ def chosen_split(
     """
     if split != AUTO:
         return split
+    return _suitable_split(dataset, data_dir, columns, "; --split names another")
+
+
+@functools.cache
+def study_split(dataset: str, data_dir: str | None) -> str:
+    """The name of the split that suits a study's data; a line says it once."""
+    return _suitable_split(dataset, data_dir, (), "")
+
+
+def study_split_fields(dataset: str, data_dir: str | None) -> dict[str, Any]:
+    """The fields of Config that split a study's data, by name.
+
+    Data with a column part that has no validation rows lends a tenth of the training
+    part to validation.
+    """
+    split = study_split(dataset, data_dir)
+    part = ratings_of(dataset, data_dir).part
+    if split != "given" or part is None or (part == VALIDATION).any():
+        return {"split": split}
+    return {"split": split, "validation_share": 0.1}
+
+
+def _suitable_split(
+    dataset: str, data_dir: str | None, columns: tuple[str, ...], advice: str
+) -> str:
     if not is_own(dataset):
         return Config.split
     ratings = ratings_of(dataset, data_dir, columns)
@@ -61,7 +86,7 @@ def chosen_split(
         split, reason = Config.split, "the data has timestamps"
     else:
         split, reason = "random", "the data has neither timestamps nor a column part"
-    say(f"{ratings.name}: split {split}, as {reason}; --split names another")
+    say(f"{ratings.name}: split {split}, as {reason}{advice}")
     return split
 
 

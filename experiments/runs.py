@@ -18,13 +18,14 @@ from experiments.output.plan import Run
 from experiments.output.seals import clear, sha256_of, write_metrics
 from research.baselines import BASELINES, option_values
 from research.calibration import Calibration, calibrate, calibrate_first
+from research.data import name_of
 from research.evaluate.metrics import CUTOFF, METRICS, mean_counted, summary
 from research.evaluate.record import evaluate
 from research.evaluate.top_k import Scorer, dot_product, rank_scores, seen_items_of
 from research.files import read_arrays, write_arrays, write_csv, write_json
 from research.positives import POSITIVES, log_share
 from research.prepare import Prepared, is_towers
-from research.report.records import RESULTS_VERSION, pack
+from research.report.records import RECORDS_VERSION, pack
 from research.saved.files import save_model
 from research.saved.model import saved_model
 from research.serving import AS_TRAINED, Serving
@@ -293,10 +294,10 @@ def _save(
 ) -> None:
     """Saves the run's model, to be served as it is asked for."""
     about = {
-        "dataset": run.config.dataset,
+        "dataset": name_of(run.config.dataset),
         "data_digest": digest,
         "run": run.folder.name,
-        "results_version": RESULTS_VERSION,
+        "results_version": RECORDS_VERSION,
     }
     model = saved_model(prepared, done, about)
     serving = min(run.servings, key=AS_TRAINED.__eq__)

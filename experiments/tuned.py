@@ -30,6 +30,7 @@ __all__ = [
     "FIELDS",
     "SELECTORS",
     "TRIALS",
+    "at_an_end",
     "chosen",
     "is_tuned",
     "trials",
@@ -152,6 +153,27 @@ def chosen(
     return out
 
 
+def at_an_end(frame: "pd.DataFrame", choices: "pd.DataFrame") -> list[str]:
+    """Lines on what NDCG@20 chose at an end of three or more values that were tried.
+
+    Args:
+      frame: the table of the trials.
+      choices: from ``chosen``.
+    """
+    lines = []
+    for row in choices[choices["selector"] == "ndcg"].to_dict("records"):
+        trials = frame[frame["arm"] == row["arm"]]
+        for field in (name for name in FIELDS if name in frame):
+            tried, value = trials[field].dropna(), row[field]
+            if tried.nunique() > 2 and value in (tried.min(), tried.max()):
+                end = "lowest" if value == tried.min() else "highest"
+                lines.append(
+                    f"{row['arm']}: {field} {value:g} is the {end} of those tried; "
+                    "beyond it may be a better one"
+                )
+    return list(dict.fromkeys(lines))
+
+
 def tables(folder: Path, dataset: str, split: str) -> list[Path]:
     """The tables of trials of a split of a data set, those that are there."""
     paths = [
@@ -178,12 +200,16 @@ def main(words: list[str]) -> int:
     committed = pd.read_csv(PATH).astype(WHOLE)
     parts = dict(list(committed.groupby(["dataset", "split"], sort=False)))
     try:
-        found = [chosen(read_table(path), dataset, split) for path in paths]
+        frames = [read_table(path) for path in paths]
+        found = [chosen(frame, dataset, split) for frame in frames]
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     parts[dataset, split] = pd.concat(found)  # in place of the old ones
     replace(PATH, csv_text(pd.concat(parts.values())).encode())
+    for frame, choices in zip(frames, found, strict=True):
+        for line in at_an_end(frame, choices):
+            print(line)
     print(f"wrote {PATH}")
     return 0
 

@@ -194,6 +194,11 @@ def fold(
     judges = np.ones(len(part), bool)
     if rules.judged_from:
         judges = events.rating >= rules.judged_from
+        if not judges[part == judged_by].any():
+            raise InputError(
+                f"judged_from is {rules.judged_from:g}: no held-out positive has such "
+                "a rating"
+            )
     held = take_events(events, (part == judged_by) & judges)
     evaluated = np.flatnonzero(
         (np.diff(fitted.offsets) > 0) & (np.diff(held.offsets) > 0)

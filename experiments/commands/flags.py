@@ -4,6 +4,7 @@ import ast
 import dataclasses
 import functools
 import inspect
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -11,6 +12,7 @@ from typing import Annotated, Any, Literal, get_type_hints
 
 import tyro
 
+from experiments.output.folders import QUICK
 from experiments.registries import described
 from research import fields
 from research.config import Config
@@ -117,6 +119,23 @@ def data_words(config: Mapping[str, Any], split: bool = True) -> list[str]:
     if split and (is_own(config["dataset"]) or config["split"] != Config.split):
         words += ["--split", config["split"]]
     return words
+
+
+def run_command(name: str, dataset: str, words: Sequence[str], out: Path) -> str:
+    """The command that runs a grid or a study into an output folder.
+
+    Args:
+      name: of the grid or the study.
+      dataset: as on the command line.
+      words: further flags.
+      out: the folder that the results lie in, that of smoke runs within it included.
+
+    >>> run_command("ssb", "my shop", ["--core", "5"], Path("out", QUICK))
+    "python -m experiments run ssb --dataset 'my shop' --core 5 --out out --quick"
+    """
+    where = [str(out.parent), "--quick"] if out.name == QUICK else [str(out)]
+    run = ["run", name, "--dataset", dataset, *words, "--out", *where]
+    return f"python -m experiments {shlex.join(run)}"
 
 
 def plain(config: Config) -> Config:

@@ -7,7 +7,6 @@ experiments/finish.py and is imported when there is something to do.
 import dataclasses
 import html
 import re
-import shlex
 import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from experiments.commands.flags import (
     DataFlags,
     data_values,
     data_words,
+    run_command,
 )
 from experiments.engine import EngineOptions
 from experiments.grid import Cell, Grid, expand, has_choices, nothing_tuned
@@ -29,10 +29,10 @@ from experiments.lookup import experiments, find, find_by_file
 from experiments.output.folders import (
     FAILED,
     FINISHED,
-    QUICK,
     checked,
     file_name,
     output,
+    records_near,
     records_path,
     writable,
 )
@@ -246,7 +246,7 @@ class Report:
           InputError: it is unknown, or its records are those of a smoke run.
         """
         name, quick = name_of(self.dataset), output(self.out, quick=True)
-        if (self.out / "records" / name).is_dir():
+        if any((self.out / kind / name).is_dir() for kind in ("records", "runs")):
             return
         if (quick / "records" / name).is_dir():
             raise InputError(
@@ -265,6 +265,8 @@ class Report:
         runs = self.out / "runs" / files[0].parent.name / one.name
         runs_at = {path: path.stat().st_mtime for path in runs.glob("*/metrics.json")}
         if not runs_at:
+            if not files[0].is_file():
+                raise InputError(f"no {files[0]}{records_near(files[0])}")
             return
         last = max(runs_at, key=lambda path: runs_at[path])
         command = self._gathers(one, read_json(last.with_name("config.json")))
@@ -276,13 +278,10 @@ class Report:
 
     def _gathers(self, one: Grid | Study, config: Mapping[str, Any]) -> str:
         """The command that finishes a grid of which a run has this config."""
-        words = ["run", one.name, "--dataset", config["dataset"]]
+        words = []
         if isinstance(one, Grid):
-            words += data_words(config, split="split" not in one.changes)
-        smoke = self.out.name == QUICK
-        out = str(self.out.parent if smoke else self.out)
-        words += ["--out", out, *(["--quick"] if smoke else [])]
-        return f"python -m experiments {shlex.join(words)}"
+            words = data_words(config, split="split" not in one.changes)
+        return run_command(one.name, config["dataset"], words, self.out)
 
     def _picture(self) -> int:
         if not (self.x and self.y):

@@ -15,7 +15,7 @@ from experiments.lookup import experiments
 from experiments.registries import REGISTRIES, about, described
 from research.config import Config
 from research.prepare import is_towers
-from research.types import choose
+from research.types import InputError, choose
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,10 @@ class List:
             return 0
         known: dict[str, Any] = {"grids": GRIDS, **REGISTRIES, "api": {}}
         entry = choose(self.what, known, "list")
+        if self.grid and self.what != "grids":
+            raise InputError(f"list {self.what} has no use for --grid")
+        if self.grid in experiments() and self.grid not in GRIDS:
+            raise InputError(f"--grid {self.grid}: a study, not a grid")
         if self.grid:
             table = _arms(choose(self.grid, GRIDS, "grid"))
         elif self.what == "grids":

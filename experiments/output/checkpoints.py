@@ -60,7 +60,7 @@ def checkpoint_of(run: Run, digest: str) -> Checkpoint | None:
         return None
     made_by, folder = _made_by(run, digest), run.folder / NAME
     return Checkpoint(
-        functools.partial(_load, folder, made_by, run.name),
+        functools.partial(_load, folder, made_by),
         functools.partial(_save, folder, made_by),
         interval(),
     )
@@ -85,7 +85,7 @@ def _made_by(run: Run, digest: str) -> str:
     return "; ".join([identity, code, *packages, device, f"{flags}"])
 
 
-def _load(folder: Path, made_by: str, name: str) -> Mapping[str, np.ndarray] | None:
+def _load(folder: Path, made_by: str) -> Mapping[str, np.ndarray] | None:
     """The last checkpoint that can be used; damaged ones are removed."""
     for step in complete(folder):
         try:  # as a file: the library would log the stacks of what is damaged
@@ -99,7 +99,7 @@ def _load(folder: Path, made_by: str, name: str) -> Mapping[str, np.ndarray] | N
             say(f"{folder}: not used, as other code, packages or threads made it")
             shutil.rmtree(folder)
             return None
-        say(f"{name}: goes on from a checkpoint after {seconds:.0f} s of training")
+        say(f"goes on from a checkpoint after {seconds:.0f} s of training")
         return arrays
     return None
 

@@ -134,6 +134,15 @@ def records_path(out: Path, dataset: str, name: str, split: str = Config.split) 
     return out / "records" / dataset / f"{file_name(name, split)}.npz"
 
 
+def records_near(missing: Path) -> str:
+    """Which records there are in place of a missing file, as the end of a message."""
+    folder = missing.parent
+    if grids := sorted(path.stem for path in folder.glob("*.npz")):
+        return f": of {folder.name} there are records of {', '.join(grids)}"
+    others = sorted({path.parent.name for path in folder.parent.glob("*/*.npz")})
+    return f": there are records of the data sets {', '.join(others)}" if others else ""
+
+
 def check_writable(folder: Path, what: str) -> None:
     """Looks whether the folder could be made and written to; makes nothing.
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from experiments.grid import Cell, swept_text
-from experiments.inputs import Start, digest_of, prepared_run
+from experiments.inputs import Start, digest_of, fold_of, prepared_run
 from experiments.output.folders import (
     finished,
     id_of,
@@ -88,6 +88,34 @@ def check_devices(config: Config, devices: int) -> None:
     placement_over(devices, config.batch)
 
 
+def _prepared(
+    cells: list[Cell], data_dir: str | None, start: Start | None
+) -> list[Cell]:
+    """The cells with their runs' configs.
+
+    Raises:
+      InputError: naming the arms that it is about, unless it is about all.
+    """
+    prepared: list[Cell] = []
+    refused: dict[str, InputError] = {}
+    for cell in cells:
+        fold_of(cell.config, data_dir)  # what is wrong with the data is no arm's fault
+        try:
+            run = prepared_run(cell.config, data_dir, start)
+        except InputError as error:
+            refused.setdefault(cell.arm, error)
+        else:
+            prepared.append(cell._replace(config=run.config))
+    if refused:
+        first = next(iter(refused.values()))
+        arms = [arm for arm, error in refused.items() if str(error) == str(first)]
+        if len(arms) == len({cell.arm for cell in cells}):
+            raise first
+        noun = "arm" if len(arms) == 1 else "arms"
+        raise InputError(f"{noun} {', '.join(arms)}: {first}")
+    return prepared
+
+
 def plan(
     cells: list[Cell],
     grid: str,
@@ -113,10 +141,7 @@ def plan(
     """
     for cell in cells:  # what needs no data is refused before any is read
         check_config(cell.config)
-    prepared = [
-        cell._replace(config=prepared_run(cell.config, data_dir, start).config)
-        for cell in cells
-    ]
+    prepared = _prepared(cells, data_dir, start)
     wanted: dict[str, dict[Serving, Cell]] = {}
     for cell in prepared:
         digest = digest_of(cell.config, data_dir)

@@ -6,6 +6,7 @@ Running some arms or seeds adds to a grid's records, or renews them, and removes
 import itertools
 from collections.abc import Callable, Sequence
 
+from experiments.arms import ARMS
 from experiments.grid import Cell, Grid, expand
 from research.baselines import BASELINES
 from research.config import Config
@@ -88,10 +89,17 @@ def _seeded(cell: Cell) -> bool:
     return is_towers(cell.config) or BASELINES[cell.config.model].seeded
 
 
+def _seedless(arm: str) -> bool:
+    """Whether an arm's numbers are the same with every seed."""
+    model = str(ARMS.get(arm, {}).get("model"))
+    return model in BASELINES and not BASELINES[model].seeded
+
+
 def of_common_seeds(results: Sequence[RunResult], name: str = "") -> list[RunResult]:
     """The results over the seeds that most rows of a table have, counted from 0.
 
-    That is the largest number that more than half of the rows have. Rows with fewer
+    That is the largest number that more than half of the rows have whose numbers depend
+    on a seed; the one run of another baseline stands for every seed. Rows with fewer
     seeds are left out: they would cut the seeds of all others.
 
     Args:
@@ -105,7 +113,9 @@ def of_common_seeds(results: Sequence[RunResult], name: str = "") -> list[RunRes
         key: next(n for n in itertools.count() if n not in seeds)
         for key, seeds in found.items()
     }
-    common = sorted(counts.values())[(len(counts) - 1) // 2] if counts else 0
+    votes = [n for (arm, _), n in counts.items() if not _seedless(arm)]
+    votes = sorted(votes or counts.values())
+    common = votes[(len(votes) - 1) // 2] if votes else 0
     kept = [r for r in results if counts[_key(r)] >= common > r.seed]
     if name and len(kept) < len(results):
         short = dict.fromkeys(arm for (arm, _), n in counts.items() if n < common)

@@ -25,8 +25,10 @@ import pandas as pd
 from jaxtyping import Float
 from numpy import ndarray
 
+from experiments.inputs import study_split
 from experiments.output.folders import records_path
 from experiments.study import Report, StudyOptions, save_study
+from research.data import name_of
 from research.report.contrasts import differences
 from research.report.intervals import components, two_way
 from research.report.pages import markdown_table
@@ -79,7 +81,8 @@ def run_coverage(options: StudyOptions) -> Path:
     Raises:
       InputError: the output folder has no records of the grid ``ssb``.
     """
-    source = records_path(options.out, options.dataset, SOURCE)
+    split = study_split(options.dataset, options.data_dir)
+    source = records_path(options.out, name_of(options.dataset), SOURCE, split)
     results = load_records(source)
     trials = QUICK_TRIALS if options.quick else TRIALS
     parts, shares = [], np.zeros((2, len(PAIRS), len(SEEDS)))

@@ -9,7 +9,6 @@ import csv
 import difflib
 import gzip
 import io
-import math
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -102,6 +101,17 @@ class TableFile(NamedTuple):
         return any(column.name == name for column in self.columns)
 
 
+def named(cell: str) -> Named:
+    """The column of a header cell, which may end in its type.
+
+    >>> named("age:number").type, named("ratio 16:9").name
+    ('number', 'ratio 16:9')
+    """
+    name, _, kind = cell.rpartition(":")
+    typed = bool(name) and kind in (*TYPES, "float_seq")
+    return Named(name if typed else cell, kind if typed else "", cell)
+
+
 def open_table(path: Path, separator: str) -> TableFile:
     """Reads the header of a file.
 
@@ -122,11 +132,9 @@ def open_table(path: Path, separator: str) -> TableFile:
         cells = csv_row(f"{path}:1", [first[1]], **form)
     else:
         cells = _schema(path).names
-    columns = []
-    for cell in (cell.strip() for cell in cells):
-        name, _, kind = cell.rpartition(":")
-        typed = bool(name) and kind in (*TYPES, "float_seq") and bool(separator)
-        columns.append(Named(name if typed else cell, kind if typed else "", cell))
+    cells = [cell.strip() for cell in cells]
+    typed = bool(separator)
+    columns = [named(cell) if typed else Named(cell, "", cell) for cell in cells]
     names = [column.name for column in columns]
     for name in names:
         if names.count(name) > 1:
@@ -293,12 +301,10 @@ def _read_parquet(
     read = read_parquet(table.path, list(types))
     columns = {}
     for name, wanted in types.items():
-        column = read[name]
+        column = read[name] if _is_dictionary(wanted) else _in_seconds(read[name])
         found = column.type.value_type if _is_dictionary(column.type) else column.type
         text = pa.types.is_string(found) or pa.types.is_large_string(found)
-        if pa.types.is_timestamp(found) and pa.types.is_floating(wanted):
-            column = column.cast(pa.timestamp("s"), safe=False).cast(pa.int64())
-        elif text != _is_dictionary(wanted) and not (
+        if text != _is_dictionary(wanted) and not (
             _is_dictionary(wanted) and pa.types.is_integer(found)
         ):
             expected = "text or whole numbers" if _is_dictionary(wanted) else "numbers"
@@ -316,6 +322,15 @@ def _read_parquet(
     return columns
 
 
+def _in_seconds(column: "pa.ChunkedArray") -> "pa.ChunkedArray":
+    """Times and dates as whole seconds; any other column as it is."""
+    import pyarrow as pa
+
+    if pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
+        return column.cast(pa.timestamp("s"), safe=False).cast(pa.int64())
+    return column
+
+
 def _is_dictionary(kind: "pa.DataType") -> bool:
     import pyarrow as pa
 
@@ -330,8 +345,9 @@ def rows_of_file(
     A row with another number of fields than the header comes as its text.
     """
     if not table.separator:
-        columns = read_parquet(table.path, names).to_pydict()
-        for n, row in enumerate(zip(*columns.values()), start=1):
+        read = read_parquet(table.path, names)
+        columns = [_in_seconds(read[name]).to_pylist() for name in names]
+        for n, row in enumerate(zip(*columns), start=1):
             fields = ["" if value is None else str(value) for value in row]
             yield f"{table.path}: row {n}", fields
         return
@@ -380,13 +396,3 @@ def where_is(table: TableFile, row: int) -> str:
         if n == row:
             return where
     return str(table.path)
-
-
-def number_of(text: str) -> float:
-    """The number that a text says, NaN if it is none."""
-    if not text.isascii() or "_" in text:  # as float() alone would read them
-        return math.nan
-    try:
-        return float(text)
-    except ValueError:
-        return math.nan

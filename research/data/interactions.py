@@ -12,9 +12,9 @@ from research.data.columnar import (
     Named,
     TableFile,
     first_problem,
-    number_of,
     read_columns,
 )
+from research.data.readers import number_of
 from research.marks import FLOAT_LIMIT
 from research.types import NUMBER, InputError
 
@@ -288,5 +288,9 @@ def in_seconds(
 
 def _unused(table: TableFile, columns: dict[str, Named]) -> list[str]:
     used = {column.name for column in columns.values()}
-    others = [column.name for column in table.columns if column.name not in used]
+    others = [
+        column.name or "one without a name"
+        for column in table.columns
+        if column.name not in used
+    ]
     return [f"columns not used: {', '.join(others)}"] if others else []

@@ -2,6 +2,7 @@
 
 import re
 import stat
+import unicodedata
 from pathlib import Path
 from typing import NamedTuple
 
@@ -89,7 +90,8 @@ def name_of(dataset: str) -> str:
     stem = _stem(path.name)
     if stem == ROLE and stem != path.name:
         stem = path.resolve().parent.name
-    name = re.sub(r"[^A-Za-z0-9._+]+", "-", stem).strip("-.") or "own"
+    stem = unicodedata.normalize("NFC", stem)  # macOS names files in NFD
+    name = re.sub(r"[^\w.+]+", "-", stem).strip("-.") or "own"
     return f"{name}-own" if name in DATASETS else name
 
 

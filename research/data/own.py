@@ -31,7 +31,7 @@ from research.rng import text_id
 from research.sorting import stable_argsort
 from research.types import InputError, Ratings, Table
 
-READER = b"own data 1\n"  # what the cache's names go by, beside files and names
+READER = b"own data 2\n"  # what the cache's names go by, beside files and names
 KEEP_ABOVE = 16 * 2**20  # bytes of files from which what was read is kept
 SIDES = ("users", "items")
 ORDER = "no order: splits random and given, a history is a set"
@@ -59,13 +59,18 @@ def load_own(dataset: str, columns: tuple[str, ...], root: Path) -> Ratings:
     for path in source.files.values():
         check_format(path, _separator(path))
     if sum(path.stat().st_size for path in source.files.values()) < KEEP_ABOVE:
-        return _read(name, source, names)
+        return _named(name, _read(name, source, names))
     key = f"own-{_key(source, names)}"
-    if (cached := read_cached(root, key)) is not None:
-        return cached._replace(name=name)
-    ratings = _read(name, source, names)
-    write_cached(root, ratings._replace(name=key))
-    return ratings
+    if (ratings := read_cached(root, key)) is None:
+        ratings = _read(name, source, names)
+        write_cached(root, ratings._replace(name=key))
+    return _named(name, ratings)
+
+
+def _named(name: str, ratings: Ratings) -> Ratings:
+    """The data set by its name, with which its notes begin."""
+    notes = tuple(f"{name}: {note}" for note in ratings.notes)
+    return ratings._replace(name=name, notes=notes)
 
 
 def _key(source: Source, names: dict[str, str]) -> str:
@@ -154,8 +159,8 @@ def _read(name: str, source: Source, names: dict[str, str]) -> Ratings:
             f"'{rows.user.values[0]}'"
         )
     ratings = _assemble(name, rows, tables, places)
-    notes = [f"{name}: {_summary(ratings, rows)}", *(f"{name}: {n}" for n in notes)]
-    return ratings._replace(digest=digest(ratings), notes=tuple(notes))
+    said = _summary(ratings, rows), *notes
+    return ratings._replace(digest=digest(ratings), notes=said)
 
 
 def _end_of(table: TableFile) -> list[str]:

@@ -6,6 +6,7 @@ and the newer ones in UTF-8.
 
 import csv
 import io
+import math
 import re
 from collections.abc import Container, Iterable, Iterator
 from typing import Any, NamedTuple
@@ -34,6 +35,16 @@ def malformed(where: str, expected: str, text: str) -> InputError:
     """
     shown = repr(text if len(text) <= SHOWN else text[:SHOWN] + "...")
     return InputError(f"{where}: expected {expected}, found {shown}")
+
+
+def number_of(text: str) -> float:
+    """The number that a text says, NaN if it is none."""
+    if not text.isascii() or "_" in text:  # as float() alone would read them
+        return math.nan
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 def new_id(where: str, kind: str, text: str, known: Container[int]) -> int:

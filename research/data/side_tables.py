@@ -18,13 +18,12 @@ from research.data.columnar import (
     Named,
     TableFile,
     first_problem,
-    number_of,
     read_columns,
     read_parquet,
     where_is,
 )
 from research.data.interactions import id_problem
-from research.data.readers import malformed
+from research.data.readers import malformed, number_of
 from research.marks import FLOAT_LIMIT
 from research.types import CATEGORIES, CATEGORY, NUMBER, TEXT, Column
 

@@ -27,7 +27,7 @@ from research.types import InputError, Ratings, check
 
 
 def load(
-    name: str,
+    name: str | os.PathLike[str],
     data_dir: str | None = None,
     cache: Path | None = None,
     columns: tuple[str, ...] = (),
@@ -53,7 +53,7 @@ def load(
       InputError: the name is unknown, data_dir lacks the data set, a row is
         malformed, a download isn't what it must be, or no source has the data set.
     """
-    root = cache or default_root()
+    root, name = cache or default_root(), os.fspath(name)
     if is_own(name):
         check_dataset(name)
         if data_dir is not None:

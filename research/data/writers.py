@@ -198,8 +198,8 @@ def write_split(file_format: str, written: Written, folder: Path) -> list[Path]:
       folder: where the files go.
 
     Raises:
-      InputError: an unknown format, an id that it can't have, or another file in a
-        place of these, which may be all that there is of somebody's data.
+      InputError: an unknown format, an id that it can't have, another file in a place
+        of these, which may be all that there is of somebody's data, or a full disk.
     """
     files = WRITERS.choose(file_format)(written, folder)
     for path, content in files.items():
@@ -208,7 +208,18 @@ def write_split(file_format: str, written: Written, folder: Path) -> list[Path]:
                 f"{path}: there is another file of this name: write into another "
                 f"folder, or delete it first"
             )
-    return [replace(path, content) for path, content in files.items()]
+    made: list[Path] = []
+    try:
+        for path, content in files.items():
+            new = not path.exists()
+            replace(path, content)
+            made += [path] if new else []
+    except OSError as error:
+        for path in made:  # a part of a split would be read as another data set
+            path.unlink(missing_ok=True)
+        reason = error.strerror or error
+        raise InputError(f"data folder {folder} can't be written: {reason}") from None
+    return list(files)
 
 
 Writer = Callable[[Written, Path], dict[Path, bytes]]

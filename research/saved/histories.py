@@ -17,11 +17,14 @@ import numpy as np
 from jaxtyping import Bool, Int
 from numpy import ndarray
 
+from research.data.columnar import named
 from research.data.interactions import in_seconds
 from research.data.places import Place
-from research.data.readers import csv_fields, csv_names, malformed, new_id
+from research.data.readers import csv_fields, csv_names, malformed, new_id, number_of
+from research.data.side_tables import MISSING_NUMBERS
 from research.events import by_time, offsets_of
 from research.features.content import places
+from research.marks import FLOAT_LIMIT
 from research.notices import say
 from research.rng import text_id
 from research.types import (
@@ -78,6 +81,7 @@ def read_histories(
     user: list[Any] = []
     item: list[Any] = []
     time: list[int] = []
+    times: list[tuple[str, str]] = []
     names: list[Any] = []
     if isinstance(source, Mapping):
         for name, clicks in source.items():
@@ -97,8 +101,10 @@ def read_histories(
                 continue
             user.append(names[-1])
             item.append(raw_id(where, "an item id", fields[1], items))
-            if timed:
-                time.append(_seconds(where, fields[at]))
+            times.append((where, fields[at]))
+        # An empty column is a column that is not given, as in training.
+        timed = timed and (not times or any(text.strip() for _, text in times))
+        time = [_seconds(*one) for one in times] if timed else []
     if not names:
         raise InputError(f"{what}: no user")
     every = list(dict.fromkeys(names))
@@ -130,16 +136,20 @@ def read_users(
     if isinstance(source, Mapping):
         rows = [(f"user {name}", str(name), dict(row)) for name, row in source.items()]
         return rows, list(dict.fromkeys(name for *_, row in rows for name in row))
-    columns, lines = _lines(source, ["user"])
+    cells, lines = _lines(source, ["user"])
+    columns = [named(cell) for cell in cells[1:]]
     seen: set[str] = set()
     for where, fields in lines:
         if fields[0] in seen:
             raise malformed(where, "a user not seen before", fields[0])
         seen.add(fields[0])
-        rows.append(
-            (where, fields[0], dict(zip(columns[1:], map(str.strip, fields[1:]))))
-        )
-    return rows, columns[1:]
+        # Blanks around a category are part of it, as in training.
+        values = {
+            column.name: field.replace(column.between, "|")
+            for column, field in zip(columns, fields[1:], strict=True)
+        }
+        rows.append((where, fields[0], values))
+    return rows, [column.name for column in columns]
 
 
 def as_events(
@@ -257,9 +267,12 @@ def _whole_seconds(what: str, time: Sequence[int]) -> Int[ndarray, " e"]:
 
 def _seconds(where: str, text: str) -> int:
     text = text.strip()
-    if not text.isdecimal() or len(text) > len(str(2**62)):
-        raise malformed(where, "a timestamp, whole seconds from 0 on", text)
-    return int(text)
+    if text.isdecimal() and len(text) <= len(str(2**62)):
+        return int(text)
+    value = number_of(text)
+    if not 0 <= value < 2**62:  # False for NaN, too
+        raise malformed(where, "a timestamp, seconds from 0 on", text)
+    return int(value)
 
 
 def _table(
@@ -303,6 +316,8 @@ def _reader(column: Column) -> tuple[ndarray, Callable[[str, Any], Any]]:
         names = np.array(column.names, np.str_)
 
         def flags(where: str, value: Any) -> ndarray:
+            if _is_missing(value):
+                value = ()
             given = value.split("|") if isinstance(value, str) else list(value)
             return np.isin(names, [name.strip() for name in given])
 
@@ -312,15 +327,25 @@ def _reader(column: Column) -> tuple[ndarray, Callable[[str, Any], Any]]:
     return np.array("", column.values.dtype), _category
 
 
+def _is_missing(value: Any) -> bool:
+    """Whether a value from Python stands for none, as None, NaN and pandas.NA do."""
+    import pandas as pd  # late, as start-up needs none
+
+    return bool(pd.api.types.is_scalar(value) and pd.isna(value))
+
+
 def _category(where: str, value: Any) -> str:
-    return "" if value is None or value != value else str(value)  # NaN is no equal
+    return "" if _is_missing(value) else str(value)
 
 
 def _number(where: str, value: Any, missing: float = math.nan) -> float:
+    text = str(value)
+    if _is_missing(value) or text.strip().lower() in MISSING_NUMBERS:
+        return missing
     try:
-        number = missing if value in ("", None) else float(value)
+        number = number_of(value) if isinstance(value, str) else float(value)
     except (TypeError, ValueError):
-        raise malformed(where, "a number", str(value)) from None
-    if math.isinf(number):
-        raise malformed(where, "a finite number", str(value))
+        number = math.nan
+    if not abs(number) <= FLOAT_LIMIT:  # False for NaN, too
+        raise malformed(where, "a finite number", text)
     return number

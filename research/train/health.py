@@ -1,6 +1,7 @@
 """Is a model still alive? A few numbers an epoch on the batch that it saw last."""
 
 import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -25,9 +26,10 @@ class Health(NamedTuple):
     user_norm, item_norm: mean length. alignment: mean squared distance of a pair;
     user_uniformity, item_uniformity: log mean of exp(-2 |x - x'|^2)  [wang2020].
     user_cosine: mean over pairs of users. score_spread: standard deviation of a user's
-    scores over the items, a mean over users. distinct_lists: of the users' lists of 20
-    among the sample's items, the share that no earlier user has; nothing that was seen
-    is removed, so one ranking for all gives 1 / b.
+    scores over the items, a mean over users. distinct_lists: of the lists of 20 among
+    the sample's pairs, the share that no earlier pair has; nothing that was seen is
+    removed, so one ranking for all gives 1 / b. An item of several pairs has several
+    places: distinct_by_item counts it once.
     """
 
     user_norm: Float[Array, ""]
@@ -83,10 +85,34 @@ def _measured(users: Float[Array, "b d"], items: Float[Array, "b d"], n: int) ->
     return measure(users[:n], items[:n])
 
 
-def collapse(found: dict[str, float]) -> str | None:
+def distinct_by_item(
+    model: Model, params: Params, world: World, index: Int[np.ndarray, " b"]
+) -> float:
+    """Of users' lists of 20 among the pairs' items, the share that no earlier user has.
+
+    Each user and each item of the pairs counts once.
+    """
+    index = index[:ROWS]
+    users, items = serve_pairs(model, params, world, np.resize(index, ROWS))
+    pairs = world.pairs
+    user, item = (
+        np.unique(np.asarray(ids)[index], return_index=True)[1]
+        for ids in (pairs.query, pairs.candidate)
+    )
+    scores = np.asarray(users)[user] @ np.asarray(items)[item].T
+    lists = np.argsort(-scores, axis=1, kind="stable")[:, :CUTOFF]
+    return len(np.unique(lists, axis=0)) / len(lists)
+
+
+def collapse(found: dict[str, float], by_item: Callable[[], float]) -> str | None:
     """A line where users, or their lists, have become one, else None.
 
-    >>> collapse({"epoch": 3.0, "user_cosine": 0.5, "distinct_lists": 0.9}) is None
+    Args:
+      found: a row of history.
+      by_item: gives distinct_by_item, which is asked for where found has few lists.
+
+    >>> row = {"epoch": 3.0, "user_cosine": 0.5, "distinct_lists": 0.01}
+    >>> collapse(row, lambda: 0.9) is None
     True
     """
     after = f"collapsed: after epoch {found['epoch']:.0f}"
@@ -95,9 +121,9 @@ def collapse(found: dict[str, float]) -> str | None:
             f"{after} the mean cosine of two users is {found['user_cosine']:.3f}: "
             "everyone gets the same list"
         )
-    if found["distinct_lists"] < DISTINCT:
+    if found["distinct_lists"] < DISTINCT and (share := by_item()) < DISTINCT:
         return (
-            f"{after} {found['distinct_lists']:.1%} of the users' lists are distinct: "
+            f"{after} {share:.1%} of the users' lists are distinct: "
             "most users get the same few"
         )
     return None

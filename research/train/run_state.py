@@ -20,7 +20,7 @@ from research.negatives.source import Hyper
 from research.notices import say
 from research.prepare import Prepared
 from research.temperature import kind_of, narrow_range
-from research.train.health import collapse, health
+from research.train.health import collapse, distinct_by_item, health
 from research.train.model import Model, Params, serve_all
 from research.train.optimiser import init_optimiser
 from research.train.optimisers import OPTIMISERS
@@ -211,14 +211,16 @@ class RunState:
         if self.failure is not None:
             return None
         row = _row(len(self.history) + 1, steps)
-        row |= health(model, self.state.params, world, self.batches[-1])
+        sample = model, self.state.params, world, self.batches[-1]
+        row |= health(*sample)
         row |= self._about(world)
         if len(self.history) + 1 == self.config.epochs and row["loss"] == 0.0:
             say(
                 "warning: the loss was exactly 0 in the last epoch: no negative counted"
             )
         told = self._alarmed or self.batches.shape[-1] < SAMPLE
-        if not told and (alarm := collapse(row)):
+        by_item = functools.partial(distinct_by_item, *sample)
+        if not told and (alarm := collapse(row, by_item)):
             say(alarm)
             self._alarmed = True
         if measure is not None:

@@ -1,5 +1,8 @@
 """One's own data: every format gives the same data set, and says what it lacks."""
 
+import datetime
+import unicodedata
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -186,6 +189,37 @@ def test_a_time_of_parquet(tmp_path):
     assert sorted(load(str(tmp_path / "x.parquet")).timestamp.tolist()) == [1, 2]
 
 
+@pytest.mark.parametrize("kind", [pa.timestamp("us"), pa.date32()], ids=str)
+def test_a_bad_row_beside_times_of_parquet_is_the_one_that_is_named(kind, tmp_path):
+    day = datetime.date(2022, 4, 15)
+    when = datetime.datetime(2022, 4, 15) if pa.types.is_timestamp(kind) else day
+    good = {"user": list("abc"), "item": list("xyz"), "timestamp": [when] * 3}
+
+    def read(**changes):
+        columns = {**good, **changes}
+        times = pa.array(columns["timestamp"], kind)
+        pq.write_table(
+            pa.table({**columns, "timestamp": times}), tmp_path / "p.parquet"
+        )
+        return load(str(tmp_path / "p.parquet"))
+
+    assert set(read().timestamp.tolist()) == {1_649_980_800}
+    with pytest.raises(InputError, match="row 3: expected a user id, found ''"):
+        read(user=["a", "b", None])
+    with pytest.raises(InputError, match=r"row 2: expected a timestamp, .* found ''"):
+        read(timestamp=[when, None, when])
+
+
+def test_what_is_said_of_a_kept_copy_names_the_file(
+    tmp_path, cache, monkeypatch, capsys
+):
+    monkeypatch.setattr(own, "KEEP_ABOVE", 0)
+    for name in ("one", "two", "one"):
+        load(str(write(tmp_path / f"{name}.csv", csv_text())), cache=cache)
+        said = capsys.readouterr().err.splitlines()
+        assert [line.partition(":")[0] for line in said] == [name] * len(said) != []
+
+
 def test_the_cache_gives_the_same_and_notices_a_change(tmp_path, cache, monkeypatch):
     monkeypatch.setattr(own, "KEEP_ABOVE", 0)
     folder = tmp_path / "shop"
@@ -226,6 +260,15 @@ def test_names_of_paths():
     assert name_of("./ml-100k") == "ml-100k-own"
     assert name_of("ml-100k") == "ml-100k"
     assert name_of("a/b.parquet") == "b"
+    assert (name_of("订单.csv"), name_of("点击.csv")) == ("订单", "点击")
+    assert name_of("Käufe 2024.csv") == "Käufe-2024"
+    decomposed = unicodedata.normalize("NFD", "Käufe.csv")  # as macOS names files
+    assert name_of(decomposed) == "Käufe"
+    assert name_of("a/<b>&'c'.csv") == "b-c"
+
+
+def test_a_path_may_be_a_path(tmp_path):
+    assert len(load(write(tmp_path / "shop.csv", csv_text())).user) == len(ROWS)
 
 
 def test_a_phase_of_the_given_parts(tmp_path):

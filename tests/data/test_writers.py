@@ -1,14 +1,17 @@
 """A split as files: each format is read back, by other means where it isn't ours."""
 
 import csv
+import errno
+import os
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from research.data import load
+from research.data import load, writers
 from research.data.writers import PARTS, WRITERS, Written, write_split
 from research.events import catalogue
+from research.files import replace
 from research.splits import SPLITS, SplitRules
 from research.types import NUMBER, Column, InputError
 from tests.data.own import ROWS, csv_text, write
@@ -157,3 +160,30 @@ def test_an_id_that_a_format_cannot_have_writes_nothing(tmp_path):
         assert list(csv.reader(file))[1] == ["a", "tab\there"]
     with pytest.raises(InputError, match=r"unknown format 'recbol' \(nearest: recbole"):
         write_split("recbol", written, tmp_path / "out")
+
+
+def test_a_split_that_is_not_written_whole_leaves_nothing(tmp_path, monkeypatch):
+    """Without its table of items it would be read as another data set."""
+    folder = tmp_path / "shop"
+    write(folder / "interactions.csv", csv_text())
+    items = [f'"{item}",1' for item in sorted({row[1] for row in ROWS})]
+    write(folder / "items.csv", "\n".join(["item,price", *items]) + "\n")
+    written = written_of(load(str(folder)))
+
+    def full(path, content):
+        if path.name == "items.csv":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return replace(path, content)
+
+    out = tmp_path / "out"
+    with monkeypatch.context() as patch:
+        patch.setattr(writers, "replace", full)
+        with pytest.raises(InputError, match="out can't be written: No space left"):
+            write_split("parts", written, out)
+    assert not list(out.iterdir())
+    kept = write_split("parts", written, out)
+    with monkeypatch.context() as patch:  # what was there already stays
+        patch.setattr(writers, "replace", full)
+        with pytest.raises(InputError, match="No space left"):
+            write_split("parts", written, out)
+    assert sorted(out.iterdir()) == sorted(kept)

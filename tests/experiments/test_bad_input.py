@@ -341,3 +341,10 @@ def test_an_array_that_does_not_fit_is_refused_before_a_run_begins(
     called = call("train", "--arm", "tiny", *words, "--out", tmp_path / "out")
     refused(called, str(path))
     assert not (tmp_path / "out").exists()
+
+
+def test_list_refuses_a_grid_where_none_is_listed(call):
+    refused(
+        call("list", "losses", "--grid", "ssb"), "list losses has no use for --grid"
+    )
+    refused(call("list", "--grid", "stopping"), "--grid stopping: a study, not a grid")

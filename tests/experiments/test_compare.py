@@ -92,7 +92,7 @@ def test_a_swept_run_is_loaded_by_its_values(call, data, tmp_path):
 
 
 def test_what_is_not_there_is_refused(data, tmp_path):
-    with pytest.raises(InputError, match="python -m experiments run few --out"):
+    with pytest.raises(InputError, match="experiments run few --dataset ml-100k"):
         load_run(tmp_path, "few", "tiny", data_dir=str(data))
     with pytest.raises(InputError, match="unknown grid 'fwe'"):
         load_run(tmp_path, "fwe", "tiny")

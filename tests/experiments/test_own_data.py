@@ -11,9 +11,14 @@ import pytest
 
 from experiments import tuned
 from experiments.__main__ import main
+from experiments.compare import load_run
 from experiments.grids import GRIDS
+from research.config import Config
 from research.data.places import UNPACKED
+from research.files import read_json
 from research.report.records import load_records, read_header
+from research.types import InputError
+from tests.data.own import HEADER, csv_text, write
 from tests.experiments.made import contents, runs_of
 
 ROOT = Path(__file__).parents[2]
@@ -221,3 +226,71 @@ def test_report_names_all_that_the_runs_were_made_with(call, tmp_path):
     called = call("report", "few", "--out", tmp_path)
     assert called.status == 2
     assert "--threshold 3.0 --split last" in called.err
+
+
+def test_what_is_not_there_is_named_with_the_data(shop, tmp_path, capsys):
+    base = Config(dataset=shop, columns=("user=uid",), split="random", core=2)
+    words = "--columns user=uid --core 2 --split random --arms tiny --seeds 1"
+    with pytest.raises(
+        InputError, match=f"run few .*{words} --out .* --quick makes it"
+    ):
+        load_run(tmp_path / "out", "few", "tiny", base=base, quick=True)
+    out = ["--out", str(tmp_path / "out")]
+    run = ["run", "few", "--dataset", shop, "--columns", "user=uid"]
+    assert main([*run, "--arms", "popularity", "--jobs", "1", *out]) == 0
+
+    def reported(grid, dataset):
+        assert main(["report", grid, "--dataset", dataset, *out]) == 2
+        return capsys.readouterr().err.splitlines()[-1]
+
+    line = reported("warm", "corner-shop")
+    assert line.endswith("warm.npz: of corner-shop there are records of few-random")
+    line = reported("few", "ml-100k")
+    assert line.endswith("few.npz: there are records of the data sets corner-shop")
+    (records,) = (tmp_path / "out" / "records").glob("*/*.npz")
+    records.unlink()
+    records.parent.rmdir()  # as after an interruption
+    assert reported("few", "corner-shop").endswith("gathers them")
+
+
+def test_the_arm_that_the_data_cannot_have_is_named(tmp_path, capsys):
+    """Without tables of users an arm without a history has nothing to encode."""
+    rows = [(f"u{u}", f"i{i}", u + i) for u in range(30) for i in range(u % 2, 60, 2)]
+
+    def refused(grid, rows):
+        path = write(tmp_path / f"{grid}.csv", csv_text(rows, HEADER[:19]))
+        words = ["run", grid, "--dataset", str(path), "--show"]
+        assert main([*words, "--out", str(tmp_path / "out")]) == 2
+        return capsys.readouterr().err.splitlines()[-1]
+
+    assert refused("history", rows).startswith("error: arm encoder-none: the user tow")
+    few = [row for row in rows if len(row[1]) == 2]  # ten items: no arm's fault
+    assert refused("few", few).startswith("error: k = 20 is above the number of items")
+
+
+def test_the_home_folder_after_an_equals_sign(shop, tmp_path, monkeypatch):
+    """Shells leave ~ there as it is."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    run = ["run", "few", f"--dataset={shop}", "--columns", "user=uid"]
+    assert main([*run, "--arms", "popularity", "--jobs", "1", "--out=~/out"]) == 0
+    assert (tmp_path / "home" / "out" / "records" / "corner-shop").is_dir()
+    assert not (tmp_path / "~").exists()
+
+
+def test_a_saved_model_and_its_vectors_say_the_same_of_the_run(shop, tmp_path):
+    words = ["train", "--dataset", shop, "--columns", "user=uid", "--arm", "tiny"]
+    words += ["--save", str(tmp_path / "m"), "--export", str(tmp_path / "v")]
+    assert main([*words, "--out", str(tmp_path / "out")]) == 0
+    saved = read_json(tmp_path / "m" / "model.json")["about"]
+    exported = read_json(tmp_path / "v" / "meta.json")
+    assert saved["dataset"] == "corner-shop"
+    assert saved["results_version"] == exported["results_version"]
+
+
+def test_a_rating_that_no_held_out_row_reaches(tmp_path, capsys):
+    rows = [(f"u{n % 9}", f"i{n}", n, 4) for n in range(90)]
+    path = write(tmp_path / "r.csv", csv_text(rows, "user,item,timestamp,rating"))
+    assert main(["train", "--dataset", str(path), "--judged-from", "5", "--show"]) == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line == "error: judged_from is 5: no held-out positive has such a rating"

@@ -91,6 +91,23 @@ def test_an_arm_of_one_seed_takes_none_from_the_others(capsys):
     assert [(r.arm, r.seed) for r in of_common_seeds(two)] == [("a", 0), ("b", 0)]
 
 
+def test_a_baseline_without_a_seed_does_not_decide_the_number_of_seeds():
+    """Its one run stands for every seed that is asked for."""
+    rows = {"popularity": 3, "ease": 3, "in-batch": 3, "in-batch+logq": 2, "mixed": 2}
+    results = [RunResult(arm, {}, seed) for arm, n in rows.items() for seed in range(n)]
+    kept = of_common_seeds(results)
+    assert [(r.arm, r.seed) for r in kept] == [(arm, n) for arm in rows for n in (0, 1)]
+    alone = [r for r in results if r.arm in ("popularity", "ease")]
+    assert of_common_seeds(alone) == alone
+
+
+def test_a_reference_that_is_left_out_is_said(call, tmp_path):
+    words = ("run", "killed", "--out", tmp_path, "--arms")
+    assert call(*words, "tiny", "--seeds", "1").status == 0
+    called = call(*words, "tiny-long", "tiny+logq", "--seeds", "2")
+    assert "no differences: the reference tiny has fewer seeds" in called.out
+
+
 def test_a_run_of_one_arm_leaves_the_tables_of_all(call, tmp_path):
     words = ("run", "few", "--out", tmp_path)
     assert call(*words).status == 0

@@ -67,6 +67,18 @@ def made(**rows):
     return pd.DataFrame(lines)
 
 
+def test_a_choice_at_an_end_of_what_was_tried_is_said():
+    """Of two values every choice is at an end: nothing is said of the learning rate."""
+    frame = made(
+        a={0.1: (0.1, 0.1), 0.2: (0.2, 0.1), 0.4: (0.3, 0.1)},
+        b={0.1: (0.1, 0.1), 0.2: (0.2, 0.1), 0.4: (0.1, 0.3)},
+        c={0.1: (0.3, 0.1), 0.2: (0.2, 0.1), 0.4: (0.1, 0.1)},
+    )
+    first, second = module.at_an_end(frame, chosen(frame, "made"))
+    assert first.startswith("a: temperature 0.4 is the highest of those tried")
+    assert second.startswith("c: temperature 0.1 is the lowest of those tried")
+
+
 def test_each_selector_takes_its_own_best_trial():
     frame = made(
         a={0.1: (0.3, 0.1), 0.2: (0.2, 0.4)}, b={0.1: (0.1, 0.1), 0.2: (0.1, 0)}

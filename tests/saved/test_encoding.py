@@ -225,7 +225,7 @@ def test_histories_that_cannot_be_meant_are_refused(case, tmp_path):
 def test_users_that_cannot_be_meant_are_refused(tmp_path):
     model, path = trained()[2], tmp_path / "u.csv"
     for text, line in (
-        ("user,age\n7,old\n", "u.csv:2: expected a number"),
+        ("user,age\n7,old\n", "u.csv:2: expected a finite number"),
         ("user,age\n7,3\n7,4\n", "u.csv:3: expected a user not seen before"),
         ("name,age\n7,3\n", "expected columns user"),
         ("user,age\nx,3\n", "u.csv:2: expected a user id"),

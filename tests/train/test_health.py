@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from research.config import Config
+from research.events import catalogue, fold
 from research.train import health as module
 from research.train import run_state
 from research.train.health import Health, collapse, measure
 from research.train.loop import train
-from tests.world import made_fold
+from tests.world import made_fold, made_ratings
 
 SMALL = Config(batch=64, epochs=2, history=5, dim=8, user_hidden=(8,), item_hidden=(8,))
 
@@ -38,7 +39,7 @@ def test_numbers_by_hand():
 def test_one_user_for_all_is_an_alarm():
     found = measure(jnp.ones((4, 3)), jnp.eye(4, 3))
     row = {name: float(value) for name, value in found._asdict().items()}
-    line = collapse({"epoch": 2.0, **row})
+    line = collapse({"epoch": 2.0, **row}, lambda: 1.0)
     assert line is not None
     assert "after epoch 2 the mean cosine of two users is 1.000" in line
 
@@ -53,10 +54,40 @@ def test_one_list_for_all_is_an_alarm_though_users_differ():
     }
     assert row["user_cosine"] < 0.95
     assert row["distinct_lists"] == pytest.approx(1 / 64)
-    line = collapse({"epoch": 2.0, **row})
+    line = collapse({"epoch": 2.0, **row}, lambda: row["distinct_lists"])
     assert line is not None
     assert "after epoch 2 1.6% of the users' lists are distinct" in line
-    assert collapse({"epoch": 2.0, **row, "distinct_lists": 0.5}) is None
+    assert collapse({"epoch": 2.0, **row}, lambda: 0.5) is None
+    assert collapse({"epoch": 2.0, **row, "distinct_lists": 0.5}, lambda: 0.0) is None
+
+
+def few_items():
+    """A phase whose items have 20 pairs and more each, so that lists hold one item."""
+    ratings = made_ratings(items=30)
+    keep = ratings.item < 8
+    columns = ("user", "item", "rating", "timestamp")
+    kept = {name: getattr(ratings, name)[keep] for name in columns}
+    return fold(catalogue(ratings._replace(**kept)))
+
+
+def test_an_item_of_many_pairs_is_no_collapse(capsys):
+    done = train(dataclasses.replace(SMALL, batch=256, epochs=1), few_items())
+    assert done.history[-1]["distinct_lists"] < module.DISTINCT
+    assert "collapsed" not in capsys.readouterr().err
+
+
+def test_an_item_of_many_pairs_hides_no_collapse(capsys, monkeypatch):
+    """Every user has the same vector, which the mean cosine is kept from saying."""
+    monkeypatch.setattr(module, "COLLAPSED", 2.0)
+    serve = module.serve_pairs
+
+    def alike(*given):
+        users, items = serve(*given)
+        return jnp.ones_like(users), items
+
+    monkeypatch.setattr(module, "serve_pairs", alike)
+    train(dataclasses.replace(SMALL, batch=256, epochs=1), few_items())
+    assert "1.7% of the users' lists are distinct" in capsys.readouterr().err
 
 
 def test_a_loss_of_0_is_said(capsys):
@@ -88,7 +119,7 @@ def test_any_batch_size_will_do():
 
 
 def test_two_rows_of_a_batch_are_no_sample_of_the_users(capsys, monkeypatch):
-    monkeypatch.setattr(run_state, "collapse", lambda row: "collapsed")
+    monkeypatch.setattr(run_state, "collapse", lambda row, by_item: "collapsed")
     for batch in (2, 64):
         train(dataclasses.replace(SMALL, batch=batch, epochs=1), made_fold())
         assert ("collapsed" in capsys.readouterr().err) == (batch == 64)

@@ -36,7 +36,7 @@ from experiments.arms import arm
 from experiments.collect import history_of
 from experiments.finish import announce, finish
 from experiments.grid import Cell
-from experiments.inputs import prepared_run, ratings_of
+from experiments.inputs import prepared_run, ratings_of, study_split_fields
 from experiments.output.folders import id_of
 from experiments.output.plan import is_done, locate, plan
 from experiments.study import StudyOptions, save_measured
@@ -234,7 +234,8 @@ def run_budget(options: StudyOptions) -> Path:
       InputError: a run failed.
     """
     size = QUICK if options.quick else SIZES.get(options.dataset, Size())
-    base = Config(dataset=options.dataset, **size.changes)
+    split = study_split_fields(options.dataset, options.data_dir)
+    base = Config(dataset=options.dataset, **size.changes, **split)
     items = prepared_run(base, options.data_dir).fold.fitted.n_items
     configs = {
         loss: configurations(loss, base, size.trials, items) for loss in size.losses
@@ -294,7 +295,8 @@ def _tested(
         loss: dataclasses.replace(configs[loss][trial], epochs=size.looks[look])
         for loss, (trial, look) in zip(size.losses, chosen(curves), strict=True)
     }
-    best[RANDOM] = arm(RANDOM, Config(dataset=options.dataset))
+    split = study_split_fields(options.dataset, options.data_dir)
+    best[RANDOM] = arm(RANDOM, Config(dataset=options.dataset, **split))
     cells = [
         Cell(name, {}, seed, dataclasses.replace(config, seed=seed))
         for name, config in best.items()

@@ -26,12 +26,13 @@ from numpy import ndarray
 
 from experiments.arms import arm
 from experiments.grid import SHORTER, with_swept
-from experiments.inputs import prepared_run
+from experiments.inputs import prepared_run, study_split_fields
 from experiments.runs import metric_means, serve
 from experiments.study import StudyOptions, save_measured
 from experiments.tuned import tuned
 from research.batches import epoch_batches
 from research.config import Config, structure
+from research.data import name_of
 from research.prepare import Prepared
 from research.train.loop import compiled_epoch
 from research.train.model import serve_task
@@ -87,8 +88,10 @@ def run_collapse(options: StudyOptions) -> Path:
       InputError: no temperature was chosen for the arm without a cache.
     """
     size = QUICK if options.quick else Size()
-    base = Config(dataset=options.dataset, **SHORTER.get(options.dataset, {}))
-    base = with_swept(base, tuned(options.dataset, NONE))
+    shorter = SHORTER.get(options.dataset, {})
+    split = study_split_fields(options.dataset, options.data_dir)
+    base = Config(dataset=options.dataset, **shorter, **split)
+    base = with_swept(base, tuned(name_of(options.dataset), NONE, base.split))
     arms = [(NONE, 0), *((CACHE, m) for m in size.sizes)]
     arms += [(STOPPED, m) for m in size.sizes[::2]]
     arms += [(PUSH, m) for m in (size.sizes[0], size.sizes[-1])]

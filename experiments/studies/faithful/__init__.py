@@ -28,7 +28,7 @@ from numpy import ndarray
 from experiments.arms import arm
 from experiments.finish import announce, finish
 from experiments.grid import Cell
-from experiments.inputs import prepared_run, ratings_of
+from experiments.inputs import prepared_run, ratings_of, study_split_fields
 from experiments.output.plan import locate, plan
 from experiments.runs import rank, serve
 from experiments.studies.probe import ProbeRunner
@@ -85,7 +85,8 @@ class Trained(NamedTuple):
 
 def _cells(options: StudyOptions) -> list[Cell]:
     """The full softmax, then every estimator at every n, each with every seed."""
-    base = Config(dataset=options.dataset)
+    split = study_split_fields(options.dataset, options.data_dir)
+    base = Config(dataset=options.dataset, **split)
     if options.quick:
         base = dataclasses.replace(base, epochs=2)
     parts: list[tuple[str, dict[str, float], Config]] = [(FULL, {}, arm(FULL, base))]

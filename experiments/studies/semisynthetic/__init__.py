@@ -17,7 +17,6 @@ Expect on MovieLens 100K: the best strength falls as exposure follows popularity
 """
 
 import dataclasses
-import functools
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,7 +26,7 @@ from numpy import ndarray
 
 from experiments.arms import arm
 from experiments.grid import SHORTER
-from experiments.inputs import AUTO, chosen_split, prepared_run
+from experiments.inputs import prepared_run, study_split
 from experiments.studies.exposure import best_items, recovered
 from experiments.study import StudyOptions, save_measured
 from research.config import Config
@@ -91,15 +90,9 @@ def training(name: str, options: StudyOptions, seed: int) -> Config:
     changes = RECIPE | SHORTER.get(options.dataset, {}) | {"seed": seed}
     if options.quick:
         changes["epochs"] = 2
-    split = _split_of(options.dataset, options.data_dir)
+    split = study_split(options.dataset, options.data_dir)
     base = Config(dataset=options.dataset, split=split)
     return dataclasses.replace(arm(name, base), **changes)
-
-
-@functools.cache
-def _split_of(dataset: str, data_dir: str | None) -> str:
-    """The split that suits the data; a line says which, once."""
-    return chosen_split(AUTO, dataset, data_dir)
 
 
 def drawn_fold(world: World, log_exposure: Float[ndarray, " i"], seed: int) -> Fold:

@@ -28,7 +28,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from experiments.inputs import AUTO, chosen_split, ratings_of
+from experiments.inputs import ratings_of, study_split
 from experiments.studies.strength import MORE_TOTALS
 from experiments.studies.totals import means_by_total, save_swept
 from experiments.study import StudyOptions
@@ -116,7 +116,7 @@ def run_span(options: StudyOptions) -> Path:
     ratings = ratings_of(options.dataset, options.data_dir)
     parts = parts_of(options.dataset, options.quick)
     temperatures = TEMPERATURES[1:2] if options.quick else TEMPERATURES
-    split = chosen_split(AUTO, options.dataset, options.data_dir)
+    split = study_split(options.dataset, options.data_dir)
     found: dict[str, list[ndarray]] = {}
     for part in parts:
         folds = [

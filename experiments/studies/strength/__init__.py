@@ -35,7 +35,7 @@ from numpy import ndarray
 
 from experiments.finish import announce, finish
 from experiments.grid import SHORTER, Grid, expand
-from experiments.inputs import AUTO, chosen_split, prepared_run, ratings_of
+from experiments.inputs import prepared_run, ratings_of, study_split
 from experiments.output.plan import is_done, locate, plan
 from experiments.runs import serve
 from experiments.studies import STUDIES
@@ -189,7 +189,7 @@ def run_strength(options: StudyOptions) -> Path:
     arrays: dict[str, ndarray] = {}
     digest = ratings_of(options.dataset, options.data_dir).digest
     shape = *(len(axis) for axis in axes[:3]), options.seeds, len(axes.totals)
-    split = chosen_split(AUTO, options.dataset, options.data_dir)
+    split = study_split(options.dataset, options.data_dir)
     for o, output in enumerate(axes.outputs):
         base = Config(dataset=options.dataset, split=split)
         grid = grid_of(axes, output)

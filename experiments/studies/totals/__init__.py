@@ -29,7 +29,7 @@ from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
 from experiments.grid import SHORTER
-from experiments.inputs import AUTO, chosen_split, fold_of, prepared_run, ratings_of
+from experiments.inputs import fold_of, prepared_run, study_split_fields
 from experiments.runs import CLICKS, calibrated, metric_means, serve
 from experiments.study import StudyOptions, save_cells
 from research.calibration import NoScale
@@ -38,7 +38,6 @@ from research.evaluate.metrics import CUTOFF
 from research.prepare import Prepared, prepare
 from research.report.records import Stored
 from research.serving import Serving
-from research.splits import VALIDATION
 from research.train.loop import train
 from research.types import Fold, check
 
@@ -76,17 +75,8 @@ def base_config(options: StudyOptions, temperature: float) -> Config:
     changes = {"temperature": temperature, **SHORTER.get(options.dataset, {})}
     if options.quick:
         changes["epochs"] = 2
-    parts = parts_of(options)
-    return Config(dataset=options.dataset, left_out="fitted", **changes, **parts)
-
-
-def parts_of(options: StudyOptions) -> dict[str, Any]:
-    """The split that suits the data; a tenth of the train part validates for none."""
-    split = chosen_split(AUTO, options.dataset, options.data_dir)
-    part = ratings_of(options.dataset, options.data_dir).part
-    if split != "given" or part is None or (part == VALIDATION).any():
-        return {"split": split}
-    return {"split": split, "validation_share": 0.1}
+    split = study_split_fields(options.dataset, options.data_dir)
+    return Config(dataset=options.dataset, left_out="fitted", **changes, **split)
 
 
 def by_epoch(
