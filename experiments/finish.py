@@ -34,9 +34,11 @@ AT_ONCE = 8  # on an accelerator; no accelerator was at hand to measure what is 
 def announce(grid: str, runs: int, to_do: int) -> None:
     """Says how many runs there are, and how many of them are still to be done."""
     if to_do:
-        print(f"{grid}: {runs} runs, {runs - to_do} finished already, {to_do} to do")
+        noun = "run" if runs == 1 else "runs"
+        print(f"{grid}: {runs} {noun}, {runs - to_do} finished already, {to_do} to do")
     else:
-        print(f"{grid}: all {runs} runs are finished already, nothing to train")
+        all_runs = "the run is" if runs == 1 else f"all {runs} runs are"
+        print(f"{grid}: {all_runs} finished already, nothing to train")
 
 
 def finish(
@@ -113,7 +115,8 @@ def _share(
             do(mine, finished)
             if left:
                 if not told:
-                    say(f"{len(left)} runs are done by another process: waiting for it")
+                    what = "a run is" if len(left) == 1 else f"{len(left)} runs are"
+                    say(f"{what} done by another process: waiting for it")
                 told = True
                 claims.wait(id_of(left[0].folder))
 

@@ -231,12 +231,13 @@ class Report:
             print(*(f"wrote {path}" for path in written), sep="\n")
         for one_refused in refused[:-1]:
             say(f"error: {one_refused}")
+        if not refused or len(refused) < len(chosen):
+            with alone(self.out):
+                written = _claims(self.out) if CLAIMS in self.grids else []
+                written.append(_overview(self.out / "records", self.out))
+            print(*(f"wrote {path}" for path in written), sep="\n")
         if refused:
             raise refused[-1]
-        with alone(self.out):
-            written = _claims(self.out) if CLAIMS in self.grids else []
-            written.append(_overview(self.out / "records", self.out))
-        print(*(f"wrote {path}" for path in written), sep="\n")
         return FINISHED
 
     def _check_records(self) -> None:

@@ -310,7 +310,7 @@ def test_damaged_files_of_a_run(call, tmp_path):
         called = call(*words)
         line = f"{folder}: env.json isn't as it was written: done again\n"
         assert (called.status, called.err) == (0, line)
-        assert "1 runs, 0 finished already, 1 to do" in called.out
+        assert "1 run, 0 finished already, 1 to do" in called.out
         assert read_json(folder / "env.json")["results_version"] == RECORDS_VERSION
 
 

@@ -119,7 +119,7 @@ def test_a_serving_arm_shares_the_training_run(call, tmp_path, trained):
     before = contents(folder)
     served = call(*words, "tiny", "tiny+prior")
     assert served.status == 0
-    assert "1 runs, 0 finished already, 1 to do" in served.out
+    assert "1 run, 0 finished already, 1 to do" in served.out
     assert len(trained) == 1  # the vectors were there
     assert runs_of(tmp_path, "few") == [folder]
     after = contents(folder)
@@ -144,7 +144,7 @@ def test_a_baseline_is_one_run_whatever_the_number_of_seeds(call, tmp_path):
     words = ("run", "few", "--arms", "popularity", "--seeds", "7", "--out", tmp_path)
     called = call(*words)
     assert called.status == 0
-    assert "few: 1 runs, 0 finished already, 1 to do" in called.out
+    assert "few: 1 run, 0 finished already, 1 to do" in called.out
     assert "[1/1] popularity: R@20 0." in called.out  # no seed in its name
     assert len(runs_of(tmp_path, "few")) == 1
 
@@ -163,7 +163,7 @@ def test_a_run_of_another_grid_is_found(call, tmp_path, trained):
     assert "3 finished" not in called.out
     # and train, a grid of one, finds it too
     found = call("train", "--arm", "tiny", "--out", tmp_path)
-    assert "train: all 1 runs are finished already, nothing to train" in found.out
+    assert "train: the run is finished already, nothing to train" in found.out
     assert str(runs_of(tmp_path, "few")[0].parent) in found.out
     assert len(trained) == 3
 

@@ -69,7 +69,7 @@ def test_runs_of_other_code_are_said_and_done_again(call, tmp_path, changed, dat
     called = call("run", "few", "--seeds", "1", "--arms", "tiny", "--out", tmp_path)
     left = "1 other run of few left out: made by other code\n"  # popularity's
     assert called.err == line_of(1) + left
-    assert "1 runs, 0 finished already, 1 to do" in called.out
+    assert "1 run, 0 finished already, 1 to do" in called.out
     index = (tmp_path / "runs" / "index.csv").read_text()
     assert index.count("made by other code") == 1, "popularity's, as tiny is new"
     called = call(*WORDS, "--out", tmp_path)
@@ -81,11 +81,11 @@ def test_runs_of_other_code_are_said_and_done_again(call, tmp_path, changed, dat
 def test_the_edited_loss_of_a_train_command_is_trained(call, tmp_path, changed):
     words = ("train", "--arm", "tiny", "--loss", "hinge", "--out", tmp_path)
     assert call(*words).status == 0
-    assert "all 1 runs are finished already" in call(*words).out
+    assert "the run is finished already" in call(*words).out
     changed()
     called = call(*words)
     assert called.err == line_of(1)
-    assert "1 runs, 0 finished already, 1 to do" in called.out
+    assert "1 run, 0 finished already, 1 to do" in called.out
 
 
 def test_vectors_that_other_code_trained_are_not_served(call, tmp_path, changed):

@@ -76,7 +76,7 @@ def test_a_damaged_run_is_named_and_done_again(name, finished, call):
     reason = fault(folder)
     called = call(*words)
     assert (called.status, called.err) == (0, f"{folder}: {reason}: done again\n")
-    assert "1 runs, 0 finished already, 1 to do" in called.out
+    assert "1 run, 0 finished already, 1 to do" in called.out
     after = without_seals(contents(folder))
     assert {n for n in before if before[n] != after[n]} <= {"env.json"}
     assert read_metrics(folder)

@@ -94,7 +94,7 @@ def test_a_run_that_another_process_is_at_is_waited_for(call, tmp_path):
     other = elsewhere(code, tmp_path / "runs")
     called = call(*words)
     assert called.status == 0
-    assert called.err == "1 runs are done by another process: waiting for it\n"
+    assert called.err == "a run is done by another process: waiting for it\n"
     assert "[1/1] popularity: R@20" in called.out, "it was left undone"
     other.communicate()
 

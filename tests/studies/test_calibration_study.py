@@ -57,6 +57,14 @@ def test_scores_that_are_too_spread_are_found_out():
     assert found.calibrated_rate > plain + 0.1
 
 
+def test_scores_that_fit_no_scale_lose_no_other_cell():
+    """A model of few clicks may rank clicked items below the others."""
+    world = made_world(users=400)
+    fold, truth = drawn_fold(world, np.zeros(80), 0), best_items(world.relevance)
+    found = calibrated(-world.relevance, np.zeros(80), 1.0, fold, truth)
+    assert np.isnan(found).all()
+
+
 def test_training_clicks_are_left_out_of_the_calibration():
     """A model that knows the training clicks by heart is not taken at its word."""
     world = made_world(users=400)

@@ -43,7 +43,7 @@ from experiments.studies.semisynthetic import (
     training,
 )
 from experiments.study import StudyOptions, save_cells
-from research.calibration import calibrate
+from research.calibration import NoScale, calibrate
 from research.positives import log_share
 from research.types import Fold
 
@@ -84,6 +84,8 @@ def calibrated(
 ) -> Calibrated:
     """Calibrates a model on the held-out clicks of the first users, and serves it.
 
+    NaN where the clicks fit no scale above 0.
+
     Args:
       logits: of a model trained on the fold, of the first users, [u, i]; -inf leaves an
         item out, and clicks on it.
@@ -98,7 +100,10 @@ def calibrated(
     left = logits.copy()
     left[fold.fitted.user[:n_clicks], fold.fitted.item[:n_clicks]] = -np.inf
     held = np.stack([fold.held_user[:n_users], fold.held_item[:n_users]])
-    fitted = calibrate(left, log_q, *held[:, left[tuple(held)] > -np.inf])
+    try:
+        fitted = calibrate(left, log_q, *held[:, left[tuple(held)] > -np.inf])
+    except NoScale:
+        return Calibrated(*[np.nan] * len(Calibrated._fields))
     found = [
         recovered(logits + (way.prior * log_q - way.exposure * log_exposure), truth)
         for way in (fitted.by_rule(rule), fitted.by_impressions())
