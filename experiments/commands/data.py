@@ -64,6 +64,10 @@ class Data:
             f"{len(events.user):,} positives of {events.n_users:,} users and "
             f"{events.n_items:,} items; split {split}: {counts}"
         )
+        for side, table in (("users", ratings.users), ("items", ratings.items)):
+            if table.columns:
+                kinds = (f"{n} ({column.kind})" for n, column in table.columns.items())
+                print(f"{side}: {', '.join(kinds)}")
         print(f"digest {ratings.digest}")
         if self.write is not None:
             written = Written(name, events, part, ratings.rated)

@@ -11,6 +11,7 @@ numbers or texts.
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -66,7 +67,10 @@ Row = tuple[str, str, Mapping[str, Any]]  # where it stands, the user, its value
 
 
 def read_histories(
-    source: Path | str | Mapping[Any, Any], users: Table, items: Table
+    source: Path | str | Mapping[Any, Any],
+    users: Table,
+    items: Table,
+    called: Mapping[str, str] = MappingProxyType({}),
 ) -> Histories:
     """Histories from a csv file or from a mapping of user id to items, earliest first.
 
@@ -74,6 +78,8 @@ def read_histories(
       source: the file or the mapping.
       users: of the model; its ids decide what a user id is.
       items: of the model.
+      called: what columns were called in training, by user, item and timestamp; a file
+        may call them so, too.
 
     Raises:
       InputError: a file of another form, an id of another kind, or no user at all.
@@ -92,7 +98,7 @@ def read_histories(
             item += one
         timed, what = False, "the histories"
     else:
-        columns, lines = _lines(source, ["user", "item"])
+        columns, lines = _lines(source, ["user", "item"], called)
         timed, what = "timestamp" in columns, str(source)
         at = columns.index("timestamp") if timed else 0
         for where, fields in lines:
@@ -119,13 +125,16 @@ def read_histories(
 
 
 def read_users(
-    source: Path | str | Mapping[Any, Mapping[str, Any]] | None, users: Table
+    source: Path | str | Mapping[Any, Mapping[str, Any]] | None,
+    users: Table,
+    called: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[list[Row], list[str]]:
     """The features of users: a row for each, and the columns that they have.
 
     Args:
       source: a csv file whose first column is user, or values by column by user id.
       users: of the model.
+      called: as for ``read_histories``.
 
     Raises:
       InputError: a file of another form, or a user with two rows.
@@ -136,7 +145,7 @@ def read_users(
     if isinstance(source, Mapping):
         rows = [(f"user {name}", str(name), dict(row)) for name, row in source.items()]
         return rows, list(dict.fromkeys(name for *_, row in rows for name in row))
-    cells, lines = _lines(source, ["user"])
+    cells, lines = _lines(source, ["user"], called)
     columns = [named(cell) for cell in cells[1:]]
     seen: set[str] = set()
     for where, fields in lines:
@@ -242,12 +251,18 @@ def raw_id(where: str, what: str, value: Any, table: Table) -> Any:
 
 
 def _lines(
-    source: Path | str, header: list[str]
+    source: Path | str, header: list[str], called: Mapping[str, str]
 ) -> tuple[list[str], Iterable[tuple[str, list[str]]]]:
+    """The columns of a file, as they are called here, and its rows."""
     path = Path(source).expanduser()
     place = Place(path.parent)
-    lines = csv_fields(place, path.name, header)
-    return csv_names(place, path.name), lines
+    columns = csv_names(place, path.name)
+    theirs = [called.get(name, name) for name in header]
+    if columns[: len(header)] != theirs:
+        return columns, csv_fields(place, path.name, header)
+    here = {name: role for role, name in called.items()}
+    lines = csv_fields(place, path.name, theirs)
+    return [here.get(column, column) for column in columns], lines
 
 
 def _whole_seconds(what: str, time: Sequence[int]) -> Int[ndarray, " e"]:

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
 from research.config import Config
+from research.data.interactions import renamed
 from research.features import (
     PER_EVENT,
     USER,
@@ -102,8 +103,9 @@ class SavedModel:
         training never saw has the mean of the rows of those that it saw.
 
         Args:
-          histories: a csv file of user,item[,timestamp], or a sequence of items,
-            earliest first, for each user id. Ids are the data set's own.
+          histories: a csv file of user,item[,timestamp], or with the names that these
+            columns have in the training data, or a sequence of items, earliest first,
+            for each user id. Ids are the data set's own.
           users: a csv file whose first column is user, or a mapping from user id to
             values by column. A known user's missing columns are those of training.
 
@@ -113,8 +115,9 @@ class SavedModel:
         """
         from research.saved.encoding import encode_events
 
-        clicks = read_histories(histories, self.users, self.items)
-        given = read_users(users, self.users)
+        called = renamed(self.config.columns)
+        clicks = read_histories(histories, self.users, self.items, called)
+        given = read_users(users, self.users, called)
         queries = as_events(clicks, given, self)
         vectors = encode_events(self, queries.events, clicks.timed)
         events = queries.events

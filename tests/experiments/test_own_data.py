@@ -18,7 +18,7 @@ from research.data.places import UNPACKED
 from research.files import read_json
 from research.report.records import load_records, read_header
 from research.types import InputError
-from tests.data.own import HEADER, csv_text, write
+from tests.data.own import HEADER, ROWS, csv_text, write
 from tests.experiments.made import contents, runs_of
 
 ROOT = Path(__file__).parents[2]
@@ -164,6 +164,14 @@ def test_data_says_what_was_read_and_writes_a_split(shop, tmp_path, capsys):
     assert f"split given: {counts}" in again.out
     with (tmp_path / "out" / "interactions.csv").open(newline="") as file:
         assert next(csv.reader(file)) == ["user", "item", "part"]
+
+
+def test_data_says_what_the_columns_of_tables_were_taken_for(tmp_path, capsys):
+    write(tmp_path / "interactions.csv", csv_text())
+    items = [f'"{row[1]}","1,{n}",{n}' for n, row in enumerate(ROWS[1:4])]
+    write(tmp_path / "items.csv", "\n".join(["item,price,stock", *items]) + "\n")
+    assert main(["data", str(tmp_path)]) == 0
+    assert "items: price (category), stock (number)" in capsys.readouterr().out
 
 
 REFUSED = {

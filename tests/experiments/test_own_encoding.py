@@ -7,11 +7,21 @@ import pytest
 from experiments.__main__ import main
 from experiments.arms import ARMS
 from research.saved.files import load_model
-from tests.data.own import write
+from research.types import InputError
+from tests.data.own import csv_text, write
 from tests.experiments.made import TINY
 
 CLICKS = [f"u{u},i{i},{100 * u + i}" for u in range(40) for i in range(u % 4, 60, 3)]
 HEADER = "user,item,timestamp"
+
+
+def train(folder, *words):
+    """A saved model of the tiny arm."""
+    words = ["train", "--arm", "tiny", *words, "--out", str(folder / "out")]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(ARMS, "tiny", TINY["tiny"])
+        assert main([*words, "--save", str(folder / "model")]) == 0
+    return load_model(folder / "model")
 
 
 @pytest.fixture(scope="module")
@@ -24,13 +34,8 @@ def people(tmp_path_factory):
         for u in range(40)
     ]
     write(folder / "users.csv", "\n".join(["user, country, age, likes", *rows]) + "\n")
-    words = ["train", "--arm", "tiny", "--dataset", str(folder)]
-    words += ["--user-features", "country", "age", "likes"]
-    words += ["--out", str(folder.parent / "out"), "--save", str(folder.parent / "m")]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(ARMS, "tiny", TINY["tiny"])
-        assert main(words) == 0
-    return folder, load_model(folder.parent / "m")
+    features = ("--user-features", "country", "age", "likes")
+    return folder, train(folder.parent, "--dataset", str(folder), *features)
 
 
 def test_blanks_and_missing_numbers_are_those_of_training(people):
@@ -73,3 +78,20 @@ def test_times_are_read_as_in_training(people, tmp_path):
     empty = write(tmp_path / "empty.csv", f"{HEADER}\nu1,i7,\nu1,i4,\n")
     ordered = model.encode({"u1": ["i7", "i4"]})
     np.testing.assert_array_equal(model.encode(empty).vectors, ordered.vectors)
+
+
+def test_columns_may_be_called_as_in_training(tmp_path):
+    rows = [row.split(",") for row in CLICKS]
+    path = write(tmp_path / "shop.csv", csv_text(rows, "uid,sku,when"))
+    names = ("--columns", "user=uid", "item=sku", "timestamp=when")
+    model = train(tmp_path, "--dataset", str(path), *names)
+    usual = write(tmp_path / "usual.csv", csv_text(rows, HEADER))
+    found = [model.encode(one) for one in (path, usual)]
+    np.testing.assert_array_equal(found[0].vectors, found[1].vectors)
+    reverse = write(tmp_path / "reverse.csv", csv_text(rows[::-1], "uid,sku,when"))
+    place = {user: n for n, user in enumerate(found[0].ids.tolist())}
+    back = model.encode(reverse)
+    rows = [place[user] for user in back.ids.tolist()]
+    np.testing.assert_array_equal(back.vectors, found[0].vectors[rows])
+    with pytest.raises(InputError, match="expected columns user,item"):
+        model.encode(write(tmp_path / "other.csv", csv_text(CLICKS, "u,sku,when")))
