@@ -251,7 +251,8 @@ def test_a_cache_costs_little_over_a_constant_array_and_half_of_a_larger_batch(
             )
         )
 
-    monkeypatch.setitem(SOURCES, "fifo-cache", unmoved)
+    entry = SOURCES["fifo-cache"]._replace(make=unmoved)
+    monkeypatch.setitem(SOURCES, "fifo-cache", entry)
     constant = _cost(cached)
     larger = _cost(Config(batch=512 + m, logq=1.0))
     for what in ("flops", "bytes accessed"):
