@@ -330,8 +330,8 @@ def report(grid: Grid, records: Path, out: Path) -> tuple[pd.DataFrame, list[Pat
     for write in grid.tables:
         written += write(results, frame, path)
     figures, of_contrasts = grid.figures, grid.contrast_figures
-    if figures is ARMS_FIGURE and set(grid.arms) == {grid.reference}:
-        # no other arm has a difference from it
+    if figures is ARMS_FIGURE and not frame.against.any():
+        # nothing has a difference from the reference, which may not be among the arms
         figures, of_contrasts = {}, CONTRASTS_FIGURE if grid.contrasts else {}
     drawings = {what: draw(frame) for what, draw in figures.items()}
     drawings |= {what: draw(contrasts) for what, draw in of_contrasts.items()}

@@ -28,6 +28,7 @@ from research.report.html.page import (
 )
 from research.report.html.section import section
 from research.report.pages import QUICK
+from research.report.predictions import STATEMENT, statements
 from research.report.records import load_records, read_header
 from research.types import InputError
 
@@ -41,6 +42,7 @@ Rows = dict[str, list[Any]]  # a table: its columns, and its rows of texts
 class Source(NamedTuple):
     """A file of records, what the page says of it, its tables and its users' lists.
 
+    ``statements``: of its prediction, what was measured and the verdict.
     ``key`` is a hash of all that its section is made of.
     """
 
@@ -48,6 +50,7 @@ class Source(NamedTuple):
     entry: Grid | Study
     about: dict[str, Any]
     tables: dict[str, Rows]
+    statements: list[list[str]]
     lists: dict[str, list[dict[str, str]]]
     key: str
 
@@ -137,9 +140,11 @@ def _source(records: Path, out: Path) -> Source:
         "version": header["results_version"],
     }
     tables, lists = _tables(records, out), gathered_lists(out, records)
+    about["figures"] = _figures(records, out)
+    said = _statements(records, out)
     reference = getattr(entry, "reference", "")
-    made_of = json.dumps([about, tables, lists, reference, _code()])
-    return Source(records, entry, about, tables, lists, _hash(made_of))
+    made_of = json.dumps([about, tables, said, lists, reference, _code()])
+    return Source(records, entry, about, tables, said, lists, _hash(made_of))
 
 
 def _section(source: Source) -> str:
@@ -157,6 +162,8 @@ def _section(source: Source) -> str:
             cell["rows"] = [rows[n] for n in cell["rows"]]
         del tables[stem]  # the page shows its numbers, from the records
         content["contrasts"] = tables.pop(f"{stem}-contrasts", None)
+    said = {"columns": STATEMENT, "rows": source.statements}
+    content["statements"] = said if source.statements else None
     content["tables"] = [{"name": name, **table} for name, table in tables.items()]
     return json.dumps(content, allow_nan=False, separators=(",", ":"))
 
@@ -167,15 +174,36 @@ def _tables(records: Path, out: Path) -> dict[str, Rows]:
     A table's name begins with that of its records; where several do, as in history
     and history-ties, the longest is meant.
     """
-    stems = [path.stem for path in records.parent.glob("*.npz")]
     tables: dict[str, Rows] = {records.stem: {}}
-    for path in sorted((out / "tables" / records.parent.name).glob("*.csv")):
+    for path in _of(records, out, "tables", "csv"):
+        with path.open(newline="", encoding="utf-8") as file:
+            columns, *rows = [*csv.reader(file)] or [[]]
+        tables[path.stem] = {"columns": columns, "rows": rows}
+    return tables
+
+
+def _of(records: Path, out: Path, folder: str, kind: str) -> list[Path]:
+    """Files that were derived from a file of records, as ``_tables`` finds them."""
+    stems = [path.stem for path in records.parent.glob("*.npz")]
+    found = []
+    for path in sorted((out / folder / records.parent.name).glob(f"*.{kind}")):
         owners = [s for s in stems if path.stem == s or path.stem.startswith(f"{s}-")]
         if max(owners, key=len, default="") == records.stem:
-            with path.open(newline="", encoding="utf-8") as file:
-                columns, *rows = [*csv.reader(file)] or [[]]
-            tables[path.stem] = {"columns": columns, "rows": rows}
-    return tables
+            found.append(path)
+    return found
+
+
+def _figures(records: Path, out: Path) -> list[str]:
+    """The figures of a file of records, as links from the page."""
+    paths = _of(records, out, "figures", "svg")
+    return [path.relative_to(out).as_posix() for path in paths]
+
+
+def _statements(records: Path, out: Path) -> list[list[str]]:
+    """What came of a prediction, from the page beside the tables."""
+    page = out / "tables" / records.parent.name / f"{records.stem}.md"
+    rows = statements(page.read_text("utf-8")) if page.is_file() else []
+    return [[text.replace("`", "") for text in row] for row in rows]
 
 
 def _hash(text: str) -> str:

@@ -263,7 +263,10 @@ def heading(frame: pd.DataFrame) -> str:
             "At the epoch that held-out clicks choose (rings),\n"
             "the best strength lies nearer to the rule's than after more training"
         )
-    return "Best strength and held-out recall (rings: epochs that it chooses)"
+    return (
+        "Best strength and held-out recall, by epoch\n"
+        "(rings: mean over the seeds, each at the epoch that held-out clicks choose)"
+    )
 
 
 def report_stopping(stored: Stored) -> Report:

@@ -74,5 +74,8 @@ def history_figure(
         panel.xaxis.set_major_locator(MaxNLocator(integer=True))
     handles, labels = panels.flat[0].get_legend_handles_labels()
     beside = 4 if max(map(len, labels)) <= NARROW else 2
-    legend_above(figure, handles, "Learning curves: means over seeds", beside)
+    heading = "Learning curves"
+    if frame.seed.nunique() > 1:
+        heading += ": means over seeds (bands: lowest to highest)"
+    legend_above(figure, handles, heading, beside)
     return Drawing(figure, frame)

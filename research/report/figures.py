@@ -196,7 +196,8 @@ def sweep_figure(
             _band(panel, line, metric, swept, styles[str(arm)])
         entry = METRICS[metric]
         name = entry.title(CUTOFF)
-        unit = "mean over users" if entry.per_user else "of all lists"
+        over = "items" if metric == "recall_item" else "users"
+        unit = f"mean over {over}" if entry.per_user else "of all lists"
         panel.set_title(name[0].upper() + name[1:], loc="left")
         panel.set_ylabel(entry.unit or unit, fontsize=9.5)
         if n + columns >= len(shown):

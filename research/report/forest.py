@@ -75,13 +75,25 @@ def forest_figure(
             delta, low, high = (row[f"{metric}_{end}"] for end in ENDS)
             draw_line(axes, n, (delta, low, high), styles[str(row["arm"])])
         around_zero(axes, _margin(frame, reference, metric))
-        axes.set_xlabel(METRICS[metric].title(CUTOFF))
+        axes.set_xlabel(f"difference in\n{METRICS[metric].title(CUTOFF)}")
     names = [row_name(row, swept, SWITCHES) for row in shown.to_dict("records")]
     panels[0][0].set_yticks(range(len(shown)), names)
     panels[0][0].set_ylabel("arm and swept values" if swept else "arm")
     panels[0][0].set_ylim(max(len(shown), 1) - 0.4, -0.6)
     heading = f"Paired differences from {reference}, 95 % intervals"
-    above(figure, folded(title or (heading if reference else "No difference")))
+    if any(axes.patches for axes in panels[0]):
+        heading += f" (grey: within {MARGIN:.0%} of it)".replace("%", " %")
+    above(
+        figure,
+        folded(
+            title
+            or (
+                heading
+                if reference
+                else "No differences: the reference is not among the arms"
+            )
+        ),
+    )
     notes_below(figure, notes)
     return Drawing(figure, points)
 

@@ -37,19 +37,28 @@ def statement_table(rows: Sequence[Sequence[str]]) -> str:
     return markdown_table(STATEMENT, rows)
 
 
-def statement_verdicts(page: str) -> list[str]:
-    """The verdicts in a page's table of statements; [] without one.
+def statements(page: str) -> list[list[str]]:
+    """The rows of a page's table of statements; [] without one.
 
-    >>> statement_verdicts(statement_table([["it rises", "+0.1", "holds"]]))
-    ['holds']
+    >>> statements(statement_table([["it rises", "+0.1", "holds"]]))
+    [['it rises', '+0.1', 'holds']]
     """
     lines = iter(page.splitlines())
     head = f"| {' | '.join(STATEMENT)} |"
     for line in lines:
         if line == head:
             table = itertools.takewhile(lambda row: row.startswith("|"), lines)
-            return [row.split(" | ")[-1].removesuffix(" |") for row in table][1:]
+            return [row[2:-2].split(" | ") for row in table][1:]
     return []
+
+
+def statement_verdicts(page: str) -> list[str]:
+    """The verdicts in a page's table of statements; [] without one.
+
+    >>> statement_verdicts(statement_table([["it rises", "+0.1", "holds"]]))
+    ['holds']
+    """
+    return [row[-1] for row in statements(page)]
 
 
 def outcome(expected: str, found: str) -> str:

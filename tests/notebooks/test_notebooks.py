@@ -12,6 +12,7 @@ import pytest
 from nbclient import NotebookClient
 
 from experiments.commands.api import API
+from tests.data.own import csv_text, write
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "notebooks"
@@ -94,6 +95,50 @@ def test_notebook_runs(path, epochs, monkeypatch):
     run(notebook)
     assert [kinds_of(cell) for cell in cells] == committed
     assert not any("stderr" in kinds for kinds in committed)
+
+
+# What a reader of the notebook on own data changes, by the start of the line.
+MINE = {
+    "mine = ": "mine = '{path}'",
+    "split = ": "split = 'ratio'",
+    "how = ": "how = ['--quick']",
+    "user_list(": "user_list(run, user='u7', k=5)",
+    "newcomer = ": "newcomer = {{'newcomer': ['i1', 'i4']}}",
+}
+
+
+@SLOW
+@pytest.mark.usefixtures("installed")
+@pytest.mark.filterwarnings("ignore:Kernel is running over TCP")
+def test_the_notebook_on_own_data_is_of_the_data_that_it_is_given(tmp_path):
+    """Where only the marked lines are changed, after a run of its example, too."""
+    rows = [
+        (f"u{user}", f"i{item}", 100 * user + item)
+        for user in range(60)
+        for item in range(user % 3, 120, 4)
+    ]
+    path = write(tmp_path / "letters.csv", csv_text(rows, "user,item,timestamp"))
+    notebook = nbformat.read(NOTEBOOKS[-1], as_version=4)
+    marked = 0
+    for cell in code_of(notebook):
+        lines = cell.source.splitlines()
+        marked += sum("# change me" in line for line in lines)
+        cell.source = "\n".join(
+            next((MINE[s] for s in MINE if line.startswith(s)), line).format(path=path)
+            if "# change me" in line
+            else line
+            for line in lines
+            if "# delete me" not in line
+        )
+    assert marked == len(MINE)
+    run(notebook)
+    text = nbformat.writes(notebook)
+    assert "letters" in text
+    assert "Star Wars" not in text
+    for cell in code_of(notebook):
+        shown = "".join(output.get("text", "") for output in cell.outputs)
+        assert "shop" not in shown
+        assert "error: " not in shown
 
 
 @every_notebook

@@ -181,8 +181,9 @@ def test_temperature_panels(drawings):
         "Coverage",
         "Popularity (ARP), top 20",
     ]
-    assert [axes.get_ylabel() for axes in figure.axes[1:]] == [
+    assert [axes.get_ylabel() for axes in figure.axes] == [
         "mean over users",
+        "mean over items",
         "share of items",
         "training clicks per item",
     ]
@@ -297,7 +298,7 @@ def test_a_forest_has_the_paired_differences_and_their_zero(arms):
     assert names == list(rows.arm)
     assert "in-batch" not in names
     assert panel.get_lines()[-1].get_xdata() == [0, 0]
-    title = "Paired differences from in-batch, 95 % intervals"
+    title = "Paired differences from in-batch, 95 % intervals (grey: within 2 % of it)"
     assert drawing.figure.get_suptitle() == title
     assert any(f"lost, failed: {FAILED}" in text for text in words(drawing.figure))
     reference = arms[(arms.arm == "in-batch") & (arms.k == 20)].set_index("metric")
@@ -311,7 +312,8 @@ def test_a_forest_leaves_arms_out_and_draws_nothing_without_differences(arms, tm
     drawing = forest_figure(arms, without=("popularity",))
     assert len(lines(drawing.figure.axes[0])) == 2
     alone = forest_figure(arms[arms.arm == "in-batch"].assign(against=""))
-    assert alone.figure.get_suptitle() == "No difference"
+    title = "No differences: the reference is not among the arms"
+    assert alone.figure.get_suptitle().replace("\n", " ") == title
     assert len(save_figure(*alone, tmp_path / "f")) == 3
 
 

@@ -85,7 +85,7 @@ def test_a_metric_of_the_ranks_is_in_the_table_on_the_page_and_an_axis(tmp_path)
         drawing = arms_figure(frame, across="late")
         save_figure(*drawing, tmp_path / "f")
         forest = forest_figure(frame, metrics=("late",)).figure.axes[0]
-        assert forest.get_xlabel() == "late hits@20"
+        assert forest.get_xlabel() == "difference in\nlate hits@20"
     assert set(frame.metric) - set(before.metric) == {"late"}
     others = frame[frame.metric != "late"].reset_index(drop=True)
     pd.testing.assert_frame_equal(others, before)

@@ -161,6 +161,53 @@ def test_rows_are_filtered_by_name_arm_and_swept_value(made, opened):
     page.wait_for_function(f"document.querySelectorAll('{POINTS}').length == 2")
 
 
+def test_where_no_row_passes_nothing_is_drawn_and_all_comes_back(made, opened):
+    page = opened(made, "ml-100k/temperature")
+    words = page.get_by_label("Filter rows by name")
+    words.fill("no such arm")
+    page.wait_for_selector("#popularity >> text=Nothing to draw")
+    assert page.locator("main svg").count() == 0
+    assert page.evaluate("document.documentElement.scrollHeight") < 10_000
+    words.fill("LOGQ")
+    page.wait_for_function(f"document.querySelectorAll('{POINTS}').length == 4")
+    assert page.locator("main svg").count() == 4
+
+
+def test_a_table_is_one_stop_and_arrows_move_in_it(made, opened):
+    page = opened(made, "ml-100k/temperature")
+    assert page.locator("#table tbody button[tabindex='0']").count() == 1
+    first = page.locator("#table tbody td button").first
+    first.focus()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowRight")
+    about = page.evaluate("document.activeElement.ariaLabel")
+    assert about.startswith("in-batch, temperature 0.1: recall@100")
+    assert page.locator("#tip").is_visible()
+
+
+def test_focus_is_never_under_the_filters(made, opened):
+    page = opened(made, "ml-100k/temperature")
+    page.locator("#trade-off select").first.focus()
+    seen = """() => {
+      const { left, top } = document.activeElement.getBoundingClientRect();
+      return !document.elementFromPoint(left + 2, top + 2)?.closest('.shown');
+    }"""
+    for _ in range(8):  # back to the headings of the table
+        page.keyboard.press("Shift+Tab")
+        assert page.evaluate(seen)
+
+
+def test_a_printed_figure_is_as_wide_as_the_paper(made, opened):
+    page = opened(made, "ml-100k/temperature")
+    page.emulate_media(media="print")
+    page.set_viewport_size({"width": 720, "height": 1000})
+    every = "[...document.querySelectorAll('{}')].map((e) => {})"
+    ends = every.format("main svg", "e.getBoundingClientRect().right")
+    assert max(page.evaluate(ends)) <= 720
+    hidden = every.format(".scroll", "e.scrollHeight - e.clientHeight")
+    assert max(page.evaluate(hidden)) <= 1
+
+
 def test_columns_and_intervals_are_chosen(made, opened):
     page = opened(made, "ml-100k/ssb")
     assert "Gini @20" not in page.locator("#table thead").inner_text()
@@ -331,11 +378,17 @@ def test_all_committed_records(opened, tmp_path):
         page.wait_for_selector("#differences svg")
     page = opened(path, "ml-100k/tuning")
     page.wait_for_selector("text=rows have too many pairs")
+    axes = page.locator("#trade-off select")
+    assert axes.nth(0).input_value() != axes.nth(1).input_value()
     assert page.locator("#differences").count() == 0
     paints = page.evaluate(
         "performance.getEntriesByType('paint').map((e) => e.startTime)"
     )
     assert max(paints) < 2000  # milliseconds
+    page = opened(path, "ml-100k/pace")
+    assert page.locator("text=What came of the prediction").count() == 1
+    infinite = page.locator("td.number >> text=∞")
+    assert infinite.count() > 0  # of an arm that never gets there
     names = page.locator("#choice option").count()
     assert names == len(list((RESULTS / "records").glob("*/*.npz")))
     with pytest.raises(InputError, match="of probe-of-none"):

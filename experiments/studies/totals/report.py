@@ -182,7 +182,7 @@ def totals_figure(frame: pd.DataFrame) -> Drawing:
     panels[1].plot(line.epoch, line.validation, color="0.2")
     _ring(panels[1], ring.chosen, ring.validation, "0.2")
     panels[0].set_ylabel("total strength of the maximum")
-    panels[1].set_ylabel("validation recall@20 at a total of 1")
+    panels[1].set_ylabel("validation recall@20,\ntotal of 1")
     for panel in panels:
         panel.set_xlabel("epochs of training")
     legend_above(figure, panels[0], heading(frame), 3)

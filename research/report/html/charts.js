@@ -2,16 +2,28 @@
 
 const CONFIG = {
   font: "system-ui, sans-serif", view: { stroke: null },
-  axis: { labelFontSize: 12, titleFontSize: 13, titleFontWeight: "normal", gridColor: "#eaeef2", labelLimit: 420 },
+  axis: { labelFontSize: 12, titleFontSize: 13, titleFontWeight: "normal", gridColor: "#eaeef2", labelLimit: 420,
+    labelFlush: false, labelSeparation: 8 },
   legend: { labelFontSize: 12, title: null, orient: "bottom", symbolType: "circle", symbolOpacity: 1, labelLimit: 300, symbolLimit: 200 },
 };
 const SHAPES = { o: "circle", s: "square", D: "diamond", d: "diamond", "^": "triangle-up", v: "triangle-down",
   "<": "triangle-left", ">": "triangle-right", P: "cross", X: "cross" };
 
-/** Draws a specification into a figure; alt says in words what it shows. */
-async function draw(figure, spec, alt, clicked) {
+/** Draws a specification into a figure, after what it draws already; alt says in words what it shows. */
+function draw(figure, spec, alt, clicked) {
+  figure.drawn = (figure.drawn ?? Promise.resolve()).then(() => drawNow(figure, spec, alt, clicked));
+  return figure.drawn;
+}
+
+async function drawNow(figure, spec, alt, clicked) {
   const box = figure.querySelector("div");
   figure.view?.finalize();
+  figure.view = null;
+  if (!spec) {
+    box.replaceChildren(element("p", {}, "Nothing to draw: none of the rows shown has these numbers."));
+    box.setAttribute("aria-label", "nothing is drawn");
+    return;
+  }
   const whole = { $schema: "https://vega.github.io/schema/vega-lite/v6.json", config: CONFIG,
     autosize: { type: "fit-x", contains: "padding" }, ...spec, description: alt };
   const { view } = await window.vegaEmbed(box, whole, { actions: false, renderer: "svg" });
@@ -40,6 +52,8 @@ function columnsOf(names, taken = 0) {
 const quantity = (field, title, extra = {}) =>
   ({ field, type: "quantitative", title, scale: { zero: false, nice: true }, ...extra });
 
+const sweptText = (grid, n) => grid.cells[n].swept.filter(finite).join(" · ");
+
 /** Those of the points that lie far enough from each other to be named. */
 function apart(points) {
   const extent = (field) => Math.max(...points.map((p) => p[field])) - Math.min(...points.map((p) => p[field])) || 1;
@@ -54,10 +68,11 @@ function apart(points) {
 function tradeoffSpec(grid, cells, x, y, titles) {
   const values = cells.map((n) => {
     const [across, up] = [grid.value(n, x), grid.value(n, y)];
-    return { cell: n, label: grid.labels[n], arm: grid.arm(n).name, swept: grid.cells[n].swept.filter(finite).join(" · "),
+    return { cell: n, label: grid.labels[n], arm: grid.arm(n).name, swept: sweptText(grid, n),
       order: grid.cells[n].swept.find(finite) ?? 0, x: across.mean, xLow: across.low, xHigh: across.high,
       y: up.mean, yLow: up.low, yHigh: up.high };
   }).filter((row) => finite(row.x) && finite(row.y));
+  if (!values.length) return null;
   const { color, shape } = armScales(grid, cells);
   const ruled = (low, high) => (row) => finite(row[low]) && finite(row[high]);
   const [axisX, axisY] = [quantity("x", titles[0]), quantity("y", titles[1])];
@@ -74,25 +89,28 @@ function tradeoffSpec(grid, cells, x, y, titles) {
         encoding: { x: axisX, y: quantity("yLow", titles[1]), y2: { field: "yHigh" }, color } },
       { data: { values: values.filter(ruled("xLow", "xHigh")) }, mark: { type: "rule", opacity: 0.45 },
         encoding: { y: axisY, x: quantity("xLow", titles[0]), x2: { field: "xHigh" }, color } },
+    ].filter((layer) => layer.data.values.length).concat([
       ...lines,
       { mark: { type: "point", filled: true, size: 90, opacity: 1, cursor: "pointer" },
         encoding: { x: axisX, y: axisY, color, shape, tooltip } },
       ...(grid.swept.length ? [{ data: { values: apart(values) }, mark: { type: "text", dy: -11, fontSize: 11 },
         encoding: { x: axisX, y: axisY, text: { field: "swept" } } }] : []),
-    ],
+    ]),
   };
 }
 
-const VERDICTS = { higher: "#0b6e4f", lower: "#b3261e", "not distinguishable": "#57606a", "no interval": "#57606a" };
+const VERDICTS = { higher: ["#0b6e4f", "triangle-right"], lower: ["#b3261e", "triangle-left"],
+  "not distinguishable": ["#57606a", "circle"], "no interval": ["#57606a", "cross"] };
 
 /** A row for each difference from a reference, with its paired interval. */
 function forestSpec(rows, title, digits) {
+  if (!rows.length) return null;
   const names = rows.map((row) => row.label);
   const y = { field: "label", type: "nominal", sort: names, title: null, axis: { labelFontSize: 12 } };
-  const verdicts = Object.keys(VERDICTS), legend = { columns: columnsOf(verdicts, Math.max(...names.map((name) => name.length))) };
-  const color = { field: "verdict", type: "nominal", legend, scale: { domain: verdicts, range: Object.values(VERDICTS) } };
+  const verdicts = Object.keys(VERDICTS).filter((name) => rows.some((row) => row.verdict === name)), legend = { columns: columnsOf(verdicts, Math.max(...names.map((name) => name.length))) };
+  const color = { field: "verdict", type: "nominal", legend, scale: { domain: verdicts, range: verdicts.map((name) => VERDICTS[name][0]) } };
   const shape = { field: "verdict", type: "nominal", legend,
-    scale: { domain: verdicts, range: ["triangle-right", "triangle-left", "circle", "cross"] } };
+    scale: { domain: verdicts, range: verdicts.map((name) => VERDICTS[name][1]) } };
   const form = `+.${digits}f`;
   const tooltip = [{ field: "label", title: "arm" }, { field: "mean", title: "difference", format: form },
     { field: "low", title: "from", format: form }, { field: "high", title: "to", format: form },
@@ -115,6 +133,7 @@ function slicesSpec(grid, cells, slices, title) {
   const values = slices.flatMap(([slice, value]) => cells.map((n) =>
     ({ cell: n, slice, label: grid.labels[n], arm: grid.arm(n).name, ...value(n), seeds: null })))
     .filter((row) => finite(row.mean));
+  if (!values.length) return null;
   const room = document.getElementById("view").clientWidth;
   const wide = room > 800;
   const names = Math.min(300, 7 * Math.max(...cells.map((n) => grid.labels[n].length)));
@@ -133,8 +152,10 @@ function slicesSpec(grid, cells, slices, title) {
           color: { ...color, legend: null },
           tooltip: [{ field: "label", title: "arm" }, { field: "slice", title: "items" },
             ...["mean", "low", "high"].map((field) => ({ field, format: ".4f" }))] } },
-        { transform: [{ filter: "isValid(datum.low)" }], mark: { type: "rule" },
-          encoding: { y, x: { field: "low", type: "quantitative" }, x2: { field: "high" } } },
+        // a dark line within a white one is seen on a bar of any colour
+        ...[{ color: "#fff", strokeWidth: 3 }, { color: "#1b1f24", strokeWidth: 1 }].map((look) => ({
+          transform: [{ filter: "isValid(datum.low)" }], mark: { type: "rule", ...look },
+          encoding: { y, x: { field: "low", type: "quantitative" }, x2: { field: "high" } } })),
       ],
     },
   };
@@ -143,13 +164,23 @@ function slicesSpec(grid, cells, slices, title) {
 /** A line for each cell along the epochs. */
 function curvesSpec(grid, cells, name) {
   const values = cells.flatMap((n) => (grid.curves[name]?.[n] ?? []).map((y, i) =>
-    ({ cell: n, label: grid.labels[n], arm: grid.arm(n).name, epoch: grid.curves.epoch?.[n]?.[i] ?? i + 1, y })))
+    ({ cell: n, label: grid.labels[n], arm: grid.arm(n).name, swept: sweptText(grid, n),
+      epoch: grid.curves.epoch?.[n]?.[i] ?? i + 1, y })))
     .filter((row) => finite(row.y));
+  if (!values.length) return null;
+  const drawn = cells.filter((n) => values.some((row) => row.cell === n));
+  const ends = values.filter((row) => row.swept && !values.some((other) => other.cell === row.cell && other.epoch > row.epoch));
+  const x = { field: "epoch", type: "quantitative", title: "epoch",
+    axis: { format: "d", tickCount: Math.max(1, Math.min(10, Math.max(...values.map((row) => row.epoch)) - 1)) } };
   return {
     width: "container", height: 320, data: { values },
-    mark: { type: "line", point: { size: 14 }, strokeWidth: 1.5 },
-    encoding: { x: { field: "epoch", type: "quantitative", title: "epoch", axis: { format: "d", tickCount: Math.min(10, Math.max(...values.map((row) => row.epoch)) - 1) } }, y: quantity("y", name), detail: { field: "label" },
-      color: armScales(grid, cells).color,
-      tooltip: [{ field: "label", title: "arm" }, { field: "epoch" }, { field: "y", title: name, format: ".4~r" }] },
+    layer: [
+      { mark: { type: "line", point: { size: 14 }, strokeWidth: 1.5 },
+        encoding: { x, y: quantity("y", name), detail: { field: "label" }, color: armScales(grid, drawn).color,
+          tooltip: [{ field: "label", title: "arm" }, { field: "epoch" }, { field: "y", title: name, format: ".4~r" }] } },
+      ...(ends.length ? [{ data: { values: apart(ends.map((row) => ({ ...row, x: 0 }))) },
+        mark: { type: "text", align: "right", dx: -4, dy: -7, fontSize: 11 },
+        encoding: { x, y: quantity("y", name), text: { field: "swept" } } }] : []),
+    ],
   };
 }

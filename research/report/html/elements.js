@@ -66,7 +66,8 @@ class SortedTable {
   constructor(caption, sorting = { column: null, descending: false }) {
     this.caption = caption;
     this.sorting = sorting;
-    this.box = element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": caption });
+    this.box = element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": caption,
+      onkeydown: (event) => moved(event, this.box) });
   }
 
   show(columns, rows) {
@@ -84,6 +85,8 @@ class SortedTable {
         one.cell ? one.cell(row) : String(one.value(row) ?? "–")))));
     this.box.replaceChildren(element("table", {}, element("caption", {}, this.caption),
       element("thead", {}, element("tr", {}, head)), element("tbody", {}, body)));
+    // one stop of the tab key for all cells; the arrow keys go on from there
+    this.box.querySelectorAll("td > button").forEach((button, n) => { button.tabIndex = n ? -1 : 0; });
   }
 
   sort(column) {
@@ -93,6 +96,20 @@ class SortedTable {
     const names = [...this.box.querySelectorAll("thead button")];
     names[this.columns.indexOf(column)].focus();
   }
+}
+
+/** Moves the focus from a cell's button to the next one in the direction of an arrow key. */
+function moved(event, box) {
+  const [down, right] = { ArrowDown: [1, 0], ArrowUp: [-1, 0], ArrowRight: [0, 1], ArrowLeft: [0, -1] }[event.key] ?? [0, 0];
+  const cell = event.target.closest?.("td");
+  if (!cell || (!down && !right)) return;
+  const rows = [...cell.closest("tbody").rows], row = rows[rows.indexOf(cell.parentElement) + down];
+  const next = row?.cells[cell.cellIndex + right]?.querySelector("button");
+  event.preventDefault();
+  if (!next) return;
+  box.querySelectorAll("td > button[tabindex='0']").forEach((button) => { button.tabIndex = -1; });
+  next.tabIndex = 0;
+  next.focus();
 }
 
 /** The order of two values; what has none stands last in either direction. */

@@ -9,6 +9,7 @@ import base64
 import functools
 import html
 import importlib.resources
+import itertools
 import json
 import re
 import zlib
@@ -85,11 +86,15 @@ def write_page(
         f"{part.packed}</script>"
         for part in parts
     ]
-    options = [
-        f'<option value="{html.escape(about["name"])}">'
-        f"{html.escape(about['title'])}: {html.escape(about['question'])}</option>"
-        for about in abouts
-    ]
+    options = []
+    for data, group in itertools.groupby(abouts, _data_set):
+        options.append(f'<optgroup label="{html.escape(data)}">')
+        options += [
+            f'<option value="{html.escape(about["name"])}">'
+            f"{html.escape(about['title'])}: {html.escape(about['question'])}</option>"
+            for about in group
+        ]
+        options.append("</optgroup>")
     lines = [f'<p class="hole">Not shown: {html.escape(hole)}</p>' for hole in holes]
     filled = {
         "title": TITLE,
@@ -103,6 +108,10 @@ def write_page(
     # in one pass: a filled text is never searched for places to fill
     page = re.sub(r"\{\{(\w+)\}\}", lambda match: filled[match[1]], _file("page.html"))
     return replace(path, page.encode())
+
+
+def _data_set(about: Mapping[str, Any]) -> str:
+    return str(about["name"]).partition("/")[0]
 
 
 def _file(name: str) -> str:

@@ -48,7 +48,7 @@ class View {
 
   show(root) {
     this.count = element("span", { role: "status", class: "soft" });
-    root.replaceChildren(...heading(this.about, this.grid.contrasts, this.grid.holes), this.findings(), this.shown(),
+    root.replaceChildren(...heading(this.about, this.grid), this.findings(), this.shown(),
       ...this.panels.map((one) => one.root), ...furtherTables(this.grid.tables));
     this.refresh();
   }
@@ -80,7 +80,7 @@ class View {
       element("li", {}, element("b", {}, `${name}: `), Object.entries(arms).map(named).join("; ")));
     if (!said.length) return element("div", {});
     return element("section", { "aria-label": "Verdicts" },
-      element("p", {}, `${titled(key)} against ${grid.reference}${grid.swept.length ? " at the same swept values" : ""}, by paired 95 % intervals, without Holm's adjustment:`), element("ul", {}, said));
+      element("p", {}, `${titled(key)} against ${grid.reference}${grid.swept.length ? " at the same swept values" : ""}, each by its own paired 95 % interval${grid.contrasts ? " (above: adjusted for the number of contrasts)" : ""}:`), element("ul", {}, said));
   }
 
   table() {
@@ -100,7 +100,7 @@ class View {
     const refresh = (cells) => table.show(columns(), cells);
     const again = () => refresh(this.cells());
     return { refresh, root: panel("Table",
-      "Click a heading to sort. Hover over a number, or tab to it, for its 95 % interval; click it for the record behind it. Bold: column's best; †: not distinguishable from the best.",
+      "Click a heading to sort. Hover over a number for its 95 % interval (with the keyboard: tab into the table, then the arrow keys); click it for the record behind it. Bold: column's best; †: not distinguishable from the best.",
       element("div", { class: "controls" }, tick("intervals in the cells", false, (on) => { intervals = on; again(); }),
         ticks("Columns", every.map((key) => [key, `${titled(key)}: ${metricOf(key).help}`]), chosen, again)), table.box) };
   }
@@ -133,7 +133,7 @@ class View {
     const { grid, about } = this, one = grid.value(n, key), cell = grid.cells[n], dialog = document.getElementById("record");
     const lines = [["metric", `${titled(key)}: ${metricOf(key).help}`], ["mean", number(one.mean, 6) + bracket(one, 6)],
       ...cell.seeds.map((seed, i) => [`seed ${seed}`, `${number(one.seeds[i], 6)} (row ${cell.rows[i]} of the file)`]),
-      ["file", about.file], ["SHA-256", about.sha256], ["data", about.digest || "–"], ["results version", String(about.version)]];
+      ["file", about.file], ["SHA-256", about.sha256], ["data", about.digest || "–"], ["records version", String(about.version)]];
     dialog.replaceChildren(element("h2", { id: "record-title" }, `The record behind ${grid.labels[n]}`),
       element("dl", {}, lines.flatMap(([name, text]) => [element("dt", {}, name), element("dd", {}, text)])),
       element("form", { method: "dialog" }, element("button", { class: "plain", autofocus: true }, "Close")));
@@ -146,7 +146,8 @@ class View {
   tradeoff() {
     const every = [...this.grid.place.keys()], options = this.keysAsOptions(every);
     if (!every.length) return null;
-    let x = this.grid.place.has("train_count@20") ? "train_count@20" : every[0], y = every.includes("recall@20") ? "recall@20" : every[0];
+    let y = every.includes("recall@20") ? "recall@20" : every[0];
+    let x = [...["train_count@20", "coverage@20"].filter((key) => this.grid.place.has(key)), ...every].find((key) => key !== y) ?? y;
     const shown = figure("Lines through a point: its 95 % intervals. Click a point for its record.");
     const refresh = (cells) => draw(shown, tradeoffSpec(this.grid, cells, x, y, [x, y].map(axis)),
       `${titled(y)} against ${titled(x)} of ${cells.length} rows; the table has the numbers.`, (n) => this.record(n, y));
@@ -258,29 +259,41 @@ function personTable(grid, person, sides) {
       cells.map((cell) => element("td", {}, cell))))));
 }
 
-function heading(about, contrasts, holes = []) {
+function heading(about, { contrasts, statements, holes = [] }) {
   const notes = [...about.notes, ...holes].map((note) => ["", note]);
   const lines = [about.prediction && ["Prediction", about.prediction], ...notes].filter(Boolean);
+  const figures = about.figures.flatMap((path) => [" · ", element("a", { href: path }, path.split("/").pop())]);
   return [element("h2", {}, about.question), element("p", { class: "soft" }, `${about.title} · ${about.file}`),
+    ...(figures.length ? [element("p", {}, "Figures: ", figures.slice(1))] : []),
     ...lines.map(([name, text]) => element("p", {}, name ? element("b", {}, `${name}: `) : null, text)),
-    ...(contrasts ? [csvTable("Declared contrasts, after Holm", chosenColumns(contrasts)).box] : [])];
+    ...(statements ? [csvTable("What came of the prediction", statements).box] : []),
+    ...(contrasts ? [contrastTable(contrasts).box] : [])];
 }
 
-/** What a reader needs of the declared contrasts; their file has the rest. */
-function chosenColumns({ columns, rows }) {
-  const kept = ["arm", "against", "metric", "k", "verdict", "difference", "low", "high", "p_holm", "p_equivalence_holm", "note"]
-    .map((name) => columns.indexOf(name)).filter((at) => at >= 0);
-  return { columns: kept.map((at) => columns[at]), rows: rows.map((row) => kept.map((at) => row[at])) };
+const CONTRAST = { arm: "arm", against: "against", metric: "metric", k: "k", verdict: "verdict", difference: "difference",
+  low: "low", high: "high", p_holm: "p", p_equivalence_holm: "p, equivalence" };
+
+/** The declared contrasts that these records have; their file has the rest. */
+function contrastTable({ columns, rows }) {
+  const kept = Object.keys(CONTRAST).filter((name) => columns.includes(name)), at = (name) => columns.indexOf(name);
+  const some = rows.filter((row) => row[at("verdict")]), left = rows.length - some.length;
+  return csvTable(`Declared contrasts, p values after Holm${left ? `; ${left} without data are left out` : ""}`,
+    { columns: kept.map((name) => CONTRAST[name]), rows: some.map((row) => kept.map((name) => row[at(name)])) });
 }
 
-const NUMBER = /^-?(0|[1-9]\d*)(\.\d+)?(e[-+]\d+)?$/;
+const NUMBER = /^(-?(0|[1-9]\d*)(\.\d+)?(e[-+]\d+)?|-?inf|nan)$/;
+const numberOf = (text) => (text === "" || text === "nan" ? null : Number(text.replace("inf", "Infinity")));
+/** Four digits of a number, all of a whole one; the file has the rest. */
+const short = (x) => (!finite(x) ? "–" : Number.isFinite(x) ? String(Number.isInteger(x) ? x : Number(x.toPrecision(4)))
+  : x > 0 ? "∞" : "-∞");
 
 /** A column is of numbers if all its texts are; an id such as 007 is none. */
 function csvTable(caption, { columns, rows }) {
   const table = new SortedTable(caption);
   table.show(columns.map((name, i) => {
     const number = rows.every((row) => row[i] === "" || NUMBER.test(row[i]));
-    return { name, number, value: (row) => (number && row[i] !== "" ? Number(row[i]) : row[i] || null) };
+    return { name, number, value: (row) => (number ? numberOf(row[i]) : row[i] || null),
+      cell: number ? (row) => short(numberOf(row[i])) : null };
   }), rows);
   return table;
 }
@@ -303,9 +316,10 @@ function furtherTables(tables) {
 async function openSection(name) {
   const about = index.sections.find((one) => one.name === name) ?? index.sections[0];
   document.getElementById("choice").value = about.name;
+  document.title = `${about.title}: ${about.question}`;
   const section = JSON.parse(await inflated(about.blob)), root = document.getElementById("view");
   if (section.cells) new View(new Grid(section), about).show(root);
-  else root.replaceChildren(...heading(about), ...furtherTables(section.tables));
+  else root.replaceChildren(...heading(about, section), ...furtherTables(section.tables));
   document.body.dataset.ready = about.name;
 }
 
