@@ -376,6 +376,9 @@ def test_all_committed_records(opened, tmp_path):
     for section in ("ml-100k/ssb", "ml-100k/losses", "ml-1m/baselines"):
         page = opened(path, section)
         page.wait_for_selector("#differences svg")
+    page = opened(path, "ml-100k/ssb")
+    metrics = column(page, "metric", "main > .scroll")
+    assert "factor in recall@100, less that at 10" in metrics
     page = opened(path, "ml-100k/tuning")
     page.wait_for_selector("text=rows have too many pairs")
     axes = page.locator("#trade-off select")

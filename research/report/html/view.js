@@ -270,15 +270,22 @@ function heading(about, { contrasts, statements, holes = [] }) {
     ...(contrasts ? [contrastTable(contrasts).box] : [])];
 }
 
-const CONTRAST = { arm: "arm", against: "against", metric: "metric", k: "k", verdict: "verdict", difference: "difference",
+const CONTRAST = { arm: "arm", against: "against", metric: "metric", verdict: "verdict", difference: "difference",
   low: "low", high: "high", p_holm: "p", p_equivalence_holm: "p, equivalence" };
+
+/** What a contrast is a difference of, as in its Markdown page. */
+function measured(metric, k, over) {
+  const name = index.metrics[metric] ? titled(`${metric}@${k}`) : `${metric}@${k}`;
+  return Number(over) ? `factor in ${name}, less that at ${over}` : name;
+}
 
 /** The declared contrasts that these records have; their file has the rest. */
 function contrastTable({ columns, rows }) {
   const kept = Object.keys(CONTRAST).filter((name) => columns.includes(name)), at = (name) => columns.indexOf(name);
   const some = rows.filter((row) => row[at("verdict")]), left = rows.length - some.length;
   return csvTable(`Declared contrasts, p values after Holm${left ? `; ${left} without data are left out` : ""}`,
-    { columns: kept.map((name) => CONTRAST[name]), rows: some.map((row) => kept.map((name) => row[at(name)])) });
+    { columns: kept.map((name) => CONTRAST[name]), rows: some.map((row) => kept.map((name) =>
+      (name === "metric" ? measured(row[at("metric")], row[at("k")], row[at("over")]) : row[at(name)]))) });
 }
 
 const NUMBER = /^(-?(0|[1-9]\d*)(\.\d+)?(e[-+]\d+)?|-?inf|nan)$/;
