@@ -174,25 +174,25 @@ def save_measured(
 def save_cells(
     options: StudyOptions,
     name: str,
-    found: Mapping[str, Sequence[Any]],
+    cells: Sequence[Mapping[str, Any]],
     shape: Sequence[int],
     swept: Mapping[str, Sequence[float]],
     **about: Any,
 ) -> Path:
-    """Writes numbers of each cell of what a study sweeps; returns the records' path.
+    """Writes what each cell of a study's sweep has; returns the records' path.
 
     Args:
       options: of the study.
       name: of the study.
-      found: by name, a value of each cell; the last axis changes first.
-      shape: of the cells: in the file their axes come before those of a value.
+      cells: the numbers of each, by name; the last axis of the sweep changes first.
+      shape: of the sweep: in the file its axes come before those of a number.
       swept: what else is stored, as it is.
       about: further entries of the header.
     """
     arrays = {}
-    for what, values in found.items():
-        cells = np.array(values, "<f4")
-        arrays[what] = cells.reshape(*shape, *cells.shape[1:])
+    for what in cells[0]:
+        values = np.array([cell[what] for cell in cells], "<f4")
+        arrays[what] = values.reshape(*shape, *values.shape[1:])
     arrays |= {what: np.array(values, "<f4") for what, values in swept.items()}
     return save_measured(options, name, arrays, **about)
 

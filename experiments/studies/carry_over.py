@@ -64,20 +64,19 @@ def run_carry_over(options: StudyOptions) -> Path:
     temperatures and totals. A quick run has two temperatures.
     """
     temperatures = TEMPERATURES[:: 3 if options.quick else 1]
-    found: dict[str, list[ndarray]] = {}
+    runs = []
     for temperature in temperatures:
         base = base_config(options, temperature)
         for seed in range(options.seeds):
             config = dataclasses.replace(base, seed=seed)
-            for name, values in carried(config, options.data_dir).items():
-                found.setdefault(name, []).append(values)
-            last = {name: values[-1][0] for name, values in found.items()}
+            runs.append(carried(config, options.data_dir))
+            chosen = {name: values[0] for name, values in runs[-1].items()}
             options.progress(
-                f"temperature {temperature:g}, seed {seed}: epoch {last['epochs']}, "
-                f"total {last['total']:.2f}, of the final model "
-                f"{last['final_total']:.2f}"
+                f"temperature {temperature:g}, seed {seed}: epoch {chosen['epochs']}, "
+                f"total {chosen['total']:.2f}, of the final model "
+                f"{chosen['final_total']:.2f}"
             )
-    return save_swept(options, NAME, found, temperatures)
+    return save_swept(options, NAME, runs, temperatures)
 
 
 def carried(config: Config, data_dir: str | None) -> dict[str, Float[ndarray, "l ..."]]:

@@ -66,7 +66,7 @@ def run_length(options: StudyOptions) -> Path:
       NotFinite: a loss was not finite.
     """
     temperatures = TEMPERATURES[:1] if options.quick else TEMPERATURES
-    found: dict[str, list[ndarray]] = {"recall": [], "steps": []}
+    runs = []
     for temperature in temperatures:
         base = base_config(options, temperature)
         for seed in range(options.seeds):
@@ -76,16 +76,15 @@ def run_length(options: StudyOptions) -> Path:
                 changed = dataclasses.replace(config, logq=strength)
                 steps, curve = by_length(changed, options)
                 curves.append(curve)
-            found["recall"].append(np.array(curves))
-            found["steps"].append(steps)
-            best = found["recall"][-1].max(axis=2)
+            runs.append({"recall": np.array(curves), "steps": steps})
+            best = runs[-1]["recall"].max(axis=2)
             options.progress(
                 f"temperature {temperature:g}, seed {seed}: highest recall after "
                 f"{steps[-1]:,.0f} steps {best[0, -1]:.4f} without log q, "
                 f"{best[1, -1]:.4f} with it"
             )
     more: dict[str, Sequence[float]] = {"totals": MORE_TOTALS, "lambdas": LAMBDAS}
-    return save_swept(options, NAME, found, temperatures, more)
+    return save_swept(options, NAME, runs, temperatures, more)
 
 
 def by_length(

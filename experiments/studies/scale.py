@@ -47,20 +47,19 @@ def run_scale(options: StudyOptions) -> Path:
     temperatures, totals. A quick run has two temperatures.
     """
     temperatures = TEMPERATURES[:: 3 if options.quick else 1]
-    found: dict[str, list[ndarray]] = {name: [] for name in KEPT}
+    runs = []
     for temperature in temperatures:
         base = base_config(options, temperature)
         for seed in range(options.seeds):
             config = dataclasses.replace(base, seed=seed)
             last = by_epoch(config, options.data_dir, every=config.epochs)
-            for name in KEPT:
-                found[name].append(last[name][-1])
+            runs.append({name: last[name][-1] for name in KEPT})
             options.progress(
                 f"temperature {temperature:g}, seed {seed}: scale "
                 f"{last['scale'][-1]:.2f}, total {last['calibrated'][-1]:.2f}, highest "
                 f"at {TOTALS[int(last['recall'][-1].argmax())]:.1f}"
             )
-    return save_swept(options, NAME, found, temperatures)
+    return save_swept(options, NAME, runs, temperatures)
 
 
 def measured(stored: Stored) -> dict[str, Float[ndarray, "t s"]]:

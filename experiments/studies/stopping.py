@@ -17,7 +17,6 @@ Expect held-out clicks to choose the 3rd to 5th epoch on MovieLens 100K.
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -114,13 +113,11 @@ def run_stopping(options: StudyOptions) -> Path:
     held [gamma, seed, epoch]; rule [gamma, seed]; gammas, strengths.
     """
     world = learned_world(options)
-    recovered, held, rules = [], [], []
+    cells = []
     for gamma in GAMMAS:
         for seed in range(options.seeds):
             shares, recalls, rule = by_epoch(world, gamma, seed, options)
-            recovered.append(shares)
-            held.append(recalls)
-            rules.append(rule)
+            cells.append({"recovered": shares, "held": recalls, "rule": rule})
             epoch = int(np.argmax(recalls))
             best = STRENGTHS[int(np.argmax(shares[epoch][:-1]))]
             options.progress(
@@ -128,13 +125,8 @@ def run_stopping(options: StudyOptions) -> Path:
                 f"there {best:.1f}, the rule's {rule:.2f}"
             )
     shape = len(GAMMAS), options.seeds
-    found: dict[str, Sequence[Any]] = {
-        "recovered": recovered,
-        "held": held,
-        "rule": rules,
-    }
     swept = {"gammas": GAMMAS, "strengths": STRENGTHS}
-    return save_cells(options, NAME, found, shape, swept)
+    return save_cells(options, NAME, cells, shape, swept)
 
 
 def best_strengths(stored: Stored) -> Float[ndarray, "g s e"]:

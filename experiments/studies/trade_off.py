@@ -66,19 +66,18 @@ def run_trade_off(options: StudyOptions) -> Path:
     arms = options.arms or ARMS
     temperatures = TEMPERATURES[1:4:2] if options.quick else TEMPERATURES
     shape = len(arms), len(temperatures), options.seeds
-    found: dict[str, list[ndarray]] = {name: [] for name in KEPT}
+    runs = []
     for name, temperature, seed in np.ndindex(shape):
         base = arm(arms[name], base_config(options, temperatures[temperature]))
         config = dataclasses.replace(base, seed=seed)
         last = by_epoch(config, options.data_dir, config.epochs, NUMBERS)
-        for number in KEPT:
-            found[number].append(last[number][-1])
+        runs.append({number: last[number][-1] for number in KEPT})
         options.progress(
             f"{arms[name]}, temperature {temperatures[temperature]:g}, seed {seed}: at "
             f"a total of 1 recall@20 {last['recall'][-1][ONE]:.4f}, coverage@20 "
             f"{last['coverage'][-1][ONE]:.3f}"
         )
-    return save_swept(options, NAME, found, temperatures, arms=[*arms])
+    return save_swept(options, NAME, runs, temperatures, arms=[*arms])
 
 
 class Curves:

@@ -83,7 +83,7 @@ def run_calibrated_shift(options: StudyOptions) -> Path:
     temperatures = TEMPERATURES[1:] if options.quick else TEMPERATURES
     shape = len(splits), len(arms), len(temperatures), options.seeds
     changes = {**CHANGES, "epochs": 2} if options.quick else CHANGES
-    found: dict[str, list[ndarray]] = {}
+    runs = []
     for n, m, t, seed in np.ndindex(shape):
         name, split = [*splits.items()][n]
         base = Config(
@@ -94,8 +94,7 @@ def run_calibrated_shift(options: StudyOptions) -> Path:
         )
         config = dataclasses.replace(arm(arms[m], base), seed=seed)
         halves = judged_halves(config, options.data_dir)
-        for what, values in halves.items():
-            found.setdefault(what, []).append(values)
+        runs.append(halves)
         options.progress(
             f"{name}, {arms[m]}, temperature {temperatures[t]:g}, seed {seed}: total "
             f"{halves['by_validation']:.2f} by validation, {halves['by_test'][-1]:.2f} "
@@ -103,7 +102,7 @@ def run_calibrated_shift(options: StudyOptions) -> Path:
         )
     swept = {"splits": [*splits], "arms": [*arms]}
     more = {"totals": TOTALS, "clicks": CLICKS}
-    return save_swept(options, NAME, found, temperatures, more, **swept)
+    return save_swept(options, NAME, runs, temperatures, more, **swept)
 
 
 class Halves(NamedTuple):

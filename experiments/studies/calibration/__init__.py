@@ -154,7 +154,7 @@ def run_calibration(options: StudyOptions) -> Path:
     truth = best_items(world.relevance[:JUDGED])
     kinds = list(KINDS)[: 2 if options.quick else None]
     arms = options.arms or STUDIES[NAME].arms
-    found: list[dict[str, Any]] = []
+    cells: list[dict[str, Any]] = []
     for name in arms:
         for kind in kinds:
             for seed in range(options.seeds):
@@ -167,13 +167,12 @@ def run_calibration(options: StudyOptions) -> Path:
                 two = calibrated(logits, log_exposure, one.rule, fold, truth)
                 place = config.logq, log_exposure, one.rule, fold, truth
                 more = without_unclicked(logits, *place)
-                found.append({**one._asdict(), **two._asdict(), **more})
+                cells.append({**one._asdict(), **two._asdict(), **more})
                 options.progress(
                     f"{name}, {kind}, seed {seed}: scale {two.scale:.2f}, the rule "
                     f"recovers {one.by_rule:.3f}, calibrated {two.calibrated_rule:.3f}"
                 )
     shape = len(arms), len(kinds), options.seeds
-    cells = {name: [one[name] for one in found] for name in found[0]}
     swept = {"strengths": STRENGTHS, "removed": REMOVED}
     names = {"arms": list(arms), "kinds": kinds}
     return save_cells(options, NAME, cells, shape, swept, **names)

@@ -213,13 +213,14 @@ def run_impressions(options: StudyOptions) -> Path:
         for kind in kinds:
             for seed in range(options.seeds):
                 made = _trained(name, world, KINDS[kind], counts, options, seed)
-                found, one = [*found, *made], made[0]
+                found += made
+                one = made[0]
                 options.progress(
                     f"{name}, {kind}, seed {seed}: the rule recovers {one.by_rule:.3f},"
                     f" the best pair {one.recovered.max():.3f}"
                 )
     shape = len(arms), len(kinds), options.seeds, len(counts)
-    cells = {name: [getattr(one, name) for one in found] for name in Judged._fields}
+    cells = [one._asdict() for one in found]
     swept = {"counts": counts, "strengths": STRENGTHS, "removed": REMOVED}
     names = {"arms": list(arms), "kinds": kinds}
     return save_cells(options, NAME, cells, shape, swept, **names)

@@ -20,7 +20,6 @@ items: none up to 1.45, 0.4 at 2, 0.8 at 3.6.
 """
 
 import dataclasses
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -117,7 +116,7 @@ def run_span(options: StudyOptions) -> Path:
     parts = parts_of(options.dataset, options.quick)
     temperatures = TEMPERATURES[1:2] if options.quick else TEMPERATURES
     split = study_split(options.dataset, options.data_dir)
-    found: dict[str, list[ndarray]] = {}
+    runs = []
     for part in parts:
         folds = [
             fold(catalogue(taken(ratings, part, seed)), split)
@@ -132,21 +131,20 @@ def run_span(options: StudyOptions) -> Path:
                     temperature=temperature,
                 )
                 steps = 60 if options.quick else STEPS
-                for name, values in measured(config, phase, steps):
-                    found.setdefault(name, []).append(values)
-                best = found["recall"][-1].max(axis=1)
+                runs.append(measured(config, phase, steps))
+                best = runs[-1]["recall"].max(axis=1)
                 options.progress(
                     f"{part}, temperature {temperature:g}, seed {seed}: highest "
                     f"recall {best[0]:.4f} without log q, {best[1]:.4f} with it"
                 )
     more: dict[str, Any] = {"totals": MORE_TOTALS, "lambdas": LAMBDAS}
     names = [str(part) for part in parts]
-    return save_swept(options, NAME, found, temperatures, more, parts=names)
+    return save_swept(options, NAME, runs, temperatures, more, parts=names)
 
 
 def measured(
     config: Config, phase: Fold, steps: int
-) -> Iterator[tuple[str, Float[ndarray, "..."]]]:
+) -> dict[str, Float[ndarray, "..."]]:
     """What one part with one temperature and seed has, by name.
 
     Args:
@@ -164,8 +162,10 @@ def measured(
         done = train(run.config, run.fold)
         vectors = done.user_vectors, done.item_vectors
         curves.extend(means_by_total(run, vectors, MORE_TOTALS, min_clicks=1))
-    yield "recall", np.array(curves)
-    yield "items", np.array(len(share))
-    yield "log_range", np.log(share.max() / share.min())
-    yield "entropy", -np.sum(share * np.log(share))
-    yield "each", np.array(len(phase.fitted.item) / phase.fitted.n_users)
+    return {
+        "recall": np.array(curves),
+        "items": np.array(len(share)),
+        "log_range": np.log(share.max() / share.min()),
+        "entropy": -np.sum(share * np.log(share)),
+        "each": np.array(len(phase.fitted.item) / phase.fitted.n_users),
+    }

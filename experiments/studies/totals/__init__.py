@@ -48,6 +48,7 @@ TOTALS = tuple(np.round(np.arange(0.0, 3.001, 0.2), 2))
 TEMPERATURE = 0.1  # that of the study strength whose curves the page shows
 MEASURED = ("recall", "recall_item")
 FITTED = ("calibrated", "recall_calibrated")
+KEPT = (*MEASURED, *FITTED, "validation")
 Vectors = tuple[Float[ndarray, "v d"], Float[ndarray, "i d"]]
 
 
@@ -57,17 +58,14 @@ def run_totals(options: StudyOptions) -> Path:
     Arrays: those of ``by_epoch`` with a first axis of seeds; totals.
     """
     base = base_config(options, TEMPERATURE)
-    measured: dict[str, list[ndarray]] = {}
+    cells = []
     for seed in range(options.seeds):
         curves = by_epoch(dataclasses.replace(base, seed=seed), options.data_dir)
-        for name in (*MEASURED, *FITTED, "validation"):
-            values = curves[name]
-            measured.setdefault(name, []).append(values)
+        cells.append({name: curves[name] for name in KEPT})
         epoch = int(curves["validation"].argmax())
         total = TOTALS[int(curves["recall"][epoch].argmax())]
         options.progress(f"seed {seed}: epoch {epoch + 1}, highest at {total:.1f}")
-    shape = (options.seeds,)
-    return save_cells(options, NAME, measured, shape, {"totals": TOTALS})
+    return save_cells(options, NAME, cells, (options.seeds,), {"totals": TOTALS})
 
 
 def base_config(options: StudyOptions, temperature: float) -> Config:
@@ -191,7 +189,7 @@ def fitted_total(
 def save_swept(
     options: StudyOptions,
     name: str,
-    found: Mapping[str, Sequence[ndarray]],
+    runs: Sequence[Mapping[str, Any]],
     temperatures: Sequence[float],
     more: Mapping[str, Sequence[float]] = MappingProxyType({}),
     **about: Sequence[str],
@@ -201,8 +199,8 @@ def save_swept(
     Args:
       options: of the study.
       name: of the study.
-      found: by name, a value of each run; the seed changes first, then the temperature,
-        then what about lists. In the file it has one axis for each.
+      runs: the numbers of each, by name; the seed changes first, then the temperature,
+        then what about lists. In the file they have one axis for each.
       temperatures: of the training; stored, like the totals.
       more: what else is stored as it is, by name; totals, if not TOTALS.
       about: what else was swept, for the header.
@@ -210,7 +208,7 @@ def save_swept(
     lengths = map(len, (*about.values(), temperatures))
     shape = *lengths, options.seeds
     swept = {"totals": TOTALS, **more, "temperatures": temperatures}
-    return save_cells(options, name, found, shape, swept, **about)
+    return save_cells(options, name, runs, shape, swept, **about)
 
 
 def temperatures_of(stored: Stored) -> list[float]:

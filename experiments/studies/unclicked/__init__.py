@@ -78,7 +78,7 @@ def run_unclicked(options: StudyOptions) -> Path:
     arms = options.arms or study.arms
     temperatures = TEMPERATURES[2:] if options.quick else TEMPERATURES
     changes = {**CHANGES, "epochs": 2} if options.quick else CHANGES
-    found: dict[str, list[ndarray]] = {}
+    runs = []
     for m, t, seed in np.ndindex(len(arms), len(temperatures), options.seeds):
         base = Config(
             dataset=str(split.path),
@@ -88,15 +88,14 @@ def run_unclicked(options: StudyOptions) -> Path:
         )
         config = dataclasses.replace(arm(arms[m], base), seed=seed)
         judged = judged_lists(config, options.data_dir)
-        for what, values in judged.items():
-            found.setdefault(what, []).append(values)
+        runs.append(judged)
         all_items, clicked = judged["recall"].max(axis=1)
         options.progress(
             f"{arms[m]}, temperature {temperatures[t]:g}, seed {seed}: highest recall "
             f"{all_items:.4f}, without {judged['unclicked']} items {clicked:.4f}"
         )
     more = {"totals": TOTALS, "clicks": CLICKS}
-    return save_swept(options, NAME, found, temperatures, more, arms=[*arms])
+    return save_swept(options, NAME, runs, temperatures, more, arms=[*arms])
 
 
 def judged_lists(
