@@ -7,12 +7,7 @@ from experiments.collect import collect, gathered, report
 from experiments.commands.limits import most_workers, open_files
 from experiments.engine import EngineOptions
 from experiments.engine.display import Display, beside_committed, display
-from experiments.engine.local import (
-    Finished,
-    RunStatus,
-    run_here,
-    run_in_workers,
-)
+from experiments.engine.local import Finished, RunStatus, run_here, run_in_workers
 from experiments.grid import Cell, Grid
 from experiments.inputs import digest_of, fold_of
 from experiments.output.checkpoints import interval

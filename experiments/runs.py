@@ -313,9 +313,7 @@ def _serve_stored(
     return serve(run, arrays["users"], arrays["items"], temperature, serving)
 
 
-def validation(
-    run: Prepared,
-) -> Callable[[np.ndarray, np.ndarray], dict[str, float]]:
+def validation(run: Prepared) -> Callable[[np.ndarray, np.ndarray], dict[str, float]]:
     """Metrics of vectors at cut-off 20, for runs that are watched while they train."""
 
     def validate(users: np.ndarray, items: np.ndarray) -> dict[str, float]:

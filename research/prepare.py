@@ -29,12 +29,7 @@ from research.marks import LATER, marked
 from research.memory import check_memory
 from research.negatives import Size, make_sources
 from research.negatives.checks import check_negatives
-from research.positives import (
-    POSITIVES,
-    Positives,
-    check_positives,
-    make_positives,
-)
+from research.positives import POSITIVES, Positives, check_positives, make_positives
 from research.positives.tasks import RetrievalTask, retrieval_task
 from research.serving import Serving
 from research.temperature import check_temperature

@@ -77,10 +77,7 @@ def with_prior(
 
 
 def arrays_of(
-    users: Side,
-    items: Side,
-    seen_offsets: Int[np.ndarray, " v1"],
-    seen_ids: np.ndarray,
+    users: Side, items: Side, seen_offsets: Int[np.ndarray, " v1"], seen_ids: np.ndarray
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """The arrays of users.npz and of items.npz.
 

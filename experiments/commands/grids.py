@@ -116,11 +116,7 @@ class Run:
         if self.engine == "ray":
             raise InputError(f"study {study.name} isn't made of runs: --engine local")
         study.check_arms(self.arms)
-        used = {
-            "split": self.split,
-            "show": self.show,
-            **data_values(self.data),
-        }
+        used = {"split": self.split, "show": self.show, **data_values(self.data)}
         for flag, value in used.items():
             if value != getattr(Run, flag, getattr(Config, flag, None)):
                 name = flag.replace("_", "-")

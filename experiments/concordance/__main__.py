@@ -23,15 +23,7 @@ from experiments.concordance.compare import (
     compare,
     compare_ties,
 )
-from experiments.concordance.made import (
-    ITEMS,
-    USERS,
-    K,
-    Made,
-    make,
-    our_lists,
-    ranked,
-)
+from experiments.concordance.made import ITEMS, USERS, K, Made, make, our_lists, ranked
 from experiments.output.folders import writable
 from research.evaluate.metrics import METRICS
 from research.files import read_json, write_arrays

@@ -15,10 +15,7 @@ less below. The best and the dense one are not distinguishable.
 
 from experiments.grid import AT_BEST, Contrast, Grid
 
-_RATES = {
-    "lazy-adam": (0.3, 1.0, 3.0),
-    "rowwise-adagrad": (3.0, 10.0, 30.0, 100.0),
-}
+_RATES = {"lazy-adam": (0.3, 1.0, 3.0), "rowwise-adagrad": (3.0, 10.0, 30.0, 100.0)}
 
 OPTIMISERS = Grid(
     name="optimisers",

@@ -37,8 +37,7 @@ RECIPES_GRID = Grid(
     minutes="10",
     contrasts=tuple(
         Contrast(
-            *(name, "in-batch+logq"),
-            expected=NOT_WORSE if name in _RIGHT else WORSE,
+            *(name, "in-batch+logq"), expected=NOT_WORSE if name in _RIGHT else WORSE
         )
         for name in RECIPES
     ),

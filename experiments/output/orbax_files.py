@@ -56,9 +56,7 @@ def keep(folder: Path, arrays: dict[str, np.ndarray]) -> None:
       OSError: it can't be written.
     """
     options = ocp.CheckpointManagerOptions(
-        max_to_keep=MOST,
-        enable_async_checkpointing=False,
-        cleanup_tmp_directories=True,
+        max_to_keep=MOST, enable_async_checkpointing=False, cleanup_tmp_directories=True
     )
     with _quiet(), ocp.CheckpointManager(folder.absolute(), options=options) as manager:
         manager.save((manager.latest_step() or 0) + 1, args=Arrays(arrays))

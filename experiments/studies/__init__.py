@@ -201,13 +201,7 @@ _STUDIES = (
         "Should log q be corrected if test items are drawn evenly from the catalogue?",
         "180",
         seeds=3,
-        arms=(
-            "in-batch",
-            "in-batch+logq",
-            "mixed",
-            "mixed+logq",
-            "full-softmax",
-        ),
+        arms=("in-batch", "in-batch+logq", "mixed", "mixed+logq", "full-softmax"),
     ),
     _study(
         "calibrated-shift",

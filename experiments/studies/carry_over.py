@@ -187,10 +187,7 @@ def verdicts(frame: pd.DataFrame) -> list[list[str]]:
                 *("short", -np.inf, LOST),
             ),
             ("the final model has more recall@20", "refit", MORE, np.inf),
-            (
-                f"its scale is larger, by at most {SURER:g}",
-                *("surer", MORE, SURER),
-            ),
+            (f"its scale is larger, by at most {SURER:g}", *("surer", MORE, SURER)),
         ]
         if row["temperature"] == frame.temperature.min():
             text = "recall@20 is above that at a total of 1"

@@ -220,10 +220,7 @@ def stopping_figure(frame: pd.DataFrame) -> Drawing:
     for (gamma, rows), colour in zip(
         frame.groupby("gamma", sort=False), ("#0072b2", "#d55e00")
     ):
-        line, chosen = (
-            rows.dropna(subset=["epoch"]),
-            rows[rows.epoch.isna()].iloc[0],
-        )
+        line, chosen = rows.dropna(subset=["epoch"]), rows[rows.epoch.isna()].iloc[0]
         name = "alike for all items" if gamma == 0 else "the click share"
         for panel, column in zip(panels, ("distance", "held"), strict=True):
             panel.plot(

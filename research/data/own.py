@@ -240,10 +240,7 @@ def _alike(side: str, ids: Ids) -> list[str]:
 
 
 def _assemble(
-    name: str,
-    rows: Interactions,
-    tables: dict[str, Table],
-    places: dict[str, ndarray],
+    name: str, rows: Interactions, tables: dict[str, Table], places: dict[str, ndarray]
 ) -> Ratings:
     """The ratings sorted by (user, item), each pair once: as it stands first.
 

@@ -18,12 +18,7 @@ from jax.sharding import PartitionSpec
 from jaxtyping import Array, Bool, Float
 
 from research.logits import Columns, Rows, keep_columns, log_of_total
-from research.logits.one_pass import (
-    ExpectedCotangent,
-    chunked,
-    kept_count,
-    log_sum_exp,
-)
+from research.logits.one_pass import ExpectedCotangent, chunked, kept_count, log_sum_exp
 
 
 @dataclass(frozen=True)

@@ -126,10 +126,7 @@ def _closeness(own: Array, other: Array) -> Array:
 
 
 def _weighted(
-    positive: Float[Array, " b"],
-    negatives: Negatives,
-    context: Context,
-    weight: Weight,
+    positive: Float[Array, " b"], negatives: Negatives, context: Context, weight: Weight
 ) -> Float[Array, " b"]:
     assert context.catalogue is not None
     catalogue = context.catalogue

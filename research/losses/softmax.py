@@ -89,9 +89,7 @@ def bilateral_softmax(
 
 
 def _against(
-    positive: Float[Array, " b"],
-    negatives: Negatives,
-    power: float | Float[Array, ""],
+    positive: Float[Array, " b"], negatives: Negatives, power: float | Float[Array, ""]
 ) -> Float[Array, " b"]:
     some = negatives.count() > 0
     total = jnp.where(some, negatives.logsumexp(), 0.0)

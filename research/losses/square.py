@@ -44,10 +44,7 @@ def siglip(
 
 
 def align_uniform(
-    positive: Float[Array, " b"],
-    negatives: Negatives,
-    hyper: Hyper,
-    context: Context,
+    positive: Float[Array, " b"], negatives: Negatives, hyper: Hyper, context: Context
 ) -> Float[Array, " b"]:
     """Alignment of pairs plus uniformity of both sides, without negatives (DirectAU).
 

@@ -59,10 +59,7 @@ def study_header(
 
 
 def save_stored(
-    path: Path,
-    header: Mapping[str, Any],
-    arrays: Mapping[str, ndarray],
-    **content: Any,
+    path: Path, header: Mapping[str, Any], arrays: Mapping[str, ndarray], **content: Any
 ) -> Path:
     """Writes a file of records, whole or not at all, and returns its path.
 

@@ -153,10 +153,7 @@ class SavedModel:
         return self.rank(self.encode(histories, users), k, serving)
 
     def rank(
-        self,
-        encoded: Encoded,
-        k: int = 20,
-        serving: Serving | None = None,
+        self, encoded: Encoded, k: int = 20, serving: Serving | None = None
     ) -> Lists:
         """The lists of encoded users, by default as the config says; see ``lists``."""
         from research.evaluate.top_k import top_k

@@ -204,10 +204,7 @@ class UserTower(nn.Module):
 
     @nn.compact
     def __call__(
-        self,
-        user: UserInput,
-        dropout: Float[Array, ""] | float,
-        key: jax.Array | None,
+        self, user: UserInput, dropout: Float[Array, ""] | float, key: jax.Array | None
     ) -> Float[Array, "b d"]:
         """User vectors; key None is serving, without dropout.
 

@@ -93,12 +93,7 @@ class Scorer(NamedTuple):
         return Dense(*(jnp.concatenate(part, axis=1) for part in zip(*found)))
 
     def context(
-        self,
-        loss: Loss,
-        context: Context,
-        nets: Params,
-        tables: Params,
-        state: Any,
+        self, loss: Loss, context: Context, nets: Params, tables: Params, state: Any
     ) -> Context:
         """The context with what the loss asks for.
 

@@ -26,14 +26,7 @@ from research.negatives import entries_of
 from research.negatives.source import Owned, Pool
 from research.positives import POSITIVES, Positives, log_share
 from research.towers import takes_words, uses_history
-from research.towers.inputs import (
-    AGES,
-    CLICK_AGE,
-    HISTORY,
-    WORDS,
-    SideArrays,
-    Timed,
-)
+from research.towers.inputs import AGES, CLICK_AGE, HISTORY, WORDS, SideArrays, Timed
 from research.types import Events, Fold, InputError, Pairs
 
 MAX_BITS = 1 << 29  # bytes: half a gibibyte holds 160,000 users by 27,000 items

@@ -38,8 +38,7 @@ class TwoTower(tfrs.Model):
         self.share = tf.constant(np.exp(work["log_q"]))
         self.task = tfrs.tasks.Retrieval(
             loss=keras.losses.CategoricalCrossentropy(
-                from_logits=True,
-                reduction=keras.losses.Reduction.SUM_OVER_BATCH_SIZE,
+                from_logits=True, reduction=keras.losses.Reduction.SUM_OVER_BATCH_SIZE
             ),
             temperature=temperature,
             remove_accidental_hits=True,

@@ -78,10 +78,7 @@ RATES = (0.01, 0.1)
 STOPPED = "weight_gradient=0"
 WIDTHS = ("width=2.25", "width=3")
 SWEEPS: dict[str, dict[str, Any]] = {
-    "decoupled-softmax": {
-        "temperature": (0.1, 0.2, 0.3, 0.4),
-        "learning_rate": RATES,
-    },
+    "decoupled-softmax": {"temperature": (0.1, 0.2, 0.3, 0.4), "learning_rate": RATES},
     "sl-at-k": {
         "temperature": (0.2, 0.3),
         "learning_rate": RATES,

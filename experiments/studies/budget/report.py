@@ -43,10 +43,7 @@ TRIED = (1, 2, 4, 8, 16)  # numbers of configurations on the page
 KINDS = {  # of losses, by what they compare: a colour each, and marks within it
     "softmax": ("#0072b2", (REFERENCE, "decoupled-softmax", "bilateral-softmax")),
     "pairwise": ("#e69f00", ("bpr", "hinge", "psl-tanh")),
-    "pointwise": (
-        "#aa3377",
-        ("cosine-contrastive", "sigmoid", "binary-nce", "gbce"),
-    ),
+    "pointwise": ("#aa3377", ("cosine-contrastive", "sigmoid", "binary-nce", "gbce")),
 }
 MARKERS = "os^D"
 

@@ -240,9 +240,7 @@ def collapse_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
     compared = comparisons(stored)
     return (
         about,
-        statement_table(
-            verdicts(frame, compared, header["epoch_steps"]),
-        ),
+        statement_table(verdicts(frame, compared, header["epoch_steps"])),
         _seen_after(frame, compared),
         markdown_table(heads, rows),
     )

@@ -231,8 +231,4 @@ def _heading(frame: pd.DataFrame) -> str:
 def report_dial(stored: Stored) -> Report:
     """The study's table, page and figure."""
     frame = dial_frame(stored)
-    return Report(
-        {".csv": frame},
-        dial_page(frame),
-        {"-rule": dial_figure(frame)},
-    )
+    return Report({".csv": frame}, dial_page(frame), {"-rule": dial_figure(frame)})

@@ -164,10 +164,7 @@ def run_faithful(options: StudyOptions) -> Path:
     if runs and finish(runs, options.data_dir, options.jobs):
         raise InputError(f"study {NAME}: a run failed; see the lines above")
     full = [_trained(cell, options) for cell in cells[:seeds]]
-    arrays = {
-        "sizes": np.array(sizes, "<i4"),
-        "bias": _bias(cells[0].config, options),
-    }
+    arrays = {"sizes": np.array(sizes, "<i4"), "bias": _bias(cells[0].config, options)}
     for cell in cells:
         model = full[cell.seed] if cell.arm == FULL else _trained(cell, options)
         others = [one for seed, one in enumerate(full) if seed != cell.seed]

@@ -366,12 +366,7 @@ RUNS: dict[str, Run] = {
         _SHIFTED, "whole", "mf-dot", learning_rate=0.01, weight_decay=1e-6
     ),
     f"{_SHIFTED} sl": _mf(
-        _SHIFTED,
-        "whole",
-        "mf-cosine",
-        **SHARED,
-        learning_rate=0.1,
-        temperature=0.1,
+        _SHIFTED, "whole", "mf-cosine", **SHARED, learning_rate=0.1, temperature=0.1
     ),
     f"{_SHIFTED} psl-relu": _mf(
         _SHIFTED,

@@ -159,11 +159,7 @@ def report_probe(stored: Stored) -> Report:
     archive = archive_of(stored)
     bias, deciles = bias_table(archive), decile_table(archive)
     negatives = negatives_table(archive)
-    tables = {
-        ".csv": bias,
-        "-deciles.csv": deciles,
-        "-negatives.csv": negatives,
-    }
+    tables = {".csv": bias, "-deciles.csv": deciles, "-negatives.csv": negatives}
     drawings = {
         "-ranking": ranking_figure(bias),
         "-deciles": deciles_figure(deciles),

@@ -197,10 +197,7 @@ def multisets(n: int, items: int) -> tuple[Int[ndarray, "k n"], Float[ndarray, "
 
 
 def expected_error(
-    arm: ProbedArm,
-    worlds: tuple[SmallWorld, ...],
-    draws: tuple[int, ...],
-    laws: Laws,
+    arm: ProbedArm, worlds: tuple[SmallWorld, ...], draws: tuple[int, ...], laws: Laws
 ) -> list[tuple[Float[ndarray, "u i"], float]]:
     """E[g - g_full] over positives and draws, [u, i], and E|g - g_full|^2, of a row.
 

@@ -51,12 +51,7 @@ __all__ = ["NAME", "PRIORS", "run_shift"]
 NAME = "shift"
 SWEEP: Sweep = {"temperature": (0.1, 0.2, 0.4, 0.8), "learning_rate": (0.01, 0.1)}
 PRIORS = (-1.0, -0.5, 0.0, 0.5, 1.0)
-CHANGES: dict[str, Any] = {
-    **FACTORS,
-    "table_scale": 1.0,
-    "batch": 1024,
-    "epochs": 20,
-}
+CHANGES: dict[str, Any] = {**FACTORS, "table_scale": 1.0, "batch": 1024, "epochs": 20}
 
 
 def run_shift(options: StudyOptions) -> Path:

@@ -164,10 +164,7 @@ def means_by_total(
 
 
 def fitted_total(
-    run: Prepared,
-    vectors: Vectors,
-    clicks: int = CLICKS,
-    places: int | None = None,
+    run: Prepared, vectors: Vectors, clicks: int = CLICKS, places: int | None = None
 ) -> tuple[float, float]:
     """The total that clicks give a model, and the scale of its scores by them.
 

@@ -74,10 +74,7 @@ def write_page(
       parts: the library, and a section for each of ``abouts``, by its blob.
       holes: a line for each file that could not be shown.
     """
-    index = {
-        "sections": abouts,
-        "metrics": metrics_shown(),
-    }
+    index = {"sections": abouts, "metrics": metrics_shown()}
     # "<" opens nothing within a script
     text = json.dumps(index, allow_nan=False).replace("<", "\\u003c")
     blobs = [f'<script type="application/json" id="index">{text}</script>']
