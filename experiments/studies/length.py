@@ -194,8 +194,7 @@ def length_figure(frame: pd.DataFrame) -> Drawing:
     axes.set_xscale("log")
     axes.set_xticks(rows.steps, [f"{steps:,.0f}" for steps in rows.steps])
     axes.minorticks_off()
-    axes.set_xlabel("steps of the training")
-    axes.set_ylabel("shift along the total")
+    axes.set(xlabel="steps of the training", ylabel="shift along the total")
     title = "How far log q in the loss moves the curve, by the training's length"
     legend_above(figure, axes, title, len(temperatures))
     return Drawing(figure, frame[["temperature", "steps", "shift"]])

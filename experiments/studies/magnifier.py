@@ -279,9 +279,8 @@ def report_magnifier(stored: Stored) -> Report:
     temperatures = [round(float(t), 6) for t in arrays["temperatures"]]
     frame = magnifier_frame(temperatures, KS, measured, formula)
     gap = float(np.abs(measured - formula).max())
-    return Report(
-        {".csv": frame}, magnifier_page(frame, gap), {"": magnifier_figure(frame)}
-    )
+    drawings = {"": magnifier_figure(frame)}
+    return Report({".csv": frame}, magnifier_page(frame, gap), drawings)
 
 
 def _shares(

@@ -261,8 +261,5 @@ def heading(frame: pd.DataFrame) -> str:
 def report_stopping(stored: Stored) -> Report:
     """The study's table, page and figure."""
     frame = stopping_frame(stored)
-    return Report(
-        {".csv": frame},
-        stopping_page(frame, stored),
-        {"-epochs": stopping_figure(frame)},
-    )
+    drawings = {"-epochs": stopping_figure(frame)}
+    return Report({".csv": frame}, stopping_page(frame, stored), drawings)

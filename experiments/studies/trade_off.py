@@ -303,8 +303,7 @@ def trade_off_figure(frame: pd.DataFrame, stored: Stored) -> Drawing:
         panel.plot([], [], "o", color="0.3", ms=6, label="a total of 1")
         best = [curves.served(number).mean() for number in ("coverage", "recall")]
         panel.plot(*best, "*", color="black", ms=13, label="by validation")
-        panel.set_title(f"{name}, by its temperature")
-        panel.set_xlabel("coverage@20")
+        panel.set(title=f"{name}, by its temperature", xlabel="coverage@20")
     panels[0][0].set_ylabel("recall@20 on test")
     legend_above(figure, panels[0][0], heading(frame), 4)
     return Drawing(figure, frame)

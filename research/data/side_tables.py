@@ -8,7 +8,7 @@ where one holds "|", text where more than half of many differ, category.
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -26,9 +26,6 @@ from research.data.interactions import id_problem
 from research.data.readers import malformed, number_of
 from research.marks import FLOAT_LIMIT
 from research.types import CATEGORIES, CATEGORY, NUMBER, TEXT, Column
-
-if TYPE_CHECKING:
-    pass
 
 FEW = 20  # distinct values that are categories, however few rows there are
 MISSING_NUMBERS = ("", "nan", "na", "null", "none")

@@ -69,8 +69,7 @@ def history_figure(
             band = by_epoch.min(), by_epoch.max()
             colour = style["color"]
             panel.fill_between(mean.index, *band, color=colour, alpha=0.15, lw=0)
-        panel.set_ylabel(name)
-        panel.set_xlabel("epoch")
+        panel.set(ylabel=name, xlabel="epoch")
         panel.xaxis.set_major_locator(MaxNLocator(integer=True))
     handles, labels = panels.flat[0].get_legend_handles_labels()
     beside = 4 if max(map(len, labels)) <= NARROW else 2

@@ -188,8 +188,7 @@ def contrasts_figure(contrasts: pd.DataFrame, without: Sequence[str] = ()) -> Dr
             label.set_fontweight("bold")
     axes.set_ylim(max(lines, 1) - 0.4, -0.6)
     around_zero(axes)
-    axes.set_xlabel("difference [95 %]")
-    axes.set_ylabel("arm")
+    axes.set(xlabel="difference [95 %]", ylabel="arm")
     handles, counts = [], shown.verdict.value_counts()
     for verdict in [name for name in VERDICTS if name in counts]:
         colour, marker = VERDICTS[verdict]

@@ -252,8 +252,7 @@ def tried_figure(stored: Stored) -> Drawing:
             for n, value in zip(counts, found, strict=True)
         ]
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set_xlabel("configurations tried")
-    axes.set_ylabel("validation NDCG@20, expected best")
+    axes.set(xlabel="configurations tried", ylabel="validation NDCG@20, expected best")
     heading = "Best validation NDCG@20 by configurations tried; colour: kind of loss"
     legend_above(figure, axes.get_lines(), heading, 4)
     return Drawing(figure, pd.DataFrame(lines))

@@ -240,8 +240,7 @@ def calibrated_shift_figure(frame: pd.DataFrame, stored: Stored) -> Drawing:
         panel, rows = panels[m, n], frame[frame.arm == arms[m]]
         rows = rows[rows.split == splits[n]]
         _draw(panel, rows, arrays["totals"], arrays["recall"][n, m].mean(axis=1))
-        panel.set_title(f"{arms[m]}, test part {splits[n]}")
-        panel.set_ylabel("recall@20")
+        panel.set(title=f"{arms[m]}, test part {splits[n]}", ylabel="recall@20")
     for panel in panels[-1]:
         panel.set_xlabel("total strength of log q")
     legend_above(figure, panels[0, 0], heading(frame), 2)

@@ -269,8 +269,7 @@ def calibration_figure(frame: pd.DataFrame, stored: Stored) -> Drawing:
                 color=INKS[n], ms=14 if n == 2 else 8, mew=3 if n == 2 else 1,
                 label=label, zorder=3 - n if n == 2 else 3,
             )  # fmt: skip
-        panel.set_title(title)
-        panel.set_xlabel("share of the best 20 recovered")
+        panel.set(title=title, xlabel="share of the best 20 recovered")
     panels[0].set_yticks(height, kinds)
     panels[0].set_ylabel("exposure")
     legend_above(figure, panels[0], heading(stored, arm), 3)

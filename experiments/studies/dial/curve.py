@@ -64,8 +64,7 @@ def dial_figure(frame: pd.DataFrame, title: str | None = None) -> Drawing:
             marker = look(str(arm)).marker
             panel.plot(best.strength, best[column], marker, color=style["color"])
         panel.axvline(rule, color="#555555", linestyle=(0, (4, 3)), label="rule")
-        panel.set_xlabel("strength: log q in the loss + prior")
-        panel.set_ylabel(label)
+        panel.set(xlabel="strength: log q in the loss + prior", ylabel=label)
     heading = f"The rule says {rule:.2f}; marks: the highest point of each curve"
     legend_above(figure, panels[0], title or heading, 3)
     return Drawing(figure, frame)

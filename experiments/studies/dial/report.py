@@ -197,8 +197,7 @@ def dial_figure(frame: pd.DataFrame) -> Drawing:
             rows.rule_strength, rows.best_strength, style.marker, ms=4, alpha=0.7,
             color=style.colour, label=f"trained, {model}",
         )  # fmt: skip
-    left.set_xlabel("strength by the rule")
-    left.set_ylabel("best total strength")
+    left.set(xlabel="strength by the rule", ylabel="best total strength")
     left.legend(fontsize=8, loc="lower right")
     ways = list(regret[models[0]])
     for m, model in enumerate(models):

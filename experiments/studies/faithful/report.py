@@ -152,6 +152,5 @@ def faithful_figure(frame: pd.DataFrame) -> Drawing:
 def report_faithful(stored: Stored) -> Report:
     """The study's table, page and figure."""
     frame = faithful_frame(stored)
-    return Report(
-        {".csv": frame}, faithful_page(frame, stored), {"-bias": faithful_figure(frame)}
-    )
+    drawings = {"-bias": faithful_figure(frame)}
+    return Report({".csv": frame}, faithful_page(frame, stored), drawings)

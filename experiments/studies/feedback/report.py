@@ -290,8 +290,5 @@ def heading(frame: pd.DataFrame) -> str:
 def report_feedback(stored: Stored) -> Report:
     """The study's table, page and figure."""
     frame = feedback_frame(stored)
-    return Report(
-        {".csv": frame},
-        feedback_page(frame, stored),
-        {"-rounds": feedback_figure(frame)},
-    )
+    drawings = {"-rounds": feedback_figure(frame)}
+    return Report({".csv": frame}, feedback_page(frame, stored), drawings)

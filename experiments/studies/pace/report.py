@@ -240,8 +240,5 @@ def heading(frame: pd.DataFrame, items: int) -> str:
 def report_pace(stored: Stored) -> Report:
     """The study's table, page and figure."""
     frame = pace_frame(stored)
-    return Report(
-        {".csv": frame},
-        pace_page(frame, stored),
-        {"-curves": pace_figure(frame, stored)},
-    )
+    drawings = {"-curves": pace_figure(frame, stored)}
+    return Report({".csv": frame}, pace_page(frame, stored), drawings)

@@ -220,8 +220,7 @@ def drift_figure(table: pd.DataFrame) -> Drawing:
     axes.margins(x=0.02)
     axes.set_xlim(0, 1.25 * table.step.max() if len(table) else 1)
     axes.set_ylim(0)
-    axes.set_xlabel("training step")
-    axes.set_ylabel("mean |v(t) - v(t - lag)|")
+    axes.set(xlabel="training step", ylabel="mean |v(t) - v(t - lag)|")
     axes.set_title(
         "How far stored item vectors are from fresh ones",
         loc="left", fontweight="bold",

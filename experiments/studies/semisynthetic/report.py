@@ -243,6 +243,5 @@ def _heading(frame: pd.DataFrame) -> str:
 def report_semisynthetic(stored: Stored) -> Report:
     """The study's table, page and figure."""
     frame = semi_frame(stored)
-    return Report(
-        {".csv": frame}, semi_page(frame, stored), {"-rule": semi_figure(frame, stored)}
-    )
+    drawings = {"-rule": semi_figure(frame, stored)}
+    return Report({".csv": frame}, semi_page(frame, stored), drawings)

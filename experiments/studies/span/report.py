@@ -184,6 +184,5 @@ def span_figure(frame: pd.DataFrame) -> Drawing:
 def report_span(stored: Stored) -> Report:
     """The study's table, page and figure."""
     frame = span_frame(stored)
-    return Report(
-        {".csv": frame}, span_page(frame, stored), {"-shifts": span_figure(frame)}
-    )
+    drawings = {"-shifts": span_figure(frame)}
+    return Report({".csv": frame}, span_page(frame, stored), drawings)

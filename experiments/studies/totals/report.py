@@ -207,6 +207,5 @@ def heading(frame: pd.DataFrame) -> str:
 def report_totals(stored: Stored) -> Report:
     """The study's table, page and figure."""
     frame = totals_frame(stored)
-    return Report(
-        {".csv": frame}, totals_page(frame, stored), {"-epochs": totals_figure(frame)}
-    )
+    drawings = {"-epochs": totals_figure(frame)}
+    return Report({".csv": frame}, totals_page(frame, stored), drawings)

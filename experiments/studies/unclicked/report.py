@@ -183,8 +183,7 @@ def unclicked_figure(frame: pd.DataFrame, stored: Stored) -> Drawing:
         rows = frame[frame.arm == arms[m]]
         recall = arrays["recall"][m].mean(axis=1)
         _draw(panel, rows, arrays["totals"], recall, int(arrays["clicks"][-1]))
-        panel.set_title(arms[m])
-        panel.set_xlabel("total strength of log q")
+        panel.set(title=arms[m], xlabel="total strength of log q")
     panels[0, 0].set_ylabel("recall@20")
     legend_above(figure, panels[0, 0], heading(frame, stored), 3)
     return Drawing(figure, frame)
