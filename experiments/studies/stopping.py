@@ -129,18 +129,6 @@ def run_stopping(options: StudyOptions) -> Path:
     return save_cells(options, NAME, cells, shape, swept)
 
 
-def best_strengths(stored: Stored) -> Float[ndarray, "g s e"]:
-    """The strength that recovers most, by gamma, seed and epoch."""
-    arrays = stored.arrays
-    strengths = np.round(arrays["strengths"].astype(float), 2)
-    curves, rules = arrays["recovered"].astype(float), arrays["rule"].astype(float)
-    best = np.zeros(curves.shape[:3])
-    for g, seed, epoch in np.ndindex(*best.shape):
-        shares = curves[g, seed, epoch, :-1]
-        best[g, seed, epoch] = nearest_best(shares, strengths, float(rules[g, seed]))
-    return best
-
-
 def stopping_frame(stored: Stored) -> pd.DataFrame:
     """One row per gamma and epoch, and one of the chosen epochs (``epoch`` NaN).
 
@@ -149,13 +137,14 @@ def stopping_frame(stored: Stored) -> pd.DataFrame:
     chosen rows also chosen (the epoch), nearer (than after the last epoch) and lost (by
     the rule), each with _low and _high.
     """
-    arrays, lines = stored.arrays, []
-    best, held = best_strengths(stored), arrays["held"].astype(float)
-    distance = best - arrays["rule"].astype(float)[..., None]
-    curves = arrays["recovered"].astype(float)
-    at_best, at_rule = curves[..., :-1].max(axis=-1), curves[..., -1]
+    arrays = {name: values.astype(float) for name, values in stored.arrays.items()}
+    held, rule = arrays["held"], arrays["rule"][..., None]
+    shares, at_rule = arrays["recovered"][..., :-1], arrays["recovered"][..., -1]
+    at_best = shares.max(axis=-1)
+    distance = nearest_best(shares, np.round(arrays["strengths"], 2), rule) - rule
+    lines = []
     seeds, n_epochs = np.arange(held.shape[1]), held.shape[2]
-    for g, gamma in enumerate(arrays["gammas"].astype(float)):
+    for g, gamma in enumerate(arrays["gammas"]):
         chosen = held[g].argmax(axis=1)
         epochs = [np.full(len(seeds), epoch) for epoch in range(n_epochs)]
         for epoch in (*epochs, chosen):

@@ -1,23 +1,25 @@
 """What the study clicks shows: its table, verdicts on its prediction, its figure."""
 
-import itertools
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float
+from numpy import ndarray
 
 from experiments.studies.clicks import ARM, AS_IS
 from experiments.studies.dial.report import nearest_best
 from experiments.study import Report
-from research.report.intervals import Interval, over_seeds
-from research.report.pages import interval_table, seeds_text
+from research.report.intervals import Interval
+from research.report.pages import interval_frame, interval_table, seeds_text
 from research.report.pictures import Drawing, blank, legend_above, styled
 from research.report.predictions import statement, statement_table
 from research.report.records import Stored
 
 __all__ = ["report_clicks"]
 
+MEANS = ("clicks", "rule", "fit", "scale", "at_best", "at_rule")
+ENDS = ("low", "high")
 NEAR = 0.3  # what counts as near: of a change to none, of a fit to the best strength
 FALLS = {0.0: (-np.inf, -0.3), 1.0: (-np.inf, -0.1)}  # predicted change, by gamma
 RISES = {0.0: (0.1, np.inf), 1.0: (0.1, np.inf)}
@@ -63,75 +65,41 @@ STYLES = dict(
 )
 
 
-class Place(NamedTuple):
-    """A condition at a gamma, with what each seed measured there, [seed].
+def measured(stored: Stored) -> dict[str, Float[ndarray, "c g s"]]:
+    """What is shown and stated, by condition, gamma and seed.
 
-    Attributes:
-      condition: its name.
-      gamma: of the exposure.
-      best: the strength that recovers most.
-      rule: the strength by the rule.
-      fit: the strength by the least-squares fit.
-      scale: what the fit multiplies the logits by.
-      shares: recovered at the best strength and at the rule's, [seed, 2].
-      clicks: trained on.
+    clicks, trained on; rule, the strength by the rule; best, the one that recovers
+    most; distance, of that from the rule's, and change, against the data set as it is;
+    fit, the strength by the least-squares fit, fit_less_best, how far it is from the
+    best one, and scale, what it multiplies the logits by; at_best and at_rule, what is
+    recovered at these strengths.
     """
-
-    condition: str
-    gamma: float
-    best: np.ndarray
-    rule: np.ndarray
-    fit: np.ndarray
-    scale: np.ndarray
-    shares: np.ndarray
-    clicks: np.ndarray
-
-
-def places(stored: Stored) -> dict[tuple[str, float], Place]:
-    """What the records hold, by condition and gamma."""
-    arrays, found = stored.arrays, {}
-    strengths = np.round(arrays["strengths"].astype(float), 2)
-    gammas = [float(gamma) for gamma in arrays["gammas"]]
-    names = enumerate(stored.header["conditions"])
-    for (c, name), (g, gamma) in itertools.product(names, enumerate(gammas)):
-        rule = arrays["rule"][c, g].astype(float)
-        curves = arrays["recovered"][c, g].astype(float)
-        best = [
-            nearest_best(curve[:-1], strengths, target)
-            for curve, target in zip(curves, rule, strict=True)
-        ]
-        scale, prior = arrays["fit"][c, g].astype(float).T
-        found[name, gamma] = Place(
-            *(name, gamma, np.array(best), rule, prior / scale, scale),
-            np.stack([curves[:, :-1].max(axis=1), curves[:, -1]], axis=1),
-            arrays["clicks"][c, g],
-        )
-    return found
+    arrays = {name: values.astype(float) for name, values in stored.arrays.items()}
+    shares, rule = arrays["recovered"][..., :-1], arrays["rule"]
+    best = nearest_best(shares, np.round(arrays["strengths"], 2), rule)
+    scale, prior = np.moveaxis(arrays["fit"], -1, 0)
+    return {
+        "clicks": arrays["clicks"],
+        "rule": rule,
+        "best": best,
+        "distance": best - rule,
+        "change": best - best[stored.header["conditions"].index(AS_IS)],
+        "fit_less_best": prior / scale - best,
+        "fit": prior / scale,
+        "scale": scale,
+        "at_best": shares.max(axis=-1),
+        "at_rule": arrays["recovered"][..., -1],
+    }
 
 
 def clicks_frame(stored: Stored) -> pd.DataFrame:
-    """One row per condition and gamma: means over seeds and 95 % t intervals.
+    """One row per condition and gamma: means over seeds of what is measured.
 
-    Columns: condition, gamma, clicks, rule; of best, its distance from the rule's, its
-    change against the data set as it is, and the fit's distance from it the mean, _low
-    and _high; fit, scale; recovered at the best and at the rule's strength.
+    Those but MEANS have 95 % t intervals, their ends as _low and _high.
     """
-    found, lines = places(stored), []
-    for (condition, gamma), place in found.items():
-        line = {"condition": condition, "gamma": gamma}
-        line |= {"clicks": place.clicks.mean(), "rule": place.rule.mean()}
-        for name, values in {
-            "best": place.best,
-            "distance": place.best - place.rule,
-            "change": place.best - found[AS_IS, gamma].best,
-            "fit_less_best": place.fit - place.best,
-        }.items():
-            line |= over_seeds(values).interval().columns(name)
-        line |= {"fit": place.fit.mean(), "scale": place.scale.mean()}
-        recovered = place.shares.mean(axis=0)
-        line |= {"at_best": recovered[0], "at_rule": recovered[1]}
-        lines.append(line)
-    return pd.DataFrame(lines)
+    conditions, gammas = stored.header["conditions"], stored.arrays["gammas"]
+    frame = interval_frame(measured(stored), condition=conditions, gamma=gammas)
+    return frame.drop(columns=[f"{name}_{end}" for name in MEANS for end in ENDS])
 
 
 def verdicts(frame: pd.DataFrame) -> list[list[str]]:

@@ -26,11 +26,14 @@ AXES = ("quality", "exposure", "correlation", "seed")
 
 
 def nearest_best(
-    shares: Float[ndarray, " s"], strengths: Float[ndarray, " s"], rule: float
-) -> float:
+    shares: Float[ndarray, "*n s"],
+    strengths: Float[ndarray, " s"],
+    rule: Float[ndarray, "*n"] | float,
+) -> Float[ndarray, "*n"]:
     """The strength that recovers most; of equally good ones the nearest to the rule."""
-    best = strengths[shares == shares.max()]
-    return float(best[np.argmin(np.abs(best - rule))])
+    most = shares == shares.max(axis=-1, keepdims=True)
+    off = np.abs(strengths - np.asarray(rule)[..., None])
+    return strengths[np.where(most, off, np.inf).argmin(axis=-1)]
 
 
 def dial_frame(stored: Stored) -> pd.DataFrame:
