@@ -27,8 +27,7 @@ from numpy import ndarray
 from experiments.arms import arm
 from experiments.study import SIMULATED, Report, StudyOptions, save_study
 from research.data.synthetic import Synthetic, made_fold, make_synthetic, relevance
-from research.report.intervals import over_seeds
-from research.report.pages import interval_table
+from research.report.pages import interval_frame, interval_table
 from research.report.pictures import Drawing, above, blank, styled
 from research.report.records import Stored, study_header
 from research.train.loop import train
@@ -60,15 +59,12 @@ def phase_frame(
       spreads: of quality, and of exposure.
       shares: of recovered items [arm, quality, exposure, seed].
     """
-    lines = []
-    for (q, quality), (e, exposure) in itertools.product(enumerate(spreads), repeat=2):
-        plain, corrected = shares[:, q, e]
-        gain = over_seeds(corrected - plain).interval()
-        line: dict[str, float] = {"quality": quality, "exposure": exposure}
-        line |= dict(zip(arms, (plain.mean(), corrected.mean()), strict=True))
-        line |= {"gain": gain.mean, "gain_low": gain.low, "gain_high": gain.high}
-        lines.append(line | {"seeds": len(plain)})
-    return pd.DataFrame(lines)
+    plain, corrected = shares
+    gain = {"gain": corrected - plain}
+    frame = interval_frame(gain, quality=spreads, exposure=spreads)
+    for n, name in enumerate(arms):
+        frame.insert(2 + n, name, shares[n].mean(axis=-1).ravel())
+    return frame.assign(seeds=shares.shape[-1])
 
 
 INK = "#333333"

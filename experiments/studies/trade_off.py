@@ -32,7 +32,7 @@ from experiments.arms import arm
 from experiments.studies.totals import TOTALS, base_config, by_epoch, save_swept
 from experiments.study import Report, StudyOptions
 from research.report.intervals import over_seeds
-from research.report.pages import interval_table, seeds_text
+from research.report.pages import interval_frame, interval_table, seeds_text
 from research.report.pictures import Drawing, blank, legend_above, styled
 from research.report.predictions import statement, statement_table
 from research.report.records import Stored
@@ -162,7 +162,7 @@ def trade_off_frame(stored: Stored) -> pd.DataFrame:
     gain is of the arm's own chosen temperature, gain_in_batch of that of in-batch, or
     of the first arm where that is absent.
     """
-    lines, arms = [], all_curves(stored)
+    parts, arms = [], all_curves(stored)
     first = next(iter(arms.values()))
     for name, curves in arms.items():
         measured = {f"{what}_one": curves.at_one(what) for what in NUMBERS}
@@ -172,13 +172,11 @@ def trade_off_frame(stored: Stored) -> pd.DataFrame:
             measured[f"{what}_equal"] = curves.at_equal_popularity(what)
         measured["gain"] = curves.gain(curves)
         measured["gain_in_batch"] = curves.gain(arms.get(IN_BATCH, first))
-        for n, temperature in enumerate(curves.temperatures):
-            line: dict[str, Any] = {"arm": name, "temperature": temperature}
-            line["chosen"] = n == curves.chosen
-            for what, values in measured.items():
-                line |= over_seeds(values[n]).interval().columns(what)
-            lines.append(line)
-    return pd.DataFrame(lines)
+        part = interval_frame(measured, temperature=curves.temperatures)
+        part.insert(0, "arm", name)
+        part.insert(2, "chosen", part.index == curves.chosen)
+        parts.append(part)
+    return pd.concat(parts, ignore_index=True)
 
 
 def statements(name: str, curves: Curves) -> list[list[str]]:

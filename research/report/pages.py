@@ -1,6 +1,6 @@
 """Pages for people, in Markdown, and the files of tables: CSV in full beside a page."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from research.report.cells import (
     swept_fields,
     table_keys,
 )
-from research.report.intervals import over_seeds
+from research.report.intervals import Estimate, over_seeds
 from research.report.records import RunResult
 from research.report.tables import NUMBER, long_form, stated_columns, typed
 
@@ -99,12 +99,17 @@ def interval_text(mean: float | str, low: float, high: float, form: str) -> str:
 
 
 def interval_frame(
-    found: Mapping[str, Float[ndarray, "*axes s"]], **axes: Sequence[Any] | ndarray
+    found: Mapping[str, Float[ndarray, "*axes s"]],
+    estimate: Callable[[ndarray], Estimate] = over_seeds,
+    /,
+    **axes: Sequence[Any] | ndarray,
 ) -> pd.DataFrame:
-    """A row for each cell of some axes: means over seeds with their 95 % intervals.
+    """A row for each cell of some axes: means with their 95 % intervals.
 
     Args:
-      found: by name, values whose axes are these and, last, the seeds.
+      found: by name, values whose axes are these and, last, those that the mean is
+        over: the seeds, or for ``two_way`` users and seeds.
+      estimate: of a cell's values.
       axes: what each cell has along an axis, by the name of its column; floats are
         rounded as what float32 holds.
 
@@ -117,9 +122,10 @@ def interval_frame(
         line: dict[str, Any] = {}
         for (name, values), at in zip(axes.items(), place, strict=True):
             value = values[at]
-            line[name] = value if isinstance(value, str) else round(float(value), 6)
+            whole = isinstance(value, (str, int))
+            line[name] = value if whole else round(float(value), 6)
         for name, cells in found.items():
-            line |= over_seeds(cells[place]).interval().columns(name)
+            line |= estimate(cells[place]).interval().columns(name)
         lines.append(line)
     return pd.DataFrame(lines)
 

@@ -25,6 +25,7 @@ from research.report.forest import VERDICTS, around_zero, draw_line
 from research.report.intervals import Interval, two_way
 from research.report.pages import (
     EMPTY,
+    interval_frame,
     interval_table,
     interval_text,
     markdown_table,
@@ -97,19 +98,14 @@ def budget_frame(stored: Stored) -> pd.DataFrame:
 
     A metric's columns are its name and, for the ends of its interval, _low and _high.
     """
-    trials, lines = trials_frame(stored), []
-    rows = trials[trials.chosen].drop(columns=["trial", "chosen"]).to_dict("records")
-    for number, row in enumerate([*rows, {"loss": RANDOM}]):
-        line = dict(row)
-        for name in COLUMNS:
-            values = (
-                stored.arrays[name][number]
-                if number < len(rows)
-                else stored.arrays[f"{RANDOM}_{name}"]
-            )
-            line |= two_way(values.astype(float).T).interval().columns(name)
-        lines.append(line)
-    return pd.DataFrame(lines)
+    trials, arrays = trials_frame(stored), stored.arrays
+    found = {}
+    for name in COLUMNS:
+        values = [*arrays[name], arrays[f"{RANDOM}_{name}"]]
+        found[name] = np.array(values, float).swapaxes(-2, -1)
+    test = interval_frame(found, two_way, loss=[*stored.header["losses"], RANDOM])
+    chosen = trials[trials.chosen].drop(columns=["trial", "chosen"])
+    return chosen.merge(test, on="loss", how="right")
 
 
 def contrasts(stored: Stored) -> pd.DataFrame:

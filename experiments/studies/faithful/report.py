@@ -7,7 +7,7 @@ import pandas as pd
 
 from experiments.study import Report
 from research.report.intervals import Interval, two_way
-from research.report.pages import interval_table, interval_text
+from research.report.pages import interval_frame, interval_table, interval_text
 from research.report.pictures import Drawing, blank, legend_above, styled
 from research.report.predictions import statement_table
 from research.report.records import Stored
@@ -38,24 +38,15 @@ def faithful_frame(stored: Stored) -> pd.DataFrame:
 
     Columns: estimator, n, bias, and of each of MEASURED its mean, _low and _high.
     """
-    arrays = stored.arrays
-    parts: list[tuple[str, float, float, dict[str, np.ndarray]]] = [
-        (
-            *("full-softmax", np.nan, 0.0),
-            {name: arrays[f"full_{name}"].astype(float).T for name in MEASURED},
-        )
-    ]
-    for f, estimator in enumerate(stored.header["forms"]):
-        for s, n in enumerate(arrays["sizes"].tolist()):
-            found = {name: _values(stored, name, estimator, n) for name in MEASURED}
-            parts.append((estimator, n, float(arrays["bias"][f, s]), found))
-    lines = []
-    for estimator, n, bias, found in parts:
-        line = {"estimator": estimator, "n": n, "bias": bias}
-        for name, values in found.items():
-            line |= two_way(values).interval().columns(name)
-        lines.append(line)
-    return pd.DataFrame(lines)
+    arrays = {name: values.astype(float) for name, values in stored.arrays.items()}
+    full = {name: arrays[f"full_{name}"].T[None] for name in MEASURED}
+    found = {name: arrays[name].swapaxes(-2, -1) for name in MEASURED}
+    first = interval_frame(full, two_way, estimator=["full-softmax"])
+    axes = {"estimator": stored.header["forms"], "n": arrays["sizes"]}
+    frame = interval_frame(found, two_way, **axes)
+    frame.insert(2, "bias", arrays["bias"].ravel())
+    rows = [first.assign(n=np.nan, bias=0.0), frame]
+    return pd.concat(rows, ignore_index=True)[frame.columns]
 
 
 def difference(stored: Stored, estimator: str, n: int) -> Interval:

@@ -12,7 +12,13 @@ from experiments.studies.exposure import CLICKS, ITEMS, USERS
 from experiments.studies.feedback import ARM, KINDS, POLICIES, Kind, Round
 from experiments.study import Report
 from research.report.intervals import Interval, over_seeds
-from research.report.pages import interval_text, markdown_table, number_text, seeds_text
+from research.report.pages import (
+    interval_frame,
+    interval_text,
+    markdown_table,
+    number_text,
+    seeds_text,
+)
 from research.report.pictures import Drawing, blank, legend_above, styled
 from research.report.predictions import statement, statement_table
 from research.report.records import Stored
@@ -160,18 +166,11 @@ STATEMENTS = (
 
 def feedback_frame(stored: Stored) -> pd.DataFrame:
     """One row per kind, policy and round: each field's mean, _low and _high."""
-    lines = []
-    policies, kinds = stored.header["policies"], stored.header["kinds"]
-    rounds = stored.arrays["rule"].shape[-1]
-    for k, kind in enumerate(kinds):
-        for p, policy in enumerate(policies):
-            for number in range(rounds):
-                line = {"loop": kind, "policy": policy, "round": number + 1}
-                for name in Round._fields:
-                    values = stored.arrays[name][p, k, :, number].astype(float)
-                    line |= over_seeds(values).interval().columns(name)
-                lines.append(line)
-    return pd.DataFrame(lines)
+    header, arrays = stored.header, stored.arrays
+    found = {n: arrays[n].astype(float).transpose(1, 0, 3, 2) for n in Round._fields}
+    rounds = range(1, 1 + arrays["rule"].shape[-1])
+    loops = {"loop": header["kinds"], "policy": header["policies"]}
+    return interval_frame(found, **loops, round=rounds)
 
 
 def in_round(stored: Stored, number: int, measure: str, loops: Loops) -> ndarray:

@@ -1,6 +1,5 @@
 """What the study strength shows: its table, verdicts on its prediction, its figures."""
 
-import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,7 +15,12 @@ from experiments.studies.strength.figures import (
 from experiments.studies.strength.shifts import STEP, Shift, most_shift, shift_of
 from experiments.study import Report
 from research.report.intervals import Interval, two_way
-from research.report.pages import interval_text, markdown_table, seeds_text
+from research.report.pages import (
+    interval_frame,
+    interval_text,
+    markdown_table,
+    seeds_text,
+)
 from research.report.predictions import statement, statement_table
 from research.report.records import Stored
 
@@ -53,21 +57,14 @@ def strength_frame(stored: Stored) -> pd.DataFrame:
 
     A metric's columns are its name and, for the ends of its interval, _low and _high.
     """
-    arrays, lines = stored.arrays, []
-    axes = [np.round(arrays[n].astype(float), 2) for n in ("temperatures", "lambdas")]
-    totals = np.round(arrays["totals"].astype(float), 2)
-    outputs = stored.header["outputs"]
-    measured = {n: arrays[n].astype(float) for n in METRICS if n in arrays}
-    for (o, output), (t, temperature), (m, strength), (s, total) in itertools.product(
-        *(enumerate(axis) for axis in (outputs, *axes, totals))
-    ):
-        line = {"output": output, "temperature": temperature, "lambda": strength}
-        line |= {"total": total, "alpha": total - strength}
-        for name, values in measured.items():
-            cell = values[o, t, m, :, s].T
-            line |= two_way(cell).interval().columns(name)
-        lines.append(line)
-    return pd.DataFrame(lines)
+    arrays = stored.arrays
+    axes = {"output": stored.header["outputs"], "temperature": arrays["temperatures"]}
+    axes |= {"lambda": arrays["lambdas"], "total": arrays["totals"]}
+    by_seed = {n: arrays[n].astype(float) for n in METRICS if n in arrays}
+    found = {name: np.moveaxis(values, 3, -1) for name, values in by_seed.items()}
+    frame = interval_frame(found, two_way, **axes)
+    frame.insert(4, "alpha", frame.total - frame["lambda"])
+    return frame
 
 
 def peak(panel: pd.DataFrame, metric: str) -> float:
