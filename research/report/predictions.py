@@ -32,6 +32,15 @@ def statement(
     return [text, interval_text(*ends, form), ends.within(low, high)]
 
 
+def decided(text: str, found: str, holds: bool) -> list[str]:
+    """A row of that table that no interval leaves open.
+
+    >>> decided("it is less than 0.3", "0.2", holds=True)
+    ['it is less than 0.3', '0.2', 'holds']
+    """
+    return [text, found, HOLDS if holds else FAILS]
+
+
 def statement_table(rows: Sequence[Sequence[str]]) -> str:
     """What a prediction says, what was measured and the verdict, in Markdown."""
     return markdown_table(STATEMENT, rows)

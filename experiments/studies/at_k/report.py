@@ -30,7 +30,7 @@ from research.report.pictures import (
     notes_below,
     styled,
 )
-from research.report.predictions import statement, statement_table
+from research.report.predictions import decided, statement, statement_table
 from research.report.records import Stored
 
 __all__ = ["report_at_k"]
@@ -153,14 +153,14 @@ def verdicts(stored: Stored) -> list[list[str]]:
         statement(text, two_way(values).interval(), low, high, "+.4f")
         for text, values, low, high in stated
     ]
-    holds = {True: "holds", False: "fails"}
     text = "random: the prior of SL is above that of SL@20"
     values = f"{priors[SL]:g}, {priors[AT_K]:g}"
-    rows.append([text, values, holds[priors[SL] > priors[AT_K]]])
+    rows.append(decided(text, values, priors[SL] > priors[AT_K]))
     clicks = {arm: _clicks(stored, arm) for arm in (SL, AT_K)}
     text = "random: training clicks of a listed item, more in SL@20 in every seed"
     values = f"{clicks[AT_K].mean():.0f}, SL {clicks[SL].mean():.0f}"
-    return [*rows, [text, values, holds[bool((clicks[AT_K] > clicks[SL]).all())]]]
+    more = bool((clicks[AT_K] > clicks[SL]).all())
+    return [*rows, decided(text, values, more)]
 
 
 def _clicks(stored: Stored, arm: str) -> Float[ndarray, " seed"]:

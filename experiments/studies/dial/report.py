@@ -13,13 +13,14 @@ from experiments.study import Report
 from research.report.intervals import Interval, over_seeds
 from research.report.pages import interval_text, markdown_table
 from research.report.pictures import Drawing, above, blank, look, styled
-from research.report.predictions import statement_table
+from research.report.predictions import decided, statement, statement_table
 from research.report.records import Stored
 
 __all__ = ["report_dial"]
 
 FIXED = {"never": 0.0, "half": 0.5, "always": 1.0}
 LIMIT_REACH, REACH, MOST_REGRET = 0.1, 0.2, 0.03
+MORE = np.nextafter(0.0, 1.0)
 CLICK_RANGE = (0.9, 1.1)
 ENOUGH = 0.9  # of the data sets
 AXES = ("quality", "exposure", "correlation", "seed")
@@ -105,49 +106,32 @@ def regrets(frame: pd.DataFrame, model: str) -> dict[str, Interval]:
 
 def verdicts(frame: pd.DataFrame) -> list[list[str]]:
     """Each part of the prediction: the statement, what was measured, the verdict."""
-    out = []
-
-    def add(statement: str, measured: str, holds: bool, fails: bool) -> None:
-        verdict = "holds" if holds else "fails" if fails else "undecided"
-        out.append([statement, measured, verdict])
 
     def near(rows: pd.DataFrame, reach: float) -> tuple[float, str]:
         gap = np.abs(rows.best_strength - rows.rule_strength)
         return share_text(list(gap <= reach + 1e-9))
 
     limit = frame[frame.model == "limit"]
-    share, text = near(limit, LIMIT_REACH)
-    add(
-        f"limit: best strength within {LIMIT_REACH:g} of the rule",
-        text,
-        share == 1,
-        share < 1,
-    )
+    share, found = near(limit, LIMIT_REACH)
+    text = f"limit: best strength within {LIMIT_REACH:g} of the rule"
+    out = [decided(text, found, share == 1)]
     for model in dict.fromkeys(frame.model[frame.model != "limit"]):
         rows = frame[frame.model == model]
-        share, text = near(rows, REACH)
-        statement = f"{model}: best strength within {REACH:g} of the rule in 90 %"
-        add(statement, text, share >= ENOUGH, share < ENOUGH)
-        regret = regrets(frame, model)
-        mean, low, high = regret["rule"]
-        add(
-            f"{model}: mean regret of the rule below {MOST_REGRET:g}",
-            interval_text(mean, low, high, ".3f"),
-            high < MOST_REGRET,
-            low > MOST_REGRET,
-        )
+        share, found = near(rows, REACH)
+        text = f"{model}: best strength within {REACH:g} of the rule in 90 %"
+        out.append(decided(text, found, share >= ENOUGH))
+        text = f"{model}: mean regret of the rule below {MOST_REGRET:g}"
+        regret = regrets(frame, model)["rule"]
+        out.append(statement(text, regret, high=MOST_REGRET, form=".3f"))
         for way in FIXED:
-            gain = over_seeds((rows.rule - rows[way]).to_numpy())
-            mean, low, high = gain.interval()
-            text = interval_text(mean, low, high, "+.3f")
-            statement = f"{model}: the rule recovers more than {way} correcting"
-            add(statement, text, low > 0, high < 0)
-        chosen = rows.click_strength.between(
-            CLICK_RANGE[0] - 1e-9, CLICK_RANGE[1] + 1e-9
-        )
-        share, text = share_text(list(chosen))
-        statement = f"{model}: clicks pick 0.9 to 1.1 in 90 %"
-        add(statement, text, share >= ENOUGH, share < ENOUGH)
+            gain = over_seeds((rows.rule - rows[way]).to_numpy()).interval()
+            text = f"{model}: the rule recovers more than {way} correcting"
+            out.append(statement(text, gain, low=MORE))
+        low, high = CLICK_RANGE
+        chosen = rows.click_strength.between(low - 1e-9, high + 1e-9)
+        share, found = share_text(list(chosen))
+        text = f"{model}: clicks pick 0.9 to 1.1 in 90 %"
+        out.append(decided(text, found, share >= ENOUGH))
     return out
 
 

@@ -9,7 +9,7 @@ from experiments.study import Report
 from research.report.intervals import Interval, two_way
 from research.report.pages import interval_frame, interval_table, interval_text
 from research.report.pictures import Drawing, blank, legend_above, styled
-from research.report.predictions import statement_table
+from research.report.predictions import decided, statement_table
 from research.report.records import Stored
 
 __all__ = ["report_faithful"]
@@ -81,7 +81,7 @@ def verdicts(stored: Stored) -> list[list[str]]:
         apart = [name for name, d in each.items() if d.low > 0 or d.high < 0]
         text = f"n = {APART_AT}: some estimator is not as far as {REFERENCE}"
         measured = ", ".join(f"{name} {_text(each[name])}" for name in apart) or "none"
-        out.append([text, measured, "holds" if apart else "fails"])
+        out.append(decided(text, measured, bool(apart)))
     return out
 
 

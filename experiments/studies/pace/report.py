@@ -13,7 +13,7 @@ from experiments.study import Report
 from research.report.intervals import Interval, over_seeds
 from research.report.pages import EMPTY, interval_text, markdown_table, seeds_text
 from research.report.pictures import EDGE, Drawing, blank, legend_above, looks, styled
-from research.report.predictions import statement_table
+from research.report.predictions import statement, statement_table
 from research.report.records import Stored
 
 __all__ = ["report_pace"]
@@ -92,40 +92,26 @@ def verdicts(frame: pd.DataFrame, items: int) -> list[list[str]]:
     """Each part of the prediction: the statement, what was measured, the verdict."""
     out, rows = [], frame.set_index("arm")
     for name in rows.index.drop([UNCORRECTED, REFERENCE]):
-        out.append(
-            [
-                f"{name}: at most {MOST_EXAMPLES} times the full softmax's examples",
-                *_judged(rows.loc[name], "examples_share", MOST_EXAMPLES),
-            ]
-        )
+        text = f"{name}: at most {MOST_EXAMPLES} times the full softmax's examples"
+        out.append(_judged(text, rows.loc[name], "examples_share", MOST_EXAMPLES))
     most = next(
         (share for size, share in MOST_TIME.items() if items <= size),
         min(MOST_TIME.values()),
     )
-    out.append(
-        [
-            f"{CORRECTED}: at most {most} of the full softmax's time",
-            *_judged(rows.loc[CORRECTED], "seconds_share", most),
-        ]
-    )
+    text = f"{CORRECTED}: at most {most} of the full softmax's time"
+    out.append(_judged(text, rows.loc[CORRECTED], "seconds_share", most))
     reached = int(rows.loc[UNCORRECTED, "reached"])
     seeds = int(rows.loc[REFERENCE, "reached"])
     never = {0: "holds", seeds: "fails"}.get(reached, "undecided")
-    out.append(
-        [
-            f"{UNCORRECTED}: never reaches the level",
-            f"reached with {reached} of {seeds} seeds",
-            never,
-        ]
-    )
-    return out
+    found = f"reached with {reached} of {seeds} seeds"
+    return [*out, [f"{UNCORRECTED}: never reaches the level", found, never]]
 
 
-def _judged(row: "pd.Series[float]", name: str, most: float) -> tuple[str, str]:
+def _judged(text: str, row: "pd.Series[float]", name: str, most: float) -> list[str]:
     ends = Interval.of(row, name)
     if not np.isfinite(ends.mean):
-        return "not reached with every seed", "fails"
-    return interval_text(*ends, ".3f"), ends.within(high=most)
+        return [text, "not reached with every seed", "fails"]
+    return statement(text, ends, high=most, form=".3f")
 
 
 def pace_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:

@@ -14,7 +14,7 @@ from experiments.study import Report
 from research.report.intervals import over_seeds
 from research.report.pages import interval_text, markdown_table, seeds_text
 from research.report.pictures import Drawing, above, blank, styled
-from research.report.predictions import statement, statement_table
+from research.report.predictions import decided, statement, statement_table
 from research.report.records import Stored
 
 __all__ = ["report_semisynthetic"]
@@ -97,11 +97,10 @@ def verdicts(frame: pd.DataFrame, stored: Stored) -> list[list[str]]:
         gap = abs(row["best_strength"] - row["rule_strength"])
         measured = f"{row['best_strength']:.2f} against {row['rule_strength']:.2f}"
         text = f"{where}best strength within {REACH:g} of the rule"
-        out.append([text, measured, "holds" if gap <= REACH + 1e-9 else "fails"])
+        out.append(decided(text, measured, gap <= REACH + 1e-9))
         regret = row["best"] - row["rule"]
         text = f"{where}the rule recovers at most {MOST_REGRET:g} less than the best"
-        verdict = "holds" if regret <= MOST_REGRET else "fails"
-        out.append([text, f"{regret:.3f}", verdict])
+        out.append(decided(text, f"{regret:.3f}", regret <= MOST_REGRET))
         if np.isfinite(row["rate"]):
             out += _of_rate(row, where)
     if f"{CLICKED}recovered" in stored.arrays:
@@ -142,12 +141,12 @@ def _of_rate(row: dict[Any, float], where: str) -> list[list[str]]:
     """
     gap, gain = row["rate"] - row["rule"], row["rate"] - row["always"]
     near = f"{where}rate recovers within {NEAR:g} of the rule"
-    out = [[near, f"{gap:+.3f}", "holds" if abs(gap) <= NEAR else "fails"]]
+    out = [decided(near, f"{gap:+.3f}", abs(gap) <= NEAR)]
     if row["gamma"]:
         more = "more" if row["gamma"] < 0 else "less"
         holds = (gain > 0) == (row["gamma"] < 0)
         text = f"{where}rate recovers {more} than always"
-        out.append([text, f"{gain:+.3f}", "holds" if holds else "fails"])
+        out.append(decided(text, f"{gain:+.3f}", holds))
     return out
 
 

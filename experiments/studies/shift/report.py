@@ -28,7 +28,7 @@ from research.report.pictures import (
     notes_below,
     styled,
 )
-from research.report.predictions import statement, statement_table
+from research.report.predictions import decided, statement, statement_table
 from research.report.records import Stored
 
 __all__ = ["report_shift"]
@@ -103,7 +103,7 @@ def verdicts(frame: pd.DataFrame, stored: Stored) -> list[list[str]]:
         best = float(rows.prior[rows.ndcg.idxmax()])
         low, high = BEST[split]
         text = f"{split}: the best prior of {SWEPT} is {low:g} to {high:g}"
-        out.append([text, f"{best:g}", "holds" if low <= best <= high else "fails"])
+        out.append(decided(text, f"{best:g}", low <= best <= high))
     return out
 
 

@@ -17,7 +17,7 @@ from experiments.study import Report
 from research.report.intervals import over_seeds
 from research.report.pages import interval_frame, interval_table, seeds_text
 from research.report.pictures import Drawing, blank, legend_above, styled
-from research.report.predictions import statement, statement_table
+from research.report.predictions import decided, statement, statement_table
 from research.report.records import Stored
 
 __all__ = ["report_span"]
@@ -106,13 +106,11 @@ def _orders(frame: pd.DataFrame) -> list[list[str]]:
         return []
     found = orders(frame)
     text = f"{X} orders the shifts with a rank correlation of at least {ORDERED:g}"
-    verdict = "holds" if found[X] >= ORDERED else "fails"
-    rows = [[text, f"{found[X]:.3f}", verdict]]
+    rows = [decided(text, f"{found[X]:.3f}", found[X] >= ORDERED)]
     for name, value in found.items():
         if name != X:
-            verdict = "holds" if found[X] > value else "fails"
             shown = f"{found[X]:.3f} against {value:.3f}"
-            rows.append([f"and better than {name}", shown, verdict])
+            rows.append(decided(f"and better than {name}", shown, found[X] > value))
     return rows
 
 

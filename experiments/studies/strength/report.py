@@ -21,7 +21,7 @@ from research.report.pages import (
     markdown_table,
     seeds_text,
 )
-from research.report.predictions import statement, statement_table
+from research.report.predictions import decided, statement, statement_table
 from research.report.records import Stored
 
 __all__ = ["report_strength"]
@@ -79,9 +79,8 @@ def verdicts(frame: pd.DataFrame, stored: Stored) -> list[list[str]]:
         where = f"{output}, temperature {temperature:g}: "
         if output != "cosine" or temperature <= COLLAPSE_TO:
             apart = gap(panel)
-            verdict = "holds" if apart < GAP else "fails"
             text = f"{where}lambdas at equal totals within {GAP:g}"
-            out.append([text, f"{apart:.3f} apart", verdict])
+            out.append(decided(text, f"{apart:.3f} apart", apart < GAP))
         if output == "cosine" and temperature >= SERVING_FROM:
             gain = serving_gain(stored, output, float(temperature))
             text = (
@@ -98,9 +97,8 @@ def verdicts(frame: pd.DataFrame, stored: Stored) -> list[list[str]]:
             tops = [peak(panel, metric) for panel in panels]
             inside = sum(low <= top <= high for top in tops)
             text = f"{METRICS[metric]} peaks at a total of {low:g} to {high:g}"
-            verdict = "holds" if inside == len(tops) else "fails"
             found = f"in {inside} of {len(tops)} panels; at {_range(tops)}"
-            out.append([text, found, verdict])
+            out.append(decided(text, found, inside == len(tops)))
     return out
 
 
@@ -111,17 +109,14 @@ def _without_unclicked(frame: pd.DataFrame, stored: Stored) -> list[list[str]]:
         where = f"{output}, temperature {temperature:g}, clicked items listed: "
         apart, all_items = gap(panel, WITHOUT), gap(panel)
         if output == "cosine" and temperature > SPANS_TO:
-            verdict = "holds" if apart > WIDE else "fails"
             text = f"{where}lambdas at equal totals more than {WIDE:g} apart"
-            out.append([text, f"{apart:.3f} apart", verdict])
+            out.append(decided(text, f"{apart:.3f} apart", apart > WIDE))
             continue
         text = f"{where}lambdas at equal totals within {NARROW:g}"
-        verdict = "holds" if apart < NARROW else "fails"
-        out.append([text, f"{apart:.3f} apart", verdict])
+        out.append(decided(text, f"{apart:.3f} apart", apart < NARROW))
         part = apart / all_items
         text = f"{where}at most half as far apart as with all items"
-        verdict = "holds" if part <= PART else "fails"
-        out.append([text, f"{part:.2f} of {all_items:.3f}", verdict])
+        out.append(decided(text, f"{part:.2f} of {all_items:.3f}", part <= PART))
         behind = in_the_loss(stored, output, float(temperature), HALF, WITHOUT)
         text = f"{where}at a total of {HALF:g} lambda 1 is at most {BEHIND:g} below 0"
         out.append(statement(text, behind, -BEHIND))
@@ -143,8 +138,7 @@ def _of_shift(frame: pd.DataFrame, stored: Stored) -> list[list[str]]:
         out.append(statement(text, found.by, least, form="+.2f"))
         text = f"{where}so shifted at most a third as far from lambda 0"
         part = found.after / found.before
-        verdict = "holds" if part <= LEFT else "fails"
-        out.append([text, f"{part:.2f} of {found.before:.4f}", verdict])
+        out.append(decided(text, f"{part:.2f} of {found.before:.4f}", part <= LEFT))
     return out
 
 
