@@ -63,7 +63,6 @@ from experiments.inputs import ratings_of
 from experiments.studies import STUDIES
 from experiments.studies.split import ndcg_of, splits_of
 from experiments.study import StudyOptions, save_study
-from research.data import name_of
 from research.evaluate.metrics import CUTOFF, METRICS
 from research.report.records import study_header
 
@@ -145,12 +144,8 @@ def run_at_k(options: StudyOptions) -> Path:
         for cells in split.tested(best).values():
             records = [split.served(cell, PRIORS) for cell in cells]
             users.append(np.stack([ndcg_of(priors) for priors in records], axis=2))
-            popularity.append(
-                [
-                    [METRICS[POPULARITY].of(r, CUTOFF).mean() for r in row]
-                    for row in records
-                ]
-            )
+            of = METRICS[POPULARITY].of
+            popularity.append([[of(r, CUTOFF).mean() for r in row] for row in records])
         arrays[f"{name}_validation"] = np.stack(validation).astype("<f4")
         arrays[f"{name}_ndcg_20"] = np.stack(users).astype("<f2")
         arrays[f"{name}_train_count_20"] = np.swapaxes(
@@ -158,7 +153,7 @@ def run_at_k(options: StudyOptions) -> Path:
         )
     header = study_header(
         NAME,
-        name_of(str(splits["random"].path)),
+        str(splits["random"].path),
         options.quick,
         splits["random"].digest,
         arms=list(splits["random"].arms),

@@ -83,16 +83,11 @@ def at_k_frame(stored: Stored) -> pd.DataFrame:
                 values = ndcg_of_users(stored, split, Served(arm, prior))
                 mean, low, high = two_way(values).interval()
                 counts = stored.arrays[f"{split}_train_count_20"][a, p]
-                line = {
-                    "split": split,
-                    "arm": arm,
-                    **stored.content["chosen"][split][arm],
-                }
+                validation = stored.arrays[f"{split}_validation"][a, p]
+                line = {"split": split, "arm": arm}
+                line |= stored.content["chosen"][split][arm]
                 line |= {"prior": prior, "ndcg": mean, "low": low, "high": high}
-                line |= {"train_count": float(counts.mean())}
-                line |= {
-                    "validation": float(stored.arrays[f"{split}_validation"][a, p])
-                }
+                line |= {"train_count": counts.mean(), "validation": validation}
                 lines.append(line)
     return pd.DataFrame(lines)
 
@@ -183,6 +178,8 @@ def at_k_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
         first = [str(split), f"`{arm}`", values, f"{counts[0.0]:.0f}", f"{best:g}"]
         rows.append([*first, *(f"{means[prior]:.4f}" for prior in priors)])
     seeds = stored.arrays["random_ndcg_20"].shape[3]
+    heads = ["split", "arm", "chosen", "clicks", "own prior"]
+    heads += [f"prior {prior:g}" for prior in priors]
     return (
         f"NDCG@20, {seeds} seeds, means over the users with a test item. SL is "
         f"`{SL}`, SL@20 `{AT_K}`; the weight of `{STOPPED}` has no gradient. Clicks: "
@@ -191,14 +188,7 @@ def at_k_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
         "were chosen too. 30 epochs, unless a number is named. Intervals are 95 %, "
         "two-way over users and seeds.",
         statement_table(verdicts(stored)),
-        markdown_table(
-            [
-                *("split", "arm", "chosen", "clicks", "own prior"),
-                *(f"prior {p:g}" for p in priors),
-            ],
-            rows,
-            left=3,
-        ),
+        markdown_table(heads, rows, left=3),
     )
 
 

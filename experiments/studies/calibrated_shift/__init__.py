@@ -37,7 +37,7 @@ from experiments.inputs import fold_of
 from experiments.runs import clicked_logits, drawn_clicks
 from experiments.studies import STUDIES
 from experiments.studies.shift import CHANGES
-from experiments.studies.split import splits_of
+from experiments.studies.split import Split, splits_of
 from experiments.studies.totals import (
     Vectors,
     fitted_total,
@@ -57,6 +57,7 @@ __all__ = [
     "TEMPERATURES",
     "TOTALS",
     "Halves",
+    "config_on",
     "judged_halves",
     "run_calibrated_shift",
     "trained_halves",
@@ -82,17 +83,10 @@ def run_calibrated_shift(options: StudyOptions) -> Path:
     arms = options.arms or study.arms
     temperatures = TEMPERATURES[1:] if options.quick else TEMPERATURES
     shape = len(splits), len(arms), len(temperatures), options.seeds
-    changes = {**CHANGES, "epochs": 2} if options.quick else CHANGES
     runs = []
     for n, m, t, seed in np.ndindex(shape):
         name, split = [*splits.items()][n]
-        base = Config(
-            dataset=str(split.path),
-            split="given",
-            validation_share=0.1,
-            **{**changes, "learning_rate": 0.1, "temperature": temperatures[t]},
-        )
-        config = dataclasses.replace(arm(arms[m], base), seed=seed)
+        config = config_on(split, arms[m], temperatures[t], seed)
         halves = judged_halves(config, options.data_dir)
         runs.append(halves)
         options.progress(
@@ -103,6 +97,16 @@ def run_calibrated_shift(options: StudyOptions) -> Path:
     swept = {"splits": [*splits], "arms": [*arms]}
     more = {"totals": TOTALS, "clicks": CLICKS}
     return save_swept(options, NAME, runs, temperatures, more, **swept)
+
+
+def config_on(split: Split, name: str, temperature: float, seed: int) -> Config:
+    """The config of an arm on a split; a quick run's has two epochs."""
+    changes = {**CHANGES, "learning_rate": 0.1, "temperature": temperature}
+    if split.options.quick:
+        changes["epochs"] = 2
+    folder = str(split.path)
+    base = Config(dataset=folder, split="given", validation_share=0.1, **changes)
+    return dataclasses.replace(arm(name, base), seed=seed)
 
 
 class Halves(NamedTuple):

@@ -223,7 +223,11 @@ def calibration_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
         "recover. Weighted: held-out clicks, each by 1 / e. 95 % t intervals over "
         "three seeds or more."
     )
-    page = [about, statement_table(verdicts(stored)), _ways_table(frame)]
+    stated = {"arm": "", "exposure": "", "scale": ".2f", "share": ".2f"}
+    stated |= {"served": "", "a": ".2f", "b": ".2f"}
+    recovered = [("recovered [95 %]", "recovered", ".3f")]
+    ways_table = interval_table(frame, stated, recovered, left=2)
+    page = [about, statement_table(verdicts(stored)), ways_table]
     if f"{CLICKED}scale" in stored.arrays:
         page += [
             "Without items that got no click, in lists and fits:",
@@ -244,13 +248,6 @@ def _clicked_table(stored: Stored) -> str:
         ]
         rows.append(row)
     return markdown_table(["arm", "exposure", "scale", "share", *ways], rows, left=2)
-
-
-def _ways_table(frame: pd.DataFrame) -> str:
-    stated = {"arm": "", "exposure": "", "scale": ".2f", "share": ".2f"}
-    stated |= {"served": "", "a": ".2f", "b": ".2f"}
-    recovered = [("recovered [95 %]", "recovered", ".3f")]
-    return interval_table(frame, stated, recovered, left=2)
 
 
 @styled

@@ -59,35 +59,30 @@ class Statement(NamedTuple):
 
 def _of_each(kind: str) -> tuple[Statement, ...]:
     """What is stated of every kind of loop."""
+    ahead = "full", "calibrated-rule"
+    if KINDS[kind].random >= 0.5:
+        ahead = "calibrated-rule", "full"
+    texts = {"recovered": "{} recovers more than {}"}
+    texts["tenth"] = "lists are narrower with {} than {}"
     return tuple(
-        Statement(f"{kind}: {text}", measure, ((kind, more),), ((kind, less),))
-        for text, measure, more, less in (
-            ("full recovers more than rule", "recovered", "full", "rule"),
-            ("half recovers more than never", "recovered", "half", "never"),
-            ("lists are narrower with full than rule", "tenth", "full", "rule"),
-            ("shown recovers more than full", "recovered", "shown", "full"),
-            ("lists are narrower with full than shown", "tenth", "full", "shown"),
-            ("full recovers more than rate", "recovered", "full", "rate"),
-            ("full recovers more than ips", "recovered", "full", "ips"),
-            ("ips-half recovers more than ips", "recovered", "ips-half", "ips"),
-            *(
-                (f"{more} recovers more than {less}", "recovered", more, less)
-                for more, less in (
-                    ("calibrated-rule", "rule"),
-                    ("calibrated-rate", "rate"),
-                )
-            ),
-            _beside_full(kind),
+        Statement(
+            f"{kind}: {texts[measure].format(more, less)}",
+            *(measure, ((kind, more),), ((kind, less),)),
+        )
+        for measure, more, less in (
+            ("recovered", "full", "rule"),
+            ("recovered", "half", "never"),
+            ("tenth", "full", "rule"),
+            ("recovered", "shown", "full"),
+            ("tenth", "full", "shown"),
+            ("recovered", "full", "rate"),
+            ("recovered", "full", "ips"),
+            ("recovered", "ips-half", "ips"),
+            ("recovered", "calibrated-rule", "rule"),
+            ("recovered", "calibrated-rate", "rate"),
+            ("recovered", *ahead),
         )
     )
-
-
-def _beside_full(kind: str) -> tuple[str, str, str, str]:
-    """Which of the calibrated rule and the full correction is stated to be ahead."""
-    more, less = "full", "calibrated-rule"
-    if KINDS[kind].random >= 0.5:
-        more, less = less, more
-    return f"{more} recovers more than {less}", "recovered", more, less
 
 
 def _of_a_start(kind: str) -> tuple[Statement, ...]:

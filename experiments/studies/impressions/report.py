@@ -104,13 +104,8 @@ def others(values: Float[ndarray, "s *n"]) -> Float[ndarray, "s *n"]:
 
 def place(stored: Stored, arm: str, kind: str, count: float) -> Place:
     """The records of an arm, a kind and a count."""
-    header, arrays = stored.header, stored.arrays
-    counts = list(arrays["counts"].astype(float))
-    a, k, n = (
-        header["arms"].index(arm),
-        header["kinds"].index(kind),
-        counts.index(count),
-    )
+    a, k = stored.header["arms"].index(arm), stored.header["kinds"].index(kind)
+    n = stored.arrays["counts"].tolist().index(count)
     return Place.at(stored, (a, k, slice(None), n))
 
 
@@ -324,12 +319,9 @@ def impressions_figure(frame: pd.DataFrame, stored: Stored) -> Drawing:
         for way, marker in MARKS.items():
             row = rows.loc[way]
             draw_mark(panel, way, (row.a, row.b), row.recovered, marker)
-        lines += [
-            (kind, a, b, mean[i, j])
-            for (i, a), (j, b) in itertools.product(
-                enumerate(here.strengths), enumerate(here.removed)
-            )
-        ]
+        pairs = itertools.product(here.strengths, here.removed)
+        shares = mean.ravel().tolist()
+        lines += [(kind, *pair, share) for pair, share in zip(pairs, shares)]
         panel.set_title(f"exposure: {kind}")
     panels[0][0].set_ylabel("b, log impressions taken out")
     legend_above(figure, panels[0][0], heading(stored, arm), 3)

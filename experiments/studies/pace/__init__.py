@@ -38,13 +38,11 @@ from experiments.runs import metric_means, serve
 from experiments.study import SIMULATED, StudyOptions, save_study
 from experiments.tuned import tuned
 from research.config import Config
-from research.data import name_of
 from research.data.synthetic import large_fold, make_synthetic
 from research.evaluate.metrics import CUTOFF
 from research.prepare import Prepared, prepare
 from research.report.records import study_header
 from research.train.loop import train
-from research.types import Fold
 
 __all__ = ["NAME", "NAME_SIMULATED", "REFERENCE", "run_pace", "run_pace_simulated"]
 
@@ -132,7 +130,7 @@ def _measured(
     fitted = runs[REFERENCE].fold.fitted
     header = study_header(
         name,
-        name_of(options.dataset),
+        options.dataset,
         options.quick,
         digest,
         arms=list(ARMS),
@@ -168,7 +166,7 @@ def validated(run: Prepared) -> list[float]:
 def step_seconds(runs: Mapping[str, Prepared], turns: int) -> dict[str, list[float]]:
     """Seconds of a step of each run, the runs in turns, compilation apart."""
     sides = {
-        name: functools.partial(_side, run.config, run.fold)
+        name: functools.partial(Here, portions(run.config, run.fold, STEPS))
         for name, run in runs.items()
     }
     out = {}
@@ -177,7 +175,3 @@ def step_seconds(runs: Mapping[str, Prepared], turns: int) -> dict[str, list[flo
             raise AssertionError(f"{name}: {answers}")  # a side of this process raises
         out[name] = [each["seconds"] / each["steps"] for each in answers.portions]
     return out
-
-
-def _side(config: Config, fold: Fold) -> Here:
-    return Here(portions(config, fold, STEPS))

@@ -43,7 +43,6 @@ from experiments.grid import Sweep
 from experiments.studies import STUDIES
 from experiments.studies.split import ndcg_of, splits_of
 from experiments.study import StudyOptions, save_study
-from research.data import name_of
 from research.report.records import study_header
 
 __all__ = ["NAME", "PRIORS", "run_shift"]
@@ -80,7 +79,7 @@ def run_shift(options: StudyOptions) -> Path:
             arrays[f"{name}_{field}"] = np.array(values, "<f4")
     header = study_header(
         NAME,
-        name_of(str(splits["random"].path)),
+        str(splits["random"].path),
         options.quick,
         splits["random"].digest,
         shifted_digest=splits["shifted"].digest,

@@ -24,7 +24,6 @@ it with mixed negatives, at 0.1 none.
 """
 
 import contextlib
-import dataclasses
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -33,10 +32,14 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from experiments.arms import arm
 from experiments.runs import clicked_logits, drawn_clicks, metric_means, serve
 from experiments.studies import STUDIES
-from experiments.studies.calibrated_shift import TEMPERATURES, TOTALS, trained_halves
+from experiments.studies.calibrated_shift import (
+    TEMPERATURES,
+    TOTALS,
+    config_on,
+    trained_halves,
+)
 from experiments.studies.shift import CHANGES
 from experiments.studies.split import splits_of
 from experiments.studies.totals import Vectors, means_by_total, save_swept
@@ -77,16 +80,9 @@ def run_unclicked(options: StudyOptions) -> Path:
     split = splits_of(study, options, CHANGES, {})["shifted"]
     arms = options.arms or study.arms
     temperatures = TEMPERATURES[2:] if options.quick else TEMPERATURES
-    changes = {**CHANGES, "epochs": 2} if options.quick else CHANGES
     runs = []
     for m, t, seed in np.ndindex(len(arms), len(temperatures), options.seeds):
-        base = Config(
-            dataset=str(split.path),
-            split="given",
-            validation_share=0.1,
-            **{**changes, "learning_rate": 0.1, "temperature": temperatures[t]},
-        )
-        config = dataclasses.replace(arm(arms[m], base), seed=seed)
+        config = config_on(split, arms[m], temperatures[t], seed)
         judged = judged_lists(config, options.data_dir)
         runs.append(judged)
         all_items, clicked = judged["recall"].max(axis=1)
