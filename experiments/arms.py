@@ -98,6 +98,7 @@ TOWER_ARMS: dict[str, dict[str, Any]] = {
 
 
 _UNIFORM = "uniform:1024"
+_MIXED: dict[str, Any] = {"negatives": ("in-batch", _UNIFORM)}
 
 # Corrections as public code has them, most of them wrong (docs/symptoms.md).
 RECIPES: dict[str, dict[str, Any]] = {
@@ -110,7 +111,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     # q of clicks to the power 0.75, of draws that go by clicks
     "recipe-power": {"logq": 0.75},
     # in-batch and uniform columns together, without a correction
-    "recipe-mixture": {"negatives": ("in-batch", _UNIFORM)},
+    "recipe-mixture": _MIXED,
     # the probability of being drawn at all, for negatives alone
     "recipe-inclusion": {
         "logq": 1.0,
@@ -120,7 +121,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     },
     # the same for a mixture, cosine times 20
     "recipe-tutorial": {
-        "negatives": ("in-batch", _UNIFORM),
+        **_MIXED,
         "logq": 1.0,
         "duplicates": "inclusion",
         "mask_same_item": True,
@@ -197,6 +198,15 @@ _FACTOR_ARMS: dict[str, dict[str, Any]] = {
 }
 _ID_ONLY: dict[str, Any] = {"user_features": (), "item_features": ("id",)}
 
+
+def _beside(source: str) -> dict[str, Any]:
+    """In-batch negatives and those of a source beside them, corrected."""
+    return {"negatives": ("in-batch", source), "logq": 1.0}
+
+
+_POPULAR, _BY_SIZE = _beside("popularity:1024"), _beside("fifo-cache-by-size:4096")
+_FIFO, _VECTORS = _beside("fifo-cache:4096"), _beside("vector-cache:1024")
+
 ARMS: dict[str, dict[str, Any]] = {
     # Baselines, with their default options (experiments/baseline_choice.py).
     **{name: {"model": name} for name in BASELINES},
@@ -213,13 +223,10 @@ ARMS: dict[str, dict[str, Any]] = {
     "in-batch+ips": {"ips": 1.0},
     "in-batch+logq+ips": {"logq": 1.0, "ips": 1.0},
     "in-batch+logq": {"logq": 1.0},
-    "mixed": {"negatives": ("in-batch", _UNIFORM)},
-    "mixed+logq": {"negatives": ("in-batch", _UNIFORM), "logq": 1.0},
+    "mixed": _MIXED,
+    "mixed+logq": {**_MIXED, "logq": 1.0},
     # As many extra columns, drawn from the click share: number or distribution?
-    "mixed-popularity+logq": {
-        "negatives": ("in-batch", "popularity:1024"),
-        "logq": 1.0,
-    },
+    "mixed-popularity+logq": _POPULAR,
     "full-softmax": {"negatives": ("catalogue",)},
     # Optimisers that move the touched rows of the tables.
     "lazy-adam": {"logq": 1.0, "optimiser": "lazy-adam"},
@@ -232,54 +239,26 @@ ARMS: dict[str, dict[str, Any]] = {
     "full-softmax+time-halves": {"negatives": ("catalogue",), "halves": "time"},
     # Other sources of negatives, and a selection of the hardest drawn.
     "in-batch-part+logq": {"negatives": ("in-batch-part:63",), "logq": 1.0},
-    "extra+logq": {"negatives": ("in-batch", "extra:1024"), "logq": 1.0},
-    "hardest": {"negatives": ("in-batch", _UNIFORM), "hardest": 10},
+    "extra+logq": _beside("extra:1024"),
+    "hardest": {**_MIXED, "hardest": 10},
     "rank-band": {"negatives": ("uniform:1000", "rank-band:10")},
     # Caches of positives and of items; the third stores q, as in [wang2021].
-    "fifo-cache+logq": {"negatives": ("in-batch", "fifo-cache:4096"), "logq": 1.0},
-    "fifo-cache+logq+warmup": {
-        "negatives": ("in-batch", "fifo-cache:4096"),
-        "logq": 1.0,
-        "warmup": 1000,
-    },
-    "vector-cache+logq": {"negatives": ("in-batch", "vector-cache:1024"), "logq": 1.0},
+    "fifo-cache+logq": _FIFO,
+    "fifo-cache+logq+warmup": {**_FIFO, "warmup": 1000},
+    "vector-cache+logq": _VECTORS,
     "fifo-cache-stored+logq": {
-        "negatives": ("in-batch", "fifo-cache-stored:4096"),
-        "logq": 1.0,
+        **_beside("fifo-cache-stored:4096"),
         "frequency": "streaming",
     },
-    "fifo-cache+logq-streaming": {
-        "negatives": ("in-batch", "fifo-cache:4096"),
-        "logq": 1.0,
-        "frequency": "streaming",
-    },
+    "fifo-cache+logq-streaming": {**_FIFO, "frequency": "streaming"},
     # A cache of positives corrected by its size in place of the click share.
-    "fifo-cache+logq-by-size": {
-        "negatives": ("in-batch", "fifo-cache-by-size:4096"),
-        "logq": 1.0,
-    },
-    "fifo-cache+logq-by-size+push": {
-        "negatives": ("in-batch", "fifo-cache-by-size:4096"),
-        "logq": 1.0,
-        "item_push": "balanced",
-    },
+    "fifo-cache+logq-by-size": _BY_SIZE,
+    "fifo-cache+logq-by-size+push": {**_BY_SIZE, "item_push": "balanced"},
     # The repulsive gradient that stored vectors lack, restored on the batch's columns;
     # and, as a control, fresh columns whose gradient is stopped.
-    "fifo-cache+logq+push": {
-        "negatives": ("in-batch", "fifo-cache:4096"),
-        "logq": 1.0,
-        "item_push": "balanced",
-    },
-    "vector-cache+logq+push": {
-        "negatives": ("in-batch", "vector-cache:1024"),
-        "logq": 1.0,
-        "item_push": "balanced",
-    },
-    "mixed-popularity+logq-stopped": {
-        "negatives": ("in-batch", "popularity:1024"),
-        "logq": 1.0,
-        "item_push": "batch",
-    },
+    "fifo-cache+logq+push": {**_FIFO, "item_push": "balanced"},
+    "vector-cache+logq+push": {**_VECTORS, "item_push": "balanced"},
+    "mixed-popularity+logq-stopped": {**_POPULAR, "item_push": "batch"},
     # Corrections.
     "in-batch+logq-streaming": {"logq": 1.0, "frequency": "streaming"},
     "in-batch+logq-periodic": {"logq": 1.0, "frequency": "periodic"},
@@ -334,11 +313,7 @@ ARMS: dict[str, dict[str, Any]] = {
     },
     # Without demographics, genres and year.
     "in-batch+logq-id-only": {"logq": 1.0, **_ID_ONLY},
-    "mixed+logq-id-only": {
-        "negatives": ("in-batch", _UNIFORM),
-        "logq": 1.0,
-        **_ID_ONLY,
-    },
+    "mixed+logq-id-only": {**_MIXED, "logq": 1.0, **_ID_ONLY},
     "full-softmax-id-only": {"negatives": ("catalogue",), **_ID_ONLY},
     **TOWER_ARMS,
     **RECIPES,

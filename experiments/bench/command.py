@@ -57,12 +57,9 @@ class Bench:
                 result = run(setting)
                 print(f"wrote {save_result(result, folder)}")
                 for target in result.targets:
-                    measured = (
-                        f"{target.seen:.3g}"
-                        if target.met is not None
-                        else "not measured"
-                    )
-                    print(f"  {target.what}: {measured} ({target.requirement()} asked)")
+                    seen = target.seen
+                    found = "not measured" if seen is None else f"{seen:.3g}"
+                    print(f"  {target.what}: {found} ({target.requirement()} asked)")
         page = page_of(folder, tuple(BENCHMARKS)).encode()
         print(f"wrote {replace(folder / 'README.md', page)}")
         return 0
