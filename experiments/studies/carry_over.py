@@ -148,7 +148,7 @@ def measured(stored: Stored) -> dict[str, Float[ndarray, "t s l"]]:
     final model's recall@20 less the first one's; surer, by how much its scale is
     larger, by test clicks.
     """
-    arrays = {name: values.astype(float) for name, values in stored.arrays.items()}
+    arrays = stored.floats()
     one = int(np.argmin(np.abs(arrays.pop("totals") - 1.0)))
     recall = arrays.pop("recall")
     del arrays["temperatures"]

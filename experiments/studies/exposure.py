@@ -26,6 +26,7 @@ from numpy import ndarray
 
 from experiments.arms import arm
 from experiments.study import SIMULATED, Report, StudyOptions, save_study
+from research.config import Config
 from research.data.synthetic import Synthetic, made_fold, make_synthetic, relevance
 from research.report.pages import interval_frame, interval_table
 from research.report.pictures import Drawing, above, blank, styled
@@ -47,6 +48,12 @@ RECIPE: dict[str, Any] = {
     "epochs": 12,
     "learning_rate": 3e-3,
 }
+
+
+def recipe(name: str, seed: int, epochs: int | None = None) -> Config:
+    """The config of an arm on synthetic data; by default with the epochs of RECIPE."""
+    changes = {**RECIPE, "seed": seed, "epochs": epochs or RECIPE["epochs"]}
+    return dataclasses.replace(arm(name), **changes)
 
 
 def phase_frame(
@@ -179,8 +186,6 @@ def report_exposure(stored: Stored) -> Report:
 
 
 def _trained(name: str, world: Synthetic, seed: int, epochs: int | None) -> float:
-    changes = {**RECIPE, "seed": seed, **({"epochs": epochs} if epochs else {})}
-    config = dataclasses.replace(arm(name), **changes)
-    done = train(config, made_fold(world, CLICKS, seed))
+    done = train(recipe(name, seed, epochs), made_fold(world, CLICKS, seed))
     truth = best_items(relevance(world))
     return recovered(done.user_vectors @ done.item_vectors.T, truth)

@@ -119,7 +119,7 @@ def measured(stored: Stored) -> dict[str, Float[ndarray, "t l s"]]:
     steps, the length; shift, how much further along the total the curve with log q in
     the loss lies; best_0 and best_1, the highest recall@20 without and with it.
     """
-    arrays = {name: values.astype(float) for name, values in stored.arrays.items()}
+    arrays = stored.floats()
     recall = np.moveaxis(arrays["recall"], 3, 1)  # [temperature, length, seed, ...]
     best = recall.max(axis=-1)
     return {

@@ -69,7 +69,7 @@ def measured(stored: Stored) -> dict[str, Float[ndarray, "t s"]]:
     with that; highest, the total of highest recall@20; best, recall@20 there; full,
     with a total of 1.
     """
-    arrays = {name: values.astype(float) for name, values in stored.arrays.items()}
+    arrays = stored.floats()
     full = int(np.argmin(np.abs(arrays["totals"] - 1.0)))
     return {
         "scale": arrays["scale"],

@@ -137,7 +137,7 @@ def stopping_frame(stored: Stored) -> pd.DataFrame:
     chosen rows also chosen (the epoch), nearer (than after the last epoch) and lost (by
     the rule), each with _low and _high.
     """
-    arrays = {name: values.astype(float) for name, values in stored.arrays.items()}
+    arrays = stored.floats()
     held, rule = arrays["held"], arrays["rule"][..., None]
     shares, at_rule = arrays["recovered"][..., :-1], arrays["recovered"][..., -1]
     at_best = shares.max(axis=-1)

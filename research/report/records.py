@@ -41,6 +41,10 @@ class Stored(NamedTuple):
     content: dict[str, Any]
     arrays: dict[str, ndarray]
 
+    def floats(self) -> dict[str, ndarray]:
+        """The arrays as float64, to compute with; stored are fewer digits."""
+        return {name: values.astype(float) for name, values in self.arrays.items()}
+
 
 def study_header(
     name: str, dataset: str, quick: bool, digest: str = "", **more: Any

@@ -52,8 +52,7 @@ MARKERS = "os^D"
 def scores(stored: Stored) -> Float[ndarray, "l t"]:
     """Each trial's validation NDCG@20 at its best look; 0 for one that diverged."""
     curves = np.nan_to_num(stored.arrays["curves"].astype(float), nan=0.0)
-    best: Float[ndarray, "l t"] = curves.max(axis=2)
-    return best
+    return np.asarray(curves.max(axis=2))
 
 
 def expected_best(values: Float[ndarray, " t"], n: int) -> float:

@@ -35,7 +35,7 @@ def measured(stored: Stored) -> dict[str, Float[ndarray, "p a t s"]]:
     the total by validation less that by the fit of all items, and WAY_above, that by a
     way less it; WAY_over_OTHER_N, a difference of recall.
     """
-    arrays = {name: values.astype(float) for name, values in stored.arrays.items()}
+    arrays = stored.floats()
     totals, clicks = np.round(arrays["totals"], 2), arrays["clicks"].astype(int)
     recall = arrays["recall"]
     found = {"validation": arrays["recall_by_validation"]}
@@ -227,7 +227,7 @@ SET = {
 @styled
 def calibrated_shift_figure(frame: pd.DataFrame, stored: Stored) -> Drawing:
     """Draws recall by total: a row of panels for each arm, a column for each split."""
-    arrays = {name: values.astype(float) for name, values in stored.arrays.items()}
+    arrays = stored.floats()
     splits, arms = stored.header["splits"], stored.header["arms"]
     figure, panels = blank(
         0.9 + 2.6 * len(arms),

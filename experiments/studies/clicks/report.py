@@ -74,7 +74,7 @@ def measured(stored: Stored) -> dict[str, Float[ndarray, "c g s"]]:
     best one, and scale, what it multiplies the logits by; at_best and at_rule, what is
     recovered at these strengths.
     """
-    arrays = {name: values.astype(float) for name, values in stored.arrays.items()}
+    arrays = stored.floats()
     shares, rule = arrays["recovered"][..., :-1], arrays["rule"]
     best = nearest_best(shares, np.round(arrays["strengths"], 2), rule)
     scale, prior = np.moveaxis(arrays["fit"], -1, 0)

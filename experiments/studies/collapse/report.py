@@ -58,8 +58,7 @@ def times(stored: Stored) -> Float[ndarray, "a s"]:
 def _last(values: Float[ndarray, "a s p"]) -> Float[ndarray, " a"]:
     """The last value that each seed was followed to, the mean over seeds."""
     at = np.isfinite(values).sum(axis=-1, keepdims=True) - 1
-    last: Float[ndarray, " a"] = np.take_along_axis(values, at, -1)[..., 0].mean(axis=1)
-    return last
+    return np.asarray(np.take_along_axis(values, at, -1)[..., 0].mean(axis=1))
 
 
 def collapse_frame(stored: Stored) -> pd.DataFrame:

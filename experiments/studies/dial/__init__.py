@@ -15,7 +15,6 @@ Expect a mean regret of the rule of about 0.01 of recovered items, of always cor
 fully several times as much.
 """
 
-import dataclasses
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,17 +24,16 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 
-from experiments.arms import arm
 from experiments.studies.exposure import (
     ARMS,
     CLICKS,
     GROUPS,
     ITEMS,
-    RECIPE,
     SPREADS,
     TOP,
     USERS,
     best_items,
+    recipe,
     recovered,
 )
 from experiments.study import SIMULATED, StudyOptions, save_study
@@ -138,8 +136,7 @@ def trained(
     rule = correction_strength(log_q, world.exposure)
     shares, gains = [], []
     for name in ARMS:
-        changes = {**RECIPE, "seed": seed, **({"epochs": epochs} if epochs else {})}
-        config = dataclasses.replace(arm(name), **changes)
+        config = recipe(name, seed, epochs)
         model = train(config, fold)
         logits = model.user_vectors @ model.item_vectors.T / config.temperature
         totals = [logits + (s - config.logq) * log_q for s in (*STRENGTHS, rule)]

@@ -44,7 +44,7 @@ def dial_frame(stored: Stored) -> pd.DataFrame:
     strength and the best one; what the best, the rule and each fixed strength recover;
     the strength that ranks further clicks best (none in the limit).
     """
-    arrays = {name: values.astype(float) for name, values in stored.arrays.items()}
+    arrays = stored.floats()
     strengths = np.round(arrays["strengths"], 2)
     spreads, correlations = arrays["spreads"], np.round(arrays["correlations"], 2)
     names = stored.header["arms"]

@@ -137,8 +137,7 @@ def divergence(of: Trained, by: Trained) -> Float[ndarray, " u"]:
     Returns:
       sum p log(p / q) of each user, in nats, [u].
     """
-    total: Float[ndarray, " u"] = (np.exp(of.log_p) * (of.log_p - by.log_p)).sum(axis=1)
-    return total
+    return np.asarray((np.exp(of.log_p) * (of.log_p - by.log_p)).sum(axis=1))
 
 
 def overlap(one: Trained, other: Trained) -> Float[ndarray, " u"]:

@@ -38,7 +38,7 @@ def faithful_frame(stored: Stored) -> pd.DataFrame:
 
     Columns: estimator, n, bias, and of each of MEASURED its mean, _low and _high.
     """
-    arrays = {name: values.astype(float) for name, values in stored.arrays.items()}
+    arrays = stored.floats()
     full = {name: arrays[f"full_{name}"].T[None] for name in MEASURED}
     found = {name: arrays[name].swapaxes(-2, -1) for name in MEASURED}
     first = interval_frame(full, two_way, estimator=["full-softmax"])

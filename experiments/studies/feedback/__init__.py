@@ -31,7 +31,6 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 
-from experiments.arms import arm
 from experiments.studies.exposure import (
     CLICKS,
     GROUPS,
@@ -40,6 +39,7 @@ from experiments.studies.exposure import (
     TOP,
     USERS,
     best_items,
+    recipe,
     recovered,
 )
 from experiments.studies.feedback.shown import SHOWN, shown_entry
@@ -209,7 +209,7 @@ def train_round(
       ips: power of the clicks' weights.
     """
     fold = clicked_fold(world, clicks)
-    changes: dict[str, Any] = RECIPE | {"seed": seed, "epochs": epochs}
+    changes: dict[str, Any] = {}
     with ExitStack() as registered:
         if from_shown:
             changes["negatives"] = (f"{SHOWN}:{RECIPE['batch'] - 1}",)
@@ -220,7 +220,7 @@ def train_round(
             changes["positives"] = WEIGHTED
             kind = weighted_kind(shown, ips)
             registered.enter_context(POSITIVES.added(WEIGHTED, kind, alike=True))
-        config = dataclasses.replace(arm(ARM), **changes)
+        config = dataclasses.replace(recipe(ARM, seed, epochs), **changes)
         model = train(config, fold)
     logits = model.user_vectors @ model.item_vectors.T / config.temperature
     log_q = log_share(fold.fitted.item_counts).astype(float)

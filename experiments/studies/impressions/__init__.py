@@ -82,8 +82,7 @@ KINDS = {
 def drawn_exposure(world: World, kind: Kind, seed: int) -> Float[ndarray, " i"]:
     """The log of each item's exposure, up to a constant."""
     own = np.random.default_rng([seed, 1]).normal(size=len(world.popularity))
-    drawn: Float[ndarray, " i"] = kind.gamma * world.popularity + kind.spread * own
-    return drawn
+    return np.asarray(kind.gamma * world.popularity + kind.spread * own)
 
 
 def counted(

@@ -1,15 +1,12 @@
 """The two knobs on one synthetic data set, for a notebook; and how pairs are drawn."""
 
-import dataclasses
-
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from numpy import ndarray
 
-from experiments.arms import arm
-from experiments.studies.exposure import CLICKS, RECIPE, best_items
+from experiments.studies.exposure import CLICKS, best_items, recipe
 from experiments.studies.impressions import REMOVED, STRENGTHS, judged
 from research.data.synthetic import Synthetic, made_fold, relevance
 from research.report.pictures import Drawing, blank, legend_above, styled
@@ -43,8 +40,7 @@ def two_knobs(
       ``correction_strength``, and by_rule, what that alone recovers.
     """
     fold, truth = made_fold(world, CLICKS, seed), best_items(relevance(world))
-    changes = {**RECIPE, "seed": seed, **({"epochs": epochs} if epochs else {})}
-    config = dataclasses.replace(arm(ARM), **changes)
+    config = recipe(ARM, seed, epochs)
     model = train(config, fold)
     logits = model.user_vectors @ model.item_vectors.T / config.temperature
     found = judged(logits, config, world.exposure, fold, truth)

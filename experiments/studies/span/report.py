@@ -37,7 +37,7 @@ def measured(stored: Stored) -> dict[str, Float[ndarray, "p t s"]]:
     by_entropy, times the log range of shares of clicks and times their entropy; shift;
     best_0 and best_1, the highest recall@20 without log q in the loss and with it.
     """
-    arrays = {name: values.astype(float) for name, values in stored.arrays.items()}
+    arrays = stored.floats()
     recall, temperatures = arrays["recall"], arrays["temperatures"][None, :, None]
     best = recall.max(axis=-1)
     return {

@@ -65,8 +65,7 @@ STATEMENTS = (
 def highest(stored: Stored, name: str) -> Float[ndarray, "s e"]:
     """The total strength at which a metric is highest, by seed and epoch."""
     totals = np.round(stored.arrays["totals"].astype(float), 2)
-    best: Float[ndarray, "s e"] = totals[stored.arrays[name].argmax(axis=2)]
-    return best
+    return np.asarray(totals[stored.arrays[name].argmax(axis=2)])
 
 
 def totals_frame(stored: Stored) -> pd.DataFrame:

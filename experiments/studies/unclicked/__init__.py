@@ -117,24 +117,22 @@ def judged_lists(
     unclicked = np.flatnonzero(counts == 0)
     mean = users.mean(axis=0) @ items.T / config.temperature
     rare = (counts > 0) & (counts <= FEW)
-    found: dict[str, list[ndarray]] = {}
+    lists: list[dict[str, ndarray]] = []
     for min_clicks in range(len(LISTS)):
         totals = fitted_totals(*halves.setting, min_clicks)
         tried = [*TOTALS, *totals.ravel()]
         vectors = users, items
         (recall,) = means_by_total(run, vectors, tried, min_clicks=min_clicks)
         of_fits = recall[len(TOTALS) :].reshape(totals.shape)
-        for name, values in {
-            "recall": recall[: len(TOTALS)],
-            **dict(zip(("by_fit", "by_first"), totals, strict=True)),
-            **dict(zip(("recall_by_fit", "recall_by_first"), of_fits, strict=True)),
-        }.items():
-            found.setdefault(name, []).append(values)
+        found = {"recall": recall[: len(TOTALS)]}
+        found |= zip(("by_fit", "by_first"), totals, strict=True)
+        found |= zip(("recall_by_fit", "recall_by_first"), of_fits, strict=True)
+        lists.append(found)
     scorer = serve(run, users, items, serving=Serving(-run.config.logq))
     there = len(unclicked) and rare.any()
     gap = mean[unclicked].mean() - mean[rare].mean() if there else np.nan
     return {
-        **{name: np.stack(values) for name, values in found.items()},
+        **{name: np.stack([one[name] for one in lists]) for name in lists[0]},
         "unclicked": np.array(len(unclicked)),
         "items": np.array(len(counts)),
         "slots": np.array(metric_means(run, scorer, ["cold_slots_0"])[0]),

@@ -34,7 +34,7 @@ def measured(stored: Stored) -> dict[str, Float[ndarray, "a t s l"]]:
     by_FIT, the total by most clicks, recall_FIT_N, recall@20 with that by N clicks,
     and part_FIT_N, its ratio to best; over, best less that of the first arm.
     """
-    arrays = {name: values.astype(float) for name, values in stored.arrays.items()}
+    arrays = stored.floats()
     totals, clicks = np.round(arrays["totals"], 2), arrays["clicks"].astype(int)
     recall = arrays["recall"]
     tried = [recall, *(arrays[f"recall_by_{fit}"] for fit in FITS)]
@@ -176,7 +176,7 @@ LINES = (("--", 1.2), ("-", 1.8))  # of each kind of lists
 @styled
 def unclicked_figure(frame: pd.DataFrame, stored: Stored) -> Drawing:
     """Draws recall by total, with and without these items: a panel for each arm."""
-    arrays = {name: values.astype(float) for name, values in stored.arrays.items()}
+    arrays = stored.floats()
     arms = stored.header["arms"]
     figure, panels = blank(3.6, ncols=len(arms), squeeze=False, sharey=True)
     for m, panel in enumerate(panels[0]):
