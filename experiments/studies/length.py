@@ -27,7 +27,7 @@ from numpy import ndarray
 
 from experiments.inputs import prepared_run
 from experiments.studies.strength import MORE_TOTALS
-from experiments.studies.strength.shifts import STEP, most_shift, shifts_by
+from experiments.studies.strength.shifts import COLUMNS, STEP, most_shift, shifts_by
 from experiments.studies.totals import (
     base_config,
     judged_by_test,
@@ -167,13 +167,8 @@ def length_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
         f"{STEP:g}, so that seeds can have the same one. Intervals are 95 %, over "
         f"seeds. Data {stored.header['data_digest'][:12]}."
     )
-    columns = [
-        ("shift [95 %]", "shift", "+.2f"),
-        ("highest recall@20 without log q in the loss [95 %]", "best_0", ".4f"),
-        ("with it [95 %]", "best_1", ".4f"),
-    ]
     stated = {"temperature": "g", "steps": ",.0f"}
-    table = interval_table(frame, stated, columns, left=0)
+    table = interval_table(frame, stated, COLUMNS, left=0)
     return about, statement_table(verdicts(stored)), table
 
 

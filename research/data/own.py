@@ -9,7 +9,6 @@ import os
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Int
@@ -37,10 +36,7 @@ SIDES = ("users", "items")
 ORDER = "no order: splits random and given, a history is a set"
 
 
-class Source(NamedTuple):
-    """The files of a data set, by role: interactions, users, items."""
-
-    files: dict[str, Path]
+Files = dict[str, Path]  # of a data set, by role: interactions, users, items
 
 
 def load_own(dataset: str, columns: tuple[str, ...], root: Path) -> Ratings:
@@ -55,14 +51,14 @@ def load_own(dataset: str, columns: tuple[str, ...], root: Path) -> Ratings:
       InputError: naming file and row, where something isn't what it must be.
     """
     name, names = name_of(dataset), renamed(columns)
-    source = find_files(Path(dataset))
-    for path in source.files.values():
+    files = find_files(Path(dataset))
+    for path in files.values():
         check_format(path, _separator(path))
-    if sum(path.stat().st_size for path in source.files.values()) < KEEP_ABOVE:
-        return _named(name, _read(name, source, names))
-    key = f"own-{_key(source, names)}"
+    if sum(path.stat().st_size for path in files.values()) < KEEP_ABOVE:
+        return _named(name, _read(name, files, names))
+    key = f"own-{_key(files, names)}"
     if (ratings := read_cached(root, key)) is None:
-        ratings = _read(name, source, names)
+        ratings = _read(name, files, names)
         write_cached(root, ratings._replace(name=key))
     return _named(name, ratings)
 
@@ -73,9 +69,9 @@ def _named(name: str, ratings: Ratings) -> Ratings:
     return ratings._replace(name=name, notes=notes)
 
 
-def _key(source: Source, names: dict[str, str]) -> str:
+def _key(files: Files, names: dict[str, str]) -> str:
     hasher = hashlib.sha256(READER + repr(sorted(names.items())).encode())
-    for role, path in sorted(source.files.items()):
+    for role, path in sorted(files.items()):
         hasher.update(f"\n{role} {_ending(path.name)} ".encode())
         with path.open("rb") as file:
             hasher.update(hashlib.file_digest(file, "sha256").digest())
@@ -92,7 +88,7 @@ def _separator(path: Path) -> str:
     return ENDINGS.get(_ending(path.name), "\t")
 
 
-def find_files(path: Path) -> Source:
+def find_files(path: Path) -> Files:
     """The files of a data set that is a file, or a folder of files.
 
     In a folder they are interactions, users and items with one of ENDINGS, or RecBole's
@@ -105,12 +101,12 @@ def find_files(path: Path) -> Source:
         if not _ending(path.name):
             known = ", ".join(ENDINGS)
             raise InputError(f"{path}: expected a file that ends in {known}")
-        return Source({ROLE: path})
+        return {ROLE: path}
     try:
         entries = sorted(os.listdir(path))
     except OSError as error:
         raise InputError(f"{path}: can't be read ({error.strerror})") from None
-    files: dict[str, Path] = {}
+    files: Files = {}
     for entry in entries:
         role = _role(entry)
         if role is None:
@@ -125,7 +121,7 @@ def find_files(path: Path) -> Source:
         raise InputError(
             f"{path}: expected {ROLE} with one of {', '.join(ENDINGS)}, found {shown}"
         )
-    return Source(files)
+    return files
 
 
 def _role(entry: str) -> str | None:
@@ -137,16 +133,16 @@ def _role(entry: str) -> str | None:
     return recbole.get(ending)
 
 
-def _read(name: str, source: Source, names: dict[str, str]) -> Ratings:
-    path = source.files[ROLE]
+def _read(name: str, files: Files, names: dict[str, str]) -> Ratings:
+    path = files[ROLE]
     rows = read_interactions(open_table(path, _separator(path)), names)
     notes = [*rows.notes, *_end_of(rows.file)]
     tables, places = {}, {}
     for side, ids in (("users", rows.user), ("items", rows.item)):
         role = side[:-1]
         table = None
-        if side in source.files:
-            path = source.files[side]
+        if side in files:
+            path = files[side]
             opened = open_table(path, _separator(path))
             table = read_side_table(opened, role, names.get(role, role))
             notes += _end_of(opened)

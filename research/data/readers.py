@@ -162,12 +162,12 @@ def csv_fields(
         fields than it, the text isn't UTF-8, or there must be a row and is none.
     """
     text = io.StringIO(_text(place, file, latin=False), newline="")
-    names = csv_row(f"{place.label(file)}:1", text)
+    where = f"{place.label(file)}:1"
+    names = csv_row(where, text)
     text.seek(0)
-    where, reader = f"{place.label(file)}:1", csv.reader(text)
+    reader = csv.reader(text)
     next(reader, None)
     if names[: len(header)] != header:
-        where = f"{place.label(file)}:1"
         raise malformed(where, f"columns {','.join(header)}", ",".join(names))
     named = [name.strip() for name in names if name.strip()]
     if len(set(named)) < len(named):

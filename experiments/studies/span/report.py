@@ -11,7 +11,7 @@ from numpy import ndarray
 from scipy.stats import spearmanr
 
 from experiments.studies.span import ITEMS
-from experiments.studies.strength.shifts import STEP, most_shift, shifts_by
+from experiments.studies.strength.shifts import COLUMNS, STEP, most_shift, shifts_by
 from experiments.studies.totals import temperatures_of
 from experiments.study import Report
 from research.report.intervals import over_seeds
@@ -128,11 +128,6 @@ def span_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
         "same number of steps for every model. Intervals are 95 %, over seeds. Data "
         f"{header['data_digest'][:12]}."
     )
-    columns = [
-        ("shift [95 %]", "shift", "+.2f"),
-        ("highest recall@20 without log q in the loss [95 %]", "best_0", ".4f"),
-        ("with it [95 %]", "best_1", ".4f"),
-    ]
     named = {"each": "clicks per user", "x": X, "predicted": "predicted shift"}
     forms = (".1f", ".2f", "+.2f")
     stated = {"part": "", "temperature": "g", "items": ",.0f"}
@@ -140,7 +135,7 @@ def span_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
     return (
         about,
         statement_table(verdicts(frame, stored)),
-        interval_table(frame.rename(columns=named), stated, columns, left=1),
+        interval_table(frame.rename(columns=named), stated, COLUMNS, left=1),
     )
 
 

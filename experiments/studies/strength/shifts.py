@@ -9,6 +9,7 @@ from numpy import ndarray
 from research.report.intervals import Interval, over_seeds
 
 __all__ = [
+    "COLUMNS",
     "COMPARED",
     "STEP",
     "Shift",
@@ -20,6 +21,11 @@ __all__ = [
 
 COMPARED = (0.25, 1.0)  # totals between which the lambdas' curves are compared
 STEP, LEAST_SHIFT = 0.02, -0.25
+COLUMNS = (  # of a page: heading, name and format
+    ("shift [95 %]", "shift", "+.2f"),
+    ("highest recall@20 without log q in the loss [95 %]", "best_0", ".4f"),
+    ("with it [95 %]", "best_1", ".4f"),
+)
 
 
 class Shift(NamedTuple):
