@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from experiments.inputs import fold_of, prepared_run
+from experiments.inputs import fold_of, prepared_run, study_split_fields
 from experiments.runs import metric_means, serve
 from experiments.studies.totals import (
     TOTALS,
@@ -14,7 +14,6 @@ from experiments.studies.totals import (
     judged_by_test,
     means_by_total,
     of_users,
-    parts_of,
 )
 from experiments.studies.totals.report import heading, totals_frame, verdicts
 from experiments.study import StudyOptions
@@ -201,5 +200,5 @@ def test_ones_own_data_is_split_as_suits_it(parts, expected, tmp_path):
     path = tmp_path / "shop.csv"
     lines = [row + part for row, part in zip(rows, of_row, strict=True)]
     path.write_text("\n".join([head, *lines]) + "\n")
-    assert parts_of(StudyOptions(tmp_path, dataset=str(path))) == expected
-    assert parts_of(StudyOptions(tmp_path)) == {"split": "ratio"}
+    assert study_split_fields(str(path), None) == expected
+    assert study_split_fields("ml-100k", None) == {"split": "ratio"}

@@ -38,6 +38,7 @@ from experiments.runs import metric_means, serve
 from experiments.study import SIMULATED, StudyOptions, save_study
 from experiments.tuned import tuned
 from research.config import Config
+from research.data import name_of
 from research.data.synthetic import large_fold, make_synthetic
 from research.evaluate.metrics import CUTOFF
 from research.prepare import Prepared, prepare
