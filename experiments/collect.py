@@ -12,6 +12,7 @@ import pandas as pd
 from experiments.grid import (
     ARMS_FIGURE,
     CONTRASTS_FIGURE,
+    POINTS_FIGURE,
     Cell,
     Grid,
     expand,
@@ -332,7 +333,9 @@ def report(grid: Grid, records: Path, out: Path) -> tuple[pd.DataFrame, list[Pat
     figures, of_contrasts = grid.figures, grid.contrast_figures
     if figures is ARMS_FIGURE and not frame.against.any():
         # nothing has a difference from the reference, which may not be among the arms
-        figures, of_contrasts = {}, CONTRASTS_FIGURE if grid.contrasts else {}
+        compared = grid.contrasts and contrasts.difference.notna().any()
+        figures = {} if compared else POINTS_FIGURE
+        of_contrasts = CONTRASTS_FIGURE if compared else {}
     drawings = {what: draw(frame) for what, draw in figures.items()}
     drawings |= {what: draw(contrasts) for what, draw in of_contrasts.items()}
     for what, (figure, points) in drawings.items():

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ from research.baselines import BASELINES
 from research.config import Config
 from research.contrast import Contrast
 from research.data.names import name_of
+from research.evaluate.metrics import METRICS
 from research.marks import Range
 from research.registry import deferred
 from research.types import InputError, choose
@@ -34,6 +36,9 @@ SHORTER: dict[str, dict[str, Any]] = {"ml-1m": {"batch": 1024, "epochs": 10}}
 # What a grid shows that names no figures: differences from its reference, or contrasts.
 ARMS_FIGURE: dict[str, Callable[..., Any]] = {
     "arms": deferred("research.report.forest:forest_figure")
+}
+POINTS_FIGURE: dict[str, Callable[..., Any]] = {
+    "arms": deferred("research.report.figures:arms_figure")
 }
 CONTRASTS_FIGURE: dict[str, Callable[..., Any]] = {
     "arms": deferred("research.report.forest:contrasts_figure")
@@ -153,10 +158,10 @@ def expand(
     """
     for name in arms:
         choose(name, dict.fromkeys(grid.arms), f"arm of grid {grid.name}")
-    for contrast in grid.contrasts:
-        for name in (contrast.arm, contrast.against):
-            choose(name, dict.fromkeys(grid.arms), f"arm in a contrast of {grid.name}")
+    check_grid(grid)
     changes = grid.changes | grid.dataset_changes.get(base.dataset, {})
+    for name in changes:
+        choose(name, vars(base), f"field in the changes of {grid.name}")
     base = dataclasses.replace(base, **changes)
     n = seeds if seeds is not None else (1 if quick else grid.seeds)
     if n < 1:
@@ -177,6 +182,26 @@ def expand(
     if not quick:
         return cells
     return [cell._replace(config=_quick(cell.config)) for cell in cells]
+
+
+def check_grid(grid: Grid) -> None:
+    """Compares the names in a grid with each other and with the registries.
+
+    Raises:
+      InputError: a name that can't be a file's; an arm of a contrast or the reference
+        that isn't among the arms; an unknown metric.
+    """
+    if not re.fullmatch(r"[\w.+-]+", grid.name):
+        raise InputError(
+            f"grid '{grid.name}': files are named after it; use letters, digits and "
+            ". + - _ only"
+        )
+    among = dict.fromkeys(grid.arms)
+    choose(grid.reference, among, f"reference of {grid.name}")
+    for contrast in grid.contrasts:
+        for name in (contrast.arm, contrast.against):
+            choose(name, among, f"arm in a contrast of {grid.name}")
+        choose(contrast.metric, METRICS, f"metric in a contrast of {grid.name}")
 
 
 def has_choices(grid: Grid, base: Config) -> bool:

@@ -68,10 +68,11 @@ def study_split_fields(dataset: str, data_dir: str | None) -> dict[str, Any]:
     part to validation.
     """
     split = study_split(dataset, data_dir)
-    part = ratings_of(dataset, data_dir).part
-    if split != "given" or part is None or (part == VALIDATION).any():
-        return {"split": split}
-    return {"split": split, "validation_share": 0.1}
+    if split == "given":
+        part = ratings_of(dataset, data_dir).part
+        if part is not None and not (part == VALIDATION).any():
+            return {"split": split, "validation_share": 0.1}
+    return {"split": split}
 
 
 def _suitable_split(

@@ -4,7 +4,7 @@ from experiments.grid import Grid
 from experiments.grids import GRIDS
 from experiments.studies import STUDIES
 from experiments.study import Study
-from research.types import choose
+from research.types import InputError, choose
 
 
 def experiments() -> dict[str, Grid | Study]:
@@ -16,9 +16,15 @@ def find(name: str) -> Grid | Study:
     """The grid or the study of that name.
 
     Raises:
-      InputError: there is none; the line names the choices and the nearest.
+      InputError: there is none; the line names the choices and the nearest. Or there
+        are both, or it is registered under another name than its own.
     """
-    return choose(name, experiments(), "grid")
+    found = choose(name, experiments(), "grid")
+    if name in GRIDS and name in STUDIES:
+        raise InputError(f"'{name}' is a grid and a study: rename the one that is new")
+    if found.name != name:
+        raise InputError(f"'{name}' is registered, but calls itself '{found.name}'")
+    return found
 
 
 def find_by_file(stem: str) -> Grid | Study:

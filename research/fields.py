@@ -123,7 +123,7 @@ class ModelFields(Group):
     """Which model is fitted: the two towers, or a baseline with its own values."""
 
     model: str = "two-tower"
-    """Model: two-tower, or a baseline by its name, such as popularity or ease."""
+    """Model: two-tower, or a baseline."""
     baseline: tuple[str, ...] = ()
     """The baseline's own values, as NAME=VALUE; the others keep their defaults."""
 
@@ -133,11 +133,11 @@ class FeatureFields(Group):
     """What each tower reads about its own side."""
 
     user_features: tuple[str, ...] | None = None
-    """User features: id gender age occupation zip genre-profile history-age. Default:
-    gender age occupation zip, where the data set has them."""
+    """User features, and any column of the table of users. Default: gender age
+    occupation zip, where the data set has them."""
     item_features: tuple[str, ...] | None = None
-    """Item features: id genres year title profile dynamic array. Default: id genres
-    year, where the data set has them, and the array where a file is given."""
+    """Item features, and any column of the table of items. Default: id genres year,
+    where the data set has them, and the array where a file is given."""
     item_array: Annotated[str, HOST] = ""
     """File of item vectors: .npy, one row per item by ascending id; .npz, ids and
     vectors."""

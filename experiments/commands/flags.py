@@ -15,8 +15,10 @@ import tyro
 from experiments.output.folders import QUICK
 from experiments.registries import described
 from research import fields
+from research.baselines import BASELINES
 from research.config import Config
 from research.data import is_own
+from research.features import FEATURES, ITEM, USER
 from research.marks import Named, marks_of
 from research.splits import SplitRules
 
@@ -41,6 +43,10 @@ def help_of() -> dict[str, str]:
     for name, mark in marks_of(Config, Named):
         entries = described(mark.registry)
         texts[name] += " One of: " + ", ".join(entries) + "."
+    for side in (USER, ITEM):
+        entries = [name for name, entry in FEATURES.items() if side in entry.sides]
+        texts[f"{side}_features"] += " Registered: " + ", ".join(entries) + "."
+    texts["model"] += " Baselines: " + ", ".join(described(BASELINES)) + "."
     return texts
 
 

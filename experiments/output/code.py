@@ -8,10 +8,11 @@ import functools
 import hashlib
 import inspect
 import json
+import sys
 import textwrap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import CodeType, FunctionType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 import research
@@ -25,6 +26,7 @@ JOINS = ("runs.py", "inputs.py")  # of experiments/: what joins the stages
 STAGES = ("losses", "sources", "frequencies", "features", "encoders", "temperatures",
           "optimisers", "baselines", "positives")  # fmt: skip
 LIBRARY = ("research", "experiments")
+INSTALLED = {"site-packages", "dist-packages"}  # folders of others' packages
 PLAIN = (int, float, str, bool, tuple, list, dict, type(None))
 
 
@@ -34,7 +36,7 @@ def code_of(config: Mapping[str, Any]) -> str:
     Args:
       config: the fields of a run's config by name. Of what was registered from outside
         the library (a notebook's loss) those entries count that they name, with the
-        functions and numbers that these refer to by name.
+        functions, modules and values that these refer to by name.
     """
     named = set(_words(list(config.values())))
     parts = [library_code(ROOT)]
@@ -99,54 +101,90 @@ def _entry(entry: Any) -> list[str]:
     fields = entry._asdict() if hasattr(entry, "_asdict") else vars(entry)
     seen: dict[int, str] = {}
     for value in fields.values():
-        _follow(value, seen)
+        _follow(value, seen, _package_of(value))
     plain = {n: v for n, v in fields.items() if isinstance(v, PLAIN)}
     text = json.dumps(plain, sort_keys=True, default=lambda other: type(other).__name__)
     return [text, *seen.values()]
 
 
-def _follow(value: Any, seen: dict[int, str]) -> None:
-    """Adds the source of a function from outside, and of what it refers to."""
+def _follow(value: Any, seen: dict[int, str], home: str) -> None:
+    """Adds what a function, class or module of one's own says, and what it refers to.
+
+    Args:
+      value: anything; numbers, texts, containers and arrays count by what they hold.
+      seen: by the id of each value, what counts of it.
+      home: the package of the entry, which is one's own even where it is installed.
+    """
     value = inspect.unwrap(value) if callable(value) else value
     if isinstance(value, functools.partial):
         for part in (value.func, *value.args, *value.keywords.values()):
-            _follow(part, seen)
-        return
-    if isinstance(value, int | float | str):
+            _follow(part, seen, home)
+    elif isinstance(value, int | float | str):
         seen.setdefault(len(seen), repr(value))
+    elif id(value) in seen:
         return
-    outside = getattr(value, "__module__", "").partition(".")[0] not in LIBRARY
-    if not isinstance(value, FunctionType | type) or not outside or id(value) in seen:
-        return
-    if isinstance(value, type):
-        _follow_class(value, seen)
-        return
-    seen[id(value)] = _source(value)
-    found = inspect.getclosurevars(value)
+    elif hasattr(value, "tobytes"):
+        digest = hashlib.sha256(value.tobytes()).hexdigest()
+        seen[id(value)] = f"{value.dtype} {value.shape} {digest}"
+    elif isinstance(value, tuple | list | dict):
+        seen[id(value)] = type(value).__name__
+        parts = [*value, *value.values()] if isinstance(value, dict) else value
+        for part in parts:
+            _follow(part, seen, home)
+    elif isinstance(value, FunctionType) and _is_own(value, home):
+        _follow_function(value, seen, home)
+    elif isinstance(value, type | ModuleType) and _is_own(value, home):
+        _follow_parts(value, seen, home)
+
+
+def _follow_function(function: FunctionType, seen: dict[int, str], home: str) -> None:
+    seen[id(function)] = _source(function)
+    found = inspect.getclosurevars(function)
     refers = {**found.globals, **found.nonlocals}
-    for other in (refers[name] for name in sorted(refers)):
-        same = getattr(other, "__module__", None) == value.__module__
-        if same or isinstance(other, int | float | str):
-            _follow(other, seen)
+    defaults = function.__defaults__, function.__kwdefaults__
+    for part in (*defaults, *(refers[name] for name in sorted(refers))):
+        _follow(part, seen, home)
 
 
-def _follow_class(value: type, seen: dict[int, str]) -> None:
-    """Adds a class from outside: its methods and values, and those it inherits."""
-    seen[id(value)] = value.__qualname__
-    for one in value.__mro__:
-        if one.__module__ == value.__module__:
-            for name, part in sorted(vars(one).items()):
-                if not name.startswith("__") or name == "__call__":
-                    _follow(getattr(part, "__func__", part), seen)
+def _follow_parts(value: type | ModuleType, seen: dict[int, str], home: str) -> None:
+    """Adds what a class holds and inherits, or what a module holds."""
+    seen[id(value)] = getattr(value, "__qualname__", value.__name__)
+    for one in getattr(value, "__mro__", (value,)):
+        for name, part in sorted(vars(one).items()) if _is_own(one, home) else ():
+            if not name.startswith("__") or name == "__call__":
+                _follow(getattr(part, "__func__", part), seen, home)
+
+
+def _is_own(value: Any, home: str) -> bool:
+    """Whether it is neither of the library nor of Python nor of another package.
+
+    >>> _is_own(json, ""), _is_own(_is_own, ""), _is_own(json.dumps, "json")
+    (False, False, True)
+    """
+    package = _package_of(value)
+    if package in LIBRARY:
+        return False
+    file = getattr(sys.modules.get(_module_of(value)), "__file__", None) or ""
+    apart = package in sys.stdlib_module_names or INSTALLED & {*Path(file).parts}
+    return package == home or not apart
+
+
+def _module_of(value: Any) -> str:
+    value = value.func if isinstance(value, functools.partial) else value
+    own = value.__name__ if isinstance(value, ModuleType) else None
+    return str(own or getattr(value, "__module__", None) or "")
+
+
+def _package_of(value: Any) -> str:
+    return _module_of(value).partition(".")[0]
 
 
 def _source(function: FunctionType) -> str:
-    """A function's source, or its instructions where there is none."""
+    """A function's source, or its instructions where there is none of its own."""
+    if function.__name__ == "<lambda>":  # its line may hold another one, too
+        return _instructions(function.__code__)
     try:
-        source = textwrap.dedent(inspect.getsource(function))
-        return stripped(source)
-    except SyntaxError:  # a lambda in the midst of a call
-        return source
+        return stripped(textwrap.dedent(inspect.getsource(function)))
     except (OSError, TypeError):
         return _instructions(function.__code__)
 

@@ -74,6 +74,8 @@ class Metric:
     def __post_init__(self) -> None:
         if not self.column and (self.compute is None or self.measure is not None):
             raise ValueError(f"{self.label}: name the column that it needs")
+        if self.better not in ("higher", "lower", "neither"):
+            raise ValueError(f"{self.label}: better is {self.better!r}")
 
     def title(self, k: int) -> str:
         """Its name at cut-off k, without a unit."""

@@ -313,7 +313,7 @@ def static_features(
       fitted: the side's table in training, where the events are of others.
 
     Raises:
-      ValueError: a feature's function has returned something else than codes or
+      InputError: a feature's function has returned something else than codes or
         numbers of each user or item.
     """
     n, codes, sizes = len(events.table(side).id), {}, {}
@@ -322,19 +322,22 @@ def static_features(
     for name, values in made.items():
         if isinstance(values, Codes):
             code, rows = values
-            if code.shape != (n,) or code.min() < 0 or code.max() >= rows + above:
-                raise ValueError(
+            whole = code.dtype.kind in "iu" and code.shape == (n,)
+            if not whole or code.min() < 0 or code.max() >= rows + above:
+                raise InputError(
                     f"{side} feature '{name}': expected {n} codes below {rows}"
                 )
             table = features[name].table.format(side=side, name=name)
             codes[table], sizes[table] = code.astype(np.int32), rows
-        elif values.ndim == 2 and len(values) == n:
-            dense.append(values.astype(np.float32, copy=False))
-        else:
-            raise ValueError(
-                f"{side} feature '{name}': expected {n} rows of numbers, "
-                f"not {values.shape}"
+            continue
+        numbers = np.asarray(values)
+        is_table = numbers.ndim == 2 and len(numbers) == n
+        if not is_table or numbers.dtype.kind not in "fiub":
+            raise InputError(
+                f"{side} feature '{name}': expected {n} rows of numbers, not "
+                f"{list(numbers.shape)} of {numbers.dtype}"
             )
+        dense.append(numbers.astype(np.float32, copy=False))
     return Features(codes, sizes, np.concatenate(dense, axis=1))
 
 

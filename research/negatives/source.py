@@ -155,7 +155,7 @@ def union_log_q(
     total = jax.nn.logsumexp(
         jnp.stack([weight[b] + part for b, part in enumerate(parts)]), axis=0
     )
-    return jnp.where(jnp.isfinite(total), total, pool.floor)
+    return jnp.where(jnp.isneginf(total), pool.floor, total)
 
 
 def union_log_inclusion(

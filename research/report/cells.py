@@ -52,6 +52,15 @@ class CellSummary(NamedTuple):
             return self.failed
         return f"{UNMEASURED} in {self.lacking[key.metric]} of {len(self.seeds)} runs"
 
+    def same_users(self, other: "CellSummary", key: Key) -> bool:
+        """Whether a metric counts the same users in both cells, with each seed."""
+        if self.users[key] != other.users[key] or key not in self.values:
+            return self.users[key] == other.users[key]
+        ours, theirs = (np.isnan(one.values[key]) for one in (self, other))
+        if ours.shape != theirs.shape:  # other seeds
+            ours, theirs = ours.any(axis=1), theirs.any(axis=1)
+        return np.array_equal(ours, theirs)
+
 
 def swept_fields(results: Sequence[RunResult], swept: Sequence[str] = ()) -> list[str]:
     """The swept fields named, then any other that the results carry."""
@@ -152,7 +161,7 @@ def estimate(cell: CellSummary, key: Key, other: CellSummary | None = None) -> E
       other: the cell that is subtracted.
 
     Raises:
-      ValueError: the two are over different numbers of users, so nothing pairs up.
+      ValueError: the two are over different users, so nothing pairs up.
     """
     _check_users(cell, key, other)
     if key in cell.values:
@@ -191,10 +200,10 @@ def intervals(asked: Iterable[Asked]) -> list[Interval]:
 
 
 def _check_users(cell: CellSummary, key: Key, other: CellSummary | None) -> None:
-    if other is not None and cell.users[key] != other.users[key]:
+    if other is not None and not cell.same_users(other, key):
         raise ValueError(
-            f"{key.metric}@{key.k}: {cell.arm} is over {cell.users[key]} users,"
-            f" {other.arm} over {other.users[key]}: no paired difference"
+            f"{key.metric}@{key.k}: {cell.arm} is over {cell.users[key]} users, "
+            f"{other.arm} over {other.users[key]}, not the same: no paired difference"
         )
 
 

@@ -226,7 +226,10 @@ def marks(cells: Sequence[CellSummary], ks: Sequence[int] = ()) -> "pd.Series[st
             for n, cell in enumerate(cells)
             if not cell.hole(key) and cell.users[key]
         }
-        if better == "neither" or len({cells[n].users[key] for n in means}) != 1:
+        counted = [cells[n] for n in means]
+        if not counted or better == "neither":
+            continue
+        if not all(cell.same_users(counted[0], key) for cell in counted):
             continue
         end = max if better == "higher" else min
         best = end(means, key=means.__getitem__)

@@ -99,9 +99,11 @@ def _unpaired(cell: CellSummary, other: CellSummary | None, key: Key) -> str | N
         return None
     if hole := other.hole(key):
         return f"no difference: {other.arm} {hole}"
-    counted, others = cell.users[key], other.users[key]
-    if counted != others and max(cell.users.values()) == max(other.users.values()):
-        return f"no difference: counts {counted} users, {other.arm} {others}"
+    alike = max(cell.users.values()) == max(other.users.values())
+    if alike and not cell.same_users(other, key):
+        counted, others = cell.users[key], other.users[key]
+        whom = f"{others}" if counted != others else "others"
+        return f"no difference: counts {counted} users, {other.arm} {whom}"
     return ""
 
 

@@ -165,6 +165,9 @@ def row_losses(
       world: the pool and the known positives.
       hyper: what is traced, and what the loss learns.
       temperature: of the step.
+
+    Raises:
+      ValueError: the loss has not returned one value per row.
     """
     known = None
     if config.mask_user_positives:
@@ -193,7 +196,13 @@ def row_losses(
         scores = context.catalogue / temperature.columns(every)
         context = context._replace(catalogue=scores)
     arguments = (context,) if loss.needs & CONTEXT else ()
-    return loss.fn(positive, negatives, hyper, *arguments), masked
+    values = loss.fn(positive, negatives, hyper, *arguments)
+    if values.shape != positive.shape:  # else the batch's mean would broadcast it
+        raise ValueError(
+            f"loss {config.loss}: expected one value per row, {list(positive.shape)}, "
+            f"not {list(values.shape)}"
+        )
+    return values, masked
 
 
 Diagnostics = dict[str, Float[Array, ""]]

@@ -1,6 +1,9 @@
 """Nothing stale: a run made by other code is said, not used, and done again."""
 
 import dataclasses
+import importlib
+import linecache
+import sys
 
 import flax.linen as nn
 import numpy as np
@@ -231,3 +234,87 @@ def test_a_split_from_outside_counts(monkeypatch):
         digests.append(code_of({"split": "mine"}))
     monkeypatch.setitem(SPLITS, "mine", Split(once))
     assert code_of({"split": "mine"}) not in digests
+
+
+OWN = """
+import functools
+import jax
+import own_helpers
+from own_helpers import order
+SIGNS = (1.0,)
+NAMED = {"a": [2.0], "by": [1.0]}
+
+
+def imported(fold, options, seed):
+    return order(fold)
+
+
+def of_module(fold, options, seed):
+    return own_helpers.order(fold)
+
+
+def of_tuple(fold, options, seed):
+    return SIGNS[0]
+
+
+def of_names(fold, options, seed):
+    return NAMED["by"]
+
+
+def of_default(fold, options, seed, signs=SIGNS):
+    return signs
+
+
+half = functools.partial(order, scale=0.5)
+compiled = jax.jit(order)
+
+
+def of_partial(fold, options, seed):
+    return half(fold)
+
+
+def of_compiled(fold, options, seed):
+    return compiled(fold)
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "changed"),
+    [
+        ("imported", "own_helpers"),
+        ("of_module", "own_helpers"),
+        ("of_tuple", "own_entries"),
+        ("of_names", "own_entries"),
+        ("of_default", "own_entries"),
+        ("of_partial", "own_helpers"),
+        ("of_compiled", "own_helpers"),
+    ],
+)
+def test_what_an_own_module_or_a_value_holds_counts(
+    name, changed, tmp_path, monkeypatch
+):
+    monkeypatch.syspath_prepend(tmp_path)
+    order = "def order(fold, scale=2.0):\n    return 1.0\n"
+    texts = {"own_helpers": order, "own_entries": OWN}
+    digests = []
+    for _ in range(2):
+        for module, text in texts.items():
+            (tmp_path / f"{module}.py").write_text(text)
+            monkeypatch.delitem(sys.modules, module, raising=False)
+        linecache.clearcache()
+        importlib.invalidate_caches()
+        fit = getattr(importlib.import_module("own_entries"), name)
+        entry = BASELINES["popularity"]._replace(fit=fit)
+        monkeypatch.setitem(BASELINES, "popularity", entry)
+        digests.append(code_of({"model": "popularity"}))
+        texts[changed] = texts[changed].replace("1.0", "-1.0")
+    assert digests[0] != digests[1]
+
+
+def test_lambdas_on_one_line_are_told_apart(monkeypatch):
+    digests = []
+    for fit in (lambda f, o, s: f, lambda f, o, s: -f):
+        entry = BASELINES["popularity"]._replace(fit=fit)
+        monkeypatch.setitem(BASELINES, "popularity", entry)
+        digests.append(code_of({"model": "popularity"}))
+    assert digests[0] != digests[1]

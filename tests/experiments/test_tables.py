@@ -397,7 +397,8 @@ def test_a_run_is_shown_beside_the_committed_values(
 
 
 def test_what_a_grid_must_not_be_taken_for_stands_under_its_table(tmp_path):
-    grid = GRIDS["search"]._replace(reference="in-batch")
+    arms = GRIDS["search"].arms
+    grid = GRIDS["search"]._replace(arms=(*arms, "in-batch"), reference="in-batch")
     assert "made from the target" in grid.note
     header = {"results_version": RECORDS_VERSION, "dataset": "ml-100k", "quick": False}
     header |= {"split": "last", "data_digest": "0" * 64}

@@ -140,6 +140,10 @@ def test_a_check_and_a_condition_of_ones_own_are_asked():
     [
         (lambda r: np.zeros((3, 1)), "expected 130 rows of numbers, not"),
         (lambda r: np.zeros(130), "expected 130 rows of numbers, not"),
+        (lambda r: [[0.0]] * 3, "expected 130 rows of numbers, not"),
+        (lambda r: None, "expected 130 rows of numbers, not"),
+        (lambda r: np.full((130, 1), "a"), "expected 130 rows of numbers, not"),
+        (lambda r: Codes(np.full(130, 0.5), 2), "expected 130 codes below 2"),
         (lambda r: Codes(np.full(130, 2), 2), "expected 130 codes below 2"),
         (lambda r: Codes(np.zeros(3, int), 2), "expected 130 codes below 2"),
     ],
@@ -147,7 +151,7 @@ def test_a_check_and_a_condition_of_ones_own_are_asked():
 def test_what_fits_no_table_is_refused(make, reason):
     phase = fold(catalogue(made_ratings(), library="all"))
     toy, reason = Feature("", (ITEM,), make), f"item feature 'toy': {reason}"
-    with FEATURES.added("toy", toy), pytest.raises(ValueError, match=reason):
+    with FEATURES.added("toy", toy), pytest.raises(InputError, match=reason):
         _ = prepare(Config(item_features=("toy",)), phase).world
 
 

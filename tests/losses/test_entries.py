@@ -5,7 +5,16 @@ import dataclasses
 import pytest
 
 from research.config import Config, swept_fields
-from research.losses import LOSSES, check_loss, hyper_values, start_values
+from research.losses import (
+    LOSSES,
+    MASK,
+    ORDER,
+    SHIFT,
+    UNIFORM_Q,
+    check_loss,
+    hyper_values,
+    start_values,
+)
 from research.losses.entry import CONTEXT, DENSE, NEGATIVES, SQUARE
 from research.types import InputError
 
@@ -16,6 +25,7 @@ def test_names_in_the_registry_are_free_and_needs_are_known():
         assert not own & {*swept_fields(), "epochs", "items"}, name
         assert not entry.hyper.keys() & entry.trainable.keys(), name
         assert entry.needs <= CONTEXT | {NEGATIVES, DENSE, SQUARE}, name
+        assert entry.laws <= {SHIFT, ORDER, MASK, UNIFORM_Q}, name
 
 
 def test_hyper_is_read_from_text():

@@ -177,3 +177,9 @@ def test_inclusion_is_no_probability_of_the_catalogue():
     )
     with pytest.raises(InputError, match="every item is in the set for certain"):
         check_negatives(config)
+
+
+def test_a_log_q_that_is_no_number_is_not_hidden():
+    sources, states, pool = after(Config(negatives=("uniform:4",)), np.zeros((1, 2)))
+    wrong = (sources[0]._replace(log_q=lambda ids, *_: jnp.full(ids.shape, jnp.nan)),)
+    assert jnp.isnan(union_log_q(ITEMS, wrong, states, pool, 2)).all()

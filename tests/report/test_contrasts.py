@@ -236,6 +236,23 @@ def test_a_contrast_of_an_arm_that_the_grid_lacks_is_refused():
         expand(grid, Config())
 
 
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"name": "a/b"}, "grid 'a/b': files are named after it"),
+        ({"reference": "in-bach"}, "unknown reference of ssb 'in-bach'"),
+        ({"changes": {"temprature": 0.1}}, "field in the changes of ssb 'temprature'"),
+        (
+            {"contrasts": (Contrast("in-batch", "in-batch+logq", "recal"),)},
+            "unknown metric in a contrast of ssb 'recal'",
+        ),
+    ],
+)
+def test_names_in_a_grid_that_lead_nowhere_are_refused(changes, reason):
+    with pytest.raises(InputError, match=reason):
+        expand(GRIDS["ssb"]._replace(**changes), Config())
+
+
 def test_contrasts_have_the_look_of_their_verdict(tmp_path):
     contrasts = contrast_frame(
         made_rows(users=300),

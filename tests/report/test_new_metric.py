@@ -132,6 +132,26 @@ def test_a_metric_that_counts_other_users_in_each_run_has_no_differences():
     assert set(marked[frame.metric == "late"]) == {""}
 
 
+def test_as_many_but_other_users_have_no_differences():
+    """Every run leaves out one user, the one of the first place."""
+
+    def but_one(record, k):
+        values = found_late(record, k)
+        values[np.argmin(record.rank) % len(values)] = np.nan
+        return values
+
+    with METRICS.added("late", dataclasses.replace(LATE, compute=but_one)):
+        frame = table(made_rows(), "in-batch")
+        marked = marks(measure(made_rows()))
+    late = frame[(frame.metric == "late") & (frame.k == 20)].set_index("arm")
+    users = late.users["in-batch"]
+    assert late.users["full-softmax"] == users
+    words = f"no difference: counts {users} users, in-batch others"
+    assert late.note["full-softmax"] == words
+    assert np.isnan(late.delta["full-softmax"])
+    assert set(marked[frame.metric == "late"]) == {""}
+
+
 def test_a_measured_metric_goes_from_the_lists_to_the_page(tmp_path):
     fold, rng = random_fold(), np.random.default_rng(0)
     n_items, n_users = fold.fitted.n_items, len(fold.evaluated)
