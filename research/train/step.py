@@ -172,18 +172,9 @@ def row_losses(
     known = None
     if config.mask_user_positives:
         known = rows_known(world.known, batch.query)
-    positive, negatives = candidate_logits(
-        config,
-        context.query,
-        context.positive,
-        blocks,
-        batch,
-        world.pool,
-        known,
-        hyper,
-        temperature,
-        plan,
-    )
+    query, item = context.query, context.positive
+    given = batch, world.pool, known, hyper, temperature, plan
+    positive, negatives = candidate_logits(config, query, item, blocks, *given)
     masked = masked_share(negatives, blocks)
     if config.hardest:
         assert isinstance(negatives, Dense)

@@ -153,17 +153,6 @@ def test_a_report_is_of_every_split_that_there_are_records_of(call, tmp_path):
         assert names <= set(contents(tmp_path / "tables"))
 
 
-def test_a_report_that_one_grid_refuses_renews_the_overview_of_the_others(
-    call, tmp_path
-):
-    words = ("--arms", "popularity", "--out", tmp_path)
-    assert call("run", "few", *words).status == 0
-    called = call("report", "warm", "few", "--out", tmp_path)
-    assert called.status == 2
-    assert called.err.splitlines()[-1].startswith("error: no ")
-    assert "few" in (tmp_path / "README.md").read_text()
-
-
 def test_other_runs_are_counted_on_one_line(tables, tmp_path):
     called, frame = tables("few", "--seeds", "2", "--arms", "popularity", "tiny")
     assert "ignored" not in called.out
