@@ -33,7 +33,7 @@ from research import rng
 from research.negatives.frequency import Estimate, at_least_one, init_estimate, observe
 from research.report.intervals import over_seeds
 from research.report.pages import interval_text, markdown_table
-from research.report.pictures import SPARE_COLOURS, Drawing, blank, styled
+from research.report.pictures import SPARE_COLOURS, Drawing, above, blank, styled
 from research.report.records import (
     RESULTS_VERSION,
     RunResult,
@@ -216,8 +216,8 @@ def error_figure(frame: pd.DataFrame, quick: bool) -> Drawing:
         axes.set_xticks(
             [0, 5_000, 10_000, 15_000, 20_000], ["0", "5k", "10k", "15k", "20k"]
         )
-    if quick:
-        figure.suptitle("A quick run")
+    smoke = "A quick run: error" if quick else "Error"
+    above(figure, f"{smoke} of the streaming estimate of q, before and after a shift")
     return Drawing(figure, points)
 
 
@@ -230,5 +230,5 @@ def _curves(axes: Axes, points: pd.DataFrame, by: str, title: str) -> None:
         axes.fill_between(
             curve.step, curve.low, curve.high, color=colour, alpha=0.2, linewidth=0
         )
-    axes.set_title(title, loc="left", fontweight="bold")
+    axes.set_title(title, loc="left")
     axes.legend(frameon=False)

@@ -56,7 +56,10 @@ def collapse_figure(frame: pd.DataFrame, stored: Stored, title: str) -> Drawing:
     right.set(xscale="log", yscale="log")
     right.xaxis.set_minor_locator(NullLocator())
     right.set_xticks(sizes, [f"{size:g}" for size in sizes])
-    right.set(xlabel="M / B", ylabel="steps to half of recall@20")
+    right.set(
+        xlabel="M / B: cached items per row of the batch",
+        ylabel="steps to half of recall@20",
+    )
     right.legend(fontsize=8)
     above(figure, title)
     return Drawing(figure, pd.concat(lines, ignore_index=True))

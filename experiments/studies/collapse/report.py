@@ -283,8 +283,8 @@ def heading(frame: pd.DataFrame, compared: pd.DataFrame, most: float) -> str:
         which = "of" if up.max() == cache["size"].min() else "up to"
         return (
             f"A cache {which} M / B = {up.max()} leaves more than half of recall@20 "
-            f"after {most:.0f} steps (arrows);\nfrom {fell['size'].min()} on, half is "
-            f"gone within {last:.0f} to {first:.0f} steps on average"
+            f"after {most:.0f} steps (triangles);\nfrom {fell['size'].min()} on, half "
+            f"is gone within {last:.0f} to {first:.0f} steps on average"
         )
     row = compared.set_index("name").loc["slope"]
     slope = Interval.of(row, "value")
