@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from experiments.arms import ARMS
 from experiments.grid import expand
 from experiments.grids import GRIDS
 from experiments.output.whole import of_common_seeds, whole_cells
@@ -9,7 +10,7 @@ from research.config import Config
 from research.report.pages import read_table
 from research.report.records import RunResult, load_records
 from research.types import InputError
-from tests.experiments.made import contents, runs_of
+from tests.experiments.made import TINY, contents, runs_of
 
 
 def keys(cells):
@@ -101,7 +102,8 @@ def test_a_baseline_without_a_seed_does_not_decide_the_number_of_seeds():
     assert of_common_seeds(alone) == alone
 
 
-def test_a_reference_that_is_left_out_is_said(call, tmp_path):
+def test_a_reference_that_is_left_out_is_said(call, tmp_path, monkeypatch):
+    monkeypatch.setitem(ARMS, "tiny-long", {**TINY["tiny"], "dim": 4})
     words = ("run", "killed", "--out", tmp_path, "--arms")
     assert call(*words, "tiny", "--seeds", "1").status == 0
     called = call(*words, "tiny-long", "tiny+logq", "--seeds", "2")
