@@ -123,9 +123,13 @@ def _follow(value: Any, seen: dict[int, str], home: str) -> None:
         seen.setdefault(len(seen), repr(value))
     elif id(value) in seen:
         return
-    elif hasattr(value, "tobytes"):
-        digest = hashlib.sha256(value.tobytes()).hexdigest()
-        seen[id(value)] = f"{value.dtype} {value.shape} {digest}"
+    elif isinstance(value, type | ModuleType):
+        if _is_own(value, home):
+            _follow_parts(value, seen, home)
+    elif hasattr(value, "tobytes") and hasattr(value, "dtype"):
+        # bytes of an array of objects are addresses
+        held = repr(value.tolist()) if value.dtype == object else value.tobytes().hex()
+        seen[id(value)] = f"{value.dtype} {value.shape} {_hash(held)}"
     elif isinstance(value, tuple | list | dict):
         seen[id(value)] = type(value).__name__
         parts = [*value, *value.values()] if isinstance(value, dict) else value
@@ -133,8 +137,6 @@ def _follow(value: Any, seen: dict[int, str], home: str) -> None:
             _follow(part, seen, home)
     elif isinstance(value, FunctionType) and _is_own(value, home):
         _follow_function(value, seen, home)
-    elif isinstance(value, type | ModuleType) and _is_own(value, home):
-        _follow_parts(value, seen, home)
 
 
 def _follow_function(function: FunctionType, seen: dict[int, str], home: str) -> None:

@@ -83,17 +83,9 @@ def forest_figure(
     heading = f"Paired differences from {reference}, 95 % intervals"
     if any(axes.patches for axes in panels[0]):
         heading += f" (grey: within {MARGIN:.0%} of it)".replace("%", " %")
-    above(
-        figure,
-        folded(
-            title
-            or (
-                heading
-                if reference
-                else "No differences: the reference is not among the arms"
-            )
-        ),
-    )
+    if not reference:
+        heading = "No differences: the reference is not among the arms"
+    above(figure, folded(title or heading))
     notes_below(figure, notes)
     return Drawing(figure, points)
 

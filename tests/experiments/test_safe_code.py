@@ -240,7 +240,10 @@ OWN = """
 import functools
 import jax
 import own_helpers
+from numpy import array, float32, ndarray
 from own_helpers import order
+NUMBERS = array([1.0])
+OBJECTS = array([None, "1.0"], dtype=object)
 SIGNS = (1.0,)
 NAMED = {"a": [2.0], "by": [1.0]}
 
@@ -255,6 +258,14 @@ def of_module(fold, options, seed):
 
 def of_tuple(fold, options, seed):
     return SIGNS[0]
+
+
+def of_array(fold, options, seed):
+    return float32(NUMBERS) if isinstance(fold, ndarray) else NUMBERS
+
+
+def of_objects(fold, options, seed):
+    return OBJECTS
 
 
 def of_names(fold, options, seed):
@@ -285,6 +296,8 @@ def of_compiled(fold, options, seed):
         ("of_module", "own_helpers"),
         ("of_tuple", "own_entries"),
         ("of_names", "own_entries"),
+        ("of_array", "own_entries"),
+        ("of_objects", "own_entries"),
         ("of_default", "own_entries"),
         ("of_partial", "own_helpers"),
         ("of_compiled", "own_helpers"),
