@@ -48,14 +48,15 @@ def numbers_of(row: dict[str, str]) -> tuple[float, float, float]:
 
 
 def prose_of(page: Path) -> str:
-    """A page without code, tables, headings and definitions of links."""
+    """A page without code, headings, link definitions and rows without contrasts."""
     text = re.sub(r"^ *```.*?^ *```", "", page.read_text(), flags=re.S | re.M)
-    text = re.sub(r"^(\||#|\[c\d+\]:).*$", "", text, flags=re.M)
+    text = re.sub(r"^(\|(?!.*\]\[c\d)|#|\[c\d+\]:).*$", "", text, flags=re.M)
     return text
 
 
 def sentences_of(page: Path) -> list[str]:
-    blocks = re.split(r"\n\s*\n|\n(?=- )", prose_of(page))
+    """Those of paragraphs, points and the cells of tables."""
+    blocks = re.split(r"\n\s*\n|\n(?=- )|\n\||(?<= )\|(?=\s)", prose_of(page))
     return [
         sentence
         for block in blocks
