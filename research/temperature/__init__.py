@@ -32,6 +32,8 @@ class TemperatureKind(NamedTuple):
         None where they have none.
       end: (config, learned, row) -> the temperature that serving divides by; the row
         of the history is of the epoch whose parameters are served.
+      scale: (pool, hyper) -> what the vector of each candidate is multiplied by when
+        served, [i]; None where all have the temperature that serving divides by.
       init: (config, users) -> state of the users, where each has a temperature.
       observe: (state, queries [b], losses [b]) -> the state after a step; the losses
         are measured at the config's temperature, common to all users.
@@ -49,6 +51,7 @@ class TemperatureKind(NamedTuple):
     end: Callable[[Config, dict[str, Any], dict[str, float]], float] = (
         lambda config, learned, row: config.temperature
     )
+    scale: Callable[..., Any] | None = None
     init: Callable[[Config, int], Any] | None = None
     observe: Callable[[Any, Any, Any], Any] | None = None
     refresh: Callable[[Any, Config], Any] | None = None
@@ -95,6 +98,7 @@ TEMPERATURES: Registry[TemperatureKind] = Registry(
         ),
         "by-popularity": TemperatureKind(
             deferred(f"{_KINDS}:by_popularity"),
+            scale=deferred(f"{_KINDS}:by_popularity_scale"),
             bounded=True,
             reads=(*_BOUNDS, "temperature_power"),
         ),

@@ -93,11 +93,23 @@ def by_popularity(moment: Moment, hyper: Hyper) -> Temperature:
     t_j = temperature (q_j / q)^power, q the geometric mean over clicks, so that the
     average click keeps the temperature; within the bounds.
     """
-    start, pool = hyper["temperature"], moment.pool
+    return Temperature(hyper["temperature"], _of_items(moment.pool, hyper))
+
+
+def by_popularity_scale(pool: Pool, hyper: Hyper) -> Float[Array, " i"]:
+    """temperature / t_j of each item, of the exact click share.
+
+    Serving divides every score by one temperature, so an item's vector carries the
+    rest: lists are then by the logits s_j / t_j that were trained.
+    """
+    return hyper["temperature"] / _of_items(pool, hyper)
+
+
+def _of_items(pool: Pool, hyper: Hyper) -> Float[Array, " i"]:
     mean = jnp.sum(pool.counts * pool.log_share) / jnp.sum(pool.counts)
     power = hyper["temperature_power"] * (pool.log_share - mean)
     low, high = hyper["temperature_low"], hyper["temperature_high"]
-    return Temperature(start, jnp.clip(start * jnp.exp(power), low, high))
+    return jnp.clip(hyper["temperature"] * jnp.exp(power), low, high)
 
 
 def learned_start(config: Config) -> dict[str, Float[Array, ""]]:

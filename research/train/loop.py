@@ -151,7 +151,7 @@ def train_together(
       ValueError: the runs differ in more than one program can have.
     """
     first_run = prepared[0]
-    config, task, model = first_run.config, first_run.task, first_run.model
+    config, model = first_run.config, first_run.model
     if any(alike(other.config) != alike(config) for other in prepared):
         raise ValueError("runs of one program differ in swept fields and seed only")
     if devices > 1 and len(prepared) > 1:
@@ -162,24 +162,22 @@ def train_together(
     runs = [RunState(run, init_state(run, world, sizes), world) for run in prepared]
     world = placement.world(world)
 
-    def serve(params: Params) -> tuple[np.ndarray, np.ndarray]:
-        users, items = serve_task(model, params, world, task)
-        return placement.host(users), placement.host(items)
-
+    serve = functools.partial(_served, world=world, placement=placement)
     course = Course(runs, checkpoint)
     for epoch in range(course.done + 1, config.epochs + 1):
-        measure = None
-        if validate and config.evaluate_every and epoch % config.evaluate_every == 0:
-            measure = functools.partial(_measured, validate, serve)
+        due = config.evaluate_every and epoch % config.evaluate_every == 0
         steps_of = _one_epoch(runs, world, placement)
         for number, (run, steps) in enumerate(zip(runs, steps_of, strict=True)):
+            measure = None
+            if validate and due:
+                measure = functools.partial(_measured, validate, serve, run)
             if row := run.take(steps, model, world, measure):
                 course.epoch_ended()
                 on_epoch(number, epoch, row)
         if all(run.failure for run in runs):
             break
         course.keep()
-    vectors = [None if run.failure else serve(run.params) for run in runs]
+    vectors = [None if run.failure else serve(run, run.params) for run in runs]
     first, rest = (seconds / len(runs) for seconds in course.seconds())
     made = zip(runs, vectors, strict=True)
     return [_trained(run, placement, pair, first, rest) for run, pair in made]
@@ -213,10 +211,24 @@ def _nth(tree: Any, n: int) -> Any:
 
 def _measured(
     validate: Validate,
-    serve: Callable[[Params], tuple[np.ndarray, np.ndarray]],
+    serve: Callable[[RunState, Params], tuple[np.ndarray, np.ndarray]],
+    run: RunState,
     params: Params,
 ) -> dict[str, float]:
-    return validate(*serve(params))
+    return validate(*serve(run, params))
+
+
+def _served(
+    run: RunState, params: Params, world: World, placement: Placement
+) -> tuple[np.ndarray, np.ndarray]:
+    """Vectors of the run's task; candidates carry what is left of their temperature."""
+    task, kind = run.run.task, kind_of(run.config)
+    both = serve_task(run.run.model, params, world, task)
+    users, items = (placement.host(side) for side in both)
+    if kind.scale:
+        each = kind.scale(run.run.world[0].pool, run.hyper)
+        items = items * np.asarray(each)[task.candidates, None]
+    return users, items
 
 
 def _trained(
