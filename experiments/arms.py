@@ -311,6 +311,14 @@ ARMS: dict[str, dict[str, Any]] = {
         for name, changes in _EXACT.items()
         for kind in ("learned", "scheduled", "per-user", "by-popularity")
     },
+    **{
+        f"{name}-by-popularity+own": {
+            **changes,
+            "temperature_kind": "by-popularity",
+            "temperature_served": "own",
+        }
+        for name, changes in _EXACT.items()
+    },
     # Without demographics, genres and year.
     "in-batch+logq-id-only": {"logq": 1.0, **_ID_ONLY},
     "mixed+logq-id-only": {**_MIXED, "logq": 1.0, **_ID_ONLY},

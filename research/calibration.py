@@ -89,6 +89,9 @@ def calibrate(
         raise InputError("a calibration needs clicks, on items that are not left out")
     if not (logits < np.inf).all():
         raise InputError("a logit is no number: only -inf, an item left out, may be")
+    listed = logits > -np.inf
+    if not np.isfinite(np.broadcast_to(log_q, logits.shape)[listed]).all():
+        raise InputError("log q must be finite for every item that is not left out")
     spread = float(np.std(logits, where=np.isfinite(logits)))
     if spread > WIDE:  # at a scale of 1 each choice would be certain: no slope is left
         fit = calibrate(logits / spread, log_q, user, item)
@@ -232,9 +235,9 @@ def _moments(
     for start in range(0, len(item), ROWS):
         rows, held = user[start : start + ROWS], item[start : start + ROWS]
         scores = logits[rows].astype(float)
-        shares = np.broadcast_to(log_q, logits.shape)[rows]
         left_out = np.isneginf(scores)
         scores[left_out] = 0.0
+        shares = np.where(left_out, 0.0, np.broadcast_to(log_q, logits.shape)[rows])
         total = at[0] * scores + at[1] * shares
         total[left_out] = -np.inf
         total -= total.max(axis=1, keepdims=True)

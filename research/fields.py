@@ -310,6 +310,9 @@ class TemperatureFields(Group):
     """Course of a scheduled temperature over the training: linear or cosine."""
     temperature_power: Annotated[float, SWEPT] = 0.1
     """Power of an item's click share in its temperature (kind by-popularity)."""
+    temperature_served: Annotated[str, HOST, LATER, Choice("common", "own")] = "common"
+    """What divides an item's score when serving where each item has a temperature (kind
+    by-popularity): common (``temperature``) or own (what it was trained with)."""
     temperature_spread: Annotated[float, SWEPT, _ABOVE_0] = 1.0
     """Divisor of a user's loss less the mean loss, in nats (kind per-user): the larger,
     the less users' temperatures differ."""

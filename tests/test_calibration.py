@@ -34,6 +34,16 @@ def test_it_finds_what_the_clicks_were_drawn_by(out):
     assert found == pytest.approx((SCALE, SHARE), abs=0.05)
 
 
+def test_log_q_matters_only_where_an_item_is_listed():
+    logits, log_q, user, item = clicks_of(out=(3,))
+    never = np.where(np.arange(ITEMS) == 3, -np.inf, log_q)
+    expected = calibrate(logits, log_q, user, item)
+    assert calibrate(logits, never, user, item) == pytest.approx(expected)
+    logits[:, 3] = 0.0
+    with pytest.raises(InputError, match="log q must be finite for every item"):
+        calibrate(logits, never, user, item)
+
+
 def test_it_is_where_the_likelihood_is_highest():
     logits, log_q, user, item = clicks_of()
     found = calibrate(logits, log_q, user, item)

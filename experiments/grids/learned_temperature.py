@@ -22,6 +22,7 @@ _KINDS: dict[str, tuple[float, ...]] = {
     "-scheduled": (0.3,),
     "-per-user": (0.1, 0.15),
     "-by-popularity": (0.1, 0.15),
+    "-by-popularity+own": (0.1, 0.15),
 }
 _SWEEPS: dict[str, tuple[Sweep, ...]] = {
     f"{base}{kind}": ({"temperature": values},)

@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float, Int, UInt, UInt8
 from research.evaluate.formulas import DEPTH
 from research.evaluate.metrics import CUTOFF, METRICS, default_ks
 from research.evaluate.top_k import CHUNK, Scorer, by_tile, seen_items_of
+from research.events import items_of
 from research.exposure import IMPRESSIONS
 from research.types import BANDS, Fold, InputError, Record, check
 
@@ -297,7 +298,10 @@ def unfamiliar_topics(fold: Fold) -> Bool[np.ndarray, "v g"] | None:
     topics = fold.fitted.items.topics()
     if not topics.any():
         return None
-    offsets, items = seen_items_of(fold)
+    if fold.held_time is None:  # of a task, whose queries may be no users
+        offsets, items = seen_items_of(fold)
+    else:  # what lists leave out may be more or less (left_out, judged_from)
+        offsets, items = items_of(fold.fitted, fold.evaluated)
     n_users = len(offsets) - 1
     user = np.repeat(np.arange(n_users), np.diff(offsets))
     # a genre at a time: [v, g] is small, a row of genres for each event is not

@@ -74,14 +74,17 @@ def log_q_parts(
         leave_own_out: negatives are drawn from what isn't the row's positive, so
         q = Q / (1 - Q_p)  [khrylchenko2025].
         expected_count: correct by N q, the count expected, which keeps the 1 / N of an
-        estimate of the partition function.
+        estimate of the partition function. mask_same_item, with these two.
       columns: log Q' of each block's ids.
       positive: log Q' of each row's positive.
       draws: N, the number of draws that a row sees.
       row: what log Q' of every id is in addition in a row, or None.
     """
     shift = jnp.zeros_like(positive) if row is None else row
-    if config.leave_own_out:
+    # Of N draws N (1 - Q_p) pass a mask of the row's own item, each then drawn from
+    # Q / (1 - Q_p): their expected count is N Q, with leave_own_out or without.
+    passing = config.mask_same_item and config.expected_count
+    if config.leave_own_out and not passing:
         shift = shift - jnp.log1p(-jnp.exp(positive))
     if config.expected_count:
         shift = shift + jnp.log(draws)

@@ -94,7 +94,8 @@ def psl_tanh(
     is left out for being a positive of the user, unless it is masked. Use when: some
     negatives are positives in truth, as a hard one weighs less than in a softmax.
     Watch: where all scores are equal the gradient is that of decoupled_softmax at
-    twice the temperature; a learned temperature moves the logits, not the power.
+    twice the temperature; a learned temperature moves the power alone, as x is free of
+    it.
 
     Args:
       positive: logits of the positives, [b].

@@ -24,7 +24,7 @@ def siglip(
     at temperature .1); the bias starts at -10, because most pairs of a batch are
     negatives. The mean over rows is the paper's sum divided by B. Use when: a pair's
     probability is needed from in-batch negatives alone. Watch: the scale would also
-    multiply log q.
+    multiply log q; a popularity prior is added to s / temperature, without the scale.
 
     Args:
       positive: logits of the positives, [b].

@@ -169,6 +169,11 @@ def _check_inclusion(config: Config, sources: tuple[Named, ...]) -> None:
                 f"{name} with duplicates inclusion: the probability to be in the set "
                 f"counts draws already"
             )
+    if config.item_push == "balanced":
+        raise InputError(
+            "item_push balanced with duplicates inclusion: its weights count draws, "
+            "of which only the first of each item is left"
+        )
     for name, _, entry in sources:
         if entry.per_row or not entry.knows_q:
             raise InputError(

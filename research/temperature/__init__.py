@@ -33,7 +33,7 @@ class TemperatureKind(NamedTuple):
       end: (config, learned, row) -> the temperature that serving divides by; the row
         of the history is of the epoch whose parameters are served.
       scale: (pool, hyper) -> what the vector of each candidate is multiplied by when
-        served, [i]; None where all have the temperature that serving divides by.
+        served by its own temperature, [i]; None where candidates have none.
       init: (config, users) -> state of the users, where each has a temperature.
       observe: (state, queries [b], losses [b]) -> the state after a step; the losses
         are measured at the config's temperature, common to all users.
@@ -100,7 +100,7 @@ TEMPERATURES: Registry[TemperatureKind] = Registry(
             deferred(f"{_KINDS}:by_popularity"),
             scale=deferred(f"{_KINDS}:by_popularity_scale"),
             bounded=True,
-            reads=(*_BOUNDS, "temperature_power"),
+            reads=(*_BOUNDS, "temperature_power", "temperature_served"),
         ),
     },
 )

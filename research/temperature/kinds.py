@@ -97,10 +97,11 @@ def by_popularity(moment: Moment, hyper: Hyper) -> Temperature:
 
 
 def by_popularity_scale(pool: Pool, hyper: Hyper) -> Float[Array, " i"]:
-    """temperature / t_j of each item, of the exact click share.
+    """temperature / t_j of each item, by the exact click share.
 
-    Serving divides every score by one temperature, so an item's vector carries the
-    rest: lists are then by the logits s_j / t_j that were trained.
+    Serving divides every score by one temperature, and an item's vector carries the
+    rest: lists are by the logits s_j / t_j that were trained. Without it popular items
+    stand further up than in training, as with a popularity prior.
     """
     return hyper["temperature"] / _of_items(pool, hyper)
 

@@ -221,11 +221,11 @@ def _measured(
 def _served(
     run: RunState, params: Params, world: World, placement: Placement
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Vectors of the run's task; candidates carry what is left of their temperature."""
+    """Vectors of the run's task; candidates carry the rest of their own temperature."""
     task, kind = run.run.task, kind_of(run.config)
     both = serve_task(run.run.model, params, world, task)
     users, items = (placement.host(side) for side in both)
-    if kind.scale:
+    if kind.scale and run.config.temperature_served == "own":
         each = kind.scale(run.run.world[0].pool, run.hyper)
         items = items * np.asarray(each)[task.candidates, None]
     return users, items

@@ -179,7 +179,7 @@ def row_losses(
     if config.hardest:
         assert isinstance(negatives, Dense)
         negatives = hardest(negatives, config.hardest)
-    common = jax.lax.stop_gradient(jnp.mean(temperature.row))
+    common = jnp.mean(temperature.row)
     items = jnp.float32(world.pool.counts.shape[0])
     hyper = {**hyper, "temperature": common, "items": items}
     if context.catalogue is not None:

@@ -5,6 +5,9 @@ import pytest
 
 from research.evaluate.record import evaluate, unfamiliar_topics
 from research.evaluate.top_k import dot_product, rank_scores, seen_items_of
+from research.events import fold
+from research.splits import SplitRules
+from research.types import Column, Events, Table
 from tests.evaluate.made import fold_of, random_fold
 
 # Items 0 to 19 are drama, 20 is comedy, 21 comedy and war, 22 war, 23 drama and war,
@@ -35,6 +38,27 @@ def test_a_genre_of_five_per_cent_is_the_users_own_and_less_is_foreign():
     foreign = unfamiliar_topics(world())
     # 1 of 20 is 5 %; war is 1 of user 1's 21 genre counts
     assert foreign.tolist() == [[False, False, True], [False, False, True]]
+
+
+@pytest.mark.parametrize("rules", [{"left_out": "train"}, {"judged_from": 5}])
+def test_genres_are_those_of_all_fitted_clicks_whatever_lists_leave_out(rules):
+    """The last fitted click, of validation or rated 4, is the only one of genre 0."""
+    topics = np.eye(3, dtype=bool)[[1, 1, 1, 2, 2, 2, 2, 2, 0, 0]]
+    rating = np.array([5, 5, 5, 5, 5, 5, 5, 5, 4, 5], np.float32)
+    if "left_out" in rules:
+        rating[:] = 5
+    items = Table(np.arange(10), {"genres": Column("categories", topics, (*"abc",))})
+    each, users = np.arange(10), Table(np.arange(1), {})
+    clicks = np.zeros(10, int), each, rating, each, each, np.array([0, 10])
+    made = fold(
+        Events(*clicks, users, items),
+        "ratio",
+        "train+validation",
+        SplitRules(**rules),
+    )
+    assert set(made.fitted.item) == {*range(9)}
+    assert len(seen_items_of(made)[1]) < 9
+    assert not unfamiliar_topics(made).any()
 
 
 def test_expansion_asks_that_every_genre_is_foreign():

@@ -1,6 +1,7 @@
 """One candidate set a row: scores, corrections and masks of all blocks together."""
 
 import dataclasses
+import itertools
 import math
 
 import jax
@@ -78,6 +79,31 @@ def test_nor_without_a_correction_nor_with_half_of_one():
 def test_a_constant_count_cancels_where_the_positive_is_corrected_too():
     found = expected_gradient({"popularity": 2}, expected_count=True)
     assert np.abs(found).max() < 1e-6
+
+
+@pytest.mark.parametrize("own_out", [True, False])
+def test_columns_that_pass_the_mask_stand_for_all_other_items(own_out):
+    """Mean over all draws of two: sum exp(z - log N q) = sum of exp z of the others."""
+    config = config_of(
+        "popularity:2",
+        mask_same_item=True,
+        leave_own_out=own_out,
+        expected_count=True,
+        correct_positive=False,
+        temperature=1.0,
+    )
+    draws = np.array(list(itertools.product(range(6), repeat=2)))
+
+    @jax.jit
+    def partition(ids):
+        given = config, QUERY, VECTORS, CANDIDATE, (ids,), POOL
+        return jnp.exp(logits_of(*given)[1].logsumexp())
+
+    sums = np.array([partition(ids) for ids in draws])
+    found = (SHARE[draws].prod(axis=1)[:, None] * sums).sum(axis=0)
+    for b, own in enumerate(CANDIDATE):
+        others = [math.exp(by_hand(b, i, 0.0, 1.0)) for i in range(6) if i != own]
+        assert math.isclose(found[b], sum(others), rel_tol=1e-4)
 
 
 def by_hand(row: int, item: int, log_q: float, temperature: float = 0.25) -> float:

@@ -23,17 +23,23 @@ N = 7.0
 @pytest.mark.parametrize("correct", [True, False])
 @pytest.mark.parametrize("own_out", [True, False])
 @pytest.mark.parametrize("count", [True, False])
-def test_the_switches_by_hand(correct, own_out, count):
+@pytest.mark.parametrize("mask", [True, False])
+def test_the_switches_by_hand(correct, own_out, count, mask):
     config = Config(
-        correct_positive=correct, leave_own_out=own_out, expected_count=count
+        correct_positive=correct,
+        leave_own_out=own_out,
+        expected_count=count,
+        mask_same_item=mask,
     )
     parts = log_q_parts(
         config, (jnp.asarray(COLUMNS),), jnp.asarray(OWN), jnp.float32(N)
     )
     np.testing.assert_array_equal(parts.columns[0], COLUMNS)
     for b, q in enumerate((0.5, 0.2)):
-        # A negative's q: Q / (1 - Q_p), times n where the count is what is expected.
-        row = (N if count else 1.0) / ((1 - q) if own_out else 1.0)
+        # A negative's q: Q / (1 - Q_p), times n where the count is what is expected,
+        # of which a mask lets n (1 - Q_p) pass.
+        expected = N * ((1 - q) if own_out and mask else 1.0) if count else 1.0
+        row = expected / ((1 - q) if own_out else 1.0)
         assert math.isclose(float(parts.shift[b]), math.log(row), abs_tol=1e-6)
         own = math.log(q * row) if correct else 0.0
         assert math.isclose(float(parts.positive[b]), own, abs_tol=1e-6)

@@ -171,6 +171,17 @@ def test_the_first_column_of_each_id_as_each_row_sees_it():
         assert sum(bool(shared[0, n]) for n in range(12) if usable[n]) == len(firsts)
 
 
+def test_inclusion_leaves_one_column_of_what_a_balanced_push_counts_by_draws():
+    config = Config(
+        negatives=("in-batch", "fifo-cache:600"),
+        duplicates="inclusion",
+        item_push="balanced",
+        logq=1.0,
+    )
+    with pytest.raises(InputError, match="item_push balanced with duplicates incl"):
+        check_negatives(config)
+
+
 def test_inclusion_is_no_probability_of_the_catalogue():
     config = Config(
         negatives=("in-batch", "catalogue"), duplicates="inclusion", logq=1.0

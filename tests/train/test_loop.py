@@ -87,8 +87,8 @@ def test_every_arm_trains(name):
     assert np.isfinite(done.user_vectors).all()
     norms = np.linalg.norm(done.item_vectors, axis=1)
     unit = config.output == "cosine" and config.served == "trained"
-    one = config.temperature_kind != "by-popularity"  # else vectors carry each item's
-    assert np.allclose(norms, 1, rtol=1e-5) is (unit and one)
+    unit &= config.temperature_served == "common"
+    assert np.allclose(norms, 1, rtol=1e-5) is unit
 
 
 def test_one_compilation_of_the_epoch_over_temperatures_strengths_and_seeds():
