@@ -53,7 +53,8 @@ def step_of(name: str, **changes: Any) -> Step:
     key = stream(jax.random.fold_in(state.key, state.step), f"0 {source.name}")
     drawn = np.asarray(source.draw(key, batch, (), world.pool).ids)
     ids = np.broadcast_to(drawn, (len(INDEX), drawn.shape[-1]))
-    after, told = make_step(structure(run.config))(state, index, hyper, world)
+    step = jax.jit(make_step(structure(run.config)))
+    after, told = step(state, index, hyper, world)
     return Step(batch, ids, state, after, float(told["loss"]), world)
 
 
