@@ -25,7 +25,7 @@ def uniform(fold: Fold, options: Values, seed: int = 0) -> Scorer:
     Args:
       fold: the phase.
       options: empty.
-      seed: another one gives other lists.
+      seed: of the hash; another seed gives other lists.
     """
     user, item = fold.fitted.users.id[fold.evaluated], fold.fitted.items.id
 
