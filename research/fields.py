@@ -93,7 +93,7 @@ class DataFields(Group):
     """How a history is cut in two, where positives are user-user: time or random."""
 
     def check(self) -> None:
-        """Also refuses options of another split, and parts that rule each other out."""
+        """Also refuses options of another split, and fields that exclude each other."""
         super().check()
         seeded = self.split == "random" or self.validation_share > 0
         for name, needed, used in (
