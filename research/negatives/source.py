@@ -14,8 +14,8 @@ SourceState = Any  # a tree of arrays
 SourceStates = tuple[SourceState, ...]
 
 
-# A uniform float32 has 2^23 values, by which many of more than COARSE items could never
-# be drawn: one number then picks a block of items, and another the item within it.
+# A uniform float32 takes 2^23 values only, so that in a large catalogue many items can
+# never be drawn. Above COARSE items one number picks a block, another the item in it.
 COARSE, BLOCK = 1 << 16, 1 << 10
 
 
