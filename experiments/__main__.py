@@ -1,7 +1,7 @@
 """The one command line: python -m experiments {list,run,train,encode,report,...}.
 
 Only the module of the command that is called is imported, so that a list, a help text
-or a refusal waits for nothing heavy.
+or a refusal needn't wait for heavy imports.
 """
 
 import contextlib
@@ -124,7 +124,7 @@ def _at_home(word: str) -> str:
 
 
 def _one_line(box: str) -> str:
-    """What tyro draws in a box as one line: its first part, and the nearest flag.
+    """The first part of what tyro draws in a box, as one line, and the nearest flag.
 
     >>> _one_line("╭─ Bad ─╮\\n│ No │\\n│ ─── │\\n│ Perhaps you meant: │\\n│ --k INT │")
     'No (nearest: --k)'
@@ -140,7 +140,7 @@ def _one_line(box: str) -> str:
     rules = [n for n, line in enumerate(lines) if line and not line.strip("─-")]
     if (
         rules and "╭" not in plain
-    ):  # of a terminal in ASCII: the title is above the first rule
+    ):  # on a terminal in ASCII the title is above the first rule
         lines, rules = lines[rules[0] + 1 :], [n - rules[0] - 1 for n in rules[1:]]
     first = _plainer(" ".join(" ".join(lines[: rules[0] if rules else None]).split()))
     near = re.search(r"Perhaps you meant: *\n(--[\w-]+)", "\n".join(lines))
@@ -155,7 +155,7 @@ _NUMBER = re.compile(r"Error parsing (\S+): .*?(int|float)\b.*: '([^']*)'$")
 
 
 def _plainer(line: str) -> str:
-    """A value that can't be read, in words: the flag, what it was given, what it takes.
+    """tyro's complaint about a value, in plain words: flag, value, expected type.
 
     >>> _plainer("Error parsing --k: invalid literal for int() with base 10: 'x'")
     "--k 'x': expected INT"

@@ -1,4 +1,4 @@
-"""Which options suit each baseline, judged on validation as the towers' were.
+"""Chooses the options of each baseline on validation, as those of the towers were.
 
     python -m experiments.baseline_choice ml-100k             all: about 15 minutes
     python -m experiments.baseline_choice ml-100k ease fm     only these
@@ -81,21 +81,21 @@ def main(words: list[str]) -> int:
     parser.add_argument("names", nargs="*", default=list(TRIED))
     parser.add_argument("--data-dir")
     parser.add_argument("--split", default=Config.split)
-    given = parser.parse_args(words)
-    choose(given.dataset, DATASETS, "data set")
-    for name in given.names:
+    arguments = parser.parse_args(words)
+    choose(arguments.dataset, DATASETS, "data set")
+    for name in arguments.names:
         choose(name, TRIED, "baseline with options")
-    config = Config(dataset=given.dataset, split=given.split, fit_on="train")
+    config = Config(dataset=arguments.dataset, split=arguments.split, fit_on="train")
     config.check()
-    fold = fold_of(config, given.data_dir)
-    for name in given.names:
-        found = []
+    fold = fold_of(config, arguments.data_dir)
+    for name in arguments.names:
+        results = []
         clock = time.perf_counter()
         for ndcg, options in judged(name, fold, is_large(fold)):
-            found.append((ndcg, options))
+            results.append((ndcg, options))
             seconds, clock = time.perf_counter() - clock, time.perf_counter()
             print(f"{name}: {ndcg:.4f} {options} ({seconds:.1f} s)", flush=True)
-        ndcg, options = max(found)
+        ndcg, options = max(results)
         print(f"{name}: best {ndcg:.4f} {options}", flush=True)
     return 0
 

@@ -119,14 +119,15 @@ def collect(
       out: the output folder.
       digest: of the data.
       quick: noted in the file: a quick run is no result.
-      users: of the catalogue. A mean over all of them, those who aren't judged counting
-        as 0, is the mean over those who are times their number over this one.
-      failed: why runs failed, by their ids, which a full disk may keep from being
+      users: number of users of the catalogue, noted in the file. A mean over judged
+        users, times their number, divided by this one, is the mean over all users in
+        which the others count as 0.
+      failed: why runs failed, by their ids; a full disk may keep the reasons from being
         written to their folders.
 
     Returns:
-      its path; its results, one a cell; how many runs in the grid's folder aren't among
-      the cells and were ignored.
+      its path; its results, one per cell; how many runs in the grid's folder aren't
+      among the cells and were ignored.
     """
     base = cells[0].config
     why = failed or {}
@@ -155,7 +156,7 @@ def collect(
 
 
 def brief(run: RunResult) -> RunResult:
-    """The run to cut-off 20, without its curve and what only describes its lists."""
+    """The run reduced to cut-off 20, without its curve and columns beyond BRIEF."""
     record = run.record
     if record is None:
         return run
@@ -171,7 +172,7 @@ def brief(run: RunResult) -> RunResult:
 
 
 def _options(base: Config) -> list[str]:
-    """What of the data's newer fields isn't at its default, as NAME VALUE."""
+    """The data's newer fields that aren't at their defaults, as NAME VALUE."""
     names = [n for n in marked(DataFields, LATER) if n != "columns"] + ["threshold"]
     changed = [n for n in names if getattr(base, n) != getattr(REFERENCE, n)]
     values = [(n, getattr(base, n)) for n in changed]
@@ -209,7 +210,7 @@ def _result(
 
 
 def _settings(config: Config) -> dict[str, float]:
-    """What a record keeps of its run's config; a baseline has none of it."""
+    """The fields of a run's config that its record keeps; none for a baseline."""
     names = ("temperature", "learning_rate") if is_towers(config) else ()
     return {name: float(getattr(config, name)) for name in names}
 
@@ -217,16 +218,16 @@ def _settings(config: Config) -> dict[str, float]:
 def with_settings(
     results: list[RunResult], grid: Grid, dataset: str
 ) -> list[RunResult]:
-    """The results, those without settings given the ones that their grid declares.
+    """The results; those without settings get the ones that their grid declares.
 
-    Records from before settings were kept hold none; a grid's arms, and with them the
-    ids of its runs, have not changed since. An arm that the grid has no longer stays
-    without, and so do all of a tuned grid, whose values may have been others then.
+    Older records hold no settings; a grid's arms, and with them the ids of its runs,
+    have not changed since. An arm that the grid no longer has stays without, and so do
+    all arms of a tuned grid, whose values may have been different.
 
     Args:
       results: of the grid's records.
-      grid: which.
-      dataset: theirs.
+      grid: the grid.
+      dataset: of the records.
     """
     bare = {run.arm for run in results if run.settings is None} & {*grid.arms}
     if not bare or grid.tuned:
@@ -242,9 +243,9 @@ def with_settings(
 
 
 def _on_tuning(results: list[RunResult], grid: Grid, header: Mapping[str, Any]) -> str:
-    """What stands under the tables of a tuned grid: its trials, or that it had none.
+    """The note under the tables of a tuned grid: its trials, or that it had none.
 
-    Choices may have been made, changed or lost since the runs: their settings tell.
+    Choices may have been made, changed or lost since the runs: their settings decide.
     """
     if not grid.tuned:
         return ""
@@ -260,7 +261,7 @@ def _on_tuning(results: list[RunResult], grid: Grid, header: Mapping[str, Any]) 
 
 
 def _as_declared(ran: list[RunResult], grid: Grid, base: Config) -> bool:
-    """Whether every run had the settings that its grid has for it today."""
+    """Whether every run has the settings that its grid declares today."""
     arms = {run.arm for run in ran} & {*grid.arms}
     cells = expand(grid, base, seeds=1, arms=tuple(arms))
     own = {(c.arm, frozenset(c.swept.items())): _settings(c.config) for c in cells}

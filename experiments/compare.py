@@ -40,7 +40,7 @@ def compare(
     data_dir: str | None = None,
     swept: Mapping[str, Sequence[float]] | None = None,
 ) -> list[RunResult]:
-    """Trains each config with each seed: a grid in a cell, which writes no files.
+    """Trains each config with each seed, as a grid does, but writes no files.
 
     Args:
       configs: by the name that tables and figures show.
@@ -53,7 +53,7 @@ def compare(
       One result per run, with its record, its training curve and what it serves.
 
     Raises:
-      InputError: a config can't be meant.
+      InputError: a config is invalid.
       NotFinite: a loss was not finite.
     """
     fields, results = dict(swept or {}), []
@@ -151,26 +151,25 @@ def with_prior(
 
     Args:
       result: of ``compare`` or ``load_run``, of two towers.
-      prior: what log q is multiplied by before it is added to score / temperature;
-        it becomes a swept value of the result.
-      exposure: what the log of impressions is multiplied by before it is taken off,
-        likewise; None takes off nothing and sweeps nothing.
+      prior: strength at which log q is added to score / temperature; it becomes a swept
+        value of the result.
+      exposure: strength at which the log of impressions is subtracted, likewise; None
+        subtracts nothing and sweeps nothing.
       min_clicks: items with fewer training clicks are left out of lists, likewise.
 
     Raises:
-      InputError: there is exposure to take out and the table of items has no
-        impressions; no item has so many clicks; the result is a baseline's, or holds
-        nothing that could be served.
+      InputError: exposure isn't 0 and the table of items has no impressions; no item
+        has so many clicks; the result is a baseline's, or holds no vectors.
     """
     served = result.served
     if served is None or served.users is None or served.items is None:
         raise InputError(f"{result.arm}: it holds no vectors, so no prior can be added")
-    given = {"prior": prior, "exposure": exposure, "min_clicks": min_clicks}
-    kept = {name: value for name, value in result.swept.items() if name not in given}
-    asked: dict[str, Any] = {n: v for n, v in given.items() if v is not None}
-    result = result._replace(swept={**kept, **asked})
+    fields = {"prior": prior, "exposure": exposure, "min_clicks": min_clicks}
+    others = {name: value for name, value in result.swept.items() if name not in fields}
+    changes: dict[str, Any] = {n: v for n, v in fields.items() if v is not None}
+    result = result._replace(swept={**others, **changes})
     vectors = served.users, served.items
-    serving = Serving(**asked)
+    serving = Serving(**changes)
     fitted = served.run.task.fold.fitted
     serving.check(fitted.item_counts, fitted.items)
     return _served(result, served.run, *vectors, served.temperature, serving)
@@ -188,19 +187,19 @@ def calibration_of(
 
     Args:
       result: of ``compare`` or ``load_run``, of two towers with fit_on "train".
-      clicks: how many validation clicks at most, drawn by lot; as many rows of the
+      clicks: largest number of validation clicks, drawn at random; as many rows of the
         catalogue are held in memory.
-      places: the first ones of lists, among which they are fitted, such as PLACES of
+      places: fits only clicks among so many first places of lists, such as PLACES of
         research/calibration.py; default all items.
       min_clicks: items with fewer training clicks are left out, and clicks on them.
 
     Raises:
-      InputError: the result is judged by the test part, which is not to choose by; it
-        is a baseline's; or the clicks fit no scale (research/calibration.py).
+      InputError: the result is judged by the test part, by which nothing may be chosen;
+        it is a baseline's; or the clicks fit no scale (research/calibration.py).
     """
     served = result.served
     if served is None or served.users is None or served.items is None:
-        raise InputError(f"{result.arm}: it holds no vectors, so nothing to calibrate")
+        raise InputError(f"{result.arm}: it holds no vectors to calibrate")
     if served.run.config.fit_on != "train":
         raise InputError(
             f"{result.arm}: it is judged by the test part; calibrate a run with fit_on "

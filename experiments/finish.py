@@ -22,8 +22,8 @@ from research.config import Config
 from research.notices import say
 from research.report.pages import read_table
 
-PER_CORE = 4  # workers at most: each holds the data and programs of its own
-AT_ONCE = 8  # on an accelerator; no accelerator was at hand to measure what is best
+PER_CORE = 4  # most workers per core, as each holds the data and its own programs
+AT_ONCE = 8  # runs at once on an accelerator; a guess, not measured
 
 
 def announce(grid: str, runs: int, to_do: int) -> None:
@@ -42,26 +42,26 @@ def finish(
     jobs: int | None,
     at_once: int | None = None,
 ) -> dict[str, str]:
-    """Does the runs under a display; those that another process is at, it waits for.
+    """Does the runs under a display; waits for those that another process is doing.
 
     Args:
       runs: those with something missing.
       data_dir: as on the command line.
       jobs: worker processes; None for one per core, 1 for this process.
-      at_once: runs alike that one program trains.
+      at_once: how many alike runs one program trains.
 
     Returns:
-      The reasons of those that failed, by their ids.
+      Why runs failed, by their ids.
 
     Raises:
-      InputError: an interval of checkpoints that can't be meant.
+      InputError: an invalid interval of checkpoints.
     """
     import jax
 
-    interval()  # one that can't be meant is refused before anything is trained
+    interval()  # refuses an invalid one before anything is trained
     workers = len(cores()) if jobs is None else jobs
     if workers > (most := PER_CORE * len(cores())):
-        say(f"jobs is {jobs}: {most} workers, {PER_CORE} a core at most")
+        say(f"jobs is {jobs}: {most} workers, at most {PER_CORE} per core")
         workers = most
     if workers > (most := most_workers()):
         say(f"{most} of {workers} workers, as only {open_files()} files may be open")
@@ -85,11 +85,11 @@ def finish(
 def _share(
     runs: Sequence[Run], shown: Display, do: Callable[[list[Run], Finished], None]
 ) -> None:
-    """Does the runs that no other process is at, then looks what is left of the others.
+    """Does the runs that no other process is doing, then those that are left of theirs.
 
-    What another process has finished is not done again; what it left, is.
+    A run that another process has finished is not done again; one that it gave up is.
     """
-    left, told = list(runs), False
+    left, announced = list(runs), False
     if not left:
         return
     with Claims(left[0].folder.parents[2]) as claims:
@@ -109,10 +109,10 @@ def _share(
                     mine.append(due)
             do(mine, finished)
             if left:
-                if not told:
+                if not announced:
                     what = "a run is" if len(left) == 1 else f"{len(left)} runs are"
                     say(f"{what} done by another process: waiting for it")
-                told = True
+                announced = True
                 claims.wait(id_of(left[0].folder))
 
 
@@ -149,8 +149,9 @@ def finish_grid(
     else:
         failed = finish(runs, data_dir, engine.jobs, engine.at_once)
     with alone(out):
-        given = out, data_dir, quick, committed, failed
-        complete = _write_grid(grid, base, cells, *given)
+        complete = _write_grid(
+            grid, base, cells, out, data_dir, quick, committed, failed
+        )
     return complete and not failed
 
 
@@ -164,7 +165,7 @@ def _write_grid(
     committed: Path | None,
     failed: Mapping[str, str],
 ) -> bool:
-    """Writes a grid's files from its runs; whether all asked for are there."""
+    """Writes a grid's files; returns whether all runs asked for are finished."""
     write_index(out)
     digest = digest_of(cells[0].config, data_dir)
     users = fold_of(cells[0].config, data_dir).fitted.n_users

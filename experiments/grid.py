@@ -26,14 +26,14 @@ QUICK_WARMUP = 10  # steps, so that a cache has its turn in two epochs
 
 Sweep = dict[str, tuple[Any, ...]]  # numbers, or in a study words of hyper
 
-# What suits in-batch+logq on MovieLens 100K (experiments/tuned.csv), for grids and data
-# sets on which nothing was tuned.
+# The best for in-batch+logq on MovieLens 100K (experiments/tuned.csv), for grids and
+# data sets on which nothing was tuned.
 AT_BEST: dict[str, Any] = {"temperature": 0.2}
 
 # Changes for data sets on which a run takes ten times as long, by name.
 SHORTER: dict[str, dict[str, Any]] = {"ml-1m": {"batch": 1024, "epochs": 10}}
 
-# What a grid shows that names no figures: differences from its reference, or contrasts.
+# Figures of grids that name none: differences from the reference, or contrasts.
 ARMS_FIGURE: dict[str, Callable[..., Any]] = {
     "arms": deferred("research.report.forest:forest_figure")
 }
@@ -59,33 +59,33 @@ class Grid(NamedTuple):
       seeds: how many seeds each combination is trained with.
       swept: values by the name of the field, for every arm without sweeps of its own.
       arm_sweeps: an arm's own sweeps, one after the other, instead of the common one
-        ({} is a run with nothing swept); they may be of structure, numbers or switches.
+        ({} is a run with nothing swept); fields may be of structure, and switches.
       changes: made to every run, beneath those of its arm.
       dataset_changes: further ones, by the name of the data set.
-      dataset_swept: other common sweeps, by the name of the data set, or by that and a
-        split, as in "ml-1m-time".
+      dataset_swept: other common sweeps, by the name of the data set, or by data set
+        and split, as in "ml-1m-time".
       tuned: whether each trained arm takes the values that were chosen for it on the
         validation part of this data set and split (experiments/tuned.py).
-      tuned_as: the arm whose values another arm takes: that whose model it serves, or
-        that it is too slow to be tuned beside.
-      tuned_by: swept fields whose values are tuned apart, as the batch: an arm with
-        another one is a variant of it, with values of its own.
-      tuned_or_not: whether a data set without choices is run all the same, all arms at
-        the values of its configs; else it is refused.
+      tuned_as: by arm, another arm whose values it takes: the one whose model it
+        serves, or one in whose place it is too slow to be tuned.
+      tuned_by: swept fields, such as the batch, for each of whose values an arm is
+        tuned separately: with another value it is a variant, with its own choices.
+      tuned_or_not: whether a data set without choices is run all the same, with all
+        arms at the values of their configs; else it is refused.
       contrasts: the comparisons that answer the question, declared before its first
         run, as in ``(Contrast("in-batch+logq", "full-softmax", "recall", 100),)``.
         Their p values are adjusted together; they have tables of their own.
       brief: whether its records keep the first 20 places alone, neither training curves
         nor what describes the lists: for trials that only choose among settings.
       note: stands under the tables: what their numbers must not be taken for.
-      figures: functions of its long table, each of a Drawing, by what the names of
-        their files end in; {} for none. They are ``deferred``, as tables are, so that
-        naming them loads neither matplotlib nor pandas.
-      contrast_figures: likewise, functions of the frame of its contrasts.
+      figures: functions from its long table to a Drawing, by the end of their files'
+        names; {} for none. They are ``deferred``, as tables are, so that naming them
+        loads neither matplotlib nor pandas.
+      contrast_figures: likewise, functions from the frame of its contrasts.
       prediction: what is expected, and the rule of its verdict, committed before the
         first run; stands under the tables.
-      tables: write further tables: functions of its results, its long table and that
-        table's path (without an end), each of the paths it wrote.
+      tables: functions that write further tables: (results, long table, path of that
+        table without its end) -> the paths written.
     """
 
     name: str
@@ -218,7 +218,7 @@ def has_choices(grid: Grid, base: Config) -> bool:
 
 
 def nothing_tuned(base: Config) -> str:
-    """What is said of a tuned grid on a data set and split without choices."""
+    """The line on a tuned grid on a data set and split without choices."""
     where = f"{name_of(base.dataset)}, split {base.split}"
     return f"Nothing was tuned on {where}: temperature and rate are the grid's own."
 
@@ -248,7 +248,7 @@ def _variant(grid: Grid, name: str, base: Config, swept: Mapping[str, float]) ->
 def _combinations(
     grid: Grid, name: str, base: Config, quick: bool
 ) -> list[dict[str, float]]:
-    """The combinations of an arm's swept values; of each sweep two when quick."""
+    """The combinations of an arm's swept values; when quick, two of each sweep."""
     cells = []
     common = grid.dataset_swept.get(base.dataset, grid.swept)
     common = grid.dataset_swept.get(file_name(base.dataset, base.split), common)
@@ -262,7 +262,7 @@ def _combinations(
 
 
 def swept_text(value: Any) -> str:
-    """A swept value for people.
+    """A swept value as text.
 
     >>> swept_text(0.25), swept_text(("width=1", "every=5"))
     ('0.25', 'width=1 every=5')

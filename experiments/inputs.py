@@ -20,7 +20,7 @@ from research.splits import VALIDATION, SplitRules
 from research.types import Fold, InputError, Ratings
 
 AUTO = "auto"  # the split that suits the data
-# What decides a fold: runs that differ in other fields share one.
+# The fields that decide a fold: runs that differ in others share one.
 _OF_FOLD = ("dataset", "columns", "core", "split", "fit_on", "threshold", "tie_salt",
             "library", *SplitRules._fields)  # fmt: skip
 
@@ -45,10 +45,10 @@ def digest_of(config: Config, data_dir: str | None) -> str:
 def chosen_split(
     split: str, dataset: str, data_dir: str | None, columns: tuple[str, ...] = ()
 ) -> str:
-    """The split's name; in place of auto, that which suits the data, with a line.
+    """The split's name; for auto the one that suits the data, named on stderr.
 
-    One's own data is split as given if it has a column part, else by ratio, else (it
-    has no timestamps) at random.
+    One's own data is split as given if it has a column part, else by ratio if it has
+    timestamps, else at random.
     """
     if split != AUTO:
         return split
@@ -57,7 +57,7 @@ def chosen_split(
 
 @functools.cache
 def study_split(dataset: str, data_dir: str | None) -> str:
-    """The name of the split that suits a study's data; a line says it once."""
+    """The name of the split that suits a study's data, named on stderr once."""
     return _suitable_split(dataset, data_dir, (), "")
 
 
@@ -113,7 +113,7 @@ def fold_of(config: Config, data_dir: str | None = None) -> Fold:
 
 
 def prior_by_rule(config: Config, data_dir: str | None = None) -> float:
-    """The popularity prior of the rule for a config's data, with a line.
+    """The popularity prior of the rule for a config's data, shown on stderr.
 
     Raises:
       InputError: the table of items lacks impressions.
@@ -158,7 +158,7 @@ def prepared_run(
       start: the saved model whose parameters it starts from.
 
     Raises:
-      InputError: anything that can't be meant, before any training starts.
+      InputError: the first invalid choice, before any training starts.
     """
     check_config(config)
     prepared = prepare(config, fold_of(config, data_dir), CUTOFF)

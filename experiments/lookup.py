@@ -1,4 +1,4 @@
-"""Grids and studies by name: where every command looks for what it is asked to do."""
+"""Grids and studies by name, for every command that takes one."""
 
 from experiments.grid import Grid
 from experiments.grids import GRIDS
@@ -16,8 +16,8 @@ def find(name: str) -> Grid | Study:
     """The grid or the study of that name.
 
     Raises:
-      InputError: there is none; the line names the choices and the nearest. Or there
-        are both, or it is registered under another name than its own.
+      InputError: there is none; the line names the choices and the nearest. Or there is
+        one of each, or it is registered under another name than its own.
     """
     found = choose(name, experiments(), "grid")
     if name in GRIDS and name in STUDIES:
@@ -28,7 +28,7 @@ def find(name: str) -> Grid | Study:
 
 
 def find_by_file(stem: str) -> Grid | Study:
-    """The grid or the study that a file is of: its name, with or without a split.
+    """The grid or the study of a file that is named after it, perhaps with a split.
 
     Raises:
       InputError: there is none.

@@ -1,4 +1,4 @@
-"""Every registry by the word that ``list`` takes, and its entries in words."""
+"""Every registry by the word that ``list`` takes, and descriptions of entries."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -34,7 +34,7 @@ REGISTRIES: dict[str, Mapping[str, Any]] = {
 
 
 def values_text(entry: Any) -> str:
-    """What an entry takes as NAME=VALUE, with the defaults; of a loss, starts as well.
+    """An entry's values NAME=DEFAULT; of a loss, what it learns and from where as well.
 
     >>> values_text(LOSSES["gbce"])
     'calibration=0.75, learned from bias=0'

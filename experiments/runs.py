@@ -33,7 +33,7 @@ from research.train.loop import NotFinite, Trained, train_together
 from research.types import Fold, InputError, Record
 
 Progress = Callable[[str], None]
-CLICKS = 2000  # that calibrate a model
+CLICKS = 2000  # most held-out clicks that calibrate a model
 HISTORY, VECTORS = "history.csv", "vectors.npz"
 MADE_BY = "made_by"  # among the arrays of the vectors
 
@@ -72,7 +72,7 @@ def serve(
     temperature: float | None = None,
     serving: Serving = AS_TRAINED,
 ) -> Scorer:
-    """score / temperature, with what serving adds to each item's (research/serving.py).
+    """score / temperature plus what serving adds for each item (research/serving.py).
 
     Args:
       run: the run.
@@ -96,16 +96,16 @@ def calibrated(
     places: int | None = None,
     min_clicks: int = 0,
 ) -> Calibration:
-    """How much a model's scores should count beside log q, by what judges the run.
+    """How much a model's scores should count beside log q, by held-out clicks.
 
     Args:
       run: the run, judged by validation.
       users: vectors of the task's queries, [v, d].
       items: vectors of its candidates, [i, d].
       temperature: what the run learned; default the config's.
-      clicks: how many of the held-out ones at most, drawn by lot; as many rows of the
+      clicks: largest number of held-out clicks, drawn at random; as many rows of the
         catalogue are held in memory.
-      places: the first ones of lists, among which they are fitted; default all items.
+      places: fits only clicks among so many first places of lists; default all items.
       min_clicks: items with fewer training clicks are left out, and clicks on them.
 
     Raises:
@@ -124,13 +124,13 @@ def clicked_logits(
     temperature: float | None = None,
     min_clicks: int = 0,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Logits of the users of held-out clicks, -inf of what lists leave out; log q.
+    """Logits of held-out clicks' users, -inf where lists leave an item out, and log q.
 
     Args:
       run: the run.
       users: vectors of the task's queries, [v, d].
       items: vectors of its candidates, [i, d].
-      drawn: places of the clicks, [c].
+      drawn: indices of the clicks among the held-out ones, [c].
       temperature: what the run learned; default the config's.
       min_clicks: items with fewer training clicks are left out, and clicks on them.
 
@@ -151,11 +151,11 @@ def clicked_logits(
 
 
 def drawn_clicks(fold: Fold, clicks: int) -> np.ndarray:
-    """Places of some held-out clicks of the users that judge a phase, [c].
+    """Indices of some held-out clicks of the evaluated users, [c].
 
     Args:
       fold: the phase.
-      clicks: how many at most, drawn by lot; fewer are the first of more.
+      clicks: largest number, drawn at random; a smaller one gives the first of these.
     """
     mine = np.flatnonzero(np.isin(fold.held_user, fold.evaluated))
     return np.random.default_rng(0).permutation(mine)[:clicks]
@@ -176,14 +176,14 @@ def execute(
     place: str = "in process",
     done: Trained | NotFinite | None = None,
 ) -> str:
-    """Trains (unless its vectors are there), evaluates as it is served, writes files.
+    """Trains a run, unless its vectors exist, evaluates it as served, writes files.
 
     Args:
       run: what to do, its features named.
       data_dir: as on the command line.
       progress: called with a short line after each epoch.
       place: where it runs, for env.json.
-      done: what came of its training, where it was trained with others.
+      done: the result of its training, where it was trained together with others.
 
     Returns:
       A short line on the result, or on why the run failed (also in failed.json).
@@ -201,7 +201,7 @@ def execute(
         return f"failed: {error}"
     discard(folder)
     line = ""
-    # as trained last: the line is its recall
+    # AS_TRAINED comes last, so that the line has its recall
     for serving in sorted(run.servings, key=AS_TRAINED.__eq__):
         served = serving.put_into(config)
         scorer, fold = scorer_of(serving), prepared.task.fold
@@ -234,7 +234,7 @@ def _scorers(
     progress: Progress,
     done: Trained | NotFinite | None,
 ) -> tuple[Callable[[Serving], Scorer], dict[str, float]]:
-    """serving -> scorer; seconds. Trains if it must."""
+    """A function serving -> scorer, and the seconds of training, if there was any."""
     config, folder = prepared.config, run.folder
     if not is_towers(config):
         scorer = baseline(prepared)
@@ -270,7 +270,7 @@ def _scorers(
 def stored_vectors(run: Run) -> dict[str, np.ndarray] | None:
     """The vectors in a run's folder, if this code made them and they can be read.
 
-    None where the run is to be trained; also for a run with a model to save.
+    None where the run has to be trained, as has one with a model to save.
     """
     path = run.folder / VECTORS
     if run.save is not None or not path.is_file():
@@ -292,7 +292,7 @@ def _made_by(run: Run) -> str:
 def _save(
     run: Run, prepared: Prepared, done: Trained, digest: str, folder: Path
 ) -> None:
-    """Saves the run's model, to be served as it is asked for."""
+    """Saves the run's model, with the serving fields that the run asks for."""
     about = {
         "dataset": name_of(run.config.dataset),
         "data_digest": digest,
@@ -314,7 +314,7 @@ def _serve_stored(
 
 
 def validation(run: Prepared) -> Callable[[np.ndarray, np.ndarray], dict[str, float]]:
-    """Metrics of vectors at cut-off 20, for runs that are watched while they train."""
+    """Metrics of vectors at cut-off 20, for runs that are evaluated while training."""
 
     def validate(users: np.ndarray, items: np.ndarray) -> dict[str, float]:
         numbers = summary(score(run, serve(run, users, items)))
@@ -325,7 +325,7 @@ def validation(run: Prepared) -> Callable[[np.ndarray, np.ndarray], dict[str, fl
 
 
 def _json_numbers(numbers: dict[str, dict[int, float]]) -> dict[str, dict[int, Any]]:
-    """JSON has no NaN: a value that nothing counts towards is null."""
+    """The numbers for JSON, which has no NaN: a value that no user counts is null."""
     return {
         metric: {k: None if math.isnan(v) else v for k, v in values.items()}
         for metric, values in numbers.items()

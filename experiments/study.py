@@ -1,4 +1,4 @@
-"""What a study is: a question that a grid can't answer, which measures by itself."""
+"""What a study is: a question that a grid can't answer, with its own measurements."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -38,10 +38,10 @@ class StudyOptions(NamedTuple):
 
     Attributes:
       out: the output folder.
-      dataset: whose pairs and catalogue.
+      dataset: what it measures on.
       data_dir: as on the command line.
       seeds: how many repetitions, with the seeds 0, 1, ...
-      quick: a smoke run, as small as shows that everything works: no result.
+      quick: a smoke run, just large enough to show that everything works: no result.
       progress: called with a short line now and then.
       jobs: worker processes of its training runs; None for the study's own number.
       arms: only these of its arms; none for all.
@@ -58,7 +58,7 @@ class StudyOptions(NamedTuple):
 
 
 class Report(NamedTuple):
-    """What a study shows of its records.
+    """A study's tables, page and figures.
 
     Attributes:
       tables: by what follows the study's name in the file's (".csv").
@@ -84,8 +84,8 @@ class Study(NamedTuple):
       seeds: how many seeds it is repeated with; None where it has no use for them.
       place: the folder of its results where that isn't the data set's.
       prediction: what is expected, and the rule of its verdict, committed before the
-        first run; printed beside what came of it.
-      arms: of which a run may have some alone (--arms); none where it can't.
+        first run; printed beside the outcome.
+      arms: arms that a run can be restricted to (--arms); none where it can't.
     """
 
     name: str
@@ -179,14 +179,14 @@ def save_cells(
     swept: Mapping[str, Sequence[float]],
     **about: Any,
 ) -> Path:
-    """Writes what each cell of a study's sweep has; returns the records' path.
+    """Writes the numbers of each cell of a study's sweep; returns the records' path.
 
     Args:
       options: of the study.
       name: of the study.
       cells: the numbers of each, by name; the last axis of the sweep changes first.
       shape: of the sweep: in the file its axes come before those of a number.
-      swept: what else is stored, as it is.
+      swept: further arrays, stored as they are, such as the swept values.
       about: further entries of the header.
     """
     arrays = {}

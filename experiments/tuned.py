@@ -119,7 +119,7 @@ def _committed() -> Mapping[tuple[str, ...], dict[str, float]]:
 def chosen(
     frame: "pd.DataFrame", dataset: str, split: str = Config.split
 ) -> "pd.DataFrame":
-    """What each selector chooses from the long table of a grid of trials.
+    """The choice of each selector from the long table of a grid of trials.
 
     One row per selector, arm and variant: the values, the metric's mean at them, how
     many trials there were.
@@ -154,7 +154,7 @@ def chosen(
 
 
 def at_an_end(frame: "pd.DataFrame", choices: "pd.DataFrame") -> list[str]:
-    """Lines on what NDCG@20 chose at an end of three or more values that were tried.
+    """Lines on values chosen by NDCG@20 at an end of three or more that were tried.
 
     Args:
       frame: the table of the trials.
@@ -175,7 +175,7 @@ def at_an_end(frame: "pd.DataFrame", choices: "pd.DataFrame") -> list[str]:
 
 
 def tables(folder: Path, dataset: str, split: str) -> list[Path]:
-    """The tables of trials of a split of a data set, those that are there."""
+    """The existing tables of trials of a split of a data set."""
     paths = [
         folder / "tables" / dataset / f"{file_name(grid, split)}.csv" for grid in TRIALS
     ]
@@ -189,7 +189,8 @@ def main(words: list[str]) -> int:
     from research.report.pages import csv_text, read_table
 
     if len(words) > len(USUAL):
-        print("error: OUT, then a data set and a split at most", file=sys.stderr)
+        usage = "python -m experiments.tuned [OUT [DATASET [SPLIT]]]"
+        print(f"error: {len(words)} words: expected {usage}", file=sys.stderr)
         return 2
     out, dataset, split = (*words, *USUAL[len(words) :])
     paths = tables(Path(out), dataset, split)

@@ -1,4 +1,4 @@
-"""Arrays of files that anybody may have written: damaged, or packed to fill memory."""
+"""Reading .npz files of unknown origin, which may be damaged or a zip bomb."""
 
 import zipfile
 from collections.abc import Collection
@@ -12,12 +12,12 @@ from research.types import InputError
 
 
 def check_archive(path: Path) -> None:
-    """Looks what the members of an .npz would unpack to; another file passes.
+    """Refuses an .npz that unpacks to far more than arrays do; other files pass.
 
     Raises:
-      InputError: to far more than arrays do, or the file isn't a regular one.
+      InputError: the file is such an .npz, or isn't a regular file.
     """
-    if path.exists():  # else whoever reads it says so
+    if path.exists():  # else reading it raises the error
         check_regular(path)
     if not zipfile.is_zipfile(path):
         return
@@ -31,7 +31,7 @@ def check_archive(path: Path) -> None:
 
 
 def safe_arrays(path: Path, only: Collection[str] = ()) -> dict[str, ndarray]:
-    """As research.files.read_arrays, for a file that isn't known to be whole.
+    """As research.files.read_arrays, for a file of unknown origin.
 
     Args:
       path: of the file.

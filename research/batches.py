@@ -1,4 +1,4 @@
-"""From pairs to index arrays ``[steps, batch]``, ready for one scan an epoch."""
+"""From pairs to index arrays ``[steps, batch]``, ready for one scan per epoch."""
 
 import numpy as np
 from jaxtyping import Int
@@ -22,8 +22,9 @@ def epoch_batches(
       seed: of the run.
       epoch: which shuffle.
       window: the window of time of each pair; with it batches go through time, and
-        only pairs of one window are shuffled. Then what is dropped is cut off at both
-        ends, by chance, lest the latest pairs are never seen.
+        pairs are shuffled only within a window. The pairs that fill no batch are then
+        dropped at both ends, how many at which being random: else the latest ones
+        would never be seen.
 
     Raises:
       InputError: the batch is larger than the number of pairs.

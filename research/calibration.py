@@ -1,4 +1,4 @@
-"""How much log q and a model's scores should count, by a fit or a sweep of clicks."""
+"""How much log q and a model's scores should count, fitted to held-out clicks."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -25,9 +25,9 @@ STEPS = 50
 TINY = 1e-10  # a gain in log likelihood per click that ends the fit
 WIDE = 1e3  # standard deviation of logits from which they are divided by it first
 CERTAIN = -1e-6  # above it each clicked item has the highest score, at any scale
-PLACES = 200  # the first ones of lists, ten times as many as metrics look at
-ROUNDS = 30  # of lists, each served with what the last ones gave
-STILL = 0.01  # a change of the prior that ends them
+PLACES = 200  # first places of lists, ten times as many as metrics look at
+ROUNDS = 30  # at most; each makes lists with the prior that the last ones gave
+STILL = 0.01  # a smaller change of the prior ends the rounds
 
 
 class NoScale(InputError):
@@ -46,18 +46,19 @@ class Calibration(NamedTuple):
     share: float
 
     def by_impressions(self) -> Serving:
-        """Serves by clicks per impression, divided by the scale.
+        """Serving by clicks per impression.
 
-        Relevance is log p less log exposure; the order stays if it's over the scale.
+        Relevance is log p minus log exposure; dividing it by the scale, as here, leaves
+        the order as it is.
         """
         return Serving(self.share / self.scale, 1.0 / self.scale)
 
     def by_rule(self, strength: float) -> Serving:
-        """Serves without impressions, by the rule's strength of the correction.
+        """Serving by the rule's strength of the correction, without impressions.
 
         Args:
-          strength: of ``correction_strength``; 1 - strength is the slope of log
-            exposure on log q, which stands for log exposure here.
+          strength: as ``correction_strength`` returns it; 1 - strength is the slope of
+            log exposure on log q, and that times log q stands for log exposure here.
         """
         return Serving((self.share - 1.0 + strength) / self.scale)
 
@@ -83,7 +84,7 @@ def calibrate(
     Raises:
       InputError: no click, a click on an item that is left out, a logit that is NaN or
         inf.
-      NoScale: clicks that fit no finite scale, or one that isn't above 0.
+      NoScale: the clicks fit no finite scale, or one that isn't above 0.
     """
     if not len(item) or not np.isfinite(logits[user, item]).all():
         raise InputError("a calibration needs clicks, on items that are not left out")
@@ -101,7 +102,7 @@ def calibrate(
     for _ in range(STEPS):
         step = np.linalg.lstsq(curve, slope, rcond=None)[0]
         found = _moments(at + step, logits, log_q, user, item)
-        while found[0] < likelihood - TINY:  # beyond the top: half as far
+        while found[0] < likelihood - TINY:  # beyond the maximum: half the step
             step /= 2
             found = _moments(at + step, logits, log_q, user, item)
         at, gain = at + step, found[0] - likelihood
@@ -111,7 +112,10 @@ def calibrate(
     if gain >= TINY or likelihood > CERTAIN:
         raise NoScale("the held-out clicks fit no finite scale of the scores")
     if at[0] <= 0:
-        raise NoScale(f"a scale of {at[0]:.3g}: the scores rank clicked items lower")
+        raise NoScale(
+            f"the held-out clicks fit a scale of {at[0]:.3g}, which must be above 0: "
+            "the scores rank clicked items lower than others"
+        )
     return Calibration(*at.tolist())
 
 
@@ -127,15 +131,15 @@ def calibrate_first(
     A conditional logit can be fitted on any of the choices [mcfadden1978]: if scores
     and log q describe the whole catalogue alike, this gives what ``calibrate`` does, up
     to noise [hausman1984]. Where they do not, this describes the items that are served.
-    Lists are made anew with half of each change until it is small. Where few clicks are
-    left in them, so that they fit no scale, the last lists' fit stays.
+    Lists are made anew with half of each change of the prior until it is small. Where
+    so few clicks are left in them that they fit no scale, the last lists' fit stays.
 
     Args:
       logits: of the model, of all items, [u, i]; -inf leaves an item out.
       log_q: log of each item's share of the training clicks, [i].
       user: row of each held-out click, [c].
       item: its item, [c].
-      places: how many; as many as items is ``calibrate``.
+      places: length of the lists; with all items the fit is that of ``calibrate``.
 
     Raises:
       InputError: as ``calibrate``, or no place.
@@ -171,15 +175,15 @@ def in_first_places(
     priors: Sequence[float],
     k: int,
 ) -> Bool[ndarray, "p c"]:
-    """Whether held-out clicks are in the first k places, served with each prior.
+    """Whether held-out clicks are in the first k places of lists, by prior.
 
     Args:
       logits: of the model, of all items, [u, i]; -inf leaves an item out.
       log_q: log of each item's share of the training clicks, [i].
       user: row of each held-out click, [c].
-      item: its item, [c]; of equal scores it has the first place, left out it has none.
-      priors: strengths of log q, [p].
-      k: how many places.
+      item: its item, [c]; among equal scores it comes first, left out it has no place.
+      priors: strengths of log q when serving, [p].
+      k: number of places.
     """
     hits = np.zeros((len(priors), len(item)), bool)
     for start in range(0, len(item), ROWS):
@@ -193,7 +197,7 @@ def in_first_places(
 
 
 def most_hits(hits: Bool[ndarray, "p c"], priors: Sequence[float]) -> float:
-    """The prior with most hits, the median of those that share the most.
+    """The prior with most hits; the median where several have as many.
 
     >>> hits = np.array([[True, False], [True, True], [True, True], [False, True]])
     >>> most_hits(hits, [0.0, 0.25, 0.75, 1.0])
@@ -211,7 +215,7 @@ def _first_choices(
     prior: float,
     places: int,
 ) -> tuple[Int[ndarray, " n"], Int[ndarray, "n p"]]:
-    """Clicks in the first places, served with the prior, and the items of these."""
+    """The clicks in the first places of lists with the prior, and the lists' items."""
     clicks, choices = [], []
     for start in range(0, len(item), ROWS):
         part = slice(start, start + ROWS)
@@ -230,7 +234,7 @@ def _moments(
     user: Int[ndarray, " c"],
     item: Int[ndarray, " c"],
 ) -> tuple[float, Float[ndarray, " 2"], Float[ndarray, "2 2"]]:
-    """The mean log likelihood of a click, its slope, and less its second derivative."""
+    """The mean log likelihood of a click, its gradient, and minus its Hessian."""
     likelihood, slope, curve = 0.0, np.zeros(2), np.zeros((2, 2))
     for start in range(0, len(item), ROWS):
         rows, held = user[start : start + ROWS], item[start : start + ROWS]

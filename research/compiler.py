@@ -18,14 +18,14 @@ def set_xla_flags() -> None:
     By default XLA unrolls the loop over the numbers of a row, and so many instructions
     then stand between two rows that one is waited for before the next is requested. As
     a loop of vectors, a look-up in a table that is too large for the caches takes a
-    quarter of the time. Results move by rounding at most, but for jnp.arctan and
-    jnp.arctan2, which jaxlib 0.10.2 gets wrong with vectors this wide (JAX issue 39352)
-    and nothing here uses. Other devices read neither flag. A flag that is set already
-    stays as it is.
+    quarter of the time. Results move by rounding at most, except those of jnp.arctan
+    and jnp.arctan2, which jaxlib 0.10.2 gets wrong with vectors this wide (JAX issue
+    39352) and nothing here uses. Other devices read neither flag. A flag that is set
+    already stays as it is.
 
     Importing the library changes nothing in the process; the command line calls this
     before it imports JAX, and a notebook may. XLA reads its flags once, when it first
-    compiles, so it comes too late where JAX has already computed something.
+    compiles, so the call comes too late where JAX has already computed something.
     """
     present = os.environ.get("XLA_FLAGS", "")
     added = [f"{flag}={value}" for flag, value in WANTED.items() if flag not in present]
@@ -33,17 +33,18 @@ def set_xla_flags() -> None:
 
 
 def set_one_thread() -> None:
-    """Makes XLA sum on one thread of a CPU, so that a run has the digits of a worker.
+    """Makes XLA use one CPU thread, so that a run has the same digits as in a worker.
 
-    The number of threads decides in which order numbers are summed, and a worker, bound
-    to its core, has one. A second thread makes one training up to about a quarter
-    faster; a grid uses its cores by a worker each. A number of threads that is set
-    already (NPROC) stays, and where JAX has an accelerator's plugin nothing is set.
+    The number of threads decides in which order numbers are summed, and a worker of a
+    grid, bound to its core, has one. A second thread makes one training up to about a
+    quarter faster; a grid uses the cores through one worker each. A number of threads
+    that is set already (NPROC) stays, and where JAX has an accelerator's plugin nothing
+    is set.
 
     It must be called before JAX first computes.
 
     Raises:
-      InputError: the number that is set is none.
+      InputError: NPROC is set to something that isn't a number of threads.
     """
     present = os.environ.get(THREADS)
     if present is None:

@@ -67,17 +67,17 @@ class Config(
     """Every choice of a run. Defaults are the reference recipe."""
 
     def check(self) -> None:
-        """Checks every group by itself, then what groups must keep to each other.
+        """Checks every group of fields, then the rules that span two groups.
 
         Raises:
-          InputError: the first value that can't be meant, in one line.
+          InputError: the first invalid value, in one line.
         """
         for group in GROUPS:
             fields = dataclasses.fields(group)
             group(**{f.name: getattr(self, f.name) for f in fields}).check()
         if self.evaluate_every and self.fit_on != "train":
             raise InputError(
-                "evaluate_every needs --fit-on train: no choice is made when reporting"
+                "evaluate_every needs --fit-on train: no epoch may be chosen on test"
             )
 
 
@@ -85,20 +85,20 @@ REFERENCE = Config()
 
 
 def swept_fields() -> tuple[str, ...]:
-    """The numbers that one compilation serves every value of."""
+    """Names of the swept fields: one compilation serves every value of them."""
     return marked(Config, SWEPT)
 
 
 def structure(config: Config) -> Config:
-    """The config with everything but structure set to its default: a cache key.
+    """The config with all but structure at its default: a key of compiled programs.
 
-    Dropout of exactly 0 stays: no random numbers are then drawn for it.
+    Dropout of exactly 0 is structure: no random numbers are then drawn for it.
     """
     return _without(config, SWEPT, HYPER, SERVING, HOST)
 
 
 def alike(config: Config) -> Config:
-    """The config without what runs of one program may differ in: a key of such runs."""
+    """The config without what runs of one program may differ in: their common key."""
     return dataclasses.replace(
         _without(config, SWEPT, HYPER, SERVING), seed=REFERENCE.seed
     )
@@ -114,8 +114,9 @@ def _without(config: Config, *roles: Role) -> Config:
 def training_fields(config: Config) -> dict[str, object]:
     """The fields that decide what is trained: all but the serving ones.
 
-    A field that came later counts where it isn't at its default, so that the runs from
-    before it keep their ids. A data set of one's own goes by its name alone.
+    A field marked LATER counts only where it isn't at its default, so that runs made
+    before the field existed keep their ids. A data set of one's own counts by its name,
+    not by its path.
     """
     fields = dataclasses.asdict(config) | {"dataset": name_of(config.dataset)}
     serving = marked(Config, SERVING)
@@ -126,16 +127,16 @@ def training_fields(config: Config) -> dict[str, object]:
 def named_values(
     words: Sequence[str], defaults: Mapping[str, float], field: str, owner: str
 ) -> dict[str, float]:
-    """The defaults, with what is given as NAME=VALUE in their place.
+    """The defaults, changed by words NAME=VALUE.
 
     Args:
       words: the words, such as "margin=0.5".
-      defaults: every name that may be set, with its value.
-      field: the config's field they stand in, for a message.
-      owner: whose values they are, for a message.
+      defaults: every name that may be set, with its default.
+      field: the config field that holds the words, for error messages.
+      owner: whose values they are, for error messages.
 
     Raises:
-      InputError: no such name, a value that is no finite number, a name twice.
+      InputError: an unknown name, a value that isn't a finite number, a name twice.
 
     >>> named_values(["margin=0.5"], {"margin": 1.0, "power": 2.0}, "hyper", "hinge")
     {'margin': 0.5, 'power': 2.0}
@@ -154,7 +155,9 @@ def named_values(
         except ValueError:
             values[name] = math.nan
         if not math.isfinite(values[name]):
-            raise InputError(f"{field} '{word}': expected {name}=NUMBER, a finite one")
+            raise InputError(
+                f"{field} '{word}': expected {name}=NUMBER, a finite number"
+            )
         check_number(f"{name} of {owner}", values[name])
         seen.add(name)
     return values

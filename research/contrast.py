@@ -13,8 +13,8 @@ class Expected(NamedTuple):
     """What the prediction of a grid says of a contrast.
 
     Attributes:
-      verdict: the one it is to have: better, worse, higher, lower or equivalent; or
-        "not significantly" and one of them, or different; "" where bounds are expected.
+      verdict: the expected one: better, worse, higher, lower or equivalent; or "not
+        significantly" with one of them or with different; "" where bounds are expected.
       low: the least difference, where bounds are expected.
       high: the largest difference.
       on: the only data set that it is expected on; "" for all.
@@ -54,11 +54,11 @@ class Contrast(NamedTuple):
       against: the arm that is subtracted.
       metric: a name in METRICS.
       k: the cut-off; 20 for the metrics that have no other.
-      at: the arm's swept values, by field: all that it has.
-      against_at: those of the other arm. By default it is the same cell as in the long
-        table: at the same values, or the one with nothing swept.
+      at: all of the arm's swept values, by field.
+      against_at: those of the other arm. None stands for the cell that the long table
+        compares with: at the same values, or the one with nothing swept.
       over: a lower cut-off, where factors are compared: the ratio of the arms' means
-        at k, less that at this cut-off. 0: the difference of the arms at k.
+        at k, minus that at this cut-off. 0: the difference of the arms at k.
       expected: what the grid's prediction says of it, if anything.
 
     >>> Contrast("in-batch+logq", "full-softmax", k=100).id
@@ -79,7 +79,7 @@ class Contrast(NamedTuple):
 
     @property
     def id(self) -> str:
-        """Its name in tables and in links; of the other arm, what differs."""
+        """Its name in tables and links, with the swept values that differ."""
         others = (self.against_at or {}).items()
         other = {field: v for field, v in others if self.at.get(field) != v}
         first, second = cell_name(self.arm, self.at), cell_name(self.against, other)

@@ -158,7 +158,7 @@ def offsets_of(user: np.ndarray, n_users: int) -> np.ndarray:
     return np.concatenate(([0], np.cumsum(np.bincount(user, minlength=n_users))))
 
 
-# The last part that is fitted in each phase, and the last that lists leave out.
+# The last of the parts that a phase is fitted on, or that lists leave out, by name.
 FIT_ON = {"train": TRAIN, "train+validation": VALIDATION, "train-only": TRAIN}
 
 
@@ -175,7 +175,7 @@ def fold(
       split: a name in SPLITS.
       fit_on: "train" (judged on validation), "train+validation" or "train-only" (both
         judged on test).
-      rules: of the split, of what judges lists and of what they leave out.
+      rules: options of the split, of what judges lists and of what they leave out.
 
     Raises:
       InputError: a name is unknown, or a part of the phase is empty.

@@ -1,4 +1,4 @@
-"""How often each item was shown, as the table of items tells; and training by it."""
+"""Impressions: how often each item was shown, and training weights made from it."""
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -16,11 +16,11 @@ def impressions_of(items: Table, who: str, shown: bool = False) -> Float[ndarray
 
     Args:
       items: their table.
-      who: needs it, for a message.
+      who: what needs the impressions, for error messages.
       shown: whether an item that was never shown is refused, too.
 
     Raises:
-      InputError: no such column, or no number of an item's.
+      InputError: the table has no such column, or the column no number for an item.
     """
     column = items.columns.get(IMPRESSIONS)
     if column is None:
@@ -32,7 +32,7 @@ def impressions_of(items: Table, who: str, shown: bool = False) -> Float[ndarray
         need = "at least one" if shown else "a number"
         raise InputError(
             f"item {items.names[at]} has {values[at]:g} {IMPRESSIONS}: {who} needs "
-            f"{need} of every item ({int(bad.sum())} have none)"
+            f"{need} for every item ({int(bad.sum())} have none)"
         )
     return values
 
@@ -42,17 +42,17 @@ def ips_weights(
 ) -> Float[ndarray, " n"]:
     """Weights of pairs by inverse propensity scores [schnabel2016].
 
-    A pair counts (n + 1)^-power, n the impressions of its item, over the mean of that.
-    With 1, the loss is that of clicks under even exposure, in expectation; with less,
-    weights vary less.
+    The weight of a pair is (n + 1)^-power, for its item's n impressions, divided by the
+    mean weight. With power 1 the loss is, in expectation, that of clicks under even
+    exposure; with less, weights vary less.
 
     Args:
       items: their table.
       candidate: item of each pair, [n].
-      power: of the inverse.
+      power: 1 for the whole inverse, 0 for equal weights.
 
     Raises:
-      InputError: the table has no impressions of every item.
+      InputError: the table lacks the impressions of an item.
     """
     shown = impressions_of(items, "ips")
     return inverse_weights(np.log1p(shown)[candidate], power)
@@ -61,7 +61,7 @@ def ips_weights(
 def inverse_weights(
     log_shown: Float[ndarray, " n"], power: float
 ) -> Float[ndarray, " n"]:
-    """exp(-power log_shown), over the mean."""
+    """exp(-power log_shown), divided by its mean."""
     log_weight = -power * log_shown
     weight = np.exp(log_weight - log_weight.max())
     return (weight / weight.mean()).astype(np.float32)

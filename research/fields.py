@@ -1,9 +1,9 @@
 """The fields of a run, a group for each stage, with their help and their checks.
 
 The string below a field is its help on the command line. Marks (research/marks.py) say
-which role it has for a compiled run and which values it may hold; what two fields of
-one group must keep to each other is in the group's ``check``. What a stage's registry
-has to say about several groups is checked by research/prepare.py.
+which role it has for a compiled run and which values it may hold; rules between fields
+of one group are in the group's ``check``. Rules of a stage's registry that concern
+several groups are checked by research/prepare.py.
 """
 
 from dataclasses import dataclass
@@ -23,19 +23,19 @@ from research.marks import (
 from research.types import InputError
 
 _ABOVE_0, _AT_LEAST_0, _AT_LEAST_1 = Range(0.0, open="low"), Range(0.0), Range(1.0)
-# Of keys and hashes: those of other purposes begin above (research/rng.py), and JAX
-# would take a larger seed for a smaller one.
+# Limits of seeds and salts: the salts of other purposes begin above (research/rng.py),
+# and JAX would take a larger seed for a smaller one.
 _SEED = Range(0, 2**32 - 1)
 
 
 class Group:
-    """A group of fields; ``check`` refuses values that can't be meant."""
+    """A group of fields; ``check`` refuses invalid values."""
 
     def check(self) -> None:
         """Compares each field with its marks.
 
         Raises:
-          InputError: the first field that can't be meant, in one line.
+          InputError: the first field with an invalid value, in one line.
         """
         for cls in type(self).__mro__:
             if "__dataclass_fields__" in cls.__dict__:
@@ -79,8 +79,8 @@ class DataFields(Group):
     threshold: Annotated[float, HOST] = 4.0
     """A rating at or above it is a positive; without ratings every row is one."""
     judged_from: Annotated[float, HOST, LATER, _AT_LEAST_0] = 0.0
-    """Least rating of a positive that lists are judged by or leave out; positives below
-    it are fitted, nothing else (0: as threshold)."""
+    """Least rating of a positive that lists are judged by or leave out; a positive
+    below it serves training alone (0: as threshold)."""
     tie_salt: Annotated[int, HOST, _SEED] = 0
     """Salt of the hash that breaks ties in time."""
     library: Annotated[str, HOST, Choice("clicked", "all")] = "clicked"
@@ -93,7 +93,7 @@ class DataFields(Group):
     """How a history is cut in two, where positives are user-user: time or random."""
 
     def check(self) -> None:
-        """As every group; a split has no use for what another one is set by."""
+        """Also refuses options of another split, and fields that exclude each other."""
         super().check()
         seeded = self.split == "random" or self.validation_share > 0
         for name, needed, used in (
@@ -184,7 +184,7 @@ class TowerFields(Group):
     """Share of the user tower's input that is dropped in training."""
 
     def check(self) -> None:
-        """As every group; hidden layers need at least one unit."""
+        """Also refuses hidden layers without units, and item biases beside cosines."""
         super().check()
         if any(width < 1 for width in self.user_hidden + self.item_hidden):
             raise InputError("a hidden layer's width is below 1")
@@ -202,7 +202,7 @@ class NegativeFields(Group):
     negatives: tuple[str, ...] = ("in-batch",)
     """Sources of negatives, as NAME or NAME:DRAWS, united in one candidate set."""
     draws: Annotated[int, _AT_LEAST_0] = 0
-    """Draws of each source that has a number, in place of it (0: as the name says)."""
+    """Draws of each source that is named with a number, in its place (0: as named)."""
     alpha: Annotated[float, SWEPT, Range(0.0, 2.0)] = 1.0
     """Power of the click count in the popularity source: 0 flat, 1 the click share."""
     mix: Annotated[float, SWEPT, Range(0.0, 1.0)] = 1.0
@@ -223,7 +223,7 @@ class NegativeFields(Group):
     state: that many steps in a row draw alike, in every epoch (0: fresh draws)."""
 
     def check(self) -> None:
-        """As every group; the band of ranks must not be empty."""
+        """Also refuses an empty band of ranks."""
         super().check()
         if self.band_high < self.band_low:
             raise InputError(
@@ -271,7 +271,7 @@ class CorrectionFields(Group):
     masked."""
 
     def check(self) -> None:
-        """As every group; each hash function needs a bucket."""
+        """Also refuses fewer buckets than hash functions."""
         super().check()
         if self.buckets < self.hashes:
             raise InputError(
@@ -295,7 +295,7 @@ class TemperatureFields(Group):
     """What divides the score."""
 
     temperature: Annotated[float, SWEPT, _ABOVE_0] = 0.1
-    """Divides the score; where it moves, its value at the start."""
+    """Divides the score; where it changes in training, its initial value."""
     temperature_kind: Annotated[str, Named("research.temperature:TEMPERATURES")] = (
         "fixed"
     )
@@ -318,7 +318,7 @@ class TemperatureFields(Group):
     the less users' temperatures differ."""
 
     def check(self) -> None:
-        """As every group; the bounds must be in order."""
+        """Also refuses bounds of the temperature that are out of order."""
         super().check()
         low, high = self.temperature_low, self.temperature_high
         if low >= high:
@@ -348,8 +348,8 @@ class TrainFields(Group):
     table_rate: Annotated[float, SWEPT, _ABOVE_0] = 1.0
     """Step size of the embedding tables, as a multiple of learning_rate."""
     weight_decay: Annotated[float, SWEPT, _AT_LEAST_0] = 1e-5
-    """Weight decay: decoupled, or an L2 term of the gradient with adam-l2; row-sparse,
-    of the rows that a step touched."""
+    """Weight decay: decoupled, or with adam-l2 an L2 term of the gradient; with
+    row-sparse only of the rows that a step touched."""
     evaluate_every: Annotated[int, HOST, _AT_LEAST_0] = 0
     """Epochs between validations when fitting on train (0: at the end only)."""
     seed: Annotated[int, HOST, _SEED] = 0

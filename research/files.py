@@ -38,7 +38,7 @@ def beside(path: Path, suffix: str) -> Path:
 
 
 def sweep(folder: Path) -> None:
-    """Removes what processes that are dead left half written under a folder."""
+    """Removes the part files that dead processes of this machine left in a folder."""
     mine = re.compile(rf".*\.{re.escape(platform.node())}\.(\d+){re.escape(PART)}")
     for path in folder.rglob(f"*{PART}"):
         if (match := mine.fullmatch(path.name)) and not _alive(int(match[1])):
@@ -50,7 +50,7 @@ def _alive(process: int) -> bool:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
-    except OSError:  # somebody else's
+    except OSError:  # it belongs to another user
         return True
     return True
 
@@ -59,8 +59,8 @@ def _alive(process: int) -> bool:
 def _whole(path: Path) -> Iterator[BinaryIO]:
     """An open file that takes its name once it is complete.
 
-    A reader sees all of it or what was there before. Two processes that write the same
-    file don't meet: each has a part of its own.
+    A reader sees all of it or what was there before. Two processes may write the same
+    file at once: each has its own part file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = beside(path, f".{platform.node()}.{os.getpid()}{PART}")
@@ -117,8 +117,8 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
 
 
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the first time a zip can hold
-UNIX = 3  # else the zip says which system wrote it
-# What a flipped bit raises in zip or NumPy, of whichever field it is.
+UNIX = 3  # fixed, as a zip otherwise names the system that wrote it
+# What zipfile and NumPy raise for a flipped bit, depending on the field it is in.
 DAMAGED = (OSError, ValueError, TypeError, EOFError, LookupError, RuntimeError,
            SyntaxError, MemoryError, OverflowError, struct.error, zlib.error,
            zipfile.BadZipFile, tokenize.TokenError, lzma.LZMAError)  # fmt: skip

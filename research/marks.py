@@ -13,7 +13,7 @@ from research.types import InputError, choose
 
 @dataclass(frozen=True)
 class Role:
-    """What a field is to a compiled run; a field without a role is structure."""
+    """The role of a field in a compiled run; a field without one is structure."""
 
     name: str
 
@@ -22,16 +22,16 @@ SWEPT = Role("swept")  # an argument of the compiled epoch: no compilation of it
 HYPER = Role("hyper")  # the loss's own values, which are swept by their names
 SERVING = Role("serving")  # only re-scores finished vectors
 HOST = Role("host")  # decides data, order or length; no compiled epoch depends on it
-LATER = Role("later")  # came after committed runs: at its default no part of their ids
+LATER = Role("later")  # newer than committed runs: at its default not part of run ids
 
 
 INT_LIMIT = 2**31 - 1  # whole numbers are int32 in a compiled run
-# Numbers are float32 there: the largest, and the least that isn't taken as 0.
+# Numbers are float32 there: the largest one, and the smallest that isn't flushed to 0.
 FLOAT_LIMIT, FLOAT_LEAST = 3.4028234e38, 1.1754944e-38
 
 
 def check_number(name: str, value: float | int, limit: float | int = INT_LIMIT) -> None:
-    """Refuses a number that a compiled run can't hold, which would become another one.
+    """Refuses a number that a compiled run can't hold and would silently change.
 
     Args:
       name: of the field.
@@ -39,7 +39,7 @@ def check_number(name: str, value: float | int, limit: float | int = INT_LIMIT) 
       limit: the largest size of a whole number.
 
     Raises:
-      InputError: it isn't finite, too large or too near 0.
+      InputError: it isn't finite, or is too large or too near 0.
     """
     if isinstance(value, int):
         if abs(value) > limit:
@@ -63,12 +63,12 @@ def _shown(value: float | int) -> str:
 
 @dataclass(frozen=True)
 class Range:
-    """Bounds of a number; an end in ``open`` is itself outside.
+    """Bounds of a number, which belong to the range unless ``open`` names them.
 
     Attributes:
-      low: the least value.
-      high: the largest value, None for no limit.
-      open: "", "low", "high" or "both".
+      low: the lower bound.
+      high: the upper bound, None for no limit.
+      open: the bounds that are excluded: "", "low", "high" or "both".
     """
 
     low: float | int
@@ -117,7 +117,7 @@ class Named:
 
     @property
     def registry(self) -> Registry[Any]:
-        """The registry, imported when asked for: it imports the config in turn."""
+        """The registry, imported on use, as its module imports the config in turn."""
         registry: Registry[Any] = deferred(self.path).load()
         return registry
 

@@ -1,4 +1,4 @@
-"""What a run takes at least, beside what the machine has: refused before it begins."""
+"""Refuses a run that needs more memory than the machine has, before it begins."""
 
 import itertools
 import os
@@ -21,7 +21,7 @@ _GROUP = Path("/sys/fs/cgroup/memory.max")  # what a container may use
 
 
 def machine_bytes() -> int:
-    """Bytes of memory that this process may use, as far as the system says it."""
+    """Bytes of memory that this process may use, as far as the system states them."""
     has = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     try:
         return min(has, int(_GROUP.read_text()))
@@ -32,16 +32,16 @@ def machine_bytes() -> int:
 def check_memory(config: Config, fitted: Events) -> None:
     """Refuses two towers whose arrays can't fit the machine's memory.
 
-    The estimate is from below: embedding tables and layers with Adam's moments, the
-    rows that a batch looks up, negatives and search words. Of negatives that each row
-    has for itself it counts their logits, and each item's vector at most once.
+    The estimate is a lower bound: embedding tables and layers with Adam's moments, the
+    rows that a batch looks up, negatives and search words. Where each row draws its own
+    negatives it counts their logits, and each item's vector at most once.
 
     Args:
       config: of a run of the two towers.
       fitted: the events of its training part.
 
     Raises:
-      InputError: naming what takes the most.
+      InputError: naming the arrays that take the most.
     """
     parts = _bytes_of(config, fitted)
     needed, has = sum(parts.values()), machine_bytes()

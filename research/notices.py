@@ -1,4 +1,4 @@
-"""Lines for the person waiting: on stderr, so that stdout stays data."""
+"""Lines for the user, on stderr, so that stdout holds data alone."""
 
 import sys
 from collections.abc import Iterator
@@ -10,10 +10,10 @@ _NAMED: ContextVar[str] = ContextVar("named", default="")
 
 @contextmanager
 def named(name: str) -> Iterator[None]:
-    """Lines said inside begin with a name: of the run, where there are several.
+    """Begins the lines said inside with a name, where several runs say lines.
 
     Args:
-      name: what they are about.
+      name: of the run that the lines are about.
     """
     token = _NAMED.set(f"{name}: ")
     try:

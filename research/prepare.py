@@ -1,7 +1,7 @@
 """A run made ready: its config checked once, its features named, its parts at hand.
 
-``prepare`` needs neither JAX nor pandas, so that whatever can't be meant is refused
-before anything heavy is imported; the parts that need JAX are made when first read.
+``prepare`` needs neither JAX nor pandas, so that an invalid config is refused before
+anything heavy is imported; the parts that need JAX are made when first read.
 """
 
 import dataclasses
@@ -96,7 +96,7 @@ def is_large(fold: Fold) -> bool:
 
 
 def check_config(config: Config) -> None:
-    """Refuses a config that can't be meant, whatever the data.
+    """Refuses a config that is invalid whatever the data.
 
     Raises:
       InputError: the first reason, in one line.
@@ -127,7 +127,7 @@ def check_config(config: Config) -> None:
 
 
 def check_times(config: Config, timed: bool) -> None:
-    """Refuses what goes by time where the data has no timestamps.
+    """Refuses fields that need times where the data has no timestamps.
 
     Raises:
       InputError: the first such field, in one line.
@@ -154,16 +154,17 @@ def check_times(config: Config, timed: bool) -> None:
 def prepare(config: Config, fold: Fold, depth: int = 0) -> Prepared:
     """Checks a config against the registries and its data; names its features.
 
-    A baseline has no batch, and most have no seed: whatever can't matter is set to its
-    default, so that what draws nothing is one run however many seeds a grid has.
+    A baseline has no batch, and most have no seed: fields without an effect are set to
+    their defaults, so that a model without random draws is one run however many seeds
+    a grid has.
 
     Args:
       config: the run; features that it leaves open are those that the data set has.
       fold: its phase (research/events.py).
-      depth: how many candidates there must be, as every record has that cut-off.
+      depth: least number of candidates, as every list has as many places.
 
     Raises:
-      InputError: anything that can't be meant, before any training starts.
+      InputError: the first invalid choice, before any training starts.
     """
     check_config(config)
     check_times(config, fold.fitted.timed)
@@ -210,12 +211,12 @@ def _baseline(config: Config, fold: Fold) -> Config:
 def _with_features(config: Config, fold: Fold) -> Config:
     """The config with its features named: those asked for, else what the data set has.
 
-    The user's id is used on demand only: on MovieLens the history says it better. A
-    history longer than any user's is cut to the longest: the rest would be empty.
+    The user's id is used on demand only: on MovieLens the history says more. A history
+    longer than any user's is cut to the longest, as the rest would be empty.
 
     Raises:
-      InputError: a feature is asked for that the data set lacks, a tower is left with
-        nothing to go by, or an encoder with nothing to ask by.
+      InputError: a feature is asked for that the data set lacks, a tower is left
+        without input, or an encoder without the user features it attends by.
     """
     if POSITIVES[config.positives].history_alone and config.user_features is None:
         config = dataclasses.replace(config, user_features=())
@@ -223,7 +224,8 @@ def _with_features(config: Config, fold: Fold) -> Config:
     static = [feature for feature in users.values() if feature.gives != CLICK_TIMES]
     if ENCODERS[config.encoder].profile and not static:
         raise InputError(
-            f"encoder {config.encoder} attends by the user's features: there is none"
+            f"encoder {config.encoder} attends by the user's features: name at least "
+            "one in user_features"
         )
     search = resolve_search(config, fold)
     longest = int(np.diff(fold.fitted.offsets).max())

@@ -1,8 +1,9 @@
-"""Registries: one mapping a stage from names to entries, and functions loaded late.
+"""Registries: one mapping per stage from names to entries, and deferred functions.
 
-Reading names, help and refusing bad input must not need JAX, pandas or matplotlib, so
-an entry may hold a ``deferred`` function: a reference that imports its module on the
-first call. An entry added from outside (a notebook, a test) holds the function itself.
+Listing names, printing help and refusing bad input must not need JAX, pandas or
+matplotlib, so an entry may hold a ``deferred`` function: a reference that imports its
+module on the first call. An entry added from outside (a notebook, a test) holds the
+function itself.
 """
 
 import ast
@@ -20,14 +21,17 @@ from research.types import choose
 
 T = TypeVar("T")
 E = TypeVar("E")
-# Each clears a cache of what was made with entries and is found by their names.
+# Each clears a cache whose values were made with entries and are found by their names.
 CACHES: list[Callable[[], None]] = []
 
 
 class Registry(dict[str, T], Generic[T]):
-    """Entries by name; ``what`` names one of them in messages, such as "loss".
+    """Entries by name.
 
-    cached: whether what is made with its entries is in one of the CACHES.
+    Args:
+      what: what an entry is called in messages, such as "loss".
+      entries: the entries to begin with.
+      cached: whether one of the CACHES holds what is made with the entries.
     """
 
     def __init__(
@@ -38,7 +42,7 @@ class Registry(dict[str, T], Generic[T]):
         self._last = dict(self)  # the last entry of each name, also of a removed one
 
     def __setitem__(self, name: str, entry: T) -> None:
-        """Registers an entry; what was made with another one of its name is dropped."""
+        """Registers an entry; a new one under a known name clears the CACHES."""
         if self._last.setdefault(name, entry) is not entry and self.cached:
             for clear in CACHES:
                 clear()
@@ -64,7 +68,8 @@ class Registry(dict[str, T], Generic[T]):
         Args:
           name: its name.
           entry: the entry.
-          alike: whether programs made with an earlier one of its name do for it, too.
+          alike: whether programs compiled with an earlier entry of its name may be
+            used for this one.
 
         Raises:
           ValueError: the name is taken.

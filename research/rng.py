@@ -1,4 +1,4 @@
-"""Named random streams, and the hashes that stand in for chance where runs must agree.
+"""Named random streams, and hashes in place of random draws where runs must agree.
 
 A stream is a name; its key is the run's key folded with the name's CRC-32, so adding
 a stream moves no other, and a comparison of two arms, which share initial values and
@@ -18,7 +18,7 @@ INDEX_SALT = 0  # an item's index in the catalogue
 SESSIONS_SALT = 1  # partners within a session
 HALVES_SALT = 2  # random halves of a history
 WORDS_SALT = 2  # words of a simulated search
-RANDOM_SALT = 2**32  # and the seed: random lists, which are tested by ties in time
+RANDOM_SALT = 2**32  # plus the seed: random lists, whose held-out items ties decide
 SPLIT_SALT = 2**33  # a random split, plus its seed: no tie_salt, which orders history
 
 

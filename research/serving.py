@@ -1,4 +1,4 @@
-"""What serving makes of a finished model's scores: popularity, exposure, left out."""
+"""How serving changes a finished model's scores: log q, exposure, items left out."""
 
 import dataclasses
 from typing import TYPE_CHECKING, NamedTuple
@@ -21,7 +21,8 @@ __all__ = ["AS_TRAINED", "Serving", "check_rule", "rule_prior"]
 class Serving(NamedTuple):
     """How a model is served: score / temperature + prior log q - exposure log(n + 1).
 
-    With 1 and 1, of a model trained without log q, it goes by clicks per impression.
+    prior 1 and exposure 1 rank by clicks per impression, if the model was trained
+    without log q.
 
     Attributes:
       prior: strength of log q, the log of each item's share of the training clicks.
@@ -35,24 +36,24 @@ class Serving(NamedTuple):
 
     @classmethod
     def of(cls, config: "Config") -> "Serving":
-        """How a config's run is served."""
+        """The serving fields of a config."""
         return cls(*(getattr(config, name) for name in cls._fields))
 
     def put_into(self, config: "Config") -> "Config":
-        """The config, to be served so."""
+        """The config with these serving fields."""
         return dataclasses.replace(config, **self._asdict())
 
     def check(self, counts: Int[ndarray, " i"], items: Table, fewest: int = 1) -> None:
-        """Looks whether the items have what it needs.
+        """Checks that the items can be served so.
 
         Args:
           counts: training clicks of each item, [i].
           items: their table.
-          fewest: how many items there must be to list.
+          fewest: least number of items that lists may hold.
 
         Raises:
-          InputError: no column of impressions, or no number of an item's; or fewer
-            items to list.
+          InputError: exposure needs impressions that the table lacks, or min_clicks
+            leaves too few items.
         """
         if self.exposure:
             impressions_of(items, "exposure")
@@ -72,10 +73,10 @@ class Serving(NamedTuple):
 
         Args:
           counts: training clicks of each item, [i].
-          items: their table; impressions are looked at if exposure isn't 0.
+          items: their table; its impressions are read if exposure isn't 0.
 
         Raises:
-          InputError: no column of impressions, or no number of an item's.
+          InputError: the table lacks the impressions of an item.
         """
         log_q = log_share(counts)
         added: Float[ndarray, " i"] = self.prior * log_q
@@ -93,20 +94,20 @@ def rule_prior(log_q: Float[ndarray, " i"], items: Table, in_loss: float) -> flo
     Args:
       log_q: log of each item's share of the clicks, [i].
       items: their table; its column ``impressions`` estimates the exposure.
-      in_loss: strength of the correction that the loss had.
+      in_loss: strength of the correction in the loss that the model was trained with.
 
     Raises:
-      InputError: no such column, or an item without an impression.
+      InputError: the table has no such column, or an item has no impression.
     """
     shown = impressions_of(items, "the rule for the prior", shown=True)
     return correction_strength(log_q, np.log(shown)) - in_loss
 
 
 def check_rule(**taken: float) -> None:
-    """Refuses the rule's prior where exposure is taken out item by item, too.
+    """Refuses the rule's prior where a field takes exposure out item by item, too.
 
     Args:
-      taken: strengths of that by the name of the field, exposure and ips.
+      taken: the value of each such field, by its name: exposure, ips.
 
     Raises:
       InputError: one isn't 0.

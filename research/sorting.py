@@ -10,11 +10,11 @@ def stable_argsort(
 ) -> Int[ndarray, " n"]:
     """The order of the keys, equal ones by ``tie``, then by place: np.lexsort's.
 
-    Several times as fast where few keys are equal, or all of them.
+    Several times as fast as np.lexsort where few keys are equal, or all of them.
 
     Args:
       key: what is sorted by.
-      tie: what equal keys are sorted by, if not by their place alone.
+      tie: what equal keys are sorted by; None for their place alone.
 
     >>> stable_argsort(np.array([2, 1, 2, 1]), np.array([5, 9, 4, 9])).tolist()
     [1, 3, 2, 0]

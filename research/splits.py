@@ -1,7 +1,7 @@
 """Splits: the part of each event, train, validation or test.
 
-Those by time cut the order of the events; random draws one from a seed; given takes the
-data's own.
+``last``, ``ratio`` and ``time`` cut the order of the events; ``random`` draws an order
+from a seed; ``given`` takes the data's own parts.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ TRAIN, VALIDATION, TEST = 0, 1, 2
 
 
 class SplitRules(NamedTuple):
-    """What a split and its phases go by beside their names; see research/fields.py."""
+    """Options of a split and its phases, as in the config (research/fields.py)."""
 
     split_seed: int = 0
     split_rule: str = "ratio"
@@ -66,7 +66,8 @@ def given(events: Events, rules: SplitRules) -> np.ndarray:
     events, drawn from the seed, validate; a user's only one trains.
 
     Raises:
-      InputError: the data has no such column, or a validation part besides a share.
+      InputError: the data has no such column; or it has a validation part although
+        validation_share asks for one.
     """
     if events.part is None:
         raise InputError("split given: the data has no column part")
@@ -87,7 +88,10 @@ def given(events: Events, rules: SplitRules) -> np.ndarray:
 def _place_by_hash(
     user: Int[ndarray, " n"], item: Int[ndarray, " n"], events: Events, seed: int
 ) -> Int[ndarray, " n"]:
-    """The place of each pair in an order of its user's by a hash; sorted by user."""
+    """The place, from 0, of each pair among its user's in the order of a hash.
+
+    Pairs are sorted by user.
+    """
     raw_user, raw_item = events.users.id[user], events.items.id[item]
     by_hash = stable_argsort(pair_hash(raw_user, raw_item, SPLIT_SALT + seed))
     place = np.empty(len(user), np.int64)
@@ -108,7 +112,7 @@ def _cut(k: np.ndarray, n: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Split:
-    """An entry of the registry: the part of each event, and whether it goes by time."""
+    """An entry of the registry: the part of each event, and whether it needs times."""
 
     assign: Callable[[Events, SplitRules], np.ndarray]
     timed: bool = True
@@ -117,8 +121,8 @@ class Split:
         """The part of each event: TRAIN, VALIDATION or TEST.
 
         Raises:
-          InputError: it goes by time and the data has no timestamps, or as the
-            function has it.
+          InputError: the split needs times and the data has none; or what ``assign``
+            refuses.
         """
         if self.timed and not events.timed:
             without = " or ".join(n for n, split in SPLITS.items() if not split.timed)

@@ -22,8 +22,9 @@ from numpy import ndarray
 
 BANDS = ("head", "torso", "tail")
 
-# Pairs that a candidate without any counts as, so that its log q is finite: fewer than
-# one, so that none is rarer. The papers leave this open; the value is this project's.
+# Number of pairs that a candidate without any counts as, so that its log q is finite;
+# below 1, so that it stays rarer than one with a pair. The papers leave this open; the
+# value is this project's choice.
 UNSEEN = 0.3
 
 Hyper = dict[str, Any]  # a float32 scalar for each name, traced
@@ -35,7 +36,7 @@ class InputError(Exception):
 
 # Kinds of columns.
 CATEGORY, NUMBER, CATEGORIES, TEXT = "category", "number", "categories", "text"
-_TYPES = {CATEGORY: "Uiu", NUMBER: "fiu", CATEGORIES: "b", TEXT: "U"}  # of the values
+_TYPES = {CATEGORY: "Uiu", NUMBER: "fiu", CATEGORIES: "b", TEXT: "U"}  # dtype.kind
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,8 +47,8 @@ class Column:
 
     - ``category``: strings or whole-number codes [n]; "" or a negative code.
     - ``number``: numbers [n]; NaN.
-    - ``categories``: any number of categories a row, as flags [n, g] over their sorted
-      ``names``, which hold no "|"; no flag set.
+    - ``categories``: any number of categories per row, as flags [n, g] over their
+      sorted ``names``, which hold no "|"; no flag set.
     - ``text``: strings [n]; "".
     """
 
@@ -64,11 +65,16 @@ class Column:
         shape, dtype = self.values.shape, self.values.dtype
         width = (len(self.names),) if self.kind == CATEGORIES else ()
         if dtype.kind not in _TYPES.get(self.kind, "") or shape[1:] != width:
-            raise ValueError(f"a column of kind {self.kind!r}: values {dtype}{shape}")
+            raise ValueError(
+                f"a column of kind {self.kind!r} can't hold values {dtype}{shape}"
+            )
         if any("|" in name for name in self.names) or sorted(self.names) != [
             *dict.fromkeys(self.names)
         ]:
-            raise ValueError(f"names of categories: {self.names}")
+            raise ValueError(
+                f"names of categories {self.names}: expected sorted and distinct ones "
+                "without '|'"
+            )
 
     @property
     def missing(self) -> Bool[ndarray, " n"]:
@@ -112,7 +118,7 @@ class Table(NamedTuple):
         return [column for column in self.columns.values() if column.kind == kind]
 
     def topics(self) -> Bool[ndarray, "n g"]:
-        """What items are about: the first column of categories, of width 0 without."""
+        """What items are about: the first column of categories; [n, 0] if none."""
         columns = self.of_kind(CATEGORIES)
         return columns[0].values if columns else np.zeros((len(self.id), 0), np.bool_)
 
@@ -120,10 +126,10 @@ class Table(NamedTuple):
 class Ratings(NamedTuple):
     """A data set: ratings as columns sorted by (user, item), two tables, a digest.
 
-    user and item are rows of the tables (contiguous); timestamp is in seconds. Without
-    times (``timed``) every timestamp is 0 and there is no order; without ratings
-    (``rated``) every row is a positive. part is TRAIN, VALIDATION or TEST, where the
-    source has its own split. notes are lines on what was read, for a person.
+    user and item are rows of the tables (contiguous); timestamp is in seconds. Where
+    ``timed`` is False every timestamp is 0 and there is no order; where ``rated`` is
+    False every row is a positive. part is TRAIN, VALIDATION or TEST, where the source
+    has its own split. notes are lines for the user on what was read.
     """
 
     name: str
@@ -174,7 +180,7 @@ class Events(NamedTuple):
     User u has rows offsets[u]:offsets[u + 1]. user and item are catalogue indices: an
     item's is the rank of its hash, a user's the rank of its raw id. The tables are cut
     to the catalogue, in index order. rated is present where a feature needs the ratings
-    below the threshold too. Without times (``timed``) the order is that of a hash. part
+    below the threshold too. Where ``timed`` is False the order is that of a hash. part
     is the source's own split, where it has one.
     """
 
@@ -211,13 +217,14 @@ class Events(NamedTuple):
 
 
 class Fold(NamedTuple):
-    """One phase: the events it fits on, and the positives it is judged by.
+    """One phase: the events of its training part, and the positives it is judged by.
 
     Counts, log q, features, histories and popularity bands are of ``fitted`` alone.
     held_user, held_item and held_time (seconds) are sorted by user; evaluated lists the
-    users with at least one fitted and one held-out positive, ascending. removed,
-    offsets [v + 1] and items, is left out of their lists instead of the fitted
-    positives (research/positives/tasks.py, and left_out of a split's rules).
+    users with at least one fitted and one held-out positive, ascending. removed holds
+    offsets [v + 1] and items [s]: where it is set, a user's list leaves out these items
+    and not the fitted positives (research/positives/tasks.py, and ``left_out`` of the
+    split's rules).
     """
 
     fitted: Events
@@ -233,11 +240,11 @@ class Record(NamedTuple):
 
     Held-out positives of the evaluated users are listed by user, then by item (both
     ascending), so that the same positive has the same place in every run over the same
-    data; ``columns["item"]`` [h] is its catalogue index, as in exposure. Records of the
-    first 100 ranks list by user, then by rank, and don't name the item. rank counts
-    from 0 and is capped: ``depth`` means not among the first depth. band is 0, 1, 2 for
-    BANDS. exposure[k, i] counts the top-k lists that hold item i, for the cut-offs
-    ``ks``.
+    data; ``columns["item"]`` [h] is its catalogue index, as in exposure. Records that
+    hold only the first 100 ranks list by user, then by rank, and don't name the item.
+    rank counts from 0 and is capped: a rank of ``depth`` says that the item isn't among
+    the first ``depth``. band is 0, 1, 2 for BANDS. exposure[k, i] counts the top-k
+    lists that hold item i, for the cut-offs ``ks``.
 
     ``columns`` holds by name whatever else was measured of the lists, for the metrics
     that need it (research/evaluate/metrics.py): [v] a value per user, [h] a value per
@@ -252,7 +259,7 @@ class Record(NamedTuple):
     exposure: Int[ndarray, "k i"]
     item_counts: Int[ndarray, " i"]
     columns: dict[str, ndarray]
-    depth: int = 100  # of the records that don't say it
+    depth: int = 100  # where a record doesn't state it
 
 
 T = TypeVar("T")
@@ -261,8 +268,10 @@ T = TypeVar("T")
 def check(record: T) -> T:
     """Returns the record after comparing each field with its annotation.
 
-    Array axes share names across the fields of one record, as in a jaxtyped
-    function. Raises TypeError naming the record, the field and what it holds.
+    Array axes share names across the fields of one record, as in a jaxtyped function.
+
+    Raises:
+      TypeError: naming the record, the field and what it holds.
     """
     from jaxtyping import jaxtyped
 

@@ -31,7 +31,7 @@ def unused(config: Config, base: Config = REFERENCE) -> dict[str, str]:
 
     Args:
       config: a run that ``check_config`` accepts.
-      base: what was there before fields were set, such as a saved model's config.
+      base: the config before fields were set, such as a saved model's.
 
     >>> unused(Config(expected_count=True, alpha=0.5))
     {'alpha': 'only popularity, extra read it', 'expected_count': 'logq is 0'}
@@ -46,7 +46,7 @@ def unused(config: Config, base: Config = REFERENCE) -> dict[str, str]:
 
 
 def _of_baseline(config: Config) -> dict[str, str]:
-    """What a baseline leaves alone: all fields but those of the data and its own."""
+    """The fields that a baseline ignores: all but those of the data and its own."""
     if config.model == REFERENCE.model:
         return {}
     own = {
@@ -73,7 +73,7 @@ def _unread(config: Config) -> dict[str, str]:
 
 
 def _idle(config: Config) -> dict[str, str]:
-    """Fields that another one switches off."""
+    """Fields that the value of another one switches off."""
     sources = entries_of(config.negatives, config)
     drawn = any(source.entry.columns in ("draws", "part") for source in sources)
     windowed = any(f.gives == PER_WINDOW for _, f in registered_features(config))
@@ -87,7 +87,7 @@ def _idle(config: Config) -> dict[str, str]:
         (("history",), encoded, f"encoder {config.encoder} reads no history"),
         (("history_order",), uses_history(config), "the user tower reads no history"),
         (words, takes_words(config), f"encoder {config.encoder} reads no words"),
-        (("draws", "loader_workers"), drawn, "no source of negatives has a number"),
+        (("draws", "loader_workers"), drawn, "no source has a number of draws"),
         (("served",), config.output == "cosine", f"output is {config.output}"),
         (("window_days",), windowed, "nothing goes by windows of time"),
         (("evaluate_every",), looked, f"there are no more than {config.epochs} epochs"),

@@ -1,1 +1,1 @@
-"""How fast, and in how much memory: this project beside PyTorch and TensorFlow."""
+"""Speed and memory of this project beside PyTorch and TensorFlow."""

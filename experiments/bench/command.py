@@ -34,8 +34,8 @@ class Bench:
     only: tuple[str, ...] = ()
     """Names of benchmarks; default: all."""
     data_dir: str | None = None
-    """Folder that holds ml-1m (and ml-100k); without it a source is looked for, and a
-    synthetic data set of the same size stands in where there is none."""
+    """Folder that holds ml-1m (and ml-100k); by default other sources are tried, and a
+    synthetic data set of the same size stands in where none has it."""
     out: Path = Path("out")
     """Output folder."""
     quick: bool = False

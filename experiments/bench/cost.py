@@ -1,4 +1,4 @@
-"""What a step takes: of each arm, and as batch, negatives and catalogue grow.
+"""Time and memory of a step: of each arm, and as batch, negatives and catalogue grow.
 
 The benchmarks cost, catalogue and full-softmax-memory.
 """
@@ -15,14 +15,14 @@ from experiments.bench.setting import Setting, ours
 from research.config import structure
 
 BATCH, DRAWS = 1024, 1024
-# Arms that only change what the towers are given or how wide they are, and what moves
-# a temperature in the same way as over in-batch negatives.
+# Beginnings of arms that only change the towers' input or width, and of those whose
+# temperature changes as it does over in-batch negatives.
 LEFT_OUT = ("features", "layers", "larger-towers", "full-softmax-")
 CATALOGUES = (3_533, 30_000, 300_000)
 
 
 class Case(NamedTuple):
-    """What is measured: its table, its name, what it changes, and a note."""
+    """A case to measure: its table, its name, its config changes, and a note."""
 
     group: str
     name: str
@@ -153,7 +153,7 @@ STEP_CASES = (
     (1024, DENSE),
 )
 QUICK_CASES = ((64, "lazy-adam"),)
-# Users, items, clicks a user: as many clicks in both, so histories are as full.
+# Users x items x clicks per user: equally many in both, so histories are equally full.
 SMALL, LARGE = "6038x3533x20", "1000000x1000000x20"
 SHORT = "6038x1000000x76"
 TINY, SMALLER = "300x200x12", "300x400x12"

@@ -1,4 +1,4 @@
-"""This project's side: a task for each request that a benchmark makes."""
+"""This project's side of the benchmarks: a task for each kind of request."""
 
 import dataclasses
 import itertools
@@ -52,7 +52,7 @@ _STATUS = Path("/proc/self/status")
 
 
 def beyond(call: Callable[[], Any]) -> tuple[Any, int | None]:
-    """Calls, waits for the arrays, and measures the peak of memory beyond the start.
+    """Calls, waits for the arrays, and measures how far memory rose above the start.
 
     On a CPU that is resident memory, whose peak Linux can reset; on an accelerator what
     its allocator reports.
@@ -69,13 +69,13 @@ def beyond(call: Callable[[], Any]) -> tuple[Any, int | None]:
 
 
 def _held(reset: bool) -> tuple[int, int] | None:
-    """Bytes held now, and at most since the peak was reset last."""
+    """Bytes held now, and the most since the peak was last reset."""
     stats = jax.devices()[0].memory_stats()
     if stats is not None:
         return stats["bytes_in_use"], stats["peak_bytes_in_use"]
     try:
         if reset:
-            peak_bytes()  # keeps the peak that is about to be reset
+            peak_bytes()  # remembers the peak that is about to be reset
             descriptor = os.open(_RESET, os.O_WRONLY)
             os.write(descriptor, b"5")
             os.close(descriptor)
@@ -155,7 +155,7 @@ def list_portions(request: dict[str, Any]) -> Answers:
     return timed_lists(users, request["portion"], rank)
 
 
-LARGE = 2048  # rows of the square product whose speed is called full
+LARGE = 2048  # rows of the square product whose speed counts as full speed
 
 
 def loss_portions(request: dict[str, Any]) -> Answers:
@@ -245,7 +245,7 @@ PLAIN = dataclasses.replace(TOWERS, logq=0.0, mask_same_item=False)
 
 
 def cost_portions(request: dict[str, Any]) -> Answers:
-    """Seconds a step and bytes of each case in turn; or why it isn't possible."""
+    """Seconds per step and bytes of each case in turn, or why it isn't possible."""
     fold = _fold(request)
     yield {}
     for changes in request["cases"]:
@@ -283,7 +283,7 @@ def negatives_of(config: Config, items: int) -> int:
 def possible(config: Config, fold: Fold) -> Config:
     """The config as it can be run on the fold.
 
-    What can't take so many draws keeps those that its arm names.
+    Sources that can't take so many draws keep the number that the arm names.
 
     Raises:
       InputError: it can't be run.
@@ -365,7 +365,7 @@ def _stack(trees: list[Any]) -> Any:
 
 
 def engine_portions(request: dict[str, Any]) -> Answers:
-    """All runs at once, over a worker a core, evaluated and written as in any grid."""
+    """All runs at once in one worker per core, evaluated and written as in a grid."""
     yield {}
     failed: list[str] = []
 

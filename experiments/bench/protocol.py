@@ -1,8 +1,8 @@
 """Sides of a comparison: how one is served, and how several are measured in turns.
 
 A side gets ready once, then measures a portion whenever it is asked to. So the sides of
-a comparison take turns (A B C, A B C), each in a process of its own that starts and
-compiles once. Only the standard library is used here: every side has it.
+a comparison take turns (A B C, A B C), each in its own process, which starts and
+compiles once. Only the standard library is used here, which every side has.
 """
 
 import json
@@ -22,7 +22,7 @@ PATIENCE = 1200.0  # seconds without an answer after which a side is given up
 COMPARED = 5  # steps whose losses every side reports
 FIRST = 64  # users whose lists every side reports
 Answers = Iterator[dict[str, Any]]
-_peak = 0  # highest value so far: the system's peak may be made to start anew
+_peak = 0  # highest value so far, as the system's peak may be reset
 
 
 def serve(tasks: Mapping[str, Callable[[dict[str, Any]], Answers]]) -> None:
@@ -45,9 +45,9 @@ def _say(answer: dict[str, Any]) -> None:
 
 
 def peak_bytes() -> int:
-    """The most memory that this process has had resident.
+    """The peak of this process's resident memory.
 
-    Linux's own account of it, as getrusage counts the parent's until exec, too.
+    On Linux it is read from /proc, as getrusage includes the parent's until exec.
     """
     global _peak
     try:
@@ -76,7 +76,7 @@ def portion_slices(count: int, steps: int, start: int = 0) -> Iterator[slice]:
 
 
 def timed_lists(users: Any, size: int, rank: Callable[[Any], Any]) -> Answers:
-    """The lists of the first users, then seconds of so many users each time.
+    """The lists of the first users, then the seconds of a portion of users each time.
 
     Args:
       users: an array of their vectors, [v, d].
@@ -91,7 +91,7 @@ def timed_lists(users: Any, size: int, rank: Callable[[Any], Any]) -> Answers:
 
 
 class Failed(Exception):
-    """A side couldn't do it; the message says why."""
+    """A side failed; the message says why."""
 
 
 class Turns(NamedTuple):
@@ -107,7 +107,7 @@ class Turns(NamedTuple):
 
 
 class Here:
-    """A side in this process; its memory isn't reported apart."""
+    """A side in this process, whose memory isn't reported separately."""
 
     def __init__(self, answers: Answers) -> None:
         self._answers = answers
@@ -158,7 +158,7 @@ class Process:
                 raise Failed(self._reason()) from None
         self._ready = True
         answer = self._answer()
-        # Until it is asked again: a framework's idle threads may go on working.
+        # Stopped until it is asked again, as idle threads of a framework may work on.
         self._process.send_signal(signal.SIGSTOP)
         return answer
 

@@ -17,8 +17,8 @@ class Row(NamedTuple):
     """One side of one case: a value per repeat, and what else is known of it.
 
     Attributes:
-      case: what was done, the same for all sides that are compared.
-      side: who did it.
+      case: what was measured, the same for all sides that are compared.
+      side: the name of the side.
       unit: of the values; empty where nothing was measured.
       values: one per repeat.
       more: further numbers by their name, which ends in their unit.
@@ -39,9 +39,9 @@ class Row(NamedTuple):
 
 
 class Target(NamedTuple):
-    """What was asked for: ``seen`` is to be at least, or at most, so much.
+    """A target: ``seen`` should be at least, or at most, ``asked``.
 
-    seen is None where a side that it takes wasn't measured.
+    seen is the measured value, None where a side that it needs wasn't measured.
     """
 
     what: str
@@ -52,13 +52,13 @@ class Target(NamedTuple):
 
     @property
     def met(self) -> bool | None:
-        """Whether it is; None where nothing was measured."""
+        """Whether the target is met; None where nothing was measured."""
         if self.seen is None:
             return None
         return self.seen >= self.asked if self.at_least else self.seen <= self.asked
 
     def requirement(self) -> str:
-        """What was asked for, in words."""
+        """The target in words."""
         sign = "at least" if self.at_least else "at most"
         return f"{sign} {self.asked:g} {self.unit}"
 
@@ -91,8 +91,8 @@ def side_row(
     """A side's row: its value of each portion, or why it failed.
 
     Args:
-      case: what was done.
-      side: who did it.
+      case: what was measured.
+      side: the name of the side.
       unit: of the values.
       turns: the side's answers, or why it failed.
       value: of the answer about a portion.
@@ -103,7 +103,7 @@ def side_row(
 
 
 def ratio(rows: Sequence[Row], case: str, side: str, other: str) -> float | None:
-    """Median of one side over that of another, in one case; None where one is missing.
+    """Ratio of two sides' medians in one case; None where one is missing.
 
     Args:
       rows: of all cases.

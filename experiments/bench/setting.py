@@ -25,8 +25,8 @@ class Setting(NamedTuple):
       quick: tiny sizes, in this process: no result.
       data_dir: as on the command line.
       peers: the interpreter that has the other frameworks, or None.
-      scratch: a folder for what the sides read.
-      say: called with a line now and then.
+      scratch: a folder for files that the sides read.
+      say: called with lines on the progress.
     """
 
     quick: bool
@@ -40,7 +40,7 @@ class Setting(NamedTuple):
         return find_work("tiny" if self.quick else dataset, self.data_dir, phase)
 
     def summary(self, work: Work | None = None) -> dict[str, Any]:
-        """The machine, the versions, the date, and the data where they are one set."""
+        """The machine, the versions, the date, and the data of ``work``."""
         env = environment("", "")
         return {
             "quick": self.quick,

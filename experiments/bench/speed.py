@@ -23,10 +23,10 @@ REPEATS = 5
 
 
 class Player(NamedTuple):
-    """A side: its name, its module (none: this project), its part of the request.
+    """A side: its name, its module (None: this project), its part of the request.
 
-    same is whether it moves by the rule of the first of its table, so that their losses
-    can be compared.
+    same is whether it has the optimiser of the first side of its table, so that their
+    losses can be compared.
     """
 
     name: str
@@ -49,7 +49,7 @@ ADAGRAD = Player(
     "TensorFlow Recommenders, Adagrad", "tfrs_peer", {"sparse": True}, False
 )
 SPARSE = (LAZY, ROWWISE, SPARSE_ADAM, ADAGRAD)
-# How many times another side, at each batch.
+# Targets by case: a side, another one, and the ratio of speeds at each batch.
 ASKED = {
     "dense Adam": ((OURS, EAGER, (3.5, 5.0)), (OURS, TFRS, (2.5, 2.5))),
     "rows touched": ((LAZY, SPARSE_ADAM, (3.5, 5.0)), (ROWWISE, ADAGRAD, (2.5, 2.5))),
@@ -235,7 +235,7 @@ Measured = tuple[float, dict[str, float], str]  # seconds, further numbers, a no
 
 
 def run_sweep(setting: Setting) -> BenchmarkResult:
-    """Measures a few runs of each side that goes one by one, all runs of the engine."""
+    """Measures a few runs of sides that do one at a time, and all of the engine."""
     work, quick = setting.work("ml-100k", RANKING), setting.quick
     request = {
         **work.request(),
@@ -288,7 +288,7 @@ def _turns(start: Callable[[], Side], repeats: int) -> Turns:
 
 
 def _whole(turns: Turns, runs: int) -> float:
-    """Seconds of so many runs: all after the first take the median of theirs."""
+    """Seconds of so many runs, if all after the first take the median of those."""
     ready, first, *later = turns.seconds
     return ready + first + (runs - 1) * statistics.median(later)
 

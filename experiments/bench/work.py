@@ -1,10 +1,10 @@
 """The work that all sides do: one model, one data set, one order of batches.
 
-The user's tower knows its id and the mean of its last 20 positives, the item's tower
-its id; both are an MLP of 128 and 64, to vectors of length 1. In-batch softmax over
-score / 0.1 - log q, the row's own item masked elsewhere, Adam at 1e-3. Each side begins
-with the same parameters and sees the same batches, so the losses of its first steps
-tell whether it is the same work.
+The user tower reads the user's id and the mean of the last 20 positives, the item tower
+the item's id; both are an MLP of 128 and 64, to vectors of length 1. In-batch softmax
+over score / 0.1 - log q, the row's own item masked in other columns, Adam at 1e-3. Each
+side begins with the same parameters and sees the same batches, so the losses of the
+first steps show whether it does the same work.
 """
 
 import dataclasses
@@ -35,12 +35,12 @@ TOWERS = Config(
     epochs=1,
 )
 MAIN = "ml-1m"
-# Steps are counted on the first 80 % of all events (460,224 of ml-1m); sweeps and
-# rankings are made on what reports are made on.
+# Steps are timed on the first 80 % of all events (460,224 of ml-1m); sweeps and
+# rankings on the phase of reports.
 TRAINING, RANKING = "training", "ranking"
 PHASES = {TRAINING: ("time", "train"), RANKING: ("ratio", "train+validation")}
-# Users, items and positives per user of the synthetic data set that stands in where
-# the data are not at hand: those of the data set.
+# Users, items and positives per user of the synthetic data sets that stand in for
+# missing ones: those of the data set.
 SIZES = {"ml-1m": (6038, 3533, 76), "ml-100k": (942, 1447, 52), "tiny": (300, 200, 12)}
 
 

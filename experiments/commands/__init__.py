@@ -1,1 +1,1 @@
-"""The commands of the command line, a file each, and what reads their words."""
+"""The commands of the command line, one file each, and the parsing of their words."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from research.registry import deferred
 
-# By what one wants; written as "module:function", imported when the page is made.
+# By topic; written as "module:function", imported when the page is made.
 API: dict[str, tuple[str, ...]] = {
     "Data and arms": (
         "experiments.arms:arm",

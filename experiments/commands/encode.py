@@ -55,10 +55,10 @@ class Encode:
         """Encodes and writes."""
         if self.lists < 0:
             raise InputError(f"lists is {self.lists}: it must be at least 0")
-        given = {name: getattr(self, name) for name in Serving._fields}
+        values = {name: getattr(self, name) for name in Serving._fields}
         numbers: dict[str, Any] = {
             name: value
-            for name, value in given.items()
+            for name, value in values.items()
             if isinstance(value, float | int)
         }
         ServingFields(**numbers).check()
@@ -90,7 +90,7 @@ class Encode:
         return FINISHED
 
     def _serving(self, model: "SavedModel") -> Serving:
-        """What is asked for, else the model's own; the rule's prior as a number."""
+        """The serving of the flags, else the model's own; rule becomes a number."""
         if not isinstance(self.prior, str):
             return model.serving(self.prior, self.exposure, self.min_clicks)
         check_rule(exposure=self.exposure or 0.0, ips=model.config.ips)

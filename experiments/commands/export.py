@@ -36,7 +36,7 @@ LISTS = "lists.csv"
 
 
 def check_export(config: Config, folder: Path) -> None:
-    """Looks whether a run of the config could be exported there; makes nothing.
+    """Checks that a run of the config can be exported there; writes nothing.
 
     Raises:
       InputError: the model has no vectors, or the folder can't be made or written to.
@@ -60,10 +60,10 @@ class Side(NamedTuple):
 def with_prior(
     users: Side, items: Side, bias: Float[np.ndarray, " i"]
 ) -> tuple[Side, Side]:
-    """The sides with one more dimension, in which an item's is the bias and a user's 1.
+    """The sides with one more dimension: an item has its bias there, a user 1.
 
-    So <user, item> + bias is one inner product. A bias of 0 changes nothing, one of
-    -inf takes its item away.
+    So <user, item> + bias is one inner product. If every bias is 0 nothing is added;
+    items with a bias of -inf are removed.
     """
     listed = bias > -np.inf
     items, bias = Side(items.ids[listed], items.vectors[listed]), bias[listed]
@@ -163,12 +163,12 @@ def about_vectors(
     users: Mapping[str, np.ndarray],
     items: Mapping[str, np.ndarray],
 ) -> dict[str, Any]:
-    """What meta.json says.
+    """The content of meta.json.
 
     Args:
-      about: of the run and its data.
+      about: what is to be said of the run and its data.
       config: of the run.
-      serving: that is built in.
+      serving: what is built into the vectors.
       temperature: what serving divides by.
       users: the arrays of users.npz.
       items: the arrays of items.npz.
@@ -195,7 +195,7 @@ def write_vectors(
 ) -> list[Path]:
     """Writes all files into a folder, or none; meta.json comes last.
 
-    What an earlier call wrote there is taken away first.
+    Files of an earlier call are removed first.
 
     Args:
       folder: where they go.

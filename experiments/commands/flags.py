@@ -62,7 +62,8 @@ def _flags(
       name: of the dataclass.
       fields: of Config.
       bases: of the dataclass.
-      wider: of a field that takes more on the command line, its type and further help.
+      wider: for a field that takes more on the command line, its type there and more
+        help.
     """
     hints, helps = get_type_hints(Config), help_of()
     types = {field: wider.get(field, (hints[field], "")) for field in fields}
@@ -79,7 +80,7 @@ def _flags(
     return dataclasses.make_dataclass(name, columns, bases=bases, frozen=True)
 
 
-RULE = "rule"  # a prior: that of the rule, from the impressions of items
+RULE = "rule"  # the word for the prior by the rule, from the impressions of items
 Prior = float | Literal["rule"]
 RULE_HELP = (
     f" {RULE}: such that the total strength is 1 less the slope of log impressions on "
@@ -88,7 +89,7 @@ RULE_HELP = (
 )
 AUTO_HELP = " Default for your own data: auto, as of run."
 
-# What a grid's runs share of the data, beside its name and the split.
+# The fields of the data that a grid's runs share, beside data set and split.
 DATA_FIELDS = ("columns", "core", "threshold", *SplitRules._fields)
 FlagConfig = _flags(
     "FlagConfig",
@@ -106,7 +107,7 @@ def data_values(flags: Any) -> dict[str, Any]:
 
 
 def data_words(config: Mapping[str, Any], split: bool = True) -> list[str]:
-    """The flags that give a run's data and split, but for what is so by default.
+    """The flags that choose a run's data and split, without those at their default.
 
     Args:
       config: field -> value, as a run's config.json holds them.
@@ -134,7 +135,7 @@ def run_command(name: str, dataset: str, words: Sequence[str], out: Path) -> str
       name: of the grid or the study.
       dataset: as on the command line.
       words: further flags.
-      out: the folder that the results lie in, that of smoke runs within it included.
+      out: the folder of the results; of a smoke run, the folder quick in it.
 
     >>> run_command("ssb", "my shop", ["--core", "5"], Path("out", QUICK))
     "python -m experiments run ssb --dataset 'my shop' --core 5 --out out --quick"
@@ -145,6 +146,6 @@ def run_command(name: str, dataset: str, words: Sequence[str], out: Path) -> str
 
 
 def plain(config: Config) -> Config:
-    """The same values as a Config, whichever subclass held them."""
+    """The values of a subclass as a Config."""
     values = {f.name: getattr(config, f.name) for f in dataclasses.fields(Config)}
     return Config(**values)

@@ -86,9 +86,10 @@ class Run:
     ray_address: str | None = None
     """HOST:PORT of a running Ray cluster; default: one on this machine's cores."""
     jobs: int | None = None
-    """Worker processes of one core each (default: one a core); 1 is in process."""
+    """Worker processes, bound to one core each (default: one per core); with 1 the
+    runs are done in this process."""
     at_once: int | None = None
-    """Runs alike that one program trains (default: 1 on a CPU, else 8)."""
+    """How many alike runs one program trains (default: 1 on a CPU, else 8)."""
     show: bool = False
     """Print what the runs would be: config, shapes, sizes, time. Nothing is trained."""
 
@@ -162,8 +163,9 @@ class Run:
         committed: Path | None = RESULTS / "tables" / name_of(self.dataset) / name
         if self.data != NO_DATA_FLAGS or out.resolve() == RESULTS.resolve():
             committed = None
-        given = (out, self.data_dir, self.quick, self._engine(), committed)
-        complete = finish_grid(grid, base, cells, *given)
+        complete = finish_grid(
+            grid, base, cells, out, self.data_dir, self.quick, self._engine(), committed
+        )
         return FINISHED if complete else FAILED
 
     def _cells(self, grid: Grid, base: Config) -> list[Cell]:
@@ -237,10 +239,10 @@ class Report:
         return FINISHED
 
     def _check_records(self) -> None:
-        """Refuses a data set that has no records and is none to look for.
+        """Refuses an unknown data set, unless it has records.
 
         Raises:
-          InputError: it is unknown, or its records are those of a smoke run.
+          InputError: it is unknown, or its only records are those of a smoke run.
         """
         name, quick = name_of(self.dataset), output(self.out, quick=True)
         if any((self.out / kind / name).is_dir() for kind in ("records", "runs")):
@@ -253,7 +255,7 @@ class Report:
         check_dataset(self.dataset)
 
     def _look(self, one: Grid | Study) -> None:
-        """Says which command gathers runs that the records don't hold.
+        """Says which command gathers the runs that the records lack.
 
         Raises:
           InputError: there are runs, but no records.
@@ -274,7 +276,7 @@ class Report:
             say(f"{newest} is older than some runs: {command} gathers them")
 
     def _gathers(self, one: Grid | Study, config: Mapping[str, Any]) -> str:
-        """The command that finishes a grid of which a run has this config."""
+        """The command that finishes a grid, from the config of one of its runs."""
         words = []
         if isinstance(one, Grid):
             words = data_words(config, split="split" not in one.changes)
@@ -304,7 +306,7 @@ class Report:
             return FINISHED if write_explorable(self.out, self.grids) else FAILED
 
     def _records(self, one: Grid | Study) -> list[Path]:
-        """The files of its records, of every split; where none is, where one would be.
+        """The files of its records, of every split; if none, where one would be.
 
         Args:
           one: the grid or the study.
@@ -367,7 +369,7 @@ class Check:
         return FAILED if different else FINISHED
 
     def _different(self, written: list[Path], scratch: Path) -> int:
-        """Says of each text whether it is the committed one; how many aren't."""
+        """Prints whether each text is the committed one; returns how many aren't."""
         different = 0
         for new in written:
             text, words = new.read_text(), new.suffix == ".words"
@@ -385,7 +387,7 @@ class Check:
 
 
 def missing_words(svg: str, words: Iterable[str]) -> list[str]:
-    """Those of the words of a figure that a picture of it does not show.
+    """The words of a figure that a picture of it does not show.
 
     Letters are drawn as paths; matplotlib writes each line of text in a comment.
 

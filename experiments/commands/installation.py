@@ -1,11 +1,11 @@
-"""Which copy of the project is imported: the clone at hand, or one installed before."""
+"""Which copy of the project is imported: the clone at hand, or an installed one."""
 
 from importlib.util import find_spec
 from pathlib import Path
 
 
 def conflict(here: Path) -> str | None:
-    """Describes two copies of the project that are mixed up, in one line.
+    """Describes in one line how two copies of the project are mixed up.
 
     Args:
         here: the current directory.
@@ -32,7 +32,7 @@ def conflict(here: Path) -> str | None:
 
 
 def _folder_of(package: str) -> Path | None:
-    """The folder that holds a package, which is not imported for that."""
+    """The folder that holds a package, found without importing it."""
     spec = find_spec(package)
     if spec is None or spec.origin is None:
         return None

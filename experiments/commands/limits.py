@@ -1,6 +1,6 @@
-"""How many files this process may have open: too few are one line beforehand.
+"""The limit on open files: one that is too low is refused beforehand, in one line.
 
-Met midway, the limit can end a library (the page's) in a way that nobody catches.
+If it is only met midway, a library (the page's) can end in a way that can't be caught.
 """
 
 import resource
@@ -8,8 +8,8 @@ import sys
 
 from research.types import InputError
 
-LEAST = 32  # what one process needs: 20 were seen, with the page
-OWN, A_WORKER = 24, 3  # of a process with workers, and for each of them
+LEAST = 32  # files that one process needs: 20 were seen, with the page
+OWN, A_WORKER = 24, 3  # files of a process with workers, and more for each of them
 
 
 def open_files() -> int:
@@ -19,10 +19,10 @@ def open_files() -> int:
 
 
 def check_open_files() -> None:
-    """Looks whether one process can do its work.
+    """Refuses a limit that is too low for one process.
 
     Raises:
-      InputError: it can't.
+      InputError: it is.
     """
     if (most := open_files()) < LEAST:
         raise InputError(

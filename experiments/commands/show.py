@@ -39,7 +39,7 @@ def show(
     Args:
       cells: as the command line asks for them.
       grid: its name.
-      out: output folder, whose finished runs tell how long one takes.
+      out: output folder, whose finished runs show how long one takes.
       data_dir: as on the command line.
       start: the saved model that they start from.
     """
@@ -89,10 +89,10 @@ def _lines(
     shared: list[str],
     estimate: "Estimate | None",
 ) -> Iterator[tuple[str, str]]:
-    """What is printed of one run: names and values.
+    """The lines that are printed about one run, as names and values.
 
     Args:
-      asked: its config as asked for.
+      asked: its config before it is resolved.
       run: the run.
       swept: fields that its title names.
       shared: fields that all runs have in common, and that are printed already.
@@ -174,7 +174,7 @@ def _parameters(run: Prepared) -> Iterator[tuple[str, str]]:
 
 
 def _log_q(run: Prepared) -> Iterator[tuple[str, str]]:
-    """The range of log q of a click, and up to which temperature it counts whole."""
+    """The range of log q of a click, and the temperature from which it counts less."""
     import numpy as np
 
     world, _ = run.world
@@ -198,7 +198,7 @@ def _steps(run: Prepared) -> tuple[int, int]:
 
 
 class PastRun(NamedTuple):
-    """A finished run: what its seconds depend on, and how many a step took."""
+    """A finished run: what its time depends on, and the seconds of a step."""
 
     shape: dict[str, Any]
     step: float
@@ -222,7 +222,7 @@ def _shape(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _finished_runs(out: Path) -> Iterator[PastRun]:
-    """The runs under an output folder that say how long they took."""
+    """The runs under an output folder that recorded how long they took."""
     for folder in sorted((out / "runs").glob("*/*/*/")):
         try:
             env = read_json(folder / "env.json")

@@ -1,4 +1,4 @@
-"""What ends a command from outside: one line, its exit status, no process left."""
+"""Signals that end a command: one line, an exit status, and no process left."""
 
 import contextlib
 import multiprocessing
@@ -27,28 +27,28 @@ class Stopped(BaseException):
 def catch_signals() -> None:
     """Makes Ctrl-C, SIGTERM and SIGHUP raise Stopped in the main thread, once.
 
-    What can't be interrupted within DEADLINE seconds is left behind by the process,
-    its workers ended. A signal that is ignored (nohup) stays so.
+    If the main thread can't be interrupted within DEADLINE seconds, the process ends
+    its workers and then itself. A signal that is ignored (nohup) stays so.
     """
     caught = [n for n in ENDS if signal.getsignal(n) != signal.SIG_IGN]
-    heard, told = os.pipe()
-    os.set_blocking(told, False)
-    signal.set_wakeup_fd(told, warn_on_full_buffer=False)
-    threading.Thread(target=_watch, args=(heard,), daemon=True).start()
+    read_end, write_end = os.pipe()
+    os.set_blocking(write_end, False)
+    signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
+    threading.Thread(target=_watch, args=(read_end,), daemon=True).start()
     for number in caught:
         signal.signal(number, _stop)
     sys.unraisablehook = _unraisable
 
 
-def _unraisable(found: "sys.UnraisableHookArgs") -> None:
-    """Says nothing of a Stopped that a callback of a library swallows: _watch ends."""
-    if not issubclass(found.exc_type, Stopped):
-        sys.__unraisablehook__(found)
+def _unraisable(arguments: "sys.UnraisableHookArgs") -> None:
+    """Ignores a Stopped that a library's callback swallows: _watch ends the process."""
+    if not issubclass(arguments.exc_type, Stopped):
+        sys.__unraisablehook__(arguments)
 
 
 @contextlib.contextmanager
 def handlers_kept() -> Iterator[None]:
-    """Undoes what a library that is started makes of Ctrl-C, SIGTERM and SIGHUP."""
+    """Restores the handlers of Ctrl-C, SIGTERM and SIGHUP that a library replaces."""
     before = {number: signal.getsignal(number) for number in ENDS}
     try:
         yield
@@ -59,13 +59,13 @@ def handlers_kept() -> Iterator[None]:
 
 def _stop(number: int, frame: FrameType | None) -> None:
     for other in ENDS:
-        signal.signal(other, signal.SIG_IGN)  # the end takes its course
+        signal.signal(other, signal.SIG_IGN)  # no second signal disturbs the end
     raise Stopped(number)
 
 
-def _watch(heard: int) -> None:
-    """In a thread: after a signal, gives the main thread its time, then ends."""
-    number = os.read(heard, 1)[0]
+def _watch(read_end: int) -> None:
+    """In a thread: after a signal, waits for the main thread, then ends the process."""
+    number = os.read(read_end, 1)[0]
     if number not in ENDS:
         return
     time.sleep(DEADLINE)
@@ -83,7 +83,7 @@ def stopped(number: int) -> int:
 
 
 def output_closed() -> int:
-    """Says that nobody reads the output any more; returns the exit status."""
+    """Says that the reader of the output is gone; returns the exit status."""
     with contextlib.suppress(OSError, ValueError):  # else its flush fails at the end
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     tell(f"output closed: {_KEPT}")

@@ -80,21 +80,22 @@ class Train:
     show: bool = False
     """Print what the run would be: config, shapes, sizes, time. Nothing is trained."""
     devices: int = 1
-    """Devices that share each batch. They make no other run: its numbers agree with
-    those of one device to a hundred thousandth."""
+    """Devices that share each batch. They don't change the run's id: its numbers agree
+    with those of one device to a hundred thousandth."""
 
     processes: int = 1
     """Processes that train the run together, each given this same command."""
     process_id: int = 0
-    """Which of the processes this is, from 0, the one that writes the files."""
+    """Which of the processes this is, from 0; 0 writes the files."""
     coordinator: str | None = None
     """HOST:PORT, an address of process 0, where the processes meet."""
 
     @classmethod
     def from_words(cls, words: list[str]) -> "tuple[Train, list[str]]":
-        """The defaults of the flags, which --arm NAME changes, and the other words.
+        """The defaults of the flags, and the words without --arm NAME.
 
-        --start-from DIR changes them too: they are the config of the model there.
+        The defaults are the named arm's config, or with --start-from DIR that of the
+        model there.
         """
         config, words = _take_arm(words)
         values = {f.name: getattr(config, f.name) for f in dataclasses.fields(Config)}
@@ -132,7 +133,7 @@ class Train:
                 return self._follow(cell, devices, start)
             runs = [run._replace(devices=devices) for run in runs]
             if left and is_towers(cell.config):
-                # All its files are read: what is wrong with one ends it here.
+                # Reads all of its files, so that a wrong one ends the command here.
                 _ = prepared_run(runs[0].config, self.data_dir, start).world
             writable(out)
             from experiments.finish import announce, finish
@@ -157,7 +158,7 @@ class Train:
         return FAILED if failed else FINISHED
 
     def _print_calibration(self, cell: Cell, where: Path, start: Start | None) -> None:
-        """How to serve, by the validation clicks (research/calibration.py)."""
+        """Prints how to serve, by the validation clicks (research/calibration.py)."""
         from experiments.runs import VECTORS
         from research.files import read_arrays
 
@@ -170,7 +171,7 @@ class Train:
     def _with_saving(
         self, runs: list[Run], cell: Cell, where: Path, start: Start | None
     ) -> list[Run]:
-        """The runs to do with the model to save: a finished run is trained again."""
+        """The runs to do, with the model to save: a finished run is trained again."""
         if self.save is None or holds(self.save, where.name):
             return runs
         check_saveable(prepared_run(cell.config, self.data_dir, start))
@@ -212,7 +213,7 @@ class Train:
     def _devices(
         self, place: Place, cell: Cell, identity: str, left: bool
     ) -> Iterator[int]:
-        """How many devices train, 1 for none; with several processes, among them."""
+        """How many devices train, over all processes; 1 where nothing is to be done."""
         if place.processes == 1:
             yield self.devices
             return
@@ -233,7 +234,7 @@ class Train:
             yield jax.device_count() if go else 1
 
     def _follow(self, cell: Cell, devices: int, start: Start | None) -> int:
-        """Trains as process 0 does; what is written goes with the folder."""
+        """Trains as process 0 does, into a temporary folder."""
         if devices == 1:
             print("process 0 has nothing left to train")
             return FINISHED
@@ -248,7 +249,7 @@ class Train:
 
 
 def _has_vectors(run: Run) -> bool:
-    """Whether the run was trained, and has only to be judged."""
+    """Whether the run was trained, and has only to be evaluated."""
     from experiments.runs import stored_vectors
 
     return stored_vectors(run) is not None
@@ -257,7 +258,7 @@ def _has_vectors(run: Run) -> bool:
 def _calibration_lines(
     run: Prepared, users: ndarray, items: ndarray, temperature: float
 ) -> Iterator[str]:
-    """What fits of the validation clicks say, or why there are none."""
+    """Lines on fits to the validation clicks, or on why there are none."""
     from experiments.runs import calibrated, metric_means, serve
     from research.calibration import PLACES
     from research.exposure import IMPRESSIONS
@@ -295,11 +296,11 @@ def _calibration_lines(
                 f"a prior below 0 raises {unclicked} items without a training click: "
                 "--min-clicks 1 leaves them out, of this fit, too"
             )
-            unclicked = 0  # it is said once
+            unclicked = 0  # say it once
 
 
 def _print_metrics(folder: Path, config: Config) -> None:
-    """One metric a line, at cut-off 20, and what a negative prior may have done."""
+    """Prints one metric per line, at cut-off 20, and warns of a prior below 0."""
     metrics = read_metrics(folder)
     for metric, values in metrics.items():
         value = values.get(str(CUTOFF))
@@ -314,7 +315,7 @@ def _print_metrics(folder: Path, config: Config) -> None:
 
 
 def _take_arm(words: list[str]) -> tuple[Config, list[str]]:
-    """train --arm NAME starts from a named arm: its values are the flags' defaults."""
+    """The config that flags start from (--arm, --start-from), and the other words."""
     words = [part for word in words for part in _split_arm(word)]
     model = _value_of("--start-from", words)
     if "--arm" not in words:

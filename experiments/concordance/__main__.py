@@ -1,8 +1,8 @@
-"""Whether other libraries' metrics are this project's: make concordance.
+"""Compares other libraries' metrics with this project's: make concordance.
 
     python -m experiments.concordance [OUT]      default: out
 
-Both sides read the same made scores; the libraries run in the environment that
+Both sides read the same generated scores; the libraries run in the environment that
 requirements-concordance.txt describes. Writes OUT/concordance.md and .csv.
 """
 
@@ -44,7 +44,7 @@ HEADINGS = [
 
 
 def ask_peers(made: Made, scratch: Path) -> dict[str, Any]:
-    """What each library says of the made input.
+    """The values of each library for the generated input.
 
     Raises:
       InputError: their environment is missing, or their script failed.

@@ -1,4 +1,4 @@
-"""Which library's value is this project's, and by which formula another differs."""
+"""Which library's value equals this project's, and by which formula others differ."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ from experiments.concordance.made import (
     values_of,
 )
 
-EXACT, SINGLE = 1e-9, 1e-6  # the second for what computes in float32
+EXACT, SINGLE = 1e-9, 1e-6  # tolerances; the second for libraries in float32
 FLOAT32 = ("TFRS",)
 EQUAL, DIFFERS, UNEXPLAINED = "equal", "differs", "unexplained"
 
@@ -29,7 +29,7 @@ class Verdict(NamedTuple):
       ours: this project's value, or the usual formula's where it has none.
       verdict: EQUAL, DIFFERS by a formula that gives the value, or UNEXPLAINED.
       because: that formula, empty for this project's.
-      tolerance: largest difference of what is called equal.
+      tolerance: the largest difference of values that count as equal.
     """
 
     metric: str
@@ -71,7 +71,7 @@ def _said(said: Mapping[str, Any]) -> Iterator[tuple[str, str, str, float, float
 
 
 def compare(said: Mapping[str, Any], of: Ranked) -> list[Verdict]:
-    """Verdicts on all that libraries said of the scores without ties.
+    """Verdicts on all values of the libraries for the scores without ties.
 
     Args:
       said: by library, as peers.py writes it.
@@ -88,10 +88,10 @@ def compare(said: Mapping[str, Any], of: Ranked) -> list[Verdict]:
 def compare_ties(
     said: Mapping[str, Any], made: Made, equal: list[Verdict]
 ) -> list[Verdict]:
-    """Verdicts where scores tie, on what was equal without ties.
+    """Verdicts where scores tie, on the calls that were equal without ties.
 
     Args:
-      said: of the scores with ties.
+      said: by library, for the scores with ties.
       made: those scores.
       equal: the verdicts without ties, of which the equal ones count.
     """

@@ -1,4 +1,4 @@
-"""The made scores and held-out items, and every metric of them, by each formula.
+"""Generated scores and held-out items, and every metric of them, by each formula.
 
 ``FORMULAS`` has this project's own values first; the others are formulas by which
 libraries are known to differ. Conventions: ``v`` users, ``i`` items, K = 20.
@@ -29,9 +29,9 @@ class Made(NamedTuple):
 
 
 class Ranked(NamedTuple):
-    """What formulas read: the users with a held-out item, each with a whole ranking.
+    """The input of formulas: the users with a held-out item, each with a whole ranking.
 
-    found says of each place whether its item is held out; n is the user's number of
+    found says for each place whether its item is held out; n is the user's number of
     held-out items; users counts those without one, too.
     """
 
@@ -47,7 +47,7 @@ def make(ties: bool = False) -> Made:
     for about a tenth of the users.
 
     Args:
-      ties: 8 levels of scores, for a different score of each item.
+      ties: whether scores have 8 levels; else each item of a user has another score.
     """
     draw = np.random.default_rng(0)
     place = draw.permuted(np.tile(np.arange(ITEMS), (USERS, 1)), axis=1)
@@ -183,7 +183,7 @@ class Tied(NamedTuple):
 
 
 def tied(metric: str, made: Made) -> Tied:
-    """The metric by each rule."""
+    """The metric by each rule that breaks ties."""
     score = np.where(made.seen, -np.inf, made.scores)
 
     def by(second: ndarray) -> float:

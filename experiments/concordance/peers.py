@@ -1,4 +1,4 @@
-"""Other libraries' metrics of one made input; runs in the environment that has them.
+"""Other libraries' metrics of one input; runs in the environment that has them.
 
 Nothing of this project is imported. The input holds scores [v, i], and seen and held
 [v, i], which items are left out of the lists and which are held out; lists [v, 20] are
@@ -22,7 +22,7 @@ Values = Iterator[tuple[str, str, float]]  # metric, call, value
 
 
 def recbole(made: dict[str, np.ndarray]) -> Values:
-    """Its collector ranks by torch.topk; users without a held-out item it never has."""
+    """Its collector ranks by torch.topk; users without a held-out item never occur."""
     import torch
     from recbole.config import Config
     from recbole.evaluator import Collector, Evaluator
@@ -143,7 +143,7 @@ def lenskit(made: dict[str, np.ndarray]) -> Values:
 
 
 def implicit(made: dict[str, np.ndarray]) -> Values:
-    """ALS whose item factors are the identity, so that its scores are those made."""
+    """ALS whose item factors are the identity, so that its scores are the input's."""
     from implicit.cpu.als import AlternatingLeastSquares
     from implicit.evaluation import ranking_metrics_at_k
     from scipy.sparse import csr_matrix
@@ -208,7 +208,7 @@ def _unseen_scores(made: dict[str, np.ndarray]) -> np.ndarray:
     return np.where(made["seen"], np.float32(-np.inf), made["scores"])
 
 
-# By the name in the table: the package whose version is told, and the adapter.
+# By the name in the table: the package whose version is shown, and the adapter.
 LIBRARIES: dict[str, tuple[str, Callable[[dict[str, np.ndarray]], Values]]] = {
     "RecBole": ("recbole", recbole),
     "RecTools": ("rectools", rectools),
@@ -221,7 +221,7 @@ LIBRARIES: dict[str, tuple[str, Callable[[dict[str, np.ndarray]], Values]]] = {
 
 
 def main(made_path: str, out: str) -> None:
-    """Writes what each library says as JSON; of one that fails, why."""
+    """Writes each library's values as JSON, or why it failed."""
     made = dict(np.load(made_path))
     answers = {}
     for name, (package, adapter) in LIBRARIES.items():

@@ -16,7 +16,7 @@ class EngineOptions(NamedTuple):
       engine: "local" or "ray".
       ray_address: HOST:PORT of a running cluster.
       jobs: worker processes; None for one per core, 1 for this process.
-      at_once: runs alike that one program trains; None for 1 on a CPU, else 8.
+      at_once: how many alike runs one program trains; None for 1 on a CPU, else 8.
     """
 
     engine: str = "local"

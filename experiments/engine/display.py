@@ -1,4 +1,4 @@
-"""What a person sees of a grid: a live display, or plain lines without a terminal."""
+"""The progress of a grid: a live display, or plain lines without a terminal."""
 
 import sys
 import time
@@ -26,7 +26,7 @@ from research.report.tables import swept_columns
 
 
 class Display:
-    """Told of what runs and what ended; shows runs done, time left, the last metric."""
+    """Shows runs done, time left and the last metric, as runs go on and end."""
 
     def __init__(self, total: int, live: Progress | None) -> None:
         self.total, self.done = total, 0
@@ -36,12 +36,12 @@ class Display:
         self.bar = live.add_task("starting", total=total) if live else None
 
     def running(self, line: str) -> None:
-        """A run has come further."""
+        """Shows a line on a run in progress."""
         if self.live and self.bar is not None:
             self.live.update(self.bar, description=line)
 
     def finished(self, status: RunStatus) -> None:
-        """A run has ended."""
+        """Counts a run that has ended, and shows its line."""
         self.done += 1
         if status.failed:
             reason = status.line.removeprefix("failed: ")

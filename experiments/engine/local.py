@@ -1,4 +1,4 @@
-"""Finishes runs on this machine: in this process, or over a worker process a core.
+"""Finishes runs on this machine: in this process, or in one worker process per core.
 
 In this process, runs that are alike may be trained in one program. On two CPU cores
 that is the slower way (results/benchmarks, sweep); on an accelerator small runs leave
@@ -29,7 +29,7 @@ from research.prepare import is_towers
 from research.train.loop import NotFinite, Trained, train_together
 
 PATIENCE = 10.0  # seconds for an idle worker to end by itself
-GRACE = 2.0  # seconds for a worker that is told to end
+GRACE = 2.0  # seconds for a worker to end after SIGTERM
 
 
 class RunStatus(NamedTuple):
@@ -53,9 +53,9 @@ def run_failed(run: Run, reason: str, seconds: float = 0.0) -> RunStatus:
 
 
 def groups(runs: list[Run], at_once: int) -> Iterator[list[Run]]:
-    """The runs, up to ``at_once`` of those that are alike in a group.
+    """Groups of up to ``at_once`` runs that are alike.
 
-    What has been trained already, has no towers, or is measured on the way stays alone.
+    A run that is trained already, has no towers or is validated on the way stays alone.
     """
     waiting: dict[Config, list[Run]] = {}
     for run in sorted(runs, key=lambda run: repr(run.shape)):
@@ -78,7 +78,7 @@ def _can_be_grouped(run: Run) -> bool:
 def train_group(
     runs: list[Run], data_dir: str | None, running: Running
 ) -> list[Trained | NotFinite]:
-    """What came of each run's training."""
+    """Trains the runs in one program; returns the result of each."""
     configs = [run.config for run in runs]
 
     def on_epoch(number: int, epoch: int, row: dict[str, float]) -> None:
@@ -127,9 +127,9 @@ def run_here(
     running: Running,
     at_once: int = 1,
 ) -> None:
-    """All runs in this process, one after the other, runs of one shape together.
+    """Does all runs in this process, one after the other, ordered by shape.
 
-    With at_once above 1, up to so many that are alike are trained in one program.
+    With at_once above 1, up to so many alike runs are trained in one program.
     """
     keep_compiled(default_root())
     for group in groups(runs, at_once):
@@ -157,10 +157,10 @@ def run_in_workers(
     running: Running,
     jobs: int,
 ) -> None:
-    """The runs over ``jobs`` worker processes, each bound to one core.
+    """Does the runs in ``jobs`` worker processes, each bound to one core.
 
-    A worker that dies takes only its own run with it: that run is marked failed and
-    another worker takes over.
+    If a worker dies, only its own run is lost: it is marked failed, and another worker
+    takes over.
     """
     pending: dict[Config, list[Run]] = {}
     for run in runs:
@@ -192,7 +192,7 @@ def run_in_workers(
 
 
 def death(code: int) -> str:
-    """How a worker ended that wasn't told to.
+    """How a worker ended that wasn't asked to end.
 
     >>> death(-9)
     'worker killed by signal 9 (out of memory?)'
@@ -215,9 +215,9 @@ class _Worker:
     def _start(self) -> None:
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
-        given = theirs, self.core, self.data_dir, os.getpid()
-        self.process = context.Process(target=_serve, args=given, daemon=True)
-        # A terminal sends these to workers too: their parent ends them, without a word.
+        arguments = theirs, self.core, self.data_dir, os.getpid()
+        self.process = context.Process(target=_serve, args=arguments, daemon=True)
+        # A terminal sends these to workers, too; but it is their parent that ends them.
         before = signal.pthread_sigmask(
             signal.SIG_BLOCK, (signal.SIGINT, signal.SIGHUP)
         )
@@ -228,7 +228,7 @@ class _Worker:
         theirs.close()
 
     def give(self, pending: dict[Config, list[Run]], users: Counter[Config]) -> None:
-        """Hands over the next run: of the same shape, else of the one least shared."""
+        """Hands over a run: of the same shape, else of one that few have compiled."""
         self.run = None
         if not pending:
             return
@@ -248,7 +248,11 @@ class _Worker:
             self.pipe.send(self.run)
 
     def receive(self) -> str | RunStatus:
-        """A line on what is running, or how the run ended; a death is an end too."""
+        """Waits for the worker: a line on its run, or how that ended, if only by death.
+
+        Returns:
+          The line, or the run's status.
+        """
         assert self.run is not None
         try:
             message: str | RunStatus = self.pipe.recv()
@@ -261,14 +265,18 @@ class _Worker:
             return run_failed(self.run, reason)
 
     def stop(self, wait: bool) -> None:
-        """Asks the process to end: if idle by itself, so that libraries tidy up."""
+        """Asks the process to end; an idle one ends by itself, so that libraries exit.
+
+        Args:
+          wait: whether to wait for an idle one first.
+        """
         self.pipe.close()
         if wait and self.run is None:
             self.process.join(PATIENCE)
         self.process.terminate()
 
     def end(self) -> None:
-        """Waits for the process's end, and removes what it left half written."""
+        """Waits for the process's end, and removes its part files."""
         self.process.join(GRACE)
         if self.process.is_alive():
             self.process.kill()

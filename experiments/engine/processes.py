@@ -1,12 +1,12 @@
 """Several processes that train one run together, each with its own devices.
 
-Every process is given the same command but for its number. jax.distributed.initialize
+Every process gets the same command but for its number. jax.distributed.initialize
 aborts a process with a stack trace when another one is missing, which Python cannot
 catch, and waits for ever where their numbers of processes differ. So the processes meet
 beforehand, at the address that JAX then takes over: each sends process 0 a line of JSON
 with its number and what must be the same in all, and gets one back: how it goes on, or
-why it doesn't. The connections stay open, so that process 0, where JAX has the others
-meet, sees them leave and leaves last.
+why it doesn't. The connections stay open, so that process 0, which hosts JAX's
+coordinator, sees the others leave and leaves last.
 """
 
 import contextlib
@@ -39,10 +39,10 @@ class Place(NamedTuple):
 
 
 def check_place(place: Place) -> None:
-    """Looks whether the place can be meant.
+    """Refuses an invalid place.
 
     Raises:
-      InputError: no such process, or an address that is none.
+      InputError: no such process, or no valid address.
     """
     processes, own, coordinator = place
     if processes < 1:
@@ -64,16 +64,16 @@ def check_place(place: Place) -> None:
 def join(place: Place, common: Mapping[str, object], go: bool) -> Iterator[bool]:
     """Meets the others; then, if the first has something to train, joins their devices.
 
-    Must come before anything is computed. A process that is lost later on fails the run
-    of the others.
+    It must come before anything is computed. If a process is lost later on, the run of
+    the others fails.
 
     Args:
       place: of this process.
       common: what must be the same in all of them.
-      go: of process 0, whether there is something to train.
+      go: whether there is something to train; that of process 0 counts.
 
     Yields:
-      What process 0 was given for go.
+      The ``go`` of process 0.
 
     Raises:
       InputError: see meet.
@@ -87,7 +87,8 @@ def join(place: Place, common: Mapping[str, object], go: bool) -> Iterator[bool]
         # Without it JAX aborts this process as soon as another is lost.
         jax.config.update("jax_enable_recoverability", True)
         jax.config.update("jax_cpu_collectives_implementation", "gloo")
-        # Gloo waits 30 s: who has stored a program would be ahead of who compiles it.
+        # Gloo waits 30 s only, and a process with a cached program would be that far
+        # ahead of one that compiles it.
         jax.config.update("jax_enable_compilation_cache", False)
         jax.distributed.initialize(
             place.coordinator, place.processes, place.process_id,
@@ -105,40 +106,40 @@ def join(place: Place, common: Mapping[str, object], go: bool) -> Iterator[bool]
 def meet(
     place: Place, common: Mapping[str, object], go: bool, patience: float
 ) -> Iterator[bool]:
-    """All processes come together at process 0, and hear from it how it goes on.
+    """All processes meet at process 0, which tells them whether to go on.
 
     Args:
       place: of this process.
       common: what must be the same in all of them.
-      go: of process 0, what the others are told.
+      go: what process 0 tells the others.
       patience: seconds for the others to come, and at the end to leave.
 
     Yields:
-      What process 0 was given for go.
+      The ``go`` of process 0.
 
     Raises:
       InputError: a process never came, came twice, or has something else in common.
     """
     common = {"processes": place.processes, **common}
     if place.process_id:
-        with _connection(place, patience) as line:
-            yield _come(line, place, common)
+        with _connection(place, patience) as connection:
+            yield _register(connection, place, common)
         return
-    present: Connections = {}
+    connections: Connections = {}
     try:
         try:
-            _wait_for_all(place, present, common, patience)
+            _wait_for_all(place, connections, common, patience)
         except InputError as error:
-            _tell(present, refused=str(error))
+            _send(connections, refused=str(error))
             raise
-        _tell(present, go=go)
+        _send(connections, go=go)
         try:
             yield go
         finally:
-            _wait_for_leave(present, patience)
+            _wait_for_leave(connections, patience)
     finally:
-        for line in present.values():
-            line.close()
+        for connection in connections.values():
+            connection.close()
 
 
 def _connection(place: Place, patience: float) -> socket.socket:
@@ -147,20 +148,22 @@ def _connection(place: Place, patience: float) -> socket.socket:
     while True:
         left = max(until - time.monotonic(), 0.1)
         try:
-            line = socket.create_connection(place.address, timeout=left)
+            connection = socket.create_connection(place.address, timeout=left)
             # Process 0 waits for the others as long, and then says so.
-            line.settimeout(patience + ANSWER)
-            return line
+            connection.settimeout(patience + ANSWER)
+            return connection
         except OSError as error:
             if time.monotonic() + 0.2 > until or isinstance(error, socket.gaierror):
                 raise _refusal(place, " doesn't answer", error) from None
             time.sleep(0.2)
 
 
-def _come(line: socket.socket, place: Place, common: Mapping[str, object]) -> bool:
-    """Tells process 0 which process this is; returns what it was given for go."""
-    _tell({0: line}, process=place.process_id, **common)
-    answer = _heard(line)
+def _register(
+    connection: socket.socket, place: Place, common: Mapping[str, object]
+) -> bool:
+    """Tells process 0 which process this is; returns its ``go``."""
+    _send({0: connection}, process=place.process_id, **common)
+    answer = _received(connection)
     if "go" in answer:
         return bool(answer["go"])
     raise InputError(
@@ -171,40 +174,43 @@ def _come(line: socket.socket, place: Place, common: Mapping[str, object]) -> bo
 
 
 def _wait_for_all(
-    place: Place, present: Connections, common: Mapping[str, object], patience: float
+    place: Place,
+    connections: Connections,
+    common: Mapping[str, object],
+    patience: float,
 ) -> None:
-    """Fills present with a connection to each other process."""
+    """Fills ``connections`` with one to each other process."""
     until = time.monotonic() + patience
     try:
-        door = socket.create_server(place.address)
+        server = socket.create_server(place.address)
     except OSError as error:
         raise _refusal(place, ": process 0 can't listen there", error) from None
-    with door:
-        while len(present) < place.processes - 1:
-            door.settimeout(max(until - time.monotonic(), 0.01))
+    with server:
+        while len(connections) < place.processes - 1:
+            server.settimeout(max(until - time.monotonic(), 0.01))
             try:
-                line, _ = door.accept()
+                connection, _ = server.accept()
             except TimeoutError:
-                missing = sorted(set(range(1, place.processes)) - set(present))
+                missing = sorted(set(range(1, place.processes)) - set(connections))
                 raise InputError(
                     f"process {' '.join(map(str, missing))} of {place.processes} "
                     f"hasn't come within {patience:g} s"
                 ) from None
-            line.settimeout(ANSWER)
-            heard = _heard(line)
-            number = heard.get("process")
+            connection.settimeout(ANSWER)
+            message = _received(connection)
+            number = message.get("process")
             if not isinstance(number, int):
-                line.close()  # somebody else's: a port is open to all
+                connection.close()  # not one of ours: anybody can connect to a port
                 continue
-            first = number not in present
-            present[number if first else -1] = line
+            first = number not in connections
+            connections[number if first else -1] = connection
             if not first or not 0 < number < place.processes:
                 raise InputError(f"there is a process {number} too many")
             for name, value in common.items():
-                if heard.get(name) != value:
+                if message.get(name) != value:
                     raise InputError(
-                        f"{name} is {heard.get(name)} in process {number} and {value} "
-                        f"in process 0: they must be given the same run"
+                        f"{name} is {message.get(name)} in process {number} and "
+                        f"{value} in process 0: they must be given the same run"
                     )
 
 
@@ -213,25 +219,25 @@ def _refusal(place: Place, what: str, error: OSError) -> InputError:
     return InputError(f"coordinator {place.coordinator}{what}: {reason}")
 
 
-def _wait_for_leave(present: Connections, patience: float) -> None:
+def _wait_for_leave(connections: Connections, patience: float) -> None:
     """Waits so many seconds for the other processes to close their connections."""
     until = time.monotonic() + patience
-    for line in present.values():
+    for connection in connections.values():
         with contextlib.suppress(OSError):
-            line.settimeout(max(until - time.monotonic(), 0.01))
-            line.recv(1)  # nothing is said any more: this returns when it closes
+            connection.settimeout(max(until - time.monotonic(), 0.01))
+            connection.recv(1)  # nothing more is sent: this returns when it closes
 
 
-def _tell(present: Connections, **message: object) -> None:
-    for line in present.values():
+def _send(connections: Connections, **message: object) -> None:
+    for connection in connections.values():
         with contextlib.suppress(OSError):  # it is gone: JAX finds that out
-            line.sendall(json.dumps(message).encode() + b"\n")
+            connection.sendall(json.dumps(message).encode() + b"\n")
 
 
-def _heard(line: socket.socket) -> dict[str, Any]:
+def _received(connection: socket.socket) -> dict[str, Any]:
     """The object in the next line; an empty one if there is no such thing."""
     try:
-        with line.makefile("rb") as file:
+        with connection.makefile("rb") as file:
             message = json.loads(file.readline(LINE))
     except (OSError, ValueError):
         return {}

@@ -1,4 +1,4 @@
-"""Finishes runs on a Ray cluster: a run a core, anywhere, again if a machine dies.
+"""Finishes runs on a Ray cluster, one per core, and again if a machine dies.
 
 Nothing is shared between machines but the code, which travels with the job, and a run's
 files, which come back in one piece and are written here: a machine that dies midway
@@ -76,8 +76,8 @@ def _connect(ray: ModuleType, address: str | None) -> None:
     threads = {n: v for n, v in os.environ.items() if n == THREADS}
     code = {
         "py_modules": [str(root / name) for name in ("research", "experiments")],
-        # Threads: else each sums in an order of its own. A worker whose cluster died
-        # while it started would look for it for 20 s.
+        # Threads: else each machine sums in its own order. Retries: a worker whose
+        # cluster dies while it starts would look for it for 20 s.
         "env_vars": {"RAY_NUM_REDIS_GET_RETRIES": "3", **threads},
     }
     if address is not None:
@@ -99,8 +99,8 @@ def _connect(ray: ModuleType, address: str | None) -> None:
 def _answers(address: str) -> None:
     """Refuses an address where no cluster is.
 
-    Ray itself never gives up on a port where something else listens, so that a process
-    of its own tries to join first, and has a deadline.
+    Ray itself never gives up on a port where something else listens, so a separate
+    process tries to join first, with a deadline.
     """
     host, _, port = address.rpartition(":")
     if not host or not port.isdecimal():
@@ -160,9 +160,9 @@ def _gather(ray: Any, reference: Any, run: Run) -> RunStatus:
 
 
 def _do(run: Run, data_dir: str | None, files: Files) -> tuple[RunStatus, Files]:
-    """On a machine of the cluster: the run in a folder of its own.
+    """Does a run on a machine of the cluster, in a temporary folder there.
 
-    A worker that takes over from a dead one there finds its folder, a checkpoint in it.
+    A worker that takes over from a dead one there finds its folder and its checkpoint.
     """
     context = _import_ray().get_runtime_context()
     name = f"two-tower-{context.get_node_id()}-{context.get_task_id()}"

@@ -1,15 +1,15 @@
 """What do cached vectors add: draws, a flatter distribution, or nothing?
 
 A FIFO of past positives draws from the click share, as the batch does: more draws and
-more distinct items a step (825 with 4,096 slots, 322 in the batch), but none that the
-batches of an epoch lack. A cache of one vector an item, drawn uniformly, adds rare
+more distinct items per step (825 with 4,096 slots, 322 in the batch), but none that the
+batches of an epoch lack. A cache of one vector per item, drawn uniformly, adds rare
 items with stale vectors: beside it stand as many fresh uniform draws (``mixed``),
 beside the FIFO as many fresh draws from the click share (``mixed-popularity``).
-``warmup`` is in steps of about 96 an epoch. ``stored`` is the published form, where
-each vector carries the q of when it was stored: it can differ only while q is being
-estimated. ``by-size`` corrects the FIFO's columns as if each had the probability
-1 / size, in place of its item's click share: right for a cache that holds each item
-once, not for one of positives.
+``warmup`` is in steps, of which an epoch has about 96. ``stored`` is the published
+estimator, where each vector keeps the q of when it was stored: it can differ only while
+q is being estimated. ``by-size`` corrects the FIFO's columns as if each had the
+probability 1 / size, in place of its item's click share: right for a cache that holds
+each item once, not for one of positives.
 
 Cached vectors take no gradient: an item is pulled by its positives in full, and pushed
 away by the batch's share of the negatives only. ``push`` puts the rest of the push on
@@ -21,7 +21,7 @@ columns whose gradient is stopped: what it loses, staleness doesn't explain.
 
 Expect on MovieLens 100K: R@20 0.237 without a cache; less with either cache as
 published, down to 0.003 with 8,192 vectors, and 0.129 for the stopped control; 0.236 to
-0.244 with the push, none of which is clear of doing without a cache.
+0.244 with the push, none of them significantly different from no cache.
 """
 
 import functools

@@ -1,11 +1,11 @@
 """What is each feature worth, added to the reference or taken from it?
 
 The reference has the history, demographics, and the item's id, genres and year. One is
-added: the user's id, its rate of positives a genre, the age of each click; title words,
-mean rating and count, what an item was given in the week before. Or one is left out.
-``dynamic`` needs batches that go through time, and ``features+time-order`` is those
-batches alone: what to hold it against. Each arm has the temperature and learning rate
-that validation chose for it.
+added: the user's id, its rate of positives per genre, the age of each click; title
+words, mean rating and count, an item's positives in the week before. Or one is left
+out. ``dynamic`` needs batches that go through time, and ``features+time-order`` is
+those batches alone, for comparison. Each arm has the temperature and learning rate that
+validation chose for it.
 
 Profiles and rates need ratings below the threshold, demographics a data set that has
 them: elsewhere choose arms with --arms.

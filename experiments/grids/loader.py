@@ -1,6 +1,6 @@
 """What does it cost if a data loader's workers repeat negatives?
 
-A worker that draws from a generator nobody seeded starts each epoch from a copy of its
+A worker that draws from an unseeded generator starts each epoch from a copy of its
 parent's state: all workers have the same negatives, in every epoch. An item that is not
 among them is never pushed away, and the others as often as they happen to be there, so
 that q is not uniform, and its log not known. Each arm stands beside itself with 16 such

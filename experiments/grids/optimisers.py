@@ -1,7 +1,7 @@
 """Do optimisers that move only the touched rows of a table find the same model?
 
 ``lazy-adam`` leaves moments and decay of rows alone that a step didn't look up;
-``rowwise-adagrad`` keeps one number a row. The step size of the tables is swept, as a
+``rowwise-adagrad`` keeps one number per row. The step size of the tables is swept, as a
 multiple of the learning rate. How long a step takes is in results/benchmarks: a table
 of 1,682 rows is moved as fast whole.
 

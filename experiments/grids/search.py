@@ -7,7 +7,7 @@ any film. So the words see the target, which no other encoder does, and the reca
 estimate of a search engine's. What can be read off is the course over the noise. At 1
 the words say nothing: that cell is the control, and shows what useless words cost.
 
-The split is ``last``: one target a user, one search.
+The split is ``last``: one target per user, one search.
 
     python -m experiments run search               about 10 minutes on 2 cores, 5 seeds
     python -m experiments run search --quick       about 1 minute

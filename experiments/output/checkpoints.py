@@ -1,7 +1,7 @@
-"""A run's checkpoints in its folder: there while it trains, gone when it is trained.
+"""A run's checkpoints in its folder, which exist only while it trains.
 
-One of another run, of other code, packages or threads, or one that is damaged is named
-in one line and not used.
+A checkpoint that is damaged, or that another run, other code, packages or threads made,
+is not used, which one line says.
 """
 
 import contextlib
@@ -25,17 +25,17 @@ from research.notices import say
 from research.train.checkpoint import INTERVAL, Checkpoint
 from research.types import InputError
 
-NAME = "checkpoints"  # of the folder in a run's
-FILE = "default/arrays.npz"  # of a checkpoint's folder
-MADE_BY = "made_by"  # among the arrays
-SECONDS = "TWO_TOWER_CHECKPOINT_SECONDS"  # of the environment: another interval
+NAME = "checkpoints"  # the folder in a run's folder
+FILE = "default/arrays.npz"  # the file in a checkpoint's folder
+MADE_BY = "made_by"  # the name of ``_made_by`` among the arrays
+SECONDS = "TWO_TOWER_CHECKPOINT_SECONDS"  # environment variable: another interval
 
 
 def interval() -> float:
     """Seconds of training between two checkpoints.
 
     Raises:
-      InputError: the environment asks for something that is no number of seconds.
+      InputError: the environment variable isn't a number of seconds.
     """
     text = os.environ.get(SECONDS, "")
     try:
@@ -48,7 +48,7 @@ def interval() -> float:
 
 
 def checkpoint_of(run: Run, digest: str) -> Checkpoint | None:
-    """Where a run's training is kept; None where several processes share it.
+    """How a run's checkpoints are loaded and saved; None for several processes.
 
     Args:
       run: the run.
@@ -73,7 +73,7 @@ def discard(folder: Path) -> None:
 
 
 def _made_by(run: Run, digest: str) -> str:
-    """What two processes must share for the same bits: run, code, packages, device."""
+    """What must be the same for the same bits: run, code, packages, device, flags."""
     import jax
 
     identity = run_id(run.config, digest, run.start.digest if run.start else "")
@@ -88,14 +88,14 @@ def _made_by(run: Run, digest: str) -> str:
 def _load(folder: Path, made_by: str) -> Mapping[str, np.ndarray] | None:
     """The last checkpoint that can be used; damaged ones are removed."""
     for step in complete(folder):
-        try:  # as a file: the library would log the stacks of what is damaged
+        try:  # read here: the library would log stack traces of damaged files
             arrays = read_arrays(step / FILE)
-            told, seconds = str(arrays.pop(MADE_BY)), float(arrays["seconds"][1])
+            maker, seconds = str(arrays.pop(MADE_BY)), float(arrays["seconds"][1])
         except (InputError, LookupError) as error:
             say(f"{step}: not used, as it is damaged ({type(error).__name__})")
             shutil.rmtree(step)
             continue
-        if told != made_by:
+        if maker != made_by:
             say(f"{folder}: not used, as other code, packages or threads made it")
             shutil.rmtree(folder)
             return None
@@ -105,13 +105,13 @@ def _load(folder: Path, made_by: str) -> Mapping[str, np.ndarray] | None:
 
 
 def complete(folder: Path) -> list[Path]:
-    """The checkpoints in the folder, the last one first."""
+    """The complete checkpoints in the folder, the last one first."""
     steps = [p for p in folder.glob("*") if p.name.isdecimal() and p.is_dir()]
     return sorted(steps, key=lambda step: int(step.name), reverse=True)
 
 
 def _save(folder: Path, made_by: str, arrays: dict[str, np.ndarray]) -> None:
-    """Keeps the arrays; a disk that is full costs the checkpoint and not the run."""
+    """Writes a checkpoint; on a full disk it is skipped, and the run goes on."""
     from experiments.output.orbax_files import (
         keep,  # half a second: a short run needs none
     )

@@ -22,7 +22,7 @@ from research.splits import SPLITS
 ROOT = Path(research.__file__).parent
 # Readers of data don't count: a run's id has the digest of what was read.
 APART = ("data", "report")
-JOINS = ("runs.py", "inputs.py")  # of experiments/: what joins the stages
+JOINS = ("runs.py", "inputs.py")  # modules of experiments/ that join the stages
 STAGES = ("losses", "sources", "frequencies", "features", "encoders", "temperatures",
           "optimisers", "baselines", "positives")  # fmt: skip
 LIBRARY = ("research", "experiments")
@@ -34,9 +34,9 @@ def code_of(config: Mapping[str, Any]) -> str:
     """The digest of the code that makes a run: the library's and its own entries'.
 
     Args:
-      config: the fields of a run's config by name. Of what was registered from outside
-        the library (a notebook's loss) those entries count that they name, with the
-        functions, modules and values that these refer to by name.
+      config: the fields of a run's config by name. An entry that was registered from
+        outside the library (a notebook's loss) counts if a field names it, with the
+        functions, modules and values that it refers to by name.
     """
     named = set(_words(list(config.values())))
     parts = [library_code(ROOT)]
@@ -68,7 +68,7 @@ def library_code(root: Path) -> str:
 
 
 def stripped(source: str) -> str:
-    """What a source says without comments, docstrings and layout.
+    """A source without comments, docstrings and layout, as text.
 
     >>> stripped("def f():\\n    '''Adds.'''\\n    return 1") == stripped(
     ...     "def f(): return 1  # one"
@@ -97,7 +97,7 @@ def _words(values: list[Any]) -> Iterator[str]:
 
 
 def _entry(entry: Any) -> list[str]:
-    """What counts of an entry of a registry; a library's functions are in its code."""
+    """What counts of a registry's entry; the library's functions count as its code."""
     fields = entry._asdict() if hasattr(entry, "_asdict") else vars(entry)
     seen: dict[int, str] = {}
     for value in fields.values():
@@ -108,11 +108,11 @@ def _entry(entry: Any) -> list[str]:
 
 
 def _follow(value: Any, seen: dict[int, str], home: str) -> None:
-    """Adds what a function, class or module of one's own says, and what it refers to.
+    """Adds the source of one's own function, class or module, and what it refers to.
 
     Args:
-      value: anything; numbers, texts, containers and arrays count by what they hold.
-      seen: by the id of each value, what counts of it.
+      value: anything; numbers, texts, containers and arrays count by their content.
+      seen: what counts of each value, by the value's id.
       home: the package of the entry, which is one's own even where it is installed.
     """
     value = inspect.unwrap(value) if callable(value) else value
@@ -149,7 +149,7 @@ def _follow_function(function: FunctionType, seen: dict[int, str], home: str) ->
 
 
 def _follow_parts(value: type | ModuleType, seen: dict[int, str], home: str) -> None:
-    """Adds what a class holds and inherits, or what a module holds."""
+    """Adds a class's own and inherited attributes, or a module's."""
     seen[id(value)] = getattr(value, "__qualname__", value.__name__)
     for one in getattr(value, "__mro__", (value,)):
         for name, part in sorted(vars(one).items()) if _is_own(one, home) else ():
@@ -158,7 +158,7 @@ def _follow_parts(value: type | ModuleType, seen: dict[int, str], home: str) -> 
 
 
 def _is_own(value: Any, home: str) -> bool:
-    """Whether it is neither of the library nor of Python nor of another package.
+    """Whether a value is one's own: not of the library, Python or another package.
 
     >>> _is_own(json, ""), _is_own(_is_own, ""), _is_own(json.dumps, "json")
     (False, False, True)
@@ -182,7 +182,7 @@ def _package_of(value: Any) -> str:
 
 
 def _source(function: FunctionType) -> str:
-    """A function's source, or its instructions where there is none of its own."""
+    """A function's source, or its instructions where it has no source by itself."""
     if function.__name__ == "<lambda>":  # its line may hold another one, too
         return _instructions(function.__code__)
     try:

@@ -1,4 +1,4 @@
-"""What a run depends on beside its config: versions, device, compiled programs."""
+"""What a run depends on besides its config: versions, device, compiled programs."""
 
 import functools
 import os
@@ -26,7 +26,7 @@ def threads() -> int:
 
 
 def environment(digest: str, place: str) -> dict[str, Any]:
-    """What a reader needs to trust or to repeat a number.
+    """Versions, commit and device, as a reader needs them to repeat a number.
 
     Args:
       digest: of the data.
@@ -62,13 +62,13 @@ def _git(*words: str) -> str:
 
 
 def keep_compiled(root: Path) -> None:
-    """Compiled programs are kept in root/compiled, the small ones too.
+    """Makes JAX keep compiled programs in root/compiled, small ones too.
 
     A run has a hundred programs that compile in a moment each: read back, they save
-    some 5 s of CPU time. A folder that JAX is told of otherwise
-    (JAX_COMPILATION_CACHE_DIR) is used instead, with JAX's own least time of a program.
-    What is read back is the program that was compiled: results are the same. A folder
-    that can't be made costs only a line. Nothing there is needed: delete it freely.
+    some 5 s of CPU time. If another folder is set (JAX_COMPILATION_CACHE_DIR), it is
+    used instead, with JAX's own minimum of compile time. Results are the same, as the
+    program read back is the one that was compiled. If the folder can't be made, a line
+    says so. It may be deleted at any time.
     """
     import jax
 

@@ -21,8 +21,8 @@ ID_LENGTH = 12  # hex digits of a run's id
 def run_id(config: Config, digest: str, start: str = "") -> str:
     """First 12 hex digits of sha256 over the canonical JSON of what decides a run.
 
-    That is the training fields with their features named, the digest of the data and
-    RECORDS_VERSION. Serving fields make further rows of the same run.
+    That is the training fields with their features named, the digest of the data,
+    RECORDS_VERSION and the start. Serving fields give further rows of the same run.
 
     Args:
       config: of the run.
@@ -43,14 +43,14 @@ def run_id(config: Config, digest: str, start: str = "") -> str:
 def run_folder(
     out: Path, dataset: str, grid: str, identity: str, label: str = ""
 ) -> Path:
-    """The run's folder: where it is finished or begun, else a new one.
+    """The run's folder: one where it is finished or begun, else a new one.
 
     A folder is named after its run's label and ends in the id, by which it is found.
 
     Args:
       out: the output folder.
       dataset: of the run.
-      grid: that asks for the run; a finished run of another grid serves it too.
+      grid: the grid that asks for the run; a finished run of another one will do, too.
       identity: the run's id.
       label: names a new folder, as in "in-batch seed 0".
     """
@@ -78,7 +78,7 @@ def id_of(folder: Path) -> str:
 
 
 def serving_folder(folder: Path, config: Config) -> Path:
-    """Where the run's metrics under the config's serving fields lie."""
+    """The folder of the run's metrics under the config's serving fields."""
     serving = Serving.of(config)
     if serving == AS_TRAINED:
         return folder
@@ -98,7 +98,7 @@ def _signed(number: float) -> str:
 
 
 def finished(folder: Path) -> bool:
-    """True if all files of the run are there as this code would make them.
+    """Whether all files of the run are there, undamaged and made by this code.
 
     Raises:
       InputError: they were written by another RECORDS_VERSION.
@@ -107,7 +107,7 @@ def finished(folder: Path) -> bool:
         return False
     try:
         version = read_json(folder / "env.json").get("results_version")
-    except InputError:  # a damaged run, of which the fault is told
+    except InputError:  # a damaged run, which ``fault`` reports
         version = RECORDS_VERSION
     if version != RECORDS_VERSION:
         raise InputError(
@@ -123,7 +123,7 @@ def file_name(name: str, split: str) -> str:
 
 
 def records_path(out: Path, dataset: str, name: str, split: str = Config.split) -> Path:
-    """Where the records of a grid or a study lie.
+    """The path of the records of a grid or a study.
 
     Args:
       out: the output folder.
@@ -135,7 +135,7 @@ def records_path(out: Path, dataset: str, name: str, split: str = Config.split) 
 
 
 def records_near(missing: Path) -> str:
-    """Which records there are in place of a missing file, as the end of a message."""
+    """The end of a message on a missing file: which records there are instead."""
     folder = missing.parent
     if grids := sorted(path.stem for path in folder.glob("*.npz")):
         return f": of {folder.name} there are records of {', '.join(grids)}"
@@ -144,10 +144,10 @@ def records_near(missing: Path) -> str:
 
 
 def check_writable(folder: Path, what: str) -> None:
-    """Looks whether the folder could be made and written to; makes nothing.
+    """Checks that the folder can be made and written to; makes nothing.
 
     Raises:
-      InputError: it couldn't.
+      InputError: it can't.
     """
     there = folder
     while not there.exists():
@@ -163,7 +163,7 @@ def check_writable(folder: Path, what: str) -> None:
 
 
 def output(out: Path, quick: bool) -> Path:
-    """Where a command writes: a smoke run apart, so that it replaces no result."""
+    """Where a command writes; a smoke run has its own folder and replaces no result."""
     return out / QUICK if quick else out
 
 

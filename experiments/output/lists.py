@@ -1,4 +1,4 @@
-"""Two users' lists: kept in a run's folder, gathered for the page of a grid."""
+"""The lists of two users: kept in a run's folder, gathered for the page of a grid."""
 
 import csv
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ def write_lists(folder: Path, fold: Fold, lists: Int[np.ndarray, "v k"]) -> Path
     """Writes the first 20 places of two users' lists into a run's folder.
 
     Columns: user, the row of lists; id, the user's own; place, from 1; item, its id;
-    title, or its id again where items have none; held_out, 1 where the user chose it.
+    title, or its id again where items have none; held_out, 1 for a held-out item.
 
     Args:
       folder: of the run, served in one way.

@@ -1,6 +1,6 @@
-"""Locks of an output folder: no run is done twice, no table is written by two at once.
+"""Locks of an output folder, so that two processes don't do the same run or table.
 
-The kernel releases what a process held when it ends, however it ends.
+The kernel releases a process's locks when it ends, however it ends.
 """
 
 import contextlib
@@ -12,11 +12,11 @@ from pathlib import Path
 from types import TracebackType
 
 HELD = (errno.EAGAIN, errno.EACCES)
-LOCKS = ".locks"  # in runs/: it stays empty, and may be deleted when nothing runs
+LOCKS = ".locks"  # in runs/: an empty file, which may be deleted when nothing runs
 
 
 class Claims:
-    """What this process is doing of the runs in a folder: of the file, a byte a run.
+    """The runs of a folder that this process is doing, by a lock on one byte per run.
 
     A run that is claimed here can't be claimed by another process. Within a process one
     instance at a time may be open, as closing a file releases all of a process's locks.
@@ -30,7 +30,7 @@ class Claims:
         self.file = (runs / LOCKS).open("ab")
 
     def take(self, identity: str) -> bool:
-        """Claims a run; whether it is this process's now.
+        """Claims a run; returns whether that succeeded.
 
         Args:
           identity: the run's id, hex digits.
@@ -44,7 +44,7 @@ class Claims:
         return True
 
     def wait(self, identity: str) -> None:
-        """Claims a run as soon as no other process is at it."""
+        """Waits until no other process is doing a run, then claims it."""
         fcntl.lockf(self.file, fcntl.LOCK_EX, 1, _byte(identity))
 
     def release(self, identity: str) -> None:

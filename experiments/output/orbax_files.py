@@ -1,8 +1,8 @@
 """Checkpoints by orbax-checkpoint: complete or not at all, the last two kept.
 
-The library names, completes and removes them; their content is a file of the one
-writer of files. The library's own format restores a flipped bit without a word, and
-prints the stacks of its threads where the disk is full.
+The library names, completes and removes them; research/files.py writes their content.
+The library's own format restores a flipped bit without complaint, and prints stack
+traces of its threads where the disk is full.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ import orbax.checkpoint as ocp
 from experiments.output.checkpoints import FILE
 from research.files import read_arrays, write_arrays
 
-MOST = 2  # that are kept
+MOST = 2  # checkpoints that are kept
 
 
 class ArraysHandler(ocp.CheckpointHandler):
@@ -42,7 +42,7 @@ class ArraysHandler(ocp.CheckpointHandler):
 @ocp.args.register_with_handler(ArraysHandler, for_save=True, for_restore=True)
 @dataclasses.dataclass
 class Arrays(ocp.args.CheckpointArgs):
-    """What a checkpoint holds, by name."""
+    """The arrays of a checkpoint, by name."""
 
     arrays: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
@@ -50,7 +50,7 @@ class Arrays(ocp.args.CheckpointArgs):
 def keep(folder: Path, arrays: dict[str, np.ndarray]) -> None:
     """Adds a checkpoint to a folder, numbered from 1; removes all but the last two.
 
-    What a process that was killed left half written is removed, too.
+    Incomplete checkpoints of a killed process are removed, too.
 
     Raises:
       OSError: it can't be written.
@@ -64,7 +64,7 @@ def keep(folder: Path, arrays: dict[str, np.ndarray]) -> None:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """No log of the library, which prints the stack of every error that it raises."""
+    """Silences the library's log, which prints a stack trace of every error."""
     logger = logging.getLogger("absl")
     before = logger.level
     logger.setLevel(logging.CRITICAL + 1)

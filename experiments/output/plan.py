@@ -31,11 +31,11 @@ class Run(NamedTuple):
       config: with the serving fields at their defaults.
       servings: how to serve it.
       folder: of its files.
-      name: for a person: arm, swept values, seed.
+      name: for messages: arm, swept values, seed.
       devices: how many share each batch (research/train/mesh.py).
       arms: the arm that asks for each serving.
       start: the saved model that it starts from.
-      save: folder to save its model to; it is trained for it, finished or not.
+      save: folder to save its model to, for which even a finished run is trained.
     """
 
     config: Config
@@ -76,10 +76,10 @@ def is_done(config: Config, folder: Path) -> bool:
 
 
 def check_devices(config: Config, devices: int) -> None:
-    """Looks whether so many devices could share the run's batches.
+    """Checks that so many devices can share the run's batches.
 
     Raises:
-      InputError: a baseline has no batches; and see placement_over.
+      InputError: the model is a baseline, without batches; and see placement_over.
     """
     from research.train.mesh import placement_over
 
@@ -94,12 +94,12 @@ def _prepared(
     """The cells with their runs' configs.
 
     Raises:
-      InputError: naming the arms that it is about, unless it is about all.
+      InputError: the first reason, with the arms that it concerns unless it is all.
     """
     prepared: list[Cell] = []
     refused: dict[str, InputError] = {}
     for cell in cells:
-        fold_of(cell.config, data_dir)  # what is wrong with the data is no arm's fault
+        fold_of(cell.config, data_dir)  # outside of try: faulty data concerns all arms
         try:
             run = prepared_run(cell.config, data_dir, start)
         except InputError as error:
@@ -123,10 +123,10 @@ def plan(
     data_dir: str | None,
     start: Start | None = None,
 ) -> tuple[list[Cell], list[Run], int]:
-    """What is to be done for the cells of a grid.
+    """The runs to be done for the cells of a grid.
 
-    Says which finished runs aren't used, as their files are damaged or other code made
-    them: they are done again.
+    Prints which finished runs are done again, as their files are damaged or other code
+    made them.
 
     Args:
       cells: of the grid.
@@ -154,7 +154,7 @@ def plan(
         folder = locate(cell, grid, out, digest, start)[1]
         missing = [s for s, c in by_serving.items() if not is_done(c.config, folder)]
         if missing:
-            # metrics.json marks the run as finished: without it, it is due as trained.
+            # Without metrics.json the run isn't finished, and is due as trained, too.
             due = [] if finished(folder) else [AS_TRAINED]
             servings = tuple(dict.fromkeys([*due, *missing]))
             base = AS_TRAINED.put_into(cell.config)
@@ -171,9 +171,9 @@ def plan(
 
 
 def still_due(run: Run) -> Run | None:
-    """What is left of a run that another process may have done; None for nothing.
+    """The part of a run that no other process has done meanwhile; None if all is.
 
-    A run with a model to save is trained for it.
+    A run with a model to save is always due.
     """
     if run.save is not None:
         return run
@@ -193,7 +193,7 @@ def _unused(
     start: Start | None,
     servings: tuple[Serving, ...],
 ) -> list[str]:
-    """Why what is there of a cell's run isn't used: OTHER_CODE, lines on damage."""
+    """Why existing files of a cell's run aren't used: OTHER_CODE, lines on damage."""
     identity = run_id(cell.config, digest, start.digest if start else "")
     lines = []
     for folder in run_folders(out, name_of(cell.config.dataset), grid, identity):
@@ -208,7 +208,7 @@ def _unused(
 
 
 def label(cell: Cell) -> str:
-    """A run's name for a person: arm, swept values, seed."""
+    """A run's name in messages and folders: arm, swept values, seed."""
     swept = [f"{name} {swept_text(value)}" for name, value in cell.swept.items()]
     seeded = is_towers(cell.config) or BASELINES[cell.config.model].seeded
     seed = [f"seed {cell.seed}"] if seeded else []

@@ -1,4 +1,4 @@
-"""The seal of a run: metrics.json, written last, names what its other files were.
+"""The seal of a run: metrics.json, written last, with digests of its other files.
 
 It holds the metrics, and under "seal" the sha256 of every other file of the folder, the
 digest of the code that made them, and the checksum of all this.
@@ -55,7 +55,7 @@ def fault(folder: Path) -> str:
       folder: of the run, served in one way.
 
     Returns:
-      "" if they can: all are as they were written, by the code that is running.
+      "" if they can: all are as they were written, by the code that runs now.
     """
     if not (folder / METRICS).is_file():
         return ABSENT
@@ -78,11 +78,12 @@ def fault(folder: Path) -> str:
 
 
 def clear(folder: Path, anew: bool = False) -> None:
-    """Empties a run's folder that can't be used, what it was served with included.
+    """Empties a run's folder that can't be used, its servings' folders included.
 
     Args:
       folder: of the run.
-      anew: one that can be used, too: what is trained again may differ by rounding.
+      anew: whether one that can be used is emptied, too, as the run is trained again
+        and may differ by rounding.
     """
     if (found := fault(folder)) == ABSENT or (not found and not anew):
         return

@@ -1,4 +1,4 @@
-"""The whole of a grid in an output folder: the runs asked for, and those there are.
+"""All of a grid's runs in an output folder: those asked for, and those that exist.
 
 Running some arms or seeds adds to a grid's records, or renews them, and removes none.
 """
@@ -28,10 +28,10 @@ def whole_cells(
 ) -> list[Cell]:
     """The chosen cells and every other cell of the grid that was run, in its order.
 
-    Seeds are looked for as far as the grid's own number, and beyond it as long as some
-    arm has one more. A run that no seed decides stands for each of them. An arm that
-    wasn't asked for and has the runs of another one, as id-only arms on data without
-    features, is left out.
+    Seeds are looked for up to the grid's own number, and beyond it as long as some arm
+    has one more. A run without random draws stands for each of them. An arm that wasn't
+    asked for and has the same runs as another one, such as an id-only arm on data
+    without features, is left out.
 
     Args:
       grid: the grid.
@@ -55,9 +55,7 @@ def whole_cells(
                     for cell in map(prepared, new)
                     if (cell.config, n) not in known and there(cell)
                 ]
-            except (
-                InputError
-            ):  # an arm that these data can't have, and no one asked for
+            except InputError:  # an arm that is invalid on these data, and not chosen
                 continue
             known |= {(cell.config, n) for cell in found}
             others += found
@@ -98,9 +96,9 @@ def _seedless(arm: str) -> bool:
 def of_common_seeds(results: Sequence[RunResult], name: str = "") -> list[RunResult]:
     """The results over the seeds that most rows of a table have, counted from 0.
 
-    That is the largest number that more than half of the rows have whose numbers depend
-    on a seed; the one run of another baseline stands for every seed. Rows with fewer
-    seeds are left out: they would cut the seeds of all others.
+    That is the largest number that more than half of the rows have; only rows whose
+    numbers depend on a seed count, as the one run of another baseline stands for every
+    seed. Rows with fewer seeds are left out: they would cut the seeds of all others.
 
     Args:
       results: of a grid, some rows with more seeds than others.

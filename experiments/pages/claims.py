@@ -1,4 +1,4 @@
-"""The claims ledger: what the field says, and what the committed contrasts say to it.
+"""The claims ledger: claims of the field, and what the committed contrasts show.
 
     python -m experiments report claims --out results
 
@@ -41,14 +41,14 @@ COLUMNS = (
 
 
 class Claim(NamedTuple):
-    """A statement of the field, and what would show it.
+    """A statement of the field, and the contrasts that test it.
 
     Attributes:
       claim: the statement.
       source: who makes it.
       expects: contrasts, as DATASET/TABLE#ID, by the verdict that each must have.
       depends: on what the answer depends, where some contrasts hold and others fail.
-      prediction: the grid whose prediction says so.
+      prediction: the grid whose prediction states it.
       commit: of that prediction.
       untested: why there is no contrast.
     """
@@ -70,8 +70,8 @@ def read_claims(path: Path = SOURCE) -> list[Claim]:
         isn't one.
     """
     with path.open("rb") as file:
-        found = [Claim(**{"expects": {}, **c}) for c in tomllib.load(file)["claim"]]
-    for claim in found:
+        claims = [Claim(**{"expects": {}, **c}) for c in tomllib.load(file)["claim"]]
+    for claim in claims:
         if bool(claim.expects) == bool(claim.untested):
             raise InputError(
                 f"{path}: '{claim.claim}' needs contrasts, or a reason for having none"
@@ -79,7 +79,7 @@ def read_claims(path: Path = SOURCE) -> list[Claim]:
         for expected in claim.expects:
             if expected.removeprefix("not ") not in (*OPPOSITE, "equivalent"):
                 raise InputError(f"{path}: '{expected}' isn't a verdict of a contrast")
-    return found
+    return claims
 
 
 def verdict(outcomes: list[str]) -> str:
@@ -142,7 +142,7 @@ def write_claims(tables: Path, out: Path) -> list[Path]:
 
 
 def _row(claim: Claim, name: str, expected: str, tables: Path) -> dict[str, str]:
-    """The numbers of a contrast that a claim names, and what they say to it.
+    """The numbers of a contrast that a claim names, and the outcome for the claim.
 
     Raises:
       InputError: there is no such contrast, or it has no numbers.

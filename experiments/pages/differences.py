@@ -1,4 +1,4 @@
-"""What a new results version changes: the tables before and after, as a Markdown table.
+"""What a new results version changes: tables before and after, in Markdown.
 
     python -m experiments.pages.differences OLD NEW      two folders of results
 
@@ -22,7 +22,7 @@ ENDS = ["delta", "delta_low", "delta_high"]
 
 
 def difference(old: pd.DataFrame, new: pd.DataFrame) -> list[str]:
-    """One row: differences, moved ones, ratio of widths, then those that exclude zero.
+    """One row: numbers of differences and moved ones, ratio of widths, excluding zero.
 
     Args:
       old: a long table.
@@ -38,9 +38,9 @@ def difference(old: pd.DataFrame, new: pd.DataFrame) -> list[str]:
     moved = int((np.abs(after[:, 0] - before[:, 0]) > 1e-6).sum())
     widths = [table[:, 2] - table[:, 1] for table in (before, after)]
     ratio = np.median(widths[1][widths[0] > 0] / widths[0][widths[0] > 0])
-    clear = [(table[:, 1] > 0) | (table[:, 2] < 0) for table in (before, after)]
-    gained, lost = (clear[1] & ~clear[0]).sum(), (clear[0] & ~clear[1]).sum()
-    counts = len(both), moved, f"{ratio:.2f}", clear[0].sum(), clear[1].sum()
+    old_out, new_out = ((t[:, 1] > 0) | (t[:, 2] < 0) for t in (before, after))
+    gained, lost = (new_out & ~old_out).sum(), (old_out & ~new_out).sum()
+    counts = len(both), moved, f"{ratio:.2f}", old_out.sum(), new_out.sum()
     return [str(count) for count in (*counts, gained, lost)]
 
 
@@ -69,7 +69,7 @@ def main(words: list[str]) -> int:
     """Prints the table; returns 0, or 2 for bad input."""
     try:
         if len(words) != 2:
-            raise InputError("give two folders of results: OLD NEW")
+            raise InputError(f"{len(words)} words: expected two folders, OLD NEW")
         print(page(*map(Path, words)))
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)

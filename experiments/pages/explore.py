@@ -33,7 +33,7 @@ from research.report.records import load_records, read_header
 from research.types import InputError
 
 PAGE = "report.html"
-# What a file that is not as it was written raises, here or in the library.
+# Raised by a file that isn't as it was written, here or in the library.
 DAMAGED = (InputError, ValueError, LookupError, TypeError, AttributeError)
 
 Rows = dict[str, list[Any]]  # a table: its columns, and its rows of texts
@@ -42,7 +42,7 @@ Rows = dict[str, list[Any]]  # a table: its columns, and its rows of texts
 class Source(NamedTuple):
     """A file of records, what the page says of it, its tables and its users' lists.
 
-    ``statements``: of its prediction, what was measured and the verdict.
+    ``statements`` are those of its prediction, with what was measured and the verdict.
     ``key`` is a hash of all that its section is made of.
     """
 
@@ -99,7 +99,7 @@ def explore(out: Path, names: Sequence[str] = ()) -> tuple[Path, list[str]]:
 
 
 def write_explorable(out: Path, names: Sequence[str] = ()) -> bool:
-    """Writes the page and says where it is; whether it shows all records.
+    """Writes the page and prints where it is; returns whether it shows all records.
 
     Args:
       out: as for ``explore``.
@@ -113,7 +113,7 @@ def write_explorable(out: Path, names: Sequence[str] = ()) -> bool:
 
 
 def _order(records: Path) -> tuple[int, str, int, str]:
-    """By data set, those with a name of their own first, then as the registries are."""
+    """Orders by data set, known ones first, then as the registries are ordered."""
     stem, known, data = records.stem, list(experiments()), records.parent.name
     named = list(DATASETS)
     places = [n for n, name in enumerate(known) if f"{stem}-".startswith(f"{name}-")]
@@ -200,7 +200,7 @@ def _figures(records: Path, out: Path) -> list[str]:
 
 
 def _statements(records: Path, out: Path) -> list[list[str]]:
-    """What came of a prediction, from the page beside the tables."""
+    """The outcomes of a prediction's statements, from the page beside the tables."""
     page = out / "tables" / records.parent.name / f"{records.stem}.md"
     rows = statements(page.read_text("utf-8")) if page.is_file() else []
     return [[text.replace("`", "") for text in row] for row in rows]
@@ -212,7 +212,7 @@ def _hash(text: str) -> str:
 
 @functools.lru_cache(maxsize=1)
 def _code() -> str:
-    """A hash of the code that sections are made by."""
+    """A hash of the code that makes sections."""
     here = Path(__file__)
     files = sorted(Path(research.__path__[0]).rglob("*.py"))
     files += [here, here.parents[1] / "output" / "whole.py"]

@@ -1,7 +1,7 @@
 """The list of all results under an output folder: README.md beside the tables.
 
-A row per file of records: the question, the verdicts of its contrasts, and what made
-it. Every ``report`` writes it anew.
+It has a row per file of records: the question, the verdicts of its contrasts, and what
+made it. Every ``report`` writes it anew.
 """
 
 import csv

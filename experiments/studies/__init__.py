@@ -1,7 +1,7 @@
 """The registry of studies: questions that a grid of training runs can't answer.
 
-Each is a module or a package of its own, named as the study, whose docstring says the
-question, the command and what to expect. It is imported only when the study runs.
+Each is a module or package named as the study, whose docstring has the question, the
+command and what to expect. It is imported only when the study runs.
 """
 
 from pathlib import Path
@@ -21,17 +21,17 @@ _UNPREDICTED = ("coverage", "exposure", "frequency", "magnifier", "probe")
 
 
 def _predicted(name: str) -> str:
-    """A study's prediction (predictions/NAME.md), each paragraph on a line."""
+    """A study's prediction (predictions/NAME.md), each paragraph on one line."""
     paragraphs = (HERE / "predictions" / f"{name}.md").read_text("utf-8").split("\n\n")
     return "\n\n".join(" ".join(lines.split()) for lines in paragraphs)
 
 
 def _study(name: str, question: str, minutes: str, **more: Any) -> Study:
-    """A study by run_NAME and report_NAME of the module that is named as it is.
+    """A study whose functions are run_NAME and report_NAME of the module of its name.
 
-    A package has the latter in its module ``report``, if there is one.
+    In a package the latter is in the module ``report``, if there is one.
     """
-    of = name.removesuffix("-simulated")  # in the module of the other one
+    of = name.removesuffix("-simulated")  # shares the module of the study without it
     module, run = of.replace("-", "_"), name.replace("-", "_")
     place = f"experiments.studies.{module}"
     report = ".report" if (HERE / module / "report.py").is_file() else ""

@@ -80,7 +80,7 @@ def run_carry_over(options: StudyOptions) -> Path:
 
 
 def carried(config: Config, data_dir: str | None) -> dict[str, Float[ndarray, "l ..."]]:
-    """Of the first and the final model, both trained for as long, by that length.
+    """Measures the first and the final model, trained equally long, by that length.
 
     The lengths are the epochs that validation recall@20 chooses, served with a total
     of 1, and all of them.

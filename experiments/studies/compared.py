@@ -44,7 +44,7 @@ class Served(NamedTuple):
 
 
 class Pair(NamedTuple):
-    """What is compared on a split: one less the other."""
+    """A comparison on a split: one minus the other."""
 
     split: str
     one: Served
@@ -68,7 +68,7 @@ def ndcg_of_users(
 
 
 def difference(stored: Stored, pair: Pair) -> Estimate:
-    """One less the other, paired by user and seed."""
+    """One minus the other, paired by user and seed."""
     first, second = (
         ndcg_of_users(stored, pair.split, served) for served in (pair.one, pair.other)
     )
@@ -76,7 +76,7 @@ def difference(stored: Stored, pair: Pair) -> Estimate:
 
 
 def contrast_frame(stored: Stored, pairs: Iterable[Pair]) -> pd.DataFrame:
-    """A row for each pair, as the contrasts of a grid name theirs.
+    """A row for each pair, with columns named as for the contrasts of a grid.
 
     p_holm is adjusted over all rows; where it is below 0.05 the verdict is better or
     worse, else undecided.
@@ -140,7 +140,7 @@ def compared_report(
       page: the study's.
       compared: from ``contrast_frame``.
       note: a sentence on which rows were declared when.
-      drawings: by what ends the names of their files.
+      drawings: by the end of their files' names.
     """
     question = STUDIES[stored.header["grid"]].question
     tables: dict[str, str | pd.DataFrame] = {".csv": frame, "-contrasts.csv": compared}

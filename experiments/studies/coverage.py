@@ -4,16 +4,16 @@ A paired difference of two arms is simulated: users, seeds and residuals drawn a
 normal distributions with the variances that the records of the grid ``ssb`` show, for
 pairs of arms from nearly tied to far apart. The interval is that of the tables
 (research/report/intervals.py); the true difference is zero. Beside the pairs stand
-made variances, also with a difference between seeds that is more than the residual's,
-which no pair of the six shows.
+made-up variances, some with seeds that vary more than the residual, which no pair of
+the six shows.
 
     python -m experiments run coverage             about 3 minutes on 2 cores
     python -m experiments run coverage --quick     a few seconds, about 0.1 minutes
 
 It needs the records of ``ssb`` under the same output folder.
-Expect 94 to 97 % for every pair from 2 seeds on, and for made variances without a part
-of the seeds. With a seeds' part of three times the residual's, 2 seeds cover 91 % where
-a user's variance is a third of the residual's, and 3 seeds 93 %.
+Expect 94 to 97 % for every pair from 2 seeds on, and for made-up variances without a
+part of the seeds. With a seeds' part of three times the residual's, 2 seeds cover 91 %
+where a user's variance is a third of the residual's, and 3 seeds 93 %.
 """
 
 from collections.abc import Sequence
@@ -45,7 +45,7 @@ PAIRS = (
 )
 SEEDS = (2, 3, 5, 12)
 TRIALS, QUICK_TRIALS, BLOCK = 10_000, 200, 100
-# Made variances, in those of the residual: a user's, and a seed's times the users.
+# Made-up variances relative to the residual's: a user's, and a seed's times the users.
 MADE_USERS = 300
 MADE = tuple(product((0.0, 0.03, 0.1, 0.3, 1.0), (0.0, 1.0, 3.0)))
 

@@ -37,7 +37,7 @@ NAME = "exposure"
 ARMS = ("in-batch", "in-batch+logq")
 SPREADS = (0.0, 0.25, 0.5, 0.75, 1.0)
 USERS, ITEMS, GROUPS, CLICKS, TOP = 600, 400, 40, 50, 20
-ROWS = 256  # of users at a time, which stay in the processor's cache
+ROWS = 256  # users at a time, whose scores stay in the processor's cache
 RECIPE: dict[str, Any] = {
     "user_features": (),
     "item_features": ("id",),
@@ -81,7 +81,7 @@ INK = "#333333"
 def phase_figure(frame: pd.DataFrame) -> Drawing:
     """Draws the gain of the corrected arm over both spreads, blue where it helps.
 
-    A dashed line stands where the gain is zero, if it is on both sides somewhere.
+    A dashed line shows where the gain is zero, if gains of both signs occur.
     """
     gain = frame.pivot(index="quality", columns="exposure", values="gain")
     limit = float(np.abs(gain.to_numpy()).max())
@@ -127,7 +127,7 @@ def phase_page(frame: pd.DataFrame) -> Sequence[str]:
 
 
 def best_items(scores: Float[ndarray, "u i"]) -> Bool[ndarray, "u i"]:
-    """Marks each user's 20 items of highest score; of equal ones the first count."""
+    """Marks each user's 20 items of highest score; among equal ones the first count."""
     marked = np.empty(scores.shape, bool)
     for start in range(0, len(scores), ROWS):
         rows = scores[start : start + ROWS]

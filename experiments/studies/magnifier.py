@@ -157,7 +157,7 @@ def measure_magnifier(
       data_dir: as on the command line.
 
     Raises:
-      InputError: the config has other negatives, or can't be meant.
+      InputError: the config is invalid, or has other negatives.
     """
     if config.negatives != ("catalogue",):
         raise InputError(

@@ -164,10 +164,10 @@ def two_panels(
 
     Args:
       frame: a row per temperature; each column drawn has _low and _high.
-      total_lines: column -> ink and style, of the first panel.
-      recall_lines: the same of the second, which the legend is of.
-      labels: of the second's columns.
-      title: of both.
+      total_lines: column -> ink and style of its line in the first panel.
+      recall_lines: the same for the second panel, which has the legend.
+      labels: of the lines in the second panel.
+      title: of both panels.
     """
     at = frame.temperature
     figure, panels = blank(3.4, ncols=2)
@@ -187,7 +187,7 @@ def two_panels(
 
 
 def heading(frame: pd.DataFrame) -> str:
-    """From where to where the calibrated total goes."""
+    """The calibrated total at the first and at the last temperature."""
     first, last = frame.iloc[0], frame.iloc[-1]
     return (
         f"The total of log q that validation clicks give: {first.calibrated:.1f} if "

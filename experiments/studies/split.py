@@ -33,11 +33,11 @@ class Split(NamedTuple):
     """A split of the data, and a study's arms on it.
 
     Attributes:
-      study: whose arms and name the runs have.
+      study: the study, after which its runs are named.
       path: the folder with the split.
       options: of the study.
-      changes: of the config, beneath those of an arm.
-      sweeps: of each arm, the values that it may choose among.
+      changes: changes of the config, which those of an arm override.
+      sweeps: by arm, the values that it may choose among.
     """
 
     study: Study
@@ -48,7 +48,7 @@ class Split(NamedTuple):
 
     @property
     def arms(self) -> tuple[str, ...]:
-        """Those asked for, in the order of sweeps."""
+        """The arms that the options ask for, in the order of sweeps."""
         asked = self.options.arms or self.sweeps
         return tuple(arm for arm in self.sweeps if arm in asked)
 
@@ -89,14 +89,14 @@ class Split(NamedTuple):
         return cells
 
     def folder(self, cell: Cell) -> Path:
-        """Where a finished cell's files are."""
+        """The folder of a finished cell's files."""
         digest = digest_of(cell.config, None)
         return locate(cell, self.study.name, self.options.out, digest)[1]
 
     def chosen(self) -> dict[str, Cell]:
         """Each arm's cell of highest NDCG@20 on a tenth of the train part.
 
-        The first of its sweep where several are highest.
+        Among equal ones the first of the sweep counts.
         """
         best: dict[str, tuple[float, Cell]] = {}
         for cell in self.trained(CHOOSING, self.sweeps):
@@ -147,8 +147,8 @@ def splits_of(
     Args:
       study: the study.
       options: its options.
-      changes: of the config, beneath those of an arm.
-      sweeps: of each arm.
+      changes: changes of the config, which those of an arm override.
+      sweeps: by arm, the values that it may choose among.
       both: whether the shifted split must be there.
 
     Raises:

@@ -85,9 +85,9 @@ def held_recall(
 def by_epoch(
     world: World, gamma: float, seed: int, options: StudyOptions
 ) -> tuple[list[Float[ndarray, " s"]], list[float], float]:
-    """After each epoch what every strength recovers, the held-out recall; the rule's.
+    """The shares that every strength recovers and the held-out recall, by epoch.
 
-    The strength by the rule is the last of those recovered at.
+    The strength by the rule, which comes third, is the last of those recovered at.
     """
     fold, log_q, rule = drawn_clicks(world, gamma, seed)
     truth = best_items(world.relevance)
@@ -234,7 +234,7 @@ def stopping_figure(frame: pd.DataFrame) -> Drawing:
 
 
 def heading(frame: pd.DataFrame) -> str:
-    """What the chosen epoch changes, if that is clear at every gamma."""
+    """The effect of the chosen epoch, if its interval excludes 0 at every gamma."""
     chosen = frame[frame.epoch.isna()]
     if (chosen.nearer_low > 0).all():
         return (

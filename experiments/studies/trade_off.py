@@ -81,7 +81,7 @@ def run_trade_off(options: StudyOptions) -> Path:
 
 
 class Curves:
-    """One arm's numbers by total, [temperature, seed, total], and what is read off.
+    """One arm's numbers by total, [temperature, seed, total], and readings from them.
 
     Curves are read from the total of greatest coverage on: below it lists fill with
     items that hardly anybody clicks, and coverage falls again.
@@ -107,7 +107,7 @@ class Curves:
         return self._of[f"{name}_calibrated" if name else "calibrated"]
 
     def served(self, name: str) -> Float[ndarray, " s"]:
-        """A number of the chosen temperature with its calibrated total."""
+        """A number at the chosen temperature with its calibrated total."""
         return self.calibrated(name)[self.chosen]
 
     def curve(self, name: str) -> Float[ndarray, "t n"]:
@@ -142,9 +142,9 @@ class Curves:
         return self.where(name, "train_count", clicks[[self.chosen] * len(clicks)])
 
     def gain(self, other: "Curves") -> Numbers:
-        """Another arm's chosen temperature less each one: recall@20 at equal coverage.
+        """Gain in recall@20 of another arm's chosen temperature, at equal coverage.
 
-        [temperature, seed]; each one is served with a total of 1.
+        Over each temperature of this arm served with a total of 1, [temperature, seed].
         """
         coverage = self.at_one("coverage")
         there = other.where("recall", "coverage", coverage, other.chosen)
@@ -315,7 +315,7 @@ def _draw(panel: Axes, curves: Curves, n: int, **style: Any) -> None:
 
 
 def heading(frame: pd.DataFrame) -> str:
-    """What each arm has at the temperature and the total that validation gives."""
+    """Each arm's recall at the temperature and the total that validation gives."""
     found = [
         f"{row.arm} at {row.temperature:g} has {row.recall_calibrated:.3f} at coverage "
         f"{row.coverage_calibrated:.2f}"

@@ -4,7 +4,7 @@ values = option_values("ease", ("l2=200",))
 scorer = BASELINES["ease"].fit(fold, values, seed=0)
 lists = rank_scores(scorer, fold.fitted.n_items, *seen_items_of(fold))
 
-Defaults are the options that the choice on the validation part of MovieLens 100K left.
+Defaults are the options that were chosen on the validation part of MovieLens 100K.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,7 +20,7 @@ Values = Mapping[str, float]
 
 
 class Option(NamedTuple):
-    """A number that a baseline goes by; whole ones are counts.
+    """A number that a baseline is fitted with; a ``whole`` one is a count.
 
     large is the default on data sets of a million ratings and more, where it differs.
     """
@@ -36,8 +36,8 @@ class Option(NamedTuple):
 class Baseline(NamedTuple):
     """fit(fold, options, seed) -> a Scorer (research/evaluate) of fold.evaluated.
 
-    A baseline with ``seeded`` draws random numbers, and is run once a seed; one that
-    is ``timed`` goes by timestamps.
+    A ``seeded`` baseline draws random numbers, and is run once per seed; a ``timed``
+    one needs timestamps.
     """
 
     fit: Callable[[Fold, Values, int], Any]
@@ -96,7 +96,7 @@ BASELINES: Registry[Baseline] = Registry(
             iterations=_count(400, "passes over the clicks"),
             learning_rate=_above(0.01, "size of a step"),
             regularization=Option(0.03, "L2 penalty of what a step moves"),
-            prior=Option(1.0, "of log q when ranking"),
+            prior=Option(1.0, "strength of log q when ranking"),
         ),
         "item2vec": _baseline(
             "item2vec:item2vec",
@@ -104,12 +104,12 @@ BASELINES: Registry[Baseline] = Registry(
             dim=_count(64, "length of a vector"),
             epochs=_count(40, "passes over the clicks"),
             window=_count(10, "places to a partner; 0: whole history", least=0),
-            partners=_count(4, "of a click, in each pass"),
+            partners=_count(4, "partners of a click in each pass"),
             negatives=_count(5, "draws against a partner"),
-            power=Option(1.0, "of the clicks that draws are made by"),
+            power=Option(1.0, "power of the clicks in p_n, which is drawn from"),
             learning_rate=_above(0.003, "size of a step"),
-            history=_count(0, "last items that make a user; 0: all", least=0),
-            prior=Option(0.5, "of log p_n when ranking"),
+            history=_count(0, "last items averaged for a user; 0: all", least=0),
+            prior=Option(0.5, "strength of log p_n when ranking"),
         ),
         "fm": _baseline(
             "fm:factorisation_machine",
@@ -151,5 +151,5 @@ def option_values(
             bound = "above" if option.above else "at least"
             raise InputError(f"{what} must be {bound} {option.least:g}")
         if option.whole and value != int(value):
-            raise InputError(f"{what} is a whole number")
+            raise InputError(f"{what} must be a whole number")
     return values

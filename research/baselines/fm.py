@@ -139,7 +139,7 @@ def _epochs(fold: Fold, options: Values, seed: int) -> Iterator[tuple[np.ndarray
 
 
 def _sides(fold: Fold) -> Sides:
-    """The features of all columns but texts."""
+    """The features of all columns but texts, as rows of numbers."""
     sides = []
     for side in (USER, ITEM):
         features = available(side, fold.fitted, REFERENCE)

@@ -25,7 +25,7 @@ def uniform(fold: Fold, options: Values, seed: int = 0) -> Scorer:
     Args:
       fold: the phase.
       options: empty.
-      seed: another one gives other lists.
+      seed: of the hash; another seed gives other lists.
     """
     user, item = fold.fitted.users.id[fold.evaluated], fold.fitted.items.id
 
@@ -134,7 +134,7 @@ def neighbour_weights(
     """
     both = (clicks.T @ clicks).toarray()
     norm = np.sqrt(np.diag(both))
-    # an item without a click has no neighbour, so what it is divided by is no matter
+    # an item without a click has no neighbour, so its divisor does not matter
     alike = both / np.maximum(np.outer(norm, norm) + shrink, 1e-12)
     np.fill_diagonal(alike, 0.0)
     if neighbours < len(alike):

@@ -36,7 +36,7 @@ _LISTS = {"token_seq": " ", "list": "|", "": "|"}
 BLOCK = 2**24  # bytes that the columnar reader parses at once
 SHOWN = 12  # columns that a message lists
 
-# What a field should have been, by its text; None if it is that.
+# What was expected of a field in place of its text; None if the text is valid.
 Check = Callable[[str], str | None]
 
 
@@ -72,10 +72,10 @@ class TableFile(NamedTuple):
 
         Args:
           name: of the column.
-          flag: how to say that it has another name, for the message.
+          flag: how to name another column, for the message.
 
         Raises:
-          InputError: there is none; the line has the columns and the nearest.
+          InputError: there is none; the message lists the columns and the nearest.
         """
         names = [column.name for column in self.columns]
         if name in names:
@@ -91,7 +91,7 @@ class TableFile(NamedTuple):
         )
 
     def _one_field(self) -> bool:
-        """Whether a header is one name, with what separates fields elsewhere in it."""
+        """Whether the header is one name that holds a separator of other formats."""
         name = self.columns[0].name
         one = self.separator == "," and len(self.columns) == 1
         return one and any(mark in name for mark in ";|\t")
@@ -151,7 +151,7 @@ def _ended(path: Path, separator: str) -> bool:
 
 
 def check_format(path: Path, separator: str) -> None:
-    """Looks whether a file is a regular one of its format, by its first bytes.
+    """Checks that a file is regular and, by its first bytes, of its format.
 
     Raises:
       InputError: it isn't.
@@ -340,9 +340,9 @@ def _is_dictionary(kind: "pa.DataType") -> bool:
 def rows_of_file(
     table: TableFile, names: list[str]
 ) -> Iterator[tuple[str, list[str] | str]]:
-    """Where each row is, and its fields by ``names``; slow, for messages.
+    """The place of each row, and its fields by ``names``; slow, for messages.
 
-    A row with another number of fields than the header comes as its text.
+    For a row with another number of fields than the header it is the row's text.
     """
     if not table.separator:
         read = read_parquet(table.path, names)
@@ -376,8 +376,8 @@ def first_problem(
     Args:
       table: the file.
       checks: of the columns that are read, by name.
-      reason: what to say if no row is found to be wrong.
-      row: where to say it, counted from 0 (-1: of the file).
+      reason: the message if no row fails a check.
+      row: the row that such a message names, counted from 0 (-1: none, only the file).
     """
     for where, fields in rows_of_file(table, list(checks)):
         if isinstance(fields, str):

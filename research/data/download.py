@@ -57,7 +57,7 @@ def download(name: str, archive: Archive, folder: Path, rejected: Path) -> Path:
       name: of the data set.
       archive: what to fetch and what it must be.
       folder: an empty folder to fetch into.
-      rejected: where a file is kept that isn't what it must be.
+      rejected: where a file of another size or checksum is kept.
 
     Returns:
       The verified archive, in the folder.
@@ -129,7 +129,7 @@ def _arrived(folder: Path) -> list[Path]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keeps the manager's log off stderr, and its bars if nobody watches."""
+    """Keeps the manager's log off stderr, and its bars if that isn't a terminal."""
     from tensorflow_datasets.core.utils import tqdm_utils
 
     tqdm_utils.display_progress_bar(sys.stderr.isatty())

@@ -40,7 +40,7 @@ GENRE_FLAGS = (
     *("Romance", "Sci-Fi", "Thriller", "War", "Western"),
 )
 NO_GENRE = ("unknown", "(no genres listed)", "")
-AGE_LIMIT = 150  # years: above it a field has slipped
+AGE_LIMIT = 150  # years: a larger number is another field's
 
 
 def title_and_year(title: str, source_year: str = "") -> tuple[str, int]:
@@ -203,16 +203,16 @@ LAYOUTS: dict[str, Layout] = {
 
 
 def read(name: str, place: Place, layout: str) -> Ratings:
-    """Reads a data set from where its files lie.
+    """Reads the files of a data set.
 
     Args:
-      name: what the data set shall be called.
+      name: of the data set.
       place: a folder or an archive that has the layout's files.
       layout: a name in LAYOUTS.
 
     Raises:
-      InputError: naming the file that isn't there, or file and line of the first
-        malformed row.
+      InputError: a file isn't there, or a row is malformed; the message names the file,
+        and the line of the first such row.
     """
     files = LAYOUTS[layout]
     for file in files.files:

@@ -32,16 +32,16 @@ UNITS = {"milliseconds": 1e3, "microseconds": 1e6, "nanoseconds": 1e9}
 
 
 class Ids(NamedTuple):
-    """Ids of rows as places [n] in a list of those that occur, text or numbers."""
+    """Ids of rows, as indices [n] into the list of distinct ids, text or numbers."""
 
     code: Int32[ndarray, " n"]
     values: list[str] | list[int]
 
 
 class Interactions(NamedTuple):
-    """Rows in the order of the file; what the file doesn't give is None.
+    """Rows in the order of the file; a column that the file lacks is None.
 
-    notes are lines on what was found.
+    notes are lines for the user on what was read.
     """
 
     file: TableFile
@@ -54,10 +54,10 @@ class Interactions(NamedTuple):
 
 
 def renamed(words: tuple[str, ...]) -> dict[str, str]:
-    """The file's name of each column that is called otherwise, from ROLE=NAME.
+    """The file's names of columns that are called otherwise, from words ROLE=NAME.
 
     Raises:
-      InputError: a word of another form, an unknown column or one that is named twice.
+      InputError: a word of another form, or a column that is unknown or named twice.
 
     >>> renamed(("user=uid", "item=sku"))
     {'user': 'uid', 'item': 'sku'}
@@ -68,7 +68,8 @@ def renamed(words: tuple[str, ...]) -> dict[str, str]:
         if role not in IDS + OPTIONAL or not (equals and name):
             choices = ", ".join(IDS + OPTIONAL)
             raise InputError(
-                f"columns {word}: expected COLUMN=NAME IN THE FILE, of {choices}"
+                f"columns {word}: expected COLUMN=NAME, with COLUMN one of {choices} "
+                "and NAME its name in the file"
             )
         if role in names:
             raise InputError(f"columns names {role} twice")
@@ -79,12 +80,13 @@ def renamed(words: tuple[str, ...]) -> dict[str, str]:
 
 
 def find_columns(table: TableFile, names: dict[str, str]) -> dict[str, Named]:
-    """The file's column of each of the five that it has.
+    """The file's columns by role: user, item and those of OPTIONAL that it has.
 
-    RecBole's user_id and item_id are found where their header names types.
+    RecBole's user_id and item_id count as user and item where their header cells name
+    types.
 
     Raises:
-      InputError: user or item isn't there, or one that ``names`` gives another name.
+      InputError: the file lacks user or item, or a column that ``names`` names.
     """
     found = {}
     typed = [column.name for column in table.columns if column.type]
@@ -106,7 +108,7 @@ def read_interactions(table: TableFile, names: dict[str, str]) -> Interactions:
       names: of columns that are called otherwise, by role.
 
     Raises:
-      InputError: naming file and row, where a field can't be what it must be.
+      InputError: a field is malformed or empty; the message names file and row.
     """
     columns = find_columns(table, names)
     values = _read(table, columns)
@@ -173,12 +175,12 @@ def _read(table: TableFile, columns: dict[str, Named]) -> dict[str, Any]:
 
 
 def _check(role: str, column: Named, given: bool) -> Check:
-    """What a field of a column must be.
+    """The check of a column's fields.
 
     Args:
-      role: which of the five columns.
+      role: of the column: one of IDS or OPTIONAL.
       column: of the file.
-      given: whether it must not be empty.
+      given: whether a field must not be empty.
     """
 
     def check(text: str) -> str | None:
@@ -199,7 +201,7 @@ def _check(role: str, column: Named, given: bool) -> Check:
 
 
 def id_problem(side: str, text: str, whole: bool = False) -> str | None:
-    """What an id should have been, None if it is that.
+    """What was expected in place of an id, None if it is valid.
 
     Args:
       side: "user" or "item".
@@ -229,7 +231,7 @@ def _good_ids(ids: Ids) -> bool:
 
 
 def _whole(ids: Ids) -> Ids:
-    """Ids that the file calls numbers, as numbers: 7 and 7.0 are one."""
+    """Ids of a column of type float, as whole numbers: 7 and 7.0 are one id."""
     numbers = [int(str(value).partition(".")[0]) for value in ids.values]
     distinct = sorted(set(numbers))
     place = {number: n for n, number in enumerate(distinct)}
@@ -256,7 +258,7 @@ def _numbers(column: "pa.ChunkedArray | None") -> Float[ndarray, " n"] | None:
 
 
 def _parts(column: "pa.ChunkedArray | None") -> UInt8[ndarray, " n"] | None:
-    """The number of each part; one too large for another word."""
+    """The number of each part; len(PARTS) for a word that is no part."""
     if column is None:
         return None
     words = _ids(column)
@@ -268,10 +270,10 @@ def _parts(column: "pa.ChunkedArray | None") -> UInt8[ndarray, " n"] | None:
 def in_seconds(
     time: Float[ndarray, " n"] | None,
 ) -> tuple[Float[ndarray, " n"] | None, str]:
-    """Whole seconds, -1 for what is no time, and the unit that they were in if finer.
+    """Whole seconds, -1 where there is no valid time, and the unit if it was finer.
 
-    All of them are in one unit, the largest by which the middle one is before the year
-    5138.
+    All times are taken to be in one unit, the coarsest by which the median one lies
+    before the year 5138.
     """
     if time is None:
         return None, ""
@@ -281,7 +283,7 @@ def in_seconds(
         if middle >= FAR * size / 1e3:
             unit = name
     seconds = np.floor(time / UNITS[unit]) if unit else np.floor(time)
-    # Of a coarser unit: as one of this unit it would be of 1973 at the latest.
+    # A time in a coarser unit: read in this one it lies in 1973 at the latest.
     coarse = (time > 0) & (time < FAR * UNITS[unit] / 1e3) if unit else False
     return np.where((seconds < FAR) & ~np.asarray(coarse), seconds, -1.0), unit
 

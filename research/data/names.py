@@ -103,7 +103,7 @@ def _stem(name: str) -> str:
 
 
 def check_dataset(dataset: str) -> None:
-    """Looks whether a data set is a known name, or a file or folder that is there.
+    """Checks that a data set is a known name, or a file or folder that is there.
 
     Raises:
       InputError: it is neither.

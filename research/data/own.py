@@ -30,8 +30,8 @@ from research.rng import text_id
 from research.sorting import stable_argsort
 from research.types import InputError, Ratings, Table
 
-READER = b"own data 2\n"  # what the cache's names go by, beside files and names
-KEEP_ABOVE = 16 * 2**20  # bytes of files from which what was read is kept
+READER = b"own data 2\n"  # version of the reader, hashed into the names in the cache
+KEEP_ABOVE = 16 * 2**20  # bytes of files from which the data set is kept in the cache
 SIDES = ("users", "items")
 ORDER = "no order: splits random and given, a history is a set"
 
@@ -48,7 +48,7 @@ def load_own(dataset: str, columns: tuple[str, ...], root: Path) -> Ratings:
       root: the folder of the cache.
 
     Raises:
-      InputError: naming file and row, where something isn't what it must be.
+      InputError: a file is missing or malformed; the message names file and row.
     """
     name, names = name_of(dataset), renamed(columns)
     files = find_files(Path(dataset))

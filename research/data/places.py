@@ -20,8 +20,8 @@ LINE_LIMIT = 2**20  # bytes of a line
 # is more. Text of ratings packs to a fifth or a tenth.
 UNPACKED, RATIO = 2**26, 100
 MAGIC = {b"PK\x03\x04": "a zip", b"PAR1": "parquet", b"\x1f\x8b": "gzip"}
-# What a damaged zip, an encrypted one (RuntimeError) or one that is packed in a way
-# that Python does not know (NotImplementedError) raises.
+# Raised for a zip that is damaged, encrypted (RuntimeError) or packed in a way that
+# Python does not know (NotImplementedError).
 DAMAGED = (
     zipfile.BadZipFile,
     zlib.error,
@@ -106,7 +106,7 @@ def packed_as(start: bytes) -> str:
 
 
 def check_regular(path: Path) -> None:
-    """Looks whether a path is a file that can be read to its end.
+    """Checks that a path is a file that can be read to its end.
 
     Raises:
       InputError: it is a folder, a pipe or a device, or isn't there.
@@ -135,7 +135,7 @@ def check_unpacked(where: str, size: int, packed: int) -> None:
     if size > limit:
         raise InputError(
             f"{where}: {packed:,} bytes unpack to more than {limit:,}: unpack it "
-            f"yourself if that is meant"
+            f"yourself if that is intended"
         )
 
 
@@ -148,8 +148,8 @@ def lines_of(stream: Any, where: str, packed: int | None = None) -> Iterator[byt
       packed: bytes of the file that the stream unpacks, if it does.
 
     Raises:
-      InputError: a line is longer than LINE_LIMIT, no more than that being read of it;
-        or the file unpacks to too much.
+      InputError: a line is longer than LINE_LIMIT (no more of it is read), or the file
+        unpacks to too much.
     """
     number = size = 0
     while line := stream.readline(LINE_LIMIT + 1):

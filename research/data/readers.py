@@ -26,7 +26,7 @@ Line = tuple[str, list[str]]  # "file:line" and the line's fields
 
 
 def malformed(where: str, expected: str, text: str) -> InputError:
-    """The error of a malformed row.
+    """The error for a malformed row.
 
     Args:
       where: "file:line".
@@ -93,7 +93,7 @@ def _say_endless(where: str) -> None:
 def fields_of(
     place: Place, file: str, separator: str, count: int, header: bool = False
 ) -> Iterator[Line]:
-    """The lines of a file, cut into fields; blank lines are passed over.
+    """The lines of a file, split into fields; blank lines are skipped.
 
     Args:
       place: has the file.
@@ -193,7 +193,7 @@ def csv_fields(
 
 
 LOWEST, HIGHEST = 0.5, 5.0
-SAY_ABOVE = 50 * 2**20  # bytes: what takes long enough to wonder
+SAY_ABOVE = 50 * 2**20  # bytes from which reading takes long enough to announce it
 FIELDS = ("a user id", "an item id", "a rating", "a timestamp")
 
 
@@ -250,10 +250,10 @@ def read_ratings(place: Place, source: RatingFile) -> RatingColumns:
 
 
 def _check_end(place: Place, source: RatingFile, time: Int[ndarray, " n"]) -> None:
-    """Looks at a last row without the end of its line, which may be a part of one.
+    """Checks a last row whose line has no end, as where a file is cut off.
 
     Raises:
-      InputError: its time is far before all others, as when digits are cut off.
+      InputError: its time is far before all others, as when digits are missing.
     """
     where = line_of(place, source, len(time) - 1)
     if len(time) > 1 and time[-1] < time[:-1].min() / 2:
@@ -272,7 +272,7 @@ def line_of(place: Place, source: RatingFile, row: int) -> str:
 
 
 def _names(place: Place, source: RatingFile) -> list[str]:
-    """The names of the file's columns, after a look at how it begins."""
+    """The names of the file's columns; refuses an empty file or another header."""
     where = f"{place.label(source.file)}:1"
     if next(_lines(place, source), None) is None:
         raise InputError(f"{where}: expected ratings, found none")
@@ -289,7 +289,7 @@ def _names(place: Place, source: RatingFile) -> list[str]:
 def _fast(
     place: Place, source: RatingFile, names: list[str]
 ) -> tuple[RatingColumns | None, bool, bool]:
-    """The columns as the columnar reader gives them; None if a field is empty.
+    """The columns as pyarrow reads them; None if a field is empty.
 
     Also whether a number may be hexadecimal, and whether the last line has an end.
     """
@@ -300,8 +300,8 @@ def _fast(
     numbers = (pa.int64(), pa.int64(), pa.float32(), pa.int64())
     types: dict[str, pa.DataType] = dict(zip(columns, numbers))
     if source.separator == "::":
-        # The reader separates by one character: every second column is the nothing
-        # between two colons, and typed so that anything else there is an error.
+        # pyarrow separates by one character: every second column is what stands
+        # between two colons, and its type makes anything there an error.
         gaps = ["gap1", "gap2", "gap3"]
         names = [names[0], gaps[0], names[1], gaps[1], names[2], gaps[2], names[3]]
         types |= dict.fromkeys(gaps, pa.null())
@@ -371,7 +371,7 @@ def _first_problem(
 
 
 def _expected(kind: str, value: str) -> str | None:
-    """What a field should have been, None if it is that."""
+    """What was expected in place of a field, None if it is valid."""
     if kind == "a rating":
         try:
             good = LOWEST <= float(value) <= HIGHEST

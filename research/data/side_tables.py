@@ -1,8 +1,8 @@
 """Tables of users or items of one's own, with any columns.
 
 A column's kind is that of the type in its header cell (research/data/columnar.py), or
-of its type in parquet; else it is told from its values: number where all are, list
-where one holds "|", text where more than half of many differ, category.
+of its type in parquet. Otherwise its values decide: number if all are numbers, list if
+one holds "|", text if more than half of many values differ, else category.
 """
 
 import math
@@ -27,14 +27,14 @@ from research.data.readers import malformed, number_of
 from research.marks import FLOAT_LIMIT
 from research.types import CATEGORIES, CATEGORY, NUMBER, TEXT, Column
 
-FEW = 20  # distinct values that are categories, however few rows there are
+FEW = 20  # up to so many distinct values are categories, however few rows there are
 MISSING_NUMBERS = ("", "nan", "na", "null", "none")
-# Columns of one kind, whatever their values: what the popularity prior may go by.
+# Columns whose kind doesn't depend on their values, as serving computes with them.
 KINDS = {"impressions": NUMBER}
 
 
 class SideTable(NamedTuple):
-    """A table as read: the place of each id, and columns with an empty row behind."""
+    """A table as read: the row of each id, and columns with an empty row at the end."""
 
     path: Path
     place: dict[str, int]
@@ -87,7 +87,7 @@ def read_side_table(table: TableFile, side: str, id_name: str) -> SideTable:
 
 
 def _read(table: TableFile, columns: list[Named]) -> dict[str, list[object]]:
-    """The values of columns: texts of a text file, those of a parquet file as such."""
+    """The values of columns: texts of a text file, typed values of a parquet file."""
     import pyarrow as pa
 
     names = [column.name for column in columns]
@@ -99,7 +99,7 @@ def _read(table: TableFile, columns: list[Named]) -> dict[str, list[object]]:
 
 
 def _column(table: TableFile, column: Named, values: list[object]) -> Column:
-    """A column with an empty row behind the others.
+    """A column with an empty row at its end.
 
     Raises:
       InputError: a field that isn't of the kind.

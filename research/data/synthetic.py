@@ -19,7 +19,7 @@ from jaxtyping import Float, Int
 
 from research.types import Events, Fold, InputError, Table, check
 
-CHUNK = 4096  # users drawn for at once
+CHUNK = 4096  # users whose clicks are drawn at once
 RANK = 8
 
 
@@ -64,13 +64,13 @@ def make_synthetic(
       correlation: of the two orders, 0 for independent ones, from -1 to 1.
 
     Raises:
-      InputError: a size below 1, more groups than items, an exponent below 0, a
-        correlation outside -1 to 1.
+      InputError: a size below 1, more groups than items, taste or an exponent below 0,
+        a correlation outside -1 to 1.
     """
     if min(users, items, groups) < 1 or groups > items:
         raise InputError(
-            f"a world of {users} users and {items} items in {groups} groups: every "
-            f"user, item and group needs to be there"
+            f"{users} users and {items} items in {groups} groups: expected at least 1 "
+            f"of each, and at most as many groups as items"
         )
     for name, value in (("taste", taste), ("quality", quality), ("exposure", exposure)):
         if not (np.isfinite(value) and value >= 0):
@@ -138,7 +138,7 @@ def _clicks_at(
 
     Args:
       world: the world.
-      upto: of ``_cumulated``.
+      upto: as ``_cumulated`` returns it.
       rows: the users.
       which: decides each click's group.
       within: decides which item of the group.
@@ -166,7 +166,7 @@ def made_fold(world: Synthetic, each: int, seed: int = 0) -> Fold:
 
 
 def clicked_fold(world: Synthetic, clicks: Int[np.ndarray, "u n"]) -> Fold:
-    """A phase fitted on all given clicks of each user but the last, held out."""
+    """A phase fitted on all but the last of each user's clicks, which is held out."""
     clicks, each = clicks.astype(np.int64), clicks.shape[1] - 1
     fitted, held_item = clicks[:, :each].ravel(), clicks[:, each]
     time = np.tile(np.arange(each), len(clicks))
@@ -180,7 +180,7 @@ def _fold(
     time: Int[np.ndarray, " e"],
     held_item: Int[np.ndarray, " u"],
 ) -> Fold:
-    """The phase of the clicks of all users, in the type of their items.
+    """The phase of the clicks of all users; users have the dtype of the items.
 
     Args:
       world: the world.
@@ -244,7 +244,7 @@ def large_world(
 def large_fold(
     world: Synthetic, interactions: int, seed: int = 0, at_once: int = AT_ONCE
 ) -> Fold:
-    """A phase fitted on that many clicks; one more of each user is held out.
+    """A phase fitted on ``interactions`` clicks; one more of each user is held out.
 
     Numbers of clicks of two users differ by one at most. The time of a click is its
     place among the events.
@@ -288,12 +288,12 @@ def _clicks_of(
 
     Args:
       world: the world.
-      upto: of ``_cumulated``.
+      upto: as ``_cumulated`` returns it.
       rows: the users.
       each: clicks per user; another number of them gives other clicks.
       seed: of the clicks.
     """
-    steps = -(-2 * each // A_BLOCK)  # of the counter, for a user's two numbers a click
+    steps = -(-2 * each // A_BLOCK)  # of the counter: two numbers per click of a user
     counter = np.random.Philox(key=[seed, zlib.crc32(b"clicks")])
     counter.advance(rows.start * steps)
     n = rows.stop - rows.start

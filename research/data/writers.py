@@ -1,4 +1,4 @@
-"""A split of a data set as files that other libraries read, or that are read back here.
+"""Writes a split of a data set as files for other libraries, or to be read back here.
 
 Every format has the positives alone, in the order of (user, time), under the data set's
 own ids. Files are whole or absent.
@@ -93,7 +93,7 @@ def _text(table: "pa.Table", separator: str) -> bytes:
     except pa.ArrowInvalid:
         if separator != ",":
             raise InputError(
-                "an id holds a tab, a quote or a new line: .inter files can't have it"
+                "an id holds a tab, a quote or a new line: no .inter file can hold it"
             ) from None
         body = written("needed")
     return names.getvalue().encode() + body
@@ -190,7 +190,7 @@ def _texts(column: Column) -> "pa.Array":
 
 
 def write_split(file_format: str, written: Written, folder: Path) -> list[Path]:
-    """Writes a split, and returns the paths: nothing if a part can't be written.
+    """Writes a split and returns the paths; if a file can't be written, none is.
 
     Args:
       file_format: a name in WRITERS.
@@ -198,8 +198,8 @@ def write_split(file_format: str, written: Written, folder: Path) -> list[Path]:
       folder: where the files go.
 
     Raises:
-      InputError: an unknown format, an id that it can't have, another file in a place
-        of these, which may be all that there is of somebody's data, or a full disk.
+      InputError: an unknown format, an id that it can't hold, another file of one of
+        the names (which may be the only copy of some data), or a full disk.
     """
     files = WRITERS.choose(file_format)(written, folder)
     for path, content in files.items():

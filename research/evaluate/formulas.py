@@ -32,7 +32,7 @@ def hits(record: Record, k: int) -> Bool[ndarray, " h"]:
     """Which held-out positives are among the first k.
 
     Raises:
-      ValueError: k is above the record's depth: it does not know.
+      ValueError: k is above the record's depth.
     """
     if k > record.depth:
         raise ValueError(f"k = {k}: the record holds ranks 1 to {record.depth}")
@@ -88,14 +88,14 @@ def entropy(record: Record, k: int) -> float:
 
 
 def cold_slots(record: Record, k: int, most: int) -> float:
-    """The share of slots with items of at most so many fitted clicks."""
+    """The share of slots with items of at most ``most`` fitted clicks."""
     share = _shares(record, k)
     cold = share[record.item_counts <= most].sum()
     return float(cold) if not np.isnan(share).any() else float("nan")
 
 
 def distinct_lists(record: Record, k: int) -> float:
-    """Lists that differ, divided by the users."""
+    """The number of distinct lists, divided by the number of users."""
     place = _place(record, k)
     share = float(record.columns["distinct"][place] / max(len(record.held), 1))
     return share if record.exposure[place].any() else float("nan")
@@ -135,7 +135,7 @@ def _reduced(how: np.ufunc, record: Record, values: ndarray) -> Float[ndarray, "
 
 
 def _place(record: Record, k: int) -> int:
-    """Which of the record's cut-offs k is."""
+    """The index of k among the record's cut-offs."""
     return record.ks.tolist().index(k)
 
 

@@ -1,6 +1,6 @@
 """The metrics: one entry each, with everything that tables and figures need.
 
-A metric that a record's ranks, bands and exposure suffice for is a function and an
+A metric that needs only a record's ranks, bands and exposure is a function and an
 entry. One that needs more has a second function, which measures a column of the record
 while the lists are at hand (research/evaluate/record.py).
 """
@@ -18,8 +18,8 @@ from research.evaluate import formulas
 from research.registry import Registry, deferred
 from research.types import BANDS, Record
 
-# Of the columns that a record holds ready-made, of pages and of figures; a catalogue
-# has at least as many items.
+# The cut-off of a record's measured columns, of pages and of figures; a catalogue has
+# at least as many items.
 CUTOFF = 20
 DEFAULT_KS = (10, 20, 50, 100, 200)
 
@@ -27,9 +27,10 @@ DEFAULT_KS = (10, 20, 50, 100, 200)
 class PageColumn(NamedTuple):
     """A metric's column on a Markdown page.
 
-    With an interval it also has a column of paired differences. Leading columns stand
-    before the others. A footnote, which metrics may share, is printed where all of them
-    are shown. With a second cut-off there is the same once more, at that one.
+    With ``interval`` there is also a column of paired differences. ``leading`` columns
+    stand before the others. A footnote, which metrics may share, is printed where all
+    of them are shown. With a ``second`` cut-off there are the same columns at that one,
+    too.
     """
 
     heading: str
@@ -55,8 +56,9 @@ class Metric:
         pages don't mark.
       unit: of the axis, where it has one.
       page: its column on a Markdown page; without one it is in the CSV alone.
-      cutoffs: those it is computed at; none are all that a record has.
-      column: the record's column it needs; it is absent where a record lacks that.
+      cutoffs: the cut-offs that it is computed at; empty for all that a record has.
+      column: the record's column that it needs; the metric is absent where a record
+        lacks it.
       measure: Evaluation -> that column, or None where it can't be measured.
     """
 
@@ -90,7 +92,7 @@ class Metric:
         return self.page.heading.format(k=k) if self.page else self.title(k)
 
     def of(self, record: Record, k: int) -> Any:
-        """Its values at cut-off k: [v] in float64, or a number if of all lists.
+        """Its values at cut-off k: [v] in float64, or one number for all lists.
 
         Raises:
           ValueError: a metric per user did not give a value per user.
@@ -143,7 +145,7 @@ def keys(ks: Sequence[int], names: Collection[str] | None = None) -> list[Key]:
 
 
 def metric_values(record: Record, ks: Sequence[int] | None = None) -> dict[Key, Any]:
-    """Every metric that the record has at each cut-off: [v], or one of all lists.
+    """Every metric of the record at each cut-off: [v], or one number for all lists.
 
     Args:
       record: of a run.
@@ -188,7 +190,7 @@ def mean_counted(values: Float[ndarray, " v"]) -> float:
 
 
 def _measured(column: str, label: str, help: str, **fields: Any) -> Metric:
-    """A metric whose column is measured by the function of its name, at cut-off 20."""
+    """A metric measured at cut-off 20 by record.py's function of the column's name."""
     measure = deferred(f"research.evaluate.record:{column}")
     fields = {"cutoffs": (CUTOFF,), "column": column, "measure": measure, **fields}
     return Metric(label, help, **fields)

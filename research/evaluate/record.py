@@ -3,8 +3,8 @@
 Below ``evaluate`` are the functions that measure a record's columns, each for an entry
 of METRICS. Conventions: ``v`` evaluated users, ``h`` their held-out positives, ``k``
 slots of a list or cut-offs, ``i`` items of the catalogue, ``g`` topics. A slot that
-holds n_items is empty. Columns of lists are of the first 20 slots; where a list has
-fewer items, they are over those it has, and NaN where it has none.
+holds n_items is empty. Columns about lists cover the first 20 slots; where a list has
+fewer items they are taken over those, and NaN where it has none.
 """
 
 from collections.abc import Sequence
@@ -65,8 +65,8 @@ class Evaluation:
 
     lists are the top-k of fold.evaluated, best first, and ks the record's cut-offs.
     user (a row of lists), item and rank (from 0; DEPTH where it isn't listed) are of
-    the held-out positives, by user, then by item. scorer gave the lists, where it is at
-    hand.
+    the held-out positives, by user, then by item. scorer ranked the lists; None where
+    it isn't at hand.
     """
 
     fold: Fold
@@ -122,10 +122,10 @@ def evaluate(
 
     Args:
       fold: the phase; counts and bands come from its training part alone.
-      lists: top-k of fold.evaluated, best first, [v, k], at least 500 slots a user or
+      lists: top-k of fold.evaluated, best first, [v, k], at least 500 slots per user or
         as many as there are items.
       ks: cut-offs, from 1 to 500; default those of ``default_ks``.
-      scorer: of the lists; without it there is no repulsion.
+      scorer: of the lists; without it ``repulsion`` can't be measured.
 
     Raises:
       InputError: a cut-off is above the number of items, or not in 1 to 500.
@@ -202,7 +202,7 @@ def ranks(
     slots = np.arange(width, dtype=kind)
 
     def of_tile(rows: slice) -> UInt[np.ndarray, " t"]:
-        # the empty slot has a number too, which nobody asks for
+        # the last column takes the places of empty slots, and is never read
         place = np.full((rows.stop - rows.start, n_items + 1), DEPTH, kind)
         np.put_along_axis(place, lists[rows], slots[None], axis=1)
         held = order[starts[rows.start] : starts[rows.stop]]
@@ -304,7 +304,7 @@ def unfamiliar_topics(fold: Fold) -> Bool[np.ndarray, "v g"] | None:
         offsets, items = items_of(fold.fitted, fold.evaluated)
     n_users = len(offsets) - 1
     user = np.repeat(np.arange(n_users), np.diff(offsets))
-    # a genre at a time: [v, g] is small, a row of genres for each event is not
+    # one genre at a time: [v, g] is small, a row of genres for each event is not
     counts = [
         np.bincount(user[topics[items, g]], minlength=n_users)
         for g in range(topics.shape[1])
@@ -354,7 +354,7 @@ def repulsion(run: Evaluation) -> Float[np.ndarray, " v"] | None:
         return None
     fold, n_users, n_items = run.fold, len(run.lists), run.fold.fitted.n_items
     offsets, seen = seen_items_of(fold)
-    # in the order of the fold, as ever: a mean depends on the order in its last digit
+    # in the order of the fold, on which the last digit of a mean depends
     user, item = _positives(fold)
     starts = np.searchsorted(user, np.arange(n_users + 1))
 

@@ -1,15 +1,15 @@
 """Exact top-k over the full catalogue, seen items removed, tile by tile.
 
-One mechanism ranks everything: a ``Scorer`` gives scores for a tile of users and a
-chunk of items, the selection keeps each user's best k. The matrix of all users by all
-items never exists.
+One mechanism ranks everything: a ``Scorer`` returns scores of a tile of users and a
+chunk of items, and the selection keeps each user's best k. The matrix of all users by
+all items never exists.
 
 Conventions: ``v`` users, ``i`` items, ``d`` dimensions, ``t`` users of a tile, ``c``
 items of a chunk, ``s`` seen items, ``k`` slots of a list.
 
-The selection is NumPy's, on the host: a bound leaves few columns of a row, and those
-are sorted, equal scores by index. With AVX-512 that takes a sixth of lax.top_k's time
-on two cores (MovieLens 1M, top 100: 0.08 s against 0.5).
+The selection is made by NumPy on the host: a bound leaves few columns of a row, and
+those are sorted, equal scores by index. With AVX-512 that takes a sixth of lax.top_k's
+time on two cores (MovieLens 1M, top 100: 0.08 s against 0.5).
 """
 
 import os
@@ -96,7 +96,7 @@ def _pad(array: Array | np.ndarray, rows: int) -> Float32[np.ndarray, "..."]:
     return out
 
 
-GROUPS = 4  # of columns, a slot of the list
+GROUPS = 4  # groups of columns per slot of the list
 THREADS = 8  # at most; each holds some 15 MB, and matrix products bring their own
 
 
@@ -126,7 +126,7 @@ def top_k(
     See ``dot_product`` for the score and ``rank_scores`` for the rest.
 
     Raises:
-      ValueError: seen_offsets is not of these users, or as in ``rank_scores``.
+      ValueError: seen_offsets does not fit the users, or as in ``rank_scores``.
 
     >>> items = np.array([[1.0], [3.0], [3.0], [2.0]])
     >>> seen_offsets, seen_items = np.array([0, 1]), np.array([3])
@@ -147,8 +147,8 @@ def by_tile(
 ) -> np.ndarray:
     """Results for tiles of users, computed by several threads and concatenated.
 
-    NumPy lets go of the interpreter's lock while it sorts and compares, so threads
-    help; each holds one tile, and no tile depends on another.
+    NumPy releases the interpreter's lock while it sorts and compares, so threads help;
+    each holds one tile, and no tile depends on another.
 
     Args:
       function: from the rows of a tile to their results.
@@ -156,9 +156,9 @@ def by_tile(
       empty: the results of no users.
     """
     tiles = [slice(n, min(n + TILE, n_users)) for n in range(0, n_users, TILE)]
-    # a process may be held to fewer cores than there are: more threads only disturb
-    own = getattr(os, "sched_getaffinity", None)
-    cores = len(own(0)) if own else os.cpu_count() or 1
+    # a process may be bound to fewer cores than there are: more threads don't help
+    affinity = getattr(os, "sched_getaffinity", None)
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
     with ThreadPoolExecutor(max_workers=min(cores, THREADS)) as pool:
         return np.concatenate([empty, *pool.map(function, tiles)])
 
@@ -204,7 +204,7 @@ def rank_scores(
                 scores = np.array(scores)
                 scores[seen_row[here], seen_column[here] - start] = -np.inf
             columns, values = _better(scores, best, k)
-            # what scores -inf is no candidate but an empty slot
+            # a score of -inf is no candidate: its slot is empty
             columns = np.where(values > -np.inf, columns + np.int32(start), n_items)
             best = np.concatenate([best, values], axis=1)
             ids = np.concatenate([ids, columns.astype(np.int32)], axis=1)
@@ -219,7 +219,7 @@ def rank_scores(
 
 
 def _descending(scores: Float[np.ndarray, "t m"]) -> Int[np.ndarray, "t m"]:
-    """The order of each row from its largest score on, equal scores by place."""
+    """The order of each row by descending score, equal scores by place."""
     if scores.dtype != np.float32:
         return np.argsort(-scores, axis=1, kind="stable")
     # The bits of a float, those of a negative one flipped, are in the order of floats:
@@ -234,10 +234,11 @@ def _descending(scores: Float[np.ndarray, "t m"]) -> Int[np.ndarray, "t m"]:
 def _better(
     scores: Float[np.ndarray, "t c"], best: Float[np.ndarray, "t m"], k: int
 ) -> tuple[Int[np.ndarray, "t n"], Float[np.ndarray, "t n"]]:
-    """Columns that may enter lists of the scores ``best`` so far, in order of column.
+    """Columns that may enter lists whose scores so far are ``best``, in column order.
 
-    Only what exceeds the last score of a whole list does, as an equal one has a higher
-    index; far into a catalogue that is little. Where it is much, as ``_candidates``.
+    Into a full list only a score above its last one can enter, as an equal one has a
+    higher index; far into a catalogue those are few. Where they are many or lists
+    aren't full, the columns are those of ``_candidates``.
 
     Returns:
       the columns and their scores, as from ``_candidates``.
@@ -245,7 +246,7 @@ def _better(
     height, width = scores.shape
     if best.shape[1] == k:
         reached = scores <= best[:, -1:]
-        np.logical_not(reached, out=reached)  # what is no number is reached
+        np.logical_not(reached, out=reached)  # not >, so that NaN is among them
         flat = np.flatnonzero(reached)
         if len(flat) <= GROUPS * k * height:
             if np.isnan(scores.ravel()[flat]).any():
@@ -257,7 +258,7 @@ def _better(
 def _candidates(
     scores: Float[np.ndarray, "t c"], k: int
 ) -> tuple[Int[np.ndarray, "t m"], Float[np.ndarray, "t m"]]:
-    """Columns that hold each row's k largest scores, in order of column, and no -inf.
+    """Columns that hold each row's k largest scores above -inf, in column order.
 
     The k-th largest of the maxima of groups of columns is a bound that k columns reach
     and, with many groups, few others do; columns that tie with it are among them.
@@ -283,13 +284,13 @@ def _candidates(
 def _by_row(
     scores: Float[np.ndarray, "t c"], flat: Int[np.ndarray, " n"]
 ) -> tuple[Int[np.ndarray, "t m"], Float[np.ndarray, "t m"]]:
-    """Columns and scores of flat places, ascending, a row of each user's."""
+    """Columns and scores of ascending flat indices, in one padded row per user."""
     height, width = scores.shape
     starts = np.searchsorted(flat, np.arange(height + 1) * width)
     counts = np.diff(starts)
     columns = np.zeros((height, counts.max(initial=0)), np.int32)
     values = np.full(columns.shape, -np.inf, scores.dtype)
-    # where each goes: its number among all, moved by what the rows before it lack
+    # where each goes: its number among all, plus the padding of the rows before it
     lacking = np.arange(height) * columns.shape[1] - starts[:-1]
     place = np.arange(len(flat)) + np.repeat(lacking, counts)
     columns.ravel()[place] = flat - np.repeat(np.arange(height) * width, counts)

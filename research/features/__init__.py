@@ -5,8 +5,8 @@ way to the towers: nothing of the other side fits into a tower's argument. A nam
 looked up in ``FEATURES``; any other column of the side's table is a feature by its kind
 (``COLUMN_FEATURES``), so that a data set's own columns need no entry.
 
-Reading names and help needs neither JAX nor scikit-learn: what makes the arrays is
-imported on the first call.
+Reading names and help needs neither JAX nor scikit-learn: the functions that make the
+arrays are imported on the first call.
 """
 
 from collections.abc import Callable, Mapping
@@ -35,7 +35,7 @@ USER, ITEM = "user", "item"
 # What a feature's function returns, of n users or items, u users and e fitted events:
 STATIC = "static"  # Codes, or numbers [n, f]
 PER_EVENT = "per event"  # [e + u, f]: before each event of a user, then at its end
-CLICK_TIMES = "click times"  # [e]: seconds; needs a history, and adds to its rows
+CLICK_TIMES = "click times"  # [e]: seconds; needs a history, to whose rows it is added
 PER_WINDOW = "per window"  # [w + 1, n, f]: row w is known when window w begins
 _SIDE_OF = {PER_EVENT: USER, CLICK_TIMES: USER, PER_WINDOW: ITEM}
 
@@ -43,7 +43,7 @@ _SIDE_OF = {PER_EVENT: USER, CLICK_TIMES: USER, PER_WINDOW: ITEM}
 class Codes(NamedTuple):
     """Each user's or item's row of an embedding table, and the number of its rows.
 
-    A code equal to ``rows`` stands for what the reference table lacks.
+    A code equal to ``rows`` stands for a value that the reference table lacks.
     """
 
     code: Int[ndarray, " n"]
@@ -53,9 +53,9 @@ class Codes(NamedTuple):
 class Request(NamedTuple):
     """A feature to make: its name and side, the events, the config.
 
-    fitted is the side's table in training where the events are those of other users or
-    items: categories, means and the like are taken from it. None stands for the events'
-    own table.
+    fitted is the side's table in training, which categories, means and the like are
+    taken from where the events are those of other users or items. None stands for the
+    events' own table.
     """
 
     name: str
@@ -96,15 +96,15 @@ class Feature:
       help: what it is, for lists of features.
       sides: USER, ITEM or both.
       make: the function of a Request; ``gives`` says what it returns.
-      gives: STATIC, PER_EVENT, CLICK_TIMES or PER_WINDOW. The last sets the batches in
-        order of time, window after window.
+      gives: STATIC, PER_EVENT, CLICK_TIMES or PER_WINDOW. With the last, batches go
+        through time, window after window.
       kind: the kind of the column of the feature's name that it reads, "" for none.
       default: the sides on which it is used where the config names no features.
       table: name of the embedding table of its codes; decides the initial values.
       rated: whether it needs the ratings below the threshold.
       file: whether it needs the config's item_array.
-      available: whether the events and the config have what else it needs.
-      check: refuses, by an InputError, what would only fail in ``make``.
+      available: whether the events and the config have whatever else it needs.
+      check: raises InputError where ``make`` would fail.
     """
 
     help: str
@@ -120,13 +120,15 @@ class Feature:
     check: Callable[[Request], None] = lambda request: None
 
     def __post_init__(self) -> None:
-        """Compares what it gives with its sides.
+        """Checks that its sides can take what it gives.
 
         Raises:
-          ValueError: a side that can't take it.
+          ValueError: one can't.
         """
         if self.gives != STATIC and self.sides != (_SIDE_OF.get(self.gives),):
-            raise ValueError(f"{self.gives!r} of {' and '.join(self.sides)}")
+            raise ValueError(
+                f"a feature of {' and '.join(self.sides)} can't give {self.gives!r}"
+            )
 
 
 def _feature(help: str, sides: tuple[str, ...], make: str, **fields: Any) -> Feature:
@@ -136,7 +138,7 @@ def _feature(help: str, sides: tuple[str, ...], make: str, **fields: Any) -> Fea
 def _column(
     kind: str, sides: tuple[str, ...], help: str, make: str, table: str = _TABLE
 ) -> Feature:
-    """The feature of a column; a text is no default, and checks what it needs."""
+    """The feature of a column; texts are no default feature, and have a check."""
     check = deferred("research.features.content:check_text")
     fields: dict[str, Any] = {"check": check} if kind == TEXT else {"default": sides}
     return _feature(help, sides, f"content:{make}", kind=kind, table=table, **fields)
@@ -149,7 +151,8 @@ COLUMN_FEATURES = {
     CATEGORIES: _column(CATEGORIES, _BOTH, "a flag for each category", "categories"),
     TEXT: _column(TEXT, _BOTH, "words, 32 dimensions of an SVD", "text_vectors"),
 }
-# The order is that of numbers side by side: it decides which initial values they meet.
+# Dense features are put side by side in this order, which decides the initial weights
+# that each meets.
 FEATURES: Registry[Feature] = Registry(
     "feature",
     {
@@ -253,7 +256,7 @@ def resolve_sides(
 
     Raises:
       InputError: a feature that the data set lacks or that can't be made, or a tower
-        with nothing to go by.
+        without input.
     """
     users, items = (choose_features(side, events, config) for side in (USER, ITEM))
     of_clicks = [name for name, f in users.items() if f.gives == CLICK_TIMES]
@@ -266,7 +269,10 @@ def resolve_sides(
                 f"{config.encoder}, and no --user-features (id is one)"
             )
         for name in of_clicks:
-            raise InputError(f"user feature '{name}' needs a history: there is none")
+            raise InputError(
+                f"user feature '{name}' needs a history: history is 0 or "
+                f"encoder {config.encoder} reads none"
+            )
     if not items:
         raise InputError("the item tower has no feature")
     if config.item_array and not any(feature.file for feature in items.values()):
@@ -307,14 +313,14 @@ def static_features(
 
     Args:
       side: USER or ITEM.
-      features: of the side, by name; those of another sort are passed over.
+      features: of the side, by name; those that aren't static are skipped.
       events: the training part, or events of other users or items.
       config: of the run.
       fitted: the side's table in training, where the events are of others.
 
     Raises:
-      InputError: a feature's function has returned something else than codes or
-        numbers of each user or item.
+      InputError: a feature's function has returned something other than codes or
+        numbers for each user or item.
     """
     n, codes, sizes = len(events.table(side).id), {}, {}
     dense, above = [np.zeros((n, 0), np.float32)], int(fitted is not None)
@@ -349,10 +355,10 @@ def make_features(
     config: Config,
     fitted: Table | None = None,
 ) -> dict[str, Any]:
-    """The values of the features of one sort, by name, in the order of the registry.
+    """The values of the features that give one thing, in the order of the registry.
 
     Args:
-      gives: the sort: STATIC, PER_EVENT, CLICK_TIMES or PER_WINDOW.
+      gives: STATIC, PER_EVENT, CLICK_TIMES or PER_WINDOW.
       side: USER or ITEM.
       features: of the side, by name.
       events: the training part, or events of other users or items.

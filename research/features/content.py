@@ -1,4 +1,4 @@
-"""What columns and files say of users and items: codes, numbers, vectors."""
+"""Features made of columns and files: codes, numbers, vectors."""
 
 import hashlib
 import importlib.util
@@ -50,7 +50,7 @@ def category(request: Request) -> Codes:
 
 
 def age_class(request: Request) -> Codes:
-    """A row for each class of age, and one behind them where the age is missing."""
+    """A row for each class of age, and a last one for a missing age."""
 
     def classes(column: Column) -> Int[ndarray, " n"]:
         code = np.digitize(column.values, AGE_CLASSES)
@@ -106,7 +106,7 @@ def _codes(values: ndarray, reference: ndarray) -> Codes:
 
 
 def check_text(request: Request) -> None:
-    """Refuses texts that can't be made into vectors.
+    """Refuses texts that can't be turned into vectors.
 
     Raises:
       InputError: scikit-learn isn't installed, or there are too few rows.
@@ -145,12 +145,12 @@ def text_vectors(request: Request) -> Float[ndarray, "n d"]:
 
 
 def item_array(request: Request) -> Float[ndarray, "i d"]:
-    """The vectors of the config's file of them; see load_array."""
+    """The vectors in the config's item_array, a file; see load_array."""
     return load_array(request.config.item_array, request.events.items)
 
 
 def stamped(name: str) -> str:
-    """The file's name with a stamp of what it holds, by which a run knows its input.
+    """The file's name with a digest of its content, so that a run names its input.
 
     A name that has a stamp already stays as it is.
 
@@ -166,7 +166,7 @@ def unstamped(name: str) -> Path:
     """The file of a stamped name.
 
     Raises:
-      InputError: it holds something else by now, or can't be read.
+      InputError: its content has changed, or it can't be read.
     """
     parts = _STAMP.match(name)
     if parts is None:
@@ -193,8 +193,8 @@ def load_array(name: str, items: Table) -> Float[ndarray, "i d"]:
     divided by their root mean square length, to have the scale of other features.
 
     Raises:
-      InputError: a file of another form, a row that isn't there, too many or missing,
-        or a value that isn't finite.
+      InputError: a file of another form, an item without a row, an id with two, or a
+        value that isn't finite.
     """
     path = unstamped(name)
     check_regular(path)
@@ -212,8 +212,8 @@ def load_array(name: str, items: Table) -> Float[ndarray, "i d"]:
     if loaded.shape[:1] != items.names.shape:
         rows = loaded.shape[0] if loaded.ndim else 0
         raise InputError(
-            f"{path}: {rows} rows, the catalogue has {len(items.id)} items: expected a "
-            "row each by ascending id, or a .npz with ids"
+            f"{path}: {rows} rows, the catalogue has {len(items.id)} items: expected "
+            "one row per item by ascending id, or a .npz with ids"
         )
     ids = np.sort(items.names)
     if items.text is not None and _counted_otherwise(ids):
@@ -225,7 +225,7 @@ def load_array(name: str, items: Table) -> Float[ndarray, "i d"]:
 
 
 def _counted_otherwise(ids: ndarray) -> bool:
-    """Whether ids in the order of texts are digits in another order than by number.
+    """Whether ids are digits whose order as texts isn't that of the numbers.
 
     >>> _counted_otherwise(np.array(["1", "10", "2"]))
     True
@@ -241,7 +241,7 @@ def _rows(path: Path, vectors: ndarray, ids: ndarray, items: Table) -> ndarray:
     if vectors.ndim != 2 or not vectors.shape[1] or vectors.shape[:1] != ids.shape:
         raise InputError(
             f"{path}: vectors of shape {list(vectors.shape)} for {ids.size} ids: "
-            "expected a row of numbers an item"
+            "expected a row of numbers per item"
         )
     if vectors.dtype.kind not in "fiub":
         raise InputError(f"{path}: values of type {vectors.dtype}, expected numbers")
@@ -259,6 +259,6 @@ def _rows(path: Path, vectors: ndarray, ids: ndarray, items: Table) -> ndarray:
     rows = vectors[by_id[np.searchsorted(ordered, items.names)]].astype(np.float32)
     if not np.isfinite(rows).all():
         item = items.names[~np.isfinite(rows).all(axis=1)][0]
-        raise InputError(f"{path}: the row of item {item} holds what isn't finite")
+        raise InputError(f"{path}: item {item} has a number that isn't finite")
     scale = np.sqrt((rows.astype(np.float64) ** 2).sum(axis=1).mean())
     return (rows / max(scale, 1e-9)).astype(np.float32)

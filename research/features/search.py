@@ -1,12 +1,12 @@
 """Search words that a user typed before a click, as an input of the user tower.
 
 MovieLens has no searches, so they are simulated from the target itself: words of its
-title and genres, some of them replaced. Such words see the target: results show what a
-tower makes of a query of that quality, and are no estimate of a search engine. Real
+title and genres, some of them replaced. Such words reveal the target: results show what
+a tower makes of a query of that quality, and don't estimate a search engine. Real
 queries are read from a file.
 
-The row of a word in the table is a hash of its letters, so that nothing has to be
-fitted to the words. Row 0 is no word.
+A word's row in the embedding table is a hash of its letters, so that no vocabulary has
+to be fitted. Row 0 stands for no word.
 """
 
 import functools
@@ -34,17 +34,17 @@ def read_searches(name: str, text: bool = False) -> dict[tuple[int | str, ...], 
     """The query of each (user, item), by the data set's own ids.
 
     A comma-separated file in UTF-8 whose header begins with user, item and query;
-    further columns are passed over. Pairs that aren't positives do no harm.
+    further columns are ignored, and so are pairs that aren't positives.
 
     Args:
       name: the file with the stamp of its content (research/features/content.py), so
-        that what was read before holds as long as the file does.
+        that the cache of this function holds as long as the file is unchanged.
       text: whether ids are text; else they are whole numbers.
 
     Raises:
-      InputError: naming file and line, where the header is another, a row has more or
-        fewer fields, an id isn't a whole number below 2**31, or a pair has two
-        queries; or the file isn't text.
+      InputError: another header, a row with more or fewer fields, an id that isn't a
+        whole number below 2**31, a pair with two queries, or a file that isn't text;
+        the message names file and line.
     """
     path = unstamped(name)
     queries: dict[tuple[int | str, ...], str] = {}
@@ -67,7 +67,7 @@ _said: set[str] = set()
 
 
 def word_rows(text: str) -> list[int]:
-    """The rows of a text's words, in order, each word once: letters and digits.
+    """The table rows of a text's words (runs of letters and digits), each word once.
 
     >>> word_rows("Sci-Fi, sci fi") == word_rows("SCI FI"), word_rows("...")
     (True, [])
@@ -77,11 +77,11 @@ def word_rows(text: str) -> list[int]:
 
 
 def resolve_search(config: Config, fold: Fold) -> str:
-    """The config's search, a file with its stamp, checked for words.
+    """The config's search, checked; a file has its stamp added.
 
     Raises:
-      InputError: the data set has no words to simulate by, or the file is of another
-        form or has no words for what is fitted or for what is judged.
+      InputError: the data set has no words to simulate searches from; or the file is
+        malformed, or has no query for a fitted pair or none for a held-out one.
     """
     if config.search == SIMULATED:
         _vocabulary(fold.fitted.items)
@@ -116,8 +116,8 @@ def _say_once(line: str) -> None:
 def search_words(config: Config, fitted: Events) -> Int[ndarray, "p w"]:
     """The words of the search before each fitted event; row position + user.
 
-    A user with n events has n + 1 rows. The last is of a search that training knows
-    nothing of, and has no words.
+    A user with n events has n + 1 rows. The last one, for the search after all of them,
+    has no words in training.
     """
     rows = np.zeros((len(fitted.user) + fitted.n_users, config.search_words), np.int32)
     rows[_event_rows(fitted)] = _words(config, fitted, fitted.user, fitted.item)
@@ -137,7 +137,7 @@ def _event_rows(fitted: Events) -> Int[ndarray, " e"]:
 def _words(
     config: Config, fitted: Events, user: Int[ndarray, " n"], item: Int[ndarray, " n"]
 ) -> Int[ndarray, "n w"]:
-    """The words of the search that ended in each pair; 0 behind the last."""
+    """The words of the search that ended in each pair, padded with 0."""
     raw_user, raw_item = fitted.users.id[user], fitted.items.id[item]
     if config.search == SIMULATED:
         event = pair_hash(raw_user, raw_item, WORDS_SALT)
@@ -157,12 +157,12 @@ def _words(
 def _simulated(
     config: Config, items: Table, event: UInt64[ndarray, " n"], item: Int[ndarray, " n"]
 ) -> Int[ndarray, "n w"]:
-    """Words drawn evenly from the target's or, by noise, from those of any item.
+    """Words drawn evenly from the target's, some replaced by words of any item.
 
-    Any item's with probability search_noise, the item being drawn evenly from the
-    catalogue: at noise 1 words and target are independent. The draws depend on user and
-    item alone, not on split or seed, and a larger noise replaces the words that a
-    smaller one does, and more. An item without words has an empty search.
+    A word is replaced with probability search_noise, by one of an item drawn evenly
+    from the catalogue: at noise 1 words and target are independent. The draws depend on
+    user and item alone, not on split or seed, and a larger noise replaces all words
+    that a smaller one does, and more. An item without words has an empty search.
     """
     words, offsets = _vocabulary(items)
     n = np.diff(offsets)
@@ -184,7 +184,7 @@ def _simulated(
 def _vocabulary(items: Table) -> tuple[Int[ndarray, " w"], Int[ndarray, " i1"]]:
     """Item i's words are words[offsets[i] : offsets[i + 1]]: title, then genres.
 
-    One 0 stands behind them all, for an item without words that comes last.
+    A 0 at the end keeps the look-up valid where the last item has no words.
     """
     rows = [word_rows(text) for text in _texts(items)]
     offsets = np.concatenate(([0], np.cumsum([len(row) for row in rows])))

@@ -1,8 +1,8 @@
 """Features of users and items from ratings before the time of a query.
 
 They need the ratings below the threshold too (``Rated``): else every rate is 1. Rates
-are drawn towards the overall rate of the training part, as if ``PRIOR`` more ratings
-had it, so that an item without ratings has the overall rate and not 0.
+are shrunk towards the overall rate of the training part, as if there were ``PRIOR``
+more ratings at that rate, so that an item without ratings has it and not 0.
 """
 
 import numpy as np
@@ -56,9 +56,10 @@ def click_seconds(request: Request) -> Int[ndarray, " e"]:
 
 
 def item_profile(request: Request) -> Float[ndarray, "i 2"]:
-    """Mean rating, in stars from the mean of all, and log(1 + ratings), in the part.
+    """Mean rating minus the overall mean, in stars, and log(1 + number of ratings).
 
-    The mean is of the item's ratings and of ``PRIOR`` more at the mean of all.
+    Both are of the training part. The mean is shrunk towards the overall one, as if
+    there were ``PRIOR`` more ratings at it.
     """
     events, rated = request.events, _rated(request.events)
     n = np.bincount(rated.item, minlength=events.n_items)
@@ -89,7 +90,7 @@ def windows(
 ) -> Int[ndarray, " n"]:
     """The window of time of each timestamp; 0 is that of the first event.
 
-    They are counted back from the last event, so that the last is a whole one.
+    Windows are counted back from the last event, so that the last one is whole.
 
     Args:
       events: the training part.

@@ -52,7 +52,7 @@ def logits(
 
 
 class LogQ(NamedTuple):
-    """log q of a candidate set in three parts that are added: never a [b, c] array."""
+    """log q of a candidate set as parts to be added, so that none is [b, c]."""
 
     columns: tuple[Float[Array, "..."], ...]  # of each block, [c] or [b, k]
     positive: Float[Array, " b"]
@@ -70,15 +70,16 @@ def log_q_parts(
 
     Args:
       config: correct_positive: subtract from the positive's logit too  [yi2019, eq. 4];
-        not doing so is the importance-sampling form  [yang2020, eq. 5].
+        not doing so is the importance-sampling estimator  [yang2020, eq. 5].
         leave_own_out: negatives are drawn from what isn't the row's positive, so
         q = Q / (1 - Q_p)  [khrylchenko2025].
-        expected_count: correct by N q, the count expected, which keeps the 1 / N of an
-        estimate of the partition function. mask_same_item, with these two.
+        expected_count: correct by N q, the expected count, which keeps the 1 / N of an
+        estimate of the partition function; mask_same_item takes N (1 - Q_p) for N where
+        leave_own_out is on.
       columns: log Q' of each block's ids.
       positive: log Q' of each row's positive.
       draws: N, the number of draws that a row sees.
-      row: what log Q' of every id is in addition in a row, or None.
+      row: what is added to log Q' of every id in a row, or None.
     """
     shift = jnp.zeros_like(positive) if row is None else row
     # Of N draws N (1 - Q_p) pass a mask of the row's own item, each then drawn from
@@ -94,7 +95,7 @@ def log_q_parts(
 
 
 class Known(NamedTuple):
-    """The items of each query in the training part, in one form; the other is empty."""
+    """The items of each query in the training part: as bits or as ids, never both."""
 
     bits: UInt32[Array, "u w"]  # one per item: fast, where the table of all fits
     ids: Int[Array, "u s"]  # ascending, padded with the number of items: small
@@ -131,20 +132,21 @@ def _contains(ids: Int[Array, " s"], wanted: Int[Array, " c"]) -> Bool[Array, " 
 
 
 class Rows(NamedTuple):
-    """What decides which columns a row may use."""
+    """What decides which columns may be negatives of a row."""
 
     place: Int[Array, " b"]  # in the batch
     positive: Int[Array, " b"]
     known: Known | None = None  # items to be masked, all but the positive
-    # Of one kind with the candidates, a query is no negative of its own row.
+    # Queries of the candidates' kind: a query is no negative of its own row.
     query: Int[Array, " b"] | None = None
 
 
 class Columns(NamedTuple):
-    """What columns hold, [c], or [b, k] in columns of each row's own.
+    """What columns hold: [c] if rows share them, [b, k] if each row has its own.
 
-    place and item are None where they mask nothing: comparing every row with every
-    column is a good part of what logits in blocks cost. A column has one of the two.
+    place and item are None where they mask nothing, as comparing every row with every
+    column is a good part of the cost of logits in blocks. A column has at most one of
+    the two.
     """
 
     ids: Int[Array, "..."]
@@ -154,7 +156,7 @@ class Columns(NamedTuple):
 
 
 def keep_columns(rows: Rows, columns: Columns) -> Bool[Array, "b c"]:
-    """True where a column is a negative of the row, and can be used."""
+    """True where a column can be used and is a negative of the row."""
     shape = rows.place.shape[0], columns.ids.shape[-1]
     keep = jnp.broadcast_to(_by_row(columns.usable), shape)
     for ids, own in masked_ids(rows, columns):
@@ -166,7 +168,7 @@ def keep_columns(rows: Rows, columns: Columns) -> Bool[Array, "b c"]:
 
 
 def masked_ids(rows: Rows, columns: Columns) -> list[tuple[Array, Array]]:
-    """What columns are masked by, [c] or [b, k], and the rows' values, [b]."""
+    """Values of columns, [c] or [b, k], that mask rows of the same value, [b]."""
     pairs = [(columns.place, rows.place), (columns.item, rows.positive)]
     if rows.query is not None:
         pairs.append((columns.ids, rows.query))
@@ -184,9 +186,9 @@ def first_of_each(
 
     Args:
       ids: of all blocks' columns, shared by the rows.
-      usable: a column that isn't stands for no id.
-      own: each row's own column, which is no draw of the row: the first of its id is
-        the next one.
+      usable: whether any row may use the column; else it is the first of no id.
+      own: each row's own column, which isn't a draw of the row: for this row the next
+        column of its id counts as the first.
 
     >>> ids, usable = jnp.array([7, 5, 7]), jnp.ones(3, bool)
     >>> first_of_each(ids, usable, jnp.array([0, 1])).tolist()
@@ -194,7 +196,7 @@ def first_of_each(
     """
     c = ids.shape[0]
     column = jnp.arange(c, dtype=jnp.int32)
-    # An id of its own for what can't be used: below 0, where there are no others.
+    # Columns that can't be used get distinct ids below 0, where there are no others.
     order = jnp.argsort(jnp.where(usable, ids, -1 - column), stable=True)
     ordered = jnp.where(usable, ids, -1 - column)[order]
     again = ordered[1:] == ordered[:-1]

@@ -88,7 +88,7 @@ def split_blocks(
       drawn: what they drew.
       size: number of positives.
       lazy_items: by the number of the source, what is yet to be encoded.
-      looked_up: of each source, whether the catalogue stands for its ids (Plan).
+      looked_up: of each source, whether the whole catalogue is encoded for it (Plan).
       items: of the catalogue.
     """
     blocks, at = [], size
@@ -130,7 +130,7 @@ def candidate_logits(
       pool: what the sources draw from.
       known: the rows' known positives where they are to be masked, else None.
       hyper: temperature and logq (the strength of the correction), traced.
-      temperature: of the step; default the one in hyper, for every score.
+      temperature: of the step; by default hyper's, for every score.
       plan: which logits are held; where they are held whole, the negatives are Dense.
     """
     log_q = _block_log_q(config, blocks, pairs, pool)
@@ -150,13 +150,13 @@ def candidate_logits(
     expected = ExpectedCotangent(anchor, pairs.weight)
     negatives = _negatives(batch, parts, expected, plan)
     if config.duplicates == "inclusion":
-        assert isinstance(negatives, Dense)  # so choose_plan has it
+        assert isinstance(negatives, Dense)  # choose_plan sees to it
         negatives = Dense(negatives.z, negatives.keep & _distinct(blocks, columns))
     return positive_logits, negatives
 
 
 class _Batch(NamedTuple):
-    """What the logits of all blocks have in common; each method makes some of them."""
+    """What the logits of all blocks share; each method makes the logits of some."""
 
     query: Float[Array, "b d"]
     rows: Rows
@@ -167,7 +167,7 @@ class _Batch(NamedTuple):
     def held(
         self, vectors: Array, columns: Columns, log_q: Array, plan: Plan = WHOLE
     ) -> Dense:
-        """Held whole: vectors as in Block."""
+        """Logits that are held whole; vectors are as in Block."""
         if vectors.ndim == 3:
             score = jnp.einsum("bd,bkd->bk", self.query, vectors)
         elif columns.ids.ndim == 1:
@@ -184,7 +184,7 @@ class _Batch(NamedTuple):
     def encoded_inside(
         self, items: LazyItems, columns: Columns, log_q: Array
     ) -> Blocked:
-        """With the item tower inside a block: vectors never lie together."""
+        """Logits in blocks that encode their own items: never all vectors at once."""
 
         def block(chunk: Any) -> Dense:
             columns, log_q, lookup, table_rows = chunk
@@ -200,9 +200,9 @@ class _Batch(NamedTuple):
         expected: ExpectedCotangent,
         plan: Plan,
     ) -> Shared:
-        """Of columns that all rows share, with the temperature in the vectors.
+        """Logits of columns that all rows share, with the temperature in the vectors.
 
-        The order is that of ``logits``: the temperature divides the score, not log q.
+        As in ``logits``, the temperature divides the score and not log q.
         """
         vectors = jnp.concatenate([part[0] for part in parts])
         columns = _side_by_side([part[1] for part in parts])
@@ -222,10 +222,10 @@ def _negatives(
     expected: ExpectedCotangent,
     plan: Plan,
 ) -> Negatives:
-    """The blocks of all sources: one block where the plan is so, else their union.
+    """The negatives of all sources: held whole where the plan says so, else a union.
 
-    Columns of each row's own are held in any case: they are as narrow as their vectors
-    allow. Of the columns that rows share there is then no [b, c] array.
+    In a union each row's own columns are held, as their vectors keep them few; of the
+    columns that rows share there is no [b, c] array.
     """
     blocks: list[Negatives] = []
     shared: list[tuple[Array, Columns, Array]] = []
@@ -267,8 +267,8 @@ def _side_by_side(parts: list[Columns]) -> Columns:
     def joined(arrays: list[Array | None]) -> Array | None:
         if all(array is None for array in arrays):
             return None
-        nobody = [jnp.full_like(part.ids, -1) for part in parts]
-        filled = [b if a is None else a for a, b in zip(arrays, nobody, strict=True)]
+        unmasked = [jnp.full_like(part.ids, -1) for part in parts]
+        filled = [b if a is None else a for a, b in zip(arrays, unmasked, strict=True)]
         return jnp.concatenate(filled)
 
     return Columns(
@@ -280,10 +280,10 @@ def _side_by_side(parts: list[Columns]) -> Columns:
 
 
 def masked_share(negatives: Negatives, blocks: tuple[Block, ...]) -> Array:
-    """Share of a row's usable columns that it may not use, a mean over the rows.
+    """Share of the usable columns that are masked for a row, a mean over the rows.
 
-    Its own column and, where columns are de-duplicated, repeats are among them; what
-    can't be used by any mask's doing (a cold cache, a part left out) isn't counted.
+    The row's own column and, where columns are de-duplicated, repeats are among them;
+    columns that are not usable (a cold cache, a part left out) don't count.
     """
     usable = jnp.zeros(())
     for block in blocks:
@@ -311,7 +311,7 @@ def _distinct(blocks: tuple[Block, ...], columns: list[Columns]) -> Array:
 def _block_log_q(
     config: Config, blocks: tuple[Block, ...], pairs: Pairs, pool: Pool
 ) -> LogQ:
-    """log q of the positives and of each block's columns, in the config's form."""
+    """log q of the positives and of each block's columns, by the config's switches."""
     sources = tuple(block.source for block in blocks)
     source_states = tuple(block.source_state for block in blocks)
     size = pairs.candidate.shape[0]
@@ -330,7 +330,7 @@ def _block_log_q(
         for block in blocks
     )
     draws = total_draws(sources, source_states, pool, size)
-    # Such a source is corrected only where it is alone (check_negatives).
+    # A source with row_log_q is corrected only where it is alone (check_negatives).
     rows = [s.row_log_q(pairs, m, pool) for s, m, _, _ in blocks if s.row_log_q]
     row = rows[0] if rows else None
     return log_q_parts(config, columns, of(pairs.candidate), draws, row)
@@ -339,19 +339,20 @@ def _block_log_q(
 def push(
     config: Config, blocks: tuple[Block, ...], pool: Pool, batch_size: int
 ) -> tuple[Block, ...]:
-    """The blocks with the gradient of their items' vectors as the config wants it.
+    """The blocks, with the gradient on items' vectors that item_push asks for.
 
     Scores, losses and the queries' gradients are the same under every choice.
     Under item_push drawn the blocks stay as they are; under batch every column but the
     batch's has its gradient stopped; under balanced too, and the batch's is weighted by
-    N Q'(j) / (n q(j)): columns of j expected in all, over those in the batch.
+    N Q'(j) / (n q(j)): the expected number of columns of j in all, divided by that in
+    the batch.
 
     n and q are of the batch's draws, N and Q' of the union. For a FIFO, which draws as
     the batch does, the weight is N / n, and the mean gradient over the ways in which a
     set of columns can fall into batch and bank is that of encoding them all. For other
     sources that holds to O(1 / N), and the weight of an item that the batch seldom
-    holds is large. Own form: the papers on caches [wang2020xbm, wang2021] leave the
-    push out. While a cache is cold the weight is 1.
+    holds is large. It is this project's own: the papers on caches [wang2020xbm,
+    wang2021] leave the repulsive gradient out. While a cache is cold the weight is 1.
 
     Args:
       config: its item_push.

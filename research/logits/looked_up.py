@@ -35,7 +35,7 @@ def scores_of(
 ) -> Float[Array, "b k"]:
     """``looked_up`` and its gradient, a block of rows at a time.
 
-    A block's scores, and in the backward pass their gradients, lie in the cache while
+    A block's scores, and in the backward pass their gradients, stay in the cache while
     they are looked up or added to, and [b, i] never exists: at 1,024 rows, 8,360 items
     and 1,000 columns that takes less than half of the time.
 
@@ -43,7 +43,7 @@ def scores_of(
       query: of each row.
       vectors: of every item.
       ids: the row's own columns.
-      row_block: scores that are made at once.
+      row_block: approximate number of scores in a block.
     """
     b = len(query)
     blocks = chunked((query, ids), rows_at_once(b, len(vectors), row_block))

@@ -15,18 +15,18 @@ from jaxtyping import Array, Float
 
 from research.logits import Columns, Rows, keep_columns, log_of_total, masked_ids
 
-# Relative to the largest: what rounding moves a cotangent by, at logits up to 64.
+# Rounding error of a cotangent, relative to the largest one, at logits up to 64.
 SAME = 1e-5
-# How far below the bound an exponent may lie: exp(-80) is no denormal number.
+# How far below the bound an exponent may lie: exp(-80) is still a normal number.
 NEAR = 80.0
 
 
 class ExpectedCotangent(NamedTuple):
     """What the cotangent of a row's log-sum-exp is expected to be in proportion to.
 
-    weight * exp(lse) / (exp(lse) + exp(anchor)), as a softmax with the positive's logit
-    for an anchor has it. Where it turns out otherwise the gradient is computed again:
-    that takes longer, and gives the same.
+    weight * exp(lse) / (exp(lse) + exp(anchor)), as in a softmax whose positive has the
+    anchor for its logit. Where the actual one differs, the gradient is computed again:
+    slower, with the right result in either case.
     """
 
     anchor: Float[Array, " b"]
@@ -56,13 +56,13 @@ def log_sum_exp(
     [b, c] never exists. Differentiable in query and vectors; bias is a constant.
 
     Args:
-      query: over the rows' temperature.
-      vectors: over the columns' temperature, where they have one.
-      bias: what else a logit holds that is the same in all rows: -strength log q.
+      query: divided by the rows' temperature.
+      vectors: divided by the columns' temperature, where they have one.
+      bias: the part of a logit that is the same in all rows: -strength log q.
       rows: what rows are masked by.
       columns: what columns are masked by.
       expected: the cotangent that saves a second pass; no value depends on it.
-      row_block: logits that are made at once.
+      row_block: approximate number of logits in a block.
     """
     reach = _reach(vectors, bias, columns)
 
@@ -85,7 +85,7 @@ def _forward(
     row_block: int,
 ) -> tuple[Array, Any]:
     reach = _reach(vectors, bias, columns)
-    # Transposed apart from the product, which then runs on all cores.
+    # Transposed outside of the product, which then runs on all cores.
     across = lax.optimization_barrier(vectors.T)
 
     def body(to_vectors: Array, block: Any) -> tuple[Array, tuple[Array, ...]]:
@@ -154,10 +154,10 @@ def _exponentials(
     query: Array,
     rows: Rows,
 ) -> tuple[Float[Array, "c n"], Float[Array, " n"], Float[Array, " n"]]:
-    """exp(z - top), its sum, and top. Rows of [c, n] are columns: the faster way round.
+    """exp(z - top) as [c, n], which is faster than [n, c]; its sum; and top.
 
-    top is no less than the largest z: by Cauchy and Schwarz where that leaves every
-    exponent in range, which saves to look for it; else the largest itself.
+    top is at least the largest z: a bound by Cauchy and Schwarz where that leaves every
+    exponent in range, which saves the search for the largest; else the largest itself.
     """
     usable = jnp.where(columns.usable, bias, -jnp.inf)
     product = vectors @ query.T
@@ -185,7 +185,7 @@ def kept_count(rows: Rows, columns: Columns, row_block: int) -> Float[Array, " b
     Args:
       rows: what rows are masked by.
       columns: what columns are masked by.
-      row_block: comparisons that are made at once.
+      row_block: approximate number of comparisons in a block.
     """
     if rows.known is None and rows.query is None:
         return _looked_up(rows, columns)
@@ -200,9 +200,9 @@ def kept_count(rows: Rows, columns: Columns, row_block: int) -> Float[Array, " b
 
 
 def _looked_up(rows: Rows, columns: Columns) -> Float[Array, " b"]:
-    """The count where no column has two masks, without comparing all with all.
+    """``kept_count`` where no column has two masks, without comparing all with all.
 
-    What masks a column is put in order, and a row looks up how often it has its own.
+    The columns' values are sorted, and each row looks up how many equal its own.
     """
     count = jnp.full(rows.place.shape, jnp.sum(columns.usable, dtype=jnp.int32))
     for ids, own in masked_ids(rows, columns):
@@ -214,12 +214,12 @@ def _looked_up(rows: Rows, columns: Columns) -> Float[Array, " b"]:
 
 
 def rows_at_once(rows: int, columns: int, row_block: int) -> int:
-    """Rows of a block: as even as it goes, so that the last one isn't filled up.
+    """Rows of a block: blocks are as even as can be, so that little is padded.
 
     Args:
       rows: of the batch.
       columns: of each row.
-      row_block: logits of a block, about.
+      row_block: approximate number of logits in a block.
 
     >>> rows_at_once(1024, 8360, 1 << 21)
     205

@@ -1,8 +1,8 @@
 """How a loss sees its negatives: through reducers over the columns that are kept.
 
 A loss written with reducers works with logits that are held whole and with logits too
-many to hold: a block is made, reduced and forgotten, and made again in the backward
-pass, so that memory is that of one block.
+many to hold: a block is made, reduced and dropped, and made again in the backward pass,
+so that the memory needed is that of one block.
 """
 
 import functools
@@ -25,18 +25,18 @@ from research.logits.one_pass import ExpectedCotangent, chunked, kept_count, log
 class Limits:
     """Sizes from which logits come in blocks, and sizes of the blocks."""
 
-    # Logits of a step (rows by columns) from which they come in blocks. Where the loss
-    # needs one pass over them (Loss.one_pass), blocks are faster from early on.
+    # Logits of a step (rows times columns) from which they come in blocks. Where the
+    # loss needs one pass over them (Loss.one_pass), blocks are faster from fewer on.
     one_pass: int = 1 << 20
     several_passes: int = 1 << 23
     encoded: int = 1 << 16  # columns of a source above which the tower runs in a block
     column_block: int = 1 << 22  # logits of a block of columns
     fewest_columns: int = 128  # of such a block
-    # Items for each of a row's own columns up to which the catalogue is encoded once
-    # and scores are looked up: with 1,000 columns a tenth of the time of a row's own
-    # vectors at 1,700 items, a quarter at 8,000.
+    # Items per column of a row's own, up to which the catalogue is encoded once and
+    # scores are looked up: with 1,000 columns that takes a tenth of the time of vectors
+    # of each row's own at 1,700 items, a quarter at 8,000.
     looked_up: int = 16
-    # Logits of a block of rows, 8 MiB: products of few rows are slow, and so is what is
+    # Logits of a block of rows, 8 MiB: products of few rows are slow, and so are blocks
     # larger than the caches. Of 2^18 to 2^22 the fastest at 1,024 to 8,192 rows.
     row_block: int = 1 << 21
 
@@ -96,7 +96,7 @@ def choose_plan(
     )
     if whole or rows * columns < enough:
         return Plan(0, limits.row_block, (False,) * len(fresh), looked_up)
-    # Encoded inside, a block's logits are made twice: one pass is no reason for it.
+    # Blocks that encode their columns make logits twice, so one_pass doesn't matter.
     inside = tuple(
         rows * n >= limits.several_passes and n > limits.encoded for n in fresh
     )

@@ -34,16 +34,17 @@ __all__ = [
     "start_values",
 ]
 
-# Only differences of logits count, or each logit by itself.
+# Laws of losses in which only differences of logits count, and of those that judge each
+# logit by itself.
 _LISTWISE = frozenset({SHIFT, ORDER, MASK, UNIFORM_Q})
 _POINTWISE = frozenset({ORDER, MASK})
-# What is ranked are scores: a correction would move the negatives among them.
+# Losses that rank scores: a correction would move the negatives among them.
 _RANKED = frozenset({SHIFT, ORDER, MASK})
 _RANKS = frozenset({NEGATIVES, CATALOGUE})
 _CUTOFF = (20.0, "K, the length of the list that counts")
 _MOST = 1 << 31  # bytes of the rows' scores with all candidates
-_WHOLE = ("cutoff", "every")  # numbers of places and of epochs
-# Of values that mean nothing outside them, whichever loss has them.
+_WHOLE = ("cutoff", "every")  # whole numbers: of places, of epochs
+# Bounds outside of which a value means nothing, whichever loss has it.
 _BOUNDS = {
     **dict.fromkeys(_WHOLE, Range(1.0)),
     **dict.fromkeys(("tpr", "fpr"), Range(0.0, 1.0, "low")),
@@ -95,9 +96,9 @@ LOSSES: Registry[Loss] = Registry(
         "sl-at-k": Loss(
             deferred("research.losses.top_k:sl_at_k"),
             {
-                "width": (1.0, "of the sigmoid about the threshold, in scores"),
+                "width": (1.0, "width of the sigmoid at the threshold, in scores"),
                 "cutoff": _CUTOFF,
-                "every": (5.0, "epochs between those that set the thresholds"),
+                "every": (5.0, "every how many epochs the thresholds are set"),
                 "weight_gradient": (1.0, "0 stops the gradient through the weight"),
             },
             needs=frozenset({NEGATIVES, VECTORS, STATE}),
@@ -111,7 +112,7 @@ LOSSES: Registry[Loss] = Registry(
             {
                 "negative_weight": (64.0, "weight of the negatives' sum"),
                 "opponent_rate": (5e-5, "step size of the opponent's tables"),
-                "every": (5.0, "epochs between those of the opponent"),
+                "every": (5.0, "every how many epochs the opponent moves"),
             },
             needs=frozenset({NEGATIVES, DENSE, OPPONENT}),
             laws=_LISTWISE,
@@ -176,7 +177,7 @@ LOSSES: Registry[Loss] = Registry(
             needs=frozenset({NEGATIVES, SQUARE}),
             laws=_POINTWISE,
         ),
-        # It sees vectors alone, so nothing done to logits changes it.
+        # It reads vectors alone, so nothing done to logits changes it.
         "align-uniform": Loss(
             deferred("research.losses.square:align_uniform"),
             {"uniformity": (1.0, "weight of the uniformity of both sides")},
@@ -188,10 +189,10 @@ LOSSES: Registry[Loss] = Registry(
 
 
 def hyper_values(config: Config) -> dict[str, float]:
-    """The loss's own values: its defaults, with what config.hyper sets as NAME=VALUE.
+    """The loss's own values: its defaults, changed by config.hyper's NAME=VALUE.
 
     Raises:
-      InputError: no such loss or name, a value that is no finite number, a name twice.
+      InputError: no such loss or name, a value that isn't finite, or a name twice.
 
     >>> hyper_values(Config(loss="hinge", hyper=("margin=0.5",)))
     {'margin': 0.5}
@@ -201,7 +202,7 @@ def hyper_values(config: Config) -> dict[str, float]:
 
 
 def start_values(config: Config) -> dict[str, float]:
-    """What the loss learns starts here: the entry's values, or those of config.hyper.
+    """Initial values of what the loss learns: the entry's, or those of config.hyper.
 
     Raises:
       InputError: see hyper_values.
@@ -214,7 +215,7 @@ def start_values(config: Config) -> dict[str, float]:
 
 
 def _own_values(config: Config) -> dict[str, float]:
-    """Every value that config.hyper may set: what is set there, else the default."""
+    """Every value that config.hyper may set: as it sets it, else the default."""
     entry = LOSSES.choose(config.loss)
     defaults = {name: default for name, (default, _) in entry.hyper.items()}
     return named_values(config.hyper, defaults | entry.trainable, "hyper", config.loss)
@@ -281,7 +282,7 @@ def _check_unused(config: Config, batch_alone: bool, sources: str) -> None:
 
 
 def _check_scored(config: Config, items: int) -> None:
-    """Refuses what a loss that scores all candidates for users can't go with."""
+    """Refuses what a loss that scores all candidates can't be combined with."""
     name, loss = config.loss, LOSSES[config.loss]
     if CATALOGUE in loss.needs and config.logq:
         raise InputError(
@@ -292,7 +293,7 @@ def _check_scored(config: Config, items: int) -> None:
         raise InputError(f"hardest {config.hardest} with {name}: it weighs all columns")
     if not POSITIVES.choose(config.positives).ranks_items:
         raise InputError(
-            f"{name} with positives {config.positives}: it goes by a user and all items"
+            f"{name} with positives {config.positives}: it scores all items for users"
         )
     if 4 * config.batch * items > _MOST:
         raise InputError(

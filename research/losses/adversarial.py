@@ -12,7 +12,7 @@ from research.types import Hyper
 def adv_info_nce(
     positive: Float[Array, " b"], negatives: Negatives, hyper: Hyper, context: Context
 ) -> Float[Array, " b"]:
-    """Adversarial InfoNCE: the hardness of each negative is learned, up the loss.
+    """Adversarial InfoNCE: the hardness of each negative is learned to raise the loss.
 
     loss_b = log(exp(z_p) + w k_b sum_j p_bj exp(z_bj)) - z_p,
     p_bj = exp(g_bj) / sum_j exp(g_bj)  [zhang2023, as in the code of yang2025slatk]

@@ -1,4 +1,4 @@
-"""What some losses are given beside logits."""
+"""What some losses read beside logits."""
 
 from typing import Any, NamedTuple
 
@@ -8,7 +8,7 @@ from research.logits.reducers import Dense
 
 
 class Context(NamedTuple):
-    """Of the rows, beside their logits; a field is None where no need asks for it.
+    """Inputs of a loss beside logits; a field is None unless one of its needs names it.
 
     Attributes:
       query: vectors of the queries; row b is one pair.
@@ -25,12 +25,12 @@ class Context(NamedTuple):
     hardness: Dense | None = None
 
 
-class Seen(NamedTuple):
-    """Scores, over no temperature, with the parameters after a step.
+class StepScores(NamedTuple):
+    """Scores of a step's rows with the parameters after it, without a temperature.
 
     Attributes:
       scores: of the rows' queries with all candidates.
-      negatives: of those the columns that were drawn.
+      negatives: those of the columns that were drawn.
     """
 
     scores: Float[Array, "b i"]

@@ -1,4 +1,4 @@
-"""What the registry keeps of a loss, and what the tests may ask of it."""
+"""The registry entry of a loss: its function, its needs, and the laws it obeys."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -9,11 +9,11 @@ ORDER = "permutation invariant"
 MASK = "a masked column is absent"
 UNIFORM_Q = "a constant log q changes nothing"
 
-# Needs, compared with a config before any training (checks.py).
-NEGATIVES = "negatives"  # at least one a row
+# Needs, compared with a config before any training (check_loss).
+NEGATIVES = "negatives"  # at least one per row
 DENSE = "dense"  # logits held whole, not in blocks
 SQUARE = "square batch"  # the batch against itself, and nothing else
-# Needs of a Context as a fourth argument, each with the fields that it names.
+# Needs of a Context as a fourth argument, each with the fields that it asks for.
 VECTORS = "vectors"  # query and positive
 CATALOGUE = "catalogue"  # catalogue: the rows' logits of all candidates
 STATE = "state"  # state: what the loss keeps of the rows' users (Loss.init)
@@ -29,25 +29,27 @@ class Loss(NamedTuple):
         (research/losses/context.py) as a fourth argument where needs asks for one.
         hyper holds, beside the entry's own values, temperature (the run's) and items
         (the size of the catalogue).
-      hyper: what may be set and swept without compiling anew: name -> (default, help).
-      trainable: what is learned with the towers: name -> initial value, unless the
-        run's hyper sets another one; it reaches fn through hyper.
+      hyper: values that may be set and swept without compiling anew: name -> (default,
+        help).
+      trainable: values learned with the towers: name -> initial value, unless the
+        run's hyper sets another one; they reach fn through hyper.
       needs: what a run must offer, of those above.
       laws: those of tests/losses that it obeys: each declared one is tested to hold,
         each other to be violated.
-      one_pass: its gradient is in proportion to a softmax over the positive and the
-        negatives, so that blocks of logits are seen once only (one_pass.py).
+      one_pass: whether its gradient is in proportion to a softmax over the positive and
+        the negatives, so that one pass over blocks of logits is enough
+        (research/logits/one_pass.py).
       project: (learned before a step, after it, hyper) -> the learned values within
         their bounds; None where they have none.
       due: (hyper, epoch from 0) -> whether an epoch's steps observe, or are the
         opponent's.
       init: (items [e], offsets [u + 1]) of the users' training parts -> state of the
         users: a tree of arrays [u, ...].
-      observe: (state of the rows' users, Seen, hyper) -> the same after a step of an
-        epoch that is due (research/losses/context.py).
+      observe: (state of the rows' users, StepScores, hyper) -> that state after a step
+        of an epoch that is due (research/losses/context.py).
       opponent: (key, users, items, dim) -> tables [users, d] and [items, d] of another
         pair of towers, whose cosines are the hardness of the columns. In an epoch that
-        is due they alone move, up the loss, at the rate hyper["opponent_rate"].
+        is due they alone move, raising the loss, at the rate hyper["opponent_rate"].
     """
 
     fn: Callable[..., Any]

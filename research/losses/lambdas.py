@@ -11,7 +11,7 @@ from research.logits.reducers import Negatives
 from research.losses.context import Context
 from research.types import Hyper
 
-# What rounding moves a score by, of its row's largest: no item is above itself.
+# Rounding error of a score, relative to its row's largest: no item is above itself.
 ROUNDING = 1e-6
 
 # (ranks of the positives [b, 1], of negatives [b, k]) -> weights [b, k]
@@ -28,7 +28,7 @@ def lambda_rank(
     [burges2006, as in the code of yang2025slatk]
 
     r is the rank from 1 among all candidates, the user's training items included; it
-    has no gradient. Differs from that code: none with one negative a row from
+    has no gradient. Differs from that code: not with one negative per row from
     uniform-outside:1; with more, their mean. Use when: the head of the ranking
     matters and the catalogue is small. Watch: every step ranks the whole catalogue for
     each row; a pair far down the ranking has next to no weight.

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from research.logits.reducers import Negatives
-from research.losses.context import Context, Seen
+from research.losses.context import Context, StepScores
 from research.losses.softmax import decoupled_softmax
 from research.types import Hyper
 
@@ -17,7 +17,7 @@ ABSENT = -1e6  # a score below any
 
 
 class Thresholds(NamedTuple):
-    """Each user's threshold, and the items that it is estimated from; -1 is none."""
+    """Each user's threshold, and the items it is estimated from, padded with -1."""
 
     value: Float[Array, " u"]
     items: Int[Array, "u l"]
@@ -68,7 +68,7 @@ def sl_at_k(
 def first_items(
     item: Int[np.ndarray, " e"], offsets: Int[np.ndarray, " u1"]
 ) -> Thresholds:
-    """Thresholds of 0, and the first items of each user, as many as 90 % have."""
+    """Thresholds of 0, and each user's first items: as many as 90 % have at most."""
     sizes = np.diff(offsets)
     length = int(np.percentile(sizes, SHARE))
     at = np.arange(length)[None, :]
@@ -79,31 +79,31 @@ def first_items(
 
 
 def is_due(hyper: Hyper, epoch: Int[Array, ""]) -> Bool[Array, ""]:
-    """Whether an epoch, from 0, is an ``every``-th one."""
+    """Whether an epoch, counted from 0, is an ``every``-th one."""
     return (epoch + 1) % jnp.maximum(hyper["every"].astype(jnp.int32), 1) == 0
 
 
-def kth_highest(rows: Thresholds, seen: Seen, hyper: Hyper) -> Thresholds:
-    """The thresholds after a step: K-th highest of the items and the columns.
+def kth_highest(rows: Thresholds, step: StepScores, hyper: Hyper) -> Thresholds:
+    """The thresholds after a step: K-th highest scores of the items and the columns.
 
     Args:
       rows: of the rows' users.
-      seen: scores of the rows with all candidates, and with the columns.
+      step: scores of the rows with all candidates, and with the columns.
       hyper: cutoff, the K.
     """
-    own = jnp.take_along_axis(seen.scores, jnp.maximum(rows.items, 0), axis=1)
+    own = jnp.take_along_axis(step.scores, jnp.maximum(rows.items, 0), axis=1)
     own = jnp.where(rows.items >= 0, own, ABSENT)
-    drawn = jnp.where(seen.negatives.keep, seen.negatives.z, ABSENT)
+    drawn = jnp.where(step.negatives.keep, step.negatives.z, ABSENT)
     cutoff = hyper["cutoff"].astype(jnp.int32)
     found = kth_largest(jnp.concatenate([own, drawn], axis=1), cutoff)
     return rows._replace(value=found)
 
 
 def kth_largest(values: Float[Array, "r c"], k: Int[Array, ""]) -> Float[Array, " r"]:
-    """The k-th largest value of each row, the least where k is above their number.
+    """The k-th largest value of each row; the least where k exceeds their number.
 
-    Bit by bit, the largest number that at least k values reach, which suits a traced
-    k; sorting rows of a thousand takes more than ten times as long on a CPU.
+    It finds, bit by bit, the largest number that at least k values reach, as k is
+    traced; sorting rows of a thousand takes more than ten times as long on a CPU.
 
     Args:
       values: [r, c], without NaN.

@@ -21,9 +21,13 @@ __all__ = [
 
 
 class Size(NamedTuple):
-    """Numbers of a training part.
+    """Sizes of a training part.
 
-    Items of the catalogue, items with a pair, pairs, and the most of one query.
+    Attributes:
+      items: of the catalogue.
+      clicked: items with a pair.
+      pairs: of the training part.
+      most: events of the user who has the most.
     """
 
     items: int
@@ -33,7 +37,7 @@ class Size(NamedTuple):
 
 
 class SourceEntry(NamedTuple):
-    """An entry of the registry: what may be asked of a source before it is made.
+    """An entry of the registry: what is known of a source before it is made.
 
     Attributes:
       make: (draws, config) -> Source (research/negatives/source.py).
@@ -43,13 +47,13 @@ class SourceEntry(NamedTuple):
       knows_q: whether log q of any id is known; else no correction is possible.
       per_row: whether each row has columns of its own.
       cache: None, "ring" (the last draws) or "items" (one vector per item).
-      stores_q: whether each column comes with a q of its own, so that no union with
-        other sources can be formed.
+      stores_q: whether each column comes with its own q, so that no union with other
+        sources can be formed.
       ranks_items: whether it ranks items for users, and so needs users as queries.
       by_user: whether its q depends on the row's user: it needs users as queries and
-        their items (Pool.owned), and has no mixture with other sources.
+        their items (Pool.owned), and can't form a mixture with other sources.
       check: (config, draws, size) -> None, refusing what this source alone can't do;
-        size is None as long as no data is read.
+        size is None before data is read.
       reads: the config's fields that it alone reads, or shares with other entries
         (research/unused.py).
     """
@@ -75,8 +79,8 @@ def _check_batch(config: Config, draws: int, size: Size | None) -> None:
 def _check_part(config: Config, draws: int, size: Size | None) -> None:
     if draws > config.batch - 1:
         raise InputError(
-            f"in-batch-part:{draws}: a batch of {config.batch} "
-            f"holds {config.batch - 1} others"
+            f"in-batch-part:{draws}: in a batch of {config.batch} a row has only "
+            f"{config.batch - 1} others"
         )
     _check_batch(config, draws, size)
 
@@ -192,12 +196,12 @@ def entries_of(specs: tuple[str, ...], config: Config) -> tuple[Named, ...]:
 
     Args:
       specs: the names.
-      config: what sources depend on: the batch; where its ``draws`` isn't 0, that takes
-        the place of every number in the names.
+      config: its batch, and ``draws``, which replaces every number in the names where
+        it isn't 0.
 
     Raises:
-      InputError: no source at all; an unknown name; a number of draws missing, in
-        excess, or below 1; a source that the batch doesn't allow.
+      InputError: no source at all; an unknown name; a number of draws that is missing,
+        below 1 or not taken; a source that the batch doesn't allow.
     """
     if not specs:
         raise InputError("no source of negatives: name at least one")
@@ -218,9 +222,7 @@ def _read(spec: str, draws: int) -> Named:
     if not (number.isascii() and number.isdigit() and 0 < len(number) <= 10):
         number = "0"
     if int(number) < 1:
-        raise InputError(
-            f"{name} needs a number of draws, as in {name}:1024, not '{spec}'"
-        )
+        raise InputError(f"'{spec}': {name} needs a number of draws, as in {name}:1024")
     check_number(f"the number of draws of {name}", draws or int(number))
     return Named(name, draws or int(number), entry)
 
@@ -240,7 +242,7 @@ def make_sources(specs: tuple[str, ...], config: Config = REFERENCE) -> tuple[An
 
     Args:
       specs: names as in entries_of.
-      config: what sources depend on: the batch, the dimension, the band.
+      config: its batch, draws, dimension and band.
 
     Raises:
       InputError: see entries_of.
@@ -264,7 +266,7 @@ def make_sources(specs: tuple[str, ...], config: Config = REFERENCE) -> tuple[An
 
 
 def held_whole(config: Config) -> str | None:
-    """The switch that needs a [b, c] array of logits, as one would set it, or None.
+    """The switch that needs a [b, c] array of logits, as field and value, or None.
 
     >>> held_whole(Config(hardest=5))
     'hardest 5'

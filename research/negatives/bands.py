@@ -1,8 +1,8 @@
-"""Hard negatives: what the model itself ranks high. Nobody knows their q.
+"""Hard negatives: items that the model itself ranks high, whose q is unknown.
 
 A hard negative is drawn because of its score, so the probability of drawing it depends
-on the row and on the model, and a log q correction of it would be made up. The sources
-here have no log_q, and a run that asks for a correction on top is refused.
+on the row and on the model, and any log q for it would be made up. The sources here
+have no log_q, and a run that asks for a correction too is refused.
 """
 
 import functools
@@ -18,12 +18,12 @@ from research.types import Pairs
 
 
 def rank_band(draws: int, config: Config = REFERENCE) -> Source:
-    """For each row ``draws`` items from ranks band_low to band_high of its own list.
+    """Draws ``draws`` items for each row from ranks band_low to band_high of its list.
 
-    Offline hard negatives: ranks 101 to 500 of the current model, mixed easy to hard
-    100 to 1  [huang2020]. State: the band of each query [u, w], ranked
-    anew before each epoch. Differs from the paper: a query is ranked as it stands at
-    the end of its fitted events, whichever of its events a row is about.
+    Offline hard negatives: ranks 101 to 500 of the current model, with 100 easy
+    negatives to each hard one  [huang2020]. State: the band of each query [u, w],
+    ranked anew before each epoch. Differs from the paper: a query's list is that at the
+    end of its fitted events, whichever of its events a row is about.
     """
 
     def init(pool: Pool, hyper: Hyper) -> SourceState:
@@ -56,7 +56,7 @@ def rank_bands(
 ) -> Int[Array, "u w"]:
     """Items of ranks low to high (from 1, ends included) of each user by dot product.
 
-    Users are ranked in turn, so that no [u, i] array is held.
+    A block of users is ranked at a time, so that no [u, i] array is held.
 
     Args:
       users: their vectors.

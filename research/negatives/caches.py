@@ -24,7 +24,7 @@ from research.types import Pairs
 class Ring(NamedTuple):
     """The last m positives: vectors, ids, log q at enqueue.
 
-    next_ of each is the last batch, which belongs to the slots from ``at`` on.
+    The fields next_... hold the latest batch, still to be written from slot ``at`` on.
     """
 
     vectors: Float[Array, "m d"]
@@ -39,9 +39,9 @@ class Ring(NamedTuple):
 
 
 class Latest(NamedTuple):
-    """One vector an item, as of the last batch that held the item; which are held.
+    """The vector of each item from the last batch with it; held is False before one.
 
-    The last batch's are in next_vectors, of the items next_ids.
+    The latest batch, still to be written, is in next_vectors and next_ids.
     """
 
     vectors: Float[Array, "i d"]
@@ -122,7 +122,7 @@ def fifo_cache_stored(draws: int, config: Config = REFERENCE) -> Source:
 
 
 def fifo_cache_by_size(draws: int, config: Config = REFERENCE) -> Source:
-    """As fifo_cache, corrected as if each of its entries were another item's.
+    """As fifo_cache, corrected as if it held each item once.
 
     q = 1 / size of every id, which is right for a cache that holds each item once
     (vector_cache). A FIFO of positives holds an item as often as it was clicked, so
@@ -146,7 +146,7 @@ def _latest(cache: Latest) -> Float[Array, "i d"]:
 
 
 def vector_cache(draws: int, config: Config = REFERENCE) -> Source:
-    """``draws`` ids, uniform over those that a cache of one latest vector an id holds.
+    """Draws ids evenly from a cache that holds the latest vector of each id.
 
     q_j = 1 / size for an id it holds, 0 for any other. Unlike a FIFO it draws rare
     items as often as popular ones: mixed negatives [yang2020] with stale vectors.
@@ -202,7 +202,7 @@ def vector_cache(draws: int, config: Config = REFERENCE) -> Source:
 
 
 def _written(ring: Ring) -> Ring:
-    """The ring with its waiting batch in its slots."""
+    """The ring with its waiting batch written to its slots."""
     return ring._replace(
         vectors=_write(ring.vectors, ring.at, ring.next_vectors),
         ids=_write(ring.ids, ring.at, ring.next_ids),
@@ -213,7 +213,10 @@ def _written(ring: Ring) -> Ring:
 def _write(
     buffer: Shaped[Array, "m *d"], at: Int[Array, ""], rows: Shaped[Array, "b *d"]
 ) -> Shaped[Array, "m *d"]:
-    """The buffer with the rows from a slot on, around its end; in place in a scan."""
+    """The buffer with rows written from slot ``at`` on, around its end if need be.
+
+    In a scan it is updated in place.
+    """
     if buffer.shape[0] % rows.shape[0] == 0:  # then a batch never straddles the end
         return lax.dynamic_update_slice_in_dim(buffer, rows, at, axis=0)
     slots = (at + jnp.arange(rows.shape[0], dtype=jnp.int32)) % buffer.shape[0]

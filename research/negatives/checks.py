@@ -1,4 +1,4 @@
-"""What sources of negatives can't be combined with: refused before any training."""
+"""Refuses, before any training, what sources of negatives can't be combined with."""
 
 from research.config import Config
 from research.negatives import Named, Size, entries_of, held_whole
@@ -7,7 +7,7 @@ from research.positives import POSITIVES
 from research.towers import takes_words
 from research.types import InputError
 
-# Bytes of logits that a step may hold: some four arrays of their size are alive.
+# Bytes of logits that a step may hold; about four arrays of their size live at once.
 _MOST = 1 << 31
 
 
@@ -19,12 +19,13 @@ def check_negatives(config: Config, size: Size | None = None) -> None:
       size: of the training part; None checks what needs no data.
 
     Raises:
-      InputError: see entries_of; unknown q under a correction; a cache that holds less
-        than is drawn from it, or is never warm; a stored q, or one by the user, in a
-        union; a user who has everything; a band or a selection wider than what there
-        is; inclusion with what it can't be combined with; a push by the batch where it
-        isn't a source, or where its share isn't known; more logits than can be held,
-        where a switch needs them all at once; counts that no step would use.
+      InputError: see entries_of; unknown q under a correction; a cache that can't hold
+        as much as is drawn from it, or is never warm; a stored q, or one by the user,
+        in a union; a user who has every item; a band with more ranks than items, or
+        more hardest negatives than drawn ones; duplicates inclusion with a source or
+        switch that rules it out; item_push batch or balanced without in-batch
+        negatives, or balanced with an unknown q; more logits than can be held, where a
+        switch needs them all at once; counts that no step would use.
     """
     sources = entries_of(config.negatives, config)
     _check_known_q(config, sources)
@@ -75,7 +76,7 @@ def _check_stored_alone(sources: tuple[Named, ...]) -> None:
     if storing and (others or len(storing) > 1):
         raise InputError(
             f"{storing[0]} in a union with {', '.join(others) or 'itself'}: a q "
-            f"stored with a column gives no mixture; use fifo-cache"
+            f"stored with a column can't form a mixture; use fifo-cache"
         )
 
 
@@ -85,13 +86,13 @@ def _check_by_user(config: Config, sources: tuple[Named, ...]) -> None:
             continue
         if not POSITIVES.choose(config.positives).ranks_items:
             raise InputError(
-                f"{name}:{draws} with positives {config.positives}: it draws what a "
-                f"user does not have, and the query is no user with items"
+                f"{name}:{draws} with positives {config.positives}: it draws items "
+                f"that a user does not have, and the query is not a user"
             )
         if config.logq and len(sources) > 1:
             raise InputError(
                 f"logq {config.logq:g} with {name} in a union: its q differs by user, "
-                f"which gives no mixture; use logq 0, or {name} alone"
+                f"so it can't form a mixture; use logq 0, or {name} alone"
             )
         if config.leave_own_out:
             raise InputError(
@@ -99,7 +100,8 @@ def _check_by_user(config: Config, sources: tuple[Named, ...]) -> None:
             )
         if config.item_push == "balanced":
             raise InputError(
-                f"item_push balanced with {name}: its share of the push differs by user"
+                f"item_push balanced with {name}: its q differs by user, and so its "
+                f"share of the repulsive gradient"
             )
 
 
@@ -115,7 +117,7 @@ def _check_item_push(config: Config, sources: tuple[Named, ...]) -> None:
         if config.item_push == "balanced" and not source.entry.knows_q:
             raise InputError(
                 f"item_push balanced with {source.name}: its q is unknown, and so its "
-                f"share of the push"
+                f"share of the repulsive gradient"
             )
 
 
@@ -166,8 +168,8 @@ def _check_inclusion(config: Config, sources: tuple[Named, ...]) -> None:
     for name in ("leave_own_out", "expected_count"):
         if getattr(config, name):
             raise InputError(
-                f"{name} with duplicates inclusion: the probability to be in the set "
-                f"counts draws already"
+                f"{name} with duplicates inclusion: the inclusion probability counts "
+                f"draws already"
             )
     if config.item_push == "balanced":
         raise InputError(
@@ -181,11 +183,11 @@ def _check_inclusion(config: Config, sources: tuple[Named, ...]) -> None:
             )
         if entry.columns == "catalogue":
             raise InputError(
-                f"duplicates inclusion with {name}: every item is in the set for "
-                "certain, and not by draws; use duplicates keep"
+                f"duplicates inclusion with {name}: it holds every item once, without "
+                "draws; use duplicates keep"
             )
         if entry.stores_q:
             raise InputError(
-                f"duplicates inclusion with {name}: a q stored with a "
-                "column gives no probability to be in the set"
+                f"duplicates inclusion with {name}: a q stored with a column gives no "
+                "inclusion probability"
             )

@@ -1,4 +1,4 @@
-"""The registry of click shares: what log q of in-batch negatives is taken from.
+"""The registry of click shares, from which log q of in-batch negatives is taken.
 
 Reading it needs no JAX. The functions are in research/negatives/frequency.py.
 """
@@ -20,7 +20,7 @@ def _nothing(config: Config, items: int, steps: int) -> tuple[()]:
 
 @dataclass(frozen=True)
 class Frequency:
-    """An entry of the registry: how the click share is known while training.
+    """An entry of the registry: how the click share is obtained while training.
 
     Its state is a tree of arrays, part of a run's state and so of its checkpoints.
 
@@ -31,8 +31,8 @@ class Frequency:
         after that step; None where nothing is kept.
       log_share: (state, pool, the step from 0, rows of a step, hyper) -> log q of one
         draw for every item, [i]; None where it is the exact share of the pool.
-      memory: config -> bytes of what may be large, by what it is.
-      check: (config, steps of an epoch) -> None, refusing what can't be meant.
+      memory: config -> bytes of the arrays that may be large, by a name for messages.
+      check: (config, steps of an epoch) -> None, refusing invalid values.
       reads: the config's fields that it alone reads, or shares with other entries
         (research/unused.py).
     """
@@ -55,8 +55,8 @@ def _check_window(config: Config, steps: int) -> None:
     window, total = config.frequency_window or steps, config.epochs * steps
     if window >= total:
         raise InputError(
-            f"frequency_window is {window} of {total} steps: no window ends before the "
-            f"last step, and nothing is ever counted"
+            f"frequency_window is {window}: the run has {total} steps, no window ends "
+            f"before the last one, and no count is ever used"
         )
 
 
@@ -87,7 +87,7 @@ FREQUENCIES: Registry[Frequency] = Registry(
 
 
 def check_frequency(config: Config, steps: int) -> None:
-    """Refuses a way to know the click share that doesn't suit a run's length.
+    """Refuses a click share that doesn't suit a run's length.
 
     Args:
       config: the run.

@@ -1,7 +1,8 @@
 """How often an item is drawn, estimated or counted while training.
 
-Two ways to know it of a stream of pairs: gaps between an item's appearances, and counts
-of the last window. Their functions for the registry (frequencies.py) come last.
+There are two ways to tell from a stream of pairs: the gaps between an item's
+appearances, and the counts of the last window. Their functions for the registry
+(frequencies.py) come last.
 
 An item that comes up once in g steps has a probability 1 / g to be in a batch; its gap
 g is averaged over time in hashed arrays  [yi2019, algorithms 2 and 3]. That is
@@ -18,8 +19,8 @@ from research.negatives.source import Pool
 from research.rng import mix32
 from research.types import UNSEEN, Hyper
 
-UNKNOWN = 0.0  # of a gap: none was observed yet
-NEVER = -1  # of a step
+UNKNOWN = 0.0  # in place of a gap, as long as none was observed
+NEVER = -1  # in place of the last step, as long as there is none
 
 
 class Estimate(NamedTuple):
@@ -37,8 +38,9 @@ def init_estimate(
 ) -> Estimate:
     """The state before the first step; ``buckets`` is over all hashes together.
 
-    Differs from the paper by default: its start (last 0, gap 100) makes a first gap out
-    of the time before an item was ever seen, here the first observed gap starts.
+    Differs from the paper by default: its start (last 0, gap 100) takes the time before
+    an item was first seen for a gap; here the average starts with the first observed
+    gap.
     """
     shape = (hashes, buckets // hashes)
     return Estimate(jnp.full(shape, last, jnp.int32), jnp.full(shape, gap, jnp.float32))
@@ -81,10 +83,11 @@ def observe(
 def at_least_one(
     estimate: Estimate, ids: Int[Array, " n"], step: Int[Array, ""]
 ) -> Float[Array, " n"]:
-    """p of each id to be in a batch: 1 / max over hashes of B  [yi2019, algorithm 3].
+    """The probability p of each id to be in a batch  [yi2019, algorithm 3].
 
-    A collision shortens a gap, so the longest is the least wrong. ``step`` counts from
-    0: an id with no observed gap came up at most once in as many steps, so 1 / step.
+    p = 1 / max over hashes of B: a collision shortens a gap, so the longest is the
+    least wrong. ``step`` counts from 0: an id with no observed gap came up at most once
+    in as many steps, so its p is 1 / step.
     """
     at = buckets_of(ids, estimate)
     rows = jnp.arange(at.shape[0], dtype=jnp.int32)[:, None]
@@ -95,7 +98,7 @@ def at_least_one(
 
 
 def per_draw(p: Float[Array, " n"], batch: int) -> Float[Array, " n"]:
-    """q of one draw out of p of a batch: q = 1 - (1 - p)^(1 / batch).
+    """The q of one draw from the p of a batch: q = 1 - (1 - p)^(1 / batch).
 
     >>> round(float(per_draw(jnp.array([0.75]), 2)[0]), 6)  # 1 - (1 / 4)^(1 / 2)
     0.5
@@ -127,7 +130,7 @@ def log_q_error(
 
 
 class Window(NamedTuple):
-    """How often each item came up: in the window at work, and in the last whole one.
+    """How often each item came up: in the current window, and in the last whole one.
 
     ``last`` is 0 everywhere until the first window is over. A window has ``steps``
     steps.
@@ -176,8 +179,8 @@ def log_share_of_window(
 ) -> Float[Array, " i"]:
     """log q of all items: their shares of the pairs of the last whole window.
 
-    Common practice, without a paper that it follows; [yi2019] estimates from the stream
-    instead, to need no fixed vocabulary and to adapt to a distribution that changes.
+    Common practice, which follows no paper; [yi2019] estimates from the stream instead,
+    to need no fixed vocabulary and to adapt to a distribution that changes.
 
     Args:
       window: the counts before the step.
@@ -189,10 +192,10 @@ def log_share_of_window(
 def log_share_of_counts(clicks: Int[Array, " i"]) -> Float[Array, " i"]:
     """log q of all items by their counts C.
 
-    q_j = max(C_j, 0.3) / sum_k C_k: an item without one has the 0.3 of a click that
-    unseen items have everywhere. Until the first window is over nothing is counted
-    and q is 1 / i, the same for all items: a softmax whose positive is corrected too is
-    then as without a correction.
+    q_j = max(C_j, 0.3) / sum_k C_k: an item without a count has 0.3 of one, as unseen
+    items have everywhere. Until the first window is over all counts are 0, and q is the
+    same for all i items, 1 / i: a softmax whose positive is corrected too is then as
+    without a correction.
 
     >>> log_q = log_share_of_counts(jnp.array([3, 1, 0]))
     >>> [round(float(q), 3) for q in jnp.exp(log_q)]

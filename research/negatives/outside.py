@@ -1,4 +1,4 @@
-"""Negatives drawn evenly from what a user does not have."""
+"""Negatives drawn evenly from the items that a user does not have."""
 
 import jax
 import jax.numpy as jnp
@@ -15,8 +15,8 @@ def uniform_outside(draws: int, config: Config = REFERENCE) -> Source:
 
     q_u(j) = 1 / (I - m_u) for an item outside the m_u distinct items of the user's
     training part, with replacement: the negatives of [rendle2009, section 4.1] and of
-    the code of [yang2024psl]. Items of other parts are drawn too. log_q gives -log I to
-    every id, and row_log_q what is missing to the row's own q. The positive, which is
+    the code of [yang2024psl]. Items of other parts are drawn too. log_q is -log I for
+    every id, and row_log_q adds the rest of the row's own log q. The positive, which is
     never drawn, is corrected like the columns.
     """
 
@@ -76,7 +76,7 @@ def nth_outside(
     """
 
     last = item.shape[0] - 1
-    # Halvings that the longest row needs; a shorter one has nothing to add in some.
+    # Halvings that the longest row needs; a shorter one stays as it is in some.
     halvings = 32 - lax.clz(jnp.max(owned))
 
     def halve(n: Array, below: Array) -> Array:

@@ -14,13 +14,13 @@ SourceState = Any  # a tree of arrays
 SourceStates = tuple[SourceState, ...]
 
 
-# A uniform number has 2^23 values: over more items than COARSE many could never be
-# drawn, so that one number finds a block of items and another the item in it.
+# A uniform float32 takes 2^23 values only, so that in a large catalogue many items can
+# never be drawn. Above COARSE items one number picks a block, another the item in it.
 COARSE, BLOCK = 1 << 16, 1 << 10
 
 
 class Cumulative(NamedTuple):
-    """Sums of q up to each item, [i]; of many items, by block and within each."""
+    """Cumulative sums of q, [i]; with many items those of blocks, and within each."""
 
     whole: Float[Array, " n"]
     within: Float[Array, "n k"] | None
@@ -49,7 +49,7 @@ class Pool(NamedTuple):
 
     @property
     def floor(self) -> Float[Array, ""]:
-        """log(.3 / n): the log q of what n pairs never held, so that it is finite."""
+        """log(.3 / n), n the number of pairs: a finite log q for what has no pair."""
         return jnp.log(UNSEEN / jnp.sum(self.counts))
 
 
@@ -82,9 +82,9 @@ class Source(NamedTuple):
       draws(state, pool, batch_size): number of draws that a row sees, for the mixture;
         0 while a cache isn't warm.
       log_q(ids, state, pool): log of the probability that one draw gives the id, for
-        any ids; None where nobody knows it (hard negatives).
-      row_log_q(batch, state, pool): what log q of every id is in addition in a row,
-        [b], for a source whose draws depend on the row; it has no mixture with others.
+        any ids; None where it is unknown (hard negatives).
+      row_log_q(batch, state, pool): what is added to log q of every id in a row, [b],
+        for a source whose draws depend on the row; it can't join a mixture.
       update(state, batch, vectors, pool): the state after a step that encoded the
         batch's positives as these vectors.
       refresh(state, users, items): the state before an epoch, given the vectors of
@@ -116,7 +116,7 @@ Sources = tuple[Source, ...]
 def total_draws(
     sources: Sources, states: SourceStates, pool: Pool, batch_size: int
 ) -> Float[Array, ""]:
-    """N, the number of draws that a row sees over all sources; 1 where there is none.
+    """N, the number of draws that a row sees over all sources; at least 1.
 
     Only cold caches draw nothing, and then no column is kept: any finite log will do.
     Arguments are as in ``union_log_q``.
@@ -168,7 +168,7 @@ def union_log_inclusion(
     """log P(j is drawn at least once) = log(1 - prod_b (1 - q_b(j))^n_b).
 
     For one source 1 - (1 - q)^n, the probability of [yi2019, section 3.2] to be in
-    a batch. It corrects columns of which each id is there once: 1 / P weighs a distinct
+    a batch. It corrects columns in which each id stands once: 1 / P weighs a distinct
     column as Horvitz and Thompson do [horvitz1952], where 1 / (n q) weighs a draw.
     Arguments and exceptions are as in ``union_log_q``.
     """
@@ -220,9 +220,9 @@ def in_batch(draws: int, config: Config = REFERENCE) -> Source:
 def in_batch_part(draws: int, config: Config = REFERENCE) -> Source:
     """A random part of the batch's columns: fewer negatives from as many rows.
 
-    Each row sees exactly ``draws`` of the other rows' positives, those at as many
-    distinct distances around the batch, drawn anew each step: one [b, b] mask over
-    scores that are there anyway. q is that of in-batch.
+    Each row sees exactly ``draws`` of the other rows' positives: those at as many
+    distinct distances around the batch, drawn anew in each step. That is one [b, b]
+    mask over scores that are computed anyway. q is that of in-batch.
     """
 
     def draw(key, batch, state, pool):  # type: ignore[no-untyped-def]
@@ -270,7 +270,7 @@ def uniform_per_row(draws: int, config: Config = REFERENCE) -> Source:
 def popularity(draws: int, config: Config = REFERENCE) -> Source:
     """Draws from q_j = C_j^alpha / sum_k C_k^alpha, normalised, shared by all rows.
 
-    alpha is hyper["alpha"]: 0 is uniform over what was ever clicked, 1 the click share.
+    alpha is hyper["alpha"]: 0 is uniform over the clicked items, 1 the click share.
     State: log q [i] and its cumulative sums. Source: [mikolov2013, section 2.2].
     """
     return Source(
@@ -285,7 +285,7 @@ def popularity(draws: int, config: Config = REFERENCE) -> Source:
 
 
 def extra(draws: int, config: Config = REFERENCE) -> Source:
-    """Columns each uniform with probability m, else from popularity^alpha.
+    """Draws each uniform with probability m, else from popularity^alpha.
 
     q_j = m / I + (1 - m) C_j^alpha / sum_k C_k^alpha, with m = hyper["mix"]: the
     sampling distribution of mixed negatives as one traced number [yang2020].
@@ -343,7 +343,7 @@ def _power_draw(
     block = _searched(one, whole, draws)
     at = jax.random.uniform(two, (draws,)) * within[block, -1]
     ids, half = jnp.zeros(draws, jnp.int32), BLOCK // 2
-    while half:  # how many of the block's sums are at most that, by halves
+    while half:  # binary search: how many of the block's sums are at most ``at``
         ids = jnp.where(within[block, ids + half - 1] <= at, ids + half, ids)
         half //= 2
     return block * BLOCK + ids
@@ -358,7 +358,7 @@ def _searched(
 
 
 def catalogue(draws: int, config: Config = REFERENCE) -> Source:
-    """Every candidate once: with it a softmax is exact, and log q is a constant."""
+    """Every candidate once, for the full softmax; log q is a constant."""
     return Source(
         name="catalogue",
         origin="fresh",

@@ -9,7 +9,7 @@ __all__ = ["correction_strength"]
 
 
 def correction_strength(log_q: ndarray, log_exposure: ndarray) -> float:
-    """The strength of the log q correction that keeps what isn't exposure.
+    """The strength of the log q correction that keeps popularity that isn't exposure.
 
     1 - cov(log q, log e) / var(log q), over the items: the slope of log exposure on
     log q says how much of a difference in log q is one in exposure; the rest is kept.

@@ -127,10 +127,11 @@ def session_pairs(
 
 
 class Positives(NamedTuple):
-    """Pairs, and the events in which histories are looked up.
+    """Training pairs, and the events in which histories are looked up.
 
     The history of an entity that is a user, or half of one, is
-    item[offsets[entity] : offsets[entity + 1]]. candidates is the number of candidates.
+    item[offsets[entity] : offsets[entity + 1]]. candidates is how many candidates
+    there are.
     """
 
     pairs: Pairs
@@ -147,10 +148,10 @@ class Kind(NamedTuple):
       candidate: the tower that encodes the candidate.
       make: (config, training part) -> Positives.
       task: (config, fold) -> RetrievalTask (research/positives/tasks.py).
-      ranks_items: whether queries are users who look for items; else a query may be
-        among the candidates, and is left out of its own.
-      history_alone: whether a query is known by its history alone, so that a feature
-        of the user would name the answer.
+      ranks_items: whether queries are users and candidates items; else a query may be
+        among the candidates, and is left out of its own list.
+      history_alone: whether a query is its history alone, so that a feature of the
+        user would give the answer away.
       reads: the config's fields that it alone reads, or shares with other entries
         (research/unused.py).
     """
@@ -228,29 +229,29 @@ def log_share(counts: Int[ndarray, " n"]) -> Float[ndarray, " n"]:
 
 
 def check_positives(config: Config) -> None:
-    """Refuses what a kind of positives can't be trained with.
+    """Refuses fields that a kind of positives can't be trained with.
 
     Raises:
-      InputError: an unknown kind; weights by impressions where candidates are no
-        items; or a switch, a temperature, a feature or an encoder that needs a query
-        who is a user and ranks items.
+      InputError: an unknown kind; weights by impressions where candidates aren't
+        items; or a switch, a temperature, a feature or an encoder that needs users as
+        queries and items as candidates.
     """
     name, kind = config.positives, POSITIVES.choose(config.positives)
     if config.ips and kind.candidate != "item":
         raise InputError(
-            f"ips is {config.ips:g} with positives {name}: candidates are no items"
+            f"ips is {config.ips:g} with positives {name}: candidates are not items"
         )
     if kind.ranks_items:
         return
     if config.mask_user_positives:
         raise InputError(
-            f"mask_user_positives with positives {name}: it masks items that the query "
-            f"has, and the query is no user with items to find"
+            f"mask_user_positives with positives {name}: it masks the items of a user, "
+            f"and the query is not a user who looks for items"
         )
     if kind_of(config).init is not None:
         raise InputError(
             f"temperature_kind {config.temperature_kind} with positives {name}: the "
-            f"query is no user"
+            f"query is not a user"
         )
     if takes_words(config):
         raise InputError(
@@ -260,13 +261,13 @@ def check_positives(config: Config) -> None:
     for name, feature in registered_features(config):
         if feature.gives != STATIC:
             raise InputError(
-                f"feature '{name}' with positives {config.positives}: it goes by the "
+                f"feature '{name}' with positives {config.positives}: it needs the "
                 f"time of a user's event"
             )
     if config.batch_order == "time":
         raise InputError(
-            f"batch_order time with positives {config.positives}: their pairs have no "
-            f"one time"
+            f"batch_order time with positives {config.positives}: a pair has no single "
+            f"time"
         )
     if kind.history_alone and config.user_features:
         raise InputError(

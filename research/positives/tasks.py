@@ -1,6 +1,6 @@
 """The retrieval task of each kind of positives: queries, candidates, relevant ones.
 
-user-item: a user's held-out items among all items but its training positives.
+user-item: a user's held-out items among all items but the user's training positives.
 item-item: items of the held-out sessions of an item, among all items but itself.
 user-user: the held-out part of a user's history among those of all evaluated users, by
 the training part.
@@ -27,7 +27,7 @@ class RetrievalTask(NamedTuple):
         fold.held_item their relevant items among fold.fitted.n_items candidates.
       queries: the towers' ids of the queries, [v].
       candidates: the towers' ids of the candidates, [i].
-      histories: events of the entities, where these are not the training part's users.
+      histories: the entities' events, where entities aren't the training part's users.
       words: the words that each query searches by; None without a search.
     """
 
@@ -49,7 +49,7 @@ def retrieval_task(config: Config, fold: Fold) -> RetrievalTask:
 
 
 def held_out_items(config: Config, fold: Fold) -> RetrievalTask:
-    """A user's held-out items among all items, its training positives removed."""
+    """A user's held-out items among all items but the user's training positives."""
     words = held_words(config, fold) if config.search else None
     candidates = np.arange(fold.fitted.n_items)
     return RetrievalTask(fold, fold.evaluated, candidates, words=words)
@@ -58,12 +58,12 @@ def held_out_items(config: Config, fold: Fold) -> RetrievalTask:
 def same_session(config: Config, fold: Fold) -> RetrievalTask:
     """Items of the same held-out sessions, among all items but the query itself.
 
-    Queries are items with a fitted click: the others' vectors have learnt nothing.
+    Queries are items with a fitted click, as the vectors of others are untrained.
     A session of n held-out events gives each of its items min(4, n - 1) others, as in
     training; an item is one query, for the items of all its sessions.
     """
     fitted, n_items, gap = fold.fitted, fold.fitted.n_items, config.session_gap
-    assert fold.held_time is not None  # a fold of splits.fold has it
+    assert fold.held_time is not None  # every fold of events.fold has it
     raw = fitted.users.id[fold.held_user], fitted.items.id[fold.held_item]
     pairs = session_pairs(Clicks(*raw, fold.held_time), gap)
     query, candidate = (fold.held_item[of_pair] for of_pair in pairs)

@@ -30,10 +30,10 @@ class CellSummary(NamedTuple):
     ``swept`` is in the order of the table's fields, None where the arm lacks one.
     ``temperature`` is that of the runs' configs, NaN where none is known.
     ``means`` [s] holds each metric of each seed, ``values`` [u, s] the per-user ones,
-    ``users`` how many users it is over. ``failed`` is empty unless
-    a run failed; then there are no values, since fewer seeds would be another number.
-    For the same reason a metric has none that some of the runs lack: ``lacking`` says
-    by its name how many.
+    ``users`` how many users it counts. ``failed`` is empty unless a run failed; then
+    there are no values, since a mean over fewer seeds would be another number. For the
+    same reason there are none of a metric that some runs lack; ``lacking`` is how many
+    do, by its name.
     """
 
     arm: str
@@ -76,7 +76,7 @@ def measure(
     The cut-offs are those that all records have.
 
     Raises:
-      ValueError: a run given twice; arms with different seeds; records without a common
+      ValueError: a run appears twice; arms have different seeds; records have no common
         cut-off.
     """
     fields = swept_fields(results, swept)
@@ -113,7 +113,7 @@ def not_recorded(results: Sequence[RunResult]) -> list[str]:
 
 
 def table_keys(cells: Sequence[CellSummary]) -> list[Key]:
-    """The metrics and cut-offs of a table: whatever some run has; all if none ran."""
+    """The metrics and cut-offs of a table: those of any run; all if none finished."""
     done = [cell for cell in cells if not cell.failed]
     if not done:
         return keys(DEFAULT_KS)
@@ -169,16 +169,16 @@ def estimate(cell: CellSummary, key: Key, other: CellSummary | None = None) -> E
     return over_seeds(cell.means[key] - (other.means[key] if other else 0.0))
 
 
-Asked = tuple[CellSummary, Key, CellSummary | None]  # what ``estimate`` takes
+EstimateArguments = tuple[CellSummary, Key, CellSummary | None]
 
 
-def intervals(asked: Iterable[Asked]) -> list[Interval]:
-    """The interval of each estimate that is asked for; many are computed at once.
+def intervals(calls: Iterable[EstimateArguments]) -> list[Interval]:
+    """The intervals of several calls of ``estimate``; many are computed at once.
 
     Raises:
       ValueError: as ``estimate``.
     """
-    every = list(asked)
+    every = list(calls)
     out: dict[int, Interval] = {}
     alike: dict[tuple[int, ...], list[int]] = {}
     for n, (cell, key, other) in enumerate(every):
@@ -232,7 +232,7 @@ def _check(groups: dict[tuple[str, tuple[float | None, ...]], list[RunResult]]) 
 def _temperature(run: RunResult) -> float:
     """The temperature of a run's config, NaN for a baseline.
 
-    Records that hold no settings tell it by their sweep, or by the end of the curve.
+    For a record without settings it is the swept value, or the last of the curve.
     """
     curve = (run.history or {}).get(TEMPERATURE) or [float("nan")]
     known = {TEMPERATURE: curve[-1]} | run.swept | (run.settings or {})

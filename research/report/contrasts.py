@@ -34,10 +34,11 @@ class Paired(NamedTuple):
       difference: of the means, over users and seeds.
       low: the lower end of its 95 % interval.
       high: the upper end.
-      p: two-sided, of "no difference".
-      p_equivalence: of "they differ by at least the margin", by two one-sided tests.
+      p: two-sided p value of "no difference".
+      p_equivalence: p value of "they differ by at least the margin", by two one-sided
+        tests.
       reference: the mean of the arm that was subtracted.
-      users: that the metric counts.
+      users: how many users the metric counts.
       seeds: of each arm.
     """
 
@@ -144,13 +145,13 @@ def _values_of(
     """The values of both arms at a cut-off, and the number of evaluated users.
 
     Raises:
-      InputError: why there are none, or no pairs.
+      InputError: there are no values, or they can't be paired; the message says why.
     """
     arm, against, metric, _, at, against_at = contrast[:6]
-    given = at if against_at is None else against_at
+    other_at = at if against_at is None else against_at
     if against_at is None and (against, _key(at)) not in cells:
-        given = {}  # as in the long table: its one cell, with nothing swept
-    ours, others = _runs(cells, arm, at), _runs(cells, against, given)
+        other_at = {}  # as in the long table: its one cell, with nothing swept
+    ours, others = _runs(cells, arm, at), _runs(cells, against, other_at)
     if [run.seed for run in ours] != [run.seed for run in others]:
         raise InputError(f"{arm} and {against} have different seeds")
     values, other = _values(ours, metric, k), _values(others, metric, k)
@@ -164,7 +165,7 @@ def _difference(cells: Cells, contrast: Contrast) -> Paired:
     """The paired difference of a contrast.
 
     Raises:
-      InputError: why there is none.
+      InputError: there is none; the message says why.
     """
     values, other, users = _values_of(cells, contrast, contrast.k)
     if contrast.over:
@@ -179,7 +180,7 @@ def _difference(cells: Cells, contrast: Contrast) -> Paired:
 
 
 def paired_users(values: Float[ndarray, "u s"], other: Float[ndarray, "u s"]) -> Paired:
-    """The paired difference of a metric that each user has, two-way over users, seeds.
+    """The paired difference of a per-user metric, two-way over users and seeds.
 
     Args:
       values: of the arm; NaN for a user whom the metric doesn't count.
@@ -200,7 +201,7 @@ def _paired(estimate: Estimate, reference: float, users: int, seeds: int) -> Pai
 def _linear_factor(
     values: Float[ndarray, "u s"], other: Float[ndarray, "u s"]
 ) -> tuple[Float[ndarray, "u s"], float]:
-    """The ratio of two means by user and seed, linear in both (delta method), and it.
+    """The ratio of two means, linearised by user and seed (delta method); the ratio.
 
     Args:
       values: of the arm.
@@ -239,8 +240,7 @@ def family(
     """One row per contrast, in their order, with COLUMNS.
 
     The contrasts are one family: both kinds of p values are adjusted by Holm over those
-    that there is data for. One without has no numbers, 0 seeds, and the reason as its
-    note.
+    with data. One without data has no numbers, 0 seeds, and the reason as its note.
 
     Args:
       contrasts: those that were declared.
@@ -301,7 +301,7 @@ def contrast_texts(frame: pd.DataFrame, question: str) -> dict[str, str | pd.Dat
 
 
 def measured(metric: str, k: int, over: int = 0) -> str:
-    """What a contrast is a difference of, by its columns of these names.
+    """What a contrast is a difference in, from its columns of these names.
 
     >>> measured("recall", 100), measured("recall", 100, 10)
     ('recall@100', 'factor in recall@100, less that at 10')

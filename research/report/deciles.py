@@ -1,4 +1,4 @@
-"""Recall by popularity decile: for which tenth of the items does an arm find clicks?"""
+"""Recall by popularity decile: which tenths of the items an arm finds clicks for."""
 
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -37,7 +37,7 @@ def recall_by_decile(results: Sequence[RunResult], reference: str) -> pd.DataFra
       number of those items. A decile where nothing is held out has no row.
 
     Raises:
-      InputError: a result holds no lists (``load_records`` gives such).
+      InputError: a result holds no lists, as those of ``load_records``.
     """
     pairs = [_by_decile(result) for result in results]
     replaced = [r._replace(record=record) for r, (record, _) in zip(results, pairs)]

@@ -1,4 +1,4 @@
-"""What negatives are drawn from: each item's q under the sources of a config."""
+"""The distribution that negatives are drawn from: each item's q under a config."""
 
 from collections.abc import Mapping
 
@@ -21,8 +21,8 @@ ABOUT = ("item", "title", "clicks", "decile")
 def draw_frame(configs: Mapping[str, Config], fold: Fold) -> pd.DataFrame:
     """The probability q that one drawn negative is an item, by item and config.
 
-    Where a config draws from several sources, q is that of their mixture: what the log
-    q correction subtracts the log of, times ``logq``.
+    Where a config draws from several sources, q is that of their mixture, as in the log
+    q correction.
 
     Args:
       configs: by the name of their column.
@@ -34,7 +34,7 @@ def draw_frame(configs: Mapping[str, Config], fold: Fold) -> pd.DataFrame:
       clicked), and each config's q.
 
     Raises:
-      InputError: a config can't be meant.
+      InputError: a config is invalid.
       ValueError: a source doesn't know its q.
     """
     items = fold.fitted.items

@@ -1,7 +1,7 @@
 """Figures of levels: arms in two metrics, and along a swept value.
 
-Titles name what is shown. What is better than what is said by contrasts, with a verdict
-(research/report/contrasts.py), and drawn as differences (research/report/forest.py).
+Titles name what is shown. Which arm is better is for contrasts to say, by a verdict
+(research/report/contrasts.py), and is drawn as differences (research/report/forest.py).
 """
 
 from collections.abc import Hashable, Mapping, Sequence
@@ -102,7 +102,7 @@ def _name(row: dict[Hashable, Any], swept: Sequence[str]) -> str:
 
 
 def of_runs(points: pd.DataFrame, heading: str) -> str:
-    """The heading of a figure of some points; another where there are none."""
+    """The heading of a figure; another one where there are no points."""
     return "No run finished" if points.empty else heading
 
 
@@ -203,7 +203,7 @@ def sweep_figure(
         if n + columns >= len(shown):
             panel.set_xlabel(label or swept)
             panel.tick_params(labelbottom=True)
-    # of a decade, as many as the width has room for
+    # ticks per decade: as many as the width has room for
     steps = (1.0, 2.0, 5.0) if columns < 3 else (1.0, 3.0)
     first = axes.flat[0]
     _ticks(first, points[swept][points[shown[0]].notna()], steps)
@@ -264,7 +264,7 @@ def _ticks(axes: Axes, values: "pd.Series[float]", steps: Sequence[float]) -> No
 
 
 def _right_end(line: Any) -> float:
-    """The last value of a line that is one; below all others where it has none."""
+    """The last finite value of a line; below all others where it has none."""
     values = np.asarray(line.get_ydata(), float)
     values = values[np.isfinite(values)]
     return float(values[-1]) if len(values) else -np.inf

@@ -37,7 +37,7 @@ def parse_filter(text: str, columns: list[str]) -> Filter:
       columns: names that it may compare.
 
     Raises:
-      InputError: it can't be parsed, or names no column.
+      InputError: it can't be parsed, or names an unknown column.
 
     >>> keep = parse_filter('arm in ("a", "b") and not k < 20', ["arm", "k"])
     >>> keep({"arm": "a", "k": 20}), keep({"arm": "a", "k": 10})

@@ -24,8 +24,8 @@ from research.report.pictures import (
 from research.report.salts import over_salts
 from research.report.tables import swept_columns, wide
 
-LINE = 0.24  # inches a line
-SWITCHES = {  # by a mark each, so that many of them on leave room for the panels
+LINE = 0.24  # inches per line
+SWITCHES = {  # their marks in names of rows, where whole names would take all the room
     "correct_positive": "pos",
     "leave_own_out": "own",
     "expected_count": "n",
@@ -113,7 +113,7 @@ def _margin(frame: pd.DataFrame, reference: str, metric: str) -> float:
 def draw_line(
     axes: Axes, y: int, numbers: tuple[float, float, float], style: Look
 ) -> None:
-    """Draws a difference and its interval, where it has one.
+    """Draws a difference, with its interval where it has one.
 
     Args:
       axes: of the panel.
@@ -134,7 +134,7 @@ def draw_line(
 
 
 def around_zero(axes: Axes, margin: float = np.nan) -> None:
-    """Draws the line of no difference, and a band of that margin about it."""
+    """Draws the line of no difference, and a band around it as wide as the margin."""
     axes.axvline(0, color=ZERO, linewidth=0.9, zorder=1)
     if not np.isnan(margin):
         axes.axvspan(-margin, margin, color="#000000", alpha=0.07, linewidth=0)
@@ -149,9 +149,10 @@ def _marks(swept: Sequence[str]) -> list[str]:
 
 @styled
 def contrasts_figure(contrasts: pd.DataFrame, without: Sequence[str] = ()) -> Drawing:
-    """Draws each contrast in the look of its verdict, by metric and what they share.
+    """Draws each contrast in the look of its verdict, in groups that share an arm.
 
-    That is the reference, or the arm where fewer arms than references are in them.
+    A group has one metric and one reference; or one arm, where the contrasts have fewer
+    arms than references.
 
     Args:
       contrasts: as ``contrast_frame`` gives them.
@@ -215,8 +216,8 @@ def _short(cell: str) -> str:
 def salts_figure(frame: pd.DataFrame) -> Drawing:
     """Draws the difference from the reference over the draws that break ties.
 
-    The mean with its t interval, and beside it each draw, which tests other films; of a
-    long table that sweeps the salt.
+    That is the mean with its t interval and, beside it, each draw, which holds out
+    other films. The frame is a long table that sweeps the salt.
     """
     points = over_salts(frame)
     metrics = list(dict.fromkeys(points.metric)) if len(points) else ["recall"]

@@ -1,4 +1,4 @@
-"""The frontier of precision and diversity: the front, and who wins at which recall."""
+"""The frontier of precision and diversity: the Pareto front, and winners by recall."""
 
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
@@ -55,11 +55,11 @@ def judge(results: Sequence[RunResult]) -> pd.DataFrame:
     """Each cell without a prior against each serving line, one row per metric.
 
     Columns: arm, its swept values, metric, train_count, value; line (the arm served
-    with a prior), line_value (the line's at that train count, linear between alphas),
+    with a prior), line_value (of the line at that train_count, linear between priors),
     delta, low, high: their difference with its 95 % interval, paired by user and seed;
-    p, and p_holm, adjusted by Holm over all rows; id. NaN where the line doesn't reach
-    that train count, and p of a cell that is a point of the line. Cells with a failed
-    run are left out.
+    p, and p_holm, adjusted by Holm over all rows; id. Numbers are NaN where the line
+    doesn't reach that train_count, and so is p of a cell that is a point of the line.
+    Cells with a failed run are left out.
     """
     cells = _cells(results)
     lines: dict[str, list[Measured]] = {}
@@ -142,20 +142,20 @@ def verdict(against: pd.DataFrame) -> str:
     reached = against.dropna(subset=["delta"])
     if reached.empty:
         return "out of reach"
-    clear = reached.p_holm < ALPHA
-    if (clear & (reached.delta > 0)).all():
+    significant = reached.p_holm < ALPHA
+    if (significant & (reached.delta > 0)).all():
         return "better"
-    return "worse" if (clear & (reached.delta < 0)).any() else "on the line"
+    return "worse" if (significant & (reached.delta < 0)).any() else "on the line"
 
 
 LEVELS = (1.0, 0.98, 0.95, 0.9, 0.8, 0.7, 0.5)  # of the highest recall
 
 
 def pareto(x: Float[ndarray, " n"], y: Float[ndarray, " n"]) -> Bool[ndarray, " n"]:
-    """Which points no other point beats: more is better on both axes.
+    """Which points are on the Pareto front: more is better on both axes.
 
-    A point is beaten by one that is at least as good on both and better on one; of
-    equal points all stay. A point without a value is never on the front.
+    A point is not if another is at least as good on both and better on one; of equal
+    points all are. A point without a value never is.
 
     >>> pareto(np.array([1.0, 2, 1, 2]), np.array([2.0, 1, 1, 1])).tolist()
     [True, True, False, True]
@@ -190,7 +190,7 @@ def winners(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def cell_name(row: Mapping[Hashable, Any], fields: Sequence[str]) -> str:
-    """The name of a cell in a table: its arm, and those of the fields that it has.
+    """The name of a cell in a table: its arm, and its values of the fields.
 
     >>> cell_name({"arm": "in-batch", "temperature": 0.1, "prior": -0.5},
     ...           ["temperature", "prior"])
@@ -275,7 +275,7 @@ PALE = 0.25
 def frontier_figure(
     frame: pd.DataFrame, judged: str = "recall", without: Sequence[str] = ()
 ) -> Drawing:
-    """Draws recall@20 against each kind of diversity, an arm and temperature a point.
+    """Draws recall@20 against kinds of diversity, a point per arm and temperature.
 
     The Pareto front of the trained arms is dashed, dominated arms are pale, serving
     lines are thin. Further right and up is better on both.
@@ -313,8 +313,8 @@ def serving_figure(frame: pd.DataFrame, without: Sequence[str] = ()) -> Drawing:
     """Draws both recalls against the average recommendation popularity.
 
     The lines are the two models served with a prior from -1 to 1. An arm whose mean
-    lies above every line reaching its popularity is solid, the others are pale; which
-    of them are so significantly is in the table of the line.
+    lies above every line that reaches its popularity is solid, the others are pale;
+    the table of the line says for which that is significant.
 
     Args:
       frame: a long table with the swept prior.

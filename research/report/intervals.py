@@ -55,7 +55,7 @@ class Interval(NamedTuple):
 
     @classmethod
     def of(cls, row: Any, name: str) -> "Interval":
-        """What ``columns`` made, from a table's row: a mapping, or a series.
+        """The interval that ``columns`` put into a row: a mapping, or a series.
 
         >>> Interval.of({"gain": 0.5, "gain_low": 0.4, "gain_high": 0.6}, "gain").low
         0.4
@@ -63,7 +63,7 @@ class Interval(NamedTuple):
         return cls(row[name], row[f"{name}_low"], row[f"{name}_high"])
 
     def within(self, low: float = -np.inf, high: float = np.inf) -> str:
-        """What it says to a prediction that the mean lies between two numbers.
+        """The verdict on a prediction that the mean lies between two numbers.
 
         >>> Interval(-0.5, -0.6, -0.4).within(high=-0.3)
         'holds'
@@ -80,7 +80,7 @@ class Interval(NamedTuple):
 class Estimate(NamedTuple):
     """A mean, its standard error and the error's degrees of freedom; numbers or arrays.
 
-    The error is NaN where nothing can be said of it, and 0 where nothing varies.
+    The error is NaN where it can't be estimated, and 0 where nothing varies.
     """
 
     mean: Any
@@ -113,7 +113,7 @@ class Estimate(NamedTuple):
         return 2 * stdtr(self.df, -np.abs(self._score(0.0)))
 
     def _score(self, value: Any) -> Any:
-        """How many errors the mean lies above a value; 0 / 0 is none."""
+        """How many standard errors the mean lies above a value; 0 for 0 / 0."""
         gap = np.asarray(self.mean - value, dtype=np.float64)
         with np.errstate(divide="ignore", invalid="ignore"):
             score = gap / self.error
@@ -156,7 +156,7 @@ def _table(values: Float[ndarray, "*m u s"]) -> _Table:
         by_user = np.nan_to_num(y.sum(axis=-1) ** 2 / of_user).sum(axis=-1)
         by_seed = np.nan_to_num(y.sum(axis=-2) ** 2 / of_seed).sum(axis=-1)
         total = squares - y.sum(axis=(-2, -1)) ** 2 / n
-        one = n <= users  # a value a user: its residual can't be told from the user
+        one = n <= users  # one value per user: user and residual can't be told apart
         within_user = np.where(one, 0.0, (squares - by_user) / (n - users))
         within_seed = (squares - by_seed) / (n - seeds)
         spread_users = n - (of_user**2).sum(axis=-1) / n
@@ -178,7 +178,7 @@ def components(values: Float[ndarray, "u s"]) -> Float[ndarray, " 3"]:
 
 
 def two_way(values: Float[ndarray, "*m u s"]) -> Estimate:
-    """The mean over users and seeds, every seed alike, with its standard error.
+    """The mean over users and seeds, with seeds weighted alike; its standard error.
 
     Three users by two seeds, MSU = 13/2, MSS = 25/6, MSE = 1/6:
 
@@ -226,7 +226,7 @@ def over_seeds(values: Float[ndarray, " s"]) -> Estimate:
 
 
 def holm(p: Float[ndarray, " n"]) -> Float[ndarray, " n"]:
-    """The p values of a family, adjusted by Holm; NaN is no member of it.
+    """The p values of a family, adjusted by Holm; NaN does not count and stays.
 
     >>> holm(np.array([0.01, np.nan, 0.04, 0.03])).round(3).tolist()
     [0.03, nan, 0.06, 0.06]

@@ -1,4 +1,4 @@
-"""What one user was shown: lists with titles, beside what the user clicked.
+"""One user's lists with titles, beside the user's clicks.
 
 Users are named by the data set's own ids. Places count from 1; they are empty where an
 item is not among the 500 that a run ranks, as items of the training part never are.
@@ -36,7 +36,7 @@ def user_list(result: RunResult, user: int | str, k: int = CUTOFF) -> pd.DataFra
 
     Raises:
       InputError: the user is unknown or not evaluated; the result holds no lists, or
-        lists of something else than items for users; k is below 1 or above 500.
+        lists that aren't of items for users; k is below 1 or above 500.
     """
     served, row = _row(result, user)
     shown = _top(served, row, k)
@@ -159,7 +159,7 @@ def _places(shown: ndarray, items: ndarray) -> list[int | None]:
 
 
 def _names(first: RunResult, second: RunResult) -> tuple[str, str]:
-    """What tells two runs apart: their arms, else their swept values and seeds too."""
+    """Names of two runs that differ: their arms, else with swept values, else seeds."""
     pair = []
     for result in (first, second):
         swept = [f"{name} {value:g}" for name, value in result.swept.items()]

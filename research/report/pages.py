@@ -1,4 +1,4 @@
-"""Pages for people, in Markdown, and the files of tables: CSV in full beside a page."""
+"""Pages in Markdown, and the files of tables: the whole CSV beside a page."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -38,8 +38,8 @@ def markdown_table(
     Args:
       headings: of the columns.
       rows: the cells of each row, as text.
-      left: how many columns, from the first on, are of text; the others are set to the
-        right, as numbers are. Default all.
+      left: how many of the first columns are text; the others are aligned to the right,
+        as numbers are. Default all.
 
     >>> print(markdown_table(["arm", "R@20"], [["a|b", "0.25"]], left=1))
     | arm | R@20 |
@@ -107,11 +107,11 @@ def interval_frame(
     """A row for each cell of some axes: means with their 95 % intervals.
 
     Args:
-      found: by name, values whose axes are these and, last, those that the mean is
-        over: the seeds, or for ``two_way`` users and seeds.
+      found: by name, values whose first axes are ``axes``; the mean is over the last
+        ones: the seeds, or for ``two_way`` users and seeds.
       estimate: of a cell's values.
-      axes: what each cell has along an axis, by the name of its column; floats are
-        rounded as what float32 holds.
+      axes: the coordinates along each axis, by the name of their column; floats are
+        rounded to the precision of float32.
 
     >>> found = {"gain": np.array([[0.1, 0.3], [0.5, 0.7]])}
     >>> interval_frame(found, arm=["a", "b"])[["arm", "gain"]].values.tolist()
@@ -136,11 +136,11 @@ def interval_table(
     columns: Sequence[tuple[str, str, str]],
     left: int,
 ) -> str:
-    """A Markdown table of means with their intervals, a row for each of a frame's.
+    """A Markdown table of means with their intervals, one row per row of a frame.
 
     Args:
       frame: whose columns NAME, NAME_low and NAME_high are of ``Interval.columns``.
-      stated: format of each column that says what a row is, by its name.
+      stated: the columns that say what a row is: the format of each, by its name.
       columns: heading, name and format of each mean, or of a number without ends.
       left: how many columns are of text.
 
@@ -164,7 +164,7 @@ def interval_table(
 
 
 def p_text(p: float) -> str:
-    """A p value for a page.
+    """A p value as text.
 
     >>> p_text(0.0312), p_text(1e-9), p_text(float("nan"))
     ('0.031', '< 0.001', '-')
@@ -326,7 +326,7 @@ def markdown(
 def _columns(
     shown: Mapping[str, PageColumn], k: int, ks: set[int]
 ) -> dict[tuple[str, int], PageColumn]:
-    """The columns by metric and cut-off: the page's own, and a second where it is."""
+    """The columns by metric and cut-off: k, and a second one where the table has it."""
     return {
         (name, cut): column
         for name, column in shown.items()
@@ -340,7 +340,7 @@ def _cells(
     columns: Mapping[tuple[str, int], PageColumn],
     with_delta: bool,
 ) -> list[str]:
-    """The cells of a row, from lines by metric and cut-off; of a failed run, one."""
+    """The cells of a row, from lines by metric and cut-off; one for a failed run."""
     note = str(next(iter(cell.values()))["note"])
     if note.startswith("failed"):
         return [note]

@@ -94,7 +94,7 @@ def look(arm: str) -> Look:
 
 
 def looks(arms: Iterable[str]) -> dict[str, Look]:
-    """The looks of the arms of one figure, no two of one colour while there are others.
+    """The looks of the arms of one figure, with distinct colours as far as they go.
 
     An arm keeps the look of its name; only where an earlier one has its colour, it gets
     the next spare colour, or at least another marker.
@@ -273,7 +273,7 @@ _POINTS_ALONE: ContextVar[bool] = ContextVar("points_alone", default=False)
 
 @contextmanager
 def points_alone() -> Iterator[None]:
-    """Within it figures are saved as their points and words: nothing is rendered."""
+    """Within the context figures are saved as points and words, and not rendered."""
     token = _POINTS_ALONE.set(True)
     try:
         yield
@@ -333,7 +333,7 @@ def freeze(figure: Figure) -> None:
 
 def _rendered(figure: Figure, kind: str) -> bytes:
     buffer = io.BytesIO()
-    # The date, and the version of the software, would differ without a difference.
+    # Date and version of the software would make bytes of equal figures differ.
     metadata = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}[kind]
     with matplotlib.rc_context(STYLE):
         freeze(figure)

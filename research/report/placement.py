@@ -1,7 +1,7 @@
 """Placement of labels: near their points, over nothing, and repeatable.
 
 Boxes are (left, bottom, right, top) in points. A label that is not right beside its
-anchor is tied to it by a leader. Nothing here knows matplotlib: geometry tests it.
+anchor is tied to it by a leader. This is geometry alone, without matplotlib.
 """
 
 from collections.abc import Sequence
@@ -18,8 +18,8 @@ ANGLES = np.deg2rad(
     [0, 180, 90, 270, *range(15, 90, 15), *range(165, 90, -15)]
     + [*range(-15, -90, -15), *range(195, 270, 15)]
 )
-CROSSING = 12.0  # a leader over another marker is as bad as one so much longer
-ORDERS = 60  # more hardly shorten the leaders of twenty labels
+CROSSING = 12.0  # a leader over another marker costs as much as one longer by this
+ORDERS = 60  # more orders hardly shorten the leaders of twenty labels
 GAP = 1.5  # between any two boxes, in points
 
 
@@ -60,7 +60,7 @@ def place(
       obstacles: boxes that no label may cover, the anchors' markers among them.
       frame: the box that all labels stay in.
       reach: the longest leader.
-      orders: how many orders are tried; 1 gives precedence to what comes first.
+      orders: how many orders are tried; with 1, the first labels have precedence.
 
     >>> one = place(np.array([[50.0, 50.0]]), np.array([[20.0, 10.0]]),
     ...             np.zeros((0, 4)), np.array([0.0, 0, 100, 100]))

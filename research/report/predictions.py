@@ -1,4 +1,4 @@
-"""Predictions and what came of them: a table of statements, and verdicts by rule."""
+"""Predictions and their outcomes: a table of statements, and verdicts by rule."""
 
 import itertools
 import math
@@ -24,7 +24,7 @@ def statement(
     high: float = math.inf,
     form: str = "+.3f",
 ) -> list[str]:
-    """A row of that table: a number lies between two others.
+    """A row of a table of statements: a number lies between two others.
 
     >>> statement("it rises", Interval(0.2, 0.1, 0.3), low=0.05)
     ['it rises', '+0.200 [+0.100, +0.300]', 'holds']
@@ -33,7 +33,7 @@ def statement(
 
 
 def decided(text: str, found: str, holds: bool) -> list[str]:
-    """A row of that table that no interval leaves open.
+    """A row of a table of statements whose verdict needs no interval.
 
     >>> decided("it is less than 0.3", "0.2", holds=True)
     ['it is less than 0.3', '0.2', 'holds']
@@ -73,8 +73,9 @@ def statement_verdicts(page: str) -> list[str]:
 def outcome(expected: str, found: str) -> str:
     """Whether a contrast with this verdict is as expected, or leaves that undecided.
 
-    "not X" needs a clear verdict, "not significantly X" none: it fails if the verdict
-    is X, or with "different" any significant one.
+    "not X" holds by a verdict other than X and undecided. "not significantly X" holds
+    by undecided, too: it fails if the verdict is X, or with "different" any significant
+    one.
 
     >>> outcome("better", "equivalent"), outcome("not better", "equivalent")
     ('fails', 'holds')
@@ -96,7 +97,7 @@ def outcome(expected: str, found: str) -> str:
 def prediction_table(
     contrasts: Sequence[Contrast], frame: pd.DataFrame, dataset: str
 ) -> str:
-    """The contrasts that a prediction speaks of, and its verdicts, in Markdown.
+    """The contrasts of a prediction and the verdicts on it, in Markdown.
 
     Args:
       contrasts: of a grid, with what is expected of them.

@@ -27,9 +27,9 @@ from research.types import Fold, InputError, Record, check
 RECORDS_VERSION = 1  # of what runs and studies measure: part of a run's id
 RESULTS_VERSION = 3  # of what tables derive from that, the intervals included
 LAYOUT = 2
-LAYOUTS = (1, LAYOUT)  # that are read; in the first each array of a run stands alone
+LAYOUTS = (1, LAYOUT)  # the ones that are read; in 1 each array of a run stands alone
 CONTENT = "rows"
-# What content of another form raises.
+# Raised by content that isn't that of records.
 MALFORMED = (LookupError, TypeError, ValueError, AttributeError, RecursionError)
 DIGEST = "digest"
 
@@ -42,7 +42,7 @@ class Stored(NamedTuple):
     arrays: dict[str, ndarray]
 
     def floats(self) -> dict[str, ndarray]:
-        """The arrays as float64, to compute with; stored are fewer digits."""
+        """The arrays as float64, to compute with; they are stored in fewer digits."""
         return {name: values.astype(float) for name, values in self.arrays.items()}
 
 
@@ -81,7 +81,7 @@ def save_stored(
 
 
 def _digest(content: Mapping[str, Any], arrays: Mapping[str, ndarray]) -> str:
-    """The sha256 of what a file holds, so that an edited one is known."""
+    """The sha256 of what a file holds, by which an edited file is recognised."""
     plain = json.loads(json.dumps(content))
     hasher = hashlib.sha256(json.dumps(plain, sort_keys=True).encode())
     for name in sorted(arrays):
@@ -100,7 +100,7 @@ def load_stored(path: str | Path, *needs: str) -> Stored:
 
     Raises:
       InputError: no such file, not such records, of another RECORDS_VERSION, or not as
-        they were written. Records of before there was a digest are read without one.
+        they were written. Records older than digests are read without one.
     """
     path = Path(path)
     return _stored(path, safe_arrays(path), needs, whole=True)
@@ -124,7 +124,7 @@ def _stored(
             raise ValueError(f"no {' and no '.join(missing)}")
     except MALFORMED as error:
         raise InputError(f"{path}: not a file of records ({error!r})") from error
-    # the name that version 1 gave it, before tables had a version of their own
+    # a key from when records and tables had one version: it is that of the records
     if header.get("results_version") != RECORDS_VERSION:
         raise InputError(
             f"{path}: records of version {header.get('results_version')}, "
@@ -172,9 +172,8 @@ class RunResult(NamedTuple):
     Deterministic arms come with the same record at each seed. ``history`` is the
     training curve by column name, one value per evaluation. ``settings`` are numbers of
     the run's config that tables state or readers need: temperature and learning_rate;
-    none for a baseline, and in records that are older than it. ``served`` is
-    there where the run was trained or loaded for a notebook (experiments/compare.py);
-    no file holds it.
+    none for a baseline, and in older records. ``served`` is there only where the run
+    was trained or loaded for a notebook (experiments/compare.py); no file holds it.
     """
 
     arm: str
@@ -188,7 +187,7 @@ class RunResult(NamedTuple):
 
 
 AS_STORED = ("rank", "band")
-# The first columns that records had keep their order, and equal runs their bytes.
+# The oldest columns come first in their order, so that equal runs have equal bytes.
 FIRST = ("ild", "novelty", "train_count", "recall_item")
 OLD_DEPTH = Record._field_defaults["depth"]
 
@@ -196,9 +195,9 @@ OLD_DEPTH = Record._field_defaults["depth"]
 def pack(record: Record) -> dict[str, ndarray]:
     """The arrays of a record in the types that are stored, by name.
 
-    Numbers become float16; ranks, bands, items and counts the least unsigned type that
-    holds them. The record's columns stand beside its fields; its depth is left out
-    where it is that of the records that don't say it.
+    Numbers become float16, or float32 where they overflow; ranks, bands, items and
+    counts the smallest unsigned type that holds them. The record's columns stand beside
+    its fields; its depth is left out where it is the default of Record.
 
     Raises:
       ValueError: a negative count, or a number that float32 can't hold.
@@ -273,8 +272,8 @@ def save_records(
 def load_records(path: Path | str) -> list[RunResult]:
     """The results of a grid's runs from a file of records, in its order.
 
-    Such files lie under records/ of an output folder and of ``results/``. The results
-    hold measurements and training curves, and no lists or vectors.
+    Such files are in records/ of an output folder and of ``results/``. The results
+    hold measurements and training curves, but no lists or vectors.
 
     Raises:
       InputError: no such file, not such records, or of another RECORDS_VERSION.
@@ -295,7 +294,7 @@ def results_of(stored: Stored) -> list[RunResult]:
 
 
 def _check_shapes(record: Record) -> None:
-    """Looks whether the arrays of a record belong together.
+    """Checks that the arrays of a record fit together.
 
     Raises:
       ValueError: they don't.
@@ -325,7 +324,7 @@ def _result(line: dict[str, Any], arrays: Mapping[str, ndarray]) -> RunResult:
 
 
 def _at(place: list[Any] | str, arrays: Mapping[str, ndarray]) -> ndarray:
-    """The array at a place of a stack, or in the first layout of a name."""
+    """The array at a place of a stack, or in layout 1 that of a name."""
     if isinstance(place, str):
         return arrays[place]
     name, index = place

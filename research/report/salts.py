@@ -1,4 +1,4 @@
-"""Differences over the draws that break ties in time: each tests other items."""
+"""Differences over the draws that break ties in time: each holds out other items."""
 
 from collections.abc import Sequence
 from pathlib import Path

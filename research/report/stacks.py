@@ -1,9 +1,9 @@
-"""The arrays of many runs as few: alike ones stacked, their bytes apart.
+"""Stores the arrays of many runs as a few stacks, with the bytes of numbers apart.
 
 Runs of a grid have arrays of the same type and shape, and a place in one differs
-little from the same place in the next. One array with the run as its last axis, all
-first bytes of its numbers before all second ones, is two thirds as large, compressed,
-as an array per run.
+little from the same place in the next. One array with the run as its last axis, with
+all first bytes of its numbers before all second ones, is two thirds as large,
+compressed, as an array per run.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ Place = tuple[str, int]  # a stack's name and an index along its last axis
 
 
 class Stacks:
-    """Collects arrays, each by the name of what it measures; equal ones once."""
+    """Collects arrays by the name of what they measure; equal ones are kept once."""
 
     def __init__(self) -> None:
         self._names: dict[tuple[str, str, tuple[int, ...]], str] = {}
@@ -25,7 +25,7 @@ class Stacks:
         self._places: dict[tuple[str, bytes], Place] = {}
 
     def put(self, part: str, values: ndarray) -> Place:
-        """Adds an array, if no equal one of this part is there, and says where it is.
+        """Adds an array, unless an equal one of this part is there; returns its place.
 
         Args:
           part: what it measures; only arrays of the same part are stacked.
@@ -61,11 +61,11 @@ def _bytes_apart(values: Shaped[ndarray, "*shape"]) -> UInt8[ndarray, "byte *sha
 def unstacked(
     arrays: Mapping[str, ndarray], types: Mapping[str, str]
 ) -> dict[str, ndarray]:
-    """Stacks from what ``Stacks.arrays`` made of them, the array first: [arrays, ...].
+    """The stacks behind the result of ``Stacks.arrays``, array first: [arrays, ...].
 
     Args:
       arrays: as it returned them.
-      types: as ``Stacks.types`` did.
+      types: as ``Stacks.types`` returned them.
 
     Raises:
       KeyError, TypeError, ValueError: these aren't such arrays and types.

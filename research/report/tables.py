@@ -23,8 +23,8 @@ DELTA = ("against", "delta", "delta_low", "delta_high")
 TRAILING = [*DELTA, "note"]
 TEXT = ("arm", "metric", "against", "note")
 WHOLE = ("k", "seeds", "users")
-RESIDUE = 1e-14  # a smaller difference is 0 but for the order in which it was summed
-NUMBER = "%.6g"  # finer than any interval here, coarser than what machines differ in
+RESIDUE = 1e-14  # a smaller difference is 0, up to the order in which it was summed
+NUMBER = "%.6g"  # finer than any interval here, coarser than differences of machines
 
 
 def table(
@@ -32,12 +32,13 @@ def table(
 ) -> pd.DataFrame:
     """The long table of a grid: one row per (arm, swept value, metric, cut-off).
 
-    Columns: arm, metric, k, mean, low, high, seeds, users; temperature; one a swept
+    Columns: arm, metric, k, mean, low, high, seeds, users; temperature; one per swept
     field; against, delta, delta_low, delta_high: the paired difference from the
-    reference arm at the same swept value, else where it has none swept, else empty;
-    note. A cell with a failed run has no mean, 0 seeds and the note "failed: <reason>
-    (seed n)"; one that lacks a metric which others have, "not measured in n of m runs".
-    Numbers carry 6 significant digits, so that the file read back is the table.
+    reference arm at the same swept value, else from its cell with nothing swept, else
+    empty; note. A cell with a failed run has no mean, 0 seeds and the note "failed:
+    <reason> (seed n)"; one that lacks a metric of others has the note "not measured in
+    n of m runs". Numbers carry 6 significant digits, so that the file read back is the
+    table.
 
     Args:
       results: one per run.
@@ -93,7 +94,7 @@ def _numbers(cell: CellSummary, key: Key, found: Interval | None) -> dict[str, o
 def _unpaired(cell: CellSummary, other: CellSummary | None, key: Key) -> str | None:
     """Why two cells have no paired difference in a metric; "" where they have one.
 
-    None where a difference is not asked for: of a cell from itself or from none.
+    None where there is nothing to compare: a cell with itself, or with no other.
     """
     if other is None or other is cell:
         return None
@@ -150,7 +151,12 @@ def swept_columns(frame: pd.DataFrame) -> list[str]:
 
 
 def without_levels(points: pd.DataFrame, swept: str) -> pd.DataFrame:
-    """The points; where others have several temperatures, an arm with one has none."""
+    """The points; an arm with one temperature, where others have several, has NaN.
+
+    Args:
+      points: with the columns arm and ``swept``.
+      swept: the swept field; only ``temperature`` is treated so.
+    """
     counts = points.groupby("arm")[swept].transform("nunique")
     if swept == TEMPERATURE and (counts > 1).any():
         return points.assign(**{swept: points[swept].where(counts > 1)})

@@ -12,7 +12,7 @@ from research.report.figures import along, around, of_runs
 from research.report.pictures import EDGE, Drawing, blank, label_points, look, styled
 
 DIVERSITY = ("coverage", "ild")
-NEAR = 14.0  # the farthest that a swept value stands from its point, in points
+NEAR = 14.0  # largest distance of a swept value from its point, in points of print
 
 
 @styled
@@ -64,7 +64,7 @@ def _write_values(axes: Axes, points: pd.DataFrame, metric: str, swept: str) -> 
     crowd, turns = [], []
     for _, line in shown.groupby("arm", sort=False):
         xy = line[[metric, "recall"]].to_numpy()
-        steps = np.linspace(0, 1, 12)[:, None]  # a line is as good as dots to a label
+        steps = np.linspace(0, 1, 12)[:, None]  # dots stand for the line as an obstacle
         crowd += [xy, *(a + steps * (b - a) for a, b in pairwise(xy))]
         ends = dict.fromkeys([line.recall.idxmax(), line.index[0], line.index[-1]])
         turns += list(enumerate(ends))

@@ -1,1 +1,1 @@
-"""Models apart from their data sets: saved, loaded, encoding users, going on."""
+"""Trained models without their data: saving, loading, encoding users, going on."""

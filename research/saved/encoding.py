@@ -1,4 +1,4 @@
-"""Vectors of users whom the training part need not hold."""
+"""Vectors of users, who need not be in the training part."""
 
 import jax
 import jax.numpy as jnp
@@ -31,7 +31,7 @@ def encode_events(
     """
     world, coded = _world(model, events, timed)
     tables = {**model.params["tables"]}
-    for name in coded:  # what training never saw: the mean of what it saw
+    for name in coded:  # a value that training never saw has the mean of all rows
         table = tables[name]
         tables[name] = np.concatenate([table, table.mean(axis=0, keepdims=True)])
     params: Params = jax.tree.map(jnp.asarray, {**model.params, "tables": tables})
@@ -58,7 +58,7 @@ def _world(
     none = jnp.zeros(0, jnp.int32)
     words = config.search_words if takes_words(config) else 0
     return World(
-        # One more than there are: an empty array could not be looked into.
+        # One event more than there are, as nothing can be looked up in an empty array.
         item=jnp.asarray(np.append(events.item, 0), jnp.int32),
         offsets=jnp.asarray(events.offsets, jnp.int32),
         users=side_arrays(static),

@@ -77,7 +77,7 @@ def save_model(model: SavedModel, folder: Path) -> list[Path]:
         raise InputError(f"model folder {folder} can't be written: {reason}") from None
     for old in folder.glob("arrays-*.npz"):
         if old != target:
-            with contextlib.suppress(OSError):  # it takes up room, and nothing else
+            with contextlib.suppress(OSError):  # if it stays it only takes up room
                 old.unlink()
     return [folder / HEADER, target]
 
@@ -124,7 +124,7 @@ def load_model(folder: Path | str) -> SavedModel:
 
 
 def holds(folder: Path, run: str) -> bool:
-    """Whether the folder holds the model of the run of that name, unharmed."""
+    """Whether the folder holds the undamaged model of the run of that name."""
     try:
         return load_model(folder).about.get("run") == run
     except InputError:
@@ -147,7 +147,7 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         )
     digest = header.pop("digest", None)
     if digest != _digest(_canonical(header)):
-        raise InputError(f"{path} was edited or damaged: its digest is another")
+        raise InputError(f"{path} was edited or damaged: its digest does not match")
     stored = folder / Path(str(header.get("arrays"))).name  # never outside the folder
     check_archive(stored)
     try:
@@ -155,7 +155,7 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     except OSError as error:
         raise InputError(f"{stored}: {error.strerror or error}") from None
     if not same:
-        raise InputError(f"{stored} was edited or damaged: its digest is another")
+        raise InputError(f"{stored} was edited or damaged: its digest does not match")
     return {**header, "digest": digest}, safe_arrays(stored)
 
 

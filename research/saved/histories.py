@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 
 class Histories(NamedTuple):
-    """Clicks as columns [e]: raw ids, and times; users are all that are named, once.
+    """Clicks as columns [e]: raw ids and times; users holds each named user once.
 
     timed is False where times only number the clicks.
     """
@@ -57,7 +57,7 @@ class Histories(NamedTuple):
 
 
 class Queries(NamedTuple):
-    """Users to encode as events over the model's items, and what was passed over."""
+    """Users to encode, as events over the model's items; notes say what was skipped."""
 
     events: Events
     notes: tuple[str, ...]
@@ -78,8 +78,8 @@ def read_histories(
       source: the file or the mapping.
       users: of the model; its ids decide what a user id is.
       items: of the model.
-      called: what columns were called in training, by user, item and timestamp; a file
-        may call them so, too.
+      called: the training data's names of the columns user, item and timestamp, which a
+        file may use, too.
 
     Raises:
       InputError: a file of another form, an id of another kind, or no user at all.
@@ -162,7 +162,7 @@ def read_users(
 
 
 def as_events(
-    clicks: Histories, given: tuple[list[Row], list[str]], model: "SavedModel"
+    clicks: Histories, features: tuple[list[Row], list[str]], model: "SavedModel"
 ) -> Queries:
     """The users' events over the model's items, each user's in the order of time.
 
@@ -170,13 +170,13 @@ def as_events(
 
     Args:
       clicks: the histories.
-      given: the features, as read_users returns them.
+      features: of the users, as read_users returns them.
       model: whose items and columns they are matched with.
 
     Raises:
       InputError: a user has no known item, and no features either.
     """
-    rows, columns = given
+    rows, columns = features
     extra = [raw_id(where, "a user id", user, model.users) for where, user, _ in rows]
     names = np.array(list(dict.fromkeys([*clicks.users.tolist(), *extra])))
     table, notes = _table(names, dict(zip(extra, rows)), columns, model)
@@ -193,7 +193,7 @@ def as_events(
         notes.append(
             f"{repeats} clicks repeat a user and an item: the first one counts"
         )
-    # Where training knew no times, a hash stands for the order of time.
+    # Where training had no times, a hash stands for the order of time.
     hashed = not (model.timed or clicks.timed)
     time = np.zeros_like(clicks.time) if hashed else clicks.time
     ratings = Ratings(
@@ -223,7 +223,7 @@ def as_events(
 def _first_of_each(
     user: Int[ndarray, " e"], item: Int[ndarray, " e"], known: Bool[ndarray, " e"]
 ) -> tuple[Bool[ndarray, " e"], int]:
-    """Which clicks on known items count, as in training, and how many others repeat."""
+    """Which clicks on known items count, as in training, and how many repeat those."""
     at = np.flatnonzero(known)
     pair = user[at] * (item.max(initial=0) + 1) + item[at]
     counted = at[np.unique(pair, return_index=True)[1]]
@@ -240,7 +240,7 @@ def raw_id(where: str, what: str, value: Any, table: Table) -> Any:
       table: of the model, with ids of that side.
 
     Raises:
-      InputError: it is none.
+      InputError: the value isn't such an id.
     """
     text = str(value)
     if table.text is None:
@@ -253,7 +253,7 @@ def raw_id(where: str, what: str, value: Any, table: Table) -> Any:
 def _lines(
     source: Path | str, header: list[str], called: Mapping[str, str]
 ) -> tuple[list[str], Iterable[tuple[str, list[str]]]]:
-    """The columns of a file, as they are called here, and its rows."""
+    """The columns of a file, by the names used here, and its rows."""
     path = Path(source).expanduser()
     place = Place(path.parent)
     columns = csv_names(place, path.name)
@@ -343,7 +343,7 @@ def _reader(column: Column) -> tuple[ndarray, Callable[[str, Any], Any]]:
 
 
 def _is_missing(value: Any) -> bool:
-    """Whether a value from Python stands for none, as None, NaN and pandas.NA do."""
+    """Whether a value of a mapping stands for a missing one: None, NaN, pandas.NA."""
     import pandas as pd  # late, as start-up needs none
 
     return bool(pd.api.types.is_scalar(value) and pd.isna(value))

@@ -42,7 +42,7 @@ class Encoded(NamedTuple):
       seen_offsets: user n has clicked
         seen_items[seen_offsets[n] : seen_offsets[n + 1]].
       seen_items: places of items among the model's.
-      notes: a line on each thing that was passed over, such as unknown items.
+      notes: lines on what was skipped, such as clicks on unknown items.
     """
 
     ids: ndarray
@@ -75,8 +75,8 @@ class SavedModel:
       item_counts: training clicks of each item.
       item_vectors: of the catalogue.
       temperature: what serving divides the score by.
-      timed: whether training knew the times of clicks.
-      about: data set, digest of its data, run and version, for people and checks.
+      timed: whether the training data has times of clicks.
+      about: data set, digest of its data, run and version, for users and checks.
     """
 
     config: Config
@@ -117,8 +117,8 @@ class SavedModel:
 
         called = renamed(self.config.columns)
         clicks = read_histories(histories, self.users, self.items, called)
-        given = read_users(users, self.users, called)
-        queries = as_events(clicks, given, self)
+        features = read_users(users, self.users, called)
+        queries = as_events(clicks, features, self)
         vectors = encode_events(self, queries.events, clicks.timed)
         events = queries.events
         return Encoded(
@@ -146,8 +146,8 @@ class SavedModel:
             config's.
 
         Raises:
-          InputError: as in ``encode``; a user has fewer than k other items; or exposure
-            is to be taken out and the table of items has no impressions.
+          InputError: as in ``encode``; a user has fewer than k other items; or
+            ``exposure`` isn't 0 and the table of items has no impressions.
         """
         serving = self.serving(prior, exposure, min_clicks)
         return self.rank(self.encode(histories, users), k, serving)
@@ -176,7 +176,7 @@ class SavedModel:
         """The popularity prior by the rule of the correction's strength.
 
         Raises:
-          InputError: its table of items has no impressions of every item.
+          InputError: its table of items lacks the impressions of an item.
         """
         return rule_prior(self.log_q, self.items, self.config.logq)
 
@@ -190,14 +190,14 @@ class SavedModel:
         exposure: float | None = None,
         min_clicks: int | None = None,
     ) -> Serving:
-        """How it is served: as its config says where nothing else is given.
+        """How it is served: by the arguments that aren't None, else by its config.
 
         Raises:
           InputError: no item has so many clicks, or an item lacks its impressions.
         """
-        given = {"prior": prior, "exposure": exposure, "min_clicks": min_clicks}
-        asked: dict[str, Any] = {n: v for n, v in given.items() if v is not None}
-        serving = Serving.of(self.config)._replace(**asked)
+        fields = {"prior": prior, "exposure": exposure, "min_clicks": min_clicks}
+        changes: dict[str, Any] = {n: v for n, v in fields.items() if v is not None}
+        serving = Serving.of(self.config)._replace(**changes)
         serving.check(self.item_counts, self.items)
         return serving
 
@@ -207,7 +207,7 @@ def _most_seen(
     seen_offsets: Int[ndarray, " v1"],
     seen_items: Int[ndarray, " s"],
 ) -> int:
-    """How many of the listed items the user has seen who has seen the most of them."""
+    """The largest number of listed items that any user has seen."""
     before = np.concatenate([[0], np.cumsum(listed[seen_items])])
     return int(np.diff(before[seen_offsets]).max(initial=0))
 
@@ -216,7 +216,7 @@ def user_features(config: Config, users: Table) -> dict[str, Feature]:
     """The features that the user tower reads, by name.
 
     Raises:
-      InputError: a feature is registered no longer.
+      InputError: a feature is no longer registered.
     """
     features = {}
     for name in config.user_features or ():
@@ -230,12 +230,12 @@ def user_features(config: Config, users: Table) -> dict[str, Feature]:
 def saved_model(
     run: Prepared, trained: "Trained", about: Mapping[str, Any]
 ) -> SavedModel:
-    """What a finished run leaves behind.
+    """The model of a finished run.
 
     Args:
-      run: the run, which check_saveable has let pass.
-      trained: what came of it.
-      about: data set, digest and whatever else is to be remembered.
+      run: the run, which check_saveable accepts.
+      trained: its result.
+      about: data set, digest and whatever else is to be kept.
     """
     import jax
 
@@ -257,7 +257,7 @@ def saved_model(
 
 
 def check_saveable(run: Prepared) -> None:
-    """Looks whether the run's model could encode other users than those it trains on.
+    """Refuses a run whose model could encode no users but those it trains on.
 
     Raises:
       InputError: it has no towers of users and items, its histories have a random
@@ -275,12 +275,14 @@ def check_saveable(run: Prepared) -> None:
     fitted = run.fold.fitted
     for name, feature in choose_features(USER, fitted, config).items():
         if feature.gives == PER_EVENT:
-            reason = "goes by ratings below the threshold"
+            reason = "needs ratings below the threshold"
         elif not _by_row({name: feature}, fitted, config):
             reason = "depends on who else is in the table"
         else:
             continue
-        raise InputError(f"user feature '{name}' {reason}: no other user could have it")
+        raise InputError(
+            f"user feature '{name}' {reason}: it can't be made for other users"
+        )
 
 
 def _by_row(features: dict[str, Feature], fitted: Events, config: Config) -> bool:
@@ -290,7 +292,7 @@ def _by_row(features: dict[str, Feature], fitted: Events, config: Config) -> boo
     whole = static_features(USER, features, fitted, config)
     try:
         part = static_features(USER, features, half, config, fitted.users)
-    except ValueError:  # another number of rows than was asked for
+    except ValueError:  # the feature has another number of rows
         return False
     same = [(whole.dense, part.dense)]
     same += [(code, part.codes[name]) for name, code in whole.codes.items()]

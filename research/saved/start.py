@@ -1,8 +1,8 @@
 """Going on: a run that starts from a saved model, on data with further interactions.
 
-Users, items and categories keep the rows that they had, matched by raw id and by value;
-new ones have rows as freshly drawn. The nets are the model's. The optimiser's moments,
-the sources and the temperatures of users begin anew.
+Users, items and categories keep their rows, matched by raw id and by value; new ones
+have freshly drawn rows. The nets are the model's. The optimiser's moments, the sources
+and the temperatures of users begin anew.
 """
 
 import dataclasses
@@ -36,8 +36,8 @@ def going_on(model: SavedModel, run: Prepared) -> Prepared:
       run: prepared on its data, which has the model's users and items and others.
 
     Raises:
-      InputError: the run's towers or features are others, or its data gives them inputs
-        of another width.
+      InputError: the run has other towers or features than the model, or its data gives
+        them inputs of another width.
     """
     if not is_towers(run.config):
         raise InputError(f"model {run.config.model} has no parameters to start from")
@@ -70,7 +70,7 @@ _NETS = ("user", "item")
 
 
 def _check_fields(model: SavedModel, run: Prepared) -> None:
-    """Refuses other towers or features than the model's.
+    """Refuses towers or features that aren't the model's.
 
     Raises:
       InputError: the first field that differs.
@@ -131,14 +131,14 @@ def _check_ids(side: str, old: Table, new: Table) -> None:
 
 
 def _of_side(side: str, old: Table, model: SavedModel, run: Prepared) -> Origins:
-    """The rows of a side's codes: whoever has a row now had some row then.
+    """The old row of each row of a side's tables, or -1, matched by codes then and now.
 
-    Both tables are asked, the data's and the model's: a category that no user has any
-    more keeps its row, too.
+    The users or items of both tables are compared, the data's and the model's, so that
+    a category that nobody has any more keeps its row, too.
     """
     config, fitted = run.config, run.fold.fitted
     chosen = choose_features(side, fitted, config)
-    # What is no column's is made for the data's own users and items only.
+    # Features that read no column are made for the data's own users and items only.
     of_columns = {name: f for name, f in chosen.items() if f.kind}
     if side == USER:
         before = fitted._replace(users=old)

@@ -27,9 +27,10 @@ class TemperatureKind(NamedTuple):
     Attributes:
       at: (Moment, hyper) -> Temperature of a step (research/temperature/kinds.py).
       lowest: config -> the least temperature that a score may be divided by.
-      start: config -> what is learned, by name; it joins params["loss"].
-      project: (learned, hyper) -> the learned values within their bounds after a step;
-        None where they have none.
+      start: config -> initial values of what is learned, by name; they join
+        params["loss"].
+      project: (learned, hyper) -> the learned values after a step, moved back within
+        their bounds; None where they have none.
       end: (config, learned, row) -> the temperature that serving divides by; the row
         of the history is of the epoch whose parameters are served.
       scale: (pool, hyper) -> what the vector of each candidate is multiplied by when
@@ -39,7 +40,7 @@ class TemperatureKind(NamedTuple):
         are measured at the config's temperature, common to all users.
       refresh: (state, config) -> the state before an epoch.
       bounded: whether it stays between temperature_low and temperature_high.
-      learned: whether its value at the end of each epoch is worth a column.
+      learned: whether the history has a column of its value at the end of each epoch.
       reads: the config's fields that it alone reads, or shares with other entries
         (research/unused.py).
     """
@@ -60,9 +61,10 @@ class TemperatureKind(NamedTuple):
     reads: tuple[str, ...] = ()
 
 
-# Temperature times log of the number of items: up to 1.45 the curve of recall with log
-# q in the loss was moved along the total by at most 0.05, from 1.63 on by 0.14 and
-# more, on four data sets (results/tables/*/strength.md).
+# Limit of temperature times log of the number of items, above which log q in the loss
+# counts for less: on four data sets the curve of recall over the total was shifted by
+# at most 0.05 up to a product of 1.45, and by 0.14 or more from 1.63 on
+# (results/tables/*/strength.md).
 LOST_FROM = 1.5
 
 _KINDS = "research.temperature.kinds"
@@ -112,10 +114,10 @@ def kind_of(config: TemperatureFields) -> TemperatureKind:
 
 
 def check_temperature(config: TemperatureFields) -> None:
-    """Refuses a start outside the bounds of a temperature that moves within them.
+    """Refuses an initial value outside the bounds of a temperature that has bounds.
 
     Raises:
-      InputError: an unknown kind, or such a start.
+      InputError: an unknown kind, or such an initial value.
     """
     low, high = config.temperature_low, config.temperature_high
     if kind_of(config).bounded and not low <= config.temperature <= high:
@@ -126,9 +128,9 @@ def check_temperature(config: TemperatureFields) -> None:
 
 
 def narrow_range(config: Config, counts: Float[np.ndarray, " i"]) -> str | None:
-    """A line where cosines can't hold both taste and log q, else None.
+    """A warning where cosines can't hold both taste and log q, else None.
 
-    Cosine logits are at most 1 / temperature. Trained under log q they have to tell
+    Cosine logits are at most 1 / temperature. Trained under log q they have to express
     log p(y|u), popularity included; where they can't, log q counts for less than it
     would when serving.
 
@@ -142,13 +144,13 @@ def narrow_range(config: Config, counts: Float[np.ndarray, " i"]) -> str | None:
     items = int((counts > 0).sum())
     return (
         f"warning: at temperature {temperature:g} cosines of {items:,} items may "
-        f"not hold taste and all of log q: in the loss it counts for less from about "
-        f"{largest:.2f} on (docs/how-much-to-correct.md)"
+        f"not hold taste and all of log q, which in the loss counts for less above a "
+        f"temperature of about {largest:.2f} (docs/how-much-to-correct.md)"
     )
 
 
 def widest(config: Config, counts: Float[np.ndarray, " i"]) -> float | None:
-    """The temperature up to which cosines held taste and log q on whole data sets.
+    """The temperature up to which cosines hold taste and log q, as measured.
 
     LOST_FROM over the log of the number of items with a pair. None where nothing bounds
     it: dot products, a loss without log q, or a single such item.

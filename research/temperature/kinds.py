@@ -17,17 +17,17 @@ LEARNED = "log_temperature"
 
 
 class Temperature(NamedTuple):
-    """Of the rows, [] or [b]; item [i] is each item's own, in place of it, or None."""
+    """What scores are divided by: row, [] or [b], unless item [i] has each item's."""
 
     row: Float[Array, "..."]
     item: Float[Array, " i"] | None = None
 
     def own(self, candidate: Int[Array, " b"]) -> Float[Array, "..."]:
-        """Of the positives' scores: [] or [b]."""
+        """The temperature of the positives' scores: [] or [b]."""
         return self.row if self.item is None else self.item[candidate]
 
     def columns(self, ids: Int[Array, "..."]) -> Float[Array, "..."]:
-        """Of a block's scores, for ids [c] or [b, k]: [], [b, 1], [1, c] or [b, k]."""
+        """That of a block's scores, ids [c] or [b, k]: [], [b, 1], [1, c] or [b, k]."""
         if self.item is not None:
             at = self.item[ids]
             return at[None, :] if at.ndim == 1 else at
@@ -35,7 +35,7 @@ class Temperature(NamedTuple):
 
 
 class UserTemperatures(NamedTuple):
-    """Each user's temperature; the sum and number of its losses since that was set."""
+    """Each user's temperature, and sum and number of the losses since it was set."""
 
     temperature: Float[Array, " u"]
     loss: Float[Array, " u"]
@@ -46,7 +46,7 @@ class Moment(NamedTuple):
     """What the temperature of a step may depend on.
 
     Attributes:
-      config: its temperature_schedule.
+      config: the run's; its temperature_schedule is read.
       learned: params["loss"], which holds what a kind learns.
       users: state of the users, or () where no user has a temperature.
       pairs: the step's pairs.
@@ -153,15 +153,15 @@ def observe_users(
 
 
 def refresh_users(users: UserTemperatures, config: Config) -> UserTemperatures:
-    """Each user's temperature from the losses of an epoch, which are then forgotten.
+    """Each user's temperature from the losses of an epoch, whose sums start anew.
 
     t_u = temperature exp(W(max(-1 / e, (l_u - mean l) / spread)))  [chen2023]
 
     W is Lambert's, l_u the user's mean loss. A user with a loss above the mean gets a
-    larger temperature, 1 / e of the config's at the least. Differs from the paper: l_u
-    is measured at the config's temperature and not at 1; that temperature is chosen and
-    not computed from the gap of cosines; positives are divided by t_u like the
-    negatives (its code keeps the common one there); bounds.
+    larger temperature than the config's; the smallest is 1 / e of it. Differs from the
+    paper: l_u is measured at the config's temperature and not at 1; that temperature is
+    chosen and not computed from the gap of cosines; positives are divided by t_u like
+    the negatives (its code keeps the common one there); bounds.
     """
     rows, total = np.asarray(users.rows), np.asarray(users.loss, np.float64)
     active = rows > 0

@@ -25,9 +25,9 @@ class Encoder(NamedTuple):
       module: a Flax module of ``UserInput -> [b, e]`` (research/towers/towers.py);
         None for a tower without a history.
       history: "none" (reads no history), "optional" or "required".
-      profile: whether it attends by the user's features, and so needs one.
+      profile: whether its attention depends on the user's features, and so needs one.
       words: whether it reads the words of a search.
-      ordered: whether it goes by the order of the history.
+      ordered: whether it depends on the order of the history.
       help: one line, where there is no module to say it.
     """
 
@@ -60,7 +60,7 @@ ENCODERS: Registry[Encoder] = Registry(
 
 _REFUSED = {
     "target-attention": (
-        "attention by the candidate joins the towers: a user's vector would be another "
+        "attention by the candidate joins the towers: a user's vector would differ "
         "for every item, and no index of items could serve it; last-click, profile and "
         "query attend from the user's side"
     )
@@ -78,11 +78,11 @@ def takes_words(config: FeatureFields) -> bool:
 
 
 def check_encoder(config: FeatureFields) -> None:
-    """Compares the encoder with the other fields of the user's input.
+    """Compares the encoder with the other fields of the user tower's input.
 
     Raises:
-      InputError: an unknown encoder, one that would join the towers, one that needs a
-        history where there is none, or words where none are read.
+      InputError: an unknown encoder, one that would join the towers, one without the
+        history or the words that it needs, or words that no encoder reads.
     """
     name = config.encoder
     if name in _REFUSED:
@@ -103,10 +103,10 @@ def check_encoder(config: FeatureFields) -> None:
 
 
 def check_layers(config: Config) -> None:
-    """Refuses towers without layers that are given more than their ids' own rows.
+    """Refuses towers without layers whose input is more than their id's own row.
 
     Raises:
-      InputError: the first field that they would have no use for.
+      InputError: the first field that such towers can't use.
     """
     layers = f"layers {config.layers}"
     if config.layers == "mlp":

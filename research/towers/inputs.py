@@ -1,4 +1,4 @@
-"""What each tower may be given: two types, and neither can hold the other side."""
+"""The inputs of the towers: one type for each, and neither can hold the other side."""
 
 import math
 from typing import NamedTuple
@@ -11,17 +11,17 @@ from research.rng import mix32, stream
 
 
 class Words(NamedTuple):
-    """The words of a search, as rows; there is True where there is one."""
+    """The words of a search, as table rows; ``there`` is False for padding."""
 
     rows: Float[Array, "b n d"]
     there: Bool[Array, "b n"]
 
 
 class UserInput(NamedTuple):
-    """A user at a position: rows of its history (latest first), of its codes, dense.
+    """A user at a position: table rows of its history and codes, and dense features.
 
-    keep is True where there is a history: its first columns, as many as there are.
-    words are those of its search, None where there are no searches.
+    The history comes latest first; keep is True in its first columns, as many as there
+    are clicks. words are those of its search, None where there are no searches.
     """
 
     history: Float[Array, "b l d"]
@@ -39,7 +39,7 @@ class ItemInput(NamedTuple):
 
 
 def profile(user: UserInput) -> Float[Array, "b p"]:
-    """All that is known of the user beside the history, side by side."""
+    """The user's codes and dense features side by side: all but history and words."""
     parts = [user.rows[name] for name in sorted(user.rows)]
     return jnp.concatenate([*parts, user.dense], axis=1)
 
@@ -78,22 +78,22 @@ def _forward(weight: Array, history: Array) -> tuple[Array, tuple[Array, Array]]
     return pooled(weight, history), (weight, history)
 
 
-def _backward(kept: tuple[Array, Array], given: Array) -> tuple[Array, Array]:
-    # By hand: the gradient of each column is a sum of arrays as large as the history.
-    weight, history = kept
-    to_weight = jnp.einsum("bd,bld->bl", given, history)
-    return to_weight, weight[:, :, None] * given[:, None, :]
+def _backward(saved: tuple[Array, Array], cotangent: Array) -> tuple[Array, Array]:
+    # By hand, as autodiff would sum an array as large as the history for each column.
+    weight, history = saved
+    to_weight = jnp.einsum("bd,bld->bl", cotangent, history)
+    return to_weight, weight[:, :, None] * cotangent[:, None, :]
 
 
 pooled.defvjp(_forward, _backward)
 
 
-CODE_DIM = 16  # width of the tables of the few-valued codes
+CODE_DIM = 16  # width of the tables of codes with few values
 HISTORY = "history"
 WORDS = "words"
 CLICK_AGE = "history-age"
 _WIDE = ("user", "item", HISTORY, CLICK_AGE, WORDS)  # tables of width dim
-AGES = 32  # buckets of the age of a click: by the length of its seconds in bits
+AGES = 32  # buckets of the age of a click: the number of bits of its seconds
 
 Rows = dict[str, Float[Array, "..."]]
 
@@ -106,13 +106,13 @@ class SideArrays(NamedTuple):
 
 
 class Timed(NamedTuple):
-    """What a query is told that depends on its time; of width 0 where it isn't used.
+    """Inputs that depend on the time of a query; of width 0 where a run has none.
 
-    seconds [e] is when the fitted events were, window [e] in which window of time.
-    profile has a row for each event of a user and for its end, at position + user;
-    recent[w] is what is known of items in window w (of what is over by then), its last
-    row what serving knows. words has the rows of the words of each event's search, and
-    of the search at a user's end, at position + user; 0 is no word.
+    seconds [e] and window [e] are the time of each fitted event and its window.
+    profile has a row for each event of a user and one for the user's end, at position +
+    user. recent[w] is what queries in window w know of items, from the window before;
+    its last row is for serving. words holds the table rows of the words of each event's
+    search, and of the search at a user's end, at position + user; 0 is no word.
     """
 
     seconds: Int[Array, " e"]
@@ -123,7 +123,7 @@ class Timed(NamedTuple):
 
 
 class UserLookup(NamedTuple):
-    """Which row of which table a batch of users needs, and what needs no table."""
+    """The table rows that a batch of users needs, by table, and its other inputs."""
 
     ids: dict[str, Int[Array, "..."]]
     keep: Bool[Array, "b l"]
@@ -131,7 +131,7 @@ class UserLookup(NamedTuple):
 
 
 class ItemLookup(NamedTuple):
-    """Which row of which table a set of items needs, and what needs no table."""
+    """The table rows that a set of items needs, by table, and its other inputs."""
 
     ids: dict[str, Int[Array, "*c"]]
     dense: Float[Array, "*c g"]
@@ -140,10 +140,10 @@ class ItemLookup(NamedTuple):
 def init_tables(
     key: Key[Array, ""], sizes: dict[str, int], dim: int, scale: float
 ) -> dict[str, Float[Array, "rows _"]]:
-    """Normal rows: of width dim for ids and words, else of 16.
+    """Embedding tables of normal values: of width dim for ids and words, else 16.
 
     Args:
-      key: each table has a stream of its own.
+      key: from which each table has its own stream.
       sizes: rows by table.
       dim: of the vectors.
       scale: standard deviation; 0 is Xavier's, sqrt(2 / (rows + width)).
@@ -174,15 +174,15 @@ def user_lookup(
       offsets: where each user's events begin.
       entity: the user of each query.
       position: the event before which the history ends.
-      length: how many items are looked back at.
-      shuffled: the same items, in an order that the position decides by a hash.
-      timed: what depends on the position's time.
+      length: largest number of items of the history.
+      shuffled: whether the items come in an order given by a hash of the position.
+      timed: inputs that depend on the position's time.
     """
     back = jnp.arange(1, length + 1, dtype=position.dtype)
     at = position[:, None] - back[None, :]
     keep = at >= offsets[entity][:, None]
     if shuffled:
-        # What isn't there has the largest hash, so that it stays behind.
+        # Absent events have the largest hash, so that they stay last.
         mixed = _mixed(at, position[:, None])
         order = jnp.argsort(jnp.where(keep, mixed, jnp.uint32(2**32 - 1)), axis=1)
         at = jnp.take_along_axis(at, order, axis=1)
@@ -195,7 +195,7 @@ def user_lookup(
         known = timed.profile[position + entity]
         dense = jnp.concatenate([dense, known], axis=1)
     if timed is not None and timed.seconds.shape[0]:
-        # Since the latest click: when a list is asked for is not in the data.
+        # Counted from the latest click, as the data lacks the time of the request.
         latest = timed.seconds[jnp.maximum(position - 1, 0)]
         age = jnp.maximum(latest[:, None] - timed.seconds[at], 0)
         ids[CLICK_AGE] = 32 - jax.lax.clz(age)
@@ -205,7 +205,7 @@ def user_lookup(
 
 
 def _mixed(at: Int[Array, "b l"], position: Int[Array, "b 1"]) -> UInt32[Array, "b l"]:
-    """A number below 2^32 - 1 for each event seen from a position."""
+    """A hash below 2^32 - 1 for each event of a position's history."""
     x = at.astype(jnp.uint32) * jnp.uint32(0x9E3779B1) + position.astype(jnp.uint32)
     mixed: Array = mix32(x) >> 1
     return mixed
@@ -222,9 +222,9 @@ def item_lookup(
     Args:
       side: the item features.
       ids: the items.
-      timed: what depends on the time.
-      position: events of a batch: items are as they were known before the earliest
-        window among them began. None is serving: as they are known in the end.
+      timed: inputs that depend on the time.
+      position: events of a batch; items have the values known when the earliest window
+        among them began. None is for serving: the last known values.
     """
     dense = side.dense[ids]
     if timed is not None and timed.recent.shape[2]:
@@ -240,7 +240,7 @@ def look_up(tables: Rows, ids: dict[str, Int[Array, "..."]]) -> Rows:
 
 
 def user_input(rows: Rows, lookup: UserLookup, dim: int) -> UserInput:
-    """What the user tower is given."""
+    """The user tower's input, from looked-up rows."""
     apart = (HISTORY, CLICK_AGE, WORDS)
     others = {name: row for name, row in rows.items() if name not in apart}
     history = rows.get(HISTORY, jnp.zeros((lookup.keep.shape[0], 0, dim)))
@@ -251,5 +251,5 @@ def user_input(rows: Rows, lookup: UserLookup, dim: int) -> UserInput:
 
 
 def item_input(rows: Rows, lookup: ItemLookup) -> ItemInput:
-    """What the item tower is given."""
+    """The item tower's input, from looked-up rows."""
     return ItemInput(rows, lookup.dense)

@@ -7,8 +7,8 @@ search stand beside it), with a gradient of zero. Rows come latest first, l of t
 keep says which are there.
 
 Attention is a_t = softmax_t(<q, W_k h_t> / sqrt(d)) over the rows that are there, and
-gives sum_t a_t h_t. There is no W_v: the user tower's first layer follows at once, and
-would take it up.
+gives sum_t a_t h_t. There is no W_v, as the user tower's first layer follows directly
+and can absorb it.
 """
 
 import math
@@ -192,8 +192,9 @@ class MLP(nn.Module):
 class UserTower(nn.Module):
     """Encoded history, code rows and dense features, through dropout and an MLP.
 
-    Without layers (hidden None) it is what there is, which must be the user's own row;
-    with item biases (biased) its last number is 1, so that an item's is its bias.
+    Without layers (``hidden`` None) the input itself is the vector, and must be the
+    user's own row. With item biases (``biased``) its last number is 1, so that the last
+    number of an item's vector is its bias.
     """
 
     encoder: Callable[[], Any] | None
@@ -206,7 +207,7 @@ class UserTower(nn.Module):
     def __call__(
         self, user: UserInput, dropout: Float[Array, ""] | float, key: jax.Array | None
     ) -> Float[Array, "b d"]:
-        """User vectors; key None is serving, without dropout.
+        """User vectors; without dropout where key is None, as when serving.
 
         The rate of dropout is an argument, so that a sweep over it compiles once.
         """
@@ -214,7 +215,7 @@ class UserTower(nn.Module):
         if self.encoder is not None:
             x = jnp.concatenate([self.encoder()(user), x], axis=1)
         if key is not None:
-            # 16 random bits a value are enough for a rate, and half the work of 32.
+            # 16 random bits per value are enough for a rate, and half the work of 32.
             bits = jax.random.bits(key, x.shape, jnp.uint16).astype(jnp.float32)
             kept = bits >= dropout * 65536.0
             x = jnp.where(kept, x / (1.0 - dropout), 0.0)
@@ -226,9 +227,9 @@ class UserTower(nn.Module):
 
 
 class ItemTower(nn.Module):
-    """The item's own row plus an MLP of everything known of it.
+    """The item's own row plus an MLP of all its code rows and dense features.
 
-    Without layers (hidden None) it is that row.
+    Without layers (``hidden`` None) the vector is that row.
     """
 
     hidden: tuple[int, ...] | None

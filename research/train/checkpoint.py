@@ -1,8 +1,7 @@
-"""Checkpoints: a training that was cut off goes on from its last one, to the same bits.
+"""Checkpoints: an interrupted training goes on from its last one, to the same bits.
 
-Everything that an epoch leaves behind is kept, as arrays by name; where they lie is
-the caller's. The command line keeps them with orbax-checkpoint
-(experiments/output/checkpoints.py).
+All that the next epoch depends on is kept, as arrays by name; the caller decides where.
+The command line keeps them with orbax-checkpoint (experiments/output/checkpoints.py).
 """
 
 import time
@@ -19,12 +18,12 @@ INTERVAL = 60.0  # seconds of training
 
 
 class Checkpoint(NamedTuple):
-    """Where a run's training is kept.
+    """How the checkpoints of a run's training are loaded and saved.
 
     Attributes:
-      load: the arrays that were saved last, None where the training begins.
-      save: keeps arrays in place of those before; called at the end of an epoch.
-      interval: seconds of training before the first and between two.
+      load: () -> the arrays that were saved last, None where the training begins.
+      save: stores arrays in place of the last ones; called at the end of an epoch.
+      interval: seconds of training before the first checkpoint and between two.
     """
 
     load: Callable[[], Mapping[str, np.ndarray] | None]
@@ -32,11 +31,11 @@ class Checkpoint(NamedTuple):
     interval: float = INTERVAL
 
 
-class Course:
+class TrainingProgress:
     """How far a training has come, and how long it took in all its processes."""
 
     def __init__(self, runs: Sequence[RunState], checkpoint: Checkpoint | None) -> None:
-        """Moves the run to where its checkpoint is, if there is one.
+        """Moves the run to its checkpoint, if there is one.
 
         Raises:
           ValueError: a checkpoint for more than one run.
@@ -57,7 +56,7 @@ class Course:
         self._start = self._saved = time.perf_counter()
 
     def epoch_ended(self) -> None:
-        """Takes the time of this process's first epoch, which compiles."""
+        """Records the time of this process's first epoch, which compiles."""
         if self._compiling:
             self._first += time.perf_counter() - self._start
             self._compiling = False
@@ -68,7 +67,7 @@ class Course:
         return self._first, spent - self._first
 
     def keep(self) -> None:
-        """Saves the run, if it is time to and there is an epoch to come."""
+        """Saves the run, if the interval is over and an epoch is to come."""
         checkpoint, now = self._checkpoint, time.perf_counter()
         if checkpoint is None or now - self._saved < checkpoint.interval:
             return

@@ -1,4 +1,4 @@
-"""Is a model still alive? A few numbers an epoch on the batch that it saw last."""
+"""A model's health: a few numbers per epoch, on its last batch; a collapse shows."""
 
 import functools
 from collections.abc import Callable
@@ -21,15 +21,15 @@ ROWS = 512
 
 
 class Health(NamedTuple):
-    """Of a sample of pairs; all but the norms and the placement are of unit vectors.
+    """Measures of a sample of pairs; all but norms and scores are of unit vectors.
 
     user_norm, item_norm: mean length. alignment: mean squared distance of a pair;
     user_uniformity, item_uniformity: log mean of exp(-2 |x - x'|^2)  [wang2020].
     user_cosine: mean over pairs of users. score_spread: standard deviation of a user's
     scores over the items, a mean over users. distinct_lists: of the lists of 20 among
-    the sample's pairs, the share that no earlier pair has; nothing that was seen is
-    removed, so one ranking for all gives 1 / b. An item of several pairs has several
-    places: distinct_by_item counts it once.
+    the sample's items, the share that no earlier pair has; no seen item is removed, so
+    one ranking for all gives 1 / b. An item of several pairs has several places in a
+    list; distinct_by_item counts it once.
     """
 
     user_norm: Float[Array, ""]
@@ -45,7 +45,7 @@ class Health(NamedTuple):
 def health(
     model: Model, params: Params, world: World, index: Int[np.ndarray, " b"]
 ) -> dict[str, float]:
-    """The numbers on at most 512 of the pairs with these indices, as serving sees them.
+    """The measures of at most 512 of the pairs with these indices, as when serving.
 
     Users are taken just before the pair's event, without dropout.
     """
@@ -57,7 +57,7 @@ def health(
 
 
 def measure(users: Float[Array, "b d"], items: Float[Array, "b d"]) -> Health:
-    """The numbers for pairs of vectors."""
+    """The measures of pairs of vectors."""
     unit, other = normalise(users), normalise(items)
     b = users.shape[0]
     scores = users @ items.T
@@ -88,7 +88,7 @@ def _measured(users: Float[Array, "b d"], items: Float[Array, "b d"], n: int) ->
 def distinct_by_item(
     model: Model, params: Params, world: World, index: Int[np.ndarray, " b"]
 ) -> float:
-    """Of users' lists of 20 among the pairs' items, the share that no earlier user has.
+    """Share of users' lists of 20 among the pairs' items that no earlier user has.
 
     Each user and each item of the pairs counts once.
     """
@@ -104,24 +104,24 @@ def distinct_by_item(
     return len(np.unique(lists, axis=0)) / len(lists)
 
 
-def collapse(found: dict[str, float], by_item: Callable[[], float]) -> str | None:
-    """A line where users, or their lists, have become one, else None.
+def collapse(row: dict[str, float], by_item: Callable[[], float]) -> str | None:
+    """A warning where most users have nearly the same vector or list, else None.
 
     Args:
-      found: a row of history.
-      by_item: gives distinct_by_item, which is asked for where found has few lists.
+      row: of the history.
+      by_item: returns distinct_by_item; called only where the row has few lists.
 
     >>> row = {"epoch": 3.0, "user_cosine": 0.5, "distinct_lists": 0.01}
     >>> collapse(row, lambda: 0.9) is None
     True
     """
-    after = f"collapsed: after epoch {found['epoch']:.0f}"
-    if found["user_cosine"] > COLLAPSED:
+    after = f"collapsed: after epoch {row['epoch']:.0f}"
+    if row["user_cosine"] > COLLAPSED:
         return (
-            f"{after} the mean cosine of two users is {found['user_cosine']:.3f}: "
+            f"{after} the mean cosine of two users is {row['user_cosine']:.3f}: "
             "everyone gets the same list"
         )
-    if found["distinct_lists"] < DISTINCT and (share := by_item()) < DISTINCT:
+    if row["distinct_lists"] < DISTINCT and (share := by_item()) < DISTINCT:
         return (
             f"{after} {share:.1%} of the users' lists are distinct: "
             "most users get the same few"

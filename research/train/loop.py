@@ -15,7 +15,7 @@ from research.negatives.source import Hyper
 from research.prepare import Prepared, prepare
 from research.registry import CACHES
 from research.temperature import kind_of
-from research.train.checkpoint import Checkpoint, Course
+from research.train.checkpoint import Checkpoint, TrainingProgress
 from research.train.mesh import Placement, placement_over
 from research.train.model import Params, serve_task
 from research.train.run_state import (
@@ -34,17 +34,17 @@ Validate = Callable[[np.ndarray, np.ndarray], dict[str, float]]
 
 
 class Trained(NamedTuple):
-    """A finished run: vectors of fold.evaluated users and of all items; the way there.
+    """A finished run: vectors of fold.evaluated users and of all items, and a history.
 
-    Where positives aren't user-item, they are of the queries and the candidates that
-    the task asks for (research/positives/tasks.py).
+    Where positives aren't user-item, the vectors are those of the task's queries and
+    candidates (research/positives/tasks.py).
 
     history has one row per epoch: epoch, step, loss, masked, temperature (at its end; a
     mean over rows where each has its own), the numbers of Health, log_q_error where the
     click share is estimated, and validation metrics where they were asked for. seconds
     counts training without the first epoch, which compiles; compile_seconds is that
-    first epoch. Of a run that went on from a checkpoint both count what came before,
-    and each process has a first epoch. temperature is what serving divides by.
+    first epoch. For a run that went on from a checkpoint both include the processes
+    before, each with its first epoch. temperature is what serving divides by.
     """
 
     config: Config
@@ -61,15 +61,15 @@ class Trained(NamedTuple):
 def compiled_epoch(
     shape: Config, runs: int = 1, limits: Limits = LIMITS
 ) -> Callable[..., tuple[TrainState, Any]]:
-    """An epoch of that structure: a scan over [steps, batch], compiled once.
+    """The epoch of a structure: a scan over [steps, batch], compiled once.
 
     (state, batches, hyper, world) -> (state, diagnostics [steps]). Everything swept is
     in hyper, so all temperatures and seeds of an arm share it.
 
     Args:
       shape: the structure of a config.
-      runs: with more than 1 the epoch is mapped over so many of them in one program:
-        all arguments but the world, and both results, have the runs as first axis.
+      runs: above 1, the epoch is mapped over as many runs in one program: all arguments
+        but the world, and both results, have the runs as first axis.
       limits: sizes from which logits come in blocks.
     """
     step = make_step(shape, limits)
@@ -109,8 +109,7 @@ def train(
       checkpoint: where the training is kept and goes on from (checkpoint.py).
 
     Raises:
-      InputError: the config can't be meant (research/prepare.py), or a number of
-        devices.
+      InputError: an invalid config (research/prepare.py) or number of devices.
       NotFinite: a loss was not finite.
     """
 
@@ -133,22 +132,22 @@ def train_together(
 ) -> list[Trained | NotFinite]:
     """Trains runs that are alike in one program, each as ``train`` would.
 
-    For a device that a single run doesn't fill; on a CPU it takes longer than one after
-    the other. seconds are shared out evenly.
+    For a device that a single run doesn't fill; on a CPU it takes longer than training
+    one after the other. seconds are divided evenly among the runs.
 
     Args:
       prepared: the runs, on one fold; the ``alike`` of their configs is the same.
       on_epoch: called with the number of the run, the epoch and the row.
       validate: as in ``train``.
-      devices: as in ``train``; more than one make one run at a time.
+      devices: as in ``train``; more than 1 only for a single run.
       checkpoint: as in ``train``, of one run.
 
     Returns:
-      What came of each; a run whose loss wasn't finite takes no other with it.
+      The result of each; a loss that isn't finite ends its own run alone.
 
     Raises:
-      InputError: the number of devices, or the weights of the pairs.
-      ValueError: the runs differ in more than one program can have.
+      InputError: an invalid number of devices, or invalid weights of the pairs.
+      ValueError: the runs aren't ``alike``, or several share several devices.
     """
     first_run = prepared[0]
     config, model = first_run.config, first_run.model
@@ -163,8 +162,8 @@ def train_together(
     world = placement.world(world)
 
     serve = functools.partial(_served, world=world, placement=placement)
-    course = Course(runs, checkpoint)
-    for epoch in range(course.done + 1, config.epochs + 1):
+    progress = TrainingProgress(runs, checkpoint)
+    for epoch in range(progress.done + 1, config.epochs + 1):
         due = config.evaluate_every and epoch % config.evaluate_every == 0
         steps_of = _one_epoch(runs, world, placement)
         for number, (run, steps) in enumerate(zip(runs, steps_of, strict=True)):
@@ -172,13 +171,13 @@ def train_together(
             if validate and due:
                 measure = functools.partial(_measured, validate, serve, run)
             if row := run.take(steps, model, world, measure):
-                course.epoch_ended()
+                progress.epoch_ended()
                 on_epoch(number, epoch, row)
         if all(run.failure for run in runs):
             break
-        course.keep()
+        progress.keep()
     vectors = [None if run.failure else serve(run, run.params) for run in runs]
-    first, rest = (seconds / len(runs) for seconds in course.seconds())
+    first, rest = (seconds / len(runs) for seconds in progress.seconds())
     made = zip(runs, vectors, strict=True)
     return [_trained(run, placement, pair, first, rest) for run, pair in made]
 
@@ -186,17 +185,17 @@ def train_together(
 def _one_epoch(
     runs: list[RunState], world: World, placement: Placement
 ) -> list[dict[str, Float[Array, " s"]]]:
-    """Moves every run by an epoch; the diagnostics of each one's steps."""
+    """Trains every run for an epoch; returns the diagnostics of each run's steps."""
     for run in runs:
         state = placement.state(run.state)
         run.state = refreshed(run.run, state, world)
-    given = [(c.state, placement.batches(c.batches), c.hyper) for c in runs]
+    arguments = [(r.state, placement.batches(r.batches), r.hyper) for r in runs]
     epoch_of = compiled_epoch(structure(runs[0].config), len(runs))
     with placement.here():
         if len(runs) == 1:
-            after = [epoch_of(*given[0], world)]
+            after = [epoch_of(*arguments[0], world)]
         else:
-            stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *given)
+            stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *arguments)
             whole = epoch_of(*stacked, world)
             after = [_nth(whole, n) for n in range(len(runs))]
     for run, (state, _) in zip(runs, after, strict=True):

@@ -1,4 +1,4 @@
-"""One run over many devices: rows of a batch apart, in-batch negatives in common.
+"""One run over many devices: they divide a batch's rows and share its negatives.
 
 The step isn't written anew: the compiler splits it, given where its arrays lie. A
 batch's rows are divided among the devices, nets are copied, large tables and their
@@ -25,7 +25,7 @@ from research.train.step import TrainState
 from research.train.world import World
 from research.types import InputError
 
-LARGE = 100_000  # rows from which a table is divided; a copy of less is no burden
+LARGE = 100_000  # rows from which a table is divided; copies of smaller ones are cheap
 
 
 class Placement(NamedTuple):
@@ -96,7 +96,10 @@ class Placement(NamedTuple):
 
 
 def _place(array: Any, where: NamedSharding) -> Any:
-    """The array there; an array of this process is the same one in every other."""
+    """The array on the devices of ``where``.
+
+    An array on the host of this process has the same values in every other process.
+    """
     if where.is_fully_addressable or not getattr(array, "is_fully_addressable", True):
         return jax.device_put(array, where)
     if jnp.issubdtype(array.dtype, jax.dtypes.prng_key):
@@ -110,7 +113,7 @@ def placement_over(devices: int, batch: int, large: int = LARGE) -> Placement:
     """The placement over so many devices, of all processes that take part.
 
     Args:
-      devices: how many; 1 is the default device, and changes nothing.
+      devices: how many; 1 is the default device alone.
       batch: rows of a batch.
       large: rows from which a table is divided.
 

@@ -34,10 +34,10 @@ Params = dict[str, Any]
 
 
 class Model(NamedTuple):
-    """The pure functions of a config's two towers. Structure only: no array is kept.
+    """The pure functions of a config's two towers; it holds structure and no arrays.
 
     query and candidate name the towers that encode them: user or item. lengths says
-    that serving ranks by vectors before they are normalised.
+    whether serving ranks by vectors before they are normalised.
     """
 
     user: UserTower
@@ -50,7 +50,7 @@ class Model(NamedTuple):
     lengths: bool = False
 
     def to_serve(self) -> "Model":
-        """The same towers, as their vectors are ranked after training."""
+        """The towers for serving, whose vectors may not be normalised."""
         if not self.lengths:
             return self
         return self._replace(
@@ -65,7 +65,7 @@ class Model(NamedTuple):
         Args:
           key: of all initial values.
           sizes: rows of each table.
-          world: what the towers are given.
+          world: the towers' inputs.
           config: its table_scale, loss and hyper.
         """
         tables = init_tables(stream(key, "tables"), sizes, self.dim, config.table_scale)
@@ -77,7 +77,7 @@ class Model(NamedTuple):
             "user": self.user.init(stream(key, "user tower"), user, 0.0, None),
             "item": self.item.init(stream(key, "item tower"), item),
             "loss": {
-                name: jnp.array(value, jnp.float32)  # typed, or epoch 2 compiles anew
+                name: jnp.array(value, jnp.float32)  # else epoch 2 would compile anew
                 for name, value in start_values(config).items()
             },
         }
@@ -85,7 +85,7 @@ class Model(NamedTuple):
     def look_at(
         self, world: World, entity: Int[Array, " b"], position: Int[Array, " b"]
     ) -> UserLookup:
-        """Which rows users at positions need."""
+        """The table rows that users at positions need."""
         return user_lookup(
             world.users,
             world.item,
@@ -104,7 +104,7 @@ class Model(NamedTuple):
         entity: Int[Array, " b"],
         position: Int[Array, " b"],
     ) -> UserInput:
-        """Looks up what the user tower needs for users at positions."""
+        """The user tower's input for users at positions."""
         lookup = self.look_at(world, entity, position)
         return user_input(look_up(tables, lookup.ids), lookup, self.dim)
 
@@ -114,7 +114,7 @@ class Model(NamedTuple):
         world: World,
         ids: Int[Array, " c"],
     ) -> ItemInput:
-        """Looks up what the item tower needs for items."""
+        """The item tower's input for items."""
         lookup = item_lookup(world.items, ids, world.timed)
         return item_input(look_up(tables, lookup.ids), lookup)
 
@@ -169,10 +169,10 @@ def serve_all(
     candidates: Int[Array, " i"] | None = None,
     tile: int = 512,
 ) -> tuple[Float[Array, "v d"], Float[Array, "i d"]]:
-    """Vectors of the queries and of the candidates (default: all), users at their end.
+    """Vectors of the queries and of the candidates (default: all).
 
-    Rows are encoded in tiles of constant shape, so that how many are asked for at
-    once doesn't change a bit of any.
+    A user is encoded with the whole history. Rows are encoded in tiles of constant
+    shape, so that their number doesn't change a bit of any vector.
     """
     if candidates is None:
         candidates = jnp.arange(world.pool.counts.shape[0], dtype=jnp.int32)
@@ -191,7 +191,7 @@ def serve_side(
     ids: Int[Array, " n"],
     tile: int = 512,
 ) -> Float[Array, "n d"]:
-    """Vectors of users at their end, or of items, in tiles of constant shape.
+    """Vectors of users by their whole history, or of items, in tiles of constant shape.
 
     Args:
       model: the two towers.
@@ -207,9 +207,10 @@ def serve_side(
 def serve_pairs(
     model: Model, params: Params, world: World, index: Int[Any, " n"]
 ) -> tuple[Float[Array, "n d"], Float[Array, "n d"]]:
-    """Vectors of the pairs with these indices: a user just before, and the item.
+    """Vectors of the queries and the candidates of the pairs with these indices.
 
-    What else is a query or a candidate is taken at its end.
+    A query that is a user is taken just before the pair's event; a candidate that is a
+    user has its whole history.
     """
     query, candidate = world.pairs.query[index], world.pairs.candidate[index]
     return (
@@ -249,7 +250,7 @@ Lookup = UserLookup | ItemLookup
 def query_lookup(
     model: Model, world: World, ids: Int[Array, " b"], position: Int[Array, " b"]
 ) -> Lookup:
-    """Which rows the queries need; a user's history is what stands before position."""
+    """The table rows that queries need; a user's history ends before the position."""
     if model.query == "item":
         return item_lookup(world.items, ids)
     return model.look_at(world, ids, position)
@@ -258,9 +259,9 @@ def query_lookup(
 def candidate_lookup(
     model: Model, world: World, ids: Int[Array, " c"], position: Int[Array, " b"]
 ) -> Lookup:
-    """Which rows the candidates need, at the time of the batch's events.
+    """The table rows that candidates need, at the time of the batch's events.
 
-    Of a candidate that is a user, the whole history.
+    For a candidate that is a user, those of the whole history.
     """
     if model.candidate == "item":
         return item_lookup(world.items, ids, world.timed, position)
@@ -275,7 +276,7 @@ def encode(
     dropout: Float[Array, ""] | float,
     key: jax.Array | None,
 ) -> Float[Array, "n d"]:
-    """Vectors by the tower that the lookup is for; only the user's drops its input."""
+    """Vectors by the tower that the lookup is for; only the user's has dropout."""
     vectors: Any
     if isinstance(lookup, UserLookup):
         given = user_input(rows, lookup, model.dim)
@@ -297,7 +298,7 @@ def serve_task(
     queries = jnp.asarray(task.queries, jnp.int32)
     candidates = jnp.asarray(task.candidates, jnp.int32)
     if task.words is not None:
-        # Training never had the rows at a user's end: what is searched for is held out.
+        # In training there are no words at a user's end: that search is held out.
         ends = world.offsets[queries + 1] + queries
         words = world.timed.words.at[ends].set(jnp.asarray(task.words))
         world = world._replace(timed=world.timed._replace(words=words))

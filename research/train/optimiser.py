@@ -1,4 +1,4 @@
-"""How parameters move: optax transformations of the nets, of tables, of touched rows.
+"""Updates of parameters: optax transformations of nets, tables and touched rows.
 
 The optimiser owns the scatter of row gradients into tables.
 """
@@ -30,14 +30,14 @@ class Touched(NamedTuple):
 
 
 class TableState(NamedTuple):
-    """State of a table of touched rows: the chain's, and places that find doubles."""
+    """State of a table of touched rows: optax's, and an index to merge equal ids."""
 
     chain: optax.OptState
     places: Int[Array, " rows"]
 
 
 class OptimiserState(NamedTuple):
-    """State of the nets, and of all tables; with touched rows, of each by its name."""
+    """State of the nets, and of all tables; by table where only touched rows move."""
 
     nets: optax.OptState
     tables: Any
@@ -78,9 +78,9 @@ def scale_by_row_adam() -> optax.GradientTransformation:
 
 
 def scale_by_row_rss() -> optax.GradientTransformation:
-    """Adagrad with one sum of squares a row, their mean over it [lerer2019].
+    """Adagrad with one sum per row, of the row's mean squares [lerer2019].
 
-    It starts from 0, and a row that isn't touched would not move in the dense form
+    Sums start at 0. A row that isn't touched would not move if all rows were updated
     either.
     """
 
@@ -102,7 +102,7 @@ def _chain(
     rate: Scalar = 0.0,
     decay: Scalar = 0.0,
 ) -> optax.GradientTransformation:
-    """Direction, weight decay, learning rate; what is traced isn't in the state."""
+    """Direction, weight decay, learning rate; traced values aren't in the state."""
     both = direction, optax.add_decayed_weights(decay)
     if optimiser.decay_first:
         both = both[::-1]
@@ -112,11 +112,11 @@ def _chain(
 def decayed_rate(
     rate: Float[Array, ""], end: float, progress: Float[Array, ""]
 ) -> Float[Array, ""]:
-    """The learning rate on its way down a cosine.
+    """The learning rate of a step, which falls along a cosine.
 
     Args:
       rate: at the first step.
-      end: what is left of it at the last one, as a share.
+      end: the share of it that is left at the last step.
       progress: 0 at the first step, 1 at the last.
     """
     return jnp.asarray(optax.cosine_decay_schedule(rate, 1, end)(progress))
@@ -207,12 +207,13 @@ def distinct(
 ) -> tuple[
     Int[Array, " size"], Float[Array, "size d"], Int[Array, ""], Int[Array, " rows"]
 ]:
-    """Each row once, in front, with its gradients summed.
+    """The distinct rows, each with its gradients summed.
 
     Args:
       ids: rows looked up, some more than once.
       grads: the gradient of each lookup.
-      index: of any content; where a row is looked up, it is written before it is read.
+      index: scratch space of any content: it is written where rows are looked up, and
+        read only there.
       size: of the first two results, n or more.
 
     Returns:
@@ -236,7 +237,7 @@ def _move_rows(
     state: TableState,
     whole: int,
 ) -> tuple[Float[Array, "rows d"], TableState]:
-    """The rows with a gradient move; scalars of the chain's state count every step."""
+    """Moves the rows with a gradient; scalars of the chain's state count every step."""
     if whole * sum(t.ids.size for t in touched) >= len(table):
         # Most rows are touched: they are moved where they stand.
         sums = _summed(table, touched)

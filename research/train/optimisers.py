@@ -20,10 +20,11 @@ class Optimiser:
     Attributes:
       help: one line.
       tables: makes the transformation of a table. Where only touched rows move, it must
-        treat rows alone: arrays of its state have a row per row of the table.
+        treat each row alone: arrays of its state have a row per row of the table.
       nets: makes the transformation of everything else.
       touched_only: whether only the rows that a step looked up move and decay.
-      whole: rows a lookup up to which a table of touched rows is moved as a whole.
+      whole: table rows per lookup of a step, up to which a table of touched rows is
+        moved as a whole.
       decay_first: whether weight decay is part of the gradient, and so of the moments:
         an L2 term of the loss.
     """
@@ -46,7 +47,7 @@ OPTIMISERS: Registry[Optimiser] = Registry(
             touched_only=True,
         ),
         "rowwise-adagrad": Optimiser(
-            "Adagrad with one sum of squares a row, AdamW on the nets [lerer2019]",
+            "Adagrad with one sum of squares per row, AdamW on the nets [lerer2019]",
             tables=deferred("research.train.optimiser:scale_by_row_rss"),
             touched_only=True,
         ),

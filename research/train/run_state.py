@@ -1,4 +1,4 @@
-"""What a run begins with: its swept values on the device, and its first state."""
+"""A run in training: its swept values on the device, its state, its history."""
 
 import functools
 import json
@@ -29,7 +29,7 @@ from research.train.step import TrainState, with_share
 from research.train.world import World
 from research.types import InputError
 
-SAMPLE = 20  # rows of a batch; fewer are no sample of the users: two may be of one
+SAMPLE = 20  # rows of a batch; in a smaller one too few users show a collapse
 
 
 def traced_values(config: Config) -> Hyper:
@@ -88,7 +88,7 @@ def init_state(run: Prepared, world: World, sizes: dict[str, int]) -> TrainState
 
 
 def check_start(config: Config) -> None:
-    """Looks whether what the loss learns starts within its bounds.
+    """Checks that what the loss learns starts within its bounds.
 
     Raises:
       InputError: the first value that the loss's project would move.
@@ -102,15 +102,15 @@ def check_start(config: Config) -> None:
         if float(after[name]) != float(before[name]):
             raise InputError(
                 f"hyper {name} is {value:g}: {config.loss} keeps it within bounds, "
-                f"the nearest is {float(after[name]):g}"
+                f"of which the nearest is {float(after[name]):g}"
             )
 
 
 def check_weights(world: World) -> None:
-    """Looks at the weights of the positives.
+    """Refuses invalid weights of the pairs.
 
     Raises:
-      InputError: one is negative, not finite, or all are 0.
+      InputError: one is negative or not finite, or all are 0.
     """
     weight = np.asarray(world.pairs.weight)
     bad = np.flatnonzero(~np.isfinite(weight) | (weight < 0))
@@ -134,10 +134,11 @@ class RunState:
       run: the run, prepared.
       config: its config.
       state: after the last epoch.
-      batches: the indices [steps, batch] of the epoch to come, or of the one at work.
-      hyper: what is swept.
+      batches: the indices [steps, batch] of the current epoch, or of the next between
+        two.
+      hyper: the swept values.
       history: one row per epoch.
-      failure: why it is of no use any more, if it isn't.
+      failure: why the run failed; None as long as it has not.
     """
 
     def __init__(self, run: Prepared, state: TrainState, world: World) -> None:
@@ -153,25 +154,25 @@ class RunState:
         _warn(narrow_range(config, np.asarray(world.pool.counts)))
 
     def _begin(self, epoch: int) -> None:
-        """Makes the indices of that epoch, and is ready to make those behind it."""
+        """Makes the indices of an epoch, and prepares those of the epochs after it."""
         epochs = range(epoch, self.config.epochs + 1)
         self._indices = map(self._indices_of, epochs)
         self.batches = self._later = next(self._indices)
 
     def about(self) -> str:
-        """What a checkpoint says beside arrays, to the last digit."""
+        """What a checkpoint holds beside arrays, as JSON, to the last digit."""
         return json.dumps([self.history, self._best, self._kept_at, self._alarmed])
 
     def kept(self) -> dict[str, Any]:
-        """The trees of arrays that a checkpoint holds: the state, the best parameters.
+        """The trees of arrays that a checkpoint holds: state and best parameters.
 
-        The latter only where parameters were measured.
+        The latter are there only if parameters were measured.
         """
         trees: dict[str, Any] = {"state": self.state}
         return trees if self._kept is None else {**trees, "best": self._kept}
 
     def go_on(self, trees: Mapping[str, Any], about: str) -> None:
-        """Goes to where ``kept`` and ``about`` were taken, after an epoch."""
+        """Restores what ``kept`` and ``about`` returned after an epoch."""
         self.history, self._best, self._kept_at, self._alarmed = json.loads(about)
         self.state, self._kept = trees["state"], trees.get("best")
         self._begin(len(self.history) + 1)
@@ -183,11 +184,11 @@ class RunState:
 
     @property
     def row(self) -> dict[str, float]:
-        """The row of the history of the epoch that params are of."""
+        """The row of the history of the epoch that ``params`` come from."""
         return self.history[-1 if self._kept is None else self._kept_at]
 
     def look_ahead(self) -> None:
-        """Makes the next epoch's indices; the device is at work meanwhile."""
+        """Makes the next epoch's indices while the device is at work."""
         self._later = next(self._indices, self.batches)
 
     def take(
@@ -197,14 +198,16 @@ class RunState:
         world: World,
         measure: Callable[[Params], dict[str, float]] | None,
     ) -> dict[str, float] | None:
-        """Takes in the epoch that led to state: its row of history; None if it failed.
+        """Adds the row of the epoch just run to the history and returns it.
+
+        None if the run has failed.
 
         Args:
           steps: diagnostics of the epoch's steps.
-          model: as everywhere.
-          world: as everywhere.
-          measure: metrics of parameters, where they are due after this epoch; those
-            with the best first one are kept.
+          model: the two towers.
+          world: the fold on the device.
+          measure: parameters -> metrics, where they are due after this epoch; the
+            parameters with the best first metric are kept.
         """
         if self.failure is None:
             self.failure = _not_finite(len(self.history), steps)
@@ -216,11 +219,12 @@ class RunState:
         row |= self._about(world)
         if len(self.history) + 1 == self.config.epochs and row["loss"] == 0.0:
             say(
-                "warning: the loss was exactly 0 in the last epoch: no negative counted"
+                "warning: the loss was exactly 0 in the last epoch: no negative had an "
+                "effect"
             )
-        told = self._alarmed or self.batches.shape[-1] < SAMPLE
+        silent = self._alarmed or self.batches.shape[-1] < SAMPLE
         by_item = functools.partial(distinct_by_item, *sample)
-        if not told and (alarm := collapse(row, by_item)):
+        if not silent and (alarm := collapse(row, by_item)):
             say(alarm)
             self._alarmed = True
         if measure is not None:
@@ -235,7 +239,7 @@ class RunState:
         return row
 
     def _about(self, world: World) -> dict[str, float]:
-        """What an epoch left behind, of the things that only some runs learn."""
+        """The columns of a row of the history that only some runs have."""
         config, found = self.config, {}
         if (kind := kind_of(config)).learned:
             found["temperature"] = kind.end(config, self.state.params["loss"], {})
@@ -257,9 +261,9 @@ def _indices(config: Config, world: World, epoch: int) -> Int[np.ndarray, "s b"]
 
 
 def refreshed(run: Prepared, state: TrainState, world: World) -> TrainState:
-    """The state before an epoch, with what follows the model made anew.
+    """The state before an epoch, with the parts that depend on the model recomputed.
 
-    That is the users' temperatures, and sources such as bands of ranks.
+    Those are the users' temperatures, and sources such as bands of ranks.
 
     Args:
       run: the run.
@@ -280,7 +284,7 @@ def refreshed(run: Prepared, state: TrainState, world: World) -> TrainState:
     return state._replace(source_states=source_states)
 
 
-@functools.cache  # once a process, however many runs of a grid it concerns
+@functools.cache  # once per process, however many runs of a grid it concerns
 def _warn(line: str | None) -> None:
     if line:
         say(line)

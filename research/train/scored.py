@@ -1,7 +1,7 @@
-"""What some losses are given beside logits, and what else a step then moves.
+"""What some losses read beside logits, and what else their steps update.
 
 That is the rows' scores with all candidates, state of the rows' users, and an opponent:
-another pair of towers, which climbs the loss that the model descends.
+another pair of towers, which ascends the loss that the model descends.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from research.config import Config
 from research.logits import Known, Rows, keep_columns
 from research.logits.candidates import columns_of
 from research.logits.reducers import Dense
-from research.losses.context import Context, Seen
+from research.losses.context import Context, StepScores
 from research.losses.entry import CATALOGUE, OPPONENT, STATE, Loss
 from research.negatives.source import Drawn, Sources
 from research.towers.inputs import look_up
@@ -32,7 +32,7 @@ Tables = tuple[Float[Array, "u d"], Float[Array, "i d"]]
 
 
 class Opponent(NamedTuple):
-    """Tables of users and of items that climb the loss, and their optimiser's state."""
+    """Tables of users and items that ascend the loss, and their optimiser's state."""
 
     tables: Tables
     moments: OptimiserState
@@ -78,11 +78,11 @@ class Scorer(NamedTuple):
         return query @ encode(self.model, nets, rows, lookup, 0.0, None).T
 
     def columns(self, scores: Callable[[Int[Array, "..."]], Array]) -> Dense:
-        """Those of the columns, in the order in which logits are held whole.
+        """Scores of the drawn columns, in the order of logits that are held whole.
 
         Args:
-          scores: of the rows with items [c], or with each row's own [b, k]; [b, c] or
-            [b, k].
+          scores: ids, [c] or each row's own [b, k], -> the rows' scores with them,
+            [b, c] or [b, k].
         """
         place = jnp.arange(self.batch.query.shape[0], dtype=jnp.int32)
         rows = Rows(place, self.batch.candidate, self.known)
@@ -95,7 +95,7 @@ class Scorer(NamedTuple):
     def context(
         self, loss: Loss, context: Context, nets: Params, tables: Params, state: Any
     ) -> Context:
-        """The context with what the loss asks for.
+        """The context with what the loss needs.
 
         Args:
           loss: the entry.
@@ -126,7 +126,7 @@ class Scorer(NamedTuple):
         queries: Lookup,
         hyper: Hyper,
     ) -> tuple[tuple[Params, OptimiserState], Any, Opponent | tuple[()]]:
-        """What a step leaves where some epochs are due, in the loss's sense.
+        """What a step leads to under a loss for which some epochs are due (Loss.due).
 
         Args:
           loss: the entry.
@@ -162,8 +162,8 @@ class Scorer(NamedTuple):
         rows = look_up(params["tables"], queries.ids)
         query = encode(self.model, params, rows, queries, 0.0, None)
         scores = self.catalogue(params, params["tables"], query)
-        seen = Seen(scores, self.columns(partial(_picked, scores)))
-        after = loss.observe(_of_rows(kept, self.batch.query), seen, hyper)
+        step = StepScores(scores, self.columns(partial(_picked, scores)))
+        after = loss.observe(_of_rows(kept, self.batch.query), step, hyper)
         return jax.tree.map(
             lambda users, rows: users.at[self.batch.query].set(rows), kept, after
         )
@@ -179,7 +179,7 @@ def _picked(scores: Float[Array, "b i"], ids: Int[Array, "..."]) -> Array:
 def _cosines(
     users: Float[Array, "b d"], items: Float[Array, "i d"], ids: Int[Array, "..."]
 ) -> Array:
-    """Cosines with some items: shared ones alone, or of all those that rows have."""
+    """Cosines with some items: [c] of the rows, or [b, k] looked up among all items."""
     if ids.ndim == 1:
         return normalise(users) @ normalise(items[ids]).T
     return _picked(normalise(users) @ normalise(items).T, ids)
@@ -201,11 +201,11 @@ def _take_turns(
     """Parameters and state after a step in which either model or opponent moves.
 
     Args:
-      optimiser: of both, each with a state of its own.
+      optimiser: of both, each with its own state.
       before: the model's parameters and optimiser state.
-      after: the same, moved.
-      opponent: not yet moved.
-      grads: of its tables, which go up them.
+      after: the same after a step of the model.
+      opponent: before the step.
+      grads: of its tables, which ascend them.
       hyper: opponent_rate, the step size; weight_decay.
       due: whether it is the opponent's turn.
     """

@@ -48,7 +48,7 @@ from research.types import Hyper, Pairs
 
 
 class Drawing(NamedTuple):
-    """A step's pairs, the negatives drawn for them, and which rows all that needs."""
+    """A step's pairs, the negatives drawn for them, and the table rows both need."""
 
     batch: Pairs
     drawn: tuple[Drawn, ...]
@@ -58,7 +58,7 @@ class Drawing(NamedTuple):
 
     @property
     def lookups(self) -> tuple[Lookup, ...]:
-        """All of them, in the order in which their rows' gradients are added."""
+        """All lookups, in the order in which their rows' gradients are added."""
         return (self.queries, self.candidates, *self.lazy.values())
 
     def touched(self, row_grads: tuple[Rows, ...]) -> list[Touched]:
@@ -101,13 +101,13 @@ def _draw(
     """Draws a step's negatives and plans its logits.
 
     Args:
-      model: whose histories are to be filled.
+      model: the two towers.
       sources: of negatives; each has a random stream of its own.
       state: with the sources' states.
       index: of the step's pairs.
       world: where they are.
       key: of the draws of the step.
-      choose: makes the plan of the numbers of rows, of all columns, of each source's
+      choose: makes the plan, from the numbers of rows, of all columns, of each source's
         columns that could be encoded block by block, of those that are a row's own, and
         of items.
     """
@@ -159,11 +159,11 @@ def row_losses(
       loss: the entry of the registry, its function loaded.
       config: the switches of correction and masks.
       plan: how the logits are made.
-      context: what it may be given, with vectors of queries and positives.
+      context: the loss's inputs beside logits, with vectors of queries and positives.
       blocks: columns of all sources.
       batch: the rows.
       world: the pool and the known positives.
-      hyper: what is traced, and what the loss learns.
+      hyper: traced scalars, and what the loss learns.
       temperature: of the step.
 
     Raises:
@@ -173,8 +173,8 @@ def row_losses(
     if config.mask_user_positives:
         known = rows_known(world.known, batch.query)
     query, item = context.query, context.positive
-    given = batch, world.pool, known, hyper, temperature, plan
-    positive, negatives = candidate_logits(config, query, item, blocks, *given)
+    rest = batch, world.pool, known, hyper, temperature, plan
+    positive, negatives = candidate_logits(config, query, item, blocks, *rest)
     masked = masked_share(negatives, blocks)
     if config.hardest:
         assert isinstance(negatives, Dense)
@@ -222,8 +222,8 @@ def make_step(config: Config, limits: Limits = LIMITS) -> Step:
     ) -> tuple[TrainState, Diagnostics]:
         key = jax.random.fold_in(state.key, state.step)
         world = with_share(shares, world, state, len(index), hyper)
-        chance = _draws_key(config, state, world, key)
-        drawing, plan = _draw(model, sources, state, index, world, chance, choose)
+        draw_key = _draw_key(config, state, world, key)
+        drawing, plan = _draw(model, sources, state, index, world, draw_key, choose)
         # Drawn once: the compiler would look histories up again for the optimiser.
         drawing = jax.lax.optimization_barrier(drawing)
         rows = tuple(look_up(state.params["tables"], l.ids) for l in drawing.lookups)
@@ -265,7 +265,7 @@ def make_step(config: Config, limits: Limits = LIMITS) -> Step:
     return step
 
 
-def _draws_key(
+def _draw_key(
     config: Config, state: TrainState, world: World, key: Key[Array, ""]
 ) -> Key[Array, ""]:
     """The key of a step's draws: the step's own, unless loader workers repeat them."""
@@ -284,7 +284,7 @@ def _progress(
 
 
 def _decayed(hyper: Hyper, config: Config, state: TrainState, world: World) -> Hyper:
-    """The traced values with the learning rate that a step has on its way down."""
+    """The traced values with the step's learning rate, which falls along a cosine."""
     progress = _progress(state, world, config.batch, hyper)
     rate = decayed_rate(hyper["learning_rate"], config.rate_end, progress)
     return {**hyper, "learning_rate": rate}
@@ -293,7 +293,7 @@ def _decayed(hyper: Hyper, config: Config, state: TrainState, world: World) -> H
 def _share_after(
     shares: Frequency, state: TrainState, batch: Pairs, hyper: Hyper
 ) -> Any:
-    """What is kept of the click share after a step."""
+    """The state of the click share after a step."""
     if shares.observe is None:
         return state.frequency
     return shares.observe(state.frequency, batch.candidate, state.step, hyper)
@@ -302,14 +302,14 @@ def _share_after(
 def with_share(
     shares: Frequency, world: World, state: TrainState, batch: int, hyper: Hyper
 ) -> World:
-    """The world with its click share as known before this step.
+    """The world with its click share as estimated before this step.
 
     Args:
-      shares: how it is known.
+      shares: the entry of the registry.
       world: with the exact share.
       state: with what was observed so far.
       batch: rows of a step.
-      hyper: what is traced.
+      hyper: traced scalars.
     """
     if shares.log_share is None:
         return world
@@ -341,8 +341,8 @@ def _make_objective(
 ) -> Callable[..., tuple[Float[Array, ""], Any]]:
     """(nets, rows looked up, drawing, plan, state, hyper, world, key) -> mean loss.
 
-    Beside the mean it returns diagnostics, the positives' vectors, and the rows' losses
-    by which users are compared.
+    Beside the mean it returns diagnostics, the positives' vectors, and losses of the
+    rows that are comparable between users.
     """
 
     kind, loss = loaded(kind_of(config)), loaded(LOSSES[config.loss])

@@ -36,8 +36,9 @@ class World(NamedTuple):
     """Events, features and pairs of a fold on the device.
 
     item [e] and offsets [u + 1] are the events that histories are looked up in: the
-    fitted ones, by user, or by half where a half stands for the user. timed is what
-    depends on a query's time; known is who has what, empty where no mask needs it.
+    fitted ones, by user, or by half where a half stands for the user. timed holds
+    inputs that depend on a query's time; known the items of each user, empty where no
+    mask needs them.
     """
 
     item: Int[Array, " e"]
@@ -95,7 +96,7 @@ def build_world(
 
 
 def _owned(config: Config, fitted: Events) -> Owned | None:
-    """Who has what, as sources by user need it.
+    """The items of each user, None where no source draws by user.
 
     Raises:
       InputError: a user has every item, so that nothing could be drawn.
@@ -116,7 +117,7 @@ def _owned(config: Config, fitted: Events) -> Owned | None:
 
 
 def bare(rows: int) -> SideArrays:
-    """A side of which nothing is known but what its histories tell."""
+    """A side without features, known by its histories alone."""
     return SideArrays({}, jnp.zeros((rows, 0)))
 
 
@@ -129,7 +130,7 @@ def side_arrays(features: Features) -> SideArrays:
 def _timed(
     config: Config, fitted: Events, chosen: dict[str, dict[str, Feature]]
 ) -> Timed:
-    """What depends on time, of width 0 where the config doesn't use it."""
+    """Inputs that depend on time, of width 0 where the config doesn't use them."""
 
     def made(gives: str, side: str) -> list[np.ndarray]:
         return [*make_features(gives, side, chosen[side], fitted, config).values()]
@@ -152,7 +153,7 @@ def _timed(
 
 
 def _known(fold: Fold, needed: bool) -> Known:
-    """Who has what: bits where they take at most MAX_BITS bytes, else sorted ids."""
+    """The items of each user: bits if they take at most MAX_BITS bytes, else ids."""
     fitted = fold.fitted
     rows, words = fitted.n_users, -(-fitted.n_items // 32)
     if not needed:

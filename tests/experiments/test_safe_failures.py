@@ -90,7 +90,7 @@ def test_a_thousand_workers_are_limited_with_a_word(call, tmp_path, monkeypatch)
     called = call(*WORDS, tmp_path, "--jobs", "1000")
     most = finishing.PER_CORE * len(cores())
     assert asked == [most]
-    assert called.err == f"jobs is 1000: {most} workers, 4 a core at most\n"
+    assert called.err == f"jobs is 1000: {most} workers, at most 4 per core\n"
     assert {id_of(folder) for folder in runs_of(tmp_path, "few")}
 
 

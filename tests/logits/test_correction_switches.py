@@ -188,10 +188,10 @@ def checked(config):
         ),
         ({"negatives": ("in-batch",), "batch": 1}, "draws none"),
         ({"negatives": ("uniform:0",)}, "needs a number of draws"),
-        ({"negatives": ("in-batch-part:512",)}, "holds 511 others"),
+        ({"negatives": ("in-batch-part:512",)}, "a row has only 511 others"),
         (
             {"negatives": ("uniform:8", "fifo-cache-stored:512"), "logq": 1.0},
-            "no mixture",
+            "form a mixture",
         ),
         ({"duplicates": "inclusion", "expected_count": True}, "counts draws already"),
         ({"duplicates": "inclusion", "leave_own_out": True}, "counts draws already"),

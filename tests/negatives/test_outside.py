@@ -161,8 +161,8 @@ REFUSED = {
         "logq": 1.0,
     },
     "leave_own_out with uniform-outside": {"leave_own_out": True},
-    "the query is no user": {"positives": "item-item"},
-    "its share of the push": {
+    "the query is not a user": {"positives": "item-item"},
+    "share of the repulsive gradient": {
         "negatives": ("in-batch", "uniform-outside:8"),
         "item_push": "balanced",
     },

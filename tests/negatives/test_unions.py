@@ -186,7 +186,7 @@ def test_inclusion_is_no_probability_of_the_catalogue():
     config = Config(
         negatives=("in-batch", "catalogue"), duplicates="inclusion", logq=1.0
     )
-    with pytest.raises(InputError, match="every item is in the set for certain"):
+    with pytest.raises(InputError, match="it holds every item once, without draws"):
         check_negatives(config)
 
 

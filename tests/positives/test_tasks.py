@@ -199,7 +199,7 @@ def test_a_trained_user_user_model_finds_users_of_the_same_taste():
 
 
 REFUSED = {
-    "mask": ({"mask_user_positives": True}, "no user with items"),
+    "mask": ({"mask_user_positives": True}, "not a user who looks for items"),
     "temperature": ({"temperature_kind": "per-user"}, "per-user"),
     "band": ({"negatives": ("uniform:9", "rank-band:5")}, "rank-band:5"),
     "user feature": ({"user_features": ("gender",)}, "names the other half"),

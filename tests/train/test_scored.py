@@ -11,7 +11,7 @@ import pytest
 from experiments.arms import arm
 from research.config import Config, structure
 from research.logits.reducers import Dense
-from research.losses.context import Seen
+from research.losses.context import StepScores
 from research.losses.partial_auc import within_bounds
 from research.losses.top_k import (
     Thresholds,
@@ -137,9 +137,9 @@ def test_a_threshold_is_of_items_and_columns_that_are_there():
     rows = Thresholds(jnp.zeros(1), jnp.asarray([[0, -1]], jnp.int32))
     keep = jnp.asarray([[False, True, True]])
     drawn = Dense(jnp.asarray([[8.0, 0.7, 0.1]]), keep)
-    seen = Seen(jnp.asarray([[0.5, 9.0]]), drawn)
+    step = StepScores(jnp.asarray([[0.5, 9.0]]), drawn)
     for k, expected in ((1, 0.7), (2, 0.5), (3, 0.1)):
-        found = kth_highest(rows, seen, {"cutoff": jnp.float32(k)})
+        found = kth_highest(rows, step, {"cutoff": jnp.float32(k)})
         assert float(found.value[0]) == pytest.approx(expected)
 
 

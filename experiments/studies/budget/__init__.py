@@ -60,7 +60,7 @@ Draw = np.random.Generator
 
 
 class Point(NamedTuple):
-    """What is drawn for every loss alike."""
+    """Values that are drawn once for all losses."""
 
     temperature: float
     learning_rate: float
@@ -322,10 +322,10 @@ def _finished(
     """The folder of each cell's finished run, in order; None for one that diverged.
 
     Args:
-      cells: what is asked for.
-      what: of them is said to a person.
-      options: of the study.
-      may_diverge: whether a loss that isn't finite is no failure.
+      cells: the cells to run.
+      what: the words for these runs in the progress line.
+      options: those of the study.
+      may_diverge: whether a run may end with a loss that isn't finite.
 
     Raises:
       InputError: a run failed.

@@ -137,7 +137,7 @@ def trained_halves(config: Config, data_dir: str | None) -> Halves:
     done, users = train(config, fold), fold.evaluated
 
     def part(config: Config, kept: ndarray) -> tuple[Prepared, Vectors]:
-        """The run judged by some of the users alone, and the vectors for it."""
+        """The run judged by a part of its users, and their vectors."""
         run = prepare(config, of_users(fold_of(config, data_dir), users[kept]))
         return run, (done.user_vectors[kept], done.item_vectors)
 
@@ -190,7 +190,7 @@ def judged_halves(
 
 
 def swept_totals(run: Prepared, vectors: Vectors) -> list[float]:
-    """The total that as many of the run's clicks as CLICKS says give by a sweep.
+    """The totals that a sweep over the run's clicks gives, for each number in CLICKS.
 
     Args:
       run: the run, judged by these clicks.

@@ -56,7 +56,7 @@ REMOVED = (*np.arange(0, 2.51, 0.25), 3.0, 3.5, 4.0, 5.0)  # b
 
 
 class Calibrated(NamedTuple):
-    """What a calibrated model recovers, and by what.
+    """What a calibrated model recovers, with its scale and share.
 
     Attributes:
       scale: of its scores.

@@ -44,7 +44,7 @@ JUDGED = 1500  # users, the first ones, so that ranking takes less time than tra
 
 
 class Condition(NamedTuple):
-    """What is multiplied, by how much; 1 leaves it as it is.
+    """Factors of the size of a world; 1 leaves it as it is.
 
     Attributes:
       users: a part of the users, or each user several times, with clicks of its own.

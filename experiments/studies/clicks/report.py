@@ -185,7 +185,7 @@ def clicks_figure(frame: pd.DataFrame) -> Drawing:
 
 
 def heading(frame: pd.DataFrame) -> str:
-    """What users alone change, if that is clear at every gamma; else what is drawn."""
+    """The effect of users alone, if it excludes 0 at every gamma; else the topic."""
     for label, share, where, sign in (
         ("users x 4", "four times the", "nearer to", -1),
         ("users / 4", "a quarter of the", "farther from", 1),

@@ -47,7 +47,7 @@ STOPPED, PUSH = "mixed-popularity+logq-stopped", "fifo-cache+logq+push"
 
 
 class Size(NamedTuple):
-    """How much is trained.
+    """The sizes of caches and the lengths of training.
 
     Attributes:
       sizes: of what joins the batch, M / B.
@@ -67,7 +67,7 @@ LOST = 0.25  # of the first recall: what is left is followed no further
 
 
 class Curve(NamedTuple):
-    """What is measured before a model's first step and after every few.
+    """Measurements before a model's first step and after every few steps.
 
     Attributes:
       recall: recall@20, [p], NaN where it isn't followed any further.
@@ -198,7 +198,7 @@ class Branches:
 
 
 def _moved(run: Prepared, state: TrainState, batches: ndarray) -> TrainState:
-    """The state after these steps; the one before is used up."""
+    """The state after these steps; the given one is donated and can't be used again."""
     epoch_of = compiled_epoch(structure(run.config))
     return epoch_of(state, batches, traced_values(run.config), run.world[0])[0]
 

@@ -112,11 +112,11 @@ def _sizes(options: StudyOptions) -> tuple[int, ...]:
 
 
 def _seeds(options: StudyOptions) -> int:
-    return max(options.seeds, 2)  # one seed is held against another one
+    return max(options.seeds, 2)  # one seed is compared with another one
 
 
 def _trained(cell: Cell, options: StudyOptions) -> Trained:
-    """What a finished run's vectors say."""
+    """The distributions, lists and recall of a finished run."""
     digest = ratings_of(options.dataset, options.data_dir).digest
     folder = locate(cell, NAME, options.out, digest)[1]
     run = prepared_run(cell.config, options.data_dir)

@@ -14,7 +14,7 @@ from research.report.records import Stored
 
 __all__ = ["report_faithful"]
 
-REFERENCE = "logq"  # the estimator that the others are held against
+REFERENCE = "logq"  # the estimator that the others are compared with
 MARGIN = 0.1  # of the reference's divergence: what counts as equally far
 EQUAL_FROM, APART_AT = 63, 3  # numbers of negatives of the prediction's statements
 NEARER = "leave-own-out"  # of lower bias, and predicted to be no nearer
@@ -27,7 +27,7 @@ MARKERS = "osD^v"
 
 
 def _values(stored: Stored, name: str, estimator: str, n: int) -> np.ndarray:
-    """A number of a estimator at n, [user, seed]."""
+    """The values of an array for an estimator at n, [user, seed]."""
     f = stored.header["forms"].index(estimator)
     s = stored.arrays["sizes"].tolist().index(n)
     return stored.arrays[name][f, s].astype(float).T

@@ -160,7 +160,7 @@ def draw_shown(
     Args:
       liking: log relevance, [u, i].
       shown: of each item to each user, [u, i].
-      each: clicks a user, drawn with replacement.
+      each: clicks per user, drawn with replacement.
       seed: of the draws.
     """
     weight = np.exp(liking - liking.max(axis=1, keepdims=True)) * shown
@@ -257,7 +257,7 @@ def serve_round(
 
 
 def fitted(model: Trained) -> Calibration | None:
-    """What the held-out clicks say of a model's scores; None where no scale fits."""
+    """The calibration that held-out clicks give a model; None if no scale fits."""
     try:
         return calibrate(model.logits, model.log_q, *model.held)
     except NoScale:
@@ -279,7 +279,7 @@ def play(
     Args:
       world: its exposure is that of the first round.
       kind: of the loops.
-      policies: the rule's strength is anew in each round.
+      policies: one per loop; the rule's strength is computed anew in each round.
       seed: of the first round; each round has its own.
       rounds: how many.
       epochs: of each training.

@@ -194,7 +194,7 @@ Stated = tuple[str, ndarray, float, float]
 
 
 def _of_serving(exact: dict[str, Served]) -> list[Stated]:
-    """That one way recovers more than another, exposure known exactly."""
+    """The statements that one way recovers more than another, exposure being exact."""
     more = (
         (RATE, STRENGTH, MORE),
         (ADDED, RATE, MORE),
@@ -254,7 +254,7 @@ def _of_the_pair(best: Served, best_even: ndarray) -> list[Stated]:
 def _of_counts(
     exact: dict[str, Served], counts: dict[str, Served], count: float
 ) -> list[Stated]:
-    """What counting does to clicks per impression."""
+    """The statements on clicks per impression where impressions are counted."""
     rate = counts[RATE].recovered
     if count == MANY:
         lost = exact[RATE].recovered - rate

@@ -36,7 +36,7 @@ DATASETS = {
 METRICS = {"recall": "recall", "ndcg": "NDCG"}
 MAIN = 10, 20  # the cut-off at which a table prints both, the largest there is
 REACH, EDGE = 17.0, 16.0  # percent on either side; what is further stands at the edge
-LINE = 0.215  # inches a line
+LINE = 0.215  # inches per line
 
 
 @styled
@@ -106,7 +106,7 @@ def _draw(axes: Axes, line: int, numbers: tuple[float, float], style: Look) -> N
 
     Args:
       axes: of the panel.
-      line: where.
+      line: height of the line in the panel.
       numbers: how far it is from the printed one, and how far it may be, in percent.
       style: of its verdict.
     """

@@ -64,7 +64,7 @@ def with_validation(folder: Path, name: str, least: int) -> list[dict[str, str]]
     Args:
       folder: with the interactions.
       name: of the validation file.
-      least: of users with fewer train pairs than that none is.
+      least: train pairs of a user below which none of them validates.
 
     Raises:
       InputError: a pair of that file is no train pair, or there is no such file, or
@@ -125,10 +125,10 @@ def measured(
     dataset: str,
     progress: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Numbers]:
-    """Each view of the run; a baseline has CHOSEN alone.
+    """The numbers of each view of the run; a baseline has CHOSEN alone.
 
     Args:
-      run: which.
+      run: what is trained, and under which protocol.
       seed: of the model, of a random split, and of a validation part that is drawn.
       dataset: its data, from ``dataset_of``.
       progress: called with a line at each look.

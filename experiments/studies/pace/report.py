@@ -205,7 +205,7 @@ def pace_figure(frame: pd.DataFrame, stored: Stored) -> Drawing:
 
 
 def heading(frame: pd.DataFrame, items: int) -> str:
-    """What log q over in-batch negatives saves, if that is clear."""
+    """What log q over in-batch negatives saves, if the interval says that it does."""
     row = frame.set_index("arm").loc[CORRECTED]
     dashed = f"dashed: {LEVEL_TEXT} of the full softmax's best"
     if row.seconds_share_high < 1:

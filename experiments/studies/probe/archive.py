@@ -37,7 +37,7 @@ class Measurement(NamedTuple):
       estimator: as in ESTIMATORS.
       masked: whether columns that hold the row's own positive are masked.
       drawn: "per row", or "shared" by all rows.
-      n: draws a row.
+      n: draws per row.
       question: FAITHFUL or ZERO.
     """
 

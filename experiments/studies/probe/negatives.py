@@ -61,7 +61,7 @@ def band_shares(
 def drift(vectors: Float[ndarray, "t i d"], lag: int) -> Float[ndarray, " s"]:
     """Mean over items of |v_t - v_(t - lag)|, for each t >= lag  [wang2021, 3.2].
 
-    How far a vector stored lag snapshots ago is from what the tower says now. Differs
+    How far a vector stored lag snapshots ago is from the tower's current one. Differs
     from the paper: the mean over items, not their sum.
 
     >>> drift(np.array([[[0.0, 0.0]], [[3.0, 4.0]]]), lag=1).tolist()

@@ -29,7 +29,7 @@ from research.report.records import RunResult
 
 __all__ = ["recipe_bias", "write_recipe_bias"]
 
-DRAWS = 4  # a row, of all sources together
+DRAWS = 4  # per row, of all sources together
 KNOWN = {"in-batch", "uniform"}  # sources whose law is known apart from their code
 NOTE = (
     "Bias: what is left of the expected gradient at the truth, as a share of the pull "

@@ -82,7 +82,7 @@ def taken(ratings: Ratings, part: Part, seed: int) -> Ratings:
 
     Args:
       ratings: the data set.
-      part: which.
+      part: which rows are drawn.
       seed: of the draw.
     """
     draw = np.random.default_rng(seed)
@@ -145,7 +145,7 @@ def run_span(options: StudyOptions) -> Path:
 def measured(
     config: Config, phase: Fold, steps: int
 ) -> dict[str, Float[ndarray, "..."]]:
-    """What one part with one temperature and seed has, by name.
+    """The arrays' values of one part with one temperature and seed, by name.
 
     Args:
       config: of the model without log q in the loss.

@@ -145,7 +145,7 @@ def means_by_total(
     names: Sequence[str] = ("recall",),
     min_clicks: int = 0,
 ) -> Float[ndarray, "n t"]:
-    """Means of metrics at cut-off 20, by what judges a run, served with each total.
+    """Means of metrics at cut-off 20 on a run's held-out events, by total.
 
     Args:
       run: the run.
@@ -166,15 +166,15 @@ def means_by_total(
 def fitted_total(
     run: Prepared, vectors: Vectors, clicks: int = CLICKS, places: int | None = None
 ) -> tuple[float, float]:
-    """The total that clicks give a model, and the scale of its scores by them.
+    """The total, and the scale of a model's scores, that held-out clicks fit.
 
-    NaN where they fit no scale above 0.
+    NaN where the clicks fit no scale above 0.
 
     Args:
       run: the run, judged by these clicks.
       vectors: of the task's queries and of its candidates.
-      clicks: how many at most.
-      places: the first ones of lists, among which they are fitted; default all items.
+      clicks: largest number of clicks.
+      places: fits only clicks among so many first places of lists; default all items.
     """
     try:
         fit = calibrated(run, *vectors, clicks=clicks, places=places)

@@ -1,4 +1,4 @@
-"""What the page to explore holds of one grid: numbers for the browser, ready to draw.
+"""The numbers of one grid for the page to explore, ready for the browser to draw.
 
 Conventions: ``a`` cells (an arm at a swept value), ``s`` seeds. A section is JSON: NaN
 is null, and a number has as many digits as its file of a table.
@@ -33,9 +33,9 @@ from research.report.records import RunResult
 from research.report.tables import NUMBER
 from research.types import BANDS, Record
 
-# What any two cells are compared in: each takes a number for every pair of cells, so
-# that a table with many of them is compared in the first ones alone, and one with very
-# many, as of trials, not at all: nearly half of the page would be its pairs.
+# The metrics in which any two cells are compared. Each takes a number for every pair of
+# cells, so a table with many cells is compared in MAIN alone, and one with very many,
+# such as one of trials, not at all: nearly half of the page would be its pairs.
 MAIN = (
     *(Key("recall", CUTOFF), Key("recall", 100)),
     *(Key("ndcg", CUTOFF), Key("recall_item", CUTOFF)),
