@@ -37,6 +37,15 @@ def test_the_interval_is_over_the_salts(frame):
     assert list(differences.above) == [2, 2, 3, 3]
 
 
+def test_the_rows_are_one_family_of_tests(frame):
+    differences = over_salts(frame)
+    p = [stats.ttest_1samp(DELTAS[arm], 0).pvalue for arm in differences.arm]
+    np.testing.assert_allclose(differences.p, p)
+    # of four: the two smallest, which tie, four times; the others, at least that, twice
+    wanted = [max(2 * n, 4 * min(p)) if n > min(p) else 4 * n for n in p]
+    np.testing.assert_allclose(differences.p_holm, np.minimum(wanted, 1))
+
+
 def test_the_reference_has_no_row_and_the_page_no_other_cut_off(frame, tmp_path):
     written = write_over_salts([], frame, tmp_path / "ties")
     text = written[1].read_text()
