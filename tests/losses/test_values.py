@@ -194,6 +194,14 @@ def test_value_by_hand(name):
     np.testing.assert_allclose(losses_of(name, **changes), expected, rtol=2e-6)
 
 
+@pytest.mark.parametrize("name", sorted(HAND))
+def test_value_by_hand_of_a_row_with_a_single_negative(name):
+    expected = [HAND[name](p, row[:1]) for p, row in zip(POSITIVE, Z)]
+    changes = {"cutoff": 6.0} if name == "lambda-loss-at-k" else {}
+    found = losses_of(name, keep=[[True, False, False]] * 2, **changes)
+    np.testing.assert_allclose(found, expected, rtol=2e-6)
+
+
 def test_the_floor_of_the_debiased_holds_where_false_negatives_are_all():
     (value, _) = losses_of("debiased", positive=[5.0, 0.0], positive_share=0.5)
     assert math.isclose(value, math.log1p(2 * math.exp(-4)), rel_tol=1e-5)
