@@ -133,6 +133,12 @@ def test_a_run_judges_lists_with_and_without_unclicked_items(tmp_path):
     arrays = {"users": done.user_vectors, "items": done.item_vectors}
     write_arrays(tmp_path / "vectors.npz", arrays)
     found = measured(run, tmp_path, TOTALS, data)
+    rated, (users, items) = rated_later(run, data), arrays.values()
+    everything = slice(0, len(run.fold.evaluated)), slice(0, len(items))
+    for n, total in enumerate(TOTALS):
+        scorer = serve(run, users, items, serving=Serving(total - 1.0))
+        scores = np.asarray(scorer(*everything))[rated.row, rated.item]
+        np.testing.assert_allclose(found["area"][n], area(scores, rated), atol=1e-6)
     new = run.fold.fitted.item_counts == 0
     assert new.any()
     for m, kind in enumerate(("", "clicked_")):
