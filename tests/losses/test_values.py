@@ -210,6 +210,14 @@ def test_scores_that_tie_count_as_one_rank_apart(name):
     np.testing.assert_allclose(found, math.log(2), rtol=1e-5)
 
 
+def test_more_draws_than_items_are_as_all_items():
+    """gBCE is then the plain cross-entropy, at any calibration."""
+    found = losses_of("gbce", keep=[[True] * 3] * 2, items=3.0)
+    rows = zip(POSITIVE, Z)
+    plain = [(softplus(-p) + sum(map(softplus, zs))) / 4 for p, zs in rows]
+    np.testing.assert_allclose(found, plain, rtol=2e-6)
+
+
 def test_the_floor_of_the_debiased_holds_where_false_negatives_are_all():
     (value, _) = losses_of("debiased", positive=[5.0, 0.0], positive_share=0.5)
     assert math.isclose(value, math.log1p(2 * math.exp(-4)), rel_tol=1e-5)
