@@ -13,7 +13,8 @@ DELTAS = {"last": (0.01, -0.02, 0.03), "profile": (0.05, 0.06, 0.04)}
 @pytest.fixture
 def frame():
     rows = [
-        {"arm": arm, "metric": metric, "k": k, "tie_salt": float(salt), "delta": delta}
+        {"arm": arm, "metric": metric, "k": k, "tie_salt": float(salt)}
+        | {"delta": delta if k == 20 else -delta}
         for arm, deltas in {"mean": (np.nan,) * 3, **DELTAS}.items()
         for metric in ("recall", "ndcg", "coverage")
         for k in (10, 20)
