@@ -193,6 +193,10 @@ def checked(config):
             {"negatives": ("uniform:8", "fifo-cache-stored:512"), "logq": 1.0},
             "form a mixture",
         ),
+        (
+            {"negatives": ("fifo-cache-stored:512",) * 2, "logq": 1.0},
+            "in a union with itself",
+        ),
         ({"duplicates": "inclusion", "expected_count": True}, "counts draws already"),
         ({"duplicates": "inclusion", "leave_own_out": True}, "counts draws already"),
         (

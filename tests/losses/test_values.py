@@ -194,6 +194,30 @@ def test_value_by_hand(name):
     np.testing.assert_allclose(losses_of(name, **changes), expected, rtol=2e-6)
 
 
+@pytest.mark.parametrize("name", sorted(HAND))
+def test_value_by_hand_of_a_row_with_a_single_negative(name):
+    expected = [HAND[name](p, row[:1]) for p, row in zip(POSITIVE, Z)]
+    changes = {"cutoff": 6.0} if name == "lambda-loss-at-k" else {}
+    found = losses_of(name, keep=[[True, False, False]] * 2, **changes)
+    np.testing.assert_allclose(found, expected, rtol=2e-6)
+
+
+@pytest.mark.parametrize("name", ["lambda-loss", "lambda-loss-at-k"])
+def test_scores_that_tie_count_as_one_rank_apart(name):
+    """Whose inverse discount is 1; that of no distance would be infinite."""
+    tied, keep = [row[0] for row in Z], [[True, False, False]] * 2
+    found = losses_of(name, positive=tied, keep=keep, cutoff=6.0)
+    np.testing.assert_allclose(found, math.log(2), rtol=1e-5)
+
+
+def test_more_draws_than_items_are_as_all_items():
+    """gBCE is then the plain cross-entropy, at any calibration."""
+    found = losses_of("gbce", keep=[[True] * 3] * 2, items=3.0)
+    rows = zip(POSITIVE, Z)
+    plain = [(softplus(-p) + sum(map(softplus, zs))) / 4 for p, zs in rows]
+    np.testing.assert_allclose(found, plain, rtol=2e-6)
+
+
 def test_the_floor_of_the_debiased_holds_where_false_negatives_are_all():
     (value, _) = losses_of("debiased", positive=[5.0, 0.0], positive_share=0.5)
     assert math.isclose(value, math.log1p(2 * math.exp(-4)), rel_tol=1e-5)

@@ -105,6 +105,16 @@ def test_an_item_in_every_batch_has_a_finite_q():
     assert log_q[1] > floor
 
 
+def test_an_item_that_never_comes_up_does_not_sink_below_the_floor():
+    """Its estimate falls with the steps, as if nothing were known of the pool."""
+    estimate = observed(init_estimate(1, 100), [[0]] * 3)
+    floor = jnp.log(jnp.float32(1e-6))
+    steps = [jnp.int32(step) for step in (10**3, 10**6, 10**9)]
+    log_q = [log_share_estimate(estimate, 2, at, 4, RATE, floor)[1] for at in steps]
+    assert log_q[0] > floor
+    assert log_q[1] == log_q[2] == floor
+
+
 def test_the_error_of_log_q_is_a_mean_over_pairs():
     counts = jnp.array([3.0, 1.0, 0.0])
     off = jnp.log(jnp.array([0.75, 0.25, 0.1])) + jnp.array([0.0, 1.0, 5.0])

@@ -11,7 +11,13 @@ from experiments.grids import GRIDS
 from experiments.tuned import TRIALS
 from research.config import Config
 from research.evaluate.metrics import METRICS
-from research.report.contrasts import contrast_frame, contrast_texts, paired, verdict
+from research.report.contrasts import (
+    contrast_frame,
+    contrast_texts,
+    paired,
+    paired_users,
+    verdict,
+)
 from research.report.forest import VERDICTS, contrasts_figure
 from research.report.pages import write_texts
 from research.report.pictures import save_figure
@@ -109,6 +115,16 @@ def test_equivalence_is_two_one_sided_tests():
     lower = stats.ttest_1samp(gaps, -margin, alternative="greater").pvalue
     assert found.p_equivalence == pytest.approx(max(upper, lower))
     assert found.p == pytest.approx(stats.ttest_1samp(gaps, 0).pvalue)
+
+
+def test_a_metric_below_zero_is_as_equivalent_as_what_it_is_the_negative_of():
+    draw = np.random.default_rng(0)
+    other = 5 + draw.normal(size=(200, 3))
+    values = other + 0.1 * draw.normal(size=other.shape)
+    found, turned = paired_users(values, other), paired_users(-values, -other)
+    assert turned.difference == pytest.approx(-found.difference)
+    assert turned.p_equivalence == pytest.approx(found.p_equivalence)
+    assert found.p_equivalence < 0.01
 
 
 def test_verdicts():

@@ -128,6 +128,10 @@ def test_the_winner_is_the_most_diverse_of_the_precise_enough():
     assert won.arm.to_dict() == dict(
         zip([1.0, 0.98, 0.95, 0.9, 0.8, 0.7, 0.5], ["a", "a", "b", "b", "b", "b", "c"])
     )
+    of_arm = {arm: (recall, coverage) for arm, recall, coverage in lines}
+    for level, row in won.iterrows():
+        assert (row.recall, row.value) == of_arm[row.arm]
+        assert row.least == pytest.approx(level * 0.2)
 
 
 def test_files_and_figures(tmp_path):

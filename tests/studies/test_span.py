@@ -143,6 +143,19 @@ def test_verdicts_hold_where_the_shift_is_as_predicted():
     assert verdicts_of(records, "better than the temperature alone") == ["holds"]
 
 
+def test_what_may_order_the_shifts_is_the_temperature_times_each_number():
+    records = made()
+    records.arrays["entropy"] = np.log(records.arrays["items"]) - 1.0
+    frame = span_frame(records)
+    log_items = np.log([SIZES[part] for part in frame.part])
+    for name, number in (
+        ("x", log_items),
+        ("by_range", log_items / 2),
+        ("by_entropy", log_items - 1.0),
+    ):
+        np.testing.assert_allclose(frame[name], frame.temperature * number, rtol=1e-5)
+
+
 def test_verdicts_fail_where_the_temperature_alone_decides():
     by_temperature = made(lambda x, part: predicted(x / np.log(SIZES[part]) * 9.0))
     found = verdicts_of(by_temperature, "shifted less than clicks/4")

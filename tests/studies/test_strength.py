@@ -133,6 +133,12 @@ def test_a_run_judges_lists_with_and_without_unclicked_items(tmp_path):
     arrays = {"users": done.user_vectors, "items": done.item_vectors}
     write_arrays(tmp_path / "vectors.npz", arrays)
     found = measured(run, tmp_path, TOTALS, data)
+    rated, (users, items) = rated_later(run, data), arrays.values()
+    everything = slice(0, len(run.fold.evaluated)), slice(0, len(items))
+    for n, total in enumerate(TOTALS):
+        scorer = serve(run, users, items, serving=Serving(total - 1.0))
+        scores = np.asarray(scorer(*everything))[rated.row, rated.item]
+        np.testing.assert_allclose(found["area"][n], area(scores, rated), atol=1e-6)
     new = run.fold.fitted.item_counts == 0
     assert new.any()
     for m, kind in enumerate(("", "clicked_")):
@@ -279,25 +285,63 @@ def test_the_report_is_made_from_the_file_of_records_alone(tmp_path):
     assert "| largest gap, clicked items listed |" in page_of(records, tmp_path)
 
 
-@pytest.mark.parametrize("timed", [True, False])
-def test_liked_films_that_are_compared_are_held_out_ones(timed, tmp_path):
+PARTS = [*["train"] * 8, "validation", *["test"] * 3]
+
+
+def write_shop(path, split):
+    """Each of 30 users rates 12 films: (user, film) -> rating, and its turn."""
     draw = np.random.default_rng(0)
-    names = ["user", "item", "rating", *(["timestamp"] if timed else [])]
-    lines = [",".join(names)]
-    for user in range(30):
-        for at, item in enumerate(draw.permutation(30)[:12]):
-            row = user, item, draw.integers(1, 6), 1_000_000 + at
-            lines.append(",".join(map(str, row[: len(names)])))
-    path = tmp_path / "shop.csv"
+    rows = {
+        (user, int(item)): (int(draw.integers(1, 6)), at)
+        for user in range(30)
+        for at, item in enumerate(draw.permutation(30)[:12])
+    }
+    more = {"ratio": ",timestamp", "random": "", "given": ",part"}[split]
+    lines = [f"user,item,rating{more}"]
+    for (user, item), (rating, at) in rows.items():
+        end = {"ratio": f",{at}", "random": "", "given": f",{PARTS[at]}"}[split]
+        lines.append(f"{user},{item},{rating}{end}")
     path.write_text("\n".join(lines) + "\n")
-    split = "ratio" if timed else "random"
+    return rows
+
+
+@pytest.mark.parametrize("split", ["ratio", "random", "given"])
+def test_films_that_are_compared_are_those_that_no_training_saw(split, tmp_path):
+    """Likes held out, and dislikes after the last fitted like or of the test part."""
+    path = tmp_path / "shop.csv"
+    rows = write_shop(path, split)
     small = {**SMALL, "batch": 16}
     run = prepared_run(Config(**small, dataset=str(path), split=split))
     found, fold = rated_later(run, None), run.fold
-    user = fold.evaluated[found.row]
-    held = set(zip(fold.held_user.tolist(), fold.held_item.tolist(), strict=True))
-    liked = zip(
-        user[found.liked].tolist(), found.item[found.liked].tolist(), strict=True
+    tables = fold.fitted.users, fold.fitted.items
+    users, items = (np.array(table.names).astype(int) for table in tables)
+
+    def pairs(user, item):
+        return set(zip(users[user].tolist(), items[item].tolist(), strict=True))
+
+    fitted, held = (
+        pairs(fold.fitted.user, fold.fitted.item),
+        pairs(fold.held_user, fold.held_item),
     )
-    assert found.liked.sum() > 10
-    assert set(liked) <= held
+    known = {
+        user: [rows[pair][1] for pair in fitted if pair[0] == user] for user in users
+    }
+
+    def unseen(user, at):
+        if split == "given":
+            return PARTS[at] == "test"
+        return split == "random" or at > max(known[user])
+
+    disliked = {
+        (user, item)
+        for (user, item), (rating, at) in rows.items()
+        if user in users[fold.evaluated] and item in items
+        if rating <= 3 and unseen(user, at)
+    }
+    both = {user for user, _ in held} & {user for user, _ in disliked}
+    assert len(both) > 10
+    of_user = fold.evaluated[found.row]
+    for liked, wanted in ((True, held), (False, disliked)):
+        part = found.liked == liked
+        wanted = {pair for pair in wanted if pair[0] in both}
+        assert pairs(of_user[part], found.item[part]) == wanted

@@ -179,6 +179,18 @@ def test_clicks_that_fit_no_scale_are_not_a_number():
     ]
 
 
+def test_what_is_in_the_loss_counts_for_the_calibrated_total():
+    """The clicks give the same vectors the same prior, whatever was in their loss."""
+    runs = [prepared_run(Config(fit_on="train", logq=logq)) for logq in (0.0, 0.75)]
+    fold, draw = runs[0].fold, np.random.default_rng(0)
+    scores = draw.normal(size=(len(fold.evaluated), fold.fitted.n_items))
+    scores[np.searchsorted(fold.evaluated, fold.held_user), fold.held_item] += 1.0
+    vectors = scores.astype(np.float32), np.eye(fold.fitted.n_items, dtype=np.float32)
+    (none, scale), (some, other) = (fitted_total(run, vectors, 300) for run in runs)
+    assert scale == other > 0
+    assert some - none == pytest.approx(0.75)
+
+
 def test_the_report_is_made_from_the_file_of_records_alone(tmp_path):
     page = page_of(EARLY, tmp_path)
     assert "| chosen | 0.3000 | 1.00 [1.00, 1.00] | 0.3000 | 0.3000 |" in page
