@@ -108,7 +108,7 @@ OUTSIDE = {
     *("epochs", "evaluate_every", "seed", "hyper"),
     *("item_array", "window_days", "batch_order"),
     *("search", "search_words", "search_noise"),
-    *("table_scale", "ips"),
+    *("table_scale", "ips", "temperature_served"),
 }
 
 
