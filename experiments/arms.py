@@ -276,9 +276,8 @@ ARMS: dict[str, dict[str, Any]] = {
         "loss": "weighted-softmax",
         "logq": 1.0,
         "correct_positive": False,
-        "leave_own_out": True,
         "expected_count": True,
-        "mask_same_item": True,
+        "mask_same_item": True,  # which leaves N (1 - Q_p) draws, each of Q / (1 - Q_p)
     },
     # One loss each. Losses of many negatives are corrected: without correction the
     # comparison would be one of sampling distributions, not of losses.

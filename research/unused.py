@@ -79,10 +79,12 @@ def _idle(config: Config) -> dict[str, str]:
     windowed = any(f.gives == PER_WINDOW for _, f in registered_features(config))
     windowed = windowed or config.batch_order == "time"
     correction = ("correct_positive", "leave_own_out", "expected_count")
+    masked_out = config.expected_count and config.mask_same_item
     encoded = ENCODERS.choose(config.encoder).history != "none"
     words = ("search_words", "search_noise")
     looked = config.evaluate_every <= config.epochs
     switched: tuple[tuple[tuple[str, ...], bool, str], ...] = (
+        (("leave_own_out",), not masked_out, "expected_count of what is masked has it"),
         (correction, config.logq != 0, "logq is 0"),
         (("history",), encoded, f"encoder {config.encoder} reads no history"),
         (("history_order",), uses_history(config), "the user tower reads no history"),

@@ -27,6 +27,10 @@ IDLE: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"encoder": "none"}, {"history": 3}),
     ({"output": "dot"}, {"served": "dot"}),
     ({"fit_on": "train", "epochs": 4}, {"evaluate_every": 5}),
+    (
+        {"logq": 1.0, "expected_count": True, "mask_same_item": True},
+        {"leave_own_out": True},
+    ),
 ]
 NAMES = [next(iter(change)) for _, change in IDLE]
 USED: list[dict[str, Any]] = [

@@ -61,7 +61,7 @@ class Estimator(NamedTuple):
 
 _IMPORTANCE = {"correct_positive": False, "expected_count": True}
 # Negatives without the row's own positive: masked in training as in what is measured.
-_OWN_OUT = {**_IMPORTANCE, "leave_own_out": True, "mask_same_item": True}
+_OWN_OUT = {**_IMPORTANCE, "mask_same_item": True}
 ESTIMATORS: dict[str, Estimator] = {
     "logq": Estimator({}, "in-batch+logq"),
     "logq+same-item": Estimator({"mask_same_item": True}, "in-batch+logq", True),
