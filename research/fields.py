@@ -241,8 +241,8 @@ class CorrectionFields(Group):
     correct_positive: bool = True
     """Whether the positive's logit is corrected too."""
     leave_own_out: bool = False
-    """Whether q is Q / (1 - Q of the row's positive), as expected_count with
-    mask_same_item has it by itself."""
+    """Whether q is Q / (1 - Q of the row's positive); expected_count with
+    mask_same_item already counts so, and then this changes nothing."""
     expected_count: bool = False
     """Whether negatives are corrected by n q (the count expected in n draws), not q."""
     duplicates: Annotated[str, Choice("keep", "inclusion")] = "keep"

@@ -84,7 +84,11 @@ def _idle(config: Config) -> dict[str, str]:
     words = ("search_words", "search_noise")
     looked = config.evaluate_every <= config.epochs
     switched: tuple[tuple[tuple[str, ...], bool, str], ...] = (
-        (("leave_own_out",), not masked_out, "expected_count of what is masked has it"),
+        (
+            ("leave_own_out",),
+            not masked_out,
+            "expected_count with mask_same_item does it",
+        ),
         (correction, config.logq != 0, "logq is 0"),
         (("history",), encoded, f"encoder {config.encoder} reads no history"),
         (("history_order",), uses_history(config), "the user tower reads no history"),

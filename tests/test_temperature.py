@@ -80,17 +80,19 @@ def test_by_popularity_is_a_power_of_the_click_share_around_the_average_click():
     assert item.max() == pytest.approx(0.21)
 
 
-@pytest.mark.parametrize(("power", "served"), [(0.5, "own"), (0.0, "own"), (0.5, "")])
+@pytest.mark.parametrize(
+    ("power", "served"), [(0.5, "own"), (0.0, "own"), (0.5, "common")]
+)
 def test_items_are_served_by_the_logits_that_were_trained(power, served):
     """By score / temperature alone, popular items stand further up."""
     fold = made_fold()
     config = small(temperature_kind="by-popularity", temperature_power=power)
-    config = dataclasses.replace(config, temperature_served=served or "common")
+    config = dataclasses.replace(config, temperature_served=served)
     trained = train(config, fold)
     counts = np.bincount(fold.fitted.item, minlength=fold.fitted.n_items)
     q = np.maximum(counts, 0.3) / counts.sum()
     typical = np.exp(np.sum(counts * np.log(q)) / counts.sum())
-    exponent = power if served else 0.0
+    exponent = power if served == "own" else 0.0
     own = np.clip(config.temperature * (q / typical) ** exponent, 0.01, 1.0)
     lengths = np.linalg.norm(trained.item_vectors, axis=1)  # of cosines: 1
     np.testing.assert_allclose(lengths, config.temperature / own, rtol=1e-4)

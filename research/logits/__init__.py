@@ -74,8 +74,8 @@ def log_q_parts(
         leave_own_out: negatives are drawn from what isn't the row's positive, so
         q = Q / (1 - Q_p)  [khrylchenko2025].
         expected_count: correct by N q, the expected count, which keeps the 1 / N of an
-        estimate of the partition function; mask_same_item takes N (1 - Q_p) for N where
-        leave_own_out is on.
+        estimate of the partition function. Of columns that pass mask_same_item the
+        count is N Q, and leave_own_out changes nothing.
       columns: log Q' of each block's ids.
       positive: log Q' of each row's positive.
       draws: N, the number of draws that a row sees.
