@@ -187,7 +187,7 @@ def test_a_rating_at_the_threshold_is_a_positive(threshold):
 
 
 def few(rating: list[float]) -> Ratings:
-    """The first ratings of the made world; all others are below any threshold."""
+    """The first ratings of the synthetic data; all others are below any threshold."""
     ratings = made_ratings()
     low = np.ones(len(ratings.rating), np.float32)
     low[: len(rating)] = rating

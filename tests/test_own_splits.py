@@ -22,7 +22,7 @@ from tests.world import made_ratings
 
 
 def parted(parts=(TRAIN, VALIDATION, TEST), shares=(0.6, 0.2, 0.2)) -> Events:
-    """The made world with a column part."""
+    """The synthetic data set with a column part."""
     ratings = made_ratings()
     draw = np.random.default_rng(3)
     part = draw.choice(parts, len(ratings.user), p=np.array(shares) / sum(shares))

@@ -1,4 +1,4 @@
-"""A small made world: a few dozen users and items, enough structure to learn from."""
+"""A small synthetic data set: a few dozen users and items, with tastes to learn."""
 
 import numpy as np
 
@@ -68,5 +68,5 @@ def with_columns(table: Table, **columns: Column | None) -> Table:
 
 
 def made_fold(split: str = "ratio", fit_on: str = "train+validation") -> Fold:
-    """A phase of the made world."""
+    """A phase of the synthetic data set."""
     return fold(catalogue(made_ratings()), split, fit_on)

@@ -1,4 +1,4 @@
-"""The made world: its laws by enumeration, its draws by chi-square."""
+"""The synthetic data set: its laws by enumeration, its draws by chi-square."""
 
 import numpy as np
 import pytest

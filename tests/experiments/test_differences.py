@@ -1,4 +1,4 @@
-"""The tables before and after: what moved, what became clear of zero."""
+"""The tables before and after: what moved, what became significant."""
 
 import pytest
 

@@ -188,7 +188,7 @@ def test_exported_vectors_are_of_searches_and_their_products_the_models_scores()
 
 
 def test_a_search_that_says_something_finds_more_than_one_that_does_not():
-    """In the made world a title names its film: at noise 0 half of the words do."""
+    """A title of the synthetic data names its film: at noise 0 half of the words do."""
     found = {}
     for noise in (0.0, 1.0):
         changes = {"epochs": 40, "learning_rate": 0.02, "search_noise": noise}

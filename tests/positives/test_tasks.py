@@ -1,4 +1,4 @@
-"""What each kind of positives is trained on and judged by, on a made world."""
+"""What each kind of positives is trained on and judged by, on a synthetic data set."""
 
 import dataclasses
 

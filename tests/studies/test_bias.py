@@ -1,4 +1,4 @@
-"""The sampled probe on the made world: directions, targets, the exact arm, records."""
+"""The sampled probe on synthetic data: directions, targets, exact arm, records."""
 
 import dataclasses
 

@@ -24,7 +24,7 @@ SMALL = Config(history=4, dim=6, user_hidden=(8,), item_hidden=(8,))
 
 @functools.cache
 def made(**changes: Any) -> tuple[Model, Params, World]:
-    """The towers of a config on the made world, with parameters of the right shape."""
+    """The towers of a config on synthetic data, with parameters of the right shape."""
     phase = made_fold()
     run = prepare(Config(**{**SMALL.__dict__, **changes}), phase)
     config, (world, sizes) = run.config, run.world
