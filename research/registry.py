@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from research.notices import say
 from research.types import choose
 
 T = TypeVar("T")
@@ -39,10 +40,16 @@ class Registry(dict[str, T], Generic[T]):
     ) -> None:
         super().__init__(entries or {})
         self.what, self.cached = what, cached
+        self._first = dict(self)
         self._last = dict(self)  # the last entry of each name, also of a removed one
 
     def __setitem__(self, name: str, entry: T) -> None:
-        """Registers an entry; a new one under a known name clears the CACHES."""
+        """Registers an entry; a new one under a known name clears the CACHES.
+
+        A line says so where it takes the name of an entry of this project.
+        """
+        if self._first.get(name, entry) is not entry:
+            say(f"warning: {self.what} '{name}' of this project is replaced")
         if self._last.setdefault(name, entry) is not entry and self.cached:
             for clear in CACHES:
                 clear()
