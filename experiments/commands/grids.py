@@ -48,10 +48,7 @@ from research.types import InputError
 
 RESULTS = Path("results")
 COMMENT = re.compile(r"<!-- (.*?) -->", re.DOTALL)
-OWN_NAMES = (
-    "python -m experiments data FILE --columns ... --write parts DIR writes the data "
-    "with the usual names"
-)
+WRITTEN = ("columns", "core", "split", "split_seed", "split_rule", "validation_share")
 CLAIMS = "claims"  # the page that experiments/pages/claims.py writes, for report
 
 
@@ -121,8 +118,12 @@ class Run:
         for flag, value in used.items():
             if value != getattr(Run, flag, getattr(Config, flag, None)):
                 name = flag.replace("_", "-")
-                advice = f": {OWN_NAMES}" if flag == "columns" else ""
-                raise InputError(f"study {study.name} has no use for --{name}{advice}")
+                advice = (
+                    f": python -m experiments data DATASET --{name} ... --write parts "
+                    "DIR writes the data so, for --dataset DIR"
+                )
+                about = advice if flag in WRITTEN else ""
+                raise InputError(f"study {study.name} has no use for --{name}{about}")
         seeds = study.repetitions(self.seeds, self.quick)
         options = StudyOptions(
             writable(out),

@@ -287,12 +287,15 @@ def test_a_report_says_where_the_records_of_a_smoke_run_are(call, tmp_path):
     )
 
 
-def test_a_study_says_what_to_do_about_column_names(call, tmp_path):
+@pytest.mark.parametrize(
+    ("flag", "value"), [("columns", "user=uid"), ("core", "2"), ("split", "random")]
+)
+def test_a_study_says_how_to_have_data_with_an_option(call, tmp_path, flag, value):
     file = tmp_path / "clicks.csv"
     file.write_text("uid,item\na,b\n")
-    called = call("run", "magnifier", "--dataset", file, "--columns", "user=uid")
+    called = call("run", "magnifier", "--dataset", file, f"--{flag}", value)
     assert called.status == 2
-    assert "has no use for --columns: python -m experiments data FILE" in called.err
+    assert f"no use for --{flag}: python -m experiments data DATASET" in called.err
 
 
 @pytest.mark.parametrize(
