@@ -297,6 +297,7 @@ def _save(
         "dataset": name_of(run.config.dataset),
         "data_digest": digest,
         "run": run.folder.name,
+        "code": code_of(dataclasses.asdict(run.config)),
         "results_version": RECORDS_VERSION,
     }
     model = saved_model(prepared, done, about)

@@ -27,6 +27,7 @@ from experiments.inputs import (
     prior_by_rule,
     start_of,
 )
+from experiments.output.code import code_of
 from experiments.output.folders import (
     FAILED,
     FINISHED,
@@ -172,11 +173,14 @@ class Train:
         self, runs: list[Run], cell: Cell, where: Path, start: Start | None
     ) -> list[Run]:
         """The runs to do, with the model to save: a finished run is trained again."""
-        if self.save is None or holds(self.save, where.name):
+        if self.save is None:
+            return runs
+        base, serving = AS_TRAINED.put_into(cell.config), Serving.of(cell.config)
+        code = code_of(dataclasses.asdict(base))
+        if holds(self.save, where.name, code, serving):
             return runs
         check_saveable(prepared_run(cell.config, self.data_dir, start))
         if not runs:
-            base, serving = AS_TRAINED.put_into(cell.config), Serving.of(cell.config)
             servings = tuple(dict.fromkeys((AS_TRAINED, serving)))
             arms = {serving: cell.arm}
             runs = [Run(base, servings, where, label(cell), arms=arms, start=start)]

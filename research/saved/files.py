@@ -22,6 +22,7 @@ from research.archives import check_archive, safe_arrays
 from research.config import Config
 from research.files import DAMAGED, read_json, write_arrays, write_json
 from research.saved.model import SavedModel
+from research.serving import Serving
 from research.towers import check_encoder
 from research.types import Column, InputError, Table
 
@@ -123,12 +124,21 @@ def load_model(folder: Path | str) -> SavedModel:
     return model
 
 
-def holds(folder: Path, run: str) -> bool:
-    """Whether the folder holds the undamaged model of the run of that name."""
+def holds(folder: Path, run: str, code: str, serving: Serving) -> bool:
+    """Whether the folder holds the undamaged model of a run, served in this way.
+
+    Args:
+      folder: of the model.
+      run: the name of the run's folder.
+      code: the digest of the code that makes the run.
+      serving: how the model is to be served.
+    """
     try:
-        return load_model(folder).about.get("run") == run
+        model = load_model(folder)
     except InputError:
         return False
+    made = model.about.get("run"), model.about.get("code"), Serving.of(model.config)
+    return made == (run, code, serving)
 
 
 def _read(folder: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

@@ -5,8 +5,10 @@ import json
 import numpy as np
 import pytest
 
+import experiments.commands.train as train_command
 from experiments import runs
 from experiments.__main__ import main
+from experiments.output import seals
 from research.files import read_arrays, read_json
 from research.saved.files import load_model
 from tests.data.miniature import write_100k
@@ -83,6 +85,30 @@ def test_a_finished_run_is_trained_again_for_its_model_and_only_then(
     assert called.status == 0, called.err
     assert "1 to do" in called.out
     assert contents(tmp_path / "other") == before == contents(saved)
+
+
+def test_a_model_of_another_serving_or_code_is_replaced(
+    saved, call, tmp_path, monkeypatch
+):
+    """The folder holds what the last command asked for, not an earlier model."""
+    words = ("train", "--arm", "tiny+prior", "--out", tmp_path / "out", "--save", saved)
+    called = call(*words, "--prior", "0.5")
+    assert called.status == 0, called.err
+    assert load_model(saved).config.prior == 0.5
+    assert call(*words, "--prior", "0").status == 0
+    assert load_model(saved).config.prior == 0.0
+    before = load_model(saved).item_vectors
+    train = runs.train_together
+
+    def otherwise(*args):
+        (done,) = train(*args)
+        return [done._replace(item_vectors=-done.item_vectors)]
+
+    for module in (train_command, runs, seals):
+        monkeypatch.setattr(module, "code_of", lambda config: "other code")
+    monkeypatch.setattr(runs, "train_together", otherwise)
+    assert "1 to do" in call(*words, "--prior", "0").out
+    np.testing.assert_array_equal(load_model(saved).item_vectors, -before)
 
 
 @pytest.fixture
