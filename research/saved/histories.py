@@ -100,6 +100,9 @@ def read_histories(
     else:
         columns, lines = _lines(source, ["user", "item"], called)
         timed, what = "timestamp" in columns, str(source)
+        if others := [name for name in columns[2:] if name != "timestamp"]:
+            shown = ", ".join(name or "one without a name" for name in others)
+            say(f"{what}: columns not used: {shown}; every row counts as a click")
         at = columns.index("timestamp") if timed else 0
         for where, fields in lines:
             names.append(raw_id(where, "a user id", fields[0], users))
@@ -258,11 +261,11 @@ def _lines(
     place = Place(path.parent)
     columns = csv_names(place, path.name)
     theirs = [called.get(name, name) for name in header]
+    here = {n: role for role, n in called.items() if role not in columns}
+    found = [here.get(column, column) for column in columns]
     if columns[: len(header)] != theirs:
-        return columns, csv_fields(place, path.name, header)
-    here = {name: role for role, name in called.items()}
-    lines = csv_fields(place, path.name, theirs)
-    return [here.get(column, column) for column in columns], lines
+        theirs = header
+    return found, csv_fields(place, path.name, theirs)
 
 
 def _whole_seconds(what: str, time: Sequence[int]) -> Int[ndarray, " e"]:

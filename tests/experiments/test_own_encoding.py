@@ -12,6 +12,7 @@ from tests.data.own import csv_text, write
 from tests.experiments.made import TINY
 
 CLICKS = [f"u{u},i{i},{100 * u + i}" for u in range(40) for i in range(u % 4, 60, 3)]
+ROWS = [row.split(",") for row in CLICKS]
 HEADER = "user,item,timestamp"
 
 
@@ -81,17 +82,29 @@ def test_times_are_read_as_in_training(people, tmp_path):
 
 
 def test_columns_may_be_called_as_in_training(tmp_path):
-    rows = [row.split(",") for row in CLICKS]
-    path = write(tmp_path / "shop.csv", csv_text(rows, "uid,sku,when"))
+    path = write(tmp_path / "shop.csv", csv_text(ROWS, "uid,sku,when"))
     names = ("--columns", "user=uid", "item=sku", "timestamp=when")
     model = train(tmp_path, "--dataset", str(path), *names)
-    usual = write(tmp_path / "usual.csv", csv_text(rows, HEADER))
+    usual = write(tmp_path / "usual.csv", csv_text(ROWS, HEADER))
     found = [model.encode(one) for one in (path, usual)]
     np.testing.assert_array_equal(found[0].vectors, found[1].vectors)
-    reverse = write(tmp_path / "reverse.csv", csv_text(rows[::-1], "uid,sku,when"))
+    reverse = write(tmp_path / "reverse.csv", csv_text(ROWS[::-1], "uid,sku,when"))
     place = {user: n for n, user in enumerate(found[0].ids.tolist())}
     back = model.encode(reverse)
     rows = [place[user] for user in back.ids.tolist()]
     np.testing.assert_array_equal(back.vectors, found[0].vectors[rows])
+    mixed = write(tmp_path / "mixed.csv", csv_text(ROWS[::-1], "user,item,when"))
+    np.testing.assert_array_equal(model.encode(mixed).vectors, back.vectors)
     with pytest.raises(InputError, match="expected columns user,item"):
         model.encode(write(tmp_path / "other.csv", csv_text(CLICKS, "u,sku,when")))
+
+
+def test_columns_that_are_not_used_are_named(people, tmp_path, capsys):
+    """As for a data set: a rating below the threshold is a click here."""
+    folder, model = people
+    model.encode(folder / "interactions.csv")
+    assert "not used" not in capsys.readouterr().err
+    rated = csv_text([[*row, "1", "x"] for row in ROWS], f"{HEADER},rating,")
+    model.encode(write(tmp_path / "rated.csv", rated))
+    said = capsys.readouterr().err
+    assert "columns not used: rating, one without a name; every row counts" in said
