@@ -313,6 +313,14 @@ def _table(
                     values[n] = value_of(where, row[name])
             values = values.astype(np.str_) if values.dtype.kind == "O" else values
         made[name] = Column(column.kind, values, column.names)
+        if column.kind == CATEGORIES:
+            given = (row[name] for _, _, row in rows.values() if name in row)
+            new = {one for value in given for one in _listed(value)} - {*column.names}
+            if new:
+                notes.append(
+                    f"{len(new)} names of {name} that training never saw, such as "
+                    f"'{min(new)}': passed over"
+                )
     read = [n for n in model.config.user_features or () if n in model.users.columns]
     lacking = [name for name in read if name not in columns]
     if rows and lacking:
@@ -334,15 +342,20 @@ def _reader(column: Column) -> tuple[ndarray, Callable[[str, Any], Any]]:
         names = np.array(column.names, np.str_)
 
         def flags(where: str, value: Any) -> ndarray:
-            if _is_missing(value):
-                value = ()
-            given = value.split("|") if isinstance(value, str) else list(value)
-            return np.isin(names, [name.strip() for name in given])
+            return np.isin(names, _listed(value))
 
         return np.zeros(len(names), np.bool_), flags
     if column.kind == CATEGORY and column.values.dtype.kind in "iu":
         return np.array(-1), lambda where, value: int(_number(where, value, -1))
     return np.array("", column.values.dtype), _category
+
+
+def _listed(value: Any) -> list[str]:
+    """The names in a list, which is missing, a text with "|" or a sequence."""
+    if _is_missing(value):
+        return []
+    given = value.split("|") if isinstance(value, str) else list(value)
+    return [name.strip() for name in given if name.strip()]
 
 
 def _is_missing(value: Any) -> bool:
