@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from experiments.output.folders import file_name
+from experiments.output.folders import file_name, records_path
 from research.config import Config
 from research.evaluate.metrics import CUTOFF
 from research.files import replace
@@ -182,6 +182,21 @@ def tables(folder: Path, dataset: str, split: str) -> list[Path]:
     return [path for path in paths if path.is_file()]
 
 
+def _check_whole(table: Path, records: Path) -> None:
+    """Refuses the table of a smoke run.
+
+    Raises:
+      InputError: it is one, by its records; or these can't be read.
+    """
+    from research.report.records import read_header
+
+    if records.is_file() and read_header(records).get("quick"):
+        raise InputError(
+            f"{table} is of a smoke run, whose choices are no results: run the grid "
+            f"without --quick"
+        )
+
+
 def main(words: list[str]) -> int:
     """Writes the choices of a data set's tables beside those of the others."""
     import pandas as pd
@@ -201,6 +216,8 @@ def main(words: list[str]) -> int:
     committed = pd.read_csv(PATH).astype(WHOLE)
     parts = dict(list(committed.groupby(["dataset", "split"], sort=False)))
     try:
+        for path in paths:
+            _check_whole(path, records_path(Path(out), dataset, path.stem))
         frames = [read_table(path) for path in paths]
         found = [chosen(frame, dataset, split) for frame in frames]
     except InputError as error:

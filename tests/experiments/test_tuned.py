@@ -15,7 +15,7 @@ from experiments.tuned import PATH, SELECTORS, TRIALS, chosen, main, tables, tun
 from research.config import Config
 from research.evaluate.metrics import CUTOFF
 from research.report.pages import csv_text, read_table
-from research.report.records import RunResult
+from research.report.records import RunResult, save_stored, study_header
 from research.types import InputError
 
 RESULTS = Path(__file__).parents[2] / "results"
@@ -230,3 +230,20 @@ def test_words_and_trials_that_cannot_be_meant_are_one_line(
     for words in ([str(tmp_path)], ["out", "ml-100k", "ratio", "more"]):
         assert main(words) == 2
         assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_the_choices_of_a_smoke_run_are_refused(tmp_path, capsys, monkeypatch):
+    path = tmp_path / "tuned.csv"
+    path.write_text(PATH.read_text())
+    monkeypatch.setattr(module, "PATH", path)
+    table = RESULTS / "tables" / "ml-100k" / "tuning.csv"
+    copy = tmp_path / "tables" / "shop" / "tuning-random.csv"
+    copy.parent.mkdir(parents=True)
+    copy.write_text(table.read_text())
+    header = study_header("tuning", "shop", quick=True)
+    save_stored(tmp_path / "records" / "shop" / "tuning-random.npz", header, {})
+    assert main([str(tmp_path), "shop", "random"]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "smoke run" in said
+    assert path.read_text() == PATH.read_text()
