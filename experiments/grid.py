@@ -189,7 +189,7 @@ def check_grid(grid: Grid) -> None:
 
     Raises:
       InputError: a name that can't be a file's; an arm of a contrast or the reference
-        that isn't among the arms; an unknown metric.
+        that isn't among the arms; an unknown metric; contrasts with one id.
     """
     if not re.fullmatch(r"[\w.+-]+", grid.name):
         raise InputError(
@@ -202,6 +202,12 @@ def check_grid(grid: Grid) -> None:
         for name in (contrast.arm, contrast.against):
             choose(name, among, f"arm in a contrast of {grid.name}")
         choose(contrast.metric, METRICS, f"metric in a contrast of {grid.name}")
+    ids = [contrast.id for contrast in grid.contrasts]
+    if twice := [name for name in dict.fromkeys(ids) if ids.count(name) > 1]:
+        raise InputError(
+            f"two contrasts of {grid.name} have the name {twice[0]} in links: leave "
+            f"one out, or name an arm otherwise"
+        )
 
 
 def has_choices(grid: Grid, base: Config) -> bool:

@@ -99,10 +99,12 @@ def cell_name(arm: str, at: Mapping[str, Any]) -> str:
 def slug(text: str) -> str:
     """The text as an id within a page: small letters, digits, dots and hyphens.
 
-    A minus before a number is kept apart from a hyphen.
+    A minus before a number is kept apart from a hyphen. Letters may be of any script.
 
     >>> slug("in-batch+logq prior -0.5"), slug("in-batch+logq prior 0.5")
     ('in-batch-logq-prior-minus0.5', 'in-batch-logq-prior-0.5')
+    >>> slug("甲+logq")
+    '甲-logq'
     """
     text = re.sub(r"(?<= )-(?=\d)", "minus", text.lower())
-    return re.sub(r"[^a-z0-9.]+", "-", text).strip("-")
+    return re.sub(r"(?:[^\w.]|_)+", "-", text).strip("-")

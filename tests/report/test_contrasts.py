@@ -262,11 +262,20 @@ def test_a_contrast_of_an_arm_that_the_grid_lacks_is_refused():
             {"contrasts": (Contrast("in-batch", "in-batch+logq", "recal"),)},
             "unknown metric in a contrast of ssb 'recal'",
         ),
+        (
+            {"contrasts": (Contrast("in-batch", "mixed"),) * 2},
+            "two contrasts of ssb have the name in-batch-vs-mixed-recall-20",
+        ),
     ],
 )
 def test_names_in_a_grid_that_lead_nowhere_are_refused(changes, reason):
     with pytest.raises(InputError, match=reason):
         expand(GRIDS["ssb"]._replace(**changes), Config())
+
+
+def test_arms_named_in_another_script_have_links_of_their_own():
+    ids = {Contrast(arm, "in-batch").id for arm in ("甲+logq", "乙+logq")}
+    assert len(ids) == 2
 
 
 def test_contrasts_have_the_look_of_their_verdict(tmp_path):
