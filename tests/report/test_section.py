@@ -57,6 +57,9 @@ def test_means_and_ends_are_those_of_the_long_table():
         ends = np.array(content["ends"][at], float)
         assert ends == pytest.approx(part[["low", "high"]].to_numpy(), nan_ok=True)
     assert content["swept"] == ["temperature"]
+    stated = frame.drop_duplicates(["arm", "temperature"])["temperature"].tolist()
+    found = np.array([cell["temperature"] for cell in content["cells"]], float)
+    assert found == pytest.approx(np.array(stated, float), nan_ok=True)
 
 
 def test_the_row_of_each_number_is_that_of_its_run():

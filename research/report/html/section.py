@@ -89,6 +89,7 @@ def section(
             {
                 "arm": arms.index(cell.arm),
                 "swept": cell.swept,
+                "temperature": _numbers([cell.temperature])[0],
                 "seeds": cell.seeds,
                 "failed": cell.failed,
                 "rows": [row for row, _ in runs[cell.arm, cell.swept]],

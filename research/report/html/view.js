@@ -90,8 +90,11 @@ class View {
       || ["coverage@20", "train_count@20"].includes(key));
     const chosen = new Set(usual);
     let intervals = false;
+    // as in the long table: that of the configs, unless it is swept
+    const stated = !grid.swept.includes("temperature") && grid.cells.some((cell) => finite(cell.temperature));
     const columns = () => [
       { name: "arm", value: (n) => grid.arm(n).name },
+      ...(stated ? [{ name: "temperature", number: true, value: (n) => grid.cells[n].temperature }] : []),
       ...grid.swept.map((name, i) => ({ name, number: true, value: (n) => grid.cells[n].swept[i] })),
       ...every.filter((key) => chosen.has(key)).map((key) => ({
         name: titled(key, "heading"), help: metricOf(key).help, number: true,
