@@ -257,7 +257,15 @@ def _on_tuning(results: list[RunResult], grid: Grid, header: Mapping[str, Any]) 
         chosen = bool(ran) and _as_declared(ran, grid, base)
     except InputError:  # the choices are gone
         chosen = False
-    return how_tuned(ran, base, grid.tuned_as) if chosen else ""
+    if not chosen:
+        return ""
+    text, options = how_tuned(ran, base, grid.tuned_as), header.get("options", ())
+    if options:
+        text += (
+            f" Choices go by data set and split alone: with {', '.join(options)} "
+            f"others may be best."
+        )
+    return text
 
 
 def _as_declared(ran: list[RunResult], grid: Grid, base: Config) -> bool:

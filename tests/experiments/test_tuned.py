@@ -8,15 +8,21 @@ import pytest
 
 import experiments.tuned as module
 from experiments.arms import arm
-from experiments.collect import how_tuned
+from experiments.collect import how_tuned, report
 from experiments.grid import expand, has_choices
 from experiments.grids import GRIDS
 from experiments.tuned import PATH, SELECTORS, TRIALS, chosen, main, tables, tuned
 from research.config import Config
 from research.evaluate.metrics import CUTOFF
 from research.report.pages import csv_text, read_table
-from research.report.records import RunResult, save_stored, study_header
+from research.report.records import (
+    RunResult,
+    save_records,
+    save_stored,
+    study_header,
+)
 from research.types import InputError
+from tests.report.made import made_record
 
 RESULTS = Path(__file__).parents[2] / "results"
 COMMITTED = [
@@ -166,6 +172,27 @@ def test_a_page_names_the_arm_whose_values_another_takes():
     ran = [RunResult(name, {}, 0, settings=settings) for name in (slow, model)]
     assert f"`{slow}` has those of `{model}`." in how_tuned(ran, base, tuned_as)
     assert "has those of" not in how_tuned(ran[1:], base, tuned_as)
+
+
+def test_a_page_says_that_choices_know_nothing_of_options_of_the_data(tmp_path):
+    """They are kept by data set and split: at another threshold they may not suit."""
+    grid, base = GRIDS["fair"], Config()
+    fields = ("temperature", "learning_rate")
+    results = [
+        RunResult(
+            *(cell.arm, {}, 0, made_record(seed=n)),
+            settings={name: getattr(cell.config, name) for name in fields},
+        )
+        for n, cell in enumerate(expand(grid, base, 1, ("in-batch", "full-softmax")))
+    ]
+    header = {"dataset": "ml-100k", "split": "ratio", "quick": True, "data_digest": ""}
+    for options, said in ((("threshold 3",), True), ((), False)):
+        records = tmp_path / "records" / "ml-100k" / "fair.npz"
+        save_records(records, results, {**header, "options": options})
+        report(grid, records, tmp_path)
+        page = (tmp_path / "tables" / "ml-100k" / "fair.md").read_text()
+        assert "were best on validation" in page
+        assert ("with threshold 3 others may be best" in page) is said
 
 
 def test_unequal_trials_are_refused():
