@@ -120,7 +120,7 @@ class Run:
                 name = flag.replace("_", "-")
                 advice = (
                     f": python -m experiments data DATASET --{name} ... --write parts "
-                    "DIR writes the data so, for --dataset DIR"
+                    "DIR writes the positives so, for --dataset DIR"
                 )
                 about = advice if flag in WRITTEN else ""
                 raise InputError(f"study {study.name} has no use for --{name}{about}")

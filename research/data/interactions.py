@@ -14,7 +14,7 @@ from research.data.columnar import (
     first_problem,
     read_columns,
 )
-from research.data.readers import number_of
+from research.data.readers import malformed, number_of
 from research.marks import FLOAT_LIMIT
 from research.types import NUMBER, InputError
 
@@ -27,6 +27,7 @@ PARTS = ("train", "validation", "test")  # in the order of their numbers
 ID_LENGTH = 255  # characters
 NAN = "nan"  # what other libraries write for a missing id
 ID_LIMIT = 2**31  # whole numbers from here on are taken as text
+TIMES = "a timestamp, seconds from 0 on"
 FAR = 1e11  # seconds: the year 5138, so a larger time is in a smaller unit
 UNITS = {"milliseconds": 1e3, "microseconds": 1e6, "nanoseconds": 1e9}
 
@@ -131,7 +132,10 @@ def read_interactions(table: TableFile, names: dict[str, str]) -> Interactions:
     )
     rating = _numbers(given.get("rating"))
     part = _parts(given.get("part"))
-    timestamp, unit = in_seconds(_numbers(given.get("timestamp")))
+    times = _numbers(given.get("timestamp"))
+    if times is not None and are_dates(times):
+        raise malformed(str(table.path), TIMES, f"dates such as {times[0]:.0f}")
+    timestamp, unit = in_seconds(times)
     right = (
         all(_good_ids(ids) for ids in (user, item))
         and (rating is None or bool((np.abs(rating) <= FLOAT_LIMIT).all()))
@@ -195,7 +199,7 @@ def _check(role: str, column: Named, given: bool) -> Check:
             good = abs(value) <= FLOAT_LIMIT  # False for NaN
             return None if good else "a rating, a finite number"
         good = 0 <= value < FAR * max(UNITS.values())
-        return None if good else "a timestamp, seconds from 0 on"
+        return None if good else TIMES
 
     return check
 
@@ -286,6 +290,25 @@ def in_seconds(
     # A time in a coarser unit: read in this one it lies in 1973 at the latest.
     coarse = (time > 0) & (time < FAR * UNITS[unit] / 1e3) if unit else False
     return np.where((seconds < FAR) & ~np.asarray(coarse), seconds, -1.0), unit
+
+
+def are_dates(time: Float[ndarray, " n"]) -> bool:
+    """Whether every number is a date of 1950 to 2099: 20200131 or 20200131235959.
+
+    >>> are_dates(np.array([20200131.0, 20191231.0])), are_dates(np.array([20200132.0]))
+    (True, False)
+    """
+    if not np.isfinite(time).all():
+        return False
+    for digits in (0, 6):
+        day, clock = np.divmod(time, 10.0**digits)
+        year, month, of_month = day // 1e4, day // 1e2 % 1e2, day % 1e2
+        if ((year < 1950) | (year > 2099)).any():
+            continue
+        hour, minute, second = clock // 1e4, clock // 1e2 % 1e2, clock % 1e2
+        right = (month >= 1) & (month <= 12) & (of_month >= 1) & (of_month <= 31)
+        return bool((right & (hour < 24) & (minute < 60) & (second < 60)).all())
+    return False
 
 
 def _unused(table: TableFile, columns: dict[str, Named]) -> list[str]:

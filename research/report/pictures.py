@@ -9,7 +9,6 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -18,6 +17,7 @@ from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
 from research.files import beside, replace
+from research.report.fonts import drawn_with, families, say_lacking
 from research.report.pages import write_texts
 from research.report.placement import BESIDE, ORDERS, place
 
@@ -122,7 +122,7 @@ DPI = 160
 MARKER = 4.0  # half a marker, in points
 EDGE: Any = {"markeredgecolor": "white", "markeredgewidth": 0.5}
 STYLE: Any = {  # matplotlib types its keys as a literal of hundreds
-    "font.family": "DejaVu Sans",  # comes with matplotlib, so the same everywhere
+    "font.family": families(),
     "font.size": 10,
     "axes.titlesize": 10.5,
     "axes.labelsize": 10,
@@ -145,7 +145,7 @@ STYLE: Any = {  # matplotlib types its keys as a literal of hundreds
 }
 
 
-styled = matplotlib.rc_context(STYLE)  # decorates a function that draws
+styled = drawn_with(STYLE)  # decorates a function that draws
 
 
 class Drawing(NamedTuple):
@@ -306,6 +306,7 @@ def save_figure(figure: Figure, points: pd.DataFrame, path: Path) -> list[Path]:
         replace(beside(path, f".{kind}"), _rendered(figure, kind))
         for kind in ("svg", "png")
     ]
+    say_lacking(figure)
     return [*pictures, *write_texts(path, {".csv": points})]
 
 
@@ -335,7 +336,7 @@ def _rendered(figure: Figure, kind: str) -> bytes:
     buffer = io.BytesIO()
     # Date and version of the software would make bytes of equal figures differ.
     metadata = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}[kind]
-    with matplotlib.rc_context(STYLE):
+    with drawn_with(STYLE):
         freeze(figure)
         figure.savefig(buffer, format=kind, dpi=DPI, metadata=metadata)
     return buffer.getvalue()

@@ -19,7 +19,7 @@ from jaxtyping import Bool, Int
 from numpy import ndarray
 
 from research.data.columnar import named
-from research.data.interactions import in_seconds
+from research.data.interactions import TIMES, are_dates, in_seconds
 from research.data.places import Place
 from research.data.readers import csv_fields, csv_names, malformed, new_id, number_of
 from research.data.side_tables import MISSING_NUMBERS
@@ -273,6 +273,8 @@ def _whole_seconds(what: str, time: Sequence[int]) -> Int[ndarray, " e"]:
     whole = np.array(time, np.int64)
     if not len(whole):
         return whole
+    if are_dates(whole.astype(np.float64)):
+        raise malformed(what, TIMES, f"dates such as {whole[0]}")
     seconds, unit = in_seconds(whole.astype(np.float64))
     assert seconds is not None  # as there are times
     if (seconds < 0).any():
@@ -289,7 +291,7 @@ def _seconds(where: str, text: str) -> int:
         return int(text)
     value = number_of(text)
     if not 0 <= value < 2**62:  # False for NaN, too
-        raise malformed(where, "a timestamp, seconds from 0 on", text)
+        raise malformed(where, TIMES, text)
     return int(value)
 
 

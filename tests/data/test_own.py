@@ -182,6 +182,19 @@ def test_a_finer_unit_of_time_is_seen_and_said(size, unit, tmp_path):
     )
 
 
+@pytest.mark.parametrize("times", [(20191231, 20200131), (20191231235959,) * 2])
+def test_dates_written_as_numbers_are_no_seconds(times, tmp_path):
+    def read(*times):
+        rows = [("a", "x", times[0]), ("b", "x", times[1])]
+        path = write(tmp_path / "x.csv", csv_text(rows, "user,item,timestamp"))
+        return load(str(path))
+
+    with pytest.raises(InputError, match=f"found 'dates such as {times[0]}'"):
+        read(*times)
+    later = times[0] + 69  # no date: the 13th month, or 60 minutes
+    assert len(read(times[0], later).timestamp) == 2
+
+
 def test_a_time_of_parquet(tmp_path):
     when = pa.array([1000, 2000], pa.timestamp("ms"))
     table = pa.table({"user": ["a", "b"], "item": ["x", "y"], "timestamp": when})

@@ -79,6 +79,9 @@ def test_times_are_read_as_in_training(people, tmp_path):
     empty = write(tmp_path / "empty.csv", f"{HEADER}\nu1,i7,\nu1,i4,\n")
     ordered = model.encode({"u1": ["i7", "i4"]})
     np.testing.assert_array_equal(model.encode(empty).vectors, ordered.vectors)
+    dates = write(tmp_path / "dates.csv", f"{HEADER}\nu1,i7,20200131\nu1,i4,20200201\n")
+    with pytest.raises(InputError, match="found 'dates such as 20200131'"):
+        model.encode(dates)
 
 
 def test_columns_may_be_called_as_in_training(tmp_path):
