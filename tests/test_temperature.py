@@ -302,6 +302,12 @@ def test_a_temperature_at_which_cosines_hardly_hold_log_q_is_said():
     scheduled = {"temperature_kind": "scheduled", "temperature_end": 0.1}
     assert narrow_range(dataclasses.replace(config, **scheduled), counts) is None
     assert narrow_range(config, counts[:1]) is None
+    flat = small(temperature=1.0)
+    assert "at temperature 1 cosines are logits within 1 of 0" in (
+        narrow_range(flat, counts) or ""
+    )
+    for changes in ({"temperature": 0.9}, {"output": "dot"}):
+        assert narrow_range(dataclasses.replace(flat, **changes), counts) is None
 
 
 def test_the_range_is_said_once_a_process(capsys):

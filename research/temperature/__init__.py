@@ -66,6 +66,7 @@ class TemperatureKind(NamedTuple):
 # at most 0.05 up to a product of 1.45, and by 0.14 or more from 1.63 on
 # (results/tables/*/strength.md).
 LOST_FROM = 1.5
+FLAT = 1.0  # from this temperature on cosines hardly tell items apart
 
 _KINDS = "research.temperature.kinds"
 _BOUNDS = ("temperature_low", "temperature_high")
@@ -128,17 +129,23 @@ def check_temperature(config: TemperatureFields) -> None:
 
 
 def narrow_range(config: Config, counts: Float[np.ndarray, " i"]) -> str | None:
-    """A warning where cosines can't hold both taste and log q, else None.
+    """A warning where cosines can't hold taste, or taste and log q, else None.
 
     Cosine logits are at most 1 / temperature. Trained under log q they have to express
     log p(y|u), popularity included; where they can't, log q counts for less than it
-    would when serving.
+    would when serving. From a temperature of 1 on they hardly express taste.
 
     Args:
       config: its output, logq and temperature.
       counts: pairs per item of the training part.
     """
     temperature, largest = kind_of(config).lowest(config), widest(config, counts)
+    if config.output == "cosine" and temperature >= FLAT and config.logq <= 0:
+        return (
+            f"warning: at temperature {temperature:g} cosines are logits within "
+            f"{1 / temperature:.2g} of 0, which hardly tell items apart; 0.05 to 0.4 is "
+            f"usual (docs/symptoms.md)"
+        )
     if largest is None or temperature <= largest:
         return None
     items = int((counts > 0).sum())
