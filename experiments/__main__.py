@@ -35,7 +35,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "train": ("commands.train", "Train", "one run; any field of the config"),
     "encode": ("commands.encode", "Encode", "vectors and lists from histories"),
     "report": ("commands.grids", "Report", "tables and figures from records"),
-    "check": ("commands.grids", "Check", "derive results/ anew and compare"),
+    "check": ("commands.check", "Check", "derive results/ anew and compare"),
     "data": ("commands.data", "Data", "what was read; a split as files"),
     "bench": ("bench.command", "Bench", "speed and memory, beside peers"),
 }

@@ -1,14 +1,11 @@
-"""The commands run, report and check. Each returns an exit status.
+"""The commands run and report. Each returns an exit status.
 
 Flags are read and refused without JAX, pandas or matplotlib; what needs them is in
 experiments/finish.py and is imported when there is something to do.
 """
 
 import dataclasses
-import html
-import re
-import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +22,7 @@ from experiments.commands.flags import (
 from experiments.engine import EngineOptions
 from experiments.grid import Cell, Grid, expand, has_choices, nothing_tuned
 from experiments.inputs import AUTO, chosen_split
-from experiments.lookup import experiments, find, find_by_file
+from experiments.lookup import experiments, find
 from experiments.output.folders import (
     FAILED,
     FINISHED,
@@ -47,7 +44,6 @@ from research.splits import SPLITS
 from research.types import InputError
 
 RESULTS = Path("results")
-COMMENT = re.compile(r"<!-- (.*?) -->", re.DOTALL)
 WRITTEN = ("columns", "core", "split", "split_seed", "split_rule", "validation_share")
 CLAIMS = "claims"  # the page that experiments/pages/claims.py writes, for report
 
@@ -222,7 +218,7 @@ class Report:
                     written = [
                         path
                         for records in self._records(one)
-                        for path in _reported(one, records, self.out)
+                        for path in reported(one, records, self.out)
                     ]
             except InputError as error:  # the others are reported all the same
                 refused.append(error)
@@ -232,8 +228,8 @@ class Report:
             say(f"error: {one_refused}")
         if not refused or len(refused) < len(chosen):
             with alone(self.out):
-                written = _claims(self.out) if CLAIMS in self.grids else []
-                written.append(_overview(self.out / "records", self.out))
+                written = claims_page(self.out) if CLAIMS in self.grids else []
+                written.append(overview_page(self.out / "records", self.out))
             print(*(f"wrote {path}" for path in written), sep="\n")
         if refused:
             raise refused[-1]
@@ -253,7 +249,11 @@ class Report:
                 f"no records of {name} under {self.out}, but of a smoke run: "
                 f"--out {quick}"
             )
-        check_dataset(self.dataset)
+        try:
+            check_dataset(self.dataset)
+        except InputError as error:
+            reason = f"no records of {name} under {self.out}, and {error}"
+            raise InputError(reason) from None
 
     def _look(self, one: Grid | Study) -> None:
         """Says which command gathers the runs that the records lack.
@@ -269,7 +269,14 @@ class Report:
                 raise InputError(f"no {files[0]}{records_near(files[0])}")
             return
         last = max(runs_at, key=lambda path: runs_at[path])
-        command = self._gathers(one, read_json(last.with_name("config.json")))
+        config = read_json(last.with_name("config.json"))
+        if self.split != AUTO and not files[0].is_file():
+            configs = (read_json(path.with_name("config.json")) for path in runs_at)
+            of_split = [one for one in configs if one["split"] == self.split]
+            if not of_split:
+                raise InputError(f"no {files[0]}{records_near(files[0])}")
+            config = of_split[-1]
+        command = self._gathers(one, config)
         if not files[0].is_file():
             raise InputError(f"no {files[0]}, but runs: {command} gathers them")
         newest = max(files, key=lambda path: path.is_file() and path.stat().st_mtime)
@@ -299,6 +306,8 @@ class Report:
     def _page(self) -> int:
         if self.x or self.y or self.where:
             raise InputError("--x, --y and --where draw a figure: not with --html")
+        if (self.dataset, self.split) != (Report.dataset, Report.split):
+            raise InputError("--html is of every data set and split: not with one")
         for name in self.grids:
             find(name)
         from experiments.pages.explore import write_explorable
@@ -318,7 +327,7 @@ class Report:
         return [path for path in dict.fromkeys(paths) if path.is_file()] or paths[:1]
 
 
-def _reported(one: Grid | Study, records: Path, out: Path) -> list[Path]:
+def reported(one: Grid | Study, records: Path, out: Path) -> list[Path]:
     """Writes the tables and figures of a grid or a study; returns their paths."""
     if isinstance(one, Study):
         return report_study(one, records, out)
@@ -327,73 +336,15 @@ def _reported(one: Grid | Study, records: Path, out: Path) -> list[Path]:
     return report(one, records, out)[1]
 
 
-def _claims(out: Path) -> list[Path]:
+def claims_page(out: Path) -> list[Path]:
     """Writes the claims ledger from the tables of an output folder."""
     from experiments.pages.claims import write_claims
 
     return write_claims(out / "tables", out)
 
 
-def _overview(records: Path, out: Path) -> Path:
+def overview_page(records: Path, out: Path) -> Path:
     """Writes the list of all results of an output folder."""
     from experiments.pages.overview import write_overview
 
     return write_overview(records, out)
-
-
-@dataclass(frozen=True)
-class Check:
-    """Derive the committed tables, figures' points and words from committed records."""
-
-    results: Path = RESULTS
-    """Folder of committed results."""
-
-    def __call__(self) -> int:
-        """Compares file by file; exit status 1 on any difference."""
-        records = sorted((self.results / "records").glob("*/*.npz"))
-        if not records:
-            raise InputError(f"no records under {self.results / 'records'}")
-        from research.report.pictures import points_alone
-
-        different = 0
-        with tempfile.TemporaryDirectory() as folder:
-            scratch = Path(folder)
-            for path in records:
-                with points_alone():
-                    written = _reported(find_by_file(path.stem), path, scratch)
-                different += self._different(written, scratch)
-            if (self.results / f"{CLAIMS}.csv").is_file():
-                different += self._different(_claims(scratch), scratch)
-            if (self.results / "README.md").is_file():
-                overview = _overview(self.results / "records", scratch)
-                different += self._different([overview], scratch)
-        return FAILED if different else FINISHED
-
-    def _different(self, written: list[Path], scratch: Path) -> int:
-        """Prints whether each text is the committed one; returns how many aren't."""
-        different = 0
-        for new in written:
-            text, words = new.read_text(), new.suffix == ".words"
-            name = new.relative_to(scratch)
-            name = name.with_suffix(".svg") if words else name
-            old = self.results / name
-            found = old.read_text() if old.is_file() else None
-            if words and found is not None:
-                same = not missing_words(found, text.splitlines())
-            else:
-                same = found == text
-            different += not same
-            print(f"{'same' if same else 'DIFFERENT'}  {name}")
-        return different
-
-
-def missing_words(svg: str, words: Iterable[str]) -> list[str]:
-    """The words of a figure that a picture of it does not show.
-
-    Letters are drawn as paths; matplotlib writes each line of text in a comment.
-
-    >>> missing_words("<!-- recall of --> <g/> <!-- A &amp; B -->", ["recall of A & B"])
-    []
-    """
-    shown = " ".join(html.unescape(line) for line in COMMENT.findall(svg))
-    return [line for line in words if line.replace("--", "- -") not in shown]

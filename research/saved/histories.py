@@ -212,10 +212,13 @@ def as_events(
         bare = [name for name in empty.tolist() if name not in with_row]
         if bare or not model.config.user_features:
             raise InputError(
-                f"user {bare[0] if bare else empty[0]} has an empty history and no "
-                f"features that the model reads: nothing to encode"
+                f"user {bare[0] if bare else empty[0]} has no click on an item of "
+                f"the model, and no features that it reads: nothing to encode"
             )
-        notes.append(f"{len(empty)} users have an empty history: features alone count")
+        notes.append(
+            f"{len(empty)} users have no click on an item of the model: features "
+            f"alone count"
+        )
     events = Events(
         user, item[at].astype(np.int32), ratings.rating[at], time[at], order,
         offsets, table, model.items,

@@ -143,8 +143,8 @@ def narrow_range(config: Config, counts: Float[np.ndarray, " i"]) -> str | None:
     if config.output == "cosine" and temperature >= FLAT and config.logq <= 0:
         return (
             f"warning: at temperature {temperature:g} cosines are logits within "
-            f"{1 / temperature:.2g} of 0, which hardly tell items apart; 0.05 to 0.4 is "
-            f"usual (docs/symptoms.md)"
+            f"{1 / temperature:.2g} of 0, which hardly tell items apart; 0.05 to 0.4 "
+            f"is usual (docs/symptoms.md)"
         )
     if largest is None or temperature <= largest:
         return None

@@ -14,6 +14,7 @@ import pytest
 
 from experiments.__main__ import COMMANDS, main, parse
 from experiments.arms import ARMS, arm
+from experiments.commands import check
 from experiments.commands import grids as commands
 from experiments.commands import train as one_run
 from experiments.grid import expand
@@ -77,7 +78,7 @@ def test_every_field_of_the_config_is_a_flag_with_its_help(capsys):
 
 
 @pytest.mark.parametrize(
-    "command", [commands.Run, one_run.Train, commands.Report, commands.Check]
+    "command", [commands.Run, one_run.Train, commands.Report, check.Check]
 )
 def test_every_flag_of_a_command_has_a_help(command, capsys):
     text = helped(capsys, command.__name__.lower())
@@ -288,12 +289,23 @@ def test_a_report_says_where_the_records_of_a_smoke_run_are(call, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ("--dataset shop", "no records of shop under {out}, and unknown data set"),
+        ("--html --split last", "--html is of every data set and split"),
+    ],
+)
+def test_a_report_of_what_is_not_there_is_refused(call, tmp_path, words, line):
+    called = call("report", *words.split(), "--out", tmp_path)
+    assert called.status == 2
+    assert called.err.startswith(f"error: {line.format(out=tmp_path)}")
+
+
+@pytest.mark.parametrize(
     ("flag", "value"), [("columns", "user=uid"), ("core", "2"), ("split", "random")]
 )
 def test_a_study_says_how_to_have_data_with_an_option(call, tmp_path, flag, value):
-    file = tmp_path / "clicks.csv"
-    file.write_text("uid,item\na,b\n")
-    called = call("run", "magnifier", "--dataset", file, f"--{flag}", value)
+    called = call("run", "magnifier", "--dataset", tmp_path, f"--{flag}", value)
     assert called.status == 2
     assert f"no use for --{flag}: python -m experiments data DATASET" in called.err
 

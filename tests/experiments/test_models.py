@@ -194,8 +194,8 @@ def test_bad_input_is_one_line(saved, histories, call, tmp_path):
     words = ("encode", "--out", tmp_path / "v", "--model", saved, "--histories")
     for text, line in (
         ("user,item\n", "no user"),
-        ("user,item\n9,\n", "user 9 has an empty history"),
-        ("user,item\n9,7777\n", "user 9 has an empty history"),
+        ("user,item\n9,\n", "user 9 has no click on an item of the model"),
+        ("user,item\n9,7777\n", "user 9 has no click on an item of the model"),
     ):
         empty.write_text(text)
         refused(call(*words, empty), line)

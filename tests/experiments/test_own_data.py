@@ -255,10 +255,16 @@ def test_what_is_not_there_is_named_with_the_data(shop, tmp_path, capsys):
     assert line.endswith("warm.npz: of corner-shop there are records of few-random")
     line = reported("few", "ml-100k")
     assert line.endswith("few.npz: there are records of the data sets corner-shop")
+    out += ["--split", "ratio"]  # which none of the runs has
+    line = reported("few", "corner-shop")
+    assert line.endswith("few.npz: of corner-shop there are records of few-random")
+    out[-1:] = ["random"]
     (records,) = (tmp_path / "out" / "records").glob("*/*.npz")
     records.unlink()
     records.parent.rmdir()  # as after an interruption
-    assert reported("few", "corner-shop").endswith("gathers them")
+    for _ in range(2):
+        assert reported("few", "corner-shop").endswith("gathers them")
+        del out[2:]  # then of any split
 
 
 def test_the_arm_that_the_data_cannot_have_is_named(tmp_path, capsys):

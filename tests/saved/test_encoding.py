@@ -149,14 +149,14 @@ def test_an_empty_history_leaves_the_features_or_nothing():
     run, _, model = trained()
     row = {"gender": "F", "age": 30}
     encoded = model.encode({900: [], 1000: [9]}, {900: row, 1000: row})
-    assert any("1 users have an empty history" in note for note in encoded.notes)
+    assert any("1 users have no click on an item" in note for note in encoded.notes)
     assert np.isfinite(encoded.vectors).all()
     other = model.encode({900: []}, {900: {**row, "gender": "M"}})
     assert not np.allclose(other.vectors[0], encoded.vectors[0])
-    with pytest.raises(InputError, match="user 900 has an empty history"):
+    with pytest.raises(InputError, match="user 900 has no click on an item"):
         model.encode({1000: [9], 900: []})
     _, _, bare = trained(user_features=(), encoder="last-click")
-    with pytest.raises(InputError, match="user 900 has an empty history"):
+    with pytest.raises(InputError, match="user 900 has no click on an item"):
         bare.encode({900: [1]}, {900: row})  # item 1 is unknown, and no feature is read
     known = run.fold.fitted.users.id[3].item()
     assert len(model.encode({known: []}).ids) == 1  # training knows the features

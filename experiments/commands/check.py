@@ -1,0 +1,79 @@
+"""The command check: whether the committed files still follow from their records."""
+
+import html
+import re
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from experiments.commands.grids import (
+    CLAIMS,
+    RESULTS,
+    claims_page,
+    overview_page,
+    reported,
+)
+from experiments.lookup import find_by_file
+from experiments.output.folders import FAILED, FINISHED
+from research.types import InputError
+
+COMMENT = re.compile(r"<!-- (.*?) -->", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Check:
+    """Derive the committed tables, figures' points and words from committed records."""
+
+    results: Path = RESULTS
+    """Folder of committed results."""
+
+    def __call__(self) -> int:
+        """Compares file by file; exit status 1 on any difference."""
+        records = sorted((self.results / "records").glob("*/*.npz"))
+        if not records:
+            raise InputError(f"no records under {self.results / 'records'}")
+        from research.report.pictures import points_alone
+
+        different = 0
+        with tempfile.TemporaryDirectory() as folder:
+            scratch = Path(folder)
+            for path in records:
+                with points_alone():
+                    written = reported(find_by_file(path.stem), path, scratch)
+                different += self._different(written, scratch)
+            if (self.results / f"{CLAIMS}.csv").is_file():
+                different += self._different(claims_page(scratch), scratch)
+            if (self.results / "README.md").is_file():
+                overview = overview_page(self.results / "records", scratch)
+                different += self._different([overview], scratch)
+        return FAILED if different else FINISHED
+
+    def _different(self, written: list[Path], scratch: Path) -> int:
+        """Prints whether each text is the committed one; returns how many aren't."""
+        different = 0
+        for new in written:
+            text, words = new.read_text(), new.suffix == ".words"
+            name = new.relative_to(scratch)
+            name = name.with_suffix(".svg") if words else name
+            old = self.results / name
+            found = old.read_text() if old.is_file() else None
+            if words and found is not None:
+                same = not missing_words(found, text.splitlines())
+            else:
+                same = found == text
+            different += not same
+            print(f"{'same' if same else 'DIFFERENT'}  {name}")
+        return different
+
+
+def missing_words(svg: str, words: Iterable[str]) -> list[str]:
+    """The words of a figure that a picture of it does not show.
+
+    Letters are drawn as paths; matplotlib writes each line of text in a comment.
+
+    >>> missing_words("<!-- recall of --> <g/> <!-- A &amp; B -->", ["recall of A & B"])
+    []
+    """
+    shown = " ".join(html.unescape(line) for line in COMMENT.findall(svg))
+    return [line for line in words if line.replace("--", "- -") not in shown]
