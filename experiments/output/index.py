@@ -5,14 +5,15 @@ from pathlib import Path
 from experiments.output.folders import id_of
 from experiments.output.seals import METRICS, OTHER_CODE, fault, read_metrics
 from research.files import read_json, write_csv
+from research.serving import Serving
 from research.types import InputError
 
 
 def write_index(out: Path) -> Path:
-    """Writes one row per run and popularity prior, with the arm's and the grid's name.
+    """Writes one row per run and way of serving, with the arm's and the grid's name.
 
-    Columns: run, dataset, grid, arm, seed, prior, state, recall (at 20), folder. The
-    state is finished, failed, begun, "made by other code", or "damaged".
+    Columns: run, dataset, grid, arm, seed, those of Serving, state, recall (at 20),
+    folder. The state is finished, failed, begun, "made by other code", or "damaged".
     """
     runs = out / "runs"
     rows = []
@@ -30,7 +31,7 @@ def _row(runs: Path, folder: Path, served: Path) -> dict[str, str | float]:
         "grid": grid,
         "arm": "",
         "seed": "",
-        "prior": "",
+        **dict.fromkeys(Serving._fields, ""),
         "state": "failed" if (served / "failed.json").is_file() else "begun",
         "recall": "",
         "folder": str(served.relative_to(runs)),
@@ -38,7 +39,8 @@ def _row(runs: Path, folder: Path, served: Path) -> dict[str, str | float]:
     try:
         if (served / "config.json").is_file():
             config = read_json(served / "config.json")
-            row |= {name: config.get(name, "") for name in ("arm", "seed", "prior")}
+            named = ("arm", "seed", *Serving._fields)
+            row |= {name: config.get(name, "") for name in named}
         if (served / METRICS).is_file():
             reason = fault(served)
             state = reason if reason in ("", OTHER_CODE) else "damaged"

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from experiments.__main__ import main
@@ -65,8 +66,9 @@ def test_a_model_is_served_and_saved_by_clicks_per_impression(shop, tmp_path):
     assert lists[where]["recall_ips"]["20"] not in (None, lists[where]["recall"]["20"])
     assert main([*words, "--exposure", "0.5"]) == 0  # the same run, served anew
     assert (run / "prior+0exposure+0.5" / "metrics.json").is_file()
-    index = (tmp_path / "out" / "runs" / "index.csv").read_text().splitlines()
-    assert len(index) == 4
+    index = pd.read_csv(tmp_path / "out" / "runs" / "index.csv")
+    servings = index[["prior", "exposure"]].to_numpy().tolist()
+    assert sorted(servings) == [[0, 0], [0, 0.5], [1, 1]]
     _encoded_by_hand(shop, folder, tmp_path)
 
 
