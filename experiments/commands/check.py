@@ -3,7 +3,7 @@
 import html
 import re
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,23 +35,23 @@ class Check:
             raise InputError(f"no records under {self.results / 'records'}")
         from research.report.pictures import points_alone
 
-        different = 0
+        same: list[bool] = []
         with tempfile.TemporaryDirectory() as folder:
             scratch = Path(folder)
             for path in records:
                 with points_alone():
                     written = reported(find_by_file(path.stem), path, scratch)
-                different += self._different(written, scratch)
+                same += self._compared(written, scratch)
             if (self.results / f"{CLAIMS}.csv").is_file():
-                different += self._different(claims_page(scratch), scratch)
+                same += self._compared(claims_page(scratch), scratch)
             if (self.results / "README.md").is_file():
                 overview = overview_page(self.results / "records", scratch)
-                different += self._different([overview], scratch)
-        return FAILED if different else FINISHED
+                same += self._compared([overview], scratch)
+        print(f"{sum(same)} of {len(same)} files follow from the records")
+        return FINISHED if all(same) else FAILED
 
-    def _different(self, written: list[Path], scratch: Path) -> int:
-        """Prints whether each text is the committed one; returns how many aren't."""
-        different = 0
+    def _compared(self, written: list[Path], scratch: Path) -> Iterator[bool]:
+        """Whether each text is the committed one, which it also prints."""
         for new in written:
             text, words = new.read_text(), new.suffix == ".words"
             name = new.relative_to(scratch)
@@ -62,9 +62,8 @@ class Check:
                 same = not missing_words(found, text.splitlines())
             else:
                 same = found == text
-            different += not same
             print(f"{'same' if same else 'DIFFERENT'}  {name}")
-        return different
+            yield same
 
 
 def missing_words(svg: str, words: Iterable[str]) -> list[str]:

@@ -17,14 +17,14 @@ DEPTH = 500  # ranks of new records stop here; Record.depth is a record's own
 
 def recall(record: Record, k: int) -> Float[ndarray, " v"]:
     """|{r < k}| / n."""
-    return _by_user(record, hits(record, k)) / record.held
+    return by_user(record, hits(record, k)) / record.held
 
 
 def ndcg(record: Record, k: int) -> Float[ndarray, " v"]:
     """Sum over r < k of 1 / log2(r + 2), over the same sum of min(k, n) first ranks."""
     gain = 1 / np.log2(np.arange(record.depth + 1) + 2)
     ideal = np.concatenate([[0.0], np.cumsum(gain)])
-    gained = _by_user(record, np.where(hits(record, k), gain[record.rank], 0.0))
+    gained = by_user(record, np.where(hits(record, k), gain[record.rank], 0.0))
     return gained / ideal[np.minimum(k, record.held)]
 
 
@@ -41,7 +41,7 @@ def hits(record: Record, k: int) -> Bool[ndarray, " h"]:
 
 def hit(record: Record, k: int) -> Float[ndarray, " v"]:
     """1 where some r < k, else 0."""
-    return np.minimum(_by_user(record, hits(record, k)), 1.0)
+    return np.minimum(by_user(record, hits(record, k)), 1.0)
 
 
 def mrr(record: Record, k: int) -> Float[ndarray, " v"]:
@@ -54,8 +54,8 @@ def _recall_among(
     record: Record, k: int, counted: Bool[ndarray, " h"]
 ) -> Float[ndarray, " v"]:
     """Recall over the counted held-out positives, NaN for a user who has none."""
-    found = _by_user(record, hits(record, k) & counted)
-    n = _by_user(record, counted)
+    found = by_user(record, hits(record, k) & counted)
+    n = by_user(record, counted)
     return np.where(n > 0, found / np.where(n > 0, n, 1), np.nan)
 
 
@@ -77,19 +77,19 @@ def coverage(record: Record, k: int) -> float:
 
 def gini(record: Record, k: int) -> float:
     """The Gini index of p over the whole catalogue; see ``gini_index``."""
-    return gini_index(_shares(record, k))
+    return gini_index(shares(record, k))
 
 
 def entropy(record: Record, k: int) -> float:
     """- sum_j p(j) log2 p(j), in bits."""
-    p = _shares(record, k)
+    p = shares(record, k)
     # where p is 0 the term is 0; the 1 only keeps the logarithm quiet
     return float(-np.sum(p * np.log2(np.where(p == 0, 1.0, p))))
 
 
 def cold_slots(record: Record, k: int, most: int) -> float:
     """The share of slots with items of at most ``most`` fitted clicks."""
-    share = _shares(record, k)
+    share = shares(record, k)
     cold = share[record.item_counts <= most].sum()
     return float(cold) if not np.isnan(share).any() else float("nan")
 
@@ -116,7 +116,7 @@ def gini_index(share: Float[ndarray, " i"]) -> float:
     return float(weight @ np.sort(share) / (n - 1))
 
 
-def _by_user(record: Record, values: ndarray) -> Float[ndarray, " v"]:
+def by_user(record: Record, values: ndarray) -> Float[ndarray, " v"]:
     """Sums of values [h] over each user's held-out positives."""
     return _reduced(np.add, record, values)
 
@@ -139,7 +139,7 @@ def _place(record: Record, k: int) -> int:
     return record.ks.tolist().index(k)
 
 
-def _shares(record: Record, k: int) -> Float[ndarray, " i"]:
+def shares(record: Record, k: int) -> Float[ndarray, " i"]:
     """Each item's share of the slots; NaN where nothing was recommended."""
     exposure = record.exposure[_place(record, k)]
     return exposure / (exposure.sum() or np.nan)

@@ -25,6 +25,7 @@ from research.report.salts import over_salts
 from research.report.tables import swept_columns, wide
 
 LINE = 0.24  # inches per line
+ROOM = 4  # lines beside which a long label of the axis has room
 SWITCHES = {  # their marks in names of rows, where whole names would take all the room
     "correct_positive": "pos",
     "leave_own_out": "own",
@@ -78,7 +79,8 @@ def forest_figure(
         axes.set_xlabel(f"difference in\n{METRICS[metric].title(CUTOFF)}")
     names = [row_name(row, swept, SWITCHES) for row in shown.to_dict("records")]
     panels[0][0].set_yticks(range(len(shown)), names)
-    panels[0][0].set_ylabel("arm and swept values" if swept else "arm")
+    long = bool(swept) and len(shown) >= ROOM
+    panels[0][0].set_ylabel("arm and swept values" if long else "arm")
     panels[0][0].set_ylim(max(len(shown), 1) - 0.4, -0.6)
     heading = f"Paired differences from {reference}, 95 % intervals"
     if any(axes.patches for axes in panels[0]):

@@ -317,6 +317,18 @@ def test_a_forest_leaves_arms_out_and_draws_nothing_without_differences(arms, tm
     assert len(save_figure(*alone, tmp_path / "f")) == 3
 
 
+def test_the_label_of_a_forest_of_two_lines_is_on_the_page(sweep, tmp_path):
+    few = sweep[sweep.delta.notna()]
+    few = few[few.temperature.isin(few.temperature.unique()[:2])]
+    few = few[few.arm == few.arm.iloc[0]]
+    figure, points = forest_figure(few, metrics=("recall",))
+    assert len(points) == 2
+    save_figure(figure, points, tmp_path / "f")
+    label = figure.axes[0].yaxis.label.get_window_extent()
+    assert label.y0 >= 0
+    assert label.y1 <= figure._suptitle.get_window_extent().y0
+
+
 def test_salts_are_drawn_with_their_mean(tmp_path):
     rows = [
         RunResult(arm, {"tie_salt": salt}, 0, made_record(10 * n + salt))
