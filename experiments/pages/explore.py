@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import research
-from experiments.collect import notes_on
+from experiments.collect import notes_on, with_settings
 from experiments.grid import Grid
 from experiments.lookup import experiments, find_by_file
 from experiments.output.lists import gathered_lists
@@ -157,7 +157,8 @@ def _section(source: Source) -> str:
         place = {id(run): row for row, run in enumerate(every)}
         rows = [place[id(run)] for run in results]  # of the file, which lists go by
         lists = {str(n): source.lists.get(str(row), []) for n, row in enumerate(rows)}
-        content = section(results, entry.reference, entry.swept_fields, lists)
+        stated = with_settings(results, entry, source.records.parent.name)
+        content = section(stated, entry.reference, entry.swept_fields, lists)
         for cell in content["cells"]:
             cell["rows"] = [rows[n] for n in cell["rows"]]
         del tables[stem]  # the page shows its numbers, from the records
@@ -213,7 +214,6 @@ def _hash(text: str) -> str:
 @functools.lru_cache(maxsize=1)
 def _code() -> str:
     """A hash of the code that makes sections."""
-    here = Path(__file__)
-    files = sorted(Path(research.__path__[0]).rglob("*.py"))
-    files += [here, here.parents[1] / "output" / "whole.py"]
+    rooms = Path(research.__path__[0]), Path(__file__).parents[1]
+    files = sorted(path for room in rooms for path in room.rglob("*.py"))
     return _hash("".join(path.read_text(encoding="utf-8") for path in files))
