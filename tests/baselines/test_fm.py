@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from research.baselines.fm import Sides, machine_vectors, pairwise_loss
+from research.baselines.fm import Sides, _epochs, machine_vectors, pairwise_loss
+from tests.evaluate.made import fold_of
 
 USERS, ITEMS, F, G, D = 3, 4, 2, 3, 5
 DRAW = np.random.default_rng(0)
@@ -76,3 +77,14 @@ def test_the_loss_by_its_definition():
         u, i, bias = machine_vectors(PARAMS, SIDES, user[b : b + 1], pair)
         size += sum(float((np.asarray(x) ** 2).sum()) for x in (u, i, bias))
     np.testing.assert_allclose(more - found, 0.5 * size / 2, rtol=1e-4)
+
+
+def test_an_epoch_is_every_click_with_its_draws_and_clicked_draws_weigh_nothing():
+    fitted = [(user, (user + step) % 5) for user in range(4) for step in range(3)]
+    fold = fold_of(fitted, [(0, 4)], 4, np.ones((5, 1), bool))
+    (columns,) = _epochs(fold, {"negatives": 7.0, "epochs": 1.0}, 0)
+    users, items, drawn, weight = (column[0].tolist() for column in columns)
+    assert sorted(zip(users, items, strict=True)) == sorted(fitted * 7)
+    assert set(drawn) == set(range(5))
+    new = [pair not in fitted for pair in zip(users, drawn, strict=True)]
+    assert weight == new

@@ -7,7 +7,12 @@ import numpy as np
 import pytest
 
 from research.baselines import option_values
-from research.baselines.item2vec import item2vec, partners, skip_gram_loss
+from research.baselines.item2vec import (
+    _mean_of_last,
+    item2vec,
+    partners,
+    skip_gram_loss,
+)
 from research.types import InputError
 from tests.evaluate.made import events, fold_of
 
@@ -75,3 +80,12 @@ def test_one_click_a_user_has_no_partners():
     fold = fold_of(fitted, held, 4, np.ones((6, 1), bool))
     with pytest.raises(InputError, match="no user has two fitted positives"):
         item2vec(fold, option_values("item2vec", ()))
+
+
+@pytest.mark.parametrize(("history", "kept"), [(0, 3), (2, 2), (9, 3)])
+def test_a_user_is_the_mean_of_the_last_items(history, kept):
+    fitted = [(0, 4), *((1, item) for item in (5, 0, 3)), (2, 1)]
+    fold = fold_of(fitted, [(1, 1), (2, 0)], 3, np.ones((6, 1), bool))
+    vectors = np.random.default_rng(0).normal(size=(6, 2))
+    expected = [vectors[[5, 0, 3][-kept:]].mean(axis=0), vectors[1]]
+    np.testing.assert_allclose(_mean_of_last(vectors, fold, history), expected)

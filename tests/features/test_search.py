@@ -75,6 +75,11 @@ def test_without_noise_every_word_is_the_targets_and_each_of_them_comes():
     assert all(drawn[item] == of[item] for item in often.tolist())
 
 
+def test_every_word_has_a_row_of_the_table_and_none_that_of_no_word():
+    rows = word_rows(" ".join(map(str, range(20_000))))
+    assert 0 < min(rows) < max(rows) < VOCABULARY
+
+
 def test_noise_replaces_its_share_and_at_one_says_nothing():
     phase = made_fold("last")
     # "Film" is a third of every item's words, and a quarter of items share a genre.

@@ -17,8 +17,9 @@ from experiments.studies.at_k.report import (
     own_prior,
     verdicts,
 )
-from experiments.studies.split import SHIFTED
+from experiments.studies.split import SHIFTED, splits_of
 from experiments.study import StudyOptions, report_study
+from research.files import read_json
 from research.logits.reducers import Dense
 from research.losses import LOSSES
 from research.losses.context import Context
@@ -170,13 +171,23 @@ def test_from_made_pairs_to_the_page(tmp_path, monkeypatch):
     folder = tmp_path / "data" / "made"
     write_split(folder, np.random.default_rng(0))
     assert not folder.with_name("made" + SHIFTED).exists()
-    records = at_k.run_at_k(StudyOptions(tmp_path / "out", str(folder), quick=True))
+    options = StudyOptions(tmp_path / "out", str(folder), quick=True)
+    records = at_k.run_at_k(options)
     about = load_stored(records)
     assert about.header["arms"] == [SL, AT_K, STOPPED, WEAKER]
     assert [*about.header["digests"]] == ["random"]
     assert about.arrays["random_ndcg_20"].shape == (4, len(at_k.PRIORS), 98, 1)
     assert about.arrays["random_train_count_20"].shape == (4, len(at_k.PRIORS), 1)
     assert "width=" in about.content["chosen"]["random"][AT_K]["hyper"]
+    # Chosen on validation, judged on test: without a prior as the runs themselves say.
+    place = splits_of(STUDIES["at-k"], options, at_k.CHANGES, at_k.SWEEPS, both=False)
+    split = place["random"]._replace(sweeps=at_k.sweeps_on(folder))
+    chosen, none = split.chosen(), at_k.PRIORS.index(0.0)
+    for a, (arm, cells) in enumerate(split.tested(chosen).items()):
+        for cell, name in ((chosen[arm], "validation"), (cells[0], "ndcg_20")):
+            said = read_json(split.folder(cell) / "metrics.json")["ndcg"]["20"]
+            mean = about.arrays[f"random_{name}"][a, none].astype(float).mean()
+            assert mean == pytest.approx(said, abs=1e-4)
     popular = about.arrays["random_train_count_20"][:, :, 0]
     assert (np.diff(popular, axis=1) > 0).all()  # by the prior
     _, _, _, page, *_ = report_study(STUDIES["at-k"], records, tmp_path / "out")

@@ -22,6 +22,7 @@ from experiments.studies.calibrated_shift.report import (
 )
 from experiments.studies.split import SHIFTED
 from experiments.study import StudyOptions
+from research.calibration import PLACES
 from research.config import Config
 from research.evaluate.metrics import CUTOFF
 from research.report.records import Stored, load_stored, study_header
@@ -243,10 +244,34 @@ def test_one_half_of_the_test_users_sets_the_total_and_the_other_judges(
     every = fold_of(dataclasses.replace(config, fit_on="train-only")).evaluated
     assert np.array_equal(np.union1d(setting[0][1], judging), every)
     assert len(vectors) == len(judging)
+    assert len(judging) / len(every) == pytest.approx(0.5, abs=0.1)
     ((phase, sweeping, vectors),) = users["sweeping"]
     assert phase == "train-only"
     assert np.array_equal(sweeping, setting[0][1])
     assert len(vectors) == len(sweeping)
+
+
+def test_each_recall_is_of_the_total_that_it_is_named_after(monkeypatch):
+    def fitted(run, vectors, clicks, places=None):
+        return clicks + {"validation": 0.1, "setting": 0.2}[run] + (places or 0), -1.0
+
+    halves = calibrated_shift.Halves(
+        *((n, None) for n in ("validation", "setting", "judging"))
+    )
+    swept = {"setting": [-1.0 - n for n in range(len(CLICKS))]}
+    monkeypatch.setattr(calibrated_shift, "trained_halves", lambda *_: halves)
+    monkeypatch.setattr(calibrated_shift, "fitted_total", fitted)
+    monkeypatch.setattr(calibrated_shift, "swept_totals", lambda run, _: swept[run])
+    monkeypatch.setattr(
+        calibrated_shift, "means_by_total", lambda run, _, totals: np.array([totals])
+    )
+    found = calibrated_shift.judged_halves(Config(), None)
+    assert found["recall"].tolist() == list(TOTALS)
+    for way in ("validation", "test", "first", "sweep"):
+        assert np.array_equal(found[f"recall_by_{way}"], found[f"by_{way}"])
+    assert found["by_validation"] == CLICKS[-1] + 0.1
+    assert np.array_equal(found["by_test"], np.array(CLICKS) + 0.2)
+    assert np.array_equal(found["by_first"], found["by_test"] + PLACES)
 
 
 def test_the_report_is_made_from_the_file_of_records_alone(tmp_path):

@@ -1,6 +1,7 @@
 """Whether a total carries over, by records that are made and a run."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from experiments.studies.carry_over import (
     carry_over_frame,
     fitted_on_both,
     heading,
+    report_carry_over,
     run_carry_over,
     verdicts,
 )
@@ -91,6 +93,48 @@ def test_the_final_model_is_fitted_on_both_parts_and_judged_by_the_same_users(tm
     assert found["final_recall"][1] == pytest.approx(recall, abs=0.005)
 
 
+def test_each_number_is_of_its_model_at_its_epoch_and_of_its_clicks(
+    tmp_path, monkeypatch
+):
+    """Models are told by their epoch, what judges them by what it is fitted on."""
+    parts = {"train": 10.0, "train-only": 20.0, "train+validation": 30.0}
+    heights = np.array([0.1, 0.4, 0.2, 0.3])
+
+    def trained(config, fold, validate):
+        for epoch in range(4):
+            validate(np.full((len(fold.evaluated), 1), epoch), np.zeros((1, 1)))
+
+    def both(config, epochs, users, data_dir):
+        run = SimpleNamespace(config=SimpleNamespace(fit_on="train+validation"))
+        return run, (np.full((len(users), 1), epochs - 1), np.zeros((1, 1)))
+
+    def fitted(run, vectors):
+        total = parts[run.config.fit_on] + vectors[0][0, 0]
+        return total, -total
+
+    def means(run, vectors, totals):
+        height = parts[run.config.fit_on] + heights[vectors[0][0, 0]]
+        return height + 100 * np.array([totals])
+
+    mocks = {"train": trained, "fitted_on_both": both}
+    for name, mock in (
+        mocks | {"fitted_total": fitted, "means_by_total": means}
+    ).items():
+        monkeypatch.setattr(carry_over, name, mock)
+    dataset = str(write_tastes(tmp_path / "made"))
+    found = carried(small_config(StudyOptions(tmp_path, dataset=dataset), 0.2), None)
+    assert found["epochs"].tolist() == [2, 4]  # of highest recall, and all
+    at, height = np.array([1, 3]), heights[[1, 3]]
+    for name, part in (("", 10), ("first_", 20), ("final_", 30)):
+        assert np.array_equal(found[f"{name}total"], part + at)
+        assert np.array_equal(found[f"{name}scale"], -part - at)
+    carried_over = 100 * found["total"]
+    np.testing.assert_allclose(found["first_recall"], 20 + height + carried_over)
+    np.testing.assert_allclose(found["final_recall"], 30 + height + carried_over)
+    expected = 30 + height[:, None] + 100 * np.array(TOTALS)
+    np.testing.assert_allclose(found["recall"], expected)
+
+
 def test_from_a_quick_run_to_the_page(tmp_path, monkeypatch):
     monkeypatch.setattr(carry_over, "base_config", small_config)
     made_set = str(write_tastes(tmp_path / "made"))
@@ -102,9 +146,12 @@ def test_from_a_quick_run_to_the_page(tmp_path, monkeypatch):
 
 def test_the_report_is_made_from_the_file_of_records_alone(tmp_path):
     records = made()
-    assert "| chosen | 0.05 | 5.0 [5.0, 5.0] | 1.40 [1.40, 1.40] | 1.50 " in page_of(
-        records, tmp_path
-    )
+    page = page_of(records, tmp_path)
+    assert "| chosen | 0.05 | 5.0 [5.0, 5.0] | 1.40 [1.40, 1.40] | 1.50 " in page
+    assert "made, 3 seeds;" in page
+    records.arrays["final_total"][..., 1] = 9.0  # of all epochs: not in the figure
+    drawing = report_carry_over(records).drawings["-totals"]
+    assert drawing.points.off.tolist() == pytest.approx([0.1] * len(TEMPERATURES))
     words = heading(carry_over_frame(made(there=0.299)))
     assert "0.10 to 0.10 more" in words
     assert "0.0010 below" in words

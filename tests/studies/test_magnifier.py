@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import experiments.studies.magnifier as magnifier
 from experiments.arms import arm
 from experiments.studies import STUDIES
 from experiments.studies.magnifier import (
@@ -19,6 +20,7 @@ from experiments.studies.magnifier import (
 from experiments.study import StudyOptions, report_study
 from research.config import Config
 from research.prepare import prepare
+from research.report.records import load_stored
 from research.types import InputError
 from tests.world import made_fold
 
@@ -64,6 +66,11 @@ def test_the_frame_has_a_row_for_each_model_temperature_and_k():
     assert row["mean"] == pytest.approx(shares[1, 0, 0].mean())
     assert row.formula == pytest.approx(shares[1, 0, 0].mean() / 2)
     assert row.low < row["mean"] < row.high
+    words = magnifier_figure(frame).figure.get_suptitle()
+    ends = (f"{shares[1, t, 1].mean():.0%} " for t in (0, 1))
+    assert "the 3 hardest negatives get {}of the gradient at 0.1, {}at 1".format(
+        *ends
+    ) in words.replace("\n", " ")
 
 
 def test_a_quick_study_writes_its_records_table_and_figure(tmp_path, monkeypatch):
@@ -81,6 +88,25 @@ def test_a_quick_study_writes_its_records_table_and_figure(tmp_path, monkeypatch
     table = (tmp_path / "tables/ml-100k/magnifier.md").read_text()
     assert "A quick run" in table
     assert (tmp_path / "figures/ml-100k/magnifier.png").stat().st_size > 10_000
+
+
+def test_a_whole_study_trains_each_seed_for_all_epochs(tmp_path, monkeypatch):
+    seen = []
+
+    def shares(config, data_dir, temperatures, rows):
+        seen.append((config.seed, config.epochs, temperatures, rows))
+        made = np.zeros((2, len(temperatures), len(magnifier.KS)))
+        made[0], made[1] = 0.5, 0.25 + 0.1 * config.seed
+        return {name: made + 0.01 * m for m, name in enumerate(magnifier.MODELS)}
+
+    monkeypatch.setattr(magnifier, "_shares", shares)
+    path = magnifier.run_magnifier(StudyOptions(tmp_path, seeds=2))
+    whole = magnifier.EPOCHS, magnifier.TEMPERATURES, magnifier.ROWS
+    assert seen == [(seed, *whole) for seed in range(2)]
+    arrays = load_stored(path).arrays
+    np.testing.assert_allclose(arrays["measured"][:, 0, 0], [[0.5] * 2, [0.51] * 2])
+    formula = [[0.25, 0.35], [0.26, 0.36]]
+    np.testing.assert_allclose(arrays["formula"][:, 0, 0], formula, rtol=1e-6)
 
 
 def test_one_config_is_measured_in_a_cell(monkeypatch):

@@ -14,7 +14,9 @@ from experiments.studies.semisynthetic import (
     drawn_clicks,
     drawn_fold,
     every_way,
+    learned_world,
     run_semisynthetic,
+    trained_logits,
 )
 from experiments.studies.semisynthetic.report import (
     semi_frame,
@@ -23,6 +25,35 @@ from experiments.studies.semisynthetic.report import (
 from experiments.study import StudyOptions
 from research.report.records import Stored, load_stored, study_header
 from tests.studies.reported import page_of
+from tests.studies.tastes import write_tastes
+
+
+def test_the_relevance_is_the_trained_models_logits_of_the_users_that_are_judged(
+    tmp_path, monkeypatch
+):
+    draw, seen = np.random.default_rng(0), []
+
+    def trained(config, fold):
+        seen.append((config, fold))
+        users, items = (draw.normal(size=(n, 3)) for n in (len(fold.evaluated), 160))
+        return SimpleNamespace(user_vectors=users, item_vectors=items, temperature=0.5)
+
+    monkeypatch.setattr(semisynthetic, "train", trained)
+    made_set = str(write_tastes(tmp_path / "made"))
+    world = learned_world(StudyOptions(tmp_path, dataset=made_set))
+    ((config, fold),) = seen
+    assert config.split == "given"  # what the data says is test isn't learned from
+    assert len(fold.evaluated) < fold.fitted.n_users
+    clicks = np.bincount(fold.fitted.user, minlength=fold.fitted.n_users)
+    assert (world.clicks == clicks[fold.evaluated]).all()
+    there = fold.fitted.item_counts > 0
+    share = fold.fitted.item_counts[there] / clicks.sum()
+    np.testing.assert_allclose(np.exp(world.popularity[there]), share, rtol=1e-5)
+    draw = np.random.default_rng(0)
+    users, items = (draw.normal(size=(n, 3)) for n in (len(world.clicks), 160))
+    np.testing.assert_allclose(world.relevance, 2 * users @ items.T)
+    draw = np.random.default_rng(0)
+    np.testing.assert_allclose(trained_logits(config, fold), world.relevance)
 
 
 def test_clicks_are_drawn_without_replacement_by_relevance_times_exposure():
