@@ -50,6 +50,7 @@ def test_partners_are_others_of_the_user_within_the_window_each_as_often():
         assert set(place[:, 0]) == of_the_first
         assert (place[there] != np.broadcast_to(np.arange(8), place.shape)[there]).all()
         assert (fitted.user[place] == fitted.user).all()
+        assert np.abs(place - np.arange(8)).max() == (window or 4)
         counts = np.bincount(place[:, 0])[sorted(of_the_first)]
         assert counts.min() > 0.7 * counts.mean()
 

@@ -247,10 +247,9 @@ def test_at_the_end_of_a_falling_learning_rate_nothing_moves():
         for end in (1.0, 0.0):
             of = functools.partial(epoch_of, "plain descent", rate_end=end, **change)
             steps = len(of(1)[-1].pairs.candidate) // 64
-            last[end] = [
-                np.asarray(ravel_pytree(of(steps - back)[1].params)[0])
-                for back in (1, 0)
-            ]
+            states = [of(steps - back)[1] for back in (1, 0)]
+            assert [int(state.step) for state in states] == [steps - 1, steps]
+            last[end] = [np.asarray(ravel_pytree(s.params)[0]) for s in states]
     assert np.any(last[1.0][0] != last[1.0][1])
     np.testing.assert_array_equal(*last[0.0])
     assert np.any(last[0.0][1] != last[1.0][1])
