@@ -11,7 +11,7 @@ from research.events import catalogue, fold
 from research.features import Request
 from research.features.timed import PRIOR, genre_profile, item_profile, recent, windows
 from research.prepare import prepare
-from research.towers.inputs import AGES
+from research.towers.inputs import AGES, CLICK_AGE, HISTORY, UserLookup, user_input
 from research.train.loop import train
 from research.train.model import make_model
 from research.types import Events, Ratings
@@ -178,6 +178,14 @@ def test_the_age_of_a_click_is_since_the_latest_one_in_powers_of_two():
         age = events.timestamp[at[0]] - events.timestamp[at]
         expected = [int(seconds).bit_length() for seconds in age]
         assert found.ids["history-age"][row].tolist() == expected
+
+
+def test_the_age_of_a_click_is_added_to_its_row_and_is_no_feature_of_the_user():
+    rows = {HISTORY: jnp.ones((2, 3, 4)), CLICK_AGE: jnp.full((2, 3, 4), 2.0)}
+    lookup = UserLookup({}, jnp.ones((2, 3), bool), jnp.zeros((2, 0)))
+    given = user_input(rows, lookup, 4)
+    assert (given.history == 3).all()
+    assert given.rows == {}
 
 
 def test_a_batch_sees_items_as_before_its_earliest_window_and_serving_as_last():

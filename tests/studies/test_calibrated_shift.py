@@ -176,6 +176,19 @@ def test_a_sweep_finds_the_total_with_most_clicks_in_the_first_places(tmp_path):
     assert np.median(best) < 1.0
 
 
+def test_recall_without_and_with_all_of_log_q_is_that_of_these_totals():
+    frame = (
+        calibrated_shift_frame(made(best=(1.2, 0.2)))
+        .groupby("split")
+        .mean(numeric_only=True)
+    )
+    # A quarter of 0.1 is lost for one of the total.
+    assert frame.recall_none.tolist() == pytest.approx([0.07, 0.095])
+    assert frame.recall_one.tolist() == pytest.approx([0.095, 0.08])
+    assert frame.highest.tolist() == pytest.approx([1.2, 0.2])
+    assert frame.best.tolist() == pytest.approx([0.1, 0.1])
+
+
 def test_the_heading_has_what_is_found_on_the_shifted_split_alone():
     records = made(test=(3.0, 0.4), first=(3.0, 0.2), sweep=(3.0, 0.1))
     words = heading(calibrated_shift_frame(records))

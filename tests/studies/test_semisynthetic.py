@@ -19,6 +19,7 @@ from experiments.studies.semisynthetic import (
     trained_logits,
 )
 from experiments.studies.semisynthetic.report import (
+    semi_figure,
     semi_frame,
     verdicts,
 )
@@ -195,3 +196,8 @@ def test_clicks_per_impression_are_compared_with_the_rule_and_with_always(
 def test_the_report_is_made_from_the_file_of_records_alone(change, tmp_path):
     records = change(stored(0.5))
     assert "| mixed+logq | 0.400 |" in page_of(records, tmp_path)
+    panel = semi_figure(semi_frame(records), records).figure.axes[0]
+    lines = [line for line in panel.lines if len(line.get_xdata()) > 1]
+    assert len(lines) == 2 * (1 + (change is with_clicked))  # gammas, kinds of lists
+    for line in lines:
+        assert line.get_xdata().tolist() == list(STRENGTHS)

@@ -202,6 +202,16 @@ def test_self_attention_is_causal():
     np.testing.assert_allclose(one[:, 2:], two[:, : L - 2], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize(("d", "heads"), [(8, 4), (6, 1)])
+def test_self_attention_has_four_heads_where_they_share_the_width(d, heads):
+    encoder = ENCODERS["self-attention"].module()
+    given = users()._replace(history=jnp.ones((B, L, d)))
+    shapes = jax.eval_shape(encoder.init, jax.random.key(0), given)["params"]
+    for name in ("query", "key", "value"):
+        kernel = shapes["MultiHeadDotProductAttention_0"][name]["kernel"]
+        assert kernel.shape == (d, heads, d // heads)
+
+
 def test_an_encoder_learns_in_the_loop():
     config = Config(
         encoder="self-attention",

@@ -191,6 +191,11 @@ def test_tables_start_small_each_with_values_of_its_own():
     for table in tables.values():
         assert abs(float(jnp.std(table)) - 0.05) < 0.002
         assert abs(float(jnp.mean(table))) < 0.003
+    # Without a scale it is Xavier's, by a table's rows and width.
+    sizes = {"item": 40, "age": 900}
+    for table in init_tables(jax.random.key(0), sizes, 600, 0.0).values():
+        expected = np.sqrt(2 / sum(table.shape))
+        assert float(jnp.std(table)) == pytest.approx(expected, rel=0.05)
 
 
 def test_only_the_features_that_are_used_have_tables():
