@@ -9,6 +9,7 @@ import pytest
 
 from research.config import Config, structure
 from research.losses import LOSSES, Loss
+from research.losses.entry import CATALOGUE
 from research.prepare import prepare
 from research.train.loop import train
 from research.train.optimisers import OPTIMISERS, Optimiser
@@ -85,3 +86,16 @@ def test_a_loss_gives_one_value_per_row(shape):
         pytest.raises(ValueError, match=r"loss wrong: expected one value per row"),
     ):
         train(config, made_fold())
+
+
+def test_a_loss_has_the_logits_of_all_candidates_by_the_temperature_of_the_positive():
+    """A row's positive is one of the candidates: so its logit is among theirs."""
+
+    def nearest(positive, negatives, hyper, context):
+        return jnp.abs(context.catalogue - positive[:, None]).min(axis=1)
+
+    entry = Loss(nearest, needs=frozenset({CATALOGUE}))
+    config = Config(loss="nearest", batch=64, epochs=1, dim=8, dropout=0.0)
+    with LOSSES.added("nearest", entry):
+        (row,) = train(config, made_fold()).history
+    assert row["loss"] < 1e-4
