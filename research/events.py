@@ -32,7 +32,7 @@ def catalogue(
       threshold: a rating at or above it is a positive; without ratings every row is.
       tie_salt: salt of the hash that breaks ties in time.
       library: "clicked", the items with at least one positive in the data set;
-        "all", every item of the item table (never-clicked ones are candidates too).
+        "all", every item of the item table that core does not leave out.
       with_rated: whether ratings below the threshold are returned too, for profiles.
       core: users and items with fewer positives are left out, until none is.
 
@@ -40,8 +40,7 @@ def catalogue(
       Events; ``order`` is the position in time over all events, ties broken.
 
     Raises:
-      InputError: no rating reaches the threshold, none is left by core, or the
-        library is unknown.
+      InputError: no positive at this threshold or core, or an unknown library.
     """
     if library not in LIBRARIES:
         raise InputError(f"unknown library '{library}': choose clicked or all")
@@ -52,13 +51,14 @@ def catalogue(
         raise InputError(
             f"{ratings.name}: no rating is at or above --threshold {threshold:g}"
         )
+    liked = positive
     if core > 1:
         positive = _core(ratings, positive, core)
     user_rows = np.flatnonzero(np.bincount(ratings.user[positive]))
-    item_rows = np.arange(len(ratings.items.id), dtype=np.int64)
-    if library == "clicked":
-        item_rows = np.flatnonzero(np.bincount(ratings.item[positive]))
-    item_rows = _by_hash(ratings, item_rows)
+    listed = np.full(len(ratings.items.id), library == "all")
+    listed[ratings.item[liked]] = False  # those that core leaves out
+    listed[ratings.item[positive]] = True
+    item_rows = _by_hash(ratings, np.flatnonzero(listed))
     user = _rank_of(user_rows, len(ratings.users.id))[ratings.user]
     item = _rank_of(item_rows, len(ratings.items.id))[ratings.item]
     rows, order = by_time(ratings, user, positive, tie_salt)

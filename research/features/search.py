@@ -62,8 +62,6 @@ def read_searches(name: str, text: bool = False) -> dict[tuple[int | str, ...], 
 
 SIMULATED = "simulated"
 VOCABULARY = 8192  # rows; the titles of MovieLens 100K have 2,100 different words
-_WORD = re.compile(r"[^\W_]+")
-_said: set[str] = set()
 
 
 def word_rows(text: str) -> list[int]:

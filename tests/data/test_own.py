@@ -268,6 +268,17 @@ def test_a_core_is_taken_until_it_is_stable(tmp_path):
         catalogue(ratings, core=4)
 
 
+def test_an_item_that_a_core_leaves_out_is_no_candidate(tmp_path):
+    """Nor are its ratings dislikes; an item that was never liked stays."""
+    rows = [(user, item, 5) for user in "abc" for item in "xyz"]
+    rows += [("a", "rare", 5), ("a", "disliked", 1)]
+    path = write(tmp_path / "x.csv", csv_text(rows, "user,item,rating"))
+    events = catalogue(load(str(path)), core=2, library="all", with_rated=True)
+    assert sorted(events.items.names.tolist()) == ["disliked", "x", "y", "z"]
+    assert (~events.rated.positive).sum() == 1
+    assert events.rated.rating[~events.rated.positive].tolist() == [1]
+
+
 def test_names_of_paths():
     assert name_of("/data/my shop/interactions.csv.gz") == "my-shop"
     assert name_of("./ml-100k") == "ml-100k-own"
