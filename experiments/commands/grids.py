@@ -272,7 +272,7 @@ class Report:
         config = read_json(last.with_name("config.json"))
         if self.split != AUTO and not files[0].is_file():
             configs = (read_json(path.with_name("config.json")) for path in runs_at)
-            of_split = [one for one in configs if one["split"] == self.split]
+            of_split = [each for each in configs if each["split"] == self.split]
             if not of_split:
                 raise InputError(f"no {files[0]}{records_near(files[0])}")
             config = of_split[-1]

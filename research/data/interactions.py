@@ -298,13 +298,11 @@ def are_dates(time: Float[ndarray, " n"]) -> bool:
     >>> are_dates(np.array([20200131.0, 20191231.0])), are_dates(np.array([20200132.0]))
     (True, False)
     """
-    if not np.isfinite(time).all():
-        return False
-    for digits in (0, 6):
-        day, clock = np.divmod(time, 10.0**digits)
-        year, month, of_month = day // 1e4, day // 1e2 % 1e2, day % 1e2
-        if ((year < 1950) | (year > 2099)).any():
+    for size in (1.0, 1e6):
+        if not (1950e4 * size <= time.min() and time.max() < 2100e4 * size):
             continue
+        day, clock = np.divmod(time, size)
+        month, of_month = day // 1e2 % 1e2, day % 1e2
         hour, minute, second = clock // 1e4, clock // 1e2 % 1e2, clock % 1e2
         right = (month >= 1) & (month <= 12) & (of_month >= 1) & (of_month <= 31)
         return bool((right & (hour < 24) & (minute < 60) & (second < 60)).all())
