@@ -46,10 +46,14 @@ __all__ = ["report_stopping", "run_stopping"]
 NAME, ARM = "stopping", "in-batch"
 STRENGTHS = tuple(np.round(np.arange(-0.2, 4.001, 0.1), 2))
 GAMMAS = (0.0, 1.0)
+LATEST = 10  # epoch that is predicted to be chosen
 # The prediction: a column of the frame, the statement, its range, and whether it is
 # made at every gamma or at 0 alone.
 STATEMENTS = (
-    ("chosen", "it is the 10th or an earlier one", -np.inf, 10.0, ".1f", True),
+    (
+        *("chosen", f"it is the {LATEST}th or an earlier one"),
+        *(-np.inf, float(LATEST), ".1f", True),
+    ),
     (
         *("nearer", "the best strength is nearer to the rule's than at the end by 0.3"),
         *(0.3, np.inf, "+.2f", True),
@@ -156,7 +160,7 @@ def stopping_frame(stored: Stored) -> pd.DataFrame:
             if epoch is chosen:
                 for name, values in {
                     "chosen": chosen + 1.0,
-                    "nearer": distance[g][:, -1] - distance[g][at],
+                    "nearer": np.abs(distance[g][:, -1]) - np.abs(distance[g][at]),
                     "lost": at_best[g][at] - at_rule[g][at],
                 }.items():
                     line |= over_seeds(values).interval().columns(name)
@@ -165,10 +169,15 @@ def stopping_frame(stored: Stored) -> pd.DataFrame:
 
 
 def verdicts(frame: pd.DataFrame) -> list[list[str]]:
-    """Each part of the prediction: the statement, what was measured, the verdict."""
+    """Each part of the prediction: the statement, what was measured, the verdict.
+
+    Which epoch is chosen is not judged where no later one than LATEST was trained.
+    """
     out = []
     for row in frame[frame.epoch.isna()].to_dict("records"):
         for name, text, low, high, form, everywhere in STATEMENTS:
+            if name == "chosen" and frame.epoch.max() <= LATEST:
+                continue
             if everywhere or row["gamma"] == 0:
                 where = f"gamma {row['gamma']:g}, chosen epoch: "
                 ends = Interval.of(row, name)

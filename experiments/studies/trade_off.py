@@ -213,8 +213,10 @@ def statements(name: str, curves: Curves) -> list[list[str]]:
 def _judged(
     text: str, values: Float[ndarray, " s"], low: float, high: float
 ) -> list[str]:
-    if np.isnan(values).any():
-        return [text, "no total does", "fails"]
+    if lacking := int(np.isnan(values).sum()):
+        some = f" in {lacking} of {len(values)} seeds"
+        where = some if lacking < len(values) else ""
+        return [text, f"no total does{where}", "fails"]
     return statement(text, over_seeds(values).interval(), low, high, "+.4f")
 
 

@@ -5,7 +5,9 @@ import pytest
 
 from experiments.studies.dial import STRENGTHS, cells, click_gain, population
 from experiments.studies.dial.report import (
+    counted_twice,
     dial_frame,
+    dial_page,
     nearest_best,
     regrets,
     verdicts,
@@ -96,6 +98,20 @@ def test_a_quick_study_has_the_four_corners():
     assert [cell.place for cell in cells(1, True)] == [
         (q, e, 0, 0) for q in (0, 1) for e in (0, 1)
     ]
+
+
+def test_data_sets_that_another_correlation_has_too_are_counted():
+    one = stored()
+    assert counted_twice(dial_frame(one)) == 0
+    assert "once more" not in dial_page(dial_frame(one))[0]
+    names = ("limit", "rule", "limit_rule")
+    arrays = {name: np.concatenate([one.arrays[name]] * 2, axis=2) for name in names}
+    for name in ("recovered", "clicked"):
+        arrays[name] = np.concatenate([one.arrays[name]] * 2, axis=3)
+    arrays = {**one.arrays, **arrays, "correlations": np.array([0.0, 0.7])}
+    frame = dial_frame(Stored(one.header, {}, arrays))
+    assert counted_twice(frame) == 2 * 3  # at both spreads of quality, each seed
+    assert "6 of the data sets are others once more" in dial_page(frame)[0]
 
 
 def test_the_report_is_made_from_the_file_of_records_alone(tmp_path):

@@ -61,6 +61,18 @@ def test_a_nearer_form_and_one_apart_are_seen():
     assert found["n = 3: some estimator is not as far as logq"] == "holds"
 
 
+@pytest.mark.parametrize(
+    ("less", "verdict"), [(0.0, "holds"), (0.03, "fails"), (0.01, "undecided")]
+)
+def test_recall_at_few_negatives_is_compared_with_importance(less, verdict):
+    records = stored()
+    recall = 0.2 + 0.01 * np.random.default_rng(2).normal(size=(5, 3, 3, 40))
+    recall[list(ESTIMATORS).index("leave-own-out"), 0] -= less
+    found = verdicts(Stored(records.header, {}, {**records.arrays, "recall": recall}))
+    (row,) = (row for row in found if row[0].startswith("n = 3: recall@20"))
+    assert row[2] == verdict
+
+
 def test_the_report_is_made_from_the_file_of_records_alone(tmp_path):
     records = stored()
     path = save_stored(tmp_path / "f.npz", records.header, records.arrays)

@@ -317,8 +317,8 @@ def test_counting_costs_what_the_records_of_counts_lack():
 
 def test_the_report_is_made_from_the_file_of_records_alone(tmp_path):
     records = made()
-    assert f"| in-batch | independent | 1 | {RATE} | 1.00 | 1.00 | 0.551" in page_of(
-        records, tmp_path
-    )
+    page = page_of(records, tmp_path)
+    assert f"| in-batch | independent | 1 | {RATE} | 1.00 | 1.00 | 0.551" in page
+    assert "Pairs tried: a up to 3, b up to 2.5." in page
     frame = impressions_frame(records)
     assert len(frame) == 2 * 3 * 11

@@ -59,11 +59,24 @@ def test_the_chosen_epoch_is_that_of_the_highest_held_out_recall():
 
 
 def test_verdicts_follow_the_records():
-    early = verdicts(stopping_frame(stored([0.5, 1.2, 2.0], [0.1, 0.3, 0.2])))
+    best, held = [0.5, 1.2, *np.linspace(2.0, 3.0, 18)], [0.1, 0.3, *[0.2] * 18]
+    early = verdicts(stopping_frame(stored(best, held)))
     assert [row[2] for row in early] == ["holds"] * 6
     late = np.linspace(0.5, 4, 20)
     found = verdicts(stopping_frame(stored(late, np.linspace(0.1, 0.3, 20))))
     assert [row[2] for row in found] == ["fails"] * 6
+
+
+def test_the_chosen_epoch_is_not_judged_where_no_later_one_was_trained():
+    found = verdicts(stopping_frame(stored([0.5, 1.2, 2.0], [0.1, 0.3, 0.2])))
+    assert [row[2] for row in found] == ["holds"] * 4
+    assert not any("10th" in row[0] for row in found)
+
+
+def test_nearer_is_nearer_on_either_side_of_the_rule():
+    frame = stopping_frame(stored([1.2, 0.5], [0.3, 0.1]))
+    chosen = frame[frame.epoch.isna()]
+    assert chosen.nearer.tolist() == pytest.approx([0.3, 0.3])  # 0.2 above, 0.5 below
 
 
 def test_the_heading_says_nearer_only_where_it_is():

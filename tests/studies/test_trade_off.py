@@ -134,6 +134,16 @@ def test_the_other_arm_is_compared_with_the_one_chosen_for_in_batch():
     assert found == [*("holds", "holds", "fails", "holds", "fails"), "fails", "holds"]
 
 
+def test_a_coverage_that_no_total_has_in_some_seeds_fails_and_says_in_how_many():
+    stored = made(apart=0.03, more=0.03)
+    arrays = {name: values.copy() for name, values in stored.arrays.items()}
+    arrays["coverage"][0, 0, 0] += 0.5  # beyond what the chosen temperature has
+    arrays["coverage"][0, 4, :] -= 0.5
+    rows = verdicts(Stored(stored.header, {}, arrays))
+    assert rows[3][1:] == ["no total does in 1 of 3 seeds", "fails"]
+    assert rows[6][1:] == ["no total does", "fails"]
+
+
 def test_from_a_quick_run_to_the_page(tmp_path, monkeypatch):
     monkeypatch.setattr(trade_off, "base_config", small_config)
     made_set = str(write_tastes(tmp_path / "made"))

@@ -95,6 +95,13 @@ def share_text(true: Sequence[bool]) -> tuple[float, str]:
     return share, interval_text(share, ends.low, ends.high, ".3f")
 
 
+def counted_twice(frame: pd.DataFrame) -> int:
+    """How many data sets are the same as one of another correlation."""
+    once = frame[frame.model == frame.model.iloc[0]]
+    even = once[once.exposure == 0]
+    return len(even) - len(even.drop_duplicates(["quality", "seed"]))
+
+
 def regrets(frame: pd.DataFrame, model: str) -> dict[str, Interval]:
     """The mean regret over data sets of each way to set a model's strength."""
     rows = frame[frame.model == model]
@@ -146,8 +153,14 @@ def dial_page(frame: pd.DataFrame) -> Sequence[str]:
         f"{frame.seed.nunique()} seeds. Recovered: the share of each user's 20 truly "
         "most relevant items among the 20 of highest score. Regret: recovered at the "
         "best strength less recovered at the one chosen, in recovered share. Intervals "
-        "are 95 %: of shares Clopper and Pearson's, of means t over data sets."
+        "are 95 %: of shares Clopper and Pearson's, of means t over data sets, all as "
+        "if drawn alike."
     )
+    if twice := counted_twice(frame):
+        about += (
+            f" With the exponent 0 exposure has no order to correlate: {twice} of the "
+            "data sets are others once more."
+        )
     rows = []
     for model in dict.fromkeys(frame.model):
         by_way = regrets(frame, model)

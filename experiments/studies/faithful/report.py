@@ -9,7 +9,7 @@ from experiments.study import Report
 from research.report.intervals import Interval, two_way
 from research.report.pages import interval_frame, interval_table, interval_text
 from research.report.pictures import Drawing, blank, legend_above, styled
-from research.report.predictions import decided, statement_table
+from research.report.predictions import decided, statement, statement_table
 from research.report.records import Stored
 
 __all__ = ["report_faithful"]
@@ -18,6 +18,7 @@ REFERENCE = "logq"  # the estimator that the others are compared with
 MARGIN = 0.1  # of the reference's divergence: what counts as equally far
 EQUAL_FROM, APART_AT = 63, 3  # numbers of negatives of the prediction's statements
 NEARER = "leave-own-out"  # of lower bias, and predicted to be no nearer
+LIKE, NEAR = "importance", 0.01  # what its recall@20 is near at few negatives
 MEASURED = {
     "divergence": "divergence (nats)",
     "overlap": "shared items of 20",
@@ -82,6 +83,11 @@ def verdicts(stored: Stored) -> list[list[str]]:
         text = f"n = {APART_AT}: some estimator is not as far as {REFERENCE}"
         measured = ", ".join(f"{name} {_text(each[name])}" for name in apart) or "none"
         out.append(decided(text, measured, bool(apart)))
+    if APART_AT in sizes and {NEARER, LIKE} <= set(estimators):
+        ours, other = (_values(stored, "recall", e, APART_AT) for e in (NEARER, LIKE))
+        text = f"n = {APART_AT}: recall@20 of {NEARER} is within {NEAR:g} of {LIKE}'s"
+        ends = two_way(ours - other).interval()
+        out.append(statement(text, ends, -NEAR, NEAR, "+.4f"))
     return out
 
 

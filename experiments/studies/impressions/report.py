@@ -266,15 +266,18 @@ def _of_counts(
 
 def impressions_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
     """The prediction, its verdicts, and what each way to serve recovers."""
-    header = stored.header
+    header, arrays = stored.header, stored.arrays
     about = (
-        f"{header['dataset']}, {seeds_text(stored.arrays['rule'].shape[2])}. Served: "
+        f"{header['dataset']}, {seeds_text(arrays['rule'].shape[2])}. Served: "
         "score / temperature + a log q - b log e, with a the total strength of log q "
         "and e the exposure or, where a number of impressions per item is given, "
         "counted impressions + 1. Relevance: the logits of a full softmax trained on "
         "the real clicks. Recovered: the share of each user's 20 most relevant items "
-        "among the 20 of highest score. Best: by what the other seeds recover. More: a "
-        "(more of both: b, too) is the best strength with even exposure. Weighted: "
+        "among the 20 of highest score. Best: by what the other seeds recover; where "
+        "statements say where it lies, by what each seed itself does. Pairs tried: a "
+        f"up to {arrays['strengths'].max():g}, b up to {arrays['removed'].max():g}. "
+        "More: a (more of both: b, too, as far as it was tried) is the best strength "
+        "with even exposure. Weighted: "
         "held-out clicks, each by 1 / e. Arms with +ips have exposure taken out in "
         "training, which b counts. 95 % t intervals over three seeds or more. "
         "Exposure: "
