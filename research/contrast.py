@@ -13,8 +13,9 @@ class Expected(NamedTuple):
     """What the prediction of a grid says of a contrast.
 
     Attributes:
-      verdict: the expected one: better, worse, higher, lower or equivalent; or "not
-        significantly" with one of them or with different; "" where bounds are expected.
+      verdict: the expected one: better, worse, higher, lower or equivalent; or "not"
+        or "not significantly" with one of them, the latter also with different; ""
+        where bounds are expected.
       low: the least difference, where bounds are expected.
       high: the largest difference.
       on: the only data set that it is expected on; "" for all.
@@ -41,8 +42,11 @@ class Expected(NamedTuple):
 BETTER, WORSE = Expected("better"), Expected("worse")
 EQUIVALENT, HIGHER = Expected("equivalent"), Expected("higher")
 NOT_DIFFERENT = Expected("not significantly different")
-NOT_BETTER = Expected("not significantly better")
-NOT_WORSE = Expected("not significantly worse")
+# "Not worse" has to be shown (better or equivalent); "not significantly worse" is the
+# absence of a finding.
+NOT_BETTER, NOT_WORSE = Expected("not better"), Expected("not worse")
+NOT_SIGNIFICANTLY_BETTER = Expected("not significantly better")
+NOT_SIGNIFICANTLY_WORSE = Expected("not significantly worse")
 NOT_HIGHER = Expected("not significantly higher")
 
 

@@ -14,14 +14,14 @@ user tower alone 0.243.
 """
 
 from experiments.grid import AT_BEST, Grid
-from research.contrast import NOT_BETTER, NOT_DIFFERENT, WORSE, Contrast
+from research.contrast import NOT_DIFFERENT, NOT_SIGNIFICANTLY_BETTER, WORSE, Contrast
 
 _OTHERS = (
     *("layers-none", "layers-none-of-user", "layers-none-of-item"),
     *("layers-64", "layers-256", "layers-512"),
     *("layers-128-128", "layers-256-128", "layers-128-128-128"),
 )
-_EXPECTED = {"layers-none": WORSE, "layers-none-of-user": NOT_BETTER}
+_EXPECTED = {"layers-none": WORSE, "layers-none-of-user": NOT_SIGNIFICANTLY_BETTER}
 
 DEPTH = Grid(
     name="depth",

@@ -8,8 +8,8 @@ four times during one training, after 1,500, 3,000, 6,000 and 12,000 steps.
     python -m experiments run length               about 40 minutes of one core, 5 seeds
     python -m experiments run length --quick       about half a minute
 
-On Electronics (--dataset DIR/electronic --seeds 3) it takes 40 minutes. DIR is as in
-docs/outside.md.
+On Electronics (--dataset DIR/electronic --seeds 3) and on MovieLens 1M it takes 40 to
+70 minutes. DIR is as in docs/outside.md.
 
 Expect the shift to fall with the length of the training, less and less.
 """

@@ -8,6 +8,7 @@ from experiments.grids import GRIDS
 from research.contrast import (
     EQUIVALENT,
     NOT_DIFFERENT,
+    NOT_SIGNIFICANTLY_WORSE,
     NOT_WORSE,
     WORSE,
     Contrast,
@@ -49,7 +50,9 @@ def judged(expected, line, dataset="ml-100k"):
 def test_a_verdict_or_a_bound_is_expected():
     assert judged(WORSE, row("better")) == "fails"
     assert judged(EQUIVALENT, row("undecided")) == "undecided"
-    assert judged(NOT_WORSE, row("undecided")) == "holds"
+    assert judged(NOT_SIGNIFICANTLY_WORSE, row("undecided")) == "holds"
+    assert judged(NOT_WORSE, row("undecided")) == "undecided"
+    assert judged(NOT_WORSE, row("equivalent")) == "holds"
     assert judged(Expected(high=0.02), row("better")) == "holds"
     assert judged(Expected(high=0.004), row("better")) == "fails"
     assert judged(Expected(low=0.01), row("better")) == "undecided"
