@@ -31,7 +31,7 @@ TUNED := $(CORRECTED) in-batch+logq-streaming in-batch+logq+same-item in-batch+l
   mixed+logq mixed-popularity+logq uniform-softmax full-softmax full-softmax+mask
 TIMED := $(CORRECTED) in-batch+logq-streaming mixed+logq full-softmax full-softmax+mask
 results: $(READY)
-	@echo "about 11 hours on 2 cores; those of MovieLens 1M take about 12 more"
+	@echo "about 11 hours on 2 cores; those of MovieLens 1M take about 13 more"
 	$(RUN) ssb --seeds 5 --out results
 	$(RUN) coverage --out results
 	$(RUN) tuning --out results
