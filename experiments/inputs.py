@@ -1,9 +1,12 @@
 """The data of a run and the run made ready, each made once per process."""
 
+import contextlib
+import dataclasses
 import functools
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from experiments.output.code import changed
 from research.config import Config
 from research.data import is_own, load
 from research.evaluate.metrics import CUTOFF
@@ -24,16 +27,32 @@ AUTO = "auto"  # the split that suits the data
 _OF_FOLD = ("dataset", "columns", "core", "split", "fit_on", "threshold", "tie_salt",
             "library", *SplitRules._fields)  # fmt: skip
 
+Stamp = tuple[tuple[str, int, int], ...]  # name, size, last change
+
+
+def _stamp(*names: str) -> Stamp:
+    """What tells edited files from those that were read; a folder's are its entries."""
+    found = []
+    with contextlib.suppress(OSError):  # whoever reads the file says what is wrong
+        for path in (Path(name) for name in names if name and is_own(name)):
+            for file in sorted(path.iterdir()) if path.is_dir() else [path]:
+                if file.is_file():
+                    about = file.stat()
+                    found.append((str(file), about.st_size, about.st_mtime_ns))
+    return tuple(found)
+
 
 def ratings_of(
     dataset: str, data_dir: str | None, columns: tuple[str, ...] = ()
 ) -> Ratings:
-    """The data set, read once per process."""
-    return _ratings(dataset, data_dir, columns)
+    """The data set, read once per process as long as its files stay as they are."""
+    return _ratings(dataset, data_dir, columns, _stamp(dataset))
 
 
 @functools.lru_cache(maxsize=2)
-def _ratings(dataset: str, data_dir: str | None, columns: tuple[str, ...]) -> Ratings:
+def _ratings(
+    dataset: str, data_dir: str | None, columns: tuple[str, ...], stamp: Stamp
+) -> Ratings:
     return load(dataset, data_dir, columns=columns)
 
 
@@ -55,9 +74,13 @@ def chosen_split(
     return _suitable_split(dataset, data_dir, columns, "; --split names another")
 
 
-@functools.cache
 def study_split(dataset: str, data_dir: str | None) -> str:
     """The name of the split that suits a study's data, named on stderr once."""
+    return _study_split(dataset, data_dir, _stamp(dataset))
+
+
+@functools.cache
+def _study_split(dataset: str, data_dir: str | None, stamp: Stamp) -> str:
     return _suitable_split(dataset, data_dir, (), "")
 
 
@@ -92,7 +115,9 @@ def _suitable_split(
 
 
 @functools.lru_cache(maxsize=4)
-def _fold(data: DataFields, data_dir: str | None, with_rated: bool) -> Fold:
+def _fold(
+    data: DataFields, data_dir: str | None, with_rated: bool, stamp: Stamp
+) -> Fold:
     ratings = ratings_of(data.dataset, data_dir, data.columns)
     if data.judged_from and not ratings.rated:
         raise InputError(
@@ -106,10 +131,13 @@ def _fold(data: DataFields, data_dir: str | None, with_rated: bool) -> Fold:
 
 
 def fold_of(config: Config, data_dir: str | None = None) -> Fold:
-    """The phase that a config fits on and is judged by, made once per process."""
+    """The phase that a config fits on and is judged by.
+
+    It is made once per process, and anew where the files of the data have changed.
+    """
     with_rated = any(feature.rated for _, feature in registered_features(config))
     named = {name: getattr(config, name) for name in _OF_FOLD}
-    return _fold(DataFields(**named), data_dir, with_rated)
+    return _fold(DataFields(**named), data_dir, with_rated, _stamp(config.dataset))
 
 
 def prior_by_rule(config: Config, data_dir: str | None = None) -> float:
@@ -146,11 +174,13 @@ def start_of(folder: Path | None) -> Start | None:
     return Start(folder, load_model(folder).about["digest"])
 
 
-@functools.lru_cache(maxsize=1024)
 def prepared_run(
     config: Config, data_dir: str | None = None, start: Start | None = None
 ) -> Prepared:
     """The run made ready on its data (research/prepare.py), once per process.
+
+    It is made anew where a file that it reads has changed. Where an entry from outside
+    has become other code, nothing that was made with it is used again.
 
     Args:
       config: of the run.
@@ -160,6 +190,20 @@ def prepared_run(
     Raises:
       InputError: the first invalid choice, before any training starts.
     """
+    stamp = _stamp(config.dataset, config.item_array, config.search)
+    arguments = config, data_dir, start, stamp
+    prepared = _prepared_run(*arguments)
+    if changed(dataclasses.asdict(prepared.config)):  # its features are named
+        for clear in CACHES:
+            clear()
+        prepared = _prepared_run(*arguments)
+    return prepared
+
+
+@functools.lru_cache(maxsize=1024)
+def _prepared_run(
+    config: Config, data_dir: str | None, start: Start | None, stamp: Stamp
+) -> Prepared:
     check_config(config)
     prepared = prepare(config, fold_of(config, data_dir), CUTOFF)
     if start is None:
@@ -169,4 +213,4 @@ def prepared_run(
     return going_on(load_model(start.folder), prepared)
 
 
-CACHES.extend((_fold.cache_clear, prepared_run.cache_clear))
+CACHES.extend((_fold.cache_clear, _prepared_run.cache_clear))

@@ -38,13 +38,40 @@ def code_of(config: Mapping[str, Any]) -> str:
         outside the library (a notebook's loss) counts if a field names it, with the
         functions, modules and values that it refers to by name.
     """
-    named = set(_words(list(config.values())))
     parts = [library_code(ROOT)]
-    for stage in (*(REGISTRIES[stage] for stage in STAGES), SPLITS):
+    for _, entry in _named(config):
+        parts += _entry(entry)
+    return _hash("\n".join(parts))
+
+
+def _named(config: Mapping[str, Any]) -> Iterator[tuple[tuple[int, str], Any]]:
+    """The entries that a config names, each by its stage's number and its name."""
+    named = set(_words(list(config.values())))
+    stages = (*(REGISTRIES[stage] for stage in STAGES), SPLITS)
+    for number, stage in enumerate(stages):
         for name, entry in stage.items():
             if name in named:
-                parts += _entry(entry)
-    return _hash("\n".join(parts))
+                yield (number, name), entry
+
+
+_seen: dict[tuple[int, str], str] = {}  # the code of entries when last asked for
+
+
+def changed(config: Mapping[str, Any]) -> bool:
+    """Whether an entry that a config names is other code than when last asked.
+
+    A registry sees entries that are replaced. This also sees functions and numbers that
+    an entry refers to, as those of a notebook's cell that is run again.
+
+    Args:
+      config: as for ``code_of``.
+    """
+    other = False
+    for key, entry in _named(config):
+        code = _hash("\n".join(_entry(entry)))
+        other |= _seen.setdefault(key, code) != code
+        _seen[key] = code
+    return other
 
 
 @functools.lru_cache

@@ -11,7 +11,7 @@ from research.config import Config
 from research.losses import start_values
 from research.positives import POSITIVES
 from research.positives.tasks import RetrievalTask
-from research.registry import loaded
+from research.registry import CACHES, loaded
 from research.rng import stream
 from research.towers import ENCODERS, uses_history
 from research.towers.inputs import (
@@ -235,6 +235,8 @@ def _serve(
 
 _serve_users = jax.jit(Model.serve_users, static_argnums=0)
 _serve_items = jax.jit(Model.serve_items, static_argnums=0)
+CACHES.append(_serve_users.clear_cache)  # type: ignore[attr-defined]
+CACHES.append(_serve_items.clear_cache)  # type: ignore[attr-defined]
 
 
 def _tiled(encode: Any, ids: Int[Array, " n"], tile: int) -> Float[Array, "n d"]:
