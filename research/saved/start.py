@@ -15,7 +15,13 @@ from jaxtyping import Int
 from numpy import ndarray
 
 from research import rng
-from research.features import ITEM, USER, choose_features, static_features
+from research.features import (
+    COLUMN_FEATURES,
+    ITEM,
+    USER,
+    choose_features,
+    static_features,
+)
 from research.features.content import places
 from research.fields import FeatureFields, TowerFields
 from research.marks import HOST, SWEPT, marked
@@ -23,7 +29,7 @@ from research.prepare import Prepared, is_towers
 from research.saved.model import SavedModel
 from research.towers.inputs import HISTORY
 from research.train.model import Params
-from research.types import InputError, Table
+from research.types import CATEGORIES, NUMBER, TEXT, InputError, Table
 
 Origins = dict[str, Int[ndarray, " n"]]  # of each row of a table: its old row, or -1
 
@@ -48,6 +54,8 @@ def going_on(model: SavedModel, run: Prepared) -> Prepared:
     drawn = jax.eval_shape(lambda: run.model.init(key, sizes, world, run.config))
     for side in ("user", "item"):
         _check_shapes(side, model.params[side], drawn[side])
+    for side, old in ((USER, model.users), (ITEM, model.items)):
+        _check_columns(side, old, run)
     return run
 
 
@@ -101,6 +109,37 @@ def _check_shapes(side: str, old: Params, new: Params) -> None:
             f"the {side} tower's inputs have another width in this data than in the "
             f"model to start from: a column has other categories, or lacks values"
         )
+
+
+def _check_columns(side: str, old: Table, run: Prepared) -> None:
+    """Refuses columns whose numbers have the model's width and another meaning.
+
+    Raises:
+      InputError: flags of other categories, a flag of missing numbers that the model
+        has for another column, or vectors that are made of other texts.
+    """
+    new = run.fold.fitted.table(side)
+    number = COLUMN_FEATURES[NUMBER].make
+    for name, feature in choose_features(side, run.fold.fitted, run.config).items():
+        if not feature.kind or name not in old.columns:
+            continue
+        columns = old.columns[name], new.columns[name]
+        reason = ""
+        if feature.kind == CATEGORIES and columns[0].names != columns[1].names:
+            odd = sorted({*columns[0].names} ^ {*columns[1].names})
+            reason = f"has other categories ({', '.join(odd[:3])})"
+        elif feature.make == number:
+            missing = [bool(column.missing.any()) for column in columns]
+            if missing[0] != missing[1]:
+                reason = f"lacks {'no ' * missing[0]}values, other than there"
+        elif feature.kind == TEXT:
+            if sorted(columns[0].values.tolist()) != sorted(columns[1].values.tolist()):
+                reason = "has other texts, and its vectors depend on all of them"
+        if reason:
+            raise InputError(
+                f"{side} feature '{name}' {reason}: the model to start from would take "
+                "its numbers for others"
+            )
 
 
 def _origins(model: SavedModel, run: Prepared) -> Origins:

@@ -12,7 +12,7 @@ from research.saved.model import saved_model
 from research.saved.start import going_on
 from research.train.loop import train_together
 from research.train.run_state import init_state
-from research.types import InputError
+from research.types import NUMBER, TEXT, Column, InputError
 from tests.saved.made import IDS, SMALL, part_of, trained
 
 
@@ -98,6 +98,43 @@ def test_other_towers_or_other_columns_are_refused(earlier, later):
         going_on(model, prepare(later.config, other))
     with pytest.raises(InputError, match="popularity"):
         going_on(model, prepare(Config(model="popularity"), part_of()))
+
+
+def _with_items(fold, **columns):
+    items = fold.fitted.items
+    items = items._replace(columns={**items.columns, **columns})
+    return fold._replace(fitted=fold.fitted._replace(items=items))
+
+
+def _numbers(values, missing):
+    return Column(NUMBER, np.where(np.arange(len(values)) == missing, np.nan, values))
+
+
+def test_columns_of_the_same_width_and_another_meaning_are_refused():
+    """A renamed genre, a flag of missing numbers at another column, other texts."""
+    fold = part_of()
+    items = fold.fitted.items
+    draw = np.random.default_rng(0).normal(size=(2, len(items.id)))
+    first = {"a": _numbers(draw[0], 3), "b": _numbers(draw[1], -1)}
+    genres = items.columns["genres"]
+    titles = items.columns["title"].values
+    other = Column(TEXT, np.array(["another", *titles[1:]]))
+    start = _with_items(fold, **first)
+    features = ("id", "genres", "a", "b", "title")
+    config = Config(**{**SMALL, "epochs": 1, "item_features": features})
+    run = prepare(config, start)
+    (result,) = train_together([run])
+    model = saved_model(run, result, {})
+    assert going_on(model, run).config == run.config
+    renamed = dataclasses.replace(genres, names=("Zzz", *genres.names[1:]))
+    second = {"a": _numbers(draw[0], -1), "b": _numbers(draw[1], 3)}
+    for columns, reason in (
+        ({"genres": renamed}, "'genres' has other categories .*Zzz"),
+        (second, "'a' lacks no values"),
+        ({"title": other}, "'title' has other texts"),
+    ):
+        with pytest.raises(InputError, match=reason):
+            going_on(model, prepare(run.config, _with_items(start, **columns)))
 
 
 @pytest.mark.parametrize("side", ["users", "items"])
