@@ -12,6 +12,7 @@ from research.config import Config
 from research.data import check_dataset, is_own, name_of
 from research.data.writers import PARTS, WRITERS, Written, write_split
 from research.events import catalogue
+from research.notices import say
 from research.prepare import check_config
 from research.splits import SPLITS, SplitRules
 from research.types import InputError
@@ -70,6 +71,12 @@ class Data:
                 print(f"{side}: {', '.join(kinds)}")
         print(f"digest {ratings.digest}")
         if self.write is not None:
+            for option in ("left_out", "judged_from"):
+                if (value := getattr(config, option)) != getattr(Config, option):
+                    say(
+                        f"warning: {option} is {value}: the files hold all positives "
+                        "of a part, so whoever reads them needs the option again"
+                    )
             written = Written(name, events, part, ratings.rated)
             paths = write_split(self.write[0], written, self.write[1])
             print(*(f"wrote {path}" for path in paths), sep="\n")

@@ -10,6 +10,7 @@ import pandas as pd
 from research.evaluate import formulas
 from research.evaluate.metrics import CUTOFF, METRICS, Metric
 from research.evaluate.record import DECILES, deciles, held_out
+from research.report.lists import check_judged_alike
 from research.report.pictures import Drawing, above, blank, cell_lines, look, styled
 from research.report.records import RunResult
 from research.report.tables import swept_columns, table
@@ -37,9 +38,12 @@ def recall_by_decile(results: Sequence[RunResult], reference: str) -> pd.DataFra
       number of those items. A decile where nothing is held out has no row.
 
     Raises:
-      InputError: a result holds no lists, as those of ``load_records``.
+      InputError: a result holds no lists, as those of ``load_records``; or two are of
+        different data.
     """
     pairs = [_by_decile(result) for result in results]
+    for result in results[1:]:
+        check_judged_alike(results[0], result)
     replaced = [r._replace(record=record) for r, (record, _) in zip(results, pairs)]
     with ExitStack() as added:
         for n in range(DECILES):

@@ -93,6 +93,7 @@ def compare_lists(
     ids = one.fold.fitted.items.id, two.fold.fitted.items.id
     if not np.array_equal(*ids):
         raise InputError(f"{first.arm} and {second.arm} have different catalogues")
+    check_judged_alike(first, second)
     items = np.concatenate([_top(one, row, k), _top(two, other, k)])
     items = np.array(list(dict.fromkeys(items.tolist())), items.dtype)
     names = _names(first, second)
@@ -102,6 +103,27 @@ def compare_lists(
     }
     frame = _about(one.fold, row, items).assign(**places)
     return frame.sort_values(list(names), kind="stable", ignore_index=True)
+
+
+def check_judged_alike(first: RunResult, second: RunResult) -> None:
+    """Refuses two runs that are fitted on or judged by different clicks.
+
+    Raises:
+      InputError: they are.
+    """
+    one, two = (result.served.fold for result in (first, second) if result.served)
+    parts = (
+        (one.fitted.user, two.fitted.user),
+        (one.fitted.item, two.fitted.item),
+        (one.held_user, two.held_user),
+        (one.held_item, two.held_item),
+        (one.evaluated, two.evaluated),
+    )
+    if not all(np.array_equal(*pair) for pair in parts):
+        raise InputError(
+            f"{first.arm} and {second.arm} are of different data, or of different "
+            "parts of it: nothing can be compared user by user"
+        )
 
 
 def _row(result: RunResult, user: int | str) -> tuple[Served, int]:

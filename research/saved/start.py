@@ -29,7 +29,7 @@ from research.prepare import Prepared, is_towers
 from research.saved.model import SavedModel
 from research.towers.inputs import HISTORY
 from research.train.model import Params
-from research.types import CATEGORIES, NUMBER, TEXT, InputError, Table
+from research.types import CATEGORIES, NUMBER, TEXT, Column, InputError, Table
 
 Origins = dict[str, Int[ndarray, " n"]]  # of each row of a table: its old row, or -1
 
@@ -128,18 +128,20 @@ def _check_columns(side: str, old: Table, run: Prepared) -> None:
         if feature.kind == CATEGORIES and columns[0].names != columns[1].names:
             odd = sorted({*columns[0].names} ^ {*columns[1].names})
             reason = f"has other categories ({', '.join(odd[:3])})"
-        elif feature.make == number:
-            missing = [bool(column.missing.any()) for column in columns]
-            if missing[0] != missing[1]:
-                reason = f"lacks {'no ' * missing[0]}values, other than there"
-        elif feature.kind == TEXT:
-            if sorted(columns[0].values.tolist()) != sorted(columns[1].values.tolist()):
-                reason = "has other texts, and its vectors depend on all of them"
+        lacking = [bool(column.missing.any()) for column in columns]
+        if feature.make == number and lacking[0] != lacking[1]:
+            reason = f"lacks {'no ' * lacking[0]}values, other than there"
+        if feature.kind == TEXT and _sorted(columns[0]) != _sorted(columns[1]):
+            reason = "has other texts, and its vectors depend on all of them"
         if reason:
             raise InputError(
                 f"{side} feature '{name}' {reason}: the model to start from would take "
                 "its numbers for others"
             )
+
+
+def _sorted(column: Column) -> list[str]:
+    return sorted(column.values.tolist())
 
 
 def _origins(model: SavedModel, run: Prepared) -> Origins:

@@ -166,6 +166,19 @@ def test_data_says_what_was_read_and_writes_a_split(shop, tmp_path, capsys):
         assert next(csv.reader(file)) == ["user", "item", "part"]
 
 
+def test_options_that_written_files_do_not_hold_are_named(tmp_path, capsys):
+    rows = [f"u{u},i{i},{3 + i % 3},{i}" for u in range(30) for i in range(30)]
+    write(tmp_path / "shop.csv", "\n".join(["user,item,rating,timestamp", *rows, ""]))
+    words = ["data", str(tmp_path / "shop.csv"), "--threshold", "3"]
+    options = ["--judged-from", "5", "--left-out", "train"]
+    assert main([*words, *options, "--write", "recpack", str(tmp_path / "out")]) == 0
+    said = capsys.readouterr().err
+    assert "judged_from is 5.0: the files hold all positives of a part" in said
+    assert "left_out is train: the files hold all positives" in said
+    assert main([*words, "--write", "recpack", str(tmp_path / "out")]) == 0
+    assert "the files hold" not in capsys.readouterr().err
+
+
 def test_data_says_what_the_columns_of_tables_were_taken_for(tmp_path, capsys):
     write(tmp_path / "interactions.csv", csv_text())
     items = [f'"{row[1]}","1,{n}",{n}' for n, row in enumerate(ROWS[1:4])]

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from research.report.deciles import recall_by_decile
 from research.report.lists import compare_lists, titles, user_clicks, user_list
 from research.report.records import RunResult
 from research.types import InputError, Table
@@ -119,6 +120,22 @@ def test_what_cannot_be_looked_up_is_refused(result, user):
     served = dataclasses.replace(result.served, run=dataclasses.replace(run, task=task))
     with pytest.raises(InputError, match="different catalogues"):
         compare_lists(result, result._replace(arm="other", served=served), user)
+
+
+def _swapped(result):
+    """A result of another split: two users' held-out items are exchanged."""
+    run = result.served.run
+    fold = run.task.fold
+    task = run.task._replace(fold=fold._replace(held_item=fold.held_item[::-1]))
+    served = dataclasses.replace(result.served, run=dataclasses.replace(run, task=task))
+    return result._replace(arm="other", served=served)
+
+
+def test_runs_of_another_split_are_not_compared_user_by_user(result, user):
+    with pytest.raises(InputError, match="mine and other are of different data"):
+        compare_lists(result, _swapped(result), user)
+    with pytest.raises(InputError, match="mine and other are of different data"):
+        recall_by_decile([result, _swapped(result)], "mine")
 
 
 def test_a_user_with_nothing_held_out_is_named_as_such(result, user):
