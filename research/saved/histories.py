@@ -9,7 +9,7 @@ numbers or texts.
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -90,12 +90,11 @@ def read_histories(
     times: list[tuple[str, str]] = []
     names: list[Any] = []
     if isinstance(source, Mapping):
-        for name, clicks in source.items():
-            where = f"history of user {name}"
-            names.append(raw_id(where, "a user id", name, users))
-            one = [raw_id(where, "an item id", click, items) for click in clicks]
-            user += [names[-1]] * len(one)
-            item += one
+        names = [raw_id(f"user {one}", "a user id", one, users) for one in source]
+        for name, clicks in zip(names, source.values(), strict=True):
+            found = _as_ids(f"history of user {name}", clicks, items)
+            user += [name] * len(found)
+            item += found
         timed, what = False, "the histories"
     else:
         columns, lines = _lines(source, ["user", "item"], called)
@@ -117,6 +116,8 @@ def read_histories(
     if not names:
         raise InputError(f"{what}: no user")
     every = list(dict.fromkeys(names))
+    if isinstance(source, Mapping) and len(every) < len(names):
+        raise malformed(what, "each user once", str([*source]))
     place = {name: n for n, name in enumerate(every)}
     return Histories(
         np.array(every),
@@ -125,6 +126,13 @@ def read_histories(
         _whole_seconds(what, time) if timed else np.arange(len(user)),
         timed,
     )
+
+
+def _as_ids(where: str, clicks: Any, items: Table) -> list[Any]:
+    """The items of one history: no text, whose letters these would be, and no set."""
+    if isinstance(clicks, str | bytes | Set) or not isinstance(clicks, Iterable):
+        raise malformed(where, "items in a list, earliest first", str(clicks))
+    return [raw_id(where, "an item id", click, items) for click in clicks]
 
 
 def read_users(
@@ -333,6 +341,8 @@ def _table(
             f"the users' table lacks {' '.join(lacking)}, which the model reads: "
             f"missing where training does not know the user"
         )
+    if others := [name for name in columns if name not in model.users.columns]:
+        notes.append(f"columns of users not used: {', '.join(map(str, others))}")
     if model.users.text is None:
         return Table(names, made), notes
     ids = np.array([text_id(name) for name in names.tolist()], np.int64)

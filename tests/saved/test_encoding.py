@@ -222,6 +222,32 @@ def test_histories_that_cannot_be_meant_are_refused(case, tmp_path):
         trained()[2].encode(tmp_path / "none.csv")
 
 
+@pytest.mark.parametrize("clicks", ["17", b"17", {17, 5}, 17])
+def test_a_history_that_is_no_list_is_refused(clicks):
+    """A text would be read letter by letter: items 1 and 7 in place of 17."""
+    _, _, model = trained()
+    line = "history of user 3: expected items in a list, earliest first, found"
+    with pytest.raises(InputError, match=line):
+        model.encode({3: clicks})
+
+
+def test_two_histories_of_one_user_are_refused():
+    _, _, model = trained()
+    with pytest.raises(InputError, match=r"expected each user once, found .*3, '3'"):
+        model.encode({3: [17], "3": [5]})
+
+
+def test_columns_of_users_that_are_not_used_are_named(tmp_path):
+    _, _, model = trained()
+    one = model.items.id[:1].tolist()
+    users = {3: {"Gender": "F", "age": 30, "country": "X"}}
+    notes = model.encode({3: one}, users).notes
+    assert "columns of users not used: Gender, country" in notes
+    path = tmp_path / "users.csv"
+    path.write_text("user,country\n3,X\n")
+    assert "columns of users not used: country" in model.encode({3: one}, path).notes
+
+
 def test_users_that_cannot_be_meant_are_refused(tmp_path):
     model, path = trained()[2], tmp_path / "u.csv"
     for text, line in (
