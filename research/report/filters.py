@@ -11,6 +11,8 @@ from research.types import InputError
 __all__ = ["Filter", "parse_filter"]
 
 Filter = Callable[[Mapping[Any, Any]], bool]  # of one row, by column
+# None where a row has no value: then "not" knows no more.
+Condition = Callable[[Mapping[Any, Any]], bool | None]
 
 _COMPARE: dict[type, Callable[[Any, Any], bool]] = {
     ast.Lt: operator.lt,
@@ -46,7 +48,8 @@ def parse_filter(text: str, columns: list[str]) -> Filter:
     try:
         with warnings.catch_warnings(action="ignore"):  # on odd texts
             tree = ast.parse(text.strip(), mode="eval").body
-        return _condition(tree, text, columns)
+        known = _condition(tree, text, columns)
+        return lambda row: bool(known(row))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise InputError(f"--where {_short(text)}: {_SHOWN}") from None
 
@@ -57,26 +60,47 @@ def _short(text: str) -> str:
     return "'" + cut.encode("unicode_escape").decode() + "'"
 
 
-def _condition(node: ast.AST, text: str, columns: list[str]) -> Filter:
+def _condition(node: ast.AST, text: str, columns: list[str]) -> Condition:
     if isinstance(node, ast.BoolOp):
         parts = [_condition(value, text, columns) for value in node.values]
-        join = all if isinstance(node.op, ast.And) else any
-        return lambda row: join(part(row) for part in parts)
+        every = isinstance(node.op, ast.And)
+        return lambda row: _joined([part(row) for part in parts], every)
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
         inner = _condition(node.operand, text, columns)
-        return lambda row: not inner(row)
+        return lambda row: None if (found := inner(row)) is None else not found
     if isinstance(node, ast.Compare) and all(type(op) in _COMPARE for op in node.ops):
-        sides = [_value(n, text, columns) for n in (node.left, *node.comparators)]
+        after = [*map(_among, node.ops, node.comparators)]
+        sides = [_value(n, text, columns) for n in (node.left, *after)]
         pairs = list(zip(sides, node.ops, sides[1:], strict=False))
-        return lambda row: all(
-            _compared(first(row), type(op), second(row)) for first, op, second in pairs
+        return lambda row: _joined(
+            [
+                _compared(first(row), type(op), second(row))
+                for first, op, second in pairs
+            ],
+            every=True,
         )
     raise InputError(f"--where {_short(text)}: {_SHOWN}")
 
 
-def _compared(first: Any, op: type, second: Any) -> bool:
+def _among(op: ast.cmpop, node: ast.expr) -> ast.expr:
+    """What stands behind an operator; behind ``in`` a text is a list of one.
+
+    Parentheses alone make no list, and arm in ("mixed+logq") would match mixed, too.
+    """
+    one = isinstance(node, ast.Constant) and isinstance(op, ast.In | ast.NotIn)
+    return ast.Tuple([node], ast.Load()) if one else node
+
+
+def _joined(parts: list[bool | None], every: bool) -> bool | None:
+    """Parts joined by and (every) or or; None where a missing value decides."""
+    if (not every) in parts:
+        return not every
+    return None if None in parts else every
+
+
+def _compared(first: Any, op: type, second: Any) -> bool | None:
     if first is None or second is None or first != first or second != second:
-        return False
+        return None
     try:
         return bool(_COMPARE[op](first, second))
     except TypeError:  # a text beside a number

@@ -89,3 +89,29 @@ def test_what_cannot_be_drawn_is_one_line(out, capsys, words, message):
     assert message in error
     assert error.count("\n") == 1
     assert not (out / "figures").exists()
+
+
+def test_a_text_in_parentheses_is_a_list_of_one():
+    """Python would look for a part of the text."""
+    names = ["mixed+logq", "mixed", "logq"]
+    keep = parse_filter('arm in ("mixed+logq")', ["arm"])
+    assert [keep({"arm": name}) for name in names] == [True, False, False]
+    keep = parse_filter('arm not in ("mixed+logq")', ["arm"])
+    assert [keep({"arm": name}) for name in names] == [False, True, True]
+    keep = parse_filter('"logq" in arm', ["arm"])  # a part of what a column holds
+    assert [keep({"arm": name}) for name in names] == [True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("not t < 0.3", [False, True, False]),
+        ("not (t < 0.3 and k == 20)", [False, True, False]),
+        ("not (t < 0.3 or k == 10)", [False, True, False]),
+        ("not k == 10 or t > 0.3", [True, True, True]),
+        ("not t in (0.1, 0.2)", [False, True, False]),
+    ],
+)
+def test_a_row_without_a_value_matches_no_comparison_nor_its_opposite(text, kept):
+    rows = [{"t": t, "k": 20} for t in (0.1, 0.5, float("nan"))]
+    assert [parse_filter(text, ["t", "k"])(row) for row in rows] == kept
