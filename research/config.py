@@ -8,9 +8,11 @@ a compilation of its own.
 """
 
 import dataclasses
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import get_type_hints
 
 from research.data.names import name_of
 from research.fields import (
@@ -72,6 +74,9 @@ class Config(
         Raises:
           InputError: the first invalid value, in one line.
         """
+        for name in _of_type(bool):
+            if not isinstance(value := getattr(self, name), bool):
+                raise InputError(f"{name} is {value!r}: it must be True or False")
         for group in GROUPS:
             fields = dataclasses.fields(group)
             group(**{f.name: getattr(self, f.name) for f in fields}).check()
@@ -82,6 +87,12 @@ class Config(
 
 
 REFERENCE = Config()
+
+
+@functools.cache
+def _of_type(kind: type) -> tuple[str, ...]:
+    """Names of the fields that hold one type of value."""
+    return tuple(n for n, hint in get_type_hints(Config).items() if hint is kind)
 
 
 def swept_fields() -> tuple[str, ...]:
@@ -116,9 +127,10 @@ def training_fields(config: Config) -> dict[str, object]:
 
     A field marked LATER counts only where it isn't at its default, so that runs made
     before the field existed keep their ids. A data set of one's own counts by its name,
-    not by its path.
+    not by its path, and a whole number in a field of real ones as the real number.
     """
     fields = dataclasses.asdict(config) | {"dataset": name_of(config.dataset)}
+    fields |= {n: float(fields[n]) for n in _of_type(float) if type(fields[n]) is int}
     serving = marked(Config, SERVING)
     unset = [n for n in marked(Config, LATER) if fields[n] == getattr(REFERENCE, n)]
     return {name: fields[name] for name in fields if name not in (*serving, *unset)}

@@ -143,3 +143,26 @@ def test_choose_names_the_choices_and_the_nearest():
     assert str(raised.value) == line
     with pytest.raises(InputError, match="unknown split 'zzzzz': choose"):
         choose("zzzzz", registry, "split")
+
+
+def with_any(**changes):
+    """A config as a notebook may make it: here types are checked, there they aren't."""
+    config = Config()
+    for name, value in changes.items():
+        object.__setattr__(config, name, value)
+    return config
+
+
+@pytest.mark.parametrize("value", ["no", 0, 1, None])
+def test_a_switch_is_true_or_false(value):
+    """Any text would switch it on."""
+    line = r"mask_user_positives is .*: it must be True or False"
+    with pytest.raises(InputError, match=line):
+        with_any(mask_user_positives=value).check()
+
+
+def test_a_whole_number_makes_the_run_of_the_real_one():
+    """On the command line 3 is 3.0, and a notebook looks for that run with 3."""
+    whole, real = with_any(threshold=3, logq=1), Config(threshold=3.0, logq=1.0)
+    assert str(training_fields(whole)) == str(training_fields(real))
+    assert str(training_fields(whole)["epochs"]) == "20"
