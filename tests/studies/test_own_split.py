@@ -40,7 +40,7 @@ class Seen(Exception):
 
 @pytest.mark.parametrize("name", SPLIT)
 def test_the_column_part_splits_the_data(name, options, monkeypatch):
-    def stopped(data, data_dir, with_rated):
+    def stopped(data, *about):
         raise Seen(data.split)
 
     monkeypatch.setattr(inputs, "_fold", stopped)
