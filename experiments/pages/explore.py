@@ -214,6 +214,6 @@ def _hash(text: str) -> str:
 @functools.lru_cache(maxsize=1)
 def _code() -> str:
     """A hash of the code that makes sections."""
-    rooms = Path(research.__path__[0]), Path(__file__).parents[1]
-    files = sorted(path for room in rooms for path in room.rglob("*.py"))
+    folders = Path(research.__path__[0]), Path(__file__).parents[1]
+    files = sorted(path for folder in folders for path in folder.rglob("*.py"))
     return _hash("".join(path.read_text(encoding="utf-8") for path in files))

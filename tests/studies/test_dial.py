@@ -103,7 +103,7 @@ def test_a_quick_study_has_the_four_corners():
 def test_data_sets_that_another_correlation_has_too_are_counted():
     one = stored()
     assert counted_twice(dial_frame(one)) == 0
-    assert "once more" not in dial_page(dial_frame(one))[0]
+    assert "repeat another" not in dial_page(dial_frame(one))[0]
     names = ("limit", "rule", "limit_rule")
     arrays = {name: np.concatenate([one.arrays[name]] * 2, axis=2) for name in names}
     for name in ("recovered", "clicked"):
@@ -111,7 +111,7 @@ def test_data_sets_that_another_correlation_has_too_are_counted():
     arrays = {**one.arrays, **arrays, "correlations": np.array([0.0, 0.7])}
     frame = dial_frame(Stored(one.header, {}, arrays))
     assert counted_twice(frame) == 2 * 3  # at both spreads of quality, each seed
-    assert "6 of the data sets are others once more" in dial_page(frame)[0]
+    assert "6 of the data sets repeat another one" in dial_page(frame)[0]
 
 
 def test_the_report_is_made_from_the_file_of_records_alone(tmp_path):

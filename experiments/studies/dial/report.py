@@ -153,13 +153,13 @@ def dial_page(frame: pd.DataFrame) -> Sequence[str]:
         f"{frame.seed.nunique()} seeds. Recovered: the share of each user's 20 truly "
         "most relevant items among the 20 of highest score. Regret: recovered at the "
         "best strength less recovered at the one chosen, in recovered share. Intervals "
-        "are 95 %: of shares Clopper and Pearson's, of means t over data sets, all as "
-        "if drawn alike."
+        "are 95 %: of shares Clopper and Pearson's, of means t over data sets, as if "
+        "each was an independent draw."
     )
     if twice := counted_twice(frame):
         about += (
-            f" With the exponent 0 exposure has no order to correlate: {twice} of the "
-            "data sets are others once more."
+            f" With the exponent 0 exposure is even and has no correlation: {twice} of "
+            "the data sets repeat another one."
         )
     rows = []
     for model in dict.fromkeys(frame.model):
