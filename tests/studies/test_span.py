@@ -90,6 +90,7 @@ def test_a_large_data_set_is_measured_by_its_parts_alone():
     assert [str(part) for part in parts_of("data/electronic", False)] == [*PARTS[1:]]
     large = ["items/4", "clicks/4", "items/16", "clicks/16"]
     assert [str(part) for part in parts_of("data/movie", False)] == large
+    assert [str(part) for part in parts_of("data/gowalla", False)] == ["whole"]
     assert [str(part) for part in parts_of("ml-1m", True)] == ["whole", "items/4"]
 
 
@@ -154,6 +155,12 @@ def test_what_may_order_the_shifts_is_the_temperature_times_each_number():
         ("by_entropy", log_items - 1.0),
     ):
         np.testing.assert_allclose(frame[name], frame.temperature * number, rtol=1e-5)
+
+
+def test_one_part_says_nothing_of_what_orders_the_shifts():
+    whole = made(parts=PARTS[:1])
+    assert verdicts_of(whole, "of the line") == ["holds"] * 4
+    assert len(verdicts(span_frame(whole), whole)) == 4
 
 
 def test_verdicts_fail_where_the_temperature_alone_decides():

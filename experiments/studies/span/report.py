@@ -101,8 +101,8 @@ def orders(frame: pd.DataFrame) -> dict[str, float]:
 
 
 def _orders(frame: pd.DataFrame) -> list[list[str]]:
-    """The statements on what orders the shifts; none of a single cell."""
-    if len(frame) < 3:
+    """The statements on what orders the shifts; none of one part or of two cells."""
+    if frame.part.nunique() < 2 or len(frame) < 3:
         return []
     found = orders(frame)
     text = f"{X} orders the shifts with a rank correlation of at least {ORDERED:g}"
