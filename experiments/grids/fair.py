@@ -9,7 +9,7 @@ and random lists, with enough seeds to prove or refute equivalence within 2 %.
 
 On MovieLens 1M, with its own choices: --dataset ml-1m --data-dir DIR, and --arms with
 the baselines and arms that were tuned there (those of ``make results``).
-Expect on MovieLens 100K: R@20 about 0.26 for every correct estimator.
+Expect on MovieLens 100K: R@20 about 0.25 for every correct estimator.
 """
 
 import functools

@@ -12,9 +12,10 @@ negatives corrected by log q, and with the full softmax. The path is the column
     python -m experiments run learned-temperature --quick  about 1 minute
 
 Expect on MovieLens 100K: R@20 from 0.225 to 0.255; a learned temperature depends on its
-start (20 epochs from 0.1 end at 0.05, from 1 at 0.2) and ranks below 0.15 kept fixed;
-by popularity, or falling, is as good as fixed, one a user is not. By popularity and
-served over the common temperature lists are more popular, which ``+own`` takes back.
+start (20 epochs from 0.1 end at 0.05, from 1 at 0.2) and ranks below 0.15 kept fixed.
+With in-batch negatives falling and one a user do, too; with the full softmax that is
+not significant, nor is any difference by popularity. By popularity and served over the
+common temperature lists are more popular, which ``+own`` takes back.
 """
 
 from experiments.grid import CONTRASTS_FIGURE, Contrast, Grid, Sweep

@@ -9,8 +9,9 @@ disguise, so that theirs are tried up to 2.
     python -m experiments run losses               about 15 minutes on 2 cores, 5 seeds
     python -m experiments run losses --quick       about 2 minutes
 
-Expect on MovieLens 100K: R@20 about 0.25 for full-softmax, and every corrected softmax
-within 0.01 of it; one negative a row (bpr) clearly below.
+Expect on MovieLens 100K: R@20 about 0.25 for full-softmax, in-batch+logq and the
+uniform, decoupled and bilateral softmax, 0.22 with debiased or hard negatives; one
+negative a row (bpr) clearly below.
 """
 
 from experiments.grid import AT_BEST, CONTRASTS_FIGURE, Grid
