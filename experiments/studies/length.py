@@ -178,11 +178,12 @@ def length_figure(frame: pd.DataFrame) -> Drawing:
     temperatures = list(dict.fromkeys(frame.temperature))
     colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.85, len(temperatures)))
     figure, axes = blank(3.4)
-    for temperature, colour in zip(temperatures, colours, strict=True):
+    for n, (temperature, colour) in enumerate(zip(temperatures, colours, strict=True)):
         rows = frame[frame.temperature == temperature]
         reach = [rows["shift"] - rows.shift_low, rows.shift_high - rows["shift"]]
         axes.errorbar(
-            rows.steps, rows["shift"], yerr=np.nan_to_num(reach), fmt="o-", ms=5,
+            rows.steps * 1.02 ** (n - 1),  # side by side, so that no interval hides
+            rows["shift"], yerr=np.nan_to_num(reach), fmt="o-", ms=5,
             color=to_hex(colour), capsize=2, label=f"temperature {temperature:g}",
         )  # fmt: skip
     axes.axhline(0.0, color="0.6", lw=1)
