@@ -182,10 +182,9 @@ def magnifier_figure(frame: pd.DataFrame) -> Drawing:
     ends = last.sort_values("temperature")["mean"].to_numpy()
     above(
         figure,
-        f"After training, the {ks[1]} hardest negatives get {ends[0]:.0%} "
-        f"of the gradient at {temperatures.min():g}, {ends[-1]:.0%} at "
-        f"{temperatures.max():g}\n(lines: the softmax's formula; marks: "
-        "measured by autodiff)",
+        f"After training, the {ks[1]} hardest negatives get {100 * ends[0]:.0f} % of "
+        f"the gradient at\ntemperature {temperatures.min():g}, {100 * ends[-1]:.0f} % "
+        f"at {temperatures.max():g} (lines: the softmax's formula; marks: autodiff)",
     )
     return Drawing(figure, frame)
 

@@ -67,9 +67,10 @@ def test_the_frame_has_a_row_for_each_model_temperature_and_k():
     assert row.formula == pytest.approx(shares[1, 0, 0].mean() / 2)
     assert row.low < row["mean"] < row.high
     words = magnifier_figure(frame).figure.get_suptitle()
-    ends = (f"{shares[1, t, 1].mean():.0%} " for t in (0, 1))
-    assert "the 3 hardest negatives get {}of the gradient at 0.1, {}at 1".format(
-        *ends
+    first, last = (f"{100 * shares[1, t, 1].mean():.0f} %" for t in (0, 1))
+    assert (
+        f"the 3 hardest negatives get {first} of the gradient at temperature 0.1, "
+        f"{last} at 1"
     ) in words.replace("\n", " ")
 
 
