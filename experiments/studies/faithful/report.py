@@ -8,7 +8,7 @@ import pandas as pd
 from experiments.study import Report
 from research.report.intervals import Interval, two_way
 from research.report.pages import interval_frame, interval_table, interval_text
-from research.report.pictures import Drawing, blank, legend_above, styled
+from research.report.pictures import Drawing, blank, legend_above, look, styled
 from research.report.predictions import decided, statement, statement_table
 from research.report.records import Stored
 
@@ -24,7 +24,6 @@ MEASURED = {
     "overlap": "shared items of 20",
     "recall": "R@20",
 }
-MARKERS = "osD^v"
 
 
 def _values(stored: Stored, name: str, estimator: str, n: int) -> np.ndarray:
@@ -121,15 +120,16 @@ def faithful_figure(frame: pd.DataFrame) -> Drawing:
     """Draws the divergence from the full softmax by n, and by the gradient's bias."""
     full, estimators = frame[frame.n.isna()].iloc[0], frame.dropna(subset=["n"])
     figure, panels = blank(3.8, ncols=2, sharey=True)
-    for (estimator, rows), marker in zip(
-        estimators.groupby("estimator", sort=False), MARKERS
-    ):
-        style = {"marker": marker, "ms": 5, "label": estimator}
-        (line,) = panels[0].plot(rows.n, rows.divergence, **style)
+    groups = estimators.groupby("estimator", sort=False)
+    for n, (estimator, rows) in enumerate(groups):
+        corrected = str(estimator).startswith(REFERENCE)
+        colour, marker = look(f"in-batch+{estimator}" if corrected else str(estimator))
+        # smaller over larger: two pairs of estimators have the same line
+        style = {"color": colour, "marker": marker, "ms": 9 - n, "label": estimator}
+        panels[0].plot(rows.n, rows.divergence, **style)
         ends = rows.divergence_low, rows.divergence_high
-        panels[0].fill_between(rows.n, *ends, color=line.get_color(), alpha=0.15)
-        bias = 100 * rows.bias
-        panels[1].plot(bias, rows.divergence, color=line.get_color(), **style)
+        panels[0].fill_between(rows.n, *ends, color=colour, alpha=0.15)
+        panels[1].plot(100 * rows.bias, rows.divergence, **style)
     level = {"color": "0.4", "linestyle": (0, (5, 3)), "label": "another seed"}
     for panel in panels:
         panel.axhline(full.divergence, **level)
@@ -138,7 +138,7 @@ def faithful_figure(frame: pd.DataFrame) -> Drawing:
         sorted(set(estimators.n)), [f"{n:.0f}" for n in sorted(set(estimators.n))]
     )
     panels[0].minorticks_off()
-    panels[0].set_xlabel("negatives a row")
+    panels[0].set_xlabel("negatives per row")
     panels[0].set_ylabel("divergence from the full softmax (nats)")
     panels[1].set_xlabel("bias of the gradient (%)")
     heading = "Distance of trained models from the full softmax"
