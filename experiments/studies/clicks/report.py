@@ -175,10 +175,12 @@ def clicks_figure(frame: pd.DataFrame) -> Drawing:
         panel.set_xscale("log")
         panel.set_xticks([0.25, 1, 4], ["1/4", "1", "4"])
         panel.minorticks_off()
-        panel.set_xlim(0.2, 5 if any(" x 4" in name for name in rows.index) else 1.25)
-        exposure = "alike for all items" if gamma == 0 else f"click share^{gamma:g}"
+        more = any(names[4] in rows.index for names in LINES.values())
+        panel.set_xlim(0.2, 5 if more else 1.25)
+        exposure = "alike for all items" if gamma == 0 else "the click share"
+        exposure += f"^{gamma:g}" if gamma not in (0, 1) else ""
         panel.set_title(f"exposure: {exposure}", fontsize=9.5)
-        panel.set_xlabel("multiplication factor")
+        panel.set_xlabel("multiple of users, clicks or epochs")
     panels[0][0].set_ylabel("best strength less the rule's")
     legend_above(figure, panels[0][0], heading(frame), 3)
     return Drawing(figure, frame)
