@@ -16,7 +16,7 @@ from experiments.studies.totals import temperatures_of
 from experiments.study import Report
 from research.report.intervals import over_seeds
 from research.report.pages import interval_frame, interval_table, seeds_text
-from research.report.pictures import Drawing, blank, legend_above, styled
+from research.report.pictures import Drawing, blank, legend_above, notes_below, styled
 from research.report.predictions import decided, statement, statement_table
 from research.report.records import Stored
 
@@ -166,6 +166,8 @@ def span_figure(frame: pd.DataFrame) -> Drawing:
             color=to_hex(colour), capsize=2, lw=1, label=_part_text(part),
         )  # fmt: skip
     axes.set_ylim(*SEEN)
+    if (frame.shift_low < SEEN[0]).any() or (frame.shift_high > SEEN[1]).any():
+        notes_below(figure, ["A line to the edge: the interval goes on beyond it."])
     axes.set_xlabel("temperature x log of the number of items")
     axes.set_ylabel("shift along the total")
     handles = axes.get_legend_handles_labels()[0]
