@@ -259,7 +259,7 @@ def test_what_is_not_expected_is_not_stated():
 
 def test_the_heading_counts_what_is_clear():
     def counts(**changes):
-        words = heading(made(**changes), "in-batch").replace(";", " ").split()
+        words = heading(made(**changes), "in-batch").replace(")", " ").split()
         return [int(word) for word in words if word.isdigit()]
 
     assert counts() == [3, 3, 3, 0, 0]

@@ -256,7 +256,7 @@ def calibration_figure(frame: pd.DataFrame, stored: Stored) -> Drawing:
     arm, kinds = stored.header["arms"][0], stored.header["kinds"]
     rows = frame[frame.arm == arm].set_index(["exposure", "served"]).recovered
     height = np.arange(len(kinds))[::-1]
-    figure, panels = blank(3.6, ncols=len(PANELS), sharey=True)
+    figure, panels = blank(3.6, ncols=len(PANELS), sharex=True, sharey=True)
     for panel, (title, shown) in zip(panels, PANELS.items(), strict=True):
         ends = np.array([[rows[kind, way] for way in shown] for kind in kinds])
         panel.hlines(height, ends.min(axis=1), ends.max(axis=1), color="#cccccc")
@@ -290,9 +290,10 @@ def heading(stored: Stored, arm: str) -> str:
         for pair in ((CALIBRATED_RULE, STRENGTH), (CALIBRATED_RATE, PAIR))
     ]
     return (
-        f"With scores calibrated on held-out clicks (trained: {arm}) the rule recovers "
-        f"more in {more[0]} of {len(found)} kinds of exposure, clicks per impression "
-        f"in {more[1]}; within {LOST:g} of the best in {near[0]} and {near[1]}"
+        f"Scores calibrated on held-out clicks (trained: {arm}) recover more in "
+        f"{more[0]} of {len(found)} kinds of exposure by log q alone, in {more[1]} by "
+        f"log q and impressions (within {LOST:g} of the best: in {near[0]} and "
+        f"{near[1]})"
     )
 
 
