@@ -271,13 +271,16 @@ def title_of(kind: Kind) -> str:
 
 
 def heading(frame: pd.DataFrame) -> str:
-    """What is drawn, and how often each policy's mean is the highest at the end."""
+    """What is drawn, and how often no policy is clearly above each at the end."""
     last = frame[frame["round"] == frame["round"].max()]
-    ahead = last.loc[last.groupby("loop").recovered.idxmax()].policy.value_counts()
-    counts = ", ".join(f"'{policy}' in {count}" for policy, count in ahead.items())
+    highest = last.loc[last.groupby("loop").recovered.idxmax()].set_index("loop")
+    reaches = last.recovered_high >= last.loop.map(highest.recovered_low)
+    counts = last[reaches].policy.value_counts().items()
     return (
-        "Lists make the next round's exposure. Highest mean in the last round: "
-        f"{counts} of {ahead.sum()} loops"
+        "Lists make the next round's exposure. Highest in the last round, or with an "
+        "interval that overlaps the highest one's: "
+        + ", ".join(f"'{policy}' in {count}" for policy, count in counts)
+        + f" of {len(highest)} loops"
     )
 
 
