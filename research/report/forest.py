@@ -190,7 +190,8 @@ def contrasts_figure(contrasts: pd.DataFrame, without: Sequence[str] = ()) -> Dr
         label = f"{verdict} ({counts[verdict]})"
         handles += axes.plot([], [], marker, color=colour, label=label)
     decided = len(shown) - counts.get("undecided", 0)
-    heading = f"{decided} of {len(shown)} contrasts are decided"
+    verb = "is" if decided == 1 else "are"
+    heading = f"{decided} of {len(shown)} contrasts {verb} decided"
     heading = heading if len(shown) else "No contrast has data"
     legend_above(figure, handles, heading, 4)
     holes = (contrasts.note != "").sum()
