@@ -209,7 +209,7 @@ def error_figure(frame: pd.DataFrame, quick: bool) -> Drawing:
     _curves(left, by_rate, "frequency_rate", f"by rate, {few:g} hash")
     by_hashes = points[points.frequency_rate == rate]
     _curves(right, by_hashes, "hashes", f"by number of hashes, rate {rate:g}")
-    left.set_ylabel("error (half the sum of |p - true p|, over |B|)")
+    left.set_ylabel("half the sum of |estimate - p|,\nover the batch's size")
     for axes in (left, right):
         axes.set_xlabel("step; the distribution shifts at 10,000")
         axes.set_ylim(bottom=0)
