@@ -22,7 +22,7 @@ FAITHFUL = "faithful"  # positives of the data: is E[g] the full softmax's gradi
 ZERO = "zero at truth"  # positives from the model: is E[g] zero?
 SMALL = "6 items"
 PER_ROW = "per row"
-LIBRARY = "library"
+LIBRARY = "catalogue"
 # Arrays of the first fields of Products, [measurement, target, ...], and their types.
 PRODUCTS = (("own", "<f4"), ("all", "<f4"), ("along", "<f4"), ("norm", "<f8"))
 
