@@ -184,8 +184,8 @@ def _fold(
 
     Args:
       world: the world.
-      item: items of the fitted clicks, by user.
-      offsets: where each user's fitted clicks begin, and where the last one's end.
+      item: items of the training clicks, by user.
+      offsets: where each user's training clicks begin, and where the last one's end.
       time: of each fitted click.
       held_item: the held-out click of each user.
     """
@@ -226,7 +226,7 @@ def large_world(
     Args:
       users: number of users.
       items: number of items.
-      interactions: number of fitted clicks of all users together.
+      interactions: number of training clicks of all users together.
       seed: of the world and its clicks.
       groups: number of groups of items.
       quality: Zipf exponent of the items' quality.
@@ -251,7 +251,7 @@ def large_fold(
 
     Args:
       world: the world.
-      interactions: number of fitted clicks of all users together.
+      interactions: number of training clicks of all users together.
       seed: of the clicks.
       at_once: draws of a chunk; no click depends on it.
 

@@ -88,7 +88,7 @@ def entropy(record: Record, k: int) -> float:
 
 
 def cold_slots(record: Record, k: int, most: int) -> float:
-    """The share of slots with items of at most ``most`` fitted clicks."""
+    """The share of slots with items of at most ``most`` training clicks."""
     share = shares(record, k)
     cold = share[record.item_counts <= most].sum()
     return float(cold) if not np.isnan(share).any() else float("nan")

@@ -31,7 +31,7 @@ def bands(item_counts: Int[np.ndarray, " i"]) -> UInt8[np.ndarray, " i"]:
     torso. Items without a click are tail.
 
     Args:
-      item_counts: fitted clicks of each item, [i].
+      item_counts: training clicks of each item, [i].
 
     >>> bands(np.array([0, 1, 2, 2, 4])).tolist()  # 4 | 2 2 | 1 of 9 clicks
     [2, 2, 1, 1, 0]
@@ -242,7 +242,7 @@ def novelty(run: Evaluation) -> Float[np.ndarray, " v"]:
 
 
 def train_count(run: Evaluation) -> Float[np.ndarray, " v"]:
-    """Mean of the fitted clicks of the items shown."""
+    """Mean of the training clicks of the items shown."""
     return run.mean_shown(run.counts.astype(np.float64))
 
 

@@ -58,7 +58,7 @@ def held_out_items(config: Config, fold: Fold) -> RetrievalTask:
 def same_session(config: Config, fold: Fold) -> RetrievalTask:
     """Items of the same held-out sessions, among all items but the query itself.
 
-    Queries are items with a fitted click, as the vectors of others are untrained.
+    Queries are items with a training click, as the vectors of others are untrained.
     A session of n held-out events gives each of its items min(4, n - 1) others, as in
     training; an item is one query, for the items of all its sessions.
     """

@@ -233,12 +233,13 @@ def probe_page(
     real, small = shown[shown.world != SMALL], shown[shown.world == SMALL]
     header, n = archive.header, int(real.n.max())
     about = (
-        f"{header['dataset']}, {header['rows']} fitted pairs, n = {n} negatives drawn "
-        "for each row anew; gradient with respect to the item vectors, in % of the "
-        "full softmax's at the same rows. bias ± one standard error over the draws. "
-        "The library is what has a fitted click. Zero at the truth: positives drawn "
-        "from the model itself (of the 6 items: in % of the positives' pull). "
-        "Faithful: the fitted positives, against the full softmax."
+        f"{header['dataset']}, {header['rows']} training pairs, n = {n} negatives "
+        "drawn for each row anew; gradient with respect to the item vectors, in % of "
+        "the full softmax's at the same rows. bias ± one standard error over draws. "
+        "Candidates are the items with a training click, or the whole catalogue where "
+        "that is said. Zero at the truth: positives drawn from the model itself (of "
+        "the 6 items: in % of the positives' pull). "
+        "Faithful: the training positives, against the full softmax."
     )
     of_items = real[real.target == "items"]
     trained = of_items[(of_items.model == "trained") & (of_items.library == "fitted")]
@@ -256,7 +257,7 @@ def _at_n(rows: pd.DataFrame) -> str:
     """The bias of each estimator by model and question, one row per estimator."""
     keys = [(m, q) for m in ("untrained", "trained") for q in (ZERO, FAITHFUL)]
     heads = ["form", "q is right", *(f"{m}: {q}" for m, q in keys)]
-    heads += ["trained: noise of a draw", "trained, whole library: faithful"]
+    heads += ["trained: noise of a draw", "trained, whole catalogue: faithful"]
     lines = []
     for name, estimator in ESTIMATORS.items():
         by_key = {
