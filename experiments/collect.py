@@ -82,17 +82,17 @@ def gathered(
     """
     faults: dict[Path, str] = {}
 
-    def prepared(cell: Cell) -> Cell:
+    def prepare(cell: Cell) -> Cell:
         return cell._replace(config=prepared_run(cell.config, data_dir).config)
 
-    def there(cell: Cell) -> bool:
+    def was_run(cell: Cell) -> bool:
         folder = locate(cell, grid.name, out, digest)[1]
         if is_done(cell.config, folder):
             return True
         faults[folder] = fault(folder) or fault(serving_folder(folder, cell.config))
         return faults[folder] == ABSENT and (folder / "failed.json").is_file()
 
-    cells = whole_cells(grid, base, chosen, prepared, there, quick)
+    cells = whole_cells(grid, base, chosen, prepare, was_run, quick)
     for folder, reason in faults.items():
         if reason not in (ABSENT, OTHER_CODE):
             say(f"{folder}: {reason}: left out")

@@ -15,15 +15,15 @@ from research.prepare import is_towers
 from research.report.records import RunResult
 from research.types import InputError
 
-Key = tuple[str, str]
+ArmAndValues = tuple[str, str]  # the swept values as text
 
 
 def whole_cells(
     grid: Grid,
     base: Config,
     chosen: Sequence[Cell],
-    prepared: Callable[[Cell], Cell],
-    there: Callable[[Cell], bool],
+    prepare: Callable[[Cell], Cell],
+    was_run: Callable[[Cell], bool],
     quick: bool = False,
 ) -> list[Cell]:
     """The chosen cells and every other cell of the grid that was run, in its order.
@@ -37,8 +37,8 @@ def whole_cells(
       grid: the grid.
       base: data set, split and whatever else all runs share.
       chosen: the cells asked for, prepared.
-      prepared: a cell with its config prepared.
-      there: whether a prepared cell was run.
+      prepare: a cell -> the cell with its config prepared.
+      was_run: a prepared cell -> whether its run finished or failed.
       quick: whether the cells are those of a smoke run.
     """
     cells = {(_key(cell), cell.seed): cell for cell in chosen}
@@ -52,8 +52,8 @@ def whole_cells(
                 new = [c for c in every if c.seed == n and (_key(c), n) not in cells]
                 found = [
                     cell
-                    for cell in map(prepared, new)
-                    if (cell.config, n) not in known and there(cell)
+                    for cell in map(prepare, new)
+                    if (cell.config, n) not in known and was_run(cell)
                 ]
             except InputError:  # an arm that is invalid on these data, and not chosen
                 continue
@@ -71,7 +71,9 @@ def whole_cells(
     return sorted(kept, key=lambda c: (places[c.arm], order[_key(c)], c.seed))
 
 
-def _order(grid: Grid, base: Config, quick: bool, keys: Sequence[Key]) -> list[Key]:
+def _order(
+    grid: Grid, base: Config, quick: bool, keys: Sequence[ArmAndValues]
+) -> list[ArmAndValues]:
     """The keys in the order of the grid's swept values."""
     wanted = set(keys)
     arms = dict.fromkeys(arm for arm, _ in keys)
@@ -79,7 +81,7 @@ def _order(grid: Grid, base: Config, quick: bool, keys: Sequence[Key]) -> list[K
     return [key for key in map(_key, every) if key in wanted]
 
 
-def _key(cell: Cell | RunResult) -> Key:
+def _key(cell: Cell | RunResult) -> ArmAndValues:
     return cell.arm, repr(cell.swept)
 
 
@@ -104,7 +106,7 @@ def of_common_seeds(results: Sequence[RunResult], name: str = "") -> list[RunRes
       results: of a grid, some rows with more seeds than others.
       name: of the grid; with one, a line says what is left out.
     """
-    found: dict[Key, set[int]] = {}
+    found: dict[ArmAndValues, set[int]] = {}
     for result in results:
         found.setdefault(_key(result), set()).add(result.seed)
     counts = {
