@@ -53,7 +53,7 @@ __all__ = ["report_carry_over", "run_carry_over"]
 NAME = "carry-over"
 TEMPERATURES = (0.05, 0.1, 0.2, 0.4)
 LENGTHS = ("chosen", "last")
-NEAR, LOST, SURER = 0.2, 0.002, 0.1
+NEAR, BELOW, SURER = 0.2, 0.002, 0.1
 MORE = np.nextafter(0.0, 1.0)
 
 
@@ -183,8 +183,8 @@ def verdicts(frame: pd.DataFrame) -> list[list[str]]:
                 *("off", -NEAR, NEAR),
             ),
             (
-                f"recall@20 with that is at most {LOST:g} below the highest",
-                *("short", -np.inf, LOST),
+                f"recall@20 with that is at most {BELOW:g} below the highest",
+                *("short", -np.inf, BELOW),
             ),
             ("the final model has more recall@20", "refit", MORE, np.inf),
             (f"its scale is larger, by at most {SURER:g}", *("surer", MORE, SURER)),

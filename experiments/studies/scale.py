@@ -36,7 +36,7 @@ __all__ = ["BEST", "CALIBRATED", "PLAIN", "report_scale", "run_scale", "two_pane
 NAME = "scale"
 TEMPERATURES = (0.05, 0.1, 0.2, 0.4)
 KEPT = ("recall", "scale", "calibrated", "recall_calibrated")
-NEAR, LOST, FALL, RATIO = 0.3, 0.002, 0.5, 3.0
+NEAR, BELOW, FALL, RATIO = 0.3, 0.002, 0.5, 3.0
 
 
 def run_scale(options: StudyOptions) -> Path:
@@ -112,8 +112,8 @@ def verdicts(stored: Stored) -> list[list[str]]:
         short = found["best"][n] - found["there"][n]
         text = f"{temperature:g}: the total of highest recall@20 is within {NEAR:g}"
         stated.append((text, off, -NEAR, NEAR))
-        text = f"{temperature:g}: recall@20 is at most {LOST:g} below the highest"
-        stated.append((text, short, -np.inf, LOST))
+        text = f"{temperature:g}: recall@20 is at most {BELOW:g} below the highest"
+        stated.append((text, short, -np.inf, BELOW))
     return [
         statement(text, over_seeds(values).interval(), low, high)
         for text, values, low, high in stated

@@ -56,7 +56,7 @@ def test_the_branch_without_a_cache_is_the_training_that_goes_on(branches):
 def test_a_curve_is_followed_until_little_is_left(branches, monkeypatch):
     whole = branches.curve(CACHE, 1).recall
     assert np.isfinite(whole).all()
-    monkeypatch.setattr(collapse, "LOST", 2.0)  # of the first recall: always
+    monkeypatch.setattr(collapse, "FOLLOWED_TO", 2.0)  # of the first recall: always
     short = branches.curve(CACHE, 1).recall
     np.testing.assert_allclose(short[:2], whole[:2], atol=0.05)
     assert np.isnan(short[2:]).all()

@@ -19,7 +19,7 @@ __all__ = ["report_calibrated_shift"]
 
 ALIKE, APART = 0.2, 0.5
 LOW, HIGH = -0.5, 0.3  # of the total where test items are drawn evenly
-LOST, WRONG, ENOUGH, NEARLY = 0.002, 0.75, 0.95, 0.9
+BELOW, WRONG, ENOUGH, NEARLY = 0.002, 0.75, 0.95, 0.9
 FEW, SOME, MANY, ALL = 100, 300, 1000, 3000  # clicks that a statement names
 ABOVE = 0.2  # of the total among the first places over that of all items
 WAYS = ("test", "first", "sweep")  # in which test clicks set a total
@@ -107,16 +107,16 @@ AT_RANDOM: tuple[Stated, ...] = (
         *("apart", -ALIKE, ALIKE, "+.2f"),
     ),
     (
-        f"recall@20 by validation is at most {LOST:g} below the highest",
-        *("short_validation", -np.inf, LOST, "+.4f"),
+        f"recall@20 by validation is at most {BELOW:g} below the highest",
+        *("short_validation", -np.inf, BELOW, "+.4f"),
     ),
     (
-        f"recall@20 by a sweep over {ALL:,} test clicks is at most {LOST:g} below it",
-        *(f"short_sweep_{ALL}", -np.inf, LOST, "+.4f"),
+        f"recall@20 by a sweep over {ALL:,} test clicks is at most {BELOW:g} below it",
+        *(f"short_sweep_{ALL}", -np.inf, BELOW, "+.4f"),
     ),
     (
-        f"recall@20 by {ALL:,} among the first places is at most {LOST:g} below it",
-        *(f"short_first_{ALL}", -np.inf, LOST, "+.4f"),
+        f"recall@20 by {ALL:,} among the first places is at most {BELOW:g} below it",
+        *(f"short_first_{ALL}", -np.inf, BELOW, "+.4f"),
     ),
 )
 

@@ -52,7 +52,7 @@ PANELS = {
 MARKERS = ("X", "o", "|")  # plain, calibrated, best
 INKS = ("#999999", "#d55e00", "#0072b2")
 POPULARITY = "popularity"
-LOST, BEHIND, NEAR, FACTOR = 0.02, 0.01, 0.3, 1.25
+BELOW, BEHIND, NEAR, FACTOR = 0.02, 0.01, 0.3, 1.25
 LARGEST_SCALE, LARGEST_THERE = 1.0, 0.6
 WITH_LOGQ = "in-batch+logq"
 
@@ -147,7 +147,7 @@ def _of_clicked(stored: Stored) -> list[list[str]]:
     for kind in stored.header["kinds"]:
         found = {arm: clicked(stored, arm, kind) for arm in arms}
         mine = found[WITH_LOGQ][CALIBRATED_RULE]
-        behind = [("'best strength of log q'", found[WITH_LOGQ][STRENGTH], LOST)]
+        behind = [("'best strength of log q'", found[WITH_LOGQ][STRENGTH], BELOW)]
         if arms[0] != WITH_LOGQ:
             without = found[arms[0]][CALIBRATED_RULE]
             behind.append(("it does without log q in the loss", without, BEHIND))
@@ -177,9 +177,9 @@ def _stated(
     if kind != POPULARITY:
         stated.append(_more(found, CALIBRATED_RULE, RULE))
     stated += [
-        _more(found, CALIBRATED_RULE, STRENGTH, LOST),
+        _more(found, CALIBRATED_RULE, STRENGTH, BELOW),
         _more(found, CALIBRATED_RATE, RATE),
-        _more(found, CALIBRATED_RATE, PAIR, LOST),
+        _more(found, CALIBRATED_RATE, PAIR, BELOW),
         _more(found, CALIBRATED_RATE, BY_WEIGHTED, BEHIND),
         (
             f"the best strength is within {NEAR:g} of the calibrated rule's",
@@ -286,13 +286,13 @@ def heading(stored: Stored, arm: str) -> str:
         for pair in ((CALIBRATED_RULE, RULE), (CALIBRATED_RATE, RATE))
     ]
     near = [
-        sum(low >= -LOST for low in lows(*pair))
+        sum(low >= -BELOW for low in lows(*pair))
         for pair in ((CALIBRATED_RULE, STRENGTH), (CALIBRATED_RATE, PAIR))
     ]
     return (
         f"Scores calibrated on held-out clicks (trained: {arm}) recover more in "
         f"{more[0]} of {len(found)} kinds of exposure by log q alone, in {more[1]} by "
-        f"log q and impressions (within {LOST:g} of the best: in {near[0]} and "
+        f"log q and impressions (within {BELOW:g} of the best: in {near[0]} and "
         f"{near[1]})"
     )
 

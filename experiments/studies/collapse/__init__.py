@@ -63,7 +63,7 @@ class Size(NamedTuple):
 
 
 QUICK = Size((1, 2), before=1, steps=16, every=4)
-LOST = 0.25  # of the first recall: what is left is followed no further
+FOLLOWED_TO = 0.25  # of the first recall: what is left is followed no further
 
 
 class Curve(NamedTuple):
@@ -181,7 +181,7 @@ class Branches:
         for at, batches in enumerate(portions, 1):
             state = _moved(run, state, batches)
             points[at] = _ranked(run, state)
-            if points[at, 0] < LOST * points[0, 0]:
+            if points[at, 0] < FOLLOWED_TO * points[0, 0]:
                 break
         return Curve(*points.T)
 

@@ -33,7 +33,7 @@ BY_WEIGHTED = "pair chosen by weighted clicks"
 STRENGTH_BY_WEIGHTED = "strength chosen by weighted clicks"
 COUNTED = (RULE, RATE, ADDED, PAIR)  # those on the page where impressions are counted
 MARKS = {FULL: "s", RULE: "X", RATE: "D", ADDED: "^", PAIR: "o"}
-LEAST_B, MOST_B, NEAR_A, LOST, LOST_COUNTED = 0.75, 1.25, 0.3, 0.02, 0.01
+LEAST_B, MOST_B, NEAR_A, BELOW, BELOW_COUNTED = 0.75, 1.25, 0.3, 0.02, 0.01
 ELECTRONICS = "electronic"
 NEAR = 0.02  # of weights and the same when serving
 VARIANCE = 0.05  # what inverse propensity weights are expected to cost at most
@@ -200,7 +200,7 @@ def _of_serving(exact: dict[str, Served]) -> list[Stated]:
         (ADDED, RATE, MORE),
         (ADDED, SCALED, MORE),
         (BY_WEIGHTED, BY_CLICKS, MORE),
-        (BY_WEIGHTED, PAIR, -LOST),
+        (BY_WEIGHTED, PAIR, -BELOW),
     )
     return [
         (
@@ -258,8 +258,8 @@ def _of_counts(
     rate = counts[RATE].recovered
     if count == MANY:
         lost = exact[RATE].recovered - rate
-        text = f"{count:g} impressions: '{RATE}' loses at most {LOST_COUNTED:g}"
-        return [(text, lost, -np.inf, LOST_COUNTED)]
+        text = f"{count:g} impressions: '{RATE}' loses at most {BELOW_COUNTED:g}"
+        return [(text, lost, -np.inf, BELOW_COUNTED)]
     text = f"{count:g} impression: '{RATE}' recovers less than the rule"
     return [(text, rate - counts[RULE].recovered, -np.inf, -MORE)]
 
