@@ -227,10 +227,10 @@ def test_a_run_writes_the_page_with_two_users_lists(call, tmp_path):
         own = [row for row in rows if row["id"] == name]
         assert [row["place"] for row in own] == [str(n) for n in range(1, 21)]
         assert all(row["title"].startswith("Film ") for row in own)
-        found = [[row["title"], row["held_out"] == "1"] for row in own]
+        found = [[row["title"], row["held_out"] == "1", row["item"]] for row in own]
         assert person["lists"][cells.index("tiny")] == found
         # the places of held-out items in the list are those of the record
-        held = [n for n, (_, hit) in enumerate(found, start=1) if hit]
+        held = [n for n, (_, hit, _) in enumerate(found, start=1) if hit]
         assert held == [p for p in person["places"][cells.index("tiny")] if p <= 20]
         assert all(person["lists"])  # baselines and served arms too
     assert (

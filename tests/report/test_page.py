@@ -103,16 +103,16 @@ def made(tmp_path_factory):
         save_records(path, rows, {**HEADER, "grid": name})
     held = made_rows()[0].record.held
     user = int(np.flatnonzero(held == np.quantile(held, 0.5, method="lower"))[0])
+    names = ("user", "id", "title", "held_out", "item")
     kept = [
-        [
-            {"user": str(user), "id": "7", "title": title, "held_out": str(int(hit))}
-            for title, hit in of_run
-        ]
-        for of_run in ([("Heat", 1), (EVIL, 0)], [("Fargo", 0), ("Heat", 1)])
+        [dict(zip(names, (str(user), "7", *place))) for place in of_run]
+        for of_run in (
+            [("Heat", "1", "5"), (EVIL, "0", "6"), ("Heat", "0", "7")],
+            [("Fargo", "0", "8"), ("Heat", "1", "5"), ("Heat", "0", "9")],
+        )
     ]
-    write_json(
-        out / "runs" / "ml-100k" / "ssb-lists.json", {"0": kept[0], "3": kept[1]}
-    )
+    lists = {"0": kept[0], "3": kept[1]}
+    write_json(out / "runs" / "ml-100k" / "ssb-lists.json", lists)
     grid = GRIDS["ssb"]
     with pytest.MonkeyPatch.context() as patched:
         evil = grid._replace(question=EVIL, note=EVIL, prediction=EVIL)
@@ -330,8 +330,9 @@ def test_bands_and_curves(made, opened):
 def test_two_users_lists_are_compared(made, opened):
     page = opened(made, "ml-100k/ssb")
     section = page.locator("#two-users")
-    assert "share 1 of 2" in section.inner_text()
-    assert "• Heat ✓ held out" in section.inner_text()
+    assert "share 1 of 3" in section.inner_text()
+    dots = [section.inner_text().count(f"• Heat{end}") for end in ("", " ✓ held out")]
+    assert dots == [2, 2]  # not of other films with that title
     assert EVIL in section.inner_text()
     section.get_by_label("right", exact=True).select_option(label="full-softmax")
     text = section.inner_text()

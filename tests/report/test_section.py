@@ -95,6 +95,21 @@ def test_cells_over_different_users_have_no_pair():
     assert (reaches[~last] != NONE).all()
 
 
+def test_as_many_other_users_have_no_pair():
+    rows = made_rows()
+    record = rows[0].record
+    held = np.roll(record.held, 1)  # as many users and positives: another split's
+    other = rows[0]._replace(arm="other", record=record._replace(held=held))
+    content = section([rows[0], other], "in-batch")
+    assert (unpacked(content["pairs"][KEY]["reaches"]) == NONE).all()
+    user = np.repeat(np.arange(len(record.held)), record.held)
+    heads = [record._replace(band=(user != n).astype(np.uint8)) for n in range(2)]
+    rows = [rows[0]._replace(arm=f"head of user {n}", record=heads[n]) for n in (0, 1)]
+    content = section(rows, "in-batch")  # one user has a head in each, another one
+    assert (unpacked(content["pairs"]["recall_head@20"]["reaches"]) == NONE).all()
+    assert (unpacked(content["pairs"][KEY]["reaches"]) != NONE).all()
+
+
 def test_many_cells_are_compared_in_the_main_metrics_alone(monkeypatch):
     monkeypatch.setattr(section_module, "MANY", 8)
     first, *_ = made_rows(users=4)
@@ -119,10 +134,9 @@ def test_very_many_cells_are_not_compared_and_the_page_says_so(monkeypatch):
 def test_two_users_their_places_and_their_lists():
     rows = made_rows()
     first = rows[0].record
-    user = 7
     kept = [
-        {"user": str(user), "id": "31", "title": "<b>", "held_out": "1"},
-        {"user": str(user), "id": "31", "title": "Two", "held_out": "0"},
+        {"user": "7", "id": "31", "item": "5", "title": "<b>", "held_out": "1"},
+        {"user": "7", "id": "31", "item": "6", "title": "Two", "held_out": "0"},
     ]
     content = section(rows, "in-batch", lists={"0": kept})
     (usual, many) = content["people"]
@@ -135,7 +149,7 @@ def test_two_users_their_places_and_their_lists():
     assert usual["places"][0] == sorted(r + 1 for r in ranks if r < 100)
     shown = [{**row, "user": str(of_user)} for row in kept]
     (usual, _) = section(rows, "in-batch", lists={"0": shown})["people"]
-    assert usual["lists"][0] == [["<b>", True], ["Two", False]]
+    assert usual["lists"][0] == [["<b>", True, "5"], ["Two", False, "6"]]
     assert usual["name"] == "User 31"
     assert set(map(str, usual["lists"][1:])) == {"None"}
 

@@ -155,7 +155,7 @@ def paired_reaches(cells: Sequence[CellSummary], key: Key) -> Float[ndarray, "a 
         (n, m)
         for n, m in itertools.combinations(range(len(cells)), 2)
         if not cells[n].hole(key) and not cells[m].hole(key)
-        if cells[n].users[key] == cells[m].users[key]
+        if cells[n].same_users(cells[m], key)
     ]
     found = intervals((cells[n], key, cells[m]) for n, m in pairs)
     reaches = np.full((len(cells), len(cells)), np.nan)
@@ -228,7 +228,8 @@ def _people(
 
     A place counts from 1; positives that are not among the first 100, which the
     ranks of every record reach, are left out. A
-    list is of pairs (title, whether it is held out), or null where none was kept.
+    list is of (title, whether it is held out, the item's id), as items may have one
+    title; or null where none was kept.
     """
     records = [run.record for _, run in firsts]
     some = next((record for record in records if record is not None), None)
@@ -245,7 +246,8 @@ def _people(
                 "held": int(some.held[user]) if some else 0,
                 "places": [_places(r, user) if r else None for r in records],
                 "lists": [
-                    [[row["title"], row["held_out"] == "1"] for row in listed] or None
+                    [[r["title"], r["held_out"] == "1", r["item"]] for r in listed]
+                    or None
                     for listed in rows
                 ],
             }

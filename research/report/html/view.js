@@ -229,7 +229,7 @@ class View {
     const sides = [0, Math.min(1, grid.cells.length - 1)], box = element("div", { class: "people" });
     const refresh = () => box.replaceChildren(...grid.people.map((person) => personTable(grid, person, sides)));
     const kept = grid.people.some((person) => person.lists.some(finite));
-    const about = kept ? "The first seed's lists of 20, side by side; a dot marks a title that is in both."
+    const about = kept ? "The first seed's lists of 20, side by side; a dot marks an item that is in both."
       : "These records hold the places of held-out positives only. To see whole lists, run the grid and open the page of its output folder.";
     return { refresh, root: panel("Two users", about,
       element("div", { class: "controls" }, sides.map((n, i) =>
@@ -245,16 +245,16 @@ function personTable(grid, person, sides) {
     return `${places.length} of ${person.held}${places.length ? `: at ${places.join(", ")}` : ""}`;
   };
   const lists = sides.map((n) => person.lists[n]);
-  const titles = lists.map((list) => new Set((list ?? []).map(([title]) => title)));
+  const items = lists.map((list) => new Set((list ?? []).map(([, , item]) => item)));
   const listed = (side, slot) => {
     if (!lists[side]) return slot ? "" : "no list was kept";
-    const [title, held] = lists[side][slot] ?? ["–", false], both = titles.every((one) => one.has(title));
+    const [title, held, item] = lists[side][slot] ?? ["–", false], both = items.every((one) => one.has(item));
     return element("span", { class: held ? "best" : null }, both ? "• " : "", title, held ? " ✓ held out" : "");
   };
   const longest = Math.max(...lists.map((list) => list?.length ?? 0));
   const rows = [["held-out positives in the first 100", sides.map(found)],
     ...Array.from({ length: longest }, (_, slot) => [String(slot + 1), [listed(0, slot), listed(1, slot)]])];
-  const common = [...titles[0]].filter((title) => titles[1].has(title)).length;
+  const common = [...items[0]].filter((item) => items[1].has(item)).length;
   const caption = `${person.name}, ${person.held} held-out positives${lists.every(finite) ? `; the lists share ${common} of ${longest}` : ""}`;
   return element("table", {}, element("caption", {}, caption),
     element("thead", {}, element("tr", {}, ["place", ...sides.map((n) => grid.labels[n])].map((text) => element("th", { scope: "col" }, text)))),
