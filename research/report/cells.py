@@ -1,6 +1,7 @@
 """The runs of one arm at one swept value, measured together: a cell of a table."""
 
 from collections.abc import Iterable, Sequence
+from hashlib import sha256
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +19,7 @@ from research.evaluate.metrics import (
 )
 from research.report.intervals import Estimate, Interval, over_seeds, two_way
 from research.report.records import RunResult
+from research.types import Record
 
 TEMPERATURE = "temperature"
 UNMEASURED = "not measured"  # how the note of a cell without a metric begins
@@ -33,7 +35,7 @@ class CellSummary(NamedTuple):
     ``users`` how many users it counts. ``failed`` is empty unless a run failed; then
     there are no values, since a mean over fewer seeds would be another number. For the
     same reason there are none of a metric that some runs lack; ``lacking`` is how many
-    do, by its name.
+    do, by its name. ``judged_by`` are digests of the positives (``positives_of``).
     """
 
     arm: str
@@ -45,6 +47,7 @@ class CellSummary(NamedTuple):
     users: dict[Key, int]
     lacking: dict[str, int]
     failed: str
+    judged_by: tuple[str, str] = ("", "")
 
     def hole(self, key: Key) -> str:
         """Why the cell has no value of a metric; "" where it has one."""
@@ -53,13 +56,37 @@ class CellSummary(NamedTuple):
         return f"{UNMEASURED} in {self.lacking[key.metric]} of {len(self.seeds)} runs"
 
     def same_users(self, other: "CellSummary", key: Key) -> bool:
-        """Whether a metric counts the same users in both cells, with each seed."""
+        """Whether a metric counts the same users in both cells, with each seed.
+
+        Users whom other positives judge, as in another split, are not the same.
+        """
+        if not judged_alike(self.judged_by, other.judged_by):
+            return False
         if self.users[key] != other.users[key] or key not in self.values:
             return self.users[key] == other.users[key]
         ours, theirs = (np.isnan(one.values[key]) for one in (self, other))
         if ours.shape != theirs.shape:  # other seeds
             ours, theirs = ours.any(axis=1), theirs.any(axis=1)
         return np.array_equal(ours, theirs)
+
+
+def positives_of(record: Record) -> tuple[str, str]:
+    """Digests of the number of each user's held-out positives, and of their items.
+
+    The second one is empty for a record that doesn't name the items.
+    """
+    items = record.columns.get("item", np.zeros(0, np.int64))
+    counts, named = (a.astype("<i8").tobytes() for a in (record.held, items))
+    return sha256(counts).hexdigest(), sha256(named).hexdigest() if named else ""
+
+
+def judged_alike(one: tuple[str, str], other: tuple[str, str]) -> bool:
+    """Whether two records are of the same positives, as far as both say it.
+
+    >>> judged_alike(("3a", "7c"), ("3a", "")), judged_alike(("3a", ""), ("3b", ""))
+    (True, False)
+    """
+    return all(a == b or not a or not b for a, b in zip(one, other, strict=True))
 
 
 def swept_fields(results: Sequence[RunResult], swept: Sequence[str] = ()) -> list[str]:
@@ -203,7 +230,8 @@ def _check_users(cell: CellSummary, key: Key, other: CellSummary | None) -> None
     if other is not None and not cell.same_users(other, key):
         raise ValueError(
             f"{key.metric}@{key.k}: {cell.arm} is over {cell.users[key]} users, "
-            f"{other.arm} over {other.users[key]}, not the same: no paired difference"
+            f"{other.arm} over {other.users[key]}, not the same, or judged by other "
+            "positives: no paired difference"
         )
 
 
@@ -266,7 +294,8 @@ def _cell(
             users[key] = int((~np.isnan(column)).any(axis=1).sum())
         else:
             means[key], users[key] = column, len(records[0].held)
-    return CellSummary(*first, means, values, users, lacking, "")
+    judged_by = positives_of(records[0])
+    return CellSummary(*first, means, values, users, lacking, "", judged_by)
 
 
 def _why(runs: list[RunResult]) -> str:

@@ -10,6 +10,7 @@ from numpy import ndarray
 
 from research.contrast import Contrast, cell_name
 from research.evaluate.metrics import CUTOFF, METRICS
+from research.report.cells import judged_alike, positives_of
 from research.report.intervals import ALPHA, Estimate, holm, over_seeds, two_way
 from research.report.pages import (
     EMPTY,
@@ -157,8 +158,11 @@ def _values_of(
     values, other = _values(ours, metric, k), _values(others, metric, k)
     if len(values) != len(other) or np.any(np.isnan(values) != np.isnan(other)):
         raise InputError(f"{arm} and {against} are over different users")
-    record = ours[0].record
-    return values, other, len(record.held) if record else 0
+    records = [runs[0].record for runs in (ours, others)]
+    judged_by = [positives_of(record) for record in records if record]
+    if not judged_alike(*judged_by):
+        raise InputError(f"{arm} and {against} are judged by other positives")
+    return values, other, len(records[0].held) if records[0] else 0
 
 
 def _difference(cells: Cells, contrast: Contrast) -> Paired:

@@ -11,6 +11,7 @@ from research.report.cells import (
     UNMEASURED,
     CellSummary,
     intervals,
+    judged_alike,
     measure,
     swept_fields,
     table_keys,
@@ -34,11 +35,11 @@ def table(
 
     Columns: arm, metric, k, mean, low, high, seeds, users; temperature; one per swept
     field; against, delta, delta_low, delta_high: the paired difference from the
-    reference arm at the same swept value, else from its cell with nothing swept, else
-    empty; note. A cell with a failed run has no mean, 0 seeds and the note "failed:
-    <reason> (seed n)"; one that lacks a metric of others has the note "not measured in
-    n of m runs". Numbers carry 6 significant digits, so that the file read back is the
-    table.
+    reference arm at the same swept value, else from its cell with nothing swept; empty
+    without one, or where other positives judge it, as in another split; note. A cell
+    with a failed run has no mean, 0 seeds and the note "failed: <reason> (seed n)"; one
+    that lacks a metric of others has the note "not measured in n of m runs". Numbers
+    carry 6 significant digits, so that the file read back is the table.
 
     Args:
       results: one per run.
@@ -101,6 +102,8 @@ def _unpaired(cell: CellSummary, other: CellSummary | None, key: Key) -> str | N
     if hole := other.hole(key):
         return f"no difference: {other.arm} {hole}"
     alike = max(cell.users.values()) == max(other.users.values())
+    if alike and not judged_alike(cell.judged_by, other.judged_by):
+        return f"no difference: {other.arm} is judged by other positives"
     if alike and not cell.same_users(other, key):
         counted, others = cell.users[key], other.users[key]
         whom = f"{others}" if counted != others else "others"

@@ -7,10 +7,12 @@ import pytest
 from research.evaluate.metrics import METRICS, Key, metric_values
 from research.report import cells
 from research.report.cells import measure
+from research.report.contrasts import paired as difference
 from research.report.intervals import over_seeds
 from research.report.pages import csv_text, marks, read_table, write_report, write_texts
 from research.report.records import RunResult
 from research.report.tables import swept_columns, table, typed, wide
+from research.types import InputError
 from tests.report.made import crossed, made_record, made_rows, paired, swept_rows
 
 COLUMNS = ["arm", "metric", "k", "mean", "low", "high", "seeds", "users"]
@@ -235,6 +237,28 @@ def test_runs_that_are_not_one_table_are_refused(rows):
         table([*rows, *other], "in-batch")
     with pytest.raises(ValueError, match="different users"):
         table([*other[:2], other[2]._replace(record=made_record(1))], "other")
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_runs_of_other_splits_are_not_paired_by_user(named):
+    """As many users, each with as many positives, but other ones, are not paired."""
+    record = made_record(0)
+    held = np.roll(record.held, 1)
+    items = np.arange(len(record.rank)) % 60
+    other = record._replace(held=held)
+    if named:
+        record = record._replace(columns={**record.columns, "item": items})
+        other = record._replace(columns={**record.columns, "item": items[::-1]})
+    rows = [RunResult("one", {}, 0, record), RunResult("two", {}, 0, other)]
+    frame = table(rows, "one")
+    two = frame[frame.arm == "two"]
+    assert two.delta.isna().all()
+    assert set(two.note) == {"no difference: one is judged by other positives"}
+    assert set(marks(measure(rows))) == {""}
+    with pytest.raises(InputError, match="judged by other positives"):
+        difference(rows, "two", "one")
+    alike = [rows[0], rows[0]._replace(arm="two")]
+    assert table(alike, "one").delta.notna().any()
 
 
 def test_a_swept_cell_without_its_own_reference_is_held_against_the_unswept_one():
