@@ -42,6 +42,7 @@ from research.notices import say
 from research.prepare import is_towers
 from research.report.cells import not_recorded
 from research.report.contrasts import contrast_frame, contrast_texts
+from research.report.figures import mark_quick
 from research.report.pages import write_report, write_texts
 from research.report.pictures import save_figure
 from research.report.predictions import prediction_table
@@ -348,6 +349,8 @@ def report(grid: Grid, records: Path, out: Path) -> tuple[pd.DataFrame, list[Pat
     drawings = {what: draw(frame) for what, draw in figures.items()}
     drawings |= {what: draw(contrasts) for what, draw in of_contrasts.items()}
     for what, (figure, points) in drawings.items():
+        if header["quick"]:
+            mark_quick(figure)
         written += save_figure(
             figure, points, out / "figures" / dataset / f"{name}-{what}"
         )

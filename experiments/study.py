@@ -208,6 +208,7 @@ def report_study(study: Study, records: Path, out: Path) -> list[Path]:
     Raises:
       InputError: no such file, not the study's, or of another RECORDS_VERSION.
     """
+    from research.report.figures import mark_quick
     from research.report.pages import QUICK, markdown_page, write_texts
     from research.report.pictures import save_figure
     from research.report.records import load_stored
@@ -224,5 +225,7 @@ def report_study(study: Study, records: Path, out: Path) -> list[Path]:
     place = Path(stored.header["dataset"], stored.header["grid"])
     written = write_texts(out / "tables" / place, {**tables, ".md": text})
     for what, (figure, points) in drawings.items():
+        if stored.header["quick"]:
+            mark_quick(figure)
         written += save_figure(figure, points, beside(out / "figures" / place, what))
     return written

@@ -27,7 +27,7 @@ from research.report.html.page import (
     write_page,
 )
 from research.report.html.section import section
-from research.report.pages import QUICK
+from research.report.pages import QUICK, QUICK_MARK
 from research.report.predictions import STATEMENT, statements
 from research.report.records import load_records, read_header
 from research.types import InputError
@@ -124,13 +124,14 @@ def _order(records: Path) -> tuple[int, str, int, str]:
 def _source(records: Path, out: Path) -> Source:
     header, entry = read_header(records), find_by_file(records.stem)
     place, question = records.relative_to(out), entry.question
+    marked = f", {QUICK_MARK}" if header.get("quick") else ""
     if isinstance(entry, Study):
         notes = [QUICK] if header.get("quick") else []
     else:
         notes = [*notes_on(header), *filter(None, [entry.note])]
     about: dict[str, Any] = {
         "name": "/".join(place.with_suffix("").parts[1:]),
-        "title": f"{records.stem} on {records.parent.name}",
+        "title": f"{records.stem} on {records.parent.name}{marked}",
         "question": question,
         "prediction": entry.prediction,
         "notes": notes,

@@ -7,10 +7,11 @@ import pandas as pd
 
 from research.evaluate.metrics import CUTOFF, METRICS
 from research.notices import say
-from research.report.figures import arms_figure
+from research.report.figures import arms_figure, mark_quick
 from research.report.filters import parse_filter
 from research.report.pages import read_table
 from research.report.pictures import save_figure
+from research.report.records import read_header
 from research.types import InputError, choose
 
 __all__ = ["draw_picture"]
@@ -60,7 +61,15 @@ def draw_picture(
         )
     title = f"{METRICS[y].title(CUTOFF)} against {METRICS[x].title(CUTOFF)}, {dataset}"
     figure, points = arms_figure(shown, title, across=x, up=y)
+    if any(_quick(out, dataset, grid) for grid in frame.grid.unique()):
+        mark_quick(figure)
     return save_figure(figure, points, out / "figures" / dataset / f"picture-{x}-{y}")
+
+
+def _quick(out: Path, dataset: str, grid: str) -> bool:
+    """Whether a table is of a smoke run, as far as there are records of it."""
+    records = out / "records" / dataset / f"{grid}.npz"
+    return records.is_file() and bool(read_header(records).get("quick"))
 
 
 def _long_tables(folder: Path, grids: Sequence[str]) -> pd.DataFrame:

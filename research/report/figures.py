@@ -16,6 +16,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from research.evaluate.metrics import CUTOFF, METRICS
 from research.report.cells import UNMEASURED
+from research.report.pages import QUICK_MARK
 from research.report.pictures import (
     EDGE,
     Drawing,
@@ -290,3 +291,9 @@ def around(
     columns = 4 if longest <= NARROW else 3 if longest <= WIDE else 2
     legend_above(figure, handles, title, columns)
     notes_below(figure, unfinished(points, [swept]))
+
+
+def mark_quick(figure: Figure) -> None:
+    """Writes across a figure that it shows a smoke run; no layout changes by it."""
+    style: Any = {"ha": "center", "va": "center", "rotation": 20, "alpha": 0.25}
+    figure.text(0.5, 0.5, QUICK_MARK, fontsize=28, color="#888888", **style)

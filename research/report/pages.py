@@ -27,6 +27,7 @@ from research.report.tables import NUMBER, long_form, stated_columns, typed
 
 DAGGER = "†"
 EMPTY = "-"
+QUICK_MARK = "quick run: not a result"  # across figures, and in titles of the page
 QUICK = "A quick run, to see that everything works: not a result."
 
 

@@ -16,7 +16,7 @@ from experiments.output.seals import read_metrics, write_metrics
 from experiments.studies import STUDIES
 from research.config import Config
 from research.files import read_arrays, read_json, write_arrays
-from research.report.pages import read_table
+from research.report.pages import QUICK_MARK, read_table
 from research.report.records import (
     RECORDS_VERSION,
     load_records,
@@ -249,6 +249,8 @@ def test_a_quick_run_says_that_it_is_one(results):
         "figures/ml-100k/ssb-arms.csv",
     }
     assert "A quick run" in files["tables/ml-100k/ssb.md"].decode()
+    assert QUICK_MARK in files["figures/ml-100k/ssb-arms.svg"].decode()
+    assert f"ssb on ml-100k, {QUICK_MARK}" in (results / "report.html").read_text()
     for folder in runs_of(results, "ssb"):
         config = read_json(folder / "config.json")
         assert config["model"] == "popularity" or config["epochs"] == 2

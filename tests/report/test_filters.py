@@ -4,7 +4,8 @@ import pytest
 
 from experiments.__main__ import main
 from research.report.filters import parse_filter
-from research.report.pages import csv_text
+from research.report.pages import QUICK_MARK, csv_text
+from research.report.records import save_records
 from research.report.tables import table
 from research.types import InputError
 from tests.report.made import made_rows
@@ -73,6 +74,16 @@ def test_a_figure_of_two_metrics_shows_the_rows_that_match(out):
     assert "in-batch," not in lines
     assert lines.count("\n") > 1
     assert (out / "figures/ml-100k/picture-coverage-recall.png").is_file()
+
+
+@pytest.mark.parametrize("quick", [False, True])
+def test_a_figure_of_a_quick_run_says_so(out, quick):
+    header = {"grid": "ssb", "quick": quick}
+    save_records(out / "records" / "ml-100k" / "ssb.npz", made_rows(), header)
+    words = ["report", "--out", str(out), "--x", "coverage", "--y", "recall"]
+    assert main(words) == 0
+    svg = out / "figures/ml-100k/picture-coverage-recall.svg"
+    assert (QUICK_MARK in svg.read_text()) == quick
 
 
 @pytest.mark.parametrize(
