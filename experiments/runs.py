@@ -192,7 +192,7 @@ def execute(
     prepared = prepared_run(config, data_dir, run.start)
     digest = digest_of(config, data_dir)
     code = code_of(dataclasses.asdict(config))
-    clear(folder, anew=run.save is not None)
+    clear(folder)
     try:
         scorer_of, seconds = _scorers(run, prepared, digest, progress, done)
     except NotFinite as error:
@@ -254,6 +254,8 @@ def _scorers(
         raise done
     if run.save is not None:
         _save(run, prepared, done, digest, run.save)
+    # A finished run, trained again for its model, stays until here.
+    clear(folder, anew=True)
     # The vectors mark the training as done, so they are written last.
     write_csv(folder / HISTORY, done.history)
     arrays = {

@@ -233,3 +233,27 @@ def test_a_run_trained_again_for_its_model_has_all_its_files(
         called = call(*words)
         assert "nothing to train" in called.out
         assert called.err == ""
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left"), KeyboardInterrupt()])
+def test_a_finished_run_outlives_a_training_for_its_model_that_fails(
+    call, tmp_path, monkeypatch, error
+):
+    words = ("train", "--arm", "tiny+prior", "--out", tmp_path / "out")
+    assert call(*words).status == 0
+    before = contents(tmp_path / "out")
+
+    def train(*arguments):
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, "train_together", train)
+        assert call(*words, "--save", tmp_path / "model").status in (1, 130)
+    after = contents(tmp_path / "out")
+    kept = [name for name in before if not name.endswith("index.csv")]
+    assert {name: after.get(name) for name in kept} == {n: before[n] for n in kept}
+    called = call(*words)
+    assert called.status == 0
+    assert "nothing to train" in called.out
+    assert call(*words, "--save", tmp_path / "model").status == 0
+    assert load_model(tmp_path / "model").config.prior == 1.0
