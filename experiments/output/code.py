@@ -168,11 +168,22 @@ def _follow(value: Any, seen: dict[int, str], home: str) -> None:
 
 def _follow_function(function: FunctionType, seen: dict[int, str], home: str) -> None:
     seen[id(function)] = _source(function)
-    found = inspect.getclosurevars(function)
-    refers = {**found.globals, **found.nonlocals}
+    known = function.__globals__
+    refers = {name: known[name] for name in _names(function.__code__) if name in known}
+    refers |= inspect.getclosurevars(function).nonlocals
     defaults = function.__defaults__, function.__kwdefaults__
     for part in (*defaults, *(refers[name] for name in sorted(refers))):
         _follow(part, seen, home)
+
+
+def _names(code: CodeType) -> set[str]:
+    """The names that a function uses, and those that functions in it use.
+
+    >>> sorted(_names((lambda: map(lambda z: abs(z), range(3))).__code__))
+    ['abs', 'map', 'range']
+    """
+    inner = [_names(value) for value in code.co_consts if isinstance(value, CodeType)]
+    return set(code.co_names).union(*inner)
 
 
 def _follow_parts(value: type | ModuleType, seen: dict[int, str], home: str) -> None:

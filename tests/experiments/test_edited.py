@@ -3,6 +3,7 @@
 import dataclasses
 
 import flax.linen as nn
+import jax
 import numpy as np
 import pytest
 
@@ -27,6 +28,11 @@ def scaled(z):
 def leaned(positive, negatives, hyper):
     """A loss that refers to a function, and that to a number."""
     return -scaled(positive)
+
+
+def within(positive, negatives, hyper):
+    """A loss that refers to it in a function within, as those with reducers do."""
+    return jax.vmap(lambda z: -scaled(z))(positive)
 
 
 class Scaled(nn.Module):
@@ -73,8 +79,9 @@ def test_edited_vectors_of_items_are_read_again(tmp_path, data):
     assert not np.allclose(*found)
 
 
-def test_a_number_that_a_loss_refers_to_is_trained(data, monkeypatch):
-    monkeypatch.setitem(LOSSES, "leaned", Loss(leaned))
+@pytest.mark.parametrize("loss", [leaned, within])
+def test_a_number_that_a_loss_refers_to_is_trained(data, monkeypatch, loss):
+    monkeypatch.setitem(LOSSES, "leaned", Loss(loss))
     config, found = dataclasses.replace(arm("tiny"), loss="leaned", **SLOW), []
     for scale in (1.0, 3.0):
         monkeypatch.setattr(f"{__name__}.SCALE", scale)
