@@ -179,8 +179,10 @@ def wide(frame: pd.DataFrame, metrics: Sequence[str], k: int) -> pd.DataFrame:
       k: the cut-off.
 
     Raises:
-      ValueError: the table lacks a metric at the cut-off.
+      ValueError: the table lacks a metric at the cut-off, or has several rows of it
+        for an arm at its swept values.
     """
+    stated = ["arm", *stated_columns(frame)]
     parts = {
         metric: frame[(frame.metric == metric) & (frame.k == k)].reset_index(drop=True)
         for metric in metrics
@@ -188,13 +190,26 @@ def wide(frame: pd.DataFrame, metrics: Sequence[str], k: int) -> pd.DataFrame:
     first = next(iter(parts.values()), pd.DataFrame())
     if first.empty:
         raise ValueError(f"the table has no {metrics[0] if metrics else ''}@{k}")
-    columns = {name: first[name] for name in ("arm", *stated_columns(frame))}
+    columns = {name: first[name] for name in stated}
     note = first.note.mask(first.note.str.startswith(UNMEASURED), "")
     for metric, part in parts.items():
-        if len(part) != len(first):
-            raise ValueError(f"the table lacks {metric}@{k} for some arm")
+        part = _in_order_of(first, part, stated, f"{metric}@{k}")
         ends = {metric: "mean", f"{metric}_low": "low", f"{metric}_high": "high"}
         columns |= {name: part[source] for name, source in ends.items()}
         missing = part.note.str.startswith(UNMEASURED) & (note == "")
         note = note.mask(missing, f"{metric} " + part.note)
     return pd.DataFrame(columns | {"note": note})
+
+
+def _in_order_of(
+    first: pd.DataFrame, part: pd.DataFrame, stated: list[str], name: str
+) -> pd.DataFrame:
+    """Rows of another metric in the order of the first one's, by what they state."""
+    both = (pd.MultiIndex.from_frame(rows[stated]) for rows in (first, part))
+    wanted, there = both
+    if not (wanted.is_unique and there.is_unique):
+        raise ValueError(f"an arm has several points of {name} at the same swept values")
+    places = there.get_indexer(wanted)
+    if len(part) != len(first) or (places < 0).any():
+        raise ValueError(f"the table lacks {name} for some arm")
+    return part.iloc[places].reset_index(drop=True)

@@ -362,3 +362,17 @@ def test_intervals_of_different_users_are_refused(rows):
     fewer = other._replace(users=other.users | {key: 1})
     with pytest.raises(ValueError, match="no paired difference"):
         cells.intervals([(one, key, None), (one, key, fewer)])
+
+
+def test_a_sorted_table_is_as_wide_as_before(frame):
+    """Metrics are joined by arm and swept values, in whatever order rows stand."""
+    metrics, swept = ["recall", "coverage", "train_count"], table(swept_rows(), "")
+    for long in (frame, swept):
+        expected = wide(long, metrics, 20)
+        shuffled = wide(long.sample(frac=1, random_state=1), metrics, 20)
+        by = ["arm", "temperature"]
+        left, right = (part.sort_values(by, ignore_index=True) for part in (
+            expected, shuffled))  # fmt: skip
+        pd.testing.assert_frame_equal(left, right)
+    with pytest.raises(ValueError, match="several points of recall@20"):
+        wide(pd.concat([frame, frame]), metrics, 20)
