@@ -8,7 +8,8 @@ import dataclasses
 import itertools
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,8 @@ from research.data import name_of
 from research.evaluate.record import evaluate
 from research.evaluate.top_k import Scorer
 from research.files import read_arrays
-from research.prepare import Prepared, is_towers
+from research.marks import Range
+from research.prepare import Prepared, check_config, is_towers
 from research.report.records import RunResult, Served
 from research.serving import Serving
 from research.train.loop import NotFinite, train_together
@@ -56,19 +58,40 @@ def compare(
       InputError: a config is invalid.
       NotFinite: a loss was not finite.
     """
-    fields, results = dict(swept or {}), []
+    Range(1).check("seeds", seeds)
+    cells = []
     for name, config in configs.items():
-        for values in itertools.product(*fields.values()):
-            at = dict(zip(fields, values, strict=True))
-            for seed in range(seeds):
-                start = time.perf_counter()
-                changed = dataclasses.replace(with_swept(config, at), seed=seed)
-                run = prepared_run(changed, data_dir)
-                results.append(_trained(RunResult(name, at, seed), run))
-                words = [name, *(f"{n} {v:g}" for n, v in at.items()), f"seed {seed}"]
-                seconds = time.perf_counter() - start
-                print(f"{', '.join(words)}: {seconds:.1f} s", flush=True)
+        if not isinstance(config, Config):
+            raise InputError(f"{name} is {config!r}: it must be a Config, as of arm()")
+        for at in _combinations(swept or {}):
+            cells.append((name, at, with_swept(config, at)))
+    for _, _, config in cells:  # all of them before the first is trained
+        check_config(config)
+        prepared_run(dataclasses.replace(config, seed=0), data_dir)
+    results = []
+    for name, at, config in cells:
+        for seed in range(seeds):
+            start = time.perf_counter()
+            run = prepared_run(dataclasses.replace(config, seed=seed), data_dir)
+            results.append(_trained(RunResult(name, at, seed), run))
+            words = [name, *(f"{n} {v:g}" for n, v in at.items()), f"seed {seed}"]
+            seconds = time.perf_counter() - start
+            print(f"{', '.join(words)}: {seconds:.1f} s", flush=True)
     return results
+
+
+def _combinations(swept: Mapping[str, Sequence[float]]) -> list[dict[str, float]]:
+    """Each combination of the swept values.
+
+    Raises:
+      InputError: values that aren't several numbers.
+    """
+    for name, values in swept.items():
+        several = not isinstance(values, str) and isinstance(values, Iterable)
+        if not several or not all(isinstance(v, Real) for v in values):
+            raise InputError(f"swept {name} is {values!r}: it must be several numbers")
+    every = itertools.product(*swept.values())
+    return [dict(zip(swept, values, strict=True)) for values in every]
 
 
 def _trained(result: RunResult, run: Prepared) -> RunResult:
@@ -159,7 +182,8 @@ def with_prior(
 
     Raises:
       InputError: exposure isn't 0 and the table of items has no impressions; no item
-        has so many clicks; the result is a baseline's, or holds no vectors.
+        has so many clicks; a value that the field can't hold; the result is a
+        baseline's, or holds no vectors.
     """
     served = result.served
     if served is None or served.users is None or served.items is None:
@@ -169,6 +193,10 @@ def with_prior(
     changes: dict[str, Any] = {n: v for n, v in fields.items() if v is not None}
     result = result._replace(swept={**others, **changes})
     vectors = served.users, served.items
+    for name, value in changes.items():
+        if not isinstance(value, Real):
+            raise InputError(f"{name} is {value!r}: it must be a number")
+    check_config(with_swept(served.run.config, changes))
     serving = Serving(**changes)
     fitted = served.run.task.fold.fitted
     serving.check(fitted.item_counts, fitted.items)

@@ -280,10 +280,13 @@ def with_swept(config: Config, swept: Mapping[str, float]) -> Config:
     """The config with these values, each in its field's own type.
 
     Raises:
-      InputError: no such field.
+      InputError: no such field, or half a number in one of whole numbers.
     """
     fields = vars(config)
     kinds = {name: type(choose(name, fields, "field")) for name in swept}
+    for name, value in swept.items():
+        if kinds[name] is int and value % 1 != 0:
+            raise InputError(f"{name} is {value:g}: it must be a whole number")
     typed: dict[str, Any] = {name: kinds[name](value) for name, value in swept.items()}
     return dataclasses.replace(config, **typed)
 

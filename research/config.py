@@ -77,6 +77,12 @@ class Config(
         for name in _of_type(bool):
             if not isinstance(value := getattr(self, name), bool):
                 raise InputError(f"{name} is {value!r}: it must be True or False")
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(field.default, tuple) and not isinstance(value, tuple):
+                raise InputError(
+                    f"{field.name} is {value!r}: it must be a tuple, as ({value!r},)"
+                )
         for group in GROUPS:
             fields = dataclasses.fields(group)
             group(**{f.name: getattr(self, f.name) for f in fields}).check()

@@ -161,6 +161,11 @@ def test_a_switch_is_true_or_false(value):
         with_any(mask_user_positives=value).check()
 
 
+def test_a_text_is_not_taken_for_a_list_of_its_letters():
+    with pytest.raises(InputError, match="negatives is 'uniform:8': it must be a tup"):
+        with_any(negatives="uniform:8").check()
+
+
 def test_a_whole_number_makes_the_run_of_the_real_one():
     """On the command line 3 is 3.0, and a notebook looks for that run with 3."""
     whole, real = with_any(threshold=3, logq=1), Config(threshold=3.0, logq=1.0)

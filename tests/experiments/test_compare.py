@@ -12,6 +12,7 @@ from research.config import Config
 from research.positives import log_share
 from research.report.curves import history_frame
 from research.report.lists import user_list
+from research.report.tables import table
 from research.types import NUMBER, Column, InputError, Table
 
 
@@ -205,3 +206,39 @@ def test_what_is_judged_by_the_test_part_is_not_calibrated(trained, watched):
         calibration_of(baseline)
     with pytest.raises(InputError, match="needs clicks"):
         calibration_of(watched, clicks=0)
+
+
+def test_a_bad_run_is_refused_before_the_first_is_trained(data, capsys):
+    tiny = arm("tiny")
+    for configs, changes, reason in (
+        (
+            {"a": tiny, "b": dataclasses.replace(tiny, temperature=0.0)},
+            {},
+            "temperature",
+        ),
+        ({"a": tiny, "b": "tiny"}, {}, "b is 'tiny': it must be a Config"),
+        ({"a": tiny}, {"seeds": 0}, "seeds is 0"),
+        ({"a": tiny}, {"swept": {"loss": ("bpr", "hinge")}}, "must be several numbers"),
+        ({"a": tiny}, {"swept": {"epochs": (1, 2.5)}}, "epochs is 2.5"),
+    ):
+        with pytest.raises(InputError, match=reason):
+            compare(configs, data_dir=str(data), **changes)
+    assert capsys.readouterr().out == ""
+
+
+def test_a_prior_that_is_no_number_is_refused(trained):
+    for prior, changes, reason in (
+        (np.inf, {}, "prior is inf"),
+        ([1.0], {}, "it must be a number"),
+        (0.0, {"min_clicks": 1.5}, "min_clicks is 1.5"),
+        (0.0, {"min_clicks": -1}, "min_clicks is -1"),
+    ):
+        with pytest.raises(InputError, match=reason):
+            with_prior(trained[0], prior, **changes)
+
+
+def test_runs_that_are_judged_by_other_clicks_make_no_table(trained, watched):
+    other = watched._replace(arm="other")
+    with pytest.raises(InputError, match="are of different data"):
+        table([*trained, other], "tiny")
+    assert len(table(trained, "tiny"))
