@@ -366,7 +366,10 @@ def test_intervals_of_different_users_are_refused(rows):
 
 def test_a_sorted_table_is_as_wide_as_before(frame):
     """Metrics are joined by arm and swept values, in whatever order rows stand."""
-    metrics, swept = ["recall", "coverage", "train_count"], table(swept_rows(), "")
+    metrics, swept = (
+        ["recall", "coverage", "train_count"],
+        table(swept_rows(), "in-batch"),
+    )
     for long in (frame, swept):
         expected = wide(long, metrics, 20)
         shuffled = wide(long.sample(frac=1, random_state=1), metrics, 20)
@@ -376,3 +379,8 @@ def test_a_sorted_table_is_as_wide_as_before(frame):
         pd.testing.assert_frame_equal(left, right)
     with pytest.raises(ValueError, match="several points of recall@20"):
         wide(pd.concat([frame, frame]), metrics, 20)
+
+
+def test_a_reference_that_no_run_has_is_refused(rows):
+    with pytest.raises(InputError, match="unknown reference 'in-bach'"):
+        table(rows, "in-bach")
