@@ -32,6 +32,7 @@ from research.report.pages import interval_frame, interval_table
 from research.report.pictures import Drawing, above, blank, styled
 from research.report.records import Stored, study_header
 from research.train.loop import train
+from research.types import InputError
 
 NAME = "exposure"
 ARMS = ("in-batch", "in-batch+logq")
@@ -52,7 +53,9 @@ RECIPE: dict[str, Any] = {
 
 def recipe(name: str, seed: int, epochs: int | None = None) -> Config:
     """The config of an arm on synthetic data; by default with the epochs of RECIPE."""
-    changes = {**RECIPE, "seed": seed, "epochs": epochs or RECIPE["epochs"]}
+    changes = {**RECIPE, "seed": seed}
+    if epochs is not None:  # 0 is refused, not the default
+        changes["epochs"] = epochs
     return dataclasses.replace(arm(name), **changes)
 
 
@@ -127,7 +130,13 @@ def phase_page(frame: pd.DataFrame) -> Sequence[str]:
 
 
 def best_items(scores: Float[ndarray, "u i"]) -> Bool[ndarray, "u i"]:
-    """Marks each user's 20 items of highest score; among equal ones the first count."""
+    """Marks each user's 20 items of highest score; among equal ones the first count.
+
+    Raises:
+      InputError: there are fewer than 20 items.
+    """
+    if scores.shape[1] < TOP:
+        raise InputError(f"{scores.shape[1]} items: the best {TOP} need as many")
     marked = np.empty(scores.shape, bool)
     for start in range(0, len(scores), ROWS):
         rows = scores[start : start + ROWS]

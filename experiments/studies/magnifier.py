@@ -37,7 +37,8 @@ from experiments.studies.probe.estimators import draw_rows, probed_arm, score_gr
 from experiments.studies.probe.negatives import follow
 from experiments.study import Report, StudyOptions, save_measured
 from research.config import Config
-from research.prepare import prepare
+from research.marks import Range
+from research.prepare import check_config, prepare
 from research.report.intervals import over_seeds
 from research.report.pages import interval_text, markdown_table
 from research.report.pictures import SPARE_COLOURS, Drawing, above, blank, styled
@@ -157,13 +158,17 @@ def measure_magnifier(
       data_dir: as on the command line.
 
     Raises:
-      InputError: the config is invalid, or has other negatives.
+      InputError: the config is invalid, has other negatives or one of the temperatures
+        can't be its own; or no row.
     """
     if config.negatives != ("catalogue",):
         raise InputError(
             f"negatives {' '.join(config.negatives)}: the magnifier is measured over "
             f"the whole catalogue"
         )
+    Range(1).check("rows", rows)
+    for temperature in temperatures:
+        check_config(dataclasses.replace(config, temperature=temperature))
     models = _shares(config, data_dir, tuple(temperatures), rows)
     shares = np.stack([models[name] for name in MODELS], axis=1)[..., None]
     return magnifier_frame(temperatures, KS, *shares)

@@ -7,6 +7,8 @@ from research.types import InputError
 
 __all__ = ["correction_strength"]
 
+ROUNDING = 1e-6  # of logs of the same share, in float32: a smaller spread is none
+
 
 def correction_strength(log_q: ndarray, log_exposure: ndarray) -> float:
     """The strength of the log q correction that keeps popularity that isn't exposure.
@@ -44,7 +46,7 @@ def correction_strength(log_q: ndarray, log_exposure: ndarray) -> float:
     if not (np.isfinite(log_q).all() and np.isfinite(log_exposure).all()):
         raise InputError("log q and log exposure must be finite for every item")
     covariance = np.cov(log_q, log_exposure)
-    if covariance[0, 0] == 0:
+    if np.ptp(log_q) <= ROUNDING * np.abs(log_q).max():
         raise InputError(
             "log q is the same for every item: there is nothing to correct"
         )

@@ -9,11 +9,11 @@ import pandas as pd
 from research.config import Config
 from research.evaluate.record import DECILES, deciles
 from research.negatives.source import union_log_q
-from research.prepare import prepare
+from research.prepare import is_towers, prepare
 from research.report.lists import titles
 from research.report.pictures import EDGE, Drawing, above, blank, look, styled
 from research.train.run_state import traced_values
-from research.types import Fold
+from research.types import Fold, InputError
 
 ABOUT = ("item", "title", "clicks", "decile")
 
@@ -34,7 +34,7 @@ def draw_frame(configs: Mapping[str, Config], fold: Fold) -> pd.DataFrame:
       clicked), and each config's q.
 
     Raises:
-      InputError: a config is invalid.
+      InputError: a config is invalid, draws no negatives or has a column's name.
       ValueError: a source doesn't know its q.
     """
     items = fold.fitted.items
@@ -47,6 +47,10 @@ def draw_frame(configs: Mapping[str, Config], fold: Fold) -> pd.DataFrame:
     }
     ids = jnp.arange(len(counts), dtype=jnp.int32)
     for name, config in configs.items():
+        if not is_towers(config):
+            raise InputError(f"{name}: model {config.model} draws no negatives")
+        if name in columns:
+            raise InputError(f"{name} is a column of the frame: take another name")
         run = prepare(config, fold)
         pool, hyper = run.world[0].pool, traced_values(run.config)
         states = tuple(source.init(pool, hyper) for source in run.sources)

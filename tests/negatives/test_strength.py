@@ -44,3 +44,11 @@ def test_it_is_one_minus_the_slope_of_the_regression():
 def test_it_refuses_what_has_no_slope(log_q, log_e, message):
     with pytest.raises(InputError, match=message):
         correction_strength(np.array(log_q), np.array(log_e))
+
+
+def test_log_q_that_differs_by_rounding_alone_is_refused():
+    """Its deviations from the mean are rounding, and so would be any strength."""
+    log_e = np.random.default_rng(0).normal(size=30)
+    for same in (0.1, -np.log(1447)):
+        with pytest.raises(InputError, match="the same for every item"):
+            correction_strength(np.full(30, same), log_e)

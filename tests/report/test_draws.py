@@ -1,10 +1,13 @@
 """Which items become negatives: q by hand, mixtures, and shares that sum to one."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from research.config import Config
 from research.report.draws import draw_figure, draw_frame
+from research.types import InputError
 from tests.world import made_fold
 
 BATCH = 128
@@ -59,3 +62,11 @@ def test_the_figure_shows_the_share_of_each_decile(frame):
     assert first > 0.2
     lines = {line.get_label() for line in drawing.figure.axes[0].lines}
     assert lines == set(CONFIGS)
+
+
+def test_what_draws_nothing_and_a_name_that_is_taken_are_refused(fold):
+    config = Config(dim=8)
+    with pytest.raises(InputError, match="model popularity draws no negatives"):
+        draw_frame({"a": dataclasses.replace(config, model="popularity")}, fold)
+    with pytest.raises(InputError, match="clicks is a column of the frame"):
+        draw_frame({"clicks": config}, fold)

@@ -6,6 +6,7 @@ import pytest
 from experiments.studies.dial import STRENGTHS, trained
 from experiments.studies.dial.curve import dial_curve, dial_figure
 from research.data.synthetic import make_synthetic
+from research.types import InputError
 
 
 def test_a_curve_holds_what_the_study_measures():
@@ -25,3 +26,11 @@ def test_a_curve_holds_what_the_study_measures():
     marks = [line for line in panel.lines if len(line.get_xdata()) == 1]
     first = frame[frame.arm == "in-batch"]
     assert marks[0].get_ydata()[0] == first.recovered.max()
+
+
+def test_no_epoch_and_too_few_items_are_refused():
+    world = make_synthetic(40, 60, 8, seed=1)
+    with pytest.raises(InputError, match="epochs is 0"):
+        dial_curve(world, epochs=0)
+    with pytest.raises(InputError, match="10 items: the best 20 need as many"):
+        dial_curve(make_synthetic(40, 10, 8, seed=1), epochs=1)

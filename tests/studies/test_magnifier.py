@@ -121,3 +121,12 @@ def test_one_config_is_measured_in_a_cell(monkeypatch):
     assert len(magnifier_figure(frame).figure.axes) == 2
     with pytest.raises(InputError, match="over the whole catalogue"):
         measure_magnifier(arm("in-batch"))
+
+
+def test_a_temperature_or_rows_that_mean_nothing_are_refused():
+    config = arm("full-softmax")
+    for temperature in (0.0, -1.0, float("nan")):
+        with pytest.raises(InputError, match="temperature is"):
+            measure_magnifier(config, (temperature,))
+    with pytest.raises(InputError, match="rows is 0"):
+        measure_magnifier(config, rows=0)
