@@ -5,7 +5,7 @@ import pytest
 from research.evaluate.metrics import METRICS
 from research.report.cells import measure
 from research.report.pages import markdown, marks
-from research.report.tables import table
+from research.report.tables import long_form, table
 from tests.report.made import made_rows, swept_rows
 
 
@@ -99,7 +99,7 @@ def test_swept_values_and_another_cut_off():
 
 
 def test_without_a_reference_there_is_no_difference(rows):
-    text = markdown(table(rows, "absent"), "T")
+    text = markdown(long_form(measure(rows), "absent", []), "T")
     assert "Δ" not in text
     with_difference = parsed(markdown(table(rows, "in-batch"), "T"))
     plain = {n: len([k for k in r if "Δ" not in k]) for n, r in with_difference.items()}
