@@ -17,7 +17,6 @@ from research.report.cells import (
     table_keys,
 )
 from research.report.intervals import Interval
-from research.report.lists import check_judged_alike
 from research.report.records import RunResult
 from research.types import choose
 
@@ -49,31 +48,12 @@ def table(
       swept: fields whose columns come first.
 
     Raises:
-      InputError: no run is of the reference arm, or one is judged by other clicks than
-        the run that it is paired with.
+      InputError: no run is of the reference arm.
       ValueError: runs that don't make one table; see ``measure``.
     """
     if results:
         choose(reference, dict.fromkeys(r.arm for r in results), "reference")
-    _check_pairs(results, reference)
     return long_form(measure(results, swept), reference, swept_fields(results, swept))
-
-
-def _check_pairs(results: Sequence[RunResult], reference: str) -> None:
-    """Refuses runs that are judged by other clicks than those they are paired with.
-
-    Runs read from records don't say by which clicks they are judged.
-    """
-    held = [result for result in results if result.served]
-    others = {_at(result): result for result in held if result.arm == reference}
-    for result in held:
-        other = others.get(_at(result)) or others.get(frozenset())
-        if other is not None:
-            check_judged_alike(other, result)
-
-
-def _at(result: RunResult) -> frozenset[tuple[str, float]]:
-    return frozenset(result.swept.items())
 
 
 def long_form(

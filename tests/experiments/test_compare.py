@@ -237,8 +237,9 @@ def test_a_prior_that_is_no_number_is_refused(trained):
             with_prior(trained[0], prior, **changes)
 
 
-def test_runs_that_are_judged_by_other_clicks_make_no_table(trained, watched):
-    other = watched._replace(arm="other")
-    with pytest.raises(InputError, match="are of different data"):
-        table([*trained, other], "tiny")
-    assert len(table(trained, "tiny"))
+def test_runs_that_are_judged_by_other_clicks_have_no_difference(trained, watched):
+    frame = table([*trained, watched._replace(arm="other")], "tiny")
+    other = frame[frame.arm == "other"]
+    assert len(other)
+    assert other.delta.isna().all()
+    assert other.note.str.contains("judged by other positives").any()
