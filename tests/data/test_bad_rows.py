@@ -65,6 +65,7 @@ def test_a_malformed_rating(name, file, separator, row, expected, tmp_path):
         ("ml-100k", "u.data", "1\t1\t3", "4 fields between tabs"),
         ("ml-100k", "u.data", "1\t1\t3\t5\t6", "4 fields between tabs"),
         ("ml-100k", "u.data", "1 1 3 5", "4 fields between tabs"),
+        ("ml-100k", "u.data", '"2"\t5\t3\t5', "a user id, a whole number below 2^31"),
         ("ml-1m", "ratings.dat", "1::1::3", "4 fields between '::'"),
         ("ml-1m", "ratings.dat", "1:9:1::3::5", "4 fields between '::'"),
         ("ml-20m", "ratings.csv", "1,1,3", "4 fields between ','"),

@@ -82,6 +82,22 @@ def test_whole_numbers_of_parquet_stay_numbers(tmp_path):
     }
 
 
+@pytest.mark.parametrize("other", ["", "9", "09", str(2**31)])
+def test_ids_that_are_numbers_beside_a_table_of_text(other, tmp_path):
+    """They stay numbers if all ids of the table are numbers too."""
+    rows = [(1, 70), (2, 5), (1, 5)]
+    write_parquet(tmp_path / "interactions.parquet", rows, "user,item")
+    more = f"{other},1\n" if other else ""
+    write(tmp_path / "items.csv", f"item,price\n70,3\n5,4\n{more}")
+    items = load(str(tmp_path)).items
+    prices = {"70": 3, "5": 4} | ({other: 1} if other else {})
+    names = map(str, items.names.tolist())
+    assert dict(zip(names, items.columns["price"].values)) == prices
+    assert (items.text is None) is (other in ("", "9"))
+    if items.text is None:
+        assert items.id.tolist() == sorted(map(int, prices))
+
+
 def test_a_folder_with_tables(tmp_path):
     folder = tmp_path / "shop"
     write(folder / "interactions.csv", csv_text(taken(ROWS, 0, 1), "user,item"))
@@ -114,6 +130,49 @@ def test_a_folder_with_tables(tmp_path):
     assert catalogue(ratings, library="all").n_items == 5
 
 
+def test_a_list_of_parquet_is_categories(tmp_path):
+    write(tmp_path / "interactions.csv", csv_text(taken(ROWS, 0, 1), "user,item"))
+    lists = {"item": ["76X", "0005", "zed"], "tags": [["b", "a"], [], None]}
+    pq.write_table(pa.table(lists), tmp_path / "items.parquet")
+    items = load(str(tmp_path)).items
+    tags = items.columns["tags"]
+    assert (tags.kind, tags.names) == (CATEGORIES, ("a", "b"))
+    named = dict(zip(items.names.tolist(), tags.values.sum(axis=1).tolist()))
+    assert named == {"76X": 2, "0005": 0, "zed": 0, "x,1": 0}
+
+
+@pytest.mark.parametrize(
+    ("ids", "texts"),
+    [("7 7.0 3", None), ("-7 3 -7.", "-7 3"), (f"{2**31} 3 5", f"{2**31} 3 5")],
+)
+def test_typed_ids_are_whole_numbers(ids, texts, tmp_path):
+    lines = ["user_id:float\titem_id:token", *(f"{one}\tx" for one in ids.split())]
+    users = load(str(write(tmp_path / "x.inter", "\n".join([*lines, ""])))).users
+    if texts is None:
+        assert (users.text, users.id.tolist()) == (None, [3, 7])
+    else:
+        assert set(users.text) == set(texts.split())
+
+
+@pytest.mark.parametrize(("distinct", "kind"), [(30, CATEGORY), (31, TEXT)])
+def test_words_of_which_more_than_half_differ_are_text(distinct, kind, tmp_path):
+    write(tmp_path / "interactions.csv", csv_text(taken(ROWS, 0, 1), "user,item"))
+    words = [f"i{n},{n % distinct} cl" for n in range(61)]
+    write(tmp_path / "items.csv", "\n".join(["item,size", *words, ""]))
+    assert load(str(tmp_path)).items.columns["size"].kind == kind
+
+
+@pytest.mark.parametrize("word", ["NA", "NaN", "None", " null "])
+def test_a_number_that_is_missing_may_be_a_word(word, tmp_path):
+    write(tmp_path / "interactions.csv", csv_text(taken(ROWS, 0, 1), "user,item"))
+    write(tmp_path / "items.csv", f"item,price\n0005,2.5\n76X,{word}\nzed,0\n")
+    items = load(str(tmp_path)).items
+    price = items.columns["price"]
+    assert price.kind == NUMBER
+    values = dict(zip(items.names.tolist(), np.nan_to_num(price.values, nan=-1)))
+    assert values == {"0005": 2.5, "76X": -1, "zed": 0, "x,1": -1}
+
+
 def test_recboles_folder(tmp_path):
     folder = tmp_path / "ml"
     write(
@@ -124,9 +183,11 @@ def test_recboles_folder(tmp_path):
     )
     write(
         folder / "ml.item",
-        "item_id:token\tgenre:token_seq\tyear:float\n0005\tWar Drama\t1999\n",
+        "item_id:token\tgenre:token_seq\tyear:float\tvector:float_seq\n"
+        "0005\tWar Drama\t1999\t0.5 1.5\n",
     )
     ratings = load(str(folder))
+    assert set(ratings.items.columns) == {"genre", "year"}
     assert ratings.items.columns["genre"].names == ("Drama", "War")
     assert ratings.items.columns["year"].kind == NUMBER
 

@@ -49,6 +49,11 @@ TEXTS = {
         ("x.csv:8: expected a timestamp, seconds from 0 on, found ''",),
     ),
     "NaN as a rating": ("x.csv", changed(5, "ann,76X,3,nan,test"), (":5:", "'nan'")),
+    "NaN as a rating, without timestamps": (
+        "x.csv",
+        "user,item,rating\na,x,1\nb,x,nan\n",
+        ("x.csv:3: expected a rating, a finite number, found 'nan'",),
+    ),
     "inf as a timestamp": ("x.csv", changed(5, "ann,76X,inf,3,test"), (":5:", "'inf'")),
     "a time before 1970": ("x.csv", of_times(5, -3, 7), (":3:", "'-3'")),
     "times in two units": (
@@ -191,6 +196,23 @@ def test_a_file_that_is_none_is_refused_in_one_line(case, tmp_path):
     name, make, parts = FILES[case]
     make(tmp_path / name)
     refused(tmp_path / name, *parts)
+
+
+def test_a_gzip_may_unpack_to_a_number_of_times_its_size(tmp_path, monkeypatch):
+    path = write(tmp_path / "x.csv.gz", GOOD)
+    ratio = -(-len(GOOD) // path.stat().st_size)
+    monkeypatch.setattr("research.data.places.UNPACKED", 0)
+    monkeypatch.setattr("research.data.places.RATIO", ratio)
+    assert len(load(str(path)).user) == len(ROWS)
+    monkeypatch.setattr("research.data.places.RATIO", ratio - 1)
+    refused(path, f"x.csv.gz: {path.stat().st_size} bytes unpack to more than")
+
+
+def test_two_ids_of_one_hash_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("research.data.own.text_id", len)
+    path = write(tmp_path / "x.csv", GOOD)
+    with pytest.raises(InputError, match="user ids ann and bob have one hash"):
+        load(str(path))
 
 
 FOLDERS = {

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from research.data import DATASETS, load
+from research.types import InputError
 from tests.data.miniature import FILMS, RATINGS, USERS, write_1m, write_100k, write_csv
 
 CSV_SETS = ["ml-latest-small", "ml-20m", "ml-25m"]
@@ -98,6 +99,15 @@ def test_columns_of_a_csv_go_by_name(tmp_path):
     assert load("ml-20m", str(tmp_path)).digest == before
 
 
+def test_columns_of_a_csv_may_be_without_names(tmp_path):
+    folder = write_csv(tmp_path, "ml-20m") / "ml-20m"
+    before = load("ml-20m", str(tmp_path)).digest
+    for file in ("ratings.csv", "movies.csv"):
+        lines = (folder / file).read_text("utf-8").splitlines()
+        (folder / file).write_text("".join(f"{line},,\n" for line in lines), "utf-8")
+    assert load("ml-20m", str(tmp_path)).digest == before
+
+
 def test_an_old_set_encoded_anew_as_utf8_is_the_same(tmp_path):
     before = load("ml-100k", str(write_100k(tmp_path))).digest
     path = tmp_path / "ml-100k" / "u.item"
@@ -113,3 +123,13 @@ def test_a_large_file_says_that_it_is_read(tmp_path, monkeypatch, capsys):
     load("ml-100k", str(tmp_path))
     path = tmp_path / "ml-100k" / "u.data"
     assert capsys.readouterr() == ("", f"reading {path} ...\n")
+
+
+def test_a_table_above_the_limit_is_refused_and_not_cut(tmp_path, monkeypatch):
+    path = write_100k(tmp_path) / "ml-100k" / "u.item"
+    size = path.stat().st_size
+    monkeypatch.setattr("research.data.readers.TABLE_LIMIT", size)
+    assert len(load("ml-100k", str(tmp_path)).items.id) == len(FILMS)
+    monkeypatch.setattr("research.data.readers.TABLE_LIMIT", size - 1)
+    with pytest.raises(InputError, match=f"u.item: expected at most {size - 1} bytes"):
+        load("ml-100k", str(tmp_path))
