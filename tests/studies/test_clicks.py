@@ -1,11 +1,13 @@
 """What is multiplied, the fit of the tastes, and verdicts that follow the records."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from experiments.studies import clicks
 from experiments.studies.clicks import (
     AS_IS,
     CONDITIONS,
@@ -13,6 +15,7 @@ from experiments.studies.clicks import (
     Condition,
     changed,
     least_squares,
+    measured,
 )
 from experiments.studies.clicks.report import (
     CHANGES,
@@ -23,6 +26,9 @@ from experiments.studies.clicks.report import (
     verdicts,
 )
 from experiments.studies.semisynthetic import World
+from experiments.study import StudyOptions
+from research.config import Config
+from research.positives import log_share
 from research.report.records import Stored, study_header
 from tests.studies.reported import page_of
 
@@ -70,6 +76,29 @@ def test_tastes_known_with_noise_need_more_than_the_full_correction():
         logits = own + noise * draw.normal(size=own.shape)
         a, b = least_squares(own + log_q, logits, log_q)
         assert b / a == pytest.approx(1 + noise**2, rel=0.1)
+
+
+def test_a_condition_is_trained_and_judged_with_its_own_clicks(tmp_path, monkeypatch):
+    relevance = np.random.default_rng(0).normal(size=(8, 40))
+    small = World(relevance, np.zeros(40), np.arange(8, 16))
+    configs = []
+
+    def biased(config, fold):  # logits that 1.5 times log q makes the relevance
+        configs.append(config)
+        log_q = log_share(fold.fitted.item_counts)
+        return np.tile(relevance, (4, 1)) / 2 - 1.5 * log_q
+
+    plain = Config(epochs=8, history=10)
+    monkeypatch.setattr(clicks, "training", lambda *_: plain)
+    monkeypatch.setattr(clicks, "trained_logits", biased)
+    factors = Condition(users=4, clicks=2, epochs=0.5, history=3)
+    found = measured(small, factors, 0.0, 5, StudyOptions(tmp_path))
+    assert configs == [dataclasses.replace(plain, epochs=4, history=30)]
+    assert found.clicks == 4 * 2 * small.clicks.sum()
+    assert found.fit == pytest.approx((2, 3), rel=1e-4)
+    recovered = dict(zip(STRENGTHS, found.recovered))
+    assert recovered[1.5] == 1 > recovered[1.0] == found.recovered[-1]
+    assert found.rule == pytest.approx(1, abs=1e-6)
 
 
 def stored(best, seeds=3):
