@@ -3,15 +3,19 @@
 import numpy as np
 import pytest
 
-from experiments.studies.semisynthetic import World, drawn_fold
+from experiments.studies import stopping
+from experiments.studies.semisynthetic import World, drawn_clicks, drawn_fold
 from experiments.studies.stopping import (
     GAMMAS,
     STRENGTHS,
+    by_epoch,
     heading,
     held_recall,
     stopping_frame,
     verdicts,
 )
+from experiments.study import StudyOptions
+from research.config import Config
 from research.report.records import Stored, study_header
 from tests.studies.reported import page_of
 
@@ -32,6 +36,28 @@ def test_held_out_recall_leaves_clicked_items_out_and_adds_log_q():
         hits.append(fold.held_item[user] in best)
     assert 0 < np.mean(hits) < 1
     assert held_recall(logits, log_q, fold) == pytest.approx(np.mean(hits))
+
+
+def test_every_epoch_is_judged_by_the_tastes_and_by_clicks(tmp_path, monkeypatch):
+    relevance = np.random.default_rng(0).normal(size=(30, 60))
+    world = World(relevance, np.zeros(60), np.full(30, 12))
+    fold, log_q, rule = drawn_clicks(world, 0.0, 3)
+    logits = [-relevance, relevance - 1.5 * log_q]
+    configs = []
+
+    def trained(config, fold, validate):
+        configs.append(config)
+        for of_epoch in logits:
+            validate(0.25 * of_epoch, np.eye(60))
+
+    monkeypatch.setattr(stopping, "training", lambda *_: Config(temperature=0.25))
+    monkeypatch.setattr(stopping, "train", trained)
+    shares, held, by_rule = by_epoch(world, 0.0, 3, StudyOptions(tmp_path))
+    assert [(c.fit_on, c.evaluate_every) for c in configs] == [("train", 1)]
+    assert held == [held_recall(of_epoch, log_q, fold) for of_epoch in logits]
+    first, second = (dict(zip((*STRENGTHS, "rule"), values)) for values in shares)
+    assert second[1.5] == 1 > second[1.0] == second["rule"] > first["rule"]
+    assert by_rule == rule
 
 
 def stored(best, held, rule=1.0, seeds=3):
