@@ -1,8 +1,11 @@
 """How much to correct: what is measured, and verdicts that follow the records."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
+from experiments.studies import dial
 from experiments.studies.dial import STRENGTHS, cells, click_gain, population
 from experiments.studies.dial.report import (
     counted_twice,
@@ -12,9 +15,32 @@ from experiments.studies.dial.report import (
     regrets,
     verdicts,
 )
-from research.data.synthetic import make_synthetic
+from research.data.synthetic import make_synthetic, relevance
+from research.positives import log_share
 from research.report.records import Stored, study_header
 from tests.studies.reported import page_of
+
+
+def test_a_total_counts_the_strength_in_the_loss(monkeypatch):
+    world = make_synthetic(40, 120, 3, quality=1.0, exposure=0.0, seed=0)
+    in_loss = []
+
+    def biased(config, fold):  # a total of 1.2 makes these logits the relevance
+        in_loss.append(config.logq)
+        log_q = log_share(fold.fitted.item_counts)
+        logits = relevance(world) - (1.2 - config.logq) * log_q
+        users = config.temperature * logits
+        return SimpleNamespace(user_vectors=users, item_vectors=np.eye(120))
+
+    monkeypatch.setattr(dial, "train", biased)
+    shares, gains, rule = dial.trained(world, 0, None)
+    assert in_loss == [0.0, 1.0]
+    assert rule == pytest.approx(1)
+    assert (shares[:, STRENGTHS.index(1.2)] == 1).all()
+    assert (shares[:, -1] < 1).all()
+    np.testing.assert_allclose(shares[0], shares[1])
+    np.testing.assert_allclose(gains[0], gains[1])
+
 
 SHAPE = 2, 2, 1, 3  # quality, exposure, correlation, seed
 
