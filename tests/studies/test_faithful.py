@@ -4,11 +4,24 @@ import numpy as np
 import pytest
 from scipy import special
 
-from experiments.studies import STUDIES
-from experiments.studies.faithful import ESTIMATORS, Trained, divergence, overlap
+from experiments.grid import Cell
+from experiments.inputs import prepared_run
+from experiments.runs import metric_means, rank, serve
+from experiments.studies import STUDIES, faithful
+from experiments.studies.faithful import (
+    ESTIMATORS,
+    Trained,
+    _distances,
+    _trained,
+    divergence,
+    overlap,
+)
 from experiments.studies.faithful.report import verdicts
-from experiments.study import report_study
+from experiments.study import StudyOptions, report_study
+from research.config import Config
+from research.files import write_arrays
 from research.report.records import Stored, save_stored, study_header
+from tests.experiments.made import write_made_100k
 
 
 def trained(rng):
@@ -26,6 +39,36 @@ def test_distances_are_their_definitions():
     both = [len(set(a) & set(b)) for a, b in zip(one.lists, other.lists, strict=True)]
     np.testing.assert_allclose(overlap(one, other), np.array(both) / 20)
     assert (overlap(one, one) == 1).all()
+
+
+def test_a_model_is_judged_by_each_of_the_other_seeds():
+    """What it leaves out of theirs counts, not what it adds."""
+    rng = np.random.default_rng(2)
+    (q, model), *others = [trained(rng) for _ in range(3)]
+    found = _distances(
+        model._replace(recall=np.arange(5.0)), [one for _, one in others]
+    )
+    by_scipy = [special.rel_entr(p, q).sum(axis=1) for p, _ in others]
+    np.testing.assert_allclose(found["divergence"], np.mean(by_scipy, axis=0))
+    shared = [overlap(model, one) for _, one in others]
+    np.testing.assert_allclose(found["overlap"], np.mean(shared, axis=0))
+    assert found["recall"].tolist() == [0, 1, 2, 3, 4]
+
+
+def test_a_models_distribution_is_that_of_its_temperature(tmp_path, monkeypatch):
+    options = StudyOptions(tmp_path, data_dir=str(write_made_100k(tmp_path / "made")))
+    config = Config(temperature=0.25)
+    run, draw = prepared_run(config, options.data_dir), np.random.default_rng(0)
+    sizes = len(run.fold.evaluated), run.fold.fitted.n_items
+    users, items = (draw.normal(size=(n, 4)).astype(np.float32) for n in sizes)
+    write_arrays(tmp_path / "vectors.npz", {"users": users, "items": items})
+    monkeypatch.setattr(faithful, "locate", lambda *_: ("", tmp_path))
+    found = _trained(Cell("full-softmax", {}, 0, config), options)
+    expected = special.log_softmax(4.0 * users @ items.T, axis=1)
+    np.testing.assert_allclose(found.log_p, expected, atol=1e-4)
+    scorer = serve(run, users, items)
+    assert np.array_equal(found.lists, rank(run, scorer)[:, :20])
+    assert metric_means(run, scorer, ["recall"]) == pytest.approx(found.recall.mean())
 
 
 def stored(apart=1.0, at_3=1.0):
