@@ -20,7 +20,9 @@ from research.negatives.frequency import (
     observe,
     per_draw,
 )
+from research.report.records import RunResult, save_records, study_header
 from research.train.loop import train
+from tests.studies.reported import page_of
 from tests.world import made_fold
 
 RATE = jnp.float32(0.1)
@@ -185,3 +187,25 @@ def test_it_runs_inside_the_loop_and_its_error_is_logged():
     assert errors[-1] < errors[0]
     exact = train(arm("in-batch+logq", small), made_fold())
     assert "log_q_error" not in exact.history[0]
+
+
+def test_the_page_has_the_error_at_the_middle_and_at_the_end_over_seeds(tmp_path):
+    def run(hashes, rate, low, seed):
+        errors = [low + 0.1 * late + 0.01 * seed for late in (3, 2, 1, 0)]
+        history = {"step": [100.0, 200.0, 300.0, 400.0], "error": errors}
+        swept = {"hashes": hashes, "frequency_rate": rate}
+        return RunResult("a", swept, seed, None, "", history)
+
+    cells = (1, 0.01, 0.1), (4, 0.01, 0.2), (4, 0.05, 0.3)
+    rows = [run(*cell, seed) for cell in cells for seed in range(3)]
+    header = study_header("frequency", "simulated", False)
+    page = page_of(save_records(tmp_path / "f.npz", rows, header), tmp_path)
+    assert "| error at step 200 | error at step 400 |" in page
+    for start in (
+        "| 1 | 0.01 | 0.3100 [",
+        "| 4 | 0.01 | 0.4100 [",
+        "| 4 | 0.05 | 0.51",
+    ):
+        assert f"\n{start}" in page
+    assert "0.1100 [0.0852, 0.1348] |" in page
+    assert "over 3 seeds" in page
