@@ -22,6 +22,13 @@ def meets(line, box):
     return np.any((x > box[0]) & (x < box[2]) & (y > box[1]) & (y < box[3]))
 
 
+def cross(a, b):
+    """Whether two lines cross: where, in parts of each, by solving for it."""
+    along = np.stack([a[2:] - a[:2], b[:2] - b[2:]], axis=1)
+    at = np.linalg.solve(along, b[:2] - a[:2]) if np.linalg.det(along) else [2]
+    return all(0 < part < 1 for part in at)
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_nothing_covers_anything(seed):
     rng = np.random.default_rng(seed)
@@ -38,6 +45,7 @@ def test_nothing_covers_anything(seed):
         assert all(apart(spot.box, obstacle) for obstacle in obstacles)
         for other in labels[:n]:
             assert apart(spot.box, other.box)
+            assert not cross(spot.leader, other.leader)
         for other in labels:
             assert other is spot or not meets(other.leader, spot.box)
 
@@ -57,6 +65,13 @@ def test_at_the_right_edge_a_label_goes_left():
     point = np.array([[395.0, 150.0]])
     spot = place(point, np.array([[50.0, 12.0]]), markers(point), FRAME)[0]
     assert spot.box[2] == 395 - BESIDE
+
+
+def test_a_longer_leader_is_better_than_one_over_a_marker():
+    point, low = np.array([[50.0, 10.0]]), np.array([0.0, 4.0, 200.0, 16.0])
+    beside = np.array([[60.0, 8.0, 64.0, 12.0], [30.0, 13.0, 41.0, 15.0]])
+    (left,) = place(point, np.array([[20.0, 12.0]]), beside, low)
+    assert left.box.tolist() == [2, 4, 22, 16]  # 28 to the left, over nothing
 
 
 def test_no_room_is_said_and_the_first_in_turn_has_precedence():
