@@ -222,6 +222,16 @@ def test_what_is_missing_or_repeated_is_said_in_one_line(tmp_path, capsys):
     assert len(catalogue(ratings, threshold=100.0).user) == 4
 
 
+def test_the_line_on_what_was_read_has_its_ends(tmp_path):
+    times = [86_400 * day for day in (2, 0, 1)]
+    rows = [*zip("aba", "xyy", times, (3, 1, 5), ("train", "test", "train"))]
+    (line,) = load(str(write(tmp_path / "x.csv", csv_text(rows)))).notes
+    assert line == (
+        "x: 3 rows, 2 users, 2 items; from 1970-01-01 to 1970-01-03; ratings 1 to 5; "
+        "parts train 2, validation 0, test 1"
+    )
+
+
 def test_the_first_row_of_a_pair_counts(tmp_path):
     rows = [("a", "x", 9, 1), ("b", "x", 1, 5), ("a", "x", 3, 5)]
     path = write(tmp_path / "x.csv", csv_text(rows, "user,item,timestamp,rating"))
