@@ -16,6 +16,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from research.evaluate.metrics import CUTOFF, METRICS
 from research.report.cells import UNMEASURED
+from research.report.labels import label_points
 from research.report.pages import QUICK_MARK
 from research.report.pictures import (
     EDGE,
@@ -25,7 +26,6 @@ from research.report.pictures import (
     blank,
     draw_point,
     folded,
-    label_points,
     legend_above,
     look,
     looks,

@@ -15,11 +15,11 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from research.files import beside, replace
 from research.report.fonts import drawn_with, families, say_lacking
 from research.report.pages import write_texts
-from research.report.placement import BESIDE, ORDERS, place
 
 READABLE = 4.5  # the contrast WCAG 2.2 asks of text, at level AA
 
@@ -158,9 +158,15 @@ class Drawing(NamedTuple):
         return _rendered(self.figure, "png")
 
 
+FOOT = 0.15  # inches below all else, for the data set's name
+NAMED = "data-set"  # the id of that text
+
+
 def blank(height: float, **panels: Any) -> tuple[Figure, Any]:
     """A figure of the common width and its axes, without pyplot's state."""
-    figure = Figure(figsize=(WIDTH, height), dpi=DPI, layout="constrained")
+    foot = FOOT / (height + FOOT)
+    layout = ConstrainedLayoutEngine(rect=(0, foot, 1, 1 - foot))
+    figure = Figure(figsize=(WIDTH, height + FOOT), dpi=DPI, layout=layout)
     FigureCanvasAgg(figure)
     return figure, figure.subplots(**panels)
 
@@ -284,7 +290,9 @@ def points_alone() -> Iterator[None]:
 def save_figure(figure: Figure, points: pd.DataFrame, path: Path) -> list[Path]:
     """Writes <path>.svg, <path>.png and, the points shown, <path>.csv.
 
-    Each is whole or absent, and the same figure gives the same bytes. Within
+    The name of the folder, which is the data set's, stands in the lower right corner:
+    pictures are copied without their paths. Each file is whole or absent, and the same
+    figure gives the same bytes. Within
     ``points_alone`` there are <path>.words, a line for each of ``words_of``, and the
     points.
 
@@ -299,6 +307,7 @@ def save_figure(figure: Figure, points: pd.DataFrame, path: Path) -> list[Path]:
             family = getattr(axes, f"get_shared_{name}_axes")().get_siblings(axes)
             if not any(getattr(other, f"get_{name}label")() for other in family):
                 raise ValueError(f"{path.name}: axes {n} have no label on {name}")
+    _name_data(figure, path.parent.name)
     if _POINTS_ALONE.get():
         words = "\n".join(words_of(figure))
         return write_texts(path, {".words": words, ".csv": points})
@@ -308,6 +317,13 @@ def save_figure(figure: Figure, points: pd.DataFrame, path: Path) -> list[Path]:
     ]
     say_lacking(figure)
     return [*pictures, *write_texts(path, {".csv": points})]
+
+
+def _name_data(figure: Figure, dataset: str) -> None:
+    for text in [text for text in figure.texts if text.get_gid() == NAMED]:
+        text.remove()  # of an earlier file
+    style: Any = {"ha": "right", "va": "bottom", "fontsize": 8, "color": "#707070"}
+    figure.text(0.997, 0.006, dataset, gid=NAMED, **style)
 
 
 def words_of(figure: Figure) -> list[str]:
@@ -340,59 +356,3 @@ def _rendered(figure: Figure, kind: str) -> bytes:
         freeze(figure)
         figure.savefig(buffer, format=kind, dpi=DPI, metadata=metadata)
     return buffer.getvalue()
-
-
-def label_points(
-    axes: Axes,
-    points: np.ndarray,
-    texts: Sequence[str],
-    colours: Sequence[str],
-    obstacles: np.ndarray,
-    size: float = 10.0,
-    reach: float = 145.0,
-    orders: int = ORDERS,
-) -> list[int]:
-    """Writes a text beside each point of an axes; returns those without room for one.
-
-    Call it last: it freezes the layout and the limits, since labels are placed in print
-    units.
-
-    Args:
-      axes: to write on.
-      points: in data coordinates, [n, 2].
-      texts: of the n labels.
-      colours: of the n labels.
-      obstacles: boxes in data coordinates, around which half a marker is free, [m, 4].
-      size: of the font, in points.
-      reach: as in ``place``.
-      orders: as in ``place``.
-    """
-    figure = axes.figure
-    assert isinstance(figure, Figure)
-    freeze(figure)
-    axes.set_xlim(axes.get_xlim())
-    axes.set_ylim(axes.get_ylim())
-    unit = 72 / figure.dpi
-    labels = [axes.text(0, 0, text, fontsize=size) for text in texts]
-    extents = [label.get_window_extent() for label in labels]
-    corners = axes.transData.transform(np.reshape(obstacles, (-1, 2))) * unit
-    corners = corners.reshape(-1, 4) + MARKER * np.array([-1, -1, 1, 1])
-    spots = place(
-        axes.transData.transform(points) * unit,
-        np.reshape([(box.width, box.height) for box in extents], (-1, 2)) * unit,
-        corners,
-        np.array(axes.get_window_extent().extents) * unit,
-        reach,
-        orders,
-    )
-    back = axes.transData.inverted()
-    for label, spot, colour in zip(labels, spots, colours, strict=True):
-        if spot is None:
-            label.remove()
-            continue
-        corner = back.transform(spot.box[:2] / unit)
-        label.set(position=corner, color=colour, verticalalignment="bottom")
-        if np.hypot(*(spot.leader[2:] - spot.leader[:2])) > BESIDE:
-            ends = back.transform(np.reshape(spot.leader, (2, 2)) / unit)
-            axes.plot(*ends.T, color=colour, linewidth=0.8, alpha=0.7, zorder=1.5)
-    return [n for n, spot in enumerate(spots) if spot is None]

@@ -9,7 +9,8 @@ from matplotlib.axes import Axes
 
 from research.evaluate.metrics import CUTOFF, METRICS
 from research.report.figures import along, around, of_runs
-from research.report.pictures import EDGE, Drawing, blank, label_points, look, styled
+from research.report.labels import label_points
+from research.report.pictures import EDGE, Drawing, blank, look, styled
 
 DIVERSITY = ("coverage", "ild")
 NEAR = 14.0  # largest distance of a swept value from its point, in points of print

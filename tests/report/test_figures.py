@@ -74,6 +74,19 @@ def test_saved_with_its_points_and_the_same_bytes(drawings, tmp_path, name):
     assert drawing._repr_png_() == contents[1]
 
 
+@pytest.mark.parametrize("name", ["arms", "temperature", "tradeoff", "diversity"])
+def test_a_saved_figure_names_its_data_set_beside_all_else(drawings, tmp_path, name):
+    figure = drawings[name].figure
+    for dataset in ("ml-100k", "own"):
+        svg, *_ = save_figure(*drawings[name], tmp_path / dataset / "f")
+        assert svg.read_text().count(f"<!-- {dataset} -->") == 1
+    assert "<!-- ml-100k -->" not in svg.read_text()
+    renderer = figure.canvas.get_renderer()
+    (named,) = (text for text in figure.texts if text.get_text() == "own")
+    box = named.get_window_extent(renderer)
+    assert not any(axes.get_tightbbox(renderer).overlaps(box) for axes in figure.axes)
+
+
 def test_diversity_has_a_panel_a_metric_that_the_table_has(sweep, drawings):
     figure = drawings["diversity"].figure
     titles = [axes.get_title(loc="left") for axes in figure.axes]

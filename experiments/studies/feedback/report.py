@@ -277,8 +277,8 @@ def heading(frame: pd.DataFrame) -> str:
     reaches = last.recovered_high >= last.loop.map(highest.recovered_low)
     counts = last[reaches].policy.value_counts().items()
     return (
-        "Lists make the next round's exposure. Highest in the last round, or with an "
-        "interval that overlaps the highest one's: "
+        "Lists make the next round's exposure. Highest at the end, or with an "
+        "overlapping interval: "
         + ", ".join(f"'{policy}' in {count}" for policy, count in counts)
         + f" of {len(highest)} loops"
     )
