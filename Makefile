@@ -105,6 +105,7 @@ results: $(READY)
 	  --out results)
 	$(if $(OUTSIDE_DIR),$(RUN) span --dataset $(OUTSIDE_DIR)/electronic --out results)
 	$(if $(OUTSIDE_DIR),$(RUN) span --dataset $(OUTSIDE_DIR)/movie --out results)
+	$(if $(OUTSIDE_DIR),$(RUN) span --dataset $(OUTSIDE_DIR)/gowalla --out results)
 	$(if $(OUTSIDE_DIR),$(RUN) length --dataset $(OUTSIDE_DIR)/electronic --seeds 3 --out results)
 	$(if $(OUTSIDE_DIR),$(RUN) length --dataset $(OUTSIDE_DIR)/movie --seeds 3 --out results)
 	$(if $(OUTSIDE_DIR),$(RUN) strength --dataset $(OUTSIDE_DIR)/movie --seeds 3 \

@@ -319,9 +319,12 @@ def report(grid: Grid, records: Path, out: Path) -> tuple[pd.DataFrame, list[Pat
       its long table; the files.
 
     Raises:
-      InputError: the file is missing, or was written by another RECORDS_VERSION.
+      InputError: the file is missing, of another grid, or was written by another
+        RECORDS_VERSION.
     """
     header, results = read_header(records), load_records(records)
+    if header["grid"] != grid.name:  # a file that was renamed
+        raise InputError(f"{records}: records of {header['grid']}, not of {grid.name}")
     name, dataset = file_name(grid.name, header["split"]), header["dataset"]
     path = out / "tables" / dataset / name
     results = with_settings(of_common_seeds(results, name), grid, header["dataset"])

@@ -68,6 +68,10 @@ def _whole(path: Path) -> Iterator[BinaryIO]:
         with part.open("wb") as file:
             yield file
         os.replace(part, path)
+    except OSError as error:
+        if error.filename is None:  # as of a full disk
+            error.filename = str(path)
+        raise
     finally:
         part.unlink(missing_ok=True)
 

@@ -18,7 +18,7 @@ learning rate that validation chose for it.
     python -m experiments run correction           about 28 minutes on 2 cores, 8 seeds
     python -m experiments run correction --quick   about 1 minute
 
-Expect on MovieLens 100K: R@20 0.14 uncorrected and 0.253 to 0.259 for every corrected
+Expect on MovieLens 100K: R@20 0.14 uncorrected and 0.253 to 0.257 for every corrected
 estimator at either batch, 0.233 to 0.242 with the pairs in order of time. Leaving the
 positive uncorrected raises coverage and does not visibly change recall; nor do the
 1 / n and q / (1 - q_p). The study ``probe`` distinguishes the estimators, recall does

@@ -49,9 +49,9 @@ def tradeoff_figure(
         panel.margins(0.12)
     for panel in axes[: len(kinds) : 2]:
         panel.set_ylabel(METRICS["recall"].axis(CUTOFF))
-    names = " and ".join(METRICS[kind].title(CUTOFF) for kind in kinds[:2])
-    more = " and other metrics" if len(kinds) > 2 else ""
-    heading = f"Recall against {names}{more}, along {swept}"
+    names = [METRICS[kind].title(CUTOFF) for kind in kinds]
+    some = " and ".join(names) if len(names) < 3 else "each of the metrics below"
+    heading = f"Recall against {some}, along {swept}"
     heading = of_runs(points.dropna(subset=["recall"]), heading)
     around(figure, axes[0], title or heading, points, swept)
     for panel, metric in zip(axes, kinds):

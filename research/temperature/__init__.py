@@ -62,9 +62,9 @@ class TemperatureKind(NamedTuple):
 
 
 # Limit of temperature times log of the number of items, above which log q in the loss
-# counts for less: on four data sets the curve of recall over the total was shifted by
-# at most 0.05 up to a product of 1.45, and by 0.14 or more from 1.63 on
-# (results/tables/*/strength.md).
+# counts for less: on five data sets the curve of recall over the total was shifted by
+# at most 0.06 up to a product of 1.45, and by 0.14 or more from 1.63 on
+# (results/tables/*/strength.md, results/tables/gowalla/span.md).
 LOST_FROM = 1.5
 FLAT = 1.0  # from this temperature on cosines hardly tell items apart
 

@@ -164,3 +164,13 @@ def test_damaged_records_dont_block_the_report_of_others(call, tmp_path):
     assert called.err.startswith(f"error: {place / 'few.npz'}: ")
     assert called.err.count("\n") == 1
     assert table.is_file()
+
+
+def test_records_of_another_grid_are_refused(call, tmp_path):
+    assert call("run", "few", "--seeds", 1, "--out", tmp_path).status == 0
+    few = tmp_path / "records" / "ml-100k" / "few.npz"
+    few.with_name("ssb.npz").write_bytes(few.read_bytes())
+    called = call("report", "ssb", "--out", tmp_path)
+    assert called.status == 2
+    assert "ssb.npz: records of few, not of ssb" in called.err
+    assert not (tmp_path / "tables" / "ml-100k" / "ssb.csv").exists()

@@ -394,7 +394,7 @@ def test_precision_is_drawn_against_any_kinds_of_diversity(sweep):
     drawing = tradeoff_figure(sweep, kinds=("novelty", "entropy", "ild"))
     labels = [axes.get_xlabel() for axes in drawing.figure.axes]
     assert labels == [METRICS[n].axis(20) for n in ("novelty", "entropy", "ild")]
-    assert "Recall against novelty" in "\n".join(words(drawing.figure))
+    assert "Recall against each of the metrics" in "\n".join(words(drawing.figure))
     line = drawing.figure.axes[0].lines[1]
     points = drawing.points.query("arm == 'in-batch+logq'")
     np.testing.assert_allclose(line.get_xdata(), points.novelty)

@@ -1,12 +1,13 @@
 """Stored records: what comes back, how large it is, and that bytes don't wander."""
 
 import os
+import resource
 import time
 
 import numpy as np
 import pytest
 
-from research.files import read_arrays, write_arrays
+from research.files import read_arrays, replace, write_arrays
 from research.report.records import (
     RECORDS_VERSION,
     RunResult,
@@ -320,3 +321,16 @@ def test_a_column_of_any_name_comes_back(tmp_path):
     assert list(columns) == [*record.columns, "toy", "toys"]
     np.testing.assert_array_equal(columns["toy"], other["toy"].astype(np.float16))
     assert columns["toys"].tolist() == [0, 1, 2, 3]
+
+
+def test_a_file_that_cant_be_written_whole_is_named(tmp_path):
+    """As on a full disk, whose errors name no file: here a limit of its size."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+    try:
+        with pytest.raises(OSError, match="too large") as raised:
+            replace(tmp_path / "some.csv", b"x" * 1000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert raised.value.filename == str(tmp_path / "some.csv")
+    assert list(tmp_path.iterdir()) == []

@@ -13,11 +13,11 @@ many clicks per user, and every model takes as many steps; the number of items d
 
 Of larger data sets there are parts alone. On Electronics (--dataset DIR/electronic) it
 takes 40 minutes of one core, on Movies (DIR/movie) two hours. Gowalla (DIR/gowalla) is
-trained on whole: of all data sets tried it has the most items. DIR is as in
-docs/outside.md.
+trained on whole, which takes an hour: of all data sets tried it has the most items. DIR
+is as in docs/outside.md.
 
-Expect the shift to be a function of the temperature times the log of the number of
-items: none up to 1.45, 0.4 at 2, 0.8 at 3.6.
+Expect the shift to grow with the temperature times the log of the number of items:
+roughly none up to 1.45, 0.4 at 2, 0.8 at 3.6, and more than that on Gowalla.
 """
 
 import dataclasses

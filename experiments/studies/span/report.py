@@ -26,6 +26,10 @@ LINE = ((1.45, 2.0, 3.6, 4.0), (0.0, 0.4, 0.8, 0.9))  # predicted: x, and the sh
 NEAR = 0.15
 LESS = {0.2: 0.05, 0.3: 0.0, 0.4: 0.0}  # that fewer items are shifted less, at least
 ORDERED = 0.9
+DRAWN = (
+    ", each with a part of its own. items/4: a random quarter of the items, with all "
+    "clicks on them; clicks/4: a random quarter of the clicks"
+)
 SEEN = (-0.25, 1.25)  # of the figure: shifts below are not looked for
 X = "temperature x log items"
 
@@ -118,10 +122,9 @@ def span_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
     """What was measured, the verdicts, and a table of all cells, in Markdown."""
     header, most = stored.header, most_shift(stored.arrays["totals"])
     about = (
-        f"{header['dataset']}, {seeds_text(stored.arrays['recall'].shape[2])}, each "
-        "with a part of its own. items/4: a random quarter of the items, with all "
-        "clicks on them; clicks/4: a random quarter of the clicks. Items: with a "
-        "training click; lists hold these alone. Shift: how much further along the "
+        f"{header['dataset']}, {seeds_text(stored.arrays['recall'].shape[2])}"
+        f"{DRAWN if len(header['parts']) > 1 else ''}. Items: with a training click; "
+        "lists hold these alone. Shift: how much further along the "
         "total the curve of recall@20 with log q in the loss lies than that without, "
         "by what brings the two nearest at totals from 0.25 to 1; at most "
         f"{most:g} can be seen, in steps of {STEP:g}. Predicted: by {X}. Cosines, the "
