@@ -110,6 +110,8 @@ results: $(READY)
 	$(if $(OUTSIDE_DIR),$(RUN) length --dataset $(OUTSIDE_DIR)/movie --seeds 3 --out results)
 	$(if $(OUTSIDE_DIR),$(RUN) strength --dataset $(OUTSIDE_DIR)/movie --seeds 3 \
 	  --out results)
+	$(if $(OUTSIDE_DIR),$(RUN) strength --dataset $(OUTSIDE_DIR)/gowalla --seeds 3 \
+	  --out results)
 	$(if $(OUTSIDE_DIR),$(RUN) carry-over --dataset $(OUTSIDE_DIR)/electronic --seeds 3 \
 	  --out results)
 	$(if $(OUTSIDE_DIR),$(RUN) calibrated-shift --dataset $(OUTSIDE_DIR)/electronic \

@@ -18,7 +18,8 @@ already, since each film of the comparison was watched.
 On MovieLens 1M there are the lambdas 0, 0.5 and 1 at temperatures 0.1 and 0.2 only. On
 Electronics (--dataset DIR/electronic --seeds 3: 40 minutes) and Movies (DIR/movie: an
 hour) there are the lambdas 0 and 1, with totals up to 2.5: do the curves differ by more
-than a shift along the total?
+than a shift along the total? On Gowalla (DIR/gowalla) there is dot at 0.2 alone; the
+study ``span`` has its cosines.
 
 Expect on MovieLens 100K: recall@20 about 0.24 at a total of 1 wherever it is put; one
 curve, nearly, for dot at any temperature and for cosine up to 0.2, once items without a
@@ -80,6 +81,7 @@ LARGE = {
     "ml-1m": Axes(OUTPUTS[:1], (0.1, 0.2), (0.0, 0.5, 1.0)),
     "electronic": Axes(OUTPUTS, (0.1, 0.2, 0.4), (0.0, 1.0), MORE_TOTALS),
     "movie": Axes(OUTPUTS[:1], (0.2, 0.4), (0.0, 1.0), MORE_TOTALS),
+    "gowalla": Axes(OUTPUTS[1:], (0.2,), (0.0, 1.0), MORE_TOTALS),
 }
 
 

@@ -39,9 +39,9 @@ COLLAPSE_TO, SERVING_FROM = 0.15, 0.2  # temperatures, for cosine
 # Of lists without unclicked items: the gap, its part of that with them, what lambda 1
 # may be below lambda 0 at a total, the gap beyond a temperature of cosine.
 NARROW, PART, BEHIND, HALF, WIDE, SPANS_TO = 0.02, 0.5, 0.005, 0.5, 0.03, 0.2
-# Of the curve of lambda 1 against that of lambda 0: what is predicted of Electronics
-# and Movies, where other temperatures were trained.
-SHIFTED = ("electronic", "movie")
+# Of the curve of lambda 1 against that of lambda 0: what is predicted of data sets on
+# which other temperatures were trained.
+SHIFTED = ("electronic", "movie", "gowalla")
 SMALL, SHIFTS = 0.1, {0.2: 0.1, 0.4: 0.3}  # least of cosine by temperature
 LEFT = 1 / 3  # of the gap, where the curve is shifted
 PEAKS = {  # totals at which the prediction puts the highest mean
