@@ -323,7 +323,7 @@ def report(grid: Grid, records: Path, out: Path) -> tuple[pd.DataFrame, list[Pat
         RECORDS_VERSION.
     """
     header, results = read_header(records), load_records(records)
-    if header["grid"] != grid.name:  # a file that was renamed
+    if header.get("grid", grid.name) != grid.name:  # a file that was renamed
         raise InputError(f"{records}: records of {header['grid']}, not of {grid.name}")
     name, dataset = file_name(grid.name, header["split"]), header["dataset"]
     path = out / "tables" / dataset / name

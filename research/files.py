@@ -69,7 +69,7 @@ def _whole(path: Path) -> Iterator[BinaryIO]:
             yield file
         os.replace(part, path)
     except OSError as error:
-        if error.filename is None:  # as of a full disk
+        if error.errno and error.filename is None:  # as of a full disk
             error.filename = str(path)
         raise
     finally:
