@@ -18,8 +18,8 @@ already, since each film of the comparison was watched.
 On MovieLens 1M there are the lambdas 0, 0.5 and 1 at temperatures 0.1 and 0.2 only. On
 Electronics (--dataset DIR/electronic --seeds 3: 40 minutes) and Movies (DIR/movie: an
 hour) there are the lambdas 0 and 1, with totals up to 2.5: do the curves differ by more
-than a shift along the total? On Gowalla (DIR/gowalla) there is dot at 0.2 alone; the
-study ``span`` has its cosines.
+than a shift along the total? On Gowalla (DIR/gowalla) there is dot at 0.2 alone, for 4
+epochs, which are about as many steps as the cosines of the study ``span`` have.
 
 Expect on MovieLens 100K: recall@20 about 0.24 at a total of 1 wherever it is put; one
 curve, nearly, for dot at any temperature and for cosine up to 0.2, once items without a
@@ -68,12 +68,13 @@ LIKED, DISLIKED = 4.0, 3.0  # ratings from, and up to
 
 
 class Axes(NamedTuple):
-    """The values trained with, along each axis of the arrays."""
+    """The values trained with, along each axis of the arrays, and for how long."""
 
     outputs: tuple[str, ...]
     temperatures: tuple[float, ...]
     lambdas: tuple[float, ...]
     totals: tuple[float, ...] = TOTALS
+    epochs: int = Config.epochs
 
 
 # A run on these takes ten times as long and more: there are fewer of them.
@@ -81,7 +82,7 @@ LARGE = {
     "ml-1m": Axes(OUTPUTS[:1], (0.1, 0.2), (0.0, 0.5, 1.0)),
     "electronic": Axes(OUTPUTS, (0.1, 0.2, 0.4), (0.0, 1.0), MORE_TOTALS),
     "movie": Axes(OUTPUTS[:1], (0.2, 0.4), (0.0, 1.0), MORE_TOTALS),
-    "gowalla": Axes(OUTPUTS[1:], (0.2,), (0.0, 1.0), MORE_TOTALS),
+    "gowalla": Axes(OUTPUTS[1:], (0.2,), (0.0, 1.0), MORE_TOTALS, epochs=4),
 }
 
 
@@ -101,7 +102,7 @@ def grid_of(axes: Axes, output: str) -> Grid:
         reference="in-batch",
         minutes=STUDIES[NAME].minutes,
         swept={"temperature": axes.temperatures, "logq": axes.lambdas},
-        changes={"output": output},
+        changes={"output": output, "epochs": axes.epochs},
         dataset_changes=SHORTER,
     )
 
