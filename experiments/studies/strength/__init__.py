@@ -23,7 +23,8 @@ epochs, which are about as many steps as the cosines of the study ``span`` have.
 
 Expect on MovieLens 100K: recall@20 about 0.24 at a total of 1 wherever it is put; one
 curve, nearly, for dot at any temperature and for cosine up to 0.2, once items without a
-click are left out. On Electronics: one curve for dot, and for cosine at 0.1.
+click are left out. On Electronics and Gowalla: one curve for dot; on Electronics for
+cosine at 0.1, too.
 """
 
 from collections.abc import Sequence
