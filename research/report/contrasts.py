@@ -158,11 +158,12 @@ def _values_of(
     values, other = _values(ours, metric, k), _values(others, metric, k)
     if len(values) != len(other) or np.any(np.isnan(values) != np.isnan(other)):
         raise InputError(f"{arm} and {against} are over different users")
-    records = [runs[0].record for runs in (ours, others)]
-    judged_by = [positives_of(record) for record in records if record]
-    if not judged_alike(*judged_by):
+    one, two = ours[0].record, others[0].record
+    assert one is not None  # a failed run has no values above
+    assert two is not None
+    if not judged_alike(positives_of(one), positives_of(two)):
         raise InputError(f"{arm} and {against} are judged by other positives")
-    return values, other, len(records[0].held) if records[0] else 0
+    return values, other, len(one.held)
 
 
 def _difference(cells: Cells, contrast: Contrast) -> Paired:
