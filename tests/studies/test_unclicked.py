@@ -184,7 +184,10 @@ def test_a_fit_neither_has_left_out_items_nor_clicks_on_them(config):
     assert np.isneginf(kept[0][:, new]).all()
     still = ~new[every[3]]
     np.testing.assert_array_equal(kept[3], every[3][still])
-    np.testing.assert_array_equal(kept[0][:, ~new], every[0][still][:, ~new])
+    # Products of fewer rows may be rounded otherwise.
+    np.testing.assert_allclose(
+        kept[0][:, ~new], every[0][still][:, ~new], rtol=1e-5, atol=1e-5
+    )
 
 
 def test_the_gap_is_of_logits_before_any_prior(config):
