@@ -30,6 +30,8 @@ CORRECTED := in-batch in-batch+logq
 TUNED := $(CORRECTED) in-batch+logq-streaming in-batch+logq+same-item in-batch+logq+mask \
   mixed+logq mixed-popularity+logq uniform-softmax full-softmax full-softmax+mask
 TIMED := $(CORRECTED) in-batch+logq-streaming mixed+logq full-softmax full-softmax+mask
+OTHER := $(CORRECTED) mixed+logq uniform-softmax full-softmax full-softmax+mask \
+  pointwise-sigmoid bpr fifo-cache+logq fifo-cache+logq+push
 results: $(READY)
 	@echo "about 11 hours on 2 cores; those of MovieLens 1M take about 13 more"
 	$(RUN) ssb --seeds 5 --out results
@@ -122,6 +124,9 @@ results: $(READY)
 	$(if $(OUTSIDE_DIR),$(RUN) unclicked --dataset $(OUTSIDE_DIR)/movie \
 	  --arms in-batch+logq --out results)
 	$(if $(OUTSIDE_DIR),$(RUN) at-k --dataset $(OUTSIDE_DIR)/ml-100k-irb --out results)
+	$(if $(OUTSIDE_DIR),$(RUN) tuning --dataset $(OUTSIDE_DIR)/electronic \
+	  --validation-share 0.1 --arms $(OTHER) --out results)
+	$(if $(OUTSIDE_DIR),$(RUN) other-data --dataset $(OUTSIDE_DIR)/electronic --out results)
 	$(if $(MOVIELENS_DIR),,@echo "MOVIELENS_DIR is not set: MovieLens 1M is left out")
 	$(if $(MOVIELENS_DIR),$(LARGE) 3 baselines --arms popularity recent-popularity \
 	  item-knn ease slim ials bpr-mf item2vec fm in-batch+logq larger-towers)

@@ -159,7 +159,7 @@ def expand(
     for name in arms:
         choose(name, dict.fromkeys(grid.arms), f"arm of grid {grid.name}")
     check_grid(grid)
-    changes = grid.changes | grid.dataset_changes.get(base.dataset, {})
+    changes = grid.changes | grid.dataset_changes.get(name_of(base.dataset), {})
     for name in changes:
         choose(name, vars(base), f"field in the changes of {grid.name}")
     base = dataclasses.replace(base, **changes)
@@ -256,8 +256,9 @@ def _combinations(
 ) -> list[dict[str, float]]:
     """The combinations of an arm's swept values; when quick, two of each sweep."""
     cells = []
-    common = grid.dataset_swept.get(base.dataset, grid.swept)
-    common = grid.dataset_swept.get(file_name(base.dataset, base.split), common)
+    dataset = name_of(base.dataset)
+    common = grid.dataset_swept.get(dataset, grid.swept)
+    common = grid.dataset_swept.get(file_name(dataset, base.split), common)
     for sweep in grid.arm_sweeps.get(name, (common,)):
         combined = [
             dict(zip(sweep, values)) for values in itertools.product(*sweep.values())

@@ -18,6 +18,7 @@ from experiments.grids.loader import LOADER
 from experiments.grids.losses import LOSSES
 from experiments.grids.negatives import NEGATIVES
 from experiments.grids.optimisers import OPTIMISERS
+from experiments.grids.other_data import OTHER_DATA
 from experiments.grids.positives import POSITIVES, POSITIVES_USERS
 from experiments.grids.recipes import RECIPES_GRID
 from experiments.grids.search import SEARCH
@@ -38,7 +39,7 @@ GRIDS: Registry[Grid] = Registry(
             *(BASELINE_GRID, TOWERS_CHOICE, POSITIVES, POSITIVES_USERS),
             *(HISTORY, HISTORY_TIES, SEARCH, FEATURES, DEPTH, OPTIMISERS),
             *(TUNING, TUNING_VARIANTS, FAIR, CACHE_TUNED, RECIPES_GRID, LIBRARY),
-            *(FUTURE, FUTURE_TUNED, CACHE_SCHEDULE, LOADER),
+            *(FUTURE, FUTURE_TUNED, CACHE_SCHEDULE, LOADER, OTHER_DATA),
         )
     },
     cached=False,

@@ -3,7 +3,8 @@
 Every arm gets the same trials, on train judged by validation; the choices, by NDCG@20
 and by item-averaged recall@20, are committed (experiments/tuned.py) and used by the
 grids ``fair``, ``losses``, ``cache-tuned``, ``history``, ``features`` and ``depth``,
-those on the split in time by ``future-tuned``.
+those on the split in time by ``future-tuned``, those on Amazon Electronics by
+``other-data``.
 ``tuning-variants`` has the same trials for other batches, numbers of negatives and
 corrections, which the grids ``negatives`` and ``correction`` use.
 
@@ -17,7 +18,7 @@ The other split: run tuning --split time --arms, with those of ``make results``,
 python -m experiments.tuned out ml-100k time.
 Expect temperatures of 0.15 to 0.3 for the corrected softmax arms.
 On MovieLens 1M the trials are six, since a run takes two minutes, and twelve on the
-split in time, where the number of epochs is among them.
+split in time and on Electronics, where the number of epochs is among them.
 """
 
 import experiments.grids.depth as depth
@@ -71,6 +72,13 @@ _LARGE_IN_TIME: Sweep = {
     "epochs": (1, 3, 10),
 }
 
+# Purchases, on which low temperatures overfit after few epochs.
+_PURCHASES: Sweep = {
+    "temperature": (0.1, 0.2, 0.3, 0.4),
+    "learning_rate": (1e-3,),
+    "epochs": (3, 6, 12),
+}
+
 # A margin is at most as large as what is compared: two cosines are 2 apart.
 _MARGINS: Sweep = {**_SWEPT, "temperature": (0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0)}
 
@@ -120,7 +128,11 @@ TUNING = Grid(
     minutes="105",
     swept=_SWEPT,
     arm_sweeps={"hinge": (_MARGINS,), "cosine-contrastive": (_MARGINS,)},
-    dataset_swept={"ml-1m": _LARGE, "ml-1m-time": _LARGE_IN_TIME},
+    dataset_swept={
+        "ml-1m": _LARGE,
+        "ml-1m-time": _LARGE_IN_TIME,
+        "electronic": _PURCHASES,
+    },
     changes={"fit_on": "train"},
     dataset_changes=SHORTER,
     figures={},

@@ -57,7 +57,8 @@ def test_the_committed_trials_are_those_that_the_grid_declares(name):
 def test_the_page_names_the_grids_whose_arms_are_tuned():
     page = (RESULTS.parent / "docs" / "how-to-choose.md").read_text()
     (named,) = re.findall(r"Arms of ((?:`[a-z-]+`[,\s]+|and )+)are tuned on", page)
-    on_ratio = {name for name, grid in GRIDS.items() if grid.tuned} - {"future-tuned"}
+    on_ratio = {name for name, grid in GRIDS.items() if grid.tuned}
+    on_ratio -= {"future-tuned", "other-data"}
     assert set(re.findall("[a-z-]+", named.replace("and ", ""))) == on_ratio
 
 
@@ -150,6 +151,16 @@ def test_a_data_set_without_all_choices_leaves_the_arms_as_they_are():
     assert not has_choices(grid, base)
     for cell in expand(grid, base, seeds=1):
         assert cell.config.temperature == base.temperature
+
+
+def test_a_data_set_that_is_a_path_has_the_trials_of_its_name():
+    base = Config(dataset="/data/electronic", split="given")
+    cells = expand(GRIDS["tuning"], base, 1, ("in-batch",))
+    assert {cell.config.epochs for cell in cells} != {base.epochs}
+    assert len(cells) < len(expand(GRIDS["tuning"], Config(), 1, ("in-batch",)))
+    changed = GRIDS["ssb"]._replace(dataset_changes={"electronic": {"batch": 64}})
+    batches = {cell.config.batch for cell in expand(changed, base, 1, ("in-batch",))}
+    assert batches == {64}
 
 
 def test_an_arm_that_takes_the_values_of_another_needs_none_of_its_own():
