@@ -169,11 +169,12 @@ class TowerFields(Group):
     """Widths of the hidden layers of the user tower."""
     item_hidden: tuple[int, ...] = (128,)
     """Widths of the hidden layers of the item tower."""
-    output: Annotated[str, Choice("cosine", "dot")] = "cosine"
-    """Tower output: cosine (L2-normalised) or dot (as it comes)."""
+    output: Annotated[str, Choice("cosine", "dot", "bounded")] = "cosine"
+    """Tower output: cosine (L2-normalised), dot (as it comes) or bounded (as it comes,
+    but no longer than 1)."""
     served: Annotated[str, LATER, Choice("trained", "dot")] = "trained"
     """Output when serving: trained (as in training) or dot (vectors before they are
-    normalised, so that longer ones of items rank higher)."""
+    normalised or shortened, so that longer ones of items rank higher)."""
     layers: Annotated[str, LATER, Choice("mlp", "none", "bias")] = "mlp"
     """Layers of the towers: mlp (hidden ones, then a linear one), none (a vector is the
     id's own row: matrix factorisation), or bias (the same with a bias for each item:

@@ -94,7 +94,7 @@ def _idle(config: Config) -> dict[str, str]:
         (("history_order",), uses_history(config), "the user tower reads no history"),
         (words, takes_words(config), f"encoder {config.encoder} reads no words"),
         (("draws", "loader_workers"), drawn, "no source has a number of draws"),
-        (("served",), config.output == "cosine", f"output is {config.output}"),
+        (("served",), config.output != "dot", f"output is {config.output}"),
         (("window_days",), windowed, "nothing goes by windows of time"),
         (("evaluate_every",), looked, f"there are no more than {config.epochs} epochs"),
     )

@@ -162,6 +162,17 @@ class Query(nn.Module):
         return jnp.concatenate([asked, found], axis=1)
 
 
+def shorten(vectors: Float[Array, "n d"]) -> Float[Array, "n d"]:
+    """Rows longer than 1 at length 1, the others as they are.
+
+    >>> long, short = shorten(jnp.array([[3.0, 4.0], [0.3, 0.4]]))
+    >>> [round(float(x), 4) for x in long], [round(float(x), 4) for x in short]
+    ([0.6, 0.8], [0.3, 0.4])
+    """
+    square = jnp.sum(vectors * vectors, axis=1, keepdims=True)
+    return vectors * jax.lax.rsqrt(jnp.maximum(square, 1.0))
+
+
 def normalise(vectors: Float[Array, "n d"]) -> Float[Array, "n d"]:
     """Rows of length 1; a zero row stays zero, with a finite gradient.
 
@@ -173,6 +184,14 @@ def normalise(vectors: Float[Array, "n d"]) -> Float[Array, "n d"]:
     there = square > 1e-12
     # The inner where keeps the square root away from zero in the backward pass too.
     return vectors * jnp.where(there, jax.lax.rsqrt(jnp.where(there, square, 1.0)), 1.0)
+
+
+# What each output makes of a tower's vectors.
+OUTPUTS: dict[str, Callable[[Float[Array, "n d"]], Float[Array, "n d"]]] = {
+    "cosine": normalise,
+    "dot": lambda vectors: vectors,
+    "bounded": shorten,
+}
 
 
 class MLP(nn.Module):
@@ -200,7 +219,7 @@ class UserTower(nn.Module):
     encoder: Callable[[], Any] | None
     hidden: tuple[int, ...] | None
     dim: int
-    cosine: bool
+    output: str
     biased: bool = False
 
     @nn.compact
@@ -223,7 +242,7 @@ class UserTower(nn.Module):
             x = MLP(self.hidden, self.dim)(x)
         if self.biased:
             x = x.at[:, -1].set(1.0)
-        return normalise(x) if self.cosine else x
+        return OUTPUTS[self.output](x)
 
 
 class ItemTower(nn.Module):
@@ -234,16 +253,16 @@ class ItemTower(nn.Module):
 
     hidden: tuple[int, ...] | None
     dim: int
-    cosine: bool
+    output: str
 
     @nn.compact
     def __call__(self, item: ItemInput) -> Float[Array, "c d"]:
         """Item vectors."""
         if self.hidden is None:
             x = item.rows["item"]
-            return normalise(x) if self.cosine else x
+            return OUTPUTS[self.output](x)
         parts = [item.rows[name] for name in sorted(item.rows)] + [item.dense]
         x = MLP(self.hidden, self.dim)(jnp.concatenate(parts, axis=1))
         if "item" in item.rows:
             x = x + item.rows["item"]
-        return normalise(x) if self.cosine else x
+        return OUTPUTS[self.output](x)

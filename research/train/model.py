@@ -54,7 +54,7 @@ class Model(NamedTuple):
         if not self.lengths:
             return self
         return self._replace(
-            user=self.user.clone(cosine=False), item=self.item.clone(cosine=False)
+            user=self.user.clone(output="dot"), item=self.item.clone(output="dot")
         )
 
     def init(
@@ -141,7 +141,7 @@ class Model(NamedTuple):
 
 def make_model(config: Config) -> Model:
     """The model of a config's structure."""
-    shape, layers = (config.dim, config.output == "cosine"), config.layers == "mlp"
+    shape, layers = (config.dim, config.output), config.layers == "mlp"
     encoder = loaded(ENCODERS[config.encoder]).module
     used = config.history if uses_history(config) else 0
     return Model(

@@ -13,7 +13,7 @@ from jaxtyping import TypeCheckError
 from research.config import Config
 from research.prepare import prepare
 from research.towers.inputs import ItemInput, UserInput, init_tables
-from research.towers.towers import ItemTower, Mean, UserTower, normalise
+from research.towers.towers import OUTPUTS, ItemTower, Mean, UserTower, normalise
 from research.train.loop import train
 from research.train.model import Model, Params, make_model, serve_all
 from research.train.world import World
@@ -48,7 +48,7 @@ def an_item() -> ItemInput:
 
 
 def test_a_tower_refuses_the_other_sides_input():
-    user, item = UserTower(Mean, (4,), 6, True), ItemTower((4,), 6, True)
+    user, item = UserTower(Mean, (4,), 6, "cosine"), ItemTower((4,), 6, "cosine")
     key = jax.random.key(0)
     jax.eval_shape(lambda: user.init(key, a_user(), 0.0, None))
     jax.eval_shape(lambda: item.init(key, an_item()))
@@ -120,7 +120,7 @@ def test_a_user_vector_knows_nothing_of_the_item_tower():
     assert not any(jnp.any(g != 0) for g in jax.tree.leaves(grads["item"]))
 
 
-@pytest.mark.parametrize("output", ["cosine", "dot"])
+@pytest.mark.parametrize("output", OUTPUTS)
 def test_scores_of_pairs_one_by_one_are_the_product_of_the_vectors(output):
     model, params, world = made(output=output)
     users, items = serve_all(model, params, world, jnp.arange(20, dtype=jnp.int32))
@@ -146,13 +146,23 @@ def test_how_many_are_served_at_once_changes_no_bit():
     np.testing.assert_array_equal(items, same)
 
 
-def test_the_output_is_of_length_one_or_as_it_comes():
+def test_the_output_is_of_length_one_as_it_comes_or_no_longer_than_one():
     ids = jnp.arange(20, dtype=jnp.int32)
-    for output in ("cosine", "dot"):
-        users, items = serve_all(*made(output=output), ids)
-        for vectors in (users, items):
-            lengths = np.linalg.norm(vectors, axis=1)
-            assert np.allclose(lengths, 1, atol=1e-5) is (output == "cosine")
+    model, params, world = made(output="dot")
+    free = serve_all(model, params, world, ids)
+    for output, expected in (
+        ("cosine", lambda length: np.ones_like(length)),
+        ("dot", lambda length: length),
+        ("bounded", lambda length: np.minimum(length, 1)),
+    ):
+        found = serve_all(made(output=output)[0], params, world, ids)
+        for vectors, before in zip(found, free, strict=True):
+            length = np.linalg.norm(before, axis=1, keepdims=True)
+            wanted = before / length * expected(length)
+            np.testing.assert_allclose(vectors, wanted, rtol=1e-4, atol=1e-6)
+    lengths = np.linalg.norm(np.concatenate(free), axis=1)
+    assert (lengths < 0.99).any()
+    assert (lengths > 1.01).any()
 
 
 def test_served_by_dot_products_vectors_keep_their_lengths_and_directions():
@@ -211,7 +221,7 @@ def test_only_the_features_that_are_used_have_tables():
 @pytest.mark.parametrize("rate", [0.2, 0.7])
 def test_dropout_drops_its_share_and_keeps_the_mean(rate):
     width = 4000
-    tower = UserTower(None, (), 1, False)
+    tower = UserTower(None, (), 1, "dot")
     given = UserInput(
         jnp.zeros((1, 0, 1)),
         jnp.zeros((1, 0), bool),

@@ -42,7 +42,7 @@ NARROW, PART, BEHIND, HALF, WIDE, SPANS_TO = 0.02, 0.5, 0.005, 0.5, 0.03, 0.2
 # Of the curve of lambda 1 against that of lambda 0: what is predicted of data sets on
 # which other temperatures were trained.
 SHIFTED = ("electronic", "movie", "gowalla")
-SMALL, SHIFTS = 0.1, {0.2: 0.1, 0.4: 0.3}  # least of cosine by temperature
+SMALL, SHIFTS = 0.1, {0.2: 0.1, 0.4: 0.3}  # least of a bound output by temperature
 LEFT = 1 / 3  # of the gap, where the curve is shifted
 PEAKS = {  # totals at which the prediction puts the highest mean
     "recall_20": (0.75, 1.25),
@@ -50,6 +50,8 @@ PEAKS = {  # totals at which the prediction puts the highest mean
     "area": (0.0, 0.3),
 }
 PANEL = ["output", "temperature"]
+CURVES = ("cosine", "dot")  # outputs of which more is predicted than the shift
+BOUND = ("cosine", "bounded")  # outputs whose logits are at most 1 / temperature
 
 
 def strength_frame(stored: Stored) -> pd.DataFrame:
@@ -74,8 +76,8 @@ def peak(panel: pd.DataFrame, metric: str) -> float:
 
 def verdicts(frame: pd.DataFrame, stored: Stored) -> list[list[str]]:
     """Each part of the prediction: the statement, what was measured, the verdict."""
-    out = []
-    for (output, temperature), panel in frame.groupby(PANEL, sort=False):
+    out, first = [], frame[frame.output.isin(CURVES)]
+    for (output, temperature), panel in first.groupby(PANEL, sort=False):
         where = f"{output}, temperature {temperature:g}: "
         if output != "cosine" or temperature <= COLLAPSE_TO:
             apart = gap(panel)
@@ -88,10 +90,10 @@ def verdicts(frame: pd.DataFrame, stored: Stored) -> list[list[str]]:
             )
             out.append(statement(text, gain, GAIN))
     if WITHOUT in frame:
-        out += _without_unclicked(frame, stored)
+        out += _without_unclicked(first, stored)
     if stored.header["dataset"] in SHIFTED:
         out += _of_shift(frame, stored)
-    panels = [panel for _, panel in frame.groupby(PANEL, sort=False)]
+    panels = [panel for _, panel in first.groupby(PANEL, sort=False)]
     for metric, (low, high) in PEAKS.items():
         if metric in frame:
             tops = [peak(panel, metric) for panel in panels]
@@ -129,7 +131,7 @@ def _of_shift(frame: pd.DataFrame, stored: Stored) -> list[list[str]]:
     for output, temperature in frame[PANEL].drop_duplicates().itertuples(index=False):
         where = f"{output}, temperature {temperature:g}: lambda 1 is "
         found = shift(stored, output, temperature)
-        least = SHIFTS.get(temperature, 0.0) if output == "cosine" else 0.0
+        least = SHIFTS.get(temperature, 0.0) if output in BOUND else 0.0
         if not least:
             text = f"{where}shifted by at most {SMALL:g}"
             out.append(statement(text, found.by, -SMALL, SMALL, "+.2f"))
