@@ -30,14 +30,14 @@ from research.types import InputError, choose
 
 # Each command: the module and class that hold its flags, and what it does.
 COMMANDS: dict[str, tuple[str, str, str]] = {
-    "list": ("commands.listing", "List", "grids, or the names of a registry"),
-    "run": ("commands.grids", "Run", "finish a grid, write tables and figures"),
-    "train": ("commands.train", "Train", "one run; any field of the config"),
-    "encode": ("commands.encode", "Encode", "vectors and lists from histories"),
-    "report": ("commands.grids", "Report", "tables and figures from records"),
-    "check": ("commands.check", "Check", "derive results/ anew and compare"),
-    "data": ("commands.data", "Data", "what was read; a split as files"),
-    "bench": ("bench.command", "Bench", "speed and memory, beside peers"),
+    "list": ("commands.listing", "List", "list grids, or the names of a registry"),
+    "run": ("commands.grids", "Run", "train a grid, write its tables and figures"),
+    "train": ("commands.train", "Train", "train one model; any config field is a flag"),
+    "encode": ("commands.encode", "Encode", "encode users with a saved model"),
+    "report": ("commands.grids", "Report", "write tables and figures from records"),
+    "check": ("commands.check", "Check", "compare results/ with what records give"),
+    "data": ("commands.data", "Data", "print what was read, write a split as files"),
+    "bench": ("bench.command", "Bench", "measure speed and memory"),
 }
 TRAINS = ("run", "train")
 PROGRAM = "python -m experiments"

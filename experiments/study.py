@@ -20,10 +20,12 @@ if TYPE_CHECKING:  # names and questions need neither pandas nor matplotlib
     from research.report.records import Stored
 
 __all__ = [
+    "OVER_SEEDS",
     "SIMULATED",
     "Report",
     "Study",
     "StudyOptions",
+    "described",
     "report_study",
     "save_cells",
     "save_measured",
@@ -31,6 +33,7 @@ __all__ = [
 ]
 
 SIMULATED = "simulated"
+OVER_SEEDS = "Intervals are 95 % t intervals over seeds, given from three seeds on."
 
 
 class StudyOptions(NamedTuple):
@@ -195,6 +198,21 @@ def save_cells(
         arrays[what] = values.reshape(*shape, *values.shape[1:])
     arrays |= {what: np.array(values, "<f4") for what, values in swept.items()}
     return save_measured(options, name, arrays, **about)
+
+
+def described(design: str, terms: Mapping[str, str], note: str = "") -> str:
+    """What a study measured: its design, then the terms of its page, in Markdown.
+
+    Args:
+      design: sentences on what was trained and measured.
+      terms: the meaning of each term in the page's tables, without a full stop.
+      note: what else a reader of the tables has to know.
+
+    >>> described("Two seeds.", {"Gap": "the largest difference"})
+    'Two seeds.\\n\\n- **Gap**: the largest difference.'
+    """
+    rows = "\n".join(f"- **{term}**: {meaning}." for term, meaning in terms.items())
+    return "\n\n".join(filter(None, (design, rows, note)))
 
 
 def report_study(study: Study, records: Path, out: Path) -> list[Path]:

@@ -29,17 +29,16 @@ BENCHMARKS: dict[str, Callable[[Setting], BenchmarkResult]] = {
 
 @dataclass(frozen=True)
 class Bench:
-    """Speed and memory, beside PyTorch and TensorFlow Recommenders where installed."""
+    """Measure speed and memory, beside PyTorch and TensorFlow Recommenders."""
 
     only: tuple[str, ...] = ()
     """Names of benchmarks; default: all."""
     data_dir: str | None = None
-    """Folder that holds ml-1m (and ml-100k); by default other sources are tried, and a
-    synthetic data set of the same size stands in where none has it."""
+    """Folder that holds ml-1m; without the data, a synthetic set of the same size."""
     out: Path = Path("out")
     """Output folder."""
     quick: bool = False
-    """A smoke run: tiny synthetic data sets, a few steps: no result."""
+    """A smoke run on tiny synthetic data sets; its numbers are no result."""
     peers: bool = True
     """Whether the other frameworks are measured (make bench-peers installs them)."""
 

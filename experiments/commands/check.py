@@ -23,7 +23,7 @@ COMMENT = re.compile(r"<!-- (.*?) -->", re.DOTALL)
 
 @dataclass(frozen=True)
 class Check:
-    """Derive the committed tables, figures' points and words from committed records."""
+    """Derive tables and figures from the committed records, and compare them."""
 
     results: Path = RESULTS
     """Folder of committed results."""

@@ -20,7 +20,7 @@ from research.types import InputError
 
 @dataclass(frozen=True)
 class Data:
-    """Say what was read of a data set; write its split for other libraries."""
+    """Print what was read of a data set; write its split for other libraries."""
 
     dataset: tyro.conf.Positional[str]
     """Data set: a name, or the path of your own file or folder (docs/own-data.md)."""

@@ -28,28 +28,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Encode:
-    """Vectors, and lists, of users by their histories, known in training or not."""
+    """Encode users by their histories as vectors and lists; new users are allowed."""
 
     model: Path
     """Folder of the model, from train --save."""
     histories: Path
     """A .csv file of user,item[,timestamp] in the data set's own ids."""
     out: Path
-    """Output folder, for users.npz, items.npz, meta.json and lists.csv; or a .npz file.
-    """
+    """Output folder (users.npz, items.npz, meta.json, lists.csv), or a .npz file."""
     users: Path | None = None
     """A .csv file of the users' features: user and columns of the data set."""
     lists: int = 0
-    """Length of the list of each user; 0 for none."""
+    """Length of each user's list; 0 writes no lists."""
     prior: Prior | None = None
-    """Popularity prior, built into vectors and lists; default: the model's own; rule:
-    by the impressions of the model's items (docs/how-much-to-correct.md)."""
+    """Popularity prior in vectors and lists, or rule; default: the model's own."""
     exposure: float | None = None
-    """Exposure taken out, likewise, by the log of impressions; default: the model's
-    own."""
+    """Strength of log impressions taken out likewise; default: the model's own."""
     min_clicks: int | None = None
-    """Items with fewer training clicks are left out of items.npz and of lists; default:
-    the model's own."""
+    """Leave out items with fewer training clicks; default: the model's own."""
 
     def __call__(self) -> int:
         """Encodes and writes."""

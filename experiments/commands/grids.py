@@ -50,9 +50,9 @@ CLAIMS = "claims"  # the page that experiments/pages/claims.py writes, for repor
 
 @dataclass(frozen=True)
 class Run:
-    """Finish a grid: train what is missing, then write its tables and figures.
+    """Train the runs of a grid that are missing, then write its tables and figures.
 
-    A study, which isn't made of training runs, is run from the beginning.
+    A study, which is not made of such runs, is run from the beginning.
     """
 
     grid: tyro.conf.Positional[str]
@@ -60,8 +60,7 @@ class Run:
     dataset: str = "ml-100k"
     """Data set: a name, or the path of your own file or folder (docs/own-data.md)."""
     split: str = AUTO
-    """Split: ratio, last, time, random or given; auto is ratio, and for your own data
-    given where it has a column part, random where it has no timestamps."""
+    """Split: ratio, last, time, random, given or auto (docs/own-data.md)."""
     data: tyro.conf.OmitArgPrefixes[DataFlags] = NO_DATA_FLAGS  # type: ignore[valid-type]
     """What of the data is used, and how it is split."""
     data_dir: str | None = None
@@ -73,16 +72,15 @@ class Run:
     quick: bool = False
     """A smoke run: every arm, two epochs, few swept values, one seed."""
     out: Path = Path("out")
-    """Output folder; of a smoke run, the folder quick in it."""
+    """Output folder; a smoke run writes into its folder quick."""
     engine: str = "local"
-    """What runs the runs: local (this machine's cores) or ray (a Ray cluster)."""
+    """Where runs are trained: local (this machine's cores) or ray (a Ray cluster)."""
     ray_address: str | None = None
     """HOST:PORT of a running Ray cluster; default: one on this machine's cores."""
     jobs: int | None = None
-    """Worker processes, bound to one core each (default: one per core); with 1 the
-    runs are done in this process."""
+    """Worker processes (default: one per core); with 1, runs are in this process."""
     at_once: int | None = None
-    """How many alike runs one program trains (default: 1 on a CPU, else 8)."""
+    """Runs of one shape that are trained together (default: 1 on a CPU, else 8)."""
     show: bool = False
     """Print what the runs would be: config, shapes, sizes, time. Nothing is trained."""
 
@@ -175,7 +173,7 @@ def _say(line: str) -> None:
 
 @dataclass(frozen=True)
 class Report:
-    """Tables and figures anew, from the records under the output folder."""
+    """Write tables and figures anew, from the records under the output folder."""
 
     grids: tyro.conf.Positional[tuple[str, ...]] = ()
     """Names of grids and studies, or claims; default: all that have records."""
@@ -186,13 +184,13 @@ class Report:
     out: Path = Path("out")
     """Output folder."""
     html: bool = False
-    """Instead, one page to explore in a browser: all records of every data set."""
+    """Write one page of all records and data sets instead, to explore in a browser."""
     x: str = ""
-    """Instead, one figure of the tables: the metric along the horizontal axis."""
+    """Draw one figure of the tables instead: metric along the horizontal axis."""
     y: str = ""
-    """The metric along its vertical axis."""
+    """Metric along the figure's vertical axis."""
     where: str = ""
-    """Its rows: arm in ("mixed", "ease") and temperature < 0.3, by the columns."""
+    """Rows of the figure, such as: arm in ("mixed", "ease") and temperature < 0.3."""
 
     def __call__(self) -> int:
         """Writes them."""

@@ -1,7 +1,7 @@
 """The command list: grids, a grid's arms, or the entries of a registry."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import tyro
 from rich.console import Console
@@ -17,15 +17,18 @@ from research.config import Config
 from research.prepare import is_towers
 from research.types import InputError, choose
 
+WHAT = (
+    "grids, losses, sources, frequencies, features, encoders, metrics, arms, "
+    "baselines, temperatures, optimisers, positives or datasets; api writes the page "
+    "docs/api.md."
+)
+
 
 @dataclass(frozen=True)
 class List:
-    """Every grid with its question, runs and time; or the names that can be used."""
+    """List every grid with its question, runs and time; or the names of a registry."""
 
-    what: tyro.conf.Positional[str] = "grids"
-    """grids, losses, sources, frequencies, features, encoders, metrics, arms,
-    baselines, temperatures, optimisers, positives or datasets; or api, the page
-    docs/api.md."""
+    what: tyro.conf.Positional[Annotated[str, tyro.conf.arg(help=WHAT)]] = "grids"
     grid: str = ""
     """A grid whose arms are listed, with what each changes and its temperatures."""
 

@@ -59,13 +59,13 @@ MANY = 0.05  # of the places
 
 @dataclass(frozen=True)
 class Train:
-    """One run: a grid of one. Any field of the config is a flag.
+    """Train one model. Any field of the config is a flag.
 
     --arm NAME starts from a named arm; flags change it from there.
     """
 
     config: tyro.conf.OmitArgPrefixes[FlagConfig]  # type: ignore[valid-type]
-    """The run."""
+    """The settings of the run."""
     data_dir: str | None = None
     """Folder that holds the GroupLens folders or zips; it must have the data set."""
     out: Path = Path("out")
@@ -73,16 +73,13 @@ class Train:
     export: Path | None = None
     """Folder to write the user and item vectors to, with the data set's own ids."""
     save: Path | None = None
-    """Folder to save the model to: parameters, config, ids and log q (docs/models.md).
-    """
+    """Folder to save the model to (docs/models.md)."""
     start_from: Path | None = None
-    """Folder of a saved model to go on from; its config is the flags' default. Users
-    and items that it knows keep their rows, new ones get fresh rows."""
+    """Folder of a saved model to continue from (docs/models.md)."""
     show: bool = False
     """Print what the run would be: config, shapes, sizes, time. Nothing is trained."""
     devices: int = 1
-    """Devices that share each batch. They don't change the run's id: its numbers agree
-    with those of one device to a hundred thousandth."""
+    """Devices that share each batch; the run's id does not depend on them."""
 
     processes: int = 1
     """Processes that train the run together, each given this same command."""

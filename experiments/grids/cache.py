@@ -13,8 +13,8 @@ each item once, not for one of positives.
 
 Cached vectors take no gradient: an item is pulled by its positives in full, and pushed
 away by the batch's share of the negatives only. ``push`` puts the rest of the push on
-the batch's columns (research/logits/candidates.py); ``stopped`` is the control, fresh
-columns whose gradient is stopped: what it loses, staleness doesn't explain.
+the batch's columns (research/logits/candidates.py); ``stopped`` is the control: fresh
+columns whose gradient is stopped. Staleness cannot explain what it loses.
 
     python -m experiments run cache                about 24 minutes on 2 cores, 5 seeds
     python -m experiments run cache --quick        about 1 minute

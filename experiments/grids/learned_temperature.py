@@ -2,10 +2,10 @@
 
 Fixed at two values; learned from two starts, where the question is whether both end at
 the same place and whether that place is good for ranking or only for the loss; falling
-from 0.3 to 0.1 over the run; one a user, by how well the user is learned (Adap-tau);
-one an item, by how popular it is. Lists are then by score over the common temperature,
-as is usual, or (``+own``) over each item's own, as in training. Each with in-batch
-negatives corrected by log q, and with the full softmax. The path is the column
+from 0.3 to 0.1 over the run; one per user, by how well the user is learned (Adap-tau);
+one per item, by how popular it is. Lists then rank by score over the common
+temperature, as is usual, or (``+own``) over each item's own, as in training. Each with
+in-batch negatives corrected by log q, and with the full softmax. The path is the column
 ``temperature`` of each history.csv.
 
     python -m experiments run learned-temperature          about 18 minutes on 2 cores
@@ -13,9 +13,9 @@ negatives corrected by log q, and with the full softmax. The path is the column
 
 Expect on MovieLens 100K: R@20 from 0.225 to 0.255; a learned temperature depends on its
 start (20 epochs from 0.1 end at 0.05, from 1 at 0.2) and ranks below 0.15 kept fixed.
-With in-batch negatives falling and one a user do, too; with the full softmax that is
-not significant, nor is any difference by popularity. By popularity and served over the
-common temperature lists are more popular, which ``+own`` takes back.
+With in-batch negatives so do a falling one and one per user; with the full softmax that
+is not significant, nor is any difference by popularity. By popularity and served over
+the common temperature lists are more popular, which ``+own`` takes back.
 """
 
 from experiments.grid import CONTRASTS_FIGURE, Contrast, Grid, Sweep

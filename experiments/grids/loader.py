@@ -2,9 +2,9 @@
 
 A worker that draws from an unseeded generator starts each epoch from a copy of its
 parent's state: all workers have the same negatives, in every epoch. An item that is not
-among them is never pushed away, and the others as often as they happen to be there, so
-that q is not uniform, and its log not known. Each arm stands beside itself with 16 such
-workers (``loader_workers``): an epoch has the draws of a sixteenth of its steps.
+among them is never pushed away, and the others are drawn as often as they happen to be
+there: q is not uniform, and log q is not known. Each arm stands beside itself with 16
+such workers (``loader_workers``): an epoch has the draws of a sixteenth of its steps.
 
     python -m experiments run loader              about 5 minutes on 2 cores, 3 seeds
     python -m experiments run loader --quick      about 1 minute

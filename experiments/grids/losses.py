@@ -3,8 +3,8 @@
 Listwise losses weigh a negative by how hard it is, pairwise ones compare it with the
 positive, pointwise ones judge it alone. All have the same towers, batches and number of
 steps, and each the temperature and learning rate that validation chose among 14 trials
-(the grid ``tuning``). For hinge and cosine-contrastive a temperature is a margin in
-disguise, so that theirs are tried up to 2.
+(the grid ``tuning``). For hinge and cosine-contrastive a temperature acts as a margin,
+so theirs are tried up to 2.
 
     python -m experiments run losses               about 15 minutes on 2 cores, 5 seeds
     python -m experiments run losses --quick       about 2 minutes

@@ -1,9 +1,9 @@
 """Do optimisers that move only the touched rows of a table find the same model?
 
-``lazy-adam`` leaves moments and decay of rows alone that a step didn't look up;
+``lazy-adam`` leaves alone the moments and decay of rows that a step didn't look up;
 ``rowwise-adagrad`` keeps one number per row. The step size of the tables is swept, as a
-multiple of the learning rate. How long a step takes is in results/benchmarks: a table
-of 1,682 rows is moved as fast whole.
+multiple of the learning rate. How long a step takes is in results/benchmarks: for a
+table of 1,682 rows, updating all of it is as fast.
 
     python -m experiments run optimisers           about 6 minutes on 2 cores, 5 seeds
     python -m experiments run optimisers --quick   about 1 minute

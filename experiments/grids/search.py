@@ -4,8 +4,8 @@
 beside what they find. MovieLens has no searches. They are simulated: four words of the
 target's title and genres, each replaced with probability ``search_noise`` by a word of
 any film. So the words see the target, which no other encoder does, and the recall is no
-estimate of a search engine's. What can be read off is the course over the noise. At 1
-the words say nothing: that cell is the control, and shows what useless words cost.
+estimate of a search engine's. Only the trend over the noise can be read off. At 1 the
+words say nothing: that cell is the control, and shows what useless words cost.
 
 The split is ``last``: one target per user, one search.
 

@@ -1,9 +1,10 @@
 """What does the temperature trade between precision and diversity?
 
-The common account: a small temperature is precise, a large one diverse. Contrastive
-theory says the opposite of the coverage of the catalogue. Eight temperatures by the
-uncorrected, the corrected, the mixed and the full softmax; and each kind of diversity
-by itself: within a list, across users, novelty, and the expansion of interests.
+The common account: a small temperature is precise, a large one diverse. For the
+coverage of the catalogue, contrastive theory says the opposite. Eight temperatures by
+the uncorrected, the corrected, the mixed and the full softmax; and each kind of
+diversity by itself: within a list, across users, novelty, and the expansion of
+interests.
 
     python -m experiments run temperature          about 7 minutes on 2 cores, 1 seed
     python -m experiments run temperature --quick  about half a minute

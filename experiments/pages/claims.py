@@ -27,12 +27,13 @@ OPPOSITE |= {other: name for name, other in OPPOSITE.items()}
 DEPENDS, UNTESTED = "depends", "not tested"
 VERDICTS = HOLDS, FAILS, DEPENDS, UNDECIDED, UNTESTED
 RULE = (
-    "Verdict of a claim, by rule: *holds* or *fails*, if all of its contrasts do; "
-    "*depends*, if some hold and some fail; else *undecided*. A contrast holds if its "
-    "verdict is the one that the claim names; it fails if it is clear (better, worse, "
-    "higher, lower, equivalent) but not that one. Verdicts of contrasts are those of "
-    "their grids or studies, p values adjusted by Holm. A "
-    "prediction counts as one if it was committed before the first run."
+    "- **A contrast** holds if its verdict is the one that the claim expects. It fails "
+    "if it has another clear verdict (better, worse, higher, lower or equivalent). "
+    "Verdicts of contrasts are those of their grids or studies, with p values adjusted "
+    "by Holm.\n"
+    "- **A claim** *holds* or *fails* if all of its contrasts do. It *depends* if some "
+    "hold and some fail; else it is *undecided*.\n"
+    "- **A prediction** is listed if it was committed before the first run."
 )
 COLUMNS = (
     *("claim", "source", "verdict", "depends", "prediction", "commit"),
@@ -126,14 +127,15 @@ def write_claims(tables: Path, out: Path) -> list[Path]:
         lines.append(_line(head, found, os.path.relpath(tables, out)))
     heads = ["claim", "source", "verdict", "prediction", "effects [95 %]"]
     counts = [
-        f"{sum(line[2].startswith(f'**{v}') for line in lines)} {v}" for v in VERDICTS
+        f"*{v}* {sum(line[2].startswith(f'**{v}') for line in lines)}" for v in VERDICTS
     ]
     page = markdown_page(
         "Claims of the field, and what the committed contrasts say",
-        f"{len(lines)} claims: {', '.join(counts)}.",
-        markdown_table(heads, lines),
-        RULE,
+        f"{len(lines)} claims of papers and of common practice, each compared with "
+        f"the committed contrasts. Verdicts by the rule below: {', '.join(counts)}. "
         "Sources are in [docs/references.md](../docs/references.md).",
+        RULE,
+        markdown_table(heads, lines),
     )
     return [
         replace(out / "claims.md", page.encode()),

@@ -22,15 +22,20 @@ HEADS = (
     *("results", "data set", "question", "verdicts", "prediction", "version"),
     *("commit", "made on", "minutes"),
 )
+ABOUT = (
+    "One row per grid or study and data set. The first column leads to the tables, the "
+    "fourth to the contrasts."
+)
 NOTES = (
-    "Verdicts are of the contrasts that a grid declares: better or worse than the "
-    "other arm (higher or lower where neither end is the better one), equivalent "
-    "within 2 %, or undecided, p values adjusted by Holm. Prediction: how many of its "
-    "statements, committed before the first run, hold, fail or are undecided, by rule. "
-    "Version: of the records, "
-    "which is part of a run's id. Commit, processor and JAX are those of the runs; "
-    "records made before they were kept have none. Minutes: as the grid or "
-    "study states them."
+    "- **verdicts**: of the contrasts that a grid declares. An arm is better or worse "
+    "than the other one (higher or lower where neither end is the better one), "
+    "equivalent within 2 %, or undecided; p values are adjusted by Holm.\n"
+    "- **prediction**: how many of its statements hold, fail or are undecided, by "
+    "rule. The page says when each part of the prediction was written.\n"
+    "- **version**: of the records, which is part of a run's id.\n"
+    "- **commit, made on**: of the runs; records made before these were kept have "
+    "none.\n"
+    "- **minutes**: as the grid or study states them."
 )
 
 
@@ -45,7 +50,7 @@ def write_overview(records: Path, out: Path) -> Path:
       InputError: a file of records can't be read, or is of no known grid or study.
     """
     rows = [_row(path, out) for path in sorted(records.glob("*/*.npz"))]
-    page = markdown_page("Results", markdown_table(HEADS, rows), NOTES)
+    page = markdown_page("Results", ABOUT, NOTES, markdown_table(HEADS, rows))
     return replace(out / "README.md", page.encode())
 
 

@@ -2,9 +2,9 @@
 
 Validation clicks choose the length of the training and give the calibrated total
 (research/calibration.py). The model that is served is then trained on the validation
-part, too, and served with that total. It has seen more clicks, so that its scores may
-say less too much, and its log q is another one. Here both models are judged by the test
-part: the first model, fitted on the training part alone, and the final one, fitted on
+part, too, and served with that total. It has seen more clicks, so its scores may be
+less overconfident, and its log q differs. Here both models are judged by the test part:
+the first model, fitted on the training part alone, and the final one, fitted on
 training and validation part. Test clicks calibrate both again, which says what the
 total carried over should have been.
 
@@ -38,7 +38,7 @@ from experiments.studies.totals import (
     of_users,
     save_swept,
 )
-from experiments.study import Report, StudyOptions
+from experiments.study import OVER_SEEDS, Report, StudyOptions, described
 from research.config import Config
 from research.prepare import Prepared, prepare
 from research.report.intervals import Interval
@@ -202,14 +202,18 @@ def verdicts(frame: pd.DataFrame) -> list[list[str]]:
 def carry_over_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
     """What was measured, the verdicts, and one row per length and temperature."""
     seeds = stored.arrays["total"].shape[1]
-    about = (
+    about = described(
         f"{stored.header['dataset']}, {seeds_text(seeds)}; in-batch negatives without "
-        "log q, cosine. First model: fitted on the training part; final model: on "
-        "training and validation part, for as many epochs. Total and scale carried "
-        "over: of the first model, by validation clicks; the others by test clicks. "
-        "Recall@20 on test, of users with validation and test items, from the items of "
-        "neither training nor validation part. 95 % t intervals over three seeds or "
-        "more."
+        "log q, cosine. Recall@20 is measured on test, for users with validation and "
+        "test items; lists leave out the items of both the training and the validation "
+        "part.",
+        {
+            "first model": "fitted on the training part",
+            "final model": "fitted on training and validation part, for as many epochs",
+            "carried over": "total or scale of the first model, by validation clicks; "
+            "the others are by test clicks",
+        },
+        OVER_SEEDS,
     )
     columns = [
         ("epochs", "epochs", ".1f"),

@@ -1,7 +1,7 @@
 """When does the log q correction recover what users would choose, and when not?
 
 A click needs an item to be liked and to be shown. In-batch negatives take away the log
-of the click share, log q gives it back: with it, whatever made items popular. In
+of the click share. Log q gives it back, and with it whatever made items popular. In
 synthetic data (research/data/synthetic.py) the truth is known: training sees clicks
 alone, and the corrected and the uncorrected model are both judged by the relevance that
 made them, over the spread of quality and the spread of exposure.
@@ -124,7 +124,8 @@ def phase_page(frame: pd.DataFrame) -> Sequence[str]:
     gain = [("gain [95 %]", "gain", "+.3f")]
     about = (
         "Share of each user's 20 truly most relevant items among the 20 recommended, "
-        "in synthetic data; 95 % t intervals over seeds of the paired gain."
+        "in synthetic data. The gain is paired by seed; its interval is a 95 % t "
+        "interval over seeds."
     )
     return about, interval_table(frame, stated, gain, left=0)
 

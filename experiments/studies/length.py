@@ -35,7 +35,7 @@ from experiments.studies.totals import (
     save_swept,
     temperatures_of,
 )
-from experiments.study import Report, StudyOptions
+from experiments.study import Report, StudyOptions, described
 from research.config import Config
 from research.report.intervals import over_seeds
 from research.report.pages import interval_frame, interval_table, seeds_text
@@ -157,15 +157,18 @@ def verdicts(stored: Stored) -> list[list[str]]:
 def length_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
     """What was measured, the verdicts, and a table of all lengths, in Markdown."""
     most = most_shift(stored.arrays["totals"])
-    about = (
+    about = described(
         f"{stored.header['dataset']}, {seeds_text(stored.arrays['recall'].shape[1])}; "
-        "in-batch negatives, cosine, fitted on the training part alone, judged by the "
-        "test part at each length of one training; lists hold items with a training "
-        "click alone. Shift: how much further along the total the curve of recall@20 "
-        "with log q in the loss lies than that without, by what brings the two nearest "
-        f"at totals from 0.25 to 1; at most {most:g} can be seen, in steps of "
-        f"{STEP:g}, so that seeds can have the same one. Intervals are 95 %, over "
-        f"seeds. Data {stored.header['data_digest'][:12]}."
+        "in-batch negatives, cosine, fitted on the training part alone. One training "
+        "is judged by the test part at each length; lists hold only items with a "
+        "training click.",
+        {
+            "shift": "how far the curve of recall@20 with log q in the loss must be "
+            "moved back along the total to lie nearest to the curve without, at totals "
+            f"from 0.25 to 1; at most {most:g}, in steps of {STEP:g}, so that seeds "
+            "can have the same shift",
+        },
+        f"Intervals are 95 %, over seeds. Data {stored.header['data_digest'][:12]}.",
     )
     stated = {"temperature": "g", "steps": ",.0f"}
     table = interval_table(frame, stated, COLUMNS, left=0)

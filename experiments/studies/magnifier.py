@@ -235,8 +235,8 @@ def magnifier_page(frame: pd.DataFrame, gap: float) -> Sequence[str]:
     ]
     names = [f"{model}, hardest {k}" for model in MODELS for k in frame.k.unique()]
     about = (
-        "Share of the gradient on a row's negatives, the whole catalogue, that its "
-        f"hardest ones get. Mean and 95 % t interval over {frame.seeds.max()} "
+        "Share of the gradient on a row's negatives (the whole catalogue) that goes to "
+        f"the hardest of them. Mean and 95 % t interval over {frame.seeds.max()} "
         "seeds; trained by full-softmax at 0.1. Measured and formula differ by at most "
         f"{gap:.1e}."
     )

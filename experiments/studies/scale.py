@@ -24,7 +24,7 @@ from matplotlib.figure import Figure
 from numpy import ndarray
 
 from experiments.studies.totals import TOTALS, base_config, by_epoch, save_swept
-from experiments.study import Report, StudyOptions
+from experiments.study import OVER_SEEDS, Report, StudyOptions, described
 from research.report.intervals import over_seeds
 from research.report.pages import interval_frame, interval_table, seeds_text
 from research.report.pictures import Drawing, blank, legend_above, styled
@@ -123,14 +123,18 @@ def verdicts(stored: Stored) -> list[list[str]]:
 def scale_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
     """What was measured, the verdicts, and one row per temperature."""
     seeds = stored.arrays["scale"].shape[1]
-    about = (
+    about = described(
         f"{stored.header['dataset']}, {seeds_text(seeds)}; in-batch negatives without "
-        "log q, cosine, fitted on the training part alone, judged after the last epoch "
-        "by the test part. Scale and calibrated total: of a conditional logit of "
-        "validation clicks on score / temperature and log q, the share of log q over "
-        "the scale. To serve with: the temperature over the scale. Highest: the total "
-        "of highest recall@20 on test, by seed. 95 % t intervals over three seeds or "
-        "more."
+        "log q, cosine, fitted on the training part alone, judged by the test part "
+        "after the last epoch.",
+        {
+            "scale": "factor of score / temperature in a conditional logit of "
+            "validation clicks on score / temperature and log q",
+            "calibrated total": "factor of log q in this fit, divided by the scale",
+            "to serve with": "temperature divided by the scale",
+            "highest at": "total of highest recall@20 on test, by seed",
+        },
+        OVER_SEEDS,
     )
     columns = [
         ("scale", "scale", ".2f"),

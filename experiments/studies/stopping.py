@@ -32,7 +32,13 @@ from experiments.studies.semisynthetic import (
     served,
     training,
 )
-from experiments.study import Report, StudyOptions, save_cells
+from experiments.study import (
+    OVER_SEEDS,
+    Report,
+    StudyOptions,
+    described,
+    save_cells,
+)
 from research.report.intervals import Interval, over_seeds
 from research.report.pages import interval_table, seeds_text
 from research.report.pictures import Drawing, above, blank, styled
@@ -187,14 +193,19 @@ def verdicts(frame: pd.DataFrame) -> list[list[str]]:
 
 def stopping_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
     """The prediction, its verdicts, and what each epoch shows, in Markdown."""
-    about = (
+    about = described(
         f"{stored.header['dataset']}, {seeds_text(stored.arrays['rule'].shape[1])}; "
-        f"trained: {ARM}. Relevance: the logits of a full softmax trained on the real "
-        "clicks. Exposure: the click share to the power gamma. Held-out recall: "
-        "recall@20 of one further click of each user, fully corrected. Best: the "
-        "strength that recovers the largest share of each user's 20 most relevant "
-        "items, by seed. Chosen: the epoch of the highest held-out recall, by seed. "
-        "95 % t intervals over three seeds or more; the tastes are those of one model."
+        f"trained: {ARM}. Relevance is the logits of a full softmax trained on the "
+        "real clicks, an item's exposure its click share to the power gamma. The "
+        "tastes are those of one model.",
+        {
+            "held-out recall": "recall@20 of one further click of each user, served "
+            "with the full correction",
+            "chosen epoch": "that of the highest held-out recall, by seed",
+            "best": "the strength that recovers the largest share of each user's 20 "
+            "most relevant items, by seed",
+        },
+        OVER_SEEDS,
     )
     columns = [
         ("held-out recall", "held", ".3f"),

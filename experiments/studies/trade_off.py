@@ -5,8 +5,9 @@ temperature also sets how much log q counts beside the scores: the study ``scale
 that one total strength is too little at 0.05 and too much at 0.4. Here each model,
 trained without or with log q in the loss at one of five temperatures, is served with
 every total. That gives a curve of recall@20 on test by coverage@20 for each
-temperature. If the temperature does what a prior does, the curves lie on one another;
-if one temperature lies above, it is the one to train at, and the prior the knob.
+temperature. If the temperature does what a prior does, the curves coincide. If one
+curve lies above the others, its temperature is the one to train at, and the prior is
+what to vary.
 
     python -m experiments run trade-off            about 12 minutes on 2 cores, 5 seeds
     python -m experiments run trade-off --quick    about half a minute
@@ -30,7 +31,7 @@ from numpy import ndarray
 
 from experiments.arms import arm
 from experiments.studies.totals import TOTALS, base_config, by_epoch, save_swept
-from experiments.study import Report, StudyOptions
+from experiments.study import OVER_SEEDS, Report, StudyOptions, described
 from research.report.intervals import over_seeds
 from research.report.pages import interval_frame, interval_table, seeds_text
 from research.report.pictures import Drawing, blank, legend_above, styled
@@ -51,6 +52,16 @@ KEPT = (
 )
 ONE = TOTALS.index(1.0)
 LOWER, PART, NEAR = 0.1, 0.75, 0.002
+TERMS = {
+    "bold": "the temperature that validation recall@20 chooses at a total of 1",
+    "clicks": "mean number of training clicks of a listed item",
+    "calibrated total": "the total from a fit of validation clicks",
+    "equally popular lists": "served with the total at which clicks are those of the "
+    "chosen temperature at a total of 1",
+    "gain": "recall@20 of the arm's chosen temperature, with the total at which it has "
+    "this row's coverage@20 at a total of 1, minus this row's recall@20 at a total of "
+    "1; gain of in-batch: with the temperature chosen for in-batch",
+}
 MORE, LESS = np.nextafter(0.0, 1.0), np.nextafter(0.0, -1.0)
 Numbers = Float[ndarray, "t s"]
 
@@ -248,19 +259,13 @@ def verdicts(stored: Stored) -> list[list[str]]:
 def trade_off_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
     """What was measured, the verdicts, and one row per arm and temperature."""
     seeds = stored.arrays["validation"].shape[2]
-    about = (
+    about = described(
         f"{stored.header['dataset']}, {seeds_text(seeds)}; cosine, fitted on the "
-        "training part alone, judged after the last epoch by the test part. A total is "
-        "log q in the loss plus the popularity prior when serving; the calibrated one "
-        "is from validation clicks. Bold: the temperature that validation recall@20 "
-        "chooses at a total of 1. Clicks: the mean number of training clicks of a "
-        "listed item. Equally popular lists: with the total at which it is that of the "
-        "chosen temperature at a total of 1. Gain: recall@20 of the arm's chosen "
-        "temperature, with the total at which it has this row's coverage@20 at a total "
-        "of 1, less this row's; then the same of that chosen for in-batch. Read "
-        f"linearly between totals {TOTALS[1]:g} apart, from that of greatest coverage "
-        "on. 95 % t intervals over three seeds or more; a dash: no total does that in "
-        "some seed."
+        "training part alone, judged by the test part after the last epoch. A total is "
+        "log q in the loss plus the popularity prior when serving.",
+        TERMS,
+        f"Values are read linearly between totals {TOTALS[1]:g} apart, from that of "
+        f"greatest coverage on. {OVER_SEEDS} A dash: in some seed no total does that.",
     )
     columns = [
         ("recall@20 at a total of 1", "recall_one", FORMS["recall"]),

@@ -1,11 +1,11 @@
 """Is popularity what a loss at K gains over the softmax?
 
-SL@K [yang2025slatk] weighs each pair of the softmax loss (SL) by where its score lies
-about the user's K-th highest one. Matrix factorisation is trained on published splits
-with SL, with SL@20, and with SL@20 whose weight has no gradient; each model is served
-with popularity priors from -0.5 to 1. The best of eight trials and a prior are chosen
-for each arm and split on a tenth of the training part; models are then trained on all
-of it, for 30 epochs, or 100 on fewer than 100,000 pairs. Negatives are 1,024 items that
+SL@K [yang2025slatk] weights each pair of the softmax loss (SL) by its score relative to
+the user's K-th highest one. Matrix factorisation is trained on published splits with
+SL, with SL@20, and with SL@20 whose weight has no gradient; each model is served with
+popularity priors from -0.5 to 1. The best of eight trials and a prior are chosen for
+each arm and split on a tenth of the training part; models are then trained on all of
+it, for 30 epochs, or 100 on fewer than 100,000 pairs. Negatives are 1,024 items that
 the batch shares, drawn evenly, those of the user left out.
 
     python -m experiments run at-k --dataset DIR/electronic           about 120 minutes

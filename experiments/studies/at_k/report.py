@@ -19,7 +19,7 @@ from experiments.studies.compared import (
     draw_line,
     ndcg_of_users,
 )
-from experiments.study import Report
+from experiments.study import Report, described
 from research.report.intervals import two_way
 from research.report.pages import markdown_table
 from research.report.pictures import (
@@ -181,12 +181,17 @@ def at_k_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
     heads = ["split", "arm", "chosen", "clicks", "own prior"]
     heads += [f"prior {prior:g}" for prior in priors]
     return (
-        f"NDCG@20, {seeds} seeds, means over the users with a test item. SL is "
-        f"`{SL}`, SL@20 `{AT_K}`; the weight of `{STOPPED}` has no gradient. Clicks: "
-        "training clicks of a listed item, mean, without a prior. Own prior: that of "
-        "highest NDCG@20 on a tenth of the training part, where temperature and width "
-        "were chosen too. 30 epochs, unless a number is named. Intervals are 95 %, "
-        "two-way over users and seeds.",
+        described(
+            f"NDCG@20, {seeds} seeds, means over the users with a test item; 30 epochs "
+            f"unless a number is named. SL is `{SL}`, SL@20 is `{AT_K}`; in "
+            f"`{STOPPED}` its weight has no gradient.",
+            {
+                "chosen": "by validation on a tenth of the training part",
+                "clicks": "mean training clicks of a listed item, without a prior",
+                "own prior": "that of highest NDCG@20 on the same tenth",
+            },
+            "Intervals are 95 %, two-way over users and seeds.",
+        ),
         statement_table(verdicts(stored)),
         markdown_table(heads, rows, left=3),
     )

@@ -159,10 +159,10 @@ def budget_page(
     seeds, users = stored.arrays["recall_20"].shape[1:]
     best = scores(stored)
     about = (
-        f"{header['dataset']}. Each loss had {best.shape[1]} random configurations: "
-        "temperature 0.03 to 1 and learning rate 0.0003 to 0.01, both log-uniform, 8, "
-        "64 or 512 uniform negatives that the batch shares, the same points for every "
-        "loss; and values of its own: "
+        f"{header['dataset']}. Each loss had {best.shape[1]} random configurations. "
+        "Temperature (0.03 to 1), learning rate (0.0003 to 0.01), both log-uniform, "
+        "and the number of uniform negatives that the batch shares (8, 64 or 512) have "
+        "the same points for every loss. A loss also has values of its own: "
         + "; ".join(
             f"`{loss}` {LOSSES[loss].ranges}"
             for loss in header["losses"]
@@ -170,29 +170,30 @@ def budget_page(
         )
         + f". The bias of `binary-nce` and `gbce` starts at -log({header['items']}), "
         "the number of items. Only `binary-nce` is corrected by log q: that of uniform "
-        "negatives is one number for all items, which changes no gradient of a softmax "
-        "or a pairwise loss, and which a learned bias takes in."
+        "negatives is the same for all items, so it changes no gradient of a softmax "
+        "or a pairwise loss, and a learned bias absorbs it."
     )
     looks = stored.arrays["looks"].tolist()
     often = "every epoch" if looks[0] == 1 else f"every {looks[0]} epochs"
     about += f" A trial has up to {looks[-1]} epochs and is validated {often}."
     measured = (
-        f"Below: the configuration of each loss with the highest NDCG@{CUTOFF} at its "
-        "best validated epoch, trained for so many epochs on train and validation, "
-        f"{seeds_text(seeds)}, {users} users, on test. Intervals "
-        "are 95 %, two-way over users and seeds; they do not cover the draw of the "
-        f"configurations. Data {header['data_digest'][:12]}."
+        "Below, each loss has the configuration with the highest validation "
+        f"NDCG@{CUTOFF} at its best epoch. It is trained for as many epochs on train "
+        f"and validation and judged on test ({seeds_text(seeds)}, {users} users). "
+        "Intervals are 95 %, two-way over users and seeds; they do not cover the draw "
+        f"of the configurations. Data {header['data_digest'][:12]}."
     )
     return (
         about,
         statement_table(verdicts(compared)),
-        "No significant difference is none that was found; where losses are shown to "
-        "be equivalent, the contrasts say so.",
+        "A difference that is not significant does not show two losses equal; where "
+        "they are shown to be equivalent, the contrasts say so.",
         measured,
         _chosen_table(frame),
-        "Validation of the trials: the expected best NDCG@20 of so many of a loss's "
-        "configurations, over all choices of them [dodge2019]; how many diverged; and "
-        "what a second selector, item-averaged recall@20, would have chosen.",
+        "The trials on validation: the expected best NDCG@20 of a given number of a "
+        "loss's configurations, over all choices of them [dodge2019]; how many "
+        "diverged; and what a second selector, item-averaged recall@20, would have "
+        "chosen.",
         _tried_table(trials, stored),
     )
 

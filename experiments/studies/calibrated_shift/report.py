@@ -8,7 +8,7 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from numpy import ndarray
 
-from experiments.study import Report
+from experiments.study import OVER_SEEDS, Report, described
 from research.report.intervals import Interval
 from research.report.pages import interval_frame, interval_table, seeds_text
 from research.report.pictures import Drawing, blank, legend_above, styled
@@ -180,17 +180,23 @@ def calibrated_shift_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
     """What was measured, the verdicts, and one row per split, arm and temperature."""
     clicks = stored.arrays["clicks"].astype(int).tolist()
     seeds = stored.arrays["by_validation"].shape[-1]
-    about = (
-        f"{stored.header['dataset']}, {seeds_text(seeds)}; matrix factorisation, "
-        "cosine, fitted on nine tenths of the training part. A total is log q in the "
-        "loss plus the popularity prior when serving. By validation: the total that "
-        "clicks of the last tenth give; by test clicks: the one that clicks of one "
-        "half of the test users give, drawn by lot, by a fit of all items; among the "
-        "first places: by a fit among the first 200 of the lists that it gives; by a "
-        "sweep: of all totals, between -1 and 3, the one that brings most of these "
-        "clicks into the first 20 places. Recall@20 is of the other half. Highest: of "
-        "all totals. 95 % t intervals over three seeds or more, each of which draws "
-        "halves and clicks anew; a dash: in some seed the clicks fit no scale above 0."
+    about = described(
+        f"{stored.header['dataset']}, {seeds_text(seeds)}. Matrix factorisation with "
+        "cosines is fitted on nine tenths of the training part. A total is log q in "
+        "the loss plus the popularity prior when serving. Test clicks, which set some "
+        "totals, are those of one half of the test users, drawn by lot; recall@20 is "
+        "that of the other half.",
+        {
+            "by validation": "the total from a fit of the clicks of the last tenth",
+            "by test clicks": "the total from a fit of test clicks among all items",
+            "among the first places": "the total from a fit among the first 200 places "
+            "of the lists that it leads to",
+            "by a sweep": "of all totals between -1 and 3, the one that brings most "
+            "test clicks into the first 20 places",
+            "highest": "the highest recall@20 of all totals",
+        },
+        f"{OVER_SEEDS} Each seed draws halves and clicks anew. A dash: in some seed "
+        "the clicks fit no scale above 0.",
     )
     columns = [
         ("total by validation", "by_validation", ".2f"),

@@ -8,12 +8,12 @@ share (research/calibration.py). Relevance is then
 
     scale * score / temperature + share * log q - log e,
 
-e the exposure. Divided by the scale it says how to serve, by impressions of each item
-or, with the slope of log e on log q for log e, by log q alone. Both are judged on
-tastes learned from real clicks, as in ``impressions``, against every strength and every
-pair; there are two more kinds of exposure, powers of popularity, for which the rule is
-exact. The rule and calibration are also judged without items that got no click, in
-lists and fits.
+e the exposure. Divided by the scale, this is how to serve: by the impressions of each
+item or, with the slope of log e on log q in place of log e, by log q alone. Both are
+judged on tastes learned from real clicks, as in ``impressions``, against every strength
+and every pair; there are two more kinds of exposure, powers of popularity, for which
+the rule is exact. The rule and calibration are also judged without items that got no
+click, in lists and fits.
 
     python -m experiments run calibration             about 20 minutes on 2 cores
     python -m experiments run calibration --quick     about 1 minute

@@ -26,7 +26,7 @@ from experiments.studies.impressions.report import (
     ways,
 )
 from experiments.studies.semisynthetic import CLICKED
-from experiments.study import Report
+from experiments.study import OVER_SEEDS, Report, described
 from research.calibration import Calibration
 from research.report.intervals import over_seeds
 from research.report.pages import (
@@ -55,6 +55,17 @@ POPULARITY = "popularity"
 BELOW, BEHIND, NEAR, FACTOR = 0.02, 0.01, 0.3, 1.25
 LARGEST_SCALE, LARGEST_THERE = 1.0, 0.6
 WITH_LOGQ = "in-batch+logq"
+TERMS = {
+    "a, b, e": "total strength of log q; strength of log e; an item's exposure",
+    "scale, share": "factors of score / temperature and of log q in a conditional "
+    "logit of held-out clicks",
+    "calibrated": "served by (scale * score / temperature + share * log q - log e) / "
+    "scale; the rule has the slope of log e on log q in place of log e",
+    "recovered": "share of each user's 20 most relevant items among the 20 of highest "
+    "score; relevance is the logits of a full softmax trained on the real clicks",
+    "best": "chosen for each seed by what the other seeds recover",
+    "weighted clicks": "held-out clicks, each weighted by 1 / e",
+}
 
 
 def place(stored: Stored, arm: str, kind: str) -> Place:
@@ -211,17 +222,11 @@ def _more(
 def calibration_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
     """The prediction, its verdicts, and what each way to serve recovers."""
     header = stored.header
-    about = (
-        f"{header['dataset']}, {seeds_text(stored.arrays['rule'].shape[2])}. Served: "
-        "score / temperature + a log q - b log e, with a the total strength of log q "
-        "and e the exposure. Scale and share: of a conditional logit of held-out "
-        "clicks on score / temperature and log q. Calibrated: by scale * score / "
-        "temperature + share * log q - log e, all over the scale; the rule has the "
-        "slope of log e on log q for log e. Relevance: the logits of a full softmax "
-        "trained on the real clicks. Recovered: the share of each user's 20 most "
-        "relevant items among the 20 of highest score. Best: by what the other seeds "
-        "recover. Weighted: held-out clicks, each by 1 / e. 95 % t intervals over "
-        "three seeds or more."
+    about = described(
+        f"{header['dataset']}, {seeds_text(stored.arrays['rule'].shape[2])}. Each "
+        "model is served with score / temperature + a log q - b log e.",
+        TERMS,
+        OVER_SEEDS,
     )
     stated = {"arm": "", "exposure": "", "scale": ".2f", "share": ".2f"}
     stated |= {"served": "", "a": ".2f", "b": ".2f"}

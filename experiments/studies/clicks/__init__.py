@@ -1,9 +1,9 @@
 """Do more clicks bring the best strength of the correction to the rule's?
 
-The study ``semisynthetic`` once more, with one thing changed at a time: how many users
-there are, how many clicks each of them has, how many epochs the training takes; and
-with users or clicks the epochs the other way, so that the steps stay as many. On each
-condition's clicks, drawn anew, a model is trained without log q, and every total
+The study ``semisynthetic`` once more, with one thing changed at a time: the number of
+users, of clicks per user, or of epochs. Where users or clicks change, there is also a
+condition in which the epochs change the other way, which keeps the number of steps. On
+each condition's clicks, drawn anew, a model is trained without log q, and every total
 strength is judged by the share of each user's 20 most relevant items among the 20
 recommended. Beside it stands the strength by a fit: with relevance = a logits + b log q
 + a constant of each user by least squares, b / a.

@@ -9,7 +9,7 @@ from numpy import ndarray
 
 from experiments.studies.clicks import ARM, AS_IS
 from experiments.studies.dial.report import nearest_best
-from experiments.study import Report
+from experiments.study import OVER_SEEDS, Report, described
 from research.report.intervals import Interval
 from research.report.pages import interval_frame, interval_table, seeds_text
 from research.report.pictures import Drawing, blank, legend_above, styled
@@ -129,15 +129,21 @@ def clicks_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
     """The prediction, its verdicts, and each condition's strengths, in Markdown."""
     seeds = stored.arrays["rule"].shape[2]
     largest = float(stored.arrays["strengths"].max())
-    about = (
-        f"{stored.header['dataset']}, {seeds_text(seeds)}; trained: {ARM}. Relevance: "
-        "the logits of a full softmax trained on the real clicks. Exposure: the click "
-        "share to the power gamma. Best: the strength that recovers the largest share "
-        "of each user's 20 most relevant items, by seed, of those from "
-        f"{stored.arrays['strengths'].min():g} to {largest:g}. Fit: b / a, where "
-        "relevance = a logits + b log q + a constant of each user, by least squares. "
-        "Change: of the best strength, against the data set as it is, paired by seed. "
-        "95 % t intervals over three seeds or more; the tastes are those of one model."
+    about = described(
+        f"{stored.header['dataset']}, {seeds_text(seeds)}; trained: {ARM}. Relevance "
+        "is the logits of a full softmax trained on the real clicks, an item's "
+        "exposure its click share to the power gamma. The tastes are those of one "
+        "model.",
+        {
+            "best": "of the strengths from "
+            f"{stored.arrays['strengths'].min():g} to {largest:g}, the one that "
+            "recovers the largest share of each user's 20 most relevant items, by seed",
+            "fit": "b / a from a least-squares fit of relevance = a logits + b log q + "
+            "a constant of each user",
+            "change": "difference of the best strength from that of the data set as "
+            "it is, paired by seed",
+        },
+        OVER_SEEDS,
     )
     columns = [
         ("best [95 %]", "best", ".2f"),

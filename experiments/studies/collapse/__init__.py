@@ -2,10 +2,10 @@
 
 Cached vectors receive no gradient, so nothing pushes their items away. A model is
 trained without a cache, then a cache of M vectors joins batches of B, and after every
-eight steps all items are ranked. Counted are the steps until recall@20 is half of what
-it was. At the same point fresh columns with a stopped gradient join the same model,
-whose vectors are of the same step as the batch's: what they take longer is the age of
-the cached ones. With the missing gradient restored, nothing should be lost.
+eight steps all items are ranked. The steps until recall@20 is half of what it was are
+counted. For comparison, fresh columns with a stopped gradient join the same model at
+the same point: their vectors are as new as the batch's. With the missing gradient
+restored, nothing should be lost.
 
     python -m experiments run collapse             about 30 minutes on 2 cores, 5 seeds
     python -m experiments run collapse --quick     about 1 minute

@@ -10,7 +10,7 @@ from numpy import ndarray
 
 from experiments.studies.collapse import CACHE, NONE, PUSH, STOPPED
 from experiments.studies.collapse.figure import collapse_figure
-from experiments.study import Report
+from experiments.study import OVER_SEEDS, Report, described
 from research.report.intervals import Interval, over_seeds
 from research.report.pages import EMPTY, interval_text, markdown_table, seeds_text
 from research.report.predictions import statement_table
@@ -206,19 +206,23 @@ def _measured(found: Interval) -> str:
 def collapse_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
     """The prediction, its verdicts, and one row per arm and size, in Markdown."""
     header, steps = stored.header, stored.arrays["steps"]
-    about = (
+    about = described(
         f"{header['dataset']}, {seeds_text(stored.arrays['recall'].shape[1])}. "
         f"`{NONE}` (temperature {header['temperature']:g}, rate "
         f"{header['learning_rate']:g}, batches of B = {header['batch']}, "
-        f"{header['epoch_steps']} steps an epoch) is trained up to epoch "
-        f"{header['before']}; then M further columns join, for {steps[-1]} steps, and "
-        f"every {steps[1] - steps[0]} steps all items are ranked for the test part. "
-        "Steps: until recall@20 is half of what it was where the columns joined, "
-        "interpolated, the mean over the seeds; what is left below a quarter is "
-        "followed no further. Cosine: the mean of all pairs of items, first and last. "
-        "Kept: the last recall as a share of that of the arm without a cache. 95 % t "
-        "intervals over three seeds or more; at least: what a seed that does not get "
-        "there was followed for."
+        f"{header['epoch_steps']} steps per epoch) is trained up to epoch "
+        f"{header['before']}. Then M more columns join for {steps[-1]} steps; every "
+        f"{steps[1] - steps[0]} steps all items are ranked for the test part.",
+        {
+            "steps to half": "until recall@20 is half of what it was where the columns "
+            "joined: interpolated, mean over seeds; a seed is not followed below a "
+            "quarter",
+            "at least": "a seed that does not get to half counts with the steps for "
+            "which it was followed",
+            "kept": "the last recall, as a share of that of the arm without a cache",
+            "cosine": "mean over all pairs of items, at the first step and at the last",
+        },
+        OVER_SEEDS,
     )
     rows = [
         [

@@ -1,12 +1,12 @@
 """How much of log q should be corrected, where part of popularity is exposure?
 
-A click needs an item to be liked and to be shown. In synthetic data both are known:
-log q, the log of an item's share of the clicks, holds its quality and its exposure. The
+A click needs an item to be liked and to be shown. In synthetic data both are known: log
+q, the log of an item's share of the clicks, holds its quality and its exposure. The
 total strength of the correction, log q in the loss plus the popularity prior when
 serving, is varied for models trained without and with log q in the loss, and judged by
-the relevance that users would choose by if all items were shown alike. The rule to be
-tested (research/negatives/strength.py) sets the strength from exposure alone:
-1 - cov(log q, log exposure) / var(log q).
+what users would choose if all items were shown equally often. The rule to be tested
+(research/negatives/strength.py) sets the strength from exposure alone: 1 - cov(log q,
+log exposure) / var(log q).
 
     python -m experiments run dial                 about 25 minutes on 2 cores
     python -m experiments run dial --quick         about 1 minute

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from numpy import ndarray
 from scipy import stats
 
-from experiments.study import Report
+from experiments.study import Report, described
 from research.report.intervals import Interval, over_seeds
 from research.report.pages import interval_text, markdown_table
 from research.report.pictures import Drawing, above, blank, look, styled
@@ -147,18 +147,22 @@ def dial_page(frame: pd.DataFrame) -> Sequence[str]:
     sets = len(frame) // frame.model.nunique()
     spreads = ", ".join(f"{x:g}" for x in sorted(frame.quality.unique()))
     correlations = " or ".join(f"{x:g}" for x in frame.correlation.unique())
-    about = (
-        f"{sets} synthetic data sets: quality and exposure of Zipf exponents {spreads} "
-        f"each, their orders correlated by {correlations}, "
-        f"{frame.seed.nunique()} seeds. Recovered: the share of each user's 20 truly "
-        "most relevant items among the 20 of highest score. Regret: recovered at the "
-        "best strength less recovered at the one chosen, in recovered share. Intervals "
-        "are 95 %: of shares Clopper and Pearson's, of means t over data sets, as if "
-        "each was an independent draw."
+    about = described(
+        f"{sets} synthetic data sets: quality and exposure each have the Zipf "
+        f"exponents {spreads}; their orders are correlated by {correlations}; "
+        f"{frame.seed.nunique()} seeds.",
+        {
+            "recovered": "share of each user's 20 truly most relevant items among the "
+            "20 of highest score",
+            "regret": "what is recovered at the best strength, minus what is recovered "
+            "at the chosen one",
+        },
+        "Intervals are 95 %: Clopper and Pearson's for shares, t intervals over data "
+        "sets for means, as if each data set were an independent draw.",
     )
     if twice := counted_twice(frame):
         about += (
-            f" With the exponent 0 exposure is even and has no correlation: {twice} of "
+            f" With an exposure exponent of 0 there is no correlation, so {twice} of "
             "the data sets repeat another one."
         )
     rows = []

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from experiments.study import Report
+from experiments.study import Report, described
 from research.report.intervals import Interval, two_way
 from research.report.pages import interval_frame, interval_table, interval_text
 from research.report.pictures import Drawing, blank, legend_above, look, styled
@@ -104,12 +104,18 @@ def faithful_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
     columns = [("n", "n", ".0f"), ("bias (%)", "bias", ".1f")]
     columns += [(heading, name, ".3f") for name, heading in MEASURED.items()]
     return (
-        f"{stored.header['dataset']}, {seeds} seeds, n negatives per row of the "
-        "batch's 512. Bias: of the expected gradient of the item vectors at a trained "
-        "full softmax, in % of the exact gradient (study probe). Divergence: "
-        "Kullback-Leibler, of the users' distributions by the estimator from those by "
-        "the full softmax of the other seeds, in nats. The first row is the full "
-        "softmax itself. Intervals are 95 %, two-way over users and seeds.",
+        described(
+            f"{stored.header['dataset']}, {seeds} seeds, n negatives per row of the "
+            "batch's 512. The first row is the full softmax itself.",
+            {
+                "bias": "of the expected gradient of the item vectors at a trained "
+                "full softmax, in % of the exact gradient (study probe)",
+                "divergence": "Kullback-Leibler divergence of the users' distributions "
+                "under the estimator from those under the full softmax of the other "
+                "seeds, in nats",
+            },
+            "Intervals are 95 %, two-way over users and seeds.",
+        ),
         statement_table(verdicts(stored)),
         interval_table(shown, {"estimator": ""}, columns, left=1),
     )

@@ -10,8 +10,8 @@ shown, and it is served without a prior), and item by item (served with a prior 
 log of clicks per impression). Two weigh each click by the inverse of how often its user
 was shown its item, or by the root of that. The last three are all of log q, the rule
 and clicks per impression, calibrated on the clicks that a round holds out
-(research/calibration.py). In every round a user clicks, in proportion
-to relevance, on what the lists and a share of random places show.
+(research/calibration.py). In every round a user clicks, in proportion to relevance, on
+what the lists and a share of random places show.
 Five kinds of loop differ in the first round's exposure, the share of random places, and
 whether a model trains on the clicks of its own round or of all rounds so far.
 

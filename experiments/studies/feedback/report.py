@@ -10,7 +10,7 @@ from numpy import ndarray
 
 from experiments.studies.exposure import CLICKS, ITEMS, USERS
 from experiments.studies.feedback import ARM, KINDS, POLICIES, Kind, Round
-from experiments.study import Report
+from experiments.study import Report, described
 from research.report.intervals import Interval, over_seeds
 from research.report.pages import (
     interval_frame,
@@ -32,6 +32,20 @@ _INKS = (
 # The calibrated ones lie beside what they calibrate.
 DRAWN = [name for name, policy in POLICIES.items() if not policy.calibrated]
 COLOURS = dict(zip(DRAWN, _INKS))
+TERMS = {
+    "never, half, full, rule": "served with a popularity prior: none, half or all of "
+    "log q, or the rule's strength",
+    "shown": "negatives are drawn from what each user was shown, as many for each "
+    "click as in a batch",
+    "rate": "served with the log of each item's clicks per impression",
+    "ips, ips-half": "each click is weighted by the inverse of how often its user was "
+    "shown its item, or by the square root of that; served with all of log q",
+    "calibrated, calibrated-rule, calibrated-rate": "full, rule and rate with the "
+    "prior that suits the scale of the scores, from the clicks that a round holds out",
+    "recovered": "share of each user's 20 most relevant items among the 20 listed",
+    "most": "what is recovered at the best strength of that round's model",
+    "tenth": "share of the list places that the most listed tenth of the items has",
+}
 Loops = tuple[tuple[str, str], ...]  # each by its kind and its policy
 
 
@@ -191,24 +205,16 @@ def verdicts(stored: Stored) -> list[list[str]]:
 def feedback_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
     """The prediction, its verdicts, and each policy's rounds, in Markdown."""
     seeds = stored.arrays["rule"].shape[2]
-    about = (
-        f"Synthetic data, {USERS} users and {ITEMS} items, {seeds_text(seeds)}; "
-        f"trained in each round: {ARM}, on {CLICKS} clicks of each user (shown: with "
-        "as many negatives for each click, from what its user was shown; rate: served "
-        "with the log of each item's clicks per impression; ips: each click weighted "
-        "by the inverse of how often its user was shown its item, ips-half: by the "
-        "root of that, both served with all of log q; calibrated, calibrated-rule, "
-        "calibrated-rate: full, rule and rate with the prior that suits the scale of "
-        "the scores, by the clicks that a round holds out). The first "
-        "round's exposure is the same for all users: alike for all items (even "
-        "start), or Zipf's with the exponent 1 (all others). Later a user sees the "
-        "list of the round before and, in 20 % of the places, any item; two loops "
-        "have other shares. A model is trained on its round's clicks, in one loop on "
-        "those of all rounds so far. Recovered: share of each user's 20 most relevant "
-        "items among the 20 listed; most: at the best strength of that round's model. "
-        "Tenth: share of the list places that the most listed tenth of the items has. "
-        "95 % t intervals over seeds. The rounds between are in the CSV file beside "
-        "this page."
+    about = described(
+        f"Synthetic data, {USERS} users and {ITEMS} items, {seeds_text(seeds)}. In "
+        f"each round {ARM} is trained on {CLICKS} clicks of each user: those of the "
+        "round, in one loop those of all rounds so far. The first round's exposure is "
+        "the same for all users: the same for all items (even start), or Zipf's with "
+        "the exponent 1 (all other loops). Later a user sees the list of the round "
+        "before and, in 20 % of the places, random items; two loops have other shares.",
+        TERMS,
+        "Intervals are 95 % t intervals over seeds. The rounds between are in the CSV "
+        "file beside this page.",
     )
     ends = frame["round"].isin((1, frame["round"].max()))
     rows = [

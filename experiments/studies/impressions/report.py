@@ -11,7 +11,7 @@ from numpy import ndarray
 
 from experiments.studies.impressions import EXACT, KINDS, Kind
 from experiments.studies.impressions.knobs import draw_mark, draw_pairs
-from experiments.study import Report
+from experiments.study import OVER_SEEDS, Report, described
 from research.report.intervals import over_seeds
 from research.report.pages import interval_table, seeds_text
 from research.report.pictures import Drawing, blank, legend_above, styled
@@ -28,6 +28,18 @@ ADDED = "clicks per impression, more log q"
 SCALED = "clicks per impression, more of both"
 PAIR = "best pair"
 WEIGHTED = "+ips"  # the end of an arm's name
+TERMS = {
+    "a, b, e": "total strength of log q; strength of log e; an item's exposure, or its "
+    "impressions + 1, where a number of impressions per item is given",
+    "recovered": "share of each user's 20 most relevant items among the 20 of highest "
+    "score; relevance is the logits of a full softmax trained on the real clicks",
+    "best": "chosen for each seed by what the other seeds recover; in statements on "
+    "where it lies, by what the seed itself recovers",
+    "more": "a is the best strength with even exposure; more of both: so is b, as far "
+    "as it was tried",
+    "weighted clicks": "held-out clicks, each weighted by 1 / e",
+    "+ips": "arms with exposure taken out in training, which b counts",
+}
 BY_CLICKS = "pair chosen by clicks"
 BY_WEIGHTED = "pair chosen by weighted clicks"
 STRENGTH_BY_WEIGHTED = "strength chosen by weighted clicks"
@@ -267,23 +279,13 @@ def _of_counts(
 def impressions_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
     """The prediction, its verdicts, and what each way to serve recovers."""
     header, arrays = stored.header, stored.arrays
-    about = (
-        f"{header['dataset']}, {seeds_text(arrays['rule'].shape[2])}. Served: "
-        "score / temperature + a log q - b log e, with a the total strength of log q "
-        "and e the exposure or, where a number of impressions per item is given, "
-        "counted impressions + 1. Relevance: the logits of a full softmax trained on "
-        "the real clicks. Recovered: the share of each user's 20 most relevant items "
-        "among the 20 of highest score. Best: by what the other seeds recover; where "
-        "statements say where it lies, by what each seed itself does. Pairs tried: a "
-        f"up to {arrays['strengths'].max():g}, b up to {arrays['removed'].max():g}. "
-        "More: a (more of both: b, too, as far as it was tried) is the best strength "
-        "with even exposure. Weighted: "
-        "held-out clicks, each by 1 / e. Arms with +ips have exposure taken out in "
-        "training, which b counts. 95 % t intervals over three seeds or more. "
-        "Exposure: "
-        + "; ".join(f"{kind}, {words_of(KINDS[kind])}" for kind in header["kinds"])
-        + ", z normal for each item. The CSV file beside this page has every way for "
-        "every count."
+    exposures = (f"{kind}, {words_of(KINDS[kind])}" for kind in header["kinds"])
+    about = described(
+        f"{header['dataset']}, {seeds_text(arrays['rule'].shape[2])}. Each model is "
+        "served with score / temperature + a log q - b log e. Pairs tried: a up to "
+        f"{arrays['strengths'].max():g}, b up to {arrays['removed'].max():g}.",
+        {**TERMS, "exposure": f"{'; '.join(exposures)}; z is normal for each item"},
+        f"{OVER_SEEDS} The CSV file beside this page has each way for each count.",
     )
     exact = frame.impressions == EXACT
     shown = frame.assign(impressions=frame.impressions.map("{:g}".format))

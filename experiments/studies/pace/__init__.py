@@ -1,11 +1,11 @@
 """How much training does each loss need, in examples and in seconds?
 
-A loss that is as good in the end may cost more steps, or dearer ones. Each arm is
-trained on the training part, at the values that validation chose for it (the grid
-``tuning``), and after every epoch all items are ranked for validation. Counted is what
-it takes until NDCG@20 is 95 % of the full softmax's best: examples, to a fraction of an
-epoch by linear interpolation, and seconds, which are examples times the seconds of a
-step. Steps are timed after all trainings, the arms in turns, without compilation.
+A loss that is as good in the end may need more steps, or more expensive ones. Each arm
+is trained on the training part, at the values that validation chose for it (the grid
+``tuning``), and after every epoch all items are ranked for validation. What it takes
+until NDCG@20 is 95 % of the full softmax's best is counted in examples, to a fraction
+of an epoch by linear interpolation, and in seconds, that is, steps times the seconds of
+a step. Steps are timed after all trainings, the arms in turns, without compilation.
 
     python -m experiments run pace                   about 5 minutes on 2 cores
     python -m experiments run pace --quick           about 1 minute

@@ -9,7 +9,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from numpy import ndarray
 
 from experiments.studies.pace import NAME_SIMULATED, REFERENCE
-from experiments.study import Report
+from experiments.study import OVER_SEEDS, Report, described
 from research.report.intervals import Interval, over_seeds
 from research.report.pages import EMPTY, interval_text, markdown_table, seeds_text
 from research.report.pictures import EDGE, Drawing, blank, legend_above, looks, styled
@@ -122,16 +122,20 @@ def pace_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
         if header["grid"] == NAME_SIMULATED
         else "each at the temperature and learning rate that validation chose for it"
     )
-    about = (
+    about = described(
         f"{header['dataset']}: {header['items']:,} items, {header['examples']:,} "
         f"examples per epoch, batch {header['batch']:,}, "
         f"{seeds_text(stored.arrays['curves'].shape[1])}; arms {values}. After every "
-        f"epoch all items are ranked for validation. The level is {LEVEL_TEXT} of the "
-        "full softmax's best NDCG@20 with the same seed. Shares are of what the full "
-        "softmax needs to reach it; 95 % t intervals over three seeds or more. A step "
-        "is timed without validation and compilation, the arms in turns; the interval "
-        "of a share of time is that of the examples alone. A larger learning rate "
-        "needs fewer examples: compare arms of one rate."
+        "epoch all items are ranked for validation. Examples and seconds are those "
+        f"until NDCG@20 is {LEVEL_TEXT} of the full softmax's best with the same seed.",
+        {
+            "share": "of what the full softmax needs; that of seconds has the interval "
+            "of the examples alone",
+            "ms per step": "timed without validation and compilation, the arms in "
+            "turns",
+        },
+        f"{OVER_SEEDS} A larger learning rate needs fewer examples: compare arms of "
+        "one rate.",
     )
     rows = [
         [

@@ -1,9 +1,9 @@
 """How much of the sampling bias does each correction leave, and what does it add?
 
-No training run is judged here: a model is taken untrained and after 10 epochs of full
-softmax, and each way to draw and to correct negatives is held against the exact
-gradient at the same rows. Two questions, two columns: is the expected gradient zero at
-the truth; is it faithful to the full softmax away from it.
+No training run is judged here. For an untrained model, and for one after 10 epochs of
+full softmax, each way to draw and to correct negatives is compared with the exact
+gradient at the same rows. Two columns answer two questions: is the expected gradient
+zero at the truth, and is it faithful to the full softmax away from it?
 
     python -m experiments run probe                about 8 minutes on 2 cores
     python -m experiments run probe --quick        about 1 minute

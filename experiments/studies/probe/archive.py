@@ -13,7 +13,7 @@ from experiments.studies.probe.bias import TARGETS, Probe
 from experiments.studies.probe.estimates import BiasEstimate, Products, estimate_bias
 from experiments.studies.probe.estimators import ESTIMATORS
 from experiments.studies.probe.negatives import Drifts, SourceSample, band_shares
-from experiments.study import save_study
+from experiments.study import described, save_study
 from research.report.pages import markdown_table, number_text
 from research.report.records import Stored
 from research.types import BANDS, InputError
@@ -232,14 +232,19 @@ def probe_page(
     shown = bias[(bias.drawn == PER_ROW) & (bias.masked == "no")]
     real, small = shown[shown.world != SMALL], shown[shown.world == SMALL]
     header, n = archive.header, int(real.n.max())
-    about = (
+    about = described(
         f"{header['dataset']}, {header['rows']} training pairs, n = {n} negatives "
-        "drawn for each row anew; gradient with respect to the item vectors, in % of "
-        "the full softmax's at the same rows. bias ± one standard error over draws. "
-        "Candidates are the items with a training click, or the whole catalogue where "
-        "that is said. Zero at the truth: positives drawn from the model itself (of "
-        "the 6 items: in % of the positives' pull). "
-        "Faithful: the training positives, against the full softmax."
+        "drawn anew for each row. The bias is that of the gradient with respect to the "
+        "item vectors, in % of the full softmax's gradient at the same rows, ± one "
+        "standard error over draws. Candidates are the items with a training click, "
+        "unless a column says the whole catalogue.",
+        {
+            "zero at truth": "positives are drawn from the model itself, so that the "
+            "expected gradient should be zero (of the 6 items: in % of the positives' "
+            "pull)",
+            "faithful": "positives are those of training; compared with the full "
+            "softmax",
+        },
     )
     of_items = real[real.target == "items"]
     trained = of_items[(of_items.model == "trained") & (of_items.library == "fitted")]

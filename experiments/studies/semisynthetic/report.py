@@ -10,7 +10,7 @@ from matplotlib.colors import to_hex
 
 from experiments.studies.dial.report import nearest_best
 from experiments.studies.semisynthetic import CLICKED
-from experiments.study import Report
+from experiments.study import OVER_SEEDS, Report, described
 from research.report.intervals import over_seeds
 from research.report.pages import interval_text, markdown_table, seeds_text
 from research.report.pictures import Drawing, above, blank, styled
@@ -154,12 +154,16 @@ def semi_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
     """The prediction, its verdicts, and what each way recovers, in Markdown."""
     header, arrays = stored.header, stored.arrays
     seeds = seeds_text(arrays["rule"].shape[1])
-    about = (
-        f"{header['dataset']}, {seeds}. Relevance: the logits of a full softmax "
-        "trained on the real clicks. Exposure: the click share to the power gamma. "
-        "Recovered: the share of each user's 20 most relevant items among the 20 of "
-        "highest score; rate: with the log of each item's clicks per impression as a "
-        "prior. Lists: of which items. 95 % t intervals over three seeds or more."
+    about = described(
+        f"{header['dataset']}, {seeds}. Relevance is the logits of a full softmax "
+        "trained on the real clicks, an item's exposure its click share to the power "
+        "gamma. The columns from never to rate hold what is recovered: the share of "
+        "each user's 20 most relevant items among the 20 of highest score.",
+        {
+            "lists": "the items that lists may hold",
+            "rate": "served with the log of each item's clicks per impression as prior",
+        },
+        OVER_SEEDS,
     )
     g = {float(gamma): n for n, gamma in enumerate(arrays["gammas"])}
     rows = []

@@ -119,10 +119,10 @@ def shift_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
     seeds = stored.arrays["random_ndcg_20"].shape[3]
     heads = ["split", "arm", *CHOSEN.values(), *(f"prior {p:g}" for p in priors)]
     return (
-        f"NDCG@20, {seeds} seeds, means over the users with a test item. Prior: "
-        "strength of the popularity prior when serving. Temperature and learning rate "
-        "were chosen on a tenth of the training part. Intervals are 95 %, two-way over "
-        "users and seeds.",
+        f"NDCG@20, {seeds} seeds, means over the users with a test item. The prior is "
+        "the strength of the popularity prior when serving. Temperature and learning "
+        "rate were chosen on a tenth of the training part. Intervals are 95 %, two-way "
+        "over users and seeds.",
         statement_table(verdicts(frame, stored)),
         markdown_table(heads, rows, left=2),
     )

@@ -13,7 +13,7 @@ from scipy.stats import spearmanr
 from experiments.studies.span import ITEMS
 from experiments.studies.strength.shifts import COLUMNS, STEP, most_shift, shifts_by
 from experiments.studies.totals import temperatures_of
-from experiments.study import Report
+from experiments.study import Report, described
 from research.report.intervals import over_seeds
 from research.report.pages import interval_frame, interval_table, seeds_text
 from research.report.pictures import Drawing, blank, legend_above, notes_below, styled
@@ -27,8 +27,8 @@ NEAR = 0.15
 LESS = {0.2: 0.05, 0.3: 0.0, 0.4: 0.0}  # that fewer items are shifted less, at least
 ORDERED = 0.9
 DRAWN = (
-    ", each with a part of its own. items/4: a random quarter of the items, with all "
-    "clicks on them; clicks/4: a random quarter of the clicks"
+    ", each of which draws its own parts: items/4 is a random quarter of the items, "
+    "with all clicks on them, clicks/4 a random quarter of the clicks."
 )
 SEEN = (-0.25, 1.25)  # of the figure: shifts below are not looked for
 X = "temperature x log items"
@@ -121,15 +121,18 @@ def _orders(frame: pd.DataFrame) -> list[list[str]]:
 def span_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
     """What was measured, the verdicts, and a table of all cells, in Markdown."""
     header, most = stored.header, most_shift(stored.arrays["totals"])
-    about = (
+    about = described(
         f"{header['dataset']}, {seeds_text(stored.arrays['recall'].shape[2])}"
-        f"{DRAWN if len(header['parts']) > 1 else ''}. Items: with a training click; "
-        "lists hold these alone. Shift: how much further along the "
-        "total the curve of recall@20 with log q in the loss lies than that without, "
-        "by what brings the two nearest at totals from 0.25 to 1; at most "
-        f"{most:g} can be seen, in steps of {STEP:g}. Predicted: by {X}. Cosines, the "
-        "same number of steps for every model. Intervals are 95 %, over seeds. Data "
-        f"{header['data_digest'][:12]}."
+        f"{DRAWN if len(header['parts']) > 1 else '.'} Cosines, and the same number of "
+        "steps for every model.",
+        {
+            "items": "those with a training click; lists hold no others",
+            "shift": "how far the curve of recall@20 with log q in the loss must be "
+            "moved back along the total to lie nearest to the curve without, at totals "
+            f"from 0.25 to 1; at most {most:g}, in steps of {STEP:g}",
+            "predicted shift": f"by {X}",
+        },
+        f"Intervals are 95 %, over seeds. Data {header['data_digest'][:12]}.",
     )
     named = {"each": "clicks per user", "x": X, "predicted": "predicted shift"}
     forms = (".1f", ".2f", "+.2f")

@@ -13,7 +13,7 @@ from experiments.studies.strength.figures import (
     outputs_figure,
 )
 from experiments.studies.strength.shifts import STEP, Shift, most_shift, shift_of
-from experiments.study import Report
+from experiments.study import Report, described
 from research.report.intervals import Interval, two_way
 from research.report.pages import (
     interval_frame,
@@ -215,15 +215,20 @@ def strength_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
     header = stored.header
     metrics = [name for name in METRICS if name in frame]
     seeds = stored.arrays["recall_20"].shape[3]
-    about = (
-        f"{header['dataset']}, {seeds_text(seeds)}. Lambda: strength of log q in the "
-        "loss. Alpha: strength of the popularity prior when serving. Total: their sum. "
-        "Intervals are 95 %, two-way over users and seeds; peaks are of the mean over "
-        "the lambdas; the gap is the largest at totals from 0.25 to 1. Clicked items: "
-        "lists without those that have no training click. Shifted: along the total, by "
-        "what brings the curve of lambda 1 nearest to that of lambda 0 at these totals "
-        "seed by seed; of lists of clicked items, where some are not. Data "
-        f"{header['data_digest'][:12]}."
+    about = described(
+        f"{header['dataset']}, {seeds_text(seeds)}. Lambda is the strength of log q in "
+        "the loss, alpha that of the popularity prior when serving; the total is their "
+        "sum.",
+        {
+            "gap": "the largest difference between lambdas at totals from 0.25 to 1",
+            "clicked items": "lists without items that have no training click",
+            "shifted": "how far the curve of lambda 1 must be moved back along the "
+            "total to lie nearest to that of lambda 0 at these totals, seed by seed; "
+            "in lists of clicked items, if some items are not clicked",
+            "best total": "where the mean over the lambdas peaks",
+        },
+        "Intervals are 95 %, two-way over users and seeds. Data "
+        f"{header['data_digest'][:12]}.",
     )
     rows = []
     for (output, temperature), panel in frame.groupby(PANEL, sort=False):

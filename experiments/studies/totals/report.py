@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from numpy import ndarray
 
 from experiments.studies.totals import FITTED, MEASURED, TEMPERATURE
-from experiments.study import Report
+from experiments.study import OVER_SEEDS, Report, described
 from research.report.intervals import Interval, over_seeds
 from research.report.pages import interval_table, seeds_text
 from research.report.pictures import Drawing, blank, legend_above, styled
@@ -138,15 +138,20 @@ def verdicts(frame: pd.DataFrame) -> list[list[str]]:
 
 def totals_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
     """The prediction, its verdicts, and one row per epoch, in Markdown."""
-    about = (
+    about = described(
         f"{stored.header['dataset']}, {seeds_text(len(stored.arrays['validation']))}; "
         f"in-batch negatives without log q, temperature {TEMPERATURE:g}, fitted on the "
-        "training part alone, served with a popularity prior, whose strength is the "
-        "total one. Validation: recall@20 of the validation part at a total of 1, "
-        "which chooses the epoch by seed. Highest: the total at which a metric of the "
-        "test part is highest, by seed. Calibrated: share / scale of a conditional "
-        "logit of validation clicks on score / temperature and log q. 95 % t intervals "
-        "over three seeds or more."
+        "training part alone. The total is the strength of the popularity prior when "
+        "serving.",
+        {
+            "validation": "recall@20 of the validation part at a total of 1, which "
+            "chooses the epoch of each seed",
+            "highest at": "the total at which a metric of the test part is highest, by "
+            "seed",
+            "calibrated total": "share / scale of a conditional logit of validation "
+            "clicks on score / temperature and log q",
+        },
+        OVER_SEEDS,
     )
     columns = []
     for name, label in LABELS.items():

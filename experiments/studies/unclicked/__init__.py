@@ -1,9 +1,9 @@
 """Why is a model with log q in the loss hard to serve without popularity?
 
-In-batch sampling never draws an item that has no training click, so that its vector
-stays as it was made, and so does its score. With log q in the loss the scores of rare
+In-batch sampling never draws an item that has no training click, so its vector stays as
+it was initialised, and so does its score. With log q in the loss the scores of rare
 items fall with their log q, and those of items without a click stay where they were. A
-negative prior, which takes log q back, then puts them before everything else. Here
+negative prior, which takes log q back, then puts these items before all others. Here
 matrix factorisation is trained on the shifted split of IR-Benchmark [yang2024psl],
 whose test items are drawn evenly from the catalogue, and served with every total once
 with all items in the lists and once without those that have no training click

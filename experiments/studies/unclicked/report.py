@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from numpy import ndarray
 
 from experiments.studies.unclicked import FEW, LISTS
-from experiments.study import Report
+from experiments.study import Report, described
 from research.report.intervals import Interval
 from research.report.pages import interval_frame, interval_table, seeds_text
 from research.report.pictures import Drawing, blank, legend_above, styled
@@ -133,16 +133,22 @@ def unclicked_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
     """What was measured, the verdicts, and one row per arm, temperature and lists."""
     clicks = stored.arrays["clicks"].astype(int).tolist()
     seeds = stored.arrays["gap"].shape[-1]
-    about = (
-        f"{stored.header['dataset']}, {seeds_text(seeds)}; matrix factorisation, "
-        "cosine, fitted on nine tenths of the training part, judged by test items that "
-        f"are drawn evenly. {counted(stored)} have no training click. A total is log q "
-        "in the loss plus the prior when serving. By a fit: the total that clicks "
-        "of one half of the test users give among all listed items; among the first "
-        "places: by a fit among the first 200 of the lists that it gives. Recall@20 is "
-        "of the other half. Places: the share of the first 20 that items without a "
-        "click have at a total of 0. Logit: their mean, less that of items with 1 to "
-        f"{FEW} clicks. 95 % t intervals over seeds."
+    about = described(
+        f"{stored.header['dataset']}, {seeds_text(seeds)}. Matrix factorisation with "
+        "cosines is fitted on nine tenths of the training part and judged by test "
+        f"items that are drawn evenly. {counted(stored)} have no training click. A "
+        "total is log q in the loss plus the prior when serving.",
+        {
+            "places": "share of the first 20 places that items without a training "
+            "click have at a total of 0",
+            "logit": "mean logit of these items, minus that of items with 1 to "
+            f"{FEW} clicks",
+            "by a fit": "the total from a fit of clicks of one half of the test users "
+            "among all listed items; recall@20 is that of the other half",
+            "among the first places": "the total from a fit among the first 200 places "
+            "of the lists that it leads to",
+        },
+        "Intervals are 95 % t intervals over seeds.",
     )
     columns = [
         ("places", "slots", ".3f"),
