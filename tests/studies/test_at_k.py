@@ -99,7 +99,8 @@ def test_without_a_shifted_split_nothing_is_said_of_it():
     records = without_shift(stored())
     assert [*found(records).values()] == ["holds"] * 8
     assert set(at_k_frame(records).split) == {"random"}
-    assert "shifted" not in at_k_page(at_k_frame(records), records)[1000:]
+    page = "\n".join(at_k_page(at_k_frame(records), records))
+    assert "shifted" not in page
 
 
 def test_an_arms_own_prior_is_that_of_validation():
