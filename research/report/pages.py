@@ -208,7 +208,7 @@ def marks(cells: Sequence[CellSummary], ks: Sequence[int] = ()) -> "pd.Series[st
     """The mark of each row of the cells' long table: "best", "tie" or "".
 
     Only metrics with a better end are marked, at each cut-off. A tie is a cell whose
-    paired 95 % interval against the best cell includes zero. Nothing is marked where
+    paired 95 % interval against the best cell contains 0. Nothing is marked where
     cells are over different users, as where a sweep changes what is held out: there is
     no pairing.
 
@@ -380,9 +380,10 @@ def _footnotes(
         out.append(f"Δ: paired difference from `{against}` by user and seed.")
     if (at_k.mark == "best").any():
         out.append(
-            f"**Bold**: the best of its column. {DAGGER}: not distinguishable from it"
-            " (the paired 95 % interval of the difference from the best includes zero)."
-            " Columns without bold describe the lists; neither end is the better one."
+            f"**Bold**: the best of its column. {DAGGER}: the paired 95 % interval of"
+            " its difference from the best contains 0. It is not adjusted for the"
+            " number of arms, as p values of contrasts are. Columns without bold"
+            " describe the lists; neither end is the better one."
         )
     columns = {name: metric.page for name, metric in METRICS.items() if metric.page}
     hidden = {c.footnote for name, c in columns.items() if name not in shown}

@@ -308,7 +308,7 @@ def test_the_reference_may_be_an_arm_at_the_same_swept_value(made, opened):
         expected = paired(rows, arm, "full-softmax", at=at)
         assert end == pytest.approx(expected.low, abs=0.51e-4)
     verdicts = set(column(page, "verdict", "#differences"))
-    assert verdicts <= {"higher", "lower", "not distinguishable"}
+    assert verdicts <= {"higher", "lower", "interval contains 0"}
 
 
 def test_bands_and_curves(made, opened):

@@ -100,7 +100,7 @@ function tradeoffSpec(grid, cells, x, y, titles) {
 }
 
 const VERDICTS = { higher: ["#0b6e4f", "triangle-right"], lower: ["#b3261e", "triangle-left"],
-  "not distinguishable": ["#57606a", "circle"], "no interval": ["#57606a", "cross"] };
+  "interval contains 0": ["#57606a", "circle"], "no interval": ["#57606a", "cross"] };
 
 /** A row for each difference from a reference, with its paired interval. */
 function forestSpec(rows, title, digits) {

@@ -67,9 +67,9 @@ class Grid {
   }
 }
 
-/** "higher", "lower" or "not distinguishable", by the interval of a difference. */
+/** "higher", "lower" or "interval contains 0", by the interval of a difference. */
 function verdict(difference) {
   if (!difference || !finite(difference.low)) return "no interval";
   if (difference.low > 0) return "higher";
-  return difference.high < 0 ? "lower" : "not distinguishable";
+  return difference.high < 0 ? "lower" : "interval contains 0";
 }

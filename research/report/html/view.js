@@ -67,7 +67,7 @@ class View {
 
   /** The differences from the grid's reference in words. */
   findings() {
-    const { grid } = this, key = this.compared[0], groups = { higher: {}, lower: {}, "not distinguishable": {} };
+    const { grid } = this, key = this.compared[0], groups = { higher: {}, lower: {}, "interval contains 0": {} };
     for (const n of key ? grid.cells.keys() : []) {
       const other = grid.counterpart(n, grid.reference);
       if (other === undefined || other === n) continue;
@@ -103,7 +103,7 @@ class View {
     const refresh = (cells) => table.show(columns(), cells);
     const again = () => refresh(this.cells());
     return { refresh, root: panel("Table",
-      "Click a heading to sort. Hover over a number for its 95 % interval (with the keyboard: tab into the table, then the arrow keys); click it for the record behind it. Bold: column's best; †: not distinguishable from the best.",
+      "Click a heading to sort. Hover over a number for its 95 % interval (with the keyboard: tab into the table, then the arrow keys); click it for the record behind it. Bold: column's best; †: the 95 % interval of the difference from the best contains 0, not adjusted for the number of arms.",
       element("div", { class: "controls" }, tick("intervals in the cells", false, (on) => { intervals = on; again(); }),
         ticks("Columns", every.map((key) => [key, `${titled(key)}: ${metricOf(key).help}`]), chosen, again)), table.box) };
   }
@@ -129,7 +129,7 @@ class View {
     }
     const best = this.best.get(key);
     if (best === n) return "best";
-    return verdict(this.grid.difference(n, best, key)) === "not distinguishable" ? "tie" : "";
+    return verdict(this.grid.difference(n, best, key)) === "interval contains 0" ? "tie" : "";
   }
 
   record(n, key) {
@@ -183,7 +183,7 @@ class View {
     };
     const again = () => refresh(this.cells());
     return { refresh, root: panel("Differences",
-      "Differences paired by user and seed, with 95 % intervals. An arm is not distinguishable from the reference where its interval includes zero.",
+      "Differences paired by user and seed, with 95 % intervals that are not adjusted for the number of arms, as the contrasts' p values are.",
       element("div", { class: "controls" }, chooser("reference", options, against, (value) => { against = value; again(); }),
         chooser("metric", this.keysAsOptions(this.compared), key, (value) => { key = value; again(); })), shown,
       element("details", {}, element("summary", {}, "The differences as a table"), table.box)) };
