@@ -30,6 +30,7 @@ from experiments.output.folders import (
 from experiments.output.plan import is_done, locate
 from experiments.output.seals import ABSENT, OTHER_CODE, fault
 from experiments.output.whole import of_common_seeds, whole_cells
+from experiments.pages.judged import judged_prediction
 from experiments.tuned import trials
 from research.config import REFERENCE, Config
 from research.contrast import cell_name
@@ -45,7 +46,6 @@ from research.report.contrasts import contrast_frame, contrast_texts
 from research.report.figures import mark_quick
 from research.report.pages import write_report, write_texts
 from research.report.pictures import save_figure
-from research.report.predictions import prediction_table
 from research.report.records import (
     RESULTS_VERSION,
     RunResult,
@@ -329,9 +329,8 @@ def report(grid: Grid, records: Path, out: Path) -> tuple[pd.DataFrame, list[Pat
     path = out / "tables" / dataset / name
     results = with_settings(of_common_seeds(results, name), grid, header["dataset"])
     contrasts = contrast_frame(results, grid.contrasts)
-    prediction = f"Prediction: {grid.prediction}" if grid.prediction else ""
-    judged = prediction_table(grid.contrasts, contrasts, dataset)
-    more = [_on_tuning(results, grid, header), grid.note, prediction, judged]
+    prediction = judged_prediction(grid, header, results, contrasts, records)
+    more = [_on_tuning(results, grid, header), grid.note, *prediction]
     notes = [*notes_on(header), *filter(None, more)]
     frame = write_report(
         results, grid.reference, path, grid.question, grid.swept_fields, notes

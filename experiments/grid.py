@@ -11,8 +11,8 @@ from experiments.arms import arm
 from experiments.output.folders import file_name
 from experiments.tuned import is_tuned, tuned, variant
 from research.baselines import BASELINES
-from research.config import Config
-from research.contrast import Contrast
+from research.config import REFERENCE, Config
+from research.contrast import Contrast, Stated
 from research.data.names import name_of
 from research.evaluate.metrics import METRICS
 from research.marks import Range
@@ -84,6 +84,13 @@ class Grid(NamedTuple):
       contrast_figures: likewise, functions from the frame of its contrasts.
       prediction: what is expected, and the rule of its verdict, committed before the
         first run; stands under the tables.
+      predicted_on: the data sets that it was made for, at the grid's own split; none
+        for every data set and split.
+      judged: further contrasts that parts of the prediction are about, with what is
+        expected of them; a family of their own, so that they change no p value of
+        ``contrasts``.
+      stated: parts of it that are on sums and ratios of several arms.
+      not_judged: parts of it that no record can judge, each with the reason.
       tables: functions that write further tables: (results, long table, path of that
         table without its end) -> the paths written.
     """
@@ -109,6 +116,10 @@ class Grid(NamedTuple):
     figures: dict[str, Callable[..., Any]] = ARMS_FIGURE
     contrast_figures: dict[str, Callable[..., Any]] = {}  # noqa: RUF012 - never written
     prediction: str = ""
+    predicted_on: tuple[str, ...] = ()
+    judged: tuple[Contrast, ...] = ()
+    stated: tuple[Stated, ...] = ()
+    not_judged: tuple[str, ...] = ()
     tables: tuple[Callable[..., list[Path]], ...] = ()
 
     @property
@@ -118,6 +129,16 @@ class Grid(NamedTuple):
         return list(
             dict.fromkeys(name for sweep in (self.swept, *own) for name in sweep)
         )
+
+    @property
+    def split(self) -> str:
+        """The split of its runs, unless another one is asked for."""
+        return str(self.changes.get("split", REFERENCE.split))
+
+    def predicts(self, dataset: str, split: str) -> bool:
+        """Whether its prediction was made for a data set and a split."""
+        anywhere = bool(self.prediction) and not self.predicted_on
+        return anywhere or (dataset in self.predicted_on and split == self.split)
 
     def folder(self, dataset: str) -> str:
         """The folder of its results: that of the data set."""
@@ -198,10 +219,15 @@ def check_grid(grid: Grid) -> None:
         )
     among = dict.fromkeys(grid.arms)
     choose(grid.reference, among, f"reference of {grid.name}")
-    for contrast in grid.contrasts:
+    for contrast in (*grid.contrasts, *grid.judged):
         for name in (contrast.arm, contrast.against):
             choose(name, among, f"arm in a contrast of {grid.name}")
         choose(contrast.metric, METRICS, f"metric in a contrast of {grid.name}")
+    for stated in grid.stated:
+        choose(stated.metric, METRICS, f"metric in a statement of {grid.name}")
+        for term in (t for part in stated.parts for t in (*part.terms, *part.over)):
+            if not term.records:
+                choose(term.arm, among, f"arm in a statement of {grid.name}")
     ids = [contrast.id for contrast in grid.contrasts]
     if twice := [name for name in dict.fromkeys(ids) if ids.count(name) > 1]:
         raise InputError(

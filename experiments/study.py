@@ -66,13 +66,18 @@ class Report(NamedTuple):
     Attributes:
       tables: by what follows the study's name in the file's (".csv").
       page: paragraphs and tables in Markdown. The first one says what was measured;
-        the question is set above it, the prediction below.
+        the question is set above it, the prediction and its statements below.
       drawings: by what follows the name, without an ending ("-error").
+      statements: each part of the prediction: the statement, what was measured, the
+        verdict.
+      not_judged: parts of it that these records cannot judge, each with the reason.
     """
 
     tables: "Mapping[str, str | pd.DataFrame]"
     page: Sequence[str]
     drawings: "Mapping[str, Drawing]" = MappingProxyType({})
+    statements: Sequence[Sequence[str]] = ()
+    not_judged: Sequence[str] = ()
 
 
 class Study(NamedTuple):
@@ -88,6 +93,7 @@ class Study(NamedTuple):
       place: the folder of its results where that isn't the data set's.
       prediction: what is expected, and the rule of its verdict, committed before the
         first run; printed beside the outcome.
+      predicted_on: the data sets that it was made for; none for every one.
       arms: arms that a run can be restricted to (--arms); none where it can't.
     """
 
@@ -99,7 +105,12 @@ class Study(NamedTuple):
     seeds: int | None = None
     place: str | None = None
     prediction: str = ""
+    predicted_on: tuple[str, ...] = ()
     arms: tuple[str, ...] = ()
+
+    def predicts(self, dataset: str) -> bool:
+        """Whether its prediction was made for a data set; False without one."""
+        return bool(self.prediction) and dataset in (self.predicted_on or (dataset,))
 
     def folder(self, dataset: str) -> str:
         """The folder of its results."""
@@ -229,17 +240,24 @@ def report_study(study: Study, records: Path, out: Path) -> list[Path]:
     from research.report.figures import mark_quick
     from research.report.pages import QUICK, markdown_page, write_texts
     from research.report.pictures import save_figure
+    from research.report.predictions import not_judged, prediction_blocks
     from research.report.records import load_stored
 
     stored = load_stored(records)
     try:
-        tables, page, drawings = study.report(stored)
+        tables, page, drawings, statements, lacking = study.report(stored)
     except InputError as error:
         raise InputError(f"{records}: {error}") from error
     about, *blocks = page
     head = QUICK if stored.header["quick"] else ""
-    prediction = f"Prediction: {study.prediction}" if study.prediction else ""
-    text = markdown_page(study.question, about, head, prediction, *blocks)
+    predicted = study.predicts(stored.header["dataset"])
+    prediction = prediction_blocks(
+        study.prediction,
+        " and ".join(study.predicted_on),
+        statements if predicted else None,
+        not_judged(lacking),
+    )
+    text = markdown_page(study.question, about, head, *prediction, *blocks)
     place = Path(stored.header["dataset"], stored.header["grid"])
     written = write_texts(out / "tables" / place, {**tables, ".md": text})
     for what, (figure, points) in drawings.items():

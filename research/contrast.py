@@ -1,4 +1,4 @@
-"""What a contrast is: two arms and a metric whose difference answers a question."""
+"""What a grid compares: contrasts of two arms, and statements on sums and ratios."""
 
 import math
 import re
@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
+MORE = math.nextafter(0.0, 1.0)  # the least that a number is if it is above 0
 
 
 class Expected(NamedTuple):
@@ -63,7 +64,8 @@ class Contrast(NamedTuple):
         compares with: at the same values, or the one with nothing swept.
       over: a lower cut-off, where factors are compared: the ratio of the arms' means
         at k, minus that at this cut-off. 0: the difference of the arms at k.
-      expected: what the grid's prediction says of it, if anything.
+      expected: what the grid's prediction says of it, if anything; a tuple where it
+        says several things.
 
     >>> Contrast("in-batch+logq", "full-softmax", k=100).id
     'in-batch-logq-vs-full-softmax-recall-100'
@@ -79,7 +81,14 @@ class Contrast(NamedTuple):
     at: Mapping[str, Any] = _NOTHING
     against_at: Mapping[str, Any] | None = None
     over: int = 0
-    expected: Expected | None = None
+    expected: Expected | tuple[Expected, ...] | None = None
+
+    @property
+    def expectations(self) -> tuple[Expected, ...]:
+        """All that is expected of it."""
+        if isinstance(self.expected, Expected):
+            return (self.expected,)
+        return self.expected or ()
 
     @property
     def id(self) -> str:
@@ -89,6 +98,59 @@ class Contrast(NamedTuple):
         first, second = cell_name(self.arm, self.at), cell_name(self.against, other)
         factor = f" factor over {self.over}" if self.over else ""
         return slug(f"{first} vs {second} {self.metric} {self.k}{factor}")
+
+
+class Term(NamedTuple):
+    """A factor times the mean of a cell of a grid.
+
+    Attributes:
+      arm: of the cell.
+      at: all of its swept values, by field.
+      factor: what the mean is multiplied by.
+      records: whose cell it is: "" for the records of the page itself, else the name of
+        others of the same data set ("fair"), or of another one ("ml-1m/fair").
+    """
+
+    arm: str
+    at: Mapping[str, Any] = _NOTHING
+    factor: float = 1.0
+    records: str = ""
+
+
+class Part(NamedTuple):
+    """A sum of terms, or a factor times the ratio of one to another.
+
+    Attributes:
+      terms: of the sum.
+      over: those of the sum that it is divided by; none for no division.
+      factor: what it is multiplied by.
+    """
+
+    terms: tuple[Term, ...]
+    over: tuple[Term, ...] = ()
+    factor: float = 1.0
+
+
+class Stated(NamedTuple):
+    """A statement of a grid's prediction that is not of a difference of two arms.
+
+    Attributes:
+      text: the statement.
+      parts: whose sum lies between two numbers.
+      low: the least.
+      high: the largest.
+      metric: a name in METRICS.
+      k: the cut-off.
+      form: the format of what was measured.
+    """
+
+    text: str
+    parts: tuple[Part, ...]
+    low: float = -math.inf
+    high: float = math.inf
+    metric: str = "recall"
+    k: int = 20
+    form: str = "+.4f"
 
 
 def cell_name(arm: str, at: Mapping[str, Any]) -> str:

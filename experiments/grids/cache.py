@@ -90,6 +90,7 @@ CACHE = Grid(
     "with the click share, after Holm, at 1,024 draws with the push and without it, "
     "and at 4,096 with it. At 1,024 it is lower than without a cache, with the push "
     "and without it.",
+    predicted_on=("ml-100k",),
     arm_sweeps={
         "in-batch+logq": ({},),
         "fifo-cache+logq": (

@@ -43,4 +43,5 @@ CACHE_TUNED = Grid(
     "gradient is not made up for by a temperature or a rate. With the push both are "
     "equivalent to in-batch+logq within 2 %, and better than without it. The warm-up "
     "makes the FIFO better.",
+    predicted_on=("ml-100k",),
 )

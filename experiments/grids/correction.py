@@ -152,6 +152,39 @@ CORRECTION = Grid(
     "the positive left uncorrected coverage is higher, and recall@20 not "
     "significantly lower under any of the four switches. Streaming counts "
     "are worse than exact ones.",
+    predicted_on=("ml-100k",),
+    judged=(
+        Contrast(
+            *("in-batch+logq-distinct", "weighted-softmax+logq"),
+            at={"batch": 64},
+            expected=NOT_DIFFERENT,
+        ),
+        *(
+            Contrast(
+                *("in-batch+logq", "in-batch+logq", "coverage", 20),
+                *({**_PLAIN, "correct_positive": 0, **switches}, _PLAIN | switches),
+                expected=HIGHER,
+            )
+            for switches in (
+                {"leave_own_out": 0, "expected_count": 1},
+                {"leave_own_out": 1, "expected_count": 0},
+                {"leave_own_out": 1, "expected_count": 1},
+            )
+        ),
+        *(
+            Contrast(
+                *("in-batch+logq", "in-batch+logq", metric, 20),
+                {"batch": 512, "correct_positive": 0, "expected_count": n},
+                _PLAIN_AT_512,
+                expected=expected,
+            )
+            for n in (0, 1)
+            for metric, expected in (
+                ("coverage", HIGHER),
+                ("recall", NOT_SIGNIFICANTLY_WORSE),
+            )
+        ),
+    ),
     arm_sweeps={
         "in-batch": (SIZES,),
         "in-batch+logq": (

@@ -38,5 +38,6 @@ DEPTH = Grid(
     prediction="Each tuned: without layers in both towers recall@20 is worse than with "
     "one of 128; without them in the user tower alone it is not significantly better; "
     "no other depth or width is significantly different.",
+    predicted_on=("ml-100k",),
     changes=AT_BEST,  # where nothing was tuned
 )

@@ -43,4 +43,6 @@ LOADER = Grid(
     "uniform-softmax-64 and uniform-softmax. Not worse: pointwise-sigmoid, and "
     "mixed+logq, two thirds of whose columns repeat but which has the batch's too. A "
     "statement holds if the verdict of each of its contrasts is as said.",
+    predicted_on=("ml-100k",),
+    not_judged=("the numbers of draws (computed, not measured)",),
 )

@@ -59,6 +59,11 @@ LOSSES = Grid(
     "better than every other loss. Over bpr-mean and gbce it is better in NDCG@20 too, "
     "and not significantly different in recall@100. No verdict is other than with the "
     "temperature tuned alone.",
+    predicted_on=("ml-100k",),
+    not_judged=(
+        "that no verdict is other than with the temperature tuned alone (those runs "
+        "are not among the records)",
+    ),
     note="align-uniform has no temperature: it has the learning rate of in-batch+logq, "
     "and its weight of uniformity was not tuned.",
     changes=AT_BEST,  # where nothing was tuned

@@ -46,7 +46,10 @@ NEGATIVES = Grid(
                 *(arm, "in-batch+logq", "recall", k, {field: value}, {}),
                 expected=expected,
             )
-            for k, expected in ((20, NOT_DIFFERENT), (100, EQUIVALENT))
+            for k, expected in (
+                (20, NOT_DIFFERENT),
+                (100, (NOT_DIFFERENT, EQUIVALENT)),
+            )
             for arm, field, value in (
                 ("in-batch-part+logq", "draws", 63),
                 ("in-batch+logq", "batch", 64),
@@ -65,6 +68,19 @@ NEGATIVES = Grid(
     "within 2 %. That a batch of 64 is better, as it seemed at one "
     "temperature and rate, was tuning. rank-band is not better than "
     "uniform-softmax in recall@20; hardest is worse.",
+    predicted_on=("ml-100k",),
+    judged=tuple(
+        Contrast(*(arm, "in-batch+logq", "recall", k, at, {}), expected=NOT_DIFFERENT)
+        for k in (20, 100)
+        for arm, at in (
+            ("in-batch-part+logq", {"draws": 255}),
+            ("in-batch+logq", {"batch": 256}),
+            ("mixed+logq", {"draws": 256}),
+            ("mixed+logq", {}),
+            ("mixed-popularity+logq", {}),
+            ("extra+logq", {"mix": 0.5}),
+        )
+    ),
     arm_sweeps={
         "in-batch+logq": ({}, {"batch": (64, 256, 1024)}),
         "in-batch-part+logq": ({"draws": (63, 255)},),

@@ -14,7 +14,7 @@ temperature, 0.24 for in-batch+logq.
 
 from experiments.arms import RECIPES
 from experiments.grid import Grid
-from research.contrast import NOT_WORSE, WORSE, Contrast
+from research.contrast import BETTER, HIGHER, NOT_WORSE, WORSE, Contrast
 from research.registry import deferred
 
 __all__ = ["RECIPES_GRID"]
@@ -50,4 +50,12 @@ RECIPES_GRID = Grid(
     "the verdict of each of its contrasts is as said. (Added later, before its run:) "
     "recipe-index is worse, by less than recipe-mixture: items with many clicks have "
     "longer vectors, so that it lists more popular ones.",
+    predicted_on=("ml-100k",),
+    judged=(
+        *(
+            Contrast(name, "recipe-mixture", expected=BETTER)
+            for name in ("recipe-power", "recipe-tutorial", "recipe-index")
+        ),
+        Contrast("recipe-index", "in-batch+logq", "train_count", expected=HIGHER),
+    ),
 )

@@ -133,7 +133,7 @@ def _source(records: Path, out: Path) -> Source:
         "name": "/".join(place.with_suffix("").parts[1:]),
         "title": f"{records.stem} on {records.parent.name}{marked}",
         "question": question,
-        "prediction": entry.prediction,
+        "prediction": entry.prediction if _predicts(entry, header) else "",
         "notes": notes,
         "file": str(place),
         "sha256": hashlib.sha256(records.read_bytes()).hexdigest(),
@@ -146,6 +146,13 @@ def _source(records: Path, out: Path) -> Source:
     reference = getattr(entry, "reference", "")
     made_of = json.dumps([about, tables, said, lists, reference, _code()])
     return Source(records, entry, about, tables, said, lists, _hash(made_of))
+
+
+def _predicts(entry: Grid | Study, header: dict[str, Any]) -> bool:
+    """Whether an entry's prediction was made for the data of some records."""
+    if isinstance(entry, Study):
+        return entry.predicts(header["dataset"])
+    return entry.predicts(header["dataset"], header["split"])
 
 
 def _section(source: Source) -> str:

@@ -17,6 +17,8 @@ _POLICIES = (
     *("never", "half", "full", "rule", "shown", "rate", "ips", "ips-half"),
     *("calibrated", "calibrated-rule", "calibrated-rate"),
 )
+# The data sets of a prediction: those that it was committed for.
+_MOVIELENS, _AMAZON = ("ml-100k", "ml-1m"), ("electronic", "movie")
 _UNPREDICTED = ("coverage", "exposure", "frequency", "magnifier", "probe")
 
 
@@ -74,12 +76,14 @@ _STUDIES = (
         "Do log q in the loss and a popularity prior when serving do the same?",
         "25",
         seeds=3,
+        predicted_on=(*_MOVIELENS, *_AMAZON, "gowalla"),
     ),
     _study(
         "span",
         "From which temperature on can cosines not hold both taste and log q?",
         "25",
         seeds=3,
+        predicted_on=("ml-100k", *_AMAZON, "gowalla"),
     ),
     _study(
         "length",
@@ -87,6 +91,7 @@ _STUDIES = (
         "it?",
         "40",
         seeds=5,
+        predicted_on=(*_MOVIELENS, *_AMAZON),
     ),
     _study(
         "semisynthetic",
@@ -94,12 +99,14 @@ _STUDIES = (
         "clicks?",
         "10",
         seeds=3,
+        predicted_on=_MOVIELENS,
     ),
     _study(
         "clicks",
         "Do more clicks bring the best strength of the correction to the rule's?",
         "50",
         seeds=5,
+        predicted_on=_MOVIELENS,
     ),
     _study(
         "impressions",
@@ -107,6 +114,7 @@ _STUDIES = (
         "serve with?",
         "30",
         seeds=5,
+        predicted_on=(*_MOVIELENS, "electronic"),
         arms=("in-batch", "in-batch+logq", "in-batch+ips", "in-batch+logq+ips"),
     ),
     _study(
@@ -114,6 +122,7 @@ _STUDIES = (
         "Do held-out clicks say how far the best strength lies from the rule's?",
         "20",
         seeds=5,
+        predicted_on=(*_MOVIELENS, "electronic"),
         arms=("in-batch", "in-batch+logq"),
     ),
     _study(
@@ -122,36 +131,42 @@ _STUDIES = (
         "rule's?",
         "10",
         seeds=5,
+        predicted_on=_MOVIELENS,
     ),
     _study(
         "faithful",
         "Does a more faithful gradient train a model nearer to the full softmax?",
         "10",
         seeds=3,
+        predicted_on=("ml-100k",),
     ),
     _study(
         "collapse",
         "How long does a model last once a cache of past vectors joins its negatives?",
         "30",
         seeds=5,
+        predicted_on=("ml-100k",),
     ),
     _study(
         "budget",
         "Which loss ranks best where each is tuned with the same budget?",
         "30",
         seeds=10,
+        predicted_on=_MOVIELENS,
     ),
     _study(
         "totals",
         "At which total strength is held-out recall highest, by epoch?",
         "5",
         seeds=5,
+        predicted_on=(*_MOVIELENS, "electronic"),
     ),
     _study(
         "scale",
         "At which temperature should a model be served that was trained at another?",
         "5",
         seeds=5,
+        predicted_on=("ml-100k", "electronic"),
     ),
     _study(
         "carry-over",
@@ -159,6 +174,7 @@ _STUDIES = (
         "too?",
         "10",
         seeds=5,
+        predicted_on=(*_MOVIELENS, "electronic"),
     ),
     _study(
         "trade-off",
@@ -166,6 +182,7 @@ _STUDIES = (
         "prior?",
         "12",
         seeds=5,
+        predicted_on=(*_MOVIELENS, "electronic"),
         arms=("in-batch", "in-batch+logq"),
     ),
     _study(
@@ -181,6 +198,7 @@ _STUDIES = (
         "How much training does each loss need, in examples and in seconds?",
         "5",
         seeds=3,
+        predicted_on=_MOVIELENS,
     ),
     _study(
         "pace-simulated",
@@ -201,6 +219,7 @@ _STUDIES = (
         "Should log q be corrected if test items are drawn evenly from the catalogue?",
         "180",
         seeds=3,
+        predicted_on=_AMAZON,
         arms=("in-batch", "in-batch+logq", "mixed", "mixed+logq", "full-softmax"),
     ),
     _study(
@@ -209,6 +228,7 @@ _STUDIES = (
         "take?",
         "60",
         seeds=5,
+        predicted_on=_AMAZON,
         arms=("in-batch", "in-batch+logq"),
     ),
     _study(
@@ -216,10 +236,15 @@ _STUDIES = (
         "Why is a model with log q in the loss hard to serve without popularity?",
         "40",
         seeds=3,
+        predicted_on=_AMAZON,
         arms=("in-batch", "in-batch+logq", "mixed+logq"),
     ),
     _study(
-        "at-k", "Is popularity what a loss at K gains over the softmax?", "120", seeds=3
+        "at-k",
+        "Is popularity what a loss at K gains over the softmax?",
+        "120",
+        seeds=3,
+        predicted_on=("electronic", "ml-100k-irb"),
     ),
     _study(
         "magnifier",

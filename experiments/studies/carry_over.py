@@ -44,7 +44,7 @@ from research.prepare import Prepared, prepare
 from research.report.intervals import Interval
 from research.report.pages import interval_frame, interval_table, seeds_text
 from research.report.pictures import Drawing
-from research.report.predictions import statement, statement_table
+from research.report.predictions import statement
 from research.report.records import Stored
 from research.train.loop import train
 
@@ -200,7 +200,7 @@ def verdicts(frame: pd.DataFrame) -> list[list[str]]:
 
 
 def carry_over_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
-    """What was measured, the verdicts, and one row per length and temperature."""
+    """What was measured, and one row per length and temperature."""
     seeds = stored.arrays["total"].shape[1]
     about = described(
         f"{stored.header['dataset']}, {seeds_text(seeds)}; in-batch negatives without "
@@ -230,7 +230,7 @@ def carry_over_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
     ]
     stated = {"length": "", "temperature": "g"}
     table = interval_table(frame, stated, columns, left=1)
-    return about, statement_table(verdicts(frame)), table
+    return about, table
 
 
 TOTAL_LINES = {"final_total": BEST, "total": CALIBRATED}
@@ -267,4 +267,4 @@ def report_carry_over(stored: Stored) -> Report:
     lines = TOTAL_LINES, RECALL_LINES
     drawing = Drawing(two_panels(chosen, *lines, LABELS, heading(chosen)), chosen)
     page = carry_over_page(frame, stored)
-    return Report({".csv": frame}, page, {"-totals": drawing})
+    return Report({".csv": frame}, page, {"-totals": drawing}, verdicts(frame))

@@ -40,7 +40,7 @@ from research.config import Config
 from research.report.intervals import over_seeds
 from research.report.pages import interval_frame, interval_table, seeds_text
 from research.report.pictures import Drawing, blank, legend_above, styled
-from research.report.predictions import statement, statement_table
+from research.report.predictions import statement
 from research.report.records import Stored
 from research.train.loop import train
 
@@ -155,7 +155,7 @@ def verdicts(stored: Stored) -> list[list[str]]:
 
 
 def length_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
-    """What was measured, the verdicts, and a table of all lengths, in Markdown."""
+    """What was measured, and a table of all lengths, in Markdown."""
     most = most_shift(stored.arrays["totals"])
     about = described(
         f"{stored.header['dataset']}, {seeds_text(stored.arrays['recall'].shape[1])}; "
@@ -172,7 +172,7 @@ def length_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
     )
     stated = {"temperature": "g", "steps": ",.0f"}
     table = interval_table(frame, stated, COLUMNS, left=0)
-    return about, statement_table(verdicts(stored)), table
+    return about, table
 
 
 @styled
@@ -203,4 +203,6 @@ def report_length(stored: Stored) -> Report:
     """The study's table, page and figure."""
     frame = length_frame(stored)
     drawings = {"-shifts": length_figure(frame)}
-    return Report({".csv": frame}, length_page(frame, stored), drawings)
+    return Report(
+        {".csv": frame}, length_page(frame, stored), drawings, verdicts(stored)
+    )

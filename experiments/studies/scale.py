@@ -14,6 +14,7 @@ Expect on MovieLens 100K: the calibrated total falls as the temperature rises.
 """
 
 import dataclasses
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -28,7 +29,7 @@ from experiments.study import OVER_SEEDS, Report, StudyOptions, described
 from research.report.intervals import over_seeds
 from research.report.pages import interval_frame, interval_table, seeds_text
 from research.report.pictures import Drawing, blank, legend_above, styled
-from research.report.predictions import statement, statement_table
+from research.report.predictions import statement
 from research.report.records import Stored
 
 __all__ = ["BEST", "CALIBRATED", "PLAIN", "report_scale", "run_scale", "two_panels"]
@@ -37,6 +38,7 @@ NAME = "scale"
 TEMPERATURES = (0.05, 0.1, 0.2, 0.4)
 KEPT = ("recall", "scale", "calibrated", "recall_calibrated")
 NEAR, BELOW, FALL, RATIO = 0.3, 0.002, 0.5, 3.0
+MORE = np.nextafter(0.0, 1.0)  # the same is not more
 
 
 def run_scale(options: StudyOptions) -> Path:
@@ -116,12 +118,34 @@ def verdicts(stored: Stored) -> list[list[str]]:
         stated.append((text, short, -np.inf, BELOW))
     return [
         statement(text, over_seeds(values).interval(), low, high)
-        for text, values, low, high in stated
+        for text, values, low, high in [*stated, *_in_order(found, temperatures)]
+    ]
+
+
+Stated = tuple[str, Float[ndarray, " s"], float, float]
+
+
+def _in_order(
+    found: dict[str, Float[ndarray, "t s"]], temperatures: Float[ndarray, " t"]
+) -> list[Stated]:
+    """That the scale rises and the calibrated total falls with the temperature."""
+    pairs = [*itertools.pairwise(temperatures)]
+    rises, falls = (
+        np.diff(found["scale"], axis=0),
+        -np.diff(found["calibrated"], axis=0),
+    )
+    return [
+        (f"{text} at {high:g} than at {low:g}", step, MORE, np.inf)
+        for text, steps in (
+            ("the scale is larger", rises),
+            ("the calibrated total is lower", falls),
+        )
+        for (low, high), step in zip(pairs, steps, strict=True)
     ]
 
 
 def scale_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
-    """What was measured, the verdicts, and one row per temperature."""
+    """What was measured, and one row per temperature."""
     seeds = stored.arrays["scale"].shape[1]
     about = described(
         f"{stored.header['dataset']}, {seeds_text(seeds)}; in-batch negatives without "
@@ -147,7 +171,7 @@ def scale_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
     ]
     stated = {"temperature": "g"}
     table = interval_table(frame, stated, columns, left=0)
-    return about, statement_table(verdicts(stored)), table
+    return about, table
 
 
 BEST, CALIBRATED, PLAIN = ("#0072b2", "-"), ("0.2", "--"), ("#d55e00", "-")
@@ -206,4 +230,6 @@ def report_scale(stored: Stored) -> Report:
     labels = LABELS | {"best": f"best total up to {stored.arrays['totals'].max():g}"}
     figure = two_panels(frame, TOTAL_LINES, RECALL_LINES, labels, heading(frame))
     drawings = {"-totals": Drawing(figure, frame)}
-    return Report({".csv": frame}, scale_page(frame, stored), drawings)
+    lacking = ["how far apart the trained logits are (not recorded)"]
+    page, judged = scale_page(frame, stored), verdicts(stored)
+    return Report({".csv": frame}, page, drawings, judged, lacking)

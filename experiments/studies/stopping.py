@@ -42,7 +42,7 @@ from experiments.study import (
 from research.report.intervals import Interval, over_seeds
 from research.report.pages import interval_table, seeds_text
 from research.report.pictures import Drawing, above, blank, styled
-from research.report.predictions import statement, statement_table
+from research.report.predictions import statement
 from research.report.records import Stored
 from research.train.loop import train
 from research.types import Fold
@@ -192,7 +192,7 @@ def verdicts(frame: pd.DataFrame) -> list[list[str]]:
 
 
 def stopping_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
-    """The prediction, its verdicts, and what each epoch shows, in Markdown."""
+    """What was measured, and what each epoch shows, in Markdown."""
     about = described(
         f"{stored.header['dataset']}, {seeds_text(stored.arrays['rule'].shape[1])}; "
         f"trained: {ARM}. Relevance is the logits of a full softmax trained on the "
@@ -216,7 +216,7 @@ def stopping_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
     epoch = frame.epoch.map("{:.0f}".format).mask(frame.epoch.isna(), "chosen")
     stated = {"gamma": "g", "epoch": ""}
     table = interval_table(frame.assign(epoch=epoch), stated, columns, left=0)
-    return about, statement_table(verdicts(frame)), table
+    return about, table
 
 
 @styled
@@ -271,4 +271,7 @@ def report_stopping(stored: Stored) -> Report:
     """The study's table, page and figure."""
     frame = stopping_frame(stored)
     drawings = {"-epochs": stopping_figure(frame)}
-    return Report({".csv": frame}, stopping_page(frame, stored), drawings)
+    lacking = [f"the epoch that is chosen (none after the {LATEST}th was trained here)"]
+    lacking = lacking if frame.epoch.max() <= LATEST else []
+    page, judged = stopping_page(frame, stored), verdicts(frame)
+    return Report({".csv": frame}, page, drawings, judged, lacking)

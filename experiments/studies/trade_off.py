@@ -35,7 +35,7 @@ from experiments.study import OVER_SEEDS, Report, StudyOptions, described
 from research.report.intervals import over_seeds
 from research.report.pages import interval_frame, interval_table, seeds_text
 from research.report.pictures import Drawing, blank, legend_above, styled
-from research.report.predictions import statement, statement_table
+from research.report.predictions import statement
 from research.report.records import Stored
 
 __all__ = ["ARMS", "report_trade_off", "run_trade_off"]
@@ -257,7 +257,7 @@ def verdicts(stored: Stored) -> list[list[str]]:
 
 
 def trade_off_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
-    """What was measured, the verdicts, and one row per arm and temperature."""
+    """What was measured, and one row per arm and temperature."""
     seeds = stored.arrays["validation"].shape[2]
     about = described(
         f"{stored.header['dataset']}, {seeds_text(seeds)}; cosine, fitted on the "
@@ -283,7 +283,7 @@ def trade_off_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
     shown = frame.assign(temperature=at.mask(frame.chosen, "**" + at + "**"))
     stated = {"arm": "", "temperature": ""}
     table = interval_table(shown, stated, columns, left=1)
-    return about, statement_table(verdicts(stored)), table
+    return about, table
 
 
 INKS = ("#440154", "#3b528b", "#21918c", "#5ec962", "#d8b900")
@@ -335,4 +335,6 @@ def report_trade_off(stored: Stored) -> Report:
     """The study's table, page and figure."""
     frame = trade_off_frame(stored)
     drawings = {"-curves": trade_off_figure(frame, stored)}
-    return Report({".csv": frame}, trade_off_page(frame, stored), drawings)
+    return Report(
+        {".csv": frame}, trade_off_page(frame, stored), drawings, verdicts(stored)
+    )

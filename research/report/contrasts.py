@@ -77,10 +77,11 @@ def paired(
       InputError: the results lack an arm, the metric or a user that the other has.
     """
     contrast = Contrast(arm, against, metric, k, at or {}, against_at)
-    return _difference(_by_cell(results), contrast)
+    return _difference(by_cell(results), contrast)
 
 
-def _by_cell(results: Sequence[RunResult]) -> Cells:
+def by_cell(results: Sequence[RunResult]) -> Cells:
+    """The runs of each arm and its swept values, by seed."""
     cells: Cells = {}
     for result in sorted(results, key=lambda result: result.seed):
         cells.setdefault((result.arm, _key(result.swept)), []).append(result)
@@ -91,7 +92,7 @@ def _key(swept: Mapping[str, Any]) -> frozenset[tuple[str, float]]:
     return frozenset((name, float(value)) for name, value in swept.items())
 
 
-def _runs(cells: Cells, arm: str, at: Mapping[str, Any]) -> list[RunResult]:
+def runs_of(cells: Cells, arm: str, at: Mapping[str, Any]) -> list[RunResult]:
     """The runs of a cell, by seed.
 
     Raises:
@@ -106,7 +107,7 @@ def _runs(cells: Cells, arm: str, at: Mapping[str, Any]) -> list[RunResult]:
     return found
 
 
-def _values(runs: Sequence[RunResult], metric: str, k: int) -> Float[ndarray, "*u s"]:
+def values_of(runs: Sequence[RunResult], metric: str, k: int) -> Float[ndarray, "*u s"]:
     """A metric of each run: by user and seed, or by seed where it is of all lists.
 
     Raises:
@@ -135,7 +136,7 @@ def differences(
     Raises:
       InputError: see ``paired``.
     """
-    cells, contrast = _by_cell(results), Contrast(arm, against)
+    cells, contrast = by_cell(results), Contrast(arm, against)
     values, other, _ = _values_of(cells, contrast, contrast.k)
     return values - other
 
@@ -152,10 +153,10 @@ def _values_of(
     other_at = at if against_at is None else against_at
     if against_at is None and (against, _key(at)) not in cells:
         other_at = {}  # as in the long table: its one cell, with nothing swept
-    ours, others = _runs(cells, arm, at), _runs(cells, against, other_at)
+    ours, others = runs_of(cells, arm, at), runs_of(cells, against, other_at)
     if [run.seed for run in ours] != [run.seed for run in others]:
         raise InputError(f"{arm} and {against} have different seeds")
-    values, other = _values(ours, metric, k), _values(others, metric, k)
+    values, other = values_of(ours, metric, k), values_of(others, metric, k)
     if len(values) != len(other) or np.any(np.isnan(values) != np.isnan(other)):
         raise InputError(f"{arm} and {against} are over different users")
     one, two = ours[0].record, others[0].record
@@ -235,7 +236,7 @@ def contrast_frame(
     results: Sequence[RunResult], contrasts: Sequence[Contrast]
 ) -> pd.DataFrame:
     """One row per contrast of a grid's results: see ``family``."""
-    cells = _by_cell(results)
+    cells = by_cell(results)
     return family(contrasts, lambda contrast: _difference(cells, contrast))
 
 

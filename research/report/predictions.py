@@ -6,10 +6,12 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from research.contrast import Contrast, Expected
+from research.contrast import Contrast, Expected, Stated
+from research.report.combined import Records, combined
 from research.report.contrasts import measured
 from research.report.intervals import Interval
 from research.report.pages import interval_text, markdown_table
+from research.types import InputError
 
 STATEMENT = ("statement", "measured", "verdict")
 HOLDS, FAILS, UNDECIDED = "holds", "fails", "undecided"
@@ -39,6 +41,41 @@ def decided(text: str, found: str, holds: bool) -> list[str]:
     ['it is less than 0.3', '0.2', 'holds']
     """
     return [text, found, HOLDS if holds else FAILS]
+
+
+def prediction_blocks(
+    prediction: str,
+    made_for: str,
+    rows: Sequence[Sequence[str]] | None,
+    notes: Sequence[str] = (),
+) -> list[str]:
+    """The paragraphs of a page on a prediction and what came of it, in Markdown.
+
+    Args:
+      prediction: its text; "" for none, of which nothing is said.
+      made_for: where it was made for, in words.
+      rows: of the table of statements; None on a page of other data, where one line
+        says what the prediction was made for.
+      notes: paragraphs below the table.
+
+    >>> prediction_blocks("It rises.", "ml-100k and ml-1m", None)
+    ['A prediction was made for ml-100k and ml-1m; it is judged there alone.']
+    """
+    if not prediction:
+        return []
+    if rows is None:
+        return [f"A prediction was made for {made_for}; it is judged there alone."]
+    table = statement_table(rows) if rows else ""
+    return [*filter(None, [f"Prediction: {prediction}", table]), *notes]
+
+
+def not_judged(parts: Sequence[str]) -> list[str]:
+    """The paragraph on what the records cannot judge, if there is such.
+
+    >>> not_judged(["the rate (not recorded)"]), not_judged([])
+    (['Not judged: the rate (not recorded).'], [])
+    """
+    return [f"Not judged: {'; '.join(parts)}."] if parts else []
 
 
 def statement_table(rows: Sequence[Sequence[str]]) -> str:
@@ -94,10 +131,10 @@ def outcome(expected: str, found: str) -> str:
     return HOLDS if same != expected.startswith("not ") else FAILS
 
 
-def prediction_table(
+def contrast_rows(
     contrasts: Sequence[Contrast], frame: pd.DataFrame, dataset: str
-) -> str:
-    """The contrasts of a prediction and the verdicts on it, in Markdown.
+) -> tuple[list[list[str]], list[str]]:
+    """What is expected of contrasts, and the verdicts on it.
 
     Args:
       contrasts: of a grid, with what is expected of them.
@@ -105,23 +142,42 @@ def prediction_table(
       dataset: whose records they are from.
 
     Returns:
-      a table; "" where nothing is expected of what was measured.
+      rows of a table of statements; the statements that have no numbers here.
     """
-    rows = []
+    rows, absent = [], []
     for contrast, row in zip(contrasts, frame.to_dict("records"), strict=True):
-        expected = contrast.expected
-        if expected is None or expected.on not in ("", dataset) or not row["verdict"]:
-            continue
-        ends = Interval(row["difference"], row["low"], row["high"])
         name = measured(row["metric"], row["k"], row["over"])
-        rows.append(
-            [
-                f"{name}, `{row['arm']}` against `{row['against']}`: {expected.text}",
-                f"{interval_text(*ends, '+.4f')}, {row['verdict']}",
-                _judged(expected, ends, row["verdict"]),
-            ]
-        )
-    return statement_table(rows) if rows else ""
+        ends = Interval(row["difference"], row["low"], row["high"])
+        for expected in contrast.expectations:
+            text = f"{name}, `{row['arm']}` against `{row['against']}`: {expected.text}"
+            if expected.on not in ("", dataset):
+                continue
+            if not row["verdict"]:
+                absent.append(f"{text} ({row['note']})")
+                continue
+            found = f"{interval_text(*ends, '+.4f')}, {row['verdict']}"
+            rows.append([text, found, _judged(expected, ends, row["verdict"])])
+    return rows, absent
+
+
+def stated_rows(
+    stated: Sequence[Stated], records: Records
+) -> tuple[list[list[str]], list[str]]:
+    """Statements on sums and ratios, and the verdicts on them, as ``contrast_rows``.
+
+    Args:
+      stated: of a grid.
+      records: the results of all records that their terms name.
+    """
+    rows, absent = [], []
+    for one in stated:
+        try:
+            ends = combined(one, records).interval()
+        except InputError as error:
+            absent.append(f"{one.text} ({error})")
+            continue
+        rows.append(statement(one.text, ends, one.low, one.high, one.form))
+    return rows, absent
 
 
 def _judged(expected: Expected, ends: Interval, found: str) -> str:

@@ -212,6 +212,18 @@ def test_markup_is_never_markup(call, tmp_path, monkeypatch):
     assert len(PART.findall(text)) == 2  # the library and the section
 
 
+def test_a_prediction_is_shown_where_it_was_made_for(call, tmp_path):
+    for name in ("ml-100k", "mine"):
+        header = {"grid": "loader", "dataset": name, "split": "ratio", "quick": False}
+        header["data_digest"] = "0"
+        save_records(tmp_path / "records" / name / "loader.npz", made_rows(), header)
+    assert call("report", "--html", "--out", tmp_path).status == 0
+    index = read_page(tmp_path)[1]
+    shown = {about["name"]: about["prediction"] for about in index["sections"]}
+    assert shown["ml-100k/loader"] == GRIDS["loader"].prediction
+    assert shown["mine/loader"] == ""
+
+
 def test_a_run_writes_the_page_with_two_users_lists(call, tmp_path):
     called = call("run", "few", "--seeds", 1, "--out", tmp_path)
     assert called.out.endswith(f"wrote {tmp_path / 'report.html'}\n")

@@ -13,8 +13,12 @@ from research.contrast import (
     WORSE,
     Contrast,
     Expected,
+    Part,
+    Stated,
+    Term,
 )
-from research.report.predictions import outcome, prediction_table
+from research.report.predictions import contrast_rows, outcome, stated_rows
+from tests.report.made import made_rows
 
 FOUND = ("better", "worse", "equivalent", "undecided")
 
@@ -38,13 +42,14 @@ def row(verdict, difference=0.01, low=0.005, high=0.015):
         **{"arm": "mixed", "against": "in-batch", "metric": "recall", "k": 20},
         **{"over": 0, "difference": difference, "low": low, "high": high},
         "verdict": verdict,
+        "note": "" if verdict else "not in these records: mixed",
     }
 
 
 def judged(expected, line, dataset="ml-100k"):
     contrast = Contrast("mixed", "in-batch", expected=expected)
-    table = prediction_table([contrast], pd.DataFrame([line]), dataset)
-    return table.splitlines()[2].split(" | ")[-1].rstrip(" |") if table else ""
+    rows, _ = contrast_rows([contrast], pd.DataFrame([line]), dataset)
+    return ", ".join(row[-1] for row in rows)
 
 
 def test_a_verdict_or_a_bound_is_expected():
@@ -65,6 +70,36 @@ def test_nothing_is_said_where_nothing_was_expected_or_measured():
     assert judged(WORSE._replace(on="ml-1m"), row("worse")) == ""
     assert judged(WORSE._replace(on="ml-1m"), row("worse"), "ml-1m") == "holds"
     assert judged(NOT_DIFFERENT, row("", np.nan, np.nan, np.nan)) == ""
+
+
+def test_a_contrast_may_have_two_expectations_each_with_its_verdict():
+    both = NOT_SIGNIFICANTLY_WORSE, EQUIVALENT
+    assert judged(both, row("undecided")) == "holds, undecided"
+    assert judged(both, row("worse")) == "fails, fails"
+
+
+def test_what_has_no_numbers_is_named_with_the_reason():
+    line = row("", np.nan, np.nan, np.nan)
+    for expected, count in ((WORSE, 1), (WORSE._replace(on="ml-1m"), 0), (None, 0)):
+        contrast = Contrast("mixed", "in-batch", expected=expected)
+        rows, absent = contrast_rows([contrast], pd.DataFrame([line]), "ml-100k")
+        assert rows == []
+        said = "recall@20, `mixed` against `in-batch`: worse"
+        assert absent == [f"{said} (not in these records: mixed)"] * count
+
+
+def test_a_statement_on_a_ratio_goes_by_its_interval():
+    parts = (Part((Term("in-batch"),), (Term("full-softmax"),)),)
+    ratio = {"": made_rows()}
+    (found,), none = stated_rows([Stated("half", parts, high=0.9, form=".2f")], ratio)
+    assert none == []
+    assert found[0] == "half"
+    assert found[2] == "holds"
+    assert stated_rows([Stated("", parts, low=0.9)], ratio)[0][0][2] == "fails"
+    mean = float(found[1].split()[0])
+    assert stated_rows([Stated("", parts, low=mean)], ratio)[0][0][2] == "undecided"
+    absent = stated_rows([Stated("half", parts)], {"": []})
+    assert absent == ([], ["half (not in these records: in-batch)"])
 
 
 def test_a_grid_with_a_prediction_says_what_it_expects_and_no_other_does():

@@ -172,11 +172,12 @@ def test_tables_say_what_was_chosen():
 
 def test_the_report_is_made_from_the_file_of_records_alone(tmp_path):
     records = stored()
+    records.header["dataset"] = "ml-100k"
     path = save_stored(tmp_path / "budget.npz", records.header, records.arrays)
     names = {path.name for path in report_study(STUDIES["budget"], path, tmp_path)}
     ends = {"budget.md", "budget-trials.csv", "budget-contrasts.csv"}
     assert ends | {"budget-tried.png", "budget-forest.png"} <= names
-    page = (tmp_path / "tables" / "made" / "budget.md").read_text()
+    page = (tmp_path / "tables" / "ml-100k" / "budget.md").read_text()
     assert "Prediction: The gap of a loss" in page
 
 

@@ -30,7 +30,7 @@ from research.report.pictures import (
     notes_below,
     styled,
 )
-from research.report.predictions import decided, statement, statement_table
+from research.report.predictions import decided, statement
 from research.report.records import Stored
 
 __all__ = ["report_at_k"]
@@ -166,7 +166,7 @@ def _clicks(stored: Stored, arm: str) -> Float[ndarray, " seed"]:
 
 
 def at_k_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
-    """The prediction, its verdicts, and each arm under each prior, in Markdown."""
+    """What was measured, and each arm under each prior, in Markdown."""
     priors = [float(prior) for prior in stored.arrays["priors"]]
     rows = []
     for (split, arm), lines in frame.groupby(["split", "arm"], sort=False):
@@ -192,7 +192,6 @@ def at_k_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
             },
             "Intervals are 95 %, two-way over users and seeds.",
         ),
-        statement_table(verdicts(stored)),
         markdown_table(heads, rows, left=3),
     )
 
@@ -235,6 +234,10 @@ def report_at_k(stored: Stored) -> Report:
     """The study's tables, page and figure."""
     frame = at_k_frame(stored)
     compared = contrasts(stored)
-    page, title = at_k_page(frame, stored), heading(verdicts(stored))
+    page, judged = at_k_page(frame, stored), verdicts(stored)
+    title = heading(judged)
     drawings = {"-priors": at_k_figure(frame, stored, title)}
-    return compared_report(stored, frame, page, compared, NOTE, drawings)
+    report = compared_report(stored, frame, page, compared, NOTE, drawings)
+    lacking = ["test items drawn evenly (no such split here)"]
+    lacking = [] if "shifted" in splits(stored) else lacking
+    return report._replace(statements=judged, not_judged=lacking)

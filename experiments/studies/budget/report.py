@@ -32,7 +32,7 @@ from research.report.pages import (
     seeds_text,
 )
 from research.report.pictures import Drawing, blank, legend_above, styled
-from research.report.predictions import statement, statement_table
+from research.report.predictions import statement
 from research.report.records import Stored
 
 __all__ = ["report_budget"]
@@ -154,7 +154,7 @@ def _gap(row: pd.Series) -> Interval:
 def budget_page(
     frame: pd.DataFrame, stored: Stored, compared: pd.DataFrame
 ) -> Sequence[str]:
-    """The prediction and its verdicts, what was chosen, and how the trials went."""
+    """What was measured and chosen, and how the trials went."""
     header, trials = stored.header, trials_frame(stored)
     seeds, users = stored.arrays["recall_20"].shape[1:]
     best = scores(stored)
@@ -185,7 +185,6 @@ def budget_page(
     )
     return (
         about,
-        statement_table(verdicts(compared)),
         "A difference that is not significant does not show two losses equal; where "
         "they are shown to be equivalent, the contrasts say so.",
         measured,
@@ -292,4 +291,6 @@ def report_budget(stored: Stored) -> Report:
         **contrast_texts(compared, STUDIES[NAME].question),
     }
     drawings = {"-tried": tried_figure(stored), "-forest": forest_figure(compared)}
-    return Report(tables, budget_page(frame, stored, compared), drawings)
+    return Report(
+        tables, budget_page(frame, stored, compared), drawings, verdicts(compared)
+    )

@@ -8,11 +8,12 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from numpy import ndarray
 
+from experiments.studies import STUDIES
 from experiments.study import OVER_SEEDS, Report, described
 from research.report.intervals import Interval
 from research.report.pages import interval_frame, interval_table, seeds_text
 from research.report.pictures import Drawing, blank, legend_above, styled
-from research.report.predictions import statement, statement_table
+from research.report.predictions import statement
 from research.report.records import Stored
 
 __all__ = ["report_calibrated_shift"]
@@ -100,6 +101,13 @@ def verdicts(frame: pd.DataFrame, clicks: Sequence[int]) -> list[list[str]]:
     return rows
 
 
+def not_judged(stored: Stored) -> list[str]:
+    """The parts of the prediction that these records cannot judge."""
+    arms = STUDIES["calibrated-shift"].arms
+    absent = [arm for arm in arms if arm not in stored.header["arms"]]
+    return [f"{arm} (not run here)" for arm in absent]
+
+
 Stated = tuple[str, str, float, float, str]  # statement, number, its ends, its form
 AT_RANDOM: tuple[Stated, ...] = (
     (
@@ -177,7 +185,7 @@ def _on_shift(clicks: Sequence[int], with_logq: bool) -> list[Stated]:
 
 
 def calibrated_shift_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
-    """What was measured, the verdicts, and one row per split, arm and temperature."""
+    """What was measured, and one row per split, arm and temperature."""
     clicks = stored.arrays["clicks"].astype(int).tolist()
     seeds = stored.arrays["by_validation"].shape[-1]
     about = described(
@@ -215,7 +223,7 @@ def calibrated_shift_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
     stated = {"split": "", "arm": "", "temperature": "g"}
     columns = [column for column in columns if column[1] in frame]
     table = interval_table(frame, stated, columns, left=2)
-    return about, statement_table(verdicts(frame, clicks)), table
+    return about, table
 
 
 INKS = ("#440154", "#21918c", "#d8b900")
@@ -286,4 +294,6 @@ def report_calibrated_shift(stored: Stored) -> Report:
     """The study's table, page and figure."""
     frame = calibrated_shift_frame(stored)
     drawings = {"-curves": calibrated_shift_figure(frame, stored)}
-    return Report({".csv": frame}, calibrated_shift_page(frame, stored), drawings)
+    judged = verdicts(frame, stored.arrays["clicks"].astype(int).tolist())
+    page, lacking = calibrated_shift_page(frame, stored), not_judged(stored)
+    return Report({".csv": frame}, page, drawings, judged, lacking)

@@ -36,7 +36,7 @@ from research.report.pages import (
     seeds_text,
 )
 from research.report.pictures import Drawing, blank, legend_above, styled
-from research.report.predictions import statement, statement_table
+from research.report.predictions import statement
 from research.report.records import Stored
 
 __all__ = ["report_calibration"]
@@ -135,6 +135,16 @@ def verdicts(stored: Stored) -> list[list[str]]:
     return out
 
 
+def not_judged(stored: Stored) -> list[str]:
+    """The parts of the prediction that these records cannot judge."""
+    lacking = []
+    if WITH_LOGQ not in stored.header["arms"]:
+        lacking.append(f"{WITH_LOGQ} (not run here)")
+    elif f"{CLICKED}scale" not in stored.arrays:
+        lacking.append("lists and fits without unclicked items (not measured here)")
+    return lacking
+
+
 def clicked(stored: Stored, arm: str, kind: str) -> dict[str, Float[ndarray, " s"]]:
     """What is recovered without unclicked items, by way, with scale and share."""
     header = stored.header
@@ -220,7 +230,7 @@ def _more(
 
 
 def calibration_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
-    """The prediction, its verdicts, and what each way to serve recovers."""
+    """What was measured, and what each way to serve recovers."""
     header = stored.header
     about = described(
         f"{header['dataset']}, {seeds_text(stored.arrays['rule'].shape[2])}. Each "
@@ -232,7 +242,7 @@ def calibration_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
     stated |= {"served": "", "a": ".2f", "b": ".2f"}
     recovered = [("recovered [95 %]", "recovered", ".3f")]
     ways_table = interval_table(frame, stated, recovered, left=2)
-    page = [about, statement_table(verdicts(stored)), ways_table]
+    page = [about, ways_table]
     if f"{CLICKED}scale" in stored.arrays:
         page += [
             "Without items that got no click, in lists and fits:",
@@ -306,4 +316,7 @@ def report_calibration(stored: Stored) -> Report:
     """The study's table, page and figure."""
     frame = calibration_frame(stored)
     drawings = {"-ways": calibration_figure(frame, stored)}
-    return Report({".csv": frame}, calibration_page(frame, stored), drawings)
+    judged, lacking = verdicts(stored), not_judged(stored)
+    return Report(
+        {".csv": frame}, calibration_page(frame, stored), drawings, judged, lacking
+    )

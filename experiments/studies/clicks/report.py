@@ -13,7 +13,7 @@ from experiments.study import OVER_SEEDS, Report, described
 from research.report.intervals import Interval
 from research.report.pages import interval_frame, interval_table, seeds_text
 from research.report.pictures import Drawing, blank, legend_above, styled
-from research.report.predictions import statement, statement_table
+from research.report.predictions import statement
 from research.report.records import Stored
 
 __all__ = ["report_clicks"]
@@ -125,8 +125,14 @@ def verdicts(frame: pd.DataFrame) -> list[list[str]]:
     return out
 
 
+def not_judged(stored: Stored) -> list[str]:
+    """The parts of the prediction that these records cannot judge."""
+    absent = [name for name in CHANGES if name not in stored.header["conditions"]]
+    return [f"{name} (not run here)" for name in absent]
+
+
 def clicks_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
-    """The prediction, its verdicts, and each condition's strengths, in Markdown."""
+    """What was measured, and each condition's strengths, in Markdown."""
     seeds = stored.arrays["rule"].shape[2]
     largest = float(stored.arrays["strengths"].max())
     about = described(
@@ -155,7 +161,7 @@ def clicks_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
     ]
     stated = {"condition": "", "gamma": "g", "clicks": ",.0f", "rule": ".2f"}
     table = interval_table(frame, stated, columns, left=1)
-    return about, statement_table(verdicts(frame)), table
+    return about, table
 
 
 @styled
@@ -209,4 +215,7 @@ def report_clicks(stored: Stored) -> Report:
     """The study's table, page and figure."""
     frame = clicks_frame(stored)
     drawings = {"-distance": clicks_figure(frame)}
-    return Report({".csv": frame}, clicks_page(frame, stored), drawings)
+    judged, lacking = verdicts(frame), not_judged(stored)
+    return Report(
+        {".csv": frame}, clicks_page(frame, stored), drawings, judged, lacking
+    )

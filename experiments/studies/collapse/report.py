@@ -13,7 +13,6 @@ from experiments.studies.collapse.figure import collapse_figure
 from experiments.study import OVER_SEEDS, Report, described
 from research.report.intervals import Interval, over_seeds
 from research.report.pages import EMPTY, interval_text, markdown_table, seeds_text
-from research.report.predictions import statement_table
 from research.report.records import Stored
 
 __all__ = ["report_collapse"]
@@ -204,7 +203,7 @@ def _measured(found: Interval) -> str:
 
 
 def collapse_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
-    """The prediction, its verdicts, and one row per arm and size, in Markdown."""
+    """What was measured, and one row per arm and size, in Markdown."""
     header, steps = stored.header, stored.arrays["steps"]
     about = described(
         f"{header['dataset']}, {seeds_text(stored.arrays['recall'].shape[1])}. "
@@ -243,7 +242,6 @@ def collapse_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
     compared = comparisons(stored)
     return (
         about,
-        statement_table(verdicts(frame, compared, header["epoch_steps"])),
         _seen_after(frame, compared),
         markdown_table(heads, rows),
     )
@@ -304,6 +302,8 @@ def heading(frame: pd.DataFrame, compared: pd.DataFrame, most: float) -> str:
 def report_collapse(stored: Stored) -> Report:
     """The study's table, page and figure."""
     frame = collapse_frame(stored)
-    title = heading(frame, comparisons(stored), float(stored.arrays["steps"][-1]))
+    compared = comparisons(stored)
+    title = heading(frame, compared, float(stored.arrays["steps"][-1]))
     drawings = {"-steps": collapse_figure(frame, stored, title)}
-    return Report({".csv": frame}, collapse_page(frame, stored), drawings)
+    judged = verdicts(frame, compared, stored.header["epoch_steps"])
+    return Report({".csv": frame}, collapse_page(frame, stored), drawings, judged)

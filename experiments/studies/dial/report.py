@@ -13,7 +13,7 @@ from experiments.study import Report, described
 from research.report.intervals import Interval, over_seeds
 from research.report.pages import interval_text, markdown_table
 from research.report.pictures import Drawing, above, blank, look, styled
-from research.report.predictions import decided, statement, statement_table
+from research.report.predictions import decided, statement
 from research.report.records import Stored
 
 __all__ = ["report_dial"]
@@ -143,7 +143,7 @@ def verdicts(frame: pd.DataFrame) -> list[list[str]]:
 
 
 def dial_page(frame: pd.DataFrame) -> Sequence[str]:
-    """The prediction, its verdicts, and the mean regret of each way, in Markdown."""
+    """What was measured, and the mean regret of each way, in Markdown."""
     sets = len(frame) // frame.model.nunique()
     spreads = ", ".join(f"{x:g}" for x in sorted(frame.quality.unique()))
     correlations = " or ".join(f"{x:g}" for x in frame.correlation.unique())
@@ -174,7 +174,6 @@ def dial_page(frame: pd.DataFrame) -> Sequence[str]:
     heads = ["model", "recovered at best", *(f"regret: {way}" for way in by_way)]
     return (
         about,
-        statement_table(verdicts(frame)),
         markdown_table(heads, rows, left=1),
     )
 
@@ -234,4 +233,9 @@ def _heading(frame: pd.DataFrame) -> str:
 def report_dial(stored: Stored) -> Report:
     """The study's table, page and figure."""
     frame = dial_frame(stored)
-    return Report({".csv": frame}, dial_page(frame), {"-rule": dial_figure(frame)})
+    return Report(
+        {".csv": frame},
+        dial_page(frame),
+        {"-rule": dial_figure(frame)},
+        verdicts(frame),
+    )

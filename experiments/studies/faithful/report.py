@@ -9,7 +9,7 @@ from experiments.study import Report, described
 from research.report.intervals import Interval, two_way
 from research.report.pages import interval_frame, interval_table, interval_text
 from research.report.pictures import Drawing, blank, legend_above, look, styled
-from research.report.predictions import decided, statement, statement_table
+from research.report.predictions import decided, statement
 from research.report.records import Stored
 
 __all__ = ["report_faithful"]
@@ -96,7 +96,7 @@ def _text(found: Interval) -> str:
 
 
 def faithful_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
-    """The prediction, its verdicts, and each estimator's distances, in Markdown."""
+    """What was measured, and each estimator's distances, in Markdown."""
     seeds = stored.arrays["full_recall"].shape[0]
     named = "`" + frame.estimator + "`"
     percent = 100 * frame.bias.mask(frame.n.isna())
@@ -116,7 +116,6 @@ def faithful_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
             },
             "Intervals are 95 %, two-way over users and seeds.",
         ),
-        statement_table(verdicts(stored)),
         interval_table(shown, {"estimator": ""}, columns, left=1),
     )
 
@@ -156,4 +155,6 @@ def report_faithful(stored: Stored) -> Report:
     """The study's table, page and figure."""
     frame = faithful_frame(stored)
     drawings = {"-bias": faithful_figure(frame)}
-    return Report({".csv": frame}, faithful_page(frame, stored), drawings)
+    return Report(
+        {".csv": frame}, faithful_page(frame, stored), drawings, verdicts(stored)
+    )

@@ -20,7 +20,7 @@ from research.report.pages import (
     seeds_text,
 )
 from research.report.pictures import Drawing, blank, legend_above, styled
-from research.report.predictions import statement, statement_table
+from research.report.predictions import statement
 from research.report.records import Stored
 
 __all__ = ["report_feedback"]
@@ -203,7 +203,7 @@ def verdicts(stored: Stored) -> list[list[str]]:
 
 
 def feedback_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
-    """The prediction, its verdicts, and each policy's rounds, in Markdown."""
+    """What was measured, and each policy's rounds, in Markdown."""
     seeds = stored.arrays["rule"].shape[2]
     about = described(
         f"Synthetic data, {USERS} users and {ITEMS} items, {seeds_text(seeds)}. In "
@@ -233,7 +233,6 @@ def feedback_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
     heads += ["rule's strength", "tenth", "scale"]
     return (
         about,
-        statement_table(verdicts(stored)),
         markdown_table(heads, rows, left=2),
     )
 
@@ -294,4 +293,6 @@ def report_feedback(stored: Stored) -> Report:
     """The study's table, page and figure."""
     frame = feedback_frame(stored)
     drawings = {"-rounds": feedback_figure(frame)}
-    return Report({".csv": frame}, feedback_page(frame, stored), drawings)
+    return Report(
+        {".csv": frame}, feedback_page(frame, stored), drawings, verdicts(stored)
+    )

@@ -9,13 +9,14 @@ import pandas as pd
 from jaxtyping import Float
 from numpy import ndarray
 
+from experiments.studies import STUDIES
 from experiments.studies.impressions import EXACT, KINDS, Kind
 from experiments.studies.impressions.knobs import draw_mark, draw_pairs
 from experiments.study import OVER_SEEDS, Report, described
 from research.report.intervals import over_seeds
 from research.report.pages import interval_table, seeds_text
 from research.report.pictures import Drawing, blank, legend_above, styled
-from research.report.predictions import statement, statement_table
+from research.report.predictions import statement
 from research.report.records import Stored
 
 __all__ = ["report_impressions"]
@@ -202,6 +203,13 @@ def verdicts(stored: Stored) -> list[list[str]]:
     return out
 
 
+def not_judged(stored: Stored) -> list[str]:
+    """The parts of the prediction that these records cannot judge."""
+    arms = STUDIES["impressions"].arms
+    absent = [arm for arm in arms if arm not in stored.header["arms"]]
+    return [f"{arm} (not run here)" for arm in absent]
+
+
 Stated = tuple[str, ndarray, float, float]
 
 
@@ -277,7 +285,7 @@ def _of_counts(
 
 
 def impressions_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
-    """The prediction, its verdicts, and what each way to serve recovers."""
+    """What was measured, and what each way to serve recovers."""
     header, arrays = stored.header, stored.arrays
     exposures = (f"{kind}, {words_of(KINDS[kind])}" for kind in header["kinds"])
     about = described(
@@ -295,7 +303,7 @@ def impressions_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
     recovered = [("recovered [95 %]", "recovered", ".3f")]
     shown = shown[exact | frame.served.isin(COUNTED)]
     table = interval_table(shown, stated, recovered, left=4)
-    return about, statement_table(verdicts(stored)), table
+    return about, table
 
 
 def words_of(kind: Kind) -> str:
@@ -351,4 +359,7 @@ def report_impressions(stored: Stored) -> Report:
     """The study's table, page and figure."""
     frame = impressions_frame(stored)
     drawings = {"-pairs": impressions_figure(frame, stored)}
-    return Report({".csv": frame}, impressions_page(frame, stored), drawings)
+    judged, lacking = verdicts(stored), not_judged(stored)
+    return Report(
+        {".csv": frame}, impressions_page(frame, stored), drawings, judged, lacking
+    )

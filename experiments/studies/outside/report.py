@@ -16,13 +16,24 @@ from experiments.studies.outside.figure import (
 )
 from experiments.studies.outside.runs import RUNS
 from experiments.study import Report
+from research.report.intervals import Interval, over_seeds
 from research.report.pages import markdown_table, number_text
+from research.report.predictions import decided, statement
 from research.report.records import Stored
 
 __all__ = ["AGREES", "DIFFERS", "UNEXPLAINED", "ledger", "report_outside"]
 
 ERRORS = 2.0  # standard errors, or deviations over seeds, within which a cell agrees
 LEAST = 0.001  # on the published split itself a cell this near agrees in any case
+# The prediction: which cells of RecBole's tables agree, which of IR-Benchmark's (the
+# rest), which rows lie near, and what a prior of 0.5 does to SL on Electronics.
+WHOLE, QUICK_START, CORNAC = "ml-1m-ge3", "ml-100k", "ml-100k-cornac"
+AGREEING = ("BPR", "SL", "PSL-relu")
+NEARBY, NEAR = ("SL@20", "LambdaRank", "LambdaLoss", "LambdaLoss@20"), 0.01
+SERVED = "{} (served with a popularity prior of 0.5)"
+SL, AT_K, NDCG = "electronic sl", "electronic sl-at-20", "ndcg@20"
+GAIN, LEVEL, LITTLE = (0.006, 0.008), 0.001, np.nextafter(0.003, 0.0)
+LATER = "what was expected of runs that were added later (most have one seed)"
 
 
 class _Measured(NamedTuple):
@@ -70,6 +81,16 @@ class _Rows:
         else:
             allowed = float(np.fmax(ERRORS * deviation, LEAST))
         return _Measured(float(values.mean()), n, deviation, users, allowed)
+
+    def gain(self, name: str, other: str) -> Interval:
+        """What a row has more than another in NDCG@20, over the seeds of both."""
+        number = self.numbers.index(NDCG)
+        one, two = (
+            self.arrays["mean"][self.names.index(row), :, number].astype(float)
+            for row in (name, other)
+        )
+        more = one - two
+        return over_seeds(more[~np.isnan(more)]).interval()
 
     def agrees(self, name: str, cell: Cell) -> bool:
         """Whether a cell is within what is allowed of a row."""
@@ -186,8 +207,59 @@ def _page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
     )
 
 
+def verdicts(frame: pd.DataFrame, stored: Stored) -> list[list[str]]:
+    """Each part of the prediction: the statement, what was measured, the verdict."""
+    out = []
+    judged = frame[frame.verdict != ""]
+    for data in dict.fromkeys(judged.dataset):
+        of_data = judged[judged.dataset == data]
+        name = of_data.row.str.partition(",")[0]
+        if data == WHOLE:
+            out.append(_all_agree(data, of_data))
+        elif data == QUICK_START:
+            out.append(_all_agree(f"{data}, BPR", of_data[name == "BPR"]))
+        elif data != CORNAC:
+            for row in (row for row in AGREEING if row in set(name)):
+                out.append(_all_agree(f"{data}, {row}", of_data[name == row]))
+        for row in (row for row in NEARBY if row in set(name)):
+            most = float(of_data[name == row].difference.abs().max())
+            text = f"{data}, {row}: all cells lie within {NEAR:g}"
+            out.append(decided(text, f"at most {most:.4f} away", most <= NEAR))
+    return out + _of_the_prior(_Rows(stored))
+
+
+def _all_agree(where: str, cells: pd.DataFrame) -> list[str]:
+    count = int((cells.verdict == AGREES).sum())
+    found = f"{count} of {len(cells)}"
+    return decided(f"{where}: all cells agree", found, count == len(cells))
+
+
+def _of_the_prior(rows: _Rows) -> list[list[str]]:
+    """The statements on SL and SL@20 on Electronics, served with a prior of 0.5."""
+    sl, at_k = SERVED.format(SL), SERVED.format(AT_K)
+    if not {SL, AT_K, sl, at_k} <= set(rows.names):
+        return []
+    low, high = GAIN
+    where = "electronic, NDCG@20, a prior of 0.5"
+    return [
+        statement(
+            f"{where}: SL gains {low:g} to {high:g}", rows.gain(sl, SL), *GAIN, "+.4f"
+        ),
+        statement(
+            f"{where}: SL is then within {LEVEL:g} of SL@20 without one",
+            *(rows.gain(sl, AT_K), -LEVEL, LEVEL, "+.4f"),
+        ),
+        statement(
+            f"{where}: SL@20 gains less than 0.003",
+            *(rows.gain(at_k, AT_K), -np.inf, LITTLE, "+.4f"),
+        ),
+    ]
+
+
 def report_outside(stored: Stored) -> Report:
     """The study's table, page and figure, of its records and the published cells."""
     frame = ledger(stored, read_cells())
     drawings = {"-rows": ledger_figure(frame)}
-    return Report({".csv": frame}, _page(frame, stored), drawings)
+    later = [LATER] if _expected(_Rows(stored)) else []
+    judged = verdicts(frame, stored)
+    return Report({".csv": frame}, _page(frame, stored), drawings, judged, later)

@@ -13,7 +13,7 @@ from experiments.study import OVER_SEEDS, Report, described
 from research.report.intervals import Interval, over_seeds
 from research.report.pages import EMPTY, interval_text, markdown_table, seeds_text
 from research.report.pictures import EDGE, Drawing, blank, legend_above, looks, styled
-from research.report.predictions import statement, statement_table
+from research.report.predictions import statement
 from research.report.records import Stored
 
 __all__ = ["report_pace"]
@@ -115,7 +115,7 @@ def _judged(text: str, row: "pd.Series[float]", name: str, most: float) -> list[
 
 
 def pace_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
-    """The prediction, its verdicts, and one row per arm, in Markdown."""
+    """What was measured, and one row per arm, in Markdown."""
     header = stored.header
     values = (
         "all at one temperature and learning rate"
@@ -152,7 +152,6 @@ def pace_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
     heads += ["examples, million", "share [95 %]", "ms per step", "seconds"]
     return (
         about,
-        statement_table(verdicts(frame, header["items"])),
         markdown_table([*heads, "share [95 %]"], rows),
     )
 
@@ -231,4 +230,5 @@ def report_pace(stored: Stored) -> Report:
     """The study's table, page and figure."""
     frame = pace_frame(stored)
     drawings = {"-curves": pace_figure(frame, stored)}
-    return Report({".csv": frame}, pace_page(frame, stored), drawings)
+    judged = verdicts(frame, stored.header["items"])
+    return Report({".csv": frame}, pace_page(frame, stored), drawings, judged)

@@ -14,7 +14,7 @@ from experiments.study import OVER_SEEDS, Report, described
 from research.report.intervals import over_seeds
 from research.report.pages import interval_text, markdown_table, seeds_text
 from research.report.pictures import Drawing, above, blank, styled
-from research.report.predictions import decided, statement, statement_table
+from research.report.predictions import decided, statement
 from research.report.records import Stored
 
 __all__ = ["report_semisynthetic"]
@@ -151,7 +151,7 @@ def _of_rate(row: dict[Any, float], where: str) -> list[list[str]]:
 
 
 def semi_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
-    """The prediction, its verdicts, and what each way recovers, in Markdown."""
+    """What was measured, and what each way recovers, in Markdown."""
     header, arrays = stored.header, stored.arrays
     seeds = seeds_text(arrays["rule"].shape[1])
     about = described(
@@ -190,7 +190,6 @@ def semi_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
     lines = [[f"{r['gamma']:g}", r["arm"], f"{r['as_trained']:.3f}"] for r in trained]
     return (
         about,
-        statement_table(verdicts(frame, stored)),
         markdown_table(heads, rows, left=3),
         "Mixed negatives, served as trained:",
         markdown_table(["gamma", "arm", "recovered"], lines, left=2),
@@ -247,4 +246,6 @@ def report_semisynthetic(stored: Stored) -> Report:
     """The study's table, page and figure."""
     frame = semi_frame(stored)
     drawings = {"-rule": semi_figure(frame, stored)}
-    return Report({".csv": frame}, semi_page(frame, stored), drawings)
+    return Report(
+        {".csv": frame}, semi_page(frame, stored), drawings, verdicts(frame, stored)
+    )

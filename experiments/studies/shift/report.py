@@ -28,7 +28,7 @@ from research.report.pictures import (
     notes_below,
     styled,
 )
-from research.report.predictions import decided, statement, statement_table
+from research.report.predictions import decided, statement
 from research.report.records import Stored
 
 __all__ = ["report_shift"]
@@ -108,7 +108,7 @@ def verdicts(frame: pd.DataFrame, stored: Stored) -> list[list[str]]:
 
 
 def shift_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
-    """The prediction, its verdicts, and each arm under each prior, in Markdown."""
+    """What was measured, and each arm under each prior, in Markdown."""
     priors = [float(prior) for prior in stored.arrays["priors"]]
     rows = []
     for (split, arm), lines in frame.groupby(["split", "arm"], sort=False):
@@ -123,7 +123,6 @@ def shift_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
         "the strength of the popularity prior when serving. Temperature and learning "
         "rate were chosen on a tenth of the training part. Intervals are 95 %, two-way "
         "over users and seeds.",
-        statement_table(verdicts(frame, stored)),
         markdown_table(heads, rows, left=2),
     )
 
@@ -174,4 +173,7 @@ def report_shift(stored: Stored) -> Report:
     compared = contrasts(stored)
     page = shift_page(frame, stored)
     drawings = {"-curves": shift_figure(frame, compared)}
-    return compared_report(stored, frame, page, compared, NOTE, drawings)
+    report = compared_report(stored, frame, page, compared, NOTE, drawings)
+    absent = [one for one, _ in PAIRS if one not in stored.header["arms"]]
+    lacking = [f"{arm} (not run here)" for arm in absent]
+    return report._replace(statements=verdicts(frame, stored), not_judged=lacking)

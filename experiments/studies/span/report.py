@@ -17,7 +17,7 @@ from experiments.study import Report, described
 from research.report.intervals import over_seeds
 from research.report.pages import interval_frame, interval_table, seeds_text
 from research.report.pictures import Drawing, blank, legend_above, notes_below, styled
-from research.report.predictions import decided, statement, statement_table
+from research.report.predictions import decided, statement
 from research.report.records import Stored
 
 __all__ = ["report_span"]
@@ -119,7 +119,7 @@ def _orders(frame: pd.DataFrame) -> list[list[str]]:
 
 
 def span_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
-    """What was measured, the verdicts, and a table of all cells, in Markdown."""
+    """What was measured, and a table of all cells, in Markdown."""
     header, most = stored.header, most_shift(stored.arrays["totals"])
     about = described(
         f"{header['dataset']}, {seeds_text(stored.arrays['recall'].shape[2])}"
@@ -140,7 +140,6 @@ def span_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
     stated |= dict(zip(named.values(), forms, strict=True))
     return (
         about,
-        statement_table(verdicts(frame, stored)),
         interval_table(frame.rename(columns=named), stated, COLUMNS, left=1),
     )
 
@@ -186,4 +185,6 @@ def report_span(stored: Stored) -> Report:
     """The study's table, page and figure."""
     frame = span_frame(stored)
     drawings = {"-shifts": span_figure(frame)}
-    return Report({".csv": frame}, span_page(frame, stored), drawings)
+    return Report(
+        {".csv": frame}, span_page(frame, stored), drawings, verdicts(frame, stored)
+    )

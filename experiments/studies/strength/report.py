@@ -21,7 +21,7 @@ from research.report.pages import (
     markdown_table,
     seeds_text,
 )
-from research.report.predictions import decided, statement, statement_table
+from research.report.predictions import decided, statement
 from research.report.records import Stored
 
 __all__ = ["report_strength"]
@@ -102,6 +102,22 @@ def verdicts(frame: pd.DataFrame, stored: Stored) -> list[list[str]]:
             found = f"in {inside} of {len(tops)} panels; at {_range(tops)}"
             out.append(decided(text, found, inside == len(tops)))
     return out
+
+
+def not_judged(stored: Stored) -> list[str]:
+    """The parts of the prediction that these records cannot judge."""
+    outputs = stored.header["outputs"]
+    temperatures = np.round(stored.arrays["temperatures"].astype(float), 6)
+    elsewhere = stored.header["dataset"] in SHIFTED
+    lacking = {
+        "cosines": "cosine" not in outputs,
+        "dot products": "dot" not in outputs,
+        "cosines at 0.1": elsewhere and "cosine" in outputs and 0.1 not in temperatures,
+        "cosines above 0.2": not elsewhere and temperatures.max() <= SPANS_TO,
+        "lists without unclicked items": WITHOUT not in stored.arrays,
+        METRICS["area"]: "area" not in stored.arrays,
+    }
+    return [f"{part} (not run here)" for part, absent in lacking.items() if absent]
 
 
 def _without_unclicked(frame: pd.DataFrame, stored: Stored) -> list[list[str]]:
@@ -211,7 +227,7 @@ def in_the_loss(
 
 
 def strength_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
-    """The prediction, its verdicts, and where each panel peaks, in Markdown."""
+    """What was measured, and where each panel peaks, in Markdown."""
     header = stored.header
     metrics = [name for name in METRICS if name in frame]
     seeds = stored.arrays["recall_20"].shape[3]
@@ -258,7 +274,6 @@ def strength_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
     heads += [f"best total, {METRICS[name]}" for name in metrics]
     return (
         about,
-        statement_table(verdicts(frame, stored)),
         markdown_table(heads, rows, left=1),
     )
 
@@ -275,4 +290,5 @@ def report_strength(stored: Stored) -> Report:
     # Where a shift is beyond the totals served, there is no number to write.
     if len(outputs) > 1 and max(shifts.values()) < most - STEP:
         drawings["-outputs"] = outputs_figure(frame, shifts)
-    return Report({".csv": frame}, strength_page(frame, stored), drawings)
+    page, judged = strength_page(frame, stored), verdicts(frame, stored)
+    return Report({".csv": frame}, page, drawings, judged, not_judged(stored))

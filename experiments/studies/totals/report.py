@@ -13,7 +13,7 @@ from experiments.study import OVER_SEEDS, Report, described
 from research.report.intervals import Interval, over_seeds
 from research.report.pages import interval_table, seeds_text
 from research.report.pictures import Drawing, blank, legend_above, styled
-from research.report.predictions import statement, statement_table
+from research.report.predictions import statement
 from research.report.records import Stored
 
 __all__ = ["report_totals"]
@@ -137,7 +137,7 @@ def verdicts(frame: pd.DataFrame) -> list[list[str]]:
 
 
 def totals_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
-    """The prediction, its verdicts, and one row per epoch, in Markdown."""
+    """What was measured, and one row per epoch, in Markdown."""
     about = described(
         f"{stored.header['dataset']}, {seeds_text(len(stored.arrays['validation']))}; "
         f"in-batch negatives without log q, temperature {TEMPERATURE:g}, fitted on the "
@@ -163,7 +163,7 @@ def totals_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
     epoch = frame.epoch.map("{:.0f}".format).mask(frame.epoch.isna(), "chosen")
     stated = {"epoch": "", "validation": ".4f"}
     table = interval_table(frame.assign(epoch=epoch), stated, columns, left=0)
-    return about, statement_table(verdicts(frame)), table
+    return about, table
 
 
 @styled
@@ -212,4 +212,6 @@ def report_totals(stored: Stored) -> Report:
     """The study's table, page and figure."""
     frame = totals_frame(stored)
     drawings = {"-epochs": totals_figure(frame)}
-    return Report({".csv": frame}, totals_page(frame, stored), drawings)
+    return Report(
+        {".csv": frame}, totals_page(frame, stored), drawings, verdicts(frame)
+    )

@@ -8,12 +8,13 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from numpy import ndarray
 
+from experiments.studies import STUDIES
 from experiments.studies.unclicked import FEW, LISTS
 from experiments.study import Report, described
 from research.report.intervals import Interval
 from research.report.pages import interval_frame, interval_table, seeds_text
 from research.report.pictures import Drawing, blank, legend_above, styled
-from research.report.predictions import statement, statement_table
+from research.report.predictions import statement
 from research.report.records import Stored
 
 __all__ = ["report_unclicked"]
@@ -129,8 +130,15 @@ def _with_logq(clicks: Sequence[int]) -> tuple[Stated, ...]:
     )
 
 
+def not_judged(stored: Stored) -> list[str]:
+    """The parts of the prediction that these records cannot judge."""
+    arms = STUDIES["unclicked"].arms
+    absent = [arm for arm in arms if arm not in stored.header["arms"]]
+    return [f"{arm} (not run here)" for arm in absent]
+
+
 def unclicked_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
-    """What was measured, the verdicts, and one row per arm, temperature and lists."""
+    """What was measured, and one row per arm, temperature and lists."""
     clicks = stored.arrays["clicks"].astype(int).tolist()
     seeds = stored.arrays["gap"].shape[-1]
     about = described(
@@ -162,7 +170,7 @@ def unclicked_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
     ]
     stated = {"arm": "", "temperature": "g", "lists": ""}
     table = interval_table(frame, stated, columns, left=1)
-    return about, statement_table(verdicts(frame, clicks)), table
+    return about, table
 
 
 def counted(stored: Stored) -> str:
@@ -234,4 +242,6 @@ def report_unclicked(stored: Stored) -> Report:
     """The study's table, page and figure."""
     frame = unclicked_frame(stored)
     drawings = {"-curves": unclicked_figure(frame, stored)}
-    return Report({".csv": frame}, unclicked_page(frame, stored), drawings)
+    judged = verdicts(frame, stored.arrays["clicks"].astype(int).tolist())
+    page, lacking = unclicked_page(frame, stored), not_judged(stored)
+    return Report({".csv": frame}, page, drawings, judged, lacking)

@@ -1,0 +1,73 @@
+"""What a grid's page says of its prediction: text, statements and verdicts."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from experiments.grid import Grid
+from experiments.output.whole import of_common_seeds
+from research.report.contrasts import contrast_frame
+from research.report.predictions import (
+    contrast_rows,
+    not_judged,
+    prediction_blocks,
+    stated_rows,
+)
+from research.report.records import RunResult, load_records
+
+__all__ = ["judged_prediction"]
+
+ADDED = (
+    "The last {} added after the runs, for parts of the prediction that no "
+    "contrast of the grid judges. Where such a row compares two arms, its verdict is "
+    "by Holm over the comparisons among them, else by an unadjusted 95 % interval."
+)
+
+
+def judged_prediction(
+    grid: Grid,
+    header: Mapping[str, Any],
+    results: Sequence[RunResult],
+    contrasts: pd.DataFrame,
+    records: Path,
+) -> list[str]:
+    """The paragraphs of a grid's page on its prediction, in Markdown.
+
+    Args:
+      grid: the grid.
+      header: of its records.
+      results: in them.
+      contrasts: the frame of the grid's contrasts.
+      records: their file; statements on other records look beside it.
+    """
+    dataset, made_for = header["dataset"], " and ".join(grid.predicted_on)
+    if not grid.predicts(dataset, header["split"]):
+        made_for += f", split {grid.split}"
+        return prediction_blocks(grid.prediction, made_for, None)
+    rows, absent = contrast_rows(grid.contrasts, contrasts, dataset)
+    frame = contrast_frame(results, grid.judged)
+    further, lacking = contrast_rows(grid.judged, frame, dataset)
+    stated, untold = stated_rows(grid.stated, _records(grid, results, records))
+    further += stated
+    count = "row was" if len(further) == 1 else f"{len(further)} rows were"
+    notes = [ADDED.format(count)] if further else []
+    notes += not_judged([*absent, *lacking, *untold, *grid.not_judged])
+    return prediction_blocks(grid.prediction, made_for, [*rows, *further], notes)
+
+
+def _records(
+    grid: Grid, results: Sequence[RunResult], records: Path
+) -> dict[str, Sequence[RunResult]]:
+    """The results of all records that a grid's statements name; none of absent ones."""
+    found: dict[str, Sequence[RunResult]] = {"": results}
+    for stated in grid.stated:
+        for part in stated.parts:
+            for term in (*part.terms, *part.over):
+                path = records.parent / f"{term.records}.npz"
+                if "/" in term.records:
+                    path = records.parent.parent / f"{term.records}.npz"
+                if term.records not in found and path.is_file():
+                    found[term.records] = of_common_seeds(load_records(path), path.stem)
+    return found

@@ -1,0 +1,132 @@
+"""A page has its prediction and the verdicts where it was made for, and there alone."""
+
+import pytest
+
+from experiments.collect import report
+from experiments.grid import Grid
+from experiments.lookup import find_by_file
+from experiments.studies import STUDIES
+from experiments.study import Study, report_study
+from research.contrast import BETTER, Contrast, Part, Stated, Term
+from research.report.predictions import statements
+from research.report.records import (
+    load_stored,
+    read_header,
+    save_records,
+    save_stored,
+)
+from tests.report.made import made_rows
+from tests.test_repository import ROOT
+
+RECORDS = ROOT / "results" / "records"
+HEADER = {"dataset": "ml-100k", "split": "ratio", "quick": False, "data_digest": "0"}
+RATIO = Stated(
+    "half of it", (Part((Term("in-batch"),), (Term("full-softmax"),)),), high=0.9
+)
+GRID = Grid(
+    name="few",
+    question="Which?",
+    arms=("in-batch", "in-batch+logq", "full-softmax", "popularity"),
+    reference="in-batch",
+    minutes="1",
+    contrasts=(Contrast("in-batch+logq", "in-batch", expected=BETTER),),
+    prediction="Log q is better.",
+    predicted_on=("ml-100k", "ml-1m"),
+    judged=(Contrast("full-softmax", "in-batch", expected=BETTER),),
+    stated=(RATIO,),
+    not_judged=("the reason (not measured)",),
+)
+
+
+def page_of(tmp_path, grid=GRID, rows=None, **changes):
+    header = {"grid": grid.name, **HEADER, **changes}
+    records = tmp_path / "records" / header["dataset"] / "few.npz"
+    save_records(records, rows or made_rows(), header)
+    return report(grid, records, tmp_path)[1][1].read_text()
+
+
+def test_contrasts_added_comparisons_and_ratios_have_a_row_each(tmp_path):
+    page = page_of(tmp_path)
+    rows = statements(page)
+    assert [row[0].rpartition(": ")[2] for row in rows] == [
+        *("better", "better", "half of it")
+    ]
+    assert [row[2] for row in rows] == ["holds"] * 3
+    assert "Prediction: Log q is better.\n" in page
+    assert "The last 2 rows were added after the runs" in page
+    assert "\nNot judged: the reason (not measured).\n" in page
+
+
+def test_added_comparisons_change_no_p_value_of_the_grids(tmp_path):
+    contrasts = "tables/ml-100k/few-contrasts.csv"
+    page_of(tmp_path / "with")
+    page_of(tmp_path / "without", GRID._replace(judged=()))
+    texts = [(tmp_path / n / contrasts).read_text() for n in ("with", "without")]
+    assert texts[0] == texts[1]
+    added = GRID._replace(contrasts=GRID.contrasts + GRID.judged, judged=())
+    page_of(tmp_path / "among", added)
+    assert (tmp_path / "among" / contrasts).read_text() != texts[0]
+
+
+def test_what_the_records_lack_is_named(tmp_path):
+    rows = [row for row in made_rows() if row.arm != "full-softmax"]
+    page = page_of(tmp_path, rows=rows)
+    assert len(statements(page)) == 1
+    (line,) = (line for line in page.splitlines() if line.startswith("Not judged: "))
+    assert "`full-softmax` against `in-batch`: better (not in these records" in line
+    assert "half of it (not in these records: full-softmax)" in line
+    assert "added after the runs" not in page
+
+
+@pytest.mark.parametrize("changes", [{"dataset": "mine"}, {"split": "last"}])
+def test_other_data_get_one_line_and_no_verdict(tmp_path, changes):
+    page = page_of(tmp_path, **changes)
+    assert "A prediction was made for ml-100k and ml-1m, split ratio; it is" in page
+    assert "Log q is better" not in page
+    assert "Not judged" not in page
+    assert statements(page) == []
+
+
+def test_a_prediction_of_no_named_data_set_is_made_for_every_one(tmp_path):
+    page = page_of(tmp_path, GRID._replace(predicted_on=()), dataset="mine")
+    assert len(statements(page)) == 3
+
+
+def test_statements_read_the_records_of_another_data_set(tmp_path):
+    more = Term("full-softmax"), Term("full-softmax", factor=-1.0, records="ml-1m/few")
+    grid = GRID._replace(stated=(Stated("more here", (Part(more),), low=0.01),))
+    page = page_of(tmp_path, grid)
+    assert "more here (not in these records: full-softmax)" in page
+    page_of(tmp_path, dataset="ml-1m", rows=made_rows(world=7))
+    page = page_of(tmp_path, grid)
+    assert statements(page)[-1][0] == "more here"
+
+
+def test_a_studys_page_on_other_data_has_neither_text_nor_verdicts(tmp_path):
+    stored = load_stored(RECORDS / "ml-100k" / "scale.npz")
+    pages = {}
+    for name in ("ml-100k", "mine"):
+        records = tmp_path / f"{name}.npz"
+        header = {**stored.header, "dataset": name}
+        save_stored(records, header, stored.arrays, **stored.content)
+        pages[name] = report_study(STUDIES["scale"], records, tmp_path)[1].read_text()
+    assert "\nPrediction: The larger" in pages["ml-100k"]
+    assert "\nNot judged: how far apart" in pages["ml-100k"]
+    assert len(statements(pages["ml-100k"])) == 18
+    line = "\nA prediction was made for ml-100k and electronic; it is judged there"
+    assert line in pages["mine"]
+    assert line not in pages["ml-100k"]
+    assert "rediction:" not in pages["mine"]
+    assert statements(pages["mine"]) == []
+
+
+def test_committed_records_are_of_the_data_sets_that_predictions_name():
+    for path in sorted(RECORDS.glob("*/*.npz")):
+        entry, dataset = find_by_file(path.stem), path.parent.name
+        if not entry.prediction:
+            continue
+        if isinstance(entry, Study):
+            assert entry.predicts(dataset), path
+        else:
+            predicts = entry.predicts(dataset, read_header(path)["split"])
+            assert predicts == (path.stem != "history-last"), path
