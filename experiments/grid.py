@@ -84,8 +84,9 @@ class Grid(NamedTuple):
       contrast_figures: likewise, functions from the frame of its contrasts.
       prediction: what is expected, and the rule of its verdict, committed before the
         first run; stands under the tables.
-      predicted_on: the data sets that it was made for, at the grid's own split; none
-        for every data set and split.
+      predicted_on: the data sets that it was made for; none for every data set and
+        split.
+      predicted_split: the split that it was made for; default the grid's own.
       judged: further contrasts that parts of the prediction are about, with what is
         expected of them; a family of their own, so that they change no p value of
         ``contrasts``.
@@ -117,6 +118,7 @@ class Grid(NamedTuple):
     contrast_figures: dict[str, Callable[..., Any]] = {}  # noqa: RUF012 - never written
     prediction: str = ""
     predicted_on: tuple[str, ...] = ()
+    predicted_split: str = ""
     judged: tuple[Contrast, ...] = ()
     stated: tuple[Stated, ...] = ()
     not_judged: tuple[str, ...] = ()
@@ -132,8 +134,8 @@ class Grid(NamedTuple):
 
     @property
     def split(self) -> str:
-        """The split of its runs, unless another one is asked for."""
-        return str(self.changes.get("split", REFERENCE.split))
+        """The split that its prediction was made for."""
+        return self.predicted_split or str(self.changes.get("split", REFERENCE.split))
 
     def predicts(self, dataset: str, split: str) -> bool:
         """Whether its prediction was made for a data set and a split."""
