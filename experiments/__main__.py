@@ -1,10 +1,12 @@
 """The one command line: python -m experiments {list,run,train,encode,report,...}.
 
 Only the module of the command that is called is imported, so that a list, a help text
-or a refusal needn't wait for heavy imports.
+or a refusal needn't wait for heavy imports. What is imported above is light: a signal
+that arrives during the other imports ends the command as one that arrives later.
 """
 
 import contextlib
+import errno
 import importlib
 import io
 import os
@@ -14,10 +16,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import tyro
-
-from experiments.commands.installation import conflict
-from experiments.commands.limits import check_open_files
 from experiments.commands.signals import (
     Stopped,
     catch_signals,
@@ -25,8 +23,6 @@ from experiments.commands.signals import (
     stopped,
     tell,
 )
-from research.compiler import set_one_thread, set_xla_flags
-from research.types import InputError, choose
 
 # Each command: the module and class that hold its flags, and what it does.
 COMMANDS: dict[str, tuple[str, str, str]] = {
@@ -41,6 +37,8 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
 }
 TRAINS = ("run", "train")
 PROGRAM = "python -m experiments"
+# Of a path that was asked for, or of what stands in its way: not of a disk.
+BAD_PATHS = (errno.ENAMETOOLONG, errno.ELOOP, errno.EISDIR, errno.ENOTDIR, errno.EEXIST)
 
 
 def main(words: list[str] | None = None) -> int:
@@ -48,12 +46,33 @@ def main(words: list[str] | None = None) -> int:
 
     As a program (without words) it ends on signals with 128 and the signal's number.
     """
-    if words is None:
-        words = sys.argv[1:]
-        catch_signals()
+    try:
+        if words is None:
+            words = sys.argv[1:]
+            catch_signals()
+        return _run(words)
+    except KeyboardInterrupt:
+        return stopped(signal.SIGINT)
+    except Stopped as stop:
+        return stopped(stop.number)
+    except BrokenPipeError:
+        return output_closed()
+    except OSError as error:  # a full disk, a folder that was made read-only
+        tell(f"error: {error.filename or 'files'}: {error.strerror or error}")
+        return 2 if error.errno in BAD_PATHS else 1
+
+
+def _run(words: list[str]) -> int:
+    """The exit status of a command; what is refused is said in one line."""
+    from experiments.commands.installation import conflict
+
     if line := conflict(Path.cwd()):
         print(f"error: {line}", file=sys.stderr)
         return 2
+    from experiments.commands.limits import check_open_files
+    from research.compiler import set_one_thread, set_xla_flags
+    from research.types import InputError
+
     set_xla_flags()
     try:
         check_open_files()
@@ -68,15 +87,6 @@ def main(words: list[str] | None = None) -> int:
     except InputError as error:
         print(f"error: {_printable(str(error))}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        return stopped(signal.SIGINT)
-    except Stopped as stop:
-        return stopped(stop.number)
-    except BrokenPipeError:
-        return output_closed()
-    except OSError as error:  # a full disk, a folder that was made read-only
-        tell(f"error: {error.filename or 'files'}: {error.strerror or error}")
-        return 1
 
 
 def _printable(text: str) -> str:
@@ -98,6 +108,10 @@ def parse(words: list[str]) -> Any:
     Raises:
       InputError: an unknown command or flag, or a value of another type.
     """
+    import tyro
+
+    from research.types import InputError, choose
+
     module, name, _ = choose(words[0], COMMANDS, "command")
     command = getattr(importlib.import_module(f"experiments.{module}"), name)
     rest, default = [_at_home(word) for word in words[1:]], None

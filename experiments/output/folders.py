@@ -1,7 +1,9 @@
 """A run's id, the folder its files lie in, and what makes it finished."""
 
+import errno
 import hashlib
 import json
+import os
 import re
 import tempfile
 from pathlib import Path
@@ -150,9 +152,11 @@ def check_writable(folder: Path, what: str) -> None:
       InputError: it can't.
     """
     there = folder
-    while not there.exists():
-        there = there.parent
     try:
+        there = _nearest(folder)
+        longest = os.pathconf(there, "PC_NAME_MAX")
+        if any(len(os.fsencode(name)) > longest for name in folder.parts):
+            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
         with tempfile.TemporaryFile(dir=there):
             pass
     except OSError as error:
@@ -160,6 +164,15 @@ def check_writable(folder: Path, what: str) -> None:
         raise InputError(
             f"{what} folder {folder} can't be written: {there}: {reason}"
         ) from None
+
+
+def _nearest(path: Path) -> Path:
+    """The path, or what is nearest above it of what is there, a dangling link too."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return _nearest(path.parent)
+    return path
 
 
 def output(out: Path, quick: bool) -> Path:
@@ -171,9 +184,15 @@ def checked(out: Path) -> Path:
     """The output folder, if something could be written there; nothing is written yet.
 
     Raises:
-      InputError: it is a file.
+      InputError: it is a file, a link to nothing, or can't be looked at.
     """
-    if out.exists() and not out.is_dir():
+    try:
+        nearest = _nearest(out)
+        nearest.stat()
+    except OSError as error:
+        reason = error.strerror or error
+        raise InputError(f"output folder {out} can't be written: {reason}") from None
+    if nearest == out and not out.is_dir():
         raise InputError(f"output folder {out} is a file")
     return out
 

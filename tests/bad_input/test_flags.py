@@ -193,3 +193,38 @@ def test_a_flag_of_another_command(words, call, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     words = [part for word in words for part in word.split("=", 1)]
     refused(call(*words), {}, tmp_path)
+
+
+TOO_LONG = "n" * 300
+PATHS = {
+    "a name too long": lambda folder: folder / TOO_LONG,
+    "too long below a folder": lambda folder: folder / "new" / TOO_LONG,
+    "too long as a file": lambda folder: folder / f"{TOO_LONG}.npz",
+    "a link to itself": lambda folder: folder / "loop",
+    "below a link to itself": lambda folder: folder / "loop" / "new",
+    "a link to nothing": lambda folder: folder / "nothing",
+    "below a file": lambda folder: folder / "file" / "new",
+}
+WITH_PATHS = (
+    *(("run", "few", "--out"), ("train", "--out"), ("train", "--save")),
+    *(("train", "--export"), ("train", "--start-from"), ("train", "--data-dir")),
+    *(("train", "--dataset"), ("train", "--item-array"), ("data",)),
+    *(("data", "ml-100k", "--data-dir"), ("data", "ml-100k", "--write", "parts")),
+    *(("report", "--out"), ("report", "--html", "--out"), ("check", "--results")),
+    *(("encode", "--histories", "h.csv", "--model", "m", "--out"), ("bench", "--out")),
+    ("encode", "--histories", "h.csv", "--out", "o", "--model"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("case", PATHS)
+@pytest.mark.parametrize("words", WITH_PATHS, ids=" ".join)
+def test_a_path_that_cant_be(words, case, call, tmp_path, monkeypatch, data):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "nothing").symlink_to("nowhere")
+    (tmp_path / "file").write_text("in the way")
+    more = (
+        ("--data-dir", data) if words == ("data", "ml-100k", "--write", "parts") else ()
+    )
+    called = call(*words, PATHS[case](tmp_path), *more)
+    refused(called, {"file": b"in the way"}, tmp_path)

@@ -12,6 +12,7 @@ import pytest
 from experiments.commands.signals import Stopped, stopped
 from research.files import PART, replace, sweep
 from tests.experiments.made import contents, runs_of
+from tests.process import python
 
 # The command line with the tiny grids, as a program that signals end.
 ROOT = Path(__file__).parents[2]  # whose tests the program imports
@@ -85,6 +86,48 @@ def test_a_signal_ends_with_one_line_and_its_status(number, tmp_path):
     assert told.endswith("finished runs are kept, run again to go on\n")
     assert told.count("\n") == 1
     assert contents(tmp_path) == {}
+
+
+# The program itself, with an import that takes forever, as those of a cold start do.
+IMPORTS = """
+import runpy, sys, time
+
+class Slow:
+    def find_spec(self, name, *places):
+        if name == sys.argv[1]:
+            print("begun", flush=True)
+            time.sleep(60)
+
+sys.meta_path.insert(0, Slow())
+"""
+PROGRAMS = {
+    "module": 'runpy.run_module("experiments", run_name="__main__", alter_sys=True)',
+    "script": "from experiments.__main__ import main; sys.exit(main())",
+}
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.parametrize("name", ["numpy", "tyro", "research.types"])
+def test_a_signal_while_modules_are_imported_is_one_line_too(program, name):
+    for number in (signal.SIGINT, signal.SIGTERM):
+        skip_if_ignored(number)
+        process = started(("-c", IMPORTS + PROGRAMS[program]), name)
+        assert process.stdout.readline() == "begun\n"
+        process.send_signal(number)
+        _, told = process.communicate(timeout=30)
+        assert process.returncode == STATUS[number]
+        assert told.endswith(" finished runs are kept, run again to go on\n")
+        assert told.count("\n") == 1
+
+
+def test_importing_the_command_line_catches_no_signal():
+    code = f"""
+import signal
+before = [signal.getsignal(n) for n in {[int(n) for n in STATUS]}]
+import experiments.__main__
+assert before == [signal.getsignal(n) for n in {[int(n) for n in STATUS]}]
+"""
+    python("-c", code)
 
 
 def test_a_signal_that_is_ignored_stays_so(tmp_path):
