@@ -1,5 +1,7 @@
 """Grids and studies by name, for every command that takes one."""
 
+from pathlib import Path
+
 from experiments.grid import Grid
 from experiments.grids import GRIDS
 from experiments.studies import STUDIES
@@ -27,14 +29,18 @@ def find(name: str) -> Grid | Study:
     return found
 
 
-def find_by_file(stem: str) -> Grid | Study:
+def find_by_file(records: Path) -> Grid | Study:
     """The grid or the study of a file that is named after it, perhaps with a split.
 
     Raises:
       InputError: there is none.
 
-    >>> find_by_file("history-ties-last").name
+    >>> find_by_file(Path("records/ml-100k/history-ties-last.npz")).name
     'history-ties'
     """
+    stem = records.stem
     names = [n for n in experiments() if stem == n or stem.startswith(f"{n}-")]
-    return find(max(names, key=len, default=stem))
+    try:
+        return find(max(names, key=len, default=stem))
+    except InputError as error:
+        raise InputError(f"{records}: {error}") from None

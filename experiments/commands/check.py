@@ -40,7 +40,7 @@ class Check:
             scratch = Path(folder)
             for path in records:
                 with points_alone():
-                    written = reported(find_by_file(path.stem), path, scratch)
+                    written = reported(find_by_file(path), path, scratch)
                 same += self._compared(written, scratch)
             if (self.results / f"{CLAIMS}.csv").is_file():
                 same += self._compared(claims_page(scratch), scratch)

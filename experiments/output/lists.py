@@ -14,9 +14,10 @@ from experiments.output.plan import is_done, locate
 from research.evaluate.metrics import CUTOFF
 from research.files import read_json, write_csv, write_json
 from research.report.html.users import shown_users
-from research.types import TEXT, Fold
+from research.types import TEXT, Fold, InputError
 
 LISTS = "lists.csv"  # in a run's folder
+COLUMNS = ("user", "id", "place", "item", "title", "held_out")
 
 
 def write_lists(folder: Path, fold: Fold, lists: Int[np.ndarray, "v k"]) -> Path:
@@ -80,4 +81,20 @@ def gathered_lists(out: Path, records: Path) -> dict[str, list[dict[str, str]]]:
       InputError: the file is damaged.
     """
     path = gathered_path(out, records)
-    return read_json(path) if path.is_file() else {}
+    lists = read_json(path) if path.exists() else {}
+    for row, places in lists.items():
+        if not (
+            row.isdecimal() and isinstance(places, list) and all(map(_is_place, places))
+        ):
+            raise InputError(
+                f"{path}: row {row!r} isn't a list of {', '.join(COLUMNS)}"
+            )
+    return lists
+
+
+def _is_place(place: Any) -> bool:
+    return (
+        isinstance(place, dict)
+        and {*COLUMNS} <= {*place}
+        and all(isinstance(value, str) for value in place.values())
+    )

@@ -14,7 +14,7 @@ import research
 from experiments.collect import notes_on, with_settings
 from experiments.grid import Grid
 from experiments.lookup import experiments, find_by_file
-from experiments.output.lists import gathered_lists
+from experiments.output.lists import gathered_lists, gathered_path
 from experiments.output.whole import of_common_seeds
 from experiments.study import Study
 from research.data.names import DATASETS
@@ -85,7 +85,7 @@ def explore(out: Path, names: Sequence[str] = ()) -> tuple[Path, list[str]]:
         except DAMAGED as error:
             kind = "" if isinstance(error, InputError) else f"{type(error).__name__}: "
             reason = kind + " ".join(str(error).split())
-            named = str(records) in reason
+            named = str(records) in reason or str(gathered_path(out, records)) in reason
             holes.append(reason if named else f"{records}: {reason}")
             continue
         blob = f"section-{len(abouts)}"
@@ -122,7 +122,7 @@ def _order(records: Path) -> tuple[int, str, int, str]:
 
 
 def _source(records: Path, out: Path) -> Source:
-    header, entry = read_header(records), find_by_file(records.stem)
+    header, entry = read_header(records), find_by_file(records)
     place, question = records.relative_to(out), entry.question
     marked = f", {QUICK_MARK}" if header.get("quick") else ""
     if isinstance(entry, Study):

@@ -60,7 +60,7 @@ def _row(path: Path, out: Path) -> list[str]:
     contrasts = out / "tables" / f"{name}-contrasts.csv"
     link = f"[{path.stem}](tables/{name}.md)" if page.is_file() else path.stem
     made = header.get("made", {})
-    one = find_by_file(path.stem)
+    one = find_by_file(path)
     return [
         f"{link}, a quick run" if header.get("quick") else link,
         path.parent.name,

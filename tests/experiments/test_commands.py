@@ -174,7 +174,7 @@ def test_a_file_is_of_the_longest_name_that_it_starts_with():
         "history-last": "history",
         "probe": "probe",
     }.items():
-        assert find_by_file(stem).name == name
+        assert find_by_file(Path(f"{stem}.npz")).name == name
 
 
 @pytest.mark.parametrize("name", ARM_NAMES)

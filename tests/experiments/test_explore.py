@@ -150,13 +150,20 @@ def test_damaged_lists_are_named(call, tmp_path):
     path = tmp_path / "runs" / "ml-100k" / "ssb-lists.json"
     write_records(tmp_path, "cache")
     path.parent.mkdir(parents=True)
-    for text in ("{", '{"0": [1]}', '{"0": [{}]}'):
+    place = dict.fromkeys(("user", "id", "place", "item", "title", "held_out"), "1")
+    other = {**place, "title": None}
+    for text in (
+        *("", "{", "[]", "[" * 10**5, '{"0": [1]}', '{"0": [{}]}', '{"0": null}'),
+        *('{"0": {}}', '{"0": ""}', '{"a": []}', json.dumps({"0": [place, other]})),
+    ):
         path.write_text(text)
         called = call("report", "--html", "--out", tmp_path)
         assert called.status == 1
         assert called.err.count("\n") == 1
-        assert "ssb" in called.err
+        assert called.err.startswith(f"not shown: {path}: "), text
         assert list(read_page(tmp_path)[2]) == ["ml-100k/cache"]
+    path.write_text(json.dumps({"0": [place]}))
+    assert call("report", "--html", "--out", tmp_path).status == 0
 
 
 def test_a_cut_or_inconsistent_record_is_named(call, tmp_path):

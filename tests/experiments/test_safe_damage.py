@@ -166,6 +166,27 @@ def test_damaged_records_dont_block_the_report_of_others(call, tmp_path):
     assert table.is_file()
 
 
+@pytest.mark.parametrize("name", ["few.npz", "stray.npz", "few-last.npz"])
+@pytest.mark.parametrize("kind", ["a folder", "other arrays", "records"])
+def test_what_is_no_file_of_records_is_named(call, tmp_path, name, kind):
+    words = ("--seeds", 1, "--arms", "popularity", "--out", tmp_path)
+    assert call("run", "warm", *words).status == 0
+    path = tmp_path / "records" / "ml-100k" / name
+    if kind == "a folder":
+        path.mkdir()
+    elif kind == "other arrays":
+        np.savez(path, rows=np.arange(3))
+    else:
+        path.write_bytes(path.with_name("warm.npz").read_bytes())
+    for called in (
+        call("report", "--out", tmp_path),
+        call("check", "--results", tmp_path),
+    ):
+        assert called.status == 2
+        assert called.err.splitlines()[-1].startswith(f"error: {path}: ")
+        assert "Traceback" not in called.err
+
+
 def test_records_of_another_grid_are_refused(call, tmp_path):
     assert call("run", "few", "--seeds", 1, "--out", tmp_path).status == 0
     few = tmp_path / "records" / "ml-100k" / "few.npz"
