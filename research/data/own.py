@@ -30,7 +30,7 @@ from research.rng import text_id
 from research.sorting import stable_argsort
 from research.types import InputError, Ratings, Table
 
-READER = b"own data 2\n"  # version of the reader, hashed into the names in the cache
+READER = b"own data 3\n"  # version of the reader, hashed into the names in the cache
 KEEP_ABOVE = 16 * 2**20  # bytes of files from which the data set is kept in the cache
 SIDES = ("users", "items")
 ORDER = "no order: splits random and given, a history is a set"
@@ -145,7 +145,7 @@ def _read(name: str, files: Files, names: dict[str, str]) -> Ratings:
             path = files[side]
             opened = open_table(path, _separator(path))
             table = read_side_table(opened, role, names.get(role, role))
-            notes += _end_of(opened)
+            notes += [*_end_of(opened), *table.notes]
         notes += _alike(role, ids)
         tables[side], places[side], more = _table(role, ids, table)
         notes += more

@@ -6,6 +6,7 @@ one holds "|", text if more than half of many values differ, else category.
 """
 
 import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -28,17 +29,23 @@ from research.marks import FLOAT_LIMIT
 from research.types import CATEGORIES, CATEGORY, NUMBER, TEXT, Column
 
 FEW = 20  # up to so many distinct values are categories, however few rows there are
+# Of numbers, if there is a comma among the marks: 0,5 and 1.234,5 and 1,234.5
+COMMA = re.compile(r"\s*[+-]?[0-9]+([.,][0-9]{3})*[.,][0-9]+\s*")
 MISSING_NUMBERS = ("", "nan", "na", "null", "none")
 # Columns whose kind doesn't depend on their values, as serving computes with them.
 KINDS = {"impressions": NUMBER}
 
 
 class SideTable(NamedTuple):
-    """A table as read: the row of each id, and columns with an empty row at the end."""
+    """A table as read: the row of each id, and columns with an empty row at the end.
+
+    notes are lines for the user on what was read.
+    """
 
     path: Path
     place: dict[str, int]
     columns: dict[str, Column]
+    notes: list[str]
 
     def aligned(self, ids: list[str]) -> dict[str, Column]:
         """The columns in the order of these ids; empty for those without a row."""
@@ -83,7 +90,13 @@ def read_side_table(table: TableFile, side: str, id_name: str) -> SideTable:
                 raise malformed(where_is(table, n), expected, text)
             seen.add(text)
     columns = {c.name: _column(table, c, read[c.name]) for c in others}
-    return SideTable(table.path, place, columns)
+    notes = [
+        note
+        for c in others
+        if columns[c.name].kind in (CATEGORY, TEXT) and c.type not in TYPES
+        for note in _numbers_with_commas(table, c.name, columns[c.name])
+    ]
+    return SideTable(table.path, place, columns, notes)
 
 
 def _read(table: TableFile, columns: list[Named]) -> dict[str, list[object]]:
@@ -128,6 +141,24 @@ def _numbers(table: TableFile, column: Named, texts: list[str]) -> Iterator[floa
             expected = f"a finite number in column {column.name}"
             raise malformed(where_is(table, n), expected, text)
         yield math.nan if missing else value
+
+
+def _numbers_with_commas(table: TableFile, name: str, column: Column) -> Iterator[str]:
+    """A line on a column of names that look like numbers but for their commas."""
+    values = column.values[:-1].tolist()
+    commas = [
+        n for n, text in enumerate(values) if "," in text and COMMA.fullmatch(text)
+    ]
+    plain = sum(math.isfinite(number_of(text)) for text in values)
+    missing = sum(text.strip().lower() in MISSING_NUMBERS for text in values)
+    present = len(values) - missing
+    if commas and 2 * (len(commas) + plain) > present:
+        first, file = commas[0], table.path.name
+        yield (
+            f"{file}: column {name} is taken as {column.kind}, not as number: "
+            f"{len(commas):,} of {present:,} values look like numbers but for a comma, "
+            f"first '{values[first]}' in {Path(where_is(table, first)).name}"
+        )
 
 
 def _kind_in_parquet(values: list[object]) -> str | None:

@@ -263,6 +263,32 @@ def test_a_folder_that_is_none_is_refused_in_one_line(case, tmp_path):
     refused(folder, *parts)
 
 
+@pytest.mark.parametrize(
+    ("column", "values", "counted", "first"),
+    [
+        ("price", ["2.5", "7,25", "0,5", "NA"], "2 of 3", "'7,25' in items.csv:3"),
+        ("sold", ["", "1,234.5", "1.234,5", ""], "2 of 2", "'1,234.5' in items.csv:3"),
+        ("price", ["7,25", "few", "many", "12"], "", ""),
+        ("sizes", ["1,2,3", "4,5,6", "1,2", "9,9,9"], "", ""),
+        ("price:category", ["7,25", "0,5", "1", "2"], "", ""),
+        ("price", ["7.25", "0.5", "1", "2"], "", ""),
+    ],
+)
+def test_numbers_with_commas_are_said_to_be_none(
+    column, values, counted, first, tmp_path
+):
+    items = dict(zip(("0005", "76X", "zed", "other"), values))
+    text = "".join(f'{item},"{value}"\n' for item, value in items.items())
+    write(tmp_path / "items.csv", f"item,{column}\n{text}")
+    write(tmp_path / "interactions.csv", GOOD)
+    notes = [note for note in load(str(tmp_path)).notes if "taken as" in note]
+    assert len(notes) == bool(first)
+    for note in notes:
+        assert f": items.csv: column {column} is taken as category, not as nu" in note
+        assert f"{counted} values look like numbers but for a comma" in note
+        assert note.endswith(f"first {first}")
+
+
 def test_a_fifo_and_a_loop_inside_a_folder(tmp_path):
     for name, make in (("a", os.mkfifo), ("b", lambda p: p.symlink_to(p))):
         (tmp_path / name).mkdir()
