@@ -5,12 +5,14 @@ A file is written beside its place, then renamed into it.
 
 import csv
 import dataclasses
+import glob
 import io
 import json
 import lzma
 import os
 import platform
 import re
+import shutil
 import struct
 import tokenize
 import zipfile
@@ -37,12 +39,24 @@ def beside(path: Path, suffix: str) -> Path:
     return path.parent / (path.name + suffix)
 
 
-def sweep(folder: Path) -> None:
-    """Removes the part files that dead processes of this machine left in a folder."""
+def sweep(folder: Path, pattern: str = "**/*") -> None:
+    """Removes the part files that dead processes of this machine left in a folder.
+
+    Args:
+      folder: where they are looked for.
+      pattern: of their paths below it, without their ending.
+    """
     mine = re.compile(rf".*\.{re.escape(platform.node())}\.(\d+){re.escape(PART)}")
-    for path in folder.rglob(f"*{PART}"):
+    for path in folder.glob(f"{pattern}{PART}"):
         if (match := mine.fullmatch(path.name)) and not _alive(int(match[1])):
-            path.unlink(missing_ok=True)
+            _remove(path)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _alive(process: int) -> bool:
@@ -55,6 +69,12 @@ def _alive(process: int) -> bool:
     return True
 
 
+def _part(path: Path) -> Path:
+    """Where this process writes what will be at a path; what a kill left is removed."""
+    sweep(path.parent, f"{glob.escape(path.name)}.*")
+    return beside(path, f".{platform.node()}.{os.getpid()}{PART}")
+
+
 @contextmanager
 def _whole(path: Path) -> Iterator[BinaryIO]:
     """An open file that takes its name once it is complete.
@@ -63,17 +83,55 @@ def _whole(path: Path) -> Iterator[BinaryIO]:
     file at once: each has its own part file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = beside(path, f".{platform.node()}.{os.getpid()}{PART}")
+    part = _part(path)
     try:
         with part.open("wb") as file:
             yield file
         os.replace(part, path)
     except OSError as error:
-        if error.errno and error.filename is None:  # as of a full disk
+        if error.errno and error.filename in (None, str(part)):  # as of a full disk
             error.filename = str(path)
         raise
     finally:
         part.unlink(missing_ok=True)
+
+
+@contextmanager
+def scratch(folder: Path) -> Iterator[Path]:
+    """A folder for files whose places are below another folder, removed at the end.
+
+    Args:
+      folder: it is made in this one, so that a file can be renamed into its place.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    part = _part(folder / "files")
+    try:
+        part.mkdir()
+        yield part
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+@contextmanager
+def together(folder: Path, names: Sequence[str]) -> Iterator[Path]:
+    """A folder to write files into that take their places when all are written.
+
+    If one can't be written, what was there stays as it was. If the process is killed
+    while they take their places, the last of the names is missing.
+
+    Args:
+      folder: where the files go; made if need be.
+      names: of all files that may be there, below the folder; what is there and isn't
+        written is removed.
+    """
+    with scratch(folder) as part:
+        yield part
+        written = [name for name in names if (part / name).is_file()]
+        for name in (*names[-1:], *(name for name in names if name not in written)):
+            (folder / name).unlink(missing_ok=True)
+        for name in written:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            os.replace(part / name, folder / name)
 
 
 def replace(path: Path, content: bytes) -> Path:
@@ -97,7 +155,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """
     try:
         value = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: not readable as JSON ({error})") from None
     if not isinstance(value, dict):
         raise InputError(f"{path}: expected a JSON object")

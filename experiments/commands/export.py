@@ -14,7 +14,6 @@ vectors are one longer, so that <u, v> = temperature * (score / temperature + pr
 log q) still holds.
 """
 
-import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,7 +24,7 @@ from jaxtyping import Float, Int
 from experiments.output.folders import RECORDS_VERSION, check_writable
 from research.config import Config
 from research.data import name_of
-from research.files import read_arrays, write_arrays, write_csv, write_json
+from research.files import read_arrays, together, write_arrays, write_csv, write_json
 from research.positives import POSITIVES
 from research.prepare import is_towers
 from research.serving import Serving
@@ -195,7 +194,7 @@ def write_vectors(
 ) -> list[Path]:
     """Writes all files into a folder, or none; meta.json comes last.
 
-    Files of an earlier call are removed first.
+    Files of an earlier call stay until all are written.
 
     Args:
       folder: where they go.
@@ -207,19 +206,15 @@ def write_vectors(
     Raises:
       InputError: the folder can't be written to.
     """
-    every = [folder / name for name in (FILES[0], FILES[1], LISTS, FILES[2])]
+    names = (FILES[0], FILES[1], LISTS, FILES[2])
     try:
-        for path in every:
-            path.unlink(missing_ok=True)
-        written = [write_arrays(every[0], users, level=0)]
-        written.append(write_arrays(every[1], items, level=0))
-        if lists is not None:
-            written.append(write_csv(every[2], lists))
-        written.append(write_json(every[3], meta))
+        with together(folder, names) as part:
+            write_arrays(part / names[0], users, level=0)
+            write_arrays(part / names[1], items, level=0)
+            if lists is not None:
+                write_csv(part / names[2], lists)
+            write_json(part / names[3], meta)
     except OSError as error:
-        for path in every:
-            with contextlib.suppress(OSError):
-                path.unlink(missing_ok=True)
         reason = error.strerror or error
         raise InputError(f"export folder {folder} can't be written: {reason}") from None
-    return written
+    return [folder / name for name in names if name != LISTS or lists is not None]

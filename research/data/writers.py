@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy import ndarray
 
-from research.files import replace
+from research.files import replace, together
 from research.registry import Registry
 from research.splits import TEST, TRAIN, VALIDATION
 from research.types import (
@@ -158,11 +158,12 @@ def write_parts(written: Written, folder: Path) -> dict[Path, bytes]:
     everything = np.ones(len(written.part), bool)
     events = written.events
     table = columns_of(written, everything, names)
-    files = {folder / "interactions.csv": _text(table, ",")}
+    files = {}
     for side, of_side in (("user", events.users), ("item", events.items)):
         if of_side.columns:
             files[folder / f"{side}s.csv"] = _text(_side_table(side, of_side), ",")
-    return files
+    # last, as the folder can't be read without it
+    return {**files, folder / "interactions.csv": _text(table, ",")}
 
 
 def _side_table(side: str, table: Table) -> "pa.Table":
@@ -203,20 +204,18 @@ def write_split(file_format: str, written: Written, folder: Path) -> list[Path]:
     """
     files = WRITERS.choose(file_format)(written, folder)
     for path, content in files.items():
-        if path.is_file() and path.read_bytes() != content:
+        if path.exists() and not (path.is_file() and path.read_bytes() == content):
             raise InputError(
                 f"{path}: there is another file of this name: write into another "
                 f"folder, or delete it first"
             )
-    made: list[Path] = []
-    try:
-        for path, content in files.items():
-            new = not path.exists()
-            replace(path, content)
-            made += [path] if new else []
+    missing = {path: content for path, content in files.items() if not path.exists()}
+    names = [str(path.relative_to(folder)) for path in missing]
+    try:  # together: a part of a split would be read as another data set
+        with together(folder, names) as part:
+            for name, content in zip(names, missing.values(), strict=True):
+                replace(part / name, content)
     except OSError as error:
-        for path in made:  # a part of a split would be read as another data set
-            path.unlink(missing_ok=True)
         reason = error.strerror or error
         raise InputError(f"data folder {folder} can't be written: {reason}") from None
     return list(files)

@@ -20,7 +20,7 @@ import numpy as np
 
 from research.archives import check_archive, safe_arrays
 from research.config import Config
-from research.files import DAMAGED, read_json, write_arrays, write_json
+from research.files import DAMAGED, read_json, scratch, write_arrays, write_json
 from research.saved.model import SavedModel
 from research.serving import Serving
 from research.towers import check_encoder
@@ -53,12 +53,12 @@ def save_model(model: SavedModel, folder: Path) -> list[Path]:
         columns[side] = [[n, c.kind, c.names] for n, c in table.columns.items()]
         for n, column in enumerate(table.columns.values()):
             arrays[f"{side}.{n}"] = column.values
-    part = folder / f"arrays.{os.getpid()}.npz"
     try:
-        write_arrays(part, arrays, level=1)
-        digest = _digest(part.read_bytes())
-        target = folder / f"arrays-{digest[:12]}.npz"
-        os.replace(part, target)
+        with scratch(folder) as part:
+            written = write_arrays(part / "arrays.npz", arrays, level=1)
+            digest = _digest(written.read_bytes())
+            target = folder / f"arrays-{digest[:12]}.npz"
+            os.replace(written, target)
         header = {
             "format": FORMAT,
             "config": dataclasses.asdict(model.config),
@@ -72,8 +72,6 @@ def save_model(model: SavedModel, folder: Path) -> list[Path]:
         }
         write_json(folder / HEADER, {**header, "digest": _digest(_canonical(header))})
     except OSError as error:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
         reason = error.strerror or error
         raise InputError(f"model folder {folder} can't be written: {reason}") from None
     for old in folder.glob("arrays-*.npz"):
@@ -146,10 +144,7 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     path = folder / HEADER
     if not path.is_file():
         raise InputError(f"{folder} is no model folder: it has no {HEADER}")
-    try:
-        header = read_json(path)
-    except RecursionError:
-        raise InputError(f"{path}: not readable as JSON (nested too deep)") from None
+    header = read_json(path)
     if header.get("format") != FORMAT:
         raise InputError(
             f"{folder}: a model of format {header.get('format')}, this is format "

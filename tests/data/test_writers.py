@@ -183,8 +183,17 @@ def test_a_split_that_is_not_written_whole_leaves_nothing(tmp_path, monkeypatch)
             write_split("parts", written, out)
     assert not list(out.iterdir())
     kept = write_split("parts", written, out)
+    (out / "items.csv").unlink()
     with monkeypatch.context() as patch:  # what was there already stays
         patch.setattr(writers, "replace", full)
         with pytest.raises(InputError, match="No space left"):
             write_split("parts", written, out)
-    assert sorted(out.iterdir()) == sorted(kept)
+    assert sorted(out.iterdir()) == sorted({*kept} - {out / "items.csv"})
+
+
+def test_a_folder_in_the_place_of_a_file_is_refused_before_any_is_written(tmp_path):
+    written = written_of(made_ratings())
+    (tmp_path / "train.csv").mkdir()
+    with pytest.raises(InputError, match=r"train\.csv: there is another file"):
+        write_split("recpack", written, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["train.csv"]

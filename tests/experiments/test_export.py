@@ -115,18 +115,21 @@ def test_an_export_is_made_anew_from_a_finished_run(call, tmp_path):
     assert contents(tmp_path / "v") == {**first, "notes.txt": b"mine"}
 
 
-def test_a_write_that_fails_leaves_no_file(call, tmp_path, monkeypatch):
-    words = ("train", "--arm", "tiny", "--out", tmp_path, "--export", tmp_path / "v")
-    assert call(*words).status == 0
-
+def test_a_write_that_fails_leaves_no_file_or_the_earlier_ones(
+    call, tmp_path, monkeypatch
+):
     def full(path, value):
         raise OSError(28, "No space left on device")
 
+    words = ("train", "--arm", "tiny", "--out", tmp_path, "--export")
+    assert call(*words, tmp_path / "v").status == 0
+    earlier = contents(tmp_path / "v")
     monkeypatch.setattr(module, "write_json", full)
-    refused_line = call(*words)
-    assert refused_line.status == 2
-    assert "No space left on device" in refused_line.err
-    assert contents(tmp_path / "v") == {}
+    for folder, left in (("v", earlier), ("new", {})):
+        refused_line = call(*words, tmp_path / folder)
+        assert refused_line.status == 2
+        assert "No space left on device" in refused_line.err
+        assert contents(tmp_path / folder) == left
 
 
 def test_what_cannot_be_exported_is_refused_before_training(call, tmp_path):
