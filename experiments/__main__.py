@@ -66,7 +66,12 @@ def _run(words: list[str]) -> int:
     """The exit status of a command; what is refused is said in one line."""
     from experiments.commands.installation import conflict
 
-    if line := conflict(Path.cwd()):
+    try:
+        here = Path.cwd()
+    except FileNotFoundError:
+        print("error: the current folder was removed", file=sys.stderr)
+        return 2
+    if line := conflict(here):
         print(f"error: {line}", file=sys.stderr)
         return 2
     from experiments.commands.limits import check_open_files

@@ -267,9 +267,9 @@ class Report:
                 raise InputError(f"no {files[0]}{records_near(files[0])}")
             return
         last = max(runs_at, key=lambda path: runs_at[path])
-        config = read_json(last.with_name("config.json"))
+        config = _config_of(last)
         if self.split != AUTO and not files[0].is_file():
-            configs = (read_json(path.with_name("config.json")) for path in runs_at)
+            configs = map(_config_of, runs_at)
             of_split = [each for each in configs if each["split"] == self.split]
             if not of_split:
                 raise InputError(f"no {files[0]}{records_near(files[0])}")
@@ -323,6 +323,15 @@ class Report:
         splits = (Config.split, *SPLITS) if self.split == AUTO else (self.split,)
         paths = [records_path(self.out, folder, one.name, split) for split in splits]
         return [path for path in dict.fromkeys(paths) if path.is_file()] or paths[:1]
+
+
+def _config_of(metrics: Path) -> dict[str, Any]:
+    """The config of the run whose metrics these are."""
+    path = metrics.with_name("config.json")
+    config = read_json(path)
+    if not {"dataset", "split"} <= config.keys():
+        raise InputError(f"{path}: not the config of a run")
+    return config
 
 
 def reported(one: Grid | Study, records: Path, out: Path) -> list[Path]:

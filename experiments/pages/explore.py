@@ -14,7 +14,7 @@ import research
 from experiments.collect import notes_on, with_settings
 from experiments.grid import Grid
 from experiments.lookup import experiments, find_by_file
-from experiments.output.lists import gathered_lists, gathered_path
+from experiments.output.lists import gathered_lists
 from experiments.output.whole import of_common_seeds
 from experiments.study import Study
 from research.data.names import DATASETS
@@ -85,7 +85,7 @@ def explore(out: Path, names: Sequence[str] = ()) -> tuple[Path, list[str]]:
         except DAMAGED as error:
             kind = "" if isinstance(error, InputError) else f"{type(error).__name__}: "
             reason = kind + " ".join(str(error).split())
-            named = str(records) in reason or str(gathered_path(out, records)) in reason
+            named = any(str(out / n) in reason for n in ("records", "runs", "tables"))
             holes.append(reason if named else f"{records}: {reason}")
             continue
         blob = f"section-{len(abouts)}"
@@ -185,8 +185,11 @@ def _tables(records: Path, out: Path) -> dict[str, Rows]:
     """
     tables: dict[str, Rows] = {records.stem: {}}
     for path in _of(records, out, "tables", "csv"):
-        with path.open(newline="", encoding="utf-8") as file:
-            columns, *rows = [*csv.reader(file)] or [[]]
+        try:
+            with path.open(newline="", encoding="utf-8") as file:
+                columns, *rows = [*csv.reader(file)] or [[]]
+        except (OSError, ValueError, csv.Error) as error:
+            raise InputError(f"{path}: not a table ({error})") from None
         tables[path.stem] = {"columns": columns, "rows": rows}
     return tables
 

@@ -79,10 +79,12 @@ def _long_tables(folder: Path, grids: Sequence[str]) -> pd.DataFrame:
     for path in paths:
         if not path.is_file():
             raise InputError(f"no {path}: run the grid, or report it, first")
-        if {"arm", "metric", "k", "mean", "against"} <= set(
-            pd.read_csv(path, nrows=0).columns
-        ):
-            frames.append(read_table(path).assign(grid=path.stem))
+        try:
+            columns = set(pd.read_csv(path, nrows=0).columns)
+            if {"arm", "metric", "k", "mean", "against"} <= columns:
+                frames.append(read_table(path).assign(grid=path.stem))
+        except (ValueError, LookupError) as error:  # a file of somebody else
+            raise InputError(f"{path}: not a table ({error})") from None
     if not frames:
         raise InputError(f"no table of a grid in {folder}")
     return pd.concat(frames, ignore_index=True)

@@ -39,6 +39,13 @@ def test_a_single_copy_is_used_from_anywhere(folder, call, monkeypatch):
     assert call("list").status == 0
 
 
+def test_a_folder_that_was_removed_is_refused(call, tmp_path, monkeypatch):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    refused(call("list"), "the current folder was removed")
+
+
 def test_packages_of_two_copies_are_refused(call, clone, monkeypatch):
     found = {"research": clone, "experiments": ROOT}
     monkeypatch.setattr(installation, "_folder_of", found.__getitem__)

@@ -187,6 +187,34 @@ def test_what_is_no_file_of_records_is_named(call, tmp_path, name, kind):
         assert "Traceback" not in called.err
 
 
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"arm,metric,k,mean,against\na"])
+def test_a_table_that_is_none_is_named(call, tmp_path, content):
+    words = ("--seeds", 1, "--arms", "popularity", "--out", tmp_path)
+    assert call("run", "warm", *words).status == 0
+    path = tmp_path / "tables" / "ml-100k" / "warm-odd.csv"
+    path.write_bytes(content)
+    called = call("report", "--x", "ndcg", "--y", "recall", "--out", tmp_path)
+    assert called.status == 2
+    assert called.err.startswith(f"error: {path}: not a table (")
+    assert called.err.count("\n") == 1
+    path.write_bytes(b"\xff\xfe")
+    called = call("report", "--html", "--out", tmp_path)
+    assert f" {path}: not a table (" in called.err
+    assert called.err.count("\n") == 1
+
+
+def test_a_config_that_is_none_is_named(call, tmp_path):
+    words = ("--seeds", 1, "--arms", "popularity", "--out", tmp_path)
+    assert call("run", "few", *words).status == 0
+    (folder,) = runs_of(tmp_path, "few")
+    for text in ("{", "{}", '{"dataset": "ml-100k"}'):
+        (folder / "config.json").write_text(text)
+        for split in ("auto", "last"):
+            called = call("report", "few", "--split", split, "--out", tmp_path)
+            assert called.status == 2
+            assert called.err.startswith(f"error: {folder / 'config.json'}: not ")
+
+
 def test_records_of_another_grid_are_refused(call, tmp_path):
     assert call("run", "few", "--seeds", 1, "--out", tmp_path).status == 0
     few = tmp_path / "records" / "ml-100k" / "few.npz"
