@@ -13,6 +13,7 @@ from types import FrameType
 ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 DEADLINE = 4.0  # seconds to end in order, where a compilation can't be interrupted
 CLOSED = 128 + signal.SIGPIPE  # exit status when what reads the output is gone
+IMPORTER = "<frozen importlib._bootstrap>"  # the file of Python's frames of imports
 _KEPT = "finished runs are kept, run again to go on"
 
 
@@ -60,7 +61,25 @@ def handlers_kept() -> Iterator[None]:
 def _stop(number: int, frame: FrameType | None) -> None:
     for other in ENDS:
         signal.signal(other, signal.SIG_IGN)  # no second signal disturbs the end
+    if _importing(frame):  # native code that is being loaded aborts on an exception
+        _end(number)
     raise Stopped(number)
+
+
+def _importing(frame: FrameType | None) -> bool:
+    while frame is not None and frame.f_code.co_filename != IMPORTER:
+        frame = frame.f_back
+    return frame is not None
+
+
+def _end(number: int) -> None:
+    """Ends the workers, then this process, from wherever it is."""
+    for child in multiprocessing.active_children():
+        child.kill()
+    with contextlib.suppress(OSError, ValueError, RuntimeError):
+        sys.stdout.flush()
+    stopped(number)
+    os._exit(128 + number)
 
 
 def _watch(read_end: int) -> None:
@@ -69,10 +88,7 @@ def _watch(read_end: int) -> None:
     if number not in ENDS:
         return
     time.sleep(DEADLINE)
-    for child in multiprocessing.active_children():
-        child.kill()
-    stopped(number)
-    os._exit(128 + number)
+    _end(number)
 
 
 def stopped(number: int) -> int:

@@ -87,7 +87,8 @@ def find_columns(table: TableFile, names: dict[str, str]) -> dict[str, Named]:
     types.
 
     Raises:
-      InputError: the file lacks user or item, or a column that ``names`` names.
+      InputError: the file lacks user or item, or a column that ``names`` names, or two
+        roles have one column.
     """
     found = {}
     typed = [column.name for column in table.columns if column.type]
@@ -98,6 +99,8 @@ def find_columns(table: TableFile, names: dict[str, str]) -> dict[str, Named]:
         if role in IDS or role in names or table.has(name):
             flag = "" if role in names else f"--columns {role}=NAME names another"
             found[role] = table.find(name, flag)
+            if [c.name for c in found.values()].count(found[role].name) > 1:
+                raise InputError(f"columns gives the file's column {name} twice")
     return found
 
 

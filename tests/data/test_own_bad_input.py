@@ -301,6 +301,7 @@ WORDS = {
     "an unknown one": (("person=uid",), "columns person=uid: expected COLUMN=NAME"),
     "twice": (("user=a", "user=b"), "columns names user twice"),
     "one for two": (("user=a", "item=a"), "the file's column a twice"),
+    "another one's": (("user=item",), "the file's column item twice"),
     "not there": (("rating=stars",), "expected a column stars, found user"),
 }
 

@@ -120,6 +120,22 @@ def test_a_signal_while_modules_are_imported_is_one_line_too(program, name):
         assert told.count("\n") == 1
 
 
+def test_an_exception_is_not_raised_into_a_module_that_is_imported():
+    """Native code that is being loaded would abort, or keep it to itself."""
+    swallowing = IMPORTS.replace("time.sleep(60)", "swallow()")
+    swallowing = swallowing.replace("class Slow", f"{SWALLOW}\nclass Slow")
+    late = "import experiments.commands.signals as s\ns.DEADLINE = 600\n"
+    process = started(("-c", late + swallowing + PROGRAMS["module"]), "numpy")
+    assert process.stdout.readline() == "begun\n"
+    process.terminate()
+    try:
+        _, told = process.communicate(timeout=20)
+    finally:
+        process.kill()
+    assert process.returncode == 143
+    assert told == "terminated: finished runs are kept, run again to go on\n"
+
+
 def test_importing_the_command_line_catches_no_signal():
     code = f"""
 import signal
