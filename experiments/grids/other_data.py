@@ -2,7 +2,7 @@
 
 The arms behind the main answers of ``fair``, ``cache-tuned`` and ``budget``, on Amazon
 Electronics: each at the temperature and the number of epochs with the highest NDCG@20
-on validation among twelve trials (the grid ``tuning``). With --dataset DIR/electronic
+on validation among 25 trials (the grid ``tuning``). With --dataset DIR/electronic
 it takes about 40 minutes of one core, after an hour of trials; DIR is as in
 docs/outside.md. On a data set without choices each arm has the values of its config.
 

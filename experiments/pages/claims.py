@@ -168,6 +168,18 @@ def _row(claim: Claim, name: str, expected: str, tables: Path) -> dict[str, str]
     }
 
 
+def _counts(outcomes: list[str]) -> str:
+    """How many contrasts hold, fail and are undecided.
+
+    >>> _counts(["holds", "undecided", "fails", "undecided"])
+    '1 of 4 holds, 1 fails, 2 undecided'
+    """
+    held, failed, rest = (outcomes.count(o) for o in (HOLDS, FAILS, UNDECIDED))
+    parts = [f"{held} of {len(outcomes)} hold{'s' * (held == 1)}"]
+    parts += [f"{failed} fail{'s' * (failed == 1)}"] * bool(failed)
+    return ", ".join(parts + [f"{rest} undecided"] * bool(rest))
+
+
 def _line(
     head: Mapping[str, str], found: list[dict[str, str]], tables: str
 ) -> list[str]:
@@ -183,8 +195,7 @@ def _line(
         )
     whole = head["verdict"]
     if whole in (DEPENDS, UNDECIDED):
-        held = sum(row["outcome"] == HOLDS for row in found)
-        whole += f" ({held} of {len(found)} hold)"
+        whole += f" ({_counts([row['outcome'] for row in found])})"
     whole += f": {head['depends']}" if head["depends"] else ""
     said = f"{head['prediction']} ({head['commit']})" if head["prediction"] else "-"
     cells = [head["claim"], head["source"], f"**{whole}**", said]

@@ -156,8 +156,7 @@ def test_a_data_set_without_all_choices_leaves_the_arms_as_they_are():
 def test_a_data_set_that_is_a_path_has_the_trials_of_its_name():
     base = Config(dataset="/data/electronic", split="given")
     cells = expand(GRIDS["tuning"], base, 1, ("in-batch",))
-    assert {cell.config.epochs for cell in cells} != {base.epochs}
-    assert len(cells) < len(expand(GRIDS["tuning"], Config(), 1, ("in-batch",)))
+    assert len({cell.config.epochs for cell in cells}) > 1
     changed = GRIDS["ssb"]._replace(dataset_changes={"electronic": {"batch": 64}})
     batches = {cell.config.batch for cell in expand(changed, base, 1, ("in-batch",))}
     assert batches == {64}

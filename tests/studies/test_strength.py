@@ -232,7 +232,7 @@ def test_a_figure_shows_by_how_much_each_output_is_shifted():
     (title,) = [words for words in words_of(figure) if "moves the curve" in words]
     by = [shift(records, output, 0.2).by.mean for output in ("cosine", "dot")]
     assert by == pytest.approx([0.4, -0.2], abs=0.03)
-    assert f"cosine by up to {by[0]:.2f} (at 0.2), dot product by up to" in title
+    assert f"by up to {by[0]:.2f} with cosines, {by[1]:.2f} with dot products" in title
     assert set(points.output) == {"cosine", "dot"}
     marks = [text.get_text() for axes in figure.axes for text in axes.texts]
     assert marks == [f"{one:+.2f}" for one in by]

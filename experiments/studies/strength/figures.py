@@ -25,6 +25,20 @@ LABELS = {
 }
 
 
+class Name(NamedTuple):
+    """What an output is called beside a row of panels and in a title."""
+
+    row: str
+    title: str
+
+
+NAMES = {
+    "cosine": Name("cosine", "cosines"),
+    "dot": Name("dot product", "dot products"),
+    "bounded": Name("bounded dot", "bounded dot products"),
+}
+
+
 class Row(NamedTuple):
     """A row of panels, one per temperature: an output's metric, under a label."""
 
@@ -71,20 +85,18 @@ def outputs_figure(
     metric = WITHOUT if WITHOUT in frame else "recall_20"
     outputs = list(dict.fromkeys(frame.output))
     ends = frame[frame["lambda"].isin([frame["lambda"].min(), frame["lambda"].max()])]
-    names = {"dot": "dot product"}
-    rows = [Row(one, metric, f"{names.get(one, one)}\nrecall@20") for one in outputs]
+    rows = [Row(one, metric, f"{NAMES[one].row}\nrecall@20") for one in outputs]
     most = {
         one: max(shifts.items(), key=lambda item: (item[0][0] == one) * abs(item[1]))
         for one in outputs
     }
     said = ", ".join(
-        f"{names.get(one, one)} by up to {by:.2f} (at {temperature:g})"
-        for one, ((_, temperature), by) in most.items()
+        f"{by:.2f} with {NAMES[one].title}" for one, (_, by) in most.items()
     )
     figure = _panels(
         ends,
         rows,
-        f"Log q in the loss (colour: its strength there) moves the curve, {said}",
+        f"Log q in the loss (colour: its strength) moves the curve by up to {said}",
         f"{TOTAL} (number: how far the curve is moved)",
         lambda row, lines: f"{shifts[row.output, lines.temperature.iloc[0]]:+.2f}",
         "row",
