@@ -16,8 +16,13 @@ if sys.dont_write_bytecode:
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     atexit.register(shutil.rmtree, sys.pycache_prefix, ignore_errors=True)
 
+# Each worker has a core. A second thread of BLAS would wait for its turn in a busy
+# loop, on the core of another worker.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import jax
 import pytest
+from threadpoolctl import threadpool_limits
 
 from research.compiler import set_one_thread, set_xla_flags
 
@@ -33,6 +38,7 @@ jax.config.update(HASTE.lower(), os.environ[HASTE] != "0")
 
 set_xla_flags()  # as the command line does
 set_one_thread()
+threadpool_limits(int(os.environ["OPENBLAS_NUM_THREADS"]), "blas")  # loaded before
 
 # Tracing makes many objects that live on: by default they are looked through every 700.
 gc.set_threshold(20_000, 20, 20)

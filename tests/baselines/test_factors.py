@@ -1,7 +1,9 @@
 """Matrix factorisations of implicit: what is minimised, and what is added to scores."""
 
+import implicit.utils
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 from research.baselines import BASELINES, factors
 from research.evaluate.top_k import dot_product
@@ -41,6 +43,15 @@ def test_ials_is_at_the_minimum_of_its_objective(alpha, penalty, monkeypatch):
         best = np.linalg.solve(left, users.T @ (weight * clicks[:, item]))
         np.testing.assert_allclose(vector, best, atol=0.01)
     assert np.abs(items).max() > 0.1
+
+
+def test_ials_is_fitted_with_one_thread_of_blas(monkeypatch):
+    """With more, implicit warns that it may be slower, and tests refuse warnings."""
+    monkeypatch.setattr(implicit.utils, "_checked_blas_config", False)  # warns once
+    options = {"factors": 3.0, "iterations": 1.0, "alpha": 3.0, "regularization": 2.0}
+    with threadpool_limits(2, "blas"):
+        BASELINES["ials"].fit(FOLD, options, 0)
+    assert implicit.utils._checked_blas_config
 
 
 def test_the_prior_of_bpr_is_that_much_of_log_q():
