@@ -140,6 +140,8 @@ STYLE: Any = {  # matplotlib types its keys as a literal of hundreds
     "grid.linewidth": 0.7,
     "lines.linewidth": 1.6,
     "lines.markersize": 6,
+    "figure.autolayout": False,  # a layout is made once, by freeze
+    "figure.constrained_layout.use": False,
     "svg.fonttype": "path",
     "svg.hashsalt": "two-tower-ssb",  # else ids in the SVG differ each time
 }
@@ -344,8 +346,10 @@ def words_of(figure: Figure) -> list[str]:
 
 def freeze(figure: Figure) -> None:
     """Lays a figure out and keeps it so: each further pass would move it a little."""
-    figure.canvas.draw()
-    figure.set_layout_engine("none")
+    if figure.get_layout_engine() is not None:
+        figure.draw_without_rendering()
+        # None and not "none", with which matplotlib would draw twice to save once
+        figure.set_layout_engine(None)
 
 
 def _rendered(figure: Figure, kind: str) -> bytes:
