@@ -153,11 +153,12 @@ def _crossing(
     a: Float[ndarray, "l 4"], b: Float[ndarray, "m 4"]
 ) -> Bool[ndarray, "l m"]:
     """Which lines cross: each has the other's ends on its two sides."""
-
-    def side(line: ndarray, point: ndarray) -> ndarray:
-        along, to = line[..., 2:] - line[..., :2], point - line[..., :2]
-        return np.sign(along[..., 0] * to[..., 1] - along[..., 1] * to[..., 0])
-
     p, q = a[:, None, :], b[None, :, :]
-    split = side(p, q[..., :2]) * side(p, q[..., 2:])
-    return (split < 0) & (side(q, p[..., :2]) * side(q, p[..., 2:]) < 0)
+    split = _side(p, q[..., :2]) * _side(p, q[..., 2:])
+    return (split < 0) & (_side(q, p[..., :2]) * _side(q, p[..., 2:]) < 0)
+
+
+def _side(line: ndarray, point: ndarray) -> ndarray:
+    """On which side of a line a point lies: -1 or 1; 0 on the line."""
+    along, to = line[..., 2:] - line[..., :2], point - line[..., :2]
+    return np.sign(along[..., 0] * to[..., 1] - along[..., 1] * to[..., 0])
