@@ -293,6 +293,8 @@ def test_a_temperature_at_which_cosines_hardly_hold_log_q_is_said():
     line = narrow_range(config, counts)
     assert line is not None
     assert "at temperature 0.25 cosines of 1,000 items" in line
+    bounded = narrow_range(dataclasses.replace(config, output="bounded"), counts)
+    assert bounded == line.replace("cosines", "bounded dot products")
     assert "above a temperature of about 0.22" in line
     assert "\n" not in line
     for changes in ({"temperature": 0.2}, {"logq": 0.0}, {"output": "dot"}):

@@ -67,6 +67,7 @@ class TemperatureKind(NamedTuple):
 # (results/tables/*/strength.md, results/tables/gowalla/span.md).
 LOST_FROM = 1.5
 FLAT = 1.0  # from this temperature on cosines hardly tell items apart
+BOUNDED = {"cosine": "cosines", "bounded": "bounded dot products"}  # outputs, in words
 
 _KINDS = "research.temperature.kinds"
 _BOUNDS = ("temperature_low", "temperature_high")
@@ -129,20 +130,22 @@ def check_temperature(config: TemperatureFields) -> None:
 
 
 def narrow_range(config: Config, counts: Float[np.ndarray, " i"]) -> str | None:
-    """A warning where cosines can't hold taste, or taste and log q, else None.
+    """A warning where bounded scores can't hold taste, or taste and log q, else None.
 
-    Cosine logits are at most 1 / temperature. Trained under log q they have to express
-    log p(y|u), popularity included; where they can't, log q counts for less than it
-    would when serving. From a temperature of 1 on they hardly express taste.
+    Logits of cosines and of bounded dot products are at most 1 / temperature. Trained
+    under log q they have to express log p(y|u), popularity included; where they can't,
+    log q counts for less than it would when serving. From a temperature of 1 on they
+    hardly express taste.
 
     Args:
       config: its output, logq and temperature.
       counts: pairs per item of the training part.
     """
     temperature, largest = kind_of(config).lowest(config), widest(config, counts)
-    if config.output == "cosine" and temperature >= FLAT and config.logq <= 0:
+    scores = BOUNDED.get(config.output)
+    if scores and temperature >= FLAT and config.logq <= 0:
         return (
-            f"warning: at temperature {temperature:g} cosines are logits within "
+            f"warning: at temperature {temperature:g} {scores} are logits within "
             f"{1 / temperature:.2g} of 0, which hardly tell items apart; 0.05 to 0.4 "
             f"is usual (docs/symptoms.md)"
         )
@@ -150,14 +153,14 @@ def narrow_range(config: Config, counts: Float[np.ndarray, " i"]) -> str | None:
         return None
     items = int((counts > 0).sum())
     return (
-        f"warning: at temperature {temperature:g} cosines of {items:,} items may "
+        f"warning: at temperature {temperature:g} {scores} of {items:,} items may "
         f"not hold taste and all of log q, which in the loss counts for less above a "
         f"temperature of about {largest:.2f} (docs/how-much-to-correct.md)"
     )
 
 
 def widest(config: Config, counts: Float[np.ndarray, " i"]) -> float | None:
-    """The temperature up to which cosines hold taste and log q, as measured.
+    """The temperature up to which bounded scores hold taste and log q, as measured.
 
     LOST_FROM over the log of the number of items with a pair. None where nothing bounds
     it: dot products, a loss without log q, or a single such item.
@@ -166,7 +169,7 @@ def widest(config: Config, counts: Float[np.ndarray, " i"]) -> float | None:
       config: its output and logq.
       counts: pairs per item of the training part.
     """
-    if config.output != "cosine" or config.logq <= 0:
+    if config.output not in BOUNDED or config.logq <= 0:
         return None
     clicked = int((counts > 0).sum())
     return LOST_FROM / float(np.log(clicked)) if clicked > 1 else None
