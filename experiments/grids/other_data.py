@@ -30,6 +30,7 @@ OTHER_DATA = Grid(
         *("fifo-cache+logq", "fifo-cache+logq+push", "in-batch+prior"),
     ),
     reference="full-softmax",
+    seeds=12,
     minutes="40",
     tuned=True,
     tuned_or_not=True,
