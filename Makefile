@@ -13,7 +13,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPYCACHEPREFIX := $(CURDIR)/.venv/pycache
 
 .PHONY: setup ablations results notebook docs bench-peers test test-all test-floor test-latest \
-  coverage mutants concordance format clean
+  test-kernels coverage mutants concordance format clean
 
 # What every target needs: the packages and this project, in .venv.
 setup: $(READY)
@@ -208,6 +208,12 @@ test-floor: .venv-floor/.ready
 
 test-latest: .venv-latest/.ready
 	.venv-latest/bin/python -m pytest -q -n auto --dist worksteal
+
+# And with the matrix products of an older processor, in NumPy and in XLA: sums are rounded
+# otherwise there, and a product of some rows otherwise than the same rows of a product.
+test-kernels: $(READY)
+	OPENBLAS_CORETYPE=Haswell XLA_FLAGS=--xla_cpu_max_isa=AVX2 \
+	  $(BIN)/python -m pytest -q -n auto --dist worksteal
 
 # How much of the code make test runs; fails below 95 % of lines or 90 % of branches.
 coverage: $(READY)
