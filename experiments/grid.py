@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from experiments.arms import arm
 from experiments.output.folders import file_name
+from experiments.topics import OTHERS, TOPICS
 from experiments.tuned import is_tuned, tuned, variant
 from research.baselines import BASELINES
 from research.config import REFERENCE, Config
@@ -94,6 +95,7 @@ class Grid(NamedTuple):
       not_judged: parts of it that no record can judge, each with the reason.
       tables: functions that write further tables: (results, long table, path of that
         table without its end) -> the paths written.
+      topic: the one that lists put it under (experiments/topics.py).
     """
 
     name: str
@@ -123,6 +125,7 @@ class Grid(NamedTuple):
     stated: tuple[Stated, ...] = ()
     not_judged: tuple[str, ...] = ()
     tables: tuple[Callable[..., list[Path]], ...] = ()
+    topic: str = OTHERS
 
     @property
     def swept_fields(self) -> list[str]:
@@ -212,13 +215,14 @@ def check_grid(grid: Grid) -> None:
 
     Raises:
       InputError: a name that can't be a file's; an arm of a contrast or the reference
-        that isn't among the arms; an unknown metric; contrasts with one id.
+        that isn't among the arms; an unknown metric or topic; contrasts with one id.
     """
     if not re.fullmatch(r"[\w.+-]+", grid.name):
         raise InputError(
             f"grid '{grid.name}': files are named after it; use letters, digits and "
             ". + - _ only"
         )
+    choose(grid.topic, TOPICS, f"topic of {grid.name}")
     among = dict.fromkeys(grid.arms)
     choose(grid.reference, among, f"reference of {grid.name}")
     for contrast in (*grid.contrasts, *grid.judged):

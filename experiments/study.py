@@ -10,6 +10,7 @@ from numpy import ndarray
 
 from experiments.grid import MOST_SEEDS
 from experiments.output.folders import records_path
+from experiments.topics import OTHERS
 from research.files import beside
 from research.types import InputError
 
@@ -95,6 +96,7 @@ class Study(NamedTuple):
         first run; printed beside the outcome.
       predicted_on: the data sets that it was made for; none for every one.
       arms: arms that a run can be restricted to (--arms); none where it can't.
+      topic: the one that lists put it under (experiments/topics.py).
     """
 
     name: str
@@ -107,6 +109,7 @@ class Study(NamedTuple):
     prediction: str = ""
     predicted_on: tuple[str, ...] = ()
     arms: tuple[str, ...] = ()
+    topic: str = OTHERS
 
     def predicts(self, dataset: str) -> bool:
         """Whether its prediction was made for a data set; False without one."""

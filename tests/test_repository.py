@@ -19,6 +19,7 @@ from experiments.grid import Grid
 from experiments.grids import GRIDS
 from experiments.lookup import experiments
 from experiments.studies import STUDIES
+from experiments.topics import OTHERS, TOPICS, by_topic
 from research.data import DATASETS
 from research.registry import Deferred
 
@@ -267,6 +268,11 @@ def test_every_grid_and_study_says_its_command_its_time_and_what_to_expect():
         assert f"python -m experiments run {name} --quick" in text
         assert re.search(r"about .*minute", text)
         assert "Expect" in text
+
+
+def test_every_grid_and_study_has_a_topic_and_every_topic_has_some():
+    assert not [one.name for one in experiments().values() if one.topic == OTHERS]
+    assert set(by_topic(experiments())) == set(TOPICS) - {OTHERS}
 
 
 def requirements(name: str) -> list[Requirement]:

@@ -13,6 +13,7 @@ from experiments.grid import Grid, expand
 from experiments.grids import GRIDS
 from experiments.lookup import experiments
 from experiments.registries import REGISTRIES, about, described
+from experiments.topics import TOPICS, by_topic
 from research.config import Config
 from research.prepare import is_towers
 from research.types import InputError, choose
@@ -33,7 +34,7 @@ class List:
     """A grid whose arms are listed, with what each changes and its temperatures."""
 
     def __call__(self) -> int:
-        """Prints a table."""
+        """Prints a table, of grids and studies one for each topic."""
         if self.what == "api":
             from experiments.commands.api import api_page
 
@@ -48,7 +49,7 @@ class List:
         if self.grid:
             table = _arms(choose(self.grid, GRIDS, "grid"))
         elif self.what == "grids":
-            table = _grids()
+            return _print_grids()
         else:
             table = Table("name", "what it is")
             for text, (_, value) in zip(described(entry), entry.items(), strict=True):
@@ -57,17 +58,34 @@ class List:
         return 0
 
 
-def _grids() -> Table:
-    names = Column("grid or study", no_wrap=True)
-    caption = "min: minutes on 2 cores. list --grid GRID shows its arms."
-    table = Table(names, "question, and arms", "runs", "min", caption=caption)
-    for name, one in experiments().items():
-        text, runs = Text(one.question), "-"
-        if isinstance(one, Grid):
-            text.append(f"\n{', '.join(one.arms)}", style="dim")
-            runs = str(len(expand(one, Config())))
-        table.add_row(name, text, runs, one.minutes)
-    return table
+def _print_grids() -> int:
+    """Prints a table for each topic, the first one with the heads of the columns."""
+    known, console = experiments(), Console()
+    width = max(len("grid or study"), *map(len, known))
+    for i, (topic, group) in enumerate(by_topic(known).items()):
+        heading, pages = TOPICS[topic]
+        files = dict.fromkeys(page.partition("#")[0] for page in pages.values())
+        read = f" (docs/{', docs/'.join(files)})" if files else ""
+        table = Table(
+            Column("grid or study", width=width),
+            Column("question, and arms", ratio=1),
+            Column("runs", width=len("runs")),
+            Column("min", width=len("min")),
+            title=Text(f"{heading}{read}", style="bold"),
+            title_justify="left",
+            show_header=not i,
+            expand=True,
+        )
+        for one in group:
+            text, runs = Text(one.question), "-"
+            if isinstance(one, Grid):
+                text.append(f"\n{', '.join(one.arms)}", style="dim")
+                runs = str(len(expand(one, Config())))
+            table.add_row(one.name, text, runs, one.minutes)
+        console.print(table)
+    console.print("The first of each topic is the one to begin with.")
+    console.print("min: minutes on 2 cores. list --grid GRID shows its arms.")
+    return 0
 
 
 def _arms(grid: Grid) -> Table:

@@ -30,6 +30,7 @@ from research.baselines import BASELINES
 BASELINE_GRID = Grid(
     name="baselines",
     question="Does the best two-tower model beat every baseline?",
+    topic="data",
     arms=(
         *(name for name in BASELINES if name != "random"),  # the records are without
         "in-batch+logq",
@@ -65,6 +66,7 @@ BASELINE_GRID = Grid(
 TOWERS_CHOICE = Grid(
     name="towers-choice",
     question="Which towers are best on validation?",
+    topic="towers",
     arms=("in-batch+logq+mask", "full-softmax+mask", *CHOICE),
     reference="larger-towers",
     seeds=1,

@@ -35,6 +35,7 @@ _STOPPED, _SMALL = "mixed-popularity+logq-stopped", {"draws": 1024}
 CACHE = Grid(
     name="cache",
     question="What do cached vectors add: draws, a flatter distribution, or nothing?",
+    topic="negatives",
     arms=(
         "in-batch+logq",
         "fifo-cache+logq",

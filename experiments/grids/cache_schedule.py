@@ -71,6 +71,7 @@ _SWEEP_FIGURE = functools.partial(
 CACHE_SCHEDULE = Grid(
     name="cache-schedule",
     question="Is a cache better than none at any size, learning rate, or epoch?",
+    topic="negatives",
     arms=(_NONE, _FIFO, _PUSH, _STOPPED, _FRESH),
     reference=_NONE,
     seeds=3,

@@ -21,6 +21,7 @@ __all__ = ["CACHE_TUNED"]
 CACHE_TUNED = Grid(
     name="cache-tuned",
     question="Do cached negatives help where each arm is tuned alike on validation?",
+    topic="negatives",
     arms=("in-batch+logq", *CACHED),
     reference="in-batch+logq",
     seeds=12,

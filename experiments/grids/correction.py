@@ -59,6 +59,7 @@ _QUARTER = {"batch": 512, "frequency_window": 24}
 CORRECTION = Grid(
     name="correction",
     question="Which of the published corrections is right, and where do they differ?",
+    topic="corrections",
     arms=(
         "in-batch",
         "in-batch+logq",

@@ -26,6 +26,7 @@ _EXPECTED = {"layers-none": WORSE, "layers-none-of-user": NOT_SIGNIFICANTLY_BETT
 DEPTH = Grid(
     name="depth",
     question="How deep and how wide should the towers be?",
+    topic="towers",
     arms=(*_OTHERS[:4], "in-batch+logq", *_OTHERS[4:]),
     reference="in-batch+logq",
     minutes="12",

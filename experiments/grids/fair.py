@@ -51,6 +51,7 @@ def _share_kept(records: str, factor: float = 1.0) -> Part:
 FAIR = Grid(
     name="fair",
     question="Which correction ranks best, each arm tuned alike on validation?",
+    topic="corrections",
     arms=(
         *("random", "popularity", "ease", "slim", "ials"),
         *TRAINED,

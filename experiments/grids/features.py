@@ -40,6 +40,7 @@ _EXPECTED = {
 FEATURES = Grid(
     name="features",
     question="What is each feature worth, added or left out?",
+    topic="towers",
     arms=("in-batch+logq", *_OTHERS),
     reference="in-batch+logq",
     minutes="15",

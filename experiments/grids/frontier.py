@@ -44,6 +44,7 @@ _LOGQ, _AT = "in-batch+logq", {t: {"temperature": t} for t in _TWO}
 FRONTIER = Grid(
     name="frontier",
     question="Which arm wins at a requested precision, and does any beat a prior?",
+    topic="temperature",
     arms=tuple(_SWEEPS),
     reference="in-batch+logq",
     minutes="14",

@@ -41,6 +41,7 @@ _SERVED: tuple[Sweep, ...] = ({}, {"prior": _PRIORS})
 FUTURE = Grid(
     name="future",
     question="Does the order of corrections hold on a split in time?",
+    topic="corrections",
     arms=(
         *("random", "popularity", "ease", "in-batch", "in-batch+logq"),
         *("in-batch+logq-streaming", "in-batch+logq-periodic", "mixed+logq"),
@@ -85,6 +86,7 @@ FUTURE = Grid(
 FUTURE_TUNED = Grid(
     name="future-tuned",
     question="Does tuning on a split in time close the gap to EASE?",
+    topic="corrections",
     arms=(
         *("random", "popularity", "ease", _EASE, "in-batch", "in-batch+logq"),
         *("in-batch+logq-streaming", "mixed+logq"),

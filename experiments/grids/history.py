@@ -46,6 +46,7 @@ _NEXT = (
 HISTORY = Grid(
     name="history",
     question="Which encoder of the history retrieves best?",
+    topic="towers",
     arms=(
         *("in-batch+logq", "encoder-none", "encoder-learned", "encoder-profile"),
         *("encoder-last-click", "encoder-last-click-shuffled"),
@@ -77,6 +78,7 @@ HISTORY_TIES = Grid(
     name="history-ties",
     question="Which encoder predicts the next film best, over several orders of tied "
     "clicks?",
+    topic="towers",
     arms=_NEXT,
     reference="in-batch+logq",
     seeds=2,

@@ -42,6 +42,7 @@ _MOVING = (
 LEARNED_TEMPERATURE = Grid(
     name="learned-temperature",
     question="Does a temperature that moves beat a fixed one?",
+    topic="temperature",
     arms=tuple(_SWEEPS),
     reference="in-batch+logq",
     minutes="18",

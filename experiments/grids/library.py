@@ -36,6 +36,7 @@ _REACHING = ("mixed+logq", "uniform-softmax", "vector-cache+logq+push")
 LIBRARY = Grid(
     name="library",
     question="Are unclicked items recommended, and what prevents it?",
+    topic="negatives",
     arms=(
         *("random", "in-batch", "in-batch+prior", "in-batch+logq", "mixed"),
         *_REACHING,

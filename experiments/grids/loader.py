@@ -24,6 +24,7 @@ _FEW = ("bpr", "uniform-softmax-64", "uniform-softmax")
 LOADER = Grid(
     name="loader",
     question="What does it cost if a data loader's workers repeat negatives?",
+    topic="negatives",
     arms=(
         *("random", "popularity"),
         *(name for one in REPEATED for name in (one, f"{one}+workers")),

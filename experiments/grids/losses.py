@@ -28,6 +28,7 @@ _OTHERS = (
 LOSSES = Grid(
     name="losses",
     question="Which loss ranks best, each tuned?",
+    topic="negatives",
     arms=("in-batch+logq", *_AS_GOOD, *_ALSO_ELSEWHERE, *_OTHERS),
     reference="full-softmax",
     minutes="15",

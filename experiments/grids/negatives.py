@@ -24,6 +24,7 @@ from research.contrast import EQUIVALENT, NOT_BETTER, NOT_DIFFERENT, WORSE, Cont
 NEGATIVES = Grid(
     name="negatives",
     question="Does it matter how many negatives there are, and how hard?",
+    topic="negatives",
     arms=(
         "in-batch+logq",
         "in-batch-part+logq",

@@ -20,6 +20,7 @@ _RATES = {"lazy-adam": (0.3, 1.0, 3.0), "rowwise-adagrad": (3.0, 10.0, 30.0, 100
 OPTIMISERS = Grid(
     name="optimisers",
     question="Do row-sparse optimisers find the same model as the dense one?",
+    topic="machinery",
     arms=("in-batch+logq", "lazy-adam", "rowwise-adagrad"),
     reference="in-batch+logq",
     minutes="6",

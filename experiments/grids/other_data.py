@@ -27,6 +27,7 @@ _MORE = {"prior": 0.5}
 OTHER_DATA = Grid(
     name="other-data",
     question="Do the answers from MovieLens hold on other data?",
+    topic="data",
     arms=(
         *("popularity", "ease", "ials"),
         *("in-batch", "in-batch+logq", "mixed+logq", "uniform-softmax"),

@@ -25,6 +25,7 @@ from experiments.grid import Contrast, Grid
 POSITIVES = Grid(
     name="positives",
     question="Item-to-item retrieval in sessions: what do negatives and log q change?",
+    topic="towers",
     arms=(
         *("in-batch", "in-batch+logq", "mixed", "mixed+logq"),
         *("uniform-softmax", "full-softmax"),
@@ -48,6 +49,7 @@ POSITIVES_USERS = Grid(
     name="positives-users",
     question="User-to-user retrieval: what do negatives and the cut of a history "
     "change?",
+    topic="towers",
     arms=(
         *("in-batch", "in-batch+logq", "uniform-softmax"),
         *("full-softmax", "full-softmax+time-halves"),

@@ -24,6 +24,7 @@ _RIGHT = ("recipe-leave-one-out", "recipe-inclusion", "recipe-uniform")
 RECIPES_GRID = Grid(
     name="recipes",
     question="What do incorrect corrections in public code cost?",
+    topic="corrections",
     arms=(
         "random",
         "popularity",

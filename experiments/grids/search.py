@@ -26,6 +26,7 @@ _TITLE = "Simulated words, which see the target: paired differences from in-batc
 SEARCH = Grid(
     name="search",
     question="How much does a search query help, by how informative it is?",
+    topic="towers",
     arms=("in-batch+logq", "encoder-none", "encoder-query"),
     reference="in-batch+logq",
     minutes="10",

@@ -23,6 +23,7 @@ _CORRECT = (
 SSB = Grid(
     name="ssb",
     question="Which mitigation of sample selection bias helps, and by how much?",
+    topic="corrections",
     arms=(
         "popularity",
         "ease",

@@ -33,6 +33,7 @@ _LARGE = (  # what a large temperature is said to trade recall for
 TEMPERATURE = Grid(
     name="temperature",
     question="What does the temperature trade between precision and diversity?",
+    topic="temperature",
     arms=("in-batch", "in-batch+logq", "mixed+logq", "full-softmax"),
     reference="in-batch",
     seeds=1,

@@ -123,6 +123,7 @@ OTHERS = tuple(
 TUNING = Grid(
     name="tuning",
     question="Which temperature and learning rate suit each arm on validation?",
+    topic="machinery",
     arms=(*TRAINED, *CACHED, *OTHERS),
     reference="full-softmax",
     seeds=1,
@@ -144,6 +145,7 @@ TUNING_VARIANTS = Grid(
     name="tuning-variants",
     question="Which temperature and learning rate suit each batch, number of negatives "
     "and correction on validation?",
+    topic="machinery",
     arms=tuple(_VARIANTS),
     reference="in-batch+logq",
     seeds=1,

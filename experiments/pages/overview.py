@@ -1,7 +1,7 @@
 """The list of all results under an output folder: README.md beside the tables.
 
-It has a row per file of records: the question, the verdicts of its contrasts, and what
-made it. Every ``report`` writes it anew.
+It has a table for each topic, with a row per file of records: the question, the
+verdicts of its contrasts, and what made it. Every ``report`` writes it anew.
 """
 
 import csv
@@ -9,8 +9,9 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from experiments.lookup import find_by_file
+from experiments.lookup import experiments, find_by_file
 from experiments.output.folders import RECORDS_VERSION
+from experiments.topics import TOPICS, by_topic
 from research.files import replace
 from research.report.pages import EMPTY, markdown_page, markdown_table
 from research.report.predictions import statement_verdicts
@@ -23,10 +24,13 @@ HEADS = (
     *("commit", "made on", "minutes"),
 )
 ABOUT = (
-    "One row per grid or study and data set. The first column leads to the tables, the "
-    "fourth to the contrasts."
+    "One row per grid or study and data set, by topic; the first grid or study of a "
+    "topic is the one to begin with. The first column leads to the tables, the fourth "
+    "to the contrasts."
 )
 NOTES = (
+    "- **data set**: each one's users, items, clicks and splits are in the "
+    "[glossary](../docs/glossary.md#data-sets).\n"
     "- **verdicts**: of the contrasts that a grid declares. An arm is better or worse "
     "than the other one (higher or lower where neither end is the better one), "
     "equivalent within 2 %, or undecided; p values are adjusted by Holm.\n"
@@ -49,9 +53,24 @@ def write_overview(records: Path, out: Path) -> Path:
     Raises:
       InputError: a file of records can't be read, or is of no known grid or study.
     """
-    rows = [_row(path, out) for path in sorted(records.glob("*/*.npz"))]
-    page = markdown_page("Results", ABOUT, NOTES, markdown_table(HEADS, rows))
+    files: dict[str, list[Path]] = {}
+    for path in sorted(records.glob("*/*.npz")):
+        files.setdefault(find_by_file(path).name, []).append(path)
+    blocks = []
+    for topic, group in by_topic(experiments()).items():
+        rows = [_row(path, out) for one in group for path in files.get(one.name, ())]
+        if rows:
+            blocks += [*_heading(topic), markdown_table(HEADS, rows)]
+    page = markdown_page("Results", ABOUT, NOTES, *blocks)
     return replace(out / "README.md", page.encode())
+
+
+def _heading(topic: str) -> list[str]:
+    """The heading of a topic, and the pages that discuss it."""
+    heading, pages = TOPICS[topic]
+    links = [f"[{name}](../docs/{page})" for name, page in pages.items()]
+    discussed = f"Discussed in: {', '.join(links)}." if links else ""
+    return [f"## {heading}", discussed]
 
 
 def _row(path: Path, out: Path) -> list[str]:

@@ -28,7 +28,7 @@ def _predicted(name: str) -> str:
     return "\n\n".join(" ".join(lines.split()) for lines in paragraphs)
 
 
-def _study(name: str, question: str, minutes: str, **more: Any) -> Study:
+def _study(name: str, topic: str, question: str, minutes: str, **more: Any) -> Study:
     """A study whose functions are run_NAME and report_NAME of the module of its name.
 
     In a package the latter is in the module ``report``, if there is one.
@@ -44,34 +44,76 @@ def _study(name: str, question: str, minutes: str, **more: Any) -> Study:
         run=deferred(f"{place}:run_{run}"),
         report=deferred(f"{place}{report}:report_{module}"),
         prediction="" if of in _UNPREDICTED else _predicted(of),
+        topic=topic,
         **more,
     )
 
 
 _STUDIES = (
     _study(
+        "probe",
+        "corrections",
+        "How much of the sampling bias does each correction leave?",
+        "8",
+    ),
+    _study(
         "frequency",
+        "corrections",
         "How fast does the streaming estimate follow a shift, at what error?",
         "3",
         seeds=5,
         place=SIMULATED,
     ),
-    _study("probe", "How much of the sampling bias does each correction leave?", "8"),
     _study(
-        "exposure",
-        "When does the log q correction recover what users would choose?",
-        "6",
+        "faithful",
+        "corrections",
+        "Does a more faithful gradient train a model nearer to the full softmax?",
+        "10",
+        seeds=3,
+        predicted_on=("ml-100k",),
+    ),
+    _study(
+        "budget",
+        "negatives",
+        "Which loss ranks best where each is tuned with the same budget?",
+        "30",
+        seeds=10,
+        predicted_on=_MOVIELENS,
+    ),
+    _study(
+        "pace",
+        "negatives",
+        "How much training does each loss need, in examples and in seconds?",
+        "5",
+        seeds=3,
+        predicted_on=_MOVIELENS,
+    ),
+    _study(
+        "pace-simulated",
+        "negatives",
+        "How much training does each loss need with 50,000 items?",
+        "40",
         seeds=3,
         place=SIMULATED,
     ),
     _study(
-        "dial",
-        "How much of log q should be corrected, where part of popularity is exposure?",
-        "25",
-        seeds=5,
-        place=SIMULATED,
+        "at-k",
+        "negatives",
+        "Is popularity what a loss at K gains over the softmax?",
+        "120",
+        seeds=3,
+        predicted_on=("electronic", "ml-100k-irb"),
     ),
     _study(
+        "collapse",
+        "negatives",
+        "How long does a model last once a cache of past vectors joins its negatives?",
+        "30",
+        seeds=5,
+        predicted_on=("ml-100k",),
+    ),
+    _study(
+        "strength",
         "strength",
         "Do log q in the loss and a popularity prior when serving do the same?",
         "25",
@@ -79,7 +121,34 @@ _STUDIES = (
         predicted_on=(*_MOVIELENS, *_AMAZON, "gowalla"),
     ),
     _study(
+        "totals",
+        "strength",
+        "At which total strength is held-out recall highest, by epoch?",
+        "5",
+        seeds=5,
+        predicted_on=(*_MOVIELENS, "electronic"),
+    ),
+    _study(
+        "calibration",
+        "strength",
+        "Do held-out clicks say how far the best strength lies from the rule's?",
+        "20",
+        seeds=5,
+        predicted_on=(*_MOVIELENS, "electronic"),
+        arms=("in-batch", "in-batch+logq"),
+    ),
+    _study(
+        "carry-over",
+        "strength",
+        "Does the strength that validation clicks give suit a model trained on them, "
+        "too?",
+        "10",
+        seeds=5,
+        predicted_on=(*_MOVIELENS, "electronic"),
+    ),
+    _study(
         "span",
+        "strength",
         "From which temperature on can cosines not hold both taste and log q?",
         "25",
         seeds=3,
@@ -87,6 +156,7 @@ _STUDIES = (
     ),
     _study(
         "length",
+        "strength",
         "Does a longer training lose less of log q, where cosines cannot hold all of "
         "it?",
         "40",
@@ -94,7 +164,24 @@ _STUDIES = (
         predicted_on=(*_MOVIELENS, *_AMAZON),
     ),
     _study(
+        "dial",
+        "strength",
+        "How much of log q should be corrected, where part of popularity is exposure?",
+        "25",
+        seeds=5,
+        place=SIMULATED,
+    ),
+    _study(
+        "exposure",
+        "strength",
+        "When does the log q correction recover what users would choose?",
+        "6",
+        seeds=3,
+        place=SIMULATED,
+    ),
+    _study(
         "semisynthetic",
+        "strength",
         "Does the rule of the correction's strength hold for tastes learned from real "
         "clicks?",
         "10",
@@ -103,13 +190,33 @@ _STUDIES = (
     ),
     _study(
         "clicks",
+        "strength",
         "Do more clicks bring the best strength of the correction to the rule's?",
         "50",
         seeds=5,
         predicted_on=_MOVIELENS,
     ),
     _study(
+        "stopping",
+        "strength",
+        "Does the epoch that held-out clicks choose bring the best strength to the "
+        "rule's?",
+        "10",
+        seeds=5,
+        predicted_on=_MOVIELENS,
+    ),
+    _study(
+        "feedback",
+        "strength",
+        "How much to correct where recommendations make the exposure?",
+        "70",
+        seeds=5,
+        place=SIMULATED,
+        arms=_POLICIES,
+    ),
+    _study(
         "impressions",
+        "strength",
         "With impressions of each item, how much of log q and of log impressions to "
         "serve with?",
         "30",
@@ -118,104 +225,8 @@ _STUDIES = (
         arms=("in-batch", "in-batch+logq", "in-batch+ips", "in-batch+logq+ips"),
     ),
     _study(
-        "calibration",
-        "Do held-out clicks say how far the best strength lies from the rule's?",
-        "20",
-        seeds=5,
-        predicted_on=(*_MOVIELENS, "electronic"),
-        arms=("in-batch", "in-batch+logq"),
-    ),
-    _study(
-        "stopping",
-        "Does the epoch that held-out clicks choose bring the best strength to the "
-        "rule's?",
-        "10",
-        seeds=5,
-        predicted_on=_MOVIELENS,
-    ),
-    _study(
-        "faithful",
-        "Does a more faithful gradient train a model nearer to the full softmax?",
-        "10",
-        seeds=3,
-        predicted_on=("ml-100k",),
-    ),
-    _study(
-        "collapse",
-        "How long does a model last once a cache of past vectors joins its negatives?",
-        "30",
-        seeds=5,
-        predicted_on=("ml-100k",),
-    ),
-    _study(
-        "budget",
-        "Which loss ranks best where each is tuned with the same budget?",
-        "30",
-        seeds=10,
-        predicted_on=_MOVIELENS,
-    ),
-    _study(
-        "totals",
-        "At which total strength is held-out recall highest, by epoch?",
-        "5",
-        seeds=5,
-        predicted_on=(*_MOVIELENS, "electronic"),
-    ),
-    _study(
-        "scale",
-        "At which temperature should a model be served that was trained at another?",
-        "5",
-        seeds=5,
-        predicted_on=("ml-100k", "electronic"),
-    ),
-    _study(
-        "carry-over",
-        "Does the strength that validation clicks give suit a model trained on them, "
-        "too?",
-        "10",
-        seeds=5,
-        predicted_on=(*_MOVIELENS, "electronic"),
-    ),
-    _study(
-        "trade-off",
-        "Does the temperature trade precision against diversity, or the popularity "
-        "prior?",
-        "12",
-        seeds=5,
-        predicted_on=(*_MOVIELENS, "electronic"),
-        arms=("in-batch", "in-batch+logq"),
-    ),
-    _study(
-        "feedback",
-        "How much to correct where recommendations make the exposure?",
-        "70",
-        seeds=5,
-        place=SIMULATED,
-        arms=_POLICIES,
-    ),
-    _study(
-        "pace",
-        "How much training does each loss need, in examples and in seconds?",
-        "5",
-        seeds=3,
-        predicted_on=_MOVIELENS,
-    ),
-    _study(
-        "pace-simulated",
-        "How much training does each loss need with 50,000 items?",
-        "40",
-        seeds=3,
-        place=SIMULATED,
-    ),
-    _study(
-        "outside",
-        "Does this code reproduce published numbers?",
-        "900",
-        seeds=5,
-        place="outside",
-    ),
-    _study(
         "shift",
+        "strength",
         "Should log q be corrected if test items are drawn evenly from the catalogue?",
         "180",
         seeds=3,
@@ -224,6 +235,7 @@ _STUDIES = (
     ),
     _study(
         "calibrated-shift",
+        "strength",
         "Do clicks drawn as at serving time set the strength, and how many does it "
         "take?",
         "60",
@@ -233,6 +245,7 @@ _STUDIES = (
     ),
     _study(
         "unclicked",
+        "strength",
         "Why is a model with log q in the loss hard to serve without popularity?",
         "40",
         seeds=3,
@@ -240,20 +253,43 @@ _STUDIES = (
         arms=("in-batch", "in-batch+logq", "mixed+logq"),
     ),
     _study(
-        "at-k",
-        "Is popularity what a loss at K gains over the softmax?",
-        "120",
-        seeds=3,
-        predicted_on=("electronic", "ml-100k-irb"),
+        "trade-off",
+        "temperature",
+        "Does the temperature trade precision against diversity, or the popularity "
+        "prior?",
+        "12",
+        seeds=5,
+        predicted_on=(*_MOVIELENS, "electronic"),
+        arms=("in-batch", "in-batch+logq"),
+    ),
+    _study(
+        "scale",
+        "temperature",
+        "At which temperature should a model be served that was trained at another?",
+        "5",
+        seeds=5,
+        predicted_on=("ml-100k", "electronic"),
     ),
     _study(
         "magnifier",
+        "temperature",
         "Which negatives receive the gradient, by temperature?",
         "2",
         seeds=5,
     ),
     _study(
-        "coverage", "Do 95 % intervals cover the truth, for nearly tied arms too?", "3"
+        "outside",
+        "data",
+        "Does this code reproduce published numbers?",
+        "900",
+        seeds=5,
+        place="outside",
+    ),
+    _study(
+        "coverage",
+        "machinery",
+        "Do 95 % intervals cover the truth, for nearly tied arms too?",
+        "3",
     ),
 )
 STUDIES: Registry[Study] = Registry(

@@ -20,7 +20,7 @@ def test_a_row_has_the_question_its_verdicts_and_what_made_it(tmp_path):
     page = f"# Title\n\n{statement_table(statements)}\n\n| holds | x |\n"
     contrasts.with_name("recipes.md").write_text(page)
     overview = write_overview(tmp_path / "records", tmp_path).read_text()
-    recipes, ssb = (line for line in overview.splitlines() if "| ml-100k |" in line)
+    ssb, recipes = (line for line in overview.splitlines() if "| ml-100k |" in line)
     assert "What do incorrect corrections in public code cost?" in recipes
     counted = "[2 worse, 1 undecided](tables/ml-100k/recipes-contrasts.md)"
     assert f"{counted} | fails 1, holds 2 |" in recipes

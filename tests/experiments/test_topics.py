@@ -1,0 +1,74 @@
+"""Lists of grids and studies are by topic, and each topic leads to pages on it."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from experiments.__main__ import main
+from experiments.grids import GRIDS
+from experiments.lookup import experiments
+from experiments.pages.overview import write_overview
+from experiments.topics import OTHERS, TOPICS, by_topic
+from research.report.records import save_records
+from research.types import InputError
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def anchors_of(page: Path) -> set[str]:
+    """The names of a page's headings in links."""
+    heads = re.findall(r"^#+ (.*)$", page.read_text(), re.M)
+    return {re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+@pytest.mark.parametrize("topic", sorted(set(TOPICS) - {OTHERS}))
+def test_a_topic_leads_to_headings_that_there_are(topic):
+    assert TOPICS[topic].pages
+    for link in TOPICS[topic].pages.values():
+        page, _, anchor = link.partition("#")
+        assert (DOCS / page).is_file()
+        assert not anchor or anchor in anchors_of(DOCS / page)
+
+
+def test_list_groups_its_rows_under_the_headings(capsys):
+    assert main(["list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    place = {}
+    headings = {one.heading: topic for topic, one in TOPICS.items()}
+    topic = ""
+    for line in lines:
+        topic = headings.get(line.partition(" (docs/")[0].strip(), topic)
+        name = line.strip("│ ").partition(" ")[0]
+        if line.startswith("│ ") and name in experiments() and line[2] != " ":
+            place[name] = topic
+    assert place == {name: one.topic for name, one in experiments().items()}
+
+
+def test_the_results_are_grouped_under_the_headings_with_their_pages(tmp_path):
+    records = tmp_path / "records" / "ml-100k"
+    for name in ("temperature", "fair", "ssb-last"):
+        header = {"grid": name.removesuffix("-last"), "dataset": "ml-100k"}
+        save_records(records / f"{name}.npz", [], header)
+    text = write_overview(tmp_path / "records", tmp_path).read_text()
+    _, corrections, temperature = text.split("\n## ")
+    assert corrections.startswith("Corrections\n")
+    assert corrections.index("| ssb-last |") < corrections.index("| fair |")
+    assert "](../docs/how-to-choose.md#which-correction)" in corrections
+    assert temperature.startswith("Temperature\n")
+    assert "| temperature | ml-100k |" in temperature
+
+
+def test_a_grid_without_a_topic_is_last_and_an_unknown_topic_is_refused(capsys):
+    GRIDS["mine"] = GRIDS["ssb"]._replace(name="mine", topic=OTHERS)
+    try:
+        assert main(["list"]) == 0
+        last = capsys.readouterr().out.split(TOPICS[OTHERS].heading)[-1]
+        assert "│ mine " in last
+        GRIDS["mine"] = GRIDS["mine"]._replace(topic="corections")
+        with pytest.raises(InputError, match=r"topic of mine .*'corections'"):
+            by_topic(experiments())
+        assert main(["run", "mine", "--show"]) == 2
+        assert "corections" in capsys.readouterr().err
+    finally:
+        GRIDS.pop("mine")
