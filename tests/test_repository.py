@@ -26,7 +26,11 @@ from research.registry import Deferred
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 EXTENDING, REFERENCES = ROOT / "docs" / "extending.md", ROOT / "docs" / "references.md"
-PAGES = [README, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+CHANGELOG = ROOT / "CHANGELOG.md"
+PAGES = [
+    *(README, ROOT / "CONTRIBUTING.md", CHANGELOG),
+    *sorted((ROOT / "docs").glob("*.md")),
+]
 CODE = sorted(
     p for top in ("research", "experiments") for p in (ROOT / top).rglob("*.py")
 )
@@ -273,6 +277,13 @@ def test_every_grid_and_study_says_its_command_its_time_and_what_to_expect():
 def test_every_grid_and_study_has_a_topic_and_every_topic_has_some():
     assert not [one.name for one in experiments().values() if one.topic == OTHERS]
     assert set(by_topic(experiments())) == set(TOPICS) - {OTHERS}
+
+
+def test_a_version_in_the_changelog_has_each_section_once():
+    for version in CHANGELOG.read_text().split("\n## ")[1:]:
+        sections = re.findall(r"^### (.*)$", version, re.M)
+        assert sections == sorted(set(sections))
+        assert set(sections) <= {"Added", "Changed", "Deprecated", "Fixed", "Removed"}
 
 
 def requirements(name: str) -> list[Requirement]:
