@@ -67,13 +67,16 @@ def test_parts_are_those_of_the_records(name):
     assert read_header(folder / "tuning.npz")["users"] == number(row["users"])
 
 
-def test_the_training_part_of_electronics_is_that_of_the_records():
+def test_parts_of_electronics_are_those_of_the_records():
     path, row = RECORDS / "electronic" / "tuning-given.npz", ROWS["electronic"]
     record = load_records(path)[0].record
     assert read_header(path)["users"] == number(row["users"])
     assert len(record.item_counts) == number(row["items"])
+    train, _, test = parts_of(row)
     # a share of the training part was held out for validation
-    assert record.item_counts.sum() + record.held.sum() == parts_of(row)[0]
+    assert record.item_counts.sum() + record.held.sum() == train
+    record = load_records(path.with_name("other-data-given.npz"))[0].record
+    assert (record.item_counts.sum(), record.held.sum()) == (train, test)
 
 
 @pytest.mark.parametrize(
