@@ -128,7 +128,7 @@ def test_a_studys_page_on_other_data_has_neither_text_nor_verdicts(tmp_path):
 
 def test_committed_records_are_of_the_data_sets_that_predictions_name():
     for path in sorted(RECORDS.glob("*/*.npz")):
-        entry, dataset = find_by_file(path.stem), path.parent.name
+        entry, dataset = find_by_file(path), path.parent.name
         if not entry.prediction:
             continue
         if isinstance(entry, Study):
