@@ -134,7 +134,7 @@ def collect(
     why = failed or {}
     results = [_result(cell, grid.name, out, digest, why) for cell in cells]
     if grid.brief:
-        results = [brief(run) for run in results]
+        results = [brief(run, grid.brief) for run in results]
     dataset = name_of(base.dataset)
     path = records_path(out, dataset, grid.name, base.split)
     header = {
@@ -156,18 +156,23 @@ def collect(
     return path, results, len(others)
 
 
-def brief(run: RunResult) -> RunResult:
-    """The run reduced to cut-off 20, without its curve and columns beyond BRIEF."""
+def brief(run: RunResult, places: int) -> RunResult:
+    """The run without its curve, columns beyond BRIEF, and later places of its lists.
+
+    Args:
+      run: the run.
+      places: how many first places are kept; cut-offs are then 20 and this one.
+    """
     record = run.record
     if record is None:
         return run
-    shown = record.ks == CUTOFF
+    shown = np.isin(record.ks, (CUTOFF, places))
     short = record._replace(
         ks=record.ks[shown],
         exposure=record.exposure[shown],
-        rank=np.minimum(record.rank, CUTOFF),
+        rank=np.minimum(record.rank, places),
         columns={n: record.columns[n] for n in BRIEF if n in record.columns},
-        depth=CUTOFF,
+        depth=places,
     )
     return run._replace(record=short, history=None)
 

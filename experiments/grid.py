@@ -76,8 +76,9 @@ class Grid(NamedTuple):
       contrasts: the comparisons that answer the question, declared before its first
         run, as in ``(Contrast("in-batch+logq", "full-softmax", "recall", 100),)``.
         Their p values are adjusted together; they have tables of their own.
-      brief: whether its records keep the first 20 places alone, neither training curves
-        nor what describes the lists: for trials that only choose among settings.
+      brief: how many first places its records keep, and neither training curves nor
+        what describes the lists: 20 for trials that only choose among settings, 100
+        for data sets of so many users that whole records are large; 0 for all.
       note: stands under the tables: what their numbers must not be taken for.
       figures: functions from its long table to a Drawing, by the end of their files'
         names; {} for none. They are ``deferred``, as tables are, so that naming them
@@ -114,7 +115,7 @@ class Grid(NamedTuple):
     tuned_by: tuple[str, ...] = ()
     tuned_or_not: bool = False
     contrasts: tuple[Contrast, ...] = ()
-    brief: bool = False
+    brief: int = 0
     note: str = ""
     figures: dict[str, Callable[..., Any]] = ARMS_FIGURE
     contrast_figures: dict[str, Callable[..., Any]] = {}  # noqa: RUF012 - never written

@@ -26,6 +26,7 @@ import experiments.grids.features as features
 import experiments.grids.history as history
 import experiments.grids.losses as losses
 from experiments.grid import SHORTER, Grid, Sweep
+from research.evaluate.metrics import CUTOFF
 
 __all__ = ["CACHED", "TRAINED", "TUNING", "TUNING_VARIANTS"]
 
@@ -138,7 +139,7 @@ TUNING = Grid(
     changes={"fit_on": "train"},
     dataset_changes=SHORTER,
     figures={},
-    brief=True,
+    brief=CUTOFF,
 )
 
 TUNING_VARIANTS = Grid(
@@ -153,5 +154,5 @@ TUNING_VARIANTS = Grid(
     arm_sweeps=_VARIANTS,
     changes={"fit_on": "train"},
     figures={},
-    brief=True,
+    brief=CUTOFF,
 )
