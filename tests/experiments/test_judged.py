@@ -102,7 +102,7 @@ def test_statements_read_the_records_of_another_data_set(tmp_path):
     more = Term("full-softmax"), Term("full-softmax", factor=-1.0, records="ml-1m/few")
     grid = GRID._replace(stated=(Stated("more here", (Part(more),), low=0.01),))
     page = page_of(tmp_path, grid)
-    assert "more here (not in these records: full-softmax)" in page
+    assert "more here (no records ml-1m/few)" in page
     page_of(tmp_path, dataset="ml-1m", rows=made_rows(world=7))
     page = page_of(tmp_path, grid)
     assert statements(page)[-1][0] == "more here"

@@ -105,10 +105,27 @@ def test_what_cannot_be_combined_is_refused(rows):
 
     assert refused(of_sum(Term("mixed")), {"": rows}) == "not in these records: mixed"
     absent = of_sum(Term(FULL, records="fair"))
-    assert refused(absent, {"": rows}) == "not in these records: full-softmax"
+    assert refused(absent, {"": rows}) == "no records fair"
     fewer = [row for row in rows if row.arm != LOGQ or row.seed]
     pair = of_sum(Term(FULL), Term(LOGQ))
     assert "in-batch+logq has other seeds" in refused(pair, {"": fewer})
     zero = of_sum(Term(FULL), over=(Term(FULL), Term(FULL, factor=-1.0)))
-    assert refused(zero, {"": rows}) == "full-softmax: the ratio is to 0"
+    assert refused(zero, {"": rows}) == "the denominator may be 0: 0 [0, 0]"
     assert "not measured" in refused(of_sum(Term(FULL), k=7), {"": rows})
+
+
+def test_a_ratio_to_a_number_that_may_be_0_is_refused(rows):
+    """The interval of a linearised ratio has no meaning there."""
+    lost = Term(FULL), Term(LOGQ, factor=-1.0)
+    interval = combined(of_sum(*lost), {"": rows}).interval()
+    assert interval.low < 0 < interval.high
+    with pytest.raises(InputError, match="denominator may be 0: "):
+        combined(of_sum(Term(NONE), over=lost), {"": rows})
+
+
+def test_cells_with_other_positives_are_not_paired(rows):
+    others = made_rows(world=9)
+    mixed = [row for row in rows if row.arm == FULL]
+    mixed += [row for row in others if row.arm == LOGQ]
+    with pytest.raises(InputError, match="is judged by other positives"):
+        combined(of_sum(Term(FULL), Term(LOGQ)), {"": mixed})
