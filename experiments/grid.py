@@ -235,12 +235,13 @@ def check_grid(grid: Grid) -> None:
         for term in (t for part in stated.parts for t in (*part.terms, *part.over)):
             if not term.records:
                 choose(term.arm, among, f"arm in a statement of {grid.name}")
-    ids = [contrast.id for contrast in grid.contrasts]
-    if twice := [name for name in dict.fromkeys(ids) if ids.count(name) > 1]:
-        raise InputError(
-            f"two contrasts of {grid.name} have the name {twice[0]} in links: leave "
-            f"one out, or name an arm otherwise"
-        )
+    for family in (grid.contrasts, grid.judged):
+        ids = [contrast.id for contrast in family]
+        if twice := [name for name in dict.fromkeys(ids) if ids.count(name) > 1]:
+            raise InputError(
+                f"two contrasts of {grid.name} have the name {twice[0]} in links: "
+                f"leave one out, or name an arm otherwise"
+            )
 
 
 def has_choices(grid: Grid, base: Config) -> bool:

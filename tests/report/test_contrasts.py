@@ -266,6 +266,10 @@ def test_a_contrast_of_an_arm_that_the_grid_lacks_is_refused():
             {"contrasts": (Contrast("in-batch", "mixed"),) * 2},
             "two contrasts of ssb have the name in-batch-vs-mixed-recall-20",
         ),
+        (
+            {"judged": (Contrast("in-batch", "mixed"),) * 2},
+            "two contrasts of ssb have the name in-batch-vs-mixed-recall-20",
+        ),
     ],
 )
 def test_names_in_a_grid_that_lead_nowhere_are_refused(changes, reason):
