@@ -5,6 +5,7 @@ A file is written beside its place, then renamed into it.
 
 import csv
 import dataclasses
+import errno
 import glob
 import io
 import json
@@ -18,7 +19,7 @@ import tokenize
 import zipfile
 import zlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -53,10 +54,12 @@ def sweep(folder: Path, pattern: str = "**/*") -> None:
 
 
 def _remove(path: Path) -> None:
+    """Removes what may be removed; what another user left there hinders nothing."""
     if path.is_dir():
         shutil.rmtree(path, ignore_errors=True)
     else:
-        path.unlink(missing_ok=True)
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
 
 
 def _alive(process: int) -> bool:
@@ -105,6 +108,7 @@ def scratch(folder: Path) -> Iterator[Path]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     part = _part(folder / "files")
+    _remove(part)  # of a killed process of this one's number, as in a container
     try:
         part.mkdir()
         yield part
@@ -123,7 +127,13 @@ def together(folder: Path, names: Sequence[str]) -> Iterator[Path]:
       folder: where the files go; made if need be.
       names: of all files that may be there, below the folder; what is there and isn't
         written is removed.
+
+    Raises:
+      OSError: a file can't be written, or a folder has the name of one.
     """
+    for path in (folder / name for name in names):
+        if path.is_dir() and not path.is_symlink():
+            raise IsADirectoryError(errno.EISDIR, f"{path.name} in it is a folder")
     with scratch(folder) as part:
         yield part
         written = [name for name in names if (part / name).is_file()]

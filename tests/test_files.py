@@ -1,0 +1,56 @@
+"""Files that take their places together, beside what others left there."""
+
+import os
+import platform
+from pathlib import Path
+
+import pytest
+
+from research.files import PART, replace, scratch, together
+from tests.experiments.made import contents
+
+NAMES = ("users.npz", "items.npz", "meta.json")
+
+
+def write_all(folder, text):
+    with together(folder, NAMES) as part:
+        for name in NAMES:
+            (part / name).write_text(text)
+
+
+def test_what_a_killed_process_of_the_same_number_left_is_removed(tmp_path):
+    """In containers every process may have the number 1."""
+    left = tmp_path / f"files.{platform.node()}.{os.getpid()}{PART}"
+    left.mkdir()
+    (left / "users.npz").write_text("half")
+    with scratch(tmp_path) as part:
+        assert contents(part) == {}
+    write_all(tmp_path, "new")
+    assert sorted(contents(tmp_path)) == sorted(NAMES)
+
+
+def test_a_folder_in_the_place_of_a_file_leaves_all_as_it_was(tmp_path):
+    write_all(tmp_path, "earlier")
+    (tmp_path / "items.npz").unlink()
+    (tmp_path / "items.npz" / "within").mkdir(parents=True)
+    earlier = contents(tmp_path)
+    with pytest.raises(IsADirectoryError, match="in it is a folder"):
+        write_all(tmp_path, "new")
+    assert contents(tmp_path) == earlier
+    assert len(earlier) == 2
+    assert (tmp_path / "items.npz" / "within").is_dir()
+
+
+def test_a_leftover_that_may_not_be_removed_hinders_no_writer(tmp_path, monkeypatch):
+    """As of another user, in a folder like /tmp."""
+    left = tmp_path / f"a.txt.{platform.node()}.{2**22 + 1}{PART}"
+    left.write_text("half")
+    unlink = Path.unlink
+
+    def refuse(path, **more):
+        if path == left:
+            raise PermissionError(1, "Operation not permitted", str(path))
+        unlink(path, **more)
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    assert replace(tmp_path / "a.txt", b"new").read_text() == "new"
