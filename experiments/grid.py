@@ -89,9 +89,9 @@ class Grid(NamedTuple):
       predicted_on: the data sets that it was made for; none for every data set and
         split.
       predicted_split: the split that it was made for; default the grid's own.
-      judged: further contrasts that parts of the prediction are about, with what is
-        expected of them; a family of their own, so that they change no p value of
-        ``contrasts``.
+      judged: further contrasts that parts of the prediction are about, declared after
+        the runs, with what is expected of them; a family of their own, so that they
+        change no p value of ``contrasts``.
       stated: parts of it that are on sums and ratios of several arms.
       not_judged: parts of it that no record can judge, each with the reason.
       tables: functions that write further tables: (results, long table, path of that

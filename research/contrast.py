@@ -142,6 +142,7 @@ class Stated(NamedTuple):
       metric: a name in METRICS.
       k: the cut-off.
       form: the format of what was measured.
+      added: whether it was declared after the runs, which the page then says.
     """
 
     text: str
@@ -151,6 +152,7 @@ class Stated(NamedTuple):
     metric: str = "recall"
     k: int = 20
     form: str = "+.4f"
+    added: bool = False
 
 
 def cell_name(arm: str, at: Mapping[str, Any]) -> str:

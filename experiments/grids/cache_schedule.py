@@ -140,6 +140,7 @@ CACHE_SCHEDULE = Grid(
                 "is less where the learning rate falls to 0",
                 (*_loss(_FIFO, size, False), *_loss(_FIFO, size, True, -1.0)),
                 low=MORE,
+                added=True,
             )
             for size in _SIZES
         ),
@@ -147,6 +148,7 @@ CACHE_SCHEDULE = Grid(
             "recall@20, M / B = 1: it still loses where the learning rate falls to 0",
             _loss(_FIFO, 512, True),
             low=MORE,
+            added=True,
         ),
         *(
             Stated(
@@ -155,6 +157,7 @@ CACHE_SCHEDULE = Grid(
                 (Part(_lost(_STOPPED, 1024, fall), _lost(_FIFO, 1024, fall)),),
                 *(1 / 2, 5 / 6),
                 form=".3f",
+                added=True,
             )
             for rate, fall in (("constant rate", False), ("falling rate", True))
         ),

@@ -107,6 +107,7 @@ FAIR = Grid(
             "MovieLens 1M than on 100K",
             (_share_kept("ml-100k/fair"), _share_kept("ml-1m/fair", factor=-1.0)),
             low=MORE,
+            added=True,
         ),
     ),
 )

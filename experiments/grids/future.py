@@ -79,6 +79,7 @@ FUTURE = Grid(
             (Part((Term("full-softmax"),), (Term("full-softmax", records="fair"),)),),
             high=0.6,
             form=".3f",
+            added=True,
         ),
     ),
 )

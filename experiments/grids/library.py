@@ -82,6 +82,7 @@ LIBRARY = Grid(
             (Part((Term("in-batch+logq"), Term("full-softmax", factor=-5.0))),),
             low=0.0,
             metric=_UNCLICKED,
+            added=True,
         ),
     ),
 )

@@ -21,8 +21,15 @@ __all__ = ["judged_prediction"]
 
 ADDED = (
     "The last {} added after the runs, for parts of the prediction that no "
-    "contrast of the grid judges. Where such a row compares two arms, its verdict is "
-    "by Holm over the comparisons among them, else by an unadjusted 95 % interval."
+    "contrast of the grid judges."
+)
+COMPARED = (
+    "The comparisons among them are a family of their own ({} with data), over which "
+    "their p values are adjusted by Holm."
+)
+COMBINED = (
+    "Statements on sums, differences and ratios of means go by the 95 % interval, "
+    "which is not adjusted."
 )
 
 
@@ -48,13 +55,25 @@ def judged_prediction(
         return prediction_blocks(grid.prediction, made_for, None)
     rows, absent = contrast_rows(grid.contrasts, contrasts, dataset)
     frame = contrast_frame(results, grid.judged)
-    further, lacking = contrast_rows(grid.judged, frame, dataset)
-    stated, untold = stated_rows(grid.stated, _records(grid, results, records))
-    further += stated
-    count = "row was" if len(further) == 1 else f"{len(further)} rows were"
-    notes = [ADDED.format(count)] if further else []
-    notes += not_judged([*absent, *lacking, *untold, *grid.not_judged])
-    return prediction_blocks(grid.prediction, made_for, [*rows, *further], notes)
+    compared, lacking = contrast_rows(grid.judged, frame, dataset)
+    others = _records(grid, results, records)
+    (early, unmeasured), (late, later) = (
+        stated_rows([one for one in grid.stated if one.added == added], others)
+        for added in (False, True)
+    )
+    further, said = [*compared, *late], []
+    if further:
+        count = "row was" if len(further) == 1 else f"{len(further)} rows were"
+        said.append(ADDED.format(count))
+    if compared:
+        said.append(COMPARED.format(frame.difference.notna().sum()))
+    if early or late:
+        said.append(COMBINED)
+    lacking = [*absent, *lacking, *unmeasured, *later, *grid.not_judged]
+    notes = [*filter(None, [" ".join(said)]), *not_judged(lacking)]
+    return prediction_blocks(
+        grid.prediction, made_for, [*rows, *early, *further], notes
+    )
 
 
 def _records(
