@@ -6,6 +6,7 @@ A file is written beside its place, then renamed into it.
 import csv
 import dataclasses
 import errno
+import fcntl
 import glob
 import io
 import json
@@ -121,7 +122,8 @@ def together(folder: Path, names: Sequence[str]) -> Iterator[Path]:
     """A folder to write files into that take their places when all are written.
 
     If one can't be written, what was there stays as it was. If the process is killed
-    while they take their places, the last of the names is missing.
+    while they take their places, the last of the names is missing. Of two processes
+    that write to one folder, all files are those of the later one.
 
     Args:
       folder: where the files go; made if need be.
@@ -137,11 +139,23 @@ def together(folder: Path, names: Sequence[str]) -> Iterator[Path]:
     with scratch(folder) as part:
         yield part
         written = [name for name in names if (part / name).is_file()]
-        for name in (*names[-1:], *(name for name in names if name not in written)):
-            (folder / name).unlink(missing_ok=True)
-        for name in written:
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            os.replace(part / name, folder / name)
+        with _alone(folder):
+            for name in (*names[-1:], *(n for n in names if n not in written)):
+                (folder / name).unlink(missing_ok=True)
+            for name in written:
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                os.replace(part / name, folder / name)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Waits until no other process puts files that belong together into a folder."""
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(opened, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(opened)
 
 
 def replace(path: Path, content: bytes) -> Path:

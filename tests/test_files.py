@@ -2,6 +2,9 @@
 
 import os
 import platform
+import subprocess
+import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -54,3 +57,36 @@ def test_a_leftover_that_may_not_be_removed_hinders_no_writer(tmp_path, monkeypa
 
     monkeypatch.setattr(Path, "unlink", refuse)
     assert replace(tmp_path / "a.txt", b"new").read_text() == "new"
+
+
+WRITES = """
+import sys
+from pathlib import Path
+from tests.test_files import NAMES, together
+
+with together(Path(sys.argv[1]), NAMES) as part:
+    for name in NAMES:
+        (part / name).write_text("later")
+    print("written", flush=True)
+"""
+
+
+def test_two_processes_leave_the_files_of_one(tmp_path, monkeypatch):
+    """The other process comes when the first of the files has its place."""
+    others, place = [], os.replace
+
+    def replace_and_meet(source, target):
+        place(source, target)
+        if not others:
+            words = [sys.executable, "-c", WRITES, tmp_path]
+            other = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+            others.append(other)
+            assert other.stdout.readline() == "written\n"
+            with suppress(subprocess.TimeoutExpired):
+                other.wait(1)
+
+    monkeypatch.setattr(os, "replace", replace_and_meet)
+    write_all(tmp_path, "first")
+    assert others[0].wait(30) == 0
+    others[0].stdout.close()
+    assert contents(tmp_path) == dict.fromkeys(sorted(NAMES), b"later")
