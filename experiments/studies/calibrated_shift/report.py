@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from numpy import ndarray
 
 from experiments.studies import STUDIES
-from experiments.study import OVER_SEEDS, Report, described
+from experiments.study import OVER_SEEDS, Report, described, not_run
 from research.report.intervals import Interval
 from research.report.pages import interval_frame, interval_table, seeds_text
 from research.report.pictures import Drawing, blank, legend_above, styled
@@ -99,13 +99,6 @@ def verdicts(frame: pd.DataFrame, clicks: Sequence[int]) -> list[list[str]]:
             ends = Interval.of(row, name)
             rows.append(statement(where + text, ends, low, high, form))
     return rows
-
-
-def not_judged(stored: Stored) -> list[str]:
-    """The parts of the prediction that these records cannot judge."""
-    arms = STUDIES["calibrated-shift"].arms
-    absent = [arm for arm in arms if arm not in stored.header["arms"]]
-    return [f"{arm} (not run here)" for arm in absent]
 
 
 Stated = tuple[str, str, float, float, str]  # statement, number, its ends, its form
@@ -295,5 +288,6 @@ def report_calibrated_shift(stored: Stored) -> Report:
     frame = calibrated_shift_frame(stored)
     drawings = {"-curves": calibrated_shift_figure(frame, stored)}
     judged = verdicts(frame, stored.arrays["clicks"].astype(int).tolist())
-    page, lacking = calibrated_shift_page(frame, stored), not_judged(stored)
+    page = calibrated_shift_page(frame, stored)
+    lacking = not_run(STUDIES["calibrated-shift"].arms, stored.header["arms"])
     return Report({".csv": frame}, page, drawings, judged, lacking)

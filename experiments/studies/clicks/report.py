@@ -9,7 +9,7 @@ from numpy import ndarray
 
 from experiments.studies.clicks import ARM, AS_IS
 from experiments.studies.dial.report import nearest_best
-from experiments.study import OVER_SEEDS, Report, described
+from experiments.study import OVER_SEEDS, Report, described, not_run
 from research.report.intervals import Interval
 from research.report.pages import interval_frame, interval_table, seeds_text
 from research.report.pictures import Drawing, blank, legend_above, styled
@@ -125,12 +125,6 @@ def verdicts(frame: pd.DataFrame) -> list[list[str]]:
     return out
 
 
-def not_judged(stored: Stored) -> list[str]:
-    """The parts of the prediction that these records cannot judge."""
-    absent = [name for name in CHANGES if name not in stored.header["conditions"]]
-    return [f"{name} (not run here)" for name in absent]
-
-
 def clicks_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
     """What was measured, and each condition's strengths, in Markdown."""
     seeds = stored.arrays["rule"].shape[2]
@@ -215,7 +209,7 @@ def report_clicks(stored: Stored) -> Report:
     """The study's table, page and figure."""
     frame = clicks_frame(stored)
     drawings = {"-distance": clicks_figure(frame)}
-    judged, lacking = verdicts(frame), not_judged(stored)
+    judged, lacking = verdicts(frame), not_run(CHANGES, stored.header["conditions"])
     return Report(
         {".csv": frame}, clicks_page(frame, stored), drawings, judged, lacking
     )

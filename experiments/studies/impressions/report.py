@@ -12,7 +12,7 @@ from numpy import ndarray
 from experiments.studies import STUDIES
 from experiments.studies.impressions import EXACT, KINDS, Kind
 from experiments.studies.impressions.knobs import draw_mark, draw_pairs
-from experiments.study import OVER_SEEDS, Report, described
+from experiments.study import OVER_SEEDS, Report, described, not_run
 from research.report.intervals import over_seeds
 from research.report.pages import interval_table, seeds_text
 from research.report.pictures import Drawing, blank, legend_above, styled
@@ -203,13 +203,6 @@ def verdicts(stored: Stored) -> list[list[str]]:
     return out
 
 
-def not_judged(stored: Stored) -> list[str]:
-    """The parts of the prediction that these records cannot judge."""
-    arms = STUDIES["impressions"].arms
-    absent = [arm for arm in arms if arm not in stored.header["arms"]]
-    return [f"{arm} (not run here)" for arm in absent]
-
-
 Stated = tuple[str, ndarray, float, float]
 
 
@@ -359,7 +352,8 @@ def report_impressions(stored: Stored) -> Report:
     """The study's table, page and figure."""
     frame = impressions_frame(stored)
     drawings = {"-pairs": impressions_figure(frame, stored)}
-    judged, lacking = verdicts(stored), not_judged(stored)
+    judged = verdicts(stored)
+    lacking = not_run(STUDIES["impressions"].arms, stored.header["arms"])
     return Report(
         {".csv": frame}, impressions_page(frame, stored), drawings, judged, lacking
     )

@@ -17,7 +17,7 @@ from experiments.studies.compared import (
     draw_line,
     ndcg_of_users,
 )
-from experiments.study import Report
+from experiments.study import Report, not_run
 from research.report.intervals import two_way
 from research.report.pages import markdown_table
 from research.report.pictures import (
@@ -174,6 +174,5 @@ def report_shift(stored: Stored) -> Report:
     page = shift_page(frame, stored)
     drawings = {"-curves": shift_figure(frame, compared)}
     report = compared_report(stored, frame, page, compared, NOTE, drawings)
-    absent = [one for one, _ in PAIRS if one not in stored.header["arms"]]
-    lacking = [f"{arm} (not run here)" for arm in absent]
+    lacking = not_run((arm for arm, _ in PAIRS), stored.header["arms"])
     return report._replace(statements=verdicts(frame, stored), not_judged=lacking)

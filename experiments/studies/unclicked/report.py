@@ -10,7 +10,7 @@ from numpy import ndarray
 
 from experiments.studies import STUDIES
 from experiments.studies.unclicked import FEW, LISTS
-from experiments.study import Report, described
+from experiments.study import Report, described, not_run
 from research.report.intervals import Interval
 from research.report.pages import interval_frame, interval_table, seeds_text
 from research.report.pictures import Drawing, blank, legend_above, styled
@@ -130,13 +130,6 @@ def _with_logq(clicks: Sequence[int]) -> tuple[Stated, ...]:
     )
 
 
-def not_judged(stored: Stored) -> list[str]:
-    """The parts of the prediction that these records cannot judge."""
-    arms = STUDIES["unclicked"].arms
-    absent = [arm for arm in arms if arm not in stored.header["arms"]]
-    return [f"{arm} (not run here)" for arm in absent]
-
-
 def unclicked_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
     """What was measured, and one row per arm, temperature and lists."""
     clicks = stored.arrays["clicks"].astype(int).tolist()
@@ -243,5 +236,6 @@ def report_unclicked(stored: Stored) -> Report:
     frame = unclicked_frame(stored)
     drawings = {"-curves": unclicked_figure(frame, stored)}
     judged = verdicts(frame, stored.arrays["clicks"].astype(int).tolist())
-    page, lacking = unclicked_page(frame, stored), not_judged(stored)
+    page = unclicked_page(frame, stored)
+    lacking = not_run(STUDIES["unclicked"].arms, stored.header["arms"])
     return Report({".csv": frame}, page, drawings, judged, lacking)
