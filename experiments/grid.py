@@ -137,14 +137,15 @@ class Grid(NamedTuple):
         )
 
     @property
-    def split(self) -> str:
+    def prediction_split(self) -> str:
         """The split that its prediction was made for."""
         return self.predicted_split or str(self.changes.get("split", REFERENCE.split))
 
     def predicts(self, dataset: str, split: str) -> bool:
         """Whether its prediction was made for a data set and a split."""
-        anywhere = bool(self.prediction) and not self.predicted_on
-        return anywhere or (dataset in self.predicted_on and split == self.split)
+        if not self.predicted_on:
+            return bool(self.prediction)
+        return dataset in self.predicted_on and split == self.prediction_split
 
     def folder(self, dataset: str) -> str:
         """The folder of its results: that of the data set."""
@@ -216,7 +217,8 @@ def check_grid(grid: Grid) -> None:
 
     Raises:
       InputError: a name that can't be a file's; an arm of a contrast or the reference
-        that isn't among the arms; an unknown metric or topic; contrasts with one id.
+        that isn't among the arms; an unknown metric or topic; contrasts with one id; a
+        statement without terms.
     """
     if not re.fullmatch(r"[\w.+-]+", grid.name):
         raise InputError(
@@ -232,6 +234,8 @@ def check_grid(grid: Grid) -> None:
         choose(contrast.metric, METRICS, f"metric in a contrast of {grid.name}")
     for stated in grid.stated:
         choose(stated.metric, METRICS, f"metric in a statement of {grid.name}")
+        if not stated.parts or not all(part.terms for part in stated.parts):
+            raise InputError(f"statement of {grid.name} without terms: {stated.text}")
         for term in (t for part in stated.parts for t in (*part.terms, *part.over)):
             if not term.records:
                 choose(term.arm, among, f"arm in a statement of {grid.name}")

@@ -51,7 +51,7 @@ def judged_prediction(
     """
     dataset, made_for = header["dataset"], " and ".join(grid.predicted_on)
     if not grid.predicts(dataset, header["split"]):
-        made_for += f", split {grid.split}"
+        made_for += f", split {grid.prediction_split}"
         return prediction_blocks(grid.prediction, made_for, None)
     rows, absent = contrast_rows(grid.contrasts, contrasts, dataset)
     frame = contrast_frame(results, grid.judged)

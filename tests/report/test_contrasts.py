@@ -10,6 +10,7 @@ from experiments.grid import Contrast, expand
 from experiments.grids import GRIDS
 from experiments.tuned import TRIALS
 from research.config import Config
+from research.contrast import Part, Stated
 from research.evaluate.metrics import METRICS
 from research.report.contrasts import (
     contrast_frame,
@@ -266,6 +267,8 @@ def test_a_contrast_of_an_arm_that_the_grid_lacks_is_refused():
             {"contrasts": (Contrast("in-batch", "mixed"),) * 2},
             "two contrasts of ssb have the name in-batch-vs-mixed-recall-20",
         ),
+        ({"stated": (Stated("all", ()),)}, "statement of ssb without terms: all"),
+        ({"stated": (Stated("a", (Part(()),)),)}, "statement of ssb without terms: a"),
         (
             {"judged": (Contrast("in-batch", "mixed"),) * 2},
             "two contrasts of ssb have the name in-batch-vs-mixed-recall-20",
