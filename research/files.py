@@ -118,6 +118,21 @@ def scratch(folder: Path) -> Iterator[Path]:
 
 
 @contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Waits until no other process writes files that belong together into a folder.
+
+    Args:
+      folder: the folder, which is there.
+    """
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(opened, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(opened)
+
+
+@contextmanager
 def together(folder: Path, names: Sequence[str]) -> Iterator[Path]:
     """A folder to write files into that take their places when all are written.
 
@@ -139,23 +154,12 @@ def together(folder: Path, names: Sequence[str]) -> Iterator[Path]:
     with scratch(folder) as part:
         yield part
         written = [name for name in names if (part / name).is_file()]
-        with _alone(folder):
+        with alone(folder):
             for name in (*names[-1:], *(n for n in names if n not in written)):
                 (folder / name).unlink(missing_ok=True)
             for name in written:
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 os.replace(part / name, folder / name)
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Waits until no other process puts files that belong together into a folder."""
-    opened = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(opened, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(opened)
 
 
 def replace(path: Path, content: bytes) -> Path:

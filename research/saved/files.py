@@ -20,7 +20,14 @@ import numpy as np
 
 from research.archives import check_archive, safe_arrays
 from research.config import Config
-from research.files import DAMAGED, read_json, scratch, write_arrays, write_json
+from research.files import (
+    DAMAGED,
+    alone,
+    read_json,
+    scratch,
+    write_arrays,
+    write_json,
+)
 from research.saved.model import SavedModel
 from research.serving import Serving
 from research.towers import check_encoder
@@ -53,31 +60,32 @@ def save_model(model: SavedModel, folder: Path) -> list[Path]:
         columns[side] = [[n, c.kind, c.names] for n, c in table.columns.items()]
         for n, column in enumerate(table.columns.values()):
             arrays[f"{side}.{n}"] = column.values
+    header = {
+        "format": FORMAT,
+        "config": dataclasses.asdict(model.config),
+        "temperature": model.temperature,
+        "timed": model.timed,
+        "about": dict(model.about),
+        "params": paths,
+        "columns": columns,
+    }
     try:
-        with scratch(folder) as part:
+        folder.mkdir(parents=True, exist_ok=True)
+        with alone(folder), scratch(folder) as part:
             written = write_arrays(part / "arrays.npz", arrays, level=1)
             digest = _digest(written.read_bytes())
             target = folder / f"arrays-{digest[:12]}.npz"
             os.replace(written, target)
-        header = {
-            "format": FORMAT,
-            "config": dataclasses.asdict(model.config),
-            "temperature": model.temperature,
-            "timed": model.timed,
-            "about": dict(model.about),
-            "params": paths,
-            "columns": columns,
-            "arrays": target.name,
-            "arrays_digest": digest,
-        }
-        write_json(folder / HEADER, {**header, "digest": _digest(_canonical(header))})
+            header |= {"arrays": target.name, "arrays_digest": digest}
+            whole = {**header, "digest": _digest(_canonical(header))}
+            write_json(folder / HEADER, whole)
+            for old in folder.glob("arrays-*.npz"):
+                if old != target:
+                    with contextlib.suppress(OSError):  # it only takes up room
+                        old.unlink()
     except OSError as error:
         reason = error.strerror or error
         raise InputError(f"model folder {folder} can't be written: {reason}") from None
-    for old in folder.glob("arrays-*.npz"):
-        if old != target:
-            with contextlib.suppress(OSError):  # if it stays it only takes up room
-                old.unlink()
     return [folder / HEADER, target]
 
 

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import re
 import shutil
+import threading
 
 import numpy as np
 import pytest
@@ -117,4 +118,25 @@ def test_a_new_model_takes_the_place_of_the_old_one(folder):
     other = trained(user_features=(), encoder="last-click")[2]
     save_model(other, folder)
     assert load_model(folder).config == other.config
+    assert len(contents(folder)) == 2
+
+
+def test_of_two_that_save_into_one_folder_the_later_is_whole(tmp_path, monkeypatch):
+    """The other one comes between the arrays of the first and its header."""
+    model, folder, others = trained()[2], tmp_path / "m", []
+    later = dataclasses.replace(model, item_counts=model.item_counts + 1)
+    write = files.write_json
+
+    def meet_and_write(*words):
+        if not others:
+            others.append(threading.Thread(target=save_model, args=(later, folder)))
+            others[0].start()
+            others[0].join(1)
+        return write(*words)
+
+    monkeypatch.setattr(files, "write_json", meet_and_write)
+    save_model(model, folder)
+    others[0].join()
+    found = load_model(folder)
+    np.testing.assert_array_equal(found.item_counts, later.item_counts)
     assert len(contents(folder)) == 2
