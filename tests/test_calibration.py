@@ -34,6 +34,12 @@ def test_it_finds_what_the_clicks_were_drawn_by(out):
     assert found == pytest.approx((SCALE, SHARE), abs=0.05)
 
 
+def test_an_item_that_is_left_out_counts_as_little_as_one_that_is_not_there():
+    logits, log_q, user, item = clicks_of(out=(ITEMS - 1,))
+    expected = calibrate(logits[:, :-1], log_q[:-1], user, item)
+    assert calibrate(logits, log_q, user, item) == pytest.approx(expected)
+
+
 def test_log_q_matters_only_where_an_item_is_listed():
     logits, log_q, user, item = clicks_of(out=(3,))
     never = np.where(np.arange(ITEMS) == 3, -np.inf, log_q)

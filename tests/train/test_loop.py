@@ -11,6 +11,7 @@ import pytest
 from experiments.arms import ARMS, TOWER_ARMS, arm
 from experiments.studies.impressions import with_impressions
 from research.config import Config, structure
+from research.losses import LOSSES, Loss
 from research.negatives import entries_of
 from research.prepare import prepare
 from research.train.loop import NotFinite, compiled_epoch, train, train_together
@@ -200,3 +201,20 @@ def test_runs_that_differ_in_more_are_not_of_one_program():
     fold, other = made_fold(), dataclasses.replace(SMALL, tie_salt=1)
     with pytest.raises(ValueError, match="swept fields and seed only"):
         train_together([prepare(config, fold) for config in (SMALL, other)])
+
+
+def once(positive, negatives, hyper):
+    return -positive
+
+
+def twice(positive, negatives, hyper):
+    return -2.0 * positive
+
+
+def test_an_entry_given_again_under_its_name_is_trained(monkeypatch):
+    fold, found = made_fold(), []
+    config = dataclasses.replace(SMALL, loss="mine", learning_rate=1e-9, epochs=1)
+    for function in (once, twice):
+        monkeypatch.setitem(LOSSES, "mine", Loss(function))
+        found.append(train(config, fold).history[0]["loss"])
+    assert found[1] == pytest.approx(2 * found[0], rel=1e-3)
