@@ -44,7 +44,7 @@ COMPARED = (
     *(*MAIN, Key("ndcg", 100), *(Key(f"recall_{band}", CUTOFF) for band in BANDS)),
     *(Key("coverage", CUTOFF), Key("train_count", CUTOFF)),
 )
-MANY, MOST = 64, 256  # cells
+MANY, MOST = 64, 200  # cells
 Lists = Mapping[str, Sequence[Mapping[str, str]]]
 PLACES = 100
 NONE = 2**16 - 1  # stands for a pair without an interval
