@@ -6,10 +6,11 @@ The kernel releases a process's locks when it ends, however it ends.
 import contextlib
 import errno
 import fcntl
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
+
+from research import files
 
 HELD = (errno.EAGAIN, errno.EACCES)
 LOCKS = ".locks"  # in runs/: an empty file, which may be deleted when nothing runs
@@ -75,9 +76,5 @@ def alone(out: Path) -> Iterator[None]:
     if not out.is_dir():
         yield
         return
-    folder = os.open(out, os.O_RDONLY)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
+    with files.alone(out):
         yield
-    finally:
-        os.close(folder)

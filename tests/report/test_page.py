@@ -103,12 +103,9 @@ def made(tmp_path_factory):
         save_records(path, rows, {**HEADER, "grid": name})
     held = made_rows()[0].record.held
     user = int(np.flatnonzero(held == np.quantile(held, 0.5, method="lower"))[0])
-    names = ("user", "id", "title", "held_out", "item")
+    names = ("user", "id", "place", "title", "held_out", "item")
     kept = [
-        [
-            dict(zip(names, (str(user), "7", *listed)), place=str(place))
-            for place, listed in enumerate(of_run, 1)
-        ]
+        [dict(zip(names, (str(user), "7", "1", *place))) for place in of_run]
         for of_run in (
             [("Heat", "1", "5"), (EVIL, "0", "6"), ("Heat", "0", "7")],
             [("Fargo", "0", "8"), ("Heat", "1", "5"), ("Heat", "0", "9")],
