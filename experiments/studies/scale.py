@@ -26,6 +26,7 @@ from numpy import ndarray
 
 from experiments.studies.totals import TOTALS, base_config, by_epoch, save_swept
 from experiments.study import OVER_SEEDS, Report, StudyOptions, described
+from research.contrast import MORE
 from research.report.intervals import over_seeds
 from research.report.pages import interval_frame, interval_table, seeds_text
 from research.report.pictures import Drawing, blank, legend_above, styled
@@ -38,7 +39,6 @@ NAME = "scale"
 TEMPERATURES = (0.05, 0.1, 0.2, 0.4)
 KEPT = ("recall", "scale", "calibrated", "recall_calibrated")
 NEAR, BELOW, FALL, RATIO = 0.3, 0.002, 0.5, 3.0
-MORE = np.nextafter(0.0, 1.0)  # the same is not more
 
 
 def run_scale(options: StudyOptions) -> Path:

@@ -23,6 +23,7 @@ from research.report.pages import (
 )
 from research.report.predictions import decided, statement
 from research.report.records import Stored
+from research.temperature import BOUNDED
 
 __all__ = ["report_strength"]
 
@@ -51,7 +52,6 @@ PEAKS = {  # totals at which the prediction puts the highest mean
 }
 PANEL = ["output", "temperature"]
 CURVES = ("cosine", "dot")  # outputs of which more is predicted than the shift
-BOUND = ("cosine", "bounded")  # outputs whose logits are at most 1 / temperature
 
 
 def strength_frame(stored: Stored) -> pd.DataFrame:
@@ -147,7 +147,7 @@ def _of_shift(frame: pd.DataFrame, stored: Stored) -> list[list[str]]:
     for output, temperature in frame[PANEL].drop_duplicates().itertuples(index=False):
         where = f"{output}, temperature {temperature:g}: lambda 1 is "
         found = shift(stored, output, temperature)
-        least = SHIFTS.get(temperature, 0.0) if output in BOUND else 0.0
+        least = SHIFTS.get(temperature, 0.0) if output in BOUNDED else 0.0
         if not least:
             text = f"{where}shifted by at most {SMALL:g}"
             out.append(statement(text, found.by, -SMALL, SMALL, "+.2f"))
