@@ -217,6 +217,10 @@ ARMS: dict[str, dict[str, Any]] = {
     "binary-nce": {"loss": "binary-nce", "logq": 1.0, "expected_count": True},
     "uniform-softmax": {"negatives": (_UNIFORM,), "logq": 1.0},
     "uniform-softmax-64": {"negatives": ("uniform:64",), "logq": 1.0},
+    # Negatives of one kind alone, and those that no two rows share.
+    "popularity-softmax": {"negatives": ("popularity:1024",), "logq": 1.0},
+    "popularity-softmax-rows": {"negatives": ("popularity-per-row:64",), "logq": 1.0},
+    "uniform-softmax-rows": {"negatives": ("uniform-per-row:64",), "logq": 1.0},
     # The question of the grid ssb: in-batch negatives and their corrections.
     "in-batch": {},
     "in-batch+prior": {"prior": 1.0},

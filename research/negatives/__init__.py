@@ -137,6 +137,11 @@ SOURCES: Registry[SourceEntry] = Registry(
         "popularity": SourceEntry(
             deferred("research.negatives.source:popularity"), reads=("alpha",)
         ),
+        "popularity-per-row": SourceEntry(
+            deferred("research.negatives.source:popularity_per_row"),
+            per_row=True,
+            reads=("alpha",),
+        ),
         "extra": SourceEntry(
             deferred("research.negatives.source:extra"), reads=("alpha", "mix")
         ),

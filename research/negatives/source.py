@@ -284,6 +284,20 @@ def popularity(draws: int, config: Config = REFERENCE) -> Source:
     )
 
 
+def popularity_per_row(draws: int, config: Config = REFERENCE) -> Source:
+    """As popularity, but each row draws its own.
+
+    A row's negatives have the same distribution as with shared draws, but errors of the
+    sample are independent between rows, so the batch averages them.
+    """
+
+    def draw(key: Key[Array, ""], batch: Pairs, state: Any, pool: Pool) -> Drawn:
+        rows = batch.candidate.shape[0]
+        return Drawn(_power_draw(key, state[1], rows * draws).reshape(rows, draws))
+
+    return popularity(draws)._replace(name="popularity-per-row", draw=draw)
+
+
 def extra(draws: int, config: Config = REFERENCE) -> Source:
     """Draws each uniform with probability m, else from popularity^alpha.
 

@@ -49,6 +49,7 @@ LAWS: dict[str, Law] = {
     "uniform": flat,
     "uniform-per-row": flat,
     "popularity": power,
+    "popularity-per-row": power,
     "extra": some_flat,
     "catalogue": flat,
 }

@@ -18,6 +18,7 @@ DRAWS = {
     "uniform": 5,
     "uniform-per-row": 4,
     "popularity": 7,
+    "popularity-per-row": 3,
     "extra": 6,
     "catalogue": len(COUNTS),
 }

@@ -207,9 +207,10 @@ def test_two_keys_differ_and_one_repeats(name):
     assert ids(0) != ids(1)
 
 
-def test_rows_draw_their_own_where_the_name_says_so():
+@pytest.mark.parametrize("name", ["uniform-per-row", "popularity-per-row"])
+def test_rows_draw_their_own_where_the_name_says_so(name):
     pool = pool_of()
-    (source,), (state,) = ready(config_of("uniform-per-row:50"), pool)
+    (source,), (state,) = ready(config_of(f"{name}:50"), pool)
     ids = source.draw(jax.random.key(0), batch_of([0, 1, 2]), state, pool).ids
     assert ids.shape == (3, 50)
     assert ids[0].tolist() != ids[1].tolist()
