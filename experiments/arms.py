@@ -204,6 +204,14 @@ def _beside(source: str) -> dict[str, Any]:
     return {"negatives": ("in-batch", source), "logq": 1.0}
 
 
+# The positive at its own weight, its negatives without it: [khrylchenko2025].
+_FAITHFUL: dict[str, Any] = {
+    "loss": "weighted-softmax",
+    "logq": 1.0,
+    "correct_positive": False,
+    "expected_count": True,
+    "mask_same_item": True,  # which leaves N (1 - Q_p) draws, each of Q / (1 - Q_p)
+}
 _POPULAR, _BY_SIZE = _beside("popularity:1024"), _beside("fifo-cache-by-size:4096")
 _FIFO, _VECTORS = _beside("fifo-cache:4096"), _beside("vector-cache:1024")
 
@@ -276,13 +284,8 @@ ARMS: dict[str, dict[str, Any]] = {
         "duplicates": "inclusion",
         "mask_same_item": True,
     },
-    "weighted-softmax+logq": {
-        "loss": "weighted-softmax",
-        "logq": 1.0,
-        "correct_positive": False,
-        "expected_count": True,
-        "mask_same_item": True,  # which leaves N (1 - Q_p) draws, each of Q / (1 - Q_p)
-    },
+    "weighted-softmax+logq": _FAITHFUL,
+    "weighted-softmax-uniform": {**_FAITHFUL, "negatives": (_UNIFORM,)},
     # One loss each. Losses of many negatives are corrected: without correction the
     # comparison would be one of sampling distributions, not of losses.
     "decoupled-softmax+logq": {"loss": "decoupled-softmax", "logq": 1.0},
