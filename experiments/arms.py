@@ -239,6 +239,8 @@ ARMS: dict[str, dict[str, Any]] = {
     "mixed+logq": {**_MIXED, "logq": 1.0},
     # As many extra columns, drawn from the click share: number or distribution?
     "mixed-popularity+logq": _POPULAR,
+    # The same expected gradient, which reaches items through the batch's columns alone.
+    "mixed-popularity+logq+push": {**_POPULAR, "item_push": "balanced"},
     "full-softmax": {"negatives": ("catalogue",)},
     # Optimisers that move the touched rows of the tables.
     "lazy-adam": {"logq": 1.0, "optimiser": "lazy-adam"},

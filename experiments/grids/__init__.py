@@ -20,6 +20,7 @@ from experiments.grids.negatives import NEGATIVES
 from experiments.grids.optimisers import OPTIMISERS
 from experiments.grids.other_data import OTHER_DATA
 from experiments.grids.positives import POSITIVES, POSITIVES_USERS
+from experiments.grids.push import PUSH
 from experiments.grids.recipes import RECIPES_GRID
 from experiments.grids.sample_size import SAMPLE_SIZE
 from experiments.grids.search import SEARCH
@@ -36,16 +37,8 @@ GRIDS: Registry[Grid] = Registry(
         grid.name: grid
         for grid in (
             *(SSB, FAIR, CORRECTION, RECIPES_GRID, FUTURE, FUTURE_TUNED),
-            *(
-                LOSSES,
-                NEGATIVES,
-                SAMPLE_SIZE,
-                LIBRARY,
-                LOADER,
-                CACHE,
-                CACHE_TUNED,
-                CACHE_SCHEDULE,
-            ),
+            *(LOSSES, NEGATIVES, SAMPLE_SIZE, PUSH, LIBRARY, LOADER),
+            *(CACHE, CACHE_TUNED, CACHE_SCHEDULE),
             *(TEMPERATURE, LEARNED_TEMPERATURE, FRONTIER),
             *(TOWERS_CHOICE, FEATURES, DEPTH, HISTORY, HISTORY_TIES, SEARCH),
             *(POSITIVES, POSITIVES_USERS),
