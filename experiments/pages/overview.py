@@ -24,7 +24,8 @@ HEADS = (
     *("commit", "made on", "minutes"),
 )
 ABOUT = (
-    "One row per grid or study and data set, by topic; the first grid or study of a "
+    "What was run: one row per data set and grid or study "
+    "([terms](../docs/glossary.md#harness-and-statistics)), by topic; the first of a "
     "topic is the one to begin with. The first column leads to the tables, the fourth "
     "to the contrasts."
 )
