@@ -61,6 +61,10 @@ TERMS = {
     "gain": "recall@20 of the arm's chosen temperature, with the total at which it has "
     "this row's coverage@20 at a total of 1, minus this row's recall@20 at a total of "
     "1; gain of in-batch: with the temperature chosen for in-batch",
+    "calibration adds": "recall@20 with the calibrated total, minus that at a total of "
+    "1",
+    "coverage added": "coverage@20 with the calibrated total, minus that of in-batch "
+    "at the same temperature with its own",
 }
 MORE, LESS = np.nextafter(0.0, 1.0), np.nextafter(0.0, -1.0)
 Numbers = Float[ndarray, "t s"]
@@ -171,7 +175,8 @@ def trade_off_frame(stored: Stored) -> pd.DataFrame:
     """One row per arm and temperature: means, each with _low and _high.
 
     gain is of the arm's own chosen temperature, gain_in_batch of that of in-batch, or
-    of the first arm where that is absent.
+    of the first arm where that is absent. recall_added is what the calibrated total
+    adds to a total of 1, coverage_added what the arm adds to that first one.
     """
     parts, arms = [], all_curves(stored)
     first = next(iter(arms.values()))
@@ -182,7 +187,11 @@ def trade_off_frame(stored: Stored) -> pd.DataFrame:
         for what in ("recall", "coverage"):
             measured[f"{what}_equal"] = curves.at_equal_popularity(what)
         measured["gain"] = curves.gain(curves)
-        measured["gain_in_batch"] = curves.gain(arms.get(IN_BATCH, first))
+        base = arms.get(IN_BATCH, first)
+        measured["gain_in_batch"] = curves.gain(base)
+        recall, coverage = (curves.calibrated(what) for what in ("recall", "coverage"))
+        measured["recall_added"] = recall - curves.at_one("recall")
+        measured["coverage_added"] = coverage - base.calibrated("coverage")
         part = interval_frame(measured, temperature=curves.temperatures)
         part.insert(0, "arm", name)
         part.insert(2, "chosen", part.index == curves.chosen)
@@ -278,6 +287,8 @@ def trade_off_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
         ("coverage@20", "coverage_equal", FORMS["coverage"]),
         ("gain", "gain", "+.4f"),
         ("gain of in-batch", "gain_in_batch", "+.4f"),
+        ("calibration adds", "recall_added", "+.4f"),
+        ("coverage added", "coverage_added", "+.3f"),
     ]
     at = frame.temperature.map("{:g}".format)
     shown = frame.assign(temperature=at.mask(frame.chosen, "**" + at + "**"))

@@ -134,6 +134,30 @@ def test_the_other_arm_is_compared_with_the_one_chosen_for_in_batch():
     assert found == [*("holds", "holds", "fails", "holds", "fails"), "fails", "holds"]
 
 
+def test_what_calibration_and_another_arm_add_is_paired_by_seed():
+    stored = made(calibrated=0.3)
+    arrays = {
+        name: np.concatenate([values, values]) if values.ndim > 1 else values
+        for name, values in stored.arrays.items()
+    }
+    seeds = np.array([-0.2, 0.0, 0.2])  # both sides of a difference have them
+    for name in ("recall", "coverage"):
+        arrays[f"{name}_calibrated"] += seeds
+    arrays["recall"] += seeds[:, None]
+    arrays["recall_calibrated"][1] += 0.01
+    arrays["coverage_calibrated"][1] += 0.1
+    header = stored.header | {"arms": [*ARMS]}
+    frame = trade_off_frame(Stored(header, {}, arrays))
+    one, other = (frame[frame.arm == name] for name in ARMS)
+    # With a total of 1: the height less a tenth of the coverage, 0.7 to 0.62.
+    adds = 0.3 - (np.array(HEIGHT) - 0.1 * (0.7 - 0.02 * np.arange(5)))
+    for end in ("", "_low", "_high"):
+        np.testing.assert_allclose(one[f"recall_added{end}"], adds, atol=1e-9)
+        np.testing.assert_allclose(other[f"recall_added{end}"], adds + 0.01, atol=1e-9)
+        np.testing.assert_allclose(one[f"coverage_added{end}"], 0, atol=1e-9)
+        np.testing.assert_allclose(other[f"coverage_added{end}"], 0.1, atol=1e-9)
+
+
 def test_a_coverage_that_no_total_has_in_some_seeds_fails_and_says_in_how_many():
     stored = made(apart=0.03, more=0.03)
     arrays = {name: values.copy() for name, values in stored.arrays.items()}
