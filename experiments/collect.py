@@ -16,6 +16,7 @@ from experiments.grid import (
     Cell,
     Grid,
     expand,
+    has_choices,
     nothing_tuned,
 )
 from experiments.inputs import prepared_run
@@ -31,7 +32,7 @@ from experiments.output.plan import is_done, locate
 from experiments.output.seals import ABSENT, OTHER_CODE, fault
 from experiments.output.whole import of_common_seeds, whole_cells
 from experiments.pages.judged import judged_prediction
-from experiments.tuned import trials
+from experiments.tuned import FIELDS, trials
 from research.config import REFERENCE, Config
 from research.contrast import cell_name
 from research.data import name_of
@@ -217,7 +218,7 @@ def _result(
 
 def _settings(config: Config) -> dict[str, float]:
     """The fields of a run's config that its record keeps; none for a baseline."""
-    names = ("temperature", "learning_rate") if is_towers(config) else ()
+    names = FIELDS if is_towers(config) else ()
     return {name: float(getattr(config, name)) for name in names}
 
 
@@ -257,14 +258,14 @@ def _on_tuning(results: list[RunResult], grid: Grid, header: Mapping[str, Any]) 
         return ""
     base = Config(dataset=header["dataset"], split=header["split"])
     ran = [run for run in results if run.settings]
-    if grid.tuned_or_not and _as_declared(ran, grid._replace(tuned=False), base):
-        return nothing_tuned(base)
     try:
-        chosen = bool(ran) and _as_declared(ran, grid, base)
+        chosen = bool(ran) and has_choices(grid, base) and _as_declared(ran, grid, base)
     except InputError:  # the choices are gone
         chosen = False
     if not chosen:
-        return ""
+        untuned = grid._replace(tuned=False)
+        own = grid.tuned_or_not and _as_declared(ran, untuned, base)
+        return nothing_tuned(base) if own else ""
     text, options = how_tuned(ran, base, grid.tuned_as), header.get("options", ())
     if options:
         text += (
@@ -275,11 +276,18 @@ def _on_tuning(results: list[RunResult], grid: Grid, header: Mapping[str, Any]) 
 
 
 def _as_declared(ran: list[RunResult], grid: Grid, base: Config) -> bool:
-    """Whether every run has the settings that its grid declares today."""
+    """Whether every run has the settings that its grid declares today.
+
+    Older records hold no number of epochs, which then isn't compared.
+    """
     arms = {run.arm for run in ran} & {*grid.arms}
     cells = expand(grid, base, seeds=1, arms=tuple(arms))
     own = {(c.arm, frozenset(c.swept.items())): _settings(c.config) for c in cells}
-    return all(own.get((r.arm, frozenset(r.swept.items()))) == r.settings for r in ran)
+    return all(
+        (run.settings or {}).items()
+        <= own.get((run.arm, frozenset(run.swept.items())), {}).items()
+        for run in ran
+    )
 
 
 def how_tuned(ran: list[RunResult], base: Config, tuned_as: Mapping[str, str]) -> str:
@@ -298,8 +306,14 @@ def how_tuned(ran: list[RunResult], base: Config, tuned_as: Mapping[str, str]) -
         f"{rate:g} ({', '.join(names)})" for rate, names in sorted(of_rate.items())
     )
     fields, n = trials(name_of(base.dataset), base.split)
-    takers = [arm for arm in dict.fromkeys(r.arm for r in ran) if arm in tuned_as]
-    taken = "".join(f" `{arm}` has those of `{tuned_as[arm]}`." for arm in takers)
+    takers: dict[str, list[str]] = {}
+    for arm in dict.fromkeys(run.arm for run in ran):
+        if arm in tuned_as:
+            takers.setdefault(tuned_as[arm], []).append(f"`{arm}`")
+    taken = "".join(
+        f" {', '.join(arms)} {'have' if arms[1:] else 'has'} those of `{model}`."
+        for model, arms in takers.items()
+    )
     return (
         f"Each trained arm has the {fields} that were best on validation, in "
         f"NDCG@{CUTOFF}, of {n} trials.{taken} Learning rates: {', '.join(rates)}."

@@ -183,6 +183,26 @@ def test_a_page_names_the_arm_whose_values_another_takes():
     ran = [RunResult(name, {}, 0, settings=settings) for name in (slow, model)]
     assert f"`{slow}` has those of `{model}`." in how_tuned(ran, base, tuned_as)
     assert "has those of" not in how_tuned(ran[1:], base, tuned_as)
+    both = ran + [ran[0]._replace(arm="other")]
+    text = how_tuned(both, base, {**tuned_as, "other": model})
+    assert f"`{slow}`, `other` have those of `{model}`." in text
+
+
+@pytest.mark.parametrize(("epochs", "chosen"), [(3, True), (20, False)])
+def test_a_page_tells_chosen_values_from_usual_ones_that_they_equal(
+    epochs, chosen, tmp_path
+):
+    """The temperature and rate chosen on Electronics are the usual ones."""
+    grid, at = GRIDS["push"], {"temperature": 0.1, "learning_rate": 0.001}
+    run = RunResult("full-softmax", {}, 0, made_record(seed=0))
+    run = run._replace(settings={**at, "epochs": float(epochs)})
+    records = tmp_path / "records" / "electronic" / "push-given.npz"
+    header = {"dataset": "electronic", "split": "given", "quick": True}
+    save_records(records, [run], {**header, "data_digest": ""})
+    report(grid, records, tmp_path)
+    page = (tmp_path / "tables" / "electronic" / "push-given.md").read_text()
+    assert ("were best on validation" in page) is chosen
+    assert ("Nothing was tuned" in page) is not chosen
 
 
 def test_a_page_says_that_choices_know_nothing_of_options_of_the_data(tmp_path):

@@ -334,3 +334,20 @@ def test_a_file_that_cant_be_written_whole_is_named(tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert raised.value.filename == str(tmp_path / "some.csv")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_small_file_takes_the_order_of_axes_that_compresses_better(tmp_path):
+    """Users differ, the settings of one user hardly do; all arrays are read back."""
+    draw = np.random.default_rng(0)
+    by_user = np.repeat(draw.random((1, 4000)).astype(np.float16), 20, axis=0)
+    arrays = {"a": by_user, "b": by_user.T.copy(), "c": np.arange(3), "d": np.array(2)}
+    path = write_arrays(tmp_path / "small.npz", arrays, small=True)
+    alone = [
+        write_arrays(tmp_path / f"{name}.npz", {name: arrays[name]}, small=True)
+        for name in "ab"
+    ]
+    sizes = [one.stat().st_size for one in alone]
+    assert max(sizes) < 1.1 * min(sizes)
+    for name, values in read_arrays(path).items():
+        np.testing.assert_array_equal(values, arrays[name])
+        assert values.dtype == arrays[name].dtype
