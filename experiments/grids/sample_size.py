@@ -19,20 +19,21 @@ and uniform ones below it, both nearer to it with more draws and with the weight
 softmax, and not with draws of each row's own.
 """
 
+import functools
 from typing import Any
 
-from experiments.grid import SHORTER, Grid, Sweep
+from experiments.grid import CONTRASTS_FIGURE, SHORTER, Grid, Sweep
 from research.contrast import (
     BETTER,
     EQUIVALENT,
     HIGHER,
-    MORE,
     WORSE,
     Contrast,
     Part,
     Stated,
     Term,
 )
+from research.registry import deferred
 
 __all__ = ["SAMPLE_SIZE"]
 
@@ -48,18 +49,15 @@ def _against_full(arm: str, at: dict[str, Any], **more: Any) -> Contrast:
     return Contrast(arm, _FULL, k=100, at=at, against_at={}, **more)
 
 
-def _kept(arm: str, at: dict[str, Any], sign: int) -> Stated:
-    """That draws of each row's own keep over half of the difference from full."""
-    terms = (
-        Term(f"{arm}-rows", at, sign),
-        Term(arm, at, -sign / 2),
-        Term(_FULL, factor=-sign / 2),
-    )
+def _kept(arm: str, at: dict[str, Any]) -> Stated:
+    """That draws of each row's own leave over half of the difference from full."""
+    full = Term(_FULL, factor=-1.0)
+    part = Part((Term(f"{arm}-rows", at), full), over=(Term(arm, at), full))
     text = (
-        f"recall@100, `{arm}` with {at['draws']} draws: more than half of its "
-        f"difference from `{_FULL}` is left with draws of each row's own"
+        f"recall@100, `{arm}` with {at['draws']} draws: of its difference from "
+        f"`{_FULL}`, more than 0.5 is left with draws of each row's own"
     )
-    return Stated(text, (Part(terms),), low=MORE, k=100)
+    return Stated(text, (part,), low=0.5, k=100, form=".2f")
 
 
 SAMPLE_SIZE = Grid(
@@ -94,11 +92,19 @@ SAMPLE_SIZE = Grid(
         Contrast(_CLICKS, _FULL, "coverage", 100, _USUAL, {}, expected=HIGHER),
         Contrast(_FULL, _UNIFORM, "coverage", 100, {}, _USUAL, expected=HIGHER),
     ),
-    stated=tuple(
-        _kept(arm, at, sign)
-        for arm, sign in ((_CLICKS, 1), (_UNIFORM, -1))
-        for at in (_FEW, _SOME)
-    ),
+    stated=tuple(_kept(arm, at) for arm in (_CLICKS, _UNIFORM) for at in (_FEW, _SOME)),
+    figures={
+        "draws": functools.partial(
+            deferred("research.report.figures:sweep_figure"),
+            swept="draws",
+            metrics=("recall", "coverage"),
+            label="negatives drawn",
+            height=3.2,
+        )
+    },
+    contrast_figures=CONTRASTS_FIGURE,
+    note="The share of a difference that is left was first written for differences "
+    "above 0; it is a ratio since the runs, whatever their sign.",
     predicted_on=("electronic",),
     predicted_split="given",
     prediction="On Amazon Electronics, in recall@100: draws from the click share are "
