@@ -6,6 +6,7 @@ that arrives during the other imports ends the command as one that arrives later
 """
 
 import contextlib
+import dataclasses
 import errno
 import importlib
 import io
@@ -13,8 +14,9 @@ import os
 import re
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from experiments.commands.signals import (
     Stopped,
@@ -120,6 +122,7 @@ def parse(words: list[str]) -> Any:
     module, name, _ = choose(words[0], COMMANDS, "command")
     command = getattr(importlib.import_module(f"experiments.{module}"), name)
     rest, default = [_at_home(word) for word in words[1:]], None
+    _check_once(rest, command)
     if hasattr(command, "from_words"):  # train --arm NAME changes the defaults
         default, rest = command.from_words(rest)
     message = io.StringIO()
@@ -132,6 +135,29 @@ def parse(words: list[str]) -> Any:
         if end.code:  # zero after --help
             raise InputError(_one_line(message.getvalue())) from None
         raise
+
+
+def _check_once(words: list[str], command: type) -> None:
+    """Refuses a flag of several words that is given twice: the last would count alone.
+
+    Raises:
+      InputError: naming it.
+    """
+    from research.types import InputError
+
+    flags = [w.partition("=")[0].replace("_", "-") for w in words if w[:2] == "--"]
+    for flag in _lists(command):
+        if flags.count(flag) > 1:
+            raise InputError(f"{flag} is given twice: give it once, with all its words")
+
+
+def _lists(command: type) -> Iterator[str]:
+    """The flags of a command that take several words."""
+    for name, hint in get_type_hints(command).items():
+        if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+            yield from _lists(hint)
+        elif "tuple[" in str(hint):
+            yield f"--{name.replace('_', '-')}"
 
 
 def _at_home(word: str) -> str:

@@ -18,7 +18,7 @@ from research.data.names import name_of
 from research.evaluate.metrics import METRICS
 from research.marks import Range
 from research.registry import deferred
-from research.types import InputError, choose
+from research.types import InputError, check_distinct, choose
 
 MOST_SEEDS = Range(1, 10_000)
 QUICK_EPOCHS = 2
@@ -181,11 +181,12 @@ def expand(
       quick: two epochs, the first and the last value of a sweep, one seed.
 
     Raises:
-      InputError: an arm, or one of a contrast, isn't the grid's; seeds is below 1; an
-        arm of a tuned grid has no choice on this data set.
+      InputError: an arm, or one of a contrast, isn't the grid's; an arm is given
+        twice; seeds is below 1; an arm of a tuned grid has no choice on this data set.
     """
     for name in arms:
         choose(name, dict.fromkeys(grid.arms), f"arm of grid {grid.name}")
+    check_distinct(arms, "arms")
     check_grid(grid)
     changes = grid.changes | grid.dataset_changes.get(name_of(base.dataset), {})
     for name in changes:
@@ -216,9 +217,10 @@ def check_grid(grid: Grid) -> None:
     """Compares the names in a grid with each other and with the registries.
 
     Raises:
-      InputError: a name that can't be a file's; an arm of a contrast or the reference
-        that isn't among the arms; an unknown metric or topic; contrasts with one id; a
-        statement without terms.
+      InputError: a name that can't be a file's; an arm or a swept value that is given
+        twice; an arm of a contrast or the reference that isn't among the arms; an
+        unknown metric or topic; contrasts with one id; a statement without
+        terms.
     """
     if not re.fullmatch(r"[\w.+-]+", grid.name):
         raise InputError(
@@ -226,6 +228,11 @@ def check_grid(grid: Grid) -> None:
             ". + - _ only"
         )
     choose(grid.topic, TOPICS, f"topic of {grid.name}")
+    check_distinct(grid.arms, f"arms of grid {grid.name}")
+    own = [sweep for sweeps in grid.arm_sweeps.values() for sweep in sweeps]
+    for sweep in (grid.swept, *grid.dataset_swept.values(), *own):
+        for name, values in sweep.items():
+            check_distinct(values, f"{name} of grid {grid.name}")
     among = dict.fromkeys(grid.arms)
     choose(grid.reference, among, f"reference of {grid.name}")
     for contrast in (*grid.contrasts, *grid.judged):

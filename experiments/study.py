@@ -12,7 +12,7 @@ from experiments.grid import MOST_SEEDS
 from experiments.output.folders import records_path
 from experiments.topics import OTHERS
 from research.files import beside
-from research.types import InputError
+from research.types import InputError, check_distinct
 
 if TYPE_CHECKING:  # names and questions need neither pandas nor matplotlib
     import pandas as pd
@@ -121,7 +121,7 @@ class Study(NamedTuple):
         return self.place or dataset
 
     def check_arms(self, arms: tuple[str, ...]) -> None:
-        """Refuses arms that it doesn't have.
+        """Refuses arms that it doesn't have, and one that is given twice.
 
         Raises:
           InputError: naming the arm, or that the study has no use for --arms.
@@ -133,6 +133,7 @@ class Study(NamedTuple):
                 raise InputError(
                     f"study {self.name} has no arm {arm}: {', '.join(self.arms)}"
                 )
+        check_distinct(arms, "arms")
 
     def repetitions(self, seeds: int | None, quick: bool) -> int:
         """How many seeds a run takes.

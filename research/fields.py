@@ -20,7 +20,7 @@ from research.marks import (
     Range,
     check_marks,
 )
-from research.types import InputError
+from research.types import InputError, check_distinct
 
 _ABOVE_0, _AT_LEAST_0, _AT_LEAST_1 = Range(0.0, open="low"), Range(0.0), Range(1.0)
 # Limits of seeds and salts: the salts of other purposes begin above (research/rng.py),
@@ -157,6 +157,12 @@ class FeatureFields(Group):
     """Words per search: how many are simulated, or read from a file."""
     search_noise: Annotated[float, HOST, Range(0.0, 1.0)] = 0.5
     """Probability that a simulated word is one of any item, and not of the target."""
+
+    def check(self) -> None:
+        """Also refuses a feature that is given twice."""
+        super().check()
+        for name in ("user_features", "item_features"):
+            check_distinct(getattr(self, name) or (), name)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ compares each field with its annotation; a stage calls it on its input.
 
 import dataclasses
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar, get_type_hints
 
@@ -311,3 +311,24 @@ def choose(name: str, registry: Mapping[str, T], what: str) -> T:
     raise InputError(
         f"unknown {what} '{name}'{hint}: choose {', '.join(sorted(registry))}"
     )
+
+
+def check_distinct(values: Iterable[object], what: str) -> None:
+    """Refuses a list that holds something twice.
+
+    Args:
+      values: of the list.
+      what: names the list in the message.
+
+    Raises:
+      InputError: the first value that stands in it before.
+
+    >>> check_distinct(["mixed", "ease", "mixed"], "arms")
+    Traceback (most recent call last):
+    research.types.InputError: arms: mixed is given twice
+    """
+    before: set[object] = set()
+    for value in values:
+        if value in before:
+            raise InputError(f"{what}: {value} is given twice")
+        before.add(value)

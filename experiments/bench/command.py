@@ -13,7 +13,7 @@ from experiments.bench.speed import run_evaluation, run_losses, run_sweep, run_t
 from experiments.bench.top_k import run_top_k
 from experiments.output.folders import writable
 from research.files import replace
-from research.types import InputError, choose
+from research.types import InputError, check_distinct, choose
 
 BENCHMARKS: dict[str, Callable[[Setting], BenchmarkResult]] = {
     "train": run_training,
@@ -45,6 +45,7 @@ class Bench:
     def __call__(self) -> int:
         """Runs, writes, and prints each target beside what was measured."""
         chosen = [choose(name, BENCHMARKS, "benchmark") for name in self.only]
+        check_distinct(self.only, "only")
         folder = writable(self.out) / "benchmarks"
         if folder.exists() and not folder.is_dir():
             raise InputError(f"{folder} can't be written to: it is a file")

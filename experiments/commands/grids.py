@@ -41,7 +41,7 @@ from research.files import read_json
 from research.notices import say
 from research.prepare import check_config
 from research.splits import SPLITS
-from research.types import InputError
+from research.types import InputError, check_distinct
 
 RESULTS = Path("results")
 WRITTEN = ("columns", "core", "split", "split_seed", "split_rule", "validation_share")
@@ -194,6 +194,7 @@ class Report:
 
     def __call__(self) -> int:
         """Writes them."""
+        check_distinct(self.grids, "report")
         if self.html:
             return self._page()
         self._check_records()

@@ -5,7 +5,7 @@ from research.negatives import Named, Size, entries_of, held_whole
 from research.negatives.frequencies import check_frequency
 from research.positives import POSITIVES
 from research.towers import takes_words
-from research.types import InputError
+from research.types import InputError, check_distinct
 
 # Bytes of logits that a step may hold; about four arrays of their size live at once.
 _MOST = 1 << 31
@@ -21,13 +21,19 @@ def check_negatives(config: Config, size: Size | None = None) -> None:
     Raises:
       InputError: see entries_of; unknown q under a correction; a cache that can't hold
         as much as is drawn from it, or is never warm; a stored q, or one by the user,
-        in a union; a user who has every item; a band with more ranks than items, or
-        more hardest negatives than drawn ones; duplicates inclusion with a source or
-        switch that rules it out; item_push batch or balanced without in-batch
-        negatives, or balanced with an unknown q; more logits than can be held, where a
-        switch needs them all at once; counts that no step would use.
+        in a union; in-batch or the catalogue twice; a user who has every item; a band
+        with more ranks than items, or more hardest negatives than drawn ones;
+        duplicates inclusion with a source or switch that rules it out; item_push batch
+        or balanced without in-batch negatives, or balanced with an unknown q; more
+        logits than can be held, where a switch needs them all at once; counts that no
+        step would use.
     """
     sources = entries_of(config.negatives, config)
+    # Sources that draw anew may share a name; these would have the same columns.
+    check_distinct(
+        (s.name for s in sources if s.entry.columns in ("batch", "catalogue")),
+        "negatives",
+    )
     _check_known_q(config, sources)
     _check_stored_alone(sources)
     _check_by_user(config, sources)
