@@ -13,11 +13,12 @@ from experiments.topics import OTHERS, TOPICS
 from experiments.tuned import is_tuned, tuned, variant
 from research.baselines import BASELINES
 from research.config import REFERENCE, Config
-from research.contrast import Contrast, Stated
+from research.contrast import Contrast, Stated, Term
 from research.data.names import name_of
 from research.evaluate.metrics import METRICS
 from research.marks import Range
 from research.registry import deferred
+from research.splits import SPLITS
 from research.types import InputError, check_distinct, choose
 
 MOST_SEEDS = Range(1, 10_000)
@@ -220,7 +221,7 @@ def check_grid(grid: Grid) -> None:
       InputError: a name that can't be a file's; an arm or a swept value that is given
         twice; an arm of a contrast or the reference that isn't among the arms; an
         unknown metric or topic; contrasts with one id; a statement without
-        terms.
+        terms, or with one of a grid that isn't registered.
     """
     if not re.fullmatch(r"[\w.+-]+", grid.name):
         raise InputError(
@@ -244,8 +245,8 @@ def check_grid(grid: Grid) -> None:
         if not stated.parts or not all(part.terms for part in stated.parts):
             raise InputError(f"statement of {grid.name} without terms: {stated.text}")
         for term in (t for part in stated.parts for t in (*part.terms, *part.over)):
-            if not term.records:
-                choose(term.arm, among, f"arm in a statement of {grid.name}")
+            arms = dict.fromkeys(_grid_of(term, grid).arms)
+            choose(term.arm, arms, f"arm in a statement of {grid.name}")
     for family in (grid.contrasts, grid.judged):
         ids = [contrast.id for contrast in family]
         if twice := [name for name in dict.fromkeys(ids) if ids.count(name) > 1]:
@@ -253,6 +254,23 @@ def check_grid(grid: Grid) -> None:
                 f"two contrasts of {grid.name} have the name {twice[0]} in links: "
                 f"leave one out, or name an arm otherwise"
             )
+
+
+def _grid_of(term: Term, grid: Grid) -> Grid:
+    """The grid whose records a term of a grid's statement is taken from.
+
+    Raises:
+      InputError: there is no such grid.
+    """
+    if not term.records:
+        return grid
+    from experiments.grids import GRIDS  # which imports this module
+
+    known, stem = {**GRIDS, grid.name: grid}, term.records.rpartition("/")[2]
+    for name, one in known.items():
+        if stem in (file_name(name, split) for split in SPLITS):
+            return one
+    return choose(stem, known, f"records in a statement of {grid.name}")
 
 
 def has_choices(grid: Grid, base: Config) -> bool:

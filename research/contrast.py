@@ -108,7 +108,8 @@ class Term(NamedTuple):
       at: all of its swept values, by field.
       factor: what the mean is multiplied by.
       records: whose cell it is: "" for the records of the page itself, else the name of
-        others of the same data set ("fair"), or of another one ("ml-1m/fair").
+        others of the same data set ("fair", "future-time"), or of another one
+        ("ml-1m/fair"): of a grid, with the split where that isn't the default one.
     """
 
     arm: str

@@ -10,7 +10,7 @@ from experiments.grid import Contrast, expand
 from experiments.grids import GRIDS
 from experiments.tuned import TRIALS
 from research.config import Config
-from research.contrast import Part, Stated
+from research.contrast import Part, Stated, Term
 from research.evaluate.metrics import METRICS
 from research.report.contrasts import (
     contrast_frame,
@@ -253,6 +253,10 @@ def test_a_contrast_of_an_arm_that_the_grid_lacks_is_refused():
         expand(grid, Config())
 
 
+def _of(arm="popularity", records=""):
+    return Stated("one", (Part((Term(arm, records=records),)),))
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
@@ -270,6 +274,14 @@ def test_a_contrast_of_an_arm_that_the_grid_lacks_is_refused():
         ({"stated": (Stated("all", ()),)}, "statement of ssb without terms: all"),
         ({"stated": (Stated("a", (Part(()),)),)}, "statement of ssb without terms: a"),
         (
+            {"stated": (_of(records="ml-1m/fare"),)},
+            r"unknown records in a statement of ssb 'fare' \(nearest: fair\)",
+        ),
+        (
+            {"stated": (_of("popularty", records="fair"),)},
+            "unknown arm in a statement of ssb 'popularty'",
+        ),
+        (
             {"judged": (Contrast("in-batch", "mixed"),) * 2},
             "two contrasts of ssb have the name in-batch-vs-mixed-recall-20",
         ),
@@ -278,6 +290,11 @@ def test_a_contrast_of_an_arm_that_the_grid_lacks_is_refused():
 def test_names_in_a_grid_that_lead_nowhere_are_refused(changes, reason):
     with pytest.raises(InputError, match=reason):
         expand(GRIDS["ssb"]._replace(**changes), Config())
+
+
+@pytest.mark.parametrize("records", ["fair", "ml-1m/fair", "shop/future-time", "ssb"])
+def test_a_statement_may_name_the_records_of_any_grid(records):
+    assert expand(GRIDS["ssb"]._replace(stated=(_of(records=records),)), Config())
 
 
 def test_arms_named_in_another_script_have_links_of_their_own():
