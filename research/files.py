@@ -76,7 +76,12 @@ def _alive(process: int) -> bool:
 def _part(path: Path) -> Path:
     """Where this process writes what will be at a path; what a kill left is removed."""
     sweep(path.parent, f"{glob.escape(path.name)}.*")
-    return beside(path, f".{platform.node()}.{os.getpid()}{PART}")
+    return beside(path, part_ending())
+
+
+def part_ending() -> str:
+    """The end of the names of this process's part files, which ``sweep`` looks for."""
+    return f".{platform.node()}.{os.getpid()}{PART}"
 
 
 @contextmanager

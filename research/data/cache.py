@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Int32
 from numpy import ndarray
 
-from research.files import read_arrays, write_arrays
+from research.files import part_ending, read_arrays, sweep, write_arrays
 from research.notices import say
 from research.rng import text_id
 from research.types import CATEGORIES, CATEGORY, NUMBER, TEXT, Column, Ratings, Table
@@ -275,13 +275,15 @@ def write_cached(root: Path, ratings: Ratings) -> None:
 def workspace(root: Path) -> Iterator[Path]:
     """A folder for a download, removed afterwards; in the cache if that can be written.
 
-    In the cache, because the system's temporary folder may be small.
+    In the cache, because the system's temporary folder may be small. Those that killed
+    processes left there are removed.
     """
     try:
         root.mkdir(parents=True, exist_ok=True)
-        folder = tempfile.TemporaryDirectory(".part", "download-", root)
+        sweep(root, "download-*")
+        folder = tempfile.TemporaryDirectory(part_ending(), "download-", root)
     except OSError:
-        folder = tempfile.TemporaryDirectory(".part", "two-tower-")
+        folder = tempfile.TemporaryDirectory(part_ending(), "two-tower-")
     with folder as path:
         yield Path(path)
 

@@ -2,7 +2,10 @@
 
 import hashlib
 import socket
+import subprocess
+import sys
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
@@ -12,6 +15,7 @@ from research.data import DATASETS, download, load, sources
 from research.data.download import Archive, Unavailable, registered
 from research.types import InputError
 from tests.data.miniature import write_100k, write_csv, zipped
+from tests.process import ROOT
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -91,6 +95,50 @@ def test_a_transfer_that_breaks_off(archive, server, cache, capsys):
         load("ml-20m")
     assert f"ml-20m: {archive.url}: " in capsys.readouterr().err
     assert names(cache) == ["ml-20m.zip.rejected"]
+
+
+STALLED = """
+import sys
+from research.data import load, sources
+from research.data.download import Archive
+sources.registered = lambda name: Archive(sys.argv[1], 1000, "0" * 64)
+load("ml-20m")
+"""
+
+
+def waiting(path, at_least, process):
+    """Waits until a folder has as many downloads, or the process ended."""
+    for _ in range(600):
+        found = list(path.glob("download-*"))
+        if len(found) >= at_least:
+            return found
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.1)
+    raise AssertionError(f"no {at_least} downloads in {path}")
+
+
+def test_what_a_killed_download_left_goes_at_the_next_one(archive, cache, tmp_path):
+    with socket.socket() as silent:  # takes connections and never answers
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/ml-20m.zip"
+        command = [sys.executable, "-c", STALLED, url]
+        pipes = {"stderr": subprocess.PIPE, "text": True, "cwd": ROOT}
+        with (
+            subprocess.Popen(command, **pipes) as killed,
+            subprocess.Popen(command, **pipes) as running,
+        ):
+            try:
+                assert len(waiting(cache, 2, running)) == 2  # they don't disturb
+                killed.kill()
+                killed.wait()
+                ratings = load("ml-20m")
+                (left,) = waiting(cache, 1, running)
+                assert str(running.pid) in left.name
+                assert names(cache) == [left.name, f"ml-20m-{ratings.digest}.npz"]
+            finally:
+                killed.kill()
+                running.kill()
 
 
 def test_a_server_without_the_file(archive, server, cache):
