@@ -272,6 +272,31 @@ def test_verdicts_on_the_shift_follow_it(records, expected):
     assert [row[2] for row in rows if "shifted" in row[0]] == expected
 
 
+@pytest.mark.parametrize(
+    ("dataset", "outputs", "named"),
+    [
+        ("electronic", ["cosine", "dot"], True),
+        ("electronic", ["cosine", "dot", "bounded"], False),
+        ("movie", ["cosine", "dot"], False),  # nothing is predicted of them there
+    ],
+)
+def test_bounded_vectors_are_named_where_they_are_predicted_and_not_run(
+    dataset, outputs, named
+):
+    records = moved(0.3, dataset=dataset)
+    records.header["outputs"] = outputs
+    lacking = report_strength(_as_many(records, outputs)).not_judged
+    assert ("bounded dot products (not run here)" in lacking) == named
+    assert "dot products (not run here)" not in lacking
+
+
+def _as_many(records, outputs):
+    """The same curves for each output."""
+    for name in ("recall_20", "recall_item_20"):
+        records.arrays[name] = np.concatenate([records.arrays[name]] * len(outputs))
+    return records
+
+
 def test_the_report_is_made_from_the_file_of_records_alone(tmp_path):
     records = stored()
     records.header["dataset"] = "ml-100k"
