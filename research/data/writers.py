@@ -121,7 +121,11 @@ def write_recbole(written: Written, folder: Path) -> dict[Path, bytes]:
 def write_recpack(written: Written, folder: Path) -> dict[Path, bytes]:
     """{train,validation,test}.csv with user, item, timestamp, rating: for RecPack.
 
-    In RecPack: InteractionMatrix(pandas.read_csv(...), "item", "user", "timestamp").
+    In RecPack: DataFramePreprocessor("item", "user", "timestamp").process_many(*frames)
+    numbers the ids of the three frames alike; an InteractionMatrix takes them for
+    numbers of rows and columns. Ids are text: read each frame with
+    pandas.read_csv(path, dtype={"user": str, "item": str}, keep_default_na=False), as
+    007 would become 7 and NA a missing value.
     """
     names = {name: name for name in ("user", "item", "timestamp", "rating")}
     return {
