@@ -137,7 +137,13 @@ def union_log_q(
     corrected by the union's q, whichever source it came from, as the deterministic
     mixture of multiple importance sampling (the balance heuristic) [veach1995]. n_b
     counts draws, not the size of what is drawn from: a cache that isn't warm has n_b 0
-    and no weight. An id that no source can draw has the pool's floor.
+    and no weight.
+
+    An id that no source can draw has a Q' of 0. It is in no column, and as a positive
+    it has the pool's floor, since its logit must be finite. Sources that draw clicks
+    give the floor to an id without a pair themselves: beside r of their draws for each
+    uniform one of I items its Q' is 1 + 0.3 r I / pairs times the exact one, which the
+    source ``extra`` has (docs/deviations.md).
 
     Args:
       ids: any, of any shape.
