@@ -1,5 +1,6 @@
 """Signals that end a command: one line, an exit status, and no process left."""
 
+import atexit
 import contextlib
 import multiprocessing
 import os
@@ -7,7 +8,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from types import FrameType
 
 ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -29,7 +30,8 @@ def catch_signals() -> None:
     """Makes Ctrl-C, SIGTERM and SIGHUP raise Stopped in the main thread, once.
 
     If the main thread can't be interrupted within DEADLINE seconds, the process ends
-    its workers and then itself. A signal that is ignored (nohup) stays so.
+    its workers and then itself. A signal that is ignored (nohup) stays so. Once Python
+    itself ends, all are: the status of a command that is over stays its own.
     """
     caught = [n for n in ENDS if signal.getsignal(n) != signal.SIG_IGN]
     read_end, write_end = os.pipe()
@@ -39,6 +41,14 @@ def catch_signals() -> None:
     for number in caught:
         signal.signal(number, _stop)
     sys.unraisablehook = _unraisable
+    # The first that is registered is the last to be called: nothing is left to stop.
+    atexit.register(_ignore, caught)
+
+
+def _ignore(numbers: Iterable[int]) -> None:
+    """Ignores signals: Python, as it ends, would restore those that kill."""
+    for number in numbers:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _unraisable(arguments: "sys.UnraisableHookArgs") -> None:

@@ -46,6 +46,19 @@ def parse(words):
 program.parse = parse
 sys.exit(program.main())
 """
+# A signal while Python ends: it removes the last objects once it handles no signals.
+OVER = """
+import os, sys
+from experiments.commands.signals import catch_signals
+
+class Last:
+    def __del__(self, kill=os.kill, process=os.getpid(), number=int(sys.argv[1])):
+        kill(process, number)
+
+catch_signals()
+last = Last()
+sys.exit(1)
+"""
 SWALLOW = """
 def swallow():
     while True:
@@ -164,6 +177,14 @@ def ends_after_its_deadline(code, tmp_path):
     _, told = process.communicate(timeout=30)
     assert process.returncode == 143
     assert told == "terminated: finished runs are kept, run again to go on\n"
+
+
+@pytest.mark.parametrize("number", STATUS)
+def test_a_signal_when_all_is_over_leaves_the_status_as_it_is(number):
+    skip_if_ignored(number)
+    process = started(("-c", OVER), int(number))
+    assert process.communicate(timeout=60) == ("", "")
+    assert process.returncode == 1
 
 
 def test_what_cant_be_interrupted_is_left(tmp_path):
