@@ -149,29 +149,32 @@ def csv_row(where: str, lines: Iterable[str], **form: Any) -> list[str]:
 def csv_fields(
     place: Place, file: str, header: list[str], some: bool = False
 ) -> Iterator[Line]:
-    """The rows of a quoted csv file in UTF-8 whose first columns are ``header``.
+    """The rows of a quoted csv file in UTF-8, the columns of ``header`` first.
 
     Args:
       place: has the file.
       file: its name.
-      header: the names of the first columns.
+      header: the names of columns that the file has, in any place.
       some: whether there must be a row.
 
     Raises:
-      InputError: the header is another or names a column twice, a row has more or fewer
-        fields than it, the text isn't UTF-8, or there must be a row and is none.
+      InputError: the file lacks such a column or names one twice, a row has more or
+        fewer fields than its header, the text isn't UTF-8, or there must be a row and
+        is none.
     """
     text = io.StringIO(_text(place, file, latin=False), newline="")
     where = f"{place.label(file)}:1"
-    names = csv_row(where, text)
+    names = [name.strip() for name in csv_row(where, text)]
     text.seek(0)
     reader = csv.reader(text)
     next(reader, None)
-    if names[: len(header)] != header:
+    if not set(header) <= set(names):
         raise malformed(where, f"columns {','.join(header)}", ",".join(names))
-    named = [name.strip() for name in names if name.strip()]
+    named = [name for name in names if name]
     if len(set(named)) < len(named):
         raise malformed(where, "columns of different names", ",".join(names))
+    first = [names.index(name) for name in header]
+    order = [*first, *(n for n in range(len(names)) if n not in first)]
     while True:
         try:
             fields = next(reader, None)
@@ -189,7 +192,7 @@ def csv_fields(
             raise malformed(where, f"{len(names)} fields", ",".join(fields))
         if fields:
             some = False
-            yield where, fields
+            yield where, [fields[n] for n in order]
 
 
 LOWEST, HIGHEST = 0.5, 5.0

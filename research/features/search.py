@@ -30,7 +30,9 @@ COLUMNS = ["user", "item", "query"]
 
 
 @functools.lru_cache(maxsize=2)
-def read_searches(name: str, text: bool = False) -> dict[tuple[int | str, ...], str]:
+def read_searches(
+    name: str, texts: tuple[bool, bool] = (False, False)
+) -> dict[tuple[int | str, ...], str]:
     """The query of each (user, item), by the data set's own ids.
 
     A comma-separated file in UTF-8 whose header begins with user, item and query;
@@ -39,24 +41,24 @@ def read_searches(name: str, text: bool = False) -> dict[tuple[int | str, ...], 
     Args:
       name: the file with the stamp of its content (research/features/content.py), so
         that the cache of this function holds as long as the file is unchanged.
-      text: whether ids are text; else they are whole numbers.
+      texts: whether ids of users and of items are texts, to which blanks around them
+        belong; else they are whole numbers.
 
     Raises:
-      InputError: another header, a row with more or fewer fields, an id that isn't a
-        whole number below 2**31, a pair with two queries, or a file that isn't text;
-        the message names file and line.
+      InputError: a column that is missing, a row with more or fewer fields, an id that
+        isn't a whole number below 2**31, a pair with two queries, or a file that isn't
+        text; the message names file and line.
     """
     path = unstamped(name)
     queries: dict[tuple[int | str, ...], str] = {}
     for where, fields in csv_fields(Place(path.parent), path.name, COLUMNS):
-        user, item, query = (field.strip() for field in fields[:3])
-        pair: tuple[int | str, ...] = user, item
-        if not text:
-            user_id = new_id(where, "a user id", user, ())
-            pair = user_id, new_id(where, "an item id", item, ())
+        pair = tuple(
+            field if is_text else new_id(where, kind, field.strip(), ())
+            for field, is_text, kind in zip(fields, texts, ("a user id", "an item id"))
+        )
         if pair in queries:
-            raise malformed(where, "a pair not seen before", f"{user},{item}")
-        queries[pair] = query
+            raise malformed(where, "a pair not seen before", ",".join(fields[:2]))
+        queries[pair] = fields[2].strip()
     return queries
 
 
@@ -142,10 +144,9 @@ def _words(
         return _simulated(config, fitted.items, event, item)
     words = np.zeros((len(user), config.search_words), np.int32)
     sides = (fitted.users, user), (fitted.items, item)
-    text = fitted.users.text is not None or fitted.items.text is not None
-    queries = read_searches(stamped(config.search), text)
-    kind = str if text else int
-    raw = (map(kind, table.names[rows].tolist()) for table, rows in sides)
+    texts = fitted.users.text is not None, fitted.items.text is not None
+    queries = read_searches(stamped(config.search), texts)
+    raw = (table.names[rows].tolist() for table, rows in sides)
     for n, pair in enumerate(zip(*raw, strict=True)):
         rows = word_rows(queries.get(pair, ""))[: config.search_words]
         words[n, : len(rows)] = rows

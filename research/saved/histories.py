@@ -99,9 +99,6 @@ def read_histories(
     else:
         columns, lines = _lines(source, ["user", "item"], called)
         timed, what = "timestamp" in columns, str(source)
-        if others := [name for name in columns[2:] if name != "timestamp"]:
-            shown = ", ".join(name or "one without a name" for name in others)
-            say(f"{what}: columns not used: {shown}; every row counts as a click")
         at = columns.index("timestamp") if timed else 0
         for where, fields in lines:
             names.append(raw_id(where, "a user id", fields[0], users))
@@ -110,6 +107,9 @@ def read_histories(
             user.append(names[-1])
             item.append(raw_id(where, "an item id", fields[1], items))
             times.append((where, fields[at]))
+        if others := [name for name in columns[2:] if name != "timestamp"]:
+            shown = ", ".join(name or "one without a name" for name in others)
+            say(f"{what}: columns not used: {shown}; every row counts as a click")
         # An empty column is a column that is not given, as in training.
         timed = timed and (not times or any(text.strip() for _, text in times))
         time = [_seconds(*one) for one in times] if timed else []
@@ -267,16 +267,16 @@ def raw_id(where: str, what: str, value: Any, table: Table) -> Any:
 def _lines(
     source: Path | str, header: list[str], called: Mapping[str, str]
 ) -> tuple[list[str], Iterable[tuple[str, list[str]]]]:
-    """The columns of a file, by the names used here, and its rows."""
+    """The columns of a file, by the names used here, and its rows; ``header`` first."""
     path = Path(source).expanduser()
     place = Place(path.parent)
     columns = csv_names(place, path.name)
-    theirs = [called.get(name, name) for name in header]
     here = {n: role for role, n in called.items() if role not in columns}
     found = [here.get(column, column) for column in columns]
-    if columns[: len(header)] != theirs:
-        theirs = header
-    return found, csv_fields(place, path.name, theirs)
+    there = set(header) <= set(found)
+    theirs = [columns[found.index(n)] for n in header] if there else header
+    others = (name for name in found if name not in header)
+    return [*header, *others], csv_fields(place, path.name, theirs)
 
 
 def _whole_seconds(what: str, time: Sequence[int]) -> Int[ndarray, " e"]:

@@ -262,6 +262,20 @@ def test_a_file_gives_the_words_of_its_queries(file, capsys):
     assert resolve_search(given, phase) == given.search
 
 
+def test_blanks_belong_to_ids_that_are_texts_and_not_to_numbers(file):
+    phase = made_fold("last")
+    users = phase.fitted.users
+    names = np.array([f" {one}" for one in users.id.tolist()])
+    fitted = phase.fitted._replace(users=users._replace(text=names))
+    rows = [
+        f"the film, {fitted.items.id[i]} ,{names[u]}"  # columns in another order
+        for u, i in zip(fitted.user.tolist(), fitted.item.tolist(), strict=True)
+    ]
+    given = config(search=file("\n".join(["query, item, user", *rows])))
+    found = event_words(given, phase._replace(fitted=fitted))
+    assert found[:, :2].tolist() == [word_rows("the film")] * len(rows)
+
+
 def test_a_file_that_has_changed_is_another_search(file):
     phase = made_fold("last")
     given = config(search=file(searches(phase)))

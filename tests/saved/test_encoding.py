@@ -222,6 +222,32 @@ def test_histories_that_cannot_be_meant_are_refused(case, tmp_path):
         trained()[2].encode(tmp_path / "none.csv")
 
 
+@pytest.mark.parametrize("header", ["user,item,timestamp", "timestamp,item, user "])
+def test_columns_may_stand_in_any_order_with_spaces_around(header, tmp_path, capsys):
+    model, path, users = trained()[2], tmp_path / "h.csv", tmp_path / "u.csv"
+    items = model.items.id[:3].tolist()
+    clicks = [
+        {"user": 7, "item": item, "timestamp": 9 - n} for n, item in enumerate(items)
+    ]
+    names = [name.strip() for name in header.split(",")]
+    rows = [",".join(str(click[name]) for name in names) for click in clicks]
+    path.write_text("\n".join([header, *rows, ""]))
+    users.write_text("gender, user,age\nF,7,31\n")
+    found = model.encode(path, users)
+    expected = model.encode({7: items[::-1]}, {7: {"gender": "F", "age": 31}})
+    np.testing.assert_array_equal(found.vectors, expected.vectors)
+    assert found.notes == expected.notes
+    assert capsys.readouterr().err == ""
+
+
+def test_a_file_that_lacks_a_column_gets_one_line(tmp_path, capsys):
+    path = tmp_path / "h.csv"
+    path.write_text("user,when,score\n1,2,3\n")
+    with pytest.raises(InputError, match="expected columns user,item, found"):
+        trained()[2].encode(path)
+    assert capsys.readouterr().err == ""
+
+
 @pytest.mark.parametrize("clicks", ["17", b"17", {17, 5}, 17])
 def test_a_history_that_is_no_list_is_refused(clicks):
     """A text would be read letter by letter: items 1 and 7 in place of 17."""
