@@ -7,7 +7,7 @@ one holds "|", text if more than half of many values differ, else category.
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -96,6 +96,12 @@ def read_side_table(table: TableFile, side: str, id_name: str) -> SideTable:
         if columns[c.name].kind in (CATEGORY, TEXT) and c.type not in TYPES
         for note in _numbers_with_commas(table, c.name, columns[c.name])
     ]
+    notes += [
+        note
+        for c in others
+        if columns[c.name].kind == CATEGORIES
+        for note in _bars_in_names(table, c, read[c.name])
+    ]
     return SideTable(table.path, place, columns, notes)
 
 
@@ -159,6 +165,29 @@ def _numbers_with_commas(table: TableFile, name: str, column: Column) -> Iterato
             f"{len(commas):,} of {present:,} values look like numbers but for a comma, "
             f"first '{values[first]}' in {Path(where_is(table, first)).name}"
         )
+
+
+def _bars_in_names(
+    table: TableFile, column: Named, values: list[object]
+) -> Iterator[str]:
+    """A line on a list whose names hold "|", which is what separates them here."""
+    rows = [
+        n
+        for n, value in enumerate(values)
+        if (isinstance(value, (list, np.ndarray)) or column.between != "|")
+        and any("|" in str(name) for name in _names(value))
+    ]
+    if rows:
+        where = Path(where_is(table, rows[0])).name
+        yield (
+            f"{table.path.name}: column {column.name} has names with | in "
+            f"{len(rows):,} rows, first in {where}: they count as several names"
+        )
+
+
+def _names(value: object) -> Iterable[object]:
+    """What stands in a list, which is a text in a text file."""
+    return value if isinstance(value, (list, np.ndarray)) else [value]
 
 
 def _kind_in_parquet(values: list[object]) -> str | None:
