@@ -82,7 +82,7 @@ def read_histories(
         file may use, too.
 
     Raises:
-      InputError: a file of another form, an id of another kind, or no user at all.
+      InputError: a file of another form, or an id of another kind.
     """
     user: list[Any] = []
     item: list[Any] = []
@@ -113,14 +113,12 @@ def read_histories(
         # An empty column is a column that is not given, as in training.
         timed = timed and (not times or any(text.strip() for _, text in times))
         time = [_seconds(*one) for one in times] if timed else []
-    if not names:
-        raise InputError(f"{what}: no user")
     every = list(dict.fromkeys(names))
     if isinstance(source, Mapping) and len(every) < len(names):
         raise malformed(what, "each user once", str([*source]))
     place = {name: n for n, name in enumerate(every)}
     return Histories(
-        np.array(every),
+        np.array(every) if every else users.names[:0],
         np.array([place[name] for name in user], np.int64),
         np.array(item) if item else items.names[:0],
         _whole_seconds(what, time) if timed else np.arange(len(user)),
@@ -185,11 +183,13 @@ def as_events(
       model: whose items and columns they are matched with.
 
     Raises:
-      InputError: a user has no known item, and no features either.
+      InputError: no user, or one who has no known item and no features either.
     """
     rows, columns = features
     extra = [raw_id(where, "a user id", user, model.users) for where, user, _ in rows]
     names = np.array(list(dict.fromkeys([*clicks.users.tolist(), *extra])))
+    if not len(names):
+        raise InputError("the histories and the table of users name no user")
     table, notes = _table(names, dict(zip(extra, rows)), columns, model)
     item = places(clicks.item, model.items.names)
     known = item < len(model.items.names)

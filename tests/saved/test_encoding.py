@@ -206,7 +206,7 @@ REFUSED = {
     "item": ("user,item\n1,two\n", "h.csv:2: expected an item id"),
     "time": ("user,item,timestamp\n1,2,noon\n", "h.csv:2: expected a timestamp"),
     "fields": ("user,item\n1,2,3\n", "h.csv:2: expected 2 fields"),
-    "no row": ("user,item\n", "no user"),
+    "no row": ("user,item\n", "name no user"),
     "nothing": ("", "expected columns user,item"),
 }
 
@@ -238,6 +238,20 @@ def test_columns_may_stand_in_any_order_with_spaces_around(header, tmp_path, cap
     np.testing.assert_array_equal(found.vectors, expected.vectors)
     assert found.notes == expected.notes
     assert capsys.readouterr().err == ""
+
+
+def test_users_may_be_named_by_their_table_alone(tmp_path):
+    model, path, users = trained()[2], tmp_path / "h.csv", tmp_path / "u.csv"
+    path.write_text("user,item\n")
+    users.write_text("user,gender,age\n7,F,31\n999,M,20\n")
+    found = model.encode(path, users)
+    rows = {7: {"gender": "F", "age": 31}, 999: {"gender": "M", "age": 20}}
+    expected = model.encode({7: [], 999: []}, rows)
+    assert found.ids.tolist() == [7, 999]
+    np.testing.assert_array_equal(found.vectors, expected.vectors)
+    for nothing in (path, {}):
+        with pytest.raises(InputError, match="name no user"):
+            model.encode(nothing)
 
 
 def test_a_file_that_lacks_a_column_gets_one_line(tmp_path, capsys):
