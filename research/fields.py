@@ -64,8 +64,8 @@ class DataFields(Group):
     """Sizes of the parts of the split random: as ratio's, or recbole (int(n / 10) to
     validation and to test, the remainder to train)."""
     validation_share: Annotated[float, HOST, LATER, Range(0.0, 1.0, "high")] = 0.0
-    """Share of each user's train part, at least one positive, that becomes validation
-    where the split given has none (0: it stays without)."""
+    """Share of each user's train part, at least one positive unless it is the only one,
+    that becomes validation where the split given has none (0: it stays without)."""
     fit_on: Annotated[str, HOST, Choice("train", "train+validation", "train-only")] = (
         "train+validation"
     )
