@@ -183,13 +183,11 @@ def as_events(
       model: whose items and columns they are matched with.
 
     Raises:
-      InputError: no user, or one who has no known item and no features either.
+      InputError: a user has no known item, and no features either.
     """
     rows, columns = features
     extra = [raw_id(where, "a user id", user, model.users) for where, user, _ in rows]
     names = np.array(list(dict.fromkeys([*clicks.users.tolist(), *extra])))
-    if not len(names):
-        raise InputError("the histories and the table of users name no user")
     table, notes = _table(names, dict(zip(extra, rows)), columns, model)
     item = places(clicks.item, model.items.names)
     known = item < len(model.items.names)

@@ -110,14 +110,16 @@ class SavedModel:
             values by column. A known user's missing columns are those of training.
 
         Raises:
-          InputError: a file that can't be read, ids of another kind, or a user with
-            neither a known item nor a feature.
+          InputError: a file that can't be read, ids of another kind, no user, or one
+            with neither a known item nor a feature.
         """
         from research.saved.encoding import encode_events
 
         called = renamed(self.config.columns)
         clicks = read_histories(histories, self.users, self.items, called)
         features = read_users(users, self.users, called)
+        if not len(clicks.users) and not features[0]:
+            raise InputError("the histories and the table of users name no user")
         queries = as_events(clicks, features, self)
         vectors = encode_events(self, queries.events, clicks.timed)
         events = queries.events
