@@ -27,7 +27,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from experiments.inputs import fold_of, prepared_run
-from experiments.studies.scale import BEST, CALIBRATED, PLAIN, two_panels
+from experiments.studies.scale import two_panels
 from experiments.studies.totals import (
     TOTALS,
     Vectors,
@@ -41,6 +41,7 @@ from experiments.studies.totals import (
 from experiments.study import OVER_SEEDS, Report, StudyOptions, described
 from research.config import Config
 from research.prepare import Prepared, prepare
+from research.report.colours import BEST, CALIBRATED, FULL, Ink
 from research.report.intervals import Interval
 from research.report.pages import interval_frame, interval_table, seeds_text
 from research.report.pictures import Drawing
@@ -234,11 +235,11 @@ def carry_over_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
 
 
 TOTAL_LINES = {"final_total": BEST, "total": CALIBRATED}
-FIRST = ("#009e73", ":")
-RECALL_LINES = {"best": BEST, "final_recall": CALIBRATED, "plain": PLAIN}
+FIRST = Ink("#44aa99", ":")
+RECALL_LINES = {"best": BEST, "final_recall": CALIBRATED, "plain": FULL}
 RECALL_LINES["first_recall"] = FIRST
 LABELS = {
-    "best": "by test clicks; highest",
+    "best": "by test clicks, highest",
     "final_recall": "carried over",
     "plain": "a total of 1",
     "first_recall": "the first model",

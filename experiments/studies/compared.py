@@ -172,9 +172,9 @@ def draw_line(
         yerr=np.abs(line[["low", "high"]].sub(line.ndcg, axis=0).T),
         color=look.colour,
         marker=look.marker,
-        markersize=4,
+        markersize=4.5,
+        elinewidth=1,
         label=label,
-        **EDGE,
     )
     style = {"color": look.colour, "ms": 10, "zorder": 3, **EDGE}
     axes.plot(place[large], line.ndcg[large], look.marker, **style)

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float
+from matplotlib.colors import LinearSegmentedColormap
 from numpy import ndarray
 
 from experiments.arms import arm
@@ -29,7 +30,7 @@ from experiments.study import SIMULATED, Report, StudyOptions, save_study
 from research.config import Config
 from research.data.synthetic import Synthetic, made_fold, make_synthetic, relevance
 from research.report.pages import interval_frame, interval_table
-from research.report.pictures import Drawing, above, blank, styled
+from research.report.pictures import Drawing, above, blank, look, styled
 from research.report.records import Stored, study_header
 from research.train.loop import train
 from research.types import InputError
@@ -89,8 +90,11 @@ def phase_figure(frame: pd.DataFrame) -> Drawing:
     gain = frame.pivot(index="quality", columns="exposure", values="gain")
     limit = float(np.abs(gain.to_numpy()).max())
     figure, axes = blank(5.2)
+    colours = LinearSegmentedColormap.from_list(
+        "gain", [look(frame.columns[2]).colour, "white", look(frame.columns[3]).colour]
+    )
     image = axes.imshow(
-        gain.to_numpy(), cmap="RdBu", vmin=-limit, vmax=limit, origin="lower"
+        gain.to_numpy(), cmap=colours, vmin=-limit, vmax=limit, origin="lower"
     )
     axes.grid(False)
     for n, row in enumerate(gain.to_numpy()):
@@ -107,12 +111,13 @@ def phase_figure(frame: pd.DataFrame) -> Drawing:
     axes.set_yticks(range(len(ticks)), ticks)
     axes.set_xlabel("spread of exposure (Zipf exponent)")
     axes.set_ylabel("spread of quality (Zipf exponent)")
-    bar = figure.colorbar(image, ax=axes, label=f"gain of {frame.columns[3]}")
+    label = f"recovered by {frame.columns[3]}, less by {frame.columns[2]}"
+    bar = figure.colorbar(image, ax=axes, label=label)
     bar.ax.set_xlabel(" ")
-    title = "Gain in recovered items from correcting by log q"
+    title = "Does correcting by log q recover more of the best items? Blue: it does"
     if gain.to_numpy().min() < 0 < limit:
         axes.contour(gain.to_numpy(), levels=[0], colors=INK, linestyles="--")
-        title += " (dashed: none)"
+        title += ";\norange: it recovers fewer; dashed: no difference"
     above(figure, title)
     return Drawing(figure, frame)
 

@@ -18,16 +18,20 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
-from matplotlib.colors import to_hex
 from numpy import ndarray
 
 from experiments.inputs import prepared_run
 from experiments.studies.strength import MORE_TOTALS
-from experiments.studies.strength.shifts import COLUMNS, STEP, most_shift, shifts_by
+from experiments.studies.strength.shifts import (
+    AXIS,
+    COLUMNS,
+    STEP,
+    most_shift,
+    shifts_by,
+)
 from experiments.studies.totals import (
     base_config,
     judged_by_test,
@@ -37,6 +41,7 @@ from experiments.studies.totals import (
 )
 from experiments.study import Report, StudyOptions, described
 from research.config import Config
+from research.report.colours import temperature_ink
 from research.report.intervals import over_seeds
 from research.report.pages import interval_frame, interval_table, seeds_text
 from research.report.pictures import Drawing, blank, legend_above, styled
@@ -179,22 +184,22 @@ def length_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
 def length_figure(frame: pd.DataFrame) -> Drawing:
     """The shift by the length of the training, a line for each temperature."""
     temperatures = list(dict.fromkeys(frame.temperature))
-    colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.85, len(temperatures)))
     figure, axes = blank(3.4)
-    for n, (temperature, colour) in enumerate(zip(temperatures, colours, strict=True)):
+    for n, temperature in enumerate(temperatures):
         rows = frame[frame.temperature == temperature]
         reach = [rows["shift"] - rows.shift_low, rows.shift_high - rows["shift"]]
         axes.errorbar(
             rows.steps * 1.02 ** (n - 1),  # side by side, so that no interval hides
             rows["shift"], yerr=np.nan_to_num(reach), fmt="o-", ms=5,
-            color=to_hex(colour), capsize=2, label=f"temperature {temperature:g}",
+            color=temperature_ink(temperature), capsize=2,
+            label=f"temperature {temperature:g}",
         )  # fmt: skip
     axes.axhline(0.0, color="0.6", lw=1)
     axes.set_xscale("log")
     axes.set_xticks(rows.steps, [f"{steps:,.0f}" for steps in rows.steps])
     axes.minorticks_off()
-    axes.set(xlabel="steps of the training", ylabel="shift along the total")
-    title = "How far log q in the loss moves the curve, by the training's length"
+    axes.set(xlabel="steps of the training", ylabel=AXIS)
+    title = "How far does log q in the loss move the curve of recall after more steps?"
     legend_above(figure, axes, title, len(temperatures))
     return Drawing(figure, frame[["temperature", "steps", "shift"]])
 

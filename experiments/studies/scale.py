@@ -27,13 +27,14 @@ from numpy import ndarray
 from experiments.studies.totals import TOTALS, base_config, by_epoch, save_swept
 from experiments.study import OVER_SEEDS, Report, StudyOptions, described
 from research.contrast import MORE
+from research.report.colours import BEST, CALIBRATED, FULL, Ink, with_band
 from research.report.intervals import over_seeds
 from research.report.pages import interval_frame, interval_table, seeds_text
 from research.report.pictures import Drawing, blank, legend_above, styled
 from research.report.predictions import statement
 from research.report.records import Stored
 
-__all__ = ["BEST", "CALIBRATED", "PLAIN", "report_scale", "run_scale", "two_panels"]
+__all__ = ["report_scale", "run_scale", "two_panels"]
 
 NAME = "scale"
 TEMPERATURES = (0.05, 0.1, 0.2, 0.4)
@@ -174,17 +175,16 @@ def scale_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
     return about, table
 
 
-BEST, CALIBRATED, PLAIN = ("#0072b2", "-"), ("0.2", "--"), ("#d55e00", "-")
 TOTAL_LINES = {"highest": BEST, "calibrated": CALIBRATED}
-RECALL_LINES = {"best": BEST, "there": CALIBRATED, "full": PLAIN}
+RECALL_LINES = {"best": BEST, "there": CALIBRATED, "full": FULL}
 LABELS = {"best": "best", "there": "calibrated", "full": "a total of 1"}
 
 
 @styled
 def two_panels(
     frame: pd.DataFrame,
-    total_lines: Mapping[str, tuple[str, str]],
-    recall_lines: Mapping[str, tuple[str, str]],
+    total_lines: Mapping[str, Ink],
+    recall_lines: Mapping[str, Ink],
     labels: Mapping[str, str],
     title: str,
 ) -> Figure:
@@ -201,7 +201,8 @@ def two_panels(
     figure, panels = blank(3.4, ncols=2)
     for panel, lines in zip(panels, (total_lines, recall_lines), strict=True):
         for name, (ink, style) in lines.items():
-            panel.plot(at, frame[name], style, color=ink, label=labels.get(name))
+            drawn = {"color": ink, "linestyle": style, "label": labels.get(name)}
+            panel.plot(at, frame[name], **drawn)
             ends = frame[f"{name}_low"], frame[f"{name}_high"]
             panel.fill_between(at, *ends, color=ink, alpha=0.12)
         panel.set_xscale("log")
@@ -210,7 +211,7 @@ def two_panels(
         panel.set_xlabel("temperature of the training")
     panels[0].set_ylabel("total of log q")
     panels[1].set_ylabel("recall@20 on test")
-    legend_above(figure, panels[1], title, 3)
+    legend_above(figure, with_band(panels[1]), title, 4)
     return figure
 
 

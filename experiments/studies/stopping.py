@@ -39,9 +39,10 @@ from experiments.study import (
     described,
     save_cells,
 )
+from research.report.colours import exposure_ink, with_band
 from research.report.intervals import Interval, over_seeds
 from research.report.pages import interval_table, seeds_text
-from research.report.pictures import Drawing, above, blank, styled
+from research.report.pictures import Drawing, blank, legend_above, styled
 from research.report.predictions import statement
 from research.report.records import Stored
 from research.train.loop import train
@@ -226,9 +227,8 @@ def stopping_figure(frame: pd.DataFrame) -> Drawing:
     A ring marks the mean of the chosen epochs.
     """
     figure, panels = blank(3.4, ncols=2)
-    for (gamma, rows), colour in zip(
-        frame.groupby("gamma", sort=False), ("#0072b2", "#d55e00")
-    ):
+    for gamma, rows in frame.groupby("gamma", sort=False):
+        colour = exposure_ink(gamma)
         line, chosen = rows.dropna(subset=["epoch"]), rows[rows.epoch.isna()].iloc[0]
         name = "alike for all items" if gamma == 0 else "the click share"
         for panel, column in zip(panels, ("distance", "held"), strict=True):
@@ -248,8 +248,7 @@ def stopping_figure(frame: pd.DataFrame) -> Drawing:
     panels[0].axhline(0, color="0.4", linestyle=(0, (5, 3)))
     panels[0].set_ylabel("best strength less the rule's")
     panels[1].set_ylabel("recall@20 of held-out clicks")
-    panels[0].legend(fontsize=8.5)
-    above(figure, heading(frame))
+    legend_above(figure, with_band(panels[0]), heading(frame), 3)
     return Drawing(figure, frame)
 
 

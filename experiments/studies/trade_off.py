@@ -32,6 +32,7 @@ from numpy import ndarray
 from experiments.arms import arm
 from experiments.studies.totals import TOTALS, base_config, by_epoch, save_swept
 from experiments.study import OVER_SEEDS, Report, StudyOptions, described
+from research.report.colours import temperature_ink
 from research.report.intervals import over_seeds
 from research.report.pages import interval_frame, interval_table, seeds_text
 from research.report.pictures import Drawing, blank, legend_above, styled
@@ -297,9 +298,6 @@ def trade_off_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
     return about, table
 
 
-INKS = ("#440154", "#3b528b", "#21918c", "#5ec962", "#d8b900")
-
-
 @styled
 def trade_off_figure(frame: pd.DataFrame, stored: Stored) -> Drawing:
     """Draws recall by coverage, a curve for each temperature, a panel for each arm."""
@@ -312,10 +310,10 @@ def trade_off_figure(frame: pd.DataFrame, stored: Stored) -> Drawing:
         _draw(panel, one, one.chosen, color="0.85", lw=7, label=behind)
         for n, temperature in enumerate(curves.temperatures):
             wide = 2.4 if n == curves.chosen else 1.2
-            label = f"at {temperature:g}"
-            _draw(panel, curves, n, color=INKS[n], lw=wide, label=label)
+            ink, label = temperature_ink(temperature), f"at {temperature:g}"
+            _draw(panel, curves, n, color=ink, lw=wide, label=label)
             at = curves.curve("coverage")[n, ONE], curves.curve("recall")[n, ONE]
-            panel.plot(*at, "o", color=INKS[n], ms=6)
+            panel.plot(*at, "o", color=ink, ms=6)
         panel.plot([], [], "o", color="0.3", ms=6, label="a total of 1")
         best = [curves.served(number).mean() for number in ("coverage", "recall")]
         panel.plot(*best, "*", color="black", ms=13, label="by validation")

@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from research.evaluate.metrics import CUTOFF, METRICS
+from research.report.colours import BAD, GOOD
 from research.report.contrasts import MARGIN, measured
 from research.report.figures import row_name, unfinished
 from research.report.pictures import (
@@ -35,12 +36,12 @@ ZERO = "#333333"
 NOTE = 0.2  # inches of a line below the panels
 ENDS = {"delta": "delta", "low": "delta_low", "high": "delta_high"}
 VERDICTS = {
-    "better": Look("#0072b2", "o"),
-    "worse": Look("#d55e00", "o"),
-    "higher": Look("#0072b2", "^"),
-    "lower": Look("#d55e00", "v"),
-    "equivalent": Look("#009e73", "s"),
-    "undecided": Look("#777777", "D"),
+    "better": Look(GOOD, "o"),
+    "worse": Look(BAD, "X"),
+    "higher": Look("#333333", "^"),
+    "lower": Look("#333333", "v"),
+    "equivalent": Look("#6b7785", "s"),
+    "undecided": Look("#a0a0a0", "D"),
 }
 
 
@@ -189,11 +190,7 @@ def contrasts_figure(contrasts: pd.DataFrame, without: Sequence[str] = ()) -> Dr
         colour, marker = VERDICTS[verdict]
         label = f"{verdict} ({counts[verdict]})"
         handles += axes.plot([], [], marker, color=colour, label=label)
-    decided = len(shown) - counts.get("undecided", 0)
-    verb = "is" if decided == 1 else "are"
-    heading = f"{decided} of {len(shown)} contrasts {verb} decided"
-    heading = heading if len(shown) else "No contrast has data"
-    legend_above(figure, handles, heading, 4)
+    legend_above(figure, handles, _found(shown.verdict), 4)
     holes = (contrasts.note != "").sum()
     left_out = [name for name in without if name in set(arms)]
     marks = _marks([name for name in SWITCHES if shown.arm.str.contains(name).any()])
@@ -201,6 +198,22 @@ def contrasts_figure(contrasts: pd.DataFrame, without: Sequence[str] = ()) -> Dr
     notes += [f"far off, in the table alone: {name}" for name in left_out]
     notes_below(figure, notes)
     return Drawing(figure, contrasts)
+
+
+def _found(verdicts: "pd.Series[str]") -> str:
+    """How many contrasts show a difference, and how many that it is small.
+
+    >>> _found(pd.Series(["worse", "equivalent", "undecided"]))
+    '1 of 3 differences is significant; 1 shows equivalence within 2 %'
+    """
+    if not len(verdicts):
+        return "No contrast has data"
+    alike = int((verdicts == "equivalent").sum())
+    found = len(verdicts) - alike - int((verdicts == "undecided").sum())
+    be, show = "is" if found == 1 else "are", "shows" if alike == 1 else "show"
+    heading = f"{found} of {len(verdicts)} differences {be} significant"
+    near = f"; {alike} {show} equivalence within {100 * MARGIN:g} %"
+    return heading + (near if alike else "")
 
 
 def _short(cell: str) -> str:
@@ -235,11 +248,14 @@ def salts_figure(frame: pd.DataFrame) -> Drawing:
             draws = each[(each.arm == arm) & (each.metric == metric)].delta
             axes.plot(draws, np.full(len(draws), n + 0.3), "|", color=ZERO)
         around_zero(axes)
-        axes.set_xlabel(METRICS[metric].title(CUTOFF))
+        axes.set_xlabel(f"difference in\n{METRICS[metric].title(CUTOFF)}")
     panels[0][0].set_yticks(range(len(arms)), arms)
     panels[0][0].set_ylim(max(len(arms), 1) - 0.4, -0.6)
     panels[0][0].set_ylabel("arm")
     against = next((name for name in frame.against if name), "no arm")
-    heading = f"Differences from {against} over draws of ties (ticks: each draw)"
+    heading = (
+        f"Differences from {against}: mean over draws of ties, 95 % interval, and each "
+        "draw (ticks)"
+    )
     above(figure, folded(heading))
     return Drawing(figure, points)

@@ -1,6 +1,7 @@
 """Figures as files: one style, one way to save, and no figure without labels."""
 
 import io
+import re
 import textwrap
 import zlib
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
@@ -67,6 +68,11 @@ ARMS = {
     "binary-nce": Look("#882255", "h"),
     "popularity": Look("#8c8c8c", "P"),
     "ease": Look("#a6761d", "d"),
+    "fifo-cache+logq": Look("#a50f15", "v"),
+    "fifo-cache+logq+push": Look("#e377c2", "H"),
+    "vector-cache+logq": Look("#b8860b", "P"),
+    "vector-cache+logq+push": Look("#c7a76c", "p"),
+    "mixed-popularity+logq-stopped": Look("#74c476", "^"),
 }
 
 # For an arm without an entry: by its name alone, so that no other arm moves its colour.
@@ -216,10 +222,20 @@ def legend_above(
     )
 
 
-def notes_below(figure: Figure, lines: Sequence[str]) -> None:
-    """Sets notes below the panels, where there are any."""
+def notes_below(figure: Figure, lines: Sequence[str], **style: Any) -> None:
+    """Sets notes below the panels, where there are any, beside the data set's name.
+
+    Args:
+      figure: of the panels.
+      lines: of text, from the left edge.
+      style: arguments of matplotlib's supxlabel instead of these.
+    """
     if lines:
-        figure.supxlabel("\n".join(lines), fontsize=9.5, x=0.01, ha="left")
+        style = {"fontsize": 9.5, "x": 0.01, "ha": "left", **style}
+        figure.supxlabel("\n".join(lines), **style)
+        engine = figure.get_layout_engine()
+        if isinstance(engine, ConstrainedLayoutEngine):
+            engine.set(rect=(0, 0, 1, 1))  # the layout leaves room for the lines
 
 
 DASHES: Sequence[Any] = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 2, 1, 2)))
@@ -359,4 +375,20 @@ def _rendered(figure: Figure, kind: str) -> bytes:
     with drawn_with(STYLE):
         freeze(figure)
         figure.savefig(buffer, format=kind, dpi=DPI, metadata=metadata)
-    return buffer.getvalue()
+    picture = buffer.getvalue()
+    return _clips_in_order(picture) if kind == "svg" else picture
+
+
+def _clips_in_order(svg: bytes) -> bytes:
+    """The SVG with its clip paths named by their order.
+
+    Matplotlib names them by a hash of all digits of a panel's place, and the last digit
+    of a layout is not the same in each process.
+    """
+    found = dict.fromkeys(re.findall(rb'<clipPath id="(\w+)"', svg))
+    names = {old: b"clip%d" % n for n, old in enumerate(found)}
+    return re.sub(
+        rb'(<clipPath id="|url\(#)(\w+)',
+        lambda match: match[1] + names.get(match[2], match[2]),
+        svg,
+    )

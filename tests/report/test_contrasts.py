@@ -323,7 +323,8 @@ def test_contrasts_have_the_look_of_their_verdict(tmp_path):
     ]
     legend = [text.get_text() for text in figure.legends[0].get_texts()]
     assert legend == ["better (2)", "higher (1)"]
-    assert figure.legends[0].get_title().get_text() == "3 of 3 contrasts are decided"
+    title = figure.legends[0].get_title().get_text()
+    assert title == "3 of 3 differences are significant"
     texts = [t.get_text() for t in figure.findobj(lambda o: hasattr(o, "get_text"))]
     assert "without data: 1" in texts
     (fewer,) = contrasts_figure(contrasts, without=(FULL,)).figure.axes

@@ -8,6 +8,7 @@ import pytest
 import experiments.studies.calibrated_shift as calibrated_shift
 from experiments.inputs import fold_of, prepared_run
 from experiments.runs import rank, serve
+from experiments.studies import STUDIES
 from experiments.studies.calibrated_shift import (
     CLICKS,
     TEMPERATURES,
@@ -16,6 +17,7 @@ from experiments.studies.calibrated_shift import (
     swept_totals,
 )
 from experiments.studies.calibrated_shift.report import (
+    TOO_MUCH,
     calibrated_shift_frame,
     heading,
     verdicts,
@@ -189,12 +191,16 @@ def test_recall_without_and_with_all_of_log_q_is_that_of_these_totals():
     assert frame.best.tolist() == pytest.approx([0.1, 0.1])
 
 
-def test_the_heading_has_what_is_found_on_the_shifted_split_alone():
-    records = made(test=(3.0, 0.4), first=(3.0, 0.2), sweep=(3.0, 0.1))
-    words = heading(calibrated_shift_frame(records))
-    arms = records.header["arms"]
-    assert words.count("0.70 to 0.70 and 0.90 to 0.90 for ") == len(arms)
-    assert words.endswith(f"for {arms[-1]}")
+def test_the_heading_goes_by_the_shifted_split_and_claims_only_what_is_clear():
+    def said(**changes):
+        return heading(calibrated_shift_frame(made(**changes)))
+
+    assert said(validation=1.2, best=(1.2, 0.0)) == TOO_MUCH
+    assert said(validation=0.0, best=(1.2, 0.0)) == STUDIES["calibrated-shift"].question
+    records = made(validation=1.2, best=(1.2, 0.0))
+    records.arrays["by_validation"][1, ..., 0] = -1.2  # of one seed: a wide interval
+    unclear = heading(calibrated_shift_frame(records))
+    assert unclear == STUDIES["calibrated-shift"].question
 
 
 def test_records_without_a_way_that_was_added_later_are_reported_without_it(tmp_path):

@@ -262,10 +262,10 @@ def test_the_heading_counts_what_is_clear():
         words = heading(made(**changes), "in-batch").replace(")", " ").split()
         return [int(word) for word in words if word.isdigit()]
 
-    assert counts() == [3, 3, 3, 0, 0]
-    assert counts(rule=0.6) == [0, 3, 3, 0, 0]
-    assert counts(calibrated_=0.65) == [3, 3, 3, 3, 3]
-    assert counts(calibrated_=0.4) == [0, 3, 0, 0, 0]
+    assert counts() == [3, 3, 3]
+    assert counts(rule=0.6) == [0, 3, 3]
+    assert counts(calibrated_=0.65) == [3, 3, 3]
+    assert counts(calibrated_=0.4) == [0, 3, 0]
 
 
 def test_the_report_is_made_from_the_file_of_records_alone(tmp_path):

@@ -19,6 +19,7 @@ from experiments.studies.length import (
 from experiments.studies.strength import MORE_TOTALS
 from experiments.studies.totals import judged_by_test, means_by_total
 from experiments.study import StudyOptions
+from research.report.colours import temperature_ink
 from research.report.records import Stored, load_stored, study_header
 from research.train.loop import train
 from tests.studies.reported import page_of
@@ -106,3 +107,5 @@ def test_the_figure_has_a_line_for_each_temperature():
     (axes,) = drawing.figure.axes
     names = [f"temperature {temperature:g}" for temperature in TEMPERATURES]
     assert axes.get_legend_handles_labels()[1] == names
+    drawn = [bars.lines[0].get_color() for bars in axes.containers]
+    assert drawn == [temperature_ink(temperature) for temperature in TEMPERATURES]

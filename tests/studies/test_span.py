@@ -22,6 +22,7 @@ from experiments.study import StudyOptions
 from research.config import Config
 from research.events import catalogue, fold
 from research.prepare import prepare
+from research.report.colours import temperature_ink
 from research.report.records import Stored, load_stored, study_header
 from research.serving import Serving
 from research.train.loop import train
@@ -194,7 +195,14 @@ def test_the_figure_shows_each_cell_beside_the_line():
     assert len(drawing.points) == 12
     (axes,) = drawing.figure.axes
     names = ["whole", "1/4 items", "1/4 clicks"]
+    names += [f"temperature {t:g}" for t in sorted(set(drawing.points.temperature))]
     assert axes.get_legend_handles_labels()[1] == ["predicted", *names]
+    drawn = {
+        (bars.lines[0].get_xdata()[0], bars.lines[0].get_color())
+        for bars in axes.containers
+    }
+    inks = drawing.points.temperature.map(temperature_ink)
+    assert drawn == {*zip(drawing.points.x, inks, strict=True)}
 
 
 def test_the_phase_of_a_part_is_judged_by_its_own_test_clicks(tmp_path):

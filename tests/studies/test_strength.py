@@ -23,7 +23,7 @@ from experiments.studies.strength.report import (
 )
 from research.config import Config
 from research.files import write_arrays
-from research.report.pictures import words_of
+from research.report.pictures import look, words_of
 from research.report.predictions import statements
 from research.report.records import Stored, study_header
 from research.serving import Serving
@@ -236,6 +236,8 @@ def test_a_figure_shows_by_how_much_each_output_is_shifted():
     assert set(points.output) == {"cosine", "dot"}
     marks = [text.get_text() for axes in figure.axes for text in axes.texts]
     assert marks == [f"{one:+.2f}" for one in by]
+    ends = [look("in-batch").colour, look("in-batch+logq").colour]
+    assert all([line.get_color() for line in a.lines] == ends for a in figure.axes)
 
 
 def test_no_figure_shows_a_shift_beyond_the_totals_served():

@@ -127,8 +127,8 @@ def test_of_mixed_negatives_it_is_stated_that_nothing_changes():
 def test_the_heading_has_how_many_items_and_what_they_cost():
     records = made(best=(0.10, 0.09), gain=(0.0, 0.03))
     words = heading(unclicked_frame(records), records)
-    assert "without the 20 to 23 of 8,000 items that have no training click" in words
-    assert "multiplied by 1.00 (in-batch), 1.50 (in-batch+logq)" in words
+    assert "the 20 to 23 of 8,000 items without a training click multiplies" in words
+    assert words.endswith("by up to 1.50 (in-batch+logq, trained at 0.1)")
 
 
 def with_a_new_item(folder):

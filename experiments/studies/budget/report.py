@@ -6,6 +6,8 @@ from math import comb
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from numpy import ndarray
 
@@ -42,9 +44,9 @@ CUTOFFS = (CUTOFF, 100)
 COLUMNS = {f"{metric}_{k}": METRICS[metric].title(k) for metric, k in MEASURED}
 TRIED = (1, 2, 4, 8, 16)  # numbers of configurations on the page
 KINDS = {  # of losses, by what they compare: a colour each, and marks within it
-    "softmax": ("#0072b2", (REFERENCE, "decoupled-softmax", "bilateral-softmax")),
-    "pairwise": ("#e69f00", ("bpr", "hinge", "psl-tanh")),
-    "pointwise": ("#aa3377", ("cosine-contrastive", "sigmoid", "binary-nce", "gbce")),
+    "softmax": ("#4477aa", (REFERENCE, "decoupled-softmax", "bilateral-softmax")),
+    "pairwise": ("#cc6677", ("bpr", "hinge", "psl-tanh")),
+    "pointwise": ("#999933", ("cosine-contrastive", "sigmoid", "binary-nce", "gbce")),
 }
 MARKERS = "os^D"
 
@@ -248,9 +250,22 @@ def tried_figure(stored: Stored) -> Drawing:
         ]
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set(xlabel="configurations tried", ylabel="validation NDCG@20, expected best")
-    heading = "Best validation NDCG@20 by configurations tried; colour: kind of loss"
-    legend_above(figure, axes.get_lines(), heading, 4)
+    heading = "How many configurations does each loss need? Best validation NDCG@20"
+    legend_above(figure, _by_kind(axes), heading, len(KINDS))
     return Drawing(figure, pd.DataFrame(lines))
+
+
+def _by_kind(axes: Axes) -> list[Line2D]:
+    """The lines of an axes for a legend with a column for each kind of loss."""
+    lines = {str(line.get_label()): line for line in axes.get_lines()}
+    longest = max(sum(loss in lines for loss in losses) for _, losses in KINDS.values())
+    entries: list[Line2D] = []
+    for kind, (_, losses) in KINDS.items():
+        there = [lines[loss] for loss in losses if loss in lines]
+        blank_lines = longest - len(there)
+        entries += [Line2D([], [], ls="", label=f"{kind}:"), *there]
+        entries += [Line2D([], [], ls="", label=" ") for _ in range(blank_lines)]
+    return entries
 
 
 @styled

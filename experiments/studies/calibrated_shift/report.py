@@ -9,7 +9,9 @@ from matplotlib.axes import Axes
 from numpy import ndarray
 
 from experiments.studies import STUDIES
+from experiments.studies.compared import PANELS
 from experiments.study import OVER_SEEDS, Report, described, not_run
+from research.report.colours import temperature_ink
 from research.report.intervals import Interval
 from research.report.pages import interval_frame, interval_table, seeds_text
 from research.report.pictures import Drawing, blank, legend_above, styled
@@ -219,8 +221,10 @@ def calibrated_shift_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
     return about, table
 
 
-INKS = ("#440154", "#21918c", "#d8b900")
-
+TOO_MUCH = (
+    "Where test items are drawn evenly, the total that validation clicks give (squares)"
+    " is too large"
+)
 
 # How a total was set: its name, the recall@20 that it brings, marker and size.
 SET = {
@@ -247,10 +251,11 @@ def calibrated_shift_figure(frame: pd.DataFrame, stored: Stored) -> Drawing:
         panel, rows = panels[m, n], frame[frame.arm == arms[m]]
         rows = rows[rows.split == splits[n]]
         _draw(panel, rows, arrays["totals"], arrays["recall"][n, m].mean(axis=1))
-        panel.set(title=f"{arms[m]}, test part {splits[n]}", ylabel="recall@20")
+        panel.set_title(PANELS[splits[n]] if m == 0 else "")
+        panel.set_ylabel("recall@20" if n else f"{arms[m]}\nrecall@20")
     for panel in panels[-1]:
         panel.set_xlabel("total strength of log q")
-    legend_above(figure, panels[0, 0], heading(frame), 2)
+    legend_above(figure, panels[0, 0], heading(frame), 3)
     return Drawing(figure, frame)
 
 
@@ -259,7 +264,8 @@ def _draw(
 ) -> None:
     """The curves of an arm and a split, with the totals that clicks give."""
     shown = {label: how for label, how in SET.items() if how[0] in rows}
-    for ink, curve, row in zip(INKS, recall, rows.to_dict("records"), strict=False):
+    for curve, row in zip(recall, rows.to_dict("records"), strict=True):
+        ink = temperature_ink(row["temperature"])
         label = f"trained at {row['temperature']:g}"
         panel.plot(totals, curve, color=ink, lw=1.6, label=label)
         for total, found, marker, size in shown.values():
@@ -269,18 +275,14 @@ def _draw(
 
 
 def heading(frame: pd.DataFrame) -> str:
-    """How much of the highest recall clicks find where test items are drawn evenly."""
+    """What validation clicks do where test items are drawn evenly, if it is clear.
+
+    That is, if the intervals of their total and of the best one lie apart everywhere.
+    """
     shifted = frame[frame.split == "shifted"]
-    parts = []
-    for arm, rows in shifted.groupby("arm", sort=False):
-        found = rows[["part_validation", f"part_test_{ALL}"]].agg(["min", "max"])
-        ends = found.T.to_numpy()
-        ranges = " and ".join(f"{low:.2f} to {high:.2f}" for low, high in ends)
-        parts.append(f"{ranges} for {arm}")
-    return (
-        "Share of the highest recall@20 on an even test, by validation and by a fit of "
-        f"test clicks: {', '.join(parts)}"
-    )
+    if len(shifted) and (shifted.by_validation_low > shifted.highest_high).all():
+        return TOO_MUCH
+    return STUDIES["calibrated-shift"].question
 
 
 def report_calibrated_shift(stored: Stored) -> Report:

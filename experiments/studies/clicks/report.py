@@ -54,11 +54,11 @@ STYLES = dict(
     zip(
         LINES,
         (
-            {"color": "#0072b2", "marker": "o"},
-            {"color": "#0072b2", "marker": "o", "ls": "--", "mfc": "white"},
-            {"color": "#d55e00", "marker": "s"},
-            {"color": "#d55e00", "marker": "s", "ls": "--", "mfc": "white"},
-            {"color": "#009e73", "marker": "^"},
+            {"color": "#4477aa", "marker": "o"},
+            {"color": "#4477aa", "marker": "o", "ls": "--", "mfc": "white"},
+            {"color": "#cc6677", "marker": "s"},
+            {"color": "#cc6677", "marker": "s", "ls": "--", "mfc": "white"},
+            {"color": "#999933", "marker": "^"},
         ),
         strict=True,
     )

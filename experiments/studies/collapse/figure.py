@@ -1,12 +1,12 @@
 """The figure of the study collapse: recall by step, and steps to half of it by size."""
 
-import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import NullLocator
 
 from experiments.studies.collapse import CACHE, NONE, STOPPED
+from research.report.colours import shades
 from research.report.pictures import Drawing, Look, above, blank, looks, styled
 from research.report.records import Stored
 
@@ -26,7 +26,7 @@ def collapse_figure(frame: pd.DataFrame, stored: Stored, title: str) -> Drawing:
     steps, curves = arrays["steps"], arrays["recall"].astype(float).mean(axis=1)
     styles, lines = looks([CACHE, STOPPED]), []
     sizes = sorted(frame[frame.arm == CACHE]["size"])
-    shades = matplotlib.colormaps["viridis"](np.linspace(0.0, 0.85, len(sizes)))
+    inks = shades(styles[CACHE].colour, len(sizes))
     figure, (left, right) = blank(3.6, ncols=2)
     for a, (name, size) in enumerate(zip(header["arms"], arrays["sizes"].tolist())):
         points = {"arm": name, "size": size, "steps": steps, "recall": curves[a]}
@@ -35,7 +35,7 @@ def collapse_figure(frame: pd.DataFrame, stored: Stored, title: str) -> Drawing:
         elif name == CACHE:
             left.plot(
                 *(steps, curves[a]),
-                color=shades[sizes.index(size)],
+                color=inks[sizes.index(size)],
                 label=f"cache, M / B = {size}",
             )
         lines.append(pd.DataFrame(points))
@@ -47,9 +47,8 @@ def collapse_figure(frame: pd.DataFrame, stored: Stored, title: str) -> Drawing:
     left.xaxis.set_major_formatter("{x:g}")
     left.xaxis.set_minor_locator(NullLocator())
     left.legend(fontsize=8)
-    for name, colour in ((CACHE, "#0072b2"), (STOPPED, "#d55e00")):
-        style = styles[name]._replace(colour=colour)
-        _draw_steps(right, frame[frame.arm == name], style, steps[-1])
+    for name in (CACHE, STOPPED):
+        _draw_steps(right, frame[frame.arm == name], styles[name], steps[-1])
     _guides(right, frame)
     # Set first: a log scale of an empty panel has no range of its own.
     right.set(xlim=(0.8 * sizes[0], 1.25 * sizes[-1]), ylim=(4, 2 * steps[-1]))

@@ -12,7 +12,7 @@ from scipy import stats
 from experiments.study import Report, described
 from research.report.intervals import Interval, over_seeds
 from research.report.pages import interval_text, markdown_table
-from research.report.pictures import Drawing, above, blank, look, styled
+from research.report.pictures import Drawing, blank, legend_above, look, styled
 from research.report.predictions import decided, statement
 from research.report.records import Stored
 
@@ -201,7 +201,6 @@ def dial_figure(frame: pd.DataFrame) -> Drawing:
             color=style.colour, label=f"trained, {model}",
         )  # fmt: skip
     left.set(xlabel="strength by the rule", ylabel="best total strength")
-    left.legend(fontsize=8, loc="lower right")
     ways = list(regret[models[0]])
     for m, model in enumerate(models):
         means = np.array([regret[model][way] for way in ways])
@@ -214,9 +213,9 @@ def dial_figure(frame: pd.DataFrame) -> Drawing:
     right.set_yticks(range(len(ways)), [f"{way}" for way in ways])
     right.invert_yaxis()
     right.set_xlim(left=0)
-    right.set_xlabel("mean regret, in recovered share")
+    right.set_xlabel("mean regret, in recovered share [95 %]")
     right.set_ylabel("how the strength is set")
-    above(figure, _heading(frame))
+    legend_above(figure, left, _heading(frame), 4, fontsize=9)
     return Drawing(figure, kinds)
 
 
@@ -224,8 +223,8 @@ def _heading(frame: pd.DataFrame) -> str:
     compared = [row for row in verdicts(frame) if "recovers more than" in row[0]]
     if all(verdict == "holds" for _, _, verdict in compared):
         return (
-            "The strength set from exposure recovers more\n"
-            "than correcting never, half or always"
+            "The strength from exposure recovers more than correcting never, half or "
+            "always"
         )
     return "How much of log q to correct, and what other choices cost"
 

@@ -11,6 +11,7 @@ from numpy import ndarray
 from experiments.studies.exposure import CLICKS, ITEMS, USERS
 from experiments.studies.feedback import ARM, KINDS, POLICIES, Kind, Round
 from experiments.study import Report, described
+from research.report.colours import strength_ink
 from research.report.intervals import Interval, over_seeds
 from research.report.pages import (
     interval_frame,
@@ -26,8 +27,8 @@ from research.report.records import Stored
 __all__ = ["report_feedback"]
 
 _INKS = (
-    *("#d55e00", "#e69f00", "#0072b2", "#000000", "#009e73", "#cc79a7"),
-    *("#8c6d31", "#c7a76c"),
+    *(*map(strength_ink, (0.0, 0.5, 1.0)), "#000000", "#44aa99", "#cc6677"),
+    *("#999933", "#b8860b"),
 )
 # The calibrated ones lie beside what they calibrate.
 DRAWN = [name for name, policy in POLICIES.items() if not policy.calibrated]

@@ -328,7 +328,7 @@ def impressions_figure(frame: pd.DataFrame, stored: Stored) -> Drawing:
         pairs = itertools.product(here.strengths, here.removed)
         shares = mean.ravel().tolist()
         lines += [(kind, *pair, share) for pair, share in zip(pairs, shares)]
-        panel.set_title(f"exposure: {kind}")
+        panel.set_title(f"exposure: {kind}" if kind == kinds[0] else kind)
     panels[0][0].set_ylabel("b, log impressions taken out")
     legend_above(figure, panels[0][0], heading(stored, arm), 3)
     points = pd.DataFrame(lines, columns=["exposure", "a", "b", "recovered"])
@@ -342,9 +342,9 @@ def heading(stored: Stored, arm: str) -> str:
     gains = [way[ADDED].recovered - way[STRENGTH].recovered for way in found]
     ahead = sum(over_seeds(gain).interval().low > 0 for gain in gains)
     return (
-        f"Two knobs when serving (trained: {arm}): the share of the most relevant "
-        "items that each pair recovers, darker: more. With b = 1 (triangle) above the "
-        f"best strength of log q alone in {ahead} of {len(kinds)} kinds of exposure"
+        "With impressions taken out (triangles), more of the best items are "
+        f"recovered than by log q alone in {ahead} of {len(kinds)} kinds of "
+        "exposure; darker: more"
     )
 
 

@@ -4,6 +4,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
+from research.report.colours import BAD, GOOD
 from research.report.forest import around_zero
 from research.report.pictures import (
     Drawing,
@@ -18,9 +19,9 @@ __all__ = ["AGREES", "DIFFERS", "UNEXPLAINED", "ledger_figure"]
 
 AGREES, DIFFERS, UNEXPLAINED = "agrees", "differs", "unexplained"
 LOOKS = {
-    AGREES: Look("#0072b2", "o"),
+    AGREES: Look(GOOD, "o"),
     DIFFERS: Look("#b8860b", "D"),
-    UNEXPLAINED: Look("#d55e00", "X"),
+    UNEXPLAINED: Look(BAD, "X"),
 }
 LEGEND = ("agrees", "differs, a run shows why", "unexplained")
 DATASETS = {

@@ -3,17 +3,16 @@
 from collections.abc import Sequence
 from typing import Any
 
-import matplotlib
 import numpy as np
 import pandas as pd
-from matplotlib.colors import to_hex
 
 from experiments.studies.dial.report import nearest_best
 from experiments.studies.semisynthetic import CLICKED
 from experiments.study import OVER_SEEDS, Report, described
+from research.report.colours import exposure_ink
 from research.report.intervals import over_seeds
 from research.report.pages import interval_text, markdown_table, seeds_text
-from research.report.pictures import Drawing, above, blank, styled
+from research.report.pictures import Drawing, blank, legend_above, styled
 from research.report.predictions import decided, statement
 from research.report.records import Stored
 
@@ -205,31 +204,30 @@ def semi_figure(frame: pd.DataFrame, stored: Stored) -> Drawing:
     points = curves(stored)
     shown = points.lists.iloc[-1]
     arms, gammas = list(stored.header["arms"]), list(dict.fromkeys(points.gamma))
-    colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.9, len(gammas)))
-    figure, panels = blank(3.6, ncols=len(arms), sharey=True, squeeze=False)
+    figure, panels = blank(3.9, ncols=len(arms), sharey=True, squeeze=False)
     for panel, arm in zip(panels[0], arms, strict=True):
-        for gamma, colour in zip(gammas, colours, strict=True):
+        for gamma in gammas:
+            colour = exposure_ink(gamma)
             mine = points[(points.arm == arm) & (points.gamma == gamma)]
             for lists, line in mine.groupby("lists"):
                 style = "-" if lists == shown else ":"
-                name = f"exposure = popularity^{gamma:g}" if style == "-" else None
+                name = f"exposure: popularity^{gamma:g}" if style == "-" else None
                 panel.plot(
-                    line.strength, line.recovered, style, color=to_hex(colour),
+                    line.strength, line.recovered, style, color=colour,
                     label=name,
                 )  # fmt: skip
             place = (frame.arm == arm) & (frame.gamma == gamma)
             row = frame[place & (frame.lists == shown)].iloc[0]
             panel.plot(
-                row.rule_strength, row.rule, "X", ms=9, color=to_hex(colour),
+                row.rule_strength, row.rule, "X", ms=9, color=colour,
                 markeredgecolor="white",
             )  # fmt: skip
         panel.set_title(f"trained: {arm}", fontsize=9.5)
         panel.set_xlabel("total strength of the correction")
-    panels[0][0].set_ylabel("recovered share of the truly best 20")
+    panels[0][0].set_ylabel("share of the best 20 recovered")
     if shown != LISTS[""]:
         panels[0][0].plot([], [], ":", color="0.3", label="with unclicked items")
-    panels[0][0].legend(fontsize=8)
-    above(figure, _heading(frame[frame.lists == shown]))
+    legend_above(figure, panels[0][0], _heading(frame[frame.lists == shown]), 3)
     return Drawing(figure, points)
 
 

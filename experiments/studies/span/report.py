@@ -2,18 +2,23 @@
 
 from collections.abc import Sequence
 
-import matplotlib
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
-from matplotlib.colors import to_hex
 from numpy import ndarray
 from scipy.stats import spearmanr
 
 from experiments.studies.span import ITEMS
-from experiments.studies.strength.shifts import COLUMNS, STEP, most_shift, shifts_by
+from experiments.studies.strength.shifts import (
+    AXIS,
+    COLUMNS,
+    STEP,
+    most_shift,
+    shifts_by,
+)
 from experiments.studies.totals import temperatures_of
 from experiments.study import Report, described
+from research.report.colours import temperature_ink
 from research.report.intervals import over_seeds
 from research.report.pages import interval_frame, interval_table, seeds_text
 from research.report.pictures import Drawing, blank, legend_above, notes_below, styled
@@ -158,26 +163,29 @@ def _part_text(part: str) -> str:
 def span_figure(frame: pd.DataFrame) -> Drawing:
     """The shift of each cell by the temperature times the log of items."""
     parts = list(dict.fromkeys(frame.part))
-    colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.85, len(parts)))
     figure, axes = blank(3.6)
     ends = min(frame.x.min(), LINE[0][0]) - 0.1, max(frame.x.max(), LINE[0][-1])
     x = np.unique([ends[0], *LINE[0], ends[1]])
     axes.plot(x, predicted(x), color="0.6", lw=1.5, label="predicted")
-    for part, colour, marker in zip(parts, colours, "osD^v", strict=False):
-        rows = frame[frame.part == part]
-        reach = [rows["shift"] - rows.shift_low, rows.shift_high - rows["shift"]]
-        axes.errorbar(
-            rows.x, rows["shift"], yerr=np.nan_to_num(reach), fmt=marker, ms=5,
-            color=to_hex(colour), capsize=2, lw=1, label=_part_text(part),
-        )  # fmt: skip
+    for part, marker in zip(parts, "osD^v", strict=False):
+        for row in frame[frame.part == part].itertuples():
+            reach = [[row.shift - row.shift_low], [row.shift_high - row.shift]]
+            axes.errorbar(
+                row.x, row.shift, yerr=np.nan_to_num(reach), fmt=marker, ms=6,
+                color=temperature_ink(row.temperature), capsize=2, lw=1.2,
+            )  # fmt: skip
+        axes.plot([], [], marker, color="0.3", label=_part_text(part))
+    for temperature in sorted(set(frame.temperature)):
+        ink = temperature_ink(temperature)
+        axes.plot([], [], color=ink, lw=4, label=f"temperature {temperature:g}")
     axes.set_ylim(*SEEN)
     if (frame.shift_low < SEEN[0]).any() or (frame.shift_high > SEEN[1]).any():
         notes_below(figure, ["A line to the edge: the interval goes on beyond it."])
     axes.set_xlabel("temperature x log of the number of items")
-    axes.set_ylabel("shift along the total")
+    axes.set_ylabel(AXIS)
     handles = axes.get_legend_handles_labels()[0]
-    title = "How far log q in the loss moves the curve of recall along the total"
-    legend_above(figure, handles, title, len(handles))
+    title = "How far does log q in the loss move the curve of recall along the total?"
+    legend_above(figure, handles, title, 4)
     return Drawing(figure, frame[["part", "temperature", "items", "x", "shift"]])
 
 

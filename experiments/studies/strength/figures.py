@@ -4,18 +4,23 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-import matplotlib
-import numpy as np
 import pandas as pd
-from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from experiments.studies.strength import CLICKED
 from experiments.studies.strength.shifts import COMPARED
-from research.report.pictures import Drawing, blank, legend_above, styled
+from research.report.colours import strength_ink, with_band
+from research.report.pictures import (
+    Drawing,
+    blank,
+    legend_above,
+    notes_below,
+    styled,
+)
 
 __all__ = ["WITHOUT", "curves_figure", "gap", "outputs_figure"]
 
+CROWD = 3  # lines in a panel whose bands would hide each other
 WITHOUT = f"{CLICKED}recall_20"  # of lists without unclicked items
 TOTAL = "total strength: in the loss + when serving"
 LABELS = {
@@ -67,7 +72,8 @@ def curves_figure(frame: pd.DataFrame, output: str) -> Drawing:
     if same:
         ends = " to ".join(f"{total:g}" for total in COMPARED)
         label += f" (≤: largest gap of the lines, {ends})"
-    title = f"Recall by total strength ({output}); colour: strength in the loss"
+    name = NAMES[output].title
+    title = f"Does the total alone set recall, or also where log q is? ({name})"
     mark = (lambda row, lines: f"≤ {gap(lines, row.metric):.3f}") if same else None
     figure = _panels(points, rows, title, label, mark, "all" if same else "row")
     return Drawing(figure, points[["output", "temperature", "lambda", "total", *shown]])
@@ -96,8 +102,8 @@ def outputs_figure(
     figure = _panels(
         ends,
         rows,
-        f"Log q in the loss (colour: its strength) moves the curve by up to {said}",
-        f"{TOTAL} (number: how far the curve is moved)",
+        f"Log q in the loss moves the curve (numbers: how far) by up to {said}",
+        TOTAL,
         lambda row, lines: f"{shifts[row.output, lines.temperature.iloc[0]]:+.2f}",
         "row",
     )
@@ -116,7 +122,6 @@ def _panels(
     """Rows of panels, one per temperature: a line per lambda, and a mark in each."""
     temperatures = list(dict.fromkeys(points.temperature))
     lambdas = list(dict.fromkeys(points["lambda"]))
-    colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.9, len(lambdas)))
     figure, axes = blank(
         4.2, nrows=len(rows), ncols=len(temperatures), sharex=True, sharey=sharey,
         squeeze=False,
@@ -126,11 +131,15 @@ def _panels(
     ):
         panel, of_row = axes[n, column], points[points.output == row.output]
         lines = of_row[of_row.temperature == temperature]
-        for colour, strength in zip(colours, lambdas, strict=True):
-            line = lines[lines["lambda"] == strength]
+        for strength in lambdas:
+            line, ink = lines[lines["lambda"] == strength], strength_ink(strength)
+            ends = line[f"{row.metric}_low"], line[f"{row.metric}_high"]
+            if len(lambdas) < CROWD:
+                panel.fill_between(line.total, *ends, color=ink, alpha=0.15, lw=0)
+            first = "strength of log q in the loss: " if strength == lambdas[0] else ""
             panel.plot(
                 line.total, line[row.metric], marker="o", ms=3, lw=1.2,
-                color=to_hex(colour), label=f"{strength:g}",
+                color=ink, label=f"{first}{strength:g}",
             )  # fmt: skip
         if mark:
             place = {"transform": panel.transAxes, "ha": "right"}
@@ -140,8 +149,9 @@ def _panels(
             panel.set_title(f"{what}{temperature:g}", fontsize=9)
         if column == 0:
             panel.set_ylabel(row.label, fontsize=9)
-    figure.supxlabel(label, fontsize=10)
+    notes_below(figure, [label], fontsize=10, x=0.5, ha="center")
     for panel in axes[-1]:
         panel.set_xlabel(" ", fontsize=1)
-    legend_above(figure, axes[0, 0], title, len(lambdas))
+    entries = with_band(axes[0, 0]) if len(lambdas) < CROWD else axes[0, 0]
+    legend_above(figure, entries, title, len(lambdas) + 1)
     return figure

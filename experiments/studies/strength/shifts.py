@@ -9,6 +9,7 @@ from numpy import ndarray
 from research.report.intervals import Interval, over_seeds
 
 __all__ = [
+    "AXIS",
     "COLUMNS",
     "COMPARED",
     "STEP",
@@ -19,6 +20,7 @@ __all__ = [
     "shifts_of",
 ]
 
+AXIS = "shift, in strength of log q [95 %]"
 COMPARED = (0.25, 1.0)  # totals between which the lambdas' curves are compared
 STEP, LEAST_SHIFT = 0.02, -0.25
 COLUMNS = (  # of a page: heading, name and format

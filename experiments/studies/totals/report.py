@@ -10,6 +10,7 @@ from numpy import ndarray
 
 from experiments.studies.totals import FITTED, MEASURED, TEMPERATURE
 from experiments.study import OVER_SEEDS, Report, described
+from research.report.colours import BEST, CALIBRATED, FULL, with_band
 from research.report.intervals import Interval, over_seeds
 from research.report.pages import interval_table, seeds_text
 from research.report.pictures import Drawing, blank, legend_above, styled
@@ -174,22 +175,25 @@ def totals_figure(frame: pd.DataFrame) -> Drawing:
     """
     line, ring = frame.dropna(subset=["epoch"]), frame[frame.epoch.isna()].iloc[0]
     figure, panels = blank(3.4, ncols=2)
-    for name, colour in zip(MEASURED, ("#0072b2", "#d55e00"), strict=True):
-        column = f"{name}_total"
-        panels[0].plot(line.epoch, line[column], color=colour, label=LABELS[name])
+    for name, colour in zip(MEASURED, (BEST.colour, "#44aa99"), strict=True):
+        column, label = f"{name}_total", f"best for {LABELS[name]}"
+        panels[0].plot(line.epoch, line[column], color=colour, label=label)
         ends = line[f"{column}_low"], line[f"{column}_high"]
         panels[0].fill_between(line.epoch, *ends, color=colour, alpha=0.15)
         _ring(panels[0], ring.chosen, ring[column], colour)
     panels[0].plot(
-        line.epoch, line.calibrated, "--", color="0.2", label="calibrated total"
+        *(line.epoch, line.calibrated),
+        color=CALIBRATED.colour,
+        linestyle=CALIBRATED.style,
+        label="calibrated",
     )
-    panels[1].plot(line.epoch, line.validation, color="0.2")
-    _ring(panels[1], ring.chosen, ring.validation, "0.2")
-    panels[0].set_ylabel("total strength of the maximum")
-    panels[1].set_ylabel("validation recall@20,\ntotal of 1")
+    panels[1].plot(line.epoch, line.validation, color=FULL.colour)
+    _ring(panels[1], ring.chosen, ring.validation, FULL.colour)
+    panels[0].set_ylabel("total strength of log q")
+    panels[1].set_ylabel("validation recall@20, total of 1")
     for panel in panels:
         panel.set_xlabel("epochs of training")
-    legend_above(figure, panels[0], heading(frame), 3)
+    legend_above(figure, with_band(panels[0]), heading(frame), 3)
     return Drawing(figure, frame)
 
 

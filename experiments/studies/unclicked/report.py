@@ -11,6 +11,7 @@ from numpy import ndarray
 from experiments.studies import STUDIES
 from experiments.studies.unclicked import FEW, LISTS
 from experiments.study import Report, described, not_run
+from research.report.colours import temperature_ink
 from research.report.intervals import Interval
 from research.report.pages import interval_frame, interval_table, seeds_text
 from research.report.pictures import Drawing, blank, legend_above, styled
@@ -176,7 +177,6 @@ def counted(stored: Stored) -> str:
     return f"{ends} of {items:,} items"
 
 
-INKS = ("#440154", "#21918c", "#d8b900")
 LINES = (("--", 1.2), ("-", 1.8))  # of each kind of lists
 
 
@@ -205,7 +205,8 @@ def _draw(
 ) -> None:
     """The curves of an arm, with the total that a fit gives on both."""
     temperatures = rows.temperature.unique()
-    for ink, curves, temperature in zip(INKS, recall, temperatures, strict=False):
+    for curves, temperature in zip(recall, temperatures, strict=True):
+        ink = temperature_ink(temperature)
         mine = rows[rows.temperature == temperature].to_dict("records")
         for curve, row, (style, width) in zip(curves, mine, LINES, strict=True):
             panel.plot(totals, curve, style, color=ink, lw=width)
@@ -219,15 +220,12 @@ def _draw(
 
 def heading(frame: pd.DataFrame, stored: Stored) -> str:
     """How many items have no click, and what leaving them out does to the highest."""
-    times = []
-    for arm, rows in frame.groupby("arm", sort=False):
-        best = rows.pivot_table("best", "temperature", "lists")
-        ratio = best[LISTS[1]] / best[LISTS[0]]
-        low, high = f"{ratio.min():.2f}", f"{ratio.max():.2f}"
-        times.append(f"{low if low == high else f'{low} to {high}'} ({arm})")
+    best = frame.pivot_table("best", ["arm", "temperature"], "lists")
+    ratio = best[LISTS[1]] / best[LISTS[0]]
+    (arm, temperature), most = ratio.idxmax(), ratio.max()
     return (
-        f"Lists without the {counted(stored)} that have no training click: the highest "
-        f"recall@20 on an even test is multiplied by {', '.join(times)}"
+        f"Leaving out the {counted(stored)} without a training click multiplies the "
+        f"highest recall@20 by up to {most:.2f} ({arm}, trained at {temperature:g})"
     )
 
 

@@ -1,0 +1,116 @@
+"""Colours with one meaning in all figures; those of arms are in ``pictures.ARMS``.
+
+A temperature is a shade from violet to yellow, a strength of log q in the loss one from
+the colour of in-batch to that of in-batch+logq, which are its ends, and an exposure one
+from dark violet to salmon. The ways to choose a total, and verdicts, have colours that
+no arm of the same figures has.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex, to_rgb
+from matplotlib.patches import Patch
+
+from research.report.pictures import ARMS
+
+__all__ = [
+    "BAD",
+    "BEST",
+    "CALIBRATED",
+    "FULL",
+    "GOOD",
+    "PLAIN",
+    "Ink",
+    "exposure_ink",
+    "shades",
+    "strength_ink",
+    "temperature_ink",
+    "with_band",
+]
+
+_TEMPERATURES = {
+    0.0125: "#000000",
+    0.05: "#440154",
+    0.1: "#3b528b",
+    0.2: "#21918c",
+    0.4: "#5ec962",
+    0.8: "#d8b900",
+    3.2: "#8a5a00",
+}
+_STRENGTHS = {
+    0.0: ARMS["in-batch"].colour,
+    1.0: ARMS["in-batch+logq"].colour,
+    2.0: "#001a33",
+}
+_EXPOSURES = {-0.5: "#140e36", 0.0: "#641a80", 0.5: "#c43c75", 1.0: "#fb8861"}
+
+
+class Ink(NamedTuple):
+    """A line's colour and its matplotlib style."""
+
+    colour: str
+    style: Any = "-"
+
+
+# How the total of log q is chosen: the best one of those tried, by a fit of clicks, 1,
+# or not at all.
+BEST = Ink("#984ea3")
+CALIBRATED = Ink("#333333", "--")
+FULL = Ink("#a65628", (0, (4, 1.2, 1, 1.2)))
+PLAIN = Ink("#999999")
+GOOD, BAD = "#117733", "#8b1a4a"
+
+
+def temperature_ink(temperature: float) -> str:
+    """The colour of a temperature of the training, as #rrggbb.
+
+    >>> temperature_ink(0.2)
+    '#21918c'
+    """
+    at = {np.log(each): colour for each, colour in _TEMPERATURES.items()}
+    return _between(float(np.log(temperature)), at)
+
+
+def strength_ink(strength: float) -> str:
+    """The colour of a strength of log q in the loss, as #rrggbb.
+
+    >>> strength_ink(1.0) == ARMS["in-batch+logq"].colour
+    True
+    """
+    return _between(strength, _STRENGTHS)
+
+
+def exposure_ink(gamma: float) -> str:
+    """The colour of an exposure in proportion to popularity^gamma, as #rrggbb."""
+    return _between(gamma, _EXPOSURES)
+
+
+def _between(value: float, anchors: dict[float, str]) -> str:
+    """The colour at a value, linearly between those of the anchors beside it."""
+    parts = np.array([to_rgb(colour) for colour in anchors.values()]).T
+    red, green, blue = (float(np.interp(value, [*anchors], part)) for part in parts)
+    return to_hex((red, green, blue))
+
+
+def shades(colour: str, count: int) -> list[str]:
+    """So many shades of a colour, pale first; the last is the colour itself.
+
+    Args:
+      colour: as #rrggbb.
+      count: number of shades.
+
+    >>> shades("#000000", 2)
+    ['#999999', '#000000']
+    """
+    rgb, pale = np.array(to_rgb(colour)), 0.6 if count > 1 else 0.0
+    steps = np.linspace(pale, 0.0, count)
+    return [to_hex(rgb + (1 - rgb) * step) for step in steps]
+
+
+def with_band(axes: Axes, label: str = "95 % interval") -> list[Artist]:
+    """The entries of an axes' legend and one for the bands behind its lines."""
+    band = Patch(color="0.5", alpha=0.3, linewidth=0, label=label)
+    return [*axes.get_legend_handles_labels()[0], band]
