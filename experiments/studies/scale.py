@@ -216,12 +216,12 @@ def two_panels(
 
 
 def heading(frame: pd.DataFrame) -> str:
-    """The calibrated total at the first and at the last temperature."""
-    first, last = frame.iloc[0], frame.iloc[-1]
+    """Recall with a total of 1 and with the calibrated one, lowest temperature."""
+    lowest = frame.loc[frame.temperature.idxmin()]
     return (
-        f"The total of log q that validation clicks give: {first.calibrated:.1f} if "
-        f"trained at {first.temperature:g},\n{last.calibrated:.1f} if trained at "
-        f"{last.temperature:g}"
+        f"Trained at {lowest.temperature:g}, a total of 1 gives a recall@20 of "
+        f"{lowest.full:.3f}, the calibrated total of {lowest.calibrated:.1f} gives "
+        f"{lowest.there:.3f}"
     )
 
 

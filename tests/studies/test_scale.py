@@ -62,10 +62,13 @@ def test_verdicts_follow_the_records(changes, fails):
     assert {n for n, row in enumerate(rows) if row[2] == "fails"} == fails
 
 
-def test_the_heading_names_both_ends():
-    words = heading(scale_frame(made()))
-    assert "2.5 if trained at 0.05" in words
-    assert "0.6 if trained at 0.4" in words
+def test_the_heading_has_recall_with_both_totals_at_the_lowest_temperature():
+    frame = scale_frame(made())
+    words = heading(frame.iloc[::-1])  # in any order
+    lowest = frame.set_index("temperature").loc[0.05]
+    assert lowest.full < lowest.there
+    assert f"at 0.05, a total of 1 gives a recall@20 of {lowest.full:.3f}," in words
+    assert words.endswith(f"total of 2.5 gives {lowest.there:.3f}")
 
 
 def test_from_a_quick_run_to_the_page(tmp_path, monkeypatch):

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.study import Report, described
+from research.report.colours import with_band
 from research.report.intervals import Interval, two_way
 from research.report.pages import interval_frame, interval_table, interval_text
 from research.report.pictures import Drawing, blank, legend_above, look, styled
@@ -135,7 +136,7 @@ def faithful_figure(frame: pd.DataFrame) -> Drawing:
         ends = rows.divergence_low, rows.divergence_high
         panels[0].fill_between(rows.n, *ends, color=colour, alpha=0.15)
         panels[1].plot(100 * rows.bias, rows.divergence, **style)
-    level = {"color": "0.4", "linestyle": (0, (5, 3)), "label": "another seed"}
+    level = {"color": "0.4", "linestyle": (0, (5, 3)), "label": "another seed of it"}
     for panel in panels:
         panel.axhline(full.divergence, **level)
     panels[0].set_xscale("log")
@@ -146,8 +147,8 @@ def faithful_figure(frame: pd.DataFrame) -> Drawing:
     panels[0].set_xlabel("negatives per row")
     panels[0].set_ylabel("divergence from the full softmax (nats)")
     panels[1].set_xlabel("bias of the gradient (%)")
-    heading = "Distance of trained models from the full softmax"
-    legend_above(figure, panels[0].get_lines(), heading, 3)
+    heading = "How far from the full softmax is a model trained with each estimator?"
+    legend_above(figure, with_band(panels[0]), heading, 4)
     return Drawing(figure, frame)
 
 
