@@ -32,7 +32,7 @@ from experiments.studies.outside.measure import (
     phase,
 )
 from experiments.studies.outside.report import ledger
-from experiments.studies.outside.runs import NUMBERS, PROTOCOLS, RUNS, Run
+from experiments.studies.outside.runs import NUMBERS, PROTOCOLS, RUNS, Run, expected
 from experiments.study import StudyOptions, report_study
 from research.config import Config
 from research.evaluate.metrics import METRICS
@@ -151,6 +151,7 @@ def test_the_cells_are_well_formed():
         assert c.number in PROTOCOLS[RUNS[c.run].protocol].numbers
         assert set(c.because.split(";")) <= rows
         assert 0 < c.value < 1
+    assert {*expected()} <= {*RUNS}
     for run in RUNS.values():
         fields = PROTOCOLS[run.protocol].fields
         check_config(dataclasses.replace(Config(), **fields, model="popularity"))

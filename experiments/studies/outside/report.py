@@ -14,7 +14,7 @@ from experiments.studies.outside.figure import (
     UNEXPLAINED,
     ledger_figure,
 )
-from experiments.studies.outside.runs import RUNS
+from experiments.studies.outside.runs import expected
 from experiments.study import Report
 from research.report.intervals import Interval, over_seeds
 from research.report.pages import markdown_table, number_text
@@ -174,7 +174,7 @@ def _means(rows: _Rows, data: str) -> str:
 
 def _expected(rows: _Rows) -> list[str]:
     """What was expected of the runs that were added later, in Markdown."""
-    named = {name: run.expected for name, run in RUNS.items() if run.expected}
+    named = expected()
     if not any(name in rows.names for name in named):
         return []
     lines = [
