@@ -1,4 +1,4 @@
-"""Finishing runs under a display, and a grid from its cells to its files."""
+"""Finishing runs under a display: of a study, or of a grid with all its files."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -16,11 +16,13 @@ from experiments.output.folders import id_of, writable
 from experiments.output.index import write_index
 from experiments.output.lists import gather_lists
 from experiments.output.locks import Claims, alone
-from experiments.output.plan import Run, plan, still_due
+from experiments.output.plan import Run, is_done, locate, plan, still_due
 from experiments.output.whole import of_common_seeds
+from experiments.study import StudyOptions
 from research.config import Config
 from research.notices import say
 from research.report.pages import read_table
+from research.types import InputError
 
 PER_CORE = 4  # most workers per core, as each holds the data and its own programs
 AT_ONCE = 8  # runs at once on an accelerator; a guess, not measured
@@ -114,6 +116,37 @@ def _share(
                     say(f"{what} done by another process: waiting for it")
                 announced = True
                 claims.wait(id_of(left[0].folder))
+
+
+def finish_study(
+    cells: list[Cell], name: str, options: StudyOptions, what: str = "", lost: str = ""
+) -> list[tuple[Cell, Path]]:
+    """Does what is missing of a study's runs; returns its cells with their folders.
+
+    Args:
+      cells: of the study; their configs are returned prepared.
+      name: of the study.
+      options: of the study.
+      what: names these runs in the line that announces them, if it has others, too.
+      lost: how the reason of a failed run begins whose cell is left out; default none.
+
+    Raises:
+      InputError: another run failed.
+    """
+    cells, runs, total = plan(cells, name, options.out, options.data_dir)
+    announce(f"{name}, {what}" if what else name, total, len(runs))
+    failed = finish(runs, options.data_dir, options.jobs) if runs else {}
+    done = []
+    for cell in cells:
+        digest = digest_of(cell.config, options.data_dir)
+        folder = locate(cell, name, options.out, digest)[1]
+        if is_done(cell.config, folder):
+            done.append((cell, folder))
+            continue
+        reason = failed.get(id_of(folder), "no such run")
+        if not (lost and reason.startswith(lost)):
+            raise InputError(f"study {name}, {folder.name}: {reason}")
+    return done
 
 
 def finish_grid(

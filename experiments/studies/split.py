@@ -8,10 +8,10 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from experiments.finish import announce, finish
+from experiments.finish import finish_study
 from experiments.grid import Cell, Grid, Sweep, expand
 from experiments.inputs import digest_of, prepared_run
-from experiments.output.plan import locate, plan
+from experiments.output.plan import locate
 from experiments.runs import rank, serve
 from experiments.study import Study, StudyOptions
 from research.config import Config
@@ -82,11 +82,9 @@ class Split(NamedTuple):
         base = Config(dataset=str(self.path), split="given", **phase)
         seeds = self.options.seeds if phase is TESTING else 1
         cells = expand(grid, base, seeds, quick=self.options.quick)
-        cells, runs, total = plan(cells, name, self.options.out, None)
-        announce(f"{name}, {self.path.name}, {base.fit_on}", total, len(runs))
-        if runs and finish(runs, None, self.options.jobs or 1):
-            raise InputError(f"study {name}: a run failed; see the lines above")
-        return cells
+        options = self.options._replace(jobs=self.options.jobs or 1)
+        what = f"{self.path.name}, {base.fit_on}"
+        return [cell for cell, _ in finish_study(cells, name, options, what)]
 
     def folder(self, cell: Cell) -> Path:
         """The folder of a finished cell's files."""

@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 from scipy import special
 
-from experiments.grid import Cell
 from experiments.inputs import prepared_run
 from experiments.runs import metric_means, rank, serve
-from experiments.studies import STUDIES, faithful
+from experiments.studies import STUDIES
 from experiments.studies.faithful import (
     ESTIMATORS,
     Trained,
@@ -17,7 +16,7 @@ from experiments.studies.faithful import (
     overlap,
 )
 from experiments.studies.faithful.report import verdicts
-from experiments.study import StudyOptions, report_study
+from experiments.study import report_study
 from research.config import Config
 from research.files import write_arrays
 from research.report.records import Stored, save_stored, study_header
@@ -55,15 +54,14 @@ def test_a_model_is_judged_by_each_of_the_other_seeds():
     assert found["recall"].tolist() == [0, 1, 2, 3, 4]
 
 
-def test_a_models_distribution_is_that_of_its_temperature(tmp_path, monkeypatch):
-    options = StudyOptions(tmp_path, data_dir=str(write_made_100k(tmp_path / "made")))
+def test_a_models_distribution_is_that_of_its_temperature(tmp_path):
+    data_dir = str(write_made_100k(tmp_path / "made"))
     config = Config(temperature=0.25)
-    run, draw = prepared_run(config, options.data_dir), np.random.default_rng(0)
+    run, draw = prepared_run(config, data_dir), np.random.default_rng(0)
     sizes = len(run.fold.evaluated), run.fold.fitted.n_items
     users, items = (draw.normal(size=(n, 4)).astype(np.float32) for n in sizes)
     write_arrays(tmp_path / "vectors.npz", {"users": users, "items": items})
-    monkeypatch.setattr(faithful, "locate", lambda *_: ("", tmp_path))
-    found = _trained(Cell("full-softmax", {}, 0, config), options)
+    found = _trained(config, tmp_path, data_dir)
     expected = special.log_softmax(4.0 * users @ items.T, axis=1)
     np.testing.assert_allclose(found.log_p, expected, atol=1e-4)
     scorer = serve(run, users, items)

@@ -24,7 +24,7 @@ Expect on MovieLens 100K: recall@20 about 0.25 for sampled-softmax.
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,11 +34,9 @@ from numpy import ndarray
 
 from experiments.arms import arm
 from experiments.collect import history_of
-from experiments.finish import announce, finish
+from experiments.finish import finish_study
 from experiments.grid import Cell
-from experiments.inputs import prepared_run, ratings_of, study_split_fields
-from experiments.output.folders import id_of
-from experiments.output.plan import is_done, locate, plan
+from experiments.inputs import prepared_run, study_split_fields
 from experiments.study import StudyOptions, save_measured
 from research.config import Config
 from research.evaluate.metrics import CUTOFF, METRICS
@@ -273,14 +271,13 @@ def _tried(
     shape = len(size.losses), size.trials
     curves = np.full((*shape, len(size.looks)), np.nan, "<f4")
     second = np.full(shape, np.nan, "<f4")
-    folders = _finished(cells, "trials", options, may_diverge=True)
-    for place, folder in zip(np.ndindex(shape), folders, strict=True):
-        if folder is not None:
-            history = history_of(folder)
-            assert history is not None
-            curves[place] = np.array(history[SELECTOR])[np.array(size.looks) - 1]
-            metrics = read_json(folder / "metrics.json")
-            second[place] = metrics[SECOND][str(CUTOFF)]
+    for cell, folder in finish_study(cells, NAME, options, "trials", lost=DIVERGED):
+        place = size.losses.index(cell.arm), int(cell.swept["trial"])
+        history = history_of(folder)
+        assert history is not None
+        curves[place] = np.array(history[SELECTOR])[np.array(size.looks) - 1]
+        metrics = read_json(folder / "metrics.json")
+        second[place] = metrics[SECOND][str(CUTOFF)]
     return {"curves": curves, "validation_item": second}
 
 
@@ -303,8 +300,7 @@ def _tested(
         for seed in range(options.seeds)
     ]
     out: dict[str, list[ndarray]] = {}
-    for folder in _finished(cells, "test", options):
-        assert folder is not None
+    for _, folder in finish_study(cells, NAME, options, "test"):
         record = unpack(read_arrays(folder / "per_user.npz"))
         for metric, k in MEASURED:
             values = METRICS[metric].of(record, k)
@@ -314,32 +310,3 @@ def _tested(
         table = np.reshape(rows, (len(best), options.seeds, -1)).astype("<f2")
         arrays |= {name: table[:-1], f"{RANDOM}_{name}": table[-1]}
     return arrays
-
-
-def _finished(
-    cells: list[Cell], what: str, options: StudyOptions, may_diverge: bool = False
-) -> Iterator[Path | None]:
-    """The folder of each cell's finished run, in order; None for one that diverged.
-
-    Args:
-      cells: the cells to run.
-      what: the words for these runs in the progress line.
-      options: those of the study.
-      may_diverge: whether a run may end with a loss that isn't finite.
-
-    Raises:
-      InputError: a run failed.
-    """
-    digest = ratings_of(options.dataset, options.data_dir).digest
-    cells, runs, total = plan(cells, NAME, options.out, options.data_dir)
-    announce(f"{NAME}, {what}", total, len(runs))
-    failed = finish(runs, options.data_dir, options.jobs) if runs else {}
-    for cell in cells:
-        folder = locate(cell, NAME, options.out, digest)[1]
-        if is_done(cell.config, folder):
-            yield folder
-            continue
-        reason = failed.get(id_of(folder), "no such run")
-        if not (may_diverge and reason.startswith(DIVERGED)):
-            raise InputError(f"study {NAME}, {folder.name}: {reason}")
-        yield None

@@ -26,10 +26,9 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 
 from experiments.arms import arm
-from experiments.finish import announce, finish
+from experiments.finish import finish_study
 from experiments.grid import Cell
-from experiments.inputs import prepared_run, ratings_of, study_split_fields
-from experiments.output.plan import locate, plan
+from experiments.inputs import prepared_run, study_split_fields
 from experiments.runs import rank, serve
 from experiments.studies.probe import ProbeRunner
 from experiments.studies.probe.archive import FAITHFUL, PER_ROW, Measurement
@@ -42,7 +41,6 @@ from research.data import name_of
 from research.evaluate.metrics import CUTOFF, METRICS
 from research.evaluate.record import evaluate
 from research.files import read_arrays
-from research.types import InputError
 
 __all__ = ["ESTIMATORS", "FULL", "NAME", "run_faithful"]
 
@@ -115,13 +113,11 @@ def _seeds(options: StudyOptions) -> int:
     return max(options.seeds, 2)  # one seed is compared with another one
 
 
-def _trained(cell: Cell, options: StudyOptions) -> Trained:
-    """The distributions, lists and recall of a finished run."""
-    digest = ratings_of(options.dataset, options.data_dir).digest
-    folder = locate(cell, NAME, options.out, digest)[1]
-    run = prepared_run(cell.config, options.data_dir)
+def _trained(config: Config, folder: Path, data_dir: str | None) -> Trained:
+    """The distributions, lists and recall of a finished run, from its folder."""
+    run = prepared_run(config, data_dir)
     vectors = read_arrays(folder / "vectors.npz")
-    logits = vectors["users"] @ vectors["items"].T / cell.config.temperature
+    logits = vectors["users"] @ vectors["items"].T / config.temperature
     highest = logits.max(axis=1, keepdims=True)
     total = np.log(np.exp(logits - highest).sum(axis=1, keepdims=True))
     lists = rank(run, serve(run, vectors["users"], vectors["items"]))
@@ -160,14 +156,15 @@ def run_faithful(options: StudyOptions) -> Path:
       InputError: a run failed.
     """
     seeds, sizes = _seeds(options), _sizes(options)
-    cells, runs, total = plan(_cells(options), NAME, options.out, options.data_dir)
-    announce(NAME, total, len(runs))
-    if runs and finish(runs, options.data_dir, options.jobs):
-        raise InputError(f"study {NAME}: a run failed; see the lines above")
-    full = [_trained(cell, options) for cell in cells[:seeds]]
-    arrays = {"sizes": np.array(sizes, "<i4"), "bias": _bias(cells[0].config, options)}
-    for cell in cells:
-        model = full[cell.seed] if cell.arm == FULL else _trained(cell, options)
+    done = finish_study(_cells(options), NAME, options)
+    full = [_trained(cell.config, at, options.data_dir) for cell, at in done[:seeds]]
+    bias = _bias(done[0][0].config, options)
+    arrays = {"sizes": np.array(sizes, "<i4"), "bias": bias}
+    for cell, at in done:
+        if cell.arm == FULL:
+            model = full[cell.seed]
+        else:
+            model = _trained(cell.config, at, options.data_dir)
         others = [one for seed, one in enumerate(full) if seed != cell.seed]
         for name, values in _distances(model, others).items():
             shape: tuple[int, ...] = (seeds, len(values))
@@ -176,8 +173,8 @@ def run_faithful(options: StudyOptions) -> Path:
                 name = f"full_{name}"
             else:
                 shape = (len(ESTIMATORS), len(sizes), *shape)
-                at = list(ESTIMATORS).index(cell.arm), sizes.index(int(cell.swept["n"]))
-                place = (*at, *place)
+                f, s = [*ESTIMATORS].index(cell.arm), sizes.index(int(cell.swept["n"]))
+                place = (f, s, *place)
             arrays.setdefault(name, np.zeros(shape, "<f2"))[place] = values
     return save_measured(options, NAME, arrays, forms=list(ESTIMATORS))
 

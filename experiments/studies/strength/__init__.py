@@ -37,10 +37,9 @@ import numpy as np
 from jaxtyping import Bool, Float
 from numpy import ndarray
 
-from experiments.finish import announce, finish
+from experiments.finish import finish_study
 from experiments.grid import SHORTER, Grid, expand
 from experiments.inputs import prepared_run, ratings_of, study_split
-from experiments.output.plan import is_done, locate, plan
 from experiments.runs import serve
 from experiments.studies import STUDIES
 from experiments.study import StudyOptions, save_measured
@@ -55,7 +54,6 @@ from research.positives import log_share
 from research.prepare import Prepared
 from research.serving import Serving
 from research.splits import TEST
-from research.types import InputError
 
 __all__ = ["CLICKED", "MORE_TOTALS", "NAME", "TOTALS", "run_strength"]
 
@@ -193,21 +191,14 @@ def run_strength(options: StudyOptions) -> Path:
     """
     axes = axes_of(options.dataset, options.quick)
     arrays: dict[str, ndarray] = {}
-    digest = ratings_of(options.dataset, options.data_dir).digest
     shape = *(len(axis) for axis in axes[:3]), options.seeds, len(axes.totals)
     split = study_split(options.dataset, options.data_dir)
     for o, output in enumerate(axes.outputs):
         base = Config(dataset=options.dataset, split=split)
         grid = grid_of(axes, output)
         cells = expand(grid, base, options.seeds, quick=options.quick)
-        cells, runs, total = plan(cells, NAME, options.out, options.data_dir)
-        announce(f"{NAME}, {output}", total, len(runs))
-        if runs and finish(runs, options.data_dir, options.jobs):
-            raise InputError(f"study {NAME}: a run failed; see the lines above")
-        for cell in cells:
+        for cell, folder in finish_study(cells, NAME, options, output):
             run = prepared_run(cell.config, options.data_dir)
-            folder = locate(cell, NAME, options.out, digest)[1]
-            assert is_done(cell.config, folder)
             place = (
                 o,
                 axes.temperatures.index(cell.swept["temperature"]),
