@@ -17,6 +17,7 @@ from research.types import InputError, check_distinct
 if TYPE_CHECKING:  # names and questions need neither pandas nor matplotlib
     import pandas as pd
 
+    from research.config import Config
     from research.report.pictures import Drawing
     from research.report.records import Stored
 
@@ -60,6 +61,14 @@ class StudyOptions(NamedTuple):
     progress: Callable[[str], None] = lambda line: None
     jobs: int | None = None
     arms: tuple[str, ...] = ()
+
+    def config(self, **changes: Any) -> "Config":
+        """The config of a run on its data set, split as suits the data."""
+        from experiments.inputs import study_split_fields
+        from research.config import Config
+
+        split = study_split_fields(self.dataset, self.data_dir)
+        return Config(dataset=self.dataset, **changes, **split)
 
 
 class Report(NamedTuple):

@@ -31,7 +31,7 @@ from matplotlib.axes import Axes
 from numpy import ndarray
 
 from experiments.arms import arm
-from experiments.inputs import fold_of, study_split_fields
+from experiments.inputs import fold_of
 from experiments.studies.probe.bias import make_point
 from experiments.studies.probe.estimators import draw_rows, probed_arm, score_gradient
 from experiments.studies.probe.negatives import follow
@@ -248,14 +248,13 @@ def run_magnifier(options: StudyOptions) -> Path:
 
     A quick run has three temperatures, few rows and one epoch.
     """
-    quick, dataset = options.quick, options.dataset
-    split = study_split_fields(dataset, options.data_dir)
+    quick = options.quick
     temperatures = QUICK_TEMPERATURES if quick else TEMPERATURES
     rows = QUICK_ROWS if quick else ROWS
     shares = np.zeros((2, len(MODELS), len(temperatures), len(KS), options.seeds))
     for seed in range(options.seeds):
         config = dataclasses.replace(
-            arm("full-softmax", Config(dataset=dataset, **split)),
+            arm("full-softmax", options.config()),
             epochs=QUICK_EPOCHS if quick else EPOCHS,
             seed=seed,
         )

@@ -36,7 +36,7 @@ from experiments.arms import arm
 from experiments.collect import history_of
 from experiments.finish import finish_study
 from experiments.grid import Cell
-from experiments.inputs import prepared_run, study_split_fields
+from experiments.inputs import prepared_run
 from experiments.study import StudyOptions, save_measured
 from research.config import Config
 from research.evaluate.metrics import CUTOFF, METRICS
@@ -232,8 +232,7 @@ def run_budget(options: StudyOptions) -> Path:
       InputError: a run failed.
     """
     size = QUICK if options.quick else SIZES.get(options.dataset, Size())
-    split = study_split_fields(options.dataset, options.data_dir)
-    base = Config(dataset=options.dataset, **size.changes, **split)
+    base = options.config(**size.changes)
     items = prepared_run(base, options.data_dir).fold.fitted.n_items
     configs = {
         loss: configurations(loss, base, size.trials, items) for loss in size.losses
@@ -292,8 +291,7 @@ def _tested(
         loss: dataclasses.replace(configs[loss][trial], epochs=size.looks[look])
         for loss, (trial, look) in zip(size.losses, chosen(curves), strict=True)
     }
-    split = study_split_fields(options.dataset, options.data_dir)
-    best[RANDOM] = arm(RANDOM, Config(dataset=options.dataset, **split))
+    best[RANDOM] = arm(RANDOM, options.config())
     cells = [
         Cell(name, {}, seed, dataclasses.replace(config, seed=seed))
         for name, config in best.items()

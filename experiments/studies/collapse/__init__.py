@@ -26,7 +26,7 @@ from numpy import ndarray
 
 from experiments.arms import arm
 from experiments.grid import SHORTER, with_swept
-from experiments.inputs import prepared_run, study_split_fields
+from experiments.inputs import prepared_run
 from experiments.runs import metric_means, serve
 from experiments.study import StudyOptions, save_measured
 from experiments.tuned import tuned
@@ -88,9 +88,7 @@ def run_collapse(options: StudyOptions) -> Path:
       InputError: no temperature was chosen for the arm without a cache.
     """
     size = QUICK if options.quick else Size()
-    shorter = SHORTER.get(options.dataset, {})
-    split = study_split_fields(options.dataset, options.data_dir)
-    base = Config(dataset=options.dataset, **shorter, **split)
+    base = options.config(**SHORTER.get(options.dataset, {}))
     base = with_swept(base, tuned(name_of(options.dataset), NONE, base.split))
     arms = [(NONE, 0), *((CACHE, m) for m in size.sizes)]
     arms += [(STOPPED, m) for m in size.sizes[::2]]

@@ -28,7 +28,7 @@ from numpy import ndarray
 from experiments.arms import arm
 from experiments.finish import finish_study
 from experiments.grid import Cell
-from experiments.inputs import prepared_run, study_split_fields
+from experiments.inputs import prepared_run
 from experiments.runs import rank, serve
 from experiments.studies.probe import ProbeRunner
 from experiments.studies.probe.archive import FAITHFUL, PER_ROW, Measurement
@@ -85,10 +85,7 @@ class Trained(NamedTuple):
 
 def _cells(options: StudyOptions) -> list[Cell]:
     """The full softmax, then every estimator at every n, each with every seed."""
-    split = study_split_fields(options.dataset, options.data_dir)
-    base = Config(dataset=options.dataset, **split)
-    if options.quick:
-        base = dataclasses.replace(base, epochs=2)
+    base = options.config(**({"epochs": 2} if options.quick else {}))
     parts: list[tuple[str, dict[str, float], Config]] = [(FULL, {}, arm(FULL, base))]
     for n in _sizes(options):
         config = dataclasses.replace(

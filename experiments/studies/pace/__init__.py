@@ -33,7 +33,7 @@ from experiments.arms import arm
 from experiments.bench.ours import portions
 from experiments.bench.protocol import Here, Turns, take_turns
 from experiments.grid import SHORTER, with_swept
-from experiments.inputs import prepared_run, ratings_of, study_split_fields
+from experiments.inputs import prepared_run, ratings_of
 from experiments.runs import metric_means, serve
 from experiments.study import SIMULATED, StudyOptions, save_study
 from experiments.tuned import tuned
@@ -76,13 +76,8 @@ def run_pace(options: StudyOptions) -> Path:
     Raises:
       InputError: no temperature was chosen for an arm on this data set.
     """
-    base = Config(
-        dataset=options.dataset,
-        fit_on="train",
-        left_out="fitted",
-        **SHORTER.get(options.dataset, {}),
-        **study_split_fields(options.dataset, options.data_dir),
-    )
+    changes = {"fit_on": "train", "left_out": "fitted"}
+    base = options.config(**changes, **SHORTER.get(options.dataset, {}))
     dataset = name_of(options.dataset)
     configs = [
         with_swept(arm(name, base), tuned(dataset, name, base.split)) for name in ARMS

@@ -23,7 +23,7 @@ from typing import NamedTuple
 import numpy as np
 
 from experiments.arms import arm
-from experiments.inputs import fold_of, ratings_of, study_split_fields
+from experiments.inputs import fold_of, ratings_of
 from experiments.studies.probe.archive import (
     FAITHFUL,
     PER_ROW,
@@ -119,7 +119,7 @@ def run_probe(options: StudyOptions) -> Path:
     """
     dataset, data_dir, progress = options.dataset, options.data_dir, options.progress
     size = QUICK if options.quick else FULL
-    config = Config(dataset=dataset, **study_split_fields(dataset, data_dir))
+    config = options.config()
     fold = fold_of(config, data_dir)
     config = dataclasses.replace(arm("full-softmax", config), epochs=size.epochs)
     run = prepare(config, fold)

@@ -29,7 +29,7 @@ from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
 from experiments.grid import SHORTER
-from experiments.inputs import fold_of, prepared_run, study_split_fields
+from experiments.inputs import fold_of, prepared_run
 from experiments.runs import CLICKS, calibrated, metric_means, serve
 from experiments.study import StudyOptions, save_cells
 from research.calibration import NoScale
@@ -73,8 +73,7 @@ def base_config(options: StudyOptions, temperature: float) -> Config:
     changes = {"temperature": temperature, **SHORTER.get(options.dataset, {})}
     if options.quick:
         changes["epochs"] = 2
-    split = study_split_fields(options.dataset, options.data_dir)
-    return Config(dataset=options.dataset, left_out="fitted", **changes, **split)
+    return options.config(left_out="fitted", **changes)
 
 
 def by_epoch(
