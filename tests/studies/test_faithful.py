@@ -14,8 +14,8 @@ from experiments.studies.faithful import (
     _trained,
     divergence,
     overlap,
+    verdicts,
 )
-from experiments.studies.faithful.report import verdicts
 from experiments.study import report_study
 from research.config import Config
 from research.files import write_arrays

@@ -14,7 +14,7 @@ from experiments.studies.feedback import (
     train_round,
 )
 from experiments.studies.feedback.report import STATEMENTS, verdicts
-from experiments.studies.feedback.weights import WEIGHTED, weighted_kind
+from experiments.studies.feedback.shown import WEIGHTED, weighted_kind
 from experiments.study import StudyOptions
 from research.config import Config
 from research.data.synthetic import clicked_fold, make_synthetic, relevance

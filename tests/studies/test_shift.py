@@ -7,7 +7,7 @@ import pytest
 import experiments.studies.shift as shift
 from experiments.studies import STUDIES
 from experiments.studies.compared import Pair, Served, difference
-from experiments.studies.shift.report import (
+from experiments.studies.shift import (
     HELPS_AND_HARMS,
     contrasts,
     shift_figure,

@@ -42,8 +42,12 @@ from experiments.studies.exposure import (
     recipe,
     recovered,
 )
-from experiments.studies.feedback.shown import SHOWN, shown_entry
-from experiments.studies.feedback.weights import WEIGHTED, weighted_kind
+from experiments.studies.feedback.shown import (
+    SHOWN,
+    WEIGHTED,
+    shown_entry,
+    weighted_kind,
+)
 from experiments.study import SIMULATED, StudyOptions, save_study
 from research.calibration import Calibration, NoScale, calibrate
 from research.data.synthetic import Synthetic, clicked_fold, make_synthetic, relevance

@@ -1,4 +1,7 @@
-"""Negatives drawn from what each user was shown."""
+"""What each user was shown, as a source of negatives and as weights of clicks.
+
+Both are entries that are registered for one training.
+"""
 
 import functools
 
@@ -9,13 +12,17 @@ from jaxtyping import Array, Float, Key
 from numpy import ndarray
 
 from research.config import Config
+from research.exposure import inverse_weights
 from research.negatives import SourceEntry
 from research.negatives.source import Drawn, Pool, Source, SourceState
-from research.types import Pairs
+from research.positives import POSITIVES, Kind, Positives
+from research.types import Events, Pairs
 
-__all__ = ["SHOWN", "shown_entry"]
+__all__ = ["SHOWN", "WEIGHTED", "shown_entry", "weighted_kind"]
 
-SHOWN = "shown"  # the source of negatives, registered for one training
+SHOWN = "shown"  # the source of negatives
+WEIGHTED = "weighted"  # the kind of positives
+_PLAIN = "user-item"
 
 
 def shown_entry(shown: Float[ndarray, "u i"]) -> SourceEntry:
@@ -51,3 +58,22 @@ def shown_entry(shown: Float[ndarray, "u i"]) -> SourceEntry:
         )
 
     return SourceEntry(make, knows_q=False, per_row=True)
+
+
+def weighted_kind(shown: Float[ndarray, "u i"], power: float) -> Kind:
+    """Pairs of users and items, weighted by inverse propensity [schnabel2016].
+
+    Where impressions are known for each item alone, the field ``ips`` does the same.
+
+    Args:
+      shown: of each item to each user, [u, i].
+      power: of the inverse.
+    """
+
+    def make(config: Config, fitted: Events) -> Positives:
+        made = POSITIVES[_PLAIN].make(config, fitted)
+        log_shown = np.log(shown)[made.pairs.query, made.pairs.candidate]
+        weight = inverse_weights(log_shown, power)
+        return made._replace(pairs=made.pairs._replace(weight=weight))
+
+    return POSITIVES[_PLAIN]._replace(make=make)
