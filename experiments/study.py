@@ -21,20 +21,6 @@ if TYPE_CHECKING:  # names and questions need neither pandas nor matplotlib
     from research.report.pictures import Drawing
     from research.report.records import Stored
 
-__all__ = [
-    "OVER_SEEDS",
-    "SIMULATED",
-    "Report",
-    "Study",
-    "StudyOptions",
-    "described",
-    "not_run",
-    "report_study",
-    "save_cells",
-    "save_measured",
-    "save_study",
-]
-
 SIMULATED = "simulated"
 OVER_SEEDS = "Intervals are 95 % t intervals over seeds, given from three seeds on."
 

@@ -10,8 +10,6 @@ from typing import NamedTuple, Protocol, TypeVar
 
 from research.types import choose
 
-__all__ = ["OTHERS", "TOPICS", "Topic", "by_topic"]
-
 OTHERS = "others"
 
 

@@ -26,18 +26,6 @@ from research.types import InputError
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = [
-    "FIELDS",
-    "SELECTORS",
-    "TRIALS",
-    "at_an_end",
-    "chosen",
-    "is_tuned",
-    "trials",
-    "tuned",
-    "variant",
-]
-
 PATH = Path(__file__).with_name("tuned.csv")
 FIELDS = ("temperature", "learning_rate", "epochs")  # of those that were tried
 TRIALS = ("tuning", "tuning-variants")  # the grids

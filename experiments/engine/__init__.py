@@ -4,8 +4,6 @@ from typing import NamedTuple
 
 from research.types import InputError, choose
 
-__all__ = ["EngineOptions"]
-
 ENGINES = ("local", "ray")
 
 

@@ -19,8 +19,6 @@ from research.report.pages import interval_text, markdown_page, markdown_table
 from research.report.predictions import FAILS, HOLDS, UNDECIDED, outcome
 from research.types import InputError
 
-__all__ = ["Claim", "read_claims", "verdict", "write_claims"]
-
 SOURCE = Path(__file__).with_name("claims.toml")
 OPPOSITE = {"better": "worse", "higher": "lower"}
 OPPOSITE |= {other: name for name, other in OPPOSITE.items()}

@@ -17,8 +17,6 @@ from research.report.predictions import (
 )
 from research.report.records import RunResult, load_records
 
-__all__ = ["judged_prediction"]
-
 ADDED = (
     "The last {} added after the runs, for parts of the prediction that no "
     "contrast of the grid judges."

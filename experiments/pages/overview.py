@@ -17,8 +17,6 @@ from research.report.pages import EMPTY, markdown_page, markdown_table
 from research.report.predictions import statement_verdicts
 from research.report.records import read_header
 
-__all__ = ["write_overview"]
-
 HEADS = (
     *("results", "data set", "question", "verdicts", "prediction", "version"),
     *("commit", "made on", "minutes"),

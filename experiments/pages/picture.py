@@ -14,8 +14,6 @@ from research.report.pictures import save_figure
 from research.report.records import read_header
 from research.types import InputError, choose
 
-__all__ = ["draw_picture"]
-
 
 def draw_picture(
     out: Path, dataset: str, grids: Sequence[str], where: str, x: str, y: str

@@ -10,8 +10,6 @@ from typing import Any
 from experiments.study import SIMULATED, Study
 from research.registry import Registry, deferred
 
-__all__ = ["STUDIES"]
-
 HERE = Path(__file__).parent
 _POLICIES = (
     *("never", "half", "full", "rule", "shown", "rate", "ips", "ips-half"),

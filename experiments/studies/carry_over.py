@@ -49,8 +49,6 @@ from research.report.predictions import statement
 from research.report.records import Stored
 from research.train.loop import train
 
-__all__ = ["report_carry_over", "run_carry_over"]
-
 NAME = "carry-over"
 TEMPERATURES = (0.05, 0.1, 0.2, 0.4)
 LENGTHS = ("chosen", "last")

@@ -16,18 +16,6 @@ from research.report.pages import interval_text, markdown_page, markdown_table, 
 from research.report.pictures import EDGE, Drawing, Look
 from research.report.records import Stored
 
-__all__ = [
-    "PANELS",
-    "SIDE_BY_SIDE",
-    "Pair",
-    "Served",
-    "compared_report",
-    "contrast_frame",
-    "difference",
-    "draw_line",
-    "ndcg_of_users",
-]
-
 PANELS = {"random": "random test items", "shifted": "test items drawn evenly"}
 SIDE_BY_SIDE = "Arms are drawn side by side, so that equal lines are seen."
 

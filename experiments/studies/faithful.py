@@ -49,8 +49,6 @@ from research.report.pictures import Drawing, blank, legend_above, look, styled
 from research.report.predictions import decided, statement
 from research.report.records import Stored
 
-__all__ = ["ESTIMATORS", "FULL", "NAME", "report_faithful", "run_faithful"]
-
 NAME, FULL = "faithful", "full-softmax"
 SIZES = (3, 15, 63, 255)
 ROWS, DRAWS = 512, 20  # of the probe

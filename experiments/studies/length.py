@@ -49,8 +49,6 @@ from research.report.predictions import statement
 from research.report.records import Stored
 from research.train.loop import train
 
-__all__ = ["report_length", "run_length"]
-
 NAME = "length"
 TEMPERATURES = (0.2, 0.3, 0.4)
 LAMBDAS = (0.0, 1.0)

@@ -34,8 +34,6 @@ from research.report.pictures import Drawing, blank, legend_above, styled
 from research.report.predictions import statement
 from research.report.records import Stored
 
-__all__ = ["report_scale", "run_scale", "two_panels"]
-
 NAME = "scale"
 TEMPERATURES = (0.05, 0.1, 0.2, 0.4)
 KEPT = ("recall", "scale", "calibrated", "recall_calibrated")

@@ -69,8 +69,6 @@ from research.report.pictures import (
 from research.report.predictions import decided, statement
 from research.report.records import Stored, study_header
 
-__all__ = ["NAME", "PRIORS", "report_shift", "run_shift"]
-
 NAME = "shift"
 SWEEP: Sweep = {"temperature": (0.1, 0.2, 0.4, 0.8), "learning_rate": (0.01, 0.1)}
 PRIORS = (-1.0, -0.5, 0.0, 0.5, 1.0)

@@ -21,8 +21,6 @@ from research.files import read_arrays, read_json
 from research.serving import Serving
 from research.types import InputError
 
-__all__ = ["SHIFTED", "Split", "ndcg_of", "splits_of"]
-
 SHIFTED = "-popularity"  # ends the name of the folder with the shifted split
 METRIC = "ndcg"
 CHOOSING: dict[str, Any] = {"fit_on": "train", "validation_share": 0.1}

@@ -48,8 +48,6 @@ from research.report.records import Stored
 from research.train.loop import train
 from research.types import Fold
 
-__all__ = ["report_stopping", "run_stopping"]
-
 NAME, ARM = "stopping", "in-batch"
 STRENGTHS = tuple(np.round(np.arange(-0.2, 4.001, 0.1), 2))
 GAMMAS = (0.0, 1.0)

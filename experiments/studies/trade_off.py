@@ -39,8 +39,6 @@ from research.report.pictures import Drawing, blank, legend_above, styled
 from research.report.predictions import statement
 from research.report.records import Stored
 
-__all__ = ["ARMS", "report_trade_off", "run_trade_off"]
-
 NAME = "trade-off"
 IN_BATCH = "in-batch"
 ARMS = (IN_BATCH, "in-batch+logq")

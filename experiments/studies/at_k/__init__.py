@@ -66,8 +66,6 @@ from experiments.study import StudyOptions, save_study
 from research.evaluate.metrics import CUTOFF, METRICS
 from research.report.records import study_header
 
-__all__ = ["NAME", "PRIORS", "SWEEPS", "run_at_k"]
-
 NAME = "at-k"
 PRIORS = (-0.5, -0.25, 0.0, 0.25, 0.5, 0.75, 1.0)
 POPULARITY = "train_count"  # mean number of training clicks of a listed item

@@ -33,8 +33,6 @@ from research.report.pictures import (
 from research.report.predictions import decided, statement
 from research.report.records import Stored
 
-__all__ = ["report_at_k"]
-
 SL, AT_K, STOPPED, WEAKER = SWEEPS
 NAMES = {
     SL: "SL",

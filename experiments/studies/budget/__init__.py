@@ -44,8 +44,6 @@ from research.files import read_arrays, read_json
 from research.report.records import unpack
 from research.types import InputError
 
-__all__ = ["LOSSES", "MEASURED", "NAME", "RANDOM", "REFERENCE", "chosen", "run_budget"]
-
 NAME, REFERENCE, RANDOM = "budget", "sampled-softmax", "random"
 SEED = 0  # of the configurations
 TEMPERATURES, RATES, DRAWS = (0.03, 1.0), (3e-4, 1e-2), (8, 64, 512)

@@ -37,8 +37,6 @@ from research.report.pictures import Drawing, blank, legend_above, styled
 from research.report.predictions import statement
 from research.report.records import Stored
 
-__all__ = ["report_budget"]
-
 BOUNDS = {"binary-nce": 0.010, "gbce": 0.006}  # of the gaps in recall@20
 CUTOFFS = (CUTOFF, 100)
 COLUMNS = {f"{metric}_{k}": METRICS[metric].title(k) for metric, k in MEASURED}

@@ -52,17 +52,6 @@ from research.evaluate.metrics import CUTOFF
 from research.prepare import Prepared, prepare
 from research.train.loop import train
 
-__all__ = [
-    "CLICKS",
-    "TEMPERATURES",
-    "TOTALS",
-    "Halves",
-    "config_on",
-    "judged_halves",
-    "run_calibrated_shift",
-    "trained_halves",
-]
-
 NAME = "calibrated-shift"
 TEMPERATURES = (0.1, 0.2, 0.4)
 TOTALS = tuple(np.round(np.arange(-1.0, 3.001, 0.2), 2).tolist())

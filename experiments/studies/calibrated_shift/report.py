@@ -18,8 +18,6 @@ from research.report.pictures import Drawing, blank, legend_above, styled
 from research.report.predictions import statement
 from research.report.records import Stored
 
-__all__ = ["report_calibrated_shift"]
-
 ALIKE, APART = 0.2, 0.5
 LOW, HIGH = -0.5, 0.3  # of the total where test items are drawn evenly
 BELOW, WRONG, ENOUGH, NEARLY = 0.002, 0.75, 0.95, 0.9

@@ -47,8 +47,6 @@ from research.calibration import NoScale, calibrate
 from research.positives import log_share
 from research.types import Fold
 
-__all__ = ["KINDS", "Calibrated", "calibrated", "run_calibration", "without_unclicked"]
-
 NAME = "calibration"
 KINDS = {**OWN, "root of popularity": Kind(0.5, 0.0), "popularity": Kind(1.0, 0.0)}
 STRENGTHS = (*np.arange(0, 3.01, 0.25), 3.5, 4.0, 5.0, 6.0)  # a

@@ -40,8 +40,6 @@ from research.report.pictures import Drawing, blank, legend_above, styled
 from research.report.predictions import statement
 from research.report.records import Stored
 
-__all__ = ["report_calibration"]
-
 CALIBRATED_RULE = "the rule, calibrated"
 CALIBRATED_RATE = "clicks per impression, calibrated"
 BY_LOG_Q = (RULE, CALIBRATED_RULE, STRENGTH)

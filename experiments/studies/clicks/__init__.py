@@ -35,8 +35,6 @@ from experiments.studies.semisynthetic import (
 )
 from experiments.study import StudyOptions, save_measured
 
-__all__ = ["ARM", "AS_IS", "CONDITIONS", "Condition", "run_clicks"]
-
 NAME, ARM = "clicks", "in-batch"
 STRENGTHS = tuple(np.round(np.arange(-0.25, 5.001, 0.05), 2))
 GAMMAS = (0.0, 1.0)

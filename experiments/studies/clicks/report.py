@@ -16,8 +16,6 @@ from research.report.pictures import Drawing, blank, legend_above, styled
 from research.report.predictions import statement
 from research.report.records import Stored
 
-__all__ = ["report_clicks"]
-
 MEANS = ("clicks", "rule", "fit", "scale", "at_best", "at_rule")
 ENDS = ("low", "high")
 NEAR = 0.3  # what counts as near: of a change to none, of a fit to the best strength

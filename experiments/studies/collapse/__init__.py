@@ -39,8 +39,6 @@ from research.train.model import serve_task
 from research.train.run_state import init_state, traced_values
 from research.train.step import TrainState
 
-__all__ = ["CACHE", "NAME", "NONE", "PUSH", "STOPPED", "Branches", "run_collapse"]
-
 NAME = "collapse"
 NONE, CACHE = "in-batch+logq", "fifo-cache+logq"
 STOPPED, PUSH = "mixed-popularity+logq-stopped", "fifo-cache+logq+push"

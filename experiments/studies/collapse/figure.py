@@ -10,8 +10,6 @@ from research.report.colours import shades
 from research.report.pictures import Drawing, Look, above, blank, looks, styled
 from research.report.records import Stored
 
-__all__ = ["collapse_figure"]
-
 
 @styled
 def collapse_figure(frame: pd.DataFrame, stored: Stored, title: str) -> Drawing:

@@ -15,8 +15,6 @@ from research.report.intervals import Interval, over_seeds
 from research.report.pages import EMPTY, interval_text, markdown_table, seeds_text
 from research.report.records import Stored
 
-__all__ = ["report_collapse"]
-
 LEVEL = 0.5  # of recall@20 where the columns join
 # The predictions.
 SLOPE = (-1.25, -0.75)  # of log steps over log M / B

@@ -50,8 +50,6 @@ from research.positives import log_share
 from research.report.records import study_header
 from research.train.loop import train
 
-__all__ = ["CORRELATIONS", "NAME", "STRENGTHS", "run_dial"]
-
 NAME = "dial"
 CORRELATIONS = (0.0, 0.7)
 STRENGTHS = tuple(np.round(np.arange(-0.25, 1.501, 0.05), 2))

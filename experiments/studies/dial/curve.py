@@ -7,8 +7,6 @@ from experiments.studies.dial import ARMS, STRENGTHS, trained
 from research.data.synthetic import Synthetic
 from research.report.pictures import Drawing, blank, legend_above, look, styled
 
-__all__ = ["dial_curve", "dial_figure"]
-
 PANELS = {
     "recovered": "share of the truly best 20 recovered",
     "clicked": "further clicks found (DCG@20)",

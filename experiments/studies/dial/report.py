@@ -16,8 +16,6 @@ from research.report.pictures import Drawing, blank, legend_above, look, styled
 from research.report.predictions import decided, statement
 from research.report.records import Stored
 
-__all__ = ["report_dial"]
-
 FIXED = {"never": 0.0, "half": 0.5, "always": 1.0}
 LIMIT_REACH, REACH, MOST_REGRET = 0.1, 0.2, 0.03
 MORE = np.nextafter(0.0, 1.0)

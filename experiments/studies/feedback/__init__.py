@@ -57,17 +57,6 @@ from research.positives import POSITIVES, log_share
 from research.report.records import study_header
 from research.train.loop import train
 
-__all__ = [
-    "ARM",
-    "KINDS",
-    "NAME",
-    "POLICIES",
-    "Kind",
-    "Policy",
-    "Round",
-    "run_feedback",
-]
-
 NAME, ARM = "feedback", "in-batch"
 
 

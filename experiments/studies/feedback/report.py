@@ -24,8 +24,6 @@ from research.report.pictures import Drawing, blank, legend_above, styled
 from research.report.predictions import statement
 from research.report.records import Stored
 
-__all__ = ["report_feedback"]
-
 _INKS = (
     *(*map(strength_ink, (0.0, 0.5, 1.0)), "#000000", "#44aa99", "#cc6677"),
     *("#999933", "#b8860b"),

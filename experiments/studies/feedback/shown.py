@@ -18,8 +18,6 @@ from research.negatives.source import Drawn, Pool, Source, SourceState
 from research.positives import POSITIVES, Kind, Positives
 from research.types import Events, Pairs
 
-__all__ = ["SHOWN", "WEIGHTED", "shown_entry", "weighted_kind"]
-
 SHOWN = "shown"  # the source of negatives
 WEIGHTED = "weighted"  # the kind of positives
 _PLAIN = "user-item"

@@ -48,8 +48,6 @@ from research.negatives.strength import correction_strength
 from research.positives import log_share
 from research.types import NUMBER, Column, Fold, Table
 
-__all__ = ["EXACT", "KINDS", "Judged", "Kind", "judged", "run_impressions"]
-
 NAME = "impressions"
 STRENGTHS = tuple(np.arange(0, 3.01, 0.25))  # a
 REMOVED = tuple(np.arange(0, 2.51, 0.25))  # b

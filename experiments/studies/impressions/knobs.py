@@ -12,8 +12,6 @@ from research.data.synthetic import Synthetic, made_fold, relevance
 from research.report.pictures import Drawing, blank, legend_above, styled
 from research.train.loop import train
 
-__all__ = ["draw_mark", "draw_pairs", "knobs_figure", "two_knobs"]
-
 ARM = "in-batch"
 PLATE = {"boxstyle": "square,pad=0.1", "facecolor": "white", "alpha": 0.8, "lw": 0}
 INK = "#d55e00"

@@ -19,8 +19,6 @@ from research.report.pictures import Drawing, blank, legend_above, styled
 from research.report.predictions import statement
 from research.report.records import Stored
 
-__all__ = ["report_impressions"]
-
 # Ways to serve a model; a "chosen" one differs by seed.
 NONE, FULL, RULE = "no correction", "full log q", "the rule"
 STRENGTH = "best strength of log q"

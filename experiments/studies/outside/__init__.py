@@ -37,8 +37,6 @@ from research.files import read_json, write_json
 from research.report.records import study_header
 from research.types import InputError
 
-__all__ = ["CELLS", "NAME", "Cell", "read_cells", "run_outside"]
-
 NAME = PLACE = "outside"
 CELLS = Path(__file__).with_name("cells.csv")
 

@@ -15,8 +15,6 @@ from research.report.pictures import (
     styled,
 )
 
-__all__ = ["AGREES", "DIFFERS", "UNEXPLAINED", "ledger_figure"]
-
 AGREES, DIFFERS, UNEXPLAINED = "agrees", "differs", "unexplained"
 LOOKS = {
     AGREES: Look(GOOD, "o"),

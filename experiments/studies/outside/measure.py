@@ -21,8 +21,6 @@ from research.prepare import Prepared, is_towers
 from research.serving import Serving
 from research.types import Fold, InputError
 
-__all__ = ["CHOSEN", "dataset_of", "measured", "phase"]
-
 # Views of a trained run: at the epoch that its protocol chooses, and others.
 CHOSEN, LAST, BEST, LEFT_OUT, WITH_PRIOR = (
     "",

@@ -21,8 +21,6 @@ from research.report.pages import markdown_table, number_text
 from research.report.predictions import decided, statement
 from research.report.records import Stored
 
-__all__ = ["AGREES", "DIFFERS", "UNEXPLAINED", "ledger", "report_outside"]
-
 ERRORS = 2.0  # standard errors, or deviations over seeds, within which a cell agrees
 LEAST = 0.001  # on the published split itself a cell this near agrees in any case
 # The prediction: which cells of RecBole's tables agree, which of IR-Benchmark's (the

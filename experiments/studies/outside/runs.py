@@ -25,8 +25,6 @@ from experiments.studies.outside.variants import (
 )
 from research.data.names import DATASETS
 
-__all__ = ["NUMBERS", "PROTOCOLS", "QUICK", "RUNS", "Protocol", "Run", "expected"]
-
 _TEN = tuple(f"{m}@10" for m in ("recall", "ndcg", "mrr", "hit", "precision"))
 _TWENTY = ("recall@20", *(f"ndcg@{k}" for k in (5, 10, 20, 50, 75, 100)))
 NUMBERS = tuple(dict.fromkeys(_TEN + _TWENTY))

@@ -5,22 +5,6 @@ What was expected of each is in expected.toml.
 
 from typing import Any
 
-__all__ = [
-    "AS_CORNAC",
-    "AT_20_AMAZON",
-    "OF_ADVERSARIAL",
-    "OF_BPR",
-    "OF_LAMBDA_LOSS",
-    "OF_LLPAUC",
-    "OF_SL",
-    "OTHER_NEGATIVES",
-    "OWN_NEGATIVES",
-    "ROUNDED_DOWN",
-    "SHARED",
-    "SKIPPED",
-    "WORKERS",
-]
-
 # Instead of each pair's own 1,000 negatives outside the user's items, which take seven
 # times as long: 1,024 that a batch shares, the user's items masked.
 SHARED: dict[str, Any] = {"negatives": ("uniform:1024",), "mask_user_positives": True}

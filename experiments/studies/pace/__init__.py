@@ -45,8 +45,6 @@ from research.prepare import Prepared, prepare
 from research.report.records import study_header
 from research.train.loop import train
 
-__all__ = ["NAME", "NAME_SIMULATED", "REFERENCE", "run_pace", "run_pace_simulated"]
-
 NAME, NAME_SIMULATED = "pace", "pace-simulated"
 REFERENCE = "full-softmax"
 ARMS = (

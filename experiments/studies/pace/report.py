@@ -16,8 +16,6 @@ from research.report.pictures import EDGE, Drawing, blank, legend_above, looks, 
 from research.report.predictions import statement
 from research.report.records import Stored
 
-__all__ = ["report_pace"]
-
 LEVEL, LEVEL_TEXT = 0.95, "95 %"  # of the reference's best NDCG@20
 UNCORRECTED, CORRECTED = "in-batch", "in-batch+logq"
 MOST_EXAMPLES = 1.1  # of the reference's: the prediction for each corrected arm

@@ -27,8 +27,6 @@ from research.report.pages import (
 )
 from research.report.records import RunResult
 
-__all__ = ["recipe_bias", "write_recipe_bias"]
-
 DRAWS = 4  # per row, of all sources together
 KNOWN = {"in-batch", "uniform"}  # sources whose law is known apart from their code
 NOTE = (

@@ -35,21 +35,6 @@ from research.positives import log_share
 from research.train.loop import train
 from research.types import Events, Fold, Table, check
 
-__all__ = [
-    "CLICKED",
-    "GAMMAS",
-    "NAME",
-    "Clicks",
-    "World",
-    "drawn_clicks",
-    "drawn_fold",
-    "learned_world",
-    "run_semisynthetic",
-    "served",
-    "trained_logits",
-    "training",
-]
-
 NAME = "semisynthetic"
 STRENGTHS = tuple(np.round(np.arange(-0.25, 2.501, 0.05), 2))
 GAMMAS = (-0.5, 0.0, 0.5, 1.0)  # exposure is the click share to this power

@@ -16,8 +16,6 @@ from research.report.pictures import Drawing, blank, legend_above, styled
 from research.report.predictions import decided, statement
 from research.report.records import Stored
 
-__all__ = ["report_semisynthetic"]
-
 REACH, MOST_REGRET, NEAR = 0.15, 0.03, 0.02
 LISTS = {"": "all items", CLICKED: "items with a click"}
 MORE = {0.5: 0.02, 1.0: 0.1}  # by gamma: what leaving the others out adds at least

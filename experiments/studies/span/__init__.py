@@ -39,8 +39,6 @@ from research.prepare import prepare
 from research.train.loop import train
 from research.types import Fold, Ratings
 
-__all__ = ["ITEMS", "LAMBDAS", "NAME", "Part", "parts_of", "run_span"]
-
 NAME = "span"
 TEMPERATURES = (0.1, 0.2, 0.3, 0.4)
 LAMBDAS = (0.0, 1.0)

@@ -25,8 +25,6 @@ from research.report.pictures import Drawing, blank, legend_above, notes_below, 
 from research.report.predictions import decided, statement
 from research.report.records import Stored
 
-__all__ = ["report_span"]
-
 LINE = ((1.45, 2.0, 3.6, 4.0), (0.0, 0.4, 0.8, 0.9))  # predicted: x, and the shift
 NEAR = 0.15
 LESS = {0.2: 0.05, 0.3: 0.0, 0.4: 0.0}  # that fewer items are shifted less, at least

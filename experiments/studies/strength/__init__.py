@@ -55,8 +55,6 @@ from research.prepare import Prepared
 from research.serving import Serving
 from research.splits import TEST
 
-__all__ = ["CLICKED", "MORE_TOTALS", "NAME", "TOTALS", "run_strength"]
-
 NAME = "strength"
 OUTPUTS = ("cosine", "dot", "bounded")
 LAMBDAS = (0.0, 0.25, 0.5, 0.75, 1.0)

@@ -18,8 +18,6 @@ from research.report.pictures import (
     styled,
 )
 
-__all__ = ["WITHOUT", "curves_figure", "gap", "outputs_figure"]
-
 CROWD = 3  # lines in a panel whose bands would hide each other
 WITHOUT = f"{CLICKED}recall_20"  # of lists without unclicked items
 TOTAL = "total strength: in the loss + when serving"

@@ -25,8 +25,6 @@ from research.report.predictions import decided, statement
 from research.report.records import Stored
 from research.temperature import BOUNDED
 
-__all__ = ["report_strength"]
-
 METRICS = {
     "recall_20": "recall@20",
     "recall_100": "recall@100",

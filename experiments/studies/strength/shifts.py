@@ -8,18 +8,6 @@ from numpy import ndarray
 
 from research.report.intervals import Interval, over_seeds
 
-__all__ = [
-    "AXIS",
-    "COLUMNS",
-    "COMPARED",
-    "STEP",
-    "Shift",
-    "most_shift",
-    "shift_of",
-    "shifts_by",
-    "shifts_of",
-]
-
 AXIS = "shift, in strength of log q [95 %]"
 COMPARED = (0.25, 1.0)  # totals between which the lambdas' curves are compared
 STEP, LEAST_SHIFT = 0.02, -0.25

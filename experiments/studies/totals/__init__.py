@@ -41,8 +41,6 @@ from research.serving import Serving
 from research.train.loop import train
 from research.types import Fold, check
 
-__all__ = ["FITTED", "MEASURED", "TEMPERATURE", "TOTALS", "run_totals"]
-
 NAME = "totals"
 TOTALS = tuple(np.round(np.arange(0.0, 3.001, 0.2), 2))
 TEMPERATURE = 0.1  # that of the study strength whose curves the page shows

@@ -17,8 +17,6 @@ from research.report.pictures import Drawing, blank, legend_above, styled
 from research.report.predictions import statement
 from research.report.records import Stored
 
-__all__ = ["report_totals"]
-
 LABELS = {"recall": "recall@20", "recall_item": "item-averaged recall@20"}
 MORE = np.nextafter(0.0, 1.0)
 # The prediction: a column of the frame's last row, the statement and its range.

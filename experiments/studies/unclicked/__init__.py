@@ -56,8 +56,6 @@ from research.config import Config
 from research.prepare import Prepared
 from research.serving import Serving
 
-__all__ = ["CLICKS", "FEW", "LISTS", "judged_lists", "run_unclicked"]
-
 NAME = "unclicked"
 CLICKS = (100, 3000)
 LISTS = ("all items", "items with a click")

@@ -18,8 +18,6 @@ from research.report.pictures import Drawing, blank, legend_above, styled
 from research.report.predictions import statement
 from research.report.records import Stored
 
-__all__ = ["report_unclicked"]
-
 MOST, FEWEST = 0.5, 0.05  # of the first 20 places
 APART, GAIN, SAME = 0.5, 0.001, 0.001
 FOUND, FOUND_BY_FEW, FOUND_BY_FIRST = 0.9, 0.85, 0.95
