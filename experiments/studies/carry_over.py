@@ -40,6 +40,7 @@ from experiments.studies.totals import (
 )
 from experiments.study import OVER_SEEDS, Report, StudyOptions, described
 from research.config import Config
+from research.contrast import MORE
 from research.prepare import Prepared, prepare
 from research.report.colours import BEST, CALIBRATED, FULL, Ink
 from research.report.intervals import Interval
@@ -53,7 +54,6 @@ NAME = "carry-over"
 TEMPERATURES = (0.05, 0.1, 0.2, 0.4)
 LENGTHS = ("chosen", "last")
 NEAR, BELOW, SURER = 0.2, 0.002, 0.1
-MORE = np.nextafter(0.0, 1.0)
 
 
 def run_carry_over(options: StudyOptions) -> Path:
@@ -148,9 +148,8 @@ def measured(stored: Stored) -> dict[str, Float[ndarray, "t s l"]]:
     larger, by test clicks.
     """
     arrays = stored.floats()
-    one = int(np.argmin(np.abs(arrays.pop("totals") - 1.0)))
-    recall = arrays.pop("recall")
-    del arrays["temperatures"]
+    recall, one = arrays.pop("recall"), stored.axis("totals").index(1.0)
+    del arrays["totals"], arrays["temperatures"]
     best = np.maximum(recall.max(axis=3), arrays["final_recall"])
     return arrays | {
         "best": best,

@@ -51,7 +51,7 @@ def ndcg_of_users(
       served: an arm and a prior of the records.
     """
     a = stored.header["arms"].index(served.arm)
-    p = stored.arrays["priors"].tolist().index(served.prior)
+    p = stored.axis("priors").index(served.prior)
     return stored.arrays[f"{split}_ndcg_20"][a, p].astype(float)
 
 

@@ -37,7 +37,6 @@ from experiments.studies.totals import (
     judged_by_test,
     means_by_total,
     save_swept,
-    temperatures_of,
 )
 from experiments.study import Report, StudyOptions, described
 from research.config import Config
@@ -135,14 +134,14 @@ def measured(stored: Stored) -> dict[str, Float[ndarray, "t l s"]]:
 
 def length_frame(stored: Stored) -> pd.DataFrame:
     """One row per temperature and length: means over seeds, with _low and _high."""
-    temperatures = temperatures_of(stored)
+    temperatures = stored.axis("temperatures")
     return interval_frame(measured(stored), temperature=temperatures, times=TIMES)
 
 
 def verdicts(stored: Stored) -> list[list[str]]:
     """Each part of the prediction: the statement, what was measured, the verdict."""
     shifts, rows = measured(stored)["shift"], []
-    for temperature, shift in zip(temperatures_of(stored), shifts, strict=True):
+    for temperature, shift in zip(stored.axis("temperatures"), shifts, strict=True):
         fall = over_seeds(shift[0] - shift[-1]).interval()
         text = f"{temperature:g}: the shift falls from the first length to the last"
         rows.append(statement(text, fall, low=1e-9, form="+.2f"))

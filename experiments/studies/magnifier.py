@@ -277,10 +277,9 @@ def run_magnifier(options: StudyOptions) -> Path:
 
 def report_magnifier(stored: Stored) -> Report:
     """The study's table and figure."""
-    arrays = stored.arrays
-    measured, formula = (arrays[name].astype(float) for name in ("measured", "formula"))
-    temperatures = [round(float(t), 6) for t in arrays["temperatures"]]
-    frame = magnifier_frame(temperatures, KS, measured, formula)
+    arrays = stored.floats()
+    measured, formula = arrays["measured"], arrays["formula"]
+    frame = magnifier_frame(stored.axis("temperatures"), KS, measured, formula)
     gap = float(np.abs(measured - formula).max())
     drawings = {"": magnifier_figure(frame)}
     return Report({".csv": frame}, magnifier_page(frame, gap), drawings)

@@ -70,16 +70,15 @@ def measured(stored: Stored) -> dict[str, Float[ndarray, "t s"]]:
     with that; highest, the total of highest recall@20; best, recall@20 there; full,
     with a total of 1.
     """
-    arrays = stored.floats()
-    full = int(np.argmin(np.abs(arrays["totals"] - 1.0)))
+    arrays, totals = stored.floats(), stored.axis("totals")
     return {
         "scale": arrays["scale"],
         "serving": arrays["temperatures"][:, None] / arrays["scale"],
         "calibrated": arrays["calibrated"],
         "there": arrays["recall_calibrated"],
-        "highest": np.round(arrays["totals"], 2)[arrays["recall"].argmax(axis=2)],
+        "highest": np.array(totals)[arrays["recall"].argmax(axis=2)],
         "best": arrays["recall"].max(axis=2),
-        "full": arrays["recall"][:, :, full],
+        "full": arrays["recall"][:, :, totals.index(1.0)],
     }
 
 
@@ -92,7 +91,7 @@ def scale_frame(stored: Stored) -> pd.DataFrame:
 def verdicts(stored: Stored) -> list[list[str]]:
     """Each part of the prediction: the statement, what was measured, the verdict."""
     found = measured(stored)
-    temperatures = np.round(stored.arrays["temperatures"].astype(float), 6)
+    temperatures = stored.axis("temperatures")
     least, most = temperatures[0], temperatures[-1]
     more, below = np.nextafter(1.0, 2.0), np.nextafter(1.0, 0.0)
     total, serving = found["calibrated"], found["serving"]
@@ -125,7 +124,7 @@ Stated = tuple[str, Float[ndarray, " s"], float, float]
 
 
 def _in_order(
-    found: dict[str, Float[ndarray, "t s"]], temperatures: Float[ndarray, " t"]
+    found: dict[str, Float[ndarray, "t s"]], temperatures: Sequence[float]
 ) -> list[Stated]:
     """That the scale rises and the calibrated total falls with the temperature."""
     pairs = [*itertools.pairwise(temperatures)]

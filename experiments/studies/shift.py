@@ -131,10 +131,10 @@ def shift_frame(stored: Stored) -> pd.DataFrame:
     for split in SPLITS:
         for a, arm in enumerate(stored.header["arms"]):
             chosen = {f: float(stored.arrays[f"{split}_{f}"][a]) for f in CHOSEN}
-            for prior in stored.arrays["priors"]:
-                values = ndcg_of_users(stored, split, Served(arm, float(prior)))
+            for prior in stored.axis("priors"):
+                values = ndcg_of_users(stored, split, Served(arm, prior))
                 mean, low, high = two_way(values).interval()
-                line = {"split": split, "arm": arm, **chosen, "prior": float(prior)}
+                line = {"split": split, "arm": arm, **chosen, "prior": prior}
                 lines.append({**line, "ndcg": mean, "low": low, "high": high})
     return pd.DataFrame(lines)
 
@@ -186,8 +186,7 @@ def verdicts(frame: pd.DataFrame, stored: Stored) -> list[list[str]]:
 
 def shift_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
     """What was measured, and each arm under each prior, in Markdown."""
-    priors = [float(prior) for prior in stored.arrays["priors"]]
-    rows = []
+    priors, rows = stored.axis("priors"), []
     for (split, arm), lines in frame.groupby(["split", "arm"], sort=False):
         means = dict(zip(lines.prior, lines.ndcg, strict=True))
         chosen = (f"{lines[field].iloc[0]:g}" for field in CHOSEN)

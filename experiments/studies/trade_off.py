@@ -32,6 +32,7 @@ from numpy import ndarray
 from experiments.arms import arm
 from experiments.studies.totals import TOTALS, base_config, by_epoch, save_swept
 from experiments.study import OVER_SEEDS, Report, StudyOptions, described
+from research.contrast import MORE
 from research.report.colours import temperature_ink
 from research.report.intervals import over_seeds
 from research.report.pages import interval_frame, interval_table, seeds_text
@@ -65,7 +66,6 @@ TERMS = {
     "coverage added": "coverage@20 with the calibrated total, minus that of in-batch "
     "at the same temperature with its own",
 }
-MORE, LESS = np.nextafter(0.0, 1.0), np.nextafter(0.0, -1.0)
 Numbers = Float[ndarray, "t s"]
 
 
@@ -107,9 +107,9 @@ class Curves:
     """
 
     def __init__(self, stored: Stored, number: int) -> None:
-        arrays = stored.arrays
-        self._of = {name: arrays[name][number].astype(float) for name in KEPT}
-        self.temperatures = np.round(arrays["temperatures"].astype(float), 6)
+        arrays = stored.floats()
+        self._of = {name: arrays[name][number] for name in KEPT}
+        self.temperatures = np.array(stored.axis("temperatures"))
         self.chosen = int(self._of["validation"].mean(axis=1).argmax())
 
     def at_one(self, name: str) -> Numbers:
@@ -212,7 +212,7 @@ def statements(name: str, curves: Curves) -> list[list[str]]:
         (
             f"{name}: between equally popular lists it is less than half of that; what "
             "it is above the half",
-            *(equal[0] - equal[-1] - apart / 2, -np.inf, LESS),
+            *(equal[0] - equal[-1] - apart / 2, -np.inf, -MORE),
         ),
         (
             f"{name}: calibrated, recall@20 ranges over the temperatures by less than "

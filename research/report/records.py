@@ -45,6 +45,14 @@ class Stored(NamedTuple):
         """The arrays as float64, to compute with; they are stored in fewer digits."""
         return {name: values.astype(float) for name, values in self.arrays.items()}
 
+    def axis(self, name: str) -> list[float]:
+        """Swept values as they were given, to show them and to find one's place.
+
+        >>> Stored({}, {}, {"totals": np.array([0.2], "<f4")}).axis("totals")
+        [0.2]
+        """
+        return [round(float(value), 6) for value in self.arrays[name]]
+
 
 def study_header(
     name: str, dataset: str, quick: bool, digest: str = "", **more: Any

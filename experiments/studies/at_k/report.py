@@ -77,7 +77,7 @@ def at_k_frame(stored: Stored) -> pd.DataFrame:
     lines = []
     for split in splits(stored):
         for a, arm in enumerate(stored.header["arms"]):
-            for p, prior in enumerate(map(float, stored.arrays["priors"])):
+            for p, prior in enumerate(stored.axis("priors")):
                 values = ndcg_of_users(stored, split, Served(arm, prior))
                 mean, low, high = two_way(values).interval()
                 counts = stored.arrays[f"{split}_train_count_20"][a, p]
@@ -158,15 +158,14 @@ def verdicts(stored: Stored) -> list[list[str]]:
 
 def _clicks(stored: Stored, arm: str) -> Float[ndarray, " seed"]:
     """The mean number of training clicks of a listed item, without a prior."""
-    none = stored.arrays["priors"].tolist().index(0.0)
+    none = stored.axis("priors").index(0.0)
     a = stored.header["arms"].index(arm)
     return stored.arrays["random_train_count_20"][a, none]
 
 
 def at_k_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
     """What was measured, and each arm under each prior, in Markdown."""
-    priors = [float(prior) for prior in stored.arrays["priors"]]
-    rows = []
+    priors, rows = stored.axis("priors"), []
     for (split, arm), lines in frame.groupby(["split", "arm"], sort=False):
         means = dict(zip(lines.prior, lines.ndcg, strict=True))
         counts = dict(zip(lines.prior, lines.train_count, strict=True))

@@ -14,7 +14,6 @@ from experiments.studies.impressions import KINDS as OWN
 from experiments.studies.impressions.report import (
     BY_WEIGHTED,
     ELECTRONICS,
-    MORE,
     PAIR,
     RATE,
     RULE,
@@ -28,6 +27,7 @@ from experiments.studies.impressions.report import (
 from experiments.studies.semisynthetic import CLICKED
 from experiments.study import OVER_SEEDS, Report, described
 from research.calibration import Calibration
+from research.contrast import MORE
 from research.report.colours import BEST, CALIBRATED, PLAIN
 from research.report.intervals import over_seeds
 from research.report.pages import (

@@ -10,6 +10,7 @@ from numpy import ndarray
 from scipy import stats
 
 from experiments.study import Report, described
+from research.contrast import MORE
 from research.report.intervals import Interval, over_seeds
 from research.report.pages import interval_text, markdown_table
 from research.report.pictures import Drawing, blank, legend_above, look, styled
@@ -18,7 +19,6 @@ from research.report.records import Stored
 
 FIXED = {"never": 0.0, "half": 0.5, "always": 1.0}
 LIMIT_REACH, REACH, MOST_REGRET = 0.1, 0.2, 0.03
-MORE = np.nextafter(0.0, 1.0)
 CLICK_RANGE = (0.9, 1.1)
 ENOUGH = 0.9  # of the data sets
 AXES = ("quality", "exposure", "correlation", "seed")

@@ -13,6 +13,7 @@ from experiments.studies import STUDIES
 from experiments.studies.impressions import EXACT, KINDS, Kind
 from experiments.studies.impressions.knobs import draw_mark, draw_pairs
 from experiments.study import OVER_SEEDS, Report, described, not_run
+from research.contrast import MORE
 from research.report.intervals import over_seeds
 from research.report.pages import interval_table, seeds_text
 from research.report.pictures import Drawing, blank, legend_above, styled
@@ -48,7 +49,6 @@ LEAST_B, MOST_B, NEAR_A, BELOW, BELOW_COUNTED = 0.75, 1.25, 0.3, 0.02, 0.01
 ELECTRONICS = "electronic"
 NEAR = 0.02  # of weights and the same when serving
 VARIANCE = 0.05  # what inverse propensity weights are expected to cost at most
-MORE = np.nextafter(0.0, 1.0)  # the same is not more
 MANY, FEW = 100.0, 1.0  # impressions of an item, of which the prediction speaks
 
 
@@ -116,7 +116,7 @@ def others(values: Float[ndarray, "s *n"]) -> Float[ndarray, "s *n"]:
 def place(stored: Stored, arm: str, kind: str, count: float) -> Place:
     """The records of an arm, a kind and a count."""
     a, k = stored.header["arms"].index(arm), stored.header["kinds"].index(kind)
-    n = stored.arrays["counts"].tolist().index(count)
+    n = stored.axis("counts").index(count)
     return Place.at(stored, (a, k, slice(None), n))
 
 

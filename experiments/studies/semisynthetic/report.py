@@ -27,7 +27,6 @@ COLUMNS = ["lists", "arm", "gamma", "strength", "recovered"]
 def curves(stored: Stored) -> pd.DataFrame:
     """One row per kind of lists, swept arm, gamma and strength: means over seeds."""
     arrays = stored.arrays
-    strengths = np.round(arrays["strengths"].astype(float), 2)
     means = {
         lists: arrays[f"{kind}recovered"].astype(float)[..., :-1].mean(axis=2)
         for kind, lists in LISTS.items()
@@ -35,11 +34,11 @@ def curves(stored: Stored) -> pd.DataFrame:
     }
     return pd.DataFrame(
         [
-            (lists, arm, float(gamma), strength, mean[a, g, s])
+            (lists, arm, gamma, strength, mean[a, g, s])
             for lists, mean in means.items()
             for a, arm in enumerate(stored.header["arms"])
-            for g, gamma in enumerate(arrays["gammas"])
-            for s, strength in enumerate(strengths)
+            for g, gamma in enumerate(stored.axis("gammas"))
+            for s, strength in enumerate(stored.axis("strengths"))
         ],
         columns=COLUMNS,
     )
@@ -60,7 +59,7 @@ def semi_frame(stored: Stored) -> pd.DataFrame:
         lists, gamma, arm = curve
         kind = kinds[lists]
         rates = arrays.get(f"{kind}rate", none).astype(float)
-        g = list(arrays["gammas"]).index(np.float32(gamma))
+        g = stored.axis("gammas").index(gamma)
         a = stored.header["arms"].index(arm)
         rule = float(arrays["rule"][g].mean())
         shares, strengths = rows.recovered.to_numpy(), rows.strength.to_numpy()
@@ -80,8 +79,8 @@ def semi_frame(stored: Stored) -> pd.DataFrame:
             }
         )
     for a, arm in enumerate(stored.header["others"]):
-        for g, gamma in enumerate(arrays["gammas"]):
-            line = {"gamma": float(gamma), "arm": arm}
+        for g, gamma in enumerate(stored.axis("gammas")):
+            line = {"gamma": gamma, "arm": arm}
             lines.append(line | {"as_trained": float(arrays["others"][a, g].mean())})
     return pd.DataFrame(lines)
 
@@ -113,7 +112,7 @@ def _of_clicked(stored: Stored) -> list[list[str]]:
     }
     every, clicked = (by_rule[lists] for lists in LISTS.values())
     out = []
-    for g, gamma in enumerate(np.round(stored.arrays["gammas"].astype(float), 2)):
+    for g, gamma in enumerate(stored.axis("gammas")):
         gains = [
             over_seeds(clicked[a, g] - every[a, g]).interval()
             for a in range(len(every))
@@ -162,13 +161,12 @@ def semi_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
         },
         OVER_SEEDS,
     )
-    g = {float(gamma): n for n, gamma in enumerate(arrays["gammas"])}
+    gammas, always = stored.axis("gammas"), stored.axis("strengths").index(CORRECTED)
     rows = []
     for row in frame.dropna(subset=["rule"]).to_dict("records"):
         a = header["arms"].index(row["arm"])
         kind = next(k for k, lists in LISTS.items() if lists == row["lists"])
-        cell = arrays[f"{kind}recovered"].astype(float)[a, g[row["gamma"]]]
-        always = np.argmin(np.abs(arrays["strengths"] - CORRECTED))
+        cell = arrays[f"{kind}recovered"].astype(float)[a, gammas.index(row["gamma"])]
         mean, low, high = over_seeds(cell[:, -1] - cell[:, always]).interval()
         rows.append(
             [

@@ -16,7 +16,6 @@ from experiments.studies.strength.shifts import (
     most_shift,
     shifts_by,
 )
-from experiments.studies.totals import temperatures_of
 from experiments.study import Report, described
 from research.report.colours import temperature_ink
 from research.report.intervals import over_seeds
@@ -61,7 +60,7 @@ def measured(stored: Stored) -> dict[str, Float[ndarray, "p t s"]]:
 
 def span_frame(stored: Stored) -> pd.DataFrame:
     """One row per part and temperature: means over seeds, with _low and _high."""
-    axes = {"part": stored.header["parts"], "temperature": temperatures_of(stored)}
+    axes = {"part": stored.header["parts"], "temperature": stored.axis("temperatures")}
     frame = interval_frame(measured(stored), **axes)
     return frame.assign(predicted=predicted(frame.x.to_numpy()))
 
@@ -74,7 +73,7 @@ def predicted(x: Float[ndarray, "..."]) -> Float[ndarray, "..."]:
 def verdicts(frame: pd.DataFrame, stored: Stored) -> list[list[str]]:
     """Each part of the prediction: the statement, what was measured, the verdict."""
     found, parts = measured(stored), stored.header["parts"]
-    temperatures = temperatures_of(stored)
+    temperatures = stored.axis("temperatures")
     shift, rows = found["shift"], []
     for p, t in np.ndindex(len(parts), len(temperatures)):
         off = over_seeds((shift - predicted(found["x"]))[p, t]).interval()

@@ -106,7 +106,7 @@ def verdicts(frame: pd.DataFrame, stored: Stored) -> list[list[str]]:
 def not_judged(stored: Stored) -> list[str]:
     """The parts of the prediction that these records cannot judge."""
     outputs = stored.header["outputs"]
-    temperatures = np.round(stored.arrays["temperatures"].astype(float), 6)
+    temperatures = stored.axis("temperatures")
     elsewhere = stored.header["dataset"] in SHIFTED
     of_bounded = stored.header["dataset"] == BOUNDED_ON
     lacking = {
@@ -114,7 +114,7 @@ def not_judged(stored: Stored) -> list[str]:
         "dot products": "dot" not in outputs,
         BOUNDED["bounded"]: of_bounded and "bounded" not in outputs,
         "cosines at 0.1": elsewhere and "cosine" in outputs and 0.1 not in temperatures,
-        "cosines above 0.2": not elsewhere and temperatures.max() <= SPANS_TO,
+        "cosines above 0.2": not elsewhere and max(temperatures) <= SPANS_TO,
         "lists without unclicked items": WITHOUT not in stored.arrays,
         METRICS["area"]: "area" not in stored.arrays,
     }
@@ -188,9 +188,8 @@ def shift_texts(found: Shift, stored: Stored) -> list[str]:
 
 def _place(stored: Stored, output: str, temperature: float) -> tuple[int, int]:
     """The indices of an output and a temperature in the arrays."""
-    temperatures = stored.arrays["temperatures"]
-    nearest = int(np.argmin(np.abs(temperatures - temperature)))
-    return stored.header["outputs"].index(output), nearest
+    at = stored.axis("temperatures").index(temperature)
+    return stored.header["outputs"].index(output), at
 
 
 def _range(values: Sequence[float]) -> str:
@@ -219,10 +218,9 @@ def in_the_loss(
     Returns:
       the mean paired difference and the ends of its 95 % interval.
     """
-    arrays = stored.arrays
     o, t = _place(stored, output, temperature)
-    s = int(np.argmin(np.abs(arrays["totals"] - total)))
-    values = arrays[metric].astype(float)[o, t, :, :, s]
+    s = stored.axis("totals").index(total)
+    values = stored.arrays[metric].astype(float)[o, t, :, :, s]
     found = two_way((values[-1] - values[0]).T).interval()
     return Interval(*map(float, found))
 

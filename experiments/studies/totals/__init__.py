@@ -36,7 +36,6 @@ from research.calibration import NoScale
 from research.config import Config
 from research.evaluate.metrics import CUTOFF
 from research.prepare import Prepared, prepare
-from research.report.records import Stored
 from research.serving import Serving
 from research.train.loop import train
 from research.types import Fold, check
@@ -203,11 +202,6 @@ def save_swept(
     shape = *lengths, options.seeds
     swept = {"totals": TOTALS, **more, "temperatures": temperatures}
     return save_cells(options, name, runs, shape, swept, **about)
-
-
-def temperatures_of(stored: Stored) -> list[float]:
-    """The temperatures that a study swept, as they were given."""
-    return [round(float(t), 6) for t in stored.arrays["temperatures"]]
 
 
 def of_users(fold: Fold, users: Int[ndarray, " v"]) -> Fold:

@@ -10,6 +10,7 @@ from numpy import ndarray
 
 from experiments.studies.totals import FITTED, MEASURED, TEMPERATURE
 from experiments.study import OVER_SEEDS, Report, described
+from research.contrast import MORE
 from research.report.colours import BEST, CALIBRATED, FULL, with_band
 from research.report.intervals import Interval, over_seeds
 from research.report.pages import interval_table, seeds_text
@@ -18,7 +19,6 @@ from research.report.predictions import statement
 from research.report.records import Stored
 
 LABELS = {"recall": "recall@20", "recall_item": "item-averaged recall@20"}
-MORE = np.nextafter(0.0, 1.0)
 # The prediction: a column of the frame's last row, the statement and its range.
 STATEMENTS = (
     (
@@ -63,7 +63,7 @@ STATEMENTS = (
 
 def highest(stored: Stored, name: str) -> Float[ndarray, "s e"]:
     """The total strength at which a metric is highest, by seed and epoch."""
-    totals = np.round(stored.arrays["totals"].astype(float), 2)
+    totals = np.array(stored.axis("totals"))
     return np.asarray(totals[stored.arrays[name].argmax(axis=2)])
 
 
@@ -79,7 +79,7 @@ def totals_frame(stored: Stored) -> pd.DataFrame:
     arrays, lines = stored.arrays, []
     validation = arrays["validation"].astype(float)
     best = {name: highest(stored, name) for name in MEASURED}
-    full = full_strength(stored)
+    full = stored.axis("totals").index(1.0)
     seeds, n_epochs = np.arange(len(validation)), validation.shape[1]
     chosen = validation.argmax(axis=1)
     for epoch in (*range(n_epochs), None):
@@ -109,6 +109,7 @@ def _stated(
     recall, item = (highest(stored, name) for name in MEASURED)
     total, there = (stored.arrays[name].astype(float) for name in FITTED)
     curves = stored.arrays["recall"].astype(float)[:, -1]
+    full = stored.axis("totals").index(1.0)
     return {
         "chosen": chosen + 1.0,
         "lower": recall[:, -1] - recall[at],
@@ -116,14 +117,9 @@ def _stated(
         "off": recall[at] - total[at],
         "last_off": recall[:, -1] - total[:, -1],
         "rise": total[:, -1] - total[at],
-        "last_gain": there[:, -1] - curves[:, full_strength(stored)],
+        "last_gain": there[:, -1] - curves[:, full],
         "last_short": curves.max(axis=1) - there[:, -1],
     }
-
-
-def full_strength(stored: Stored) -> int:
-    """The index of a total of 1."""
-    return int(np.argmin(np.abs(stored.arrays["totals"].astype(float) - 1.0)))
 
 
 def verdicts(frame: pd.DataFrame) -> list[list[str]]:
