@@ -38,23 +38,21 @@ def tuned(
     dataset: str,
     arm: str,
     split: str = Config.split,
-    selector: str = "ndcg",
     changed: str = "",
 ) -> dict[str, float]:
-    """The chosen values of an arm, by field.
+    """The values of an arm that NDCG@20 chose, by field.
 
     Args:
       dataset: on which they were chosen; its name.
       arm: its name.
       split: of the data set.
-      selector: the metric that chose, a name in SELECTORS.
       changed: which variant of the arm, as ``variant`` names it.
 
     Raises:
       InputError: nothing was chosen for the arm on this split of the data set.
     """
     try:
-        return _committed()[dataset, split, selector, arm, changed]
+        return _committed()[dataset, split, "ndcg", arm, changed]
     except KeyError:
         name = f"{arm} with {changed}" if changed else arm
         grid = TRIALS[bool(changed)]

@@ -31,12 +31,12 @@ from experiments.studies.scale import two_panels
 from experiments.studies.totals import (
     TOTALS,
     Vectors,
-    base_config,
     fitted_total,
     judged_by_test,
     means_by_total,
     of_users,
     save_swept,
+    swept_configs,
 )
 from experiments.study import OVER_SEEDS, Report, StudyOptions, described
 from research.config import Config
@@ -64,17 +64,14 @@ def run_carry_over(options: StudyOptions) -> Path:
     """
     temperatures = TEMPERATURES[:: 3 if options.quick else 1]
     runs = []
-    for temperature in temperatures:
-        base = base_config(options, temperature)
-        for seed in range(options.seeds):
-            config = dataclasses.replace(base, seed=seed)
-            runs.append(carried(config, options.data_dir))
-            chosen = {name: values[0] for name, values in runs[-1].items()}
-            options.progress(
-                f"temperature {temperature:g}, seed {seed}: epoch {chosen['epochs']}, "
-                f"total {chosen['total']:.2f}, of the final model "
-                f"{chosen['final_total']:.2f}"
-            )
+    for config in swept_configs(options, temperatures):
+        runs.append(carried(config, options.data_dir))
+        chosen = {name: values[0] for name, values in runs[-1].items()}
+        options.progress(
+            f"temperature {config.temperature:g}, seed {config.seed}: epoch "
+            f"{chosen['epochs']}, total {chosen['total']:.2f}, of the final model "
+            f"{chosen['final_total']:.2f}"
+        )
     return save_swept(options, NAME, runs, temperatures)
 
 

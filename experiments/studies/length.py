@@ -33,10 +33,10 @@ from experiments.studies.strength.shifts import (
     shifts_by,
 )
 from experiments.studies.totals import (
-    base_config,
     judged_by_test,
     means_by_total,
     save_swept,
+    swept_configs,
 )
 from experiments.study import Report, StudyOptions, described
 from research.config import Config
@@ -69,22 +69,19 @@ def run_length(options: StudyOptions) -> Path:
     """
     temperatures = TEMPERATURES[:1] if options.quick else TEMPERATURES
     runs = []
-    for temperature in temperatures:
-        base = base_config(options, temperature)
-        for seed in range(options.seeds):
-            config = dataclasses.replace(base, seed=seed, fit_on="train")
-            curves = []
-            for strength in LAMBDAS:
-                changed = dataclasses.replace(config, logq=strength)
-                steps, curve = by_length(changed, options)
-                curves.append(curve)
-            runs.append({"recall": np.array(curves), "steps": steps})
-            best = runs[-1]["recall"].max(axis=2)
-            options.progress(
-                f"temperature {temperature:g}, seed {seed}: highest recall after "
-                f"{steps[-1]:,.0f} steps {best[0, -1]:.4f} without log q, "
-                f"{best[1, -1]:.4f} with it"
-            )
+    for config in swept_configs(options, temperatures):
+        curves = []
+        for strength in LAMBDAS:
+            changed = dataclasses.replace(config, fit_on="train", logq=strength)
+            steps, curve = by_length(changed, options)
+            curves.append(curve)
+        runs.append({"recall": np.array(curves), "steps": steps})
+        best = runs[-1]["recall"].max(axis=2)
+        options.progress(
+            f"temperature {config.temperature:g}, seed {config.seed}: highest recall "
+            f"after {steps[-1]:,.0f} steps {best[0, -1]:.4f} without log q, "
+            f"{best[1, -1]:.4f} with it"
+        )
     more: dict[str, Sequence[float]] = {"totals": MORE_TOTALS, "lambdas": LAMBDAS}
     return save_swept(options, NAME, runs, temperatures, more)
 

@@ -13,7 +13,6 @@ On Electronics (--dataset DIR/electronic --seeds 3) it takes 20 minutes.
 Expect on MovieLens 100K: the calibrated total falls as the temperature rises.
 """
 
-import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,7 +23,7 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 from numpy import ndarray
 
-from experiments.studies.totals import TOTALS, base_config, by_epoch, save_swept
+from experiments.studies.totals import TOTALS, by_epoch, save_swept, swept_configs
 from experiments.study import OVER_SEEDS, Report, StudyOptions, described
 from research.contrast import MORE
 from research.report.colours import BEST, CALIBRATED, FULL, Ink, with_band
@@ -49,17 +48,14 @@ def run_scale(options: StudyOptions) -> Path:
     """
     temperatures = TEMPERATURES[:: 3 if options.quick else 1]
     runs = []
-    for temperature in temperatures:
-        base = base_config(options, temperature)
-        for seed in range(options.seeds):
-            config = dataclasses.replace(base, seed=seed)
-            last = by_epoch(config, options.data_dir, every=config.epochs)
-            runs.append({name: last[name][-1] for name in KEPT})
-            options.progress(
-                f"temperature {temperature:g}, seed {seed}: scale "
-                f"{last['scale'][-1]:.2f}, total {last['calibrated'][-1]:.2f}, highest "
-                f"at {TOTALS[int(last['recall'][-1].argmax())]:.1f}"
-            )
+    for config in swept_configs(options, temperatures):
+        last = by_epoch(config, options.data_dir, every=config.epochs)
+        runs.append({name: last[name][-1] for name in KEPT})
+        options.progress(
+            f"temperature {config.temperature:g}, seed {config.seed}: scale "
+            f"{last['scale'][-1]:.2f}, total {last['calibrated'][-1]:.2f}, highest "
+            f"at {TOTALS[int(last['recall'][-1].argmax())]:.1f}"
+        )
     return save_swept(options, NAME, runs, temperatures)
 
 

@@ -18,7 +18,6 @@ Expect on MovieLens 100K: more coverage at lower temperatures, served alike; at 
 coverage of any other, the temperature of highest recall has more recall.
 """
 
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,7 @@ from matplotlib.axes import Axes
 from numpy import ndarray
 
 from experiments.arms import arm
-from experiments.studies.totals import TOTALS, base_config, by_epoch, save_swept
+from experiments.studies.totals import TOTALS, by_epoch, config_at, save_swept
 from experiments.study import OVER_SEEDS, Report, StudyOptions, described
 from research.contrast import MORE
 from research.report.colours import temperature_ink
@@ -82,8 +81,8 @@ def run_trade_off(options: StudyOptions) -> Path:
     shape = len(arms), len(temperatures), options.seeds
     runs = []
     for name, temperature, seed in np.ndindex(shape):
-        base = arm(arms[name], base_config(options, temperatures[temperature]))
-        config = dataclasses.replace(base, seed=seed)
+        config = config_at(options, temperatures[temperature], seed)
+        config = arm(arms[name], config)
         last = by_epoch(config, options.data_dir, config.epochs, NUMBERS)
         runs.append({number: last[number][-1] for number in KEPT})
         options.progress(

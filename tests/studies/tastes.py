@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from experiments.studies.totals import base_config
+from experiments.studies.totals import config_at
 from experiments.study import StudyOptions
 from research.config import Config
 
@@ -37,7 +37,7 @@ def write_tastes(folder: Path, users: int = 300, items: int = 160, even=False) -
     return folder
 
 
-def small_config(options: StudyOptions, temperature: float) -> Config:
+def small_config(options: StudyOptions, temperature: float, seed: int = 0) -> Config:
     """The config of a run that learns these tastes within seconds."""
-    config = base_config(options, temperature)
+    config = config_at(options, temperature, seed)
     return dataclasses.replace(config, batch=32, learning_rate=0.02, epochs=4)

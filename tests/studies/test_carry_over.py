@@ -136,7 +136,7 @@ def test_each_number_is_of_its_model_at_its_epoch_and_of_its_clicks(
 
 
 def test_from_a_quick_run_to_the_page(tmp_path, monkeypatch):
-    monkeypatch.setattr(carry_over, "base_config", small_config)
+    monkeypatch.setattr("experiments.studies.totals.config_at", small_config)
     made_set = str(write_tastes(tmp_path / "made"))
     path = run_carry_over(StudyOptions(tmp_path, dataset=made_set, quick=True))
     arrays = load_stored(path).arrays

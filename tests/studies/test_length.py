@@ -91,7 +91,7 @@ def test_the_last_curve_is_of_a_model_trained_so_long(tmp_path, monkeypatch):
 
 
 def test_a_run_makes_records_table_page_and_figure(tmp_path, monkeypatch):
-    monkeypatch.setattr(length, "base_config", small_config)
+    monkeypatch.setattr("experiments.studies.totals.config_at", small_config)
     folder = write_tastes(tmp_path / "made")
     options = StudyOptions(tmp_path / "out", str(folder), seeds=1, quick=True)
     path = run_length(options)

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-import experiments.studies.scale as scale
 from experiments.studies.scale import (
     TEMPERATURES,
     TOTALS,
@@ -72,7 +71,7 @@ def test_the_heading_has_recall_with_both_totals_at_the_lowest_temperature():
 
 
 def test_from_a_quick_run_to_the_page(tmp_path, monkeypatch):
-    monkeypatch.setattr(scale, "base_config", small_config)
+    monkeypatch.setattr("experiments.studies.totals.config_at", small_config)
     made_set = str(write_tastes(tmp_path / "made"))
     path = run_scale(StudyOptions(tmp_path, dataset=made_set, quick=True))
     arrays = load_stored(path).arrays

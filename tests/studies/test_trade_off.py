@@ -169,7 +169,7 @@ def test_a_coverage_that_no_total_has_in_some_seeds_fails_and_says_in_how_many()
 
 
 def test_from_a_quick_run_to_the_page(tmp_path, monkeypatch):
-    monkeypatch.setattr(trade_off, "base_config", small_config)
+    monkeypatch.setattr(trade_off, "config_at", small_config)
     made_set = str(write_tastes(tmp_path / "made"))
     options = StudyOptions(tmp_path, dataset=made_set, quick=True, arms=ARMS[1:])
     path = run_trade_off(options)

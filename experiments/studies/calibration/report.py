@@ -69,20 +69,20 @@ TERMS = {
 }
 
 
+def _at(stored: Stored, arm: str, kind: str) -> tuple[int, int]:
+    """Where the arrays have an arm and a kind of exposure."""
+    return stored.header["arms"].index(arm), stored.header["kinds"].index(kind)
+
+
 def place(stored: Stored, arm: str, kind: str) -> Place:
     """The records of an arm and a kind of exposure."""
-    header = stored.header
-    at = header["arms"].index(arm), header["kinds"].index(kind)
-    return Place.at(stored, at)
+    return Place.at(stored, _at(stored, arm, kind))
 
 
 def calibrated_ways(stored: Stored, arm: str, kind: str) -> dict[str, Served]:
     """How calibrated models are served, a and b with what the loss has."""
-    header, arrays = stored.header, stored.arrays
-    at = header["arms"].index(arm), header["kinds"].index(kind)
-    scale, share, rule = (
-        arrays[n][at].astype(float) for n in ("scale", "share", "rule")
-    )
+    arrays, at = stored.floats(), _at(stored, arm, kind)
+    scale, share, rule = (arrays[name][at] for name in ("scale", "share", "rule"))
     in_loss = named_arm(arm).logq
     fitted = [Calibration(*pair) for pair in zip(scale, share, strict=True)]
     by_rule = [one.by_rule(r).prior for one, r in zip(fitted, rule, strict=True)]
@@ -92,11 +92,9 @@ def calibrated_ways(stored: Stored, arm: str, kind: str) -> dict[str, Served]:
         CALIBRATED_RULE: Served(
             np.array(by_rule) + in_loss,
             np.zeros(len(rule)),
-            arrays["calibrated_rule"][at].astype(float),
+            arrays["calibrated_rule"][at],
         ),
-        CALIBRATED_RATE: Served(
-            a + in_loss, b, arrays["calibrated_rate"][at].astype(float)
-        ),
+        CALIBRATED_RATE: Served(a + in_loss, b, arrays["calibrated_rate"][at]),
     }
 
 
@@ -114,7 +112,7 @@ def calibration_frame(stored: Stored) -> pd.DataFrame:
     """One row per arm, kind and way: recovered, its interval, mean a, b and scale."""
     lines = []
     for (arm, kind), found in all_ways(stored).items():
-        at = stored.header["arms"].index(arm), stored.header["kinds"].index(kind)
+        at = _at(stored, arm, kind)
         fitted = {n: stored.arrays[n][at].mean() for n in ("scale", "share")}
         for way in (*BY_LOG_Q, *BY_IMPRESSIONS):
             served = found[way]
@@ -148,11 +146,10 @@ def not_judged(stored: Stored) -> list[str]:
 
 def clicked(stored: Stored, arm: str, kind: str) -> dict[str, Float[ndarray, " s"]]:
     """What is recovered without unclicked items, by way, with scale and share."""
-    header = stored.header
-    at = header["arms"].index(arm), header["kinds"].index(kind)
+    at = _at(stored, arm, kind)
     values = {
-        name.removeprefix(CLICKED): array[at].astype(float)
-        for name, array in stored.arrays.items()
+        name.removeprefix(CLICKED): array[at]
+        for name, array in stored.floats().items()
         if name.startswith(CLICKED)
     }
     strengths = values.pop("by_strength")
@@ -186,8 +183,7 @@ def _stated(
     stored: Stored, arm: str, kind: str, found: dict[str, Served]
 ) -> list[Stated]:
     """What the prediction says of an arm and a kind."""
-    at = stored.header["arms"].index(arm), stored.header["kinds"].index(kind)
-    scale = stored.arrays["scale"][at].astype(float)
+    scale = stored.floats()["scale"][_at(stored, arm, kind)]
     here = place(stored, arm, kind)
     best = here.strengths[here.recovered[..., 0].argmax(axis=1)]
     off_rule = np.abs(best - found[RULE].a)

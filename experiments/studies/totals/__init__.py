@@ -19,7 +19,7 @@ calibrated one follows.
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -54,10 +54,9 @@ def run_totals(options: StudyOptions) -> Path:
 
     Arrays: those of ``by_epoch`` with a first axis of seeds; totals.
     """
-    base = base_config(options, TEMPERATURE)
     cells = []
     for seed in range(options.seeds):
-        curves = by_epoch(dataclasses.replace(base, seed=seed), options.data_dir)
+        curves = by_epoch(config_at(options, TEMPERATURE, seed), options.data_dir)
         cells.append({name: curves[name] for name in KEPT})
         epoch = int(curves["validation"].argmax())
         total = TOTALS[int(curves["recall"][epoch].argmax())]
@@ -65,12 +64,21 @@ def run_totals(options: StudyOptions) -> Path:
     return save_cells(options, NAME, cells, (options.seeds,), {"totals": TOTALS})
 
 
-def base_config(options: StudyOptions, temperature: float) -> Config:
-    """The config of these runs but for its seed; a quick one's has two epochs."""
+def config_at(options: StudyOptions, temperature: float, seed: int) -> Config:
+    """The config of one of these runs; a quick one's has two epochs."""
     changes = {"temperature": temperature, **SHORTER.get(options.dataset, {})}
     if options.quick:
         changes["epochs"] = 2
-    return options.config(left_out="fitted", **changes)
+    return options.config(left_out="fitted", seed=seed, **changes)
+
+
+def swept_configs(
+    options: StudyOptions, temperatures: Sequence[float]
+) -> Iterator[Config]:
+    """The configs of a sweep in the order of ``save_swept``: the seed changes first."""
+    for temperature in temperatures:
+        for seed in range(options.seeds):
+            yield config_at(options, temperature, seed)
 
 
 def by_epoch(
