@@ -172,7 +172,7 @@ def save_measured(
     """Writes what a study measured on its data set; returns the records' path.
 
     Args:
-      options: of the study.
+      options: of the study; its data set may be SIMULATED, which has no digest.
       name: of the study.
       arrays: what was measured.
       about: further entries of the header.
@@ -180,7 +180,9 @@ def save_measured(
     from experiments.inputs import ratings_of
     from research.report.records import study_header
 
-    digest = ratings_of(options.dataset, options.data_dir).digest
+    digest = ""
+    if options.dataset != SIMULATED:
+        digest = ratings_of(options.dataset, options.data_dir).digest
     header = study_header(name, options.dataset, options.quick, digest, **about)
     return save_study(options.out, header, arrays)
 

@@ -26,12 +26,12 @@ from matplotlib.colors import LinearSegmentedColormap
 from numpy import ndarray
 
 from experiments.arms import arm
-from experiments.study import SIMULATED, Report, StudyOptions, save_study
+from experiments.study import SIMULATED, Report, StudyOptions, save_measured
 from research.config import Config
 from research.data.synthetic import Synthetic, made_fold, make_synthetic, relevance
 from research.report.pages import interval_frame, interval_table
 from research.report.pictures import Drawing, above, blank, look, styled
-from research.report.records import Stored, study_header
+from research.report.records import Stored
 from research.train.loop import train
 from research.types import InputError
 
@@ -185,11 +185,9 @@ def run_exposure(options: StudyOptions) -> Path:
             f"quality {quality:g}, exposure {exposure:g}, seed {seed}: recovered "
             + ", ".join(f"{n} {shares[a, q, e, seed]:.3f}" for a, n in enumerate(ARMS))
         )
-    return save_study(
-        options.out,
-        study_header(NAME, SIMULATED, quick, arms=list(ARMS)),
-        {"recovered": shares.astype("<f4"), "spreads": np.array(spreads, "<f4")},
-    )
+    arrays = {"recovered": shares.astype("<f4"), "spreads": np.array(spreads, "<f4")}
+    options = options._replace(dataset=SIMULATED)
+    return save_measured(options, NAME, arrays, arms=list(ARMS))
 
 
 def report_exposure(stored: Stored) -> Report:

@@ -55,7 +55,7 @@ from experiments.studies.compared import (
     ndcg_of_users,
 )
 from experiments.studies.split import ndcg_of, splits_of
-from experiments.study import Report, StudyOptions, not_run, save_study
+from experiments.study import Report, StudyOptions, not_run, save_measured
 from research.report.intervals import two_way
 from research.report.pages import markdown_table
 from research.report.pictures import (
@@ -67,7 +67,7 @@ from research.report.pictures import (
     styled,
 )
 from research.report.predictions import decided, statement
-from research.report.records import Stored, study_header
+from research.report.records import Stored
 
 NAME = "shift"
 SWEEP: Sweep = {"temperature": (0.1, 0.2, 0.4, 0.8), "learning_rate": (0.01, 0.1)}
@@ -99,15 +99,10 @@ def run_shift(options: StudyOptions) -> Path:
         for field in SWEEP:
             values = [chosen[arm].swept[field] for arm in split.arms]
             arrays[f"{name}_{field}"] = np.array(values, "<f4")
-    header = study_header(
-        NAME,
-        str(splits["random"].path),
-        options.quick,
-        splits["random"].digest,
-        shifted_digest=splits["shifted"].digest,
-        arms=list(splits["random"].arms),
-    )
-    return save_study(options.out, header, arrays)
+    random, shifted = splits["random"], splits["shifted"]
+    about = {"shifted_digest": shifted.digest, "arms": list(random.arms)}
+    options = options._replace(dataset=str(random.path))
+    return save_measured(options, NAME, arrays, **about)
 
 
 # (corrected, uncorrected): the first is predicted to be better at random, the second

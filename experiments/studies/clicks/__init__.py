@@ -33,7 +33,7 @@ from experiments.studies.semisynthetic import (
     trained_logits,
     training,
 )
-from experiments.study import StudyOptions, save_measured
+from experiments.study import StudyOptions, save_cells
 
 NAME, ARM = "clicks", "in-batch"
 STRENGTHS = tuple(np.round(np.arange(-0.25, 5.001, 0.05), 2))
@@ -179,11 +179,6 @@ def run_clicks(options: StudyOptions) -> Path:
                 )
                 found.append(one)
     shape = len(conditions), len(GAMMAS), options.seeds
-    arrays = {
-        name: np.array(values, "<i8" if name == "clicks" else "<f4")
-        for name, values in zip(Measured._fields, zip(*found, strict=True))
-    }
-    arrays = {n: a.reshape(*shape, *a.shape[1:]) for n, a in arrays.items()}
-    arrays["gammas"] = np.array(GAMMAS, "<f4")
-    arrays["strengths"] = np.array(STRENGTHS, "<f4")
-    return save_measured(options, NAME, arrays, conditions=list(conditions))
+    cells = [one._asdict() for one in found]
+    swept = {"gammas": GAMMAS, "strengths": STRENGTHS}
+    return save_cells(options, NAME, cells, shape, swept, conditions=list(conditions))

@@ -36,7 +36,7 @@ from experiments.studies.exposure import (
     recipe,
     recovered,
 )
-from experiments.study import SIMULATED, StudyOptions, save_study
+from experiments.study import SIMULATED, StudyOptions, save_measured
 from research.data.synthetic import (
     Synthetic,
     draw_clicks,
@@ -47,7 +47,6 @@ from research.data.synthetic import (
 )
 from research.negatives.strength import correction_strength
 from research.positives import log_share
-from research.report.records import study_header
 from research.train.loop import train
 
 NAME = "dial"
@@ -182,6 +181,5 @@ def run_dial(options: StudyOptions) -> Path:
         "correlations": np.array(correlations, "<f4"),
         "strengths": np.array(STRENGTHS, "<f4"),
     }
-    return save_study(
-        options.out, study_header(NAME, SIMULATED, quick, arms=list(ARMS)), arrays
-    )
+    options = options._replace(dataset=SIMULATED)
+    return save_measured(options, NAME, arrays, arms=list(ARMS))

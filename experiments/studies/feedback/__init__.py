@@ -48,13 +48,12 @@ from experiments.studies.feedback.shown import (
     shown_entry,
     weighted_kind,
 )
-from experiments.study import SIMULATED, StudyOptions, save_study
+from experiments.study import SIMULATED, StudyOptions, save_measured
 from research.calibration import Calibration, NoScale, calibrate
 from research.data.synthetic import Synthetic, clicked_fold, make_synthetic, relevance
 from research.negatives import SOURCES
 from research.negatives.strength import correction_strength
 from research.positives import POSITIVES, log_share
-from research.report.records import study_header
 from research.train.loop import train
 
 NAME, ARM = "feedback", "in-batch"
@@ -330,7 +329,5 @@ def run_feedback(options: StudyOptions) -> Path:
                 f"{name}, seed {seed}: recovered in the last round: {last}"
             )
     arrays = {name: table[..., n].astype("<f4") for n, name in enumerate(Round._fields)}
-    header = study_header(
-        NAME, SIMULATED, options.quick, policies=list(policies), kinds=list(KINDS)
-    )
-    return save_study(options.out, header, arrays)
+    names = {"policies": list(policies), "kinds": list(KINDS)}
+    return save_measured(options._replace(dataset=SIMULATED), NAME, arrays, **names)

@@ -33,16 +33,15 @@ from experiments.arms import arm
 from experiments.bench.ours import portions
 from experiments.bench.protocol import Here, Turns, take_turns
 from experiments.grid import SHORTER, with_swept
-from experiments.inputs import prepared_run, ratings_of
+from experiments.inputs import prepared_run
 from experiments.runs import metric_means, serve
-from experiments.study import SIMULATED, StudyOptions, save_study
+from experiments.study import SIMULATED, StudyOptions, save_measured
 from experiments.tuned import tuned
 from research.config import Config
 from research.data import name_of
 from research.data.synthetic import large_fold, make_synthetic
 from research.evaluate.metrics import CUTOFF
 from research.prepare import Prepared, prepare
-from research.report.records import study_header
 from research.train.loop import train
 
 NAME, NAME_SIMULATED = "pace", "pace-simulated"
@@ -84,8 +83,7 @@ def run_pace(options: StudyOptions) -> Path:
     def prepared(config: Config) -> Prepared:
         return prepared_run(config, options.data_dir)
 
-    digest = ratings_of(options.dataset, options.data_dir).digest
-    return _measured(NAME, options, configs, prepared, digest)
+    return _measured(NAME, options, configs, prepared)
 
 
 def run_pace_simulated(options: StudyOptions) -> Path:
@@ -107,7 +105,6 @@ def _measured(
     options: StudyOptions,
     configs: list[Config],
     prepared: Callable[[Config], Prepared],
-    digest: str = "",
 ) -> Path:
     """Trains each config with each seed, times steps, and writes the records."""
     if options.quick:
@@ -122,23 +119,21 @@ def _measured(
     runs = {n: prepared(config) for n, config in zip(ARMS, configs, strict=True)}
     seconds = step_seconds(runs, 2 if options.quick else TURNS)
     fitted = runs[REFERENCE].fold.fitted
-    header = study_header(
-        name,
-        options.dataset,
-        options.quick,
-        digest,
-        arms=list(ARMS),
-        items=fitted.n_items,
-        batch=configs[0].batch,
-        examples=len(fitted.item) // configs[0].batch * configs[0].batch,
-    )
     arrays = {
         "curves": curves.astype("<f4"),
         "step_seconds": np.array([seconds[name] for name in ARMS], "<f4"),
         "temperatures": np.array([c.temperature for c in configs], "<f4"),
         "learning_rates": np.array([c.learning_rate for c in configs], "<f4"),
     }
-    return save_study(options.out, header, arrays)
+    return save_measured(
+        options,
+        name,
+        arrays,
+        arms=list(ARMS),
+        items=fitted.n_items,
+        batch=configs[0].batch,
+        examples=len(fitted.item) // configs[0].batch * configs[0].batch,
+    )
 
 
 def validated(run: Prepared) -> list[float]:
