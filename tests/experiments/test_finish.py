@@ -7,8 +7,12 @@ import shutil
 import numpy as np
 import pytest
 
-from experiments import runs
+from experiments import finish, runs
+from experiments.grid import Cell
+from experiments.study import StudyOptions
+from research.config import Config
 from research.files import read_json
+from research.types import InputError
 from tests.experiments.made import contents, runs_of, without_seals
 
 RESULTS = ("metrics.json", "per_user.npz", "config.json", "history.csv")
@@ -223,3 +227,20 @@ def test_folders_carry_names_and_an_index_lists_the_runs(call, tmp_path):
         assert row["state"] == "finished"
         assert row["run"] in row["folder"]
         assert float(row["recall"]) == pytest.approx(metrics["recall"]["20"], rel=1e-6)
+
+
+def test_a_failed_run_ends_a_study_unless_it_may_be_lost(monkeypatch, tmp_path):
+    cells = [Cell("in-batch", {}, seed, Config(seed=seed)) for seed in range(3)]
+    folders = [tmp_path / f"in-batch-seed-{seed}-{seed:012x}" for seed in range(3)]
+    failed = {f"{1:012x}": "loss not finite at step 3"}
+    monkeypatch.setattr(finish, "plan", lambda cells, *_: (cells, ["to do"], 3))
+    monkeypatch.setattr(finish, "finish", lambda *_: failed)
+    monkeypatch.setattr(finish, "digest_of", lambda *_: "")
+    monkeypatch.setattr(finish, "locate", lambda cell, *_: ("", folders[cell.seed]))
+    monkeypatch.setattr(finish, "is_done", lambda config, _: config.seed != 1)
+    options = StudyOptions(tmp_path)
+    for lost in ("", "out of memory"):
+        with pytest.raises(InputError, match=r"study x, in-batch-seed-1-.*not finite"):
+            finish.finish_study(cells, "x", options, lost=lost)
+    done = finish.finish_study(cells, "x", options, "trials", lost="loss not finite")
+    assert done == [(cells[0], folders[0]), (cells[2], folders[2])]
