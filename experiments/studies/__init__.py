@@ -187,6 +187,14 @@ _STUDIES = (
         predicted_on=_MOVIELENS,
     ),
     _study(
+        "noise",
+        "negatives",
+        "How noisy is the gradient of the item table, by where the negatives are from?",
+        "5",
+        seeds=5,
+        predicted_on=("electronic", "movie", "gowalla", "ml-100k"),
+    ),
+    _study(
         "clicks",
         "strength",
         "Do more clicks bring the best strength of the correction to the rule's?",
