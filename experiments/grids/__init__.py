@@ -29,8 +29,6 @@ from experiments.grids.temperature import TEMPERATURE
 from experiments.grids.tuning import TUNING, TUNING_VARIANTS
 from research.registry import Registry
 
-__all__ = ["GRIDS"]
-
 GRIDS: Registry[Grid] = Registry(
     "grid",
     {

@@ -28,8 +28,6 @@ from research.contrast import (
 )
 from research.registry import deferred
 
-__all__ = ["CACHE_SCHEDULE"]
-
 _NONE, _FIFO, _PUSH = "in-batch+logq", "fifo-cache+logq", "fifo-cache+logq+push"
 _FRESH, _STOPPED = "mixed-popularity+logq", "mixed-popularity+logq-stopped"
 # M / B of 1 to 16: a FIFO smaller than a batch would be overwritten by each one.

@@ -16,8 +16,6 @@ from experiments.grid import Grid
 from experiments.grids.tuning import CACHED
 from research.contrast import BETTER, EQUIVALENT, WORSE, Contrast
 
-__all__ = ["CACHE_TUNED"]
-
 CACHE_TUNED = Grid(
     name="cache-tuned",
     question="Do cached negatives help where each arm is tuned alike on validation?",

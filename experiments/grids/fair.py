@@ -27,8 +27,6 @@ from research.contrast import (
 )
 from research.registry import deferred
 
-__all__ = ["FAIR"]
-
 _CORRECT = (
     "in-batch+logq",
     "in-batch+logq-streaming",

@@ -29,8 +29,6 @@ from research.contrast import (
     Term,
 )
 
-__all__ = ["FUTURE", "FUTURE_TUNED"]
-
 _CHANGES = {"split": "time"}
 # With the penalty that validation chose on the split in time of MovieLens 1M.
 _EASE = "ease-l2-32000"

@@ -28,8 +28,6 @@ from research.contrast import (
 )
 from research.registry import deferred
 
-__all__ = ["LIBRARY"]
-
 _UNCLICKED = "cold_slots_0"
 _REACHING = ("mixed+logq", "uniform-softmax", "vector-cache+logq+push")
 

@@ -17,8 +17,6 @@ from experiments.arms import REPEATED
 from experiments.grid import Grid
 from research.contrast import NOT_WORSE, WORSE, Contrast
 
-__all__ = ["LOADER"]
-
 _FEW = ("bpr", "uniform-softmax-64", "uniform-softmax")
 
 LOADER = Grid(

@@ -16,8 +16,6 @@ published far below, and EASE above them all.
 from experiments.grid import CONTRASTS_FIGURE, SHORTER, Grid, Sweep
 from research.contrast import BETTER, EQUIVALENT, WORSE, Contrast, Expected
 
-__all__ = ["OTHER_DATA"]
-
 _CORRECT = ("in-batch+logq", "mixed+logq", "uniform-softmax")
 # Served with more popularity too: added after the first runs, in which the estimators
 # were not equivalent, since the best total on Electronics is above 1.

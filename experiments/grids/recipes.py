@@ -17,8 +17,6 @@ from experiments.grid import Grid
 from research.contrast import BETTER, HIGHER, NOT_WORSE, WORSE, Contrast
 from research.registry import deferred
 
-__all__ = ["RECIPES_GRID"]
-
 _RIGHT = ("recipe-leave-one-out", "recipe-inclusion", "recipe-uniform")
 
 RECIPES_GRID = Grid(

@@ -28,8 +28,6 @@ import experiments.grids.losses as losses
 from experiments.grid import SHORTER, Grid, Sweep
 from research.evaluate.metrics import CUTOFF
 
-__all__ = ["CACHED", "TRAINED", "TUNING", "TUNING_VARIANTS"]
-
 # The trained arms of the grid fair: each is tuned by itself.
 TRAINED = (
     "pointwise-sigmoid",

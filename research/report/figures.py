@@ -35,6 +35,7 @@ from research.report.pictures import (
 from research.report.tables import swept_columns, wide, without_levels
 
 PLAIN = 95  # characters of a note that fit the width
+MANY = 100  # times: two decades
 NOTES = 4  # below a figure, so that they leave room for it
 
 
@@ -256,9 +257,14 @@ def _band(axes: Axes, line: pd.DataFrame, metric: str, swept: str, style: Look) 
 
 
 def _ticks(axes: Axes, values: "pd.Series[float]", steps: Sequence[float]) -> None:
-    """Sets the ticks of the swept values; logarithmic if all are positive."""
+    """Sets the ticks of the swept values; logarithmic if all are positive.
+
+    Over many decades, one tick for each: more would overlap.
+    """
     if values.min() > 0:
         axes.set_xscale("log")
+        if values.max() / values.min() > MANY:
+            steps = steps[:1]
         axes.xaxis.set_major_locator(LogLocator(subs=steps))
         axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))

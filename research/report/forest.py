@@ -159,10 +159,11 @@ def contrasts_figure(contrasts: pd.DataFrame, without: Sequence[str] = ()) -> Dr
 
     Args:
       contrasts: as ``contrast_frame`` gives them.
-      without: arms that are left out, as those that would stretch the axis.
+      without: arms and metrics left out, as those that would stretch the axis.
     """
     arms = contrasts.arm.str.split().str[0]  # without swept values
-    some = (contrasts.note == "") & ~arms.isin(without)
+    far = arms.isin(without) | contrasts.metric.isin(without)
+    some = (contrasts.note == "") & ~far
     shown = contrasts[some].reset_index(drop=True)
     of_one = shown.arm.nunique() < shown.against.nunique()
     shared, other = ("arm", "against") if of_one else ("against", "arm")
@@ -192,7 +193,7 @@ def contrasts_figure(contrasts: pd.DataFrame, without: Sequence[str] = ()) -> Dr
         handles += axes.plot([], [], marker, color=colour, label=label)
     legend_above(figure, handles, _found(shown.verdict), 4)
     holes = (contrasts.note != "").sum()
-    left_out = [name for name in without if name in set(arms)]
+    left_out = [name for name in without if name in {*arms, *contrasts.metric}]
     marks = _marks([name for name in SWITCHES if shown.arm.str.contains(name).any()])
     notes = [*marks, *([f"without data: {holes}"] if holes else [])]
     notes += [f"far off, in the table alone: {name}" for name in left_out]
