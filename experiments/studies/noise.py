@@ -210,6 +210,7 @@ def report_noise(stored: Stored) -> Report:
         {
             "noise": "the variance over batches of the gradient of the table of items' "
             "ids, summed over items, divided by that of the full softmax",
+            "number after an arm": "negatives drawn beside the batch",
             "head, torso and tail": "the same for items that have a third of the "
             "clicks each, from the most to the least popular",
         },

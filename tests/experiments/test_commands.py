@@ -135,7 +135,8 @@ def test_the_grids_are_the_named_ones():
 
 def test_the_studies_are_the_named_ones():
     assert set(STUDIES) == {
-        *("clicks", "coverage", "dial", "exposure", "frequency", "magnifier", "probe"),
+        *("clicks", "coverage", "dial", "exposure", "frequency", "magnifier", "noise"),
+        "probe",
         *(
             "at-k",
             "budget",
