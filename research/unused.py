@@ -33,8 +33,8 @@ def unused(config: Config, base: Config = REFERENCE) -> dict[str, str]:
       config: a run that ``check_config`` accepts.
       base: the config before fields were set, such as a saved model's.
 
-    >>> unused(Config(expected_count=True, alpha=0.5))
-    {'alpha': 'only popularity, extra read it', 'expected_count': 'logq is 0'}
+    >>> unused(Config(expected_count=True, mix=0.25))
+    {'mix': 'only extra read it', 'expected_count': 'logq is 0'}
     """
     chosen = {
         field.name

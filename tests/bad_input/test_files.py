@@ -1,9 +1,8 @@
-"""Caches, records, searches, arrays, models, histories and filters: 700 damaged ones.
+"""Caches, records, arrays, models and filters: damaged ones, and those that are none.
 
 Each is refused in one line or gives what its bytes plainly say; a cache is rebuilt.
 """
 
-import csv
 import io
 import json
 import os
@@ -19,7 +18,6 @@ from research.config import Config
 from research.data import load, own
 from research.data.cache import read_cached, write_cached
 from research.features.content import load_array, stamped
-from research.features.search import read_searches
 from research.files import write_arrays
 from research.report.filters import parse_filter
 from research.report.records import (
@@ -31,7 +29,6 @@ from research.report.records import (
     save_stored,
 )
 from research.saved.files import HEADER, load_model, save_model
-from research.saved.histories import read_histories, read_users
 from research.saved.model import SavedModel
 from research.types import InputError, Table
 from tests.bad_input.test_readers import CHANGES, damaged, many
@@ -250,73 +247,6 @@ def test_a_damaged_cache_of_ones_own_is_rebuilt(tmp_path, monkeypatch, capsys):
         capsys.readouterr()
         assert load(str(source), cache=tmp_path / "kept").digest == digest
         assert "isn't used" in capsys.readouterr().err
-
-
-SEARCHES = 'user,item,query\n1,2,old films\n1,3,\n2,2,"a, b"\n'
-
-
-def test_damaged_searches(tmp_path):
-    path = tmp_path / "q.csv"
-
-    @many
-    @given(CHANGES)
-    def one(changes):
-        path.write_bytes(damaged(SEARCHES.encode(), changes))
-        read = outcome(lambda: read_searches(stamped(str(path))))
-        if read is not None:
-            text = io.StringIO(path.read_text("utf-8-sig"), newline="")
-            _, *rows = [row for row in csv.reader(text) if row]
-            plain = {(int(r[0]), int(r[1])): r[2].strip() for r in rows}
-            assert read == plain
-
-    one()
-
-
-HISTORIES = "user,item,timestamp\n1,2,10\n1,3,5\n2,2,7\n9,,\n"
-
-
-def test_damaged_histories(tmp_path):
-    path = tmp_path / "h.csv"
-
-    @many
-    @given(CHANGES)
-    def one(changes):
-        path.write_bytes(damaged(HISTORIES.encode(), changes))
-        read = outcome(read_histories, path, IDS, IDS)
-        if read is not None:
-            text = io.StringIO(path.read_text("utf-8-sig"), newline="")
-            names, *rows = [row for row in csv.reader(text) if row]
-            clicks = [(int(r[0]), int(r[1])) for r in rows if r[1].strip()]
-            assert [*zip(read.users[read.user].tolist(), read.item.tolist())] == clicks
-            if "timestamp" in [name.strip() for name in names]:
-                times = [r[2].strip() for r in rows if r[1].strip()]
-                assert read.timed == (not times or any(times))
-                if any(times):
-                    assert read.time.tolist() == [int(float(time)) for time in times]
-
-    one()
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["", "\n", "user\n1\n", "user,item\n", "item,user\n1,2\n", "user,item\n0x1,2\n",
-     "user,item\n1,two\n", "user,item\n1\n", "user,item,timestamp\n1,2,nan\n",
-     "user,item,timestamp\n1,2,-1\n", "user,item,timestamp\n1,2,inf\n",
-     "user,item,user\n1,2,3\n", "user,item\n1,²\n", "\0", '"' + "x" * 200_000],
-)  # fmt: skip
-def test_histories_that_are_none(text, tmp_path):
-    path = tmp_path / "h.csv"
-    path.write_text(text)
-    refused(read_histories, path, IDS, IDS)
-
-
-@pytest.mark.parametrize(
-    "text", ["", "item\n1\n", "user,age\n1\n", "user,a\n1,2\n1,3\n"]
-)
-def test_users_that_are_none(text, tmp_path):
-    path = tmp_path / "u.csv"
-    path.write_text(text)
-    refused(read_users, path, IDS)
 
 
 @pytest.fixture(scope="module")
