@@ -3,8 +3,8 @@
 The grids ``sample-size`` and ``push`` compare recall. Here nothing is compared after
 training: a full softmax is trained, and from its parameters each arm takes the first
 step many times, each with other rows and other negatives. The steps are those of
-training, by stochastic gradient descent and without dropout, so that the difference of
-the table of items' ids is its gradient. Its noise is the variance over the batches,
+training, but by stochastic gradient descent and without dropout, so that the difference
+of the table of items' ids is its gradient. Its noise is the variance over the batches,
 summed over the table; it is shown as a multiple of the full softmax's.
 
     python -m experiments run noise             about 5 minutes on MovieLens 100K
@@ -12,8 +12,8 @@ summed over the table; it is shown as a multiple of the full softmax's.
 
 On Electronics (--dataset DIR/electronic; DIR is as in docs/outside.md) it takes about
 10 minutes.
-Expect in-batch negatives to have less noise than the full softmax, and as many fresh
-draws from the click share more.
+Expect in-batch negatives to have about half of the full softmax's noise, and as many
+fresh draws from the click share 1.4 to 1.6 times as much as it.
 """
 
 import dataclasses
@@ -37,7 +37,7 @@ from experiments.study import (
     save_cells,
 )
 from research import rng
-from research.config import Config, structure
+from research.config import REFERENCE, Config, structure
 from research.evaluate.record import bands
 from research.features import ITEM
 from research.prepare import Prepared
@@ -53,7 +53,6 @@ from research.train.step import make_step
 from research.types import BANDS
 
 NAME, FULL = "noise", "full-softmax"
-EPOCHS, BATCHES = 2, 200
 RATE = 1e3  # of the steps: the larger, the less their difference is rounded
 IN_BATCH, MIXED, FRESH = "in-batch+logq", "mixed-popularity+logq", "popularity-softmax"
 PUSH = f"{MIXED}+push"
@@ -88,8 +87,13 @@ def run_noise(options: StudyOptions) -> Path:
     return save_cells(options, NAME, cells, shape, {}, arms=LABELS)
 
 
+def _sizes(quick: bool) -> tuple[int, int]:
+    """Epochs of the model from which all steps start, and batches of each arm."""
+    return (1, 3) if quick else (2, 200)
+
+
 def _changes(options: StudyOptions, seed: int) -> dict[str, int]:
-    return {"epochs": 1 if options.quick else EPOCHS, "seed": seed}
+    return {"epochs": _sizes(options.quick)[0], "seed": seed}
 
 
 def _trained(options: StudyOptions, seed: int) -> Params:
@@ -110,7 +114,7 @@ def noise_of(
       options: of the study.
     """
     run = prepared_run(config, options.data_dir)
-    batches = 3 if options.quick else BATCHES
+    batches = _sizes(options.quick)[1]
     table = np.zeros_like(params["tables"][ITEM], float)
     total, squares = table, table
     for gradient in _gradients(run, params, batches):
@@ -203,10 +207,13 @@ def heading(frame: pd.DataFrame) -> str:
 def report_noise(stored: Stored) -> Report:
     """The study's table, page and figure."""
     frame = noise_frame(stored)
+    epochs, batches = _sizes(stored.header["quick"])
     about = described(
         f"{stored.header['dataset']}, {seeds_text(stored.arrays['noise'].shape[1])}. "
-        f"All steps of a seed start from one full softmax, after {EPOCHS} epochs, each "
-        f"with other rows and other negatives ({BATCHES} batches).",
+        f"All steps of a seed start from one full softmax, after {epochs} epochs at "
+        f"the temperature {REFERENCE.temperature:g}. Each is one of stochastic "
+        f"gradient descent without dropout, with other rows and other negatives "
+        f"({batches} batches).",
         {
             "noise": "the variance over batches of the gradient of the table of items' "
             "ids, summed over items, divided by that of the full softmax",

@@ -66,6 +66,13 @@ def test_the_prediction_is_judged_by_what_was_measured():
     assert isinstance(report.tables[".csv"], pd.DataFrame)
 
 
+@pytest.mark.parametrize(("quick", "batches"), [(False, 200), (True, 3)])
+def test_the_page_says_how_many_batches_there_were(quick, batches):
+    records = stored(**AS_PREDICTED)
+    records = records._replace(header={**records.header, "quick": quick})
+    assert f"({batches} batches)" in report_noise(records).page[0]
+
+
 def run_of(name):
     config = Config(dim=8, user_hidden=(), item_hidden=(), batch=8, epochs=1)
     changes = {"optimiser": "sgd", "learning_rate": RATE, "weight_decay": 0.0}
