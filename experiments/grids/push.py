@@ -8,7 +8,7 @@ click share as the batch gives, but fresh ones. In ``+push`` the scores, the los
 the gradients of users are those of ``mixed-popularity+logq``, and in expectation the
 gradients of items too, but these reach items through the batch's columns alone. All
 arms have the temperature, learning rate and epochs that validation chose for the full
-softmax, or the same ones.
+softmax. On Movies and Gowalla nothing was tuned; they have those of Electronics.
 
     python -m experiments run push          about 10 minutes on MovieLens 100K
     python -m experiments run push --quick  about 1 minute
@@ -16,8 +16,9 @@ softmax, or the same ones.
 With --dataset DIR/electronic it takes about 20 minutes of one core, with DIR/movie and
 DIR/gowalla about 1 hour; DIR is as in docs/outside.md.
 
-Expect on the sparse data sets: in-batch above fresh draws, and the push through the
-batch above the push through all columns.
+Expect in recall@100 on Electronics, Movies and Gowalla: in-batch 0.007 to 0.018 above
+as many fresh draws, the push through the batch 0.004 to 0.009 above that through all
+columns; on MovieLens 100K less in proportion.
 """
 
 import functools
