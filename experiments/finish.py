@@ -127,8 +127,10 @@ def finish_study(
       cells: of the study; their configs are returned prepared.
       name: of the study.
       options: of the study.
-      what: names these runs in the line that announces them, if it has others, too.
-      lost: how the reason of a failed run begins whose cell is left out; default none.
+      what: names these runs in the line that announces them, where a study has several
+        sets of runs.
+      lost: a cell is left out if its run fails for a reason that begins so; if empty,
+        every failure is raised.
 
     Raises:
       InputError: another run failed.

@@ -245,10 +245,11 @@ def write_arrays(
 
 
 def _smaller_order(values: ndarray) -> Literal["C", "F"]:
-    """Whether an array compresses better by its last axis first, or by its first one.
+    """The order in memory, of C and Fortran, in which an array compresses better.
 
-    Numbers of one user under many settings are alike, those of many users aren't. A
-    quick compression tells as much as the slow one.
+    Numbers of one user under many settings are alike, those of many users aren't, and
+    compression finds what is alike only if it is close together. A quick compression
+    ranks the two orders as the slow one does.
     """
     orders: tuple[Literal["C"], Literal["F"]] = ("C", "F")
     return min(orders, key=lambda order: len(zlib.compress(values.tobytes(order), 1)))

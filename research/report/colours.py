@@ -1,9 +1,9 @@
 """Colours with one meaning in all figures; those of arms are in ``pictures.ARMS``.
 
-A temperature is a shade from violet to yellow, a strength of log q in the loss one from
-the colour of in-batch to that of in-batch+logq, which are its ends, and an exposure one
-from dark violet to salmon. The ways to choose a total, and verdicts, have colours that
-no arm of the same figures has.
+A temperature is a shade from violet (0.05) to yellow (0.8), beyond them black or brown.
+A strength of log q in the loss is one from the colour of in-batch (0) to that of
+in-batch+logq (1), beyond it darker. An exposure is one from dark violet to salmon. The
+ways to choose a total, and verdicts, have colours that no arm of the same figures has.
 """
 
 from typing import Any, NamedTuple
