@@ -29,14 +29,19 @@ from tests.world import made_fold
 SEEDS = 4
 
 
-def stored(**of):
-    """Noise by arm and seed, the same share in each band; 1 where none is given."""
-    noise = np.ones((len(LABELS), SEEDS, 3)) * np.array([1.0, 2.0, 5.0])
+def stored(untrained=4.0, **of):
+    """Noise by arm, point and seed, the same share in each band; 1 where none is given.
+
+    ``untrained`` is what in-batch has before training.
+    """
+    noise = np.ones((len(LABELS), 2, SEEDS, 3)) * np.array([1.0, 2.0, 5.0])
     noise *= np.linspace(1, 3, SEEDS)[:, None]  # of the seeds, in all arms
     for n, label in enumerate(LABELS):
-        noise[n] *= of.get(label, 1.0)
+        noise[n, 1] *= of.get(label, 1.0)
+        noise[n, 0] *= 1.0 if label == FULL else 5.0
+    noise[LABELS.index(IN_BATCH), 0] *= untrained / 5
     header = {"dataset": "ml-100k", "arms": LABELS, "quick": False}
-    return Stored(header, {}, {"noise": noise})
+    return Stored(header, {}, {"noise": noise, "points": np.array([0.0, 2.0])})
 
 
 AS_PREDICTED = {label: 2.0 for label in LABELS} | {
@@ -47,26 +52,34 @@ AS_PREDICTED = {label: 2.0 for label in LABELS} | {
 
 
 def test_noise_is_over_that_of_the_full_softmax_of_the_same_seed():
-    frame = noise_frame(stored(**AS_PREDICTED)).set_index("arm")
-    assert frame.noise[IN_BATCH] == pytest.approx(0.25)
-    assert frame.noise_tail[IN_BATCH] == pytest.approx(0.25)
-    assert frame.noise_high[IN_BATCH] == pytest.approx(0.25)  # seeds differ alike
+    frame = noise_frame(stored(**AS_PREDICTED)).set_index(["arm", "epochs"])
+    for epochs, expected in ((0, 4.0), (2, 0.25)):
+        row = frame.loc[(IN_BATCH, epochs)]
+        assert row.noise == pytest.approx(expected)
+        assert row.noise_tail == pytest.approx(expected)
+        assert row.noise_high == pytest.approx(expected)  # seeds differ alike
 
 
 def test_the_prediction_is_judged_by_what_was_measured():
     frame = noise_frame(stored(**AS_PREDICTED))
-    assert [row[-1] for row in verdicts(frame)] == ["holds"] * 5
+    assert [row[-1] for row in verdicts(frame)] == ["holds"] * 6
     assert "less noisy" in heading(frame)
     frame = noise_frame(stored(**(AS_PREDICTED | {IN_BATCH: 0.6})))
-    assert [row[-1] for row in verdicts(frame)] == ["fails", *["holds"] * 4]
+    assert [row[-1] for row in verdicts(frame)] == ["fails", *["holds"] * 5]
     frame = noise_frame(stored(**(AS_PREDICTED | {f"{FRESH} 511": 0.9})))
     assert [row[-1] for row in verdicts(frame)][2] == "fails"
-    assert heading(frame).endswith("?")
+    frame = noise_frame(stored(untrained=0.9, **AS_PREDICTED))
+    assert [row[-1] for row in verdicts(frame)][5] == "fails"
+    for frame in (
+        noise_frame(stored(untrained=6.0, **AS_PREDICTED)),
+        noise_frame(stored(**(AS_PREDICTED | {f"{FRESH} 511": 0.2}))),
+    ):
+        assert heading(frame).endswith("?")
     report = report_noise(stored(**AS_PREDICTED))
     assert isinstance(report.tables[".csv"], pd.DataFrame)
 
 
-@pytest.mark.parametrize(("quick", "batches"), [(False, 200), (True, 3)])
+@pytest.mark.parametrize(("quick", "batches"), [(False, 100), (True, 3)])
 def test_the_page_says_how_many_batches_there_were(quick, batches):
     records = stored(**AS_PREDICTED)
     records = records._replace(header={**records.header, "quick": quick})
