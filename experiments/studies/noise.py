@@ -25,7 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from numpy import ndarray
 
 from experiments.arms import arm
@@ -209,7 +209,10 @@ def noise_figure(frame: pd.DataFrame) -> Drawing:
     axes.set_yticks(range(len(heights)), list(heights))
     axes.axvline(1, color="0.4", linestyle=(0, (5, 3)))
     axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    drawn = np.log2(frame[["noise", "noise_low", "noise_high"]])
+    powers = np.arange(np.floor(drawn.min().min()), np.ceil(drawn.max().max()) + 1)
+    axes.set_xlim(2.0 ** powers[0], 2.0 ** powers[-1])
+    axes.xaxis.set_major_locator(FixedLocator(list(2.0**powers)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_ylabel("arm, draws beside the batch")
