@@ -302,6 +302,11 @@ def test_arms_named_in_another_script_have_links_of_their_own():
     assert len(ids) == 2
 
 
+def words(figure):
+    """All texts of a figure."""
+    return [t.get_text() for t in figure.findobj(lambda o: hasattr(o, "get_text"))]
+
+
 def test_contrasts_have_the_look_of_their_verdict(tmp_path):
     contrasts = contrast_frame(
         made_rows(users=300),
@@ -325,11 +330,14 @@ def test_contrasts_have_the_look_of_their_verdict(tmp_path):
     assert legend == ["better (2)", "higher (1)"]
     title = figure.legends[0].get_title().get_text()
     assert title == "3 of 3 differences are significant"
-    texts = [t.get_text() for t in figure.findobj(lambda o: hasattr(o, "get_text"))]
-    assert "without data: 1" in texts
+    assert "without data: 1" in words(figure)
     (fewer,) = contrasts_figure(contrasts, without=(FULL,)).figure.axes
     left = [label.get_text() for label in fewer.get_yticklabels()]
     assert left == [name for name in names if name != FULL]
+    far = contrasts_figure(contrasts, without=("novelty",)).figure
+    shown = [label.get_text() for label in far.axes[0].get_yticklabels()]
+    assert shown == names[:3]
+    assert any("in the table alone: novelty" in text for text in words(far))
     none = contrast_frame([], (Contrast("a", "b"),))
     empty = contrasts_figure(none).figure
     assert empty.legends[0].get_title().get_text() == "No contrast has data"
