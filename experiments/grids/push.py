@@ -26,8 +26,10 @@ import functools
 from experiments.grid import CONTRASTS_FIGURE, SHORTER, Grid
 from research.contrast import BETTER, HIGHER, Contrast
 
-_MIXED, _FULL = "mixed-popularity+logq", "full-softmax"
-_FRESH = "popularity-softmax"
+_BATCH, _FULL, _FRESH = "in-batch+logq", "full-softmax", "popularity-softmax"
+_MIXED = "mixed-popularity+logq"
+_PUSHED = f"{_MIXED}+push"
+_SAMPLED = (_BATCH, _FRESH, _MIXED, _PUSHED)
 _AS_MANY = {"draws": 511}
 _DRAWS = (1024, 4096)
 
@@ -35,18 +37,18 @@ PUSH = Grid(
     name="push",
     question="Are in-batch negatives better because items are pushed when pulled?",
     topic="negatives",
-    arms=("in-batch+logq", _FRESH, _MIXED, f"{_MIXED}+push", _FULL),
+    arms=(*_SAMPLED, _FULL),
     reference=_FULL,
     seeds=6,
     minutes="10",
     brief=100,
     tuned=True,
     tuned_or_not=True,
-    tuned_as=dict.fromkeys(("in-batch+logq", _FRESH, _MIXED, f"{_MIXED}+push"), _FULL),
+    tuned_as=dict.fromkeys(_SAMPLED, _FULL),
     arm_sweeps={
         _FRESH: ({"draws": (511,)},),
         _MIXED: ({"draws": _DRAWS},),
-        f"{_MIXED}+push": ({"draws": _DRAWS},),
+        _PUSHED: ({"draws": _DRAWS},),
     },
     dataset_changes=SHORTER | {"movie": {"epochs": 3}, "gowalla": {"epochs": 3}},
     contrasts=(
@@ -55,12 +57,12 @@ PUSH = Grid(
             for k in (20, 100)
             for contrast in (
                 Contrast(
-                    *("in-batch+logq", _FRESH, "recall", k, {}, _AS_MANY),
+                    *(_BATCH, _FRESH, "recall", k, {}, _AS_MANY),
                     expected=BETTER,
                 ),
                 *(
                     Contrast(
-                        *(f"{_MIXED}+push", _MIXED, "recall", k),
+                        *(_PUSHED, _MIXED, "recall", k),
                         at={"draws": draws},
                         against_at={"draws": draws},
                         expected=BETTER,
@@ -69,19 +71,17 @@ PUSH = Grid(
                 ),
             )
         ),
-        Contrast(
-            *("in-batch+logq", _FRESH, "coverage", 100, {}, _AS_MANY), expected=HIGHER
-        ),
+        Contrast(*(_BATCH, _FRESH, "coverage", 100, {}, _AS_MANY), expected=HIGHER),
         *(
             Contrast(
-                *(f"{_MIXED}+push", "in-batch+logq", "recall", 100),
+                *(_PUSHED, _BATCH, "recall", 100),
                 at={"draws": draws},
                 against_at={},
             )
             for draws in _DRAWS
         ),
         *(
-            Contrast(f"{_MIXED}+push", _FULL, k=100, at={"draws": draws}, against_at={})
+            Contrast(_PUSHED, _FULL, k=100, at={"draws": draws}, against_at={})
             for draws in _DRAWS
         ),
     ),

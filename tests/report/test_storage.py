@@ -1,5 +1,6 @@
 """Stored records: what comes back, how large it is, and that bytes don't wander."""
 
+import lzma
 import os
 import resource
 import time
@@ -350,6 +351,8 @@ def test_a_small_file_takes_the_order_of_axes_that_compresses_better(tmp_path):
     ]
     sizes = [one.stat().st_size for one in alone]
     assert max(sizes) < 1.1 * min(sizes)
+    orders = [len(lzma.compress(by_user.tobytes(order))) for order in "CF"]
+    assert max(sizes) < 1.1 * min(orders)
     for name, values in read_arrays(path).items():
         np.testing.assert_array_equal(values, arrays[name])
         assert values.dtype == arrays[name].dtype
