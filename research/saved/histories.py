@@ -19,7 +19,7 @@ from jaxtyping import Bool, Int
 from numpy import ndarray
 
 from research.data.columnar import named
-from research.data.interactions import TIMES, are_dates, in_seconds
+from research.data.interactions import TIMES, are_dates, id_problem, in_seconds
 from research.data.places import Place
 from research.data.readers import csv_fields, csv_names, malformed, new_id, number_of
 from research.data.side_tables import MISSING_NUMBERS
@@ -90,7 +90,7 @@ def read_histories(
     times: list[tuple[str, str]] = []
     names: list[Any] = []
     if isinstance(source, Mapping):
-        names = [raw_id(f"user {one}", "a user id", one, users) for one in source]
+        names = [raw_id(f"user {one}", "user", one, users) for one in source]
         for name, clicks in zip(names, source.values(), strict=True):
             found = _as_ids(f"history of user {name}", clicks, items)
             user += [name] * len(found)
@@ -101,11 +101,11 @@ def read_histories(
         timed, what = "timestamp" in columns, str(source)
         at = columns.index("timestamp") if timed else 0
         for where, fields in lines:
-            names.append(raw_id(where, "a user id", fields[0], users))
+            names.append(raw_id(where, "user", fields[0], users))
             if not fields[1].strip():  # a user without clicks
                 continue
             user.append(names[-1])
-            item.append(raw_id(where, "an item id", fields[1], items))
+            item.append(raw_id(where, "item", fields[1], items))
             times.append((where, fields[at]))
         if others := [name for name in columns[2:] if name != "timestamp"]:
             shown = ", ".join(name or "one without a name" for name in others)
@@ -130,7 +130,7 @@ def _as_ids(where: str, clicks: Any, items: Table) -> list[Any]:
     """The items of one history: no text, whose letters these would be, and no set."""
     if isinstance(clicks, str | bytes | Set) or not isinstance(clicks, Iterable):
         raise malformed(where, "items in a list, earliest first", str(clicks))
-    return [raw_id(where, "an item id", click, items) for click in clicks]
+    return [raw_id(where, "item", click, items) for click in clicks]
 
 
 def read_users(
@@ -186,7 +186,7 @@ def as_events(
       InputError: a user has no known item, and no features either.
     """
     rows, columns = features
-    extra = [raw_id(where, "a user id", user, model.users) for where, user, _ in rows]
+    extra = [raw_id(where, "user", user, model.users) for where, user, _ in rows]
     names = np.array(list(dict.fromkeys([*clicks.users.tolist(), *extra])))
     table, notes = _table(names, dict(zip(extra, rows)), columns, model)
     item = places(clicks.item, model.items.names)
@@ -242,12 +242,12 @@ def _first_of_each(
     return np.isin(np.arange(len(known)), counted), len(at) - len(counted)
 
 
-def raw_id(where: str, what: str, value: Any, table: Table) -> Any:
-    """An id of the model's kind: a whole number, or a text that isn't empty.
+def raw_id(where: str, side: str, value: Any, table: Table) -> Any:
+    """An id of the model's kind: a whole number, or a text that training would take.
 
     Args:
       where: names its place in a message.
-      what: names the id in a message.
+      side: "user" or "item".
       value: the text or the number.
       table: of the model, with ids of that side.
 
@@ -256,9 +256,10 @@ def raw_id(where: str, what: str, value: Any, table: Table) -> Any:
     """
     text = str(value)
     if table.text is None:
-        return new_id(where, what, text.strip(), ())
-    if not text.strip():
-        raise malformed(where, what, text)
+        kind = f"{'an' if side == 'item' else 'a'} {side} id"
+        return new_id(where, kind, text.strip(), ())
+    if expected := id_problem(side, text):
+        raise malformed(where, expected, text)
     return text
 
 

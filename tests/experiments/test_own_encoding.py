@@ -6,6 +6,7 @@ import pytest
 
 from experiments.__main__ import main
 from experiments.arms import ARMS
+from research.data import load
 from research.saved.files import load_model
 from research.types import InputError
 from tests.data.own import csv_text, write
@@ -100,6 +101,20 @@ def test_columns_may_be_called_as_in_training(tmp_path):
     np.testing.assert_array_equal(model.encode(mixed).vectors, back.vectors)
     with pytest.raises(InputError, match="expected columns user,item"):
         model.encode(write(tmp_path / "other.csv", csv_text(CLICKS, "u,sku,when")))
+
+
+@pytest.mark.parametrize("row", [f"{'a' * 256},i1", f"u1,{'b' * 256}", "NaN,i1"])
+def test_an_id_that_training_refuses_is_refused_by_the_same_line(
+    people, tmp_path, capsys, row
+):
+    path = write(tmp_path / "h.csv", f"user,item\nu1,i4\n{row}\n")
+    with pytest.raises(InputError) as raised:
+        load(str(path))
+    model, out = people[0].parent / "model", tmp_path / "vectors"
+    words = ["--model", str(model), "--histories", str(path), "--out", str(out)]
+    assert main(["encode", *words]) == 2
+    assert capsys.readouterr().err == f"error: {raised.value}\n"
+    assert not out.exists()
 
 
 def test_columns_that_are_not_used_are_named(people, tmp_path, capsys):
