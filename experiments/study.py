@@ -172,18 +172,20 @@ def save_measured(
     """Writes what a study measured on its data set; returns the records' path.
 
     Args:
-      options: of the study; its data set may be SIMULATED, which has no digest.
+      options: of the study; its data set may be SIMULATED, which has no digest and the
+        default split.
       name: of the study.
       arrays: what was measured.
       about: further entries of the header.
     """
-    from experiments.inputs import ratings_of
+    from experiments.inputs import ratings_of, study_split
     from research.report.records import study_header
 
-    digest = ""
     if options.dataset != SIMULATED:
-        digest = ratings_of(options.dataset, options.data_dir).digest
-    header = study_header(name, options.dataset, options.quick, digest, **about)
+        data = options.dataset, options.data_dir
+        about = {"split": study_split(*data), **about}
+        about["digest"] = ratings_of(*data).digest
+    header = study_header(name, options.dataset, options.quick, **about)
     return save_study(options.out, header, arrays)
 
 

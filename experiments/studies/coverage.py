@@ -100,7 +100,9 @@ def run_coverage(options: StudyOptions) -> Path:
     ]
     options.progress(f"made variances: {np.min(of_made):.3f} to {np.max(of_made):.3f}")
     digest = read_header(source)["data_digest"]
-    header = study_header(NAME, options.dataset, options.quick, digest, trials=trials)
+    header = study_header(
+        NAME, options.dataset, options.quick, digest, split, trials=trials
+    )
     arrays = {"parts": np.array(parts), "covered": shares[0], "width": shares[1]}
     arrays |= {"made": np.array(MADE), "made_covered": np.array(of_made)}
     return save_study(options.out, {**header, "pairs": PAIRS, "seeds": SEEDS}, arrays)

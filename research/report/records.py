@@ -55,7 +55,12 @@ class Stored(NamedTuple):
 
 
 def study_header(
-    name: str, dataset: str, quick: bool, digest: str = "", **more: Any
+    name: str,
+    dataset: str,
+    quick: bool,
+    digest: str = "",
+    split: str = Config.split,
+    **more: Any,
 ) -> dict[str, Any]:
     """The header of a study's records.
 
@@ -64,9 +69,11 @@ def study_header(
       dataset: where it was measured.
       quick: whether it was a quick run.
       digest: of the data, where there are any.
+      split: of the data. Older records say ratio here whatever their split was; the
+        data set and its digest say which it was.
       more: further entries.
     """
-    where = {"grid": name, "dataset": name_of(dataset), "split": Config().split}
+    where = {"grid": name, "dataset": name_of(dataset), "split": split}
     return {**where, "quick": quick, "data_digest": digest, **more}
 
 

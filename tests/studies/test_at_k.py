@@ -177,6 +177,7 @@ def test_from_made_pairs_to_the_page(tmp_path, monkeypatch):
     about = load_stored(records)
     assert about.header["arms"] == [SL, AT_K, STOPPED, WEAKER]
     assert [*about.header["digests"]] == ["random"]
+    assert about.header["split"] == "given"
     assert about.arrays["random_ndcg_20"].shape == (4, len(at_k.PRIORS), 98, 1)
     assert about.arrays["random_train_count_20"].shape == (4, len(at_k.PRIORS), 1)
     assert "width=" in about.content["chosen"]["random"][AT_K]["hyper"]

@@ -330,6 +330,7 @@ def test_from_made_pairs_to_the_table_and_a_changed_record_to_another_verdict(
     before_bytes = records.read_bytes()
     stored = load_stored(records)
     assert stored.arrays["mean"].shape == (2, 2, len(NUMBERS))
+    assert stored.header["split"] == "random"
     mean = dict(zip(NUMBERS, stored.arrays["mean"][0, 0]))
     assert mean["mrr@10"] <= mean["hit@10"]
     assert mean["precision@10"] < mean["recall@10"]  # fewer held out than slots

@@ -1,12 +1,18 @@
 """Studies of own data split it by its column part and find its files by its name."""
 
+import dataclasses
+import functools
+
 import pytest
 
 from experiments import inputs
-from experiments.studies import STUDIES
-from experiments.study import StudyOptions
+from experiments.studies import STUDIES, probe
+from experiments.studies.coverage import PAIRS
+from experiments.study import StudyOptions, save_measured
+from research.report.records import RunResult, read_header, save_records
 from research.types import InputError
 from tests.data.own import csv_text, write
+from tests.report.made import made_record
 
 # What these look for before they read the data; the data has none of it.
 LOOKED_FOR = {
@@ -46,6 +52,37 @@ def test_the_column_part_splits_the_data(name, options, monkeypatch):
     monkeypatch.setattr(inputs, "_fold", stopped)
     with pytest.raises(Seen, match="given"):
         STUDIES[name].run(options)
+
+
+def test_records_name_the_split_that_they_are_of(options):
+    records = save_measured(options, "totals", {})
+    assert read_header(records)["split"] == "given"
+
+
+def test_the_probe_names_it_too(options, monkeypatch):
+    def stopped(header, **content):
+        raise Seen(header["split"])
+
+    small = functools.partial(dataclasses.replace, batch=64)
+    monkeypatch.setattr(probe, "arm", lambda name, config: small(config))
+    monkeypatch.setattr(probe, "follow", lambda run, progress: ({}, {}))
+    monkeypatch.setattr(probe, "enumerate_all", lambda *about: {})
+    monkeypatch.setattr(probe, "Archive", stopped)
+    with pytest.raises(Seen, match="given"):
+        probe.run_probe(options)
+
+
+def test_records_made_from_those_of_a_grid_name_its_split(options):
+    arms = dict.fromkeys(arm for pair in PAIRS for arm in pair)
+    rows = [
+        RunResult(arm, {}, seed, made_record(10 * n + seed))
+        for n, arm in enumerate(arms)
+        for seed in range(2)
+    ]
+    source = options.out / "records" / "shop" / "ssb-given.npz"
+    save_records(source, rows, {"dataset": "shop", "data_digest": "0" * 64})
+    records = STUDIES["coverage"].run(options)
+    assert read_header(records)["split"] == "given"
 
 
 @pytest.mark.parametrize("name", LOOKED_FOR)

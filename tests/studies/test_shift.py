@@ -110,6 +110,7 @@ def test_from_made_pairs_to_the_page(tmp_path, monkeypatch):
     records = shift.run_shift(options)
     about = load_stored(records)
     assert about.header["arms"] == [*ARMS[:2]]  # in the study's order
+    assert about.header["split"] == "given"
     assert about.arrays["random_ndcg_20"].shape == (2, len(shift.PRIORS), 98, 1)
     for field, values in shift.SWEEP.items():
         tried = {np.float32(value) for value in values}

@@ -154,6 +154,7 @@ def run_at_k(options: StudyOptions) -> Path:
         str(splits["random"].path),
         options.quick,
         splits["random"].digest,
+        "given",
         arms=list(splits["random"].arms),
         digests={name: split.digest for name, split in splits.items()},
     )

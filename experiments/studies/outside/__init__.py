@@ -120,15 +120,14 @@ def run_outside(options: StudyOptions) -> Path:
     table = np.full((2, len(rows), options.seeds, len(NUMBERS)), np.nan)
     for n, of_row in enumerate(rows.values()):
         table[:, n, : len(of_row)] = np.stack(of_row, axis=1)
-    digests = {
-        runs[name].data: digest_of(phase(runs[name], 0, dataset), None)
-        for name, dataset in datasets.items()
-    }
+    configs = {name: phase(runs[name], 0, path) for name, path in datasets.items()}
+    digests = {runs[n].data: digest_of(config, None) for n, config in configs.items()}
     header = study_header(
         NAME,
         PLACE,
         options.quick,
         next(iter(digests.values())),
+        " and ".join(sorted({config.split for config in configs.values()})),
         digests=digests,
         runs=[*rows],
         numbers=list(NUMBERS),

@@ -141,7 +141,9 @@ def run_probe(options: StudyOptions) -> Path:
     counts = {"rows": size.rows, "draws": size.draws}
     sampled = dataclasses.replace(config, alpha=0.5, negatives=SOURCES)
     archive = Archive(
-        header=study_header(NAME, dataset, options.quick, digest, **counts),
+        header=study_header(
+            NAME, dataset, options.quick, digest, config.split, **counts
+        ),
         measured=measured,
         enumerated=enumerate_all(size.small, config, progress),
         negatives={
