@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from research.files import replace, write_csv
+from research.report.contrasts import WITHIN, verdict_text
 from research.report.pages import interval_text, markdown_page, markdown_table
 from research.report.predictions import FAILS, HOLDS, UNDECIDED, outcome
 from research.types import InputError
@@ -28,8 +29,8 @@ RULE = (
     "- **A contrast** holds if its verdict is the one that the claim expects. It fails "
     "if it has another clear verdict (better, worse, higher, lower or equivalent). "
     "Verdicts of contrasts are those of their grids or studies, with p values adjusted "
-    "by Holm; a significant difference is better or worse even where it is within 2 "
-    "%.\n"
+    "by Holm. A difference can be significant and shown to be within 2 %: then its "
+    "verdict is better or worse, and where a claim expects equivalence it holds.\n"
     "- **A claim** *holds* or *fails* if all of its contrasts do. It *depends* if some "
     "hold and some fail; else it is *undecided*.\n"
     "- **A prediction** is listed if it was committed before the first run."
@@ -158,11 +159,15 @@ def _row(claim: Claim, name: str, expected: str, tables: Path) -> dict[str, str]
     if numbers is None or not numbers["verdict"]:
         what = "no such contrast" if numbers is None else "a contrast without numbers"
         raise InputError(f"claim '{claim.claim}' names {name}: {what} in {path}")
+    found = numbers["verdict"]
+    if "p_equivalence_holm" in numbers:  # contrasts of studies have no such test
+        p = float(numbers["p_equivalence_holm"] or "nan")
+        found = verdict_text({"verdict": found, "p_equivalence_holm": p})
     return {
         "contrast": name,
         "expected": expected,
-        "found": numbers["verdict"],
-        "outcome": outcome(expected, numbers["verdict"]),
+        "found": found,
+        "outcome": outcome(expected, numbers["verdict"], WITHIN in found),
         **{end: numbers[end] for end in ("difference", "low", "high")},
     }
 

@@ -24,6 +24,7 @@ from research.types import InputError, choose
 
 ABSENT = "not in these records"
 MARGIN = 0.02  # of the reference's value: what counts as equivalent
+WITHIN = f", within {100 * MARGIN:g} %"  # said of a significant difference
 
 Cells = dict[tuple[str, frozenset[tuple[str, float]]], list[RunResult]]
 
@@ -224,6 +225,10 @@ def _p_equivalence(estimate: Estimate, margin: float) -> float:
     return float(np.maximum(estimate.below(margin), turned.below(margin)))
 
 
+SMALL = (
+    f' "{WITHIN.removeprefix(", ")}" follows where both are: such a difference is'
+    " significant and equivalent."
+)
 COLUMNS = [
     *("id", "arm", "against", "metric", "k", "over"),
     *("reference", "difference", "low", "high", "p", "p_holm"),
@@ -298,7 +303,28 @@ def verdict(row: Mapping[Any, Any]) -> str:
         if better == "neither":
             return "higher" if more else "lower"
         return "better" if more == (better == "higher") else "worse"
-    return "equivalent" if row["p_equivalence_holm"] < ALPHA else "undecided"
+    return "equivalent" if within_margin(row) else "undecided"
+
+
+def within_margin(row: Mapping[Any, Any]) -> bool:
+    """Whether the tests of equivalence say that a difference is within the margin.
+
+    It may be significant, too: then the verdict is better or worse.
+
+    >>> within_margin({"p_equivalence_holm": 0.01})
+    True
+    """
+    return bool(row["p_equivalence_holm"] < ALPHA)
+
+
+def verdict_text(row: Mapping[Any, Any]) -> str:
+    """The verdict of a contrast, and whether a significant difference is that small.
+
+    >>> verdict_text({"verdict": "better", "p_equivalence_holm": 0.01})
+    'better, within 2 %'
+    """
+    small = row["verdict"] != "equivalent" and within_margin(row)
+    return row["verdict"] + (WITHIN if small else "")
 
 
 def contrast_texts(frame: pd.DataFrame, question: str) -> dict[str, str | pd.DataFrame]:
@@ -327,7 +353,7 @@ def _page(frame: pd.DataFrame, question: str) -> str:
             continue
         cells.append(interval_text(row["difference"], row["low"], row["high"], "+.4f"))
         cells += [p_text(row[f"{p}_holm"]) for p in ("p", "p_equivalence")]
-        cells += [row["verdict"], str(row["users"]), str(row["seeds"])]
+        cells += [verdict_text(row), str(row["users"]), str(row["seeds"])]
         rows.append(cells)
     headings = [
         "arm",
@@ -350,5 +376,5 @@ def _page(frame: pd.DataFrame, question: str) -> str:
         f" at least {MARGIN:.0%} of the reference's value (two one-sided tests).",
         f"Verdict: better or worse, if p is below {ALPHA:g} (higher or lower where"
         " neither end is the better one); else equivalent, if p of equivalence is; else"
-        " undecided.",
+        " undecided." + (SMALL if any(WITHIN in row[-3] for row in rows) else ""),
     )

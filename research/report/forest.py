@@ -11,6 +11,7 @@ from research.evaluate.metrics import CUTOFF, METRICS
 from research.report.colours import BAD, GOOD
 from research.report.contrasts import MARGIN, measured
 from research.report.figures import row_name, unfinished
+from research.report.intervals import ALPHA
 from research.report.pictures import (
     Drawing,
     Look,
@@ -191,7 +192,7 @@ def contrasts_figure(contrasts: pd.DataFrame, without: Sequence[str] = ()) -> Dr
         colour, marker = VERDICTS[verdict]
         label = f"{verdict} ({counts[verdict]})"
         handles += axes.plot([], [], marker, color=colour, label=label)
-    legend_above(figure, handles, _found(shown.verdict), 4)
+    legend_above(figure, handles, _found(shown), 4)
     holes = (contrasts.note != "").sum()
     left_out = [name for name in without if name in {*arms, *contrasts.metric}]
     marks = _marks([name for name in SWITCHES if shown.arm.str.contains(name).any()])
@@ -201,16 +202,18 @@ def contrasts_figure(contrasts: pd.DataFrame, without: Sequence[str] = ()) -> Dr
     return Drawing(figure, contrasts)
 
 
-def _found(verdicts: "pd.Series[str]") -> str:
+def _found(contrasts: pd.DataFrame) -> str:
     """How many contrasts show a difference, and how many that it is small.
 
-    >>> _found(pd.Series(["worse", "equivalent", "undecided"]))
+    >>> verdicts = {"verdict": ["worse", "equivalent", "undecided"]}
+    >>> _found(pd.DataFrame({**verdicts, "p_equivalence_holm": [0.9, 0.01, 0.2]}))
     '1 of 3 differences is significant; 1 shows equivalence within 2 %'
     """
+    verdicts = contrasts.verdict
     if not len(verdicts):
         return "No contrast has data"
-    alike = int((verdicts == "equivalent").sum())
-    found = len(verdicts) - alike - int((verdicts == "undecided").sum())
+    alike = int((contrasts.p_equivalence_holm < ALPHA).sum())
+    found = int((~verdicts.isin(["equivalent", "undecided"])).sum())
     be, show = "is" if found == 1 else "are", "shows" if alike == 1 else "show"
     heading = f"{found} of {len(verdicts)} differences {be} significant"
     near = f"; {alike} {show} equivalence within {100 * MARGIN:g} %"

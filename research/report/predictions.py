@@ -2,13 +2,14 @@
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
 from research.contrast import Contrast, Expected, Stated
 from research.report.combined import Records, combined
-from research.report.contrasts import measured
+from research.report.contrasts import measured, verdict_text, within_margin
 from research.report.intervals import Interval
 from research.report.pages import interval_text, markdown_table
 from research.types import InputError
@@ -107,13 +108,21 @@ def statement_verdicts(page: str) -> list[str]:
     return [row[-1] for row in statements(page)]
 
 
-def outcome(expected: str, found: str) -> str:
+def outcome(expected: str, found: str, within: bool = False) -> str:
     """Whether a contrast with this verdict is as expected, or leaves that undecided.
 
     "not X" holds by a verdict other than X and undecided. "not significantly X" holds
     by undecided, too: it fails if the verdict is X, or with "different" any significant
-    one.
+    one. A difference can be significant and within the margin of equivalence: then its
+    verdict is better or worse, and "equivalent" holds, too.
 
+    Args:
+      expected: the verdict that is expected, alone or after "not".
+      found: the verdict.
+      within: whether the tests of equivalence say that the difference is that small.
+
+    >>> outcome("equivalent", "better"), outcome("equivalent", "better", within=True)
+    ('fails', 'holds')
     >>> outcome("better", "equivalent"), outcome("not better", "equivalent")
     ('fails', 'holds')
     >>> outcome("better", "undecided"), outcome("not better", "undecided")
@@ -127,7 +136,8 @@ def outcome(expected: str, found: str) -> str:
         return FAILS if found in seen else HOLDS
     if found == UNDECIDED:
         return UNDECIDED
-    same = found == expected.removeprefix("not ")
+    verdict = expected.removeprefix("not ")
+    same = found == verdict or (within and verdict == "equivalent")
     return HOLDS if same != expected.startswith("not ") else FAILS
 
 
@@ -155,8 +165,8 @@ def contrast_rows(
             if not row["verdict"]:
                 absent.append(f"{text} ({row['note']})")
                 continue
-            found = f"{interval_text(*ends, '+.4f')}, {row['verdict']}"
-            rows.append([text, found, _judged(expected, ends, row["verdict"])])
+            found = f"{interval_text(*ends, '+.4f')}, {verdict_text(row)}"
+            rows.append([text, found, _judged(expected, ends, row)])
     return rows, absent
 
 
@@ -180,7 +190,7 @@ def stated_rows(
     return rows, absent
 
 
-def _judged(expected: Expected, ends: Interval, found: str) -> str:
+def _judged(expected: Expected, ends: Interval, row: Mapping[Any, Any]) -> str:
     if expected.verdict:
-        return outcome(expected.verdict, found)
+        return outcome(expected.verdict, row["verdict"], within_margin(row))
     return ends.within(expected.low, expected.high)

@@ -170,6 +170,17 @@ def test_each_verdict_by_its_rule():
         assert verdict({**row, "metric": "missed"}) == "worse"
 
 
+def test_a_significant_difference_within_the_margin_is_called_both(rows):
+    frame = contrast_frame(rows, [Contrast(FULL, "in-batch")])
+    page = str(contrast_texts(frame, "Why?")["-contrasts.md"])
+    assert "| better |" in page
+    assert "within 2 %" not in page
+    small = frame.assign(p_equivalence_holm=0.01)
+    page = str(contrast_texts(small, "Why?")["-contrasts.md"])
+    assert "| better, within 2 % |" in page
+    assert "such a difference is significant and equivalent" in page
+
+
 def test_a_verdict_goes_by_what_holm_leaves():
     row = {"metric": "recall", "difference": 0.1, "p": 0.04, "p_holm": 0.2}
     row |= {"p_equivalence": 0.04, "p_equivalence_holm": 0.2}

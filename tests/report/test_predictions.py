@@ -37,11 +37,12 @@ def test_the_outcome_of_each_verdict(expected, outcomes):
     assert tuple(outcome(expected, found) for found in FOUND) == outcomes
 
 
-def row(verdict, difference=0.01, low=0.005, high=0.015):
+def row(verdict, difference=0.01, low=0.005, high=0.015, within=False):
+    p_equivalence = 0.01 if within or verdict == "equivalent" else 0.9
     return {
         **{"arm": "mixed", "against": "in-batch", "metric": "recall", "k": 20},
         **{"over": 0, "difference": difference, "low": low, "high": high},
-        "verdict": verdict,
+        **{"verdict": verdict, "p_equivalence_holm": p_equivalence},
         "note": "" if verdict else "not in these records: mixed",
     }
 
@@ -63,6 +64,20 @@ def test_a_verdict_or_a_bound_is_expected():
     assert judged(Expected(low=0.01), row("better")) == "undecided"
     assert judged(Expected("", 0.0, 0.02), row("better")) == "holds"
     assert Expected(low=0.1, high=0.2).text == "at least 0.1 and at most 0.2"
+
+
+@pytest.mark.parametrize("found", ["better", "worse"])
+def test_a_significant_difference_may_be_within_the_margin(found):
+    line = row(found, within=True)
+    contrast = Contrast("mixed", "in-batch", expected=(EQUIVALENT, NOT_DIFFERENT))
+    (alike, same), _ = contrast_rows([contrast], pd.DataFrame([line]), "ml-100k")
+    assert alike[1:] == [f"+0.0100 [+0.0050, +0.0150], {found}, within 2 %", "holds"]
+    assert same[1:] == [alike[1], "fails"]
+    assert judged(EQUIVALENT, row(found)) == "fails"
+    assert outcome("not equivalent", found, within=True) == "fails"
+    other = {"better": "worse", "worse": "better"}[found]
+    for expected in (found, f"not {other}", other, f"not {found}"):
+        assert judged(Expected(expected), line) == outcome(expected, found)
 
 
 def test_nothing_is_said_where_nothing_was_expected_or_measured():
