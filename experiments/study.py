@@ -83,7 +83,8 @@ class Study(NamedTuple):
     Attributes:
       name: unique among grids and studies; files are named after it.
       question: the title of its tables.
-      minutes: how long it takes on 2 cores.
+      minutes: how long it takes on 2 cores, on MovieLens 100K or what has its place;
+        of a study that has neither, on Electronics.
       run: measures, and returns its file of records.
       report: tables, page and figures from its records alone.
       seeds: how many seeds it is repeated with; None where it has no use for them.
@@ -93,6 +94,7 @@ class Study(NamedTuple):
       predicted_on: the data sets that it was made for; none for every one.
       arms: arms that a run can be restricted to (--arms); none where it can't.
       topic: the one that lists put it under (experiments/topics.py).
+      minutes_on: how long it takes on other data, by the name of the data set.
     """
 
     name: str
@@ -106,6 +108,7 @@ class Study(NamedTuple):
     predicted_on: tuple[str, ...] = ()
     arms: tuple[str, ...] = ()
     topic: str = OTHERS
+    minutes_on: Mapping[str, str] = MappingProxyType({})
 
     def predicts(self, dataset: str) -> bool:
         """Whether its prediction was made for a data set; False without one."""

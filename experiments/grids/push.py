@@ -41,6 +41,7 @@ PUSH = Grid(
     reference=_FULL,
     seeds=6,
     minutes="10",
+    minutes_on={"electronic": "20", "movie": "60", "gowalla": "60"},
     brief=100,
     tuned=True,
     tuned_or_not=True,

@@ -66,6 +66,7 @@ SAMPLE_SIZE = Grid(
     reference=_FULL,
     seeds=6,
     minutes="25",
+    minutes_on={"electronic": "120"},
     brief=100,
     tuned=True,
     tuned_or_not=True,

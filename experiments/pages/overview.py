@@ -9,9 +9,12 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from experiments.grid import Grid
 from experiments.lookup import experiments, find_by_file
 from experiments.output.folders import RECORDS_VERSION
+from experiments.study import Study
 from experiments.topics import TOPICS, by_topic
+from research.config import Config
 from research.files import replace
 from research.report.pages import EMPTY, markdown_page, markdown_table
 from research.report.predictions import statement_verdicts
@@ -38,7 +41,8 @@ NOTES = (
     "- **version**: of the records, which is part of a run's id.\n"
     "- **commit, made on**: of the runs; records made before these were kept have "
     "none.\n"
-    "- **minutes**: as the grid or study states them."
+    "- **minutes**: about how long the runs took on this data set, as the grid or "
+    "study states it; most on 2 cores, some on one. A dash: it states none."
 )
 
 
@@ -88,8 +92,14 @@ def _row(path: Path, out: Path) -> list[str]:
         str(header.get("results_version", RECORDS_VERSION)),
         ", ".join(made.get("commits", ())) or EMPTY,
         _place(made),
-        one.minutes,
+        _minutes(one, path.parent.name),
     ]
+
+
+def _minutes(one: Grid | Study, dataset: str) -> str:
+    """How long a grid or study takes on a data set."""
+    usual = getattr(one, "place", None) or Config.dataset
+    return one.minutes_on.get(dataset, one.minutes if dataset == usual else EMPTY)
 
 
 def _verdicts(contrasts: Path) -> str:
