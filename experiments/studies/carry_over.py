@@ -241,17 +241,19 @@ LABELS = {
 
 
 def heading(frame: pd.DataFrame) -> str:
-    """How far the two totals lie apart, and what that costs."""
-    low, high = frame.off.min(), frame.off.max()
-    if high <= 0:
-        words = f"{-high:.2f} to {-low:.2f} less"
-    elif low >= 0:
-        words = f"{low:.2f} to {high:.2f} more"
-    else:
-        words = f"up to {-low:.2f} less and {high:.2f} more"
+    """How far apart the two totals are at most, and what that costs at most.
+
+    By the ends of the intervals; without these it names what is drawn.
+    """
+    ends = frame[["off_low", "off_high", "short_high"]]
+    if ends.isna().any(axis=None):
+        return "Total carried over from validation and total by test clicks"
+    apart = ends[["off_low", "off_high"]].abs().to_numpy().max()
     return (
-        f"Test clicks ask for {words} of log q than was carried over from validation;\n"
-        f"recall@20 with that is at most {frame.short.max():.4f} below the highest"
+        f"Test clicks give a total of log q at most {apart:.2f} from the one carried\n"
+        "over from validation; recall@20 with that is at most "
+        f"{ends.short_high.max():.4f} below\n"
+        "the highest (by the ends of 95 % intervals)"
     )
 
 

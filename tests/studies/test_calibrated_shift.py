@@ -186,6 +186,10 @@ def test_recall_without_and_with_all_of_log_q_is_that_of_these_totals():
     )
     # A quarter of 0.1 is lost for one of the total.
     assert frame.recall_none.tolist() == pytest.approx([0.07, 0.095])
+    assert frame.part_none.tolist() == pytest.approx(
+        (frame.recall_none / frame.best).tolist()
+    )
+    assert frame.part_none_low.notna().all()
     assert frame.recall_one.tolist() == pytest.approx([0.095, 0.08])
     assert frame.highest.tolist() == pytest.approx([1.2, 0.2])
     assert frame.best.tolist() == pytest.approx([0.1, 0.1])

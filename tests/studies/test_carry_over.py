@@ -152,9 +152,16 @@ def test_the_report_is_made_from_the_file_of_records_alone(tmp_path):
     records.arrays["final_total"][..., 1] = 9.0  # of all epochs: not in the figure
     drawing = report_carry_over(records).drawings["-totals"]
     assert drawing.points.off.tolist() == pytest.approx([0.1] * len(TEMPERATURES))
+
+
+def test_the_title_claims_what_the_intervals_leave_possible():
     words = heading(carry_over_frame(made(there=0.299)))
-    assert "0.10 to 0.10 more" in words
-    assert "0.0010 below" in words
-    assert "0.20 to 0.20 less" in heading(carry_over_frame(made(final=1.2)))
-    both = carry_over_frame(made()).assign(off=[-0.2, *[0.1] * 7])
-    assert "up to 0.20 less and 0.10 more" in heading(both)
+    assert "at most 0.10 from" in words
+    assert "at most 0.0010 below" in words
+    assert "at most 0.20 from" in heading(carry_over_frame(made(final=1.2)))
+    frame = carry_over_frame(made())
+    wide = frame.assign(off_low=-0.3, off_high=0.2, short_high=0.004)
+    assert "at most 0.30 from" in heading(wide)
+    assert "at most 0.0040 below" in heading(wide)
+    without = heading(carry_over_frame(made(seeds=2)))  # too few for intervals
+    assert "at most" not in without

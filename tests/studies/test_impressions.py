@@ -29,6 +29,7 @@ from experiments.studies.impressions.report import (
     STRENGTH,
     STRENGTH_BY_WEIGHTED,
     all_ways,
+    heading,
     impressions_frame,
     others,
     verdicts,
@@ -322,3 +323,10 @@ def test_the_report_is_made_from_the_file_of_records_alone(tmp_path):
     assert "Pairs tried: a up to 3, b up to 2.5." in page
     frame = impressions_frame(records)
     assert len(frame) == 2 * 3 * 11
+
+
+def test_the_title_counts_kinds_by_intervals_and_claims_nothing_without():
+    assert "in 1 of 1 kinds of exposure (95 % intervals" in heading(made(), "in-batch")
+    too_few = heading(made(seeds=2), "in-batch")
+    assert "kinds" not in too_few
+    assert too_few.startswith("Share of the best items recovered")

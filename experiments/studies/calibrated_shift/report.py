@@ -31,10 +31,11 @@ def measured(stored: Stored) -> dict[str, Float[ndarray, "p a t s"]]:
 
     by_validation and by_WAY, totals, the latter by the most clicks; highest, the total
     of highest recall@20; recall_none and recall_one, with a total of 0 and 1; best, the
-    highest. For validation and for each WAY_N, by N test clicks: recall_, the recall@20
-    with the total, part_, its ratio to best, and short_, how much it is below. apart,
-    the total by validation less that by the fit of all items, and WAY_above, that by a
-    way less it; WAY_over_OTHER_N, a difference of recall.
+    highest; part_none, the ratio of recall_none to it. For validation and for each
+    WAY_N, by N test clicks: recall_, the recall@20 with the total, part_, its ratio to
+    best, and short_, how much it is below. apart, the total by validation less that by
+    the fit of all items, and WAY_above, that by a way less it; WAY_over_OTHER_N, a
+    difference of recall.
     """
     arrays = stored.floats()
     totals, clicks = np.round(arrays["totals"], 2), arrays["clicks"].astype(int)
@@ -58,6 +59,7 @@ def measured(stored: Stored) -> dict[str, Float[ndarray, "p a t s"]]:
         "best": best,
         **{f"recall_{name}": values for name, values in found.items()},
         **{f"part_{name}": values / best for name, values in found.items()},
+        "part_none": recall[..., totals.tolist().index(0.0)] / best,
         **{f"short_{name}": best - values for name, values in found.items()},
         **{
             f"{way}_over_{other}_{number}": found[f"{way}_{number}"]

@@ -338,11 +338,15 @@ def heading(stored: Stored, arm: str) -> str:
     kinds = [kind for kind in stored.header["kinds"] if KINDS[kind].spread]
     found = [all_ways(stored)[arm, kind, EXACT] for kind in kinds]
     gains = [way[ADDED].recovered - way[STRENGTH].recovered for way in found]
-    ahead = sum(over_seeds(gain).interval().low > 0 for gain in gains)
+    lows = [over_seeds(gain).interval().low for gain in gains]
+    if np.isnan(lows).any():  # fewer seeds than an interval needs
+        return (
+            "Share of the best items recovered with each pair of a and b; darker: more"
+        )
     return (
-        "With impressions taken out (triangles), more of the best items are "
-        f"recovered than by log q alone in {ahead} of {len(kinds)} kinds of "
-        "exposure; darker: more"
+        "With impressions taken out (triangles), more of the best items are recovered "
+        f"than by the best log q alone in {sum(low > 0 for low in lows)} of "
+        f"{len(kinds)} kinds of exposure (95 % intervals over seeds); darker: more"
     )
 
 
