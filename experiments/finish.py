@@ -6,7 +6,7 @@ from pathlib import Path
 from experiments.collect import collect, gathered, report
 from experiments.commands.limits import most_workers, open_files
 from experiments.engine import EngineOptions
-from experiments.engine.display import Display, beside_committed, display
+from experiments.engine.display import Display, beside_committed, display, print_recall
 from experiments.engine.local import Finished, RunStatus, run_here, run_in_workers
 from experiments.grid import Cell, Grid
 from experiments.inputs import digest_of, fold_of
@@ -222,6 +222,8 @@ def _write_grid(
         print("a quick run: its numbers aren't results, and aren't compared")
     elif committed is not None and committed.is_file():
         beside_committed(frame, read_table(committed))
+    else:
+        print_recall(frame, grid.reference)
     asked = {(cell.arm, repr(cell.swept), cell.seed) for cell in cells}
     missing = [r for r in results if r.record is None]
     return not any((r.arm, repr(r.swept), r.seed) in asked for r in missing)

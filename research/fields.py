@@ -54,7 +54,7 @@ class DataFields(Group):
     """Names of your own data's columns, as user=NAME item=NAME; others keep theirs."""
     core: Annotated[int, HOST, LATER, _AT_LEAST_0] = 0
     """Least number of positives of each user and item: those with fewer are left out,
-    again and again until all have it (0: no limit)."""
+    repeatedly, until all have it (0: no limit)."""
     split: Annotated[str, HOST, Named("research.splits:SPLITS")] = "ratio"
     """Split: ratio (each user's last 10 % / 10 %), last, time (global), random (of each
     user), or given (the data's own column part)."""
@@ -219,8 +219,8 @@ class NegativeFields(Group):
     hardest: Annotated[int, _AT_LEAST_0] = 0
     """Number of negatives per row to keep, those of highest logit (0: all of them)."""
     item_push: Annotated[str, Choice("drawn", "batch", "balanced")] = "drawn"
-    """Columns whose repulsive gradient reaches items: drawn (all but stored ones),
-    batch, or balanced."""
+    """Negatives whose gradient pushes items away: drawn (all but those of a cache),
+    batch (in-batch ones alone), or balanced (in-batch ones, in place of all)."""
     band_low: Annotated[int, _AT_LEAST_1] = 101
     """First rank that the source rank-band draws from."""
     band_high: int = 500
@@ -248,8 +248,8 @@ class CorrectionFields(Group):
     correct_positive: bool = True
     """Whether the positive's logit is corrected too."""
     leave_own_out: bool = False
-    """Whether q is Q / (1 - Q of the row's positive); expected_count with
-    mask_same_item already counts so, and then this changes nothing."""
+    """Whether negatives are corrected by Q / (1 - Q of the row's positive): as drawn
+    from the other items. With expected_count and mask_same_item it changes nothing."""
     expected_count: bool = False
     """Whether negatives are corrected by n q (the count expected in n draws), not q."""
     duplicates: Annotated[str, Choice("keep", "inclusion")] = "keep"

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
@@ -22,7 +23,7 @@ from research.types import InputError
 class Data:
     """Print what was read of a data set; write its split for other libraries."""
 
-    dataset: tyro.conf.Positional[str]
+    dataset: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="DATASET")]
     """Data set: a name, or the path of your own file or folder (docs/own-data.md)."""
     split: str = AUTO
     """Split: as for run."""

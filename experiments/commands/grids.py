@@ -8,7 +8,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import tyro
 
@@ -55,7 +55,7 @@ class Run:
     A study, which is not made of such runs, is run from the beginning.
     """
 
-    grid: tyro.conf.Positional[str]
+    grid: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="GRID")]
     """Name of the grid or study (see list)."""
     dataset: str = "ml-100k"
     """Data set: a name, or the path of your own file or folder (docs/own-data.md)."""
@@ -175,7 +175,9 @@ def _say(line: str) -> None:
 class Report:
     """Write tables and figures anew, from the records under the output folder."""
 
-    grids: tyro.conf.Positional[tuple[str, ...]] = ()
+    grids: Annotated[
+        tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="GRID")
+    ] = ()
     """Names of grids and studies, or claims; default: all that have records."""
     dataset: str = "ml-100k"
     """Data set, or its name in the output folder."""

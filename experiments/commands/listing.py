@@ -29,7 +29,9 @@ WHAT = (
 class List:
     """List every grid with its question, runs and time; or the names of a registry."""
 
-    what: tyro.conf.Positional[Annotated[str, tyro.conf.arg(help=WHAT)]] = "grids"
+    what: tyro.conf.Positional[
+        Annotated[str, tyro.conf.arg(help=WHAT, metavar="NAME")]
+    ] = "grids"
     grid: str = ""
     """A grid whose arms are listed, with what each changes and its temperatures."""
 

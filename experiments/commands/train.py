@@ -286,11 +286,13 @@ def _calibration_lines(
         for_clicks = fitted.by_rule(1.0)
         where = f"among the first {places} places" if places else "on validation"
         line = f"calibrated {where}: scale {fitted.scale:.3g}, share of log q "
-        line += f"{fitted.share:.3g}; for clicks --prior {for_clicks.prior:.3g} "
-        line += f"(recall@{k} there {recall(for_clicks)}, as served {as_served})"
+        line += f"{fitted.share:.3g}; for further clicks serve with --prior "
+        line += f"{for_clicks.prior:.3g} (recall@{k} on validation "
+        line += f"{recall(for_clicks)}, as it is {as_served})"
         if IMPRESSIONS in run.task.fold.fitted.items.columns:
             prior, exposure, _ = fitted.by_impressions()
-            line += f", per impression --prior {prior:.3g} --exposure {exposure:.3g}"
+            line += f"; by clicks per impression with --prior {prior:.3g} "
+            line += f"--exposure {exposure:.3g}"
         yield line
         if for_clicks.prior < 0 and unclicked and not as_asked.min_clicks:
             yield (

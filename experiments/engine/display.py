@@ -22,7 +22,7 @@ from experiments.engine.local import RunStatus
 from experiments.output.folders import id_of
 from research.evaluate.metrics import CUTOFF
 from research.report.pages import number_text
-from research.report.tables import swept_columns
+from research.report.tables import DELTA, swept_columns
 
 
 class Display:
@@ -73,6 +73,40 @@ def display(total: int) -> Iterator[Display]:
     )
     with Progress(*columns) as live:
         yield Display(total, live)
+
+
+def print_recall(frame: pd.DataFrame, reference: str) -> None:
+    """Prints each arm's recall@20 and its difference from the reference.
+
+    Args:
+      frame: the grid's table.
+      reference: the arm that the differences are from.
+    """
+    keys = ["arm", *swept_columns(frame)]
+    shown = _recall(frame, [*keys, *DELTA])
+    table = Table(title=f"recall@{CUTOFF} [95 % interval]")
+    for name in (*keys, "mean", f"difference from {reference}"):
+        table.add_column(name, justify="left" if name == "arm" else "right")
+    for row in shown.to_dict("records"):
+        table.add_row(
+            row["arm"],
+            *(number_text(row[key], "g") for key in keys[1:]),
+            _with_interval(row, "mean", "low", "high", ".4f"),
+            _with_interval(row, "delta", "delta_low", "delta_high", "+.4f"),
+        )
+    Console(width=None if sys.stdout.isatty() else 100).print(table)
+
+
+def _with_interval(
+    row: dict[Hashable, Any], value: str, low: str, high: str, digits: str
+) -> str:
+    """A number and its interval, or a hyphen for what is missing."""
+    if pd.isna(row.get(value)):
+        return "-"
+    text = f"{row[value]:{digits}}"
+    if pd.isna(row.get(low)):
+        return text
+    return f"{text} [{row[low]:{digits}}, {row[high]:{digits}}]"
 
 
 def beside_committed(frame: pd.DataFrame, committed: pd.DataFrame) -> None:

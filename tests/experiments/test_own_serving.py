@@ -131,6 +131,9 @@ def test_items_with_too_few_clicks_are_in_no_list_and_no_export(shop, tmp_path):
     assert not (tmp_path / "none").exists()
 
 
+RECALL = r"on validation ([\d.]+), as it is ([\d.]+)"  # with the prior, without
+
+
 def calibration_in(text):
     """Scale, share and the flags that the line of a calibration names, as numbers."""
     lines = text.splitlines()
@@ -166,12 +169,12 @@ def test_a_calibration_says_what_recall_on_validation_it_brings(shop, tmp_path, 
     assert main(words) == 0
     said = capsys.readouterr().out
     assert "among the first" not in said  # there are fewer items
-    there, as_served = re.search(r"there ([\d.]+), as served ([\d.]+)", said).groups()
+    there, as_served = re.search(RECALL, said).groups()
     prior = calibration_in(said)["--prior"]
     assert as_served != there
     assert f"recall@20 {as_served}" in said
     assert main([*words, "--prior", f"{prior}"]) == 0
-    again = re.search(r"there ([\d.]+), as served ([\d.]+)", capsys.readouterr().out)
+    again = re.search(RECALL, capsys.readouterr().out)
     assert again[1] == there
     assert float(again[2]) == pytest.approx(float(there), abs=0.01)  # of 3 digits
 
@@ -186,7 +189,7 @@ def test_a_calibration_is_of_the_items_that_lists_hold(tmp_path, capsys):
     assert main([*words, "--min-clicks", "10"]) == 0
     said = capsys.readouterr().out
     assert calibration_in(said) != calibration_in(of_all)
-    there, as_served = re.search(r"there ([\d.]+), as served ([\d.]+)", said).groups()
+    there, as_served = re.search(RECALL, said).groups()
     assert f"recall@20 {as_served}" in said
     prior = calibration_in(said)["--prior"]
     assert main([*words, "--min-clicks", "10", "--prior", f"{prior}"]) == 0
@@ -300,13 +303,13 @@ def test_a_large_catalogue_is_also_calibrated_among_the_first_places(tmp_path, c
     lines = [line for line in said if line.startswith("calibrated")]
     assert len(lines) == 2, said[-4:]
     assert f"among the first {PLACES} places" in lines[1]
+    pattern = r"--prior (-?[\d.e-]*\d) \(recall@20 on validation ([\d.]+)"
     (prior, there), (other, _) = (
-        re.search(r"--prior (-?[\d.e-]*\d) \(recall@20 there ([\d.]+)", line).groups()
-        for line in lines[::-1]
+        re.search(pattern, line).groups() for line in lines[::-1]
     )
     assert prior != other
     assert main([*words, "--prior", prior]) == 0
-    assert f"as served {there}" in capsys.readouterr().out
+    assert f"as it is {there}" in capsys.readouterr().out
 
 
 def test_items_without_a_click_that_a_negative_prior_raises_are_said(tmp_path, capsys):
