@@ -9,10 +9,13 @@ from experiments.studies.coverage import (
     MADE,
     PAIRS,
     SEEDS,
+    STRICT,
+    report_coverage,
     run_coverage,
+    simulate,
 )
 from experiments.study import StudyOptions, report_study
-from research.report.records import RunResult, save_records
+from research.report.records import RunResult, Stored, save_records
 from research.types import InputError
 from tests.report.made import made_record
 
@@ -41,7 +44,22 @@ def test_from_the_records_of_the_grid_to_the_table(tmp_path):
     assert (made.filter(like="covered_") > 0.8).all(axis=None)
     page = written[2].read_text()
     assert "A quick run" in page
-    assert page.count("| 12 seeds |") == 2
+    assert page.count("| 12 seeds |") == 4
+    # seeds that differ and are few: p is small too often, with twelve hardly so
+    few = made[(made.users > 0) & (made.seeds >= 10)]
+    assert few.found_2.mean() > 4 * STRICT > 2 * few.found_12.mean()
+
+
+def test_right_variances_give_right_p_values():
+    """With one part alone the t test is exact: p below a level as often as it says."""
+    found = simulate(np.array([0.0, 1.0, 0.0]), users=4, seeds=3, trials=20_000).found
+    assert 0.5 * STRICT < found < 1.5 * STRICT
+
+
+def test_records_without_p_values_are_refused():
+    stored = Stored({"pairs": [], "seeds": []}, {}, {"covered": np.zeros(0)})
+    with pytest.raises(InputError, match="run the study again"):
+        report_coverage(stored)
 
 
 def test_without_the_records_of_the_grid_it_is_refused(tmp_path):
