@@ -18,6 +18,10 @@ STATEMENT = ("statement", "measured", "verdict")
 HOLDS, FAILS, UNDECIDED = "holds", "fails", "undecided"
 SIGNIFICANT = ("better", "worse", "higher", "lower")
 _NOT = "not significantly "
+AS_THEY_ARE = (
+    "Statements without an interval go by the numbers as they are: what chance adds to "
+    "these is not considered."
+)
 
 
 def statement(
@@ -36,7 +40,7 @@ def statement(
 
 
 def decided(text: str, found: str, holds: bool) -> list[str]:
-    """A row of a table of statements whose verdict needs no interval.
+    """A row of a table of statements whose verdict goes by the numbers as they are.
 
     >>> decided("it is less than 0.3", "0.2", holds=True)
     ['it is less than 0.3', '0.2', 'holds']
@@ -56,7 +60,8 @@ def prediction_blocks(
       prediction: its text; "" for none, of which nothing is said.
       made_for: where it was made for, in words.
       rows: of the table of statements; None on a page of other data, where one line
-        says what the prediction was made for.
+        says what the prediction was made for. Where some have a verdict without an
+        interval, a line below says so.
       notes: paragraphs below the table.
 
     >>> prediction_blocks("It rises.", "ml-100k and ml-1m", None)
@@ -67,7 +72,9 @@ def prediction_blocks(
     if rows is None:
         return [f"A prediction was made for {made_for}; it is judged there alone."]
     table = statement_table(rows) if rows else ""
-    return [*filter(None, [f"Prediction: {prediction}", table]), *notes]
+    bare = any("[" not in found and said != UNDECIDED for _, found, said in rows)
+    blocks = [f"Prediction: {prediction}", table, AS_THEY_ARE if bare else ""]
+    return [*filter(None, blocks), *notes]
 
 
 def not_judged(parts: Sequence[str]) -> list[str]:

@@ -17,7 +17,16 @@ from research.contrast import (
     Stated,
     Term,
 )
-from research.report.predictions import contrast_rows, outcome, stated_rows
+from research.report.intervals import Interval
+from research.report.predictions import (
+    AS_THEY_ARE,
+    contrast_rows,
+    decided,
+    outcome,
+    prediction_blocks,
+    stated_rows,
+    statement,
+)
 from tests.report.made import made_rows
 
 FOUND = ("better", "worse", "equivalent", "undecided")
@@ -121,3 +130,14 @@ def test_a_grid_with_a_prediction_says_what_it_expects_and_no_other_does():
     for name, grid in GRIDS.items():
         expects = any(contrast.expected for contrast in grid.contrasts)
         assert expects == bool(grid.prediction), name
+
+
+def test_a_page_says_where_verdicts_have_no_interval():
+    """Such a verdict may be chance; one that is undecided claims nothing."""
+    tested = statement("it rises", Interval(0.2, 0.1, 0.3), low=0.0)
+    too_few = statement("it rises", Interval(0.2, np.nan, np.nan), low=0.0)
+    bare = decided("it peaks at 1", "1", holds=True)
+    for rows, said in (([tested, too_few], False), ([tested, bare], True)):
+        blocks = prediction_blocks("It rises.", "ml-100k", rows, ["A note."])
+        assert (AS_THEY_ARE in blocks) == said
+        assert blocks[-1] == "A note."
