@@ -1,5 +1,6 @@
 """One run of the ledger with one seed: its numbers under its protocol."""
 
+import contextlib
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ from numpy import ndarray
 from experiments.arms import arm
 from experiments.inputs import prepared_run
 from experiments.runs import baseline, rank, serve
+from experiments.studies.outside.replay import replayed
 from experiments.studies.outside.runs import NUMBERS, PROTOCOLS, Run
 from research.config import Config
 from research.evaluate.metrics import METRICS
@@ -135,16 +137,22 @@ def measured(
     if not is_towers(test.config):
         return {CHOSEN: numbers_of(run, test.fold, rank(test, baseline(test)))}
     looks = _Looks(run, test, progress)
+    with contextlib.suppress(_Enough):
+        if run.replayed:
+            for users, items in replayed(test, looks.watched.config.evaluate_every):
+                looks.look(users, items)
+        else:
+            _trained(looks)
+    return looks.views()
+
+
+def _trained(looks: "_Looks") -> None:
+    """Trains, with a look every so many epochs."""
     from research.train.loop import NotFinite, train_together
 
-    try:
-        (done,) = train_together([looks.watched], validate=looks.look)
-    except _Enough:
-        pass
-    else:
-        if isinstance(done, NotFinite):
-            raise done
-    return looks.views()
+    (done,) = train_together([looks.watched], validate=looks.look)
+    if isinstance(done, NotFinite):
+        raise done
 
 
 class _Enough(Exception):

@@ -15,6 +15,7 @@ from experiments.studies.outside.variants import (
     OF_BPR,
     OF_LAMBDA_LOSS,
     OF_LLPAUC,
+    OF_REPLAYS,
     OF_SL,
     OTHER_NEGATIVES,
     OWN_NEGATIVES,
@@ -113,6 +114,7 @@ class Run(NamedTuple):
       arm: a named arm (experiments/arms.py), which may be a baseline.
       changes: of the config over the arm's.
       seeds: the most that it is repeated with.
+      replayed: whether it is trained from the published random numbers (replay.py).
     """
 
     data: str
@@ -120,6 +122,7 @@ class Run(NamedTuple):
     arm: str
     changes: Mapping[str, Any] = MappingProxyType({})
     seeds: int = 3
+    replayed: bool = False
 
     @property
     def published(self) -> bool:
@@ -158,6 +161,7 @@ def _mf(data: str, protocol: str, arm: str, seeds: int = 3, **changes: Any) -> R
 
 
 ANEW, LONGER = " (another validation part)", " (up to 400 epochs)"
+REPLAYED = " (replayed from its seed)"
 _CORNAC, _IRB = "ml-100k-cornac", "ml-100k-irb"
 _AMAZON, _SHIFTED = "electronic", "electronic-popularity"
 _irb = functools.partial(_mf, _IRB, "validated")
@@ -338,6 +342,12 @@ RUNS: dict[str, Run] = {
         **FACTORS | {"table_scale": 1.0, "learning_rate": 0.1, "temperature": 0.4},
     ),
     **_references(_SHIFTED, "whole"),
+    **{
+        name + REPLAYED: _mf(
+            *(name.partition(" ")[0], "validated, no early end", arm, 1), **settings
+        )._replace(replayed=True)
+        for name, (arm, settings) in OF_REPLAYS.items()
+    },
 }
 QUICK = ("ease-1000", "popularity")
 

@@ -134,3 +134,29 @@ ROUNDED_DOWN: dict[str, tuple[str, dict[str, Any]]] = {
     "electronic sl-at-20": ("mf-sl-at-k", AT_20_AMAZON),
     "electronic bpr": ("mf-dot", {"weight_decay": 1e-5}),
 }
+
+# Rows that are replayed from the published seed, as printed: arm and settings.
+_OWN_200 = ("uniform-outside:200",)
+_AS_LAMBDA = {"learning_rate": 1e-3, "weight_decay": 1e-5}
+OF_REPLAYS: dict[str, tuple[str, dict[str, Any]]] = {
+    "ml-100k-irb lambda-rank": (
+        "mf-lambda-rank",
+        {"learning_rate": 0.01, "weight_decay": 1e-6},
+    ),
+    "ml-100k-irb lambda-loss": ("mf-lambda-loss", _AS_LAMBDA),
+    "ml-100k-irb lambda-loss-at-k": ("mf-lambda-loss-at-k", _AS_LAMBDA),
+    "ml-100k-irb sl-at-20": (
+        "mf-sl-at-k",
+        {"temperature": 0.2, "negatives": _OWN_200, "hyper": ("width=3", "every=5")},
+    ),
+    "electronic sl": ("mf-cosine", {"temperature": 0.2}),
+    "electronic sl (rate 0.1)": (
+        "mf-cosine",
+        {"temperature": 0.2, "learning_rate": 0.1},
+    ),
+    "electronic psl-relu": ("mf-cosine", {"loss": "psl-relu", "temperature": 0.1}),
+    "electronic sl-at-20": (
+        "mf-sl-at-k",
+        {"temperature": 0.2, "hyper": ("width=2.25", "every=20")},
+    ),
+}

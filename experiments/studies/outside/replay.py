@@ -1,0 +1,106 @@
+"""Replays of published runs: training in PyTorch, from the random numbers of one seed.
+
+A table of IR-Benchmark [yang2025slatk, yang2024psl] has one run behind each row, with
+the seed that its code fixes. The peer (experiments/bench/peers/irb_peer.py) trains from
+that seed's initial tables, order of pairs and negatives; what is measured of its tables
+is what is measured of every other run.
+"""
+
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+
+from experiments.bench.protocol import Failed, Process
+from experiments.bench.setting import PEERS
+from research.files import write_arrays
+from research.losses import hyper_values
+from research.prepare import Prepared
+from research.types import InputError
+
+SEED = 2024  # of the published code
+PEER = "experiments.bench.peers.irb_peer"
+
+
+def replayed(
+    run: Prepared, every: int, seed: int = SEED, python: Path = PEERS
+) -> Iterator[tuple[ndarray, ndarray]]:
+    """The vectors of a published run, at each look.
+
+    Args:
+      run: on the fold that it is trained on.
+      every: epochs between two looks.
+      seed: of the published code.
+      python: the interpreter that has PyTorch.
+
+    Yields:
+      vectors of the evaluated users [v, d] and of the items [i, d].
+
+    Raises:
+      InputError: the peer failed.
+    """
+    fitted, cosine = run.fold.fitted, run.config.output == "cosine"
+    users, items = (places(table.names) for table in (fitted.users, fitted.items))
+    with tempfile.TemporaryDirectory() as folder:
+        pairs = Path(folder) / "pairs.npz"
+        columns = users[fitted.user], items[fitted.item]
+        order = np.lexsort(columns[::-1])
+        write_arrays(pairs, {"users": columns[0][order], "items": columns[1][order]})
+        sizes = [fitted.n_users, fitted.n_items]
+        asked = request(run, every, seed) | {"pairs": str(pairs), "sizes": sizes}
+        peer = Process(python, PEER, asked | {"out": folder, "cosine": cosine})
+        with contextlib.closing(peer):
+            for _ in range(run.config.epochs // every):
+                try:
+                    path = Path(peer.ask()["tables"])
+                except Failed as error:
+                    raise InputError(f"{python}: {error}") from None
+                with np.load(path) as tables:
+                    of_users, of_items = (tables[name] for name in tables.files)
+                path.unlink()
+                vectors = of_users[users[run.fold.evaluated]], of_items[items]
+                if cosine:
+                    vectors = tuple(_normalised(each) for each in vectors)
+                yield vectors
+
+
+def places(names: ndarray) -> ndarray:
+    """The published number of each user or item: its place in the sorted ids."""
+    place = np.empty(len(names), np.int64)
+    place[np.argsort(names.astype(str), kind="stable")] = np.arange(len(names))
+    return place
+
+
+def request(run: Prepared, every: int, seed: int) -> dict[str, Any]:
+    """What the peer needs of a run's config.
+
+    Raises:
+      InputError: the run has no one source of each pair's own negatives.
+    """
+    config = run.config
+    (source,) = config.negatives
+    name, _, count = source.partition(":")
+    if name != "uniform-outside":
+        raise InputError(f"a replay needs uniform-outside:N negatives, not {source}")
+    return {
+        "task": "replay",
+        "loss": config.loss,
+        "temperature": config.temperature,
+        "hyper": hyper_values(config),
+        "rate": config.learning_rate,
+        "decay": config.weight_decay,
+        "dim": config.dim,
+        "batch": config.batch,
+        "epochs": config.epochs,
+        "negatives": int(count),
+        "every": every,
+        "seed": seed,
+    }
+
+
+def _normalised(vectors: ndarray) -> ndarray:
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
