@@ -93,6 +93,7 @@ class Study(NamedTuple):
         first run; printed beside the outcome.
       predicted_on: the data sets that it was made for; none for every one.
       arms: arms that a run can be restricted to (--arms); none where it can't.
+      arms_of: gives them where they are read only when asked for.
       topic: the one that lists put it under (experiments/topics.py).
       minutes_on: how long it takes on other data, by the name of the data set.
     """
@@ -107,6 +108,7 @@ class Study(NamedTuple):
     prediction: str = ""
     predicted_on: tuple[str, ...] = ()
     arms: tuple[str, ...] = ()
+    arms_of: Callable[[], Collection[str]] | None = None
     topic: str = OTHERS
     minutes_on: Mapping[str, str] = MappingProxyType({})
 
@@ -124,12 +126,13 @@ class Study(NamedTuple):
         Raises:
           InputError: naming the arm, or that the study has no use for --arms.
         """
-        if arms and not self.arms:
+        if arms and not (self.arms or self.arms_of):
             raise InputError(f"study {self.name} has no use for --arms")
+        known = self.arms_of() if arms and self.arms_of else self.arms
         for arm in arms:
-            if arm not in self.arms:
+            if arm not in known:
                 raise InputError(
-                    f"study {self.name} has no arm {arm}: {', '.join(self.arms)}"
+                    f"study {self.name} has no arm {arm}: {', '.join(known)}"
                 )
         check_distinct(arms, "arms")
 

@@ -7,8 +7,9 @@ from functools import partial
 from pathlib import Path
 
 from experiments.bench.cost import run_catalogue, run_cost, run_full_softmax
+from experiments.bench.protocol import PEERS
 from experiments.bench.results import BenchmarkResult, page_of, save_result
-from experiments.bench.setting import PEERS, Setting
+from experiments.bench.setting import Setting
 from experiments.bench.speed import run_evaluation, run_losses, run_sweep, run_training
 from experiments.bench.top_k import run_top_k
 from experiments.output.folders import writable

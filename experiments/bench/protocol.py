@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
+PEERS = Path(".venv-peers") / "bin" / "python"  # has the other frameworks
 AGAIN = "again"
 PATIENCE = 1200.0  # seconds without an answer after which a side is given up
 COMPARED = 5  # steps whose losses every side reports

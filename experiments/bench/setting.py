@@ -15,8 +15,6 @@ from experiments.bench.work import TRAINING, Work, find_work
 from experiments.engine.local import cores
 from experiments.output.environment import environment
 
-PEERS = Path(".venv-peers") / "bin" / "python"
-
 
 class Setting(NamedTuple):
     """How benchmarks are run.

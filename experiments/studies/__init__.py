@@ -309,6 +309,7 @@ _STUDIES = (
         "900",
         seeds=5,
         place="outside",
+        arms_of=deferred("experiments.studies.outside.runs:names"),
     ),
     _study(
         "coverage",

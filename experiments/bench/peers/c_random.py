@@ -30,7 +30,7 @@ def c_rand(seeds: ndarray, count: int) -> ndarray:
         state[n] = word
         word = _LCG * word % _MODULUS
     state[_TAPS : _TAPS + _LAG] = state[:_LAG]
-    # state[n] = state[n - 31] + state[n - 3]: three at a time, as far as they are known.
+    # state[n] = state[n - 31] + state[n - 3], three at a time: as far as it is known.
     for n in range(_TAPS + _LAG, len(state), _LAG):
         new = state[n : n + _LAG]
         np.add(state[n - _TAPS :][: len(new)], state[n - _LAG :][: len(new)], out=new)

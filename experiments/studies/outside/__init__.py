@@ -20,21 +20,23 @@ cosine, to be near or above its best row.
 import csv
 import dataclasses
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy import ndarray
 
+from experiments.bench.protocol import PEERS
 from experiments.inputs import digest_of
 from experiments.output.code import code_of
-from experiments.output.folders import run_id
+from experiments.output.folders import records_path, run_id
 from experiments.studies.outside.measure import dataset_of, measured, phase
 from experiments.studies.outside.runs import NUMBERS, PROTOCOLS, QUICK, RUNS, Run
 from experiments.study import StudyOptions, save_study
 from research.contrast import slug
 from research.files import read_json, write_json
-from research.report.records import study_header
+from research.report.records import load_stored, study_header
 from research.types import InputError
 
 NAME = PLACE = "outside"
@@ -84,8 +86,16 @@ def read_cells(path: Path = CELLS) -> list[Cell]:
     ]
 
 
+Row = tuple[str, str]  # a run and a view of it
+Rows = dict[Row, ndarray]  # mean and standard error over users, [2, seed, number]
+
+
 def run_outside(options: StudyOptions) -> Path:
     """Measures every run whose data is there, with each of its seeds.
+
+    Args:
+      options: where they name arms, only these runs are measured; of the others the
+        rows stay that the records of the output folder have.
 
     Returns:
       the records; arrays mean and error (the standard error over users)
@@ -95,44 +105,83 @@ def run_outside(options: StudyOptions) -> Path:
     Raises:
       InputError: no data_dir, or nothing in it that a run needs.
     """
-    runs = {name: RUNS[name] for name in QUICK} if options.quick else RUNS
+    names = options.arms or (QUICK if options.quick else tuple(RUNS))
+    rows, digests = _stored_rows(options) if options.arms else ({}, {})
+    for name, dataset in _data_of(names, options).items():
+        run = RUNS[name]
+        of_seeds = [
+            measured_once(name, run, seed, dataset, options)
+            for seed in range(min(options.seeds, run.seeds))
+        ]
+        rows = {row: values for row, values in rows.items() if row[0] != name}
+        for view in of_seeds[0]:
+            rows[name, view] = np.stack([views[view] for views in of_seeds], axis=1)
+        digests[run.data] = digest_of(phase(run, 0, dataset), None)
+    place = {name: n for n, name in enumerate(RUNS)}
+    return _saved(
+        dict(sorted(rows.items(), key=lambda row: place[row[0][0]])), digests, options
+    )
+
+
+def _data_of(names: Sequence[str], options: StudyOptions) -> dict[str, str]:
+    """The data of each run that can be measured; a line says what cannot."""
+    runs = {name: RUNS[name] for name in names}
     datasets = {
         name: dataset
         for name, run in runs.items()
         if (dataset := dataset_of(run, options.data_dir, options.out))
     }
     published = [name for name, run in runs.items() if run.published]
-    if not any(name in datasets for name in published):
+    if published and not any(name in datasets for name in published):
         raise InputError(
             f"study {NAME} needs --data-dir: a folder that has "
             f"{runs[published[0]].data}"
         )
     for data in dict.fromkeys(runs[n].data for n in runs if n not in datasets):
         options.progress(f"{data} is not in {options.data_dir}: its runs are left out")
-    rows: dict[str, list[ndarray]] = {}
-    of: dict[str, str] = {}  # the run of each row
-    for name, dataset in datasets.items():
-        for seed in range(min(options.seeds, runs[name].seeds)):
-            views = measured_once(name, runs[name], seed, dataset, options)
-            for view, values in views.items():
-                rows.setdefault(name + view, []).append(values)
-                of[name + view] = name
-    table = np.full((2, len(rows), options.seeds, len(NUMBERS)), np.nan)
-    for n, of_row in enumerate(rows.values()):
-        table[:, n, : len(of_row)] = np.stack(of_row, axis=1)
-    configs = {name: phase(runs[name], 0, path) for name, path in datasets.items()}
-    digests = {runs[n].data: digest_of(config, None) for n, config in configs.items()}
+    if not PEERS.is_file() and any(runs[name].replayed for name in datasets):
+        said = f"no {PEERS} (docs/outside.md): replays are left out"
+        datasets = {n: path for n, path in datasets.items() if not runs[n].replayed}
+        if not datasets:
+            raise InputError(said)
+        options.progress(said)
+    return datasets
+
+
+def _stored_rows(options: StudyOptions) -> tuple[Rows, dict[str, str]]:
+    """The rows of the records of the output folder, and the digests of their data."""
+    path = records_path(options.out, PLACE, NAME)
+    if not path.is_file():
+        return {}, {}
+    header, _, arrays = load_stored(path)
+    rows: Rows = {}
+    for n, row in enumerate(header["runs"]):
+        name = max((name for name in RUNS if row.startswith(name)), key=len, default="")
+        seeds = ~np.isnan(arrays["mean"][n]).all(axis=1)
+        values = np.stack([arrays[part][n][seeds] for part in ("mean", "error")])
+        rows[name, row.removeprefix(name)] = values
+    return rows, header["digests"]
+
+
+def _saved(rows: Rows, digests: Mapping[str, str], options: StudyOptions) -> Path:
+    """Writes the records of these rows."""
+    seeds = max(values.shape[1] for values in rows.values())
+    table = np.full((2, len(rows), seeds, len(NUMBERS)), np.nan)
+    for n, values in enumerate(rows.values()):
+        table[:, n, : values.shape[1]] = values
+    runs = [RUNS[name] for name, _ in rows]
+    splits = {str(PROTOCOLS[run.protocol].fields["split"]) for run in runs}
     header = study_header(
         NAME,
         PLACE,
         options.quick,
         next(iter(digests.values())),
-        " and ".join(sorted({config.split for config in configs.values()})),
+        " and ".join(sorted(splits)),
         digests=digests,
-        runs=[*rows],
+        runs=[name + view for name, view in rows],
         numbers=list(NUMBERS),
-        data=[runs[name].data.partition("/")[0] for name in of.values()],
-        resplit=[runs[name].resplit for name in of.values()],
+        data=[run.data.partition("/")[0] for run in runs],
+        resplit=[run.resplit for run in runs],
     )
     mean, error = table.astype("<f8")
     return save_study(options.out, header, {"mean": mean, "error": error})

@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from experiments.bench.protocol import Failed, Process
-from experiments.bench.setting import PEERS
+from experiments.bench.protocol import PEERS, Failed, Process
 from research.files import write_arrays
 from research.losses import hyper_values
 from research.prepare import Prepared

@@ -352,6 +352,11 @@ RUNS: dict[str, Run] = {
 QUICK = ("ease-1000", "popularity")
 
 
+def names() -> list[str]:
+    """The names of all runs."""
+    return [*RUNS]
+
+
 def expected() -> dict[str, str]:
     """What was expected of the runs that were added later (expected.toml), by name."""
     text = Path(__file__).with_name("expected.toml").read_text("utf-8")
