@@ -145,7 +145,8 @@ def test_without_pytorch_replays_are_left_out(tmp_path, monkeypatch, run):
         run_outside(options)
 
 
-def test_a_replay_has_the_one_published_seed():
-    replays = [run for run in RUNS.values() if run.replayed]
-    assert replays
-    assert {run.seeds for run in replays} == {1}
+def test_repetitions_of_a_replay_share_the_published_seed(run):
+    tests = [prepared_run(phase(run[0], seed, run[1])) for seed in (0, 2)]
+    first, third = (replay.request(test, 5, replay.SEED) for test in tests)
+    assert (first.pop("repetition"), third.pop("repetition")) == (0, 2)
+    assert first == third

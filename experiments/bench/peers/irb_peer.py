@@ -21,6 +21,7 @@ from experiments.bench.peers.c_random import distinct_outside
 from experiments.bench.protocol import Answers, serve
 
 WORKERS = 16  # of its data loader
+ROUNDING = 1e-7  # of a value, by which a repetition's initial tables differ
 LARGEST = 10**9  # seed of C's generator
 CUTOFFS = 4  # for each of which it makes a loader, and so draws a seed, at every look
 
@@ -189,14 +190,20 @@ def replay(request: dict[str, Any]) -> Answers:
     """Trains; each answer is after ``every`` epochs, and names a file of the tables.
 
     Args:
-      request: pairs, a file with users and items [p], sorted; sizes; seed; loss,
-        temperature and hyper, as in a config; cosine, whether vectors have length 1;
-        rate, decay, negatives, batch, epochs, every; out, the folder of the tables.
+      request: pairs, a file with users and items [p], sorted; sizes; seed;
+        repetition, above 0 for tables that differ as by rounding; loss, temperature and
+        hyper, as in a config; cosine, whether vectors have length 1; rate, decay,
+        negatives, batch, epochs, every; out, the folder of the tables.
     """
     with np.load(request["pairs"]) as file:
         pairs = Pairs(file["users"], file["items"], request["sizes"])
     torch.manual_seed(request["seed"])
     tables = [nn.Embedding(n, request["dim"]).weight for n in request["sizes"]]
+    if request["repetition"]:
+        other = torch.Generator().manual_seed(request["repetition"])
+        for table in tables:
+            change = torch.randn(table.shape, generator=other)
+            table.data.mul_(1 + ROUNDING * change)
     scores = Scores(tables, request["batch"], request["cosine"])
     loss = _loss(request, pairs)
     optimiser = torch.optim.Adam(

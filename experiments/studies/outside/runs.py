@@ -114,7 +114,8 @@ class Run(NamedTuple):
       arm: a named arm (experiments/arms.py), which may be a baseline.
       changes: of the config over the arm's.
       seeds: the most that it is repeated with.
-      replayed: whether it is trained from the published random numbers (replay.py).
+      replayed: whether it is trained from the published random numbers (replay.py); its
+        seeds are then repetitions that differ by rounding.
     """
 
     data: str
@@ -344,7 +345,7 @@ RUNS: dict[str, Run] = {
     **_references(_SHIFTED, "whole"),
     **{
         name + REPLAYED: _mf(
-            *(name.partition(" ")[0], "validated, no early end", arm, 1), **settings
+            *(name.partition(" ")[0], "validated, no early end", arm), **settings
         )._replace(replayed=True)
         for name, (arm, settings) in OF_REPLAYS.items()
     },
