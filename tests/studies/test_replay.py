@@ -60,17 +60,17 @@ def run(tmp_path, monkeypatch) -> tuple[Run, str]:
     monkeypatch.setattr(measure, "replayed", _with_this_python)
     (tmp_path / "made.csv").write_text(f"user,item,part\n{ROWS}\n")
     changes = {"epochs": 10, "negatives": ("uniform-outside:3",), "batch": 16}
-    made = Run(str(tmp_path / "made.csv"), "whole", "mf-dot", changes, 1, True)
+    made = Run(str(tmp_path / "made.csv"), "whole", "mf-dot", changes, 1, 2024)
     return made, made.data
 
 
-def _with_this_python(test, every):
-    return replay.replayed(test, every, python=Path(sys.executable))
+def _with_this_python(test, seed, every):
+    return replay.replayed(test, seed, every, python=Path(sys.executable))
 
 
 def test_the_vectors_of_a_replay_are_those_of_their_users_and_items(run):
     test = prepared_run(phase(run[0], 0, run[1]))
-    looks = [*_with_this_python(test, 5)]
+    looks = [*_with_this_python(test, 2024, 5)]
     assert [users[0, 1] for users, _ in looks] == [5, 10]
     users, items = looks[0]
     fitted = test.fold.fitted
@@ -81,7 +81,7 @@ def test_the_vectors_of_a_replay_are_those_of_their_users_and_items(run):
 
 def test_under_a_cosine_the_vectors_have_length_1(run):
     test = prepared_run(phase(run[0]._replace(arm="mf-cosine"), 0, run[1]))
-    (users, items), *_ = _with_this_python(test, 5)
+    (users, items), *_ = _with_this_python(test, 2024, 5)
     assert np.linalg.norm(users, axis=1) == pytest.approx(1)
     assert np.linalg.norm(items, axis=1) == pytest.approx(1)
 
@@ -96,14 +96,14 @@ def test_a_replay_is_measured_as_a_trained_run_is(run):
 def test_a_peer_that_fails_is_one_line(run):
     test = prepared_run(phase(run[0], 0, run[1]))
     with pytest.raises(InputError, match="no such run"):
-        next(replay.replayed(test, 5, seed=0, python=Path(sys.executable)))
+        next(_with_this_python(test, 0, 5))
 
 
 def test_other_negatives_cannot_be_replayed(run):
     test = prepared_run(phase(run[0], 0, run[1]))
     config = dataclasses.replace(test.config, negatives=("uniform:3",))
     with pytest.raises(InputError, match="uniform-outside:N"):
-        replay.request(dataclasses.replace(test, config=config), 5, 1)
+        replay.request(dataclasses.replace(test, config=config), 1, 5)
 
 
 def test_only_the_named_runs_are_measured_and_the_other_rows_stay(
@@ -147,6 +147,6 @@ def test_without_pytorch_replays_are_left_out(tmp_path, monkeypatch, run):
 
 def test_repetitions_of_a_replay_share_the_published_seed(run):
     tests = [prepared_run(phase(run[0], seed, run[1])) for seed in (0, 2)]
-    first, third = (replay.request(test, 5, replay.SEED) for test in tests)
+    first, third = (replay.request(test, 2024, 5) for test in tests)
     assert (first.pop("repetition"), third.pop("repetition")) == (0, 2)
     assert first == third

@@ -211,7 +211,6 @@ def replay(request: dict[str, Any]) -> Answers:
     )
     for epoch in range(1, 1 + request["epochs"]):
         total = 0.0
-        thresholds = isinstance(loss, AtK) and epoch % loss.every == 0
         for users, items, negatives in pairs.epoch(
             request["batch"], request["negatives"]
         ):
@@ -224,7 +223,7 @@ def replay(request: dict[str, Any]) -> Answers:
             scores.backward(index, gradient)
             optimiser.step()
             total += float(value)
-            if thresholds:
+            if isinstance(loss, AtK) and epoch % loss.every == 0:
                 loss.set_thresholds(scores.of(users), users, negatives)
         if epoch % request["every"]:
             continue

@@ -139,7 +139,9 @@ def measured(
     looks = _Looks(run, test, progress)
     with contextlib.suppress(_Enough):
         if run.replayed:
-            for users, items in replayed(test, looks.watched.config.evaluate_every):
+            for users, items in replayed(
+                test, run.replayed, PROTOCOLS[run.protocol].every
+            ):
                 looks.look(users, items)
         else:
             _trained(looks)

@@ -21,12 +21,11 @@ from research.losses import hyper_values
 from research.prepare import Prepared
 from research.types import InputError
 
-SEED = 2024  # of the published code
 PEER = "experiments.bench.peers.irb_peer"
 
 
 def replayed(
-    run: Prepared, every: int, seed: int = SEED, python: Path = PEERS
+    run: Prepared, seed: int, every: int, python: Path = PEERS
 ) -> Iterator[tuple[ndarray, ndarray]]:
     """The vectors of a published run, at each look.
 
@@ -34,8 +33,8 @@ def replayed(
       run: on the fold that it is trained on. Its config's seed is the number of the
         repetition: from 1 on its initial tables differ by a part in ten million, which
         shows how far rounding alone carries the run.
-      every: epochs between two looks.
       seed: of the published code.
+      every: epochs between two looks.
       python: the interpreter that has PyTorch.
 
     Yields:
@@ -52,7 +51,7 @@ def replayed(
         order = np.lexsort(columns[::-1])
         write_arrays(pairs, {"users": columns[0][order], "items": columns[1][order]})
         sizes = [fitted.n_users, fitted.n_items]
-        asked = request(run, every, seed) | {"pairs": str(pairs), "sizes": sizes}
+        asked = request(run, seed, every) | {"pairs": str(pairs), "sizes": sizes}
         peer = Process(python, PEER, asked | {"out": folder, "cosine": cosine})
         with contextlib.closing(peer):
             for _ in range(run.config.epochs // every):
@@ -63,10 +62,12 @@ def replayed(
                 with np.load(path) as tables:
                     of_users, of_items = (tables[name] for name in tables.files)
                 path.unlink()
-                vectors = of_users[users[run.fold.evaluated]], of_items[items]
+                of_users = of_users[users[run.fold.evaluated]]
+                of_items = of_items[items]
                 if cosine:
-                    vectors = tuple(_normalised(each) for each in vectors)
-                yield vectors
+                    yield _normalised(of_users), _normalised(of_items)
+                else:
+                    yield of_users, of_items
 
 
 def places(names: ndarray) -> ndarray:
@@ -76,7 +77,7 @@ def places(names: ndarray) -> ndarray:
     return place
 
 
-def request(run: Prepared, every: int, seed: int) -> dict[str, Any]:
+def request(run: Prepared, seed: int, every: int) -> dict[str, Any]:
     """What the peer needs of a run's config.
 
     Raises:

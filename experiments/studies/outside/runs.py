@@ -11,6 +11,7 @@ from experiments.arms import FACTORS
 from experiments.studies.outside.variants import (
     AS_CORNAC,
     AT_20_AMAZON,
+    CONTROLLED,
     OF_ADVERSARIAL,
     OF_BPR,
     OF_LAMBDA_LOSS,
@@ -114,8 +115,8 @@ class Run(NamedTuple):
       arm: a named arm (experiments/arms.py), which may be a baseline.
       changes: of the config over the arm's.
       seeds: the most that it is repeated with.
-      replayed: whether it is trained from the published random numbers (replay.py); its
-        seeds are then repetitions that differ by rounding.
+      replayed: the seed from which the published random numbers are made (replay.py), 0
+        for a run here; its seeds are then repetitions that differ by rounding.
     """
 
     data: str
@@ -123,7 +124,7 @@ class Run(NamedTuple):
     arm: str
     changes: Mapping[str, Any] = MappingProxyType({})
     seeds: int = 3
-    replayed: bool = False
+    replayed: int = 0
 
     @property
     def published(self) -> bool:
@@ -162,7 +163,8 @@ def _mf(data: str, protocol: str, arm: str, seeds: int = 3, **changes: Any) -> R
 
 
 ANEW, LONGER = " (another validation part)", " (up to 400 epochs)"
-REPLAYED = " (replayed from its seed)"
+REPLAYED, CONTROL = " (replayed from its seed)", " (replayed from the seed {})"
+PUBLISHED_SEED, OTHER_SEEDS = 2024, (1, 2, 3)
 _CORNAC, _IRB = "ml-100k-cornac", "ml-100k-irb"
 _AMAZON, _SHIFTED = "electronic", "electronic-popularity"
 _irb = functools.partial(_mf, _IRB, "validated")
@@ -209,6 +211,14 @@ def _other_set(data: str, *rows: str) -> dict[str, Run]:
         arm, changes = of_arm[name]
         runs[f"{data} {name}"] = _mf(data, "validated", arm, 2, **changes)
     return runs
+
+
+def _replay(
+    name: str, seed: int, arm: str, settings: dict[str, Any], repetitions: int
+) -> Run:
+    """A published run again, or the same from another seed than the published one."""
+    data, protocol = name.partition(" ")[0], "validated, no early end"
+    return _mf(data, protocol, arm, repetitions, **settings)._replace(replayed=seed)
 
 
 # SLIM's penalties are those of alpha .2 and l1_ratio .005 over 6,034 rows, times the
@@ -344,10 +354,13 @@ RUNS: dict[str, Run] = {
     ),
     **_references(_SHIFTED, "whole"),
     **{
-        name + REPLAYED: _mf(
-            *(name.partition(" ")[0], "validated, no early end", arm), **settings
-        )._replace(replayed=True)
-        for name, (arm, settings) in OF_REPLAYS.items()
+        f"{name}{REPLAYED}": _replay(name, PUBLISHED_SEED, *of_arm, 3)
+        for name, of_arm in OF_REPLAYS.items()
+    },
+    **{
+        f"{name}{CONTROL.format(seed)}": _replay(name, seed, *OF_REPLAYS[name], 1)
+        for name in CONTROLLED
+        for seed in OTHER_SEEDS
     },
 }
 QUICK = ("ease-1000", "popularity")

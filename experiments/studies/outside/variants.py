@@ -160,3 +160,5 @@ OF_REPLAYS: dict[str, tuple[str, dict[str, Any]]] = {
         {"temperature": 0.2, "hyper": ("width=2.25", "every=20")},
     ),
 }
+# Of these also from other seeds, to see whether the published one is the reason.
+CONTROLLED = ("ml-100k-irb lambda-loss-at-k", "electronic sl")
