@@ -157,6 +157,8 @@ def _stored_rows(options: StudyOptions) -> tuple[Rows, dict[str, str]]:
     rows: Rows = {}
     for n, row in enumerate(header["runs"]):
         name = max((name for name in RUNS if row.startswith(name)), key=len, default="")
+        if not name:  # a run that is no more
+            continue
         seeds = ~np.isnan(arrays["mean"][n]).all(axis=1)
         values = np.stack([arrays[part][n][seeds] for part in ("mean", "error")])
         rows[name, row.removeprefix(name)] = values
