@@ -104,7 +104,9 @@ class AtK:
     The threshold of a user is set in every so many epochs, after each batch.
     """
 
-    def __init__(self, pairs: Pairs, temperature: float, hyper: dict[str, float]):
+    def __init__(
+        self, pairs: Pairs, temperature: float, hyper: dict[str, float]
+    ) -> None:
         self._pairs, self._temperature = pairs, temperature
         self._width, self.every = hyper["width"], int(hyper["every"])
         self._rank = int(hyper["cutoff"])
@@ -222,7 +224,7 @@ def replay(request: dict[str, Any]) -> Answers:
             (gradient,) = torch.autograd.grad(value, values)
             scores.backward(index, gradient)
             optimiser.step()
-            total += float(value)
+            total += value.item()
             if isinstance(loss, AtK) and epoch % loss.every == 0:
                 loss.set_thresholds(scores.of(users), users, negatives)
         if epoch % request["every"]:
