@@ -56,7 +56,8 @@ def test_the_committed_trials_are_those_that_the_grid_declares(name):
 
 def test_the_page_names_the_grids_whose_arms_are_tuned():
     page = (RESULTS.parent / "docs" / "how-to-choose.md").read_text()
-    (named,) = re.findall(r"Arms of ((?:`[a-z-]+`[,\s]+|and\s+)+)are tuned on", page)
+    names = r"In the grids ((?:`[a-z-]+`[,\s]+|and\s+)+)each arm is tuned on validation"
+    (named,) = re.findall(names, page)
     on_ratio = {name for name, grid in GRIDS.items() if grid.tuned}
     # On other splits, and grids whose arms all have one arm's values.
     on_ratio -= {"future-tuned", "other-data", "sample-size", "push"}
