@@ -101,9 +101,10 @@ def test_a_peer_that_fails_is_one_line(run):
 
 def test_other_negatives_cannot_be_replayed(run):
     test = prepared_run(phase(run[0], 0, run[1]))
-    config = dataclasses.replace(test.config, negatives=("uniform:3",))
-    with pytest.raises(InputError, match="uniform-outside:N"):
-        replay.request(dataclasses.replace(test, config=config), 1, 5)
+    for negatives in (("uniform:3",), ("uniform-outside:3", "uniform:3")):
+        config = dataclasses.replace(test.config, negatives=negatives)
+        with pytest.raises(InputError, match="uniform-outside:N"):
+            replay.request(dataclasses.replace(test, config=config), 1, 5)
 
 
 def test_only_the_named_runs_are_measured_and_the_other_rows_stay(

@@ -1,9 +1,9 @@
 """Replays of published runs: training in PyTorch, from the random numbers of one seed.
 
-A table of IR-Benchmark [yang2025slatk, yang2024psl] has one run behind each row, with
-the seed that its code fixes. The peer (experiments/bench/peers/irb_peer.py) trains from
-that seed's initial tables, order of pairs and negatives; what is measured of its tables
-is what is measured of every other run.
+The code behind the tables of IR-Benchmark [yang2025slatk, yang2024psl] fixes one seed.
+The peer (experiments/bench/peers/irb_peer.py) trains from that seed's initial tables,
+order of pairs and negatives; what is measured of its tables is what is measured of
+every other run.
 """
 
 import contextlib
@@ -84,10 +84,10 @@ def request(run: Prepared, seed: int, every: int) -> dict[str, Any]:
       InputError: the run has no one source of each pair's own negatives.
     """
     config = run.config
-    (source,) = config.negatives
-    name, _, count = source.partition(":")
-    if name != "uniform-outside":
-        raise InputError(f"a replay needs uniform-outside:N negatives, not {source}")
+    sources = " ".join(config.negatives)
+    name, _, count = sources.partition(":")
+    if name != "uniform-outside" or not count.isdigit():
+        raise InputError(f"a replay needs uniform-outside:N negatives, not {sources}")
     return {
         "task": "replay",
         "loss": config.loss,
