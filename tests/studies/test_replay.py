@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments.bench.peers.c_random import c_rand, distinct_outside
+from experiments.bench.peers import sampled
+from experiments.bench.peers.c_random import distinct_outside
 from experiments.inputs import prepared_run
 from experiments.studies import STUDIES, outside
 from experiments.studies.outside import measure, replay, run_outside
@@ -31,26 +32,64 @@ ROWS = "\n".join(
 )
 
 
+def draws(seeds, items, count, owned=()) -> list[list[int]]:
+    """Rows of distinct_outside, all of which own the same items."""
+    spans = np.tile([0, len(owned)], (len(seeds), 1))
+    own = spans, np.array(owned, int)
+    return distinct_outside(np.array(seeds), items, count, own).tolist()
+
+
 def test_rand_is_that_of_the_gnu_library():
-    drawn = c_rand(np.array([*OF_C]), 4)
-    assert drawn.T.tolist() == [*OF_C.values()]
+    items = 1_000_003
+    assert draws([*OF_C], items, 4) == [
+        [n % items for n in row] for row in OF_C.values()
+    ]
+
+
+def test_the_seed_0_is_the_seed_1():
+    assert draws([0], 1_000_003, 9) == draws([1], 1_000_003, 9)
 
 
 @pytest.mark.parametrize("count", [1, 3, 6])
 def test_negatives_are_the_first_distinct_items_that_are_not_the_rows_own(count):
-    # 6 of 6: the last one may take many draws, more than are made at first
-    seeds, items = np.arange(1, 200), 8
-    owned = np.repeat(np.arange(199), 2), np.tile([5, 2], 199)
-    drawn = distinct_outside(seeds, items, count, owned)
-    for seed, row in zip(seeds, drawn.tolist(), strict=True):
-        named = c_rand(np.array([seed]), 400)[:, 0] % items
-        first = [*dict.fromkeys(int(n) for n in named if n not in (5, 2))]
-        assert row == first[:count]
+    # Among many items rand() modulo 8 follows from rand() modulo a multiple of 8.
+    seeds, items, many = range(1, 60), 8, 8 * 10**5
+    for row, named in zip(
+        draws(seeds, items, count, owned=(5, 2)), draws(seeds, many, 60), strict=True
+    ):
+        first = dict.fromkeys(n % items for n in named if n % items not in (5, 2))
+        assert row == [*first][:count]
+
+
+def test_rows_that_own_other_items_do_not_disturb_each_other():
+    seeds, spans, owned = (
+        np.array([3, 3, 3]),
+        np.array([[0, 2], [2, 3], [3, 3]]),
+        [1, 4, 0],
+    )
+    drawn = distinct_outside(seeds, 6, 3, (spans, np.array(owned)))
+    alone = [draws([3], 6, 3, owned=own)[0] for own in ((1, 4), (0,), ())]
+    assert drawn.tolist() == alone
 
 
 def test_more_negatives_than_items_are_refused():
+    spans = np.array([[0, 0], [0, 1]])
     with pytest.raises(ValueError, match="5 distinct items of the 4"):
-        distinct_outside(np.arange(2), 5, 5, (np.array([1]), np.array([0])))
+        distinct_outside(np.arange(2), 5, 5, (spans, np.array([0])))
+
+
+def test_sampled_scores_and_gradients_are_those_of_the_whole_product():
+    draw = np.random.default_rng(0)
+    query, items = draw.normal(size=(4, 3)), draw.normal(size=(9, 3))
+    index, slopes = draw.integers(9, size=(4, 20)), draw.normal(size=(4, 20))
+    scores, of_query, of_items = np.empty((4, 20)), np.ones((4, 3)), np.ones((9, 3))
+    sampled.score(query, items, index, scores)
+    np.testing.assert_allclose(scores, np.take_along_axis(query @ items.T, index, 1))
+    sampled.spread(query, items, index, slopes, of_query, of_items)
+    whole = np.zeros((4, 9))
+    np.add.at(whole, (np.arange(4)[:, None], index), slopes)
+    np.testing.assert_allclose(of_query, 1 + whole @ items)
+    np.testing.assert_allclose(of_items, 1 + whole.T @ query)
 
 
 @pytest.fixture

@@ -138,6 +138,7 @@ ROUNDED_DOWN: dict[str, tuple[str, dict[str, Any]]] = {
 # Rows that are replayed from the published seed, as printed: arm and settings.
 _OWN_200 = ("uniform-outside:200",)
 _AS_LAMBDA = {"learning_rate": 1e-3, "weight_decay": 1e-5}
+_FAST_PSL = {"loss": "psl-relu", "temperature": 0.05, "learning_rate": 0.1}
 OF_REPLAYS: dict[str, tuple[str, dict[str, Any]]] = {
     "ml-100k-irb lambda-rank": (
         "mf-lambda-rank",
@@ -155,9 +156,20 @@ OF_REPLAYS: dict[str, tuple[str, dict[str, Any]]] = {
         {"temperature": 0.2, "learning_rate": 0.1},
     ),
     "electronic psl-relu": ("mf-cosine", {"loss": "psl-relu", "temperature": 0.1}),
+    "electronic adv-info-nce": (
+        "mf-adv-info-nce",
+        {"temperature": 0.2, "learning_rate": 0.1},
+    ),
     "electronic sl-at-20": (
         "mf-sl-at-k",
         {"temperature": 0.2, "hyper": ("width=2.25", "every=20")},
+    ),
+    "movie psl-relu": ("mf-cosine", _FAST_PSL),
+    "gowalla sl": ("mf-cosine", {"temperature": 0.1, "learning_rate": 0.1}),
+    "gowalla psl-relu": ("mf-cosine", _FAST_PSL),
+    "gowalla sl-at-20": (
+        "mf-sl-at-k",
+        {"temperature": 0.1, "hyper": ("width=1", "every=20")},
     ),
 }
 # Of these also from other seeds, to see whether the published one is the reason.
