@@ -1,4 +1,4 @@
-"""Stands in for irb_peer: its tables say which user, item and epoch a row is of."""
+"""Stands in for the peer: its tables say which user, item and epoch a row is of."""
 
 from pathlib import Path
 

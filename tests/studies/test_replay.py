@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments.bench.peers import sampled
-from experiments.bench.peers.c_random import distinct_outside
+from experiments.bench.peers import irb
+from experiments.bench.peers.irb import loops
+from experiments.bench.peers.irb.c_random import distinct_outside
 from experiments.inputs import prepared_run
 from experiments.studies import STUDIES, outside
 from experiments.studies.outside import measure, replay, run_outside
@@ -83,9 +84,9 @@ def test_sampled_scores_and_gradients_are_those_of_the_whole_product():
     query, items = draw.normal(size=(4, 3)), draw.normal(size=(9, 3))
     index, slopes = draw.integers(9, size=(4, 20)), draw.normal(size=(4, 20))
     scores, of_query, of_items = np.empty((4, 20)), np.ones((4, 3)), np.ones((9, 3))
-    sampled.score(query, items, index, scores)
+    loops.score(query, items, index, scores)
     np.testing.assert_allclose(scores, np.take_along_axis(query @ items.T, index, 1))
-    sampled.spread(query, items, index, slopes, of_query, of_items)
+    loops.spread(query, items, index, slopes, of_query, of_items)
     whole = np.zeros((4, 9))
     np.add.at(whole, (np.arange(4)[:, None], index), slopes)
     np.testing.assert_allclose(of_query, 1 + whole @ items)
@@ -130,6 +131,21 @@ def test_a_replay_is_measured_as_a_trained_run_is(run):
     place = NUMBERS.index("ndcg@20")
     assert {*views} == {CHOSEN, LAST}
     assert 0 < views[CHOSEN][0, place] <= 1
+
+
+def test_a_replay_by_other_code_of_the_peer_is_made_again(run, tmp_path, monkeypatch):
+    peer = tmp_path / "irb" / "peer.py"
+    peer.parent.mkdir()
+    monkeypatch.setattr(irb, "__file__", str(peer.with_name("__init__.py")))
+    options = StudyOptions(tmp_path / "out", seeds=1)
+    made = []
+    monkeypatch.setattr(
+        outside, "measured", lambda *args: made.append(1) or measured(*args[:3])
+    )
+    for code, count in (("a = 1", 1), ("a = 1  # one", 1), ("a = 2", 2)):
+        peer.write_text(code)
+        outside.measured_once("made", run[0], 0, run[1], options)
+        assert len(made) == count
 
 
 def test_a_peer_that_fails_is_one_line(run):

@@ -32,6 +32,7 @@ from experiments.inputs import digest_of
 from experiments.output.code import code_of
 from experiments.output.folders import records_path, run_id
 from experiments.studies.outside.measure import dataset_of, measured, phase
+from experiments.studies.outside.replay import peer_code
 from experiments.studies.outside.runs import NUMBERS, PROTOCOLS, QUICK, RUNS, Run
 from experiments.study import StudyOptions, save_study
 from research.contrast import slug
@@ -202,6 +203,7 @@ def measured_once(
     made_by = {
         "code": code_of(dataclasses.asdict(config)),
         "protocol": str(PROTOCOLS[run.protocol]),
+        **({"peer": peer_code()} if run.replayed else {}),
     }
     start = time.monotonic()
     if not (path.is_file() and read_json(path).get("made_by") == made_by):

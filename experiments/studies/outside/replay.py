@@ -1,12 +1,13 @@
 """Replays of published runs: training in PyTorch, from the random numbers of one seed.
 
 The code behind the tables of IR-Benchmark [yang2025slatk, yang2024psl] fixes one seed.
-The peer (experiments/bench/peers/irb_peer.py) trains from that seed's initial tables,
+The peer (experiments/bench/peers/irb/peer.py) trains from that seed's initial tables,
 order of pairs and negatives; what is measured of its tables is what is measured of
 every other run.
 """
 
 import contextlib
+import hashlib
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,13 +16,15 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
+from experiments.bench.peers import irb
 from experiments.bench.protocol import PEERS, Failed, Process
+from experiments.output.code import stripped
 from research.files import write_arrays
 from research.losses import hyper_values
 from research.prepare import Prepared
 from research.types import InputError
 
-PEER = "experiments.bench.peers.irb_peer"
+PEER = "experiments.bench.peers.irb.peer"
 
 
 def replayed(
@@ -68,6 +71,13 @@ def replayed(
                     yield _normalised(of_users), _normalised(of_items)
                 else:
                     yield of_users, of_items
+
+
+def peer_code() -> str:
+    """The code of the peer, as a digest: a replay by other code is not used."""
+    paths = sorted(Path(irb.__file__).parent.glob("*.py"))
+    text = "\n".join(f"{path.name} {stripped(path.read_text())}" for path in paths)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def places(names: ndarray) -> ndarray:

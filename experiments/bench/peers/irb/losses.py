@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from experiments.bench.peers.sampled_torch import sampled
+from experiments.bench.peers.irb.sampled import sampled
 
 
 class Batch(NamedTuple):

@@ -19,9 +19,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from experiments.bench.peers.c_random import distinct_outside, fill_distinct
-from experiments.bench.peers.irb_losses import Batch, Loss, make_loss
-from experiments.bench.peers.sampled_torch import sampled
+from experiments.bench.peers.irb.c_random import distinct_outside, fill_distinct
+from experiments.bench.peers.irb.losses import Batch, Loss, make_loss
+from experiments.bench.peers.irb.sampled import sampled
 from experiments.bench.protocol import Answers, serve
 
 WORKERS = 16  # of its data loader

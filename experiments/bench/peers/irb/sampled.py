@@ -6,7 +6,7 @@ import numba
 import torch
 from torch import Tensor
 
-from experiments.bench.peers import sampled as loops
+from experiments.bench.peers.irb import loops
 
 _score = numba.njit(loops.score, fastmath=True)
 _spread = numba.njit(loops.spread, fastmath=True)

@@ -1,0 +1,1 @@
+"""A published run made again in PyTorch, from its seed (peer.py)."""
