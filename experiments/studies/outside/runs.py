@@ -315,10 +315,15 @@ RUNS: dict[str, Run] = {
         f"{_AMAZON} sl ({what})": _amazon("mf-cosine", 1, **(_SL | changes))
         for what, changes in OF_SL.items()
     },
-    f"{_AMAZON} sl (rate 0.1 and no early end)": _mf(
-        *(_AMAZON, "validated, no early end", "mf-cosine", 1),
-        **(_SL | {"learning_rate": 0.1}),
-    ),
+    **{
+        f"{_AMAZON} sl ({what})": _mf(
+            _AMAZON, "validated, no early end", "mf-cosine", seeds, **(_SL | rate)
+        )
+        for what, seeds, rate in (
+            ("no early end", 3, {}),
+            ("rate 0.1 and no early end", 1, {"learning_rate": 0.1}),
+        )
+    },
     f"{_AMAZON} sl{ANEW}": _mf(_AMAZON, "validated anew", "mf-cosine", **_SL),
     f"{_AMAZON} psl-relu": _amazon(
         "mf-cosine", 5, **SHARED, loss="psl-relu", temperature=0.1
