@@ -104,13 +104,13 @@ def run(tmp_path, monkeypatch) -> tuple[Run, str]:
     return made, made.data
 
 
-def _with_this_python(test, seed, every):
-    return replay.replayed(test, seed, every, python=Path(sys.executable))
+def _with_this_python(test, published, every):
+    return replay.replayed(test, published, every, python=Path(sys.executable))
 
 
 def test_the_vectors_of_a_replay_are_those_of_their_users_and_items(run):
     test = prepared_run(phase(run[0], 0, run[1]))
-    looks = [*_with_this_python(test, 2024, 5)]
+    looks = [*_with_this_python(test, (2024, 4), 5)]
     assert [users[0, 1] for users, _ in looks] == [5, 10]
     users, items = looks[0]
     fitted = test.fold.fitted
@@ -121,7 +121,7 @@ def test_the_vectors_of_a_replay_are_those_of_their_users_and_items(run):
 
 def test_under_a_cosine_the_vectors_have_length_1(run):
     test = prepared_run(phase(run[0]._replace(arm="mf-cosine"), 0, run[1]))
-    (users, items), *_ = _with_this_python(test, 2024, 5)
+    (users, items), *_ = _with_this_python(test, (2024, 4), 5)
     assert np.linalg.norm(users, axis=1) == pytest.approx(1)
     assert np.linalg.norm(items, axis=1) == pytest.approx(1)
 
@@ -151,7 +151,7 @@ def test_a_replay_by_other_code_of_the_peer_is_made_again(run, tmp_path, monkeyp
 def test_a_peer_that_fails_is_one_line(run):
     test = prepared_run(phase(run[0], 0, run[1]))
     with pytest.raises(InputError, match="no such run"):
-        next(_with_this_python(test, 0, 5))
+        next(_with_this_python(test, (0, 4), 5))
 
 
 def test_other_negatives_cannot_be_replayed(run):
@@ -159,7 +159,7 @@ def test_other_negatives_cannot_be_replayed(run):
     for negatives in (("uniform:3",), ("uniform-outside:3", "uniform:3")):
         config = dataclasses.replace(test.config, negatives=negatives)
         with pytest.raises(InputError, match="uniform-outside:N"):
-            replay.request(dataclasses.replace(test, config=config), 1, 5)
+            replay.request(dataclasses.replace(test, config=config), (1, 4), 5)
 
 
 def test_only_the_named_runs_are_measured_and_the_other_rows_stay(
@@ -203,6 +203,7 @@ def test_without_pytorch_replays_are_left_out(tmp_path, monkeypatch, run):
 
 def test_repetitions_of_a_replay_share_the_published_seed(run):
     tests = [prepared_run(phase(run[0], seed, run[1])) for seed in (0, 2)]
-    first, third = (replay.request(test, 2024, 5) for test in tests)
+    first, third = (replay.request(test, (2024, 6), 5) for test in tests)
     assert (first.pop("repetition"), third.pop("repetition")) == (0, 2)
     assert first == third
+    assert (first["seed"], first["cutoffs"]) == (2024, 6)

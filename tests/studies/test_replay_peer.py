@@ -61,7 +61,7 @@ def answers(folder, loss: str, **changes):
             "repetition": 0,
         },
         **{"sizes": [USERS, ITEMS], "cosine": loss in COSINES, "out": str(folder)},
-        "pairs": str(folder / "pairs.npz"),
+        **{"cutoffs": 4, "pairs": str(folder / "pairs.npz")},
         **changes,
         "hyper": values | changes.get("hyper", {}),
     }

@@ -203,7 +203,7 @@ def measured_once(
     made_by = {
         "code": code_of(dataclasses.asdict(config)),
         "protocol": str(PROTOCOLS[run.protocol]),
-        **({"peer": peer_code()} if run.replayed else {}),
+        **({"peer": [peer_code(), run.replayed, run.cutoffs]} if run.replayed else {}),
     }
     start = time.monotonic()
     if not (path.is_file() and read_json(path).get("made_by") == made_by):

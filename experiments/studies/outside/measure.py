@@ -139,9 +139,8 @@ def measured(
     looks = _Looks(run, test, progress)
     with contextlib.suppress(_Enough):
         if run.replayed:
-            for users, items in replayed(
-                test, run.replayed, PROTOCOLS[run.protocol].every
-            ):
+            every = PROTOCOLS[run.protocol].every
+            for users, items in replayed(test, (run.replayed, run.cutoffs), every):
                 looks.look(users, items)
         else:
             _trained(looks)

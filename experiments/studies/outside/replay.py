@@ -28,7 +28,7 @@ PEER = "experiments.bench.peers.irb.peer"
 
 
 def replayed(
-    run: Prepared, seed: int, every: int, python: Path = PEERS
+    run: Prepared, published: tuple[int, int], every: int, python: Path = PEERS
 ) -> Iterator[tuple[ndarray, ndarray]]:
     """The vectors of a published run, at each look.
 
@@ -36,7 +36,8 @@ def replayed(
       run: on the fold that it is trained on. Its config's seed is the number of the
         repetition: from 1 on its initial tables differ by a part in ten million, which
         shows how far rounding alone carries the run.
-      seed: of the published code.
+      published: the seed of the published code, and at how many cut-offs it judges a
+        look.
       every: epochs between two looks.
       python: the interpreter that has PyTorch.
 
@@ -54,7 +55,7 @@ def replayed(
         order = np.lexsort(columns[::-1])
         write_arrays(pairs, {"users": columns[0][order], "items": columns[1][order]})
         sizes = [fitted.n_users, fitted.n_items]
-        asked = request(run, seed, every) | {"pairs": str(pairs), "sizes": sizes}
+        asked = request(run, published, every) | {"pairs": str(pairs), "sizes": sizes}
         peer = Process(python, PEER, asked | {"out": folder, "cosine": cosine})
         with contextlib.closing(peer):
             for _ in range(run.config.epochs // every):
@@ -87,7 +88,7 @@ def places(names: ndarray) -> ndarray:
     return place
 
 
-def request(run: Prepared, seed: int, every: int) -> dict[str, Any]:
+def request(run: Prepared, published: tuple[int, int], every: int) -> dict[str, Any]:
     """What the peer needs of a run's config.
 
     Raises:
@@ -110,7 +111,8 @@ def request(run: Prepared, seed: int, every: int) -> dict[str, Any]:
         "epochs": config.epochs,
         "negatives": int(count),
         "every": every,
-        "seed": seed,
+        "seed": published[0],
+        "cutoffs": published[1],
         "repetition": config.seed,
     }
 

@@ -12,6 +12,7 @@ from experiments.studies.outside.variants import (
     AS_CORNAC,
     AT_20_AMAZON,
     CONTROLLED,
+    JUDGED_AT_SIX,
     OF_ADVERSARIAL,
     OF_BPR,
     OF_LAMBDA_LOSS,
@@ -117,6 +118,8 @@ class Run(NamedTuple):
       seeds: the most that it is repeated with.
       replayed: the seed from which the published random numbers are made (replay.py), 0
         for a run here; its seeds are then repetitions that differ by rounding.
+      cutoffs: of lists that the replayed code judges at a look, for each of which it
+        draws a seed: so they decide the random numbers after the first look.
     """
 
     data: str
@@ -125,6 +128,7 @@ class Run(NamedTuple):
     changes: Mapping[str, Any] = MappingProxyType({})
     seeds: int = 3
     replayed: int = 0
+    cutoffs: int = 4  # in the released code; the printed tables have six
 
     @property
     def published(self) -> bool:
@@ -164,6 +168,7 @@ def _mf(data: str, protocol: str, arm: str, seeds: int = 3, **changes: Any) -> R
 
 ANEW, LONGER = " (another validation part)", " (up to 400 epochs)"
 REPLAYED, CONTROL = " (replayed from its seed)", " (replayed from the seed {})"
+AT_SIX = " (replayed from its seed, judged at six cut-offs)"
 PUBLISHED_SEED, OTHER_SEEDS = 2024, (1, 2, 3)
 _CORNAC, _IRB = "ml-100k-cornac", "ml-100k-irb"
 _AMAZON, _SHIFTED = "electronic", "electronic-popularity"
@@ -371,6 +376,12 @@ RUNS: dict[str, Run] = {
         f"{name}{CONTROL.format(seed)}": _replay(name, seed, *OF_REPLAYS[name], 1)
         for name in CONTROLLED
         for seed in OTHER_SEEDS
+    },
+    **{
+        f"{name}{AT_SIX}": _replay(name, PUBLISHED_SEED, *OF_REPLAYS[name], 1)._replace(
+            cutoffs=6
+        )
+        for name in JUDGED_AT_SIX
     },
 }
 QUICK = ("ease-1000", "popularity")

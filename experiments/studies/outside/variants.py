@@ -174,3 +174,4 @@ OF_REPLAYS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 # Of these also from other seeds, to see whether the published one is the reason.
 CONTROLLED = ("ml-100k-irb lambda-loss-at-k", "electronic sl")
+JUDGED_AT_SIX = ("electronic sl-at-20",)

@@ -27,7 +27,6 @@ from experiments.bench.protocol import Answers, serve
 WORKERS = 16  # of its data loader
 ROUNDING = 1e-7  # of a value, by which a repetition's initial tables differ
 LARGEST = 10**9  # seed of C's generator
-CUTOFFS = 4  # for each of which it makes a loader, and so draws a seed, at every look
 _fill = numba.njit(fill_distinct)
 
 
@@ -132,7 +131,8 @@ def replay(request: dict[str, Any]) -> Answers:
       request: pairs, a file with users and items [p], sorted; sizes; seed;
         repetition, above 0 for tables that differ as by rounding; loss, temperature and
         hyper, as in a config; cosine, whether vectors have length 1; rate, decay,
-        negatives, batch, epochs, every; out, the folder of the tables.
+        negatives, batch, epochs, every; cutoffs, how many seeds are drawn after an
+        answer; out, the folder of the tables.
     """
     with np.load(request["pairs"]) as file:
         pairs = Pairs(file["users"], file["items"], request["sizes"])
@@ -147,7 +147,7 @@ def replay(request: dict[str, Any]) -> Answers:
         path = Path(request["out"]) / f"epoch-{epoch}.npz"
         np.savez(path, *(table.detach().numpy() for table in model.tables))
         yield {"epoch": epoch, "loss": total, "tables": str(path)}
-        for _ in range(CUTOFFS):
+        for _ in range(request["cutoffs"]):  # a loader for each, which draws a seed
             _seed()
 
 
