@@ -12,12 +12,13 @@ from experiments.bench.peers import irb
 from experiments.bench.peers.irb import loops
 from experiments.bench.peers.irb.c_random import distinct_outside
 from experiments.inputs import prepared_run
+from experiments.output.folders import records_path
 from experiments.studies import STUDIES, outside
 from experiments.studies.outside import measure, replay, run_outside
 from experiments.studies.outside.measure import CHOSEN, LAST, measured, phase
 from experiments.studies.outside.runs import NUMBERS, RUNS, Run
 from experiments.study import StudyOptions
-from research.report.records import load_stored
+from research.report.records import load_stored, save_stored
 from research.types import InputError
 
 # What a C program prints with the GNU library, for srand(42) and srand(7).
@@ -162,6 +163,13 @@ def test_other_negatives_cannot_be_replayed(run):
             replay.request(dataclasses.replace(test, config=config), (1, 4), 5)
 
 
+def _without_first_seed(records: Path, row: int) -> None:
+    header, _, arrays = load_stored(records)
+    for array in arrays.values():
+        array[row, 0] = np.nan
+    save_stored(records, header, arrays)
+
+
 def test_only_the_named_runs_are_measured_and_the_other_rows_stay(
     tmp_path, monkeypatch
 ):
@@ -176,13 +184,15 @@ def test_only_the_named_runs_are_measured_and_the_other_rows_stay(
     options = StudyOptions(tmp_path / "out", data_dir=str(tmp_path / "data"), seeds=2)
     first = load_stored(run_outside(options._replace(arms=("popularity", "slim"))))
     assert first.header["runs"] == ["popularity", "slim"]  # in the order of RUNS
+    _without_first_seed(records_path(tmp_path / "out", "outside", "outside"), row=0)
     shutil.rmtree(tmp_path / "out" / "runs")
     again = options._replace(arms=("ease-1000", "slim"), seeds=1)
     stored = load_stored(run_outside(again))
     assert stored.header["runs"] == ["ease-1000", "popularity", "slim"]
     for name, array in stored.arrays.items():
         kept, other = first.arrays[name]
-        np.testing.assert_array_equal(array[1], kept)
+        assert np.isnan(array[1, 0]).all()  # no other seed takes its place
+        np.testing.assert_array_equal(array[1, 1:], kept[1:])
         np.testing.assert_array_equal(
             array[2], [other[0], np.full_like(other[1], np.nan)]
         )

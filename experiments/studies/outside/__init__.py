@@ -160,7 +160,8 @@ def _stored_rows(options: StudyOptions) -> tuple[Rows, dict[str, str]]:
         name = max((name for name in RUNS if row.startswith(name)), key=len, default="")
         if not name:  # a run that is no more
             continue
-        seeds = ~np.isnan(arrays["mean"][n]).all(axis=1)
+        measured_seeds = np.flatnonzero(~np.isnan(arrays["mean"][n]).all(axis=1))
+        seeds = slice(1 + int(measured_seeds[-1]))  # each keeps its place
         values = np.stack([arrays[part][n][seeds] for part in ("mean", "error")])
         rows[name, row.removeprefix(name)] = values
     return rows, header["digests"]
