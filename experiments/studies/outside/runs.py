@@ -322,11 +322,12 @@ RUNS: dict[str, Run] = {
     },
     **{
         f"{_AMAZON} sl ({what})": _mf(
-            _AMAZON, "validated, no early end", "mf-cosine", seeds, **(_SL | rate)
+            _AMAZON, "validated, no early end", "mf-cosine", seeds, **settings
         )
-        for what, seeds, rate in (
-            ("no early end", 3, {}),
-            ("rate 0.1 and no early end", 1, {"learning_rate": 0.1}),
+        for what, seeds, settings in (
+            ("no early end", 3, _SL),
+            ("own negatives and no early end", 1, {"temperature": 0.2}),
+            ("rate 0.1 and no early end", 1, _SL | {"learning_rate": 0.1}),
         )
     },
     f"{_AMAZON} sl{ANEW}": _mf(_AMAZON, "validated anew", "mf-cosine", **_SL),
