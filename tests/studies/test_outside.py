@@ -32,10 +32,9 @@ from experiments.studies.outside.measure import (
     measured,
     phase,
 )
+from experiments.studies.outside.protocols import NUMBERS, PROTOCOLS
 from experiments.studies.outside.report import _cells, ledger
 from experiments.studies.outside.runs import (
-    NUMBERS,
-    PROTOCOLS,
     REPLAYED,
     RUNS,
     Run,

@@ -16,7 +16,8 @@ from experiments.output.folders import records_path
 from experiments.studies import STUDIES, outside
 from experiments.studies.outside import measure, replay, run_outside
 from experiments.studies.outside.measure import CHOSEN, LAST, measured, phase
-from experiments.studies.outside.runs import NUMBERS, RUNS, Run
+from experiments.studies.outside.protocols import NUMBERS
+from experiments.studies.outside.runs import RUNS, Run
 from experiments.study import StudyOptions
 from research.report.records import load_stored, save_stored
 from research.types import InputError

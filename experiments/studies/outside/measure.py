@@ -13,8 +13,9 @@ from numpy import ndarray
 from experiments.arms import arm
 from experiments.inputs import prepared_run
 from experiments.runs import baseline, rank, serve
+from experiments.studies.outside.protocols import NUMBERS, PROTOCOLS
 from experiments.studies.outside.replay import replayed
-from experiments.studies.outside.runs import NUMBERS, PROTOCOLS, Run
+from experiments.studies.outside.runs import Run
 from research.config import Config
 from research.evaluate.metrics import METRICS
 from research.evaluate.record import evaluate
