@@ -16,11 +16,13 @@ class Batch(NamedTuple):
 
     Attributes:
       users: [b].
+      items: the positives, [b].
       negatives: items, [b, n].
       catalogue: the scores of the users for all items [b, i], when it is called.
     """
 
     users: Tensor
+    items: Tensor
     negatives: Tensor
     catalogue: Callable[[], Tensor]
 
@@ -142,8 +144,10 @@ def _ranked(weight: Callable[[Tensor, Tensor], Tensor]) -> Loss:
 
     def loss(own: Tensor, other: Tensor, batch: Batch) -> Tensor:
         catalogue = batch.catalogue()
+        # By the catalogue's own scores: no item is above itself by rounding.
         ranks = [
-            1 + (catalogue > z.detach()).sum(1, keepdim=True) for z in (own, other)
+            1 + (catalogue > catalogue.gather(1, index)).sum(1, keepdim=True)
+            for index in (batch.items[:, None], batch.negatives)
         ]
         return F.softplus(other - own) * weight(*ranks)
 

@@ -111,7 +111,7 @@ class Model:
         if still := loss.begin(epoch):
             optimiser = loss.optimiser
         for users, items, negatives in batches:
-            batch = Batch(users, negatives, partial(self.catalogue, users))
+            batch = Batch(users, items, negatives, partial(self.catalogue, users))
             index = torch.cat([items[:, None], negatives], dim=1)
             with torch.set_grad_enabled(not still):
                 scores = sampled(*self.vectors(users), index)
