@@ -8,6 +8,7 @@ every other run.
 
 import contextlib
 import hashlib
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +26,10 @@ from research.prepare import Prepared
 from research.types import InputError
 
 PEER = "experiments.bench.peers.irb.peer"
+# PyTorch asks for the same large arrays in each step. By default the GNU library gives
+# them back to the system after use, which takes longer than computing with them.
+_KEPT = {"mmap_threshold": 2**25, "trim_threshold": 2**33, "hugetlb": 1}
+MEMORY = {"GLIBC_TUNABLES": ":".join(f"glibc.malloc.{k}={n}" for k, n in _KEPT.items())}
 
 
 def replayed(
@@ -56,7 +61,8 @@ def replayed(
         write_arrays(pairs, {"users": columns[0][order], "items": columns[1][order]})
         sizes = [fitted.n_users, fitted.n_items]
         asked = request(run, published, every) | {"pairs": str(pairs), "sizes": sizes}
-        peer = Process(python, PEER, asked | {"out": folder, "cosine": cosine})
+        asked |= {"out": folder, "cosine": cosine}
+        peer = Process(python, PEER, asked, env=os.environ | MEMORY)
         with contextlib.closing(peer):
             for _ in range(run.config.epochs // every):
                 try:

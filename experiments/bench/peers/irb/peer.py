@@ -87,7 +87,7 @@ class Model:
                 table.data.mul_(1 + ROUNDING * change)
         self._cosine = request["cosine"]
         self._optimiser = torch.optim.Adam(
-            self.tables, lr=request["rate"], weight_decay=request["decay"]
+            self.tables, lr=request["rate"], weight_decay=request["decay"], fused=True
         )
 
     def vectors(self, users: Tensor) -> tuple[Tensor, Tensor]:

@@ -9,7 +9,9 @@ from torch import Tensor
 from experiments.bench.peers.irb import loops
 
 _score = numba.njit(loops.score, fastmath=True)
-_spread = numba.njit(loops.spread, fastmath=True)
+_to_queries = numba.njit(loops.spread_to_queries, fastmath=True)
+_by_item = numba.njit(loops.by_item)
+_to_items = numba.njit(loops.spread_to_items, fastmath=True)
 
 
 class _Sampled(torch.autograd.Function):
@@ -23,9 +25,15 @@ class _Sampled(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, of_scores: Tensor) -> tuple[Tensor, Tensor, None]:
         query, items, index = ctx.saved_tensors
-        gradients = torch.zeros_like(query), torch.zeros_like(items)
-        _spread(*_arrays(query, items, index, of_scores.contiguous(), *gradients))
-        return *gradients, None
+        of_scores = of_scores.contiguous()
+        of_query, of_items = torch.zeros_like(query), torch.zeros_like(items)
+        _to_queries(*_arrays(items, index, of_scores, of_query))
+        ends = index.new_zeros(1 + len(items))
+        rows = torch.empty(index.numel(), dtype=torch.int32)
+        pairs = ends, rows, torch.empty_like(of_scores).flatten()
+        _by_item(*_arrays(index, of_scores, *pairs))
+        _to_items(*_arrays(query, *pairs, of_items))
+        return of_query, of_items, None
 
 
 def _arrays(*tensors: Tensor) -> list[Any]:
