@@ -194,13 +194,14 @@ def as_events(
     if not known.all():
         unknown = clicks.item[~known]
         notes.append(
-            f"{len(unknown)} of {len(known)} clicks are on {len(np.unique(unknown))} "
-            f"items that the model does not know, such as {unknown[0]}: passed over"
+            f"items that the model does not know, such as {unknown[0]}: "
+            f"{len(np.unique(unknown))}, with {len(unknown)} of the {len(known)} "
+            f"clicks, which are passed over"
         )
     known, repeats = _first_of_each(clicks.user, item, known)
     if repeats:
         notes.append(
-            f"{repeats} clicks repeat a user and an item: the first one counts"
+            f"clicks that repeat a user and an item: {repeats}; the first one counts"
         )
     # Where training had no times, a hash stands for the order of time.
     hashed = not (model.timed or clicks.timed)

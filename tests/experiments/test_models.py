@@ -44,7 +44,7 @@ def test_encode_writes_what_a_library_loads(saved, histories, call, tmp_path):
     words = ("--model", saved, "--histories", histories, "--lists", "4")
     called = call("encode", *words, "--out", tmp_path / "v")
     assert called.status == 0, called.err
-    assert "1 of 4 clicks are on 1 items" in called.err
+    assert ": 1, with 1 of the 4 clicks" in called.err
     assert "encoded 2 users, 2 of them new to the model" in called.out
     files = sorted(contents(tmp_path / "v"))
     assert files == ["items.npz", "lists.csv", "meta.json", "users.npz"]

@@ -92,7 +92,7 @@ def test_unknown_items_are_counted_and_passed_over():
     _, _, model = trained()
     encoded = model.encode({900: [9, 1, 2, 1, 3]})
     assert len(encoded.notes) == 1
-    assert "3 of 5 clicks are on 2 items" in encoded.notes[0]
+    assert "such as 1: 2, with 3 of the 5 clicks" in encoded.notes[0]
     np.testing.assert_array_equal(encoded.vectors, model.encode({900: [9, 2]}).vectors)
 
 
@@ -101,7 +101,7 @@ def test_a_repeat_of_a_click_counts_once_as_in_training():
     encoded = model.encode({900: [9, 2, 9, 9]})
     np.testing.assert_array_equal(encoded.vectors, model.encode({900: [9, 2]}).vectors)
     assert encoded.notes == (
-        "2 clicks repeat a user and an item: the first one counts",
+        "clicks that repeat a user and an item: 2; the first one counts",
     )
     assert model.lists({900: [9] * 500}, k=10).items.shape == (1, 10)
 
