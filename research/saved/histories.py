@@ -192,12 +192,7 @@ def as_events(
     item = places(clicks.item, model.items.names)
     known = item < len(model.items.names)
     if not known.all():
-        unknown = clicks.item[~known]
-        notes.append(
-            f"items that the model does not know, such as {unknown[0]}: "
-            f"{len(np.unique(unknown))}, with {len(unknown)} of the {len(known)} "
-            f"clicks, which are passed over"
-        )
+        notes.append(_passed_over(clicks.item, known))
     known, repeats = _first_of_each(clicks.user, item, known)
     if repeats:
         notes.append(
@@ -223,14 +218,21 @@ def as_events(
                 f"the model, and no features that it reads: nothing to encode"
             )
         notes.append(
-            f"{len(empty)} users have no click on an item of the model: features "
-            f"alone count"
+            f"users with features alone, no click on an item of the model: {len(empty)}"
         )
     events = Events(
         user, item[at].astype(np.int32), ratings.rating[at], time[at], order,
         offsets, table, model.items,
     )  # fmt: skip
     return Queries(events, tuple(notes))
+
+
+def _passed_over(items: ndarray, known: Bool[ndarray, " e"]) -> str:
+    unknown = items[~known]
+    return (
+        f"items that the model does not know, such as {unknown[0]}, are passed over: "
+        f"{len(np.unique(unknown))}, with {len(unknown)} of the {len(known)} clicks"
+    )
 
 
 def _first_of_each(

@@ -92,7 +92,7 @@ def test_unknown_items_are_counted_and_passed_over():
     _, _, model = trained()
     encoded = model.encode({900: [9, 1, 2, 1, 3]})
     assert len(encoded.notes) == 1
-    assert "such as 1: 2, with 3 of the 5 clicks" in encoded.notes[0]
+    assert "such as 1, are passed over: 2, with 3 of the 5 clicks" in encoded.notes[0]
     np.testing.assert_array_equal(encoded.vectors, model.encode({900: [9, 2]}).vectors)
 
 
@@ -149,7 +149,7 @@ def test_an_empty_history_leaves_the_features_or_nothing():
     run, _, model = trained()
     row = {"gender": "F", "age": 30}
     encoded = model.encode({900: [], 1000: [9]}, {900: row, 1000: row})
-    assert any("1 users have no click on an item" in note for note in encoded.notes)
+    assert any("no click on an item of the model: 1" in note for note in encoded.notes)
     assert np.isfinite(encoded.vectors).all()
     other = model.encode({900: []}, {900: {**row, "gender": "M"}})
     assert not np.allclose(other.vectors[0], encoded.vectors[0])
