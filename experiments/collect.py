@@ -209,7 +209,8 @@ def _result(
         failed = folder / "failed.json"
         reason = why.get(id_of(folder), "")
         if not reason:
-            reason = read_json(failed)["reason"] if failed.is_file() else ABSENT
+            said = read_json(failed) if failed.is_file() else {}
+            reason = said.get("reason", ABSENT)
         return ran._replace(reason=reason)
     where = serving_folder(folder, config)
     record = unpack(read_arrays(where / "per_user.npz"))

@@ -7,7 +7,7 @@ anything heavy is imported; the parts that need JAX are made when first read.
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -76,13 +76,20 @@ class Prepared:
         """The sources of negatives."""
         return make_sources(self.config.negatives, self.config)
 
-    @cached_property
+    @property
     def world(self) -> "tuple[World, dict[str, int]]":
         """The fold on the device, and the number of rows of each embedding table."""
-        from research.train.world import build_world
+        return _world_of(self)
 
-        assert self.positives is not None
-        return build_world(self.config, self.fold, self.positives)
+
+@lru_cache(
+    maxsize=2
+)  # else a process would keep the arrays of every run that it trains
+def _world_of(run: Prepared) -> "tuple[World, dict[str, int]]":
+    from research.train.world import build_world
+
+    assert run.positives is not None
+    return build_world(run.config, run.fold, run.positives)
 
 
 def is_towers(config: Config) -> bool:

@@ -5,6 +5,7 @@ a comparison take turns (A B C, A B C), each in its own process, which starts an
 compiles once. Only the standard library is used here, which every side has.
 """
 
+import contextlib
 import json
 import resource
 import signal
@@ -121,6 +122,9 @@ class Here:
         """Nothing is reported."""
         return {}
 
+    def kill(self) -> None:
+        """Nothing runs between two answers."""
+
 
 class Process:
     """A side in a fresh process: an interpreter, a module, and the request."""
@@ -170,18 +174,23 @@ class Process:
           The peak of its memory, or nothing where it ended before.
         """
         assert self._process.stdin is not None
-        assert self._process.stdout is not None
         self._process.send_signal(signal.SIGCONT)
         try:
             self._process.stdin.close()
             end = self._answer()
         except (Failed, BrokenPipeError):
             end = {}
+        self.kill()
+        return end
+
+    def kill(self) -> None:
+        """Ends the process at once; a stopped one could not see that nobody asks."""
         self._process.kill()
         self._process.wait()
-        self._process.stdout.close()
-        self._errors.close()
-        return end
+        for stream in (self._process.stdin, self._process.stdout, self._errors):
+            assert stream is not None
+            with contextlib.suppress(BrokenPipeError):  # of a request not yet written
+                stream.close()
 
     def _answer(self) -> dict[str, Any]:
         assert self._process.stdout is not None
@@ -228,19 +237,23 @@ def take_turns(
     answers: dict[str, list[dict[str, Any]]] = {name: [] for name in sides}
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     reasons: dict[str, str] = {}
-    for turn in range(1 + repeats):
-        for name, start in sides.items():
-            if name in reasons:
-                continue
-            clock = time.perf_counter()
-            if turn == 0:
-                started[name] = start()
-            try:
-                answers[name].append(started[name].ask())
-                seconds[name].append(time.perf_counter() - clock)
-            except Failed as error:
-                reasons[name] = str(error)
-    ends = {name: side.close() for name, side in started.items()}
+    try:
+        for turn in range(1 + repeats):
+            for name, start in sides.items():
+                if name in reasons:
+                    continue
+                clock = time.perf_counter()
+                if turn == 0:
+                    started[name] = start()
+                try:
+                    answers[name].append(started[name].ask())
+                    seconds[name].append(time.perf_counter() - clock)
+                except Failed as error:
+                    reasons[name] = str(error)
+        ends = {name: side.close() for name, side in started.items()}
+    finally:
+        for side in started.values():
+            side.kill()
     return {
         name: reasons[name]
         if name in reasons

@@ -15,6 +15,9 @@ from experiments.bench.work import TRAINING, Work, find_work
 from experiments.engine.local import cores
 from experiments.output.environment import environment
 
+# TFRS is written for Keras 2; both are read as TensorFlow is imported.
+PEER_VARIABLES = {"TF_USE_LEGACY_KERAS": "1", "TF_CPP_MIN_LOG_LEVEL": "2"}
+
 
 class Setting(NamedTuple):
     """How benchmarks are run.
@@ -88,4 +91,5 @@ def peer(setting: Setting, module: str, request: dict[str, Any]) -> Callable[[],
     python = setting.peers
     # This project's XLA flags aren't meant for a peer that has an XLA of its own.
     env = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
+    env |= PEER_VARIABLES
     return lambda: Process(python, f"experiments.bench.peers.{module}", request, env)

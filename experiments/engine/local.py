@@ -245,7 +245,8 @@ class _Worker:
         except OSError:  # it died while it was idle
             self.process.join()
             self._start()
-            self.pipe.send(self.run)
+            with contextlib.suppress(OSError):  # it died again: receive() says so
+                self.pipe.send(self.run)
 
     def receive(self) -> str | RunStatus:
         """Waits for the worker: a line on its run, or how that ended, if only by death.

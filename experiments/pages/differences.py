@@ -37,10 +37,11 @@ def difference(old: pd.DataFrame, new: pd.DataFrame) -> list[str]:
     )
     moved = int((np.abs(after[:, 0] - before[:, 0]) > 1e-6).sum())
     widths = [table[:, 2] - table[:, 1] for table in (before, after)]
-    ratio = np.median(widths[1][widths[0] > 0] / widths[0][widths[0] > 0])
+    wide = widths[0] > 0
+    ratio = f"{np.median(widths[1][wide] / widths[0][wide]):.2f}" if wide.any() else "-"
     old_out, new_out = ((t[:, 1] > 0) | (t[:, 2] < 0) for t in (before, after))
     gained, lost = (new_out & ~old_out).sum(), (old_out & ~new_out).sum()
-    counts = len(both), moved, f"{ratio:.2f}", old_out.sum(), new_out.sum()
+    counts = len(both), moved, ratio, old_out.sum(), new_out.sum()
     return [str(count) for count in (*counts, gained, lost)]
 
 

@@ -8,7 +8,7 @@ made-up variances, some with seeds that vary more than the residual, which no pa
 the six shows. Verdicts go by p values after Holm, whose strictest step lies far below
 0.05: how often is p below the level of that step?
 
-    python -m experiments run coverage             about 4 minutes on 2 cores
+    python -m experiments run coverage             about 3 minutes on 2 cores
     python -m experiments run coverage --quick     a few seconds, about 0.1 minutes
 
 It needs the records of ``ssb`` under the same output folder.

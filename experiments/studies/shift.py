@@ -56,6 +56,7 @@ from experiments.studies.compared import (
 )
 from experiments.studies.split import ndcg_of, splits_of
 from experiments.study import Report, StudyOptions, not_run, save_measured
+from research.contrast import MORE
 from research.report.intervals import two_way
 from research.report.pages import markdown_table
 from research.report.pictures import (
@@ -157,7 +158,7 @@ def verdicts(frame: pd.DataFrame, stored: Stored) -> list[list[str]]:
     out = []
     for split in SPLITS:
         more = split == "random"
-        ends = (0.0, np.inf) if more else (-np.inf, 0.0)
+        ends = (MORE, np.inf) if more else (-np.inf, -MORE)
         for corrected, plain in _pairs(stored):
             pair = Pair(split, Served(corrected), Served(plain))
             found = difference(stored, pair).interval()

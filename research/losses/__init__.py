@@ -18,6 +18,7 @@ from research.losses.entry import (
 )
 from research.marks import Range
 from research.negatives import is_batch_alone
+from research.negatives.checks import MOST_LOGITS
 from research.positives import POSITIVES
 from research.registry import Registry, deferred
 from research.types import InputError
@@ -42,7 +43,6 @@ _POINTWISE = frozenset({ORDER, MASK})
 _RANKED = frozenset({SHIFT, ORDER, MASK})
 _RANKS = frozenset({NEGATIVES, CATALOGUE})
 _CUTOFF = (20.0, "K, the length of the list that counts")
-_MOST = 1 << 31  # bytes of the rows' scores with all candidates
 _WHOLE = ("cutoff", "every")  # whole numbers: of places, of epochs
 # Bounds outside of which a value means nothing, whichever loss has it.
 _BOUNDS = {
@@ -295,7 +295,7 @@ def _check_scored(config: Config, items: int) -> None:
         raise InputError(
             f"{name} with positives {config.positives}: it scores all items for users"
         )
-    if 4 * config.batch * items > _MOST:
+    if 4 * config.batch * items > MOST_LOGITS:
         raise InputError(
             f"{name} needs the scores of {config.batch} rows with all {items} items at "
             f"once, {4 * config.batch * items / 2**30:.1f} GiB: take fewer rows"

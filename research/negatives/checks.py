@@ -8,7 +8,7 @@ from research.towers import takes_words
 from research.types import InputError, check_distinct
 
 # Bytes of logits that a step may hold; about four arrays of their size live at once.
-_MOST = 1 << 31
+MOST_LOGITS = 1 << 31
 
 
 def check_negatives(config: Config, size: Size | None = None) -> None:
@@ -145,7 +145,7 @@ def _check_ranks_items(config: Config, sources: tuple[Named, ...]) -> None:
 
 def _check_memory(config: Config, columns: int) -> None:
     reason, size = held_whole(config), 4 * config.batch * columns
-    if reason and size > _MOST:
+    if reason and size > MOST_LOGITS:
         raise InputError(
             f"{reason} needs all {config.batch} x {columns} logits at once, "
             f"{size / 2**30:.1f} GiB: take fewer rows or negatives"

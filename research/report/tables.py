@@ -106,6 +106,8 @@ def _unpaired(cell: CellSummary, other: CellSummary | None, key: Key) -> str | N
     if hole := other.hole(key):
         return f"no difference: {other.arm} {hole}"
     alike = max(cell.users.values()) == max(other.users.values())
+    if not alike and other.swept != cell.swept:
+        return f"no difference: {other.arm} is over other users"
     if alike and not judged_alike(cell.judged_by, other.judged_by):
         return f"no difference: {other.arm} is judged by other positives"
     if alike and not cell.same_users(other, key):

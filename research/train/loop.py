@@ -42,9 +42,10 @@ class Trained(NamedTuple):
     history has one row per epoch: epoch, step, loss, masked, temperature (at its end; a
     mean over rows where each has its own), the numbers of Health, log_q_error where the
     click share is estimated, and validation metrics where they were asked for. seconds
-    counts training without the first epoch, which compiles; compile_seconds is that
-    first epoch. For a run that went on from a checkpoint both include the processes
-    before, each with its first epoch. temperature is what serving divides by.
+    counts training, validations included, without the first epoch, which compiles;
+    compile_seconds is that first epoch. For a run that went on from a checkpoint both
+    include the processes before, each with its first epoch. temperature is what serving
+    divides by.
     """
 
     config: Config
@@ -176,8 +177,8 @@ def train_together(
         if all(run.failure for run in runs):
             break
         progress.keep()
-    vectors = [None if run.failure else serve(run, run.params) for run in runs]
     first, rest = (seconds / len(runs) for seconds in progress.seconds())
+    vectors = [None if run.failure else serve(run, run.params) for run in runs]
     made = zip(runs, vectors, strict=True)
     return [_trained(run, placement, pair, first, rest) for run, pair in made]
 

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 import py_compile
 import sys
 from collections.abc import Iterable
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 from experiments.arms import ARMS
+from experiments.bench import setting
 from experiments.bench.command import BENCHMARKS
 from experiments.bench.cost import LEFT_OUT, arm_cases
 from experiments.bench.ours import PLAIN, TASKS, beyond, negatives_of, possible
@@ -40,6 +42,18 @@ from research.files import write_arrays
 from research.types import InputError
 
 PEERS = Path(__file__).parents[2] / "experiments" / "bench" / "peers"
+SIDE = """
+import os
+from pathlib import Path
+from experiments.bench.protocol import serve
+
+def one(request):
+    Path(request["pid"]).write_text(str(os.getpid()))
+    while True:
+        yield {}
+
+serve({"one": one})
+"""
 ROWS = (
     Row("a", "ours", "steps/s", (10.0, 30.0, 20.0), {"peak MiB": 5.0}),
     Row("a", "theirs", "steps/s", (4.0, 5.0, 6.0)),
@@ -135,6 +149,35 @@ def test_sides_take_turns_and_one_that_fails_stops_nobody():
     assert turns == Turns({"n": 0}, [{"n": 1}, {"n": 2}, {"n": 3}], {}, turns.seconds)
     assert len(turns.seconds) == 4
     assert answers["b"] == answers["c"] == "no more"
+
+
+def test_what_interrupts_the_turns_leaves_no_stopped_side(tmp_path):
+    (tmp_path / "side.py").write_text(SIDE)
+    path = os.pathsep.join([str(tmp_path), str(PEERS.parents[2])])
+    request = {"task": "one", "pid": str(tmp_path / "pid")}
+
+    def first():
+        env = {**os.environ, "PYTHONPATH": path}
+        return Process(Path(sys.executable), "side", request, env)
+
+    def second():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        take_turns({"first": first, "second": second}, 3)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
+
+
+def test_tensorflow_recommenders_gets_the_keras_it_is_written_for(
+    tmp_path, monkeypatch
+):
+    asked = {}
+    monkeypatch.setattr(setting, "Process", lambda *args: asked.setdefault("env", args))
+    made = setting.Setting(True, None, tmp_path / "python", tmp_path, print)
+    setting.peer(made, "tfrs_peer", {})()
+    assert asked["env"][-1]["TF_USE_LEGACY_KERAS"] == "1"
+    assert "XLA_FLAGS" not in asked["env"][-1]
 
 
 def test_sides_of_lists_report_the_first_and_time_the_others():

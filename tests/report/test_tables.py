@@ -275,6 +275,17 @@ def test_a_swept_cell_without_its_own_reference_is_held_against_the_unswept_one(
     assert abs(recall.loc[64.0, "delta"] - gap) < 1e-5
 
 
+def test_a_swept_cell_over_other_users_has_no_difference_from_the_unswept_one():
+    rows = [
+        RunResult("base", {}, 0, made_record(seed=0)),
+        RunResult("other", {"draws": 64}, 0, made_record(seed=1, users=39)),
+    ]
+    frame = table(rows, "base", ["draws"])
+    other = frame[frame.arm == "other"]
+    assert other.delta.isna().all()
+    assert set(other.note) == {"no difference: base is over other users"}
+
+
 def test_nothing_is_marked_where_cells_are_over_different_users():
     rows = made_rows()
     other = [row._replace(arm="other", record=made_record(7, users=30)) for row in rows]

@@ -312,8 +312,18 @@ def test_a_published_validation_part_is_taken_out_of_training(tmp_path):
     file.write_text("user,item\n0,no such item\n")
     with pytest.raises(InputError, match="a pair of it is no train pair"):
         dataset_of(run, str(data), tmp_path / "elsewhere")
+    file.write_text("user\n0\n")
+    with pytest.raises(InputError, match="no column item, but user"):
+        dataset_of(run, str(data), tmp_path / "elsewhere")
+    (folder := data / "made").joinpath("interactions.csv.gz").touch()
+    with pytest.raises(InputError, match=r"interactions.csv and interactions.csv.gz"):
+        dataset_of(run, str(data), tmp_path / "elsewhere")
+    for path in folder.glob("interactions*"):
+        path.unlink()
+    with pytest.raises(InputError, match=r"interactions.csv: no such file"):
+        dataset_of(run, str(data), tmp_path / "elsewhere")
     file.unlink()
-    with pytest.raises(InputError, match="no such file"):
+    with pytest.raises(InputError, match=r"2024\.csv: no such file"):
         dataset_of(run, str(data), tmp_path / "elsewhere")
 
 

@@ -202,6 +202,15 @@ def test_only_the_named_runs_are_measured_and_the_other_rows_stay(
         )
     with pytest.raises(InputError, match="has no arm one more"):
         STUDIES["outside"].check_arms(("one more",))
+    monkeypatch.setattr(outside, "RUNS", {"ease-1": few.pop("ease-1000"), **few})
+    rest = load_stored(run_outside(options._replace(arms=("popularity",))))
+    assert rest.header["runs"] == ["popularity", "slim"]  # "ease-1000" is no view
+
+
+def test_each_way_to_validate_has_a_digest_of_its_own():
+    ways = "", " (validation part rounded down)", " (another validation part)"
+    labels = [measure.data_label(RUNS[f"electronic sl{way}"]) for way in ways]
+    assert len(set(labels)) == len(ways)
 
 
 def test_without_pytorch_replays_are_left_out(tmp_path, monkeypatch, run):

@@ -1,6 +1,7 @@
 """One knob in two places: what is compared, and verdicts that follow the records."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from experiments.inputs import prepared_run
@@ -12,7 +13,7 @@ from experiments.studies.strength import (
     measured,
     rated_later,
 )
-from experiments.studies.strength.figures import gap
+from experiments.studies.strength.figures import gap, outputs_figure
 from experiments.studies.strength.report import (
     peak,
     report_strength,
@@ -375,3 +376,15 @@ def test_films_that_are_compared_are_those_that_no_training_saw(split, tmp_path)
         part = found.liked == liked
         wanted = {pair for pair in wanted if pair[0] in both}
         assert pairs(of_user[part], found.item[part]) == wanted
+
+
+def test_the_title_says_how_far_each_output_is_shifted_also_if_it_is_not():
+    frame = strength_frame(stored())
+    other = frame.assign(output=np.where(frame.output == "cosine", "dot", "cosine"))
+    shifts = {("cosine", 0.1): 0.0, ("cosine", 0.3): 0.0}
+    shifts |= {("dot", 0.1): -0.4, ("dot", 0.3): 0.2}
+    figure = outputs_figure(pd.concat([frame, other]), shifts).figure
+    (title,) = [text for text in words_of(figure) if "moves the curve" in text]
+    assert "by up to 0.00 with cosines, -0.40 with dot products" in " ".join(
+        title.split()
+    )

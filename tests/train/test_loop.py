@@ -1,6 +1,8 @@
 """The training loop: one compilation a sweep, the same digits a seed."""
 
 import dataclasses
+import gc
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -138,6 +140,17 @@ def test_temperature_reaches_the_model():
     one = train(SMALL, fold)
     other = train(dataclasses.replace(SMALL, temperature=0.5), fold)
     assert not np.allclose(one.item_vectors, other.item_vectors, atol=1e-3)
+
+
+def test_a_process_keeps_the_arrays_of_its_latest_runs_alone():
+    fold = made_fold()
+    runs = [prepare(dataclasses.replace(SMALL, seed=n), fold) for n in range(4)]
+    leaves = [jax.tree.leaves(run.world[0])[0] for run in runs]
+    assert runs[3].world[0] is runs[3].world[0]
+    kept = [weakref.ref(leaf) for leaf in leaves]
+    del leaves
+    gc.collect()
+    assert [ref() is None for ref in kept] == [True, True, False, False]
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step():

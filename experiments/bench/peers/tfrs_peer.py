@@ -4,10 +4,10 @@ A tfrs.Model with the Retrieval task, which gets sampling probabilities and remo
 accidental hits, trained by Model.fit on a pipeline of batches in memory (what
 batch().cache() leaves after an epoch). Its rows reach the optimiser as IndexedSlices:
 Adam treats them as dense, Adagrad touches only those rows. It reads the file of the
-work alone (experiments/bench/work.py lists its arrays).
+work alone (experiments/bench/work.py lists its arrays). TFRS needs the older Keras,
+which an environment variable selects (PEER_VARIABLES in experiments/bench/setting.py).
 """
 
-import os
 import time
 from typing import Any
 
@@ -16,9 +16,6 @@ import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
 from experiments.bench.protocol import COMPARED, Answers, portion_slices, serve
-
-os.environ["TF_USE_LEGACY_KERAS"] = "1"  # what TFRS is written for
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 K = 100
 

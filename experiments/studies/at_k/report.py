@@ -20,6 +20,7 @@ from experiments.studies.compared import (
     ndcg_of_users,
 )
 from experiments.study import Report, described
+from research.contrast import MORE
 from research.report.intervals import two_way
 from research.report.pages import markdown_table
 from research.report.pictures import (
@@ -127,13 +128,14 @@ def verdicts(stored: Stored) -> list[list[str]]:
     tuned_sl, tuned_at_k = (Served(arm, prior) for arm, prior in priors.items())
     tuned = lead(tuned_at_k, tuned_sl)
     half = "random: half of the lead, less what is left of it without a gradient"
+    shrinks = "random: the lead shrinks by validation's priors"
     with_priors = f"random: with them the lead is at most {LEVEL}"
     stated: list[tuple[str, ndarray, float, float]] = [
-        ("random: SL@20 above SL", whole, 0.0, np.inf),
-        ("random: the lead shrinks by validation's priors", whole - tuned, 0.0, np.inf),
+        ("random: SL@20 above SL", whole, MORE, np.inf),
+        (shrinks, whole - tuned, MORE, np.inf),
         (with_priors, tuned, -np.inf, LEVEL),
         (half, whole / 2 - lead(stopped, sl), 0.0, np.inf),
-        ("random: bilateral softmax above SL", lead(weaker, sl), 0.0, np.inf),
+        ("random: bilateral softmax above SL", lead(weaker, sl), MORE, np.inf),
         (
             f"random: SL@20 at most {LEVEL} above bilateral softmax",
             *(lead(at_k, weaker), -np.inf, LEVEL),
@@ -141,7 +143,7 @@ def verdicts(stored: Stored) -> list[list[str]]:
     ]
     if "shifted" in splits(stored):
         even = lead(at_k, sl, "shifted")
-        stated.append(("shifted: SL@20 below SL", even, -np.inf, 0.0))
+        stated.append(("shifted: SL@20 below SL", even, -np.inf, -MORE))
     rows = [
         statement(text, two_way(values).interval(), low, high, "+.4f")
         for text, values, low, high in stated

@@ -11,6 +11,7 @@ from numpy import ndarray
 from experiments.studies import STUDIES
 from experiments.studies.compared import PANELS
 from experiments.study import OVER_SEEDS, Report, described, not_run
+from research.contrast import MORE
 from research.report.colours import temperature_ink
 from research.report.intervals import Interval
 from research.report.pages import interval_frame, interval_table, seeds_text
@@ -155,21 +156,21 @@ def _on_shift(clicks: Sequence[int], with_logq: bool) -> list[Stated]:
         ),
         (
             f"by {SOME} among the first places it is higher than by their sweep",
-            *(f"first_over_sweep_{SOME}", 0.0, np.inf, "+.4f"),
+            *(f"first_over_sweep_{SOME}", MORE, np.inf, "+.4f"),
         ),
     ]
     if not with_logq:
         text = f"by a sweep over {FEW} it is lower than by their fit"
-        return [*stated, (text, f"sweep_over_test_{FEW}", -np.inf, 0.0, "+.4f")]
+        return [*stated, (text, f"sweep_over_test_{FEW}", -np.inf, -MORE, "+.4f")]
     return [
         *stated,
         (
             f"by a sweep over {MANY:,} it is higher than by their fit",
-            *(f"sweep_over_test_{MANY}", 0.0, np.inf, "+.4f"),
+            *(f"sweep_over_test_{MANY}", MORE, np.inf, "+.4f"),
         ),
         (
             f"by {MANY:,} among the first places it is higher than by their fit",
-            *(f"first_over_test_{MANY}", 0.0, np.inf, "+.4f"),
+            *(f"first_over_test_{MANY}", MORE, np.inf, "+.4f"),
         ),
         (
             f"the total by {ALL:,} among the first places is higher by {ABOVE:g} or "

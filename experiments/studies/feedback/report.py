@@ -11,6 +11,7 @@ from numpy import ndarray
 from experiments.studies.exposure import CLICKS, ITEMS, USERS
 from experiments.studies.feedback import ARM, KINDS, POLICIES, Kind, Round
 from experiments.study import Report, described
+from research.contrast import MORE
 from research.report.colours import strength_ink
 from research.report.intervals import Interval, over_seeds
 from research.report.pages import (
@@ -149,7 +150,7 @@ STATEMENTS = (
             ("rate", "0.1 or more above rule", "rule", 0.1, np.inf),
             ("rate", "within 0.03 of shown", "shown", -0.03, 0.03),
             ("ips", "within 0.03 of rate", "rate", -0.03, 0.03),
-            ("calibrated-rate", "more than rate", "rate", 0.0, np.inf),
+            ("calibrated-rate", "more than rate", "rate", MORE, np.inf),
         )
     ),
     *(

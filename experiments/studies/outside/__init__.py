@@ -31,7 +31,13 @@ from experiments.bench.protocol import PEERS
 from experiments.inputs import digest_of
 from experiments.output.code import code_of
 from experiments.output.folders import records_path, run_id
-from experiments.studies.outside.measure import dataset_of, measured, phase
+from experiments.studies.outside.measure import (
+    VIEWS,
+    data_label,
+    dataset_of,
+    measured,
+    phase,
+)
 from experiments.studies.outside.protocols import NUMBERS, PROTOCOLS
 from experiments.studies.outside.replay import peer_code
 from experiments.studies.outside.runs import QUICK, RUNS, Run
@@ -118,7 +124,7 @@ def run_outside(options: StudyOptions) -> Path:
         rows = {row: values for row, values in rows.items() if row[0] != name}
         for view in of_seeds[0]:
             rows[name, view] = np.stack([views[view] for views in of_seeds], axis=1)
-        digests[run.data] = digest_of(phase(run, 0, dataset), None)
+        digests[data_label(run)] = digest_of(phase(run, 0, dataset), None)
     place = {name: n for n, name in enumerate(RUNS)}
     return _saved(
         dict(sorted(rows.items(), key=lambda row: place[row[0][0]])), digests, options
@@ -157,15 +163,17 @@ def _stored_rows(options: StudyOptions) -> tuple[Rows, dict[str, str]]:
         return {}, {}
     header, _, arrays = load_stored(path)
     rows: Rows = {}
+    known = {name + view: (name, view) for name in RUNS for view in VIEWS}
     for n, row in enumerate(header["runs"]):
-        name = max((name for name in RUNS if row.startswith(name)), key=len, default="")
-        if not name:  # a run that is no more
+        if row not in known:  # of a run that is no more
             continue
         measured_seeds = np.flatnonzero(~np.isnan(arrays["mean"][n]).all(axis=1))
         seeds = slice(1 + int(measured_seeds[-1]))  # each keeps its place
         values = np.stack([arrays[part][n][seeds] for part in ("mean", "error")])
-        rows[name, row.removeprefix(name)] = values
-    return rows, header["digests"]
+        rows[known[row]] = values
+    labels = {data_label(run) for run in RUNS.values()}
+    digests = {k: digest for k, digest in header["digests"].items() if k in labels}
+    return rows, digests
 
 
 def _saved(rows: Rows, digests: Mapping[str, str], options: StudyOptions) -> Path:

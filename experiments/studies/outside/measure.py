@@ -32,6 +32,7 @@ CHOSEN, LAST, BEST, LEFT_OUT, WITH_PRIOR = (
     " (validation left out too)",
     " (served with a popularity prior of 0.5)",
 )
+VIEWS = (CHOSEN, LAST, BEST, LEFT_OUT, WITH_PRIOR)
 PRIOR = 0.5
 Numbers = Float[ndarray, "2 n"]  # mean and standard error over users, by NUMBERS
 
@@ -52,11 +53,20 @@ def dataset_of(run: Run, data_dir: str | None, out: Path) -> str | None:
         return str(path)
     place = f"{path.name}-from-{protocol.least}" if protocol.least else path.name
     joined = out / "data" / place / "interactions.csv"
-    changed = max(file.stat().st_mtime for file in path.iterdir())
+    changed = max((file.stat().st_mtime for file in path.iterdir()), default=0.0)
     if not joined.is_file() or joined.stat().st_mtime < changed:
         rows = with_validation(path, protocol.validation, protocol.least)
         write_csv(joined, rows)
     return str(joined)
+
+
+def data_label(run: Run) -> str:
+    """The run's data, and the file that says which of it validates, if there is one."""
+    protocol = PROTOCOLS[run.protocol]
+    if not protocol.validation:
+        return run.data
+    whom = f" of users with {protocol.least} train pairs" if protocol.least else ""
+    return f"{run.data} with {protocol.validation}{whom}"
 
 
 def with_validation(folder: Path, name: str, least: int) -> list[dict[str, str]]:
@@ -68,21 +78,12 @@ def with_validation(folder: Path, name: str, least: int) -> list[dict[str, str]]
       least: train pairs of a user below which none of them validates.
 
     Raises:
-      InputError: a pair of that file is no train pair, or there is no such file, or
-        two.
+      InputError: a pair of that file is no train pair, a column is missing, or there
+        is no such file, or two.
     """
-    found = sorted(folder.glob(f"{name}*"))  # it may be packed
-    if not found:
-        raise InputError(f"{folder / name}: no such file")
-    if len(found) > 1:
-        raise InputError(
-            f"{folder}: {' and '.join(f.name for f in found)}, expected one"
-        )
-    (file,) = found
-    columns = ["user", "item", "part"]
-    (path,) = folder.glob("interactions.csv*")
-    rows = pd.read_csv(path, dtype=str, keep_default_na=False)[columns]
-    held = pd.read_csv(file, dtype=str, keep_default_na=False)
+    file, columns = _only(folder, name), ["user", "item", "part"]
+    path = _only(folder, "interactions.csv")
+    rows, held = _columns(path, columns), _columns(file, columns[:2])
     keys = pd.MultiIndex.from_frame(held[["user", "item"]])
     chosen = pd.MultiIndex.from_frame(rows[["user", "item"]]).isin(keys)
     chosen &= (rows.part == "train").to_numpy()
@@ -91,6 +92,26 @@ def with_validation(folder: Path, name: str, least: int) -> list[dict[str, str]]
     pairs = (rows.part == "train").groupby(rows.user).transform("sum")
     rows.loc[chosen & (pairs >= least), "part"] = "validation"
     return rows.to_dict("records")
+
+
+def _only(folder: Path, name: str) -> Path:
+    found = sorted(folder.glob(f"{name}*"))  # it may be packed
+    if not found:
+        raise InputError(f"{folder / name}: no such file")
+    if len(found) > 1:
+        raise InputError(
+            f"{folder}: {' and '.join(f.name for f in found)}, expected one"
+        )
+    return found[0]
+
+
+def _columns(path: Path, names: list[str]) -> pd.DataFrame:
+    rows = pd.read_csv(path, dtype=str, keep_default_na=False)
+    if absent := [name for name in names if name not in rows]:
+        raise InputError(
+            f"{path}: no column {' and '.join(absent)}, but {', '.join(rows)}"
+        )
+    return rows[names]
 
 
 def phase(run: Run, seed: int, dataset: str) -> Config:

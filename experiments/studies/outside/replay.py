@@ -63,7 +63,8 @@ def replayed(
         asked = request(run, published, every) | {"pairs": str(pairs), "sizes": sizes}
         asked |= {"out": folder, "cosine": cosine}
         peer = Process(python, PEER, asked, env=os.environ | MEMORY)
-        with contextlib.closing(peer):
+        with contextlib.ExitStack() as stack:
+            stack.callback(peer.kill)  # close() would wait for the next look
             for _ in range(run.config.epochs // every):
                 try:
                     path = Path(peer.ask()["tables"])

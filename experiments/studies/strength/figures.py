@@ -91,12 +91,10 @@ def outputs_figure(
     ends = frame[frame["lambda"].isin([frame["lambda"].min(), frame["lambda"].max()])]
     rows = [Row(one, metric, f"{NAMES[one].row}\nrecall@20") for one in outputs]
     most = {
-        one: max(shifts.items(), key=lambda item: (item[0][0] == one) * abs(item[1]))
+        one: max((by for (output, _), by in shifts.items() if output == one), key=abs)
         for one in outputs
     }
-    said = ", ".join(
-        f"{by:.2f} with {NAMES[one].title}" for one, (_, by) in most.items()
-    )
+    said = ", ".join(f"{by:.2f} with {NAMES[one].title}" for one, by in most.items())
     figure = _panels(
         ends,
         rows,

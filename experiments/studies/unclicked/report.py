@@ -11,6 +11,7 @@ from numpy import ndarray
 from experiments.studies import STUDIES
 from experiments.studies.unclicked import FEW, LISTS
 from experiments.study import Report, described, not_run
+from research.contrast import MORE
 from research.report.colours import temperature_ink
 from research.report.intervals import Interval
 from research.report.pages import interval_frame, interval_table, seeds_text
@@ -74,7 +75,7 @@ def verdicts(frame: pd.DataFrame, clicks: Sequence[int]) -> list[list[str]]:
         stated = _with_logq(clicks) if misled else _WITHOUT
         if misled and reference != MISLED and row["temperature"] >= BELOW_FROM:
             text = f"the highest recall@20 without them is below that of {reference}"
-            stated = (*stated, (text, "over", -np.inf, 0.0, "+.4f"))
+            stated = (*stated, (text, "over", -np.inf, -MORE, "+.4f"))
         text = f"then {clicks[-1]:,} clicks among the first places find at least "
         first = f"{text}{FOUND_BY_FIRST:g} of it"
         stated = (
@@ -117,7 +118,7 @@ def _with_logq(clicks: Sequence[int]) -> tuple[Stated, ...]:
             f"leaving them out raises the highest recall@20 by {GAIN:g} or more",
             *("gain", GAIN, np.inf, "+.4f"),
         ),
-        ("its total is lower then", *("lower", -np.inf, 0.0, "+.2f")),
+        ("its total is lower then", *("lower", -np.inf, -MORE, "+.2f")),
         (
             f"then a fit of {many} finds at least {FOUND:g} of it",
             *(f"part_fit_{clicks[-1]}", FOUND, np.inf, ".3f"),
