@@ -4,6 +4,7 @@ import ast
 import json
 import os
 import py_compile
+import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,6 +18,7 @@ from experiments.bench import setting
 from experiments.bench.command import BENCHMARKS
 from experiments.bench.cost import LEFT_OUT, arm_cases
 from experiments.bench.ours import PLAIN, TASKS, beyond, negatives_of, possible
+from experiments.bench.protocol import PEERS as PYTHON
 from experiments.bench.protocol import (
     Failed,
     Here,
@@ -41,7 +43,8 @@ from experiments.bench.work import changed, find_work, save_arrays, work_of
 from research.files import write_arrays
 from research.types import InputError
 
-PEERS = Path(__file__).parents[2] / "experiments" / "bench" / "peers"
+ROOT = Path(__file__).parents[2]
+PEERS = ROOT / "experiments" / "bench" / "peers"
 SIDE = """
 import os
 from pathlib import Path
@@ -96,6 +99,20 @@ def test_a_quick_run_writes_what_it_measured(tmp_path):
 @pytest.mark.slow
 def test_a_quick_run_of_all_writes_what_it_measured(tmp_path):
     complete(quick(tmp_path), tuple(BENCHMARKS))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (ROOT / PYTHON).is_file(), reason=f"no {PYTHON} (docs/cost.md)")
+@pytest.mark.parametrize("name", sorted(path.stem for path in PEERS.glob("*_peer.py")))
+def test_each_peer_starts_in_its_environment(name):
+    ran = subprocess.run(
+        [ROOT / PYTHON, "-c", f"import experiments.bench.peers.{name}"],
+        env={**os.environ, **setting.PEER_VARIABLES},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == 0, ran.stderr
 
 
 def test_ratios_are_of_medians_of_one_case():
@@ -153,7 +170,7 @@ def test_sides_take_turns_and_one_that_fails_stops_nobody():
 
 def test_what_interrupts_the_turns_leaves_no_stopped_side(tmp_path):
     (tmp_path / "side.py").write_text(SIDE)
-    path = os.pathsep.join([str(tmp_path), str(PEERS.parents[2])])
+    path = os.pathsep.join([str(tmp_path), str(ROOT)])
     request = {"task": "one", "pid": str(tmp_path / "pid")}
 
     def first():
