@@ -113,7 +113,11 @@ def log_clicks(world: Synthetic, rows: slice = slice(None)) -> Float[np.ndarray,
 def draw_clicks(
     world: Synthetic, each: int, seed: int = 0
 ) -> Iterator[Int[np.ndarray, "t n"]]:
-    """Clicks of all users, ``each`` per user, a chunk of users at a time."""
+    """Clicks of all users, ``each`` per user, a chunk of users at a time.
+
+    With the seed of the world, tastes and clicks are made of the same random bits, if
+    in another form and mostly for other users. The committed studies are drawn so.
+    """
     draw, upto = np.random.default_rng(seed), _cumulated(world)
     for start in range(0, len(world.users), CHUNK):
         rows = slice(start, start + CHUNK)
