@@ -103,7 +103,7 @@ MINE = {
     "split = ": "split = 'ratio'",
     "how = ": "how = ['--quick']",
     "user_list(": "user_list(run, user='u7', k=5)",
-    "newcomer = ": "newcomer = {{'newcomer': ['i1', 'i4']}}",
+    "history = ": "history = ['i1', 'i4']",
 }
 
 
