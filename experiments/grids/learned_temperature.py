@@ -1,4 +1,4 @@
-"""Does a temperature that moves beat a fixed one?
+"""Does a learned or scheduled temperature beat a fixed one?
 
 Fixed at two values; learned from two starts, where the question is whether both end at
 the same place and whether that place is good for ranking or only for the loss; falling
@@ -41,7 +41,7 @@ _MOVING = (
 
 LEARNED_TEMPERATURE = Grid(
     name="learned-temperature",
-    question="Does a temperature that moves beat a fixed one?",
+    question="Does a learned or scheduled temperature beat a fixed one?",
     topic="temperature",
     arms=tuple(_SWEEPS),
     reference="in-batch+logq",

@@ -35,7 +35,8 @@ _DRAWS = (1024, 4096)
 
 PUSH = Grid(
     name="push",
-    question="Are in-batch negatives better because items are pushed when pulled?",
+    question="Are in-batch negatives better because items are pushed and pulled in the "
+    "same step?",
     topic="negatives",
     arms=(*_SAMPLED, _FULL),
     reference=_FULL,

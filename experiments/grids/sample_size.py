@@ -60,7 +60,8 @@ def _kept(arm: str, at: dict[str, Any]) -> Stated:
 
 SAMPLE_SIZE = Grid(
     name="sample-size",
-    question="Does a sampled softmax approach the full one, and is the rest bias?",
+    question="Does a sampled softmax approach the full one, and is the remaining "
+    "difference bias?",
     topic="negatives",
     arms=("in-batch+logq", *_WEIGHTED, *_ARMS, _FULL),
     reference=_FULL,

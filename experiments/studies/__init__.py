@@ -278,7 +278,7 @@ _STUDIES = (
     _study(
         "trade-off",
         "temperature",
-        "Does the temperature trade precision against diversity, or the popularity "
+        "Which trades precision against diversity, the temperature or the popularity "
         "prior?",
         "12",
         minutes_on={"ml-1m": "60", "electronic": "50"},

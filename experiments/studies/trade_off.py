@@ -1,4 +1,4 @@
-"""Does the temperature trade precision against diversity, or the popularity prior?
+"""Which trades precision against diversity, the temperature or the popularity prior?
 
 Lists at a low temperature cover more of the catalogue, those at a high one less. But a
 temperature also sets how much log q counts beside the scores: the study ``scale`` finds
