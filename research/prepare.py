@@ -82,9 +82,8 @@ class Prepared:
         return _world_of(self)
 
 
-@lru_cache(
-    maxsize=2
-)  # else a process would keep the arrays of every run that it trains
+# Of the latest two: else a process keeps the arrays of every run that it trains.
+@lru_cache(maxsize=2)
 def _world_of(run: Prepared) -> "tuple[World, dict[str, int]]":
     from research.train.world import build_world
 
