@@ -1,8 +1,6 @@
 """The outside ledger: its verdicts, its cells, and runs on made data."""
 
 import dataclasses
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -28,7 +26,6 @@ from experiments.studies.outside.measure import (
     LAST,
     LEFT_OUT,
     WITH_PRIOR,
-    dataset_of,
     measured,
     phase,
 )
@@ -46,6 +43,7 @@ from research.evaluate.metrics import METRICS
 from research.prepare import check_config
 from research.report.records import Stored, load_stored, save_stored
 from research.types import InputError
+from tests.studies.given import given_folder
 from tests.test_repository import ROOT
 
 
@@ -186,18 +184,6 @@ def test_the_cells_are_well_formed():
     assert CELLS.read_text().startswith(",".join(Cell._fields) + "\n")
 
 
-def given_folder(folder: Path, untested: int = 0, chance: Any = 0.2) -> Path:
-    """Made interactions with a part column; the first users have no test item."""
-    draw = np.random.default_rng(0)
-    users, items = np.nonzero(draw.random((40, 120)) < chance)
-    part = np.where(draw.random(len(users)) < 0.2, "test", "train")
-    part[users < untested] = "train"
-    folder.mkdir(parents=True)
-    frame = pd.DataFrame({"user": users, "item": items, "part": part})
-    frame.to_csv(folder / "interactions.csv", index=False)
-    return folder.parent
-
-
 def test_a_trained_run_has_the_views_of_its_protocol(tmp_path, monkeypatch):
     data = given_folder(tmp_path / "made")
     changes = {"batch": 64, "epochs": 15, "dim": 8, "learning_rate": 0.05}
@@ -283,73 +269,6 @@ def test_every_rating_trains_under_cornacs_protocol_and_high_ones_judge(tmp_path
     assert found[NUMBERS.index("recall@10")] == pytest.approx(np.mean(recall), **near)
     place = NUMBERS.index("precision@10")
     assert found[place] == pytest.approx(np.mean(precision), **near)
-
-
-def test_a_published_validation_part_is_taken_out_of_training(tmp_path):
-    data = given_folder(tmp_path / "data" / "made")
-    rows = pd.read_csv(data / "made" / "interactions.csv")
-    train = rows[rows.part == "train"]
-    held = train.groupby("user").head(2)
-    file = data / "made" / PROTOCOLS["validated"].validation
-    held[["user", "item"]].to_csv(file, index=False)
-    run = Run("made", "validated", "popularity")
-    dataset = dataset_of(run, str(data), tmp_path / "out")
-    fold = prepared_run(phase(run, 0, dataset)).fold
-    assert len(fold.fitted.user) == len(train) - len(held)
-    assert len(fold.held_user) == (rows.part == "test").sum()
-    later = dataclasses.replace(phase(run, 0, dataset), fit_on="train")
-    assert len(prepared_run(later).fold.held_user) == len(held)
-
-    packed = file.with_name(file.name + ".gz")
-    held[["user", "item"]].to_csv(packed, index=False)
-    with pytest.raises(InputError, match=f"{file.name} and {packed.name}"):
-        dataset_of(run, str(data), tmp_path / "elsewhere")
-    file.unlink()
-    again = dataset_of(run, str(data), tmp_path / "packed")
-    assert Path(again).read_bytes() == Path(dataset).read_bytes()
-    packed.unlink()
-
-    file.write_text("user,item\n0,no such item\n")
-    with pytest.raises(InputError, match="a pair of it is no train pair"):
-        dataset_of(run, str(data), tmp_path / "elsewhere")
-    file.write_text("user\n0\n")
-    with pytest.raises(InputError, match="no column item, but user"):
-        dataset_of(run, str(data), tmp_path / "elsewhere")
-    (folder := data / "made").joinpath("interactions.csv.gz").touch()
-    with pytest.raises(InputError, match=r"interactions.csv and interactions.csv.gz"):
-        dataset_of(run, str(data), tmp_path / "elsewhere")
-    for path in folder.glob("interactions*"):
-        path.unlink()
-    with pytest.raises(InputError, match=r"interactions.csv: no such file"):
-        dataset_of(run, str(data), tmp_path / "elsewhere")
-    file.unlink()
-    with pytest.raises(InputError, match=r"2024\.csv: no such file"):
-        dataset_of(run, str(data), tmp_path / "elsewhere")
-
-
-def test_users_with_few_train_pairs_may_validate_nothing_and_are_judged(tmp_path):
-    data = given_folder(tmp_path / "data" / "made")
-    rows = pd.read_csv(data / "made" / "interactions.csv")
-    train = rows[rows.part == "train"]
-    held = train.groupby("user").head(1)
-    held[["user", "item"]].to_csv(
-        data / "made" / PROTOCOLS["validated"].validation, index=False
-    )
-    name, changes = "rounded down", {"batch": 64, "epochs": 5, "dim": 8}
-    least = int(train.groupby("user").size().median())
-    rounded = PROTOCOLS["validated, rounded down"]._replace(least=least)
-    run = Run("made", name, "mf-dot", changes)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(PROTOCOLS, name, rounded)
-        dataset = dataset_of(run, str(data), tmp_path / "out")
-        config = phase(run, 0, dataset)
-        views = measured(run, 0, dataset)
-    test = prepared_run(config).fold
-    choice = prepared_run(dataclasses.replace(config, fit_on="train")).fold
-    enough = (train.groupby("user").size() >= least).sum()
-    assert len(choice.evaluated) == enough < len(test.evaluated)
-    assert len(test.fitted.item) == len(train) - enough
-    assert np.isfinite(views[CHOSEN][0, NUMBERS.index("ndcg@20")])
 
 
 def test_from_made_pairs_to_the_table_and_a_changed_record_to_another_verdict(
