@@ -76,10 +76,14 @@ class Serving(NamedTuple):
           items: their table; its impressions are read if exposure isn't 0.
 
         Raises:
-          InputError: the table lacks the impressions of an item.
+          InputError: the table lacks the impressions of an item, or the prior is too
+            large a number.
         """
         log_q = log_share(counts)
-        added: Float[ndarray, " i"] = self.prior * log_q
+        with np.errstate(over="ignore"):
+            added: Float[ndarray, " i"] = self.prior * log_q
+        if not np.isfinite(added[counts > 0]).all():
+            raise InputError(f"prior is {self.prior:g}: too large for any score")
         if self.exposure:
             added = added - self.exposure * np.log1p(impressions_of(items, "exposure"))
         return np.where(self.lists(counts), added, -np.inf).astype(log_q.dtype)

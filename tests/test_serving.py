@@ -66,6 +66,11 @@ def test_items_with_too_few_clicks_are_left_out():
             np.testing.assert_array_equal(kept, same)
 
 
+def test_a_prior_beyond_all_scores_is_refused():
+    with pytest.raises(InputError, match=r"prior is 3e\+38: too large"):
+        Serving(3e38).bias(COUNTS, Table(np.arange(3), {}))
+
+
 def test_lists_must_have_items_left():
     none = Table(np.arange(3), {})
     Serving(min_clicks=3).check(COUNTS, none, fewest=2)

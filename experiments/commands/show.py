@@ -130,7 +130,6 @@ def _batch(run: Prepared) -> Iterator[tuple[str, str]]:
     import jax
     import jax.numpy as jnp
 
-    from research.train.run_state import traced_values
     from research.types import Pairs
 
     config, (world, _) = run.config, run.world
@@ -140,9 +139,8 @@ def _batch(run: Prepared) -> Iterator[tuple[str, str]]:
     history = f", each with up to {clicks} clicks" if clicks else ""
     yield "queries", f"{config.batch:,}{history}"
     yield "positives", f"{config.batch:,}"
-    key, hyper, total = jax.random.key(0), traced_values(config), 0
-    for source in run.sources:
-        state = jax.eval_shape(lambda s=source: s.init(world.pool, hyper))
+    key, total = jax.random.key(0), 0
+    for source, state in zip(run.sources, _state(run).source_states, strict=True):
         drawn = jax.eval_shape(source.draw, key, pairs, state, world.pool)
         columns = drawn.ids.shape[-1]
         total += columns
@@ -156,11 +154,7 @@ def _parameters(run: Prepared) -> Iterator[tuple[str, str]]:
     """The number of parameters of each table and net."""
     import jax
 
-    from research.train.run_state import init_state
-
-    world, sizes = run.world
-    fresh = dataclasses.replace(run, initial=lambda drawn: drawn)
-    params = jax.eval_shape(lambda: init_state(fresh, world, sizes)).params
+    params = _state(run).params
 
     def count(tree: Any) -> int:
         return sum(leaf.size for leaf in jax.tree.leaves(tree))
@@ -255,19 +249,29 @@ def _estimate(run: Prepared, past: list[PastRun]) -> Estimate:
     return Estimate(steps * operations / speed, basis)
 
 
+def _state(run: Prepared) -> Any:
+    """The shapes of the state before the first epoch; nothing is computed."""
+    import jax
+
+    from research.train.run_state import init_state, refreshed
+
+    world, sizes = run.world
+    fresh = dataclasses.replace(run, initial=lambda drawn: drawn)
+    return jax.eval_shape(
+        lambda: refreshed(fresh, init_state(fresh, world, sizes), world)
+    )
+
+
 def _operations(run: Prepared) -> float:
     """Floating-point operations of a step, counted on its traced program."""
     import jax
     import jax.numpy as jnp
 
-    from research.train.run_state import init_state, traced_values
+    from research.train.run_state import traced_values
     from research.train.step import make_step
 
-    world, sizes = run.world
-    fresh = dataclasses.replace(run, initial=lambda drawn: drawn)
-    state = jax.eval_shape(lambda: init_state(fresh, world, sizes))
     index = jax.ShapeDtypeStruct((run.config.batch,), jnp.int32)
-    arguments = state, index, traced_values(run.config), world
+    arguments = _state(run), index, traced_values(run.config), run.world[0]
     lowered = jax.jit(make_step(structure(run.config))).lower(*arguments)
     costs: Any = lowered.cost_analysis()
     return float(costs["flops"])

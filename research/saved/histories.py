@@ -300,7 +300,7 @@ def _whole_seconds(what: str, time: Sequence[int]) -> Int[ndarray, " e"]:
 
 def _seconds(where: str, text: str) -> int:
     text = text.strip()
-    if text.isdecimal() and len(text) <= len(str(2**62)):
+    if text.isdecimal() and len(text) < len(str(2**62)):
         return int(text)
     value = number_of(text)
     if not 0 <= value < 2**62:  # False for NaN, too

@@ -96,8 +96,9 @@ def check_start(config: Config) -> None:
     start, project = start_values(config), LOSSES[config.loss].project
     if project is None:
         return
-    before = {name: jnp.float32(value) for name, value in start.items()}
-    after = project(before, before, traced_values(config))
+    with jax.ensure_compile_time_eval():  # also where a state is only traced
+        before = {name: jnp.float32(value) for name, value in start.items()}
+        after = project(before, before, traced_values(config))
     for name, value in start.items():
         if float(after[name]) != float(before[name]):
             raise InputError(

@@ -68,6 +68,17 @@ def test_one_run(call, data, tmp_path, untrained):
     assert "million operations per step" in value_of(lines, "time")
 
 
+@pytest.mark.parametrize(
+    "words",
+    ["--loss llpauc", "--negatives rank-band:5 --band-low 5 --band-high 9"],
+    ids=["values", "model"],
+)
+def test_a_run_whose_state_depends_on_values_or_on_the_model(call, tmp_path, words):
+    called = call("train", *words.split(), "--out", tmp_path / "out", "--show")
+    assert called.status == 0, called.err
+    assert value_of(lines_of(called), "parameters").endswith("in all")
+
+
 def test_a_grid(call, tmp_path, untrained):
     lines = lines_of(call("run", "warm", "--out", tmp_path / "out", "--show"))
     assert contents(tmp_path) == {}

@@ -205,6 +205,7 @@ REFUSED = {
     "user": ("user,item\nann,2\n", "h.csv:2: expected a user id"),
     "item": ("user,item\n1,two\n", "h.csv:2: expected an item id"),
     "time": ("user,item,timestamp\n1,2,noon\n", "h.csv:2: expected a timestamp"),
+    "late": (f"user,item,timestamp\n1,2,{10**19 - 1}\n", "h.csv:2: expected a time"),
     "fields": ("user,item\n1,2,3\n", "h.csv:2: expected 2 fields"),
     "no row": ("user,item\n", "name no user"),
     "nothing": ("", "expected columns user,item"),
