@@ -76,17 +76,21 @@ class Serving(NamedTuple):
           items: their table; its impressions are read if exposure isn't 0.
 
         Raises:
-          InputError: the table lacks the impressions of an item, or the prior is too
-            large a number.
+          InputError: the table lacks the impressions of an item, or the prior or the
+            exposure is too large a number.
         """
-        log_q = log_share(counts)
-        with np.errstate(over="ignore"):
+        log_q, listed = log_share(counts), self.lists(counts)
+        with np.errstate(over="ignore", invalid="ignore"):
             added: Float[ndarray, " i"] = self.prior * log_q
-        if not np.isfinite(added[counts > 0]).all():
-            raise InputError(f"prior is {self.prior:g}: too large for any score")
-        if self.exposure:
-            added = added - self.exposure * np.log1p(impressions_of(items, "exposure"))
-        return np.where(self.lists(counts), added, -np.inf).astype(log_q.dtype)
+            if self.exposure:
+                shown = impressions_of(items, "exposure")
+                added = added - self.exposure * np.log1p(shown)
+            bias = np.where(listed, added, -np.inf).astype(log_q.dtype)
+        if not np.isfinite(bias[listed]).all():
+            name = "prior" if abs(self.prior) > abs(self.exposure) else "exposure"
+            value = getattr(self, name)
+            raise InputError(f"{name} is {value:g}: too large for any score")
+        return bias
 
 
 AS_TRAINED = Serving()

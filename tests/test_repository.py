@@ -82,6 +82,19 @@ def test_links_lead_somewhere(page):
 
 
 @pages
+def test_rows_of_tables_and_entries_of_lists_have_lines_of_their_own(page):
+    """A paragraph that swallowed one would be shown as running text."""
+    text = re.sub(r"^ *```\w*\n.*?^ *```", "", page.read_text(), flags=re.S | re.M)
+    inside = [
+        line
+        for line in text.splitlines()
+        if re.search(r"[.):] ([2-9]\.|[-*]) [A-Z*`]", line)
+        or (" | " in line and not line.lstrip().startswith("|"))
+    ]
+    assert not inside
+
+
+@pages
 def test_make_targets_exist(page):
     targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.M)
     named = {

@@ -5,6 +5,7 @@ import pytest
 
 from research.config import Config
 from research.exposure import IMPRESSIONS
+from research.positives import log_share
 from research.serving import AS_TRAINED, Serving, check_rule, rule_prior
 from research.types import NUMBER, Column, InputError, Table
 
@@ -69,6 +70,15 @@ def test_items_with_too_few_clicks_are_left_out():
 def test_a_prior_beyond_all_scores_is_refused():
     with pytest.raises(InputError, match=r"prior is 3e\+38: too large"):
         Serving(3e38).bias(COUNTS, Table(np.arange(3), {}))
+    shown = items_of([100, 100, 100])
+    for exposure in (3e38, -3e38):
+        with pytest.raises(InputError, match=r"exposure is -?3e\+38: too large"):
+            Serving(exposure=exposure).bias(COUNTS, shown)
+    never = np.append(COUNTS, 0)  # log q of an item without clicks is the lowest
+    least = float(np.finfo(np.float32).max / abs(log_share(never)).max())
+    with pytest.raises(InputError, match=r"prior is .*: too large"):
+        Serving(1.01 * least).bias(never, Table(np.arange(4), {}))
+    assert np.isfinite(Serving(0.99 * least).bias(never, Table(np.arange(4), {}))).all()
 
 
 def test_lists_must_have_items_left():

@@ -156,7 +156,8 @@ def _table(side: str, columns: dict[str, ndarray]) -> Table:
     if f"{side}.{TEXT_IDS}.ends" in flat:
         text = np.array(_unpack(f"{side}.{TEXT_IDS}", columns), np.str_)
         ids = np.array([text_id(one) for one in text.tolist()], np.int64)
-        flat = [key for key in flat if not key.startswith(f"{side}.{TEXT_IDS}.")]
+        packed = [f"{side}.{TEXT_IDS}{ending}" for ending in (".utf8", ".ends")]
+        flat = [key for key in flat if key not in packed]
     keys = [key.removesuffix(".ends").removesuffix(".utf8") for key in flat]
     kinds = {key: kind for key, kind in _MOVIELENS.items() if key in keys}
     kinds |= {key: key.rpartition(":")[2] for key in keys if key not in _MOVIELENS}

@@ -8,16 +8,15 @@ Every complaint names "file:line", or the row of a parquet file.
 import csv
 import difflib
 import gzip
-import io
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from research.data.places import (
-    check_gzip,
     check_regular,
     check_unpacked,
+    last_byte,
     lines_of,
     packed_as,
 )
@@ -143,11 +142,15 @@ def open_table(path: Path, separator: str) -> TableFile:
 
 
 def _ended(path: Path, separator: str) -> bool:
-    if not separator or path.suffix == ".gz":  # cut off, these can't be read at all
-        return True
-    with path.open("rb") as file:
-        file.seek(-1, io.SEEK_END)
-        return file.read() in (b"\n", b"\r")
+    """Whether a text's last line has an end; parquet cut off can't be read at all.
+
+    Raises:
+      InputError: a .gz that is cut off or damaged, or unpacks to too much.
+    """
+    try:
+        return not separator or last_byte(path) in (b"\n", b"\r")
+    except OSError as error:
+        raise InputError(f"{path}: can't be read ({_first_line(error)})") from None
 
 
 def check_format(path: Path, separator: str) -> None:
@@ -271,8 +274,6 @@ def _read_text(
             strings_can_be_null=True,
         ),
     )
-    if form:
-        check_gzip(table.path)
     with pa.input_stream(str(table.path), compression=form) as stream:
         read = pacsv.read_csv(stream, *options)
     return {name: read[name] for name in types}
@@ -318,7 +319,8 @@ def _read_parquet(
         elif text:
             columns[name] = column.cast(pa.string()).dictionary_encode()
         else:
-            columns[name] = column.cast(wanted)
+            # Rounded where float64 needs it, as numbers of a text are.
+            columns[name] = column.cast(wanted, safe=False)
     return columns
 
 

@@ -174,7 +174,10 @@ def _read(table: TableFile, columns: dict[str, Named]) -> dict[str, Any]:
         if columns[role].type == "float":  # as text: pyarrow would take 0x1 for 1
             types[columns[role].name] = text
     try:
-        read = read_columns(table, types)
+        try:
+            read = read_columns(table, types)
+        except pa.ArrowInvalid:  # of large files, if a quoted field has several lines
+            read = read_columns(table, types, multiline=True)
     except pa.ArrowInvalid as error:
         checks = {c.name: _check(role, c, False) for role, c in columns.items()}
         raise first_problem(table, checks, error) from None

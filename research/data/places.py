@@ -5,6 +5,7 @@ lines have limits, so that no small file fills the memory.
 """
 
 import lzma
+import os
 import stat
 import zipfile
 import zlib
@@ -164,16 +165,26 @@ def lines_of(stream: Any, where: str, packed: int | None = None) -> Iterator[byt
         yield line
 
 
-def check_gzip(path: Path) -> None:
-    """Refuses a .gz that unpacks to too much.
+def last_byte(path: Path) -> bytes:
+    """The last byte of a file, unpacked if it is a .gz; b"" if it unpacks to none.
 
-    It is unpacked for this alone, before the table is read: a stream of Python that
-    counts while pyarrow's threads read from it can abort the process at its end.
+    A .gz is unpacked for this and its size alone, before the table is read: a stream of
+    Python that counts while pyarrow's threads read from it can abort the process at its
+    end.
+
+    Raises:
+      InputError: it unpacks to too much.
+      OSError: it is cut off or damaged.
     """
+    if path.suffix != ".gz":
+        with path.open("rb") as file:
+            file.seek(-1, os.SEEK_END)
+            return file.read()
     import pyarrow as pa
 
-    packed, size = path.stat().st_size, 0
+    packed, size, last = path.stat().st_size, 0, b""
     with pa.input_stream(str(path), compression="gzip") as stream:
         while data := stream.read(1 << 20):
-            size += len(data)
+            size, last = size + len(data), data[-1:]
             check_unpacked(str(path), size, packed)
+    return last

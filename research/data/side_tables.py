@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Int
+from numpy import ndarray
 
 from research.data.cache import multi_hot
 from research.data.columnar import (
@@ -26,7 +28,7 @@ from research.data.columnar import (
 from research.data.interactions import id_problem
 from research.data.readers import malformed, number_of
 from research.marks import FLOAT_LIMIT
-from research.types import CATEGORIES, CATEGORY, NUMBER, TEXT, Column
+from research.types import CATEGORIES, CATEGORY, NUMBER, TEXT, Column, InputError
 
 FEW = 20  # up to so many distinct values are categories, however few rows there are
 # Of numbers, if there is a comma among the marks: 0,5 and 1.234,5 and 1,234.5
@@ -48,13 +50,23 @@ class SideTable(NamedTuple):
     notes: list[str]
 
     def aligned(self, ids: list[str]) -> dict[str, Column]:
-        """The columns in the order of these ids; empty for those without a row."""
+        """The columns in the order of these ids; empty for those without a row.
+
+        Of lists, with the names that occur in these rows alone: what stands in other
+        rows isn't part of the data set, nor of its digest.
+        """
         last = len(self.place)
         rows = np.array([self.place.get(one, last) for one in ids], np.int64)
-        return {
-            name: Column(column.kind, column.values[rows], column.names)
-            for name, column in self.columns.items()
-        }
+        return {name: _of_rows(column, rows) for name, column in self.columns.items()}
+
+
+def _of_rows(column: Column, rows: Int[ndarray, " n"]) -> Column:
+    values = column.values[rows]
+    if column.kind != CATEGORIES:
+        return Column(column.kind, values)
+    occurs = values.any(axis=0)
+    names = (name for name, there in zip(column.names, occurs) if there)
+    return Column(CATEGORIES, values[:, occurs], tuple(names))
 
 
 def read_side_table(table: TableFile, side: str, id_name: str) -> SideTable:
@@ -79,7 +91,7 @@ def read_side_table(table: TableFile, side: str, id_name: str) -> SideTable:
         read = _read(table, [ids, *others])
     except pa.ArrowInvalid as error:
         raise first_problem(table, {ids.name: lambda t: None}, error) from None
-    texts = ["" if value is None else str(value) for value in read[ids.name]]
+    texts = _id_texts(table, side, ids, read[ids.name])
     place = {text: n for n, text in enumerate(texts)}
     if len(place) < len(texts) or any(id_problem(side, text) for text in place):
         seen: set[str] = set()
@@ -103,6 +115,28 @@ def read_side_table(table: TableFile, side: str, id_name: str) -> SideTable:
         for note in _bars_in_names(table, c, read[c.name])
     ]
     return SideTable(table.path, place, columns, notes)
+
+
+def _id_texts(
+    table: TableFile, side: str, ids: Named, values: list[object]
+) -> list[str]:
+    """The ids as texts, those of type float without ".0", as in the interactions.
+
+    Raises:
+      InputError: an id of a column of type float that is no whole number.
+    """
+    if any(isinstance(value, float) for value in values):  # of parquet
+        raise InputError(
+            f"{table.path}: expected text or whole numbers in column {ids.name}, "
+            f"found numbers with a fraction"
+        )
+    texts = ["" if value is None else str(value) for value in values]
+    if ids.type != "float":
+        return texts
+    for n, text in enumerate(texts):
+        if expected := id_problem(side, text, whole=True):
+            raise malformed(where_is(table, n), expected, text)
+    return [str(int(text.partition(".")[0])) for text in texts]
 
 
 def _read(table: TableFile, columns: list[Named]) -> dict[str, list[object]]:

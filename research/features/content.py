@@ -50,15 +50,19 @@ def category(request: Request) -> Codes:
 
 
 def age_class(request: Request) -> Codes:
-    """A row for each class of age, and a last one for a missing age."""
+    """A row for each class of age, and a last one for a missing age.
+
+    A class that the reference lacks has none of them.
+    """
 
     def classes(column: Column) -> Int[ndarray, " n"]:
         code = np.digitize(column.values, AGE_CLASSES)
         code[column.missing] = len(AGE_CLASSES) + 1
         return code
 
-    rows = int(classes(request.reference_column).max()) + 1
-    return Codes(np.minimum(classes(request.column), rows), rows)
+    code, known = classes(request.column), classes(request.reference_column)
+    rows = int(known.max()) + 1
+    return Codes(np.where(np.isin(code, known), code, rows), rows)
 
 
 def first_digit(request: Request) -> Codes:

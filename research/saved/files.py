@@ -103,7 +103,13 @@ def load_model(folder: Path | str) -> SavedModel:
         damaged.
     """
     folder = Path(folder).expanduser()
-    header, arrays = _read(folder)
+    header = _header(folder)
+    try:
+        arrays = _arrays(folder, header)
+    except InputError:
+        if _header(folder) != header:  # another process has saved a model meanwhile
+            return load_model(folder)
+        raise
     try:
         config = Config(**{n: _frozen(v) for n, v in header["config"].items()})
         params: dict[str, Any] = {}
@@ -147,8 +153,8 @@ def holds(folder: Path, run: str, code: str, serving: Serving) -> bool:
     return made == (run, code, serving)
 
 
-def _read(folder: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """The header and the arrays of a folder, compared with their digests."""
+def _header(folder: Path) -> dict[str, Any]:
+    """The header of a folder, compared with its digest."""
     path = folder / HEADER
     if not path.is_file():
         raise InputError(f"{folder} is no model folder: it has no {HEADER}")
@@ -161,6 +167,11 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     digest = header.pop("digest", None)
     if digest != _digest(_canonical(header)):
         raise InputError(f"{path} was edited or damaged: its digest does not match")
+    return {**header, "digest": digest}
+
+
+def _arrays(folder: Path, header: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """The arrays that a header names, compared with their digest."""
     stored = folder / Path(str(header.get("arrays"))).name  # never outside the folder
     check_archive(stored)
     try:
@@ -169,7 +180,7 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         raise InputError(f"{stored}: {error.strerror or error}") from None
     if not same:
         raise InputError(f"{stored} was edited or damaged: its digest does not match")
-    return {**header, "digest": digest}, safe_arrays(stored)
+    return safe_arrays(stored)
 
 
 def _table(side: str, columns: list[Any], arrays: Mapping[str, np.ndarray]) -> Table:

@@ -146,7 +146,7 @@ def read_users(
       called: as for ``read_histories``.
 
     Raises:
-      InputError: a file of another form, or a user with two rows.
+      InputError: a file of another form.
     """
     if source is None:
         return [], []
@@ -156,11 +156,7 @@ def read_users(
         return rows, list(dict.fromkeys(name for *_, row in rows for name in row))
     cells, lines = _lines(source, ["user"], called)
     columns = [named(cell) for cell in cells[1:]]
-    seen: set[str] = set()
     for where, fields in lines:
-        if fields[0] in seen:
-            raise malformed(where, "a user not seen before", fields[0])
-        seen.add(fields[0])
         # Blanks around a category are part of it, as in training.
         values = {
             column.name: field.replace(column.between, "|")
@@ -183,12 +179,16 @@ def as_events(
       model: whose items and columns they are matched with.
 
     Raises:
-      InputError: a user has no known item, and no features either.
+      InputError: a user has two rows, or no known item and no features either.
     """
     rows, columns = features
-    extra = [raw_id(where, "user", user, model.users) for where, user, _ in rows]
-    names = np.array(list(dict.fromkeys([*clicks.users.tolist(), *extra])))
-    table, notes = _table(names, dict(zip(extra, rows)), columns, model)
+    by_user: dict[Any, Row] = {}
+    for where, text, values in rows:
+        if (one := raw_id(where, "user", text, model.users)) in by_user:
+            raise malformed(where, "a user not seen before", text)
+        by_user[one] = where, text, values
+    names = np.array(list(dict.fromkeys([*clicks.users.tolist(), *by_user])))
+    table, notes = _table(names, by_user, columns, model)
     item = places(clicks.item, model.items.names)
     known = item < len(model.items.names)
     if not known.all():
@@ -210,7 +210,7 @@ def as_events(
     offsets = offsets_of(user, len(names))
     empty = names[np.diff(offsets) == 0]
     if len(empty):
-        with_row = {*extra, *model.users.names.tolist()}
+        with_row = {*by_user, *model.users.names.tolist()}
         bare = [name for name in empty.tolist() if name not in with_row]
         if bare or not model.config.user_features:
             raise InputError(

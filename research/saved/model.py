@@ -158,7 +158,7 @@ class SavedModel:
         self, encoded: Encoded, k: int = 20, serving: Serving | None = None
     ) -> Lists:
         """The lists of encoded users, by default as the config says; see ``lists``."""
-        from research.evaluate.top_k import top_k
+        from research.evaluate.top_k import TILE, top_k
 
         serving = Serving.of(self.config) if serving is None else serving
         listed = serving.lists(self.item_counts)
@@ -171,7 +171,13 @@ class SavedModel:
             )
         bias, scale = self.bias(serving), 1.0 / self.temperature
         best = top_k(encoded.vectors, self.item_vectors, bias, *seen, k=k, scale=scale)
-        scores = np.einsum("vd,vkd->vk", encoded.vectors, self.item_vectors[best])
+        scores = np.empty(best.shape, np.float32)
+        for start in range(0, len(best), TILE):  # not all listed vectors at once
+            rows = slice(start, start + TILE)
+            listed_vectors = self.item_vectors[best[rows]]
+            scores[rows] = np.einsum(
+                "vd,vkd->vk", encoded.vectors[rows], listed_vectors
+            )
         return Lists(encoded.ids, self.items.names[best], scores * scale + bias[best])
 
     def rule_prior(self) -> float:

@@ -37,3 +37,19 @@ def write(path: Path, text: str) -> Path:
 def taken(rows, *columns: int) -> list[tuple]:
     """Some fields of each row."""
     return [tuple(row[n] for n in columns) for row in rows]
+
+
+def told(ratings) -> dict:
+    """What each pair has, by the ids of the source."""
+    part = ratings.part if ratings.part is not None else [None] * len(ratings.user)
+    return {
+        (str(ratings.users.names[u]), str(ratings.items.names[i])): (t, r, p)
+        for u, i, t, r, p in zip(
+            ratings.user,
+            ratings.item,
+            ratings.timestamp.tolist(),
+            ratings.rating.tolist(),
+            [None if p is None else int(p) for p in part],
+            strict=True,
+        )
+    }

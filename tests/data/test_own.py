@@ -1,6 +1,5 @@
 """One's own data: every format gives the same data set, and says what it lacks."""
 
-import datetime
 import unicodedata
 
 import numpy as np
@@ -9,31 +8,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from research.config import Config
-from research.data import load, name_of, own
+from research.data import load, name_of
 from research.events import catalogue, fold
 from research.features.content import load_array
 from research.features.search import search_words, word_rows
 from research.rng import text_id
 from research.types import CATEGORIES, CATEGORY, NUMBER, TEXT, InputError
-from tests.data.own import HEADER, ROWS, csv_text, taken, write
+from tests.data.own import HEADER, ROWS, csv_text, taken, told, write
 
 RECBOLE = "user_id:token,item_id:token,timestamp:float,rating:float,part:token"
-
-
-def told(ratings) -> dict:
-    """What each pair has, by the ids of the source."""
-    part = ratings.part if ratings.part is not None else [None] * len(ratings.user)
-    return {
-        (str(ratings.users.names[u]), str(ratings.items.names[i])): (t, r, p)
-        for u, i, t, r, p in zip(
-            ratings.user,
-            ratings.item,
-            ratings.timestamp.tolist(),
-            ratings.rating.tolist(),
-            [None if p is None else int(p) for p in part],
-            strict=True,
-        )
-    }
 
 
 def write_parquet(path, rows=ROWS, header=HEADER):
@@ -236,96 +219,6 @@ def test_the_first_row_of_a_pair_counts(tmp_path):
     rows = [("a", "x", 9, 1), ("b", "x", 1, 5), ("a", "x", 3, 5)]
     path = write(tmp_path / "x.csv", csv_text(rows, "user,item,timestamp,rating"))
     assert told(load(str(path)))["a", "x"] == (9, 1.0, None)
-
-
-@pytest.mark.parametrize(
-    ("size", "unit"), [(1, ""), (10**3, "milli"), (10**6, "micro"), (10**9, "nano")]
-)
-def test_a_finer_unit_of_time_is_seen_and_said(size, unit, tmp_path):
-    seconds = 1_700_000_000
-    rows = [("a", "x", seconds * size), ("b", "x", (seconds + 5) * size)]
-    ratings = load(
-        str(write(tmp_path / "x.csv", csv_text(rows, "user,item,timestamp")))
-    )
-    assert ratings.timestamp.tolist().count(seconds) == 1
-    assert (f"timestamps are in {unit}seconds" in "\n".join(ratings.notes)) is bool(
-        unit
-    )
-
-
-@pytest.mark.parametrize("times", [(20191231, 20200131), (20191231235959,) * 2])
-def test_dates_written_as_numbers_are_no_seconds(times, tmp_path):
-    def read(*times):
-        rows = [("a", "x", times[0]), ("b", "x", times[1])]
-        path = write(tmp_path / "x.csv", csv_text(rows, "user,item,timestamp"))
-        return load(str(path))
-
-    with pytest.raises(InputError, match=f"found 'dates such as {times[0]}'"):
-        read(*times)
-    later = times[0] + 69  # no date: the 13th month, or 60 minutes
-    assert len(read(times[0], later).timestamp) == 2
-
-
-def test_a_time_of_parquet(tmp_path):
-    when = pa.array([1000, 2000], pa.timestamp("ms"))
-    table = pa.table({"user": ["a", "b"], "item": ["x", "y"], "timestamp": when})
-    pq.write_table(table, tmp_path / "x.parquet")
-    assert sorted(load(str(tmp_path / "x.parquet")).timestamp.tolist()) == [1, 2]
-
-
-@pytest.mark.parametrize("kind", [pa.timestamp("us"), pa.date32()], ids=str)
-def test_a_bad_row_beside_times_of_parquet_is_the_one_that_is_named(kind, tmp_path):
-    day = datetime.date(2022, 4, 15)
-    when = datetime.datetime(2022, 4, 15) if pa.types.is_timestamp(kind) else day
-    good = {"user": list("abc"), "item": list("xyz"), "timestamp": [when] * 3}
-
-    def read(**changes):
-        columns = {**good, **changes}
-        times = pa.array(columns["timestamp"], kind)
-        pq.write_table(
-            pa.table({**columns, "timestamp": times}), tmp_path / "p.parquet"
-        )
-        return load(str(tmp_path / "p.parquet"))
-
-    assert set(read().timestamp.tolist()) == {1_649_980_800}
-    with pytest.raises(InputError, match="row 3: expected a user id, found ''"):
-        read(user=["a", "b", None])
-    with pytest.raises(InputError, match=r"row 2: expected a timestamp, .* found ''"):
-        read(timestamp=[when, None, when])
-
-
-def test_what_is_said_of_a_kept_copy_names_the_file(
-    tmp_path, cache, monkeypatch, capsys
-):
-    monkeypatch.setattr(own, "KEEP_ABOVE", 0)
-    for name in ("one", "two", "one"):
-        load(str(write(tmp_path / f"{name}.csv", csv_text())), cache=cache)
-        said = capsys.readouterr().err.splitlines()
-        assert [line.partition(":")[0] for line in said] == [name] * len(said) != []
-
-
-def test_the_cache_gives_the_same_and_notices_a_change(tmp_path, cache, monkeypatch):
-    monkeypatch.setattr(own, "KEEP_ABOVE", 0)
-    folder = tmp_path / "shop"
-    write(folder / "interactions.csv", csv_text())
-    write(folder / "items.csv", "item,tags\n0005,a|b\n")
-    first = load(str(folder))
-    assert len(list(cache.iterdir())) == 1
-
-    def read_anew(*words):
-        raise RuntimeError("read anew")
-
-    monkeypatch.setattr(own, "_read", read_anew)
-    again = load(str(folder))
-    assert again.digest == first.digest
-    assert again.name == "shop"
-    assert again.notes == first.notes
-    assert told(again) == told(first)
-    assert again.items.columns["tags"].names == ("a", "b")
-    np.testing.assert_array_equal(again.items.id, first.items.id)
-    write(folder / "interactions.csv", csv_text(ROWS[:-1]))
-    with pytest.raises(RuntimeError, match="read anew"):
-        load(str(folder))
 
 
 def test_a_core_is_taken_until_it_is_stable(tmp_path):

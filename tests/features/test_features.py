@@ -89,6 +89,20 @@ def test_ages_fall_into_the_buckets_of_movielens_1m():
     assert static("user", catalogue(made_ratings()), "age").sizes["age"] <= 7
 
 
+def test_an_age_class_that_training_lacks_is_a_value_it_never_saw():
+    ages = np.array([10.0, 60.0, 10.0])
+    events = catalogue(made_ratings())
+    fitted = Table(np.arange(3), {"age": Column(NUMBER, ages)})
+    ages = np.array([10, 30, 60, np.nan])
+    others = Table(np.arange(4), {"age": Column(NUMBER, ages)})
+    config = Config(user_features=("age",))
+    features = choose_features(USERS, events._replace(users=fitted), config)
+    events = events._replace(users=others)
+    made = static_features(USERS, features, events, config, fitted)
+    unseen = made.sizes["age"]
+    assert made.codes["age"].tolist() == [0, unseen, 6, unseen]
+
+
 def test_a_zip_counts_by_its_first_digit_and_letters_are_one_place():
     zips = np.array(["12345", "19999", "2000", "V3N4P", "E2A4H", ""])
     code = codes_of("user", "zip", Column(CATEGORY, zips)).codes["zip"].tolist()

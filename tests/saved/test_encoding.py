@@ -8,6 +8,7 @@ import pytest
 
 from experiments.runs import serve
 from research.config import Config
+from research.evaluate import top_k
 from research.evaluate.top_k import rank_scores, seen_items_of
 from research.features import (
     COLUMN_FEATURES,
@@ -42,6 +43,17 @@ def test_known_users_have_the_vectors_of_training(name, tmp_path):
     vectors = encoded.vectors[[place[user] for user in users.tolist()]]
     np.testing.assert_allclose(vectors, result.user_vectors, rtol=0, atol=1e-6)
     assert encoded.notes == ()
+
+
+def test_lists_do_not_depend_on_how_many_users_are_scored_at_once(monkeypatch):
+    _, _, model = trained()
+    items = model.items.id.tolist()
+    encoded = model.encode({n: [items[n]] for n in range(11)})
+    whole = model.rank(encoded, k=5)
+    monkeypatch.setattr(top_k, "TILE", 4)
+    tiles = model.rank(encoded, k=5)
+    np.testing.assert_array_equal(tiles.items, whole.items)
+    np.testing.assert_allclose(tiles.scores, whole.scores, rtol=1e-6)
 
 
 @pytest.mark.parametrize("prior", [0.0, 0.7])
@@ -294,12 +306,15 @@ def test_users_that_cannot_be_meant_are_refused(tmp_path):
     for text, line in (
         ("user,age\n7,old\n", "u.csv:2: expected a finite number"),
         ("user,age\n7,3\n7,4\n", "u.csv:3: expected a user not seen before"),
+        ("user,age\n7,3\n07,4\n", "u.csv:3: expected a user not seen before"),
         ("name,age\n7,3\n", "expected columns user"),
         ("user,age\nx,3\n", "u.csv:2: expected a user id"),
     ):
         path.write_text(text)
         with pytest.raises(InputError, match=re.escape(line)):
             model.encode({7: [9]}, path)
+    with pytest.raises(InputError, match="user 7: expected a user not seen before"):
+        model.encode({7: [9]}, {7: {"age": 3}, "7": {"age": 4}})
     timed = trained(**INPUTS["ids and ages of clicks"])[2]
     with pytest.raises(InputError, match="needs a timestamp of each click"):
         timed.encode({7: [9]})

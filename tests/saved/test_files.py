@@ -121,6 +121,20 @@ def test_a_new_model_takes_the_place_of_the_old_one(folder):
     assert len(contents(folder)) == 2
 
 
+def test_a_reader_beside_a_writer_has_the_later_model(folder, monkeypatch):
+    """Another process saves between the reader's header and its arrays."""
+    other = trained(user_features=(), encoder="last-click")[2]
+    check, saves = files.check_archive, []
+
+    def save_and_check(path):
+        if not saves:
+            saves.append(save_model(other, folder))
+        return check(path)
+
+    monkeypatch.setattr(files, "check_archive", save_and_check)
+    assert load_model(folder).config == other.config
+
+
 def test_of_two_that_save_into_one_folder_the_later_is_whole(tmp_path, monkeypatch):
     """The other one comes between the arrays of the first and its header."""
     model, folder, others = trained()[2], tmp_path / "m", []

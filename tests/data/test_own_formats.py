@@ -1,0 +1,143 @@
+"""Units of time, types of ids and ends of files, in each format of one's own data."""
+
+import datetime
+import gzip
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from research.data import columnar, load
+from research.types import NUMBER, InputError
+from tests.data.own import ROWS, csv_text, taken, write
+
+
+@pytest.mark.parametrize(
+    ("size", "unit"), [(1, ""), (10**3, "milli"), (10**6, "micro"), (10**9, "nano")]
+)
+def test_a_finer_unit_of_time_is_seen_and_said(size, unit, tmp_path):
+    seconds = 1_700_000_000
+    rows = [("a", "x", seconds * size), ("b", "x", (seconds + 5) * size)]
+    ratings = load(
+        str(write(tmp_path / "x.csv", csv_text(rows, "user,item,timestamp")))
+    )
+    assert ratings.timestamp.tolist().count(seconds) == 1
+    assert (f"timestamps are in {unit}seconds" in "\n".join(ratings.notes)) is bool(
+        unit
+    )
+
+
+@pytest.mark.parametrize("times", [(20191231, 20200131), (20191231235959,) * 2])
+def test_dates_written_as_numbers_are_no_seconds(times, tmp_path):
+    def read(*times):
+        rows = [("a", "x", times[0]), ("b", "x", times[1])]
+        path = write(tmp_path / "x.csv", csv_text(rows, "user,item,timestamp"))
+        return load(str(path))
+
+    with pytest.raises(InputError, match=f"found 'dates such as {times[0]}'"):
+        read(*times)
+    later = times[0] + 69  # no date: the 13th month, or 60 minutes
+    assert len(read(times[0], later).timestamp) == 2
+
+
+def test_a_time_of_parquet(tmp_path):
+    when = pa.array([1000, 2000], pa.timestamp("ms"))
+    table = pa.table({"user": ["a", "b"], "item": ["x", "y"], "timestamp": when})
+    pq.write_table(table, tmp_path / "x.parquet")
+    assert sorted(load(str(tmp_path / "x.parquet")).timestamp.tolist()) == [1, 2]
+
+
+@pytest.mark.parametrize("kind", [pa.timestamp("us"), pa.date32()], ids=str)
+def test_a_bad_row_beside_times_of_parquet_is_the_one_that_is_named(kind, tmp_path):
+    day = datetime.date(2022, 4, 15)
+    when = datetime.datetime(2022, 4, 15) if pa.types.is_timestamp(kind) else day
+    good = {"user": list("abc"), "item": list("xyz"), "timestamp": [when] * 3}
+
+    def read(**changes):
+        columns = {**good, **changes}
+        times = pa.array(columns["timestamp"], kind)
+        pq.write_table(
+            pa.table({**columns, "timestamp": times}), tmp_path / "p.parquet"
+        )
+        return load(str(tmp_path / "p.parquet"))
+
+    assert set(read().timestamp.tolist()) == {1_649_980_800}
+    with pytest.raises(InputError, match="row 3: expected a user id, found ''"):
+        read(user=["a", "b", None])
+    with pytest.raises(InputError, match=r"row 2: expected a timestamp, .* found ''"):
+        read(timestamp=[when, None, when])
+
+
+def test_a_unit_of_time_does_not_depend_on_the_format(tmp_path):
+    """Nanoseconds of today are no whole numbers of float64."""
+    times = [1_600_000_000_000_000_001, 1_600_000_001_999_000_001]
+    pairs = {"user": ["a", "b"], "item": ["x", "x"]}
+    pq.write_table(pa.table({**pairs, "timestamp": times}), tmp_path / "x.parquet")
+    rows = [*zip("ab", "xx", times)]
+    write(tmp_path / "x.csv", csv_text(rows, "user,item,timestamp"))
+    for name in ("x.csv", "x.parquet"):
+        ratings = load(str(tmp_path / name))
+        assert sorted(ratings.timestamp.tolist()) == [1_600_000_000, 1_600_000_001]
+        assert any("in nanoseconds" in note for note in ratings.notes)
+
+
+@pytest.mark.parametrize("name", ["x.csv", "x.csv.gz", "x.tsv", "x.inter.gz"])
+def test_a_last_line_without_an_end_is_said(name, tmp_path):
+    form = {} if ".csv" in name else {"separator": "\t"}
+    header = "user,item" if "inter" not in name else "user_id:token,item_id:token"
+    text = csv_text([("a", "0005"), ("b", "0007")], header, **form)
+    for cut, said in ((text, False), (text[:-2], True)):
+        notes = load(str(write(tmp_path / name, cut))).notes
+        assert any("its last line has no end" in note for note in notes) is said
+
+
+def test_a_table_beside_may_be_cut_off_too(tmp_path):
+    write(tmp_path / "interactions.csv", csv_text(taken(ROWS, 0, 1), "user,item"))
+    write(tmp_path / "items.csv.gz", "item,year\n0005,1999\n76X,20")
+    notes = load(str(tmp_path)).notes
+    assert sum("items.csv.gz: its last line has no end" in n for n in notes) == 1
+
+
+def test_a_gzip_cut_off_in_its_stream_cannot_be_read(tmp_path):
+    path = tmp_path / "x.csv.gz"
+    path.write_bytes(gzip.compress((csv_text() * 300).encode())[:-20])
+    with pytest.raises(InputError, match=r"x\.csv\.gz: can't be read"):
+        load(str(path))
+
+
+def test_a_quoted_field_of_several_lines_is_read_whatever_the_size(
+    tmp_path, monkeypatch
+):
+    rows = "".join(f'u{n},i{n % 7},"good\nand, cheap"\n' for n in range(60))
+    path = write(tmp_path / "x.csv", "user,item,review\n" + rows)
+    whole = load(str(path))
+    monkeypatch.setattr(columnar, "BLOCK", 200)  # bytes, as of a file of many blocks
+    assert load(str(path)).digest == whole.digest
+    assert len(whole.user) == 60
+    path.write_text(path.read_text() + "u1\n")
+    with pytest.raises(InputError, match=r"x\.csv:122: expected 3 fields, found 'u1'"):
+        load(str(path))
+
+
+def test_ids_of_a_table_are_numbers_as_in_the_interactions(tmp_path):
+    write(
+        tmp_path / "shop.inter", "user_id:float\titem_id:float\n1\t7\n2.0\t8\n1\t8.0\n"
+    )
+    write(tmp_path / "shop.item", "item_id:float\tprice:float\n7.0\t3\n8\t4\n")
+    items = load(str(tmp_path)).items
+    assert (items.text, items.id.tolist()) == (None, [7, 8])
+    price = items.columns["price"]
+    assert price.kind == NUMBER
+    np.testing.assert_array_equal(price.values, [3, 4])
+    write(tmp_path / "shop.item", "item_id:float\tprice:float\n7.0\t3\n8.5\t4\n")
+    with pytest.raises(InputError, match=r"shop\.item:3: expected an item id, a whole"):
+        load(str(tmp_path))
+
+
+def test_ids_with_a_fraction_are_refused_in_a_table_of_parquet(tmp_path):
+    write(tmp_path / "interactions.csv", csv_text([(1, 7), (2, 8)], "user,item"))
+    items = {"item": [7.0, 8.0], "price": [3, 4]}
+    pq.write_table(pa.table(items), tmp_path / "items.parquet")
+    with pytest.raises(InputError, match=r"items\.parquet: expected text or whole num"):
+        load(str(tmp_path))
