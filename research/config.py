@@ -10,6 +10,7 @@ a compilation of its own.
 import dataclasses
 import functools
 import math
+import numbers
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import get_type_hints
@@ -74,9 +75,10 @@ class Config(
         Raises:
           InputError: the first invalid value, in one line.
         """
-        for name in _of_type(bool):
-            if not isinstance(value := getattr(self, name), bool):
-                raise InputError(f"{name} is {value!r}: it must be True or False")
+        for kind, expected in _TYPES.items():
+            for name in _of_type(kind):
+                if not _is_of(value := getattr(self, name), kind):
+                    raise InputError(f"{name} is {value!r}: it must be {expected}")
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if isinstance(field.default, tuple) and not isinstance(value, tuple):
@@ -93,6 +95,14 @@ class Config(
 
 
 REFERENCE = Config()
+_TYPES = {bool: "True or False", int: "a whole number", float: "a number"}
+
+
+def _is_of(value: object, kind: type) -> bool:
+    """Whether a field of a type may hold a value: a whole number counts as float."""
+    if isinstance(value, bool) or kind is bool:
+        return kind is bool and isinstance(value, bool)
+    return isinstance(value, numbers.Integral if kind is int else numbers.Real)
 
 
 @functools.cache

@@ -356,10 +356,12 @@ class TrainFields(Group):
     table_rate: Annotated[float, SWEPT, _ABOVE_0] = 1.0
     """Step size of the embedding tables, as a multiple of learning_rate."""
     weight_decay: Annotated[float, SWEPT, _AT_LEAST_0] = 1e-5
-    """Weight decay: decoupled, or with adam-l2 an L2 term of the gradient; with
-    row-sparse only of the rows that a step touched."""
+    """Weight decay: decoupled, or with adam-l2 an L2 term of the gradient; in tables
+    only of the rows that a step touched, but with adamw and adam-l2 of all."""
     evaluate_every: Annotated[int, HOST, _AT_LEAST_0] = 0
-    """Epochs between validations when fitting on train (0: at the end only)."""
+    """Epochs between validations when fitting on train (0: at the end only). The epoch
+    with the best NDCG@20 is served, judged by lists without prior, exposure and
+    min_clicks."""
     seed: Annotated[int, HOST, _SEED] = 0
     """Seed of initial values, batch order, negatives and dropout."""
 

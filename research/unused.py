@@ -7,7 +7,9 @@ from typing import Any
 from research.config import REFERENCE, Config
 from research.features import PER_WINDOW, registered_features
 from research.fields import DataFields, ModelFields
-from research.negatives import SOURCES, entries_of
+from research.losses import LOSSES
+from research.losses.entry import NEGATIVES, SHIFT
+from research.negatives import SOURCES, entries_of, is_batch_alone
 from research.negatives.frequencies import FREQUENCIES
 from research.positives import POSITIVES
 from research.temperature import TEMPERATURES
@@ -83,13 +85,30 @@ def _idle(config: Config) -> dict[str, str]:
     encoded = ENCODERS.choose(config.encoder).history != "none"
     words = ("search_words", "search_noise")
     looked = config.evaluate_every <= config.epochs
+    loss = LOSSES.choose(config.loss)
+    judged = NEGATIVES in loss.needs
+    # Then a number that is added to all logits of a row changes nothing.
+    absolute = SHIFT not in loss.laws or not config.correct_positive
+    pushed = not is_batch_alone(config.negatives)
     switched: tuple[tuple[tuple[str, ...], bool, str], ...] = (
         (
             ("leave_own_out",),
             not masked_out,
             "expected_count with mask_same_item does it",
         ),
+        (
+            ("leave_own_out", "expected_count"),
+            absolute,
+            f"{config.loss} goes by differences of a row's logits, and "
+            f"correct_positive moves the positive with the negatives",
+        ),
         (correction, config.logq != 0, "logq is 0"),
+        (
+            ("mask_same_item", "mask_user_positives", "duplicates", "item_push"),
+            judged,
+            f"loss {config.loss} sees no negatives",
+        ),
+        (("item_push",), pushed, "all negatives are in-batch"),
         (("history",), encoded, f"encoder {config.encoder} reads no history"),
         (("history_order",), uses_history(config), "the user tower reads no history"),
         (words, takes_words(config), f"encoder {config.encoder} reads no words"),

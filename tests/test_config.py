@@ -161,6 +161,21 @@ def test_a_switch_is_true_or_false(value):
         with_any(mask_user_positives=value).check()
 
 
+@pytest.mark.parametrize(
+    ("field", "values", "expected"),
+    [
+        ("batch", (64.0, "64", True, None), "a whole number"),
+        ("epochs", (1.5, True), "a whole number"),
+        ("temperature", ("0.1", True, None), "a number"),
+    ],
+)
+def test_a_number_is_of_the_fields_kind(field, values, expected):
+    for value in values:
+        with pytest.raises(InputError, match=f"^{field} is .*: it must be {expected}$"):
+            with_any(**{field: value}).check()
+    with_any(temperature=1, threshold=3).check()
+
+
 def test_a_text_is_not_taken_for_a_list_of_its_letters():
     with pytest.raises(InputError, match="negatives is 'uniform:8': it must be a tup"):
         with_any(negatives="uniform:8").check()

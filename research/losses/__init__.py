@@ -1,12 +1,13 @@
 """The registry of losses: adding one is a function and one entry here."""
 
-from research.config import Config, named_values
+from research.config import Config, named_values, swept_fields
 from research.losses.entry import (
     CATALOGUE,
     CONTEXT,
     DENSE,
     MASK,
     NEGATIVES,
+    ONE_TEMPERATURE,
     OPPONENT,
     ORDER,
     SHIFT,
@@ -17,10 +18,10 @@ from research.losses.entry import (
     Loss,
 )
 from research.marks import Range
-from research.negatives import is_batch_alone
-from research.negatives.checks import MOST_LOGITS
+from research.negatives import MOST_LOGITS, is_batch_alone
 from research.positives import POSITIVES
 from research.registry import Registry, deferred
+from research.temperature import kind_of
 from research.types import InputError
 
 __all__ = [
@@ -42,6 +43,8 @@ _POINTWISE = frozenset({ORDER, MASK})
 # Losses that rank scores: a correction would move the negatives among them.
 _RANKED = frozenset({SHIFT, ORDER, MASK})
 _RANKS = frozenset({NEGATIVES, CATALOGUE})
+# Losses that turn logits back into scores, or bound them, by the temperature.
+_SCALED = frozenset({NEGATIVES, ONE_TEMPERATURE})
 _CUTOFF = (20.0, "K, the length of the list that counts")
 _WHOLE = ("cutoff", "every")  # whole numbers: of places, of epochs
 # Bounds outside of which a value means nothing, whichever loss has it.
@@ -69,6 +72,7 @@ LOSSES: Registry[Loss] = Registry(
         "debiased": Loss(
             deferred("research.losses.softmax:debiased"),
             {"positive_share": _SHARE},
+            needs=_SCALED,
             laws=_LISTWISE,
         ),
         "hard-negative": Loss(
@@ -77,6 +81,7 @@ LOSSES: Registry[Loss] = Registry(
                 "positive_share": _SHARE,
                 "hardness": (1.0, "weight of hard negatives: 0 weighs all alike"),
             },
+            needs=_SCALED,
             laws=_LISTWISE,
         ),
         "bilateral-softmax": Loss(
@@ -90,9 +95,15 @@ LOSSES: Registry[Loss] = Registry(
             {"margin": (1.0, "least gap between positive and negative")},
             laws=_LISTWISE,
         ),
-        "psl-tanh": Loss(deferred("research.losses.pairwise:psl_tanh"), laws=_LISTWISE),
-        "psl-atan": Loss(deferred("research.losses.pairwise:psl_atan"), laws=_LISTWISE),
-        "psl-relu": Loss(deferred("research.losses.pairwise:psl_relu"), laws=_LISTWISE),
+        "psl-tanh": Loss(
+            deferred("research.losses.pairwise:psl_tanh"), needs=_SCALED, laws=_LISTWISE
+        ),
+        "psl-atan": Loss(
+            deferred("research.losses.pairwise:psl_atan"), needs=_SCALED, laws=_LISTWISE
+        ),
+        "psl-relu": Loss(
+            deferred("research.losses.pairwise:psl_relu"), needs=_SCALED, laws=_LISTWISE
+        ),
         "sl-at-k": Loss(
             deferred("research.losses.top_k:sl_at_k"),
             {
@@ -229,8 +240,10 @@ def check_loss(config: Config, items: int = 0) -> None:
       items: of the catalogue; 0 checks what needs no data.
 
     Raises:
-      InputError: see hyper_values; or negatives that the loss lacks or can't use.
+      InputError: see hyper_values; a name of the loss's own that every run has; or
+        negatives or a temperature that the loss lacks or can't use.
     """
+    _check_names(config)
     for hyper, value in hyper_values(config).items():
         if hyper in _BOUNDS:
             _BOUNDS[hyper].check(f"hyper {hyper}", value)
@@ -258,10 +271,33 @@ def check_loss(config: Config, items: int = 0) -> None:
                 f"logq {config.logq:g} with {name}: its learned scale would multiply "
                 f"log q too; use logq 0"
             )
+    if LOSSES[config.loss].opponent is not None and hyper_values(config)["every"] < 2:
+        raise InputError(
+            f"hyper every is 1: {name} would train its opponent in every epoch, and "
+            f"the towers in none"
+        )
+    if ONE_TEMPERATURE in needs and not kind_of(config).common:
+        raise InputError(
+            f"{name} needs one temperature for all rows and items of a step, not those "
+            f"of temperature_kind {config.temperature_kind}"
+        )
     if NEGATIVES not in needs:
         _check_unused(config, batch_alone, sources)
     if needs & CONTEXT - {VECTORS}:
         _check_scored(config, items)
+
+
+def _check_names(config: Config) -> None:
+    """Refuses a registered loss whose own values would take the place of others."""
+    loss = LOSSES.choose(config.loss)
+    taken = {*swept_fields(), "epochs", "items"}
+    for name in (*loss.hyper, *loss.trainable):
+        if name in taken:
+            raise InputError(
+                f"loss {config.loss}: its value '{name}' has the name of a value that "
+                f"every run has: name it otherwise"
+            )
+        taken.add(name)
 
 
 def _check_unused(config: Config, batch_alone: bool, sources: str) -> None:

@@ -13,6 +13,7 @@ UNIFORM_Q = "a constant log q changes nothing"
 NEGATIVES = "negatives"  # at least one per row
 DENSE = "dense"  # logits held whole, not in blocks
 SQUARE = "square batch"  # the batch against itself, and nothing else
+ONE_TEMPERATURE = "one temperature"  # common to all rows and columns of a step
 # Needs of a Context as a fourth argument, each with the fields that it asks for.
 VECTORS = "vectors"  # query and positive
 CATALOGUE = "catalogue"  # catalogue: the rows' logits of all candidates

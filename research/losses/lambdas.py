@@ -5,7 +5,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from research.logits.reducers import Negatives
 from research.losses.context import Context
@@ -149,5 +149,9 @@ def ranks(
     """
     least = lax.stop_gradient(logits)
     least = least + ROUNDING * jnp.max(jnp.abs(catalogue), axis=1, keepdims=True)
-    above = catalogue[:, None, :] > least[:, :, None]
-    return 1.0 + jnp.sum(above, axis=2).astype(logits.dtype)
+
+    def above(column: Float[Array, " b"]) -> Int[Array, " b"]:
+        return jnp.sum(catalogue > column[:, None], axis=1)
+
+    # Column by column, as [b, k, i] of all comparisons may fill the memory.
+    return 1.0 + lax.map(above, least.T).T.astype(logits.dtype)

@@ -143,7 +143,7 @@ def debiased(
     temperature), the least that cosines allow beside z_p, instead of
     n exp(-1 / temperature), so that a correction by a constant still changes nothing.
     Use when: negatives are drawn by popularity and users have many positives. Watch: a
-    row at the floor has no gradient.
+    row at the floor moves a learned temperature alone.
 
     Args:
       positive: logits of the positives, [b].

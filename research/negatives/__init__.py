@@ -10,6 +10,7 @@ from research.registry import Registry, deferred
 from research.types import InputError
 
 __all__ = [
+    "MOST_LOGITS",
     "SOURCES",
     "Size",
     "SourceEntry",
@@ -268,6 +269,10 @@ def make_sources(specs: tuple[str, ...], config: Config = REFERENCE) -> tuple[An
             )
         sources.append(source)
     return tuple(sources)
+
+
+# Bytes of logits that a step may hold; about four arrays of their size live at once.
+MOST_LOGITS = 1 << 31
 
 
 def held_whole(config: Config) -> str | None:

@@ -1,14 +1,13 @@
 """Refuses, before any training, what sources of negatives can't be combined with."""
 
 from research.config import Config
-from research.negatives import Named, Size, entries_of, held_whole
+from research.losses import LOSSES
+from research.losses.entry import DENSE, STATE
+from research.negatives import MOST_LOGITS, Named, Size, entries_of, held_whole
 from research.negatives.frequencies import check_frequency
 from research.positives import POSITIVES
 from research.towers import takes_words
 from research.types import InputError, check_distinct
-
-# Bytes of logits that a step may hold; about four arrays of their size live at once.
-MOST_LOGITS = 1 << 31
 
 
 def check_negatives(config: Config, size: Size | None = None) -> None:
@@ -25,8 +24,8 @@ def check_negatives(config: Config, size: Size | None = None) -> None:
         with more ranks than items, or more hardest negatives than drawn ones;
         duplicates inclusion with a source or switch that rules it out; item_push batch
         or balanced without in-batch negatives, or balanced with an unknown q; more
-        logits than can be held, where a switch needs them all at once; counts that no
-        step would use.
+        logits than can be held, where a switch or the loss needs them all at once;
+        counts that no step would use.
     """
     sources = entries_of(config.negatives, config)
     # Sources that draw anew may share a name; these would have the same columns.
@@ -145,6 +144,8 @@ def _check_ranks_items(config: Config, sources: tuple[Named, ...]) -> None:
 
 def _check_memory(config: Config, columns: int) -> None:
     reason, size = held_whole(config), 4 * config.batch * columns
+    if not reason and LOSSES.choose(config.loss).needs & {DENSE, STATE}:
+        reason = f"loss {config.loss}"
     if reason and size > MOST_LOGITS:
         raise InputError(
             f"{reason} needs all {config.batch} x {columns} logits at once, "
@@ -163,7 +164,8 @@ def _check_warm(config: Config, source: Named, size: Size) -> None:
         raise InputError(
             f"warmup is {config.warmup} of {steps} steps: {source.name} draws nothing"
         )
-    if source.entry.cache == "ring" and draws > (steps - 1) * config.batch:
+    # One of vectors of items may hold fewer than this, as batches repeat items.
+    if draws > (steps - 1) * config.batch:
         raise InputError(
             f"{source.name}:{draws} is never full in {steps} steps of {config.batch}: "
             f"it draws nothing"

@@ -41,6 +41,7 @@ class TemperatureKind(NamedTuple):
       refresh: (state, config) -> the state before an epoch.
       bounded: whether it stays between temperature_low and temperature_high.
       learned: whether the history has a column of its value at the end of each epoch.
+      common: whether all rows and columns of a step have the same.
       reads: the config's fields that it alone reads, or shares with other entries
         (research/unused.py).
     """
@@ -58,6 +59,7 @@ class TemperatureKind(NamedTuple):
     refresh: Callable[[Any, Config], Any] | None = None
     bounded: bool = False
     learned: bool = False
+    common: bool = True
     reads: tuple[str, ...] = ()
 
 
@@ -98,12 +100,14 @@ TEMPERATURES: Registry[TemperatureKind] = Registry(
             observe=deferred(f"{_KINDS}:observe_users"),
             refresh=deferred(f"{_KINDS}:refresh_users"),
             bounded=True,
+            common=False,
             reads=(*_BOUNDS, "temperature_spread"),
         ),
         "by-popularity": TemperatureKind(
             deferred(f"{_KINDS}:by_popularity"),
             scale=deferred(f"{_KINDS}:by_popularity_scale"),
             bounded=True,
+            common=False,
             reads=(*_BOUNDS, "temperature_power", "temperature_served"),
         ),
     },

@@ -15,7 +15,14 @@ from research.losses import (
     hyper_values,
     start_values,
 )
-from research.losses.entry import CONTEXT, DENSE, NEGATIVES, SQUARE
+from research.losses.entry import (
+    CONTEXT,
+    DENSE,
+    NEGATIVES,
+    ONE_TEMPERATURE,
+    SQUARE,
+    Loss,
+)
 from research.types import InputError
 
 
@@ -24,7 +31,9 @@ def test_names_in_the_registry_are_free_and_needs_are_known():
         own = {*entry.hyper, *entry.trainable}
         assert not own & {*swept_fields(), "epochs", "items"}, name
         assert not entry.hyper.keys() & entry.trainable.keys(), name
-        assert entry.needs <= CONTEXT | {NEGATIVES, DENSE, SQUARE}, name
+        assert entry.needs <= CONTEXT | {
+            *(NEGATIVES, DENSE, SQUARE, ONE_TEMPERATURE)
+        }, name
         assert entry.laws <= {SHIFT, ORDER, MASK, UNIFORM_Q}, name
 
 
@@ -99,6 +108,18 @@ BAD = {
     },
     "hyper fpr is 2: it must be in (0, 1]": {"loss": "llpauc", "hyper": ("fpr=2",)},
     "sl-at-k with positives item-item": {"loss": "sl-at-k", "positives": "item-item"},
+    "hyper every is 1: adv-info-nce would": {
+        "loss": "adv-info-nce",
+        "hyper": ("every=1",),
+    },
+    "psl-relu needs one temperature for all rows": {
+        "loss": "psl-relu",
+        "temperature_kind": "per-user",
+    },
+    "not those of temperature_kind by-popularity": {
+        "loss": "debiased",
+        "temperature_kind": "by-popularity",
+    },
 }
 
 
@@ -116,3 +137,21 @@ def test_scores_of_too_many_items_at_once_are_refused():
     check_loss(config, 500_000)
     with pytest.raises(InputError, match="1024 rows with all 600000 items at once"):
         check_loss(config, 600_000)
+
+
+@pytest.mark.parametrize("taken", ["alpha", "temperature", "epochs", "items"])
+@pytest.mark.parametrize("field", ["hyper", "trainable"])
+def test_a_loss_of_ones_own_cannot_take_the_place_of_a_runs_value(
+    taken, field, monkeypatch
+):
+    own = {taken: (5.0, "mine") if field == "hyper" else 5.0}
+    monkeypatch.setitem(LOSSES, "mine", Loss(lambda p, z, h: p, **{field: own}))
+    with pytest.raises(InputError, match=f"loss mine: its value '{taken}'"):
+        check_loss(Config(loss="mine"))
+
+
+def test_a_value_of_ones_own_is_set_or_learned_but_not_both(monkeypatch):
+    both = Loss(lambda p, z, h: p, {"width": (1.0, "mine")}, {"width": 1.0})
+    monkeypatch.setitem(LOSSES, "mine", both)
+    with pytest.raises(InputError, match="its value 'width'"):
+        check_loss(Config(loss="mine"))

@@ -10,6 +10,7 @@ import pytest
 from research.logits.reducers import Dense
 from research.losses import LOSSES
 from research.losses.context import Context
+from research.losses.lambdas import ranks
 from research.losses.pairwise import _arctan
 from research.losses.top_k import Thresholds
 
@@ -208,6 +209,13 @@ def test_scores_that_tie_count_as_one_rank_apart(name):
     tied, keep = [row[0] for row in Z], [[True, False, False]] * 2
     found = losses_of(name, positive=tied, keep=keep, cutoff=6.0)
     np.testing.assert_allclose(found, math.log(2), rtol=1e-5)
+
+
+def test_ranks_are_counted_without_an_array_of_all_comparisons():
+    rows, columns, items = 64, 64, 4096
+    shapes = [jax.ShapeDtypeStruct((rows, n), np.float32) for n in (columns, items)]
+    used = jax.jit(ranks).lower(*shapes).compile().memory_analysis()
+    assert used.temp_size_in_bytes < rows * columns * items / 4  # bytes
 
 
 def test_more_draws_than_items_are_as_all_items():

@@ -92,6 +92,14 @@ def test_bands_are_ranked_anew_by_the_current_model():
             {"negatives": ("uniform:2000000",), "hardest": 9},
             "hardest 9 needs all 512 x 2000000 logits at once, 3.8 GiB",
         ),
+        (
+            {"negatives": ("uniform:2000000",), "loss": "adv-info-nce"},
+            "loss adv-info-nce needs all 512 x 2000000 logits at once, 3.8 GiB",
+        ),
+        (
+            {"negatives": ("uniform:2000000",), "loss": "sl-at-k"},
+            "loss sl-at-k needs all 512 x 2000000 logits",
+        ),
     ],
 )
 def test_what_hard_negatives_can_not_do_is_refused_in_one_line(changes, line):
