@@ -199,8 +199,9 @@ def calibrated_shift_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
             "test clicks into the first 20 places",
             "highest": "the highest recall@20 of all totals",
         },
-        f"{OVER_SEEDS} Each seed draws halves and clicks anew. A dash: in some seed "
-        "the clicks fit no scale above 0.",
+        f"{OVER_SEEDS} Each seed draws halves and test clicks anew; the validation "
+        "clicks are the same, so that intervals leave out their draw. A dash: in some "
+        "seed the clicks fit no scale above 0.",
     )
     columns = [
         ("total by validation", "by_validation", ".2f"),

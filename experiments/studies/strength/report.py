@@ -242,7 +242,8 @@ def strength_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
             "in lists of clicked items, if some items are not clicked",
             "best total": "where the mean over the lambdas peaks",
         },
-        "Intervals are 95 %, two-way over users and seeds. Data "
+        "Intervals are 95 %, two-way over users and seeds; those of shifts are t "
+        "intervals over seeds. Data "
         f"{header['data_digest'][:12]}.",
     )
     rows = []
