@@ -32,101 +32,52 @@ TUNED := $(CORRECTED) in-batch+logq-streaming in-batch+logq+same-item in-batch+l
 TIMED := $(CORRECTED) in-batch+logq-streaming mixed+logq full-softmax full-softmax+mask
 OTHER := $(CORRECTED) mixed+logq uniform-softmax full-softmax full-softmax+mask \
   pointwise-sigmoid bpr fifo-cache+logq fifo-cache+logq+push
+define NEXT
+
+
+endef
+each = $(foreach one,$(1),$(RUN) $(one) --out results$(NEXT))
+outside = $(if $(OUTSIDE_DIR),$(RUN) $(2) --dataset $(OUTSIDE_DIR)/$(1) --out results $(3))
 results: $(READY)
 	@echo "about 11 hours on 2 cores; those of MovieLens 1M take about 13 more"
 	$(RUN) ssb --seeds 5 --out results
-	$(RUN) coverage --out results
-	$(RUN) tuning --out results
+	$(call each,coverage tuning)
 	$(RUN) tuning --split time --arms $(TIMED) --out results
-	$(RUN) fair --out results
-	$(RUN) cache-tuned --out results
-	$(RUN) recipes --out results
-	$(RUN) strength --out results
-	$(RUN) span --out results
-	$(RUN) length --out results
+	$(call each,fair cache-tuned recipes strength span length)
 	$(RUN) temperature --seeds 5 --out results
-	$(RUN) tuning-variants --out results
-	$(RUN) negatives --out results
-	$(RUN) cache --seeds 5 --out results
-	$(RUN) correction --out results
-	$(RUN) losses --seeds 5 --out results
-	$(RUN) budget --out results
-	$(RUN) learned-temperature --seeds 5 --out results
-	$(RUN) frontier --seeds 5 --out results
-	$(RUN) towers-choice --out results
-	$(RUN) baselines --seeds 5 --out results
-	$(RUN) positives --seeds 5 --out results
-	$(RUN) positives-users --seeds 5 --out results
-	$(RUN) history --seeds 5 --out results --arms in-batch+logq encoder-none \
+	$(call each,tuning-variants negatives cache correction losses budget learned-temperature)
+	$(call each,frontier towers-choice baselines positives positives-users)
+	$(RUN) history --out results --arms in-batch+logq encoder-none \
 	  encoder-learned encoder-profile encoder-last-click encoder-last-click-shuffled
-	$(RUN) history-ties --out results
-	$(RUN) search --out results
-	$(RUN) features --seeds 5 --out results
-	$(RUN) depth --seeds 5 --out results
-	$(RUN) optimisers --seeds 5 --out results
-	$(RUN) frequency --out results
-	$(RUN) probe --out results
-	$(RUN) magnifier --out results
-	$(RUN) exposure --out results
-	$(RUN) dial --out results
-	$(RUN) feedback --out results
-	$(RUN) semisynthetic --out results
-	$(RUN) impressions --out results
-	$(RUN) calibration --out results
-	$(RUN) clicks --out results
-	$(RUN) stopping --out results
-	$(RUN) totals --out results
-	$(RUN) scale --out results
-	$(RUN) trade-off --out results
-	$(RUN) carry-over --out results
-	$(RUN) pace --out results
-	$(RUN) pace-simulated --out results
-	$(RUN) library --out results
-	$(RUN) loader --out results
-	$(RUN) future --out results
-	$(RUN) future-tuned --out results
-	$(RUN) cache-schedule --out results
-	$(RUN) faithful --out results
-	$(RUN) collapse --out results
+	$(call each,history-ties search features depth optimisers frequency probe magnifier)
+	$(call each,exposure dial feedback semisynthetic impressions calibration clicks stopping)
+	$(call each,totals scale trade-off carry-over pace pace-simulated library loader future)
+	$(call each,future-tuned cache-schedule faithful collapse)
 	$(if $(OUTSIDE_DIR),$(RUN) outside --data-dir $(OUTSIDE_DIR) --out results)
-	$(if $(OUTSIDE_DIR),$(RUN) shift --dataset $(OUTSIDE_DIR)/electronic --out results)
-	$(if $(OUTSIDE_DIR),$(RUN) shift --dataset $(OUTSIDE_DIR)/movie --seeds 2 \
-	  --arms $(CORRECTED) --out results)
-	$(if $(OUTSIDE_DIR),$(RUN) at-k --dataset $(OUTSIDE_DIR)/electronic --out results)
-	$(if $(OUTSIDE_DIR),$(RUN) impressions --dataset $(OUTSIDE_DIR)/electronic --seeds 3 \
-	  --arms in-batch in-batch+ips --out results)
-	$(if $(OUTSIDE_DIR),$(RUN) calibration --dataset $(OUTSIDE_DIR)/electronic --seeds 3 \
-	  --arms in-batch --out results)
-	$(if $(OUTSIDE_DIR),$(RUN) totals --dataset $(OUTSIDE_DIR)/electronic --seeds 3 \
-	  --out results)
-	$(if $(OUTSIDE_DIR),$(RUN) scale --dataset $(OUTSIDE_DIR)/electronic --seeds 3 \
-	  --out results)
-	$(if $(OUTSIDE_DIR),$(RUN) trade-off --dataset $(OUTSIDE_DIR)/electronic --seeds 3 \
-	  --out results)
-	$(if $(OUTSIDE_DIR),$(RUN) strength --dataset $(OUTSIDE_DIR)/electronic --seeds 3 \
-	  --out results)
-	$(if $(OUTSIDE_DIR),$(RUN) span --dataset $(OUTSIDE_DIR)/electronic --out results)
-	$(if $(OUTSIDE_DIR),$(RUN) span --dataset $(OUTSIDE_DIR)/movie --out results)
-	$(if $(OUTSIDE_DIR),$(RUN) span --dataset $(OUTSIDE_DIR)/gowalla --out results)
-	$(if $(OUTSIDE_DIR),$(RUN) length --dataset $(OUTSIDE_DIR)/electronic --seeds 3 --out results)
-	$(if $(OUTSIDE_DIR),$(RUN) length --dataset $(OUTSIDE_DIR)/movie --seeds 3 --out results)
-	$(if $(OUTSIDE_DIR),$(RUN) strength --dataset $(OUTSIDE_DIR)/movie --seeds 3 \
-	  --out results)
-	$(if $(OUTSIDE_DIR),$(RUN) strength --dataset $(OUTSIDE_DIR)/gowalla --seeds 3 \
-	  --out results)
-	$(if $(OUTSIDE_DIR),$(RUN) carry-over --dataset $(OUTSIDE_DIR)/electronic --seeds 3 \
-	  --out results)
-	$(if $(OUTSIDE_DIR),$(RUN) calibrated-shift --dataset $(OUTSIDE_DIR)/electronic \
-	  --out results)
-	$(if $(OUTSIDE_DIR),$(RUN) calibrated-shift --dataset $(OUTSIDE_DIR)/movie \
-	  --arms in-batch --seeds 3 --out results)
-	$(if $(OUTSIDE_DIR),$(RUN) unclicked --dataset $(OUTSIDE_DIR)/electronic --out results)
-	$(if $(OUTSIDE_DIR),$(RUN) unclicked --dataset $(OUTSIDE_DIR)/movie \
-	  --arms in-batch+logq --out results)
-	$(if $(OUTSIDE_DIR),$(RUN) at-k --dataset $(OUTSIDE_DIR)/ml-100k-irb --out results)
-	$(if $(OUTSIDE_DIR),$(RUN) tuning --dataset $(OUTSIDE_DIR)/electronic \
-	  --validation-share 0.1 --arms $(OTHER) --out results)
-	$(if $(OUTSIDE_DIR),$(RUN) other-data --dataset $(OUTSIDE_DIR)/electronic --out results)
+	$(call outside,electronic,shift)
+	$(call outside,movie,shift,--seeds 2 --arms $(CORRECTED))
+	$(call outside,electronic,at-k)
+	$(call outside,electronic,impressions,--seeds 3 --arms in-batch in-batch+ips)
+	$(call outside,electronic,calibration,--seeds 3 --arms in-batch)
+	$(call outside,electronic,totals,--seeds 3)
+	$(call outside,electronic,scale,--seeds 3)
+	$(call outside,electronic,trade-off,--seeds 3)
+	$(call outside,electronic,strength)
+	$(call outside,electronic,span)
+	$(call outside,movie,span)
+	$(call outside,gowalla,span)
+	$(call outside,electronic,length,--seeds 3)
+	$(call outside,movie,length,--seeds 3)
+	$(call outside,movie,strength)
+	$(call outside,gowalla,strength)
+	$(call outside,electronic,carry-over,--seeds 3)
+	$(call outside,electronic,calibrated-shift)
+	$(call outside,movie,calibrated-shift,--arms in-batch --seeds 3)
+	$(call outside,electronic,unclicked)
+	$(call outside,movie,unclicked,--arms in-batch+logq)
+	$(call outside,ml-100k-irb,at-k)
+	$(call outside,electronic,tuning,--validation-share 0.1 --arms $(OTHER))
+	$(call outside,electronic,other-data)
 	$(if $(MOVIELENS_DIR),,@echo "MOVIELENS_DIR is not set: MovieLens 1M is left out")
 	$(if $(MOVIELENS_DIR),$(LARGE) 3 baselines --arms popularity recent-popularity \
 	  item-knn ease slim ials bpr-mf item2vec fm in-batch+logq larger-towers)

@@ -141,8 +141,7 @@ def export(
             f"{run} has no vectors.npz: remove the folder to train the run again"
         )
     arrays = read_arrays(vectors)
-    learned = arrays.get("temperature")
-    temperature = config.temperature if learned is None else float(learned)
+    temperature = float(arrays.get("temperature", config.temperature))
     users, items = exported(config, fold, arrays["users"], arrays["items"], temperature)
     about = {
         "dataset": name_of(config.dataset),

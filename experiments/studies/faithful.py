@@ -25,6 +25,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 from numpy import ndarray
+from scipy.special import log_softmax
 
 from experiments.arms import arm
 from experiments.finish import finish_study
@@ -120,11 +121,9 @@ def _trained(config: Config, folder: Path, data_dir: str | None) -> Trained:
     run = prepared_run(config, data_dir)
     vectors = read_arrays(folder / "vectors.npz")
     logits = vectors["users"] @ vectors["items"].T / config.temperature
-    highest = logits.max(axis=1, keepdims=True)
-    total = np.log(np.exp(logits - highest).sum(axis=1, keepdims=True))
     lists = rank(run, serve(run, vectors["users"], vectors["items"]))
     recall = METRICS["recall"].of(evaluate(run.task.fold, lists), CUTOFF)
-    return Trained(logits - highest - total, lists[:, :CUTOFF], recall)
+    return Trained(log_softmax(logits, axis=1), lists[:, :CUTOFF], recall)
 
 
 def divergence(of: Trained, by: Trained) -> Float[ndarray, " u"]:

@@ -25,13 +25,7 @@ from numpy import ndarray
 
 from experiments.inputs import prepared_run
 from experiments.studies.strength import MORE_TOTALS
-from experiments.studies.strength.shifts import (
-    AXIS,
-    COLUMNS,
-    STEP,
-    most_shift,
-    shifts_by,
-)
+from experiments.studies.strength.shifts import AXIS, COLUMNS, shift_text, shifts_by
 from experiments.studies.totals import (
     judged_by_test,
     means_by_total,
@@ -120,13 +114,8 @@ def measured(stored: Stored) -> dict[str, Float[ndarray, "t l s"]]:
     """
     arrays = stored.floats()
     recall = np.moveaxis(arrays["recall"], 3, 1)  # [temperature, length, seed, ...]
-    best = recall.max(axis=-1)
-    return {
-        "steps": np.moveaxis(arrays["steps"], 2, 1),
-        "shift": shifts_by(arrays["totals"], recall),
-        "best_0": best[..., 0],
-        "best_1": best[..., 1],
-    }
+    steps = np.moveaxis(arrays["steps"], 2, 1)
+    return {"steps": steps, **shifts_by(arrays["totals"], recall)}
 
 
 def length_frame(stored: Stored) -> pd.DataFrame:
@@ -155,18 +144,13 @@ def verdicts(stored: Stored) -> list[list[str]]:
 
 def length_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
     """What was measured, and a table of all lengths, in Markdown."""
-    most = most_shift(stored.arrays["totals"])
+    shift = shift_text(stored.arrays["totals"])
     about = described(
         f"{stored.header['dataset']}, {seeds_text(stored.arrays['recall'].shape[1])}; "
         "in-batch negatives, cosine, fitted on the training part alone. One training "
         "is judged by the test part at each length; lists hold only items with a "
         "training click.",
-        {
-            "shift": "how far the curve of recall@20 with log q in the loss must be "
-            "moved back along the total to lie nearest to the curve without, at totals "
-            f"from 0.25 to 1; at most {most:g}, in steps of {STEP:g}, so that seeds "
-            "can have the same shift",
-        },
+        {"shift": f"{shift}, so that seeds can have the same shift"},
         f"Intervals are 95 %, over seeds. Data {stored.header['data_digest'][:12]}.",
     )
     stated = {"temperature": "g", "steps": ",.0f"}

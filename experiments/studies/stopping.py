@@ -32,6 +32,7 @@ from experiments.studies.semisynthetic import (
     served,
     training,
 )
+from experiments.studies.totals.report import mark_chosen
 from experiments.study import (
     OVER_SEEDS,
     Report,
@@ -233,13 +234,7 @@ def stopping_figure(frame: pd.DataFrame) -> Drawing:
             panel.plot(
                 line.epoch, line[column], color=colour, label=f"exposure: {name}"
             )
-            panel.plot(
-                *(chosen.chosen, chosen[column], "o"),
-                ms=9,
-                mfc="white",
-                mec=colour,
-                mew=2,
-            )
+            mark_chosen(panel, chosen.chosen, chosen[column], colour)
             panel.set_xlabel("epochs of training")
         ends = line.distance_low, line.distance_high
         panels[0].fill_between(line.epoch, *ends, color=colour, alpha=0.15)

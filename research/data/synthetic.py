@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
+from scipy.special import log_softmax
 
 from research.types import Events, Fold, InputError, Table, check
 
@@ -97,17 +98,15 @@ def make_synthetic(
     )
 
 
-def relevance(world: Synthetic, rows: slice = slice(None)) -> Float[np.ndarray, "t i"]:
-    """Log relevance of all items for these users, up to a constant per user."""
-    liking = world.users[rows] @ world.groups.T
+def relevance(world: Synthetic) -> Float[np.ndarray, "u i"]:
+    """Log relevance of all items for all users, up to a constant per user."""
+    liking = world.users @ world.groups.T
     return liking[:, world.group] + world.quality
 
 
-def log_clicks(world: Synthetic, rows: slice = slice(None)) -> Float[np.ndarray, "t i"]:
+def log_clicks(world: Synthetic) -> Float[np.ndarray, "u i"]:
     """log p(i | u), exact: relevance and exposure, normalised over the items."""
-    score = relevance(world, rows) + world.exposure
-    top = score.max(axis=1, keepdims=True)
-    return score - top - np.log(np.exp(score - top).sum(axis=1, keepdims=True))
+    return log_softmax(relevance(world) + world.exposure, axis=1)
 
 
 def draw_clicks(

@@ -16,21 +16,6 @@ from matplotlib.patches import Patch
 
 from research.report.pictures import ARMS
 
-__all__ = [
-    "BAD",
-    "BEST",
-    "CALIBRATED",
-    "FULL",
-    "GOOD",
-    "PLAIN",
-    "Ink",
-    "exposure_ink",
-    "shades",
-    "strength_ink",
-    "temperature_ink",
-    "with_band",
-]
-
 _TEMPERATURES = {
     0.0125: "#000000",
     0.05: "#440154",
@@ -110,7 +95,7 @@ def shades(colour: str, count: int) -> list[str]:
     return [to_hex(rgb + (1 - rgb) * step) for step in steps]
 
 
-def with_band(axes: Axes, label: str = "95 % interval") -> list[Artist]:
+def with_band(axes: Axes) -> list[Artist]:
     """The entries of an axes' legend and one for the bands behind its lines."""
-    band = Patch(color="0.5", alpha=0.3, linewidth=0, label=label)
+    band = Patch(color="0.5", alpha=0.3, linewidth=0, label="95 % interval")
     return [*axes.get_legend_handles_labels()[0], band]

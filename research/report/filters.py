@@ -8,8 +8,6 @@ from typing import Any
 
 from research.types import InputError
 
-__all__ = ["Filter", "parse_filter"]
-
 Filter = Callable[[Mapping[Any, Any]], bool]  # of one row, by column
 # None where a row has no value: then "not" knows no more.
 Condition = Callable[[Mapping[Any, Any]], bool | None]

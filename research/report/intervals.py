@@ -88,13 +88,13 @@ class Estimate(NamedTuple):
     error: Any
     df: Any
 
-    def interval(self, inside: float = INSIDE) -> Interval:
+    def interval(self) -> Interval:
         """The mean with its t interval.
 
         >>> [round(float(end), 4) for end in Estimate(2.0, 0.5, 10.0).interval()]
         [2.0, 0.8859, 3.1141]
         """
-        reach = self.error * stdtrit(self.df, (1 + inside) / 2)
+        reach = self.error * stdtrit(self.df, (1 + INSIDE) / 2)
         return Interval(self.mean, self.mean - reach, self.mean + reach)
 
     def below(self, value: Any) -> Any:

@@ -272,7 +272,6 @@ def draw_point(
     row: Mapping[Hashable, Any],
     at: tuple[float, float],
     metric: str,
-    lying: bool = False,
     **style: Any,
 ) -> None:
     """Draws an arm's point in its look, with the interval of a metric.
@@ -282,13 +281,12 @@ def draw_point(
       row: of ``wide``'s frame.
       at: the point.
       metric: whose interval it is.
-      lying: whether the interval lies along the horizontal axis.
       style: further arguments of matplotlib's errorbar.
     """
     arm, mean = look(str(row["arm"])), row[metric]
     reach = np.array([[mean - row[f"{metric}_low"]], [row[f"{metric}_high"] - mean]])
     # a percentile interval need not hold its mean
-    style["xerr" if lying else "yerr"] = np.maximum(reach, 0)
+    style["yerr"] = np.maximum(reach, 0)
     axes.errorbar(*at, color=arm.colour, marker=arm.marker, **style)
 
 

@@ -1,6 +1,5 @@
 """Nothing stale: a run made by other code is said, not used, and done again."""
 
-import dataclasses
 import importlib
 import linecache
 import sys
@@ -10,14 +9,12 @@ import numpy as np
 import pytest
 
 from experiments import runs
-from experiments.arms import arm
-from experiments.compare import compare, load_run
+from experiments.compare import load_run
 from experiments.output import code
 from experiments.output.code import code_of, library_code, stripped
 from experiments.output.seals import read_metrics
 from research.baselines import BASELINES
 from research.files import read_json, write_json
-from research.losses import LOSSES, Loss
 from research.registry import Registry
 from research.report.records import load_records
 from research.splits import SPLITS, Split
@@ -194,20 +191,6 @@ def test_no_file_of_a_run_is_left_from_other_code(call, tmp_path, changed):
 
 def once(positive, negatives, hyper):
     return -positive
-
-
-def twice(positive, negatives, hyper):
-    return -2.0 * positive
-
-
-def test_an_entry_given_again_under_its_name_is_trained(data, monkeypatch):
-    found = []
-    for function in (once, twice):
-        monkeypatch.setitem(LOSSES, "mine", Loss(function))
-        config = dataclasses.replace(arm("tiny"), loss="mine", learning_rate=1e-9)
-        (row,) = compare({"mine": config}, data_dir=str(data))
-        found.append(row.history["loss"][0])
-    assert found[1] == pytest.approx(2 * found[0], rel=1e-3)
 
 
 def latest_at(place):

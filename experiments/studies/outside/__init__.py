@@ -84,9 +84,9 @@ class Cell(NamedTuple):
         return f"{self.metric}@{self.k}"
 
 
-def read_cells(path: Path = CELLS) -> list[Cell]:
-    """The published cells of a file, in its order."""
-    with path.open(newline="", encoding="utf-8") as file:
+def read_cells() -> list[Cell]:
+    """The published cells, in the order of their file."""
+    with CELLS.open(newline="", encoding="utf-8") as file:
         lines: list[dict[str, Any]] = [*csv.DictReader(file)]
     typed = [{"k": int(line["k"]), "value": float(line["value"])} for line in lines]
     return [

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 from numpy import ndarray
-from scipy.special import factorial
+from scipy.special import factorial, softmax
 
 from experiments.studies.probe.estimators import (
     ProbedArm,
@@ -176,7 +176,7 @@ def small_world(at_truth: bool = True) -> SmallWorld:
     """
     draw = np.random.default_rng(0)
     truth = np.linspace(1.0, -1.0, 6) + draw.normal(0, 1, (3, 6))
-    law = _softmax(truth)
+    law = softmax(truth, axis=1)
     scores = truth if at_truth else draw.normal(0, 1, (3, 6))
     counts = np.rint(1000 * law.mean(axis=0)).astype(np.int64)
     pool = Pool(jnp.asarray(counts, jnp.float32), jnp.asarray(log_share(counts)))
@@ -284,13 +284,9 @@ def enumerated_bias(
     truth, away = worlds
     at_truth, elsewhere = expected_error(arm, (truth, away), draws, laws)
     pull = truth.law / len(truth.law)
-    full = _softmax(away.scores) / len(away.law) - away.law / len(away.law)
+    n = len(away.law)
+    full = softmax(away.scores, axis=1).astype(np.float64) / n - away.law / n
     return (
         exact_bias(at_truth[0].ravel(), at_truth[1], pull.ravel(), against_full=False),
         exact_bias(elsewhere[0].ravel(), elsewhere[1], full.ravel()),
     )
-
-
-def _softmax(scores: Float[ndarray, "u i"]) -> Float[ndarray, "u i"]:
-    weight = np.exp(scores - scores.max(axis=1, keepdims=True))
-    return np.asarray(weight / weight.sum(axis=1, keepdims=True), np.float64)

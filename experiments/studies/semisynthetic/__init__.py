@@ -62,9 +62,8 @@ def learned_world(options: StudyOptions) -> World:
     """Trains the full softmax whose logits are the relevance."""
     config = training("full-softmax", options, seed=0)
     fold = prepared_run(config, options.data_dir).fold
-    model = train(config, fold)
     return World(
-        model.user_vectors @ model.item_vectors.T / model.temperature,
+        trained_logits(config, fold),
         log_share(fold.fitted.item_counts).astype(float),
         np.diff(fold.fitted.offsets)[fold.evaluated],
     )

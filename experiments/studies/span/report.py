@@ -9,13 +9,7 @@ from numpy import ndarray
 from scipy.stats import spearmanr
 
 from experiments.studies.span import ITEMS
-from experiments.studies.strength.shifts import (
-    AXIS,
-    COLUMNS,
-    STEP,
-    most_shift,
-    shifts_by,
-)
+from experiments.studies.strength.shifts import AXIS, COLUMNS, shift_text, shifts_by
 from experiments.study import Report, described
 from research.report.colours import temperature_ink
 from research.report.intervals import over_seeds
@@ -44,17 +38,14 @@ def measured(stored: Stored) -> dict[str, Float[ndarray, "p t s"]]:
     best_0 and best_1, the highest recall@20 without log q in the loss and with it.
     """
     arrays = stored.floats()
-    recall, temperatures = arrays["recall"], arrays["temperatures"][None, :, None]
-    best = recall.max(axis=-1)
+    temperatures = arrays["temperatures"][None, :, None]
     return {
         "items": arrays["items"],
         "each": arrays["each"],
         "x": temperatures * np.log(arrays["items"]),
         "by_range": temperatures * arrays["log_range"],
         "by_entropy": temperatures * arrays["entropy"],
-        "shift": shifts_by(arrays["totals"], recall),
-        "best_0": best[..., 0],
-        "best_1": best[..., 1],
+        **shifts_by(arrays["totals"], arrays["recall"]),
     }
 
 
@@ -122,16 +113,14 @@ def _orders(frame: pd.DataFrame) -> list[list[str]]:
 
 def span_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
     """What was measured, and a table of all cells, in Markdown."""
-    header, most = stored.header, most_shift(stored.arrays["totals"])
+    header = stored.header
     about = described(
         f"{header['dataset']}, {seeds_text(stored.arrays['recall'].shape[2])}"
         f"{DRAWN if len(header['parts']) > 1 else '.'} Cosines, and the same number of "
         "steps for every model.",
         {
             "items": "those with a training click; lists hold no others",
-            "shift": "how far the curve of recall@20 with log q in the loss must be "
-            "moved back along the total to lie nearest to the curve without, at totals "
-            f"from 0.25 to 1; at most {most:g}, in steps of {STEP:g}",
+            "shift": shift_text(stored.arrays["totals"]),
             "predicted shift": f"by {X}",
         },
         f"Intervals are 95 %, over seeds. Data {header['data_digest'][:12]}.",

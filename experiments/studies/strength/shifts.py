@@ -75,12 +75,13 @@ def shifts_of(
 
 def shifts_by(
     totals: Float[ndarray, " t"], recall: Float[ndarray, "a b s 2 t"]
-) -> Float[ndarray, "a b s"]:
-    """The same in each cell of two axes, whose curves of lambda 0 and 1 are given."""
+) -> dict[str, Float[ndarray, "a b s"]]:
+    """Of each cell of two axes, by the curves of lambda 0 and 1: what COLUMNS show."""
     shifts = np.empty(recall.shape[:3])
     for place in np.ndindex(*shifts.shape[:2]):
         shifts[place] = shifts_of(totals, *recall[place].transpose(1, 0, 2))
-    return shifts
+    best = recall.max(axis=-1)
+    return {"shift": shifts, "best_0": best[..., 0], "best_1": best[..., 1]}
 
 
 def shift_of(
@@ -97,3 +98,12 @@ def shift_of(
 def most_shift(totals: Float[ndarray, " t"]) -> float:
     """The largest shift that the totals served can show."""
     return float(totals[-1]) - COMPARED[1]
+
+
+def shift_text(totals: Float[ndarray, " t"]) -> str:
+    """What a page says of the column of shifts."""
+    return (
+        "how far the curve of recall@20 with log q in the loss must be moved back "
+        "along the total to lie nearest to the curve without, at totals from 0.25 to "
+        f"1; at most {most_shift(totals):g}, in steps of {STEP:g}"
+    )

@@ -174,7 +174,7 @@ def totals_figure(frame: pd.DataFrame) -> Drawing:
         panels[0].plot(line.epoch, line[column], color=colour, label=label)
         ends = line[f"{column}_low"], line[f"{column}_high"]
         panels[0].fill_between(line.epoch, *ends, color=colour, alpha=0.15)
-        _ring(panels[0], ring.chosen, ring[column], colour)
+        mark_chosen(panels[0], ring.chosen, ring[column], colour)
     panels[0].plot(
         *(line.epoch, line.calibrated),
         color=CALIBRATED.colour,
@@ -182,7 +182,7 @@ def totals_figure(frame: pd.DataFrame) -> Drawing:
         label="calibrated",
     )
     panels[1].plot(line.epoch, line.validation, color=FULL.colour)
-    _ring(panels[1], ring.chosen, ring.validation, FULL.colour)
+    mark_chosen(panels[1], ring.chosen, ring.validation, FULL.colour)
     panels[0].set_ylabel("total strength of log q")
     panels[1].set_ylabel("validation recall@20, total of 1")
     for panel in panels:
@@ -191,7 +191,8 @@ def totals_figure(frame: pd.DataFrame) -> Drawing:
     return Drawing(figure, frame)
 
 
-def _ring(panel: Axes, x: float, y: float, colour: str) -> None:
+def mark_chosen(panel: Axes, x: float, y: float, colour: str) -> None:
+    """Marks the mean of the chosen epochs."""
     panel.plot(x, y, "o", ms=9, mfc="white", mec=colour, mew=2)
 
 
