@@ -121,10 +121,11 @@ def parse(words: list[str]) -> Any:
 
     module, name, _ = choose(words[0], COMMANDS, "command")
     command = getattr(importlib.import_module(f"experiments.{module}"), name)
-    rest, default = [_at_home(word) for word in words[1:]], None
+    rest, default = [_plain_word(word) for word in words[1:]], None
     _check_once(rest, command)
     if hasattr(command, "from_words"):  # train --arm NAME changes the defaults
         default, rest = command.from_words(rest)
+    _check_words(rest, command, default)
     message = io.StringIO()
     try:
         with contextlib.redirect_stderr(message):
@@ -145,27 +146,58 @@ def _check_once(words: list[str], command: type) -> None:
     """
     from research.types import InputError
 
-    flags = [w.partition("=")[0].replace("_", "-") for w in words if w[:2] == "--"]
-    for flag in _lists(command):
+    flags = [word.partition("=")[0] for word in words]
+    for flag, _ in _lists(command):
         if flags.count(flag) > 1:
             raise InputError(f"{flag} is given twice: give it once, with all its words")
 
 
-def _lists(command: type) -> Iterator[str]:
-    """The flags of a command that take several words."""
+def _check_words(words: list[str], command: type, default: Any) -> None:
+    """Refuses a flag of several words without one, unless that empties a default.
+
+    Args:
+      words: the flags as given.
+      command: the class that holds them.
+      default: an instance of it, with the defaults; None for those of the class.
+
+    Raises:
+      InputError: naming it: what is said of no word, such as all arms, isn't meant.
+    """
+    from research.types import InputError
+
+    usual = dict(_lists(command, default))
+    for word, after in zip(words, [*words, "--"][1:], strict=True):
+        if after.startswith("--") and usual.get(word) == ():
+            raise InputError(f"{word} needs a word: leave it out for its default")
+
+
+def _lists(command: type, default: Any = None) -> Iterator[tuple[str, Any]]:
+    """The flags of a command that take several words, each with its default.
+
+    Args:
+      command: the class that holds them.
+      default: an instance of it; None for the class itself.
+    """
+    known = command if default is None else default
     for name, hint in get_type_hints(command).items():
         if isinstance(hint, type) and dataclasses.is_dataclass(hint):
-            yield from _lists(hint)
+            yield from _lists(hint, getattr(known, name, None))
         elif "tuple[" in str(hint):
-            yield f"--{name.replace('_', '-')}"
+            yield f"--{name.replace('_', '-')}", getattr(known, name, None)
 
 
-def _at_home(word: str) -> str:
-    """A word with the home folder in place of ~ after "--flag=", which shells keep."""
+def _plain_word(word: str) -> str:
+    """A word; of a flag, its name with -, and the home folder in place of ~ after =.
+
+    >>> _plain_word("--start_from=a_model"), _plain_word("a_model")
+    ('--start-from=a_model', 'a_model')
+    """
+    if not word.startswith("--"):
+        return word
     flag, equals, value = word.partition("=")
-    if flag.startswith("--") and equals and value.startswith("~/"):
-        return flag + equals + os.path.expanduser(value)
-    return word
+    if value.startswith("~/"):  # which shells keep
+        value = os.path.expanduser(value)
+    return flag.replace("_", "-") + equals + value
 
 
 def _one_line(box: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from experiments.choices import has_choices, nothing_tuned
 from experiments.grid import (
     ARMS_FIGURE,
     CONTRASTS_FIGURE,
@@ -16,8 +17,6 @@ from experiments.grid import (
     Cell,
     Grid,
     expand,
-    has_choices,
-    nothing_tuned,
 )
 from experiments.inputs import prepared_run
 from experiments.output.folders import (
@@ -259,14 +258,16 @@ def _on_tuning(results: list[RunResult], grid: Grid, header: Mapping[str, Any]) 
         return ""
     base = Config(dataset=header["dataset"], split=header["split"])
     ran = [run for run in results if run.settings]
+    arms = {run.arm for run in results} & {*grid.arms}
     try:
-        chosen = bool(ran) and has_choices(grid, base) and _as_declared(ran, grid, base)
+        chosen = bool(ran) and has_choices(grid, base, arms)
+        chosen = chosen and _as_declared(ran, grid, base)
     except InputError:  # the choices are gone
         chosen = False
     if not chosen:
         untuned = grid._replace(tuned=False)
         own = grid.tuned_or_not and _as_declared(ran, untuned, base)
-        return nothing_tuned(base) if own else ""
+        return nothing_tuned(grid, base, arms) if own else ""
     text, options = how_tuned(ran, base, grid.tuned_as), header.get("options", ())
     if options:
         text += (
@@ -347,6 +348,8 @@ def report(grid: Grid, records: Path, out: Path) -> tuple[pd.DataFrame, list[Pat
         raise InputError(f"{records}: records of {header['grid']}, not of {grid.name}")
     name, dataset = file_name(grid.name, header["split"]), header["dataset"]
     path = out / "tables" / dataset / name
+    if not results:
+        raise InputError(f"{records}: records of no run")
     results = with_settings(of_common_seeds(results, name), grid, header["dataset"])
     contrasts = contrast_frame(results, grid.contrasts)
     prediction = judged_prediction(grid, header, results, contrasts, records)

@@ -15,9 +15,10 @@ from typing import Any
 
 import numpy as np
 
+from experiments.choices import as_chosen
 from experiments.collect import history_of
 from experiments.commands.flags import data_words, run_command
-from experiments.grid import expand, with_swept
+from experiments.grid import Cell, expand, with_swept
 from experiments.grids import GRIDS
 from experiments.inputs import digest_of, prepared_run
 from experiments.output.folders import finished, output, run_folder, run_id
@@ -134,21 +135,17 @@ def load_run(
       InputError: no such grid or arm, no such swept values, or the run isn't finished.
     """
     chosen, base = choose(grid, GRIDS, "grid"), base or Config()
-    cells = expand(chosen, base, seed + 1, (arm,), quick)
-    at = dict(swept or {})
-    of_seed = [cell for cell in cells if cell.seed == seed]
-    found = [cell for cell in of_seed if at.items() <= cell.swept.items()]
-    if len(found) != 1:
-        values = "; ".join(str(cell.swept) for cell in of_seed)
-        raise InputError(
-            f"{len(found)} runs of {arm}, seed {seed}, with swept values {at}: "
-            f"choose one of {values}"
-        )
-    run = prepared_run(found[0].config, data_dir)
-    identity = run_id(run.config, digest_of(run.config, data_dir))
     where = output(Path(out), quick)
-    folder = run_folder(where, name_of(base.dataset), grid, identity)
-    if not finished(folder):
+    # An arm that has tuned values takes them, but not beside one that has none.
+    for arms in ((arm,), chosen.arms):
+        cells = expand(as_chosen(chosen, base, arms), base, seed + 1, (arm,), quick)
+        cell = _the_one([cell for cell in cells if cell.seed == seed], swept or {})
+        run = prepared_run(cell.config, data_dir)
+        identity = run_id(run.config, digest_of(run.config, data_dir))
+        folder = run_folder(where, name_of(base.dataset), grid, identity)
+        if finished(folder):
+            break
+    else:
         words = data_words(dataclasses.asdict(base), "split" not in chosen.changes)
         words += ["--arms", arm, "--seeds", str(seed + 1)]
         command = run_command(grid, base.dataset, words, where)
@@ -156,12 +153,29 @@ def load_run(
             f"no finished run of {arm}, seed {seed}, of grid {grid} in {out}: "
             f"{command} makes it"
         )
-    result = RunResult(arm, found[0].swept, seed, history=history_of(folder))
+    result = RunResult(arm, cell.swept, seed, history=history_of(folder))
     if not is_towers(run.config):
         return _ranked(result, run, baseline(run))
     arrays = read_arrays(folder / "vectors.npz")
     temperature = float(arrays.get("temperature", run.config.temperature))
     return _served(result, run, arrays["users"], arrays["items"], temperature)
+
+
+def _the_one(cells: Sequence[Cell], swept: Mapping[str, float]) -> Cell:
+    """The cell with these swept values, among those of an arm and a seed.
+
+    Raises:
+      InputError: none has them, or several have.
+    """
+    at = dict(swept)
+    found = [cell for cell in cells if at.items() <= cell.swept.items()]
+    if len(found) != 1:
+        values = "; ".join(str(cell.swept) for cell in cells)
+        raise InputError(
+            f"{len(found)} runs of {cells[0].arm}, seed {cells[0].seed}, with swept "
+            f"values {at}: choose one of {values}"
+        )
+    return found[0]
 
 
 def with_prior(

@@ -1,20 +1,22 @@
 """What a grid is: a question, arms by swept values by seeds, and its quick variant."""
 
 import dataclasses
-import itertools
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from experiments.arms import arm
+from experiments.choices import (
+    combinations,
+    has_choices,
+    tuned_values,
+    with_changes,
+)
 from experiments.output.folders import file_name
 from experiments.topics import OTHERS, TOPICS
-from experiments.tuned import is_tuned, tuned, variant
-from research.baselines import BASELINES
 from research.config import REFERENCE, Config
 from research.contrast import Contrast, Stated, Term
-from research.data.names import name_of
 from research.evaluate.metrics import METRICS
 from research.marks import Range
 from research.registry import deferred
@@ -23,7 +25,6 @@ from research.types import InputError, check_distinct, choose
 
 MOST_SEEDS = Range(1, 10_000)
 QUICK_EPOCHS = 2
-QUICK_VALUES = 2
 QUICK_WARMUP = 10  # steps, so that a cache has its turn in two epochs
 
 Sweep = dict[str, tuple[Any, ...]]  # numbers, or in a study words of hyper
@@ -72,8 +73,8 @@ class Grid(NamedTuple):
         serves, or one in whose place it is too slow to be tuned.
       tuned_by: swept fields, such as the batch, for each of whose values an arm is
         tuned separately: with another value it is a variant, with its own choices.
-      tuned_or_not: whether a data set without choices is run all the same, with all
-        arms at the values of their configs; else it is refused.
+      tuned_or_not: whether arms are run all the same on a data set on which one of them
+        has no choice, all of them at the values of their configs; else it is refused.
       contrasts: the comparisons that answer the question, declared before its first
         run, as in ``(Contrast("in-batch+logq", "full-softmax", "recall", 100),)``.
         Their p values are adjusted together; they have tables of their own.
@@ -191,20 +192,17 @@ def expand(
         choose(name, dict.fromkeys(grid.arms), f"arm of grid {grid.name}")
     check_distinct(arms, "arms")
     check_grid(grid)
-    changes = grid.changes | grid.dataset_changes.get(name_of(base.dataset), {})
-    for name in changes:
-        choose(name, vars(base), f"field in the changes of {grid.name}")
-    base = dataclasses.replace(base, **changes)
+    base = with_changes(grid, base)
     n = seeds if seeds is not None else (1 if quick else grid.seeds)
     if n < 1:
         raise InputError(f"seeds is {n}: it must be at least 1")
     MOST_SEEDS.check("seeds", n)
     cells: list[Cell] = []
-    with_choices = has_choices(grid, base)
+    with_choices = has_choices(grid, base, arms)
     for name in grid.arms:
         if arms and name not in arms:
             continue
-        for swept in _combinations(grid, name, base, quick):
+        for swept in combinations(grid, name, base, quick):
             choice = tuned_values(grid, name, base, swept) if with_choices else {}
             config = with_swept(arm(name, base), choice | swept)
             cells += [
@@ -273,64 +271,6 @@ def _grid_of(term: Term, grid: Grid) -> Grid:
         if stem in (file_name(name, split) for split in SPLITS):
             return one
     return choose(stem, known, f"records in a statement of {grid.name}")
-
-
-def has_choices(grid: Grid, base: Config) -> bool:
-    """Whether the arms of a grid take tuned values on the base's data set and split."""
-    if not grid.tuned or not grid.tuned_or_not:
-        return grid.tuned
-    needed = {
-        (grid.tuned_as.get(name, name), _variant(grid, name, base, swept))
-        for name in grid.arms
-        if arm(name).model not in BASELINES
-        for swept in _combinations(grid, name, base, quick=False)
-    }
-    return is_tuned(name_of(base.dataset), base.split, needed)
-
-
-def nothing_tuned(base: Config) -> str:
-    """The line on a tuned grid on a data set and split without choices."""
-    where = f"{name_of(base.dataset)}, split {base.split}"
-    return f"Nothing was tuned on {where}: temperature and rate are the grid's own."
-
-
-def tuned_values(
-    grid: Grid, name: str, base: Config, swept: Mapping[str, float]
-) -> dict[str, float]:
-    """What a tuned grid sets for a trained arm with these swept values."""
-    if arm(name).model in BASELINES:
-        return {}
-    # an arm that only serves another one's model takes the values of that model
-    name = grid.tuned_as.get(name, name)
-    changed = _variant(grid, name, base, swept)
-    return tuned(name_of(base.dataset), name, base.split, changed=changed)
-
-
-def _variant(grid: Grid, name: str, base: Config, swept: Mapping[str, float]) -> str:
-    """The variant of an arm that these swept values make, for which values are chosen.
-
-    A value that is the arm's own changes nothing.
-    """
-    own = vars(arm(name, base))
-    apart = {n: swept[n] for n in grid.tuned_by if n in swept}
-    return variant({n: value for n, value in apart.items() if own[n] != value})
-
-
-def _combinations(
-    grid: Grid, name: str, base: Config, quick: bool
-) -> list[dict[str, float]]:
-    """The combinations of an arm's swept values; when quick, two of each sweep."""
-    cells = []
-    dataset = name_of(base.dataset)
-    common = grid.dataset_swept.get(dataset, grid.swept)
-    common = grid.dataset_swept.get(file_name(dataset, base.split), common)
-    for sweep in grid.arm_sweeps.get(name, (common,)):
-        combined = [
-            dict(zip(sweep, values)) for values in itertools.product(*sweep.values())
-        ]
-        step = max(1, len(combined) - 1)
-        cells += combined[::step][:QUICK_VALUES] if quick else combined
-    return cells
 
 
 def swept_text(value: Any) -> str:

@@ -303,8 +303,7 @@ def _save(
         "results_version": RECORDS_VERSION,
     }
     model = saved_model(prepared, done, about)
-    serving = min(run.servings, key=AS_TRAINED.__eq__)
-    config = serving.put_into(model.config)
+    config = run.servings[0].put_into(model.config)
     save_model(dataclasses.replace(model, config=config), folder)
 
 

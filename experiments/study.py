@@ -249,6 +249,38 @@ def not_run(parts: Iterable[str], done: Collection[str]) -> list[str]:
     return [f"{part} (not run here)" for part in parts if part not in done]
 
 
+def _check_header(study: Study, header: Mapping[str, Any], records: Path) -> None:
+    """Refuses records of another study, and a header that lacks what pages need.
+
+    Raises:
+      InputError: naming the file.
+    """
+    of = header.get("grid", "no study")
+    if of != study.name:  # a file that was renamed
+        raise InputError(f"{records}: records of {of}, not of {study.name}")
+    if missing := [name for name in ("dataset", "quick") if name not in header]:
+        raise InputError(
+            f"{records}: not a file of records (no {' and no '.join(missing)})"
+        )
+
+
+def _report_of(study: Study, stored: "Stored", records: Path) -> Report:
+    """The study's report from its records.
+
+    Raises:
+      InputError: naming the file: the study refuses it, or what it needs isn't there.
+    """
+    from research.report.records import MALFORMED
+
+    try:
+        return study.report(stored)
+    except InputError as error:
+        raise InputError(f"{records}: {error}") from error
+    except MALFORMED as error:
+        reason = f"not what study {study.name} reads ({error!r})"
+        raise InputError(f"{records}: {reason}") from error
+
+
 def report_study(study: Study, records: Path, out: Path) -> list[Path]:
     """Writes a study's tables, page and figures under a folder; returns their paths.
 
@@ -267,10 +299,8 @@ def report_study(study: Study, records: Path, out: Path) -> list[Path]:
     from research.report.records import load_stored
 
     stored = load_stored(records)
-    try:
-        tables, page, drawings, statements, lacking = study.report(stored)
-    except InputError as error:
-        raise InputError(f"{records}: {error}") from error
+    _check_header(study, stored.header, records)
+    tables, page, drawings, statements, lacking = _report_of(study, stored, records)
     about, *blocks = page
     head = QUICK if stored.header["quick"] else ""
     predicted = study.predicts(stored.header["dataset"])

@@ -3,6 +3,8 @@
     python -m experiments run tuning
     python -m experiments.tuned out [ml-100k [time]]        writes what it chose
 
+Choices of arms and variants that the tables of trials lack stay as they are.
+
 Each data set and split has choices of its own. Each arm had the same trials (the grid
 ``tuning``), on train judged by validation; so had its variants, as with another batch
 (the grid ``tuning-variants``). There are two selectors, since a choice on clicks is a
@@ -183,6 +185,14 @@ def _check_whole(table: Path, records: Path) -> None:
         )
 
 
+def _others(old: "pd.DataFrame", found: "list[pd.DataFrame]") -> "pd.DataFrame":
+    """The old choices of a data set and split that new tables don't have."""
+    keys = ["selector", "arm", "variant"]
+    new = {tuple(row) for each in found for row in each[keys].to_numpy()}
+    rows = old[keys].fillna("").to_numpy()  # an arm as it is has no variant
+    return old[[tuple(row) not in new for row in rows]]
+
+
 def main(words: list[str]) -> int:
     """Writes the choices of a data set's tables beside those of the others."""
     import pandas as pd
@@ -209,11 +219,15 @@ def main(words: list[str]) -> int:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    parts[dataset, split] = pd.concat(found)  # in place of the old ones
+    kept = _others(parts.get((dataset, split), committed[:0]), found)
+    parts[dataset, split] = pd.concat([*found, kept] if len(kept) else found)
     replace(PATH, csv_text(pd.concat(parts.values())).encode())
     for frame, choices in zip(frames, found, strict=True):
         for line in at_an_end(frame, choices):
             print(line)
+    if len(kept):
+        arms = ", ".join(dict.fromkeys(kept["arm"]))
+        print(f"kept {len(kept)} choices that these tables don't have, of {arms}")
     print(f"wrote {PATH}")
     return 0
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import tyro
 
+from experiments.choices import changes_on, has_choices, nothing_tuned
 from experiments.commands.flags import (
     NO_DATA_FLAGS,
     DataFlags,
@@ -20,7 +21,7 @@ from experiments.commands.flags import (
     run_command,
 )
 from experiments.engine import EngineOptions
-from experiments.grid import Cell, Grid, expand, has_choices, nothing_tuned
+from experiments.grid import Cell, Grid, expand
 from experiments.inputs import AUTO, chosen_split
 from experiments.lookup import experiments, find
 from experiments.output.folders import (
@@ -34,7 +35,7 @@ from experiments.output.folders import (
     writable,
 )
 from experiments.output.locks import alone
-from experiments.study import Study, StudyOptions, report_study
+from experiments.study import SIMULATED, Study, StudyOptions, report_study
 from research.config import Config
 from research.data import check_dataset, name_of
 from research.files import read_json
@@ -108,16 +109,7 @@ class Run:
         if self.engine == "ray":
             raise InputError(f"study {study.name} isn't made of runs: --engine local")
         study.check_arms(self.arms)
-        used = {"split": self.split, "show": self.show, **data_values(self.data)}
-        for flag, value in used.items():
-            if value != getattr(Run, flag, getattr(Config, flag, None)):
-                name = flag.replace("_", "-")
-                advice = (
-                    f": python -m experiments data DATASET --{name} ... --write parts "
-                    "DIR writes the positives so, for --dataset DIR"
-                )
-                about = advice if flag in WRITTEN else ""
-                raise InputError(f"study {study.name} has no use for --{name}{about}")
+        self._check_flags(study)
         seeds = study.repetitions(self.seeds, self.quick)
         options = StudyOptions(
             writable(out),
@@ -134,20 +126,54 @@ class Run:
         print(*(f"wrote {name}" for name in (records, *written)), sep="\n")
         return FINISHED
 
+    def _check_flags(self, study: Study) -> None:
+        """Refuses flags that a study would ignore.
+
+        Raises:
+          InputError: naming the first.
+        """
+        simulated = study.place == SIMULATED
+        unused = ["at_once", "show", "split", *data_values(self.data)]
+        unused += ["dataset", "data_dir"] if simulated else []
+        for flag in self._given(*unused):
+            name, about = flag.replace("_", "-"), ""
+            if simulated and flag not in ("at_once", "show"):
+                about = ": it simulates its data"
+            elif flag in WRITTEN:
+                about = (
+                    f": python -m experiments data DATASET --{name} ... --write parts "
+                    "DIR writes the positives so, for --dataset DIR"
+                )
+            raise InputError(f"study {study.name} has no use for --{name}{about}")
+
+    def _given(self, *flags: str) -> list[str]:
+        """Those of these flags that aren't at their default."""
+        values = {**vars(self), **data_values(self.data)}
+        usual = {**data_values(NO_DATA_FLAGS), **vars(Run)}
+        return [flag for flag in flags if values[flag] != usual[flag]]
+
     def _run_grid(self, grid: Grid, out: Path) -> int:
+        own = changes_on(grid, self.dataset)
+        for flag in self._given("split", *data_values(self.data)):
+            if flag in own:
+                name, value = flag.replace("_", "-"), own[flag]
+                raise InputError(
+                    f"grid {grid.name} has no use for --{name}: its own is {value}"
+                )
         split = self.split if self.split != AUTO else Config.split
         base = Config(dataset=self.dataset, split=split)
         # Refused before any data is read; choices are those of the split, chosen next.
         for cell in self._cells(grid._replace(tuned=False), base):
             check_config(cell.config)
         columns = data_values(self.data)["columns"]
-        split = chosen_split(self.split, self.dataset, self.data_dir, columns)
+        split = own.get("split", self.split)
+        split = chosen_split(split, self.dataset, self.data_dir, columns)
         base = dataclasses.replace(base, split=split, **data_values(self.data))
         cells = self._cells(grid, base)
         for cell in cells:
             check_config(cell.config)
-        if grid.tuned and not has_choices(grid, base):
-            say(f"{grid.name}: {nothing_tuned(base)}")
+        if grid.tuned and not has_choices(grid, base, self.arms):
+            say(f"{grid.name}: {nothing_tuned(grid, base, self.arms)}")
         if self.show:
             from experiments.commands.show import show
 

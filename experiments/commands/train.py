@@ -40,7 +40,7 @@ from experiments.output.folders import (
 from experiments.output.index import write_index
 from experiments.output.locks import alone
 from experiments.output.plan import Run, check_devices, label, locate, plan
-from experiments.output.seals import read_metrics
+from experiments.output.seals import read_metrics, servings_in
 from research.config import Config
 from research.data import check_dataset, is_own, name_of
 from research.evaluate.metrics import CUTOFF
@@ -178,15 +178,14 @@ class Train:
             return runs
         check_saveable(prepared_run(cell.config, self.data_dir, start))
         if not runs:
-            servings = tuple(dict.fromkeys((AS_TRAINED, serving)))
             arms = {serving: cell.arm}
-            runs = [Run(base, servings, where, label(cell), arms=arms, start=start)]
-        # Trained again, the folder is made anew: with the lists as trained, too.
+            runs = [Run(base, (), where, label(cell), arms=arms, start=start)]
+        # Trained again, the folder is made anew: with the lists as trained, too, and
+        # with those of other servings that a grid asked for.
+        there = servings_in(where)
+        servings = tuple(dict.fromkeys((serving, AS_TRAINED, *there)))
         return [
-            run._replace(
-                save=self.save,
-                servings=tuple(dict.fromkeys((AS_TRAINED, *run.servings))),
-            )
+            run._replace(save=self.save, servings=servings, arms={**run.arms, **there})
             for run in runs
         ]
 

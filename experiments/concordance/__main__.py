@@ -102,6 +102,9 @@ def frame_of(verdicts: Sequence[Verdict], ties: Sequence[Verdict]) -> pd.DataFra
 def main(words: list[str]) -> int:
     """Compares and writes; 1 where a library failed or a value has no formula."""
     try:
+        if len(words) > 1 or any(word.startswith("-") for word in words):
+            usage = "python -m experiments.concordance [OUT]"
+            raise InputError(f"'{' '.join(words)}': expected {usage}")
         out = writable(Path(words[0] if words else "out"))
         with tempfile.TemporaryDirectory() as scratch:
             made, with_ties = make(), make(ties=True)

@@ -29,7 +29,7 @@ class Run(NamedTuple):
 
     Attributes:
       config: with the serving fields at their defaults.
-      servings: how to serve it.
+      servings: how to serve it; a model that is saved has the first one.
       folder: of its files.
       name: for messages: arm, swept values, seed.
       devices: how many share each batch (research/train/mesh.py).

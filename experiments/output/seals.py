@@ -13,6 +13,7 @@ from typing import Any
 
 from experiments.output.code import code_of
 from research.files import read_json, write_json
+from research.serving import Serving
 from research.types import InputError
 
 METRICS = "metrics.json"
@@ -75,6 +76,21 @@ def fault(folder: Path) -> str:
     except (InputError, OSError, KeyError, TypeError, AttributeError, ValueError):
         return f"{METRICS} can't be read"
     return "" if same else OTHER_CODE
+
+
+def servings_in(folder: Path) -> dict[Serving, str]:
+    """How a finished run is served in its folder: each serving's arm, "" for none.
+
+    Args:
+      folder: of the run; what can't be used is left out.
+    """
+    found = {}
+    for path in (folder / "config.json", *sorted(folder.glob("*/config.json"))):
+        if not fault(path.parent):
+            config = read_json(path)
+            serving = Serving(*(config[name] for name in Serving._fields))
+            found[serving] = str(config.get("arm", ""))
+    return found
 
 
 def clear(folder: Path, anew: bool = False) -> None:

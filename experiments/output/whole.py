@@ -4,9 +4,10 @@ Running some arms or seeds adds to a grid's records, or renews them, and removes
 """
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from experiments.arms import ARMS
+from experiments.choices import as_chosen
 from experiments.grid import Cell, Grid, expand
 from research.baselines import BASELINES
 from research.config import Config
@@ -31,7 +32,8 @@ def whole_cells(
     Seeds are looked for up to the grid's own number, and beyond it as long as some arm
     has one more. A run without random draws stands for each of them. An arm that wasn't
     asked for and has the same runs as another one, such as an id-only arm on data
-    without features, is left out.
+    without features, is left out. So are runs at the grid's own values where the chosen
+    arms have tuned ones, and the other way round: a table doesn't compare the two.
 
     Args:
       grid: the grid.
@@ -41,6 +43,7 @@ def whole_cells(
       was_run: a prepared cell -> whether its run finished or failed.
       quick: whether the cells are those of a smoke run.
     """
+    grid = as_chosen(grid, base, {cell.arm for cell in chosen})
     cells = {(_key(cell), cell.seed): cell for cell in chosen}
     known = {(cell.config, cell.seed) for cell in chosen}
     seeds = max(cell.seed for cell in chosen) + 1
@@ -101,6 +104,8 @@ def of_common_seeds(results: Sequence[RunResult], name: str = "") -> list[RunRes
     That is the largest number that more than half of the rows have; only rows whose
     numbers depend on a seed count, as the one run of another baseline stands for every
     seed. Rows with fewer seeds are left out: they would cut the seeds of all others.
+    Where that number is 0, as most rows lack seed 0, the seeds are those of the row
+    whose seeds keep the most runs.
 
     Args:
       results: of a grid, some rows with more seeds than others.
@@ -116,12 +121,23 @@ def of_common_seeds(results: Sequence[RunResult], name: str = "") -> list[RunRes
     votes = [n for (arm, _), n in counts.items() if not _seedless(arm)]
     votes = sorted(votes or counts.values())
     common = votes[(len(votes) - 1) // 2] if votes else 0
-    kept = [r for r in results if counts[_key(r)] >= common > r.seed]
+    seeds = set(range(common)) or _most_kept(found)
+    kept = [r for r in results if r.seed in seeds <= found[_key(r)]]
     if name and len(kept) < len(results):
-        short = dict.fromkeys(arm for (arm, _), n in counts.items() if n < common)
+        short = dict.fromkeys(arm for (arm, _), n in found.items() if not seeds <= n)
         rows = f"; {', '.join(short)} left out, with fewer" if short else ""
         say(
-            f"{name}: tables are over {common} of the seeds, {len(kept)} of "
+            f"{name}: tables are over {len(seeds)} of the seeds, {len(kept)} of "
             f"{len(results)} runs{rows}"
         )
     return kept
+
+
+def _most_kept(found: Mapping[ArmAndValues, set[int]]) -> set[int]:
+    """The seeds of the row with which the most runs of all rows are kept."""
+    rows = [seeds for (arm, _), seeds in found.items() if not _seedless(arm)]
+
+    def kept(seeds: set[int]) -> int:
+        return len(seeds) * sum(seeds <= other for other in found.values())
+
+    return max(rows or found.values(), key=kept, default=set())

@@ -24,6 +24,7 @@ from research.report.cells import (
 from research.report.intervals import Estimate, over_seeds
 from research.report.records import RunResult
 from research.report.tables import NUMBER, long_form, stated_columns, typed
+from research.types import InputError
 
 DAGGER = "†"
 EMPTY = "-"
@@ -289,13 +290,13 @@ def markdown(
       k: the cut-off.
 
     Raises:
-      ValueError: the table has no such cut-off.
+      InputError: the table has no such cut-off.
     """
     stated = stated_columns(frame)
     frame = frame.assign(mark="" if marked is None else marked)
     at_k = frame[frame.k == k]
     if at_k.empty:
-        raise ValueError(f"the table has no cut-off {k}")
+        raise InputError(f"the table has no cut-off {k}")
     against = next((name for name in frame.against if name), "")
     present = set(frame.metric)
     paged = {n: m.page for n, m in METRICS.items() if m.page and n in present}

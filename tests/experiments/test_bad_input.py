@@ -207,6 +207,22 @@ VALUES = {
     "split of a study": (("run", "probe", "--split", "last"), ("probe", "--split")),
     "seeds of a study without": (("run", "probe", "--seeds", "2"), ("--seeds",)),
     "no seeds of a study": (("run", "exposure", "--seeds", "0"), ("seeds is 0",)),
+    "split of a grid that has its own": (
+        ("run", "history-ties", "--split", "ratio"),
+        ("grid history-ties has no use for --split: its own is last",),
+    ),
+    "data set of simulated data": (
+        ("run", "exposure", "--dataset", "ml-1m"),
+        ("study exposure has no use for --dataset: it simulates its data",),
+    ),
+    "data folder of simulated data": (
+        ("run", "dial", "--data-dir", "."),
+        ("study dial has no use for --data-dir: it simulates its data",),
+    ),
+    "runs at once of a study": (
+        ("run", "scale", "--at-once", "2"),
+        ("study scale has no use for --at-once",),
+    ),
     "a word too many": (("list", "ssb"), ("ssb",)),
 }
 

@@ -197,3 +197,13 @@ def test_without_the_libraries_it_says_how_to_install_them(
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert "make concordance" in error
+
+
+@pytest.mark.parametrize("words", [["--help"], ["-h"], ["out", "more"], ["out", "-x"]])
+def test_words_that_are_no_folder_are_refused(words, monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert command.main(words) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "expected python -m experiments.concordance [OUT]" in error
+    assert not list(tmp_path.iterdir())

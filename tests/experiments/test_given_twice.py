@@ -1,4 +1,7 @@
-"""A name, a value or a flag that is given twice is refused, as one would be dropped."""
+"""A name, a value or a flag that is given twice is refused, as one would be dropped.
+
+So is a flag of several words without one, unless there are some that it takes away.
+"""
 
 import pytest
 
@@ -44,6 +47,30 @@ def test_what_is_given_twice_is_refused(case, call, tmp_path):
     words, part = TWICE[case]
     refused(call(*words, "--out", tmp_path / "out"), part)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("run", "ssb", "--arms"),
+        ("run", "shift", "--seeds", "1", "--arms", "--quick"),
+        ("run", "ssb", "--columns", "--quick"),
+        ("bench", "--quick", "--only"),
+        ("train", "--hyper", "--seed", "1"),
+    ],
+    ids=" ".join,
+)
+def test_a_flag_of_several_words_without_one(words, call, tmp_path):
+    (flag,) = set(words) & {"--arms", "--columns", "--only", "--hyper"}
+    called = call(words[0], "--out", tmp_path / "out", *words[1:])
+    refused(called, f"{flag} needs a word: leave it out for its default")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_flag_without_a_word_takes_away_what_is_usual(call, tmp_path):
+    words = ("train", "--arm", "tiny", "--user-hidden", "--item-features")
+    called = call(*words, "--show", "--out", tmp_path / "out")
+    assert "needs a word" not in called.err
 
 
 def test_of_one_value_given_twice_the_later_counts(call, tmp_path):

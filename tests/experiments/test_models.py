@@ -7,7 +7,7 @@ import pytest
 
 import experiments.commands.train as train_command
 from experiments import runs
-from experiments.__main__ import main
+from experiments.__main__ import main, parse
 from experiments.output import seals
 from research.files import read_arrays, read_json
 from research.saved.files import load_model
@@ -146,6 +146,13 @@ def test_going_on_with_further_users_and_items(call, fewer, tmp_path):
     assert "nothing to train" in again.out
 
 
+def test_the_flag_start_from_may_have_an_underscore(saved):
+    config = parse(["train", f"--start_from={saved}"]).config
+    assert config == parse(["train", "--start-from", str(saved)]).config
+    assert (config.dim, config.prior) == (8, 1.0)  # the model's
+    assert parse(["train", "--start_from", str(saved)]).config == config
+
+
 @pytest.mark.parametrize("timed", [True, False])
 def test_text_ids_of_a_file_of_ones_own(timed, call, tmp_path):
     """Every user that is known has the vector of the run; a new one has a list."""
@@ -233,6 +240,26 @@ def test_a_run_trained_again_for_its_model_has_all_its_files(
         called = call(*words)
         assert "nothing to train" in called.out
         assert called.err == ""
+
+
+def test_a_grids_run_trained_again_for_its_model_keeps_its_servings(call, tmp_path):
+    grid = ("run", "few", "--seeds", "1", "--arms", "tiny", "tiny+prior")
+    grid = (*grid, "--out", tmp_path / "out")
+    assert call(*grid).status == 0
+    (folder,) = runs_of(tmp_path / "out", "few")
+    before = set(contents(folder))
+    arms = {p: read_json(folder / p)["arm"] for p in before if p.endswith("fig.json")}
+    assert arms == {"config.json": "tiny", "prior+1/config.json": "tiny+prior"}
+    words = ("train", "--arm", "tiny", "--out", tmp_path / "out", "--save")
+    for prior in ("0", "0.5"):
+        called = call(*words, tmp_path / prior, "--prior", prior)
+        assert called.status == 0, called.err
+        assert load_model(tmp_path / prior).config.prior == float(prior)
+        assert before <= set(contents(folder))
+        assert {p: read_json(folder / p)["arm"] for p in arms} == arms
+    called = call(*grid)
+    assert (called.status, called.err) == (0, "")
+    assert "nothing to train" in called.out
 
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left"), KeyboardInterrupt()])

@@ -77,6 +77,16 @@ def test_a_small_catalogue_has_no_cut_off_above_it(tmp_path, capsys):
     assert "k = 20 is above the number of items (19)" in line
 
 
+def test_no_line_names_a_split_beside_the_grids_own(
+    shop, tmp_path, monkeypatch, capsys
+):
+    few = GRIDS["few"]._replace(changes={"split": "random"})
+    monkeypatch.setitem(GRIDS, "few", few)
+    words = ["--dataset", shop, "--columns", "user=uid", "--arms", "popularity"]
+    assert main(["run", "few", *words, "--show", "--out", str(tmp_path)]) == 0
+    assert "--split" not in capsys.readouterr().err
+
+
 def test_a_tuned_grid_takes_what_was_chosen_on_the_own_data(
     shop, tmp_path, monkeypatch, capsys
 ):

@@ -8,7 +8,13 @@ import pytest
 
 from experiments.output.seals import fault, read_metrics
 from research.files import read_arrays, read_json, write_arrays
-from research.report.records import CONTENT, load_records, load_stored, save_stored
+from research.report.records import (
+    CONTENT,
+    load_records,
+    load_stored,
+    save_records,
+    save_stored,
+)
 from research.types import InputError
 from tests.experiments.made import contents, runs_of, without_seals
 
@@ -223,3 +229,11 @@ def test_records_of_another_grid_are_refused(call, tmp_path):
     assert called.status == 2
     assert "ssb.npz: records of few, not of ssb" in called.err
     assert not (tmp_path / "tables" / "ml-100k" / "ssb.csv").exists()
+
+
+def test_records_of_no_run_are_one_line(call, tmp_path):
+    records = tmp_path / "records" / "ml-100k" / "few.npz"
+    header = {"grid": "few", "dataset": "ml-100k", "split": "ratio", "quick": False}
+    save_records(records, [], {**header, "data_digest": ""})
+    called = call("report", "few", "--out", tmp_path)
+    assert (called.status, called.err) == (2, f"error: {records}: records of no run\n")

@@ -6,6 +6,7 @@ from experiments.arms import ARMS
 from experiments.grid import expand
 from experiments.grids import GRIDS
 from experiments.output.whole import of_common_seeds, whole_cells
+from experiments.tuned import tuned
 from research.config import Config
 from research.report.pages import read_table
 from research.report.records import RunResult, load_records
@@ -73,6 +74,25 @@ def test_an_arm_of_another_ones_runs_is_there_only_where_it_was_asked_for():
     assert found("tiny", "tiny+prior") == ["popularity", "tiny", "tiny+prior"]
 
 
+def test_a_table_has_tuned_arms_alone_or_arms_at_the_grids_own_values():
+    """On MovieLens 1M two arms of the grid are tuned, and hinge is not."""
+    grid, base = GRIDS["losses"], Config(dataset="ml-1m")
+
+    def found(*arms):
+        asked = expand(grid, base, 1, arms)
+        cells = whole_cells(grid, base, asked, lambda c: c, lambda c: c.seed == 0)
+        return {cell.arm: cell.config.temperature for cell in cells}
+
+    own = grid.changes["temperature"]
+    assert found("hinge") == dict.fromkeys(grid.arms, own)
+    alone = found("full-softmax")
+    assert {"full-softmax", "in-batch+logq"} <= set(alone)
+    assert "hinge" not in alone
+    for arm, temperature in alone.items():
+        chosen = tuned("ml-1m", grid.tuned_as.get(arm, arm))
+        assert temperature == chosen["temperature"] != own
+
+
 def test_tables_are_over_the_seeds_that_most_rows_have(capsys):
     made = [("a", 0), ("a", 1), ("a", 2), ("b", 0), ("c", 1)]
     results = [RunResult(arm, {}, seed) for arm, seed in made]
@@ -90,6 +110,18 @@ def test_an_arm_of_one_seed_takes_none_from_the_others(capsys):
     assert "c left out, with fewer" in capsys.readouterr().err
     two = [*results[:3], RunResult("b", {}, 0)]
     assert [(r.arm, r.seed) for r in of_common_seeds(two)] == [("a", 0), ("b", 0)]
+
+
+def test_where_most_rows_lack_seed_0_the_others_are_taken(capsys):
+    rows = {"popularity": (0, 1, 2), "a": (1, 2), "b": (1, 2), "c": (0,)}
+    results = [
+        RunResult(arm, {}, seed) for arm, seeds in rows.items() for seed in seeds
+    ]
+    kept = of_common_seeds(results, "few")
+    arms = ("popularity", "a", "b")
+    assert [(r.arm, r.seed) for r in kept] == [(arm, n) for arm in arms for n in (1, 2)]
+    assert "over 2 of the seeds, 6 of 8 runs; c left out" in capsys.readouterr().err
+    assert of_common_seeds([]) == []
 
 
 def test_a_baseline_without_a_seed_does_not_decide_the_number_of_seeds():

@@ -8,10 +8,20 @@ import pytest
 
 import experiments.tuned as module
 from experiments.arms import arm
+from experiments.choices import has_choices, nothing_tuned
 from experiments.collect import how_tuned, report
-from experiments.grid import expand, has_choices
+from experiments.grid import expand
 from experiments.grids import GRIDS
-from experiments.tuned import PATH, SELECTORS, TRIALS, chosen, main, tables, tuned
+from experiments.tuned import (
+    FIELDS,
+    PATH,
+    SELECTORS,
+    TRIALS,
+    chosen,
+    main,
+    tables,
+    tuned,
+)
 from research.config import Config
 from research.evaluate.metrics import CUTOFF
 from research.report.pages import csv_text, read_table
@@ -155,6 +165,42 @@ def test_a_data_set_without_all_choices_leaves_the_arms_as_they_are():
         assert cell.config.temperature == base.temperature
 
 
+TUNED = ("in-batch+logq", "full-softmax")  # of the grid losses, on MovieLens 1M
+
+
+def test_arms_that_are_tuned_take_their_values_where_the_others_are_not_run():
+    grid, base = GRIDS["losses"], Config(dataset="ml-1m")
+    assert has_choices(grid, base, TUNED)
+    for cell in expand(grid, base, 1, TUNED):
+        values = tuned("ml-1m", cell.arm)
+        assert {name: getattr(cell.config, name) for name in values} == values
+    own = grid.changes["temperature"]
+    cells = expand(grid, base, 1, (*TUNED, "hinge"))
+    assert {cell.config.temperature for cell in cells} == {own}
+    line = nothing_tuned(grid, base, (*TUNED, "hinge", "bpr"))
+    assert line.startswith("Nothing was tuned for bpr, hinge on ml-1m, split ratio:")
+    line = nothing_tuned(grid, base, ("hinge", "bpr"))
+    assert line.startswith("Nothing was tuned on ml-1m, split ratio:")
+
+
+@pytest.mark.parametrize("arms", [TUNED, (*TUNED, "hinge")])
+def test_a_page_judges_the_choices_by_the_arms_of_its_records(arms, tmp_path):
+    grid, base = GRIDS["losses"], Config(dataset="ml-1m")
+    results = [
+        RunResult(
+            *(cell.arm, {}, 0, made_record(seed=n)),
+            settings={name: float(getattr(cell.config, name)) for name in FIELDS},
+        )
+        for n, cell in enumerate(expand(grid, base, 1, arms))
+    ]
+    header = {"dataset": "ml-1m", "split": "ratio", "quick": True, "data_digest": ""}
+    records = save_records(tmp_path / "records" / "losses.npz", results, header)
+    report(grid, records, tmp_path)
+    page = (tmp_path / "tables" / "ml-1m" / "losses.md").read_text()
+    assert ("were best on validation" in page) is (arms == TUNED)
+    assert ("Nothing was tuned for hinge on ml-1m" in page) is (arms != TUNED)
+
+
 def test_a_data_set_that_is_a_path_has_the_trials_of_its_name():
     base = Config(dataset="/data/electronic", split="given")
     cells = expand(GRIDS["tuning"], base, 1, ("in-batch",))
@@ -269,6 +315,27 @@ def test_new_choices_take_the_place_of_the_old_ones(tmp_path, monkeypatch):
     for dataset, split in COMMITTED:
         assert main([str(RESULTS), dataset, split]) == 0
     assert path.read_text() == PATH.read_text()
+
+
+def test_choices_that_the_new_tables_lack_are_kept(tmp_path, monkeypatch, capsys):
+    path = tmp_path / "tuned.csv"
+    monkeypatch.setattr(module, "PATH", path)
+    where = {"dataset": "made", "split": "random"}
+    both = made(a={0.1: (0.1, 0.1), 0.2: (0.2, 0.2)}, b={0.1: (0.1, 0.1), 0.2: (0, 0)})
+    small = both[both.arm == "a"].assign(batch=64.0)
+    old = chosen(pd.concat([both, small]), *where.values())
+    path.write_text(csv_text(old))
+    table = tmp_path / "out" / "tables" / "made" / "tuning-random.csv"
+    table.parent.mkdir(parents=True)
+    table.write_text(csv_text(made(a={0.3: (0.3, 0.3), 0.4: (0, 0)})))
+    assert main([str(tmp_path / "out"), *where.values()]) == 0
+    assert "kept 4 choices that these tables don't have, of b, a" in (
+        capsys.readouterr().out
+    )
+    new = pd.read_csv(path).fillna({"variant": ""})
+    best = new[new.selector == "ndcg"].set_index(["arm", "variant"]).temperature
+    assert best.to_dict() == {("a", ""): 0.3, ("a", "batch 64"): 0.2, ("b", ""): 0.1}
+    assert len(new) == len(old)
 
 
 def test_words_and_trials_that_cannot_be_meant_are_one_line(

@@ -6,6 +6,7 @@ from research.evaluate.metrics import METRICS
 from research.report.cells import measure
 from research.report.pages import markdown, marks
 from research.report.tables import long_form, table
+from research.types import InputError
 from tests.report.made import made_rows, swept_rows
 
 
@@ -95,7 +96,7 @@ def test_swept_values_and_another_cut_off():
     assert "| arm | temperature | R@10 |" in text
     assert "| `full-softmax` | 0.05 |" in text
     assert all(row["ILD"] == "-" for row in parsed(text).values())
-    with pytest.raises(ValueError, match="no cut-off 11"):
+    with pytest.raises(InputError, match="no cut-off 11"):
         markdown(table(made_rows(), "in-batch"), "T", k=11)
 
 

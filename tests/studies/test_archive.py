@@ -23,7 +23,7 @@ from experiments.studies.probe.estimators import ESTIMATORS
 from experiments.studies.probe.negatives import SourceSample
 from experiments.study import report_study, save_study
 from research.files import write_arrays
-from research.report.records import load_stored, study_header
+from research.report.records import load_stored, save_stored, study_header
 from research.types import InputError
 
 
@@ -91,6 +91,16 @@ def test_another_file_is_refused(tmp_path):
     with pytest.raises(InputError, match="not a file of records"):
         report_study(STUDIES["probe"], path, tmp_path)
     header = study_header("other", "made", quick=False)
+    path = save_study(tmp_path, header, {"x": np.zeros(3)})
+    with pytest.raises(InputError, match="records of other, not of probe"):
+        report_study(STUDIES["probe"], path, tmp_path)
+    path = save_stored(tmp_path / "x.npz", {"grid": "probe"}, {"x": np.zeros(3)})
+    with pytest.raises(InputError, match="no dataset and no quick"):
+        report_study(STUDIES["probe"], path, tmp_path)
+    path = save_study(tmp_path, {**header, "grid": "totals"}, {"x": np.zeros(3)})
+    with pytest.raises(InputError, match=r"totals.npz: not what study totals reads"):
+        report_study(STUDIES["totals"], path, tmp_path)
+    header["grid"] = "probe"
     path = save_study(tmp_path, header, {"x": np.zeros(3)})
     with pytest.raises(InputError, match="not a file of the probe"):
         report_study(STUDIES["probe"], path, tmp_path)

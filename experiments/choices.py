@@ -1,0 +1,147 @@
+"""What a grid's arms have on a data set: its changes, swept values, tuned values."""
+
+import dataclasses
+import itertools
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Any
+
+from experiments.arms import arm
+from experiments.output.folders import file_name
+from experiments.tuned import is_tuned, tuned, variant
+from research.baselines import BASELINES
+from research.config import Config
+from research.data.names import name_of
+from research.types import choose
+
+if TYPE_CHECKING:
+    from experiments.grid import Grid
+
+QUICK_VALUES = 2
+
+
+def changes_on(grid: "Grid", dataset: str) -> dict[str, Any]:
+    """What a grid changes in every run on a data set, by field, beneath its arms."""
+    return grid.changes | grid.dataset_changes.get(name_of(dataset), {})
+
+
+def with_changes(grid: "Grid", base: Config) -> Config:
+    """The base with a grid's changes.
+
+    Raises:
+      InputError: one is of no field.
+    """
+    changes = changes_on(grid, base.dataset)
+    for name in changes:
+        choose(name, vars(base), f"field in the changes of {grid.name}")
+    return dataclasses.replace(base, **changes)
+
+
+def has_choices(grid: "Grid", base: Config, arms: Collection[str] = ()) -> bool:
+    """Whether arms of a grid take tuned values on the base's data set and split.
+
+    Args:
+      grid: the grid.
+      base: data set, split and whatever else all runs share.
+      arms: those that are run or compared, which all take them or none; default all.
+    """
+    if not grid.tuned or not grid.tuned_or_not:
+        return grid.tuned
+    return not any(_choices(grid, base, arms)[False])
+
+
+def as_chosen(grid: "Grid", base: Config, arms: Collection[str]) -> "Grid":
+    """The grid with all of its arms at tuned values, or none, as these arms are.
+
+    Args:
+      grid: the grid.
+      base: data set, split and whatever else all runs share.
+      arms: those that are run; with none, all of the grid.
+    """
+    return grid._replace(tuned=has_choices(grid, base, arms), tuned_or_not=False)
+
+
+def nothing_tuned(grid: "Grid", base: Config, arms: Collection[str] = ()) -> str:
+    """The line on arms of a tuned grid that take no tuned values.
+
+    Args:
+      grid: the grid.
+      base: data set, split and whatever else all runs share.
+      arms: as for ``has_choices``.
+    """
+    base = with_changes(grid, base)
+    where = f"{name_of(base.dataset)}, split {base.split}"
+    chosen = _choices(grid, base, arms)
+    if not (chosen[True] and chosen[False]):
+        return f"Nothing was tuned on {where}: temperature and rate are the grid's own."
+    return (
+        f"Nothing was tuned for {', '.join(chosen[False])} on {where}: temperature and "
+        f"rate of all arms are the grid's own."
+    )
+
+
+def _choices(
+    grid: "Grid", base: Config, arms: Collection[str]
+) -> dict[bool, tuple[str, ...]]:
+    """The trained ones of these arms, or of all: with choices (True), and without."""
+    base = with_changes(grid, base)
+    trained = [name for name in grid.arms if arm(name).model not in BASELINES]
+    known: dict[bool, tuple[str, ...]] = {True: (), False: ()}
+    for name in [n for n in trained if n in arms] or trained:
+        takes = grid.tuned_as.get(name, name)
+        combined = combinations(grid, name, base, quick=False)
+        needed = {(takes, _variant(grid, name, base, swept)) for swept in combined}
+        known[is_tuned(name_of(base.dataset), base.split, needed)] += (name,)
+    return known
+
+
+def tuned_values(
+    grid: "Grid", name: str, base: Config, swept: Mapping[str, float]
+) -> dict[str, float]:
+    """What a tuned grid sets for a trained arm with these swept values.
+
+    Args:
+      grid: the grid.
+      name: of the arm.
+      base: with the grid's changes.
+      swept: the arm's swept values, by field.
+    """
+    if arm(name).model in BASELINES:
+        return {}
+    # an arm that only serves another one's model takes the values of that model
+    name = grid.tuned_as.get(name, name)
+    changed = _variant(grid, name, base, swept)
+    return tuned(name_of(base.dataset), name, base.split, changed=changed)
+
+
+def _variant(grid: "Grid", name: str, base: Config, swept: Mapping[str, float]) -> str:
+    """The variant of an arm that these swept values make, for which values are chosen.
+
+    A value that is the arm's own changes nothing.
+    """
+    own = vars(arm(name, base))
+    apart = {n: swept[n] for n in grid.tuned_by if n in swept}
+    return variant({n: value for n, value in apart.items() if own[n] != value})
+
+
+def combinations(
+    grid: "Grid", name: str, base: Config, quick: bool
+) -> list[dict[str, float]]:
+    """The combinations of an arm's swept values.
+
+    Args:
+      grid: the grid.
+      name: of the arm.
+      base: data set and split.
+      quick: whether only the first and the last of each sweep are taken.
+    """
+    cells = []
+    dataset = name_of(base.dataset)
+    common = grid.dataset_swept.get(dataset, grid.swept)
+    common = grid.dataset_swept.get(file_name(dataset, base.split), common)
+    for sweep in grid.arm_sweeps.get(name, (common,)):
+        combined = [
+            dict(zip(sweep, values)) for values in itertools.product(*sweep.values())
+        ]
+        step = max(1, len(combined) - 1)
+        cells += combined[::step][:QUICK_VALUES] if quick else combined
+    return cells
