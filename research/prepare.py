@@ -97,7 +97,11 @@ def is_towers(config: Config) -> bool:
 
 
 def is_large(fold: Fold) -> bool:
-    """Whether a data set counts as large, for the defaults of baselines."""
+    """Whether a data set counts as large, for the defaults of baselines.
+
+    It does by the positives of the phase, training and held-out part together, so that
+    near the limit two phases of one data set can differ.
+    """
     return len(fold.fitted.item) + len(fold.held_item) >= _LARGE
 
 

@@ -22,7 +22,8 @@ Values = Mapping[str, float]
 class Option(NamedTuple):
     """A number that a baseline is fitted with; a ``whole`` one is a count.
 
-    large is the default on data sets of a million ratings and more, where it differs.
+    large is the default on large data sets, where it differs: those of which a phase
+    has 400,000 positives or more (``is_large`` in research/prepare.py).
     """
 
     default: float
@@ -132,8 +133,8 @@ def option_values(
     Args:
       name: of the baseline.
       words: such as "l2=200".
-      large: whether the data set has a million ratings or more, for which some options
-        have another default.
+      large: whether the data set is large, for which some options have another
+        default.
 
     Raises:
       InputError: an unknown baseline or option; a value that is no finite number, or is

@@ -79,7 +79,9 @@ def ials(fold: Fold, options: Values, seed: int = 0) -> Scorer:
     """Alternating least squares over all cells; clicked ones weigh alpha [hu2008].
 
     Minimises sum over all (u, i) of c_ui (p_ui - <x_u, y_i>)^2 + regularization
-    (|X|^2 + |Y|^2), p = 1 and c = alpha where clicked, else p = 0 and c = 1.
+    (|X|^2 + |Y|^2), p = 1 and c = alpha where clicked, else p = 0 and c = 1. Differs
+    from the paper: there c = 1 + alpha where clicked, so that its alpha is one less;
+    and a round takes three steps of conjugate gradients instead of solving exactly.
 
     Args:
       fold: the phase; its training part is fitted.

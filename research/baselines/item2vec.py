@@ -28,9 +28,10 @@ def item2vec(fold: Fold, options: Values, seed: int = 0) -> Scorer:
     for j drawn from p_n, clicks^power [mikolov2013, eq. 4; barkan2016]. At the optimum
     v_i w_j = log p(j | i) - log(k p_n(j)), so that score(u, j) = mean of v_i w_j over
     u's last items + prior * log p_n(j) ranks by log p(j | i) at prior 1. Differs from
-    the paper, which ranks by the cosine of v_i and v_j and subsamples frequent items:
-    here each click draws equally many partners, because all pairs of a history would
-    weight users by the square of its length.
+    the paper, which ranks by the cosine of v_i and v_j, subsamples frequent items,
+    takes all pairs of a set and draws from clicks to the power 3/4: here each click
+    draws equally many partners, at most ``window`` places away, because all pairs of a
+    history would weight users by the square of its length, and the power is 1.
 
     Args:
       fold: the phase; histories are its training part.
