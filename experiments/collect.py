@@ -42,7 +42,8 @@ from research.marks import LATER, marked
 from research.notices import say
 from research.prepare import is_towers
 from research.report.cells import not_recorded
-from research.report.contrasts import contrast_frame, contrast_texts
+from research.report.contrast_pages import contrast_texts
+from research.report.contrasts import contrast_frame
 from research.report.figures import mark_quick
 from research.report.pages import write_report, write_texts
 from research.report.pictures import save_figure

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from research.files import replace, write_csv
-from research.report.contrasts import WITHIN, verdict_text
+from research.report.contrasts import UNTESTED, WITHIN, verdict_text
 from research.report.pages import interval_text, markdown_page, markdown_table
 from research.report.predictions import FAILS, HOLDS, UNDECIDED, outcome
 from research.types import InputError
@@ -23,7 +23,7 @@ from research.types import InputError
 SOURCE = Path(__file__).with_name("claims.toml")
 OPPOSITE = {"better": "worse", "higher": "lower"}
 OPPOSITE |= {other: name for name, other in OPPOSITE.items()}
-DEPENDS, UNTESTED = "depends", "not tested"
+DEPENDS = "depends"
 VERDICTS = HOLDS, FAILS, DEPENDS, UNDECIDED, UNTESTED
 RULE = (
     "- **A contrast** holds if its verdict is the one that the claim expects. It fails "
@@ -162,7 +162,8 @@ def _row(claim: Claim, name: str, expected: str, tables: Path) -> dict[str, str]
     found = numbers["verdict"]
     if "p_equivalence_holm" in numbers:  # contrasts of studies have no such test
         p = float(numbers["p_equivalence_holm"] or "nan")
-        found = verdict_text({"verdict": found, "p_equivalence_holm": p})
+        why = numbers.get("note", "")
+        found = verdict_text({"verdict": found, "p_equivalence_holm": p, "note": why})
     return {
         "contrast": name,
         "expected": expected,

@@ -8,6 +8,7 @@ import pandas as pd
 
 from experiments.grid import Grid
 from experiments.output.whole import of_common_seeds
+from research.report.contrast_pages import in_family
 from research.report.contrasts import contrast_frame
 from research.report.predictions import (
     contrast_rows,
@@ -22,7 +23,7 @@ ADDED = (
     "contrast of the grid judges."
 )
 COMPARED = (
-    "The comparisons among them are a family of their own ({} with data), over which "
+    "The comparisons among them are a family of their own ({} {}), over which "
     "their p values are adjusted by Holm."
 )
 COMBINED = (
@@ -63,8 +64,8 @@ def judged_prediction(
     if further:
         count = "row was" if len(further) == 1 else f"{len(further)} rows were"
         said.append(ADDED.format(count))
-    if compared:
-        said.append(COMPARED.format(frame.difference.notna().sum()))
+    if compared and frame.p.notna().any():
+        said.append(COMPARED.format(*in_family(frame)))
     if early or late:
         said.append(COMBINED)
     lacking = [*absent, *lacking, *unmeasured, *later, *grid.not_judged]

@@ -11,6 +11,7 @@ from numpy import ndarray
 from experiments.studies import STUDIES
 from experiments.study import Report
 from research.contrast import slug
+from research.report.contrasts import UNTESTED
 from research.report.intervals import ALPHA, Estimate, Interval, holm, two_way
 from research.report.pages import interval_text, markdown_page, markdown_table, p_text
 from research.report.pictures import EDGE, Drawing, Look
@@ -67,7 +68,7 @@ def contrast_frame(stored: Stored, pairs: Iterable[Pair]) -> pd.DataFrame:
     """A row for each pair, with columns named as for the contrasts of a grid.
 
     p_holm is adjusted over all rows; where it is below 0.05 the verdict is better or
-    worse, else undecided.
+    worse, else undecided. With one seed there is no test.
     """
     lines = []
     for pair in pairs:
@@ -75,12 +76,15 @@ def contrast_frame(stored: Stored, pairs: Iterable[Pair]) -> pd.DataFrame:
         arm, against = str(pair.one), str(pair.other)
         line = {"id": slug(f"{pair.split} {arm} vs {against} ndcg@20")}
         line |= {"split": pair.split, "arm": arm, "against": against}
-        lines.append({**line, **found.interval()._asdict(), "p": float(found.p())})
+        seeds = ndcg_of_users(stored, pair.split, pair.one).shape[-1]
+        p = float(found.p()) if seeds > 1 else np.nan
+        lines.append({**line, **found.interval()._asdict(), "p": p})
     columns = ["id", "split", "arm", "against", *Interval._fields, "p"]
     frame = pd.DataFrame(lines, columns=columns).rename(columns={"mean": "difference"})
     p_holm = holm(frame.p.to_numpy(np.float64))
     signs = np.where(frame.difference > 0, "better", "worse")
     verdicts = np.where(p_holm < ALPHA, signs, "undecided")
+    verdicts = np.where(np.isnan(p_holm), UNTESTED, verdicts)
     return frame.assign(p_holm=p_holm, verdict=verdicts)
 
 

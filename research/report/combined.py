@@ -8,7 +8,7 @@ from numpy import ndarray
 from research.contrast import Part, Stated, Term
 from research.evaluate.metrics import METRICS
 from research.report.cells import judged_alike, positives_of
-from research.report.contrasts import by_cell, runs_of, values_of
+from research.report.contrasts import by_cell, of_one_run, runs_of, values_of
 from research.report.intervals import Estimate, over_seeds, two_way
 from research.report.pages import interval_text
 from research.report.records import RunResult
@@ -47,6 +47,22 @@ def combined(stated: Stated, records: Records) -> Estimate:
     total = sum(value for value, _ in parts)
     error = summed([weight for _, weights in parts for weight in weights])
     return error._replace(mean=total)
+
+
+def covers_seeds(stated: Stated, records: Records) -> bool:
+    """Whether a statement's interval covers what other seeds would give.
+
+    That of one seed doesn't. In a metric of all lists together that of arms without
+    random draws doesn't, either: nothing of it varies.
+
+    Args:
+      stated: the statement, whose cells are there.
+      records: as for ``combined``.
+    """
+    terms = [term for part in stated.parts for term in (*part.terms, *part.over)]
+    cells = [_runs(term, records) for term in terms]
+    some = METRICS[stated.metric].per_user or not all(map(of_one_run, cells))
+    return some and min(map(len, cells)) > 1
 
 
 def _summed(

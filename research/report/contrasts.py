@@ -1,4 +1,8 @@
-"""The declared contrasts of a grid: differences, p values by Holm, and verdicts."""
+"""The declared contrasts of a grid: differences, p values by Holm, and verdicts.
+
+Without a p value there is no verdict: with one seed, in metrics of all lists together
+below MIN_SEEDS, and in these between arms that draw nothing at random.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -11,13 +15,13 @@ from numpy import ndarray
 from research.contrast import Contrast, cell_name
 from research.evaluate.metrics import CUTOFF, METRICS
 from research.report.cells import judged_alike, positives_of
-from research.report.intervals import ALPHA, Estimate, holm, over_seeds, two_way
-from research.report.pages import (
-    EMPTY,
-    interval_text,
-    markdown_page,
-    markdown_table,
-    p_text,
+from research.report.intervals import (
+    ALPHA,
+    MIN_SEEDS,
+    Estimate,
+    holm,
+    over_seeds,
+    two_way,
 )
 from research.report.records import RunResult
 from research.types import InputError, choose
@@ -25,6 +29,10 @@ from research.types import InputError, choose
 ABSENT = "not in these records"
 MARGIN = 0.02  # of the reference's value: what counts as equivalent
 WITHIN = f", within {100 * MARGIN:g} %"  # said of a significant difference
+UNTESTED = "not tested"  # the verdict without a p value; its reason is one of these
+ONE_SEED, ONE_USER = "one seed", "one user"
+FEW_SEEDS = f"no test below {MIN_SEEDS} seeds"
+SAME_LISTS = "the same lists with every seed"
 
 Cells = dict[tuple[str, frozenset[tuple[str, float]]], list[RunResult]]
 
@@ -36,7 +44,7 @@ class Paired(NamedTuple):
       difference: of the means, over users and seeds.
       low: the lower end of its 95 % interval.
       high: the upper end.
-      p: two-sided p value of "no difference".
+      p: two-sided p value of "no difference"; NaN where there is no test.
       p_equivalence: p value of "they differ by at least the margin", by two one-sided
         tests.
       reference: the mean of the arm that was subtracted.
@@ -142,6 +150,30 @@ def differences(
     return values - other
 
 
+def _runs_of_both(
+    cells: Cells, contrast: Contrast
+) -> tuple[list[RunResult], list[RunResult]]:
+    """The runs of both arms; for refusals see ``runs_of``."""
+    arm, against, _, _, at, against_at = contrast[:6]
+    other_at = at if against_at is None else against_at
+    if against_at is None and (against, _key(at)) not in cells:
+        other_at = {}  # as in the long table: its one cell, with nothing swept
+    return runs_of(cells, arm, at), runs_of(cells, against, other_at)
+
+
+def of_one_run(runs: Sequence[RunResult]) -> bool:
+    """Whether runs with records are copies of one, as of an arm without random draws.
+
+    Training with other seeds gives other ranks, if only of some positives.
+    """
+    first, *others = (run.record for run in runs if run.record)
+    return all(
+        np.array_equal(getattr(first, name), getattr(other, name))
+        for other in others
+        for name in ("rank", "exposure")
+    )
+
+
 def _values_of(
     cells: Cells, contrast: Contrast, k: int
 ) -> tuple[ndarray, ndarray, int]:
@@ -150,11 +182,8 @@ def _values_of(
     Raises:
       InputError: there are no values, or they can't be paired; the message says why.
     """
-    arm, against, metric, _, at, against_at = contrast[:6]
-    other_at = at if against_at is None else against_at
-    if against_at is None and (against, _key(at)) not in cells:
-        other_at = {}  # as in the long table: its one cell, with nothing swept
-    ours, others = runs_of(cells, arm, at), runs_of(cells, against, other_at)
+    arm, against, metric = contrast[:3]
+    ours, others = _runs_of_both(cells, contrast)
     if [run.seed for run in ours] != [run.seed for run in others]:
         raise InputError(f"{arm} and {against} have different seeds")
     values, other = values_of(ours, metric, k), values_of(others, metric, k)
@@ -183,6 +212,8 @@ def _difference(cells: Cells, contrast: Contrast) -> Paired:
         return paired_users(values, other)
     else:
         estimate, reference = over_seeds(values - other), float(other.mean())
+        if all(map(of_one_run, _runs_of_both(cells, contrast))):
+            estimate = Estimate(estimate.mean, np.nan, np.nan)  # nothing varies
     return _paired(estimate, reference, users, values.shape[-1])
 
 
@@ -201,6 +232,8 @@ def paired_users(values: Float[ndarray, "u s"], other: Float[ndarray, "u s"]) ->
 def _paired(estimate: Estimate, reference: float, users: int, seeds: int) -> Paired:
     low, high = estimate.interval()[1:]
     p = float(estimate.p()), _p_equivalence(estimate, MARGIN * abs(reference))
+    if seeds == 1:  # of how models differ by seed nothing is known
+        p = np.nan, np.nan
     ends = float(estimate.mean), float(low), float(high)
     return Paired(*ends, *p, reference, users, seeds)
 
@@ -225,10 +258,6 @@ def _p_equivalence(estimate: Estimate, margin: float) -> float:
     return float(np.maximum(estimate.below(margin), turned.below(margin)))
 
 
-SMALL = (
-    f' "{WITHIN.removeprefix(", ")}" follows where both are: such a difference is'
-    " significant and equivalent."
-)
 COLUMNS = [
     *("id", "arm", "against", "metric", "k", "over"),
     *("reference", "difference", "low", "high", "p", "p_holm"),
@@ -251,7 +280,8 @@ def family(
     """One row per contrast, in their order, with COLUMNS.
 
     The contrasts are one family: both kinds of p values are adjusted by Holm over those
-    with data. One without data has no numbers, 0 seeds, and the reason as its note.
+    with a test. One without a test has the reason as its note; one without data has no
+    numbers, either, and 0 seeds.
 
     Args:
       contrasts: those that were declared.
@@ -274,7 +304,8 @@ def family(
             **{"users": 0, "seeds": 0},
         }
         try:
-            line |= {**difference(contrast)._asdict(), "note": ""}
+            found = difference(contrast)
+            line |= {**found._asdict(), "note": _why_untested(contrast, found)}
         except InputError as error:
             line["note"] = str(error)
         lines.append(line)
@@ -285,11 +316,21 @@ def family(
     return frame
 
 
+def _why_untested(contrast: Contrast, found: Paired) -> str:
+    """Why a difference has no p value; "" where it has one, or where there is none."""
+    if np.isnan(found.difference) or not np.isnan(found.p):
+        return ""
+    if METRICS[contrast.metric].per_user:
+        return ONE_SEED if found.seeds == 1 else ONE_USER
+    return FEW_SEEDS if found.seeds < MIN_SEEDS else SAME_LISTS
+
+
 def verdict(row: Mapping[Any, Any]) -> str:
     """What a contrast shows: better or worse, else equivalent, else undecided.
 
     Better and worse need a p value below ALPHA after Holm, equivalent one of the tests
-    of equivalence. A metric without a better end is higher or lower. "" without data.
+    of equivalence. A metric without a better end is higher or lower. UNTESTED without a
+    p value, "" without data.
 
     >>> row = {"difference": -0.01, "p_holm": 0.01, "p_equivalence_holm": 0.9}
     >>> verdict({"metric": "recall", **row}), verdict({"metric": "coverage", **row})
@@ -297,6 +338,8 @@ def verdict(row: Mapping[Any, Any]) -> str:
     """
     if np.isnan(row["difference"]):
         return ""
+    if np.isnan(row["p_holm"]):
+        return UNTESTED
     better = METRICS[row["metric"]].better
     if row["p_holm"] < ALPHA:
         more = row["difference"] > 0
@@ -322,14 +365,13 @@ def verdict_text(row: Mapping[Any, Any]) -> str:
 
     >>> verdict_text({"verdict": "better", "p_equivalence_holm": 0.01})
     'better, within 2 %'
+    >>> verdict_text({"verdict": "not tested", "note": "one seed"})
+    'not tested: one seed'
     """
+    if row["verdict"] == UNTESTED:
+        return f"{UNTESTED}: {row['note']}"
     small = row["verdict"] != "equivalent" and within_margin(row)
     return row["verdict"] + (WITHIN if small else "")
-
-
-def contrast_texts(frame: pd.DataFrame, question: str) -> dict[str, str | pd.DataFrame]:
-    """The table of contrasts and its page, by the ends of their files' names."""
-    return {"-contrasts.csv": frame, "-contrasts.md": _page(frame, question)}
 
 
 def measured(metric: str, k: int, over: int = 0) -> str:
@@ -340,41 +382,3 @@ def measured(metric: str, k: int, over: int = 0) -> str:
     """
     name = METRICS[metric].title(k)
     return f"factor in {name}, less that at {over}" if over else name
-
-
-def _page(frame: pd.DataFrame, question: str) -> str:
-    rows = []
-    absent = frame[frame.note.str.startswith(ABSENT)]
-    for row in frame.drop(absent.index).to_dict("records"):
-        name = measured(row["metric"], row["k"], row["over"])
-        cells = [f'<a id="{row["id"]}"></a>`{row["arm"]}`', f"`{row['against']}`", name]
-        if row["note"]:
-            rows.append([*cells, row["note"], *[EMPTY] * 5])
-            continue
-        cells.append(interval_text(row["difference"], row["low"], row["high"], "+.4f"))
-        cells += [p_text(row[f"{p}_holm"]) for p in ("p", "p_equivalence")]
-        cells += [verdict_text(row), str(row["users"]), str(row["seeds"])]
-        rows.append(cells)
-    headings = [
-        "arm",
-        "against",
-        "metric",
-        "difference [95 %]",
-        "p",
-        "p of equivalence",
-    ]
-    headings += ["verdict", "users", "seeds"]
-    return markdown_page(
-        f"Contrasts: {question}",
-        markdown_table(headings, rows),
-        f"{len(absent)} of the declared contrasts are of arms that are {ABSENT}."
-        if len(absent)
-        else "",
-        "Differences are paired by user and seed. The intervals are not adjusted; both"
-        f" p values are, by Holm over the {frame.difference.notna().sum()} contrasts"
-        " with data. p tests that there is no difference, p of equivalence that it is"
-        f" at least {MARGIN:.0%} of the reference's value (two one-sided tests).",
-        f"Verdict: better or worse, if p is below {ALPHA:g} (higher or lower where"
-        " neither end is the better one); else equivalent, if p of equivalence is; else"
-        " undecided." + (SMALL if any(WITHIN in row[-3] for row in rows) else ""),
-    )

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from research.evaluate.metrics import CUTOFF, METRICS
 from research.report.colours import BAD, GOOD
-from research.report.contrasts import MARGIN, measured
+from research.report.contrasts import MARGIN, UNTESTED, measured
 from research.report.figures import row_name, unfinished
 from research.report.intervals import ALPHA
 from research.report.pictures import (
@@ -43,6 +43,7 @@ VERDICTS = {
     "lower": Look("#333333", "v"),
     "equivalent": Look("#6b7785", "s"),
     "undecided": Look("#a0a0a0", "D"),
+    UNTESTED: Look("#a0a0a0", "d"),
 }
 
 
@@ -164,7 +165,7 @@ def contrasts_figure(contrasts: pd.DataFrame, without: Sequence[str] = ()) -> Dr
     """
     arms = contrasts.arm.str.split().str[0]  # without swept values
     far = arms.isin(without) | contrasts.metric.isin(without)
-    some = (contrasts.note == "") & ~far
+    some = contrasts.difference.notna() & ~far
     shown = contrasts[some].reset_index(drop=True)
     of_one = shown.arm.nunique() < shown.against.nunique()
     shared, other = ("arm", "against") if of_one else ("against", "arm")
@@ -193,7 +194,7 @@ def contrasts_figure(contrasts: pd.DataFrame, without: Sequence[str] = ()) -> Dr
         label = f"{verdict} ({counts[verdict]})"
         handles += axes.plot([], [], marker, color=colour, label=label)
     legend_above(figure, handles, _found(shown), 4)
-    holes = (contrasts.note != "").sum()
+    holes = contrasts.difference.isna().sum()
     left_out = [name for name in without if name in {*arms, *contrasts.metric}]
     marks = _marks([name for name in SWITCHES if shown.arm.str.contains(name).any()])
     notes = [*marks, *([f"without data: {holes}"] if holes else [])]
@@ -209,9 +210,11 @@ def _found(contrasts: pd.DataFrame) -> str:
     >>> _found(pd.DataFrame({**verdicts, "p_equivalence_holm": [0.9, 0.01, 0.2]}))
     '1 of 3 differences is significant; 1 shows equivalence within 2 %'
     """
-    verdicts = contrasts.verdict
-    if not len(verdicts):
+    if not len(contrasts):
         return "No contrast has data"
+    verdicts = contrasts.verdict[contrasts.verdict != UNTESTED]
+    if not len(verdicts):
+        return "No difference is tested"
     alike = int((contrasts.p_equivalence_holm < ALPHA).sum())
     found = int((~verdicts.isin(["equivalent", "undecided"])).sum())
     be, show = "is" if found == 1 else "are", "shows" if alike == 1 else "show"

@@ -15,6 +15,7 @@ from research.contrast import cell_name as named_cell
 from research.contrast import slug
 from research.evaluate.metrics import CUTOFF, METRICS
 from research.report.cells import swept_fields
+from research.report.contrasts import UNTESTED
 from research.report.intervals import ALPHA, holm, two_way
 from research.report.pages import (
     EMPTY,
@@ -125,15 +126,16 @@ def _against(cell: Measured, line: Sequence[Measured], m: int) -> dict[str, floa
     estimate = two_way(moved)
     delta, low, high = map(float, estimate.interval())
     row = {"line_value": float(value), "delta": delta, "low": low, "high": high}
-    # a cell that is a point of the line is not compared
-    return row | {"p": float(estimate.p()) if np.any(moved) else np.nan}
+    # a cell that is a point of the line is not compared, and one seed tests nothing
+    tested = np.any(moved) and moved.shape[-1] > 1
+    return row | {"p": float(estimate.p()) if tested else np.nan}
 
 
 def verdict(against: pd.DataFrame) -> str:
     """The verdict on one cell and metric from its rows, one per serving line.
 
     "better" needs a higher value, significant after Holm, against every line that
-    reaches the cell.
+    reaches the cell. Without a test, as with one seed, there is none.
 
     >>> nan = float("nan")
     >>> verdict(pd.DataFrame({"delta": [0.01, nan], "p_holm": [0.02, nan]}))
@@ -142,6 +144,8 @@ def verdict(against: pd.DataFrame) -> str:
     reached = against.dropna(subset=["delta"])
     if reached.empty:
         return "out of reach"
+    if (reached.p_holm.isna() & (reached.delta != 0)).any():
+        return UNTESTED
     significant = reached.p_holm < ALPHA
     if (significant & (reached.delta > 0)).all():
         return "better"

@@ -17,11 +17,14 @@ variance, an MSS below MSE is replaced by (MSS MSE^2)^(1/3); by simulation, MSE 
 there would cover up to 99.7 % and the geometric mean 93 %. The study ``coverage``
 simulates the interval, and p values as small as Holm asks for: from 2 or 3 seeds that
 differ these are too small too often. With one seed, and between arms whose seeds are
-all alike, only the users' part is left. A bootstrap over users and seeds counts the
-residual three times instead of once [owen2007; owen2012], which makes intervals between
-near-tied arms 1.5 times too wide.
+all alike, only the users' part is left; that of one seed holds for these models alone,
+and no contrast is tested by it (research/report/contrasts.py). A bootstrap over users
+and seeds counts the residual three times instead of once [owen2007; owen2012], which
+makes intervals between near-tied arms 1.5 times too wide.
 
 Whole-set metrics (coverage, Gini, entropy) have no mean over users: t over seeds.
+Copies of one run, as of a baseline that draws nothing at random, are no such seeds:
+between two of them a contrast has neither interval nor test.
 """
 
 from typing import Any, NamedTuple

@@ -370,13 +370,12 @@ def _footnotes(
     at_k: pd.DataFrame, shown: Mapping[str, PageColumn], against: str, k: int
 ) -> list[str]:
     done = at_k[at_k.seeds > 0]
-    counts = "no run finished"
+    counts, over = "no run finished", "users and seeds"
     if len(done):
         seeds, users = int(done.seeds.max()), int(done.users.max())
         counts = f"{seeds_text(seeds)}, {users} users"
-    out = [
-        f"Cut-off {k}; {counts}; [low, high] is a 95 % interval over users and seeds."
-    ]
+        over = "users, for these models alone" if seeds == 1 else over
+    out = [f"Cut-off {k}; {counts}; [low, high] is a 95 % interval over {over}."]
     if against:
         out.append(f"Δ: paired difference from `{against}` by user and seed.")
     if (at_k.mark == "best").any():

@@ -8,8 +8,13 @@ from typing import Any
 import pandas as pd
 
 from research.contrast import Contrast, Expected, Stated
-from research.report.combined import Records, combined
-from research.report.contrasts import measured, verdict_text, within_margin
+from research.report.combined import Records, combined, covers_seeds
+from research.report.contrasts import (
+    UNTESTED,
+    measured,
+    verdict_text,
+    within_margin,
+)
 from research.report.intervals import Interval
 from research.report.pages import interval_text, markdown_table
 from research.types import InputError
@@ -30,13 +35,23 @@ def statement(
     low: float = -math.inf,
     high: float = math.inf,
     form: str = "+.3f",
+    tested: bool = True,
 ) -> list[str]:
     """A row of a table of statements: a number lies between two others.
+
+    Args:
+      text: the statement.
+      ends: the number and its interval.
+      low: the least that it says.
+      high: the largest.
+      form: the format of what was measured.
+      tested: whether the interval is over seeds, too; else the verdict is undecided.
 
     >>> statement("it rises", Interval(0.2, 0.1, 0.3), low=0.05)
     ['it rises', '+0.200 [+0.100, +0.300]', 'holds']
     """
-    return [text, interval_text(*ends, form), ends.within(low, high)]
+    verdict = ends.within(low, high) if tested else UNDECIDED
+    return [text, interval_text(*ends, form), verdict]
 
 
 def decided(text: str, found: str, holds: bool) -> list[str]:
@@ -120,8 +135,9 @@ def outcome(expected: str, found: str, within: bool = False) -> str:
 
     "not X" holds by a verdict other than X and undecided. "not significantly X" holds
     by undecided, too: it fails if the verdict is X, or with "different" any significant
-    one. A difference can be significant and within the margin of equivalence: then its
-    verdict is better or worse, and "equivalent" holds, too.
+    one. Nothing holds or fails by a contrast that is not tested. A difference can be
+    significant and within the margin of equivalence: then its verdict is better or
+    worse, and "equivalent" holds, too.
 
     Args:
       expected: the verdict that is expected, alone or after "not".
@@ -136,7 +152,11 @@ def outcome(expected: str, found: str, within: bool = False) -> str:
     ('undecided', 'undecided')
     >>> outcome("not significantly different", "undecided")
     'holds'
+    >>> outcome("not significantly different", "not tested")
+    'undecided'
     """
+    if found == UNTESTED:
+        return UNDECIDED
     if expected.startswith(_NOT):
         bad = expected.removeprefix(_NOT)
         seen = SIGNIFICANT if bad == "different" else (bad,)
@@ -190,14 +210,17 @@ def stated_rows(
     for one in stated:
         try:
             ends = combined(one, records).interval()
+            tested = covers_seeds(one, records)
         except InputError as error:
             absent.append(f"{one.text} ({error})")
             continue
-        rows.append(statement(one.text, ends, one.low, one.high, one.form))
+        rows.append(statement(one.text, ends, one.low, one.high, one.form, tested))
     return rows, absent
 
 
 def _judged(expected: Expected, ends: Interval, row: Mapping[Any, Any]) -> str:
+    if row["verdict"] == UNTESTED:
+        return UNDECIDED
     if expected.verdict:
         return outcome(expected.verdict, row["verdict"], within_margin(row))
     return ends.within(expected.low, expected.high)

@@ -73,6 +73,10 @@ ALL = {"a_vs_b_20": "better", "a_vs_b_100": "better", "c_vs_b_20": "equivalent"}
             {"a_vs_b_100": "undecided"},
             ["undecided", "undecided", "holds", "not tested"],
         ),
+        (
+            {"c_vs_b_20": "not tested"},
+            ["holds", "holds", "undecided", "not tested"],
+        ),
         ({"c_vs_b_20": "worse"}, ["holds", "holds", "fails", "not tested"]),
         ({"c_vs_b_20": "better"}, ["holds", "holds", "holds", "not tested"]),
     ],

@@ -7,7 +7,7 @@ from experiments.grid import Grid
 from experiments.lookup import find_by_file
 from experiments.studies import STUDIES
 from experiments.study import Study, report_study
-from research.contrast import BETTER, Contrast, Part, Stated, Term
+from research.contrast import BETTER, NOT_DIFFERENT, Contrast, Part, Stated, Term
 from research.report.predictions import statements
 from research.report.records import (
     load_stored,
@@ -59,6 +59,18 @@ def test_contrasts_added_comparisons_and_ratios_have_a_row_each(tmp_path):
     assert "a family of their own (1 with data), over which their p values" in page
     assert "95 % interval, which is not adjusted" in page
     assert "\nNot judged: the reason (not measured).\n" in page
+
+
+def test_the_family_of_added_comparisons_is_those_with_a_test(tmp_path):
+    pair = "full-softmax", "in-batch"
+    whole = Contrast(*pair, "coverage", expected=NOT_DIFFERENT)
+    grid = GRID._replace(judged=(*GRID.judged, whole))
+    page = page_of(tmp_path / "two", grid, made_rows(2, users=300))
+    assert "a family of their own (1 with a test), over which" in page
+    assert [row[2] for row in statements(page)][1:3] == ["holds", "undecided"]
+    page = page_of(tmp_path / "one", grid, made_rows(1))
+    assert "a family of their own" not in page
+    assert {row[2] for row in statements(page)} == {"undecided"}
 
 
 def test_a_ratio_declared_before_the_runs_is_not_said_to_be_added(tmp_path):

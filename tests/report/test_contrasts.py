@@ -12,9 +12,9 @@ from experiments.tuned import TRIALS
 from research.config import Config
 from research.contrast import Part, Stated, Term
 from research.evaluate.metrics import METRICS
+from research.report.contrast_pages import contrast_texts
 from research.report.contrasts import (
     contrast_frame,
-    contrast_texts,
     paired,
     paired_users,
     verdict,
@@ -103,11 +103,12 @@ def test_factors_at_two_cutoffs_are_compared_by_the_delta_method(rows, tmp_path)
 
 
 def test_equivalence_is_two_one_sided_tests():
-    """By hand: the differences of one seed are a sample of users."""
+    """By hand: the differences of two seeds that are alike are a sample of users."""
     record = made_record(0, users=400)
     later = np.minimum(record.rank + np.arange(len(record.rank)) % 2, 100)
     near = record._replace(rank=later.astype(np.uint8))
-    rows = [RunResult("a", {}, 0, near), RunResult("b", {}, 0, record)]
+    arms = {"a": near, "b": record}
+    rows = [RunResult(arm, {}, s, found) for arm, found in arms.items() for s in (0, 1)]
     found = paired(rows, "a", "b")
     entry = METRICS["recall"]
     gaps = entry.of(near, 20) - entry.of(record, 20)
@@ -215,6 +216,49 @@ def test_what_the_records_lack_is_said_and_no_member_of_the_family(rows, tmp_pat
     assert "`absent`" not in text, "one line for all, so that others are seen"
     assert "2 of the declared contrasts are of arms that are not in these" in text
     assert "by Holm over the 2 contrasts with data" in text
+
+
+def test_one_seed_has_an_interval_over_users_and_no_verdict(tmp_path):
+    one = [row for row in made_rows(users=300) if row.seed == 0]
+    frame = contrast_frame(one, [Contrast(FULL, "in-batch")])
+    row = frame.iloc[0]
+    assert row.low > 0, "clearly better for the users of these two models"
+    assert np.isnan([row.p, row.p_holm, row.p_equivalence]).all()
+    assert (row.verdict, row.note, row.seeds) == ("not tested", "one seed", 1)
+    page = str(contrast_texts(frame, "Which?")["-contrasts.md"])
+    assert "| not tested: one seed | 300 | 1 |" in page
+    assert "intervals are over users only, and hold for these models alone" in page
+    (legend,) = contrasts_figure(frame).figure.legends
+    assert legend.get_title().get_text() == "No difference is tested"
+
+
+@pytest.mark.parametrize(("seeds", "tests"), [(2, 1), (3, 2)])
+def test_the_family_is_of_the_contrasts_that_have_a_test(seeds, tests):
+    pair = FULL, "in-batch"
+    both = Contrast(*pair), Contrast(*pair, "coverage")
+    frame = contrast_frame(made_rows(seeds, users=300), both)
+    assert frame.p.notna().sum() == tests
+    assert frame.p_holm.min() == pytest.approx(tests * frame.p.min())
+    whole = frame.iloc[1]
+    untested = ("not tested", "no test below 3 seeds")
+    assert ((whole.verdict, whole.note) == untested) == (seeds == 2)
+    page = str(contrast_texts(frame, "Which?")["-contrasts.md"])
+    which = {1: "1 contrasts with a test", 2: "2 contrasts with data"}
+    assert f"by Holm over the {which[tests]}" in page
+
+
+def test_copies_of_one_run_are_not_several_seeds(rows):
+    """Of two arms that draw nothing at random, and of one beside an arm that does."""
+    rows = [*rows, *(RunResult("ease", {}, s, made_record(9)) for s in range(3))]
+    found = paired(rows, "ease", "popularity", "coverage")
+    assert found.difference != 0
+    assert np.isnan([found.low, found.high, found.p, found.p_equivalence]).all()
+    (row,) = contrast_frame(
+        rows, [Contrast("ease", "popularity", "coverage")]
+    ).itertuples()
+    assert (row.verdict, row.note) == ("not tested", "the same lists with every seed")
+    assert paired(rows, "ease", "in-batch", "coverage").p < 1
+    assert paired(rows, "ease", "popularity").p < 1, "users are a sample all the same"
 
 
 def test_what_cannot_be_paired_is_refused(rows):

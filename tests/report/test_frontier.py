@@ -95,6 +95,14 @@ def test_better_asks_for_every_line_that_reaches_the_arm():
     assert verdict(above) == "worse"
 
 
+def test_one_seed_has_no_verdict_against_a_line():
+    judged = judge([row for row in rows() if row.seed == 0])
+    assert judged.p.isna().all()
+    recall = judged[judged.metric == "recall"].set_index("arm")
+    words = [verdict(recall.loc[[arm]]) for arm in recall.index]
+    assert words == ["not tested", "not tested", "on the line", "out of reach"]
+
+
 def test_a_failed_run_takes_its_cell_out():
     some = rows()
     n = next(n for n, row in enumerate(some) if row.arm == "above")

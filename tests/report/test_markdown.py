@@ -44,7 +44,11 @@ def test_one_row_an_arm_with_every_column(rows):
     assert len(found) == len(set(found))
     assert {"head", "coverage", "Gini", "ILD", "1 - AUC"} <= set(found[9:]) <= paged
     assert "ml-100k, split ratio." in text
-    assert "3 seeds, 40 users" in text
+    assert "3 seeds, 40 users; [low, high] is a 95 % interval over users and" in text
+    text, _ = shown([row for row in rows if row.seed == 0])
+    assert "1 seed, 40 users; [low, high] is a 95 % interval over users, for these" in (
+        text
+    )
 
 
 def test_the_best_is_bold_and_its_ties_have_a_dagger(rows):

@@ -17,6 +17,7 @@ from research.contrast import (
     Stated,
     Term,
 )
+from research.report.contrasts import contrast_frame
 from research.report.intervals import Interval
 from research.report.predictions import (
     AS_THEY_ARE,
@@ -29,17 +30,20 @@ from research.report.predictions import (
 )
 from tests.report.made import made_rows
 
-FOUND = ("better", "worse", "equivalent", "undecided")
+FOUND = ("better", "worse", "equivalent", "undecided", "not tested")
 
 
 @pytest.mark.parametrize(
     ("expected", "outcomes"),
     [
-        ("better", ("holds", "fails", "fails", "undecided")),
-        ("equivalent", ("fails", "fails", "holds", "undecided")),
-        ("not better", ("fails", "holds", "holds", "undecided")),
-        ("not significantly better", ("fails", "holds", "holds", "holds")),
-        ("not significantly different", ("fails", "fails", "holds", "holds")),
+        ("better", ("holds", "fails", "fails", "undecided", "undecided")),
+        ("equivalent", ("fails", "fails", "holds", "undecided", "undecided")),
+        ("not better", ("fails", "holds", "holds", "undecided", "undecided")),
+        ("not significantly better", ("fails", "holds", "holds", "holds", "undecided")),
+        (
+            "not significantly different",
+            ("fails", "fails", "holds", "holds", "undecided"),
+        ),
     ],
 )
 def test_the_outcome_of_each_verdict(expected, outcomes):
@@ -124,6 +128,27 @@ def test_a_statement_on_a_ratio_goes_by_its_interval():
     assert stated_rows([Stated("", parts, low=mean)], ratio)[0][0][2] == "undecided"
     absent = stated_rows([Stated("half", parts)], {"": []})
     assert absent == ([], ["half (not in these records: in-batch)"])
+
+
+def test_statements_on_one_seed_are_undecided():
+    one = [row for row in made_rows(users=300) if row.seed == 0]
+    frame = contrast_frame(one, [Contrast("full-softmax", "in-batch")])
+    for expected in (NOT_DIFFERENT, Expected("better"), Expected(low=0.0)):
+        contrast = Contrast("full-softmax", "in-batch", expected=expected)
+        (row,), none = contrast_rows([contrast], frame, "ml-100k")
+        assert (row[2], none) == ("undecided", [])
+        assert row[1].endswith("], not tested: one seed")
+    parts = (Part((Term("in-batch"),), (Term("full-softmax"),)),)
+    ((_, found, said),), _ = stated_rows([Stated("half", parts, high=0.9)], {"": one})
+    assert float(found.split()[0]) < 0.9
+    assert said == "undecided"
+
+
+def test_a_statement_on_lists_that_no_seed_changes_is_undecided():
+    rows = [row for row in made_rows() if row.arm in ("popularity", "in-batch")]
+    for arm, verdict in (("popularity", "undecided"), ("in-batch", "holds")):
+        one = Stated("", (Part((Term(arm),)),), low=0.0, metric="coverage")
+        assert stated_rows([one], {"": rows})[0][0][2] == verdict
 
 
 def test_a_grid_with_a_prediction_says_what_it_expects_and_no_other_does():

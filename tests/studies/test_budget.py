@@ -146,6 +146,14 @@ def test_a_record_against_the_prediction_changes_its_verdict(changes, expected):
     assert found(stored(**changes)) == expected
 
 
+def test_one_seed_decides_nothing():
+    records, one = stored(), {}
+    for name, values in records.arrays.items():
+        of_seeds = name.startswith(("recall", "random_recall"))
+        one[name] = values[..., :1, :] if of_seeds else values
+    assert found(records._replace(arrays=one)) == ["undecided"] * 4
+
+
 def test_a_gap_is_what_the_softmax_has_more():
     frame = contrasts(stored(nce=0.012))
     row = frame[frame.id == "binary-nce-vs-sampled-softmax-recall-20"].iloc[0]

@@ -6,7 +6,7 @@ import pytest
 
 import experiments.studies.shift as shift
 from experiments.studies import STUDIES
-from experiments.studies.compared import Pair, Served, difference
+from experiments.studies.compared import Pair, Served, contrast_frame, difference
 from experiments.studies.shift import (
     HELPS_AND_HARMS,
     contrasts,
@@ -98,6 +98,15 @@ def test_a_difference_is_paired_by_user_and_seed():
     expected = two_way(values[1, 1] - values[0, 1])
     pair = Pair("shifted", Served("in-batch+logq"), Served("in-batch"))
     assert difference(records, pair) == expected
+
+
+def test_one_seed_has_no_verdict():
+    records = stored()
+    one = {n: v[..., :1] if "ndcg" in n else v for n, v in records.arrays.items()}
+    pair = Pair("shifted", Served("in-batch+logq"), Served("in-batch"))
+    for arrays, untested in ((records.arrays, False), (one, True)):
+        (row,) = contrast_frame(records._replace(arrays=arrays), [pair]).itertuples()
+        assert (row.verdict == "not tested", bool(np.isnan(row.p))) == (untested,) * 2
 
 
 def test_from_made_pairs_to_the_page(tmp_path, monkeypatch):

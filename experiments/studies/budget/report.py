@@ -14,15 +14,10 @@ from numpy import ndarray
 from experiments.studies import STUDIES
 from experiments.studies.budget import LOSSES, MEASURED, NAME, RANDOM, REFERENCE, chosen
 from experiments.study import Report
-from research.contrast import Contrast
+from research.contrast import NOT_DIFFERENT, Contrast
 from research.evaluate.metrics import CUTOFF, METRICS
-from research.report.contrasts import (
-    ALPHA,
-    Paired,
-    contrast_texts,
-    family,
-    paired_users,
-)
+from research.report.contrast_pages import contrast_texts
+from research.report.contrasts import UNTESTED, Paired, family, paired_users
 from research.report.forest import VERDICTS, around_zero, draw_line
 from research.report.intervals import Interval, two_way
 from research.report.pages import (
@@ -31,10 +26,11 @@ from research.report.pages import (
     interval_table,
     interval_text,
     markdown_table,
+    number_text,
     seeds_text,
 )
 from research.report.pictures import Drawing, blank, legend_above, styled
-from research.report.predictions import statement
+from research.report.predictions import outcome, statement
 from research.report.records import Stored
 
 BOUNDS = {"binary-nce": 0.010, "gbce": 0.006}  # of the gaps in recall@20
@@ -135,14 +131,14 @@ def verdicts(compared: pd.DataFrame) -> list[list[str]]:
         rows = compared[compared.arm == loss].set_index("k")
         if rows.empty:  # a quick run
             continue
-        gap = _gap(rows.loc[CUTOFF])
+        gap, tested = _gap(rows.loc[CUTOFF]), rows.verdict[CUTOFF] != UNTESTED
         text = f"recall@{CUTOFF}: the gap of {loss} is below {bound:.3f}"
-        out.append(statement(text, gap, high=bound, form="+.4f"))
+        out.append(statement(text, gap, high=bound, form="+.4f", tested=tested))
         row = rows.loc[100]
-        verdict = "fails" if row.p_holm < ALPHA else "holds"
         text = f"recall@100: {loss} does not differ significantly"
-        found = f"{interval_text(*_gap(row), '+.4f')}, p {row.p_holm:.2g}"
-        out.append([text, found, verdict])
+        p = number_text(row.p_holm, ".2g")
+        found = f"{interval_text(*_gap(row), '+.4f')}, p {p}"
+        out.append([text, found, outcome(NOT_DIFFERENT.verdict, row.verdict)])
     return out
 
 
