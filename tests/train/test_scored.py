@@ -41,12 +41,20 @@ class Step(NamedTuple):
     world: Any
 
 
-def step_of(name: str, **changes: Any) -> Step:
-    """The first step of an arm of factors, without a compilation of the whole."""
+def step_of(name: str, every: float | None = None, **changes: Any) -> Step:
+    """The first step of an arm of factors, without a compilation of the whole.
+
+    Args:
+      name: of the arm.
+      every: in the step, in place of the config's: with 1 its first epoch is due.
+      changes: of the config.
+    """
     small = {"batch": 64, "dim": 8, "negatives": ("uniform-outside:20",)}
     run = prepare(Config(**{**vars(arm(name)), **small, **changes}), made_fold())
     world, sizes = run.world
     state, hyper = init_state(run, world, sizes), traced_values(run.config)
+    if every is not None:
+        hyper["every"] = jnp.float32(every)
     index = jnp.asarray(INDEX, jnp.int32)
     batch = Pairs(*(column[index] for column in world.pairs))
     (source,) = run.sources
@@ -158,10 +166,11 @@ def test_model_and_opponent_take_turns_and_the_opponent_climbs(negatives):
     turns = {
         every: step_of(
             "mf-adv-info-nce",
+            every,
             negatives=(negatives,),
-            hyper=(f"every={every}", "opponent_rate=0.5"),
+            hyper=("every=2", "opponent_rate=0.5"),
         )
-        for every in (1, 2)
+        for every in (1.0, 2.0)
     }
     model, step = turns[2], turns[1]
     assert same(model.after.opponent, model.before.opponent)
