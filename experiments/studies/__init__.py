@@ -287,6 +287,16 @@ _STUDIES = (
         arms=("in-batch", "in-batch+logq"),
     ),
     _study(
+        "trade-off-chosen",
+        "temperature",
+        "Which trades precision against diversity once validation chooses the epochs?",
+        "15",
+        minutes_on={"electronic": "70"},
+        seeds=5,
+        predicted_on=("ml-100k", "electronic"),
+        arms=("in-batch", "in-batch+logq"),
+    ),
+    _study(
         "scale",
         "temperature",
         "At which temperature should a model be served that was trained at another?",

@@ -18,7 +18,7 @@ Expect on MovieLens 100K: more coverage at lower temperatures, served alike; at 
 coverage of any other, the temperature of highest recall has more recall.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from numpy import ndarray
 from experiments.arms import arm
 from experiments.studies.totals import TOTALS, by_epoch, config_at, save_swept
 from experiments.study import OVER_SEEDS, Report, StudyOptions, described
+from research.config import Config
 from research.contrast import MORE
 from research.report.colours import temperature_ink
 from research.report.intervals import over_seeds
@@ -71,26 +72,48 @@ Numbers = Float[ndarray, "t s"]
 def run_trade_off(options: StudyOptions) -> Path:
     """Trains each arm at each temperature with each seed; returns the records.
 
-    Arrays, of what ``by_epoch`` has after the last epoch: NUMBERS on test [arm,
-    temperature, seed, total]; with the calibrated total, that total, and validation
-    recall at a total of 1 [arm, temperature, seed]; temperatures, totals. The header
-    has the arms. A quick run has two temperatures.
+    Arrays: those of ``swept`` of what ``by_epoch`` has after the last epoch.
+    """
+
+    def last(config: Config) -> dict[str, Any]:
+        looks = by_epoch(config, options.data_dir, config.epochs, NUMBERS)
+        return {name: values[-1] for name, values in looks.items()}
+
+    return swept(options, NAME, last, KEPT)
+
+
+def swept(
+    options: StudyOptions,
+    name: str,
+    measure: Callable[[Config], Mapping[str, Any]],
+    kept: Sequence[str],
+) -> Path:
+    """Measures each arm at each temperature with each seed; returns the records.
+
+    Arrays: NUMBERS on test [arm, temperature, seed, total]; what else is kept, such as
+    validation recall at a total of 1 [arm, temperature, seed]; temperatures, totals.
+    The header has the arms. A quick run has two temperatures.
+
+    Args:
+      options: of the study.
+      name: of the study.
+      measure: trains a config; returns what is measured, by name.
+      kept: the names of what is stored.
     """
     arms = options.arms or ARMS
     temperatures = TEMPERATURES[1:4:2] if options.quick else TEMPERATURES
     shape = len(arms), len(temperatures), options.seeds
     runs = []
-    for name, temperature, seed in np.ndindex(shape):
+    for number, temperature, seed in np.ndindex(shape):
         config = config_at(options, temperatures[temperature], seed)
-        config = arm(arms[name], config)
-        last = by_epoch(config, options.data_dir, config.epochs, NUMBERS)
-        runs.append({number: last[number][-1] for number in KEPT})
+        found = measure(arm(arms[number], config))
+        runs.append({what: found[what] for what in kept})
         options.progress(
-            f"{arms[name]}, temperature {temperatures[temperature]:g}, seed {seed}: at "
-            f"a total of 1 recall@20 {last['recall'][-1][ONE]:.4f}, coverage@20 "
-            f"{last['coverage'][-1][ONE]:.3f}"
+            f"{arms[number]}, temperature {temperatures[temperature]:g}, seed {seed}: "
+            f"at a total of 1 recall@20 {found['recall'][ONE]:.4f}, coverage@20 "
+            f"{found['coverage'][ONE]:.3f}"
         )
-    return save_swept(options, NAME, runs, temperatures, arms=[*arms])
+    return save_swept(options, name, runs, temperatures, arms=[*arms])
 
 
 class Curves:
@@ -225,12 +248,13 @@ def statements(name: str, curves: Curves) -> list[list[str]]:
             chosen = curves.temperatures[curves.chosen]
             text = f"{name}: {chosen:g}, at the coverage of {temperature:g}, has more"
             rows.append((f"{text} recall@20", gain[n], MORE, np.inf))
-    return [_judged(*row) for row in rows]
+    return [judged(*row) for row in rows]
 
 
-def _judged(
+def judged(
     text: str, values: Float[ndarray, " s"], low: float, high: float
 ) -> list[str]:
+    """A statement and its verdict; it fails where a seed's value is NaN."""
     if lacking := int(np.isnan(values).sum()):
         some = f" in {lacking} of {len(values)} seeds"
         where = some if lacking < len(values) else ""
@@ -252,42 +276,56 @@ def verdicts(stored: Stored) -> list[list[str]]:
                 f"{IN_BATCH} at {one.temperatures[one.chosen]:g} has, at the coverage "
                 f"of {name} at {temperature:g}, at most {NEAR:g} less recall@20"
             )
-            rows.append(_judged(text, gain[n], -NEAR, np.inf))
+            rows.append(judged(text, gain[n], -NEAR, np.inf))
         text = f"calibrated at the chosen temperature, {name} has "
         less = f"at most {NEAR:g} less recall@20 than {IN_BATCH}"
         recall, coverage = (
             curves.served(number) - one.served(number) for number in NUMBERS[:2]
         )
-        rows.append(_judged(text + less, recall, -NEAR, np.inf))
-        rows.append(_judged(text + "more coverage@20", coverage, MORE, np.inf))
+        rows.append(judged(text + less, recall, -NEAR, np.inf))
+        rows.append(judged(text + "more coverage@20", coverage, MORE, np.inf))
     return rows
 
 
-def trade_off_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
-    """What was measured, and one row per arm and temperature."""
+COLUMNS = (
+    ("recall@20 at a total of 1", "recall_one", FORMS["recall"]),
+    ("coverage@20", "coverage_one", FORMS["coverage"]),
+    ("clicks", "train_count_one", FORMS["train_count"]),
+    ("calibrated total", "total", ".2f"),
+    ("recall@20 with it", "recall_calibrated", FORMS["recall"]),
+    ("coverage@20", "coverage_calibrated", FORMS["coverage"]),
+    ("recall@20, equally popular lists", "recall_equal", FORMS["recall"]),
+    ("coverage@20", "coverage_equal", FORMS["coverage"]),
+    ("gain", "gain", "+.4f"),
+    ("gain of in-batch", "gain_in_batch", "+.4f"),
+    ("calibration adds", "recall_added", "+.4f"),
+    ("coverage added", "coverage_added", "+.3f"),
+)
+
+
+def trade_off_page(
+    frame: pd.DataFrame,
+    stored: Stored,
+    when: str = "the last epoch",
+    columns: Sequence[tuple[str, str, str]] = COLUMNS,
+) -> Sequence[str]:
+    """What was measured, and one row per arm and temperature.
+
+    Args:
+      frame: of ``trade_off_frame``, with the columns shown.
+      stored: the records.
+      when: after which epoch models were judged.
+      columns: of the table: title, column of the frame, format.
+    """
     seeds = stored.arrays["validation"].shape[2]
     about = described(
         f"{stored.header['dataset']}, {seeds_text(seeds)}; cosine, fitted on the "
-        "training part alone, judged by the test part after the last epoch. A total is "
+        f"training part alone, judged by the test part after {when}. A total is "
         "log q in the loss plus the popularity prior when serving.",
         TERMS,
         f"Values are read linearly between totals {TOTALS[1]:g} apart, from that of "
         f"greatest coverage on. {OVER_SEEDS} A dash: in some seed no total does that.",
     )
-    columns = [
-        ("recall@20 at a total of 1", "recall_one", FORMS["recall"]),
-        ("coverage@20", "coverage_one", FORMS["coverage"]),
-        ("clicks", "train_count_one", FORMS["train_count"]),
-        ("calibrated total", "total", ".2f"),
-        ("recall@20 with it", "recall_calibrated", FORMS["recall"]),
-        ("coverage@20", "coverage_calibrated", FORMS["coverage"]),
-        ("recall@20, equally popular lists", "recall_equal", FORMS["recall"]),
-        ("coverage@20", "coverage_equal", FORMS["coverage"]),
-        ("gain", "gain", "+.4f"),
-        ("gain of in-batch", "gain_in_batch", "+.4f"),
-        ("calibration adds", "recall_added", "+.4f"),
-        ("coverage added", "coverage_added", "+.3f"),
-    ]
     at = frame.temperature.map("{:g}".format)
     shown = frame.assign(temperature=at.mask(frame.chosen, "**" + at + "**"))
     stated = {"arm": "", "temperature": ""}
@@ -296,8 +334,16 @@ def trade_off_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
 
 
 @styled
-def trade_off_figure(frame: pd.DataFrame, stored: Stored) -> Drawing:
-    """Draws recall by coverage, a curve for each temperature, a panel for each arm."""
+def trade_off_figure(
+    frame: pd.DataFrame, stored: Stored, by: str = "temperature and total"
+) -> Drawing:
+    """Draws recall by coverage, a curve for each temperature, a panel for each arm.
+
+    Args:
+      frame: of ``trade_off_frame``.
+      stored: the records.
+      by: what validation chooses.
+    """
     arms = all_curves(stored)
     first = IN_BATCH if IN_BATCH in arms else next(iter(arms))
     one = arms[first]
@@ -316,7 +362,7 @@ def trade_off_figure(frame: pd.DataFrame, stored: Stored) -> Drawing:
         panel.plot(*best, "*", color="black", ms=13, label="by validation")
         panel.set(title=f"{name}, by its temperature", xlabel="coverage@20")
     panels[0][0].set_ylabel("recall@20 on test")
-    legend_above(figure, panels[0][0], heading(frame), 4)
+    legend_above(figure, panels[0][0], heading(frame, by), 4)
     return Drawing(figure, frame)
 
 
@@ -327,14 +373,14 @@ def _draw(panel: Axes, curves: Curves, n: int, **style: Any) -> None:
     panel.plot(coverage[shown], recall[shown], solid_capstyle="butt", **style)
 
 
-def heading(frame: pd.DataFrame) -> str:
-    """Each arm's recall at the temperature and the total that validation gives."""
+def heading(frame: pd.DataFrame, by: str = "temperature and total") -> str:
+    """Each arm's recall with what validation chooses."""
     found = [
         f"{row.arm} at {row.temperature:g} has {row.recall_calibrated:.3f} at coverage "
         f"{row.coverage_calibrated:.2f}"
         for row in frame[frame.chosen].itertuples()
     ]
-    return "Recall@20 with temperature and total by validation:\n" + ", ".join(found)
+    return f"Recall@20 with {by} by validation:\n" + ", ".join(found)
 
 
 def report_trade_off(stored: Stored) -> Report:

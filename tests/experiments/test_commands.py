@@ -160,6 +160,7 @@ def test_the_studies_are_the_named_ones():
             "span",
             "strength",
             "trade-off",
+            "trade-off-chosen",
         ),
     }
     assert not set(STUDIES) & set(GRIDS)

@@ -22,7 +22,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -81,6 +81,46 @@ def swept_configs(
             yield config_at(options, temperature, seed)
 
 
+class Judges(NamedTuple):
+    """The runs whose held-out parts judge a model in training; it is fitted on neither.
+
+    Attributes:
+      choice: judged by the validation part; its config and fold are those to train.
+      test: judged by the test part.
+      mine: which of the first run's users the second has, too.
+    """
+
+    choice: Prepared
+    test: Prepared
+    mine: Bool[ndarray, " v"]
+
+    @classmethod
+    def of(cls, config: Config, data_dir: str | None, every: int) -> "Judges":
+        """Of a config fitted on the training part, for a look every so many epochs."""
+        watched = dataclasses.replace(config, fit_on="train", evaluate_every=every)
+        choice = prepared_run(watched, data_dir)
+        mine, test = judged_by_test(config, choice.fold.evaluated, data_dir)
+        return cls(choice, test, mine)
+
+    def validation(self, vectors: Vectors) -> float:
+        """Recall of the validation part at a total of 1."""
+        return means_by_total(self.choice, vectors, [1.0]).item()
+
+    def numbers(
+        self, vectors: Vectors, names: Sequence[str]
+    ) -> dict[str, ndarray | float]:
+        """What ``by_epoch`` returns, for one epoch."""
+        users, items = vectors
+        total, scale = fitted_total(self.choice, vectors)
+        served = users[self.mine], items
+        rows = means_by_total(self.test, served, [*TOTALS, total], names)
+        means = dict(zip(names, rows, strict=True))
+        found = {"validation": self.validation(vectors)}
+        found |= {"calibrated": total, "scale": scale}
+        found |= {name: row[:-1] for name, row in means.items()}
+        return found | {f"{name}_calibrated": row[-1] for name, row in means.items()}
+
+
 def by_epoch(
     config: Config,
     data_dir: str | None,
@@ -105,27 +145,40 @@ def by_epoch(
     Raises:
       NotFinite: a loss was not finite.
     """
-    choice = prepared_run(
-        dataclasses.replace(config, fit_on="train", evaluate_every=every), data_dir
-    )
-    mine, test = judged_by_test(config, choice.fold.evaluated, data_dir)
+    judges = Judges.of(config, data_dir, every)
     looks: list[dict[str, ndarray | float]] = []
 
     def look(users: ndarray, items: ndarray) -> dict[str, float]:
-        vectors = users, items
-        ((recall,),) = means_by_total(choice, vectors, [1.0])
-        total, scale = fitted_total(choice, vectors)
-        rows = means_by_total(test, (users[mine], items), [*TOTALS, total], names)
-        means = dict(zip(names, rows, strict=True))
-        looks.append(
-            {"validation": recall, "calibrated": total, "scale": scale}
-            | {name: row[:-1] for name, row in means.items()}
-            | {f"{name}_calibrated": row[-1] for name, row in means.items()}
-        )
-        return {f"recall@{CUTOFF}": recall}
+        looks.append(judges.numbers((users, items), names))
+        return {f"recall@{CUTOFF}": float(looks[-1]["validation"])}
 
-    train(choice.config, choice.fold, validate=look)
+    train(judges.choice.config, judges.choice.fold, validate=look)
     return {name: np.array([values[name] for values in looks]) for name in looks[0]}
+
+
+def at_chosen_epoch(
+    config: Config, data_dir: str | None, names: Sequence[str] = MEASURED
+) -> dict[str, ndarray | float]:
+    """What ``by_epoch`` has at the epoch of highest validation recall, and that epoch.
+
+    Args:
+      config: of the run, fitted on the training part.
+      data_dir: as on the command line.
+      names: metrics.
+
+    Raises:
+      NotFinite: a loss was not finite.
+    """
+    judges = Judges.of(config, data_dir, 1)
+    recalls: list[float] = []
+
+    def look(users: ndarray, items: ndarray) -> dict[str, float]:
+        recalls.append(judges.validation((users, items)))
+        return {f"recall@{CUTOFF}": recalls[-1]}
+
+    done = train(judges.choice.config, judges.choice.fold, validate=look)
+    found = judges.numbers((done.user_vectors, done.item_vectors), names)
+    return found | {"epoch": 1 + int(np.argmax(recalls))}
 
 
 def judged_by_test(

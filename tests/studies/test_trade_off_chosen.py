@@ -1,0 +1,113 @@
+"""The epoch that validation chooses, and verdicts on what is served after it."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+import experiments.studies.trade_off as trade_off
+from experiments.studies.totals import TOTALS, at_chosen_epoch, by_epoch
+from experiments.studies.trade_off import ARMS, NUMBERS
+from experiments.studies.trade_off_chosen import (
+    chosen_frame,
+    run_trade_off_chosen,
+    verdicts,
+)
+from experiments.study import StudyOptions
+from research.report.records import Stored, load_stored
+from tests.studies.reported import page_of
+from tests.studies.tastes import small_config, write_tastes
+from tests.studies.test_trade_off import made
+
+EPOCHS = np.array([[2, 3, 4], [3, 3, 3], [5, 6, 7], [9, 9, 9], [20, 20, 20]])
+
+
+def both(other=None, **changes):
+    """Records of both arms with epochs; the second differs by what is changed."""
+    one, other = made(apart=0.03), other or made(apart=0.03)
+    arrays = {
+        name: np.concatenate([values, other.arrays[name] + changes.get(name, 0.0)])
+        if values.ndim > 1
+        else values
+        for name, values in one.arrays.items()
+    }
+    arrays["epoch"] = np.stack([EPOCHS, EPOCHS - 1])
+    header = one.header | {"grid": "trade-off-chosen", "arms": [*ARMS]}
+    return Stored(header, {}, arrays)
+
+
+def test_the_epoch_is_that_of_highest_validation_recall(tmp_path):
+    dataset = str(write_tastes(tmp_path / "made"))
+    config = small_config(StudyOptions(tmp_path, dataset=dataset), 0.05)
+    config = dataclasses.replace(config, epochs=10)  # it is worse later on
+    looks = by_epoch(config, None, names=NUMBERS)
+    best = int(looks["validation"].argmax())
+    assert best < config.epochs - 1, "the test needs a model that is not the last"
+    found = at_chosen_epoch(config, None, NUMBERS)
+    assert found.pop("epoch") == best + 1
+    assert found.keys() == looks.keys()
+    for name, values in found.items():
+        np.testing.assert_allclose(values, looks[name][best], rtol=1e-5, err_msg=name)
+    assert not np.allclose(found["recall"], looks["recall"][-1])
+
+
+def test_each_statement_follows_what_it_is_about():
+    def found(stored):
+        return [row[2] for row in verdicts(stored)]
+
+    # At a total of 1 recall ranges by 0.06, calibrated not at all, and calibration
+    # adds 0.064 at the chosen temperature.
+    assert found(both()) == [
+        *["holds", "fails", "fails"] * 2,
+        *("holds", "fails", "fails"),
+    ]
+    flat = both()
+    flat.arrays["recall_calibrated"][:] = flat.arrays["recall"][..., 5]
+    assert found(flat)[:6] == ["holds"] * 6
+    assert found(both(coverage=0.1 * np.arange(5)[:, None, None]))[3] == "fails"
+    more = both(recall_calibrated=0.003)
+    assert found(more)[-3:] == ["fails"] * 3
+    assert found(both(recall_calibrated=-0.003))[-3] == "holds"
+    assert found(both(coverage_calibrated=0.2))[-2] == "holds"
+
+
+def test_the_prior_s_curve_is_read_at_the_other_arm_s_coverage():
+    # The chosen curve of in-batch is 0.30 less a tenth of the coverage, here 0.5.
+    for recall, verdict in ((0.2515, "holds"), (0.2525, "fails")):
+        stored = both(made(calibrated=0.5, apart=0.03))
+        stored.arrays["recall_calibrated"][1] = recall
+        (text, measured, found) = verdicts(stored)[-1]
+        assert text.startswith("in-batch has, with the total at which it has that")
+        assert measured.startswith(f"{0.25 - recall:+.4f}")
+        assert found == verdict
+
+
+def test_one_arm_judges_only_what_is_about_it(tmp_path):
+    stored = both()
+    arrays = {
+        name: values[1:] if values.ndim > 1 else values
+        for name, values in stored.arrays.items()
+    }
+    about = {"arms": ["in-batch+logq"], "dataset": "ml-100k"}
+    alone = Stored(stored.header | about, {}, arrays)
+    assert len(verdicts(alone)) == 3
+    assert "in-batch (not run here)" in page_of(alone, tmp_path)
+
+
+def test_the_page_has_the_chosen_epochs(tmp_path):
+    page = page_of(both(), tmp_path)
+    assert "after the epoch of highest validation recall@20 at a total of 1" in page
+    frame = chosen_frame(both())
+    assert frame.epoch.tolist() == pytest.approx([3, 3, 6, 9, 20, 2, 2, 5, 8, 19])
+    assert "| in-batch | **0.2** | 6.0 [3.5, 8.5] |" in page
+
+
+def test_from_a_quick_run_to_the_page(tmp_path, monkeypatch):
+    monkeypatch.setattr(trade_off, "config_at", small_config)
+    made_set = str(write_tastes(tmp_path / "made"))
+    path = run_trade_off_chosen(StudyOptions(tmp_path, dataset=made_set, quick=True))
+    stored = load_stored(path)
+    assert stored.header["arms"] == [*ARMS]
+    assert stored.arrays["recall"].shape == (2, 2, 1, len(TOTALS))
+    assert ((stored.arrays["epoch"] >= 1) & (stored.arrays["epoch"] <= 4)).all()
+    page_of(path, tmp_path)
