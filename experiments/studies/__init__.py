@@ -293,7 +293,7 @@ _STUDIES = (
         "15",
         minutes_on={"electronic": "70"},
         seeds=5,
-        predicted_on=("ml-100k", "electronic"),
+        predicted_on=(*_MOVIELENS, "electronic"),
         arms=("in-batch", "in-batch+logq"),
     ),
     _study(
