@@ -276,6 +276,16 @@ _STUDIES = (
         arms=("in-batch", "in-batch+logq", "mixed+logq"),
     ),
     _study(
+        "without-clicked",
+        "strength",
+        "Does the rule of the strength hold for lists without what a user has clicked?",
+        "10",
+        minutes_on={"electronic": "40"},
+        seeds=5,
+        predicted_on=("ml-100k", "electronic"),
+        arms=("in-batch", "in-batch+logq"),
+    ),
+    _study(
         "trade-off",
         "temperature",
         "Which trades precision against diversity, the temperature or the popularity "

@@ -161,6 +161,7 @@ def test_the_studies_are_the_named_ones():
             "strength",
             "trade-off",
             "trade-off-chosen",
+            "without-clicked",
         ),
     }
     assert not set(STUDIES) & set(GRIDS)
