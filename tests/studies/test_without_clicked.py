@@ -117,10 +117,7 @@ def made(**changes):
     [
         ({}, set()),
         ({"left_out": 1.9}, {0, 1}),
-        (
-            {"left_out": 0.0},
-            {1},
-        ),  # as far from the rule's on the other side: 1, not 0.2
+        ({"left_out": 0.0}, {0, 1}),  # as far, below it
         ({"calibrated": 1.6}, {1}),
         ({"left_out_calibrated": 0.475}, {2}),
         ({"left_out_rule": 0.495}, {3}),
