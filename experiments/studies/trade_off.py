@@ -20,6 +20,7 @@ coverage of any other, the temperature of highest recall has more recall.
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -92,6 +93,7 @@ def swept(
 
     Arrays: NUMBERS on test [arm, temperature, seed, total]; what else is kept, such as
     validation recall at a total of 1 [arm, temperature, seed]; temperatures, totals.
+    Where a run is measured in several ways, they are an axis after the seeds.
     The header has the arms. A quick run has two temperatures.
 
     Args:
@@ -108,10 +110,10 @@ def swept(
         config = config_at(options, temperatures[temperature], seed)
         found = measure(arm(arms[number], config))
         runs.append({what: found[what] for what in kept})
+        recall, coverage = (np.ravel(found[what][..., ONE]) for what in NUMBERS[:2])
         options.progress(
             f"{arms[number]}, temperature {temperatures[temperature]:g}, seed {seed}: "
-            f"at a total of 1 recall@20 {found['recall'][ONE]:.4f}, coverage@20 "
-            f"{found['coverage'][ONE]:.3f}"
+            f"at a total of 1 recall@20 {recall[0]:.4f}, coverage@20 {coverage[0]:.3f}"
         )
     return save_swept(options, name, runs, temperatures, arms=[*arms])
 
@@ -307,6 +309,7 @@ def trade_off_page(
     frame: pd.DataFrame,
     stored: Stored,
     when: str = "the last epoch",
+    terms: Mapping[str, str] = MappingProxyType(TERMS),
     columns: Sequence[tuple[str, str, str]] = COLUMNS,
 ) -> Sequence[str]:
     """What was measured, and one row per arm and temperature.
@@ -315,6 +318,7 @@ def trade_off_page(
       frame: of ``trade_off_frame``, with the columns shown.
       stored: the records.
       when: after which epoch models were judged.
+      terms: of the page.
       columns: of the table: title, column of the frame, format.
     """
     seeds = stored.arrays["validation"].shape[2]
@@ -322,14 +326,15 @@ def trade_off_page(
         f"{stored.header['dataset']}, {seeds_text(seeds)}; cosine, fitted on the "
         f"training part alone, judged by the test part after {when}. A total is "
         "log q in the loss plus the popularity prior when serving.",
-        TERMS,
+        terms,
         f"Values are read linearly between totals {TOTALS[1]:g} apart, from that of "
         f"greatest coverage on. {OVER_SEEDS} A dash: in some seed no total does that.",
     )
     at = frame.temperature.map("{:g}".format)
     shown = frame.assign(temperature=at.mask(frame.chosen, "**" + at + "**"))
-    stated = {"arm": "", "temperature": ""}
-    table = interval_table(shown, stated, columns, left=1)
+    stated = {"chosen_by": ""} if "chosen_by" in frame else {}
+    stated |= {"arm": "", "temperature": ""}
+    table = interval_table(shown, stated, columns, left=len(stated) - 1)
     return about, table
 
 

@@ -102,9 +102,9 @@ class Judges(NamedTuple):
         mine, test = judged_by_test(config, choice.fold.evaluated, data_dir)
         return cls(choice, test, mine)
 
-    def validation(self, vectors: Vectors) -> float:
-        """Recall of the validation part at a total of 1."""
-        return means_by_total(self.choice, vectors, [1.0]).item()
+    def validation(self, vectors: Vectors, total: float = 1.0) -> float:
+        """Recall of the validation part at a total; NaN for one that is NaN."""
+        return means_by_total(self.choice, vectors, [total]).item()
 
     def numbers(
         self, vectors: Vectors, names: Sequence[str]
@@ -156,10 +156,16 @@ def by_epoch(
     return {name: np.array([values[name] for values in looks]) for name in looks[0]}
 
 
-def at_chosen_epoch(
+def at_chosen_epochs(
     config: Config, data_dir: str | None, names: Sequence[str] = MEASURED
-) -> dict[str, ndarray | float]:
-    """What ``by_epoch`` has at the epoch of highest validation recall, and that epoch.
+) -> dict[str, Float[ndarray, "2 ..."]]:
+    """What ``by_epoch`` has at the epochs that validation recall chooses in two ways.
+
+    It is highest there at a total of 1, and with the calibrated total of each epoch.
+
+    Returns:
+      what ``by_epoch`` does, [2] in place of [epoch], validation as it chose, and
+      epoch, from 1.
 
     Args:
       config: of the run, fitted on the training part.
@@ -170,15 +176,24 @@ def at_chosen_epoch(
       NotFinite: a loss was not finite.
     """
     judges = Judges.of(config, data_dir, 1)
-    recalls: list[float] = []
+    recalls: list[list[float]] = []
+    kept: list[Vectors] = [(np.empty((0, 0)), np.empty((0, 0)))] * 2
 
     def look(users: ndarray, items: ndarray) -> dict[str, float]:
-        recalls.append(judges.validation((users, items)))
-        return {f"recall@{CUTOFF}": recalls[-1]}
+        vectors = users, items
+        fitted, _ = fitted_total(judges.choice, vectors)
+        found = [judges.validation(vectors, total) for total in (1.0, fitted)]
+        recalls.append([-1.0 if np.isnan(recall) else recall for recall in found])
+        for n, recall in enumerate(recalls[-1]):
+            if recall > max((row[n] for row in recalls[:-1]), default=-np.inf):
+                kept[n] = vectors
+        return {f"recall@{CUTOFF}": recalls[-1][0]}
 
-    done = train(judges.choice.config, judges.choice.fold, validate=look)
-    found = judges.numbers((done.user_vectors, done.item_vectors), names)
-    return found | {"epoch": 1 + int(np.argmax(recalls))}
+    train(judges.choice.config, judges.choice.fold, validate=look)
+    cells = [judges.numbers(vectors, names) for vectors in kept]
+    both = {name: np.array([cell[name] for cell in cells]) for name in cells[0]}
+    both["validation"] = np.max(recalls, axis=0)
+    return both | {"epoch": 1.0 + np.argmax(recalls, axis=0)}
 
 
 def judged_by_test(
