@@ -54,6 +54,26 @@ def check_memory(config: Config, fitted: Events) -> None:
         )
 
 
+def check_squares(model: str, squares: int, items: int) -> None:
+    """Refuses a baseline whose matrices of items by items can't fit the memory.
+
+    Args:
+      model: its name.
+      squares: how many float64 matrices it holds at once, at least.
+      items: of the catalogue.
+
+    Raises:
+      InputError: naming the baseline.
+    """
+    needed, has = 8 * squares * items**2, machine_bytes()
+    if needed > has:
+        raise InputError(
+            f"{model} of {items:,} items would take {needed / 1e9:.4g} GB at least, "
+            f"and this machine has {has / 1e9:.4g} GB: take another baseline, such as "
+            "item-knn, or fewer items (--core)"
+        )
+
+
 def _bytes_of(config: Config, fitted: Events) -> dict[str, int]:
     """Bytes of the largest arrays, by the fields that decide them."""
     dim, history = config.dim, config.history if uses_history(config) else 0

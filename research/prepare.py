@@ -26,7 +26,7 @@ from research.features.search import resolve_search
 from research.fields import DataFields
 from research.losses import check_loss
 from research.marks import LATER, marked
-from research.memory import check_memory
+from research.memory import check_memory, check_squares
 from research.negatives import Size, make_sources
 from research.negatives.checks import check_negatives
 from research.positives import POSITIVES, Positives, check_positives, make_positives
@@ -210,6 +210,7 @@ def _baseline(config: Config, fold: Fold) -> Config:
     """The config of a baseline: its own values named, all else at its default."""
     entry = BASELINES[config.model]
     values = option_values(config.model, config.baseline, is_large(fold))
+    check_squares(config.model, entry.squares, fold.fitted.n_items)
     kept = ("dataset", "split", "fit_on", "threshold", "tie_salt", "library", "model")
     return Config(
         **{name: getattr(config, name) for name in (*kept, *marked(DataFields, LATER))},

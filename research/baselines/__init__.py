@@ -38,19 +38,26 @@ class Baseline(NamedTuple):
     """fit(fold, options, seed) -> a Scorer (research/evaluate) of fold.evaluated.
 
     A ``seeded`` baseline draws random numbers, and is run once per seed; a ``timed``
-    one needs timestamps.
+    one needs timestamps. ``squares`` counts the float64 matrices of items by items that
+    it holds at once, at least.
     """
 
     fit: Callable[[Fold, Values, int], Any]
     options: dict[str, Option]
     seeded: bool = False
     timed: bool = False
+    squares: int = 0
 
 
 def _baseline(
-    fit: str, seeded: bool = False, timed: bool = False, **options: Option
+    fit: str,
+    seeded: bool = False,
+    timed: bool = False,
+    squares: int = 0,
+    **options: Option,
 ) -> Baseline:
-    return Baseline(deferred(f"research.baselines.{fit}"), options, seeded, timed)
+    place = deferred(f"research.baselines.{fit}")
+    return Baseline(place, options, seeded, timed, squares)
 
 
 def _above(default: float, help: str, large: float | None = None) -> Option:
@@ -76,7 +83,9 @@ BASELINES: Registry[Baseline] = Registry(
             shrink=Option(0.0, "added to the norms"),
             neighbours=_count(20, "neighbours of an item"),
         ),
-        "ease": _baseline("items:ease", l2=_above(100.0, "ridge penalty", large=300.0)),
+        "ease": _baseline(
+            "items:ease", squares=3, l2=_above(100.0, "ridge penalty", large=300.0)
+        ),
         "slim": _baseline(
             "items:slim",
             l1=_above(2.0, "strength of the L1 penalty"),

@@ -13,6 +13,7 @@ from research.types import Fold, InputError
 
 DAY = 86_400  # seconds
 SWEEPS = 100  # of SLIM over the coordinates of a column, at most
+COLUMNS = 256  # of item-kNN's similarities that are dense at once
 TOLERANCE = 1e-3  # of SLIM: the duality gap over a column's clicks
 
 
@@ -113,12 +114,12 @@ def sum_over_clicks(
 
 def neighbour_weights(
     clicks: sparse.csr_array, shrink: float, neighbours: int
-) -> Float[np.ndarray, "i i"]:
+) -> sparse.csc_array:
     """Similarities n_ij / (sqrt(n_i n_j) + shrink) of each item's nearest neighbours.
 
     n_ij users clicked both. Own code: implicit has the cosine without shrinkage, which
     makes an item with one click as similar to its neighbours as one with many
-    [sarwar2001; dacrema2019, section 3.2]. Dense in items: 8 i^2 bytes.
+    [sarwar2001; dacrema2019, section 3.2]. COLUMNS at once.
 
     Args:
       clicks: X [users, items], 0 or 1.
@@ -129,20 +130,24 @@ def neighbour_weights(
       weights [clicked item, scored item]: column i holds the neighbours of i.
 
     >>> X = sparse.csr_array(np.array([[1.0, 1.0, 0.0], [1.0, 1.0, 1.0]]))
-    >>> neighbour_weights(X, shrink=1.0, neighbours=1).round(3).tolist()
+    >>> neighbour_weights(X, shrink=1.0, neighbours=1).toarray().round(3).tolist()
     [[0.0, 0.667, 0.414], [0.667, 0.0, 0.0], [0.0, 0.0, 0.0]]
     """
-    both = (clicks.T @ clicks).toarray()
-    norm = np.sqrt(np.diag(both))
-    # an item without a click has no neighbour, so its divisor does not matter
-    alike = both / np.maximum(np.outer(norm, norm) + shrink, 1e-12)
-    np.fill_diagonal(alike, 0.0)
-    if neighbours < len(alike):
-        nearest = np.argsort(-alike, axis=0, kind="stable")[:neighbours]
-        near = np.zeros(alike.shape, bool)
-        np.put_along_axis(near, nearest, True, axis=0)
-        alike = np.where(near, alike, 0.0)
-    return alike
+    norm = np.sqrt(clicks.sum(axis=0))
+    by_user, by_item = clicks.T.tocsr(), clicks.tocsc()
+    tiles = []
+    for start in range(0, clicks.shape[1], COLUMNS):
+        tile = slice(start, start + COLUMNS)
+        both = (by_user @ by_item[:, tile]).toarray()
+        # an item without a click has no neighbour, so its divisor does not matter
+        alike = both / np.maximum(np.outer(norm, norm[tile]) + shrink, 1e-12)
+        columns = np.arange(alike.shape[1])
+        alike[start + columns, columns] = 0.0
+        if neighbours < len(alike):
+            nearest = np.argsort(-alike, axis=0, kind="stable")[neighbours:]
+            np.put_along_axis(alike, nearest, 0.0, axis=0)
+        tiles.append(sparse.csc_array(alike))
+    return sparse.hstack(tiles, format="csc")
 
 
 def item_knn(fold: Fold, options: Values, seed: int = 0) -> Scorer:

@@ -134,6 +134,20 @@ def test_the_memory_of_the_machine_decides(call, tmp_path, monkeypatch):
     assert call(*words).status == 0
 
 
+def test_a_baseline_of_too_many_items_for_the_memory_is_refused(
+    call, tmp_path, monkeypatch
+):
+    words = ("train", "--out", tmp_path / "out", "--model")
+    with monkeypatch.context() as small:
+        small.setattr("research.memory.machine_bytes", lambda: 10_000)
+        called = call(*words, "ease")
+        assert call(*words, "item-knn").status == 0
+    refused(called, {}, tmp_path / "nothing")
+    assert "ease of " in called.err
+    assert "would take" in called.err
+    assert call(*words, "ease").status == 0
+
+
 def test_negatives_of_each_row_count_as_logits_not_as_vectors(monkeypatch):
     """A row's part of the batch, and items looked up, are vectors that there are."""
     fitted = made_fold().fitted

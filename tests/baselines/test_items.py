@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from research.baselines import items
 from research.baselines.items import neighbour_weights, sparse_weights
 
 
@@ -29,8 +30,26 @@ def test_neighbours_by_definition(shrink, neighbours):
                 alike[j] = both / (norms + shrink)
         for j in sorted(range(n), key=lambda j: (-alike[j], j))[:neighbours]:
             expected[j, i] = alike[j]
-    found = neighbour_weights(sparse.csr_array(clicks), shrink, neighbours)
+    found = neighbour_weights(sparse.csr_array(clicks), shrink, neighbours).toarray()
     np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
+def test_neighbours_are_the_same_however_many_columns_are_dense(monkeypatch):
+    clicks = sparse.csr_array(random_clicks(items=23))
+    whole = neighbour_weights(clicks, 1.0, 4).toarray()
+    for columns in (1, 7, 23):
+        monkeypatch.setattr(items, "COLUMNS", columns)
+        assert np.array_equal(neighbour_weights(clicks, 1.0, 4).toarray(), whole)
+
+
+def test_only_co_clicked_items_take_memory():
+    """Item-kNN of 30,000 items, whose dense matrix would have 7 GB."""
+    n = 30_000
+    pairs = np.arange(n)
+    clicks = sparse.csr_array((np.ones(n), (pairs // 2, pairs)), shape=(n // 2, n))
+    found = neighbour_weights(clicks, 0.0, n)
+    assert found.nnz == n
+    assert found[[0, 1, 2], [1, 0, 3]].tolist() == [1.0, 1.0, 1.0]
 
 
 @pytest.mark.filterwarnings("ignore:Method expects CSR input")
@@ -42,7 +61,7 @@ def test_without_shrinkage_it_is_the_cosine_of_implicit():
     model.fit(sparse.csr_matrix(clicks), show_progress=False)
     theirs = model.similarity.toarray()
     np.fill_diagonal(theirs, 0.0)
-    found = neighbour_weights(sparse.csr_array(clicks), 0.0, 50)
+    found = neighbour_weights(sparse.csr_array(clicks), 0.0, 50).toarray()
     np.testing.assert_allclose(found, theirs, atol=1e-6)
 
 
