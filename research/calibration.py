@@ -236,26 +236,32 @@ def _moments(
 ) -> tuple[float, Float[ndarray, " 2"], Float[ndarray, "2 2"]]:
     """The mean log likelihood of a click, its gradient, and minus its Hessian."""
     likelihood, slope, curve = 0.0, np.zeros(2), np.zeros((2, 2))
+    log_q = np.where(np.isfinite(log_q), log_q, 0.0)  # of items left out: any number
+    each = "ij,ij->i" if log_q.ndim == 2 else "ij,j->i"
     for start in range(0, len(item), ROWS):
         rows, held = user[start : start + ROWS], item[start : start + ROWS]
         scores = logits[rows].astype(float)
         left_out = np.isneginf(scores)
         scores[left_out] = 0.0
-        shares = np.where(left_out, 0.0, np.broadcast_to(log_q, logits.shape)[rows])
-        total = at[0] * scores + at[1] * shares
+        shares = log_q[rows] if log_q.ndim == 2 else log_q
+        total = at[0] * scores
+        total += at[1] * shares
         total[left_out] = -np.inf
         total -= total.max(axis=1, keepdims=True)
-        p = np.exp(total)
+        here = np.arange(len(held))
+        of_held = total[here, held]
+        p = np.exp(total, out=total)
         norm = p.sum(axis=1, keepdims=True)
         p /= norm
-        here = np.arange(len(held))
-        likelihood += float((total[here, held] - np.log(norm[:, 0])).sum())
-        by_share = p * shares
-        means = np.stack([(p * scores).sum(axis=1), by_share.sum(axis=1)])
-        of_clicks = np.stack([scores[here, held], shares[here, held]])
+        likelihood += float((of_held - np.log(norm[:, 0])).sum())
+        by_score = p * scores
+        means = np.stack([by_score.sum(axis=1), np.einsum(each, p, shares)])
+        of_clicks = np.stack(
+            [scores[here, held], np.broadcast_to(shares, p.shape)[here, held]]
+        )
         slope += (of_clicks - means).sum(axis=1)
-        both = (by_share * scores).sum(axis=1)
-        squares = (p * scores**2).sum(axis=1), (by_share * shares).sum(axis=1)
-        curve += [[squares[0].sum(), both.sum()], [both.sum(), squares[1].sum()]]
+        both = np.einsum(each, by_score, shares).sum()
+        squares = np.vdot(by_score, scores), np.einsum(each, p, shares**2).sum()
+        curve += [[squares[0], both], [both, squares[1]]]
         curve -= means @ means.T
     return likelihood / len(item), slope / len(item), curve / len(item)

@@ -190,7 +190,9 @@ def at_chosen_epochs(
         return {f"recall@{CUTOFF}": recalls[-1][0]}
 
     train(judges.choice.config, judges.choice.fold, validate=look)
-    cells = [judges.numbers(vectors, names) for vectors in kept]
+    alike = kept[0] is kept[1]  # both ways have chosen the same epoch
+    first = judges.numbers(kept[0], names)
+    cells = [first, first if alike else judges.numbers(kept[1], names)]
     both = {name: np.array([cell[name] for cell in cells]) for name in cells[0]}
     both["validation"] = np.max(recalls, axis=0)
     return both | {"epoch": 1.0 + np.argmax(recalls, axis=0)}
