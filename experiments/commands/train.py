@@ -318,6 +318,10 @@ def _print_metrics(folder: Path, config: Config) -> None:
 
 def _take_arm(words: list[str]) -> tuple[Config, list[str]]:
     """The config that flags start from (--arm, --start-from), and the other words."""
+    flags = [word.partition("=")[0] for word in words]
+    for flag in ("--arm", "--start-from"):
+        if flags.count(flag) > 1:
+            raise InputError(f"{flag} is given twice: a run starts from one")
     words = [part for word in words for part in _split_arm(word)]
     model = _value_of("--start-from", words)
     if "--arm" not in words:

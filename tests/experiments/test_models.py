@@ -211,6 +211,8 @@ def test_bad_input_is_one_line(saved, histories, call, tmp_path):
     refused(call(*start, tmp_path / "no"), "no is no model folder")
     refused(call(*start, saved, "--dim", "4"), "dim is 4", "has 8")
     refused(call(*start, saved, "--arm", "tiny"), "--arm with --start-from")
+    twice = (*start, saved, f"--start-from={saved}")
+    refused(call(*twice), "--start-from is given twice")
     refused(call(*start, saved, "--model", "popularity"), "popularity")
     save = ("train", "--out", tmp_path / "out", "--save")
     refused(call(*save, histories, "--arm", "tiny"), "model folder", "can't be written")
