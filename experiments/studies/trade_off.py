@@ -67,6 +67,7 @@ TERMS = {
     "coverage added": "coverage@20 with the calibrated total, minus that of in-batch "
     "at the same temperature with its own",
 }
+SERVED = "Recall@20 with temperature and total by validation"
 Numbers = Float[ndarray, "t s"]
 
 
@@ -126,8 +127,8 @@ class Curves:
 
     Attributes:
       temperatures: of the training.
-      chosen: the index of the temperature of highest mean validation recall@20, served
-        with a total of 1.
+      chosen: the index of the temperature of highest mean validation recall@20, in
+        ``trade-off`` served with a total of 1.
     """
 
     def __init__(self, stored: Stored, number: int) -> None:
@@ -254,13 +255,17 @@ def statements(name: str, curves: Curves) -> list[list[str]]:
 
 
 def judged(
-    text: str, values: Float[ndarray, " s"], low: float, high: float
+    text: str,
+    values: Float[ndarray, " s"],
+    low: float,
+    high: float,
+    nowhere: str = "fails",
 ) -> list[str]:
-    """A statement and its verdict; it fails where a seed's value is NaN."""
+    """A statement and its verdict; the one given where a seed's value is NaN."""
     if lacking := int(np.isnan(values).sum()):
         some = f" in {lacking} of {len(values)} seeds"
         where = some if lacking < len(values) else ""
-        return [text, f"no total does{where}", "fails"]
+        return [text, f"no total does{where}", nowhere]
     return statement(text, over_seeds(values).interval(), low, high, "+.4f")
 
 
@@ -340,14 +345,11 @@ def trade_off_page(
 
 @styled
 def trade_off_figure(
-    frame: pd.DataFrame, stored: Stored, by: str = "temperature and total"
+    frame: pd.DataFrame, stored: Stored, what: str = SERVED
 ) -> Drawing:
     """Draws recall by coverage, a curve for each temperature, a panel for each arm.
 
-    Args:
-      frame: of ``trade_off_frame``.
-      stored: the records.
-      by: what validation chooses.
+    The title says what validation chooses.
     """
     arms = all_curves(stored)
     first = IN_BATCH if IN_BATCH in arms else next(iter(arms))
@@ -367,7 +369,7 @@ def trade_off_figure(
         panel.plot(*best, "*", color="black", ms=13, label="by validation")
         panel.set(title=f"{name}, by its temperature", xlabel="coverage@20")
     panels[0][0].set_ylabel("recall@20 on test")
-    legend_above(figure, panels[0][0], heading(frame, by), 4)
+    legend_above(figure, panels[0][0], heading(frame, what), 4)
     return Drawing(figure, frame)
 
 
@@ -378,14 +380,14 @@ def _draw(panel: Axes, curves: Curves, n: int, **style: Any) -> None:
     panel.plot(coverage[shown], recall[shown], solid_capstyle="butt", **style)
 
 
-def heading(frame: pd.DataFrame, by: str = "temperature and total") -> str:
+def heading(frame: pd.DataFrame, what: str = SERVED) -> str:
     """Each arm's recall with what validation chooses."""
     found = [
         f"{row.arm} at {row.temperature:g} has {row.recall_calibrated:.3f} at coverage "
         f"{row.coverage_calibrated:.2f}"
         for row in frame[frame.chosen].itertuples()
     ]
-    return f"Recall@20 with {by} by validation:\n" + ", ".join(found)
+    return f"{what}:\n" + ", ".join(found)
 
 
 def report_trade_off(stored: Stored) -> Report:

@@ -12,8 +12,8 @@ that got no click at all are in no list.
     python -m experiments run without-clicked --quick    about 1 minute
 
 On Electronics (--dataset DIR/electronic --seeds 3) it takes 20 minutes.
-Expect on MovieLens 100K: without the clicked items, the best strength is about the same,
-and the calibrated rule recovers nearly as much as it.
+Expect on MovieLens 100K: without the clicked items the best strength is lower where
+exposure follows popularity; the calibrated rule recovers nearly as much as it.
 """
 
 from collections.abc import Sequence
@@ -21,10 +21,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from numpy import ndarray
 
-from experiments.studies.calibration import calibrated
+from experiments.studies.calibration import fitted_on_held, without_clicked
 from experiments.studies.dial.report import nearest_best
 from experiments.studies.exposure import best_items
 from experiments.studies.impressions import JUDGED
@@ -46,7 +46,7 @@ from experiments.study import (
     not_run,
     save_cells,
 )
-from research.calibration import Calibration
+from research.calibration import Calibration, NoScale
 from research.contrast import MORE
 from research.report.colours import BEST, CALIBRATED, FULL, PLAIN, Ink, with_band
 from research.report.intervals import over_seeds
@@ -59,6 +59,25 @@ NAME = "without-clicked"
 STRENGTHS = np.round(np.arange(-0.5, 6.01, 0.1), 2)
 LISTS = ("all", "left_out")  # of all items; of those that the user has not clicked
 NEARER, NEAR, LESS = 0.2, 0.3, 0.02
+# The prediction, without the clicked items: the statement, what it is about, its range.
+STATEMENTS = (
+    (
+        f"the best strength is nearer to the rule's, by {NEARER:g}",
+        *("nearer", NEARER, np.inf, "+.2f"),
+    ),
+    (
+        f"it is within {NEAR:g} of the calibrated rule's",
+        *("off", -NEAR, NEAR, "+.2f"),
+    ),
+    (
+        f"the calibrated rule recovers at most {LESS:g} less than the best",
+        *("short", -np.inf, LESS, "+.3f"),
+    ),
+    (
+        "the calibrated rule recovers more than the rule",
+        *("adds", MORE, np.inf, "+.3f"),
+    ),
+)
 
 
 def run_without_clicked(options: StudyOptions) -> Path:
@@ -113,34 +132,25 @@ def by_lists(
       recovered at each of STRENGTHS [strength], and NAME_rule and NAME_calibrated. NaN
       where the clicks fit no scale.
     """
-    fitted, users = clicks.fold.fitted, len(logits)
-    logits = np.where(fitted.item_counts > 0, logits, -np.inf).astype(logits.dtype)
-    truth = best_items(relevance)
-    even = np.zeros(logits.shape[1])
-    fit = calibrated(logits, even, clicks.rule, clicks.fold, truth)
-    prior = Calibration(fit.scale, fit.share).by_rule(clicks.rule).prior
-    totals = np.array([*STRENGTHS, clicks.rule, prior + in_loss])
+    listed = clicks.fold.fitted.item_counts > 0
+    logits = np.where(listed, logits, -np.inf).astype(logits.dtype)
+    left = without_clicked(logits, clicks.fold)
+    try:
+        fit = fitted_on_held(left, clicks.fold)
+    except NoScale:
+        fit = Calibration(np.nan, np.nan)
+    totals = np.array(
+        [*STRENGTHS, clicks.rule, fit.by_rule(clicks.rule).prior + in_loss]
+    )
     found = {"rule": totals[-2], "calibrated": totals[-1], "scale": fit.scale}
-    mine = clicked(clicks, users, logits.shape[1])
-    for name, hidden in zip(LISTS, (np.zeros_like(mine), mine), strict=True):
-        truth = best_items(np.where(hidden, -np.inf, relevance))
-        shown = np.where(hidden, -np.inf, logits)
-        shares = np.full(len(totals), np.nan)
-        known = ~np.isnan(totals)
+    wanted = relevance, without_clicked(relevance, clicks.fold)
+    for name, shown, relevant in zip(LISTS, (logits, left), wanted, strict=True):
+        shares, known = np.full(len(totals), np.nan), ~np.isnan(totals)
         priors = totals[known] - in_loss
-        shares[known] = served(shown, priors, clicks.log_q, truth)
+        shares[known] = served(shown, priors, clicks.log_q, best_items(relevant))
         found |= {name: shares[:-2], f"{name}_rule": shares[-2]}
         found[f"{name}_calibrated"] = shares[-1]
     return {name: np.array(values) for name, values in found.items()}
-
-
-def clicked(clicks: Clicks, users: int, items: int) -> Bool[ndarray, "u i"]:
-    """Which items each of the first users has clicked in training."""
-    fitted = clicks.fold.fitted
-    mine = np.zeros((users, items), bool)
-    count = fitted.offsets[users]
-    mine[fitted.user[:count], fitted.item[:count]] = True
-    return mine
 
 
 def measured(stored: Stored) -> dict[str, Float[ndarray, "a g s"]]:
@@ -177,30 +187,27 @@ def without_clicked_frame(stored: Stored) -> pd.DataFrame:
 
 
 def verdicts(stored: Stored) -> list[list[str]]:
-    """Each part of the prediction: the statement, what was measured, the verdict."""
+    """Each part of the prediction: the statement, what was measured, the verdict.
+
+    Undecided where the best strength is the largest tried in some seed, so that a
+    larger one may be better.
+    """
     found, rows = measured(stored), []
+    at_end = np.array(
+        [np.isclose(found[f"{name}_best"], STRENGTHS[-1]) for name in LISTS]
+    )
     for a, name in enumerate(stored.header["arms"]):
         for g, gamma in enumerate(stored.axis("gammas")):
-            for text, what, low, high, form in (
-                (
-                    f"the best strength is nearer to the rule's, by {NEARER:g}",
-                    *("nearer", NEARER, np.inf, "+.2f"),
-                ),
-                (
-                    f"it is within {NEAR:g} of the calibrated rule's",
-                    *("off", -NEAR, NEAR, "+.2f"),
-                ),
-                (
-                    f"the calibrated rule recovers at most {LESS:g} less than the best",
-                    *("short", -np.inf, LESS, "+.3f"),
-                ),
-                (
-                    "the calibrated rule recovers more than the rule",
-                    *("adds", MORE, np.inf, "+.3f"),
-                ),
-            ):
-                ends = over_seeds(found[what][a, g]).interval()
+            for text, what, low, high, form in STATEMENTS:
                 row = f"{name}, gamma {gamma:g}: {text}"
+                judged = at_end if what == "nearer" else at_end[1:]
+                seeds = int(judged[:, a, g].any(axis=0).sum())
+                if seeds and what != "adds":
+                    n = stored.arrays["rule"].shape[2]
+                    lacking = f"the best is the largest tried in {seeds} of {n} seeds"
+                    rows.append([row, lacking, "undecided"])
+                    continue
+                ends = over_seeds(found[what][a, g]).interval()
                 rows.append(statement(row, ends, low, high, form))
     return rows
 
@@ -212,7 +219,8 @@ def without_clicked_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
         f"{stored.header['dataset']}, {seeds_text(stored.arrays['rule'].shape[2])}. "
         "Relevance is the logits of a full softmax trained on the real clicks, an "
         "item's exposure its click share to the power gamma. Strengths are totals: log "
-        "q in the loss and the popularity prior. The tastes are those of one model.",
+        "q in the loss and the popularity prior. Items without a click are in no list. "
+        f"The first {JUDGED:,} users are judged, the tastes are those of one model.",
         {
             "left out": "lists and relevant items without those that the user clicked",
             "best": f"of the strengths from {least:g} to {most:g}, the one that "
@@ -220,19 +228,20 @@ def without_clicked_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
             "calibrated": "the rule's strength by the scale and share that held-out "
             "clicks fit",
         },
-        OVER_SEEDS,
+        f"Strengths are tried {STRENGTHS[1] - STRENGTHS[0]:.1f} apart, so that an "
+        f"interval of width 0 says only that all seeds have the same. {OVER_SEEDS}",
     )
     columns = [
-        ("rule", "rule", ".2f"),
-        ("calibrated", "calibrated", ".2f"),
+        ("the rule's strength", "rule", ".2f"),
+        ("the calibrated rule's", "calibrated", ".2f"),
         ("best", "all_best", ".2f"),
         ("best, left out", "left_out_best", ".2f"),
         ("recovered at the best", "all_at_best", ".3f"),
         ("by the rule", "all_rule", ".3f"),
-        ("calibrated", "all_calibrated", ".3f"),
-        ("left out: at the best", "left_out_at_best", ".3f"),
+        ("by the calibrated rule", "all_calibrated", ".3f"),
+        ("left out: recovered at the best", "left_out_at_best", ".3f"),
         ("by the rule", "left_out_rule", ".3f"),
-        ("calibrated", "left_out_calibrated", ".3f"),
+        ("by the calibrated rule", "left_out_calibrated", ".3f"),
     ]
     return about, interval_table(frame, {"arm": "", "gamma": "g"}, columns, left=1)
 

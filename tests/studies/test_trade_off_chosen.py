@@ -134,6 +134,31 @@ def test_the_prior_s_curve_is_read_at_the_other_arm_s_coverage():
         assert found == verdict
 
 
+def test_each_arm_is_read_at_its_own_temperature_in_each_way():
+    stored = both(longer=0.0)
+    arrays = stored.arrays
+    arrays["validation"][1, 3, :, 1] = 1.0  # chosen with the calibrated total: 0.4
+    arrays["epoch"][1, 3, :, 1] += 5
+    arrays["recall_calibrated"][1, 3, :, 1] += 0.02
+    arrays["coverage_calibrated"][1, 3, :, 1] += 0.2
+    longer, recall, _, coverage, prior = verdicts(stored)[9:]
+    assert longer[1].startswith("+5.0")
+    assert recall[1].startswith("+0.02")
+    assert coverage[1].startswith("+0.2")
+    # The prior's own curve, at 0.2, has 0.30 less a tenth of the coverage, 0.5.
+    assert prior[1].startswith(f"{0.25 - 0.32:+.4f}")
+
+
+def test_a_coverage_that_the_prior_does_not_reach_decides_nothing_about_less_recall():
+    stored = both()
+    stored.arrays["coverage_calibrated"][1] = 2.0
+    rows = verdicts(stored)
+    assert [row[2] for row in rows if row[1].startswith("no total")] == [
+        "fails",
+        "undecided",
+    ]
+
+
 def test_one_arm_judges_only_what_is_about_it(tmp_path):
     stored = both()
     arrays = {

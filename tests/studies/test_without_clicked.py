@@ -5,13 +5,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from experiments.studies import without_clicked
+import experiments.studies.without_clicked as study
+from experiments.studies.calibration import without_clicked
 from experiments.studies.semisynthetic import Clicks, drawn_fold
 from experiments.studies.without_clicked import (
     LISTS,
     STRENGTHS,
     by_lists,
-    clicked,
     heading,
     run_without_clicked,
     verdicts,
@@ -33,9 +33,14 @@ def drawn(world, log_exposure):
     return clicks, world.relevance + log_exposure - log_q
 
 
+def clicked(clicks, users):
+    """Which items each of the first users has clicked in training."""
+    return np.isneginf(without_clicked(np.zeros((users, 80)), clicks.fold))
+
+
 def test_clicked_items_are_those_of_the_training_part_alone():
     clicks, _ = drawn(made_world(users=60), np.zeros(80))
-    mine, fitted = clicked(clicks, 50, 80), clicks.fold.fitted
+    mine, fitted = clicked(clicks, 50), clicks.fold.fitted
     for user in range(50):
         own = fitted.item[fitted.offsets[user] : fitted.offsets[user + 1]]
         assert np.array_equal(np.flatnonzero(mine[user]), np.sort(own))
@@ -46,7 +51,7 @@ def test_scores_learned_by_heart_count_in_lists_of_all_items_alone():
     world = made_world(users=400)
     clicks, logits = drawn(world, np.zeros(80))
     plain = by_lists(logits, 0.0, clicks, world.relevance)
-    known = np.where(clicked(clicks, 400, 80), logits + 30.0, logits)
+    known = np.where(clicked(clicks, 400), logits + 30.0, logits)
     found = by_lists(known, 0.0, clicks, world.relevance)
     for name in ("left_out", "left_out_rule", "left_out_calibrated", "calibrated"):
         np.testing.assert_allclose(found[name], plain[name], rtol=1e-4)
@@ -130,6 +135,17 @@ def test_verdicts_follow_the_records(changes, fails):
     assert found == {start + n for start in range(0, 16, 4) for n in fails}
 
 
+def test_a_best_strength_at_the_end_of_those_tried_decides_nothing():
+    stored = made()
+    stored.arrays["left_out"] = stored.arrays["left_out"].copy()
+    stored.arrays["left_out"][0, 0, 1] = np.linspace(0.1, 0.5, len(STRENGTHS))
+    rows = verdicts(stored)
+    for text, measured, verdict in rows[:3]:
+        assert verdict == "undecided", text
+        assert measured == "the best is the largest tried in 1 of 3 seeds"
+    assert [row[2] for row in rows[3:]] == ["holds"] * 13
+
+
 def test_the_heading_and_the_page_have_the_distances(tmp_path):
     assert heading(without_clicked_frame(made())) == (
         "Leaving out clicked items moves the best strength by -0.80 to -0.80.\n"
@@ -144,8 +160,8 @@ def test_a_quick_run_leaves_records_of_its_exposures(monkeypatch, tmp_path):
     noise = np.random.default_rng(0).normal(size=world.relevance.shape)
     logits = world.relevance + noise
     digest = SimpleNamespace(digest="")
-    monkeypatch.setattr(without_clicked, "learned_world", lambda options: world)
-    monkeypatch.setattr(without_clicked, "trained_logits", lambda config, fold: logits)
+    monkeypatch.setattr(study, "learned_world", lambda options: world)
+    monkeypatch.setattr(study, "trained_logits", lambda config, fold: logits)
     monkeypatch.setattr("experiments.inputs.ratings_of", lambda name, data_dir: digest)
     options = StudyOptions(tmp_path, quick=True, seeds=2, arms=("in-batch",))
     path = run_without_clicked(options)

@@ -43,7 +43,7 @@ from experiments.studies.semisynthetic import (
     training,
 )
 from experiments.study import StudyOptions, save_cells
-from research.calibration import NoScale, calibrate
+from research.calibration import Calibration, NoScale, calibrate
 from research.positives import log_share
 from research.types import Fold
 
@@ -69,6 +69,33 @@ class Calibrated(NamedTuple):
     calibrated_rate: float
 
 
+def without_clicked(logits: Float[ndarray, "u i"], fold: Fold) -> Float[ndarray, "u i"]:
+    """The logits of the first users, -inf for the items that each clicked in training.
+
+    Args:
+      logits: of these users, [u, i].
+      fold: the clicks.
+    """
+    n_clicks, left = fold.fitted.offsets[len(logits)], logits.copy()
+    left[fold.fitted.user[:n_clicks], fold.fitted.item[:n_clicks]] = -np.inf
+    return left
+
+
+def fitted_on_held(logits: Float[ndarray, "u i"], fold: Fold) -> Calibration:
+    """What the held-out clicks of the first users fit.
+
+    Args:
+      logits: of these users, [u, i]; -inf leaves an item out, and clicks on it.
+      fold: the clicks.
+
+    Raises:
+      NoScale: the clicks fit no scale above 0.
+    """
+    log_q = log_share(fold.fitted.item_counts).astype(float)
+    held = np.stack([each[: len(logits)] for each in (fold.held_user, fold.held_item)])
+    return calibrate(logits, log_q, *held[:, logits[tuple(held)] > -np.inf])
+
+
 def calibrated(
     logits: Float[ndarray, "u i"],
     log_exposure: Float[ndarray, " i"],
@@ -89,13 +116,8 @@ def calibrated(
       truth: those users' most relevant items, [u, i].
     """
     log_q = log_share(fold.fitted.item_counts).astype(float)
-    n_users = len(logits)
-    n_clicks = fold.fitted.offsets[n_users]
-    left = logits.copy()
-    left[fold.fitted.user[:n_clicks], fold.fitted.item[:n_clicks]] = -np.inf
-    held = np.stack([fold.held_user[:n_users], fold.held_item[:n_users]])
     try:
-        fitted = calibrate(left, log_q, *held[:, left[tuple(held)] > -np.inf])
+        fitted = fitted_on_held(without_clicked(logits, fold), fold)
     except NoScale:
         return Calibrated(*[np.nan] * len(Calibrated._fields))
     found = [

@@ -165,7 +165,8 @@ def at_chosen_epochs(
 
     Returns:
       what ``by_epoch`` does, [2] in place of [epoch], validation as it chose, and
-      epoch, from 1.
+      epoch, from 1. Where the clicks fit a scale after no epoch, the second is epoch 1,
+      with a validation of -1.
 
     Args:
       config: of the run, fitted on the training part.
