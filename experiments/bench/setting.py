@@ -72,11 +72,20 @@ def machine() -> dict[str, Any]:
     }
 
 
-def ours(setting: Setting, request: dict[str, Any]) -> Callable[[], Side]:
-    """This project's side: in a fresh process, or in this one for a quick run."""
+def ours(
+    setting: Setting, request: dict[str, Any], **variables: str
+) -> Callable[[], Side]:
+    """This project's side: in a fresh process, or in this one for a quick run.
+
+    Args:
+      setting: says which.
+      request: what the side reads.
+      variables: of the process's environment, beside those there are.
+    """
     if setting.quick:
         return lambda: Here(TASKS[request["task"]](request))
-    return lambda: Process(Path(sys.executable), "experiments.bench.ours", request)
+    python, env = Path(sys.executable), {**os.environ, **variables}
+    return lambda: Process(python, "experiments.bench.ours", request, env)
 
 
 def peer(setting: Setting, module: str, request: dict[str, Any]) -> Callable[[], Side]:

@@ -11,6 +11,7 @@ import numpy as np
 from experiments.bench.protocol import Turns, take_turns
 from experiments.bench.results import BenchmarkResult, Target, ratio, side_row
 from experiments.bench.setting import Setting, machine, ours, peer
+from research.compiler import THREADS
 from research.files import write_arrays
 
 USERS, ITEMS, DIM, TURNS = 10_000, 1_000_000, 64, 5
@@ -28,7 +29,8 @@ def run_top_k(setting: Setting) -> BenchmarkResult:
     }
     path = write_arrays(setting.scratch / "lists.npz", vectors, level=0)
     request = {"task": "lists", "work": str(path), "portion": users // TURNS}
-    sides = {OURS: ours(setting, request)}
+    # XLA has one thread, as in run and train: the tiles of users share the cores.
+    sides = {OURS: ours(setting, request, **{THREADS: "1"})}
     if setting.peers is not None:
         sides[FAISS] = peer(setting, "faiss_peer", request)
     answers = take_turns(sides, TURNS)
