@@ -104,6 +104,7 @@ def _pad(array: Array | np.ndarray, rows: int) -> Float32[np.ndarray, "..."]:
 
 
 GROUPS = 4  # groups of columns per slot of the list
+WAIT = 2  # full lists are merged once a slot for each so many waits to enter
 THREADS = 8  # at most; each holds some 15 MB, and matrix products bring their own
 
 
@@ -214,6 +215,7 @@ def _rank_tile(
     seen_column = seen_items[bounds[0] : bounds[-1]]
     best = np.empty((height, 0), np.float32)
     ids = np.empty((height, 0), np.int32)
+    waiting: list[tuple[np.ndarray, np.ndarray]] = []
     for start in range(0, n_items, CHUNK):
         stop = min(start + CHUNK, n_items)
         scores = np.asarray(scorer(rows, slice(start, stop)))
@@ -224,14 +226,27 @@ def _rank_tile(
         columns, values = _better(scores, best, k)
         # a score of -inf is no candidate: its slot is empty
         columns = np.where(values > -np.inf, columns + np.int32(start), n_items)
-        best = np.concatenate([best, values], axis=1)
-        ids = np.concatenate([ids, columns.astype(np.int32)], axis=1)
-        # Earlier chunks stand first: equal scores stay in order of index.
-        order = _descending(best)[:, :k]
-        best = np.take_along_axis(best, order, 1)
-        ids = np.take_along_axis(ids, order, 1)
+        waiting.append((values, columns.astype(np.int32)))
+        many = sum(values.shape[1] for values, _ in waiting) >= k // WAIT
+        if best.shape[1] < k or many or stop == n_items:
+            best, ids = _merged(best, ids, waiting, k)
+            waiting = []
     empty = np.full((height, k - ids.shape[1]), n_items, np.int32)
     return np.concatenate([ids, empty], axis=1)
+
+
+def _merged(
+    best: Float[np.ndarray, "t m"],
+    ids: Int[np.ndarray, "t m"],
+    waiting: list[tuple[np.ndarray, np.ndarray]],
+    k: int,
+) -> tuple[Float[np.ndarray, "t n"], Int[np.ndarray, "t n"]]:
+    """The k best of lists and of what waits to enter them, with their items."""
+    best = np.concatenate([best, *(values for values, _ in waiting)], axis=1)
+    ids = np.concatenate([ids, *(columns for _, columns in waiting)], axis=1)
+    # Earlier chunks stand first: equal scores stay in order of index.
+    order = _descending(best)[:, :k]
+    return np.take_along_axis(best, order, 1), np.take_along_axis(ids, order, 1)
 
 
 def _descending(scores: Float[np.ndarray, "t m"]) -> Int[np.ndarray, "t m"]:
