@@ -227,8 +227,7 @@ def _rank_tile(
         # a score of -inf is no candidate: its slot is empty
         columns = np.where(values > -np.inf, columns + np.int32(start), n_items)
         waiting.append((values, columns.astype(np.int32)))
-        many = sum(values.shape[1] for values, _ in waiting) >= k // WAIT
-        if best.shape[1] < k or many or stop == n_items:
+        if sum(v.shape[1] for v, _ in waiting) >= k // WAIT or stop == n_items:
             best, ids = _merged(best, ids, waiting, k)
             waiting = []
     empty = np.full((height, k - ids.shape[1]), n_items, np.int32)
