@@ -52,7 +52,8 @@ def run_top_k(setting: Setting) -> BenchmarkResult:
     about = (
         f"{users:,} users by {items:,} items, normal vectors of {DIM}, exact, no item "
         f"removed; {TURNS} turns of other users each, both sides on the same {cores} "
-        f"core{'' if cores == 1 else 's'}. Ids apart: items of the first lists that "
+        f"core{'' if cores == 1 else 's'}, this project with one thread of XLA as in "
+        "run and train. Ids apart: items of the first lists that "
         "are not in this project's, in percent."
     )
     return BenchmarkResult("top-k", about, tuple(rows), tuple(targets), summary)

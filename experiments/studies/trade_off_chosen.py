@@ -193,7 +193,7 @@ def report_trade_off_chosen(stored: Stored) -> Report:
     """The study's table, page and figures."""
     frame, drawings = chosen_frame(stored), {}
     for way, (name, part) in enumerate(frame.groupby("chosen_by", sort=False)):
-        what = f"Recall@20, temperature and epochs chosen on validation at {name}"
+        what = f"Recall@20 of what validation chooses at {name}"
         shown = part.reset_index(drop=True)
         drawings[f"-{FILES[way]}"] = trade_off_figure(shown, in_way(stored, way), what)
     when = "the epoch that validation recall@20 chooses"

@@ -279,7 +279,7 @@ def heading(frame: pd.DataFrame) -> str:
     return (
         f"Leaving out clicked items moves the best strength by {moved.min():+.2f} to "
         f"{moved.max():+.2f}.\nThe calibrated rule then recovers at most "
-        f"{frame.short.max():.3f} less than the best"
+        f"{frame.short.max():.3f} less than the best tried"
     )
 
 

@@ -13,7 +13,7 @@ from research.types import Fold, InputError
 
 DAY = 86_400  # seconds
 SWEEPS = 100  # of SLIM over the coordinates of a column, at most
-COLUMNS = 256  # of item-kNN's similarities that are dense at once
+COLUMNS = 256  # of item-kNN: scored items whose similarities are dense at once
 TOLERANCE = 1e-3  # of SLIM: the duality gap over a column's clicks
 
 
@@ -119,7 +119,8 @@ def neighbour_weights(
 
     n_ij users clicked both. Own code: implicit has the cosine without shrinkage, which
     makes an item with one click as similar to its neighbours as one with many
-    [sarwar2001; dacrema2019, section 3.2]. COLUMNS at once.
+    [sarwar2001; dacrema2019, section 3.2]. Dense are the similarities to COLUMNS scored
+    items at a time.
 
     Args:
       clicks: X [users, items], 0 or 1.
@@ -134,11 +135,11 @@ def neighbour_weights(
     [[0.0, 0.667, 0.414], [0.667, 0.0, 0.0], [0.0, 0.0, 0.0]]
     """
     norm = np.sqrt(clicks.sum(axis=0))
-    by_user, by_item = clicks.T.tocsr(), clicks.tocsc()
+    transposed, columns_of = clicks.T.tocsr(), clicks.tocsc()
     tiles = []
     for start in range(0, clicks.shape[1], COLUMNS):
         tile = slice(start, start + COLUMNS)
-        both = (by_user @ by_item[:, tile]).toarray()
+        both = (transposed @ columns_of[:, tile]).toarray()
         # an item without a click has no neighbour, so its divisor does not matter
         alike = both / np.maximum(np.outer(norm, norm[tile]) + shrink, 1e-12)
         columns = np.arange(alike.shape[1])

@@ -104,7 +104,7 @@ def _pad(array: Array | np.ndarray, rows: int) -> Float32[np.ndarray, "..."]:
 
 
 GROUPS = 4  # groups of columns per slot of the list
-WAIT = 2  # full lists are merged once a slot for each so many waits to enter
+WAIT = 2  # candidates wait until there are k / WAIT columns of them, then enter
 THREADS = 8  # at most; each holds some 15 MB, and matrix products bring their own
 
 

@@ -149,7 +149,7 @@ def test_a_best_strength_at_the_end_of_those_tried_decides_nothing():
 def test_the_heading_and_the_page_have_the_distances(tmp_path):
     assert heading(without_clicked_frame(made())) == (
         "Leaving out clicked items moves the best strength by -0.80 to -0.80.\n"
-        "The calibrated rule then recovers at most 0.010 less than the best"
+        "The calibrated rule then recovers at most 0.010 less than the best tried"
     )
     page = page_of(made(), tmp_path)
     assert "| in-batch | 0 | 1.00 [1.00, 1.00] | 1.30 [1.30, 1.30] | 2.00 [" in page
