@@ -45,6 +45,7 @@ results: $(READY)
 	$(RUN) tuning --split time --arms $(TIMED) --out results
 	$(call each,fair cache-tuned recipes strength span length)
 	$(RUN) temperature --seeds 5 --out results
+	$(call each,tuning-prior fair-prior)
 	$(call each,tuning-variants negatives cache correction losses budget learned-temperature)
 	$(call each,frontier towers-choice baselines positives positives-users)
 	$(RUN) history --out results --arms in-batch+logq encoder-none \
@@ -81,6 +82,8 @@ results: $(READY)
 	$(call outside,ml-100k-irb,at-k)
 	$(call outside,electronic,tuning,--validation-share 0.1 --arms $(OTHER))
 	$(call outside,electronic,other-data)
+	$(call outside,electronic,tuning-prior,--validation-share 0.1)
+	$(call outside,electronic,fair-prior)
 	$(if $(MOVIELENS_DIR),,@echo "MOVIELENS_DIR is not set: MovieLens 1M is left out")
 	$(if $(MOVIELENS_DIR),$(LARGE) 3 baselines --arms popularity recent-popularity \
 	  item-knn ease slim ials bpr-mf item2vec fm in-batch+logq larger-towers)

@@ -2,19 +2,22 @@
 
 import dataclasses
 import itertools
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from experiments.arms import arm
 from experiments.output.folders import file_name
-from experiments.tuned import is_tuned, tuned, variant
+from experiments.tuned import PRIOR, is_tuned, trials, tuned, variant
 from research.baselines import BASELINES
 from research.config import Config
+from research.contrast import cell_name
 from research.data.names import name_of
+from research.evaluate.metrics import CUTOFF
 from research.types import choose
 
 if TYPE_CHECKING:
     from experiments.grid import Grid
+    from research.report.records import RunResult
 
 QUICK_VALUES = 2
 
@@ -79,6 +82,52 @@ def nothing_tuned(grid: "Grid", base: Config, arms: Collection[str] = ()) -> str
     )
 
 
+def how_tuned(ran: Sequence["RunResult"], base: Config, grid: "Grid") -> str:
+    """How the values of a tuned grid's runs were chosen, and those no column shows.
+
+    Args:
+      ran: the runs, each with its settings.
+      base: what they share.
+      grid: theirs.
+    """
+    prior = grid.tuned_prior
+    fields, n = trials(name_of(base.dataset), base.split, prior)
+    text = (
+        f"Each trained arm has the {fields} that were best on validation, in "
+        f"NDCG@{CUTOFF}, of {n} trials."
+    )
+    if prior and any(PRIOR in run.swept for run in ran):
+        others, n = trials(name_of(base.dataset), base.split)
+        text += f" A row that names a prior has the {others} best of {n} without one."
+    takers: dict[str, list[str]] = {}
+    for name in dict.fromkeys(run.arm for run in ran):
+        if name in grid.tuned_as:
+            takers.setdefault(grid.tuned_as[name], []).append(f"`{name}`")
+    for model, names in takers.items():
+        has = "have" if names[1:] else "has"
+        text += f" {', '.join(names)} {has} those of `{model}`."
+    shown = {"learning_rate": "Learning rates", "epochs": "Epochs", PRIOR: "Priors"}
+    lists = [
+        _by_value(ran, field, word)
+        for field, word in shown.items()
+        if field.replace("_", " ") in fields
+    ]
+    return " ".join([text, *filter(None, lists)])
+
+
+def _by_value(ran: Sequence["RunResult"], field: str, word: str) -> str:
+    """Which runs have which value of a field; "" where records don't hold it."""
+    names: dict[float, dict[str, None]] = {}
+    for run in ran:
+        settings = run.settings or {}
+        if field not in settings:
+            return ""
+        name = f"`{cell_name(run.arm, run.swept)}`"
+        names.setdefault(settings[field], {})[name] = None
+    lists = (f"{value:g} ({', '.join(of)})" for value, of in sorted(names.items()))
+    return f"{word}: {', '.join(lists)}."
+
+
 def _choices(
     grid: "Grid", base: Config, arms: Collection[str]
 ) -> dict[bool, tuple[str, ...]]:
@@ -116,11 +165,13 @@ def tuned_values(
 def _variant(grid: "Grid", name: str, base: Config, swept: Mapping[str, float]) -> str:
     """The variant of an arm that these swept values make, for which values are chosen.
 
-    A value that is the arm's own changes nothing.
+    A value that is the arm's own changes nothing. A cell that sweeps the prior has the
+    choices that were made without one.
     """
     own = vars(arm(name, base))
     apart = {n: swept[n] for n in grid.tuned_by if n in swept}
-    return variant({n: value for n, value in apart.items() if own[n] != value})
+    changed = {n: value for n, value in apart.items() if own[n] != value}
+    return variant(changed, grid.tuned_prior and PRIOR not in swept)
 
 
 def combinations(

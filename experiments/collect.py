@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from experiments.choices import has_choices, nothing_tuned
+from experiments.choices import has_choices, how_tuned, nothing_tuned
 from experiments.grid import (
     ARMS_FIGURE,
     CONTRASTS_FIGURE,
@@ -31,9 +31,8 @@ from experiments.output.plan import is_done, locate
 from experiments.output.seals import ABSENT, OTHER_CODE, fault
 from experiments.output.whole import of_common_seeds, whole_cells
 from experiments.pages.judged import judged_prediction
-from experiments.tuned import FIELDS, trials
+from experiments.tuned import FIELDS
 from research.config import REFERENCE, Config
-from research.contrast import cell_name
 from research.data import name_of
 from research.evaluate.metrics import CUTOFF
 from research.fields import DataFields
@@ -269,7 +268,7 @@ def _on_tuning(results: list[RunResult], grid: Grid, header: Mapping[str, Any]) 
         untuned = grid._replace(tuned=False)
         own = grid.tuned_or_not and _as_declared(ran, untuned, base)
         return nothing_tuned(grid, base, arms) if own else ""
-    text, options = how_tuned(ran, base, grid.tuned_as), header.get("options", ())
+    text, options = how_tuned(ran, base, grid), header.get("options", ())
     if options:
         text += (
             f" Choices go by data set and split alone: with {', '.join(options)} "
@@ -290,36 +289,6 @@ def _as_declared(ran: list[RunResult], grid: Grid, base: Config) -> bool:
         (run.settings or {}).items()
         <= own.get((run.arm, frozenset(run.swept.items())), {}).items()
         for run in ran
-    )
-
-
-def how_tuned(ran: list[RunResult], base: Config, tuned_as: Mapping[str, str]) -> str:
-    """How the values of a tuned grid's runs were chosen, and their learning rates.
-
-    Args:
-      ran: the runs, each with its settings.
-      base: what they share.
-      tuned_as: the arm whose values another arm takes (``Grid``).
-    """
-    of_rate: dict[float, dict[str, None]] = {}
-    for run in ran:
-        rate = (run.settings or {})["learning_rate"]
-        of_rate.setdefault(rate, {})[f"`{cell_name(run.arm, run.swept)}`"] = None
-    rates = (
-        f"{rate:g} ({', '.join(names)})" for rate, names in sorted(of_rate.items())
-    )
-    fields, n = trials(name_of(base.dataset), base.split)
-    takers: dict[str, list[str]] = {}
-    for arm in dict.fromkeys(run.arm for run in ran):
-        if arm in tuned_as:
-            takers.setdefault(tuned_as[arm], []).append(f"`{arm}`")
-    taken = "".join(
-        f" {', '.join(arms)} {'have' if arms[1:] else 'has'} those of `{model}`."
-        for model, arms in takers.items()
-    )
-    return (
-        f"Each trained arm has the {fields} that were best on validation, in "
-        f"NDCG@{CUTOFF}, of {n} trials.{taken} Learning rates: {', '.join(rates)}."
     )
 
 

@@ -73,6 +73,8 @@ class Grid(NamedTuple):
         serves, or one in whose place it is too slow to be tuned.
       tuned_by: swept fields, such as the batch, for each of whose values an arm is
         tuned separately: with another value it is a variant, with its own choices.
+      tuned_prior: whether the popularity prior when serving was chosen with those
+        values (the grid ``tuning-prior``), for cells that don't sweep it.
       tuned_or_not: whether arms are run all the same on a data set on which one of them
         has no choice, all of them at the values of their configs; else it is refused.
       contrasts: the comparisons that answer the question, declared before its first
@@ -116,6 +118,7 @@ class Grid(NamedTuple):
     tuned: bool = False
     tuned_as: dict[str, str] = {}  # noqa: RUF012 - never written to
     tuned_by: tuple[str, ...] = ()
+    tuned_prior: bool = False
     tuned_or_not: bool = False
     contrasts: tuple[Contrast, ...] = ()
     brief: int = 0

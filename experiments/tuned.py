@@ -1,4 +1,4 @@
-"""The temperature, learning rate and, where tried, epochs that validation chose.
+"""The temperature, learning rate and, where tried, epochs and prior of best validation.
 
     python -m experiments run tuning
     python -m experiments.tuned out [ml-100k [time]]        writes what it chose
@@ -7,9 +7,11 @@ Choices of arms and variants that the tables of trials lack stay as they are.
 
 Each data set and split has choices of its own. Each arm had the same trials (the grid
 ``tuning``), on train judged by validation; so had its variants, as with another batch
-(the grid ``tuning-variants``). There are two selectors, since a choice on clicks is a
-choice of popularity: the highest mean NDCG@20, which tuned grids use, and the highest
-item-averaged recall@20, shown beside it. Of equally good trials the first one counts.
+(the grid ``tuning-variants``), and so had those arms that choose the popularity prior
+when serving, too (the grid ``tuning-prior``). There are two selectors, since a choice
+on clicks is a choice of popularity: the highest mean NDCG@20, which tuned grids use,
+and the highest item-averaged recall@20, shown beside it. Of equally good trials the
+first one counts.
 """
 
 import csv
@@ -29,8 +31,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PATH = Path(__file__).with_name("tuned.csv")
-FIELDS = ("temperature", "learning_rate", "epochs")  # of those that were tried
-TRIALS = ("tuning", "tuning-variants")  # the grids
+PRIOR = "prior"
+FIELDS = ("temperature", "learning_rate", "epochs", PRIOR)  # of those that were tried
+TRIALS = ("tuning", "tuning-variants", "tuning-prior")  # the grids
+WITH_PRIOR = "prior tuned"  # variant whose trials chose the prior, too
 USUAL = ("results", "ml-100k", Config.split)  # the words, where they aren't given
 WHOLE = {"epochs": "Int64"}  # numbers, some of which are missing
 SELECTORS = {"ndcg": "NDCG@20", "recall_item": "item-averaged recall@20"}
@@ -57,7 +61,9 @@ def tuned(
         return _committed()[dataset, split, "ndcg", arm, changed]
     except KeyError:
         name = f"{arm} with {changed}" if changed else arm
-        grid = TRIALS[bool(changed)]
+        plain, variants, with_prior = TRIALS
+        grid = variants if changed else plain
+        grid = with_prior if WITH_PRIOR in changed else grid
         raise InputError(
             f"no temperature was chosen for arm {name} on {dataset}, split {split}: "
             f"run {grid} on it with --split {split}, then "
@@ -70,23 +76,36 @@ def is_tuned(dataset: str, split: str, arms: Iterable[tuple[str, str]]) -> bool:
     return all((dataset, split, "ndcg", *arm) in _committed() for arm in arms)
 
 
-def variant(values: Mapping[str, float]) -> str:
+def variant(values: Mapping[str, float], prior: bool = False) -> str:
     """The name of an arm's variant: the fields that were changed, and to what.
+
+    Args:
+      values: what was changed, by field.
+      prior: whether the prior was chosen with the temperature.
 
     >>> variant({"correct_positive": 0, "batch": 64.0})
     'batch 64 correct_positive 0'
+    >>> variant({"batch": 64.0}, prior=True)
+    'batch 64 prior tuned'
     """
-    return " ".join(f"{name} {value:g}" for name, value in sorted(values.items()))
+    words = [f"{name} {value:g}" for name, value in sorted(values.items())]
+    return " ".join([*words, WITH_PRIOR] if prior else words)
 
 
-def trials(dataset: str, split: str) -> tuple[str, int]:
+def trials(dataset: str, split: str, prior: bool = False) -> tuple[str, int]:
     """Which fields were chosen on a split of a data set, and of how many trials.
 
     Every arm of it had as many.
+
+    Args:
+      dataset: its name.
+      split: the split.
+      prior: of the trials that chose the prior, too.
     """
     with PATH.open(newline="") as file:
         where = {"dataset": dataset, "split": split}
         lines = [line for line in csv.DictReader(file) if where.items() <= line.items()]
+    lines = [line for line in lines if (WITH_PRIOR in line["variant"]) is prior]
     names = [field for field in FIELDS if any(line[field] for line in lines)]
     words = [name.replace("_", " ") for name in names]
     return " and ".join([", ".join(words[:-1]), words[-1]]), int(lines[0]["trials"])
@@ -123,7 +142,8 @@ def chosen(
     import pandas as pd
 
     changed = [c for c in frame.columns if c in vars(Config()) and c not in FIELDS]
-    names = [variant(row.dropna()) for _, row in frame[changed].iterrows()]
+    prior = PRIOR in frame
+    names = [variant(row.dropna(), prior) for _, row in frame[changed].iterrows()]
     frame, lines = frame.assign(variant=names), []
     for selector in SELECTORS:
         rows = frame[(frame["metric"] == selector) & (frame["k"] == CUTOFF)]

@@ -8,6 +8,7 @@ from experiments.grids.cache_tuned import CACHE_TUNED
 from experiments.grids.correction import CORRECTION
 from experiments.grids.depth import DEPTH
 from experiments.grids.fair import FAIR
+from experiments.grids.fair_prior import FAIR_PRIOR
 from experiments.grids.features import FEATURES
 from experiments.grids.frontier import FRONTIER
 from experiments.grids.future import FUTURE, FUTURE_TUNED
@@ -26,7 +27,7 @@ from experiments.grids.sample_size import SAMPLE_SIZE
 from experiments.grids.search import SEARCH
 from experiments.grids.ssb import SSB
 from experiments.grids.temperature import TEMPERATURE
-from experiments.grids.tuning import TUNING, TUNING_VARIANTS
+from experiments.grids.tuning import TUNING, TUNING_PRIOR, TUNING_VARIANTS
 from research.registry import Registry
 
 GRIDS: Registry[Grid] = Registry(
@@ -34,14 +35,15 @@ GRIDS: Registry[Grid] = Registry(
     {
         grid.name: grid
         for grid in (
-            *(SSB, FAIR, CORRECTION, RECIPES_GRID, FUTURE, FUTURE_TUNED),
+            *(SSB, FAIR, FAIR_PRIOR, CORRECTION, RECIPES_GRID),
+            *(FUTURE, FUTURE_TUNED),
             *(LOSSES, NEGATIVES, SAMPLE_SIZE, PUSH, LIBRARY, LOADER),
             *(CACHE, CACHE_TUNED, CACHE_SCHEDULE),
             *(TEMPERATURE, LEARNED_TEMPERATURE, FRONTIER),
             *(TOWERS_CHOICE, FEATURES, DEPTH, HISTORY, HISTORY_TIES, SEARCH),
             *(POSITIVES, POSITIVES_USERS),
             *(OTHER_DATA, BASELINE_GRID),
-            *(TUNING, TUNING_VARIANTS, OPTIMISERS),
+            *(TUNING, TUNING_VARIANTS, TUNING_PRIOR, OPTIMISERS),
         )
     },
     cached=False,

@@ -6,12 +6,15 @@ grids ``fair``, ``losses``, ``cache-tuned``, ``history``, ``features`` and ``dep
 those on the split in time by ``future-tuned``, those on Amazon Electronics by
 ``other-data``.
 ``tuning-variants`` has the same trials for other batches, numbers of negatives and
-corrections, which the grids ``negatives`` and ``correction`` use.
+corrections, which the grids ``negatives`` and ``correction`` use. ``tuning-prior``
+tries each of its models with several priors, for ``fair-prior``.
 
     python -m experiments run tuning               about 105 minutes on 2 cores, 1 seed
     python -m experiments run tuning --quick       about 3 minutes
     python -m experiments run tuning-variants      about 45 minutes on 2 cores, 1 seed
     python -m experiments run tuning-variants --quick    about 2 minutes
+    python -m experiments run tuning-prior         about 10 minutes on 2 cores, 1 seed
+    python -m experiments run tuning-prior --quick    about 1 minute
     python -m experiments.tuned out                writes what it chose
 
 The other split: run tuning --split time --arms, with those of ``make results``, then
@@ -19,6 +22,7 @@ python -m experiments.tuned out ml-100k time.
 Expect temperatures of 0.15 to 0.3 for the corrected softmax arms.
 On MovieLens 1M the trials are six, since a run takes two minutes. The number of epochs
 is tuned on the split in time, in twelve trials, and on Electronics, in 25.
+``tuning-prior`` has eight priors for each of 14 models there, on Electronics of 20.
 """
 
 import experiments.grids.depth as depth
@@ -78,6 +82,15 @@ _PURCHASES: Sweep = {
     "learning_rate": (1e-3,),
     "epochs": (1, 2, 3, 6, 12),
 }
+
+# The prior only ranks a trained model's items anew. With one of its own a model may be
+# trained for longer: at a total of 1, lists of a well-trained one have too few clicks.
+PRIOR_ARMS = (
+    *("in-batch", "in-batch+logq", "mixed+logq", "full-softmax"),
+    *("pointwise-sigmoid", "bpr"),
+)
+_PRIORS: Sweep = {"prior": (-0.25, 0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)}
+_LONGER: Sweep = {**_PURCHASES, "epochs": (3, 6, 12, 20)}
 
 # A margin is at most as large as what is compared: two cosines are 2 apart.
 _MARGINS: Sweep = {**_SWEPT, "temperature": (0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0)}
@@ -151,6 +164,24 @@ TUNING_VARIANTS = Grid(
     minutes="45",
     arm_sweeps=_VARIANTS,
     changes={"fit_on": "train"},
+    figures={},
+    brief=CUTOFF,
+)
+
+TUNING_PRIOR = Grid(
+    name="tuning-prior",
+    question="Which temperature, learning rate and popularity prior suit each arm on "
+    "validation?",
+    topic="machinery",
+    arms=PRIOR_ARMS,
+    reference="full-softmax",
+    seeds=1,
+    minutes="10",
+    swept=_SWEPT | _PRIORS,
+    dataset_swept={"ml-1m": _LARGE | _PRIORS, "electronic": _LONGER | _PRIORS},
+    changes={"fit_on": "train"},
+    dataset_changes=SHORTER,
+    minutes_on={"electronic": "75"},
     figures={},
     brief=CUTOFF,
 )

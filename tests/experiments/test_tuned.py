@@ -8,15 +8,14 @@ import pytest
 
 import experiments.tuned as module
 from experiments.arms import arm
-from experiments.choices import has_choices, nothing_tuned
-from experiments.collect import how_tuned, report
+from experiments.choices import has_choices, how_tuned, nothing_tuned
+from experiments.collect import report
 from experiments.grid import expand
 from experiments.grids import GRIDS
 from experiments.tuned import (
     FIELDS,
     PATH,
     SELECTORS,
-    TRIALS,
     chosen,
     main,
     tables,
@@ -49,7 +48,9 @@ def test_the_committed_choices_are_those_of_the_committed_trials():
     assert csv_text(pd.concat(lines)) == PATH.read_text()
 
 
-@pytest.mark.parametrize("name", TRIALS)
+@pytest.mark.parametrize(
+    "name", [path.stem for path in tables(RESULTS, "ml-100k", Config.split)]
+)
 def test_the_committed_trials_are_those_that_the_grid_declares(name):
     grid, frame = GRIDS[name], read_table(RESULTS / f"tables/ml-100k/{name}.csv")
     rows = frame[(frame.metric == "ndcg") & (frame.k == 20)]
@@ -123,6 +124,64 @@ def test_a_variant_has_a_choice_of_its_own():
     out = chosen(pd.concat([frame, other]), "made")
     best = out[out.selector == "ndcg"].set_index("variant").temperature
     assert best.to_dict() == {"": 0.1, "batch 64": 0.2}
+
+
+def test_a_prior_that_was_tried_is_chosen_apart_from_the_choice_without_one():
+    plain = made(a={0.1: (0.3, 0.1), 0.2: (0.2, 0.4)})
+    both = made(a={0.1: (0.1, 0.2), 0.2: (0.4, 0.1)}).assign(prior=0.5)
+    both = pd.concat([both, plain.assign(prior=0.0, batch=64.0)])
+    assert chosen(plain, "made").prior.isna().all()
+    out = chosen(both, "made")
+    best = out[out.selector == "ndcg"].set_index("variant")
+    assert best.temperature.to_dict() == {
+        "prior tuned": 0.2,
+        "batch 64 prior tuned": 0.1,
+    }
+    assert best.prior.tolist() == [0.5, 0.0]
+
+
+def written(monkeypatch, tmp_path, *frames):
+    """Has grids take the choices of these frames, as of MovieLens 100K."""
+    path = tmp_path / "tuned.csv"
+    parts = [chosen(frame, "ml-100k") for frame in frames]
+    path.write_text(csv_text(pd.concat(parts)))
+    monkeypatch.setattr(module, "PATH", path)
+    module._committed.cache_clear()
+    monkeypatch.setattr(module, "_committed", module._committed.__wrapped__)
+
+
+def test_a_cell_takes_the_prior_that_was_chosen_unless_it_sweeps_priors(
+    monkeypatch, tmp_path
+):
+    arms = GRIDS["fair-prior"].arm_sweeps
+    plain = made(**{arm: {0.1: (0.3, 0.1), 0.3: (0.2, 0.4)} for arm in arms})
+    prior = made(**{arm: {0.1: (0.1, 0.1), 0.3: (0.4, 0.4)} for arm in arms})
+    written(monkeypatch, tmp_path, plain, prior.assign(prior=0.75))
+    found = {
+        tuple(cell.swept.values()): (cell.config.temperature, cell.config.prior)
+        for cell in expand(GRIDS["fair-prior"], Config(), 1, ("bpr",))
+    }
+    assert found == {(): (0.3, 0.75), (0.0,): (0.1, 0.0)}
+
+
+def test_a_page_tells_which_rows_have_a_prior_of_their_own(monkeypatch, tmp_path):
+    grid = GRIDS["fair-prior"]
+    plain = made(bpr={0.1: (0.3, 0.1), 0.3: (0.2, 0.4)})
+    prior = made(bpr={0.1: (0.1, 0.1), 0.2: (0, 0), 0.3: (0.4, 0.4)})
+    written(monkeypatch, tmp_path, plain, prior.assign(prior=0.75))
+    ran = [
+        RunResult(
+            *(cell.arm, cell.swept, 0),
+            settings={name: float(getattr(cell.config, name)) for name in FIELDS},
+        )
+        for cell in expand(grid, Config(), 1, ("bpr",))
+    ]
+    text = how_tuned(ran, Config(), grid)
+    assert "the temperature, learning rate and prior that were best" in text
+    assert "of 3 trials. A row that names a prior" in text
+    assert "has the temperature and learning rate best of 2 without one" in text
+    assert "Priors: 0 (`bpr prior 0`), 0.75 (`bpr`)." in text
+    assert "Epochs" not in text
 
 
 def test_cells_of_a_grid_take_what_was_chosen_for_their_variant():
@@ -224,14 +283,15 @@ def test_an_arm_that_takes_the_values_of_another_needs_none_of_its_own():
 
 
 def test_a_page_names_the_arm_whose_values_another_takes():
-    tuned_as, base = GRIDS["history"].tuned_as, Config()
-    ((slow, model),) = tuned_as.items()
+    grid, base = GRIDS["history"], Config()
+    ((slow, model),) = grid.tuned_as.items()
     settings = {"temperature": 0.2, "learning_rate": 0.002}
     ran = [RunResult(name, {}, 0, settings=settings) for name in (slow, model)]
-    assert f"`{slow}` has those of `{model}`." in how_tuned(ran, base, tuned_as)
-    assert "has those of" not in how_tuned(ran[1:], base, tuned_as)
+    assert f"`{slow}` has those of `{model}`." in how_tuned(ran, base, grid)
+    assert "has those of" not in how_tuned(ran[1:], base, grid)
     both = ran + [ran[0]._replace(arm="other")]
-    text = how_tuned(both, base, {**tuned_as, "other": model})
+    grid = grid._replace(tuned_as={**grid.tuned_as, "other": model})
+    text = how_tuned(both, base, grid)
     assert f"`{slow}`, `other` have those of `{model}`." in text
 
 
