@@ -17,7 +17,7 @@ from experiments.output.lists import write_lists
 from experiments.output.plan import Run
 from experiments.output.seals import clear, sha256_of, write_metrics
 from research.baselines import BASELINES, option_values
-from research.calibration import Calibration, calibrate, calibrate_first
+from research.calibration import Calibration, NoScale, calibrate, calibrate_first
 from research.data import name_of
 from research.evaluate.metrics import CUTOFF, METRICS, mean_counted, summary
 from research.evaluate.record import evaluate
@@ -316,14 +316,28 @@ def _serve_stored(
 
 
 def validation(run: Prepared) -> Callable[[np.ndarray, np.ndarray], dict[str, float]]:
-    """Metrics of vectors at cut-off 20, for runs that are evaluated while training."""
+    """Metrics of vectors at cut-off 20, for runs that are evaluated while training.
+
+    Of lists with the prior that the config's evaluate_prior names; with none where the
+    clicks fit no scale of the scores.
+    """
+    judged = run.config.evaluate_prior == "calibrated"
 
     def validate(users: np.ndarray, items: np.ndarray) -> dict[str, float]:
-        numbers = summary(score(run, serve(run, users, items)))
+        serving = _calibrated_serving(run, users, items) if judged else AS_TRAINED
+        numbers = summary(score(run, serve(run, users, items, serving=serving)))
         shown = ("ndcg", "recall", "coverage")
         return {f"{name}@{CUTOFF}": numbers[name][CUTOFF] for name in shown}
 
     return validate
+
+
+def _calibrated_serving(run: Prepared, users: np.ndarray, items: np.ndarray) -> Serving:
+    """Serving with the prior of highest likelihood of the run's held-out clicks."""
+    try:
+        return calibrated(run, users, items).by_rule(1.0)
+    except NoScale:
+        return AS_TRAINED
 
 
 def _json_numbers(numbers: dict[str, dict[int, float]]) -> dict[str, dict[int, Any]]:

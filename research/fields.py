@@ -360,8 +360,10 @@ class TrainFields(Group):
     only of the rows that a step touched, but with adamw and adam-l2 of all."""
     evaluate_every: Annotated[int, HOST, _AT_LEAST_0] = 0
     """Epochs between validations when fitting on train (0: at the end only). The epoch
-    with the best NDCG@20 is served, judged by lists without prior, exposure and
-    min_clicks."""
+    with the best NDCG@20 is served, judged by lists without exposure and min_clicks."""
+    evaluate_prior: Annotated[str, HOST, LATER, Choice("none", "calibrated")] = "none"
+    """Popularity prior of the lists that evaluate_every judges by: none, or calibrated,
+    the one that the validation clicks give after that epoch."""
     seed: Annotated[int, HOST, _SEED] = 0
     """Seed of initial values, batch order, negatives and dropout."""
 

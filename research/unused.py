@@ -116,5 +116,6 @@ def _idle(config: Config) -> dict[str, str]:
         (("served",), config.output != "dot", f"output is {config.output}"),
         (("window_days",), windowed, "nothing goes by windows of time"),
         (("evaluate_every",), looked, f"there are no more than {config.epochs} epochs"),
+        (("evaluate_prior",), config.evaluate_every > 0, "evaluate_every is 0"),
     )
     return {name: why for names, on, why in switched if not on for name in names}

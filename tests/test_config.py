@@ -105,7 +105,7 @@ OUTSIDE = {
     *("dataset", "split", "fit_on", "threshold", "tie_salt", "library"),
     *("columns", "core", "split_seed", "split_rule", "validation_share", "left_out"),
     "judged_from",
-    *("epochs", "evaluate_every", "seed", "hyper"),
+    *("epochs", "evaluate_every", "evaluate_prior", "seed", "hyper"),
     *("item_array", "window_days", "batch_order"),
     *("search", "search_words", "search_noise"),
     *("table_scale", "ips", "temperature_served"),

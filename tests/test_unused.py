@@ -32,6 +32,7 @@ IDLE: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"logq": 1.0}, {"expected_count": True}),
     ({"logq": 1.0}, {"leave_own_out": True}),
     ({"fit_on": "train", "epochs": 4}, {"evaluate_every": 5}),
+    ({"fit_on": "train"}, {"evaluate_prior": "calibrated"}),
     (
         {
             **{"logq": 1.0, "expected_count": True, "mask_same_item": True},

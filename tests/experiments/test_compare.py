@@ -8,11 +8,16 @@ import pytest
 from experiments.arms import arm
 from experiments.compare import calibration_of, compare, load_run, with_prior
 from experiments.grids import GRIDS
+from experiments.inputs import prepared_run
+from experiments.runs import calibrated, score, serve, validation
+from research.calibration import NoScale
 from research.config import Config
+from research.evaluate.metrics import summary
 from research.positives import log_share
 from research.report.curves import history_frame
 from research.report.lists import user_list
 from research.report.tables import table
+from research.serving import Serving
 from research.types import NUMBER, Column, InputError, Table
 
 
@@ -58,6 +63,48 @@ def test_a_run_that_is_watched_has_metrics_in_its_curve(data):
     (row,) = compare({"tiny": arm("tiny", base)}, data_dir=str(data))
     assert len(row.history["recall@20"]) == 2
     assert all(0 <= value <= 1 for value in row.history["recall@20"])
+
+
+def judged(config, data, users, items):
+    run = prepared_run(config, str(data))
+    return run, validation(run)(users, items)
+
+
+def test_epochs_can_be_judged_with_the_prior_that_validation_clicks_give(data):
+    """Vectors that know the clicks but no popularity, with noise of rare items."""
+    config = Config(fit_on="train", evaluate_every=1, evaluate_prior="calibrated")
+    fold = prepared_run(config, str(data)).fold
+    rng = np.random.default_rng(0)
+    taste = np.zeros((len(fold.evaluated), fold.fitted.n_items))
+    rows = np.searchsorted(fold.evaluated, fold.held_user)
+    taste[rows, fold.held_item] = 0.05
+    users = np.float32(taste + 0.1 * rng.normal(size=taste.shape))
+    items = np.eye(taste.shape[1], dtype=np.float32)
+    run, found = judged(config, data, users, items)
+    plain_config = dataclasses.replace(config, evaluate_prior="none")
+    _, plain = judged(plain_config, data, users, items)
+    prior = calibrated(run, users, items).by_rule(1.0).prior
+    assert prior > 0
+    for numbers, alpha in ((found, prior), (plain, 0.0)):
+        record = score(run, serve(run, users, items, serving=Serving(alpha)))
+        wanted = summary(record)
+        for name in ("ndcg", "recall", "coverage"):
+            assert numbers[f"{name}@20"] == wanted[name][20]
+    assert found["ndcg@20"] > plain["ndcg@20"]
+
+
+def test_vectors_that_fit_no_scale_are_judged_without_a_prior(data):
+    config = Config(fit_on="train", evaluate_every=1, evaluate_prior="calibrated")
+    fold = prepared_run(config, str(data)).fold
+    against = np.ones((len(fold.evaluated), fold.fitted.n_items), np.float32)
+    rows = np.searchsorted(fold.evaluated, fold.held_user)
+    against[rows, fold.held_item] = 0.0  # clicks are where scores are lowest
+    items = np.eye(against.shape[1], dtype=np.float32)
+    run, found = judged(config, data, against, items)
+    with pytest.raises(NoScale):
+        calibrated(run, against, items)
+    plain = summary(score(run, serve(run, against, items)))
+    assert found["recall@20"] == plain["recall"][20]
 
 
 @pytest.fixture
