@@ -31,6 +31,7 @@ from research.report.records import (
     study_header,
 )
 from research.types import InputError
+from tests.experiments.made_trials import made_trials
 from tests.report.made import made_record
 
 RESULTS = Path(__file__).parents[2] / "results"
@@ -75,21 +76,9 @@ def test_the_page_names_the_grids_whose_arms_are_tuned():
     assert set(re.findall("`([a-z-]+)`", named)) == on_ratio
 
 
-def made(**rows):
-    """Rows of a long table: arm, temperature, learning rate and both metrics' means."""
-    lines = [
-        {"arm": name, "metric": metric, "k": 20, "temperature": t, "mean": value}
-        | {"learning_rate": 0.001}
-        for name, trials in rows.items()
-        for t, values in trials.items()
-        for metric, value in zip(SELECTORS, values, strict=True)
-    ]
-    return pd.DataFrame(lines)
-
-
 def test_a_choice_at_an_end_of_what_was_tried_is_said():
     """Of two values every choice is at an end: nothing is said of the learning rate."""
-    frame = made(
+    frame = made_trials(
         a={0.1: (0.1, 0.1), 0.2: (0.2, 0.1), 0.4: (0.3, 0.1)},
         b={0.1: (0.1, 0.1), 0.2: (0.2, 0.1), 0.4: (0.1, 0.3)},
         c={0.1: (0.3, 0.1), 0.2: (0.2, 0.1), 0.4: (0.1, 0.1)},
@@ -100,7 +89,7 @@ def test_a_choice_at_an_end_of_what_was_tried_is_said():
 
 
 def test_each_selector_takes_its_own_best_trial():
-    frame = made(
+    frame = made_trials(
         a={0.1: (0.3, 0.1), 0.2: (0.2, 0.4)}, b={0.1: (0.1, 0.1), 0.2: (0.1, 0)}
     )
     out = chosen(frame, "made").set_index(["selector", "arm"])
@@ -111,7 +100,7 @@ def test_each_selector_takes_its_own_best_trial():
 
 
 def test_epochs_are_chosen_where_they_were_tried():
-    frame = made(a={0.1: (0.3, 0.1), 0.2: (0.2, 0.4)})
+    frame = made_trials(a={0.1: (0.3, 0.1), 0.2: (0.2, 0.4)})
     assert chosen(frame, "made").epochs.isna().all()
     frame["epochs"] = frame.temperature.map({0.1: 3, 0.2: 10})
     assert chosen(frame, "made").epochs.tolist() == [3, 10]
@@ -119,69 +108,11 @@ def test_epochs_are_chosen_where_they_were_tried():
 
 def test_a_variant_has_a_choice_of_its_own():
     """Each value that was changed beside what is chosen makes a variant of the arm."""
-    frame = made(a={0.1: (0.3, 0.1), 0.2: (0.2, 0.4)})
-    other = made(a={0.1: (0.1, 0.1), 0.2: (0.2, 0.2)}).assign(batch=64.0)
+    frame = made_trials(a={0.1: (0.3, 0.1), 0.2: (0.2, 0.4)})
+    other = made_trials(a={0.1: (0.1, 0.1), 0.2: (0.2, 0.2)}).assign(batch=64.0)
     out = chosen(pd.concat([frame, other]), "made")
     best = out[out.selector == "ndcg"].set_index("variant").temperature
     assert best.to_dict() == {"": 0.1, "batch 64": 0.2}
-
-
-def test_a_prior_that_was_tried_is_chosen_apart_from_the_choice_without_one():
-    plain = made(a={0.1: (0.3, 0.1), 0.2: (0.2, 0.4)})
-    both = made(a={0.1: (0.1, 0.2), 0.2: (0.4, 0.1)}).assign(prior=0.5)
-    both = pd.concat([both, plain.assign(prior=0.0, batch=64.0)])
-    assert chosen(plain, "made").prior.isna().all()
-    out = chosen(both, "made")
-    best = out[out.selector == "ndcg"].set_index("variant")
-    assert best.temperature.to_dict() == {
-        "prior tuned": 0.2,
-        "batch 64 prior tuned": 0.1,
-    }
-    assert best.prior.tolist() == [0.5, 0.0]
-
-
-def written(monkeypatch, tmp_path, *frames):
-    """Has grids take the choices of these frames, as of MovieLens 100K."""
-    path = tmp_path / "tuned.csv"
-    parts = [chosen(frame, "ml-100k") for frame in frames]
-    path.write_text(csv_text(pd.concat(parts)))
-    monkeypatch.setattr(module, "PATH", path)
-    module._committed.cache_clear()
-    monkeypatch.setattr(module, "_committed", module._committed.__wrapped__)
-
-
-def test_a_cell_takes_the_prior_that_was_chosen_unless_it_sweeps_priors(
-    monkeypatch, tmp_path
-):
-    arms = GRIDS["fair-prior"].arm_sweeps
-    plain = made(**{arm: {0.1: (0.3, 0.1), 0.3: (0.2, 0.4)} for arm in arms})
-    prior = made(**{arm: {0.1: (0.1, 0.1), 0.3: (0.4, 0.4)} for arm in arms})
-    written(monkeypatch, tmp_path, plain, prior.assign(prior=0.75))
-    found = {
-        tuple(cell.swept.values()): (cell.config.temperature, cell.config.prior)
-        for cell in expand(GRIDS["fair-prior"], Config(), 1, ("bpr",))
-    }
-    assert found == {(): (0.3, 0.75), (0.0,): (0.1, 0.0)}
-
-
-def test_a_page_tells_which_rows_have_a_prior_of_their_own(monkeypatch, tmp_path):
-    grid = GRIDS["fair-prior"]
-    plain = made(bpr={0.1: (0.3, 0.1), 0.3: (0.2, 0.4)})
-    prior = made(bpr={0.1: (0.1, 0.1), 0.2: (0, 0), 0.3: (0.4, 0.4)})
-    written(monkeypatch, tmp_path, plain, prior.assign(prior=0.75))
-    ran = [
-        RunResult(
-            *(cell.arm, cell.swept, 0),
-            settings={name: float(getattr(cell.config, name)) for name in FIELDS},
-        )
-        for cell in expand(grid, Config(), 1, ("bpr",))
-    ]
-    text = how_tuned(ran, Config(), grid)
-    assert "the temperature, learning rate and prior that were best" in text
-    assert "of 3 trials. A row that names a prior" in text
-    assert "has the temperature and learning rate best of 2 without one" in text
-    assert "Priors: 0 (`bpr prior 0`), 0.75 (`bpr`)." in text
-    assert "Epochs" not in text
 
 
 def test_cells_of_a_grid_take_what_was_chosen_for_their_variant():
@@ -334,7 +265,7 @@ def test_a_page_says_that_choices_know_nothing_of_options_of_the_data(tmp_path):
 
 
 def test_unequal_trials_are_refused():
-    frame = made(a={0.1: (0.3, 0.1), 0.2: (0.2, 0.4)}, b={0.1: (0.1, 0.1)})
+    frame = made_trials(a={0.1: (0.3, 0.1), 0.2: (0.2, 0.4)}, b={0.1: (0.1, 0.1)})
     with pytest.raises(InputError, match="different numbers of trials"):
         chosen(frame, "made")
 
@@ -381,13 +312,15 @@ def test_choices_that_the_new_tables_lack_are_kept(tmp_path, monkeypatch, capsys
     path = tmp_path / "tuned.csv"
     monkeypatch.setattr(module, "PATH", path)
     where = {"dataset": "made", "split": "random"}
-    both = made(a={0.1: (0.1, 0.1), 0.2: (0.2, 0.2)}, b={0.1: (0.1, 0.1), 0.2: (0, 0)})
+    both = made_trials(
+        a={0.1: (0.1, 0.1), 0.2: (0.2, 0.2)}, b={0.1: (0.1, 0.1), 0.2: (0, 0)}
+    )
     small = both[both.arm == "a"].assign(batch=64.0)
     old = chosen(pd.concat([both, small]), *where.values())
     path.write_text(csv_text(old))
     table = tmp_path / "out" / "tables" / "made" / "tuning-random.csv"
     table.parent.mkdir(parents=True)
-    table.write_text(csv_text(made(a={0.3: (0.3, 0.3), 0.4: (0, 0)})))
+    table.write_text(csv_text(made_trials(a={0.3: (0.3, 0.3), 0.4: (0, 0)})))
     assert main([str(tmp_path / "out"), *where.values()]) == 0
     assert "kept 4 choices that these tables don't have, of b, a" in (
         capsys.readouterr().out
