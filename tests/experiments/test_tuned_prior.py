@@ -33,7 +33,6 @@ def written(monkeypatch, tmp_path, *frames):
     parts = [chosen(frame, "ml-100k") for frame in frames]
     path.write_text(csv_text(pd.concat(parts)))
     monkeypatch.setattr(module, "PATH", path)
-    module._committed.cache_clear()
     monkeypatch.setattr(module, "_committed", module._committed.__wrapped__)
 
 
