@@ -15,6 +15,8 @@ Expect on Electronics: log q in the loss and a prior alone at the same recall, t
 with more of the catalogue, both above what they reach without a choice of the prior.
 """
 
+import functools
+
 from experiments.grid import CONTRASTS_FIGURE, SHORTER, Grid, Sweep
 from experiments.grids.tuning import PRIOR_ARMS
 from research.contrast import (
@@ -27,6 +29,7 @@ from research.contrast import (
     Stated,
     Term,
 )
+from research.registry import deferred
 
 _NONE = {"prior": 0.0}
 _WITH_AND_WITHOUT: tuple[Sweep, ...] = ({}, {"prior": (0.0,)})
@@ -54,7 +57,14 @@ FAIR_PRIOR = Grid(
     arm_sweeps=dict.fromkeys(PRIOR_ARMS, _WITH_AND_WITHOUT)
     | dict.fromkeys(("popularity", "ease"), ({},)),
     dataset_changes=SHORTER,
-    figures={},
+    figures={
+        "moves": functools.partial(
+            deferred("research.report.tradeoff:moves_figure"),
+            swept="prior",
+            title="Recall and coverage of each arm: without a prior (empty), and with "
+            "the prior that validation chose",
+        )
+    },
     contrast_figures=CONTRASTS_FIGURE,
     contrasts=(
         *(
