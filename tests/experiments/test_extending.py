@@ -23,7 +23,7 @@ ALL = {**REGISTRIES, "grids": GRIDS, "studies": STUDIES}
 ADDED = {
     "A loss": ("losses", "margin"),
     "A source of negatives": ("sources", "head"),
-    "A way to know the click share": ("frequencies", "so-far"),
+    "A click-share estimator": ("frequencies", "so-far"),
     "A feature": ("features", "title-length"),
     "A history encoder": ("encoders", "latest"),
     "A temperature kind": ("temperatures", "cooling"),
