@@ -54,8 +54,7 @@ FAIR_PRIOR = Grid(
     brief=100,
     tuned=True,
     tuned_prior=True,
-    arm_sweeps=dict.fromkeys(PRIOR_ARMS, _WITH_AND_WITHOUT)
-    | dict.fromkeys(("popularity", "ease"), ({},)),
+    arm_sweeps=dict.fromkeys(PRIOR_ARMS, _WITH_AND_WITHOUT),
     dataset_changes=SHORTER,
     figures={
         "moves": functools.partial(
