@@ -1,7 +1,8 @@
-"""Precision against kinds of diversity: along a swept value, or by each arm's own."""
+"""Precision and kinds of diversity, along a swept value and at an arm's own."""
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,6 @@ from research.report.pictures import (
     Drawing,
     above,
     blank,
-    draw_point,
     folded,
     look,
     styled,
@@ -23,7 +23,6 @@ from research.report.pictures import (
 from research.report.tables import wide
 
 DIVERSITY = ("coverage", "ild")
-DOTS = np.linspace(0, 1, 12)[:, None]  # stand for a line as an obstacle to labels
 NEAR = 14.0  # largest distance of a swept value from its point, in points of print
 
 
@@ -75,47 +74,49 @@ def moves_figure(
     frame: pd.DataFrame,
     swept: str,
     title: str | None = None,
-    across: str = "coverage",
-    up: str = "recall",
+    metrics: Sequence[str] = ("recall", "coverage"),
 ) -> Drawing:
-    """Draws how two metrics at cut-off 20 move where each arm has a value of its own.
+    """Draws how means of metrics at cut-off 20 move where an arm has its own value.
 
-    An arrow leads from an arm's cell at a swept value, an empty point, to its cell with
-    no such value, where it is the arm's own. An arm with one cell has a point alone.
+    In a panel for each metric, a line leads from the arm's cell at a swept value, an
+    empty point, to its cell with no such value, where it is the arm's own. An arm with
+    one cell has a point alone. Intervals are of paired differences, which contrasts
+    have; those of means hide how certain a move is.
 
     Args:
       frame: a long table with the swept column.
       swept: the column.
       title: the heading; by default, what is shown.
-      across: the metric along the horizontal axis.
-      up: the metric along the vertical one, whose intervals are drawn.
+      metrics: of the panels, beside each other.
     """
-    points = wide(frame, [up, across], CUTOFF)
-    shown = points.dropna(subset=[up, across]).reset_index(drop=True)
-    figure, axes = blank(4.6)
-    own = shown[shown[swept].isna()]
-    crowd = []
-    for row in shown.to_dict("records"):
-        at, ink = (row[across], row[up]), look(str(row["arm"])).colour
-        fill = ink if pd.isna(row[swept]) else "white"
-        style = {"markerfacecolor": fill, "markeredgecolor": ink, "elinewidth": 1.0}
-        draw_point(axes, row, at, up, markersize=7, **style)
-        end = own[own.arm == row["arm"]][[across, up]].to_numpy()
-        crowd.append(np.array([at]))
-        if fill == "white" and len(end):
-            arrow = {"arrowstyle": "-|>", "color": ink, "shrinkA": 5, "shrinkB": 5}
-            axes.annotate("", end[0], at, arrowprops={**arrow, "linewidth": 1.2})
-            crowd.append(at + DOTS * (end[0] - at))
-    axes.set_xlabel(METRICS[across].axis(CUTOFF))
-    axes.set_ylabel(f"{METRICS[up].axis(CUTOFF)}, with 95 % interval")
-    axes.margins(0.1)
-    heading = f"{METRICS[up].title(CUTOFF)} and {METRICS[across].title(CUTOFF)}: from "
-    heading += f"a given {swept} (empty) to the arm's own"
+    points = wide(frame, list(metrics), CUTOFF)
+    shown = points.dropna(subset=list(metrics))
+    arms = list(dict.fromkeys(shown.arm))[::-1]
+    height = 1.2 + 0.3 * len(arms)
+    figure, axes = blank(height, ncols=len(metrics), sharey=True, squeeze=False)
+    for panel, metric in zip(axes[0], metrics, strict=True):
+        for place, arm in enumerate(arms):
+            _move(panel, shown[shown.arm == arm], metric, swept, place)
+        panel.set_xlabel(METRICS[metric].axis(CUTOFF))
+        panel.margins(x=0.08)
+    axes[0, 0].set_yticks(range(len(arms)), arms)
+    axes[0, 0].set(ylim=(-0.6, len(arms) - 0.4), ylabel="arm")
+    names = " and ".join(METRICS[metric].title(CUTOFF) for metric in metrics)
+    heading = f"{names}: from a given {swept} (empty) to the arm's own"
     above(figure, folded(title or of_runs(shown, heading)))
-    xy, inks = own[[across, up]].to_numpy(), [look(arm).ink for arm in own.arm]
-    if len(own):
-        label_points(axes, xy, list(own.arm), inks, np.tile(np.concatenate(crowd), 2))
     return Drawing(figure, points)
+
+
+def _move(axes: Axes, cells: pd.DataFrame, metric: str, swept: str, place: int) -> None:
+    """Draws an arm's cells, each joined to the one without a swept value."""
+    style = look(str(cells.arm.iloc[0]))
+    own = cells[cells[swept].isna()][metric].to_numpy()[:1]
+    for value, given in zip(cells[metric], cells[swept].notna(), strict=True):
+        fill = "white" if given else style.colour
+        inks: dict[str, Any] = {"color": style.colour, "markerfacecolor": fill}
+        axes.plot(value, place, style.marker, markersize=7, **inks)
+        for end in own[own != value]:
+            axes.plot([value, end], [place] * 2, color=style.colour, zorder=1.5)
 
 
 def _write_values(axes: Axes, points: pd.DataFrame, metric: str, swept: str) -> None:
@@ -124,7 +125,8 @@ def _write_values(axes: Axes, points: pd.DataFrame, metric: str, swept: str) -> 
     crowd, turns = [], []
     for _, line in shown.groupby("arm", sort=False):
         xy = line[[metric, "recall"]].to_numpy()
-        crowd += [xy, *(a + DOTS * (b - a) for a, b in pairwise(xy))]
+        steps = np.linspace(0, 1, 12)[:, None]  # dots stand for the line as an obstacle
+        crowd += [xy, *(a + steps * (b - a) for a, b in pairwise(xy))]
         ends = dict.fromkeys([line.recall.idxmax(), line.index[0], line.index[-1]])
         turns += list(enumerate(ends))
     labels = shown.loc[[n for _, n in sorted(turns)]].dropna(subset=[swept])

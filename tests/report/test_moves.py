@@ -1,6 +1,5 @@
 """The figure of arms with a value of their own beside a given one."""
 
-import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 
@@ -21,28 +20,30 @@ def frame():
     return table([*made_rows(), *given], "full-softmax")
 
 
-def test_an_arrow_leads_from_the_given_value_to_the_arms_own(frame):
+def test_a_line_leads_from_the_given_value_to_the_arms_own(frame):
     drawing = moves_figure(frame, "prior")
-    (axes,) = drawing.figure.axes
     where = drawing.points.set_index(["arm", drawing.points.prior.isna()])
-    arrows = [text for text in axes.texts if getattr(text, "arrow_patch", None)]
-    assert len(arrows) == 2
-    for arrow, arm in zip(arrows, ("in-batch", "full-softmax"), strict=True):
-        start, end = where.loc[(arm, False)], where.loc[(arm, True)]
-        assert tuple(arrow.xyann) == (start.coverage, start.recall)
-        assert tuple(arrow.xy) == (end.coverage, end.recall)
-    names = [text.get_text() for text in axes.texts if text.get_text()]
-    assert sorted(names) == ["full-softmax", "in-batch", "in-batch+logq", "popularity"]
+    panels = drawing.figure.axes
+    names = [label.get_text() for label in panels[0].get_yticklabels()]
+    assert names == ["popularity", "full-softmax", "in-batch+logq", "in-batch"]
+    for axes, metric in zip(panels, ("recall", "coverage"), strict=True):
+        lines = [line for line in axes.get_lines() if len(line.get_xdata()) == 2]
+        for line, arm in zip(lines, ("full-softmax", "in-batch"), strict=True):
+            ends = [where[metric][arm, own] for own in (False, True)]
+            assert list(line.get_xdata()) == ends
+            assert list(line.get_ydata()) == [names.index(arm)] * 2
 
 
 def test_points_are_the_tables_and_those_of_given_values_are_empty(frame):
     drawing = moves_figure(frame, "prior", title="made")
-    lines = [bar.lines[0] for bar in drawing.figure.axes[0].containers]
-    assert len(lines) == len(drawing.points) == 6
-    for line, row in zip(lines, drawing.points.itertuples(), strict=True):
-        assert (*line.get_xdata(), *line.get_ydata()) == (row.coverage, row.recall)
-        empty = to_hex(line.get_markerfacecolor()) == "#ffffff"
-        assert empty is not pd.isna(row.prior)
-        cell = frame[(frame.arm == row.arm) & (frame.metric == "recall")]
-        own = cell.prior.isna() if pd.isna(row.prior) else cell.prior == row.prior
-        assert row.recall == cell[own & (cell.k == 20)]["mean"].item()
+    panels, cells = drawing.figure.axes, frame[frame.k == 20]
+    names = [label.get_text() for label in panels[0].get_yticklabels()]
+    for axes, metric in zip(panels, ("recall", "coverage"), strict=True):
+        dots = [line for line in axes.get_lines() if len(line.get_xdata()) == 1]
+        assert len(dots) == 6
+        for dot in dots:
+            arm = names[int(dot.get_ydata()[0])]
+            of_arm = cells[(cells.arm == arm) & (cells.metric == metric)]
+            empty = to_hex(dot.get_markerfacecolor()) == "#ffffff"
+            row = of_arm[of_arm.prior.notna() == empty]
+            assert dot.get_xdata()[0] == row["mean"].item()
