@@ -96,6 +96,9 @@ results: $(READY)
 	  full-softmax)
 	$(if $(MOVIELENS_DIR),$(LARGE) 5 fair --arms random popularity ease slim ials \
 	  in-batch+prior $(TUNED))
+	$(if $(MOVIELENS_DIR),$(LARGE) 1 tuning-prior --arms $(CORRECTED) full-softmax)
+	$(if $(MOVIELENS_DIR),$(LARGE) 5 fair-prior --arms popularity ease $(CORRECTED) \
+	  full-softmax)
 	$(if $(MOVIELENS_DIR),$(LARGE) 3 budget)
 	$(if $(MOVIELENS_DIR),$(LARGE) 3 strength)
 	$(if $(MOVIELENS_DIR),$(LARGE) 3 semisynthetic)
