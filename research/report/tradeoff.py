@@ -113,8 +113,10 @@ def _move(axes: Axes, cells: pd.DataFrame, metric: str, swept: str, place: int) 
     own = cells[cells[swept].isna()][metric].to_numpy()[:1]
     for value, given in zip(cells[metric], cells[swept].notna(), strict=True):
         fill = "white" if given else style.colour
+        # a filled point stands on an empty one that it would hide, or be hidden by
         inks: dict[str, Any] = {"color": style.colour, "markerfacecolor": fill}
-        axes.plot(value, place, style.marker, markersize=7, **inks)
+        size, order = (9, 2) if given else (5.5, 3)
+        axes.plot(value, place, style.marker, markersize=size, zorder=order, **inks)
         for end in own[own != value]:
             axes.plot([value, end], [place] * 2, color=style.colour, zorder=1.5)
 
