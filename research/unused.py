@@ -85,6 +85,7 @@ def _idle(config: Config) -> dict[str, str]:
     encoded = ENCODERS.choose(config.encoder).history != "none"
     words = ("search_words", "search_noise")
     looked = config.evaluate_every <= config.epochs
+    watched = looked and config.evaluate_every > 0
     loss = LOSSES.choose(config.loss)
     judged = NEGATIVES in loss.needs
     # Then a number that is added to all logits of a row changes nothing.
@@ -116,6 +117,6 @@ def _idle(config: Config) -> dict[str, str]:
         (("served",), config.output != "dot", f"output is {config.output}"),
         (("window_days",), windowed, "nothing goes by windows of time"),
         (("evaluate_every",), looked, f"there are no more than {config.epochs} epochs"),
-        (("evaluate_prior",), config.evaluate_every > 0, "evaluate_every is 0"),
+        (("evaluate_prior",), watched, "no epoch is evaluated before the last"),
     )
     return {name: why for names, on, why in switched if not on for name in names}

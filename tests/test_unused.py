@@ -34,6 +34,10 @@ IDLE: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"fit_on": "train", "epochs": 4}, {"evaluate_every": 5}),
     ({"fit_on": "train"}, {"evaluate_prior": "calibrated"}),
     (
+        {"fit_on": "train", "epochs": 4},
+        {"evaluate_prior": "calibrated", "evaluate_every": 5},
+    ),
+    (
         {
             **{"logq": 1.0, "expected_count": True, "mask_same_item": True},
             "correct_positive": False,

@@ -11,8 +11,8 @@ without a prior, with the values chosen so.
     python -m experiments run fair-prior --quick   about 1 minute
 
 With --dataset DIR/electronic it takes about an hour; DIR is as in docs/outside.md.
-Expect on Electronics: log q in the loss and a prior alone at the same recall, the first
-with more of the catalogue, both above what they reach without a choice of the prior.
+Expect on Electronics a gain of 0.005 to 0.016 in recall@20 for losses whose scores hold
+popularity, and log q in the loss about 0.002 above a prior alone.
 """
 
 import functools
@@ -60,8 +60,8 @@ FAIR_PRIOR = Grid(
         "moves": functools.partial(
             deferred("research.report.tradeoff:moves_figure"),
             swept="prior",
-            title="Recall and coverage of each arm: without a prior (empty), and with "
-            "the prior that validation chose",
+            title="Recall and coverage of each loss: without a prior (empty), and with "
+            "the prior that validation chose (baselines have none)",
         )
     },
     contrast_figures=CONTRASTS_FIGURE,

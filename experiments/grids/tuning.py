@@ -22,7 +22,8 @@ python -m experiments.tuned out ml-100k time.
 Expect temperatures of 0.15 to 0.3 for the corrected softmax arms.
 On MovieLens 1M the trials are six, since a run takes two minutes. The number of epochs
 is tuned on the split in time, in twelve trials, and on Electronics, in 25.
-``tuning-prior`` has eight priors for each of 14 models there, on Electronics of 20.
+``tuning-prior`` has eight priors for each of 14 models on MovieLens 100K, of six on 1M
+and of 20 on Electronics, and tunes the number of epochs on Electronics alone.
 """
 
 import experiments.grids.depth as depth

@@ -20,7 +20,8 @@ from research.report.pictures import (
     look,
     styled,
 )
-from research.report.tables import wide
+from research.report.tables import swept_columns, wide
+from research.types import choose
 
 DIVERSITY = ("coverage", "ild")
 NEAR = 14.0  # largest distance of a swept value from its point, in points of print
@@ -88,7 +89,11 @@ def moves_figure(
       swept: the column.
       title: the heading; by default, what is shown.
       metrics: of the panels, beside each other.
+
+    Raises:
+      InputError: the table has no such column.
     """
+    choose(swept, dict.fromkeys(swept_columns(frame)), "swept field of the table")
     points = wide(frame, list(metrics), CUTOFF)
     shown = points.dropna(subset=list(metrics))
     arms = list(dict.fromkeys(shown.arm))[::-1]

@@ -1,6 +1,7 @@
 """Trials of the prior: chosen apart from those without one, and served."""
 
 import pandas as pd
+import pytest
 
 import experiments.tuned as module
 from experiments.choices import how_tuned
@@ -10,6 +11,7 @@ from experiments.tuned import FIELDS, chosen
 from research.config import Config
 from research.report.pages import csv_text
 from research.report.records import RunResult
+from research.types import InputError
 from tests.experiments.made_trials import made_trials
 
 
@@ -48,6 +50,16 @@ def test_a_cell_takes_the_prior_that_was_chosen_unless_it_sweeps_priors(
         for cell in expand(GRIDS["fair-prior"], Config(), 1, ("bpr",))
     }
     assert found == {(): (0.3, 0.75), (0.0,): (0.1, 0.0)}
+
+
+def test_a_data_set_without_these_choices_is_told_of_their_trials(
+    monkeypatch, tmp_path
+):
+    arms = GRIDS["fair-prior"].arm_sweeps
+    plain = made_trials(**{arm: {0.1: (0.3, 0.1), 0.3: (0.2, 0.4)} for arm in arms})
+    written(monkeypatch, tmp_path, plain)
+    with pytest.raises(InputError, match="run tuning-prior on it"):
+        expand(GRIDS["fair-prior"], Config(), 1, ("bpr",))
 
 
 def test_a_page_tells_which_rows_have_a_prior_of_their_own(monkeypatch, tmp_path):

@@ -6,6 +6,7 @@ from matplotlib.colors import to_hex
 from research.report.records import RunResult
 from research.report.tables import table
 from research.report.tradeoff import moves_figure
+from research.types import InputError
 from tests.report.made import made_record, made_rows
 
 
@@ -32,6 +33,11 @@ def test_a_line_leads_from_the_given_value_to_the_arms_own(frame):
             ends = [where[metric][arm, own] for own in (False, True)]
             assert list(line.get_xdata()) == ends
             assert list(line.get_ydata()) == [names.index(arm)] * 2
+
+
+def test_a_field_that_the_table_lacks_is_refused(frame):
+    with pytest.raises(InputError, match="unknown swept field of the table 'alpha'"):
+        moves_figure(frame, "alpha")
 
 
 def test_points_are_the_tables_and_those_of_given_values_are_empty(frame):
