@@ -28,7 +28,6 @@ API: dict[str, tuple[str, ...]] = {
         "research.report.figures:arms_figure",
         "research.report.figures:sweep_figure",
         "research.report.tradeoff:tradeoff_figure",
-        "research.report.tradeoff:moves_figure",
         "research.report.deciles:recall_by_decile",
         "research.report.deciles:decile_figure",
         "research.report.curves:history_frame",
