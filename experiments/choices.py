@@ -93,12 +93,13 @@ def how_tuned(ran: Sequence["RunResult"], base: Config, grid: "Grid") -> str:
     prior = grid.tuned_prior
     fields, n = trials(name_of(base.dataset), base.split, prior)
     text = (
-        f"Each trained arm has the {fields} that were best on validation, in "
+        f"Each trained arm has the {_words(fields)} that were best on validation, in "
         f"NDCG@{CUTOFF}, of {n} trials."
     )
     if prior and any(PRIOR in run.swept for run in ran):
         others, n = trials(name_of(base.dataset), base.split)
-        text += f" A row that names a prior has the {others} best of {n} without one."
+        text += f" A row that names a prior has the {_words(others)} best of {n} "
+        text += "without one."
     takers: dict[str, list[str]] = {}
     for name in dict.fromkeys(run.arm for run in ran):
         if name in grid.tuned_as:
@@ -107,12 +108,13 @@ def how_tuned(ran: Sequence["RunResult"], base: Config, grid: "Grid") -> str:
         has = "have" if names[1:] else "has"
         text += f" {', '.join(names)} {has} those of `{model}`."
     shown = {"learning_rate": "Learning rates", "epochs": "Epochs", PRIOR: "Priors"}
-    lists = [
-        _by_value(ran, field, word)
-        for field, word in shown.items()
-        if field.replace("_", " ") in fields
-    ]
+    lists = [_by_value(ran, field, shown[field]) for field in fields if field in shown]
     return " ".join([text, *filter(None, lists)])
+
+
+def _words(fields: Sequence[str]) -> str:
+    words = [field.replace("_", " ") for field in fields]
+    return " and ".join([", ".join(words[:-1]), words[-1]])
 
 
 def _by_value(ran: Sequence["RunResult"], field: str, word: str) -> str:

@@ -92,7 +92,7 @@ def variant(values: Mapping[str, float], prior: bool = False) -> str:
     return " ".join([*words, WITH_PRIOR] if prior else words)
 
 
-def trials(dataset: str, split: str, prior: bool = False) -> tuple[str, int]:
+def trials(dataset: str, split: str, prior: bool = False) -> tuple[list[str], int]:
     """Which fields were chosen on a split of a data set, and of how many trials.
 
     Every arm of it had as many.
@@ -106,9 +106,8 @@ def trials(dataset: str, split: str, prior: bool = False) -> tuple[str, int]:
         where = {"dataset": dataset, "split": split}
         lines = [line for line in csv.DictReader(file) if where.items() <= line.items()]
     lines = [line for line in lines if (WITH_PRIOR in line["variant"]) is prior]
-    names = [field for field in FIELDS if any(line[field] for line in lines)]
-    words = [name.replace("_", " ") for name in names]
-    return " and ".join([", ".join(words[:-1]), words[-1]]), int(lines[0]["trials"])
+    fields = [field for field in FIELDS if any(line[field] for line in lines)]
+    return fields, int(lines[0]["trials"])
 
 
 @functools.cache

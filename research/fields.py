@@ -363,7 +363,7 @@ class TrainFields(Group):
     with the best NDCG@20 is served, judged by lists without exposure and min_clicks."""
     evaluate_prior: Annotated[str, HOST, LATER, Choice("none", "calibrated")] = "none"
     """Popularity prior of the lists that evaluate_every judges by: none, or calibrated,
-    the one that the validation clicks give after that epoch."""
+    the one that the validation clicks give after that epoch (none if they fit none)."""
     seed: Annotated[int, HOST, _SEED] = 0
     """Seed of initial values, batch order, negatives and dropout."""
 

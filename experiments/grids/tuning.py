@@ -182,7 +182,7 @@ TUNING_PRIOR = Grid(
     dataset_swept={"ml-1m": _LARGE | _PRIORS, "electronic": _LONGER | _PRIORS},
     changes={"fit_on": "train"},
     dataset_changes=SHORTER,
-    minutes_on={"electronic": "75"},
+    minutes_on={"electronic": "45"},
     figures={},
     brief=CUTOFF,
 )

@@ -16,6 +16,7 @@ from experiments.tuned import (
     FIELDS,
     PATH,
     SELECTORS,
+    TRIALS,
     chosen,
     main,
     tables,
@@ -49,9 +50,7 @@ def test_the_committed_choices_are_those_of_the_committed_trials():
     assert csv_text(pd.concat(lines)) == PATH.read_text()
 
 
-@pytest.mark.parametrize(
-    "name", [path.stem for path in tables(RESULTS, "ml-100k", Config.split)]
-)
+@pytest.mark.parametrize("name", TRIALS)
 def test_the_committed_trials_are_those_that_the_grid_declares(name):
     grid, frame = GRIDS[name], read_table(RESULTS / f"tables/ml-100k/{name}.csv")
     rows = frame[(frame.metric == "ndcg") & (frame.k == 20)]
