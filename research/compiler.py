@@ -52,3 +52,17 @@ def set_one_thread() -> None:
             os.environ[THREADS] = "1"
     elif not (present.isascii() and present.isdecimal() and 0 < int(present) < 1 << 16):
         raise InputError(f"{THREADS} is '{present}': it must be a number of threads")
+
+
+def compute_where_called() -> None:
+    """Makes a CPU run each program in the thread that calls it.
+
+    JAX hands programs to threads of its own, as many as XLA has. Where that is one, the
+    threads of ``top_k`` wait for it in turn; each in its own, two cores score up to
+    twice as fast. Digits stay the same. Another device ignores it.
+
+    It must be called before JAX first computes; it imports JAX.
+    """
+    import jax
+
+    jax.config.update("jax_cpu_enable_async_dispatch", False)

@@ -61,3 +61,19 @@ def test_a_flag_that_is_set_stays(tmp_path):
     code, flags = compiled(tmp_path, SET, own)
     assert {int(width) for width in VECTORS.findall(code)} == {4}
     assert [flag for flag in flags if "vector_width" in flag] == [own]
+
+
+HEAVY = """
+import jax, jax.numpy as jnp
+from research.compiler import compute_where_called
+compute_where_called()
+heavy = jax.jit(lambda x: jax.lax.fori_loop(0, 300, lambda n, y: jnp.tanh(y @ x), x))
+heavy(jnp.ones((300, 300))).block_until_ready()
+print(heavy(jnp.zeros((300, 300))).is_ready())
+"""
+
+
+def test_a_program_is_done_when_its_call_returns():
+    # by default JAX returns at once, and 300 products take a tenth of a second
+    env = {**os.environ, "JAX_PLATFORMS": "cpu", "NPROC": "1"}
+    assert python("-c", HEAVY, env=env).split() == ["True"]

@@ -30,6 +30,7 @@ from experiments.runs import score
 from experiments.runs import serve as scorer_of
 from research import rng
 from research.batches import epoch_batches
+from research.compiler import compute_where_called
 from research.config import Config, structure
 from research.evaluate.metrics import summary
 from research.evaluate.top_k import seen_items_of, top_k
@@ -395,4 +396,5 @@ TASKS = {
 }
 
 if __name__ == "__main__":
+    compute_where_called()  # as run and train do
     serve(TASKS)

@@ -36,6 +36,7 @@ from experiments.output.folders import (
 )
 from experiments.output.locks import alone
 from experiments.study import SIMULATED, Study, StudyOptions, report_study
+from research.compiler import compute_where_called
 from research.config import Config
 from research.data import check_dataset, name_of
 from research.files import read_json
@@ -121,6 +122,7 @@ class Run:
             self.jobs,
             self.arms,
         )
+        compute_where_called()
         records = study.run(options)
         written = report_study(study, records, out)
         print(*(f"wrote {name}" for name in (records, *written)), sep="\n")

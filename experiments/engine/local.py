@@ -21,6 +21,7 @@ from experiments.inputs import prepared_run
 from experiments.output.environment import cores, keep_compiled
 from experiments.output.plan import Run
 from experiments.runs import execute, stored_vectors
+from research.compiler import compute_where_called
 from research.config import Config, alike
 from research.data.cache import default_root
 from research.files import sweep, write_json
@@ -131,6 +132,7 @@ def run_here(
 
     With at_once above 1, up to so many alike runs are trained in one program.
     """
+    compute_where_called()
     keep_compiled(default_root())
     for group in groups(runs, at_once):
         start = time.perf_counter()

@@ -9,6 +9,8 @@ from jax import monitoring
 
 from research.evaluate.top_k import (
     CHUNK,
+    DENSE,
+    SLABS,
     TILE,
     dot_product,
     rank_scores,
@@ -240,6 +242,38 @@ def test_many_chunks_are_ranked_as_by_a_sort(monkeypatch, order, k):
     lists = rank_scores(given_scores(scores), 150, *ragged(seen), k)
     np.testing.assert_array_equal(lists, full_sort(scores, seen, k))
     np.testing.assert_array_equal(scores, before)
+
+
+@pytest.mark.parametrize("planted", [0, 3, 9])  # in each later chunk; 9 exceed a list
+def test_what_enters_full_lists_is_found_wherever_it_stands_in_a_chunk(planted):
+    n_users, n_items, k = 12, 3 * CHUNK, 5
+    assert CHUNK % SLABS == 0, "a full chunk is looked at in slabs"
+    assert planted * SLABS * n_users < n_users * CHUNK // DENSE, "few enough enter"
+    rng = np.random.default_rng(planted)
+    scores = rng.integers(50, size=(n_users, n_items)).astype(np.float32)
+    for row in scores:
+        for chunk in (1, 2):  # equal scores: the lower index comes first
+            place = rng.choice(CHUNK, size=planted, replace=False)
+            row[chunk * CHUNK + place] = 50 + chunk
+    seen = random_seen(rng, n_users, n_items, 50)
+    lists = rank_scores(given_scores(scores), n_items, *ragged(seen), k)
+    np.testing.assert_array_equal(lists, full_sort(scores, seen, k))
+
+
+@pytest.mark.parametrize("column", [0, CHUNK // SLABS, CHUNK - 1])
+def test_a_rare_score_that_is_not_a_number_is_refused_in_a_full_chunk(column):
+    scores = np.tile(np.arange(2 * CHUNK, 0, -1, dtype=np.float32), (9, 1))
+    scores[4, CHUNK + column] = np.nan
+    nothing = np.zeros(10, int), np.zeros(0, int)
+    with pytest.raises(ValueError, match="not a number"):
+        rank_scores(given_scores(scores), 2 * CHUNK, *nothing, k=3)
+
+
+@pytest.mark.parametrize("columns", [slice(5, 9), slice(0, CHUNK + 1)])
+def test_a_scorer_of_vectors_refuses_items_that_are_not_of_one_chunk(columns):
+    score = dot_product(np.ones((2, 3)), np.ones((2 * CHUNK, 3)))
+    with pytest.raises(ValueError, match="not one chunk"):
+        score(slice(0, 2), columns)
 
 
 @pytest.mark.parametrize("at", [3, 40, 148])

@@ -2,10 +2,13 @@
 
 import os
 
+import jax
 import numpy as np
 import pytest
 
+from experiments.engine.local import run_here
 from experiments.output.environment import threads
+from experiments.studies import STUDIES
 from research.compiler import THREADS, set_one_thread
 from research.files import read_arrays, read_json
 from research.types import InputError
@@ -59,6 +62,31 @@ def test_processes_agree_to_the_bit_and_machines_nearly(data, tmp_path):
     assert one.name == machine.name, "the same run id"
     largest = np.abs(scores(one)).max()
     np.testing.assert_allclose(scores(machine), scores(one), atol=1e-4 * largest)
+
+
+DISPATCH = "jax_cpu_enable_async_dispatch"
+
+
+@pytest.fixture
+def dispatched():
+    before = jax.config.read(DISPATCH)
+    jax.config.update(DISPATCH, True)
+    yield lambda: jax.config.read(DISPATCH)
+    jax.config.update(DISPATCH, before)
+
+
+def test_runs_of_this_process_compute_where_they_are_called(dispatched):
+    run_here([], None, lambda status: None, lambda line: None)
+    assert dispatched() is False
+
+
+def test_a_study_computes_where_it_is_called(call, dispatched, monkeypatch, tmp_path):
+    def stopped(options):
+        raise InputError(f"stopped, dispatched: {dispatched()}")
+
+    monkeypatch.setitem(STUDIES, "dial", STUDIES["dial"]._replace(run=stopped))
+    called = call("run", "dial", "--quick", "--out", tmp_path)
+    assert called.err == "error: stopped, dispatched: False\n"
 
 
 def test_threads_are_one_unless_asked_for(monkeypatch):
