@@ -11,7 +11,6 @@ from experiments.engine.local import Finished, RunStatus, run_here, run_in_worke
 from experiments.grid import Cell, Grid
 from experiments.inputs import digest_of, fold_of
 from experiments.output.checkpoints import interval
-from experiments.output.environment import cores
 from experiments.output.folders import id_of, writable
 from experiments.output.index import write_index
 from experiments.output.lists import gather_lists
@@ -19,6 +18,7 @@ from experiments.output.locks import Claims, alone
 from experiments.output.plan import Run, is_done, locate, plan, still_due
 from experiments.output.whole import of_common_seeds
 from experiments.study import StudyOptions
+from research.compiler import cores
 from research.config import Config
 from research.notices import say
 from research.report.pages import read_table

@@ -1,4 +1,4 @@
-"""XLA's flags for CPU loops and its threads, set by the command line or on request."""
+"""The cores of this process, and XLA's flags and threads on them, set on request."""
 
 import importlib.util
 import os
@@ -10,6 +10,13 @@ WANTED = {
     "--xla_cpu_prefer_vector_width": "512",
 }
 THREADS = "NPROC"  # XLA's name for how many threads share the work of a CPU
+
+
+def cores() -> list[int]:
+    """The processors this process may use; it may be bound to fewer than there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
 
 
 def set_xla_flags() -> None:

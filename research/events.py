@@ -10,7 +10,7 @@ from jaxtyping import Bool, Int
 from numpy import ndarray
 
 from research.rng import INDEX_SALT, pair_hash
-from research.sorting import stable_argsort
+from research.sorting import argsort, stable_argsort
 from research.splits import RULES, SPLITS, TEST, TRAIN, VALIDATION, SplitRules
 from research.types import Events, Fold, InputError, Rated, Ratings, check
 
@@ -127,7 +127,7 @@ def by_time(
     order = np.empty(len(at), np.int64)
     code = pair_hash(raw_user, raw_item, salt)
     order[stable_argsort(ratings.timestamp[at], code)] = np.arange(len(at))
-    by_user = np.argsort(user[at].astype(np.int64) << 32 | order)
+    by_user = argsort(user[at].astype(np.int64) << 32 | order)
     return at[by_user], order[by_user]
 
 

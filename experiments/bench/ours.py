@@ -24,13 +24,13 @@ from experiments.bench.protocol import (
     timed_lists,
 )
 from experiments.bench.work import RANKING, TOWERS, TRAINING, changed, work_of
-from experiments.engine.local import RunStatus, cores, run_in_workers
+from experiments.engine.local import RunStatus, run_in_workers
 from experiments.output.plan import Run
 from experiments.runs import score
 from experiments.runs import serve as scorer_of
 from research import rng
 from research.batches import epoch_batches
-from research.compiler import compute_where_called
+from research.compiler import compute_where_called, cores
 from research.config import Config, structure
 from research.evaluate.metrics import summary
 from research.evaluate.top_k import seen_items_of, top_k

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 from experiments.bench.ours import TASKS
 from experiments.bench.protocol import Here, Process, Side
 from experiments.bench.work import TRAINING, Work, find_work
-from experiments.engine.local import cores
 from experiments.output.environment import environment
+from research.compiler import cores
 
 # TFRS is written for Keras 2; both are read as TensorFlow is imported.
 PEER_VARIABLES = {"TF_USE_LEGACY_KERAS": "1", "TF_CPP_MIN_LOG_LEVEL": "2"}

@@ -18,10 +18,10 @@ from typing import NamedTuple
 
 from experiments.commands.signals import die_with_parent
 from experiments.inputs import prepared_run
-from experiments.output.environment import cores, keep_compiled
+from experiments.output.environment import keep_compiled
 from experiments.output.plan import Run
 from experiments.runs import execute, stored_vectors
-from research.compiler import compute_where_called
+from research.compiler import compute_where_called, cores
 from research.config import Config, alike
 from research.data.cache import default_root
 from research.files import sweep, write_json

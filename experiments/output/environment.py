@@ -9,15 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from experiments.output.folders import RECORDS_VERSION
-from research.compiler import THREADS
+from research.compiler import THREADS, cores
 from research.notices import say
-
-
-def cores() -> list[int]:
-    """The processors this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return sorted(os.sched_getaffinity(0))
-    return list(range(os.cpu_count() or 1))
 
 
 def threads() -> int:

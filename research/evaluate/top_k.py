@@ -12,7 +12,6 @@ those are sorted, equal scores by index. With AVX-512 that takes a sixth of lax.
 time on two cores (MovieLens 1M, top 100: 0.08 s against 0.5).
 """
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -22,6 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Float32, Int
 
+from research.compiler import cores
 from research.evaluate.formulas import DEPTH
 from research.events import items_of
 from research.types import Fold
@@ -169,10 +169,7 @@ def by_tile(
       empty: the results of no users.
     """
     tiles = [slice(n, min(n + TILE, n_users)) for n in range(0, n_users, TILE)]
-    # a process may be bound to fewer cores than there are: more threads don't help
-    affinity = getattr(os, "sched_getaffinity", None)
-    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
-    with ThreadPoolExecutor(max_workers=min(cores, THREADS)) as pool:
+    with ThreadPoolExecutor(max_workers=min(len(cores()), THREADS)) as pool:
         return np.concatenate([empty, *pool.map(function, tiles)])
 
 

@@ -9,9 +9,10 @@ import pytest
 
 from experiments import finish as finishing
 from experiments.commands import limits
-from experiments.engine.local import cores, death
+from experiments.engine.local import death
 from experiments.output.folders import id_of
 from research import files
+from research.compiler import cores
 from tests.experiments.made import contents, runs_of
 from tests.experiments.test_bad_input import refused
 from tests.experiments.test_safe_signals import started
