@@ -75,8 +75,8 @@ def dot_product(
     added = np.zeros(n_items) if bias is None else bias
     # on the device once: a program's arguments are copied there each time otherwise
     chunks = [
-        (jax.device_put(_pad(items[start:end], chunk)), _pad(added[start:end], chunk))
-        for start, end in ((n, n + chunk) for n in range(0, n_items, chunk))
+        (jax.device_put(_pad(items[part], chunk)), _pad(added[part], chunk))
+        for part in (slice(n, n + chunk) for n in range(0, n_items, chunk))
     ]
     # one tile beyond the end: a slice from any start has its full size
     padded_users = _pad(users, len(users) + TILE)
