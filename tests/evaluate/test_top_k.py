@@ -178,6 +178,14 @@ def test_one_compilation_serves_every_temperature_prior_and_number_of_users():
     assert len(compiled) == 1
 
 
+def test_an_item_of_a_later_chunk_has_its_own_prior():
+    bias = np.zeros(CHUNK + 3)
+    bias[[1, CHUNK + 1]] = 1.0, 2.0
+    nothing = np.zeros((len(bias), 1))
+    lists = top_k(nothing[:1], nothing, bias, *ragged([[]]), k=2)
+    assert lists.tolist() == [[CHUNK + 1, 1]]
+
+
 def test_vectors_may_be_on_the_device():
     users, items = np.eye(3, dtype=np.float32), np.eye(3, dtype=np.float32)
     lists = top_k(jnp.asarray(users), jnp.asarray(items), None, *ragged([[]] * 3), k=1)
