@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from research.config import Config
@@ -29,6 +30,7 @@ from research.towers.inputs import (
 )
 from research.towers.towers import ItemTower, UserTower
 from research.train.world import World, bare
+from research.types import Pairs
 
 Params = dict[str, Any]
 
@@ -69,13 +71,14 @@ class Model(NamedTuple):
           config: its table_scale, loss and hyper.
         """
         tables = init_tables(stream(key, "tables"), sizes, self.dim, config.table_scale)
-        one = jnp.zeros((1,), jnp.int32)
-        user = self.user_input(tables, world, one, one)
-        item = self.item_input(tables, world, one)
+        # Shapes suffice: lazy_init computes initial values and no vectors.
+        one = jax.ShapeDtypeStruct((1,), jnp.int32)
+        user = jax.eval_shape(lambda u: self.user_input(tables, world, u, u), one)
+        item = jax.eval_shape(lambda i: self.item_input(tables, world, i), one)
         return {
             "tables": tables,
-            "user": self.user.init(stream(key, "user tower"), user, 0.0, None),
-            "item": self.item.init(stream(key, "item tower"), item),
+            "user": self.user.lazy_init(stream(key, "user tower"), user, 0.0, None),
+            "item": self.item.lazy_init(stream(key, "item tower"), item),
             "loss": {
                 name: jnp.array(value, jnp.float32)  # else epoch 2 would compile anew
                 for name, value in start_values(config).items()
@@ -212,10 +215,10 @@ def serve_pairs(
     A query that is a user is taken just before the pair's event; a candidate that is a
     user has its whole history.
     """
-    query, candidate = world.pairs.query[index], world.pairs.candidate[index]
+    pairs = _pairs(world.pairs, index)
     return (
-        _serve(model, model.query, params, world, query, world.pairs.position[index]),
-        _serve(model, model.candidate, params, world, candidate),
+        _serve(model, model.query, params, world, pairs.query, pairs.position),
+        _serve(model, model.candidate, params, world, pairs.candidate),
     )
 
 
@@ -224,13 +227,25 @@ def _serve(
     side: str,
     params: Params,
     world: World,
-    ids: Int[Array, " n"],
+    ids: Int[Array | np.ndarray, " n"],
     position: Int[Array, " n"] | None = None,
 ) -> Float[Array, "n d"]:
     if side == "item":
         return _serve_items(model, params, world, ids)
-    at = world.offsets[ids + 1] if position is None else position
+    at = _ends(world.offsets, ids) if position is None else position
     return _serve_users(model, params, world, ids, at)
+
+
+# Compiled whole: each of their operations would be a program of its own.
+@jax.jit
+def _pairs(pairs: Pairs, index: Int[Array, " n"]) -> Pairs:
+    return Pairs(*(column[index] for column in pairs))
+
+
+@jax.jit
+def _ends(offsets: Int[Array, " u1"], ids: Int[Array, " n"]) -> Int[Array, " n"]:
+    """The position after each user's last event."""
+    return offsets[ids + 1]
 
 
 _serve_users = jax.jit(Model.serve_users, static_argnums=0)
@@ -239,9 +254,11 @@ CACHES.append(_serve_users.clear_cache)  # type: ignore[attr-defined]
 CACHES.append(_serve_items.clear_cache)  # type: ignore[attr-defined]
 
 
-def _tiled(encode: Any, ids: Int[Array, " n"], tile: int) -> Float[Array, "n d"]:
+def _tiled(
+    encode: Any, ids: Int[Array | np.ndarray, " n"], tile: int
+) -> Float[Array, "n d"]:
     n = ids.shape[0]
-    padded = jnp.concatenate([ids, jnp.zeros((-n % tile,), ids.dtype)])
+    padded = np.pad(ids, (0, -n % tile))  # of NumPy: each slice would be a program
     parts = [encode(padded[i : i + tile]) for i in range(0, len(padded), tile)]
     return jnp.concatenate(parts)[:n]
 
