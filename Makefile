@@ -39,7 +39,7 @@ endef
 each = $(foreach one,$(1),$(RUN) $(one) --out results$(NEXT))
 outside = $(if $(OUTSIDE_DIR),$(RUN) $(2) --dataset $(OUTSIDE_DIR)/$(1) --out results $(3))
 results: $(READY)
-	@echo "about 11 hours on 2 cores; those of MovieLens 1M take about 13 more"
+	@echo "about 11 hours on 2 cores; those of MovieLens 1M take about 14 more"
 	$(RUN) ssb --seeds 5 --out results
 	$(call each,coverage tuning)
 	$(RUN) tuning --split time --arms $(TIMED) --out results

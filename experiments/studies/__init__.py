@@ -301,7 +301,7 @@ _STUDIES = (
         "temperature",
         "Which trades precision against diversity once validation chooses the epochs?",
         "20",
-        minutes_on={"electronic": "45"},
+        minutes_on={"electronic": "45", "ml-1m": "60"},
         seeds=5,
         predicted_on=(*_MOVIELENS, "electronic"),
         arms=("in-batch", "in-batch+logq"),

@@ -9,7 +9,8 @@ model. Each way chooses the epoch and the temperature.
     python -m experiments run trade-off-chosen            about 20 minutes on 2 cores
     python -m experiments run trade-off-chosen --quick    about half a minute
 
-On Electronics (--dataset DIR/electronic --seeds 3) it takes 45 minutes.
+On Electronics (--dataset DIR/electronic --seeds 3) it takes 45 minutes, on MovieLens 1M
+an hour.
 Expect on Electronics: chosen at a total of 1, a prior alone reaches the coverage of log
 q in the loss; chosen with the calibrated total, log q in the loss is trained longer.
 """
