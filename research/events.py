@@ -10,7 +10,7 @@ from jaxtyping import Bool, Int
 from numpy import ndarray
 
 from research.rng import INDEX_SALT, pair_hash
-from research.sorting import argsort, stable_argsort
+from research.sorting import order_by_group, stable_argsort
 from research.splits import RULES, SPLITS, TEST, TRAIN, VALIDATION, SplitRules
 from research.types import Events, Fold, InputError, Rated, Ratings, check
 
@@ -122,13 +122,16 @@ def by_time(
       salt: of the hash.
     """
     at = np.flatnonzero(selected)
-    raw_user = ratings.users.id[ratings.user[at]].astype(np.int64)
-    raw_item = ratings.items.id[ratings.item[at]].astype(np.int64)
-    order = np.empty(len(at), np.int64)
-    code = pair_hash(raw_user, raw_item, salt)
-    order[stable_argsort(ratings.timestamp[at], code)] = np.arange(len(at))
-    by_user = argsort(user[at].astype(np.int64) << 32 | order)
-    return at[by_user], order[by_user]
+
+    def hash_of(places: np.ndarray) -> np.ndarray:
+        rows = at[places]
+        raw_user = ratings.users.id[ratings.user[rows]].astype(np.int64)
+        raw_item = ratings.items.id[ratings.item[rows]].astype(np.int64)
+        return pair_hash(raw_user, raw_item, salt)
+
+    at = at[stable_argsort(ratings.timestamp[at], hash_of)]
+    order = order_by_group(user[at], int(user.max(initial=-1)) + 1)
+    return at[order], order.astype(np.int64)
 
 
 def _columns(

@@ -1,5 +1,6 @@
-"""Orders of large arrays, by NumPy's quick sort, which is not stable."""
+"""Orders of large arrays: by NumPy's quick sort, or, by small numbers, by counting."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -37,29 +38,60 @@ def argsort(key: Integer[ndarray, " n"]) -> Int[ndarray, " n"]:
         return np.concatenate([*pool.map(of_range, range(len(cuts) + 1))])
 
 
+def order_by_group(
+    group: Integer[ndarray, " n"], groups: int
+) -> Integer[ndarray, " n"]:
+    """The order by group, equal ones by place: np.argsort(group, kind="stable").
+
+    By counting, as SciPy makes a matrix of sparse rows: of 20 million places in half a
+    million groups in a sixth of the time of NumPy's stable sort.
+
+    Args:
+      group: numbers from 0 on, below groups.
+      groups: how many there are.
+
+    >>> order_by_group(np.array([1, 0, 1, 0]), 2).tolist()
+    [1, 3, 0, 2]
+    """
+    from scipy import sparse
+
+    n = len(group)
+    place = np.arange(n, dtype=np.int32 if n < 2**31 else np.int64)
+    rows = sparse.coo_array((np.ones(n, np.int8), (group, place)), shape=(groups, n))
+    return np.asarray(rows.tocsr().indices)
+
+
 def stable_argsort(
-    key: Integer[ndarray, " n"], tie: Shaped[ndarray, " n"] | None = None
+    key: Integer[ndarray, " n"],
+    tie: Callable[[Int[ndarray, " m"]], Shaped[ndarray, " m"]] | None = None,
 ) -> Int[ndarray, " n"]:
     """The order of the keys, equal ones by ``tie``, then by place: np.lexsort's.
 
-    Several times as fast as np.lexsort where few keys are equal, or all of them.
+    Several times as fast as np.lexsort.
 
     Args:
       key: what is sorted by.
-      tie: what equal keys are sorted by; None for their place alone.
+      tie: what equal keys are sorted by, of places; it is asked for those of equal keys
+        alone. None sorts them by place alone.
 
-    >>> stable_argsort(np.array([2, 1, 2, 1]), np.array([5, 9, 4, 9])).tolist()
+    >>> stable_argsort(np.array([2, 1, 2, 1]), np.array([5, 9, 4, 9]).take).tolist()
     [1, 3, 2, 0]
     """
     if len(key) and tie is not None and (key == key[0]).all():
-        return stable_argsort(tie)
+        return stable_argsort(tie(np.arange(len(key))))
     order = argsort(key)
     ordered = key[order]
-    same = ordered[1:] == ordered[:-1]
-    tied = np.zeros(len(key), bool)
-    tied[1:] = same
-    tied[:-1] |= same
-    at = order[tied]
-    keys = (at, key[at]) if tie is None else (at, tie[at], key[at])
-    order[tied] = at[np.lexsort(keys)]
+    first = np.ones(len(key), bool)  # of those with equal keys
+    first[1:] = ordered[1:] != ordered[:-1]
+    tied = ~first
+    tied[:-1] |= ~first[1:]
+    run = np.cumsum(first[tied], dtype=np.int64) - 1
+    if not len(run):
+        return order
+    run_of = np.full(len(key), -1)
+    run_of[order[tied]] = run
+    at = np.flatnonzero(run_of >= 0)
+    if tie is not None:
+        at = at[stable_argsort(tie(at))]
+    order[tied] = at[order_by_group(run_of[at], int(run[-1]) + 1)]
     return order

@@ -14,7 +14,7 @@ from numpy import ndarray
 
 from research.registry import Registry
 from research.rng import SPLIT_SALT, pair_hash
-from research.sorting import argsort, stable_argsort
+from research.sorting import order_by_group, stable_argsort
 from research.types import Events, InputError
 
 TRAIN, VALIDATION, TEST = 0, 1, 2
@@ -94,9 +94,8 @@ def _place_by_hash(
     """
     raw_user, raw_item = events.users.id[user], events.items.id[item]
     by_hash = stable_argsort(pair_hash(raw_user, raw_item, SPLIT_SALT + seed))
+    order = by_hash[order_by_group(user[by_hash], events.n_users)]
     place = np.empty(len(user), np.int64)
-    place[by_hash] = np.arange(len(user))
-    order = argsort(user.astype(np.int64) << 32 | place)
     place[order] = np.arange(len(user))
     return place - np.searchsorted(user, user)
 

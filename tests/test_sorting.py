@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from research import sorting
-from research.sorting import argsort, stable_argsort
+from research.sorting import argsort, order_by_group, stable_argsort
 
 LOW, HIGH = -(2**63), 2**63 - 1
 
@@ -39,7 +39,16 @@ def test_orders_are_those_of_lexsort(many, key):
     np.testing.assert_array_equal(key[order], np.sort(key))
     tie = keys(3)[: len(key)]
     np.testing.assert_array_equal(stable_argsort(key), np.lexsort((key,)))
-    np.testing.assert_array_equal(stable_argsort(key, tie), np.lexsort((tie, key)))
+    np.testing.assert_array_equal(stable_argsort(key, tie.take), np.lexsort((tie, key)))
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.int64])
+@pytest.mark.parametrize("groups", [1, 3, 5000, 10**6])
+@pytest.mark.parametrize("n", [0, 1, 5000])
+def test_the_order_by_group_is_that_of_a_stable_sort(n, groups, dtype):
+    group = keys(groups, dtype)[:n]
+    order = order_by_group(group, groups)
+    np.testing.assert_array_equal(order, np.argsort(group, kind="stable"))
 
 
 def test_a_large_array_is_cut_into_a_range_per_core(monkeypatch):

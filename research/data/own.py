@@ -27,7 +27,7 @@ from research.data.names import ENDINGS, ROLE, name_of
 from research.data.readers import malformed
 from research.data.side_tables import SideTable, read_side_table
 from research.rng import text_id
-from research.sorting import stable_argsort
+from research.sorting import order_by_group
 from research.types import InputError, Ratings, Table
 
 READER = b"own data 3\n"  # version of the reader, hashed into the names in the cache
@@ -245,9 +245,9 @@ def _assemble(
     """
     user = places["users"][rows.user.code]
     item = places["items"][rows.item.code]
-    pair = user.astype(np.int64) << 32 | item
-    order = stable_argsort(pair)
-    pair = pair[order]
+    order = order_by_group(item, len(tables["items"].id))
+    order = order[order_by_group(user[order], len(tables["users"].id))]
+    pair = user[order].astype(np.int64) << 32 | item[order]
     first = np.concatenate(([True], pair[1:] != pair[:-1]))
     if rows.part is not None:
         part = rows.part[order]
@@ -270,8 +270,8 @@ def _assemble(
     n, timestamp, rating = len(kept), rows.timestamp, rows.rating
     return Ratings(
         name=name,
-        user=user[kept],
-        item=item[kept],
+        user=(pair[first] >> 32).astype(user.dtype),
+        item=(pair[first] & 0xFFFFFFFF).astype(item.dtype),
         rating=np.ones(n, np.float32) if rating is None else rating[kept],
         timestamp=np.zeros(n, np.int64) if timestamp is None else timestamp[kept],
         users=tables["users"],
