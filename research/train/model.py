@@ -168,8 +168,8 @@ def serve_all(
     model: Model,
     params: Params,
     world: World,
-    queries: Int[Array, " v"],
-    candidates: Int[Array, " i"] | None = None,
+    queries: Int[Array | np.ndarray, " v"],
+    candidates: Int[Array | np.ndarray, " i"] | None = None,
     tile: int = 512,
 ) -> tuple[Float[Array, "v d"], Float[Array, "i d"]]:
     """Vectors of the queries and of the candidates (default: all).
@@ -178,7 +178,7 @@ def serve_all(
     shape, so that their number doesn't change a bit of any vector.
     """
     if candidates is None:
-        candidates = jnp.arange(world.pool.counts.shape[0], dtype=jnp.int32)
+        candidates = np.arange(world.pool.counts.shape[0], dtype=np.int32)
 
     return (
         serve_side(model, model.query, params, world, queries, tile),
@@ -191,7 +191,7 @@ def serve_side(
     side: str,
     params: Params,
     world: World,
-    ids: Int[Array, " n"],
+    ids: Int[Array | np.ndarray, " n"],
     tile: int = 512,
 ) -> Float[Array, "n d"]:
     """Vectors of users by their whole history, or of items, in tiles of constant shape.
@@ -201,7 +201,7 @@ def serve_side(
       side: the tower that encodes: "user" or "item".
       params: of the model.
       world: where the ids' histories and features are.
-      ids: users or items.
+      ids: users or items; their values are known, also where a caller is traced.
       tile: how many are encoded at once.
     """
     return _tiled(functools.partial(_serve, model, side, params, world), ids, tile)

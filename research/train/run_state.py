@@ -276,7 +276,7 @@ def refreshed(run: Prepared, state: TrainState, world: World) -> TrainState:
         state = state._replace(temperatures=refresh(state.temperatures, run.config))
     if all(source.refresh is None for source in run.sources):
         return state
-    queries = jnp.arange(world.offsets.shape[0] - 1, dtype=jnp.int32)
+    queries = np.arange(world.offsets.shape[0] - 1, dtype=np.int32)  # if traced, too
     users, items = serve_all(run.model, state.params, world, queries)
     source_states = tuple(
         kept if source.refresh is None else source.refresh(kept, users, items)
