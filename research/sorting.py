@@ -88,7 +88,7 @@ def stable_argsort(
     run = np.cumsum(first[tied], dtype=np.int64) - 1
     if not len(run):
         return order
-    run_of = np.full(len(key), -1)
+    run_of = np.full(len(key), -1)  # by place: which of the runs of equal keys, if any
     run_of[order[tied]] = run
     at = np.flatnonzero(run_of >= 0)
     if tie is not None:

@@ -270,8 +270,8 @@ def _assemble(
     n, timestamp, rating = len(kept), rows.timestamp, rows.rating
     return Ratings(
         name=name,
-        user=(pair[first] >> 32).astype(user.dtype),
-        item=(pair[first] & 0xFFFFFFFF).astype(item.dtype),
+        user=user[kept],
+        item=item[kept],
         rating=np.ones(n, np.float32) if rating is None else rating[kept],
         timestamp=np.zeros(n, np.int64) if timestamp is None else timestamp[kept],
         users=tables["users"],

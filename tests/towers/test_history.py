@@ -7,7 +7,7 @@ import numpy as np
 from research.config import Config
 from research.prepare import prepare
 from research.towers.inputs import HISTORY, SideArrays, UserLookup, user_lookup
-from research.train.model import serve_side
+from research.train.model import serve_pairs, serve_side
 from research.train.run_state import init_state
 from research.types import Events
 from tests.world import made_fold
@@ -131,3 +131,17 @@ def test_a_shuffled_history_is_the_same_items_in_another_order():
     oldest = [shuffled[n][0] == whole[n][-1] for n in full]
     assert 0.15 < np.mean(latest) < 0.25
     assert 0.15 < np.mean(oldest) < 0.25
+
+
+def test_the_user_of_a_pair_is_encoded_without_its_event():
+    layers = {"dim": 8, "user_hidden": (8,), "item_hidden": (8,)}
+    run = prepare(Config(history=LENGTH, user_features=(), **layers), made_fold())
+    world, sizes = run.world
+    params = init_state(run, world, sizes).params
+    pairs = np.array([3, 50, 200])
+    event = world.pairs.position[pairs]
+    np.testing.assert_array_equal(world.item[event], world.pairs.candidate[pairs])
+    found, _ = serve_pairs(run.model, params, world, pairs)
+    users = world.pairs.query[pairs]
+    before = run.model.serve_users(params, world, users, event)
+    np.testing.assert_allclose(found, before, rtol=1e-5, atol=1e-6)
