@@ -120,7 +120,9 @@ def neighbour_weights(
     n_ij users clicked both. Own code: implicit has the cosine without shrinkage, which
     makes an item with one click as similar to its neighbours as one with many
     [sarwar2001; dacrema2019, section 3.2]. Dense are the similarities to COLUMNS scored
-    items at a time.
+    items at a time. Computed as (n_ij a_i) a_j / (1 + shrink a_i a_j), a = 1 / sqrt(n),
+    which rounds as a product with diagonal matrices does: rounding decides which sums
+    over a user's clicks are equal, and published values depend on that.
 
     Args:
       clicks: X [users, items], 0 or 1.
@@ -134,14 +136,16 @@ def neighbour_weights(
     >>> neighbour_weights(X, shrink=1.0, neighbours=1).toarray().round(3).tolist()
     [[0.0, 0.667, 0.414], [0.667, 0.0, 0.0], [0.0, 0.0, 0.0]]
     """
-    norm = np.sqrt(clicks.sum(axis=0))
+    # an item without a click has no neighbour, so its factor does not matter
+    factor = 1 / np.sqrt(np.maximum(clicks.sum(axis=0), 1.0))
     transposed, columns_of = clicks.T.tocsr(), clicks.tocsc()
     tiles = []
     for start in range(0, clicks.shape[1], COLUMNS):
         tile = slice(start, start + COLUMNS)
         both = (transposed @ columns_of[:, tile]).toarray()
-        # an item without a click has no neighbour, so its divisor does not matter
-        alike = both / np.maximum(np.outer(norm, norm[tile]) + shrink, 1e-12)
+        alike = both * factor[:, None] * factor[tile]
+        if shrink:
+            alike /= 1 + shrink * np.outer(factor, factor[tile])
         columns = np.arange(alike.shape[1])
         alike[start + columns, columns] = 0.0
         if neighbours < len(alike):

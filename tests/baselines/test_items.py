@@ -70,6 +70,21 @@ def test_without_shrinkage_it_is_the_cosine_of_implicit():
     np.testing.assert_allclose(found, theirs, atol=1e-6)
 
 
+def test_similarities_are_rounded_as_a_product_with_diagonal_matrices():
+    clicks = sparse.csr_array(random_clicks()[:, :-1])
+    both = (clicks.T @ clicks).toarray()
+    n = clicks.sum(axis=0)
+    scale = sparse.diags_array(1 / np.sqrt(n))
+    expected = scale @ sparse.csr_array(both) @ scale
+    quotient = both / np.sqrt(np.outer(n, n))
+    expected, quotient = (
+        a - np.diag(np.diag(a)) for a in (expected.toarray(), quotient)
+    )
+    found = neighbour_weights(clicks, 0.0, len(n)).toarray()
+    assert np.array_equal(found, expected)
+    assert not np.array_equal(found, quotient)
+
+
 def descent(clicks: np.ndarray, l1: float, l2: float) -> np.ndarray:
     """Coordinate descent by its update rule, one weight at a time."""
     n = clicks.shape[1]
