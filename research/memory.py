@@ -14,7 +14,7 @@ from research.negatives import entries_of
 from research.negatives.frequencies import FREQUENCIES
 from research.towers import takes_words, uses_history
 from research.train.optimisers import OPTIMISERS
-from research.types import Events, InputError
+from research.types import Events, TooLarge
 
 _FLOAT = 4  # bytes
 _GROUP = Path("/sys/fs/cgroup/memory.max")  # what a container may use
@@ -41,13 +41,13 @@ def check_memory(config: Config, fitted: Events) -> None:
       fitted: the events of its training part.
 
     Raises:
-      InputError: naming the arrays that take the most.
+      TooLarge: naming the arrays that take the most.
     """
     parts = _bytes_of(config, fitted)
     needed, has = sum(parts.values()), machine_bytes()
     if needed > has:
         most = max(parts, key=lambda name: parts[name])
-        raise InputError(
+        raise TooLarge(
             f"{most} would take {parts[most] / 1e9:.4g} GB, all of the run "
             f"{needed / 1e9:.4g} GB at least, and this machine has {has / 1e9:.4g} "
             f"GB: choose smaller ones"
@@ -63,11 +63,11 @@ def check_squares(model: str, squares: int, items: int) -> None:
       items: of the catalogue.
 
     Raises:
-      InputError: naming the baseline.
+      TooLarge: naming the baseline.
     """
     needed, has = 8 * squares * items**2, machine_bytes()
     if needed > has:
-        raise InputError(
+        raise TooLarge(
             f"{model} of {items:,} items would take {needed / 1e9:.4g} GB at least, "
             f"and this machine has {has / 1e9:.4g} GB: take another baseline, such as "
             "item-knn, or fewer items (--core)"

@@ -34,6 +34,10 @@ class InputError(Exception):
     """Bad input from the person at the keyboard: one line, exit status 2."""
 
 
+class TooLarge(InputError):
+    """Arrays that can't fit this machine's memory."""
+
+
 # Kinds of columns.
 CATEGORY, NUMBER, CATEGORIES, TEXT = "category", "number", "categories", "text"
 _TYPES = {CATEGORY: "Uiu", NUMBER: "fiu", CATEGORIES: "b", TEXT: "U"}  # dtype.kind

@@ -84,7 +84,7 @@ BASELINES: Registry[Baseline] = Registry(
             neighbours=_count(20, "neighbours of an item"),
         ),
         "ease": _baseline(
-            "items:ease", squares=4, l2=_above(100.0, "ridge penalty", large=300.0)
+            "items:ease", squares=1, l2=_above(100.0, "ridge penalty", large=300.0)
         ),
         "slim": _baseline(
             "items:slim",

@@ -1,5 +1,7 @@
 """EASE against one ridge regression a column, which is what its closed form solves."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from scipy import sparse
@@ -36,6 +38,19 @@ def test_weights_are_a_ridge_regression_of_each_item_on_all_others(l2):
     assert (np.diag(weights) == 0).all()
 
 
+def test_it_holds_one_matrix_of_items_by_items():
+    n = 3000
+    pairs = np.arange(n)
+    clicks = sparse.csr_array((np.ones(n), (pairs // 2, pairs)), shape=(n // 2, n))
+    tracemalloc.start()
+    weights = item_weights(clicks, 1.0)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1.5 * 8 * n**2
+    assert np.count_nonzero(weights) == n
+    np.testing.assert_allclose(weights[[0, 1, 2], [1, 0, 3]], 0.5)
+
+
 def test_scores_are_the_evaluated_users_clicks_times_the_weights():
     fold = random_fold(n_items=40)
     clicks = clicks_of(fold)
@@ -67,3 +82,9 @@ def test_an_item_never_clicked_scores_zero():
 def test_a_penalty_that_is_not_above_zero_is_refused(l2):
     with pytest.raises(InputError, match="l2 = "):
         ease(random_fold(), {"l2": l2})
+
+
+def test_a_penalty_that_rounding_removes_is_refused():
+    twins = sparse.csr_array(np.ones((4, 2)))
+    with pytest.raises(InputError, match=r"l2 = 1e-300: too small for EASE"):
+        item_weights(twins, 1e-300)

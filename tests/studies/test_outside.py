@@ -1,6 +1,7 @@
 """The outside ledger: its verdicts, its cells, and runs on made data."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -271,18 +272,34 @@ def test_every_rating_trains_under_cornacs_protocol_and_high_ones_judge(tmp_path
     assert found[place] == pytest.approx(np.mean(precision), **near)
 
 
-def test_from_made_pairs_to_the_table_and_a_changed_record_to_another_verdict(
-    tmp_path, monkeypatch
-):
+def quick_options(tmp_path: Path) -> StudyOptions:
+    """Of a quick run on made pairs of 120 items."""
     draw = np.random.default_rng(0)
     folder = tmp_path / "data" / "ml-1m-ge3"
     folder.mkdir(parents=True)
     users, items = np.nonzero(draw.random((60, 120)) < 0.5)
     pairs = pd.DataFrame({"user": users, "item": items})
     pairs.to_csv(folder / "interactions-unsplit.csv.gz", index=False)
-    options = StudyOptions(
+    return StudyOptions(
         tmp_path / "out", data_dir=str(tmp_path / "data"), seeds=2, quick=True
     )
+
+
+def test_a_run_that_does_not_fit_the_memory_is_left_out(tmp_path, monkeypatch):
+    lines: list[str] = []
+    options = quick_options(tmp_path)._replace(progress=lines.append)
+    monkeypatch.setattr("research.memory.machine_bytes", lambda: 100_000)
+    stored = load_stored(run_outside(options))
+    assert stored.header["runs"] == ["popularity"]
+    assert "ease-1000 is left out: ease of 120 items would take" in lines[0]
+    with pytest.raises(InputError, match="no run that was asked for fits"):
+        run_outside(options._replace(arms=("ease-1000",), out=tmp_path / "other"))
+
+
+def test_from_made_pairs_to_the_table_and_a_changed_record_to_another_verdict(
+    tmp_path, monkeypatch
+):
+    options = quick_options(tmp_path)
     records = run_outside(options)
     before_bytes = records.read_bytes()
     stored = load_stored(records)

@@ -9,8 +9,8 @@ MovieLens 1M and 100K, and by the papers of two losses, SL@K [yang2025slatk] and
     python -m experiments run outside --quick --data-dir DIR     about 1 minute
 
 DIR has the folders ml-1m-ge3, ml-100k-irb, electronic, electronic-popularity, movie
-and gowalla (docs/outside.md); what needs a folder that isn't there is left out, with a
-line.
+and gowalla (docs/outside.md); what needs a folder that isn't there, or more memory than
+the machine has, is left out, with a line.
 A run that was measured is not measured again, unless its code or protocol has changed.
 
 Expect most cells to agree, and beside each table EASE, or on the shifted split item
@@ -45,7 +45,7 @@ from experiments.study import StudyOptions, save_study
 from research.contrast import slug
 from research.files import read_json, write_json
 from research.report.records import load_stored, study_header
-from research.types import InputError
+from research.types import InputError, TooLarge
 
 NAME = PLACE = "outside"
 CELLS = Path(__file__).with_name("cells.csv")
@@ -111,20 +111,27 @@ def run_outside(options: StudyOptions) -> Path:
       a row for each of its views (measure.py).
 
     Raises:
-      InputError: no data_dir, or nothing in it that a run needs.
+      InputError: no data_dir, or nothing in it that a run needs, or no run fits
+        the memory.
     """
     names = options.arms or (QUICK if options.quick else tuple(RUNS))
     rows, digests = _stored_rows(options) if options.arms else ({}, {})
     for name, dataset in _data_of(names, options).items():
         run = RUNS[name]
-        of_seeds = [
-            measured_once(name, run, seed, dataset, options)
-            for seed in range(min(options.seeds, run.seeds))
-        ]
+        try:
+            of_seeds = [
+                measured_once(name, run, seed, dataset, options)
+                for seed in range(min(options.seeds, run.seeds))
+            ]
+        except TooLarge as error:
+            options.progress(f"{name} is left out: {error}")
+            continue
         rows = {row: values for row, values in rows.items() if row[0] != name}
         for view in of_seeds[0]:
             rows[name, view] = np.stack([views[view] for views in of_seeds], axis=1)
         digests[data_label(run)] = digest_of(phase(run, 0, dataset), None)
+    if not rows:
+        raise InputError(f"study {NAME}: no run that was asked for fits the memory")
     place = {name: n for n, name in enumerate(RUNS)}
     return _saved(
         dict(sorted(rows.items(), key=lambda row: place[row[0][0]])), digests, options

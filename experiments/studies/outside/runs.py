@@ -69,7 +69,7 @@ def _recbole_1m(arm: str, *options: str, protocol: str = "recbole") -> Run:
 
 
 _RECBOLE_BPR = {"batch": 4096, "epochs": 300}
-_ALL_NEIGHBOURS = {"baseline": ("neighbours=10000",)}
+_ALL_NEIGHBOURS = {"baseline": ("neighbours=100000",)}
 
 
 def _references(data: str, protocol: str) -> dict[str, Run]:
@@ -134,7 +134,7 @@ def _other_set(data: str, *rows: str) -> dict[str, Run]:
         "psl-relu": ("mf-cosine", fast | psl),
         "sl-at-20": ("mf-sl-at-k", at_20),
     }
-    runs = {f"{data} popularity": Run(data, "validated", "popularity", seeds=1)}
+    runs = _references(data, "validated")
     for name in rows:
         arm, changes = of_arm[name]
         runs[f"{data} {name}"] = _mf(data, "validated", arm, 2, **changes)
