@@ -93,3 +93,6 @@ def test_a_penalty_that_rounding_removes_is_refused():
     twins = sparse.csr_array(np.ones((4, 2)))
     with pytest.raises(InputError, match=r"l2 = 1e-300: too small for EASE"):
         item_weights(twins, 1e-300)
+    # rounding can also leave a matrix that has an inverse, and negative eigenvalues
+    with pytest.raises(np.linalg.LinAlgError):
+        items._invert(np.array([[1.0, 2.0], [2.0, 1.0]]))
