@@ -108,8 +108,11 @@ def sum_over_clicks(
 
     def scores(users: slice, items: slice) -> Float[np.ndarray, "t c"]:
         # sparse by dense adds up each user's rows in turn: no tile changes a bit
-        sums = clicks[users] @ weights[:, items]
-        return sums.toarray() if sparse.issparse(sums) else sums
+        of_users = clicks[users]
+        if sparse.issparse(weights):
+            return (of_users @ weights[:, items]).toarray()
+        clicked = np.unique(of_users.indices)  # only their rows are copied
+        return of_users[:, clicked] @ weights[clicked, items]
 
     return scores
 
