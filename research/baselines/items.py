@@ -137,7 +137,7 @@ def neighbour_weights(
     [sarwar2001; dacrema2019, section 3.2]. Dense are the similarities to COLUMNS scored
     items at a time. Computed as (n_ij a_i) a_j / (1 + shrink a_i a_j), a = 1 / sqrt(n),
     which rounds as a product with diagonal matrices does: rounding decides which sums
-    over a user's clicks are equal, and published values depend on that.
+    over a user's clicks are equal, and so the sixth digit of a metric.
 
     Args:
       clicks: X [users, items], 0 or 1.
@@ -220,8 +220,8 @@ def _invert(matrix: Float[np.ndarray, "i i"]) -> None:
 
     Blocks are swept in turn [goodnight1979]. Only the lower half is kept up to date:
     half the operations of np.linalg.inv, which also holds three matrices more. LAPACK's
-    dpotrf and dpotri would do the same, but in SciPy 1.17 (OpenBLAS 0.3.30) they end
-    the process with 17,000 items.
+    dpotrf and dpotri would do the same, but with 17,000 items dpotrf was seen to end
+    the process (SciPy 1.17.1, OpenBLAS 0.3.30).
 
     Raises:
       LinAlgError: it is not positive definite.
