@@ -67,7 +67,7 @@ _DEPTH: dict[str, dict[str, Any]] = {
     "layers-none-of-item": {"item_hidden": ()},
 }
 
-# Wider towers over a longer history, tried on validation (the grid towers-choice), and
+# Wider towers over a longer history, tried on validation, and
 # the same towers with one of these changes undone.
 _CHOSEN: dict[str, Any] = {
     "negatives": ("catalogue",),

@@ -1,6 +1,6 @@
 """What a study is: a question that a grid can't answer, with its own measurements."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -234,19 +234,6 @@ def described(design: str, terms: Mapping[str, str], note: str = "") -> str:
     """
     rows = "\n".join(f"- **{term}**: {meaning}." for term, meaning in terms.items())
     return "\n\n".join(filter(None, (design, rows, note)))
-
-
-def not_run(parts: Iterable[str], done: Collection[str]) -> list[str]:
-    """Parts of a prediction that records cannot judge, as they lack their runs.
-
-    Args:
-      parts: arms or conditions that the prediction is about.
-      done: those that the records have.
-
-    >>> not_run(["in-batch", "mixed"], ["in-batch"])
-    ['mixed (not run here)']
-    """
-    return [f"{part} (not run here)" for part in parts if part not in done]
 
 
 def _check_header(study: Study, header: Mapping[str, Any], records: Path) -> None:

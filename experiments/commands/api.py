@@ -46,8 +46,6 @@ API: dict[str, tuple[str, ...]] = {
         "research.data.synthetic:make_synthetic",
         "experiments.studies.dial.curve:dial_curve",
         "experiments.studies.dial.curve:dial_figure",
-        "experiments.studies.impressions.knobs:two_knobs",
-        "experiments.studies.impressions.knobs:knobs_figure",
     ),
 }
 

@@ -1,9 +1,8 @@
 """The registry of grids: one file per question."""
 
 from experiments.grid import Grid
-from experiments.grids.baselines import BASELINE_GRID, TOWERS_CHOICE
+from experiments.grids.baselines import BASELINE_GRID
 from experiments.grids.cache import CACHE
-from experiments.grids.cache_schedule import CACHE_SCHEDULE
 from experiments.grids.cache_tuned import CACHE_TUNED
 from experiments.grids.correction import CORRECTION
 from experiments.grids.depth import DEPTH
@@ -12,15 +11,13 @@ from experiments.grids.fair_prior import FAIR_PRIOR
 from experiments.grids.features import FEATURES
 from experiments.grids.frontier import FRONTIER
 from experiments.grids.future import FUTURE, FUTURE_TUNED
-from experiments.grids.history import HISTORY, HISTORY_TIES
-from experiments.grids.learned_temperature import LEARNED_TEMPERATURE
+from experiments.grids.history import HISTORY
 from experiments.grids.library import LIBRARY
 from experiments.grids.loader import LOADER
 from experiments.grids.losses import LOSSES
 from experiments.grids.negatives import NEGATIVES
-from experiments.grids.optimisers import OPTIMISERS
 from experiments.grids.other_data import OTHER_DATA
-from experiments.grids.positives import POSITIVES, POSITIVES_USERS
+from experiments.grids.positives import POSITIVES
 from experiments.grids.push import PUSH
 from experiments.grids.recipes import RECIPES_GRID
 from experiments.grids.sample_size import SAMPLE_SIZE
@@ -38,12 +35,12 @@ GRIDS: Registry[Grid] = Registry(
             *(SSB, FAIR, FAIR_PRIOR, CORRECTION, RECIPES_GRID),
             *(FUTURE, FUTURE_TUNED),
             *(LOSSES, NEGATIVES, SAMPLE_SIZE, PUSH, LIBRARY, LOADER),
-            *(CACHE, CACHE_TUNED, CACHE_SCHEDULE),
-            *(TEMPERATURE, LEARNED_TEMPERATURE, FRONTIER),
-            *(TOWERS_CHOICE, FEATURES, DEPTH, HISTORY, HISTORY_TIES, SEARCH),
-            *(POSITIVES, POSITIVES_USERS),
+            *(CACHE, CACHE_TUNED),
+            *(TEMPERATURE, FRONTIER),
+            *(FEATURES, DEPTH, HISTORY, SEARCH),
+            POSITIVES,
             *(OTHER_DATA, BASELINE_GRID),
-            *(TUNING, TUNING_VARIANTS, TUNING_PRIOR, OPTIMISERS),
+            *(TUNING, TUNING_VARIANTS, TUNING_PRIOR),
         )
     },
     cached=False,

@@ -23,7 +23,6 @@ NDCG@20 0.187 to 0.190 for larger-towers whichever part is undone, and 0.180 for
 reference towers.
 """
 
-from experiments.arms import CHOICE
 from experiments.grid import SHORTER, Contrast, Grid
 from research.baselines import BASELINES
 
@@ -61,19 +60,4 @@ BASELINE_GRID = Grid(
     arm_sweeps={"mixed+logq": ({"temperature": (0.15,)},)},
     changes={"temperature": 0.2},
     dataset_changes=SHORTER,
-)
-
-TOWERS_CHOICE = Grid(
-    name="towers-choice",
-    question="Which towers are best on validation?",
-    topic="towers",
-    arms=("in-batch+logq+mask", "full-softmax+mask", *CHOICE),
-    reference="larger-towers",
-    seeds=1,
-    minutes="4",
-    contrasts=(
-        *(Contrast(name, "larger-towers", "ndcg") for name in tuple(CHOICE)[1:]),
-        Contrast("larger-towers", "full-softmax+mask", "ndcg"),
-    ),
-    changes={"temperature": 0.2, "fit_on": "train"},
 )

@@ -31,17 +31,11 @@ click, 0.180 for the mean, 0.171 shuffled.
 
 from typing import Any
 
-from experiments.grid import AT_BEST, Grid, Sweep
+from experiments.grid import AT_BEST, Grid
 from research.contrast import BETTER, NOT_DIFFERENT, WORSE, Contrast
-from research.registry import deferred
 
 # A step an example less often, as there are ten times as many.
 _LARGE: dict[str, dict[str, Any]] = {"ml-1m": {"batch": 1024, "epochs": 8}}
-_SALTS: Sweep = {"tie_salt": (0, 1, 2, 3, 4)}
-_NEXT = (
-    *("in-batch+logq", "encoder-profile"),
-    *("encoder-last-click", "encoder-last-click-shuffled"),
-)
 
 HISTORY = Grid(
     name="history",
@@ -72,19 +66,4 @@ HISTORY = Grid(
     predicted_on=("ml-100k",),
     changes=AT_BEST,
     dataset_changes=_LARGE,
-)
-
-HISTORY_TIES = Grid(
-    name="history-ties",
-    question="Which encoder predicts the next film best, over several orders of tied "
-    "clicks?",
-    topic="towers",
-    arms=_NEXT,
-    reference="in-batch+logq",
-    seeds=2,
-    minutes="8",
-    arm_sweeps={name: (_SALTS,) for name in _NEXT},
-    changes={**AT_BEST, "split": "last"},
-    figures={"arms": deferred("research.report.forest:salts_figure")},
-    tables=(deferred("research.report.salts:write_over_salts"),),
 )

@@ -44,29 +44,3 @@ POSITIVES = Grid(
     ),
     changes={"positives": "item-item", "epochs": 5, "temperature": 0.2},
 )
-
-POSITIVES_USERS = Grid(
-    name="positives-users",
-    question="User-to-user retrieval: what do negatives and the cut of a history "
-    "change?",
-    topic="towers",
-    arms=(
-        *("in-batch", "in-batch+logq", "uniform-softmax"),
-        *("full-softmax", "full-softmax+time-halves"),
-    ),
-    reference="full-softmax",
-    minutes="1",
-    contrasts=(
-        *(
-            Contrast(arm, "full-softmax")
-            for arm in ("in-batch", "uniform-softmax", "full-softmax+time-halves")
-        ),
-        Contrast("in-batch+logq", "in-batch"),  # added after the runs
-    ),
-    changes={
-        "positives": "user-user",
-        "halves": "random",
-        "epochs": 30,
-        "temperature": 0.2,
-    },
-)

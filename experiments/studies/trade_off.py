@@ -30,7 +30,7 @@ from matplotlib.axes import Axes
 from numpy import ndarray
 
 from experiments.arms import arm
-from experiments.studies.totals import TOTALS, by_epoch, config_at, save_swept
+from experiments.studies.by_total import TOTALS, by_epoch, config_at, save_swept
 from experiments.study import OVER_SEEDS, Report, StudyOptions, described
 from research.config import Config
 from research.contrast import MORE

@@ -68,11 +68,6 @@ def strength_ink(strength: float) -> str:
     return _between(strength, _STRENGTHS)
 
 
-def exposure_ink(gamma: float) -> str:
-    """The colour of an exposure in proportion to popularity^gamma, as #rrggbb."""
-    return _between(gamma, _EXPOSURES)
-
-
 def _between(value: float, anchors: dict[float, str]) -> str:
     """The colour at a value, linearly between those of the anchors beside it."""
     parts = np.array([to_rgb(colour) for colour in anchors.values()]).T

@@ -23,7 +23,6 @@ from research.report.pictures import (
     notes_below,
     styled,
 )
-from research.report.salts import over_salts
 from research.report.tables import swept_columns, wide
 
 LINE = 0.24  # inches per line
@@ -233,36 +232,3 @@ def _short(cell: str) -> str:
         cell = re.sub(rf" {name} 1\b", f" +{mark}", cell)
         cell = re.sub(rf" {name} 0\b", "", cell)
     return cell
-
-
-@styled
-def salts_figure(frame: pd.DataFrame) -> Drawing:
-    """Draws the difference from the reference over the draws that break ties.
-
-    That is the mean with its t interval and, beside it, each draw, which holds out
-    other films. The frame is a long table that sweeps the salt.
-    """
-    points = over_salts(frame)
-    metrics = list(dict.fromkeys(points.metric)) if len(points) else ["recall"]
-    each = frame[(frame.k == CUTOFF) & frame.delta.notna()]
-    arms = list(dict.fromkeys(points.arm)) if len(points) else []
-    styles, shape = looks(arms), {"ncols": len(metrics), "sharey": True}
-    figure, panels = blank(1.8 + 2 * LINE * len(arms), squeeze=False, **shape)
-    for axes, metric in zip(panels[0], metrics, strict=True):
-        for n, arm in enumerate(arms):
-            row = points[(points.arm == arm) & (points.metric == metric)].iloc[0]
-            draw_line(axes, n, (row["mean"], row.low, row.high), styles[arm])
-            draws = each[(each.arm == arm) & (each.metric == metric)].delta
-            axes.plot(draws, np.full(len(draws), n + 0.3), "|", color=ZERO)
-        around_zero(axes)
-        axes.set_xlabel(f"difference in\n{METRICS[metric].title(CUTOFF)}")
-    panels[0][0].set_yticks(range(len(arms)), arms)
-    panels[0][0].set_ylim(max(len(arms), 1) - 0.4, -0.6)
-    panels[0][0].set_ylabel("arm")
-    against = next((name for name in frame.against if name), "no arm")
-    heading = (
-        f"Differences from {against}: mean over draws of ties, 95 % interval, and each "
-        "draw (ticks)"
-    )
-    above(figure, folded(heading))
-    return Drawing(figure, points)

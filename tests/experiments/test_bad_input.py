@@ -206,14 +206,14 @@ VALUES = {
     "arms of a study": (("run", "probe", "--arms", "in-batch"), ("probe", "--arms")),
     "split of a study": (("run", "probe", "--split", "last"), ("probe", "--split")),
     "seeds of a study without": (("run", "probe", "--seeds", "2"), ("--seeds",)),
-    "no seeds of a study": (("run", "exposure", "--seeds", "0"), ("seeds is 0",)),
+    "no seeds of a study": (("run", "dial", "--seeds", "0"), ("seeds is 0",)),
     "split of a grid that has its own": (
-        ("run", "history-ties", "--split", "ratio"),
-        ("grid history-ties has no use for --split: its own is last",),
+        ("run", "search", "--split", "ratio"),
+        ("grid search has no use for --split: its own is last",),
     ),
     "data set of simulated data": (
-        ("run", "exposure", "--dataset", "ml-1m"),
-        ("study exposure has no use for --dataset: it simulates its data",),
+        ("run", "dial", "--dataset", "ml-1m"),
+        ("study dial has no use for --dataset: it simulates its data",),
     ),
     "data folder of simulated data": (
         ("run", "dial", "--data-dir", "."),

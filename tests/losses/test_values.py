@@ -391,3 +391,24 @@ def test_special_cases_are_the_plain_loss():
     np.testing.assert_allclose(
         losses_of("siglip", bias=0.0), losses_of("binary-nce"), 1e-6
     )
+
+
+def test_a_weight_without_a_gradient_has_the_value_and_pulls_no_score_down():
+    query = jnp.array([[1.0, 0.0], [0.6, 0.8]])
+    item = jnp.array([[0.8, 0.6], [0.0, 1.0]])
+    state = Thresholds(jnp.array([0.5, 1.1]), jnp.zeros((2, 0), jnp.int32))
+    negatives = Dense(jnp.array([[0.5, -1.0], [2.0, 0.2]]), jnp.ones((2, 2), bool))
+    positive = jnp.array([0.3, 1.5])
+
+    def total(query, through):
+        hyper = {"width": jnp.float32(0.7), "weight_gradient": jnp.float32(through)}
+        about = Context(query, item, state=state)
+        return jnp.sum(LOSSES["sl-at-k"](positive, negatives, hyper, about))
+
+    values = [jax.value_and_grad(total)(query, through) for through in (1, 0.5, 0)]
+    (whole, full), (half, part), (none, stopped) = values
+    assert whole == pytest.approx(float(half))
+    assert whole == pytest.approx(float(none))
+    assert np.abs(full).max() > 0.01
+    np.testing.assert_allclose(part, full / 2, rtol=1e-5)
+    assert not np.asarray(stopped).any()

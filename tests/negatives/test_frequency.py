@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from experiments.arms import arm
-from experiments.studies.frequency import BATCH, in_a_batch, simulate, weights
 from research.config import Config
 from research.negatives.frequency import (
     Estimate,
@@ -20,9 +19,7 @@ from research.negatives.frequency import (
     observe,
     per_draw,
 )
-from research.report.records import RunResult, save_records, study_header
 from research.train.loop import train
-from tests.studies.reported import page_of
 from tests.world import made_fold
 
 RATE = jnp.float32(0.1)
@@ -146,34 +143,6 @@ def test_the_estimate_nears_the_exact_share():
     assert float(log_q_error(jnp.log(p), counts)) > 2.0
 
 
-def test_the_simulations_truth_is_the_share_of_batches_that_hold_an_item():
-    draw = np.random.default_rng(0)
-    weight = weights()[0]
-    with np.errstate(divide="ignore"):
-        noise = draw.gumbel(size=(3000, len(weight))) + np.log(weight)
-    rang = np.argpartition(-noise, BATCH, axis=1)[:, :BATCH]
-    found = np.bincount(rang.ravel(), minlength=len(weight)) / 3000
-    p = np.asarray(in_a_batch(weight, BATCH))
-    assert p.sum() == pytest.approx(BATCH, rel=1e-4)
-    assert p[0] == 0.0
-    assert np.abs(found - p).max() < 5 * np.sqrt(0.25 / 3000)
-    assert abs(found[-100:].mean() - p[-100:].mean()) < 0.005
-
-
-@pytest.mark.slow
-def test_the_simulation_says_what_the_paper_says():
-    """A higher rate follows a shift faster and settles higher; more hashes, lower."""
-    error = {
-        (hashes, rate): np.array(simulate(hashes, rate, seed=0)["error"])
-        for hashes, rate in ((1, 0.01), (4, 0.01), (4, 0.05))
-    }
-    settled, shifted = 99, 105
-    assert error[4, 0.01][settled] < 0.7 * error[1, 0.01][settled]
-    assert error[4, 0.05][shifted] < 0.7 * error[4, 0.01][shifted]
-    assert error[4, 0.05][settled] > 1.2 * error[4, 0.01][settled]
-    assert error[4, 0.01][100] > 10 * error[4, 0.01][settled]
-
-
 def test_it_runs_inside_the_loop_and_its_error_is_logged():
     small = Config(
         batch=64, epochs=4, history=5, dim=8, user_hidden=(8,), item_hidden=(8,)
@@ -187,25 +156,3 @@ def test_it_runs_inside_the_loop_and_its_error_is_logged():
     assert errors[-1] < errors[0]
     exact = train(arm("in-batch+logq", small), made_fold())
     assert "log_q_error" not in exact.history[0]
-
-
-def test_the_page_has_the_error_at_the_middle_and_at_the_end_over_seeds(tmp_path):
-    def run(hashes, rate, low, seed):
-        errors = [low + 0.1 * late + 0.01 * seed for late in (3, 2, 1, 0)]
-        history = {"step": [100.0, 200.0, 300.0, 400.0], "error": errors}
-        swept = {"hashes": hashes, "frequency_rate": rate}
-        return RunResult("a", swept, seed, None, "", history)
-
-    cells = (1, 0.01, 0.1), (4, 0.01, 0.2), (4, 0.05, 0.3)
-    rows = [run(*cell, seed) for cell in cells for seed in range(3)]
-    header = study_header("frequency", "simulated", False)
-    page = page_of(save_records(tmp_path / "f.npz", rows, header), tmp_path)
-    assert "| error at step 200 | error at step 400 |" in page
-    for start in (
-        "| 1 | 0.01 | 0.3100 [",
-        "| 4 | 0.01 | 0.4100 [",
-        "| 4 | 0.05 | 0.51",
-    ):
-        assert f"\n{start}" in page
-    assert "0.1100 [0.0852, 0.1348] |" in page
-    assert "over 3 seeds" in page

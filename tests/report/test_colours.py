@@ -10,7 +10,6 @@ from research.report.colours import (
     FULL,
     GOOD,
     PLAIN,
-    exposure_ink,
     shades,
     strength_ink,
     temperature_ink,
@@ -36,7 +35,6 @@ def test_strengths_in_the_loss_lie_between_the_arms_that_are_its_ends():
     [
         (temperature_ink, (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.8, 1.0)),
         (strength_ink, (0.0, 0.25, 0.5, 0.75, 1.0, 1.5)),
-        (exposure_ink, (-0.5, 0.0, 0.5, 1.0)),
     ],
 )
 def test_no_two_values_of_a_scale_have_a_colour(ink, values):

@@ -12,7 +12,6 @@ from research.evaluate.metrics import METRICS
 from research.report.figures import arms_figure, sweep_figure
 from research.report.forest import (
     forest_figure,
-    salts_figure,
 )
 from research.report.pictures import ARMS, SPARE_COLOURS, look, looks, save_figure
 from research.report.records import RunResult
@@ -340,22 +339,6 @@ def test_the_label_of_a_forest_of_two_lines_is_on_the_page(sweep, tmp_path):
     label = figure.axes[0].yaxis.label.get_window_extent()
     assert label.y0 >= 0
     assert label.y1 <= figure._suptitle.get_window_extent().y0
-
-
-def test_salts_are_drawn_with_their_mean(tmp_path):
-    rows = [
-        RunResult(arm, {"tie_salt": salt}, 0, made_record(10 * n + salt))
-        for n, arm in enumerate(("mean", "last"))
-        for salt in range(4)
-    ]
-    drawing = salts_figure(table(rows, "mean"))
-    panel = drawing.figure.axes[0]
-    (line,) = lines(panel)
-    row = drawing.points.iloc[0]
-    assert line == pytest.approx((row["mean"], row["low"], row["high"]))
-    ticks = next(line for line in panel.get_lines() if line.get_marker() == "|")
-    assert len(ticks.get_xdata()) == 4
-    assert len(save_figure(*drawing, tmp_path / "f")) == 3
 
 
 def test_cells_that_sweep_more_are_left_out_of_a_sweep():

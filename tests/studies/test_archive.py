@@ -97,9 +97,9 @@ def test_another_file_is_refused(tmp_path):
     path = save_stored(tmp_path / "x.npz", {"grid": "probe"}, {"x": np.zeros(3)})
     with pytest.raises(InputError, match="no dataset and no quick"):
         report_study(STUDIES["probe"], path, tmp_path)
-    path = save_study(tmp_path, {**header, "grid": "totals"}, {"x": np.zeros(3)})
-    with pytest.raises(InputError, match=r"totals.npz: not what study totals reads"):
-        report_study(STUDIES["totals"], path, tmp_path)
+    path = save_study(tmp_path, {**header, "grid": "dial"}, {"x": np.zeros(3)})
+    with pytest.raises(InputError, match=r"dial.npz: not what study dial reads"):
+        report_study(STUDIES["dial"], path, tmp_path)
     header["grid"] = "probe"
     path = save_study(tmp_path, header, {"x": np.zeros(3)})
     with pytest.raises(InputError, match="not a file of the probe"):

@@ -15,6 +15,7 @@ from experiments.studies.calibration import (
     run_calibration,
     without_unclicked,
 )
+from experiments.studies.calibration.pairs import drawn_exposure
 from experiments.studies.calibration.report import (
     BY_WEIGHTED,
     CALIBRATED_RATE,
@@ -28,15 +29,14 @@ from experiments.studies.calibration.report import (
     heading,
     verdicts,
 )
-from experiments.studies.exposure import best_items, recovered
-from experiments.studies.impressions import drawn_exposure
-from experiments.studies.semisynthetic import drawn_fold
+from experiments.studies.learned_world import drawn_fold
+from experiments.studies.recovery import best_items, recovered
 from experiments.study import StudyOptions
 from research.negatives.strength import correction_strength
 from research.positives import log_share
 from research.report.records import Stored, load_stored, study_header
 from tests.studies.reported import page_of
-from tests.studies.test_impressions import made_world
+from tests.studies.test_pairs import made_world
 
 
 def test_scores_that_are_too_spread_are_found_out():

@@ -7,25 +7,19 @@ import pytest
 
 from experiments import inputs
 from experiments.studies import STUDIES, probe
-from experiments.studies.coverage import PAIRS
 from experiments.study import StudyOptions, save_measured
-from research.report.records import RunResult, read_header, save_records
+from research.report.records import read_header
 from research.types import InputError
 from tests.data.own import csv_text, write
-from tests.report.made import made_record
 
 # What these look for before they read the data; the data has none of it.
 LOOKED_FOR = {
-    "collapse": "on shop, split given: .* python -m experiments.tuned OUT shop given",
     "pace": "on shop, split given: .* python -m experiments.tuned OUT shop given",
-    "coverage": "records/shop/ssb-given.npz",
 }
-FOLDERS = ("shift", "calibrated-shift", "unclicked", "at-k")  # of given splits alone
-SAMPLED = ("span",)  # splits parts of the data that it draws
 SPLIT = [
     name
     for name, study in STUDIES.items()
-    if study.place is None and name not in (*LOOKED_FOR, *FOLDERS, *SAMPLED)
+    if study.place is None and name not in LOOKED_FOR
 ]
 
 
@@ -55,7 +49,7 @@ def test_the_column_part_splits_the_data(name, options, monkeypatch):
 
 
 def test_records_name_the_split_that_they_are_of(options):
-    records = save_measured(options, "totals", {})
+    records = save_measured(options, "probe", {})
     assert read_header(records)["split"] == "given"
 
 
@@ -70,19 +64,6 @@ def test_the_probe_names_it_too(options, monkeypatch):
     monkeypatch.setattr(probe, "Archive", stopped)
     with pytest.raises(Seen, match="given"):
         probe.run_probe(options)
-
-
-def test_records_made_from_those_of_a_grid_name_its_split(options):
-    arms = dict.fromkeys(arm for pair in PAIRS for arm in pair)
-    rows = [
-        RunResult(arm, {}, seed, made_record(10 * n + seed))
-        for n, arm in enumerate(arms)
-        for seed in range(2)
-    ]
-    source = options.out / "records" / "shop" / "ssb-given.npz"
-    save_records(source, rows, {"dataset": "shop", "data_digest": "0" * 64})
-    records = STUDIES["coverage"].run(options)
-    assert read_header(records)["split"] == "given"
 
 
 @pytest.mark.parametrize("name", LOOKED_FOR)

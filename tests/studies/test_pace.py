@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import experiments.studies.pace as pace
-from experiments.studies.pace import ARMS, REFERENCE, run_pace_simulated
+from experiments.studies.pace import ARMS, REFERENCE, run_pace
 from experiments.studies.pace.report import (
     CORRECTED,
     UNCORRECTED,
@@ -116,7 +116,7 @@ def test_one_seed_has_no_interval_and_no_verdict():
 def test_a_quick_run_is_reported_from_its_records_alone(tmp_path, monkeypatch):
     arms = REFERENCE, CORRECTED, UNCORRECTED
     monkeypatch.setattr(pace, "ARMS", arms)
-    path = run_pace_simulated(StudyOptions(tmp_path, quick=True))
+    path = run_pace(StudyOptions(tmp_path, quick=True))
     records = load_stored(path)
     assert records.header["arms"] == [*arms]
     assert records.arrays["curves"].shape == (len(arms), 1, 2)

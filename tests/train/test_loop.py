@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 
 from experiments.arms import ARMS, TOWER_ARMS, arm
-from experiments.studies.impressions import with_impressions
 from research.config import Config, structure
+from research.exposure import IMPRESSIONS
 from research.losses import LOSSES, Loss
 from research.negatives import entries_of
 from research.prepare import prepare
 from research.train.loop import NotFinite, compiled_epoch, train, train_together
+from research.types import NUMBER, Column, Fold, Table
 from tests.world import made_fold
 
 SMALL = Config(batch=64, epochs=2, history=5, dim=8, user_hidden=(8,), item_hidden=(8,))
@@ -50,6 +51,13 @@ def covering(names: list[str]) -> set[str]:
 COVERING = covering(TRAINED)  # the others are trained by make test-all
 
 
+def with_impressions(fold: Fold) -> Fold:
+    """The fold with a number of impressions for each item."""
+    shown = Column(NUMBER, np.linspace(1.0, 9.0, fold.fitted.n_items))
+    items = Table(fold.fitted.items.id, {IMPRESSIONS: shown})
+    return fold._replace(fitted=fold.fitted._replace(items=items))
+
+
 @contextmanager
 def compilations() -> Iterator[list[str]]:
     """Names of what the backend compiles within."""
@@ -81,7 +89,7 @@ def test_every_arm_trains(name):
     config = dataclasses.replace(config, band_low=5, band_high=9, warmup=warmup)
     fold = made_fold()
     if config.ips:
-        fold = with_impressions(fold, np.linspace(0.0, 2.0, fold.fitted.n_items))
+        fold = with_impressions(fold)
     with compilations() as seen:
         done = train(config, fold)
     assert sum("epoch" in name for name in seen) <= 1, seen  # both epochs share it

@@ -31,10 +31,9 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 
 from experiments.studies import STUDIES
-from experiments.studies.exposure import best_items, recovered
-from experiments.studies.impressions import JUDGED, Kind, drawn_exposure, judged
-from experiments.studies.impressions import KINDS as OWN
-from experiments.studies.semisynthetic import (
+from experiments.studies.calibration.pairs import JUDGED, Kind, drawn_exposure, judged
+from experiments.studies.calibration.pairs import KINDS as OWN
+from experiments.studies.learned_world import (
     CLICKED,
     drawn_fold,
     learned_world,
@@ -42,6 +41,7 @@ from experiments.studies.semisynthetic import (
     trained_logits,
     training,
 )
+from experiments.studies.recovery import best_items, recovered
 from experiments.study import StudyOptions, save_cells
 from research.calibration import Calibration, NoScale, calibrate
 from research.positives import log_share

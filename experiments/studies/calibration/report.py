@@ -10,8 +10,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from experiments.arms import arm as named_arm
-from experiments.studies.impressions import KINDS as OWN
-from experiments.studies.impressions.report import (
+from experiments.studies.calibration.pairs import (
     BY_WEIGHTED,
     ELECTRONICS,
     PAIR,
@@ -24,7 +23,8 @@ from experiments.studies.impressions.report import (
     others,
     ways,
 )
-from experiments.studies.semisynthetic import CLICKED
+from experiments.studies.calibration.pairs import KINDS as OWN
+from experiments.studies.learned_world import CLICKED
 from experiments.study import OVER_SEEDS, Report, described
 from research.calibration import Calibration
 from research.contrast import MORE
@@ -102,8 +102,7 @@ def all_ways(stored: Stored) -> dict[tuple[str, str], dict[str, Served]]:
     """The ways to serve by arm and kind."""
     header = stored.header
     return {
-        (arm, kind): ways(place(stored, arm, kind), place(stored, arm, "even"))
-        | calibrated_ways(stored, arm, kind)
+        (arm, kind): ways(place(stored, arm, kind)) | calibrated_ways(stored, arm, kind)
         for arm, kind in itertools.product(header["arms"], header["kinds"])
     }
 

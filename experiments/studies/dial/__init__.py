@@ -24,7 +24,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 
-from experiments.studies.exposure import (
+from experiments.studies.recovery import (
     ARMS,
     CLICKS,
     GROUPS,

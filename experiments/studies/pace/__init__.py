@@ -9,12 +9,8 @@ a step. Steps are timed after all trainings, the arms in turns, without compilat
 
     python -m experiments run pace                   about 5 minutes on 2 cores
     python -m experiments run pace --quick           about 1 minute
-    python -m experiments run pace-simulated         about 40 minutes on 2 cores
-    python -m experiments run pace-simulated --quick
 
-``pace-simulated`` does the same with a synthetic catalogue of 50,000 items, all arms at
-one temperature. On MovieLens 1M (--dataset ml-1m --data-dir DIR --seeds 3) it takes
-half an hour.
+On MovieLens 1M (--dataset ml-1m --data-dir DIR --seeds 3) it takes half an hour.
 Expect sampled negatives with log q to need as many examples as the full softmax, and
 the less time, the larger the catalogue.
 """
@@ -22,9 +18,8 @@ the less time, the larger the catalogue.
 import dataclasses
 import functools
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy import ndarray
@@ -35,33 +30,20 @@ from experiments.bench.protocol import Here, Turns, take_turns
 from experiments.grid import SHORTER, with_swept
 from experiments.inputs import prepared_run
 from experiments.runs import metric_means, serve
-from experiments.study import SIMULATED, StudyOptions, save_measured
+from experiments.study import StudyOptions, save_measured
 from experiments.tuned import tuned
-from research.config import Config
 from research.data import name_of
-from research.data.synthetic import large_fold, make_synthetic
 from research.evaluate.metrics import CUTOFF
-from research.prepare import Prepared, prepare
+from research.prepare import Prepared
 from research.train.loop import train
 
-NAME, NAME_SIMULATED = "pace", "pace-simulated"
+NAME = "pace"
 REFERENCE = "full-softmax"
 ARMS = (
     *("in-batch", "in-batch+logq", "mixed+logq", "mixed-popularity+logq"),
     *("uniform-softmax", REFERENCE),
 )
 TURNS, STEPS = 7, 10  # portions of steps that an arm is timed with
-USERS, ITEMS, CLICKS, GROUPS = 6_000, 50_000, 300_000, 500
-QUICK_WORLD = 60, 300, 900, 10
-TASTE, QUALITY = 4.0, 0.6  # lists by popularity alone are then poor ones
-ALIKE: dict[str, Any] = {  # of all arms in the synthetic world, without features
-    "fit_on": "train",
-    "temperature": 0.1,
-    "batch": 1024,
-    "epochs": 6,
-    "user_features": (),
-    "item_features": ("id",),
-}
 
 
 def run_pace(options: StudyOptions) -> Path:
@@ -80,43 +62,19 @@ def run_pace(options: StudyOptions) -> Path:
         with_swept(arm(name, base), tuned(dataset, name, base.split)) for name in ARMS
     ]
 
-    def prepared(config: Config) -> Prepared:
-        return prepared_run(config, options.data_dir)
-
-    return _measured(NAME, options, configs, prepared)
-
-
-def run_pace_simulated(options: StudyOptions) -> Path:
-    """The same over a synthetic catalogue of 50,000 items, at one temperature."""
-    sizes = QUICK_WORLD if options.quick else (USERS, ITEMS, CLICKS, GROUPS)
-    users, items, clicks, groups = sizes
-    world = make_synthetic(users, items, groups, taste=TASTE, quality=QUALITY)
-    fold = large_fold(world, clicks)
-    changes = ALIKE | ({"batch": 64} if options.quick else {})
-    configs = [arm(name, Config(**changes)) for name in ARMS]
-    options = options._replace(dataset=SIMULATED)
-    return _measured(
-        NAME_SIMULATED, options, configs, lambda config: prepare(config, fold)
-    )
-
-
-def _measured(
-    name: str,
-    options: StudyOptions,
-    configs: list[Config],
-    prepared: Callable[[Config], Prepared],
-) -> Path:
-    """Trains each config with each seed, times steps, and writes the records."""
     if options.quick:
         configs = [dataclasses.replace(config, epochs=2) for config in configs]
     configs = [dataclasses.replace(config, evaluate_every=1) for config in configs]
     shape = len(ARMS), options.seeds, configs[0].epochs
     curves = np.zeros(shape)
     for (a, config), seed in itertools.product(enumerate(configs), range(shape[1])):
-        run = prepared(dataclasses.replace(config, seed=seed))
+        run = prepared_run(dataclasses.replace(config, seed=seed), options.data_dir)
         curves[a, seed] = validated(run)
         options.progress(f"{ARMS[a]}, seed {seed}: best {curves[a, seed].max():.4f}")
-    runs = {n: prepared(config) for n, config in zip(ARMS, configs, strict=True)}
+    runs = {
+        name: prepared_run(config, options.data_dir)
+        for name, config in zip(ARMS, configs, strict=True)
+    }
     seconds = step_seconds(runs, 2 if options.quick else TURNS)
     fitted = runs[REFERENCE].fold.fitted
     arrays = {
@@ -127,7 +85,7 @@ def _measured(
     }
     return save_measured(
         options,
-        name,
+        NAME,
         arrays,
         arms=list(ARMS),
         items=fitted.n_items,

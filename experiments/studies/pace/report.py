@@ -8,7 +8,7 @@ from jaxtyping import Float
 from matplotlib.ticker import LogLocator, NullFormatter
 from numpy import ndarray
 
-from experiments.studies.pace import NAME_SIMULATED, REFERENCE
+from experiments.studies.pace import REFERENCE
 from experiments.study import OVER_SEEDS, Report, described
 from research.report.intervals import Interval, over_seeds
 from research.report.pages import EMPTY, interval_text, markdown_table, seeds_text
@@ -115,17 +115,13 @@ def _judged(text: str, row: "pd.Series[float]", name: str, most: float) -> list[
 def pace_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
     """What was measured, and one row per arm, in Markdown."""
     header = stored.header
-    values = (
-        "all at one temperature and learning rate"
-        if header["grid"] == NAME_SIMULATED
-        else "each at the temperature and learning rate that validation chose for it"
-    )
     about = described(
         f"{header['dataset']}: {header['items']:,} items, {header['examples']:,} "
         f"examples per epoch, batch {header['batch']:,}, "
-        f"{seeds_text(stored.arrays['curves'].shape[1])}; arms {values}. After every "
-        "epoch all items are ranked for validation. Examples and seconds are those "
-        f"until NDCG@20 is {LEVEL_TEXT} of the full softmax's best with the same seed.",
+        f"{seeds_text(stored.arrays['curves'].shape[1])}; each arm at the temperature "
+        "and learning rate that validation chose for it. After every epoch all items "
+        "are ranked for validation. Examples and seconds are those until NDCG@20 is "
+        f"{LEVEL_TEXT} of the full softmax's best with the same seed.",
         {
             "share": "of what the full softmax needs; that of seconds has the interval "
             "of the examples alone",

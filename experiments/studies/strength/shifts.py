@@ -8,14 +8,8 @@ from numpy import ndarray
 
 from research.report.intervals import Interval, over_seeds
 
-AXIS = "shift, in strength of log q [95 %]"
 COMPARED = (0.25, 1.0)  # totals between which the lambdas' curves are compared
 STEP, LEAST_SHIFT = 0.02, -0.25
-COLUMNS = (  # of a page: heading, name and format
-    ("shift [95 %]", "shift", "+.2f"),
-    ("highest recall@20 without log q in the loss [95 %]", "best_0", ".4f"),
-    ("with it [95 %]", "best_1", ".4f"),
-)
 
 
 class Shift(NamedTuple):
@@ -73,17 +67,6 @@ def shifts_of(
     return np.array(best)
 
 
-def shifts_by(
-    totals: Float[ndarray, " t"], recall: Float[ndarray, "a b s 2 t"]
-) -> dict[str, Float[ndarray, "a b s"]]:
-    """Of each cell of two axes, by the curves of lambda 0 and 1: what COLUMNS show."""
-    shifts = np.empty(recall.shape[:3])
-    for place in np.ndindex(*shifts.shape[:2]):
-        shifts[place] = shifts_of(totals, *recall[place].transpose(1, 0, 2))
-    best = recall.max(axis=-1)
-    return {"shift": shifts, "best_0": best[..., 0], "best_1": best[..., 1]}
-
-
 def shift_of(
     totals: Float[ndarray, " t"],
     none: Float[ndarray, "s t"],
@@ -98,12 +81,3 @@ def shift_of(
 def most_shift(totals: Float[ndarray, " t"]) -> float:
     """The largest shift that the totals served can show."""
     return float(totals[-1]) - COMPARED[1]
-
-
-def shift_text(totals: Float[ndarray, " t"]) -> str:
-    """What a page says of the column of shifts."""
-    return (
-        "how far the curve of recall@20 with log q in the loss must be moved back "
-        "along the total to lie nearest to the curve without, at totals from 0.25 to "
-        f"1; at most {most_shift(totals):g}, in steps of {STEP:g}"
-    )
