@@ -60,7 +60,6 @@ TOPICS: dict[str, Topic] = {
         "How much to correct",
         {
             "how much to correct": "how-much-to-correct.md",
-            "limits of the rule": "limits-of-the-rule.md",
         },
     ),
     "temperature": Topic(

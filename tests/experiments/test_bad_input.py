@@ -220,8 +220,8 @@ VALUES = {
         ("study dial has no use for --data-dir: it simulates its data",),
     ),
     "runs at once of a study": (
-        ("run", "scale", "--at-once", "2"),
-        ("study scale has no use for --at-once",),
+        ("run", "pace", "--at-once", "2"),
+        ("study pace has no use for --at-once",),
     ),
     "a word too many": (("list", "ssb"), ("ssb",)),
 }
@@ -363,4 +363,4 @@ def test_list_refuses_a_grid_where_none_is_listed(call):
     refused(
         call("list", "losses", "--grid", "ssb"), "list losses has no use for --grid"
     )
-    refused(call("list", "--grid", "stopping"), "--grid stopping: a study, not a grid")
+    refused(call("list", "--grid", "pace"), "--grid pace: a study, not a grid")

@@ -135,12 +135,8 @@ def test_the_grids_are_the_named_ones():
 
 def test_the_studies_are_the_named_ones():
     assert set(STUDIES) == {
-        *("at-k", "budget", "calibrated-shift", "calibration", "carry-over", "clicks"),
-        *("collapse", "coverage", "dial", "exposure", "faithful", "feedback"),
-        *("frequency", "impressions", "length", "magnifier", "noise", "outside"),
-        *("pace", "pace-simulated", "probe", "scale", "semisynthetic", "shift", "span"),
-        *("stopping", "strength", "totals", "trade-off", "trade-off-chosen"),
-        *("unclicked", "without-clicked"),
+        *("budget", "calibration", "dial", "magnifier", "outside", "pace", "probe"),
+        *("strength", "trade-off"),
     }
     assert not set(STUDIES) & set(GRIDS)
     for name, study in STUDIES.items():
@@ -151,7 +147,7 @@ def test_the_studies_are_the_named_ones():
 
 def test_a_file_is_of_the_longest_name_that_it_starts_with():
     for stem, name in {
-        "history-ties-last": "history-ties",
+        "fair-prior-given": "fair-prior",
         "history-last": "history",
         "probe": "probe",
     }.items():

@@ -14,7 +14,7 @@ TWICE = {
         "arms: popularity is given twice",
     ),
     "arm of a study": (
-        ("run", "shift", "--arms", "in-batch", "in-batch"),
+        ("run", "trade-off", "--arms", "in-batch", "in-batch"),
         "arms: in-batch is given twice",
     ),
     "flag of several words": (
@@ -53,7 +53,7 @@ def test_what_is_given_twice_is_refused(case, call, tmp_path):
     "words",
     [
         ("run", "ssb", "--arms"),
-        ("run", "shift", "--seeds", "1", "--arms", "--quick"),
+        ("run", "trade-off", "--seeds", "1", "--arms", "--quick"),
         ("run", "ssb", "--columns", "--quick"),
         ("bench", "--quick", "--only"),
         ("train", "--hyper", "--seed", "1"),

@@ -138,13 +138,15 @@ def test_statements_read_the_records_of_another_data_set(tmp_path):
 
 
 def test_a_studys_page_on_other_data_has_neither_text_nor_verdicts(tmp_path):
-    stored = load_stored(RECORDS / "ml-100k" / "scale.npz")
+    stored = load_stored(RECORDS / "ml-100k" / "trade-off.npz")
     pages = {}
     for name in ("ml-100k", "mine"):
         records = tmp_path / f"{name}.npz"
         header = {**stored.header, "dataset": name}
         save_stored(records, header, stored.arrays, **stored.content)
-        pages[name] = report_study(STUDIES["scale"], records, tmp_path)[1].read_text()
+        pages[name] = report_study(STUDIES["strength"], records, tmp_path)[
+            1
+        ].read_text()
     assert "\nPrediction: The larger" in pages["ml-100k"]
     assert "\nNot judged: how far apart" in pages["ml-100k"]
     assert len(statements(pages["ml-100k"])) == 18

@@ -53,7 +53,6 @@ def test_without_ray_the_engine_says_what_to_install(call, tmp_path, monkeypatch
     [
         (("few", "--ray-address", "127.0.0.1:1"), "--ray-address needs --engine ray"),
         (("probe", "--engine", "ray"), "isn't made of runs"),
-        (("frequency", "--engine", "ray"), "isn't made of runs"),
         (("few", "--engine", "slurm"), "engine"),
     ],
 )

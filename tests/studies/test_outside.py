@@ -17,7 +17,6 @@ from experiments.studies.outside.figure import (
     DATASETS,
     DIFFERS,
     LOOKS,
-    REPLAY,
     UNEXPLAINED,
     ledger_figure,
 )
@@ -31,9 +30,8 @@ from experiments.studies.outside.measure import (
     phase,
 )
 from experiments.studies.outside.protocols import NUMBERS, PROTOCOLS
-from experiments.studies.outside.report import _cells, ledger
+from experiments.studies.outside.report import ledger
 from experiments.studies.outside.runs import (
-    REPLAYED,
     RUNS,
     Run,
     expected,
@@ -138,27 +136,6 @@ def test_the_figure_shows_how_far_each_row_is_in_percent_of_the_printed_number()
     assert (*at, names[line[0]]) == (pytest.approx(-10), "low")
     assert drawn[LOOKS[UNEXPLAINED].colour].get_xdata()[0] > -20  # at the edge
     assert set(names) == {"d", "row", "low", "far", "another set"}
-
-
-def test_a_replay_stands_beside_its_row_in_table_page_and_figure():
-    stored = made([[0.20, 0.20], [0.25, 0.27]], resplit=False)
-    replay = f"one{REPLAYED}"
-    stored.header["runs"][1] = replay
-    cells = [cell(0.2, f"absent{REPLAYED};{replay}"), cell(0.2)._replace(row="low")]
-    frame = ledger(stored, cells)
-    assert frame.replayed[0] == pytest.approx(0.26)
-    assert np.isnan(frame.replayed[1])
-    (line,) = (n for n in _cells(frame).splitlines() if n.startswith("| row "))
-    assert "| 0.2600 |" in line
-
-    figure = ledger_figure(frame).figure
-    lines = [n for n in figure.axes[0].lines if n.get_markerfacecolor() == "none"]
-    shown = [at for n in lines for at in n.get_xdata() if not np.isnan(at)]
-    assert shown == [pytest.approx(30)]
-    legend = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert REPLAY in legend
-    alone = ledger_figure(frame[frame.row == "low"]).figure.legends[0]
-    assert REPLAY not in [text.get_text() for text in alone.get_texts()]
 
 
 def test_the_cells_are_well_formed():

@@ -11,6 +11,7 @@ from research.config import Config
 from research.positives import log_share
 
 GRID = STRENGTHS, REMOVED
+PLAIN, CORRECTED = Config(), Config(logq=1.0)
 
 
 def made_world(users=60, items=80):

@@ -27,7 +27,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy import ndarray
 
-from experiments.bench.protocol import PEERS
 from experiments.inputs import digest_of
 from experiments.output.code import code_of
 from experiments.output.folders import records_path, run_id
@@ -39,7 +38,6 @@ from experiments.studies.outside.measure import (
     phase,
 )
 from experiments.studies.outside.protocols import NUMBERS, PROTOCOLS
-from experiments.studies.outside.replay import peer_code
 from experiments.studies.outside.runs import QUICK, RUNS, Run
 from experiments.study import StudyOptions, save_study
 from research.contrast import slug
@@ -154,12 +152,6 @@ def _data_of(names: Sequence[str], options: StudyOptions) -> dict[str, str]:
         )
     for data in dict.fromkeys(runs[n].data for n in runs if n not in datasets):
         options.progress(f"{data} is not in {options.data_dir}: its runs are left out")
-    if not PEERS.is_file() and any(runs[name].replayed for name in datasets):
-        said = f"no {PEERS} (docs/outside.md): replays are left out"
-        datasets = {n: path for n, path in datasets.items() if not runs[n].replayed}
-        if not datasets:
-            raise InputError(said)
-        options.progress(said)
     return datasets
 
 
@@ -220,7 +212,6 @@ def measured_once(
     made_by = {
         "code": code_of(dataclasses.asdict(config)),
         "protocol": str(PROTOCOLS[run.protocol]),
-        **({"peer": [peer_code(), run.replayed, run.cutoffs]} if run.replayed else {}),
     }
     start = time.monotonic()
     if not (path.is_file() and read_json(path).get("made_by") == made_by):

@@ -1,7 +1,5 @@
 """The figure of the ledger: how far each row here is from the printed one."""
 
-from typing import Any
-
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
@@ -24,7 +22,6 @@ LOOKS = {
     UNEXPLAINED: Look(BAD, "X"),
 }
 LEGEND = ("agrees", "differs, a run shows why", "unexplained")
-REPLAY = "the published run, replayed from its seed"
 DATASETS = {
     "ml-1m-ge3": "MovieLens 1M, RecBole",
     "ml-100k": "MovieLens 100K, RecBole",
@@ -37,10 +34,6 @@ DATASETS = {
 }
 METRICS = {"recall": "recall", "ndcg": "NDCG"}
 MAIN = 10, 20  # the cut-off at which a table prints both, the largest there is
-HOLLOW: dict[str, Any] = {
-    **{"linestyle": "", "marker": "o", "markersize": 7, "color": "black"},
-    **{"markerfacecolor": "none", "zorder": 4},
-}
 REACH, EDGE = 17.0, 16.0  # percent on either side; what is further stands at the edge
 LINE = 0.215  # inches per line
 
@@ -61,7 +54,6 @@ def ledger_figure(frame: pd.DataFrame) -> Drawing:
             numbers = float(row["percent"]), float(row["allowed"])
             line = places[str(row["dataset"]), str(row["row"])]
             _draw(axes, line, numbers, LOOKS[str(row["verdict"])])
-            axes.plot(row["replayed"], line, **HOLLOW)
         around_zero(axes)
         axes.grid(visible=False, axis="y")
         axes.set_xlim(-REACH, REACH)
@@ -76,8 +68,6 @@ def ledger_figure(frame: pd.DataFrame) -> Drawing:
         Line2D([], [], linestyle="", label=label, color=c, marker=m, markersize=6)
         for label, (c, m) in zip(LEGEND, LOOKS.values(), strict=True)
     ]
-    if points.replayed.notna().any():
-        handles.append(Line2D([], [], label=REPLAY, **HOLLOW))
     heading = (
         f"{counts.get(AGREES, 0)} of {len(frame)} printed numbers agree. Here: "
         "recall and NDCG at 20 (RecBole, Cornac: at 10), ours less the printed"
@@ -95,7 +85,6 @@ def _points(frame: pd.DataFrame) -> pd.DataFrame:
     points = main[["dataset", "row", "metric", "k", "verdict"]].copy()
     points["percent"] = -100 * main.difference / main.value
     points["allowed"] = 100 * main.allowed / main.value
-    points["replayed"] = 100 * (main.replayed / main.value - 1)
     return points
 
 

@@ -14,7 +14,6 @@ from experiments.arms import arm
 from experiments.inputs import prepared_run
 from experiments.runs import baseline, rank, serve
 from experiments.studies.outside.protocols import NUMBERS, PROTOCOLS
-from experiments.studies.outside.replay import replayed
 from experiments.studies.outside.runs import Run
 from research.config import Config
 from research.evaluate.metrics import METRICS
@@ -160,12 +159,7 @@ def measured(
         return {CHOSEN: numbers_of(run, test.fold, rank(test, baseline(test)))}
     looks = _Looks(run, test, progress)
     with contextlib.suppress(_Enough):
-        if run.replayed:
-            every = PROTOCOLS[run.protocol].every
-            for users, items in replayed(test, (run.replayed, run.cutoffs), every):
-                looks.look(users, items)
-        else:
-            _trained(looks)
+        _trained(looks)
     return looks.views()
 
 

@@ -14,7 +14,7 @@ from experiments.studies.outside.figure import (
     UNEXPLAINED,
     ledger_figure,
 )
-from experiments.studies.outside.runs import REPLAYED, expected
+from experiments.studies.outside.runs import expected
 from experiments.study import Report
 from research.report.intervals import Interval, over_seeds
 from research.report.pages import markdown_table, number_text
@@ -99,9 +99,8 @@ class _Rows:
 def ledger(stored: Stored, cells: Sequence[Cell]) -> pd.DataFrame:
     """One row per cell that the records have a run for: published, ours, the verdict.
 
-    Beside ours stands what the published run gives when it is replayed. The verdict is
-    empty where there are too few splits for one. The reason is the first of the cell's
-    runs that agrees with it and with all other cells of its row.
+    The verdict is empty where there are too few splits for one. The reason is the first
+    of the cell's runs that agrees with it and with all other cells of its row.
     """
     rows, lines = _Rows(stored), []
     of_row: dict[tuple[str, str], list[Cell]] = {}
@@ -133,23 +132,15 @@ def ledger(stored: Stored, cells: Sequence[Cell]) -> pd.DataFrame:
                 "allowed": found.allowed,
                 "verdict": verdict,
                 "reason": reason,
-                "replayed": _replayed(rows, cell),
             }
         )
     return pd.DataFrame(lines)
 
 
-def _replayed(rows: _Rows, cell: Cell) -> float:
-    """What the replay of a cell's run has, NaN if there is none."""
-    named = (name for name in cell.because.split(";") if name.endswith(REPLAYED))
-    name = next((name for name in named if name in rows.names), None)
-    return np.nan if name is None else rows.of(name, cell.number).mean
-
-
 def _cells(frame: pd.DataFrame) -> str:
     """The cells of a data set, in Markdown."""
     heads = ["published row", "where", "metric", "published", "ours", "seeds"]
-    heads += ["difference", "allowed", "replayed", "verdict"]
+    heads += ["difference", "allowed", "verdict"]
     rows = [
         [
             f"{row.row}",
@@ -160,7 +151,6 @@ def _cells(frame: pd.DataFrame) -> str:
             f"{row.seeds}",
             f"{row.difference:+.4f}",
             number_text(float(row.allowed), ".4f"),
-            number_text(float(row.replayed), ".4f"),
             f"{row.verdict} because: {row.reason}" if row.reason else f"{row.verdict}",
         ]
         for row in frame.itertuples()

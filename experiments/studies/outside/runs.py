@@ -11,13 +11,10 @@ from experiments.arms import FACTORS
 from experiments.studies.outside.variants import (
     AS_CORNAC,
     AT_20_AMAZON,
-    CONTROLLED,
-    JUDGED_AT_SIX,
     OF_ADVERSARIAL,
     OF_BPR,
     OF_LAMBDA_LOSS,
     OF_LLPAUC,
-    OF_REPLAYS,
     OF_SL,
     OTHER_NEGATIVES,
     OWN_NEGATIVES,
@@ -38,10 +35,6 @@ class Run(NamedTuple):
       arm: a named arm (experiments/arms.py), which may be a baseline.
       changes: of the config over the arm's.
       seeds: the most that it is repeated with.
-      replayed: the seed from which the published random numbers are made (replay.py), 0
-        for a run here; its seeds are then repetitions that differ by rounding.
-      cutoffs: of lists that the replayed code judges at a look, for each of which it
-        draws a seed: so they decide the random numbers after the first look.
     """
 
     data: str
@@ -49,8 +42,6 @@ class Run(NamedTuple):
     arm: str
     changes: Mapping[str, Any] = MappingProxyType({})
     seeds: int = 3
-    replayed: int = 0
-    cutoffs: int = 4  # in the released code; the printed tables have six
 
     @property
     def published(self) -> bool:
@@ -89,9 +80,6 @@ def _mf(data: str, protocol: str, arm: str, seeds: int = 3, **changes: Any) -> R
 
 
 ANEW, LONGER = " (another validation part)", " (up to 400 epochs)"
-REPLAYED, CONTROL = " (replayed from its seed)", " (replayed from the seed {})"
-AT_SIX = " (replayed from its seed, judged at six cut-offs)"
-PUBLISHED_SEED, OTHER_SEEDS = 2024, (1, 2, 3)
 _CORNAC, _IRB = "ml-100k-cornac", "ml-100k-irb"
 _AMAZON, _SHIFTED = "electronic", "electronic-popularity"
 _LARGE = "movie", "gowalla"
@@ -139,18 +127,6 @@ def _other_set(data: str, *rows: str) -> dict[str, Run]:
         arm, changes = of_arm[name]
         runs[f"{data} {name}"] = _mf(data, "validated", arm, 2, **changes)
     return runs
-
-
-def _replay(
-    name: str, seed: int, arm: str, settings: dict[str, Any], repetitions: int
-) -> Run:
-    """A published run again, or the same from another seed than the published one.
-
-    Movies and Gowalla take hours, and end early, as other runs here do.
-    """
-    data = name.partition(" ")[0]
-    protocol = "validated" if data in _LARGE else "validated, no early end"
-    return _mf(data, protocol, arm, repetitions, **settings)._replace(replayed=seed)
 
 
 # SLIM's penalties are those of alpha .2 and l1_ratio .005 over 6,034 rows, times the
@@ -291,21 +267,6 @@ RUNS: dict[str, Run] = {
         **FACTORS | {"table_scale": 1.0, "learning_rate": 0.1, "temperature": 0.4},
     ),
     **_references(_SHIFTED, "whole"),
-    **{
-        f"{name}{REPLAYED}": _replay(name, PUBLISHED_SEED, *of_arm, 3)
-        for name, of_arm in OF_REPLAYS.items()
-    },
-    **{
-        f"{name}{CONTROL.format(seed)}": _replay(name, seed, *OF_REPLAYS[name], 1)
-        for name in CONTROLLED
-        for seed in OTHER_SEEDS
-    },
-    **{
-        f"{name}{AT_SIX}": _replay(name, PUBLISHED_SEED, *OF_REPLAYS[name], 1)._replace(
-            cutoffs=6
-        )
-        for name in JUDGED_AT_SIX
-    },
 }
 QUICK = ("ease-1000", "popularity")
 

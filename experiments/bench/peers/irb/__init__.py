@@ -1,1 +1,0 @@
-"""A published run made again in PyTorch, from its seed (peer.py)."""
