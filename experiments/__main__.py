@@ -155,11 +155,6 @@ def _check_once(words: list[str], command: type) -> None:
 def _check_words(words: list[str], command: type, default: Any) -> None:
     """Refuses a flag of several words without one, unless that empties a default.
 
-    Args:
-      words: the flags as given.
-      command: the class that holds them.
-      default: an instance of it, with the defaults; None for those of the class.
-
     Raises:
       InputError: naming it: what is said of no word, such as all arms, isn't meant.
     """
@@ -172,12 +167,7 @@ def _check_words(words: list[str], command: type, default: Any) -> None:
 
 
 def _lists(command: type, default: Any = None) -> Iterator[tuple[str, Any]]:
-    """The flags of a command that take several words, each with its default.
-
-    Args:
-      command: the class that holds them.
-      default: an instance of it; None for the class itself.
-    """
+    """The flags of a command that take several words, each with its default."""
     known = command if default is None else default
     for name, hint in get_type_hints(command).items():
         if isinstance(hint, type) and dataclasses.is_dataclass(hint):

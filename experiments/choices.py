@@ -40,37 +40,19 @@ def with_changes(grid: "Grid", base: Config) -> Config:
 
 
 def has_choices(grid: "Grid", base: Config, arms: Collection[str] = ()) -> bool:
-    """Whether arms of a grid take tuned values on the base's data set and split.
-
-    Args:
-      grid: the grid.
-      base: data set, split and whatever else all runs share.
-      arms: those that are run or compared, which all take them or none; default all.
-    """
+    """Whether arms of a grid take tuned values on the base's data set and split."""
     if not grid.tuned or not grid.tuned_or_not:
         return grid.tuned
     return not any(_choices(grid, base, arms)[False])
 
 
 def as_chosen(grid: "Grid", base: Config, arms: Collection[str]) -> "Grid":
-    """The grid with all of its arms at tuned values, or none, as these arms are.
-
-    Args:
-      grid: the grid.
-      base: data set, split and whatever else all runs share.
-      arms: those that are run; with none, all of the grid.
-    """
+    """The grid with all of its arms at tuned values, or none, as these arms are."""
     return grid._replace(tuned=has_choices(grid, base, arms), tuned_or_not=False)
 
 
 def nothing_tuned(grid: "Grid", base: Config, arms: Collection[str] = ()) -> str:
-    """The line on arms of a tuned grid that take no tuned values.
-
-    Args:
-      grid: the grid.
-      base: data set, split and whatever else all runs share.
-      arms: as for ``has_choices``.
-    """
+    """The line on arms of a tuned grid that take no tuned values."""
     base = with_changes(grid, base)
     where = f"{name_of(base.dataset)}, split {base.split}"
     chosen = _choices(grid, base, arms)
@@ -83,13 +65,7 @@ def nothing_tuned(grid: "Grid", base: Config, arms: Collection[str] = ()) -> str
 
 
 def how_tuned(ran: Sequence["RunResult"], base: Config, grid: "Grid") -> str:
-    """How the values of a tuned grid's runs were chosen, and those no column shows.
-
-    Args:
-      ran: the runs, each with its settings.
-      base: what they share.
-      grid: theirs.
-    """
+    """How the values of a tuned grid's runs were chosen, and those no column shows."""
     prior = grid.tuned_prior
     fields, n = trials(name_of(base.dataset), base.split, prior)
     text = (
@@ -148,14 +124,7 @@ def _choices(
 def tuned_values(
     grid: "Grid", name: str, base: Config, swept: Mapping[str, float]
 ) -> dict[str, float]:
-    """What a tuned grid sets for a trained arm with these swept values.
-
-    Args:
-      grid: the grid.
-      name: of the arm.
-      base: with the grid's changes.
-      swept: the arm's swept values, by field.
-    """
+    """What a tuned grid sets for a trained arm with these swept values."""
     if arm(name).model in BASELINES:
         return {}
     # an arm that only serves another one's model takes the values of that model
@@ -179,14 +148,7 @@ def _variant(grid: "Grid", name: str, base: Config, swept: Mapping[str, float]) 
 def combinations(
     grid: "Grid", name: str, base: Config, quick: bool
 ) -> list[dict[str, float]]:
-    """The combinations of an arm's swept values.
-
-    Args:
-      grid: the grid.
-      name: of the arm.
-      base: data set and split.
-      quick: whether only the first and the last of each sweep are taken.
-    """
+    """The combinations of an arm's swept values."""
     cells = []
     dataset = name_of(base.dataset)
     common = grid.dataset_swept.get(dataset, grid.swept)

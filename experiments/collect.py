@@ -71,15 +71,6 @@ def gathered(
     """The chosen cells and the grid's others that are finished, or failed, in a folder.
 
     Says which runs of the others can't be used.
-
-    Args:
-      grid: the grid.
-      base: what its runs share.
-      chosen: the cells asked for, prepared.
-      out: the output folder.
-      data_dir: as on the command line.
-      digest: of the data.
-      quick: whether it is a smoke run.
     """
     faults: dict[Path, str] = {}
 
@@ -114,18 +105,6 @@ def collect(
 ) -> tuple[Path, list[RunResult], int]:
     """Gathers the runs of the cells into one file of records.
 
-    Args:
-      grid: the grid.
-      cells: of the grid (``gathered``), their configs prepared.
-      out: the output folder.
-      digest: of the data.
-      quick: noted in the file: a quick run is no result.
-      users: number of users of the catalogue, noted in the file. A mean over judged
-        users, times their number, divided by this one, is the mean over all users in
-        which the others count as 0.
-      failed: why runs failed, by their ids; a full disk may keep the reasons from being
-        written to their folders.
-
     Returns:
       its path; its results, one per cell; how many runs in the grid's folder aren't
       among the cells and were ignored.
@@ -157,12 +136,7 @@ def collect(
 
 
 def brief(run: RunResult, places: int) -> RunResult:
-    """The run without its curve, columns beyond BRIEF, and later places of its lists.
-
-    Args:
-      run: the run.
-      places: how many first places are kept; cut-offs are then 20 and this one.
-    """
+    """The run without its curve, columns beyond BRIEF, and later places of its lists."""
     record = run.record
     if record is None:
         return run
@@ -230,11 +204,6 @@ def with_settings(
     Older records hold no settings; a grid's arms, and with them the ids of its runs,
     have not changed since. An arm that the grid no longer has stays without, and so do
     all arms of a tuned grid, whose values may have been different.
-
-    Args:
-      results: of the grid's records.
-      grid: the grid.
-      dataset: of the records.
     """
     bare = {run.arm for run in results if run.settings is None} & {*grid.arms}
     if not bare or grid.tuned:

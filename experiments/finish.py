@@ -46,12 +46,6 @@ def finish(
 ) -> dict[str, str]:
     """Does the runs under a display; waits for those that another process is doing.
 
-    Args:
-      runs: those with something missing.
-      data_dir: as on the command line.
-      jobs: worker processes; None for one per core, 1 for this process.
-      at_once: how many alike runs one program trains.
-
     Returns:
       Why runs failed, by their ids.
 
@@ -123,15 +117,6 @@ def finish_study(
 ) -> list[tuple[Cell, Path]]:
     """Does what is missing of a study's runs; returns its cells with their folders.
 
-    Args:
-      cells: of the study; their configs are returned prepared.
-      name: of the study.
-      options: of the study.
-      what: names these runs in the line that announces them, where a study has several
-        sets of runs.
-      lost: a cell is left out if its run fails for a reason that begins so; if empty,
-        every failure is raised.
-
     Raises:
       InputError: another run failed.
     """
@@ -162,16 +147,6 @@ def finish_grid(
     committed: Path | None,
 ) -> bool:
     """Trains what is missing of a grid, then writes its records, tables and figures.
-
-    Args:
-      grid: the grid.
-      base: what all its runs share.
-      cells: those asked for.
-      out: output folder.
-      data_dir: as on the command line.
-      quick: whether it is a smoke run, whose numbers are no results.
-      engine: what runs the runs.
-      committed: a table to print the results beside, where it is there.
 
     Returns:
       Whether every run is finished.

@@ -180,13 +180,6 @@ def expand(
 ) -> list[Cell]:
     """Every run of the grid, in the order of its arms.
 
-    Args:
-      grid: the grid.
-      base: data set, split and whatever else all runs share.
-      seeds: number of seeds (0, 1, ...); default the grid's own, or 1 when quick.
-      arms: only these arms; default all.
-      quick: two epochs, the first and the last value of a sweep, one seed.
-
     Raises:
       InputError: an arm, or one of a contrast, isn't the grid's; an arm is given
         twice; seeds is below 1; an arm of a tuned grid has no choice on this data set.

@@ -182,11 +182,6 @@ def prepared_run(
     It is made anew where a file that it reads has changed. Where an entry from outside
     has become other code, nothing that was made with it is used again.
 
-    Args:
-      config: of the run.
-      data_dir: as on the command line.
-      start: the saved model whose parameters it starts from.
-
     Raises:
       InputError: the first invalid choice, before any training starts.
     """

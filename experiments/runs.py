@@ -52,14 +52,7 @@ def score(run: Prepared, scorer: Scorer) -> Record:
 def metric_means(
     run: Prepared, scorer: Scorer, names: Sequence[str], k: int = CUTOFF
 ) -> list[float]:
-    """Means of metrics of a scorer's lists, judged by the run's held-out positives.
-
-    Args:
-      run: whose phase judges.
-      scorer: of the lists.
-      names: in METRICS.
-      k: cut-off.
-    """
+    """Means of metrics of a scorer's lists, judged by the run's held-out positives."""
     record = evaluate(run.task.fold, rank(run, scorer), ks=[k])
     values = [np.atleast_1d(METRICS[name].of(record, k)) for name in names]
     return [mean_counted(found) for found in values]
@@ -72,15 +65,7 @@ def serve(
     temperature: float | None = None,
     serving: Serving = AS_TRAINED,
 ) -> Scorer:
-    """score / temperature plus what serving adds for each item (research/serving.py).
-
-    Args:
-      run: the run.
-      users: vectors of the task's queries, [v, d].
-      items: vectors of its candidates, [i, d].
-      temperature: what the run learned (Trained.temperature); default the config's.
-      serving: what is added.
-    """
+    """score / temperature plus what serving adds for each item (research/serving.py)."""
     fitted = run.task.fold.fitted
     bias = serving.bias(fitted.item_counts, fitted.items)
     divisor = temperature or run.config.temperature
@@ -97,16 +82,6 @@ def calibrated(
     min_clicks: int = 0,
 ) -> Calibration:
     """How much a model's scores should count beside log q, by held-out clicks.
-
-    Args:
-      run: the run, judged by validation.
-      users: vectors of the task's queries, [v, d].
-      items: vectors of its candidates, [i, d].
-      temperature: what the run learned; default the config's.
-      clicks: largest number of held-out clicks, drawn at random; as many rows of the
-        catalogue are held in memory.
-      places: fits only clicks among so many first places of lists; default all items.
-      min_clicks: items with fewer training clicks are left out, and clicks on them.
 
     Raises:
       InputError: the clicks fit no scale (research/calibration.py).
@@ -126,14 +101,6 @@ def clicked_logits(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Logits of held-out clicks' users, -inf where lists leave an item out, and log q.
 
-    Args:
-      run: the run.
-      users: vectors of the task's queries, [v, d].
-      items: vectors of its candidates, [i, d].
-      drawn: indices of the clicks among the held-out ones, [c].
-      temperature: what the run learned; default the config's.
-      min_clicks: items with fewer training clicks are left out, and clicks on them.
-
     Returns:
       Logits [c, i], log q [i], the row [c] and the item [c] of each click.
     """
@@ -151,12 +118,7 @@ def clicked_logits(
 
 
 def drawn_clicks(fold: Fold, clicks: int) -> np.ndarray:
-    """Indices of some held-out clicks of the evaluated users, [c].
-
-    Args:
-      fold: the phase.
-      clicks: largest number, drawn at random; a smaller one gives the first of these.
-    """
+    """Indices of some held-out clicks of the evaluated users, [c]."""
     mine = np.flatnonzero(np.isin(fold.held_user, fold.evaluated))
     return np.random.default_rng(0).permutation(mine)[:clicks]
 
@@ -177,13 +139,6 @@ def execute(
     done: Trained | NotFinite | None = None,
 ) -> str:
     """Trains a run, unless its vectors exist, evaluates it as served, writes files.
-
-    Args:
-      run: what to do, its features named.
-      data_dir: as on the command line.
-      progress: called with a short line after each epoch.
-      place: where it runs, for env.json.
-      done: the result of its training, where it was trained together with others.
 
     Returns:
       A short line on the result, or on why the run failed (also in failed.json).

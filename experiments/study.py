@@ -139,10 +139,6 @@ class Study(NamedTuple):
     def repetitions(self, seeds: int | None, quick: bool) -> int:
         """How many seeds a run takes.
 
-        Args:
-          seeds: the number asked for; default the study's own.
-          quick: one seed, unless more are asked for.
-
         Raises:
           InputError: below 1, or the study has no use for seeds.
         """
@@ -158,14 +154,7 @@ class Study(NamedTuple):
 def save_study(
     out: Path, header: Mapping[str, Any], arrays: Mapping[str, ndarray], **content: Any
 ) -> Path:
-    """Writes a study's records under an output folder, and returns their path.
-
-    Args:
-      out: the output folder.
-      header: from ``study_header``.
-      arrays: what was measured.
-      content: JSON on the arrays, by further names beside the header.
-    """
+    """Writes a study's records under an output folder, and returns their path."""
     from research.report.records import save_stored
 
     path = records_path(out, header["dataset"], header["grid"])
@@ -175,15 +164,7 @@ def save_study(
 def save_measured(
     options: StudyOptions, name: str, arrays: Mapping[str, ndarray], **about: Any
 ) -> Path:
-    """Writes what a study measured on its data set; returns the records' path.
-
-    Args:
-      options: of the study; its data set may be SIMULATED, which has no digest and the
-        default split.
-      name: of the study.
-      arrays: what was measured.
-      about: further entries of the header.
-    """
+    """Writes what a study measured on its data set; returns the records' path."""
     from experiments.inputs import ratings_of, study_split
     from research.report.records import study_header
 
@@ -203,16 +184,7 @@ def save_cells(
     swept: Mapping[str, Sequence[float]],
     **about: Any,
 ) -> Path:
-    """Writes the numbers of each cell of a study's sweep; returns the records' path.
-
-    Args:
-      options: of the study.
-      name: of the study.
-      cells: the numbers of each, by name; the last axis of the sweep changes first.
-      shape: of the sweep: in the file its axes come before those of a number.
-      swept: further arrays, stored as they are, such as the swept values.
-      about: further entries of the header.
-    """
+    """Writes the numbers of each cell of a study's sweep; returns the records' path."""
     arrays = {}
     for what in cells[0]:
         values = np.array([cell[what] for cell in cells], "<f4")
@@ -223,11 +195,6 @@ def save_cells(
 
 def described(design: str, terms: Mapping[str, str], note: str = "") -> str:
     """What a study measured: its design, then the terms of its page, in Markdown.
-
-    Args:
-      design: sentences on what was trained and measured.
-      terms: the meaning of each term in the page's tables, without a full stop.
-      note: what else a reader of the tables has to know.
 
     >>> described("Two seeds.", {"Gap": "the largest difference"})
     'Two seeds.\\n\\n- **Gap**: the largest difference.'
@@ -270,11 +237,6 @@ def _report_of(study: Study, stored: "Stored", records: Path) -> Report:
 
 def report_study(study: Study, records: Path, out: Path) -> list[Path]:
     """Writes a study's tables, page and figures under a folder; returns their paths.
-
-    Args:
-      study: the study.
-      records: its file of records, from which alone all is made.
-      out: the folder.
 
     Raises:
       InputError: no such file, not the study's, or of another RECORDS_VERSION.

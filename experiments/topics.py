@@ -91,9 +91,6 @@ TOPICS: dict[str, Topic] = {
 def by_topic(entries: Mapping[str, T]) -> dict[str, list[T]]:
     """The entries under each topic that has some, in the order of TOPICS.
 
-    Args:
-      entries: grids and studies by name.
-
     Raises:
       InputError: a topic that is not in TOPICS.
     """

@@ -48,12 +48,6 @@ def tuned(
 ) -> dict[str, float]:
     """The values of an arm that NDCG@20 chose, by field.
 
-    Args:
-      dataset: on which they were chosen; its name.
-      arm: its name.
-      split: of the data set.
-      changed: which variant of the arm, as ``variant`` names it.
-
     Raises:
       InputError: nothing was chosen for the arm on this split of the data set.
     """
@@ -79,10 +73,6 @@ def is_tuned(dataset: str, split: str, arms: Iterable[tuple[str, str]]) -> bool:
 def variant(values: Mapping[str, float], prior: bool = False) -> str:
     """The name of an arm's variant: the fields that were changed, and to what.
 
-    Args:
-      values: what was changed, by field.
-      prior: whether the prior was chosen with the temperature.
-
     >>> variant({"correct_positive": 0, "batch": 64.0})
     'batch 64 correct_positive 0'
     >>> variant({"batch": 64.0}, prior=True)
@@ -96,11 +86,6 @@ def trials(dataset: str, split: str, prior: bool = False) -> tuple[list[str], in
     """Which fields were chosen on a split of a data set, and of how many trials.
 
     Every arm of it had as many.
-
-    Args:
-      dataset: its name.
-      split: the split.
-      prior: of the trials that chose the prior, too.
     """
     with PATH.open(newline="") as file:
         where = {"dataset": dataset, "split": split}
@@ -130,11 +115,6 @@ def chosen(
     One row per selector, arm and variant: the values, the metric's mean at them, how
     many trials there were.
 
-    Args:
-      frame: the table.
-      dataset: its data set.
-      split: its split.
-
     Raises:
       InputError: the arms had different numbers of trials, or one has none finished.
     """
@@ -161,12 +141,7 @@ def chosen(
 
 
 def at_an_end(frame: "pd.DataFrame", choices: "pd.DataFrame") -> list[str]:
-    """Lines on values chosen by NDCG@20 at an end of three or more that were tried.
-
-    Args:
-      frame: the table of the trials.
-      choices: from ``chosen``.
-    """
+    """Lines on values chosen by NDCG@20 at an end of three or more that were tried."""
     lines = []
     for row in choices[choices["selector"] == "ndcg"].to_dict("records"):
         trials = frame[frame["arm"] == row["arm"]]

@@ -33,10 +33,6 @@ def check_archive(path: Path) -> None:
 def safe_arrays(path: Path, only: Collection[str] = ()) -> dict[str, ndarray]:
     """As research.files.read_arrays, for a file of unknown origin.
 
-    Args:
-      path: of the file.
-      only: read no other arrays than these; default all.
-
     Raises:
       InputError: no such file, or one that can't be read as arrays.
     """

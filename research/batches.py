@@ -16,16 +16,6 @@ def epoch_batches(
 ) -> Int[np.ndarray, "s b"]:
     """A new shuffle of n pairs for this epoch; the tail that fills no batch is dropped.
 
-    Args:
-      n: how many pairs.
-      batch: rows of a batch.
-      seed: of the run.
-      epoch: which shuffle.
-      window: the window of time of each pair; with it batches go through time, and
-        pairs are shuffled only within a window. The pairs that fill no batch are then
-        dropped at both ends, how many at which being random: else the latest ones
-        would never be seen.
-
     Raises:
       InputError: the batch is larger than the number of pairs.
 

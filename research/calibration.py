@@ -54,12 +54,7 @@ class Calibration(NamedTuple):
         return Serving(self.share / self.scale, 1.0 / self.scale)
 
     def by_rule(self, strength: float) -> Serving:
-        """Serving by the rule's strength of the correction, without impressions.
-
-        Args:
-          strength: as ``correction_strength`` returns it; 1 - strength is the slope of
-            log exposure on log q, and that times log q stands for log exposure here.
-        """
+        """Serving by the rule's strength of the correction, without impressions."""
         return Serving((self.share - 1.0 + strength) / self.scale)
 
 
@@ -73,13 +68,6 @@ def calibrate(
 
     Temperature scaling [guo2017] of the scores, with log q as a second term: by maximum
     likelihood, which is concave, with Newton's method.
-
-    Args:
-      logits: of the model, of all items, [u, i]; -inf leaves an item out.
-      log_q: log of each item's share of the training clicks, [i]; or [u, i], where
-        each row has items of its own.
-      user: row of each held-out click, [c].
-      item: its item, [c].
 
     Raises:
       InputError: no click, a click on an item that is left out, a logit that is NaN or
@@ -134,13 +122,6 @@ def calibrate_first(
     Lists are made anew with half of each change of the prior until it is small. Where
     so few clicks are left in them that they fit no scale, the last lists' fit stays.
 
-    Args:
-      logits: of the model, of all items, [u, i]; -inf leaves an item out.
-      log_q: log of each item's share of the training clicks, [i].
-      user: row of each held-out click, [c].
-      item: its item, [c].
-      places: length of the lists; with all items the fit is that of ``calibrate``.
-
     Raises:
       InputError: as ``calibrate``, or no place.
       NoScale: the clicks on all items fit no finite scale above 0.
@@ -175,16 +156,7 @@ def in_first_places(
     priors: Sequence[float],
     k: int,
 ) -> Bool[ndarray, "p c"]:
-    """Whether held-out clicks are in the first k places of lists, by prior.
-
-    Args:
-      logits: of the model, of all items, [u, i]; -inf leaves an item out.
-      log_q: log of each item's share of the training clicks, [i].
-      user: row of each held-out click, [c].
-      item: its item, [c]; among equal scores it comes first, left out it has no place.
-      priors: strengths of log q when serving, [p].
-      k: number of places.
-    """
+    """Whether held-out clicks are in the first k places of lists, by prior."""
     hits = np.zeros((len(priors), len(item)), bool)
     for start in range(0, len(item), ROWS):
         part = slice(start, start + ROWS)

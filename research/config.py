@@ -157,12 +157,6 @@ def named_values(
 ) -> dict[str, float]:
     """The defaults, changed by words NAME=VALUE.
 
-    Args:
-      words: the words, such as "margin=0.5".
-      defaults: every name that may be set, with its default.
-      field: the config field that holds the words, for error messages.
-      owner: whose values they are, for error messages.
-
     Raises:
       InputError: an unknown name, a value that isn't a finite number, a name twice.
 

@@ -27,15 +27,6 @@ def catalogue(
 ) -> Events:
     """Events of the positives: users and items numbered anew, sorted by user and time.
 
-    Args:
-      ratings: the data set.
-      threshold: a rating at or above it is a positive; without ratings every row is.
-      tie_salt: salt of the hash that breaks ties in time.
-      library: "clicked", the items with at least one positive in the data set;
-        "all", every item of the item table that core does not leave out.
-      with_rated: whether ratings below the threshold are returned too, for profiles.
-      core: users and items with fewer positives are left out, until none is.
-
     Returns:
       Events; ``order`` is the position in time over all events, ties broken.
 
@@ -114,12 +105,6 @@ def by_time(
     """Rows of the selected ratings by user and time, and the position in time of each.
 
     Ties in time are broken by the hash of the raw ids.
-
-    Args:
-      ratings: with the tables of raw ids.
-      user: what the rows are sorted by first, [n].
-      selected: which ratings, [n].
-      salt: of the hash.
     """
     at = np.flatnonzero(selected)
 
@@ -172,13 +157,6 @@ def fold(
     rules: SplitRules = RULES,
 ) -> Fold:
     """One phase of the events cut by a split.
-
-    Args:
-      events: all positives.
-      split: a name in SPLITS.
-      fit_on: "train" (judged on validation), "train+validation" or "train-only" (both
-        judged on test).
-      rules: options of the split, of what judges lists and of what they leave out.
 
     Raises:
       InputError: a name is unknown, or a part of the phase is empty.
@@ -236,11 +214,6 @@ def _cut_rated(fitted: Events, is_fitted: Bool[ndarray, " e"], last: int) -> Eve
 
     What a user rated after the last fitted positive is as late as what is held out, and
     what the data's own split holds out isn't known either.
-
-    Args:
-      fitted: the fitted events, with all ratings.
-      is_fitted: which of all positives they are.
-      last: the last of the training parts.
     """
     if fitted.rated is None:
         return fitted

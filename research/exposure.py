@@ -14,11 +14,6 @@ IMPRESSIONS = "impressions"  # the column of items
 def impressions_of(items: Table, who: str, shown: bool = False) -> Float[ndarray, " i"]:
     """How often each item was shown.
 
-    Args:
-      items: their table.
-      who: what needs the impressions, for error messages.
-      shown: whether an item that was never shown is refused, too.
-
     Raises:
       InputError: the table has no such column, or the column no number for an item.
     """
@@ -45,11 +40,6 @@ def ips_weights(
     The weight of a pair is (n + 1)^-power, for its item's n impressions, divided by the
     mean weight. With power 1 the loss is, in expectation, that of clicks under even
     exposure; with less, weights vary less.
-
-    Args:
-      items: their table.
-      candidate: item of each pair, [n].
-      power: 1 for the whole inverse, 0 for equal weights.
 
     Raises:
       InputError: the table lacks the impressions of an item.

@@ -42,12 +42,7 @@ def beside(path: Path, suffix: str) -> Path:
 
 
 def sweep(folder: Path, pattern: str = "**/*") -> None:
-    """Removes the part files that dead processes of this machine left in a folder.
-
-    Args:
-      folder: where they are looked for.
-      pattern: of their paths below it, without their ending.
-    """
+    """Removes the part files that dead processes of this machine left in a folder."""
     mine = re.compile(rf".*\.{re.escape(platform.node())}\.(\d+){re.escape(PART)}")
     for path in folder.glob(f"{pattern}{PART}"):
         if (match := mine.fullmatch(path.name)) and not _alive(int(match[1])):
@@ -107,11 +102,7 @@ def _whole(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def scratch(folder: Path) -> Iterator[Path]:
-    """A folder for files whose places are below another folder, removed at the end.
-
-    Args:
-      folder: it is made in this one, so that a file can be renamed into its place.
-    """
+    """A folder for files whose places are below another folder, removed at the end."""
     folder.mkdir(parents=True, exist_ok=True)
     part = _part(folder / "files")
     _remove(part)  # of a killed process of this one's number, as in a container
@@ -124,11 +115,7 @@ def scratch(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Waits until no other process writes files that belong together into a folder.
-
-    Args:
-      folder: the folder, which is there.
-    """
+    """Waits until no other process writes files that belong together into a folder."""
     opened = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(opened, fcntl.LOCK_EX)
@@ -144,11 +131,6 @@ def together(folder: Path, names: Sequence[str]) -> Iterator[Path]:
     If one can't be written, what was there stays as it was. If the process is killed
     while they take their places, the last of the names is missing. Of two processes
     that write to one folder, all files are those of the later one.
-
-    Args:
-      folder: where the files go; made if need be.
-      names: of all files that may be there, below the folder; what is there and isn't
-        written is removed.
 
     Raises:
       OSError: a file can't be written, or a folder has the name of one.
@@ -222,15 +204,7 @@ DAMAGED = (OSError, ValueError, TypeError, EOFError, LookupError, RuntimeError,
 def write_arrays(
     path: Path, arrays: Mapping[str, ndarray], level: int = 9, small: bool = False
 ) -> Path:
-    """Writes arrays as an .npz whose bytes depend on nothing but them.
-
-    Args:
-      path: of the file.
-      arrays: by name, of any shape; arrays of Python objects are refused.
-      level: of compression, from 0 (none: quickest to write and to read) to 9.
-      small: compresses by LZMA instead, in the order of axes that suits each array,
-        a tenth smaller and slower to write; for files that are kept in a repository.
-    """
+    """Writes arrays as an .npz whose bytes depend on nothing but them."""
     packed = zipfile.ZIP_DEFLATED if level else zipfile.ZIP_STORED
     with _whole(path) as file, zipfile.ZipFile(file, "w") as archive:
         for name, values in arrays.items():
@@ -259,10 +233,6 @@ def _smaller_order(values: ndarray) -> Literal["C", "F"]:
 
 def read_arrays(path: Path, only: Collection[str] = ()) -> dict[str, ndarray]:
     """Returns the arrays of an .npz by name; nothing in it is ever unpickled.
-
-    Args:
-      path: of the file.
-      only: read no other arrays than these; default all.
 
     Raises:
       InputError: no such file, or one that can't be read as arrays.

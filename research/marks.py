@@ -33,11 +33,6 @@ FLOAT_LIMIT, FLOAT_LEAST = 3.4028234e38, 1.1754944e-38
 def check_number(name: str, value: float | int, limit: float | int = INT_LIMIT) -> None:
     """Refuses a number that a compiled run can't hold and would silently change.
 
-    Args:
-      name: of the field.
-      value: a whole number, or one that becomes float32.
-      limit: the largest size of a whole number.
-
     Raises:
       InputError: it isn't finite, or is too large or too near 0.
     """
@@ -154,10 +149,6 @@ def marks_of(cls: type, kind: type) -> Iterator[tuple[str, Any]]:
 
 def check_marks(group: Any, cls: type) -> None:
     """Compares the fields that a group declares with their marks.
-
-    Args:
-      group: a config, or one group of its fields.
-      cls: the dataclass whose own fields are checked.
 
     Raises:
       InputError: a number that isn't finite or is out of bounds, or an unknown name.

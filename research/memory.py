@@ -36,10 +36,6 @@ def check_memory(config: Config, fitted: Events) -> None:
     rows that a batch looks up, negatives and search words. Where each row draws its own
     negatives it counts their logits, and each item's vector at most once.
 
-    Args:
-      config: of a run of the two towers.
-      fitted: the events of its training part.
-
     Raises:
       TooLarge: naming the arrays that take the most.
     """
@@ -56,11 +52,6 @@ def check_memory(config: Config, fitted: Events) -> None:
 
 def check_squares(model: str, squares: int, items: int) -> None:
     """Refuses a baseline whose matrices of items by items can't fit the memory.
-
-    Args:
-      model: its name.
-      squares: how many float64 matrices it holds at once, at least.
-      items: of the catalogue.
 
     Raises:
       TooLarge: naming the baseline.

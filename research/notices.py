@@ -10,11 +10,7 @@ _NAMED: ContextVar[str] = ContextVar("named", default="")
 
 @contextmanager
 def named(name: str) -> Iterator[None]:
-    """Begins the lines said inside with a name, where several runs say lines.
-
-    Args:
-      name: of the run that the lines are about.
-    """
+    """Begins the lines said inside with a name, where several runs say lines."""
     token = _NAMED.set(f"{name}: ")
     try:
         yield

@@ -168,11 +168,6 @@ def prepare(config: Config, fold: Fold, depth: int = 0) -> Prepared:
     their defaults, so that a model without random draws is one run however many seeds
     a grid has.
 
-    Args:
-      config: the run; features that it leaves open are those that the data set has.
-      fold: its phase (research/events.py).
-      depth: least number of candidates, as every list has as many places.
-
     Raises:
       InputError: the first invalid choice, before any training starts.
     """

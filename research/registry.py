@@ -72,12 +72,6 @@ class Registry(dict[str, T], Generic[T]):
     def added(self, name: str, entry: T, alike: bool = False) -> Iterator[T]:
         """Holds an entry for as long as the context lasts, for trials and tests.
 
-        Args:
-          name: its name.
-          entry: the entry.
-          alike: whether programs compiled with an earlier entry of its name may be
-            used for this one.
-
         Raises:
           ValueError: the name is taken.
         """
@@ -119,11 +113,7 @@ def deferred(path: str) -> Deferred:
 
 
 def loaded(entry: E) -> E:
-    """An entry with its deferred functions imported, for code that is traced.
-
-    Args:
-      entry: a NamedTuple or a dataclass; other functions stay as they are.
-    """
+    """An entry with its deferred functions imported, for code that is traced."""
     named: Any = entry
     fields = named._asdict() if hasattr(named, "_asdict") else vars(named)
     functions = {n: v.load() for n, v in fields.items() if isinstance(v, Deferred)}

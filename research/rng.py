@@ -44,11 +44,6 @@ def worker_key(key: Key[Any, ""], step: Int[Any, ""], workers: int) -> Key[Any, 
     the n-th batches of all workers have the same draws in all epochs. So it was in the
     first release of the code of [yang2025slatk], which seeds one generator and draws
     from another.
-
-    Args:
-      key: of the run.
-      step: of the epoch, from 0.
-      workers: at least 1.
     """
     import jax
 
@@ -76,11 +71,6 @@ def pair_hash(
     user: Int[np.ndarray, " n"], item: Int[np.ndarray, " n"], salt: int
 ) -> UInt64[np.ndarray, " n"]:
     """h(u, i) = splitmix64(splitmix64(salt) xor (u * 2^32 + i)) over raw ids.
-
-    Args:
-      user: raw ids, or zeros where items alone are hashed.
-      item: raw ids.
-      salt: what it is for.
 
     >>> int(pair_hash(np.array([1]), np.array([2]), salt=0)[0])
     7251516417173249049

@@ -46,11 +46,6 @@ class Serving(NamedTuple):
     def check(self, counts: Int[ndarray, " i"], items: Table, fewest: int = 1) -> None:
         """Checks that the items can be served so.
 
-        Args:
-          counts: training clicks of each item, [i].
-          items: their table.
-          fewest: least number of items that lists may hold.
-
         Raises:
           InputError: exposure needs impressions that the table lacks, or min_clicks
             leaves too few items.
@@ -70,10 +65,6 @@ class Serving(NamedTuple):
 
     def bias(self, counts: Int[ndarray, " i"], items: Table) -> Float[ndarray, " i"]:
         """What is added to each item's score; -inf leaves it out of lists.
-
-        Args:
-          counts: training clicks of each item, [i].
-          items: their table; its impressions are read if exposure isn't 0.
 
         Raises:
           InputError: the table lacks the impressions of an item, or the prior or the
@@ -99,11 +90,6 @@ AS_TRAINED = Serving()
 def rule_prior(log_q: Float[ndarray, " i"], items: Table, in_loss: float) -> float:
     """The popularity prior with which the total strength is that of the rule.
 
-    Args:
-      log_q: log of each item's share of the clicks, [i].
-      items: their table; its column ``impressions`` estimates the exposure.
-      in_loss: strength of the correction in the loss that the model was trained with.
-
     Raises:
       InputError: the table has no such column, or an item has no impression.
     """
@@ -113,9 +99,6 @@ def rule_prior(log_q: Float[ndarray, " i"], items: Table, in_loss: float) -> flo
 
 def check_rule(**taken: float) -> None:
     """Refuses the rule's prior where a field takes exposure out item by item, too.
-
-    Args:
-      taken: the value of each such field, by its name: exposure, ips.
 
     Raises:
       InputError: one isn't 0.

@@ -46,10 +46,6 @@ def order_by_group(
     By counting, as SciPy makes a matrix of sparse rows: of 20 million places in half a
     million groups in a sixth of the time of NumPy's stable sort.
 
-    Args:
-      group: numbers from 0 on, below groups.
-      groups: how many there are.
-
     >>> order_by_group(np.array([1, 0, 1, 0]), 2).tolist()
     [1, 3, 0, 2]
     """
@@ -68,11 +64,6 @@ def stable_argsort(
     """The order of the keys, equal ones by ``tie``, then by place: np.lexsort's.
 
     Several times as fast as np.lexsort.
-
-    Args:
-      key: what is sorted by.
-      tie: what equal keys are sorted by, of places; it is asked for those of equal keys
-        alone. None sorts them by place alone.
 
     >>> stable_argsort(np.array([2, 1, 2, 1]), np.array([5, 9, 4, 9]).take).tolist()
     [1, 3, 2, 0]

@@ -320,10 +320,6 @@ def choose(name: str, registry: Mapping[str, T], what: str) -> T:
 def check_distinct(values: Iterable[object], what: str) -> None:
     """Refuses a list that holds something twice.
 
-    Args:
-      values: of the list.
-      what: names the list in the message.
-
     Raises:
       InputError: the first value that stands in it before.
 

@@ -31,10 +31,6 @@ def unused(config: Config, base: Config = REFERENCE) -> dict[str, str]:
 
     A field that no entry of a registry claims (``reads``) is taken to have an effect.
 
-    Args:
-      config: a run that ``check_config`` accepts.
-      base: the config before fields were set, such as a saved model's.
-
     >>> unused(Config(expected_count=True, mix=0.25))
     {'mix': 'only extra read it', 'expected_count': 'logq is 0'}
     """

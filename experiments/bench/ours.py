@@ -89,13 +89,7 @@ def _held(reset: bool) -> tuple[int, int] | None:
 
 
 def portions(config: Config, fold: Fold, steps: int) -> Answers:
-    """Gets ready and compiles, then runs ``steps`` steps each time it is asked.
-
-    Args:
-      config: the run; its features are named.
-      fold: the phase.
-      steps: of a portion; the first of all is part of getting ready.
-    """
+    """Gets ready and compiles, then runs ``steps`` steps each time it is asked."""
     run = prepare(config, fold)
     world, sizes = run.world
     state = refreshed(run, init_state(run, world, sizes), world)  # as before an epoch

@@ -63,13 +63,7 @@ def peak_bytes() -> int:
 
 
 def portion_slices(count: int, steps: int, start: int = 0) -> Iterator[slice]:
-    """Slices of the steps of each portion, from the first step again at the end.
-
-    Args:
-      count: of all steps.
-      steps: of a portion.
-      start: the first portion's first step.
-    """
+    """Slices of the steps of each portion, from the first step again at the end."""
     steps, first = min(steps, count), start
     while True:
         first = 0 if first + steps > count else first
@@ -78,13 +72,7 @@ def portion_slices(count: int, steps: int, start: int = 0) -> Iterator[slice]:
 
 
 def timed_lists(users: Any, size: int, rank: Callable[[Any], Any]) -> Answers:
-    """The lists of the first users, then the seconds of a portion of users each time.
-
-    Args:
-      users: an array of their vectors, [v, d].
-      size: of a portion.
-      rank: vectors [n, d] -> lists of item indices, an array [n, k].
-    """
+    """The lists of the first users, then the seconds of a portion of users each time."""
     yield {"lists": rank(users[:FIRST]).tolist()}
     for part in portion_slices(len(users), size):
         clock = time.perf_counter()
@@ -225,10 +213,6 @@ def take_turns(
     sides: Mapping[str, Callable[[], Side]], repeats: int
 ) -> dict[str, Turns | str]:
     """Starts each side in turn, then asks them for a portion each, ``repeats`` times.
-
-    Args:
-      sides: how each is started.
-      repeats: portions of each.
 
     Returns:
       What each answered; the reason instead, where it failed.

@@ -88,15 +88,7 @@ def side_row(
     turns: Turns | str,
     value: Callable[[dict[str, Any]], float],
 ) -> Row:
-    """A side's row: its value of each portion, or why it failed.
-
-    Args:
-      case: what was measured.
-      side: the name of the side.
-      unit: of the values.
-      turns: the side's answers, or why it failed.
-      value: of the answer about a portion.
-    """
+    """A side's row: its value of each portion, or why it failed."""
     if isinstance(turns, str):
         return Row(case, side, note=f"failed: {turns}")
     return Row(case, side, unit, tuple(map(value, turns.portions)))
@@ -104,12 +96,6 @@ def side_row(
 
 def ratio(rows: Sequence[Row], case: str, side: str, other: str) -> float | None:
     """Ratio of two sides' medians in one case; None where one is missing.
-
-    Args:
-      rows: of all cases.
-      case: the case.
-      side: whose median is divided.
-      other: whose median divides.
 
     >>> fast, slow = Row("a", "x", "s", (1.0, 3.0, 9.0)), Row("a", "y", "s", (2.0,))
     >>> ratio((fast, slow), "a", "x", "y")

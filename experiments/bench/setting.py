@@ -75,13 +75,7 @@ def machine() -> dict[str, Any]:
 def ours(
     setting: Setting, request: dict[str, Any], **variables: str
 ) -> Callable[[], Side]:
-    """This project's side: in a fresh process, or in this one for a quick run.
-
-    Args:
-      setting: says which.
-      request: what the side reads.
-      variables: of the process's environment, beside those there are.
-    """
+    """This project's side: in a fresh process, or in this one for a quick run."""
     if setting.quick:
         return lambda: Here(TASKS[request["task"]](request))
     python, env = Path(sys.executable), {**os.environ, **variables}
@@ -89,13 +83,7 @@ def ours(
 
 
 def peer(setting: Setting, module: str, request: dict[str, Any]) -> Callable[[], Side]:
-    """A peer's side.
-
-    Args:
-      setting: has the peers' interpreter.
-      module: name of the peer's module.
-      request: what the side reads.
-    """
+    """A peer's side."""
     assert setting.peers is not None
     python = setting.peers
     # This project's XLA flags aren't meant for a peer that has an XLA of its own.

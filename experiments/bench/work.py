@@ -87,11 +87,6 @@ def changed(base: Config, changes: dict[str, Any]) -> Config:
 def find_work(dataset: str, data_dir: str | None, phase: str = TRAINING) -> Work:
     """The data set where a source has it, else a synthetic one of its size.
 
-    Args:
-      dataset: ml-1m or ml-100k; tiny is always synthetic.
-      data_dir: as on the command line; ml-1m must be in it, ml-100k may be elsewhere.
-      phase: TRAINING or RANKING.
-
     Raises:
       InputError: data_dir was given, and lacks what is needed.
     """
@@ -108,14 +103,7 @@ def find_work(dataset: str, data_dir: str | None, phase: str = TRAINING) -> Work
 def work_of(
     dataset: str, synthetic: bool, data_dir: str | None, phase: str = TRAINING
 ) -> Work:
-    """That data set, or the synthetic one in its place.
-
-    Args:
-      dataset: its name; of a synthetic one also USERSxITEMSxEACH.
-      synthetic: whether it is synthetic.
-      data_dir: as on the command line.
-      phase: TRAINING or RANKING.
-    """
+    """That data set, or the synthetic one in its place."""
     if synthetic:
         users, items, each = SIZES.get(dataset) or map(int, dataset.split("x"))
         return Work(dataset, synthetic, made_fold(make_synthetic(users, items), each))

@@ -78,14 +78,7 @@ def with_prior(
 def arrays_of(
     users: Side, items: Side, seen_offsets: Int[np.ndarray, " v1"], seen_ids: np.ndarray
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """The arrays of users.npz and of items.npz.
-
-    Args:
-      users: of the users, the prior built in.
-      items: of those that may be in lists.
-      seen_offsets: where each user's seen items begin.
-      seen_ids: the ids of these, [s].
-    """
+    """The arrays of users.npz and of items.npz."""
     return {
         "ids": users.ids,
         "vectors": users.vectors.astype(np.float32),
@@ -101,15 +94,7 @@ def exported(
     items: Float[np.ndarray, "i d"],
     temperature: float,
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """The arrays of users.npz and of items.npz of a run.
-
-    Args:
-      config: the run; what its serving adds is built into the vectors.
-      fold: the phase whose evaluated users and catalogue the rows are.
-      users: user vectors.
-      items: item vectors.
-      temperature: what serving divides by.
-    """
+    """The arrays of users.npz and of items.npz of a run."""
     from research.evaluate.top_k import seen_items_of
 
     fitted = fold.fitted
@@ -124,13 +109,6 @@ def export(
     config: Config, fold: Fold, run: Path, digest: str, folder: Path
 ) -> list[Path]:
     """Writes a finished run's vectors into a folder: all three files, or none.
-
-    Args:
-      config: the run, its features named.
-      fold: its phase.
-      run: its folder, which holds vectors.npz.
-      digest: of the data.
-      folder: where the files go.
 
     Raises:
       InputError: the run's vectors are gone, or the folder can't be written to.
@@ -161,16 +139,7 @@ def about_vectors(
     users: Mapping[str, np.ndarray],
     items: Mapping[str, np.ndarray],
 ) -> dict[str, Any]:
-    """The content of meta.json.
-
-    Args:
-      about: what is to be said of the run and its data.
-      config: of the run.
-      serving: what is built into the vectors.
-      temperature: what serving divides by.
-      users: the arrays of users.npz.
-      items: the arrays of items.npz.
-    """
+    """The content of meta.json."""
     unit = config.output == "cosine" and config.served == "trained"
     cosine = unit and not (serving.prior or serving.exposure)
     return {
@@ -194,13 +163,6 @@ def write_vectors(
     """Writes all files into a folder, or none; meta.json comes last.
 
     Files of an earlier call stay until all are written.
-
-    Args:
-      folder: where they go.
-      users: the arrays of users.npz.
-      items: the arrays of items.npz.
-      meta: of meta.json.
-      lists: rows of lists.csv; None for no such file.
 
     Raises:
       InputError: the folder can't be written to.

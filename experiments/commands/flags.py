@@ -56,15 +56,7 @@ def _flags(
     bases: tuple[type, ...] = (),
     wider: Mapping[str, tuple[Any, str]] = MappingProxyType({}),
 ) -> type:
-    """A dataclass of fields of Config with their help where tyro looks for it.
-
-    Args:
-      name: of the dataclass.
-      fields: of Config.
-      bases: of the dataclass.
-      wider: for a field that takes more on the command line, its type there and more
-        help.
-    """
+    """A dataclass of fields of Config with their help where tyro looks for it."""
     hints, helps = get_type_hints(Config), help_of()
     types = {field: wider.get(field, (hints[field], "")) for field in fields}
     columns: list[tuple[str, Any, Any]] = [
@@ -109,10 +101,6 @@ def data_values(flags: Any) -> dict[str, Any]:
 def data_words(config: Mapping[str, Any], split: bool = True) -> list[str]:
     """The flags that choose a run's data and split, without those at their default.
 
-    Args:
-      config: field -> value, as a run's config.json holds them.
-      split: whether the split is given by a flag.
-
     >>> usual = {**data_values(NO_DATA_FLAGS), "dataset": "ml-100k", "split": "last"}
     >>> data_words({**usual, "core": 5, "columns": ["user=uid"]})
     ['--columns', 'user=uid', '--core', '5', '--split', 'last']
@@ -130,12 +118,6 @@ def data_words(config: Mapping[str, Any], split: bool = True) -> list[str]:
 
 def run_command(name: str, dataset: str, words: Sequence[str], out: Path) -> str:
     """The command that runs a grid or a study into an output folder.
-
-    Args:
-      name: of the grid or the study.
-      dataset: as on the command line.
-      words: further flags.
-      out: the folder of the results; of a smoke run, the folder quick in it.
 
     >>> run_command("ssb", "my shop", ["--core", "5"], Path("out", QUICK))
     "python -m experiments run ssb --dataset 'my shop' --core 5 --out out --quick"

@@ -345,11 +345,7 @@ class Report:
             return FINISHED if write_explorable(self.out, self.grids) else FAILED
 
     def _records(self, one: Grid | Study) -> list[Path]:
-        """The files of its records, of every split; if none, where one would be.
-
-        Args:
-          one: the grid or the study.
-        """
+        """The files of its records, of every split; if none, where one would be."""
         folder = one.folder(name_of(self.dataset))
         splits = (Config.split, *SPLITS) if self.split == AUTO else (self.split,)
         paths = [records_path(self.out, folder, one.name, split) for split in splits]

@@ -7,9 +7,6 @@ from pathlib import Path
 def conflict(here: Path) -> str | None:
     """Describes in one line how two copies of the project are mixed up.
 
-    Args:
-        here: the current directory.
-
     Returns:
         What is imported from where and what to do about it, or None where a single
         copy is in use.

@@ -34,15 +34,7 @@ def show(
     data_dir: str | None,
     start: Start | None = None,
 ) -> int:
-    """Prints the runs that the cells stand for; returns an exit status.
-
-    Args:
-      cells: as the command line asks for them.
-      grid: its name.
-      out: output folder, whose finished runs show how long one takes.
-      data_dir: as on the command line.
-      start: the saved model that they start from.
-    """
+    """Prints the runs that the cells stand for; returns an exit status."""
     prepared, runs, total = plan(cells, grid, out, data_dir, start)
     configs = [dataclasses.asdict(cell.config) for cell in prepared]
     names = [
@@ -89,15 +81,7 @@ def _lines(
     shared: list[str],
     estimate: "Estimate | None",
 ) -> Iterator[tuple[str, str]]:
-    """The lines that are printed about one run, as names and values.
-
-    Args:
-      asked: its config before it is resolved.
-      run: the run.
-      swept: fields that its title names.
-      shared: fields that all runs have in common, and that are printed already.
-      estimate: of its time; None for a baseline.
-    """
+    """The lines that are printed about one run, as names and values."""
     changed = [
         f"{f.name} {_word(getattr(asked, f.name))} ({_word(f.default)})"
         for f in dataclasses.fields(Config)

@@ -126,9 +126,6 @@ def die_with_parent(parent: int) -> None:
     """On Linux: the kernel ends this process when its parent dies, however it dies.
 
     Elsewhere a worker ends when it next writes to its parent.
-
-    Args:
-      parent: the process's id, which may be dead already.
     """
     if sys.platform != "linux":
         return

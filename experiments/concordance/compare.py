@@ -71,12 +71,7 @@ def _said(said: Mapping[str, Any]) -> Iterator[tuple[str, str, str, float, float
 
 
 def compare(said: Mapping[str, Any], of: Ranked) -> list[Verdict]:
-    """Verdicts on all values of the libraries for the scores without ties.
-
-    Args:
-      said: by library, as peers.py writes it.
-      of: the ranking.
-    """
+    """Verdicts on all values of the libraries for the scores without ties."""
     own = {metric: values_of(metric, of) for metric in FORMULAS}
     return [
         Verdict(metric, library, call, value, own[metric][OWN], *why, tolerance)
@@ -88,13 +83,7 @@ def compare(said: Mapping[str, Any], of: Ranked) -> list[Verdict]:
 def compare_ties(
     said: Mapping[str, Any], made: Made, equal: list[Verdict]
 ) -> list[Verdict]:
-    """Verdicts where scores tie, on the calls that were equal without ties.
-
-    Args:
-      said: by library, for the scores with ties.
-      made: those scores.
-      equal: the verdicts without ties, of which the equal ones count.
-    """
+    """Verdicts where scores tie, on the calls that were equal without ties."""
     same = {(v.library, v.call) for v in equal if v.verdict == EQUAL}
     rules = {metric: tied(metric, made) for metric in ("recall", "ndcg")}
     out = []

@@ -45,9 +45,6 @@ def make(ties: bool = False) -> Made:
 
     5 to 40 items of a user are seen, and 1 to 30 held out: more than K for some, none
     for about a tenth of the users.
-
-    Args:
-      ties: whether scores have 8 levels; else each item of a user has another score.
     """
     draw = np.random.default_rng(0)
     place = draw.permuted(np.tile(np.arange(ITEMS), (USERS, 1)), axis=1)

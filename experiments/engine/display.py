@@ -76,12 +76,7 @@ def display(total: int) -> Iterator[Display]:
 
 
 def print_recall(frame: pd.DataFrame, reference: str) -> None:
-    """Prints each arm's recall@20 and its difference from the reference.
-
-    Args:
-      frame: the grid's table.
-      reference: the arm that the differences are from.
-    """
+    """Prints each arm's recall@20 and its difference from the reference."""
     keys = ["arm", *swept_columns(frame)]
     shown = _recall(frame, [*keys, *DELTA])
     table = Table(title=f"recall@{CUTOFF} [95 % interval]")

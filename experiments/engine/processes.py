@@ -67,11 +67,6 @@ def join(place: Place, common: Mapping[str, object], go: bool) -> Iterator[bool]
     It must come before anything is computed. If a process is lost later on, the run of
     the others fails.
 
-    Args:
-      place: of this process.
-      common: what must be the same in all of them.
-      go: whether there is something to train; that of process 0 counts.
-
     Yields:
       The ``go`` of process 0.
 
@@ -107,12 +102,6 @@ def meet(
     place: Place, common: Mapping[str, object], go: bool, patience: float
 ) -> Iterator[bool]:
     """All processes meet at process 0, which tells them whether to go on.
-
-    Args:
-      place: of this process.
-      common: what must be the same in all of them.
-      go: what process 0 tells the others.
-      patience: seconds for the others to come, and at the end to leave.
 
     Yields:
       The ``go`` of process 0.

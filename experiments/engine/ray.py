@@ -41,13 +41,6 @@ def run_on_ray(
 ) -> None:
     """All runs on the cluster at the address, or on one started here.
 
-    Args:
-      runs: what to do.
-      data_dir: as on the command line; a path on every machine of the cluster.
-      finished: called with each status, in the order of their ends.
-      running: called with how many machines are at work.
-      address: HOST:PORT of a running cluster; default: one on this machine's cores.
-
     Raises:
       InputError: Ray isn't installed, or the address doesn't answer.
     """

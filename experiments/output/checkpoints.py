@@ -48,12 +48,7 @@ def interval() -> float:
 
 
 def checkpoint_of(run: Run, digest: str) -> Checkpoint | None:
-    """How a run's checkpoints are loaded and saved; None for several processes.
-
-    Args:
-      run: the run.
-      digest: of its data.
-    """
+    """How a run's checkpoints are loaded and saved; None for several processes."""
     import jax
 
     if jax.process_count() > 1:

@@ -31,13 +31,7 @@ PLAIN = (int, float, str, bool, tuple, list, dict, type(None))
 
 
 def code_of(config: Mapping[str, Any]) -> str:
-    """The digest of the code that makes a run: the library's and its own entries'.
-
-    Args:
-      config: the fields of a run's config by name. An entry that was registered from
-        outside the library (a notebook's loss) counts if a field names it, with the
-        functions, modules and values that it refers to by name.
-    """
+    """The digest of the code that makes a run: the library's and its own entries'."""
     parts = [library_code(ROOT)]
     for _, entry in _named(config):
         parts += _entry(entry)
@@ -62,9 +56,6 @@ def changed(config: Mapping[str, Any]) -> bool:
 
     A registry sees entries that are replaced. This also sees functions and numbers that
     an entry refers to, as those of a notebook's cell that is run again.
-
-    Args:
-      config: as for ``code_of``.
     """
     other = False
     for key, entry in _named(config):
@@ -76,11 +67,7 @@ def changed(config: Mapping[str, Any]) -> bool:
 
 @functools.lru_cache
 def library_code(root: Path) -> str:
-    """The digest of the library's modules that make a run, read once per process.
-
-    Args:
-      root: of the package research; experiments is beside it.
-    """
+    """The digest of the library's modules that make a run, read once per process."""
     paths = [
         path
         for path in root.rglob("*.py")
@@ -135,13 +122,7 @@ def _entry(entry: Any) -> list[str]:
 
 
 def _follow(value: Any, seen: dict[int, str], home: str) -> None:
-    """Adds the source of one's own function, class or module, and what it refers to.
-
-    Args:
-      value: anything; numbers, texts, containers and arrays count by their content.
-      seen: what counts of each value, by the value's id.
-      home: the package of the entry, which is one's own even where it is installed.
-    """
+    """Adds the source of one's own function, class or module, and what it refers to."""
     value = inspect.unwrap(value) if callable(value) else value
     if isinstance(value, functools.partial):
         for part in (value.func, *value.args, *value.keywords.values()):

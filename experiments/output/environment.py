@@ -19,12 +19,7 @@ def threads() -> int:
 
 
 def environment(digest: str, place: str) -> dict[str, Any]:
-    """Versions, commit and device, as a reader needs them to repeat a number.
-
-    Args:
-      digest: of the data.
-      place: where the run was done, such as "in process".
-    """
+    """Versions, commit and device, as a reader needs them to repeat a number."""
     import jax
 
     names = ("jax", "jaxlib", "flax", "optax", "numpy", "scipy", "pandas")

@@ -25,11 +25,6 @@ def run_id(config: Config, digest: str, start: str = "") -> str:
 
     That is the training fields with their features named, the digest of the data,
     RECORDS_VERSION and the start. Serving fields give further rows of the same run.
-
-    Args:
-      config: of the run.
-      digest: of its data.
-      start: digest of the saved model that it starts from, if it does.
     """
     what = {
         "config": training_fields(config),
@@ -48,13 +43,6 @@ def run_folder(
     """The run's folder: one where it is finished or begun, else a new one.
 
     A folder is named after its run's label and ends in the id, by which it is found.
-
-    Args:
-      out: the output folder.
-      dataset: of the run.
-      grid: the grid that asks for the run; a finished run of another one will do, too.
-      identity: the run's id.
-      label: names a new folder, as in "in-batch seed 0".
     """
     found = run_folders(out, dataset, grid, identity)
     for folder in found:
@@ -125,14 +113,7 @@ def file_name(name: str, split: str) -> str:
 
 
 def records_path(out: Path, dataset: str, name: str, split: str = Config.split) -> Path:
-    """The path of the records of a grid or a study.
-
-    Args:
-      out: the output folder.
-      dataset: the folder of its results.
-      name: of the grid or the study.
-      split: of a grid.
-    """
+    """The path of the records of a grid or a study."""
     return out / "records" / dataset / f"{file_name(name, split)}.npz"
 
 

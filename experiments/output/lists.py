@@ -25,11 +25,6 @@ def write_lists(folder: Path, fold: Fold, lists: Int[np.ndarray, "v k"]) -> Path
 
     Columns: user, the row of lists; id, the user's own; place, from 1; item, its id;
     title, or its id again where items have none; held_out, 1 for a held-out item.
-
-    Args:
-      folder: of the run, served in one way.
-      fold: the phase that is judged.
-      lists: best first.
     """
     judged = np.isin(fold.held_user, fold.evaluated)
     row_of = np.searchsorted(fold.evaluated, fold.held_user[judged])
@@ -55,15 +50,7 @@ def gathered_path(out: Path, records: Path) -> Path:
 def gather_lists(
     cells: Sequence[Cell], grid: str, out: Path, digest: str, records: Path
 ) -> Path:
-    """Writes the lists of a grid's runs as one file, by the runs' rows in its records.
-
-    Args:
-      cells: of the grid, their configs prepared, in the order of the records.
-      grid: its name.
-      out: the output folder.
-      digest: of the data.
-      records: the file of its records.
-    """
+    """Writes the lists of a grid's runs as one file, by the runs' rows in its records."""
     lists: dict[str, Any] = {}
     for row, cell in enumerate(cells):
         folder = locate(cell, grid, out, digest)[1]

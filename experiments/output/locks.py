@@ -31,11 +31,7 @@ class Claims:
         self.file = (runs / LOCKS).open("ab")
 
     def take(self, identity: str) -> bool:
-        """Claims a run; returns whether that succeeded.
-
-        Args:
-          identity: the run's id, hex digits.
-        """
+        """Claims a run; returns whether that succeeded."""
         try:
             fcntl.lockf(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _byte(identity))
         except OSError as error:

@@ -56,15 +56,7 @@ class Run(NamedTuple):
 def locate(
     cell: Cell, grid: str, out: Path, digest: str, start: Start | None = None
 ) -> tuple[str, Path]:
-    """The id of a prepared cell's run, and the folder it is or will be in.
-
-    Args:
-      cell: prepared.
-      grid: that asks for the run.
-      out: output folder.
-      digest: of the data.
-      start: the saved model that the run starts from.
-    """
+    """The id of a prepared cell's run, and the folder it is or will be in."""
     identity = run_id(cell.config, digest, start.digest if start else "")
     folder = run_folder(out, name_of(cell.config.dataset), grid, identity, label(cell))
     return identity, folder
@@ -127,13 +119,6 @@ def plan(
 
     Prints which finished runs are done again, as their files are damaged or other code
     made them.
-
-    Args:
-      cells: of the grid.
-      grid: its name.
-      out: output folder.
-      data_dir: as on the command line.
-      start: the saved model that all runs start from.
 
     Returns:
       the cells with their configs prepared; the runs with something missing; the

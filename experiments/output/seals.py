@@ -23,13 +23,7 @@ ABSENT, OTHER_CODE = "not run", "made by other code"
 
 
 def write_metrics(folder: Path, numbers: Mapping[str, Any], code: str) -> Path:
-    """Writes metrics.json, when all else of a run's folder is there.
-
-    Args:
-      folder: of the run, served in one way.
-      numbers: the metrics, as JSON.
-      code: the digest of the code that made the run.
-    """
+    """Writes metrics.json, when all else of a run's folder is there."""
     files = {
         path.name: sha256_of(path)
         for path in sorted(folder.iterdir())
@@ -51,9 +45,6 @@ def read_metrics(folder: Path) -> dict[str, Any]:
 
 def fault(folder: Path) -> str:
     """Why a run's files can't be used: ABSENT, OTHER_CODE, or what is damaged.
-
-    Args:
-      folder: of the run, served in one way.
 
     Returns:
       "" if they can: all are as they were written, by the code that runs now.
@@ -79,11 +70,7 @@ def fault(folder: Path) -> str:
 
 
 def servings_in(folder: Path) -> dict[Serving, str]:
-    """How a finished run is served in its folder: each serving's arm, "" for none.
-
-    Args:
-      folder: of the run; what can't be used is left out.
-    """
+    """How a finished run is served in its folder: each serving's arm, "" for none."""
     found = {}
     for path in (folder / "config.json", *sorted(folder.glob("*/config.json"))):
         if not fault(path.parent):
@@ -94,13 +81,7 @@ def servings_in(folder: Path) -> dict[Serving, str]:
 
 
 def clear(folder: Path, anew: bool = False) -> None:
-    """Empties a run's folder that can't be used, its servings' folders included.
-
-    Args:
-      folder: of the run.
-      anew: whether one that can be used is emptied, too, as the run is trained again
-        and may differ by rounding.
-    """
+    """Empties a run's folder that can't be used, its servings' folders included."""
     if (found := fault(folder)) == ABSENT or (not found and not anew):
         return
     (folder / METRICS).unlink()  # first: from here on the run is begun, not finished

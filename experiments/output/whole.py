@@ -34,14 +34,6 @@ def whole_cells(
     asked for and has the same runs as another one, such as an id-only arm on data
     without features, is left out. So are runs at the grid's own values where the chosen
     arms have tuned ones, and the other way round: a table doesn't compare the two.
-
-    Args:
-      grid: the grid.
-      base: data set, split and whatever else all runs share.
-      chosen: the cells asked for, prepared.
-      prepare: a cell -> the cell with its config prepared.
-      was_run: a prepared cell -> whether its run finished or failed.
-      quick: whether the cells are those of a smoke run.
     """
     grid = as_chosen(grid, base, {cell.arm for cell in chosen})
     cells = {(_key(cell), cell.seed): cell for cell in chosen}
@@ -106,10 +98,6 @@ def of_common_seeds(results: Sequence[RunResult], name: str = "") -> list[RunRes
     seed. Rows with fewer seeds are left out: they would cut the seeds of all others.
     Where that number is 0, as most rows lack seed 0, the seeds are those of the row
     whose seeds keep the most runs.
-
-    Args:
-      results: of a grid, some rows with more seeds than others.
-      name: of the grid; with one, a line says what is left out.
     """
     found: dict[ArmAndValues, set[int]] = {}
     for result in results:

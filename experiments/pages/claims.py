@@ -100,10 +100,6 @@ def verdict(outcomes: list[str]) -> str:
 def write_claims(tables: Path, out: Path) -> list[Path]:
     """Writes claims.md and claims.csv from the tables of contrasts.
 
-    Args:
-      tables: the folder of tables by data set.
-      out: the folder to write to; the page's links lead from there to the tables.
-
     Raises:
       InputError: a claim names a contrast that doesn't exist or has no numbers.
     """

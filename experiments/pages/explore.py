@@ -58,10 +58,6 @@ class Source(NamedTuple):
 def explore(out: Path, names: Sequence[str] = ()) -> tuple[Path, list[str]]:
     """Writes the page of all records under a folder.
 
-    Args:
-      out: the output folder.
-      names: only these grids and studies; default all, of every data set.
-
     Returns:
       its path; a line for each file that could not be shown.
 
@@ -99,12 +95,7 @@ def explore(out: Path, names: Sequence[str] = ()) -> tuple[Path, list[str]]:
 
 
 def write_explorable(out: Path, names: Sequence[str] = ()) -> bool:
-    """Writes the page and prints where it is; returns whether it shows all records.
-
-    Args:
-      out: as for ``explore``.
-      names: likewise.
-    """
+    """Writes the page and prints where it is; returns whether it shows all records."""
     page, holes = explore(out, names)
     for hole in holes:
         print(f"not shown: {hole}", file=sys.stderr)

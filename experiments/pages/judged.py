@@ -39,15 +39,7 @@ def judged_prediction(
     contrasts: pd.DataFrame,
     records: Path,
 ) -> list[str]:
-    """The paragraphs of a grid's page on its prediction, in Markdown.
-
-    Args:
-      grid: the grid.
-      header: of its records.
-      results: in them.
-      contrasts: the frame of the grid's contrasts.
-      records: their file; statements on other records look beside it.
-    """
+    """The paragraphs of a grid's page on its prediction, in Markdown."""
     dataset, made_for = header["dataset"], " and ".join(grid.predicted_on)
     if not grid.predicts(dataset, header["split"]):
         made_for += f", split {grid.prediction_split}"

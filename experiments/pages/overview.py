@@ -53,10 +53,6 @@ NOTES = (
 def write_overview(records: Path, out: Path) -> Path:
     """Writes the list.
 
-    Args:
-      records: the folder of records by data set.
-      out: the output folder, whose tables are linked and counted.
-
     Raises:
       InputError: a file of records can't be read, or is of no known grid or study.
     """

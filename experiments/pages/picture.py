@@ -20,14 +20,6 @@ def draw_picture(
 ) -> list[Path]:
     """Draws one metric against another at cut-off 20; returns the files.
 
-    Args:
-      out: the output folder, with tables.
-      dataset: the folder of the tables.
-      grids: whose rows are drawn; default all that have a table.
-      where: a filter of rows by the tables' columns, "" for all.
-      x: the metric along the horizontal axis.
-      y: the one along the vertical axis.
-
     Raises:
       InputError: no table, an unknown metric or column, or no row is left.
     """

@@ -95,12 +95,6 @@ def by_epoch(
       calibrated, the total that validation clicks give, each metric with that on test
       (recall_calibrated), and scale, of the scores by them, each [epoch].
 
-    Args:
-      config: of the run, fitted on the training part.
-      data_dir: as on the command line.
-      every: epochs between two looks.
-      names: metrics.
-
     Raises:
       NotFinite: a loss was not finite.
     """
@@ -136,15 +130,7 @@ def means_by_total(
     names: Sequence[str] = ("recall",),
     min_clicks: int = 0,
 ) -> Float[ndarray, "n t"]:
-    """Means of metrics at cut-off 20 on a run's held-out events, by total.
-
-    Args:
-      run: the run.
-      vectors: of the task's queries and of its candidates.
-      totals: the strength in the loss plus the prior when serving; NaN gives NaN.
-      names: metrics.
-      min_clicks: lists hold items with so many training clicks.
-    """
+    """Means of metrics at cut-off 20 on a run's held-out events, by total."""
     means = np.full((len(totals), len(names)), np.nan)
     for row, total in zip(means, totals, strict=True):
         if not np.isnan(total):
@@ -160,12 +146,6 @@ def fitted_total(
     """The total, and the scale of a model's scores, that held-out clicks fit.
 
     NaN where the clicks fit no scale above 0.
-
-    Args:
-      run: the run, judged by these clicks.
-      vectors: of the task's queries and of its candidates.
-      clicks: largest number of clicks.
-      places: fits only clicks among so many first places of lists; default all items.
     """
     try:
         fit = calibrated(run, *vectors, clicks=clicks, places=places)
@@ -182,17 +162,7 @@ def save_swept(
     more: Mapping[str, Sequence[float]] = MappingProxyType({}),
     **about: Sequence[str],
 ) -> Path:
-    """Writes the records of a study that sweeps the temperature; returns their path.
-
-    Args:
-      options: of the study.
-      name: of the study.
-      runs: the numbers of each, by name; the seed changes first, then the temperature,
-        then what about lists. In the file they have one axis for each.
-      temperatures: of the training; stored, like the totals.
-      more: what else is stored as it is, by name; totals, if not TOTALS.
-      about: what else was swept, for the header.
-    """
+    """Writes the records of a study that sweeps the temperature; returns their path."""
     lengths = map(len, (*about.values(), temperatures))
     shape = *lengths, options.seeds
     swept = {"totals": TOTALS, **more, "temperatures": temperatures}

@@ -67,11 +67,6 @@ def drawn_fold(world: World, log_exposure: Float[ndarray, " i"], seed: int) -> F
 
     The n items with the largest sum of log weight and Gumbel noise are n draws without
     replacement in proportion to the weights; the noise orders them in time.
-
-    Args:
-      world: the relevance, and how many clicks each user has.
-      log_exposure: of each item, [i].
-      seed: of the draws.
     """
     n_users, n_items = world.relevance.shape
     draw = np.random.default_rng([seed, n_users])
@@ -111,12 +106,5 @@ def served(
     log_q: Float[ndarray, " i"],
     truth: Bool[ndarray, "u i"],
 ) -> Float[ndarray, " s"]:
-    """What a model recovers when served with each prior.
-
-    Args:
-      logits: of the model, [u, i].
-      priors: strengths of the prior, [s].
-      log_q: of the clicks it was trained on, [i].
-      truth: each user's most relevant items, [u, i].
-    """
+    """What a model recovers when served with each prior."""
     return np.array([recovered(logits + prior * log_q, truth) for prior in priors])

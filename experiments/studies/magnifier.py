@@ -62,15 +62,7 @@ def measured_share(
     world: World,
     ks: Sequence[int],
 ) -> Float[Array, "b k"]:
-    """The share of the gradient on a row's negatives that the k hardest get.
-
-    Args:
-      config: the arm; its negatives are the whole catalogue.
-      cosines: of each row with each item, before the temperature.
-      positive: the item of each row.
-      world: the training part's pairs and the catalogue.
-      ks: numbers of hardest negatives, by score.
-    """
+    """The share of the gradient on a row's negatives that the k hardest get."""
     probed, key = probed_arm(config, world.pool), jax.random.key(config.seed)
     ids = draw_rows(key, probed, world.pairs, positive, world.pool)
     scores = cosines / config.temperature
@@ -122,14 +114,7 @@ Shares = Float[ndarray, "m t k s"]
 def magnifier_frame(
     temperatures: Sequence[float], ks: Sequence[int], measured: Shares, formula: Shares
 ) -> pd.DataFrame:
-    """One row per model, temperature and k: mean over seeds, interval, formula.
-
-    Args:
-      temperatures: of the loss [t].
-      ks: numbers of hardest negatives [k].
-      measured: shares by autodiff [model, temperature, k, seed].
-      formula: shares by the formula, likewise.
-    """
+    """One row per model, temperature and k: mean over seeds, interval, formula."""
     return pd.DataFrame(
         {
             **{"model": model, "temperature": temperature, "k": k},
@@ -220,12 +205,7 @@ def _panel(axes: Axes, frame: pd.DataFrame, ks: Sequence[int]) -> None:
 
 
 def magnifier_page(frame: pd.DataFrame, gap: float) -> Sequence[str]:
-    """The table in Markdown, one row per temperature.
-
-    Args:
-      frame: from ``magnifier_frame``.
-      gap: the largest difference of a measured share from the formula.
-    """
+    """The table in Markdown, one row per temperature."""
     rows = [
         [
             f"{temperature:g}",

@@ -60,10 +60,5 @@ def best_items(scores: Float[ndarray, "u i"]) -> Bool[ndarray, "u i"]:
 
 
 def recovered(scores: Float[ndarray, "u i"], truth: Bool[ndarray, "u i"]) -> float:
-    """The share of each user's 20 most relevant items among its 20 highest scores.
-
-    Args:
-      scores: of all items, [u, i].
-      truth: the relevant items, from ``best_items`` of their relevance, [u, i].
-    """
+    """The share of each user's 20 most relevant items among its 20 highest scores."""
     return float((best_items(scores) & truth).sum(axis=1).mean() / TOP)

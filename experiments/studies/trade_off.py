@@ -96,12 +96,6 @@ def swept(
     validation recall at a total of 1 [arm, temperature, seed]; temperatures, totals.
     Where a run is measured in several ways, they are an axis after the seeds.
     The header has the arms. A quick run has two temperatures.
-
-    Args:
-      options: of the study.
-      name: of the study.
-      measure: trains a config; returns what is measured, by name.
-      kept: the names of what is stored.
     """
     arms = options.arms or ARMS
     temperatures = TEMPERATURES[1:4:2] if options.quick else TEMPERATURES
@@ -156,14 +150,7 @@ class Curves:
     def where(
         self, name: str, along: str, level: Numbers, of: int | None = None
     ) -> Numbers:
-        """A number where another, along the totals, has a level; NaN if nowhere.
-
-        Args:
-          name: what is read, linearly between two totals.
-          along: what has the level: coverage, or train_count.
-          level: for each temperature and seed.
-          of: the index of the temperature whose curves are read; default each its own.
-        """
+        """A number where another, along the totals, has a level; NaN if nowhere."""
         found = np.full(level.shape, np.nan)
         for temperature, seed in np.ndindex(level.shape):
             place = temperature if of is None else of, seed
@@ -317,15 +304,7 @@ def trade_off_page(
     terms: Mapping[str, str] = MappingProxyType(TERMS),
     columns: Sequence[tuple[str, str, str]] = COLUMNS,
 ) -> Sequence[str]:
-    """What was measured, and one row per arm and temperature.
-
-    Args:
-      frame: of ``trade_off_frame``, with the columns shown.
-      stored: the records.
-      when: after which epoch models were judged.
-      terms: of the page.
-      columns: of the table: title, column of the frame, format.
-    """
+    """What was measured, and one row per arm and temperature."""
     seeds = stored.arrays["validation"].shape[2]
     about = described(
         f"{stored.header['dataset']}, {seeds_text(seeds)}; cosine, fitted on the "

@@ -139,12 +139,6 @@ def option_values(
 ) -> dict[str, float]:
     """The options of a baseline: its defaults, changed by words NAME=VALUE.
 
-    Args:
-      name: of the baseline.
-      words: such as "l2=200".
-      large: whether the data set is large, for which some options have another
-        default.
-
     Raises:
       InputError: an unknown baseline or option; a value that is no finite number, or is
         below what the option allows.

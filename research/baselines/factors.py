@@ -42,13 +42,6 @@ def descend(
 ) -> dict[str, np.ndarray]:
     """Parameters after one step of Adam [kingma2015] per batch of each epoch.
 
-    Args:
-      loss: (params, columns of a batch, *fixed) -> the scalar to minimise.
-      params: initial values, by name.
-      epochs: columns [steps, batch, ...] of each epoch, all of one shape.
-      learning_rate: step size.
-      fixed: constant arrays that the loss reads.
-
     Returns:
       the parameters by name, as NumPy arrays.
     """
@@ -83,11 +76,6 @@ def ials(fold: Fold, options: Values, seed: int = 0) -> Scorer:
     from the paper: there c = 1 + alpha where clicked, so that its alpha is one less;
     and a round takes three steps of conjugate gradients instead of solving exactly.
 
-    Args:
-      fold: the phase; its training part is fitted.
-      options: factors, iterations, regularization, alpha.
-      seed: seed of the initial values.
-
     Returns:
       a scorer of fold.evaluated.
     """
@@ -103,11 +91,6 @@ def bpr_mf(fold: Fold, options: Values, seed: int = 0) -> Scorer:
     that u did not click. Differs from the paper: j is drawn in proportion to its
     clicks, not uniformly, so that s_ui tends to log p(i | u) - log q_i, as with
     in-batch negatives; prior * log q is added back when ranking.
-
-    Args:
-      fold: the phase; its training part is fitted.
-      options: factors, iterations, learning_rate, regularization, prior.
-      seed: seed of the initial values and draws.
 
     Returns:
       a scorer of fold.evaluated.

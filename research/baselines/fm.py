@@ -40,11 +40,6 @@ def factorisation_machine(fold: Fold, options: Values, seed: int = 0) -> Scorer:
     pairwise ranking against items drawn uniformly [rendle2009]. Differs from the paper:
     that loss, in which draws that the user has clicked have weight 0.
 
-    Args:
-      fold: the phase; its training part is fitted.
-      options: dim, epochs, negatives, learning_rate, l2.
-      seed: seed of the initial values, the order and the draws.
-
     Returns:
       a scorer of fold.evaluated.
     """
@@ -82,12 +77,6 @@ def machine_vectors(
     U and I are the sums of a side's vectors. The bias holds the item's first-order
     terms and the pairs of its own features, (|I|^2 - sum_g |v_g|^2 x_g^2) / 2
     [rendle2010, lemma 3.1].
-
-    Args:
-      params: parameters of the machine, by name.
-      sides: features of all users and items.
-      user: indices of users, [b].
-      item: indices of items, [c].
     """
     of_user, of_item = sides.users[user], sides.items[item]
     rows = {name: jnp.asarray(value) for name, value in params.items()}
@@ -105,15 +94,7 @@ def pairwise_loss(
     sides: Sides,
     l2: Float[Array, ""],
 ) -> Float[Array, ""]:
-    """Mean of -weight log sigmoid(y_ui - y_uj) plus an L2 penalty.
-
-    Args:
-      params: parameters of the machine, by name.
-      batch: user, clicked item i, drawn item j, and weight: 0 where the user clicked j,
-        else 1; [b] each.
-      sides: features of all users and items.
-      l2: weight of the squared vectors and biases used in the batch.
-    """
+    """Mean of -weight log sigmoid(y_ui - y_uj) plus an L2 penalty."""
     user, item, negative, weight = batch
     users, ours, our_bias = machine_vectors(params, sides, user, item)
     _, theirs, their_bias = machine_vectors(params, sides, user, negative)

@@ -33,12 +33,6 @@ def item2vec(fold: Fold, options: Values, seed: int = 0) -> Scorer:
     draws equally many partners, at most ``window`` places away, because all pairs of a
     history would weight users by the square of its length, and the power is 1.
 
-    Args:
-      fold: the phase; histories are its training part.
-      options: dim, epochs, window, partners, negatives, power, learning_rate, history,
-        prior.
-      seed: seed of the initial values, partners and draws.
-
     Returns:
       a scorer of fold.evaluated.
     """
@@ -60,12 +54,7 @@ def skip_gram_loss(
     params: dict[str, Float[Array, "i d"]],
     batch: tuple[Int[Array, " b"], Int[Array, " b"], Int[Array, "b k"]],
 ) -> Float[Array, ""]:
-    """Skip-gram loss: mean over b of -log sigmoid(v w) - sum_k log sigmoid(-v w_k).
-
-    Args:
-      params: vectors v ("input") and w ("output").
-      batch: item [b], its partner [b], and the items drawn against it [b, k].
-    """
+    """Skip-gram loss: mean over b of -log sigmoid(v w) - sum_k log sigmoid(-v w_k)."""
     item, partner, noise = batch
     vector = params["input"][item]
     positive = jnp.sum(vector * params["output"][partner], axis=1)
@@ -78,11 +67,6 @@ def partners(
     fitted: Events, window: int, draw: np.random.Generator
 ) -> tuple[Int[np.ndarray, " e"], Bool[np.ndarray, " e"]]:
     """Draws a partner for each event, evenly from the user's other events in a window.
-
-    Args:
-      fitted: the events of the training part, [e].
-      window: largest distance in the history, in events; 0 is the whole history.
-      draw: random generator.
 
     Returns:
       the partner's index, and whether there is one: a user's only event has none.

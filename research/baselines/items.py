@@ -24,11 +24,6 @@ def uniform(fold: Fold, options: Values, seed: int = 0) -> Scorer:
 
     Each user has lists of their own. A score is a hash of seed, user and item, so it
     depends on nothing else.
-
-    Args:
-      fold: the phase.
-      options: empty.
-      seed: of the hash; another seed gives other lists.
     """
     user, item = fold.fitted.users.id[fold.evaluated], fold.fitted.items.id
 
@@ -47,11 +42,6 @@ def popularity(fold: Fold, options: Values, seed: int = 0) -> Scorer:
     Equal counts are ranked by index, which is a hash of the item, so neither age nor
     place in a file decides.
 
-    Args:
-      fold: the phase.
-      options: empty.
-      seed: not used.
-
     Returns:
       a scorer of fold.evaluated; float64, as float32 is not exact above 2^24.
     """
@@ -64,11 +54,6 @@ def recent_popularity(fold: Fold, options: Values, seed: int = 0) -> Scorer:
     Items with equally many are ranked by all their clicks. All users share one window,
     which ends with the last training click of any user; with a per-user split that is
     later than most users' last click.
-
-    Args:
-      fold: the phase.
-      options: days, the length of the window in days.
-      seed: not used.
     """
     fitted, every = fold.fitted, fold.fitted.item_counts
     recent = fitted.timestamp > fitted.timestamp.max() - options["days"] * DAY
@@ -98,12 +83,7 @@ def clicks_of(fold: Fold) -> sparse.csr_array:
 def sum_over_clicks(
     fold: Fold, weights: Float[np.ndarray, "i i"] | sparse.csc_array
 ) -> Scorer:
-    """Scorer of fold.evaluated: the sum of weights[j, i] over u's clicked items j.
-
-    Args:
-      fold: the phase; users' clicks are those of its training part.
-      weights: [clicked item, scored item].
-    """
+    """Scorer of fold.evaluated: the sum of weights[j, i] over u's clicked items j."""
     clicks = clicks_of(fold)[fold.evaluated]
 
     def scores(users: slice, items: slice) -> Float[np.ndarray, "t c"]:
@@ -139,11 +119,6 @@ def neighbour_weights(
     which rounds as a product with diagonal matrices does: rounding decides which sums
     over a user's clicks are equal, and so the sixth digit of a metric.
 
-    Args:
-      clicks: X [users, items], 0 or 1.
-      shrink: shrinks the similarities of rare items towards 0, in clicks.
-      neighbours: neighbours per item; ties go to the lower index.
-
     Returns:
       weights [clicked item, scored item]: column i holds the neighbours of i.
 
@@ -167,13 +142,7 @@ def neighbour_weights(
 
 
 def item_knn(fold: Fold, options: Values, seed: int = 0) -> Scorer:
-    """Item-kNN: the summed similarity of i to those of its neighbours that u clicked.
-
-    Args:
-      fold: the phase.
-      options: shrink and neighbours.
-      seed: not used.
-    """
+    """Item-kNN: the summed similarity of i to those of its neighbours that u clicked."""
     shrink, neighbours = options["shrink"], int(options["neighbours"])
     return sum_over_clicks(fold, neighbour_weights(clicks_of(fold), shrink, neighbours))
 
@@ -187,10 +156,6 @@ def item_weights(
     P = (X^T X + l2 I)^-1, B = I - P diag(1 / diag P)  [steck2019, eq. 8]. No
     difference from the paper. P takes the place of X^T X + l2 I: 8 i^2 bytes, i^3
     operations, float64.
-
-    Args:
-      clicks: X [users, items], 0 or 1.
-      l2: ridge penalty, above 0.
 
     Raises:
       InputError: l2 is not a finite number above 0, or too small beside the clicks.
@@ -247,11 +212,6 @@ def _invert(matrix: Float[np.ndarray, "i i"]) -> None:
 def ease(fold: Fold, options: Values, seed: int = 0) -> Scorer:
     """EASE on the training part: score(u, i) is the sum of B_ji over u's clicks j.
 
-    Args:
-      fold: the phase; all users of its training part are used.
-      options: l2, the ridge penalty.
-      seed: not used.
-
     Returns:
       a scorer of fold.evaluated, float64.
 
@@ -268,11 +228,6 @@ def sparse_weights(clicks: sparse.csr_array, l1: float, l2: float) -> sparse.csc
     W minimises |X - X W|^2 / 2 + l2 |W|^2 / 2 + l1 |W|_1 with W >= 0, diag(W) = 0
     [ning2011, eq. 3]. No difference from the paper. Coordinate descent on sparse
     columns, to a duality gap of 1e-3 of each column's own clicks.
-
-    Args:
-      clicks: X [users, items], 0 or 1.
-      l1: L1 penalty, which makes weights sparse.
-      l2: ridge penalty.
 
     Returns:
       W [clicked item, scored item].
@@ -307,12 +262,6 @@ def sparse_weights(clicks: sparse.csr_array, l1: float, l2: float) -> sparse.csc
 
 
 def slim(fold: Fold, options: Values, seed: int = 0) -> Scorer:
-    """SLIM on the training part: score(u, i) is the sum of W_ji over u's clicks j.
-
-    Args:
-      fold: the phase; all users of its training part are used.
-      options: l1 and l2, the penalties.
-      seed: not used.
-    """
+    """SLIM on the training part: score(u, i) is the sum of W_ji over u's clicks j."""
     weights = sparse_weights(clicks_of(fold), options["l1"], options["l2"])
     return sum_over_clicks(fold, weights)

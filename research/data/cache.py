@@ -203,10 +203,6 @@ def multi_hot(
 ) -> tuple[Bool[ndarray, "i g"], tuple[str, ...]]:
     """Categories "A|B" of each row as flags [i, g] over the sorted names that occur.
 
-    Args:
-      joined: the names of each row, with "|" between them.
-      none: what stands for no category; "" has to be among them.
-
     >>> multi_hot(["War|Drama", "none", "Drama"], ("", "none"))[1]
     ('Drama', 'War')
     """
@@ -291,10 +287,6 @@ def workspace(root: Path) -> Iterator[Path]:
 
 def set_aside(path: Path, folder: Path | None = None) -> Path:
     """Renames a file that isn't to be trusted, for a person to look at.
-
-    Args:
-      path: the file.
-      folder: where to move it, by default where it is.
 
     Returns:
       Its new path, which ends with ".rejected"; the old one if it can't be moved.

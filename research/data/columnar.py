@@ -69,10 +69,6 @@ class TableFile(NamedTuple):
     def find(self, name: str, flag: str = "") -> Named:
         """The column of a name.
 
-        Args:
-          name: of the column.
-          flag: how to name another column, for the message.
-
         Raises:
           InputError: there is none; the message lists the columns and the nearest.
         """
@@ -113,10 +109,6 @@ def named(cell: str) -> Named:
 
 def open_table(path: Path, separator: str) -> TableFile:
     """Reads the header of a file.
-
-    Args:
-      path: of the file.
-      separator: between fields, "" for parquet.
 
     Raises:
       InputError: it isn't a regular file of that format, it is empty, or two columns
@@ -225,11 +217,6 @@ def read_columns(
     table: TableFile, types: "Mapping[str, pa.DataType]", multiline: bool = False
 ) -> "dict[str, pa.ChunkedArray]":
     """Columns of a file by name; an empty field is null.
-
-    Args:
-      table: the file.
-      types: of the columns to read, by name.
-      multiline: whether quoted fields may go over several lines (slower).
 
     Raises:
       InputError: the file can't be read as a whole.
@@ -373,14 +360,7 @@ def rows_of_file(
 def first_problem(
     table: TableFile, checks: Mapping[str, Check], reason: object, row: int = -1
 ) -> InputError:
-    """The error of the first malformed row.
-
-    Args:
-      table: the file.
-      checks: of the columns that are read, by name.
-      reason: the message if no row fails a check.
-      row: the row that such a message names, counted from 0 (-1: none, only the file).
-    """
+    """The error of the first malformed row."""
     for where, fields in rows_of_file(table, list(checks)):
         if isinstance(fields, str):
             return malformed(where, f"{len(table.columns)} fields", fields)

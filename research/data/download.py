@@ -53,12 +53,6 @@ def registered(name: str) -> Archive:
 def download(name: str, archive: Archive, folder: Path, rejected: Path) -> Path:
     """Fetches an archive and verifies its size and checksum.
 
-    Args:
-      name: of the data set.
-      archive: what to fetch and what it must be.
-      folder: an empty folder to fetch into.
-      rejected: where a file of another size or checksum is kept.
-
     Returns:
       The verified archive, in the folder.
 

@@ -68,13 +68,7 @@ def title_and_year(title: str, source_year: str = "") -> tuple[str, int]:
 def _item_table(
     lines: Iterable[Line], read_row: Callable[[str, list[str]], tuple[str, str, str]]
 ) -> Table:
-    """The item table, sorted by raw id; see ``title_and_year`` and ``multi_hot``.
-
-    Args:
-      lines: with the raw id first.
-      read_row: (where, fields) -> title, which may hold the year; year, which may be
-        none; genres, with "|" between them.
-    """
+    """The item table, sorted by raw id; see ``title_and_year`` and ``multi_hot``."""
     rows: dict[int, tuple[str, int, str]] = {}
     for where, fields in lines:
         title, year, genres = read_row(where, fields)
@@ -129,15 +123,7 @@ def _wheel_items(place: Place) -> Table:
 def _user_table(
     place: Place, file: str, separator: str, names: list[str], header: bool = False
 ) -> Table:
-    """The user table, sorted by raw id; strings are empty where unknown.
-
-    Args:
-      place: has the file.
-      file: its name.
-      separator: between fields.
-      names: of the fields; 1M's occupation is a code and stays one.
-      header: whether the first line names the columns.
-    """
+    """The user table, sorted by raw id; strings are empty where unknown."""
     rows: dict[int, dict[str, str]] = {}
     for where, fields in fields_of(place, file, separator, len(names), header):
         row = dict(zip(names, (field.strip() for field in fields)))
@@ -205,11 +191,6 @@ LAYOUTS: dict[str, Layout] = {
 def read(name: str, place: Place, layout: str) -> Ratings:
     """Reads the files of a data set.
 
-    Args:
-      name: of the data set.
-      place: a folder or an archive that has the layout's files.
-      layout: a name in LAYOUTS.
-
     Raises:
       InputError: a file isn't there, or a row is malformed; the message names the file,
         and the line of the first such row.
@@ -254,12 +235,6 @@ def _sort_ratings(
     columns: RatingColumns, users: Table, items: Table, line: Callable[[int], str]
 ) -> RatingColumns:
     """Ratings sorted by (user, item), ids replaced by rows of the tables (int32).
-
-    Args:
-      columns: in the order of the file.
-      users: the user table.
-      items: the item table.
-      line: "file:line" of a row of the file, for the message.
 
     Raises:
       InputError: a user or an item isn't in its table, or a pair is rated twice.

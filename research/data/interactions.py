@@ -107,10 +107,6 @@ def find_columns(table: TableFile, names: dict[str, str]) -> dict[str, Named]:
 def read_interactions(table: TableFile, names: dict[str, str]) -> Interactions:
     """Reads the file.
 
-    Args:
-      table: the file.
-      names: of columns that are called otherwise, by role.
-
     Raises:
       InputError: a field is malformed or empty; the message names file and row.
     """
@@ -185,13 +181,7 @@ def _read(table: TableFile, columns: dict[str, Named]) -> dict[str, Any]:
 
 
 def _check(role: str, column: Named, given: bool) -> Check:
-    """The check of a column's fields.
-
-    Args:
-      role: of the column: one of IDS or OPTIONAL.
-      column: of the file.
-      given: whether a field must not be empty.
-    """
+    """The check of a column's fields."""
 
     def check(text: str) -> str | None:
         if not text and not given and role not in IDS:
@@ -211,13 +201,7 @@ def _check(role: str, column: Named, given: bool) -> Check:
 
 
 def id_problem(side: str, text: str, whole: bool = False) -> str | None:
-    """What was expected in place of an id, None if it is valid.
-
-    Args:
-      side: "user" or "item".
-      text: of the field.
-      whole: whether it must be a whole number.
-    """
+    """What was expected in place of an id, None if it is valid."""
     article = "an" if side == "item" else "a"
     if whole and not re.fullmatch(r"-?[0-9]+(\.0*)?", text):
         return f"{article} {side} id, a whole number"

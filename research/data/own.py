@@ -42,11 +42,6 @@ Files = dict[str, Path]  # of a data set, by role: interactions, users, items
 def load_own(dataset: str, columns: tuple[str, ...], root: Path) -> Ratings:
     """Reads a data set of one's own, or takes it from the cache.
 
-    Args:
-      dataset: path of a file or a folder.
-      columns: names of columns that are called otherwise, as ROLE=NAME.
-      root: the folder of the cache.
-
     Raises:
       InputError: a file is missing or malformed; the message names file and row.
     """

@@ -124,11 +124,6 @@ def check_regular(path: Path) -> None:
 def check_unpacked(where: str, size: int, packed: int) -> None:
     """Refuses a packed file that unpacks to far more than data does.
 
-    Args:
-      where: names the file.
-      size: bytes unpacked.
-      packed: bytes of the file.
-
     Raises:
       InputError: it is larger than UNPACKED and than RATIO times its packed size.
     """
@@ -142,11 +137,6 @@ def check_unpacked(where: str, size: int, packed: int) -> None:
 
 def lines_of(stream: Any, where: str, packed: int | None = None) -> Iterator[bytes]:
     """The lines of a stream of bytes.
-
-    Args:
-      stream: of bytes.
-      where: names the file.
-      packed: bytes of the file that the stream unpacks, if it does.
 
     Raises:
       InputError: a line is longer than LINE_LIMIT (no more of it is read), or the file

@@ -26,13 +26,7 @@ Line = tuple[str, list[str]]  # "file:line" and the line's fields
 
 
 def malformed(where: str, expected: str, text: str) -> InputError:
-    """The error for a malformed row.
-
-    Args:
-      where: "file:line".
-      expected: what should be there.
-      text: what is there instead.
-    """
+    """The error for a malformed row."""
     shown = repr(text if len(text) <= SHOWN else text[:SHOWN] + "...")
     return InputError(f"{where}: expected {expected}, found {shown}")
 
@@ -95,13 +89,6 @@ def fields_of(
 ) -> Iterator[Line]:
     """The lines of a file, split into fields; blank lines are skipped.
 
-    Args:
-      place: has the file.
-      file: its name.
-      separator: between fields.
-      count: how many fields a line has.
-      header: the first line names the columns (and the file is UTF-8).
-
     Raises:
       InputError: a line has another number of fields, or there are none.
     """
@@ -132,11 +119,6 @@ def csv_names(place: Place, file: str) -> list[str]:
 def csv_row(where: str, lines: Iterable[str], **form: Any) -> list[str]:
     """The first row of csv, empty where there is none.
 
-    Args:
-      where: "file:line".
-      lines: of text.
-      form: of the csv, as for ``csv.reader``.
-
     Raises:
       InputError: it is no row, such as one with an endless field.
     """
@@ -150,12 +132,6 @@ def csv_fields(
     place: Place, file: str, header: list[str], some: bool = False
 ) -> Iterator[Line]:
     """The rows of a quoted csv file in UTF-8, the columns of ``header`` first.
-
-    Args:
-      place: has the file.
-      file: its name.
-      header: the names of columns that the file has, in any place.
-      some: whether there must be a row.
 
     Raises:
       InputError: the file lacks such a column or names one twice, a row has more or

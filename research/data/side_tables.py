@@ -72,12 +72,6 @@ def _of_rows(column: Column, rows: Int[ndarray, " n"]) -> Column:
 def read_side_table(table: TableFile, side: str, id_name: str) -> SideTable:
     """Reads a table of users or items.
 
-    Args:
-      table: the file.
-      side: "user" or "item".
-      id_name: what the column of ids is called in the file of interactions; the side
-        itself and RecBole's SIDE_id will do too.
-
     Raises:
       InputError: no column of ids, an id with two rows, or a field that isn't of the
         column's kind.

@@ -39,12 +39,6 @@ def load(
     ml-100k the copy in a wheel. Whatever the source, the same ratings give the same
     digest. What was read of one's own data is reported on stderr (docs/own-data.md).
 
-    Args:
-      name: a name in DATASETS, or the path of a file or folder.
-      data_dir: a folder with GroupLens's folders or zips, or one of the folders.
-      cache: folder of downloads, by default ``default_root()``.
-      columns: names of one's own data's columns, as in "user=uid".
-
     Returns:
       Ratings sorted by (user, item), user and item being rows of the tables;
       timestamps in seconds, MovieLens's ratings from 0.5 to 5.
@@ -75,11 +69,6 @@ def load(
 
 def _find(name: str, folder: Path, files: tuple[str, ...]) -> Place | list[str]:
     """Searches the places where a folder may hold a data set's files.
-
-    Args:
-      name: of the data set.
-      folder: holds the data set's folder or its zip, or is the data set's folder.
-      files: the files that must be there.
 
     Returns:
       The first place that has all the files; else the paths that were looked at and

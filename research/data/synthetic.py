@@ -137,15 +137,7 @@ def _clicks_at(
     which: Float[np.ndarray, "t n"],
     within: Float[np.ndarray, "t n"],
 ) -> Int[np.ndarray, "t n"]:
-    """The clicks of some users by inversion of uniform numbers in [0, 1).
-
-    Args:
-      world: the world.
-      upto: as ``_cumulated`` returns it.
-      rows: the users.
-      which: decides each click's group.
-      within: decides which item of the group.
-    """
+    """The clicks of some users by inversion of uniform numbers in [0, 1)."""
     edges = upto[world.starts]
     liking = world.users[rows] @ world.groups.T
     weight = np.exp(liking.astype(np.float64)) * np.diff(edges)
@@ -187,15 +179,7 @@ def _fold(
     time: Int[np.ndarray, " e"],
     held_item: Int[np.ndarray, " u"],
 ) -> Fold:
-    """The phase of the clicks of all users; users have the dtype of the items.
-
-    Args:
-      world: the world.
-      item: items of the training clicks, by user.
-      offsets: where each user's training clicks begin, and where the last one's end.
-      time: of each fitted click.
-      held_item: the held-out click of each user.
-    """
+    """The phase of the clicks of all users; users have the dtype of the items."""
     users = np.arange(len(world.users))
     return Fold(
         fitted=Events(
@@ -230,15 +214,6 @@ def large_world(
 ) -> tuple[Synthetic, Fold]:
     """A world and the phase of its clicks, for sizes up to 2^31 clicks.
 
-    Args:
-      users: number of users.
-      items: number of items.
-      interactions: number of training clicks of all users together.
-      seed: of the world and its clicks.
-      groups: number of groups of items.
-      quality: Zipf exponent of the items' quality.
-      exposure: Zipf exponent of the items' exposure.
-
     Raises:
       InputError: see make_synthetic and large_fold.
     """
@@ -255,12 +230,6 @@ def large_fold(
 
     Numbers of clicks of two users differ by one at most. The time of a click is its
     place among the events.
-
-    Args:
-      world: the world.
-      interactions: number of training clicks of all users together.
-      seed: of the clicks.
-      at_once: draws of a chunk; no click depends on it.
 
     Raises:
       InputError: a user would have no click, or the positions don't fit in int32.
@@ -291,15 +260,7 @@ def large_fold(
 def _clicks_of(
     world: Synthetic, upto: Float[np.ndarray, " i1"], rows: slice, each: int, seed: int
 ) -> Int[np.ndarray, "t n"]:
-    """``each`` clicks of these users, which depend on no other users.
-
-    Args:
-      world: the world.
-      upto: as ``_cumulated`` returns it.
-      rows: the users.
-      each: clicks per user; another number of them gives other clicks.
-      seed: of the clicks.
-    """
+    """``each`` clicks of these users, which depend on no other users."""
     steps = -(-2 * each // A_BLOCK)  # of the counter: two numbers per click of a user
     counter = np.random.Philox(key=[seed, zlib.crc32(b"clicks")])
     counter.advance(rows.start * steps)

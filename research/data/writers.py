@@ -44,14 +44,7 @@ class Written(NamedTuple):
 
 
 def columns_of(written: Written, keep: ndarray, names: dict[str, str]) -> "pa.Table":
-    """Rows as a table, under the names that a format has for their columns.
-
-    Args:
-      written: the split.
-      keep: which events.
-      names: by user, item, timestamp, rating, part; a column without one is left out,
-        and so is what the data lacks.
-    """
+    """Rows as a table, under the names that a format has for their columns."""
     import pyarrow as pa
 
     events = written.events
@@ -196,11 +189,6 @@ def _texts(column: Column) -> "pa.Array":
 
 def write_split(file_format: str, written: Written, folder: Path) -> list[Path]:
     """Writes a split and returns the paths; if a file can't be written, none is.
-
-    Args:
-      file_format: a name in WRITERS.
-      written: the split.
-      folder: where the files go.
 
     Raises:
       InputError: an unknown format, an id that it can't hold, another file of one of

@@ -147,10 +147,6 @@ def keys(ks: Sequence[int], names: Collection[str] | None = None) -> list[Key]:
 def metric_values(record: Record, ks: Sequence[int] | None = None) -> dict[Key, Any]:
     """Every metric of the record at each cut-off: [v], or one number for all lists.
 
-    Args:
-      record: of a run.
-      ks: cut-offs, of those of the record; default all.
-
     Raises:
       ValueError: a cut-off outside 1 to the record's depth, or positives that don't add
         up.

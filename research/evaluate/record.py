@@ -30,9 +30,6 @@ def bands(item_counts: Int[np.ndarray, " i"]) -> UInt8[np.ndarray, " i"]:
     more popular side of a cut. So the head is never empty, but one item may empty the
     torso. Items without a click are tail.
 
-    Args:
-      item_counts: training clicks of each item, [i].
-
     >>> bands(np.array([0, 1, 2, 2, 4])).tolist()  # 4 | 2 2 | 1 of 9 clicks
     [2, 2, 1, 1, 0]
     """
@@ -119,13 +116,6 @@ def evaluate(
     """The record of one run: ranks of the held-out positives, and exposure of items.
 
     Every metric of METRICS that is measured adds its column, where it can be.
-
-    Args:
-      fold: the phase; counts and bands come from its training part alone.
-      lists: top-k of fold.evaluated, best first, [v, k], at least 500 slots per user or
-        as many as there are items.
-      ks: cut-offs, from 1 to 500; default those of ``default_ks``.
-      scorer: of the lists; without it ``repulsion`` can't be measured.
 
     Raises:
       InputError: a cut-off is above the number of items, or not in 1 to 500.

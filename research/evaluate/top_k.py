@@ -60,12 +60,6 @@ def dot_product(
     neither the number of users nor their grouping into tiles changes a bit. The scorer
     takes the items of one chunk: from a multiple of CHUNK on, at most CHUNK of them.
 
-    Args:
-      users: user vectors, [v, d].
-      items: item vectors, [i, d].
-      bias: added to an item's scores, [i]; none is 0.
-      scale: multiplies the dot product.
-
     >>> score = dot_product(np.array([[1., 2.]]), np.array([[3., 4.], [0., 1.]]))
     >>> score(slice(0, 1), slice(0, 2)).tolist()
     [[11.0, 2.0]]
@@ -162,11 +156,6 @@ def by_tile(
 
     NumPy releases the interpreter's lock while it sorts and compares, so threads help;
     each holds one tile, and no tile depends on another.
-
-    Args:
-      function: from the rows of a tile to their results.
-      n_users: of all tiles.
-      empty: the results of no users.
     """
     tiles = [slice(n, min(n + TILE, n_users)) for n in range(0, n_users, TILE)]
     with ThreadPoolExecutor(max_workers=min(len(cores()), THREADS)) as pool:
@@ -184,14 +173,6 @@ def rank_scores(
 
     Exact; equal scores go to the lower index. Where a user has fewer than k items left
     (unseen, and scored above -inf), the remaining slots hold n_items.
-
-    Args:
-      scorer: scores of the users, in the order of seen_offsets.
-      n_items: size of the catalogue.
-      seen_offsets: [v + 1]; a user's seen items are
-        seen_items[seen_offsets[v] : seen_offsets[v + 1]].
-      seen_items: [s], in any order.
-      k: length of a list, at least 1; may exceed n_items.
 
     Raises:
       ValueError: k is below 1, or a score is not a number.

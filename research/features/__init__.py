@@ -249,11 +249,6 @@ def resolve_sides(
 ) -> tuple[dict[str, Feature], dict[str, Feature]]:
     """The user and the item features of a run, after all checks of them.
 
-    Args:
-      config: of the run.
-      events: the training part.
-      with_history: whether the user tower reads a history.
-
     Raises:
       InputError: a feature that the data set lacks or that can't be made, or a tower
         without input.
@@ -311,13 +306,6 @@ def static_features(
 ) -> Features:
     """The codes and the numbers of the static ones among the features.
 
-    Args:
-      side: USER or ITEM.
-      features: of the side, by name; those that aren't static are skipped.
-      events: the training part, or events of other users or items.
-      config: of the run.
-      fitted: the side's table in training, where the events are of others.
-
     Raises:
       InputError: a feature's function has returned something other than codes or
         numbers for each user or item.
@@ -355,16 +343,7 @@ def make_features(
     config: Config,
     fitted: Table | None = None,
 ) -> dict[str, Any]:
-    """The values of the features that give one thing, in the order of the registry.
-
-    Args:
-      gives: STATIC, PER_EVENT, CLICK_TIMES or PER_WINDOW.
-      side: USER or ITEM.
-      features: of the side, by name.
-      events: the training part, or events of other users or items.
-      config: of the run.
-      fitted: the side's table in training, where the events are of others.
-    """
+    """The values of the features that give one thing, in the order of the registry."""
     names = [name for name in dict.fromkeys([*FEATURES, *features]) if name in features]
     return {
         name: features[name].make(Request(name, side, events, config, fitted))

@@ -38,12 +38,6 @@ def read_searches(
     A comma-separated file in UTF-8 whose header begins with user, item and query;
     further columns are ignored, and so are pairs that aren't positives.
 
-    Args:
-      name: the file with the stamp of its content (research/features/content.py), so
-        that the cache of this function holds as long as the file is unchanged.
-      texts: whether ids of users and of items are texts, to which blanks around them
-        belong; else they are whole numbers.
-
     Raises:
       InputError: a column that is missing, a row with more or fewer fields, an id that
         isn't a whole number below 2**31, a pair with two queries, or a file that isn't

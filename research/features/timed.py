@@ -72,10 +72,6 @@ def item_profile(request: Request) -> Float[ndarray, "i 2"]:
 def count_windows(events: Events, days: float) -> int:
     """The number of windows of time from the first event to the last.
 
-    Args:
-      events: the training part.
-      days: width of a window.
-
     Raises:
       InputError: there are more than int32 can number.
     """
@@ -91,11 +87,6 @@ def windows(
     """The window of time of each timestamp; 0 is that of the first event.
 
     Windows are counted back from the last event, so that the last one is whole.
-
-    Args:
-      events: the training part.
-      days: width of a window.
-      timestamp: in seconds, by default those of the events.
     """
     times = events.timestamp if timestamp is None else timestamp
     end, width = events.timestamp.max(), days * DAY

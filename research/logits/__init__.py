@@ -37,12 +37,6 @@ def logits(
 ) -> Float[Array, "..."]:
     """z = score / temperature - strength * log_q  [yi2019, section 4.1, eq. 4].
 
-    Args:
-      score: dot products, [b] for positives or [b, c] for negatives.
-      temperature: [], [b, 1], [1, c] or [b, c] ([b] for positives).
-      strength: 0 is no correction, 1 the whole one.
-      log_q: log sampling probability, of a shape that broadcasts to score's.
-
     >>> import jax.numpy as jnp
     >>> half = jnp.array(0.5)
     >>> float(logits(half, half, jnp.array(1.0), jnp.array(-2.0)))
@@ -66,21 +60,7 @@ def log_q_parts(
     draws: Float[Array, ""],
     row: Float[Array, " b"] | None = None,
 ) -> LogQ:
-    """Applies the switches on which the published corrections differ.
-
-    Args:
-      config: correct_positive: subtract from the positive's logit too  [yi2019, eq. 4];
-        not doing so is the importance-sampling estimator  [yang2020, eq. 5].
-        leave_own_out: negatives are drawn from what isn't the row's positive, so
-        q = Q / (1 - Q_p)  [khrylchenko2025].
-        expected_count: correct by N q, the expected count, which keeps the 1 / N of an
-        estimate of the partition function. Of columns that pass mask_same_item the
-        count is N Q, and leave_own_out changes nothing.
-      columns: log Q' of each block's ids.
-      positive: log Q' of each row's positive.
-      draws: N, the number of draws that a row sees.
-      row: what is added to log Q' of every id in a row, or None.
-    """
+    """Applies the switches on which the published corrections differ."""
     shift = jnp.zeros_like(positive) if row is None else row
     # Of N draws N (1 - Q_p) pass a mask of the row's own item, each then drawn from
     # Q / (1 - Q_p): their expected count is N Q, with leave_own_out or without.
@@ -107,12 +87,7 @@ def rows_known(known: Known, query: Int[Array, " b"]) -> Known:
 
 
 def is_known(known: Known, ids: Int[Array, "..."]) -> Bool[Array, "b c"]:
-    """True where an item is a known positive of a row.
-
-    Args:
-      known: of the b rows.
-      ids: [c], shared by the rows, or [b, c].
-    """
+    """True where an item is a known positive of a row."""
     if known.bits.shape[1]:
         shared = ids.ndim == 1
         word, bit = ids >> 5, (ids & 31).astype(jnp.uint32)
@@ -183,12 +158,6 @@ def first_of_each(
     ids: Int[Array, " c"], usable: Bool[Array, " c"], own: Int[Array, " b"] | None
 ) -> Bool[Array, "b c"]:
     """True for the first column of each id, as a row sees them; [1, c] without own.
-
-    Args:
-      ids: of all blocks' columns, shared by the rows.
-      usable: whether any row may use the column; else it is the first of no id.
-      own: each row's own column, which isn't a draw of the row: for this row the next
-        column of its id counts as the first.
 
     >>> ids, usable = jnp.array([7, 5, 7]), jnp.ones(3, bool)
     >>> first_of_each(ids, usable, jnp.array([0, 1])).tolist()

@@ -79,18 +79,7 @@ def split_blocks(
     looked_up: tuple[bool, ...] = (),
     items: int = 0,
 ) -> tuple[Block, ...]:
-    """Each source's block out of one pass of the candidate tower.
-
-    Args:
-      vectors: of the positives (the first ``size``), then of each fresh block's ids.
-      sources: of the blocks.
-      source_states: the sources' states.
-      drawn: what they drew.
-      size: number of positives.
-      lazy_items: by the number of the source, what is yet to be encoded.
-      looked_up: of each source, whether the whole catalogue is encoded for it (Plan).
-      items: of the catalogue.
-    """
+    """Each source's block out of one pass of the candidate tower."""
     blocks, at = [], size
     for n, (source, block) in enumerate(zip(sources, drawn, strict=True)):
         columns = lazy_items.get(n, block.vectors)
@@ -119,20 +108,7 @@ def candidate_logits(
     temperature: Temperature | None = None,
     plan: Plan = WHOLE,
 ) -> tuple[Float[Array, " b"], Negatives]:
-    """Logits of the positives [b], and those of the negatives through reducers.
-
-    Args:
-      config: the switches of correction and masks.
-      query: query vectors.
-      positive: vectors of the rows' positives.
-      blocks: columns of all sources.
-      pairs: the rows.
-      pool: what the sources draw from.
-      known: the rows' known positives where they are to be masked, else None.
-      hyper: temperature and logq (the strength of the correction), traced.
-      temperature: of the step; by default hyper's, for every score.
-      plan: which logits are held; where they are held whole, the negatives are Dense.
-    """
+    """Logits of the positives [b], and those of the negatives through reducers."""
     log_q = _block_log_q(config, blocks, pairs, pool)
     temperature = temperature or Temperature(hyper["temperature"])
     strength, divisor = hyper["logq"], temperature.own(pairs.candidate)
@@ -246,13 +222,7 @@ def _negatives(
 
 
 def columns_of(source: Source, drawn: Drawn, mask_same_item: bool) -> Columns:
-    """What a block's columns hold, and what they are masked by.
-
-    Args:
-      source: the block's source; its ``own`` column of a row is never a negative.
-      drawn: the block.
-      mask_same_item: mask every column that holds the row's positive.
-    """
+    """What a block's columns hold, and what they are masked by."""
     by_item = source.own == "id" or mask_same_item
     # Masked by item, a row's own column is masked with the others of that item.
     by_place = source.own == "diagonal" and not by_item
@@ -353,12 +323,6 @@ def push(
     sources that holds to O(1 / N), and the weight of an item that the batch seldom
     holds is large. It is this project's own: the papers on caches [wang2020xbm,
     wang2021] leave the repulsive gradient out. While a cache is cold the weight is 1.
-
-    Args:
-      config: its item_push.
-      blocks: of all sources.
-      pool: what the sources draw from.
-      batch_size: number of rows.
     """
     if config.item_push == "drawn":
         return blocks

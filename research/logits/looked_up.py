@@ -38,12 +38,6 @@ def scores_of(
     A block's scores, and in the backward pass their gradients, stay in the cache while
     they are looked up or added to, and [b, i] never exists: at 1,024 rows, 8,360 items
     and 1,000 columns that takes less than half of the time.
-
-    Args:
-      query: of each row.
-      vectors: of every item.
-      ids: the row's own columns.
-      row_block: approximate number of scores in a block.
     """
     b = len(query)
     blocks = chunked((query, ids), rows_at_once(b, len(vectors), row_block))

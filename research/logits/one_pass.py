@@ -54,15 +54,6 @@ def log_sum_exp(
     """log sum over kept columns j of exp(<query_b, vectors_j> + bias_j); -inf for none.
 
     [b, c] never exists. Differentiable in query and vectors; bias is a constant.
-
-    Args:
-      query: divided by the rows' temperature.
-      vectors: divided by the columns' temperature, where they have one.
-      bias: the part of a logit that is the same in all rows: -strength log q.
-      rows: what rows are masked by.
-      columns: what columns are masked by.
-      expected: the cotangent that saves a second pass; no value depends on it.
-      row_block: approximate number of logits in a block.
     """
     reach = _reach(vectors, bias, columns)
 
@@ -180,13 +171,7 @@ def _exponentials(
 
 
 def kept_count(rows: Rows, columns: Columns, row_block: int) -> Float[Array, " b"]:
-    """How many usable columns are a row's negatives.
-
-    Args:
-      rows: what rows are masked by.
-      columns: what columns are masked by.
-      row_block: approximate number of comparisons in a block.
-    """
+    """How many usable columns are a row's negatives."""
     if rows.known is None and rows.query is None:
         return _looked_up(rows, columns)
 
@@ -215,11 +200,6 @@ def _looked_up(rows: Rows, columns: Columns) -> Float[Array, " b"]:
 
 def rows_at_once(rows: int, columns: int, row_block: int) -> int:
     """Rows of a block: blocks are as even as can be, so that little is padded.
-
-    Args:
-      rows: of the batch.
-      columns: of each row.
-      row_block: approximate number of logits in a block.
 
     >>> rows_at_once(1024, 8360, 1 << 21)
     205

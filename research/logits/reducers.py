@@ -74,17 +74,6 @@ def choose_plan(
 ) -> Plan:
     """The plan of a step.
 
-    Args:
-      rows: of the batch.
-      columns: of all sources together.
-      fresh: for each source the number of columns, shared by the rows, that the item
-        tower encodes in the step; 0 where it encodes none.
-      own: the same of each row's own columns.
-      items: of the catalogue.
-      whole: whether a switch needs all logits at once (negatives.held_whole).
-      one_pass: whether one pass over the logits is all that the loss needs.
-      limits: sizes that decide.
-
     >>> choose_plan(4096, 4096, whole=False, one_pass=True).columns
     1024
     >>> choose_plan(4096, 4096, whole=True, one_pass=True) == WHOLE
@@ -291,11 +280,6 @@ ROWS = "data"  # the axis of the mesh along which a batch's rows are divided
 
 def by_rows(function: Callable[..., Any], divided: str) -> Callable[..., Any]:
     """The function, on each device of the mesh in use for that device's rows.
-
-    Args:
-      function: its result has the rows first; no row depends on another.
-      divided: a letter per argument: r where rows come first in it, w where every
-        device needs the whole. Gradients of the latter are summed over the devices.
 
     Returns:
       The function itself where no mesh is in use (``jax.set_mesh``).

@@ -235,10 +235,6 @@ def _own_values(config: Config) -> dict[str, float]:
 def check_loss(config: Config, items: int = 0) -> None:
     """Compares what the loss needs with what the run offers.
 
-    Args:
-      config: the run.
-      items: of the catalogue; 0 checks what needs no data.
-
     Raises:
       InputError: see hyper_values; a name of the loss's own that every run has; or
         negatives or a temperature that the loss lacks or can't use.

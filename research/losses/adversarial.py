@@ -25,12 +25,6 @@ def adv_info_nce(
     found and not drawn. Watch: cosines differ by at most 2, so weights by a factor of
     at most exp(2) = 7.4, and at a rate of 5e-5 they hardly leave their start.
 
-    Args:
-      positive: logits of the positives, [b].
-      negatives: reducers over the rows' negatives, held whole.
-      hyper: negative_weight, w.
-      context: hardness, the scores g of the same columns.
-
     >>> z = Dense(jnp.zeros((1, 3)), jnp.ones((1, 3), bool))
     >>> easy = Dense(jnp.array([[0.3, 0.1, -0.2]]), z.keep)
     >>> about = Context(jnp.zeros((1, 2)), jnp.zeros((1, 2)), hardness=easy)
@@ -52,14 +46,7 @@ def adv_info_nce(
 def unit_normal(
     key: Key[Array, ""], users: int, items: int, dim: int
 ) -> tuple[Float[Array, "users d"], Float[Array, "items d"]]:
-    """The opponent's tables at the start.
-
-    Args:
-      key: of both.
-      users: rows of the first.
-      items: rows of the second.
-      dim: of the vectors.
-    """
+    """The opponent's tables at the start."""
     one, other = jax.random.split(key)
     shapes = (users, dim), (items, dim)
     return jax.random.normal(one, shapes[0]), jax.random.normal(other, shapes[1])

@@ -68,12 +68,6 @@ class Loss(NamedTuple):
     def __call__(self, positive: Any, negatives: Any, hyper: Any, context: Any) -> Any:
         """The loss of each row.
 
-        Args:
-          positive: logits of the rows' positives, [b].
-          negatives: their negatives (research/logits/reducers.py).
-          hyper: scalars by name, traced.
-          context: a Context, which goes only to an entry that needs one.
-
         Returns:
           [b].
         """

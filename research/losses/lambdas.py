@@ -33,12 +33,6 @@ def lambda_rank(
     matters and the catalogue is small. Watch: every step ranks the whole catalogue for
     each row; a pair far down the ranking has next to no weight.
 
-    Args:
-      positive: logits of the positives, [b].
-      negatives: reducers over the rows' negatives.
-      hyper: no value is used.
-      context: catalogue.
-
     >>> from research.logits.reducers import Dense
     >>> z = Dense(jnp.zeros((1, 1)), jnp.ones((1, 1), bool))
     >>> catalogue = jnp.array([[3.0, 1.0, 0.0, -1.0]])  # ranks: 1 of 3, 3 of 0
@@ -68,12 +62,6 @@ def lambda_loss(
     when: as lambda_rank. Watch: as lambda_rank; neighbours in the ranking have most
     weight, wherever they are.
 
-    Args:
-      positive: logits of the positives, [b].
-      negatives: reducers over the rows' negatives.
-      hyper: no value is used.
-      context: catalogue.
-
     >>> from research.logits.reducers import Dense
     >>> z = Dense(jnp.zeros((1, 1)), jnp.ones((1, 1), bool))
     >>> catalogue = jnp.array([[3.0, 2.0, 1.0, 0.0]])  # ranks: 1 of 3, 4 of 0
@@ -96,12 +84,6 @@ def lambda_loss_at_k(
     Differs from the paper: there 1 / D(max r), with D(r) = log2(1 + r), stands in place
     of 1 / max r; as in lambda_loss. Use when: as lambda_rank. Watch: the factor is at
     most 1 + 1 / K, so at K = 20 this is lambda_loss within 5 %.
-
-    Args:
-      positive: logits of the positives, [b].
-      negatives: reducers over the rows' negatives.
-      hyper: cutoff, the K.
-      context: catalogue.
 
     >>> from research.logits.reducers import Dense
     >>> z = Dense(jnp.zeros((1, 1)), jnp.ones((1, 1), bool))

@@ -23,11 +23,6 @@ def bpr(
     optimises the whole ranking, not its head; easy negatives contribute almost no
     gradient.
 
-    Args:
-      positive: logits of the positives, [b].
-      negatives: reducers over the rows' negatives.
-      hyper: no value is used.
-
     >>> from research.logits.reducers import Dense
     >>> z = Dense(jnp.zeros((1, 3)), jnp.ones((1, 3), bool))
     >>> round(float(bpr(jnp.zeros(1), z, {})[0]), 4)  # log 2
@@ -50,11 +45,6 @@ def hinge(
     all negatives instead of selected triplets. Use when: a fixed gap suffices. Watch:
     negatives beyond the margin have no gradient, so random negatives soon contribute
     nothing.
-
-    Args:
-      positive: logits of the positives, [b].
-      negatives: reducers over the rows' negatives.
-      hyper: margin, in logits.
 
     >>> from research.logits.reducers import Dense
     >>> z = Dense(jnp.array([[0.5, -3.0]]), jnp.ones((1, 2), bool))
@@ -97,11 +87,6 @@ def psl_tanh(
     twice the temperature; a learned temperature moves the power alone, as x is free of
     it.
 
-    Args:
-      positive: logits of the positives, [b].
-      negatives: reducers over the rows' negatives.
-      hyper: temperature, that of the run.
-
     >>> from research.logits.reducers import Dense
     >>> z = Dense(jnp.log(jnp.array([[3.0, 1.0]])), jnp.ones((1, 2), bool))
     >>> half = {"temperature": jnp.array(0.5)}  # x = log(3) / 4 and 0
@@ -128,11 +113,6 @@ def psl_atan(
     Differs from the paper: below x = -1.557, out of reach of cosines but not of
     corrected logits, 1 + arctan x is negative; there it counts as 1e-6, with gradient
     0. Use when: as psl_tanh. Watch: as psl_tanh.
-
-    Args:
-      positive: logits of the positives, [b].
-      negatives: reducers over the rows' negatives.
-      hyper: temperature, that of the run.
 
     >>> from research.logits.reducers import Dense
     >>> z = Dense(jnp.array([[4.0, 0.0]]), jnp.ones((1, 2), bool))
@@ -174,11 +154,6 @@ def psl_relu(
     so that a row whose terms are all 0 has a finite loss. Use when: as psl_tanh; in the
     paper's tables it is the best of the three, by a little. Watch: as psl_tanh; if all
     negatives have x near -1, the gradient is steep.
-
-    Args:
-      positive: logits of the positives, [b].
-      negatives: reducers over the rows' negatives.
-      hyper: temperature, that of the run.
 
     >>> from research.logits.reducers import Dense
     >>> z = Dense(jnp.array([[2.0, 0.0, -9.0]]), jnp.ones((1, 3), bool))

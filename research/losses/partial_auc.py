@@ -32,12 +32,6 @@ def llpauc(
     says nothing; scores are dot products at temperature 1, the published rows are met
     with cosines (docs/outside.md).
 
-    Args:
-      positive: logits of the positives, [b].
-      negatives: reducers over the rows' negatives.
-      hyper: tpr and fpr; and what is learned: a, b, s_positive, s_negative, gamma,
-        slack_a and slack_b.
-
     >>> from research.logits.reducers import Dense
     >>> z = Dense(jnp.zeros((1, 3)), jnp.ones((1, 3), bool))
     >>> hyper = dict.fromkeys(("a", "b", "gamma", "slack_a", "slack_b"), 0.0)
@@ -67,13 +61,7 @@ def _hinge(x: Array) -> Array:
 
 
 def within_bounds(before: Learned, after: Learned, hyper: Hyper) -> Learned:
-    """The learned values after a step: some moved twice as far, within their bounds.
-
-    Args:
-      before: learned values before the step.
-      after: the same after it.
-      hyper: not used.
-    """
+    """The learned values after a step: some moved twice as far, within their bounds."""
     after = dict(after)
     for name in AT_TWICE_THE_RATE:
         after[name] = after[name] + (after[name] - before[name])

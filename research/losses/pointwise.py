@@ -21,11 +21,6 @@ def sigmoid(
     noise-contrastive estimation [gutmann2010]: see binary_nce. Use when: a probability
     is needed. Watch: easy negatives still count.
 
-    Args:
-      positive: logits of the positives, [b].
-      negatives: reducers over the rows' negatives.
-      hyper: bias, learned, in logits.
-
     >>> from research.logits.reducers import Dense
     >>> z = Dense(jnp.zeros((1, 3)), jnp.ones((1, 3), bool))
     >>> bias = {"bias": jnp.zeros(())}
@@ -51,11 +46,6 @@ def binary_nce(
     paper: one learned bias instead of a log partition function per context. Use when:
     the pointwise loss is to be corrected. Watch: uncorrected, it is not NCE; the bias
     starts at 0, unless hyper sets it, and may need many steps to reach -log(items).
-
-    Args:
-      positive: logits of the positives, [b].
-      negatives: reducers over the rows' negatives.
-      hyper: bias, learned, in logits.
 
     >>> from research.logits.reducers import Dense
     >>> z = Dense(jnp.zeros((1, 3)), jnp.ones((1, 3), bool))
@@ -83,11 +73,6 @@ def gbce(
     as all items. Use when: k negatives are drawn uniformly. Watch: it corrects for the
     number of negatives, not for their distribution.
 
-    Args:
-      positive: logits of the positives, [b].
-      negatives: reducers over the rows' negatives.
-      hyper: calibration t in [0, 1]; items, the size of the catalogue; bias, learned.
-
     >>> from research.logits.reducers import Dense
     >>> z = Dense(jnp.zeros((1, 3)), jnp.ones((1, 3), bool))
     >>> hyper = {"calibration": 1.0, "items": 7.0, "bias": 0.0}
@@ -114,11 +99,6 @@ def cosine_contrastive(
     moves the threshold to m times the temperature and divides the loss by it. Use when:
     negatives are many and uniform. Watch: the attraction never ends, so only m and w
     prevent a collapse.
-
-    Args:
-      positive: logits of the positives, [b].
-      negatives: reducers over the rows' negatives.
-      hyper: threshold m, in logits; negative_weight w.
 
     >>> from research.logits.reducers import Dense
     >>> z = Dense(jnp.array([[1.0, 0.0]]), jnp.ones((1, 2), bool))

@@ -20,11 +20,6 @@ def sampled_softmax(
     softmax. Use when: the goal is a ranking. Watch: uncorrected, it learns
     log p(y|u) - log q(y).
 
-    Args:
-      positive: logits of the positives, [b].
-      negatives: reducers over the rows' negatives.
-      hyper: no value is used.
-
     >>> from research.logits.reducers import Dense
     >>> z = Dense(jnp.zeros((1, 3)), jnp.ones((1, 3), bool))
     >>> round(float(sampled_softmax(jnp.zeros(1), z, {})[0]), 4)  # log 4
@@ -47,11 +42,6 @@ def decoupled_softmax(
     without the positive in the sum. Use when: batches are small. Watch: it has no lower
     bound, and a well-learned pair is attracted as strongly as a new one.
 
-    Args:
-      positive: logits of the positives, [b].
-      negatives: reducers over the rows' negatives.
-      hyper: no value is used.
-
     >>> from research.logits.reducers import Dense
     >>> z = Dense(jnp.zeros((1, 3)), jnp.ones((1, 3), bool))
     >>> round(float(decoupled_softmax(jnp.zeros(1), z, {})[0]), 4)  # log 3
@@ -73,11 +63,6 @@ def bilateral_softmax(
     the sum's power t2 / t1, is no more than t2 / t1 times decoupled_softmax at t2. Use
     when: clicks are noisy. Watch: a constant added to all logits changes it, so with a
     correction the power also scales log q.
-
-    Args:
-      positive: logits of the positives, [b].
-      negatives: reducers over the rows' negatives.
-      hyper: power, the ratio of the positives' temperature to the negatives'.
 
     >>> from research.logits.reducers import Dense
     >>> z = Dense(jnp.zeros((1, 3)), jnp.ones((1, 3), bool))
@@ -111,11 +96,6 @@ def weighted_softmax(
     may be negative. Differs from the paper's code: log-sum-exp instead of exp and a
     clamp. Use when: the paper is reproduced. Watch: the value does not show progress.
 
-    Args:
-      positive: logits of the positives, [b].
-      negatives: reducers over the rows' negatives.
-      hyper: no value is used.
-
     >>> from research.logits.reducers import Dense
     >>> z = Dense(jnp.zeros((1, 3)), jnp.ones((1, 3), bool))
     >>> round(float(weighted_softmax(jnp.zeros(1), z, {})[0]), 4)  # 3/4 log 3
@@ -145,11 +125,6 @@ def debiased(
     Use when: negatives are drawn by popularity and users have many positives. Watch: a
     row at the floor moves a learned temperature alone.
 
-    Args:
-      positive: logits of the positives, [b].
-      negatives: reducers over the rows' negatives.
-      hyper: positive_share, t in [0, 1); temperature, that of the run.
-
     >>> from research.logits.reducers import Dense
     >>> z = Dense(jnp.zeros((1, 3)), jnp.ones((1, 3), bool))
     >>> hyper = {"positive_share": jnp.array(0.5), "temperature": jnp.array(1.0)}
@@ -172,11 +147,6 @@ def hard_negative(
     the authors' code, the gradient flows through the weights. Use when: most negatives
     are easy. Watch: hardness acts much like a smaller temperature, and false negatives
     are the hardest.
-
-    Args:
-      positive: logits of the positives, [b].
-      negatives: reducers over the rows' negatives.
-      hyper: hardness, 0 for equal weights; positive_share and temperature.
 
     >>> from research.logits.reducers import Dense
     >>> z = Dense(jnp.log(jnp.array([[1.0, 3.0]])), jnp.ones((1, 2), bool))

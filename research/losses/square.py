@@ -26,11 +26,6 @@ def siglip(
     probability is needed from in-batch negatives alone. Watch: the scale would also
     multiply log q; a popularity prior is added to s / temperature, without the scale.
 
-    Args:
-      positive: logits of the positives, [b].
-      negatives: reducers over the rows' negatives.
-      hyper: log_scale and bias, both learned.
-
     >>> from research.logits.reducers import Dense
     >>> z = Dense(jnp.zeros((1, 3)), jnp.ones((1, 3), bool))
     >>> learned = {"log_scale": jnp.array(0.0), "bias": jnp.array(0.0)}
@@ -55,12 +50,6 @@ def align_uniform(
     that the mean over rows is the paper's loss; no difference from the paper. Use when:
     no negatives are to be drawn. Watch: batches follow popularity, so uniformity mostly
     spreads popular items; the result depends strongly on gamma.
-
-    Args:
-      positive: not used, [b].
-      negatives: not used.
-      hyper: uniformity, the weight gamma.
-      context: query and positive, vectors of the pairs, [b, d] each.
 
     >>> from research.logits.reducers import Dense
     >>> z = Dense(jnp.zeros((2, 2)), jnp.ones((2, 2), bool))

@@ -43,12 +43,6 @@ def sl_at_k(
     t_u hardly counts; popular negatives raise t_u, which then is no rank of the list;
     with fewer than K items and columns every pair counts whole.
 
-    Args:
-      positive: logits of the positives, [b].
-      negatives: reducers over the rows' negatives.
-      hyper: width, of the sigmoid in scores; weight_gradient, from 0 to 1.
-      context: query and positive; state, Thresholds of the rows' users.
-
     >>> from research.logits.reducers import Dense
     >>> z = Dense(jnp.zeros((1, 3)), jnp.ones((1, 3), bool))
     >>> one = jnp.ones((1, 1))  # a score of 1, at the threshold
@@ -84,13 +78,7 @@ def is_due(hyper: Hyper, epoch: Int[Array, ""]) -> Bool[Array, ""]:
 
 
 def kth_highest(rows: Thresholds, step: StepScores, hyper: Hyper) -> Thresholds:
-    """The thresholds after a step: K-th highest scores of the items and the columns.
-
-    Args:
-      rows: of the rows' users.
-      step: scores of the rows with all candidates, and with the columns.
-      hyper: cutoff, the K.
-    """
+    """The thresholds after a step: K-th highest scores of the items and the columns."""
     own = jnp.take_along_axis(step.scores, jnp.maximum(rows.items, 0), axis=1)
     own = jnp.where(rows.items >= 0, own, ABSENT)
     drawn = jnp.where(step.negatives.keep, step.negatives.z, ABSENT)
@@ -104,10 +92,6 @@ def kth_largest(values: Float[Array, "r c"], k: Int[Array, ""]) -> Float[Array, 
 
     It finds, bit by bit, the largest number that at least k values reach, as k is
     traced; sorting rows of a thousand takes more than ten times as long on a CPU.
-
-    Args:
-      values: [r, c], without NaN.
-      k: from 1.
 
     >>> kth_largest(jnp.array([[3.0, -1.0, 2.0]]), jnp.array(2)).tolist()
     [2.0]

@@ -200,11 +200,6 @@ class Named(NamedTuple):
 def entries_of(specs: tuple[str, ...], config: Config) -> tuple[Named, ...]:
     """The sources named as NAME or NAME:DRAWS.
 
-    Args:
-      specs: the names.
-      config: its batch, and ``draws``, which replaces every number in the names where
-        it isn't 0.
-
     Raises:
       InputError: no source at all; an unknown name; a number of draws that is missing,
         below 1 or not taken; a source that the batch doesn't allow.
@@ -245,10 +240,6 @@ def is_batch_alone(specs: tuple[str, ...]) -> bool:
 
 def make_sources(specs: tuple[str, ...], config: Config = REFERENCE) -> tuple[Any, ...]:
     """The sources named, ready to draw (research/negatives/source.py).
-
-    Args:
-      specs: names as in entries_of.
-      config: its batch, draws, dimension and band.
 
     Raises:
       InputError: see entries_of.

@@ -58,12 +58,6 @@ def rank_bands(
 
     A block of users is ranked at a time, so that no [u, i] array is held.
 
-    Args:
-      users: their vectors.
-      items: vectors of the catalogue.
-      low: first rank of the band.
-      high: last rank; at most the number of items.
-
     >>> items = jnp.array([[1.0], [3.0], [2.0], [0.0]])
     >>> rank_bands(jnp.ones((1, 1)), items, 2, 3).tolist()
     [[2, 0]]

@@ -13,10 +13,6 @@ from research.types import InputError, check_distinct
 def check_negatives(config: Config, size: Size | None = None) -> None:
     """Compares the sources of a run with its switches and, once read, with its data.
 
-    Args:
-      config: the run.
-      size: of the training part; None checks what needs no data.
-
     Raises:
       InputError: see entries_of; unknown q under a correction; a cache that can't hold
         as much as is drawn from it, or is never warm; a stored q, or one by the user,

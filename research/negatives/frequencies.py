@@ -89,10 +89,6 @@ FREQUENCIES: Registry[Frequency] = Registry(
 def check_frequency(config: Config, steps: int) -> None:
     """Refuses a click share that doesn't suit a run's length.
 
-    Args:
-      config: the run.
-      steps: of an epoch.
-
     Raises:
       InputError: an unknown frequency, or counts that no step would use.
     """

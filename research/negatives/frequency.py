@@ -142,13 +142,7 @@ class Window(NamedTuple):
 
 
 def init_window(config: Config, items: int, steps: int) -> Window:
-    """The counts before the first step.
-
-    Args:
-      config: its frequency_window, in steps.
-      items: of the catalogue.
-      steps: of an epoch: the window, where frequency_window is 0.
-    """
+    """The counts before the first step."""
     current, last = jnp.zeros(items, jnp.int32), jnp.zeros(items, jnp.int32)
     return Window(current, last, jnp.int32(config.frequency_window or steps))
 
@@ -160,12 +154,6 @@ def observe_window(
 
     Windows follow one another from step 0 of a run on, across epochs. What is used
     changes at a window's end alone, as where counts come from yesterday's log.
-
-    Args:
-      window: the counts before the step.
-      ids: of the step's candidates; an id twice counts twice.
-      step: its number, from 0 over the whole run.
-      hyper: not used.
     """
     counts = window.current.at[ids].add(1)
     over = (step + 1) % window.steps == 0
@@ -181,10 +169,6 @@ def log_share_of_window(
 
     Common practice, which follows no paper; [yi2019] estimates from the stream instead,
     to need no fixed vocabulary and to adapt to a distribution that changes.
-
-    Args:
-      window: the counts before the step.
-      pool: not used, as are the step, its rows and the hyper values.
     """
     return log_share_of_counts(window.last)
 
@@ -208,13 +192,7 @@ def log_share_of_counts(clicks: Int[Array, " i"]) -> Float[Array, " i"]:
 
 
 def init_gaps(config: Config, items: int, steps: int) -> Estimate:
-    """The streaming estimate before the first step.
-
-    Args:
-      config: its hashes and buckets.
-      items: not used, as ids are hashed.
-      steps: not used.
-    """
+    """The streaming estimate before the first step."""
     return init_estimate(config.hashes, config.buckets)
 
 

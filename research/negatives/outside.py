@@ -64,12 +64,6 @@ def nth_outside(
     With a_0 < a_1 < ... for the row's items, a_k - k items below a_k are not its own,
     so the item of rank r is r plus the number of k with a_k - k <= r.
 
-    Args:
-      rank: below the number of items that the row does not have.
-      first: where each row's items begin.
-      owned: how many they are.
-      item: the items of all rows, ascending and distinct within a row.
-
     >>> ranks, none = jnp.array([[0, 1, 2, 3]]), jnp.array([0])
     >>> nth_outside(ranks, none, jnp.array([3]), jnp.array([1, 2, 5])).tolist()
     [[0, 3, 4, 6]]

@@ -145,13 +145,6 @@ def union_log_q(
     uniform one of I items its Q' is 1 + 0.3 r I / pairs times the exact one, which the
     source ``extra`` has (docs/deviations.md).
 
-    Args:
-      ids: any, of any shape.
-      sources: of the union.
-      states: the sources' states.
-      pool: what the sources draw from.
-      batch_size: rows of a step.
-
     Raises:
       ValueError: a source doesn't know its q.
     """

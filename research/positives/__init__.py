@@ -42,10 +42,6 @@ def halves(events: Events, by: str) -> Halves:
     By time, the first half holds the floor(n / 2) earliest events; by random, equally
     many of lowest hash, the same in every run. A single event would leave one half
     empty, and an empty history says nothing about its user.
-
-    Args:
-      events: the events to divide.
-      by: a name in HALVES: "time" or "random".
     """
     n = np.diff(events.offsets)
     rank = np.arange(len(events.user)) - events.offsets[events.user]
@@ -63,14 +59,7 @@ def parts(
     second: ndarray,
     users: Int[ndarray, " k"],
 ) -> Halves:
-    """Events of the selected users, grouped by user and half, in their original order.
-
-    Args:
-      user: user of each event, [e].
-      item: item of each event, [e].
-      second: whether the event belongs to the second half, bool [e].
-      users: the selected users, ascending, [k]; events of other users are dropped.
-    """
+    """Events of the selected users, grouped by user and half, in their original order."""
     selected = np.isin(user, users)
     half = 2 * np.searchsorted(users, user[selected]) + second[selected]
     order = np.argsort(half, kind="stable")
@@ -108,10 +97,6 @@ def session_pairs(
     the next min(4, n - 1) events, and thus the candidate equally often. All n (n - 1)
     pairs would give a session of 800 events, which MovieLens has, the weight of 7,100
     sessions of ten. The hash gives every run the same pairs. A single event gives none.
-
-    Args:
-      clicks: the events, [e].
-      gap: hours without an event that end a session.
     """
     of = sessions(clicks, gap)
     n = np.bincount(of)[of]

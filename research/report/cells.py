@@ -182,11 +182,6 @@ def estimate(cell: CellSummary, key: Key, other: CellSummary | None = None) -> E
     A difference of per-user metrics is paired by user and seed, one of whole-set
     metrics by seed.
 
-    Args:
-      cell: the cell.
-      key: of the metric, which both cells have.
-      other: the cell that is subtracted.
-
     Raises:
       ValueError: the two are over different users, so nothing pairs up.
     """

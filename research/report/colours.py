@@ -78,10 +78,6 @@ def _between(value: float, anchors: dict[float, str]) -> str:
 def shades(colour: str, count: int) -> list[str]:
     """So many shades of a colour, pale first; the last is the colour itself.
 
-    Args:
-      colour: as #rrggbb.
-      count: number of shades.
-
     >>> shades("#000000", 2)
     ['#999999', '#000000']
     """

@@ -26,10 +26,6 @@ def combined(stated: Stated, records: Records) -> Estimate:
     and seed. Different records count as independent, with the degrees of freedom of
     Welch and Satterthwaite.
 
-    Args:
-      stated: the statement.
-      records: the results of all records that its terms name.
-
     Raises:
       InputError: a cell or the metric is absent, cells of the same records differ in
         seeds, users or positives, or a denominator has a 95 % interval that contains
@@ -54,10 +50,6 @@ def covers_seeds(stated: Stated, records: Records) -> bool:
 
     That of one seed doesn't. In a metric of all lists together that of arms without
     random draws doesn't, either: nothing of it varies.
-
-    Args:
-      stated: the statement, whose cells are there.
-      records: as for ``combined``.
     """
     terms = [term for part in stated.parts for term in (*part.terms, *part.over)]
     cells = [_runs(term, records) for term in terms]

@@ -82,12 +82,7 @@ def _page(frame: pd.DataFrame, question: str) -> str:
 
 
 def _on_tests(frame: pd.DataFrame, small: bool) -> list[str]:
-    """The paragraphs on pairing, p values and verdicts.
-
-    Args:
-      frame: the contrasts.
-      small: whether some difference is significant and within the margin.
-    """
+    """The paragraphs on pairing, p values and verdicts."""
     tested, which = in_family(frame)
     if not tested and frame.difference.notna().any():
         return ["Differences are paired by user and seed. None is tested."]

@@ -73,15 +73,6 @@ def paired(
 ) -> Paired:
     """The difference of one arm from another, paired by user and seed.
 
-    Args:
-      results: of a grid, as ``load_records`` gives them.
-      arm: the arm whose difference it is.
-      against: the arm that is subtracted.
-      metric: a name in METRICS.
-      k: the cut-off.
-      at: the arm's swept values, by field.
-      against_at: those of the other arm; default the same, or none where it has none.
-
     Raises:
       InputError: the results lack an arm, the metric or a user that the other has.
     """
@@ -136,11 +127,6 @@ def differences(
     results: Sequence[RunResult], arm: str, against: str
 ) -> Float[ndarray, "u s"]:
     """The paired differences in recall@20 by user and seed, whose mean is ``paired``.
-
-    Args:
-      results: of a grid.
-      arm: the arm whose differences they are.
-      against: the arm that is subtracted.
 
     Raises:
       InputError: see ``paired``.
@@ -218,12 +204,7 @@ def _difference(cells: Cells, contrast: Contrast) -> Paired:
 
 
 def paired_users(values: Float[ndarray, "u s"], other: Float[ndarray, "u s"]) -> Paired:
-    """The paired difference of a per-user metric, two-way over users and seeds.
-
-    Args:
-      values: of the arm; NaN for a user whom the metric doesn't count.
-      other: of the arm that is subtracted.
-    """
+    """The paired difference of a per-user metric, two-way over users and seeds."""
     users = int((~np.isnan(values)).any(axis=1).sum())
     reference = float(two_way(other).mean)
     return _paired(two_way(values - other), reference, users, values.shape[-1])
@@ -241,12 +222,7 @@ def _paired(estimate: Estimate, reference: float, users: int, seeds: int) -> Pai
 def _linear_factor(
     values: Float[ndarray, "u s"], other: Float[ndarray, "u s"]
 ) -> tuple[Float[ndarray, "u s"], float]:
-    """The ratio of two means, linearised by user and seed (delta method); the ratio.
-
-    Args:
-      values: of the arm.
-      other: of the arm that it is divided by.
-    """
+    """The ratio of two means, linearised by user and seed (delta method); the ratio."""
     below = float(two_way(other).mean)
     factor = float(two_way(values).mean) / below
     return factor + (values - factor * other) / below, factor
@@ -282,11 +258,6 @@ def family(
     The contrasts are one family: both kinds of p values are adjusted by Holm over those
     with a test. One without a test has the reason as its note; one without data has no
     numbers, either, and 0 seeds.
-
-    Args:
-      contrasts: those that were declared.
-      difference: the paired difference of one; raises InputError, the reason, where
-        there is none.
 
     Raises:
       ValueError: two contrasts have one id.

@@ -138,11 +138,6 @@ def row_name(
 ) -> str:
     """The arm, its swept values, and those of its switches that are on, by their marks.
 
-    Args:
-      row: of a table.
-      swept: its swept fields.
-      switches: the mark of each field that is on or off.
-
     >>> row_name({"arm": "a", "size": 64.0, "own": 1.0}, ["size", "own"], {"own": "o"})
     'a, size 64 +o'
     """
@@ -283,13 +278,6 @@ def around(
     """Sets the heading and the arms' legend above the panels, failed cells below.
 
     The legend is in the order of the lines' right ends, the highest first.
-
-    Args:
-      figure: of the panels.
-      axes: whose lines the legend names.
-      title: the heading.
-      points: of ``along``.
-      swept: the column along which they are drawn.
     """
     handles, labels = axes.get_legend_handles_labels()
     handles = sorted(handles, key=_right_end, reverse=True)

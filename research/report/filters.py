@@ -32,10 +32,6 @@ def parse_filter(text: str, columns: list[str]) -> Filter:
     Only names of columns, numbers, texts and lists of them are read; nothing is
     evaluated as code. A row without a value in a compared column doesn't match.
 
-    Args:
-      text: the filter.
-      columns: names that it may compare.
-
     Raises:
       InputError: it can't be parsed, or names an unknown column.
 

@@ -57,11 +57,7 @@ def say_lacking(figure: Figure) -> None:
 
 @contextmanager
 def drawn_with(style: Any) -> Iterator[None]:
-    """Draws in a style of matplotlib; missing characters are for ``say_lacking``.
-
-    Args:
-      style: values of matplotlib's settings, by their names.
-    """
+    """Draws in a style of matplotlib; missing characters are for ``say_lacking``."""
     with matplotlib.rc_context(style), warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font")
         yield

@@ -56,12 +56,6 @@ def forest_figure(
     """Draws each arm's paired difference from the reference, one panel per metric.
 
     The shaded band is 2 % of the reference's value, where that is one value.
-
-    Args:
-      frame: a long table, as ``table`` or ``read_table`` give it.
-      title: the heading; by default, what is shown.
-      metrics: of the panels, at cut-off 20.
-      without: arms that are left out, as those that would stretch the axes.
     """
     frame = frame[~frame.arm.isin(without)]
     swept, points = swept_columns(frame), _differences(frame, metrics)
@@ -117,14 +111,7 @@ def _margin(frame: pd.DataFrame, reference: str, metric: str) -> float:
 def draw_line(
     axes: Axes, y: int, numbers: tuple[float, float, float], style: Look
 ) -> None:
-    """Draws a difference, with its interval where it has one.
-
-    Args:
-      axes: of the panel.
-      y: the line.
-      numbers: the difference and the ends of its interval.
-      style: its look.
-    """
+    """Draws a difference, with its interval where it has one."""
     value, low, high = numbers
     ends = np.array([[value - low], [high - value]])
     axes.errorbar(
@@ -157,10 +144,6 @@ def contrasts_figure(contrasts: pd.DataFrame, without: Sequence[str] = ()) -> Dr
 
     A group has one metric and one reference; or one arm, where the contrasts have fewer
     arms than references.
-
-    Args:
-      contrasts: as ``contrast_frame`` gives them.
-      without: arms and metrics left out, as those that would stretch the axis.
     """
     arms = contrasts.arm.str.split().str[0]  # without swept values
     far = arms.isin(without) | contrasts.metric.isin(without)

@@ -209,13 +209,7 @@ def cell_name(row: Mapping[Hashable, Any], fields: Sequence[str]) -> str:
 def write_frontier(
     results: Sequence[RunResult], frame: pd.DataFrame, path: Path
 ) -> list[Path]:
-    """Writes <path>-winners and <path>-line, each as .csv and .md.
-
-    Args:
-      results: of the grid.
-      frame: its long table.
-      path: of that table, without its end.
-    """
+    """Writes <path>-winners and <path>-line, each as .csv and .md."""
     won, judged = winners(frame), judge(results)
     texts = {
         "-winners.csv": won,
@@ -283,11 +277,6 @@ def frontier_figure(
 
     The Pareto front of the trained arms is dashed, dominated arms are pale, serving
     lines are thin. Further right and up is better on both.
-
-    Args:
-      frame: a long table with the swept prior.
-      judged: the metric upwards: recall, or recall_item, which popularity doesn't buy.
-      without: arms that are left out, as those that would stretch the axes.
     """
     frame = frame[~frame.arm.isin(without)]
     kinds = [kind for kind in KINDS if kind in set(frame.metric)]
@@ -319,10 +308,6 @@ def serving_figure(frame: pd.DataFrame, without: Sequence[str] = ()) -> Drawing:
     The lines are the two models served with a prior from -1 to 1. An arm whose mean
     lies above every line that reaches its popularity is solid, the others are pale;
     the table of the line says for which that is significant.
-
-    Args:
-      frame: a long table with the swept prior.
-      without: arms that are left out, as those that would stretch the axes.
     """
     frame = frame[~frame.arm.isin(without)]
     points = wide(frame, [*JUDGED, POPULARITY], CUTOFF)

@@ -24,16 +24,6 @@ def label_points(
 
     Call it last: it freezes the layout and the limits, since labels are placed in print
     units.
-
-    Args:
-      axes: to write on.
-      points: in data coordinates, [n, 2].
-      texts: of the n labels.
-      colours: of the n labels.
-      obstacles: boxes in data coordinates, around which half a marker is free, [m, 4].
-      size: of the font, in points.
-      reach: as in ``place``.
-      orders: as in ``place``.
     """
     figure = axes.figure
     assert isinstance(figure, Figure)

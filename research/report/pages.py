@@ -37,12 +37,6 @@ def markdown_table(
 ) -> str:
     """A Markdown table; line breaks and bars within cells are made harmless.
 
-    Args:
-      headings: of the columns.
-      rows: the cells of each row, as text.
-      left: how many of the first columns are text; the others are aligned to the right,
-        as numbers are. Default all.
-
     >>> print(markdown_table(["arm", "R@20"], [["a|b", "0.25"]], left=1))
     | arm | R@20 |
     | --- | --: |
@@ -87,12 +81,6 @@ def seeds_text(seeds: int) -> str:
 def interval_text(mean: float | str, low: float, high: float, form: str) -> str:
     """A mean and the ends of its interval, where it has one.
 
-    Args:
-      mean: a number, or its text.
-      low: the lower end.
-      high: the upper end.
-      form: format of each number.
-
     >>> interval_text(0.25, 0.2, 0.3, "+.2f")
     '+0.25 [+0.20, +0.30]'
     """
@@ -107,13 +95,6 @@ def interval_frame(
     **axes: Sequence[Any] | ndarray,
 ) -> pd.DataFrame:
     """A row for each cell of some axes: means with their 95 % intervals.
-
-    Args:
-      found: by name, values whose first axes are ``axes``; the mean is over the last
-        ones: the seeds, or for ``two_way`` users and seeds.
-      estimate: of a cell's values.
-      axes: the coordinates along each axis, by the name of their column; floats are
-        rounded to the precision of float32.
 
     >>> found = {"gain": np.array([[0.1, 0.3], [0.5, 0.7]])}
     >>> interval_frame(found, arm=["a", "b"])[["arm", "gain"]].values.tolist()
@@ -139,12 +120,6 @@ def interval_table(
     left: int,
 ) -> str:
     """A Markdown table of means with their intervals, one row per row of a frame.
-
-    Args:
-      frame: whose columns NAME, NAME_low and NAME_high are of ``Interval.columns``.
-      stated: the columns that say what a row is: the format of each, by its name.
-      columns: heading, name and format of each mean, or of a number without ends.
-      left: how many columns are of text.
 
     >>> row = {"arm": "a", "gain": 0.5, "gain_low": 0.4, "gain_high": 0.6}
     >>> frame = pd.DataFrame([row])
@@ -190,12 +165,7 @@ def read_table(path: Path) -> pd.DataFrame:
 
 
 def write_texts(path: Path, texts: Mapping[str, str | pd.DataFrame]) -> list[Path]:
-    """Writes texts, and frames as CSV, beside each other, each whole or not at all.
-
-    Args:
-      path: the beginning of their names.
-      texts: by the ends of their names.
-    """
+    """Writes texts, and frames as CSV, beside each other, each whole or not at all."""
     return [
         replace(
             beside(path, end),
@@ -212,10 +182,6 @@ def marks(cells: Sequence[CellSummary], ks: Sequence[int] = ()) -> "pd.Series[st
     paired 95 % interval against the best cell contains 0. Nothing is marked where
     cells are over different users, as where a sweep changes what is held out: there is
     no pairing.
-
-    Args:
-      cells: of the table.
-      ks: the cut-offs that are marked; default all.
     """
     marked: dict[tuple[int, Key], str] = {}
     every = table_keys(cells)
@@ -251,16 +217,7 @@ def write_report(
     swept: Sequence[str] = (),
     notes: Sequence[str] = (),
 ) -> pd.DataFrame:
-    """Measures a grid's runs once, writes <path>.csv and .md, and returns the table.
-
-    Args:
-      results: of the runs.
-      reference: the arm that differences are taken from.
-      path: of the files, without their ends.
-      title: of the page.
-      swept: fields whose columns come first.
-      notes: paragraphs below the table.
-    """
+    """Measures a grid's runs once, writes <path>.csv and .md, and returns the table."""
     cells = measure(results, swept)
     frame = long_form(cells, reference, swept_fields(results, swept))
     notes = [*notes, *not_measured(results), *not_recorded(results)]
@@ -281,13 +238,6 @@ def markdown(
     """A long table as Markdown, one row per (arm, swept value) at cut-off k.
 
     A cell of a failed run says so, the first of its row with the reason.
-
-    Args:
-      frame: the long table.
-      title: of the page.
-      marked: aligned with the frame: "best" is set in bold, "tie" gets a dagger.
-      notes: paragraphs below the table, before the page's own.
-      k: the cut-off.
 
     Raises:
       InputError: the table has no such cut-off.

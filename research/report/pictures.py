@@ -199,15 +199,7 @@ def above(figure: Figure, text: str) -> None:
 def legend_above(
     figure: Figure, entries: Axes | Sequence[Any], title: str, ncols: int, **style: Any
 ) -> None:
-    """Sets the heading and a legend above the panels.
-
-    Args:
-      figure: of the panels.
-      entries: of the legend, artists with labels; or an axes, for those that it has.
-      title: the heading.
-      ncols: entries of the legend beside each other.
-      style: further arguments of matplotlib's legend.
-    """
+    """Sets the heading and a legend above the panels."""
     if isinstance(entries, Axes):
         entries = entries.get_legend_handles_labels()[0]
     figure.legend(
@@ -223,13 +215,7 @@ def legend_above(
 
 
 def notes_below(figure: Figure, lines: Sequence[str], **style: Any) -> None:
-    """Sets notes below the panels, where there are any, beside the data set's name.
-
-    Args:
-      figure: of the panels.
-      lines: of text, from the left edge.
-      style: arguments of matplotlib's supxlabel instead of these.
-    """
+    """Sets notes below the panels, where there are any, beside the data set's name."""
     if lines:
         style = {"fontsize": 9.5, "x": 0.01, "ha": "left", **style}
         figure.supxlabel("\n".join(lines), **style)
@@ -247,10 +233,6 @@ def cell_lines(
     """The rows of each arm at each swept value, with the look and label of its line.
 
     The swept values of an arm share its colour and differ in their dashes.
-
-    Args:
-      frame: has the columns ``arm`` and the swept ones.
-      fields: names of the swept columns.
     """
     drawn: dict[str, int] = {}
     for cell, part in frame.groupby(["arm", *fields], sort=False, dropna=False):
@@ -274,15 +256,7 @@ def draw_point(
     metric: str,
     **style: Any,
 ) -> None:
-    """Draws an arm's point in its look, with the interval of a metric.
-
-    Args:
-      axes: to draw on.
-      row: of ``wide``'s frame.
-      at: the point.
-      metric: whose interval it is.
-      style: further arguments of matplotlib's errorbar.
-    """
+    """Draws an arm's point in its look, with the interval of a metric."""
     arm, mean = look(str(row["arm"])), row[metric]
     reach = np.array([[mean - row[f"{metric}_low"]], [row[f"{metric}_high"] - mean]])
     # a percentile interval need not hold its mean

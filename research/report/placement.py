@@ -54,14 +54,6 @@ def place(
     orders, the first and fixed shuffles of it, the one with the most labels and then
     the shortest leaders counts.
 
-    Args:
-      anchors: the point of each label, [n, 2].
-      sizes: width and height of each label, [n, 2].
-      obstacles: boxes that no label may cover, the anchors' markers among them.
-      frame: the box that all labels stay in.
-      reach: the longest leader.
-      orders: how many orders are tried; with 1, the first labels have precedence.
-
     >>> one = place(np.array([[50.0, 50.0]]), np.array([[20.0, 10.0]]),
     ...             np.zeros((0, 4)), np.array([0.0, 0, 100, 100]))
     >>> one[0].box.tolist()  # right of the point, at its height

@@ -39,14 +39,6 @@ def statement(
 ) -> list[str]:
     """A row of a table of statements: a number lies between two others.
 
-    Args:
-      text: the statement.
-      ends: the number and its interval.
-      low: the least that it says.
-      high: the largest.
-      form: the format of what was measured.
-      tested: whether the interval is over seeds, too; else the verdict is undecided.
-
     >>> statement("it rises", Interval(0.2, 0.1, 0.3), low=0.05)
     ['it rises', '+0.200 [+0.100, +0.300]', 'holds']
     """
@@ -70,14 +62,6 @@ def prediction_blocks(
     notes: Sequence[str] = (),
 ) -> list[str]:
     """The paragraphs of a page on a prediction and what came of it, in Markdown.
-
-    Args:
-      prediction: its text; "" for none, of which nothing is said.
-      made_for: where it was made for, in words.
-      rows: of the table of statements; None on a page of other data, where one line
-        says what the prediction was made for. Where some have a verdict without an
-        interval, a line below says so.
-      notes: paragraphs below the table.
 
     >>> prediction_blocks("It rises.", "ml-100k and ml-1m", None)
     ['A prediction was made for ml-100k and ml-1m; it is judged there alone.']
@@ -139,11 +123,6 @@ def outcome(expected: str, found: str, within: bool = False) -> str:
     significant and within the margin of equivalence: then its verdict is better or
     worse, and "equivalent" holds, too.
 
-    Args:
-      expected: the verdict that is expected, alone or after "not".
-      found: the verdict.
-      within: whether the tests of equivalence say that the difference is that small.
-
     >>> outcome("equivalent", "better"), outcome("equivalent", "better", within=True)
     ('fails', 'holds')
     >>> outcome("better", "equivalent"), outcome("not better", "equivalent")
@@ -173,11 +152,6 @@ def contrast_rows(
 ) -> tuple[list[list[str]], list[str]]:
     """What is expected of contrasts, and the verdicts on it.
 
-    Args:
-      contrasts: of a grid, with what is expected of them.
-      frame: their numbers (research/report/contrasts.py), in the same order.
-      dataset: whose records they are from.
-
     Returns:
       rows of a table of statements; the statements that have no numbers here.
     """
@@ -200,12 +174,7 @@ def contrast_rows(
 def stated_rows(
     stated: Sequence[Stated], records: Records
 ) -> tuple[list[list[str]], list[str]]:
-    """Statements on sums and ratios, and the verdicts on them, as ``contrast_rows``.
-
-    Args:
-      stated: of a grid.
-      records: the results of all records that their terms name.
-    """
+    """Statements on sums and ratios, and the verdicts on them, as ``contrast_rows``."""
     rows, absent = [], []
     for one in stated:
         try:

@@ -62,17 +62,7 @@ def study_header(
     split: str = Config.split,
     **more: Any,
 ) -> dict[str, Any]:
-    """The header of a study's records.
-
-    Args:
-      name: of the study, and of its file.
-      dataset: where it was measured.
-      quick: whether it was a quick run.
-      digest: of the data, where there are any.
-      split: of the data. Older records say ratio here whatever their split was; the
-        data set and its digest say which it was.
-      more: further entries.
-    """
+    """The header of a study's records."""
     where = {"grid": name, "dataset": name_of(dataset), "split": split}
     return {**where, "quick": quick, "data_digest": digest, **more}
 
@@ -80,14 +70,7 @@ def study_header(
 def save_stored(
     path: Path, header: Mapping[str, Any], arrays: Mapping[str, ndarray], **content: Any
 ) -> Path:
-    """Writes a file of records, whole or not at all, and returns its path.
-
-    Args:
-      path: of the file.
-      header: JSON on the whole file; RECORDS_VERSION is put before it.
-      arrays: by name.
-      content: further JSON, on the arrays.
-    """
+    """Writes a file of records, whole or not at all, and returns its path."""
     header = {"results_version": RECORDS_VERSION, **header}
     whole = {"layout": LAYOUT, "header": header, **content}
     text = json.dumps({**whole, DIGEST: _digest(whole, arrays)}).encode()
@@ -108,10 +91,6 @@ def _digest(content: Mapping[str, Any], arrays: Mapping[str, ndarray]) -> str:
 
 def load_stored(path: str | Path, *needs: str) -> Stored:
     """Reads a file of records.
-
-    Args:
-      path: of the file.
-      needs: entries that the content of this kind of records has.
 
     Raises:
       InputError: no such file, not such records, of another RECORDS_VERSION, or not as
@@ -260,13 +239,7 @@ def unpack(arrays: Mapping[str, ndarray]) -> Record:
 def save_records(
     path: Path, results: Sequence[RunResult], header: Mapping[str, Any] | None = None
 ) -> Path:
-    """Writes the results of a grid as one file, and returns its path.
-
-    Args:
-      path: of the file.
-      results: of all runs; equal arrays are stored once.
-      header: as in ``save_stored``.
-    """
+    """Writes the results of a grid as one file, and returns its path."""
     stacks = Stacks()
     lines = []
     for result in results:

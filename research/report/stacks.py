@@ -25,12 +25,7 @@ class Stacks:
         self._places: dict[tuple[str, bytes], Place] = {}
 
     def put(self, part: str, values: ndarray) -> Place:
-        """Adds an array, unless an equal one of this part is there; returns its place.
-
-        Args:
-          part: what it measures; only arrays of the same part are stacked.
-          values: of any numbers and shape.
-        """
+        """Adds an array, unless an equal one of this part is there; returns its place."""
         kind = part, values.dtype.str, values.shape
         name = self._names.setdefault(kind, f"a{len(self._names)}")
         members = self._members.setdefault(name, [])
@@ -62,10 +57,6 @@ def unstacked(
     arrays: Mapping[str, ndarray], types: Mapping[str, str]
 ) -> dict[str, ndarray]:
     """The stacks behind the result of ``Stacks.arrays``, array first: [arrays, ...].
-
-    Args:
-      arrays: as it returned them.
-      types: as ``Stacks.types`` returned them.
 
     Raises:
       KeyError, TypeError, ValueError: these aren't such arrays and types.

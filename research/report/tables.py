@@ -160,12 +160,7 @@ def swept_columns(frame: pd.DataFrame) -> list[str]:
 
 
 def without_levels(points: pd.DataFrame, swept: str) -> pd.DataFrame:
-    """The points; an arm with one temperature, where others have several, has NaN.
-
-    Args:
-      points: with the columns arm and ``swept``.
-      swept: the swept field; only ``temperature`` is treated so.
-    """
+    """The points; an arm with one temperature, where others have several, has NaN."""
     counts = points.groupby("arm")[swept].transform("nunique")
     if swept == TEMPERATURE and (counts > 1).any():
         return points.assign(**{swept: points[swept].where(counts > 1)})

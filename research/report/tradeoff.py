@@ -84,12 +84,6 @@ def moves_figure(
     one cell has a point alone. Intervals are of paired differences, which contrasts
     have; those of means hide how certain a move is.
 
-    Args:
-      frame: a long table with the swept column.
-      swept: the column.
-      title: the heading; by default, what is shown.
-      metrics: of the panels, beside each other.
-
     Raises:
       InputError: the table has no such column.
     """

@@ -21,11 +21,6 @@ def encode_events(
 ) -> Float[np.ndarray, "v d"]:
     """Vectors of all users of the events, each at the end of its history.
 
-    Args:
-      model: whose towers and tables encode.
-      events: the users' clicks on the model's items.
-      timed: whether the clicks have times.
-
     Raises:
       InputError: a feature needs the times of clicks, and there are none.
     """

@@ -40,10 +40,6 @@ HEADER = "model.json"
 def save_model(model: SavedModel, folder: Path) -> list[Path]:
     """Writes the model into the folder; an earlier model there is replaced at the end.
 
-    Args:
-      model: from ``saved_model`` or ``load_model``.
-      folder: made if need be.
-
     Raises:
       InputError: the folder can't be written to; an earlier model there is unharmed.
     """
@@ -137,14 +133,7 @@ def load_model(folder: Path | str) -> SavedModel:
 
 
 def holds(folder: Path, run: str, code: str, serving: Serving) -> bool:
-    """Whether the folder holds the undamaged model of a run, served in this way.
-
-    Args:
-      folder: of the model.
-      run: the name of the run's folder.
-      code: the digest of the code that makes the run.
-      serving: how the model is to be served.
-    """
+    """Whether the folder holds the undamaged model of a run, served in this way."""
     try:
         model = load_model(folder)
     except InputError:

@@ -74,13 +74,6 @@ def read_histories(
 ) -> Histories:
     """Histories from a csv file or from a mapping of user id to items, earliest first.
 
-    Args:
-      source: the file or the mapping.
-      users: of the model; its ids decide what a user id is.
-      items: of the model.
-      called: the training data's names of the columns user, item and timestamp, which a
-        file may use, too.
-
     Raises:
       InputError: a file of another form, or an id of another kind.
     """
@@ -140,11 +133,6 @@ def read_users(
 ) -> tuple[list[Row], list[str]]:
     """The features of users: a row for each, and the columns that they have.
 
-    Args:
-      source: a csv file whose first column is user, or values by column by user id.
-      users: of the model.
-      called: as for ``read_histories``.
-
     Raises:
       InputError: a file of another form.
     """
@@ -172,11 +160,6 @@ def as_events(
     """The users' events over the model's items, each user's in the order of time.
 
     Ties in time are settled as in training.
-
-    Args:
-      clicks: the histories.
-      features: of the users, as read_users returns them.
-      model: whose items and columns they are matched with.
 
     Raises:
       InputError: a user has two rows, or no known item and no features either.
@@ -247,12 +230,6 @@ def _first_of_each(
 
 def raw_id(where: str, side: str, value: Any, table: Table) -> Any:
     """An id of the model's kind: a whole number, or a text that training would take.
-
-    Args:
-      where: names its place in a message.
-      side: "user" or "item".
-      value: the text or the number.
-      table: of the model, with ids of that side.
 
     Raises:
       InputError: the value isn't such an id.

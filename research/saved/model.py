@@ -102,13 +102,6 @@ class SavedModel:
         A user without a known item is encoded from its features. A feature value that
         training never saw has the mean of the rows of those that it saw.
 
-        Args:
-          histories: a csv file of user,item[,timestamp], or with the names that these
-            columns have in the training data, or a sequence of items, earliest first,
-            for each user id. Ids are the data set's own.
-          users: a csv file whose first column is user, or a mapping from user id to
-            values by column. A known user's missing columns are those of training.
-
         Raises:
           InputError: a file that can't be read, ids of another kind, no user, or one
             with neither a known item nor a feature.
@@ -137,15 +130,6 @@ class SavedModel:
         min_clicks: int | None = None,
     ) -> Lists:
         """Each user's k best items among those that its history does not hold.
-
-        Args:
-          histories: as in ``encode``.
-          users: as in ``encode``.
-          k: length of a list.
-          prior: strength of the popularity prior; default: the config's.
-          exposure: strength at which exposure is taken out; default: the config's.
-          min_clicks: items with fewer training clicks are left out; default: the
-            config's.
 
         Raises:
           InputError: as in ``encode``; a user has fewer than k other items; or
@@ -238,13 +222,7 @@ def user_features(config: Config, users: Table) -> dict[str, Feature]:
 def saved_model(
     run: Prepared, trained: "Trained", about: Mapping[str, Any]
 ) -> SavedModel:
-    """The model of a finished run.
-
-    Args:
-      run: the run, which check_saveable accepts.
-      trained: its result.
-      about: data set, digest and whatever else is to be kept.
-    """
+    """The model of a finished run."""
     import jax
 
     fitted, (_, sizes) = run.fold.fitted, run.world

@@ -37,10 +37,6 @@ Origins = dict[str, Int[ndarray, " n"]]  # of each row of a table: its old row, 
 def going_on(model: SavedModel, run: Prepared) -> Prepared:
     """The run with initial parameters from the model.
 
-    Args:
-      model: what to go on from.
-      run: prepared on its data, which has the model's users and items and others.
-
     Raises:
       InputError: the run has other towers or features than the model, or its data gives
         them inputs of another width.

@@ -140,10 +140,6 @@ def narrow_range(config: Config, counts: Float[np.ndarray, " i"]) -> str | None:
     under log q they have to express log p(y|u), popularity included; where they can't,
     log q counts for less than it would when serving. From a temperature of 1 on they
     hardly express taste.
-
-    Args:
-      config: its output, logq and temperature.
-      counts: pairs per item of the training part.
     """
     temperature, largest = kind_of(config).lowest(config), widest(config, counts)
     scores = BOUNDED.get(config.output)
@@ -168,10 +164,6 @@ def widest(config: Config, counts: Float[np.ndarray, " i"]) -> float | None:
 
     LOST_FROM over the log of the number of items with a pair. None where nothing bounds
     it: dot products, a loss without log q, or a single such item.
-
-    Args:
-      config: its output and logq.
-      counts: pairs per item of the training part.
     """
     if config.output not in BOUNDED or config.logq <= 0:
         return None

@@ -140,14 +140,7 @@ class ItemLookup(NamedTuple):
 def init_tables(
     key: Key[Array, ""], sizes: dict[str, int], dim: int, scale: float
 ) -> dict[str, Float[Array, "rows _"]]:
-    """Embedding tables of normal values: of width dim for ids and words, else 16.
-
-    Args:
-      key: from which each table has its own stream.
-      sizes: rows by table.
-      dim: of the vectors.
-      scale: standard deviation; 0 is Xavier's, sqrt(2 / (rows + width)).
-    """
+    """Embedding tables of normal values: of width dim for ids and words, else 16."""
     tables = {}
     for name, rows in sizes.items():
         width = dim if name in _WIDE else CODE_DIM
@@ -166,18 +159,7 @@ def user_lookup(
     shuffled: bool = False,
     timed: Timed | None = None,
 ) -> UserLookup:
-    """The last ``length`` items before position, latest first, and the user's codes.
-
-    Args:
-      side: the user features.
-      item: the item of each fitted event, sorted by user and time.
-      offsets: where each user's events begin.
-      entity: the user of each query.
-      position: the event before which the history ends.
-      length: largest number of items of the history.
-      shuffled: whether the items come in an order given by a hash of the position.
-      timed: inputs that depend on the position's time.
-    """
+    """The last ``length`` items before position, latest first, and the user's codes."""
     back = jnp.arange(1, length + 1, dtype=position.dtype)
     at = position[:, None] - back[None, :]
     keep = at >= offsets[entity][:, None]
@@ -217,15 +199,7 @@ def item_lookup(
     timed: Timed | None = None,
     position: Int[Array, " b"] | None = None,
 ) -> ItemLookup:
-    """The codes and dense features of the items.
-
-    Args:
-      side: the item features.
-      ids: the items.
-      timed: inputs that depend on the time.
-      position: events of a batch; items have the values known when the earliest window
-        among them began. None is for serving: the last known values.
-    """
+    """The codes and dense features of the items."""
     dense = side.dense[ids]
     if timed is not None and timed.recent.shape[2]:
         last = timed.recent.shape[0] - 1

@@ -107,10 +107,6 @@ def distinct_by_item(
 def collapse(row: dict[str, float], by_item: Callable[[], float]) -> str | None:
     """A warning where most users have nearly the same vector or list, else None.
 
-    Args:
-      row: of the history.
-      by_item: returns distinct_by_item; called only where the row has few lists.
-
     >>> row = {"epoch": 3.0, "user_cosine": 0.5, "distinct_lists": 0.01}
     >>> collapse(row, lambda: 0.9) is None
     True

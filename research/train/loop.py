@@ -66,12 +66,6 @@ def compiled_epoch(
 
     (state, batches, hyper, world) -> (state, diagnostics [steps]). Everything swept is
     in hyper, so all temperatures and seeds of an arm share it.
-
-    Args:
-      shape: the structure of a config.
-      runs: above 1, the epoch is mapped over as many runs in one program: all arguments
-        but the world, and both results, have the runs as first axis.
-      limits: sizes from which logits come in blocks.
     """
     step = make_step(shape, limits)
 
@@ -100,15 +94,6 @@ def train(
 ) -> Trained:
     """Trains one run and encodes the evaluated users and the whole catalogue.
 
-    Args:
-      config: the run; its features may be left to the data set.
-      fold: the phase; only its training part is read here.
-      on_epoch: called with the epoch (from 1) and the row of history just made.
-      validate: (user vectors, item vectors) -> metrics, called every evaluate_every
-        epochs; the parameters with the best first metric are kept. Only for choosing.
-      devices: how many share each batch (research/train/mesh.py).
-      checkpoint: where the training is kept and goes on from (checkpoint.py).
-
     Raises:
       InputError: an invalid config (research/prepare.py) or number of devices.
       NotFinite: a loss was not finite.
@@ -135,13 +120,6 @@ def train_together(
 
     For a device that a single run doesn't fill; on a CPU it takes longer than training
     one after the other. seconds are divided evenly among the runs.
-
-    Args:
-      prepared: the runs, on one fold; the ``alike`` of their configs is the same.
-      on_epoch: called with the number of the run, the epoch and the row.
-      validate: as in ``train``.
-      devices: as in ``train``; more than 1 only for a single run.
-      checkpoint: as in ``train``, of one run.
 
     Returns:
       The result of each; a loss that isn't finite ends its own run alone.

@@ -112,11 +112,6 @@ def _place(array: Any, where: NamedSharding) -> Any:
 def placement_over(devices: int, batch: int, large: int = LARGE) -> Placement:
     """The placement over so many devices, of all processes that take part.
 
-    Args:
-      devices: how many; 1 is the default device alone.
-      batch: rows of a batch.
-      large: rows from which a table is divided.
-
     Raises:
       InputError: there are fewer devices, or the batch can't be divided evenly.
     """

@@ -62,14 +62,7 @@ class Model(NamedTuple):
     def init(
         self, key: Key[Array, ""], sizes: dict[str, int], world: World, config: Config
     ) -> Params:
-        """Parameters: tables by name, the two nets, and what the loss learns.
-
-        Args:
-          key: of all initial values.
-          sizes: rows of each table.
-          world: the towers' inputs.
-          config: its table_scale, loss and hyper.
-        """
+        """Parameters: tables by name, the two nets, and what the loss learns."""
         tables = init_tables(stream(key, "tables"), sizes, self.dim, config.table_scale)
         # Shapes suffice: lazy_init computes initial values and no vectors.
         one = jax.ShapeDtypeStruct((1,), jnp.int32)
@@ -194,16 +187,7 @@ def serve_side(
     ids: Int[Array | np.ndarray, " n"],
     tile: int = 512,
 ) -> Float[Array, "n d"]:
-    """Vectors of users by their whole history, or of items, in tiles of constant shape.
-
-    Args:
-      model: the two towers.
-      side: the tower that encodes: "user" or "item".
-      params: of the model.
-      world: where the ids' histories and features are.
-      ids: users or items; their values are known, also where a caller is traced.
-      tile: how many are encoded at once.
-    """
+    """Vectors of users by their whole history, or of items, in tiles of constant shape."""
     return _tiled(functools.partial(_serve, model, side, params, world), ids, tile)
 
 

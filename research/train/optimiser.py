@@ -112,13 +112,7 @@ def _chain(
 def decayed_rate(
     rate: Float[Array, ""], end: float, progress: Float[Array, ""]
 ) -> Float[Array, ""]:
-    """The learning rate of a step, which falls along a cosine.
-
-    Args:
-      rate: at the first step.
-      end: the share of it that is left at the last step.
-      progress: 0 at the first step, 1 at the last.
-    """
+    """The learning rate of a step, which falls along a cosine."""
     return jnp.asarray(optax.cosine_decay_schedule(rate, 1, end)(progress))
 
 
@@ -145,17 +139,7 @@ def move(
     state: OptimiserState,
     hyper: Hyper,
 ) -> tuple[Any, OptimiserState]:
-    """Parameters and state after one step.
-
-    Args:
-      optimiser: of the run.
-      params: {"tables": ..., other groups}.
-      nets: gradients of the other groups.
-      touched: row gradients; rows looked up twice are summed first.
-      state: before the step.
-      hyper: learning_rate, weight_decay and table_rate, traced. The rate of the tables
-        is table_rate times the learning rate.
-    """
+    """Parameters and state after one step."""
     rate, decay = hyper["learning_rate"], hyper["weight_decay"]
     old_nets = {name: params[name] for name in nets}
     with jax.numpy_dtype_promotion("standard"):
@@ -208,13 +192,6 @@ def distinct(
     Int[Array, " size"], Float[Array, "size d"], Int[Array, ""], Int[Array, " rows"]
 ]:
     """The distinct rows, each with its gradients summed.
-
-    Args:
-      ids: rows looked up, some more than once.
-      grads: the gradient of each lookup.
-      index: scratch space of any content: it is written where rows are looked up, and
-        read only there.
-      size: of the first two results, n or more.
 
     Returns:
       (distinct ids, then fillers past any table; their gradients; how many; the index).

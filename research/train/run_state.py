@@ -45,11 +45,6 @@ def init_state(run: Prepared, world: World, sizes: dict[str, int]) -> TrainState
 
     The seed decides what is drawn.
 
-    Args:
-      run: the run.
-      world: its fold on the device.
-      sizes: rows of each embedding table.
-
     Raises:
       InputError: hyper starts what the loss learns outside its bounds.
     """
@@ -202,13 +197,6 @@ class RunState:
         """Adds the row of the epoch just run to the history and returns it.
 
         None if the run has failed.
-
-        Args:
-          steps: diagnostics of the epoch's steps.
-          model: the two towers.
-          world: the fold on the device.
-          measure: parameters -> metrics, where they are due after this epoch; the
-            parameters with the best first metric are kept.
         """
         if self.failure is None:
             self.failure = _not_finite(len(self.history), steps)
@@ -265,11 +253,6 @@ def refreshed(run: Prepared, state: TrainState, world: World) -> TrainState:
     """The state before an epoch, with the parts that depend on the model recomputed.
 
     Those are the users' temperatures, and sources such as bands of ranks.
-
-    Args:
-      run: the run.
-      state: after the last epoch.
-      world: the fold on the device.
     """
     refresh = kind_of(run.config).refresh
     if refresh is not None:

@@ -78,12 +78,7 @@ class Scorer(NamedTuple):
         return query @ encode(self.model, nets, rows, lookup, 0.0, None).T
 
     def columns(self, scores: Callable[[Int[Array, "..."]], Array]) -> Dense:
-        """Scores of the drawn columns, in the order of logits that are held whole.
-
-        Args:
-          scores: ids, [c] or each row's own [b, k], -> the rows' scores with them,
-            [b, c] or [b, k].
-        """
+        """Scores of the drawn columns, in the order of logits that are held whole."""
         place = jnp.arange(self.batch.query.shape[0], dtype=jnp.int32)
         rows = Rows(place, self.batch.candidate, self.known)
         found = []
@@ -95,15 +90,7 @@ class Scorer(NamedTuple):
     def context(
         self, loss: Loss, context: Context, nets: Params, tables: Params, state: Any
     ) -> Context:
-        """The context with what the loss needs.
-
-        Args:
-          loss: the entry.
-          context: vectors of the pairs.
-          nets: of the towers; and the opponent's tables, where there is one.
-          tables: of the towers.
-          state: of the users.
-        """
+        """The context with what the loss needs."""
         query = self.batch.query
         if CATALOGUE in loss.needs:
             scores = self.catalogue(nets, tables, context.query)
@@ -127,15 +114,6 @@ class Scorer(NamedTuple):
         hyper: Hyper,
     ) -> tuple[tuple[Params, OptimiserState], Any, Opponent | tuple[()]]:
         """What a step leads to under a loss for which some epochs are due (Loss.due).
-
-        Args:
-          loss: the entry.
-          optimiser: of the run.
-          state: the TrainState before the step.
-          moved: the model's parameters and optimiser state after it.
-          climb: the gradient of the opponent's tables, where there is one.
-          queries: which rows the queries need.
-          hyper: scalars by name, traced.
 
         Returns:
           (parameters and optimiser state, the loss's state of users, the opponent).
@@ -198,17 +176,7 @@ def _take_turns(
     hyper: Hyper,
     due: Bool[Array, ""],
 ) -> tuple[tuple[Any, Any], Opponent]:
-    """Parameters and state after a step in which either model or opponent moves.
-
-    Args:
-      optimiser: of both, each with its own state.
-      before: the model's parameters and optimiser state.
-      after: the same after a step of the model.
-      opponent: before the step.
-      grads: of its tables, which ascend them.
-      hyper: opponent_rate, the step size; weight_decay.
-      due: whether it is the opponent's turn.
-    """
+    """Parameters and state after a step in which either model or opponent moves."""
     up = {"opponent": jax.tree.map(jnp.negative, grads)}
     rates = {**hyper, "learning_rate": hyper["opponent_rate"]}
     tables = _as_params(opponent.tables)

@@ -98,19 +98,7 @@ def _draw(
     key: Key[Array, ""],
     choose: Callable[..., Plan],
 ) -> tuple[Drawing, Plan]:
-    """Draws a step's negatives and plans its logits.
-
-    Args:
-      model: the two towers.
-      sources: of negatives; each has a random stream of its own.
-      state: with the sources' states.
-      index: of the step's pairs.
-      world: where they are.
-      key: of the draws of the step.
-      choose: makes the plan, from the numbers of rows, of all columns, of each source's
-        columns that could be encoded block by block, of those that are a row's own, and
-        of items.
-    """
+    """Draws a step's negatives and plans its logits."""
     batch = Pairs(*(column[index] for column in world.pairs))
     drawn = tuple(
         source.draw(stream(key, f"{n} {source.name}"), batch, kept, world.pool)
@@ -154,17 +142,6 @@ def row_losses(
     temperature: Temperature,
 ) -> tuple[Float[Array, " b"], Float[Array, ""]]:
     """The loss of each row, and the share of columns masked.
-
-    Args:
-      loss: the entry of the registry, its function loaded.
-      config: the switches of correction and masks.
-      plan: how the logits are made.
-      context: the loss's inputs beside logits, with vectors of queries and positives.
-      blocks: columns of all sources.
-      batch: the rows.
-      world: the pool and the known positives.
-      hyper: traced scalars, and what the loss learns.
-      temperature: of the step.
 
     Raises:
       ValueError: the loss has not returned one value per row.
@@ -302,15 +279,7 @@ def _share_after(
 def with_share(
     shares: Frequency, world: World, state: TrainState, batch: int, hyper: Hyper
 ) -> World:
-    """The world with its click share as estimated before this step.
-
-    Args:
-      shares: the entry of the registry.
-      world: with the exact share.
-      state: with what was observed so far.
-      batch: rows of a step.
-      hyper: traced scalars.
-    """
+    """The world with its click share as estimated before this step."""
     if shares.log_share is None:
         return world
     pool = world.pool
@@ -321,15 +290,7 @@ def with_share(
 def scorer_of(
     config: Config, model: Model, sources: Sources, drawing: Drawing, world: World
 ) -> Scorer:
-    """What scores a step's rows with all candidates.
-
-    Args:
-      config: the masks.
-      model: the towers.
-      sources: of negatives.
-      drawing: the rows and their columns.
-      world: the candidates and the known positives.
-    """
+    """What scores a step's rows with all candidates."""
     known = None
     if config.mask_user_positives:
         known = rows_known(world.known, drawing.batch.query)

@@ -54,13 +54,7 @@ class World(NamedTuple):
 def build_world(
     config: Config, fold: Fold, positives: Positives
 ) -> tuple[World, dict[str, int]]:
-    """The fold on the device, and the number of rows of each embedding table.
-
-    Args:
-      config: the run, its features named (research/prepare.py).
-      fold: the phase; only its training part is read here.
-      positives: the pairs of the training part.
-    """
+    """The fold on the device, and the number of rows of each embedding table."""
     fitted = fold.fitted
     candidate, n = positives.pairs.candidate, positives.candidates
     counts = np.bincount(candidate, minlength=n)

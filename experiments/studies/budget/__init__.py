@@ -170,14 +170,7 @@ def points(n: int) -> list[Point]:
 
 
 def configurations(loss: str, base: Config, n: int, items: int) -> list[Config]:
-    """The first n configurations of a loss.
-
-    Args:
-      loss: a name in LOSSES.
-      base: what all runs share.
-      n: how many.
-      items: of the catalogue.
-    """
+    """The first n configurations of a loss."""
     tried, out = LOSSES[loss], []
     draw = np.random.default_rng([SEED, *loss.encode()])
     for at in points(n):
@@ -201,9 +194,6 @@ def _rounded(value: float) -> float:
 
 def chosen(curves: Float[ndarray, "l t e"]) -> list[tuple[int, int]]:
     """Each loss's best trial and look, the first of equal ones.
-
-    Args:
-      curves: the score of each trial at each look; NaN for a trial that diverged.
 
     Raises:
       InputError: all trials of a loss diverged.

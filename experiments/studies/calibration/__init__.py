@@ -70,12 +70,7 @@ class Calibrated(NamedTuple):
 
 
 def without_clicked(logits: Float[ndarray, "u i"], fold: Fold) -> Float[ndarray, "u i"]:
-    """The logits of the first users, -inf for the items that each clicked in training.
-
-    Args:
-      logits: of these users, [u, i].
-      fold: the clicks.
-    """
+    """The logits of the first users, -inf for the items that each clicked in training."""
     n_clicks, left = fold.fitted.offsets[len(logits)], logits.copy()
     left[fold.fitted.user[:n_clicks], fold.fitted.item[:n_clicks]] = -np.inf
     return left
@@ -83,10 +78,6 @@ def without_clicked(logits: Float[ndarray, "u i"], fold: Fold) -> Float[ndarray,
 
 def fitted_on_held(logits: Float[ndarray, "u i"], fold: Fold) -> Calibration:
     """What the held-out clicks of the first users fit.
-
-    Args:
-      logits: of these users, [u, i]; -inf leaves an item out, and clicks on it.
-      fold: the clicks.
 
     Raises:
       NoScale: the clicks fit no scale above 0.
@@ -106,14 +97,6 @@ def calibrated(
     """Calibrates a model on the held-out clicks of the first users, and serves it.
 
     NaN where the clicks fit no scale above 0.
-
-    Args:
-      logits: of a model trained on the fold, of the first users, [u, i]; -inf leaves an
-        item out, and clicks on it.
-      log_exposure: of each item, [i].
-      rule: strength of the correction by the rule.
-      fold: the clicks.
-      truth: those users' most relevant items, [u, i].
     """
     log_q = log_share(fold.fitted.item_counts).astype(float)
     try:
@@ -136,14 +119,6 @@ def without_unclicked(
     truth: Bool[ndarray, "u i"],
 ) -> dict[str, ndarray]:
     """What a model recovers without the items that got no click, in lists and fits.
-
-    Args:
-      logits: of a model trained on the fold, of the first users, [u, i].
-      in_loss: strength of log q in its loss.
-      log_exposure: of each item, [i].
-      rule: strength of the correction by the rule.
-      fold: the clicks.
-      truth: those users' most relevant items, [u, i].
 
     Returns:
       by CLICKED and a name: those of ``Calibrated``, by_rule, and by_strength, by log q

@@ -75,17 +75,7 @@ def judged(
     strengths: Sequence[float],
     removed: Sequence[float],
 ) -> Judged:
-    """Serves a model with every pair.
-
-    Args:
-      logits: of a model trained on the fold, of the first users, [u, i].
-      config: of its training: the strength of log q and the power of its weights.
-      log_shown: what is known of the log of each item's exposure, [i].
-      fold: the clicks.
-      truth: those users' most relevant items, [u, i].
-      strengths: each a.
-      removed: each b.
-    """
+    """Serves a model with every pair."""
     log_q = log_share(fold.fitted.item_counts).astype(float)
     rule = correction_strength(log_q, log_shown)
     n_users = len(logits)
@@ -178,11 +168,7 @@ def others(values: Float[ndarray, "s *n"]) -> Float[ndarray, "s *n"]:
 
 
 def ways(here: Place) -> dict[str, Served]:
-    """Each way to serve. What is best is chosen on the other seeds, so that it is fair.
-
-    Args:
-      here: the records of an arm and a kind.
-    """
+    """Each way to serve. What is best is chosen on the other seeds, so that it is fair."""
     alone = np.zeros_like(here.recovered)
     alone[..., 1:] = -np.inf  # without log impressions
     rule = Served(here.rule, np.zeros(len(here.rule)), here.by_rule)

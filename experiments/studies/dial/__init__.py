@@ -64,12 +64,7 @@ class Cell(NamedTuple):
 
 
 def cells(seeds: int, quick: bool) -> Iterator[Cell]:
-    """Every synthetic data set of the study; a quick run has the four corners.
-
-    Args:
-      seeds: how many data sets of each kind.
-      quick: the smallest and the largest spreads, and independent orders, alone.
-    """
+    """Every synthetic data set of the study; a quick run has the four corners."""
     spreads = SPREADS[:: len(SPREADS) - 1] if quick else SPREADS
     correlations = CORRELATIONS[:1] if quick else CORRELATIONS
     axes = (enumerate(spreads), enumerate(spreads), enumerate(correlations))
@@ -117,11 +112,6 @@ def trained(
     """What the models recover and which clicks they rank, by strength, and the rule's.
 
     The last strength is the rule's own, from the clicks' log q and the true exposure.
-
-    Args:
-      world: the synthetic data set.
-      seed: of its clicks and of the training.
-      epochs: of a quick run; None for those of the recipe.
 
     Returns:
       recovered shares and gains on further clicks of each arm and strength; the rule's

@@ -99,10 +99,6 @@ Rows = dict[Row, ndarray]  # mean and standard error over users, [2, seed, numbe
 def run_outside(options: StudyOptions) -> Path:
     """Measures every run whose data is there, with each of its seeds.
 
-    Args:
-      options: where they name arms, only these runs are measured; of the others the
-        rows stay that the records of the output folder have.
-
     Returns:
       the records; arrays mean and error (the standard error over users)
       [row, seed, number], NaN where a row has no such number or no such seed. A run has

@@ -40,11 +40,7 @@ LINE = 0.215  # inches per line
 
 @styled
 def ledger_figure(frame: pd.DataFrame) -> Drawing:
-    """Draws each published row's recall and NDCG: ours less the printed, in percent.
-
-    Args:
-      frame: as ``ledger`` gives it (report.py).
-    """
+    """Draws each published row's recall and NDCG: ours less the printed, in percent."""
     points = _points(frame)
     places, labels = _lines(points)
     counts = frame.verdict.value_counts()
@@ -101,14 +97,7 @@ def _lines(points: pd.DataFrame) -> tuple[dict[tuple[str, str], int], list[str]]
 
 
 def _draw(axes: Axes, line: int, numbers: tuple[float, float], style: Look) -> None:
-    """Draws a number on its line, with what is allowed; at the edge if it is beyond.
-
-    Args:
-      axes: of the panel.
-      line: height of the line in the panel.
-      numbers: how far it is from the printed one, and how far it may be, in percent.
-      style: of its verdict.
-    """
+    """Draws a number on its line, with what is allowed; at the edge if it is beyond."""
     percent, allowed = numbers
     axes.barh(line, 2 * allowed, left=-allowed, height=0.8, color="#e2e2e2", zorder=1)
     side = 1 if percent > 0 else -1

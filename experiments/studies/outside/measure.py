@@ -71,11 +71,6 @@ def data_label(run: Run) -> str:
 def with_validation(folder: Path, name: str, least: int) -> list[dict[str, str]]:
     """The rows of a folder's interactions, those of its validation file so marked.
 
-    Args:
-      folder: with the interactions.
-      name: of the validation file.
-      least: train pairs of a user below which none of them validates.
-
     Raises:
       InputError: a pair of that file is no train pair, a column is missing, or there
         is no such file, or two.
@@ -146,14 +141,7 @@ def measured(
     dataset: str,
     progress: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Numbers]:
-    """The numbers of each view of the run; a baseline has CHOSEN alone.
-
-    Args:
-      run: what is trained, and under which protocol.
-      seed: of the model, of a random split, and of a validation part that is drawn.
-      dataset: its data, from ``dataset_of``.
-      progress: called with a line at each look.
-    """
+    """The numbers of each view of the run; a baseline has CHOSEN alone."""
     test = prepared_run(phase(run, seed, dataset))
     if not is_towers(test.config):
         return {CHOSEN: numbers_of(run, test.fold, rank(test, baseline(test)))}

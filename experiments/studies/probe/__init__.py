@@ -208,13 +208,7 @@ class ProbeRunner:
     def measure(
         self, point: ProbePoint, cells: Sequence[Measurement], m: int
     ) -> Iterator[tuple[Measurement, Probe]]:
-        """Yields what is measured for each cell; estimators of equal draws share them.
-
-        Args:
-          point: the model and its rows.
-          cells: of that point, in any order.
-          m: how many draws.
-        """
+        """Yields what is measured for each cell; estimators of equal draws share them."""
         families = defaultdict(list)
         for cell in cells:
             estimator = ESTIMATORS[cell.estimator]
@@ -251,11 +245,6 @@ def enumerate_all(
 
     An estimator that leaves the row's own positive out draws from the rest; masked, it
     draws from everything and drops it, as training does.
-
-    Args:
-      sizes: numbers of draws per row.
-      base: what all arms share.
-      progress: called with a line per estimator.
     """
     worlds = small_world(True), small_world(False)
     measured = []

@@ -222,13 +222,7 @@ def drift_table(archive: Archive) -> pd.DataFrame:
 def probe_page(
     archive: Archive, bias: pd.DataFrame, negatives: pd.DataFrame
 ) -> Sequence[str]:
-    """The tables in Markdown: bias at the largest n, against n, and the negatives.
-
-    Args:
-      archive: what was measured.
-      bias: from ``bias_table``.
-      negatives: from ``negatives_table``.
-    """
+    """The tables in Markdown: bias at the largest n, against n, and the negatives."""
     shown = bias[(bias.drawn == PER_ROW) & (bias.masked == "no")]
     real, small = shown[shown.world != SMALL], shown[shown.world == SMALL]
     header, n = archive.header, int(real.n.max())

@@ -64,19 +64,7 @@ def make_point(
     seed: int = 0,
     only_fitted: bool = False,
 ) -> ProbePoint:
-    """The model at a sample of the training pairs, as it serves: without dropout.
-
-    Args:
-      model: the towers.
-      params: their parameters.
-      world: the fold.
-      temperature: of the logits.
-      rows: how many pairs.
-      seed: of the sample.
-      only_fitted: items without a click in the training part score -1e6. They are
-        never in-batch negatives, whatever the correction, so their mass under the model
-        is a bias of its own.
-    """
+    """The model at a sample of the training pairs, as it serves: without dropout."""
     n = world.pairs.candidate.shape[0]
     chosen = rng.generator(seed, "probe").choice(n, min(rows, n), replace=False)
     batch = Pairs(*(column[jnp.asarray(np.sort(chosen))] for column in world.pairs))
@@ -153,13 +141,7 @@ class CompiledError(NamedTuple):
 def make_drawer(
     arm: ProbedArm, shared: bool = False, leave_own_out: bool = False
 ) -> Drawer:
-    """Compiles the draws of a family of arms: those whose blocks are parts of this one.
-
-    Args:
-      arm: the one with the widest blocks.
-      shared: one draw for all rows, else one per row.
-      leave_own_out: none of a row's draws is its positive.
-    """
+    """Compiles the draws of a family of arms: those whose blocks are parts of this one."""
 
     @functools.partial(jax.jit, static_argnums=0)
     def drawer(
@@ -183,14 +165,7 @@ def make_drawer(
 def draw_many(
     point: ProbePoint, drawer: Drawer, m: int, at_truth: bool = False
 ) -> list[Draw]:
-    """Makes m independent draws, always the same ones for all arms of a family.
-
-    Args:
-      point: the rows.
-      drawer: as made by make_drawer.
-      m: how many.
-      at_truth: positives from the model's softmax, else those of the rows.
-    """
+    """Makes m independent draws, always the same ones for all arms of a family."""
     keys = jax.random.split(rng.stream(rng.root(0), "probe"), m)
     rows = point.scores, point.positive, point.world
     return [drawer(at_truth, key, *rows) for key in keys]
@@ -236,11 +211,6 @@ def probe(point: ProbePoint, compiled: CompiledError, draws: list[Draw]) -> Prob
     expectation is zero: so the two questions have one scale. There the exact gradient
     of the sampled positives is subtracted from each draw, which lowers the noise and
     not the mean, and the cosine means nothing.
-
-    Args:
-      point: the model and its rows.
-      compiled: the arm's error.
-      draws: made for the point, by a drawer of the arm's family.
     """
     rows, by_decile = [], []
     for positive, ids in draws:

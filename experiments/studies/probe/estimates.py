@@ -66,13 +66,7 @@ class BiasEstimate(NamedTuple):
 def products(
     errors: Float[ndarray, "m p"], reference: Float[ndarray, " p"], repeats: int = 1
 ) -> Products:
-    """The inner products that are stored of m draws of the error.
-
-    Args:
-      errors: e_1 .. e_m.
-      reference: f.
-      repeats: how many independent gradients were averaged in each error.
-    """
+    """The inner products that are stored of m draws of the error."""
     e, f = errors.astype(np.float64), reference.astype(np.float64)
     return Products(
         squared=np.einsum("mp,mp->m", e, e),
@@ -90,10 +84,6 @@ def estimate_bias(inner: Products, against_full: bool = True) -> BiasEstimate:
     standard error is its jackknife [arvesen1969]; below zero it counts as zero. The
     error of the bias itself is how far it moves with bias^2 one such error up or down,
     whichever is more: it stays finite where the bias is zero.
-
-    Args:
-      inner: the inner products of the draws.
-      against_full: whether the reference is g_full, so that there is a cosine.
 
     Raises:
       ValueError: fewer than 3 draws.
@@ -124,14 +114,7 @@ def exact_bias(
     reference: Float[ndarray, " p"],
     against_full: bool = True,
 ) -> BiasEstimate:
-    """Bias and variance from an enumeration, without an error.
-
-    Args:
-      error: E[e].
-      second: E|e|^2.
-      reference: f.
-      against_full: whether the reference is g_full, so that there is a cosine.
-    """
+    """Bias and variance from an enumeration, without an error."""
     e, f = error.astype(np.float64), reference.astype(np.float64)
     norm = float(f @ f)
     cosine = _cosine(norm, float(e @ f), float(e @ e))
@@ -169,11 +152,7 @@ class SmallWorld(NamedTuple):
 
 
 def small_world(at_truth: bool = True) -> SmallWorld:
-    """Synthetic data of 3 users and 6 items, a popular one or two among them.
-
-    Args:
-      at_truth: whether the scores are those of the law, else others.
-    """
+    """Synthetic data of 3 users and 6 items, a popular one or two among them."""
     draw = np.random.default_rng(0)
     truth = np.linspace(1.0, -1.0, 6) + draw.normal(0, 1, (3, 6))
     law = softmax(truth, axis=1)
@@ -199,15 +178,7 @@ def multisets(n: int, items: int) -> tuple[Int[ndarray, "k n"], Float[ndarray, "
 def expected_error(
     arm: ProbedArm, worlds: tuple[SmallWorld, ...], draws: tuple[int, ...], laws: Laws
 ) -> list[tuple[Float[ndarray, "u i"], float]]:
-    """E[g - g_full] over positives and draws, [u, i], and E|g - g_full|^2, of a row.
-
-    Args:
-      arm: made by probed_arm.
-      worlds: sharing their pool (one compilation serves them all).
-      draws: how many of each source.
-      laws: of each source, the probability of a draw [positive, item]: what is really
-        drawn, whatever the arm believes.
-    """
+    """E[g - g_full] over positives and draws, [u, i], and E|g - g_full|^2, of a row."""
     items = worlds[0].scores.shape[1]
     every = [multisets(n, items) for n in draws]
     at = [c.ravel() for c in np.meshgrid(*(np.arange(len(o)) for _, o in every))]
@@ -245,11 +216,6 @@ def draw_laws(
     in-batch draws by the click share, uniform evenly; without the row's own positive
     the rest is scaled up.
 
-    Args:
-      names: of sources.
-      world: whose clicks and items.
-      leave_own_out: whether no draw is the row's own positive.
-
     >>> world = small_world()
     >>> float(draw_laws(("uniform",), world, leave_own_out=True)[0][0, 1])
     0.2
@@ -274,12 +240,6 @@ def enumerated_bias(
 
     The reference is the exact gradient; at the truth that is zero, and the reference is
     the pull alone, E[d(-s_p)/ds] = -law: the bias is the share of it that is left.
-
-    Args:
-      arm: made by probed_arm for their pool.
-      draws: how many of each source.
-      laws: as made by draw_laws.
-      worlds: at the truth and away.
     """
     truth, away = worlds
     at_truth, elsewhere = expected_error(arm, (truth, away), draws, laws)

@@ -75,12 +75,6 @@ def estimator_config(
 
     In-batch draws of a batch of B are B - 1, so the config's batch is that plus one.
 
-    Args:
-      name: of the estimator.
-      n: draws of all its sources together.
-      masked: whether columns that hold the row's own positive are masked.
-      base: everything else; default the reference recipe.
-
     Raises:
       InputError: no estimator has that name.
       ValueError: n can't be shared out evenly.
@@ -130,11 +124,6 @@ def probed_arm(
     In-batch negatives become config.batch - 1 draws from the training pairs, so no
     column is the row's own and the number of draws is that of training.
 
-    Args:
-      config: the arm.
-      pool: what the sources draw from.
-      sources: default those of the config; others may report a wrong log q.
-
     Raises:
       ValueError: the loss needs more than scores, or a source draws by the user.
     """
@@ -164,17 +153,7 @@ def draw_rows(
     shared: bool = False,
     leave_own_out: bool = False,
 ) -> tuple[Int[Array, "b n"], ...]:
-    """Draws of each source for each row, independent of the row: ids [b, n].
-
-    Args:
-      key: of this draw.
-      arm: made by ``probed_arm``.
-      pairs: of the training part, from which in-batch negatives are drawn one by one.
-      positive: of each row.
-      pool: what the sources draw from.
-      shared: one draw for all rows, as in a batch; else one per row.
-      leave_own_out: draw anew what is the row's positive.
-    """
+    """Draws of each source for each row, independent of the row: ids [b, n]."""
     out = []
     sources = zip(arm.sources, arm.source_states, strict=True)
     for n, (source, state) in enumerate(sources):

@@ -26,9 +26,6 @@ def ranking_figure(frame: pd.DataFrame) -> Drawing:
 
     At the largest n, away from the truth: how far from the full softmax's gradient, in
     percent of it.
-
-    Args:
-      frame: the probe's long table.
     """
     points = _main(frame)
     points = points[(points.n == points.n.max()) & (points.target == "items")]

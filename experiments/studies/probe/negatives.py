@@ -79,12 +79,6 @@ def sample_sources(
     """Draws each source of an arm through one epoch of batches, with a model as it is.
 
     Nothing is trained: caches are filled with the model's own vectors.
-
-    Args:
-      config: the arm; its batch, sources and seed.
-      model: the towers.
-      params: their parameters.
-      world: the fold.
     """
     n = world.pairs.candidate.shape[0]
     batches = jnp.asarray(epoch_batches(n, config.batch, config.seed, 1))
@@ -159,10 +153,6 @@ def follow(
     The steps are those of ``train``, but for an epoch's last few where CHUNK leaves a
     tail; an epoch of fewer steps is one chunk. Items without a click in the training
     part are left out: no cache of positives holds them.
-
-    Args:
-      run: the run.
-      progress: called with a line per epoch.
 
     Returns:
       the parameters by "untrained" and "trained"; by lag in steps, the steps and how

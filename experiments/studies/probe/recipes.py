@@ -40,9 +40,6 @@ NOTE = (
 def recipe_bias(config: Config) -> float:
     """The bias of a config's gradient at the truth, as a share of the pull.
 
-    Args:
-      config: its sources are taken with DRAWS draws in all.
-
     Returns:
       NaN for a loss that is no softmax over the drawn columns, or merged columns.
     """
@@ -63,13 +60,7 @@ def recipe_bias(config: Config) -> float:
 def write_recipe_bias(
     results: Sequence[RunResult], frame: pd.DataFrame, path: Path
 ) -> list[Path]:
-    """Writes <path>-bias.csv and .md: recall@20, its difference, and the bias.
-
-    Args:
-      results: of the grid; the frame suffices.
-      frame: its long table.
-      path: of that table, without its end.
-    """
+    """Writes <path>-bias.csv and .md: recall@20, its difference, and the bias."""
     recall = frame[(frame.metric == "recall") & (frame.k == CUTOFF)]
     names = [n for n in recall.arm if "model" not in ARMS[n]]
     table = recall.set_index("arm").loc[names]

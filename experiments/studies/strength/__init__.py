@@ -123,10 +123,6 @@ def rated_later(run: Prepared, data_dir: str | None) -> Rated | None:
     Of positives those held out; of others, which are in no part of a split, those after
     the last fitted positive, of the test part where the data has parts, or all where it
     has no times. None where the data set has positives alone.
-
-    Args:
-      run: the run, whose phase decides what is fitted.
-      data_dir: as on the command line.
     """
     config, fold = run.config, run.fold
     ratings = ratings_of(config.dataset, data_dir)
@@ -161,12 +157,7 @@ def rated_later(run: Prepared, data_dir: str | None) -> Rated | None:
 
 
 def area(values: Float[ndarray, " e"], rated: Rated) -> Float[ndarray, " u"]:
-    """Each compared user's share of pairs with the liked item above; half for a tie.
-
-    Args:
-      values: score of each rated item, [e].
-      rated: the items.
-    """
+    """Each compared user's share of pairs with the liked item above; half for a tie."""
     areas = []
     for row in np.unique(rated.row):
         own = rated.row == row
@@ -218,14 +209,7 @@ def run_strength(options: StudyOptions) -> Path:
 def measured(
     run: Prepared, folder: Path, totals: Sequence[float], data_dir: str | None
 ) -> dict[str, Float[ndarray, "s u"]]:
-    """Each user's numbers at every total, of a finished run.
-
-    Args:
-      run: the run.
-      folder: with its vectors.
-      totals: the strength in the loss plus the prior when serving.
-      data_dir: as on the command line.
-    """
+    """Each user's numbers at every total, of a finished run."""
     vectors = read_arrays(folder / "vectors.npz")
     fold, rated = run.task.fold, rated_later(run, data_dir)
     users, items = vectors["users"], vectors["items"]

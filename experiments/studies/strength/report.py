@@ -165,11 +165,6 @@ def shift(stored: Stored, output: str, temperature: float) -> Shift:
     """How far along the total the curve of lambda 1 lies from that of lambda 0.
 
     Of lists without unclicked items, where there are such.
-
-    Args:
-      stored: the records.
-      output: of the towers.
-      temperature: of the models.
     """
     arrays = stored.arrays
     metric = WITHOUT if WITHOUT in arrays else "recall_20"
@@ -207,13 +202,6 @@ def in_the_loss(
     stored: Stored, output: str, temperature: float, total: float, metric: str
 ) -> Interval:
     """A metric at one total: with all of log q in the loss less with none of it there.
-
-    Args:
-      stored: the records.
-      output: of the towers.
-      temperature: of the models.
-      total: in the loss and when serving.
-      metric: the array's name.
 
     Returns:
       the mean paired difference and the ends of its 95 % interval.

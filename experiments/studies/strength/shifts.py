@@ -49,11 +49,6 @@ def shifts_of(
     They are read linearly between the totals served. A shift is at most what the
     largest of these allows.
 
-    Args:
-      totals: at which the curves are known, ascending.
-      none: the curve that stays, of lambda 0.
-      full: the curve that is shifted, of lambda 1.
-
     >>> totals = np.arange(0.0, 2.51, 0.25)
     >>> none, full = (-np.abs(totals - best)[None] for best in (1.0, 1.5))
     >>> shifts_of(totals, none, full).round(1).tolist()

@@ -66,14 +66,7 @@ def write_page(
     parts: Sequence[Part],
     holes: Sequence[str],
 ) -> Path:
-    """Writes the page.
-
-    Args:
-      path: of the file.
-      abouts: for each section its name, title, question, notes and the like.
-      parts: the library, and a section for each of ``abouts``, by its blob.
-      holes: a line for each file that could not be shown.
-    """
+    """Writes the page."""
     index = {"sections": abouts, "metrics": metrics_shown()}
     # "<" opens nothing within a script
     text = json.dumps(index, allow_nan=False).replace("<", "\\u003c")

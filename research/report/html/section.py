@@ -59,12 +59,6 @@ def section(
 ) -> dict[str, Any]:
     """The numbers of a grid, by what the page shows of them.
 
-    Args:
-      results: of its runs.
-      reference: the arm that differences are taken from at first.
-      swept: fields whose columns come first.
-      lists: places of two users' lists, by the row of their run among the results.
-
     Raises:
       ValueError: the results don't make one table.
     """
