@@ -136,7 +136,7 @@ def collect(
 
 
 def brief(run: RunResult, places: int) -> RunResult:
-    """The run without its curve, columns beyond BRIEF, and later places of its lists."""
+    """The run without its curve, columns beyond BRIEF and later places of its lists."""
     record = run.record
     if record is None:
         return run

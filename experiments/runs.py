@@ -65,7 +65,7 @@ def serve(
     temperature: float | None = None,
     serving: Serving = AS_TRAINED,
 ) -> Scorer:
-    """score / temperature plus what serving adds for each item (research/serving.py)."""
+    """score / temperature plus what serving adds by item (research/serving.py)."""
     fitted = run.task.fold.fitted
     bias = serving.bias(fitted.item_counts, fitted.items)
     divisor = temperature or run.config.temperature

@@ -72,7 +72,7 @@ def portion_slices(count: int, steps: int, start: int = 0) -> Iterator[slice]:
 
 
 def timed_lists(users: Any, size: int, rank: Callable[[Any], Any]) -> Answers:
-    """The lists of the first users, then the seconds of a portion of users each time."""
+    """Lists of the first users, then the seconds of a portion of users each time."""
     yield {"lists": rank(users[:FIRST]).tolist()}
     for part in portion_slices(len(users), size):
         clock = time.perf_counter()

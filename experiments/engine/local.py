@@ -268,7 +268,7 @@ class _Worker:
             return run_failed(self.run, reason)
 
     def stop(self, wait: bool) -> None:
-        """Asks the process to end; an idle one ends by itself, so that libraries exit."""
+        """Asks the process to end; an idle one ends by itself and libraries exit."""
         self.pipe.close()
         if wait and self.run is None:
             self.process.join(PATIENCE)

@@ -50,7 +50,7 @@ def gathered_path(out: Path, records: Path) -> Path:
 def gather_lists(
     cells: Sequence[Cell], grid: str, out: Path, digest: str, records: Path
 ) -> Path:
-    """Writes the lists of a grid's runs as one file, by the runs' rows in its records."""
+    """Writes the lists of a grid's runs to one file, in the order of its records."""
     lists: dict[str, Any] = {}
     for row, cell in enumerate(cells):
         folder = locate(cell, grid, out, digest)[1]

@@ -22,7 +22,7 @@ ENDS = ["delta", "delta_low", "delta_high"]
 
 
 def difference(old: pd.DataFrame, new: pd.DataFrame) -> list[str]:
-    """One row: numbers of differences and moved ones, ratio of widths, excluding zero."""
+    """A row: numbers of differences and moved ones, ratio of widths, without zero."""
     shown = [name for name, m in METRICS.items() if m.page and m.page.interval]
     key = ["arm", "metric", "k", *swept_columns(old)]
     both = old.merge(new, on=key, suffixes=("_old", "_new"))

@@ -142,7 +142,7 @@ def neighbour_weights(
 
 
 def item_knn(fold: Fold, options: Values, seed: int = 0) -> Scorer:
-    """Item-kNN: the summed similarity of i to those of its neighbours that u clicked."""
+    """Item-kNN: the summed similarity of i to its neighbours that u clicked."""
     shrink, neighbours = options["shrink"], int(options["neighbours"])
     return sum_over_clicks(fold, neighbour_weights(clicks_of(fold), shrink, neighbours))
 

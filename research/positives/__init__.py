@@ -59,7 +59,7 @@ def parts(
     second: ndarray,
     users: Int[ndarray, " k"],
 ) -> Halves:
-    """Events of the selected users, grouped by user and half, in their original order."""
+    """Events of selected users, grouped by user and half, in their original order."""
     selected = np.isin(user, users)
     half = 2 * np.searchsorted(users, user[selected]) + second[selected]
     order = np.argsort(half, kind="stable")

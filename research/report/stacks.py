@@ -25,7 +25,7 @@ class Stacks:
         self._places: dict[tuple[str, bytes], Place] = {}
 
     def put(self, part: str, values: ndarray) -> Place:
-        """Adds an array, unless an equal one of this part is there; returns its place."""
+        """Adds an array, unless an equal one of this part is there; gives its place."""
         kind = part, values.dtype.str, values.shape
         name = self._names.setdefault(kind, f"a{len(self._names)}")
         members = self._members.setdefault(name, [])

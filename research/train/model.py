@@ -187,7 +187,7 @@ def serve_side(
     ids: Int[Array | np.ndarray, " n"],
     tile: int = 512,
 ) -> Float[Array, "n d"]:
-    """Vectors of users by their whole history, or of items, in tiles of constant shape."""
+    """Vectors of users by whole history, or of items, in tiles of constant shape."""
     return _tiled(functools.partial(_serve, model, side, params, world), ids, tile)
 
 

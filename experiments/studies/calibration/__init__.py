@@ -70,7 +70,7 @@ class Calibrated(NamedTuple):
 
 
 def without_clicked(logits: Float[ndarray, "u i"], fold: Fold) -> Float[ndarray, "u i"]:
-    """The logits of the first users, -inf for the items that each clicked in training."""
+    """Logits of the first users, -inf for the items that each clicked in training."""
     n_clicks, left = fold.fitted.offsets[len(logits)], logits.copy()
     left[fold.fitted.user[:n_clicks], fold.fitted.item[:n_clicks]] = -np.inf
     return left

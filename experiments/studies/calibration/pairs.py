@@ -168,7 +168,7 @@ def others(values: Float[ndarray, "s *n"]) -> Float[ndarray, "s *n"]:
 
 
 def ways(here: Place) -> dict[str, Served]:
-    """Each way to serve. What is best is chosen on the other seeds, so that it is fair."""
+    """Each way to serve. What is best is chosen on the other seeds, to be fair."""
     alone = np.zeros_like(here.recovered)
     alone[..., 1:] = -np.inf  # without log impressions
     rule = Served(here.rule, np.zeros(len(here.rule)), here.by_rule)

@@ -208,7 +208,7 @@ class ProbeRunner:
     def measure(
         self, point: ProbePoint, cells: Sequence[Measurement], m: int
     ) -> Iterator[tuple[Measurement, Probe]]:
-        """Yields what is measured for each cell; estimators of equal draws share them."""
+        """Yields what is measured for each cell; equal draws are shared."""
         families = defaultdict(list)
         for cell in cells:
             estimator = ESTIMATORS[cell.estimator]

@@ -141,7 +141,7 @@ class CompiledError(NamedTuple):
 def make_drawer(
     arm: ProbedArm, shared: bool = False, leave_own_out: bool = False
 ) -> Drawer:
-    """Compiles the draws of a family of arms: those whose blocks are parts of this one."""
+    """Compiles the draws of all arms whose blocks are parts of this one."""
 
     @functools.partial(jax.jit, static_argnums=0)
     def drawer(
