@@ -16,9 +16,8 @@ from experiments.grid import (
     POINTS_FIGURE,
     Cell,
     Grid,
-    expand,
 )
-from experiments.inputs import prepared_run
+from experiments.inputs import fold_of
 from experiments.output.folders import (
     file_name,
     finished,
@@ -39,7 +38,7 @@ from research.fields import DataFields
 from research.files import read_arrays, read_json
 from research.marks import LATER, marked
 from research.notices import say
-from research.prepare import is_towers
+from research.prepare import is_towers, named
 from research.report.cells import not_recorded
 from research.report.contrast_pages import contrast_texts
 from research.report.contrasts import contrast_frame
@@ -73,18 +72,22 @@ def gathered(
     Says which runs of the others can't be used.
     """
     faults: dict[Path, str] = {}
+    runs = out / "runs" / name_of(base.dataset)
+    there = {id_of(folder) for folder in runs.glob("*/*")}
 
-    def prepare(cell: Cell) -> Cell:
-        return cell._replace(config=prepared_run(cell.config, data_dir).config)
+    def named_here(config: Config) -> Config:
+        return named(config, fold_of(config, data_dir))
 
     def was_run(cell: Cell) -> bool:
+        if run_id(cell.config, digest) not in there:
+            return False
         folder = locate(cell, grid.name, out, digest)[1]
         if is_done(cell.config, folder):
             return True
         faults[folder] = fault(folder) or fault(serving_folder(folder, cell.config))
         return faults[folder] == ABSENT and (folder / "failed.json").is_file()
 
-    cells = whole_cells(grid, base, chosen, prepare, was_run, quick)
+    cells = whole_cells(grid, base, chosen, named_here, was_run, quick)
     for folder, reason in faults.items():
         if reason not in (ABSENT, OTHER_CODE):
             say(f"{folder}: {reason}: left out")
@@ -127,6 +130,8 @@ def collect(
     }
     if options := _options(base):
         header["options"] = options
+    if note := choices_note(results, grid, base):
+        header["choices"] = note
     header["made"] = _made([locate(cell, grid.name, out, digest)[1] for cell in cells])
     save_records(path, results, header)
     known = {run_id(cell.config, digest) for cell in cells}
@@ -196,69 +201,21 @@ def _settings(config: Config) -> dict[str, float]:
     return {name: float(getattr(config, name)) for name in names}
 
 
-def with_settings(
-    results: list[RunResult], grid: Grid, dataset: str
-) -> list[RunResult]:
-    """The results; those without settings get the ones that their grid declares.
-
-    Older records hold no settings; a grid's arms, and with them the ids of its runs,
-    have not changed since. An arm that the grid no longer has stays without, and so do
-    all arms of a tuned grid, whose values may have been different.
-    """
-    bare = {run.arm for run in results if run.settings is None} & {*grid.arms}
-    if not bare or grid.tuned:
-        return results
-    cells = expand(grid, Config(dataset=dataset), seeds=1, arms=tuple(bare))
-    declared = {(c.arm, frozenset(c.swept.items())): _settings(c.config) for c in cells}
-    return [
-        run._replace(settings=declared.get((run.arm, frozenset(run.swept.items()))))
-        if run.settings is None
-        else run
-        for run in results
-    ]
-
-
-def _on_tuning(results: list[RunResult], grid: Grid, header: Mapping[str, Any]) -> str:
-    """The note under the tables of a tuned grid: its trials, or that it had none.
-
-    Choices may have been made, changed or lost since the runs: their settings decide.
-    """
-    if not grid.tuned:
-        return ""
-    base = Config(dataset=header["dataset"], split=header["split"])
+def choices_note(results: list[RunResult], grid: Grid, base: Config) -> str:
+    """What the page of a tuned grid says of its choices: its trials, or none."""
     ran = [run for run in results if run.settings]
     arms = {run.arm for run in results} & {*grid.arms}
-    try:
-        chosen = bool(ran) and has_choices(grid, base, arms)
-        chosen = chosen and _as_declared(ran, grid, base)
-    except InputError:  # the choices are gone
-        chosen = False
-    if not chosen:
-        untuned = grid._replace(tuned=False)
-        own = grid.tuned_or_not and _as_declared(ran, untuned, base)
-        return nothing_tuned(grid, base, arms) if own else ""
-    text, options = how_tuned(ran, base, grid), header.get("options", ())
+    if not grid.tuned or not ran:
+        return ""
+    if not has_choices(grid, base, arms):
+        return nothing_tuned(grid, base, arms)
+    text, options = how_tuned(ran, base, grid), _options(base)
     if options:
         text += (
             f" Choices go by data set and split alone: with {', '.join(options)} "
             f"others may be best."
         )
     return text
-
-
-def _as_declared(ran: list[RunResult], grid: Grid, base: Config) -> bool:
-    """Whether every run has the settings that its grid declares today.
-
-    Older records hold no number of epochs, which then isn't compared.
-    """
-    arms = {run.arm for run in ran} & {*grid.arms}
-    cells = expand(grid, base, seeds=1, arms=tuple(arms))
-    own = {(c.arm, frozenset(c.swept.items())): _settings(c.config) for c in cells}
-    return all(
-        (run.settings or {}).items()
-        <= own.get((run.arm, frozenset(run.swept.items())), {}).items()
-        for run in ran
-    )
 
 
 def history_of(folder: Path) -> dict[str, list[float]] | None:
@@ -289,10 +246,10 @@ def report(grid: Grid, records: Path, out: Path) -> tuple[pd.DataFrame, list[Pat
     path = out / "tables" / dataset / name
     if not results:
         raise InputError(f"{records}: records of no run")
-    results = with_settings(of_common_seeds(results, name), grid, header["dataset"])
+    results = of_common_seeds(results, name)
     contrasts = contrast_frame(results, grid.contrasts)
     prediction = judged_prediction(grid, header, results, contrasts, records)
-    more = [_on_tuning(results, grid, header), grid.note, *prediction]
+    more = [header.get("choices", ""), grid.note, *prediction]
     notes = [*notes_on(header), *filter(None, more)]
     frame = write_report(
         results, grid.reference, path, grid.question, grid.swept_fields, notes

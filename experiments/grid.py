@@ -19,6 +19,7 @@ from research.config import REFERENCE, Config
 from research.contrast import Contrast, Stated, Term
 from research.evaluate.metrics import METRICS
 from research.marks import Range
+from research.prepare import check_config
 from research.registry import deferred
 from research.splits import SPLITS
 from research.types import InputError, check_distinct, choose
@@ -208,6 +209,26 @@ def expand(
     if not quick:
         return cells
     return [cell._replace(config=_quick(cell.config)) for cell in cells]
+
+
+def resolve(
+    grid: Grid,
+    base: Config,
+    seeds: int | None = None,
+    arms: tuple[str, ...] = (),
+    quick: bool = False,
+) -> list[Cell]:
+    """The runs that are asked for, as in ``expand``, each config checked: once.
+
+    What shows, plans, executes and collects takes what this returned.
+
+    Raises:
+      InputError: the first reason, before any data is read.
+    """
+    cells = expand(grid, base, seeds, arms, quick)
+    for cell in cells:
+        check_config(cell.config)
+    return cells
 
 
 def check_grid(grid: Grid) -> None:

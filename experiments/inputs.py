@@ -15,7 +15,7 @@ from research.features import registered_features
 from research.fields import DataFields
 from research.notices import say
 from research.positives import log_share
-from research.prepare import Prepared, check_config, prepare
+from research.prepare import Prepared, prepare
 from research.registry import CACHES
 from research.saved.files import load_model
 from research.serving import rule_prior
@@ -199,7 +199,6 @@ def prepared_run(
 def _prepared_run(
     config: Config, data_dir: str | None, start: Start | None, stamp: Stamp
 ) -> Prepared:
-    check_config(config)
     prepared = prepare(config, fold_of(config, data_dir), CUTOFF)
     if start is None:
         return prepared

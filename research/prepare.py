@@ -182,7 +182,7 @@ def prepare(config: Config, fold: Fold, depth: int = 0) -> Prepared:
             f"{depth} places"
         )
     if not is_towers(config):
-        return Prepared(_baseline(config, fold), fold, task, None)
+        return Prepared(named(config, fold), fold, task, None)
     fitted = task.fold.fitted
     Serving.of(config).check(fitted.item_counts, fitted.items, max(depth, 1))
     check_memory(config, fold.fitted)
@@ -198,7 +198,18 @@ def prepare(config: Config, fold: Fold, depth: int = 0) -> Prepared:
     size = Size(positives.candidates, clicked, len(candidate), most)
     check_negatives(config, size)
     check_loss(config, size.items)
-    return Prepared(_with_features(config, fold), fold, task, positives)
+    return Prepared(named(config, fold), fold, task, positives)
+
+
+def named(config: Config, fold: Fold) -> Config:
+    """The config that a run on this data has: what it leaves open is named.
+
+    Raises:
+      InputError: the data lacks a feature that is asked for.
+    """
+    if is_towers(config):
+        return _with_features(config, fold)
+    return _baseline(config, fold)
 
 
 def _baseline(config: Config, fold: Fold) -> Config:

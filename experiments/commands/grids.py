@@ -4,7 +4,6 @@ Flags are read and refused without JAX, pandas or matplotlib; what needs them is
 experiments/finish.py and is imported when there is something to do.
 """
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ from experiments.commands.flags import (
     run_command,
 )
 from experiments.engine import EngineOptions
-from experiments.grid import Cell, Grid, expand
+from experiments.grid import Cell, Grid, resolve
 from experiments.inputs import AUTO, chosen_split
 from experiments.lookup import experiments, find
 from experiments.output.folders import (
@@ -38,10 +37,9 @@ from experiments.output.locks import alone
 from experiments.study import SIMULATED, Study, StudyOptions, report_study
 from research.compiler import compute_where_called
 from research.config import Config
-from research.data import check_dataset, name_of
+from research.data import check_dataset, is_own, name_of
 from research.files import read_json
 from research.notices import say
-from research.prepare import check_config
 from research.splits import SPLITS
 from research.types import InputError, check_distinct
 
@@ -162,18 +160,15 @@ class Run:
                 raise InputError(
                     f"grid {grid.name} has no use for --{name}: its own is {value}"
                 )
-        split = self.split if self.split != AUTO else Config.split
-        base = Config(dataset=self.dataset, split=split)
-        # Refused before any data is read; choices are those of the split, chosen next.
-        for cell in self._cells(grid._replace(tuned=False), base):
-            check_config(cell.config)
         columns = data_values(self.data)["columns"]
         split = own.get("split", self.split)
+        if split == AUTO and is_own(self.dataset):
+            # Refused before any data is read; choices are those of the split, which
+            # the data decides.
+            self._cells(grid._replace(tuned=False), Config(dataset=self.dataset))
         split = chosen_split(split, self.dataset, self.data_dir, columns)
-        base = dataclasses.replace(base, split=split, **data_values(self.data))
+        base = Config(dataset=self.dataset, split=split, **data_values(self.data))
         cells = self._cells(grid, base)
-        for cell in cells:
-            check_config(cell.config)
         if grid.tuned and not has_choices(grid, base, self.arms):
             say(f"{grid.name}: {nothing_tuned(grid, base, self.arms)}")
         if self.show:
@@ -192,7 +187,7 @@ class Run:
         return FINISHED if complete else FAILED
 
     def _cells(self, grid: Grid, base: Config) -> list[Cell]:
-        return expand(grid, base, self.seeds, self.arms, self.quick)
+        return resolve(grid, base, self.seeds, self.arms, self.quick)
 
 
 def _say(line: str) -> None:

@@ -3,6 +3,7 @@
 Running some arms or seeds adds to a grid's records, or renews them, and removes none.
 """
 
+import dataclasses
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 
@@ -23,7 +24,7 @@ def whole_cells(
     grid: Grid,
     base: Config,
     chosen: Sequence[Cell],
-    prepare: Callable[[Cell], Cell],
+    named: Callable[[Config], Config],
     was_run: Callable[[Cell], bool],
     quick: bool = False,
 ) -> list[Cell]:
@@ -33,47 +34,50 @@ def whole_cells(
     has one more. A run without random draws stands for each of them. An arm that wasn't
     asked for and has the same runs as another one, such as an id-only arm on data
     without features, is left out. So are runs at the grid's own values where the chosen
-    arms have tuned ones, and the other way round: a table doesn't compare the two.
+    arms have tuned ones, and the other way round: a table doesn't compare the two. An
+    arm that is invalid on these data, and not chosen, is passed over.
     """
-    grid = as_chosen(grid, base, {cell.arm for cell in chosen})
+    first = _first_seeds(as_chosen(grid, base, {c.arm for c in chosen}), base, quick)
     cells = {(_key(cell), cell.seed): cell for cell in chosen}
     known = {(cell.config, cell.seed) for cell in chosen}
-    seeds = max(cell.seed for cell in chosen) + 1
+    seeds, invalid = max(cell.seed for cell in chosen) + 1, set[str]()
     for n in itertools.count():
         others: list[Cell] = []
-        for arm in grid.arms:
-            try:
-                every = expand(grid, base, n + 1, (arm,), quick)
-                new = [c for c in every if c.seed == n and (_key(c), n) not in cells]
-                found = [
-                    cell
-                    for cell in map(prepare, new)
-                    if (cell.config, n) not in known and was_run(cell)
-                ]
-            except InputError:  # an arm that is invalid on these data, and not chosen
+        for cell in first:
+            if cell.arm in invalid or (_key(cell), n) in cells:
                 continue
-            known |= {(cell.config, n) for cell in found}
-            others += found
+            try:
+                config = named(dataclasses.replace(cell.config, seed=n))
+            except InputError:
+                invalid.add(cell.arm)
+                continue
+            cell = cell._replace(config=config, seed=n)
+            if (config, n) not in known and was_run(cell):
+                others.append(cell)
+                known.add((config, n))
         cells |= {(_key(cell), n): cell for cell in others}
         if any(_seeded(cell) for cell in others):
             seeds = max(seeds, n + 1)
         elif n + 1 >= max(seeds, grid.seeds):
             break
-    places = {arm: n for n, arm in enumerate(grid.arms)}
+    order = {_key(cell): place for place, cell in enumerate(first)}
     kept = [cell for cell in cells.values() if cell.seed < seeds]
-    swept = list(dict.fromkeys(_key(cell) for cell in kept))
-    order = {key: n for n, key in enumerate(_order(grid, base, quick, swept))}
-    return sorted(kept, key=lambda c: (places[c.arm], order[_key(c)], c.seed))
+    return sorted(kept, key=lambda cell: (order[_key(cell)], cell.seed))
 
 
-def _order(
-    grid: Grid, base: Config, quick: bool, keys: Sequence[ArmAndValues]
-) -> list[ArmAndValues]:
-    """The keys in the order of the grid's swept values."""
-    wanted = set(keys)
-    arms = dict.fromkeys(arm for arm, _ in keys)
-    every = [c for arm in arms for c in expand(grid, base, 1, (arm,), quick)]
-    return [key for key in map(_key, every) if key in wanted]
+def _first_seeds(grid: Grid, base: Config, quick: bool) -> list[Cell]:
+    """Every cell of the grid with its first seed, but of arms without a choice."""
+    try:
+        return expand(grid, base, 1, quick=quick)
+    except InputError:  # an arm has no tuned values on these data
+        pass
+    cells: list[Cell] = []
+    for arm in grid.arms:
+        try:
+            cells += expand(grid, base, 1, (arm,), quick)
+        except InputError:
+            continue
+    return cells
 
 
 def _key(cell: Cell | RunResult) -> ArmAndValues:

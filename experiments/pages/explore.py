@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import research
-from experiments.collect import notes_on, with_settings
+from experiments.collect import notes_on
 from experiments.grid import Grid
 from experiments.lookup import experiments, find_by_file
 from experiments.output.lists import gathered_lists
@@ -156,8 +156,7 @@ def _section(source: Source) -> str:
         place = {id(run): row for row, run in enumerate(every)}
         rows = [place[id(run)] for run in results]  # of the file, which lists go by
         lists = {str(n): source.lists.get(str(row), []) for n, row in enumerate(rows)}
-        stated = with_settings(results, entry, source.records.parent.name)
-        content = section(stated, entry.reference, entry.swept_fields, lists)
+        content = section(results, entry.reference, entry.swept_fields, lists)
         for cell in content["cells"]:
             cell["rows"] = [rows[n] for n in cell["rows"]]
         del tables[stem]  # the page shows its numbers, from the records

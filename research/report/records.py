@@ -245,8 +245,6 @@ def save_records(
     for result in results:
         line = result._asdict()
         record, history, _ = (line.pop(n) for n in ("record", "history", "served"))
-        if not result.settings:  # so that older records keep their bytes
-            del line["settings"]
         parts = pack(record) if record else {}
         line["record"] = {n: stacks.put(n, values) for n, values in parts.items()}
         curves = {n: np.asarray(c, "<f4") for n, c in (history or {}).items()}

@@ -8,7 +8,6 @@ import zlib
 
 import pytest
 
-from experiments.arms import arm
 from experiments.grids import GRIDS
 from research.report.html.page import PART
 from research.report.records import save_records
@@ -57,10 +56,7 @@ def test_every_record_is_on_the_page(call, tmp_path):
     about = index["sections"][0]
     assert about["question"] == GRIDS["ssb"].question
     assert about["file"] == "records/ml-100k/ssb.npz"
-    cells, names = (sections["ml-100k/ssb"][what] for what in ("cells", "arms"))
-    assert len(cells) == 4
-    stated = {names[cell["arm"]]["name"]: cell["temperature"] for cell in cells}
-    assert stated["in-batch"] == arm("in-batch").temperature  # records have no settings
+    assert len(sections["ml-100k/ssb"]["cells"]) == 4
     call("report", "ssb", "--html", "--out", tmp_path)
     assert list(read_page(tmp_path)[2]) == ["ml-100k/ssb"]
 

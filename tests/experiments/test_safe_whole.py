@@ -23,12 +23,12 @@ def whole(name, chosen, there, seeds=1):
     grid, base = GRIDS[name], Config()
     asked = expand(grid, base, seeds, chosen)
 
-    def prepared(cell):
-        if cell.arm == "tiny+logq" and "popularity" not in chosen:
+    def named(config):
+        if config.logq and "popularity" not in chosen:
             raise InputError("not on these data")
-        return cell
+        return config
 
-    return keys(whole_cells(grid, base, asked, prepared, there))
+    return keys(whole_cells(grid, base, asked, named, there))
 
 
 def test_the_others_that_are_there_stay_in_the_grids_order():
@@ -56,16 +56,18 @@ def test_an_arm_of_another_ones_runs_is_there_only_where_it_was_asked_for():
     """As in-batch+logq-id-only is where there are no features."""
     grid, base = GRIDS["few"], Config()
 
-    def prepared(cell):
-        same = cell.arm in ("tiny", "tiny+prior")
-        config = base if same else cell.config
-        return cell._replace(config=dataclasses.replace(config, seed=cell.seed))
+    def named(config):
+        same = config.model == "two-tower" and not config.logq
+        return dataclasses.replace(base, seed=config.seed) if same else config
 
     def found(*arms):
-        asked = [prepared(cell) for cell in expand(grid, base, 1, arms)]
+        asked = [
+            cell._replace(config=named(cell.config))
+            for cell in expand(grid, base, 1, arms)
+        ]
         there = {"popularity", "tiny", "tiny+prior"}
         cells = whole_cells(
-            grid, base, asked, prepared, lambda c: c.seed == 0 and c.arm in there
+            grid, base, asked, named, lambda c: c.seed == 0 and c.arm in there
         )
         return [cell.arm for cell in cells]
 

@@ -19,7 +19,6 @@ from research.files import read_arrays, read_json, write_arrays
 from research.report.pages import QUICK_MARK, read_table
 from research.report.records import (
     RECORDS_VERSION,
-    load_records,
     read_header,
     save_records,
 )
@@ -69,18 +68,6 @@ def test_columns_without_a_swept_field(tables, tmp_path):
         assert row.delta == pytest.approx(means[row.arm] - means["tiny"], abs=1e-5)
         assert row.delta_low <= row.delta <= row.delta_high
     assert (tmp_path / "tables" / "ml-100k" / "few.md").is_file()
-
-
-def test_records_without_settings_have_those_of_their_grid(call, tables, tmp_path):
-    """Records of before hold neither settings nor a curve of temperatures."""
-    _, frame = tables("few", "--seeds", "1")
-    records = tmp_path / "records" / "ml-100k" / "few.npz"
-    bare = [run._replace(settings=None, history=None) for run in load_records(records)]
-    save_records(records, bare, read_header(records))
-    table = tmp_path / "tables" / "ml-100k" / "few.csv"
-    table.unlink()
-    assert call("report", "few", "--out", tmp_path).status == 0
-    pd.testing.assert_series_equal(read_table(table).temperature, frame.temperature)
 
 
 def test_columns_with_a_swept_field(tables):

@@ -1,5 +1,6 @@
 """The choices that grids use are those of the committed trials, alike for every arm."""
 
+import dataclasses
 import re
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 import experiments.tuned as module
 from experiments.arms import arm
 from experiments.choices import has_choices, how_tuned, nothing_tuned
-from experiments.collect import report
+from experiments.collect import choices_note, report
 from experiments.grid import expand
 from experiments.grids import GRIDS
 from experiments.tuned import (
@@ -173,7 +174,7 @@ def test_arms_that_are_tuned_take_their_values_where_the_others_are_not_run():
 
 
 @pytest.mark.parametrize("arms", [TUNED, (*TUNED, "hinge")])
-def test_a_page_judges_the_choices_by_the_arms_of_its_records(arms, tmp_path):
+def test_the_note_on_choices_goes_by_the_arms_that_were_run(arms):
     grid, base = GRIDS["losses"], Config(dataset="ml-1m")
     results = [
         RunResult(
@@ -182,12 +183,9 @@ def test_a_page_judges_the_choices_by_the_arms_of_its_records(arms, tmp_path):
         )
         for n, cell in enumerate(expand(grid, base, 1, arms))
     ]
-    header = {"dataset": "ml-1m", "split": "ratio", "quick": True, "data_digest": ""}
-    records = save_records(tmp_path / "records" / "losses.npz", results, header)
-    report(grid, records, tmp_path)
-    page = (tmp_path / "tables" / "ml-1m" / "losses.md").read_text()
-    assert ("were best on validation" in page) is (arms == TUNED)
-    assert ("Nothing was tuned for hinge on ml-1m" in page) is (arms != TUNED)
+    note = choices_note(results, grid, base)
+    assert ("were best on validation" in note) is (arms == TUNED)
+    assert ("Nothing was tuned for hinge on ml-1m" in note) is (arms != TUNED)
 
 
 def test_a_data_set_that_is_a_path_has_the_trials_of_its_name():
@@ -225,24 +223,7 @@ def test_a_page_names_the_arm_whose_values_another_takes():
     assert f"`{slow}`, `other` have those of `{model}`." in text
 
 
-@pytest.mark.parametrize(("epochs", "chosen"), [(3, True), (20, False)])
-def test_a_page_tells_chosen_values_from_usual_ones_that_they_equal(
-    epochs, chosen, tmp_path
-):
-    """The temperature and rate chosen on Electronics are the usual ones."""
-    grid, at = GRIDS["push"], {"temperature": 0.1, "learning_rate": 0.001}
-    run = RunResult("full-softmax", {}, 0, made_record(seed=0))
-    run = run._replace(settings={**at, "epochs": float(epochs)})
-    records = tmp_path / "records" / "electronic" / "push-given.npz"
-    header = {"dataset": "electronic", "split": "given", "quick": True}
-    save_records(records, [run], {**header, "data_digest": ""})
-    report(grid, records, tmp_path)
-    page = (tmp_path / "tables" / "electronic" / "push-given.md").read_text()
-    assert ("were best on validation" in page) is chosen
-    assert ("Nothing was tuned" in page) is not chosen
-
-
-def test_a_page_says_that_choices_know_nothing_of_options_of_the_data(tmp_path):
+def test_the_note_says_that_choices_know_nothing_of_options_of_the_data():
     """They are kept by data set and split: at another threshold they may not suit."""
     grid, base = GRIDS["fair"], Config()
     fields = ("temperature", "learning_rate")
@@ -253,14 +234,21 @@ def test_a_page_says_that_choices_know_nothing_of_options_of_the_data(tmp_path):
         )
         for n, cell in enumerate(expand(grid, base, 1, ("in-batch", "full-softmax")))
     ]
+    for threshold, said in ((3.0, True), (4.0, False)):
+        other = dataclasses.replace(base, threshold=threshold)
+        note = choices_note(results, grid, other)
+        assert "were best on validation" in note
+        assert ("with threshold 3 others may be best" in note) is said
+
+
+def test_a_page_says_what_its_records_say_of_choices(tmp_path):
     header = {"dataset": "ml-100k", "split": "ratio", "quick": True, "data_digest": ""}
-    for options, said in ((("threshold 3",), True), ((), False)):
-        records = tmp_path / "records" / "ml-100k" / "fair.npz"
-        save_records(records, results, {**header, "options": options})
-        report(grid, records, tmp_path)
-        page = (tmp_path / "tables" / "ml-100k" / "fair.md").read_text()
-        assert "were best on validation" in page
-        assert ("with threshold 3 others may be best" in page) is said
+    run = RunResult("full-softmax", {}, 0, made_record(seed=0))
+    records = tmp_path / "records" / "ml-100k" / "fair.npz"
+    save_records(records, [run], {**header, "choices": "Chosen by nobody."})
+    report(GRIDS["fair"], records, tmp_path)
+    page = (tmp_path / "tables" / "ml-100k" / "fair.md").read_text()
+    assert "Chosen by nobody." in page
 
 
 def test_unequal_trials_are_refused():

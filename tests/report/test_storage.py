@@ -87,17 +87,6 @@ def test_ranks_and_items_take_the_least_type_that_holds_them(tmp_path):
     assert unpack(pack(near)).depth == 500  # told, and not taken from the type
 
 
-def test_an_older_record_keeps_its_depth_and_its_bytes(tmp_path):
-    rows = made_rows()
-    assert "depth" not in pack(rows[0].record)
-    path = save_records(tmp_path / "old.npz", rows)
-    assert load_records(path)[0].record.depth == 100
-    bare = load_stored(path).content["rows"][0]
-    assert "settings" not in bare
-    told = [r._replace(settings={"temperature": 0.1}) for r in rows]
-    assert load_records(save_records(path, told))[0].settings == {"temperature": 0.1}
-
-
 def test_what_all_runs_share_costs_a_file_once(tmp_path):
     """Items are as long as ranks and hardly compress; further runs hold none."""
     fixed = {"users": 942, "items": 1447}

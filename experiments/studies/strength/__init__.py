@@ -38,7 +38,7 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 
 from experiments.finish import finish_study
-from experiments.grid import SHORTER, Grid, expand
+from experiments.grid import SHORTER, Grid, resolve
 from experiments.inputs import prepared_run, ratings_of, study_split
 from experiments.runs import serve
 from experiments.studies import STUDIES
@@ -185,7 +185,7 @@ def run_strength(options: StudyOptions) -> Path:
     for o, output in enumerate(axes.outputs):
         base = Config(dataset=options.dataset, split=split)
         grid = grid_of(axes, output)
-        cells = expand(grid, base, options.seeds, quick=options.quick)
+        cells = resolve(grid, base, options.seeds, quick=options.quick)
         for cell, folder in finish_study(cells, NAME, options, output):
             run = prepared_run(cell.config, options.data_dir)
             place = (
