@@ -9,12 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from experiments.choices import has_choices, how_tuned, nothing_tuned
 from experiments.grid import (
     ARMS_FIGURE,
     CONTRASTS_FIGURE,
     POINTS_FIGURE,
-    Cell,
     Grid,
 )
 from experiments.inputs import fold_of
@@ -30,6 +28,7 @@ from experiments.output.plan import is_done, locate
 from experiments.output.seals import ABSENT, OTHER_CODE, fault
 from experiments.output.whole import of_common_seeds, whole_cells
 from experiments.pages.judged import judged_prediction
+from experiments.resolve import Cell, has_choices, how_tuned, nothing_tuned
 from experiments.tuned import FIELDS
 from research.config import REFERENCE, Config
 from research.data import name_of

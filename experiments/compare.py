@@ -15,13 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from experiments.choices import as_chosen
 from experiments.collect import history_of
 from experiments.commands.flags import data_words, run_command
-from experiments.grid import Cell, expand, with_swept
 from experiments.grids import GRIDS
 from experiments.inputs import digest_of, prepared_run
 from experiments.output.folders import finished, output, run_folder, run_id
+from experiments.resolve import Cell, as_chosen, expand, with_swept
 from experiments.runs import CLICKS, baseline, calibrated, rank, serve, validation
 from research.calibration import Calibration
 from research.config import Config

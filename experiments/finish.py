@@ -8,7 +8,7 @@ from experiments.commands.limits import most_workers, open_files
 from experiments.engine import EngineOptions
 from experiments.engine.display import Display, beside_committed, display, print_recall
 from experiments.engine.local import Finished, RunStatus, run_here, run_in_workers
-from experiments.grid import Cell, Grid
+from experiments.grid import Grid
 from experiments.inputs import digest_of, fold_of
 from experiments.output.checkpoints import interval
 from experiments.output.folders import id_of, writable
@@ -17,6 +17,7 @@ from experiments.output.lists import gather_lists
 from experiments.output.locks import Claims, alone
 from experiments.output.plan import Run, is_done, locate, plan, still_due
 from experiments.output.whole import of_common_seeds
+from experiments.resolve import Cell
 from experiments.study import StudyOptions
 from research.compiler import cores
 from research.config import Config

@@ -1,32 +1,21 @@
 """What a grid is: a question, arms by swept values by seeds, and its quick variant."""
 
-import dataclasses
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from experiments.arms import arm
-from experiments.choices import (
-    combinations,
-    has_choices,
-    tuned_values,
-    with_changes,
-)
 from experiments.output.folders import file_name
 from experiments.topics import OTHERS, TOPICS
-from research.config import REFERENCE, Config
+from research.config import REFERENCE
 from research.contrast import Contrast, Stated, Term
 from research.evaluate.metrics import METRICS
 from research.marks import Range
-from research.prepare import check_config
 from research.registry import deferred
 from research.splits import SPLITS
 from research.types import InputError, check_distinct, choose
 
 MOST_SEEDS = Range(1, 10_000)
-QUICK_EPOCHS = 2
-QUICK_WARMUP = 10  # steps, so that a cache has its turn in two epochs
 
 Sweep = dict[str, tuple[Any, ...]]  # numbers, or in a study words of hyper
 
@@ -160,77 +149,6 @@ class Grid(NamedTuple):
         return dataset
 
 
-class Cell(NamedTuple):
-    """One cell of a grid and a seed: the arm's name, its swept values, its config.
-
-    The config of a baseline has no seed of its own: all its seeds are one run.
-    """
-
-    arm: str
-    swept: dict[str, Any]
-    seed: int
-    config: Config
-
-
-def expand(
-    grid: Grid,
-    base: Config,
-    seeds: int | None = None,
-    arms: tuple[str, ...] = (),
-    quick: bool = False,
-) -> list[Cell]:
-    """Every run of the grid, in the order of its arms.
-
-    Raises:
-      InputError: an arm, or one of a contrast, isn't the grid's; an arm is given
-        twice; seeds is below 1; an arm of a tuned grid has no choice on this data set.
-    """
-    for name in arms:
-        choose(name, dict.fromkeys(grid.arms), f"arm of grid {grid.name}")
-    check_distinct(arms, "arms")
-    check_grid(grid)
-    base = with_changes(grid, base)
-    n = seeds if seeds is not None else (1 if quick else grid.seeds)
-    if n < 1:
-        raise InputError(f"seeds is {n}: it must be at least 1")
-    MOST_SEEDS.check("seeds", n)
-    cells: list[Cell] = []
-    with_choices = has_choices(grid, base, arms)
-    for name in grid.arms:
-        if arms and name not in arms:
-            continue
-        for swept in combinations(grid, name, base, quick):
-            choice = tuned_values(grid, name, base, swept) if with_choices else {}
-            config = with_swept(arm(name, base), choice | swept)
-            cells += [
-                Cell(name, swept, seed, dataclasses.replace(config, seed=seed))
-                for seed in range(n)
-            ]
-    if not quick:
-        return cells
-    return [cell._replace(config=_quick(cell.config)) for cell in cells]
-
-
-def resolve(
-    grid: Grid,
-    base: Config,
-    seeds: int | None = None,
-    arms: tuple[str, ...] = (),
-    quick: bool = False,
-) -> list[Cell]:
-    """The runs that are asked for, as in ``expand``, each config checked: once.
-
-    What shows, plans, executes and collects takes what this returned.
-
-    Raises:
-      InputError: the first reason, before any data is read.
-    """
-    cells = expand(grid, base, seeds, arms, quick)
-    for cell in cells:
-        check_config(cell.config)
-    return cells
-
-
 def check_grid(grid: Grid) -> None:
     """Compares the names in a grid with each other and with the registries.
 
@@ -257,13 +175,6 @@ def check_grid(grid: Grid) -> None:
         for name in (contrast.arm, contrast.against):
             choose(name, among, f"arm in a contrast of {grid.name}")
         choose(contrast.metric, METRICS, f"metric in a contrast of {grid.name}")
-    for stated in grid.stated:
-        choose(stated.metric, METRICS, f"metric in a statement of {grid.name}")
-        if not stated.parts or not all(part.terms for part in stated.parts):
-            raise InputError(f"statement of {grid.name} without terms: {stated.text}")
-        for term in (t for part in stated.parts for t in (*part.terms, *part.over)):
-            arms = dict.fromkeys(_grid_of(term, grid).arms)
-            choose(term.arm, arms, f"arm in a statement of {grid.name}")
     for family in (grid.contrasts, grid.judged):
         ids = [contrast.id for contrast in family]
         if twice := [name for name in dict.fromkeys(ids) if ids.count(name) > 1]:
@@ -273,47 +184,29 @@ def check_grid(grid: Grid) -> None:
             )
 
 
-def _grid_of(term: Term, grid: Grid) -> Grid:
-    """The grid whose records a term of a grid's statement is taken from.
+def check_statements(grid: Grid, known: Mapping[str, Grid]) -> None:
+    """Compares the statements of a grid with the grids that their records are of.
 
     Raises:
-      InputError: there is no such grid.
+      InputError: an unknown metric, a statement without terms, or a term of an arm or
+        of a grid that is not there.
     """
+    for stated in grid.stated:
+        choose(stated.metric, METRICS, f"metric in a statement of {grid.name}")
+        if not stated.parts or not all(part.terms for part in stated.parts):
+            raise InputError(f"statement of {grid.name} without terms: {stated.text}")
+        for term in (t for part in stated.parts for t in (*part.terms, *part.over)):
+            of = _grid_of(term, grid, {**known, grid.name: grid})
+            arms = dict.fromkeys(of.arms)
+            choose(term.arm, arms, f"arm in a statement of {grid.name}")
+
+
+def _grid_of(term: Term, grid: Grid, known: Mapping[str, Grid]) -> Grid:
+    """The grid whose records a term of a grid's statement is taken from."""
     if not term.records:
         return grid
-    from experiments.grids import GRIDS  # which imports this module
-
-    known, stem = {**GRIDS, grid.name: grid}, term.records.rpartition("/")[2]
+    stem = term.records.rpartition("/")[2]
     for name, one in known.items():
         if stem in (file_name(name, split) for split in SPLITS):
             return one
     return choose(stem, known, f"records in a statement of {grid.name}")
-
-
-def swept_text(value: Any) -> str:
-    """A swept value as text.
-
-    >>> swept_text(0.25), swept_text(("width=1", "every=5"))
-    ('0.25', 'width=1 every=5')
-    """
-    return " ".join(value) if isinstance(value, tuple) else f"{value:g}"
-
-
-def with_swept(config: Config, swept: Mapping[str, float]) -> Config:
-    """The config with these values, each in its field's own type.
-
-    Raises:
-      InputError: no such field, or half a number in one of whole numbers.
-    """
-    fields = vars(config)
-    kinds = {name: type(choose(name, fields, "field")) for name in swept}
-    for name, value in swept.items():
-        if kinds[name] is int and value % 1 != 0:
-            raise InputError(f"{name} is {value:g}: it must be a whole number")
-    typed: dict[str, Any] = {name: kinds[name](value) for name, value in swept.items()}
-    return dataclasses.replace(config, **typed)
-
-
-def _quick(config: Config) -> Config:
-    warmup = min(config.warmup, QUICK_WARMUP)
-    return dataclasses.replace(config, epochs=QUICK_EPOCHS, warmup=warmup)

@@ -11,7 +11,6 @@ from typing import Annotated, Any
 
 import tyro
 
-from experiments.choices import changes_on, has_choices, nothing_tuned
 from experiments.commands.flags import (
     NO_DATA_FLAGS,
     DataFlags,
@@ -20,7 +19,8 @@ from experiments.commands.flags import (
     run_command,
 )
 from experiments.engine import EngineOptions
-from experiments.grid import Cell, Grid, resolve
+from experiments.grid import Grid, check_statements
+from experiments.grids import GRIDS
 from experiments.inputs import AUTO, chosen_split
 from experiments.lookup import experiments, find
 from experiments.output.folders import (
@@ -34,6 +34,7 @@ from experiments.output.folders import (
     writable,
 )
 from experiments.output.locks import alone
+from experiments.resolve import Cell, changes_on, has_choices, nothing_tuned, resolve
 from experiments.study import SIMULATED, Study, StudyOptions, report_study
 from research.compiler import compute_where_called
 from research.config import Config
@@ -153,6 +154,7 @@ class Run:
         return [flag for flag in flags if values[flag] != usual[flag]]
 
     def _run_grid(self, grid: Grid, out: Path) -> int:
+        check_statements(grid, GRIDS)
         own = changes_on(grid, self.dataset)
         for flag in self._given("split", *data_values(self.data)):
             if flag in own:

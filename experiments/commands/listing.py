@@ -9,10 +9,11 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from experiments.arms import ARMS
-from experiments.grid import Grid, expand
+from experiments.grid import Grid
 from experiments.grids import GRIDS
 from experiments.lookup import experiments
 from experiments.registries import REGISTRIES, about, described
+from experiments.resolve import expand
 from experiments.topics import TOPICS, by_topic
 from research.config import Config
 from research.prepare import is_towers

@@ -12,10 +12,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from experiments.grid import Cell
 from experiments.inputs import Start, prepared_run
 from experiments.output.folders import FINISHED
 from experiments.output.plan import plan
+from experiments.resolve import Cell
 from research.config import REFERENCE, Config, alike, structure
 from research.files import read_json
 from research.marks import HOST, HYPER, SERVING, SWEPT, marked

@@ -16,7 +16,6 @@ from experiments.commands.export import check_export, export
 from experiments.commands.flags import RULE, FlagConfig, plain
 from experiments.commands.show import show
 from experiments.engine.processes import Place, check_place, join
-from experiments.grid import Cell
 from experiments.inputs import (
     AUTO,
     Start,
@@ -41,6 +40,7 @@ from experiments.output.index import write_index
 from experiments.output.locks import alone
 from experiments.output.plan import Run, check_devices, label, locate, plan
 from experiments.output.seals import read_metrics, servings_in
+from experiments.resolve import Cell
 from research.config import Config
 from research.data import check_dataset, is_own, name_of
 from research.evaluate.metrics import CUTOFF

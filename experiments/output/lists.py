@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
-from experiments.grid import Cell
 from experiments.output.folders import serving_folder
 from experiments.output.plan import is_done, locate
+from experiments.resolve import Cell
 from research.evaluate.metrics import CUTOFF
 from research.files import read_json, write_csv, write_json
 from research.report.html.users import shown_users

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from experiments.grid import Cell, swept_text
 from experiments.inputs import Start, digest_of, fold_of, prepared_run
 from experiments.output.folders import (
     finished,
@@ -15,6 +14,7 @@ from experiments.output.folders import (
     serving_folder,
 )
 from experiments.output.seals import ABSENT, OTHER_CODE, fault
+from experiments.resolve import Cell, swept_text
 from research.baselines import BASELINES
 from research.config import Config, structure
 from research.data import name_of

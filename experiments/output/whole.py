@@ -8,8 +8,8 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 
 from experiments.arms import ARMS
-from experiments.choices import as_chosen
-from experiments.grid import Cell, Grid, expand
+from experiments.grid import Grid
+from experiments.resolve import Cell, as_chosen, expand
 from research.baselines import BASELINES
 from research.config import Config
 from research.notices import say

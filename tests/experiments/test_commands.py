@@ -17,10 +17,10 @@ from experiments.arms import ARMS, arm
 from experiments.commands import check
 from experiments.commands import grids as commands
 from experiments.commands import train as one_run
-from experiments.grid import expand
 from experiments.grids import GRIDS
 from experiments.inputs import prepared_run
 from experiments.lookup import experiments, find_by_file
+from experiments.resolve import expand
 from experiments.studies import STUDIES
 from research.baselines import BASELINES
 from research.config import Config, swept_fields

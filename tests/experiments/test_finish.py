@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from experiments import finish, runs
-from experiments.grid import Cell
+from experiments.resolve import Cell
 from experiments.study import StudyOptions
 from research.config import Config
 from research.files import read_json

@@ -10,9 +10,9 @@ import pytest
 
 from experiments.engine.local import run_here
 from experiments.engine.ray import run_on_ray
-from experiments.grid import expand
 from experiments.grids import GRIDS
 from experiments.output.plan import plan
+from experiments.resolve import expand
 from research.config import Config
 from research.files import PART
 from research.types import InputError

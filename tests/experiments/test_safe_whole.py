@@ -3,9 +3,9 @@
 import dataclasses
 
 from experiments.arms import ARMS
-from experiments.grid import expand
 from experiments.grids import GRIDS
 from experiments.output.whole import of_common_seeds, whole_cells
+from experiments.resolve import expand
 from experiments.tuned import tuned
 from research.config import Config
 from research.report.pages import read_table

@@ -9,10 +9,9 @@ import pytest
 
 import experiments.tuned as module
 from experiments.arms import arm
-from experiments.choices import has_choices, how_tuned, nothing_tuned
 from experiments.collect import choices_note, report
-from experiments.grid import expand
 from experiments.grids import GRIDS
+from experiments.resolve import expand, has_choices, how_tuned, nothing_tuned
 from experiments.tuned import (
     FIELDS,
     PATH,

@@ -4,9 +4,8 @@ import pandas as pd
 import pytest
 
 import experiments.tuned as module
-from experiments.choices import how_tuned
-from experiments.grid import expand
 from experiments.grids import GRIDS
+from experiments.resolve import expand, how_tuned
 from experiments.tuned import FIELDS, chosen
 from research.config import Config
 from research.report.pages import csv_text

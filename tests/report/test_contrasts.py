@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from experiments.grid import Contrast, expand
+from experiments.grid import Contrast, check_statements
 from experiments.grids import GRIDS
+from experiments.resolve import expand
 from experiments.tuned import TRIALS
 from research.config import Config
 from research.contrast import Part, Stated, Term
@@ -342,13 +343,19 @@ def _of(arm="popularity", records=""):
     ],
 )
 def test_names_in_a_grid_that_lead_nowhere_are_refused(changes, reason):
+    grid = GRIDS["ssb"]._replace(**changes)
+
+    def check():
+        expand(grid, Config())
+        check_statements(grid, GRIDS)
+
     with pytest.raises(InputError, match=reason):
-        expand(GRIDS["ssb"]._replace(**changes), Config())
+        check()
 
 
 @pytest.mark.parametrize("records", ["fair", "ml-1m/fair", "shop/future-time", "ssb"])
 def test_a_statement_may_name_the_records_of_any_grid(records):
-    assert expand(GRIDS["ssb"]._replace(stated=(_of(records=records),)), Config())
+    check_statements(GRIDS["ssb"]._replace(stated=(_of(records=records),)), GRIDS)
 
 
 def test_arms_named_in_another_script_have_links_of_their_own():

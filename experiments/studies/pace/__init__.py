@@ -27,8 +27,9 @@ from numpy import ndarray
 from experiments.arms import arm
 from experiments.bench.ours import portions
 from experiments.bench.protocol import Here, Turns, take_turns
-from experiments.grid import SHORTER, with_swept
+from experiments.grid import SHORTER
 from experiments.inputs import prepared_run
+from experiments.resolve import with_swept
 from experiments.runs import metric_means, serve
 from experiments.study import StudyOptions, save_measured
 from experiments.tuned import tuned

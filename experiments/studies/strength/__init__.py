@@ -38,8 +38,9 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 
 from experiments.finish import finish_study
-from experiments.grid import SHORTER, Grid, resolve
+from experiments.grid import SHORTER, Grid
 from experiments.inputs import prepared_run, ratings_of, study_split
+from experiments.resolve import resolve
 from experiments.runs import serve
 from experiments.studies import STUDIES
 from experiments.study import StudyOptions, save_measured

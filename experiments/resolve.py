@@ -1,11 +1,16 @@
-"""What a grid's arms have on a data set: its changes, swept values, tuned values."""
+"""From a grid and a request to its runs: arms by swept values by seeds, each resolved.
+
+A run has the grid's changes, beneath those of its arm, beneath its tuned and its swept
+values. ``resolve`` is the one place where they are put together and checked.
+"""
 
 import dataclasses
 import itertools
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from experiments.arms import arm
+from experiments.grid import MOST_SEEDS, Grid, check_grid
 from experiments.output.folders import file_name
 from experiments.tuned import PRIOR, is_tuned, trials, tuned, variant
 from research.baselines import BASELINES
@@ -13,21 +18,94 @@ from research.config import Config
 from research.contrast import cell_name
 from research.data.names import name_of
 from research.evaluate.metrics import CUTOFF
-from research.types import choose
+from research.prepare import check_config
+from research.types import InputError, check_distinct, choose
 
 if TYPE_CHECKING:
-    from experiments.grid import Grid
     from research.report.records import RunResult
 
 QUICK_VALUES = 2
+QUICK_EPOCHS = 2
+QUICK_WARMUP = 10  # steps, so that a cache has its turn in two epochs
 
 
-def changes_on(grid: "Grid", dataset: str) -> dict[str, Any]:
+class Cell(NamedTuple):
+    """One cell of a grid and a seed: the arm's name, its swept values, its config.
+
+    The config of a baseline has no seed of its own: all its seeds are one run.
+    """
+
+    arm: str
+    swept: dict[str, Any]
+    seed: int
+    config: Config
+
+
+def resolve(
+    grid: Grid,
+    base: Config,
+    seeds: int | None = None,
+    arms: tuple[str, ...] = (),
+    quick: bool = False,
+) -> list[Cell]:
+    """The runs that are asked for, as in ``expand``, each config checked: once.
+
+    What shows, plans, executes and collects takes what this returned.
+
+    Raises:
+      InputError: the first reason, before any data is read.
+    """
+    cells = expand(grid, base, seeds, arms, quick)
+    for cell in cells:
+        check_config(cell.config)
+    return cells
+
+
+def expand(
+    grid: Grid,
+    base: Config,
+    seeds: int | None = None,
+    arms: tuple[str, ...] = (),
+    quick: bool = False,
+) -> list[Cell]:
+    """Every run of the grid, in the order of its arms.
+
+    Raises:
+      InputError: an arm, or one of a contrast, isn't the grid's; an arm is given
+        twice; seeds is below 1; an arm of a tuned grid has no choice on this data set.
+    """
+    for name in arms:
+        choose(name, dict.fromkeys(grid.arms), f"arm of grid {grid.name}")
+    check_distinct(arms, "arms")
+    check_grid(grid)
+    base = with_changes(grid, base)
+    n = seeds if seeds is not None else (1 if quick else grid.seeds)
+    if n < 1:
+        raise InputError(f"seeds is {n}: it must be at least 1")
+    MOST_SEEDS.check("seeds", n)
+    cells: list[Cell] = []
+    with_choices = has_choices(grid, base, arms)
+    for name in grid.arms:
+        if arms and name not in arms:
+            continue
+        for swept in combinations(grid, name, base, quick):
+            choice = tuned_values(grid, name, base, swept) if with_choices else {}
+            config = with_swept(arm(name, base), choice | swept)
+            cells += [
+                Cell(name, swept, seed, dataclasses.replace(config, seed=seed))
+                for seed in range(n)
+            ]
+    if not quick:
+        return cells
+    return [cell._replace(config=_quick(cell.config)) for cell in cells]
+
+
+def changes_on(grid: Grid, dataset: str) -> dict[str, Any]:
     """What a grid changes in every run on a data set, by field, beneath its arms."""
     return grid.changes | grid.dataset_changes.get(name_of(dataset), {})
 
 
-def with_changes(grid: "Grid", base: Config) -> Config:
+def with_changes(grid: Grid, base: Config) -> Config:
     """The base with a grid's changes.
 
     Raises:
@@ -39,19 +117,19 @@ def with_changes(grid: "Grid", base: Config) -> Config:
     return dataclasses.replace(base, **changes)
 
 
-def has_choices(grid: "Grid", base: Config, arms: Collection[str] = ()) -> bool:
+def has_choices(grid: Grid, base: Config, arms: Collection[str] = ()) -> bool:
     """Whether arms of a grid take tuned values on the base's data set and split."""
     if not grid.tuned or not grid.tuned_or_not:
         return grid.tuned
     return not any(_choices(grid, base, arms)[False])
 
 
-def as_chosen(grid: "Grid", base: Config, arms: Collection[str]) -> "Grid":
+def as_chosen(grid: Grid, base: Config, arms: Collection[str]) -> Grid:
     """The grid with all of its arms at tuned values, or none, as these arms are."""
     return grid._replace(tuned=has_choices(grid, base, arms), tuned_or_not=False)
 
 
-def nothing_tuned(grid: "Grid", base: Config, arms: Collection[str] = ()) -> str:
+def nothing_tuned(grid: Grid, base: Config, arms: Collection[str] = ()) -> str:
     """The line on arms of a tuned grid that take no tuned values."""
     base = with_changes(grid, base)
     where = f"{name_of(base.dataset)}, split {base.split}"
@@ -64,7 +142,7 @@ def nothing_tuned(grid: "Grid", base: Config, arms: Collection[str] = ()) -> str
     )
 
 
-def how_tuned(ran: Sequence["RunResult"], base: Config, grid: "Grid") -> str:
+def how_tuned(ran: Sequence["RunResult"], base: Config, grid: Grid) -> str:
     """How the values of a tuned grid's runs were chosen, and those no column shows."""
     prior = grid.tuned_prior
     fields, n = trials(name_of(base.dataset), base.split, prior)
@@ -107,7 +185,7 @@ def _by_value(ran: Sequence["RunResult"], field: str, word: str) -> str:
 
 
 def _choices(
-    grid: "Grid", base: Config, arms: Collection[str]
+    grid: Grid, base: Config, arms: Collection[str]
 ) -> dict[bool, tuple[str, ...]]:
     """The trained ones of these arms, or of all: with choices (True), and without."""
     base = with_changes(grid, base)
@@ -122,7 +200,7 @@ def _choices(
 
 
 def tuned_values(
-    grid: "Grid", name: str, base: Config, swept: Mapping[str, float]
+    grid: Grid, name: str, base: Config, swept: Mapping[str, float]
 ) -> dict[str, float]:
     """What a tuned grid sets for a trained arm with these swept values."""
     if arm(name).model in BASELINES:
@@ -133,7 +211,7 @@ def tuned_values(
     return tuned(name_of(base.dataset), name, base.split, changed=changed)
 
 
-def _variant(grid: "Grid", name: str, base: Config, swept: Mapping[str, float]) -> str:
+def _variant(grid: Grid, name: str, base: Config, swept: Mapping[str, float]) -> str:
     """The variant of an arm that these swept values make, for which values are chosen.
 
     A value that is the arm's own changes nothing. A cell that sweeps the prior has the
@@ -146,7 +224,7 @@ def _variant(grid: "Grid", name: str, base: Config, swept: Mapping[str, float]) 
 
 
 def combinations(
-    grid: "Grid", name: str, base: Config, quick: bool
+    grid: Grid, name: str, base: Config, quick: bool
 ) -> list[dict[str, float]]:
     """The combinations of an arm's swept values."""
     cells = []
@@ -160,3 +238,32 @@ def combinations(
         step = max(1, len(combined) - 1)
         cells += combined[::step][:QUICK_VALUES] if quick else combined
     return cells
+
+
+def swept_text(value: Any) -> str:
+    """A swept value as text.
+
+    >>> swept_text(0.25), swept_text(("width=1", "every=5"))
+    ('0.25', 'width=1 every=5')
+    """
+    return " ".join(value) if isinstance(value, tuple) else f"{value:g}"
+
+
+def with_swept(config: Config, swept: Mapping[str, float]) -> Config:
+    """The config with these values, each in its field's own type.
+
+    Raises:
+      InputError: no such field, or half a number in one of whole numbers.
+    """
+    fields = vars(config)
+    kinds = {name: type(choose(name, fields, "field")) for name in swept}
+    for name, value in swept.items():
+        if kinds[name] is int and value % 1 != 0:
+            raise InputError(f"{name} is {value:g}: it must be a whole number")
+    typed: dict[str, Any] = {name: kinds[name](value) for name, value in swept.items()}
+    return dataclasses.replace(config, **typed)
+
+
+def _quick(config: Config) -> Config:
+    warmup = min(config.warmup, QUICK_WARMUP)
+    return dataclasses.replace(config, epochs=QUICK_EPOCHS, warmup=warmup)
