@@ -20,13 +20,13 @@ from experiments.output.code import code_of
 from experiments.output.environment import threads
 from experiments.output.folders import run_id
 from experiments.output.plan import Run
-from research.files import read_arrays
+from research.files import read_arrays, sweep, write_arrays
 from research.notices import say
 from research.train.checkpoint import INTERVAL, Checkpoint
 from research.types import InputError
 
 NAME = "checkpoints"  # the folder in a run's folder
-FILE = "default/arrays.npz"  # the file in a checkpoint's folder
+MOST = 2  # checkpoints that are kept: were the last one damaged, there is another
 MADE_BY = "made_by"  # the name of ``_made_by`` among the arrays
 SECONDS = "TWO_TOWER_CHECKPOINT_SECONDS"  # environment variable: another interval
 
@@ -82,13 +82,13 @@ def _made_by(run: Run, digest: str) -> str:
 
 def _load(folder: Path, made_by: str) -> Mapping[str, np.ndarray] | None:
     """The last checkpoint that can be used; damaged ones are removed."""
-    for step in complete(folder):
-        try:  # read here: the library would log stack traces of damaged files
-            arrays = read_arrays(step / FILE)
+    for path in complete(folder):
+        try:
+            arrays = read_arrays(path)
             maker, seconds = str(arrays.pop(MADE_BY)), float(arrays["seconds"][1])
         except (InputError, LookupError) as error:
-            say(f"{step}: not used, as it is damaged ({type(error).__name__})")
-            shutil.rmtree(step)
+            say(f"{path}: not used, as it is damaged ({type(error).__name__})")
+            path.unlink(missing_ok=True)
             continue
         if maker != made_by:
             say(f"{folder}: not used, as other code, packages or threads made it")
@@ -100,19 +100,24 @@ def _load(folder: Path, made_by: str) -> Mapping[str, np.ndarray] | None:
 
 
 def complete(folder: Path) -> list[Path]:
-    """The complete checkpoints in the folder, the last one first."""
-    steps = [p for p in folder.glob("*") if p.name.isdecimal() and p.is_dir()]
-    return sorted(steps, key=lambda step: int(step.name), reverse=True)
+    """The checkpoints in the folder, numbered from 1, the last one first."""
+    found = [path for path in folder.glob("*.npz") if path.stem.isdecimal()]
+    return sorted(found, key=lambda path: int(path.stem), reverse=True)
 
 
 def _save(folder: Path, made_by: str, arrays: dict[str, np.ndarray]) -> None:
-    """Writes a checkpoint; on a full disk it is skipped, and the run goes on."""
-    from experiments.output.orbax_files import (
-        keep,  # half a second: a short run needs none
-    )
+    """Adds a checkpoint and removes all but the last two.
 
+    On a full disk it is skipped, and the run goes on.
+    """
+    before = complete(folder)
+    number = int(before[0].stem) + 1 if before else 1
     try:
-        keep(folder, {MADE_BY: np.array(made_by), **arrays})
+        sweep(folder, "*")  # what a process that was killed in a save has left
+        arrays = {MADE_BY: np.array(made_by), **arrays}
+        write_arrays(folder / f"{number}.npz", arrays, level=0)
+        for path in before[MOST - 1 :]:
+            path.unlink()
     except OSError as error:
         with contextlib.suppress(OSError):
             say(f"{folder}: no checkpoint: {error.strerror or error}")

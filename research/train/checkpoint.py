@@ -1,7 +1,7 @@
 """Checkpoints: an interrupted training goes on from its last one, to the same bits.
 
 All that the next epoch depends on is kept, as arrays by name; the caller decides where.
-The command line keeps them with orbax-checkpoint (experiments/output/checkpoints.py).
+The command line keeps them as files (experiments/output/checkpoints.py).
 """
 
 import time

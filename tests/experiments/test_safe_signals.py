@@ -87,6 +87,7 @@ def started(code, *words, **options):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", STATUS)
 def test_a_signal_ends_with_one_line_and_its_status(number, tmp_path):
     skip_if_ignored(number)
@@ -119,6 +120,7 @@ PROGRAMS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("program", PROGRAMS)
 @pytest.mark.parametrize("name", ["numpy", "tyro", "research.types"])
 def test_a_signal_while_modules_are_imported_is_one_line_too(program, name):
@@ -133,6 +135,7 @@ def test_a_signal_while_modules_are_imported_is_one_line_too(program, name):
         assert told.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_an_exception_is_not_raised_into_a_module_that_is_imported():
     """Native code that is being loaded would abort, or keep it to itself."""
     swallowing = IMPORTS.replace("time.sleep(60)", "swallow()")
@@ -159,6 +162,7 @@ assert before == [signal.getsignal(n) for n in {[int(n) for n in STATUS]}]
     python("-c", code)
 
 
+@pytest.mark.slow
 def test_a_signal_that_is_ignored_stays_so(tmp_path):
     code = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n" + SLEEPS
     process = started(("-c", code.replace("sleep(60)", "sleep(1)")), tmp_path / "made")
@@ -179,6 +183,7 @@ def ends_after_its_deadline(code, tmp_path):
     assert told == "terminated: finished runs are kept, run again to go on\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", STATUS)
 def test_a_signal_when_all_is_over_leaves_the_status_as_it_is(number):
     skip_if_ignored(number)
@@ -187,6 +192,7 @@ def test_a_signal_when_all_is_over_leaves_the_status_as_it_is(number):
     assert process.returncode == 1
 
 
+@pytest.mark.slow
 def test_what_cant_be_interrupted_is_left(tmp_path):
     """A compilation is native code: no exception reaches it."""
     stuck = SLEEPS.replace("time.sleep(60)", "swallow()")
@@ -196,6 +202,7 @@ def test_what_cant_be_interrupted_is_left(tmp_path):
     assert contents(tmp_path) == {}
 
 
+@pytest.mark.slow
 def test_what_a_librarys_callback_swallows_is_said_once(tmp_path):
     """Python says of an exception in a callback that it was ignored, with a stack."""
     swallowed = "ended = type('', (), {'__del__': lambda one: time.sleep(60)})()"
@@ -203,6 +210,7 @@ def test_what_a_librarys_callback_swallows_is_said_once(tmp_path):
     ends_after_its_deadline(code, tmp_path)
 
 
+@pytest.mark.slow
 def test_output_that_nobody_reads_ends_the_command():
     process = started(("-m", "experiments"), "list", "api")
     process.stdout.close()
@@ -279,6 +287,7 @@ def processes_of(session):
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's promise is Linux's")
 def test_a_worker_ends_with_its_parent(tmp_path):
     (tmp_path / "orphan.py").write_text(ORPHAN)
