@@ -80,7 +80,7 @@ def curves_figure(frame: pd.DataFrame, output: str) -> Drawing:
 def outputs_figure(
     frame: pd.DataFrame, shifts: Mapping[tuple[str, float], float]
 ) -> Drawing:
-    """Recall of each output by the total, without log q in the loss and with all of it."""
+    """Recall of each output by the total, without log q in the loss and with it all."""
     metric = WITHOUT if WITHOUT in frame else "recall_20"
     outputs = list(dict.fromkeys(frame.output))
     ends = frame[frame["lambda"].isin([frame["lambda"].min(), frame["lambda"].max()])]
