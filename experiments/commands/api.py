@@ -44,8 +44,8 @@ API: dict[str, tuple[str, ...]] = {
         "experiments.studies.magnifier:magnifier_figure",
         "research.negatives.strength:correction_strength",
         "research.data.synthetic:make_synthetic",
-        "experiments.studies.dial.curve:dial_curve",
-        "experiments.studies.dial.curve:dial_figure",
+        "experiments.studies.dial:dial_curve",
+        "experiments.studies.dial:dial_figure",
     ),
 }
 

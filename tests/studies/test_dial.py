@@ -6,12 +6,15 @@ import numpy as np
 import pytest
 
 from experiments.studies import dial
-from experiments.studies.dial import STRENGTHS, cells, click_gain, population
-from experiments.studies.dial.report import (
+from experiments.studies.dial import (
+    STRENGTHS,
+    cells,
+    click_gain,
     counted_twice,
     dial_frame,
     dial_page,
     nearest_best,
+    population,
     regrets,
     verdicts,
 )

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from experiments.studies.dial import STRENGTHS, trained
-from experiments.studies.dial.curve import dial_curve, dial_figure
+from experiments.studies.dial import STRENGTHS, dial_curve, dial_figure, trained
 from research.data.synthetic import make_synthetic
 from research.types import InputError
 

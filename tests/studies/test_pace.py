@@ -4,13 +4,15 @@ import numpy as np
 import pytest
 
 import experiments.studies.pace as pace
-from experiments.studies.pace import ARMS, REFERENCE, run_pace
-from experiments.studies.pace.report import (
+from experiments.studies.pace import (
+    ARMS,
     CORRECTED,
+    REFERENCE,
     UNCORRECTED,
     epochs_to,
     heading,
     pace_frame,
+    run_pace,
     verdicts,
 )
 from experiments.study import StudyOptions
