@@ -8,6 +8,7 @@ colour of its arm, in-batch; a second one of that arm has other dashes.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal, NamedTuple
 
 import matplotlib
@@ -114,14 +115,12 @@ def draw(
     frame: pd.DataFrame,
     notes: Sequence[str] = (),
     decorate: Decorate | None = None,
+    legend: bool = True,
 ) -> Drawing:
     """Draws a frame, with notes below the panels.
 
-    Args:
-      plot: what is shown.
-      frame: a row for each point.
-      notes: lines of text.
-      decorate: called with each panel and its rows, before points get their labels.
+    ``decorate`` is called with each panel and its rows, before points get their labels;
+    without ``legend`` colours are not explained, as where each point is named.
     """
     lines = _lines_of(plot, frame)
     figure, panels = _panels(plot, frame, len(lines), len(notes))
@@ -132,9 +131,12 @@ def draw(
             decorate(panel.axes, panel.rows)
     _name_axes(plot, panels, frame)
     title = plot.title(frame) if callable(plot.title) else plot.title
-    if frame.empty:
-        title = "No run finished" if plot.kind != "forest" else "No difference has data"
-    _legend(figure, plot, panels, strokes, title)
+    if frame.empty and plot.kind != "forest":
+        title = "No run finished"
+    if legend and plot.colour and plot.colour != plot.label and len(frame):
+        _legend(figure, plot, panels, strokes, title)
+    else:
+        above(figure, folded(title))
     notes_below(figure, notes)
     if plot.label:
         for panel in panels:
@@ -148,7 +150,7 @@ def _values(frame: pd.DataFrame, column: str) -> list[Any]:
 
 
 def _lines_of(plot: Plot, frame: pd.DataFrame) -> dict[tuple[Any, Any], int]:
-    """The place of each line of a forest by its group and text; groups have headings."""
+    """The place of each line of a forest, by group and text; groups have headings."""
     if plot.kind != "forest":
         return {}
     out: dict[tuple[Any, Any], int] = {}
@@ -385,10 +387,6 @@ def _legend(
     title: str,
 ) -> None:
     """Sets the heading and, where colours need one, the legend above the panels."""
-    known = plot.label if plot.kind != "forest" else plot.y
-    if not plot.colour or plot.colour == known or None in strokes:
-        above(figure, folded(title))
-        return
     axes, handles = panels[0].axes, []
     if plot.kind == "lines":
         drawn = axes.get_legend_handles_labels()[0]
@@ -431,7 +429,7 @@ def _label_points(panel: Panel, plot: Plot, strokes: Mapping[Any, Stroke]) -> No
             xy = line[[plot.x, plot.y]].to_numpy(float)
             steps = np.linspace(0, 1, 12)[:, None]
             points = np.concatenate(
-                [points, *(a + steps * (b - a) for a, b in zip(xy, xy[1:]))]
+                [points, *(a + steps * (b - a) for a, b in pairwise(xy))]
             )
     at = some[[plot.x, plot.y]].to_numpy(float)
     texts = [str(text) for text in some[plot.label]]
@@ -480,7 +478,8 @@ def place_labels(
             missing.append(n)
             continue
         best = int(np.argmax(free))
-        text.set_position(axes.transData.inverted().transform(boxes[best, :2]))
+        corner = axes.transData.inverted().transform(boxes[best, :2])
+        text.set_position((float(corner[0]), float(corner[1])))
         text.set_verticalalignment("bottom")
         if reach[best, 0] > BESIDE * unit:
             ends = axes.transData.inverted().transform([anchor, edge[best]])

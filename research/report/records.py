@@ -366,7 +366,7 @@ def _result(line: dict[str, Any], arrays: Mapping[str, ndarray]) -> RunResult:
     return RunResult(**line)
 
 
-def _at(place: Place, arrays: Mapping[str, ndarray]) -> ndarray:
+def _at(place: Sequence[Any], arrays: Mapping[str, ndarray]) -> ndarray:
     """The array at a place of a stack."""
     name, index = place
     return np.asarray(arrays[name][index])
