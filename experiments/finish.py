@@ -13,7 +13,6 @@ from experiments.inputs import digest_of, fold_of
 from experiments.output.checkpoints import interval
 from experiments.output.folders import id_of, writable
 from experiments.output.index import write_index
-from experiments.output.lists import gather_lists
 from experiments.output.locks import Claims, alone
 from experiments.output.plan import Run, is_done, locate, plan, still_due
 from experiments.output.whole import of_common_seeds
@@ -182,7 +181,6 @@ def _write_grid(
     users = fold_of(cells[0].config, data_dir).fitted.n_users
     whole = gathered(grid, base, cells, out, data_dir, digest, quick)
     path, results, ignored = collect(grid, whole, out, digest, quick, users, failed)
-    gather_lists(whole, grid.name, out, digest, path)
     frame, written = report(grid, path, out)
     if ignored:
         print(f"{ignored} other runs in the grid's folder were ignored")

@@ -28,13 +28,13 @@ SHORTER: dict[str, dict[str, Any]] = {"ml-1m": {"batch": 1024, "epochs": 10}}
 
 # Figures of grids that name none: differences from the reference, or contrasts.
 ARMS_FIGURE: dict[str, Callable[..., Any]] = {
-    "arms": deferred("research.report.forest:forest_figure")
+    "arms": deferred("research.report.figures:forest_figure")
 }
 POINTS_FIGURE: dict[str, Callable[..., Any]] = {
     "arms": deferred("research.report.figures:arms_figure")
 }
 CONTRASTS_FIGURE: dict[str, Callable[..., Any]] = {
-    "arms": deferred("research.report.forest:contrasts_figure")
+    "arms": deferred("research.report.figures:contrasts_figure")
 }
 
 

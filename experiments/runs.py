@@ -13,7 +13,6 @@ from experiments.output.checkpoints import checkpoint_of, discard
 from experiments.output.code import code_of
 from experiments.output.environment import environment
 from experiments.output.folders import serving_folder
-from experiments.output.lists import write_lists
 from experiments.output.plan import Run
 from experiments.output.seals import clear, sha256_of, write_metrics
 from research.baselines import BASELINES, option_values
@@ -23,7 +22,7 @@ from research.evaluate.metrics import CUTOFF, METRICS, mean_counted, summary
 from research.evaluate.record import evaluate
 from research.evaluate.top_k import Scorer, dot_product, rank_scores, seen_items_of
 from research.files import read_arrays, write_arrays, write_csv, write_json
-from research.positives import POSITIVES, log_share
+from research.positives import log_share
 from research.prepare import Prepared, is_towers
 from research.report.records import RECORDS_VERSION, pack
 from research.saved.files import save_model
@@ -164,8 +163,6 @@ def execute(
         record = evaluate(fold, lists, scorer=scorer)
         where = serving_folder(folder, served)
         clear(where)
-        if POSITIVES[config.positives].ranks_items:
-            write_lists(where, fold, lists)
         write_arrays(where / "per_user.npz", pack(record))
         about = {"arm": run.arms.get(serving, ""), **dataclasses.asdict(served)}
         write_json(where / "config.json", about)

@@ -12,8 +12,8 @@ API: dict[str, tuple[str, ...]] = {
     "Data and arms": (
         "experiments.arms:arm",
         "experiments.inputs:fold_of",
-        "research.report.draws:draw_frame",
-        "research.report.draws:draw_figure",
+        "research.report.popularity:draw_frame",
+        "research.report.popularity:draw_figure",
     ),
     "Runs": (
         "experiments.compare:compare",
@@ -27,11 +27,11 @@ API: dict[str, tuple[str, ...]] = {
         "research.report.tables:wide",
         "research.report.figures:arms_figure",
         "research.report.figures:sweep_figure",
-        "research.report.tradeoff:tradeoff_figure",
-        "research.report.deciles:recall_by_decile",
-        "research.report.deciles:decile_figure",
-        "research.report.curves:history_frame",
-        "research.report.curves:history_figure",
+        "research.report.figures:tradeoff_figure",
+        "research.report.popularity:recall_by_decile",
+        "research.report.popularity:decile_figure",
+        "research.report.figures:history_frame",
+        "research.report.figures:history_figure",
     ),
     "Lists": (
         "research.report.lists:user_list",

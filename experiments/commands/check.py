@@ -1,9 +1,7 @@
 """The command check: whether the committed files still follow from their records."""
 
-import html
-import re
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,8 +15,6 @@ from experiments.commands.grids import (
 from experiments.lookup import find_by_file
 from experiments.output.folders import FAILED, FINISHED
 from research.types import InputError
-
-COMMENT = re.compile(r"<!-- (.*?) -->", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -52,27 +48,18 @@ class Check:
 
     def _compared(self, written: list[Path], scratch: Path) -> Iterator[bool]:
         """Whether each text is the committed one, which it also prints."""
+        from research.report.pictures import words_in
+
         for new in written:
             text, words = new.read_text(), new.suffix == ".words"
             name = new.relative_to(scratch)
-            name = name.with_suffix(".svg") if words else name
+            name = name.with_suffix(".png") if words else name
             old = self.results / name
-            found = old.read_text() if old.is_file() else None
-            if words and found is not None:
-                same = not missing_words(found, text.splitlines())
+            if not old.is_file():
+                same = False
+            elif words:
+                same = words_in(old) == text.splitlines()
             else:
-                same = found == text
+                same = old.read_text() == text
             print(f"{'same' if same else 'DIFFERENT'}  {name}")
             yield same
-
-
-def missing_words(svg: str, words: Iterable[str]) -> list[str]:
-    """The words of a figure that a picture of it does not show.
-
-    Letters are drawn as paths; matplotlib writes each line of text in a comment.
-
-    >>> missing_words("<!-- recall of --> <g/> <!-- A &amp; B -->", ["recall of A & B"])
-    []
-    """
-    shown = " ".join(html.unescape(line) for line in COMMENT.findall(svg))
-    return [line for line in words if line.replace("--", "- -") not in shown]

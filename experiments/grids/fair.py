@@ -61,7 +61,7 @@ FAIR = Grid(
     tuned=True,
     figures={
         "arms": functools.partial(
-            deferred("research.report.forest:forest_figure"),
+            deferred("research.report.figures:forest_figure"),
             without=("random", "popularity"),
         )
     },

@@ -57,7 +57,7 @@ FAIR_PRIOR = Grid(
     dataset_changes=SHORTER,
     figures={
         "moves": functools.partial(
-            deferred("research.report.tradeoff:moves_figure"),
+            deferred("research.report.figures:moves_figure"),
             swept="prior",
             title="Recall and coverage of each loss: without a prior (empty), and with "
             "the prior that validation chose (baselines have none)",

@@ -35,7 +35,7 @@ _SWEEPS: dict[str, tuple[Sweep, ...]] = {
     "pointwise-sigmoid": ({"temperature": _TWO},),
 }
 
-_FIGURE = deferred("research.report.frontier:frontier_figure")
+_FIGURE = deferred("research.report.figures:frontier_figure")
 # Its recall of 0.06 would stretch every axis.
 _SHOWN: dict[str, Any] = {"without": ("hardest",)}
 
@@ -61,7 +61,7 @@ FRONTIER = Grid(
         "diversity": functools.partial(_FIGURE, **_SHOWN),
         "diversity-item": functools.partial(_FIGURE, judged="recall_item", **_SHOWN),
         "serving": functools.partial(
-            deferred("research.report.frontier:serving_figure"), **_SHOWN
+            deferred("research.report.figures:serving_figure"), **_SHOWN
         ),
     },
     tables=(deferred("research.report.frontier:write_frontier"),),

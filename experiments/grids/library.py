@@ -48,7 +48,7 @@ LIBRARY = Grid(
     dataset_changes=SHORTER,
     figures={
         "arms": functools.partial(
-            deferred("research.report.forest:forest_figure"),
+            deferred("research.report.figures:forest_figure"),
             metrics=(_UNCLICKED, "recall"),
             without=("random", "in-batch"),
         )

@@ -55,7 +55,7 @@ TEMPERATURE = Grid(
     swept={"temperature": tuple(_AT)},
     figures={
         "curves": _CURVES,
-        "tradeoff": deferred("research.report.tradeoff:tradeoff_figure"),
+        "tradeoff": deferred("research.report.figures:tradeoff_figure"),
         "diversity": functools.partial(
             _CURVES, metrics=_DIVERSITY, columns=3, height=1.75
         ),

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.patches import Patch
 
-from research.report.pictures import ARMS
+from research.report.pictures import ARMS, Look
 
 _TEMPERATURES = {
     0.0125: "#000000",
@@ -90,3 +90,27 @@ def with_band(axes: Axes) -> list[Artist]:
     """The entries of an axes' legend and one for the bands behind its lines."""
     band = Patch(color="0.5", alpha=0.3, linewidth=0, label="95 % interval")
     return [*axes.get_legend_handles_labels()[0], band]
+
+
+def draw_line(
+    axes: Axes, y: int, numbers: tuple[float, float, float], style: Look
+) -> None:
+    """Draws a difference, with its interval where it has one."""
+    value, low, high = numbers
+    ends = np.array([[value - low], [high - value]])
+    axes.errorbar(
+        *(value, y),
+        xerr=None if np.isnan(ends).any() else ends,
+        color=style.colour,
+        marker=style.marker,
+        markersize=6,
+        elinewidth=1.2,
+    )
+
+
+def around_zero(axes: Axes, margin: float = np.nan) -> None:
+    """Draws the line of no difference, and a band around it as wide as the margin."""
+    axes.axvline(0, color="#333333", linewidth=0.9, zorder=1)
+    if not np.isnan(margin):
+        axes.axvspan(-margin, margin, color="#000000", alpha=0.07, linewidth=0)
+    axes.locator_params(axis="x", nbins=4)

@@ -7,8 +7,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from numpy import ndarray
 
 from research.contrast import cell_name as named_cell
@@ -23,16 +21,6 @@ from research.report.pages import (
     markdown_page,
     markdown_table,
     write_texts,
-)
-from research.report.pictures import (
-    EDGE,
-    Drawing,
-    blank,
-    draw_point,
-    legend_above,
-    look,
-    notes_below,
-    styled,
 )
 from research.report.records import RunResult
 from research.report.tables import swept_columns, wide
@@ -264,109 +252,3 @@ def _line_page(judged: pd.DataFrame) -> str:
         " this page. An arm at another temperature than the line's may"
         " differ by the temperature.",
     )
-
-
-PALE = 0.25
-
-
-@styled
-def frontier_figure(
-    frame: pd.DataFrame, judged: str = "recall", without: Sequence[str] = ()
-) -> Drawing:
-    """Draws recall@20 against kinds of diversity, a point per arm and temperature.
-
-    The Pareto front of the trained arms is dashed, dominated arms are pale, serving
-    lines are thin. Further right and up is better on both.
-    """
-    frame = frame[~frame.arm.isin(without)]
-    kinds = [kind for kind in KINDS if kind in set(frame.metric)]
-    points = wide(frame, [judged, *kinds], CUTOFF)
-    trained, rows = points[points[PRIOR].isna()], -(-len(kinds) // 3)
-    figure, axes = blank(1.3 + 2.1 * rows, nrows=rows, ncols=3, sharey=True)
-    for panel in axes.flat[len(kinds) :]:
-        figure.delaxes(panel)
-    for panel, kind in zip(axes.flat, kinds):
-        on = pareto(trained[kind].to_numpy(), trained[judged].to_numpy())
-        front = trained[on].sort_values(kind)
-        panel.plot(front[kind], front[judged], "--", color="#777777", linewidth=1.1)
-        _lines(panel, points, kind, judged)
-        _points(panel, trained, kind, judged, on.tolist())
-        panel.set_xlabel(METRICS[kind].axis(CUTOFF), fontsize=9.5)
-    for panel in axes[:, 0]:
-        panel.set_ylabel(METRICS[judged].title(CUTOFF))
-    name = METRICS[judged].title(CUTOFF)
-    heading = f"{name[0].upper()}{name[1:]} by kind of diversity"
-    heading += " (pale: behind the dashed front)"
-    _around(figure, trained, heading)
-    return Drawing(figure, points)
-
-
-@styled
-def serving_figure(frame: pd.DataFrame, without: Sequence[str] = ()) -> Drawing:
-    """Draws both recalls against the average recommendation popularity.
-
-    The lines are the two models served with a prior from -1 to 1. An arm whose mean
-    lies above every line that reaches its popularity is solid, the others are pale;
-    the table of the line says for which that is significant.
-    """
-    frame = frame[~frame.arm.isin(without)]
-    points = wide(frame, [*JUDGED, POPULARITY], CUTOFF)
-    trained = points[points[PRIOR].isna()]
-    figure, axes = blank(4.3, ncols=2)
-    for panel, metric in zip(axes, JUDGED, strict=True):
-        lines = _lines(panel, points, POPULARITY, metric)
-        cells = zip(trained[POPULARITY], trained[metric])
-        above = [_is_above(lines, x, y) for x, y in cells]
-        _points(panel, trained, POPULARITY, metric, above)
-        panel.set_xlabel(METRICS[POPULARITY].title(CUTOFF))
-        panel.set_ylabel(METRICS[metric].title(CUTOFF))
-    heading = "Arms at their own temperatures beside models served with a prior"
-    heading += " (pale: the mean is not above the lines)"
-    _around(figure, trained, heading)
-    served = points.dropna(subset=[PRIOR]).get("temperature")
-    if served is not None and served.nunique() == 1:
-        at = f"the lines' models: temperature {served.iloc[0]:g}"
-        notes_below(figure, [f"{at}; points: {_values(trained.temperature)}"])
-    return Drawing(figure, points)
-
-
-def _values(column: "pd.Series[float]") -> str:
-    return ", ".join(f"{value:g}" for value in sorted(column.dropna().unique()))
-
-
-def _lines(axes: Axes, points: pd.DataFrame, x: str, y: str) -> list[np.ndarray]:
-    """Draws each serving line; returns their points [n, 2], sorted along x."""
-    lines = []
-    for arm, line in points.dropna(subset=[PRIOR, x, y]).groupby("arm", sort=False):
-        line, colour = line.sort_values(PRIOR), look(str(arm)).colour
-        axes.plot(line[x], line[y], color=colour, linewidth=1.3, zorder=1.5)
-        lines.append(line.sort_values(x)[[x, y]].to_numpy())
-    return lines
-
-
-def _is_above(lines: list[np.ndarray], x: float, y: float) -> bool:
-    """Whether a point lies above every line that reaches it, and some line does."""
-    levels = [np.interp(x, line[:, 0], line[:, 1], np.nan, np.nan) for line in lines]
-    reached = [level for level in levels if not np.isnan(level)]
-    return bool(reached and y > max(reached))
-
-
-def _points(
-    axes: Axes, points: pd.DataFrame, x: str, y: str, strong: Sequence[bool]
-) -> None:
-    """Draws the trained cells, pale unless strong."""
-    for row, solid in zip(points.to_dict("records"), strong, strict=True):
-        style: dict[str, Any] = {
-            "alpha": 1.0 if solid else PALE,
-            "zorder": 3 if solid else 2,
-        }
-        draw_point(axes, row, (row[x], row[y]), y, elinewidth=0.9, **EDGE, **style)
-
-
-def _around(figure: Figure, points: pd.DataFrame, title: str) -> None:
-    axes, handles = figure.axes[0], []
-    for arm in dict.fromkeys(points.arm):
-        style = look(arm)
-        handles += axes.plot([], [], style.marker, color=style.colour, label=arm)
-    handles += axes.plot([], [], color="#777777", label="served with a prior, -1 to 1")
-    legend_above(figure, handles, title, 3)

@@ -1,26 +1,82 @@
 """Figures as files: one style, one way to save, and no figure without labels."""
 
+import functools
 import io
-import re
 import textwrap
+import warnings
 import zlib
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
+import matplotlib
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.font_manager import findfont, fontManager, get_font
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.text import Text
+from PIL import Image
 
 from research.files import beside, replace
-from research.report.fonts import drawn_with, families, say_lacking
+from research.notices import say
 from research.report.pages import write_texts
+from research.types import InputError
+
+# Fonts: matplotlib's own, then installed ones for other scripts.
+FIRST = "DejaVu Sans"  # comes with matplotlib, so the same everywhere
+CHINESE = (
+    *("Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "WenQuanYi Micro Hei"),
+    *("WenQuanYi Zen Hei", "Droid Sans Fallback", "Microsoft YaHei", "SimHei"),
+    *("PingFang SC", "Hiragino Sans GB", "Heiti SC", "Arial Unicode MS"),
+)
+_SAID: set[str] = set()  # characters that a line of this process has named
+
+
+@functools.cache
+def families() -> list[str]:
+    """The fonts that a character is looked for in, the first one first."""
+    installed = {font.name for font in fontManager.ttflist}
+    return [FIRST, *(name for name in CHINESE if name in installed)]
+
+
+def lacking(text: str) -> str:
+    """The characters of a text that no font of ``families`` has, each once.
+
+    >>> lacking("recall@20 ±0.01")
+    ''
+    """
+    fonts = [get_font(findfont(name)) for name in families()]
+    unseen = {character for character in text if not character.isspace()}
+    return "".join(
+        character
+        for character in sorted(unseen)
+        if not any(font.get_char_index(ord(character)) for font in fonts)
+    )
+
+
+def say_lacking(figure: Figure) -> None:
+    """Says which characters of a drawn figure are boxes, each once in a process."""
+    texts = [text.get_text() for text in figure.findobj(Text)]
+    if new := "".join(c for c in lacking("".join(texts)) if c not in _SAID):
+        _SAID.update(new)
+        say(
+            f"figures show {new} as boxes: no installed font has them; one that has is "
+            f"{CHINESE[0]}"
+        )
+
+
+@contextmanager
+def drawn_with(style: Any) -> Iterator[None]:
+    """Draws in a style of matplotlib; missing characters are for ``say_lacking``."""
+    with matplotlib.rc_context(style), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font")
+        yield
+
 
 READABLE = 4.5  # the contrast WCAG 2.2 asks of text, at level AA
 
@@ -74,6 +130,15 @@ ARMS = {
     "vector-cache+logq+push": Look("#c7a76c", "p"),
     "mixed-popularity+logq-stopped": Look("#74c476", "^"),
 }
+VERDICTS = {
+    "better": Look("#117733", "o"),
+    "worse": Look("#8b1a4a", "X"),
+    "higher": Look("#333333", "^"),
+    "lower": Look("#333333", "v"),
+    "equivalent": Look("#6b7785", "s"),
+    "undecided": Look("#a0a0a0", "D"),
+    "not tested": Look("#c9c9c9", "d"),
+}
 
 # For an arm without an entry: by its name alone, so that no other arm moves its colour.
 SPARE_COLOURS = (
@@ -84,15 +149,15 @@ SPARE_MARKERS = ("H", "8", "P", "X", "d", "p", "v")
 
 
 def look(arm: str) -> Look:
-    """The look of an arm; an unknown one gets a look from its name alone.
+    """The look of an arm or a verdict; an unknown one has a look by its name alone.
 
     >>> look("full-softmax")
     Look(colour='#000000', marker='o')
     >>> look("my-loss") == look("my-loss")
     True
     """
-    if arm in ARMS:
-        return ARMS[arm]
+    if known := ARMS.get(arm) or VERDICTS.get(arm):
+        return known
     code = zlib.crc32(arm.encode())
     colour = SPARE_COLOURS[code % len(SPARE_COLOURS)]
     marker = SPARE_MARKERS[code // len(SPARE_COLOURS) % len(SPARE_MARKERS)]
@@ -125,6 +190,7 @@ def looks(arms: Iterable[str]) -> dict[str, Look]:
 
 WIDTH = 7.0  # inches; at half of it 10 pt is still 5 pt, the smallest that print allows
 DPI = 160
+DESCRIPTION = "Description"  # a key of PNG for what a picture shows
 MARKER = 4.0  # half a marker, in points
 EDGE: Any = {"markeredgecolor": "white", "markeredgewidth": 0.5}
 STYLE: Any = {  # matplotlib types its keys as a literal of hundreds
@@ -148,8 +214,6 @@ STYLE: Any = {  # matplotlib types its keys as a literal of hundreds
     "lines.markersize": 6,
     "figure.autolayout": False,  # a layout is made once, by freeze
     "figure.constrained_layout.use": False,
-    "svg.fonttype": "path",
-    "svg.hashsalt": "two-tower-ssb",  # else ids in the SVG differ each time
 }
 
 
@@ -163,7 +227,7 @@ class Drawing(NamedTuple):
     points: pd.DataFrame
 
     def _repr_png_(self) -> bytes:
-        return _rendered(self.figure, "png")
+        return _rendered(self.figure)
 
 
 FOOT = 0.15  # inches below all else, for the data set's name
@@ -224,46 +288,6 @@ def notes_below(figure: Figure, lines: Sequence[str], **style: Any) -> None:
             engine.set(rect=(0, 0, 1, 1))  # the layout leaves room for the lines
 
 
-DASHES: Sequence[Any] = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 2, 1, 2)))
-
-
-def cell_lines(
-    frame: pd.DataFrame, fields: Sequence[str]
-) -> Iterator[tuple[pd.DataFrame, dict[str, Any]]]:
-    """The rows of each arm at each swept value, with the look and label of its line.
-
-    The swept values of an arm share its colour and differ in their dashes.
-    """
-    drawn: dict[str, int] = {}
-    for cell, part in frame.groupby(["arm", *fields], sort=False, dropna=False):
-        arm, *values = cell
-        at = [f"{f} {v:g}" for f, v in zip(fields, values) if not pd.isna(v)]
-        number = drawn[arm] = drawn.get(arm, -1) + 1
-        yield (
-            part,
-            {
-                "color": look(arm).colour,
-                "linestyle": DASHES[number % len(DASHES)],
-                "label": ", ".join([arm, *at]),
-            },
-        )
-
-
-def draw_point(
-    axes: Axes,
-    row: Mapping[Hashable, Any],
-    at: tuple[float, float],
-    metric: str,
-    **style: Any,
-) -> None:
-    """Draws an arm's point in its look, with the interval of a metric."""
-    arm, mean = look(str(row["arm"])), row[metric]
-    reach = np.array([[mean - row[f"{metric}_low"]], [row[f"{metric}_high"] - mean]])
-    # a percentile interval need not hold its mean
-    style["yerr"] = np.maximum(reach, 0)
-    axes.errorbar(*at, color=arm.colour, marker=arm.marker, **style)
-
-
 _POINTS_ALONE: ContextVar[bool] = ContextVar("points_alone", default=False)
 
 
@@ -278,13 +302,12 @@ def points_alone() -> Iterator[None]:
 
 
 def save_figure(figure: Figure, points: pd.DataFrame, path: Path) -> list[Path]:
-    """Writes <path>.svg, <path>.png and, the points shown, <path>.csv.
+    """Writes <path>.png and, the points shown, <path>.csv.
 
     The name of the folder, which is the data set's, stands in the lower right corner:
     pictures are copied without their paths. Each file is whole or absent, and the same
-    figure gives the same bytes. Within
-    ``points_alone`` there are <path>.words, a line for each of ``words_of``, and the
-    points.
+    figure gives the same bytes. The picture holds its words (``words_of``) as a
+    description; within ``points_alone`` there are <path>.words instead of it.
 
     Raises:
       ValueError: an axis without a label (or that of an axis it shares), or a
@@ -301,12 +324,9 @@ def save_figure(figure: Figure, points: pd.DataFrame, path: Path) -> list[Path]:
     if _POINTS_ALONE.get():
         words = "\n".join(words_of(figure))
         return write_texts(path, {".words": words, ".csv": points})
-    pictures = [
-        replace(beside(path, f".{kind}"), _rendered(figure, kind))
-        for kind in ("svg", "png")
-    ]
+    picture = replace(beside(path, ".png"), _rendered(figure))
     say_lacking(figure)
-    return [*pictures, *write_texts(path, {".csv": points})]
+    return [picture, *write_texts(path, {".csv": points})]
 
 
 def _name_data(figure: Figure, dataset: str) -> None:
@@ -340,27 +360,25 @@ def freeze(figure: Figure) -> None:
         figure.set_layout_engine(None)
 
 
-def _rendered(figure: Figure, kind: str) -> bytes:
+def _rendered(figure: Figure) -> bytes:
+    """The figure as PNG; its words are a description in it."""
     buffer = io.BytesIO()
-    # Date and version of the software would make bytes of equal figures differ.
-    metadata = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}[kind]
+    # the version of the software would make bytes of equal figures differ
+    metadata = {"Software": None, DESCRIPTION: "\n".join(words_of(figure))}
     with drawn_with(STYLE):
         freeze(figure)
-        figure.savefig(buffer, format=kind, dpi=DPI, metadata=metadata)
-    picture = buffer.getvalue()
-    return _clips_in_order(picture) if kind == "svg" else picture
+        figure.savefig(buffer, format="png", dpi=DPI, metadata=metadata)
+    return buffer.getvalue()
 
 
-def _clips_in_order(svg: bytes) -> bytes:
-    """The SVG with its clip paths named by their order.
+def words_in(path: Path) -> list[str]:
+    """The words of the figure that a PNG shows; none in one of other origin.
 
-    Matplotlib names them by a hash of all digits of a panel's place, and the last digit
-    of a layout is not the same in each process.
+    Raises:
+      InputError: the file isn't a picture.
     """
-    found = dict.fromkeys(re.findall(rb'<clipPath id="(\w+)"', svg))
-    names = {old: b"clip%d" % n for n, old in enumerate(found)}
-    return re.sub(
-        rb'(<clipPath id="|url\(#)(\w+)',
-        lambda match: match[1] + names.get(match[2], match[2]),
-        svg,
-    )
+    try:
+        with Image.open(path) as picture:
+            return str(picture.info.get(DESCRIPTION, "")).splitlines()
+    except (OSError, ValueError, SyntaxError) as error:
+        raise InputError(f"{path}: not a picture ({error})") from None

@@ -3,7 +3,7 @@
 A file is an .npz of the same bytes for the same content. Its array ``rows`` is JSON:
 the layout, the header (results version, grid, data set, ...), and the meaning of the
 other arrays; in records of a grid, one result per run, whose arrays are in stacks
-(research/report/stacks.py).
+(``Stacks``).
 """
 
 import hashlib
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Shaped, UInt8
 from numpy import ndarray
 
 from research.archives import safe_arrays
@@ -21,13 +22,12 @@ from research.config import Config
 from research.data.names import name_of
 from research.files import write_arrays
 from research.prepare import Prepared
-from research.report.stacks import Stacks, unstacked
 from research.types import Fold, InputError, Record, check
 
 RECORDS_VERSION = 1  # of what runs and studies measure: part of a run's id
 RESULTS_VERSION = 3  # of what tables derive from that, the intervals included
 LAYOUT = 2
-LAYOUTS = (1, LAYOUT)  # the ones that are read; in 1 each array of a run stands alone
+OLDER = "older records are read by commit 58129723"
 CONTENT = "rows"
 # Raised by content that isn't that of records.
 MALFORMED = (LookupError, TypeError, ValueError, AttributeError, RecursionError)
@@ -62,7 +62,10 @@ def study_header(
     split: str = Config.split,
     **more: Any,
 ) -> dict[str, Any]:
-    """The header of a study's records."""
+    """The header of a study's records; ``more`` are further entries.
+
+    Older records say the split is ratio whatever it was; their data set says which.
+    """
     where = {"grid": name, "dataset": name_of(dataset), "split": split}
     return {**where, "quick": quick, "data_digest": digest, **more}
 
@@ -70,7 +73,7 @@ def study_header(
 def save_stored(
     path: Path, header: Mapping[str, Any], arrays: Mapping[str, ndarray], **content: Any
 ) -> Path:
-    """Writes a file of records, whole or not at all, and returns its path."""
+    """Writes a file of records, whole or not at all; ``content`` is JSON on arrays."""
     header = {"results_version": RECORDS_VERSION, **header}
     whole = {"layout": LAYOUT, "header": header, **content}
     text = json.dumps({**whole, DIGEST: _digest(whole, arrays)}).encode()
@@ -90,11 +93,11 @@ def _digest(content: Mapping[str, Any], arrays: Mapping[str, ndarray]) -> str:
 
 
 def load_stored(path: str | Path, *needs: str) -> Stored:
-    """Reads a file of records.
+    """Reads a file of records whose content has the entries that it needs.
 
     Raises:
-      InputError: no such file, not such records, of another RECORDS_VERSION, or not as
-        they were written. Records older than digests are read without one.
+      InputError: no such file, not such records, of another RECORDS_VERSION or layout,
+        or not as they were written.
     """
     path = Path(path)
     return _stored(path, safe_arrays(path), needs, whole=True)
@@ -108,22 +111,22 @@ def _stored(
 ) -> Stored:
     try:
         content = json.loads(arrays.pop(CONTENT).tobytes().decode())
-        digest = content.pop(DIGEST, None)
-        if whole and digest is not None and digest != _digest(content, arrays):
-            raise ValueError("it isn't as it was written")
         layout, header = content.pop("layout"), dict(content.pop("header"))
-        if layout not in LAYOUTS:
-            raise ValueError(f"layout {layout}, this code reads {LAYOUTS}")
-        if missing := [name for name in needs if name not in content]:
-            raise ValueError(f"no {' and no '.join(missing)}")
+        digest = content.pop(DIGEST, None)
     except MALFORMED as error:
         raise InputError(f"{path}: not a file of records ({error!r})") from error
-    # a key from when records and tables had one version: it is that of the records
     if header.get("results_version") != RECORDS_VERSION:
         raise InputError(
             f"{path}: records of version {header.get('results_version')}, "
-            f"this code reads version {RECORDS_VERSION}: run the grid again"
+            f"this code reads version {RECORDS_VERSION}: run the grid again; {OLDER}"
         )
+    if layout != LAYOUT:
+        raise InputError(f"{path}: records of layout {layout}, not {LAYOUT}: {OLDER}")
+    if missing := [name for name in needs if name not in content]:
+        raise InputError(f"{path}: not a file of records (no {', '.join(missing)})")
+    rest = {"layout": layout, "header": header, **content}
+    if whole and digest != _digest(rest, arrays):
+        raise InputError(f"{path}: not a file of records (it isn't as it was written)")
     return Stored(header, content, arrays)
 
 
@@ -236,10 +239,67 @@ def unpack(arrays: Mapping[str, ndarray]) -> Record:
     return Record(**fields, columns=columns, depth=depth)
 
 
+Place = tuple[str, int]  # a stack's name and an index along its last axis
+
+
+class Stacks:
+    """Arrays of many runs as a few, by what they measure; equal ones are kept once.
+
+    Runs of a grid have arrays of the same type and shape, and a place in one differs
+    little from the same place in the next. One array with the run as its last axis,
+    with all first bytes of its numbers before all second ones, is two thirds as large,
+    compressed, as an array per run.
+    """
+
+    def __init__(self) -> None:
+        self._names: dict[tuple[str, str, tuple[int, ...]], str] = {}
+        self._members: dict[str, list[ndarray]] = {}
+        self._places: dict[tuple[str, bytes], Place] = {}
+
+    def put(self, part: str, values: ndarray) -> Place:
+        """Adds an array, unless this part has an equal one; returns its place."""
+        kind = part, values.dtype.str, values.shape
+        name = self._names.setdefault(kind, f"a{len(self._names)}")
+        members = self._members.setdefault(name, [])
+        key = name, hashlib.sha256(values.tobytes()).digest()
+        if key not in self._places:
+            self._places[key] = name, len(members)
+            members.append(values)
+        return self._places[key]
+
+    def arrays(self) -> dict[str, ndarray]:
+        """The stacks as bytes, [bytes of a number, ..., arrays], by name."""
+        return {
+            name: _bytes_apart(np.stack(members, axis=-1))
+            for name, members in self._members.items()
+        }
+
+    def types(self) -> dict[str, str]:
+        """The type of the numbers of each stack, by its name."""
+        return {name: members[0].dtype.str for name, members in self._members.items()}
+
+
+def _bytes_apart(values: Shaped[ndarray, "*shape"]) -> UInt8[ndarray, "byte *shape"]:
+    size = values.dtype.itemsize
+    each = np.frombuffer(values.tobytes(), np.uint8).reshape(*values.shape, size)
+    return np.moveaxis(each, -1, 0)
+
+
+def unstacked(
+    arrays: Mapping[str, ndarray], types: Mapping[str, str]
+) -> dict[str, ndarray]:
+    """The stacks behind what ``Stacks.arrays`` returned, array first: [arrays, ...]."""
+    out = {}
+    for name, apart in arrays.items():
+        each = np.moveaxis(apart, (0, -1), (-1, 0))
+        out[name] = np.frombuffer(each.tobytes(), types[name]).reshape(each.shape[:-1])
+    return out
+
+
 def save_records(
     path: Path, results: Sequence[RunResult], header: Mapping[str, Any] | None = None
 ) -> Path:
-    """Writes the results of a grid as one file, and returns its path."""
+    """Writes the results of a grid as one file; equal arrays are stored once."""
     stacks = Stacks()
     lines = []
     for result in results:
@@ -266,7 +326,7 @@ def load_records(path: Path | str) -> list[RunResult]:
     """
     path = Path(path)
     try:
-        return results_of(load_stored(path, "rows"))
+        return results_of(load_stored(path, "rows", "types"))
     except MALFORMED as error:
         raise InputError(f"{path}: not a file of records ({error!r})") from error
 
@@ -274,17 +334,12 @@ def load_records(path: Path | str) -> list[RunResult]:
 def results_of(stored: Stored) -> list[RunResult]:
     """The results of runs among what a file holds."""
     _, content, arrays = stored
-    if "types" in content:
-        arrays = unstacked(arrays, content["types"])
+    arrays = unstacked(arrays, content["types"])
     return [_result(line, arrays) for line in content["rows"]]
 
 
 def _check_shapes(record: Record) -> None:
-    """Checks that the arrays of a record fit together.
-
-    Raises:
-      ValueError: they don't.
-    """
+    """Raises ValueError where the arrays of a record don't fit together."""
     n, held = len(record.ks), int(record.held.sum())
     shapes = {
         "exposure": (n, len(record.item_counts)),
@@ -309,9 +364,7 @@ def _result(line: dict[str, Any], arrays: Mapping[str, ndarray]) -> RunResult:
     return RunResult(**line)
 
 
-def _at(place: list[Any] | str, arrays: Mapping[str, ndarray]) -> ndarray:
-    """The array at a place of a stack, or in layout 1 that of a name."""
-    if isinstance(place, str):
-        return arrays[place]
+def _at(place: Sequence[Any], arrays: Mapping[str, ndarray]) -> ndarray:
+    """The array at a place of a stack."""
     name, index = place
     return np.asarray(arrays[name][index])

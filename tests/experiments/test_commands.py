@@ -222,7 +222,7 @@ def test_plain_lines_without_a_terminal(call, tmp_path):
         f"wrote {tmp_path / what / 'ml-100k' / name}"
         for what, names in (
             ("tables", ("few.csv", "few.md")),
-            ("figures", ("few-arms.svg", "few-arms.png", "few-arms.csv")),
+            ("figures", ("few-arms.png", "few-arms.png", "few-arms.csv")),
         )
         for name in names
     ] + [f"wrote {tmp_path / 'report.html'}"]

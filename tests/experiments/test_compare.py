@@ -14,7 +14,7 @@ from research.calibration import NoScale
 from research.config import Config
 from research.evaluate.metrics import summary
 from research.positives import log_share
-from research.report.curves import history_frame
+from research.report.figures import history_frame
 from research.report.lists import user_list
 from research.report.tables import table
 from research.serving import Serving

@@ -58,5 +58,5 @@ def test_training_measures_it_and_the_grid_shows_it(call, tmp_path, monkeypatch)
     assert all(f" | {mean:.2f} |" in text for mean in means)
     points = pd.read_csv(tmp_path / "figures" / "ml-100k" / "own-ends.csv")
     assert points.ends.tolist() == means
-    svg = tmp_path / "figures" / "ml-100k" / "own-ends.svg"
+    svg = tmp_path / "figures" / "ml-100k" / "own-ends.png"
     assert svg.stat().st_size > 10_000

@@ -37,7 +37,7 @@ def test_a_grid_from_a_csv_to_tables_and_figures(shop, tmp_path, capsys):
     assert "corner-shop, split random, fitted on train + validation" in page
     header = read_header(out / "records" / "corner-shop" / "few-random.npz")
     assert header["users"] == 60
-    assert (out / "figures" / "corner-shop" / "few-random-arms.svg").is_file()
+    assert (out / "figures" / "corner-shop" / "few-random-arms.png").is_file()
     before = contents(out, "tables/**/*")
     for path in before:
         (out / path).unlink()

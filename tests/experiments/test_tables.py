@@ -231,12 +231,11 @@ def test_a_quick_run_says_that_it_is_one(results):
         "tables/ml-100k/ssb-contrasts.csv",
         "tables/ml-100k/ssb-contrasts.md",
         "tables/ml-100k/ssb.md",
-        "figures/ml-100k/ssb-arms.svg",
         "figures/ml-100k/ssb-arms.png",
         "figures/ml-100k/ssb-arms.csv",
     }
     assert "A quick run" in files["tables/ml-100k/ssb.md"].decode()
-    assert QUICK_MARK in files["figures/ml-100k/ssb-arms.svg"].decode()
+    assert QUICK_MARK in files["figures/ml-100k/ssb-arms.png"].decode()
     assert f"ssb on ml-100k, {QUICK_MARK}" in (results / "report.html").read_text()
     for folder in runs_of(results, "ssb"):
         config = read_json(folder / "config.json")
@@ -249,7 +248,7 @@ def test_check_passes_on_what_was_derived(results, call):
     assert called.status == 0
     tables = [f"tables/ml-100k/ssb{e}" for e in ("-contrasts.csv", "-contrasts.md")]
     tables += ["tables/ml-100k/ssb.csv", "tables/ml-100k/ssb.md"]
-    figures = [f"figures/ml-100k/ssb-arms{end}" for end in (".csv", ".svg")]
+    figures = [f"figures/ml-100k/ssb-arms{end}" for end in (".csv", ".png")]
     *lines, last = called.out.splitlines()
     assert sorted(lines) == [f"same  {name}" for name in (*figures, *tables)]
     assert last == "6 of 6 files follow from the records"
@@ -281,7 +280,7 @@ def test_check_fails_on_one_digit(name, results, call):
 def test_check_fails_on_a_picture_with_another_title(results, call):
     """The code no longer has this title; the points are the same."""
     words = "Paired differences from"
-    path = results / "figures" / "ml-100k" / "ssb-arms.svg"
+    path = results / "figures" / "ml-100k" / "ssb-arms.png"
     whole = path.read_text()
     assert words in whole
     try:
@@ -290,7 +289,7 @@ def test_check_fails_on_a_picture_with_another_title(results, call):
     finally:
         path.write_text(whole)
     assert called.status == 1
-    assert "DIFFERENT  figures/ml-100k/ssb-arms.svg" in called.out
+    assert "DIFFERENT  figures/ml-100k/ssb-arms.png" in called.out
     assert called.out.count("same") == 5
 
 

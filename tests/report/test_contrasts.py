@@ -20,9 +20,9 @@ from research.report.contrasts import (
     paired_users,
     verdict,
 )
-from research.report.forest import VERDICTS, contrasts_figure
+from research.report.figures import contrasts_figure
 from research.report.pages import write_texts
-from research.report.pictures import save_figure
+from research.report.pictures import VERDICTS, save_figure, words_of
 from research.report.records import RunResult
 from research.report.tables import table
 from research.types import InputError
@@ -363,11 +363,6 @@ def test_arms_named_in_another_script_have_links_of_their_own():
     assert len(ids) == 2
 
 
-def words(figure):
-    """All texts of a figure."""
-    return [t.get_text() for t in figure.findobj(lambda o: hasattr(o, "get_text"))]
-
-
 def test_contrasts_have_the_look_of_their_verdict(tmp_path):
     contrasts = contrast_frame(
         made_rows(users=300),
@@ -382,24 +377,24 @@ def test_contrasts_have_the_look_of_their_verdict(tmp_path):
     figure = contrasts_figure(contrasts).figure
     (axes,) = figure.axes
     drawn = [bars.lines[0].get_color() for bars in axes.containers]
-    assert drawn == [VERDICTS[v].colour for v in contrasts.verdict[:3]]
+    assert drawn == [VERDICTS[v].colour for v in ("better", "higher")]
     names = [label.get_text() for label in axes.get_yticklabels()]
     assert names[:3] == [
         *("recall@20, difference from in-batch:", "full-softmax", "in-batch+logq"),
     ]
     legend = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert legend == ["better (2)", "higher (1)"]
+    assert legend == ["better, 2 of 3", "higher, 1 of 3"]
     title = figure.legends[0].get_title().get_text()
     assert title == "3 of 3 differences are significant"
-    assert "without data: 1" in words(figure)
+    assert "without data: 1" in words_of(figure)
     (fewer,) = contrasts_figure(contrasts, without=(FULL,)).figure.axes
     left = [label.get_text() for label in fewer.get_yticklabels()]
     assert left == [name for name in names if name != FULL]
     far = contrasts_figure(contrasts, without=("novelty",)).figure
     shown = [label.get_text() for label in far.axes[0].get_yticklabels()]
     assert shown == names[:3]
-    assert any("in the table alone: novelty" in text for text in words(far))
+    assert any("in the table alone: novelty" in text for text in words_of(far))
     none = contrast_frame([], (Contrast("a", "b"),))
     empty = contrasts_figure(none).figure
-    assert empty.legends[0].get_title().get_text() == "No contrast has data"
-    assert len(save_figure(*contrasts_figure(none), tmp_path / "none")) == 3
+    assert "No contrast has data" in words_of(empty)
+    assert len(save_figure(*contrasts_figure(none), tmp_path / "none")) == 2

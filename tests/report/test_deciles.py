@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from research.evaluate.metrics import METRICS
-from research.report.deciles import decile_figure, recall_by_decile
+from research.report.popularity import decile_figure, recall_by_decile
 from research.report.records import RunResult
 from research.report.tables import table
 from research.types import InputError

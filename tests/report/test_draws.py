@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from research.config import Config
-from research.report.draws import draw_figure, draw_frame
+from research.report.popularity import draw_figure, draw_frame
 from research.types import InputError
 from tests.world import made_fold
 

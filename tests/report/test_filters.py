@@ -82,7 +82,7 @@ def test_a_figure_of_a_quick_run_says_so(out, quick):
     save_records(out / "records" / "ml-100k" / "ssb.npz", made_rows(), header)
     words = ["report", "--out", str(out), "--x", "coverage", "--y", "recall"]
     assert main(words) == 0
-    svg = out / "figures/ml-100k/picture-coverage-recall.svg"
+    svg = out / "figures/ml-100k/picture-coverage-recall.png"
     assert (QUICK_MARK in svg.read_text()) == quick
 
 

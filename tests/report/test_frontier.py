@@ -4,14 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from research.report.figures import frontier_figure, serving_figure
 from research.report.frontier import (
     KINDS,
     Measured,
     _against,
-    frontier_figure,
     judge,
     pareto,
-    serving_figure,
     verdict,
     winners,
     write_frontier,
@@ -159,7 +158,7 @@ def test_files_and_figures(tmp_path):
     drawing = serving_figure(frame)
     save_figure(*drawing, tmp_path / "g")
     words = [t.get_text() for t in drawing.figure.legends[0].get_texts()]
-    assert words == ["above", "below", "on", "beyond", "served with a prior, -1 to 1"]
+    assert words == ["above", "below", "on", "beyond"]
     note = drawing.figure.get_supxlabel()
     assert note == "the lines' models: temperature 0.1; points: 0.2"
     fewer = serving_figure(frame, without=("beyond",)).figure.axes[0]

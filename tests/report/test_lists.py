@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from research.report.deciles import recall_by_decile
 from research.report.lists import compare_lists, titles, user_clicks, user_list
+from research.report.popularity import recall_by_decile
 from research.report.records import RunResult
 from research.types import InputError, Table
 from tests.report.served import served_result

@@ -14,6 +14,6 @@ def page_of(records: Stored | Path, out: Path) -> str:
         records = save_stored(path, records.header, records.arrays, **records.content)
     name = load_stored(records).header["grid"]
     written = report_study(STUDIES[name], records, out)
-    assert {path.suffix for path in written} == {".csv", ".md", ".svg", ".png"}
+    assert {path.suffix for path in written} == {".csv", ".md", ".png"}
     (page,) = (path for path in written if path.name == f"{name}.md")
     return page.read_text()

@@ -16,9 +16,9 @@ from experiments.studies.budget import LOSSES, MEASURED, NAME, RANDOM, REFERENCE
 from experiments.study import Report
 from research.contrast import NOT_DIFFERENT, Contrast
 from research.evaluate.metrics import CUTOFF, METRICS
+from research.report.colours import around_zero, draw_line
 from research.report.contrast_pages import contrast_texts
 from research.report.contrasts import UNTESTED, Paired, family, paired_users
-from research.report.forest import VERDICTS, around_zero, draw_line
 from research.report.intervals import Interval, two_way
 from research.report.pages import (
     EMPTY,
@@ -29,7 +29,7 @@ from research.report.pages import (
     number_text,
     seeds_text,
 )
-from research.report.pictures import Drawing, blank, legend_above, styled
+from research.report.pictures import VERDICTS, Drawing, blank, legend_above, styled
 from research.report.predictions import outcome, statement
 from research.report.records import Stored
 

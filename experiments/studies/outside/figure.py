@@ -4,8 +4,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from research.report.colours import BAD, GOOD
-from research.report.forest import around_zero
+from research.report.colours import BAD, GOOD, around_zero
 from research.report.pictures import (
     Drawing,
     Look,

@@ -1,1 +1,0 @@
-"""The page to explore: one file that shows every record and opens without a network."""
