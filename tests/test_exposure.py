@@ -73,6 +73,7 @@ def made_fold(users=300, each=6):
     return check(Fold(events, people, item[:, each], people))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["full-softmax", "in-batch+logq"])
 def test_weights_take_exposure_out_of_what_a_model_learns(name):
     fold = made_fold()

@@ -58,6 +58,7 @@ def losses_of(out, grid):
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("steady")
 def test_a_grid_at_once_is_the_grid(call, tmp_path, programs):
     words = ("run", "warm", "--out")

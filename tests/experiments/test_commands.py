@@ -316,6 +316,7 @@ def test_exit_status_and_streams_of_the_process(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_live_display_on_a_terminal(data, tmp_path):
     """In a pseudo-terminal: a bar, runs done of all, and the line of the last run."""
     ours, theirs = pty.openpty()

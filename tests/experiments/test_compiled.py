@@ -29,6 +29,7 @@ def result(folder) -> tuple[str, int]:
     return value, int(hits)
 
 
+@pytest.mark.slow
 def test_a_second_process_reads_what_the_first_compiled(tmp_path):
     first, second = result(tmp_path), result(tmp_path)
     assert first[1] == 0

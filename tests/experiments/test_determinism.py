@@ -51,6 +51,7 @@ def scores(folder):
     return arrays["users"] @ arrays["items"].T
 
 
+@pytest.mark.slow
 @pytest.mark.long
 def test_processes_agree_to_the_bit_and_machines_nearly(data, tmp_path):
     one = trained(data, tmp_path / "one", PYTHONHASHSEED="1")

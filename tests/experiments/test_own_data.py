@@ -87,6 +87,7 @@ def test_no_line_names_a_split_beside_the_grids_own(
     assert "--split" not in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_tuned_grid_takes_what_was_chosen_on_the_own_data(
     shop, tmp_path, monkeypatch, capsys
 ):

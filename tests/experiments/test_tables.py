@@ -303,6 +303,7 @@ def test_check_fails_on_a_table_that_isnt_there(results, call):
         path.write_bytes(whole)
 
 
+@pytest.mark.slow
 @pytest.mark.long
 def test_the_committed_results_pass_the_check(call):
     records = sorted((COMMITTED / "records").glob("*/*.npz"))

@@ -42,6 +42,7 @@ COMMITTED = [
 ]
 
 
+@pytest.mark.slow
 def test_the_committed_choices_are_those_of_the_committed_trials():
     lines = []
     for dataset, split in COMMITTED:
@@ -284,6 +285,7 @@ def test_no_trials_is_one_line(tmp_path, capsys):
     assert capsys.readouterr().err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_new_choices_take_the_place_of_the_old_ones(tmp_path, monkeypatch):
     path = tmp_path / "tuned.csv"
     old = pd.read_csv(PATH)

@@ -28,6 +28,7 @@ def workers(monkeypatch):
     return seen
 
 
+@pytest.mark.slow
 @pytest.mark.long
 def test_a_killed_worker_costs_its_run_alone(call, tmp_path, workers, monkeypatch):
     killed = []

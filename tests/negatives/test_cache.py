@@ -204,6 +204,7 @@ def test_the_stored_q_is_that_of_when_it_was_stored():
     assert (source.log_q(ALL, state, now) == 0.0).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("spec", "frequency"),
     [

@@ -59,6 +59,7 @@ def made_archive():
     return Archive(header, [one(c) for c in cells], small, samples, counts, drifts)
 
 
+@pytest.mark.slow
 def test_tables_and_figures_come_from_the_records_alone(tmp_path):
     archive = made_archive()
     path = save_archive(tmp_path, archive)

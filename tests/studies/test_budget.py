@@ -189,6 +189,7 @@ def test_the_report_is_made_from_the_file_of_records_alone(tmp_path):
     assert "Prediction: The gap of a loss" in page
 
 
+@pytest.mark.slow
 def test_from_made_ratings_to_the_page(tmp_path, monkeypatch):
     ratings = made_ratings(items=250, users=60, each=40)
     write_100k(tmp_path, ratings, made_films(250), made_users(60))

@@ -38,6 +38,7 @@ def test_a_popularity_prior_raises_recall_of_the_model_without_log_q(tmp_path):
     assert near.min() - 0.01 < there < near.max() + 0.01
 
 
+@pytest.mark.slow
 def test_a_total_of_one_is_no_prior_for_a_model_with_log_q_in_the_loss(tmp_path):
     draw = np.random.default_rng(0)
     items = 2 * draw.choice(75, (100, 25), p=np.arange(1, 76) / 2850)

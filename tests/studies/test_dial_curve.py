@@ -8,6 +8,7 @@ from research.data.synthetic import make_synthetic
 from research.types import InputError
 
 
+@pytest.mark.slow
 def test_a_curve_holds_what_the_study_measures():
     world = make_synthetic(40, 60, 8, quality=0.5, exposure=1.0, seed=1)
     frame = dial_curve(world, seed=3, epochs=1)

@@ -74,6 +74,7 @@ def test_the_frame_has_a_row_for_each_model_temperature_and_k():
     ) in words.replace("\n", " ")
 
 
+@pytest.mark.slow
 def test_a_quick_study_writes_its_records_table_and_figure(tmp_path, monkeypatch):
     """On the made fold: the study's own path from towers to files."""
     monkeypatch.setattr("experiments.studies.magnifier.fold_of", lambda *_: made_fold())

@@ -115,6 +115,7 @@ def test_one_seed_has_no_interval_and_no_verdict():
     assert verdicts(frame, 3533)[0][2] == "undecided"
 
 
+@pytest.mark.slow
 def test_a_quick_run_is_reported_from_its_records_alone(tmp_path, monkeypatch):
     arms = REFERENCE, CORRECTED, UNCORRECTED
     monkeypatch.setattr(pace, "ARMS", arms)

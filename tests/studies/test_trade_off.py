@@ -168,6 +168,7 @@ def test_a_coverage_that_no_total_has_in_some_seeds_fails_and_says_in_how_many()
     assert rows[6][1:] == ["no total does", "fails"]
 
 
+@pytest.mark.slow
 def test_from_a_quick_run_to_the_page(tmp_path, monkeypatch):
     monkeypatch.setattr(trade_off, "config_at", small_config)
     made_set = str(write_tastes(tmp_path / "made"))

@@ -70,6 +70,7 @@ def few_items():
     return fold(catalogue(ratings._replace(**kept)))
 
 
+@pytest.mark.slow
 def test_an_item_of_many_pairs_is_no_collapse(capsys):
     done = train(dataclasses.replace(SMALL, batch=256, epochs=1), few_items())
     assert done.history[-1]["distinct_lists"] < module.DISTINCT
@@ -90,6 +91,7 @@ def test_an_item_of_many_pairs_hides_no_collapse(capsys, monkeypatch):
     assert "1.7% of the users' lists are distinct" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_loss_of_0_is_said(capsys):
     """A cache that is never full draws nothing."""
     fold = made_fold()
@@ -110,6 +112,7 @@ def test_every_epoch_has_them_and_the_alarm_is_said_once(capsys, monkeypatch):
     assert capsys.readouterr().err.count("collapsed:") == 1
 
 
+@pytest.mark.slow
 def test_any_batch_size_will_do():
     """A smaller batch than the sample, and one that fills it."""
     fold = made_fold()
@@ -118,6 +121,7 @@ def test_any_batch_size_will_do():
         assert row[-1]["score_spread"] > 0
 
 
+@pytest.mark.slow
 def test_two_rows_of_a_batch_are_no_sample_of_the_users(capsys, monkeypatch):
     monkeypatch.setattr(run_state, "collapse", lambda row, by_item: "collapsed")
     for batch in (2, 64):
