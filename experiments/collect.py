@@ -14,6 +14,7 @@ from experiments.grid import (
     CONTRASTS_FIGURE,
     POINTS_FIGURE,
     Grid,
+    OfContrasts,
 )
 from experiments.inputs import fold_of
 from experiments.output.folders import (
@@ -114,8 +115,8 @@ def collect(
     base = cells[0].config
     why = failed or {}
     results = [_result(cell, grid.name, out, digest, why) for cell in cells]
-    if grid.brief:
-        results = [brief(run, grid.brief) for run in results]
+    if grid.keep_places:
+        results = [brief(run, grid.keep_places) for run in results]
     dataset = name_of(base.dataset)
     path = records_path(out, dataset, grid.name, base.split)
     header = {
@@ -204,7 +205,7 @@ def choices_note(results: list[RunResult], grid: Grid, base: Config) -> str:
     """What the page of a tuned grid says of its choices: its trials, or none."""
     ran = [run for run in results if run.settings]
     arms = {run.arm for run in results} & {*grid.arms}
-    if not grid.tuned or not ran:
+    if grid.tuning is None or not ran:
         return ""
     if not has_choices(grid, base, arms):
         return nothing_tuned(grid, base, arms)
@@ -260,14 +261,15 @@ def report(grid: Grid, records: Path, out: Path) -> tuple[pd.DataFrame, list[Pat
         written += write_texts(path, contrast_texts(contrasts, grid.question))
     for write in grid.tables:
         written += write(results, frame, path)
-    figures, of_contrasts = grid.figures, grid.contrast_figures
-    if figures is ARMS_FIGURE and not frame.against.any():
+    figures = dict(grid.figures)
+    if grid.figures is ARMS_FIGURE and not frame.against.any():
         # nothing has a difference from the reference, which may not be among the arms
         compared = grid.contrasts and contrasts.difference.notna().any()
-        figures = {} if compared else POINTS_FIGURE
-        of_contrasts = CONTRASTS_FIGURE if compared else {}
-    drawings = {what: draw(frame) for what, draw in figures.items()}
-    drawings |= {what: draw(contrasts) for what, draw in of_contrasts.items()}
+        figures = dict(CONTRASTS_FIGURE if compared else POINTS_FIGURE)
+    drawings = {
+        what: one.draw(contrasts) if isinstance(one, OfContrasts) else one(frame)
+        for what, one in figures.items()
+    }
     for what, (figure, points) in drawings.items():
         if header["quick"]:
             mark_quick(figure)

@@ -1,9 +1,11 @@
 """What a grid is: a question, arms by swept values by seeds, and its quick variant."""
 
+import dataclasses
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Self
 
 from experiments.output.folders import file_name
 from experiments.topics import OTHERS, TOPICS
@@ -33,97 +35,144 @@ ARMS_FIGURE: dict[str, Callable[..., Any]] = {
 POINTS_FIGURE: dict[str, Callable[..., Any]] = {
     "arms": deferred("research.report.figures:arms_figure")
 }
-CONTRASTS_FIGURE: dict[str, Callable[..., Any]] = {
-    "arms": deferred("research.report.figures:contrasts_figure")
-}
 
 
-class Grid(NamedTuple):
-    """A named grid: a question that training runs answer.
+@dataclass(frozen=True)
+class OfContrasts:
+    """A figure that is drawn from the frame of a grid's contrasts: frame -> Drawing."""
 
-    Every combination of the swept values makes a run of each arm and seed.
+    draw: Callable[..., Any]
+
+
+CONTRASTS_FOREST = deferred("research.report.figures:contrasts_figure")
+CONTRASTS_FIGURE = {"arms": OfContrasts(CONTRASTS_FOREST)}
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """Trained arms take the values that validation chose for them (tuned.py).
+
+    Attributes:
+      as_arm: by arm, another arm whose values it takes: the one whose model it serves,
+        or one in whose place it is too slow to be tuned.
+      by: swept fields, such as the batch, for each of whose values an arm is tuned
+        separately: with another value it is a variant, with its own choices.
+      prior: whether the popularity prior when serving was chosen with those values (the
+        grid ``tuning-prior``), for cells that don't sweep it.
+      optional: whether arms are run all the same on a data set on which one of them has
+        no choice, all of them at the values of their configs; else it is refused.
+    """
+
+    as_arm: Mapping[str, str] = field(default_factory=dict)
+    by: tuple[str, ...] = ()
+    prior: bool = False
+    optional: bool = False
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What is expected, committed before the first run; it stands under the tables.
+
+    Attributes:
+      text: what is expected, and the rule of its verdict.
+      on: the data sets that it was made for; none for every data set and split.
+      split: the split that it was made for; default the grid's own.
+      contrasts: further ones that parts of it are about, declared after the runs, with
+        what is expected of them; a family of their own, so that they change no p value
+        of the grid's contrasts.
+      stated: parts of it that are on sums and ratios of several arms.
+      not_judged: parts of it that no record can judge, each with the reason.
+    """
+
+    text: str = ""
+    on: tuple[str, ...] = ()
+    split: str = ""
+    contrasts: tuple[Contrast, ...] = ()
+    stated: tuple[Stated, ...] = ()
+    not_judged: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """What differs on other data, by the name of the data set.
+
+    Attributes:
+      changes: made to every run, beneath those of its arm.
+      swept: other common sweeps; also by data set and split, as in "ml-1m-time".
+      minutes: how long it takes.
+    """
+
+    changes: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    swept: Mapping[str, Sweep] = field(default_factory=dict)
+    minutes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A named question: what grids and studies share.
 
     Attributes:
       name: unique among grids and studies; files are named after it.
       question: the title of its tables.
+      minutes: how long it takes on MovieLens 100K, or what has its place, on 2 cores.
+      topic: the one that lists put it under (experiments/topics.py).
+      prediction: what is expected.
+      elsewhere: what differs on other data.
+    """
+
+    name: str
+    question: str
+    minutes: str
+    topic: str = OTHERS
+    prediction: Prediction = Prediction()
+    elsewhere: Elsewhere = Elsewhere()
+
+    def but(self, **changes: Any) -> Self:
+        """The same with other attributes."""
+        return dataclasses.replace(self, **changes)
+
+
+@dataclass(frozen=True)
+class Grid(Experiment):
+    """A question that training runs answer: arms by swept values by seeds.
+
+    Attributes:
       arms: names in ARMS.
       reference: the arm that differences in the tables are taken from.
-      minutes: how long it takes on MovieLens 100K, on 2 cores.
       seeds: how many seeds each combination is trained with.
       swept: values by the name of the field, for every arm without sweeps of its own.
       arm_sweeps: an arm's own sweeps, one after the other, instead of the common one
         ({} is a run with nothing swept); fields may be of structure, and switches.
       changes: made to every run, beneath those of its arm.
-      dataset_changes: further ones, by the name of the data set.
-      dataset_swept: other common sweeps, by the name of the data set, or by data set
-        and split, as in "ml-1m-time".
-      tuned: whether each trained arm takes the values that were chosen for it on the
-        validation part of this data set and split (experiments/tuned.py).
-      tuned_as: by arm, another arm whose values it takes: the one whose model it
-        serves, or one in whose place it is too slow to be tuned.
-      tuned_by: swept fields, such as the batch, for each of whose values an arm is
-        tuned separately: with another value it is a variant, with its own choices.
-      tuned_prior: whether the popularity prior when serving was chosen with those
-        values (the grid ``tuning-prior``), for cells that don't sweep it.
-      tuned_or_not: whether arms are run all the same on a data set on which one of them
-        has no choice, all of them at the values of their configs; else it is refused.
+      tuning: whose tuned values arms take; None where they take none.
       contrasts: the comparisons that answer the question, declared before its first
         run, as in ``(Contrast("in-batch+logq", "full-softmax", "recall", 100),)``.
         Their p values are adjusted together; they have tables of their own.
-      brief: how many first places its records keep, and neither training curves nor
-        what describes the lists: 20 for trials that only choose among settings, 100
+      keep_places: how many first places its records keep, and neither training curves
+        nor what describes the lists: 20 for trials that only choose among settings, 100
         for data sets of so many users that whole records are large; 0 for all.
       note: stands under the tables: what their numbers must not be taken for.
-      figures: functions from its long table to a Drawing, by the end of their files'
-        names; {} for none. They are ``deferred``, as tables are, so that naming them
-        loads neither matplotlib nor pandas.
-      contrast_figures: likewise, functions from the frame of its contrasts.
-      prediction: what is expected, and the rule of its verdict, committed before the
-        first run; stands under the tables.
-      predicted_on: the data sets that it was made for; none for every data set and
-        split.
-      predicted_split: the split that it was made for; default the grid's own.
-      judged: further contrasts that parts of the prediction are about, declared after
-        the runs, with what is expected of them; a family of their own, so that they
-        change no p value of ``contrasts``.
-      stated: parts of it that are on sums and ratios of several arms.
-      not_judged: parts of it that no record can judge, each with the reason.
+      figures: functions from its long table to a Drawing, or OfContrasts, by the end of
+        their files' names; {} for none. They are ``deferred``, as tables are, so that
+        naming them loads neither matplotlib nor pandas.
       tables: functions that write further tables: (results, long table, path of that
         table without its end) -> the paths written.
-      topic: the one that lists put it under (experiments/topics.py).
-      minutes_on: how long it takes on other data, by the name of the data set.
     """
 
-    name: str
-    question: str
-    arms: tuple[str, ...]
-    reference: str
-    minutes: str
+    arms: tuple[str, ...] = ()
+    reference: str = ""
     seeds: int = 5
-    swept: Sweep = {}  # noqa: RUF012 - never written to
-    arm_sweeps: dict[str, tuple[Sweep, ...]] = {}  # noqa: RUF012 - never written to
-    changes: dict[str, Any] = {}  # noqa: RUF012 - never written to
-    dataset_changes: dict[str, dict[str, Any]] = {}  # noqa: RUF012 - never written to
-    dataset_swept: dict[str, Sweep] = {}  # noqa: RUF012 - never written to
-    tuned: bool = False
-    tuned_as: dict[str, str] = {}  # noqa: RUF012 - never written to
-    tuned_by: tuple[str, ...] = ()
-    tuned_prior: bool = False
-    tuned_or_not: bool = False
+    swept: Sweep = field(default_factory=dict)
+    arm_sweeps: Mapping[str, tuple[Sweep, ...]] = field(default_factory=dict)
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    tuning: Tuning | None = None
     contrasts: tuple[Contrast, ...] = ()
-    brief: int = 0
+    keep_places: int = 0
     note: str = ""
-    figures: dict[str, Callable[..., Any]] = ARMS_FIGURE
-    contrast_figures: dict[str, Callable[..., Any]] = {}  # noqa: RUF012 - never written
-    prediction: str = ""
-    predicted_on: tuple[str, ...] = ()
-    predicted_split: str = ""
-    judged: tuple[Contrast, ...] = ()
-    stated: tuple[Stated, ...] = ()
-    not_judged: tuple[str, ...] = ()
+    figures: Mapping[str, Callable[..., Any] | OfContrasts] = field(
+        default_factory=lambda: ARMS_FIGURE
+    )
     tables: tuple[Callable[..., list[Path]], ...] = ()
-    topic: str = OTHERS
-    minutes_on: dict[str, str] = {}  # noqa: RUF012 - never written to
 
     @property
     def swept_fields(self) -> list[str]:
@@ -136,13 +185,14 @@ class Grid(NamedTuple):
     @property
     def prediction_split(self) -> str:
         """The split that its prediction was made for."""
-        return self.predicted_split or str(self.changes.get("split", REFERENCE.split))
+        own = str(self.changes.get("split", REFERENCE.split))
+        return self.prediction.split or own
 
     def predicts(self, dataset: str, split: str) -> bool:
         """Whether its prediction was made for a data set and a split."""
-        if not self.predicted_on:
-            return bool(self.prediction)
-        return dataset in self.predicted_on and split == self.prediction_split
+        if not self.prediction.on:
+            return bool(self.prediction.text)
+        return dataset in self.prediction.on and split == self.prediction_split
 
     def folder(self, dataset: str) -> str:
         """The folder of its results: that of the data set."""
@@ -166,16 +216,16 @@ def check_grid(grid: Grid) -> None:
     choose(grid.topic, TOPICS, f"topic of {grid.name}")
     check_distinct(grid.arms, f"arms of grid {grid.name}")
     own = [sweep for sweeps in grid.arm_sweeps.values() for sweep in sweeps]
-    for sweep in (grid.swept, *grid.dataset_swept.values(), *own):
+    for sweep in (grid.swept, *grid.elsewhere.swept.values(), *own):
         for name, values in sweep.items():
             check_distinct(values, f"{name} of grid {grid.name}")
     among = dict.fromkeys(grid.arms)
     choose(grid.reference, among, f"reference of {grid.name}")
-    for contrast in (*grid.contrasts, *grid.judged):
+    for contrast in (*grid.contrasts, *grid.prediction.contrasts):
         for name in (contrast.arm, contrast.against):
             choose(name, among, f"arm in a contrast of {grid.name}")
         choose(contrast.metric, METRICS, f"metric in a contrast of {grid.name}")
-    for family in (grid.contrasts, grid.judged):
+    for family in (grid.contrasts, grid.prediction.contrasts):
         ids = [contrast.id for contrast in family]
         if twice := [name for name in dict.fromkeys(ids) if ids.count(name) > 1]:
             raise InputError(
@@ -191,7 +241,7 @@ def check_statements(grid: Grid, known: Mapping[str, Grid]) -> None:
       InputError: an unknown metric, a statement without terms, or a term of an arm or
         of a grid that is not there.
     """
-    for stated in grid.stated:
+    for stated in grid.prediction.stated:
         choose(stated.metric, METRICS, f"metric in a statement of {grid.name}")
         if not stated.parts or not all(part.terms for part in stated.parts):
             raise InputError(f"statement of {grid.name} without terms: {stated.text}")

@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from experiments.arms import arm
-from experiments.grid import MOST_SEEDS, Grid, check_grid
+from experiments.grid import MOST_SEEDS, Grid, Tuning, check_grid
 from experiments.output.folders import file_name
 from experiments.tuned import PRIOR, is_tuned, trials, tuned, variant
 from research.baselines import BASELINES
@@ -102,7 +102,7 @@ def expand(
 
 def changes_on(grid: Grid, dataset: str) -> dict[str, Any]:
     """What a grid changes in every run on a data set, by field, beneath its arms."""
-    return grid.changes | grid.dataset_changes.get(name_of(dataset), {})
+    return {**grid.changes, **grid.elsewhere.changes.get(name_of(dataset), {})}
 
 
 def with_changes(grid: Grid, base: Config) -> Config:
@@ -119,14 +119,18 @@ def with_changes(grid: Grid, base: Config) -> Config:
 
 def has_choices(grid: Grid, base: Config, arms: Collection[str] = ()) -> bool:
     """Whether arms of a grid take tuned values on the base's data set and split."""
-    if not grid.tuned or not grid.tuned_or_not:
-        return grid.tuned
+    if grid.tuning is None or not grid.tuning.optional:
+        return grid.tuning is not None
     return not any(_choices(grid, base, arms)[False])
 
 
 def as_chosen(grid: Grid, base: Config, arms: Collection[str]) -> Grid:
     """The grid with all of its arms at tuned values, or none, as these arms are."""
-    return grid._replace(tuned=has_choices(grid, base, arms), tuned_or_not=False)
+    if grid.tuning is None:
+        return grid
+    if not has_choices(grid, base, arms):
+        return grid.but(tuning=None)
+    return grid.but(tuning=dataclasses.replace(grid.tuning, optional=False))
 
 
 def nothing_tuned(grid: Grid, base: Config, arms: Collection[str] = ()) -> str:
@@ -144,7 +148,8 @@ def nothing_tuned(grid: Grid, base: Config, arms: Collection[str] = ()) -> str:
 
 def how_tuned(ran: Sequence["RunResult"], base: Config, grid: Grid) -> str:
     """How the values of a tuned grid's runs were chosen, and those no column shows."""
-    prior = grid.tuned_prior
+    tuning = grid.tuning or Tuning()
+    prior = tuning.prior
     fields, n = trials(name_of(base.dataset), base.split, prior)
     text = (
         f"Each trained arm has the {_words(fields)} that were best on validation, in "
@@ -156,8 +161,8 @@ def how_tuned(ran: Sequence["RunResult"], base: Config, grid: Grid) -> str:
         text += "without one."
     takers: dict[str, list[str]] = {}
     for name in dict.fromkeys(run.arm for run in ran):
-        if name in grid.tuned_as:
-            takers.setdefault(grid.tuned_as[name], []).append(f"`{name}`")
+        if name in tuning.as_arm:
+            takers.setdefault(tuning.as_arm[name], []).append(f"`{name}`")
     for model, names in takers.items():
         has = "have" if names[1:] else "has"
         text += f" {', '.join(names)} {has} those of `{model}`."
@@ -192,7 +197,7 @@ def _choices(
     trained = [name for name in grid.arms if arm(name).model not in BASELINES]
     known: dict[bool, tuple[str, ...]] = {True: (), False: ()}
     for name in [n for n in trained if n in arms] or trained:
-        takes = grid.tuned_as.get(name, name)
+        takes = (grid.tuning or Tuning()).as_arm.get(name, name)
         combined = combinations(grid, name, base, quick=False)
         needed = {(takes, _variant(grid, name, base, swept)) for swept in combined}
         known[is_tuned(name_of(base.dataset), base.split, needed)] += (name,)
@@ -206,7 +211,7 @@ def tuned_values(
     if arm(name).model in BASELINES:
         return {}
     # an arm that only serves another one's model takes the values of that model
-    name = grid.tuned_as.get(name, name)
+    name = (grid.tuning or Tuning()).as_arm.get(name, name)
     changed = _variant(grid, name, base, swept)
     return tuned(name_of(base.dataset), name, base.split, changed=changed)
 
@@ -218,9 +223,10 @@ def _variant(grid: Grid, name: str, base: Config, swept: Mapping[str, float]) ->
     choices that were made without one.
     """
     own = vars(arm(name, base))
-    apart = {n: swept[n] for n in grid.tuned_by if n in swept}
+    tuning = grid.tuning or Tuning()
+    apart = {n: swept[n] for n in tuning.by if n in swept}
     changed = {n: value for n, value in apart.items() if own[n] != value}
-    return variant(changed, grid.tuned_prior and PRIOR not in swept)
+    return variant(changed, tuning.prior and PRIOR not in swept)
 
 
 def combinations(
@@ -229,8 +235,8 @@ def combinations(
     """The combinations of an arm's swept values."""
     cells = []
     dataset = name_of(base.dataset)
-    common = grid.dataset_swept.get(dataset, grid.swept)
-    common = grid.dataset_swept.get(file_name(dataset, base.split), common)
+    common = grid.elsewhere.swept.get(dataset, grid.swept)
+    common = grid.elsewhere.swept.get(file_name(dataset, base.split), common)
     for sweep in grid.arm_sweeps.get(name, (common,)):
         combined = [
             dict(zip(sweep, values)) for values in itertools.product(*sweep.values())

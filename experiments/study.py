@@ -1,6 +1,7 @@
 """What a study is: a question that a grid can't answer, with its own measurements."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -8,9 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy import ndarray
 
-from experiments.grid import MOST_SEEDS
+from experiments.grid import MOST_SEEDS, Experiment
 from experiments.output.folders import records_path
-from experiments.topics import OTHERS
 from research.files import beside
 from research.types import InputError, check_distinct
 
@@ -77,44 +77,30 @@ class Report(NamedTuple):
     not_judged: Sequence[str] = ()
 
 
-class Study(NamedTuple):
-    """A named study, which measures something itself and writes it as its records.
+@dataclass(frozen=True, kw_only=True)
+class Study(Experiment):
+    """A question with measurements of its own, which it writes as its records.
 
     Attributes:
-      name: unique among grids and studies; files are named after it.
-      question: the title of its tables.
-      minutes: how long it takes on 2 cores, on MovieLens 100K or what has its place;
-        of a study that has neither, on Electronics.
       run: measures, and returns its file of records.
       report: tables, page and figures from its records alone.
       seeds: how many seeds it is repeated with; None where it has no use for them.
       place: the folder of its results where that isn't the data set's.
-      prediction: what is expected, and the rule of its verdict, committed before the
-        first run; printed beside the outcome.
-      predicted_on: the data sets that it was made for; none for every one.
       arms: arms that a run can be restricted to (--arms); none where it can't.
       arms_of: gives them where they are read only when asked for.
-      topic: the one that lists put it under (experiments/topics.py).
-      minutes_on: how long it takes on other data, by the name of the data set.
     """
 
-    name: str
-    question: str
-    minutes: str
     run: Callable[[StudyOptions], Path]
     report: "Callable[[Stored], Report]"
     seeds: int | None = None
     place: str | None = None
-    prediction: str = ""
-    predicted_on: tuple[str, ...] = ()
     arms: tuple[str, ...] = ()
     arms_of: Callable[[], Collection[str]] | None = None
-    topic: str = OTHERS
-    minutes_on: Mapping[str, str] = MappingProxyType({})
 
     def predicts(self, dataset: str) -> bool:
         """Whether its prediction was made for a data set; False without one."""
-        return bool(self.prediction) and dataset in (self.predicted_on or (dataset,))
+        made = self.prediction
+        return bool(made.text) and dataset in (made.on or (dataset,))
 
     def folder(self, dataset: str) -> str:
         """The folder of its results."""
@@ -254,8 +240,8 @@ def report_study(study: Study, records: Path, out: Path) -> list[Path]:
     head = QUICK if stored.header["quick"] else ""
     predicted = study.predicts(stored.header["dataset"])
     prediction = prediction_blocks(
-        study.prediction,
-        " and ".join(study.predicted_on),
+        study.prediction.text,
+        " and ".join(study.prediction.on),
         statements if predicted else None,
         not_judged(lacking),
     )

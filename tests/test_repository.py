@@ -333,7 +333,7 @@ def test_what_is_imported_is_required():
                 found.add((node.module or "").split(".")[0])
     third = {canonical(name) for name in found - ours - set(sys.stdlib_module_names)}
     named = {"sklearn": "scikit-learn", "vl-convert": "vl-convert-python"}
-    named |= {"faiss": "faiss-cpu"}
+    named |= {"faiss": "faiss-cpu", "pil": "pillow"}
     third = {named.get(name, name) for name in third}
     required = {canonical(r.name) for r in requirements("requirements.txt")}
     extras = {"ray"}

@@ -167,11 +167,11 @@ class Run:
         if split == AUTO and is_own(self.dataset):
             # Refused before any data is read; choices are those of the split, which
             # the data decides.
-            self._cells(grid._replace(tuned=False), Config(dataset=self.dataset))
+            self._cells(grid.but(tuning=None), Config(dataset=self.dataset))
         split = chosen_split(split, self.dataset, self.data_dir, columns)
         base = Config(dataset=self.dataset, split=split, **data_values(self.data))
         cells = self._cells(grid, base)
-        if grid.tuned and not has_choices(grid, base, self.arms):
+        if grid.tuning and not has_choices(grid, base, self.arms):
             say(f"{grid.name}: {nothing_tuned(grid, base, self.arms)}")
         if self.show:
             from experiments.commands.show import show

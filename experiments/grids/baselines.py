@@ -23,7 +23,7 @@ NDCG@20 0.187 to 0.190 for larger-towers whichever part is undone, and 0.180 for
 reference towers.
 """
 
-from experiments.grid import SHORTER, Contrast, Grid
+from experiments.grid import SHORTER, Contrast, Elsewhere, Grid
 from research.baselines import BASELINES
 
 BASELINE_GRID = Grid(
@@ -59,5 +59,5 @@ BASELINE_GRID = Grid(
     ),
     arm_sweeps={"mixed+logq": ({"temperature": (0.15,)},)},
     changes={"temperature": 0.2},
-    dataset_changes=SHORTER,
+    elsewhere=Elsewhere(changes=SHORTER),
 )

@@ -26,7 +26,7 @@ published, down to 0.003 with 8,192 vectors, and 0.129 for the stopped control; 
 
 import functools
 
-from experiments.grid import Grid
+from experiments.grid import Grid, Prediction
 from research.contrast import WORSE, Contrast
 from research.registry import deferred
 
@@ -86,12 +86,14 @@ CACHE = Grid(
             expected=WORSE,
         ),
     ),
-    prediction="Of q by the cache's size, which came after the other arms: it leaves "
-    "the popularity of the cached columns uncorrected, so that recall@20 is lower than "
-    "with the click share, after Holm, at 1,024 draws with the push and without it, "
-    "and at 4,096 with it. At 1,024 it is lower than without a cache, with the push "
-    "and without it.",
-    predicted_on=("ml-100k",),
+    prediction=Prediction(
+        text="Of q by the cache's size, which came after the other arms: it leaves "
+        "the popularity of the cached columns uncorrected, so that recall@20 is "
+        "lower than with the click share, after Holm, at 1,024 draws with the "
+        "push and without it, and at 4,096 with it. At 1,024 it is lower than "
+        "without a cache, with the push and without it.",
+        on=("ml-100k",),
+    ),
     arm_sweeps={
         "in-batch+logq": ({},),
         "fifo-cache+logq": (

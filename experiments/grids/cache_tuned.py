@@ -12,7 +12,7 @@ Expect on MovieLens 100K: R@20 about 0.25 without a cache and with the push, 0.0
 0.06 with either cache as published.
 """
 
-from experiments.grid import Grid
+from experiments.grid import Grid, Prediction, Tuning
 from experiments.grids.tuning import CACHED
 from research.contrast import BETTER, EQUIVALENT, WORSE, Contrast
 
@@ -24,7 +24,7 @@ CACHE_TUNED = Grid(
     reference="in-batch+logq",
     seeds=12,
     minutes="20",
-    tuned=True,
+    tuning=Tuning(),
     contrasts=(
         *(
             Contrast(
@@ -37,10 +37,12 @@ CACHE_TUNED = Grid(
         Contrast("fifo-cache+logq+push", "fifo-cache+logq", expected=BETTER),
         Contrast("vector-cache+logq+push", "vector-cache+logq", expected=BETTER),
     ),
-    prediction="In recall@20 both caches as published, the FIFO with a warm-up and "
-    "without it, are worse than in-batch+logq after Holm: the vectors' missing "
-    "gradient is not made up for by a temperature or a rate. With the push both are "
-    "equivalent to in-batch+logq within 2 %, and better than without it. The warm-up "
-    "makes the FIFO better.",
-    predicted_on=("ml-100k",),
+    prediction=Prediction(
+        text="In recall@20 both caches as published, the FIFO with a warm-up and "
+        "without it, are worse than in-batch+logq after Holm: the vectors' "
+        "missing gradient is not made up for by a temperature or a rate. With "
+        "the push both are equivalent to in-batch+logq within 2 %, and better "
+        "than without it. The warm-up makes the FIFO better.",
+        on=("ml-100k",),
+    ),
 )

@@ -27,7 +27,14 @@ not.
 
 import functools
 
-from experiments.grid import CONTRASTS_FIGURE, Grid, Sweep
+from experiments.grid import (
+    CONTRASTS_FOREST,
+    Grid,
+    OfContrasts,
+    Prediction,
+    Sweep,
+    Tuning,
+)
 from research.contrast import (
     EQUIVALENT,
     HIGHER,
@@ -75,13 +82,9 @@ CORRECTION = Grid(
     reference="in-batch",
     seeds=8,
     minutes="28",
-    tuned=True,
-    tuned_or_not=True,
-    tuned_by=("batch", "correct_positive", "frequency_window"),
-    figures={},
-    contrast_figures={
-        # in-batch would stretch the axis fivefold; it is among the contrasts
-        "arms": functools.partial(CONTRASTS_FIGURE["arms"], without=("in-batch",))
+    tuning=Tuning(by=("batch", "correct_positive", "frequency_window"), optional=True),
+    figures={
+        "arms": OfContrasts(functools.partial(CONTRASTS_FOREST, without=("in-batch",)))
     },
     contrasts=(
         *(
@@ -142,47 +145,49 @@ CORRECTION = Grid(
             for k in (20, 100)
         ),
     ),
-    prediction="Of periodic counts, which came after the other arms: over an epoch and"
-    " over a quarter of one they are not significantly different from the "
-    "exact share in recall@20, after Holm, and equivalent to it within 2 % "
-    "in recall@100. With the pairs in order of time, counts of the last "
-    "quarter of an epoch are not worse than the exact share in either. Of "
-    "all arms, before they were tuned: at 64 the estimators of 2019 and "
-    "2025 and one column per item do not differ significantly in recall@20,"
-    " and at 512 the last two are equivalent to the first within 2 %. With "
-    "the positive left uncorrected coverage is higher, and recall@20 not "
-    "significantly lower under any of the four switches. Streaming counts "
-    "are worse than exact ones.",
-    predicted_on=("ml-100k",),
-    judged=(
-        Contrast(
-            *("in-batch+logq-distinct", "weighted-softmax+logq"),
-            at={"batch": 64},
-            expected=NOT_DIFFERENT,
-        ),
-        *(
+    prediction=Prediction(
+        text="Of periodic counts, which came after the other arms: over an epoch and"
+        " over a quarter of one they are not significantly different from the "
+        "exact share in recall@20, after Holm, and equivalent to it within 2 % "
+        "in recall@100. With the pairs in order of time, counts of the last "
+        "quarter of an epoch are not worse than the exact share in either. Of "
+        "all arms, before they were tuned: at 64 the estimators of 2019 and "
+        "2025 and one column per item do not differ significantly in recall@20,"
+        " and at 512 the last two are equivalent to the first within 2 %. With "
+        "the positive left uncorrected coverage is higher, and recall@20 not "
+        "significantly lower under any of the four switches. Streaming counts "
+        "are worse than exact ones.",
+        on=("ml-100k",),
+        contrasts=(
             Contrast(
-                *("in-batch+logq", "in-batch+logq", "coverage", 20),
-                *({**_PLAIN, "correct_positive": 0, **switches}, _PLAIN | switches),
-                expected=HIGHER,
-            )
-            for switches in (
-                {"leave_own_out": 0, "expected_count": 1},
-                {"leave_own_out": 1, "expected_count": 0},
-                {"leave_own_out": 1, "expected_count": 1},
-            )
-        ),
-        *(
-            Contrast(
-                *("in-batch+logq", "in-batch+logq", metric, 20),
-                {"batch": 512, "correct_positive": 0, "expected_count": 0},
-                _PLAIN_AT_512,
-                expected=expected,
-            )
-            for metric, expected in (
-                ("coverage", HIGHER),
-                ("recall", NOT_SIGNIFICANTLY_WORSE),
-            )
+                *("in-batch+logq-distinct", "weighted-softmax+logq"),
+                at={"batch": 64},
+                expected=NOT_DIFFERENT,
+            ),
+            *(
+                Contrast(
+                    *("in-batch+logq", "in-batch+logq", "coverage", 20),
+                    *({**_PLAIN, "correct_positive": 0, **switches}, _PLAIN | switches),
+                    expected=HIGHER,
+                )
+                for switches in (
+                    {"leave_own_out": 0, "expected_count": 1},
+                    {"leave_own_out": 1, "expected_count": 0},
+                    {"leave_own_out": 1, "expected_count": 1},
+                )
+            ),
+            *(
+                Contrast(
+                    *("in-batch+logq", "in-batch+logq", metric, 20),
+                    {"batch": 512, "correct_positive": 0, "expected_count": 0},
+                    _PLAIN_AT_512,
+                    expected=expected,
+                )
+                for metric, expected in (
+                    ("coverage", HIGHER),
+                    ("recall", NOT_SIGNIFICANTLY_WORSE),
+                )
+            ),
         ),
     ),
     arm_sweeps={

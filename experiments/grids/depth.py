@@ -13,7 +13,7 @@ or width; without layers in both towers 0.240, significantly less after Holm, in
 user tower alone 0.243.
 """
 
-from experiments.grid import AT_BEST, Grid
+from experiments.grid import AT_BEST, Grid, Prediction, Tuning
 from research.contrast import NOT_DIFFERENT, NOT_SIGNIFICANTLY_BETTER, WORSE, Contrast
 
 _OTHERS = (
@@ -30,15 +30,17 @@ DEPTH = Grid(
     arms=(*_OTHERS[:4], "in-batch+logq", *_OTHERS[4:]),
     reference="in-batch+logq",
     minutes="12",
-    tuned=True,
-    tuned_or_not=True,
+    tuning=Tuning(optional=True),
     contrasts=tuple(
         Contrast(name, "in-batch+logq", expected=_EXPECTED.get(name, NOT_DIFFERENT))
         for name in _OTHERS
     ),
-    prediction="Each tuned: without layers in both towers recall@20 is worse than with "
-    "one of 128; without them in the user tower alone it is not significantly better; "
-    "no other depth or width is significantly different.",
-    predicted_on=("ml-100k",),
+    prediction=Prediction(
+        text="Each tuned: without layers in both towers recall@20 is worse than with "
+        "one of 128; without them in the user tower alone it is not "
+        "significantly better; no other depth or width is significantly "
+        "different.",
+        on=("ml-100k",),
+    ),
     changes=AT_BEST,  # where nothing was tuned
 )

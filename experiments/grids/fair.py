@@ -14,7 +14,7 @@ Expect on MovieLens 100K: R@20 about 0.25 for every correct estimator.
 
 import functools
 
-from experiments.grid import SHORTER, Grid
+from experiments.grid import SHORTER, Elsewhere, Grid, Prediction, Tuning
 from experiments.grids.tuning import TRAINED
 from research.contrast import (
     EQUIVALENT,
@@ -58,7 +58,7 @@ FAIR = Grid(
     reference="full-softmax",
     seeds=12,
     minutes="25",
-    tuned=True,
+    tuning=Tuning(as_arm={"in-batch+prior": "in-batch"}),
     figures={
         "arms": functools.partial(
             deferred("research.report.figures:forest_figure"),
@@ -90,22 +90,24 @@ FAIR = Grid(
         # Added after the runs, too: ssb has it for one data set and temperature alone.
         Contrast("in-batch+logq", "in-batch", "recall_item"),
     ),
-    tuned_as={"in-batch+prior": "in-batch"},
-    dataset_changes=SHORTER,
-    prediction="All correct estimators (in-batch+logq, with streaming counts and with "
-    "the same-item mask, mixed+logq, mixed-popularity+logq, uniform-softmax) are "
-    "equivalent to the full softmax within 2 % in recall at 20 and at 100. The mask of "
-    "the user's positives adds at most 0.006 to recall@20 of the full softmax. The "
-    "full softmax exceeds EASE by at least 0.03 in recall@100. The uncorrected arm "
-    "loses a larger share of recall@20 on MovieLens 1M than on 100K.",
-    predicted_on=("ml-100k", "ml-1m"),
-    stated=(
-        Stated(
-            "recall@20: the share that `in-batch` loses of `full-softmax` is larger on "
-            "MovieLens 1M than on 100K",
-            (_share_kept("ml-100k/fair"), _share_kept("ml-1m/fair", factor=-1.0)),
-            low=MORE,
-            added=True,
+    elsewhere=Elsewhere(changes=SHORTER),
+    prediction=Prediction(
+        text="All correct estimators (in-batch+logq, with streaming counts and with "
+        "the same-item mask, mixed+logq, mixed-popularity+logq, uniform-softmax) "
+        "are equivalent to the full softmax within 2 % in recall at 20 and at "
+        "100. The mask of the user's positives adds at most 0.006 to recall@20 "
+        "of the full softmax. The full softmax exceeds EASE by at least 0.03 in "
+        "recall@100. The uncorrected arm loses a larger share of recall@20 on "
+        "MovieLens 1M than on 100K.",
+        on=("ml-100k", "ml-1m"),
+        stated=(
+            Stated(
+                "recall@20: the share that `in-batch` loses of `full-softmax` is "
+                "larger on MovieLens 1M than on 100K",
+                (_share_kept("ml-100k/fair"), _share_kept("ml-1m/fair", factor=-1.0)),
+                low=MORE,
+                added=True,
+            ),
         ),
     ),
 )

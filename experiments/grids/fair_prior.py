@@ -17,7 +17,15 @@ popularity, and log q in the loss about 0.002 above a prior alone.
 
 import functools
 
-from experiments.grid import CONTRASTS_FIGURE, SHORTER, Grid, Sweep
+from experiments.grid import (
+    CONTRASTS_FIGURE,
+    SHORTER,
+    Elsewhere,
+    Grid,
+    Prediction,
+    Sweep,
+    Tuning,
+)
 from experiments.grids.tuning import PRIOR_ARMS
 from research.contrast import (
     BETTER,
@@ -49,21 +57,19 @@ FAIR_PRIOR = Grid(
     reference="full-softmax",
     seeds=12,
     minutes="10",
-    minutes_on={"electronic": "30"},
-    brief=100,
-    tuned=True,
-    tuned_prior=True,
+    elsewhere=Elsewhere(changes=SHORTER, minutes={"electronic": "30"}),
+    keep_places=100,
+    tuning=Tuning(prior=True),
     arm_sweeps=dict.fromkeys(PRIOR_ARMS, _WITH_AND_WITHOUT),
-    dataset_changes=SHORTER,
     figures={
         "moves": functools.partial(
             deferred("research.report.figures:moves_figure"),
             swept="prior",
             title="Recall and coverage of each loss: without a prior (empty), and with "
             "the prior that validation chose (baselines have none)",
-        )
+        ),
+        **CONTRASTS_FIGURE,
     },
-    contrast_figures=CONTRASTS_FIGURE,
     contrasts=(
         *(
             Contrast("in-batch", "in-batch+logq", k=k, expected=EQUIVALENT)
@@ -82,44 +88,50 @@ FAIR_PRIOR = Grid(
         Contrast("full-softmax", "ease", k=100),
         *(Contrast(arm, arm, against_at=_NONE, expected=BETTER) for arm in PRIOR_ARMS),
     ),
-    prediction="On Amazon Electronics, where validation chooses the prior with the "
-    "temperature and the epochs, in recall@20 and recall@100 in-batch is equivalent to "
-    "in-batch+logq within 2 %; in recall@20 so are in-batch+logq and mixed+logq to the "
-    "full softmax, while the pointwise sigmoid and BPR are worse, and the full softmax "
-    "is worse than EASE. in-batch+logq is better than in-batch in item-averaged "
-    "recall@20 and has at least 0.05 more coverage@20. Each arm has more recall@20 "
-    "than where its values were chosen without a prior. Without a prior of its own a "
-    "loss pays for lists with too little popularity: the pointwise sigmoid's distance "
-    "from the full softmax in recall@20 is smaller with it, and coverage@20 of "
-    "in-batch+logq is larger with it, since more epochs are chosen. (Seen before: on "
-    "this split the grid other-data; the study trade-off-chosen, in which validation "
-    "chose epochs and temperature of in-batch and in-batch+logq with calibrated "
-    "totals, with recall@20 of 0.073 for both and 0.125 more coverage@20 for "
-    "in-batch+logq; none of these trials.)",
-    predicted_on=("electronic",),
-    predicted_split="given",
-    stated=(
-        Stated(
-            f"coverage@20: `in-batch+logq` has at least {_COVERS:g} more than "
-            "`in-batch`",
-            (_minus(Term("in-batch+logq"), Term("in-batch")),),
-            low=_COVERS,
-            metric="coverage",
-        ),
-        Stated(
-            "recall@20: `full-softmax` is further above `pointwise-sigmoid` without a "
-            "prior than with it",
-            (
-                _minus(Term("full-softmax", _NONE), Term("pointwise-sigmoid", _NONE)),
-                _minus(Term("pointwise-sigmoid"), Term("full-softmax")),
+    prediction=Prediction(
+        text="On Amazon Electronics, where validation chooses the prior with the "
+        "temperature and the epochs, in recall@20 and recall@100 in-batch is "
+        "equivalent to in-batch+logq within 2 %; in recall@20 so are "
+        "in-batch+logq and mixed+logq to the full softmax, while the pointwise "
+        "sigmoid and BPR are worse, and the full softmax is worse than EASE. "
+        "in-batch+logq is better than in-batch in item-averaged recall@20 and "
+        "has at least 0.05 more coverage@20. Each arm has more recall@20 than "
+        "where its values were chosen without a prior. Without a prior of its "
+        "own a loss pays for lists with too little popularity: the pointwise "
+        "sigmoid's distance from the full softmax in recall@20 is smaller with "
+        "it, and coverage@20 of in-batch+logq is larger with it, since more "
+        "epochs are chosen. (Seen before: on this split the grid other-data; the "
+        "study trade-off-chosen, in which validation chose epochs and "
+        "temperature of in-batch and in-batch+logq with calibrated totals, with "
+        "recall@20 of 0.073 for both and 0.125 more coverage@20 for "
+        "in-batch+logq; none of these trials.)",
+        on=("electronic",),
+        split="given",
+        stated=(
+            Stated(
+                f"coverage@20: `in-batch+logq` has at least {_COVERS:g} more than "
+                "`in-batch`",
+                (_minus(Term("in-batch+logq"), Term("in-batch")),),
+                low=_COVERS,
+                metric="coverage",
             ),
-            low=MORE,
-        ),
-        Stated(
-            "coverage@20: `in-batch+logq` has more where the prior was chosen",
-            (_minus(Term("in-batch+logq"), Term("in-batch+logq", _NONE)),),
-            low=MORE,
-            metric="coverage",
+            Stated(
+                "recall@20: `full-softmax` is further above `pointwise-sigmoid` "
+                "without a prior than with it",
+                (
+                    _minus(
+                        Term("full-softmax", _NONE), Term("pointwise-sigmoid", _NONE)
+                    ),
+                    _minus(Term("pointwise-sigmoid"), Term("full-softmax")),
+                ),
+                low=MORE,
+            ),
+            Stated(
+                "coverage@20: `in-batch+logq` has more where the prior was chosen",
+                (_minus(Term("in-batch+logq"), Term("in-batch+logq", _NONE)),),
+                low=MORE,
+                metric="coverage",
+            ),
         ),
     ),
 )

@@ -20,7 +20,7 @@ other feature has a measurable effect. Batches through time cost 0.014, which
 ``dynamic`` does not bring back.
 """
 
-from experiments.grid import AT_BEST, Grid
+from experiments.grid import AT_BEST, Grid, Prediction, Tuning
 from research.contrast import BETTER, NOT_DIFFERENT, WORSE, Contrast
 
 _OTHERS = (
@@ -44,8 +44,7 @@ FEATURES = Grid(
     arms=("in-batch+logq", *_OTHERS),
     reference="in-batch+logq",
     minutes="15",
-    tuned=True,
-    tuned_or_not=True,
+    tuning=Tuning(optional=True),
     contrasts=(
         *(
             Contrast(name, "in-batch+logq", expected=_EXPECTED.get(name, NOT_DIFFERENT))
@@ -53,11 +52,14 @@ FEATURES = Grid(
         ),
         Contrast("features+dynamic", "features+time-order", expected=NOT_DIFFERENT),
     ),
-    prediction="Each tuned: in recall@20 the user's id and the age of each click are "
-    "better than the reference, as at one temperature and rate; batches in order of "
-    "time, with and without fresh counts, are worse, and so are the towers without "
-    "the history and without the item's id. No other feature, added or left out, is "
-    "significantly different, and fresh counts are not from the order alone.",
-    predicted_on=("ml-100k",),
+    prediction=Prediction(
+        text="Each tuned: in recall@20 the user's id and the age of each click are "
+        "better than the reference, as at one temperature and rate; batches in "
+        "order of time, with and without fresh counts, are worse, and so are the "
+        "towers without the history and without the item's id. No other feature, "
+        "added or left out, is significantly different, and fresh counts are not "
+        "from the order alone.",
+        on=("ml-100k",),
+    ),
     changes=AT_BEST,  # where nothing was tuned
 )

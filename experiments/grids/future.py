@@ -16,7 +16,15 @@ MovieLens 1M takes longer: --dataset ml-1m --seeds 3 --data-dir DIR.
 Expect on MovieLens 100K: about 0.7 of the recall of the split ratio.
 """
 
-from experiments.grid import CONTRASTS_FIGURE, SHORTER, Grid, Sweep
+from experiments.grid import (
+    CONTRASTS_FIGURE,
+    SHORTER,
+    Elsewhere,
+    Grid,
+    Prediction,
+    Sweep,
+    Tuning,
+)
 from research.contrast import (
     BETTER,
     NOT_BETTER,
@@ -48,7 +56,7 @@ FUTURE = Grid(
     reference="full-softmax",
     minutes="5",
     changes=_CHANGES | {"temperature": 0.2},
-    dataset_changes=SHORTER,
+    elsewhere=Elsewhere(changes=SHORTER),
     contrasts=(
         Contrast("in-batch", "in-batch+logq", expected=WORSE),
         Contrast("in-batch+logq", "full-softmax", expected=NOT_BETTER),
@@ -62,22 +70,28 @@ FUTURE = Grid(
         Contrast("full-softmax", "ease", k=100, expected=BETTER),
         Contrast("full-softmax", "popularity"),
     ),
-    prediction="The order of corrections does not change: in-batch is worse than "
-    "in-batch+logq in recall@20, after Holm, and neither in-batch+logq nor mixed+logq "
-    "is better than the full softmax. Streaming counts are not significantly different "
-    "from exact ones. Recall@20 of the full softmax is at most 0.6 of that on the "
-    "split ratio (grid fair). The full softmax is better than EASE at 100. "
-    "Periodic counts, which came later, are not significantly different from exact "
-    "ones.",
-    predicted_on=("ml-100k", "ml-1m"),
-    stated=(
-        Stated(
-            "recall@20 of `full-softmax` is at most 0.6 of that on the split ratio "
-            "(grid fair)",
-            (Part((Term("full-softmax"),), (Term("full-softmax", records="fair"),)),),
-            high=0.6,
-            form=".3f",
-            added=True,
+    prediction=Prediction(
+        text="The order of corrections does not change: in-batch is worse than "
+        "in-batch+logq in recall@20, after Holm, and neither in-batch+logq nor "
+        "mixed+logq is better than the full softmax. Streaming counts are not "
+        "significantly different from exact ones. Recall@20 of the full softmax "
+        "is at most 0.6 of that on the split ratio (grid fair). The full softmax "
+        "is better than EASE at 100. Periodic counts, which came later, are not "
+        "significantly different from exact ones.",
+        on=("ml-100k", "ml-1m"),
+        stated=(
+            Stated(
+                "recall@20 of `full-softmax` is at most 0.6 of that on the split ratio "
+                "(grid fair)",
+                (
+                    Part(
+                        (Term("full-softmax"),), (Term("full-softmax", records="fair"),)
+                    ),
+                ),
+                high=0.6,
+                form=".3f",
+                added=True,
+            ),
         ),
     ),
 )
@@ -93,11 +107,10 @@ FUTURE_TUNED = Grid(
     ),
     reference="full-softmax",
     minutes="5",
-    tuned=True,
-    figures={},
-    contrast_figures=CONTRASTS_FIGURE,
+    tuning=Tuning(),
+    figures=CONTRASTS_FIGURE,
     changes=_CHANGES,
-    dataset_changes=SHORTER,
+    elsewhere=Elsewhere(changes=SHORTER),
     arm_sweeps=dict.fromkeys(("in-batch+logq", "full-softmax"), _SERVED),
     contrasts=(
         Contrast("in-batch", "in-batch+logq", expected=WORSE),
@@ -139,19 +152,23 @@ FUTURE_TUNED = Grid(
             expected=WORSE._replace(on="ml-1m"),
         ),
     ),
-    prediction="Tuned on this split, in-batch is still worse than in-batch+logq in "
-    "recall@20, and in-batch+logq and mixed+logq are not distinguishable from the full "
-    "softmax. On MovieLens 1M the full softmax is still worse than EASE at 20 and at "
-    "100, but no longer worse than popularity. A prior of 0.5 over log q, a total "
-    "strength of 1.5, makes in-batch+logq and the full softmax better in recall@20, "
-    "since a future decided by all users favours popular items more than each user's "
-    "own does; with it the full softmax is still worse than EASE. Of ease-l2-32000, "
-    "which came later: on MovieLens 1M it is better than EASE in recall@20, and the "
-    "full softmax is worse than it at 20, with a prior of 0.5 too, and at 100.",
-    predicted_on=("ml-100k", "ml-1m"),
-    not_judged=(
-        "that a future decided by all users favours popular items more than each "
-        "user's own does (not measured)",
+    prediction=Prediction(
+        text="Tuned on this split, in-batch is still worse than in-batch+logq in "
+        "recall@20, and in-batch+logq and mixed+logq are not distinguishable "
+        "from the full softmax. On MovieLens 1M the full softmax is still worse "
+        "than EASE at 20 and at 100, but no longer worse than popularity. A "
+        "prior of 0.5 over log q, a total strength of 1.5, makes in-batch+logq "
+        "and the full softmax better in recall@20, since a future decided by all "
+        "users favours popular items more than each user's own does; with it the "
+        "full softmax is still worse than EASE. Of ease-l2-32000, which came "
+        "later: on MovieLens 1M it is better than EASE in recall@20, and the "
+        "full softmax is worse than it at 20, with a prior of 0.5 too, and at "
+        "100.",
+        on=("ml-100k", "ml-1m"),
+        not_judged=(
+            "that a future decided by all users favours popular items more than each "
+            "user's own does (not measured)",
+        ),
     ),
     note="Added after the prediction: a prior of 2, since recall@20 on validation "
     "still rose at 1; and on MovieLens 1M, after a first run on test with ten epochs "

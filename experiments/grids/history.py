@@ -31,7 +31,7 @@ click, 0.180 for the mean, 0.171 shuffled.
 
 from typing import Any
 
-from experiments.grid import AT_BEST, Grid
+from experiments.grid import AT_BEST, Elsewhere, Grid, Prediction, Tuning
 from research.contrast import BETTER, NOT_DIFFERENT, WORSE, Contrast
 
 # A step an example less often, as there are ten times as many.
@@ -48,9 +48,7 @@ HISTORY = Grid(
     ),
     reference="in-batch+logq",
     minutes="40",
-    tuned=True,
-    tuned_or_not=True,
-    tuned_as={"encoder-self-attention": "encoder-learned"},
+    tuning=Tuning(as_arm={"encoder-self-attention": "encoder-learned"}, optional=True),
     contrasts=(
         Contrast("encoder-none", "in-batch+logq", expected=WORSE),
         *(
@@ -59,11 +57,14 @@ HISTORY = Grid(
         ),
         Contrast("encoder-last-click", "encoder-last-click-shuffled", expected=BETTER),
     ),
-    prediction="On MovieLens 100K, a tenth of each history held out and every encoder "
-    "tuned: no history is worse than the mean of the clicks in recall@20; a learned "
-    "query, the profile and the last click are not significantly different from it; "
-    "the last click is better than itself over shuffled clicks.",
-    predicted_on=("ml-100k",),
+    prediction=Prediction(
+        text="On MovieLens 100K, a tenth of each history held out and every encoder "
+        "tuned: no history is worse than the mean of the clicks in recall@20; a "
+        "learned query, the profile and the last click are not significantly "
+        "different from it; the last click is better than itself over shuffled "
+        "clicks.",
+        on=("ml-100k",),
+    ),
     changes=AT_BEST,
-    dataset_changes=_LARGE,
+    elsewhere=Elsewhere(changes=_LARGE),
 )

@@ -16,7 +16,7 @@ under the full softmax.
 
 import functools
 
-from experiments.grid import SHORTER, Grid
+from experiments.grid import SHORTER, Elsewhere, Grid, Prediction
 from research.contrast import (
     HIGHER,
     NOT_DIFFERENT,
@@ -45,7 +45,7 @@ LIBRARY = Grid(
     seeds=3,
     minutes="6",
     changes={"library": "all", "temperature": 0.2},
-    dataset_changes=SHORTER,
+    elsewhere=Elsewhere(changes=SHORTER),
     figures={
         "arms": functools.partial(
             deferred("research.report.figures:forest_figure"),
@@ -66,21 +66,23 @@ LIBRARY = Grid(
         Contrast("in-batch+logq-id-only", "full-softmax-id-only", _UNCLICKED),
         Contrast("mixed+logq-id-only", "full-softmax-id-only", _UNCLICKED),
     ),
-    prediction="In-batch negatives with log q give items without a training click at "
-    "least 5 times the full softmax's share of slots at cut-off 20, and significantly "
-    "more. Any uniform column ends it: mixed+logq, uniform-softmax and "
-    "vector-cache+logq+push don't give them significantly more than the full softmax. "
-    "Recall@20 does not change: none of the three differs significantly from "
-    "in-batch+logq.",
-    predicted_on=("ml-100k", "ml-1m"),
-    stated=(
-        Stated(
-            "slots of unclicked items: `in-batch+logq` has at least 5 times the share "
-            "of `full-softmax` (its share, less 5 times the other)",
-            (Part((Term("in-batch+logq"), Term("full-softmax", factor=-5.0))),),
-            low=0.0,
-            metric=_UNCLICKED,
-            added=True,
+    prediction=Prediction(
+        text="In-batch negatives with log q give items without a training click at "
+        "least 5 times the full softmax's share of slots at cut-off 20, and "
+        "significantly more. Any uniform column ends it: mixed+logq, "
+        "uniform-softmax and vector-cache+logq+push don't give them "
+        "significantly more than the full softmax. Recall@20 does not change: "
+        "none of the three differs significantly from in-batch+logq.",
+        on=("ml-100k", "ml-1m"),
+        stated=(
+            Stated(
+                "slots of unclicked items: `in-batch+logq` has at least 5 times "
+                "the share of `full-softmax` (its share, less 5 times the other)",
+                (Part((Term("in-batch+logq"), Term("full-softmax", factor=-5.0))),),
+                low=0.0,
+                metric=_UNCLICKED,
+                added=True,
+            ),
         ),
     ),
 )

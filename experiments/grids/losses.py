@@ -14,7 +14,7 @@ uniform, decoupled and bilateral softmax, 0.22 with debiased or hard negatives; 
 negative a row (bpr) clearly below.
 """
 
-from experiments.grid import AT_BEST, CONTRASTS_FIGURE, Grid
+from experiments.grid import AT_BEST, CONTRASTS_FIGURE, Grid, Prediction, Tuning
 from research.contrast import BETTER, NOT_DIFFERENT, Contrast
 
 _AS_GOOD = ("full-softmax", "decoupled-softmax+logq", "bilateral-softmax+logq")
@@ -32,9 +32,8 @@ LOSSES = Grid(
     arms=("in-batch+logq", *_AS_GOOD, *_ALSO_ELSEWHERE, *_OTHERS),
     reference="full-softmax",
     minutes="15",
-    tuned=True,
-    tuned_or_not=True,
-    tuned_as={"align-uniform": "in-batch+logq"},  # it has no temperature
+    tuning=Tuning(as_arm={"align-uniform": "in-batch+logq"}, optional=True),
+    # it has no temperature
     contrasts=(
         *(
             Contrast("in-batch+logq", loss, metric, k, expected=expected)
@@ -55,19 +54,20 @@ LOSSES = Grid(
             if loss != "uniform-softmax"
         ),
     ),
-    prediction="Each tuned, in recall@20: in-batch+logq is not significantly different "
-    "from full-softmax, uniform-softmax, the decoupled and the bilateral softmax, and "
-    "better than every other loss. Over bpr-mean and gbce it is better in NDCG@20 too, "
-    "and not significantly different in recall@100. No verdict is other than with the "
-    "temperature tuned alone.",
-    predicted_on=("ml-100k",),
-    not_judged=(
-        "that no verdict is other than with the temperature tuned alone (those runs "
-        "are not among the records)",
+    prediction=Prediction(
+        text="Each tuned, in recall@20: in-batch+logq is not significantly different "
+        "from full-softmax, uniform-softmax, the decoupled and the bilateral "
+        "softmax, and better than every other loss. Over bpr-mean and gbce it is "
+        "better in NDCG@20 too, and not significantly different in recall@100. "
+        "No verdict is other than with the temperature tuned alone.",
+        on=("ml-100k",),
+        not_judged=(
+            "that no verdict is other than with the temperature tuned alone "
+            "(those runs are not among the records)",
+        ),
     ),
     note="align-uniform has no temperature: it has the learning rate of in-batch+logq, "
     "and its weight of uniformity was not tuned.",
     changes=AT_BEST,  # where nothing was tuned
-    figures={},
-    contrast_figures=CONTRASTS_FIGURE,
+    figures=CONTRASTS_FIGURE,
 )

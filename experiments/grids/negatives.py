@@ -18,7 +18,13 @@ in 100 is not distinguishable from none, the 10 hardest alone ruin it (0.05).
 
 import functools
 
-from experiments.grid import CONTRASTS_FIGURE, Grid
+from experiments.grid import (
+    CONTRASTS_FOREST,
+    Grid,
+    OfContrasts,
+    Prediction,
+    Tuning,
+)
 from research.contrast import EQUIVALENT, NOT_BETTER, NOT_DIFFERENT, WORSE, Contrast
 
 NEGATIVES = Grid(
@@ -38,9 +44,7 @@ NEGATIVES = Grid(
     reference="in-batch+logq",
     seeds=8,
     minutes="16",
-    tuned=True,
-    tuned_or_not=True,
-    tuned_by=("batch", "draws", "mix"),
+    tuning=Tuning(by=("batch", "draws", "mix"), optional=True),
     contrasts=(
         *(
             Contrast(
@@ -63,24 +67,28 @@ NEGATIVES = Grid(
         Contrast("rank-band", "uniform-softmax", expected=NOT_BETTER),
         Contrast("hardest", "uniform-softmax", expected=WORSE),
     ),
-    prediction="Each tuned: no number of negatives from 63 to 4,607 and no batch from "
-    "64 to 1,024 differs significantly from in-batch+logq in recall@20 or "
-    "recall@100, after Holm. In recall@100 all six are equivalent to it "
-    "within 2 %. That a batch of 64 is better, as it seemed at one "
-    "temperature and rate, was tuning. rank-band is not better than "
-    "uniform-softmax in recall@20; hardest is worse.",
-    predicted_on=("ml-100k",),
-    judged=tuple(
-        Contrast(*(arm, "in-batch+logq", "recall", k, at, {}), expected=NOT_DIFFERENT)
-        for k in (20, 100)
-        for arm, at in (
-            ("in-batch-part+logq", {"draws": 255}),
-            ("in-batch+logq", {"batch": 256}),
-            ("mixed+logq", {"draws": 256}),
-            ("mixed+logq", {}),
-            ("mixed-popularity+logq", {}),
-            ("extra+logq", {"mix": 0.5}),
-        )
+    prediction=Prediction(
+        text="Each tuned: no number of negatives from 63 to 4,607 and no batch from "
+        "64 to 1,024 differs significantly from in-batch+logq in recall@20 or "
+        "recall@100, after Holm. In recall@100 all six are equivalent to it "
+        "within 2 %. That a batch of 64 is better, as it seemed at one "
+        "temperature and rate, was tuning. rank-band is not better than "
+        "uniform-softmax in recall@20; hardest is worse.",
+        on=("ml-100k",),
+        contrasts=tuple(
+            Contrast(
+                *(arm, "in-batch+logq", "recall", k, at, {}), expected=NOT_DIFFERENT
+            )
+            for k in (20, 100)
+            for arm, at in (
+                ("in-batch-part+logq", {"draws": 255}),
+                ("in-batch+logq", {"batch": 256}),
+                ("mixed+logq", {"draws": 256}),
+                ("mixed+logq", {}),
+                ("mixed-popularity+logq", {}),
+                ("extra+logq", {"mix": 0.5}),
+            )
+        ),
     ),
     arm_sweeps={
         "in-batch+logq": ({}, {"batch": (64, 256, 1024)}),
@@ -89,9 +97,7 @@ NEGATIVES = Grid(
         "mixed-popularity+logq": ({}, {"draws": (4096,)}),
         "extra+logq": ({"mix": (0.5,)},),
     },
-    figures={},
-    contrast_figures={
-        # hardest would stretch the axis tenfold; it is among the contrasts
-        "arms": functools.partial(CONTRASTS_FIGURE["arms"], without=("hardest",))
+    figures={
+        "arms": OfContrasts(functools.partial(CONTRASTS_FOREST, without=("hardest",)))
     },
 )

@@ -13,7 +13,15 @@ Expect on Electronics: the corrected arms at the level of the full softmax, the 
 published far below, and EASE above them all.
 """
 
-from experiments.grid import CONTRASTS_FIGURE, SHORTER, Grid, Sweep
+from experiments.grid import (
+    CONTRASTS_FIGURE,
+    SHORTER,
+    Elsewhere,
+    Grid,
+    Prediction,
+    Sweep,
+    Tuning,
+)
 from research.contrast import BETTER, EQUIVALENT, WORSE, Contrast, Expected
 
 _CORRECT = ("in-batch+logq", "mixed+logq", "uniform-softmax")
@@ -35,15 +43,11 @@ OTHER_DATA = Grid(
     reference="full-softmax",
     seeds=12,
     minutes="15",
-    minutes_on={"electronic": "40"},
-    brief=100,
-    tuned=True,
-    tuned_or_not=True,
-    tuned_as={"in-batch+prior": "in-batch"},
+    elsewhere=Elsewhere(changes=SHORTER, minutes={"electronic": "40"}),
+    keep_places=100,
+    tuning=Tuning(as_arm={"in-batch+prior": "in-batch"}, optional=True),
     arm_sweeps=dict.fromkeys((*_CORRECT, "full-softmax"), _PRIORS),
-    dataset_changes=SHORTER,
-    figures={},
-    contrast_figures=CONTRASTS_FIGURE,
+    figures=CONTRASTS_FIGURE,
     contrasts=(
         *(Contrast(arm, "full-softmax") for arm in _CORRECT),
         *(
@@ -71,17 +75,21 @@ OTHER_DATA = Grid(
         ),
     ),
     note="The rows and contrasts with a prior of 0.5 were added after the first runs.",
-    predicted_on=("electronic",),
-    predicted_split="given",
-    prediction="On Amazon Electronics in-batch+logq, mixed+logq and uniform-softmax "
-    "are equivalent to the full softmax within 2 % in recall@100. In recall@20 "
-    "in-batch is worse than the full softmax, as are the pointwise sigmoid and BPR, "
-    "and the mask of the user's positives makes it better. In item-averaged recall@20 "
-    "in-batch+logq is worse than in-batch. The FIFO cache as published is below "
-    "in-batch+logq by at least 0.02 in recall@20; with the push it is better than "
-    "without, and equivalent to in-batch+logq within 2 % in recall@100. The full "
-    "softmax is better than popularity in recall@20, and worse than EASE in recall@20 "
-    "and recall@100. (Seen before: on this split, in-batch negatives with and without "
-    "log q in the studies strength, totals and length, matrix factorisation in "
-    "outside and shift, and EASE in outside; none of the tuned arms.)",
+    prediction=Prediction(
+        text="On Amazon Electronics in-batch+logq, mixed+logq and uniform-softmax are "
+        "equivalent to the full softmax within 2 % in recall@100. In recall@20 "
+        "in-batch is worse than the full softmax, as are the pointwise sigmoid "
+        "and BPR, and the mask of the user's positives makes it better. In "
+        "item-averaged recall@20 in-batch+logq is worse than in-batch. The FIFO "
+        "cache as published is below in-batch+logq by at least 0.02 in "
+        "recall@20; with the push it is better than without, and equivalent to "
+        "in-batch+logq within 2 % in recall@100. The full softmax is better than "
+        "popularity in recall@20, and worse than EASE in recall@20 and "
+        "recall@100. (Seen before: on this split, in-batch negatives with and "
+        "without log q in the studies strength, totals and length, matrix "
+        "factorisation in outside and shift, and EASE in outside; none of the "
+        "tuned arms.)",
+        on=("electronic",),
+        split="given",
+    ),
 )

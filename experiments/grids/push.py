@@ -23,7 +23,15 @@ columns; on MovieLens 100K less in proportion.
 
 import functools
 
-from experiments.grid import CONTRASTS_FIGURE, SHORTER, Grid
+from experiments.grid import (
+    CONTRASTS_FOREST,
+    SHORTER,
+    Elsewhere,
+    Grid,
+    OfContrasts,
+    Prediction,
+    Tuning,
+)
 from research.contrast import BETTER, HIGHER, Contrast
 
 _BATCH, _FULL, _FRESH = "in-batch+logq", "full-softmax", "popularity-softmax"
@@ -42,17 +50,17 @@ PUSH = Grid(
     reference=_FULL,
     seeds=6,
     minutes="10",
-    minutes_on={"electronic": "20", "movie": "60", "gowalla": "60"},
-    brief=100,
-    tuned=True,
-    tuned_or_not=True,
-    tuned_as=dict.fromkeys(_SAMPLED, _FULL),
+    elsewhere=Elsewhere(
+        changes=SHORTER | {"movie": {"epochs": 3}, "gowalla": {"epochs": 3}},
+        minutes={"electronic": "20", "movie": "60", "gowalla": "60"},
+    ),
+    keep_places=100,
+    tuning=Tuning(as_arm=dict.fromkeys(_SAMPLED, _FULL), optional=True),
     arm_sweeps={
         _FRESH: ({"draws": (511,)},),
         _MIXED: ({"draws": _DRAWS},),
         _PUSHED: ({"draws": _DRAWS},),
     },
-    dataset_changes=SHORTER | {"movie": {"epochs": 3}, "gowalla": {"epochs": 3}},
     contrasts=(
         *(
             contrast
@@ -87,18 +95,19 @@ PUSH = Grid(
             for draws in _DRAWS
         ),
     ),
-    figures={},
-    contrast_figures={
-        # in coverage the differences are ten times as large
-        "arms": functools.partial(CONTRASTS_FIGURE["arms"], without=("coverage",))
+    figures={
+        "arms": OfContrasts(functools.partial(CONTRASTS_FOREST, without=("coverage",)))
     },
-    predicted_on=("electronic", "movie", "gowalla"),
-    predicted_split="given",
-    prediction="On Amazon Electronics, Amazon Movies and Gowalla, in recall@20 and "
-    "recall@100, in-batch+logq is better than popularity-softmax with as many draws, "
-    "and mixed-popularity+logq+push better than mixed-popularity+logq, with 1,024 and "
-    "with 4,096 extra columns. In coverage at 100 in-batch+logq is higher than "
-    "popularity-softmax. (Seen before, on Electronics alone: in-batch+logq above "
-    "popularity-softmax with 511 draws on validation, and with 1,024 on test; a FIFO "
-    "cache with the push above in-batch+logq.)",
+    prediction=Prediction(
+        text="On Amazon Electronics, Amazon Movies and Gowalla, in recall@20 and "
+        "recall@100, in-batch+logq is better than popularity-softmax with as "
+        "many draws, and mixed-popularity+logq+push better than "
+        "mixed-popularity+logq, with 1,024 and with 4,096 extra columns. In "
+        "coverage at 100 in-batch+logq is higher than popularity-softmax. (Seen "
+        "before, on Electronics alone: in-batch+logq above popularity-softmax "
+        "with 511 draws on validation, and with 1,024 on test; a FIFO cache with "
+        "the push above in-batch+logq.)",
+        on=("electronic", "movie", "gowalla"),
+        split="given",
+    ),
 )

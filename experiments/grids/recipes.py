@@ -13,7 +13,7 @@ temperature, 0.24 for in-batch+logq.
 """
 
 from experiments.arms import RECIPES
-from experiments.grid import Grid
+from experiments.grid import Grid, Prediction
 from research.contrast import BETTER, HIGHER, NOT_WORSE, WORSE, Contrast
 from research.registry import deferred
 
@@ -41,23 +41,26 @@ RECIPES_GRID = Grid(
         for name in RECIPES
     ),
     tables=(deferred("experiments.studies.probe.recipes:write_recipe_bias"),),
-    prediction="Worse than in-batch+logq in recall@20, after Holm: recipe-added, "
-    "recipe-divided, recipe-divided-power, recipe-no-temperature, recipe-dot, "
-    "recipe-bare-sigmoid and recipe-mixture. Not worse: recipe-leave-one-out, "
-    "recipe-inclusion and recipe-uniform, whose q is right or constant. recipe-power "
-    "and recipe-tutorial are worse, by less than recipe-mixture. A statement holds if "
-    "the verdict of each of its contrasts is as said. (Added later, before its run:) "
-    "recipe-index is worse, by less than recipe-mixture: items with many clicks have "
-    "longer vectors, so that it lists more popular ones.",
-    predicted_on=("ml-100k",),
-    judged=(
-        *(
-            Contrast(name, "recipe-mixture", expected=BETTER)
-            for name in ("recipe-power", "recipe-tutorial", "recipe-index")
+    prediction=Prediction(
+        text="Worse than in-batch+logq in recall@20, after Holm: recipe-added, "
+        "recipe-divided, recipe-divided-power, recipe-no-temperature, "
+        "recipe-dot, recipe-bare-sigmoid and recipe-mixture. Not worse: "
+        "recipe-leave-one-out, recipe-inclusion and recipe-uniform, whose q is "
+        "right or constant. recipe-power and recipe-tutorial are worse, by less "
+        "than recipe-mixture. A statement holds if the verdict of each of its "
+        "contrasts is as said. (Added later, before its run:) recipe-index is "
+        "worse, by less than recipe-mixture: items with many clicks have longer "
+        "vectors, so that it lists more popular ones.",
+        on=("ml-100k",),
+        contrasts=(
+            *(
+                Contrast(name, "recipe-mixture", expected=BETTER)
+                for name in ("recipe-power", "recipe-tutorial", "recipe-index")
+            ),
+            Contrast("recipe-index", "in-batch+logq", "train_count", expected=HIGHER),
         ),
-        Contrast("recipe-index", "in-batch+logq", "train_count", expected=HIGHER),
-    ),
-    not_judged=(
-        "that items with many clicks have longer vectors (records hold no vectors)",
+        not_judged=(
+            "that items with many clicks have longer vectors (records hold no vectors)",
+        ),
     ),
 )

@@ -22,7 +22,16 @@ it is noise; the prediction says bias.
 import functools
 from typing import Any
 
-from experiments.grid import CONTRASTS_FIGURE, SHORTER, Grid, Sweep
+from experiments.grid import (
+    CONTRASTS_FOREST,
+    SHORTER,
+    Elsewhere,
+    Grid,
+    OfContrasts,
+    Prediction,
+    Sweep,
+    Tuning,
+)
 from research.contrast import (
     BETTER,
     EQUIVALENT,
@@ -67,13 +76,13 @@ SAMPLE_SIZE = Grid(
     reference=_FULL,
     seeds=6,
     minutes="25",
-    minutes_on={"electronic": "120"},
-    brief=100,
-    tuned=True,
-    tuned_or_not=True,
-    tuned_as=dict.fromkeys(("in-batch+logq", *_WEIGHTED, *_ARMS), _FULL),
+    elsewhere=Elsewhere(changes=SHORTER, minutes={"electronic": "120"}),
+    keep_places=100,
+    tuning=Tuning(
+        as_arm=dict.fromkeys(("in-batch+logq", *_WEIGHTED, *_ARMS), _FULL),
+        optional=True,
+    ),
     arm_sweeps={arm: _PER_ROW if arm.endswith("-rows") else _SHARED for arm in _ARMS},
-    dataset_changes=SHORTER,
     contrasts=(
         _against_full(_CLICKS, _FEW, expected=BETTER),
         _against_full(_CLICKS, _USUAL, expected=BETTER),
@@ -92,7 +101,29 @@ SAMPLE_SIZE = Grid(
         Contrast(_CLICKS, _FULL, "coverage", 100, _USUAL, {}, expected=HIGHER),
         Contrast(_FULL, _UNIFORM, "coverage", 100, {}, _USUAL, expected=HIGHER),
     ),
-    stated=tuple(_kept(arm, at) for arm in (_CLICKS, _UNIFORM) for at in (_FEW, _SOME)),
+    prediction=Prediction(
+        text="On Amazon Electronics, in recall@100: draws from the click share are "
+        "better than the full softmax with 64 and with 1,024 draws, uniform ones "
+        "are worse; with 16,384 draws both are equivalent to it within 2 %, the "
+        "former worse and the latter better than with 1,024. With 1,024 draws "
+        "coverage at 100 is higher than the full softmax's for the click share, "
+        "and lower for uniform draws. The differences are bias, not noise: with "
+        "64 and with 256 draws of each row's own, more than half of the "
+        "difference from the full softmax is left; the weighted softmax, of "
+        "in-batch and of 1,024 uniform negatives, is equivalent to the full "
+        "softmax within 2 %, the former worse than in-batch+logq and the latter "
+        "better than uniform-softmax. (Seen before: in the grid other-data, "
+        "in-batch negatives above the full softmax in recall@100 and coverage, "
+        "1,024 uniform ones below it in both. The reason for the direction: a "
+        "sum normalised by itself limits the push on an item to its chance of "
+        "being drawn, so that rare items are pushed down too little by draws "
+        "from the click share, and popular ones by uniform draws.)",
+        on=("electronic",),
+        split="given",
+        stated=tuple(
+            _kept(arm, at) for arm in (_CLICKS, _UNIFORM) for at in (_FEW, _SOME)
+        ),
+    ),
     figures={
         "draws": functools.partial(
             deferred("research.report.figures:sweep_figure"),
@@ -101,30 +132,10 @@ SAMPLE_SIZE = Grid(
             label="negatives drawn",
             height=3.2,
         )
-    },
-    contrast_figures={
-        # in coverage the differences are ten times as large
-        "arms": functools.partial(CONTRASTS_FIGURE["arms"], without=("coverage",))
-    },
+    }
+    | {"arms": OfContrasts(functools.partial(CONTRASTS_FOREST, without=("coverage",)))},
     note="Before the runs the four statements on the share that is left assumed the "
     "predicted signs: a difference above 0 by click share, below 0 for uniform draws. "
     "Both are below 0, so the two by click share would hold though nothing is left. "
     "Since the runs the four are ratios, for either sign.",
-    predicted_on=("electronic",),
-    predicted_split="given",
-    prediction="On Amazon Electronics, in recall@100: draws from the click share are "
-    "better than the full softmax with 64 and with 1,024 draws, uniform ones are "
-    "worse; with 16,384 draws both are equivalent to it within 2 %, the former worse "
-    "and the latter better than with 1,024. With 1,024 draws coverage at 100 is higher "
-    "than the full softmax's for the click share, and lower for uniform draws. The "
-    "differences are bias, not noise: with 64 and with 256 draws of each row's own, "
-    "more than half of the difference from the full softmax is left; the weighted "
-    "softmax, of in-batch and of 1,024 uniform negatives, is equivalent to the full "
-    "softmax within 2 %, the former worse than in-batch+logq and the latter better "
-    "than uniform-softmax. "
-    "(Seen before: in the grid other-data, in-batch negatives above the full softmax "
-    "in recall@100 and coverage, 1,024 uniform ones below it in both. The reason for "
-    "the direction: a sum normalised by itself limits the push on an item to its "
-    "chance of being drawn, so that rare items are pushed down too little by draws "
-    "from the click share, and popular ones by uniform draws.)",
 )

@@ -30,7 +30,7 @@ import experiments.grids.depth as depth
 import experiments.grids.features as features
 import experiments.grids.history as history
 import experiments.grids.losses as losses
-from experiments.grid import SHORTER, Grid, Sweep
+from experiments.grid import SHORTER, Elsewhere, Grid, Sweep, Tuning
 from research.evaluate.metrics import CUTOFF
 
 # The trained arms of the grid fair: each is tuned by itself.
@@ -129,7 +129,7 @@ OTHERS = tuple(
         name
         for grid in (history.HISTORY, depth.DEPTH, features.FEATURES, losses.LOSSES)
         for name in grid.arms
-        if name not in (*TRAINED, *_VARIANTS, *grid.tuned_as)
+        if name not in (*TRAINED, *_VARIANTS, *(grid.tuning or Tuning()).as_arm)
     )
 )
 
@@ -143,15 +143,17 @@ TUNING = Grid(
     minutes="105",
     swept=_SWEPT,
     arm_sweeps={"hinge": (_MARGINS,), "cosine-contrastive": (_MARGINS,)},
-    dataset_swept={
-        "ml-1m": _LARGE,
-        "ml-1m-time": _LARGE_IN_TIME,
-        "electronic": _PURCHASES,
-    },
+    elsewhere=Elsewhere(
+        changes=SHORTER,
+        swept={
+            "ml-1m": _LARGE,
+            "ml-1m-time": _LARGE_IN_TIME,
+            "electronic": _PURCHASES,
+        },
+    ),
     changes={"fit_on": "train"},
-    dataset_changes=SHORTER,
     figures={},
-    brief=CUTOFF,
+    keep_places=CUTOFF,
 )
 
 TUNING_VARIANTS = Grid(
@@ -166,7 +168,7 @@ TUNING_VARIANTS = Grid(
     arm_sweeps=_VARIANTS,
     changes={"fit_on": "train"},
     figures={},
-    brief=CUTOFF,
+    keep_places=CUTOFF,
 )
 
 TUNING_PRIOR = Grid(
@@ -179,10 +181,12 @@ TUNING_PRIOR = Grid(
     seeds=1,
     minutes="10",
     swept=_SWEPT | _PRIORS,
-    dataset_swept={"ml-1m": _LARGE | _PRIORS, "electronic": _LONGER | _PRIORS},
+    elsewhere=Elsewhere(
+        changes=SHORTER,
+        swept={"ml-1m": _LARGE | _PRIORS, "electronic": _LONGER | _PRIORS},
+        minutes={"electronic": "45"},
+    ),
     changes={"fit_on": "train"},
-    dataset_changes=SHORTER,
-    minutes_on={"electronic": "45"},
     figures={},
-    brief=CUTOFF,
+    keep_places=CUTOFF,
 )

@@ -99,7 +99,7 @@ def _section(entry: Grid | Study, records: Path, out: Path) -> dict[str, Any]:
         "title": f"{records.stem} on {dataset}",
         "quick": QUICK_MARK if header.get("quick") else "",
         "question": entry.question,
-        "prediction": entry.prediction if entry.predicts(*where) else "",
+        "prediction": entry.prediction.text if entry.predicts(*where) else "",
         "file": str(records.relative_to(out)),
         "sha256": hashlib.sha256(records.read_bytes()).hexdigest(),
     }

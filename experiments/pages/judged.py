@@ -40,16 +40,18 @@ def judged_prediction(
     records: Path,
 ) -> list[str]:
     """The paragraphs of a grid's page on its prediction, in Markdown."""
-    dataset, made_for = header["dataset"], " and ".join(grid.predicted_on)
+    dataset, made_for = header["dataset"], " and ".join(grid.prediction.on)
     if not grid.predicts(dataset, header["split"]):
         made_for += f", split {grid.prediction_split}"
-        return prediction_blocks(grid.prediction, made_for, None)
+        return prediction_blocks(grid.prediction.text, made_for, None)
     rows, absent = contrast_rows(grid.contrasts, contrasts, dataset)
-    frame = contrast_frame(results, grid.judged)
-    compared, lacking = contrast_rows(grid.judged, frame, dataset)
+    frame = contrast_frame(results, grid.prediction.contrasts)
+    compared, lacking = contrast_rows(grid.prediction.contrasts, frame, dataset)
     others = _records(grid, results, records)
     (early, unmeasured), (late, later) = (
-        stated_rows([one for one in grid.stated if one.added == added], others)
+        stated_rows(
+            [one for one in grid.prediction.stated if one.added == added], others
+        )
         for added in (False, True)
     )
     further, said = [*compared, *late], []
@@ -60,10 +62,10 @@ def judged_prediction(
         said.append(COMPARED.format(*in_family(frame)))
     if early or late:
         said.append(COMBINED)
-    lacking = [*absent, *lacking, *unmeasured, *later, *grid.not_judged]
+    lacking = [*absent, *lacking, *unmeasured, *later, *grid.prediction.not_judged]
     notes = [*filter(None, [" ".join(said)]), *not_judged(lacking)]
     return prediction_blocks(
-        grid.prediction, made_for, [*rows, *early, *further], notes
+        grid.prediction.text, made_for, [*rows, *early, *further], notes
     )
 
 
@@ -72,7 +74,7 @@ def _records(
 ) -> dict[str, Sequence[RunResult]]:
     """The results of all records that a grid's statements name; none of absent ones."""
     found: dict[str, Sequence[RunResult]] = {"": results}
-    for stated in grid.stated:
+    for stated in grid.prediction.stated:
         for part in stated.parts:
             for term in (*part.terms, *part.over):
                 path = records.parent / f"{term.records}.npz"

@@ -99,7 +99,9 @@ def _row(path: Path, out: Path) -> list[str]:
 def _minutes(one: Grid | Study, dataset: str) -> str:
     """How long a grid or study takes on a data set."""
     usual = getattr(one, "place", None) or Config.dataset
-    return one.minutes_on.get(dataset, one.minutes if dataset == usual else EMPTY)
+    return one.elsewhere.minutes.get(
+        dataset, one.minutes if dataset == usual else EMPTY
+    )
 
 
 def _verdicts(contrasts: Path) -> str:

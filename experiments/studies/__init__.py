@@ -4,9 +4,12 @@ Each is a module or package named as the study, whose docstring has the question
 command and what to expect. It is imported only when the study runs.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
+from experiments.grid import Elsewhere, Prediction
 from experiments.study import SIMULATED, Study
 from research.registry import Registry, deferred
 
@@ -22,7 +25,15 @@ def _predicted(name: str) -> str:
     return "\n\n".join(" ".join(lines.split()) for lines in paragraphs)
 
 
-def _study(name: str, topic: str, question: str, minutes: str, **more: Any) -> Study:
+def _study(
+    name: str,
+    topic: str,
+    question: str,
+    minutes: str,
+    predicted_on: tuple[str, ...] = (),
+    minutes_on: Mapping[str, str] = MappingProxyType({}),
+    **more: Any,
+) -> Study:
     """A study whose functions are run_NAME and report_NAME of the module of its name.
 
     In a package the latter is in the module ``report``, if there is one.
@@ -31,12 +42,15 @@ def _study(name: str, topic: str, question: str, minutes: str, **more: Any) -> S
     place = f"experiments.studies.{module}"
     report = ".report" if (HERE / module / "report.py").is_file() else ""
     return Study(
-        name,
-        question,
-        minutes,
+        name=name,
+        question=question,
+        minutes=minutes,
         run=deferred(f"{place}:run_{module}"),
         report=deferred(f"{place}{report}:report_{module}"),
-        prediction="" if name in _UNPREDICTED else _predicted(name),
+        prediction=Prediction(
+            "" if name in _UNPREDICTED else _predicted(name), predicted_on
+        ),
+        elsewhere=Elsewhere(minutes=minutes_on),
         topic=topic,
         **more,
     )

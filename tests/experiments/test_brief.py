@@ -40,6 +40,6 @@ def test_a_failed_run_stays_as_it_is():
 
 
 def test_only_grids_that_choose_keep_no_more_than_a_list_of_20():
-    assert {name for name, grid in GRIDS.items() if 0 < grid.brief <= 20} == {
+    assert {name for name, grid in GRIDS.items() if 0 < grid.keep_places <= 20} == {
         *("tuning", "tuning-variants", "tuning-prior"),
     }

@@ -85,7 +85,7 @@ def test_a_study_computes_where_it_is_called(call, dispatched, monkeypatch, tmp_
     def stopped(options):
         raise InputError(f"stopped, dispatched: {dispatched()}")
 
-    monkeypatch.setitem(STUDIES, "dial", STUDIES["dial"]._replace(run=stopped))
+    monkeypatch.setitem(STUDIES, "dial", STUDIES["dial"].but(run=stopped))
     called = call("run", "dial", "--quick", "--out", tmp_path)
     assert called.err == "error: stopped, dispatched: False\n"
 

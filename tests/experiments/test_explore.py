@@ -7,9 +7,10 @@ import re
 import zlib
 
 import pytest
-
-from experiments.grids import GRIDS
 from research.report.html.page import PART
+
+from experiments.grid import Prediction
+from experiments.grids import GRIDS
 from research.report.records import save_records
 from tests.experiments.made import runs_of
 from tests.report.made import made_rows
@@ -203,7 +204,9 @@ def test_markup_is_never_markup(call, tmp_path, monkeypatch):
         for row in made_rows()
     ]
     monkeypatch.setitem(
-        GRIDS, "ssb", GRIDS["ssb"]._replace(question=EVIL, note=EVIL, prediction=EVIL)
+        GRIDS,
+        "ssb",
+        GRIDS["ssb"].but(question=EVIL, note=EVIL, prediction=Prediction(EVIL)),
     )
     write_records(tmp_path, rows=rows)
     assert call("report", "--html", "--out", tmp_path).status == 0
@@ -223,7 +226,7 @@ def test_a_prediction_is_shown_where_it_was_made_for(call, tmp_path):
     assert call("report", "--html", "--out", tmp_path).status == 0
     index = read_page(tmp_path)[1]
     shown = {about["name"]: about["prediction"] for about in index["sections"]}
-    assert shown["ml-100k/loader"] == GRIDS["loader"].prediction
+    assert shown["ml-100k/loader"] == GRIDS["loader"].prediction.text
     assert shown["mine/loader"] == ""
 
 

@@ -5,6 +5,7 @@ So is a flag of several words without one, unless there are some that it takes a
 
 import pytest
 
+from experiments.grid import Elsewhere
 from experiments.grids import GRIDS
 from tests.experiments.test_bad_input import refused
 
@@ -90,12 +91,12 @@ def test_sources_that_draw_anew_may_share_a_name(call, tmp_path):
     [
         {"arms": ("tiny", "tiny+logq", "tiny")},
         {"swept": {"temperature": (0.1, 0.2, 0.1)}},
-        {"dataset_swept": {"ml-1m": {"temperature": (0.1, 0.1)}}},
+        {"elsewhere": Elsewhere(swept={"ml-1m": {"temperature": (0.1, 0.1)}})},
         {"arm_sweeps": {"tiny": ({"temperature": (0.1, 0.1)},)}},
     ],
     ids=lambda changes: next(iter(changes)),
 )
 def test_a_grid_that_names_something_twice(changes, call, tmp_path, monkeypatch):
-    monkeypatch.setitem(GRIDS, "few", GRIDS["few"]._replace(**changes))
+    monkeypatch.setitem(GRIDS, "few", GRIDS["few"].but(**changes))
     refused(call("run", "few", "--out", tmp_path / "out"), "of grid few", "given twice")
     assert not (tmp_path / "out").exists()

@@ -1,9 +1,11 @@
 """A page has its prediction and the verdicts where it was made for, and there alone."""
 
+import dataclasses
+
 import pytest
 
 from experiments.collect import report
-from experiments.grid import Grid
+from experiments.grid import Grid, Prediction
 from experiments.lookup import find_by_file
 from experiments.studies import STUDIES
 from experiments.study import Study, report_study
@@ -32,12 +34,19 @@ GRID = Grid(
     reference="in-batch",
     minutes="1",
     contrasts=(Contrast("in-batch+logq", "in-batch", expected=BETTER),),
-    prediction="Log q is better.",
-    predicted_on=("ml-100k", "ml-1m"),
-    judged=(Contrast("full-softmax", "in-batch", expected=BETTER),),
-    stated=(RATIO,),
-    not_judged=("the reason (not measured)",),
+    prediction=Prediction(
+        text="Log q is better.",
+        on=("ml-100k", "ml-1m"),
+        contrasts=(Contrast("full-softmax", "in-batch", expected=BETTER),),
+        stated=(RATIO,),
+        not_judged=("the reason (not measured)",),
+    ),
 )
+
+
+def but(**changes):
+    """The grid with a changed prediction."""
+    return GRID.but(prediction=dataclasses.replace(GRID.prediction, **changes))
 
 
 def page_of(tmp_path, grid=GRID, rows=None, **changes):
@@ -64,7 +73,7 @@ def test_contrasts_added_comparisons_and_ratios_have_a_row_each(tmp_path):
 def test_the_family_of_added_comparisons_is_those_with_a_test(tmp_path):
     pair = "full-softmax", "in-batch"
     whole = Contrast(*pair, "coverage", expected=NOT_DIFFERENT)
-    grid = GRID._replace(judged=(*GRID.judged, whole))
+    grid = but(contrasts=(*GRID.prediction.contrasts, whole))
     page = page_of(tmp_path / "two", grid, made_rows(2, users=300))
     assert "a family of their own (1 with a test), over which" in page
     assert [row[2] for row in statements(page)][1:3] == ["holds", "undecided"]
@@ -74,13 +83,13 @@ def test_the_family_of_added_comparisons_is_those_with_a_test(tmp_path):
 
 
 def test_a_ratio_declared_before_the_runs_is_not_said_to_be_added(tmp_path):
-    early = GRID._replace(stated=(RATIO._replace(added=False),), judged=())
+    early = but(stated=(RATIO._replace(added=False),), contrasts=())
     page = page_of(tmp_path / "early", early)
     assert statements(page)[-1][0] == "half of it"
     assert "added after the runs" not in page
     assert "95 % interval, which is not adjusted" in page
     assert "a family of their own" not in page
-    both = GRID._replace(stated=(RATIO, RATIO._replace(text="two", added=False)))
+    both = but(stated=(RATIO, RATIO._replace(text="two", added=False)))
     page = page_of(tmp_path / "both", both)
     assert [row[0] for row in statements(page)][1::2] == ["two", "half of it"]
     assert "The last 2 rows were added after the runs" in page
@@ -89,10 +98,10 @@ def test_a_ratio_declared_before_the_runs_is_not_said_to_be_added(tmp_path):
 def test_added_comparisons_change_no_p_value_of_the_grids(tmp_path):
     contrasts = "tables/ml-100k/few-contrasts.csv"
     page_of(tmp_path / "with")
-    page_of(tmp_path / "without", GRID._replace(judged=()))
+    page_of(tmp_path / "without", but(contrasts=()))
     texts = [(tmp_path / n / contrasts).read_text() for n in ("with", "without")]
     assert texts[0] == texts[1]
-    added = GRID._replace(contrasts=GRID.contrasts + GRID.judged, judged=())
+    added = but(contrasts=()).but(contrasts=GRID.contrasts + GRID.prediction.contrasts)
     page_of(tmp_path / "among", added)
     assert (tmp_path / "among" / contrasts).read_text() != texts[0]
 
@@ -117,19 +126,19 @@ def test_other_data_get_one_line_and_no_verdict(tmp_path, changes):
 
 
 def test_a_prediction_can_be_made_for_another_split_than_the_grids_own(tmp_path):
-    grid = GRID._replace(predicted_split="last")
+    grid = but(split="last")
     assert "Log q is better" in page_of(tmp_path / "last", grid, split="last")
     assert "Log q is better" not in page_of(tmp_path / "ratio", grid)
 
 
 def test_a_prediction_of_no_named_data_set_is_made_for_every_one(tmp_path):
-    page = page_of(tmp_path, GRID._replace(predicted_on=()), dataset="mine")
+    page = page_of(tmp_path, but(on=()), dataset="mine")
     assert len(statements(page)) == 3
 
 
 def test_statements_read_the_records_of_another_data_set(tmp_path):
     more = Term("full-softmax"), Term("full-softmax", factor=-1.0, records="ml-1m/few")
-    grid = GRID._replace(stated=(Stated("more here", (Part(more),), low=0.01),))
+    grid = but(stated=(Stated("more here", (Part(more),), low=0.01),))
     page = page_of(tmp_path, grid)
     assert "more here (no records ml-1m/few)" in page
     page_of(tmp_path, dataset="ml-1m", rows=made_rows(world=7))
@@ -162,7 +171,7 @@ BESIDE = {"history-last", "ml-100k/push", "ml-100k/fair-prior", "ml-1m/fair-prio
 def test_committed_records_are_of_the_data_sets_that_predictions_name():
     for path in sorted(RECORDS.glob("*/*.npz")):
         entry, dataset = find_by_file(path), path.parent.name
-        if not entry.prediction:
+        if not entry.prediction.text:
             continue
         if isinstance(entry, Study):
             assert entry.predicts(dataset), path

@@ -44,9 +44,9 @@ def test_minutes_are_those_of_the_data_set(tmp_path):
     found = {(row[0], row[1]): row[-1] for row in rows if len(row) == 9}
     for name in names[1]:
         one = find(name)
-        assert one.minutes_on["electronic"] != one.minutes
+        assert one.elsewhere.minutes["electronic"] != one.minutes
         assert found[name, "ml-100k"] == one.minutes
-        assert found[name, "electronic"] == one.minutes_on["electronic"]
+        assert found[name, "electronic"] == one.elsewhere.minutes["electronic"]
         assert found[name, "shop"] == "-"
     assert found["dial", "simulated"] == find("dial").minutes
 

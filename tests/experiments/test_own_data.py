@@ -12,6 +12,7 @@ import pytest
 from experiments import tuned
 from experiments.__main__ import main
 from experiments.compare import load_run
+from experiments.grid import Tuning
 from experiments.grids import GRIDS
 from research.config import Config
 from research.data.places import UNPACKED
@@ -80,7 +81,7 @@ def test_a_small_catalogue_has_no_cut_off_above_it(tmp_path, capsys):
 def test_no_line_names_a_split_beside_the_grids_own(
     shop, tmp_path, monkeypatch, capsys
 ):
-    few = GRIDS["few"]._replace(changes={"split": "random"})
+    few = GRIDS["few"].but(changes={"split": "random"})
     monkeypatch.setitem(GRIDS, "few", few)
     words = ["--dataset", shop, "--columns", "user=uid", "--arms", "popularity"]
     assert main(["run", "few", *words, "--show", "--out", str(tmp_path)]) == 0
@@ -96,8 +97,8 @@ def test_a_tuned_grid_takes_what_was_chosen_on_the_own_data(
     path.write_text(tuned.PATH.read_text())
     monkeypatch.setattr(tuned, "PATH", path)
     tuned._committed.cache_clear()
-    few = GRIDS["few"]._replace(arms=("in-batch",), tuned=True, contrasts=())
-    few = few._replace(reference="in-batch", arm_sweeps={})
+    few = GRIDS["few"].but(arms=("in-batch",), tuning=Tuning(), contrasts=())
+    few = few.but(reference="in-batch", arm_sweeps={})
     monkeypatch.setitem(GRIDS, "few", few)
     out = tmp_path / "out"
     words = ["--dataset", shop, "--columns", "user=uid", "--jobs", "1"]
@@ -105,16 +106,16 @@ def test_a_tuned_grid_takes_what_was_chosen_on_the_own_data(
     assert main(["run", "few", *words]) == 2
     line = capsys.readouterr().err.splitlines()[-1]
     assert "on corner-shop, split random: run tuning on it" in line
-    monkeypatch.setitem(GRIDS, "few", few._replace(tuned_or_not=True))
+    monkeypatch.setitem(GRIDS, "few", few.but(tuning=Tuning(optional=True)))
     assert main(["run", "few", *words]) == 0
     nothing = "Nothing was tuned on corner-shop, split random"
     assert nothing in capsys.readouterr().err
     page = out / "tables" / "corner-shop" / "few-random.md"
     assert nothing in page.read_text()
 
-    trials = GRIDS["tuning"]._replace(arms=("in-batch",), reference="in-batch")
+    trials = GRIDS["tuning"].but(arms=("in-batch",), reference="in-batch")
     swept = {"temperature": (0.3, 0.4), "learning_rate": (0.001,)}
-    monkeypatch.setitem(GRIDS, "tuning", trials._replace(swept=swept))
+    monkeypatch.setitem(GRIDS, "tuning", trials.but(swept=swept))
     assert main(["run", "tuning", *words]) == 0
     assert tuned.main([str(out), "corner-shop", "random"]) == 0
     tuned._committed.cache_clear()

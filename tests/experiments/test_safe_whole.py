@@ -91,7 +91,7 @@ def test_a_table_has_tuned_arms_alone_or_arms_at_the_grids_own_values():
     assert {"full-softmax", "in-batch+logq"} <= set(alone)
     assert "hinge" not in alone
     for arm, temperature in alone.items():
-        chosen = tuned("ml-1m", grid.tuned_as.get(arm, arm))
+        chosen = tuned("ml-1m", grid.tuning.as_arm.get(arm, arm))
         assert temperature == chosen["temperature"] != own
 
 

@@ -374,7 +374,7 @@ def test_a_run_is_shown_beside_the_committed_values(
 
 def test_what_a_grid_must_not_be_taken_for_stands_under_its_table(tmp_path):
     arms = GRIDS["search"].arms
-    grid = GRIDS["search"]._replace(arms=(*arms, "in-batch"), reference="in-batch")
+    grid = GRIDS["search"].but(arms=(*arms, "in-batch"), reference="in-batch")
     assert "made from the target" in grid.note
     header = {"results_version": RECORDS_VERSION, "dataset": "ml-100k", "quick": False}
     header |= {"split": "last", "data_digest": "0" * 64}
@@ -382,6 +382,6 @@ def test_what_a_grid_must_not_be_taken_for_stands_under_its_table(tmp_path):
     save_records(records, made_rows(seeds=1), header)
     for name in ("few", "other"):
         note = {"few": "", "other": grid.note}[name]
-        report(grid._replace(name=name, note=note), records, tmp_path)
+        report(grid.but(name=name, note=note), records, tmp_path)
         text = (tmp_path / "tables" / "ml-100k" / f"{name}-last.md").read_text()
         assert (f"\n{grid.note}\n" in text) is bool(note)

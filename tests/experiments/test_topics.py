@@ -60,12 +60,12 @@ def test_the_results_are_grouped_under_the_headings_with_their_pages(tmp_path):
 
 
 def test_a_grid_without_a_topic_is_last_and_an_unknown_topic_is_refused(capsys):
-    GRIDS["mine"] = GRIDS["ssb"]._replace(name="mine", topic=OTHERS)
+    GRIDS["mine"] = GRIDS["ssb"].but(name="mine", topic=OTHERS)
     try:
         assert main(["list"]) == 0
         last = capsys.readouterr().out.split(TOPICS[OTHERS].heading)[-1]
         assert "│ mine " in last
-        GRIDS["mine"] = GRIDS["mine"]._replace(topic="corections")
+        GRIDS["mine"] = GRIDS["mine"].but(topic="corections")
         with pytest.raises(InputError, match=r"topic of mine .*'corections'"):
             by_topic(experiments())
         assert main(["run", "mine", "--show"]) == 2

@@ -10,6 +10,7 @@ import pytest
 import experiments.tuned as module
 from experiments.arms import arm
 from experiments.collect import choices_note, report
+from experiments.grid import Elsewhere, Tuning
 from experiments.grids import GRIDS
 from experiments.resolve import expand, has_choices, how_tuned, nothing_tuned
 from experiments.tuned import (
@@ -70,7 +71,7 @@ def test_the_page_names_the_grids_whose_arms_are_tuned():
     page = (RESULTS.parent / "docs" / "how-to-choose.md").read_text()
     names = r"In the grids ((?:`[a-z-]+`[,\s]+|and\s+)+)each arm is tuned on validation"
     (named,) = re.findall(names, page)
-    on_ratio = {name for name, grid in GRIDS.items() if grid.tuned}
+    on_ratio = {name for name, grid in GRIDS.items() if grid.tuning}
     # On other splits, and grids whose arms all have one arm's values.
     on_ratio -= {"future-tuned", "other-data", "sample-size", "push"}
     assert set(re.findall("`([a-z-]+)`", named)) == on_ratio
@@ -192,7 +193,9 @@ def test_a_data_set_that_is_a_path_has_the_trials_of_its_name():
     base = Config(dataset="/data/electronic", split="given")
     cells = expand(GRIDS["tuning"], base, 1, ("in-batch",))
     assert len({cell.config.epochs for cell in cells}) > 1
-    changed = GRIDS["ssb"]._replace(dataset_changes={"electronic": {"batch": 64}})
+    changed = GRIDS["ssb"].but(
+        elsewhere=Elsewhere(changes={"electronic": {"batch": 64}})
+    )
     batches = {cell.config.batch for cell in expand(changed, base, 1, ("in-batch",))}
     assert batches == {64}
 
@@ -203,7 +206,7 @@ def test_an_arm_that_takes_the_values_of_another_needs_none_of_its_own():
         tuned("ml-100k", slow)
     assert has_choices(grid, Config())
     by_arm = {cell.arm: cell.config for cell in expand(grid, Config(), seeds=1)}
-    values = tuned("ml-100k", grid.tuned_as[slow])
+    values = tuned("ml-100k", grid.tuning.as_arm[slow])
     assert {name: getattr(by_arm[slow], name) for name in values} == values
     # where nothing was chosen the temperature is the grid's
     for cell in expand(grid, Config(dataset="ml-1m", split="last"), seeds=1):
@@ -212,13 +215,13 @@ def test_an_arm_that_takes_the_values_of_another_needs_none_of_its_own():
 
 def test_a_page_names_the_arm_whose_values_another_takes():
     grid, base = GRIDS["history"], Config()
-    ((slow, model),) = grid.tuned_as.items()
+    ((slow, model),) = grid.tuning.as_arm.items()
     settings = {"temperature": 0.2, "learning_rate": 0.002}
     ran = [RunResult(name, {}, 0, settings=settings) for name in (slow, model)]
     assert f"`{slow}` has those of `{model}`." in how_tuned(ran, base, grid)
     assert "has those of" not in how_tuned(ran[1:], base, grid)
     both = ran + [ran[0]._replace(arm="other")]
-    grid = grid._replace(tuned_as={**grid.tuned_as, "other": model})
+    grid = grid.but(tuning=Tuning({**grid.tuning.as_arm, "other": model}))
     text = how_tuned(both, base, grid)
     assert f"`{slow}`, `other` have those of `{model}`." in text
 

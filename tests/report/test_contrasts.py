@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from experiments.grid import Contrast, check_statements
+from experiments.grid import Contrast, Prediction, check_statements
 from experiments.grids import GRIDS
 from experiments.resolve import expand
 from experiments.tuned import TRIALS
@@ -301,11 +301,15 @@ def test_declared_contrasts_are_of_cells_of_their_grid(name):
 
 
 def test_a_contrast_of_an_arm_that_the_grid_lacks_is_refused():
-    grid = GRIDS["ssb"]._replace(contrasts=(Contrast("in-batch", "popularty"),))
+    grid = GRIDS["ssb"].but(contrasts=(Contrast("in-batch", "popularty"),))
     with pytest.raises(
         InputError, match="unknown arm in a contrast of ssb 'popularty'"
     ):
         expand(grid, Config())
+
+
+def _stating(stated):
+    return GRIDS["ssb"].but(prediction=Prediction(stated=(stated,)))
 
 
 def _of(arm="popularity", records=""):
@@ -326,24 +330,30 @@ def _of(arm="popularity", records=""):
             {"contrasts": (Contrast("in-batch", "mixed"),) * 2},
             "two contrasts of ssb have the name in-batch-vs-mixed-recall-20",
         ),
-        ({"stated": (Stated("all", ()),)}, "statement of ssb without terms: all"),
-        ({"stated": (Stated("a", (Part(()),)),)}, "statement of ssb without terms: a"),
         (
-            {"stated": (_of(records="ml-1m/fare"),)},
+            {"prediction": Prediction(stated=(Stated("all", ()),))},
+            "statement of ssb without terms: all",
+        ),
+        (
+            {"prediction": Prediction(stated=(Stated("a", (Part(()),)),))},
+            "statement of ssb without terms: a",
+        ),
+        (
+            {"prediction": Prediction(stated=(_of(records="ml-1m/fare"),))},
             r"unknown records in a statement of ssb 'fare' \(nearest: fair\)",
         ),
         (
-            {"stated": (_of("popularty", records="fair"),)},
+            {"prediction": Prediction(stated=(_of("popularty", records="fair"),))},
             "unknown arm in a statement of ssb 'popularty'",
         ),
         (
-            {"judged": (Contrast("in-batch", "mixed"),) * 2},
+            {"prediction": Prediction(contrasts=(Contrast("in-batch", "mixed"),) * 2)},
             "two contrasts of ssb have the name in-batch-vs-mixed-recall-20",
         ),
     ],
 )
 def test_names_in_a_grid_that_lead_nowhere_are_refused(changes, reason):
-    grid = GRIDS["ssb"]._replace(**changes)
+    grid = GRIDS["ssb"].but(**changes)
 
     def check():
         expand(grid, Config())
@@ -355,7 +365,7 @@ def test_names_in_a_grid_that_lead_nowhere_are_refused(changes, reason):
 
 @pytest.mark.parametrize("records", ["fair", "ml-1m/fair", "shop/future-time", "ssb"])
 def test_a_statement_may_name_the_records_of_any_grid(records):
-    check_statements(GRIDS["ssb"]._replace(stated=(_of(records=records),)), GRIDS)
+    check_statements(_stating(_of(records=records)), GRIDS)
 
 
 def test_arms_named_in_another_script_have_links_of_their_own():

@@ -223,8 +223,8 @@ def test_a_grid_names_its_figures_and_its_further_tables(tmp_path):
         return [target]
 
     records = save_records(tmp_path / "toy.npz", made_rows(seeds=1), HEADER)
-    grid = Grid("toy", "Does it show?", (), "in-batch", 1, "0", {})
-    named = grid._replace(
+    grid = Grid("toy", "Does it show?", "0", reference="in-batch", seeds=1)
+    named = grid.but(
         figures={
             "line": seeds_figure,
             "item": functools.partial(arms_figure, up="recall_item"),
@@ -234,7 +234,7 @@ def test_a_grid_names_its_figures_and_its_further_tables(tmp_path):
     wanted = {
         "named": (named, {"toy-line", "toy-item"}, {"toy", "toy-counts"}),
         "default": (grid, {"toy-arms"}, {"toy"}),
-        "none": (grid._replace(figures={}), set(), {"toy"}),
+        "none": (grid.but(figures={}), set(), {"toy"}),
     }
     for name, (one, figures, tables) in wanted.items():
         frame, written = report(one, records, tmp_path / name)

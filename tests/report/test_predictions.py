@@ -154,7 +154,7 @@ def test_a_statement_on_lists_that_no_seed_changes_is_undecided():
 def test_a_grid_with_a_prediction_says_what_it_expects_and_no_other_does():
     for name, grid in GRIDS.items():
         expects = any(contrast.expected for contrast in grid.contrasts)
-        assert expects == bool(grid.prediction), name
+        assert expects == bool(grid.prediction.text), name
 
 
 def test_a_page_says_where_verdicts_have_no_interval():

@@ -38,7 +38,7 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 
 from experiments.finish import finish_study
-from experiments.grid import SHORTER, Grid
+from experiments.grid import SHORTER, Elsewhere, Grid
 from experiments.inputs import prepared_run, ratings_of, study_split
 from experiments.resolve import resolve
 from experiments.runs import serve
@@ -103,7 +103,7 @@ def grid_of(axes: Axes, output: str) -> Grid:
         minutes=STUDIES[NAME].minutes,
         swept={"temperature": axes.temperatures, "logq": axes.lambdas},
         changes={"output": output, "epochs": axes.epochs},
-        dataset_changes=SHORTER,
+        elsewhere=Elsewhere(changes=SHORTER),
     )
 
 
