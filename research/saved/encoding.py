@@ -5,19 +5,27 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from research.features import CLICK_TIMES, USER, make_features, static_features
+from research.config import Config
+from research.features import (
+    CLICK_TIMES,
+    USER,
+    Feature,
+    feature_of,
+    make_features,
+    static_features,
+)
 from research.logits import Known
 from research.negatives.source import Pool
-from research.saved.model import SavedModel, user_features
+from research.saved.histories import Sides
 from research.towers import takes_words
 from research.towers.inputs import Timed
 from research.train.model import Params, make_model, serve_side
 from research.train.world import World, bare, side_arrays
-from research.types import Events, InputError, Pairs
+from research.types import Events, InputError, Pairs, Table
 
 
 def encode_events(
-    model: SavedModel, events: Events, timed: bool
+    model: Sides, trained: Params, events: Events, timed: bool
 ) -> Float[np.ndarray, "v d"]:
     """Vectors of all users of the events, each at the end of its history.
 
@@ -25,22 +33,20 @@ def encode_events(
       InputError: a feature needs the times of clicks, and there are none.
     """
     world, coded = _world(model, events, timed)
-    tables = {**model.params["tables"]}
+    tables = {**trained["tables"]}
     for name in coded:  # a value that training never saw has the mean of all rows
         table = tables[name]
         tables[name] = np.concatenate([table, table.mean(axis=0, keepdims=True)])
-    params: Params = jax.tree.map(jnp.asarray, {**model.params, "tables": tables})
+    params: Params = jax.tree.map(jnp.asarray, {**trained, "tables": tables})
     users = jnp.arange(events.n_users, dtype=jnp.int32)
     towers = make_model(model.config).to_serve()
     return np.asarray(serve_side(towers, "user", params, world, users))
 
 
-def _world(
-    model: SavedModel, events: Events, timed: bool
-) -> tuple[World, tuple[str, ...]]:
+def _world(model: Sides, events: Events, timed: bool) -> tuple[World, tuple[str, ...]]:
     """The events on the device, and the tables of the users' codes."""
     config, clicks = model.config, len(events.user)
-    features = user_features(config, model.users)
+    features = _user_features(config, model.users)
     arguments = USER, features, events, config, model.users
     static = static_features(*arguments)
     seconds = np.zeros(0, np.int32)
@@ -69,3 +75,18 @@ def _world(
         pool=Pool(jnp.zeros(0), jnp.zeros(0)),
         known=Known(jnp.zeros((0, 0), jnp.uint32), jnp.zeros((0, 0), jnp.int32)),
     ), tuple(static.codes)
+
+
+def _user_features(config: Config, users: Table) -> dict[str, Feature]:
+    """The features that the user tower reads, by name.
+
+    Raises:
+      InputError: a feature is no longer registered.
+    """
+    features = {}
+    for name in config.user_features or ():
+        feature = feature_of(users, name, USER)
+        if feature is None:
+            raise InputError(f"the model reads user feature '{name}': it is unknown")
+        features[name] = feature
+    return features

@@ -16,12 +16,11 @@ from research.features import (
     USER,
     Feature,
     choose_features,
-    feature_of,
     static_features,
 )
 from research.positives import POSITIVES, log_share
 from research.prepare import Prepared, is_towers
-from research.saved.histories import as_events, read_histories, read_users
+from research.saved.histories import Sides, as_events, read_histories, read_users
 from research.serving import Serving, rule_prior
 from research.types import Events, InputError, Table
 
@@ -94,6 +93,11 @@ class SavedModel:
         """Log of each item's share of the training clicks."""
         return log_share(self.item_counts)
 
+    @property
+    def sides(self) -> Sides:
+        """What encoding needs beside the parameters."""
+        return Sides(self.config, self.users, self.items, self.timed)
+
     def encode(
         self, histories: HistoriesLike, users: UsersLike | None = None
     ) -> Encoded:
@@ -106,15 +110,15 @@ class SavedModel:
           InputError: a file that can't be read, ids of another kind, no user, or one
             with neither a known item nor a feature.
         """
-        from research.saved.encoding import encode_events
+        from research.saved.encoding import encode_events  # which imports JAX
 
         called = renamed(self.config.columns)
         clicks = read_histories(histories, self.users, self.items, called)
         features = read_users(users, self.users, called)
         if not len(clicks.users) and not features[0]:
             raise InputError("the histories and the table of users name no user")
-        queries = as_events(clicks, features, self)
-        vectors = encode_events(self, queries.events, clicks.timed)
+        queries = as_events(clicks, features, self.sides)
+        vectors = encode_events(self.sides, self.params, queries.events, clicks.timed)
         events = queries.events
         return Encoded(
             events.users.names, vectors, events.offsets, events.item, queries.notes
@@ -202,21 +206,6 @@ def _most_seen(
     """The largest number of listed items that any user has seen."""
     before = np.concatenate([[0], np.cumsum(listed[seen_items])])
     return int(np.diff(before[seen_offsets]).max(initial=0))
-
-
-def user_features(config: Config, users: Table) -> dict[str, Feature]:
-    """The features that the user tower reads, by name.
-
-    Raises:
-      InputError: a feature is no longer registered.
-    """
-    features = {}
-    for name in config.user_features or ():
-        feature = feature_of(users, name, USER)
-        if feature is None:
-            raise InputError(f"the model reads user feature '{name}': it is unknown")
-        features[name] = feature
-    return features
 
 
 def saved_model(

@@ -152,7 +152,7 @@ def test_a_category_that_is_not_given_is_missing(nothing):
     events = as_events(
         read_histories({1: [9], 2: [9]}, model.users, model.items),
         read_users(users, model.users),
-        model,
+        model.sides,
     ).events
     assert events.users.columns["gender"].values.tolist() == ["", "F"]
 
